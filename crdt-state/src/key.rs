@@ -1,0 +1,96 @@
+//! Record keys: a kind and 16 bytes.
+//!
+//! The top bit of a kind tells *owned* records (one writer, a version) from *shared* ones (any
+//! writer, facets), so that a version that does not know a kind still merges it right.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{NodeId, ServiceId, first_16};
+use crate::task::Slot;
+
+/// What a record describes. A number, so that unknown kinds are kept and passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Kind(pub u8);
+
+impl Kind {
+    /// What operators set on a node: availability, labels. Shared; the id is the node's.
+    pub const NODE_SETTINGS: Kind = Kind(0x01);
+    /// A service. Shared.
+    pub const SERVICE: Kind = Kind(0x02);
+    /// A network. Shared.
+    pub const NETWORK: Kind = Kind(0x03);
+    /// A secret. Shared.
+    pub const SECRET: Kind = Kind(0x04);
+    /// A config. Shared.
+    pub const CONFIG: Kind = Kind(0x05);
+    /// A volume. Shared.
+    pub const VOLUME: Kind = Kind(0x06);
+    /// A join token. Shared.
+    pub const TOKEN: Kind = Kind(0x07);
+    /// The fact that a node was removed from the fleet. Shared; the id is the node's.
+    pub const EVICTION: Kind = Kind(0x08);
+    /// A node's own description. Owned; the id is the node's.
+    pub const NODE: Kind = Kind(0x81);
+    /// What a node says of its tasks in one slot of one service. Owned.
+    pub const TASK: Kind = Kind(0x82);
+
+    /// Written by one node alone?
+    pub fn is_owned(self) -> bool {
+        self.0 & 0x80 != 0
+    }
+}
+
+/// The name of a record in the replica, in the store and on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RecordKey {
+    /// What it describes.
+    pub kind: Kind,
+    /// Which one.
+    pub id: [u8; 16],
+}
+
+impl RecordKey {
+    /// The key of a service.
+    pub fn service(id: ServiceId) -> RecordKey {
+        RecordKey { kind: Kind::SERVICE, id: id.0 }
+    }
+
+    /// The key of a node's own description.
+    pub fn node(id: NodeId) -> RecordKey {
+        RecordKey { kind: Kind::NODE, id: id.0 }
+    }
+
+    /// The key of what operators set on a node.
+    pub fn node_settings(id: NodeId) -> RecordKey {
+        RecordKey { kind: Kind::NODE_SETTINGS, id: id.0 }
+    }
+
+    /// The key of the fact that a node was removed from the fleet.
+    pub fn eviction(id: NodeId) -> RecordKey {
+        RecordKey { kind: Kind::EVICTION, id: id.0 }
+    }
+
+    /// The key of what `node` says of its tasks for one slot. Independent of the template: the
+    /// number of records is bounded by nodes times slots, however often a service is updated.
+    pub fn task(node: NodeId, service: ServiceId, slot: Slot) -> RecordKey {
+        let mut hasher = blake3::Hasher::new_derive_key("edgectl task record 1");
+        hasher.update(&node.0);
+        hasher.update(&service.0);
+        hasher.update(&slot.to_bytes());
+        RecordKey { kind: Kind::TASK, id: first_16(&hasher.finalize()) }
+    }
+
+    /// The kind's number and the id, 17 bytes: the key in the store, and what is hashed.
+    pub fn to_bytes(self) -> [u8; 17] {
+        let mut bytes = [0; 17];
+        bytes[0] = self.kind.0;
+        bytes[1..].copy_from_slice(&self.id);
+        bytes
+    }
+
+    /// The inverse of [`RecordKey::to_bytes`]; `None` unless there are 17 bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Option<RecordKey> {
+        let (kind, id) = bytes.split_first()?;
+        Some(RecordKey { kind: Kind(*kind), id: id.try_into().ok()? })
+    }
+}

@@ -1,0 +1,255 @@
+//! The facets of a service: what operators wrote, and nothing else.
+//!
+//! Each type here is the value of one facet, encoded by [`crate::wire`] with a version byte and
+//! frozen per version: something new to say about a service is a new facet. Durations are
+//! milliseconds, memory is bytes, CPU is billionths of a core, as in Docker's API.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::stamp::Stamp;
+
+/// The number of a facet within its record. Unknown numbers are kept and passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Facet(pub u16);
+
+impl Facet {
+    /// Whether the record exists, and its name: [`Life`]. The same number in every shared record.
+    pub const LIFE: Facet = Facet(0);
+    /// All that defines a task of a service: [`Template`].
+    pub const TEMPLATE: Facet = Facet(1);
+    /// Mode and replicas: [`Scale`].
+    pub const SCALE: Facet = Facet(2);
+    /// Where tasks may run: [`Placement`].
+    pub const PLACEMENT: Facet = Facet(3);
+    /// How a new template is rolled out: [`UpdatePolicy`].
+    pub const UPDATE_POLICY: Facet = Facet(4);
+    /// Ports, networks, aliases: [`Endpoint`].
+    pub const ENDPOINT: Facet = Facet(5);
+    /// Labels: [`Labels`].
+    pub const LABELS: Facet = Facet(6);
+    /// Availability of a node: [`crate::node::Availability`].
+    pub const AVAILABILITY: Facet = Facet(7);
+}
+
+/// Names and values that operators attach.
+pub type Labels = BTreeMap<String, String>;
+
+/// Whether a shared record exists. A removal wins over every edit that it did not see, because it
+/// is read as a property of the register's values, not as their order: any concurrent `Removed`
+/// removes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Life {
+    /// It exists under this name, since this stamp: the age that placement orders by.
+    Present {
+        /// Unique among the living, see the rule for names that both sides created.
+        name: String,
+        /// When it was created.
+        created: Stamp,
+    },
+    /// It was removed.
+    Removed {
+        /// What it was called, for display.
+        name: String,
+    },
+}
+
+/// The first 8 bytes of the hash of the template's encoded bytes: equal templates are one version,
+/// whoever wrote them, so that a template written on both sides of a partition restarts nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TemplateVersion(pub u64);
+
+/// What runs a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub enum Runtime {
+    /// An OCI container.
+    Container,
+    /// A program of the host.
+    #[default]
+    Process,
+}
+
+/// All that defines a task of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Template {
+    /// What runs it.
+    pub runtime: Runtime,
+    /// Image reference; empty for a process.
+    pub image: String,
+    /// Program and leading arguments (Docker's `Command`, the entrypoint).
+    pub command: Vec<String>,
+    /// Arguments after `command`.
+    pub args: Vec<String>,
+    /// `NAME=value`; `{{.Task.Slot}}` and its like are expanded on the node that runs it.
+    pub env: Vec<String>,
+    /// Working directory.
+    pub dir: Option<String>,
+    /// `user`, `uid`, `user:group` or `uid:gid`.
+    pub user: Option<String>,
+    /// Host name; templates are expanded.
+    pub hostname: Option<String>,
+    /// Signal that asks it to end, `SIGTERM` unless given.
+    pub stop_signal: Option<String>,
+    /// Time between that signal and SIGKILL.
+    pub stop_grace_ms: u64,
+    /// How it is found healthy.
+    pub health: Option<HealthCheck>,
+    /// What happens when it ends.
+    pub restart: RestartPolicy,
+    /// What it may use at most.
+    pub limits: Resources,
+    /// What is set aside for it.
+    pub reservations: Resources,
+    /// Labels of the task itself.
+    pub labels: Labels,
+    /// Log options: `max-size` (`10m`), `max-file` (`3`).
+    pub log_options: BTreeMap<String, String>,
+    /// Raised by `service update --force`: a new version of the same template.
+    pub force_update: u64,
+}
+
+/// A command that tells whether a task is healthy, with Docker's meaning of each field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthCheck {
+    /// `["CMD", program, args…]`, `["CMD-SHELL", line]` or `["NONE"]`.
+    pub test: Vec<String>,
+    /// Between checks, 30 s unless given.
+    pub interval_ms: u64,
+    /// A check that takes longer has failed, 30 s unless given.
+    pub timeout_ms: u64,
+    /// Failures in a row until unhealthy, 3 unless given.
+    pub retries: u32,
+    /// Failures in this time after the start do not count.
+    pub start_period_ms: u64,
+    /// Between checks during the start period, 5 s unless given.
+    pub start_interval_ms: u64,
+}
+
+/// When an ended task is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RestartCondition {
+    /// Never.
+    None,
+    /// When it exited with another code than 0, or could not be started.
+    OnFailure,
+    /// Always.
+    Any,
+}
+
+/// Restart policy. The first restart is immediate; then the delay doubles from `delay_ms`, with
+/// jitter, up to 5 minutes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestartPolicy {
+    /// When.
+    pub condition: RestartCondition,
+    /// The base of the backoff.
+    pub delay_ms: u64,
+    /// At most this often within `window_ms`; `None`: without limit.
+    pub max_attempts: Option<u64>,
+    /// The window that attempts are counted in; 0: the whole life.
+    pub window_ms: u64,
+}
+
+impl Default for RestartPolicy {
+    fn default() -> Self {
+        RestartPolicy {
+            condition: RestartCondition::Any,
+            delay_ms: 5_000,
+            max_attempts: None,
+            window_ms: 0,
+        }
+    }
+}
+
+/// Amounts; 0 and absent mean none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Resources {
+    /// Billionths of a core.
+    pub nano_cpus: u64,
+    /// Bytes.
+    pub memory_bytes: u64,
+    /// Processes and threads; limits only.
+    pub pids: u64,
+    /// Countable things by name.
+    pub generic: BTreeMap<String, u64>,
+}
+
+/// Mode and number of tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scale {
+    /// So many, anywhere.
+    Replicated {
+        /// Slots 1 to this.
+        replicas: u32,
+    },
+    /// One on every eligible node.
+    Global,
+}
+
+/// Where tasks may run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Placement {
+    /// `node.labels.zone==a`, as written; parsed by the planner, checked before it is stored.
+    pub constraints: Vec<String>,
+    /// `spread=node.labels.zone`, outermost first.
+    pub preferences: Vec<String>,
+    /// At most so many of this service on one node; 0: no limit.
+    pub max_per_node: u32,
+    /// Higher is placed first.
+    pub priority: i32,
+}
+
+/// In which order the old and the new task of a slot change places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub enum UpdateOrder {
+    /// Stop the old one, then start the new one.
+    #[default]
+    StopFirst,
+    /// Start the new one, stop the old one when it runs.
+    StartFirst,
+}
+
+/// How a new template is rolled out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdatePolicy {
+    /// Slots changed at the same time; 0: all.
+    pub parallelism: u32,
+    /// Between one slot and the next.
+    pub delay_ms: u64,
+    /// How long a new task must run before it counts.
+    pub monitor_ms: u64,
+    /// In which order.
+    pub order: UpdateOrder,
+}
+
+impl Default for UpdatePolicy {
+    fn default() -> Self {
+        UpdatePolicy {
+            parallelism: 1,
+            delay_ms: 0,
+            monitor_ms: 5_000,
+            order: UpdateOrder::StopFirst,
+        }
+    }
+}
+
+/// Ports and networks of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Endpoint {
+    /// Published ports.
+    pub ports: Vec<PublishedPort>,
+}
+
+/// One published port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedPort {
+    /// On the node; 0: chosen.
+    pub published: u16,
+    /// Of the task.
+    pub target: u16,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: String,
+    /// Only on the nodes that run a task: such a port is a resource of the node.
+    pub host: bool,
+}

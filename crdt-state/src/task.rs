@@ -1,0 +1,227 @@
+//! Tasks: what a node was asked to run, what it says of it, and the words between the pure node
+//! and whatever runs tasks.
+//!
+//! ```text
+//! pending → assigned → preparing → starting → running → complete | failed | shutdown
+//!                 └────────┴──→ rejected                    (orphaned: lost with its node)
+//! ```
+//! States move forward only; a restart is a further attempt of the same task.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{NodeId, ServiceId, TaskId};
+use crate::spec::{Template, TemplateVersion};
+
+/// Which of a service's tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Slot {
+    /// Of a replicated service, from 1.
+    Number(u32),
+    /// Of a global service: the one on this node.
+    Node(NodeId),
+}
+
+impl Slot {
+    /// 17 bytes for hashing.
+    pub fn to_bytes(self) -> [u8; 17] {
+        let mut bytes = [0; 17];
+        match self {
+            Slot::Number(n) => bytes[1..5].copy_from_slice(&n.to_be_bytes()),
+            Slot::Node(id) => {
+                bytes[0] = 1;
+                bytes[1..].copy_from_slice(&id.0);
+            }
+        }
+        bytes
+    }
+}
+
+/// The state of a task, in the order in which they are passed through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum TaskState {
+    /// Wanted, without an owner.
+    Pending,
+    /// Its owner knows of it, and waits (for a backoff, a turn in a rollout).
+    Assigned,
+    /// Its files are being made ready.
+    Preparing,
+    /// It is being started.
+    Starting,
+    /// It runs.
+    Running,
+    /// It ended with code 0 and is not started again.
+    Complete,
+    /// It ended otherwise.
+    Failed,
+    /// It was stopped because it was no longer wanted here.
+    Shutdown,
+    /// It can never run here.
+    Rejected,
+    /// Its node is gone.
+    Orphaned,
+}
+
+impl TaskState {
+    /// Over: complete, failed, shutdown, rejected or orphaned.
+    pub fn is_terminal(self) -> bool {
+        self >= TaskState::Complete
+    }
+
+    /// Docker's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TaskState::Pending => "pending",
+            TaskState::Assigned => "assigned",
+            TaskState::Preparing => "preparing",
+            TaskState::Starting => "starting",
+            TaskState::Running => "running",
+            TaskState::Complete => "complete",
+            TaskState::Failed => "failed",
+            TaskState::Shutdown => "shutdown",
+            TaskState::Rejected => "rejected",
+            TaskState::Orphaned => "orphaned",
+        }
+    }
+}
+
+/// What the health command says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub enum Health {
+    /// There is none: running is healthy.
+    #[default]
+    Unchecked,
+    /// Not yet known.
+    Starting,
+    /// Healthy.
+    Healthy,
+    /// It failed so often in a row as the template allows; the task is stopped and has failed.
+    Unhealthy,
+}
+
+/// One attempt to run a task, current or past.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// 1 is the first.
+    pub number: u32,
+    /// Where it stands.
+    pub state: TaskState,
+    /// Health, while it runs.
+    pub health: Health,
+    /// Process id on its node, while it runs.
+    pub pid: Option<u32>,
+    /// Exit code; 128 + signal for a signal.
+    pub exit_code: Option<i32>,
+    /// Why it is in this state, for people; empty if there is nothing to say.
+    pub message: String,
+    /// The owner's time of day when the state was entered, milliseconds since 1970. Display only.
+    pub wall_ms: u64,
+}
+
+/// One task as its owner tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskStatus {
+    /// [`TaskId::of`] service, slot, node, template.
+    pub id: TaskId,
+    /// The version of the template that it runs.
+    pub template: TemplateVersion,
+    /// Does its owner still want it to run?
+    pub desired_running: bool,
+    /// The owner's Lamport counter when this task last entered `running`: the order of "runs
+    /// longest", comparable between nodes. `u64::MAX` before that.
+    pub running_since: u64,
+    /// The owner's time of day when the task was created. Display only.
+    pub created_wall_ms: u64,
+    /// The current attempt.
+    pub current: Attempt,
+    /// Past attempts, latest first, at most [`HISTORY_MAX`].
+    pub history: Vec<Attempt>,
+}
+
+/// Past attempts and past tasks kept per slot and node, Docker's default. Older ones are dropped.
+pub const HISTORY_MAX: usize = 5;
+
+/// The value of a task record: all that one node says of one slot of one service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskRecord {
+    /// Whose.
+    pub service: ServiceId,
+    /// Which.
+    pub slot: Slot,
+    /// The node that says so.
+    pub node: NodeId,
+    /// Latest first. More than one that is not over only while a start-first update is under way.
+    pub tasks: Vec<TaskStatus>,
+}
+
+/// One attempt of one task, the name under which a runtime knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Run {
+    /// The task.
+    pub task: TaskId,
+    /// Its attempt.
+    pub attempt: u32,
+}
+
+/// Everything a runtime needs to run one attempt. Templates in `template` are already expanded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskStart {
+    /// Which.
+    pub run: Run,
+    /// The service it belongs to.
+    pub service: ServiceId,
+    /// Its name: `web`.
+    pub service_name: String,
+    /// Which slot.
+    pub slot: Slot,
+    /// The version of the template; found again when tasks are adopted.
+    pub template_version: TemplateVersion,
+    /// What to run.
+    pub template: Template,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+    /// It is gone and nobody can say how.
+    Unknown,
+}
+
+/// What a runtime reports. Facts of the past, in order per run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunEvent {
+    /// The program runs.
+    Started {
+        /// Process id.
+        pid: u32,
+    },
+    /// A verdict of the health command that differs from the last one.
+    HealthChanged(Health),
+    /// It ended; nothing of it is left running.
+    Exited {
+        /// How.
+        exit: Exit,
+        /// It was killed for using more memory than its limit.
+        oom: bool,
+    },
+    /// It could not be started; nothing of it is left running.
+    Refused {
+        /// It can never start with this template (no such program, no such user), or it may
+        /// later (no memory, disk full).
+        permanent: bool,
+        /// What, why, what to do.
+        reason: String,
+    },
+}
+
+/// A run that a runtime found when the agent came up, still running or ended meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdoptedRun {
+    /// What it was started from.
+    pub start: TaskStart,
+    /// What happened to it so far: the process id, or how it ended.
+    pub event: RunEvent,
+}
