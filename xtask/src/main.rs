@@ -1,2 +1,51 @@
-//! xtask.
-fn main() {}
+//! `cargo xtask`: everything one does to this repository besides writing it.
+//!
+//! It imports nothing from the workspace, so that it builds in seconds and works while the rest
+//! does not compile. It must never hold product logic: it starts programs, reads what they print
+//! and judges the sources.
+
+mod chaos;
+mod repo;
+mod setup;
+mod step;
+mod suite;
+mod tidy;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// The repository's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what the tests and the demo need (quick when all is there)
+    Setup,
+    /// Run every check and test, set-up included: what continuous integration runs
+    Test(suite::TestArgs),
+    /// Check the house rules that rustfmt and clippy do not know
+    Tidy,
+    /// Run the simulator over many seeds: `--seeds N [--from N]`; the rest is passed on
+    Chaos(chaos::ChaosArgs),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Setup => setup::run(),
+        Command::Test(args) => suite::run(&args),
+        Command::Tidy => tidy::run(),
+        Command::Chaos(args) => chaos::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Where the repository and its build results are, and the cargo that builds them.
+//!
+//! It knows paths only. It must never guess a target directory: cargo is asked.
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The root of the checkout.
+pub fn root() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().expect("xtask lies in the workspace's root").to_path_buf()
+}
+
+/// A cargo command that runs in the root: the same cargo that started us.
+pub fn cargo() -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.current_dir(root());
+    command
+}
+
+/// What `cargo metadata` says of the workspace; only the parts read here.
+#[derive(Debug, Deserialize)]
+pub struct Metadata {
+    /// The members, in cargo's order.
+    pub packages: Vec<Package>,
+}
+
+/// One member of the workspace.
+#[derive(Debug, Deserialize)]
+pub struct Package {
+    /// Its name, as in `[package]`.
+    pub name: String,
+    /// The path of its `Cargo.toml`.
+    pub manifest_path: PathBuf,
+    /// Everything it depends on: normal, build and dev.
+    pub dependencies: Vec<Dependency>,
+}
+
+/// One line of a package's dependencies.
+#[derive(Debug, Deserialize)]
+pub struct Dependency {
+    /// The package that is imported.
+    pub name: String,
+}
+
+/// Asks cargo about the workspace; needs no network.
+pub fn metadata() -> Result<Metadata> {
+    let output = cargo()
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .output()
+        .context("cargo does not start")?;
+    if !output.status.success() {
+        bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    serde_json::from_slice(&output.stdout).context("cargo metadata printed no JSON")
+}
+
+/// True when the effective user is root, which namespaces, links and nftables need.
+pub fn is_root() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("Uid:")).unwrap_or_default();
+    line.split_whitespace().nth(2) == Some("0")
+}
+
+/// The first place on `PATH`, or among the system's own folders, that holds `program`.
+pub fn program(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from))
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+}

@@ -1,0 +1,180 @@
+//! Rules about packages: who may import whom, and who may switch the purity lints off.
+//!
+//! The table here is the one of ARCHITECTURE.md; a package that is not in it is a finding. What a
+//! package imports from the registry is limited only where it must be pure.
+
+use super::Finding;
+use crate::repo::{self, Metadata, Package};
+use anyhow::{Context, Result};
+
+/// What a package may import from the workspace, and whether it is pure.
+struct Entry {
+    name: &'static str,
+    imports: &'static [&'static str],
+    lints: Lints,
+}
+
+/// Whose lints a package has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lints {
+    /// The workspace's: the purity lints are on.
+    Workspace,
+    /// Its own: it meets the world, so it may switch them off.
+    Own,
+}
+
+const TABLE: [Entry; 9] = [
+    Entry { name: "crdt-state", imports: &[], lints: Lints::Workspace },
+    Entry { name: "gossip", imports: &["crdt-state"], lints: Lints::Workspace },
+    Entry { name: "overlay", imports: &["crdt-state"], lints: Lints::Workspace },
+    Entry {
+        name: "node-core",
+        imports: &["crdt-state", "gossip", "overlay"],
+        lints: Lints::Workspace,
+    },
+    Entry { name: "runtime", imports: &["crdt-state"], lints: Lints::Own },
+    Entry {
+        name: "node",
+        imports: &["crdt-state", "gossip", "node-core", "overlay", "runtime"],
+        lints: Lints::Own,
+    },
+    // The simulator starts no task: it takes runtime's fake driver, which is as pure as itself.
+    Entry {
+        name: "chaos",
+        imports: &["crdt-state", "gossip", "node-core", "overlay", "runtime"],
+        lints: Lints::Workspace,
+    },
+    Entry { name: "examples", imports: &["node"], lints: Lints::Own },
+    Entry { name: "xtask", imports: &[], lints: Lints::Own },
+];
+
+/// Packages of the registry that bring a clock, a socket, a file or chance into a pure crate.
+const WORLDLY: [&str; 12] = [
+    "tokio",
+    "mio",
+    "socket2",
+    "quinn",
+    "rustls",
+    "axum",
+    "hyper",
+    "redb",
+    "nix",
+    "libc",
+    "getrandom",
+    "chrono",
+];
+
+const PURE: [&str; 3] = ["crdt-state", "gossip", "node-core"];
+
+/// Who imports what it may not.
+pub fn imports(metadata: &Metadata) -> Vec<Finding> {
+    let members: Vec<&str> =
+        metadata.packages.iter().map(|package| package.name.as_str()).collect();
+    metadata.packages.iter().flat_map(|package| imports_of(package, &members)).collect()
+}
+
+fn imports_of(package: &Package, members: &[&str]) -> Vec<Finding> {
+    let finding = |what: String, why| Finding {
+        file: manifest(package),
+        line: 1,
+        rule: "imports",
+        what,
+        why,
+    };
+    let Some(entry) = TABLE.iter().find(|entry| entry.name == package.name) else {
+        let what = format!("package `{}` is not in the table of imports", package.name);
+        return vec![finding(what, "every package has its place; add it to ARCHITECTURE.md too")];
+    };
+    let mut findings = Vec::new();
+    for dependency in package.dependencies.iter().map(|dependency| dependency.name.as_str()) {
+        if members.contains(&dependency) && !entry.imports.contains(&dependency) {
+            let what = format!("`{}` imports `{dependency}`", package.name);
+            findings.push(finding(what, "imports point down the house, see ARCHITECTURE.md"));
+        }
+        if PURE.contains(&entry.name) && WORLDLY.contains(&dependency) {
+            let what = format!("pure `{}` imports `{dependency}`", package.name);
+            findings.push(finding(what, "a pure crate cannot reach clock, socket, disk or chance"));
+        }
+    }
+    findings
+}
+
+/// Who has switched the purity lints off without being allowed to.
+pub fn lints(metadata: &Metadata) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for package in &metadata.packages {
+        let text = std::fs::read_to_string(&package.manifest_path)
+            .with_context(|| package.manifest_path.display().to_string())?;
+        findings.extend(lints_of(package, &text));
+    }
+    Ok(findings)
+}
+
+fn lints_of(package: &Package, text: &str) -> Option<Finding> {
+    let own = TABLE.iter().any(|entry| entry.name == package.name && entry.lints == Lints::Own);
+    let workspace = text.contains("[lints]\nworkspace = true");
+    (!own && !workspace).then(|| Finding {
+        file: manifest(package),
+        line: 1,
+        rule: "lints",
+        what: format!("`{}` does not take the workspace's lints", package.name),
+        why: "they keep clocks, sockets and hash-ordered maps out of the pure crates",
+    })
+}
+
+/// The manifest's path from the root.
+fn manifest(package: &Package) -> String {
+    let path = &package.manifest_path;
+    path.strip_prefix(repo::root()).unwrap_or(path).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repo::Dependency;
+
+    fn package(name: &str, dependencies: &[&str]) -> Package {
+        let dependency = |name: &&str| Dependency { name: (*name).to_owned() };
+        Package {
+            name: name.to_owned(),
+            manifest_path: format!("{name}/Cargo.toml").into(),
+            dependencies: dependencies.iter().map(dependency).collect(),
+        }
+    }
+
+    fn found(packages: Vec<Package>) -> Vec<String> {
+        let metadata = Metadata { packages };
+        imports(&metadata).into_iter().map(|finding| finding.what).collect()
+    }
+
+    #[test]
+    fn imports_that_point_down_are_fine() {
+        let packages = vec![package("crdt-state", &["serde"]), package("gossip", &["crdt-state"])];
+        assert!(found(packages).is_empty());
+    }
+
+    #[test]
+    fn an_import_that_points_up_is_found() {
+        let packages = vec![package("crdt-state", &["gossip"]), package("gossip", &[])];
+        assert_eq!(found(packages), ["`crdt-state` imports `gossip`"]);
+    }
+
+    #[test]
+    fn a_pure_crate_with_a_socket_is_found() {
+        let packages = vec![package("gossip", &["tokio"])];
+        assert_eq!(found(packages), ["pure `gossip` imports `tokio`"]);
+    }
+
+    #[test]
+    fn a_package_without_a_place_is_found() {
+        assert_eq!(found(vec![package("attic", &[])]).len(), 1);
+    }
+
+    #[test]
+    fn a_pure_crate_with_lints_of_its_own_is_found() {
+        let own = "[lints.clippy]\ndisallowed_types = \"allow\"\n";
+        assert!(lints_of(&package("gossip", &[]), own).is_some());
+        assert!(lints_of(&package("node", &[]), own).is_none());
+        assert!(lints_of(&package("gossip", &[]), "[lints]\nworkspace = true\n").is_none());
+    }
+}
