@@ -1,1 +1,11 @@
-//! runtime.
+//! Running tasks: drivers that start, watch and end one attempt of a task each.
+//!
+//! A driver does what it is told and reports what happened; it decides nothing: whether an ended
+//! task is started again, or an unhealthy one is stopped, is node-core's business. It must never
+//! take a task down because the agent goes: tasks outlive the agent and are adopted.
+
+pub mod driver;
+pub mod fake;
+
+pub use driver::{Driver, RUN_EVENTS_MAX, RunEvents};
+pub use fake::FakeRuntime;
