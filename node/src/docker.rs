@@ -1,0 +1,75 @@
+//! The shapes of the Docker Engine API (1.44 and later), for the server and for `edgectl`.
+//!
+//! Field names, spellings and meanings are Docker's, <https://docs.docker.com/reference/api/engine/>;
+//! what Docker has no word for sits in an `Edge` object, which Docker's own clients ignore.
+//! Nothing here reaches into the fleet's state.
+
+#[allow(missing_docs, reason = "the fields are Docker's own")]
+pub mod edge;
+#[allow(missing_docs, reason = "the fields are Docker's own")]
+pub mod event;
+#[allow(missing_docs, reason = "the fields are Docker's own")]
+pub mod node;
+#[allow(missing_docs, reason = "the fields are Docker's own")]
+pub mod service;
+#[allow(missing_docs, reason = "the fields are Docker's own")]
+pub mod system;
+#[allow(missing_docs, reason = "the fields are Docker's own")]
+pub mod task;
+#[allow(missing_docs, reason = "the fields are Docker's own")]
+pub mod task_spec;
+pub mod time;
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use time::{Nanos, Timestamp};
+
+/// The version of Docker's API that is spoken.
+pub const API_VERSION: &str = "1.47";
+/// The oldest one that is understood: what is missing there is additive.
+pub const API_VERSION_MIN: &str = "1.24";
+
+/// The body of every error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// What happened, why, what to type.
+    pub message: String,
+}
+
+/// The version of an object, sent back with an update so that nobody overwrites unseen changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "PascalCase")]
+pub struct Version {
+    /// Grows with every change.
+    #[serde(default)]
+    pub index: u64,
+}
+
+/// Fields of a body that no shape here knows. They are looked at before a spec is accepted.
+pub type Unknown = BTreeMap<String, Value>;
+
+/// Reads a body as Docker's clients write it: Go writes `null` for an empty list or map, so every
+/// `null` is taken for an absent field.
+pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
+    let mut value: Value = serde_json::from_slice(body)?;
+    drop_nulls(&mut value);
+    serde_json::from_value(value)
+}
+
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, field| !field.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

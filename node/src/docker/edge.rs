@@ -1,0 +1,174 @@
+//! What Docker has no word for: the shapes of `/edge/…`, written the same way as Docker's own.
+//!
+//! Codes are stable and for programs; texts are for people and may change.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Timestamp;
+
+/// `GET /edge/status`: the fleet in one object, as the answering node sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Status {
+    /// Whose view this is.
+    #[serde(rename = "NodeID")]
+    pub node_id: String,
+    pub hostname: String,
+    /// When it was taken, by the node's own clock.
+    pub at: Timestamp,
+    /// How old the oldest part of it is: the longest silence of a member that counts as alive.
+    pub view_age_ms: u64,
+    /// Root digest of the state, 32 hexadecimal digits: equal on all nodes that agree.
+    pub digest: String,
+    pub nodes: NodeCounts,
+    pub services: u64,
+    pub tasks_running: u64,
+    pub tasks_desired: u64,
+    /// Tasks that are wanted and do not run, and why.
+    pub waiting: Vec<WhyRow>,
+    /// Values that lost against a concurrent write and were not yet looked at.
+    pub conflicts: u64,
+    /// Records that this version cannot read; kept and passed on.
+    pub quarantined: u64,
+    /// Other members are known, and none of them is heard.
+    pub island: bool,
+}
+
+/// Members by what is known of them here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct NodeCounts {
+    pub alive: u64,
+    pub suspect: u64,
+    pub unreachable: u64,
+    pub left: u64,
+}
+
+/// `GET /edge/why/…`: recorded reasons, nothing made up.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Why {
+    /// `service`, `task` or `node`.
+    pub kind: String,
+    #[serde(rename = "ID")]
+    pub id: String,
+    pub name: String,
+    pub rows: Vec<WhyRow>,
+    /// Nodes that cannot take (more of) it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub excluded: Vec<ExcludedNode>,
+}
+
+/// One task, or one fact about a node.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct WhyRow {
+    /// `web.1`, or the host name of a node.
+    pub name: String,
+    /// Host name of its owner; empty without one.
+    pub node: String,
+    /// Docker's word for where it stands.
+    pub state: String,
+    /// Stable.
+    pub code: String,
+    pub reason: String,
+}
+
+/// Why a node cannot take a task.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ExcludedNode {
+    #[serde(rename = "NodeID")]
+    pub node_id: String,
+    pub node: String,
+    /// Stable.
+    pub code: String,
+    pub reason: String,
+}
+
+/// One row of `GET /edge/plan`: who should run a slot.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct PlanRow {
+    #[serde(rename = "ServiceID")]
+    pub service_id: String,
+    /// `web.1`.
+    pub name: String,
+    /// Absent: nobody.
+    #[serde(rename = "NodeID", skip_serializing_if = "String::is_empty")]
+    pub node_id: String,
+    pub node: String,
+    /// Stable.
+    pub code: String,
+    pub reason: String,
+}
+
+/// One row of `GET /edge/conflicts`: a value that was written concurrently on several nodes, or a
+/// name that several services have.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Conflict {
+    /// The record, 34 hexadecimal digits.
+    pub key: String,
+    /// `service` or `node`.
+    pub kind: String,
+    pub name: String,
+    /// `template`, `scale`, `labels`…, or `name` for a name that several services have.
+    pub facet: String,
+    /// The number of the facet.
+    pub facet_number: u16,
+    pub winner: ConflictValue,
+    pub losers: Vec<ConflictValue>,
+}
+
+/// A value, and who wrote it when.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ConflictValue {
+    /// What to send back to pick it.
+    pub stamp: String,
+    #[serde(rename = "NodeID")]
+    pub node_id: String,
+    pub node: String,
+    /// By the writer's clock.
+    pub written_at: Timestamp,
+    /// For people.
+    pub value: String,
+}
+
+/// `POST /edge/conflicts`: make a losing value the winner.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct PickRequest {
+    pub key: String,
+    pub facet_number: u16,
+    pub stamp: String,
+}
+
+/// `GET /edge/counters`: what was counted since the agent started.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Counters {
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// `GET /edge/top`: what the agent itself uses.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Top {
+    #[serde(rename = "PID")]
+    pub pid: u32,
+    pub uptime_ms: u64,
+    pub rss_bytes: u64,
+    pub rss_peak_bytes: u64,
+    pub cpu_ms: u64,
+    pub threads: u64,
+    pub open_files: u64,
+    pub sent_bytes: u64,
+    pub received_bytes: u64,
+    pub written_bytes: u64,
+    pub records: u64,
+    pub state_bytes: u64,
+}

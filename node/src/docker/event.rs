@@ -1,0 +1,35 @@
+//! Events as Docker writes them, one JSON object per line of `GET /events`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Something that happened, as the answering node learned it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Event {
+    /// `node`, `service` or `task`.
+    #[serde(rename = "Type")]
+    pub kind: String,
+    /// `create`, `update`, `remove`, `start`, `die`…
+    pub action: String,
+    pub actor: Actor,
+    /// `swarm`.
+    #[serde(rename = "scope")]
+    pub scope: String,
+    /// Seconds since 1970.
+    #[serde(rename = "time")]
+    pub time: i64,
+    /// Nanoseconds since 1970.
+    #[serde(rename = "timeNano")]
+    pub time_nano: i64,
+}
+
+/// What it happened to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Actor {
+    #[serde(rename = "ID")]
+    pub id: String,
+    pub attributes: BTreeMap<String, String>,
+}

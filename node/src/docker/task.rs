@@ -1,0 +1,92 @@
+//! Tasks as Docker writes them. A restart is a further attempt of one task inside; here each past
+//! attempt is a task of its own with the desired state `shutdown`, as Docker's clients expect.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::task_spec::TaskSpec;
+use super::{Timestamp, Version};
+
+/// A task, or a past attempt of one.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Task {
+    #[serde(rename = "ID")]
+    pub id: String,
+    pub version: Version,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub labels: BTreeMap<String, String>,
+    pub spec: TaskSpec,
+    #[serde(rename = "ServiceID")]
+    pub service_id: String,
+    /// Absent in a global service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slot: Option<u64>,
+    /// Absent while it has no owner.
+    #[serde(rename = "NodeID", skip_serializing_if = "String::is_empty")]
+    pub node_id: String,
+    pub status: TaskStatus,
+    /// `running` or `shutdown`.
+    pub desired_state: String,
+    pub edge: EdgeTask,
+}
+
+/// Where a task stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct TaskStatus {
+    pub timestamp: Timestamp,
+    /// Docker's word: `pending`, `running`, `failed`…
+    pub state: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// Why it does not run.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub err: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_status: Option<ContainerStatus>,
+    pub port_status: PortStatus,
+}
+
+/// The process behind a task.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ContainerStatus {
+    #[serde(rename = "ContainerID")]
+    pub container_id: String,
+    #[serde(rename = "PID")]
+    pub pid: u32,
+    pub exit_code: i32,
+}
+
+/// Ports published on the task's own node.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct PortStatus {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<super::service::PortConfig>,
+}
+
+/// What Docker has no word for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct EdgeTask {
+    /// `web.1`, or `web.<node id>` in a global service.
+    pub name: String,
+    /// The task that this is an attempt of.
+    #[serde(rename = "TaskID")]
+    pub task_id: String,
+    /// 1 is the first attempt; 0: it was never started.
+    pub attempt: u32,
+    /// `unchecked`, `starting`, `healthy` or `unhealthy`.
+    pub health: String,
+    /// The version of the template that it runs, 16 hexadecimal digits.
+    pub template: String,
+    /// Does it run the template that the service has now?
+    pub up_to_date: bool,
+    /// Its node has not been heard of for so long; all else here is what it said before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreachable_ms: Option<u64>,
+}
