@@ -1,1 +1,20 @@
-//! gossip.
+//! Who is in the fleet, and how what changed reaches everybody.
+//!
+//! One machine, [`Gossip`]: membership (SWIM by foca, driven as a pure machine), rumours (small
+//! deltas pushed at once, a hint that saves time) and anti-entropy (which must suffice alone).
+//! [`seal`] closes and opens the datagrams. Pure: no clock, no socket, no randomness but a seed.
+//! It must never decide who runs what, and never change a record because its owner is silent.
+
+pub mod config;
+pub mod counters;
+pub mod identity;
+pub mod member;
+pub mod output;
+pub mod time;
+
+pub use config::{GossipConfig, Profile, Rumours};
+pub use counters::{Counters, Traffic};
+pub use identity::Identity;
+pub use member::{Member, MemberEvent, MemberState};
+pub use output::{JunkReason, Output};
+pub use time::Now;

@@ -1,0 +1,97 @@
+//! What the machine counted since it started. Read by `doctor` and metrics, decides nothing.
+
+use std::collections::BTreeMap;
+
+use crate::JunkReason;
+
+/// What went through, by kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Traffic {
+    /// Probes, acknowledgements and what travels with them.
+    Swim,
+    /// The word that a member goes.
+    Leave,
+    /// Digests compared with a peer.
+    Compare,
+    /// Levels and leaves of the digest tree.
+    Tree,
+    /// Records that differ.
+    Records,
+    /// Records pushed while they are news.
+    Rumour,
+    /// The list of members.
+    Members,
+}
+
+impl Traffic {
+    /// One word for metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Traffic::Swim => "swim",
+            Traffic::Leave => "leave",
+            Traffic::Compare => "compare",
+            Traffic::Tree => "tree",
+            Traffic::Records => "records",
+            Traffic::Rumour => "rumour",
+            Traffic::Members => "members",
+        }
+    }
+}
+
+/// How often, and how many bytes (before sealing).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Datagrams or messages.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What was counted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Sent, by kind.
+    pub sent: BTreeMap<Traffic, Tally>,
+    /// Received and understood, by kind.
+    pub received: BTreeMap<Traffic, Tally>,
+    /// Dropped, by reason.
+    pub junk: BTreeMap<JunkReason, u64>,
+    /// Verdicts of this node's own that waited because it doubted itself.
+    pub verdicts_postponed: u64,
+    /// Verdicts of others that were doubted and proved wrong.
+    pub verdicts_refuted: u64,
+    /// Timers of foca that came too late to mean anything.
+    pub timers_stale: u64,
+    /// Things not sent for want of an address.
+    pub unaddressed: u64,
+    /// Reliable messages that could not be delivered.
+    pub undelivered: u64,
+    /// Rumours given up in favour of anti-entropy because too many waited.
+    pub rumours_dropped: u64,
+}
+
+impl Counters {
+    /// Counts what was sent.
+    pub fn on_sent(&mut self, kind: Traffic, bytes: usize) {
+        let tally = self.sent.entry(kind).or_default();
+        tally.count += 1;
+        tally.bytes += bytes as u64;
+    }
+
+    /// Counts what was received and understood.
+    pub fn on_received(&mut self, kind: Traffic, bytes: usize) {
+        let tally = self.received.entry(kind).or_default();
+        tally.count += 1;
+        tally.bytes += bytes as u64;
+    }
+
+    /// Counts what was dropped.
+    pub fn on_junk(&mut self, reason: JunkReason) {
+        *self.junk.entry(reason).or_default() += 1;
+    }
+
+    /// Bytes sent of all kinds, before sealing.
+    pub fn sent_bytes(&self) -> u64 {
+        self.sent.values().map(|tally| tally.bytes).sum()
+    }
+}

@@ -1,0 +1,75 @@
+//! A member as this node sees it.
+//!
+//! ```text
+//!            probe failed            nobody heard it during the suspicion
+//!  Alive ──────────────────▶ Suspect ─────────────────────────────────▶ Unreachable
+//!    ▲  ◀──────────────────     │                                            │
+//!    │    it answered           │ it said so                                 │
+//!    │                          ▼                                            │
+//!    └───── new generation ── Left ◀──── it said so                          │
+//!    └───── new generation ──────────────────────────────────────────────────┘
+//! ```
+//! None of these says "down": an unreachable member may be alive on its own.
+
+use std::net::SocketAddr;
+
+use crdt_state::NodeId;
+use serde::{Deserialize, Serialize};
+
+use crate::{Identity, Now};
+
+/// What is known of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum MemberState {
+    /// It answers.
+    Alive,
+    /// A probe of it failed, here or elsewhere; it still counts as there.
+    Suspect,
+    /// Nobody heard it during the suspicion. It may be alive on its own.
+    Unreachable,
+    /// It said that it goes.
+    Left,
+}
+
+impl MemberState {
+    /// Alive or suspect: it counts as there.
+    pub fn is_active(self) -> bool {
+        matches!(self, MemberState::Alive | MemberState::Suspect)
+    }
+}
+
+/// One other member of the fleet; a node is not in its own list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Which node.
+    pub id: NodeId,
+    /// Where datagrams to it go: the last address that it was heard from, or told by others.
+    /// `0.0.0.0:0` as long as nobody said.
+    pub addr: SocketAddr,
+    /// What is known of it.
+    pub state: MemberState,
+    /// Since when it is in this state.
+    pub since: Now,
+    /// When it was last heard directly; [`Now::START`] if never.
+    pub heard: Now,
+    /// The generation of its identity.
+    pub generation: u64,
+}
+
+/// What happened to the membership, in this node's view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberEvent {
+    /// A member appeared, or answers again.
+    Up(NodeId),
+    /// A probe of it failed.
+    Suspected(NodeId),
+    /// It was not heard during the whole suspicion.
+    Unreachable(NodeId),
+    /// It said that it goes.
+    Left(NodeId),
+    /// It is heard from another address; nothing else changed.
+    Moved(NodeId, SocketAddr),
+    /// This node itself took a new generation, because others believe that the last one is gone.
+    /// To be persisted if [`Identity::boots`] changed.
+    Renewed(Identity),
+}
