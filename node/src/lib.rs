@@ -4,4 +4,5 @@
 //! Everything that touches the machine (sockets, disk, clock, processes) is here or in `runtime`;
 //! everything that decides is in `node-core` and below. It must never decide.
 
+pub mod config;
 pub mod docker;

@@ -1,0 +1,256 @@
+//! A configuration while its sources are read, lowest first; a later value replaces an earlier one.
+//! Every value is checked where it is set, so that the message can say where it came from.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use crdt_state::spec::Labels;
+
+use super::error::{ConfigError, Place};
+use super::fleet_key::FleetKey;
+use super::key::Key;
+use super::{AGENT_PORT, Config, Gossip, JoinAddr, Profile};
+
+/// A value as its source gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Raw {
+    /// A text in the file.
+    Text(String),
+    /// A list of texts in the file.
+    List(Vec<String>),
+    /// `true` or `false` in the file.
+    Switch(bool),
+    /// Anything else in the file, by name.
+    Other(&'static str),
+    /// From the environment or a flag, where everything is text and commas separate.
+    Typed(String),
+}
+
+/// What has been set so far.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    fleet: Option<String>,
+    fleet_key: Option<FleetKey>,
+    data_dir: Option<PathBuf>,
+    socket: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    /// Its port is filled in when `listen` is known.
+    advertise: Option<(IpAddr, Option<u16>)>,
+    join: Vec<JoinAddr>,
+    profile: Profile,
+    hostname: Option<String>,
+    labels: Labels,
+    log: Option<String>,
+    gossip: Gossip,
+}
+
+/// A value with its key and place, for messages.
+struct Given<'a> {
+    key: Key,
+    value: Raw,
+    place: &'a Place,
+}
+
+impl Given<'_> {
+    fn wrong_type(&self, found: &'static str, wanted: &'static str) -> ConfigError {
+        ConfigError::WrongType { place: self.place.clone(), key: self.key, found, wanted }
+    }
+
+    fn bad(&self, value: &str, why: impl ToString) -> ConfigError {
+        let value = if self.key == Key::FleetKey { "…" } else { value };
+        ConfigError::BadValue {
+            place: self.place.clone(),
+            key: self.key,
+            value: value.to_owned(),
+            why: why.to_string(),
+        }
+    }
+
+    fn found(&self) -> &'static str {
+        match &self.value {
+            Raw::Text(_) | Raw::Typed(_) => "a text",
+            Raw::List(_) => "a list",
+            Raw::Switch(_) => "true or false",
+            Raw::Other(name) => name,
+        }
+    }
+
+    fn text(&self) -> Result<&str, ConfigError> {
+        let (Raw::Text(text) | Raw::Typed(text)) = &self.value else {
+            return Err(self.wrong_type(self.found(), "a text"));
+        };
+        if text.trim().is_empty() {
+            return Err(self.bad(text, "it is empty"));
+        }
+        Ok(text.trim())
+    }
+
+    fn list(&self) -> Result<Vec<String>, ConfigError> {
+        match &self.value {
+            Raw::List(items) => Ok(items.iter().map(|item| item.trim().to_owned()).collect()),
+            Raw::Typed(text) => Ok(text
+                .split(',')
+                .map(|item| item.trim().to_owned())
+                .filter(|item| !item.is_empty())
+                .collect()),
+            _ => Err(self.wrong_type(self.found(), "a list of texts")),
+        }
+    }
+
+    fn switch(&self) -> Result<bool, ConfigError> {
+        match &self.value {
+            Raw::Switch(on) => Ok(*on),
+            Raw::Typed(text) => match text.trim() {
+                "true" | "on" | "1" | "yes" => Ok(true),
+                "false" | "off" | "0" | "no" => Ok(false),
+                other => Err(self.bad(other, "it is neither true nor false")),
+            },
+            _ => Err(self.wrong_type(self.found(), "true or false")),
+        }
+    }
+
+    fn path(&self) -> Result<PathBuf, ConfigError> {
+        let text = self.text()?;
+        match (self.place, PathBuf::from(text)) {
+            (Place::Line { .. }, path) if path.is_relative() => {
+                Err(self.bad(text, "in the file a path begins with /"))
+            }
+            (_, path) => Ok(path),
+        }
+    }
+}
+
+impl Draft {
+    /// Takes one value, or says what is wrong with it.
+    pub(super) fn set(&mut self, key: Key, value: Raw, place: &Place) -> Result<(), ConfigError> {
+        let given = Given { key, value, place };
+        match key {
+            Key::Fleet => self.fleet = Some(name(&given)?),
+            Key::FleetKey => {
+                let text = given.text()?;
+                self.fleet_key = Some(text.parse().map_err(|why| given.bad(text, why))?);
+            }
+            Key::FleetKeyFile => {
+                let path = given.path()?;
+                let key = FleetKey::read(&path)
+                    .map_err(|why| given.bad(&path.display().to_string(), why))?;
+                self.fleet_key = Some(key);
+            }
+            Key::DataDir => self.data_dir = Some(given.path()?),
+            Key::Socket => self.socket = Some(given.path()?),
+            Key::Listen => {
+                let (ip, port) = address(&given)?;
+                self.listen = Some(SocketAddr::new(ip, port.unwrap_or(AGENT_PORT)));
+            }
+            Key::Advertise => self.advertise = Some(address(&given)?),
+            Key::Join => self.join = join(&given)?,
+            Key::Profile => self.profile = profile(&given)?,
+            Key::Hostname => self.hostname = Some(name(&given)?),
+            // A node's own labels are added to those of the fleet.
+            Key::Labels => self.labels.extend(labels(&given)?),
+            Key::Log => {
+                let text = given.text()?;
+                tracing_subscriber::EnvFilter::try_new(text).map_err(|why| given.bad(text, why))?;
+                self.log = Some(text.to_owned());
+            }
+            Key::Gossip => self.gossip = if given.switch()? { Gossip::On } else { Gossip::Off },
+        }
+        Ok(())
+    }
+
+    /// Fills in what nobody set.
+    pub(super) fn finish(self) -> Result<Config, ConfigError> {
+        let listen = self.listen.unwrap_or(SocketAddr::from(([0, 0, 0, 0], AGENT_PORT)));
+        Ok(Config {
+            fleet: self.fleet.unwrap_or_else(|| "edge".to_owned()),
+            fleet_key: self.fleet_key,
+            data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("/var/lib/edgectl")),
+            socket: self.socket.unwrap_or_else(|| PathBuf::from("/run/edgectl/edgectl.sock")),
+            listen,
+            advertise: self
+                .advertise
+                .map(|(ip, port)| SocketAddr::new(ip, port.unwrap_or(listen.port()))),
+            join: self.join,
+            profile: self.profile,
+            hostname: self.hostname,
+            labels: self.labels,
+            log: self.log.unwrap_or_else(|| "info".to_owned()),
+            gossip: self.gossip,
+        })
+    }
+}
+
+fn name(given: &Given<'_>) -> Result<String, ConfigError> {
+    let text = given.text()?;
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if text.len() > 63 || !text.chars().all(legal) {
+        return Err(given.bad(text, "at most 63 of a-z, A-Z, 0-9, `-`, `_` and `.`"));
+    }
+    Ok(text.to_owned())
+}
+
+fn address(given: &Given<'_>) -> Result<(IpAddr, Option<u16>), ConfigError> {
+    let text = given.text()?;
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok((address.ip(), Some(address.port())));
+    }
+    text.parse::<IpAddr>()
+        .map(|ip| (ip, None))
+        .map_err(|_| given.bad(text, "it is not an IP address with or without a port"))
+}
+
+fn join(given: &Given<'_>) -> Result<Vec<JoinAddr>, ConfigError> {
+    given
+        .list()?
+        .iter()
+        .map(|text| text.parse::<JoinAddr>().map_err(|why| given.bad(text, why)))
+        .collect()
+}
+
+fn profile(given: &Given<'_>) -> Result<Profile, ConfigError> {
+    match given.text()? {
+        "lan" => Ok(Profile::Lan),
+        "wan" => Ok(Profile::Wan),
+        "metered" => Ok(Profile::Metered),
+        other => Err(given.bad(other, "it is one of lan, wan, metered")),
+    }
+}
+
+fn labels(given: &Given<'_>) -> Result<Labels, ConfigError> {
+    given
+        .list()?
+        .iter()
+        .map(|text| match text.split_once('=') {
+            Some((name, value)) if !name.trim().is_empty() => {
+                Ok((name.trim().to_owned(), value.trim().to_owned()))
+            }
+            _ => Err(given.bad(text, "a label is written name=value")),
+        })
+        .collect()
+}
+
+/// Why a text is not a node to ask first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is not an address or a name, with or without a port")]
+pub struct BadJoinAddr;
+
+impl std::str::FromStr for JoinAddr {
+    type Err = BadJoinAddr;
+
+    fn from_str(text: &str) -> Result<JoinAddr, BadJoinAddr> {
+        let (host, port) = if let Ok(address) = text.parse::<SocketAddr>() {
+            (address.ip().to_string(), address.port())
+        } else if text.parse::<IpAddr>().is_ok() {
+            (text.to_owned(), AGENT_PORT)
+        } else if let Some((host, port)) = text.rsplit_once(':') {
+            (host.to_owned(), port.parse().map_err(|_| BadJoinAddr)?)
+        } else {
+            (text.to_owned(), AGENT_PORT)
+        };
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':' | '%');
+        if host.is_empty() || port == 0 || !host.chars().all(legal) {
+            return Err(BadJoinAddr);
+        }
+        Ok(JoinAddr { host, port })
+    }
+}

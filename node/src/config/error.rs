@@ -1,0 +1,123 @@
+//! What can be wrong with a configuration: where, what, why, and what to type instead.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::key::Key;
+
+/// Where a value was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In the file, on this line, counted from 1.
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: usize,
+    },
+    /// In this environment variable.
+    Environment(String),
+    /// With this flag.
+    Flag(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Line { path, line } => write!(f, "{}, line {line}", path.display()),
+            Place::Environment(name) => write!(f, "environment variable {name}"),
+            Place::Flag(name) => write!(f, "flag {name}"),
+        }
+    }
+}
+
+/// Why there is no configuration. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file was named, or is at the usual place, and cannot be read.
+    #[error("cannot read {}: {error}\n  name another file with --config FILE", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: String,
+    },
+    /// It is not TOML.
+    #[error("{place}: {message}\n  the file is plain TOML, one `key = value` on a line")]
+    Syntax {
+        /// Where the parser gave up.
+        place: Place,
+        /// What it said.
+        message: String,
+    },
+    /// There is no such key.
+    #[error("{place}: unknown key `{name}`\n  {}", suggestion(*near))]
+    UnknownKey {
+        /// Where.
+        place: Place,
+        /// As written.
+        name: String,
+        /// What was probably meant.
+        near: Option<Key>,
+    },
+    /// A table in a file that has none.
+    #[error(
+        "{place}: `[{name}]` opens a table, and this file is flat: every key stands for itself\n  \
+         remove the line; known keys: {}",
+        known_keys()
+    )]
+    Table {
+        /// Where.
+        place: Place,
+        /// As written.
+        name: String,
+    },
+    /// What belongs to one node, in the file of the whole fleet.
+    #[error(
+        "{place}: `{}` belongs to one node, and this file is the same on every node\n  \
+         give it to that node as {}=… or {} …",
+        key.name(), key.variable(), key.flag()
+    )]
+    PerNode {
+        /// Where.
+        place: Place,
+        /// The key.
+        key: Key,
+    },
+    /// A number where a text belongs, and the like.
+    #[error("{place}: `{}` is {found} and must be {wanted}\n  type: {}", key.name(), key.example())]
+    WrongType {
+        /// Where.
+        place: Place,
+        /// The key.
+        key: Key,
+        /// What it is.
+        found: &'static str,
+        /// What it must be.
+        wanted: &'static str,
+    },
+    /// The right type, a wrong value.
+    #[error("{place}: `{}` cannot be \"{value}\": {why}\n  type: {}", key.name(), key.example())]
+    BadValue {
+        /// Where.
+        place: Place,
+        /// The key.
+        key: Key,
+        /// As written; `…` for a key that is secret.
+        value: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+fn suggestion(near: Option<Key>) -> String {
+    match near {
+        Some(key) => format!("did you mean `{}`? type: {}", key.name(), key.example()),
+        None => format!("known keys: {}", known_keys()),
+    }
+}
+
+fn known_keys() -> String {
+    let names: Vec<&str> = Key::ALL.into_iter().map(Key::name).collect();
+    names.join(", ")
+}

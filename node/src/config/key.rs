@@ -1,0 +1,150 @@
+//! The keys: their names, to whom they belong, what to type, and which one a typo meant.
+
+/// One key of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// Name of the fleet.
+    Fleet,
+    /// The fleet's key itself.
+    FleetKey,
+    /// A file that holds the fleet's key.
+    FleetKeyFile,
+    /// Where everything is kept.
+    DataDir,
+    /// The API's unix socket.
+    Socket,
+    /// UDP address to listen on.
+    Listen,
+    /// Address told to others.
+    Advertise,
+    /// Nodes to ask first.
+    Join,
+    /// `lan`, `wan` or `metered`.
+    Profile,
+    /// Host name told to others.
+    Hostname,
+    /// Labels for placement.
+    Labels,
+    /// What is logged.
+    Log,
+    /// Rumours on or off.
+    Gossip,
+}
+
+/// To whom the value of a key belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// The same on every node: may stand in the file.
+    Fleet,
+    /// One node's own: environment or flag only.
+    Node,
+}
+
+impl Key {
+    /// All of them, in the order of the documentation.
+    pub const ALL: [Key; 13] = [
+        Key::Fleet,
+        Key::FleetKey,
+        Key::FleetKeyFile,
+        Key::DataDir,
+        Key::Socket,
+        Key::Listen,
+        Key::Advertise,
+        Key::Join,
+        Key::Profile,
+        Key::Hostname,
+        Key::Labels,
+        Key::Log,
+        Key::Gossip,
+    ];
+
+    /// As written in the file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Key::Fleet => "fleet",
+            Key::FleetKey => "fleet_key",
+            Key::FleetKeyFile => "fleet_key_file",
+            Key::DataDir => "data_dir",
+            Key::Socket => "socket",
+            Key::Listen => "listen",
+            Key::Advertise => "advertise",
+            Key::Join => "join",
+            Key::Profile => "profile",
+            Key::Hostname => "hostname",
+            Key::Labels => "labels",
+            Key::Log => "log",
+            Key::Gossip => "gossip",
+        }
+    }
+
+    /// What a correct line looks like.
+    pub(super) fn example(self) -> &'static str {
+        match self {
+            Key::Fleet => "fleet = \"shop-12\"",
+            Key::FleetKey => "fleet_key = \"<64 hex digits, from: openssl rand -hex 32>\"",
+            Key::FleetKeyFile => "fleet_key_file = \"/etc/edgectl/fleet.key\"",
+            Key::DataDir => "data_dir = \"/var/lib/edgectl\"",
+            Key::Socket => "socket = \"/run/edgectl/edgectl.sock\"",
+            Key::Listen => "listen = \"0.0.0.0:7946\"",
+            Key::Advertise => "advertise = \"192.168.1.12:7946\"",
+            Key::Join => "join = [\"192.168.1.11\", \"192.168.1.12:7946\"]",
+            Key::Profile => "profile = \"lan\"",
+            Key::Hostname => "hostname = \"till-3\"",
+            Key::Labels => "labels = [\"zone=a\", \"disk=ssd\"]",
+            Key::Log => "log = \"info\"",
+            Key::Gossip => "gossip = true",
+        }
+    }
+
+    pub(super) fn scope(self) -> Scope {
+        match self {
+            Key::Advertise | Key::Hostname => Scope::Node,
+            _ => Scope::Fleet,
+        }
+    }
+
+    /// `EDGECTL_DATA_DIR`.
+    pub fn variable(self) -> String {
+        format!("EDGECTL_{}", self.name().to_uppercase())
+    }
+
+    /// `--data-dir`. Repeatable flags are named in the singular, as Docker does.
+    pub fn flag(self) -> String {
+        match self {
+            Key::Labels => "--label".to_owned(),
+            key => format!("--{}", key.name().replace('_', "-")),
+        }
+    }
+
+    /// The key of this exact name.
+    pub fn from_name(name: &str) -> Option<Key> {
+        Key::ALL.into_iter().find(|key| key.name() == name)
+    }
+
+    /// The key that `name` was probably meant to be: at most a third of its letters are wrong.
+    pub(super) fn nearest(name: &str) -> Option<Key> {
+        let plain = name.to_lowercase().replace(['-', ' '], "_");
+        Key::ALL
+            .into_iter()
+            .map(|key| (distance(&plain, key.name()), key))
+            .filter(|(distance, key)| *distance <= key.name().len().div_ceil(3))
+            .min_by_key(|(distance, _)| *distance)
+            .map(|(_, key)| key)
+    }
+}
+
+/// Levenshtein's distance: insertions, deletions and replacements from one text to the other.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}

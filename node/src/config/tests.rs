@@ -1,0 +1,142 @@
+//! What the configuration accepts, and the exact texts with which it refuses.
+
+use super::*;
+
+const KEY_HEX: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+const KEY_BASE64: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+fn load(text: &str) -> Result<Config, ConfigError> {
+    Config::from_sources(Some((Path::new("edge.toml"), text)), |_| None, &AgentFlags::default())
+}
+
+fn refusal(text: &str) -> String {
+    load(text).expect_err("a wrong configuration").to_string()
+}
+
+#[test]
+fn an_empty_file_is_a_configuration() {
+    let config = load("").expect("defaults");
+    assert_eq!(config.listen.to_string(), "0.0.0.0:7946");
+    assert_eq!(config.profile, Profile::Lan);
+    assert_eq!(config.fleet_key, None);
+}
+
+#[test]
+fn the_documented_example_is_a_configuration() {
+    let text = include_str!("../../../examples/edge.toml");
+    let config = load(text).expect("the example");
+    assert_eq!(config.fleet, "shop-12");
+    for key in Key::ALL.into_iter().filter(|key| key.scope() == key::Scope::Fleet) {
+        assert!(text.contains(&format!("{} = ", key.name())), "{} is undocumented", key.name());
+    }
+}
+
+#[test]
+fn the_environment_is_above_the_file_and_flags_are_above_both() {
+    let text = "fleet = \"file\"\nlog = \"warn\"\nlisten = \"10.0.0.1\"\nlabels = [\"zone=a\"]";
+    let environment = |name: &str| match name {
+        "EDGECTL_LOG" => Some("debug".to_owned()),
+        "EDGECTL_LISTEN" => Some("10.0.0.2:1".to_owned()),
+        "EDGECTL_LABELS" => Some("disk=ssd, zone=b".to_owned()),
+        _ => None,
+    };
+    let flags = AgentFlags {
+        listen: Some("10.0.0.3".to_owned()),
+        join: vec!["10.0.0.4".to_owned(), "[fd00::1]:9".to_owned(), "till-3:77".to_owned()],
+        ..AgentFlags::default()
+    };
+    let config = Config::from_sources(Some((Path::new("e"), text)), environment, &flags)
+        .expect("a configuration");
+    assert_eq!((config.fleet.as_str(), config.log.as_str()), ("file", "debug"));
+    assert_eq!(config.listen.to_string(), "10.0.0.3:7946");
+    let join: Vec<String> = config.join.iter().map(ToString::to_string).collect();
+    assert_eq!(join, ["10.0.0.4:7946", "[fd00::1]:9", "till-3:77"]);
+    let labels: Vec<_> = config.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    assert_eq!(labels, ["disk=ssd", "zone=b"]);
+}
+
+#[test]
+fn a_fleet_key_reads_the_same_in_hex_and_in_base64() {
+    let hex: FleetKey = KEY_HEX.parse().expect("hex");
+    assert_eq!(KEY_BASE64.parse(), Ok(hex.clone()));
+    assert_eq!(hex.reveal(), KEY_HEX);
+    assert_eq!(format!("{hex:?}"), "FleetKey(…)");
+    for text in ["", "00", &KEY_HEX[1..], "ü", &KEY_BASE64[1..]] {
+        assert_eq!(text.parse::<FleetKey>(), Err(BadFleetKey::Text));
+    }
+}
+
+#[test]
+fn a_wrong_key_is_told_its_line_and_the_nearest_right_key() {
+    assert_eq!(
+        refusal("fleet = \"a\"\n\nfleetkey = \"b\"\n"),
+        "edge.toml, line 3: unknown key `fleetkey`\n  did you mean `fleet_key`? type: fleet_key = \
+         \"<64 hex digits, from: openssl rand -hex 32>\""
+    );
+    assert_eq!(
+        refusal("Data-Dir = \"/x\""),
+        "edge.toml, line 1: unknown key `Data-Dir`\n  did you mean `data_dir`? type: data_dir = \
+         \"/var/lib/edgectl\""
+    );
+    assert_eq!(
+        refusal("quorum = 3"),
+        "edge.toml, line 1: unknown key `quorum`\n  known keys: fleet, fleet_key, fleet_key_file, \
+         data_dir, socket, listen, advertise, join, profile, hostname, labels, log, gossip"
+    );
+}
+
+#[test]
+fn a_wrong_type_is_told_what_to_type() {
+    assert_eq!(
+        refusal("\njoin = \"10.0.0.1\""),
+        "edge.toml, line 2: `join` is a text and must be a list of texts\n  type: join = \
+         [\"192.168.1.11\", \"192.168.1.12:7946\"]"
+    );
+    assert_eq!(
+        refusal("listen = 7946"),
+        "edge.toml, line 1: `listen` is a number and must be a text\n  type: listen = \
+         \"0.0.0.0:7946\""
+    );
+}
+
+#[test]
+fn a_wrong_value_is_told_why() {
+    assert_eq!(
+        refusal("profile = \"dsl\""),
+        "edge.toml, line 1: `profile` cannot be \"dsl\": it is one of lan, wan, metered\n  type: \
+         profile = \"lan\""
+    );
+    assert_eq!(
+        refusal("labels = [\"zone\"]"),
+        "edge.toml, line 1: `labels` cannot be \"zone\": a label is written name=value\n  type: \
+         labels = [\"zone=a\", \"disk=ssd\"]"
+    );
+    assert!(!refusal("fleet_key = \"0a0b0c\"").contains("0a0b0c"), "a secret is not repeated");
+}
+
+#[test]
+fn what_belongs_to_one_node_is_refused_in_the_file() {
+    assert_eq!(
+        refusal("hostname = \"till-3\""),
+        "edge.toml, line 1: `hostname` belongs to one node, and this file is the same on every \
+         node\n  give it to that node as EDGECTL_HOSTNAME=… or --hostname …"
+    );
+}
+
+#[test]
+fn what_is_not_flat_toml_is_refused_with_its_line() {
+    assert!(refusal("a = 1\n[net]\nmtu = 3").starts_with("edge.toml, line 1: unknown key `a`"));
+    assert!(refusal("[net]\nmtu = 3").starts_with("edge.toml, line 1: `[net]` opens a table"));
+    assert!(refusal("fleet = \"a\"\nlisten: 3").starts_with("edge.toml, line 2: "));
+}
+
+#[test]
+fn a_bad_flag_names_itself() {
+    let flags = AgentFlags { listen: Some("here".to_owned()), ..AgentFlags::default() };
+    let error = Config::from_sources(None, |_| None, &flags).expect_err("not an address");
+    assert_eq!(
+        error.to_string(),
+        "flag --listen: `listen` cannot be \"here\": it is not an IP address with or without a \
+         port\n  type: listen = \"0.0.0.0:7946\""
+    );
+}
