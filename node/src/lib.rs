@@ -6,3 +6,5 @@
 
 pub mod config;
 pub mod docker;
+pub mod identity;
+pub mod store;

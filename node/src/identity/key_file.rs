@@ -1,0 +1,41 @@
+//! A file with 32 secret bytes as hex, readable for its owner alone, made once and whole: under
+//! another name first, then renamed, both synced. It must never replace a file that is there.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use super::IdentityError;
+use crate::config::FleetKey;
+
+pub(super) fn read_or_create(path: &Path) -> Result<[u8; 32], IdentityError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => text
+            .parse::<FleetKey>()
+            .map(|key| *key.bytes())
+            .map_err(|_| IdentityError::NotAKey { path: path.to_owned() }),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let mut secret = [0; 32];
+            getrandom::fill(&mut secret).map_err(IdentityError::Random)?;
+            create(path, &secret)
+                .map_err(|error| IdentityError::File { path: path.to_owned(), error })?;
+            Ok(secret)
+        }
+        Err(error) if error.kind() == ErrorKind::InvalidData => {
+            Err(IdentityError::NotAKey { path: path.to_owned() })
+        }
+        Err(error) => Err(IdentityError::File { path: path.to_owned(), error }),
+    }
+}
+
+fn create(path: &Path, secret: &[u8; 32]) -> std::io::Result<()> {
+    let fresh = path.with_extension("new");
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    writeln!(file, "{}", FleetKey::from_bytes(*secret).reveal())?;
+    file.sync_all()?;
+    std::fs::rename(&fresh, path)?;
+    let dir = path.parent().expect("a key file lies in the data directory");
+    File::open(dir)?.sync_all()
+}

@@ -1,0 +1,168 @@
+//! The store's own thread: takes batches, writes as many as wait in one transaction, and says which
+//! are on disk.
+//!
+//! A disk that refuses is told once and tried again, every second at first and every minute at
+//! last; meanwhile batches are folded into one by key, so that what waits is never more than the
+//! state itself. It must never give up, and never answer for what is not on disk.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crdt_state::RecordKey;
+
+use super::Store;
+
+/// The first wait after a failed write.
+const RETRY_MIN: Duration = Duration::from_secs(1);
+/// The longest.
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// Changes by key: bytes to put, or `None` to delete.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The changes.
+    pub changes: BTreeMap<RecordKey, Option<Vec<u8>>>,
+}
+
+impl Batch {
+    /// Later changes of a key replace earlier ones.
+    pub fn fold(&mut self, puts: Vec<(RecordKey, Vec<u8>)>, drops: Vec<RecordKey>) {
+        self.changes.extend(puts.into_iter().map(|(key, bytes)| (key, Some(bytes))));
+        self.changes.extend(drops.into_iter().map(|key| (key, None)));
+    }
+}
+
+/// What the store reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreEvent {
+    /// Everything up to this number is on disk.
+    Persisted {
+        /// The number of the last batch.
+        seq: u64,
+    },
+    /// A write failed and will be tried again.
+    Refused {
+        /// What the disk said.
+        error: String,
+    },
+    /// A write succeeded after one that failed.
+    Recovered,
+}
+
+pub(super) struct Request {
+    seq: u64,
+    puts: Vec<(RecordKey, Vec<u8>)>,
+    drops: Vec<RecordKey>,
+}
+
+/// A handle to the thread; dropping it writes what waits, once, and ends the thread.
+pub struct StoreWriter {
+    requests: Option<Sender<Request>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl StoreWriter {
+    /// Starts the thread. `report` is called on it and must not wait.
+    pub fn spawn(
+        store: Store,
+        report: impl Fn(StoreEvent) + Send + 'static,
+    ) -> std::io::Result<StoreWriter> {
+        let (requests, inbox) = channel();
+        let worker = Worker { path: store.path.clone(), store: Some(store), inbox, report };
+        let thread = std::thread::Builder::new()
+            .name("store".to_owned())
+            .stack_size(256 * 1024)
+            .spawn(move || worker.run())?;
+        Ok(StoreWriter { requests: Some(requests), thread: Some(thread) })
+    }
+
+    /// Asks for a batch to be written; answered by `Persisted` with this or a later number.
+    pub fn persist(&self, seq: u64, puts: Vec<(RecordKey, Vec<u8>)>, drops: Vec<RecordKey>) {
+        let requests = self.requests.as_ref().expect("the channel lives as long as the handle");
+        requests.send(Request { seq, puts, drops }).expect("the store's thread never ends before");
+    }
+}
+
+impl Drop for StoreWriter {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+pub(super) struct Worker<R> {
+    path: PathBuf,
+    /// `None` after a failed write: the database refuses to go on until it is opened again.
+    store: Option<Store>,
+    inbox: Receiver<Request>,
+    report: R,
+}
+
+impl<R: Fn(StoreEvent)> Worker<R> {
+    pub(super) fn run(mut self) {
+        while let Ok(request) = self.inbox.recv() {
+            let mut batch = Batch::default();
+            let mut seq = request.seq;
+            batch.fold(request.puts, request.drops);
+            self.take_waiting(&mut batch, &mut seq);
+            let mut wait = RETRY_MIN;
+            while let Err(error) = self.write(&batch) {
+                if wait == RETRY_MIN {
+                    (self.report)(StoreEvent::Refused { error });
+                }
+                match self.inbox.recv_timeout(wait) {
+                    Ok(request) => {
+                        seq = request.seq;
+                        batch.fold(request.puts, request.drops);
+                        self.take_waiting(&mut batch, &mut seq);
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+                wait = (wait * 2).min(RETRY_MAX);
+            }
+            if wait > RETRY_MIN {
+                (self.report)(StoreEvent::Recovered);
+            }
+            (self.report)(StoreEvent::Persisted { seq });
+        }
+    }
+
+    fn take_waiting(&self, batch: &mut Batch, seq: &mut u64) {
+        for request in self.inbox.try_iter() {
+            *seq = request.seq;
+            batch.fold(request.puts, request.drops);
+        }
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<(), String> {
+        let store = match self.store.take() {
+            Some(store) => store,
+            None => Store::reopen(&self.path)?,
+        };
+        // The store is put back only if it may be used again.
+        store.write(batch).map_err(|error| error.to_string())?;
+        self.store = Some(store);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+impl Request {
+    pub(super) fn put(seq: u64, key: RecordKey, bytes: &[u8]) -> Request {
+        Request { seq, puts: vec![(key, bytes.to_vec())], drops: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+impl<R: Fn(StoreEvent)> Worker<R> {
+    /// A worker whose last write failed.
+    pub(super) fn without_store(store: Store, inbox: Receiver<Request>, report: R) -> Worker<R> {
+        Worker { path: store.path.clone(), store: None, inbox, report }
+    }
+}
