@@ -50,6 +50,11 @@ pub struct RecordKey {
 }
 
 impl RecordKey {
+    /// The first of all keys.
+    pub const LEAST: RecordKey = RecordKey { kind: Kind(0), id: [0; 16] };
+    /// The last of all keys.
+    pub const GREATEST: RecordKey = RecordKey { kind: Kind(255), id: [255; 16] };
+
     /// The key of a service.
     pub fn service(id: ServiceId) -> RecordKey {
         RecordKey { kind: Kind::SERVICE, id: id.0 }
@@ -73,11 +78,21 @@ impl RecordKey {
     /// The key of what `node` says of its tasks for one slot. Independent of the template: the
     /// number of records is bounded by nodes times slots, however often a service is updated.
     pub fn task(node: NodeId, service: ServiceId, slot: Slot) -> RecordKey {
-        let mut hasher = blake3::Hasher::new_derive_key("edgectl task record 1");
-        hasher.update(&node.0);
-        hasher.update(&service.0);
-        hasher.update(&slot.to_bytes());
-        RecordKey { kind: Kind::TASK, id: first_16(&hasher.finalize()) }
+        RecordKey::owned(Kind::TASK, node, &task_subject(service, slot))
+    }
+
+    /// The key of a record that `owner` alone writes. Without a subject there is one per node, and
+    /// its id is the node's; with one the id is a hash of both, so that whoever holds the record
+    /// can check whose it is.
+    pub fn owned(kind: Kind, owner: NodeId, subject: &[u8]) -> RecordKey {
+        if subject.is_empty() {
+            return RecordKey { kind, id: owner.0 };
+        }
+        let mut hasher = blake3::Hasher::new_derive_key("edgectl owned record 1");
+        hasher.update(&[kind.0]);
+        hasher.update(&owner.0);
+        hasher.update(subject);
+        RecordKey { kind, id: first_16(&hasher.finalize()) }
     }
 
     /// The kind's number and the id, 17 bytes: the key in the store, and what is hashed.
@@ -93,4 +108,12 @@ impl RecordKey {
         let (kind, id) = bytes.split_first()?;
         Some(RecordKey { kind: Kind(*kind), id: id.try_into().ok()? })
     }
+}
+
+/// What a task record is about, besides its node: service and slot.
+pub(crate) fn task_subject(service: ServiceId, slot: Slot) -> [u8; 33] {
+    let mut subject = [0; 33];
+    subject[..16].copy_from_slice(&service.0);
+    subject[16..].copy_from_slice(&slot.to_bytes());
+    subject
 }

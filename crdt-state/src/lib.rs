@@ -4,13 +4,34 @@
 //! crate a facet is a number and bytes; [`spec`], [`node`] and [`task`] give the bytes their types.
 //! It must never refuse a record for lack of another one: merge is total.
 
+pub mod conflict;
+pub mod delta;
+pub mod digest;
 pub mod id;
+pub mod junk;
 pub mod key;
 pub mod node;
+pub mod record;
+pub mod register;
+pub mod replica;
+pub mod service;
+pub mod signature;
 pub mod spec;
 pub mod stamp;
 pub mod task;
+pub mod wire;
 
+pub use conflict::{Alternative, Conflict, NoSuchValue};
+pub use delta::{Delta, Merged};
+pub use digest::{Digest, TreePath};
 pub use id::{NodeId, ServiceId, StoreId, TaskId};
+pub use junk::Junk;
 pub use key::{Kind, RecordKey};
+pub use record::Record;
+pub use replica::{Quarantined, Replica};
+pub use service::{NameConflict, Service, name_conflicts, name_owner, services};
+pub use signature::{
+    Ed25519Signer, Ed25519Verifier, HashSigner, HashVerifier, PublicKey, Signature, Signer,
+    Verifier,
+};
 pub use stamp::{Stamp, Writer};

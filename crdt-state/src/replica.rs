@@ -1,0 +1,191 @@
+//! A replica: all records that one node holds, their digests, and what changed lately.
+//!
+//! It never refuses a record for lack of another one, never reads a clock, and never takes in a
+//! write whose signature it has not checked. Local edits are in [`edit`], what comes from outside
+//! in [`merge`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use crate::conflict::Conflict;
+use crate::delta::Delta;
+use crate::digest::{Digest, DigestTree, FAN_OUT, TreePath};
+use crate::id::NodeId;
+use crate::junk::Junk;
+use crate::key::{Kind, RecordKey};
+use crate::record::Record;
+use crate::signature::{Signer, Verifier};
+use crate::spec::{Facet, Life};
+use crate::stamp::{Stamp, Writer};
+use crate::wire;
+
+mod edit;
+mod merge;
+
+/// How far ahead of everything held a counter from outside may be: at one write a second, day and
+/// night, a fleet needs 136 years for it, and a forger four billion steps to the end of a `u64`.
+pub const LAMPORT_JUMP_MAX: u64 = 1 << 32;
+
+/// The records of one node.
+pub struct Replica {
+    writer: Writer,
+    signer: Box<dyn Signer>,
+    verifier: Arc<dyn Verifier>,
+    lamport: u64,
+    records: BTreeMap<RecordKey, Record>,
+    tree: DigestTree,
+    changed: BTreeSet<RecordKey>,
+    quarantined: BTreeMap<RecordKey, Quarantined>,
+}
+
+/// A record of the store that this version cannot take in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Why.
+    pub reason: Junk,
+    /// What it was found as; the store keeps them until a peer has sent a good copy.
+    pub bytes: Vec<u8>,
+}
+
+impl Replica {
+    /// An empty replica. The writer's node is the one that the signer's key proves. Its store id is
+    /// new for every store that is created, and for one that [`Replica::load`] quarantined parts of
+    /// before: a counter used twice loses writes.
+    pub fn new(writer: Writer, signer: Box<dyn Signer>, verifier: Arc<dyn Verifier>) -> Replica {
+        assert_eq!(writer.node, NodeId::of(&signer.public_key()), "a node writes with its own key");
+        Replica {
+            writer,
+            signer,
+            verifier,
+            lamport: 0,
+            records: BTreeMap::new(),
+            tree: DigestTree::default(),
+            changed: BTreeSet::new(),
+            quarantined: BTreeMap::new(),
+        }
+    }
+
+    /// The node that writes here.
+    pub fn me(&self) -> NodeId {
+        self.writer.node
+    }
+
+    /// The highest counter of any write held or made here.
+    pub fn lamport(&self) -> u64 {
+        self.lamport
+    }
+
+    /// Keys of the records that changed since this was last asked, by edits and by merging.
+    pub fn drain_changed(&mut self) -> BTreeSet<RecordKey> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// A record.
+    pub fn record(&self, key: &RecordKey) -> Option<&Record> {
+        self.records.get(key)
+    }
+
+    /// The keys of one kind, living, removed and retired.
+    pub fn keys(&self, kind: Kind) -> impl Iterator<Item = RecordKey> {
+        let (first, last) = (RecordKey { kind, id: [0; 16] }, RecordKey { kind, id: [255; 16] });
+        self.records.range(first..=last).map(|(key, _)| *key)
+    }
+
+    /// The value of a facet that counts; `None` if there is none or this version cannot read it.
+    pub fn facet<T: DeserializeOwned>(&self, key: &RecordKey, facet: Facet) -> Option<(Stamp, T)> {
+        let write = self.records.get(key)?.as_shared()?.winner(facet)?;
+        Some((write.stamp, wire::decode(&write.value).ok()?))
+    }
+
+    /// The value of an owned record and its owner; `None` if there is none, it was retired, or this
+    /// version cannot read it.
+    pub fn owned<T: DeserializeOwned>(&self, key: &RecordKey) -> Option<(NodeId, T)> {
+        let record = self.records.get(key)?.as_owned()?;
+        Some((record.owner(), wire::decode(record.value.as_ref()?).ok()?))
+    }
+
+    /// Whether a shared record exists.
+    pub fn life(&self, key: &RecordKey) -> Option<Life> {
+        self.facet(key, Facet::LIFE).map(|(_, life)| life)
+    }
+
+    /// The canonical bytes of a record, whole.
+    pub fn encode_record(&self, key: &RecordKey) -> Option<Vec<u8>> {
+        self.records.get(key).map(Record::encode)
+    }
+
+    /// What others need to have these records too. Keys that are not held are left out.
+    pub fn delta(&self, keys: impl IntoIterator<Item = RecordKey>) -> Delta {
+        let mut delta = Delta::default();
+        for key in keys {
+            if let Some(record) = self.records.get(&key) {
+                delta.push(key, record);
+            }
+        }
+        delta
+    }
+
+    /// The digest of everything held: equal on two nodes if and only if they hold the same.
+    pub fn digest(&self) -> Digest {
+        self.tree.root()
+    }
+
+    /// The digests of a place's branches; all empty for a leaf.
+    pub fn children(&self, path: TreePath) -> [Digest; FAN_OUT] {
+        self.tree.children(path)
+    }
+
+    /// The records at or below a place, a leaf as a rule, with their digests.
+    pub fn leaf(&self, path: TreePath) -> Vec<(RecordKey, Digest)> {
+        self.tree.records(path).collect()
+    }
+
+    /// The facets, of removed records too, that hold more than one value.
+    pub fn conflicts(&self) -> Vec<Conflict> {
+        let shared =
+            self.records.iter().filter_map(|(key, record)| Some((key, record.as_shared()?)));
+        let facets = shared.flat_map(|(key, record)| {
+            record.facets().filter_map(move |(facet, register)| {
+                Conflict::of(*key, facet, register, record.winner(facet)?)
+            })
+        });
+        facets.collect()
+    }
+
+    /// Drops a record without a trace: only for one that every member has, and has as removed,
+    /// because it would come back from any that does not. Does not count as a change.
+    pub fn forget(&mut self, key: &RecordKey) {
+        self.records.remove(key);
+        self.tree.remove(key);
+        self.changed.remove(key);
+        self.quarantined.remove(key);
+    }
+
+    /// The records of the store that could not be taken in. They are not part of the digest and are
+    /// not sent: nobody could take them in.
+    pub fn quarantined(&self) -> impl Iterator<Item = (&RecordKey, &Quarantined)> {
+        self.quarantined.iter()
+    }
+
+    /// Bytes held in values, clocks and signatures, for the budget of memory.
+    pub fn bytes(&self) -> usize {
+        let records = self.records.values().map(|record| match record {
+            Record::Owned(record) => 180 + record.value.as_ref().map_or(0, Vec::len),
+            Record::Shared(record) => record
+                .writes()
+                .map(|(_, write)| 200 + 32 * write.clock.len() + write.value.len())
+                .sum(),
+        });
+        let quarantined = self.quarantined.values().map(|record| record.bytes.len());
+        records.chain(quarantined).sum()
+    }
+
+    /// Brings the digest of a record up to date. Tells whether its bytes changed.
+    fn index(&mut self, key: RecordKey) -> bool {
+        let record = self.records.get(&key).expect("the record that was just written");
+        let digest = Digest::of(&key, &record.encode());
+        self.tree.insert(key, digest) != Some(digest)
+    }
+}

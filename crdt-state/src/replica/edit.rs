@@ -1,0 +1,133 @@
+//! What this node writes itself.
+//!
+//! Every write raises the Lamport counter, is signed, and sees everything held. Arguments that no
+//! caller may pass (another's record, a value that does not fit) are bugs and are asserted.
+
+use serde::Serialize;
+
+use super::Replica;
+use crate::conflict::NoSuchValue;
+use crate::key::{Kind, RecordKey, task_subject};
+use crate::record::{OwnedRecord, Record, SharedRecord};
+use crate::register::{Clock, Write};
+use crate::signature::Signature;
+use crate::spec::{Facet, Life};
+use crate::stamp::Stamp;
+use crate::task::TaskRecord;
+use crate::wire;
+
+impl Replica {
+    /// Writes a facet of a shared record, over everything that is held of it. The encoded value is
+    /// at most [`wire::VALUE_BYTES_MAX`]: check before what comes from people.
+    pub fn edit<T: Serialize>(
+        &mut self,
+        key: RecordKey,
+        facet: Facet,
+        value: &T,
+        wall_ms: u64,
+    ) -> Stamp {
+        self.write(key, facet, wire::encode(value), wall_ms)
+    }
+
+    /// Settles a conflict: writes one of its values, named by its stamp, over all the others. A
+    /// removed record stays removed.
+    pub fn pick(
+        &mut self,
+        key: RecordKey,
+        facet: Facet,
+        stamp: Stamp,
+        wall_ms: u64,
+    ) -> Result<Stamp, NoSuchValue> {
+        if facet == Facet::LIFE && matches!(self.life(&key), Some(Life::Removed { .. })) {
+            return Err(NoSuchValue);
+        }
+        let register =
+            self.record(&key).and_then(Record::as_shared).and_then(|r| r.register(facet));
+        let writes = register.map_or(&[][..], |register| register.writes());
+        let picked = writes.iter().find(|write| write.stamp == stamp).ok_or(NoSuchValue)?;
+        let value = picked.value.clone();
+        Ok(self.write(key, facet, value, wall_ms))
+    }
+
+    /// Writes one of this node's own records, unless it holds that value already. After the loss of
+    /// a store, the versions of before come back by merging; whoever calls this calls it again when
+    /// a record of its own has changed that way, and then outranks them.
+    pub fn put_owned<T: Serialize>(&mut self, key: RecordKey, value: &T, wall_ms: u64) {
+        let value = wire::encode(value);
+        let subject = subject_of(key.kind, &value);
+        self.write_owned(key, subject, Some(value), wall_ms);
+    }
+
+    /// Ends one of this node's own records: there is nothing more to say under this key. Nothing is
+    /// written if nothing is held.
+    pub fn retire_owned(&mut self, key: RecordKey, wall_ms: u64) {
+        let held = self.record(&key).and_then(Record::as_owned);
+        if let Some(subject) = held.map(|record| record.subject.clone()) {
+            self.write_owned(key, subject, None, wall_ms);
+        }
+    }
+
+    fn next_stamp(&mut self) -> Stamp {
+        self.lamport = self.lamport.saturating_add(1);
+        Stamp { lamport: self.lamport, writer: self.writer }
+    }
+
+    fn write(&mut self, key: RecordKey, facet: Facet, value: Vec<u8>, wall_ms: u64) -> Stamp {
+        assert!(!key.kind.is_owned(), "an owned record has no facets");
+        assert!(value.len() <= wire::VALUE_BYTES_MAX, "a value of {} bytes", value.len());
+        let stamp = self.next_stamp();
+        let held = self.record(&key).and_then(Record::as_shared).and_then(|r| r.register(facet));
+        let clock = held.map_or_else(|| Clock::first(stamp), |held| held.clock_for(stamp));
+        let public = self.signer.public_key();
+        let signature = Signature([0; 64]);
+        let mut write = Write { stamp, wall_ms, key: public, clock, value, signature };
+        write.signature = self.signer.sign(&write.message(&key, facet));
+        let part = SharedRecord::of(facet, write);
+        match self.records.entry(key).or_insert_with(|| Record::Shared(SharedRecord::default())) {
+            Record::Shared(record) => record.merge(part),
+            Record::Owned(_) => unreachable!("a shared kind holds shared records"),
+        };
+        self.note_change(key);
+        stamp
+    }
+
+    fn write_owned(
+        &mut self,
+        key: RecordKey,
+        subject: Vec<u8>,
+        value: Option<Vec<u8>>,
+        wall_ms: u64,
+    ) {
+        assert!(key.kind.is_owned(), "a shared record has no owner");
+        let own = RecordKey::owned(key.kind, self.me(), &subject);
+        assert_eq!(key, own, "a node writes only its own records");
+        let bytes = value.as_ref().map_or(0, Vec::len);
+        assert!(bytes <= wire::VALUE_BYTES_MAX, "a value of {bytes} bytes");
+        if self.record(&key).and_then(Record::as_owned).is_some_and(|held| held.value == value) {
+            return;
+        }
+        let version = self.next_stamp().lamport;
+        let public = self.signer.public_key();
+        let signature = Signature([0; 64]);
+        let mut record = OwnedRecord { key: public, subject, version, wall_ms, value, signature };
+        record.signature = self.signer.sign(&record.message(&key));
+        self.records.insert(key, Record::Owned(record));
+        self.note_change(key);
+    }
+
+    pub(super) fn note_change(&mut self, key: RecordKey) {
+        if self.index(key) {
+            self.quarantined.remove(&key);
+            self.changed.insert(key);
+        }
+    }
+}
+
+/// What an owned record is about, read from its value where its kind has more than one per node.
+fn subject_of(kind: Kind, value: &[u8]) -> Vec<u8> {
+    if kind != Kind::TASK {
+        return Vec::new();
+    }
+    let record: TaskRecord = wire::decode(value).expect("a task record's value is a TaskRecord");
+    task_subject(record.service, record.slot).to_vec()
+}

@@ -1,0 +1,121 @@
+//! What comes from outside: deltas from peers, and records from this node's own store.
+//!
+//! Each record is taken in whole or not at all, whatever becomes of the others. A write that is
+//! held already, or that a held one has seen, costs no signature check: exchanging known state is
+//! cheap, and a late write is not worth the check.
+
+use super::{LAMPORT_JUMP_MAX, Quarantined, Replica};
+use crate::delta::{Delta, Merged};
+use crate::junk::Junk;
+use crate::key::RecordKey;
+use crate::record::{OwnedRecord, Record, SharedRecord, WRITES_MAX};
+use crate::wire;
+
+impl Replica {
+    /// Takes in what a peer sent. Junk is left out and named; everything else is merged.
+    pub fn merge(&mut self, delta: &Delta) -> Merged {
+        let mut merged = Merged::default();
+        for (key, bytes) in &delta.records {
+            let horizon = self.lamport.saturating_add(LAMPORT_JUMP_MAX);
+            let record = Record::decode::<{ wire::RECORD_BYTES_MAX }>(key, bytes);
+            match record.and_then(|record| self.accept(*key, record, horizon)) {
+                Ok(true) => {
+                    self.note_change(*key);
+                    if !merged.changed.contains(key) {
+                        merged.changed.push(*key);
+                    }
+                }
+                Ok(false) => {}
+                Err(junk) => merged.junk.push((*key, junk)),
+            }
+        }
+        merged
+    }
+
+    /// Takes in a record from this node's own store. One that cannot be taken in is quarantined:
+    /// kept beside the others and shown by [`Replica::quarantined`]. Signatures are checked here
+    /// too: a rotten bit must not be spread under this node's name.
+    pub fn load(&mut self, key: RecordKey, bytes: &[u8]) -> Result<(), Junk> {
+        let record = Record::decode::<{ wire::STORED_BYTES_MAX }>(&key, bytes);
+        match record.and_then(|record| self.accept(key, record, u64::MAX)) {
+            Ok(changed) => {
+                if changed {
+                    self.index(key);
+                }
+                Ok(())
+            }
+            Err(reason) => {
+                self.quarantined.insert(key, Quarantined { reason, bytes: bytes.to_vec() });
+                Err(reason)
+            }
+        }
+    }
+
+    /// Merges a record whose counters are at most `horizon`. Tells whether that changed anything.
+    fn accept(&mut self, key: RecordKey, record: Record, horizon: u64) -> Result<bool, Junk> {
+        match record {
+            Record::Shared(record) => self.accept_shared(key, record, horizon),
+            Record::Owned(record) => self.accept_owned(key, record, horizon),
+        }
+    }
+
+    fn accept_shared(
+        &mut self,
+        key: RecordKey,
+        record: SharedRecord,
+        horizon: u64,
+    ) -> Result<bool, Junk> {
+        let held = self.records.get(&key).and_then(Record::as_shared);
+        let known = |facet, write: &_| {
+            held.and_then(|held| held.register(facet)).is_some_and(|held| held.knows(write))
+        };
+        let mut lamport = self.lamport;
+        let mut news = 0;
+        for (facet, write) in record.writes().filter(|(facet, write)| !known(*facet, write)) {
+            if write.stamp.lamport > horizon {
+                return Err(Junk::TooFarAhead);
+            }
+            if !self.verifier.verify(&write.key, &write.message(&key, facet), &write.signature) {
+                return Err(Junk::BadSignature);
+            }
+            lamport = lamport.max(write.stamp.lamport);
+            news += 1;
+        }
+        if news == 0 {
+            return Ok(false);
+        }
+        if news + held.map_or(0, |held| held.writes().count()) > WRITES_MAX {
+            return Err(Junk::TooManyWrites);
+        }
+        self.lamport = lamport;
+        let empty = || Record::Shared(SharedRecord::default());
+        match self.records.entry(key).or_insert_with(empty) {
+            Record::Shared(held) => Ok(held.merge(record)),
+            Record::Owned(_) => unreachable!("a shared kind holds shared records"),
+        }
+    }
+
+    fn accept_owned(
+        &mut self,
+        key: RecordKey,
+        record: OwnedRecord,
+        horizon: u64,
+    ) -> Result<bool, Junk> {
+        let held = self.records.get(&key).and_then(Record::as_owned);
+        if held.is_some_and(|held| *held == record || held.version > record.version) {
+            return Ok(false);
+        }
+        if record.version > horizon {
+            return Err(Junk::TooFarAhead);
+        }
+        if !self.verifier.verify(&record.key, &record.message(&key), &record.signature) {
+            return Err(Junk::BadSignature);
+        }
+        if held.is_some_and(|held| !record.outranks(held)) {
+            return Ok(false);
+        }
+        self.lamport = self.lamport.max(record.version);
+        self.records.insert(key, Record::Owned(record));
+        Ok(true)
+    }
+}

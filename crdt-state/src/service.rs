@@ -1,0 +1,151 @@
+//! Services, read from their records: facets that are missing read as their defaults, which are
+//! never written out.
+//!
+//! Also the rule for names: two sides of a partition may create the same name, and every node
+//! picks the same one of them to own it.
+
+use std::collections::BTreeMap;
+
+use crate::id::ServiceId;
+use crate::key::{Kind, RecordKey};
+use crate::record::Record;
+use crate::replica::Replica;
+use crate::spec::{
+    Endpoint, Facet, Labels, Life, Placement, Scale, Template, TemplateVersion, UpdatePolicy,
+};
+use crate::stamp::Stamp;
+use crate::wire;
+
+/// A living service, as operators wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Its id.
+    pub id: ServiceId,
+    /// Its name; see [`name_owner`] for when it is not alone with it.
+    pub name: String,
+    /// When it was created: its age among services.
+    pub created: Stamp,
+    /// What defines a task.
+    pub template: Template,
+    /// The version of `template`.
+    pub template_version: TemplateVersion,
+    /// When `template` was written; when the service was created, if it never was.
+    pub template_stamp: Stamp,
+    /// Mode and replicas; one replica unless written.
+    pub scale: Scale,
+    /// Where tasks may run.
+    pub placement: Placement,
+    /// How a new template is rolled out.
+    pub update_policy: UpdatePolicy,
+    /// Ports.
+    pub endpoint: Endpoint,
+    /// Labels.
+    pub labels: Labels,
+    /// The highest Lamport counter over all facets: Docker's `Version.Index`.
+    pub version: u64,
+    /// The writer's time of day at that write, milliseconds since 1970. Display only.
+    pub updated_wall_ms: u64,
+    /// The same when its name was written. Display only.
+    pub created_wall_ms: u64,
+}
+
+impl TemplateVersion {
+    /// Of a template's encoding: the same on every node, whoever wrote it.
+    pub fn of(template: &Template) -> TemplateVersion {
+        TemplateVersion::of_encoded(&wire::encode(template))
+    }
+
+    fn of_encoded(bytes: &[u8]) -> TemplateVersion {
+        let mut hasher = blake3::Hasher::new_derive_key("edgectl template version 1");
+        hasher.update(bytes);
+        let mut first = [0; 8];
+        first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+        TemplateVersion(u64::from_be_bytes(first))
+    }
+}
+
+impl Service {
+    /// Reads a service; `None` if there is none, it was removed, or its life is not known yet.
+    pub fn read(replica: &Replica, id: ServiceId) -> Option<Service> {
+        let key = RecordKey::service(id);
+        let record = replica.record(&key).and_then(Record::as_shared)?;
+        let life = record.winner(Facet::LIFE)?;
+        let Ok(Life::Present { name, created }) = wire::decode(&life.value) else { return None };
+        let last = record.writes().map(|(_, write)| write).max_by_key(|write| write.stamp)?;
+        let (template_stamp, template) =
+            replica.facet(&key, Facet::TEMPLATE).unwrap_or((created, Template::default()));
+        let one = Scale::Replicated { replicas: 1 };
+        Some(Service {
+            id,
+            name,
+            created,
+            template_version: TemplateVersion::of(&template),
+            template,
+            template_stamp,
+            scale: replica.facet(&key, Facet::SCALE).map_or(one, |(_, scale)| scale),
+            placement: value_or_default(replica, &key, Facet::PLACEMENT),
+            update_policy: value_or_default(replica, &key, Facet::UPDATE_POLICY),
+            endpoint: value_or_default(replica, &key, Facet::ENDPOINT),
+            labels: value_or_default(replica, &key, Facet::LABELS),
+            version: last.stamp.lamport,
+            updated_wall_ms: last.wall_ms,
+            created_wall_ms: life.wall_ms,
+        })
+    }
+}
+
+pub(crate) fn value_or_default<T: serde::de::DeserializeOwned + Default>(
+    replica: &Replica,
+    key: &RecordKey,
+    facet: Facet,
+) -> T {
+    replica.facet(key, facet).map(|(_, value)| value).unwrap_or_default()
+}
+
+/// All living services, by id.
+pub fn services(replica: &Replica) -> Vec<Service> {
+    replica
+        .keys(Kind::SERVICE)
+        .filter_map(|key| Service::read(replica, ServiceId(key.id)))
+        .collect()
+}
+
+/// A name that several living services have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NameConflict {
+    /// The name.
+    pub name: String,
+    /// The service that owns it.
+    pub owner: ServiceId,
+    /// The others, oldest first: to be renamed or removed.
+    pub others: Vec<ServiceId>,
+}
+
+/// The living service that owns a name: the one created first, by stamp, then by id.
+pub fn name_owner(replica: &Replica, name: &str) -> Option<ServiceId> {
+    let named = names(replica).remove(name)?;
+    named.first().map(|(_, id)| *id)
+}
+
+/// The names that several living services have, by name.
+pub fn name_conflicts(replica: &Replica) -> Vec<NameConflict> {
+    let several = names(replica).into_iter().filter(|(_, named)| named.len() > 1);
+    let conflicts = several.map(|(name, named)| {
+        let mut ids = named.into_iter().map(|(_, id)| id);
+        let owner = ids.next().expect("more than one");
+        NameConflict { name, owner, others: ids.collect() }
+    });
+    conflicts.collect()
+}
+
+/// The living services of each name, oldest first.
+fn names(replica: &Replica) -> BTreeMap<String, Vec<(Stamp, ServiceId)>> {
+    let mut names = BTreeMap::<String, Vec<(Stamp, ServiceId)>>::new();
+    for key in replica.keys(Kind::SERVICE) {
+        if let Some(Life::Present { name, created }) = replica.life(&key) {
+            names.entry(name).or_default().push((created, ServiceId(key.id)));
+        }
+    }
+    names.values_mut().for_each(|named| named.sort_unstable());
+    names
+}
