@@ -7,4 +7,5 @@
 pub mod config;
 pub mod docker;
 pub mod identity;
+pub mod lab;
 pub mod store;

@@ -1,0 +1,259 @@
+//! `edgectl lab`: a whole fleet on one machine, to try things and to break them.
+//!
+//! As root every node is a network namespace of its own, joined to the others by a bridge that
+//! lives in a namespace too, so that nothing of the machine's own network is touched. Otherwise
+//! every node is an address of 127.0.0.0/8, and what needs a link to cut says that it needs root.
+//!
+//! The lab starts agents as an operator would, by the program and its flags; it must never reach
+//! into one. Everything it makes carries the lab's name, so that `down` finds it again, whatever
+//! failed before.
+
+mod addresses;
+mod command;
+mod network;
+mod process;
+mod state;
+
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+pub use command::{LabCommand, run};
+pub use state::{LabNode, LabState, Links, Presence};
+
+/// Agents are given so long to open their sockets; a loaded machine with 50 of them needs seconds.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A fleet on this machine, as its state file tells it.
+pub struct Lab {
+    state: LabState,
+}
+
+/// What `lab up` is told.
+pub struct LabPlan {
+    /// The lab's name, part of the names of all that is made.
+    pub name: String,
+    /// Where its files are kept.
+    pub dir: PathBuf,
+    /// How many nodes.
+    pub nodes: u8,
+    /// The link profile that the agents are given: `lan`, `wan` or `metered`.
+    pub profile: String,
+    /// What the agents log, as their config says it.
+    pub log: String,
+}
+
+impl Lab {
+    /// Makes the network and starts the agents; on failure nothing is left behind.
+    pub fn up(plan: &LabPlan) -> Result<Lab> {
+        let state = LabState::new(plan)?;
+        ensure!(
+            !state.path().exists(),
+            "lab `{}` is up already; type: edgectl lab down --name {0}",
+            plan.name
+        );
+        let mut lab = Lab { state };
+        let Err(error) = lab.build(plan) else { return Ok(lab) };
+        let error = error.context(format!("lab `{}` did not come up", plan.name));
+        Err(match lab.down() {
+            Ok(()) => error,
+            Err(left) => error.context(format!("something of it is left: {left:#}")),
+        })
+    }
+
+    fn build(&mut self, plan: &LabPlan) -> Result<()> {
+        std::fs::create_dir_all(&self.state.dir)
+            .with_context(|| format!("cannot make {}", self.state.dir.display()))?;
+        // The state is saved first: whatever is made from here on, `down` finds.
+        self.state.save()?;
+        std::fs::write(self.state.config_path(), self.state.config(plan)?)?;
+        if self.state.links == Links::Namespaces {
+            network::create(&self.state)?;
+        }
+        for at in 0..self.state.nodes.len() {
+            self.spawn(at)?;
+        }
+        self.state.save()?;
+        self.wait_for_sockets()
+    }
+
+    /// The lab of this name, started earlier by whatever process.
+    pub fn open(name: &str, dir: &Path) -> Result<Lab> {
+        Ok(Lab { state: LabState::load(name, dir)? })
+    }
+
+    /// Its nodes, with what is known of their processes now.
+    pub fn nodes(&self) -> impl Iterator<Item = (&LabNode, Presence)> {
+        self.state.nodes.iter().map(|node| (node, node.presence()))
+    }
+
+    /// A node by its name, or by its number.
+    pub fn node(&self, name: &str) -> Result<&LabNode> {
+        Ok(&self.state.nodes[self.position(name)?])
+    }
+
+    fn position(&self, name: &str) -> Result<usize> {
+        let found = self.state.nodes.iter().position(|node| {
+            node.name == name || node.name.strip_prefix('n').is_some_and(|number| number == name)
+        });
+        found.with_context(|| {
+            let names: Vec<&str> = self.state.nodes.iter().map(|node| node.name.as_str()).collect();
+            format!("no node `{name}` in lab `{}`; it has {}", self.state.name, names.join(", "))
+        })
+    }
+
+    /// Drops, in silence, all packets between two groups of nodes, in both directions. No names in
+    /// `others` means everybody else.
+    pub fn cut(&mut self, names: &[String], others: &[String]) -> Result<()> {
+        self.needs_namespaces("cut")?;
+        let mut group = Vec::new();
+        for name in names {
+            group.push(self.position(name)?);
+        }
+        let mut rest = Vec::new();
+        for name in others {
+            rest.push(self.position(name)?);
+        }
+        if others.is_empty() {
+            rest = (0..self.state.nodes.len()).filter(|at| !group.contains(at)).collect();
+        }
+        ensure!(!rest.is_empty(), "there is nobody to be cut from");
+        ensure!(!rest.iter().any(|at| group.contains(at)), "a node cannot be cut from itself");
+        self.drop_between(&group, &rest)?;
+        self.drop_between(&rest, &group)?;
+        self.state.save()
+    }
+
+    /// Lets every node of `group` drop what comes from `others`.
+    fn drop_between(&mut self, group: &[usize], others: &[usize]) -> Result<()> {
+        let names: Vec<String> =
+            others.iter().map(|at| self.state.nodes[*at].name.clone()).collect();
+        let addresses: Vec<_> = others.iter().map(|at| self.state.nodes[*at].address).collect();
+        for at in group {
+            network::drop_from(&self.state.namespace(*at), &addresses)?;
+            self.state.nodes[*at].cut_from.extend(names.iter().cloned());
+        }
+        Ok(())
+    }
+
+    /// Lets all packets pass again. A killed node stays silent until it is started.
+    pub fn heal(&mut self) -> Result<()> {
+        self.needs_namespaces("heal")?;
+        for at in 0..self.state.nodes.len() {
+            network::pass_all(&self.state.namespace(at))?;
+            self.state.nodes[at].cut_from.clear();
+        }
+        self.state.save()
+    }
+
+    /// Ends a node as a power cut does: its link falls silent, then agent and tasks are gone.
+    pub fn kill(&mut self, name: &str) -> Result<()> {
+        let at = self.position(name)?;
+        if self.state.links == Links::Namespaces {
+            // First: the kernel of a dead process would refuse what arrives for it.
+            network::silence(&self.state.namespace(at))?;
+        }
+        self.state.nodes[at].killed = true;
+        self.state.save()?;
+        self.end_processes(at)
+    }
+
+    /// Starts the agent of a node that was killed, or whose agent ended, with its old disk.
+    pub fn start(&mut self, name: &str) -> Result<()> {
+        let at = self.position(name)?;
+        if self.state.nodes[at].presence() == Presence::Up {
+            bail!("node {} is up", self.state.nodes[at].name);
+        }
+        if self.state.links == Links::Namespaces {
+            network::unsilence(&self.state.namespace(at))?;
+        }
+        self.state.nodes[at].killed = false;
+        self.spawn(at)?;
+        self.state.save()?;
+        self.wait_for_sockets()
+    }
+
+    /// A command that runs where this node runs and talks to its agent.
+    pub fn command_in(&self, name: &str, program: &str) -> Result<Command> {
+        let at = self.position(name)?;
+        let mut command = match self.state.links {
+            Links::Namespaces => network::inside(&self.state.namespace(at), program),
+            Links::Loopback => Command::new(program),
+        };
+        command.env("EDGECTL_SOCKET", &self.state.nodes[at].socket);
+        Ok(command)
+    }
+
+    /// Ends everything and removes everything that this lab made, also what is half made.
+    pub fn down(self) -> Result<()> {
+        for at in 0..self.state.nodes.len() {
+            self.end_processes(at)?;
+        }
+        Lab::sweep(&self.state.name)?;
+        self.state.remove()
+    }
+
+    /// Removes the namespaces of a lab, and what runs in them, by its name alone: for a lab whose
+    /// state file is lost.
+    pub fn sweep(name: &str) -> Result<()> {
+        for namespace in network::namespaces(name)? {
+            process::end_all(&namespace, || network::processes(&namespace))?;
+            network::remove(&namespace)?;
+        }
+        Ok(())
+    }
+
+    fn needs_namespaces(&self, what: &str) -> Result<()> {
+        if self.state.links == Links::Namespaces {
+            return Ok(());
+        }
+        let nodes = self.state.nodes.len();
+        bail!(
+            "{what} needs network namespaces, and this lab was started without root; type: \
+             edgectl lab down && sudo edgectl lab up -n {nodes}"
+        )
+    }
+
+    fn spawn(&mut self, at: usize) -> Result<()> {
+        let mut command = match self.state.links {
+            Links::Namespaces => network::inside(&self.state.namespace(at), "setsid"),
+            Links::Loopback => Command::new("setsid"),
+        };
+        let config = self.state.config_path();
+        let node = &mut self.state.nodes[at];
+        node.process = Some(process::start_agent(&mut command, node, &config)?);
+        Ok(())
+    }
+
+    fn end_processes(&self, at: usize) -> Result<()> {
+        let node = &self.state.nodes[at];
+        match self.state.links {
+            Links::Namespaces => {
+                let namespace = self.state.namespace(at);
+                process::end_all(&node.name, || network::processes(&namespace))
+            }
+            Links::Loopback => process::end_all(&node.name, || Ok(process::of_node(node))),
+        }
+    }
+
+    /// Waits until every agent that should be up takes connections.
+    fn wait_for_sockets(&self) -> Result<()> {
+        let deadline = Instant::now() + START_TIMEOUT;
+        for node in self.state.nodes.iter().filter(|node| !node.killed) {
+            while UnixStream::connect(&node.socket).is_err() {
+                if node.presence() != Presence::Up {
+                    bail!("the agent of {} ended:\n{}", node.name, process::log_tail(node));
+                }
+                if Instant::now() > deadline {
+                    let tail = process::log_tail(node);
+                    bail!("{} does not answer on {}:\n{tail}", node.name, node.socket.display());
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Ok(())
+    }
+}

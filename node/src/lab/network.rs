@@ -1,0 +1,151 @@
+//! The lab's network as root: a namespace per node, a bridge in one more, and rules that drop.
+//!
+//! Packets are dropped where they arrive, in the input hook: dropping them where they leave would
+//! tell the sender (EPERM), and a cut cable tells nobody. It must never touch a link, a rule or a
+//! namespace whose name does not begin with the lab's.
+
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::state::LabState;
+
+/// Where `ip netns` keeps the names of namespaces.
+const NAMESPACES: &str = "/run/netns";
+
+/// The beginning of the names of all namespaces of a lab.
+fn prefix(lab: &str) -> String {
+    format!("edgelab-{lab}-")
+}
+
+/// Makes all namespaces, the bridge and the links.
+pub(super) fn create(state: &LabState) -> Result<()> {
+    let switch = format!("{}switch", prefix(&state.name));
+    ip(&["netns", "add", &switch])?;
+    ip(&["-n", &switch, "link", "add", "bridge0", "type", "bridge"])?;
+    quiet(&switch, "bridge0")?;
+    ip(&["-n", &switch, "link", "set", "bridge0", "up"])?;
+    for (at, node) in state.nodes.iter().enumerate() {
+        plug_in(&switch, &state.namespace(at), &node.name, node.address)?;
+    }
+    Ok(())
+}
+
+/// One node's namespace, with its cable to the switch.
+fn plug_in(switch: &str, namespace: &str, port: &str, address: Ipv4Addr) -> Result<()> {
+    ip(&["netns", "add", namespace])?;
+    ip(&["-n", namespace, "link", "set", "lo", "up"])?;
+    let cable = ["link", "add", "eth0", "type", "veth", "peer", "name", port, "netns", switch];
+    ip(&[&["-n", namespace], &cable[..]].concat())?;
+    quiet(namespace, "eth0")?;
+    quiet(switch, port)?;
+    ip(&["-n", switch, "link", "set", port, "master", "bridge0", "up"])?;
+    ip(&["-n", namespace, "address", "add", &format!("{address}/24"), "dev", "eth0"])?;
+    ip(&["-n", namespace, "link", "set", "eth0", "up"])
+}
+
+/// No IPv6 address by itself: what an idle node sends should be the agent's alone.
+fn quiet(namespace: &str, link: &str) -> Result<()> {
+    ip(&["-n", namespace, "link", "set", link, "addrgenmode", "none"])
+}
+
+/// The namespaces of a lab that exist.
+pub(super) fn namespaces(lab: &str) -> Result<Vec<String>> {
+    let prefix = prefix(lab);
+    let Ok(entries) = std::fs::read_dir(NAMESPACES) else { return Ok(Vec::new()) };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.starts_with(&prefix) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// Removes a namespace; its links and rules go with it.
+pub(super) fn remove(namespace: &str) -> Result<()> {
+    ip(&["netns", "delete", namespace])
+}
+
+/// Drops what comes from these addresses; adds to what is dropped already.
+pub(super) fn drop_from(namespace: &str, addresses: &[Ipv4Addr]) -> Result<()> {
+    let addresses: Vec<String> = addresses.iter().map(Ipv4Addr::to_string).collect();
+    let hook = "type filter hook input priority -300; policy accept;";
+    nft(
+        namespace,
+        &format!(
+            "add table inet edgelab\n\
+             add chain inet edgelab cut {{ {hook} }}\n\
+             add rule inet edgelab cut ip saddr {{ {} }} counter drop\n",
+            addresses.join(", ")
+        ),
+    )
+}
+
+/// Takes back every [`drop_from`].
+pub(super) fn pass_all(namespace: &str) -> Result<()> {
+    nft(namespace, "add table inet edgelab\ndelete table inet edgelab\n")
+}
+
+/// Nothing in, nothing out: a machine without power. Out as well, because the kernel says goodbye
+/// for a process that dies with open connections.
+pub(super) fn silence(namespace: &str) -> Result<()> {
+    nft(
+        namespace,
+        "add table inet edgelab-dead\n\
+         add chain inet edgelab-dead in { type filter hook input priority -310; policy accept; }\n\
+         add chain inet edgelab-dead out { type filter hook output priority -310; policy accept; }\n\
+         add rule inet edgelab-dead in iif != \"lo\" drop\n\
+         add rule inet edgelab-dead out oif != \"lo\" drop\n",
+    )
+}
+
+/// Takes [`silence`] back.
+pub(super) fn unsilence(namespace: &str) -> Result<()> {
+    nft(namespace, "add table inet edgelab-dead\ndelete table inet edgelab-dead\n")
+}
+
+/// A program inside a namespace. `nsenter` and not `ip netns exec`: that one also remounts /sys,
+/// and a task's cgroup would be out of reach.
+pub(super) fn inside(namespace: &str, program: &str) -> Command {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net={NAMESPACES}/{namespace}")).arg("--").arg(program);
+    command
+}
+
+/// The processes in a namespace; none if it is not there.
+pub(super) fn processes(namespace: &str) -> Result<Vec<u32>> {
+    if !std::path::Path::new(NAMESPACES).join(namespace).exists() {
+        return Ok(Vec::new());
+    }
+    let output = Command::new("ip").args(["netns", "pids", namespace]).output();
+    let output = output.context("cannot start ip, of Debian's iproute2")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.lines().filter_map(|line| line.trim().parse().ok()).collect())
+}
+
+fn ip(words: &[&str]) -> Result<()> {
+    let output = Command::new("ip").args(words).stdin(Stdio::null()).output();
+    let output = output.context("cannot start ip, of Debian's iproute2")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "ip {}: {}", words.join(" "), said.trim());
+    Ok(())
+}
+
+/// Applies rules as one transaction.
+fn nft(namespace: &str, rules: &str) -> Result<()> {
+    let mut command = inside(namespace, "nft");
+    command.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().context("cannot start nsenter, of Debian's util-linux")?;
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    stdin.write_all(rules.as_bytes()).context("nft does not read")?;
+    drop(stdin);
+    let output = child.wait_with_output()?;
+    if !output.status.success() {
+        bail!("nft in {namespace}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}

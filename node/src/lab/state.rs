@@ -1,0 +1,232 @@
+//! What a lab remembers between two commands: one JSON file in its folder, written whole.
+//!
+//! It holds what was made, never what runs: whether an agent is up is asked of the system each
+//! time.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::LabPlan;
+use super::addresses::{NODES_MAX, address};
+use super::process::Process;
+
+/// How the nodes of a lab are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Links {
+    /// A network namespace each, and a bridge: links can be cut. Needs root.
+    Namespaces,
+    /// An address of 127.0.0.0/8 each.
+    Loopback,
+}
+
+/// Everything there is to know about a lab.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LabState {
+    /// Its name.
+    pub name: String,
+    /// Where its files are.
+    pub dir: PathBuf,
+    /// How its nodes are joined.
+    pub links: Links,
+    /// Its nodes, `n1` first.
+    pub nodes: Vec<LabNode>,
+}
+
+/// One node of a lab.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LabNode {
+    /// `n1`, `n2`, …: also its host name.
+    pub name: String,
+    /// Where its agent listens.
+    pub address: Ipv4Addr,
+    /// Its agent's data directory.
+    pub data_dir: PathBuf,
+    /// Its agent's API socket.
+    pub socket: PathBuf,
+    /// What its agent said.
+    pub log: PathBuf,
+    /// The agent that was started last.
+    pub process: Option<Process>,
+    /// Killed on purpose, its link silent.
+    pub killed: bool,
+    /// Nodes whose packets it drops.
+    pub cut_from: BTreeSet<String>,
+}
+
+/// What one finds when looking for a node's agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// It runs.
+    Up,
+    /// It was killed by `lab kill`.
+    Killed,
+    /// It ended by itself.
+    Ended,
+}
+
+impl Presence {
+    /// For the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Presence::Up => "up",
+            Presence::Killed => "killed",
+            Presence::Ended => "ended",
+        }
+    }
+}
+
+impl LabNode {
+    /// Looks for the agent.
+    pub fn presence(&self) -> Presence {
+        match &self.process {
+            Some(process) if process.is_alive() => Presence::Up,
+            _ if self.killed => Presence::Killed,
+            _ => Presence::Ended,
+        }
+    }
+}
+
+impl LabState {
+    /// The state of a lab that is about to be made; touches nothing.
+    pub(super) fn new(plan: &LabPlan) -> Result<LabState> {
+        let legal = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
+        ensure!(
+            !plan.name.is_empty() && plan.name.len() <= 12 && plan.name.chars().all(legal),
+            "a lab's name is 1 to 12 of a-z and 0-9, not `{}`",
+            plan.name
+        );
+        ensure!(
+            (1..=NODES_MAX).contains(&plan.nodes),
+            "a lab has 1 to {NODES_MAX} nodes, not {}",
+            plan.nodes
+        );
+        let root = nix::unistd::Uid::effective().is_root();
+        let links = if root { Links::Namespaces } else { Links::Loopback };
+        let dir = std::path::absolute(&plan.dir)?;
+        let node = |number: u8| {
+            let name = format!("n{number}");
+            let own = dir.join(&name);
+            LabNode {
+                address: address(links, &plan.name, number),
+                data_dir: own.join("data"),
+                socket: own.join("edge.sock"),
+                log: own.join("agent.log"),
+                process: None,
+                killed: false,
+                cut_from: BTreeSet::new(),
+                name,
+            }
+        };
+        let nodes = (1..=plan.nodes).map(node).collect();
+        Ok(LabState { name: plan.name.clone(), dir, links, nodes })
+    }
+
+    /// Reads the state file.
+    pub(super) fn load(name: &str, dir: &Path) -> Result<LabState> {
+        let path = dir.join("lab.json");
+        let text = std::fs::read_to_string(&path).with_context(|| {
+            format!("no lab `{name}` in {}; type: edgectl lab up --name {name}", dir.display())
+        })?;
+        serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
+    }
+
+    /// The state file.
+    pub(super) fn path(&self) -> PathBuf {
+        self.dir.join("lab.json")
+    }
+
+    /// Writes the state file, whole or not at all.
+    pub(super) fn save(&self) -> Result<()> {
+        let draft = self.dir.join("lab.json.new");
+        std::fs::write(&draft, serde_json::to_vec_pretty(self)?)
+            .and_then(|()| std::fs::rename(&draft, self.path()))
+            .with_context(|| format!("cannot write {}", self.path().display()))
+    }
+
+    /// The one config file that all agents of the lab read.
+    pub(super) fn config_path(&self) -> PathBuf {
+        self.dir.join("edge.toml")
+    }
+
+    /// Its text: what is one node's own is given to its agent by flags.
+    pub(super) fn config(&self, plan: &LabPlan) -> Result<String> {
+        let mut key = [0_u8; 32];
+        getrandom::fill(&mut key).context("no randomness for the fleet's key")?;
+        let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        // Three to ask are enough: one that answers tells the others.
+        let seeds = self.nodes.iter().take(3).map(|node| format!("\"{}\"", node.address));
+        let seeds = seeds.collect::<Vec<_>>().join(", ");
+        let LabPlan { name, profile, log, .. } = plan;
+        Ok(format!(
+            "# Written by `edgectl lab up`.\nfleet = \"{name}\"\nfleet_key = \"{key}\"\n\
+             join = [{seeds}]\nprofile = \"{profile}\"\nlog = \"{log}\"\n"
+        ))
+    }
+
+    /// The network namespace of a node.
+    pub(super) fn namespace(&self, at: usize) -> String {
+        format!("edgelab-{}-{}", self.name, self.nodes[at].name)
+    }
+
+    /// Removes the lab's folder with all that is in it.
+    pub(super) fn remove(&self) -> Result<()> {
+        match std::fs::remove_dir_all(&self.dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", self.dir.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(name: &str, nodes: u8, dir: &Path) -> LabPlan {
+        LabPlan {
+            name: name.into(),
+            dir: dir.into(),
+            nodes,
+            profile: "lan".into(),
+            log: "info".into(),
+        }
+    }
+
+    #[test]
+    fn a_state_that_was_saved_is_loaded_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = LabState::new(&plan("shop", 5, dir.path())).unwrap();
+        state.save().unwrap();
+        let loaded = LabState::load("shop", dir.path()).unwrap();
+        assert_eq!(loaded.nodes.len(), 5);
+        assert_eq!(loaded.nodes[4].address, state.nodes[4].address);
+    }
+
+    #[test]
+    fn a_lab_that_is_not_there_says_how_to_make_it() {
+        let error = LabState::load("shop", Path::new("/nowhere")).unwrap_err();
+        assert!(error.to_string().contains("edgectl lab up --name shop"), "{error}");
+    }
+
+    #[test]
+    fn names_that_would_not_fit_a_namespace_are_refused() {
+        for name in ["", "Shop", "a/b", "averylongname1"] {
+            assert!(LabState::new(&plan(name, 3, Path::new("/tmp"))).is_err(), "{name}");
+        }
+        assert!(LabState::new(&plan("shop", 0, Path::new("/tmp"))).is_err());
+    }
+
+    #[test]
+    fn the_config_holds_nothing_that_is_one_nodes_own() {
+        let plan = plan("shop", 5, Path::new("/tmp/shop"));
+        let text = LabState::new(&plan).unwrap().config(&plan).unwrap();
+        assert!(text.contains("fleet = \"shop\""), "{text}");
+        assert!(!text.contains("hostname") && !text.contains("data_dir"), "{text}");
+    }
+}
