@@ -7,6 +7,7 @@
 
 pub mod config;
 pub mod counters;
+pub mod gossip;
 pub mod identity;
 pub mod member;
 pub mod output;
@@ -14,6 +15,7 @@ pub mod time;
 
 pub use config::{GossipConfig, Profile, Rumours};
 pub use counters::{Counters, Traffic};
+pub use gossip::Gossip;
 pub use identity::Identity;
 pub use member::{Member, MemberEvent, MemberState};
 pub use output::{JunkReason, Output};
