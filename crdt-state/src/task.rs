@@ -117,6 +117,30 @@ pub struct Attempt {
     pub wall_ms: u64,
 }
 
+impl Attempt {
+    /// The first attempt of a task.
+    pub fn first(wall_ms: u64) -> Attempt {
+        Attempt {
+            number: 1,
+            state: TaskState::Assigned,
+            health: Health::Unchecked,
+            pid: None,
+            exit_code: None,
+            message: String::new(),
+            wall_ms,
+        }
+    }
+
+    /// Enters a state.
+    pub fn enter(&mut self, state: TaskState, wall_ms: u64) {
+        self.state = state;
+        self.wall_ms = wall_ms;
+        if state != TaskState::Running {
+            self.health = Health::Unchecked;
+        }
+    }
+}
+
 /// One task as its owner tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskStatus {
@@ -135,6 +159,23 @@ pub struct TaskStatus {
     pub current: Attempt,
     /// Past attempts, latest first, at most [`HISTORY_MAX`].
     pub history: Vec<Attempt>,
+}
+
+impl TaskStatus {
+    /// Moves the current attempt into the history and begins the next one; the runs that fell out
+    /// of the history.
+    pub fn next_attempt(&mut self, wall_ms: u64, why: &str) -> Vec<Run> {
+        let mut next = Attempt::first(wall_ms);
+        next.number = self.current.number.saturating_add(1);
+        if !why.is_empty() {
+            next.message = format!("after: {why}");
+        }
+        let past = std::mem::replace(&mut self.current, next);
+        self.history.insert(0, past);
+        self.running_since = u64::MAX;
+        let dropped = self.history.split_off(self.history.len().min(HISTORY_MAX));
+        dropped.iter().map(|attempt| Run { task: self.id, attempt: attempt.number }).collect()
+    }
 }
 
 /// Past attempts and past tasks kept per slot and node, Docker's default. Older ones are dropped.

@@ -1,0 +1,185 @@
+//! Assignment of a replicated service: keep what is held within the shares, deal the rest.
+//!
+//! The deal is rendezvous hashing with a bound on the load: slots in order, each to the node with
+//! the fewest tasks of this service and, among those, the highest score.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crdt_state::NodeId;
+use crdt_state::task::Slot;
+
+use crate::filter;
+use crate::ledger::Ledger;
+use crate::plan::{Placed, ServicePlan};
+use crate::reason::{Choice, NodeReason, Unplaced};
+use crate::score::{self, Part};
+use crate::share::{Shares, share};
+use crate::view::{Holder, ServiceView, Standing, View};
+
+/// Plans slots 1 to `replicas`.
+pub fn replicated(
+    view: &View,
+    service: &ServiceView,
+    replicas: u32,
+    ledger: &Ledger,
+) -> ServicePlan {
+    let mut plan = ServicePlan::default();
+    let mut eligible = Vec::new();
+    let mut capacities = Vec::new();
+    let mut paused = BTreeSet::new();
+    for node in view.nodes.values() {
+        match filter::exclusion(node, service) {
+            Some(reason) => {
+                if reason == NodeReason::Paused {
+                    paused.insert(node.id);
+                }
+                plan.excluded.insert(node.id, reason);
+            }
+            None => {
+                let (capacity, reason) = ledger.capacity(node, service);
+                if let (0, Some(reason)) = (capacity, reason) {
+                    plan.excluded.insert(node.id, reason);
+                } else {
+                    eligible.push(node.id);
+                    capacities.push(capacity);
+                }
+            }
+        }
+    }
+    let held = best_first(service, replicas, |node| {
+        paused.contains(&node) || eligible.binary_search(&node).is_ok()
+    });
+    let kept = kept_by_paused(&held, &paused);
+    for (slot, node) in &kept {
+        plan.slots.insert(*slot, Placed::On(*node, Choice::Held));
+    }
+    let slots = replicas - u32::try_from(kept.len()).expect("at most one per slot");
+    let mut deal = Deal::new(service, &eligible, share(slots, &capacities));
+    deal.keep(&held, &mut plan);
+    let best: BTreeMap<Slot, NodeId> = held.iter().rev().map(|h| (h.slot, h.node)).collect();
+    for slot in (1..=replicas).map(Slot::Number) {
+        if plan.slots.contains_key(&slot) {
+            continue;
+        }
+        let placed = match deal.next(slot) {
+            Some(node) => match best.get(&slot) {
+                Some(from) if *from == node => Placed::On(node, Choice::Held),
+                Some(from) => Placed::On(node, Choice::Moved { from: *from }),
+                None => Placed::On(node, Choice::Dealt),
+            },
+            None if eligible.is_empty() => Placed::Nowhere(Unplaced::NoNode),
+            None => Placed::Nowhere(Unplaced::Full),
+        };
+        plan.slots.insert(slot, placed);
+    }
+    plan
+}
+
+/// Holders of wanted slots on nodes that may hold, in the order in which they are kept: running
+/// before coming, and among equals the longest-running.
+fn best_first(
+    service: &ServiceView,
+    replicas: u32,
+    may_hold: impl Fn(NodeId) -> bool,
+) -> Vec<Holder> {
+    let part = score::service_part(service.id);
+    let mut held: Vec<(u64, Holder)> = service
+        .holders
+        .iter()
+        .filter(|h| matches!(h.slot, Slot::Number(n) if (1..=replicas).contains(&n)))
+        .filter(|h| may_hold(h.node))
+        .map(|h| (score::score(part, score::slot_part(h.slot), score::node_part(h.node)), *h))
+        .collect();
+    held.sort_by_key(|(score, h)| (h.standing, h.running_since, Reverse(*score), h.slot, h.node));
+    held.into_iter().map(|(_, holder)| holder).collect()
+}
+
+/// The slots whose best holder is paused stay there.
+fn kept_by_paused(held: &[Holder], paused: &BTreeSet<NodeId>) -> BTreeMap<Slot, NodeId> {
+    let mut best: BTreeMap<Slot, NodeId> = BTreeMap::new();
+    for holder in held {
+        best.entry(holder.slot).or_insert(holder.node);
+    }
+    best.retain(|_, node| paused.contains(node));
+    best
+}
+
+struct Deal<'a> {
+    service: Part,
+    nodes: &'a [NodeId],
+    parts: Vec<Part>,
+    counts: Vec<u32>,
+    shares: Shares,
+    /// Indices of the nodes at the lowest count that still have room, found anew when used up.
+    lowest: Vec<usize>,
+}
+
+impl<'a> Deal<'a> {
+    fn new(service: &ServiceView, nodes: &'a [NodeId], shares: Shares) -> Deal<'a> {
+        Deal {
+            service: score::service_part(service.id),
+            nodes,
+            parts: nodes.iter().map(|id| score::node_part(*id)).collect(),
+            counts: vec![0; nodes.len()],
+            shares,
+            lowest: Vec::new(),
+        }
+    }
+
+    fn has_room(&self, node: usize) -> bool {
+        self.counts[node] < self.shares.base[node] || self.takes_extra(node)
+    }
+
+    fn takes_extra(&self, node: usize) -> bool {
+        self.counts[node] == self.shares.base[node]
+            && self.shares.may_take_extra[node]
+            && self.shares.extras > 0
+    }
+
+    fn take(&mut self, node: usize) {
+        if self.takes_extra(node) {
+            self.shares.extras -= 1;
+        }
+        self.counts[node] += 1;
+    }
+
+    fn keep(&mut self, held: &[Holder], plan: &mut ServicePlan) {
+        for holder in held {
+            let Ok(node) = self.nodes.binary_search(&holder.node) else { continue };
+            if !plan.slots.contains_key(&holder.slot) && self.has_room(node) {
+                self.take(node);
+                plan.slots.insert(holder.slot, Placed::On(holder.node, Choice::Held));
+            }
+        }
+    }
+
+    fn next(&mut self, slot: Slot) -> Option<NodeId> {
+        if !self.lowest.iter().any(|node| self.has_room(*node)) {
+            self.find_lowest();
+        }
+        let slot = score::slot_part(slot);
+        let position = (0..self.lowest.len())
+            .filter(|at| self.has_room(self.lowest[*at]))
+            .max_by_key(|at| score::score(self.service, slot, self.parts[self.lowest[*at]]))?;
+        let node = self.lowest.swap_remove(position);
+        self.take(node);
+        Some(self.nodes[node])
+    }
+
+    fn find_lowest(&mut self) {
+        let room: Vec<usize> = (0..self.nodes.len()).filter(|n| self.has_room(*n)).collect();
+        let least = room.iter().map(|n| self.counts[*n]).min().unwrap_or(0);
+        self.lowest = room.into_iter().filter(|n| self.counts[*n] == least).collect();
+    }
+}
+
+/// How a task that its owner reports stands in the plan.
+pub fn standing(status: &crdt_state::task::TaskStatus) -> Standing {
+    use crdt_state::task::{Health, TaskState};
+    match (status.current.state, status.current.health) {
+        (TaskState::Running, Health::Unchecked | Health::Healthy) => Standing::Running,
+        (state, _) if state.is_terminal() => Standing::Ended,
+        _ => Standing::Coming,
+    }
+}

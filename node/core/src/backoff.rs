@@ -1,0 +1,156 @@
+//! Restart policy: whether an ended task is started again, and when.
+//!
+//! The first restart is immediate, then the delay doubles with jitter up to [`BACKOFF_MS_MAX`].
+//! The jitter comes from the task's id, so that the same history gives the same delays.
+
+use std::collections::VecDeque;
+
+use crdt_state::TaskId;
+use crdt_state::spec::{RestartCondition, RestartPolicy};
+use gossip::Now;
+
+/// No wait is longer, in milliseconds: 5 minutes, so that a cause that is gone is noticed.
+pub const BACKOFF_MS_MAX: u64 = 300_000;
+
+/// A run that lasted so long, in milliseconds, was a success: the backoff begins anew.
+pub const LASTING_MS: u64 = 60_000;
+
+/// How a run ended, as far as the policy cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// With code 0.
+    Success,
+    /// Otherwise.
+    Failure,
+    /// It can never start like this: retried, but not at once.
+    Refused,
+}
+
+/// What the policy says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Start again then.
+    RestartAt(Now),
+    /// Leave it.
+    Leave,
+}
+
+/// The restarts of one task. Lives in memory only: a restarted agent begins anew.
+#[derive(Debug, Clone, Default)]
+pub struct Restarts {
+    in_a_row: u32,
+    /// Within the policy's window; bounded by its `max_attempts`.
+    recent: VecDeque<Now>,
+}
+
+impl Restarts {
+    /// Decides after a run ended that was still wanted and had lasted `lasted_ms`.
+    pub fn on_end(
+        &mut self,
+        now: Now,
+        task: TaskId,
+        policy: &RestartPolicy,
+        ending: Ending,
+        lasted_ms: u64,
+    ) -> Verdict {
+        let wanted = match policy.condition {
+            RestartCondition::None => false,
+            RestartCondition::OnFailure => ending != Ending::Success,
+            RestartCondition::Any => true,
+        };
+        if !wanted || !self.may_again(now, policy) {
+            return Verdict::Leave;
+        }
+        if lasted_ms >= LASTING_MS {
+            self.in_a_row = 0;
+        }
+        let wait = match (self.in_a_row, ending) {
+            (0, Ending::Success | Ending::Failure) => 0,
+            (nth, _) => {
+                jittered(doubled(policy.delay_ms.max(100), nth.saturating_sub(1)), task, nth)
+            }
+        };
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        Verdict::RestartAt(now.plus(wait))
+    }
+
+    fn may_again(&mut self, now: Now, policy: &RestartPolicy) -> bool {
+        let Some(max) = policy.max_attempts.filter(|max| *max > 0) else { return true };
+        if policy.window_ms > 0 {
+            self.recent.retain(|at| now.since(*at) < policy.window_ms);
+        }
+        if self.recent.len() as u64 >= max {
+            return false;
+        }
+        self.recent.push_back(now);
+        true
+    }
+}
+
+fn doubled(delay_ms: u64, times: u32) -> u64 {
+    delay_ms.saturating_mul(1 << times.min(32)).min(BACKOFF_MS_MAX)
+}
+
+/// Between three quarters and the whole: tasks that failed together do not return together.
+fn jittered(wait_ms: u64, task: TaskId, nth: u32) -> u64 {
+    let mut hasher = blake3::Hasher::new_derive_key("edgectl restart jitter 1");
+    hasher.update(&task.0);
+    hasher.update(&nth.to_be_bytes());
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    wait_ms - u64::from_be_bytes(bytes) % (wait_ms / 4).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TASK: TaskId = TaskId([5; 16]);
+
+    fn waits(policy: &RestartPolicy, lasted_ms: u64, times: u32) -> Vec<Option<u64>> {
+        let mut restarts = Restarts::default();
+        let now = Now(1_000);
+        (0..times)
+            .map(|_| match restarts.on_end(now, TASK, policy, Ending::Failure, lasted_ms) {
+                Verdict::RestartAt(at) => Some(at.since(now)),
+                Verdict::Leave => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_first_restart_is_immediate_and_the_wait_doubles_to_a_bound() {
+        let waits = waits(&RestartPolicy::default(), 10, 12);
+        assert_eq!(waits[0], Some(0));
+        for (nth, wait) in waits.iter().enumerate().skip(1) {
+            let full = doubled(5_000, nth as u32 - 1);
+            let wait = wait.expect("restarts");
+            assert!(wait <= full && wait > full / 2, "{nth}: {wait} of {full}");
+        }
+        assert!(waits[11].expect("restarts") <= BACKOFF_MS_MAX);
+    }
+
+    #[test]
+    fn a_run_that_lasted_begins_anew() {
+        assert_eq!(waits(&RestartPolicy::default(), LASTING_MS, 3), vec![Some(0); 3]);
+    }
+
+    #[test]
+    fn attempts_are_limited() {
+        let policy = RestartPolicy { max_attempts: Some(2), ..RestartPolicy::default() };
+        let waits = waits(&policy, 10, 4);
+        assert!(waits[0].is_some() && waits[1].is_some());
+        assert_eq!(waits[2..], [None, None]);
+    }
+
+    #[test]
+    fn success_is_final_unless_the_policy_is_any() {
+        let mut restarts = Restarts::default();
+        let policy =
+            RestartPolicy { condition: RestartCondition::OnFailure, ..RestartPolicy::default() };
+        let verdict = restarts.on_end(Now(0), TASK, &policy, Ending::Success, 10);
+        assert_eq!(verdict, Verdict::Leave);
+        let verdict = restarts.on_end(Now(0), TASK, &policy, Ending::Failure, 10);
+        assert_eq!(verdict, Verdict::RestartAt(Now(0)));
+    }
+}

@@ -1,0 +1,151 @@
+//! The records as the node reads them: decoded once, kept up to date by key.
+//!
+//! A cache and nothing more: it can be built again from the replica at any time and must then be
+//! equal. Records that this version cannot decode are absent here and stay in the replica.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crdt_state::node::{Availability, NodeDescription};
+use crdt_state::replica::Replica;
+use crdt_state::service::Service;
+use crdt_state::spec::{Facet, Labels, Life};
+use crdt_state::task::{Slot, TaskRecord};
+use crdt_state::{Kind, NodeId, RecordKey, ServiceId};
+
+/// A node as the records describe it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeEntry {
+    /// What it says of itself.
+    pub description: Option<NodeDescription>,
+    /// What operators allow.
+    pub availability: Availability,
+    /// What operators call it.
+    pub labels: Labels,
+    /// Operators removed it from the fleet.
+    pub evicted: bool,
+}
+
+impl NodeEntry {
+    /// Does it take part in placement?
+    pub fn is_member(&self) -> bool {
+        !self.evicted && self.description.as_ref().is_some_and(|d| !d.left)
+    }
+}
+
+/// What a change of records touched.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Services whose spec or tasks changed.
+    pub services: BTreeSet<ServiceId>,
+    /// Nodes changed: every service may be concerned.
+    pub nodes: bool,
+}
+
+/// All records, decoded.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    /// Living services.
+    pub services: BTreeMap<ServiceId, Service>,
+    /// Nodes, members or not.
+    pub nodes: BTreeMap<NodeId, NodeEntry>,
+    /// What owners say, per service.
+    pub tasks: BTreeMap<ServiceId, BTreeMap<(Slot, NodeId), TaskRecord>>,
+    task_keys: BTreeMap<RecordKey, (ServiceId, Slot, NodeId)>,
+}
+
+impl Catalog {
+    /// Reads everything.
+    pub fn read(replica: &Replica) -> Catalog {
+        let mut catalog = Catalog::default();
+        for kind in [Kind::NODE, Kind::NODE_SETTINGS, Kind::EVICTION, Kind::SERVICE, Kind::TASK] {
+            for key in replica.keys(kind).collect::<Vec<_>>() {
+                catalog.update(replica, key, &mut Touched::default());
+            }
+        }
+        catalog
+    }
+
+    /// Reads one record again.
+    pub fn update(&mut self, replica: &Replica, key: RecordKey, touched: &mut Touched) {
+        match key.kind {
+            Kind::SERVICE => {
+                let id = ServiceId(key.id);
+                touched.services.insert(id);
+                match Service::read(replica, id) {
+                    Some(service) => {
+                        self.services.insert(id, service);
+                    }
+                    None => {
+                        self.services.remove(&id);
+                    }
+                }
+            }
+            Kind::TASK => self.update_task(replica, key, touched),
+            Kind::NODE | Kind::NODE_SETTINGS | Kind::EVICTION => {
+                touched.nodes = true;
+                self.nodes.insert(NodeId(key.id), read_node(replica, NodeId(key.id)));
+            }
+            _ => {}
+        }
+    }
+
+    fn update_task(&mut self, replica: &Replica, key: RecordKey, touched: &mut Touched) {
+        let said: Option<TaskRecord> = replica
+            .owned::<TaskRecord>(&key)
+            .filter(|(owner, record)| *owner == record.node)
+            .map(|(_, record)| record);
+        if let Some((service, slot, node)) = self.task_keys.remove(&key) {
+            touched.services.insert(service);
+            if let Some(records) = self.tasks.get_mut(&service) {
+                records.remove(&(slot, node));
+                if records.is_empty() {
+                    self.tasks.remove(&service);
+                }
+            }
+        }
+        if let Some(record) = said {
+            touched.services.insert(record.service);
+            self.task_keys.insert(key, (record.service, record.slot, record.node));
+            self.tasks
+                .entry(record.service)
+                .or_default()
+                .insert((record.slot, record.node), record);
+        }
+    }
+
+    /// Everything that one node says of its tasks.
+    pub fn tasks_of(&self, node: NodeId) -> impl Iterator<Item = &TaskRecord> {
+        self.tasks.values().flat_map(|records| records.values()).filter(move |r| r.node == node)
+    }
+
+    /// What a node says of one slot.
+    pub fn said(&self, service: ServiceId, slot: Slot, node: NodeId) -> Option<&TaskRecord> {
+        self.tasks.get(&service)?.get(&(slot, node))
+    }
+
+    /// Does the service own its name? Of two that were created with one name on two sides, the
+    /// older one does, the same on every node; the other is stopped, kept and listed.
+    pub fn owns_name(&self, service: &Service) -> bool {
+        !self.services.values().any(|other| {
+            other.name == service.name && (other.created, other.id) < (service.created, service.id)
+        })
+    }
+}
+
+fn read_node(replica: &Replica, id: NodeId) -> NodeEntry {
+    let settings = RecordKey::node_settings(id);
+    NodeEntry {
+        description: replica
+            .owned::<NodeDescription>(&RecordKey::node(id))
+            .filter(|(owner, _)| *owner == id)
+            .map(|(_, description)| description),
+        availability: replica
+            .facet::<Availability>(&settings, Facet::AVAILABILITY)
+            .map_or(Availability::Active, |(_, availability)| availability),
+        labels: replica
+            .facet::<Labels>(&settings, Facet::LABELS)
+            .map(|(_, labels)| labels)
+            .unwrap_or_default(),
+        evicted: matches!(replica.life(&RecordKey::eviction(id)), Some(Life::Present { .. })),
+    }
+}

@@ -1,0 +1,200 @@
+//! Edits: what operators may change, and the refusals.
+//!
+//! Every check is local: an edit is never refused because a peer is silent. A refused edit has
+//! changed nothing.
+
+use crdt_state::node::Availability;
+use crdt_state::spec::{Endpoint, Facet, Labels, Placement, Scale, Template, UpdatePolicy};
+use crdt_state::{NodeId, RecordKey, ServiceId, Stamp};
+
+use crate::constraint::{BadConstraint, Constraint};
+use crate::expand::NoSuchPlaceholder;
+
+/// A service as an operator writes it: one value per facet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceSpec {
+    /// Unique among the living.
+    pub name: String,
+    /// What to run.
+    pub template: Template,
+    /// How often.
+    pub scale: Scale,
+    /// Where.
+    pub placement: Placement,
+    /// How to change it.
+    pub update_policy: UpdatePolicy,
+    /// Ports.
+    pub endpoint: Endpoint,
+    /// Labels.
+    pub labels: Labels,
+}
+
+/// When a node may be removed from the fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// Only if it has left or cannot be reached.
+    IfGone,
+    /// In any case.
+    Force,
+}
+
+/// A change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edit {
+    /// A new service.
+    CreateService(Box<ServiceSpec>),
+    /// Writes the facets that differ.
+    UpdateService {
+        /// Which.
+        id: ServiceId,
+        /// Refuse unless this is its version; `None`: whatever it is.
+        version: Option<u64>,
+        /// As it shall be.
+        spec: Box<ServiceSpec>,
+    },
+    /// Removes a service and stops its tasks.
+    RemoveService {
+        /// Which.
+        id: ServiceId,
+    },
+    /// Availability and labels of a node.
+    UpdateNode {
+        /// Which.
+        id: NodeId,
+        /// Refuse unless this is its version; `None`: whatever it is.
+        version: Option<u64>,
+        /// Unchanged if absent.
+        availability: Option<Availability>,
+        /// Unchanged if absent.
+        labels: Option<Labels>,
+    },
+    /// Evicts a node: its tasks are placed elsewhere for good.
+    RemoveNode {
+        /// Which.
+        id: NodeId,
+        /// When.
+        removal: Removal,
+    },
+    /// Makes the losing value of a conflict the winner.
+    PickConflict {
+        /// Of which record.
+        key: RecordKey,
+        /// Of which facet.
+        facet: Facet,
+        /// The value's stamp.
+        stamp: Stamp,
+    },
+}
+
+/// What an edit did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edited {
+    /// It made this service.
+    Service(ServiceId),
+    /// It is done.
+    Done,
+}
+
+/// Why an edit was refused. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A living service has the name.
+    #[error(
+        "name conflicts with an existing object: service {name} already exists ({id}); choose another name, or change it with `edgectl service update {name}`"
+    )]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// Who has it.
+        id: ServiceId,
+    },
+    /// Not a name.
+    #[error(
+        "`{0}` is not a service name: letters, digits, `-`, `_` and `.`, 1 to 63 of them, beginning and ending with a letter or digit"
+    )]
+    BadName(String),
+    /// No such service.
+    #[error("service {0} not found; `edgectl service ls` lists them")]
+    NoSuchService(ServiceId),
+    /// No such node.
+    #[error("node {0} not found; `edgectl node ls` lists them")]
+    NoSuchNode(NodeId),
+    /// Somebody changed it meanwhile.
+    #[error(
+        "update out of sequence: it is at version {has}, not {expected}; read it again and repeat the change"
+    )]
+    OutOfSequence {
+        /// As asked for.
+        expected: u64,
+        /// As it is.
+        has: u64,
+    },
+    /// A constraint that does not parse.
+    #[error(transparent)]
+    BadConstraint(#[from] BadConstraint),
+    /// A placeholder that does not exist.
+    #[error(transparent)]
+    BadPlaceholder(#[from] NoSuchPlaceholder),
+    /// Not yet.
+    #[error("{0} is not supported yet; leave it out")]
+    NotYet(&'static str),
+    /// There is nothing to run.
+    #[error(
+        "the service names no program to run; give one: edgectl service create --name web PROGRAM [ARGS…]"
+    )]
+    NothingToRun,
+    /// A slot number is 32 bits, and a mistyped number should not start a million processes.
+    #[error("{0} replicas are more than {REPLICAS_MAX}, the most for one service")]
+    TooManyReplicas(u32),
+    /// The node is alive.
+    #[error(
+        "node {name} is reachable; drain it and let it leave first (on it: edgectl swarm leave), or repeat with --force"
+    )]
+    NodeReachable {
+        /// Its host name.
+        name: String,
+    },
+    /// The conflict is gone.
+    #[error("there is no such value in conflict; `edgectl conflicts` lists what there is")]
+    NoSuchConflict,
+    /// The node has left the fleet.
+    #[error("this node has left the fleet; join one first: edgectl swarm join ADDRESS")]
+    HasLeft,
+}
+
+/// The most replicas of one service: the planner's budget is 100,000 tasks.
+pub const REPLICAS_MAX: u32 = 100_000;
+
+impl ServiceSpec {
+    /// Checks everything that can be checked without looking at the fleet.
+    pub fn check(&self) -> Result<(), Refusal> {
+        if !is_name(&self.name) {
+            return Err(Refusal::BadName(self.name.clone()));
+        }
+        for constraint in &self.placement.constraints {
+            Constraint::parse(constraint)?;
+        }
+        if !self.placement.preferences.is_empty() {
+            return Err(Refusal::NotYet("a placement preference"));
+        }
+        let template = &self.template;
+        if template.command.is_empty() && template.args.is_empty() && template.image.is_empty() {
+            return Err(Refusal::NothingToRun);
+        }
+        match self.scale {
+            Scale::Replicated { replicas } if replicas > REPLICAS_MAX => {
+                Err(Refusal::TooManyReplicas(replicas))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Docker's rule for names.
+fn is_name(name: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    (1..=63).contains(&name.len())
+        && name.chars().all(inner)
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.ends_with(|c: char| c.is_ascii_alphanumeric())
+}

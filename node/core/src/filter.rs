@@ -1,0 +1,36 @@
+//! Filters: which nodes may take a task of a service at all, before any counting.
+
+use crdt_state::node::Availability;
+
+use crate::reason::NodeReason;
+use crate::view::{NodeView, Presence, ServiceView};
+
+/// Why the node may not take tasks of the service; `None`: it may. A paused node may keep those it
+/// has, which the caller decides.
+pub fn exclusion(node: &NodeView, service: &ServiceView) -> Option<NodeReason> {
+    if node.presence == Presence::Gone {
+        return Some(NodeReason::Unreachable);
+    }
+    if node.availability == Availability::Drain {
+        return Some(NodeReason::Drained);
+    }
+    for constraint in &service.constraints {
+        match constraint {
+            Ok(constraint) if constraint.fits(node) => {}
+            Ok(constraint) => return Some(NodeReason::Constraint(constraint.to_string())),
+            Err(text) => return Some(NodeReason::UnreadableConstraint(text.clone())),
+        }
+    }
+    (node.availability == Availability::Pause).then_some(NodeReason::Paused)
+}
+
+/// Is it something the node lacks, rather than something that operators or the network decided?
+pub fn is_lack(reason: &NodeReason) -> bool {
+    matches!(
+        reason,
+        NodeReason::Memory(..)
+            | NodeReason::Cpu(..)
+            | NodeReason::Generic(..)
+            | NodeReason::HostPort(_)
+    )
+}

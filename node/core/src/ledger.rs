@@ -1,0 +1,95 @@
+//! What older services have set aside on each node, and how many tasks of a service still fit.
+//!
+//! Services are entered in canonical order; the capacity of a node for a service never depends on
+//! a younger one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crdt_state::NodeId;
+use crdt_state::spec::{PublishedPort, Resources};
+
+use crate::reason::NodeReason;
+use crate::view::{NodeView, ServiceView};
+
+/// More than any service has slots: no limit.
+pub const UNLIMITED: u32 = u32::MAX;
+
+/// Amounts set aside, per node.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    taken: BTreeMap<NodeId, Taken>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Taken {
+    amounts: Resources,
+    ports: BTreeSet<(u16, String)>,
+}
+
+impl Ledger {
+    /// How many tasks of the service fit on the node besides those of older services, and what
+    /// stops the next one.
+    pub fn capacity(&self, node: &NodeView, service: &ServiceView) -> (u32, Option<NodeReason>) {
+        let none = Taken::default();
+        let taken = self.taken.get(&node.id).unwrap_or(&none);
+        let mut least = (UNLIMITED, None);
+        let mut limit = |count: u64, reason: NodeReason| {
+            let count = u32::try_from(count).unwrap_or(UNLIMITED);
+            if count < least.0 {
+                least = (count, Some(reason));
+            }
+        };
+        let needs = &service.reservations;
+        let has = &node.resources;
+        if needs.memory_bytes > 0 && has.memory_bytes > 0 {
+            let free = has.memory_bytes.saturating_sub(taken.amounts.memory_bytes);
+            limit(free / needs.memory_bytes, NodeReason::Memory(needs.memory_bytes, free));
+        }
+        if needs.nano_cpus > 0 && has.nano_cpus > 0 {
+            let free = has.nano_cpus.saturating_sub(taken.amounts.nano_cpus);
+            limit(free / needs.nano_cpus, NodeReason::Cpu(needs.nano_cpus, free));
+        }
+        for (name, amount) in needs.generic.iter().filter(|(_, amount)| **amount > 0) {
+            let used = taken.amounts.generic.get(name).copied().unwrap_or(0);
+            let free = has.generic.get(name).copied().unwrap_or(0).saturating_sub(used);
+            limit(free / amount, NodeReason::Generic(name.clone(), *amount, free));
+        }
+        if let Some(port) = service.host_ports.first() {
+            limit(1, NodeReason::HostPort(port.published));
+        }
+        for port in &service.host_ports {
+            if taken.ports.contains(&port_key(port)) {
+                limit(0, NodeReason::HostPort(port.published));
+            }
+        }
+        if service.max_per_node > 0 {
+            limit(service.max_per_node.into(), NodeReason::MaxPerNode(service.max_per_node));
+        }
+        least
+    }
+
+    /// Sets aside what `count` tasks of the service need.
+    pub fn enter(&mut self, node: NodeId, service: &ServiceView, count: u32) {
+        if count == 0 || !is_counted(service) {
+            return;
+        }
+        let taken = self.taken.entry(node).or_default();
+        let times = |amount: u64| amount.saturating_mul(count.into());
+        let add = |to: &mut u64, amount: u64| *to = to.saturating_add(amount);
+        add(&mut taken.amounts.memory_bytes, times(service.reservations.memory_bytes));
+        add(&mut taken.amounts.nano_cpus, times(service.reservations.nano_cpus));
+        for (name, amount) in &service.reservations.generic {
+            add(taken.amounts.generic.entry(name.clone()).or_default(), times(*amount));
+        }
+        taken.ports.extend(service.host_ports.iter().map(port_key));
+    }
+}
+
+/// Does the service take anything that others may lack? If none does, services are independent.
+pub fn is_counted(service: &ServiceView) -> bool {
+    service.reservations != Resources::default() || !service.host_ports.is_empty()
+}
+
+fn port_key(port: &PublishedPort) -> (u16, String) {
+    (port.published, port.protocol.clone())
+}

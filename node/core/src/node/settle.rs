@@ -1,0 +1,290 @@
+//! Settling: from changed records to a new plan, to orders, to further records, until nothing
+//! changes any more.
+
+use crdt_state::spec::Scale;
+use crdt_state::task::{Slot, TaskState};
+use crdt_state::{NodeId, RecordKey, ServiceId};
+use gossip::{MemberState, Now};
+
+use super::{Departure, Node};
+use crate::assign;
+use crate::catalog::NodeEntry;
+use crate::constraint::Constraint;
+use crate::input::Action;
+use crate::ledger::{self, Ledger};
+use crate::plan;
+use crate::tasks::{Order, Wish, is_healthy};
+use crate::view::{Holder, NodeView, Presence, ServiceView, Standing};
+
+/// Rounds of one settling. Each round but the last changed a record of this node; two are usual.
+/// What is left after that is taken up by the next step, at once.
+const ROUNDS_MAX: usize = 8;
+
+impl Node {
+    pub(super) fn settle(&mut self, now: Now, wall_ms: u64) {
+        let moment = self.moment(now, wall_ms);
+        for _ in 0..ROUNDS_MAX {
+            self.drain_gossip(now, wall_ms);
+            let changed = self.replica.drain_changed();
+            self.on_records(wall_ms, changed);
+            if self.look_at <= now {
+                self.dirty.nodes = true;
+            }
+            let due = self.rollout_at.iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id);
+            self.dirty.services.extend(due.collect::<Vec<_>>());
+            let concerned = self.replan(now);
+            for service in concerned {
+                self.reconcile(now, wall_ms, service);
+            }
+            let services = &self.catalog.services;
+            self.tasks.handle_due(moment, |id| services.get(&id));
+            self.go_on_departing(moment);
+            if !self.write_own_tasks(wall_ms) && self.dirty == Default::default() {
+                break;
+            }
+        }
+        self.drain_gossip(now, wall_ms);
+        self.give_orders();
+        self.outbox.flush(&self.replica);
+        if self.dirty != Default::default() {
+            self.look_at = now;
+        }
+    }
+
+    /// Makes the plan of everything that changed anew; the services concerned.
+    fn replan(&mut self, now: Now) -> Vec<ServiceId> {
+        let dirty = std::mem::take(&mut self.dirty);
+        let mut all = false;
+        if dirty.nodes {
+            let nodes = self.node_views(now);
+            all = nodes != self.view.nodes;
+            self.view.nodes = nodes;
+        }
+        for id in &dirty.services {
+            let before = self.view.services.get(id);
+            let after = self.service_view(*id);
+            // A service that takes what others may lack concerns all of them.
+            all |= before.is_some_and(ledger::is_counted)
+                || after.as_ref().is_some_and(ledger::is_counted);
+            match after {
+                Some(view) => self.view.services.insert(*id, view),
+                None => self.view.services.remove(id),
+            };
+        }
+        if all {
+            let before = std::mem::replace(&mut self.plan, plan::plan(&self.view));
+            let mut concerned: Vec<ServiceId> = dirty.services.iter().copied().collect();
+            concerned.extend(before.services.keys());
+            concerned.extend(self.plan.services.keys());
+            concerned.extend(self.tasks.slots().map(|(service, _)| service));
+            concerned.sort_unstable();
+            concerned.dedup();
+            return concerned;
+        }
+        for id in &dirty.services {
+            match self.view.services.get(id) {
+                Some(service) => {
+                    let planned = plan::plan_service(&self.view, service, &mut Ledger::default());
+                    self.plan.services.insert(*id, planned);
+                }
+                None => {
+                    self.plan.services.remove(id);
+                }
+            }
+        }
+        dirty.services.into_iter().collect()
+    }
+
+    fn node_views(&mut self, now: Now) -> std::collections::BTreeMap<NodeId, NodeView> {
+        self.look_at = Now::NEVER;
+        let mut views = std::collections::BTreeMap::new();
+        let members: Vec<NodeId> = self
+            .catalog
+            .nodes
+            .iter()
+            .filter(|(_, node)| node.is_member())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in members {
+            let presence = self.presence(now, id);
+            if let Some(view) = self.catalog.nodes.get(&id).and_then(|e| node_view(id, e, presence))
+            {
+                views.insert(id, view);
+            }
+        }
+        views
+    }
+
+    /// Is the node there, as far as placement cares? Notes when that may change by itself.
+    fn presence(&mut self, now: Now, id: NodeId) -> Presence {
+        if id == self.me {
+            return Presence::Here;
+        }
+        let gone_at = match self.gossip.member(id) {
+            Some(member) => match member.state {
+                MemberState::Alive | MemberState::Suspect => return Presence::Here,
+                MemberState::Left => return Presence::Gone,
+                MemberState::Unreachable => member.since.plus(self.failover_delay_ms),
+            },
+            None => self.booted_until,
+        };
+        if gone_at <= now {
+            return Presence::Gone;
+        }
+        self.look_at = self.look_at.min(gone_at);
+        Presence::Here
+    }
+
+    fn service_view(&self, id: ServiceId) -> Option<ServiceView> {
+        let service = self.catalog.services.get(&id)?;
+        if !self.catalog.owns_name(service) {
+            return None;
+        }
+        let mut holders = Vec::new();
+        for ((slot, node), record) in self.catalog.tasks.get(&id).into_iter().flatten() {
+            let best = record
+                .tasks
+                .iter()
+                .filter(|s| s.desired_running)
+                .filter(|s| {
+                    !s.current.state.is_terminal() || s.template == service.template_version
+                })
+                .map(|s| (assign::standing(s), s.running_since))
+                .min();
+            if let Some((standing, running_since)) = best {
+                holders.push(Holder { slot: *slot, node: *node, standing, running_since });
+            }
+        }
+        Some(ServiceView {
+            id,
+            created: service.created,
+            scale: service.scale,
+            constraints: service
+                .placement
+                .constraints
+                .iter()
+                .map(|text| Constraint::parse(text).map_err(|_| text.clone()))
+                .collect(),
+            max_per_node: service.placement.max_per_node,
+            priority: service.placement.priority,
+            reservations: service.template.reservations.clone(),
+            host_ports: service.endpoint.ports.iter().filter(|p| p.host).cloned().collect(),
+            holders,
+        })
+    }
+
+    fn reconcile(&mut self, now: Now, wall_ms: u64, id: ServiceId) {
+        let moment = self.moment(now, wall_ms);
+        let service = self.catalog.services.get(&id);
+        let planned = self.plan.services.get(&id);
+        if let Some(service) = service {
+            self.seen.note(now, service, self.catalog.tasks.get(&id));
+        } else {
+            self.seen.forget(id);
+        }
+        let mut slots: Vec<Slot> =
+            self.tasks.slots().filter(|(of, _)| *of == id).map(|(_, slot)| slot).collect();
+        let owned = planned.into_iter().flat_map(|plan| plan.slots.keys()).copied();
+        slots.extend(owned.filter(|slot| self.plan.owner(id, *slot) == Some(self.me)));
+        slots.sort_unstable();
+        slots.dedup();
+        let mut next_turn = Now::NEVER;
+        for slot in slots {
+            let owner = self.plan.owner(id, slot);
+            let turn = match (service, planned) {
+                (Some(service), Some(plan)) => self.seen.may_update(now, service, plan, slot),
+                _ => Ok(()),
+            };
+            if let Err(at) = turn {
+                next_turn = next_turn.min(at);
+            }
+            let wish = Wish {
+                service,
+                wanted: self.plan.wants(id, slot),
+                owner,
+                owner_runs: owner.is_some_and(|node| self.runs(id, slot, node)),
+                may_update: turn.is_ok(),
+            };
+            self.tasks.reconcile(moment, id, slot, wish);
+        }
+        match next_turn {
+            Now::NEVER => self.rollout_at.remove(&id),
+            at => self.rollout_at.insert(id, at),
+        };
+        self.look_at = self.look_at.min(next_turn);
+    }
+
+    /// Does the node say that the slot runs on it, healthy?
+    fn runs(&self, id: ServiceId, slot: Slot, node: NodeId) -> bool {
+        self.catalog.said(id, slot, node).is_some_and(|record| record.tasks.iter().any(is_healthy))
+    }
+
+    /// Writes what changed in this node's own slots; whether anything did.
+    fn write_own_tasks(&mut self, wall_ms: u64) -> bool {
+        let touched = self.tasks.drain_touched();
+        for ((service, slot), record) in &touched {
+            let key = RecordKey::task(self.me, *service, *slot);
+            match record {
+                Some(record) => self.replica.put_owned(key, record, wall_ms),
+                None if self.replica.record(&key).is_some() => {
+                    self.replica.retire_owned(key, wall_ms);
+                }
+                None => {}
+            }
+        }
+        !touched.is_empty()
+    }
+
+    fn give_orders(&mut self) {
+        while let Some(order) = self.tasks.poll_order() {
+            let action = match order {
+                Order::Start(start) => Action::StartRun(start),
+                Order::Stop { run, signal, grace_ms } => Action::StopRun { run, signal, grace_ms },
+                Order::Forget(run) => Action::ForgetRun { run },
+            };
+            self.outbox.push_held(action);
+        }
+    }
+
+    /// The node has said goodbye and does nothing more.
+    pub fn has_departed(&self) -> bool {
+        self.departure == Departure::Gone
+    }
+}
+
+fn node_view(id: NodeId, entry: &NodeEntry, presence: Presence) -> Option<NodeView> {
+    let description = entry.description.as_ref()?;
+    let ip = |text: &String| {
+        text.parse::<std::net::SocketAddr>()
+            .map(|addr| addr.ip())
+            .or_else(|_| text.parse::<std::net::IpAddr>())
+            .ok()
+    };
+    Some(NodeView {
+        id,
+        presence,
+        availability: entry.availability,
+        hostname: description.hostname.clone(),
+        os: description.os.clone(),
+        arch: description.arch.clone(),
+        labels: entry.labels.clone(),
+        engine_labels: description.engine_labels.clone(),
+        ips: description.addresses.iter().filter_map(ip).collect(),
+        resources: description.resources.clone(),
+    })
+}
+
+/// How many tasks of a service should run: the wanted slots of a replicated service, the eligible
+/// nodes of a global one.
+pub fn desired(scale: Scale, planned: Option<&plan::ServicePlan>) -> usize {
+    match scale {
+        Scale::Replicated { replicas } => usize::try_from(replicas).unwrap_or(usize::MAX),
+        Scale::Global => planned.map_or(0, |plan| plan.slots.len()),
+    }
+}
+
+const _: () = {
+    // Terminal states come last: `is_terminal` and the order of standings rely on it.
+    assert!((TaskState::Running as u8) < (TaskState::Complete as u8));
+    assert!((Standing::Running as u8) < (Standing::Ended as u8));
+};

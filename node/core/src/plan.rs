@@ -1,0 +1,119 @@
+//! The plan: for every service the owner of every slot, with reasons. A function of the view.
+//!
+//! Who has a slot keeps it while its share allows, the longest-running first; every other slot is
+//! dealt to the least loaded node, and among equals to the one with the highest hash. So a node
+//! that fails moves its own slots only, a node that returns or joins takes at most its share, and
+//! scaling moves nothing. The plan knows nothing of time, order of arrival, or who computes it.
+
+use std::collections::BTreeMap;
+
+use crdt_state::spec::Scale;
+use crdt_state::task::Slot;
+use crdt_state::{NodeId, ServiceId};
+
+use crate::assign;
+use crate::filter;
+use crate::ledger::Ledger;
+use crate::reason::{Choice, NodeReason, Unplaced};
+use crate::view::{ServiceView, View};
+
+/// Where one slot goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placed {
+    /// To this node.
+    On(NodeId, Choice),
+    /// Nowhere.
+    Nowhere(Unplaced),
+}
+
+/// The plan of one service.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServicePlan {
+    /// Every wanted slot.
+    pub slots: BTreeMap<Slot, Placed>,
+    /// The nodes that cannot take (more of) it, and why.
+    pub excluded: BTreeMap<NodeId, NodeReason>,
+}
+
+/// The plan of a fleet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Every wanted service.
+    pub services: BTreeMap<ServiceId, ServicePlan>,
+}
+
+impl Plan {
+    /// Who should run this slot.
+    pub fn owner(&self, service: ServiceId, slot: Slot) -> Option<NodeId> {
+        match self.services.get(&service)?.slots.get(&slot)? {
+            Placed::On(node, _) => Some(*node),
+            Placed::Nowhere(_) => None,
+        }
+    }
+
+    /// Should anybody run this slot?
+    pub fn wants(&self, service: ServiceId, slot: Slot) -> bool {
+        self.services.get(&service).is_some_and(|plan| plan.slots.contains_key(&slot))
+    }
+}
+
+/// Plans everything, in canonical order.
+pub fn plan(view: &View) -> Plan {
+    let mut ledger = Ledger::default();
+    let mut services = BTreeMap::new();
+    for service in view.canonical_order() {
+        services.insert(service.id, plan_service(view, service, &mut ledger));
+    }
+    Plan { services }
+}
+
+/// Plans one service and enters what it takes in the ledger.
+pub fn plan_service(view: &View, service: &ServiceView, ledger: &mut Ledger) -> ServicePlan {
+    let mut plan = match service.scale {
+        Scale::Replicated { replicas } => assign::replicated(view, service, replicas, ledger),
+        Scale::Global => global(view, service, ledger),
+    };
+    let mut counts: BTreeMap<NodeId, u32> = BTreeMap::new();
+    for placed in plan.slots.values() {
+        if let Placed::On(node, _) = placed {
+            *counts.entry(*node).or_default() += 1;
+        }
+    }
+    for (node, count) in counts {
+        if service.max_per_node > 0 && count >= service.max_per_node {
+            plan.excluded.entry(node).or_insert(NodeReason::MaxPerNode(service.max_per_node));
+        }
+        ledger.enter(node, service, count);
+    }
+    plan
+}
+
+fn global(view: &View, service: &ServiceView, ledger: &Ledger) -> ServicePlan {
+    let mut plan = ServicePlan::default();
+    for node in view.nodes.values() {
+        let slot = Slot::Node(node.id);
+        let holds = service.holders.iter().any(|h| h.node == node.id && h.slot == slot);
+        let verdict = match filter::exclusion(node, service) {
+            Some(NodeReason::Paused) if holds => None,
+            Some(reason) => Some(reason),
+            None => match ledger.capacity(node, service) {
+                (0, reason) => reason,
+                _ => None,
+            },
+        };
+        match verdict {
+            None => {
+                plan.slots.insert(slot, Placed::On(node.id, Choice::OnEveryNode));
+            }
+            Some(reason) => {
+                // A full node is asked for a task that it cannot run: that is a lack. A node that
+                // the operator excluded is not asked at all.
+                if filter::is_lack(&reason) {
+                    plan.slots.insert(slot, Placed::Nowhere(Unplaced::Full));
+                }
+                plan.excluded.insert(node.id, reason);
+            }
+        }
+    }
+    plan
+}

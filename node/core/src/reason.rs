@@ -1,0 +1,131 @@
+//! Reasons: the closed list of answers to "why (not) here".
+//!
+//! Every choice of the planner carries one; `why` prints these and nothing else. Codes are stable.
+
+use std::fmt;
+
+use crdt_state::NodeId;
+
+/// Why a node cannot take a task.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NodeReason {
+    /// Not heard for longer than the failover delay.
+    Unreachable,
+    /// An operator drains it.
+    Drained,
+    /// An operator paused it: it keeps what it has.
+    Paused,
+    /// A constraint does not fit.
+    Constraint(String),
+    /// A constraint that this version cannot read.
+    UnreadableConstraint(String),
+    /// Older services took the memory: needs, has free.
+    Memory(u64, u64),
+    /// Older services took the cores: needs, has free (billionths).
+    Cpu(u64, u64),
+    /// Not enough of a countable resource: name, needs, has free.
+    Generic(String, u64, u64),
+    /// An older service has the host port.
+    HostPort(u16),
+    /// It has as many tasks of this service as `replicas-max-per-node` allows.
+    MaxPerNode(u32),
+}
+
+impl NodeReason {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            NodeReason::Unreachable => "unreachable",
+            NodeReason::Drained => "drained",
+            NodeReason::Paused => "paused",
+            NodeReason::Constraint(_) => "constraint",
+            NodeReason::UnreadableConstraint(_) => "unreadable-constraint",
+            NodeReason::Memory(..) => "memory",
+            NodeReason::Cpu(..) => "cpu",
+            NodeReason::Generic(..) => "generic-resource",
+            NodeReason::HostPort(_) => "host-port",
+            NodeReason::MaxPerNode(_) => "max-per-node",
+        }
+    }
+}
+
+impl fmt::Display for NodeReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NodeReason::Unreachable => {
+                f.write_str("unreachable for longer than the failover delay")
+            }
+            NodeReason::Drained => f.write_str("drained"),
+            NodeReason::Paused => f.write_str("paused: it keeps what it has and takes no more"),
+            NodeReason::Constraint(text) => write!(f, "constraint {text} does not fit"),
+            NodeReason::UnreadableConstraint(text) => {
+                write!(f, "constraint {text} is not understood by this version")
+            }
+            NodeReason::Memory(needs, free) => {
+                write!(f, "needs {needs} bytes of memory, {free} are not set aside")
+            }
+            NodeReason::Cpu(needs, free) => {
+                write!(
+                    f,
+                    "needs {} thousandths of a core, {} are not set aside",
+                    needs / 1_000_000,
+                    free / 1_000_000
+                )
+            }
+            NodeReason::Generic(name, needs, free) => {
+                write!(f, "needs {needs} of {name}, {free} are not set aside")
+            }
+            NodeReason::HostPort(port) => write!(f, "host port {port} is taken"),
+            NodeReason::MaxPerNode(max) => {
+                write!(f, "has {max} of this service, its most per node")
+            }
+        }
+    }
+}
+
+/// Why a slot is where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// Its owner has it already, and its share allows it to keep it.
+    Held,
+    /// Nobody had it: it went to the least loaded node with the highest hash.
+    Dealt,
+    /// Another has it, but has more than its share; it moves to the owner.
+    Moved {
+        /// Where it runs until the owner has it running.
+        from: NodeId,
+    },
+    /// A global service has one on each node.
+    OnEveryNode,
+}
+
+impl Choice {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Choice::Held => "held",
+            Choice::Dealt => "dealt",
+            Choice::Moved { .. } => "moved",
+            Choice::OnEveryNode => "on-every-node",
+        }
+    }
+}
+
+/// Why a slot has no owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unplaced {
+    /// No node can take a task of this service at all.
+    NoNode,
+    /// The nodes that can are full.
+    Full,
+}
+
+impl Unplaced {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Unplaced::NoNode => "no-node",
+            Unplaced::Full => "full",
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Rollout without a leader: each node decides for its own slots, from what all owners say.
+//!
+//! Slots have an order. A slot may take a new template when, of the wanted slots before it, all
+//! but `parallelism - 1` run it healthy, and have done so for the monitor time and the delay, as
+//! this node saw it. It knows nothing of who began the rollout: that node can be gone.
+
+use std::collections::BTreeMap;
+
+use crdt_state::service::Service;
+use crdt_state::spec::TemplateVersion;
+use crdt_state::task::{Slot, TaskRecord};
+use crdt_state::{NodeId, ServiceId};
+use gossip::Now;
+
+use crate::plan::{Placed, ServicePlan};
+use crate::tasks::is_healthy;
+
+/// Since when this node has seen slots run a template healthy. Late after a restart of the agent,
+/// which only makes a rollout slower.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    since: BTreeMap<(ServiceId, Slot), (TemplateVersion, Now)>,
+}
+
+impl Seen {
+    /// Notes what the owners of a service's slots say now.
+    pub fn note(
+        &mut self,
+        now: Now,
+        service: &Service,
+        records: Option<&BTreeMap<(Slot, NodeId), TaskRecord>>,
+    ) {
+        let mut healthy = BTreeMap::new();
+        for ((slot, _), record) in records.into_iter().flatten() {
+            let runs = |s: &&crdt_state::task::TaskStatus| {
+                s.template == service.template_version && is_healthy(s)
+            };
+            if record.tasks.iter().any(|s| runs(&s)) {
+                healthy.insert(*slot, ());
+            }
+        }
+        let version = service.template_version;
+        self.since.retain(|(id, slot), (seen, _)| {
+            *id != service.id || (*seen == version && healthy.contains_key(slot))
+        });
+        for slot in healthy.into_keys() {
+            self.since.entry((service.id, slot)).or_insert((version, now));
+        }
+    }
+
+    /// Forgets a service.
+    pub fn forget(&mut self, service: ServiceId) {
+        self.since.retain(|(id, _), _| *id != service);
+    }
+
+    /// May the slot take the current template now? If not, when to ask again, unless something
+    /// else happens first.
+    pub fn may_update(
+        &self,
+        now: Now,
+        service: &Service,
+        plan: &ServicePlan,
+        slot: Slot,
+    ) -> Result<(), Now> {
+        let policy = &service.update_policy;
+        if policy.parallelism == 0 {
+            return Ok(());
+        }
+        let settle_ms = policy.monitor_ms.saturating_add(policy.delay_ms);
+        let mut ripe_at = Vec::new();
+        for (before, placed) in plan.slots.range(..slot) {
+            if matches!(placed, Placed::Nowhere(_)) {
+                continue;
+            }
+            let at = self
+                .since
+                .get(&(service.id, *before))
+                .map_or(Now::NEVER, |(_, since)| since.plus(settle_ms));
+            if at > now {
+                ripe_at.push(at);
+            }
+        }
+        let allowed = usize::try_from(policy.parallelism - 1).unwrap_or(usize::MAX);
+        if ripe_at.len() <= allowed {
+            return Ok(());
+        }
+        ripe_at.sort_unstable();
+        Err(ripe_at[ripe_at.len() - 1 - allowed])
+    }
+}

@@ -1,0 +1,362 @@
+//! This node's own tasks: from the plan's wish to orders for the runtime, and back from the
+//! runtime's reports to what the node says of its tasks.
+//!
+//! ```text
+//!            due                Started              superseded, surplus, unhealthy
+//! Waiting ─────────▶ Starting ─────────▶ Running ───────────────────────────────▶ Stopping
+//!    ▲                   │ Refused          │ Exited                                  │ Exited
+//!    └── next attempt ───┴──────────────────┘  (restart policy)          shutdown ◀───┘
+//! ```
+//! Start when this node owns the slot; stop what it no longer owns only when the new owner has it
+//! running, or when nobody should run it. It must never write in another node's name.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crdt_state::service::Service;
+use crdt_state::spec::UpdateOrder;
+use crdt_state::task::{
+    HISTORY_MAX, Health, Run, Slot, TaskRecord, TaskStart, TaskState, TaskStatus,
+};
+use crdt_state::{NodeId, ServiceId, TaskId};
+use gossip::Now;
+
+use crate::expand::{self, Names};
+
+mod adopt;
+mod local;
+mod report;
+
+use local::{After, Live, Local, Phase};
+
+/// Runs that may be starting at the same time; further ones wait. A node that boots with 50 tasks
+/// does not start them all at once on two cores.
+pub const STARTING_MAX: usize = 16;
+
+/// A stop that was not reported after the grace and this long, in milliseconds, is ordered again.
+pub const STOP_AGAIN_MS: u64 = 30_000;
+
+/// What the runtime is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Run this.
+    Start(Box<TaskStart>),
+    /// End this.
+    Stop {
+        /// Which.
+        run: Run,
+        /// `SIGTERM` unless given.
+        signal: Option<String>,
+        /// How long it may take.
+        grace_ms: u64,
+    },
+    /// Its files are no longer wanted.
+    Forget(Run),
+}
+
+/// The time of a step, as everything here needs it.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// Monotonic.
+    pub now: Now,
+    /// Time of day, display only.
+    pub wall_ms: u64,
+    /// The replica's counter, larger than everything seen: the order of "runs longest".
+    pub lamport: u64,
+}
+
+/// What the plan says about one slot that this node owns, or has something in.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish<'a> {
+    /// The service, unless it is gone.
+    pub service: Option<&'a Service>,
+    /// Should anybody run the slot?
+    pub wanted: bool,
+    /// Who should.
+    pub owner: Option<NodeId>,
+    /// Does the owner, if it is another node, say that it runs and is healthy?
+    pub owner_runs: bool,
+    /// Is it this slot's turn to take a new template?
+    pub may_update: bool,
+}
+
+/// All tasks of this node.
+#[derive(Debug)]
+pub struct Tasks {
+    me: NodeId,
+    hostname: String,
+    slots: BTreeMap<(ServiceId, Slot), Local>,
+    orders: VecDeque<Order>,
+    touched: BTreeSet<(ServiceId, Slot)>,
+    /// Nothing starts before: a node that just booted looks around first.
+    hold_until: Now,
+}
+
+impl Tasks {
+    /// No tasks; nothing starts before `hold_until`.
+    pub fn new(me: NodeId, hostname: String, hold_until: Now) -> Tasks {
+        Tasks {
+            me,
+            hostname,
+            slots: BTreeMap::new(),
+            orders: VecDeque::new(),
+            touched: BTreeSet::new(),
+            hold_until,
+        }
+    }
+
+    /// Tasks may start from now on.
+    pub fn release(&mut self, now: Now) {
+        self.hold_until = self.hold_until.min(now);
+    }
+
+    /// The slots in which this node has something to say.
+    pub fn slots(&self) -> impl Iterator<Item = (ServiceId, Slot)> + '_ {
+        self.slots.keys().copied()
+    }
+
+    /// The next order for the runtime.
+    pub fn poll_order(&mut self) -> Option<Order> {
+        self.orders.pop_front()
+    }
+
+    /// Slots whose record changed since the last call, with the record, or `None` if there is
+    /// nothing left to say.
+    pub fn drain_touched(&mut self) -> Vec<((ServiceId, Slot), Option<TaskRecord>)> {
+        let touched = std::mem::take(&mut self.touched);
+        touched
+            .into_iter()
+            .map(|key| (key, self.slots.get(&key).map(|local| local.record.clone())))
+            .collect()
+    }
+
+    /// What this node says of one slot.
+    pub fn record(&self, service: ServiceId, slot: Slot) -> Option<&TaskRecord> {
+        self.slots.get(&(service, slot)).map(|local| &local.record)
+    }
+
+    /// Does the node run, start or wait for anything in this slot?
+    pub fn is_busy(&self, service: ServiceId, slot: Slot) -> bool {
+        self.slots.get(&(service, slot)).is_some_and(|local| !local.live.is_empty())
+    }
+
+    /// Does the node run, start or wait for anything at all?
+    pub fn is_idle(&self) -> bool {
+        self.slots.values().all(|local| local.live.is_empty())
+    }
+
+    /// When something is due by itself.
+    pub fn deadline(&self) -> Now {
+        let full = self.starting() >= STARTING_MAX;
+        self.slots
+            .values()
+            .flat_map(|local| local.live.values())
+            .map(|live| match &live.phase {
+                Phase::Waiting { .. } if full => Now::NEVER,
+                Phase::Waiting { until } => (*until).max(self.hold_until),
+                Phase::Stopping { again_at, .. } => *again_at,
+                Phase::Starting { .. } | Phase::Running { .. } => Now::NEVER,
+            })
+            .min()
+            .unwrap_or(Now::NEVER)
+    }
+
+    fn starting(&self) -> usize {
+        self.slots
+            .values()
+            .flat_map(|local| local.live.values())
+            .filter(|live| matches!(live.phase, Phase::Starting { .. }))
+            .count()
+    }
+
+    /// Brings one slot towards the wish.
+    pub fn reconcile(&mut self, moment: Moment, service: ServiceId, slot: Slot, wish: Wish<'_>) {
+        let key = (service, slot);
+        let target = wish.service.map(|s| TaskId::of(service, slot, self.me, s.template_version));
+        let mine = wish.wanted && wish.owner == Some(self.me);
+        for (task, reason) in self.unwanted(key, target, mine, wish) {
+            self.stop(moment, key, task, After::Shutdown(reason));
+        }
+        if let (true, Some(service), Some(target)) = (mine, wish.service, target) {
+            self.ensure(moment, key, service, target, wish);
+        }
+        self.retire_if_over(key, wish);
+    }
+
+    /// The live tasks of a slot that should stop now, with the reason.
+    fn unwanted(
+        &self,
+        key: (ServiceId, Slot),
+        target: Option<TaskId>,
+        mine: bool,
+        wish: Wish<'_>,
+    ) -> Vec<(TaskId, &'static str)> {
+        let Some(local) = self.slots.get(&key) else { return Vec::new() };
+        let target_runs = target.is_some_and(|target| local.is_healthy(target));
+        let order = wish.service.map(|s| s.update_policy.order).unwrap_or_default();
+        let reason_for = |task: TaskId, live: &Live| -> Option<&'static str> {
+            let runs = matches!(live.phase, Phase::Running { .. });
+            match () {
+                () if matches!(live.phase, Phase::Stopping { .. }) => None,
+                () if !wish.wanted => Some("no longer wanted"),
+                () if mine && Some(task) == target => None,
+                () if mine && target_runs => Some("replaced by a new version"),
+                () if mine && !runs => Some("superseded by a new version"),
+                () if mine && order == UpdateOrder::StartFirst => None,
+                () if mine => wish.may_update.then_some("replaced by a new version"),
+                () if wish.owner.is_none() => Some("may not run on this node"),
+                () if wish.owner_runs => Some("runs on another node"),
+                () if !runs => Some("placed on another node"),
+                () => None,
+            }
+        };
+        local.live.iter().filter_map(|(t, live)| Some((*t, reason_for(*t, live)?))).collect()
+    }
+
+    /// Makes sure that the target is on its way, if it may be.
+    fn ensure(
+        &mut self,
+        moment: Moment,
+        key: (ServiceId, Slot),
+        service: &Service,
+        target: TaskId,
+        wish: Wish<'_>,
+    ) {
+        if let Some(local) = self.slots.get(&key) {
+            let start_first = service.update_policy.order == UpdateOrder::StartFirst;
+            let others_live = local.live.keys().any(|task| *task != target);
+            let ended = local
+                .status(target)
+                .is_some_and(|s| s.desired_running && s.current.state.is_terminal());
+            let in_the_way = others_live && !(start_first && wish.may_update);
+            if local.live.contains_key(&target) || ended || in_the_way {
+                return;
+            }
+        }
+        let me = self.me;
+        let local = self.slots.entry(key).or_insert_with(|| Local::empty(me, key));
+        local.begin(target, service, moment);
+        self.touched.insert(key);
+    }
+
+    /// Asks a task to end; one that has not started simply does not.
+    fn stop(&mut self, moment: Moment, key: (ServiceId, Slot), task: TaskId, after: After) {
+        let Some(local) = self.slots.get_mut(&key) else { return };
+        let Some(live) = local.live.get_mut(&task) else { return };
+        if let Phase::Waiting { .. } = live.phase {
+            local.finish(moment, task, &after);
+            self.touched.insert(key);
+            return;
+        }
+        let grace_ms = live.stop_grace_ms;
+        live.phase = Phase::Stopping {
+            again_at: moment.now.plus(grace_ms + STOP_AGAIN_MS),
+            after: after.clone(),
+        };
+        let signal = live.stop_signal.clone();
+        if let Some(status) = local.status_mut(task) {
+            if matches!(after, After::Shutdown(_)) {
+                status.desired_running = false;
+                self.touched.insert(key);
+            }
+            let run = Run { task, attempt: status.current.number };
+            self.orders.push_back(Order::Stop { run, signal, grace_ms });
+        }
+    }
+
+    /// A slot that is not wanted and in which nothing lives has nothing to say any more.
+    fn retire_if_over(&mut self, key: (ServiceId, Slot), wish: Wish<'_>) {
+        if wish.wanted || self.slots.get(&key).is_none_or(|local| !local.live.is_empty()) {
+            return;
+        }
+        if let Some(local) = self.slots.remove(&key) {
+            for status in &local.record.tasks {
+                for attempt in std::iter::once(&status.current).chain(&status.history) {
+                    let run = Run { task: status.id, attempt: attempt.number };
+                    self.orders.push_back(Order::Forget(run));
+                }
+            }
+            self.touched.insert(key);
+        }
+    }
+
+    /// Starts what is due, and orders again what was not answered.
+    pub fn handle_due<'a>(
+        &mut self,
+        moment: Moment,
+        service_of: impl Fn(ServiceId) -> Option<&'a Service>,
+    ) {
+        let mut room = STARTING_MAX.saturating_sub(self.starting());
+        let keys: Vec<(ServiceId, Slot)> = self.slots.keys().copied().collect();
+        for key in keys {
+            let tasks: Vec<TaskId> = self.slots[&key].live.keys().copied().collect();
+            for task in tasks {
+                let phase = self.slots[&key].live[&task].phase.clone();
+                match phase {
+                    Phase::Waiting { until }
+                        if until <= moment.now && self.hold_until <= moment.now && room > 0 =>
+                    {
+                        room -= usize::from(self.start(moment, key, task, service_of(key.0)));
+                    }
+                    Phase::Stopping { again_at, after } if again_at <= moment.now => {
+                        self.stop(moment, key, task, after);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Orders the start of a waiting task; whether it did.
+    fn start(
+        &mut self,
+        moment: Moment,
+        key: (ServiceId, Slot),
+        task: TaskId,
+        service: Option<&Service>,
+    ) -> bool {
+        let (me, hostname) = (self.me, self.hostname.clone());
+        let Some(local) = self.slots.get_mut(&key) else { return false };
+        let current = service.filter(|s| TaskId::of(key.0, key.1, me, s.template_version) == task);
+        let Some(service) = current else {
+            local.finish(moment, task, &After::Shutdown("superseded by a new version"));
+            self.touched.insert(key);
+            return false;
+        };
+        let names = Names {
+            service: service.id,
+            service_name: &service.name,
+            service_labels: &service.labels,
+            node: me,
+            hostname: &hostname,
+            task,
+            slot: key.1,
+        };
+        let template = expand::expand_template(&service.template, &names)
+            .unwrap_or_else(|_| service.template.clone());
+        let Some(status) = local.status_mut(task) else { return false };
+        status.current.enter(TaskState::Starting, moment.wall_ms);
+        let run = Run { task, attempt: status.current.number };
+        if let Some(live) = local.live.get_mut(&task) {
+            live.phase = Phase::Starting { since: moment.now };
+        }
+        self.orders.push_back(Order::Start(Box::new(TaskStart {
+            run,
+            service: service.id,
+            service_name: service.name.clone(),
+            slot: key.1,
+            template_version: service.template_version,
+            template,
+        })));
+        self.touched.insert(key);
+        true
+    }
+}
+
+/// Running, and as far as anybody checks, healthy.
+pub fn is_healthy(status: &TaskStatus) -> bool {
+    status.current.state == TaskState::Running
+        && matches!(status.current.health, Health::Unchecked | Health::Healthy)
+}
+
+/// Past tasks kept per slot.
+const TASKS_MAX: usize = HISTORY_MAX + 1;

@@ -1,0 +1,179 @@
+//! The start of an agent: what was written, compared with what really runs.
+//!
+//! What runs and is wanted goes on; what is gone is an ended attempt; what runs and is not in the
+//! records (the disk was lost) becomes a record again. Nothing healthy is touched.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crdt_state::ServiceId;
+use crdt_state::task::{
+    AdoptedRun, Attempt, Run, RunEvent, Slot, TaskRecord, TaskState, TaskStatus,
+};
+
+use super::{After, Live, Local, Moment, Order, Phase, Tasks};
+use crate::backoff::Restarts;
+
+/// Reports that are to be handled once the services are known.
+pub type Pending = Vec<(Run, RunEvent)>;
+
+impl Tasks {
+    /// Takes over what the last agent left; returns the reports about runs that ended meanwhile.
+    pub fn restore(
+        &mut self,
+        moment: Moment,
+        records: Vec<TaskRecord>,
+        adopted: Vec<AdoptedRun>,
+    ) -> Pending {
+        let mut runs: BTreeMap<Run, AdoptedRun> =
+            adopted.into_iter().map(|run| (run.start.run, run)).collect();
+        let mut pending = Pending::new();
+        for record in records {
+            self.restore_record(moment, record, &mut runs, &mut pending);
+        }
+        let known: BTreeSet<Run> = self.known_runs();
+        for (run, adopted) in runs {
+            match adopted.event {
+                RunEvent::Started { pid } => self.restore_unrecorded(moment, adopted.start, pid),
+                _ if known.contains(&run) => {}
+                _ => self.orders.push_back(Order::Forget(run)),
+            }
+        }
+        pending
+    }
+
+    fn known_runs(&self) -> BTreeSet<Run> {
+        let statuses = self.slots.values().flat_map(|local| &local.record.tasks);
+        statuses
+            .flat_map(|s| {
+                let attempts = std::iter::once(&s.current).chain(&s.history);
+                attempts.map(|a| Run { task: s.id, attempt: a.number })
+            })
+            .collect()
+    }
+
+    fn restore_record(
+        &mut self,
+        moment: Moment,
+        record: TaskRecord,
+        runs: &mut BTreeMap<Run, AdoptedRun>,
+        pending: &mut Pending,
+    ) {
+        let key = (record.service, record.slot);
+        let mut local = Local { record, live: BTreeMap::new() };
+        let mut lost = Vec::new();
+        for status in local.record.tasks.iter_mut().filter(|s| !s.current.state.is_terminal()) {
+            let run = Run { task: status.id, attempt: status.current.number };
+            let (phase, stop) = match runs.remove(&run) {
+                Some(AdoptedRun { start, event: RunEvent::Started { pid } }) => {
+                    if status.current.state != TaskState::Running {
+                        status.current.enter(TaskState::Running, moment.wall_ms);
+                        status.running_since = moment.lamport;
+                    }
+                    if status.current.pid != Some(pid) {
+                        status.current.pid = Some(pid);
+                        self.touched.insert(key);
+                    }
+                    let stop = (start.template.stop_signal, start.template.stop_grace_ms);
+                    (Phase::Running { since: moment.now }, stop)
+                }
+                Some(AdoptedRun { start, event }) => {
+                    pending.push((run, event));
+                    let stop = (start.template.stop_signal, start.template.stop_grace_ms);
+                    (Phase::Running { since: moment.now }, stop)
+                }
+                None if status.current.state == TaskState::Assigned => {
+                    (Phase::Waiting { until: moment.now }, (None, 0))
+                }
+                None => {
+                    lost.push(status.id);
+                    (Phase::Waiting { until: moment.now }, (None, 0))
+                }
+            };
+            let live = Live {
+                phase,
+                restarts: Restarts::default(),
+                stop_signal: stop.0,
+                stop_grace_ms: stop.1,
+            };
+            local.live.insert(status.id, live);
+        }
+        for task in lost {
+            let Some(status) = local.status_mut(task) else { continue };
+            status.current.enter(TaskState::Failed, moment.wall_ms);
+            status.current.pid = None;
+            "the machine went down".clone_into(&mut status.current.message);
+            let dropped = status.next_attempt(moment.wall_ms, "the machine went down");
+            self.orders.extend(dropped.into_iter().map(Order::Forget));
+            self.touched.insert(key);
+        }
+        self.slots.insert(key, local);
+        self.stop_if_unwanted(moment, key);
+    }
+
+    /// A stop that the last agent had begun is begun again.
+    fn stop_if_unwanted(&mut self, moment: Moment, key: (ServiceId, Slot)) {
+        let Some(local) = self.slots.get(&key) else { return };
+        let unwanted: Vec<_> = local
+            .record
+            .tasks
+            .iter()
+            .filter(|s| !s.desired_running && local.live.contains_key(&s.id))
+            .map(|s| s.id)
+            .collect();
+        for task in unwanted {
+            self.stop(moment, key, task, After::Shutdown("no longer wanted"));
+        }
+    }
+
+    /// A run that no record speaks of: its record was lost, or says that it is over.
+    fn restore_unrecorded(&mut self, moment: Moment, start: crdt_state::task::TaskStart, pid: u32) {
+        let key: (ServiceId, Slot) = (start.service, start.slot);
+        let me = self.me;
+        let local = self.slots.entry(key).or_insert_with(|| Local::empty(me, key));
+        let (signal, grace_ms) = (start.template.stop_signal.clone(), start.template.stop_grace_ms);
+        if local.status(start.run.task).is_some() {
+            self.orders.push_back(Order::Stop { run: start.run, signal, grace_ms });
+            return;
+        }
+        let mut attempt = Attempt::first(moment.wall_ms);
+        attempt.number = start.run.attempt;
+        attempt.enter(TaskState::Running, moment.wall_ms);
+        attempt.pid = Some(pid);
+        local.record.tasks.push(TaskStatus {
+            id: start.run.task,
+            template: start.template_version,
+            desired_running: true,
+            running_since: moment.lamport,
+            created_wall_ms: moment.wall_ms,
+            current: attempt,
+            history: Vec::new(),
+        });
+        let live = Live {
+            phase: Phase::Running { since: moment.now },
+            restarts: Restarts::default(),
+            stop_signal: signal,
+            stop_grace_ms: grace_ms,
+        };
+        local.live.insert(start.run.task, live);
+        self.touched.insert(key);
+    }
+
+    /// Peers hold a record of ours that differs from what we know: ours is said again.
+    pub fn refute(&mut self, service: ServiceId, slot: Slot) {
+        self.touched.insert((service, slot));
+    }
+
+    /// Stops everything: the node leaves the fleet.
+    pub fn stop_all(&mut self, moment: Moment) {
+        let keys: Vec<(ServiceId, Slot)> = self.slots.keys().copied().collect();
+        for key in keys {
+            let tasks: Vec<_> = self.slots[&key].live.keys().copied().collect();
+            for task in tasks {
+                let stopping = matches!(self.slots[&key].live[&task].phase, Phase::Stopping { .. });
+                if !stopping {
+                    self.stop(moment, key, task, After::Shutdown("the node leaves the fleet"));
+                }
+            }
+        }
+    }
+}

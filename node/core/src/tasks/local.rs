@@ -1,0 +1,102 @@
+//! One slot of one service on this node: what is said of it, and what lives in it.
+
+use std::collections::BTreeMap;
+
+use crdt_state::service::Service;
+use crdt_state::task::{Attempt, Slot, TaskRecord, TaskState, TaskStatus};
+use crdt_state::{NodeId, ServiceId, TaskId};
+use gossip::Now;
+
+use super::{Moment, is_healthy};
+use crate::backoff::Restarts;
+
+#[derive(Debug, Clone)]
+pub(super) struct Local {
+    pub(super) record: TaskRecord,
+    pub(super) live: BTreeMap<TaskId, Live>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Live {
+    pub(super) phase: Phase,
+    pub(super) restarts: Restarts,
+    pub(super) stop_signal: Option<String>,
+    pub(super) stop_grace_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Phase {
+    Waiting { until: Now },
+    Starting { since: Now },
+    Running { since: Now },
+    Stopping { again_at: Now, after: After },
+}
+
+/// What a stopped task becomes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum After {
+    Shutdown(&'static str),
+    Failed(&'static str),
+}
+
+impl Local {
+    pub(super) fn empty(node: NodeId, (service, slot): (ServiceId, Slot)) -> Local {
+        let record = TaskRecord { service, slot, node, tasks: Vec::new() };
+        Local { record, live: BTreeMap::new() }
+    }
+
+    pub(super) fn status(&self, task: TaskId) -> Option<&TaskStatus> {
+        self.record.tasks.iter().find(|status| status.id == task)
+    }
+
+    pub(super) fn status_mut(&mut self, task: TaskId) -> Option<&mut TaskStatus> {
+        self.record.tasks.iter_mut().find(|status| status.id == task)
+    }
+
+    pub(super) fn is_healthy(&self, task: TaskId) -> bool {
+        self.status(task).is_some_and(is_healthy)
+    }
+
+    /// A new task, or a further attempt of one that had been stopped.
+    pub(super) fn begin(&mut self, task: TaskId, service: &Service, moment: Moment) {
+        let attempt = Attempt::first(moment.wall_ms);
+        if let Some(at) = self.record.tasks.iter().position(|status| status.id == task) {
+            let mut status = self.record.tasks.remove(at);
+            status.next_attempt(moment.wall_ms, "");
+            status.desired_running = true;
+            self.record.tasks.insert(0, status);
+        } else {
+            let status = TaskStatus {
+                id: task,
+                template: service.template_version,
+                desired_running: true,
+                running_since: u64::MAX,
+                created_wall_ms: moment.wall_ms,
+                current: attempt,
+                history: Vec::new(),
+            };
+            self.record.tasks.insert(0, status);
+        }
+        let live = Live {
+            phase: Phase::Waiting { until: moment.now },
+            restarts: Restarts::default(),
+            stop_signal: service.template.stop_signal.clone(),
+            stop_grace_ms: service.template.stop_grace_ms,
+        };
+        self.live.insert(task, live);
+    }
+
+    /// A task is over.
+    pub(super) fn finish(&mut self, moment: Moment, task: TaskId, after: &After) {
+        self.live.remove(&task);
+        if let Some(status) = self.status_mut(task) {
+            let (state, message) = match after {
+                After::Shutdown(why) => (TaskState::Shutdown, why),
+                After::Failed(why) => (TaskState::Failed, why),
+            };
+            status.desired_running = matches!(after, After::Failed(_));
+            status.current.enter(state, moment.wall_ms);
+            status.current.message = (*message).to_owned();
+        }
+    }
+}

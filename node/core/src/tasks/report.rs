@@ -1,0 +1,196 @@
+//! Reports of the runtime: what became of a run.
+
+use crdt_state::service::Service;
+use crdt_state::task::{Exit, Health, Run, RunEvent, Slot, TaskState, TaskStatus};
+use crdt_state::{ServiceId, TaskId};
+
+use super::{After, Local, Moment, Order, Phase, TASKS_MAX, Tasks};
+use crate::backoff::{Ending, Restarts, Verdict};
+
+impl Tasks {
+    /// Takes a report. One about a run that is not current is old news and changes nothing.
+    pub fn handle_run(
+        &mut self,
+        moment: Moment,
+        run: Run,
+        event: RunEvent,
+        service: Option<&Service>,
+    ) {
+        let Some(key) = self.slot_of(run) else { return };
+        let Some(local) = self.slots.get_mut(&key) else { return };
+        self.touched.insert(key);
+        match event {
+            RunEvent::Started { pid } => {
+                let checked = service.is_some_and(|s| local.is_of(run.task, s) && is_checked(s));
+                let health = if checked { Health::Starting } else { Health::Unchecked };
+                local.on_started(moment, run.task, pid, health);
+            }
+            RunEvent::HealthChanged(health) => self.on_health(moment, key, run.task, health),
+            RunEvent::Exited { exit, oom } => {
+                let (ending, code, message) = describe(exit, oom);
+                self.on_end(moment, key, run.task, End { ending, code, message }, service);
+            }
+            RunEvent::Refused { permanent, reason } => {
+                let ending = if permanent { Ending::Refused } else { Ending::Failure };
+                self.on_end(
+                    moment,
+                    key,
+                    run.task,
+                    End { ending, code: None, message: reason },
+                    service,
+                );
+            }
+        }
+    }
+
+    /// The slot of a run that is the current attempt of a live task.
+    pub fn slot_of(&self, run: Run) -> Option<(ServiceId, Slot)> {
+        self.slots.iter().find_map(|(key, local)| {
+            let current = local.live.contains_key(&run.task)
+                && local.status(run.task).is_some_and(|s| s.current.number == run.attempt);
+            current.then_some(*key)
+        })
+    }
+
+    fn on_health(&mut self, moment: Moment, key: (ServiceId, Slot), task: TaskId, health: Health) {
+        let Some(local) = self.slots.get_mut(&key) else { return };
+        if let Some(status) = local.status_mut(task) {
+            status.current.health = health;
+        }
+        if health == Health::Unhealthy
+            && matches!(local.live.get(&task).map(|l| &l.phase), Some(Phase::Running { .. }))
+        {
+            self.stop(moment, key, task, After::Failed("unhealthy"));
+        }
+    }
+
+    fn on_end(
+        &mut self,
+        moment: Moment,
+        key: (ServiceId, Slot),
+        task: TaskId,
+        mut end: End,
+        service: Option<&Service>,
+    ) {
+        let Some(local) = self.slots.get_mut(&key) else { return };
+        let Some(live) = local.live.get_mut(&task) else { return };
+        let (phase, mut restarts) = (live.phase.clone(), std::mem::take(&mut live.restarts));
+        if let Some(status) = local.status_mut(task) {
+            status.current.exit_code = end.code;
+            status.current.pid = None;
+        }
+        let mut lasted_ms = 0;
+        match phase {
+            Phase::Stopping { after: After::Shutdown(why), .. } => {
+                local.finish(moment, task, &After::Shutdown(why));
+                return;
+            }
+            Phase::Stopping { after: After::Failed(why), .. } => {
+                (end.ending, end.message) = (Ending::Failure, why.to_owned());
+            }
+            Phase::Running { since } => lasted_ms = moment.now.since(since),
+            Phase::Starting { .. } | Phase::Waiting { .. } => {}
+        }
+        let Some(service) = service.filter(|s| local.is_of(task, s)) else {
+            local.finish(moment, task, &After::Shutdown("superseded by a new version"));
+            return;
+        };
+        let policy = &service.template.restart;
+        let verdict = restarts.on_end(moment.now, task, policy, end.ending, lasted_ms);
+        let dropped = local.after_end(moment, task, end, verdict, restarts);
+        self.orders.extend(dropped.into_iter().map(Order::Forget));
+    }
+}
+
+/// Has the template a health command?
+fn is_checked(service: &Service) -> bool {
+    let test = service.template.health.as_ref().and_then(|health| health.test.first());
+    test.is_some_and(|word| word != "NONE")
+}
+
+struct End {
+    ending: Ending,
+    code: Option<i32>,
+    message: String,
+}
+
+fn describe(exit: Exit, oom: bool) -> (Ending, Option<i32>, String) {
+    match exit {
+        _ if oom => (Ending::Failure, Some(137), "used more memory than its limit".to_owned()),
+        Exit::Code(0) => (Ending::Success, Some(0), String::new()),
+        Exit::Code(code) => (Ending::Failure, Some(code), format!("task: non-zero exit ({code})")),
+        Exit::Signal(signal) => (
+            Ending::Failure,
+            Some(128 + signal),
+            format!("task: non-zero exit ({}): killed by signal {signal}", 128 + signal),
+        ),
+        Exit::Unknown => (Ending::Failure, None, "ended while nobody watched".to_owned()),
+    }
+}
+
+impl Local {
+    fn is_of(&self, task: TaskId, service: &Service) -> bool {
+        self.status(task).is_some_and(|status| status.template == service.template_version)
+    }
+
+    fn on_started(&mut self, moment: Moment, task: TaskId, pid: u32, health: Health) {
+        let Some(live) = self.live.get_mut(&task) else { return };
+        if matches!(live.phase, Phase::Starting { .. } | Phase::Waiting { .. }) {
+            live.phase = Phase::Running { since: moment.now };
+        }
+        if let Some(status) = self.status_mut(task) {
+            status.current.enter(TaskState::Running, moment.wall_ms);
+            status.current.pid = Some(pid);
+            status.current.health = health;
+            status.running_since = moment.lamport;
+        }
+    }
+
+    /// Ends the attempt and, if the policy says so, begins the next; the runs whose files are no
+    /// longer wanted.
+    fn after_end(
+        &mut self,
+        moment: Moment,
+        task: TaskId,
+        end: End,
+        verdict: Verdict,
+        restarts: Restarts,
+    ) -> Vec<Run> {
+        let Some(status) = self.status_mut(task) else { return Vec::new() };
+        let state = match end.ending {
+            Ending::Success => TaskState::Complete,
+            Ending::Failure => TaskState::Failed,
+            Ending::Refused => TaskState::Rejected,
+        };
+        status.current.enter(state, moment.wall_ms);
+        status.current.message.clone_from(&end.message);
+        let mut dropped = Vec::new();
+        match verdict {
+            Verdict::Leave => {
+                self.live.remove(&task);
+            }
+            Verdict::RestartAt(until) => {
+                dropped = status.next_attempt(moment.wall_ms, &end.message);
+                if let Some(live) = self.live.get_mut(&task) {
+                    live.phase = Phase::Waiting { until };
+                    live.restarts = restarts;
+                }
+            }
+        }
+        dropped.extend(self.drop_old_tasks());
+        dropped
+    }
+
+    /// Forgets ended tasks beyond the history.
+    pub(super) fn drop_old_tasks(&mut self) -> Vec<Run> {
+        let mut dropped = Vec::new();
+        while self.record.tasks.len() > TASKS_MAX {
+            let over = |s: &TaskStatus| !self.live.contains_key(&s.id);
+            let Some(at) = self.record.tasks.iter().rposition(over) else { break };
+            let status = self.record.tasks.remove(at);
+            let attempts = std::iter::once(&status.current).chain(&status.history);
+            dropped.extend(attempts.map(|a| Run { task: status.id, attempt: a.number }));
+        }
+        dropped
+    }
+}

@@ -1,0 +1,141 @@
+//! What the planner looks at: nodes, services, and what owners say they hold.
+//!
+//! A view is a plain value; equal views give equal plans. Liveness enters it as two words, here or
+//! gone, after the failover delay has passed: no clock reaches the planner.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crdt_state::node::Availability;
+use crdt_state::spec::{Labels, PublishedPort, Resources, Scale};
+use crdt_state::stamp::Stamp;
+use crdt_state::task::Slot;
+use crdt_state::{NodeId, ServiceId};
+
+use crate::constraint::Constraint;
+
+/// May a node's tasks be given to others?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Alive, suspect, or unreachable for less than the failover delay.
+    Here,
+    /// Unreachable for longer.
+    Gone,
+}
+
+/// A node as the planner sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeView {
+    /// Which.
+    pub id: NodeId,
+    /// Is it there?
+    pub presence: Presence,
+    /// What operators allow.
+    pub availability: Availability,
+    /// Host name.
+    pub hostname: String,
+    /// `linux`.
+    pub os: String,
+    /// Docker's spelling.
+    pub arch: String,
+    /// Set by operators.
+    pub labels: Labels,
+    /// From the config file.
+    pub engine_labels: Labels,
+    /// Addresses.
+    pub ips: Vec<IpAddr>,
+    /// What it has; an amount of 0 is unknown and never the reason to refuse a task.
+    pub resources: Resources,
+}
+
+impl NodeView {
+    /// A node of which nothing is known but that it is here.
+    pub fn new(id: NodeId) -> NodeView {
+        NodeView {
+            id,
+            presence: Presence::Here,
+            availability: Availability::Active,
+            hostname: String::new(),
+            os: String::new(),
+            arch: String::new(),
+            labels: Labels::new(),
+            engine_labels: Labels::new(),
+            ips: Vec::new(),
+            resources: Resources::default(),
+        }
+    }
+}
+
+/// How well a holder does, best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Running and, as far as anybody checks, healthy.
+    Running,
+    /// On its way there.
+    Coming,
+    /// Ended for good, with the current template: complete or failed.
+    Ended,
+}
+
+/// A node that says it has a task in a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    /// Which slot.
+    pub slot: Slot,
+    /// Who.
+    pub node: NodeId,
+    /// How it does.
+    pub standing: Standing,
+    /// Lamport counter when it began to run: the lower, the longer.
+    pub running_since: u64,
+}
+
+/// A service as the planner sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceView {
+    /// Which.
+    pub id: ServiceId,
+    /// Its age, which orders services of one priority.
+    pub created: Stamp,
+    /// Mode and number.
+    pub scale: Scale,
+    /// Parsed constraints, or the text of those that do not parse.
+    pub constraints: Vec<Result<Constraint, String>>,
+    /// At most so many on one node; 0: no limit.
+    pub max_per_node: u32,
+    /// Higher is placed first.
+    pub priority: i32,
+    /// What one task sets aside.
+    pub reservations: Resources,
+    /// Ports that one task takes on its node.
+    pub host_ports: Vec<PublishedPort>,
+    /// Who has what.
+    pub holders: Vec<Holder>,
+}
+
+/// Everything a plan depends on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct View {
+    /// All nodes that are neither evicted nor left.
+    pub nodes: BTreeMap<NodeId, NodeView>,
+    /// All services that are wanted.
+    pub services: BTreeMap<ServiceId, ServiceView>,
+}
+
+impl View {
+    /// Services in the order in which they are placed: priority, then age. A new service comes
+    /// last and never moves another's tasks.
+    pub fn canonical_order(&self) -> Vec<&ServiceView> {
+        let mut services: Vec<&ServiceView> = self.services.values().collect();
+        services.sort_by_key(|s| (std::cmp::Reverse(s.priority), s.created, s.id));
+        services
+    }
+
+    /// The slots of a service, as wanted.
+    pub fn wanted_slots(&self, service: &ServiceView) -> BTreeSet<Slot> {
+        match service.scale {
+            Scale::Replicated { replicas } => (1..=replicas).map(Slot::Number).collect(),
+            Scale::Global => self.nodes.keys().map(|id| Slot::Node(*id)).collect(),
+        }
+    }
+}
