@@ -25,9 +25,11 @@ use crate::view::View;
 mod edits;
 mod read;
 mod settle;
+mod why;
 
 pub use read::{NodeRow, TaskView};
 pub use settle::desired;
+pub use why::{NodeVerdict, NodeWhy, SlotWhy};
 
 /// At boot, nothing is started before this many milliseconds have passed or a member was heard for
 /// [`LOOK_AROUND_MS`]: others may have taken over while this node was away. A site without any

@@ -1,0 +1,224 @@
+//! Why: the recorded reasons of the plan and of the tasks' owners, gathered for one question.
+//!
+//! Nothing is reasoned anew here; what `why` says is what was decided by.
+
+use crdt_state::service::Service;
+use crdt_state::task::Slot;
+use crdt_state::{NodeId, ServiceId};
+use gossip::{MemberState, Now};
+
+use super::{Node, TaskView};
+use crate::expand::task_name;
+use crate::plan::Placed;
+use crate::reason::{Choice, NodeReason};
+use crate::tasks::is_healthy;
+
+/// What one node is for one slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeVerdict {
+    /// Which node.
+    pub node: NodeId,
+    /// Its host name.
+    pub hostname: String,
+    /// A code of [`NodeReason`] or [`Choice`], or `share`: it has its share of this service.
+    pub code: &'static str,
+    /// For people.
+    pub detail: String,
+}
+
+/// Why a slot is where it is, or nowhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotWhy {
+    /// `web.3`.
+    pub name: String,
+    /// Which slot.
+    pub slot: Slot,
+    /// Who should run it.
+    pub owner: Option<NodeId>,
+    /// Does it run healthy?
+    pub running: bool,
+    /// One sentence.
+    pub summary: String,
+    /// Every node, the owner first, then the closest to fitting.
+    pub nodes: Vec<NodeVerdict>,
+    /// What to type if it should be otherwise.
+    pub fixes: Vec<String>,
+}
+
+/// What this node knows of a node, and what will happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeWhy {
+    /// Which.
+    pub node: NodeId,
+    /// Its host name.
+    pub hostname: String,
+    /// One sentence.
+    pub summary: String,
+    /// The tasks that it last reported as running.
+    pub tasks: Vec<String>,
+    /// What to type if it should be otherwise.
+    pub fixes: Vec<String>,
+}
+
+impl Node {
+    /// Why every slot of a service is where it is.
+    pub fn why_service(&self, now: Now, id: ServiceId) -> Vec<SlotWhy> {
+        let Some(service) = self.catalog.services.get(&id) else { return Vec::new() };
+        let tasks = self.tasks_of(now, service);
+        let plan = self.plan.services.get(&id);
+        plan.into_iter()
+            .flat_map(|plan| &plan.slots)
+            .map(|(slot, placed)| self.why_slot(service, *slot, *placed, &tasks))
+            .collect()
+    }
+
+    fn why_slot(
+        &self,
+        service: &Service,
+        slot: Slot,
+        placed: Placed,
+        tasks: &[TaskView],
+    ) -> SlotWhy {
+        let owner = match placed {
+            Placed::On(node, _) => Some(node),
+            Placed::Nowhere(_) => None,
+        };
+        let task = tasks.iter().find(|t| t.slot == slot && t.desired_running && t.node == owner);
+        let running = task.and_then(|t| t.status.as_ref()).is_some_and(is_healthy);
+        let name = task_name(&service.name, slot);
+        let reason = task.and_then(|t| t.reason.clone()).unwrap_or_default();
+        let summary = match (owner, placed) {
+            (Some(node), Placed::On(_, choice)) if running => {
+                format!("{name} runs on {}: {}", self.shown(node), self.choice_text(choice))
+            }
+            (Some(node), _) => {
+                format!("{name} is NOT RUNNING on {}, which owns it: {reason}", self.shown(node))
+            }
+            (None, _) => format!("{name} is NOT RUNNING: {reason}"),
+        };
+        let nodes = self.verdicts(service, placed);
+        let fixes = if running { Vec::new() } else { self.fixes(service, owner) };
+        SlotWhy { name, slot, owner, running, summary, nodes, fixes }
+    }
+
+    fn choice_text(&self, choice: Choice) -> String {
+        match choice {
+            Choice::Held => "it has it already, and its share allows it to keep it".to_owned(),
+            Choice::Dealt => {
+                "among the nodes with the fewest tasks of this service it has the highest hash"
+                    .to_owned()
+            }
+            Choice::Moved { from } => format!("{} has more than its share", self.shown(from)),
+            Choice::OnEveryNode => "a global service has one task on each node".to_owned(),
+        }
+    }
+
+    fn verdicts(&self, service: &Service, placed: Placed) -> Vec<NodeVerdict> {
+        let plan = self.plan.services.get(&service.id);
+        let count = |node: NodeId| {
+            let slots = plan.into_iter().flat_map(|plan| plan.slots.values());
+            slots.filter(|p| matches!(p, Placed::On(owner, _) if *owner == node)).count()
+        };
+        let mut verdicts: Vec<(u8, NodeVerdict)> = Vec::new();
+        for id in self.view.nodes.keys() {
+            let excluded = plan.and_then(|plan| plan.excluded.get(id));
+            let (rank, code, detail) = match (placed, excluded) {
+                (Placed::On(owner, choice), _) if owner == *id => {
+                    (0, choice.code(), self.choice_text(choice))
+                }
+                (_, None) => (1, "share", format!("has its share of this service: {}", count(*id))),
+                (_, Some(reason)) => (distance(reason), reason.code(), reason.to_string()),
+            };
+            let hostname = self.shown(*id);
+            verdicts.push((rank, NodeVerdict { node: *id, hostname, code, detail }));
+        }
+        verdicts.sort_by_key(|(rank, verdict)| (*rank, verdict.code, verdict.node));
+        verdicts.into_iter().map(|(_, verdict)| verdict).collect()
+    }
+
+    fn fixes(&self, service: &Service, owner: Option<NodeId>) -> Vec<String> {
+        let name = &service.name;
+        if owner.is_some() {
+            return vec![format!("edgectl service logs {name}")];
+        }
+        let mut fixes = Vec::new();
+        let excluded = self.plan.services.get(&service.id).into_iter().flat_map(|p| &p.excluded);
+        for (node, reason) in excluded {
+            let fix = match reason {
+                NodeReason::Drained | NodeReason::Paused => {
+                    format!("edgectl node update --availability active {}", self.shown(*node))
+                }
+                NodeReason::Constraint(text) | NodeReason::UnreadableConstraint(text) => {
+                    format!("edgectl service update --constraint-rm '{text}' {name}")
+                }
+                NodeReason::Memory(..) => {
+                    format!("edgectl service update --reserve-memory LESS {name}")
+                }
+                NodeReason::Cpu(..) => format!("edgectl service update --reserve-cpu LESS {name}"),
+                NodeReason::MaxPerNode(_) => {
+                    format!("edgectl service update --replicas-max-per-node MORE {name}")
+                }
+                NodeReason::HostPort(port) => {
+                    format!("edgectl service update --publish-rm {port} {name}")
+                }
+                NodeReason::Unreachable => format!("edgectl why {}", self.shown(*node)),
+                NodeReason::Generic(..) => format!("edgectl service scale {name}=FEWER"),
+            };
+            if !fixes.contains(&fix) {
+                fixes.push(fix);
+            }
+        }
+        fixes
+    }
+
+    /// What this node knows of a node; `None` if it never heard of it.
+    pub fn why_node(&self, now: Now, id: NodeId) -> Option<NodeWhy> {
+        let row = self.nodes(now).into_iter().find(|row| row.id == id)?;
+        let tasks: Vec<String> = self
+            .tasks(now)
+            .into_iter()
+            .filter(|task| task.node == Some(id))
+            .filter(|task| task.status.as_ref().is_some_and(is_healthy))
+            .map(|task| task_name(&task.service_name, task.slot))
+            .collect();
+        let hostname = self.shown(id);
+        let seconds = row.since_ms / 1_000;
+        let summary = match row.state {
+            _ if row.is_me => format!("{hostname} is this node"),
+            MemberState::Alive => format!("{hostname} answers, for {seconds} s"),
+            MemberState::Suspect => format!(
+                "{hostname} has missed a probe; if nobody hears it, it counts as unreachable; it keeps its tasks"
+            ),
+            MemberState::Unreachable => format!(
+                "{hostname} has not been heard for {seconds} s and may be alive on its own; its tasks run elsewhere {} s after that began, and it keeps its share when it returns",
+                self.failover_delay_ms / 1_000
+            ),
+            MemberState::Left => format!("{hostname} has left the fleet"),
+        };
+        let fixes = match row.state {
+            MemberState::Unreachable if !row.is_me => {
+                vec![format!("edgectl node rm {hostname}    # if it will never return")]
+            }
+            _ => Vec::new(),
+        };
+        Some(NodeWhy { node: id, hostname, summary, tasks, fixes })
+    }
+
+    /// A node's host name, or its id as long as it has none.
+    fn shown(&self, id: NodeId) -> String {
+        let hostname = self.hostname(id);
+        if hostname.is_empty() { id.to_string() } else { hostname }
+    }
+}
+
+/// How far a reason is from fitting: the closest is shown first.
+fn distance(reason: &NodeReason) -> u8 {
+    match reason {
+        NodeReason::MaxPerNode(_) => 2,
+        NodeReason::HostPort(_) | NodeReason::Memory(..) | NodeReason::Cpu(..) => 3,
+        NodeReason::Generic(..) => 4,
+        NodeReason::Paused | NodeReason::Drained => 5,
+        NodeReason::Constraint(_) | NodeReason::UnreadableConstraint(_) => 6,
+        NodeReason::Unreachable => 7,
+    }
+}
