@@ -55,10 +55,16 @@ pub struct Why {
     #[serde(rename = "ID")]
     pub id: String,
     pub name: String,
+    /// One sentence: how many of it run, or what is known of a node.
+    pub summary: String,
+    /// Of a service or a node: each of its tasks. Of a task: that one.
     pub rows: Vec<WhyRow>,
-    /// Nodes that cannot take (more of) it.
+    /// Nodes that cannot take (more of) it, the closest to fitting first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub excluded: Vec<ExcludedNode>,
+    /// What to type if it should be otherwise, the best first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fixes: Vec<String>,
 }
 
 /// One task, or one fact about a node.
