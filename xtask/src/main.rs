@@ -4,7 +4,12 @@
 //! does not compile. It must never hold product logic: it starts programs, reads what they print
 //! and judges the sources.
 
+mod bench;
 mod chaos;
+mod demo;
+mod fleet;
+mod guard;
+mod http;
 mod repo;
 mod setup;
 mod step;
@@ -32,6 +37,11 @@ enum Command {
     Tidy,
     /// Run the simulator over many seeds: `--seeds N [--from N]`; the rest is passed on
     Chaos(chaos::ChaosArgs),
+    /// Show the main job in about a minute: three agents, a dead node, a cut and a heal
+    Demo(demo::DemoArgs),
+    /// Measure the promised numbers
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +50,8 @@ fn main() -> ExitCode {
         Command::Test(args) => suite::run(&args),
         Command::Tidy => tidy::run(),
         Command::Chaos(args) => chaos::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Bench(command) => bench::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

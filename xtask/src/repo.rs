@@ -26,6 +26,8 @@ pub fn cargo() -> Command {
 pub struct Metadata {
     /// The members, in cargo's order.
     pub packages: Vec<Package>,
+    /// Where build results go, whatever the environment and the config say.
+    pub target_directory: PathBuf,
 }
 
 /// One member of the workspace.

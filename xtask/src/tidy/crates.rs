@@ -143,7 +143,7 @@ mod tests {
     }
 
     fn found(packages: Vec<Package>) -> Vec<String> {
-        let metadata = Metadata { packages };
+        let metadata = Metadata { packages, target_directory: "target".into() };
         imports(&metadata).into_iter().map(|finding| finding.what).collect()
     }
 

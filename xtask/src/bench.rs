@@ -1,0 +1,47 @@
+//! `cargo xtask bench`: the numbers that are promised, measured from outside.
+//!
+//! `fleet` runs real agents of the release build; `membership` runs the simulator under virtual
+//! time. Both print a table for people, or one JSON object. A shortfall is named and is no error:
+//! an error is what could not be measured.
+
+mod figures;
+mod fleet;
+mod heal;
+mod process;
+
+use crate::{chaos, step::succeed};
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+/// What to measure.
+#[derive(Subcommand)]
+pub enum BenchCommand {
+    /// Five agents on this machine: start, scale, restart, failover, idle cost (about 6 minutes)
+    Fleet(Output),
+    /// The membership protocol in the simulator: joins, verdicts, heals
+    Membership(Output),
+}
+
+/// How to print it.
+#[derive(Args)]
+pub struct Output {
+    /// One JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// Measures and prints.
+pub fn run(command: &BenchCommand) -> Result<()> {
+    match command {
+        BenchCommand::Fleet(output) => {
+            let figures = fleet::measure()?;
+            print!("{}", if output.json { figures.json() } else { figures.table() });
+            Ok(())
+        }
+        BenchCommand::Membership(output) => {
+            let mut simulator = chaos::simulator();
+            simulator.arg("membership").args(output.json.then_some("--json"));
+            succeed(&mut simulator)
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! `bench fleet`: five agents of the release build, measured from outside.
+//!
+//! Every time is from the request to what `GET /tasks` says, looked at every 10 ms. It must never
+//! ask an agent for a figure that the kernel can give.
+
+use super::figures::{Figures, median, worst};
+use super::heal;
+use super::process::{Counters, rss_mib};
+use crate::fleet::view::Task;
+use crate::fleet::{Fleet, Links, program, service};
+use crate::setup;
+use anyhow::{Context, Result};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+const NODES: usize = 5;
+/// Tasks while failover and idle cost are measured.
+const TASKS: u64 = 50;
+/// Cuts, each followed by a heal.
+const ROUNDS: usize = 10;
+/// Programs killed.
+const KILLS: usize = 5;
+/// Times the command line is run.
+const COMMANDS: usize = 20;
+/// How long idle cost is watched.
+const IDLE: Duration = Duration::from_secs(60);
+/// Longer than every budget by far: a shortfall is a number, not an error.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Measures everything; takes the fleet down also when it fails.
+pub fn measure() -> Result<Figures> {
+    setup::run()?;
+    let edgectl = program::release()?;
+    let fleet = Fleet::up(&edgectl, "bench", NODES)?;
+    let mut figures = Figures::default();
+    let measured = all(&fleet, &mut figures);
+    fleet.down()?;
+    measured.map(|()| figures)
+}
+
+fn all(fleet: &Fleet, figures: &mut Figures) -> Result<()> {
+    let id = create(fleet, figures)?;
+    scale(fleet, &id, figures)?;
+    restart(fleet, figures)?;
+    service_ls(fleet, figures)?;
+    match fleet.links {
+        Links::Namespaces => failover(fleet, figures)?,
+        Links::Loopback => {
+            eprintln!("  failover, heal and bytes sent need root: sudo -E cargo xtask bench fleet")
+        }
+    }
+    memory(fleet, figures)?;
+    idle(fleet, figures)
+}
+
+fn create(fleet: &Fleet, figures: &mut Figures) -> Result<String> {
+    let spec = service::spec(&service::pages(fleet)?, 10)?;
+    let begun = Instant::now();
+    let created = fleet.post(&fleet.nodes[0], "/services/create", &spec)?;
+    until_running(fleet, 10)?;
+    figures.note("create_10_s", begun.elapsed().as_secs_f64());
+    created["ID"].as_str().map(str::to_owned).context("create answered without an ID")
+}
+
+fn scale(fleet: &Fleet, id: &str, figures: &mut Figures) -> Result<()> {
+    let begun = Instant::now();
+    service::scale(fleet, &fleet.nodes[0], id, TASKS)?;
+    until_running(fleet, TASKS as usize)?;
+    figures.note("scale_10_to_50_s", begun.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// The first node's word for it: it may know last.
+fn until_running(fleet: &Fleet, count: usize) -> Result<()> {
+    let what = format!("{count} tasks run");
+    fleet.wait(&what, PATIENCE, || {
+        Ok(fleet.tasks(&fleet.nodes[0])?.iter().filter(|task| task.is_running()).count() == count)
+    })?;
+    Ok(())
+}
+
+/// The worst of some programs, each killed once: a second time it would be a matter of backoff.
+fn restart(fleet: &Fleet, figures: &mut Figures) -> Result<()> {
+    let tasks = fleet.calm(TASKS as usize, Duration::from_secs(1))?;
+    let mut times = Vec::new();
+    for task in tasks.iter().step_by(tasks.len() / KILLS).take(KILLS) {
+        let begun = Instant::now();
+        let pid = task.pid.to_string();
+        let status = Command::new("/bin/sh").args(["-c", "kill -9 \"$0\"", &pid]).status()?;
+        anyhow::ensure!(status.success(), "web.{} has no process {pid}", task.slot);
+        fleet.wait("the program runs again", PATIENCE, || {
+            let again = |other: &&Task| other.slot == task.slot && other.pid != task.pid;
+            Ok(fleet.tasks(&fleet.nodes[0])?.iter().filter(again).any(Task::is_running))
+        })?;
+        times.push(begun.elapsed().as_secs_f64());
+    }
+    figures.note("restart_s", worst(&times));
+    Ok(())
+}
+
+fn service_ls(fleet: &Fleet, figures: &mut Figures) -> Result<()> {
+    let mut times = Vec::new();
+    for _ in 0..COMMANDS {
+        let begun = Instant::now();
+        fleet.edgectl(&fleet.nodes[0], &["service", "ls"])?;
+        times.push(begun.elapsed().as_secs_f64() * 1000.0);
+    }
+    figures.note("service_ls_ms", median(times));
+    Ok(())
+}
+
+fn failover(fleet: &Fleet, figures: &mut Figures) -> Result<()> {
+    let (mut times, mut restarts) = (Vec::new(), 0);
+    for number in 1..=ROUNDS {
+        let round = heal::round(fleet, number % NODES, TASKS as usize)?;
+        eprintln!(
+            "  cut {number} of {ROUNDS}: {:.2} s, {} restarted",
+            round.failover_s, round.restarts
+        );
+        times.push(round.failover_s);
+        restarts += round.restarts;
+    }
+    figures.note("failover_worst_s", worst(&times));
+    figures.note("failover_median_s", median(times));
+    figures.note("heal_restarts", restarts as f64);
+    Ok(())
+}
+
+/// The largest of the agents.
+fn memory(fleet: &Fleet, figures: &mut Figures) -> Result<()> {
+    let sizes: Vec<f64> = fleet.agents()?.into_iter().map(rss_mib).collect::<Result<_>>()?;
+    figures.note("rss_mib", worst(&sizes));
+    Ok(())
+}
+
+/// The most that any agent used in a minute in which nobody asked for anything.
+fn idle(fleet: &Fleet, figures: &mut Figures) -> Result<()> {
+    fleet.calm(TASKS as usize, Duration::from_secs(3))?;
+    sleep(Duration::from_secs(5));
+    let agents = fleet.agents()?;
+    let read = || agents.iter().map(|pid| Counters::read(*pid)).collect::<Result<Vec<Counters>>>();
+    eprintln!("  watching idle agents for {} s", IDLE.as_secs());
+    let before = read()?;
+    sleep(IDLE);
+    let after = read()?;
+    let most = |of: fn(&Counters) -> f64| {
+        let used: Vec<f64> = before.iter().zip(&after).map(|(a, b)| of(b) - of(a)).collect();
+        worst(&used)
+    };
+    let seconds = IDLE.as_secs_f64();
+    figures.note("idle_cpu_percent", 100.0 * most(|counters| counters.cpu_s) / seconds);
+    figures.note("idle_disk_bytes", most(|counters| counters.disk_bytes));
+    if fleet.links == Links::Namespaces {
+        figures.note("idle_bytes_per_s", most(|counters| counters.sent_bytes) / seconds);
+    }
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! Failover and heal, ten times: a node is cut off, its tasks run elsewhere, the cut heals.
+//!
+//! The node that was cut off stays alive and starts what it misses, as it should; so every heal
+//! finds every task twice, and none of the survivors may be started anew.
+
+use crate::fleet::Fleet;
+use crate::fleet::view::Task;
+use anyhow::Result;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Longer than the budget by far: a shortfall is a number, not an error.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The cut-off node is given so long to start what it misses, so that the heal is a hard one.
+const APART: Duration = Duration::from_secs(15);
+/// Nothing has moved for so long: the fleet rests.
+const REST: Duration = Duration::from_secs(3);
+
+/// What one round found.
+pub struct Round {
+    /// From the cut until all tasks run on the others.
+    pub failover_s: f64,
+    /// Tasks that had a healthy process when the cut healed, and have a new one.
+    pub restarts: usize,
+}
+
+/// Cuts off node number `at` of a fleet that should run `count` tasks, and heals.
+pub fn round(fleet: &Fleet, at: usize, count: usize) -> Result<Round> {
+    let cut_off = &fleet.nodes[at];
+    let witness = fleet.nodes.iter().find(|node| node.name != cut_off.name);
+    let witness = witness.expect("a fleet has more than one node");
+    fleet.lab(&["cut", &cut_off.name])?;
+    let took = fleet.wait("all tasks run on the others", PATIENCE, || {
+        let tasks = fleet.tasks(witness)?;
+        let elsewhere = tasks.iter().filter(|task| task.is_running() && !task.is_on(&cut_off.name));
+        Ok(elsewhere.map(|task| task.slot).collect::<BTreeSet<u64>>().len() == count)
+    })?;
+    // Both sides at rest; what the cut-off node does not manage it does not manage.
+    let _ = fleet.wait("the cut-off node runs all", APART, || {
+        Ok(fleet.tasks(cut_off)?.iter().filter(|task| task.is_running()).count() == count)
+    });
+    let mut before = fleet.tasks(witness)?;
+    before.extend(fleet.tasks(cut_off)?);
+    fleet.lab(&["heal"])?;
+    let after = fleet.calm(count, REST)?;
+    Ok(Round { failover_s: took.as_secs_f64(), restarts: restarts(&before, &after) })
+}
+
+/// Tasks that ran somewhere before and have a process after that did not run then.
+fn restarts(before: &[Task], after: &[Task]) -> usize {
+    let running = || before.iter().filter(|task| task.is_running());
+    let slots: BTreeSet<u64> = running().map(|task| task.slot).collect();
+    let processes: BTreeSet<u32> = running().map(|task| task.pid).collect();
+    after.iter().filter(|task| slots.contains(&task.slot) && !processes.contains(&task.pid)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(slot: u64, pid: u32) -> Task {
+        let (service, node, state) = (String::new(), "n1".to_owned(), "running".to_owned());
+        Task { service, slot, node, state, pid, unreachable: false }
+    }
+
+    #[test]
+    fn only_a_task_that_ran_and_has_a_new_process_counts() {
+        let before = [task(1, 11), task(1, 12), task(2, 21)];
+        assert_eq!(restarts(&before, &[task(1, 12), task(2, 21)]), 0);
+        assert_eq!(restarts(&before, &[task(1, 12), task(2, 22), task(3, 31)]), 1);
+    }
+}

@@ -1,0 +1,188 @@
+//! The chapters of the demo: create, kill, cut and heal.
+//!
+//! Each does something as an operator would, waits for what must follow, and checks it.
+
+use super::print::{placement, say, title, typed};
+use crate::fleet::view::Task;
+use crate::fleet::{Fleet, Node, service};
+use anyhow::{Result, ensure};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Longer than anything here should take; then the demo says what did not happen.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Nothing has moved for so long: the fleet rests.
+const REST: Duration = Duration::from_secs(2);
+
+/// Six replicas by one command, and an answer from each.
+pub fn create(fleet: &Fleet) -> Result<()> {
+    title("One command on any of them");
+    let pages = service::pages(fleet)?;
+    let image = service::image()?;
+    let node = &fleet.nodes[1];
+    typed(&node.name, &format!("edgectl service create --name web --replicas 6 … {image} httpd …"));
+    let mut words =
+        vec!["service", "create", "--detach", "--name", service::NAME, "--replicas", "6"];
+    for variable in service::ENVIRONMENT {
+        words.extend(["--env", variable]);
+    }
+    let arguments = service::arguments(&pages);
+    words.push(&image);
+    words.extend(arguments.iter().map(String::as_str));
+    fleet.edgectl(node, &words)?;
+    let took = fleet.wait("six tasks run", PATIENCE, || Ok(running(fleet, node)?.len() == 6))?;
+    say(&format!("six tasks run after {:.2} s:", took.as_secs_f64()));
+    show(fleet, &fleet.nodes[0], &["n1", "n2", "n3"])?;
+    answers(fleet, &fleet.nodes[0])
+}
+
+/// A node dies; its tasks run elsewhere.
+pub fn kill(fleet: &Fleet) -> Result<()> {
+    title("A node dies");
+    let victim = "n3";
+    say("n3 loses its power: agent and tasks gone, packets to it dropped, nothing refused");
+    fleet.lab(&["kill", victim])?;
+    let witness = &fleet.nodes[0];
+    let took = fleet.wait("its tasks run elsewhere", PATIENCE, || {
+        let tasks = running(fleet, witness)?;
+        Ok(slots(&tasks).len() == 6 && !tasks.iter().any(|task| task.is_on(victim)))
+    })?;
+    say(&format!("its tasks run elsewhere after {:.1} s:", took.as_secs_f64()));
+    show(fleet, witness, &["n1", "n2"])?;
+    answers(fleet, witness)?;
+    say("n3 is plugged in again, with its old disk");
+    fleet.lab(&["start", victim])?;
+    fleet.calm(6, REST)?;
+    show(fleet, witness, &["n1", "n2", "n3"])
+}
+
+/// Both sides of a cut take commands; after the heal both commands hold and nothing was restarted.
+pub fn cut_and_heal(fleet: &Fleet) -> Result<()> {
+    title("A fleet cut in two takes commands on both sides");
+    let [left, right] = [&fleet.nodes[0], &fleet.nodes[1]];
+    let before = fleet.calm(6, REST)?;
+    fleet.lab(&["cut", "n1"])?;
+    say("n1 is cut off from n2 and n3");
+    let all_run = |node: &Node| -> Result<bool> { Ok(slots(&running(fleet, node)?).len() == 6) };
+    let took =
+        fleet.wait("each side runs all six", PATIENCE, || Ok(all_run(left)? && all_run(right)?))?;
+    say(&format!("each side runs all six after {:.1} s", took.as_secs_f64()));
+    typed("n1", "edgectl service scale web=8");
+    fleet.edgectl(left, &["service", "scale", "--detach", "web=8"])?;
+    typed("n2", "edgectl service update --label-add tested=yes web");
+    fleet.edgectl(right, &["service", "update", "--detach", "--label-add", "tested=yes", "web"])?;
+    fleet.wait("n1 runs eight", PATIENCE, || Ok(slots(&running(fleet, left)?).len() == 8))?;
+    say("what n1 sees:");
+    show(fleet, left, &["n1"])?;
+    say("what n2 sees:");
+    show(fleet, right, &["n2", "n3"])?;
+    let mut split = running(fleet, left)?;
+    split.extend(running(fleet, right)?);
+
+    title("The cut heals");
+    fleet.lab(&["heal"])?;
+    let took = fleet.wait("both changes are everywhere", PATIENCE, || both_changes(fleet))?;
+    say(&format!("every node knows both changes after {:.1} s", took.as_secs_f64()));
+    let after = fleet.calm(8, REST)?;
+    say("every node prints the same placement:");
+    show(fleet, left, &["n1", "n2", "n3"])?;
+    judge(&before, &split, &after)?;
+    answers(fleet, left)
+}
+
+/// What must hold after the heal, against what ran before and during the cut.
+fn judge(before: &[Task], split: &[Task], after: &[Task]) -> Result<()> {
+    let processes =
+        |tasks: &[Task]| -> BTreeSet<u32> { tasks.iter().map(|task| task.pid).collect() };
+    let (ran, runs) = (processes(split), processes(after));
+    let restarted = runs.difference(&ran).count();
+    let surplus: Vec<u32> = ran.difference(&runs).copied().collect();
+    ensure!(restarted == 0, "{restarted} tasks have a new process after the heal");
+    for pid in &surplus {
+        ensure!(!is_alive(*pid), "process {pid} of the surplus still runs");
+    }
+    let kept = processes(before).intersection(&runs).count();
+    say(&format!("  surplus drained: {} processes of {} ended", surplus.len(), ran.len()));
+    say("  restarted: none; every task has the process id that it had before the heal");
+    say(&format!("  of the six from before the cut, {kept} run on as if nothing had happened"));
+    Ok(())
+}
+
+fn both_changes(fleet: &Fleet) -> Result<bool> {
+    for node in &fleet.nodes {
+        let spec = &fleet.get(node, "/services/web")?["Spec"];
+        let scaled = spec["Mode"]["Replicated"]["Replicas"] == 8;
+        if !scaled || spec["Labels"]["tested"] != "yes" {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn running(fleet: &Fleet, node: &Node) -> Result<Vec<Task>> {
+    Ok(fleet.tasks(node)?.into_iter().filter(Task::is_running).collect())
+}
+
+fn slots(tasks: &[Task]) -> BTreeSet<u64> {
+    tasks.iter().map(|task| task.slot).collect()
+}
+
+fn show(fleet: &Fleet, node: &Node, names: &[&str]) -> Result<()> {
+    placement(&fleet.tasks(node)?, names);
+    Ok(())
+}
+
+/// Asks every task over HTTP who it is.
+fn answers(fleet: &Fleet, from: &Node) -> Result<()> {
+    let tasks = running(fleet, from)?;
+    for task in &tasks {
+        let answer = ask(fleet, from, task)?;
+        let expected = format!("web.{} on {}", task.slot, task.node);
+        ensure!(answer == expected, "web.{} answered `{answer}`", task.slot);
+    }
+    say(&format!("each of the {} answers over HTTP, asked from {}", tasks.len(), from.name));
+    Ok(())
+}
+
+/// A program that was started this moment may not listen yet.
+fn ask(fleet: &Fleet, from: &Node, task: &Task) -> Result<String> {
+    let owner = fleet.nodes.iter().find(|node| task.is_on(&node.name));
+    let address = owner.map(|node| node.address.as_str()).unwrap_or_default();
+    let url = format!("http://{address}:{}/cgi-bin/who", service::port(task.slot));
+    let mut answer = String::new();
+    fleet.wait(&format!("{url} answers"), Duration::from_secs(5), || {
+        answer = fleet.on_node(from, &["busybox", "wget", "-q", "-T", "2", "-O", "-", &url])?;
+        Ok(true)
+    })?;
+    Ok(answer)
+}
+
+/// Does this process run? One that has ended and was not yet collected does not.
+fn is_alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(slot: u64, pid: u32) -> Task {
+        let (service, node, state) = (String::new(), "n1".to_owned(), "running".to_owned());
+        Task { service, slot, node, state, pid, unreachable: false }
+    }
+
+    #[test]
+    fn a_task_with_a_new_process_after_the_heal_is_a_fault() {
+        let before = [task(1, u32::MAX - 1)];
+        assert!(judge(&before, &before, &before).is_ok());
+        assert!(judge(&before, &before, &[task(1, u32::MAX - 2)]).is_err());
+    }
+
+    #[test]
+    fn surplus_that_still_runs_is_a_fault() {
+        let own = std::process::id();
+        let split = [task(1, u32::MAX - 1), task(1, own)];
+        assert!(judge(&split[..1], &split, &split[..1]).is_err());
+    }
+}

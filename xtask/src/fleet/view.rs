@@ -1,0 +1,124 @@
+//! What the API says of nodes and tasks, as far as the demo and the bench look at it.
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// The tasks whose desired state is `running`; the filter is `{"desired-state":["running"]}`.
+pub const WANTED_TASKS: &str = "/tasks?filters=%7B%22desired-state%22%3A%5B%22running%22%5D%7D";
+
+/// A task as one node sees it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Task {
+    /// The service's id.
+    pub service: String,
+    /// Which of its tasks.
+    pub slot: u64,
+    /// Host name of the node that has it; empty if none has.
+    pub node: String,
+    /// Docker's word for where it stands.
+    pub state: String,
+    /// Its process; 0 if it has none.
+    pub pid: u32,
+    /// Its node cannot be reached: what is said here is old.
+    pub unreachable: bool,
+}
+
+impl Task {
+    /// Does it run, as far as anybody can tell now?
+    pub fn is_running(&self) -> bool {
+        self.state == "running" && !self.unreachable && self.pid != 0
+    }
+
+    /// Is it the task of the node of this name?
+    pub fn is_on(&self, node: &str) -> bool {
+        self.node == node
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RawTask {
+    #[serde(rename = "ServiceID")]
+    service_id: String,
+    #[serde(default)]
+    slot: u64,
+    #[serde(rename = "NodeID", default)]
+    node_id: String,
+    status: RawStatus,
+    #[serde(default)]
+    edge: RawEdge,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RawStatus {
+    state: String,
+    container_status: Option<RawProcess>,
+}
+
+#[derive(Deserialize)]
+struct RawProcess {
+    #[serde(rename = "PID", default)]
+    pid: u32,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase")]
+struct RawEdge {
+    unreachable_ms: Option<u64>,
+}
+
+/// Tasks in order of slot, with the names of their nodes.
+pub fn tasks(tasks: &Value, nodes: &Value) -> Result<Vec<Task>> {
+    let names = names(nodes);
+    let raw: Vec<RawTask> = serde_json::from_value(tasks.clone()).context("/tasks")?;
+    let mut tasks: Vec<Task> = raw
+        .into_iter()
+        .map(|task| Task {
+            service: task.service_id,
+            slot: task.slot,
+            node: names.get(&task.node_id).cloned().unwrap_or_default(),
+            state: task.status.state,
+            pid: task.status.container_status.map_or(0, |process| process.pid),
+            unreachable: task.edge.unreachable_ms.is_some(),
+        })
+        .collect();
+    tasks.sort();
+    Ok(tasks)
+}
+
+/// Host names by node id.
+fn names(nodes: &Value) -> BTreeMap<String, String> {
+    let all = nodes.as_array().map_or(&[][..], Vec::as_slice);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    all.iter().map(|node| (text(&node["ID"]), text(&node["Description"]["Hostname"]))).collect()
+}
+
+/// How many nodes are called ready, the answering one included.
+pub fn ready_nodes(nodes: &Value) -> usize {
+    let all = nodes.as_array().map_or(&[][..], Vec::as_slice);
+    all.iter().filter(|node| node["Status"]["State"] == "ready").count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_task_of_an_unreachable_node_does_not_count_as_running() {
+        let nodes =
+            json!([{"ID": "a", "Description": {"Hostname": "n1"}, "Status": {"State": "ready"}}]);
+        let task = |edge: Value| {
+            json!([{"ServiceID": "s", "Slot": 2, "NodeID": "a", "Edge": edge,
+                "Status": {"State": "running", "ContainerStatus": {"PID": 7}}}])
+        };
+        let fresh = tasks(&task(json!({})), &nodes).unwrap();
+        assert!(fresh[0].is_running() && fresh[0].is_on("n1") && fresh[0].slot == 2);
+        let old = tasks(&task(json!({"UnreachableMs": 1200})), &nodes).unwrap();
+        assert!(!old[0].is_running());
+        assert_eq!(ready_nodes(&nodes), 1);
+    }
+}
