@@ -2,7 +2,8 @@
 //!
 //! Field names, spellings and meanings are Docker's, <https://docs.docker.com/reference/api/engine/>;
 //! what Docker has no word for sits in an `Edge` object, which Docker's own clients ignore.
-//! Nothing here reaches into the fleet's state.
+//! Nothing here reaches into the fleet's state: [`state`] turns specs into state types and back,
+//! and refuses what this version cannot do instead of dropping it.
 
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod edge;
@@ -12,6 +13,7 @@ pub mod event;
 pub mod node;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod service;
+pub mod state;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod system;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
@@ -49,7 +51,8 @@ pub struct Version {
     pub index: u64,
 }
 
-/// Fields of a body that no shape here knows. They are looked at before a spec is accepted.
+/// Fields of a body that no shape here knows. They are looked at before a spec is accepted, see
+/// [`state`].
 pub type Unknown = BTreeMap<String, Value>;
 
 /// Reads a body as Docker's clients write it: Go writes `null` for an empty list or map, so every
