@@ -7,6 +7,7 @@
 mod bench;
 mod chaos;
 mod demo;
+mod examples;
 mod fleet;
 mod guard;
 mod http;

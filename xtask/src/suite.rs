@@ -6,9 +6,11 @@
 
 use crate::chaos::{self, ChaosArgs};
 use crate::step::{Steps, succeed};
-use crate::{repo, setup, tidy};
-use anyhow::Result;
+use crate::{examples, repo, setup, tidy};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
 /// How much of the simulator to run.
 #[derive(Args)]
@@ -35,18 +37,55 @@ fn all(steps: &mut Steps, args: &TestArgs) -> Result<()> {
         succeed(repo::cargo().args(check))
     })?;
     steps.run("build", || succeed(repo::cargo().args(["build", "--workspace", "--bins"])))?;
-    steps.run("tests", tests)?;
+    steps.run("tests", run_tests)?;
     steps.run("documentation tests", || {
         succeed(repo::cargo().args(["test", "--quiet", "--workspace", "--doc"]))
     })?;
+    steps.run("examples", examples::check)?;
     steps.run("chaos", || chaos::run(&ChaosArgs { seeds: args.seeds, from: 0, rest: Vec::new() }))
 }
 
 /// nextest where it is installed: it runs all files at once and ends with one summary.
-fn tests() -> Result<()> {
-    if repo::program("cargo-nextest").is_some() {
-        return succeed(repo::cargo().args(["nextest", "run", "--workspace"]));
+fn run_tests() -> Result<()> {
+    match repo::program("cargo-nextest") {
+        Some(_) => succeed(repo::cargo().args(["nextest", "run", "--workspace"])),
+        None => cargo_test(),
     }
+}
+
+/// `cargo test` has a summary per file; here they are added up.
+fn cargo_test() -> Result<()> {
     let all = ["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"];
-    succeed(repo::cargo().args(all))
+    let mut child = repo::cargo().args(all).stdout(Stdio::piped()).spawn()?;
+    let output = child.stdout.take().expect("stdout is piped");
+    let (mut passed, mut failed) = (0, 0);
+    for line in BufReader::new(output).lines() {
+        let line = line.context("cargo test printed no text")?;
+        println!("{line}");
+        passed += counted(&line, "passed");
+        failed += counted(&line, "failed");
+    }
+    let status = child.wait()?;
+    println!("{passed} passed, {failed} failed");
+    ensure!(status.success(), "{status}; to see it again: cargo {}", all.join(" "));
+    Ok(())
+}
+
+/// The number before `what` in a line like `test result: ok. 3 passed; 0 failed; …`.
+fn counted(line: &str, what: &str) -> u64 {
+    let Some(result) = line.strip_prefix("test result: ") else { return 0 };
+    let part = result.split([';', '.']).find_map(|part| part.trim().strip_suffix(what));
+    part.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summaries_of_cargo_test_are_added_up() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured";
+        assert_eq!((counted(line, "passed"), counted(line, "failed")), (12, 3));
+        assert_eq!(counted("12 passed", "passed"), 0);
+    }
 }

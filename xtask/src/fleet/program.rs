@@ -20,6 +20,11 @@ pub fn quickest() -> Result<PathBuf> {
     {
         return Ok(release);
     }
+    debug()
+}
+
+/// The debug build, made if needed.
+pub fn debug() -> Result<PathBuf> {
     build(&[])?;
     Ok(folder()?.join("debug/edgectl"))
 }
