@@ -39,6 +39,10 @@ pub const BOOT_HOLD_MS: u64 = 3_000;
 /// From the first member heard to the first start: the time of one comparison.
 pub const LOOK_AROUND_MS: u64 = 700;
 
+/// How long after the first member was heard tasks of unknown services are kept, in milliseconds:
+/// three comparisons on the default profile.
+pub const ORPHAN_MS: u64 = 30_000;
+
 /// How long a node that leaves waits for others to take its tasks over, in milliseconds.
 pub const LEAVE_MS: u64 = 15_000;
 
@@ -99,10 +103,13 @@ pub struct Node {
     seen: Seen,
     outbox: Outbox,
     dirty: Touched,
-    /// When the planner must look at the clock again: failover delays, rollouts, the end of the
-    /// boot grace.
+    /// When presence may change by itself: failover delays, the end of the boot grace.
     look_at: Now,
-    rollout_at: BTreeMap<ServiceId, Now>,
+    /// Services that are due by themselves: the next turn of a rollout, the end of an orphan.
+    due_at: BTreeMap<ServiceId, Now>,
+    /// Tasks of services that no record speaks of go on until then: a node that lost its disk
+    /// first hears what its peers know.
+    orphans_until: Now,
     booted_until: Now,
     departure: Departure,
 }
@@ -119,6 +126,7 @@ impl Node {
         let me = replica.me();
         let profile = config.gossip.profile;
         let catalog = Catalog::read(&replica);
+        let all = catalog.services.keys().chain(catalog.tasks.keys()).copied().collect();
         let alone = !catalog.nodes.iter().any(|(id, node)| *id != me && node.is_member());
         let hold_until = if alone { now } else { now.plus(BOOT_HOLD_MS) };
         let identity = Identity::at_boot(me, config.boot);
@@ -138,9 +146,10 @@ impl Node {
             plan: Plan::default(),
             seen: Seen::default(),
             outbox: Outbox::default(),
-            dirty: Touched { services: BTreeSet::new(), nodes: true },
+            dirty: Touched { services: all, nodes: true },
             look_at: now,
-            rollout_at: BTreeMap::new(),
+            orphans_until: Now::NEVER,
+            due_at: BTreeMap::new(),
             booted_until: now.plus(boot_grace_ms),
             departure: Departure::None,
         };
@@ -231,7 +240,9 @@ impl Node {
             Departure::HandingOver { until } => until,
             Departure::None | Departure::Gone => Now::NEVER,
         };
-        self.gossip.deadline().min(self.tasks.deadline()).min(self.look_at).min(leave_at)
+        let due_at = self.due_at.values().copied().min().unwrap_or(Now::NEVER);
+        let clocks = [self.tasks.deadline(), self.look_at, leave_at, due_at];
+        clocks.into_iter().fold(self.gossip.deadline(), Now::min)
     }
 
     fn moment(&self, now: Now, wall_ms: u64) -> Moment {
@@ -289,6 +300,7 @@ impl Node {
         let (id, action) = match event {
             MemberEvent::Up(id) => {
                 self.tasks.release(now.plus(LOOK_AROUND_MS));
+                self.orphans_until = self.orphans_until.min(now.plus(ORPHAN_MS));
                 (id, "up")
             }
             MemberEvent::Suspected(id) => (id, "suspect"),

@@ -30,7 +30,7 @@ impl Node {
             if self.look_at <= now {
                 self.dirty.nodes = true;
             }
-            let due = self.rollout_at.iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id);
+            let due = self.due_at.iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id);
             self.dirty.services.extend(due.collect::<Vec<_>>());
             let concerned = self.replan(now);
             for service in concerned {
@@ -174,6 +174,10 @@ impl Node {
     }
 
     fn reconcile(&mut self, now: Now, wall_ms: u64, id: ServiceId) {
+        if self.is_orphan(id) && now < self.orphans_until {
+            self.due_at.insert(id, self.orphans_until);
+            return;
+        }
         let moment = self.moment(now, wall_ms);
         let service = self.catalog.services.get(&id);
         let planned = self.plan.services.get(&id);
@@ -208,10 +212,14 @@ impl Node {
             self.tasks.reconcile(moment, id, slot, wish);
         }
         match next_turn {
-            Now::NEVER => self.rollout_at.remove(&id),
-            at => self.rollout_at.insert(id, at),
+            Now::NEVER => self.due_at.remove(&id),
+            at => self.due_at.insert(id, at),
         };
-        self.look_at = self.look_at.min(next_turn);
+    }
+
+    /// Does no record speak of the service, not even of its removal?
+    fn is_orphan(&self, id: ServiceId) -> bool {
+        self.replica.record(&RecordKey::service(id)).is_none()
     }
 
     /// Does the node say that the slot runs on it, healthy?

@@ -1,0 +1,413 @@
+//! One node, told facts by hand: what it orders, in which order, and what it says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crdt_state::replica::Replica;
+use crdt_state::signature::{HashSigner, HashVerifier, Signer};
+use crdt_state::spec::{HealthCheck, Labels, RestartCondition, Scale, Template, UpdatePolicy};
+use crdt_state::stamp::Writer;
+use crdt_state::task::{AdoptedRun, Exit, Health, Run, RunEvent, TaskStart, TaskState};
+use crdt_state::{NodeId, RecordKey, ServiceId, StoreId};
+use gossip::{GossipConfig, Now};
+use node_core::node::BOOT_HOLD_MS;
+use node_core::{
+    Action, Edit, Edited, Input, Node, NodeConfig, NodeFacts, Refusal, ServiceSpec, TaskView,
+};
+
+struct Host {
+    node: Node,
+    now: Now,
+    disk: BTreeMap<RecordKey, Vec<u8>>,
+    /// Writes are acknowledged only when this is set.
+    disk_answers: bool,
+    unanswered: Vec<u64>,
+    started: Vec<TaskStart>,
+    stopped: Vec<Run>,
+    answers: Vec<Result<Edited, Refusal>>,
+    log: Vec<&'static str>,
+}
+
+fn replica(store: u64, disk: &BTreeMap<RecordKey, Vec<u8>>) -> Replica {
+    let signer = HashSigner::from_seed(1);
+    let writer = Writer { node: NodeId::of(&signer.public_key()), store: StoreId(store) };
+    let mut replica = Replica::new(writer, Box::new(signer), Arc::new(HashVerifier));
+    for (key, bytes) in disk {
+        replica.load(*key, bytes).expect("what was written loads");
+    }
+    replica.drain_changed();
+    replica
+}
+
+impl Host {
+    fn new() -> Host {
+        Host::boot(1, BTreeMap::new(), Vec::new())
+    }
+
+    fn boot(store: u64, disk: BTreeMap<RecordKey, Vec<u8>>, adopted: Vec<AdoptedRun>) -> Host {
+        let facts = NodeFacts {
+            hostname: "pi-1".into(),
+            os: "linux".into(),
+            arch: "aarch64".into(),
+            resources: Default::default(),
+            engine_labels: Labels::new(),
+            engine_version: "test".into(),
+            addresses: vec!["10.0.0.1:7946".into()],
+        };
+        let config = NodeConfig { gossip: GossipConfig::default(), facts, boot: store, seed: 7 };
+        let node = Node::new(config, replica(store, &disk), adopted, Now(0), 0);
+        let mut host = Host {
+            node,
+            now: Now(0),
+            disk,
+            disk_answers: true,
+            unanswered: Vec::new(),
+            started: Vec::new(),
+            stopped: Vec::new(),
+            answers: Vec::new(),
+            log: Vec::new(),
+        };
+        host.drain();
+        host
+    }
+
+    fn feed(&mut self, input: Input) {
+        self.node.step(self.now, self.now.0, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(action) = self.node.poll_action() {
+            match action {
+                Action::Persist { seq, puts, drops } => {
+                    self.log.push("persist");
+                    self.disk.extend(puts);
+                    for key in drops {
+                        self.disk.remove(&key);
+                    }
+                    if self.disk_answers {
+                        self.node.step(self.now, self.now.0, Input::Persisted { seq });
+                    } else {
+                        self.unanswered.push(seq);
+                    }
+                }
+                Action::StartRun(start) => {
+                    self.log.push("start");
+                    self.started.push(*start);
+                }
+                Action::StopRun { run, .. } => {
+                    self.log.push("stop");
+                    self.stopped.push(run);
+                }
+                Action::Answer { result, .. } => {
+                    self.log.push("answer");
+                    self.answers.push(result);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn wait(&mut self, ms: u64) {
+        let until = self.now.plus(ms);
+        while self.node.deadline() <= until {
+            self.now = self.now.max(self.node.deadline());
+            self.feed(Input::TimerFired);
+        }
+        self.now = until;
+    }
+
+    fn edit(&mut self, edit: Edit) -> Result<Edited, Refusal> {
+        self.feed(Input::Edit { ticket: 0, edit: Box::new(edit) });
+        self.answers.pop().expect("every edit is answered")
+    }
+
+    fn create(&mut self, spec: ServiceSpec) -> ServiceId {
+        match self.edit(Edit::CreateService(Box::new(spec))) {
+            Ok(Edited::Service(id)) => id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn report(&mut self, run: Run, event: RunEvent) {
+        self.feed(Input::Run { run, event });
+    }
+
+    /// Answers every start that was ordered since the last call.
+    fn start_all(&mut self) -> Vec<Run> {
+        let runs: Vec<Run> = self.started.drain(..).map(|start| start.run).collect();
+        for run in &runs {
+            self.report(*run, RunEvent::Started { pid: 100 + run.attempt });
+        }
+        runs
+    }
+
+    fn exit(&mut self, run: Run, code: i32) {
+        self.report(run, RunEvent::Exited { exit: Exit::Code(code), oom: false });
+    }
+
+    fn tasks(&self) -> Vec<TaskView> {
+        self.node.tasks(self.now)
+    }
+
+    fn states(&self) -> Vec<TaskState> {
+        let said = |t: &TaskView| t.status.as_ref().map(|s| s.current.state);
+        self.tasks().iter().filter_map(said).collect()
+    }
+}
+
+fn spec(name: &str, replicas: u32) -> ServiceSpec {
+    ServiceSpec {
+        name: name.into(),
+        template: Template {
+            command: vec!["sleep".into()],
+            args: vec!["1000".into()],
+            env: vec!["SLOT={{.Task.Slot}}".into()],
+            stop_grace_ms: 10_000,
+            ..Template::default()
+        },
+        scale: Scale::Replicated { replicas },
+        placement: Default::default(),
+        update_policy: UpdatePolicy::default(),
+        endpoint: Default::default(),
+        labels: Labels::new(),
+    }
+}
+
+#[test]
+fn a_service_is_written_before_it_is_acknowledged_and_before_it_starts() {
+    let mut host = Host::new();
+    host.log.clear();
+    host.disk_answers = false;
+    host.feed(Input::Edit {
+        ticket: 1,
+        edit: Box::new(Edit::CreateService(Box::new(spec("web", 2)))),
+    });
+    assert_eq!(host.log, ["persist"], "nothing that depends on the write before it is on disk");
+    host.disk_answers = true;
+    let seq = host.unanswered.pop().expect("a write is under way");
+    host.feed(Input::Persisted { seq });
+    assert!(host.answers.pop().expect("answered").is_ok());
+    assert_eq!(host.started.len(), 2);
+    assert_eq!(host.started[1].template.env, ["SLOT=2"]);
+}
+
+#[test]
+fn an_idle_node_writes_nothing() {
+    let mut host = Host::new();
+    host.create(spec("web", 3));
+    host.start_all();
+    host.wait(60_000);
+    host.log.clear();
+    host.wait(3_600_000);
+    assert_eq!(host.log, Vec::<&str>::new());
+}
+
+#[test]
+fn a_program_that_ends_is_started_again_at_once_and_then_ever_later() {
+    let mut host = Host::new();
+    host.create(spec("web", 1));
+    let first = host.start_all()[0];
+    host.exit(first, 1);
+    let second = host.start_all()[0];
+    assert_eq!((second.task, second.attempt), (first.task, 2), "an attempt of the same task");
+    host.exit(second, 1);
+    assert!(host.started.is_empty(), "the second restart waits");
+    host.wait(5_001);
+    assert_eq!(host.started.len(), 1);
+    let history = host.tasks()[0].status.as_ref().unwrap().history.clone();
+    assert_eq!(history.len(), 2);
+    assert!(history[0].message.contains("non-zero exit (1)"), "{}", history[0].message);
+}
+
+#[test]
+fn a_task_that_completed_stays_so_if_the_policy_says_on_failure() {
+    let mut host = Host::new();
+    let mut job = spec("job", 1);
+    job.template.restart.condition = RestartCondition::OnFailure;
+    host.create(job);
+    let run = host.start_all()[0];
+    host.exit(run, 0);
+    host.wait(600_000);
+    assert_eq!(host.states(), [TaskState::Complete]);
+    assert!(host.started.is_empty());
+}
+
+#[test]
+fn an_unhealthy_task_is_stopped_and_started_again() {
+    let mut host = Host::new();
+    let mut checked = spec("web", 1);
+    checked.template.health = Some(HealthCheck {
+        test: vec!["CMD".into(), "true".into()],
+        interval_ms: 1_000,
+        timeout_ms: 1_000,
+        retries: 1,
+        start_period_ms: 0,
+        start_interval_ms: 1_000,
+    });
+    host.create(checked);
+    let run = host.start_all()[0];
+    assert!(host.tasks()[0].reason.is_some(), "running and not yet healthy");
+    host.report(run, RunEvent::HealthChanged(Health::Healthy));
+    assert_eq!(host.tasks()[0].reason, None);
+    host.report(run, RunEvent::HealthChanged(Health::Unhealthy));
+    assert_eq!(host.stopped, [run]);
+    host.report(run, RunEvent::Exited { exit: Exit::Signal(15), oom: false });
+    assert_eq!(host.started[0].run.attempt, 2);
+}
+
+#[test]
+fn scaling_down_stops_the_highest_slots_and_forgets_them() {
+    let mut host = Host::new();
+    let id = host.create(spec("web", 3));
+    let runs = host.start_all();
+    host.edit(Edit::UpdateService { id, version: None, spec: Box::new(spec("web", 1)) }).unwrap();
+    assert_eq!(host.stopped.len(), 2);
+    assert!(!host.stopped.contains(&runs[0]));
+    for run in host.stopped.clone() {
+        host.exit(run, 0);
+    }
+    assert_eq!(host.states(), [TaskState::Running]);
+}
+
+#[test]
+fn a_new_template_replaces_slot_after_slot() {
+    let mut host = Host::new();
+    let id = host.create(spec("web", 3));
+    let old = host.start_all();
+    let mut changed = spec("web", 3);
+    changed.template.env.push("VERSION=2".into());
+    host.edit(Edit::UpdateService { id, version: None, spec: Box::new(changed) }).unwrap();
+    assert_eq!(host.stopped, [old[0]], "one at a time");
+    host.exit(old[0], 0);
+    host.start_all();
+    assert_eq!(host.stopped.len(), 1, "the next one waits for the monitor time");
+    host.wait(5_001);
+    assert_eq!(host.stopped, [old[0], old[1]]);
+    host.exit(old[1], 0);
+    host.start_all();
+    host.wait(5_001);
+    host.exit(old[2], 0);
+    host.start_all();
+    host.wait(60_000);
+    let running = host.tasks().into_iter().filter(|t| t.desired_running).collect::<Vec<_>>();
+    assert_eq!(running.len(), 3);
+    assert!(running.iter().all(|t| t.reason.is_none()));
+}
+
+#[test]
+fn a_killed_agent_adopts_what_runs_and_restarts_nothing() {
+    let mut host = Host::new();
+    host.create(spec("web", 2));
+    let starts = host.started.clone();
+    host.start_all();
+    let adopted = starts
+        .iter()
+        .map(|s| AdoptedRun { start: s.clone(), event: RunEvent::Started { pid: 101 } })
+        .collect();
+    let mut again = Host::boot(1, host.disk.clone(), adopted);
+    again.wait(60_000);
+    assert!(again.started.is_empty() && again.stopped.is_empty());
+    assert_eq!(again.states(), [TaskState::Running; 2]);
+}
+
+#[test]
+fn a_run_that_ended_while_the_agent_was_away_is_started_again() {
+    let mut host = Host::new();
+    host.create(spec("web", 1));
+    let start = host.started[0].clone();
+    host.start_all();
+    let event = RunEvent::Exited { exit: Exit::Code(3), oom: false };
+    let mut again = Host::boot(1, host.disk.clone(), vec![AdoptedRun { start, event }]);
+    again.wait(BOOT_HOLD_MS);
+    assert_eq!(again.started.len(), 1);
+    assert_eq!(again.started[0].run.attempt, 2);
+}
+
+#[test]
+fn after_a_power_cut_everything_starts_without_any_network() {
+    let mut host = Host::new();
+    host.create(spec("web", 3));
+    host.start_all();
+    let mut again = Host::boot(1, host.disk.clone(), Vec::new());
+    again.wait(BOOT_HOLD_MS);
+    assert_eq!(again.started.len(), 3);
+}
+
+#[test]
+fn a_node_that_lost_its_disk_adopts_what_runs() {
+    let mut host = Host::new();
+    host.create(spec("web", 1));
+    let start = host.started[0].clone();
+    host.start_all();
+    let disk = BTreeMap::new();
+    let adopted = vec![AdoptedRun { start, event: RunEvent::Started { pid: 101 } }];
+    let mut again = Host::boot(2, disk, adopted);
+    // Nobody here knows the service any more, and no peer is there to ask: it goes on running.
+    again.wait(3_600_000);
+    assert!(again.stopped.is_empty() && again.started.is_empty());
+    assert_eq!(again.disk.keys().filter(|k| k.kind == crdt_state::Kind::TASK).count(), 1);
+}
+
+#[test]
+fn a_refused_edit_changes_nothing() {
+    let mut host = Host::new();
+    let id = host.create(spec("web", 1));
+    let digest = host.node.replica().digest();
+    let mut cases: Vec<(Edit, &str)> = Vec::new();
+    let create = |spec: ServiceSpec| Edit::CreateService(Box::new(spec));
+    cases.push((create(spec("web", 1)), "already exists"));
+    cases.push((create(spec("-web", 1)), "not a service name"));
+    cases.push((create(spec("big", 1_000_000)), "more than 100000"));
+    let mut constrained = spec("a", 1);
+    constrained.placement.constraints = vec!["node.colour==red".into()];
+    cases.push((create(constrained), "not a property of a node"));
+    let mut empty = spec("b", 1);
+    (empty.template.command, empty.template.args) = (Vec::new(), Vec::new());
+    cases.push((create(empty), "no program"));
+    let mut placeholder = spec("c", 1);
+    placeholder.template.env = vec!["A={{.Task.Port}}".into()];
+    cases.push((create(placeholder), "not a placeholder"));
+    let version = Some(1_000_000);
+    let update = Edit::UpdateService { id, version, spec: Box::new(spec("web", 2)) };
+    cases.push((update, "out of sequence"));
+    cases.push((Edit::RemoveService { id: ServiceId([9; 16]) }, "not found"));
+    for (edit, words) in cases {
+        let refusal = host.edit(edit).expect_err(words).to_string();
+        assert!(refusal.contains(words), "{refusal}");
+    }
+    assert_eq!(host.node.replica().digest(), digest);
+}
+
+#[test]
+fn every_task_that_does_not_run_has_a_reason() {
+    let mut host = Host::new();
+    let mut nowhere = spec("nowhere", 1);
+    nowhere.placement.constraints = vec!["node.labels.zone==a".into()];
+    let id = host.create(nowhere);
+    host.create(spec("starting", 1));
+    let tasks = host.tasks();
+    assert_eq!(tasks.len(), 2);
+    assert!(tasks.iter().all(|t| t.reason.as_ref().is_some_and(|r| !r.is_empty())), "{tasks:?}");
+    let why = host.node.why_service(host.now, id);
+    assert!(why[0].summary.contains("no suitable node"), "{}", why[0].summary);
+    assert_eq!(
+        why[0].fixes,
+        ["edgectl service update --constraint-rm 'node.labels.zone==a' nowhere"]
+    );
+}
+
+#[test]
+fn a_service_that_is_removed_leaves_nothing_behind() {
+    let mut host = Host::new();
+    let id = host.create(spec("web", 2));
+    let runs = host.start_all();
+    host.edit(Edit::RemoveService { id }).unwrap();
+    assert_eq!(host.stopped.len(), 2);
+    for run in runs {
+        host.exit(run, 0);
+    }
+    assert!(host.tasks().is_empty());
+    assert!(host.node.plan().services.is_empty());
+    host.create(spec("web", 1));
+}

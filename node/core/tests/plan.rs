@@ -1,0 +1,342 @@
+//! Laws of the plan, over random fleets, and a naive second planner that must agree.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crdt_state::node::Availability;
+use crdt_state::spec::{PublishedPort, Resources, Scale};
+use crdt_state::stamp::{Stamp, Writer};
+use crdt_state::task::Slot;
+use crdt_state::{NodeId, ServiceId, StoreId};
+use node_core::constraint::Constraint;
+use node_core::plan::{Placed, Plan, plan};
+use node_core::score;
+use node_core::view::{Holder, NodeView, Presence, ServiceView, Standing, View};
+use proptest::prelude::*;
+
+fn node_id(n: u8) -> NodeId {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&[n]);
+    NodeId(crdt_state::id::first_16(&hasher.finalize()))
+}
+
+fn service(n: u8, replicas: u32) -> ServiceView {
+    let writer = Writer { node: node_id(0), store: StoreId(1) };
+    ServiceView {
+        id: ServiceId([n; 16]),
+        created: Stamp { lamport: n.into(), writer },
+        scale: Scale::Replicated { replicas },
+        constraints: Vec::new(),
+        max_per_node: 0,
+        priority: 0,
+        reservations: Resources::default(),
+        host_ports: Vec::new(),
+        holders: Vec::new(),
+    }
+}
+
+fn fleet(nodes: u8) -> View {
+    let nodes = (0..nodes).map(|n| (node_id(n), NodeView::new(node_id(n)))).collect();
+    View { nodes, services: BTreeMap::new() }
+}
+
+fn owners(plan: &Plan, id: ServiceId) -> BTreeMap<Slot, NodeId> {
+    let slots = plan.services[&id].slots.iter();
+    slots
+        .filter_map(|(slot, placed)| match placed {
+            Placed::On(node, _) => Some((*slot, *node)),
+            Placed::Nowhere(_) => None,
+        })
+        .collect()
+}
+
+/// Everybody does what the plan says: the next view.
+fn obey(view: &mut View, lamport: &mut u64) {
+    let plan = plan(view);
+    for service in view.services.values_mut() {
+        let before = std::mem::take(&mut service.holders);
+        for (slot, node) in owners(&plan, service.id) {
+            let held = before.iter().find(|h| h.slot == slot && h.node == node);
+            *lamport += 1;
+            let fresh = Holder { slot, node, standing: Standing::Running, running_since: *lamport };
+            service.holders.push(held.copied().unwrap_or(fresh));
+        }
+    }
+}
+
+fn moved(before: &BTreeMap<Slot, NodeId>, after: &BTreeMap<Slot, NodeId>) -> usize {
+    after.iter().filter(|(slot, node)| before.get(slot).is_some_and(|old| old != *node)).count()
+}
+
+fn counts(owners: &BTreeMap<Slot, NodeId>, view: &View) -> Vec<usize> {
+    view.nodes.keys().map(|id| owners.values().filter(|node| *node == id).count()).collect()
+}
+
+/// A second planner, written to be obviously right rather than fast: no shares, no ledger.
+fn naive(view: &View, service: &ServiceView, replicas: u32) -> BTreeMap<Slot, NodeId> {
+    let nodes: Vec<NodeId> = view
+        .nodes
+        .values()
+        .filter(|n| n.presence == Presence::Here && n.availability == Availability::Active)
+        .map(|n| n.id)
+        .collect();
+    let mut owners: BTreeMap<Slot, NodeId> = BTreeMap::new();
+    if nodes.is_empty() {
+        return owners;
+    }
+    let all = nodes.len();
+    let (low, extras) = (replicas as usize / all, replicas as usize % all);
+    let load = |owners: &BTreeMap<Slot, NodeId>, node: NodeId| {
+        owners.values().filter(|owner| **owner == node).count()
+    };
+    let room = |owners: &BTreeMap<Slot, NodeId>, node: NodeId| {
+        let above = nodes.iter().filter(|n| load(owners, **n) > low).count();
+        load(owners, node) < low || (load(owners, node) == low && above < extras)
+    };
+    let part = score::service_part(service.id);
+    let score_of = |slot: Slot, node: NodeId| {
+        score::score(part, score::slot_part(slot), score::node_part(node))
+    };
+    let mut held: Vec<&Holder> = service.holders.iter().collect();
+    held.sort_by_key(|h| {
+        (h.standing, h.running_since, std::cmp::Reverse(score_of(h.slot, h.node)), h.slot, h.node)
+    });
+    for h in held {
+        let wanted = matches!(h.slot, Slot::Number(n) if n >= 1 && n <= replicas);
+        if wanted
+            && nodes.contains(&h.node)
+            && !owners.contains_key(&h.slot)
+            && room(&owners, h.node)
+        {
+            owners.insert(h.slot, h.node);
+        }
+    }
+    for slot in (1..=replicas).map(Slot::Number) {
+        if owners.contains_key(&slot) {
+            continue;
+        }
+        let free: Vec<NodeId> = nodes.iter().copied().filter(|n| room(&owners, *n)).collect();
+        let least = free.iter().map(|n| load(&owners, *n)).min().expect("shares add up");
+        let best = free
+            .into_iter()
+            .filter(|n| load(&owners, *n) == least)
+            .max_by_key(|n| score_of(slot, *n))
+            .expect("somebody has least");
+        owners.insert(slot, best);
+    }
+    owners
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn loads_differ_by_at_most_one(nodes in 1u8..20, replicas in 0u32..80) {
+        let mut view = fleet(nodes);
+        view.services.insert(ServiceId([1; 16]), service(1, replicas));
+        let counts = counts(&owners(&plan(&view), ServiceId([1; 16])), &view);
+        let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+        prop_assert!(most - least <= 1, "{counts:?}");
+        prop_assert_eq!(counts.iter().sum::<usize>(), replicas as usize);
+    }
+
+    #[test]
+    fn a_failing_node_moves_its_own_slots_only(
+        nodes in 2u8..20, replicas in 1u32..80, failing in 0u8..20,
+    ) {
+        let id = ServiceId([1; 16]);
+        let failing = node_id(failing % nodes);
+        let mut view = fleet(nodes);
+        view.services.insert(id, service(1, replicas));
+        let mut lamport = 0;
+        obey(&mut view, &mut lamport);
+        let before = owners(&plan(&view), id);
+        view.nodes.get_mut(&failing).unwrap().presence = Presence::Gone;
+        let after = owners(&plan(&view), id);
+        let own = before.values().filter(|node| **node == failing).count();
+        prop_assert_eq!(moved(&before, &after), own);
+
+        // It returns, empty: it takes at most its share, and everybody rests after one round.
+        obey(&mut view, &mut lamport);
+        view.nodes.get_mut(&failing).unwrap().presence = Presence::Here;
+        let failed_over = owners(&plan(&view), id);
+        obey(&mut view, &mut lamport);
+        let back = owners(&plan(&view), id);
+        prop_assert!(moved(&after, &back) <= (replicas as usize).div_ceil(nodes.into()));
+        prop_assert_eq!(failed_over, back);
+    }
+
+    #[test]
+    fn a_partition_that_heals_restarts_nothing(nodes in 2u8..12, replicas in 1u32..40, cut in 1u8..12) {
+        let id = ServiceId([1; 16]);
+        let mut view = fleet(nodes);
+        view.services.insert(id, service(1, replicas));
+        let mut lamport = 0;
+        obey(&mut view, &mut lamport);
+        let before = owners(&plan(&view), id);
+        // Each side runs everything; then both sides' reports come together.
+        let mut holders = BTreeSet::new();
+        let far = |n: &NodeId| (0..cut % nodes).any(|c| node_id(c) == *n);
+        for here in [true, false] {
+            let mut side = view.clone();
+            for node in side.nodes.values_mut() {
+                if far(&node.id) == here {
+                    node.presence = Presence::Gone;
+                }
+            }
+            obey(&mut side, &mut lamport);
+            let held = &side.services[&id].holders;
+            holders.extend(held.iter().map(|h| (h.slot, h.node, h.running_since)));
+        }
+        view.services.get_mut(&id).unwrap().holders = holders
+            .into_iter()
+            .map(|(slot, node, running_since)| Holder {
+                slot, node, standing: Standing::Running, running_since,
+            })
+            .collect();
+        prop_assert_eq!(owners(&plan(&view), id), before);
+    }
+
+    #[test]
+    fn a_new_node_takes_at_most_its_share(nodes in 1u8..20, replicas in 0u32..80) {
+        let id = ServiceId([1; 16]);
+        let mut view = fleet(nodes);
+        view.services.insert(id, service(1, replicas));
+        obey(&mut view, &mut 0);
+        let before = owners(&plan(&view), id);
+        view.nodes.insert(node_id(nodes), NodeView::new(node_id(nodes)));
+        let after = owners(&plan(&view), id);
+        prop_assert!(moved(&before, &after) <= (replicas as usize).div_ceil(nodes as usize + 1));
+    }
+
+    #[test]
+    fn scaling_moves_nothing(nodes in 1u8..12, from in 0u32..40, to in 0u32..40) {
+        let id = ServiceId([1; 16]);
+        let mut view = fleet(nodes);
+        view.services.insert(id, service(1, from));
+        obey(&mut view, &mut 0);
+        let before = owners(&plan(&view), id);
+        view.services.get_mut(&id).unwrap().scale = Scale::Replicated { replicas: to };
+        let after = owners(&plan(&view), id);
+        prop_assert_eq!(moved(&before, &after), 0);
+        prop_assert_eq!(after.len(), to as usize);
+    }
+
+    #[test]
+    fn the_naive_planner_agrees(
+        nodes in 1u8..8,
+        replicas in 0u32..24,
+        gone in prop::collection::vec(0u8..8, 0..3),
+        drained in prop::collection::vec(0u8..8, 0..2),
+        holders in prop::collection::btree_map((1u32..28, 0u8..8), (0u64..6, 0u8..2), 0..40),
+    ) {
+        let id = ServiceId([1; 16]);
+        let mut view = fleet(nodes);
+        for n in gone {
+            view.nodes.entry(node_id(n)).and_modify(|node| node.presence = Presence::Gone);
+        }
+        for n in drained {
+            view.nodes.entry(node_id(n)).and_modify(|node| node.availability = Availability::Drain);
+        }
+        let mut wanted = service(1, replicas);
+        wanted.holders = holders
+            .into_iter()
+            .map(|((slot, node), (since, standing))| Holder {
+                slot: Slot::Number(slot),
+                node: node_id(node),
+                standing: if standing == 0 { Standing::Running } else { Standing::Coming },
+                running_since: since,
+            })
+            .collect();
+        let expected = naive(&view, &wanted, replicas);
+        view.services.insert(id, wanted);
+        prop_assert_eq!(owners(&plan(&view), id), expected);
+    }
+
+    #[test]
+    fn a_younger_service_never_moves_an_older_one(
+        nodes in 1u8..8, old in 0u32..20, young in 0u32..20, needs in 1u64..5, has in 1u64..40,
+    ) {
+        let mut view = fleet(nodes);
+        for node in view.nodes.values_mut() {
+            node.resources.memory_bytes = has;
+        }
+        let reserving = |n: u8, replicas: u32| {
+            let reservations = Resources { memory_bytes: needs, ..Resources::default() };
+            ServiceView { reservations, ..service(n, replicas) }
+        };
+        view.services.insert(ServiceId([1; 16]), reserving(1, old));
+        let before = owners(&plan(&view), ServiceId([1; 16]));
+        view.services.insert(ServiceId([2; 16]), reserving(2, young));
+        let after = plan(&view);
+        prop_assert_eq!(owners(&after, ServiceId([1; 16])), before);
+        for node in view.nodes.keys() {
+            let load: usize = (1u8..=2)
+                .map(|n| owners(&after, ServiceId([n; 16])).values().filter(|o| *o == node).count())
+                .sum();
+            prop_assert!(load as u64 * needs <= has, "{load} tasks of {needs} on a node of {has}");
+        }
+    }
+}
+
+#[test]
+fn constraints_and_the_limit_per_node_are_kept() {
+    let id = ServiceId([1; 16]);
+    let mut view = fleet(4);
+    for (nth, node) in view.nodes.values_mut().enumerate() {
+        node.labels.insert("zone".into(), if nth < 2 { "a".into() } else { "b".into() });
+    }
+    let mut wanted = service(1, 6);
+    wanted.constraints = vec![Ok(Constraint::parse("node.labels.zone==a").unwrap())];
+    wanted.max_per_node = 2;
+    view.services.insert(id, wanted);
+    let plan = plan(&view);
+    let counts = counts(&owners(&plan, id), &view);
+    assert_eq!(counts, [2, 2, 0, 0]);
+    let nowhere = plan.services[&id].slots.values().filter(|p| matches!(p, Placed::Nowhere(_)));
+    assert_eq!(nowhere.count(), 2);
+    assert_eq!(plan.services[&id].excluded.len(), 4);
+}
+
+#[test]
+fn a_host_port_is_taken_once_per_node() {
+    let id = ServiceId([1; 16]);
+    let mut view = fleet(3);
+    let mut wanted = service(1, 5);
+    wanted.host_ports =
+        vec![PublishedPort { published: 80, target: 80, protocol: "tcp".into(), host: true }];
+    view.services.insert(id, wanted.clone());
+    let mut other = ServiceView { host_ports: wanted.host_ports, ..service(2, 1) };
+    other.id = ServiceId([2; 16]);
+    view.services.insert(other.id, other);
+    let plan = plan(&view);
+    assert_eq!(counts(&owners(&plan, id), &view), [1, 1, 1]);
+    assert_eq!(owners(&plan, ServiceId([2; 16])).len(), 0);
+}
+
+#[test]
+fn a_paused_node_keeps_what_it_has_and_takes_no_more() {
+    let id = ServiceId([1; 16]);
+    let mut view = fleet(3);
+    view.services.insert(id, service(1, 3));
+    obey(&mut view, &mut 0);
+    let paused = node_id(0);
+    view.nodes.get_mut(&paused).unwrap().availability = Availability::Pause;
+    let before = owners(&plan(&view), id);
+    assert_eq!(before.values().filter(|node| **node == paused).count(), 1);
+    view.services.get_mut(&id).unwrap().scale = Scale::Replicated { replicas: 9 };
+    let after = owners(&plan(&view), id);
+    assert_eq!(after.values().filter(|node| **node == paused).count(), 1);
+    assert_eq!(moved(&before, &after), 0);
+}
+
+#[test]
+fn a_global_service_has_one_task_on_each_node_that_may_have_it() {
+    let id = ServiceId([1; 16]);
+    let mut view = fleet(4);
+    view.nodes.get_mut(&node_id(1)).unwrap().availability = Availability::Drain;
+    view.nodes.get_mut(&node_id(2)).unwrap().presence = Presence::Gone;
+    view.services.insert(id, ServiceView { scale: Scale::Global, ..service(1, 0) });
+    let expected: BTreeSet<NodeId> = [node_id(0), node_id(3)].into();
+    let owners: BTreeSet<NodeId> = owners(&plan(&view), id).into_values().collect();
+    assert_eq!(owners, expected);
+}
