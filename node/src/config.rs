@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crdt_state::spec::Labels;
+use gossip::{Profile, Rumours};
 
 pub use error::{ConfigError, Place};
 pub use flags::AgentFlags;
@@ -56,29 +57,7 @@ pub struct Config {
     /// What is logged, as `tracing` filters are written.
     pub log: String,
     /// Whether changes are also spread as rumours; off, only anti-entropy carries them.
-    pub gossip: Gossip,
-}
-
-/// What the links between the nodes are like: how eagerly they are probed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Profile {
-    /// One site: a verdict after seconds.
-    #[default]
-    Lan,
-    /// Between sites.
-    Wan,
-    /// Every byte is paid for: below 1 MB a day when idle.
-    Metered,
-}
-
-/// Whether rumours are spread besides anti-entropy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Gossip {
-    /// Both.
-    #[default]
-    On,
-    /// Anti-entropy alone, for tests of it.
-    Off,
+    pub rumours: Rumours,
 }
 
 /// A node to ask first: a name or an address, and a port. Names are resolved when it is dialled,

@@ -8,6 +8,8 @@ mod key_file;
 
 use std::path::{Path, PathBuf};
 
+use crdt_state::NodeId;
+use crdt_state::signature::PublicKey;
 use ed25519_dalek::pkcs8::EncodePrivateKey;
 use ed25519_dalek::{Signer, SigningKey};
 
@@ -79,6 +81,11 @@ impl NodeKey {
     /// The public half.
     pub fn public_key(&self) -> [u8; 32] {
         self.signing.verifying_key().to_bytes()
+    }
+
+    /// The node that has this key.
+    pub fn node(&self) -> NodeId {
+        NodeId::of(&PublicKey(self.public_key()))
     }
 
     /// The 32 secret bytes, for whoever signs with them.

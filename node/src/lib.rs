@@ -9,3 +9,4 @@ pub mod docker;
 pub mod identity;
 pub mod lab;
 pub mod store;
+pub mod transport;

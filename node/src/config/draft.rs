@@ -5,11 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use crdt_state::spec::Labels;
+use gossip::{Profile, Rumours};
 
 use super::error::{ConfigError, Place};
 use super::fleet_key::FleetKey;
 use super::key::Key;
-use super::{AGENT_PORT, Config, Gossip, JoinAddr, Profile};
+use super::{AGENT_PORT, Config, JoinAddr};
 
 /// A value as its source gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,11 +38,11 @@ pub(super) struct Draft {
     /// Its port is filled in when `listen` is known.
     advertise: Option<(IpAddr, Option<u16>)>,
     join: Vec<JoinAddr>,
-    profile: Profile,
+    profile: Option<Profile>,
     hostname: Option<String>,
     labels: Labels,
     log: Option<String>,
-    gossip: Gossip,
+    rumours: Rumours,
 }
 
 /// A value with its key and place, for messages.
@@ -144,7 +145,7 @@ impl Draft {
             }
             Key::Advertise => self.advertise = Some(address(&given)?),
             Key::Join => self.join = join(&given)?,
-            Key::Profile => self.profile = profile(&given)?,
+            Key::Profile => self.profile = Some(profile(&given)?),
             Key::Hostname => self.hostname = Some(name(&given)?),
             // A node's own labels are added to those of the fleet.
             Key::Labels => self.labels.extend(labels(&given)?),
@@ -153,7 +154,9 @@ impl Draft {
                 tracing_subscriber::EnvFilter::try_new(text).map_err(|why| given.bad(text, why))?;
                 self.log = Some(text.to_owned());
             }
-            Key::Gossip => self.gossip = if given.switch()? { Gossip::On } else { Gossip::Off },
+            Key::Rumours => {
+                self.rumours = if given.switch()? { Rumours::On } else { Rumours::Off };
+            }
         }
         Ok(())
     }
@@ -171,11 +174,11 @@ impl Draft {
                 .advertise
                 .map(|(ip, port)| SocketAddr::new(ip, port.unwrap_or(listen.port()))),
             join: self.join,
-            profile: self.profile,
+            profile: self.profile.unwrap_or(Profile::LAN),
             hostname: self.hostname,
             labels: self.labels,
             log: self.log.unwrap_or_else(|| "info".to_owned()),
-            gossip: self.gossip,
+            rumours: self.rumours,
         })
     }
 }
@@ -208,12 +211,8 @@ fn join(given: &Given<'_>) -> Result<Vec<JoinAddr>, ConfigError> {
 }
 
 fn profile(given: &Given<'_>) -> Result<Profile, ConfigError> {
-    match given.text()? {
-        "lan" => Ok(Profile::Lan),
-        "wan" => Ok(Profile::Wan),
-        "metered" => Ok(Profile::Metered),
-        other => Err(given.bad(other, "it is one of lan, wan, metered")),
-    }
+    let text = given.text()?;
+    Profile::named(text).ok_or_else(|| given.bad(text, "it is one of lan, wan, metered"))
 }
 
 fn labels(given: &Given<'_>) -> Result<Labels, ConfigError> {

@@ -48,7 +48,7 @@ pub struct AgentFlags {
     pub log: Option<String>,
     /// Spread changes as rumours too (true), or by anti-entropy alone (false)
     #[arg(long, value_name = "BOOL", hide = true)]
-    pub gossip: Option<String>,
+    pub rumours: Option<String>,
 }
 
 impl AgentFlags {
@@ -68,7 +68,7 @@ impl AgentFlags {
             (Key::Hostname, self.hostname.clone()),
             (Key::Labels, list(&self.label)),
             (Key::Log, self.log.clone()),
-            (Key::Gossip, self.gossip.clone()),
+            (Key::Rumours, self.rumours.clone()),
         ]
         .into_iter()
         .filter_map(|(key, text)| text.map(|text| (key, text)))

@@ -28,7 +28,7 @@ pub enum Key {
     /// What is logged.
     Log,
     /// Rumours on or off.
-    Gossip,
+    Rumours,
 }
 
 /// To whom the value of a key belongs.
@@ -55,7 +55,7 @@ impl Key {
         Key::Hostname,
         Key::Labels,
         Key::Log,
-        Key::Gossip,
+        Key::Rumours,
     ];
 
     /// As written in the file.
@@ -73,7 +73,7 @@ impl Key {
             Key::Hostname => "hostname",
             Key::Labels => "labels",
             Key::Log => "log",
-            Key::Gossip => "gossip",
+            Key::Rumours => "rumours",
         }
     }
 
@@ -92,7 +92,7 @@ impl Key {
             Key::Hostname => "hostname = \"till-3\"",
             Key::Labels => "labels = [\"zone=a\", \"disk=ssd\"]",
             Key::Log => "log = \"info\"",
-            Key::Gossip => "gossip = true",
+            Key::Rumours => "rumours = true",
         }
     }
 

@@ -17,7 +17,7 @@ fn refusal(text: &str) -> String {
 fn an_empty_file_is_a_configuration() {
     let config = load("").expect("defaults");
     assert_eq!(config.listen.to_string(), "0.0.0.0:7946");
-    assert_eq!(config.profile, Profile::Lan);
+    assert_eq!(config.profile, Profile::LAN);
     assert_eq!(config.fleet_key, None);
 }
 
@@ -81,7 +81,7 @@ fn a_wrong_key_is_told_its_line_and_the_nearest_right_key() {
     assert_eq!(
         refusal("quorum = 3"),
         "edge.toml, line 1: unknown key `quorum`\n  known keys: fleet, fleet_key, fleet_key_file, \
-         data_dir, socket, listen, advertise, join, profile, hostname, labels, log, gossip"
+         data_dir, socket, listen, advertise, join, profile, hostname, labels, log, rumours"
     );
 }
 

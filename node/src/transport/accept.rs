@@ -1,0 +1,104 @@
+//! Connections that peers dial, and what arrives on any connection once it is admitted.
+//!
+//! A stranger is given a bounded time and a bounded number of places to prove who it is, and can
+//! make this node do nothing before that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crdt_state::NodeId;
+use quinn::{Connection, Incoming, RecvStream};
+use tokio::time::timeout;
+
+use super::admission::{NotAdmitted, Purpose};
+use super::counters::Dropped;
+use super::peers::Dialler;
+use super::tls::{self, Close};
+use super::{Arrival, MESSAGE_BYTES_MAX, Shared, request};
+
+/// A message that has begun must arrive within the idle timeout of its connection and the time that
+/// the slowest link takes for the largest: 1 MiB at 16 KiB/s.
+const MESSAGE_DEADLINE: Duration = Duration::from_secs(30 + 64);
+
+/// Accepts until the endpoint is closed.
+pub(super) async fn accept(shared: Arc<Shared>) {
+    while let Some(incoming) = shared.endpoint.accept().await {
+        let Ok(place) = Arc::clone(&shared.handshakes).try_acquire_owned() else {
+            shared.counters.on_dropped(Dropped::HandshakeFlood);
+            incoming.ignore();
+            continue;
+        };
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            let admitted = timeout(2 * shared.dial_deadline, handshake(&shared, incoming)).await;
+            drop(place);
+            match admitted {
+                Ok(Some((node, connection))) => serve(shared, node, connection).await,
+                Ok(None) => {}
+                Err(_) => shared.counters.on_dropped(Dropped::Handshake),
+            }
+        });
+    }
+}
+
+async fn handshake(shared: &Shared, incoming: Incoming) -> Option<(NodeId, Connection)> {
+    let Ok(connection) = incoming.await else {
+        shared.counters.on_dropped(Dropped::Handshake);
+        return None;
+    };
+    let node = tls::peer(&connection)?;
+    if node == shared.me {
+        connection.close(Close::Myself.code(), b"myself");
+        return None;
+    }
+    let purpose = match shared.admission.admit(&connection).await {
+        Ok(purpose) => purpose,
+        Err(NotAdmitted::OtherFleet) => {
+            shared.counters.on_dropped(Dropped::OtherFleet);
+            connection.close(Close::OtherFleet.code(), b"another fleet key");
+            return None;
+        }
+        Err(NotAdmitted::Broken) => {
+            shared.counters.on_dropped(Dropped::Handshake);
+            return None;
+        }
+    };
+    shared.peers().add(node, Dialler::Peer, connection.clone());
+    if purpose == Purpose::Meet {
+        let addr = connection.remote_address();
+        let _ = shared.inbox.send(Arrival::Connected { node, addr }).await;
+    }
+    Some((node, connection))
+}
+
+/// Takes messages and requests from an admitted connection until it ends.
+pub(super) async fn serve(shared: Arc<Shared>, node: NodeId, connection: Connection) {
+    loop {
+        tokio::select! {
+            stream = connection.accept_uni() => match stream {
+                Ok(stream) => receive(&shared, node, stream).await,
+                Err(_) => break,
+            },
+            stream = connection.accept_bi() => match stream {
+                Ok((send, receive)) => {
+                    tokio::spawn(request::answer(Arc::clone(&shared), node, send, receive));
+                }
+                Err(_) => break,
+            },
+        }
+    }
+    shared.peers().remove(node, &connection);
+}
+
+/// Reads one message; one after the other, as the peer sends them.
+async fn receive(shared: &Shared, from: NodeId, mut stream: RecvStream) {
+    match timeout(MESSAGE_DEADLINE, stream.read_to_end(MESSAGE_BYTES_MAX)).await {
+        Ok(Ok(bytes)) => {
+            let _ = shared.inbox.send(Arrival::Message { from, bytes }).await;
+        }
+        Ok(Err(_)) | Err(_) => {
+            shared.counters.on_dropped(Dropped::Message);
+            let _ = stream.stop(Close::Stale.code());
+        }
+    }
+}

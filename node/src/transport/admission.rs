@@ -1,0 +1,139 @@
+//! Who has shown its key proves to know the fleet's: a hash of this very TLS session, keyed with the
+//! fleet key, each side with its own word. A recorded or relayed proof fits no other session.
+//!
+//! ```text
+//! dialler ── version, purpose, proof ──▶ acceptor
+//!         ◀────────── proof ──────────
+//! ```
+//! Nothing else is read from a connection before this, and nothing is sent on it.
+
+use quinn::{Connection, RecvStream, SendStream};
+
+use crate::config::FleetKey;
+
+/// Of this exchange.
+const VERSION: u8 = 1;
+
+const PROOF_BYTES: usize = blake3::OUT_LEN;
+
+/// Why a connection was dialled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To carry messages between nodes that know each other.
+    Talk,
+    /// To get to know each other.
+    Meet,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Role {
+    Dialler,
+    Acceptor,
+}
+
+/// The exchange did not end well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotAdmitted {
+    /// The proof is wrong: another fleet.
+    OtherFleet,
+    /// The other side stopped, or speaks another version.
+    Broken,
+}
+
+/// Gives and checks proofs.
+pub(super) struct Admission {
+    key: [u8; 32],
+}
+
+impl Admission {
+    pub(super) fn new(fleet_key: &FleetKey) -> Admission {
+        Admission { key: blake3::derive_key("edgectl admission 1", fleet_key.bytes()) }
+    }
+
+    /// The dialler's side.
+    pub(super) async fn ask(
+        &self,
+        connection: &Connection,
+        purpose: Purpose,
+    ) -> Result<(), NotAdmitted> {
+        let (mut send, mut receive) = connection.open_bi().await.map_err(closed)?;
+        let mut hello = vec![VERSION, purpose_byte(purpose)];
+        hello.extend_from_slice(self.proof(connection, Role::Dialler, purpose)?.as_bytes());
+        send.write_all(&hello).await.map_err(|_| failed(connection))?;
+        let _ = send.finish();
+        let found = read_proof(&mut receive).await.map_err(|_| failed(connection))?;
+        if self.proof(connection, Role::Acceptor, purpose)? == found {
+            Ok(())
+        } else {
+            Err(NotAdmitted::OtherFleet)
+        }
+    }
+
+    /// The acceptor's side.
+    pub(super) async fn admit(&self, connection: &Connection) -> Result<Purpose, NotAdmitted> {
+        let (mut send, mut receive): (SendStream, RecvStream) =
+            connection.accept_bi().await.map_err(closed)?;
+        let mut head = [0; 2];
+        receive.read_exact(&mut head).await.map_err(|_| NotAdmitted::Broken)?;
+        let purpose = match head {
+            [VERSION, 0] => Purpose::Talk,
+            [VERSION, 1] => Purpose::Meet,
+            _ => return Err(NotAdmitted::Broken),
+        };
+        let found = read_proof(&mut receive).await?;
+        if self.proof(connection, Role::Dialler, purpose)? != found {
+            return Err(NotAdmitted::OtherFleet);
+        }
+        let proof = self.proof(connection, Role::Acceptor, purpose)?;
+        send.write_all(proof.as_bytes()).await.map_err(|_| NotAdmitted::Broken)?;
+        let _ = send.finish();
+        Ok(purpose)
+    }
+
+    fn proof(
+        &self,
+        connection: &Connection,
+        role: Role,
+        purpose: Purpose,
+    ) -> Result<blake3::Hash, NotAdmitted> {
+        let mut session = [0; 32];
+        connection
+            .export_keying_material(&mut session, b"edgectl admission 1", &[])
+            .map_err(|_| NotAdmitted::Broken)?;
+        let word: &[u8] = match role {
+            Role::Dialler => b"dialler",
+            Role::Acceptor => b"acceptor",
+        };
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        hasher.update(&session).update(&[purpose_byte(purpose)]).update(word);
+        Ok(hasher.finalize())
+    }
+}
+
+fn purpose_byte(purpose: Purpose) -> u8 {
+    match purpose {
+        Purpose::Talk => 0,
+        Purpose::Meet => 1,
+    }
+}
+
+async fn read_proof(receive: &mut RecvStream) -> Result<blake3::Hash, NotAdmitted> {
+    let mut bytes = [0; PROOF_BYTES];
+    receive.read_exact(&mut bytes).await.map_err(|_| NotAdmitted::Broken)?;
+    Ok(blake3::Hash::from_bytes(bytes))
+}
+
+fn failed(connection: &Connection) -> NotAdmitted {
+    connection.close_reason().map_or(NotAdmitted::Broken, closed)
+}
+
+fn closed(error: quinn::ConnectionError) -> NotAdmitted {
+    match error {
+        quinn::ConnectionError::ApplicationClosed(close)
+            if close.error_code == super::tls::Close::OtherFleet.code() =>
+        {
+            NotAdmitted::OtherFleet
+        }
+        _ => NotAdmitted::Broken,
+    }
+}

@@ -1,0 +1,80 @@
+//! What the transport dropped or refused, by reason. Shown, and nothing is decided by it.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+/// Why something from outside came no further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Dropped {
+    /// A datagram that this fleet's key does not open, or that was changed or cut on the way.
+    Unsealed,
+    /// A datagram seen before, or too old to tell.
+    Replayed,
+    /// A datagram while the node had too much to do.
+    Flood,
+    /// A datagram that the system did not take.
+    Unsent,
+    /// A handshake while too many others were under way.
+    HandshakeFlood,
+    /// A handshake that did not end in time or in order.
+    Handshake,
+    /// A peer that does not know the fleet's key.
+    OtherFleet,
+    /// Another node than expected answered.
+    OtherNode,
+    /// A message larger than any may be, or one that stopped half way.
+    Message,
+    /// A request that makes no sense.
+    Request,
+    /// A message while too many waited for the same peer.
+    Queue,
+    /// The system reported an error of the socket.
+    Socket,
+}
+
+impl Dropped {
+    /// For metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Dropped::Unsealed => "unsealed",
+            Dropped::Replayed => "replayed",
+            Dropped::Flood => "flood",
+            Dropped::Unsent => "unsent",
+            Dropped::HandshakeFlood => "handshake-flood",
+            Dropped::Handshake => "handshake",
+            Dropped::OtherFleet => "other-fleet",
+            Dropped::OtherNode => "other-node",
+            Dropped::Message => "message",
+            Dropped::Request => "request",
+            Dropped::Queue => "queue",
+            Dropped::Socket => "socket",
+        }
+    }
+}
+
+/// How often each happened.
+#[derive(Debug, Default)]
+pub struct Counters {
+    counts: Mutex<BTreeMap<Dropped, u64>>,
+}
+
+impl Counters {
+    /// Counts one.
+    pub fn on_dropped(&self, reason: Dropped) {
+        *self.lock().entry(reason).or_default() += 1;
+    }
+
+    /// How often this happened.
+    pub fn count(&self, reason: Dropped) -> u64 {
+        self.lock().get(&reason).copied().unwrap_or(0)
+    }
+
+    /// Everything that happened at least once.
+    pub fn all(&self) -> BTreeMap<Dropped, u64> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Dropped, u64>> {
+        self.counts.lock().expect("nothing panics while it counts")
+    }
+}

@@ -1,0 +1,114 @@
+//! Messages to one peer, one after the other on streams of their own, each until the peer has all of
+//! it. A connection that does not take one in time is closed; the message then gets one fresh one.
+//!
+//! What cannot be delivered is reported once together with all that waits behind it: the state
+//! behind a message is still here, and anti-entropy asks for it again.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crdt_state::NodeId;
+use quinn::Connection;
+use tokio::time::timeout;
+
+use super::admission::Purpose;
+use super::counters::Dropped;
+use super::dial::{DialFailure, dial};
+use super::peers::{Letter, Queued};
+use super::tls::Close;
+use super::{Arrival, MESSAGE_BYTES_MAX, Shared};
+
+/// The slowest link that still counts as one: 1 MiB takes 64 s on it.
+const BYTES_PER_SECOND_MIN: usize = 16 * 1024;
+
+/// Puts a message behind those that wait for this peer.
+pub(super) fn send(shared: &Arc<Shared>, to: NodeId, addr: SocketAddr, bytes: Vec<u8>) {
+    assert!(bytes.len() <= MESSAGE_BYTES_MAX, "larger things are sent in parts");
+    let queued = shared.peers().queue(to, Letter { addr, bytes });
+    match queued {
+        Queued::Behind => {}
+        Queued::First => {
+            shared.runtime.spawn(deliver(Arc::clone(shared), to));
+        }
+        Queued::Full => {
+            shared.counters.on_dropped(Dropped::Queue);
+            let shared = Arc::clone(shared);
+            let runtime = shared.runtime.clone();
+            runtime.spawn(async move { shared.report_undelivered(to).await });
+        }
+    }
+}
+
+async fn deliver(shared: Arc<Shared>, to: NodeId) {
+    loop {
+        let letter = shared.peers().next(to);
+        let Some(letter) = letter else { return };
+        if deliver_one(&shared, to, &letter).await.is_err() {
+            let lost = shared.peers().drop_waiting(to);
+            for _ in 0..lost {
+                shared.counters.on_dropped(Dropped::Queue);
+            }
+            shared.report_undelivered(to).await;
+        }
+    }
+}
+
+async fn deliver_one(shared: &Arc<Shared>, to: NodeId, letter: &Letter) -> Result<(), DialFailure> {
+    let known = shared.peers().best(shared.me, to);
+    if let Some(connection) = known
+        && write(shared, &connection, &letter.bytes).await
+    {
+        return Ok(());
+    }
+    let connection = reach(shared, to, letter.addr).await?;
+    if write(shared, &connection, &letter.bytes).await {
+        Ok(())
+    } else {
+        Err(DialFailure::NoAnswer)
+    }
+}
+
+/// A connection with this very node: one that is open, or a fresh one.
+pub(super) async fn reach(
+    shared: &Arc<Shared>,
+    to: NodeId,
+    addr: SocketAddr,
+) -> Result<Connection, DialFailure> {
+    let known = shared.peers().best(shared.me, to);
+    if let Some(connection) = known {
+        return Ok(connection);
+    }
+    let (node, connection) = dial(shared, addr, Purpose::Talk).await?;
+    if node != to {
+        // It is whoever it is, and stays connected as that; the message is not for it.
+        shared.counters.on_dropped(Dropped::OtherNode);
+        return Err(DialFailure::OtherNode(node));
+    }
+    Ok(connection)
+}
+
+/// True once the peer has all of it.
+async fn write(shared: &Shared, connection: &Connection, bytes: &[u8]) -> bool {
+    let seconds = bytes.len().div_ceil(BYTES_PER_SECOND_MIN) as u64;
+    let deadline = 2 * shared.dial_deadline + Duration::from_secs(seconds);
+    let sent = timeout(deadline, async {
+        let mut stream = connection.open_uni().await.ok()?;
+        stream.write_all(bytes).await.ok()?;
+        stream.finish().ok()?;
+        // Resolves when everything is acknowledged; a code says that the peer did not want it.
+        matches!(stream.stopped().await, Ok(None)).then_some(())
+    })
+    .await;
+    let sent = matches!(sent, Ok(Some(())));
+    if !sent {
+        connection.close(Close::Stale.code(), b"not taken");
+    }
+    sent
+}
+
+impl Shared {
+    async fn report_undelivered(&self, to: NodeId) {
+        let _ = self.inbox.send(Arrival::Undelivered { to }).await;
+    }
+}

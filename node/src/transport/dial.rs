@@ -1,0 +1,112 @@
+//! Connections that this node dials: the handshake, the proof, and why there is none.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crdt_state::NodeId;
+use quinn::Connection;
+use tokio::time::timeout;
+
+use super::admission::{NotAdmitted, Purpose};
+use super::counters::Dropped;
+use super::peers::Dialler;
+use super::tls::{self, Close};
+use super::{Arrival, Shared, accept};
+
+/// The name that TLS asks for; nobody looks at it.
+const SERVER_NAME: &str = "edge";
+
+/// Why there is no connection. Nothing was sent but the attempt.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DialFailure {
+    /// Silence.
+    #[error(
+        "nobody answered\n  see that an agent runs there, that UDP reaches it (firewall), and that \
+         the address is right"
+    )]
+    NoAnswer,
+    /// Somebody answered and is no member of this fleet.
+    #[error("it has another fleet key\n  give both nodes the same fleet_key")]
+    OtherFleet,
+    /// Somebody answered and is not an agent of this version.
+    #[error("what answered is not an agent that this one understands: {0}")]
+    NotAnAgent(String),
+    /// It is this node.
+    #[error("it is this node itself")]
+    Myself,
+    /// Another node than was expected.
+    #[error("another node answered: {0}")]
+    OtherNode(NodeId),
+    /// The system would not even try.
+    #[error("it cannot be dialled: {0}")]
+    Impossible(String),
+}
+
+/// Meets whoever listens at an address, and says how it went.
+pub(super) async fn connect(shared: Arc<Shared>, addr: SocketAddr) {
+    let known = shared.peers().at(addr);
+    let arrival = match known {
+        Some(node) => Arrival::Connected { node, addr },
+        None => match dial(&shared, addr, Purpose::Meet).await {
+            Ok((node, _)) => Arrival::Connected { node, addr },
+            Err(why) => Arrival::NotConnected { addr, why },
+        },
+    };
+    let _ = shared.inbox.send(arrival).await;
+}
+
+/// Dials and is admitted, within the deadline. The connection is in the table and served.
+pub(super) async fn dial(
+    shared: &Arc<Shared>,
+    addr: SocketAddr,
+    purpose: Purpose,
+) -> Result<(NodeId, Connection), DialFailure> {
+    let connecting = shared
+        .endpoint
+        .connect_with(shared.client.clone(), addr, SERVER_NAME)
+        .map_err(|error| DialFailure::Impossible(error.to_string()))?;
+    let handshake = async {
+        let connection = connecting.await.map_err(sort)?;
+        let node = tls::peer(&connection)
+            .ok_or_else(|| DialFailure::NotAnAgent("it shows no key".to_owned()))?;
+        if node == shared.me {
+            connection.close(Close::Myself.code(), b"myself");
+            return Err(DialFailure::Myself);
+        }
+        match shared.admission.ask(&connection, purpose).await {
+            Ok(()) => Ok((node, connection)),
+            Err(NotAdmitted::OtherFleet) => {
+                shared.counters.on_dropped(Dropped::OtherFleet);
+                connection.close(Close::OtherFleet.code(), b"another fleet key");
+                Err(DialFailure::OtherFleet)
+            }
+            Err(NotAdmitted::Broken) => {
+                Err(connection.close_reason().map_or(DialFailure::NoAnswer, sort))
+            }
+        }
+    };
+    let (node, connection) =
+        timeout(shared.dial_deadline, handshake).await.unwrap_or(Err(DialFailure::NoAnswer))?;
+    shared.peers().add(node, Dialler::Me, connection.clone());
+    tokio::spawn(accept::serve(Arc::clone(shared), node, connection.clone()));
+    Ok((node, connection))
+}
+
+fn sort(error: quinn::ConnectionError) -> DialFailure {
+    use quinn::ConnectionError as E;
+    match error {
+        E::TimedOut | E::Reset | E::LocallyClosed => DialFailure::NoAnswer,
+        E::ApplicationClosed(close) if close.error_code == Close::Myself.code() => {
+            DialFailure::Myself
+        }
+        E::ApplicationClosed(close) if close.error_code == Close::Going.code() => {
+            DialFailure::NoAnswer
+        }
+        E::ConnectionClosed(close)
+            if close.error_code == quinn::TransportErrorCode::CONNECTION_REFUSED =>
+        {
+            DialFailure::NoAnswer
+        }
+        error => DialFailure::NotAnAgent(error.to_string()),
+    }
+}

@@ -1,0 +1,180 @@
+//! The table of connections and of what waits for each peer. Plain data: it sends nothing.
+//!
+//! Two nodes that dial each other at the same moment have two connections; both prefer the one that
+//! the smaller id dialled, and the other ends by its idle timeout. Neither is cut, because what is
+//! on its way over it would be lost.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+use crdt_state::NodeId;
+use quinn::Connection;
+
+use super::tls::Close;
+
+/// Connections kept at most. At 40 kB each they take 2.5 MB; then the one that was used longest ago
+/// is closed, and dialled again when it is needed.
+const LINKS_MAX: usize = 64;
+
+/// Messages that wait for one peer at most, and their bytes: two of the largest. What is more is
+/// refused and reported as undelivered; anti-entropy sends it again.
+const WAITING_MAX: usize = 64;
+const WAITING_BYTES_MAX: usize = 2 * super::MESSAGE_BYTES_MAX;
+
+/// Who dialled a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialler {
+    Me,
+    Peer,
+}
+
+#[derive(Default)]
+pub(super) struct Peers {
+    peers: BTreeMap<NodeId, Peer>,
+    /// Counts uses, to know which connection was used longest ago.
+    uses: u64,
+}
+
+#[derive(Default)]
+struct Peer {
+    dialled: Option<Link>,
+    accepted: Option<Link>,
+    waiting: VecDeque<Letter>,
+    waiting_bytes: usize,
+    /// A task is sending what waits.
+    sending: bool,
+}
+
+struct Link {
+    connection: Connection,
+    used: u64,
+}
+
+/// A message on its way.
+pub(super) struct Letter {
+    pub(super) addr: SocketAddr,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// What became of a message that was to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Queued {
+    /// A task sends already and will come to it.
+    Behind,
+    /// Nobody sends to this peer: begin.
+    First,
+    /// There is no room.
+    Full,
+}
+
+impl Peers {
+    /// Adds a connection, closes the one it replaces, and one more if there are too many.
+    pub(super) fn add(&mut self, node: NodeId, dialler: Dialler, connection: Connection) {
+        self.uses += 1;
+        let link = Link { connection, used: self.uses };
+        let peer = self.peers.entry(node).or_default();
+        let place = match dialler {
+            Dialler::Me => &mut peer.dialled,
+            Dialler::Peer => &mut peer.accepted,
+        };
+        if let Some(old) = place.replace(link) {
+            old.connection.close(Close::Stale.code(), b"replaced");
+        }
+        let links = self.peers.values().flat_map(Peer::links);
+        if links.clone().count() > LINKS_MAX
+            && let Some(oldest) = links.min_by_key(|link| link.used)
+        {
+            oldest.connection.close(Close::Stale.code(), b"not used");
+        }
+    }
+
+    /// Forgets a connection that ended.
+    pub(super) fn remove(&mut self, node: NodeId, connection: &Connection) {
+        let Some(peer) = self.peers.get_mut(&node) else { return };
+        let id = connection.stable_id();
+        for place in [&mut peer.dialled, &mut peer.accepted] {
+            if place.as_ref().is_some_and(|link| link.connection.stable_id() == id) {
+                *place = None;
+            }
+        }
+        self.forget_if_idle(node);
+    }
+
+    /// The connection to use with a peer.
+    pub(super) fn best(&mut self, me: NodeId, node: NodeId) -> Option<Connection> {
+        self.uses += 1;
+        let uses = self.uses;
+        let peer = self.peers.get_mut(&node)?;
+        let (first, second) = match me < node {
+            true => (&mut peer.dialled, &mut peer.accepted),
+            false => (&mut peer.accepted, &mut peer.dialled),
+        };
+        let link = [first, second].into_iter().flatten().find(|link| link.is_open())?;
+        link.used = uses;
+        Some(link.connection.clone())
+    }
+
+    /// Who is connected from or to this address.
+    pub(super) fn at(&self, addr: SocketAddr) -> Option<NodeId> {
+        let is_there = |link: &Link| link.is_open() && link.connection.remote_address() == addr;
+        self.peers.iter().find(|(_, peer)| peer.links().any(is_there)).map(|(node, _)| *node)
+    }
+
+    /// Puts a message behind those that wait.
+    pub(super) fn queue(&mut self, to: NodeId, letter: Letter) -> Queued {
+        let peer = self.peers.entry(to).or_default();
+        let bytes = peer.waiting_bytes + letter.bytes.len();
+        if peer.waiting.len() >= WAITING_MAX || bytes > WAITING_BYTES_MAX {
+            return Queued::Full;
+        }
+        peer.waiting_bytes = bytes;
+        peer.waiting.push_back(letter);
+        match std::mem::replace(&mut peer.sending, true) {
+            true => Queued::Behind,
+            false => Queued::First,
+        }
+    }
+
+    /// The next message to send; `None` ends the task that sends.
+    pub(super) fn next(&mut self, to: NodeId) -> Option<Letter> {
+        let peer = self.peers.get_mut(&to)?;
+        let letter = peer.waiting.pop_front();
+        match &letter {
+            Some(letter) => peer.waiting_bytes -= letter.bytes.len(),
+            None => peer.sending = false,
+        }
+        if letter.is_none() {
+            self.forget_if_idle(to);
+        }
+        letter
+    }
+
+    /// Drops everything that waits for a peer; how many it were.
+    pub(super) fn drop_waiting(&mut self, to: NodeId) -> usize {
+        let Some(peer) = self.peers.get_mut(&to) else { return 0 };
+        peer.waiting_bytes = 0;
+        std::mem::take(&mut peer.waiting).len()
+    }
+
+    fn forget_if_idle(&mut self, node: NodeId) {
+        if let Some(peer) = self.peers.get(&node)
+            && peer.links().next().is_none()
+            && peer.waiting.is_empty()
+            && !peer.sending
+        {
+            self.peers.remove(&node);
+        }
+    }
+}
+
+impl Peer {
+    fn links(&self) -> impl Iterator<Item = &Link> + Clone {
+        [&self.dialled, &self.accepted].into_iter().flatten()
+    }
+}
+
+impl Link {
+    fn is_open(&self) -> bool {
+        self.connection.close_reason().is_none()
+    }
+}

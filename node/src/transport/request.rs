@@ -1,0 +1,179 @@
+//! Questions from one agent to another, on a stream of their own: the logs of a task that runs over
+//! there. The answer comes in frames; an empty frame only says that more may come.
+//!
+//! ```text
+//! asker    ── request (wire-encoded), end ─────────▶ answerer
+//!          ◀── length (u32), frame · length, frame … ──
+//! ```
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crdt_state::task::Run;
+use crdt_state::{NodeId, wire};
+use quinn::{RecvStream, SendStream};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::counters::Dropped;
+use super::deliver::reach;
+use super::tls::Close;
+use super::{DialFailure, Shared};
+
+/// A question is small.
+const REQUEST_BYTES_MAX: usize = 16 * 1024;
+
+/// One frame of an answer at most; a longer line of a log is cut before.
+pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+
+/// Frames that wait for whoever reads: 8 of at most 64 KiB; then the sender waits.
+const FRAMES_MAX: usize = 8;
+
+/// An empty frame this often keeps the connection, which ends after 30 s of silence.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+
+/// No frame for so long: the peer is gone. Three signs of life.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// What one agent can ask of another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PeerRequest {
+    /// The log of a run.
+    Logs(LogRequest),
+}
+
+/// Which part of which log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogRequest {
+    /// Whose.
+    pub run: Run,
+    /// Only the last so many lines.
+    pub tail: Option<u64>,
+    /// Only lines since this time of day of the node that wrote them, milliseconds since 1970.
+    pub since_wall_ms: Option<u64>,
+    /// Go on with what is written from now on.
+    pub follow: bool,
+}
+
+/// Who answers the requests of peers.
+pub trait PeerService: Send + Sync {
+    /// The frames of the answer; the channel's end is the answer's end. Must not wait.
+    fn answer(&self, from: NodeId, request: PeerRequest) -> mpsc::Receiver<Vec<u8>>;
+}
+
+/// An answer while it arrives.
+pub struct PeerReply {
+    frames: mpsc::Receiver<Result<Vec<u8>, DialFailure>>,
+}
+
+impl PeerReply {
+    /// The next frame; `None` after the last. An error is the last.
+    pub async fn next(&mut self) -> Option<Result<Vec<u8>, DialFailure>> {
+        self.frames.recv().await
+    }
+}
+
+pub(super) fn request(
+    shared: &Arc<Shared>,
+    to: NodeId,
+    addr: SocketAddr,
+    request: PeerRequest,
+) -> PeerReply {
+    let (frames, reply) = mpsc::channel(FRAMES_MAX);
+    let shared = Arc::clone(shared);
+    let runtime = shared.runtime.clone();
+    runtime.spawn(async move {
+        if let Err(failure) = ask(&shared, to, addr, &request, &frames).await {
+            let _ = frames.send(Err(failure)).await;
+        }
+    });
+    PeerReply { frames: reply }
+}
+
+async fn ask(
+    shared: &Arc<Shared>,
+    to: NodeId,
+    addr: SocketAddr,
+    request: &PeerRequest,
+    frames: &mpsc::Sender<Result<Vec<u8>, DialFailure>>,
+) -> Result<(), DialFailure> {
+    let connection = reach(shared, to, addr).await?;
+    let gone = |_| DialFailure::NoAnswer;
+    let (mut send, mut receive) = timeout(shared.dial_deadline, connection.open_bi())
+        .await
+        .map_err(|_| DialFailure::NoAnswer)?
+        .map_err(gone)?;
+    send.write_all(&wire::encode(request)).await.map_err(|_| DialFailure::NoAnswer)?;
+    let _ = send.finish();
+    loop {
+        let frame = timeout(SILENCE_MAX, read_frame(&mut receive));
+        let frame = tokio::select! {
+            frame = frame => frame.unwrap_or(Err(DialFailure::NoAnswer))?,
+            () = frames.closed() => None,
+        };
+        let Some(frame) = frame else {
+            let _ = receive.stop(Close::Going.code());
+            return Ok(());
+        };
+        // A reader that went is noticed in the next round.
+        if !frame.is_empty() {
+            let _ = frames.send(Ok(frame)).await;
+        }
+    }
+}
+
+/// `None`: the end.
+async fn read_frame(stream: &mut RecvStream) -> Result<Option<Vec<u8>>, DialFailure> {
+    let mut length = [0; 4];
+    match stream.read_exact(&mut length).await {
+        Ok(()) => {}
+        Err(quinn::ReadExactError::FinishedEarly(0)) => return Ok(None),
+        Err(_) => return Err(DialFailure::NoAnswer),
+    }
+    let length = u32::from_be_bytes(length) as usize;
+    if length > FRAME_BYTES_MAX {
+        return Err(DialFailure::NotAnAgent("it sent a frame that is too large".to_owned()));
+    }
+    let mut frame = vec![0; length];
+    stream.read_exact(&mut frame).await.map_err(|_| DialFailure::NoAnswer)?;
+    Ok(Some(frame))
+}
+
+/// The other side: reads one request and sends what the service answers.
+pub(super) async fn answer(
+    shared: Arc<Shared>,
+    from: NodeId,
+    mut send: SendStream,
+    mut receive: RecvStream,
+) {
+    let read = timeout(2 * shared.dial_deadline, receive.read_to_end(REQUEST_BYTES_MAX)).await;
+    let request = match read {
+        Ok(Ok(bytes)) => wire::decode::<PeerRequest>(&bytes).ok(),
+        Ok(Err(_)) | Err(_) => None,
+    };
+    let (Some(request), Some(service)) = (request, shared.service.get()) else {
+        shared.counters.on_dropped(Dropped::Request);
+        let _ = send.reset(Close::Stale.code());
+        return;
+    };
+    let mut frames = service.answer(from, request);
+    loop {
+        let frame = tokio::select! {
+            frame = timeout(SIGN_OF_LIFE, frames.recv()) => frame.unwrap_or_else(|_| Some(Vec::new())),
+            _ = send.stopped() => return,
+        };
+        let Some(mut frame) = frame else { break };
+        frame.truncate(FRAME_BYTES_MAX);
+        let length = (frame.len() as u32).to_be_bytes();
+        let written = timeout(SILENCE_MAX, async {
+            send.write_all(&length).await?;
+            send.write_all(&frame).await
+        });
+        if !matches!(written.await, Ok(Ok(()))) {
+            return;
+        }
+    }
+    let _ = send.finish();
+}

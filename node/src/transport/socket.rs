@@ -1,0 +1,162 @@
+//! The one UDP socket. QUIC reads it through [`quinn::AsyncUdpSocket`]; what is not QUIC is taken
+//! out on the way, opened, and sent to the node.
+//!
+//! The kernel may hand over several datagrams of one sender as one buffer (GRO), so both sorts can
+//! be in it. An error of the socket is counted and never ends the QUIC endpoint.
+
+use std::fmt;
+use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use quinn::udp::{RecvMeta, Transmit, UdpSocketState};
+use quinn::{AsyncUdpSocket, UdpPoller};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+
+use super::Arrival;
+use super::counters::{Counters, Dropped};
+use super::sealed::Seals;
+
+/// Set in the first byte of every QUIC packet (RFC 9000, 17.2), clear in that of every sealed
+/// datagram.
+const QUIC_BIT: u8 = 0x40;
+
+/// After an error of the socket it is left alone for so long.
+const ERROR_PAUSE: Duration = Duration::from_millis(100);
+
+pub(super) struct SharedSocket {
+    io: UdpSocket,
+    state: UdpSocketState,
+    seals: Arc<Seals>,
+    inbox: mpsc::Sender<Arrival>,
+    counters: Arc<Counters>,
+}
+
+impl SharedSocket {
+    pub(super) fn bind(
+        addr: SocketAddr,
+        seals: Arc<Seals>,
+        inbox: mpsc::Sender<Arrival>,
+        counters: Arc<Counters>,
+    ) -> io::Result<SharedSocket> {
+        let socket = std::net::UdpSocket::bind(addr)?;
+        socket.set_nonblocking(true)?;
+        let state = UdpSocketState::new((&socket).into())?;
+        Ok(SharedSocket { io: UdpSocket::from_std(socket)?, state, seals, inbox, counters })
+    }
+
+    /// Sends one datagram or drops it.
+    pub(super) fn send(&self, to: SocketAddr, bytes: &[u8]) {
+        if self.io.try_send_to(bytes, to).is_err() {
+            self.counters.on_dropped(Dropped::Unsent);
+        }
+    }
+
+    /// Takes the sealed datagrams out of a buffer; what is left of it is QUIC's.
+    fn take_sealed(&self, buffer: &mut [u8], meta: &mut RecvMeta) {
+        let stride = meta.stride.max(1);
+        let (mut kept, mut start) = (0, 0);
+        while start < meta.len {
+            let end = (start + stride).min(meta.len);
+            if buffer[start] & QUIC_BIT == 0 {
+                self.on_sealed(meta.addr, &buffer[start..end]);
+            } else {
+                buffer.copy_within(start..end, kept);
+                kept += end - start;
+            }
+            start = end;
+        }
+        meta.len = kept;
+    }
+
+    fn on_sealed(&self, from: SocketAddr, sealed: &[u8]) {
+        match self.seals.open(sealed) {
+            Ok(bytes) => {
+                if self.inbox.try_send(Arrival::Datagram { from, bytes }).is_err() {
+                    self.counters.on_dropped(Dropped::Flood);
+                }
+            }
+            Err(reason) => self.counters.on_dropped(reason),
+        }
+    }
+}
+
+impl AsyncUdpSocket for SharedSocket {
+    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+        Box::pin(Writable { socket: self })
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        self.io.try_io(Interest::WRITABLE, || self.state.send((&self.io).into(), transmit))
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+        metas: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.io.poll_recv_ready(cx))?;
+            let read = || self.state.recv((&self.io).into(), buffers, metas);
+            match self.io.try_io(Interest::READABLE, read) {
+                Ok(count) => {
+                    for (buffer, meta) in buffers.iter_mut().zip(metas.iter_mut()).take(count) {
+                        self.take_sealed(buffer, meta);
+                    }
+                    return Poll::Ready(Ok(count));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => {
+                    self.counters.on_dropped(Dropped::Socket);
+                    let waker = cx.waker().clone();
+                    tokio::spawn(async move {
+                        tokio::time::sleep(ERROR_PAUSE).await;
+                        waker.wake();
+                    });
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.io.local_addr()
+    }
+
+    fn may_fragment(&self) -> bool {
+        self.state.may_fragment()
+    }
+
+    fn max_transmit_segments(&self) -> usize {
+        self.state.max_gso_segments()
+    }
+
+    fn max_receive_segments(&self) -> usize {
+        self.state.gro_segments()
+    }
+}
+
+impl fmt::Debug for SharedSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedSocket").field("io", &self.io).finish_non_exhaustive()
+    }
+}
+
+/// Waits for room to send. A connection that finds none sends again after its own timer, so one
+/// waiter per direction, which is what tokio keeps, is enough.
+#[derive(Debug)]
+struct Writable {
+    socket: Arc<SharedSocket>,
+}
+
+impl UdpPoller for Writable {
+    fn poll_writable(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.io.poll_send_ready(cx)
+    }
+}
