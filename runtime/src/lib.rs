@@ -4,8 +4,19 @@
 //! task is started again, or an unhealthy one is stopped, is node-core's business. It must never
 //! take a task down because the agent goes: tasks outlive the agent and are adopted.
 
+pub mod cgroup;
 pub mod driver;
 pub mod fake;
+pub mod logs;
+pub mod monitor;
+mod proc_table;
+pub mod process;
+mod refusal;
+pub mod run_dir;
+pub mod signal;
+mod user;
 
 pub use driver::{Driver, RUN_EVENTS_MAX, RunEvents};
 pub use fake::FakeRuntime;
+pub use monitor::monitor_main;
+pub use process::{OpenError, ProcessConfig, ProcessDriver};

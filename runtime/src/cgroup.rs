@@ -1,0 +1,239 @@
+//! Control groups of a run, versions 1, 2 and hybrid, by writing the kernel's files.
+//!
+//! A run has the group `edgectl/<node>/<task>.<attempt>`, in one hierarchy that tells what
+//! belongs to it (version 2 if mounted) and in those whose limits it asked for. Nothing here can
+//! fail a run: a limit that this machine cannot enforce becomes a warning, and a run without any
+//! group is followed through sessions and parents instead. Groups are made by a run's monitor and
+//! removed by it; what a killed monitor left is removed by the agent.
+
+pub mod limits;
+pub mod mounts;
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use crdt_state::spec::Resources;
+use nix::libc;
+use serde::{Deserialize, Serialize};
+
+use crate::proc_table;
+
+pub use mounts::{Controller, Hierarchy, Version};
+
+/// Where the groups of a run may live on this machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CgroupPlan {
+    /// What is mounted.
+    pub hierarchies: Vec<Hierarchy>,
+    /// `edgectl/<node>/<task>.<attempt>`.
+    pub path: String,
+}
+
+/// The groups of one run that exist.
+#[derive(Debug, Default)]
+pub struct Cgroup {
+    groups: Vec<Group>,
+    /// Limits that were asked for and are not enforced.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Group {
+    dir: PathBuf,
+    version: Version,
+}
+
+/// Times that a group is made again after another run's end removed its parent in between.
+const CREATE_TRIES: usize = 8;
+/// Times that a removal is tried, 1 ms apart: the kernel lets go of dead processes a little late.
+const REMOVE_TRIES: usize = 20;
+
+impl Cgroup {
+    /// Makes the groups that a run with these limits needs.
+    pub fn create(plan: &CgroupPlan, limits: &Resources) -> Cgroup {
+        let mut cgroup = Cgroup::default();
+        let asked = limits::asked(limits);
+        let tracker = mounts::tracker(&plan.hierarchies);
+        for (index, hierarchy) in plan.hierarchies.iter().enumerate() {
+            let wanted: Vec<Controller> = asked
+                .iter()
+                .map(|(controller, _)| *controller)
+                .filter(|c| hierarchy.has(*c))
+                .collect();
+            if wanted.is_empty() && tracker != Some(index) {
+                continue;
+            }
+            let dir = hierarchy.root.join(&plan.path);
+            match make(hierarchy, &plan.path, &wanted) {
+                Ok(()) => cgroup.groups.push(Group { dir, version: hierarchy.version }),
+                Err(_) if wanted.is_empty() => {}
+                Err(error) => {
+                    let what = format!("no cgroup {}: {error}", dir.display());
+                    cgroup
+                        .warnings
+                        .push(format!("{what}; limits need a writable cgroup file system"));
+                }
+            }
+        }
+        for (controller, limit) in &asked {
+            if let Err(why) = cgroup.set(plan, *controller, limits) {
+                cgroup.warnings.push(format!("the limit of {limit} is not enforced: {why}"));
+            }
+        }
+        cgroup
+    }
+
+    /// The groups of a run that are there now, whoever made them.
+    pub fn existing(plan: &CgroupPlan) -> Cgroup {
+        let group = |hierarchy: &Hierarchy| {
+            let dir = hierarchy.root.join(&plan.path);
+            dir.is_dir().then_some(Group { dir, version: hierarchy.version })
+        };
+        let named = !plan.path.is_empty();
+        let groups = plan.hierarchies.iter().filter(|_| named).filter_map(group).collect();
+        Cgroup { groups, warnings: Vec::new() }
+    }
+
+    /// The files into which a process writes `0` to join.
+    pub fn entrances(&self) -> Vec<PathBuf> {
+        self.groups.iter().map(|group| group.dir.join("cgroup.procs")).collect()
+    }
+
+    /// SIGKILL to all members, once.
+    pub fn kill(&self) {
+        for group in &self.groups {
+            let at_once =
+                group.version == Version::V2 && put(&group.dir.join("cgroup.kill"), "1").is_ok();
+            if !at_once {
+                members(&group.dir)
+                    .into_iter()
+                    .for_each(|pid| proc_table::signal(pid, libc::SIGKILL));
+            }
+        }
+    }
+
+    /// Who is in it, in any hierarchy.
+    pub fn members(&self) -> Vec<u32> {
+        self.groups.iter().flat_map(|group| members(&group.dir)).collect()
+    }
+
+    /// Processes that the kernel killed because the group was at its limit of memory.
+    pub fn oom_kills(&self) -> u64 {
+        let files = self.groups.iter().map(|group| match group.version {
+            Version::V1 => group.dir.join("memory.oom_control"),
+            Version::V2 => group.dir.join("memory.events"),
+        });
+        let count = |text: String| {
+            let line = text.lines().find_map(|line| line.strip_prefix("oom_kill "))?;
+            line.trim().parse::<u64>().ok()
+        };
+        files.filter_map(|file| count(fs::read_to_string(file).ok()?)).sum()
+    }
+
+    /// Removes the groups, which must be empty.
+    pub fn remove(&self) {
+        for group in &self.groups {
+            for _ in 0..REMOVE_TRIES {
+                match remove_tree(&group.dir) {
+                    Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                    _ => break,
+                }
+            }
+        }
+    }
+
+    fn set(
+        &self,
+        plan: &CgroupPlan,
+        controller: Controller,
+        limits: &Resources,
+    ) -> Result<(), String> {
+        let hierarchy = plan.hierarchies.iter().find(|hierarchy| hierarchy.has(controller));
+        let Some(hierarchy) = hierarchy else {
+            return Err(format!("this machine has no {} controller", controller.name()));
+        };
+        let dir = hierarchy.root.join(&plan.path);
+        for (file, value) in limits::files(hierarchy.version, controller, limits) {
+            let path = dir.join(file);
+            put(&path, &value).map_err(|error| format!("writing {}: {error}", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes the groups above the runs' own, if no run of this node is left in them.
+pub fn remove_parents(plan: &CgroupPlan) {
+    for hierarchy in &plan.hierarchies {
+        let mut parents = Path::new(&plan.path).ancestors().skip(1);
+        while let Some(parent) = parents.next().filter(|parent| !parent.as_os_str().is_empty()) {
+            if fs::remove_dir(hierarchy.root.join(parent)).is_err() {
+                break;
+            }
+        }
+    }
+}
+
+fn make(hierarchy: &Hierarchy, path: &str, wanted: &[Controller]) -> io::Result<()> {
+    let dir = hierarchy.root.join(path);
+    let mut tries = 0;
+    loop {
+        let made = fs::create_dir_all(dir.parent().unwrap_or(&hierarchy.root)).and_then(|()| {
+            if hierarchy.version == Version::V2 {
+                enable(&hierarchy.root, path, wanted);
+            }
+            fs::create_dir_all(&dir)
+        });
+        tries += 1;
+        match made {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && tries < CREATE_TRIES => {}
+            other => return other,
+        }
+    }
+}
+
+/// Hands controllers down from the root to the parent of the group. What does not work shows when
+/// the limit is written.
+fn enable(root: &Path, path: &str, wanted: &[Controller]) {
+    let parents: Vec<&Path> = Path::new(path).ancestors().skip(1).collect();
+    for controller in wanted {
+        for parent in parents.iter().rev() {
+            let _ = put(
+                &root.join(parent).join("cgroup.subtree_control"),
+                &format!("+{}", controller.name()),
+            );
+        }
+    }
+}
+
+fn put(path: &Path, value: &str) -> io::Result<()> {
+    OpenOptions::new().write(true).open(path)?.write_all(value.as_bytes())
+}
+
+fn members(dir: &Path) -> Vec<u32> {
+    let text = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+    let mut found: Vec<u32> = text.lines().filter_map(|line| line.parse().ok()).collect();
+    for child in children(dir) {
+        found.extend(members(&child));
+    }
+    // 0 is a process of another pid namespace, which cannot be named from here.
+    found.retain(|pid| *pid > 1);
+    found
+}
+
+/// A program that may write there makes groups of its own.
+fn children(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()).collect()
+}
+
+fn remove_tree(dir: &Path) -> io::Result<()> {
+    for child in children(dir) {
+        remove_tree(&child)?;
+    }
+    fs::remove_dir(dir)
+}

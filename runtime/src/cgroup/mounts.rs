@@ -1,0 +1,141 @@
+//! Which cgroup hierarchies are mounted where, read once from `/proc/self/mountinfo`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Of cgroups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Version {
+    /// One hierarchy per controller.
+    V1,
+    /// One hierarchy for all.
+    V2,
+}
+
+/// What can be limited, or told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Controller {
+    /// Memory.
+    Memory,
+    /// Time on processors.
+    Cpu,
+    /// Number of processes and threads.
+    Pids,
+    /// Limits nothing; tells on version 1 what belongs together.
+    Freezer,
+}
+
+impl Controller {
+    const ALL: [Controller; 4] =
+        [Controller::Memory, Controller::Cpu, Controller::Pids, Controller::Freezer];
+
+    /// The kernel's word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Controller::Memory => "memory",
+            Controller::Cpu => "cpu",
+            Controller::Pids => "pids",
+            Controller::Freezer => "freezer",
+        }
+    }
+}
+
+/// One mounted hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hierarchy {
+    /// Where.
+    pub root: PathBuf,
+    /// Which.
+    pub version: Version,
+    /// What it controls.
+    pub controllers: Vec<Controller>,
+}
+
+impl Hierarchy {
+    /// Does it control this?
+    pub fn has(&self, controller: Controller) -> bool {
+        self.controllers.contains(&controller)
+    }
+}
+
+/// What is mounted on this machine.
+pub fn detect() -> Vec<Hierarchy> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mut found: Vec<Hierarchy> = Vec::new();
+    for mut hierarchy in table.lines().filter_map(parse_line) {
+        if hierarchy.version == Version::V2 {
+            let list = fs::read_to_string(hierarchy.root.join("cgroup.controllers"));
+            hierarchy.controllers = named(list.unwrap_or_default().split_whitespace());
+        }
+        // Mounted a second time somewhere else: the first is as good.
+        let same = |other: &Hierarchy| {
+            other.version == hierarchy.version && other.controllers == hierarchy.controllers
+        };
+        if !found.iter().any(same) {
+            found.push(hierarchy);
+        }
+    }
+    found
+}
+
+/// The hierarchy that tells what belongs to a run: version 2, which can kill a group at once, or
+/// the cheapest of version 1.
+pub fn tracker(hierarchies: &[Hierarchy]) -> Option<usize> {
+    let cheapest = [Controller::Freezer, Controller::Pids, Controller::Cpu, Controller::Memory];
+    let position = |wanted: &dyn Fn(&Hierarchy) -> bool| hierarchies.iter().position(wanted);
+    position(&|hierarchy| hierarchy.version == Version::V2)
+        .or_else(|| cheapest.iter().find_map(|c| position(&|hierarchy| hierarchy.has(*c))))
+}
+
+fn parse_line(line: &str) -> Option<Hierarchy> {
+    let (mount, file_system) = line.split_once(" - ")?;
+    let root = PathBuf::from(mount.split(' ').nth(4)?);
+    let mut fields = file_system.split(' ');
+    match fields.next()? {
+        "cgroup2" => Some(Hierarchy { root, version: Version::V2, controllers: Vec::new() }),
+        "cgroup" => {
+            let controllers = named(fields.nth(1)?.split(','));
+            let useful = !controllers.is_empty();
+            useful.then_some(Hierarchy { root, version: Version::V1, controllers })
+        }
+        _ => None,
+    }
+}
+
+fn named<'a>(words: impl Iterator<Item = &'a str>) -> Vec<Controller> {
+    let known = |word: &str| Controller::ALL.into_iter().find(|c| c.name() == word);
+    words.filter_map(known).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_1_is_read_from_the_options_of_the_file_system() {
+        let line = "33 24 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu,cpuacct";
+        let hierarchy = parse_line(line).expect("it is one");
+        assert_eq!(hierarchy.version, Version::V1);
+        assert_eq!(hierarchy.controllers, vec![Controller::Cpu]);
+        let other = "33 24 0:29 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd";
+        assert_eq!(parse_line(other), None);
+        assert_eq!(parse_line("24 1 0:22 / /sys rw,nosuid - sysfs sysfs rw"), None);
+    }
+
+    #[test]
+    fn version_2_follows_a_run_if_it_is_there() {
+        let hierarchy = |version, controllers: &[Controller]| Hierarchy {
+            root: PathBuf::from("/sys/fs/cgroup"),
+            version,
+            controllers: controllers.to_vec(),
+        };
+        let memory = hierarchy(Version::V1, &[Controller::Memory]);
+        let pids = hierarchy(Version::V1, &[Controller::Pids]);
+        let unified = hierarchy(Version::V2, &[]);
+        assert_eq!(tracker(&[memory.clone(), pids.clone(), unified]), Some(2));
+        assert_eq!(tracker(&[memory, pids]), Some(1));
+        assert_eq!(tracker(&[]), None);
+    }
+}

@@ -1,0 +1,292 @@
+//! Reading a log while its monitor writes, rotates and ends it.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::entry::{self, LINE_BYTES_MAX, LogEntry, OVERHEAD_BYTES_MAX};
+use super::writer::numbered;
+use crate::run_dir;
+
+/// Where reading begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReadFrom {
+    /// So many entries before the end; `None`: all. Pieces of overlong lines count.
+    pub tail: Option<u64>,
+    /// Entries of this time of day (ms since 1970) and later.
+    pub since_ms: u64,
+}
+
+/// A follower looks this often. A poll: it costs one `stat` and one `read` while somebody watches,
+/// and nothing while nobody does.
+const FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Bytes that are read at a time.
+const CHUNK_BYTES: usize = 16 * 1024;
+
+/// A position in the log of one run.
+#[derive(Debug)]
+pub struct LogReader {
+    /// The run's folder.
+    dir: PathBuf,
+    since_ns: u64,
+    file: Option<BufReader<File>>,
+    /// The inode of `file`: names move when files are rotated.
+    inode: u64,
+    /// The line under way.
+    line: Vec<u8>,
+}
+
+impl LogReader {
+    /// Opens the log of the run in this folder ([`run_dir::path`]). A run that said nothing yet
+    /// has an empty log; a folder that is not there is an error.
+    pub fn open(dir: &Path, from: ReadFrom) -> io::Result<LogReader> {
+        fs::metadata(dir)?;
+        let mut reader = LogReader {
+            dir: dir.to_path_buf(),
+            since_ns: from.since_ms.saturating_mul(1_000_000),
+            file: None,
+            inode: 0,
+            line: Vec::new(),
+        };
+        match from.tail {
+            None => {
+                let number = reader.oldest();
+                reader.enter(number, 0)?;
+            }
+            Some(entries) => reader.enter_at_tail(entries)?,
+        }
+        Ok(reader)
+    }
+
+    /// The next entry; `None` if there is no further one now.
+    pub fn next_entry(&mut self) -> io::Result<Option<LogEntry>> {
+        loop {
+            let Some(file) = self.file.as_mut() else {
+                let number = self.oldest();
+                if self.enter(number, 0)? {
+                    continue;
+                }
+                return Ok(None);
+            };
+            let room = (LINE_BYTES_MAX + OVERHEAD_BYTES_MAX).saturating_sub(self.line.len());
+            let read = file.by_ref().take(room as u64).read_until(b'\n', &mut self.line)?;
+            if self.line.ends_with(b"\n") {
+                let entry = entry::decode(&self.line);
+                self.line.clear();
+                match entry.filter(|entry| entry.wall_ns >= self.since_ns) {
+                    Some(entry) => return Ok(Some(entry)),
+                    None => continue,
+                }
+            }
+            if room == 0 {
+                // No entry is that long: junk. What follows its newline is read again.
+                self.line.clear();
+            } else if read == 0 && !self.enter_newer()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The next entry as soon as there is one; `None` when the run is over and all is read.
+    pub async fn follow(&mut self) -> io::Result<Option<LogEntry>> {
+        loop {
+            let over = !self.dir.exists() || self.dir.join(run_dir::ENDING).exists();
+            if let Some(entry) = self.next_entry()? {
+                return Ok(Some(entry));
+            }
+            if over {
+                return Ok(None);
+            }
+            tokio::time::sleep(FOLLOW_INTERVAL).await;
+        }
+    }
+
+    fn path(&self, number: u32) -> PathBuf {
+        numbered(&self.dir.join(run_dir::LOG), number)
+    }
+
+    /// The number of the oldest file.
+    fn oldest(&self) -> u32 {
+        (1..).find(|number| !self.path(*number).exists()).unwrap_or(1) - 1
+    }
+
+    fn enter(&mut self, number: u32, offset: u64) -> io::Result<bool> {
+        let mut file = match File::open(self.path(number)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        file.seek(SeekFrom::Start(offset))?;
+        self.inode = file.metadata()?.ino();
+        self.file = Some(BufReader::with_capacity(CHUNK_BYTES, file));
+        self.line.clear();
+        Ok(true)
+    }
+
+    /// Goes on with the file after the current one, if there is one and the current one is read.
+    fn enter_newer(&mut self) -> io::Result<bool> {
+        let inode_of = |number| fs::metadata(self.path(number)).map(|found| found.ino()).ok();
+        if inode_of(0) == Some(self.inode) {
+            return Ok(false);
+        }
+        let oldest = self.oldest();
+        let newer = match (0..=oldest).find(|number| inode_of(*number) == Some(self.inode)) {
+            Some(0) => return Ok(false),
+            Some(number) => number - 1,
+            // Removed while it was read: the oldest that is left.
+            None => oldest,
+        };
+        // It was rotated away after the last read: its end may still be unread.
+        if let Some(file) = self.file.as_mut()
+            && !file.fill_buf()?.is_empty()
+        {
+            return Ok(true);
+        }
+        self.enter(newer, 0)
+    }
+
+    fn enter_at_tail(&mut self, entries: u64) -> io::Result<()> {
+        let mut missing = entries;
+        for number in 0..=self.oldest() {
+            let Ok(file) = File::open(self.path(number)) else { continue };
+            let (offset, found) = tail_of(&file, missing)?;
+            self.enter(number, offset)?;
+            missing -= found;
+            if missing == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where the last `wanted` lines of a file begin, and how many there are.
+fn tail_of(mut file: &File, wanted: u64) -> io::Result<(u64, u64)> {
+    let mut offset = file.metadata()?.len();
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut ends = 0;
+    while offset > 0 {
+        let length = offset.min(CHUNK_BYTES as u64);
+        offset -= length;
+        file.seek(SeekFrom::Start(offset))?;
+        let part = &mut chunk[..length as usize];
+        file.read_exact(part)?;
+        for (index, _) in part.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
+            if ends == wanted {
+                return Ok((offset + index as u64 + 1, wanted));
+            }
+            ends += 1;
+        }
+    }
+    Ok((0, ends))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::entry::{Ends, Stream};
+    use super::super::options::LogOptions;
+    use super::super::writer::LogWriter;
+    use super::*;
+
+    struct Log {
+        dir: tempfile::TempDir,
+        writer: LogWriter,
+    }
+
+    impl Log {
+        fn new(file_bytes_max: u64) -> Log {
+            let dir = tempfile::tempdir().expect("a folder");
+            let options = LogOptions { file_bytes_max, files_max: 3 };
+            let writer = LogWriter::new(dir.path().join(run_dir::LOG), options);
+            Log { dir, writer }
+        }
+
+        fn say(&mut self, numbers: std::ops::Range<u64>) {
+            for number in numbers {
+                let text = format!("line {number}");
+                self.writer.append(number * 1_000_000, Stream::Stdout, Ends::Line, text.as_bytes());
+                self.writer.flush(number);
+            }
+        }
+
+        fn read(&self, tail: Option<u64>, since_ms: u64) -> LogReader {
+            LogReader::open(self.dir.path(), ReadFrom { tail, since_ms }).expect("it opens")
+        }
+    }
+
+    fn drain(reader: &mut LogReader) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        while let Some(entry) = reader.next_entry().expect("readable") {
+            let text = String::from_utf8(entry.bytes).expect("text");
+            numbers.push(text.trim_end()["line ".len()..].parse().expect("a number"));
+        }
+        numbers
+    }
+
+    #[test]
+    fn a_tail_reaches_over_rotated_files() {
+        let mut log = Log::new(200);
+        log.say(0..20);
+        let all = drain(&mut log.read(None, 0));
+        assert!(all.len() > 12 && *all.last().expect("some") == 19, "{all:?}");
+        for tail in [0, 1, 7, 12] {
+            let expected: Vec<u64> = (20 - tail..20).collect();
+            assert_eq!(drain(&mut log.read(Some(tail), 0)), expected);
+        }
+        assert_eq!(drain(&mut log.read(Some(1000), 0)), all);
+        assert_eq!(drain(&mut log.read(None, 17)), [17, 18, 19]);
+    }
+
+    #[test]
+    fn a_reader_follows_through_rotations_without_a_gap() {
+        let mut log = Log::new(200);
+        let mut reader = log.read(None, 0);
+        let mut seen = Vec::new();
+        for number in 0..60 {
+            log.say(number..number + 1);
+            if number % 4 == 0 {
+                seen.extend(drain(&mut reader));
+            }
+        }
+        seen.extend(drain(&mut reader));
+        assert_eq!(seen, (0..60).collect::<Vec<u64>>());
+    }
+
+    #[test]
+    fn a_reader_that_was_overtaken_goes_on_with_what_is_left() {
+        let mut log = Log::new(100);
+        log.say(0..2);
+        let mut reader = log.read(None, 0);
+        assert_eq!(drain(&mut reader), [0, 1]);
+        log.say(2..40);
+        let seen = drain(&mut reader);
+        assert!(seen.is_sorted() && seen.last() == Some(&39), "{seen:?}");
+    }
+
+    #[test]
+    fn junk_in_a_log_is_skipped() {
+        let mut log = Log::new(1 << 20);
+        log.say(0..1);
+        let path = log.dir.path().join(run_dir::LOG);
+        let mut bytes = fs::read(&path).expect("readable");
+        bytes.extend(vec![b'x'; 3 * LINE_BYTES_MAX]);
+        bytes.extend(b"\n12 q what\n1700000 o line 7\n17");
+        fs::write(&path, bytes).expect("writable");
+        assert_eq!(drain(&mut log.read(None, 0)), [0, 7]);
+    }
+
+    #[tokio::test]
+    async fn following_ends_with_the_run() {
+        let mut log = Log::new(1 << 20);
+        log.say(0..1);
+        let mut reader = log.read(None, 0);
+        assert!(reader.follow().await.expect("readable").is_some());
+        fs::write(log.dir.path().join(run_dir::ENDING), b"{}").expect("writable");
+        log.say(1..2);
+        assert!(reader.follow().await.expect("readable").is_some());
+        assert_eq!(reader.follow().await.expect("readable"), None);
+    }
+}

@@ -1,0 +1,173 @@
+//! The writing side of a run's log, in its monitor.
+//!
+//! A program must never stop because its log cannot be written: what a full disk does not take is
+//! counted and lost, and the next entry that fits is preceded by one that says so.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::entry::{self, Ends, OVERHEAD_BYTES_MAX, Stream};
+use super::options::LogOptions;
+
+/// Entries are collected up to here before they are written.
+const BATCH_BYTES: usize = 16 * 1024;
+
+/// Appends entries to a log and rotates its files.
+#[derive(Debug)]
+pub struct LogWriter {
+    /// The newest file; older ones have `.1` and so on behind it.
+    path: PathBuf,
+    options: LogOptions,
+    file: Option<File>,
+    /// Bytes in the newest file.
+    size: u64,
+    batch: Vec<u8>,
+    lost_bytes: u64,
+}
+
+impl LogWriter {
+    /// A log that begins with its first entry.
+    pub fn new(path: PathBuf, options: LogOptions) -> LogWriter {
+        LogWriter { path, options, file: None, size: 0, batch: Vec::new(), lost_bytes: 0 }
+    }
+
+    /// Adds an entry; [`LogWriter::flush`] brings it to the file.
+    pub fn append(&mut self, wall_ns: u64, stream: Stream, ends: Ends, message: &[u8]) {
+        let bytes = message.len() + OVERHEAD_BYTES_MAX;
+        let grown = self.size + (self.batch.len() + bytes) as u64;
+        if grown > self.options.file_bytes_max && self.size + self.batch.len() as u64 > 0 {
+            self.flush(wall_ns);
+            self.rotate();
+        } else if self.batch.len() + bytes > BATCH_BYTES {
+            self.flush(wall_ns);
+        }
+        entry::encode(&mut self.batch, wall_ns, stream, ends, message);
+    }
+
+    /// Writes what was added since the last time.
+    pub fn flush(&mut self, wall_ns: u64) {
+        if self.batch.is_empty() {
+            return;
+        }
+        let mut batch = std::mem::take(&mut self.batch);
+        if self.lost_bytes > 0 {
+            let notice = format!(
+                "edgectl: {} bytes of this log were lost: no room on the disk",
+                self.lost_bytes
+            );
+            let mut with_notice =
+                Vec::with_capacity(batch.len() + notice.len() + OVERHEAD_BYTES_MAX);
+            entry::encode(&mut with_notice, wall_ns, Stream::Stderr, Ends::Line, notice.as_bytes());
+            with_notice.extend_from_slice(&batch);
+            let lost = batch.len() as u64;
+            match self.write(&with_notice) {
+                Ok(()) => self.lost_bytes = 0,
+                Err(_) => self.lost_bytes += lost,
+            }
+        } else if self.write(&batch).is_err() {
+            self.lost_bytes = batch.len() as u64;
+        }
+        batch.clear();
+        self.batch = batch;
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.file.is_none() {
+            let file = OpenOptions::new().append(true).create(true).open(&self.path)?;
+            self.size = file.metadata()?.len();
+            self.file = Some(file);
+        }
+        let file = self.file.as_mut().expect("it was opened above");
+        if let Err(error) = file.write_all(bytes) {
+            // Half an entry would spoil the next one.
+            let _ = file.set_len(self.size);
+            return Err(error);
+        }
+        self.size += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn rotate(&mut self) {
+        self.file = None;
+        self.size = 0;
+        let oldest = self.options.files_max - 1;
+        if oldest == 0 {
+            let _ = fs::remove_file(&self.path);
+            return;
+        }
+        for number in (1..oldest).rev() {
+            let _ = fs::rename(numbered(&self.path, number), numbered(&self.path, number + 1));
+        }
+        let _ = fs::rename(&self.path, numbered(&self.path, 1));
+    }
+}
+
+/// The name of an older file; 0 is the newest.
+pub fn numbered(path: &Path, number: u32) -> PathBuf {
+    if number == 0 {
+        return path.to_path_buf();
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{number}"));
+    PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(options: LogOptions, entries: u64) -> (tempfile::TempDir, Vec<u64>) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut writer = LogWriter::new(dir.path().join("log"), options);
+        for number in 0..entries {
+            writer.append(
+                number,
+                Stream::Stdout,
+                Ends::Line,
+                b"0123456789012345678901234567890123456789",
+            );
+            writer.flush(number);
+        }
+        let mut sizes: Vec<u64> = fs::read_dir(dir.path())
+            .expect("readable")
+            .map(|entry| entry.expect("readable").metadata().expect("readable").len())
+            .collect();
+        sizes.sort_unstable();
+        (dir, sizes)
+    }
+
+    #[test]
+    fn a_log_never_outgrows_its_files() {
+        let options = LogOptions { file_bytes_max: 1000, files_max: 3 };
+        let (_dir, sizes) = fill(options, 500);
+        assert_eq!(sizes.len(), 3);
+        assert!(sizes.iter().all(|size| *size <= 1000 && *size > 0), "{sizes:?}");
+        let (_dir, sizes) = fill(LogOptions { file_bytes_max: 1000, files_max: 1 }, 500);
+        assert_eq!(sizes.len(), 1);
+    }
+
+    #[test]
+    fn an_entry_larger_than_a_file_gets_one_of_its_own() {
+        let (_dir, sizes) = fill(LogOptions { file_bytes_max: 1, files_max: 3 }, 10);
+        assert_eq!(sizes.len(), 3);
+    }
+
+    #[test]
+    fn a_disk_that_takes_nothing_stops_nobody_and_the_loss_is_told() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("missing").join("log");
+        let options = LogOptions { file_bytes_max: 1000, files_max: 3 };
+        let mut writer = LogWriter::new(path.clone(), options);
+        for _ in 0..100 {
+            writer.append(1, Stream::Stdout, Ends::Line, b"lost");
+            writer.flush(1);
+        }
+        fs::create_dir(dir.path().join("missing")).expect("writable");
+        writer.append(2, Stream::Stdout, Ends::Line, b"kept");
+        writer.flush(2);
+        let text = fs::read_to_string(path).expect("it is there now");
+        assert!(text.contains("e edgectl: 900 bytes of this log were lost"), "{text}");
+        assert!(text.ends_with("2 o kept\n"), "{text}");
+    }
+}

@@ -1,0 +1,98 @@
+//! The monitor: a small process beside each running program, so that the program outlives the
+//! agent and its end is known even if nobody was there to see it.
+//!
+//! ```text
+//! agent ──spawns──▶ monitor ──forks──▶ program ──▶ …      each in a session of its own
+//!   ▲                 │  ▲ ▲───────── stdout, stderr
+//!   └──── bell ───────┘  └──────────── control (agent)
+//! ```
+//! It is our own binary with other arguments, has one thread, and waits in one `poll`: idle, it
+//! neither runs nor writes. It must never allocate with the size of the output, and never end
+//! before everything that it started has ended.
+
+pub mod control;
+pub mod descendants;
+pub mod health;
+mod inherited;
+pub mod output;
+pub mod program;
+mod spawn;
+mod watch;
+
+use std::path::Path;
+
+use nix::sys::prctl;
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{chdir, setsid};
+
+use crate::refusal::StartError;
+use crate::run_dir::{self, Ending, Order};
+
+use inherited::Inherited;
+
+/// As `ps` shows it; the kernel keeps 15 characters.
+const TITLE: &std::ffi::CStr = c"edgectl-monitor";
+
+/// Watches over the run in this folder, and ends with it. The process is the monitor from here
+/// on: to be called before anything else in `main`, with the descriptors that the driver gave it.
+pub fn monitor_main(dir: &Path) -> ! {
+    let code = match Inherited::take() {
+        Ok(inherited) => monitor(dir, inherited),
+        Err(errno) => {
+            eprintln!("edgectl monitor is started by the agent, not by hand ({errno})");
+            2
+        }
+    };
+    std::process::exit(code)
+}
+
+fn monitor(dir: &Path, mut inherited: Inherited) -> i32 {
+    // Not fatal: a session leader already, an old kernel, a sandbox.
+    let _ = setsid();
+    let _ = prctl::set_name(TITLE);
+    let _ = prctl::set_child_subreaper(true);
+    // The kernel should take the program for its memory, not the one that tells of it.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "-500");
+    umask(Mode::from_bits_truncate(0o022));
+    if chdir(dir).is_err() {
+        return 1;
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        let _ = std::fs::write("monitor.panic", panic.to_string());
+    }));
+    let order = match inherited.read_order() {
+        Ok(bytes) => run_dir::parse_order(&bytes),
+        Err(error) => Err(serde_json::Error::io(error)),
+    };
+    let Ok(order) = order else { return 1 };
+    let ending = match run(&order, &mut inherited) {
+        Ok(ending) => ending,
+        Err(error) => {
+            Ending::Refused { permanent: error.is_permanent(), reason: error.to_string() }
+        }
+    };
+    finish(&ending, &mut inherited)
+}
+
+fn run(order: &Order, inherited: &mut Inherited) -> Result<Ending, StartError> {
+    let mut watch = watch::begin(order, inherited.null())?;
+    inherited.ring();
+    // The agent knows already; a power cut from here on finds the run in its folder.
+    for path in [run_dir::ORDER, run_dir::STATUS, "."] {
+        let _ = run_dir::sync(Path::new(path));
+    }
+    watch.until_exit(inherited);
+    Ok(watch.end())
+}
+
+fn finish(ending: &Ending, inherited: &mut Inherited) -> i32 {
+    // A disk that does not take it: the agent finds a run whose end nobody knows.
+    if run_dir::write(Path::new("."), run_dir::ENDING, ending).is_err() {
+        return 1;
+    }
+    inherited.ring();
+    for path in [run_dir::ENDING, "."] {
+        let _ = run_dir::sync(Path::new(path));
+    }
+    0
+}

@@ -1,0 +1,81 @@
+//! What the driver gives a monitor: the order on descriptor 0, the bell on 1, the orders on 2.
+//!
+//! The three are moved out of the way and never reach a program: it gets /dev/null in their place.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
+
+/// The descriptors of a monitor.
+#[derive(Debug)]
+pub struct Inherited {
+    /// Its lock, held through this descriptor, says that the monitor lives.
+    order: File,
+    bell: File,
+    /// Read and write end in one: it never sees an end of file.
+    pub control: File,
+    /// `/dev/null`, for a program's standard input.
+    null: File,
+}
+
+impl Inherited {
+    /// Takes them over.
+    pub fn take() -> nix::Result<Inherited> {
+        let [order, bell, control] = [0, 1, 2].map(duplicate);
+        let (order, bell, control) = (order?, bell?, control?);
+        let null = OpenOptions::new().read(true).write(true).open("/dev/null");
+        let null = null.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))?;
+        dup2_stdin(&null)?;
+        dup2_stdout(&null)?;
+        dup2_stderr(&null)?;
+        let ours = [&order, &bell, &control, &null].map(AsRawFd::as_raw_fd);
+        close_from(ours.into_iter().max().expect("four descriptors") + 1);
+        Ok(Inherited { order, bell, control, null })
+    }
+
+    /// The bytes of the order.
+    pub fn read_order(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.order.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Tells the agent to look at the folder, if there is an agent. A bell that rings already
+    /// needs no second ring.
+    pub fn ring(&mut self) {
+        let _ = self.bell.write(b"!");
+    }
+
+    /// `/dev/null`.
+    pub fn null(&self) -> BorrowedFd<'_> {
+        self.null.as_fd()
+    }
+}
+
+fn duplicate(fd: RawFd) -> nix::Result<File> {
+    // SAFETY: fcntl on a number has no memory effects; the new descriptor belongs to nobody yet.
+    let copy = Errno::result(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) })?;
+    // SAFETY: it was just made and is owned by nothing else.
+    Ok(File::from(unsafe { OwnedFd::from_raw_fd(copy) }))
+}
+
+/// Closes what the agent may have left open by mistake, so that no task inherits a socket.
+fn close_from(first: RawFd) {
+    // SAFETY: nothing in this process owns a descriptor from `first` on.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
+    if closed == 0 {
+        return;
+    }
+    // A kernel before 5.9.
+    for entry in std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten() {
+        let fd = entry.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok());
+        if let Some(fd) = fd.filter(|fd| *fd >= first) {
+            // SAFETY: as above; the folder's own descriptor is closed twice at worst, unnoticed.
+            unsafe { libc::close(fd) };
+        }
+    }
+}

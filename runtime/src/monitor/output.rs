@@ -1,0 +1,138 @@
+//! What the program says: two pipes in, entries of the log out.
+//!
+//! A pipe that is not read stops its program, so reading never waits for anything and what cannot
+//! be written is dropped by the log. A line is kept until its newline comes, or until it is too
+//! long or its stream ends.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::unistd::{Gid, Uid, fchown, pipe2};
+
+use crate::logs::entry::{Ends, LINE_BYTES_MAX, Stream};
+use crate::logs::writer::LogWriter;
+use crate::user::Identity;
+
+/// Bytes taken from a pipe at a time.
+const READ_BYTES: usize = 8 * 1024;
+/// Reads per stream before the monitor looks at everything else again.
+const READS_MAX: usize = 16;
+
+/// Takes the output of a run.
+pub struct Output {
+    streams: [Source; 2],
+    log: LogWriter,
+    buffer: Vec<u8>,
+}
+
+struct Source {
+    stream: Stream,
+    pipe: Option<File>,
+    /// The line under way.
+    line: Vec<u8>,
+}
+
+/// The ends of the pipes that the program writes to.
+pub struct Mouths {
+    /// Its standard output.
+    pub stdout: OwnedFd,
+    /// Its standard error.
+    pub stderr: OwnedFd,
+}
+
+impl Output {
+    /// Makes the pipes. They belong to the user of the run, who may want to open `/dev/stdout`.
+    pub fn open(log: LogWriter, owner: Option<&Identity>) -> nix::Result<(Output, Mouths)> {
+        let (out, stdout) = pipe2(OFlag::O_CLOEXEC)?;
+        let (err, stderr) = pipe2(OFlag::O_CLOEXEC)?;
+        for ear in [&out, &err] {
+            fcntl(ear, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        }
+        if let Some(owner) = owner {
+            for mouth in [&stdout, &stderr] {
+                fchown(mouth, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
+            }
+        }
+        let source = |stream, pipe: OwnedFd| Source {
+            stream,
+            pipe: Some(File::from(pipe)),
+            line: Vec::new(),
+        };
+        let streams = [source(Stream::Stdout, out), source(Stream::Stderr, err)];
+        Ok((Output { streams, log, buffer: Vec::new() }, Mouths { stdout, stderr }))
+    }
+
+    /// The pipes that are still open.
+    pub fn pipes(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.streams.iter().filter_map(|source| source.pipe.as_ref()).map(AsFd::as_fd)
+    }
+
+    /// Takes what is there.
+    pub fn pump(&mut self) {
+        self.buffer.resize(READ_BYTES, 0);
+        let mut latest = 0;
+        for source in &mut self.streams {
+            for _ in 0..READS_MAX {
+                let Some(pipe) = source.pipe.as_mut() else { break };
+                match pipe.read(&mut self.buffer) {
+                    Ok(0) => source.pipe = None,
+                    Ok(length) => {
+                        latest = wall_ns();
+                        source.take(&self.buffer[..length], latest, &mut self.log);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(_) => break,
+                }
+            }
+        }
+        if latest > 0 {
+            self.log.flush(latest);
+        }
+    }
+
+    /// Everybody who could write is dead: takes the rest.
+    pub fn finish(&mut self) {
+        // A pipe holds 64 KiB, less than one pump takes.
+        self.pump();
+        let now = wall_ns();
+        for source in &mut self.streams {
+            if !source.line.is_empty() {
+                self.log.append(now, source.stream, Ends::Piece, &source.line);
+            }
+        }
+        self.log.flush(now);
+    }
+}
+
+impl Source {
+    fn take(&mut self, mut bytes: &[u8], now: u64, log: &mut LogWriter) {
+        while !bytes.is_empty() {
+            let room = LINE_BYTES_MAX - self.line.len();
+            let reach = &bytes[..bytes.len().min(room)];
+            let (part, ends, used) = match reach.iter().position(|byte| *byte == b'\n') {
+                Some(newline) => (&reach[..newline], Some(Ends::Line), newline + 1),
+                None if reach.len() == room => (reach, Some(Ends::Piece), room),
+                None => (reach, None, reach.len()),
+            };
+            match ends {
+                Some(ends) if self.line.is_empty() => log.append(now, self.stream, ends, part),
+                Some(ends) => {
+                    self.line.extend_from_slice(part);
+                    log.append(now, self.stream, ends, &self.line);
+                    // A program that wrote one long line does not hold the memory for ever.
+                    self.line = Vec::new();
+                }
+                None => self.line.extend_from_slice(part),
+            }
+            bytes = &bytes[used..];
+        }
+    }
+}
+
+fn wall_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}

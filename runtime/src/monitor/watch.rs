@@ -1,0 +1,261 @@
+//! One run under watch: from the fork of its program to the end of its last process.
+//!
+//! ```text
+//! begin ──▶ runs ──stop──▶ asked ──grace──▶ killed
+//!             └──────────────┴─────────────────┴──▶ exit known ──▶ everything else killed ──▶ end
+//! ```
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use crdt_state::spec::Template;
+use crdt_state::task::{Exit, Health};
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
+
+use super::control::{self, StopOrder};
+use super::health::{CheckResult, Checker, Due};
+use super::inherited::Inherited;
+use super::output::Output;
+use super::program::{self, Setting};
+use super::{descendants, descendants::Reaped, spawn};
+use crate::cgroup::Cgroup;
+use crate::logs::{LogOptions, writer::LogWriter};
+use crate::proc_table::{self, Process};
+use crate::refusal::StartError;
+use crate::run_dir::{self, Order, Status};
+use crate::signal;
+
+/// A running program and all that belongs to it.
+pub struct Watch {
+    began: Instant,
+    program: Pid,
+    exit: Option<Exit>,
+    cgroup: Cgroup,
+    output: Output,
+    signals: SignalFd,
+    stop_default: StopOrder,
+    /// When SIGKILL comes, milliseconds after `began`.
+    kill_at: Option<u64>,
+    asked: bool,
+    setting: Setting,
+    health: Option<(Checker, Vec<String>)>,
+    check: Option<Pid>,
+}
+
+/// Starts the program of an order in the current directory.
+pub fn begin(order: &Order, null: BorrowedFd<'_>) -> Result<Watch, StartError> {
+    let template = &order.start.template;
+    let mut setting = Setting::of(template, &run_dir::name(order.start.run))?;
+    let found = setting.find(&program::words(template))?;
+    let health = health_of(template)?;
+    let stop_signal = template.stop_signal.as_deref().map(signal::parse).transpose()?;
+    let (log_options, unknown) = LogOptions::parse(&template.log_options)?;
+    let log = LogWriter::new(PathBuf::from(run_dir::LOG), log_options);
+    let step = |step| move |errno| StartError::Step { step, errno };
+    let (output, mouths) =
+        Output::open(log, setting.identity.as_ref()).map_err(step("make pipes"))?;
+    let signals = wait_for_signals().map_err(step("wait for signals"))?;
+    let mut cgroup = Cgroup::create(&order.cgroup, &template.limits);
+    setting.join(&cgroup.entrances());
+    cgroup
+        .warnings
+        .extend(unknown.iter().map(|name| format!("the log option {name} is not known here")));
+    let stdio = [null, mouths.stdout.as_fd(), mouths.stderr.as_fd()];
+    let program = spawn::spawn(&setting, &found, stdio).inspect_err(|_| cgroup.remove())?;
+    drop(mouths);
+    let stop_default = StopOrder { signal: stop_signal, grace_ms: template.stop_grace_ms };
+    let watch = Watch {
+        began: Instant::now(),
+        program,
+        exit: None,
+        cgroup,
+        output,
+        signals,
+        stop_default,
+        kill_at: None,
+        asked: false,
+        setting,
+        health,
+        check: None,
+    };
+    watch.tell_status()
+}
+
+/// The words of the health command. A program that is not there makes the task unhealthy, as in
+/// Docker; it does not refuse it.
+fn health_of(template: &Template) -> Result<Option<(Checker, Vec<String>)>, StartError> {
+    let Some(check) = &template.health else { return Ok(None) };
+    let words = match check.test.split_first() {
+        None => return Ok(None),
+        Some((kind, [])) if kind == "NONE" => return Ok(None),
+        Some((kind, words)) if kind == "CMD" && !words.is_empty() => words.to_vec(),
+        Some((kind, [line])) if kind == "CMD-SHELL" => {
+            ["/bin/sh", "-c", line].map(str::to_owned).to_vec()
+        }
+        Some(_) => return Err(StartError::HealthTest(check.test.clone())),
+    };
+    Ok(Some((Checker::new(check), words)))
+}
+
+fn wait_for_signals() -> nix::Result<SignalFd> {
+    let mut waited: SigSet = SigSet::empty();
+    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        waited.add(signal);
+    }
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&waited), None)?;
+    SignalFd::with_flags(&waited, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+}
+
+impl Watch {
+    /// Writes who runs. A run that cannot be found again must not run.
+    fn tell_status(self) -> Result<Watch, StartError> {
+        let process = |pid: u32| Process::of(pid).unwrap_or(Process { pid, started: 0 });
+        let status = Status {
+            boot: proc_table::boot_id(),
+            monitor: process(std::process::id()),
+            program: process(self.program.as_raw() as u32),
+            warnings: self.cgroup.warnings.clone(),
+        };
+        match run_dir::write(Path::new("."), run_dir::STATUS, &status) {
+            Ok(()) => Ok(self),
+            Err(source) => {
+                self.end();
+                Err(StartError::RunDir { path: run_dir::STATUS.to_owned(), source })
+            }
+        }
+    }
+
+    /// Returns when the program itself has ended.
+    pub fn until_exit(&mut self, inherited: &mut Inherited) {
+        while self.exit.is_none() {
+            self.wait(inherited);
+            self.take_signals();
+            self.reap(inherited);
+            for order in control::receive(&mut inherited.control) {
+                self.stop(order);
+            }
+            self.output.pump();
+            self.on_time(inherited);
+        }
+    }
+
+    /// Ends what the program left behind and says how it went.
+    pub fn end(mut self) -> run_dir::Ending {
+        descendants::end_all(&self.cgroup);
+        self.output.finish();
+        let exit = self.exit.unwrap_or(Exit::Unknown);
+        // 137 is what a shell says of a child that SIGKILL ended.
+        let killed = matches!(exit, Exit::Signal(libc::SIGKILL) | Exit::Code(137));
+        let oom = killed && self.cgroup.oom_kills() > 0;
+        self.cgroup.remove();
+        run_dir::Ending::Exited { exit, oom }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn wait(&self, inherited: &Inherited) {
+        // Nobody asks for the health of a program that is to end.
+        let health = self.health.as_ref().filter(|_| !self.asked);
+        let health = health.map(|(checker, _)| checker.deadline());
+        let deadline = [self.kill_at, health].into_iter().flatten().min();
+        let timeout = match deadline {
+            None => PollTimeout::NONE,
+            // One more: the rest of the current millisecond must not become a busy loop.
+            Some(at) => {
+                let left = at.saturating_sub(self.now()).saturating_add(1);
+                PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+            }
+        };
+        let always = [self.signals.as_fd(), inherited.control.as_fd()].into_iter();
+        let mut fds: Vec<PollFd<'_>> = always
+            .chain(self.output.pipes())
+            .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+            .collect();
+        // An error is a signal or nothing to wait for: everything is looked at anyway.
+        let _ = poll(&mut fds, timeout);
+    }
+
+    fn take_signals(&mut self) {
+        while let Ok(Some(taken)) = self.signals.read_signal() {
+            // The machine goes down, or somebody kills monitors: the program gets its chance.
+            if taken.ssi_signo == libc::SIGTERM as u32 {
+                self.stop(self.stop_default);
+            }
+        }
+    }
+
+    fn reap(&mut self, inherited: &mut Inherited) {
+        while let Reaped::One(pid, exit) = descendants::reap() {
+            if pid == self.program {
+                self.exit = Some(exit);
+                return;
+            }
+            if self.check == Some(pid) {
+                self.check = None;
+                let passed = exit == Exit::Code(0);
+                let result = if passed { CheckResult::Passed } else { CheckResult::Failed };
+                self.on_checked(result, inherited);
+            }
+        }
+    }
+
+    fn stop(&mut self, order: StopOrder) {
+        let kill_at = self.now().saturating_add(order.grace_ms);
+        self.kill_at = Some(self.kill_at.map_or(kill_at, |earlier| earlier.min(kill_at)));
+        if !self.asked && order.grace_ms > 0 {
+            self.asked = true;
+            let signal = order.signal.or(self.stop_default.signal);
+            let signal = signal.unwrap_or(signal::STOP_SIGNAL_DEFAULT);
+            // Its parent has not reaped it, so its id is still its own.
+            proc_table::signal(self.program.as_raw() as u32, signal);
+        }
+    }
+
+    fn on_time(&mut self, inherited: &mut Inherited) {
+        if self.kill_at.is_some_and(|at| at <= self.now()) {
+            self.kill_at = None;
+            descendants::kill(&self.cgroup, self.program);
+        }
+        let now = self.now();
+        let Some((checker, command)) = self.health.as_mut().filter(|_| !self.asked) else { return };
+        match checker.poll(now) {
+            None => {}
+            Some(Due::Check) => {
+                let null = inherited.null();
+                let found = self.setting.find(command);
+                let begun = found.and_then(|p| spawn::spawn(&self.setting, &p, [null, null, null]));
+                match begun {
+                    Ok(pid) => self.check = Some(pid),
+                    Err(_) => self.on_checked(CheckResult::Failed, inherited),
+                }
+            }
+            Some(Due::TimeOut) => {
+                if let Some(check) = self.check {
+                    proc_table::signal_group(check.as_raw() as u32, libc::SIGKILL);
+                }
+            }
+        }
+    }
+
+    fn on_checked(&mut self, result: CheckResult, inherited: &mut Inherited) {
+        let now = self.now();
+        let Some((checker, _)) = self.health.as_mut().filter(|_| !self.asked) else { return };
+        if let Some(verdict) = checker.handle_result(now, result) {
+            tell_health(verdict);
+            inherited.ring();
+        }
+    }
+}
+
+fn tell_health(verdict: Health) {
+    // A disk that does not take it: the agent goes on with the last verdict.
+    let word = run_dir::health_word(verdict);
+    let _ = run_dir::write_bytes(Path::new("."), run_dir::HEALTH, word.as_bytes());
+}

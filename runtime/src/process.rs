@@ -1,0 +1,184 @@
+//! The process driver: a task is a program of the host, with a monitor beside it.
+//!
+//! All work with files and processes is done by one thread of the driver's own, so that a slow
+//! SD card never holds up the agent's failure detector. That thread sleeps unless an order comes
+//! or a bell rings. The driver must never end a run because it is dropped: dropping it is what a
+//! dying agent does.
+//!
+//! An agent under systemd needs `KillMode=process`, or its tasks end with it.
+
+mod adopt;
+mod attend;
+mod launch;
+mod remains;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
+
+use crdt_state::task::{AdoptedRun, Run, TaskStart};
+use tokio::sync::mpsc;
+
+use crate::cgroup::{self, CgroupPlan, Hierarchy};
+use crate::driver::{Driver, RUN_EVENTS_MAX, RunEvents};
+use crate::run_dir;
+use attend::Keeper;
+
+/// What the driver needs to know.
+#[derive(Debug, Clone)]
+pub struct ProcessConfig {
+    /// The folder of all runs, this driver's alone: `<data>/runs`.
+    pub runs: PathBuf,
+    /// The middle of `edgectl/<node>/<run>`: different for each agent on one machine, without a
+    /// slash.
+    pub cgroup_node: String,
+    /// The program that is the monitor when called as `<program> monitor <folder>`; it calls
+    /// [`crate::monitor_main`] first thing.
+    pub monitor: PathBuf,
+}
+
+impl ProcessConfig {
+    /// The agent's own binary is the monitor, also after it was replaced on the disk.
+    pub fn new(runs: PathBuf, cgroup_node: &str) -> ProcessConfig {
+        let monitor = PathBuf::from("/proc/self/exe");
+        ProcessConfig { runs, cgroup_node: cgroup_node.to_owned(), monitor }
+    }
+}
+
+/// Why the driver could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder of all runs.
+    #[error("cannot make the folder for runs {path}: {source}")]
+    Runs {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The thread, or what it waits with.
+    #[error("cannot begin the thread that watches tasks: {0}")]
+    Thread(io::Error),
+}
+
+/// An order to the driver's thread.
+#[derive(Debug)]
+enum Order {
+    Start(Box<TaskStart>),
+    Stop { run: Run, signal: Option<i32>, grace_ms: u64 },
+    Forget(Run),
+    Adopt(std::sync::mpsc::Sender<Vec<AdoptedRun>>),
+}
+
+/// What every part of the driver knows of this machine.
+#[derive(Debug)]
+struct Site {
+    runs: PathBuf,
+    monitor: PathBuf,
+    cgroup_node: String,
+    hierarchies: Vec<Hierarchy>,
+    boot: String,
+}
+
+impl Site {
+    fn cgroup(&self, run: Run) -> CgroupPlan {
+        let path = format!("edgectl/{}/{}", self.cgroup_node, run_dir::name(run));
+        CgroupPlan { hierarchies: self.hierarchies.clone(), path }
+    }
+
+    fn dir(&self, run: Run) -> PathBuf {
+        run_dir::path(&self.runs, run)
+    }
+}
+
+/// Runs programs of the host.
+#[derive(Debug)]
+pub struct ProcessDriver {
+    runs: PathBuf,
+    /// Unbounded, as an order cannot wait; node-core has a few orders per slot of this node under
+    /// way at most. `None` only while it is dropped.
+    orders: Option<mpsc::UnboundedSender<Order>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl ProcessDriver {
+    /// Begins; [`Driver::adopt`] is the first thing to call. Events arrive on the channel.
+    pub fn open(config: ProcessConfig) -> Result<(ProcessDriver, RunEvents), OpenError> {
+        let runs = config.runs;
+        // Absolute, because a monitor lives in the folder of its run.
+        let made = fs::create_dir_all(&runs).and_then(|()| runs.canonicalize());
+        let runs = made.map_err(|source| OpenError::Runs { path: runs, source })?;
+        let site = Site {
+            runs: runs.clone(),
+            monitor: config.monitor,
+            cgroup_node: config.cgroup_node,
+            hierarchies: cgroup::mounts::detect(),
+            boot: crate::proc_table::boot_id(),
+        };
+        let reactor = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let reactor = reactor.map_err(OpenError::Thread)?;
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let (events, outbox) = mpsc::channel(RUN_EVENTS_MAX);
+        let work = move || {
+            let keeper = Keeper::new(site, events);
+            tokio::task::LocalSet::new().block_on(&reactor, keeper.serve(inbox));
+        };
+        let thread = thread::Builder::new().name("edgectl-runs".to_owned()).spawn(work);
+        let thread = Some(thread.map_err(OpenError::Thread)?);
+        Ok((ProcessDriver { runs, orders: Some(orders), thread }, outbox))
+    }
+
+    /// Where the log of a run is, for [`crate::logs::LogReader::open`].
+    pub fn log_dir(&self, run: Run) -> PathBuf {
+        run_dir::path(&self.runs, run)
+    }
+
+    /// The folder of all runs.
+    pub fn runs(&self) -> &Path {
+        &self.runs
+    }
+
+    fn order(&self, order: Order) {
+        let orders = self.orders.as_ref().expect("it is only taken when the driver is dropped");
+        orders.send(order).expect("the thread of the driver lives as long as the driver");
+    }
+}
+
+impl Driver for ProcessDriver {
+    fn start(&mut self, start: &TaskStart) {
+        self.order(Order::Start(Box::new(start.clone())));
+    }
+
+    fn stop(&mut self, run: Run, signal: Option<&str>, grace_ms: u64) {
+        let signal = signal.and_then(|text| match crate::signal::parse(text) {
+            Ok(signal) => Some(signal),
+            Err(unknown) => {
+                // A stop must work: the signal of the template it is.
+                tracing::warn!(run = run_dir::name(run), "{unknown}");
+                None
+            }
+        });
+        self.order(Order::Stop { run, signal, grace_ms });
+    }
+
+    fn forget(&mut self, run: Run) {
+        self.order(Order::Forget(run));
+    }
+
+    fn adopt(&mut self) -> Vec<AdoptedRun> {
+        let (answer, answered) = std::sync::mpsc::channel();
+        self.order(Order::Adopt(answer));
+        answered.recv().expect("the thread of the driver lives as long as the driver")
+    }
+}
+
+impl Drop for ProcessDriver {
+    fn drop(&mut self) {
+        self.orders = None;
+        if let Some(thread) = self.thread.take() {
+            // Its panic has been printed; the runs go on either way.
+            let _ = thread.join();
+        }
+    }
+}

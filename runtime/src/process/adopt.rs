@@ -1,0 +1,149 @@
+//! What the agent finds in the folder of runs when it comes up.
+//!
+//! Whether a monitor lives is told by the lock on its order, never by a process id. A folder that
+//! cannot be understood is put aside into `quarantine`, never deleted and never fatal.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use crdt_state::task::{AdoptedRun, Exit, Run, RunEvent};
+use tokio::net::unix::pipe;
+
+use super::attend::Told;
+use super::launch::open_bell;
+use super::{Site, remains};
+use crate::monitor::control::{self, StopOrder};
+use crate::refusal::StartError;
+use crate::run_dir::{self, Ending, Order, Status};
+
+/// Folders put aside; the oldest is deleted for a further one.
+const QUARANTINE_MAX: usize = 16;
+/// Beside the runs' own folders.
+const QUARANTINE: &str = "quarantine";
+/// How long a start that was under way when the agent died is waited for: 20 times what it takes
+/// on a slow machine.
+const START_PATIENCE: Duration = Duration::from_secs(2);
+const START_PAUSE: Duration = Duration::from_millis(5);
+
+/// A run that is known again.
+pub struct Adopted {
+    pub run: Run,
+    pub told: Told,
+    /// `None` if its monitor has ended.
+    pub bell: Option<pipe::Receiver>,
+}
+
+/// Reads all folders.
+pub fn scan(site: &Site) -> Vec<(AdoptedRun, Adopted)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&site.runs).into_iter().flatten().flatten() {
+        let Some(run) = entry.file_name().to_str().and_then(run_dir::parse_name) else { continue };
+        match read(site, run, &entry.path()) {
+            Ok(run) => found.push(run),
+            Err(error) => put_aside(site, run, &entry.path(), &error),
+        }
+    }
+    found.sort_by_key(|(_, adopted)| adopted.run);
+    found
+}
+
+fn read(site: &Site, run: Run, dir: &Path) -> io::Result<(AdoptedRun, Adopted)> {
+    let order: Order = run_dir::parse_order(&fs::read(dir.join(run_dir::ORDER))?)?;
+    if order.start.run != run {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the order is of another run"));
+    }
+    // Opened before the folder is read, so that what happens after that is heard.
+    let lives = monitor_lives(dir)?;
+    let bell = if lives { Some(open_bell(dir)?) } else { None };
+    let event = if lives { await_start(dir)? } else { None };
+    let event = match event {
+        Some(event) => event,
+        None => without_monitor(site, run, dir, &order)?,
+    };
+    let mut told = Told::default();
+    match &event {
+        RunEvent::Started { pid } => told.started = Some(*pid),
+        over => told.over = Some(over.clone()),
+    }
+    let adopted = Adopted { run, told, bell };
+    Ok((AdoptedRun { start: order.start, event }, adopted))
+}
+
+/// Does somebody hold the lock of this run's order?
+fn monitor_lives(dir: &Path) -> io::Result<bool> {
+    match File::open(dir.join(run_dir::ORDER))?.try_lock() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// What a living monitor has written; `None` if it died before it wrote anything.
+fn await_start(dir: &Path) -> io::Result<Option<RunEvent>> {
+    let mut waited = Duration::ZERO;
+    loop {
+        if let Some(ending) = run_dir::read::<Ending>(dir, run_dir::ENDING)? {
+            return Ok(Some(ending.into_event()));
+        }
+        if let Some(status) = run_dir::read::<Status>(dir, run_dir::STATUS)? {
+            return Ok(Some(RunEvent::Started { pid: status.program.pid }));
+        }
+        if !monitor_lives(dir)? {
+            return Ok(None);
+        }
+        if waited >= START_PATIENCE {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "its monitor does not start it"));
+        }
+        thread::sleep(START_PAUSE);
+        waited += START_PAUSE;
+    }
+}
+
+/// A run whose monitor is gone: it said how the run ended, or nobody can.
+fn without_monitor(site: &Site, run: Run, dir: &Path, order: &Order) -> io::Result<RunEvent> {
+    match run_dir::read::<Ending>(dir, run_dir::ENDING) {
+        Ok(Some(ending)) => return Ok(ending.into_event()),
+        Ok(None) => {}
+        Err(error) => tracing::warn!(run = run_dir::name(run), "how it ended is lost: {error}"),
+    }
+    // A cut status counts as none: whatever ran is found by its cgroup or its environment.
+    let status = run_dir::read::<Status>(dir, run_dir::STATUS).ok().flatten();
+    remains::end_now(&order.cgroup, &run_dir::name(run), status.as_ref(), &site.boot);
+    let ran = dir.join(run_dir::STATUS).exists();
+    let interrupted = StartError::Interrupted;
+    Ok(if ran {
+        RunEvent::Exited { exit: Exit::Unknown, oom: false }
+    } else {
+        RunEvent::Refused { permanent: false, reason: interrupted.to_string() }
+    })
+}
+
+/// A folder that says nothing: what may still run of it is ended, because nobody could name it.
+fn put_aside(site: &Site, run: Run, dir: &Path, error: &io::Error) {
+    let name = run_dir::name(run);
+    tracing::warn!(run = name, "its folder cannot be read and is put aside: {error}");
+    let _ = control::send(dir, StopOrder { signal: None, grace_ms: 0 });
+    let status = run_dir::read::<Status>(dir, run_dir::STATUS).ok().flatten();
+    remains::end_now(&site.cgroup(run), &name, status.as_ref(), &site.boot);
+    let quarantine = site.runs.join(QUARANTINE);
+    make_room(&quarantine);
+    let moved = fs::create_dir_all(&quarantine)
+        .and_then(|()| fs::rename(dir, quarantine.join(&name)))
+        .or_else(|_| fs::remove_dir_all(dir));
+    if let Err(error) = moved {
+        tracing::warn!(run = name, "its folder stays where it is: {error}");
+    }
+}
+
+fn make_room(quarantine: &Path) {
+    let age = |entry: &fs::DirEntry| entry.metadata().and_then(|found| found.modified()).ok();
+    let mut kept: Vec<fs::DirEntry> =
+        fs::read_dir(quarantine).into_iter().flatten().flatten().collect();
+    kept.sort_by_key(age);
+    for oldest in kept.iter().take((kept.len() + 1).saturating_sub(QUARANTINE_MAX)) {
+        let _ = fs::remove_dir_all(oldest.path());
+    }
+}

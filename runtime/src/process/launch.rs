@@ -1,0 +1,101 @@
+//! Starting a monitor: the folder, the fifos, the lock, and one cheap spawn.
+//!
+//! No fork of the agent: `Command` without hooks is a `posix_spawn`, which shares the memory until
+//! the exec, so the cost does not grow with the agent. Nothing here waits for the disk.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crdt_state::spec::Runtime;
+use crdt_state::task::TaskStart;
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use tokio::net::unix::pipe;
+
+use super::Site;
+use crate::refusal::StartError;
+use crate::run_dir::{self, Order};
+
+/// A monitor that was started.
+#[derive(Debug)]
+pub struct Launched {
+    /// Rung by the monitor; its end of file is the monitor's end.
+    pub bell: pipe::Receiver,
+    /// To be waited for when it has ended.
+    pub monitor: Child,
+}
+
+/// Starts the monitor of a run. After an error nothing is left, on the disk either.
+pub fn launch(site: &Site, start: &TaskStart) -> Result<Launched, StartError> {
+    if start.template.runtime == Runtime::Container {
+        return Err(StartError::NoContainers { image: start.template.image.clone() });
+    }
+    let dir = site.dir(start.run);
+    let broken = |source| StartError::RunDir { path: dir.display().to_string(), source };
+    fs::create_dir(&dir).map_err(broken)?;
+    let prepared = prepare(site, start, &dir).map_err(broken);
+    let launched = prepared.and_then(|prepared| spawn(site, &dir, prepared));
+    launched.inspect_err(|_| drop(fs::remove_dir_all(&dir)))
+}
+
+struct Prepared {
+    order: File,
+    bell: pipe::Receiver,
+    ringer: File,
+    control: File,
+}
+
+fn prepare(site: &Site, start: &TaskStart, dir: &Path) -> io::Result<Prepared> {
+    let order = Order { start: start.clone(), cgroup: site.cgroup(start.run) };
+    let private = Mode::from_bits_truncate(0o600);
+    run_dir::write(dir, run_dir::ORDER, &order)?;
+    mkfifo(&dir.join(run_dir::BELL), private)?;
+    mkfifo(&dir.join(run_dir::CONTROL), private)?;
+    // The reader first: opening the other end without waiting needs one.
+    let bell = open_bell(dir)?;
+    let mut write = OpenOptions::new();
+    let ringer = write.write(true).custom_flags(libc::O_NONBLOCK).open(dir.join(run_dir::BELL))?;
+    let mut both = OpenOptions::new();
+    let both = both.read(true).write(true).custom_flags(libc::O_NONBLOCK);
+    let control = both.open(dir.join(run_dir::CONTROL))?;
+    Ok(Prepared { order: locked(dir)?, bell, ringer, control })
+}
+
+/// The reading end of a run's bell.
+pub fn open_bell(dir: &Path) -> io::Result<pipe::Receiver> {
+    pipe::OpenOptions::new().open_receiver(dir.join(run_dir::BELL))
+}
+
+/// The order, with the lock that its monitor holds for life. It belongs to the open file, not to
+/// the process, so it goes over to the monitor with the descriptor.
+fn locked(dir: &Path) -> io::Result<File> {
+    let order = File::open(dir.join(run_dir::ORDER))?;
+    order.try_lock().map_err(io::Error::from)?;
+    Ok(order)
+}
+
+fn spawn(site: &Site, dir: &Path, prepared: Prepared) -> Result<Launched, StartError> {
+    let Prepared { order, bell, ringer, control } = prepared;
+    let mut command = Command::new(&site.monitor);
+    // The agent's environment may hold secrets, and a monitor is there for long.
+    command.arg0("edgectl").arg("monitor").arg(dir).env_clear();
+    command.stdin(Stdio::from(order)).stdout(Stdio::from(ringer)).stderr(Stdio::from(control));
+    match command.spawn() {
+        Ok(monitor) => Ok(Launched { bell, monitor }),
+        Err(source) if source.raw_os_error() == Some(libc::EAGAIN) => {
+            Err(StartError::Fork(Errno::EAGAIN))
+        }
+        Err(source) if source.raw_os_error() == Some(libc::ENOMEM) => {
+            Err(StartError::Fork(Errno::ENOMEM))
+        }
+        Err(source) => {
+            Err(StartError::Monitor { path: site.monitor.display().to_string(), source })
+        }
+    }
+}

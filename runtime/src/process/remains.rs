@@ -1,0 +1,121 @@
+//! Ending what a killed monitor left behind, and removing the traces of a run.
+//!
+//! What belongs to a run is told by its cgroup, by the session of its program, and by the
+//! variable that all its processes inherit; a process id from the folder is believed only with
+//! its start time, and only in the boot that it was written in.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use nix::libc;
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+
+use crate::cgroup::{self, Cgroup, CgroupPlan};
+use crate::monitor::program::RUN_VARIABLE;
+use crate::proc_table::{self, Process};
+use crate::run_dir::Status;
+
+/// Rounds of SIGKILL, 5 ms apart: a second, and what still lives hangs in the kernel.
+const ROUNDS: u32 = 200;
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Kills until nothing is left, while other runs are attended to.
+pub async fn end(plan: &CgroupPlan, name: &str, status: Option<&Status>, boot: &str) {
+    let hunt = Hunt::new(plan, name, status, boot);
+    for _ in 0..ROUNDS {
+        if hunt.kill() == 0 {
+            return hunt.cgroup.remove();
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    hunt.give_up();
+}
+
+/// As [`end`], when there is nothing else to attend to yet.
+pub fn end_now(plan: &CgroupPlan, name: &str, status: Option<&Status>, boot: &str) {
+    let hunt = Hunt::new(plan, name, status, boot);
+    for _ in 0..ROUNDS {
+        if hunt.kill() == 0 {
+            return hunt.cgroup.remove();
+        }
+        thread::sleep(PAUSE);
+    }
+    hunt.give_up();
+}
+
+/// Removes the folder and the cgroup of a run of which nothing is left.
+pub fn remove_traces(plan: &CgroupPlan, dir: &Path) {
+    Cgroup::existing(plan).remove();
+    cgroup::remove_parents(plan);
+    if let Err(error) = fs::remove_dir_all(dir)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!("the folder {} stays: {error}", dir.display());
+    }
+}
+
+/// Collects the monitor of an adopted run if it happens to be a child of this process: one that
+/// was dropped and opened its driver again.
+pub fn reap_adopted_monitor(status: Option<&Status>) {
+    let Some(monitor) = status.map(|status| status.monitor) else { return };
+    let me = std::process::id();
+    let mine = |stat: &proc_table::Stat| stat.process == monitor && stat.parent == me;
+    if proc_table::stat(monitor.pid).is_some_and(|stat| mine(&stat)) {
+        let _ = waitpid(Pid::from_raw(monitor.pid as i32), None);
+    }
+}
+
+struct Hunt {
+    cgroup: Cgroup,
+    /// `EDGECTL_RUN=<name>`.
+    variable: String,
+    /// The program, if its id is of this boot.
+    program: Option<Process>,
+    name: String,
+}
+
+impl Hunt {
+    fn new(plan: &CgroupPlan, name: &str, status: Option<&Status>, boot: &str) -> Hunt {
+        let program = status.filter(|status| status.boot == boot).map(|status| status.program);
+        Hunt {
+            cgroup: Cgroup::existing(plan),
+            variable: format!("{RUN_VARIABLE}={name}"),
+            program,
+            name: name.to_owned(),
+        }
+    }
+
+    /// One round; returns how many were found alive.
+    fn kill(&self) -> usize {
+        self.cgroup.kill();
+        let mut left: Vec<u32> = proc_table::all()
+            .filter(|stat| self.is_ours(stat))
+            .map(|stat| stat.process.pid)
+            .collect();
+        left.extend(self.cgroup.members());
+        left.sort_unstable();
+        left.dedup();
+        left.iter().for_each(|pid| proc_table::signal(*pid, libc::SIGKILL));
+        left.len()
+    }
+
+    fn is_ours(&self, stat: &proc_table::Stat) -> bool {
+        if !stat.is_alive() {
+            return false;
+        }
+        // A session keeps its id as long as anybody is in it; if its leader's id is somebody
+        // else's by now, the session has ended.
+        let in_session = self.program.is_some_and(|program| {
+            let leader = Process::of(program.pid);
+            stat.session == program.pid && leader.is_none_or(|leader| leader == program)
+        });
+        in_session || proc_table::was_started_with(stat.process.pid, &self.variable)
+    }
+
+    fn give_up(&self) {
+        tracing::warn!(run = self.name, "something of it does not die; the kernel holds it");
+    }
+}

@@ -1,0 +1,211 @@
+//! Why a run could not be started: what, why, what to type, and whether trying again can help.
+
+use std::io;
+
+use nix::errno::Errno;
+
+use crate::signal::UnknownSignal;
+use crate::user::UnknownIdentity;
+
+/// A start that came to nothing. Nothing of the run is left running.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The template asks for an OCI container.
+    #[error(
+        "this node runs host processes only, not the image {image:?}: \
+         create the service with --runtime process and a command"
+    )]
+    NoContainers {
+        /// The image that it names.
+        image: String,
+    },
+    /// Neither command nor arguments.
+    #[error("the service has no command: give the program to run after the options")]
+    NoCommand,
+    /// A NUL byte where the kernel takes none.
+    #[error("the {what} holds a NUL byte: remove it")]
+    NulByte {
+        /// Where.
+        what: &'static str,
+    },
+    /// A malformed variable.
+    #[error("the environment entry {0:?} is not NAME=value: use --env NAME=value")]
+    BadVariable(String),
+    /// The stop signal.
+    #[error("the stop signal: {0}")]
+    Signal(#[from] UnknownSignal),
+    /// A log option.
+    #[error("the log option {name}={value}: {hint}")]
+    LogOption {
+        /// Which.
+        name: String,
+        /// What it was set to.
+        value: String,
+        /// What it can be.
+        hint: &'static str,
+    },
+    /// The health command.
+    #[error("the health command {0:?}: it must be CMD program…, CMD-SHELL line, or NONE")]
+    HealthTest(Vec<String>),
+    /// The user.
+    #[error("{0}")]
+    User(#[from] UnknownIdentity),
+    /// The agent may not become somebody else.
+    #[error(
+        "the agent (uid {uid}) may not run a task as {user:?}: \
+         run the agent as root, or leave --user out"
+    )]
+    MayNotSwitchUser {
+        /// Who the agent is.
+        uid: u32,
+        /// Who was asked for.
+        user: String,
+    },
+    /// The program is in none of the folders of the task's PATH.
+    #[error("no program {program:?} in {path}: install it on this node or give its full path")]
+    NotInPath {
+        /// The name.
+        program: String,
+        /// The PATH that was searched.
+        path: String,
+    },
+    /// The kernel would not run the program.
+    #[error("cannot run {program}: {}", explain_exec(*.errno))]
+    Exec {
+        /// Its path.
+        program: String,
+        /// Why.
+        errno: Errno,
+    },
+    /// The working directory.
+    #[error(
+        "cannot enter the directory {dir:?}: {errno}: create it on this node, or change --workdir"
+    )]
+    Directory {
+        /// Which.
+        dir: String,
+        /// Why.
+        errno: Errno,
+    },
+    /// No process could be made.
+    #[error(
+        "no process could be made: {0}: the limit of processes (ulimit -u, \
+         /proc/sys/kernel/threads-max) or of memory is reached; stop something or raise it"
+    )]
+    Fork(Errno),
+    /// A step of the preparation failed.
+    #[error("cannot {step}: {errno}")]
+    Step {
+        /// Which.
+        step: &'static str,
+        /// Why.
+        errno: Errno,
+    },
+    /// The folder of the run.
+    #[error("cannot write the run's folder {path}: {source}{}", explain_disk(.source))]
+    RunDir {
+        /// Which.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The agent's own program could not be started as the monitor.
+    #[error("cannot start the monitor {path}: {source}")]
+    Monitor {
+        /// Its path.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The agent, or the monitor, died before the program ran.
+    #[error("the start was interrupted before the program ran")]
+    Interrupted,
+}
+
+impl StartError {
+    /// Can it never start with this template on this node? Otherwise it may later.
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            StartError::NoContainers { .. }
+            | StartError::NoCommand
+            | StartError::NulByte { .. }
+            | StartError::BadVariable(_)
+            | StartError::Signal(_)
+            | StartError::LogOption { .. }
+            | StartError::HealthTest(_)
+            | StartError::User(_)
+            | StartError::MayNotSwitchUser { .. }
+            | StartError::NotInPath { .. } => true,
+            StartError::Exec { errno, .. } | StartError::Directory { errno, .. } => matches!(
+                errno,
+                Errno::ENOENT
+                    | Errno::EACCES
+                    | Errno::EPERM
+                    | Errno::ENOEXEC
+                    | Errno::ENOTDIR
+                    | Errno::EISDIR
+                    | Errno::ELOOP
+                    | Errno::ENAMETOOLONG
+                    | Errno::EINVAL
+                    | Errno::E2BIG
+                    | Errno::ELIBBAD
+            ),
+            StartError::Fork(_)
+            | StartError::Step { .. }
+            | StartError::RunDir { .. }
+            | StartError::Monitor { .. }
+            | StartError::Interrupted => false,
+        }
+    }
+}
+
+fn explain_exec(errno: Errno) -> String {
+    let hint = match errno {
+        Errno::ENOENT => "there is no such file, or the interpreter it names is missing",
+        Errno::EACCES => {
+            "it is not executable for the task's user, or its disk is mounted noexec; chmod +x it"
+        }
+        Errno::ENOEXEC => {
+            "it is neither a program of this machine nor a script that begins with #!"
+        }
+        Errno::ETXTBSY => "somebody is writing to it",
+        Errno::E2BIG => "arguments and environment are too long",
+        Errno::ENOTDIR => "a part of its path is not a folder",
+        Errno::EAGAIN => "the user's limit of processes is reached",
+        Errno::ENOMEM => "there is no memory",
+        other => return other.to_string(),
+    };
+    format!("{hint} ({errno})")
+}
+
+fn explain_disk(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ": free some space on it",
+        io::ErrorKind::ReadOnlyFilesystem => ": the disk is read-only, look at dmesg",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_template_got_wrong_is_permanent_and_what_the_machine_lacks_is_not() {
+        let exec = |errno| StartError::Exec { program: "/bin/x".to_owned(), errno };
+        assert!(exec(Errno::ENOENT).is_permanent());
+        assert!(exec(Errno::EACCES).is_permanent());
+        assert!(!exec(Errno::EAGAIN).is_permanent());
+        assert!(!exec(Errno::ETXTBSY).is_permanent());
+        assert!(!StartError::Fork(Errno::EAGAIN).is_permanent());
+        assert!(StartError::NoContainers { image: "nginx".to_owned() }.is_permanent());
+    }
+
+    #[test]
+    fn a_full_disk_says_what_to_do() {
+        let source = io::Error::from(Errno::ENOSPC);
+        let error = StartError::RunDir { path: "/var/lib/edgectl/runs/a".to_owned(), source };
+        assert!(!error.is_permanent());
+        assert!(error.to_string().ends_with("free some space on it"), "{error}");
+    }
+}

@@ -1,0 +1,229 @@
+//! The folder of a run: the whole memory of the process driver, for an agent that comes later.
+//!
+//! ```text
+//! <runs>/<task>.<attempt>/
+//!   order.json    what to run; its lock is held by the run's monitor as long as that lives
+//!   bell          fifo, monitor → agent: "look at the folder"; end of file when the monitor ends
+//!   control       fifo, agent → monitor: orders to stop
+//!   status.json   the program runs: who it is, who watches it
+//!   health        the last verdict of the health command
+//!   ending.json   how it ended, or why it was refused
+//!   log, log.1 …  what it said, see `logs`
+//! ```
+//! `order.json`, `status.json` and `ending.json` reach the disk (fsync) once each; nothing is
+//! written while a run is idle. A file that is there is whole, unless the power was cut.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crdt_state::task::{Exit, Health, Run, RunEvent, TaskStart};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::cgroup::CgroupPlan;
+use crate::proc_table::Process;
+
+/// [`Order`].
+pub const ORDER: &str = "order.json";
+/// A fifo that says "look".
+pub const BELL: &str = "bell";
+/// A fifo that takes orders to stop.
+pub const CONTROL: &str = "control";
+/// [`Status`].
+pub const STATUS: &str = "status.json";
+/// One word.
+pub const HEALTH: &str = "health";
+/// [`Ending`].
+pub const ENDING: &str = "ending.json";
+/// The newest log file.
+pub const LOG: &str = "log";
+
+/// All that a monitor needs to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// What to run.
+    pub start: TaskStart,
+    /// Where its limits live.
+    #[serde(default)]
+    pub cgroup: CgroupPlan,
+}
+
+/// The program runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The boot that the process ids belong to.
+    pub boot: String,
+    /// The run's monitor.
+    pub monitor: Process,
+    /// The program.
+    pub program: Process,
+    /// Limits that were asked for and cannot be enforced on this machine.
+    pub warnings: Vec<String>,
+}
+
+/// The run is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ending {
+    /// It ran.
+    Exited {
+        /// How it ended.
+        exit: Exit,
+        /// By the limit of its memory.
+        oom: bool,
+    },
+    /// It never ran.
+    Refused {
+        /// As in [`crdt_state::task::RunEvent::Refused`].
+        permanent: bool,
+        /// As in [`crdt_state::task::RunEvent::Refused`].
+        reason: String,
+    },
+}
+
+impl Ending {
+    /// As the driver reports it.
+    pub fn into_event(self) -> RunEvent {
+        match self {
+            Ending::Exited { exit, oom } => RunEvent::Exited { exit, oom },
+            Ending::Refused { permanent, reason } => RunEvent::Refused { permanent, reason },
+        }
+    }
+}
+
+/// The name of a run's folder and cgroup.
+pub fn name(run: Run) -> String {
+    format!("{}.{}", run.task, run.attempt)
+}
+
+/// The run that a folder is named for.
+pub fn parse_name(name: &str) -> Option<Run> {
+    let (task, attempt) = name.split_once('.')?;
+    let run = Run { task: task.parse().ok()?, attempt: attempt.parse().ok()? };
+    (self::name(run) == name).then_some(run)
+}
+
+/// The folder of a run within the folder of all runs.
+pub fn path(runs: &Path, run: Run) -> PathBuf {
+    runs.join(name(run))
+}
+
+/// Writes a file so that a reader sees all of it or none. It survives a power cut once it and its
+/// folder went through [`sync`].
+pub fn write<T: Serialize>(dir: &Path, name: &str, value: &T) -> io::Result<()> {
+    write_bytes(dir, name, &serde_json::to_vec(value).map_err(io::Error::from)?)
+}
+
+/// As [`write()`], of bytes.
+pub fn write_bytes(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let draft = dir.join(format!("{name}.new"));
+    fs::write(&draft, bytes)?;
+    fs::rename(&draft, dir.join(name))
+}
+
+/// Brings a file, or the names in a folder, to the disk.
+pub fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Reads a file: `None` if it is not there, an error if it cannot be read or is cut.
+pub fn read<T: for<'a> Deserialize<'a>>(dir: &Path, name: &str) -> io::Result<Option<T>> {
+    match fs::read(dir.join(name)) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(io::Error::from),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads an order, also one of an older version: what that did not know is filled in with the
+/// defaults of a template, so that an upgraded agent adopts what its predecessor started.
+pub fn parse_order(bytes: &[u8]) -> Result<Order, serde_json::Error> {
+    let mut stored: Value = serde_json::from_slice(bytes)?;
+    if let Some(template) = stored.pointer_mut("/start/template") {
+        let defaults = serde_json::to_value(crdt_state::spec::Template::default())?;
+        fill_in(template, &defaults);
+    }
+    serde_json::from_value(stored)
+}
+
+fn fill_in(stored: &mut Value, defaults: &Value) {
+    let (Value::Object(stored), Value::Object(defaults)) = (stored, defaults) else { return };
+    for (key, default) in defaults {
+        match stored.get_mut(key) {
+            Some(value) => fill_in(value, default),
+            None => drop(stored.insert(key.clone(), default.clone())),
+        }
+    }
+}
+
+/// The word for a verdict in the file `health`.
+pub fn health_word(health: Health) -> &'static str {
+    match health {
+        Health::Unchecked => "unchecked",
+        Health::Starting => "starting",
+        Health::Healthy => "healthy",
+        Health::Unhealthy => "unhealthy",
+    }
+}
+
+/// The last verdict of the health command; `None` before the first.
+pub fn read_health(dir: &Path) -> Option<Health> {
+    match fs::read_to_string(dir.join(HEALTH)).ok()?.as_str() {
+        "starting" => Some(Health::Starting),
+        "healthy" => Some(Health::Healthy),
+        "unhealthy" => Some(Health::Unhealthy),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crdt_state::id::{ServiceId, TaskId};
+    use crdt_state::spec::{Template, TemplateVersion};
+    use crdt_state::task::Slot;
+
+    fn order() -> Order {
+        let start = TaskStart {
+            run: Run { task: TaskId([7; 16]), attempt: 3 },
+            service: ServiceId([1; 16]),
+            service_name: "web".to_owned(),
+            slot: Slot::Number(2),
+            template_version: TemplateVersion(9),
+            template: Template { command: vec!["sleep".to_owned()], ..Template::default() },
+        };
+        Order { start, cgroup: CgroupPlan::default() }
+    }
+
+    #[test]
+    fn a_folder_is_named_for_its_run_and_nothing_else() {
+        let run = order().start.run;
+        assert_eq!(parse_name(&name(run)), Some(run));
+        for junk in
+            ["", "lost+found", "a.1", &format!("{}.01", run.task), &format!("{}.", run.task)]
+        {
+            assert_eq!(parse_name(junk), None, "{junk}");
+        }
+    }
+
+    #[test]
+    fn an_order_of_an_older_version_is_read_with_defaults() {
+        let mut stored = serde_json::to_value(order()).expect("it has a form in JSON");
+        let template = stored.pointer_mut("/start/template").and_then(Value::as_object_mut);
+        let template = template.expect("it has a template");
+        template.remove("force_update").expect("it was there");
+        template["limits"].as_object_mut().expect("an object").remove("pids");
+        template.insert("of_a_later_version".to_owned(), Value::Bool(true));
+        let bytes = serde_json::to_vec(&stored).expect("it has a form in JSON");
+        assert_eq!(parse_order(&bytes).expect("it is read"), order());
+    }
+
+    #[test]
+    fn an_order_cut_anywhere_is_an_error_and_no_panic() {
+        let bytes = serde_json::to_vec(&order()).expect("it has a form in JSON");
+        for length in 0..bytes.len() {
+            assert!(parse_order(&bytes[..length]).is_err(), "cut at {length}");
+        }
+        assert!(parse_order(&bytes).is_ok());
+    }
+}

@@ -1,0 +1,216 @@
+//! A process driver in a folder of its own, and the guard that ends whatever a test started.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use crdt_state::id::{ServiceId, TaskId};
+use crdt_state::spec::{Template, TemplateVersion};
+use crdt_state::task::{AdoptedRun, Exit, Run, RunEvent, Slot, TaskStart};
+use runtime::logs::{LogReader, ReadFrom};
+use runtime::{Driver, ProcessConfig, ProcessDriver, RunEvents};
+
+/// Longer than anything takes on a busy machine; a test that reaches it has failed.
+const DEADLINE: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(2);
+
+static HOSTS: AtomicU32 = AtomicU32::new(0);
+
+/// One agent's worth of runtime.
+pub struct Host {
+    agent: Option<(ProcessDriver, RunEvents)>,
+    pub runs: PathBuf,
+    pub cgroup_node: String,
+    _dir: tempfile::TempDir,
+}
+
+impl Host {
+    pub fn new() -> Host {
+        let dir = tempfile::tempdir().expect("a folder");
+        let number = HOSTS.fetch_add(1, Ordering::Relaxed);
+        let cgroup_node = format!("test-{}-{number}", std::process::id());
+        let runs = dir.path().join("runs");
+        let mut host = Host { agent: None, runs, cgroup_node, _dir: dir };
+        host.open();
+        host
+    }
+
+    fn open(&mut self) {
+        let mut config = ProcessConfig::new(self.runs.clone(), &self.cgroup_node);
+        config.monitor = PathBuf::from(env!("CARGO_BIN_EXE_runtime-monitor"));
+        self.agent = Some(ProcessDriver::open(config).expect("the driver opens"));
+    }
+
+    /// The agent dies, as by SIGKILL: no run is forgotten or stopped.
+    pub fn crash(&mut self) {
+        self.agent = None;
+    }
+
+    /// An agent comes up and looks around.
+    pub fn adopt(&mut self) -> Vec<AdoptedRun> {
+        self.crash();
+        self.open();
+        self.driver().adopt()
+    }
+
+    pub fn driver(&mut self) -> &mut ProcessDriver {
+        &mut self.agent.as_mut().expect("the agent runs").0
+    }
+
+    /// The next event of any run.
+    pub fn next(&mut self) -> (Run, RunEvent) {
+        let events = &mut self.agent.as_mut().expect("the agent runs").1;
+        until("an event", || events.try_recv().ok())
+    }
+
+    /// Nothing is reported for so long.
+    pub fn is_quiet_for(&mut self, time: Duration) -> bool {
+        std::thread::sleep(time);
+        self.agent.as_mut().expect("the agent runs").1.try_recv().is_err()
+    }
+
+    /// Starts a template and expects it to run; returns its process id.
+    pub fn run(&mut self, start: &TaskStart) -> u32 {
+        self.driver().start(start);
+        match self.next() {
+            (run, RunEvent::Started { pid }) if run == start.run => pid,
+            other => panic!("it does not start: {other:?}"),
+        }
+    }
+
+    /// Expects the end of a run.
+    pub fn exit(&mut self, run: Run) -> Exit {
+        match self.next() {
+            (ended, RunEvent::Exited { exit, .. }) if ended == run => exit,
+            other => panic!("it does not exit: {other:?}"),
+        }
+    }
+
+    /// Starts a template and expects it to be refused.
+    pub fn refusal(&mut self, start: &TaskStart) -> (bool, String) {
+        self.driver().start(start);
+        match self.next() {
+            (run, RunEvent::Refused { permanent, reason }) if run == start.run => {
+                (permanent, reason)
+            }
+            other => panic!("it is not refused: {other:?}"),
+        }
+    }
+
+    /// Stops a run and expects it to end.
+    pub fn stop(&mut self, run: Run, signal: Option<&str>, grace_ms: u64) -> Exit {
+        self.driver().stop(run, signal, grace_ms);
+        self.exit(run)
+    }
+
+    pub fn dir(&self, run: Run) -> PathBuf {
+        runtime::run_dir::path(&self.runs, run)
+    }
+
+    /// All that a run wrote to both streams.
+    pub fn said(&self, run: Run) -> String {
+        let mut reader =
+            LogReader::open(&self.dir(run), ReadFrom::default()).expect("it has a log");
+        let mut said = String::new();
+        while let Some(entry) = reader.next_entry().expect("readable") {
+            said.push_str(&String::from_utf8_lossy(&entry.bytes));
+        }
+        said
+    }
+
+    /// Waits until a run has said something.
+    pub fn hear(&self, run: Run, word: &str) {
+        until(word, || self.said(run).contains(word).then_some(()));
+    }
+
+    /// The process id of a run's monitor.
+    pub fn monitor(&self, run: Run) -> u32 {
+        let status: runtime::run_dir::Status =
+            runtime::run_dir::read(&self.dir(run), runtime::run_dir::STATUS)
+                .expect("readable")
+                .expect("it runs");
+        status.monitor.pid
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // A test may have broken a folder; what runs is found by its environment too.
+        for adopted in self.adopt() {
+            self.driver().forget(adopted.start.run);
+        }
+        let folders = || fs::read_dir(&self.runs).into_iter().flatten().flatten();
+        let runs = || folders().any(|entry| entry.file_name() != "quarantine");
+        let deadline = Instant::now() + DEADLINE;
+        while runs() && Instant::now() < deadline {
+            std::thread::sleep(PAUSE);
+        }
+        self.crash();
+    }
+}
+
+/// A run of the shell.
+pub fn shell(line: &str) -> TaskStart {
+    program(&["/bin/sh", "-c", line])
+}
+
+/// A run of a program.
+pub fn program(words: &[&str]) -> TaskStart {
+    let command = words.iter().map(|word| (*word).to_owned()).collect();
+    start(Template { command, stop_grace_ms: 5_000, ..Template::default() })
+}
+
+/// A run of a template; each call is another task.
+pub fn start(template: Template) -> TaskStart {
+    static TASKS: AtomicU32 = AtomicU32::new(1);
+    let number = TASKS.fetch_add(1, Ordering::Relaxed);
+    let mut id = [0; 16];
+    id[..4].copy_from_slice(&std::process::id().to_be_bytes());
+    id[4..8].copy_from_slice(&number.to_be_bytes());
+    TaskStart {
+        run: Run { task: TaskId(id), attempt: 1 },
+        service: ServiceId([1; 16]),
+        service_name: format!("service-{number}"),
+        slot: Slot::Number(number),
+        template_version: TemplateVersion(7),
+        template,
+    }
+}
+
+/// Polls a condition, with a deadline.
+pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = condition() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for: {what}");
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Does a process with this id exist, and has not ended?
+pub fn lives(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().and_then(|rest| rest.trim().chars().next()).is_some_and(|s| s != 'Z')
+}
+
+/// Kills a process of a test.
+pub fn kill(pid: u32, signal: nix::sys::signal::Signal) {
+    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), signal);
+}
+
+/// Tests of what only root may do say so and are skipped.
+pub fn is_root(what: &str) -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        eprintln!("SKIPPED without root: {what}");
+    }
+    root
+}
+
+/// A file's process id, once somebody has written it.
+pub fn pid_in(path: &Path) -> u32 {
+    until("a process id", || fs::read_to_string(path).ok()?.trim().parse().ok())
+}

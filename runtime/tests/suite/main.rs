@@ -1,0 +1,9 @@
+//! Drivers at work: the suite that every driver passes, and what only real processes can show.
+//!
+//! Real programs run here, as root or not; parts that need root or cgroups say so on stderr and
+//! are skipped without them. Nothing here waits for a fixed time: conditions are polled, with a
+//! deadline, and everything that was started is ended by the guard in `host`, after a failure too.
+
+mod conformance;
+#[allow(dead_code)]
+mod host;
