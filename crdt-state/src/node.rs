@@ -99,3 +99,66 @@ pub fn is_evicted(replica: &Replica, id: NodeId) -> bool {
 pub fn nodes(replica: &Replica) -> Vec<NodeView> {
     replica.keys(Kind::NODE).map(|key| NodeView::read(replica, NodeId(key.id))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::id::StoreId;
+    use crate::signature::{HashSigner, HashVerifier, Signer};
+    use crate::stamp::Writer;
+
+    fn replica() -> Replica {
+        let signer = HashSigner::from_seed(1);
+        let writer = Writer { node: NodeId::of(&signer.public_key()), store: StoreId(1) };
+        Replica::new(writer, Box::new(signer), Arc::new(HashVerifier))
+    }
+
+    fn description(joined: Stamp) -> NodeDescription {
+        NodeDescription {
+            hostname: "shop".into(),
+            os: "linux".into(),
+            arch: "aarch64".into(),
+            resources: Resources::default(),
+            engine_labels: Labels::new(),
+            engine_version: "1".into(),
+            addresses: vec!["10.0.0.1:7946".into()],
+            joined,
+            left: false,
+        }
+    }
+
+    #[test]
+    fn a_node_is_its_own_description_and_what_operators_set() {
+        let mut replica = replica();
+        let me = replica.me();
+        let said = description(replica.next_stamp());
+        replica.put_owned(RecordKey::node(me), &said, 1_000);
+        let settings = RecordKey::node_settings(me);
+        replica.edit(settings, Facet::AVAILABILITY, &Availability::Drain, 2_000);
+        let node = NodeView::read(&replica, me);
+        assert_eq!(node.description, Some(said));
+        assert_eq!((node.availability, node.evicted), (Availability::Drain, false));
+        assert_eq!((node.version, node.updated_wall_ms), (2, 2_000));
+        assert_eq!(nodes(&replica), [node]);
+    }
+
+    #[test]
+    fn an_unknown_node_reads_as_defaults() {
+        let node = NodeView::read(&replica(), NodeId([3; 16]));
+        assert_eq!((node.description, node.availability), (None, Availability::Active));
+        assert_eq!((node.version, node.evicted), (0, false));
+    }
+
+    #[test]
+    fn an_evicted_node_is_marked_until_that_is_taken_back() {
+        let mut replica = replica();
+        let key = RecordKey::eviction(NodeId([3; 16]));
+        let life = Life::Present { name: String::new(), created: replica.next_stamp() };
+        replica.edit(key, Facet::LIFE, &life, 0);
+        assert!(is_evicted(&replica, NodeId([3; 16])));
+        replica.edit(key, Facet::LIFE, &Life::Removed { name: String::new() }, 0);
+        assert!(!is_evicted(&replica, NodeId([3; 16])));
+    }
+}

@@ -18,9 +18,10 @@ use crate::spec::{Facet, Life};
 use crate::stamp::Stamp;
 use crate::wire;
 
-/// Writes in one shared record, over all facets: 200 nodes that all edit one facet apart from each
-/// other, five times over. Beyond it a record from outside is junk.
-pub const WRITES_MAX: usize = 1024;
+/// Writes in one shared record, over all facets: 200 nodes that all edited one facet apart from
+/// each other, and some. Settling a register compares its writes in pairs, so this bounds time as
+/// well as memory. Beyond it a record from outside is junk.
+pub const WRITES_MAX: usize = 256;
 
 /// What an owned record is about, besides its owner: a task's service and slot are 33 bytes.
 pub const SUBJECT_BYTES_MAX: usize = 64;

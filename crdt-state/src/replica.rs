@@ -23,6 +23,8 @@ use crate::wire;
 
 mod edit;
 mod merge;
+#[cfg(test)]
+mod tests;
 
 /// How far ahead of everything held a counter from outside may be: at one write a second, day and
 /// night, a fleet needs 136 years for it, and a forger four billion steps to the end of a `u64`.

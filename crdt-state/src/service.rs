@@ -149,3 +149,64 @@ fn names(replica: &Replica) -> BTreeMap<String, Vec<(Stamp, ServiceId)>> {
     names.values_mut().for_each(|named| named.sort_unstable());
     names
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::id::{NodeId, StoreId};
+    use crate::signature::{HashSigner, HashVerifier, Signer};
+    use crate::stamp::Writer;
+
+    const ID: ServiceId = ServiceId([1; 16]);
+
+    fn replica() -> Replica {
+        let signer = HashSigner::from_seed(1);
+        let writer = Writer { node: NodeId::of(&signer.public_key()), store: StoreId(1) };
+        Replica::new(writer, Box::new(signer), Arc::new(HashVerifier))
+    }
+
+    fn create(replica: &mut Replica) -> Stamp {
+        let life = Life::Present { name: "web".into(), created: replica.next_stamp() };
+        replica.edit(RecordKey::service(ID), Facet::LIFE, &life, 1_000)
+    }
+
+    #[test]
+    fn a_service_of_which_only_the_life_is_written_reads_as_defaults() {
+        let mut replica = replica();
+        let created = create(&mut replica);
+        let service = Service::read(&replica, ID).expect("living");
+        assert_eq!((service.created, service.template_stamp), (created, created));
+        assert_eq!(service.scale, Scale::Replicated { replicas: 1 });
+        assert_eq!(service.template, Template::default());
+        assert_eq!(service.template_version, TemplateVersion::of(&Template::default()));
+        assert_eq!((service.version, service.updated_wall_ms), (1, 1_000));
+    }
+
+    #[test]
+    fn a_service_is_as_new_as_its_last_facet() {
+        let mut replica = replica();
+        create(&mut replica);
+        let template = Template { image: "busybox".into(), ..Template::default() };
+        let key = RecordKey::service(ID);
+        let written = replica.edit(key, Facet::TEMPLATE, &template, 2_000);
+        let service = Service::read(&replica, ID).expect("living");
+        assert_eq!((service.template_stamp, service.version), (written, written.lamport));
+        assert_eq!((service.created_wall_ms, service.updated_wall_ms), (1_000, 2_000));
+        assert_eq!(service.template_version, TemplateVersion::of(&template));
+    }
+
+    #[test]
+    fn a_service_whose_life_has_not_arrived_is_not_read() {
+        let mut replica = replica();
+        replica.edit(RecordKey::service(ID), Facet::SCALE, &Scale::Global, 0);
+        assert_eq!(Service::read(&replica, ID), None);
+        assert_eq!(services(&replica), []);
+    }
+
+    #[test]
+    fn the_version_of_a_template_stays_what_it_is() {
+        assert_eq!(TemplateVersion::of(&Template::default()).0, 15_625_914_875_336_230_554);
+    }
+}
