@@ -60,11 +60,23 @@ pub fn metadata() -> Result<Metadata> {
     serde_json::from_slice(&output.stdout).context("cargo metadata printed no JSON")
 }
 
-/// True when the effective user is root, which namespaces, links and nftables need.
-pub fn is_root() -> bool {
+/// Who runs this.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Account {
+    /// May make namespaces, links and packet filters, and install packages.
+    Root,
+    /// May not.
+    Person,
+}
+
+/// The effective user, as the kernel tells it.
+pub fn account() -> Account {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("Uid:")).unwrap_or_default();
-    line.split_whitespace().nth(2) == Some("0")
+    match line.split_whitespace().nth(2) {
+        Some("0") => Account::Root,
+        _ => Account::Person,
+    }
 }
 
 /// The first place on `PATH`, or among the system's own folders, that holds `program`.

@@ -3,7 +3,8 @@
 //! Debian's packages only, by apt-get, as root; otherwise it prints what to type. It must stay
 //! quick and silent about the network when everything is there.
 
-use crate::{repo, step::succeed};
+use crate::repo::{self, Account};
+use crate::step::succeed;
 use anyhow::{Result, bail};
 use std::process::Command;
 
@@ -60,15 +61,15 @@ const TOOLS: [Tool; 5] = [
 /// Installs what is missing; says what is there.
 pub fn run() -> Result<()> {
     toolchain()?;
-    let root = repo::is_root();
-    let missing = missing(root);
+    let account = repo::account();
+    let missing = missing(account);
     if missing.is_empty() {
         eprintln!("setup: everything is there");
     } else {
         for tool in &missing {
             eprintln!("setup: {} is missing: it {}", tool.program, tool.why);
         }
-        install(&missing, root)?;
+        install(&missing, account)?;
     }
     if repo::program("cargo-nextest").is_none() {
         eprintln!("setup: no cargo-nextest; `cargo test` runs the tests, one file after another");
@@ -76,10 +77,10 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-fn missing(root: bool) -> Vec<&'static Tool> {
+fn missing(account: Account) -> Vec<&'static Tool> {
     TOOLS
         .iter()
-        .filter(|tool| root || tool.need == Need::Always)
+        .filter(|tool| account == Account::Root || tool.need == Need::Always)
         .filter(|tool| repo::program(tool.program).is_none())
         .collect()
 }
@@ -94,10 +95,10 @@ fn toolchain() -> Result<()> {
     Ok(())
 }
 
-fn install(missing: &[&Tool], root: bool) -> Result<()> {
+fn install(missing: &[&Tool], account: Account) -> Result<()> {
     let packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
     let line = format!("apt-get install --yes --no-install-recommends {}", packages.join(" "));
-    if !root {
+    if account == Account::Person {
         bail!("only root can install packages; type: sudo {line}");
     }
     if repo::program("apt-get").is_none() {
@@ -127,12 +128,12 @@ mod tests {
 
     #[test]
     fn without_root_only_what_nothing_works_without_is_asked_for() {
-        assert!(missing(false).iter().all(|tool| tool.need == Need::Always));
+        assert!(missing(Account::Person).iter().all(|tool| tool.need == Need::Always));
     }
 
     #[test]
     fn a_person_without_root_is_told_what_to_type() {
-        let error = install(&[&TOOLS[1]], false).unwrap_err().to_string();
+        let error = install(&[&TOOLS[1]], Account::Person).unwrap_err().to_string();
         assert!(error.contains("sudo apt-get install"), "{error}");
         assert!(error.contains("busybox-static"), "{error}");
     }

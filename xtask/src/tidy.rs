@@ -8,6 +8,7 @@ mod crates;
 mod hygiene;
 mod layout;
 mod purity;
+mod signatures;
 mod source;
 
 use crate::repo;
@@ -58,5 +59,6 @@ fn check(source: &Source) -> Vec<Finding> {
     let mut findings = layout::check(source);
     findings.extend(hygiene::check(source));
     findings.extend(purity::check(source));
+    findings.extend(signatures::check(source));
     findings
 }
