@@ -4,7 +4,9 @@
 //! never signal a process that is not provably one of the lab's.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::OpenOptions;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -106,16 +108,12 @@ pub(super) fn end_all(whose: &str, find: impl Fn() -> Result<Vec<u32>>) -> Resul
     }
 }
 
-/// Without a namespace: whoever was started with this node's data directory, and all below.
+/// Without a namespace: the agent that was started with this node's data directory, the monitors
+/// of its tasks, which are started with a folder in it, and all below them.
 pub(super) fn of_node(node: &LabNode) -> Vec<u32> {
-    let marker = node.data_dir.to_string_lossy().into_owned();
-    let all: Vec<(u32, Stat)> = all_processes();
-    let own = std::process::id();
-    let mut found: BTreeSet<u32> = all
-        .iter()
-        .map(|(pid, _)| *pid)
-        .filter(|pid| *pid != own && mentions(*pid, &marker))
-        .collect();
+    let all = all_processes();
+    let started = all.iter().map(|(pid, _)| *pid).filter(|pid| is_edgectl_of(*pid, &node.data_dir));
+    let mut found: BTreeSet<u32> = started.collect();
     loop {
         let below: Vec<u32> = all
             .iter()
@@ -137,12 +135,12 @@ fn all_processes() -> Vec<(u32, Stat)> {
         .collect()
 }
 
-/// Whether a process was started with this text in its arguments or its environment.
-fn mentions(pid: u32, marker: &str) -> bool {
-    ["cmdline", "environ"].iter().any(|file| {
-        let bytes = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-        bytes.windows(marker.len()).any(|window| window == marker.as_bytes())
-    })
+/// Is it an edgectl that was told to work in this directory?
+fn is_edgectl_of(pid: u32, data_dir: &Path) -> bool {
+    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut words = bytes.split(|byte| *byte == 0).map(|word| Path::new(OsStr::from_bytes(word)));
+    let program = words.next().and_then(Path::file_name);
+    program == Some(OsStr::new("edgectl")) && words.any(|word| word.starts_with(data_dir))
 }
 
 /// The last lines that an agent wrote.
@@ -164,6 +162,12 @@ mod tests {
         }
         let stat = Stat::parse(&(text + " 12345 0")).unwrap();
         assert_eq!((stat.state, stat.parent, stat.started), ('S', 7, 12345));
+    }
+
+    #[test]
+    fn only_an_edgectl_of_the_directory_is_one_of_the_nodes() {
+        let own = std::process::id();
+        assert!(!is_edgectl_of(own, Path::new("/")));
     }
 
     #[test]

@@ -142,10 +142,9 @@ fn show_mode(scale: spec::Scale) -> docker::ServiceMode {
             replicated: Some(docker::Replicated { replicas: Some(u64::from(replicas)) }),
             ..docker::ServiceMode::default()
         },
-        spec::Scale::Global => docker::ServiceMode {
-            global: Some(docker::Empty {}),
-            ..docker::ServiceMode::default()
-        },
+        spec::Scale::Global => {
+            docker::ServiceMode { global: Some(docker::Empty {}), ..docker::ServiceMode::default() }
+        }
     }
 }
 
