@@ -10,6 +10,7 @@
 
 mod addresses;
 mod command;
+mod groups;
 mod network;
 mod process;
 mod state;
@@ -191,6 +192,7 @@ impl Lab {
     pub fn down(self) -> Result<()> {
         for at in 0..self.state.nodes.len() {
             self.end_processes(at)?;
+            groups::remove(&self.state.nodes[at].data_dir);
         }
         Lab::sweep(&self.state.name)?;
         self.state.remove()
