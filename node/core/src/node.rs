@@ -209,7 +209,7 @@ impl Node {
             Input::Edit { ticket, edit } => {
                 let result = self.edit(wall_ms, *edit);
                 let changed = self.replica.drain_changed();
-                self.on_records(wall_ms, changed);
+                self.on_records(now, wall_ms, changed);
                 self.outbox.push_held(Action::Answer { ticket, result });
             }
             Input::Run { run, event } => {
@@ -320,7 +320,7 @@ impl Node {
     }
 
     /// Records changed, here or elsewhere.
-    fn on_records(&mut self, wall_ms: u64, keys: BTreeSet<RecordKey>) {
+    fn on_records(&mut self, now: Now, wall_ms: u64, keys: BTreeSet<RecordKey>) {
         for key in &keys {
             let before = self.service_state(*key);
             self.catalog.update(&self.replica, *key, &mut self.dirty);
@@ -328,8 +328,10 @@ impl Node {
             if *key == RecordKey::node(self.me) {
                 self.describe(wall_ms);
             }
-            if key.kind == Kind::TASK {
-                self.refute(*key);
+            match key.kind {
+                Kind::TASK => self.refute(*key),
+                Kind::EVICTION if key.id != self.me.0 => self.gossip.forget(now, NodeId(key.id)),
+                _ => {}
             }
         }
         self.outbox.note_changed(keys);

@@ -26,7 +26,7 @@ impl Node {
         for _ in 0..ROUNDS_MAX {
             self.drain_gossip(now, wall_ms);
             let changed = self.replica.drain_changed();
-            self.on_records(wall_ms, changed);
+            self.on_records(now, wall_ms, changed);
             if self.look_at <= now {
                 self.dirty.nodes = true;
             }
