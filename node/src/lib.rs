@@ -4,6 +4,7 @@
 //! Everything that touches the machine (sockets, disk, clock, processes) is here or in `runtime`;
 //! everything that decides is in `node-core` and below. It must never decide.
 
+pub mod agent;
 pub mod config;
 pub mod docker;
 pub mod identity;

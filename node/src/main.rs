@@ -1,2 +1,35 @@
-//! `edgectl`.
-fn main() {}
+//! `edgectl`: the agent, its command line, and the monitor beside each task, in one program.
+//!
+//! A monitor lives as long as its task and there is one per task: it must begin before anything
+//! else has touched the memory of this process.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+use node::agent;
+use node::config::AgentFlags;
+
+#[derive(Parser)]
+#[command(name = "edgectl", version)]
+enum Command {
+    /// Run the agent of this machine
+    Agent(AgentFlags),
+}
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if let (Some(word), Some(dir)) = (arguments.next(), arguments.next())
+        && word == "monitor"
+    {
+        runtime::monitor_main(Path::new(&dir));
+    }
+    let Command::Agent(flags) = Command::parse();
+    match agent::run(&flags) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("edgectl: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

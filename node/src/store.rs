@@ -137,6 +137,12 @@ impl Store {
         }
     }
 
+    /// Gives the store a new id, as if it had been created now.
+    pub fn renew_id(&self) -> Result<StoreId, StoreError> {
+        initialise(&self.database)
+            .map_err(|error| StoreError::Disk { path: self.path.clone(), error: error.to_string() })
+    }
+
     /// Writes all of a batch or nothing of it; on disk when it returns.
     pub fn write(&self, batch: &Batch) -> Result<(), redb::Error> {
         let transaction = self.database.begin_write()?;

@@ -231,6 +231,11 @@ impl Transport {
         request::request(&self.shared, to, addr, request)
     }
 
+    /// Bytes of UDP payload since the start: sent, received.
+    pub fn traffic(&self) -> (u64, u64) {
+        self.shared.socket.traffic()
+    }
+
     /// What was dropped and refused since the start.
     pub fn counters(&self) -> &Counters {
         &self.shared.counters

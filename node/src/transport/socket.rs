@@ -9,6 +9,7 @@ use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub(super) struct SharedSocket {
     seals: Arc<Seals>,
     inbox: mpsc::Sender<Arrival>,
     counters: Arc<Counters>,
+    sent_bytes: AtomicU64,
+    received_bytes: AtomicU64,
 }
 
 impl SharedSocket {
@@ -47,18 +50,31 @@ impl SharedSocket {
         let socket = std::net::UdpSocket::bind(addr)?;
         socket.set_nonblocking(true)?;
         let state = UdpSocketState::new((&socket).into())?;
-        Ok(SharedSocket { io: UdpSocket::from_std(socket)?, state, seals, inbox, counters })
+        let io = UdpSocket::from_std(socket)?;
+        let (sent_bytes, received_bytes) = Default::default();
+        Ok(SharedSocket { io, state, seals, inbox, counters, sent_bytes, received_bytes })
     }
 
     /// Sends one datagram or drops it.
     pub(super) fn send(&self, to: SocketAddr, bytes: &[u8]) {
-        if self.io.try_send_to(bytes, to).is_err() {
-            self.counters.on_dropped(Dropped::Unsent);
+        match self.io.try_send_to(bytes, to) {
+            Ok(sent) => self.on_sent(sent),
+            Err(_) => self.counters.on_dropped(Dropped::Unsent),
         }
+    }
+
+    /// Bytes of payload: sent, received.
+    pub(super) fn traffic(&self) -> (u64, u64) {
+        (self.sent_bytes.load(Relaxed), self.received_bytes.load(Relaxed))
+    }
+
+    fn on_sent(&self, bytes: usize) {
+        self.sent_bytes.fetch_add(bytes as u64, Relaxed);
     }
 
     /// Takes the sealed datagrams out of a buffer; what is left of it is QUIC's.
     fn take_sealed(&self, buffer: &mut [u8], meta: &mut RecvMeta) {
+        self.received_bytes.fetch_add(meta.len as u64, Relaxed);
         let stride = meta.stride.max(1);
         let (mut kept, mut start) = (0, 0);
         while start < meta.len {
@@ -92,7 +108,9 @@ impl AsyncUdpSocket for SharedSocket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.io.try_io(Interest::WRITABLE, || self.state.send((&self.io).into(), transmit))
+        self.io.try_io(Interest::WRITABLE, || self.state.send((&self.io).into(), transmit))?;
+        self.on_sent(transmit.contents.len());
+        Ok(())
     }
 
     fn poll_recv(

@@ -1,0 +1,120 @@
+//! `edgectl agent`: one pure node and everything that it needs of the machine.
+//!
+//! ```text
+//!  thread "main": API, signals, logs ──Handle──▶ thread "node": the node, its timer, all sockets
+//!                                                  │ batches        ▲ run events
+//!                                                  ▼                │
+//!                                  thread "store": the disk   the runtime's own thread
+//! ```
+//! The node's thread never waits for a disk, a peer or a request, so that its failure detector is
+//! on time. When the agent ends, tasks go on; whoever starts it again finds them.
+
+mod facts;
+mod handle;
+mod joining;
+mod logs;
+mod machine;
+mod start;
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::oneshot;
+
+pub use handle::{AgentGone, Handle, Traffic};
+pub use logs::{LogStream, LogsGone};
+pub use start::StartError;
+
+use crate::config::{AgentFlags, Config};
+
+/// The last answers of the API are given so long to leave.
+const FAREWELL: Duration = Duration::from_millis(300);
+
+/// A running agent without its API; dropping it ends it, and no task.
+pub struct Agent {
+    handle: Handle,
+    ended: oneshot::Receiver<Ending>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+/// Why an agent ended by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It was told to stop.
+    Stopped,
+    /// It has left the fleet.
+    Departed,
+}
+
+impl Agent {
+    /// Opens everything and starts. To be called in the runtime that shall read logs.
+    pub async fn start(config: Config) -> Result<Agent, StartError> {
+        start::start(config).await
+    }
+
+    /// The way to the node.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Waits until the agent ends by itself.
+    pub async fn ended(&mut self) -> Ending {
+        (&mut self.ended).await.unwrap_or(Ending::Stopped)
+    }
+
+    /// Ends it: what waits is written, peers are told, tasks stay.
+    pub async fn stop(mut self) {
+        self.handle.stop().await;
+        if let Some(thread) = self.thread.take() {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+}
+
+/// Runs `edgectl agent` until a signal ends it or it has left the fleet.
+pub fn run(flags: &AgentFlags) -> anyhow::Result<()> {
+    let config = Config::load(flags)?;
+    if flags.check {
+        eprintln!(
+            "the configuration is fine: fleet {}, profile {}",
+            config.fleet, config.profile.name
+        );
+        return Ok(());
+    }
+    let filter = tracing_subscriber::EnvFilter::new(&config.log);
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .thread_stack_size(256 * 1024)
+        .build()
+        .context("cannot start the agent's runtime")?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen to SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen to SIGINT")?;
+    let mut agent = Agent::start(config).await?;
+    let ending = tokio::select! {
+        ending = agent.ended() => ending,
+        _ = terminate.recv() => Ending::Stopped,
+        _ = interrupt.recv() => Ending::Stopped,
+    };
+    match ending {
+        Ending::Stopped => tracing::info!("the agent ends; its tasks go on"),
+        Ending::Departed => {
+            tracing::info!("this node has left the fleet");
+            tokio::time::sleep(FAREWELL).await;
+        }
+    }
+    agent.stop().await;
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! How everything else reaches the node, which lives on a thread of its own.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use crdt_state::NodeId;
+use crdt_state::task::Run;
+use gossip::Now;
+use node_core::{Edit, Edited, Event, Node, Refusal};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::logs::LogStream;
+use crate::config::{Config, JoinAddr};
+use crate::transport::{LogRequest, Transport};
+
+/// Commands that wait for the node at most; then whoever asks waits.
+pub(super) const COMMANDS_MAX: usize = 64;
+
+/// Events that a slow listener may be behind; then it misses the oldest.
+pub(super) const EVENTS_MAX: usize = 256;
+
+/// The agent is ending; nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the agent is ending")]
+pub struct AgentGone;
+
+/// Bytes on the wire since the start, all of UDP's payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Sent.
+    pub sent_bytes: u64,
+    /// Received.
+    pub received_bytes: u64,
+}
+
+/// A look at the node at a moment.
+pub(super) type Look = Box<dyn FnOnce(&Node, Now) + Send>;
+
+/// What the node's thread is asked.
+pub(super) enum Command {
+    /// To let somebody look.
+    Read(Look),
+    /// To change something.
+    Edit { edit: Box<Edit>, answer: oneshot::Sender<Result<Edited, Refusal>> },
+    /// To get to know whoever is there.
+    Join(JoinAddr),
+    /// To leave the fleet; answered when it has.
+    Leave { done: oneshot::Sender<()> },
+    /// To end, with all tasks running.
+    Stop,
+}
+
+/// What all handles share.
+pub(super) struct Shared {
+    pub(super) config: Config,
+    pub(super) me: NodeId,
+    pub(super) events: broadcast::Sender<Event>,
+    pub(super) transport: Transport,
+    pub(super) runs: PathBuf,
+    /// What the disk last said, as long as it refuses.
+    pub(super) disk: Mutex<Option<String>>,
+}
+
+/// The way to the node; clones lead to the same one.
+#[derive(Clone)]
+pub struct Handle {
+    pub(super) shared: Arc<Shared>,
+    pub(super) commands: mpsc::Sender<Command>,
+}
+
+impl Handle {
+    /// Runs `look` on the node's thread. It must be short: copy, and compute elsewhere.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Node) -> T + Send + 'static,
+    ) -> Result<T, AgentGone> {
+        self.read_at(|node, _| look(node)).await
+    }
+
+    /// The same for what depends on the moment.
+    pub async fn read_at<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Node, Now) -> T + Send + 'static,
+    ) -> Result<T, AgentGone> {
+        let (answer, answered) = oneshot::channel();
+        let look: Look = Box::new(move |node, now| {
+            // Whoever asked may have gone.
+            let _ = answer.send(look(node, now));
+        });
+        self.send(Command::Read(look)).await?;
+        answered.await.map_err(|_| AgentGone)
+    }
+
+    /// Makes a change; answered when it is on this node's disk, or refused.
+    pub async fn edit(&self, edit: Edit) -> Result<Result<Edited, Refusal>, AgentGone> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Edit { edit: Box::new(edit), answer }).await?;
+        answered.await.map_err(|_| AgentGone)
+    }
+
+    /// Goes on trying to get to know whoever is there.
+    pub async fn join(&self, addr: JoinAddr) -> Result<(), AgentGone> {
+        self.send(Command::Join(addr)).await
+    }
+
+    /// Leaves the fleet: others take the tasks over, then the agent ends. Answered when it has.
+    pub async fn leave(&self) -> Result<(), AgentGone> {
+        let (done, left) = oneshot::channel();
+        self.send(Command::Leave { done }).await?;
+        left.await.map_err(|_| AgentGone)
+    }
+
+    /// What happens from now on.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.shared.events.subscribe()
+    }
+
+    /// The log of a run, wherever it ran: `node` is who has it.
+    pub async fn logs(&self, node: NodeId, request: LogRequest) -> Result<LogStream, AgentGone> {
+        if node == self.shared.me {
+            return Ok(LogStream::here(&self.log_dir(request.run), &request));
+        }
+        let addr = self.read(move |core| core.gossip().member(node).map(|found| found.addr));
+        Ok(match addr.await? {
+            Some(addr) => LogStream::from_peer(&self.shared.transport, node, addr, request),
+            None => LogStream::unknown(node),
+        })
+    }
+
+    /// The folder with the log of a run of this node.
+    pub fn log_dir(&self, run: Run) -> PathBuf {
+        runtime::run_dir::path(&self.shared.runs, run)
+    }
+
+    /// What the agent was started with.
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// This node.
+    pub fn me(&self) -> NodeId {
+        self.shared.me
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> std::net::SocketAddr {
+        self.shared.transport.local_addr()
+    }
+
+    /// What the disk says, if it refuses to be written: everything goes on, and is not durable.
+    pub fn disk_error(&self) -> Option<String> {
+        self.shared.disk.lock().expect("nothing panics while it holds this").clone()
+    }
+
+    /// Bytes on the wire since the start.
+    pub fn traffic(&self) -> Traffic {
+        let (sent_bytes, received_bytes) = self.shared.transport.traffic();
+        Traffic { sent_bytes, received_bytes }
+    }
+
+    /// Everything that was counted since the start, by name.
+    pub async fn counters(&self) -> Result<BTreeMap<String, u64>, AgentGone> {
+        let counters = self.read(|node| {
+            let counted = node.gossip().counters();
+            let sent = counted.sent.iter().map(|(kind, tally)| ("sent", kind, tally));
+            let received = counted.received.iter().map(|(kind, tally)| ("received", kind, tally));
+            let mut named = BTreeMap::new();
+            for (way, kind, tally) in sent.chain(received) {
+                named.insert(format!("gossip.{way}.{}.count", kind.as_str()), tally.count);
+                named.insert(format!("gossip.{way}.{}.bytes", kind.as_str()), tally.bytes);
+            }
+            for (reason, count) in &counted.junk {
+                named.insert(format!("gossip.junk.{reason:?}").to_lowercase(), *count);
+            }
+            named.insert("gossip.undelivered".to_owned(), counted.undelivered);
+            named
+        });
+        let mut counters = counters.await?;
+        for (reason, count) in self.shared.transport.counters().all() {
+            counters.insert(format!("transport.dropped.{}", reason.as_str()), count);
+        }
+        let traffic = self.traffic();
+        counters.insert("transport.sent.bytes".to_owned(), traffic.sent_bytes);
+        counters.insert("transport.received.bytes".to_owned(), traffic.received_bytes);
+        Ok(counters)
+    }
+
+    /// Ends the agent with all tasks running.
+    pub(super) async fn stop(&self) {
+        let _ = self.send(Command::Stop).await;
+    }
+
+    async fn send(&self, command: Command) -> Result<(), AgentGone> {
+        self.commands.send(command).await.map_err(|_| AgentGone)
+    }
+}

@@ -1,0 +1,208 @@
+//! Logs of runs: of this node from its disk, of others from whoever has them.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crdt_state::NodeId;
+use runtime::logs::{LogEntry, LogReader, ReadFrom, Stream};
+use tokio::sync::mpsc;
+
+use crate::transport::{DialFailure, LogRequest, PeerReply, PeerRequest, PeerService, Transport};
+
+/// Entries that wait for a peer to take them.
+const FRAMES_MAX: usize = 8;
+
+/// Entries in one frame together have at most so many bytes, and one entry more.
+const FRAME_BYTES: usize = 16 * 1024;
+
+/// Why a log ends early.
+#[derive(Debug, thiserror::Error)]
+pub enum LogsGone {
+    /// The files are gone or cannot be read.
+    #[error("the log cannot be read: {0}")]
+    Disk(std::io::Error),
+    /// The node that has them is not known here.
+    #[error("node {0} has the log and is not a known member; see edgectl node ls")]
+    Unknown(NodeId),
+    /// The node that has them does not answer.
+    #[error("node {node} has the log: {why}")]
+    Peer {
+        /// Which.
+        node: NodeId,
+        /// Why not.
+        why: DialFailure,
+    },
+    /// It answers something that is no log.
+    #[error("node {0} sent something that is no log; is it of another version?")]
+    Junk(NodeId),
+}
+
+/// A log while it is read.
+pub struct LogStream {
+    source: Source,
+}
+
+enum Source {
+    Here {
+        reader: Box<LogReader>,
+        follow: bool,
+    },
+    Peer {
+        node: NodeId,
+        reply: PeerReply,
+        entries: std::vec::IntoIter<LogEntry>,
+    },
+    /// The reason why there is none, once.
+    None(Option<LogsGone>),
+}
+
+impl LogStream {
+    pub(super) fn here(dir: &Path, request: &LogRequest) -> LogStream {
+        let source = match open(dir, request) {
+            Ok(reader) => Source::Here { reader: Box::new(reader), follow: request.follow },
+            Err(error) => Source::None(Some(LogsGone::Disk(error))),
+        };
+        LogStream { source }
+    }
+
+    pub(super) fn from_peer(
+        transport: &Transport,
+        node: NodeId,
+        addr: SocketAddr,
+        request: LogRequest,
+    ) -> LogStream {
+        let reply = transport.request(node, addr, PeerRequest::Logs(request));
+        LogStream { source: Source::Peer { node, reply, entries: Vec::new().into_iter() } }
+    }
+
+    pub(super) fn unknown(node: NodeId) -> LogStream {
+        LogStream { source: Source::None(Some(LogsGone::Unknown(node))) }
+    }
+
+    /// The next entry; `None` at the end. An error is the last.
+    pub async fn next(&mut self) -> Option<Result<LogEntry, LogsGone>> {
+        match &mut self.source {
+            Source::Here { reader, follow } => {
+                let entry = if *follow { reader.follow().await } else { reader.next_entry() };
+                entry.map_err(LogsGone::Disk).transpose()
+            }
+            Source::Peer { node, reply, entries } => loop {
+                if let Some(entry) = entries.next() {
+                    return Some(Ok(entry));
+                }
+                match reply.next().await? {
+                    Ok(frame) => match decode(&frame) {
+                        Some(decoded) => *entries = decoded.into_iter(),
+                        None => return Some(Err(LogsGone::Junk(*node))),
+                    },
+                    Err(why) => return Some(Err(LogsGone::Peer { node: *node, why })),
+                }
+            },
+            Source::None(why) => why.take().map(Err),
+        }
+    }
+}
+
+fn open(dir: &Path, request: &LogRequest) -> std::io::Result<LogReader> {
+    let since_ms = request.since_wall_ms.unwrap_or(0);
+    LogReader::open(dir, ReadFrom { tail: request.tail, since_ms })
+}
+
+/// Answers peers that ask for logs of this node. Files are read on the background runtime, never on
+/// the node's thread.
+pub(super) struct Archive {
+    pub(super) runs: PathBuf,
+    pub(super) background: tokio::runtime::Handle,
+}
+
+impl PeerService for Archive {
+    fn answer(&self, _from: NodeId, request: PeerRequest) -> mpsc::Receiver<Vec<u8>> {
+        let PeerRequest::Logs(request) = request;
+        let (frames, answer) = mpsc::channel(FRAMES_MAX);
+        let dir = runtime::run_dir::path(&self.runs, request.run);
+        self.background.spawn(async move {
+            // A run that is not here has an empty log.
+            let Ok(reader) = open(&dir, &request) else { return };
+            tokio::select! {
+                () = send(reader, request.follow, &frames) => {}
+                () = frames.closed() => {}
+            }
+        });
+        answer
+    }
+}
+
+async fn send(mut reader: LogReader, follow: bool, frames: &mpsc::Sender<Vec<u8>>) {
+    let mut frame = Vec::new();
+    loop {
+        match reader.next_entry() {
+            Ok(Some(entry)) => encode(&mut frame, &entry),
+            Ok(None) => {
+                if !frame.is_empty() && frames.send(std::mem::take(&mut frame)).await.is_err() {
+                    return;
+                }
+                if !follow {
+                    return;
+                }
+                let Ok(Some(entry)) = reader.follow().await else { return };
+                encode(&mut frame, &entry);
+            }
+            Err(_) => return,
+        }
+        if frame.len() >= FRAME_BYTES && frames.send(std::mem::take(&mut frame)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Time, stream and length in front of the bytes.
+fn encode(frame: &mut Vec<u8>, entry: &LogEntry) {
+    frame.extend_from_slice(&entry.wall_ns.to_be_bytes());
+    frame.push(match entry.stream {
+        Stream::Stdout => 1,
+        Stream::Stderr => 2,
+    });
+    let length = u32::try_from(entry.bytes.len()).expect("an entry is a line of bounded length");
+    frame.extend_from_slice(&length.to_be_bytes());
+    frame.extend_from_slice(&entry.bytes);
+}
+
+fn decode(mut frame: &[u8]) -> Option<Vec<LogEntry>> {
+    let mut entries = Vec::new();
+    while !frame.is_empty() {
+        let (wall_ns, rest) = frame.split_first_chunk::<8>()?;
+        let (stream, rest) = rest.split_first()?;
+        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let (bytes, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        let stream = match stream {
+            1 => Stream::Stdout,
+            2 => Stream::Stderr,
+            _ => return None,
+        };
+        let wall_ns = u64::from_be_bytes(*wall_ns);
+        entries.push(LogEntry { wall_ns, stream, bytes: bytes.to_vec() });
+        frame = rest;
+    }
+    Some(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_travel_whole_and_junk_is_no_log() {
+        let entry =
+            |wall_ns, stream, bytes: &[u8]| LogEntry { wall_ns, stream, bytes: bytes.to_vec() };
+        let entries = vec![entry(1, Stream::Stdout, b"one\n"), entry(2, Stream::Stderr, b"")];
+        let mut frame = Vec::new();
+        entries.iter().for_each(|entry| encode(&mut frame, entry));
+        assert_eq!(decode(&frame), Some(entries));
+        assert_eq!(decode(&[]), Some(Vec::new()));
+        for length in 1..13 {
+            assert_eq!(decode(&frame[..length]), None);
+        }
+        frame[8] = 3;
+        assert_eq!(decode(&frame), None);
+    }
+}

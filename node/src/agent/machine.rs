@@ -1,0 +1,304 @@
+//! The loop on the node's thread: facts in, orders out.
+//!
+//! It waits for whatever comes first, tells the node, and carries out what the node orders, in that
+//! order. Nothing here waits for anything else, and nothing here decides. The only place where the
+//! wall clock is read.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crdt_state::task::{Run, RunEvent};
+use gossip::Now;
+use node_core::{Action, Edited, Event, Input, Node, Refusal, Subject};
+use runtime::{Driver, RunEvents};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::handle::{Command, Shared};
+use super::{Ending, joining};
+use crate::store::{StoreEvent, StoreWriter};
+use crate::transport::{Arrival, DialFailure, Transport};
+
+/// What has come already is taken in one go, at most so many facts, before orders are carried out.
+const BATCH_MAX: usize = 64;
+
+/// A deadline that never comes is looked at again after this.
+const SLEEP_MAX: Duration = Duration::from_secs(3_600);
+
+/// Addresses whose failure was told, at most; then all are told once more.
+const TOLD_MAX: usize = 64;
+
+/// The two clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    pub(super) fn start() -> Clock {
+        Clock { start: Instant::now() }
+    }
+
+    pub(super) fn now(&self) -> Now {
+        Now(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Milliseconds since 1970, 0 before. For display.
+    pub(super) fn wall_ms(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The instant of a deadline, rounded up to the end of its millisecond.
+    fn instant(&self, deadline: Now) -> Instant {
+        let furthest = Instant::now() + SLEEP_MAX;
+        let since_start = Duration::from_millis(deadline.0.min(u64::MAX / 2));
+        self.start.checked_add(since_start).map_or(furthest, |instant| instant.min(furthest))
+    }
+}
+
+/// Where facts come from.
+pub(super) struct Sources {
+    pub(super) arrivals: mpsc::Receiver<Arrival>,
+    pub(super) runs: RunEvents,
+    pub(super) disk: mpsc::UnboundedReceiver<StoreEvent>,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) joins: mpsc::Receiver<SocketAddr>,
+}
+
+/// The node and what carries out its orders.
+pub(super) struct Machine {
+    pub(super) node: Node,
+    pub(super) clock: Clock,
+    pub(super) shared: Arc<Shared>,
+    pub(super) transport: Transport,
+    pub(super) store: StoreWriter,
+    pub(super) driver: Box<dyn Driver>,
+    pub(super) joins: mpsc::Sender<SocketAddr>,
+    pub(super) desk: Desk,
+}
+
+/// Who waits for an answer, and who was told what.
+#[derive(Default)]
+pub(super) struct Desk {
+    tickets: BTreeMap<u64, oneshot::Sender<Result<Edited, Refusal>>>,
+    last_ticket: u64,
+    leaving: Vec<oneshot::Sender<()>>,
+    /// Addresses to join, and whether their failure was told.
+    joining: BTreeMap<SocketAddr, Told>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Failure,
+}
+
+/// What one turn was about.
+enum Fact {
+    Arrival(Arrival),
+    Run(Run, RunEvent),
+    Disk(StoreEvent),
+    Command(Command),
+    Join(SocketAddr),
+    Timer,
+    /// Nobody can reach this node any more.
+    Abandoned,
+}
+
+impl Machine {
+    /// Runs until it is told to stop or the node has left the fleet.
+    pub(super) async fn run(mut self, mut sources: Sources) -> Ending {
+        let timer = tokio::time::sleep_until(self.clock.instant(Now::START));
+        tokio::pin!(timer);
+        let ending = loop {
+            if let Some(ending) = self.perform() {
+                break ending;
+            }
+            timer.as_mut().reset(self.clock.instant(self.node.deadline()));
+            let fact = tokio::select! {
+                Some(arrival) = sources.arrivals.recv() => Fact::Arrival(arrival),
+                Some((run, event)) = sources.runs.recv() => Fact::Run(run, event),
+                Some(event) = sources.disk.recv() => Fact::Disk(event),
+                Some(addr) = sources.joins.recv() => Fact::Join(addr),
+                command = sources.commands.recv() => {
+                    command.map_or(Fact::Abandoned, Fact::Command)
+                }
+                () = &mut timer => Fact::Timer,
+            };
+            if let Some(ending) = self.take(fact) {
+                break ending;
+            }
+            self.take_waiting(&mut sources);
+        };
+        self.transport.close().await;
+        ending
+    }
+
+    /// Takes what has come meanwhile from the two busy sources, so that a storm is one plan.
+    fn take_waiting(&mut self, sources: &mut Sources) {
+        for _ in 0..BATCH_MAX {
+            if let Ok(arrival) = sources.arrivals.try_recv() {
+                self.take(Fact::Arrival(arrival));
+            } else if let Ok((run, event)) = sources.runs.try_recv() {
+                self.take(Fact::Run(run, event));
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn take(&mut self, fact: Fact) -> Option<Ending> {
+        match fact {
+            Fact::Arrival(arrival) => self.on_arrival(arrival),
+            Fact::Run(run, event) => self.step(Input::Run { run, event }),
+            Fact::Disk(event) => self.on_disk(event),
+            Fact::Command(Command::Stop) | Fact::Abandoned => return Some(Ending::Stopped),
+            Fact::Command(command) => self.on_command(command),
+            Fact::Join(addr) => self.on_join(addr),
+            Fact::Timer => self.step(Input::TimerFired),
+        }
+        None
+    }
+
+    fn step(&mut self, input: Input) {
+        self.node.step(self.clock.now(), self.clock.wall_ms(), input);
+    }
+
+    fn on_arrival(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Datagram { from, bytes } => self.step(Input::Datagram { from, bytes }),
+            Arrival::Message { from, bytes } => self.step(Input::Message { from, bytes }),
+            Arrival::Connected { node, addr } => {
+                if self.desk.joining.remove(&addr).is_some() {
+                    tracing::info!("joined the fleet through {addr}, node {node}");
+                }
+                self.step(Input::Connected { node, addr });
+            }
+            Arrival::NotConnected { addr, why } => self.desk.on_not_connected(addr, &why),
+            Arrival::Undelivered { to } => self.step(Input::Undelivered { to }),
+        }
+    }
+
+    fn on_disk(&mut self, event: StoreEvent) {
+        let mut disk = self.shared.disk.lock().expect("nothing panics while it holds this");
+        match event {
+            StoreEvent::Refused { error } => {
+                tracing::error!(
+                    "the disk refuses to be written: {error}; tasks go on, changes wait in memory \
+                     and are tried again; see that it is mounted, writable and not full"
+                );
+                *disk = Some(error);
+            }
+            StoreEvent::Recovered => {
+                tracing::info!("the disk is written again, nothing was lost");
+                *disk = None;
+            }
+            StoreEvent::Persisted { seq } => {
+                drop(disk);
+                self.step(Input::Persisted { seq });
+            }
+        }
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Read(look) => look(&self.node, self.clock.now()),
+            Command::Edit { edit, answer } => {
+                self.desk.last_ticket += 1;
+                let ticket = self.desk.last_ticket;
+                self.desk.tickets.insert(ticket, answer);
+                self.step(Input::Edit { ticket, edit });
+            }
+            Command::Join(name) => self.join(name),
+            Command::Leave { done } => {
+                self.desk.leaving.push(done);
+                self.step(Input::Leave);
+            }
+            Command::Stop => unreachable!("it ends the loop"),
+        }
+    }
+
+    /// Begins to look for a node to ask first.
+    pub(super) fn join(&mut self, name: crate::config::JoinAddr) {
+        let found = self.joins.clone();
+        tokio::spawn(joining::resolve(name, self.transport.local_addr(), found));
+    }
+
+    fn on_join(&mut self, addr: SocketAddr) {
+        if addr != self.transport.local_addr() {
+            self.desk.joining.insert(addr, Told::Nothing);
+            self.step(Input::Join { addr });
+        }
+    }
+
+    /// Carries out what the node orders, in that order.
+    fn perform(&mut self) -> Option<Ending> {
+        while let Some(action) = self.node.poll_action() {
+            match action {
+                Action::SendDatagram { addr, bytes, .. } => {
+                    self.transport.send_datagram(addr, &bytes);
+                }
+                Action::SendMessage { to, addr, bytes } => {
+                    self.transport.send_message(to, addr, bytes);
+                }
+                Action::Connect { addr } => self.transport.connect(addr),
+                Action::Persist { seq, puts, drops } => self.store.persist(seq, puts, drops),
+                Action::StartRun(start) => self.driver.start(&start),
+                Action::StopRun { run, signal, grace_ms } => {
+                    self.driver.stop(run, signal.as_deref(), grace_ms);
+                }
+                Action::ForgetRun { run } => self.driver.forget(run),
+                Action::Answer { ticket, result } => {
+                    if let Some(answer) = self.desk.tickets.remove(&ticket) {
+                        // Whoever asked may have gone; the change stays.
+                        let _ = answer.send(result);
+                    }
+                }
+                Action::Event(event) => self.on_event(event),
+                Action::Departed => {
+                    for done in self.desk.leaving.drain(..) {
+                        let _ = done.send(());
+                    }
+                    return Some(Ending::Departed);
+                }
+            }
+        }
+        None
+    }
+
+    fn on_event(&self, event: Event) {
+        let Event { subject, action, attributes, .. } = &event;
+        let facts: Vec<String> = attributes.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let facts = facts.join(" ");
+        match subject {
+            Subject::Service { name, .. } => tracing::info!("service {name}: {action} {facts}"),
+            Subject::Node { name, .. } => tracing::info!("node {name}: {action} {facts}"),
+            Subject::Task { name, .. } => tracing::debug!("task {name}: {action} {facts}"),
+        }
+        // Nobody may be listening.
+        let _ = self.shared.events.send(event);
+    }
+}
+
+impl Desk {
+    /// An address that an operator named and that does not answer is told once.
+    fn on_not_connected(&mut self, addr: SocketAddr, why: &DialFailure) {
+        if *why == DialFailure::Myself {
+            self.joining.remove(&addr);
+            return;
+        }
+        if self.joining.len() > TOLD_MAX {
+            self.joining.clear();
+        }
+        match self.joining.get_mut(&addr) {
+            Some(told @ Told::Nothing) => {
+                *told = Told::Failure;
+                tracing::warn!("cannot join through {addr}: {why}\n  it is tried again");
+            }
+            Some(Told::Failure) | None => tracing::debug!("no connection with {addr}: {why}"),
+        }
+    }
+}
