@@ -31,8 +31,8 @@ pub struct ProcessConfig {
     /// The folder of all runs, this driver's alone: `<data>/runs`.
     pub runs: PathBuf,
     /// The middle of `edgectl/<node>/<run>`: different for each agent on one machine, without a
-    /// slash.
-    pub cgroup_node: String,
+    /// slash. `None`: no cgroups; limits are warned of and not enforced.
+    pub cgroup_node: Option<String>,
     /// The program that is the monitor when called as `<program> monitor <folder>`; it calls
     /// [`crate::monitor_main`] first thing.
     pub monitor: PathBuf,
@@ -42,7 +42,7 @@ impl ProcessConfig {
     /// The agent's own binary is the monitor, also after it was replaced on the disk.
     pub fn new(runs: PathBuf, cgroup_node: &str) -> ProcessConfig {
         let monitor = PathBuf::from("/proc/self/exe");
-        ProcessConfig { runs, cgroup_node: cgroup_node.to_owned(), monitor }
+        ProcessConfig { runs, cgroup_node: Some(cgroup_node.to_owned()), monitor }
     }
 }
 
@@ -76,6 +76,7 @@ enum Order {
 struct Site {
     runs: PathBuf,
     monitor: PathBuf,
+    /// Its hierarchies are empty if there are to be no cgroups.
     cgroup_node: String,
     hierarchies: Vec<Hierarchy>,
     boot: String,
@@ -112,8 +113,8 @@ impl ProcessDriver {
         let site = Site {
             runs: runs.clone(),
             monitor: config.monitor,
-            cgroup_node: config.cgroup_node,
-            hierarchies: cgroup::mounts::detect(),
+            hierarchies: config.cgroup_node.as_ref().map_or(vec![], |_| cgroup::mounts::detect()),
+            cgroup_node: config.cgroup_node.unwrap_or_default(),
             boot: crate::proc_table::boot_id(),
         };
         let reactor = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -12,6 +12,7 @@ use std::time::Duration;
 use crdt_state::task::{Exit, Health, Run, RunEvent, TaskStart};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::{Order, Site, adopt, launch, remains};
 use crate::monitor::control::{self, StopOrder};
@@ -20,6 +21,8 @@ use crate::run_dir::{self, Ending, Status};
 
 /// How long a run may take to end before it is forgotten over its head.
 const FORGET_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the driver's end may take.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The driver's thread.
 pub struct Keeper {
@@ -27,6 +30,7 @@ pub struct Keeper {
     events: mpsc::Sender<(Run, RunEvent)>,
     /// The inbox of each run that is known.
     runs: BTreeMap<Run, mpsc::UnboundedSender<RunOrder>>,
+    attendants: JoinSet<()>,
 }
 
 /// An order about one run.
@@ -39,10 +43,11 @@ enum RunOrder {
 impl Keeper {
     /// A driver without runs.
     pub fn new(site: Site, events: mpsc::Sender<(Run, RunEvent)>) -> Keeper {
-        Keeper { site: Rc::new(site), events, runs: BTreeMap::new() }
+        let (runs, attendants) = (BTreeMap::new(), JoinSet::new());
+        Keeper { site: Rc::new(site), events, runs, attendants }
     }
 
-    /// Serves until the driver is dropped.
+    /// Serves until the driver is dropped, and carries out the orders that were given by then.
     pub async fn serve(mut self, mut inbox: mpsc::UnboundedReceiver<Order>) {
         while let Some(order) = inbox.recv().await {
             match order {
@@ -67,7 +72,12 @@ impl Keeper {
                     self.take_over(found);
                 }
             }
+            while self.attendants.try_join_next().is_some() {}
         }
+        self.runs.clear();
+        let all = async { while self.attendants.join_next().await.is_some() {} };
+        // One may wait to report to an agent that no longer listens.
+        let _ = tokio::time::timeout(LEAVE_PATIENCE, all).await;
     }
 
     fn take_over(&mut self, found: Vec<adopt::Adopted>) {
@@ -94,7 +104,7 @@ impl Keeper {
     fn attend(&mut self, attendant: Attendant, begin: Begin) {
         let (orders, inbox) = mpsc::unbounded_channel();
         self.runs.insert(attendant.run, orders);
-        tokio::task::spawn_local(attendant.serve(begin, inbox));
+        self.attendants.spawn_local(attendant.serve(begin, inbox));
     }
 }
 
@@ -134,7 +144,7 @@ impl Attendant {
             tokio::select! {
                 order = orders.recv() => match order {
                     Some(RunOrder::Repeat) => self.repeat().await,
-                    Some(RunOrder::Stop(stop)) => self.stop(stop),
+                    Some(RunOrder::Stop(stop)) => self.stop(stop).await,
                     Some(RunOrder::Forget) => return self.forget().await,
                     // The agent ends; the run does not.
                     None => return,
@@ -168,11 +178,9 @@ impl Attendant {
 
     /// The monitor died before its program.
     async fn on_monitor_lost(&mut self) {
-        let plan = self.site.cgroup(self.run);
-        let status = self.status();
         let name = run_dir::name(self.run);
         tracing::warn!(run = name, "the monitor of this run was killed; ending what is left");
-        remains::end(&plan, &name, status.as_ref(), &self.site.boot).await;
+        self.end_remains().await;
         let event = match self.told.started {
             Some(_) => RunEvent::Exited { exit: Exit::Unknown, oom: false },
             None => refused(&StartError::Interrupted),
@@ -220,21 +228,25 @@ impl Attendant {
         }
     }
 
-    fn stop(&self, order: StopOrder) {
+    async fn stop(&self, order: StopOrder) {
         if self.told.over.is_some() {
             return;
         }
         if let Err(error) = control::send(&self.site.dir(self.run), order) {
-            // Its monitor is gone, which the bell says as well.
-            tracing::debug!(run = run_dir::name(self.run), "not stopped: {error}");
+            // Its monitor is gone, or somebody deleted the folder and it cannot be asked.
+            tracing::warn!(run = run_dir::name(self.run), "killed, not stopped: {error}");
+            self.end_remains().await;
         }
     }
 
+    async fn end_remains(&self) {
+        let (status, name) = (self.status(), run_dir::name(self.run));
+        remains::end(&self.site.cgroup(self.run), &name, status.as_ref(), &self.site.boot).await;
+    }
+
     async fn forget(mut self) {
-        let dir = self.site.dir(self.run);
-        let plan = self.site.cgroup(self.run);
         if self.told.over.is_none() {
-            self.stop(StopOrder { signal: None, grace_ms: 0 });
+            self.stop(StopOrder { signal: None, grace_ms: 0 }).await;
         }
         if self.bell.is_some() {
             let closed = async { while rings(&mut self.bell).await == Bell::Rung {} };
@@ -244,10 +256,9 @@ impl Attendant {
             }
         }
         if self.told.over.is_none() {
-            let (status, name) = (self.status(), run_dir::name(self.run));
-            remains::end(&plan, &name, status.as_ref(), &self.site.boot).await;
+            self.end_remains().await;
         }
-        remains::remove_traces(&plan, &dir);
+        remains::remove_traces(&self.site.cgroup(self.run), &self.site.dir(self.run));
     }
 
     /// Collects a monitor that has closed its bell: it ends at this moment, so this hardly waits.

@@ -27,7 +27,7 @@ pub async fn end(plan: &CgroupPlan, name: &str, status: Option<&Status>, boot: &
     let hunt = Hunt::new(plan, name, status, boot);
     for _ in 0..ROUNDS {
         if hunt.kill() == 0 {
-            return hunt.cgroup.remove();
+            return remove_groups(plan);
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -39,7 +39,7 @@ pub fn end_now(plan: &CgroupPlan, name: &str, status: Option<&Status>, boot: &st
     let hunt = Hunt::new(plan, name, status, boot);
     for _ in 0..ROUNDS {
         if hunt.kill() == 0 {
-            return hunt.cgroup.remove();
+            return remove_groups(plan);
         }
         thread::sleep(PAUSE);
     }
@@ -48,13 +48,17 @@ pub fn end_now(plan: &CgroupPlan, name: &str, status: Option<&Status>, boot: &st
 
 /// Removes the folder and the cgroup of a run of which nothing is left.
 pub fn remove_traces(plan: &CgroupPlan, dir: &Path) {
-    Cgroup::existing(plan).remove();
-    cgroup::remove_parents(plan);
+    remove_groups(plan);
     if let Err(error) = fs::remove_dir_all(dir)
         && error.kind() != std::io::ErrorKind::NotFound
     {
         tracing::warn!("the folder {} stays: {error}", dir.display());
     }
+}
+
+fn remove_groups(plan: &CgroupPlan) {
+    Cgroup::existing(plan).remove();
+    cgroup::remove_parents(plan);
 }
 
 /// Collects the monitor of an adopted run if it happens to be a child of this process: one that

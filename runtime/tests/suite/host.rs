@@ -21,15 +21,23 @@ static HOSTS: AtomicU32 = AtomicU32::new(0);
 pub struct Host {
     agent: Option<(ProcessDriver, RunEvents)>,
     pub runs: PathBuf,
-    pub cgroup_node: String,
+    pub cgroup_node: Option<String>,
     _dir: tempfile::TempDir,
 }
 
 impl Host {
     pub fn new() -> Host {
-        let dir = tempfile::tempdir().expect("a folder");
         let number = HOSTS.fetch_add(1, Ordering::Relaxed);
-        let cgroup_node = format!("test-{}-{number}", std::process::id());
+        Host::with(Some(format!("test-{}-{number}", std::process::id())))
+    }
+
+    /// On a machine without cgroups.
+    pub fn without_cgroups() -> Host {
+        Host::with(None)
+    }
+
+    fn with(cgroup_node: Option<String>) -> Host {
+        let dir = tempfile::tempdir().expect("a folder");
         let runs = dir.path().join("runs");
         let mut host = Host { agent: None, runs, cgroup_node, _dir: dir };
         host.open();
@@ -37,7 +45,8 @@ impl Host {
     }
 
     fn open(&mut self) {
-        let mut config = ProcessConfig::new(self.runs.clone(), &self.cgroup_node);
+        let mut config = ProcessConfig::new(self.runs.clone(), "");
+        config.cgroup_node = self.cgroup_node.clone();
         config.monitor = PathBuf::from(env!("CARGO_BIN_EXE_runtime-monitor"));
         self.agent = Some(ProcessDriver::open(config).expect("the driver opens"));
     }
@@ -140,8 +149,13 @@ impl Drop for Host {
         for adopted in self.adopt() {
             self.driver().forget(adopted.start.run);
         }
-        let folders = || fs::read_dir(&self.runs).into_iter().flatten().flatten();
-        let runs = || folders().any(|entry| entry.file_name() != "quarantine");
+        let is_run = |entry: &fs::DirEntry| {
+            entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| runtime::run_dir::parse_name(name).is_some())
+        };
+        let runs = || fs::read_dir(&self.runs).into_iter().flatten().flatten().any(|e| is_run(&e));
         let deadline = Instant::now() + DEADLINE;
         while runs() && Instant::now() < deadline {
             std::thread::sleep(PAUSE);

@@ -4,6 +4,14 @@
 //! are skipped without them. Nothing here waits for a fixed time: conditions are polled, with a
 //! deadline, and everything that was started is ended by the guard in `host`, after a failure too.
 
+mod adoption;
+mod cgroups;
 mod conformance;
-#[allow(dead_code)]
+mod damage;
+mod health;
 mod host;
+mod logs;
+mod refusals;
+mod speed;
+mod starting;
+mod stopping;

@@ -1,0 +1,105 @@
+//! Limits, where the machine can enforce them.
+
+use std::fs;
+
+use crdt_state::spec::Resources;
+use crdt_state::task::{Exit, RunEvent};
+use runtime::Driver;
+use runtime::cgroup::mounts::{self, Controller};
+
+use crate::host::{Host, is_root, program, shell};
+
+/// Limits need root and the controller.
+fn can(controller: Controller) -> bool {
+    let there = mounts::detect().iter().any(|hierarchy| hierarchy.has(controller));
+    if !there {
+        eprintln!("SKIPPED without the controller {}", controller.name());
+    }
+    there && is_root("cgroup limits")
+}
+
+#[test]
+fn a_program_beyond_its_memory_is_killed_and_said_to_be() {
+    if !can(Controller::Memory) {
+        return;
+    }
+    let mut host = Host::new();
+    let mut order = program(&["dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"]);
+    order.template.limits = Resources { memory_bytes: 16 << 20, ..Resources::default() };
+    host.driver().start(&order);
+    assert!(matches!(host.next().1, RunEvent::Started { .. }));
+    assert_eq!(host.next().1, RunEvent::Exited { exit: Exit::Signal(9), oom: true });
+}
+
+#[test]
+fn a_program_killed_by_a_person_is_not_said_to_lack_memory() {
+    if !can(Controller::Memory) {
+        return;
+    }
+    let mut host = Host::new();
+    let mut order = program(&["sleep", "1000"]);
+    order.template.limits = Resources { memory_bytes: 16 << 20, ..Resources::default() };
+    host.run(&order);
+    host.driver().stop(order.run, None, 0);
+    assert_eq!(host.next().1, RunEvent::Exited { exit: Exit::Signal(9), oom: false });
+}
+
+#[test]
+fn a_program_cannot_have_more_processes_than_its_limit() {
+    if !can(Controller::Pids) {
+        return;
+    }
+    let mut host = Host::new();
+    let mut order = shell("for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done; echo all");
+    order.template.limits = Resources { pids: 4, ..Resources::default() };
+    host.run(&order);
+    assert_ne!(host.exit(order.run), Exit::Code(0));
+    assert!(!host.said(order.run).contains("all"));
+}
+
+#[test]
+fn all_limits_are_in_force_and_gone_with_the_run() {
+    if !can(Controller::Cpu) {
+        return;
+    }
+    let mut host = Host::new();
+    let mut order = program(&["sleep", "1000"]);
+    order.template.limits = Resources {
+        nano_cpus: 500_000_000,
+        memory_bytes: 32 << 20,
+        pids: 10,
+        ..Resources::default()
+    };
+    host.run(&order);
+    let node = host.cgroup_node.clone().expect("it has cgroups");
+    let path = format!("edgectl/{node}/{}", runtime::run_dir::name(order.run));
+    let dirs: Vec<_> =
+        mounts::detect().iter().map(|h| h.root.join(&path)).filter(|d| d.exists()).collect();
+    let says = |files: &[&str], value: &str| {
+        let read = |dir: &std::path::PathBuf, file: &&str| fs::read_to_string(dir.join(file)).ok();
+        let mut texts = dirs.iter().flat_map(|dir| files.iter().filter_map(move |f| read(dir, f)));
+        assert!(texts.any(|text| text.trim() == value), "{files:?} say {value}");
+    };
+    says(&["memory.limit_in_bytes", "memory.max"], "33554432");
+    says(
+        &["cpu.cfs_quota_us", "cpu.max"],
+        if dirs.iter().any(|d| d.join("cpu.max").exists()) { "50000 100000" } else { "50000" },
+    );
+    says(&["pids.max"], "10");
+    host.stop(order.run, None, 0);
+    assert!(dirs.iter().all(|dir| !dir.exists()), "{dirs:?}");
+}
+
+#[test]
+fn limits_that_cannot_be_enforced_are_told_and_do_not_refuse() {
+    let mut host = Host::without_cgroups();
+    let mut order = program(&["sleep", "1000"]);
+    order.template.limits = Resources { memory_bytes: 1 << 20, pids: 1, ..Resources::default() };
+    host.run(&order);
+    let status: runtime::run_dir::Status =
+        runtime::run_dir::read(&host.dir(order.run), runtime::run_dir::STATUS)
+            .expect("readable")
+            .expect("it runs");
+    assert_eq!(status.warnings.len(), 2, "{:?}", status.warnings);
+    assert!(status.warnings[0].contains("no memory controller"), "{:?}", status.warnings);
+}
