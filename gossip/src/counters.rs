@@ -71,22 +71,19 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Counts what was sent.
-    pub fn on_sent(&mut self, kind: Traffic, bytes: usize) {
+    pub(crate) fn on_sent(&mut self, kind: Traffic, bytes: usize) {
         let tally = self.sent.entry(kind).or_default();
         tally.count += 1;
         tally.bytes += bytes as u64;
     }
 
-    /// Counts what was received and understood.
-    pub fn on_received(&mut self, kind: Traffic, bytes: usize) {
+    pub(crate) fn on_received(&mut self, kind: Traffic, bytes: usize) {
         let tally = self.received.entry(kind).or_default();
         tally.count += 1;
         tally.bytes += bytes as u64;
     }
 
-    /// Counts what was dropped.
-    pub fn on_junk(&mut self, reason: JunkReason) {
+    pub(crate) fn on_junk(&mut self, reason: JunkReason) {
         *self.junk.entry(reason).or_default() += 1;
     }
 

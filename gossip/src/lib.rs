@@ -5,12 +5,17 @@
 //! [`seal`] closes and opens the datagrams. Pure: no clock, no socket, no randomness but a seed.
 //! It must never decide who runs what, and never change a record because its owner is silent.
 
+mod anti_entropy;
 pub mod config;
 pub mod counters;
 pub mod gossip;
 pub mod identity;
+mod join;
 pub mod member;
+mod membership;
+mod message;
 pub mod output;
+mod rumour;
 pub mod time;
 
 pub use config::{GossipConfig, Profile, Rumours};

@@ -1,15 +1,16 @@
-//! What travels between two machines. One enum, encoded by `crdt_state::wire` with its version byte;
-//! frozen per version.
+//! What travels between two machines: one enum, encoded by `crdt_state::wire` behind its version
+//! byte, frozen per version.
 //!
-//! Every message says who sent it, so that an answer needs no state at the receiver. It must hold
-//! nothing that only makes sense after another message has arrived.
+//! Every message says who sent it, so that an answer needs no memory of a session. None may only
+//! make sense after another one has arrived.
 
 use std::net::SocketAddr;
 
-use crdt_state::{NodeId, RecordKey};
+use crdt_state::{Delta, Digest, NodeId, RecordKey, TreePath, wire};
 use serde::{Deserialize, Serialize};
 
-use crate::{Identity, MemberState};
+use crate::output::{DATAGRAM_BYTES_MAX, MESSAGE_BYTES_MAX};
+use crate::{Identity, JunkReason, MemberState, Traffic};
 
 /// A member as told to others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,4 +20,156 @@ pub(crate) struct Entry {
     pub(crate) state: MemberState,
     /// Where the teller reaches it; `None` of itself.
     pub(crate) addr: Option<SocketAddr>,
+}
+
+/// A place in the digest tree with the digests of its 16 branches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Level {
+    pub(crate) path: TreePath,
+    pub(crate) digests: [Digest; 16],
+}
+
+/// A place in the digest tree with all records at or below it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Leaf {
+    pub(crate) path: TreePath,
+    pub(crate) records: Vec<(RecordKey, Digest)>,
+}
+
+/// Does the sender of a member list want the receiver's?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Answer {
+    Wanted,
+    NotWanted,
+}
+
+/// One datagram or reliable message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Message {
+    /// A packet of the failure detector, which names its sender itself, with the addresses of the
+    /// members that its updates speak of, in their order.
+    Swim { packet: Vec<u8>, addrs: Vec<Option<SocketAddr>> },
+    /// `who` goes; said by itself or passed on.
+    Leaving { from: NodeId, who: Identity },
+    /// Is this what you see? Silence means yes.
+    Compare { from: NodeId, view: u64, root: Digest },
+    /// Places where the sender found a difference.
+    Tree { from: NodeId, levels: Vec<Level> },
+    /// Places with few records where the sender found a difference.
+    Leaves { from: NodeId, leaves: Vec<Leaf> },
+    /// Records that differ, and those that the sender would have.
+    Records { from: NodeId, delta: Delta, wanted: Vec<RecordKey> },
+    /// Records that are news.
+    Rumour { from: NodeId, delta: Delta },
+    /// All members, or a part of them.
+    Members { from: NodeId, entries: Vec<Entry>, answer: Answer },
+}
+
+impl Message {
+    /// The version byte and the message.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        wire::encode(self)
+    }
+
+    /// Reads a datagram.
+    pub(crate) fn decode_datagram(bytes: &[u8]) -> Result<Message, JunkReason> {
+        decode::<{ 4 * DATAGRAM_BYTES_MAX }>(bytes, DATAGRAM_BYTES_MAX)
+    }
+
+    /// Reads a reliable message.
+    pub(crate) fn decode_message(bytes: &[u8]) -> Result<Message, JunkReason> {
+        decode::<MESSAGE_BYTES_MAX>(bytes, MESSAGE_BYTES_MAX)
+    }
+
+    /// Who sent it; `None` for the detector's packets.
+    pub(crate) fn from(&self) -> Option<NodeId> {
+        match self {
+            Message::Swim { .. } => None,
+            Message::Leaving { from, .. }
+            | Message::Compare { from, .. }
+            | Message::Tree { from, .. }
+            | Message::Leaves { from, .. }
+            | Message::Records { from, .. }
+            | Message::Rumour { from, .. }
+            | Message::Members { from, .. } => Some(*from),
+        }
+    }
+
+    /// What it counts as.
+    pub(crate) fn traffic(&self) -> Traffic {
+        match self {
+            Message::Swim { .. } => Traffic::Swim,
+            Message::Leaving { .. } => Traffic::Leave,
+            Message::Compare { .. } => Traffic::Compare,
+            Message::Tree { .. } | Message::Leaves { .. } => Traffic::Tree,
+            Message::Records { .. } => Traffic::Records,
+            Message::Rumour { .. } => Traffic::Rumour,
+            Message::Members { .. } => Traffic::Members,
+        }
+    }
+}
+
+/// `LIMIT` bounds what decoding may set aside. In memory a number takes up to 8 bytes for one on
+/// the wire, so the limit of a datagram is above its size; messages are cut to half of theirs.
+fn decode<const LIMIT: usize>(bytes: &[u8], bytes_max: usize) -> Result<Message, JunkReason> {
+    if bytes.len() > bytes_max {
+        return Err(JunkReason::Oversize);
+    }
+    wire::decode_within::<LIMIT, Message>(bytes).map_err(|_| JunkReason::Undecodable)
+}
+
+/// A packet of the detector with as many of its addresses as a datagram carries. One that is left
+/// out is learned when member lists are exchanged.
+pub(crate) fn swim(packet: Vec<u8>, mut addrs: Vec<Option<SocketAddr>>) -> Message {
+    // Version, kind, two lengths; 21 bytes for the longest address.
+    let room = DATAGRAM_BYTES_MAX.saturating_sub(packet.len() + 8) / 21;
+    addrs.truncate(room.max(addrs_v4_only(&addrs, packet.len())));
+    while addrs.last().is_some_and(Option::is_none) {
+        addrs.pop();
+    }
+    Message::Swim { packet, addrs }
+}
+
+/// How many fit if all of them are IPv4, at 9 bytes; 0 if one is not.
+fn addrs_v4_only(addrs: &[Option<SocketAddr>], packet_bytes: usize) -> usize {
+    if addrs.iter().flatten().any(SocketAddr::is_ipv6) {
+        return 0;
+    }
+    DATAGRAM_BYTES_MAX.saturating_sub(packet_bytes + 8) / 9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::membership::PACKET_BYTES_MAX;
+
+    #[test]
+    fn a_full_packet_with_its_addresses_fits_into_a_datagram() {
+        for addr in ["10.0.0.1:7946", "[2001:db8::1]:7946"] {
+            let addr: SocketAddr = addr.parse().unwrap();
+            let message = swim(vec![7; PACKET_BYTES_MAX], vec![Some(addr); 40]);
+            let bytes = message.encode();
+            assert!(bytes.len() <= DATAGRAM_BYTES_MAX, "{} bytes", bytes.len());
+            assert_eq!(Message::decode_datagram(&bytes), Ok(message));
+        }
+    }
+
+    #[test]
+    fn a_comparison_is_small() {
+        let compare =
+            Message::Compare { from: NodeId([255; 16]), view: u64::MAX, root: Digest([255; 16]) };
+        assert!(compare.encode().len() <= 80, "the arithmetic of the profiles rests on this");
+    }
+
+    #[test]
+    fn bytes_of_another_version_are_junk() {
+        let mut bytes = Message::Rumour { from: NodeId([1; 16]), delta: Delta::default() }.encode();
+        bytes[0] = 99;
+        assert_eq!(Message::decode_datagram(&bytes), Err(JunkReason::Undecodable));
+        assert_eq!(Message::decode_message(&[]), Err(JunkReason::Undecodable));
+        assert_eq!(
+            Message::decode_datagram(&[1; DATAGRAM_BYTES_MAX + 1]),
+            Err(JunkReason::Oversize)
+        );
+    }
 }

@@ -7,7 +7,7 @@ use crdt_state::{NodeId, RecordKey};
 use crate::MemberEvent;
 
 /// The largest reliable message; larger things are sent in parts.
-pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
+pub const MESSAGE_BYTES_MAX: usize = crdt_state::wire::MESSAGE_BYTES_MAX;
 
 /// The largest datagram before sealing. The path is only sure to carry 1,280 bytes (IPv6); less 40
 /// IP, 8 UDP and 32 of the seal leaves 1,200, rounded down.
@@ -74,8 +74,6 @@ pub enum JunkReason {
     Forgotten,
     /// A record that could not be merged: undecodable or not signed by its writer.
     Record,
-    /// More addresses than a node follows.
-    Address,
 }
 
 impl JunkReason {
@@ -89,7 +87,6 @@ impl JunkReason {
             JunkReason::Swim => "swim",
             JunkReason::Forgotten => "forgotten",
             JunkReason::Record => "record",
-            JunkReason::Address => "address",
         }
     }
 }

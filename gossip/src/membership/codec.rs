@@ -45,7 +45,11 @@ fn decode<T: DeserializeOwned>(mut buf: impl Buf) -> Result<T, CodecError> {
 impl foca::Codec<Identity> for Codec {
     type Error = CodecError;
 
-    fn encode_header(&mut self, item: &Header<Identity>, buf: impl BufMut) -> Result<(), CodecError> {
+    fn encode_header(
+        &mut self,
+        item: &Header<Identity>,
+        buf: impl BufMut,
+    ) -> Result<(), CodecError> {
         encode(item, buf)
     }
 
@@ -53,7 +57,11 @@ impl foca::Codec<Identity> for Codec {
         decode(buf)
     }
 
-    fn encode_member(&mut self, item: &Member<Identity>, buf: impl BufMut) -> Result<(), CodecError> {
+    fn encode_member(
+        &mut self,
+        item: &Member<Identity>,
+        buf: impl BufMut,
+    ) -> Result<(), CodecError> {
         encode(item, buf)
     }
 

@@ -1,0 +1,189 @@
+//! What two nodes say to each other about their differences: member lists and records.
+//!
+//! One small datagram compares both at once. It goes to a random peer each interval, and at once to
+//! a member that is new or back. While comparisons bring something the next follows soon; one that
+//! brings nothing doubles the pause, up to the profile's interval. So a record that can never be
+//! merged costs no more than an idle fleet.
+
+use std::net::SocketAddr;
+
+use crdt_state::{Delta, NodeId, RecordKey, Replica};
+
+use super::Gossip;
+use crate::anti_entropy;
+use crate::message::{Answer, Entry, Message};
+use crate::{JunkReason, Now, Output};
+
+/// Members per list message: 4,096 × 51 bytes is 209 KB.
+const ENTRIES_MAX: usize = 4_096;
+
+impl Gossip {
+    pub(super) fn on_message(
+        &mut self,
+        now: Now,
+        from: Option<SocketAddr>,
+        message: Message,
+        replica: &mut Replica,
+    ) {
+        if let Message::Swim { packet, addrs } = &message {
+            // Only ever a datagram: over a connection it would not have passed as its sender's.
+            if let Some(from) = from
+                && let Err(reason) = self.membership.handle_swim(now, from, packet, addrs)
+            {
+                self.drop_junk(reason);
+            }
+            self.greet_appeared(now, replica);
+            return;
+        }
+        let Some(peer) = message.from().filter(|peer| *peer != self.membership.me().node) else {
+            self.drop_junk(JunkReason::FromMyself);
+            return;
+        };
+        self.membership.on_heard(now, peer, from);
+        self.on_session(now, peer, message, replica);
+        self.greet_appeared(now, replica);
+    }
+
+    fn on_session(&mut self, now: Now, peer: NodeId, message: Message, replica: &mut Replica) {
+        let me = self.membership.me().node;
+        match message {
+            Message::Swim { .. } => {}
+            Message::Leaving { who, .. } => {
+                if let Err(reason) = self.membership.handle_leaving(now, who) {
+                    self.drop_junk(reason);
+                }
+            }
+            Message::Compare { view, root, .. } => {
+                if view != self.membership.digest() {
+                    self.send_members(now, peer, Answer::Wanted);
+                }
+                self.send_all(peer, anti_entropy::on_root(me, replica, root));
+            }
+            Message::Tree { levels, .. } => {
+                self.send_all(peer, anti_entropy::on_levels(me, replica, &levels));
+            }
+            Message::Leaves { leaves, .. } => {
+                self.send_all(peer, anti_entropy::on_leaves(me, replica, &leaves));
+            }
+            Message::Records { delta, wanted, .. } => {
+                self.on_records(now, peer, (&delta, &wanted), replica);
+            }
+            Message::Rumour { delta, .. } => {
+                self.merge(&delta, replica);
+            }
+            Message::Members { entries, answer, .. } => {
+                self.on_members(now, peer, &entries, answer);
+            }
+        }
+    }
+
+    fn send_all(&mut self, to: NodeId, messages: impl IntoIterator<Item = Message>) {
+        for message in messages {
+            self.send(to, &message);
+        }
+    }
+
+    fn on_records(
+        &mut self,
+        now: Now,
+        peer: NodeId,
+        (delta, wanted): (&Delta, &[RecordKey]),
+        replica: &mut Replica,
+    ) {
+        let changed = self.merge(delta, replica);
+        let me = self.membership.me().node;
+        self.send_all(peer, anti_entropy::on_wanted(me, replica, wanted));
+        if changed {
+            self.on_progress(now);
+            if wanted.is_empty() {
+                self.compare_with(peer, replica);
+            }
+        }
+    }
+
+    /// Merges and tells; true if anything changed.
+    fn merge(&mut self, delta: &Delta, replica: &mut Replica) -> bool {
+        let merged = replica.merge(delta);
+        for _ in &merged.junk {
+            self.drop_junk(JunkReason::Record);
+        }
+        if merged.changed.is_empty() {
+            return false;
+        }
+        self.rumours.on_merged(&merged.changed);
+        self.outputs.push_back(Output::Merged(merged.changed));
+        true
+    }
+
+    fn on_members(&mut self, now: Now, peer: NodeId, entries: &[Entry], answer: Answer) {
+        let changed = self.membership.merge_entries(now, entries);
+        // Outputs in order: what the list brought is told before the answer goes out.
+        self.collect();
+        if answer == Answer::Wanted {
+            self.list_members(now, peer, Answer::NotWanted);
+        }
+        if changed {
+            self.on_progress(now);
+        }
+    }
+
+    /// Sends the member list, at most once per shortest interval and peer.
+    pub(super) fn send_members(&mut self, now: Now, to: NodeId, answer: Answer) {
+        let pause_ms = self.profile.compare_interval_min_ms;
+        if self.listed_at.get(&to).is_none_or(|at| now.since(*at) >= pause_ms) {
+            self.list_members(now, to, answer);
+        }
+    }
+
+    fn list_members(&mut self, now: Now, to: NodeId, answer: Answer) {
+        if self.membership.view().addr(to).is_none() {
+            self.counters.unaddressed += 1;
+            return;
+        }
+        // Only members and whoever shook hands have an address, so this is bounded by them.
+        self.listed_at.insert(to, now);
+        let from = self.membership.me().node;
+        let entries = self.membership.entries();
+        for part in entries.chunks(ENTRIES_MAX) {
+            self.send(to, &Message::Members { from, entries: part.to_vec(), answer });
+        }
+    }
+
+    /// The pause is over: compare with somebody.
+    pub(super) fn on_compare_due(&mut self, now: Now, replica: &Replica) {
+        if now < self.compare_at {
+            return;
+        }
+        self.compare_at = now.plus(self.compare_interval_ms);
+        self.compare_interval_ms =
+            (self.compare_interval_ms * 2).min(self.profile.compare_interval_ms);
+        let peers = self.membership.active();
+        if let Some(peer) = self.membership.choose(peers, 1).first() {
+            self.compare_with(*peer, replica);
+        }
+    }
+
+    pub(super) fn compare_with(&mut self, to: NodeId, replica: &Replica) {
+        let (from, view) = (self.membership.me().node, self.membership.digest());
+        self.send(to, &Message::Compare { from, view, root: replica.digest() });
+    }
+
+    /// A comparison brought something: the next one follows soon.
+    pub(super) fn on_progress(&mut self, now: Now) {
+        self.compare_interval_ms = self.profile.compare_interval_min_ms;
+        self.compare_at = self.compare_at.min(now.plus(self.compare_interval_ms));
+    }
+
+    /// Compares at once with a member that appeared; with one of them if there are many, others
+    /// follow by progress.
+    pub(super) fn greet_appeared(&mut self, now: Now, replica: &Replica) {
+        self.collect();
+        let Some(node) = self.appeared.take() else { return };
+        self.on_progress(now);
+        let pause_ms = self.profile.compare_interval_min_ms;
+        if self.greeted_at.is_none_or(|at| now.since(at) >= pause_ms) {
+            self.greeted_at = Some(now);
+            self.compare_with(node, replica);
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! Who is there: foca's SWIM, driven as a pure machine, with what simulations asked for around it.
+//!
+//! - foca's timers and randomness are ours: a queue ordered by time, a seed.
+//! - A verdict falls only if the member was not heard since the suspicion began and this node
+//!   trusts itself ([`health`]); a verdict of others about a member that is not suspect here is
+//!   doubted first ([`suspicion`]).
+//! - Whole member lists are exchanged when their digests differ ([`view`]); foca's own
+//!   dissemination only makes it fast.
+//!
+//! It must never touch a record: an unreachable member's data stays as it is.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+
+use crdt_state::NodeId;
+use foca::{Message, State};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+mod codec;
+mod driver;
+mod health;
+mod packet;
+mod suspicion;
+mod timers;
+mod view;
+
+#[cfg(test)]
+pub(crate) use packet::PACKET_BYTES_MAX;
+
+use crate::message::Entry;
+use crate::{Identity, JunkReason, Member, MemberEvent, MemberState, Now, Profile};
+use driver::{Foca, OpenProbe};
+use health::LocalHealth;
+use packet::Packet;
+use suspicion::Case;
+use timers::{Due, Timers};
+use view::{Change, View};
+
+/// Unreachable members that are called at a time.
+const ANNOUNCE_FAN_OUT: usize = 2;
+
+/// Members that pass on the word that another one goes.
+const GOODBYE_FAN_OUT: usize = 3;
+
+/// When a leaving node repeats itself: it may stop soon, and datagrams get lost.
+const GOODBYES_MS: [u64; 2] = [100, 300];
+
+/// What membership wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// A packet for a member, with the addresses of those it speaks of.
+    Swim { to: NodeId, packet: Vec<u8>, addrs: Vec<Option<SocketAddr>> },
+    /// The word that a member goes.
+    Leaving { to: NodeId, who: Identity },
+    /// To be told.
+    Event(MemberEvent),
+    /// A member is new, or was gone and is back: time to compare with it.
+    Appeared(NodeId),
+}
+
+/// Is this node a member, or on its way out?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Member,
+    Leaving,
+}
+
+/// What only this part counts.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Noted {
+    pub(crate) verdicts_postponed: u64,
+    pub(crate) verdicts_refuted: u64,
+    pub(crate) timers_stale: u64,
+}
+
+/// One node's membership.
+pub(crate) struct Membership {
+    profile: Profile,
+    me: Identity,
+    /// This node's own incarnation, as foca last wrote it.
+    incarnation: u16,
+    foca: Foca,
+    rng: StdRng,
+    timers: Timers,
+    view: View,
+    cases: BTreeMap<NodeId, Case>,
+    health: LocalHealth,
+    probe: Option<OpenProbe>,
+    heard_anyone: Now,
+    /// A higher generation of this node itself that others speak of.
+    outranked_by: Option<u64>,
+    phase: Phase,
+    noted: Noted,
+    effects: VecDeque<Effect>,
+}
+
+impl Membership {
+    pub(crate) fn new(profile: Profile, me: Identity, seed: u64, now: Now) -> Membership {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let foca = driver::new_foca(&profile, me, StdRng::seed_from_u64(rng.random()));
+        let mut timers = Timers::default();
+        timers.push(now.plus(profile.announce_interval_ms), Due::Announce);
+        Membership {
+            profile,
+            me,
+            incarnation: 0,
+            foca,
+            rng,
+            timers,
+            view: View::default(),
+            cases: BTreeMap::new(),
+            health: LocalHealth::default(),
+            probe: None,
+            heard_anyone: now,
+            outranked_by: None,
+            phase: Phase::Member,
+            noted: Noted::default(),
+            effects: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn me(&self) -> Identity {
+        self.me
+    }
+
+    pub(crate) fn view(&self) -> &View {
+        &self.view
+    }
+
+    pub(crate) fn noted(&self) -> Noted {
+        self.noted
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.phase == Phase::Leaving
+    }
+
+    pub(crate) fn poll(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    pub(crate) fn deadline(&self) -> Now {
+        self.timers.deadline()
+    }
+
+    /// The hash that tells whether two nodes see the same members.
+    pub(crate) fn digest(&self) -> u64 {
+        self.view.digest(self.me)
+    }
+
+    /// Up to `count` different members out of `from`, at random.
+    pub(crate) fn choose(&mut self, mut from: Vec<NodeId>, count: usize) -> Vec<NodeId> {
+        let count = count.min(from.len());
+        for place in 0..count {
+            let other = self.rng.random_range(place..from.len());
+            from.swap(place, other);
+        }
+        from.truncate(count);
+        from
+    }
+
+    /// The active members.
+    pub(crate) fn active(&self) -> Vec<NodeId> {
+        self.view.active().map(|member| member.id).collect()
+    }
+
+    /// A node was heard, by a datagram or over a connection.
+    pub(crate) fn on_heard(&mut self, now: Now, node: NodeId, addr: Option<SocketAddr>) {
+        self.heard_anyone = now;
+        if let Some(event) = addr.and_then(|addr| self.view.set_addr(node, addr)) {
+            self.effects.push_back(Effect::Event(event));
+        }
+        let Some(known) = self.view.get_mut(node) else { return };
+        known.member.heard = now;
+        match known.member.state {
+            MemberState::Suspect => self.tell_suspect(now, node),
+            MemberState::Unreachable => self.call(now, node),
+            MemberState::Alive | MemberState::Left => {}
+        }
+    }
+
+    /// A packet of the failure detector came.
+    pub(crate) fn handle_swim(
+        &mut self,
+        now: Now,
+        from: SocketAddr,
+        bytes: &[u8],
+        addrs: &[Option<SocketAddr>],
+    ) -> Result<(), JunkReason> {
+        let mut packet = Packet::decode(bytes).ok_or(JunkReason::Undecodable)?;
+        let src = packet.header.src;
+        if src.node == self.me.node {
+            return Err(JunkReason::FromMyself);
+        }
+        if self.view.is_forgotten(&src) {
+            return Err(JunkReason::Forgotten);
+        }
+        if !self.view.is_superseded(&src) {
+            self.heard_anyone = now;
+            if let Some(event) = self.view.set_addr(src.node, from) {
+                self.effects.push_back(Effect::Event(event));
+            }
+        }
+        self.on_answer(&packet.header);
+        for (update, addr) in packet.updates.iter().zip(addrs) {
+            self.on_hint(update.id().node, *addr);
+        }
+        packet.updates.retain(|update| self.admit(now, update));
+        let touched = packet.updates.iter().map(|update| update.id().node).chain([src.node]);
+        let touched: BTreeSet<NodeId> = touched.collect();
+        let bytes = packet.encode();
+        let result = self.with_foca(now, touched, |foca, out| foca.handle_data(&bytes, out));
+        self.after_packet(now, &packet);
+        result.map_err(|_| JunkReason::Swim)
+    }
+
+    fn after_packet(&mut self, now: Now, packet: &Packet) {
+        let (src, dst) = (packet.header.src, packet.header.dst);
+        if let Some(known) = self.view.get_mut(src.node)
+            && known.member.generation <= src.generation
+        {
+            known.member.heard = now;
+            if known.member.state == MemberState::Suspect {
+                self.tell_suspect(now, src.node);
+            }
+        }
+        if dst.node == self.me.node && dst.generation < self.me.generation {
+            // It speaks to what this node was before it renewed; foca drops that in silence.
+            self.send_bare(src, Message::Gossip, None);
+        }
+        self.leap(now);
+    }
+
+    fn on_hint(&mut self, node: NodeId, addr: Option<SocketAddr>) {
+        if node == self.me.node {
+            return;
+        }
+        if let Some(event) = addr.and_then(|addr| self.view.hint_addr(node, addr)) {
+            self.effects.push_back(Effect::Event(event));
+        }
+    }
+
+    /// A member says that it, or another one, goes.
+    pub(crate) fn handle_leaving(&mut self, now: Now, who: Identity) -> Result<(), JunkReason> {
+        if who.node == self.me.node {
+            return Err(JunkReason::FromMyself);
+        }
+        if self.view.is_forgotten(&who) || self.view.is_superseded(&who) {
+            return Ok(());
+        }
+        if !self.view.set_left(&who) {
+            return Ok(());
+        }
+        self.apply(now, vec![foca::Member::down(who)]);
+        let peers = self.active();
+        for to in self.choose(peers, GOODBYE_FAN_OUT) {
+            self.effects.push_back(Effect::Leaving { to, who });
+        }
+        Ok(())
+    }
+
+    /// The members as told to others, this node first.
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        let me = Entry {
+            identity: self.me,
+            incarnation: self.incarnation,
+            state: MemberState::Alive,
+            addr: None,
+        };
+        std::iter::once(me).chain(self.view.entries()).collect()
+    }
+
+    /// Takes in a member list. True if this node's view changed.
+    pub(crate) fn merge_entries(&mut self, now: Now, entries: &[Entry]) -> bool {
+        let before = self.digest();
+        let mut updates = Vec::new();
+        for entry in entries {
+            self.on_hint(entry.identity.node, entry.addr);
+            let state = match entry.state {
+                MemberState::Alive | MemberState::Suspect => State::Alive,
+                MemberState::Unreachable | MemberState::Left => State::Down,
+            };
+            let update = foca::Member::new(entry.identity, entry.incarnation, state);
+            if entry.state == MemberState::Left && entry.identity.node != self.me.node {
+                let gone = self.view.is_forgotten(&entry.identity)
+                    || self.view.is_superseded(&entry.identity);
+                if !gone && self.view.set_left(&entry.identity) {
+                    updates.push(update);
+                }
+            } else if self.admit(now, &update) {
+                updates.push(update);
+            }
+        }
+        self.apply(now, updates);
+        self.leap(now);
+        before != self.digest()
+    }
+
+    /// Says good-bye to everybody, and again a little later.
+    pub(crate) fn leave(&mut self, now: Now) {
+        if self.is_leaving() {
+            return;
+        }
+        self.phase = Phase::Leaving;
+        self.timers.clear();
+        self.say_goodbye();
+        for ms in GOODBYES_MS {
+            self.timers.push(now.plus(ms), Due::Goodbye);
+        }
+    }
+
+    fn say_goodbye(&mut self) {
+        for to in self.active() {
+            self.effects.push_back(Effect::Leaving { to, who: self.me });
+        }
+    }
+
+    /// Drops a member that is unreachable or left, until it comes back with a new generation.
+    pub(crate) fn forget(&mut self, now: Now, node: NodeId) {
+        if let Some(identity) = self.view.forget(node) {
+            self.cases.remove(&node);
+            let removal = foca::Timer::RemoveDown(identity);
+            let result =
+                self.with_foca(now, BTreeSet::new(), |foca, out| foca.handle_timer(removal, out));
+            debug_assert!(result.is_ok(), "removing a member cannot fail");
+        }
+    }
+
+    /// The deadline has come, or is past.
+    pub(crate) fn handle_timeout(&mut self, now: Now) {
+        while let Some((at, due)) = self.timers.pop(now) {
+            if now.since(at) > self.profile.late_ms() {
+                // The time that this node slept says nothing about others.
+                self.health.on_late_timer(now.plus(self.profile.suspicion_ms));
+                self.heard_anyone = now;
+            }
+            match due {
+                Due::Foca(timer) => self.on_foca_timer(now, at, timer),
+                Due::Case(node) => self.on_case(now, node),
+                Due::Announce => self.on_announce(now),
+                Due::Goodbye => self.say_goodbye(),
+            }
+        }
+    }
+
+    /// Calls some of the unreachable members: they may be back and not know it. foca would do so
+    /// only as long as somebody else is there.
+    fn on_announce(&mut self, now: Now) {
+        self.timers.push(now.plus(self.profile.announce_interval_ms), Due::Announce);
+        let gone = self.view.in_state(MemberState::Unreachable).map(|member| member.id).collect();
+        for node in self.choose(gone, ANNOUNCE_FAN_OUT) {
+            self.call(now, node);
+        }
+    }
+
+    /// Calls one member, at most once per probe interval.
+    pub(crate) fn call(&mut self, now: Now, node: NodeId) {
+        let Some(known) = self.view.get_mut(node) else { return };
+        if known.told != Now::START && now.since(known.told) < self.profile.probe_interval_ms {
+            return;
+        }
+        known.told = now;
+        let identity = known.identity();
+        self.send_bare(identity, Message::Announce, None);
+    }
+
+    fn on_change(&mut self, now: Now, node: NodeId, change: Change) {
+        match change {
+            Change::Same => {}
+            Change::Told(event) => self.effects.push_back(Effect::Event(event)),
+            Change::Appeared => {
+                if self.view.active().count() == 1 {
+                    self.heard_anyone = now;
+                }
+                self.effects.push_back(Effect::Event(MemberEvent::Up(node)));
+                self.effects.push_back(Effect::Appeared(node));
+            }
+        }
+    }
+
+    /// One member.
+    pub(crate) fn member(&self, node: NodeId) -> Option<&Member> {
+        self.view.get(node).map(|known| &known.member)
+    }
+}

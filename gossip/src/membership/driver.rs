@@ -1,0 +1,318 @@
+//! foca, and what it asks of its host.
+//!
+//! Every call goes through [`Membership::with_foca`]: what foca sends is opened once more to learn
+//! its incarnation, its open probe and whom it speaks of; its timers go to the queue; its states
+//! are mirrored into the view. foca 2.0.0 keeps members in vectors and binary heaps, no hash maps:
+//! the same seed gives the same trace.
+
+use std::collections::BTreeSet;
+use std::num::{NonZeroU8, NonZeroUsize};
+use std::time::Duration;
+
+use crdt_state::NodeId;
+use foca::{
+    Config, Header, Message, NoCustomBroadcast, Notification, PeriodicParams, State, Timer,
+};
+use rand::rngs::StdRng;
+
+use super::codec::Codec;
+use super::health::{Outcome, Trust};
+use super::packet::{PACKET_BYTES_MAX, Packet, is_active};
+use super::timers::Due;
+use super::{Effect, Membership};
+use crate::{Identity, MemberEvent, MemberState, Now, Profile};
+
+/// foca with our types.
+pub(crate) type Foca = foca::Foca<Identity, Codec, StdRng, NoCustomBroadcast>;
+
+/// Packets in which a change is repeated. foca's own 4 to 9 leave stragglers that learn of a death
+/// up to a minute late; 12 cost 3 % more bytes while something changes, and none when idle.
+const TRANSMISSIONS_MAX: u8 = 12;
+
+/// Members asked to probe in this node's stead, and members told of a change at a time.
+const FAN_OUT: usize = 3;
+
+/// The probe that foca waits for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OpenProbe {
+    pub(crate) target: Identity,
+    number: u8,
+    started: Now,
+    answered: bool,
+}
+
+/// What foca asked for during one call.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    sends: Vec<(Identity, Vec<u8>)>,
+    timers: Vec<(Timer<Identity>, u64)>,
+    touched: BTreeSet<NodeId>,
+    missed: Option<Identity>,
+    rejoined: Option<Identity>,
+}
+
+impl foca::Runtime<Identity> for &mut Asked {
+    fn notify(&mut self, notification: Notification<'_, Identity>) {
+        match notification {
+            Notification::MemberUp(id)
+            | Notification::MemberDown(id)
+            | Notification::Rename(_, id) => {
+                self.touched.insert(id.node);
+            }
+            Notification::ProbeFailed(_, id) => {
+                self.touched.insert(id.node);
+                self.missed = Some(*id);
+            }
+            Notification::Rejoin(id) => self.rejoined = Some(*id),
+            _ => {}
+        }
+    }
+
+    fn send_to(&mut self, to: Identity, bytes: &[u8]) {
+        self.sends.push((to, bytes.to_vec()));
+    }
+
+    fn submit_after(&mut self, timer: Timer<Identity>, after: Duration) {
+        self.timers.push((timer, after.as_millis() as u64));
+    }
+}
+
+/// foca for a profile. What it would do by time alone is switched off where the driver does it.
+pub(crate) fn new_foca(profile: &Profile, me: Identity, rng: StdRng) -> Foca {
+    let fan_out = NonZeroUsize::new(FAN_OUT).expect("not zero");
+    let config = Config {
+        probe_period: Duration::from_millis(profile.probe_interval_ms),
+        probe_rtt: Duration::from_millis(profile.probe_rtt_ms),
+        num_indirect_probes: fan_out,
+        max_transmissions: NonZeroU8::new(TRANSMISSIONS_MAX).expect("not zero"),
+        suspect_to_down_after: Duration::from_millis(profile.suspicion_ms),
+        // Kept until an operator removes it: members that forget at different times would bring
+        // each other's dead back for ever. Bounded by the nodes that ever were.
+        remove_down_after: None,
+        max_packet_size: NonZeroUsize::new(PACKET_BYTES_MAX).expect("not zero"),
+        notify_down_members: true,
+        periodic_announce: None,
+        periodic_announce_to_down_members: None,
+        periodic_gossip: Some(PeriodicParams {
+            frequency: Duration::from_millis(profile.push_interval_ms),
+            num_members: fan_out,
+        }),
+    };
+    Foca::new(me, config, rng, Codec)
+}
+
+impl Membership {
+    /// Calls foca and carries out what it asked for. `touched`: members whose state may change.
+    pub(super) fn with_foca(
+        &mut self,
+        now: Now,
+        mut touched: BTreeSet<NodeId>,
+        call: impl FnOnce(&mut Foca, &mut Asked) -> Result<(), foca::Error>,
+    ) -> Result<(), foca::Error> {
+        let mut asked = Asked::default();
+        let result = call(&mut self.foca, &mut asked);
+        if let Some(identity) = asked.rejoined {
+            self.on_renewed(identity);
+        }
+        for (timer, after_ms) in asked.timers {
+            let after_ms = match timer {
+                Timer::ProbeRandomMember(_) | Timer::SendIndirectProbe { .. } => {
+                    self.health.stretched(after_ms)
+                }
+                _ => after_ms,
+            };
+            self.timers.push(now.plus(after_ms), Due::Foca(timer));
+        }
+        for (to, bytes) in asked.sends {
+            self.on_send(now, to, bytes);
+        }
+        touched.append(&mut asked.touched);
+        self.mirror(now, &touched);
+        if let Some(missed) = asked.missed {
+            self.accuse(now, missed);
+        }
+        result
+    }
+
+    fn mirror(&mut self, now: Now, touched: &BTreeSet<NodeId>) {
+        if touched.is_empty() {
+            return;
+        }
+        let updates: Vec<foca::Member<Identity>> = self
+            .foca
+            .iter_membership_state()
+            .filter(|m| m.id().node != self.me.node && touched.contains(&m.id().node))
+            .cloned()
+            .collect();
+        for update in updates {
+            let change = self.view.on_state(now, &update);
+            self.on_change(now, update.id().node, change);
+        }
+    }
+
+    fn on_renewed(&mut self, identity: Identity) {
+        self.me = identity;
+        self.incarnation = 0;
+        self.probe = None;
+        // foca dropped its verdicts under way; a probe that fails opens the case again.
+        self.cases.retain(|_, case| case.is_hearsay());
+        self.effects.push_back(Effect::Event(MemberEvent::Renewed(identity)));
+    }
+
+    /// Sends what foca wrote, with the addresses of the members it speaks of, as far as they fit.
+    fn on_send(&mut self, now: Now, to: Identity, bytes: Vec<u8>) {
+        let packet = Packet::decode(&bytes).expect("foca writes packets that decode");
+        self.incarnation = packet.header.src_incarnation;
+        if let Message::Ping(number) = packet.header.message {
+            self.probe = Some(OpenProbe { target: to, number, started: now, answered: false });
+        }
+        let addrs = packet
+            .updates
+            .iter()
+            .map(|update| {
+                is_active(update.state()).then(|| self.view.addr(update.id().node)).flatten()
+            })
+            .collect();
+        self.effects.push_back(Effect::Swim { to: to.node, packet: bytes, addrs });
+    }
+
+    /// Sends a packet that foca has no call for.
+    pub(super) fn send_bare(
+        &mut self,
+        dst: Identity,
+        message: Message<Identity>,
+        update: Option<foca::Member<Identity>>,
+    ) {
+        let header = Header { src: self.me, src_incarnation: self.incarnation, dst, message };
+        let packet = Packet::new(header, update).encode();
+        self.effects.push_back(Effect::Swim { to: dst.node, packet, addrs: Vec::new() });
+    }
+
+    /// Gives foca updates and lets it spread what is new.
+    pub(super) fn apply(&mut self, now: Now, updates: Vec<foca::Member<Identity>>) {
+        if updates.is_empty() {
+            return;
+        }
+        let touched = updates.iter().map(|update| update.id().node).collect();
+        let result = self
+            .with_foca(now, touched, |foca, out| foca.apply_many(updates.into_iter(), true, out));
+        debug_assert!(result.is_ok(), "updates fit into a packet");
+    }
+
+    /// Notes that the open probe was answered, directly or by way of another member.
+    pub(super) fn on_answer(&mut self, header: &Header<Identity>) {
+        let Some(probe) = &mut self.probe else { return };
+        probe.answered |= match header.message {
+            Message::Ack(number) => header.src == probe.target && number == probe.number,
+            Message::ForwardedAck { origin, probe_number } => {
+                origin == probe.target && probe_number == probe.number
+            }
+            _ => false,
+        };
+    }
+
+    /// One of foca's timers is due.
+    pub(super) fn on_foca_timer(&mut self, now: Now, at: Now, timer: Timer<Identity>) {
+        match &timer {
+            Timer::ChangeSuspectToDown { member_id, incarnation, .. } => {
+                let (identity, incarnation) = (*member_id, *incarnation);
+                if self.verdict_stands(now, identity, incarnation, &timer) {
+                    self.pass_verdict(now, timer);
+                }
+                return;
+            }
+            Timer::ProbeRandomMember(_) => {
+                self.on_probe_over(now, at);
+                self.on_island(now);
+            }
+            _ => {}
+        }
+        // The only error that a timer can bring is a probe cycle cut short by this node's own
+        // lateness; foca recovers from it by itself.
+        let _ = self.with_foca(now, BTreeSet::new(), |foca, out| foca.handle_timer(timer, out));
+    }
+
+    fn pass_verdict(&mut self, now: Now, timer: Timer<Identity>) {
+        let _ = self.with_foca(now, BTreeSet::new(), |foca, out| {
+            foca.handle_timer(timer, &mut *out)?;
+            // Others should not have to wait for the next push.
+            foca.gossip(out)
+        });
+    }
+
+    /// The probe's time is over: takes note of how it went, and takes it back where this node is in
+    /// no position to accuse.
+    fn on_probe_over(&mut self, now: Now, at: Now) {
+        let Some(probe) = self.probe.take() else { return };
+        let Some(known) = self.view.get(probe.target.node) else { return };
+        let was_suspect = known.member.state == MemberState::Suspect;
+        let heard = known.member.heard > probe.started;
+        let outcome = if probe.answered || heard { Outcome::Answered } else { Outcome::Missed };
+        if !was_suspect {
+            self.health.on_probe(outcome);
+        }
+        let late = now.since(at) > self.profile.late_ms();
+        if !probe.answered && (heard || late || self.trust(now) == Trust::Blind) {
+            self.take_back(now, &probe);
+        }
+    }
+
+    /// Answers the probe in the member's stead: foca has no other way to call one off.
+    fn take_back(&mut self, now: Now, probe: &OpenProbe) {
+        if self.view.get(probe.target.node).is_none_or(|k| k.identity() != probe.target) {
+            return;
+        }
+        let header = Header {
+            src: probe.target,
+            src_incarnation: 0,
+            dst: self.me,
+            message: Message::Ack(probe.number),
+        };
+        let bytes = Packet::new(header, None).encode();
+        let _ = self.with_foca(now, BTreeSet::new(), |foca, out| foca.handle_data(&bytes, out));
+    }
+
+    /// Nothing heard from anybody for three suspicions: this node is an island. Everybody is
+    /// unreachable *from here*, which is nobody else's business: the verdicts are not spread.
+    fn on_island(&mut self, now: Now) {
+        if now.since(self.heard_anyone) < self.profile.island_after_ms() {
+            return;
+        }
+        let gone: Vec<foca::Member<Identity>> = self
+            .view
+            .active()
+            .map(|m| Identity { node: m.id, generation: m.generation })
+            .map(|id| foca::Member::new(id, 0, State::Down))
+            .collect();
+        let touched = gone.iter().map(|update| update.id().node).collect();
+        let result =
+            self.with_foca(now, touched, |foca, out| foca.apply_many(gone.into_iter(), false, out));
+        debug_assert!(result.is_ok(), "nothing is sent");
+    }
+
+    /// How far this node trusts itself now.
+    pub(super) fn trust(&self, now: Now) -> Trust {
+        let (mut peers, mut suspects) = (0, 0);
+        for member in self.view.active() {
+            peers += 1;
+            suspects += usize::from(member.state == MemberState::Suspect);
+        }
+        self.health.trust(now, peers, suspects)
+    }
+
+    /// Others speak of a higher generation of this node than its own: its counter was lost, or it
+    /// was copied. It takes one above, at most once per packet or list.
+    pub(super) fn leap(&mut self, now: Now) {
+        let Some(generation) = self.outranked_by.take() else { return };
+        let identity = Identity { node: self.me.node, generation: generation.saturating_add(1) };
+        if identity.generation <= self.me.generation {
+            return;
+        }
+        let result = self.with_foca(now, BTreeSet::new(), |foca, out| {
+            foca.change_identity(identity, &mut *out)?;
+            out.rejoined = Some(identity);
+            Ok(())
+        });
+        debug_assert!(result.is_ok(), "a higher generation is another identity");
+    }
+}

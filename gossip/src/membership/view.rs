@@ -1,0 +1,224 @@
+//! The members as this node sees them, their addresses, and what of it is compared with others.
+//!
+//! It mirrors foca's states after every call and turns what changed into events. It must never
+//! decide that a member is gone: that is foca's and the driver's.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use crdt_state::NodeId;
+
+use crate::message::Entry;
+use crate::{Identity, Member, MemberEvent, MemberState, Now};
+
+/// Addresses kept of nodes that are no members (yet): a joiner per handshake. Beyond it new ones
+/// are dropped and come again with the next datagram.
+const STRANGERS_MAX: usize = 1_024;
+
+/// An address that nobody said.
+pub(crate) const NOWHERE: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+
+/// A member and what only the driver needs of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) member: Member,
+    pub(crate) incarnation: u16,
+    /// When it was last told what is said of it.
+    pub(crate) told: Now,
+}
+
+impl Known {
+    pub(crate) fn identity(&self) -> Identity {
+        Identity { node: self.member.id, generation: self.member.generation }
+    }
+}
+
+/// What became of a member by a change of its state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Nothing to tell.
+    Same,
+    /// An event to tell.
+    Told(MemberEvent),
+    /// It is new, or was gone and is back.
+    Appeared,
+}
+
+/// The members, by id.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    known: BTreeMap<NodeId, Known>,
+    book: BTreeMap<NodeId, SocketAddr>,
+    /// Up to which generation a node said that it goes.
+    left: BTreeMap<NodeId, u64>,
+    /// Up to which generation a node was removed from the view. One entry per removal by an
+    /// operator; gone when the node comes back.
+    forgotten: BTreeMap<NodeId, u64>,
+}
+
+impl View {
+    pub(crate) fn get(&self, node: NodeId) -> Option<&Known> {
+        self.known.get(&node)
+    }
+
+    pub(crate) fn get_mut(&mut self, node: NodeId) -> Option<&mut Known> {
+        self.known.get_mut(&node)
+    }
+
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
+        self.known.values().map(|known| &known.member)
+    }
+
+    pub(crate) fn active(&self) -> impl Iterator<Item = &Member> {
+        self.members().filter(|member| member.state.is_active())
+    }
+
+    pub(crate) fn in_state(&self, state: MemberState) -> impl Iterator<Item = &Member> {
+        self.members().filter(move |member| member.state == state)
+    }
+
+    pub(crate) fn addr(&self, node: NodeId) -> Option<SocketAddr> {
+        self.book.get(&node).copied()
+    }
+
+    /// Notes where a node is; the event, if a member moved.
+    pub(crate) fn set_addr(&mut self, node: NodeId, addr: SocketAddr) -> Option<MemberEvent> {
+        if addr.ip().is_unspecified() || addr.port() == 0 {
+            return None;
+        }
+        let strangers = self.book.len().saturating_sub(self.known.len());
+        let known = self.known.get_mut(&node);
+        if known.is_none() && strangers >= STRANGERS_MAX && !self.book.contains_key(&node) {
+            return None;
+        }
+        let before = self.book.insert(node, addr);
+        if before == Some(addr) {
+            return None;
+        }
+        let member = &mut known?.member;
+        member.addr = addr;
+        (before.is_some() && member.state.is_active()).then_some(MemberEvent::Moved(node, addr))
+    }
+
+    /// An address that somebody else told: taken if there is none, or if the member is silent at
+    /// the one that is known. What was heard from the member itself outweighs it.
+    pub(crate) fn hint_addr(&mut self, node: NodeId, addr: SocketAddr) -> Option<MemberEvent> {
+        let silent = self.get(node).is_some_and(|k| k.member.state != MemberState::Alive);
+        if self.book.contains_key(&node) && !silent {
+            return None;
+        }
+        self.set_addr(node, addr)
+    }
+
+    /// Was this identity removed from the view?
+    pub(crate) fn is_forgotten(&self, identity: &Identity) -> bool {
+        self.forgotten.get(&identity.node).is_some_and(|gone| identity.generation <= *gone)
+    }
+
+    /// Has this node a later identity than this one?
+    pub(crate) fn is_superseded(&self, identity: &Identity) -> bool {
+        self.get(identity.node).is_some_and(|k| k.member.generation > identity.generation)
+    }
+
+    /// Notes that this identity said that it goes; false if that was known.
+    pub(crate) fn set_left(&mut self, identity: &Identity) -> bool {
+        let left = self.left.entry(identity.node).or_insert(0);
+        let news = *left < identity.generation;
+        *left = identity.generation.max(*left);
+        news
+    }
+
+    /// Drops a member that is unreachable or left; its identity.
+    pub(crate) fn forget(&mut self, node: NodeId) -> Option<Identity> {
+        let identity = self.get(node).filter(|k| !k.member.state.is_active())?.identity();
+        self.known.remove(&node);
+        self.book.remove(&node);
+        self.left.remove(&node);
+        self.forgotten.insert(node, identity.generation);
+        Some(identity)
+    }
+
+    /// Takes over foca's state of one member.
+    pub(crate) fn on_state(&mut self, now: Now, update: &foca::Member<Identity>) -> Change {
+        let identity = *update.id();
+        let left = self.left.get(&identity.node).is_some_and(|g| *g >= identity.generation);
+        let state = match update.state() {
+            foca::State::Alive => MemberState::Alive,
+            foca::State::Suspect => MemberState::Suspect,
+            foca::State::Down if left => MemberState::Left,
+            foca::State::Down => MemberState::Unreachable,
+        };
+        let Some(known) = self.known.get_mut(&identity.node) else {
+            self.insert(now, update, state);
+            return if state.is_active() { Change::Appeared } else { Change::Same };
+        };
+        known.incarnation = update.incarnation();
+        let member = &mut known.member;
+        member.generation = identity.generation;
+        let before = std::mem::replace(&mut member.state, state);
+        if before == state {
+            return Change::Same;
+        }
+        member.since = now;
+        match state {
+            MemberState::Alive | MemberState::Suspect if !before.is_active() => Change::Appeared,
+            MemberState::Alive => Change::Told(MemberEvent::Up(identity.node)),
+            MemberState::Suspect => Change::Told(MemberEvent::Suspected(identity.node)),
+            MemberState::Unreachable => Change::Told(MemberEvent::Unreachable(identity.node)),
+            MemberState::Left => Change::Told(MemberEvent::Left(identity.node)),
+        }
+    }
+
+    fn insert(&mut self, now: Now, update: &foca::Member<Identity>, state: MemberState) {
+        let identity = *update.id();
+        self.forgotten.remove(&identity.node);
+        let member = Member {
+            id: identity.node,
+            addr: self.addr(identity.node).unwrap_or(NOWHERE),
+            state,
+            since: now,
+            heard: Now::START,
+            generation: identity.generation,
+        };
+        let known = Known { member, incarnation: update.incarnation(), told: Now::START };
+        self.known.insert(identity.node, known);
+    }
+
+    /// The members as told to others. A suspicion is not passed on this way: it is the failure
+    /// detector's, which asks the suspect first.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.known.values().map(|known| Entry {
+            identity: known.identity(),
+            incarnation: known.incarnation,
+            state: match known.member.state {
+                MemberState::Suspect => MemberState::Alive,
+                state => state,
+            },
+            addr: self.addr(known.member.id),
+        })
+    }
+
+    /// A hash of what all members should agree about: who is in which generation, and whether it is
+    /// there, unreachable or left. Not the addresses, which differ by where one looks from.
+    pub(crate) fn digest(&self, me: Identity) -> u64 {
+        let mut hasher = blake3::Hasher::new_derive_key("edgectl membership view 1");
+        let mut states: BTreeMap<Identity, u8> = self
+            .known
+            .values()
+            .map(|known| match known.member.state {
+                MemberState::Alive | MemberState::Suspect => (known.identity(), 0),
+                MemberState::Unreachable => (known.identity(), 1),
+                MemberState::Left => (known.identity(), 2),
+            })
+            .collect();
+        states.insert(me, 0);
+        for (identity, state) in states {
+            hasher.update(&identity.node.0);
+            hasher.update(&identity.generation.to_be_bytes());
+            hasher.update(&[state]);
+        }
+        let hash = hasher.finalize();
+        u64::from_be_bytes(hash.as_bytes()[..8].try_into().expect("a hash has 32 bytes"))
+    }
+}
