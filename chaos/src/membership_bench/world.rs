@@ -1,0 +1,319 @@
+//! A network of `gossip` machines under virtual time.
+//!
+//! One queue of events in order of time and age. Datagrams take 0.2 to 2 ms and may be lost;
+//! reliable messages begin with a handshake, are slower and arrive, unless there is no way. It must
+//! draw randomness from its seed alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use crdt_state::{HashSigner, HashVerifier, NodeId, Replica, Signer, StoreId, Writer};
+use gossip::{Gossip, GossipConfig, Identity, MemberEvent, Now, Output};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+/// Delay of a datagram, in microseconds.
+const DELAY_US: std::ops::RangeInclusive<u64> = 200..=2_000;
+
+/// A reliable message that finds no way is given up after so long, in microseconds.
+const GIVE_UP_US: u64 = 3_000_000;
+
+/// Of a thousand.
+pub(super) type PerMille = u32;
+
+/// What the network does to datagrams.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Weather {
+    pub(super) loss: PerMille,
+}
+
+/// A node: its machine, and what the world does to it.
+pub(super) struct SimNode {
+    pub(super) id: NodeId,
+    pub(super) gossip: Gossip,
+    replica: Replica,
+    boots: u64,
+    alive: bool,
+    /// Nodes of different sides do not hear each other.
+    side: u8,
+    /// Added to each way of everything it sends and hears, in microseconds.
+    slow_us: u64,
+    /// The earliest wake-up already in the queue, in microseconds.
+    wake_at: u64,
+}
+
+/// A verdict or its like, as it was seen.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sighting {
+    pub(super) at_us: u64,
+    pub(super) event: MemberEvent,
+}
+
+enum Event {
+    Wake { to: usize },
+    Datagram { to: usize, from: SocketAddr, bytes: Vec<u8> },
+    Message { to: usize, from: usize, bytes: Vec<u8> },
+    Connected { to: usize, peer: usize },
+    Undelivered { to: usize, peer: NodeId },
+}
+
+/// The world.
+pub(super) struct World {
+    pub(super) now_us: u64,
+    pub(super) nodes: Vec<SimNode>,
+    pub(super) sightings: Vec<Sighting>,
+    weather: Weather,
+    rng: StdRng,
+    queue: BTreeMap<(u64, u64), Event>,
+    next: u64,
+    connections: BTreeSet<(usize, usize)>,
+    by_addr: BTreeMap<SocketAddr, usize>,
+}
+
+fn addr_of(index: usize) -> SocketAddr {
+    let [_, _, high, low] = (index as u32).to_be_bytes();
+    SocketAddr::from((Ipv4Addr::new(10, 0, high, low), 7946))
+}
+
+impl World {
+    /// `count` nodes that know nobody.
+    pub(super) fn new(count: usize, weather: Weather, seed: u64) -> World {
+        let mut world = World {
+            now_us: 0,
+            nodes: Vec::new(),
+            sightings: Vec::new(),
+            weather,
+            rng: StdRng::seed_from_u64(seed),
+            queue: BTreeMap::new(),
+            next: 0,
+            connections: BTreeSet::new(),
+            by_addr: (0..count).map(|index| (addr_of(index), index)).collect(),
+        };
+        for index in 0..count {
+            let node = world.boot(index, 1);
+            world.nodes.push(node);
+        }
+        world
+    }
+
+    fn boot(&mut self, index: usize, boots: u64) -> SimNode {
+        let signer = HashSigner::from_seed(index as u64);
+        let id = NodeId::of(&signer.public_key());
+        let writer = Writer { node: id, store: StoreId(boots) };
+        let identity = Identity::at_boot(id, boots);
+        let config = GossipConfig::default();
+        let gossip = Gossip::new(config, identity, self.rng.random(), self.now());
+        let replica = Replica::new(writer, Box::new(signer), Arc::new(HashVerifier));
+        SimNode { id, gossip, replica, boots, alive: true, side: 0, slow_us: 0, wake_at: u64::MAX }
+    }
+
+    fn now(&self) -> Now {
+        Now(self.now_us / 1_000)
+    }
+
+    /// All nodes join through the first one, now.
+    pub(super) fn join_all(&mut self) {
+        for index in 1..self.nodes.len() {
+            self.join(index, 0);
+        }
+    }
+
+    pub(super) fn join(&mut self, index: usize, seed: usize) {
+        let now = self.now();
+        self.nodes[index].gossip.join(now, addr_of(seed));
+        self.drain(index);
+    }
+
+    /// A node falls silent.
+    pub(super) fn kill(&mut self, index: usize) {
+        self.nodes[index].alive = false;
+        self.connections.retain(|(a, b)| *a != index && *b != index);
+    }
+
+    /// It comes back with a new boot, and joins through another one.
+    pub(super) fn restart(&mut self, index: usize, seed: usize) {
+        let boots = self.nodes[index].boots + 1;
+        self.nodes[index] = self.boot(index, boots);
+        self.join(index, seed);
+    }
+
+    pub(super) fn slow_down(&mut self, index: usize, each_way_ms: u64) {
+        self.nodes[index].slow_us = each_way_ms * 1_000;
+    }
+
+    /// Cuts the fleet in two at `first`.
+    pub(super) fn cut_at(&mut self, first: usize) {
+        for (index, node) in self.nodes.iter_mut().enumerate() {
+            node.side = u8::from(index >= first);
+        }
+    }
+
+    pub(super) fn heal(&mut self) {
+        self.nodes.iter_mut().for_each(|node| node.side = 0);
+    }
+
+    /// Does every living node see every other living node, and nobody else, as active?
+    pub(super) fn all_agree(&self) -> bool {
+        let living = self.nodes.iter().filter(|node| node.alive).count();
+        self.nodes.iter().filter(|node| node.alive).all(|node| {
+            node.gossip.members().filter(|member| member.state.is_active()).count() + 1 == living
+        })
+    }
+
+    /// Runs until `until_us`.
+    pub(super) fn run_until(&mut self, until_us: u64) {
+        while let Some(entry) = self.queue.first_entry() {
+            let (at, _) = *entry.key();
+            if at > until_us {
+                break;
+            }
+            let event = entry.remove();
+            self.now_us = at;
+            self.perform(event);
+        }
+        self.now_us = until_us;
+    }
+
+    pub(super) fn run_for_s(&mut self, seconds: u64) {
+        self.run_until(self.now_us + seconds * 1_000_000);
+    }
+
+    /// Runs until all agree, at most `limit_s`; the seconds it took.
+    pub(super) fn run_until_all_agree(&mut self, limit_s: u64) -> f64 {
+        let started = self.now_us;
+        while !self.all_agree() && self.now_us < started + limit_s * 1_000_000 {
+            self.run_until(self.now_us + 50_000);
+        }
+        (self.now_us - started) as f64 / 1e6
+    }
+
+    fn perform(&mut self, event: Event) {
+        let now = self.now();
+        let to = match &event {
+            Event::Wake { to }
+            | Event::Datagram { to, .. }
+            | Event::Message { to, .. }
+            | Event::Connected { to, .. }
+            | Event::Undelivered { to, .. } => *to,
+        };
+        let peer = match &event {
+            Event::Message { from, .. } => Some(*from),
+            Event::Connected { peer, .. } => Some(*peer),
+            _ => None,
+        };
+        let peer = peer.map(|peer| (self.nodes[peer].id, addr_of(peer)));
+        let node = &mut self.nodes[to];
+        if !node.alive {
+            return;
+        }
+        match (event, peer) {
+            (Event::Wake { .. }, _) => {
+                node.wake_at = u64::MAX;
+                node.gossip.handle_timeout(now, &mut node.replica);
+            }
+            (Event::Datagram { from, bytes, .. }, _) => {
+                node.gossip.handle_datagram(now, from, &bytes, &mut node.replica);
+            }
+            (Event::Message { bytes, .. }, Some((id, _))) => {
+                node.gossip.handle_message(now, id, &bytes, &mut node.replica);
+            }
+            (Event::Connected { .. }, Some((id, addr))) => {
+                node.gossip.handle_connected(now, id, addr);
+            }
+            (Event::Undelivered { peer, .. }, _) => node.gossip.handle_unreachable(now, peer),
+            (Event::Message { .. } | Event::Connected { .. }, None) => {
+                unreachable!("these events name a peer")
+            }
+        }
+        self.drain(to);
+    }
+
+    /// Performs what a machine asked for, and sees to it that it is woken in time.
+    fn drain(&mut self, index: usize) {
+        while let Some(output) = self.nodes[index].gossip.poll() {
+            match output {
+                Output::Swim { addr, bytes, .. } | Output::Datagram { addr, bytes, .. } => {
+                    self.send_datagram(index, addr, bytes);
+                }
+                Output::Message { to, addr, bytes } => self.send_message(index, to, addr, bytes),
+                Output::Connect { addr } => self.connect(index, addr),
+                Output::Member(event) => {
+                    self.sightings.push(Sighting { at_us: self.now_us, event });
+                }
+                Output::Merged(keys) => {
+                    let (now, keys) = (self.now(), keys.into_iter().collect());
+                    self.nodes[index].gossip.on_changed(now, &keys);
+                }
+                Output::Junk(reason) => panic!("honest nodes send no junk: {reason:?}"),
+            }
+        }
+        let deadline = self.nodes[index].gossip.deadline().0.saturating_mul(1_000);
+        if deadline < self.nodes[index].wake_at {
+            let at = deadline.max(self.now_us);
+            self.nodes[index].wake_at = at;
+            self.push(at, Event::Wake { to: index });
+        }
+    }
+
+    fn push(&mut self, at_us: u64, event: Event) {
+        self.queue.insert((at_us, self.next), event);
+        self.next += 1;
+    }
+
+    fn one_way_us(&mut self, from: usize, to: usize) -> u64 {
+        self.rng.random_range(DELAY_US) + self.nodes[from].slow_us + self.nodes[to].slow_us
+    }
+
+    fn reachable(&self, from: usize, to: usize) -> bool {
+        self.nodes[to].alive && self.nodes[from].side == self.nodes[to].side
+    }
+
+    fn send_datagram(&mut self, from: usize, addr: SocketAddr, bytes: Vec<u8>) {
+        let Some(to) = self.by_addr.get(&addr).copied() else { return };
+        if self.rng.random_range(0..1_000) < self.weather.loss || !self.reachable(from, to) {
+            return;
+        }
+        let at = self.now_us + self.one_way_us(from, to);
+        self.push(at, Event::Datagram { to, from: addr_of(from), bytes });
+    }
+
+    /// A trip that is repeated until it was not lost, 200 ms each time.
+    fn reliable_trip_us(&mut self, from: usize, to: usize) -> u64 {
+        let mut trip = self.one_way_us(from, to);
+        while self.rng.random_range(0..1_000) < self.weather.loss {
+            trip += 200_000;
+        }
+        trip
+    }
+
+    fn connect(&mut self, from: usize, addr: SocketAddr) {
+        let Some(to) = self.by_addr.get(&addr).copied() else { return };
+        if !self.reachable(from, to) {
+            return;
+        }
+        self.handshake(from, to);
+    }
+
+    /// A trip there, one back: both have the connection.
+    fn handshake(&mut self, from: usize, to: usize) {
+        let there = self.now_us + self.reliable_trip_us(from, to);
+        let back = there + self.reliable_trip_us(to, from);
+        self.connections.insert((from.min(to), from.max(to)));
+        self.push(back, Event::Connected { to: from, peer: to });
+        self.push(back, Event::Connected { to, peer: from });
+    }
+
+    fn send_message(&mut self, from: usize, id: NodeId, addr: SocketAddr, bytes: Vec<u8>) {
+        let to = self.by_addr.get(&addr).copied().filter(|to| self.reachable(from, *to));
+        let Some(to) = to else {
+            self.push(self.now_us + GIVE_UP_US, Event::Undelivered { to: from, peer: id });
+            return;
+        };
+        if !self.connections.contains(&(from.min(to), from.max(to))) {
+            self.handshake(from, to);
+        }
+        let at = self.now_us + 3 * self.reliable_trip_us(from, to);
+        self.push(at, Event::Message { to, from, bytes });
+    }
+}
