@@ -26,7 +26,7 @@ impl Delta {
 
     /// Reads what [`Delta::encode`] wrote, up to [`wire::MESSAGE_BYTES_MAX`].
     pub fn decode(bytes: &[u8]) -> Result<Delta, Junk> {
-        wire::decode_within::<{ wire::MESSAGE_BYTES_MAX }, _>(bytes)
+        wire::decode_within(bytes, wire::MESSAGE_BYTES_MAX)
     }
 
     /// Nothing in it?

@@ -37,13 +37,13 @@ pub enum Record {
 
 impl Record {
     /// Reads a record, or a part of a shared one. Checks its form, but no signature.
-    pub fn decode<const LIMIT: usize>(key: &RecordKey, bytes: &[u8]) -> Result<Record, Junk> {
+    pub fn decode(key: &RecordKey, bytes: &[u8], bytes_max: usize) -> Result<Record, Junk> {
         if key.kind.is_owned() {
-            let record: OwnedRecord = wire::decode_within::<LIMIT, _>(bytes)?;
+            let record: OwnedRecord = wire::decode_within(bytes, bytes_max)?;
             record.check(key)?;
             return Ok(Record::Owned(record));
         }
-        SharedRecord::decode::<LIMIT>(bytes).map(Record::Shared)
+        SharedRecord::decode(bytes, bytes_max).map(Record::Shared)
     }
 
     /// The canonical bytes: equal records have equal bytes.
@@ -73,8 +73,8 @@ pub struct SharedRecord {
 }
 
 impl SharedRecord {
-    fn decode<const LIMIT: usize>(bytes: &[u8]) -> Result<SharedRecord, Junk> {
-        let wire: Vec<(Facet, Vec<WireWrite>)> = wire::decode_within::<LIMIT, _>(bytes)?;
+    fn decode(bytes: &[u8], bytes_max: usize) -> Result<SharedRecord, Junk> {
+        let wire: Vec<(Facet, Vec<WireWrite>)> = wire::decode_within(bytes, bytes_max)?;
         let ascending = wire.is_sorted_by(|(a, _), (b, _)| a < b);
         if wire.is_empty() || !ascending || wire.iter().any(|(_, writes)| writes.is_empty()) {
             return Err(Junk::Undecodable);
@@ -121,6 +121,11 @@ impl SharedRecord {
     /// The highest stamp over all facets.
     pub fn stamp(&self) -> Option<Stamp> {
         self.writes().map(|(_, write)| write.stamp).max()
+    }
+
+    /// About the bytes it takes, here and encoded.
+    pub fn bytes(&self) -> usize {
+        self.writes().map(|(_, write)| 200 + 40 * write.clock.len() + write.value.len()).sum()
     }
 
     /// Takes in what the other holds. Tells whether that changed anything.

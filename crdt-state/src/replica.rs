@@ -84,6 +84,11 @@ impl Replica {
         self.lamport
     }
 
+    /// The stamp that the next write here will have: for values that say when they were created.
+    pub fn next_stamp(&self) -> Stamp {
+        Stamp { lamport: self.lamport.saturating_add(1), writer: self.writer }
+    }
+
     /// Keys of the records that changed since this was last asked, by edits and by merging.
     pub fn drain_changed(&mut self) -> BTreeSet<RecordKey> {
         std::mem::take(&mut self.changed)
@@ -180,10 +185,7 @@ impl Replica {
     pub fn bytes(&self) -> usize {
         let records = self.records.values().map(|record| match record {
             Record::Owned(record) => 180 + record.value.as_ref().map_or(0, Vec::len),
-            Record::Shared(record) => record
-                .writes()
-                .map(|(_, write)| 200 + 32 * write.clock.len() + write.value.len())
-                .sum(),
+            Record::Shared(record) => record.bytes(),
         });
         let quarantined = self.quarantined.values().map(|record| record.bytes.len());
         records.chain(quarantined).sum()

@@ -23,9 +23,16 @@ pub const VALUE_BYTES_MAX: usize = 64 * 1024;
 /// One reliable message: four of the largest records, or some thousand task records.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
-/// A record in the store: as many parts as may come together by merging. The disk is ours; this
-/// bounds only what damage can do.
-pub const STORED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What one record may come to by merging: twelve of the largest values. A record from outside
+/// that would make it larger is junk. What a node then edits itself still fits into what it reads
+/// back from its store, [`MESSAGE_BYTES_MAX`].
+pub const MERGED_BYTES_MAX: usize = 768 * 1024;
+
+/// What bincode may be led to expect: it counts a number with its width in memory, 8 for what may
+/// be one byte on the wire. So much address space a false length sets aside at most, for a moment.
+const CLAIMED_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+const _: () = assert!(8 * MESSAGE_BYTES_MAX <= CLAIMED_BYTES_MAX);
 
 /// The version byte and the value's encoding. The same value has the same bytes everywhere.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
@@ -37,20 +44,20 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
 
 /// Reads what [`encode`] wrote, if it is at most [`RECORD_BYTES_MAX`] bytes, without any left over.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Junk> {
-    decode_within::<RECORD_BYTES_MAX, T>(bytes)
+    decode_within(bytes, RECORD_BYTES_MAX)
 }
 
-/// Reads what [`encode`] wrote, if it is at most `LIMIT` bytes, without any left over. `LIMIT`
-/// also bounds what is set aside for lengths that the bytes only claim.
-pub fn decode_within<const LIMIT: usize, T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Junk> {
-    if bytes.len() > LIMIT {
+/// Reads what [`encode`] wrote, if it is at most `bytes_max` bytes (no more than the largest
+/// message), without any left over.
+pub fn decode_within<T: DeserializeOwned>(bytes: &[u8], bytes_max: usize) -> Result<T, Junk> {
+    if bytes.len() > bytes_max.min(CLAIMED_BYTES_MAX / 8) {
         return Err(Junk::TooLarge);
     }
     let (version, body) = bytes.split_first().ok_or(Junk::Undecodable)?;
     if *version != VERSION {
         return Err(Junk::UnknownVersion);
     }
-    let config = bincode::config::standard().with_limit::<LIMIT>();
+    let config = bincode::config::standard().with_limit::<CLAIMED_BYTES_MAX>();
     match bincode::serde::decode_from_slice(body, config) {
         Ok((value, consumed)) if consumed == body.len() => Ok(value),
         _ => Err(Junk::Undecodable),
@@ -91,11 +98,16 @@ mod tests {
 
     #[test]
     fn a_value_of_the_largest_size_passes_and_a_larger_one_does_not() {
-        let body = vec![1u8; RECORD_BYTES_MAX - 6];
-        let bytes = encode(&body);
-        assert_eq!(bytes.len(), RECORD_BYTES_MAX);
-        assert_eq!(decode::<Vec<u8>>(&bytes), Ok(body));
-        let larger = encode(&vec![1u8; RECORD_BYTES_MAX]);
-        assert_eq!(decode::<Vec<u8>>(&larger), Err(Junk::TooLarge));
+        for (length, result) in [(RECORD_BYTES_MAX - 6, true), (RECORD_BYTES_MAX - 5, false)] {
+            let bytes = encode(&vec![1u8; length]);
+            assert_eq!(decode::<Vec<u8>>(&bytes).is_ok(), result, "{}", bytes.len());
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_short_on_the_wire_do_not_run_into_the_limit() {
+        let bytes = encode(&vec![1u64; MESSAGE_BYTES_MAX - 6]);
+        let numbers = decode_within::<Vec<u64>>(&bytes, MESSAGE_BYTES_MAX);
+        assert_eq!(numbers.map(|numbers| numbers.len()), Ok(MESSAGE_BYTES_MAX - 6));
     }
 }

@@ -67,15 +67,16 @@ impl Replica {
         }
     }
 
-    fn next_stamp(&mut self) -> Stamp {
-        self.lamport = self.lamport.saturating_add(1);
-        Stamp { lamport: self.lamport, writer: self.writer }
+    fn take_stamp(&mut self) -> Stamp {
+        let stamp = self.next_stamp();
+        self.lamport = stamp.lamport;
+        stamp
     }
 
     fn write(&mut self, key: RecordKey, facet: Facet, value: Vec<u8>, wall_ms: u64) -> Stamp {
         assert!(!key.kind.is_owned(), "an owned record has no facets");
         assert!(value.len() <= wire::VALUE_BYTES_MAX, "a value of {} bytes", value.len());
-        let stamp = self.next_stamp();
+        let stamp = self.take_stamp();
         let held = self.record(&key).and_then(Record::as_shared).and_then(|r| r.register(facet));
         let clock = held.map_or_else(|| Clock::first(stamp), |held| held.clock_for(stamp));
         let public = self.signer.public_key();
@@ -106,7 +107,7 @@ impl Replica {
         if self.record(&key).and_then(Record::as_owned).is_some_and(|held| held.value == value) {
             return;
         }
-        let version = self.next_stamp().lamport;
+        let version = self.take_stamp().lamport;
         let public = self.signer.public_key();
         let signature = Signature([0; 64]);
         let mut record = OwnedRecord { key: public, subject, version, wall_ms, value, signature };

@@ -17,7 +17,7 @@ impl Replica {
         let mut merged = Merged::default();
         for (key, bytes) in &delta.records {
             let horizon = self.lamport.saturating_add(LAMPORT_JUMP_MAX);
-            let record = Record::decode::<{ wire::RECORD_BYTES_MAX }>(key, bytes);
+            let record = Record::decode(key, bytes, wire::RECORD_BYTES_MAX);
             match record.and_then(|record| self.accept(*key, record, horizon)) {
                 Ok(true) => {
                     self.note_change(*key);
@@ -36,7 +36,7 @@ impl Replica {
     /// kept beside the others and shown by [`Replica::quarantined`]. Signatures are checked here
     /// too: a rotten bit must not be spread under this node's name.
     pub fn load(&mut self, key: RecordKey, bytes: &[u8]) -> Result<(), Junk> {
-        let record = Record::decode::<{ wire::STORED_BYTES_MAX }>(&key, bytes);
+        let record = Record::decode(&key, bytes, wire::MESSAGE_BYTES_MAX);
         match record.and_then(|record| self.accept(key, record, u64::MAX)) {
             Ok(changed) => {
                 if changed {
@@ -70,8 +70,11 @@ impl Replica {
             held.and_then(|held| held.register(facet)).is_some_and(|held| held.knows(write))
         };
         let mut lamport = self.lamport;
-        let mut news = 0;
-        for (facet, write) in record.writes().filter(|(facet, write)| !known(*facet, write)) {
+        let mut news = record.writes().filter(|(facet, write)| !known(*facet, write)).peekable();
+        if news.peek().is_none() {
+            return Ok(false);
+        }
+        for (facet, write) in news {
             if write.stamp.lamport > horizon {
                 return Err(Junk::TooFarAhead);
             }
@@ -79,20 +82,20 @@ impl Replica {
                 return Err(Junk::BadSignature);
             }
             lamport = lamport.max(write.stamp.lamport);
-            news += 1;
         }
-        if news == 0 {
+        let mut merged = held.cloned().unwrap_or_default();
+        if !merged.merge(record) {
             return Ok(false);
         }
-        if news + held.map_or(0, |held| held.writes().count()) > WRITES_MAX {
+        if merged.writes().count() > WRITES_MAX {
             return Err(Junk::TooManyWrites);
         }
-        self.lamport = lamport;
-        let empty = || Record::Shared(SharedRecord::default());
-        match self.records.entry(key).or_insert_with(empty) {
-            Record::Shared(held) => Ok(held.merge(record)),
-            Record::Owned(_) => unreachable!("a shared kind holds shared records"),
+        if merged.bytes() > wire::MERGED_BYTES_MAX {
+            return Err(Junk::TooLarge);
         }
+        self.lamport = lamport;
+        self.records.insert(key, Record::Shared(merged));
+        Ok(true)
     }
 
     fn accept_owned(
