@@ -54,8 +54,8 @@ impl Agent {
     }
 
     /// The way to the node.
-    pub fn handle(&self) -> Handle {
-        self.handle.clone()
+    pub fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     /// Waits until the agent ends by itself.
