@@ -73,12 +73,12 @@ impl Message {
 
     /// Reads a datagram.
     pub(crate) fn decode_datagram(bytes: &[u8]) -> Result<Message, JunkReason> {
-        decode::<{ 4 * DATAGRAM_BYTES_MAX }>(bytes, DATAGRAM_BYTES_MAX)
+        decode(bytes, DATAGRAM_BYTES_MAX)
     }
 
     /// Reads a reliable message.
     pub(crate) fn decode_message(bytes: &[u8]) -> Result<Message, JunkReason> {
-        decode::<MESSAGE_BYTES_MAX>(bytes, MESSAGE_BYTES_MAX)
+        decode(bytes, MESSAGE_BYTES_MAX)
     }
 
     /// Who sent it; `None` for the detector's packets.
@@ -109,13 +109,11 @@ impl Message {
     }
 }
 
-/// `LIMIT` bounds what decoding may set aside. In memory a number takes up to 8 bytes for one on
-/// the wire, so the limit of a datagram is above its size; messages are cut to half of theirs.
-fn decode<const LIMIT: usize>(bytes: &[u8], bytes_max: usize) -> Result<Message, JunkReason> {
+fn decode(bytes: &[u8], bytes_max: usize) -> Result<Message, JunkReason> {
     if bytes.len() > bytes_max {
         return Err(JunkReason::Oversize);
     }
-    wire::decode_within::<LIMIT, Message>(bytes).map_err(|_| JunkReason::Undecodable)
+    wire::decode_within::<Message>(bytes, bytes_max).map_err(|_| JunkReason::Undecodable)
 }
 
 /// A packet of the detector with as many of its addresses as a datagram carries. One that is left
