@@ -97,9 +97,18 @@ impl Cgroup {
         Cgroup { groups, warnings: Vec::new() }
     }
 
-    /// The files into which a process writes `0` to join.
-    pub fn entrances(&self) -> Vec<PathBuf> {
-        self.groups.iter().map(|group| group.dir.join("cgroup.procs")).collect()
+    /// The group of version 2.
+    pub fn unified(&self) -> Option<&Path> {
+        self.of(Version::V2).next()
+    }
+
+    /// The groups of version 1.
+    pub fn separate(&self) -> impl Iterator<Item = &Path> {
+        self.of(Version::V1)
+    }
+
+    fn of(&self, version: Version) -> impl Iterator<Item = &Path> {
+        self.groups.iter().filter(move |group| group.version == version).map(|g| g.dir.as_path())
     }
 
     /// SIGKILL to all members, once.

@@ -12,6 +12,7 @@
 
 pub mod control;
 pub mod descendants;
+mod fork;
 pub mod health;
 mod inherited;
 pub mod output;

@@ -2,15 +2,16 @@
 //! the child has nothing left to do but system calls.
 
 use std::ffi::CString;
-use std::fs;
-use std::os::unix::ffi::OsStrExt;
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crdt_state::spec::Template;
 use nix::errno::Errno;
 use nix::unistd::{getegid, geteuid};
 
+use crate::cgroup::Cgroup;
 use crate::refusal::StartError;
 use crate::user::{self, Identity};
 
@@ -31,9 +32,20 @@ pub struct Setting {
     pub dir: CString,
     /// Whom to become; `None`: nobody else.
     pub identity: Option<Identity>,
-    /// Files to write `0` into.
-    pub cgroup_entrances: Vec<CString>,
+    /// The cgroup to be born in.
+    pub home: Option<Home>,
+    /// Files of other cgroups to write `0` into.
+    pub entrances: Vec<CString>,
     path: String,
+}
+
+/// A cgroup of version 2.
+#[derive(Debug)]
+pub struct Home {
+    /// Its folder, for a kernel that lets a process be born in it.
+    pub dir: File,
+    /// Its file to write `0` into, for one that does not.
+    pub entrance: CString,
 }
 
 /// A program with its arguments.
@@ -81,18 +93,21 @@ impl Setting {
             env: env.collect::<Result<_, _>>()?,
             dir: c_string("working directory", template.dir.as_deref().unwrap_or("/"))?,
             identity: switch(template.user.as_deref(), identity)?,
-            cgroup_entrances: Vec::new(),
+            home: None,
+            entrances: Vec::new(),
             path,
         })
     }
 
     /// Sets the cgroups to join.
-    pub fn join(&mut self, entrances: &[PathBuf]) {
-        let entrance = |path: &PathBuf| CString::new(path.as_os_str().as_bytes());
-        self.cgroup_entrances = entrances
-            .iter()
-            .map(|path| entrance(path).expect("mount points hold no NUL"))
-            .collect();
+    pub fn join(&mut self, cgroup: &Cgroup) {
+        let entrance = |dir: &Path| {
+            let path = dir.join("cgroup.procs").into_os_string().into_vec();
+            CString::new(path).expect("mount points hold no NUL")
+        };
+        let home = |dir: &Path| Some(Home { dir: File::open(dir).ok()?, entrance: entrance(dir) });
+        self.home = cgroup.unified().and_then(home);
+        self.entrances = cgroup.separate().map(entrance).collect();
     }
 
     /// Finds a program: by its path, or by its name in the PATH of the run.

@@ -7,15 +7,16 @@
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::ptr;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc::{self, c_char, c_int};
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, fork, pipe2};
+use nix::unistd::{Pid, pipe2};
 
+use super::fork::{Forked, fork_into};
 use super::program::{Program, Setting};
 use crate::refusal::StartError;
 
@@ -54,11 +55,18 @@ pub fn spawn(
         pipe2(OFlag::O_CLOEXEC).map_err(|errno| StartError::Step { step: "make a pipe", errno })?;
     let argv = pointers(&program.argv);
     let env = pointers(&setting.env);
-    // SAFETY: this process has one thread, so the child sees memory in a consistent state.
-    match unsafe { fork() }.map_err(StartError::Fork)? {
-        ForkResult::Child => {
+    let home = setting.home.as_ref().map(|home| home.dir.as_fd());
+    // SAFETY: a monitor has one thread.
+    match unsafe { fork_into(home) }.map_err(StartError::Fork)? {
+        born @ (Forked::Child | Forked::ChildInCgroup) => {
             let stdio = stdio.map(|fd| fd.as_raw_fd());
-            let (step, errno) = become_program(setting, &program.path, &argv, &env, stdio);
+            // SAFETY: this is the child, and its lists end in a null pointer.
+            let (step, errno) = unsafe {
+                prepare_child(setting, born, stdio).err().unwrap_or_else(|| {
+                    libc::execve(program.path.as_ptr(), argv.as_ptr(), env.as_ptr());
+                    (Step::Exec, Errno::last())
+                })
+            };
             let message = [step as u8, errno as i32 as u8];
             // SAFETY: the buffer is valid for its length; _exit runs nothing of this process.
             unsafe {
@@ -66,7 +74,7 @@ pub fn spawn(
                 libc::_exit(127)
             }
         }
-        ForkResult::Parent { child } => {
+        Forked::Parent(child) => {
             drop(reporter);
             let mut message = [0; 2];
             match into_file(report).read_exact(&mut message) {
@@ -112,28 +120,21 @@ fn check(step: Step, result: c_int) -> Result<(), (Step, Errno)> {
     if result == -1 { Err((step, Errno::last())) } else { Ok(()) }
 }
 
-/// Runs in the child; comes back only if it failed.
-fn become_program(
+/// All that comes between the fork and the exec.
+///
+/// # Safety
+/// Only in the child of a process with one thread.
+unsafe fn prepare_child(
     setting: &Setting,
-    path: &CStr,
-    argv: &[*const c_char],
-    env: &[*const c_char],
+    born: Forked,
     stdio: [c_int; 3],
-) -> (Step, Errno) {
-    let prepared = prepare_child(setting, stdio);
-    if let Err(failed) = prepared {
-        return failed;
-    }
-    // SAFETY: both lists end in a null pointer, and the strings live until the exec.
-    unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), env.as_ptr()) };
-    (Step::Exec, Errno::last())
-}
-
-fn prepare_child(setting: &Setting, stdio: [c_int; 3]) -> Result<(), (Step, Errno)> {
+) -> Result<(), (Step, Errno)> {
+    let home = setting.home.as_ref().filter(|_| born == Forked::Child);
+    let home = home.map(|home| &home.entrance);
     // SAFETY: plain system calls on integers and on C strings that live as long as `setting`.
     unsafe {
         check(Step::Session, libc::setsid())?;
-        for entrance in &setting.cgroup_entrances {
+        for entrance in home.into_iter().chain(&setting.entrances) {
             write_file(Step::Cgroup, entrance, b"0")?;
         }
         // The agent may be protected; its tasks are not. Not permitted without privileges, and

@@ -61,7 +61,7 @@ pub fn begin(order: &Order, null: BorrowedFd<'_>) -> Result<Watch, StartError> {
         Output::open(log, setting.identity.as_ref()).map_err(step("make pipes"))?;
     let signals = wait_for_signals().map_err(step("wait for signals"))?;
     let mut cgroup = Cgroup::create(&order.cgroup, &template.limits);
-    setting.join(&cgroup.entrances());
+    setting.join(&cgroup);
     cgroup
         .warnings
         .extend(unknown.iter().map(|name| format!("the log option {name} is not known here")));

@@ -55,10 +55,12 @@ fn circumstances_that_are_not_there_are_refused_for_good() {
     permanent(&mut host, &order, &["/no/such/folder", "create it"]);
 }
 
+type Change = fn(&mut Template);
+
 #[test]
 fn malformed_templates_are_refused_for_good() {
     let mut host = Host::new();
-    let change: [(&str, fn(&mut Template)); 5] = [
+    let changes: [(&str, Change); 5] = [
         ("SIGNOPE", |t| t.stop_signal = Some("SIGNOPE".to_owned())),
         ("NAME=value", |t| t.env = vec!["NAME".to_owned()]),
         ("NUL", |t| t.args = vec!["a\0b".to_owned()]),
@@ -77,7 +79,7 @@ fn malformed_templates_are_refused_for_good() {
             });
         }),
     ];
-    for (word, change) in change {
+    for (word, change) in changes {
         let mut order = program(&["true"]);
         change(&mut order.template);
         permanent(&mut host, &order, &[word]);
