@@ -16,6 +16,7 @@ mod membership;
 mod message;
 pub mod output;
 mod rumour;
+pub mod seal;
 pub mod time;
 
 pub use config::{GossipConfig, Profile, Rumours};
