@@ -26,6 +26,7 @@ pub use handle::{AgentGone, Handle, Traffic};
 pub use logs::{LogStream, LogsGone};
 pub use start::StartError;
 
+use crate::api;
 use crate::config::{AgentFlags, Config};
 
 /// The last answers of the API are given so long to leave.
@@ -102,9 +103,15 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen to SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen to SIGINT")?;
+    let listener = api::socket::bind(&config.socket).await?;
     let mut agent = Agent::start(config).await?;
+    let mut serving = tokio::spawn(api::serve(listener, agent.handle().clone()));
     let ending = tokio::select! {
         ending = agent.ended() => ending,
+        failed = &mut serving => {
+            tracing::error!("the API has ended ({failed:?}); the agent ends, its tasks go on");
+            Ending::Stopped
+        }
         _ = terminate.recv() => Ending::Stopped,
         _ = interrupt.recv() => Ending::Stopped,
     };
@@ -116,5 +123,6 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         }
     }
     agent.stop().await;
+    serving.abort();
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! everything that decides is in `node-core` and below. It must never decide.
 
 pub mod agent;
+pub mod api;
 pub mod config;
 pub mod docker;
 pub mod identity;

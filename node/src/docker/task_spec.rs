@@ -1,8 +1,10 @@
 //! What a task of a service is made of, as Docker writes it: `TaskTemplate` and all below it.
 //!
-//! The runtime is Docker's `Runtime` field. `process` runs a program of the host and uses the same
-//! `ContainerSpec`, because Docker's own clients lose every object that they do not know when they
-//! send a spec back; the program stands where the image would: `process:/usr/bin/busybox`.
+//! A task that runs a program of the host uses the same `ContainerSpec`, with the program where the
+//! image would stand: `process:/usr/bin/busybox`. Docker's own clients lose every object that they
+//! do not know when they send a spec back, and refuse a `ContainerSpec` with any other `Runtime`
+//! than `container`: so the reference alone tells what it is. `process` is understood as a
+//! `Runtime` in what is sent here, and left out of what is answered.
 
 use std::collections::BTreeMap;
 

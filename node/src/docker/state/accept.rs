@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crdt_state::node::Availability;
 use crdt_state::spec;
-use node_core::edit::ServiceSpec;
+use node_core::ServiceSpec;
 use serde_json::Value;
 
 use super::BadSpec;
@@ -216,11 +216,10 @@ fn accept_program(runtime: &str, container: &mut ContainerSpec) -> Result<Vec<St
     match container.image.strip_prefix(PROCESS_SCHEME) {
         Some("") => return Err(BadSpec::NoProgram),
         Some(program) => command.insert(0, program.to_owned()),
-        None if !is_process => return Err(BadSpec::Container(container.image.clone())),
-        None if !container.image.is_empty() => {
-            return Err(BadSpec::ImageOfProcess(container.image.clone()));
-        }
-        None => {}
+        None if container.image.is_empty() && is_process => {}
+        None if container.image.is_empty() => return Err(BadSpec::NoProgram),
+        None if is_process => return Err(BadSpec::ImageOfProcess(container.image.clone())),
+        None => return Err(BadSpec::Container(container.image.clone())),
     }
     if command.is_empty() && !container.args.is_empty() {
         command.push(container.args.remove(0));

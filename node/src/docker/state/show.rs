@@ -2,13 +2,13 @@
 
 use crdt_state::node::Availability;
 use crdt_state::spec;
-use node_core::edit::ServiceSpec;
+use node_core::ServiceSpec;
 
 use crate::docker::service as docker;
 use crate::docker::task_spec::{
     ContainerSpec, DiscreteResource, GenericResource, HealthConfig, LogDriver, PROCESS_SCHEME,
-    Placement, PlacementPreference, RUNTIME_CONTAINER, RUNTIME_PROCESS, ResourceRequirements,
-    Resources, RestartPolicy, SpreadOver, TaskSpec,
+    Placement, PlacementPreference, ResourceRequirements, Resources, RestartPolicy, SpreadOver,
+    TaskSpec,
 };
 use crate::docker::{Nanos, Unknown};
 
@@ -27,10 +27,6 @@ pub fn show(service: &ServiceSpec) -> docker::ServiceSpec {
 
 /// What a task is made of.
 pub fn show_task(template: &spec::Template, placement: &spec::Placement) -> TaskSpec {
-    let runtime = match template.runtime {
-        spec::Runtime::Container => RUNTIME_CONTAINER,
-        spec::Runtime::Process => RUNTIME_PROCESS,
-    };
     TaskSpec {
         container_spec: Some(show_container(template)),
         resources: Some(ResourceRequirements {
@@ -45,7 +41,9 @@ pub fn show_task(template: &spec::Template, placement: &spec::Placement) -> Task
         })
         .filter(|driver| !driver.options.is_empty()),
         force_update: template.force_update,
-        runtime: runtime.to_owned(),
+        // Docker's client sends back no other runtime than that of containers: the reference of
+        // the image says what it is.
+        runtime: String::new(),
         unknown: Unknown::new(),
     }
 }

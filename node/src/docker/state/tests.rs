@@ -91,7 +91,7 @@ fn a_container_is_refused_with_the_way_to_run_a_program() {
     let json = r#"{"TaskTemplate": {"ContainerSpec": {"Image": "nginx"}}}"#;
     assert_eq!(accept(spec(json), None), Err(BadSpec::Container("nginx".to_owned())));
     assert!(refusal(json).contains("process:/path/to/program"));
-    assert_eq!(accept(spec("{}"), None), Err(BadSpec::Container(String::new())));
+    assert_eq!(accept(spec("{}"), None), Err(BadSpec::NoProgram));
 }
 
 #[test]

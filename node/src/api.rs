@@ -1,0 +1,148 @@
+//! The HTTP API: Docker's Engine API over a unix socket, and `/edge/…` for what Docker has no word
+//! for.
+//!
+//! Every answer comes from this node's own state through [`Handle`]; no handler waits for a peer
+//! (logs of another node's task are a stream that ends when the peer is silent). Paths are
+//! understood with and without a version in front: `/v1.47/services`.
+
+mod conflicts;
+mod edge;
+mod events;
+mod failure;
+mod filters;
+mod log_frames;
+mod logs;
+mod lookup;
+mod nodes;
+mod recent;
+mod services;
+mod snapshot;
+pub mod socket;
+mod swarm;
+mod system;
+mod task_object;
+mod tasks;
+mod top;
+mod why;
+
+use std::time::Instant;
+
+use axum::ServiceExt;
+use axum::extract::Request;
+use axum::extract::rejection::QueryRejection;
+use axum::http::Uri;
+use axum::http::uri::PathAndQuery;
+use axum::routing::{get, post};
+use axum::{Router, middleware};
+use gossip::Now;
+use node_core::{Edit, Edited, Node};
+use tokio::net::UnixListener;
+use tower::Layer;
+use tower::util::MapRequestLayer;
+
+use crate::agent::Handle;
+use failure::Failure;
+use recent::Recent;
+
+/// An extractor that is answered like every other failure.
+type Answer<T> = Result<T, QueryRejection>;
+
+/// What handlers work with.
+#[derive(Clone)]
+struct Api {
+    handle: Handle,
+    recent: Recent,
+    started: Instant,
+}
+
+impl Api {
+    /// Reads the node, on its own thread: `read` only copies.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Node, Now) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        Ok(self.handle.read_at(read).await?)
+    }
+
+    /// Makes a change; returns once it is on this node's disk.
+    async fn edit(&self, edit: Edit) -> Result<Edited, Failure> {
+        Ok(self.handle.edit(edit).await??)
+    }
+}
+
+/// Serves the API until the listener fails.
+pub async fn serve(listener: UnixListener, handle: Handle) -> std::io::Result<()> {
+    let recent = Recent::new();
+    tokio::spawn(recent.clone().collect(handle.clone()));
+    let api = Api { handle, recent, started: Instant::now() };
+    let unversioned = MapRequestLayer::new(drop_version).layer(router(api));
+    axum::serve(listener, ServiceExt::<Request>::into_make_service(unversioned)).await
+}
+
+fn router(api: Api) -> Router {
+    Router::new()
+        .route("/_ping", get(system::ping))
+        .route("/version", get(system::version))
+        .route("/distribution/{*image}", get(system::distribution))
+        .route("/info", get(system::info))
+        .route("/events", get(events::stream))
+        .route("/nodes", get(nodes::list))
+        .route("/nodes/{id}", get(nodes::inspect).delete(nodes::remove))
+        .route("/nodes/{id}/update", post(nodes::update))
+        .route("/services", get(services::list))
+        .route("/services/create", post(services::create))
+        .route("/services/{id}", get(services::inspect).delete(services::remove))
+        .route("/services/{id}/update", post(services::update))
+        .route("/services/{id}/logs", get(logs::of_service))
+        .route("/tasks", get(tasks::list))
+        .route("/tasks/{id}", get(tasks::inspect))
+        .route("/tasks/{id}/logs", get(logs::of_task))
+        .route("/swarm", get(swarm::inspect))
+        .route("/swarm/init", post(swarm::init))
+        .route("/swarm/join", post(swarm::join))
+        .route("/swarm/leave", post(swarm::leave))
+        .route("/swarm/update", post(swarm::update))
+        .route("/edge/status", get(edge::status))
+        .route("/edge/plan", get(edge::plan))
+        .route("/edge/counters", get(edge::counters))
+        .route("/edge/top", get(top::top))
+        .route("/edge/conflicts", get(conflicts::list).post(conflicts::pick))
+        .route("/edge/why/service/{id}", get(why::service))
+        .route("/edge/why/task/{id}", get(why::task))
+        .route("/edge/why/node/{id}", get(why::node))
+        .fallback(system::unknown)
+        .layer(middleware::map_response(system::add_headers))
+        .with_state(api)
+}
+
+/// `/v1.47/services` is `/services`: what is newer than a client is additive.
+fn drop_version(mut request: Request) -> Request {
+    if let Some(uri) = without_version(request.uri()) {
+        *request.uri_mut() = uri;
+    }
+    request
+}
+
+fn without_version(uri: &Uri) -> Option<Uri> {
+    let (version, _) = uri.path().strip_prefix("/v")?.split_once('/')?;
+    let is_version =
+        version.contains('.') && version.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let rest = uri.path_and_query()?.as_str().get("/v".len() + version.len()..)?;
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(rest.parse::<PathAndQuery>().ok()?);
+    if is_version { Uri::from_parts(parts).ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_in_front_of_a_path_is_dropped() {
+        let plain = |text: &'static str| without_version(&Uri::from_static(text));
+        assert_eq!(plain("/v1.47/services?status=1"), Some(Uri::from_static("/services?status=1")));
+        assert_eq!(plain("/services/create"), None);
+        assert_eq!(plain("/version"), None);
+        assert_eq!(plain("/victor/x"), None);
+    }
+}

@@ -1,0 +1,169 @@
+//! `/events`: one JSON object per line, for as long as the client listens.
+//!
+//! Of the past only what the window of [`super::recent`] still holds. A client that reads too
+//! slowly is told how many events it missed.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use node_core::{Event as Fact, Subject};
+use serde::Deserialize;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, sleep_until};
+
+use super::failure::Failure;
+use super::filters::Filters;
+use super::system::wall_clock;
+use super::{Answer, Api};
+use crate::docker::event::{Actor, Event};
+
+const FILTERS: [&str; 7] = ["event", "label", "node", "scope", "service", "task", "type"];
+
+/// The parameters of `GET /events`.
+#[derive(Debug, Default, Deserialize)]
+pub struct EventsQuery {
+    filters: Option<String>,
+    /// Seconds since 1970, with or without a fraction: what happened from then on.
+    since: Option<String>,
+    /// The same: the stream ends then.
+    until: Option<String>,
+}
+
+/// `GET /events`.
+pub async fn stream(
+    State(api): State<Api>,
+    query: Answer<Query<EventsQuery>>,
+) -> Result<Response, Failure> {
+    let query = query?;
+    let filters = Filters::parse(query.filters.as_deref(), &FILTERS)?;
+    let since_ms = query.since.as_deref().map(|text| wall_ms("since", text)).transpose()?;
+    let until_ms = query.until.as_deref().map(|text| wall_ms("until", text)).transpose()?;
+    let (past, live) = api.recent.listen(since_ms);
+    let listener = Listener { past, live, filters, until: until_ms.map(instant) };
+    let lines = stream::unfold(listener, |mut listener| async move {
+        let line = listener.next().await?;
+        Some((Ok::<_, Infallible>(line), listener))
+    });
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    Ok((json, Body::from_stream(lines)).into_response())
+}
+
+struct Listener {
+    past: VecDeque<Fact>,
+    live: Receiver<Fact>,
+    filters: Filters,
+    until: Option<Instant>,
+}
+
+impl Listener {
+    /// The next line; `None` when the agent ends or the time is up.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            let received = match (self.past.pop_front(), self.until) {
+                (Some(fact), _) => Ok(fact),
+                (None, None) => self.live.recv().await,
+                (None, Some(until)) => tokio::select! {
+                    received = self.live.recv() => received,
+                    () = sleep_until(until) => return None,
+                },
+            };
+            let event = match received {
+                Ok(fact) => event(fact),
+                Err(RecvError::Lagged(missed)) => missed_events(missed),
+                Err(RecvError::Closed) => return None,
+            };
+            if is_wanted(&event, &self.filters) {
+                return Some(line(&event));
+            }
+        }
+    }
+}
+
+fn line(event: &Event) -> Bytes {
+    let mut line = serde_json::to_vec(event).expect("an event of texts and numbers is JSON");
+    line.push(b'\n');
+    line.into()
+}
+
+/// `1777636800` or `1777636800.25`, as Docker's client sends times.
+pub fn wall_ms(parameter: &str, text: &str) -> Result<u64, Failure> {
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let millis: String = fraction.chars().chain("00".chars()).take(3).collect();
+    match (seconds.parse::<u64>(), millis.parse::<u64>()) {
+        (Ok(seconds), Ok(millis)) => Ok(seconds.saturating_mul(1_000).saturating_add(millis)),
+        _ => Err(Failure::Bad(format!(
+            "{parameter}: `{text}` is not a number of seconds since 1970"
+        ))),
+    }
+}
+
+fn instant(wall_ms: u64) -> Instant {
+    let wait_ms = wall_ms.saturating_sub(wall_clock().0).min(u64::from(u32::MAX));
+    Instant::now() + Duration::from_millis(wait_ms)
+}
+
+/// An event as Docker writes it.
+fn event(fact: Fact) -> Event {
+    let (kind, id, name) = match fact.subject {
+        Subject::Service { id, name } => ("service", id.to_string(), name),
+        Subject::Node { id, name } => ("node", id.to_string(), name),
+        Subject::Task { id, name } => ("task", id.to_string(), name),
+    };
+    let mut attributes: std::collections::BTreeMap<_, _> =
+        fact.attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    attributes.insert("name".to_owned(), name);
+    at(fact.wall_ms, kind, fact.action, Actor { id, attributes })
+}
+
+fn missed_events(missed: u64) -> Event {
+    let attributes = [("missed".to_owned(), missed.to_string())].into();
+    at(wall_clock().0, "daemon", "missed", Actor { id: String::new(), attributes })
+}
+
+fn at(wall_ms: u64, kind: &str, action: &str, actor: Actor) -> Event {
+    let wall_ms = i64::try_from(wall_ms).unwrap_or(i64::MAX);
+    Event {
+        kind: kind.to_owned(),
+        action: action.to_owned(),
+        actor,
+        scope: "swarm".to_owned(),
+        time: wall_ms / 1_000,
+        time_nano: wall_ms.saturating_mul(1_000_000),
+    }
+}
+
+fn is_wanted(event: &Event, filters: &Filters) -> bool {
+    let name = event.actor.attributes.get("name").map_or("", String::as_str);
+    let is = |kind: &str, wanted: &str| {
+        event.kind == kind && (wanted == name || event.actor.id.starts_with(wanted))
+    };
+    filters.holds("type", |kind| kind == event.kind)
+        && filters.holds("event", |action| action == event.action)
+        && filters.holds("scope", |scope| scope == event.scope)
+        && filters.holds("service", |wanted| is("service", wanted))
+        && filters.holds("node", |wanted| is("node", wanted))
+        && filters.holds("task", |wanted| is("task", wanted))
+        && filters.labels_hold("label", &event.actor.attributes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_with_their_fraction() {
+        assert_eq!(wall_ms("since", "12"), Ok(12_000));
+        assert_eq!(wall_ms("since", "12.250000000"), Ok(12_250));
+        assert_eq!(wall_ms("since", "12.5"), Ok(12_500));
+        for text in ["", "x", "1.x", "-1", "2026-05-01"] {
+            assert!(wall_ms("since", text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What a request is answered with when it is not done: a status and `{"message": …}`.
+//!
+//! The message says what, why and what to type. Nothing was changed by a request that failed.
+
+use axum::Json;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use node_core::Refusal;
+
+use crate::agent::AgentGone;
+use crate::docker::ErrorBody;
+use crate::docker::state::BadSpec;
+
+/// A request that was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The request makes no sense.
+    #[error("{0}")]
+    Bad(String),
+    /// There is no such thing.
+    #[error("{0}")]
+    Missing(String),
+    /// It contradicts what is there.
+    #[error("{0}")]
+    Conflict(String),
+    /// Docker has it, this version has not.
+    #[error("{0}")]
+    NotYet(String),
+    /// The node cannot do it now.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl Failure {
+    fn status(&self) -> StatusCode {
+        match self {
+            Failure::Bad(_) => StatusCode::BAD_REQUEST,
+            Failure::Missing(_) => StatusCode::NOT_FOUND,
+            Failure::Conflict(_) => StatusCode::CONFLICT,
+            Failure::NotYet(_) => StatusCode::NOT_IMPLEMENTED,
+            Failure::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let body = ErrorBody { message: self.to_string() };
+        (self.status(), Json(body)).into_response()
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Failure {
+        let message = refusal.to_string();
+        match refusal {
+            Refusal::NoSuchService(_) | Refusal::NoSuchNode(_) | Refusal::NoSuchConflict => {
+                Failure::Missing(message)
+            }
+            Refusal::NameTaken { .. }
+            | Refusal::OutOfSequence { .. }
+            | Refusal::NodeReachable { .. } => Failure::Conflict(message),
+            Refusal::NotYet(_) => Failure::NotYet(message),
+            Refusal::HasLeft => Failure::Unavailable(message),
+            Refusal::BadName(_)
+            | Refusal::BadConstraint(_)
+            | Refusal::BadPlaceholder(_)
+            | Refusal::NothingToRun
+            | Refusal::TooManyReplicas(_) => Failure::Bad(message),
+        }
+    }
+}
+
+impl From<BadSpec> for Failure {
+    fn from(bad: BadSpec) -> Failure {
+        match bad {
+            BadSpec::NotYet(_) | BadSpec::Container(_) => Failure::NotYet(bad.to_string()),
+            _ => Failure::Bad(bad.to_string()),
+        }
+    }
+}
+
+impl From<AgentGone> for Failure {
+    fn from(gone: AgentGone) -> Failure {
+        Failure::Unavailable(gone.to_string())
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Failure {
+        Failure::Bad(format!("the body of the request cannot be read: {error}"))
+    }
+}
+
+impl From<BytesRejection> for Failure {
+    fn from(rejection: BytesRejection) -> Failure {
+        Failure::Bad(rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for Failure {
+    fn from(rejection: QueryRejection) -> Failure {
+        Failure::Bad(rejection.body_text())
+    }
+}
+
+impl From<PathRejection> for Failure {
+    fn from(rejection: PathRejection) -> Failure {
+        Failure::Bad(rejection.body_text())
+    }
+}

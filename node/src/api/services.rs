@@ -1,0 +1,202 @@
+//! `/services`: what operators want, and how much of it there is.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use crdt_state::service::Service as ServiceState;
+use node_core::{Edit, Edited, ServiceSpec, TaskView};
+use serde::Deserialize;
+
+use super::failure::Failure;
+use super::filters::Filters;
+use super::snapshot::Snapshot;
+use super::{Answer, Api};
+use crate::docker::service::{
+    Endpoint, Service, ServiceCreated, ServiceMode, ServiceStatus, ServiceUpdated, UpdateStatus,
+};
+use crate::docker::state::{accept, show};
+use crate::docker::{Timestamp, Version, read};
+
+const FILTERS: [&str; 4] = ["id", "label", "mode", "name"];
+
+/// The parameters of `GET /services`.
+#[derive(Debug, Default, Deserialize)]
+pub struct ListQuery {
+    filters: Option<String>,
+    status: Option<String>,
+}
+
+/// The parameters of `POST /services/{id}/update`.
+#[derive(Debug, Default, Deserialize)]
+pub struct UpdateQuery {
+    version: Option<u64>,
+    rollback: Option<String>,
+}
+
+/// `GET /services`.
+pub async fn list(
+    State(api): State<Api>,
+    query: Answer<Query<ListQuery>>,
+) -> Result<Json<Vec<Service>>, Failure> {
+    let query = query?;
+    let filters = Filters::parse(query.filters.as_deref(), &FILTERS)?;
+    let with_status = matches!(query.status.as_deref(), Some("1" | "true" | "True"));
+    let snapshot = Snapshot::take(&api).await?;
+    let mut services = Vec::new();
+    for state in &snapshot.services {
+        let mut service = service_object(state, &snapshot);
+        service.service_status = with_status.then(|| status(state, &snapshot));
+        services.push(service);
+    }
+    services.retain(|service| is_wanted(service, &filters));
+    Ok(Json(services))
+}
+
+/// `GET /services/{id}`.
+pub async fn inspect(
+    State(api): State<Api>,
+    Path(wanted): Path<String>,
+) -> Result<Json<Service>, Failure> {
+    let snapshot = Snapshot::take(&api).await?;
+    Ok(Json(service_object(snapshot.service(&wanted)?, &snapshot)))
+}
+
+/// `POST /services/create`. Answers once the service is on this node's disk.
+pub async fn create(
+    State(api): State<Api>,
+    body: Bytes,
+) -> Result<(StatusCode, Json<ServiceCreated>), Failure> {
+    let mut spec = accept(read(&body)?, None)?;
+    if spec.name.is_empty() {
+        spec.name = made_up_name(&spec)?;
+    }
+    match api.edit(Edit::CreateService(Box::new(spec))).await? {
+        Edited::Service(id) => {
+            let created = ServiceCreated { id: id.to_string(), warnings: Vec::new() };
+            Ok((StatusCode::CREATED, Json(created)))
+        }
+        Edited::Done => unreachable!("a creation answers with the service that it made"),
+    }
+}
+
+/// `POST /services/{id}/update`. The whole spec is sent; only facets that differ are written.
+pub async fn update(
+    State(api): State<Api>,
+    Path(wanted): Path<String>,
+    query: Answer<Query<UpdateQuery>>,
+    body: Bytes,
+) -> Result<Json<ServiceUpdated>, Failure> {
+    let query = query?;
+    if query.rollback.as_deref().is_some_and(|rollback| !rollback.is_empty()) {
+        return Err(Failure::NotYet(
+            "a rollback is not supported yet; update the service to what it was".to_owned(),
+        ));
+    }
+    let snapshot = Snapshot::take(&api).await?;
+    let service = snapshot.service(&wanted)?;
+    let mut spec = accept(read(&body)?, Some(&spec_of(service)))?;
+    if spec.name.is_empty() {
+        spec.name.clone_from(&service.name);
+    }
+    let (id, version) = (service.id, query.version);
+    api.edit(Edit::UpdateService { id, version, spec: Box::new(spec) }).await?;
+    Ok(Json(ServiceUpdated::default()))
+}
+
+/// `DELETE /services/{id}`.
+pub async fn remove(State(api): State<Api>, Path(wanted): Path<String>) -> Result<(), Failure> {
+    let id = Snapshot::take(&api).await?.service(&wanted)?.id;
+    api.edit(Edit::RemoveService { id }).await?;
+    Ok(())
+}
+
+/// Docker names what nobody named: here after its program, with four random digits.
+fn made_up_name(spec: &ServiceSpec) -> Result<String, Failure> {
+    let mut random = [0; 2];
+    getrandom::fill(&mut random).map_err(|error| {
+        Failure::Unavailable(format!("no name can be made up: {error}; give one with --name"))
+    })?;
+    let program = spec.template.command.first().map_or("", |program| program.as_str());
+    let file = program.rsplit('/').next().unwrap_or_default();
+    let is_plain = |c: &char| c.is_ascii_alphanumeric();
+    let word: String = file.chars().filter(is_plain).take(32).collect();
+    Ok(format!(
+        "{}-{:04x}",
+        if word.is_empty() { "service" } else { &word },
+        u16::from_be_bytes(random)
+    ))
+}
+
+fn is_wanted(service: &Service, filters: &Filters) -> bool {
+    filters.holds("id", |id| service.id.starts_with(id))
+        && filters.holds("name", |name| service.spec.name.starts_with(name))
+        && filters.holds("mode", |mode| mode == mode_word(&service.spec.mode))
+        && filters.labels_hold("label", &service.spec.labels)
+}
+
+fn mode_word(mode: &ServiceMode) -> &'static str {
+    if mode.global.is_some() { "global" } else { "replicated" }
+}
+
+fn spec_of(service: &ServiceState) -> ServiceSpec {
+    ServiceSpec {
+        name: service.name.clone(),
+        template: service.template.clone(),
+        scale: service.scale,
+        placement: service.placement.clone(),
+        update_policy: service.update_policy.clone(),
+        endpoint: service.endpoint.clone(),
+        labels: service.labels.clone(),
+    }
+}
+
+/// A service as Docker shows it.
+fn service_object(service: &ServiceState, snapshot: &Snapshot) -> Service {
+    let spec = show(&spec_of(service));
+    let endpoint_spec = spec.endpoint_spec.clone().unwrap_or_default();
+    Service {
+        id: service.id.to_string(),
+        version: Version { index: service.version },
+        created_at: Timestamp(service.created_wall_ms),
+        updated_at: Timestamp(service.updated_wall_ms),
+        endpoint: Endpoint { ports: endpoint_spec.ports.clone(), spec: endpoint_spec },
+        spec,
+        update_status: update_status(service, snapshot),
+        service_status: None,
+    }
+}
+
+/// `updating` while a wanted task runs an older template. There is no record of a rollout that
+/// could say "completed": one that is over has no status.
+fn update_status(service: &ServiceState, snapshot: &Snapshot) -> Option<UpdateStatus> {
+    let is_old = |task: &&TaskView| {
+        task.desired_running && task.status.is_some() && task.template != service.template_version
+    };
+    let old = tasks_of(service, snapshot).filter(is_old).count();
+    (old > 0).then(|| UpdateStatus {
+        state: "updating".to_owned(),
+        started_at: Some(Timestamp(service.updated_wall_ms)),
+        completed_at: None,
+        message: format!("{old} tasks run an older template"),
+    })
+}
+
+/// How many tasks there are. One that is not healthy, or on an unreachable node, does not count as
+/// running.
+pub fn status(service: &ServiceState, snapshot: &Snapshot) -> ServiceStatus {
+    let (running, wanted) = snapshot.running.get(&service.id).copied().unwrap_or_default();
+    ServiceStatus {
+        running_tasks: running as u64,
+        desired_tasks: wanted as u64,
+        completed_tasks: 0,
+    }
+}
+
+fn tasks_of<'a>(
+    service: &ServiceState,
+    snapshot: &'a Snapshot,
+) -> impl Iterator<Item = &'a TaskView> {
+    let id = service.id;
+    snapshot.tasks.iter().filter(move |task| task.service == id)
+}

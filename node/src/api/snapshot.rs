@@ -1,0 +1,90 @@
+//! What a request reads, copied out of the node in one moment.
+//!
+//! The node's thread only copies; looking up, filtering and writing JSON happen here, beside it.
+
+use std::collections::BTreeMap;
+
+use crdt_state::node::NodeView;
+use crdt_state::service::Service;
+use crdt_state::{NodeId, ServiceId};
+use gossip::Now;
+use node_core::{Node, NodeRow, TaskView};
+
+use super::Api;
+use super::failure::Failure;
+use super::lookup;
+
+/// The fleet as one node sees it.
+pub struct Snapshot {
+    /// The node that answers.
+    pub me: NodeId,
+    /// The living services.
+    pub services: Vec<Service>,
+    /// Their tasks: what owners say, and slots that nobody runs.
+    pub tasks: Vec<TaskView>,
+    /// The members, present and past.
+    pub nodes: Vec<NodeRow>,
+    /// How many tasks of a service run healthy, and how many should.
+    pub running: BTreeMap<ServiceId, (usize, usize)>,
+    /// When the records of a node were last written, by the writer's clock.
+    pub node_updated_ms: BTreeMap<NodeId, u64>,
+    /// Who owns a name that several services have.
+    owners: BTreeMap<String, ServiceId>,
+}
+
+impl Snapshot {
+    /// Copies everything.
+    pub async fn take(api: &Api) -> Result<Snapshot, Failure> {
+        api.read(Snapshot::of).await
+    }
+
+    fn of(node: &Node, now: Now) -> Snapshot {
+        let replica = node.replica();
+        let shared = node.name_conflicts();
+        let nodes = node.nodes(now);
+        let updated = |row: &NodeRow| (row.id, NodeView::read(replica, row.id).updated_wall_ms);
+        Snapshot {
+            me: node.me(),
+            services: node.services().cloned().collect(),
+            tasks: node.tasks(now),
+            running: node.services().map(|service| (service.id, node.running(service))).collect(),
+            node_updated_ms: nodes.iter().map(updated).collect(),
+            owners: shared.into_iter().map(|shared| (shared.name, shared.owner)).collect(),
+            nodes,
+        }
+    }
+
+    /// The service that is meant. A name that two sides of a partition created is its owner's.
+    pub fn service(&self, wanted: &str) -> Result<&Service, Failure> {
+        let is_called = |service: &Service, name: &str| {
+            service.name == name && self.owners.get(name).is_none_or(|owner| *owner == service.id)
+        };
+        lookup::find("service", wanted, self.services.iter(), |s| s.id.to_string(), is_called)
+    }
+
+    /// The node that is meant: by id, host name, or `self`.
+    pub fn node(&self, wanted: &str) -> Result<&NodeRow, Failure> {
+        let me = self.me.to_string();
+        let wanted = if wanted == "self" { &me } else { wanted };
+        let is_called = |row: &NodeRow, name: &str| hostname(row) == name;
+        lookup::find("node", wanted, self.nodes.iter(), |row| row.id.to_string(), is_called)
+    }
+
+    /// A service by its id.
+    pub fn service_of(&self, id: ServiceId) -> Option<&Service> {
+        self.services.iter().find(|service| service.id == id)
+    }
+
+    /// A node's host name; its id if it has not said one.
+    pub fn hostname(&self, id: NodeId) -> String {
+        let row = self.nodes.iter().find(|row| row.id == id);
+        row.map(hostname)
+            .filter(|name| !name.is_empty())
+            .map_or_else(|| id.to_string(), str::to_owned)
+    }
+}
+
+/// What a node calls itself; empty if it has not said.
+pub fn hostname(row: &NodeRow) -> &str {
+    row.description.as_ref().map_or("", |description| description.hostname.as_str())
+}

@@ -1,0 +1,91 @@
+//! `/tasks`: what owners say of their tasks, and the slots that wait for an owner.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use serde::Deserialize;
+
+use super::failure::Failure;
+use super::filters::Filters;
+use super::lookup;
+use super::snapshot::Snapshot;
+use super::task_object::{TaskObject, task_objects};
+use super::{Answer, Api};
+use crate::docker::task::Task;
+
+const FILTERS: [&str; 7] =
+    ["_up-to-date", "desired-state", "id", "label", "name", "node", "service"];
+
+/// The parameters of `GET /tasks`.
+#[derive(Debug, Default, Deserialize)]
+pub struct ListQuery {
+    filters: Option<String>,
+}
+
+/// `GET /tasks`.
+pub async fn list(
+    State(api): State<Api>,
+    query: Answer<Query<ListQuery>>,
+) -> Result<Json<Vec<Task>>, Failure> {
+    let filters = Filters::parse(query?.filters.as_deref(), &FILTERS)?;
+    let snapshot = Snapshot::take(&api).await?;
+    let mut tasks: Vec<Task> = objects(&snapshot).map(|object| object.task).collect();
+    tasks.retain(|task| is_wanted(task, &filters, &snapshot));
+    Ok(Json(tasks))
+}
+
+/// `GET /tasks/{id}`.
+pub async fn inspect(
+    State(api): State<Api>,
+    Path(wanted): Path<String>,
+) -> Result<Json<Task>, Failure> {
+    let snapshot = Snapshot::take(&api).await?;
+    Ok(Json(find(&snapshot, &wanted)?.task))
+}
+
+/// All task objects.
+pub fn objects(snapshot: &Snapshot) -> impl Iterator<Item = TaskObject> {
+    let mut changed = BTreeMap::new();
+    for view in &snapshot.tasks {
+        let at = view.status.as_ref().map_or(0, |status| status.current.wall_ms);
+        let latest = changed.entry((view.service, view.slot)).or_insert(at);
+        *latest = at.max(*latest);
+    }
+    snapshot.tasks.iter().flat_map(move |view| {
+        let before_ms = changed.get(&(view.service, view.slot)).copied().unwrap_or(0);
+        task_objects(view, snapshot.service_of(view.service), before_ms)
+    })
+}
+
+/// The task that is meant: by id, or by name if one only of that name is wanted.
+pub fn find(snapshot: &Snapshot, wanted: &str) -> Result<TaskObject, Failure> {
+    let mut all: Vec<TaskObject> = objects(snapshot).collect();
+    let is_called = |object: &TaskObject, name: &str| {
+        object.task.edge.name == name && object.task.desired_state == "running"
+    };
+    let id = |object: &TaskObject| object.task.id.clone();
+    let found = id(lookup::find("task", wanted, all.iter(), id, is_called)?);
+    let index = all.iter().position(|object| object.task.id == found).expect("it was just found");
+    Ok(all.swap_remove(index))
+}
+
+fn is_wanted(task: &Task, filters: &Filters, snapshot: &Snapshot) -> bool {
+    let is_service = |wanted: &str| {
+        snapshot.service(wanted).is_ok_and(|service| service.id.to_string() == task.service_id)
+    };
+    let is_node =
+        |wanted: &str| snapshot.node(wanted).is_ok_and(|row| row.id.to_string() == task.node_id);
+    filters.holds("id", |id| task.id.starts_with(id))
+        && filters.holds("name", |name| task.edge.name.starts_with(name))
+        && filters.holds("service", is_service)
+        && filters.holds("node", is_node)
+        && filters.holds("desired-state", |state| has_desired_state(task, state))
+        && filters.holds("_up-to-date", |wanted| (wanted == "true") == task.edge.up_to_date)
+        && filters.labels_hold("label", &task.labels)
+}
+
+/// `accepted` is Docker's word for every task that was not asked to stop.
+fn has_desired_state(task: &Task, wanted: &str) -> bool {
+    task.desired_state == wanted || (wanted == "accepted" && task.desired_state == "running")
+}
