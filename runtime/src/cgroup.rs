@@ -58,32 +58,39 @@ impl Cgroup {
         let asked = limits::asked(limits);
         let tracker = mounts::tracker(&plan.hierarchies);
         for (index, hierarchy) in plan.hierarchies.iter().enumerate() {
-            let wanted: Vec<Controller> = asked
-                .iter()
-                .map(|(controller, _)| *controller)
-                .filter(|c| hierarchy.has(*c))
-                .collect();
+            let here = asked.iter().filter(|(controller, _)| hierarchy.has(*controller));
+            let (wanted, words): (Vec<Controller>, Vec<String>) = here.cloned().unzip();
             if wanted.is_empty() && tracker != Some(index) {
                 continue;
             }
             let dir = hierarchy.root.join(&plan.path);
             match make(hierarchy, &plan.path, &wanted) {
-                Ok(()) => cgroup.groups.push(Group { dir, version: hierarchy.version }),
-                Err(_) if wanted.is_empty() => {}
+                Ok(()) => {
+                    for (controller, words) in wanted.iter().zip(&words) {
+                        let set = set(hierarchy.version, &dir, *controller, limits);
+                        cgroup.warn(words, set);
+                    }
+                    cgroup.groups.push(Group { dir, version: hierarchy.version });
+                }
                 Err(error) => {
-                    let what = format!("no cgroup {}: {error}", dir.display());
-                    cgroup
-                        .warnings
-                        .push(format!("{what}; limits need a writable cgroup file system"));
+                    let why = format!("no cgroup {}: {error}; is the agent root?", dir.display());
+                    words.iter().for_each(|words| cgroup.warn(words, Err(why.clone())));
                 }
             }
         }
-        for (controller, limit) in &asked {
-            if let Err(why) = cgroup.set(plan, *controller, limits) {
-                cgroup.warnings.push(format!("the limit of {limit} is not enforced: {why}"));
+        for (controller, words) in &asked {
+            if !plan.hierarchies.iter().any(|hierarchy| hierarchy.has(*controller)) {
+                let why = format!("this machine has no {} controller", controller.name());
+                cgroup.warn(words, Err(why));
             }
         }
         cgroup
+    }
+
+    fn warn(&mut self, limit: &str, set: Result<(), String>) {
+        if let Err(why) = set {
+            self.warnings.push(format!("the limit of {limit} is not enforced: {why}"));
+        }
     }
 
     /// The groups of a run that are there now, whoever made them.
@@ -155,24 +162,19 @@ impl Cgroup {
             }
         }
     }
+}
 
-    fn set(
-        &self,
-        plan: &CgroupPlan,
-        controller: Controller,
-        limits: &Resources,
-    ) -> Result<(), String> {
-        let hierarchy = plan.hierarchies.iter().find(|hierarchy| hierarchy.has(controller));
-        let Some(hierarchy) = hierarchy else {
-            return Err(format!("this machine has no {} controller", controller.name()));
-        };
-        let dir = hierarchy.root.join(&plan.path);
-        for (file, value) in limits::files(hierarchy.version, controller, limits) {
-            let path = dir.join(file);
-            put(&path, &value).map_err(|error| format!("writing {}: {error}", path.display()))?;
-        }
-        Ok(())
+fn set(
+    version: Version,
+    dir: &Path,
+    controller: Controller,
+    limits: &Resources,
+) -> Result<(), String> {
+    for (file, value) in limits::files(version, controller, limits) {
+        let path = dir.join(file);
+        put(&path, &value).map_err(|error| format!("writing {}: {error}", path.display()))?;
     }
+    Ok(())
 }
 
 /// Removes the groups above the runs' own, if no run of this node is left in them.

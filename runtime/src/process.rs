@@ -9,6 +9,7 @@
 
 mod adopt;
 mod attend;
+mod keeper;
 mod launch;
 mod remains;
 
@@ -23,7 +24,7 @@ use tokio::sync::mpsc;
 use crate::cgroup::{self, CgroupPlan, Hierarchy};
 use crate::driver::{Driver, RUN_EVENTS_MAX, RunEvents};
 use crate::run_dir;
-use attend::Keeper;
+use keeper::Keeper;
 
 /// What the driver needs to know.
 #[derive(Debug, Clone)]

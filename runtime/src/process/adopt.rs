@@ -30,7 +30,9 @@ const START_PAUSE: Duration = Duration::from_millis(5);
 
 /// A run that is known again.
 pub struct Adopted {
+    /// Which.
     pub run: Run,
+    /// What is reported by its being found.
     pub told: Told,
     /// `None` if its monitor has ended.
     pub bell: Option<pipe::Receiver>,

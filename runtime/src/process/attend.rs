@@ -3,7 +3,6 @@
 //! What happened is always read from the run's folder; the bell only says when to look. So a lost
 //! ring, a ring too many and a run that was adopted are all the same.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::process::Child;
 use std::rc::Rc;
@@ -12,121 +11,47 @@ use std::time::Duration;
 use crdt_state::task::{Exit, Health, Run, RunEvent, TaskStart};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
-use super::{Order, Site, adopt, launch, remains};
+use super::adopt::Adopted;
+use super::{Site, launch, remains};
 use crate::monitor::control::{self, StopOrder};
 use crate::refusal::StartError;
 use crate::run_dir::{self, Ending, Status};
 
 /// How long a run may take to end before it is forgotten over its head.
 const FORGET_PATIENCE: Duration = Duration::from_secs(10);
-/// How long the driver's end may take.
-const LEAVE_PATIENCE: Duration = Duration::from_secs(1);
-
-/// The driver's thread.
-pub struct Keeper {
-    site: Rc<Site>,
-    events: mpsc::Sender<(Run, RunEvent)>,
-    /// The inbox of each run that is known.
-    runs: BTreeMap<Run, mpsc::UnboundedSender<RunOrder>>,
-    attendants: JoinSet<()>,
-}
 
 /// An order about one run.
-enum RunOrder {
-    Repeat,
-    Stop(StopOrder),
-    Forget,
-}
-
-impl Keeper {
-    /// A driver without runs.
-    pub fn new(site: Site, events: mpsc::Sender<(Run, RunEvent)>) -> Keeper {
-        let (runs, attendants) = (BTreeMap::new(), JoinSet::new());
-        Keeper { site: Rc::new(site), events, runs, attendants }
-    }
-
-    /// Serves until the driver is dropped, and carries out the orders that were given by then.
-    pub async fn serve(mut self, mut inbox: mpsc::UnboundedReceiver<Order>) {
-        while let Some(order) = inbox.recv().await {
-            match order {
-                Order::Start(start) if self.runs.contains_key(&start.run) => {
-                    self.tell(start.run, RunOrder::Repeat);
-                }
-                Order::Start(start) => {
-                    let attendant = self.attendant(start.run);
-                    self.attend(attendant, Begin::Launch(start));
-                }
-                Order::Stop { run, signal, grace_ms } => {
-                    self.tell(run, RunOrder::Stop(StopOrder { signal, grace_ms }));
-                }
-                Order::Forget(run) => {
-                    self.tell(run, RunOrder::Forget);
-                    self.runs.remove(&run);
-                }
-                Order::Adopt(answer) => {
-                    let (answers, found) = adopt::scan(&self.site).into_iter().unzip();
-                    // Whoever asked waits for it, or is gone with the whole agent.
-                    let _ = answer.send(answers);
-                    self.take_over(found);
-                }
-            }
-            while self.attendants.try_join_next().is_some() {}
-        }
-        self.runs.clear();
-        let all = async { while self.attendants.join_next().await.is_some() {} };
-        // One may wait to report to an agent that no longer listens.
-        let _ = tokio::time::timeout(LEAVE_PATIENCE, all).await;
-    }
-
-    fn take_over(&mut self, found: Vec<adopt::Adopted>) {
-        for adopted in found {
-            let mut attendant = self.attendant(adopted.run);
-            attendant.told = adopted.told;
-            attendant.bell = adopted.bell;
-            self.attend(attendant, Begin::Look);
-        }
-    }
-
-    fn tell(&self, run: Run, order: RunOrder) {
-        if let Some(inbox) = self.runs.get(&run) {
-            // A run that was forgotten no longer listens.
-            let _ = inbox.send(order);
-        }
-    }
-
-    fn attendant(&self, run: Run) -> Attendant {
-        let (site, events) = (self.site.clone(), self.events.clone());
-        Attendant { run, site, events, bell: None, monitor: None, told: Told::default() }
-    }
-
-    fn attend(&mut self, attendant: Attendant, begin: Begin) {
-        let (orders, inbox) = mpsc::unbounded_channel();
-        self.runs.insert(attendant.run, orders);
-        self.attendants.spawn_local(attendant.serve(begin, inbox));
-    }
-}
-
-/// How attending begins.
-enum Begin {
-    Launch(Box<TaskStart>),
+#[derive(Debug)]
+pub enum RunOrder {
+    /// Start it, or say again what became of it.
+    Start(Box<TaskStart>),
+    /// It was adopted: report what was not reported yet.
     Look,
+    /// End it.
+    Stop(StopOrder),
+    /// Remove all trace of it.
+    Forget,
 }
 
 /// What was reported of a run already.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Told {
+    /// It started, as this process.
     pub started: Option<u32>,
+    /// The last verdict.
     pub health: Option<Health>,
+    /// It exited or was refused.
     pub over: Option<RunEvent>,
 }
 
 /// Who watches one run.
-struct Attendant {
+pub struct Attendant {
     run: Run,
     site: Rc<Site>,
     events: mpsc::Sender<(Run, RunEvent)>,
+    /// It was started, or adopted, and is not forgotten.
+    is_known: bool,
     /// `None` when the monitor has ended.
     bell: Option<pipe::Receiver>,
     /// If it is a child of this process.
@@ -135,26 +60,52 @@ struct Attendant {
 }
 
 impl Attendant {
-    async fn serve(mut self, begin: Begin, mut orders: mpsc::UnboundedReceiver<RunOrder>) {
-        match begin {
-            Begin::Launch(start) => self.launch(&start).await,
-            Begin::Look => self.look().await,
-        }
+    /// Of a run that nothing is known of yet.
+    pub fn new(site: Rc<Site>, run: Run, events: mpsc::Sender<(Run, RunEvent)>) -> Attendant {
+        let (bell, monitor, told) = (None, None, Told::default());
+        Attendant { run, site, events, is_known: false, bell, monitor, told }
+    }
+
+    /// Of a run that another agent has started.
+    pub fn adopt(
+        site: Rc<Site>,
+        adopted: Adopted,
+        events: mpsc::Sender<(Run, RunEvent)>,
+    ) -> Attendant {
+        let Adopted { run, told, bell } = adopted;
+        Attendant { run, site, events, is_known: true, bell, monitor: None, told }
+    }
+
+    /// Serves until the run is forgotten, or the driver is dropped.
+    pub async fn serve(mut self, mut orders: mpsc::UnboundedReceiver<RunOrder>) {
         loop {
-            tokio::select! {
-                order = orders.recv() => match order {
-                    Some(RunOrder::Repeat) => self.repeat().await,
-                    Some(RunOrder::Stop(stop)) => self.stop(stop).await,
-                    Some(RunOrder::Forget) => return self.forget().await,
-                    // The agent ends; the run does not.
-                    None => return,
-                },
-                rung = rings(&mut self.bell) => self.on_bell(rung).await,
+            let order = tokio::select! {
+                order = orders.recv() => order,
+                rung = rings(&mut self.bell) => {
+                    self.on_bell(rung).await;
+                    continue;
+                }
+            };
+            match order {
+                Some(RunOrder::Start(_)) if self.is_known => self.repeat().await,
+                Some(RunOrder::Start(start)) => self.launch(&start).await,
+                Some(RunOrder::Look) => self.look().await,
+                Some(RunOrder::Stop(stop)) => self.stop(stop).await,
+                Some(RunOrder::Forget) => {
+                    self.forget().await;
+                    // It may have been ordered again meanwhile.
+                    if orders.is_empty() {
+                        return;
+                    }
+                }
+                // The agent ends; the run does not.
+                None => return,
             }
         }
     }
 
     async fn launch(&mut self, start: &TaskStart) {
+        self.is_known = true;
         match launch::launch(&self.site, start) {
             Ok(launched) => {
                 self.bell = Some(launched.bell);
@@ -229,7 +180,7 @@ impl Attendant {
     }
 
     async fn stop(&self, order: StopOrder) {
-        if self.told.over.is_some() {
+        if self.told.over.is_some() || !self.is_known {
             return;
         }
         if let Err(error) = control::send(&self.site.dir(self.run), order) {
@@ -244,7 +195,7 @@ impl Attendant {
         remains::end(&self.site.cgroup(self.run), &name, status.as_ref(), &self.site.boot).await;
     }
 
-    async fn forget(mut self) {
+    async fn forget(&mut self) {
         if self.told.over.is_none() {
             self.stop(StopOrder { signal: None, grace_ms: 0 }).await;
         }
@@ -259,6 +210,9 @@ impl Attendant {
             self.end_remains().await;
         }
         remains::remove_traces(&self.site.cgroup(self.run), &self.site.dir(self.run));
+        self.bell = None;
+        self.told = Told::default();
+        self.is_known = false;
     }
 
     /// Collects a monitor that has closed its bell: it ends at this moment, so this hardly waits.

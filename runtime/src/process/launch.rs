@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -38,7 +38,8 @@ pub fn launch(site: &Site, start: &TaskStart) -> Result<Launched, StartError> {
     }
     let dir = site.dir(start.run);
     let broken = |source| StartError::RunDir { path: dir.display().to_string(), source };
-    fs::create_dir(&dir).map_err(broken)?;
+    // The order holds the environment of the task, which may be secret.
+    fs::DirBuilder::new().mode(0o700).create(&dir).map_err(broken)?;
     let prepared = prepare(site, start, &dir).map_err(broken);
     let launched = prepared.and_then(|prepared| spawn(site, &dir, prepared));
     launched.inspect_err(|_| drop(fs::remove_dir_all(&dir)))

@@ -222,6 +222,16 @@ fn a_forgotten_run_is_gone_also_if_it_ran(bench: &mut impl Bench) {
     assert_eq!(bench.crash_and_adopt(), vec![]);
 }
 
+fn a_forgotten_run_can_be_started_as_if_it_had_never_been(bench: &mut impl Bench) {
+    let order = bench.order(Wanted::RunsOn);
+    for _ in 0..3 {
+        bench.driver().start(&order);
+        assert!(matches!(bench.next(), (run, RunEvent::Started { .. }) if run == order.run));
+        bench.driver().forget(order.run);
+    }
+    assert!(bench.is_quiet());
+}
+
 fn a_verdict_is_reported_when_it_changes(bench: &mut impl Bench) {
     let (run, _) = bench.start(Wanted::TurnsHealthy);
     assert_eq!(bench.next(), (run, RunEvent::HealthChanged(Health::Healthy)));
@@ -273,6 +283,7 @@ every_driver!(
     a_stop_may_overtake_the_start,
     orders_about_unknown_runs_are_nothing,
     a_forgotten_run_is_gone_also_if_it_ran,
+    a_forgotten_run_can_be_started_as_if_it_had_never_been,
     a_verdict_is_reported_when_it_changes,
     an_agent_that_comes_back_finds_the_same_processes,
     an_end_that_was_reported_is_found_again_until_it_is_forgotten,

@@ -77,10 +77,11 @@ fn a_run_that_nobody_can_name_is_ended() {
     for mut host in [Host::new(), Host::without_cgroups()] {
         let order = program(&["sleep", "1000"]);
         let pid = host.run(&order);
+        let monitor = host.monitor(order.run);
         host.crash();
         fs::write(host.dir(order.run).join(run_dir::ORDER), "{").expect("writable");
         assert_eq!(host.adopt(), vec![]);
-        until("it to end", || (!lives(pid)).then_some(()));
+        until("both to end", || (!lives(pid) && !lives(monitor)).then_some(()));
     }
 }
 

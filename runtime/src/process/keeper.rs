@@ -1,0 +1,92 @@
+//! The driver's thread: it hands each order to the attendant of its run, in the order they came.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crdt_state::task::{Run, RunEvent, TaskStart};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::attend::{Attendant, RunOrder};
+use super::{Order, Site, adopt};
+use crate::monitor::control::StopOrder;
+
+/// How long the driver's end may take.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The driver's thread.
+pub struct Keeper {
+    site: Rc<Site>,
+    events: mpsc::Sender<(Run, RunEvent)>,
+    /// The inbox of each run that is known.
+    runs: BTreeMap<Run, mpsc::UnboundedSender<RunOrder>>,
+    attendants: JoinSet<()>,
+}
+
+impl Keeper {
+    /// A driver without runs.
+    pub fn new(site: Site, events: mpsc::Sender<(Run, RunEvent)>) -> Keeper {
+        let (runs, attendants) = (BTreeMap::new(), JoinSet::new());
+        Keeper { site: Rc::new(site), events, runs, attendants }
+    }
+
+    /// Serves until the driver is dropped, and carries out the orders that were given by then.
+    pub async fn serve(mut self, mut inbox: mpsc::UnboundedReceiver<Order>) {
+        while let Some(order) = inbox.recv().await {
+            match order {
+                Order::Start(start) => self.start(start),
+                Order::Stop { run, signal, grace_ms } => {
+                    self.tell(run, RunOrder::Stop(StopOrder { signal, grace_ms }));
+                }
+                Order::Forget(run) => {
+                    self.tell(run, RunOrder::Forget);
+                }
+                Order::Adopt(answer) => {
+                    let (answers, found) = adopt::scan(&self.site).into_iter().unzip();
+                    // Whoever asked waits for it, or is gone with the whole agent.
+                    let _ = answer.send(answers);
+                    self.take_over(found);
+                }
+            }
+            while self.attendants.try_join_next().is_some() {
+                self.runs.retain(|_, inbox| !inbox.is_closed());
+            }
+        }
+        self.runs.clear();
+        let all = async { while self.attendants.join_next().await.is_some() {} };
+        // One may wait to report to an agent that no longer listens.
+        let _ = tokio::time::timeout(LEAVE_PATIENCE, all).await;
+    }
+
+    fn take_over(&mut self, found: Vec<adopt::Adopted>) {
+        for adopted in found {
+            let run = adopted.run;
+            let attendant = Attendant::adopt(self.site.clone(), adopted, self.events.clone());
+            self.attend(run, attendant, RunOrder::Look);
+        }
+    }
+
+    fn start(&mut self, start: Box<TaskStart>) {
+        let run = start.run;
+        if let Some(start) = self.tell(run, RunOrder::Start(start)) {
+            let attendant = Attendant::new(self.site.clone(), run, self.events.clone());
+            self.attend(run, attendant, start);
+        }
+    }
+
+    /// Gives the order back if the run is not known, or was forgotten.
+    fn tell(&self, run: Run, order: RunOrder) -> Option<RunOrder> {
+        match self.runs.get(&run) {
+            Some(inbox) => inbox.send(order).err().map(|refused| refused.0),
+            None => Some(order),
+        }
+    }
+
+    fn attend(&mut self, run: Run, attendant: Attendant, first: RunOrder) {
+        let (orders, inbox) = mpsc::unbounded_channel();
+        orders.send(first).expect("its other end is in this function");
+        self.runs.insert(run, orders);
+        self.attendants.spawn_local(attendant.serve(inbox));
+    }
+}
