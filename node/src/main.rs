@@ -6,17 +6,6 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
-use node::agent;
-use node::config::AgentFlags;
-
-#[derive(Parser)]
-#[command(name = "edgectl", version)]
-enum Command {
-    /// Run the agent of this machine
-    Agent(AgentFlags),
-}
-
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     if let (Some(word), Some(dir)) = (arguments.next(), arguments.next())
@@ -24,12 +13,5 @@ fn main() -> ExitCode {
     {
         runtime::monitor_main(Path::new(&dir));
     }
-    let Command::Agent(flags) = Command::parse();
-    match agent::run(&flags) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("edgectl: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    node::cli::run()
 }

@@ -1,0 +1,256 @@
+//! The command line of `edgectl`: Docker's spelling where Docker has a word, and an HTTP client of
+//! the agent otherwise. It holds no state and decides nothing: what it shows is what an agent says.
+//!
+//! Data goes to stdout, talk to stderr. Exit codes: 0 done, 1 failed, 2 tasks cannot be placed,
+//! 3 degraded, 4 island (the last two from `status`).
+
+mod client;
+mod completion;
+mod conflicts;
+mod doctor;
+mod events;
+mod failure;
+mod filter;
+mod help;
+mod node;
+mod output;
+mod plan;
+mod progress;
+mod resolve;
+mod service;
+mod status;
+mod swarm;
+mod value;
+mod version;
+mod why;
+mod words;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use client::Client;
+use failure::{Exit, Failure};
+use help::examples;
+
+/// Where an agent listens unless its configuration says otherwise.
+const SOCKET_DEFAULT: &str = "/run/edgectl/edgectl.sock";
+
+/// Runs services on a fleet of machines without a leader: any node takes any command
+#[derive(Debug, Parser)]
+#[command(
+    name = "edgectl",
+    version,
+    infer_subcommands = false,
+    help_template = examples!(
+        "edgectl lab up -n 3                                  a fleet on this machine, to try",
+        "edgectl service create --name web --replicas 3 busybox httpd -f -p 8080",
+        "edgectl service ps web                               who runs it",
+        "edgectl status                                       the fleet on one screen",
+        "edgectl why web                                      why it runs there, or not at all",
+    ),
+    after_help = "Exit codes: 0 done, 1 failed, 2 tasks cannot be placed, 3 degraded, 4 island.",
+)]
+pub struct Cli {
+    /// Socket of the agent [default: /run/edgectl/edgectl.sock]
+    #[arg(
+        short = 'H',
+        long,
+        global = true,
+        env = "EDGECTL_SOCKET",
+        value_name = "PATH",
+        hide_env_values = true
+    )]
+    socket: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the agent of this machine
+    #[command(help_template = examples!(
+        "edgectl agent --config /etc/edgectl/edge.toml",
+        "edgectl agent --config edge.toml --check             is the configuration right?",
+    ))]
+    Agent(Box<crate::config::AgentFlags>),
+    /// Services: what shall run
+    #[command(subcommand)]
+    Service(service::ServiceCommand),
+    /// Nodes: what can run it
+    #[command(subcommand)]
+    Node(node::NodeCommand),
+    /// The fleet: joining it and leaving it
+    #[command(subcommand)]
+    Swarm(swarm::SwarmCommand),
+    /// The fleet on one screen, as this node sees it
+    #[command(after_help = "Exit codes: 0 healthy, 3 degraded, 4 this node hears no other.")]
+    Status(status::StatusArgs),
+    /// Why a task or service runs where it does, or not at all; what is known of a node
+    #[command(help_template = examples!(
+        "edgectl why web        a service: what does not run, and what would change that",
+        "edgectl why web.2      a task: why it is where it is",
+        "edgectl why pi-3       a node",
+    ))]
+    Why(why::WhyArgs),
+    /// Who should run what
+    Plan(plan::PlanArgs),
+    /// Edits that lost against a concurrent one
+    #[command(help_template = examples!(
+        "edgectl conflicts",
+        "edgectl conflicts pick 1      what lost under number 1 becomes the winner",
+    ))]
+    Conflicts(conflicts::ConflictsArgs),
+    /// What happens, as it happens
+    Events(events::EventsArgs),
+    /// Check this node and its agent
+    Doctor,
+    /// A fleet on this machine, to try things and to break them
+    #[command(subcommand)]
+    Lab(crate::lab::LabCommand),
+    /// Versions of this command and of the agent
+    Version(version::VersionArgs),
+    /// Print a script that completes commands in a shell
+    #[command(help_template = examples!(
+        "source <(edgectl completion bash)",
+        "edgectl completion fish > ~/.config/fish/completions/edgectl.fish",
+    ))]
+    Completion(completion::CompletionArgs),
+}
+
+/// Runs the command that was typed, and renders what went wrong.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nothing can be done if there is no terminal to print to.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Failed.into() } else { Exit::Done.into() };
+        }
+    };
+    match dispatch(cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            if !failure.is_silent() {
+                let label = output::Paint::stderr().tone(output::Tone::Bad, "error:");
+                output::say(format!("{label} {failure}"));
+            }
+            failure.code().into()
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<Exit, Failure> {
+    let socket = socket_path(cli.socket.as_deref())?;
+    match cli.command {
+        Command::Completion(args) => completion::run(&args),
+        Command::Agent(flags) => finished(crate::agent::run(&flags)),
+        Command::Lab(command) => finished(crate::lab::run(command)),
+        command => runtime()?.block_on(ask_agent(command, &socket)),
+    }
+}
+
+/// The agent and the lab word their errors themselves.
+fn finished(result: anyhow::Result<()>) -> Result<Exit, Failure> {
+    result.map(|()| Exit::Done).map_err(|error| Failure::new(format!("{error:#}")))
+}
+
+/// One thread is enough for one connection, and starts at once.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new("cannot start").why(error.to_string()))
+}
+
+async fn ask_agent(command: Command, socket: &Path) -> Result<Exit, Failure> {
+    let client = Client::connect(socket).await.map_err(Failure::from);
+    match command {
+        Command::Service(command) => service::run(command, client?).await,
+        Command::Node(command) => node::run(command, client?).await,
+        Command::Swarm(command) => swarm::run(command, client?).await,
+        Command::Status(args) => status::run(args, client?).await,
+        Command::Why(args) => why::run(args, client?).await,
+        Command::Plan(args) => plan::run(args, client?).await,
+        Command::Conflicts(args) => conflicts::run(args, client?).await,
+        Command::Events(args) => events::run(args, client?).await,
+        Command::Version(args) => version::run(args, client).await,
+        Command::Doctor => doctor::run(socket, client).await,
+        Command::Agent(_) | Command::Completion(_) | Command::Lab(_) => {
+            unreachable!("these need no agent, and were run before")
+        }
+    }
+}
+
+fn socket_path(typed: Option<&str>) -> Result<PathBuf, Failure> {
+    let typed = typed.filter(|typed| !typed.is_empty()).unwrap_or(SOCKET_DEFAULT);
+    let path = typed.strip_prefix("unix://").unwrap_or(typed);
+    if path.contains("://") {
+        return Err(Failure::new(format!("{typed} is no unix socket"))
+            .why("the agent is spoken to on its own machine only")
+            .hint("ssh NODE edgectl …"));
+    }
+    Ok(PathBuf::from(path))
+}
+
+/// Parses a line, and gives the arguments of its last command.
+#[cfg(test)]
+fn parse_for_tests<T: clap::FromArgMatches + clap::Args>(line: &[&str]) -> Result<T, String> {
+    use clap::CommandFactory;
+    let words = std::iter::once("edgectl").chain(line.iter().copied());
+    let matches = Cli::command().try_get_matches_from(words).map_err(|error| error.to_string())?;
+    let mut last = &matches;
+    while let Some((_, inner)) = last.subcommand() {
+        last = inner;
+    }
+    T::from_arg_matches(last).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_socket_may_be_written_as_docker_does() {
+        assert_eq!(socket_path(None), Ok(PathBuf::from(SOCKET_DEFAULT)));
+        assert_eq!(socket_path(Some("unix:///run/x")), Ok(PathBuf::from("/run/x")));
+        assert_eq!(socket_path(Some("/run/x")), Ok(PathBuf::from("/run/x")));
+        assert!(socket_path(Some("tcp://pi-1:2375")).is_err());
+    }
+
+    #[test]
+    fn the_socket_may_stand_before_or_after_the_command() {
+        for line in [["edgectl", "-H", "/s", "status"], ["edgectl", "status", "--socket", "/s"]] {
+            let cli = Cli::try_parse_from(line).expect("valid");
+            assert_eq!(cli.socket.as_deref(), Some("/s"));
+        }
+    }
+
+    #[test]
+    fn a_mistyped_word_is_answered_with_the_nearest() {
+        for (line, near) in [
+            (&["edgectl", "sevice", "ls"][..], "service"),
+            (&["edgectl", "service", "crate"], "create"),
+            (&["edgectl", "service", "ls", "--fromat", "json"], "--format"),
+        ] {
+            let error = Cli::try_parse_from(line).expect_err("mistyped").to_string();
+            assert!(error.contains("tip:") && error.contains(near), "{error}");
+        }
+    }
+
+    #[test]
+    fn help_begins_with_examples() {
+        for line in [&["edgectl", "--help"][..], &["edgectl", "service", "create", "--help"]] {
+            let help = Cli::try_parse_from(line).expect_err("help").to_string();
+            let examples = help.find("Examples:").expect("there are examples");
+            assert!(examples < help.find("Usage:").expect("there is a usage"), "{help}");
+        }
+    }
+}

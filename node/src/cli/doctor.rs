@@ -1,0 +1,193 @@
+//! `edgectl doctor`: checks of this node and its agent, each with what to do about it.
+
+use std::path::Path;
+
+use super::client::Client;
+use super::failure::{Exit, Failure};
+use super::output::{Paint, Table, Tone, now, print};
+use crate::docker::edge::Status;
+use crate::docker::node::Node;
+use crate::docker::system::{Info, VersionInfo};
+
+/// 1 January 2026: a clock before that was never set.
+const CLOCK_MS_MIN: u64 = 1_767_225_600_000;
+
+/// The outcome of a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Outcome {
+    Ok(String),
+    Warning(String, String),
+    Fault(String, String),
+}
+
+type Check = (&'static str, Outcome);
+
+/// Runs all checks; ends with 1 if one finds a fault.
+pub async fn run(socket: &Path, client: Result<Client, Failure>) -> Result<Exit, Failure> {
+    let mut checks =
+        vec![("clock", clock(now().0)), ("cgroups", cgroups(Path::new("/sys/fs/cgroup")))];
+    match client {
+        Ok(mut client) => {
+            checks.push(("agent", Outcome::Ok(format!("answers at {}", socket.display()))));
+            checks.extend(ask(&mut client).await?);
+        }
+        Err(failure) => {
+            let what = failure.to_string().lines().next().unwrap_or_default().to_owned();
+            let hint = failure.hints().first().cloned().unwrap_or_default();
+            checks.push(("agent", Outcome::Fault(what, hint)));
+        }
+    }
+    print(text(&checks, Paint::stdout()).join("\n"))?;
+    let has_fault = checks.iter().any(|(_, outcome)| matches!(outcome, Outcome::Fault(..)));
+    Ok(if has_fault { Exit::Failed } else { Exit::Done })
+}
+
+async fn ask(client: &mut Client) -> Result<Vec<Check>, Failure> {
+    let version: VersionInfo = client.get("/version").await?;
+    let info: Info = client.get("/info").await?;
+    let status: Status = client.get("/edge/status").await?;
+    let nodes: Vec<Node> = client.get("/nodes").await?;
+    let mut checks = vec![
+        ("version", same_version(env!("CARGO_PKG_VERSION"), &version.version)),
+        ("members", members(&nodes)),
+        ("records", records(&status)),
+        ("conflicts", conflicts(&status)),
+    ];
+    for warning in info.warnings {
+        checks.push(("agent", Outcome::Warning(warning, String::new())));
+    }
+    Ok(checks)
+}
+
+fn clock(now_ms: u64) -> Outcome {
+    if now_ms >= CLOCK_MS_MIN {
+        return Outcome::Ok("is set".to_owned());
+    }
+    Outcome::Warning(
+        "was never set: times in logs are wrong, nothing else depends on it".to_owned(),
+        "timedatectl set-ntp true".to_owned(),
+    )
+}
+
+fn cgroups(root: &Path) -> Outcome {
+    if root.join("cgroup.controllers").exists() {
+        let controllers = std::fs::read_to_string(root.join("cgroup.controllers"));
+        return match controllers.unwrap_or_default().split_whitespace().any(|c| c == "memory") {
+            true => Outcome::Ok("v2, with memory limits".to_owned()),
+            false => Outcome::Warning(
+                "v2 without the memory controller: memory limits do not hold".to_owned(),
+                "cgroup_enable=memory on the kernel command line".to_owned(),
+            ),
+        };
+    }
+    if root.join("memory").exists() {
+        return Outcome::Ok("v1, with memory limits".to_owned());
+    }
+    Outcome::Warning(
+        "none: limits of memory and processors do not hold".to_owned(),
+        "mount them, or run the agent where they are mounted".to_owned(),
+    )
+}
+
+fn same_version(ours: &str, theirs: &str) -> Outcome {
+    if ours == theirs {
+        return Outcome::Ok(ours.to_owned());
+    }
+    Outcome::Warning(
+        format!("this command is {ours}, the agent is {theirs}"),
+        "restart the agent after an upgrade; its tasks go on".to_owned(),
+    )
+}
+
+fn members(nodes: &[Node]) -> Outcome {
+    let silent: Vec<&str> = nodes
+        .iter()
+        .filter(|node| node.edge.state == "unreachable")
+        .map(|node| node.description.hostname.as_str())
+        .collect();
+    match silent.as_slice() {
+        [] => Outcome::Ok(format!("{} known, all heard of", nodes.len())),
+        [first, ..] => Outcome::Warning(
+            format!("unreachable from here: {}", silent.join(", ")),
+            format!("edgectl why {first}; UDP port 7946 must be let through"),
+        ),
+    }
+}
+
+fn records(status: &Status) -> Outcome {
+    match status.quarantined {
+        0 => Outcome::Ok("all are readable".to_owned()),
+        number => Outcome::Warning(
+            format!("{number} cannot be read by this version; kept, and passed on"),
+            "upgrade this node".to_owned(),
+        ),
+    }
+}
+
+fn conflicts(status: &Status) -> Outcome {
+    match status.conflicts {
+        0 => Outcome::Ok("none".to_owned()),
+        number => Outcome::Warning(
+            format!("{number} edits lost against another one"),
+            "edgectl conflicts".to_owned(),
+        ),
+    }
+}
+
+fn text(checks: &[Check], paint: Paint) -> Vec<String> {
+    let mut table = Table::new();
+    let mut hints = Vec::new();
+    for (name, outcome) in checks {
+        let (tone, mark, finding, hint) = match outcome {
+            Outcome::Ok(finding) => (Tone::Good, "ok", finding, ""),
+            Outcome::Warning(finding, hint) => (Tone::Warning, "warn", finding, hint.as_str()),
+            Outcome::Fault(finding, hint) => (Tone::Bad, "FAIL", finding, hint.as_str()),
+        };
+        table.row([paint.tone(tone, mark), (*name).to_owned(), finding.clone()]);
+        hints.push(hint);
+    }
+    let mut lines = Vec::new();
+    for (line, hint) in table.lines().into_iter().zip(hints) {
+        lines.push(line);
+        if !hint.is_empty() {
+            lines.push(format!("       try: {hint}"));
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_finding_says_what_to_do() {
+        let checks = [
+            ("clock", clock(12_000)),
+            ("agent", Outcome::Fault("there is no agent".to_owned(), "edgectl agent".to_owned())),
+            ("version", same_version("1", "1")),
+        ];
+        assert_eq!(
+            text(&checks, Paint::off()),
+            [
+                "warn   clock     was never set: times in logs are wrong, nothing else depends on it",
+                "       try: timedatectl set-ntp true",
+                "FAIL   agent     there is no agent",
+                "       try: edgectl agent",
+                "ok     version   1",
+            ]
+        );
+    }
+
+    #[test]
+    fn cgroups_are_told_apart() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        assert!(matches!(cgroups(dir.path()), Outcome::Warning(..)));
+        std::fs::create_dir(dir.path().join("memory")).expect("made");
+        assert_eq!(cgroups(dir.path()), Outcome::Ok("v1, with memory limits".to_owned()));
+        std::fs::write(dir.path().join("cgroup.controllers"), "cpu memory\n").expect("written");
+        assert_eq!(cgroups(dir.path()), Outcome::Ok("v2, with memory limits".to_owned()));
+        std::fs::write(dir.path().join("cgroup.controllers"), "cpu\n").expect("written");
+        assert!(matches!(cgroups(dir.path()), Outcome::Warning(..)));
+    }
+}

@@ -1,0 +1,147 @@
+//! What a person is told when a command could not do what it was asked: what happened, why, what
+//! to type. The one place that renders errors.
+//!
+//! ```text
+//! error: no service "wbe"
+//!   why: this node knows 2 services, none of this name or id
+//!   try: edgectl service inspect web
+//! ```
+//! Parts never end in a full stop, and never carry an error of the transport word for word.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// How a command ended, as scripts see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It did what it was asked.
+    Done,
+    /// It did not.
+    Failed,
+    /// Stored, but some tasks fit on no node.
+    CannotPlace,
+    /// `status`: something that should run does not, or a node is unreachable.
+    Degraded,
+    /// `status`: this node reaches no other.
+    Island,
+}
+
+impl Exit {
+    /// The documented number.
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::CannotPlace => 2,
+            Exit::Degraded => 3,
+            Exit::Island => 4,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
+    }
+}
+
+/// Why a command ends with something else than [`Exit::Done`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    what: String,
+    why: Vec<String>,
+    hints: Vec<String>,
+    exit: Exit,
+}
+
+impl Failure {
+    /// It failed: what happened, in one line.
+    pub fn new(what: impl Into<String>) -> Failure {
+        Failure { what: what.into(), why: Vec::new(), hints: Vec::new(), exit: Exit::Failed }
+    }
+
+    /// One more line that says why.
+    pub fn why(mut self, why: impl Into<String>) -> Failure {
+        self.why.push(why.into());
+        self
+    }
+
+    /// One more command to type, or thing to do.
+    pub fn hint(mut self, hint: impl Into<String>) -> Failure {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Ends the command with another code than 1.
+    pub fn exit(mut self, exit: Exit) -> Failure {
+        self.exit = exit;
+        self
+    }
+
+    /// What to type.
+    pub fn hints(&self) -> &[String] {
+        &self.hints
+    }
+
+    /// The code it ends the command with.
+    pub fn code(&self) -> Exit {
+        self.exit
+    }
+
+    /// There is nobody left to tell.
+    pub fn is_silent(&self) -> bool {
+        self.what.is_empty()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.what)?;
+        let parts = [("why", &self.why), ("try", &self.hints)];
+        for (label, lines) in parts {
+            for (index, line) in lines.iter().enumerate() {
+                let label = if index == 0 { format!("{label}:") } else { String::new() };
+                write!(f, "\n  {label:4} {line}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<std::io::Error> for Failure {
+    /// Only writing to the terminal or to a pipe ends here; everything else names its file.
+    fn from(error: std::io::Error) -> Failure {
+        let what = match error.kind() {
+            // `edgectl service ls | head -1`: the reader has what it wanted.
+            std::io::ErrorKind::BrokenPipe => String::new(),
+            _ => format!("cannot write the output: {error}"),
+        };
+        Failure::new(what)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_why_and_what_to_type() {
+        let failure = Failure::new("no service \"wbe\"")
+            .why("this node knows 2 services, none of this name or id")
+            .hint("edgectl service inspect web")
+            .hint("edgectl service ls");
+        assert_eq!(
+            failure.to_string(),
+            "no service \"wbe\"\n  why: this node knows 2 services, none of this name or id\n  \
+             try: edgectl service inspect web\n       edgectl service ls"
+        );
+    }
+
+    #[test]
+    fn codes_are_those_of_the_documentation() {
+        let all = [Exit::Done, Exit::Failed, Exit::CannotPlace, Exit::Degraded, Exit::Island];
+        assert_eq!(all.map(Exit::code), [0, 1, 2, 3, 4]);
+    }
+}

@@ -1,0 +1,55 @@
+//! What commands print: data on stdout, talk on stderr.
+//!
+//! Nothing here moves or is coloured unless a person looks at it: a terminal, and no `NO_COLOR`.
+
+mod cell;
+mod listing;
+mod style;
+mod table;
+mod template;
+mod words;
+
+use std::fmt;
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::failure::Failure;
+
+pub use cell::{age, capital, error, id, image, now, ports, short_id};
+pub use listing::{Listing, Row, Shown};
+pub use style::{Paint, Tone};
+pub use table::Table;
+pub use template::Template;
+pub use words::{ago, compact_age, count, nearest};
+
+/// Prints data: one line, or several with the last one ended.
+pub fn print(data: impl fmt::Display) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{data}")?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Says something to the person that the data does not need. Lost if nobody can read it.
+pub fn say(talk: impl fmt::Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{talk}");
+}
+
+/// Prints values as Docker's `inspect` does: one indented JSON array, or each through a template.
+pub fn print_inspected<T: Serialize>(
+    values: &[T],
+    template: Option<&Template>,
+) -> Result<(), Failure> {
+    let Some(template) = template else {
+        let mut out = Vec::new();
+        let indent = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+        let mut serializer = serde_json::Serializer::with_formatter(&mut out, indent);
+        values.serialize(&mut serializer).expect("values of the API are plain JSON");
+        return print(String::from_utf8(out).expect("JSON is UTF-8"));
+    };
+    for value in values {
+        print(template.render(value)?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! What stands in the cells of tables: ids, images, ports, ages.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::Shown;
+use crate::docker::Timestamp;
+use crate::docker::service::PortConfig;
+use crate::docker::task_spec::PROCESS_SCHEME;
+
+/// Characters of an id in a table, as in Docker.
+const ID_CHARS_SHOWN: usize = 12;
+/// Characters of an error in a table, as in Docker.
+const ERROR_CHARS_SHOWN: usize = 30;
+
+/// An id as tables show it.
+pub fn short_id(id: &str) -> &str {
+    id.get(..ID_CHARS_SHOWN).unwrap_or(id)
+}
+
+/// An id, cut or whole.
+pub fn id(id: &str, shown: Shown) -> String {
+    match shown {
+        Shown::Short => short_id(id).to_owned(),
+        Shown::Whole => id.to_owned(),
+    }
+}
+
+/// An image; of a program of the host a table shows its name without the path.
+pub fn image(reference: &str, shown: Shown) -> String {
+    match (shown, reference.strip_prefix(PROCESS_SCHEME)) {
+        (Shown::Short, Some(program)) => {
+            format!("{PROCESS_SCHEME}{}", program.rsplit('/').next().unwrap_or(program))
+        }
+        _ => reference.to_owned(),
+    }
+}
+
+/// Published ports: `*:8080->80/tcp`.
+pub fn ports<'a>(ports: impl IntoIterator<Item = &'a PortConfig>) -> String {
+    let texts: Vec<String> = ports
+        .into_iter()
+        .map(|port| format!("*:{}->{}/{}", port.published_port, port.target_port, port.protocol))
+        .collect();
+    texts.join(", ")
+}
+
+/// An error in quotes, cut or whole; nothing if there is none.
+pub fn error(message: &str, shown: Shown) -> String {
+    let line = message.replace('\n', " ");
+    match shown {
+        _ if line.is_empty() => String::new(),
+        Shown::Short if line.chars().count() > ERROR_CHARS_SHOWN => {
+            let cut: String = line.chars().take(ERROR_CHARS_SHOWN - 1).collect();
+            format!("\"{cut}…\"")
+        }
+        _ => format!("\"{line}\""),
+    }
+}
+
+/// The first letter in upper case: `Running`.
+pub fn capital(word: &str) -> String {
+    let mut chars = word.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// The time of day here, to show ages by.
+pub fn now() -> Timestamp {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// How long ago something happened by the clock of the node that says so; `None` if the two clocks
+/// cannot both be right (a node without a clock begins in 1970).
+pub fn age(now: Timestamp, then: Timestamp) -> Option<Duration> {
+    const CLOCK_SET_MS: u64 = 946_684_800_000;
+    const SKEW_MS_MAX: u64 = 5_000;
+    if then.0 < CLOCK_SET_MS || then.0 > now.0 + SKEW_MS_MAX {
+        return None;
+    }
+    Some(Duration::from_millis(now.0.saturating_sub(then.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_are_cut_for_people_and_whole_for_scripts() {
+        assert_eq!(id("0123456789abcdef", Shown::Short), "0123456789ab");
+        assert_eq!(id("0123456789abcdef", Shown::Whole), "0123456789abcdef");
+        assert_eq!(id("short", Shown::Short), "short");
+        assert_eq!(image("process:/usr/bin/busybox", Shown::Short), "process:busybox");
+        assert_eq!(image("docker.io/library/nginx:1", Shown::Short), "docker.io/library/nginx:1");
+        assert_eq!(error("", Shown::Short), "");
+        assert_eq!(error("exit code 1", Shown::Short), "\"exit code 1\"");
+        let long = "cannot start /opt/x: no such file or directory";
+        assert_eq!(error(long, Shown::Short), "\"cannot start /opt/x: no such …\"");
+        assert_eq!(error(long, Shown::Whole), format!("\"{long}\""));
+    }
+
+    #[test]
+    fn a_clock_that_cannot_be_right_gives_no_age() {
+        let now = Timestamp(1_777_636_800_000);
+        let age = |then| age(now, Timestamp(then));
+        assert_eq!(age(1_777_636_790_000), Some(Duration::from_secs(10)));
+        assert_eq!(age(1_777_636_801_000), Some(Duration::ZERO));
+        assert_eq!(age(1_777_636_900_000), None);
+        assert_eq!(age(12_000), None);
+    }
+}

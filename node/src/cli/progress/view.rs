@@ -1,0 +1,224 @@
+//! The progress as a person sees it: lines that move on a terminal, one line per change elsewhere.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::snapshot::{Place, PlaceState, Snapshot};
+use crate::cli::output::{count, say};
+
+/// More lines than this are not followed by anybody; Docker's number.
+const LINES_MAX: usize = 20;
+/// The states that a task goes through, for its bar.
+const STEPS: [&str; 6] = ["new", "pending", "assigned", "preparing", "starting", "running"];
+const BAR_CHARS: usize = 40;
+
+/// Where the progress is shown.
+pub enum View {
+    /// Nowhere.
+    Silent,
+    /// On a terminal.
+    Moving(Moving),
+    /// In a file or a pipe.
+    Lines(Lines),
+}
+
+impl View {
+    /// Shows nothing.
+    pub fn silent() -> View {
+        View::Silent
+    }
+
+    /// Shows it on stderr, as fits what stderr is.
+    pub fn for_stderr(hostnames: BTreeMap<String, String>) -> View {
+        let shown = BTreeMap::new();
+        if std::io::stderr().is_terminal() {
+            let bars = MultiProgress::new();
+            let overall = bars.add(line());
+            View::Moving(Moving { bars, overall, places: BTreeMap::new(), hostnames })
+        } else {
+            View::Lines(Lines { shown, done: None, hostnames })
+        }
+    }
+
+    /// Shows how far it is.
+    pub fn show(&mut self, snapshot: &Snapshot) {
+        match self {
+            View::Silent => {}
+            View::Moving(moving) => moving.show(snapshot),
+            View::Lines(lines) => lines.show(snapshot).iter().for_each(say),
+        }
+    }
+
+    /// All run; now it is watched for a while.
+    pub fn verifying(&mut self, stable: Duration) {
+        if let View::Moving(moving) = self {
+            let seconds = usize::try_from(stable.as_secs()).unwrap_or(usize::MAX);
+            let time = count(seconds, "second");
+            moving.overall.set_message(format!(
+                "{}\nverify: Waiting {time} to verify that tasks are stable...",
+                moving.overall.message().lines().next().unwrap_or_default()
+            ));
+        }
+    }
+
+    /// Leaves what is shown where it is.
+    pub fn finish(&mut self) {
+        if let View::Moving(moving) = self {
+            let first = moving.overall.message().lines().next().unwrap_or_default().to_owned();
+            moving.overall.finish_with_message(first);
+            moving.places.values().for_each(ProgressBar::abandon);
+        }
+    }
+}
+
+fn line() -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg}").expect("a constant template");
+    ProgressBar::new_spinner().with_style(style)
+}
+
+fn overall(snapshot: &Snapshot) -> String {
+    let stopping = match snapshot.surplus {
+        0 => String::new(),
+        number => format!(", {number} to stop"),
+    };
+    format!("overall progress: {} out of {} tasks{stopping}", snapshot.done(), snapshot.wanted)
+}
+
+/// Lines that move.
+pub struct Moving {
+    bars: MultiProgress,
+    overall: ProgressBar,
+    places: BTreeMap<Place, ProgressBar>,
+    hostnames: BTreeMap<String, String>,
+}
+
+impl Moving {
+    fn show(&mut self, snapshot: &Snapshot) {
+        self.overall.set_message(overall(snapshot));
+        if snapshot.places.len() > LINES_MAX {
+            return;
+        }
+        for (place, state) in &snapshot.places {
+            let bars = &self.bars;
+            let bar = self.places.entry(place.clone()).or_insert_with(|| bars.add(line()));
+            bar.set_message(place_line(place, state, snapshot.wanted, &self.hostnames));
+        }
+    }
+}
+
+/// `1/3: running   [=======================================>] pi-2`
+fn place_line(
+    place: &Place,
+    state: &PlaceState,
+    wanted: u64,
+    hostnames: &BTreeMap<String, String>,
+) -> String {
+    let node = hostnames.get(&state.node_id).map_or("", String::as_str);
+    let label = match place {
+        Place::Slot(number) => format!("{number}/{wanted}"),
+        Place::Node(_) => node.to_owned(),
+    };
+    let note = if state.error.is_empty() { node } else { &state.error };
+    let step = STEPS.iter().position(|step| *step == state.state).unwrap_or(1);
+    let filled = (BAR_CHARS - 1) * step / (STEPS.len() - 1);
+    let bar = format!("{}>", "=".repeat(filled));
+    format!("{label}: {:<9} [{bar:<BAR_CHARS$}] {note}", state.state).trim_end().to_owned()
+}
+
+/// One line per change.
+pub struct Lines {
+    shown: BTreeMap<Place, (String, String)>,
+    done: Option<u64>,
+    hostnames: BTreeMap<String, String>,
+}
+
+impl Lines {
+    fn show(&mut self, snapshot: &Snapshot) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (place, state) in &snapshot.places {
+            let seen = (state.state.clone(), state.node_id.clone());
+            let is_news = state.state != "new" && self.shown.get(place) != Some(&seen);
+            if is_news && snapshot.places.len() <= LINES_MAX {
+                lines.push(self.change(state));
+            }
+            self.shown.insert(place.clone(), seen);
+        }
+        if self.done.replace(snapshot.done()) != Some(snapshot.done()) {
+            lines.push(overall(snapshot));
+        }
+        lines
+    }
+
+    fn change(&self, state: &PlaceState) -> String {
+        let node = self.hostnames.get(&state.node_id).map(|name| format!(" on {name}"));
+        let error = match state.error.as_str() {
+            "" => String::new(),
+            error => format!(": {error}"),
+        };
+        format!("{}: {}{}{error}", state.name, state.state, node.unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::progress::snapshot::Baseline;
+    use crate::docker::service::{Replicated, Service};
+    use crate::docker::task::Task;
+
+    fn snapshot(states: &[&str]) -> Snapshot {
+        let mut service = Service::default();
+        service.spec.name = "web".to_owned();
+        service.spec.mode.replicated = Some(Replicated { replicas: Some(states.len() as u64) });
+        let tasks: Vec<Task> = (1..)
+            .zip(states)
+            .map(|(slot, state)| {
+                let mut task = Task { slot: Some(slot), ..Task::default() };
+                task.node_id = "id1".to_owned();
+                task.desired_state = "running".to_owned();
+                task.status.state = (*state).to_owned();
+                task.edge.name = format!("web.{slot}");
+                task.edge.up_to_date = true;
+                task
+            })
+            .collect();
+        Snapshot::of(&service, &tasks, &Baseline::default())
+    }
+
+    fn hostnames() -> BTreeMap<String, String> {
+        BTreeMap::from([("id1".to_owned(), "pi-1".to_owned())])
+    }
+
+    #[test]
+    fn elsewhere_each_change_is_one_line() {
+        let mut lines = Lines { shown: BTreeMap::new(), done: None, hostnames: hostnames() };
+        assert_eq!(
+            lines.show(&snapshot(&["starting", "new"])),
+            ["web.1: starting on pi-1", "overall progress: 0 out of 2 tasks"]
+        );
+        assert_eq!(lines.show(&snapshot(&["starting", "new"])), Vec::<String>::new());
+        assert_eq!(
+            lines.show(&snapshot(&["running", "starting"])),
+            [
+                "web.1: running on pi-1",
+                "web.2: starting on pi-1",
+                "overall progress: 1 out of 2 tasks"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_bar_grows_with_the_state() {
+        let snapshot = snapshot(&["running", "pending"]);
+        let lines: Vec<String> = snapshot
+            .places
+            .iter()
+            .map(|(place, state)| place_line(place, state, 2, &hostnames()))
+            .collect();
+        assert_eq!(lines[0], format!("1/2: running   [{}>] pi-1", "=".repeat(39)));
+        assert_eq!(lines[1], format!("2/2: pending   [{}>{}] pi-1", "=".repeat(7), " ".repeat(32)));
+    }
+}

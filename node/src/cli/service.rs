@@ -1,0 +1,83 @@
+//! `edgectl service …`
+
+mod create;
+mod flags;
+mod inspect;
+mod logs;
+mod ls;
+mod ps;
+mod rm;
+mod scale;
+mod spec;
+mod update;
+
+use clap::Subcommand;
+
+use super::client::Client;
+use super::failure::{Exit, Failure};
+use super::help::examples;
+
+pub use ls::replicas_text;
+pub use ps::{TaskFlags, print as print_tasks};
+
+/// Services: what shall run.
+#[derive(Debug, Subcommand)]
+pub enum ServiceCommand {
+    /// Create a service and wait until it runs
+    #[command(
+        override_usage = "edgectl service create [OPTIONS] PROGRAM [ARG]...",
+        help_template = examples!(
+            "edgectl service create --name web --replicas 3 busybox httpd -f -p 8080",
+            "edgectl service create --name probe --mode global --limit-memory 64m /opt/probe",
+            "edgectl service create --name db --constraint node.labels.disk==ssd -e PORT=5432 /opt/db",
+        )
+    )]
+    Create(Box<create::CreateArgs>),
+    /// Change a service, task by task
+    #[command(help_template = examples!(
+        "edgectl service update --env-add LEVEL=debug web",
+        "edgectl service update --args 'httpd -f -p 8081' web",
+        "edgectl service update --constraint-add node.labels.zone==a --force web",
+    ))]
+    Update(Box<update::UpdateArgs>),
+    /// List services
+    #[command(visible_alias = "list")]
+    Ls(ls::LsArgs),
+    /// List the tasks of services, with those that were before
+    #[command(help_template = examples!(
+        "edgectl service ps web",
+        "edgectl service ps --no-trunc -f desired-state=running web",
+    ))]
+    Ps(ps::PsArgs),
+    /// Show everything about services
+    Inspect(inspect::InspectArgs),
+    /// Show what tasks print, from all nodes
+    #[command(help_template = examples!(
+        "edgectl service logs -f --tail 20 web",
+        "edgectl service logs --since 10m --timestamps web",
+    ))]
+    Logs(logs::LogsArgs),
+    /// Change how many tasks services have
+    #[command(help_template = examples!(
+        "edgectl service scale web=5",
+        "edgectl service scale -d web=5 api=2",
+    ))]
+    Scale(scale::ScaleArgs),
+    /// Remove services; their tasks are stopped
+    #[command(visible_alias = "remove")]
+    Rm(rm::RmArgs),
+}
+
+/// Runs one of them.
+pub async fn run(command: ServiceCommand, client: Client) -> Result<Exit, Failure> {
+    match command {
+        ServiceCommand::Create(args) => create::run(*args, client).await,
+        ServiceCommand::Update(args) => update::run(*args, client).await,
+        ServiceCommand::Ls(args) => ls::run(args, client).await,
+        ServiceCommand::Ps(args) => ps::run(args, client).await,
+        ServiceCommand::Inspect(args) => inspect::run(args, client).await,
+        ServiceCommand::Logs(args) => logs::run(args, client).await,
+        ServiceCommand::Scale(args) => scale::run(args, client).await,
+        ServiceCommand::Rm(args) => rm::run(args, client).await,
+    }
+}

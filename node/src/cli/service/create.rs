@@ -1,0 +1,268 @@
+//! `edgectl service create`
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, ValueEnum};
+
+use super::flags::SharedFlags;
+use super::spec;
+use crate::cli::client::Client;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::output::{print, say};
+use crate::cli::progress;
+use crate::cli::value::{self, HostPort, Pair};
+use crate::docker::service::{Empty, EndpointSpec, ServiceCreated, ServiceMode, ServiceSpec};
+use crate::docker::task_spec::{Placement, RUNTIME_PROCESS};
+
+/// Flags and operands.
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    /// Name of the service [default: that of the program]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// What runs a task: a program of the host; containers do not exist yet
+    #[arg(long, value_name = "RUNTIME", default_value = "process")]
+    runtime: Runtime,
+    /// A number of tasks anywhere, or one on every node
+    #[arg(long, value_name = "MODE", default_value = "replicated",
+        value_parser = PossibleValuesParser::new(["replicated", "global"]))]
+    mode: String,
+    /// Variable of the tasks; a bare name takes its value from here
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = value::env)]
+    env: Vec<Pair>,
+    /// File of variables, one NAME=VALUE per line
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
+    /// Label of the service
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = value::label)]
+    label: Vec<Pair>,
+    /// Label of its tasks
+    #[arg(long, value_name = "NAME=VALUE", value_parser = value::label)]
+    container_label: Vec<Pair>,
+    /// Nodes that may run it: node.labels.zone==a, node.hostname!=pi-3
+    #[arg(long, value_name = "CONSTRAINT", value_parser = value::constraint, help_heading = "Placement")]
+    constraint: Vec<String>,
+    /// Port of the nodes that run it: mode=host,published=8080,target=80
+    #[arg(short, long, value_name = "PORT", value_parser = value::host_port)]
+    publish: Vec<HostPort>,
+    #[command(flatten)]
+    shared: SharedFlags,
+    /// Program, by path or by name, and its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM [ARG]")]
+    program: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Runtime {
+    /// A program of the host
+    Process,
+    /// An image (not yet)
+    Container,
+}
+
+/// Creates it, and waits.
+pub async fn run(args: CreateArgs, mut client: Client) -> Result<Exit, Failure> {
+    let spec = spec_of(&args)?;
+    let created: ServiceCreated = client.post("/services/create", &spec).await?;
+    for warning in &created.warnings {
+        say(format!("warning: {warning}"));
+    }
+    print(&created.id)?;
+    progress::wait(&mut client, &created.id, &args.shared.wait).await
+}
+
+fn spec_of(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
+    if args.runtime == Runtime::Container {
+        return Err(Failure::new("there are no containers yet")
+            .why("this version runs programs of the host only")
+            .hint("--runtime process PROGRAM [ARG]..."));
+    }
+    let mut env = Vec::new();
+    for file in &args.env_file {
+        env.extend(value::env_file(file)?);
+    }
+    env.extend(args.env.iter().cloned());
+
+    let mut spec =
+        ServiceSpec { name: name_of(args)?, labels: map(&args.label), ..Default::default() };
+    if args.mode == "global" {
+        spec.mode = ServiceMode { global: Some(Empty {}), ..ServiceMode::default() };
+    }
+    spec::apply(&args.shared, &mut spec)?;
+    if args.mode == "replicated" && args.shared.scale.replicas.is_none() {
+        spec::set_replicas(&mut spec, 1)?;
+    }
+    spec.task_template.runtime = RUNTIME_PROCESS.to_owned();
+    let container = spec.task_template.container_spec.get_or_insert_default();
+    spec::set_program(container, &args.program);
+    container.env = by_name(&env);
+    container.labels = map(&args.container_label);
+    if !args.constraint.is_empty() {
+        let placement = spec.task_template.placement.get_or_insert_with(Placement::default);
+        placement.constraints = args.constraint.clone();
+    }
+    if !args.publish.is_empty() {
+        let ports = args.publish.iter().map(spec::port).collect();
+        spec.endpoint_spec = Some(EndpointSpec { ports, ..EndpointSpec::default() });
+    }
+    Ok(spec)
+}
+
+/// The last value of a name wins, at the place of its first.
+fn by_name(pairs: &[Pair]) -> Vec<String> {
+    let mut kept: Vec<&Pair> = Vec::new();
+    for pair in pairs {
+        match kept.iter_mut().find(|known| known.name == pair.name) {
+            Some(known) => *known = pair,
+            None => kept.push(pair),
+        }
+    }
+    kept.iter().map(ToString::to_string).collect()
+}
+
+fn map(pairs: &[Pair]) -> BTreeMap<String, String> {
+    pairs.iter().map(|pair| (pair.name.clone(), pair.value.clone())).collect()
+}
+
+fn name_of(args: &CreateArgs) -> Result<String, Failure> {
+    if let Some(name) = &args.name {
+        return Ok(name.clone());
+    }
+    let program = args.program.first().map_or("", String::as_str);
+    let base = program.rsplit(['/', ':']).next().unwrap_or_default();
+    let name: String = base
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .collect();
+    match name.trim_matches('-') {
+        "" => Err(Failure::new(format!("cannot name a service after {program:?}"))
+            .hint("--name NAME along with it")),
+        name => Ok(name.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::parse_for_tests;
+    use serde_json::json;
+
+    fn sent(line: &[&str]) -> Result<serde_json::Value, String> {
+        let line = [&["service", "create"], line].concat();
+        let args: CreateArgs = parse_for_tests(&line)?;
+        let spec = spec_of(&args).map_err(|failure| failure.to_string())?;
+        Ok(serde_json::to_value(spec).expect("JSON"))
+    }
+
+    #[test]
+    fn flags_become_docker_s_spec() {
+        let spec = sent(&[
+            "--name",
+            "web",
+            "--replicas",
+            "3",
+            "-e",
+            "A=1",
+            "-e",
+            "B=2",
+            "-e",
+            "A=3",
+            "-l",
+            "tier=front",
+            "--constraint",
+            "node.labels.zone==a",
+            "--limit-memory",
+            "64m",
+            "--reserve-cpu",
+            "0.5",
+            "--restart-delay",
+            "2s",
+            "--update-order",
+            "start-first",
+            "--publish",
+            "mode=host,published=8080,target=80",
+            "--stop-grace-period",
+            "1m",
+            "--log-opt",
+            "max-size=1m",
+            "--health-cmd",
+            "true",
+            "--health-retries",
+            "2",
+            "busybox",
+            "httpd",
+            "-f",
+            "--name",
+            "not-ours",
+        ])
+        .expect("valid");
+        assert_eq!(
+            spec,
+            json!({
+                "Name": "web", "Labels": {"tier": "front"},
+                "Mode": {"Replicated": {"Replicas": 3}},
+                "TaskTemplate": {
+                    "ContainerSpec": {
+                        "Image": "process:busybox",
+                        "Args": ["httpd", "-f", "--name", "not-ours"],
+                        "Env": ["A=3", "B=2"], "StopGracePeriod": 60_000_000_000_u64,
+                        "Healthcheck": {"Test": ["CMD-SHELL", "true"], "Interval": 0,
+                            "Timeout": 0, "StartPeriod": 0, "StartInterval": 0, "Retries": 2},
+                    },
+                    "Resources": {"Limits": {"MemoryBytes": 67_108_864},
+                        "Reservations": {"NanoCPUs": 500_000_000}},
+                    "RestartPolicy": {"Delay": 2_000_000_000_u64},
+                    "Placement": {"Constraints": ["node.labels.zone==a"], "MaxReplicas": 0},
+                    "LogDriver": {"Options": {"max-size": "1m"}},
+                    "ForceUpdate": 0, "Runtime": "process",
+                },
+                "UpdateConfig": {"Parallelism": 1, "Delay": 0, "Monitor": 0,
+                    "MaxFailureRatio": 0.0, "Order": "start-first"},
+                "EndpointSpec": {"Ports": [{"Protocol": "tcp", "TargetPort": 80,
+                    "PublishedPort": 8080, "PublishMode": "host"}]},
+            })
+        );
+    }
+
+    #[test]
+    fn a_service_is_named_after_its_program() {
+        assert_eq!(sent(&["/usr/bin/busybox"]).expect("valid")["Name"], "busybox");
+        let spec = sent(&["process:/usr/bin/busybox"]).expect("as Docker's client writes it");
+        assert_eq!(spec["Name"], "busybox");
+        let image = &spec["TaskTemplate"]["ContainerSpec"]["Image"];
+        assert_eq!(image, "process:/usr/bin/busybox");
+        assert_eq!(sent(&["./My_App.sh"]).expect("valid")["Name"], "my-app-sh");
+        assert!(sent(&["/"]).expect_err("no name").contains("--name NAME"));
+    }
+
+    #[test]
+    fn a_global_service_has_no_number_of_replicas() {
+        let spec = sent(&["--mode", "global", "probe"]).expect("valid");
+        assert_eq!(spec["Mode"], json!({"Global": {}}));
+        let error = sent(&["--mode", "global", "--replicas", "2", "probe"]).expect_err("refused");
+        assert!(error.starts_with("a global service has no number of replicas"), "{error}");
+    }
+
+    #[test]
+    fn nonsense_is_refused_before_anything_is_sent() {
+        for (line, words) in [
+            (&["--replica", "3", "x"][..], "'--replicas'"),
+            (&["--replicas", "-1", "x"], "--replicas"),
+            (&["--replicas", "many", "x"], "invalid digit"),
+            (&["--limit-memory", "64x", "x"], "64m"),
+            (&["--restart-delay", "5", "x"], "did you mean 5s?"),
+            (&["--restart-condition", "allways", "x"], "on-failure"),
+            (&["--publish", "8080:80", "x"], "mode=host,published=8080,target=80"),
+            (&["--no-healthcheck", "--health-cmd", "true", "x"], "cannot be used with"),
+            (&["--health-interval", "5s", "x"], "--health-cmd"),
+            (&["--env-file", "/nowhere", "x"], "cannot read the environment file /nowhere"),
+            (&["--runtime", "container", "nginx"], "no containers yet"),
+            (&["--name", "web"], "PROGRAM"),
+        ] {
+            let error = sent(line).expect_err("refused");
+            assert!(error.contains(words), "{line:?}: {error}");
+        }
+    }
+}
