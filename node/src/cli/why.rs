@@ -24,13 +24,27 @@ pub struct WhyArgs {
     format: Option<String>,
 }
 
+/// Which tasks of a service are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    All,
+    /// Those that do not run, if there are any.
+    Waiting,
+}
+
+impl WhyArgs {
+    fn rows(&self) -> Rows {
+        if self.all { Rows::All } else { Rows::Waiting }
+    }
+}
+
 /// Asks, and prints the answer.
 pub async fn run(args: WhyArgs, mut client: Client) -> Result<Exit, Failure> {
     let why = ask(&mut client, &args.subject).await?;
     if args.format.is_some() {
         print(serde_json::to_string(&why).expect("plain JSON"))?;
     } else {
-        print(text(&why, args.all, Paint::stdout()).join("\n"))?;
+        print(text(&why, args.rows(), Paint::stdout()).join("\n"))?;
     }
     Ok(Exit::Done)
 }
@@ -59,7 +73,7 @@ async fn ask(client: &mut Client, typed: &str) -> Result<Why, Failure> {
     }
 }
 
-fn text(why: &Why, is_all: bool, paint: Paint) -> Vec<String> {
+fn text(why: &Why, shown: Rows, paint: Paint) -> Vec<String> {
     let mut lines = Vec::new();
     let running = why.rows.iter().filter(|row| is_well(row)).count();
     if !why.summary.is_empty() {
@@ -69,7 +83,8 @@ fn text(why: &Why, is_all: bool, paint: Paint) -> Vec<String> {
         lines.push(paint.tone(Tone::Strong, &head));
     }
     let is_shown = |row: &&WhyRow| {
-        is_all || why.kind != "service" || running == why.rows.len() || !is_well(row)
+        let is_all = shown == Rows::All || why.kind != "service" || running == why.rows.len();
+        is_all || !is_well(row)
     };
     lines.extend(rows(why.rows.iter().filter(is_shown), paint));
     if !why.excluded.is_empty() {
@@ -187,7 +202,7 @@ mod tests {
             ..Why::default()
         };
         assert_eq!(
-            text(&why, false, Paint::off()),
+            text(&why, Rows::Waiting, Paint::off()),
             [
                 "cam: 1 of 3 tasks run",
                 "  cam.2, cam.3   pending   no node can take it",
@@ -212,7 +227,7 @@ mod tests {
             ..Why::default()
         };
         assert_eq!(
-            text(&why, false, Paint::off()),
+            text(&why, Rows::Waiting, Paint::off()),
             ["web: 1 of 1 task run", "  web.1   running on n1   it was there already"]
         );
     }

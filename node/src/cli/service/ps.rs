@@ -128,19 +128,21 @@ impl RowView {
         let mut rows = Vec::new();
         let mut place_before = None;
         for task in &tasks {
-            let is_first = place_before.as_ref() != Some(&place(task));
+            let mut row = self.row(task);
+            if place_before.as_ref() == Some(&place(task)) {
+                row.name = format!(r" \_ {}", row.name);
+            }
             place_before = Some(place(task));
-            rows.push(self.row(task, is_first));
+            rows.push(row);
         }
         rows
     }
 
-    fn row(&self, task: &Task, is_first_of_its_place: bool) -> TaskRow {
+    fn row(&self, task: &Task) -> TaskRow {
         let container = task.spec.container_spec.as_ref();
-        let name = &task.edge.name;
         TaskRow {
             id: output::id(&task.id, self.shown),
-            name: if is_first_of_its_place { name.clone() } else { format!(r" \_ {name}") },
+            name: task.edge.name.clone(),
             image: output::image(container.map_or("", |c| c.image.as_str()), self.shown),
             node: match self.hostnames.get(&task.node_id) {
                 Some(hostname) => hostname.clone(),
