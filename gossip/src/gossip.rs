@@ -162,8 +162,8 @@ impl Gossip {
         self.collect();
     }
 
-    /// Removes a member that is unreachable or has left from the view, until it comes back with a
-    /// new generation. An active member stays.
+    /// Removes a member from the view until it comes back with a new generation: at once if it is
+    /// unreachable or has left, otherwise as soon as it goes.
     pub fn forget(&mut self, now: Now, node: NodeId) {
         self.membership.forget(now, node);
         self.listed_at.remove(&node);

@@ -8,6 +8,8 @@
 mod anti_entropy;
 pub mod config;
 pub mod counters;
+#[cfg(test)]
+mod fleet;
 pub mod gossip;
 pub mod identity;
 mod join;

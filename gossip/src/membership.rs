@@ -316,7 +316,8 @@ impl Membership {
         }
     }
 
-    /// Drops a member that is unreachable or left, until it comes back with a new generation.
+    /// Drops a member that is unreachable or left, until it comes back with a new generation. An
+    /// active one is dropped when it goes.
     pub(crate) fn forget(&mut self, now: Now, node: NodeId) {
         if let Some(identity) = self.view.forget(node) {
             self.cases.remove(&node);
@@ -368,7 +369,12 @@ impl Membership {
     fn on_change(&mut self, now: Now, node: NodeId, change: Change) {
         match change {
             Change::Same => {}
-            Change::Told(event) => self.effects.push_back(Effect::Event(event)),
+            Change::Told(event) => {
+                self.effects.push_back(Effect::Event(event));
+                if self.view.is_due_to_be_forgotten(node) {
+                    self.forget(now, node);
+                }
+            }
             Change::Appeared => {
                 if self.view.active().count() == 1 {
                     self.heard_anyone = now;

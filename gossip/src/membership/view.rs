@@ -3,7 +3,7 @@
 //! It mirrors foca's states after every call and turns what changed into events. It must never
 //! decide that a member is gone: that is foca's and the driver's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use crdt_state::NodeId;
@@ -55,6 +55,8 @@ pub(crate) struct View {
     /// Up to which generation a node was removed from the view. One entry per removal by an
     /// operator; gone when the node comes back.
     forgotten: BTreeMap<NodeId, u64>,
+    /// To be removed from the view as soon as they are gone.
+    condemned: BTreeSet<NodeId>,
 }
 
 impl View {
@@ -129,9 +131,22 @@ impl View {
         news
     }
 
-    /// Drops a member that is unreachable or left; its identity.
+    /// Is it to be removed, and gone?
+    pub(crate) fn is_due_to_be_forgotten(&self, node: NodeId) -> bool {
+        self.condemned.contains(&node)
+            && self.get(node).is_some_and(|known| !known.member.state.is_active())
+    }
+
+    /// Drops a member that is unreachable or left; its identity. One that is active is dropped when
+    /// it goes.
     pub(crate) fn forget(&mut self, node: NodeId) -> Option<Identity> {
-        let identity = self.get(node).filter(|k| !k.member.state.is_active())?.identity();
+        let known = self.get(node)?;
+        let identity = known.identity();
+        if known.member.state.is_active() {
+            self.condemned.insert(node);
+            return None;
+        }
+        self.condemned.remove(&node);
         self.known.remove(&node);
         self.book.remove(&node);
         self.left.remove(&node);
