@@ -1,7 +1,7 @@
 //! Assignment of a replicated service: keep what is held within the shares, deal the rest.
 //!
-//! The deal is rendezvous hashing with a bound on the load: slots in order, each to the node with
-//! the fewest tasks of this service and, among those, the highest score.
+//! The deal is rendezvous hashing with a bound on the load. A slot's first choice comes from a deal
+//! in rounds that looks at no holder; if that node has no room, the highest score with room wins.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,11 +58,16 @@ pub fn replicated(
     let mut deal = Deal::new(service, &eligible, share(slots, &capacities));
     deal.keep(&held, &mut plan);
     let best: BTreeMap<Slot, NodeId> = held.iter().rev().map(|h| (h.slot, h.node)).collect();
-    for slot in (1..=replicas).map(Slot::Number) {
-        if plan.slots.contains_key(&slot) {
-            continue;
-        }
-        let placed = match deal.next(slot) {
+    let open: Vec<Slot> =
+        (1..=replicas).map(Slot::Number).filter(|slot| !plan.slots.contains_key(slot)).collect();
+    let first_choices = match open.last() {
+        Some(Slot::Number(last)) => first_choices(service, &eligible, *last, &capacities),
+        _ => Vec::new(),
+    };
+    for slot in open {
+        let Slot::Number(number) = slot else { continue };
+        let first = first_choices.get(number as usize - 1).copied().flatten();
+        let placed = match deal.next(slot, first) {
             Some(node) => match best.get(&slot) {
                 Some(from) if *from == node => Placed::On(node, Choice::Held),
                 Some(from) => Placed::On(node, Choice::Moved { from: *from }),
@@ -111,8 +116,6 @@ struct Deal<'a> {
     parts: Vec<Part>,
     counts: Vec<u32>,
     shares: Shares,
-    /// Indices of the nodes at the lowest count that still have room, found anew when used up.
-    lowest: Vec<usize>,
 }
 
 impl<'a> Deal<'a> {
@@ -123,7 +126,6 @@ impl<'a> Deal<'a> {
             parts: nodes.iter().map(|id| score::node_part(*id)).collect(),
             counts: vec![0; nodes.len()],
             shares,
-            lowest: Vec::new(),
         }
     }
 
@@ -154,24 +156,48 @@ impl<'a> Deal<'a> {
         }
     }
 
-    fn next(&mut self, slot: Slot) -> Option<NodeId> {
-        if !self.lowest.iter().any(|node| self.has_room(*node)) {
-            self.find_lowest();
-        }
-        let slot = score::slot_part(slot);
-        let position = (0..self.lowest.len())
-            .filter(|at| self.has_room(self.lowest[*at]))
-            .max_by_key(|at| score::score(self.service, slot, self.parts[self.lowest[*at]]))?;
-        let node = self.lowest.swap_remove(position);
+    /// The first choice if it has room, else the node with room that has the highest score. Both
+    /// are fixed for a slot whatever else is held: a node that has heard of some holders only
+    /// still makes the same plan as one that has heard of all.
+    fn next(&mut self, slot: Slot, first: Option<usize>) -> Option<NodeId> {
+        let part = score::slot_part(slot);
+        let node = first.filter(|node| self.has_room(*node)).or_else(|| {
+            (0..self.nodes.len())
+                .filter(|node| self.has_room(*node))
+                .max_by_key(|node| score::score(self.service, part, self.parts[*node]))
+        })?;
         self.take(node);
         Some(self.nodes[node])
     }
 
-    fn find_lowest(&mut self) {
-        let room: Vec<usize> = (0..self.nodes.len()).filter(|n| self.has_room(*n)).collect();
-        let least = room.iter().map(|n| self.counts[*n]).min().unwrap_or(0);
-        self.lowest = room.into_iter().filter(|n| self.counts[*n] == least).collect();
+    /// Deals a slot to the node with the highest score among those with the fewest slots.
+    fn next_round(&mut self, slot: Slot, lowest: &mut Vec<usize>) -> Option<usize> {
+        if !lowest.iter().any(|node| self.has_room(*node)) {
+            let room: Vec<usize> = (0..self.nodes.len()).filter(|n| self.has_room(*n)).collect();
+            let least = room.iter().map(|n| self.counts[*n]).min().unwrap_or(0);
+            *lowest = room.into_iter().filter(|n| self.counts[*n] == least).collect();
+        }
+        let part = score::slot_part(slot);
+        let position = (0..lowest.len())
+            .filter(|at| self.has_room(lowest[*at]))
+            .max_by_key(|at| score::score(self.service, part, self.parts[lowest[*at]]))?;
+        let node = lowest.swap_remove(position);
+        self.take(node);
+        Some(node)
     }
+}
+
+/// Where slots 1 to `last` would go if nobody held any: dealt in rounds, one to each node, so that
+/// every prefix is balanced and a service that is scaled down still is.
+fn first_choices(
+    service: &ServiceView,
+    eligible: &[NodeId],
+    last: u32,
+    capacities: &[u32],
+) -> Vec<Option<usize>> {
+    let mut deal = Deal::new(service, eligible, share(last, capacities));
+    let mut lowest = Vec::new();
+    (1..=last).map(|n| deal.next_round(Slot::Number(n), &mut lowest)).collect()
 }
 
 /// How a task that its owner reports stands in the plan.

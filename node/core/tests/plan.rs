@@ -110,18 +110,24 @@ fn naive(view: &View, service: &ServiceView, replicas: u32) -> BTreeMap<Slot, No
             owners.insert(h.slot, h.node);
         }
     }
+    let mut dealt: BTreeMap<Slot, NodeId> = BTreeMap::new();
     for slot in (1..=replicas).map(Slot::Number) {
+        let round = dealt.len() / all;
+        let first = nodes
+            .iter()
+            .filter(|n| load(&dealt, **n) == round)
+            .max_by_key(|n| score_of(slot, **n))
+            .expect("a round has a slot for each node");
+        dealt.insert(slot, *first);
         if owners.contains_key(&slot) {
             continue;
         }
         let free: Vec<NodeId> = nodes.iter().copied().filter(|n| room(&owners, *n)).collect();
-        let least = free.iter().map(|n| load(&owners, *n)).min().expect("shares add up");
         let best = free
-            .into_iter()
-            .filter(|n| load(&owners, *n) == least)
-            .max_by_key(|n| score_of(slot, *n))
-            .expect("somebody has least");
-        owners.insert(slot, best);
+            .iter()
+            .find(|n| *n == first)
+            .or_else(|| free.iter().max_by_key(|n| score_of(slot, **n)));
+        owners.insert(slot, *best.expect("shares add up"));
     }
     owners
 }
@@ -249,6 +255,36 @@ proptest! {
             .collect();
         let expected = naive(&view, &wanted, replicas);
         view.services.insert(id, wanted);
+        prop_assert_eq!(owners(&plan(&view), id), expected);
+    }
+
+    #[test]
+    fn who_has_heard_of_some_holders_makes_the_same_plan(
+        nodes in 1u8..12,
+        replicas in 1u32..40,
+        gone in prop::collection::vec(0u8..12, 0..3),
+        heard in prop::collection::vec(any::<bool>(), 40),
+    ) {
+        let id = ServiceId([1; 16]);
+        let mut view = fleet(nodes);
+        view.services.insert(id, service(1, replicas));
+        let mut lamport = 0;
+        if !gone.is_empty() {
+            obey(&mut view, &mut lamport);
+            for n in gone {
+                view.nodes.entry(node_id(n)).and_modify(|node| node.presence = Presence::Gone);
+            }
+        }
+        let expected = owners(&plan(&view), id);
+        let old: BTreeSet<(Slot, NodeId)> =
+            view.services[&id].holders.iter().map(|h| (h.slot, h.node)).collect();
+        obey(&mut view, &mut lamport);
+        let holders = &mut view.services.get_mut(&id).unwrap().holders;
+        let mut nth = 0;
+        holders.retain(|h| {
+            nth += 1;
+            old.contains(&(h.slot, h.node)) || heard[nth % heard.len()]
+        });
         prop_assert_eq!(owners(&plan(&view), id), expected);
     }
 
