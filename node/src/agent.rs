@@ -19,7 +19,7 @@ mod start;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tokio::sync::oneshot;
 
 pub use handle::{AgentGone, Handle, Traffic};
@@ -46,6 +46,8 @@ pub enum Ending {
     Stopped,
     /// It has left the fleet.
     Departed,
+    /// An assertion failed; a supervisor should start it again.
+    Crashed,
 }
 
 impl Agent {
@@ -61,7 +63,7 @@ impl Agent {
 
     /// Waits until the agent ends by itself.
     pub async fn ended(&mut self) -> Ending {
-        (&mut self.ended).await.unwrap_or(Ending::Stopped)
+        (&mut self.ended).await.unwrap_or(Ending::Crashed)
     }
 
     /// Ends it: what waits is written, peers are told, tasks stay.
@@ -120,6 +122,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         Ending::Departed => {
             tracing::info!("this node has left the fleet");
             tokio::time::sleep(FAREWELL).await;
+        }
+        Ending::Crashed => {
+            bail!("the agent has failed, see the message above; its tasks go on; start it again")
         }
     }
     agent.stop().await;

@@ -124,7 +124,7 @@ impl PeerService for Archive {
             // A run that is not here has an empty log.
             let Ok(reader) = open(&dir, &request) else { return };
             tokio::select! {
-                () = send(reader, request.follow, &frames) => {}
+                () = send(reader, &request, &frames) => {}
                 () = frames.closed() => {}
             }
         });
@@ -132,7 +132,7 @@ impl PeerService for Archive {
     }
 }
 
-async fn send(mut reader: LogReader, follow: bool, frames: &mpsc::Sender<Vec<u8>>) {
+async fn send(mut reader: LogReader, request: &LogRequest, frames: &mpsc::Sender<Vec<u8>>) {
     let mut frame = Vec::new();
     loop {
         match reader.next_entry() {
@@ -141,7 +141,7 @@ async fn send(mut reader: LogReader, follow: bool, frames: &mpsc::Sender<Vec<u8>
                 if !frame.is_empty() && frames.send(std::mem::take(&mut frame)).await.is_err() {
                     return;
                 }
-                if !follow {
+                if !request.follow {
                     return;
                 }
                 let Ok(Some(entry)) = reader.follow().await else { return };
