@@ -150,7 +150,7 @@ async fn another_fleet_is_never_joined() {
     let begun = Instant::now();
     loop {
         let counters = a.handle().counters().await.expect("the agent lives");
-        if counters.get("transport.dropped.other-fleet").is_some_and(|count| *count > 0) {
+        if counters.get("transport.dropped.other_fleet").is_some_and(|count| *count > 0) {
             break;
         }
         assert!(begun.elapsed() < DEADLINE, "the attempt is counted");

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use gossip::seal::SealJunk;
+
 /// Why something from outside came no further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dropped {
-    /// A datagram that this fleet's key does not open, or that was changed or cut on the way.
-    Unsealed,
-    /// A datagram seen before, or too old to tell.
-    Replayed,
+    /// A datagram that could not be opened.
+    Unsealed(SealJunk),
     /// A datagram while the node had too much to do.
     Flood,
     /// A datagram that the system did not take.
@@ -36,14 +36,13 @@ impl Dropped {
     /// For metrics.
     pub fn as_str(self) -> &'static str {
         match self {
-            Dropped::Unsealed => "unsealed",
-            Dropped::Replayed => "replayed",
+            Dropped::Unsealed(junk) => junk.as_str(),
             Dropped::Flood => "flood",
             Dropped::Unsent => "unsent",
-            Dropped::HandshakeFlood => "handshake-flood",
+            Dropped::HandshakeFlood => "handshake_flood",
             Dropped::Handshake => "handshake",
-            Dropped::OtherFleet => "other-fleet",
-            Dropped::OtherNode => "other-node",
+            Dropped::OtherFleet => "other_fleet",
+            Dropped::OtherNode => "other_node",
             Dropped::Message => "message",
             Dropped::Request => "request",
             Dropped::Queue => "queue",

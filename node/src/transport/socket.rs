@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use gossip::seal::is_sealed;
 use quinn::udp::{RecvMeta, Transmit, UdpSocketState};
 use quinn::{AsyncUdpSocket, UdpPoller};
 use tokio::io::Interest;
@@ -22,10 +23,6 @@ use tokio::sync::mpsc;
 use super::Arrival;
 use super::counters::{Counters, Dropped};
 use super::sealed::Seals;
-
-/// Set in the first byte of every QUIC packet (RFC 9000, 17.2), clear in that of every sealed
-/// datagram.
-const QUIC_BIT: u8 = 0x40;
 
 /// After an error of the socket it is left alone for so long.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
@@ -79,7 +76,7 @@ impl SharedSocket {
         let (mut kept, mut start) = (0, 0);
         while start < meta.len {
             let end = (start + stride).min(meta.len);
-            if buffer[start] & QUIC_BIT == 0 {
+            if is_sealed(&buffer[start..end]) {
                 self.on_sealed(meta.addr, &buffer[start..end]);
             } else {
                 buffer.copy_within(start..end, kept);
@@ -97,7 +94,7 @@ impl SharedSocket {
                     self.counters.on_dropped(Dropped::Flood);
                 }
             }
-            Err(reason) => self.counters.on_dropped(reason),
+            Err(junk) => self.counters.on_dropped(Dropped::Unsealed(junk)),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Two and more transports on loopback.
 
+use gossip::seal::SealJunk;
+
 use super::*;
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -102,7 +104,7 @@ async fn another_fleet_key_is_refused_on_both_ways() {
     a.transport.send_message(b.node, b.addr(), b"secret".to_vec());
     assert_eq!(a.next().await, Arrival::Undelivered { to: b.node });
     a.transport.send_datagram(b.addr(), b"secret");
-    b.until(|counters| counters.count(Dropped::Unsealed) == 1).await;
+    b.until(|counters| counters.count(Dropped::Unsealed(SealJunk::UnknownKey)) == 1).await;
     assert!(b.arrivals.try_recv().is_err());
 }
 
@@ -174,11 +176,14 @@ async fn replayed_and_cut_datagrams_are_counted_and_dropped() {
     for length in 1..sealed.len() {
         socket.send_to(&sealed[..length], b.addr()).expect("sent");
     }
-    b.until(|counters| counters.count(Dropped::Unsealed) == sealed.len() as u64 - 1).await;
+    let cut = |counters: &Counters| {
+        [SealJunk::Truncated, SealJunk::Forged].map(|junk| counters.count(Dropped::Unsealed(junk)))
+    };
+    b.until(|counters| cut(counters) == [31, sealed.len() as u64 - 32]).await;
     socket.send_to(&sealed, b.addr()).expect("sent");
     assert!(matches!(b.next().await, Arrival::Datagram { bytes, .. } if bytes == b"once"));
     socket.send_to(&sealed, b.addr()).expect("sent");
-    b.until(|counters| counters.count(Dropped::Replayed) == 1).await;
+    b.until(|counters| counters.count(Dropped::Unsealed(SealJunk::Replayed)) == 1).await;
     assert!(b.arrivals.try_recv().is_err());
 }
 
