@@ -22,7 +22,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::sync::oneshot;
 
-pub use handle::{AgentGone, Handle, Traffic};
+pub use handle::{Handle, Traffic, Unanswered};
 pub use logs::{LogStream, LogsGone};
 pub use start::StartError;
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crdt_state::NodeId;
 use crdt_state::task::Run;
@@ -20,10 +21,25 @@ pub(super) const COMMANDS_MAX: usize = 64;
 /// Events that a slow listener may be behind; then it misses the oldest.
 pub(super) const EVENTS_MAX: usize = 256;
 
-/// The agent is ending; nothing was changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the agent is ending")]
-pub struct AgentGone;
+/// An answer to an edit that takes longer than this is looked into: it waits for the disk.
+const EDIT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why there is no answer from the node.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// Nothing was changed.
+    #[error("the agent is ending; start it again: edgectl agent")]
+    Ending,
+    /// The change is made in memory alone; it is written and spread when the disk takes it.
+    #[error(
+        "the change cannot be written: {error}\n  it waits in memory and is tried again; see that \
+         the disk is mounted, writable and not full"
+    )]
+    Disk {
+        /// What the disk said.
+        error: String,
+    },
+}
 
 /// Bytes on the wire since the start, all of UDP's payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,7 +90,7 @@ impl Handle {
     pub async fn read<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Node) -> T + Send + 'static,
-    ) -> Result<T, AgentGone> {
+    ) -> Result<T, Unanswered> {
         self.read_at(|node, _| look(node)).await
     }
 
@@ -82,33 +98,42 @@ impl Handle {
     pub async fn read_at<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Node, Now) -> T + Send + 'static,
-    ) -> Result<T, AgentGone> {
+    ) -> Result<T, Unanswered> {
         let (answer, answered) = oneshot::channel();
         let look: Look = Box::new(move |node, now| {
             // Whoever asked may have gone.
             let _ = answer.send(look(node, now));
         });
         self.send(Command::Read(look)).await?;
-        answered.await.map_err(|_| AgentGone)
+        answered.await.map_err(|_| Unanswered::Ending)
     }
 
     /// Makes a change; answered when it is on this node's disk, or refused.
-    pub async fn edit(&self, edit: Edit) -> Result<Result<Edited, Refusal>, AgentGone> {
+    pub async fn edit(&self, edit: Edit) -> Result<Result<Edited, Refusal>, Unanswered> {
         let (answer, answered) = oneshot::channel();
         self.send(Command::Edit { edit: Box::new(edit), answer }).await?;
-        answered.await.map_err(|_| AgentGone)
+        tokio::pin!(answered);
+        loop {
+            match tokio::time::timeout(EDIT_PATIENCE, &mut answered).await {
+                Ok(answer) => return answer.map_err(|_| Unanswered::Ending),
+                Err(_) => match self.disk_error() {
+                    Some(error) => return Err(Unanswered::Disk { error }),
+                    None => continue,
+                },
+            }
+        }
     }
 
     /// Goes on trying to get to know whoever is there.
-    pub async fn join(&self, addr: JoinAddr) -> Result<(), AgentGone> {
+    pub async fn join(&self, addr: JoinAddr) -> Result<(), Unanswered> {
         self.send(Command::Join(addr)).await
     }
 
     /// Leaves the fleet: others take the tasks over, then the agent ends. Answered when it has.
-    pub async fn leave(&self) -> Result<(), AgentGone> {
+    pub async fn leave(&self) -> Result<(), Unanswered> {
         let (done, left) = oneshot::channel();
         self.send(Command::Leave { done }).await?;
-        left.await.map_err(|_| AgentGone)
+        left.await.map_err(|_| Unanswered::Ending)
     }
 
     /// What happens from now on.
@@ -117,7 +142,7 @@ impl Handle {
     }
 
     /// The log of a run, wherever it ran: `node` is who has it.
-    pub async fn logs(&self, node: NodeId, request: LogRequest) -> Result<LogStream, AgentGone> {
+    pub async fn logs(&self, node: NodeId, request: LogRequest) -> Result<LogStream, Unanswered> {
         if node == self.shared.me {
             return Ok(LogStream::here(&self.log_dir(request.run), &request));
         }
@@ -160,7 +185,7 @@ impl Handle {
     }
 
     /// Everything that was counted since the start, by name.
-    pub async fn counters(&self) -> Result<BTreeMap<String, u64>, AgentGone> {
+    pub async fn counters(&self) -> Result<BTreeMap<String, u64>, Unanswered> {
         let counters = self.read(|node| {
             let counted = node.gossip().counters();
             let sent = counted.sent.iter().map(|(kind, tally)| ("sent", kind, tally));
@@ -191,7 +216,7 @@ impl Handle {
         let _ = self.send(Command::Stop).await;
     }
 
-    async fn send(&self, command: Command) -> Result<(), AgentGone> {
-        self.commands.send(command).await.map_err(|_| AgentGone)
+    async fn send(&self, command: Command) -> Result<(), Unanswered> {
+        self.commands.send(command).await.map_err(|_| Unanswered::Ending)
     }
 }

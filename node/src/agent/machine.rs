@@ -275,6 +275,9 @@ impl Machine {
         let facts = facts.join(" ");
         match subject {
             Subject::Service { name, .. } => tracing::info!("service {name}: {action} {facts}"),
+            Subject::Node { id, name } if name.is_empty() => {
+                tracing::info!("node {id}: {action} {facts}");
+            }
             Subject::Node { name, .. } => tracing::info!("node {name}: {action} {facts}"),
             Subject::Task { name, .. } => tracing::debug!("task {name}: {action} {facts}"),
         }

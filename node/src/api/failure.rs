@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use node_core::Refusal;
 
-use crate::agent::AgentGone;
+use crate::agent::Unanswered;
 use crate::docker::ErrorBody;
 use crate::docker::state::BadSpec;
 
@@ -81,9 +81,9 @@ impl From<BadSpec> for Failure {
     }
 }
 
-impl From<AgentGone> for Failure {
-    fn from(gone: AgentGone) -> Failure {
-        Failure::Unavailable(gone.to_string())
+impl From<Unanswered> for Failure {
+    fn from(unanswered: Unanswered) -> Failure {
+        Failure::Unavailable(unanswered.to_string())
     }
 }
 
