@@ -1,0 +1,87 @@
+//! I11: queues, state and bytes per link stay within their budgets.
+//!
+//! ```text
+//! actions of one step    10,000   a full exchange of the largest state here is some 100 messages
+//! waiting transactions        2   a node has one write under way, and may ask for the next
+//! state of a machine      8 MiB   some 100 records of at most a few KiB; 256 KiB is one record
+//! bytes of a link         4 MiB   in 10 s: a full exchange both ways and some; idle is 5 KiB
+//! idle bytes of a machine 6,000   in 10 s of rest: 600 B/s of the design with all headers
+//! ```
+
+use std::collections::BTreeMap;
+
+use crate::invariant::{Invariant, Verdict, Violation};
+use crate::network::MachineNo;
+
+/// Actions that one input may cause.
+pub const STEP_ACTIONS_MAX: usize = 10_000;
+/// Transactions that wait for the disk.
+pub const WAITING_WRITES_MAX: usize = 2;
+/// Bytes of all records of a machine.
+pub const STATE_BYTES_MAX: usize = 8 << 20;
+/// A link is judged over so long.
+pub const LINK_WINDOW_MS: u64 = 10_000;
+/// Bytes on one link, one direction, in one window.
+pub const LINK_BYTES_MAX: u64 = 4 << 20;
+/// Bytes that a machine at rest sends in one window.
+pub const IDLE_BYTES_MAX: u64 = 6_000;
+/// What a datagram costs beside its bytes: seal 32, UDP 8, IPv4 20.
+pub const DATAGRAM_COSTS: u64 = 60;
+
+/// What was sent, per link and window.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    window: u64,
+    links: BTreeMap<(MachineNo, MachineNo), u64>,
+    /// Bytes of all links in the whole run.
+    pub total: u64,
+}
+
+impl Traffic {
+    /// A machine sends bytes to another.
+    pub fn sent(&mut self, at: u64, from: MachineNo, to: MachineNo, bytes: u64) -> Verdict {
+        if at / LINK_WINDOW_MS != self.window {
+            self.window = at / LINK_WINDOW_MS;
+            self.links.clear();
+        }
+        self.total += bytes;
+        let sum = self.links.entry((from, to)).or_default();
+        *sum += bytes;
+        at_most("bytes of a link in 10 s", *sum, LINK_BYTES_MAX, from)
+    }
+
+    /// What a machine sent in this window so far.
+    pub fn sent_by(&self, machine: MachineNo) -> u64 {
+        self.links.iter().filter(|((from, _), _)| *from == machine).map(|(_, sum)| sum).sum()
+    }
+}
+
+/// A figure of a machine against its budget.
+pub fn at_most(what: &str, has: u64, budget: u64, machine: MachineNo) -> Verdict {
+    if has <= budget {
+        return Ok(());
+    }
+    let detail = format!("n{machine}: {what}: {has}, of {budget} at most");
+    Err(Violation::new(Invariant::I11Budgets, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_over_its_budget_in_one_window_is_found() {
+        let mut traffic = Traffic::default();
+        assert_eq!(traffic.sent(0, 0, 1, LINK_BYTES_MAX), Ok(()));
+        assert_eq!(traffic.sent(1, 1, 0, LINK_BYTES_MAX), Ok(()));
+        assert!(traffic.sent(2, 0, 1, 1).is_err());
+        assert_eq!(traffic.sent(LINK_WINDOW_MS, 0, 1, 1), Ok(()));
+        assert_eq!(traffic.sent_by(0), 1);
+    }
+
+    #[test]
+    fn a_figure_over_its_budget_is_found() {
+        assert_eq!(at_most("state", 5, 5, 0), Ok(()));
+        assert!(at_most("state", 6, 5, 0).is_err());
+    }
+}

@@ -1,0 +1,135 @@
+//! I7: a healthy task with an unchanged template keeps its run through partition, heal, agent
+//! restart and clock jump.
+//!
+//! Looks at every order to stop a run that is healthy, and wants a reason for it. The surplus of a
+//! duplicate is one, when the other has run longer. A move onto another node is one only if, since
+//! the fleet was last settled, something happened that changes the shares: a machine came without
+//! its tasks, a program ended by itself, an operator wrote. A cut, a heal, a pause, a killed agent
+//! and a wrong clock are nothing of the kind.
+
+use crdt_state::ServiceId;
+use crdt_state::task::{Run, Slot};
+
+use crate::invariant::{Invariant, Verdict, Violation};
+use crate::network::MachineNo;
+
+/// Another run of the same slot, as the machine that stops knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Other {
+    /// There is none.
+    None,
+    /// It began to run before this one, in the order of stamps.
+    RunsLonger,
+    /// It runs, since later.
+    RunsShorter,
+}
+
+/// What the machine that stops a run knows of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped {
+    /// Where.
+    pub machine: MachineNo,
+    /// Which run.
+    pub run: Run,
+    /// Of which service.
+    pub service: ServiceId,
+    /// In which slot.
+    pub slot: Slot,
+    /// The service is there, under this name, and has this slot.
+    pub is_wanted: bool,
+    /// The template is the one it was started from.
+    pub is_current: bool,
+    /// Availability and constraints let it stay here.
+    pub may_stay: bool,
+    /// Another run of the slot.
+    pub other: Other,
+    /// When the fleet was last settled.
+    pub settled_at: u64,
+    /// When the shares last had a reason to change.
+    pub unsettled_at: u64,
+}
+
+/// Why a healthy run may be stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Justified {
+    /// The operator wants it otherwise.
+    ByOperator,
+    /// The slot has another one that runs longer.
+    Surplus,
+    /// The shares have changed, and the new owner runs it.
+    Moved,
+}
+
+/// Is there a reason?
+pub fn justify(stopped: &Stopped) -> Result<Justified, Violation> {
+    if !(stopped.is_wanted && stopped.is_current && stopped.may_stay) {
+        return Ok(Justified::ByOperator);
+    }
+    match stopped.other {
+        Other::RunsLonger => Ok(Justified::Surplus),
+        Other::RunsShorter if stopped.unsettled_at >= stopped.settled_at => Ok(Justified::Moved),
+        Other::RunsShorter => Err(broken(stopped, "for a younger one, and nothing changed the shares")),
+        Other::None => Err(broken(stopped, "and nobody else runs it")),
+    }
+}
+
+fn broken(stopped: &Stopped, how: &str) -> Violation {
+    let Stopped { machine, service, slot, run, settled_at, .. } = stopped;
+    let detail = format!(
+        "n{machine} stops a healthy run of {service} {slot:?} ({run:?}) {how} since {settled_at} ms"
+    );
+    Violation::new(Invariant::I7Kept, detail)
+}
+
+/// A machine lets go of a run that still runs: it would never be stopped.
+pub fn forgot_running(machine: MachineNo, run: Run) -> Verdict {
+    let detail = format!("n{machine} forgets {run:?}, which runs");
+    Err(Violation::new(Invariant::I7Kept, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crdt_state::TaskId;
+
+    fn stopped() -> Stopped {
+        Stopped {
+            machine: 1,
+            run: Run { task: TaskId([1; 16]), attempt: 1 },
+            service: ServiceId([2; 16]),
+            slot: Slot::Number(1),
+            is_wanted: true,
+            is_current: true,
+            may_stay: true,
+            other: Other::None,
+            settled_at: 500,
+            unsettled_at: 100,
+        }
+    }
+
+    #[test]
+    fn a_healthy_run_that_nobody_else_runs_must_not_be_stopped() {
+        assert!(justify(&stopped()).is_err());
+    }
+
+    #[test]
+    fn what_the_operator_no_longer_wants_is_stopped() {
+        for unwanted in [
+            Stopped { is_wanted: false, ..stopped() },
+            Stopped { is_current: false, ..stopped() },
+            Stopped { may_stay: false, ..stopped() },
+        ] {
+            assert_eq!(justify(&unwanted), Ok(Justified::ByOperator));
+        }
+    }
+
+    #[test]
+    fn the_younger_duplicate_goes_and_the_older_one_only_after_a_change_of_shares() {
+        let younger = Stopped { other: Other::RunsLonger, ..stopped() };
+        assert_eq!(justify(&younger), Ok(Justified::Surplus));
+        let older = Stopped { other: Other::RunsShorter, ..stopped() };
+        assert!(justify(&older).is_err());
+        let moved = Stopped { unsettled_at: 600, ..older };
+        assert_eq!(justify(&moved), Ok(Justified::Moved));
+    }
+}

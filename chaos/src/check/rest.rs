@@ -1,0 +1,48 @@
+//! I10: with faults frozen every part of the fleet comes to rest: no writes, no moves.
+
+use crate::invariant::{Invariant, Verdict, Violation};
+use crate::network::MachineNo;
+
+/// Watches for the silence after a given time.
+#[derive(Debug, Default)]
+pub struct Rest {
+    from: Option<u64>,
+}
+
+impl Rest {
+    /// From now on nothing may happen any more.
+    pub fn begin(&mut self, at: u64) {
+        self.from = Some(at);
+    }
+
+    /// Faults begin again.
+    pub fn end(&mut self) {
+        self.from = None;
+    }
+
+    /// A machine wrote to its disk, or started or stopped something, or planned otherwise.
+    pub fn moved(&self, machine: MachineNo, what: &str) -> Verdict {
+        match self.from {
+            None => Ok(()),
+            Some(from) => Err(Violation::new(
+                Invariant::I10Rest,
+                format!("n{machine} {what}, though there is rest since {from} ms"),
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_moves_after_rest_began_is_found() {
+        let mut rest = Rest::default();
+        assert_eq!(rest.moved(0, "writes"), Ok(()));
+        rest.begin(100);
+        assert!(rest.moved(0, "writes").is_err());
+        rest.end();
+        assert_eq!(rest.moved(0, "writes"), Ok(()));
+    }
+}

@@ -1,0 +1,287 @@
+//! Faults: what goes wrong, from when until when.
+//!
+//! All faults of a run are drawn before it begins, each nemesis from numbers of its own: what
+//! goes wrong does not depend on what the nodes do, and every fault is over at a known time.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::dice::Dice;
+use crate::network::{MachineNo, Weather};
+
+/// A family of faults. Each seed has some of them, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Nemesis {
+    /// The fleet falls into two parts.
+    Halves,
+    /// Into three.
+    Thirds,
+    /// Two parts and one machine that reaches both.
+    Bridge,
+    /// Single links stop in one direction.
+    OneWay,
+    /// Random links stop one by one and come back in another order.
+    Swizzle,
+    /// Datagrams are lost, doubled, delayed and overtake each other.
+    Storm,
+    /// Agents are killed and started again; their tasks live on.
+    AgentCrash,
+    /// Machines lose power.
+    PowerCut,
+    /// Machines lose power and come back with an empty disk.
+    DiskLost,
+    /// A disk takes 2 seconds for each write.
+    DiskStall,
+    /// A machine handles everything late.
+    Slow,
+    /// A machine stands still, and then goes on.
+    Pause,
+    /// The time of day jumps.
+    ClockJump,
+    /// Programs are killed.
+    ProgramKill,
+}
+
+impl Nemesis {
+    /// All of them.
+    pub const ALL: [Nemesis; 14] = [
+        Nemesis::Halves,
+        Nemesis::Thirds,
+        Nemesis::Bridge,
+        Nemesis::OneWay,
+        Nemesis::Swizzle,
+        Nemesis::Storm,
+        Nemesis::AgentCrash,
+        Nemesis::PowerCut,
+        Nemesis::DiskLost,
+        Nemesis::DiskStall,
+        Nemesis::Slow,
+        Nemesis::Pause,
+        Nemesis::ClockJump,
+        Nemesis::ProgramKill,
+    ];
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Harm {
+    /// These links, each in one direction, let nothing through.
+    Cut(Vec<(MachineNo, MachineNo)>),
+    /// The weather of these links is worse.
+    Weather(Vec<(MachineNo, MachineNo)>, Weather),
+    /// The agent is gone; its tasks live on.
+    AgentDown(MachineNo),
+    /// The machine has no power.
+    PowerDown(MachineNo),
+    /// The machine has no power, and an empty disk afterwards.
+    DiskLost(MachineNo),
+    /// Each write takes so much longer.
+    DiskStall(MachineNo, u64),
+    /// Everything is handled so much later.
+    Slow(MachineNo, u64),
+    /// Nothing is handled; it all waits.
+    Pause(MachineNo),
+    /// The time of day is off by so many milliseconds from now on. Has no end.
+    ClockJump(MachineNo, i64),
+    /// One of its programs is killed. Has no end.
+    ProgramKill(MachineNo),
+}
+
+impl Harm {
+    /// The machines whose peace it disturbs. A clock jump disturbs nobody, or should not.
+    pub fn disturbs(&self) -> BTreeSet<MachineNo> {
+        match self {
+            Harm::Cut(links) | Harm::Weather(links, _) => {
+                links.iter().flat_map(|(from, to)| [*from, *to]).collect()
+            }
+            Harm::AgentDown(machine)
+            | Harm::PowerDown(machine)
+            | Harm::DiskLost(machine)
+            | Harm::DiskStall(machine, _)
+            | Harm::Slow(machine, _)
+            | Harm::Pause(machine)
+            | Harm::ProgramKill(machine) => BTreeSet::from([*machine]),
+            Harm::ClockJump(..) => BTreeSet::new(),
+        }
+    }
+}
+
+impl fmt::Display for Harm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Harm::Cut(links) => {
+                f.write_str("cut")?;
+                links.iter().try_for_each(|(from, to)| write!(f, " {from}>{to}"))
+            }
+            Harm::Weather(links, weather) => write!(
+                f,
+                "storm on {} links: {} ‰ lost, {} ‰ doubled, {} + {} ms",
+                links.len(),
+                weather.loss_permille,
+                weather.duplicate_permille,
+                weather.delay_ms,
+                weather.jitter_ms
+            ),
+            Harm::AgentDown(machine) => write!(f, "agent of n{machine} killed"),
+            Harm::PowerDown(machine) => write!(f, "power of n{machine} cut"),
+            Harm::DiskLost(machine) => write!(f, "disk of n{machine} lost"),
+            Harm::DiskStall(machine, ms) => write!(f, "disk of n{machine} stalls {ms} ms"),
+            Harm::Slow(machine, ms) => write!(f, "n{machine} is {ms} ms late"),
+            Harm::Pause(machine) => write!(f, "n{machine} stands still"),
+            Harm::ClockJump(machine, ms) => write!(f, "clock of n{machine} off by {ms} ms"),
+            Harm::ProgramKill(machine) => write!(f, "a program on n{machine} killed"),
+        }
+    }
+}
+
+/// One fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// When it begins.
+    pub begin: u64,
+    /// When it is over.
+    pub end: u64,
+    /// What it is.
+    pub harm: Harm,
+}
+
+/// Draws the faults of one nemesis, all within `from..until`, for so many machines.
+pub fn draw(nemesis: Nemesis, machines: usize, from: u64, until: u64, dice: &mut Dice) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut at = from + dice.between(0, 30_000);
+    while at < until {
+        let end = (at + duration_ms(nemesis, dice)).min(until);
+        for (harm, begin, end) in harms(nemesis, machines, (at, end), dice) {
+            faults.push(Fault { begin, end, harm });
+        }
+        at = end + dice.between(1_000, 45_000);
+    }
+    faults
+}
+
+fn duration_ms(nemesis: Nemesis, dice: &mut Dice) -> u64 {
+    match nemesis {
+        Nemesis::Halves | Nemesis::Thirds | Nemesis::Bridge | Nemesis::OneWay => {
+            *dice.pick(&[300, 2_000, 8_000, 20_000, 60_000, 100_000])
+        }
+        Nemesis::Swizzle => dice.between(5_000, 30_000),
+        Nemesis::Storm => dice.between(3_000, 60_000),
+        Nemesis::AgentCrash => *dice.pick(&[50, 500, 2_000, 10_000, 30_000]),
+        Nemesis::PowerCut | Nemesis::DiskLost => *dice.pick(&[500, 3_000, 10_000, 60_000]),
+        Nemesis::DiskStall => dice.between(2_000, 20_000),
+        Nemesis::Slow => dice.between(5_000, 60_000),
+        Nemesis::Pause => dice.between(100, 30_000),
+        Nemesis::ClockJump | Nemesis::ProgramKill => 1,
+    }
+}
+
+type Span = (u64, u64);
+
+fn harms(nemesis: Nemesis, machines: usize, span: Span, dice: &mut Dice) -> Vec<(Harm, u64, u64)> {
+    let (begin, end) = span;
+    let victim = dice.index(machines);
+    let harm = match nemesis {
+        Nemesis::Halves => Harm::Cut(between_groups(&groups(machines, 2, dice))),
+        Nemesis::Thirds => Harm::Cut(between_groups(&groups(machines, 3, dice))),
+        Nemesis::Bridge => {
+            let mut groups = groups(machines, 2, dice);
+            groups.iter_mut().for_each(|group| group.retain(|machine| *machine != victim));
+            Harm::Cut(between_groups(&groups))
+        }
+        Nemesis::OneWay => Harm::Cut(some_links(machines, dice)),
+        Nemesis::Swizzle => return swizzle(machines, span, dice),
+        Nemesis::Storm => storm(machines, dice),
+        Nemesis::AgentCrash => Harm::AgentDown(victim),
+        Nemesis::PowerCut => Harm::PowerDown(victim),
+        Nemesis::DiskLost => Harm::DiskLost(victim),
+        Nemesis::DiskStall => Harm::DiskStall(victim, 2_000),
+        Nemesis::Slow => Harm::Slow(victim, *dice.pick(&[50, 200, 600, 1_500])),
+        Nemesis::Pause => Harm::Pause(victim),
+        Nemesis::ClockJump => Harm::ClockJump(victim, clock_jump_ms(dice)),
+        Nemesis::ProgramKill => Harm::ProgramKill(victim),
+    };
+    vec![(harm, begin, end)]
+}
+
+/// A tenth of a second, a year, ten years; forth and back.
+fn clock_jump_ms(dice: &mut Dice) -> i64 {
+    let size = *dice.pick(&[100, 3_600_000, 365 * 86_400_000, 3_650 * 86_400_000]);
+    if dice.happens(500) { size } else { -size }
+}
+
+fn groups(machines: usize, count: usize, dice: &mut Dice) -> Vec<Vec<MachineNo>> {
+    let mut order: Vec<MachineNo> = (0..machines).collect();
+    dice.shuffle(&mut order);
+    let mut groups = vec![Vec::new(); count];
+    for (place, machine) in order.into_iter().enumerate() {
+        let group = if place < count { place } else { dice.index(count) };
+        groups[group].push(machine);
+    }
+    groups
+}
+
+fn between_groups(groups: &[Vec<MachineNo>]) -> Vec<(MachineNo, MachineNo)> {
+    let mut links = Vec::new();
+    for (no, group) in groups.iter().enumerate() {
+        for other in groups.iter().enumerate().filter(|(other, _)| *other != no) {
+            links.extend(group.iter().flat_map(|a| other.1.iter().map(move |b| (*a, *b))));
+        }
+    }
+    links
+}
+
+fn all_links(machines: usize) -> Vec<(MachineNo, MachineNo)> {
+    (0..machines)
+        .flat_map(|a| (0..machines).filter(move |b| *b != a).map(move |b| (a, b)))
+        .collect()
+}
+
+fn some_links(machines: usize, dice: &mut Dice) -> Vec<(MachineNo, MachineNo)> {
+    let mut links = all_links(machines);
+    dice.shuffle(&mut links);
+    links.truncate(dice.between(1, 1 + links.len() as u64 / 3) as usize);
+    links
+}
+
+fn swizzle(machines: usize, (begin, end): Span, dice: &mut Dice) -> Vec<(Harm, u64, u64)> {
+    let middle = begin + (end - begin) / 2;
+    let cut = |link, dice: &mut Dice| {
+        (Harm::Cut(vec![link]), dice.between(begin, middle), dice.between(middle, end))
+    };
+    some_links(machines, dice).into_iter().map(|link| cut(link, dice)).collect()
+}
+
+fn storm(machines: usize, dice: &mut Dice) -> Harm {
+    let links = if dice.happens(500) { all_links(machines) } else { some_links(machines, dice) };
+    let weather = Weather {
+        loss_permille: *dice.pick(&[0, 20, 100, 300, 600]),
+        duplicate_permille: *dice.pick(&[0, 50, 300]),
+        delay_ms: *dice.pick(&[0, 5, 50, 300]),
+        jitter_ms: *dice.pick(&[0, 10, 100, 800]),
+    };
+    Harm::Weather(links, weather)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_is_over_when_the_harm_is() {
+        for seed in 0..50 {
+            for nemesis in Nemesis::ALL {
+                let mut dice = Dice::new(seed, "faults");
+                for fault in draw(nemesis, 5, 10_000, 150_000, &mut dice) {
+                    assert!(fault.begin >= 10_000 && fault.begin <= fault.end, "{fault:?}");
+                    assert!(fault.end <= 150_000, "{fault:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn two_parts_have_no_link_between_them_and_all_within() {
+        let links = between_groups(&[vec![0, 1], vec![2]]);
+        assert_eq!(links, vec![(0, 2), (1, 2), (2, 0), (2, 1)]);
+    }
+}

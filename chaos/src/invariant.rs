@@ -1,0 +1,75 @@
+//! The invariants by number and name, and what a broken one looks like.
+//!
+//! The law itself is in `docs/invariants.md`; each checker is a file under `check/`.
+
+use std::fmt;
+
+/// An invariant of the fleet that the simulator watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Invariant {
+    /// After the last fault plus T all members have the same digest and the same placement.
+    I1Convergence,
+    /// Every acknowledged write is there, superseded by one that saw it, or a listed conflict.
+    I2Writes,
+    /// What is removed and known to all never returns.
+    I3Resurrection,
+    /// Equal digests and equal member views give equal plans.
+    I4Function,
+    /// Not more than desired plus surge, not less than what fits.
+    I5Replicas,
+    /// A healthy task with an unchanged template keeps its run.
+    I7Kept,
+    /// With faults frozen every component comes to rest.
+    I10Rest,
+    /// Queues, state and bytes per link stay within their budgets.
+    I11Budgets,
+    /// A crash at any write loses nothing that was acknowledged or sent.
+    I12Durability,
+    /// Every wanted task that does not run has a reason.
+    I14Reasons,
+    /// No assertion fails, whatever comes in.
+    Panic,
+}
+
+impl fmt::Display for Invariant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Invariant::I1Convergence => "I1 convergence",
+            Invariant::I2Writes => "I2 no lost write",
+            Invariant::I3Resurrection => "I3 no resurrection",
+            Invariant::I4Function => "I4 the plan is a function",
+            Invariant::I5Replicas => "I5 replica bounds",
+            Invariant::I7Kept => "I7 no needless restart",
+            Invariant::I10Rest => "I10 rest",
+            Invariant::I11Budgets => "I11 budgets",
+            Invariant::I12Durability => "I12 durability",
+            Invariant::I14Reasons => "I14 reasons",
+            Invariant::Panic => "no panic",
+        })
+    }
+}
+
+/// A broken invariant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub invariant: Invariant,
+    /// How.
+    pub detail: String,
+}
+
+impl Violation {
+    /// A violation, told in words.
+    pub fn new(invariant: Invariant, detail: impl Into<String>) -> Violation {
+        Violation { invariant, detail: detail.into() }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.invariant, self.detail)
+    }
+}
+
+/// What a checker says.
+pub type Verdict = Result<(), Violation>;

@@ -1,0 +1,210 @@
+//! The network between the machines: who reaches whom, how late, how often not at all.
+//!
+//! Every ordered pair of machines is a link with its own weather. Faults add to a link and take
+//! away again what they added, so that they overlap freely. Datagrams are lost, doubled and
+//! overtake each other; reliable messages are late instead, or fail as a whole.
+
+use crate::dice::Dice;
+
+/// Number of a machine in its world.
+pub type MachineNo = usize;
+
+/// Loss is never total by weather: a cut is its own fault. 85 % still lets one of some 44 pings
+/// and acknowledgements through.
+const LOSS_PERMILLE_MAX: u32 = 850;
+
+/// What a fault adds to a link. Delays in milliseconds, chances in thousandths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Weather {
+    /// Chance that a datagram is lost.
+    pub loss_permille: u32,
+    /// Chance that a datagram arrives twice.
+    pub duplicate_permille: u32,
+    /// Added to each packet.
+    pub delay_ms: u64,
+    /// Up to this is added to each packet at random: what reorders them.
+    pub jitter_ms: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Link {
+    cuts: u32,
+    weather: Weather,
+}
+
+/// The network of one world.
+#[derive(Debug)]
+pub struct Network {
+    machines: usize,
+    links: Vec<Link>,
+    dice: Dice,
+}
+
+impl Network {
+    /// All machines reach each other in 1 to 3 ms, plus the weather that this place always has.
+    pub fn new(machines: usize, always: Weather, dice: Dice) -> Network {
+        let link = Link { cuts: 0, weather: always };
+        Network { machines, links: vec![link; machines * machines], dice }
+    }
+
+    fn link(&self, from: MachineNo, to: MachineNo) -> &Link {
+        &self.links[from * self.machines + to]
+    }
+
+    fn link_mut(&mut self, from: MachineNo, to: MachineNo) -> &mut Link {
+        &mut self.links[from * self.machines + to]
+    }
+
+    /// Cuts the way from one machine to another; not the way back.
+    pub fn cut(&mut self, from: MachineNo, to: MachineNo) {
+        self.link_mut(from, to).cuts += 1;
+    }
+
+    /// Undoes one [`Network::cut`].
+    pub fn mend(&mut self, from: MachineNo, to: MachineNo) {
+        let link = self.link_mut(from, to);
+        link.cuts = link.cuts.checked_sub(1).expect("only what was cut is mended");
+    }
+
+    /// Makes the weather of a link worse.
+    pub fn worsen(&mut self, from: MachineNo, to: MachineNo, by: Weather) {
+        let weather = &mut self.link_mut(from, to).weather;
+        weather.loss_permille += by.loss_permille;
+        weather.duplicate_permille += by.duplicate_permille;
+        weather.delay_ms += by.delay_ms;
+        weather.jitter_ms += by.jitter_ms;
+    }
+
+    /// Undoes one [`Network::worsen`].
+    pub fn calm(&mut self, from: MachineNo, to: MachineNo, by: Weather) {
+        let weather = &mut self.link_mut(from, to).weather;
+        weather.loss_permille -= by.loss_permille;
+        weather.duplicate_permille -= by.duplicate_permille;
+        weather.delay_ms -= by.delay_ms;
+        weather.jitter_ms -= by.jitter_ms;
+    }
+
+    /// Does a packet get from one to the other?
+    pub fn is_open(&self, from: MachineNo, to: MachineNo) -> bool {
+        self.link(from, to).cuts == 0
+    }
+
+    /// Can they have a connection?
+    pub fn is_open_both_ways(&self, a: MachineNo, b: MachineNo) -> bool {
+        self.is_open(a, b) && self.is_open(b, a)
+    }
+
+    fn flight_ms(&mut self, from: MachineNo, to: MachineNo) -> u64 {
+        let weather = self.link(from, to).weather;
+        weather.delay_ms + self.dice.between(1, 3) + self.dice.between(0, weather.jitter_ms)
+    }
+
+    /// After how many milliseconds a datagram arrives: never, once or twice.
+    pub fn datagram(&mut self, from: MachineNo, to: MachineNo) -> Vec<u64> {
+        let weather = self.link(from, to).weather;
+        let lost = self.dice.happens(weather.loss_permille.min(LOSS_PERMILLE_MAX));
+        let doubled = self.dice.happens(weather.duplicate_permille);
+        let first = self.flight_ms(from, to);
+        let second = self.flight_ms(from, to);
+        match (self.is_open(from, to) && !lost, doubled) {
+            (false, _) => Vec::new(),
+            (true, false) => vec![first],
+            (true, true) => vec![first, first + second],
+        }
+    }
+
+    /// After how many milliseconds one attempt at something reliable succeeds; `None` if it fails
+    /// and the sender tries again. It needs both directions, for the acknowledgement.
+    pub fn attempt(&mut self, from: MachineNo, to: MachineNo) -> Option<u64> {
+        let there = self.link(from, to).weather.loss_permille.min(LOSS_PERMILLE_MAX);
+        let back = self.link(to, from).weather.loss_permille.min(LOSS_PERMILLE_MAX);
+        let lost = self.dice.happens(there) | self.dice.happens(back);
+        let flight = self.flight_ms(from, to);
+        (self.is_open_both_ways(from, to) && !lost).then_some(flight)
+    }
+
+    /// The machines among `up` that can reach each other over connections, possibly by way of
+    /// others: each once, lowest first.
+    pub fn components(&self, up: &[MachineNo]) -> Vec<Vec<MachineNo>> {
+        let mut left: Vec<MachineNo> = up.to_vec();
+        let mut components = Vec::new();
+        while !left.is_empty() {
+            let mut component = vec![left.remove(0)];
+            let mut next = 0;
+            while next < component.len() {
+                let from = component[next];
+                let (near, far): (Vec<_>, Vec<_>) =
+                    left.iter().partition(|to| self.is_open_both_ways(from, **to));
+                component.extend(near);
+                left = far;
+                next += 1;
+            }
+            component.sort_unstable();
+            components.push(component);
+        }
+        components
+    }
+
+    /// Does everybody in it reach everybody else directly?
+    pub fn is_clique(&self, component: &[MachineNo]) -> bool {
+        component.iter().all(|a| component.iter().all(|b| self.is_open_both_ways(*a, *b)))
+    }
+
+    /// The worst weather on the links among these machines, each figure by itself.
+    pub fn worst_weather(&self, among: &[MachineNo]) -> Weather {
+        let mut worst = Weather::default();
+        for a in among {
+            for b in among.iter().filter(|b| *b != a) {
+                let weather = self.link(*a, *b).weather;
+                worst.loss_permille = worst.loss_permille.max(weather.loss_permille);
+                worst.duplicate_permille = worst.duplicate_permille.max(weather.duplicate_permille);
+                worst.delay_ms = worst.delay_ms.max(weather.delay_ms);
+                worst.jitter_ms = worst.jitter_ms.max(weather.jitter_ms);
+            }
+        }
+        worst
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(machines: usize) -> Network {
+        Network::new(machines, Weather::default(), Dice::new(1, "network"))
+    }
+
+    #[test]
+    fn a_one_way_cut_lets_datagrams_through_the_other_way_only() {
+        let mut network = network(2);
+        network.cut(0, 1);
+        assert!(network.datagram(0, 1).is_empty());
+        assert_eq!(network.datagram(1, 0).len(), 1);
+        assert_eq!(network.attempt(1, 0), None);
+        network.mend(0, 1);
+        assert!(network.attempt(1, 0).is_some());
+    }
+
+    #[test]
+    fn a_link_that_is_cut_twice_is_open_after_both_are_mended() {
+        let mut network = network(2);
+        network.cut(0, 1);
+        network.cut(0, 1);
+        network.mend(0, 1);
+        assert!(!network.is_open(0, 1));
+        network.mend(0, 1);
+        assert!(network.is_open(0, 1));
+    }
+
+    #[test]
+    fn a_bridge_keeps_both_sides_in_one_component_that_is_no_clique() {
+        let mut network = network(4);
+        for (a, b) in [(0, 2), (0, 3), (1, 2)] {
+            network.cut(a, b);
+            network.cut(b, a);
+        }
+        assert_eq!(network.components(&[0, 1, 2, 3]), vec![vec![0, 1, 2, 3]]);
+        assert!(!network.is_clique(&[0, 1, 2, 3]));
+        assert_eq!(network.components(&[0, 2, 3]), vec![vec![0], vec![2, 3]]);
+    }
+}

@@ -1,0 +1,109 @@
+//! The profile of a seed: how many machines, which nemeses, what the operators are like.
+//!
+//! Swarm testing: each seed has a random part of everything that can go wrong on, because faults
+//! that are always all present hide each other's effects. One seed in ten has none at all.
+
+use std::collections::BTreeSet;
+
+use crate::dice::Dice;
+use crate::fault::Nemesis;
+use crate::network::Weather;
+
+/// When the harm may begin: a fleet that has not formed yet is a case of its own, which the
+/// machines that come late and the storm that is always there cover.
+pub const HARM_FROM_MS: u64 = 5_000;
+
+/// What a caller may decide instead of the seed.
+#[derive(Debug, Clone, Default)]
+pub struct Wish {
+    /// So many machines.
+    pub machines: Option<usize>,
+    /// These nemeses are off.
+    pub without: BTreeSet<Nemesis>,
+}
+
+/// How lively the operators are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OperatorPace {
+    /// Between two edits, at most.
+    pub pause_ms_max: u64,
+    /// Chance that an edit is joined by one of the same service elsewhere, at the same time.
+    pub twin_permille: u32,
+    /// Services that exist at the same time, at most.
+    pub services_max: usize,
+}
+
+/// The profile of a seed.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// How many machines.
+    pub machines: usize,
+    /// How many of them come after the harm has begun.
+    pub late: usize,
+    /// What goes wrong.
+    pub nemeses: BTreeSet<Nemesis>,
+    /// When it stops.
+    pub harm_until: u64,
+    /// The weather that this network always has.
+    pub weather: Weather,
+    /// The operators.
+    pub pace: OperatorPace,
+}
+
+impl Profile {
+    /// The profile of a seed, as far as nobody wishes otherwise.
+    pub fn of(seed: u64, wish: &Wish) -> Profile {
+        let mut dice = Dice::new(seed, "profile");
+        let drawn = dice.between(3, 7) as usize;
+        let machines = wish.machines.unwrap_or(drawn);
+        let mut nemeses: BTreeSet<Nemesis> = if dice.happens(100) {
+            BTreeSet::new()
+        } else {
+            let chance = *dice.pick(&[150, 300, 500]);
+            Nemesis::ALL.into_iter().filter(|_| dice.happens(chance)).collect()
+        };
+        nemeses.retain(|nemesis| !wish.without.contains(nemesis));
+        let weather = Weather {
+            loss_permille: *dice.pick(&[0, 0, 0, 5, 20]),
+            duplicate_permille: *dice.pick(&[0, 0, 10]),
+            delay_ms: *dice.pick(&[0, 0, 5, 20]),
+            jitter_ms: *dice.pick(&[0, 0, 5, 20]),
+        };
+        let pace = OperatorPace {
+            pause_ms_max: *dice.pick(&[4_000, 15_000, 60_000]),
+            twin_permille: *dice.pick(&[0, 150, 500]),
+            services_max: *dice.pick(&[1, 3, 6]),
+        };
+        let late = if dice.happens(250) { dice.index(machines.div_ceil(2)) } else { 0 };
+        let harm_until = HARM_FROM_MS + dice.between(60_000, 180_000);
+        Profile { machines, late, nemeses, harm_until, weather, pace }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nemesis_that_is_wished_away_changes_nothing_else() {
+        for seed in 0..50 {
+            let with = Profile::of(seed, &Wish::default());
+            let wish =
+                Wish { without: BTreeSet::from([Nemesis::ClockJump]), ..Wish::default() };
+            let without = Profile::of(seed, &wish);
+            assert_eq!(with.machines, without.machines);
+            assert_eq!(with.harm_until, without.harm_until);
+            assert!(!without.nemeses.contains(&Nemesis::ClockJump));
+        }
+    }
+
+    #[test]
+    fn every_nemesis_is_in_some_seed_and_none_in_some() {
+        let profiles: Vec<Profile> =
+            (0..200).map(|seed| Profile::of(seed, &Wish::default())).collect();
+        assert!(profiles.iter().any(|profile| profile.nemeses.is_empty()));
+        for nemesis in Nemesis::ALL {
+            assert!(profiles.iter().any(|profile| profile.nemeses.contains(&nemesis)));
+        }
+    }
+}

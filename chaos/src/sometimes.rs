@@ -1,0 +1,136 @@
+//! What must happen sometimes: counters that prove that a run reached the interesting states.
+//!
+//! A simulator that never records a conflict has not tested conflicts, however green it is.
+
+use std::collections::BTreeMap;
+
+/// An interesting state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Event {
+    /// An edit was acknowledged.
+    EditDone,
+    /// An edit was refused.
+    EditRefused,
+    /// An edit was never answered: the agent died first.
+    EditUnanswered,
+    /// The losing value of a conflict was kept.
+    ConflictRecorded,
+    /// A duplicate was stopped.
+    SurplusDrained,
+    /// A healthy task was moved to another node's share.
+    Rebalanced,
+    /// A task was started because the node that had it is unreachable.
+    Failover,
+    /// A run was found again after an agent restart.
+    Adopted,
+    /// A program could not be started.
+    StartRefused,
+    /// A program ended by itself.
+    ProgramEnded,
+    /// An agent was killed.
+    AgentKilled,
+    /// A machine lost power.
+    PowerLost,
+    /// A disk was lost.
+    StoreLost,
+    /// An acknowledged write was on a lost disk alone.
+    WriteLostWithDisk,
+    /// A node took a new generation, because others had given it up.
+    Renewed,
+    /// A member was given up.
+    Unreachable,
+    /// A reliable message was not delivered.
+    Undelivered,
+    /// The fleet was in three or more parts.
+    ThreeParts,
+    /// A part of the fleet was judged during the harm.
+    PartJudged,
+    /// The whole fleet was settled.
+    Settled,
+    /// A service was removed and everybody knew.
+    RemovalStable,
+    /// Two services had one name.
+    NameConflict,
+    /// A wanted task had no node to run on.
+    NotPlaced,
+}
+
+/// How often each happened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sometimes {
+    counts: BTreeMap<Event, u64>,
+}
+
+impl Sometimes {
+    /// It happened.
+    pub fn saw(&mut self, event: Event) {
+        self.saw_times(event, 1);
+    }
+
+    /// It happened so often.
+    pub fn saw_times(&mut self, event: Event, times: u64) {
+        if times > 0 {
+            *self.counts.entry(event).or_default() += times;
+        }
+    }
+
+    /// How often it happened.
+    pub fn count(&self, event: Event) -> u64 {
+        self.counts.get(&event).copied().unwrap_or(0)
+    }
+
+    /// Adds what happened in another run.
+    pub fn add(&mut self, other: &Sometimes) {
+        for (event, times) in &other.counts {
+            self.saw_times(*event, *times);
+        }
+    }
+
+    /// Every interesting state and how often it was reached, never reached ones included.
+    pub fn iter(&self) -> impl Iterator<Item = (Event, u64)> {
+        Event::ALL.into_iter().map(|event| (event, self.count(event)))
+    }
+}
+
+impl Event {
+    /// All of them.
+    pub const ALL: [Event; 23] = [
+        Event::EditDone,
+        Event::EditRefused,
+        Event::EditUnanswered,
+        Event::ConflictRecorded,
+        Event::SurplusDrained,
+        Event::Rebalanced,
+        Event::Failover,
+        Event::Adopted,
+        Event::StartRefused,
+        Event::ProgramEnded,
+        Event::AgentKilled,
+        Event::PowerLost,
+        Event::StoreLost,
+        Event::WriteLostWithDisk,
+        Event::Renewed,
+        Event::Unreachable,
+        Event::Undelivered,
+        Event::ThreeParts,
+        Event::PartJudged,
+        Event::Settled,
+        Event::RemovalStable,
+        Event::NameConflict,
+        Event::NotPlaced,
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_happened_is_listed_with_0() {
+        let mut sometimes = Sometimes::default();
+        sometimes.saw(Event::Failover);
+        assert_eq!(sometimes.count(Event::Failover), 1);
+        assert_eq!(sometimes.iter().count(), Event::ALL.len());
+        assert!(sometimes.iter().any(|(event, count)| event == Event::Settled && count == 0));
+    }
+}
