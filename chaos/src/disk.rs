@@ -2,7 +2,8 @@
 //!
 //! Writes are acknowledged in the order they were asked for. A power cut keeps everything that was
 //! acknowledged, and of what was not a prefix, as a transactional store does. A lost disk is a new
-//! store: its id was never used before. The machine's key lies elsewhere and is kept.
+//! store: its id was never used before. The machine's key and its counter of boots lie in files of
+//! their own and are kept.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -54,7 +55,6 @@ impl Disk {
         self.store = StoreId(self.stores);
         self.records.clear();
         self.waiting.clear();
-        self.boots = 0;
     }
 
     /// Asks for a write; it is on disk at the time that is returned, then call [`Disk::synced`].
@@ -64,32 +64,28 @@ impl Disk {
         self.free_at
     }
 
-    /// The oldest write is on disk: its number.
-    pub fn synced(&mut self) -> u64 {
+    /// The oldest write is on disk: what it was.
+    pub fn synced(&mut self) -> Write {
         let write = self.waiting.pop_front().expect("a write is synced after it was asked for");
-        let seq = write.seq;
-        self.apply(write);
-        seq
+        self.apply(&write);
+        write
     }
 
-    fn apply(&mut self, write: Write) {
-        for (key, bytes) in write.puts {
+    fn apply(&mut self, write: &Write) {
+        for (key, bytes) in &write.puts {
             self.bytes_written += bytes.len() as u64;
-            self.records.insert(key, bytes);
+            self.records.insert(*key, bytes.clone());
         }
-        for key in write.drops {
-            self.records.remove(&key);
+        for key in &write.drops {
+            self.records.remove(key);
         }
     }
 
     /// The agent or the power is gone: of the writes that wait, some first ones were made.
     pub fn crash(&mut self, dice: &mut Dice) {
-        let made = dice.below(self.waiting.len() as u64 + 1);
-        for _ in 0..made {
-            let write = self.waiting.pop_front().expect("no more are made than wait");
-            self.apply(write);
-        }
-        self.waiting.clear();
+        let made = dice.index(self.waiting.len() + 1);
+        let waiting = std::mem::take(&mut self.waiting);
+        waiting.iter().take(made).for_each(|write| self.apply(write));
         self.free_at = 0;
     }
 
@@ -98,7 +94,7 @@ impl Disk {
         self.format();
     }
 
-    /// The counter of agents that were started from this store: written before one does anything.
+    /// The counter of agents that were started here: written before one does anything.
     pub fn boot(&mut self) -> u64 {
         self.boots += 1;
         self.boots
@@ -142,7 +138,7 @@ mod tests {
             for seq in 1..=4 {
                 disk.write(0, 2, write(seq));
             }
-            assert_eq!(disk.synced(), 1);
+            assert_eq!(disk.synced().seq, 1);
             disk.crash(&mut Dice::new(seed, "disk"));
             let kept: Vec<u8> = disk.records().keys().map(|key| key.id[0]).collect();
             assert_eq!(kept, (1..=kept.len() as u8).collect::<Vec<_>>());

@@ -1,35 +1,9 @@
-//! The simulator's command line.
+//! The simulator's program: `chaos run` and `chaos membership`.
 
-use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
-mod membership_bench;
+use chaos::cli;
 
-#[derive(Parser)]
-#[command(about = "Simulated fleets under virtual time")]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// The membership protocol: joins, verdicts, heals
-    Membership {
-        /// Print one JSON object
-        #[arg(long)]
-        json: bool,
-        /// The seed of every scenario
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-    },
-}
-
-fn main() {
-    match Cli::parse().command {
-        Command::Membership { json, seed } => {
-            let output =
-                if json { membership_bench::Output::Json } else { membership_bench::Output::Table };
-            membership_bench::run(output, seed);
-        }
-    }
+fn main() -> ExitCode {
+    cli::main()
 }

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use gossip::Rumours;
+
 use crate::dice::Dice;
 use crate::fault::Nemesis;
 use crate::network::Weather;
@@ -48,6 +50,10 @@ pub struct Profile {
     pub weather: Weather,
     /// The operators.
     pub pace: OperatorPace,
+    /// Are rumours spread, or is it left to anti-entropy?
+    pub rumours: Rumours,
+    /// Do the last cuts stay for a while, so that each part must come to rest by itself?
+    pub is_frozen: bool,
 }
 
 impl Profile {
@@ -76,7 +82,9 @@ impl Profile {
         };
         let late = if dice.happens(250) { dice.index(machines.div_ceil(2)) } else { 0 };
         let harm_until = HARM_FROM_MS + dice.between(60_000, 180_000);
-        Profile { machines, late, nemeses, harm_until, weather, pace }
+        let rumours = if dice.happens(150) { Rumours::Off } else { Rumours::On };
+        let is_frozen = dice.happens(200);
+        Profile { machines, late, nemeses, harm_until, weather, pace, rumours, is_frozen }
     }
 }
 

@@ -20,6 +20,11 @@ impl Rest {
         self.from = None;
     }
 
+    /// Since when there must be rest.
+    pub fn since(&self) -> Option<u64> {
+        self.from
+    }
+
     /// A machine wrote to its disk, or started or stopped something, or planned otherwise.
     pub fn moved(&self, machine: MachineNo, what: &str) -> Verdict {
         match self.from {

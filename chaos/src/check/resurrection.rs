@@ -31,6 +31,11 @@ impl Removals {
         }
     }
 
+    /// Did every member know of the removal at some time?
+    pub fn is_stable(&self, service: ServiceId) -> bool {
+        self.stable.contains(&service)
+    }
+
     /// A machine lost its disk, and everything it knew.
     pub fn lost_disk(&mut self, machine: MachineNo) {
         self.known.values_mut().for_each(|known| {

@@ -66,7 +66,7 @@ impl Writes {
     }
 
     /// Is it there, or one that saw it, or one that saw that?
-    fn is_kept(&self, write: WriteId, held: &BTreeSet<WriteId>) -> bool {
+    pub fn is_kept(&self, write: WriteId, held: &BTreeSet<WriteId>) -> bool {
         let mut asked = BTreeSet::from([write]);
         let mut next = vec![write];
         while let Some(write) = next.pop() {

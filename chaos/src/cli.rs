@@ -1,0 +1,136 @@
+//! The command line of the simulator.
+//!
+//! `chaos run --seeds N [--from M]` runs N seeds on two threads and prints what they came to. A
+//! failing seed prints the seed, the command that replays it, the invariant and the last fifty
+//! events; then the exit code is 1.
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::profile::Wish;
+use crate::run::{Outcome, run};
+use crate::sometimes::Sometimes;
+use crate::trace::Echo;
+
+/// Failing seeds that are printed in full; of the others the number.
+const FAILURES_SHOWN_MAX: usize = 3;
+
+/// The simulator.
+#[derive(Debug, Parser)]
+#[command(name = "chaos")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run simulated fleets through harm, heal and agreement, one world for each seed
+    Run(RunArgs),
+}
+
+/// Which seeds, and how.
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// How many seeds
+    #[arg(long, default_value_t = 100)]
+    seeds: u64,
+    /// The first seed
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Machines in each world, instead of what the seed draws
+    #[arg(long, value_parser = clap::value_parser!(u64).range(2..=64))]
+    nodes: Option<u64>,
+    /// Stop each world at this second
+    #[arg(long, value_name = "SECONDS")]
+    until: Option<u64>,
+    /// Print every event to standard error as it happens
+    #[arg(long)]
+    trace: bool,
+    /// Worlds that run at the same time
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=64))]
+    threads: u64,
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(args) => run_seeds(&args),
+    }
+}
+
+fn run_seeds(args: &RunArgs) -> ExitCode {
+    let wish = Wish { machines: args.nodes.map(|nodes| nodes as usize), ..Wish::default() };
+    let until = args.until.map_or(u64::MAX, |seconds| seconds.saturating_mul(1_000));
+    let echo = if args.trace { Echo::Printed } else { Echo::Silent };
+    let next = AtomicU64::new(0);
+    let outcomes = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..args.threads.min(args.seeds) {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= args.seeds {
+                        break;
+                    }
+                    let outcome = run(args.from.wrapping_add(number), &wish, until, echo);
+                    outcomes.lock().expect("no thread panics here").push(outcome);
+                }
+            });
+        }
+    });
+    let mut outcomes = outcomes.into_inner().expect("no thread panics here");
+    outcomes.sort_by_key(|outcome| outcome.seed);
+    print_failures(&outcomes);
+    print_summary(&outcomes);
+    let is_green = outcomes.iter().all(|outcome| outcome.failure.is_none());
+    if is_green { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn print_failures(outcomes: &[Outcome]) {
+    let failed = outcomes.iter().filter_map(|o| o.failure.as_ref().map(|failure| (o, failure)));
+    for (number, (outcome, failure)) in failed.enumerate() {
+        let seed = outcome.seed;
+        if number >= FAILURES_SHOWN_MAX {
+            println!("seed {seed} failed: {}", failure.violation);
+            continue;
+        }
+        for line in &failure.last_events {
+            println!("    {line}");
+        }
+        println!("seed {seed} failed at {} ms: {}", outcome.virtual_ms, failure.violation);
+        println!("    {}", failure.profile);
+        println!("    replay: cargo xtask chaos --seeds 1 --from {seed}");
+        println!("    every event: cargo xtask chaos --seeds 1 --from {seed} -- --trace\n");
+    }
+}
+
+fn print_summary(outcomes: &[Outcome]) {
+    let mut sometimes = Sometimes::default();
+    outcomes.iter().for_each(|outcome| sometimes.add(&outcome.sometimes));
+    let sum = |figure: fn(&Outcome) -> u64| outcomes.iter().map(figure).sum::<u64>();
+    let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
+    let mut agreed: Vec<u64> = outcomes.iter().filter_map(|o| o.agreed_after_ms).collect();
+    agreed.sort_unstable();
+    let at = |percent: usize| agreed.get(agreed.len().saturating_sub(1) * percent / 100);
+    let ms = |percent| at(percent).copied().unwrap_or(0);
+    println!("what was reached, over all seeds:");
+    for (event, count) in sometimes.iter() {
+        println!("    {count:>9}  {event:?}");
+    }
+    println!(
+        "{} seeds, {failed} failed; {} events in {} virtual minutes; agreed after the heal: median {} ms, p95 {} ms, worst {} ms",
+        outcomes.len(),
+        sum(|outcome| outcome.events),
+        sum(|outcome| outcome.virtual_ms) / 60_000,
+        ms(50),
+        ms(95),
+        ms(100),
+    );
+    if let [only] = outcomes {
+        println!("trace {}", only.hash);
+    }
+}

@@ -1,0 +1,225 @@
+//! The operators: random changes at random machines.
+//!
+//! They know what the machine they sit at shows them, and nothing else. Their edits may be
+//! refused; whatever is acknowledged must not be lost.
+
+use crdt_state::node::Availability;
+use crdt_state::service::Service;
+use crdt_state::spec::{
+    Endpoint, Labels, Placement, RestartCondition, RestartPolicy, Scale, Template, UpdateOrder,
+    UpdatePolicy,
+};
+use crdt_state::{NodeId, ServiceId};
+use node_core::edit::{Edit, ServiceSpec};
+
+use crate::dice::Dice;
+use crate::profile::OperatorPace;
+use crate::programs::{Manners, manners};
+
+/// Replicas that an operator asks for, at most: three times the machines of a small world.
+const REPLICAS_MAX: u64 = 9;
+
+/// The names that operators choose from: few, so that two of them choose the same now and then.
+const NAMES: [&str; 7] = ["web", "db", "cam", "mqtt", "log", "till", "door"];
+
+/// Zones, as a label of nodes.
+const ZONES: [&str; 3] = ["a", "b", "c"];
+
+/// What an operator sees of the fleet.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The living services.
+    pub services: Vec<Service>,
+    /// The nodes.
+    pub nodes: Vec<NodeId>,
+}
+
+/// All operators of a world.
+#[derive(Debug)]
+pub struct Operator {
+    dice: Dice,
+    pace: OperatorPace,
+}
+
+impl Operator {
+    /// Operators of this pace.
+    pub fn new(pace: OperatorPace, dice: Dice) -> Operator {
+        Operator { dice, pace }
+    }
+
+    /// How long until the next edit.
+    pub fn pause_ms(&mut self) -> u64 {
+        self.dice.between(50, self.pace.pause_ms_max)
+    }
+
+    /// At which of so many machines.
+    pub fn seat(&mut self, machines: usize) -> usize {
+        self.dice.index(machines)
+    }
+
+    /// Does another operator change the same service elsewhere at the same time?
+    pub fn has_twin(&mut self) -> Option<u64> {
+        let twin = self.dice.happens(self.pace.twin_permille);
+        let later = self.dice.between(0, 50);
+        twin.then_some(later)
+    }
+
+    /// The next edit, by somebody who sees this.
+    pub fn edit(&mut self, seen: &Seen) -> Edit {
+        let Some(service) = self.any_service(seen) else { return self.create() };
+        match self.dice.below(100) {
+            0..25 if seen.services.len() < self.pace.services_max => self.create(),
+            0..15 => self.node_edit(seen),
+            15..27 => Edit::RemoveService { id: service.id },
+            _ => self.change(&service),
+        }
+    }
+
+    /// A change of one service, if there is one.
+    pub fn change_of(&mut self, seen: &Seen, id: ServiceId) -> Option<Edit> {
+        let service = seen.services.iter().find(|service| service.id == id)?.clone();
+        Some(match self.dice.below(10) {
+            0 => Edit::RemoveService { id },
+            _ => self.change(&service),
+        })
+    }
+
+    /// What the operators do when the harm is over: services that can never run are removed.
+    pub fn cleanup(seen: &Seen) -> Vec<Edit> {
+        let unsound = seen.services.iter().filter(|service| {
+            manners(&service.template.command) == Manners::Unsound
+        });
+        unsound.map(|service| Edit::RemoveService { id: service.id }).collect()
+    }
+
+    fn any_service(&mut self, seen: &Seen) -> Option<Service> {
+        (!seen.services.is_empty()).then(|| self.dice.pick(&seen.services).clone())
+    }
+
+    fn create(&mut self) -> Edit {
+        let scale = self.scale();
+        Edit::CreateService(Box::new(ServiceSpec {
+            name: (*self.dice.pick(&NAMES)).to_owned(),
+            template: self.template(),
+            scale,
+            placement: self.placement(),
+            update_policy: self.update_policy(),
+            endpoint: Endpoint::default(),
+            labels: Labels::new(),
+        }))
+    }
+
+    fn change(&mut self, service: &Service) -> Edit {
+        let mut spec = spec_of(service);
+        match self.dice.below(100) {
+            0..45 => spec.scale = self.rescale(service.scale),
+            45..65 => spec.template = self.template(),
+            65..75 => spec.template.env = vec![format!("N={}", self.dice.below(3))],
+            75..85 => spec.placement = self.placement(),
+            85..90 => spec.update_policy = self.update_policy(),
+            _ => {
+                let value = self.dice.below(100).to_string();
+                spec.labels.insert("note".to_owned(), value);
+            }
+        }
+        let version = self.dice.happens(300).then_some(service.version);
+        Edit::UpdateService { id: service.id, version, spec: Box::new(spec) }
+    }
+
+    fn node_edit(&mut self, seen: &Seen) -> Edit {
+        let id = *self.dice.pick(&seen.nodes);
+        let zone = *self.dice.pick(&ZONES);
+        let labels = Labels::from([("zone".to_owned(), zone.to_owned())]);
+        let availability = *self.dice.pick(&[
+            Availability::Active,
+            Availability::Active,
+            Availability::Active,
+            Availability::Drain,
+            Availability::Pause,
+        ]);
+        let (labels, availability) = match self.dice.below(2) {
+            0 => (Some(labels), None),
+            _ => (None, Some(availability)),
+        };
+        Edit::UpdateNode { id, version: None, availability, labels }
+    }
+
+    fn scale(&mut self) -> Scale {
+        match self.dice.below(5) {
+            0 => Scale::Global,
+            _ => Scale::Replicated { replicas: self.dice.between(0, REPLICAS_MAX) as u32 },
+        }
+    }
+
+    /// The mode of a service is for life.
+    fn rescale(&mut self, scale: Scale) -> Scale {
+        match scale {
+            Scale::Global => Scale::Global,
+            Scale::Replicated { .. } => {
+                Scale::Replicated { replicas: self.dice.between(0, REPLICAS_MAX) as u32 }
+            }
+        }
+    }
+
+    fn template(&mut self) -> Template {
+        let word = *self.dice.pick(&[
+            "steady", "steady", "steady", "steady", "stubborn", "flaky 1", "flaky 3", "refused 2",
+            "impossible", "oneshot", "broken",
+        ]);
+        let restart = RestartPolicy {
+            condition: if word == "oneshot" {
+                RestartCondition::OnFailure
+            } else {
+                RestartCondition::Any
+            },
+            delay_ms: *self.dice.pick(&[100, 1_000]),
+            max_attempts: None,
+            window_ms: 0,
+        };
+        Template {
+            command: word.split(' ').map(str::to_owned).collect(),
+            env: vec![format!("N={}", self.dice.below(3))],
+            stop_grace_ms: *self.dice.pick(&[200, 1_000, 3_000]),
+            restart,
+            ..Template::default()
+        }
+    }
+
+    fn placement(&mut self) -> Placement {
+        let zone = *self.dice.pick(&ZONES);
+        let constraints = match self.dice.below(8) {
+            0 => vec![format!("node.labels.zone=={zone}")],
+            1 => vec![format!("node.labels.zone!={zone}")],
+            2 => vec!["engine.labels.site == even".to_owned()],
+            _ => Vec::new(),
+        };
+        Placement {
+            constraints,
+            max_per_node: *self.dice.pick(&[0, 0, 0, 1, 2]),
+            priority: 0,
+            ..Placement::default()
+        }
+    }
+
+    fn update_policy(&mut self) -> UpdatePolicy {
+        UpdatePolicy {
+            parallelism: *self.dice.pick(&[0, 1, 1, 2]),
+            delay_ms: *self.dice.pick(&[0, 0, 500]),
+            monitor_ms: *self.dice.pick(&[0, 500, 2_000]),
+            order: *self.dice.pick(&[UpdateOrder::StopFirst, UpdateOrder::StartFirst]),
+        }
+    }
+}
+
+/// A service as it is, to be changed.
+pub fn spec_of(service: &Service) -> ServiceSpec {
+    ServiceSpec {
+        name: service.name.clone(),
+        template: service.template.clone(),
+        scale: service.scale,
+        placement: service.placement.clone(),
+        update_policy: service.update_policy.clone(),
+        endpoint: service.endpoint.clone(),
+        labels: service.labels.clone(),
+    }
+}

@@ -1,0 +1,215 @@
+//! The programs of a machine: the fake runtime, with each program's manners drawn from its command.
+//!
+//! ```text
+//! steady       starts within 0.4 s, runs until it is stopped
+//! stubborn     the same, and takes no notice of the signal that asks it to end
+//! flaky N      its first N starts on a machine end after up to 2 s, then it is steady
+//! refused N    its first N starts on a machine are refused, then it is steady
+//! impossible   can never be started
+//! oneshot      ends with code 0 after some seconds
+//! broken       always ends after up to a second
+//! ```
+
+use std::collections::BTreeMap;
+
+use crdt_state::spec::TemplateVersion;
+use crdt_state::task::{AdoptedRun, Exit, Run, RunEvent, Slot, TaskStart};
+use crdt_state::{ServiceId, TaskId};
+use runtime::FakeRuntime;
+use runtime::fake::{Behaviour, Lives, OnStop};
+
+use crate::dice::Dice;
+
+/// What a run was started as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunFacts {
+    /// Of which service.
+    pub service: ServiceId,
+    /// In which slot.
+    pub slot: Slot,
+    /// From which template.
+    pub template: TemplateVersion,
+}
+
+/// How a program can be counted on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Manners {
+    /// It starts at once and stays.
+    Steady,
+    /// It starts and stays in the end, after some attempts.
+    Troubled,
+    /// It does not stay, or never starts.
+    Unsound,
+}
+
+/// What a command is like, by its first word.
+pub fn manners(command: &[String]) -> Manners {
+    match command.first().map(String::as_str) {
+        Some("steady" | "stubborn") => Manners::Steady,
+        Some("flaky" | "refused") => Manners::Troubled,
+        _ => Manners::Unsound,
+    }
+}
+
+/// The programs of one machine.
+#[derive(Debug)]
+pub struct Programs {
+    runtime: FakeRuntime,
+    facts: BTreeMap<Run, RunFacts>,
+    starts: BTreeMap<(ServiceId, TemplateVersion), u64>,
+    dice: Dice,
+}
+
+impl Programs {
+    /// A machine on which nothing runs.
+    pub fn new(dice: Dice) -> Programs {
+        Programs {
+            runtime: FakeRuntime::new(),
+            facts: BTreeMap::new(),
+            starts: BTreeMap::new(),
+            dice,
+        }
+    }
+
+    /// The node wants a run.
+    pub fn start(&mut self, now: u64, start: &TaskStart) {
+        let starts = self.starts.entry((start.service, start.template_version)).or_default();
+        *starts += 1;
+        let behaviour = behaviour(&start.template.command, *starts, &mut self.dice);
+        self.runtime.script(&start.service_name, behaviour);
+        self.runtime.start(now, start);
+        let TaskStart { service, slot, template_version, .. } = start;
+        let facts = RunFacts { service: *service, slot: *slot, template: *template_version };
+        self.facts.insert(start.run, facts);
+    }
+
+    /// The node wants a run to end.
+    pub fn stop(&mut self, now: u64, run: Run, grace_ms: u64) {
+        self.runtime.stop(now, run, None, grace_ms);
+    }
+
+    /// The node wants no trace of a run.
+    pub fn forget(&mut self, run: Run) {
+        self.runtime.forget(run);
+        self.facts.remove(&run);
+    }
+
+    /// An agent starts and asks what is there.
+    pub fn adopt(&mut self, now: u64) -> Vec<AdoptedRun> {
+        self.runtime.adopt(now)
+    }
+
+    /// What happened to which run by now.
+    pub fn poll(&mut self, now: u64) -> Option<(Run, RunEvent)> {
+        self.runtime.poll(now)
+    }
+
+    /// When there is something to poll.
+    pub fn deadline(&self) -> Option<u64> {
+        self.runtime.deadline()
+    }
+
+    /// The agent is gone.
+    pub fn agent_crashed(&mut self, now: u64) {
+        self.runtime.crash_agent(now);
+    }
+
+    /// The power is gone, and every program with it.
+    pub fn power_lost(&mut self, now: u64) {
+        self.runtime.lose_power(now);
+    }
+
+    /// One of the programs is killed, if there is one.
+    pub fn kill_one(&mut self, now: u64) -> Option<Run> {
+        let running: Vec<Run> = self.runtime.running().collect();
+        if running.is_empty() {
+            return None;
+        }
+        let victim = *self.dice.pick(&running);
+        self.runtime.end(now, victim, Exit::Signal(9));
+        Some(victim)
+    }
+
+    /// Everything that runs at this moment.
+    pub fn running(&self) -> impl Iterator<Item = (Run, RunFacts)> {
+        self.runtime.running().map(|run| (run, self.facts[&run]))
+    }
+
+    /// What a run was started as.
+    pub fn facts(&self, run: Run) -> Option<RunFacts> {
+        self.facts.get(&run).copied()
+    }
+
+    /// Does it run at this moment?
+    pub fn is_running(&self, run: Run) -> bool {
+        self.runtime.running().any(|other| other == run)
+    }
+
+    /// Does any run of this task run?
+    pub fn runs_task(&self, task: TaskId) -> bool {
+        self.runtime.running().any(|run| run.task == task)
+    }
+}
+
+fn runs(start_delay_ms: u64, lives: Lives, on_stop: OnStop) -> Behaviour {
+    Behaviour::Runs { start_delay_ms, lives, on_stop, health: Vec::new() }
+}
+
+fn behaviour(command: &[String], starts: u64, dice: &mut Dice) -> Behaviour {
+    let start_ms = dice.between(5, 400);
+    let on_stop = OnStop::EndsAfter(dice.between(5, 300));
+    let lives_ms = dice.between(0, 2_000);
+    let steady = runs(start_ms, Lives::Forever, on_stop);
+    let word = command.first().map_or("", String::as_str);
+    let count: u64 = command.get(1).and_then(|count| count.parse().ok()).unwrap_or(0);
+    match word {
+        "stubborn" => runs(start_ms, Lives::Forever, OnStop::Ignores),
+        "flaky" if starts <= count => {
+            runs(start_ms, Lives::For { ms: lives_ms, exit: Exit::Code(1) }, on_stop)
+        }
+        "refused" if starts <= count => Behaviour::Refused {
+            after_ms: start_ms,
+            permanent: false,
+            reason: "no space left on device".to_owned(),
+        },
+        "impossible" => Behaviour::Refused {
+            after_ms: start_ms,
+            permanent: true,
+            reason: "no such program: impossible".to_owned(),
+        },
+        "oneshot" => {
+            runs(start_ms, Lives::For { ms: lives_ms * 3, exit: Exit::Code(0) }, on_stop)
+        }
+        "broken" => {
+            runs(start_ms, Lives::For { ms: lives_ms / 2, exit: Exit::Code(70) }, on_stop)
+        }
+        _ => steady,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(words: &str) -> Vec<String> {
+        words.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_flaky_program_is_steady_after_so_many_starts() {
+        let mut dice = Dice::new(1, "programs");
+        let lives = |starts, dice: &mut Dice| match behaviour(&command("flaky 2"), starts, dice) {
+            Behaviour::Runs { lives, .. } => lives,
+            Behaviour::Refused { .. } => unreachable!("it starts"),
+        };
+        assert_ne!(lives(2, &mut dice), Lives::Forever);
+        assert_eq!(lives(3, &mut dice), Lives::Forever);
+    }
+
+    #[test]
+    fn manners_follow_from_the_first_word() {
+        assert_eq!(manners(&command("steady")), Manners::Steady);
+        assert_eq!(manners(&command("refused 3")), Manners::Troubled);
+        assert_eq!(manners(&command("broken")), Manners::Unsound);
+    }
+}

@@ -1,0 +1,82 @@
+//! One run: one seed from the first event to the last, and what came of it.
+
+use std::cell::RefCell;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
+
+use crate::invariant::Violation;
+use crate::profile::{Profile, Wish};
+use crate::sometimes::Sometimes;
+use crate::trace::{Echo, TraceHash};
+use crate::world::World;
+
+/// What came of a seed.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// The hash over everything that happened.
+    pub hash: TraceHash,
+    /// Events that happened.
+    pub events: u64,
+    /// Virtual time at the end.
+    pub virtual_ms: u64,
+    /// How long after the heal all agreed, if they did.
+    pub agreed_after_ms: Option<u64>,
+    /// Interesting states that were reached.
+    pub sometimes: Sometimes,
+    /// The first broken invariant.
+    pub failure: Option<Failure>,
+}
+
+/// A broken invariant and what led to it.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// Which and how.
+    pub violation: Violation,
+    /// The last events, oldest first.
+    pub last_events: Vec<String>,
+    /// The world it happened in.
+    pub profile: String,
+}
+
+thread_local! {
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+static HOOK: Once = Once::new();
+
+/// A panic in a run is a finding: what it said is kept instead of being printed.
+fn keep_panics() {
+    HOOK.call_once(|| {
+        panic::set_hook(Box::new(|info| {
+            PANIC.with(|kept| *kept.borrow_mut() = Some(info.to_string()));
+        }));
+    });
+}
+
+/// Runs one seed until its end or `until`.
+pub fn run(seed: u64, wish: &Wish, until: u64, echo: Echo) -> Outcome {
+    keep_panics();
+    let profile = Profile::of(seed, wish);
+    let mut world = World::new(seed, profile, echo);
+    let result = panic::catch_unwind(AssertUnwindSafe(|| world.run(until)));
+    let verdict = result.unwrap_or_else(|_| {
+        let message = PANIC.with(|kept| kept.borrow_mut().take()).unwrap_or_default();
+        Err(World::panicked(&message))
+    });
+    let failure = verdict.err().map(|violation| Failure {
+        violation,
+        last_events: world.trace.last().map(str::to_owned).collect(),
+        profile: format!("{:?}", world.profile),
+    });
+    Outcome {
+        seed,
+        hash: world.trace.hash(),
+        events: world.trace.events(),
+        virtual_ms: world.at,
+        agreed_after_ms: world.watch.agreed_after_ms(),
+        sometimes: world.watch.sometimes.clone(),
+        failure,
+    }
+}

@@ -1,0 +1,261 @@
+//! The node under test, and everything this crate asks of it.
+//!
+//! The only file that knows how a node is made, driven and read. It must never reach into a node
+//! beyond what an agent or its API can: what is judged is what operators and peers can see.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use crdt_state::service::{Service, name_conflicts, services};
+use crdt_state::spec::{Labels, Life, Resources};
+use crdt_state::task::{AdoptedRun, Run, Slot, TaskState};
+use crdt_state::{
+    Digest, HashSigner, HashVerifier, Kind, NodeId, Record, RecordKey, Replica, ServiceId, Signer,
+    Stamp, Writer,
+};
+use gossip::{GossipConfig, MemberState, Now};
+use node_core::node::{Node, NodeConfig, NodeFacts};
+use node_core::plan::Placed;
+use node_core::{Action, Input};
+
+use crate::check::kept::Other;
+use crate::check::reasons::Shown;
+use crate::check::writes::WriteId;
+use crate::disk::Disk;
+use crate::machine::address;
+use crate::network::MachineNo;
+use crate::operator::Seen;
+
+/// A write that a record holds, with its value.
+pub type Held = (WriteId, Vec<u8>);
+
+/// A node and its records.
+#[derive(Debug)]
+pub struct SimNode {
+    node: Node,
+}
+
+/// What a machine's agent is started with.
+#[derive(Debug)]
+pub struct Start<'a> {
+    /// The machine.
+    pub machine: MachineNo,
+    /// Its seed, which is its key too.
+    pub seed: u64,
+    /// Its disk.
+    pub disk: &'a mut Disk,
+    /// The programs that were found.
+    pub adopted: Vec<AdoptedRun>,
+    /// The time of day.
+    pub wall_ms: u64,
+    /// How gossip behaves.
+    pub gossip: GossipConfig,
+}
+
+/// The key of a machine: its own for ever.
+fn signer(seed: u64) -> HashSigner {
+    HashSigner::from_seed(seed)
+}
+
+/// The id of the node on the machine of this seed.
+pub fn node_id(seed: u64) -> NodeId {
+    NodeId::of(&signer(seed).public_key())
+}
+
+impl SimNode {
+    /// Starts an agent, as the real one does: the counter of boots, the store, the programs.
+    pub fn boot(start: Start<'_>) -> SimNode {
+        let boot = start.disk.boot();
+        let writer = Writer { node: node_id(start.seed), store: start.disk.store() };
+        let mut replica =
+            Replica::new(writer, Box::new(signer(start.seed)), Arc::new(HashVerifier));
+        for (key, bytes) in start.disk.records() {
+            replica.load(*key, bytes).expect("a disk gives back what was written");
+        }
+        let config = NodeConfig {
+            gossip: start.gossip,
+            facts: facts(start.machine),
+            boot,
+            seed: start.seed.wrapping_add(boot),
+        };
+        SimNode { node: Node::new(config, replica, start.adopted, Now::START, start.wall_ms) }
+    }
+
+    /// Feeds one fact.
+    pub fn step(&mut self, now: u64, wall_ms: u64, input: Input) {
+        self.node.step(Now(now), wall_ms, input);
+    }
+
+    /// Takes the next order.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.node.poll_action()
+    }
+
+    /// When the timer is due, in the agent's own time; `None`: never.
+    pub fn deadline(&self) -> Option<u64> {
+        let at = self.node.deadline();
+        (at != Now::NEVER).then_some(at.0)
+    }
+
+    /// What an operator sees.
+    pub fn seen(&self) -> Seen {
+        let nodes = self.node.replica().keys(Kind::NODE).map(|key| NodeId(key.id)).collect();
+        Seen { services: services(self.node.replica()), nodes }
+    }
+
+    /// The digest of the state.
+    pub fn digest(&self) -> Digest {
+        self.node.replica().digest()
+    }
+
+    /// Bytes of the state.
+    pub fn state_bytes(&self) -> usize {
+        self.node.replica().bytes()
+    }
+
+    /// Everything that the plan depends on beside the state: who is there.
+    pub fn members_hash(&self) -> u64 {
+        let view = self.node.view();
+        let mut hasher = DefaultHasher::new();
+        for (id, node) in &view.nodes {
+            (id, node.presence as u8).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    /// The owner of every slot of every service.
+    pub fn placement(&self) -> BTreeMap<(ServiceId, Slot), Option<NodeId>> {
+        let plan = self.node.plan();
+        let slots = plan.services.iter().flat_map(|(service, plan)| {
+            plan.slots.iter().map(|(slot, placed)| match placed {
+                Placed::On(node, _) => ((*service, *slot), Some(*node)),
+                Placed::Nowhere(_) => ((*service, *slot), None),
+            })
+        });
+        slots.collect()
+    }
+
+    /// The same, hashed.
+    pub fn placement_hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.placement().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// The services that are there.
+    pub fn services(&self) -> Vec<Service> {
+        services(self.node.replica())
+    }
+
+    /// One service.
+    pub fn service(&self, id: ServiceId) -> Option<Service> {
+        Service::read(self.node.replica(), id)
+    }
+
+    /// Is a service known to be removed?
+    pub fn is_removed(&self, id: ServiceId) -> bool {
+        let life = self.node.replica().life(&RecordKey::service(id));
+        matches!(life, Some(Life::Removed { .. }))
+    }
+
+    /// The services that lost their name to another one.
+    pub fn nameless(&self) -> BTreeSet<ServiceId> {
+        name_conflicts(self.node.replica()).into_iter().flat_map(|conflict| conflict.others).collect()
+    }
+
+    /// Facets with values that lost.
+    pub fn conflicts(&self) -> usize {
+        self.node.replica().conflicts().len()
+    }
+
+    /// The names and values of all writes to shared records.
+    pub fn shared_writes(&self) -> Vec<Held> {
+        let replica = self.node.replica();
+        let keys = SHARED.into_iter().flat_map(|kind| replica.keys(kind));
+        keys.flat_map(|key| replica.record(&key).map(|r| writes_of(key, r)).unwrap_or_default())
+            .collect()
+    }
+
+    /// Availability and labels of a node, as the planner sees it; `None` if it takes no part.
+    pub fn node_view(&self, id: NodeId) -> Option<node_core::view::NodeView> {
+        self.node.view().nodes.get(&id).cloned()
+    }
+
+    /// The state of a member.
+    pub fn member_state(&self, id: NodeId) -> Option<MemberState> {
+        self.node.gossip().member(id).map(|member| member.state)
+    }
+
+    /// Who else has this slot, seen from the owner of `run`.
+    pub fn other_run(&self, run: Run, service: ServiceId, slot: Slot) -> Other {
+        let me = self.node.me();
+        let tasks = self.node.tasks();
+        let of_slot = || tasks.iter().filter(|task| task.service == service && task.slot == slot);
+        let since = |task: &node_core::TaskView| {
+            let status = task.status.as_ref()?;
+            (status.current.state == TaskState::Running).then_some(status.running_since)
+        };
+        let mine = of_slot()
+            .filter(|task| task.node == Some(me) && task.id == run.task)
+            .find_map(since)
+            .unwrap_or(u64::MAX);
+        let theirs = of_slot().filter(|task| task.node != Some(me) || task.id != run.task);
+        match theirs.filter_map(since).min() {
+            None => Other::None,
+            Some(theirs) if theirs <= mine => Other::RunsLonger,
+            Some(_) => Other::RunsShorter,
+        }
+    }
+
+    /// Every wanted slot as operators are shown it.
+    pub fn shown(&self) -> Vec<Shown> {
+        let tasks = self.node.tasks();
+        let mut shown: BTreeMap<(ServiceId, Slot), Shown> = BTreeMap::new();
+        for task in tasks.iter().filter(|task| task.desired_running) {
+            let runs = task
+                .status
+                .as_ref()
+                .is_some_and(|status| status.current.state == TaskState::Running);
+            let name = format!("{} {:?}", task.service_name, task.slot);
+            let entry = shown.entry((task.service, task.slot));
+            let entry = entry.or_insert(Shown { name, runs, reason: None });
+            entry.runs |= runs;
+            entry.reason = entry.reason.take().or_else(|| task.reason.clone());
+        }
+        for (service, slot) in self.placement().into_keys() {
+            let name = format!("{service} {slot:?}, which is not listed at all");
+            shown.entry((service, slot)).or_insert(Shown { name, runs: false, reason: None });
+        }
+        shown.into_values().collect()
+    }
+}
+
+/// The kinds that operators write.
+const SHARED: [Kind; 3] = [Kind::SERVICE, Kind::NODE_SETTINGS, Kind::EVICTION];
+
+/// The names and values of all writes in a shared record; none in an owned one.
+pub fn writes_of(key: RecordKey, record: &Record) -> Vec<Held> {
+    let Some(shared) = record.as_shared() else { return Vec::new() };
+    let name = |facet, stamp: Stamp| WriteId { key, facet, stamp };
+    shared.writes().map(|(facet, write)| (name(facet, write.stamp), write.value.clone())).collect()
+}
+
+/// The same of bytes on a disk.
+pub fn writes_on_disk(key: RecordKey, bytes: &[u8]) -> Vec<Held> {
+    let record = Record::decode::<{ crdt_state::wire::STORED_BYTES_MAX }>(&key, bytes);
+    record.map(|record| writes_of(key, &record)).unwrap_or_default()
+}
+
+fn facts(machine: MachineNo) -> NodeFacts {
+    let site = if machine.is_multiple_of(2) { "even" } else { "odd" };
+    NodeFacts {
+        hostname: format!("n{machine}"),
+        os: "linux".to_owned(),
+        arch: "x86_64".to_owned(),
+        resources: Resources::default(),
+        engine_labels: Labels::from([("site".to_owned(), site.to_owned())]),
+        engine_version: "0.1.0".to_owned(),
+        addresses: vec![address(machine).to_string()],
+    }
+}

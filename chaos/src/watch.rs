@@ -1,0 +1,321 @@
+//! Feeds the checkers: after every step what it changed, every second the world as a whole.
+//!
+//! It sees everything and changes nothing. The first violation is kept, and ends the run.
+
+use std::collections::BTreeMap;
+
+use crdt_state::task::{Run, RunEvent, TaskStart};
+use crdt_state::{Digest, Kind, NodeId, ServiceId, StoreId};
+use node_core::event::Event as NodeEvent;
+
+use crate::check::budgets::{self, STATE_BYTES_MAX, Traffic};
+use crate::check::durability::{self, Counters};
+use crate::check::function::Plans;
+use crate::check::kept;
+use crate::check::rest::Rest;
+use crate::check::resurrection::Removals;
+use crate::check::writes::{WriteId, Writes};
+use crate::disk::Write;
+use crate::invariant::{Invariant, Verdict, Violation};
+use crate::machine::Machine;
+use crate::network::MachineNo;
+use crate::sim_node::{SimNode, writes_on_disk};
+use crate::sometimes::{Event, Sometimes};
+
+mod look;
+mod runs;
+
+/// What was last seen of one machine.
+#[derive(Debug, Clone, Default)]
+struct Last {
+    digest: Digest,
+    members: u64,
+    placement: u64,
+    /// When something last happened that it may need time to get over.
+    disturbed_at: u64,
+    wrote_at: u64,
+}
+
+/// All checkers, and what they need to remember.
+#[derive(Debug)]
+pub struct Watch {
+    /// The first broken invariant.
+    pub violation: Option<Violation>,
+    /// What interesting states were reached.
+    pub sometimes: Sometimes,
+    last: Vec<Last>,
+    /// Machines that were ever started.
+    joined: Vec<bool>,
+    writes: Writes,
+    counters: Counters,
+    removals: Removals,
+    plans: Plans<Digest>,
+    rest: Rest,
+    traffic: Traffic,
+    settled_at: u64,
+    unsettled_at: u64,
+    agreed_after_ms: Option<u64>,
+    next_shown: MachineNo,
+    removed: BTreeMap<ServiceId, u64>,
+}
+
+impl Watch {
+    /// Watches over so many machines.
+    pub fn new(machines: usize) -> Watch {
+        Watch {
+            violation: None,
+            sometimes: Sometimes::default(),
+            last: vec![Last::default(); machines],
+            joined: vec![false; machines],
+            writes: Writes::default(),
+            counters: Counters::default(),
+            removals: Removals::default(),
+            plans: Plans::default(),
+            rest: Rest::default(),
+            traffic: Traffic::default(),
+            settled_at: 0,
+            unsettled_at: 0,
+            agreed_after_ms: None,
+            next_shown: 0,
+            removed: BTreeMap::new(),
+        }
+    }
+
+    /// Keeps the first violation.
+    pub fn report(&mut self, verdict: Verdict) {
+        if let (Err(violation), None) = (verdict, &self.violation) {
+            self.violation = Some(violation);
+        }
+    }
+
+    /// A machine was started for the first time.
+    pub fn joined(&mut self, at: u64, machine: MachineNo) {
+        self.joined[machine] = true;
+        self.removals.joined(machine);
+        self.disturbed(at, &[machine].into());
+    }
+
+    /// The peace of these machines was disturbed.
+    pub fn disturbed(&mut self, at: u64, machines: &std::collections::BTreeSet<MachineNo>) {
+        machines.iter().for_each(|machine| self.last[*machine].disturbed_at = at);
+    }
+
+    /// Something happened that may change who owns which slot.
+    pub fn unsettled(&mut self, at: u64) {
+        self.unsettled_at = at;
+    }
+
+    /// An operator changes something here.
+    pub fn edited(&mut self, at: u64, machine: MachineNo) {
+        self.unsettled(at);
+        self.disturbed(at, &[machine].into());
+    }
+
+    /// An operator's write, and what it saw.
+    pub fn written(&mut self, write: WriteId, value: &[u8], saw: &[WriteId]) {
+        let verdict = self.writes.written(write, value, saw);
+        self.report(verdict);
+    }
+
+    /// An edit is answered.
+    pub fn on_answer(&mut self, machine: &Machine, wrote: &[WriteId], is_done: bool) {
+        self.sometimes.saw(if is_done { Event::EditDone } else { Event::EditRefused });
+        if !is_done {
+            if let Some(write) = wrote.first() {
+                let detail = format!("n{} refused an edit and wrote {write:?}", machine.no);
+                self.report(Err(Violation::new(Invariant::I2Writes, detail)));
+            }
+            return;
+        }
+        let mut missing = Vec::new();
+        for write in wrote {
+            let bytes = machine.disk.records().get(&write.key);
+            let held = bytes.map(|bytes| writes_on_disk(write.key, bytes)).unwrap_or_default();
+            let held = held.into_iter().map(|(write, _)| write).collect();
+            if !self.writes.is_kept(*write, &held) {
+                missing.push(*write);
+            }
+            self.writes.acknowledged(*write);
+        }
+        self.report(durability::answered(machine.no, &missing));
+    }
+
+    /// A node wants something written.
+    pub fn on_persist(&mut self, at: u64, machine: &Machine, write: &Write) {
+        self.last[machine.no].wrote_at = at;
+        self.report(self.rest.moved(machine.no, "writes"));
+        let Some(agent) = &machine.agent else { return };
+        for (key, bytes) in &write.puts {
+            for (held, _) in writes_on_disk(*key, bytes) {
+                let writer = held.stamp.writer;
+                if writer.store != machine.disk.store() {
+                    let verdict = self.counters.held(machine.no, writer, held.stamp.lamport);
+                    self.report(verdict);
+                }
+            }
+            if key.kind == Kind::SERVICE {
+                self.on_service(at, machine.no, &agent.node, ServiceId(key.id));
+            }
+        }
+        let bytes = agent.node.state_bytes() as u64;
+        self.report(budgets::at_most("bytes of state", bytes, STATE_BYTES_MAX as u64, machine.no));
+    }
+
+    fn on_service(&mut self, at: u64, machine: MachineNo, node: &SimNode, id: ServiceId) {
+        if node.is_removed(id) {
+            self.removed.entry(id).or_insert(at);
+        } else if node.service(id).is_some() {
+            self.report(self.removals.saw_living(machine, id));
+        }
+    }
+
+    /// A node's writes are on disk.
+    pub fn on_synced(&mut self, machine: &Machine, write: &Write) {
+        let Some(agent) = &machine.agent else { return };
+        for (key, bytes) in &write.puts {
+            self.note_stored(machine.disk.store(), writes_on_disk(*key, bytes).iter());
+            let id = ServiceId(key.id);
+            // The disk may be behind the node by one removal: then the next write tells.
+            if key.kind == Kind::SERVICE && agent.node.is_removed(id) {
+                let was_stable = self.removals.is_stable(id);
+                self.removals.saw_removed(machine.no, id);
+                if !was_stable && self.removals.is_stable(id) {
+                    self.sometimes.saw(Event::RemovalStable);
+                }
+            }
+        }
+    }
+
+    fn note_stored<'a>(
+        &mut self,
+        store: StoreId,
+        writes: impl Iterator<Item = &'a (WriteId, Vec<u8>)>,
+    ) {
+        for (write, _) in writes.filter(|(write, _)| write.stamp.writer.store == store) {
+            self.counters.stored(write.stamp.writer, write.stamp.lamport);
+        }
+    }
+
+    /// An agent is gone; of the writes that waited, its disk may hold some.
+    pub fn on_crash(&mut self, machine: &Machine) {
+        for (key, bytes) in machine.disk.records() {
+            self.note_stored(machine.disk.store(), writes_on_disk(*key, bytes).iter());
+        }
+    }
+
+    /// A disk is about to be lost.
+    pub fn on_disk_lost(&mut self, machines: &[Machine], lost: MachineNo) {
+        self.sometimes.saw(Event::StoreLost);
+        self.counters.store_lost(machines[lost].disk.store());
+        self.removals.lost_disk(lost);
+        let others = machines.iter().filter(|machine| machine.no != lost);
+        let records = others.flat_map(|machine| machine.disk.records());
+        let left = records.flat_map(|(key, bytes)| writes_on_disk(*key, bytes));
+        let left = left.map(|(write, _)| write).collect();
+        let count = self.writes.disk_lost(&left);
+        self.sometimes.saw_times(Event::WriteLostWithDisk, count);
+    }
+
+    /// An agent was started.
+    pub fn on_boot(&mut self, machine: &Machine) {
+        let agent = machine.agent.as_ref().expect("it was just started");
+        self.last[machine.no].digest = agent.node.digest();
+        for service in agent.node.services() {
+            self.report(self.removals.saw_living(machine.no, service.id));
+        }
+    }
+
+    /// A step was taken and its orders carried out.
+    pub fn after_step(&mut self, at: u64, machine: &Machine) {
+        let Some(agent) = &machine.agent else { return };
+        let (digest, members) = (agent.node.digest(), agent.node.members_hash());
+        let last = &mut self.last[machine.no];
+        if last.digest == digest && last.members == members {
+            return;
+        }
+        let placement = agent.node.placement_hash();
+        let moved = last.placement != placement;
+        (last.digest, last.members, last.placement) = (digest, members, placement);
+        let verdict = self.plans.made(at, machine.no, (digest, members), placement);
+        self.report(verdict);
+        if moved {
+            self.report(self.rest.moved(machine.no, "plans otherwise"));
+        }
+    }
+
+    /// Bytes go onto a link.
+    pub fn on_sent(&mut self, at: u64, from: MachineNo, to: MachineNo, bytes: u64) {
+        let verdict = self.traffic.sent(at, from, to, bytes);
+        self.report(verdict);
+    }
+
+    /// A program reports.
+    pub fn on_run_event(&mut self, event: &RunEvent) {
+        match event {
+            RunEvent::Exited { .. } => self.sometimes.saw(Event::ProgramEnded),
+            RunEvent::Refused { .. } => self.sometimes.saw(Event::StartRefused),
+            RunEvent::Started { .. } | RunEvent::HealthChanged(_) => {}
+        }
+    }
+
+    /// A node tells its operators something.
+    pub fn on_event(&mut self, event: &NodeEvent) {
+        match event.action {
+            "unreachable" => self.sometimes.saw(Event::Unreachable),
+            "renewed" => self.sometimes.saw(Event::Renewed),
+            _ => {}
+        }
+    }
+
+    /// From now on nothing may move.
+    pub fn rest_begins(&mut self, at: u64) {
+        if self.rest.since().is_none() {
+            self.rest.begin(at);
+        }
+    }
+
+    /// Things may move again.
+    pub fn rest_ends(&mut self) {
+        self.rest.end();
+    }
+
+    /// All agreed, so long after the heal.
+    pub fn agreed(&mut self, took_ms: u64) {
+        self.agreed_after_ms = Some(took_ms);
+    }
+
+    /// How long after the heal all agreed.
+    pub fn agreed_after_ms(&self) -> Option<u64> {
+        self.agreed_after_ms
+    }
+
+    /// Bytes sent in the whole run.
+    pub fn bytes_sent(&self) -> u64 {
+        self.traffic.total
+    }
+
+    /// A node lets go of a run.
+    pub fn on_forget(&mut self, machine: &Machine, run: Run) {
+        if machine.programs.is_running(run) {
+            self.report(kept::forgot_running(machine.no, run));
+        }
+    }
+
+    /// A node starts a run.
+    pub fn on_start(&mut self, at: u64, no: MachineNo, start: &TaskStart, machines: &[Machine]) {
+        self.report(self.rest.moved(no, "starts a task"));
+        self.report(self.removals.started(no, start.service));
+        self.note_failover(at, no, start, machines);
+    }
+}
+
+/// Names of machines, for people.
+fn names(machines: &[MachineNo]) -> String {
+    let names: Vec<String> = machines.iter().map(|no| format!("n{no}")).collect();
+    names.join(" ")
+}
+
+/// The node of each machine.
+fn ids(machines: &[Machine]) -> BTreeMap<MachineNo, NodeId> {
+    machines.iter().map(|machine| (machine.no, crate::sim_node::node_id(machine.seed))).collect()
+}

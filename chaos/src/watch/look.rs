@@ -1,0 +1,250 @@
+//! Looks at the world as a whole, every second: feeds I1, I5, I14, and at the end all the rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crdt_state::node::Availability;
+use crdt_state::service::Service;
+use crdt_state::task::Slot;
+use crdt_state::{NodeId, ServiceId};
+use node_core::view::NodeView;
+
+use super::runs::fits;
+use super::{Watch, ids, names};
+use crate::bounds::{CALM_MS, FAIR_DELAY_MS, FAIR_LOSS_PERMILLE, QUIET_MS};
+use crate::check::budgets::{self, IDLE_BYTES_MAX, LINK_WINDOW_MS};
+use crate::check::convergence::{self, Standing};
+use crate::check::replicas::{self, Count};
+use crate::check::{reasons, writes::WriteId};
+use crate::invariant::{Invariant, Verdict, Violation};
+use crate::machine::Machine;
+use crate::network::{MachineNo, Network};
+use crate::programs::{Manners, manners};
+use crate::sim_node::SimNode;
+use crate::sometimes::Event;
+
+/// How strictly a count is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Judgement {
+    /// Troubled services may still be waiting for their next attempt.
+    WhileTroubled,
+    /// Every sound service runs as it should.
+    Exact,
+}
+
+impl Watch {
+    /// Looks at every part of the fleet, and asks one machine for its reasons.
+    pub fn look(&mut self, at: u64, machines: &[Machine], network: &Network) {
+        let up: Vec<MachineNo> = machines.iter().filter(|m| m.is_up()).map(|m| m.no).collect();
+        let parts = network.components(&up);
+        self.sometimes.saw_times(Event::ThreeParts, u64::from(parts.len() >= 3));
+        for part in &parts {
+            if self.is_in_peace(at, part, machines, network) {
+                self.sometimes.saw(Event::PartJudged);
+                let verdict = self.judge_part(at, part, machines);
+                self.report(verdict);
+            }
+        }
+        self.ask_for_reasons(machines);
+        if self.is_settled(at, machines).is_ok() {
+            self.settled_at = at;
+        }
+        self.watch_idle_traffic(at, machines.len());
+    }
+
+    /// Was this part left alone, undisturbed and on fair links for long enough?
+    fn is_in_peace(
+        &self,
+        at: u64,
+        part: &[MachineNo],
+        machines: &[Machine],
+        network: &Network,
+    ) -> bool {
+        let weather = network.worst_weather(part);
+        let is_fair = weather.loss_permille <= FAIR_LOSS_PERMILLE
+            && weather.delay_ms + weather.jitter_ms <= FAIR_DELAY_MS;
+        let calm = |no: &MachineNo| {
+            machines[*no].is_well() && at >= self.last[*no].disturbed_at + CALM_MS
+        };
+        let outside = machines.iter().filter(|m| m.is_up() && !part.contains(&m.no));
+        let is_cut_off = outside.map(|m| m.no).all(|other| {
+            part.iter().all(|no| !network.is_open(*no, other) && !network.is_open(other, *no))
+        });
+        is_fair && is_cut_off && network.is_clique(part) && part.iter().all(calm)
+    }
+
+    fn judge_part(&self, at: u64, part: &[MachineNo], machines: &[Machine]) -> Verdict {
+        let is_quiet = part.iter().all(|no| at >= self.last[*no].wrote_at + QUIET_MS);
+        if is_quiet {
+            convergence::agree(&standings(part, machines))?;
+        }
+        let first = node(&machines[part[0]]).expect("a part is of machines that are up");
+        for count in counts(part, machines, first) {
+            replicas::not_too_many(&count.0)?;
+            if count.1 == Manners::Steady {
+                replicas::not_too_few(&count.0)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Is everybody up and of one mind, and does exactly what is planned run?
+    pub fn is_settled(&self, at: u64, machines: &[Machine]) -> Verdict {
+        let all: Vec<MachineNo> = (0..machines.len()).collect();
+        for machine in machines {
+            let restless = at < self.last[machine.no].wrote_at + QUIET_MS;
+            if !self.joined[machine.no] || !machine.is_up() || restless {
+                let what = if machine.is_up() { "still writes" } else { "is not up" };
+                let detail = format!("n{} {what}", machine.no);
+                return Err(Violation::new(Invariant::I1Convergence, detail));
+            }
+        }
+        convergence::agree(&standings(&all, machines))?;
+        judge_fleet(&all, machines, Judgement::Exact)?;
+        runs_as_planned(machines)
+    }
+
+    fn ask_for_reasons(&mut self, machines: &[Machine]) {
+        self.next_shown = (self.next_shown + 1) % machines.len();
+        let Some(node) = node(&machines[self.next_shown]) else { return };
+        let shown = node.shown();
+        let waiting = shown.iter().filter(|task| !task.runs).count() as u64;
+        self.sometimes.saw_times(Event::NotPlaced, waiting.min(1));
+        self.sometimes.saw_times(Event::ConflictRecorded, node.conflicts().min(1) as u64);
+        self.sometimes.saw_times(Event::NameConflict, node.nameless().len().min(1) as u64);
+        self.report(reasons::explained(self.next_shown, &shown));
+    }
+
+    fn watch_idle_traffic(&mut self, at: u64, machines: usize) {
+        let window_ends = at % LINK_WINDOW_MS + 1_000 >= LINK_WINDOW_MS;
+        let rests_since = self.rest.since().is_some_and(|from| at >= from + LINK_WINDOW_MS);
+        if window_ends && rests_since {
+            for machine in 0..machines {
+                let sent = self.traffic.sent_by(machine);
+                let verdict = budgets::at_most("idle bytes in 10 s", sent, IDLE_BYTES_MAX, machine);
+                self.report(verdict);
+            }
+        }
+    }
+
+    /// The end: everything that is asked of the final state.
+    pub fn end(&mut self, machines: &[Machine]) {
+        let all: Vec<MachineNo> = (0..machines.len()).collect();
+        self.report(convergence::agree(&standings(&all, machines)));
+        self.report(judge_fleet(&all, machines, Judgement::Exact));
+        self.report(runs_as_planned(machines));
+        for machine in machines {
+            let Some(node) = node(machine) else { continue };
+            let held: BTreeSet<WriteId> =
+                node.shared_writes().into_iter().map(|(write, _)| write).collect();
+            self.report(self.writes.all_kept(&held));
+            self.report(reasons::explained(machine.no, &node.shown()));
+        }
+        for machine in machines {
+            let on_disk: usize = machine.disk.waiting();
+            self.report(budgets::at_most("writes that never end", on_disk as u64, 0, machine.no));
+        }
+    }
+}
+
+fn node(machine: &Machine) -> Option<&SimNode> {
+    machine.agent.as_ref().map(|agent| &agent.node)
+}
+
+fn standings(
+    part: &[MachineNo],
+    machines: &[Machine],
+) -> Vec<Standing<crdt_state::Digest>> {
+    let standing = |no: &MachineNo| {
+        let node = node(&machines[*no])?;
+        Some(Standing { machine: *no, digest: node.digest(), placement: node.placement_hash() })
+    };
+    part.iter().filter_map(standing).collect()
+}
+
+fn judge_fleet(part: &[MachineNo], machines: &[Machine], judgement: Judgement) -> Verdict {
+    let first = node(&machines[part[0]]).expect("all are up");
+    for (count, manners) in counts(part, machines, first) {
+        replicas::not_too_many(&count)?;
+        let is_judged = match judgement {
+            Judgement::Exact => manners != Manners::Unsound,
+            Judgement::WhileTroubled => manners == Manners::Steady,
+        };
+        if is_judged {
+            replicas::not_too_few(&count)?;
+        }
+    }
+    Ok(())
+}
+
+/// Every service as one node of a part knows it, with what really runs of it there.
+fn counts(part: &[MachineNo], machines: &[Machine], node: &SimNode) -> Vec<(Count, Manners)> {
+    let mut running: BTreeMap<ServiceId, Vec<Slot>> = BTreeMap::new();
+    for (_, facts) in part.iter().flat_map(|no| machines[*no].programs.running()) {
+        running.entry(facts.service).or_default().push(facts.slot);
+    }
+    let ids = ids(machines);
+    let views: Vec<NodeView> = part.iter().filter_map(|no| node.node_view(ids[no])).collect();
+    let nameless = node.nameless();
+    let services = node.services().into_iter().filter(|service| !nameless.contains(&service.id));
+    let count = |service: Service| {
+        let runs = running.remove(&service.id).unwrap_or_default();
+        let manners = manners(&service.template.command);
+        (count(&service, part, &views, &runs), manners)
+    };
+    services.map(count).collect()
+}
+
+fn count(service: &Service, part: &[MachineNo], views: &[NodeView], runs: &[Slot]) -> Count {
+    let fit = || views.iter().filter(|view| fits(service, view));
+    let with = |availability| fit().filter(|view| view.availability == availability).count() as u32;
+    Count {
+        service: service.name.clone(),
+        part: names(part),
+        scale: service.scale,
+        eligible: with(Availability::Active),
+        paused: with(Availability::Pause),
+        max_per_node: service.placement.max_per_node,
+        surge: 0,
+        running: runs.len() as u32,
+        slots: runs.iter().collect::<BTreeSet<_>>().len() as u32,
+    }
+}
+
+/// Does each slot of a sound service run where it is planned, and nowhere else?
+fn runs_as_planned(machines: &[Machine]) -> Verdict {
+    let first = node(&machines[0]).expect("all are up");
+    let by_id: BTreeMap<NodeId, MachineNo> =
+        ids(machines).into_iter().map(|(no, id)| (id, no)).collect();
+    let sound: BTreeSet<ServiceId> = first
+        .services()
+        .iter()
+        .filter(|service| manners(&service.template.command) != Manners::Unsound)
+        .map(|service| service.id)
+        .collect();
+    let mut planned = BTreeSet::new();
+    for ((service, slot), owner) in first.placement() {
+        if let Some(owner) = owner.filter(|_| sound.contains(&service)) {
+            planned.insert((service, slot, by_id.get(&owner).copied()));
+        }
+    }
+    let mut running = BTreeSet::new();
+    for machine in machines {
+        let runs = machine.programs.running().filter(|(_, facts)| {
+            sound.contains(&facts.service) || first.is_removed(facts.service)
+        });
+        running.extend(runs.map(|(_, facts)| (facts.service, facts.slot, Some(machine.no))));
+    }
+    match planned.symmetric_difference(&running).next() {
+        None => Ok(()),
+        Some((service, slot, machine)) => {
+            let how = if planned.contains(&(*service, *slot, *machine)) {
+                "planned there and does not run"
+            } else {
+                "runs there unplanned"
+            };
+            let machine = machine.map_or("nobody".to_owned(), |no| format!("n{no}"));
+            let detail = format!("{service} {slot:?} on {machine}: {how}");
+            Err(Violation::new(Invariant::I5Replicas, detail))
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What runs, and why it is stopped: feeds I7.
+
+use crdt_state::node::Availability;
+use crdt_state::service::Service;
+use crdt_state::spec::Scale;
+use crdt_state::task::{Run, Slot, TaskStart};
+use gossip::MemberState;
+use node_core::constraint::Constraint;
+use node_core::view::NodeView;
+
+use super::Watch;
+use crate::check::kept::{self, Justified, Other, Stopped};
+use crate::machine::Machine;
+use crate::network::MachineNo;
+use crate::programs::RunFacts;
+use crate::sim_node::{SimNode, node_id};
+use crate::sometimes::Event;
+
+impl Watch {
+    /// A node stops a run.
+    pub fn on_stop(&mut self, machine: &Machine, run: Run) {
+        self.report(self.rest.moved(machine.no, "stops a task"));
+        let facts = machine.programs.facts(run);
+        let (Some(agent), Some(facts)) = (&machine.agent, facts) else { return };
+        if !machine.programs.is_running(run) {
+            return;
+        }
+        let stopped = self.stopped(machine, &agent.node, run, facts);
+        match kept::justify(&stopped) {
+            Ok(Justified::Surplus) => self.sometimes.saw(Event::SurplusDrained),
+            Ok(Justified::Moved) => self.sometimes.saw(Event::Rebalanced),
+            Ok(Justified::ByOperator) => {}
+            Err(violation) => self.report(Err(violation)),
+        }
+    }
+
+    fn stopped(&self, machine: &Machine, node: &SimNode, run: Run, facts: RunFacts) -> Stopped {
+        let RunFacts { service: id, slot, template } = facts;
+        let service = node.service(id).filter(|service| !node.nameless().contains(&service.id));
+        let view = node.node_view(node_id(machine.seed));
+        let is_wanted = service.as_ref().is_some_and(|service| has_slot(service, slot));
+        let is_current = service.as_ref().is_some_and(|s| s.template_version == template);
+        let may_stay = match (&service, &view) {
+            (Some(service), Some(view)) => {
+                view.availability != Availability::Drain && fits(service, view)
+            }
+            _ => false,
+        };
+        let other = if is_wanted && is_current && may_stay {
+            node.other_run(run, id, slot)
+        } else {
+            Other::None
+        };
+        Stopped {
+            machine: machine.no,
+            run,
+            service: id,
+            slot,
+            is_wanted,
+            is_current,
+            may_stay,
+            other,
+            settled_at: self.settled_at,
+            unsettled_at: self.unsettled_at,
+        }
+    }
+
+    /// Was this started because the machine that runs it cannot be reached?
+    pub(super) fn note_failover(
+        &mut self,
+        _at: u64,
+        no: MachineNo,
+        start: &TaskStart,
+        machines: &[Machine],
+    ) {
+        let Some(agent) = &machines[no].agent else { return };
+        let is_it = |(_, facts): &(Run, RunFacts)| {
+            facts.service == start.service && facts.slot == start.slot
+        };
+        let elsewhere = machines.iter().filter(|m| m.no != no);
+        let given_up = elsewhere.filter(|machine| machine.programs.running().any(|run| is_it(&run)));
+        let given_up = given_up.filter(|machine| {
+            agent.node.member_state(node_id(machine.seed)) == Some(MemberState::Unreachable)
+        });
+        self.sometimes.saw_times(Event::Failover, given_up.count() as u64);
+    }
+}
+
+/// Does the service have this slot?
+pub(super) fn has_slot(service: &Service, slot: Slot) -> bool {
+    match (service.scale, slot) {
+        (Scale::Replicated { replicas }, Slot::Number(number)) => (1..=replicas).contains(&number),
+        (Scale::Global, Slot::Node(_)) => true,
+        _ => false,
+    }
+}
+
+/// Do the constraints let a task of the service be on this node?
+pub(super) fn fits(service: &Service, node: &NodeView) -> bool {
+    service.placement.constraints.iter().all(|text| {
+        Constraint::parse(text).is_ok_and(|constraint| constraint.matches(node))
+    })
+}

@@ -1,0 +1,351 @@
+//! The world: machines, a network between them, operators, and everything that goes wrong.
+//!
+//! One seed decides all of it. The world has one clock; each agent has its own, which begins when
+//! it is started. Whatever happens is one [`Happening`] from the queue: it is traced, done, and
+//! what it changed is watched.
+//!
+//! ```text
+//! form ──▶ harm ──▶ frozen (some seeds: the last cuts stay) ──▶ heal ──▶ agree ──▶ rest ──▶ end
+//! ```
+
+use std::collections::BTreeMap;
+
+use crdt_state::NodeId;
+use gossip::GossipConfig;
+use node_core::Input;
+use node_core::edit::Edit;
+
+use crate::bounds::{CONVERGE_MS, FROZEN_MS, REST_MS};
+use crate::dice::Dice;
+use crate::fault::{self, Fault, Harm};
+use crate::invariant::{Invariant, Violation};
+use crate::machine::Machine;
+use crate::network::{MachineNo, Network};
+use crate::operator::Operator;
+use crate::profile::{HARM_FROM_MS, Profile};
+use crate::queue::Queue;
+use crate::sim_node::node_id;
+use crate::sometimes::Event;
+use crate::trace::{Echo, Trace};
+use crate::watch::Watch;
+
+mod edits;
+mod faults;
+mod orders;
+
+/// What happens to an agent.
+#[derive(Debug, Clone)]
+pub enum Fact {
+    /// This comes in.
+    Input(Input),
+    /// Its timer fires; it was set for this time.
+    Timer(u64),
+    /// The disk has made the oldest write.
+    Synced,
+    /// Something is due at its programs; it was set for this time.
+    Programs(u64),
+}
+
+/// Something reliable under way.
+#[derive(Debug, Clone)]
+pub struct Parcel {
+    from: MachineNo,
+    to: MachineNo,
+    what: Contents,
+    life: u64,
+    give_up_at: u64,
+}
+
+/// What is under way.
+#[derive(Debug, Clone)]
+pub enum Contents {
+    /// A message.
+    Message(Vec<u8>),
+    /// A handshake.
+    Handshake,
+}
+
+/// One thing that happens.
+#[derive(Debug, Clone)]
+pub enum Happening {
+    /// To the agent of a machine, if it is still the one of this life; 0: whichever is there.
+    Agent {
+        /// Where.
+        machine: MachineNo,
+        /// Which agent.
+        life: u64,
+        /// What.
+        fact: Fact,
+    },
+    /// Something reliable is tried (again).
+    Attempt(Parcel),
+    /// A machine is started for the first time.
+    Join(MachineNo),
+    /// A fault begins.
+    Begin(usize),
+    /// A fault is over.
+    End(usize),
+    /// An operator sits down at a machine and changes something.
+    Operate,
+    /// An operator changes something at this machine.
+    Edit {
+        /// Where.
+        machine: MachineNo,
+        /// What.
+        edit: Edit,
+    },
+    /// Operators remove what can never run.
+    Cleanup,
+    /// The world is looked at as a whole.
+    Look,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Harm,
+    Frozen,
+    Healed,
+    Resting { until: u64 },
+    Over,
+}
+
+/// One world.
+#[derive(Debug)]
+pub struct World {
+    /// What kind of world it is.
+    pub profile: Profile,
+    /// Virtual time.
+    pub at: u64,
+    /// The machines, by number.
+    pub machines: Vec<Machine>,
+    /// The trace.
+    pub trace: Trace,
+    /// The checkers.
+    pub watch: Watch,
+    queue: Queue<Happening>,
+    network: Network,
+    gossip: GossipConfig,
+    faults: Vec<Fault>,
+    operator: Operator,
+    dice: Dice,
+    ids: BTreeMap<NodeId, MachineNo>,
+    backlog: Vec<Vec<(u64, Fact)>>,
+    tickets: BTreeMap<u64, edits::Ticket>,
+    last_ticket: u64,
+    stage: Stage,
+    heal_at: u64,
+}
+
+impl World {
+    /// The world of a seed and its profile, before anything has happened.
+    pub fn new(seed: u64, profile: Profile, echo: Echo) -> World {
+        let count = profile.machines;
+        let machines: Vec<Machine> = (0..count)
+            .map(|no| Machine::new(no, Dice::new(seed, &format!("key {no}")).any()))
+            .collect();
+        let ids = machines.iter().map(|machine| (node_id(machine.seed), machine.no)).collect();
+        let network = Network::new(count, profile.weather, Dice::new(seed, "network"));
+        let mut world = World {
+            at: 0,
+            trace: Trace::new(echo),
+            watch: Watch::new(count),
+            queue: Queue::default(),
+            network,
+            gossip: GossipConfig { rumours: profile.rumours, ..GossipConfig::default() },
+            faults: Vec::new(),
+            operator: Operator::new(profile.pace, Dice::new(seed, "operator")),
+            dice: Dice::new(seed, "world"),
+            ids,
+            backlog: vec![Vec::new(); count],
+            tickets: BTreeMap::new(),
+            last_ticket: 0,
+            stage: Stage::Harm,
+            heal_at: profile.harm_until + if profile.is_frozen { FROZEN_MS } else { 0 },
+            machines,
+            profile,
+        };
+        world.draw_faults(seed);
+        world.schedule();
+        world
+    }
+
+    fn draw_faults(&mut self, seed: u64) {
+        let until = self.profile.harm_until;
+        for nemesis in &self.profile.nemeses {
+            let mut dice = Dice::new(seed, &format!("nemesis {nemesis:?}"));
+            let count = self.machines.len();
+            self.faults.extend(fault::draw(*nemesis, count, HARM_FROM_MS, until, &mut dice));
+        }
+        if self.profile.is_frozen {
+            let cuts = self.faults.iter_mut().filter(|fault| matches!(fault.harm, Harm::Cut(_)));
+            cuts.filter(|fault| fault.end == until).for_each(|fault| fault.end += FROZEN_MS);
+        }
+    }
+
+    fn schedule(&mut self) {
+        for machine in 0..self.machines.len() {
+            let is_late = machine >= self.machines.len() - self.profile.late;
+            let at = match (machine, is_late) {
+                (0, _) => 0,
+                (_, false) => self.dice.between(0, 2_000),
+                (_, true) => self.dice.between(HARM_FROM_MS, self.profile.harm_until),
+            };
+            self.queue.put(at, Happening::Join(machine));
+        }
+        for (number, fault) in self.faults.iter().enumerate() {
+            self.queue.put(fault.begin, Happening::Begin(number));
+            if !matches!(fault.harm, Harm::ClockJump(..) | Harm::ProgramKill(_)) {
+                self.queue.put(fault.end, Happening::End(number));
+            }
+        }
+        let first = self.dice.between(500, 4_000);
+        self.queue.put(first, Happening::Operate);
+        self.queue.put(self.profile.harm_until + 1, Happening::Cleanup);
+        self.queue.put(1_000, Happening::Look);
+    }
+
+    /// Lets everything happen until the end, a violation, or this time.
+    pub fn run(&mut self, until: u64) -> Result<(), Violation> {
+        while self.stage != Stage::Over && self.watch.violation.is_none() {
+            let Some((at, happening)) = self.queue.take() else { break };
+            assert!(at >= self.at, "time does not run backwards");
+            if at > until {
+                break;
+            }
+            self.at = at;
+            self.happen(happening);
+        }
+        self.watch.violation.take().map_or(Ok(()), Err)
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Agent { machine, life, fact } => self.on_fact(machine, life, fact),
+            Happening::Attempt(parcel) => self.on_attempt(parcel),
+            Happening::Join(machine) => self.on_join(machine),
+            Happening::Begin(fault) => self.on_begin(fault),
+            Happening::End(fault) => self.on_end(fault),
+            Happening::Operate => self.on_operate(),
+            Happening::Edit { machine, edit } => self.on_edit(machine, edit),
+            Happening::Cleanup => self.on_cleanup(),
+            Happening::Look => self.on_look(),
+        }
+    }
+
+    /// Something happens to an agent, unless it is gone; one that is paused learns of it later.
+    fn on_fact(&mut self, no: MachineNo, life: u64, fact: Fact) {
+        let machine = &mut self.machines[no];
+        if let (Fact::Synced, Some(agent)) = (&fact, &machine.agent)
+            && agent.life == life
+        {
+            let written = machine.disk.synced();
+            self.watch.on_synced(&self.machines[no], &written);
+            let input = Input::Persisted { seq: written.seq };
+            return self.hand_over(no, life, Fact::Input(input));
+        }
+        self.hand_over(no, life, fact);
+    }
+
+    fn hand_over(&mut self, no: MachineNo, life: u64, fact: Fact) {
+        let machine = &mut self.machines[no];
+        let Some(agent) = machine.agent.as_mut().filter(|a| life == 0 || a.life == life) else {
+            return;
+        };
+        if machine.paused > 0 {
+            self.backlog[no].push((life, fact));
+            return;
+        }
+        match fact {
+            Fact::Input(input) => self.feed(no, input),
+            Fact::Timer(at) if agent.timer_at == at => {
+                agent.timer_at = u64::MAX;
+                self.feed(no, Input::TimerFired);
+            }
+            Fact::Programs(at) if agent.programs_at == at => {
+                agent.programs_at = u64::MAX;
+                let at = self.at;
+                while let Some((run, event)) = self.machines[no].programs.poll(at) {
+                    self.watch.on_run_event(&event);
+                    self.feed(no, Input::Run { run, event });
+                }
+                self.wait_for_programs(no);
+            }
+            Fact::Timer(_) | Fact::Programs(_) | Fact::Synced => {}
+        }
+    }
+
+    fn feed(&mut self, no: MachineNo, input: Input) {
+        let (at, machine) = (self.at, &mut self.machines[no]);
+        let wall_ms = machine.wall_ms(at);
+        let Some(agent) = &mut machine.agent else { return };
+        note_input(&mut self.trace, at, no, &input);
+        agent.node.step(at - agent.booted_at, wall_ms, input);
+        self.carry_out(no);
+    }
+
+    fn on_look(&mut self) {
+        self.queue.put(self.at + 1_000, Happening::Look);
+        if self.stage == Stage::Harm && self.at > self.profile.harm_until {
+            self.stage = Stage::Frozen;
+        }
+        if self.stage == Stage::Frozen && self.at >= self.heal_at {
+            self.stage = Stage::Healed;
+            self.watch.rest_ends();
+        }
+        self.watch.look(self.at, &self.machines, &self.network);
+        match self.stage {
+            Stage::Harm | Stage::Over => {}
+            Stage::Frozen => {
+                if self.at >= self.heal_at - REST_MS && self.at < self.heal_at - 1_000 {
+                    self.watch.rest_begins(self.at);
+                }
+                if self.at >= self.heal_at - 1_000 {
+                    self.watch.rest_ends();
+                }
+            }
+            Stage::Healed => self.await_agreement(),
+            Stage::Resting { until } if self.at >= until => {
+                self.watch.end(&self.machines);
+                self.stage = Stage::Over;
+            }
+            Stage::Resting { .. } => {}
+        }
+    }
+
+    fn await_agreement(&mut self) {
+        match self.watch.is_settled(self.at, &self.machines) {
+            Ok(()) => {
+                let took_ms = self.at - self.heal_at;
+                self.trace.note(self.at, format_args!("all agree, after {took_ms} ms"), &[]);
+                self.watch.agreed(took_ms);
+                self.watch.sometimes.saw(Event::Settled);
+                self.watch.rest_begins(self.at);
+                self.stage = Stage::Resting { until: self.at + REST_MS };
+            }
+            Err(violation) if self.at >= self.heal_at + CONVERGE_MS => {
+                self.watch.report(Err(violation));
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// The program of a machine was wrong, not the fleet.
+    pub fn panicked(message: &str) -> Violation {
+        Violation::new(Invariant::Panic, message)
+    }
+}
+
+fn note_input(trace: &mut Trace, at: u64, no: MachineNo, input: &Input) {
+    match input {
+        Input::Datagram { from, bytes } => {
+            trace.note(at, format_args!("n{no} datagram of {} from {from}", bytes.len()), bytes);
+        }
+        Input::Message { from, bytes } => {
+            trace.note(at, format_args!("n{no} message of {} from {from}", bytes.len()), bytes);
+        }
+        Input::TimerFired => trace.note(at, format_args!("n{no} timer"), &[]),
+        Input::Persisted { seq } => trace.note(at, format_args!("n{no} persisted {seq}"), &[]),
+        other => trace.note(at, format_args!("n{no} {other:?}"), &[]),
+    }
+}

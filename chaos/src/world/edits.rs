@@ -1,0 +1,124 @@
+//! Operators at work: what they change, where, and what they are answered.
+
+use std::collections::BTreeSet;
+
+use crdt_state::ServiceId;
+use node_core::Input;
+use node_core::edit::{Edit, Edited, Refusal};
+
+use super::{Happening, World};
+use crate::check::writes::WriteId;
+use crate::network::MachineNo;
+use crate::operator::Operator;
+use crate::sim_node::Held;
+use crate::sometimes::Event;
+
+/// An edit that was not answered yet.
+#[derive(Debug)]
+pub struct Ticket {
+    machine: MachineNo,
+    wrote: Vec<WriteId>,
+}
+
+impl World {
+    /// An operator sits down somewhere, if there is an agent to talk to.
+    pub(super) fn on_operate(&mut self) {
+        if self.at >= self.profile.harm_until {
+            return;
+        }
+        let pause_ms = self.operator.pause_ms();
+        self.queue.put(self.at + pause_ms, Happening::Operate);
+        let seat = self.operator.seat(self.machines.len());
+        let Some(agent) = &self.machines[seat].agent else { return };
+        let seen = agent.node.seen();
+        let edit = self.operator.edit(&seen);
+        let changed = match &edit {
+            Edit::UpdateService { id, .. } | Edit::RemoveService { id } => Some(*id),
+            _ => None,
+        };
+        self.queue.put(self.at, Happening::Edit { machine: seat, edit });
+        if let Some(id) = changed {
+            self.twin(id);
+        }
+    }
+
+    /// Another operator changes the same service elsewhere, not knowing.
+    fn twin(&mut self, id: ServiceId) {
+        let Some(later_ms) = self.operator.has_twin() else { return };
+        let seat = self.operator.seat(self.machines.len());
+        let Some(agent) = &self.machines[seat].agent else { return };
+        let seen = agent.node.seen();
+        if let Some(edit) = self.operator.change_of(&seen, id) {
+            self.queue.put(self.at + later_ms, Happening::Edit { machine: seat, edit });
+        }
+    }
+
+    /// Whoever sits at a machine removes what can never run.
+    pub(super) fn on_cleanup(&mut self) {
+        for machine in 0..self.machines.len() {
+            let Some(agent) = &self.machines[machine].agent else { continue };
+            for edit in Operator::cleanup(&agent.node.seen()) {
+                self.queue.put(self.at, Happening::Edit { machine, edit });
+            }
+        }
+    }
+
+    pub(super) fn on_edit(&mut self, no: MachineNo, edit: Edit) {
+        // Who sits at a machine that does not answer goes away.
+        if self.machines[no].paused > 0 || self.machines[no].slow_ms > 0 {
+            return;
+        }
+        let Some(agent) = &self.machines[no].agent else { return };
+        let before = agent.node.shared_writes();
+        self.last_ticket += 1;
+        let ticket = self.last_ticket;
+        self.watch.edited(self.at, no);
+        self.tickets.insert(ticket, Ticket { machine: no, wrote: Vec::new() });
+        let wrote = self.feed_edit(no, ticket, edit, &before);
+        if let Some(open) = self.tickets.get_mut(&ticket) {
+            open.wrote = wrote;
+        }
+    }
+
+    fn feed_edit(&mut self, no: MachineNo, ticket: u64, edit: Edit, before: &[Held]) -> Vec<WriteId> {
+        let input = Input::Edit { ticket, edit: Box::new(edit) };
+        self.trace.note(self.at, format_args!("n{no} is told {input:?}"), &[]);
+        let (at, machine) = (self.at, &mut self.machines[no]);
+        let wall_ms = machine.wall_ms(at);
+        let Some(agent) = &mut machine.agent else { return Vec::new() };
+        agent.node.step(at - agent.booted_at, wall_ms, input);
+        let after = agent.node.shared_writes();
+        let known: BTreeSet<WriteId> = before.iter().map(|(write, _)| *write).collect();
+        let news: Vec<&Held> = after.iter().filter(|(write, _)| !known.contains(write)).collect();
+        for (write, value) in &news {
+            let same = known.iter().filter(|w| w.key == write.key && w.facet == write.facet);
+            let saw: Vec<WriteId> = same.copied().collect();
+            self.watch.written(*write, value, &saw);
+        }
+        let wrote = news.into_iter().map(|(write, _)| *write).collect();
+        if let Some(open) = self.tickets.get_mut(&ticket) {
+            open.wrote = Vec::clone(&wrote);
+        }
+        self.carry_out(no);
+        wrote
+    }
+
+    pub(super) fn on_answer(
+        &mut self,
+        no: MachineNo,
+        ticket: u64,
+        result: Result<Edited, Refusal>,
+    ) {
+        self.trace.note(self.at, format_args!("n{no} answers {ticket}: {result:?}"), &[]);
+        let Some(open) = self.tickets.remove(&ticket) else { return };
+        self.watch.on_answer(&self.machines[no], &open.wrote, result.is_ok());
+    }
+
+    /// The agent is gone, and with it what it was asked.
+    pub(super) fn drop_tickets(&mut self, no: MachineNo) {
+        let before = self.tickets.len();
+        self.tickets.retain(|_, ticket| ticket.machine != no);
+        let dropped = (before - self.tickets.len()) as u64;
+        self.watch.sometimes.saw_times(Event::EditUnanswered, dropped);
+    }
+}

@@ -1,0 +1,147 @@
+//! Faults as they begin and end, and how agents come and go.
+
+use node_core::Input;
+
+use super::{Fact, Happening, World};
+use crate::fault::Harm;
+use crate::machine::{Agent, address};
+use crate::network::MachineNo;
+use crate::sim_node::{SimNode, Start};
+use crate::sometimes::Event;
+
+/// Members that every agent is told to join at, as in the config of a fleet: one may be down.
+const JOIN_AT: usize = 2;
+
+impl World {
+    pub(super) fn on_begin(&mut self, number: usize) {
+        let harm = self.faults[number].harm.clone();
+        self.trace.note(self.at, format_args!("fault: {harm}"), &[]);
+        self.watch.disturbed(self.at, &harm.disturbs());
+        match harm {
+            Harm::Cut(links) => links.iter().for_each(|(a, b)| self.network.cut(*a, *b)),
+            Harm::Weather(links, by) => {
+                links.iter().for_each(|(a, b)| self.network.worsen(*a, *b, by));
+            }
+            Harm::AgentDown(no) => {
+                self.machines[no].down += 1;
+                self.kill_agent(no);
+            }
+            Harm::PowerDown(no) => {
+                self.machines[no].down += 1;
+                self.cut_power(no);
+            }
+            Harm::DiskLost(no) => {
+                self.machines[no].down += 1;
+                self.cut_power(no);
+                self.watch.on_disk_lost(&self.machines, no);
+                self.machines[no].disk.lose();
+            }
+            Harm::DiskStall(no, ms) => self.machines[no].stall_ms += ms,
+            Harm::Slow(no, ms) => self.machines[no].slow_ms += ms,
+            Harm::Pause(no) => self.machines[no].paused += 1,
+            Harm::ClockJump(no, ms) => self.machines[no].wall_off_ms += ms,
+            Harm::ProgramKill(no) => {
+                if self.machines[no].programs.kill_one(self.at).is_some() {
+                    self.watch.unsettled(self.at);
+                    self.wait_for_programs(no);
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_end(&mut self, number: usize) {
+        let harm = self.faults[number].harm.clone();
+        self.trace.note(self.at, format_args!("over: {harm}"), &[]);
+        self.watch.disturbed(self.at, &harm.disturbs());
+        match harm {
+            Harm::Cut(links) => links.iter().for_each(|(a, b)| self.network.mend(*a, *b)),
+            Harm::Weather(links, by) => {
+                links.iter().for_each(|(a, b)| self.network.calm(*a, *b, by));
+            }
+            Harm::AgentDown(no) | Harm::PowerDown(no) | Harm::DiskLost(no) => {
+                self.machines[no].down -= 1;
+                if self.machines[no].down == 0 && self.machines[no].has_joined {
+                    self.boot(no);
+                }
+            }
+            Harm::DiskStall(no, ms) => self.machines[no].stall_ms -= ms,
+            Harm::Slow(no, ms) => self.machines[no].slow_ms -= ms,
+            Harm::Pause(no) => self.resume(no),
+            Harm::ClockJump(..) | Harm::ProgramKill(_) => {}
+        }
+    }
+
+    fn resume(&mut self, no: MachineNo) {
+        self.machines[no].paused -= 1;
+        if self.machines[no].paused > 0 {
+            return;
+        }
+        for (life, fact) in std::mem::take(&mut self.backlog[no]) {
+            self.queue.put(self.at, Happening::Agent { machine: no, life, fact });
+        }
+    }
+
+    fn kill_agent(&mut self, no: MachineNo) {
+        let machine = &mut self.machines[no];
+        if machine.agent.take().is_none() {
+            return;
+        }
+        let dice = &mut machine.dice;
+        machine.disk.crash(dice);
+        machine.programs.agent_crashed(self.at);
+        self.backlog[no].clear();
+        self.watch.sometimes.saw(Event::AgentKilled);
+        self.watch.on_crash(&self.machines[no]);
+        self.drop_tickets(no);
+    }
+
+    fn cut_power(&mut self, no: MachineNo) {
+        self.kill_agent(no);
+        self.watch.sometimes.saw(Event::PowerLost);
+        self.watch.unsettled(self.at);
+        self.machines[no].programs.power_lost(self.at);
+    }
+
+    pub(super) fn on_join(&mut self, no: MachineNo) {
+        self.machines[no].has_joined = true;
+        self.watch.joined(self.at, no);
+        self.watch.unsettled(self.at);
+        if self.machines[no].down == 0 {
+            self.boot(no);
+        }
+    }
+
+    /// Starts the agent of a machine.
+    pub(super) fn boot(&mut self, no: MachineNo) {
+        let (at, gossip) = (self.at, self.gossip);
+        let machine = &mut self.machines[no];
+        machine.lives += 1;
+        let adopted = machine.programs.adopt(at);
+        self.trace.note(at, format_args!("n{no} boots with {} runs", adopted.len()), &[]);
+        self.watch.sometimes.saw_times(Event::Adopted, adopted.len() as u64);
+        let node = SimNode::boot(Start {
+            machine: no,
+            seed: machine.seed,
+            wall_ms: machine.wall_ms(at),
+            disk: &mut machine.disk,
+            adopted,
+            gossip,
+        });
+        let life = machine.lives;
+        machine.agent = Some(Agent {
+            node,
+            booted_at: at,
+            life,
+            timer_at: u64::MAX,
+            programs_at: u64::MAX,
+        });
+        self.watch.disturbed(at, &[no].into());
+        self.watch.on_boot(&self.machines[no]);
+        self.carry_out(no);
+        self.wait_for_programs(no);
+        for seed in (0..self.machines.len().min(JOIN_AT)).filter(|seed| *seed != no) {
+            let fact = Fact::Input(Input::Join { addr: address(seed) });
+            self.queue.put(at, Happening::Agent { machine: no, life, fact });
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Orders: what a node wants done, and how the world does it.
+
+use node_core::{Action, Input};
+
+use super::{Contents, Fact, Happening, Parcel, World};
+use crate::bounds::{RELIABLE_MS, RETRY_MS};
+use crate::check::budgets::{self, DATAGRAM_COSTS, STEP_ACTIONS_MAX, WAITING_WRITES_MAX};
+use crate::disk::Write;
+use crate::machine::{address, machine_at};
+use crate::network::MachineNo;
+use crate::sim_node::node_id;
+use crate::sometimes::Event;
+
+impl World {
+    /// Takes and performs all orders of a node, sets its timer, and has it looked at.
+    pub(super) fn carry_out(&mut self, no: MachineNo) {
+        let mut orders = 0;
+        while let Some(action) = self.machines[no].agent.as_mut().and_then(|a| a.node.poll_action())
+        {
+            orders += 1;
+            self.perform(no, action);
+        }
+        let most = STEP_ACTIONS_MAX as u64;
+        self.watch.report(budgets::at_most("actions of one step", orders, most, no));
+        self.set_timer(no);
+        self.watch.after_step(self.at, &self.machines[no]);
+    }
+
+    fn set_timer(&mut self, no: MachineNo) {
+        let (at, machine) = (self.at, &mut self.machines[no]);
+        let Some(agent) = &mut machine.agent else { return };
+        let Some(deadline) = agent.node.deadline() else { return };
+        let due = (agent.booted_at + deadline).max(at + 1) + machine.slow_ms;
+        if due < agent.timer_at {
+            agent.timer_at = due;
+            let fact = Fact::Timer(due);
+            self.queue.put(due, Happening::Agent { machine: no, life: agent.life, fact });
+        }
+    }
+
+    fn perform(&mut self, no: MachineNo, action: Action) {
+        let at = self.at;
+        match action {
+            Action::SendDatagram { addr, bytes, .. } => {
+                if let Some(to) = self.recipient(addr) {
+                    self.send_datagram(no, to, bytes);
+                }
+            }
+            Action::SendMessage { to, addr, bytes } => self.send_message(no, to, addr, bytes),
+            Action::Connect { addr } => {
+                if let Some(to) = self.recipient(addr).filter(|to| *to != no) {
+                    self.trace.note(at, format_args!("n{no} connects to n{to}"), &[]);
+                    self.dispatch(no, to, Contents::Handshake);
+                }
+            }
+            Action::Persist { seq, puts, drops } => self.persist(no, Write { seq, puts, drops }),
+            Action::StartRun(start) => {
+                self.trace.note(
+                    at,
+                    format_args!("n{no} starts {} {:?} {:?}", start.service_name, start.slot, start.run),
+                    &[],
+                );
+                self.watch.on_start(at, no, &start, &self.machines);
+                self.machines[no].programs.start(at, &start);
+                self.wait_for_programs(no);
+            }
+            Action::StopRun { run, grace_ms, .. } => {
+                self.trace.note(at, format_args!("n{no} stops {run:?} within {grace_ms} ms"), &[]);
+                self.watch.on_stop(&self.machines[no], run);
+                self.machines[no].programs.stop(at, run, grace_ms);
+                self.wait_for_programs(no);
+            }
+            Action::ForgetRun { run } => {
+                self.trace.note(at, format_args!("n{no} forgets {run:?}"), &[]);
+                self.watch.on_forget(&self.machines[no], run);
+                self.machines[no].programs.forget(run);
+            }
+            Action::Answer { ticket, result } => self.on_answer(no, ticket, result),
+            Action::Event(event) => {
+                self.watch.on_event(&event);
+                self.trace.note(
+                    at,
+                    format_args!("n{no} says {:?} {}", event.subject, event.action),
+                    &[],
+                );
+            }
+            Action::Departed => self.trace.note(at, format_args!("n{no} has left"), &[]),
+        }
+    }
+
+    fn recipient(&self, addr: std::net::SocketAddr) -> Option<MachineNo> {
+        machine_at(addr).filter(|to| *to < self.machines.len())
+    }
+
+    fn send_datagram(&mut self, from: MachineNo, to: MachineNo, bytes: Vec<u8>) {
+        let sent = bytes.len() as u64 + DATAGRAM_COSTS;
+        self.watch.on_sent(self.at, from, to, sent);
+        let late_ms = self.machines[to].slow_ms;
+        for flight_ms in self.network.datagram(from, to) {
+            let input = Input::Datagram { from: address(from), bytes: bytes.clone() };
+            let fact = Fact::Input(input);
+            let at = self.at + flight_ms + late_ms;
+            self.queue.put(at, Happening::Agent { machine: to, life: 0, fact });
+        }
+    }
+
+    fn send_message(
+        &mut self,
+        no: MachineNo,
+        to: crdt_state::NodeId,
+        addr: std::net::SocketAddr,
+        bytes: Vec<u8>,
+    ) {
+        let message_max = gossip::output::MESSAGE_BYTES_MAX as u64;
+        let size = bytes.len() as u64;
+        self.watch.report(budgets::at_most("bytes of a message", size, message_max, no));
+        let right = self.recipient(addr).filter(|machine| self.ids.get(&to) == Some(machine));
+        match right {
+            Some(machine) if machine != no => {
+                self.watch.on_sent(self.at, no, machine, size);
+                self.dispatch(no, machine, Contents::Message(bytes));
+            }
+            _ => self.undelivered(no, to),
+        }
+    }
+
+    /// Nobody of this name lives there.
+    fn undelivered(&mut self, no: MachineNo, to: crdt_state::NodeId) {
+        let life = self.machines[no].lives;
+        let fact = Fact::Input(Input::Undelivered { to });
+        let at = self.at + RELIABLE_MS;
+        self.queue.put(at, Happening::Agent { machine: no, life, fact });
+    }
+
+    fn dispatch(&mut self, from: MachineNo, to: MachineNo, what: Contents) {
+        let life = self.machines[from].lives;
+        let give_up_at = self.at + RELIABLE_MS;
+        self.on_attempt(Parcel { from, to, what, life, give_up_at });
+    }
+
+    /// Something reliable is tried. It fails for good when its sender gives up or is gone.
+    pub(super) fn on_attempt(&mut self, parcel: Parcel) {
+        let Parcel { from, to, life, give_up_at, .. } = parcel;
+        if !self.machines[from].agent.as_ref().is_some_and(|agent| agent.life == life) {
+            return;
+        }
+        let flight_ms = self.network.attempt(from, to);
+        let to_is_there = self.machines[to].is_up() && self.machines[to].paused == 0;
+        match flight_ms.filter(|_| to_is_there) {
+            Some(flight_ms) => self.arrive(parcel, flight_ms),
+            None if self.at + RETRY_MS <= give_up_at => {
+                self.queue.put(self.at + RETRY_MS, Happening::Attempt(parcel));
+            }
+            None if matches!(parcel.what, Contents::Message(_)) => {
+                self.watch.sometimes.saw(Event::Undelivered);
+                let to = node_id(self.machines[to].seed);
+                let fact = Fact::Input(Input::Undelivered { to });
+                self.queue.put(self.at, Happening::Agent { machine: from, life, fact });
+            }
+            None => {}
+        }
+    }
+
+    fn arrive(&mut self, parcel: Parcel, flight_ms: u64) {
+        let Parcel { from, to, what, life, .. } = parcel;
+        let (from_id, to_id) = (node_id(self.machines[from].seed), node_id(self.machines[to].seed));
+        let at = self.at + flight_ms + self.machines[to].slow_ms;
+        let input = match what {
+            Contents::Message(bytes) => Input::Message { from: from_id, bytes },
+            Contents::Handshake => {
+                let input = Input::Connected { node: to_id, addr: address(to) };
+                let back = at + flight_ms + self.machines[from].slow_ms;
+                let fact = Fact::Input(input);
+                self.queue.put(back, Happening::Agent { machine: from, life, fact });
+                Input::Connected { node: from_id, addr: address(from) }
+            }
+        };
+        let fact = Fact::Input(input);
+        self.queue.put(at, Happening::Agent { machine: to, life: 0, fact });
+    }
+
+    fn persist(&mut self, no: MachineNo, write: Write) {
+        let at = self.at;
+        self.trace.note(at, format_args!("n{no} writes {} records", write.puts.len()), &[]);
+        self.watch.on_persist(at, &self.machines[no], &write);
+        let takes_ms = self.dice.between(1, 5);
+        let machine = &mut self.machines[no];
+        let done_at = machine.disk.write(at, takes_ms + machine.stall_ms, write);
+        let (waiting, most) = (machine.disk.waiting() as u64, WAITING_WRITES_MAX as u64);
+        let life = machine.lives;
+        let late_ms = machine.slow_ms;
+        self.watch.report(budgets::at_most("waiting transactions", waiting, most, no));
+        let fact = Fact::Synced;
+        self.queue.put(done_at + late_ms, Happening::Agent { machine: no, life, fact });
+    }
+
+    /// Wakes the agent when its programs have something to tell.
+    pub(super) fn wait_for_programs(&mut self, no: MachineNo) {
+        let machine = &mut self.machines[no];
+        let (Some(due), Some(agent)) = (machine.programs.deadline(), &mut machine.agent) else {
+            return;
+        };
+        let at = due.max(self.at) + machine.slow_ms;
+        if at < agent.programs_at {
+            agent.programs_at = at;
+            let (life, fact) = (agent.life, Fact::Programs(at));
+            self.queue.put(at, Happening::Agent { machine: no, life, fact });
+        }
+    }
+}
