@@ -10,6 +10,6 @@ pub mod function;
 pub mod kept;
 pub mod reasons;
 pub mod replicas;
-pub mod resurrection;
 pub mod rest;
+pub mod resurrection;
 pub mod writes;

@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 /// One stream of numbers.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Dice {
     rng: StdRng,
 }

@@ -146,7 +146,13 @@ pub struct Fault {
 }
 
 /// Draws the faults of one nemesis, all within `from..until`, for so many machines.
-pub fn draw(nemesis: Nemesis, machines: usize, from: u64, until: u64, dice: &mut Dice) -> Vec<Fault> {
+pub fn draw(
+    nemesis: Nemesis,
+    machines: usize,
+    from: u64,
+    until: u64,
+    dice: &mut Dice,
+) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut at = from + dice.between(0, 30_000);
     while at < until {

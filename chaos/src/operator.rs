@@ -86,9 +86,10 @@ impl Operator {
 
     /// What the operators do when the harm is over: services that can never run are removed.
     pub fn cleanup(seen: &Seen) -> Vec<Edit> {
-        let unsound = seen.services.iter().filter(|service| {
-            manners(&service.template.command) == Manners::Unsound
-        });
+        let unsound = seen
+            .services
+            .iter()
+            .filter(|service| manners(&service.template.command) == Manners::Unsound);
         unsound.map(|service| Edit::RemoveService { id: service.id }).collect()
     }
 
@@ -163,8 +164,17 @@ impl Operator {
 
     fn template(&mut self) -> Template {
         let word = *self.dice.pick(&[
-            "steady", "steady", "steady", "steady", "stubborn", "flaky 1", "flaky 3", "refused 2",
-            "impossible", "oneshot", "broken",
+            "steady",
+            "steady",
+            "steady",
+            "steady",
+            "stubborn",
+            "flaky 1",
+            "flaky 3",
+            "refused 2",
+            "impossible",
+            "oneshot",
+            "broken",
         ]);
         let restart = RestartPolicy {
             condition: if word == "oneshot" {
@@ -222,4 +232,25 @@ pub fn spec_of(service: &Service) -> ServiceSpec {
         endpoint: service.endpoint.clone(),
         labels: service.labels.clone(),
     }
+}
+
+/// An edit in a few words.
+pub fn in_words(edit: &Edit) -> String {
+    match edit {
+        Edit::CreateService(spec) => format!("create {}", spec_in_words(spec)),
+        Edit::UpdateService { id, version, spec } => {
+            format!("update {id} at {version:?} to {}", spec_in_words(spec))
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn spec_in_words(spec: &ServiceSpec) -> String {
+    let ServiceSpec { name, template, scale, placement, update_policy, labels, .. } = spec;
+    let (command, env) = (template.command.join(" "), template.env.join(" "));
+    let (on, most) = (placement.constraints.join(" "), placement.max_per_node);
+    let UpdatePolicy { parallelism, order, .. } = update_policy;
+    format!(
+        "{name}: {scale:?} of `{command}` {env} on [{on}] at most {most} each, {parallelism} at a time {order:?}, {labels:?}"
+    )
 }

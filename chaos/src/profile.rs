@@ -96,8 +96,7 @@ mod tests {
     fn a_nemesis_that_is_wished_away_changes_nothing_else() {
         for seed in 0..50 {
             let with = Profile::of(seed, &Wish::default());
-            let wish =
-                Wish { without: BTreeSet::from([Nemesis::ClockJump]), ..Wish::default() };
+            let wish = Wish { without: BTreeSet::from([Nemesis::ClockJump]), ..Wish::default() };
             let without = Profile::of(seed, &wish);
             assert_eq!(with.machines, without.machines);
             assert_eq!(with.harm_until, without.harm_until);

@@ -177,12 +177,8 @@ fn behaviour(command: &[String], starts: u64, dice: &mut Dice) -> Behaviour {
             permanent: true,
             reason: "no such program: impossible".to_owned(),
         },
-        "oneshot" => {
-            runs(start_ms, Lives::For { ms: lives_ms * 3, exit: Exit::Code(0) }, on_stop)
-        }
-        "broken" => {
-            runs(start_ms, Lives::For { ms: lives_ms / 2, exit: Exit::Code(70) }, on_stop)
-        }
+        "oneshot" => runs(start_ms, Lives::For { ms: lives_ms * 3, exit: Exit::Code(0) }, on_stop),
+        "broken" => runs(start_ms, Lives::For { ms: lives_ms / 2, exit: Exit::Code(70) }, on_stop),
         _ => steady,
     }
 }

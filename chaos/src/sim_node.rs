@@ -4,6 +4,7 @@
 //! beyond what an agent or its API can: what is judged is what operators and peers can see.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -31,9 +32,16 @@ use crate::operator::Seen;
 pub type Held = (WriteId, Vec<u8>);
 
 /// A node and its records.
-#[derive(Debug)]
 pub struct SimNode {
     node: Node,
+    /// Its time at the last step.
+    now: Now,
+}
+
+impl fmt::Debug for SimNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimNode").field("id", &self.node.me()).finish_non_exhaustive()
+    }
 }
 
 /// What a machine's agent is started with.
@@ -79,12 +87,14 @@ impl SimNode {
             boot,
             seed: start.seed.wrapping_add(boot),
         };
-        SimNode { node: Node::new(config, replica, start.adopted, Now::START, start.wall_ms) }
+        let now = Now::START;
+        SimNode { node: Node::new(config, replica, start.adopted, now, start.wall_ms), now }
     }
 
     /// Feeds one fact.
     pub fn step(&mut self, now: u64, wall_ms: u64, input: Input) {
-        self.node.step(Now(now), wall_ms, input);
+        self.now = Now(now);
+        self.node.step(self.now, wall_ms, input);
     }
 
     /// Takes the next order.
@@ -161,7 +171,10 @@ impl SimNode {
 
     /// The services that lost their name to another one.
     pub fn nameless(&self) -> BTreeSet<ServiceId> {
-        name_conflicts(self.node.replica()).into_iter().flat_map(|conflict| conflict.others).collect()
+        name_conflicts(self.node.replica())
+            .into_iter()
+            .flat_map(|conflict| conflict.others)
+            .collect()
     }
 
     /// Facets with values that lost.
@@ -190,7 +203,7 @@ impl SimNode {
     /// Who else has this slot, seen from the owner of `run`.
     pub fn other_run(&self, run: Run, service: ServiceId, slot: Slot) -> Other {
         let me = self.node.me();
-        let tasks = self.node.tasks();
+        let tasks = self.node.tasks(self.now);
         let of_slot = || tasks.iter().filter(|task| task.service == service && task.slot == slot);
         let since = |task: &node_core::TaskView| {
             let status = task.status.as_ref()?;
@@ -210,7 +223,7 @@ impl SimNode {
 
     /// Every wanted slot as operators are shown it.
     pub fn shown(&self) -> Vec<Shown> {
-        let tasks = self.node.tasks();
+        let tasks = self.node.tasks(self.now);
         let mut shown: BTreeMap<(ServiceId, Slot), Shown> = BTreeMap::new();
         for task in tasks.iter().filter(|task| task.desired_running) {
             let runs = task

@@ -24,7 +24,10 @@ pub fn agree<D: PartialEq + Display>(standings: &[Standing<D>]) -> Verdict {
     let Some(first) = standings.first() else { return Ok(()) };
     for other in &standings[1..] {
         let what = if other.digest != first.digest {
-            format!("state: n{} has {}, n{} has {}", first.machine, first.digest, other.machine, other.digest)
+            format!(
+                "state: n{} has {}, n{} has {}",
+                first.machine, first.digest, other.machine, other.digest
+            )
         } else if other.placement != first.placement {
             format!("placement: n{} and n{}, of equal states", first.machine, other.machine)
         } else {

@@ -68,7 +68,9 @@ pub fn justify(stopped: &Stopped) -> Result<Justified, Violation> {
     match stopped.other {
         Other::RunsLonger => Ok(Justified::Surplus),
         Other::RunsShorter if stopped.unsettled_at >= stopped.settled_at => Ok(Justified::Moved),
-        Other::RunsShorter => Err(broken(stopped, "for a younger one, and nothing changed the shares")),
+        Other::RunsShorter => {
+            Err(broken(stopped, "for a younger one, and nothing changed the shares"))
+        }
         Other::None => Err(broken(stopped, "and nobody else runs it")),
     }
 }

@@ -55,8 +55,12 @@ impl Writes {
 
     /// A disk was lost; these are all writes on the disks that are left.
     pub fn disk_lost(&mut self, left: &BTreeSet<WriteId>) -> u64 {
-        let gone: Vec<WriteId> =
-            self.acknowledged.iter().filter(|write| !self.is_kept(**write, left)).copied().collect();
+        let gone: Vec<WriteId> = self
+            .acknowledged
+            .iter()
+            .filter(|write| !self.is_kept(**write, left))
+            .copied()
+            .collect();
         let count = gone.len() as u64;
         for write in gone {
             self.acknowledged.remove(&write);
@@ -85,7 +89,9 @@ impl Writes {
             None => Ok(()),
             Some(lost) => Err(Violation::new(
                 Invariant::I2Writes,
-                format!("an acknowledged write is gone, and nothing that saw it is there: {lost:?}"),
+                format!(
+                    "an acknowledged write is gone, and nothing that saw it is there: {lost:?}"
+                ),
             )),
         }
     }

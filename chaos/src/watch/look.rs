@@ -22,15 +22,6 @@ use crate::programs::{Manners, manners};
 use crate::sim_node::SimNode;
 use crate::sometimes::Event;
 
-/// How strictly a count is judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Judgement {
-    /// Troubled services may still be waiting for their next attempt.
-    WhileTroubled,
-    /// Every sound service runs as it should.
-    Exact,
-}
-
 impl Watch {
     /// Looks at every part of the fleet, and asks one machine for its reasons.
     pub fn look(&mut self, at: u64, machines: &[Machine], network: &Network) {
@@ -62,9 +53,8 @@ impl Watch {
         let weather = network.worst_weather(part);
         let is_fair = weather.loss_permille <= FAIR_LOSS_PERMILLE
             && weather.delay_ms + weather.jitter_ms <= FAIR_DELAY_MS;
-        let calm = |no: &MachineNo| {
-            machines[*no].is_well() && at >= self.last[*no].disturbed_at + CALM_MS
-        };
+        let calm =
+            |no: &MachineNo| machines[*no].is_well() && at >= self.last[*no].disturbed_at + CALM_MS;
         let outside = machines.iter().filter(|m| m.is_up() && !part.contains(&m.no));
         let is_cut_off = outside.map(|m| m.no).all(|other| {
             part.iter().all(|no| !network.is_open(*no, other) && !network.is_open(other, *no))
@@ -99,7 +89,7 @@ impl Watch {
             }
         }
         convergence::agree(&standings(&all, machines))?;
-        judge_fleet(&all, machines, Judgement::Exact)?;
+        judge_fleet(&all, machines)?;
         runs_as_planned(machines)
     }
 
@@ -130,7 +120,7 @@ impl Watch {
     pub fn end(&mut self, machines: &[Machine]) {
         let all: Vec<MachineNo> = (0..machines.len()).collect();
         self.report(convergence::agree(&standings(&all, machines)));
-        self.report(judge_fleet(&all, machines, Judgement::Exact));
+        self.report(judge_fleet(&all, machines));
         self.report(runs_as_planned(machines));
         for machine in machines {
             let Some(node) = node(machine) else { continue };
@@ -150,10 +140,7 @@ fn node(machine: &Machine) -> Option<&SimNode> {
     machine.agent.as_ref().map(|agent| &agent.node)
 }
 
-fn standings(
-    part: &[MachineNo],
-    machines: &[Machine],
-) -> Vec<Standing<crdt_state::Digest>> {
+fn standings(part: &[MachineNo], machines: &[Machine]) -> Vec<Standing<crdt_state::Digest>> {
     let standing = |no: &MachineNo| {
         let node = node(&machines[*no])?;
         Some(Standing { machine: *no, digest: node.digest(), placement: node.placement_hash() })
@@ -161,15 +148,12 @@ fn standings(
     part.iter().filter_map(standing).collect()
 }
 
-fn judge_fleet(part: &[MachineNo], machines: &[Machine], judgement: Judgement) -> Verdict {
+/// Every sound service as often as it should; of the others not more.
+fn judge_fleet(part: &[MachineNo], machines: &[Machine]) -> Verdict {
     let first = node(&machines[part[0]]).expect("all are up");
     for (count, manners) in counts(part, machines, first) {
         replicas::not_too_many(&count)?;
-        let is_judged = match judgement {
-            Judgement::Exact => manners != Manners::Unsound,
-            Judgement::WhileTroubled => manners == Manners::Steady,
-        };
-        if is_judged {
+        if manners != Manners::Unsound {
             replicas::not_too_few(&count)?;
         }
     }
@@ -229,9 +213,10 @@ fn runs_as_planned(machines: &[Machine]) -> Verdict {
     }
     let mut running = BTreeSet::new();
     for machine in machines {
-        let runs = machine.programs.running().filter(|(_, facts)| {
-            sound.contains(&facts.service) || first.is_removed(facts.service)
-        });
+        let runs = machine
+            .programs
+            .running()
+            .filter(|(_, facts)| sound.contains(&facts.service) || first.is_removed(facts.service));
         running.extend(runs.map(|(_, facts)| (facts.service, facts.slot, Some(machine.no))));
     }
     match planned.symmetric_difference(&running).next() {

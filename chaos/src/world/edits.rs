@@ -9,7 +9,7 @@ use node_core::edit::{Edit, Edited, Refusal};
 use super::{Happening, World};
 use crate::check::writes::WriteId;
 use crate::network::MachineNo;
-use crate::operator::Operator;
+use crate::operator::{Operator, in_words};
 use crate::sim_node::Held;
 use crate::sometimes::Event;
 
@@ -80,9 +80,16 @@ impl World {
         }
     }
 
-    fn feed_edit(&mut self, no: MachineNo, ticket: u64, edit: Edit, before: &[Held]) -> Vec<WriteId> {
+    fn feed_edit(
+        &mut self,
+        no: MachineNo,
+        ticket: u64,
+        edit: Edit,
+        before: &[Held],
+    ) -> Vec<WriteId> {
+        let words = in_words(&edit);
+        self.trace.note(self.at, format_args!("n{no} is told {ticket}: {words}"), &[]);
         let input = Input::Edit { ticket, edit: Box::new(edit) };
-        self.trace.note(self.at, format_args!("n{no} is told {input:?}"), &[]);
         let (at, machine) = (self.at, &mut self.machines[no]);
         let wall_ms = machine.wall_ms(at);
         let Some(agent) = &mut machine.agent else { return Vec::new() };

@@ -128,13 +128,8 @@ impl World {
             gossip,
         });
         let life = machine.lives;
-        machine.agent = Some(Agent {
-            node,
-            booted_at: at,
-            life,
-            timer_at: u64::MAX,
-            programs_at: u64::MAX,
-        });
+        machine.agent =
+            Some(Agent { node, booted_at: at, life, timer_at: u64::MAX, programs_at: u64::MAX });
         self.watch.disturbed(at, &[no].into());
         self.watch.on_boot(&self.machines[no]);
         self.carry_out(no);

@@ -57,7 +57,10 @@ impl World {
             Action::StartRun(start) => {
                 self.trace.note(
                     at,
-                    format_args!("n{no} starts {} {:?} {:?}", start.service_name, start.slot, start.run),
+                    format_args!(
+                        "n{no} starts {} {:?} {:?}",
+                        start.service_name, start.slot, start.run
+                    ),
                     &[],
                 );
                 self.watch.on_start(at, no, &start, &self.machines);
@@ -141,7 +144,7 @@ impl World {
     /// Something reliable is tried. It fails for good when its sender gives up or is gone.
     pub(super) fn on_attempt(&mut self, parcel: Parcel) {
         let Parcel { from, to, life, give_up_at, .. } = parcel;
-        if !self.machines[from].agent.as_ref().is_some_and(|agent| agent.life == life) {
+        if self.machines[from].agent.as_ref().is_none_or(|agent| agent.life != life) {
             return;
         }
         let flight_ms = self.network.attempt(from, to);
