@@ -71,14 +71,12 @@ impl Catalog {
             Kind::SERVICE => {
                 let id = ServiceId(key.id);
                 touched.services.insert(id);
-                match Service::read(replica, id) {
-                    Some(service) => {
-                        self.services.insert(id, service);
-                    }
-                    None => {
-                        self.services.remove(&id);
-                    }
+                let before = self.services.remove(&id);
+                let after = Service::read(replica, id);
+                for service in before.iter().chain(&after) {
+                    self.touch_namesakes(&service.name, touched);
                 }
+                self.services.extend(after.map(|service| (id, service)));
             }
             Kind::TASK => self.update_task(replica, key, touched),
             Kind::NODE | Kind::NODE_SETTINGS | Kind::EVICTION => {
@@ -87,6 +85,12 @@ impl Catalog {
             }
             _ => {}
         }
+    }
+
+    /// Who owns a name may have changed: all that have it are concerned.
+    fn touch_namesakes(&self, name: &str, touched: &mut Touched) {
+        let namesakes = self.services.values().filter(|service| service.name == name);
+        touched.services.extend(namesakes.map(|service| service.id));
     }
 
     fn update_task(&mut self, replica: &Replica, key: RecordKey, touched: &mut Touched) {
@@ -147,5 +151,47 @@ fn read_node(replica: &Replica, id: NodeId) -> NodeEntry {
             .map(|(_, labels)| labels)
             .unwrap_or_default(),
         evicted: matches!(replica.life(&RecordKey::eviction(id)), Some(Life::Present { .. })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crdt_state::stamp::Writer;
+    use crdt_state::{HashSigner, HashVerifier, Signer, StoreId};
+
+    use super::*;
+
+    fn fleet() -> Replica {
+        let signer = HashSigner::from_seed(1);
+        let writer = Writer { node: NodeId::of(&signer.public_key()), store: StoreId(1) };
+        Replica::new(writer, Box::new(signer), Arc::new(HashVerifier))
+    }
+
+    fn write(replica: &mut Replica, id: ServiceId, life: &Life) {
+        replica.edit(RecordKey::service(id), Facet::LIFE, life, 0);
+    }
+
+    fn present(replica: &Replica, lamport: u64) -> Life {
+        let created = crdt_state::Stamp { lamport, writer: replica.writer() };
+        Life::Present { name: "web".to_owned(), created }
+    }
+
+    #[test]
+    fn a_service_is_looked_at_again_when_another_takes_its_name_or_gives_it_back() {
+        let (older, younger) = (ServiceId([1; 16]), ServiceId([2; 16]));
+        let (mut replica, mut catalog) = (fleet(), Catalog::default());
+        let life = present(&replica, 2);
+        write(&mut replica, younger, &life);
+        catalog.update(&replica, RecordKey::service(younger), &mut Touched::default());
+        for life in [present(&replica, 1), Life::Removed { name: "web".to_owned() }] {
+            write(&mut replica, older, &life);
+            let mut touched = Touched::default();
+            catalog.update(&replica, RecordKey::service(older), &mut touched);
+            assert!(touched.services.contains(&younger));
+            let is_removed = matches!(life, Life::Removed { .. });
+            assert_eq!(catalog.owns_name(&catalog.services[&younger]), is_removed);
+        }
     }
 }
