@@ -18,7 +18,7 @@ use crdt_state::{
 use gossip::{GossipConfig, MemberState, Now};
 use node_core::node::{Node, NodeConfig, NodeFacts};
 use node_core::plan::Placed;
-use node_core::{Action, Input};
+use node_core::{Action, Input, TaskView};
 
 use crate::check::kept::Other;
 use crate::check::reasons::Shown;
@@ -205,7 +205,7 @@ impl SimNode {
         let me = self.node.me();
         let tasks = self.node.tasks(self.now);
         let of_slot = || tasks.iter().filter(|task| task.service == service && task.slot == slot);
-        let since = |task: &node_core::TaskView| {
+        let since = |task: &TaskView| {
             let status = task.status.as_ref()?;
             (status.current.state == TaskState::Running).then_some(status.running_since)
         };
@@ -219,6 +219,18 @@ impl SimNode {
             Some(theirs) if theirs <= mine => Other::RunsLonger,
             Some(_) => Other::RunsShorter,
         }
+    }
+
+    /// The runs of this node that it does not want to run any more.
+    pub fn unwanted_runs(&self) -> Vec<Run> {
+        let me = self.node.me();
+        let tasks = self.node.tasks(self.now);
+        let unwanted = tasks.iter().filter(|task| task.node == Some(me) && !task.desired_running);
+        let run = |task: &TaskView| {
+            let attempt = task.status.as_ref()?.current.number;
+            Some(Run { task: task.id, attempt })
+        };
+        unwanted.filter_map(run).collect()
     }
 
     /// Every wanted slot as operators are shown it.

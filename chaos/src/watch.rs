@@ -11,7 +11,7 @@ use node_core::event::Event as NodeEvent;
 use crate::check::budgets::{self, STATE_BYTES_MAX, Traffic};
 use crate::check::durability::{self, Counters};
 use crate::check::function::Plans;
-use crate::check::kept;
+use crate::check::kept::{self, Justified};
 use crate::check::rest::Rest;
 use crate::check::resurrection::Removals;
 use crate::check::writes::{WriteId, Writes};
@@ -57,6 +57,11 @@ pub struct Watch {
     agreed_after_ms: Option<u64>,
     next_shown: MachineNo,
     removed: BTreeMap<ServiceId, u64>,
+    /// Runs that their node no longer wants, judged when it made up its mind: the order to stop
+    /// waits for the disk, and by then its reason may be gone.
+    unwanted: BTreeMap<(MachineNo, Run), Result<Justified, Violation>>,
+    /// Runs started in this step.
+    starting: Vec<(Run, ServiceId)>,
 }
 
 impl Watch {
@@ -78,6 +83,8 @@ impl Watch {
             agreed_after_ms: None,
             next_shown: 0,
             removed: BTreeMap::new(),
+            unwanted: BTreeMap::new(),
+            starting: Vec::new(),
         }
     }
 
@@ -227,6 +234,9 @@ impl Watch {
 
     /// A step was taken and its orders carried out.
     pub fn after_step(&mut self, at: u64, machine: &Machine) {
+        for (_, service) in std::mem::take(&mut self.starting) {
+            self.report(self.removals.started(machine.no, service));
+        }
         let Some(agent) = &machine.agent else { return };
         let (digest, members) = (agent.node.digest(), agent.node.members_hash());
         let last = &mut self.last[machine.no];
@@ -241,6 +251,7 @@ impl Watch {
         if moved {
             self.report(self.rest.moved(machine.no, "plans otherwise"));
         }
+        self.judge_unwanted(machine, &agent.node);
     }
 
     /// Bytes go onto a link.
@@ -304,7 +315,7 @@ impl Watch {
     /// A node starts a run.
     pub fn on_start(&mut self, at: u64, no: MachineNo, start: &TaskStart, machines: &[Machine]) {
         self.report(self.rest.moved(no, "starts a task"));
-        self.report(self.removals.started(no, start.service));
+        self.starting.push((start.run, start.service));
         self.note_failover(at, no, start, machines);
     }
 }

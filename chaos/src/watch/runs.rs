@@ -19,17 +19,32 @@ impl Watch {
     /// A node stops a run.
     pub fn on_stop(&mut self, machine: &Machine, run: Run) {
         self.report(self.rest.moved(machine.no, "stops a task"));
+        // A start that waited for the disk until it was no longer wanted: nobody will notice.
+        self.starting.retain(|(other, _)| *other != run);
         let facts = machine.programs.facts(run);
         let (Some(agent), Some(facts)) = (&machine.agent, facts) else { return };
+        let decided = self.unwanted.remove(&(machine.no, run));
         if !machine.programs.is_running(run) {
             return;
         }
-        let stopped = self.stopped(machine, &agent.node, run, facts);
-        match kept::justify(&stopped) {
+        let now = || kept::justify(&self.stopped(machine, &agent.node, run, facts));
+        match decided.unwrap_or_else(now) {
             Ok(Justified::Surplus) => self.sometimes.saw(Event::SurplusDrained),
             Ok(Justified::Moved) => self.sometimes.saw(Event::Rebalanced),
             Ok(Justified::ByOperator) => {}
             Err(violation) => self.report(Err(violation)),
+        }
+    }
+
+    /// Judges the runs that a node has just given up.
+    pub(super) fn judge_unwanted(&mut self, machine: &Machine, node: &SimNode) {
+        for run in node.unwanted_runs() {
+            let Some(facts) = machine.programs.facts(run) else { continue };
+            let key = (machine.no, run);
+            if machine.programs.is_running(run) && !self.unwanted.contains_key(&key) {
+                let verdict = kept::justify(&self.stopped(machine, node, run, facts));
+                self.unwanted.insert(key, verdict);
+            }
         }
     }
 
