@@ -1,6 +1,7 @@
 //! The command line of the simulator.
 //!
-//! `chaos run --seeds N [--from M]` runs N seeds on two threads and prints what they came to. A
+//! `chaos membership` measures the failure detector alone. `chaos run --seeds N [--from M]` runs N
+//! seeds on two threads and prints what they came to. A
 //! failing seed prints the seed, the command that replays it, the invariant and the last fifty
 //! events; then the exit code is 1.
 
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::membership_bench::{self, Output};
 use crate::profile::Wish;
 use crate::run::{Outcome, run};
 use crate::sometimes::Sometimes;
@@ -30,6 +32,15 @@ struct Cli {
 enum Command {
     /// Run simulated fleets through harm, heal and agreement, one world for each seed
     Run(RunArgs),
+    /// Measure the membership protocol: joins, verdicts, heals
+    Membership {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+        /// The seed of every scenario
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
 }
 
 /// Which seeds, and how.
@@ -59,6 +70,11 @@ struct RunArgs {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => run_seeds(&args),
+        Command::Membership { json, seed } => {
+            let output = if json { Output::Json } else { Output::Table };
+            membership_bench::run(output, seed);
+            ExitCode::SUCCESS
+        }
     }
 }
 

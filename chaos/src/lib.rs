@@ -13,6 +13,7 @@ pub mod disk;
 pub mod fault;
 pub mod invariant;
 pub mod machine;
+pub mod membership_bench;
 pub mod network;
 pub mod operator;
 pub mod profile;

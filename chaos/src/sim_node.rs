@@ -268,7 +268,7 @@ pub fn writes_of(key: RecordKey, record: &Record) -> Vec<Held> {
 
 /// The same of bytes on a disk.
 pub fn writes_on_disk(key: RecordKey, bytes: &[u8]) -> Vec<Held> {
-    let record = Record::decode::<{ crdt_state::wire::STORED_BYTES_MAX }>(&key, bytes);
+    let record = Record::decode(&key, bytes, crdt_state::wire::MERGED_BYTES_MAX);
     record.map(|record| writes_of(key, &record)).unwrap_or_default()
 }
 
