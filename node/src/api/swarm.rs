@@ -81,7 +81,7 @@ pub async fn join(State(api): State<Api>, body: Bytes) -> Result<(), Failure> {
     }
     let mut addrs = Vec::new();
     for text in &request.remote_addrs {
-        addrs.push(join_addr(text)?);
+        addrs.push(text.parse::<JoinAddr>().map_err(|bad| Failure::Bad(bad.to_string()))?);
     }
     for addr in addrs {
         api.handle.join(addr).await?;
@@ -116,47 +116,4 @@ pub async fn update() -> Failure {
     Failure::NotYet(
         "settings of the fleet are not changed through the API; they are in edge.toml".to_owned(),
     )
-}
-
-/// `host`, `host:port`, `[v6]:port`.
-fn join_addr(text: &str) -> Result<JoinAddr, Failure> {
-    let bad = || {
-        Failure::Bad(format!(
-            "`{text}` is not an address; write HOST:PORT, the port is {AGENT_PORT} unless changed"
-        ))
-    };
-    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, rest)) => (host, rest.strip_prefix(':')),
-        None if text.matches(':').count() > 1 => (text, None),
-        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
-    };
-    let port = port.map_or(Ok(AGENT_PORT), str::parse).map_err(|_| bad())?;
-    if host.is_empty() || host.contains(char::is_whitespace) || port == 0 {
-        return Err(bad());
-    }
-    Ok(JoinAddr { host: host.to_owned(), port })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_may_leave_out_the_port() {
-        for (text, host, port) in [
-            ("10.0.0.1:7000", "10.0.0.1", 7000),
-            ("shop-3", "shop-3", AGENT_PORT),
-            ("fd00::1", "fd00::1", AGENT_PORT),
-            ("[fd00::1]:7000", "fd00::1", 7000),
-        ] {
-            assert_eq!(join_addr(text), Ok(JoinAddr { host: host.to_owned(), port }));
-        }
-    }
-
-    #[test]
-    fn what_is_no_address_is_refused() {
-        for text in ["", ":7946", "a:b", "a:0", "a:70000", "[::1]x:7", "a b"] {
-            assert!(join_addr(text).is_err(), "{text}");
-        }
-    }
 }

@@ -20,10 +20,10 @@ pub struct TaskObject {
 }
 
 /// The object of a task and of each of its past attempts, latest first.
-/// `before_ms` is when the slot last changed hands: a slot that waits has waited since then.
-pub fn task_objects(view: &TaskView, service: Option<&Service>, before_ms: u64) -> Vec<TaskObject> {
-    let Some(status) = &view.status else { return vec![unstarted(view, service, before_ms)] };
-    let mut objects = vec![current(view, status, service)];
+/// It is not shown as created before `after_ms`.
+pub fn task_objects(view: &TaskView, service: Option<&Service>, after_ms: u64) -> Vec<TaskObject> {
+    let Some(status) = &view.status else { return vec![unstarted(view, service, after_ms)] };
+    let mut objects = vec![current(view, status, service, after_ms)];
     for (index, attempt) in status.history.iter().enumerate() {
         let created = status.history.get(index + 1).map_or(status.created_wall_ms, |a| a.wall_ms);
         objects.push(past(view, status, attempt, created, service));
@@ -32,8 +32,8 @@ pub fn task_objects(view: &TaskView, service: Option<&Service>, before_ms: u64) 
 }
 
 /// A wanted slot that nobody has, or of which its owner has not said anything.
-fn unstarted(view: &TaskView, service: Option<&Service>, before_ms: u64) -> TaskObject {
-    let at = Timestamp(service.map_or(0, |service| service.updated_wall_ms).max(before_ms));
+fn unstarted(view: &TaskView, service: Option<&Service>, after_ms: u64) -> TaskObject {
+    let at = Timestamp(service.map_or(0, |service| service.updated_wall_ms).max(after_ms));
     let mut task = common(view, service);
     task.created_at = at;
     task.updated_at = at;
@@ -54,11 +54,16 @@ fn unstarted(view: &TaskView, service: Option<&Service>, before_ms: u64) -> Task
     TaskObject { task, run: None }
 }
 
-fn current(view: &TaskView, status: &TaskStatus, service: Option<&Service>) -> TaskObject {
+fn current(
+    view: &TaskView,
+    status: &TaskStatus,
+    service: Option<&Service>,
+    after_ms: u64,
+) -> TaskObject {
     let attempt = &status.current;
     let mut task = common(view, service);
     let began = status.history.first().map_or(status.created_wall_ms, |last| last.wall_ms);
-    task.created_at = Timestamp(began);
+    task.created_at = Timestamp(began.max(after_ms));
     task.updated_at = Timestamp(attempt.wall_ms);
     task.status = attempt_status(attempt);
     if attempt.state < TaskState::Running && task.status.err.is_empty() {

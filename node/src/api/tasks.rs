@@ -45,16 +45,20 @@ pub async fn inspect(
 }
 
 /// All task objects.
+///
+/// Docker's client shows the tasks of a slot by `CreatedAt`, latest first: a task that is wanted is
+/// therefore never shown as older than one of its slot that is not (the surplus after a heal).
 pub fn objects(snapshot: &Snapshot) -> impl Iterator<Item = TaskObject> {
-    let mut changed = BTreeMap::new();
-    for view in &snapshot.tasks {
+    let mut unwanted = BTreeMap::new();
+    for view in snapshot.tasks.iter().filter(|view| !view.desired_running) {
         let at = view.status.as_ref().map_or(0, |status| status.current.wall_ms);
-        let latest = changed.entry((view.service, view.slot)).or_insert(at);
+        let latest = unwanted.entry((view.service, view.slot)).or_insert(at);
         *latest = at.max(*latest);
     }
     snapshot.tasks.iter().flat_map(move |view| {
-        let before_ms = changed.get(&(view.service, view.slot)).copied().unwrap_or(0);
-        task_objects(view, snapshot.service_of(view.service), before_ms)
+        let slot = (view.service, view.slot);
+        let after_ms = unwanted.get(&slot).filter(|_| view.desired_running).copied();
+        task_objects(view, snapshot.service_of(view.service), after_ms.unwrap_or(0))
     })
 }
 

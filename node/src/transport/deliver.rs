@@ -75,6 +75,8 @@ pub(super) async fn reach(
     to: NodeId,
     addr: SocketAddr,
 ) -> Result<Connection, DialFailure> {
+    let dialling = shared.peers().dialling(to);
+    let _turn = dialling.lock().await;
     let known = shared.peers().best(shared.me, to);
     if let Some(connection) = known {
         return Ok(connection);

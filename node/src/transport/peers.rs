@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crdt_state::NodeId;
 use quinn::Connection;
@@ -43,6 +44,8 @@ struct Peer {
     waiting_bytes: usize,
     /// A task is sending what waits.
     sending: bool,
+    /// Held by whoever dials.
+    dialling: Arc<tokio::sync::Mutex<()>>,
 }
 
 struct Link {
@@ -112,6 +115,12 @@ impl Peers {
         let link = [first, second].into_iter().flatten().find(|link| link.is_open())?;
         link.used = uses;
         Some(link.connection.clone())
+    }
+
+    /// What whoever dials a peer holds meanwhile: a second connection of the same direction would
+    /// cut the first, and what is on its way over it.
+    pub(super) fn dialling(&mut self, node: NodeId) -> Arc<tokio::sync::Mutex<()>> {
+        Arc::clone(&self.peers.entry(node).or_default().dialling)
     }
 
     /// Who is connected from or to this address.

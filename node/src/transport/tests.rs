@@ -242,21 +242,40 @@ impl PeerService for Echo {
     }
 }
 
+fn logs_of(tail: u64) -> PeerRequest {
+    PeerRequest::Logs(LogRequest {
+        run: crdt_state::task::Run { task: crdt_state::TaskId([3; 16]), attempt: 1 },
+        tail: Some(tail),
+        since_wall_ms: None,
+        follow: false,
+    })
+}
+
 #[tokio::test]
 async fn a_request_is_answered_frame_by_frame() {
     let (a, b) = (peer(1), peer(2));
     b.transport.serve(Arc::new(Echo));
-    let logs = LogRequest {
-        run: crdt_state::task::Run { task: crdt_state::TaskId([3; 16]), attempt: 1 },
-        tail: Some(100),
-        since_wall_ms: None,
-        follow: false,
-    };
-    let mut reply = a.transport.request(b.node, b.addr(), PeerRequest::Logs(logs));
+    let mut reply = a.transport.request(b.node, b.addr(), logs_of(100));
     let mut count = 0;
     while let Some(frame) = reply.next().await {
         assert_eq!(frame, Ok(vec![count; 10_000]));
         count += 1;
     }
     assert_eq!(count, 100);
+}
+
+#[tokio::test]
+async fn requests_at_the_same_moment_do_not_cut_each_other() {
+    let (a, b) = (peer(1), peer(2));
+    b.transport.serve(Arc::new(Echo));
+    let request = |_| a.transport.request(b.node, b.addr(), logs_of(20));
+    let replies: Vec<PeerReply> = (0..8).map(request).collect();
+    for mut reply in replies {
+        let mut count = 0;
+        while let Some(frame) = reply.next().await {
+            assert_eq!(frame, Ok(vec![count; 10_000]));
+            count += 1;
+        }
+        assert_eq!(count, 20);
+    }
 }
