@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crdt_state::task::{AdoptedRun, Exit, RunEvent, TaskStart};
 use nix::sys::signal::Signal;
-use runtime::Driver;
+use runtime::{Driver, run_dir};
 
 use crate::host::{Host, kill, lives, program, shell, until};
 
@@ -38,7 +38,7 @@ fn an_end_without_an_agent_is_known_to_the_next() {
     host.crash();
     std::fs::write(&go, "").expect("writable");
     until("the program to end", || (!lives(pid)).then_some(()));
-    let ending = host.dir(order.run).join(runtime::run_dir::ENDING);
+    let ending = host.dir(order.run).join(run_dir::ENDING);
     until("its end to be written", || ending.exists().then_some(()));
     let (_, event) = only(host.adopt());
     assert_eq!(event, RunEvent::Exited { exit: Exit::Code(9), oom: false });
@@ -92,37 +92,56 @@ fn a_monitor_killed_without_an_agent_takes_its_program_with_it_at_adoption() {
     }
 }
 
+/// A process of somebody else that leads a session, as the program of a run does.
+struct Stranger(std::process::Child);
+
+impl Stranger {
+    fn new() -> Stranger {
+        let mut command = std::process::Command::new("setsid");
+        Stranger(command.args(["sleep", "1000"]).spawn().expect("it starts"))
+    }
+
+    /// Clock ticks from boot to its start.
+    fn started(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id()));
+        let stat = stat.expect("it runs");
+        let fields = stat.rsplit(')').next().expect("it has a name").split_whitespace();
+        fields.into_iter().nth(19).and_then(|field| field.parse().ok()).expect("a number")
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn a_process_under_a_reused_id_is_left_alone() {
-    for (boot, started) in [(true, 1), (false, 0)] {
+    for same_boot in [true, false] {
         let mut host = Host::new();
         let order = program(&["sleep", "1000"]);
         host.run(&order);
         let dir = host.dir(order.run);
-        let mut status: runtime::run_dir::Status =
-            runtime::run_dir::read(&dir, runtime::run_dir::STATUS)
-                .expect("readable")
-                .expect("it runs");
+        let status = run_dir::read(&dir, run_dir::STATUS).expect("readable");
+        let mut status: run_dir::Status = status.expect("it runs");
         kill(status.monitor.pid, Signal::SIGKILL);
         assert_eq!(host.exit(order.run), Exit::Unknown);
         host.crash();
-        // Somebody else has the ids now: a stranger that leads a session, as the program did.
-        let mut stranger = std::process::Command::new("setsid")
-            .args(["sleep", "1000"])
-            .spawn()
-            .expect("it starts");
-        status.program.pid = stranger.id();
-        status.program.started += started;
-        status.monitor.pid = stranger.id();
-        if !boot {
+        let mut stranger = Stranger::new();
+        status.program.pid = stranger.0.id();
+        status.monitor.pid = stranger.0.id();
+        if same_boot {
+            status.program.started = stranger.started() - 1;
+        } else {
+            status.program.started = stranger.started();
             status.boot = "another boot".to_owned();
         }
-        runtime::run_dir::write(&dir, runtime::run_dir::STATUS, &status).expect("writable");
-        let found = only(host.adopt());
-        let lived = stranger.try_wait().expect("it can be waited for").is_none();
-        stranger.kill().expect("it is ours");
-        stranger.wait().expect("it is ours");
-        assert_eq!(found.1, RunEvent::Exited { exit: Exit::Unknown, oom: false });
-        assert!(lived, "a stranger was killed");
+        run_dir::write(&dir, run_dir::STATUS, &status).expect("writable");
+        let (_, event) = only(host.adopt());
+        assert_eq!(event, RunEvent::Exited { exit: Exit::Unknown, oom: false });
+        let lives = stranger.0.try_wait().expect("it can be waited for").is_none();
+        assert!(lives, "a stranger was killed, same boot: {same_boot}");
     }
 }

@@ -194,10 +194,13 @@ fn a_stop_ends_what_listens_and_kills_what_does_not(bench: &mut impl Bench) {
 }
 
 fn the_earlier_of_two_stops_counts(bench: &mut impl Bench) {
-    let (deaf, _) = bench.start(Wanted::IgnoresStop);
-    bench.driver().stop(deaf, None, 3_600_000);
-    bench.driver().stop(deaf, None, 0);
-    assert_eq!(bench.next(), (deaf, RunEvent::Exited { exit: Exit::Signal(9), oom: false }));
+    for graces in [[3_600_000, 0], [100, 3_600_000]] {
+        let (deaf, _) = bench.start(Wanted::IgnoresStop);
+        for grace_ms in graces {
+            bench.driver().stop(deaf, None, grace_ms);
+        }
+        assert_eq!(bench.next(), (deaf, RunEvent::Exited { exit: Exit::Signal(9), oom: false }));
+    }
 }
 
 fn a_stop_may_overtake_the_start(bench: &mut impl Bench) {
