@@ -1,10 +1,13 @@
 //! Health commands of real programs.
 
 use std::fs;
+use std::time::Duration;
+
+use runtime::Driver;
 
 use crate::host::{Host, lives, pid_in, program, until};
 use crdt_state::spec::HealthCheck;
-use crdt_state::task::{Health, Run, RunEvent, TaskStart};
+use crdt_state::task::{Exit, Health, Run, RunEvent, TaskStart};
 
 fn checked(test: &[&str]) -> TaskStart {
     let mut order = program(&["sleep", "1000"]);
@@ -74,4 +77,24 @@ fn a_check_dies_with_its_run() {
     let check = pid_in(&pid);
     host.stop(order.run, None, 0);
     assert!(!lives(check));
+}
+
+#[test]
+fn a_grace_is_waited_for_without_work() {
+    let mut host = Host::new();
+    let mut order = checked(&["CMD", "true"]);
+    order.template.command =
+        ["sh", "-c", "trap '' TERM; sleep 1000; :"].map(str::to_owned).to_vec();
+    host.run(&order);
+    assert_eq!(verdict(&mut host, order.run), Health::Healthy);
+    let monitor = host.monitor(order.run);
+    host.driver().stop(order.run, None, 500);
+    assert!(host.is_quiet_for(Duration::from_millis(400)));
+    let stat = fs::read_to_string(format!("/proc/{monitor}/stat")).expect("it runs");
+    let fields: Vec<&str> = stat.rsplit(')').next().expect("a name").split_whitespace().collect();
+    let ticks =
+        fields[11].parse::<u32>().expect("user") + fields[12].parse::<u32>().expect("system");
+    // 100 a second: a monitor that spins has used 40 of them by now.
+    assert!(ticks < 20, "{ticks}");
+    assert_eq!(host.exit(order.run), Exit::Signal(9));
 }

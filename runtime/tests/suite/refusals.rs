@@ -108,9 +108,11 @@ fn a_limit_of_processes_is_no_fault_of_the_template() {
         limit.rlim_cur = 0;
         nix::libc::setrlimit(nix::libc::RLIMIT_NPROC, &raw const limit);
     }
+    // A user that nobody else runs anything as.
+    let user = (100_000 + std::process::id()).to_string();
     let order = || {
         let mut order = program(&["sleep", "1000"]);
-        order.template.user = Some("54321".to_owned());
+        order.template.user = Some(user.clone());
         order
     };
     host.run(&order());
