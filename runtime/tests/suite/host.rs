@@ -228,3 +228,10 @@ pub fn is_root(what: &str) -> bool {
 pub fn pid_in(path: &Path) -> u32 {
     until("a process id", || fs::read_to_string(path).ok()?.trim().parse().ok())
 }
+
+/// How often a process has waited for something.
+pub fn wakes(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find(|line| line.starts_with("voluntary_ctxt")).expect("it is told");
+    line.split_whitespace().nth(1).and_then(|count| count.parse().ok()).expect("a number")
+}

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crdt_state::task::RunEvent;
 use runtime::Driver;
 
-use crate::host::{Host, program};
+use crate::host::{Host, program, until, wakes};
 
 #[test]
 fn ten_runs_start_within_the_budget_of_a_fleet() {
@@ -47,15 +47,10 @@ fn a_monitor_is_small_and_idle() {
     let (own, pss) = (kib("Anonymous:"), kib("Pss:"));
     eprintln!("monitor: {own} KiB of its own, PSS {pss} KiB");
     assert!(own < 1024, "{own} KiB");
-    let switches = || {
-        let status = fs::read_to_string(format!("/proc/{monitor}/status")).expect("readable");
-        let line = status.lines().find(|line| line.starts_with("voluntary_ctxt")).expect("told");
-        line.split_whitespace().nth(1).expect("a number").to_owned()
-    };
     // After the fsyncs of its start.
-    crate::host::until("it to rest", || {
-        let before = switches();
+    until("it to rest", || {
+        let before = wakes(monitor);
         std::thread::sleep(Duration::from_millis(300));
-        (switches() == before).then_some(())
+        (wakes(monitor) == before).then_some(())
     });
 }
