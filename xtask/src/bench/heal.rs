@@ -7,7 +7,7 @@ use crate::fleet::Fleet;
 use crate::fleet::view::Task;
 use anyhow::Result;
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longer than the budget by far: a shortfall is a number, not an error.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -29,12 +29,14 @@ pub fn round(fleet: &Fleet, at: usize, count: usize) -> Result<Round> {
     let cut_off = &fleet.nodes[at];
     let witness = fleet.nodes.iter().find(|node| node.name != cut_off.name);
     let witness = witness.expect("a fleet has more than one node");
+    let begun = Instant::now();
     fleet.lab(&["cut", &cut_off.name])?;
-    let took = fleet.wait("all tasks run on the others", PATIENCE, || {
+    fleet.wait("all tasks run on the others", PATIENCE, || {
         let tasks = fleet.tasks(witness)?;
         let elsewhere = tasks.iter().filter(|task| task.is_running() && !task.is_on(&cut_off.name));
         Ok(elsewhere.map(|task| task.slot).collect::<BTreeSet<u64>>().len() == count)
     })?;
+    let failover_s = begun.elapsed().as_secs_f64();
     // Both sides at rest; what the cut-off node does not manage it does not manage.
     let _ = fleet.wait("the cut-off node runs all", APART, || {
         Ok(fleet.tasks(cut_off)?.iter().filter(|task| task.is_running()).count() == count)
@@ -43,7 +45,7 @@ pub fn round(fleet: &Fleet, at: usize, count: usize) -> Result<Round> {
     before.extend(fleet.tasks(cut_off)?);
     fleet.lab(&["heal"])?;
     let after = fleet.calm(count, REST)?;
-    Ok(Round { failover_s: took.as_secs_f64(), restarts: restarts(&before, &after) })
+    Ok(Round { failover_s, restarts: restarts(&before, &after) })
 }
 
 /// Tasks that ran somewhere before and have a process after that did not run then.
