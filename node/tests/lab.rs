@@ -1,0 +1,136 @@
+//! `edgectl lab` with real agents: what it makes, and that nothing of it is left.
+//!
+//! As root these use network namespaces, otherwise 127.0.0.0/8; what only namespaces can do is
+//! asked for only there.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// A lab of this test's own, taken down when the test ends.
+struct TestLab {
+    name: String,
+    dir: PathBuf,
+}
+
+impl TestLab {
+    fn up(letter: char, nodes: u8) -> TestLab {
+        let name = format!("{letter}{}", std::process::id());
+        let dir = PathBuf::from(format!("/tmp/edgelab-{name}"));
+        let lab = TestLab { name, dir };
+        let up = lab.run(&["up", "-n", &nodes.to_string()]);
+        assert!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr));
+        lab
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edgectl"));
+        let (before, after) = match words.iter().position(|word| *word == "--") {
+            Some(at) => words.split_at(at),
+            None => (words, &[][..]),
+        };
+        command.arg("lab").args(before).args(["--name", &self.name]).args(after);
+        command.output().expect("edgectl was built for this test")
+    }
+
+    fn succeed(&self, words: &[&str]) -> String {
+        let output = self.run(words);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "lab {}: {said}", words.join(" "));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn state(&self) -> Value {
+        let text = std::fs::read_to_string(self.dir.join("lab.json")).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn has_namespaces(&self) -> bool {
+        self.state()["links"] == "namespaces"
+    }
+
+    /// The agents' process ids, in the order of the nodes.
+    fn agents(&self) -> Vec<u64> {
+        let nodes = self.state()["nodes"].as_array().unwrap().clone();
+        nodes.iter().map(|node| node["process"]["pid"].as_u64().unwrap()).collect()
+    }
+}
+
+impl Drop for TestLab {
+    fn drop(&mut self) {
+        self.run(&["down"]);
+    }
+}
+
+fn namespaces(name: &str) -> usize {
+    let prefix = format!("edgelab-{name}-");
+    let names = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
+    names.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)).count()
+}
+
+/// A process that has ended and was not yet collected by its parent is not alive.
+fn is_alive(pid: u64) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+}
+
+#[test]
+fn a_lab_that_is_taken_down_leaves_nothing_behind() {
+    let lab = TestLab::up('a', 2);
+    let agents = lab.agents();
+    assert!(agents.iter().all(|pid| is_alive(*pid)));
+    assert_eq!(namespaces(&lab.name), if lab.has_namespaces() { 3 } else { 0 });
+    lab.succeed(&["down"]);
+    assert!(!agents.iter().any(|pid| is_alive(*pid)));
+    assert_eq!(namespaces(&lab.name), 0);
+    assert!(!lab.dir.exists());
+    // Once more: there is nothing to do, and that is no error.
+    lab.succeed(&["down"]);
+}
+
+#[test]
+fn a_node_that_was_killed_starts_again_as_the_same_node() {
+    let lab = TestLab::up('b', 2);
+    let before = lab.agents();
+    lab.succeed(&["kill", "n2"]);
+    assert!(!is_alive(before[1]) && is_alive(before[0]));
+    assert!(
+        lab.succeed(&["ls"]).lines().any(|line| line.starts_with("n2") && line.contains("killed"))
+    );
+    lab.succeed(&["start", "2"]);
+    let after = lab.agents();
+    assert_eq!(after[0], before[0]);
+    assert!(after[1] != before[1] && is_alive(after[1]));
+}
+
+#[test]
+fn a_cut_drops_packets_in_silence_and_a_heal_lets_them_pass() {
+    let lab = TestLab::up('c', 3);
+    if !lab.has_namespaces() {
+        let refused = lab.run(&["cut", "n1"]);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && said.contains("sudo"), "{said}");
+        return;
+    }
+    let address = lab.state()["nodes"][1]["address"].as_str().unwrap().to_owned();
+    // Nobody listens on this port: an open link refuses at once, a cut one says nothing.
+    let url = format!("http://{address}:1/");
+    let knock = ["exec", "n1", "--", "curl", "--silent", "--max-time", "1", &url];
+    let (refused, silent) = (Some(7), Some(28));
+    assert_eq!(lab.run(&knock).status.code(), refused);
+    lab.succeed(&["cut", "n1", "--from", "n2,n3"]);
+    assert_eq!(lab.run(&knock).status.code(), silent);
+    lab.succeed(&["heal"]);
+    assert_eq!(lab.run(&knock).status.code(), refused);
+}
+
+#[test]
+fn a_second_lab_of_the_same_name_is_refused_and_the_first_stays() {
+    let lab = TestLab::up('d', 1);
+    let agents = lab.agents();
+    let refused = lab.run(&["up", "-n", "1"]);
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("lab down"));
+    assert!(is_alive(agents[0]));
+}
