@@ -41,7 +41,7 @@ const TOOLS: [Tool; 5] = [
     Tool {
         program: "curl",
         package: "curl",
-        why: "speaks to the API's socket in the README's examples",
+        why: "asks the programs of the demo, and the API in the README's examples",
         need: Need::Always,
     },
     Tool {

@@ -29,9 +29,10 @@ pub fn create(fleet: &Fleet) -> Result<()> {
     let arguments = service::arguments(&pages);
     words.push(&image);
     words.extend(arguments.iter().map(String::as_str));
+    let begun = Instant::now();
     fleet.edgectl(node, &words)?;
-    let took = fleet.wait("six tasks run", PATIENCE, || Ok(running(fleet, node)?.len() == 6))?;
-    say(&format!("six tasks run after {:.2} s:", took.as_secs_f64()));
+    fleet.wait("six tasks run", PATIENCE, || Ok(running(fleet, node)?.len() == 6))?;
+    say(&format!("six tasks run after {:.2} s:", begun.elapsed().as_secs_f64()));
     show(fleet, &fleet.nodes[0], &["n1", "n2", "n3"])?;
     answers(fleet, &fleet.nodes[0])
 }
@@ -58,27 +59,31 @@ pub fn kill(fleet: &Fleet) -> Result<()> {
 }
 
 /// Both sides of a cut take commands; after the heal both commands hold and nothing was restarted.
+///
+/// The larger side scales: what it adds fits its share after the heal. Eight tasks on n1 alone
+/// would be more than its share of eight, and balance would move one of them.
 pub fn cut_and_heal(fleet: &Fleet) -> Result<()> {
     title("A fleet cut in two takes commands on both sides");
     let [left, right] = [&fleet.nodes[0], &fleet.nodes[1]];
+    let (left_side, right_side) = (["n1"], ["n2", "n3"]);
     let before = fleet.calm(6, REST)?;
     fleet.lab(&["cut", "n1"])?;
     say("n1 is cut off from n2 and n3");
-    let all_run = |node: &Node| -> Result<bool> { Ok(slots(&running(fleet, node)?).len() == 6) };
-    let took =
-        fleet.wait("each side runs all six", PATIENCE, || Ok(all_run(left)? && all_run(right)?))?;
-    say(&format!("each side runs all six after {:.1} s", took.as_secs_f64()));
-    typed("n1", "edgectl service scale web=8");
-    fleet.edgectl(left, &["service", "scale", "--detach", "web=8"])?;
-    typed("n2", "edgectl service update --label-add tested=yes web");
-    fleet.edgectl(right, &["service", "update", "--detach", "--label-add", "tested=yes", "web"])?;
-    fleet.wait("n1 runs eight", PATIENCE, || Ok(slots(&running(fleet, left)?).len() == 8))?;
+    let took = fleet.wait("each side runs all six", PATIENCE, || {
+        Ok(has(fleet, left, &left_side, 6)? && has(fleet, right, &right_side, 6)?)
+    })?;
+    say(&format!("each side runs all six by itself after {:.1} s", took.as_secs_f64()));
+    typed("n1", "edgectl service update --label-add tested=yes web");
+    fleet.edgectl(left, &["service", "update", "--detach", "--label-add", "tested=yes", "web"])?;
+    typed("n2", "edgectl service scale web=8");
+    fleet.edgectl(right, &["service", "scale", "--detach", "web=8"])?;
+    fleet.wait("eight run", PATIENCE, || has(fleet, right, &right_side, 8))?;
     say("what n1 sees:");
-    show(fleet, left, &["n1"])?;
+    show(fleet, left, &left_side)?;
     say("what n2 sees:");
-    show(fleet, right, &["n2", "n3"])?;
-    let mut split = running(fleet, left)?;
-    split.extend(running(fleet, right)?);
+    show(fleet, right, &right_side)?;
+    let mut split = on(&running(fleet, left)?, &left_side);
+    split.extend(on(&running(fleet, right)?, &right_side));
 
     title("The cut heals");
     fleet.lab(&["heal"])?;
@@ -120,6 +125,16 @@ fn both_changes(fleet: &Fleet) -> Result<bool> {
     Ok(true)
 }
 
+/// Do these nodes by themselves run so many of the service's slots, as `node` sees it?
+fn has(fleet: &Fleet, node: &Node, names: &[&str], count: usize) -> Result<bool> {
+    Ok(slots(&on(&running(fleet, node)?, names)).len() == count)
+}
+
+/// The tasks of these nodes.
+fn on(tasks: &[Task], names: &[&str]) -> Vec<Task> {
+    tasks.iter().filter(|task| names.iter().any(|name| task.is_on(name))).cloned().collect()
+}
+
 fn running(fleet: &Fleet, node: &Node) -> Result<Vec<Task>> {
     Ok(fleet.tasks(node)?.into_iter().filter(Task::is_running).collect())
 }
@@ -152,7 +167,7 @@ fn ask(fleet: &Fleet, from: &Node, task: &Task) -> Result<String> {
     let url = format!("http://{address}:{}/cgi-bin/who", service::port(task.slot));
     let mut answer = String::new();
     fleet.wait(&format!("{url} answers"), Duration::from_secs(5), || {
-        answer = fleet.on_node(from, &["busybox", "wget", "-q", "-T", "2", "-O", "-", &url])?;
+        answer = fleet.on_node(from, &["curl", "--silent", "--fail", "--max-time", "2", &url])?;
         Ok(true)
     })?;
     Ok(answer)
