@@ -28,8 +28,9 @@ mod why;
 use std::time::Instant;
 
 use axum::ServiceExt;
+use axum::body::Bytes;
 use axum::extract::Request;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::http::Uri;
 use axum::http::uri::PathAndQuery;
 use axum::routing::{get, post};
@@ -46,6 +47,9 @@ use recent::Recent;
 
 /// An extractor that is answered like every other failure.
 type Answer<T> = Result<T, QueryRejection>;
+
+/// The body of a request, answered likewise when it cannot be had.
+type Sent = Result<Bytes, BytesRejection>;
 
 /// What handlers work with.
 #[derive(Clone)]
@@ -111,6 +115,7 @@ fn router(api: Api) -> Router {
         .route("/edge/why/task/{id}", get(why::task))
         .route("/edge/why/node/{id}", get(why::node))
         .fallback(system::unknown)
+        .method_not_allowed_fallback(system::unknown)
         .layer(middleware::map_response(system::add_headers))
         .with_state(api)
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use crdt_state::conflict::{Alternative, Conflict};
 use crdt_state::node::Availability;
@@ -12,9 +11,9 @@ use crdt_state::spec::{self, Facet, Life, Scale, Template};
 use crdt_state::{Kind, NodeId, RecordKey, ServiceId, Stamp, StoreId, Writer, wire};
 use node_core::Edit;
 
-use super::Api;
 use super::failure::Failure;
 use super::snapshot::Snapshot;
+use super::{Api, Sent};
 use crate::docker::edge::{Conflict as Row, ConflictValue, PickRequest};
 use crate::docker::state::{availability_word, show_task};
 use crate::docker::{Timestamp, read};
@@ -29,8 +28,8 @@ pub async fn list(State(api): State<Api>) -> Result<Json<Vec<Row>>, Failure> {
 }
 
 /// `POST /edge/conflicts`: makes a losing value the winner.
-pub async fn pick(State(api): State<Api>, body: Bytes) -> Result<(), Failure> {
-    let request: PickRequest = read(&body)?;
+pub async fn pick(State(api): State<Api>, body: Sent) -> Result<(), Failure> {
+    let request: PickRequest = read(&body?)?;
     let bad = |what: &str, text: &str| {
         Failure::Bad(format!("{what} `{text}` cannot be read; take it from `edgectl conflicts`"))
     };

@@ -3,7 +3,7 @@
 //! The message says what, why and what to type. Nothing was changed by a request that failed.
 
 use axum::Json;
-use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use node_core::Refusal;
@@ -101,12 +101,6 @@ impl From<BytesRejection> for Failure {
 
 impl From<QueryRejection> for Failure {
     fn from(rejection: QueryRejection) -> Failure {
-        Failure::Bad(rejection.body_text())
-    }
-}
-
-impl From<PathRejection> for Failure {
-    fn from(rejection: PathRejection) -> Failure {
         Failure::Bad(rejection.body_text())
     }
 }

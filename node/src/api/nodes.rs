@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use gossip::MemberState;
 use node_core::{Edit, NodeRow, Removal};
@@ -13,7 +12,7 @@ use super::failure::Failure;
 use super::filters::Filters;
 use super::snapshot::{Snapshot, hostname};
 use super::task_object::spoken;
-use super::{Answer, Api};
+use super::{Answer, Api, Sent};
 use crate::docker::node::{
     EdgeNode, Engine, ManagerStatus, Node, NodeDescription, NodeSpec, NodeStatus,
 };
@@ -68,10 +67,10 @@ pub async fn update(
     State(api): State<Api>,
     Path(wanted): Path<String>,
     query: Answer<Query<UpdateQuery>>,
-    body: Bytes,
+    body: Sent,
 ) -> Result<(), Failure> {
     let version = query?.version;
-    let spec: NodeSpec = read(&body)?;
+    let spec: NodeSpec = read(&body?)?;
     if spec.role == "worker" {
         return Err(Failure::Bad(
             "every node takes commands and runs tasks, there are no roles to change; \

@@ -1,7 +1,6 @@
 //! `/services`: what operators want, and how much of it there is.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use crdt_state::service::Service as ServiceState;
@@ -11,7 +10,7 @@ use serde::Deserialize;
 use super::failure::Failure;
 use super::filters::Filters;
 use super::snapshot::Snapshot;
-use super::{Answer, Api};
+use super::{Answer, Api, Sent};
 use crate::docker::service::{
     Endpoint, Service, ServiceCreated, ServiceMode, ServiceStatus, ServiceUpdated, UpdateStatus,
 };
@@ -65,9 +64,9 @@ pub async fn inspect(
 /// `POST /services/create`. Answers once the service is on this node's disk.
 pub async fn create(
     State(api): State<Api>,
-    body: Bytes,
+    body: Sent,
 ) -> Result<(StatusCode, Json<ServiceCreated>), Failure> {
-    let mut spec = accept(read(&body)?, None)?;
+    let mut spec = accept(read(&body?)?, None)?;
     if spec.name.is_empty() {
         spec.name = made_up_name(&spec)?;
     }
@@ -85,7 +84,7 @@ pub async fn update(
     State(api): State<Api>,
     Path(wanted): Path<String>,
     query: Answer<Query<UpdateQuery>>,
-    body: Bytes,
+    body: Sent,
 ) -> Result<Json<ServiceUpdated>, Failure> {
     let query = query?;
     if query.rollback.as_deref().is_some_and(|rollback| !rollback.is_empty()) {
@@ -95,7 +94,7 @@ pub async fn update(
     }
     let snapshot = Snapshot::take(&api).await?;
     let service = snapshot.service(&wanted)?;
-    let mut spec = accept(read(&body)?, Some(&spec_of(service)))?;
+    let mut spec = accept(read(&body?)?, Some(&spec_of(service)))?;
     if spec.name.is_empty() {
         spec.name.clone_from(&service.name);
     }

@@ -6,13 +6,12 @@
 use std::time::{Duration, Instant};
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use tokio::time::sleep;
 
-use super::Api;
 use super::failure::Failure;
 use super::snapshot::Snapshot;
+use super::{Api, Sent};
 use crate::config::{AGENT_PORT, JoinAddr};
 use crate::docker::system::{
     InitRequest, JoinRequest, JoinTokens, Orchestration, Swarm, SwarmSpec,
@@ -51,8 +50,8 @@ pub fn fleet(api: &Api) -> Swarm {
 }
 
 /// `POST /swarm/init`: answers the id of this node.
-pub async fn init(State(api): State<Api>, body: Bytes) -> Result<Json<String>, Failure> {
-    let request: InitRequest = read(&body)?;
+pub async fn init(State(api): State<Api>, body: Sent) -> Result<Json<String>, Failure> {
+    let request: InitRequest = read(&body?)?;
     if request.force_new_cluster {
         return Err(Failure::Bad(
             "there is no quorum to recover: every node takes commands by itself; \
@@ -72,8 +71,8 @@ pub async fn init(State(api): State<Api>, body: Bytes) -> Result<Json<String>, F
 }
 
 /// `POST /swarm/join`: shakes hands with the addresses, and goes on trying when none answers.
-pub async fn join(State(api): State<Api>, body: Bytes) -> Result<(), Failure> {
-    let request: JoinRequest = read(&body)?;
+pub async fn join(State(api): State<Api>, body: Sent) -> Result<(), Failure> {
+    let request: JoinRequest = read(&body?)?;
     if request.remote_addrs.is_empty() {
         return Err(Failure::Bad(
             "no address to join; name any node of the fleet: edgectl swarm join ADDRESS".to_owned(),
@@ -81,7 +80,8 @@ pub async fn join(State(api): State<Api>, body: Bytes) -> Result<(), Failure> {
     }
     let mut addrs = Vec::new();
     for text in &request.remote_addrs {
-        addrs.push(text.parse::<JoinAddr>().map_err(|bad| Failure::Bad(bad.to_string()))?);
+        let addr = text.parse::<JoinAddr>();
+        addrs.push(addr.map_err(|bad| Failure::Bad(format!("cannot join `{text}`: {bad}")))?);
     }
     for addr in addrs {
         api.handle.join(addr).await?;

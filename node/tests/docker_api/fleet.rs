@@ -1,0 +1,167 @@
+//! Real agents on loopback, asked over their sockets. Whatever they run ends with them.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Enough for a machine that compiles beside the tests; a healthy one needs 2 s.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Agents of one fleet.
+pub struct Fleet {
+    dir: tempfile::TempDir,
+    agents: Vec<Child>,
+}
+
+/// What an agent answered.
+pub struct Reply {
+    pub status: u16,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("a body of JSON")
+    }
+
+    /// The text of an error.
+    pub fn message(&self) -> String {
+        self.json()["message"].as_str().expect("a message").to_owned()
+    }
+}
+
+impl Fleet {
+    /// Starts agents that know each other. They listen on addresses of their own, 127.`net`.0.x, so
+    /// that tests do not meet.
+    pub fn start(net: u8, count: usize) -> Fleet {
+        let mut fleet =
+            Fleet { dir: tempfile::tempdir().expect("a directory"), agents: Vec::new() };
+        for number in 1..=count {
+            fleet.agents.push(fleet.agent(net, number).spawn().expect("the agent starts"));
+        }
+        for number in 1..=count {
+            fleet.until("the agents know each other", || {
+                let nodes = fleet.try_get(number, "/nodes").map(|reply| reply.json());
+                nodes.is_some_and(|nodes| {
+                    let ready = |node: &&Value| node["Status"]["State"] == "ready";
+                    nodes.as_array().expect("a list").iter().filter(ready).count() == count
+                })
+            });
+        }
+        fleet
+    }
+
+    fn agent(&self, net: u8, number: usize) -> Command {
+        let path = |name: String| self.dir.path().join(name).display().to_string();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edgectl"));
+        command
+            .args(["agent", "--hostname", &format!("shop-{number}"), "--log", "warn"])
+            .args(["--data-dir", &path(format!("data-{number}"))])
+            .args(["--socket", &self.socket(number).display().to_string()])
+            .args(["--listen", &format!("127.{net}.0.{number}:7946")])
+            .env("EDGECTL_FLEET_KEY", "5".repeat(64))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        if number > 1 {
+            command.args(["--join", &format!("127.{net}.0.1:7946")]);
+        }
+        command
+    }
+
+    fn socket(&self, number: usize) -> PathBuf {
+        self.dir.path().join(format!("{number}.sock"))
+    }
+
+    /// Looks until it is so.
+    pub fn until(&self, what: &str, holds: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !holds() {
+            assert!(begun.elapsed() < DEADLINE, "not in time: {what}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Asks an agent, the first being 1.
+    pub fn ask(&self, number: usize, method: &str, path: &str, body: &str) -> Reply {
+        self.try_ask(number, method, path, body).expect("the agent answers")
+    }
+
+    pub fn get(&self, number: usize, path: &str) -> Reply {
+        self.ask(number, "GET", path, "")
+    }
+
+    fn try_get(&self, number: usize, path: &str) -> Option<Reply> {
+        self.try_ask(number, "GET", path, "").ok()
+    }
+
+    fn try_ask(
+        &self,
+        number: usize,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> std::io::Result<Reply> {
+        let mut stream = UnixStream::connect(self.socket(number))?;
+        stream.set_read_timeout(Some(DEADLINE))?;
+        // HTTP/1.0: the end of the connection is the end of the body.
+        let length = body.len();
+        write!(stream, "{method} {path} HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{body}")?;
+        let mut reply = Vec::new();
+        stream.read_to_end(&mut reply)?;
+        let junk = || std::io::Error::other("no HTTP");
+        let head = reply.windows(4).position(|part| part == b"\r\n\r\n").ok_or_else(junk)?;
+        let status = std::str::from_utf8(&reply[..head]).ok().and_then(|head| head.get(9..12));
+        let status = status.and_then(|status| status.parse().ok()).ok_or_else(junk)?;
+        Ok(Reply { status, body: reply[head + 4..].to_vec() })
+    }
+
+    /// How many tasks of a service run, as one agent sees it.
+    pub fn running(&self, number: usize, service: &str) -> u64 {
+        let path = format!("/services?status=1&filters=%7B%22name%22%3A%5B%22{service}%22%5D%7D");
+        let services = self.get(number, &path).json();
+        services[0]["ServiceStatus"]["RunningTasks"].as_u64().unwrap_or(0)
+    }
+
+    /// Docker's own client, as an operator would call it.
+    pub fn docker(&self, number: usize, arguments: &[&str]) -> Output {
+        Command::new("docker")
+            .args(["-H", &format!("unix://{}", self.socket(number).display())])
+            .args(arguments)
+            .env("DOCKER_CONFIG", self.dir.path())
+            .output()
+            .expect("Docker's client runs")
+    }
+
+    fn end_all_tasks(&self) {
+        let Some(services) = self.try_get(1, "/services").map(|reply| reply.json()) else { return };
+        for service in services.as_array().into_iter().flatten() {
+            let path = format!("/services/{}", service["ID"].as_str().unwrap_or_default());
+            let _ = self.try_ask(1, "DELETE", &path, "");
+        }
+        let begun = Instant::now();
+        let runs = |number: usize| self.dir.path().join(format!("data-{number}/runs"));
+        let any_left = || {
+            (1..=self.agents.len()).any(|number| {
+                let left = std::fs::read_dir(runs(number));
+                left.is_ok_and(|mut left| left.next().is_some())
+            })
+        };
+        while any_left() && begun.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        self.end_all_tasks();
+        for agent in &mut self.agents {
+            let _ = agent.kill();
+            let _ = agent.wait();
+        }
+    }
+}
