@@ -107,7 +107,8 @@ impl Hunt {
     }
 
     fn is_ours(&self, stat: &proc_table::Stat) -> bool {
-        if !stat.is_alive() {
+        // Whatever a damaged folder says, init is nobody's task.
+        if stat.process.pid <= 1 || !stat.is_alive() {
             return false;
         }
         // A session keeps its id as long as anybody is in it; if its leader's id is somebody
