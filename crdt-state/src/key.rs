@@ -117,3 +117,31 @@ pub(crate) fn task_subject(service: ServiceId, slot: Slot) -> [u8; 33] {
     subject[16..].copy_from_slice(&slot.to_bytes());
     subject
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_reads_back_from_its_bytes() {
+        let key = RecordKey::service(ServiceId([7; 16]));
+        assert_eq!(RecordKey::from_bytes(&key.to_bytes()), Some(key));
+        assert_eq!(RecordKey::from_bytes(&key.to_bytes()[..16]), None);
+        assert_eq!(RecordKey::from_bytes(&[0; 18]), None);
+    }
+
+    #[test]
+    fn every_node_service_and_slot_has_a_task_record_of_its_own() {
+        let (node, service) = (NodeId([1; 16]), ServiceId([2; 16]));
+        let keys = [
+            RecordKey::task(node, service, Slot::Number(1)),
+            RecordKey::task(node, service, Slot::Number(2)),
+            RecordKey::task(node, service, Slot::Node(node)),
+            RecordKey::task(node, ServiceId([3; 16]), Slot::Number(1)),
+            RecordKey::task(NodeId([3; 16]), service, Slot::Number(1)),
+            RecordKey::owned(Kind(0xf2), node, &task_subject(service, Slot::Number(1))),
+        ];
+        let distinct = std::collections::BTreeSet::from(keys);
+        assert_eq!(distinct.len(), keys.len());
+    }
+}

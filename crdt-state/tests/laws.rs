@@ -20,7 +20,7 @@ fn removals(replica: &crdt_state::Replica) -> BTreeSet<crdt_state::RecordKey> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn merging_is_commutative_associative_and_idempotent(history in history()) {

@@ -162,6 +162,15 @@ fn nobody_writes_in_the_name_of_another() {
 }
 
 #[test]
+fn a_value_of_no_bytes_cannot_be_turned_into_a_retirement() {
+    let key = RecordKey::node(writer(1, 0).node);
+    let mut record = owned(1, key, 9, b"");
+    record.value = None;
+    let merged = replica(3).merge(&sent_owned(key, &record));
+    assert_eq!(merged.junk, [(key, Junk::BadSignature)]);
+}
+
+#[test]
 fn a_clock_that_runs_ahead_of_its_write_is_junk() {
     let victim = Stamp { lamport: u64::MAX, writer: writer(2, 0) };
     let signer = HashSigner::from_seed(1);
