@@ -20,6 +20,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use tokio::net::UnixListener;
 use tokio::sync::oneshot;
 
 pub use handle::{Handle, Traffic, Unanswered};
@@ -105,17 +106,40 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen to SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen to SIGINT")?;
-    let listener = api::socket::bind(&config.socket).await?;
+    let socket = config.socket.clone();
+    let listener = api::socket::bind(&socket).await?;
+    let ending = live(config, listener, async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    });
+    let ending = ending.await;
+    // Nobody shall take it for that of a living agent.
+    let _ = std::fs::remove_file(&socket);
+    match ending? {
+        Ending::Stopped | Ending::Departed => Ok(()),
+        Ending::Crashed => {
+            bail!("the agent has failed, see the message above; its tasks go on; start it again")
+        }
+    }
+}
+
+/// Everything between the first and the last answer of the API.
+async fn live(
+    config: Config,
+    listener: UnixListener,
+    told: impl Future<Output = ()>,
+) -> Result<Ending, StartError> {
     let mut agent = Agent::start(config).await?;
     let mut serving = tokio::spawn(api::serve(listener, agent.handle().clone()));
     let ending = tokio::select! {
         ending = agent.ended() => ending,
         failed = &mut serving => {
             tracing::error!("the API has ended ({failed:?}); the agent ends, its tasks go on");
-            Ending::Stopped
+            Ending::Crashed
         }
-        _ = terminate.recv() => Ending::Stopped,
-        _ = interrupt.recv() => Ending::Stopped,
+        () = told => Ending::Stopped,
     };
     match ending {
         Ending::Stopped => tracing::info!("the agent ends; its tasks go on"),
@@ -123,11 +147,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             tracing::info!("this node has left the fleet");
             tokio::time::sleep(FAREWELL).await;
         }
-        Ending::Crashed => {
-            bail!("the agent has failed, see the message above; its tasks go on; start it again")
-        }
+        Ending::Crashed => {}
     }
     agent.stop().await;
     serving.abort();
-    Ok(())
+    Ok(ending)
 }

@@ -81,7 +81,9 @@ pub(super) async fn reach(
     if let Some(connection) = known {
         return Ok(connection);
     }
-    let (node, connection) = dial(shared, addr, Purpose::Talk).await?;
+    let dialled = dial(shared, addr, Purpose::Talk).await;
+    shared.peers().forget_if_idle(to);
+    let (node, connection) = dialled?;
     if node != to {
         // It is whoever it is, and stays connected as that; the message is not for it.
         shared.counters.on_dropped(Dropped::OtherNode);

@@ -71,7 +71,8 @@ pub(super) enum Queued {
 }
 
 impl Peers {
-    /// Adds a connection, closes the one it replaces, and one more if there are too many.
+    /// Adds a connection, and closes one if there are too many. The one it replaces is used no more
+    /// and ends by its idle timeout: what is on its way over it may still arrive.
     pub(super) fn add(&mut self, node: NodeId, dialler: Dialler, connection: Connection) {
         self.uses += 1;
         let link = Link { connection, used: self.uses };
@@ -80,9 +81,7 @@ impl Peers {
             Dialler::Me => &mut peer.dialled,
             Dialler::Peer => &mut peer.accepted,
         };
-        if let Some(old) = place.replace(link) {
-            old.connection.close(Close::Stale.code(), b"replaced");
-        }
+        *place = Some(link);
         let links = self.peers.values().flat_map(Peer::links);
         if links.clone().count() > LINKS_MAX
             && let Some(oldest) = links.min_by_key(|link| link.used)
@@ -165,7 +164,8 @@ impl Peers {
         std::mem::take(&mut peer.waiting).len()
     }
 
-    fn forget_if_idle(&mut self, node: NodeId) {
+    /// Drops the entry of a peer that has nothing in it.
+    pub(super) fn forget_if_idle(&mut self, node: NodeId) {
         if let Some(peer) = self.peers.get(&node)
             && peer.links().next().is_none()
             && peer.waiting.is_empty()
