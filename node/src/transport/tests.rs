@@ -265,7 +265,7 @@ async fn a_request_is_answered_frame_by_frame() {
     let mut reply = a.transport.request(b.node, b.addr(), logs_of(100));
     let mut count = 0;
     while let Some(frame) = reply.next().await {
-        assert_eq!(frame, Ok(vec![count; 10_000]));
+        assert!(frame == Ok(vec![count; 10_000]), "frame {count}: {:?}", frame.err());
         count += 1;
     }
     assert_eq!(count, 100);
@@ -280,7 +280,7 @@ async fn requests_at_the_same_moment_do_not_cut_each_other() {
     for mut reply in replies {
         let mut count = 0;
         while let Some(frame) = reply.next().await {
-            assert_eq!(frame, Ok(vec![count; 10_000]));
+            assert!(frame == Ok(vec![count; 10_000]), "frame {count}: {:?}", frame.err());
             count += 1;
         }
         assert_eq!(count, 20);
