@@ -5,7 +5,8 @@
 
 use crdt_state::node::Availability;
 use crdt_state::spec::{Endpoint, Facet, Labels, Placement, Scale, Template, UpdatePolicy};
-use crdt_state::{NodeId, RecordKey, ServiceId, Stamp};
+use crdt_state::{NodeId, RecordKey, ServiceId, Stamp, wire};
+use serde::Serialize;
 
 use crate::constraint::{BadConstraint, Constraint};
 use crate::expand::NoSuchPlaceholder;
@@ -146,6 +147,17 @@ pub enum Refusal {
     /// A slot number is 32 bits, and a mistyped number should not start a million processes.
     #[error("{0} replicas are more than {REPLICAS_MAX}, the most for one service")]
     TooManyReplicas(u32),
+    /// A facet is larger than what the fleet passes on.
+    #[error(
+        "{what} takes {bytes} bytes, at most {} are possible; keep large files outside and name them",
+        wire::VALUE_BYTES_MAX
+    )]
+    TooLarge {
+        /// Which part of the specification.
+        what: &'static str,
+        /// Encoded.
+        bytes: usize,
+    },
     /// The node is alive.
     #[error(
         "node {name} is reachable; drain it and let it leave first (on it: edgectl swarm leave), or repeat with --force"
@@ -181,6 +193,10 @@ impl ServiceSpec {
         if template.command.is_empty() && template.args.is_empty() && template.image.is_empty() {
             return Err(Refusal::NothingToRun);
         }
+        check_size("the task template", template)?;
+        check_size("the placement", &self.placement)?;
+        check_size("the endpoint", &self.endpoint)?;
+        check_size("the labels", &self.labels)?;
         match self.scale {
             Scale::Replicated { replicas } if replicas > REPLICAS_MAX => {
                 Err(Refusal::TooManyReplicas(replicas))
@@ -188,6 +204,15 @@ impl ServiceSpec {
             _ => Ok(()),
         }
     }
+}
+
+/// Refuses a facet that no record may hold: writing it would be a bug.
+pub(crate) fn check_size<T: Serialize>(what: &'static str, value: &T) -> Result<(), Refusal> {
+    let bytes = wire::encode(value).len();
+    if bytes > wire::VALUE_BYTES_MAX {
+        return Err(Refusal::TooLarge { what, bytes });
+    }
+    Ok(())
 }
 
 /// Docker's rule for names.

@@ -368,6 +368,9 @@ fn a_refused_edit_changes_nothing() {
     let mut placeholder = spec("c", 1);
     placeholder.template.env = vec!["A={{.Task.Port}}".into()];
     cases.push((create(placeholder), "not a placeholder"));
+    let mut large = spec("d", 1);
+    large.template.env = vec!["A".repeat(70_000)];
+    cases.push((create(large), "at most 65536"));
     let version = Some(1_000_000);
     let update = Edit::UpdateService { id, version, spec: Box::new(spec("web", 2)) };
     cases.push((update, "out of sequence"));

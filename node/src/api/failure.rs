@@ -67,7 +67,8 @@ impl From<Refusal> for Failure {
             | Refusal::BadConstraint(_)
             | Refusal::BadPlaceholder(_)
             | Refusal::NothingToRun
-            | Refusal::TooManyReplicas(_) => Failure::Bad(message),
+            | Refusal::TooManyReplicas(_)
+            | Refusal::TooLarge { .. } => Failure::Bad(message),
         }
     }
 }

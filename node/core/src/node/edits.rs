@@ -9,7 +9,7 @@ use crdt_state::{NodeId, RecordKey, ServiceId, Stamp};
 use gossip::MemberState;
 
 use super::{Departure, Node};
-use crate::edit::{Edit, Edited, Refusal, Removal, ServiceSpec};
+use crate::edit::{Edit, Edited, Refusal, Removal, ServiceSpec, check_size};
 use crate::expand::{self, Names};
 
 impl Node {
@@ -25,6 +25,7 @@ impl Node {
             Edit::RemoveService { id } => self.remove_service(wall_ms, id),
             Edit::UpdateNode { id, version, availability, labels } => {
                 self.check_node_version(id, version)?;
+                check_size("the labels", &labels)?;
                 self.update_node(wall_ms, id, availability, labels);
                 Ok(Edited::Done)
             }
