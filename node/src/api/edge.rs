@@ -45,6 +45,7 @@ pub async fn status(State(api): State<Api>) -> Result<Json<Status>, Failure> {
         conflicts: conflicts as u64,
         quarantined: quarantined as u64,
         island: nodes.alive + nodes.suspect <= 1 && nodes.unreachable > 0,
+        warnings: disk_warning(&api).into_iter().collect(),
     }))
 }
 
@@ -75,6 +76,15 @@ fn plan_row(service: ServiceId, slot: &SlotWhy) -> PlanRow {
 pub async fn counters(State(api): State<Api>) -> Result<Json<Counters>, Failure> {
     let counters = api.handle.counters().await?;
     Ok(Json(Counters { counters }))
+}
+
+/// What is said while changes cannot be made durable.
+pub fn disk_warning(api: &Api) -> Option<String> {
+    let error = api.handle.disk_error()?;
+    Some(format!(
+        "the disk refuses to be written: {error}; changes are not durable until it does, tasks go \
+         on; see that it is mounted, writable and not full"
+    ))
 }
 
 fn count_nodes(rows: &[NodeRow]) -> NodeCounts {

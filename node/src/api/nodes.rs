@@ -201,3 +201,21 @@ fn message(row: &NodeRow) -> String {
         MemberState::Left => format!("left {since} ago"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_node_that_left_is_called_down() {
+        let states = [
+            (MemberState::Alive, "ready"),
+            (MemberState::Suspect, "ready"),
+            (MemberState::Unreachable, "disconnected"),
+            (MemberState::Left, "down"),
+        ];
+        for (state, word) in states {
+            assert_eq!(docker_state(state), word);
+        }
+    }
+}

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::Api;
+use super::edge::disk_warning;
 use super::failure::Failure;
 use super::nodes::node_object;
 use super::snapshot::Snapshot;
@@ -113,7 +114,7 @@ pub async fn info(State(api): State<Api>) -> Result<Json<Info>, Failure> {
         system_time: wall_clock(),
         labels: said.map(|s| s.engine_labels.iter().map(label).collect()).unwrap_or_default(),
         swarm: swarm_info(&api, &snapshot),
-        warnings: api.handle.disk_error().into_iter().collect(),
+        warnings: disk_warning(&api).into_iter().collect(),
         ..Info::default()
     }))
 }

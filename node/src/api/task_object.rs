@@ -188,3 +188,105 @@ pub fn spoken(ms: u64) -> String {
         _ => format!("{} days", seconds / 86_400),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crdt_state::spec::TemplateVersion;
+
+    use super::*;
+
+    fn attempt(number: u32, state: TaskState, wall_ms: u64, message: &str) -> Attempt {
+        Attempt {
+            number,
+            state,
+            health: Health::Unchecked,
+            pid: (state == TaskState::Running).then_some(4711),
+            exit_code: (state == TaskState::Failed).then_some(1),
+            message: message.to_owned(),
+            wall_ms,
+        }
+    }
+
+    fn view(status: Option<TaskStatus>) -> TaskView {
+        TaskView {
+            id: TaskId([1; 16]),
+            service: crdt_state::ServiceId([2; 16]),
+            service_name: "web".to_owned(),
+            slot: Slot::Number(1),
+            node: status.as_ref().map(|_| NodeId([3; 16])),
+            desired_running: true,
+            template: TemplateVersion(9),
+            reason: Some("no suitable node".to_owned()),
+            unreachable_ms: None,
+            status,
+        }
+    }
+
+    fn restarted() -> TaskStatus {
+        TaskStatus {
+            id: TaskId([1; 16]),
+            template: TemplateVersion(9),
+            desired_running: true,
+            running_since: 5,
+            created_wall_ms: 100,
+            current: attempt(3, TaskState::Running, 400, "started"),
+            history: vec![
+                attempt(2, TaskState::Failed, 300, "non-zero exit (1)"),
+                attempt(1, TaskState::Failed, 200, "non-zero exit (1)"),
+            ],
+        }
+    }
+
+    #[test]
+    fn past_attempts_are_tasks_of_their_own_latest_first() {
+        let objects = task_objects(&view(Some(restarted())), None, 0);
+        let shown = |object: &TaskObject| {
+            let task = &object.task;
+            (task.status.state.clone(), task.desired_state.clone(), task.created_at.0)
+        };
+        let failed = |created| ("failed".to_owned(), "shutdown".to_owned(), created);
+        let rows: Vec<_> = objects.iter().map(shown).collect();
+        let running = ("running".to_owned(), "running".to_owned(), 300);
+        assert_eq!(rows, [running, failed(200), failed(100)]);
+        let ids: std::collections::BTreeSet<_> = objects.iter().map(|o| &o.task.id).collect();
+        assert_eq!(ids.len(), 3, "each has an id of its own");
+        let runs: Vec<_> = objects.iter().filter_map(|o| o.run.map(|(_, r)| r.attempt)).collect();
+        assert_eq!(runs, [3, 2, 1]);
+        assert_eq!(objects[1].task.status.err, "non-zero exit (1)");
+        let exit = objects[1].task.status.container_status.as_ref().map(|status| status.exit_code);
+        assert_eq!(exit, Some(1));
+    }
+
+    #[test]
+    fn a_slot_without_a_node_is_pending_with_its_reason() {
+        let objects = task_objects(&view(None), None, 0);
+        assert_eq!(objects.len(), 1);
+        assert_eq!(objects[0].task.status.state, "pending");
+        assert_eq!(objects[0].task.status.err, "no suitable node");
+        assert!(objects[0].task.node_id.is_empty() && objects[0].run.is_none());
+    }
+
+    #[test]
+    fn a_task_on_an_unreachable_node_keeps_its_state_and_says_since_when() {
+        let mut view = view(Some(restarted()));
+        view.unreachable_ms = Some(90_000);
+        let task = task_objects(&view, None, 0).swap_remove(0).task;
+        assert_eq!(task.status.state, "running");
+        assert_eq!(task.status.message, "its node has been unreachable for 1 min");
+    }
+
+    #[test]
+    fn a_wanted_task_is_never_shown_as_older_than_the_surplus_beside_it() {
+        let task = task_objects(&view(Some(restarted())), None, 999).swap_remove(0).task;
+        assert_eq!(task.created_at, Timestamp(999));
+    }
+
+    #[test]
+    fn a_silence_is_told_in_its_largest_unit() {
+        let units = [(900, "0 s"), (59_000, "59 s"), (60_000, "1 min"), (7_200_000, "2 h")];
+        for (ms, text) in units {
+            assert_eq!(spoken(ms), text);
+        }
+        assert_eq!(spoken(400 * 86_400_000), "400 days");
+    }
+}

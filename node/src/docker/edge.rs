@@ -34,6 +34,9 @@ pub struct Status {
     pub quarantined: u64,
     /// Other members are known, and none of them is heard.
     pub island: bool,
+    /// What is wrong with this node itself: a disk that refuses to be written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Members by what is known of them here.
