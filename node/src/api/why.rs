@@ -99,13 +99,16 @@ async fn why_slots(api: &Api, id: ServiceId) -> Result<Vec<SlotWhy>, Failure> {
 
 fn slot_row(snapshot: &Snapshot, service: ServiceId, slot: &SlotWhy) -> WhyRow {
     let owner = slot.nodes.iter().find(|verdict| Some(verdict.node) == slot.owner);
-    let nobody = if slot.owner.is_none() { "nowhere" } else { "placed" };
+    let nobody = if slot.owner.is_none() { "unplaced" } else { "placed" };
+    let view = view_of(snapshot, service, slot.slot, slot.owner);
+    let waits = view.and_then(|view| view.reason.clone());
+    let chosen = owner.map(|verdict| verdict.detail.clone());
     WhyRow {
         name: slot.name.clone(),
         node: slot.owner.map(|node| snapshot.hostname(node)).unwrap_or_default(),
-        state: state_of(view_of(snapshot, service, slot.slot, slot.owner)),
+        state: state_of(view),
         code: owner.map_or(nobody, |verdict| verdict.code).to_owned(),
-        reason: slot.summary.clone(),
+        reason: waits.or(chosen).unwrap_or_else(|| slot.summary.clone()),
     }
 }
 
