@@ -117,6 +117,19 @@ pub struct Attempt {
     pub wall_ms: u64,
 }
 
+/// The longest message of an attempt, in bytes: six tasks of six attempts with a message each come
+/// to 18 KB, well below what a record takes. What is longer is cut.
+pub const MESSAGE_BYTES_MAX: usize = 512;
+
+/// A text from outside as a message: whole, or its beginning.
+pub fn message_of(text: String) -> String {
+    if text.len() <= MESSAGE_BYTES_MAX {
+        return text;
+    }
+    let end = text.floor_char_boundary(MESSAGE_BYTES_MAX - '…'.len_utf8());
+    format!("{}…", &text[..end])
+}
+
 impl Attempt {
     /// The first attempt of a task.
     pub fn first(wall_ms: u64) -> Attempt {
@@ -265,4 +278,19 @@ pub struct AdoptedRun {
     pub start: TaskStart,
     /// What happened to it so far: the process id, or how it ended.
     pub event: RunEvent,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        assert_eq!(message_of("short".into()), "short");
+        for filler in ["a", "é", "…", "🦀"] {
+            let message = message_of(filler.repeat(1000));
+            assert!(message.len() <= MESSAGE_BYTES_MAX && message.len() > MESSAGE_BYTES_MAX - 6);
+            assert!(message.ends_with('…'));
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Reports of the runtime: what became of a run.
 
 use crdt_state::service::Service;
-use crdt_state::task::{Exit, Health, Run, RunEvent, Slot, TaskState, TaskStatus};
+use crdt_state::task::{Exit, Health, Run, RunEvent, Slot, TaskState, TaskStatus, message_of};
 use crdt_state::{ServiceId, TaskId};
 
 use super::{After, Local, Moment, Order, Phase, TASKS_MAX, Tasks};
@@ -36,7 +36,7 @@ impl Tasks {
                     moment,
                     key,
                     run.task,
-                    End { ending, code: None, message: reason },
+                    End { ending, code: None, message: message_of(reason) },
                     service,
                 );
             }
