@@ -19,7 +19,7 @@ use super::failure::Failure;
 pub use cell::{age, capital, error, id, image, now, ports, short_id};
 pub use listing::{Listing, Row, Shown};
 pub use style::{Paint, Tone};
-pub use table::Table;
+pub use table::{Table, cut};
 pub use template::Template;
 pub use words::{ago, compact_age, count, nearest};
 

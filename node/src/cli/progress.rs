@@ -58,13 +58,11 @@ pub async fn wait(client: &mut Client, id: &str, flags: &WaitFlags) -> Result<Ex
     let watched = tokio::select! {
         result = watch(client, id, &mut view, &mut name) => result,
         _ = tokio::signal::ctrl_c() => {
-            view.finish();
             say("\nOperation continuing in background.");
             say(format!("Use `edgectl service ps {name}` to look at it."));
             return Ok(Exit::Done);
         }
     };
-    view.finish();
     if watched.is_ok() && !flags.quiet {
         say(format!("verify: Service {name} converged"));
     }
@@ -85,24 +83,19 @@ async fn watch(
         name.clone_from(&service.spec.name);
         let baseline = baseline.get_or_insert_with(|| Baseline::of(&tasks));
         let snapshot = Snapshot::of(&service, &tasks, baseline);
-        view.show(&snapshot);
+        let verdict = snapshot.verdict();
+        view.show(&snapshot, (verdict == Verdict::AllRun).then_some(STABLE));
         let since = match &last {
             Some((same, since)) if *same == snapshot => *since,
             _ => Instant::now(),
         };
-        match snapshot.verdict() {
+        match verdict {
             Verdict::AllRun if since.elapsed() >= STABLE => return Ok(()),
-            Verdict::AllRun => view.verifying(STABLE),
             Verdict::Unplaced(number) if since.elapsed() >= UNPLACED_WAIT => {
                 return Err(cannot_place(client, &service, number).await);
             }
-            Verdict::Failing(failing) => {
-                let name = &service.spec.name;
-                return Err(Failure::new(format!("service {name} does not converge: {failing}"))
-                    .hint(format!("edgectl service logs {name}"))
-                    .hint(format!("edgectl service ps --no-trunc {name}")));
-            }
-            Verdict::Unplaced(_) | Verdict::Going => {}
+            Verdict::Failing { what, error } => return Err(failing(&service, &what, &error)),
+            Verdict::AllRun | Verdict::Unplaced(_) | Verdict::Going => {}
         }
         last = Some((snapshot, since));
         let is_young = began.elapsed() < Duration::from_secs(2);
@@ -119,6 +112,17 @@ async fn look(client: &mut Client, id: &str) -> Result<(Service, Vec<Task>), Fai
     let query = filters(&[("service", id)]);
     let tasks = client.get(&format!("/tasks?{query}")).await?;
     Ok((service, tasks))
+}
+
+fn failing(service: &Service, what: &str, error: &str) -> Failure {
+    let name = &service.spec.name;
+    let mut failure = Failure::new(format!("service {name} does not converge: {what}"));
+    if !error.is_empty() {
+        failure = failure.why(error);
+    }
+    failure
+        .hint(format!("edgectl service logs {name}"))
+        .hint(format!("edgectl service ps --no-trunc {name}"))
 }
 
 async fn cannot_place(client: &mut Client, service: &Service, number: usize) -> Failure {

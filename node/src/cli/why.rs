@@ -86,10 +86,15 @@ fn text(why: &Why, shown: Rows, paint: Paint) -> Vec<String> {
         let is_all = shown == Rows::All || why.kind != "service" || running == why.rows.len();
         is_all || !is_well(row)
     };
-    lines.extend(rows(why.rows.iter().filter(is_shown), paint));
+    if why.kind != "task" || why.summary.is_empty() {
+        lines.extend(rows(why.rows.iter().filter(is_shown), &why.name, paint));
+    }
     if !why.excluded.is_empty() {
         lines.push(String::new());
-        lines.push("Nodes that cannot take it, the closest to fitting first:".to_owned());
+        lines.push(match running == why.rows.len() {
+            true => "The other nodes:".to_owned(),
+            false => "Nodes that cannot take it, the closest to fitting first:".to_owned(),
+        });
         lines.extend(grouped(&why.excluded).into_iter().map(|line| format!("  {line}")));
     }
     if !why.fixes.is_empty() {
@@ -101,11 +106,11 @@ fn text(why: &Why, shown: Rows, paint: Paint) -> Vec<String> {
 }
 
 /// Tasks with the same reason share a line.
-fn rows<'a>(rows: impl Iterator<Item = &'a WhyRow>, paint: Paint) -> Vec<String> {
+fn rows<'a>(rows: impl Iterator<Item = &'a WhyRow>, subject: &str, paint: Paint) -> Vec<String> {
     let mut groups: Vec<(&WhyRow, Vec<&str>)> = Vec::new();
     for row in rows {
         let same = |known: &&mut (&WhyRow, Vec<&str>)| {
-            (&known.0.node, &known.0.state, &known.0.reason) == (&row.node, &row.state, &row.reason)
+            (&known.0.node, &known.0.state, reason(known.0)) == (&row.node, &row.state, reason(row))
         };
         match groups.iter_mut().find(same) {
             Some((_, names)) => names.push(&row.name),
@@ -114,15 +119,28 @@ fn rows<'a>(rows: impl Iterator<Item = &'a WhyRow>, paint: Paint) -> Vec<String>
     }
     let mut table = Table::new();
     for (row, names) in &groups {
-        let place = if row.node.is_empty() || names[0] == row.node {
-            row.state.clone()
-        } else {
-            format!("{} on {}", row.state, row.node)
+        let place = match row.node.as_str() {
+            "" => row.state.clone(),
+            node if node == subject => row.state.clone(),
+            node => format!("{} on {node}", row.state),
         };
         let tone = if is_well(row) { Tone::Good } else { Tone::Warning };
-        table.row([names.join(", "), place, paint.tone(tone, &row.reason)]);
+        table.row([names.join(", "), place, paint.tone(tone, reason(row))]);
     }
     table.lines().into_iter().map(|line| format!("  {line}")).collect()
+}
+
+/// Without the name and the state that stand before it in the same line, and without the reasons
+/// of the nodes, which follow on lines of their own.
+fn reason(row: &WhyRow) -> &str {
+    let reason = match row.reason.split_once(": ") {
+        Some((head, rest)) if head.starts_with(&row.name) => rest,
+        _ => &row.reason,
+    };
+    match reason.split_once(" (") {
+        Some((short, _)) if row.node.is_empty() => short,
+        _ => reason,
+    }
 }
 
 fn is_well(row: &WhyRow) -> bool {
@@ -139,7 +157,11 @@ pub fn grouped(excluded: &[ExcludedNode]) -> Vec<String> {
         }
     }
     groups.sort_by_key(|(distance, ..)| *distance);
-    groups.iter().map(|(_, reason, names)| format!("{}: {reason}", names.join(", "))).collect()
+    let line = |(_, reason, mut names): (usize, &str, Vec<&str>)| {
+        names.sort_unstable();
+        format!("{}: {reason}", names.join(", "))
+    };
+    groups.into_iter().map(line).collect()
 }
 
 /// How far a node is from fitting: first what another number would change, last what nobody can.
@@ -189,7 +211,7 @@ mod tests {
             name: "cam".to_owned(),
             rows: vec![
                 row("cam.1", "n1", "running", "it was there already"),
-                row("cam.2", "", "pending", "no node can take it"),
+                row("cam.2", "", "pending", "cam.2 is NOT RUNNING: no node can take it (drained)"),
                 row("cam.3", "", "pending", "no node can take it"),
             ],
             excluded: vec![

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::Shown;
+use super::{Shown, cut};
 use crate::docker::Timestamp;
 use crate::docker::service::PortConfig;
 use crate::docker::task_spec::PROCESS_SCHEME;
@@ -49,11 +49,8 @@ pub fn error(message: &str, shown: Shown) -> String {
     let line = message.replace('\n', " ");
     match shown {
         _ if line.is_empty() => String::new(),
-        Shown::Short if line.chars().count() > ERROR_CHARS_SHOWN => {
-            let cut: String = line.chars().take(ERROR_CHARS_SHOWN - 1).collect();
-            format!("\"{cut}…\"")
-        }
-        _ => format!("\"{line}\""),
+        Shown::Short => format!("\"{}\"", cut(&line, ERROR_CHARS_SHOWN)),
+        Shown::Whole => format!("\"{line}\""),
     }
 }
 

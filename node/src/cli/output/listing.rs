@@ -70,16 +70,15 @@ impl Listing {
 
     /// What [`Listing::print`] prints.
     pub fn lines<R: Row>(&self, rows: &[R]) -> Result<Vec<String>, Failure> {
-        let default = format!("table {}", R::TABLE);
         match self.format.as_deref() {
             _ if self.quiet => Ok(rows.iter().map(|row| row.quiet().to_owned()).collect()),
             Some("json") => Ok(rows
                 .iter()
                 .map(|row| serde_json::to_string(row).expect("a row is plain text"))
                 .collect()),
-            None | Some("table" | "") => table(&default["table ".len()..], rows),
+            None | Some("table" | "") => table(R::TABLE, rows, self.shown()),
             Some(format) => match format.strip_prefix("table ") {
-                Some(columns) => table(columns, rows),
+                Some(columns) => table(columns, rows, self.shown()),
                 None => {
                     let template = Template::strict(format)?;
                     rows.iter().map(|row| template.render(row)).collect()
@@ -89,15 +88,28 @@ impl Listing {
     }
 }
 
-fn table<R: Row>(columns: &str, rows: &[R]) -> Result<Vec<String>, Failure> {
+/// Without rows there is nothing to head: [`Row::NONE`] is said instead.
+fn table<R: Row>(columns: &str, rows: &[R], shown: Shown) -> Result<Vec<String>, Failure> {
     let template = Template::strict(columns.trim())?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
     let headings: BTreeMap<&str, &str> = R::FIELDS.iter().copied().collect();
     let mut table = Table::new();
     table.row(template.render(&headings)?.split('\t'));
     for row in rows {
         table.row(template.render(row)?.split('\t'));
     }
-    Ok(table.lines())
+    Ok(match (terminal_width(), shown) {
+        (Some(width), Shown::Short) => table.lines_within(width),
+        _ => table.lines(),
+    })
+}
+
+/// `None` when stdout is no terminal: scripts get every column.
+fn terminal_width() -> Option<usize> {
+    let (width, _) = terminal_size::terminal_size_of(std::io::stdout())?;
+    Some(usize::from(width.0))
 }
 
 #[cfg(test)]
@@ -147,6 +159,11 @@ mod tests {
     #[test]
     fn a_template_has_no_headings() {
         assert_eq!(lines(Some("{{.Name}}={{.ID}}")), ["web=x1", "db=x22"]);
+    }
+
+    #[test]
+    fn an_empty_table_has_no_headings() {
+        assert_eq!(Listing::default().lines::<Thing>(&[]), Ok(Vec::new()));
     }
 
     #[test]

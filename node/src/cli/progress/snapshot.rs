@@ -84,8 +84,13 @@ pub enum Verdict {
     AllRun,
     /// All that can run does; so many tasks fit on no node.
     Unplaced(usize),
-    /// A task does not come to run: which, and its last error.
-    Failing(String),
+    /// A task does not come to run.
+    Failing {
+        /// Which, and how often it failed.
+        what: String,
+        /// Its last error, if it left one.
+        error: String,
+    },
 }
 
 impl Snapshot {
@@ -129,7 +134,7 @@ impl Snapshot {
             .values()
             .find(|place| !place.is_done && (place.failures >= FAILURES_MAX || place.has_ended));
         if let Some(place) = failing {
-            return Verdict::Failing(place.failure_text());
+            return place.failing();
         }
         let unplaced = self.places.values().filter(|place| place.is_unplaced()).count();
         if self.done() + unplaced as u64 != self.wanted || self.surplus > 0 {
@@ -173,17 +178,32 @@ impl PlaceState {
         self.attempt = (task.edge.task_id.clone(), task.edge.attempt);
     }
 
+    /// The error, unless it only says that a first start is under way.
+    pub fn trouble(&self) -> Option<&str> {
+        let is_on_its_way = matches!(
+            self.state.as_str(),
+            "new" | "assigned" | "preparing" | "starting" | "running"
+        );
+        let is_first = is_on_its_way && self.attempt.1 <= 1;
+        Some(self.last_error()).filter(|error| !error.is_empty() && !is_first)
+    }
+
+    /// Without the word that says that it is an earlier attempt's.
+    fn last_error(&self) -> &str {
+        self.error.strip_prefix("after: ").unwrap_or(&self.error)
+    }
+
     fn is_unplaced(&self) -> bool {
         self.state == "pending" && self.node_id.is_empty()
     }
 
-    fn failure_text(&self) -> String {
+    fn failing(&self) -> Verdict {
         let name = &self.name;
-        let ended = match self.failures {
+        let what = match self.failures {
             0 | 1 => format!("{name} has failed"),
             number => format!("{name} has failed {number} times"),
         };
-        if self.error.is_empty() { ended } else { format!("{ended}: {}", self.error) }
+        Verdict::Failing { what, error: self.last_error().to_owned() }
     }
 }
 
@@ -258,13 +278,16 @@ mod tests {
         let mut failing = task(1, "starting");
         failing.edge.attempt = 4;
         failing.status.err = "exit code 1".to_owned();
-        let expected = Verdict::Failing("web.1 has failed 3 times: exit code 1".to_owned());
+        let expected = Verdict::Failing {
+            what: "web.1 has failed 3 times".to_owned(),
+            error: "exit code 1".to_owned(),
+        };
         assert_eq!(verdict(1, &[failing.clone()]), expected);
         let baseline = Baseline::of(&[failing.clone()]);
         let later = Snapshot::of(&service(1), &[failing], &baseline);
         assert_eq!(later.verdict(), Verdict::Going, "those were before the wait");
         let rejected = task(1, "rejected");
-        assert_eq!(verdict(1, &[rejected]), Verdict::Failing("web.1 has failed".to_owned()));
+        assert!(matches!(verdict(1, &[rejected]), Verdict::Failing { .. }));
     }
 
     #[test]

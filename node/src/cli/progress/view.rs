@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-
 use super::snapshot::{Place, PlaceState, Snapshot};
-use crate::cli::output::{count, say};
+use crate::cli::output::{count, cut, say};
 
 /// More lines than this are not followed by anybody; Docker's number.
 const LINES_MAX: usize = 20;
@@ -33,50 +31,21 @@ impl View {
 
     /// Shows it on stderr, as fits what stderr is.
     pub fn for_stderr(hostnames: BTreeMap<String, String>) -> View {
-        let shown = BTreeMap::new();
         if std::io::stderr().is_terminal() {
-            let bars = MultiProgress::new();
-            let overall = bars.add(line());
-            View::Moving(Moving { bars, overall, places: BTreeMap::new(), hostnames })
+            View::Moving(Moving { drawn: Vec::new(), hostnames })
         } else {
-            View::Lines(Lines { shown, done: None, hostnames })
+            View::Lines(Lines { shown: BTreeMap::new(), done: None, hostnames })
         }
     }
 
     /// Shows how far it is.
-    pub fn show(&mut self, snapshot: &Snapshot) {
+    pub fn show(&mut self, snapshot: &Snapshot, verifying: Option<Duration>) {
         match self {
             View::Silent => {}
-            View::Moving(moving) => moving.show(snapshot),
+            View::Moving(moving) => moving.show(snapshot, verifying),
             View::Lines(lines) => lines.show(snapshot).iter().for_each(say),
         }
     }
-
-    /// All run; now it is watched for a while.
-    pub fn verifying(&mut self, stable: Duration) {
-        if let View::Moving(moving) = self {
-            let seconds = usize::try_from(stable.as_secs()).unwrap_or(usize::MAX);
-            let time = count(seconds, "second");
-            moving.overall.set_message(format!(
-                "{}\nverify: Waiting {time} to verify that tasks are stable...",
-                moving.overall.message().lines().next().unwrap_or_default()
-            ));
-        }
-    }
-
-    /// Leaves what is shown where it is.
-    pub fn finish(&mut self) {
-        if let View::Moving(moving) = self {
-            let first = moving.overall.message().lines().next().unwrap_or_default().to_owned();
-            moving.overall.finish_with_message(first);
-            moving.places.values().for_each(ProgressBar::abandon);
-        }
-    }
-}
-
-fn line() -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg}").expect("a constant template");
-    ProgressBar::new_spinner().with_style(style)
 }
 
 fn overall(snapshot: &Snapshot) -> String {
@@ -87,24 +56,36 @@ fn overall(snapshot: &Snapshot) -> String {
     format!("overall progress: {} out of {} tasks{stopping}", snapshot.done(), snapshot.wanted)
 }
 
-/// Lines that move.
+/// A block of lines that is drawn over and over. Each is cut where the terminal ends: one that
+/// wraps cannot be drawn over.
 pub struct Moving {
-    bars: MultiProgress,
-    overall: ProgressBar,
-    places: BTreeMap<Place, ProgressBar>,
+    drawn: Vec<String>,
     hostnames: BTreeMap<String, String>,
 }
 
 impl Moving {
-    fn show(&mut self, snapshot: &Snapshot) {
-        self.overall.set_message(overall(snapshot));
-        if snapshot.places.len() > LINES_MAX {
-            return;
+    fn show(&mut self, snapshot: &Snapshot, verifying: Option<Duration>) {
+        let mut lines = vec![overall(snapshot)];
+        if snapshot.places.len() <= LINES_MAX {
+            let line = |(place, state)| place_line(place, state, snapshot.wanted, &self.hostnames);
+            lines.extend(snapshot.places.iter().map(line));
         }
-        for (place, state) in &snapshot.places {
-            let bars = &self.bars;
-            let bar = self.places.entry(place.clone()).or_insert_with(|| bars.add(line()));
-            bar.set_message(place_line(place, state, snapshot.wanted, &self.hostnames));
+        if let Some(time) = verifying {
+            let time = count(usize::try_from(time.as_secs()).unwrap_or(usize::MAX), "second");
+            lines.push(format!("verify: Waiting {time} to verify that tasks are stable..."));
+        }
+        let width = terminal_size::terminal_size_of(std::io::stderr())
+            .map_or(80, |(width, _)| usize::from(width.0));
+        let lines: Vec<String> =
+            lines.iter().map(|line| cut(line, width.saturating_sub(1))).collect();
+        if lines != self.drawn {
+            // Up to the first line of the block, and clear from there.
+            let rewind = match self.drawn.len() {
+                0 => String::new(),
+                number => format!("\x1b[{number}A\r\x1b[J"),
+            };
+            say(format!("{rewind}{}", lines.join("\n")));
+            self.drawn = lines;
         }
     }
 }
@@ -121,7 +102,7 @@ fn place_line(
         Place::Slot(number) => format!("{number}/{wanted}"),
         Place::Node(_) => node.to_owned(),
     };
-    let note = if state.error.is_empty() { node } else { &state.error };
+    let note = state.trouble().unwrap_or(node);
     let step = STEPS.iter().position(|step| *step == state.state).unwrap_or(1);
     let filled = (BAR_CHARS - 1) * step / (STEPS.len() - 1);
     let bar = format!("{}>", "=".repeat(filled));
@@ -154,11 +135,9 @@ impl Lines {
 
     fn change(&self, state: &PlaceState) -> String {
         let node = self.hostnames.get(&state.node_id).map(|name| format!(" on {name}"));
-        let error = match state.error.as_str() {
-            "" => String::new(),
-            error => format!(": {error}"),
-        };
-        format!("{}: {}{}{error}", state.name, state.state, node.unwrap_or_default())
+        let trouble = state.trouble().map(|error| format!(": {error}"));
+        let (node, trouble) = (node.unwrap_or_default(), trouble.unwrap_or_default());
+        format!("{}: {}{node}{trouble}", state.name, state.state)
     }
 }
 
