@@ -4,7 +4,7 @@
 //! but `parallelism - 1` run it healthy, and have done so for the monitor time and the delay, as
 //! this node saw it. It knows nothing of who began the rollout: that node can be gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crdt_state::service::Service;
 use crdt_state::spec::TemplateVersion;
@@ -19,7 +19,7 @@ use crate::tasks::is_healthy;
 /// which only makes a rollout slower.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
-    since: BTreeMap<(ServiceId, Slot), (TemplateVersion, Now)>,
+    since: BTreeMap<ServiceId, BTreeMap<Slot, (TemplateVersion, Now)>>,
 }
 
 impl Seen {
@@ -30,27 +30,26 @@ impl Seen {
         service: &Service,
         records: Option<&BTreeMap<(Slot, NodeId), TaskRecord>>,
     ) {
-        let mut healthy = BTreeMap::new();
+        let mut healthy = BTreeSet::new();
         for ((slot, _), record) in records.into_iter().flatten() {
             let runs = |s: &&crdt_state::task::TaskStatus| {
                 s.template == service.template_version && is_healthy(s)
             };
             if record.tasks.iter().any(|s| runs(&s)) {
-                healthy.insert(*slot, ());
+                healthy.insert(*slot);
             }
         }
         let version = service.template_version;
-        self.since.retain(|(id, slot), (seen, _)| {
-            *id != service.id || (*seen == version && healthy.contains_key(slot))
-        });
-        for slot in healthy.into_keys() {
-            self.since.entry((service.id, slot)).or_insert((version, now));
+        let seen = self.since.entry(service.id).or_default();
+        seen.retain(|slot, (seen, _)| *seen == version && healthy.contains(slot));
+        for slot in healthy {
+            seen.entry(slot).or_insert((version, now));
         }
     }
 
     /// Forgets a service.
     pub fn forget(&mut self, service: ServiceId) {
-        self.since.retain(|(id, _), _| *id != service);
+        self.since.remove(&service);
     }
 
     /// May the slot take the current template now? If not, when to ask again, unless something
@@ -67,15 +66,14 @@ impl Seen {
             return Ok(());
         }
         let settle_ms = policy.monitor_ms.saturating_add(policy.delay_ms);
+        let seen = self.since.get(&service.id);
         let mut ripe_at = Vec::new();
         for (before, placed) in plan.slots.range(..slot) {
             if matches!(placed, Placed::Nowhere(_)) {
                 continue;
             }
-            let at = self
-                .since
-                .get(&(service.id, *before))
-                .map_or(Now::NEVER, |(_, since)| since.plus(settle_ms));
+            let since = seen.and_then(|seen| seen.get(before));
+            let at = since.map_or(Now::NEVER, |(_, since)| since.plus(settle_ms));
             if at > now {
                 ripe_at.push(at);
             }

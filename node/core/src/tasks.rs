@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crdt_state::service::Service;
-use crdt_state::spec::UpdateOrder;
+use crdt_state::spec::{TemplateVersion, UpdateOrder};
 use crdt_state::task::{
     HISTORY_MAX, Health, Run, Slot, TaskRecord, TaskStart, TaskState, TaskStatus,
 };
@@ -137,6 +137,14 @@ impl Tasks {
     /// Does the node run, start or wait for anything in this slot?
     pub fn is_busy(&self, service: ServiceId, slot: Slot) -> bool {
         self.slots.get(&(service, slot)).is_some_and(|local| !local.live.is_empty())
+    }
+
+    /// Does something live in this slot that is not of this version of the template?
+    pub fn has_outdated(&self, service: ServiceId, slot: Slot, version: TemplateVersion) -> bool {
+        self.slots.get(&(service, slot)).is_some_and(|local| {
+            let of = |task: &TaskId| local.status(*task).map(|status| status.template);
+            local.live.keys().any(|task| of(task) != Some(version))
+        })
     }
 
     /// Does the node run, start or wait for anything at all?

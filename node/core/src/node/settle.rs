@@ -196,7 +196,12 @@ impl Node {
         for slot in slots {
             let owner = self.plan.owner(id, slot);
             let turn = match (service, planned) {
-                (Some(service), Some(plan)) => self.seen.may_update(now, service, plan, slot),
+                // Looking at all slots before it is for slots that wait for their turn only.
+                (Some(service), Some(plan))
+                    if self.tasks.has_outdated(id, slot, service.template_version) =>
+                {
+                    self.seen.may_update(now, service, plan, slot)
+                }
                 _ => Ok(()),
             };
             if let Err(at) = turn {
