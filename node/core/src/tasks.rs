@@ -79,6 +79,13 @@ pub struct Wish<'a> {
     pub may_update: bool,
 }
 
+impl Wish<'_> {
+    /// Should this node run the slot?
+    fn is_for(&self, me: NodeId) -> bool {
+        self.wanted && self.owner == Some(me)
+    }
+}
+
 /// All tasks of this node.
 #[derive(Debug)]
 pub struct Tasks {
@@ -180,8 +187,8 @@ impl Tasks {
     pub fn reconcile(&mut self, moment: Moment, service: ServiceId, slot: Slot, wish: Wish<'_>) {
         let key = (service, slot);
         let target = wish.service.map(|s| TaskId::of(service, slot, self.me, s.template_version));
-        let mine = wish.wanted && wish.owner == Some(self.me);
-        for (task, reason) in self.unwanted(key, target, mine, wish) {
+        let mine = wish.is_for(self.me);
+        for (task, reason) in self.unwanted(key, target, wish) {
             self.stop(moment, key, task, After::Shutdown(reason));
         }
         if let (true, Some(service), Some(target)) = (mine, wish.service, target) {
@@ -195,9 +202,9 @@ impl Tasks {
         &self,
         key: (ServiceId, Slot),
         target: Option<TaskId>,
-        mine: bool,
         wish: Wish<'_>,
     ) -> Vec<(TaskId, &'static str)> {
+        let mine = wish.is_for(self.me);
         let Some(local) = self.slots.get(&key) else { return Vec::new() };
         let target_runs = target.is_some_and(|target| local.is_healthy(target));
         let order = wish.service.map(|s| s.update_policy.order).unwrap_or_default();

@@ -27,8 +27,8 @@ impl Tasks {
             }
             RunEvent::HealthChanged(health) => self.on_health(moment, key, run.task, health),
             RunEvent::Exited { exit, oom } => {
-                let (ending, code, message) = describe(exit, oom);
-                self.on_end(moment, key, run.task, End { ending, code, message }, service);
+                let end = if oom { End::out_of_memory() } else { End::of(exit) };
+                self.on_end(moment, key, run.task, end, service);
             }
             RunEvent::Refused { permanent, reason } => {
                 let ending = if permanent { Ending::Refused } else { Ending::Failure };
@@ -114,17 +114,26 @@ struct End {
     message: String,
 }
 
-fn describe(exit: Exit, oom: bool) -> (Ending, Option<i32>, String) {
-    match exit {
-        _ if oom => (Ending::Failure, Some(137), "used more memory than its limit".to_owned()),
-        Exit::Code(0) => (Ending::Success, Some(0), String::new()),
-        Exit::Code(code) => (Ending::Failure, Some(code), format!("task: non-zero exit ({code})")),
-        Exit::Signal(signal) => (
-            Ending::Failure,
-            Some(128 + signal),
-            format!("task: non-zero exit ({}): killed by signal {signal}", 128 + signal),
-        ),
-        Exit::Unknown => (Ending::Failure, None, "ended while nobody watched".to_owned()),
+impl End {
+    fn out_of_memory() -> End {
+        let message = "used more memory than its limit".to_owned();
+        End { ending: Ending::Failure, code: Some(137), message }
+    }
+
+    fn of(exit: Exit) -> End {
+        let (ending, code, message) = match exit {
+            Exit::Code(0) => (Ending::Success, Some(0), String::new()),
+            Exit::Code(code) => {
+                (Ending::Failure, Some(code), format!("task: non-zero exit ({code})"))
+            }
+            Exit::Signal(signal) => {
+                let code = signal.saturating_add(128);
+                let message = format!("task: non-zero exit ({code}): killed by signal {signal}");
+                (Ending::Failure, Some(code), message)
+            }
+            Exit::Unknown => (Ending::Failure, None, "ended while nobody watched".to_owned()),
+        };
+        End { ending, code, message }
     }
 }
 

@@ -1,0 +1,178 @@
+//! A host for one node: answers its orders at once, or not, and keeps a list of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crdt_state::replica::Replica;
+use crdt_state::signature::{HashSigner, HashVerifier, Signer};
+use crdt_state::spec::{Labels, Scale, Template, UpdatePolicy};
+use crdt_state::stamp::Writer;
+use crdt_state::task::{AdoptedRun, Exit, Run, RunEvent, TaskStart, TaskState};
+use crdt_state::{NodeId, RecordKey, ServiceId, StoreId};
+use gossip::{GossipConfig, Now};
+use node_core::{
+    Action, Edit, Edited, Input, Node, NodeConfig, NodeFacts, Refusal, ServiceSpec, TaskView,
+};
+
+pub(crate) struct Host {
+    pub(crate) node: Node,
+    pub(crate) now: Now,
+    pub(crate) disk: BTreeMap<RecordKey, Vec<u8>>,
+    /// Writes are acknowledged only when this is set.
+    pub(crate) disk_answers: bool,
+    pub(crate) unanswered: Vec<u64>,
+    pub(crate) started: Vec<TaskStart>,
+    pub(crate) stopped: Vec<Run>,
+    pub(crate) answers: Vec<Result<Edited, Refusal>>,
+    pub(crate) log: Vec<&'static str>,
+}
+
+pub(crate) fn replica(store: u64, disk: &BTreeMap<RecordKey, Vec<u8>>) -> Replica {
+    let signer = HashSigner::from_seed(1);
+    let writer = Writer { node: NodeId::of(&signer.public_key()), store: StoreId(store) };
+    let mut replica = Replica::new(writer, Box::new(signer), Arc::new(HashVerifier));
+    for (key, bytes) in disk {
+        replica.load(*key, bytes).expect("what was written loads");
+    }
+    replica.drain_changed();
+    replica
+}
+
+impl Host {
+    pub(crate) fn new() -> Host {
+        Host::boot(1, BTreeMap::new(), Vec::new())
+    }
+
+    pub(crate) fn boot(
+        store: u64,
+        disk: BTreeMap<RecordKey, Vec<u8>>,
+        adopted: Vec<AdoptedRun>,
+    ) -> Host {
+        let facts = NodeFacts {
+            hostname: "pi-1".into(),
+            os: "linux".into(),
+            arch: "aarch64".into(),
+            resources: Default::default(),
+            engine_labels: Labels::new(),
+            engine_version: "test".into(),
+            addresses: vec!["10.0.0.1:7946".into()],
+        };
+        let config = NodeConfig { gossip: GossipConfig::default(), facts, boot: store, seed: 7 };
+        let node = Node::new(config, replica(store, &disk), adopted, Now(0), 0);
+        let mut host = Host {
+            node,
+            now: Now(0),
+            disk,
+            disk_answers: true,
+            unanswered: Vec::new(),
+            started: Vec::new(),
+            stopped: Vec::new(),
+            answers: Vec::new(),
+            log: Vec::new(),
+        };
+        host.drain();
+        host
+    }
+
+    pub(crate) fn feed(&mut self, input: Input) {
+        self.node.step(self.now, self.now.0, input);
+        self.drain();
+    }
+
+    pub(crate) fn drain(&mut self) {
+        while let Some(action) = self.node.poll_action() {
+            match action {
+                Action::Persist { seq, puts, drops } => {
+                    self.log.push("persist");
+                    self.disk.extend(puts);
+                    for key in drops {
+                        self.disk.remove(&key);
+                    }
+                    if self.disk_answers {
+                        self.node.step(self.now, self.now.0, Input::Persisted { seq });
+                    } else {
+                        self.unanswered.push(seq);
+                    }
+                }
+                Action::StartRun(start) => {
+                    self.log.push("start");
+                    self.started.push(*start);
+                }
+                Action::StopRun { run, .. } => {
+                    self.log.push("stop");
+                    self.stopped.push(run);
+                }
+                Action::Answer { result, .. } => {
+                    self.log.push("answer");
+                    self.answers.push(result);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub(crate) fn wait(&mut self, ms: u64) {
+        let until = self.now.plus(ms);
+        while self.node.deadline() <= until {
+            self.now = self.now.max(self.node.deadline());
+            self.feed(Input::TimerFired);
+        }
+        self.now = until;
+    }
+
+    pub(crate) fn edit(&mut self, edit: Edit) -> Result<Edited, Refusal> {
+        self.feed(Input::Edit { ticket: 0, edit: Box::new(edit) });
+        self.answers.pop().expect("every edit is answered")
+    }
+
+    pub(crate) fn create(&mut self, spec: ServiceSpec) -> ServiceId {
+        match self.edit(Edit::CreateService(Box::new(spec))) {
+            Ok(Edited::Service(id)) => id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn report(&mut self, run: Run, event: RunEvent) {
+        self.feed(Input::Run { run, event });
+    }
+
+    /// Answers every start that was ordered since the last call.
+    pub(crate) fn start_all(&mut self) -> Vec<Run> {
+        let runs: Vec<Run> = self.started.drain(..).map(|start| start.run).collect();
+        for run in &runs {
+            self.report(*run, RunEvent::Started { pid: 100 + run.attempt });
+        }
+        runs
+    }
+
+    pub(crate) fn exit(&mut self, run: Run, code: i32) {
+        self.report(run, RunEvent::Exited { exit: Exit::Code(code), oom: false });
+    }
+
+    pub(crate) fn tasks(&self) -> Vec<TaskView> {
+        self.node.tasks(self.now)
+    }
+
+    pub(crate) fn states(&self) -> Vec<TaskState> {
+        let said = |t: &TaskView| t.status.as_ref().map(|s| s.current.state);
+        self.tasks().iter().filter_map(said).collect()
+    }
+}
+
+pub(crate) fn spec(name: &str, replicas: u32) -> ServiceSpec {
+    ServiceSpec {
+        name: name.into(),
+        template: Template {
+            command: vec!["sleep".into()],
+            args: vec!["1000".into()],
+            env: vec!["SLOT={{.Task.Slot}}".into()],
+            stop_grace_ms: 10_000,
+            ..Template::default()
+        },
+        scale: Scale::Replicated { replicas },
+        placement: Default::default(),
+        update_policy: UpdatePolicy::default(),
+        endpoint: Default::default(),
+        labels: Labels::new(),
+    }
+}
