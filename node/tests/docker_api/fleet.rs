@@ -72,7 +72,7 @@ impl Fleet {
         command
     }
 
-    fn socket(&self, number: usize) -> PathBuf {
+    pub fn socket(&self, number: usize) -> PathBuf {
         self.dir.path().join(format!("{number}.sock"))
     }
 
