@@ -307,6 +307,7 @@ impl Watch {
 
     /// A node lets go of a run.
     pub fn on_forget(&mut self, machine: &Machine, run: Run) {
+        self.unwanted.remove(&(machine.no, run));
         if machine.programs.is_running(run) {
             self.report(kept::forgot_running(machine.no, run));
         }

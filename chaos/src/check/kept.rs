@@ -58,6 +58,8 @@ pub enum Justified {
     Surplus,
     /// The shares have changed, and the new owner runs it.
     Moved,
+    /// It did not run yet when its node gave it up; the order came late.
+    NotYetRunning,
 }
 
 /// Is there a reason?

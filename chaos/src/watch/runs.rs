@@ -31,7 +31,7 @@ impl Watch {
         match decided.unwrap_or_else(now) {
             Ok(Justified::Surplus) => self.sometimes.saw(Event::SurplusDrained),
             Ok(Justified::Moved) => self.sometimes.saw(Event::Rebalanced),
-            Ok(Justified::ByOperator) => {}
+            Ok(Justified::ByOperator | Justified::NotYetRunning) => {}
             Err(violation) => self.report(Err(violation)),
         }
     }
@@ -39,12 +39,15 @@ impl Watch {
     /// Judges the runs that a node has just given up.
     pub(super) fn judge_unwanted(&mut self, machine: &Machine, node: &SimNode) {
         for run in node.unwanted_runs() {
-            let Some(facts) = machine.programs.facts(run) else { continue };
             let key = (machine.no, run);
-            if machine.programs.is_running(run) && !self.unwanted.contains_key(&key) {
-                let verdict = kept::justify(&self.stopped(machine, node, run, facts));
-                self.unwanted.insert(key, verdict);
+            if self.unwanted.contains_key(&key) {
+                continue;
             }
+            let facts = machine.programs.facts(run).filter(|_| machine.programs.is_running(run));
+            let verdict = facts.map_or(Ok(Justified::NotYetRunning), |facts| {
+                kept::justify(&self.stopped(machine, node, run, facts))
+            });
+            self.unwanted.insert(key, verdict);
         }
     }
 
