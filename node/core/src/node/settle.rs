@@ -27,6 +27,12 @@ impl Node {
             self.drain_gossip(now, wall_ms);
             let changed = self.replica.drain_changed();
             self.on_records(now, wall_ms, changed);
+            // A node that lost its store meets what it said before: it must not plan by that, or it
+            // stops what runs for the sake of what does not.
+            if self.write_own_tasks(wall_ms) {
+                let refuted = self.replica.drain_changed();
+                self.on_records(now, wall_ms, refuted);
+            }
             if self.look_at <= now {
                 self.dirty.nodes = true;
             }
