@@ -19,6 +19,9 @@ use crate::sim_node::SimNode;
 /// The time of day when a world begins: some second of 2026. Display only, as everywhere.
 const WALL_MS_AT_START: i64 = 1_790_000_000_000;
 
+/// The first so many machines are in the config of every agent, to be joined at: one may be down.
+pub const JOIN_AT: usize = 2;
+
 /// An agent that runs.
 #[derive(Debug)]
 pub struct Agent {

@@ -195,6 +195,11 @@ impl SimNode {
         self.node.view().nodes.get(&id).cloned()
     }
 
+    /// Does this node know of the other, in whatever state?
+    pub fn knows(&self, id: NodeId) -> bool {
+        id == self.node.me() || self.node.gossip().member(id).is_some()
+    }
+
     /// The state of a member.
     pub fn member_state(&self, id: NodeId) -> Option<MemberState> {
         self.node.gossip().member(id).map(|member| member.state)
@@ -219,6 +224,22 @@ impl SimNode {
             Some(theirs) if theirs <= mine => Other::RunsLonger,
             Some(_) => Other::RunsShorter,
         }
+    }
+
+    /// All that this node knows of a slot, for people.
+    pub fn known_of(&self, service: ServiceId, slot: Slot) -> String {
+        let tasks = self.node.tasks(self.now);
+        let known = tasks.iter().filter(|task| task.service == service && task.slot == slot);
+        let words = known.map(|task| {
+            let TaskView { node, desired_running, reason, status, .. } = task;
+            let host = node.map(|node| self.node.hostname(node)).unwrap_or_default();
+            let (state, since) = status.as_ref().map_or(("unsaid", u64::MAX), |status| {
+                (status.current.state.as_str(), status.running_since)
+            });
+            format!("{host} {state} since write {since}, wanted {desired_running}, {reason:?}")
+        });
+        let owner = self.node.plan().owner(service, slot).map(|node| self.node.hostname(node));
+        format!("{}; planned on {owner:?}", words.collect::<Vec<_>>().join("; "))
     }
 
     /// The runs of this node that it does not want to run any more.

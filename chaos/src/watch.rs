@@ -2,7 +2,7 @@
 //!
 //! It sees everything and changes nothing. The first violation is kept, and ends the run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crdt_state::task::{Run, RunEvent, TaskStart};
 use crdt_state::{Digest, Kind, NodeId, ServiceId, StoreId};
@@ -54,6 +54,7 @@ pub struct Watch {
     traffic: Traffic,
     settled_at: u64,
     unsettled_at: u64,
+    sent_before_rest: u64,
     agreed_after_ms: Option<u64>,
     next_shown: MachineNo,
     removed: BTreeMap<ServiceId, u64>,
@@ -80,6 +81,7 @@ impl Watch {
             traffic: Traffic::default(),
             settled_at: 0,
             unsettled_at: 0,
+            sent_before_rest: 0,
             agreed_after_ms: None,
             next_shown: 0,
             removed: BTreeMap::new(),
@@ -103,7 +105,7 @@ impl Watch {
     }
 
     /// The peace of these machines was disturbed.
-    pub fn disturbed(&mut self, at: u64, machines: &std::collections::BTreeSet<MachineNo>) {
+    pub fn disturbed(&mut self, at: u64, machines: &BTreeSet<MachineNo>) {
         machines.iter().for_each(|machine| self.last[*machine].disturbed_at = at);
     }
 
@@ -278,10 +280,11 @@ impl Watch {
         }
     }
 
-    /// From now on nothing may move.
-    pub fn rest_begins(&mut self, at: u64) {
+    /// From now on nothing may move on these machines.
+    pub fn rest_begins(&mut self, at: u64, machines: BTreeSet<MachineNo>) {
         if self.rest.since().is_none() {
-            self.rest.begin(at);
+            self.rest.begin(at, machines);
+            self.sent_before_rest = self.traffic.total;
         }
     }
 

@@ -298,7 +298,8 @@ impl World {
             Stage::Harm | Stage::Over => {}
             Stage::Frozen => {
                 if self.at >= self.heal_at - REST_MS && self.at < self.heal_at - 1_000 {
-                    self.watch.rest_begins(self.at);
+                    let peaceful = self.watch.in_peace(self.at, &self.machines, &self.network);
+                    self.watch.rest_begins(self.at, peaceful);
                 }
                 if self.at >= self.heal_at - 1_000 {
                     self.watch.rest_ends();
@@ -306,7 +307,7 @@ impl World {
             }
             Stage::Healed => self.await_agreement(),
             Stage::Resting { until } if self.at >= until => {
-                self.watch.end(&self.machines);
+                self.watch.end(self.at, &self.machines, &self.network);
                 self.stage = Stage::Over;
             }
             Stage::Resting { .. } => {}
@@ -320,7 +321,7 @@ impl World {
                 self.trace.note(self.at, format_args!("all agree, after {took_ms} ms"), &[]);
                 self.watch.agreed(took_ms);
                 self.watch.sometimes.saw(Event::Settled);
-                self.watch.rest_begins(self.at);
+                self.watch.rest_begins(self.at, (0..self.machines.len()).collect());
                 self.stage = Stage::Resting { until: self.at + REST_MS };
             }
             Err(violation) if self.at >= self.heal_at + CONVERGE_MS => {

@@ -5,7 +5,7 @@
 //! waiting transactions        2   a node has one write under way, and may ask for the next
 //! state of a machine      8 MiB   some 100 records of at most a few KiB; 256 KiB is one record
 //! bytes of a link         4 MiB   in 10 s: a full exchange both ways and some; idle is 5 KiB
-//! idle bytes of a machine 6,000   in 10 s of rest: 600 B/s of the design with all headers
+//! idle bytes                600   a second and machine, on average, with all headers: the design's
 //! ```
 
 use std::collections::BTreeMap;
@@ -23,8 +23,8 @@ pub const STATE_BYTES_MAX: usize = 8 << 20;
 pub const LINK_WINDOW_MS: u64 = 10_000;
 /// Bytes on one link, one direction, in one window.
 pub const LINK_BYTES_MAX: u64 = 4 << 20;
-/// Bytes that a machine at rest sends in one window.
-pub const IDLE_BYTES_MAX: u64 = 6_000;
+/// Bytes that a machine at rest sends in a second, on average over the fleet.
+pub const IDLE_BYTES_MAX: u64 = 600;
 /// What a datagram costs beside its bytes: seal 32, UDP 8, IPv4 20.
 pub const DATAGRAM_COSTS: u64 = 60;
 
@@ -49,11 +49,6 @@ impl Traffic {
         *sum += bytes;
         at_most("bytes of a link in 10 s", *sum, LINK_BYTES_MAX, from)
     }
-
-    /// What a machine sent in this window so far.
-    pub fn sent_by(&self, machine: MachineNo) -> u64 {
-        self.links.iter().filter(|((from, _), _)| *from == machine).map(|(_, sum)| sum).sum()
-    }
 }
 
 /// A figure of a machine against its budget.
@@ -62,6 +57,16 @@ pub fn at_most(what: &str, has: u64, budget: u64, machine: MachineNo) -> Verdict
         return Ok(());
     }
     let detail = format!("n{machine}: {what}: {has}, of {budget} at most");
+    Err(Violation::new(Invariant::I11Budgets, detail))
+}
+
+/// What a fleet at rest sent in so many milliseconds against the budget.
+pub fn idles(bytes: u64, machines: u64, for_ms: u64) -> Verdict {
+    let each = bytes * 1_000 / (machines * for_ms).max(1);
+    if each <= IDLE_BYTES_MAX {
+        return Ok(());
+    }
+    let detail = format!("at rest a machine sends {each} B/s, of {IDLE_BYTES_MAX} at most");
     Err(Violation::new(Invariant::I11Budgets, detail))
 }
 
@@ -76,7 +81,13 @@ mod tests {
         assert_eq!(traffic.sent(1, 1, 0, LINK_BYTES_MAX), Ok(()));
         assert!(traffic.sent(2, 0, 1, 1).is_err());
         assert_eq!(traffic.sent(LINK_WINDOW_MS, 0, 1, 1), Ok(()));
-        assert_eq!(traffic.sent_by(0), 1);
+        assert_eq!(traffic.total, 2 * LINK_BYTES_MAX + 2);
+    }
+
+    #[test]
+    fn a_fleet_that_talks_at_rest_is_found() {
+        assert_eq!(idles(3 * 600 * 25, 3, 25_000), Ok(()));
+        assert!(idles(3 * 601 * 25, 3, 25_000).is_err());
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub struct Stopped {
     pub may_stay: bool,
     /// Another run of the slot.
     pub other: Other,
+    /// All that the machine knows of the slot, for people.
+    pub known: String,
     /// When the fleet was last settled.
     pub settled_at: u64,
     /// When the shares last had a reason to change.
@@ -78,9 +80,9 @@ pub fn justify(stopped: &Stopped) -> Result<Justified, Violation> {
 }
 
 fn broken(stopped: &Stopped, how: &str) -> Violation {
-    let Stopped { machine, service, slot, run, settled_at, .. } = stopped;
+    let Stopped { machine, service, slot, run, known, settled_at, .. } = stopped;
     let detail = format!(
-        "n{machine} stops a healthy run of {service} {slot:?} ({run:?}) {how} since {settled_at} ms"
+        "n{machine} stops a healthy run of {service} {slot:?} ({run:?}) {how} since {settled_at} ms; it knows of: {known}"
     );
     Violation::new(Invariant::I7Kept, detail)
 }
@@ -106,6 +108,7 @@ mod tests {
             is_current: true,
             may_stay: true,
             other: Other::None,
+            known: String::new(),
             settled_at: 500,
             unsettled_at: 100,
         }

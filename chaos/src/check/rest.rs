@@ -1,21 +1,25 @@
 //! I10: with faults frozen every part of the fleet comes to rest: no writes, no moves.
 
+use std::collections::BTreeSet;
+
 use crate::invariant::{Invariant, Verdict, Violation};
 use crate::network::MachineNo;
 
-/// Watches for the silence after a given time.
+/// Watches for the silence of some machines after a given time.
 #[derive(Debug, Default)]
 pub struct Rest {
     from: Option<u64>,
+    machines: BTreeSet<MachineNo>,
 }
 
 impl Rest {
-    /// From now on nothing may happen any more.
-    pub fn begin(&mut self, at: u64) {
+    /// From now on nothing may happen on these machines any more.
+    pub fn begin(&mut self, at: u64, machines: BTreeSet<MachineNo>) {
         self.from = Some(at);
+        self.machines = machines;
     }
 
-    /// Faults begin again.
+    /// Things may happen again.
     pub fn end(&mut self) {
         self.from = None;
     }
@@ -27,7 +31,7 @@ impl Rest {
 
     /// A machine wrote to its disk, or started or stopped something, or planned otherwise.
     pub fn moved(&self, machine: MachineNo, what: &str) -> Verdict {
-        match self.from {
+        match self.from.filter(|_| self.machines.contains(&machine)) {
             None => Ok(()),
             Some(from) => Err(Violation::new(
                 Invariant::I10Rest,
@@ -45,8 +49,9 @@ mod tests {
     fn whatever_moves_after_rest_began_is_found() {
         let mut rest = Rest::default();
         assert_eq!(rest.moved(0, "writes"), Ok(()));
-        rest.begin(100);
+        rest.begin(100, [0].into());
         assert!(rest.moved(0, "writes").is_err());
+        assert_eq!(rest.moved(1, "writes"), Ok(()));
         rest.end();
         assert_eq!(rest.moved(0, "writes"), Ok(()));
     }

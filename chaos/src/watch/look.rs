@@ -11,15 +11,15 @@ use node_core::view::NodeView;
 use super::runs::fits;
 use super::{Watch, ids, names};
 use crate::bounds::{CALM_MS, FAIR_DELAY_MS, FAIR_LOSS_PERMILLE, QUIET_MS};
-use crate::check::budgets::{self, IDLE_BYTES_MAX, LINK_WINDOW_MS};
+use crate::check::budgets;
 use crate::check::convergence::{self, Standing};
 use crate::check::replicas::{self, Count};
 use crate::check::{reasons, writes::WriteId};
 use crate::invariant::{Invariant, Verdict, Violation};
-use crate::machine::Machine;
+use crate::machine::{JOIN_AT, Machine};
 use crate::network::{MachineNo, Network};
 use crate::programs::{Manners, manners};
-use crate::sim_node::SimNode;
+use crate::sim_node::{SimNode, node_id};
 use crate::sometimes::Event;
 
 impl Watch {
@@ -39,7 +39,18 @@ impl Watch {
         if self.is_settled(at, machines).is_ok() {
             self.settled_at = at;
         }
-        self.watch_idle_traffic(at, machines.len());
+    }
+
+    /// The machines of all parts that were left alone for long enough to be judged.
+    pub fn in_peace(
+        &self,
+        at: u64,
+        machines: &[Machine],
+        network: &Network,
+    ) -> BTreeSet<MachineNo> {
+        let up: Vec<MachineNo> = machines.iter().filter(|m| m.is_up()).map(|m| m.no).collect();
+        let parts = network.components(&up).into_iter();
+        parts.filter(|part| self.is_in_peace(at, part, machines, network)).flatten().collect()
     }
 
     /// Was this part left alone, undisturbed and on fair links for long enough?
@@ -59,7 +70,11 @@ impl Watch {
         let is_cut_off = outside.map(|m| m.no).all(|other| {
             part.iter().all(|no| !network.is_open(*no, other) && !network.is_open(other, *no))
         });
-        is_fair && is_cut_off && network.is_clique(part) && part.iter().all(calm)
+        is_fair
+            && is_cut_off
+            && have_met(part, machines)
+            && network.is_clique(part)
+            && part.iter().all(calm)
     }
 
     fn judge_part(&self, at: u64, part: &[MachineNo], machines: &[Machine]) -> Verdict {
@@ -104,20 +119,24 @@ impl Watch {
         self.report(reasons::explained(self.next_shown, &shown));
     }
 
-    fn watch_idle_traffic(&mut self, at: u64, machines: usize) {
-        let window_ends = at % LINK_WINDOW_MS + 1_000 >= LINK_WINDOW_MS;
-        let rests_since = self.rest.since().is_some_and(|from| at >= from + LINK_WINDOW_MS);
-        if window_ends && rests_since {
-            for machine in 0..machines {
-                let sent = self.traffic.sent_by(machine);
-                let verdict = budgets::at_most("idle bytes in 10 s", sent, IDLE_BYTES_MAX, machine);
-                self.report(verdict);
+    /// What the fleet sent while it rested, if its links are such that nothing is sent twice.
+    fn judge_idle_traffic(&self, at: u64, machines: &[Machine], network: &Network) -> Verdict {
+        let all: Vec<MachineNo> = (0..machines.len()).collect();
+        let weather = network.worst_weather(&all);
+        let is_fair =
+            weather.loss_permille == 0 && weather.delay_ms + weather.jitter_ms <= FAIR_DELAY_MS;
+        match self.rest.since() {
+            Some(from) if is_fair => {
+                let bytes = self.traffic.total - self.sent_before_rest;
+                budgets::idles(bytes, machines.len() as u64, at - from)
             }
+            _ => Ok(()),
         }
     }
 
     /// The end: everything that is asked of the final state.
-    pub fn end(&mut self, machines: &[Machine]) {
+    pub fn end(&mut self, at: u64, machines: &[Machine], network: &Network) {
+        self.report(self.judge_idle_traffic(at, machines, network));
         let all: Vec<MachineNo> = (0..machines.len()).collect();
         self.report(convergence::agree(&standings(&all, machines)));
         self.report(judge_fleet(&all, machines));
@@ -134,6 +153,16 @@ impl Watch {
             self.report(budgets::at_most("writes that never end", on_disk as u64, 0, machine.no));
         }
     }
+}
+
+/// Can they know of each other? A machine that lost its disk, or is new, knows the addresses in its
+/// config and nobody else.
+fn have_met(part: &[MachineNo], machines: &[Machine]) -> bool {
+    let knows = |no: &MachineNo, other: &MachineNo| {
+        node(&machines[*no]).is_some_and(|node| node.knows(node_id(machines[*other].seed)))
+    };
+    part.iter().any(|no| *no < JOIN_AT)
+        || part.iter().all(|no| part.iter().all(|other| knows(no, other)))
 }
 
 fn node(machine: &Machine) -> Option<&SimNode> {

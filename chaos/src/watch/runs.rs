@@ -80,6 +80,7 @@ impl Watch {
             is_current,
             may_stay,
             other,
+            known: node.known_of(id, slot),
             settled_at: self.settled_at,
             unsettled_at: self.unsettled_at,
         }

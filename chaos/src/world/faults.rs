@@ -4,13 +4,10 @@ use node_core::Input;
 
 use super::{Fact, Happening, World};
 use crate::fault::Harm;
-use crate::machine::{Agent, address};
+use crate::machine::{Agent, JOIN_AT, address};
 use crate::network::MachineNo;
 use crate::sim_node::{SimNode, Start};
 use crate::sometimes::Event;
-
-/// Members that every agent is told to join at, as in the config of a fleet: one may be down.
-const JOIN_AT: usize = 2;
 
 impl World {
     pub(super) fn on_begin(&mut self, number: usize) {
