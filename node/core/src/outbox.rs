@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crdt_state::RecordKey;
 use crdt_state::replica::Replica;
+use crdt_state::task::Run;
 
 use crate::input::Action;
 
@@ -36,6 +37,15 @@ impl Outbox {
             (None, true) => return self.ready.push_back(action),
         };
         self.held.push_back((gate, action));
+    }
+
+    /// A run is not to be started after all: whether its start was still waiting for the disk, and
+    /// is taken back.
+    pub fn take_back_start(&mut self, run: Run) -> bool {
+        let before = self.held.len();
+        self.held
+            .retain(|(_, action)| !matches!(action, Action::StartRun(start) if start.run == run));
+        self.held.len() < before
     }
 
     /// These records changed.

@@ -2,7 +2,7 @@
 //! changes any more.
 
 use crdt_state::spec::Scale;
-use crdt_state::task::{Slot, TaskState};
+use crdt_state::task::{Exit, Run, RunEvent, Slot, TaskState};
 use crdt_state::{NodeId, RecordKey, ServiceId};
 use gossip::{MemberState, Now};
 
@@ -50,7 +50,7 @@ impl Node {
             }
         }
         self.drain_gossip(now, wall_ms);
-        self.give_orders();
+        self.give_orders(now, wall_ms);
         self.outbox.flush(&self.replica);
         if self.dirty != Default::default() {
             self.look_at = now;
@@ -254,14 +254,31 @@ impl Node {
         !touched.is_empty()
     }
 
-    fn give_orders(&mut self) {
+    fn give_orders(&mut self, now: Now, wall_ms: u64) {
         while let Some(order) = self.tasks.poll_order() {
             let action = match order {
                 Order::Start(start) => Action::StartRun(start),
+                Order::Stop { run, .. } if self.outbox.take_back_start(run) => {
+                    self.never_started(now, wall_ms, run);
+                    continue;
+                }
                 Order::Stop { run, signal, grace_ms } => Action::StopRun { run, signal, grace_ms },
                 Order::Forget(run) => Action::ForgetRun { run },
             };
             self.outbox.push_held(action);
+        }
+    }
+
+    /// A slow disk held back a start until the task was no longer wanted: it is over, and no
+    /// program of a removed service runs for the time of a write.
+    fn never_started(&mut self, now: Now, wall_ms: u64, run: Run) {
+        let moment = self.moment(now, wall_ms);
+        let exited = RunEvent::Exited { exit: Exit::Unknown, oom: false };
+        let service = self.tasks.slot_of(run).and_then(|(id, _)| self.catalog.services.get(&id));
+        self.tasks.handle_run(moment, run, exited, service);
+        if self.write_own_tasks(wall_ms) {
+            let changed = self.replica.drain_changed();
+            self.on_records(now, wall_ms, changed);
         }
     }
 

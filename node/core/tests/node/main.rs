@@ -31,6 +31,22 @@ fn a_service_is_written_before_it_is_acknowledged_and_before_it_starts() {
 }
 
 #[test]
+fn a_start_that_waits_for_the_disk_is_taken_back_with_the_service() {
+    let mut host = Host::new();
+    host.disk_answers = false;
+    let edit = |edit| Input::Edit { ticket: 1, edit: Box::new(edit) };
+    host.feed(edit(Edit::CreateService(Box::new(spec("web", 2)))));
+    let id = host.node.services().next().expect("it is there, if not yet on disk").id;
+    host.feed(edit(Edit::RemoveService { id }));
+    host.disk_answers = true;
+    let seq = host.unanswered.pop().expect("a write is under way");
+    host.feed(Input::Persisted { seq });
+    host.wait(60_000);
+    assert_eq!((host.started.len(), host.stopped.len()), (0, 0));
+    assert!(host.tasks().is_empty());
+}
+
+#[test]
 fn an_idle_node_writes_nothing() {
     let mut host = Host::new();
     host.create(spec("web", 3));
