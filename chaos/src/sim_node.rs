@@ -9,11 +9,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use crdt_state::service::{Service, name_conflicts, services};
-use crdt_state::spec::{Labels, Life, Resources};
+use crdt_state::spec::{Facet, Labels, Life, Resources};
 use crdt_state::task::{AdoptedRun, Run, Slot, TaskState};
 use crdt_state::{
     Digest, HashSigner, HashVerifier, Kind, NodeId, Record, RecordKey, Replica, ServiceId, Signer,
-    Stamp, Writer,
+    Stamp, Writer, wire,
 };
 use gossip::{GossipConfig, MemberState, Now};
 use node_core::node::{Node, NodeConfig, NodeFacts};
@@ -289,8 +289,19 @@ pub fn writes_of(key: RecordKey, record: &Record) -> Vec<Held> {
 
 /// The same of bytes on a disk.
 pub fn writes_on_disk(key: RecordKey, bytes: &[u8]) -> Vec<Held> {
-    let record = Record::decode(&key, bytes, crdt_state::wire::MERGED_BYTES_MAX);
-    record.map(|record| writes_of(key, &record)).unwrap_or_default()
+    on_disk(key, bytes).map(|record| writes_of(key, &record)).unwrap_or_default()
+}
+
+/// Do these bytes on a disk say that a service is removed?
+pub fn is_removed_on_disk(key: RecordKey, bytes: &[u8]) -> bool {
+    let record = on_disk(key, bytes);
+    let shared = record.as_ref().and_then(Record::as_shared);
+    let life = shared.and_then(|shared| shared.winner(Facet::LIFE));
+    life.is_some_and(|write| matches!(wire::decode(&write.value), Ok(Life::Removed { .. })))
+}
+
+fn on_disk(key: RecordKey, bytes: &[u8]) -> Option<Record> {
+    Record::decode(&key, bytes, wire::MERGED_BYTES_MAX).ok()
 }
 
 fn facts(machine: MachineNo) -> NodeFacts {

@@ -19,7 +19,7 @@ use crate::disk::Write;
 use crate::invariant::{Invariant, Verdict, Violation};
 use crate::machine::Machine;
 use crate::network::MachineNo;
-use crate::sim_node::{SimNode, writes_on_disk};
+use crate::sim_node::{SimNode, is_removed_on_disk, writes_on_disk};
 use crate::sometimes::{Event, Sometimes};
 
 mod look;
@@ -180,12 +180,10 @@ impl Watch {
 
     /// A node's writes are on disk.
     pub fn on_synced(&mut self, machine: &Machine, write: &Write) {
-        let Some(agent) = &machine.agent else { return };
         for (key, bytes) in &write.puts {
             self.note_stored(machine.disk.store(), writes_on_disk(*key, bytes).iter());
             let id = ServiceId(key.id);
-            // The disk may be behind the node by one removal: then the next write tells.
-            if key.kind == Kind::SERVICE && agent.node.is_removed(id) {
+            if key.kind == Kind::SERVICE && is_removed_on_disk(*key, bytes) {
                 let was_stable = self.removals.is_stable(id);
                 self.removals.saw_removed(machine.no, id);
                 if !was_stable && self.removals.is_stable(id) {
