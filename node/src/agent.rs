@@ -22,6 +22,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 pub use handle::{Handle, Traffic, Unanswered};
 pub use logs::{LogStream, LogsGone};
@@ -86,13 +89,11 @@ pub fn run(flags: &AgentFlags) -> anyhow::Result<()> {
         );
         return Ok(());
     }
-    let filter = tracing_subscriber::EnvFilter::new(&config.log);
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
+        .with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(lines.with_filter(config.log_filter())).init();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(4)

@@ -93,6 +93,11 @@ impl Config {
         Config::from_sources(text.as_deref().map(|text| (path, text)), environment, flags)
     }
 
+    /// What [`Config::log`] lets through.
+    pub fn log_filter(&self) -> tracing_subscriber::filter::Targets {
+        draft::log_filter(&self.log).expect("it was checked when it was set")
+    }
+
     /// The same without touching the machine: `file` is a path (for messages) and its text.
     pub fn from_sources(
         file: Option<(&Path, &str)>,

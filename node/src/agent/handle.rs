@@ -21,7 +21,8 @@ pub(super) const COMMANDS_MAX: usize = 64;
 /// Events that a slow listener may be behind; then it misses the oldest.
 pub(super) const EVENTS_MAX: usize = 256;
 
-/// An answer to an edit that takes longer than this is looked into: it waits for the disk.
+/// An answer to an edit that takes longer than this is looked into: it waits for the disk. A fifth
+/// of it while the disk is known to refuse.
 const EDIT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why there is no answer from the node.
@@ -114,7 +115,9 @@ impl Handle {
         self.send(Command::Edit { edit: Box::new(edit), answer }).await?;
         tokio::pin!(answered);
         loop {
-            match tokio::time::timeout(EDIT_PATIENCE, &mut answered).await {
+            let patience =
+                if self.disk_error().is_some() { EDIT_PATIENCE / 5 } else { EDIT_PATIENCE };
+            match tokio::time::timeout(patience, &mut answered).await {
                 Ok(answer) => return answer.map_err(|_| Unanswered::Ending),
                 Err(_) => match self.disk_error() {
                     Some(error) => return Err(Unanswered::Disk { error }),

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use crdt_state::spec::Labels;
 use gossip::{Profile, Rumours};
 
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
 use super::error::{ConfigError, Place};
 use super::fleet_key::FleetKey;
 use super::key::Key;
@@ -151,7 +153,7 @@ impl Draft {
             Key::Labels => self.labels.extend(labels(&given)?),
             Key::Log => {
                 let text = given.text()?;
-                tracing_subscriber::EnvFilter::try_new(text).map_err(|why| given.bad(text, why))?;
+                log_filter(text).map_err(|why| given.bad(text, why))?;
                 self.log = Some(text.to_owned());
             }
             Key::Rumours => {
@@ -181,6 +183,19 @@ impl Draft {
             rumours: self.rumours,
         })
     }
+}
+
+/// `info`, or `warn,node=debug`. The library would take a misspelt level for a part of the program.
+pub(super) fn log_filter(text: &str) -> Result<Targets, &'static str> {
+    let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
+    let is_right = |part: &str| match part.split_once('=') {
+        Some((target, level)) => !target.is_empty() && is_level(level),
+        None => is_level(part),
+    };
+    if !text.split(',').all(|part| is_right(part.trim())) {
+        return Err("it is one of error, warn, info, debug, trace, off, or part=level");
+    }
+    text.parse().map_err(|_| "it is no filter")
 }
 
 fn name(given: &Given<'_>) -> Result<String, ConfigError> {

@@ -111,6 +111,11 @@ fn a_wrong_value_is_told_why() {
         "edge.toml, line 1: `labels` cannot be \"zone\": a label is written name=value\n  type: \
          labels = [\"zone=a\", \"disk=ssd\"]"
     );
+    assert_eq!(
+        refusal("log = \"chatty\""),
+        "edge.toml, line 1: `log` cannot be \"chatty\": it is one of error, warn, info, debug, \
+         trace, off, or part=level\n  type: log = \"info\""
+    );
     assert!(!refusal("fleet_key = \"0a0b0c\"").contains("0a0b0c"), "a secret is not repeated");
 }
 
