@@ -76,7 +76,10 @@ impl Fleet {
         let guard = Guard::new(edgectl, name)?;
         let mut up = Command::new(edgectl);
         up.args(["lab", "up", "--name", name, "--nodes", &count.to_string()]);
-        succeed(up.stdout(Stdio::null()).stderr(Stdio::inherit()))?;
+        let output = up.stdin(Stdio::null()).output().context("cannot start edgectl")?;
+        if !output.status.success() {
+            bail!("edgectl lab up: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
         let dir = PathBuf::from(format!("/tmp/edgelab-{name}"));
         let State { dir, links, nodes } = state(&dir)?;
         let (edgectl, name) = (edgectl.to_path_buf(), name.to_owned());
