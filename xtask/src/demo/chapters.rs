@@ -4,7 +4,7 @@
 
 use super::print::{placement, say, title, typed};
 use crate::fleet::view::Task;
-use crate::fleet::{Fleet, Node, service};
+use crate::fleet::{Fleet, Links, Node, service};
 use anyhow::{Result, ensure};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -41,7 +41,14 @@ pub fn create(fleet: &Fleet) -> Result<()> {
 pub fn kill(fleet: &Fleet) -> Result<()> {
     title("A node dies");
     let victim = "n3";
-    say("n3 loses its power: agent and tasks gone, packets to it dropped, nothing refused");
+    say(match fleet.links {
+        Links::Namespaces => {
+            "n3 loses its power: agent and tasks gone, packets to it dropped, nothing refused"
+        }
+        Links::Loopback => {
+            "n3 loses its power: agent and tasks gone (that its link falls silent too needs root)"
+        }
+    });
     let witness = &fleet.nodes[0];
     let begun = Instant::now();
     fleet.lab(&["kill", victim])?;
