@@ -29,7 +29,7 @@ pub enum ServiceCommand {
         help_template = examples!(
             "edgectl service create --name web --replicas 3 busybox httpd -f -p 8080",
             "edgectl service create --name probe --mode global --limit-memory 64m /opt/probe",
-            "edgectl service create --name db --constraint node.labels.disk==ssd -e PORT=5432 /opt/db",
+            "edgectl service create --name db --constraint node.labels.disk==ssd /opt/db",
         )
     )]
     Create(Box<create::CreateArgs>),

@@ -191,7 +191,7 @@ impl Fleet {
         for node in self.nodes.iter().filter(|node| node.edge.state == "unreachable") {
             let name = &node.description.hostname;
             let age = compact_age(Duration::from_millis(node.edge.since_ms));
-            notes.push(format!("! {name} is unreachable since {age}: edgectl why {name}"));
+            notes.push(format!("! {name} is unreachable for {age}: edgectl why {name}"));
         }
         if self.status.conflicts > 0 {
             let conflicts =
@@ -270,7 +270,7 @@ mod tests {
                 "  n3   suspect 4s          0 tasks",
                 "1 service: 0 healthy, 1 degraded",
                 "  web 2/3: edgectl why web",
-                "! n2 is unreachable since 3h12m: edgectl why n2",
+                "! n2 is unreachable for 3h12m: edgectl why n2",
                 "! 1 edit lost against another one: edgectl conflicts",
             ]
         );

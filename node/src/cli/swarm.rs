@@ -1,7 +1,5 @@
 //! `edgectl swarm …`: who belongs to the fleet.
 
-use std::time::{Duration, Instant};
-
 use clap::{Args, Subcommand};
 
 use super::client::Client;
@@ -10,11 +8,6 @@ use super::help::examples;
 use super::output::{count, print};
 use crate::docker::node::Node;
 use crate::docker::system::{InitRequest, JoinRequest};
-
-/// An address that answers does so in milliseconds; the handshake is tried several times.
-const JOIN_WAIT_MAX: Duration = Duration::from_secs(10);
-/// Between two looks whether somebody answered.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The fleet: joining it and leaving it.
 #[derive(Debug, Subcommand)]
@@ -34,7 +27,7 @@ pub enum SwarmCommand {
         "edgectl swarm join pi-1.local:7946",
     ))]
     Join(JoinArgs),
-    /// Leave the fleet: tasks move away first
+    /// Leave the fleet: tasks move away first, then the agent ends
     Leave {
         /// As Docker has it; leaving never needs force here
         #[arg(short, long, hide = true)]
@@ -48,9 +41,6 @@ pub struct JoinArgs {
     /// Any node of the fleet; more than one are all tried
     #[arg(required = true, value_name = "HOST[:PORT]")]
     addresses: Vec<String>,
-    /// Return at once, do not wait for an answer
-    #[arg(short, long)]
-    detach: bool,
 }
 
 /// Runs one of them.
@@ -64,7 +54,7 @@ pub async fn run(command: SwarmCommand, mut client: Client) -> Result<Exit, Fail
         SwarmCommand::Join(args) => join(&mut client, args).await?,
         SwarmCommand::Leave { force: _ } => {
             client.send("/swarm/leave", &serde_json::json!({})).await?;
-            print("Node left the fleet.")?;
+            print("Node left the fleet; its agent has ended.")?;
         }
     }
     Ok(Exit::Done)
@@ -86,26 +76,19 @@ async fn init(client: &mut Client, request: &InitRequest) -> Result<(), Failure>
     ))
 }
 
+/// The agent answers when somebody there answered it, or says that nobody does.
 async fn join(client: &mut Client, args: JoinArgs) -> Result<(), Failure> {
     let before = reached(client).await?;
-    let request = JoinRequest { remote_addrs: args.addresses.clone(), ..JoinRequest::default() };
+    let addresses = args.addresses.join(", ");
+    let request = JoinRequest { remote_addrs: args.addresses, ..JoinRequest::default() };
     client.send("/swarm/join", &request).await?;
-    if args.detach {
-        return Ok(());
-    }
-    let began = Instant::now();
-    while began.elapsed() < JOIN_WAIT_MAX {
-        let now = reached(client).await?;
-        if now > before || (now > 0 && before > 0) {
-            return print(format!("This node joined a fleet of {}.", count(now + 1, "node")));
+    let now = count(reached(client).await? + 1, "node");
+    match before {
+        0 => print(format!("This node joined a fleet; it reaches {now}, itself among them.")),
+        _ => {
+            print(format!("This node is in a fleet already ({now}); it asks {addresses} as well."))
         }
-        tokio::time::sleep(LOOK_INTERVAL).await;
     }
-    Err(Failure::new(format!("no answer from {}", args.addresses.join(", ")))
-        .why(format!("asked for {} s; the agent goes on asking", JOIN_WAIT_MAX.as_secs()))
-        .why("no agent there, another fleet key, or UDP port 7946 is not let through")
-        .hint("edgectl status, on that node")
-        .hint("edgectl node ls, here, to see whether it has answered meanwhile"))
 }
 
 /// Other nodes that answer.

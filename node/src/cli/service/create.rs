@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use clap::Args;
 use clap::builder::PossibleValuesParser;
-use clap::{Args, ValueEnum};
 
 use super::flags::SharedFlags;
 use super::spec;
@@ -23,8 +23,9 @@ pub struct CreateArgs {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// What runs a task: a program of the host; containers do not exist yet
-    #[arg(long, value_name = "RUNTIME", default_value = "process")]
-    runtime: Runtime,
+    #[arg(long, value_name = "RUNTIME", default_value = "process",
+        value_parser = PossibleValuesParser::new(["process", "container"]))]
+    runtime: String,
     /// A number of tasks anywhere, or one on every node
     #[arg(long, value_name = "MODE", default_value = "replicated",
         value_parser = PossibleValuesParser::new(["replicated", "global"]))]
@@ -54,14 +55,6 @@ pub struct CreateArgs {
     program: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Runtime {
-    /// A program of the host
-    Process,
-    /// An image (not yet)
-    Container,
-}
-
 /// Creates it, and waits.
 pub async fn run(args: CreateArgs, mut client: Client) -> Result<Exit, Failure> {
     let spec = spec_of(&args)?;
@@ -74,7 +67,7 @@ pub async fn run(args: CreateArgs, mut client: Client) -> Result<Exit, Failure> 
 }
 
 fn spec_of(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
-    if args.runtime == Runtime::Container {
+    if args.runtime == "container" {
         return Err(Failure::new("there are no containers yet")
             .why("this version runs programs of the host only")
             .hint("--runtime process PROGRAM [ARG]..."));

@@ -13,6 +13,8 @@ use crate::cli::value::{self, Pair};
 #[derive(Debug, Default, Args)]
 pub struct SharedFlags {
     #[command(flatten)]
+    pub scale: ScaleFlags,
+    #[command(flatten)]
     pub task: TaskFlags,
     #[command(flatten)]
     pub health: HealthFlags,
@@ -22,8 +24,6 @@ pub struct SharedFlags {
     pub restart: RestartFlags,
     #[command(flatten)]
     pub update: UpdateFlags,
-    #[command(flatten)]
-    pub scale: ScaleFlags,
     #[command(flatten)]
     pub wait: WaitFlags,
 }
