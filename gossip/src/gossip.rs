@@ -221,9 +221,12 @@ impl Gossip {
     }
 
     fn flush_rumours(&mut self, now: Now, replica: &Replica) {
+        if now < self.rumours.deadline() {
+            return;
+        }
         let me = self.membership.me().node;
         let peers = self.membership.active();
-        for batch in self.rumours.flush(now, peers.len()) {
+        for batch in self.rumours.flush(peers.len()) {
             let messages = rumour::pack(me, replica, &batch.keys);
             for to in self.membership.choose(peers.clone(), batch.fan_out) {
                 for message in &messages {

@@ -87,6 +87,8 @@ pub(crate) struct Membership {
     cases: BTreeMap<NodeId, Case>,
     health: LocalHealth,
     probe: Option<OpenProbe>,
+    /// foca's next push of changes, put aside while there are none.
+    parked_push: Option<foca::Timer<Identity>>,
     heard_anyone: Now,
     /// A higher generation of this node itself that others speak of.
     outranked_by: Option<u64>,
@@ -112,6 +114,7 @@ impl Membership {
             cases: BTreeMap::new(),
             health: LocalHealth::default(),
             probe: None,
+            parked_push: None,
             heard_anyone: now,
             outranked_by: None,
             phase: Phase::Member,
@@ -189,6 +192,7 @@ impl Membership {
         addrs: &[Option<SocketAddr>],
     ) -> Result<(), JunkReason> {
         let mut packet = Packet::decode(bytes).ok_or(JunkReason::Undecodable)?;
+        let told = packet.updates.len();
         let src = packet.header.src;
         if src.node == self.me.node {
             return Err(JunkReason::FromMyself);
@@ -209,8 +213,9 @@ impl Membership {
         packet.updates.retain(|update| self.admit(now, update));
         let touched = packet.updates.iter().map(|update| update.id().node).chain([src.node]);
         let touched: BTreeSet<NodeId> = touched.collect();
-        let bytes = packet.encode();
-        let result = self.with_foca(now, touched, |foca, out| foca.handle_data(&bytes, out));
+        let screened = (packet.updates.len() < told).then(|| packet.encode());
+        let bytes = screened.as_deref().unwrap_or(bytes);
+        let result = self.with_foca(now, touched, |foca, out| foca.handle_data(bytes, out));
         self.after_packet(now, &packet);
         result.map_err(|_| JunkReason::Swim)
     }

@@ -99,11 +99,8 @@ impl RumourMill {
         0
     }
 
-    /// What is due to be told in a fleet with `peers` active peers.
-    pub(crate) fn flush(&mut self, now: Now, peers: usize) -> Vec<Batch> {
-        if now < self.flush_at {
-            return Vec::new();
-        }
+    /// What waits to be told, in a fleet with `peers` active peers.
+    pub(crate) fn flush(&mut self, peers: usize) -> Vec<Batch> {
         self.flush_at = Now::NEVER;
         let small = peers < SMALL_FLEET;
         let own = std::mem::take(&mut self.own);

@@ -160,6 +160,9 @@ impl Gossip {
         let peers = self.membership.active();
         if let Some(peer) = self.membership.choose(peers, 1).first() {
             self.compare_with(*peer, replica);
+            if self.membership.view().lacks_addresses() {
+                self.send_members(now, *peer, Answer::Wanted);
+            }
         }
     }
 

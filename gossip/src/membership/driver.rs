@@ -32,6 +32,9 @@ const TRANSMISSIONS_MAX: u8 = 12;
 /// Members asked to probe in this node's stead, and members told of a change at a time.
 const FAN_OUT: usize = 3;
 
+/// The first push after a time without changes waits so long for more of them.
+const PUSH_GATHER_MS: u64 = 10;
+
 /// The probe that foca waits for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OpenProbe {
@@ -131,6 +134,11 @@ impl Membership {
         if let Some(missed) = asked.missed {
             self.accuse(now, missed);
         }
+        if self.foca.updates_backlog() > 0
+            && let Some(push) = self.parked_push.take()
+        {
+            self.timers.push(now.plus(PUSH_GATHER_MS), Due::Foca(push));
+        }
         result
     }
 
@@ -225,6 +233,11 @@ impl Membership {
                 self.on_probe_over(now, at);
                 self.on_island(now);
             }
+            Timer::PeriodicGossip(_) if self.foca.updates_backlog() == 0 => {
+                // Five wake-ups a second for nothing, in a fleet where nothing changes for days.
+                self.parked_push = Some(timer);
+                return;
+            }
             _ => {}
         }
         // The only error that a timer can bring is a probe cycle cut short by this node's own
@@ -248,11 +261,13 @@ impl Membership {
         let was_suspect = known.member.state == MemberState::Suspect;
         let heard = known.member.heard > probe.started;
         let outcome = if probe.answered || heard { Outcome::Answered } else { Outcome::Missed };
-        if !was_suspect {
+        // A member whose address nobody has told yet was not even asked.
+        let unasked = self.view.addr(probe.target.node).is_none();
+        if !was_suspect && !unasked {
             self.health.on_probe(outcome);
         }
         let late = now.since(at) > self.profile.late_ms();
-        if !probe.answered && (heard || late || self.trust(now) == Trust::Blind) {
+        if !probe.answered && (heard || late || unasked || self.trust(now) == Trust::Blind) {
             self.take_back(now, &probe);
         }
     }

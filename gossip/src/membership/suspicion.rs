@@ -217,3 +217,20 @@ impl Membership {
         !put_off
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Profile;
+
+    #[test]
+    fn what_is_said_of_an_earlier_self_never_reaches_foca() {
+        let me = Identity::at_boot(NodeId([1; 16]), 2);
+        let mut membership = Membership::new(Profile::LAN, me, 1, Now(0));
+        let earlier = Identity::at_boot(NodeId([1; 16]), 1);
+        for state in [State::Alive, State::Suspect, State::Down] {
+            assert!(!membership.admit(Now(0), &foca::Member::new(earlier, 0, state)));
+            assert!(membership.admit(Now(0), &foca::Member::new(me, 0, state)));
+        }
+    }
+}

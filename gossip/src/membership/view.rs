@@ -84,6 +84,11 @@ impl View {
         self.book.get(&node).copied()
     }
 
+    /// Is there an active member that cannot be reached for want of an address?
+    pub(crate) fn lacks_addresses(&self) -> bool {
+        self.active().any(|member| member.addr == NOWHERE)
+    }
+
     /// Notes where a node is; the event, if a member moved.
     pub(crate) fn set_addr(&mut self, node: NodeId, addr: SocketAddr) -> Option<MemberEvent> {
         if addr.ip().is_unspecified() || addr.port() == 0 {
