@@ -9,17 +9,18 @@
 //!
 //! It must never touch a record: an unreachable member's data stays as it is.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use crdt_state::NodeId;
-use foca::{Message, State};
+use foca::Message;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 mod codec;
 mod driver;
 mod health;
+mod incoming;
 mod packet;
 mod suspicion;
 mod timers;
@@ -29,10 +30,9 @@ mod view;
 pub(crate) use packet::PACKET_BYTES_MAX;
 
 use crate::message::Entry;
-use crate::{Identity, JunkReason, Member, MemberEvent, MemberState, Now, Profile};
+use crate::{Identity, Member, MemberEvent, MemberState, Now, Profile};
 use driver::{Foca, OpenProbe};
 use health::LocalHealth;
-use packet::Packet;
 use suspicion::Case;
 use timers::{Due, Timers};
 use view::{Change, View};
@@ -40,8 +40,8 @@ use view::{Change, View};
 /// Unreachable members that are called at a time.
 const ANNOUNCE_FAN_OUT: usize = 2;
 
-/// Members that pass on the word that another one goes.
-const GOODBYE_FAN_OUT: usize = 3;
+/// To how many the word that another one goes is passed on, by each that hears it first.
+const GOODBYE_FAN_OUT: usize = 4;
 
 /// When a leaving node repeats itself: it may stop soon, and datagrams get lost.
 const GOODBYES_MS: [u64; 2] = [100, 300];
@@ -183,88 +183,6 @@ impl Membership {
         }
     }
 
-    /// A packet of the failure detector came.
-    pub(crate) fn handle_swim(
-        &mut self,
-        now: Now,
-        from: SocketAddr,
-        bytes: &[u8],
-        addrs: &[Option<SocketAddr>],
-    ) -> Result<(), JunkReason> {
-        let mut packet = Packet::decode(bytes).ok_or(JunkReason::Undecodable)?;
-        let told = packet.updates.len();
-        let src = packet.header.src;
-        if src.node == self.me.node {
-            return Err(JunkReason::FromMyself);
-        }
-        if self.view.is_forgotten(&src) {
-            return Err(JunkReason::Forgotten);
-        }
-        if !self.view.is_superseded(&src) {
-            self.heard_anyone = now;
-            if let Some(event) = self.view.set_addr(src.node, from) {
-                self.effects.push_back(Effect::Event(event));
-            }
-        }
-        self.on_answer(&packet.header);
-        for (update, addr) in packet.updates.iter().zip(addrs) {
-            self.on_hint(update.id().node, *addr);
-        }
-        packet.updates.retain(|update| self.admit(now, update));
-        let touched = packet.updates.iter().map(|update| update.id().node).chain([src.node]);
-        let touched: BTreeSet<NodeId> = touched.collect();
-        let screened = (packet.updates.len() < told).then(|| packet.encode());
-        let bytes = screened.as_deref().unwrap_or(bytes);
-        let result = self.with_foca(now, touched, |foca, out| foca.handle_data(bytes, out));
-        self.after_packet(now, &packet);
-        result.map_err(|_| JunkReason::Swim)
-    }
-
-    fn after_packet(&mut self, now: Now, packet: &Packet) {
-        let (src, dst) = (packet.header.src, packet.header.dst);
-        if let Some(known) = self.view.get_mut(src.node)
-            && known.member.generation <= src.generation
-        {
-            known.member.heard = now;
-            if known.member.state == MemberState::Suspect {
-                self.tell_suspect(now, src.node);
-            }
-        }
-        if dst.node == self.me.node && dst.generation < self.me.generation {
-            // It speaks to what this node was before it renewed; foca drops that in silence.
-            self.send_bare(src, Message::Gossip, None);
-        }
-        self.leap(now);
-    }
-
-    fn on_hint(&mut self, node: NodeId, addr: Option<SocketAddr>) {
-        if node == self.me.node {
-            return;
-        }
-        if let Some(event) = addr.and_then(|addr| self.view.hint_addr(node, addr)) {
-            self.effects.push_back(Effect::Event(event));
-        }
-    }
-
-    /// A member says that it, or another one, goes.
-    pub(crate) fn handle_leaving(&mut self, now: Now, who: Identity) -> Result<(), JunkReason> {
-        if who.node == self.me.node {
-            return Err(JunkReason::FromMyself);
-        }
-        if self.view.is_forgotten(&who) || self.view.is_superseded(&who) {
-            return Ok(());
-        }
-        if !self.view.set_left(&who) {
-            return Ok(());
-        }
-        self.apply(now, vec![foca::Member::down(who)]);
-        let peers = self.active();
-        for to in self.choose(peers, GOODBYE_FAN_OUT) {
-            self.effects.push_back(Effect::Leaving { to, who });
-        }
-        Ok(())
-    }
-
     /// The members as told to others, this node first.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         let me = Entry {
@@ -274,32 +192,6 @@ impl Membership {
             addr: None,
         };
         std::iter::once(me).chain(self.view.entries()).collect()
-    }
-
-    /// Takes in a member list. True if this node's view changed.
-    pub(crate) fn merge_entries(&mut self, now: Now, entries: &[Entry]) -> bool {
-        let before = self.digest();
-        let mut updates = Vec::new();
-        for entry in entries {
-            self.on_hint(entry.identity.node, entry.addr);
-            let state = match entry.state {
-                MemberState::Alive | MemberState::Suspect => State::Alive,
-                MemberState::Unreachable | MemberState::Left => State::Down,
-            };
-            let update = foca::Member::new(entry.identity, entry.incarnation, state);
-            if entry.state == MemberState::Left && entry.identity.node != self.me.node {
-                let gone = self.view.is_forgotten(&entry.identity)
-                    || self.view.is_superseded(&entry.identity);
-                if !gone && self.view.set_left(&entry.identity) {
-                    updates.push(update);
-                }
-            } else if self.admit(now, &update) {
-                updates.push(update);
-            }
-        }
-        self.apply(now, updates);
-        self.leap(now);
-        before != self.digest()
     }
 
     /// Says good-bye to everybody, and again a little later.
@@ -328,7 +220,7 @@ impl Membership {
             self.cases.remove(&node);
             let removal = foca::Timer::RemoveDown(identity);
             let result =
-                self.with_foca(now, BTreeSet::new(), |foca, out| foca.handle_timer(removal, out));
+                self.with_foca(now, Vec::new(), |foca, out| foca.handle_timer(removal, out));
             debug_assert!(result.is_ok(), "removing a member cannot fail");
         }
     }
@@ -395,3 +287,6 @@ impl Membership {
         self.view.get(node).map(|known| &known.member)
     }
 }
+
+#[cfg(test)]
+mod tests;

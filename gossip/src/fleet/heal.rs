@@ -74,3 +74,16 @@ fn two_halves_that_first_met_their_neighbours_find_each_other_through_their_seed
     fleet.heal();
     assert!(fleet.runs_until(60_000, Fleet::all_agree));
 }
+
+#[test]
+fn a_member_that_is_back_is_compared_with_at_once() {
+    let config = GossipConfig { rumours: crate::Rumours::Off, ..GossipConfig::default() };
+    let mut fleet = Fleet::settled_with(2, config, 45);
+    fleet.cut_at(1);
+    fleet.run_ms(20_000);
+    fleet.write(0, 1, 100);
+    fleet.write(1, 2, 100);
+    fleet.heal();
+    assert!(fleet.runs_until(12_000, Fleet::all_agree));
+    assert!(fleet.runs_until(200, Fleet::all_equal));
+}

@@ -233,3 +233,29 @@ fn an_idle_metered_link_costs_less_than_a_megabyte_a_day() {
     assert!(day < 1_000_000, "{day} bytes a day");
     assert_eq!(fleet.verdicts(), []);
 }
+
+#[test]
+fn who_slept_while_a_member_left_learns_that_it_left() {
+    let mut fleet = Fleet::settled(5, 18);
+    fleet.stop(1);
+    fleet.leave(3);
+    fleet.stop(3);
+    fleet.run_ms(20_000);
+    fleet.resume(1);
+    assert!(fleet.runs_until(15_000, |fleet| fleet.state(1, 3) == Some(MemberState::Left)));
+}
+
+#[test]
+fn a_good_bye_that_one_node_heard_reaches_the_others() {
+    let mut fleet = Fleet::settled(12, 19);
+    for index in 1..12 {
+        let heard = (0..12).filter(|from| *from != 5 || index == 8);
+        fleet.hears_only(index, heard);
+    }
+    fleet.hears_only(0, (0..12).filter(|from| *from != 5));
+    fleet.leave(5);
+    let aware =
+        |fleet: &Fleet| (0..12).filter(|at| fleet.state(*at, 5) == Some(MemberState::Left)).count();
+    assert!(fleet.runs_until(1_000, |fleet| aware(fleet) >= 8), "by word of mouth");
+    assert!(fleet.runs_until(20_000, |fleet| aware(fleet) == 11), "by member lists");
+}

@@ -5,7 +5,6 @@
 //! are mirrored into the view. foca 2.0.0 keeps members in vectors and binary heaps, no hash maps:
 //! the same seed gives the same trace.
 
-use std::collections::BTreeSet;
 use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use foca::{
 use rand::rngs::StdRng;
 
 use super::codec::Codec;
-use super::health::{Outcome, Trust};
+use super::health::{Around, Outcome, Quiet, Trust};
 use super::packet::{PACKET_BYTES_MAX, Packet, is_active};
 use super::timers::Due;
 use super::{Effect, Membership};
@@ -49,7 +48,7 @@ pub(crate) struct OpenProbe {
 pub(crate) struct Asked {
     sends: Vec<(Identity, Vec<u8>)>,
     timers: Vec<(Timer<Identity>, u64)>,
-    touched: BTreeSet<NodeId>,
+    touched: Vec<NodeId>,
     missed: Option<Identity>,
     rejoined: Option<Identity>,
 }
@@ -60,10 +59,10 @@ impl foca::Runtime<Identity> for &mut Asked {
             Notification::MemberUp(id)
             | Notification::MemberDown(id)
             | Notification::Rename(_, id) => {
-                self.touched.insert(id.node);
+                self.touched.push(id.node);
             }
             Notification::ProbeFailed(_, id) => {
-                self.touched.insert(id.node);
+                self.touched.push(id.node);
                 self.missed = Some(*id);
             }
             Notification::Rejoin(id) => self.rejoined = Some(*id),
@@ -109,7 +108,7 @@ impl Membership {
     pub(super) fn with_foca(
         &mut self,
         now: Now,
-        mut touched: BTreeSet<NodeId>,
+        mut touched: Vec<NodeId>,
         call: impl FnOnce(&mut Foca, &mut Asked) -> Result<(), foca::Error>,
     ) -> Result<(), foca::Error> {
         let mut asked = Asked::default();
@@ -130,6 +129,7 @@ impl Membership {
             self.on_send(now, to, bytes);
         }
         touched.append(&mut asked.touched);
+        touched.sort_unstable();
         self.mirror(now, &touched);
         if let Some(missed) = asked.missed {
             self.accuse(now, missed);
@@ -142,14 +142,14 @@ impl Membership {
         result
     }
 
-    fn mirror(&mut self, now: Now, touched: &BTreeSet<NodeId>) {
+    fn mirror(&mut self, now: Now, touched: &[NodeId]) {
         if touched.is_empty() {
             return;
         }
         let updates: Vec<foca::Member<Identity>> = self
             .foca
             .iter_membership_state()
-            .filter(|m| m.id().node != self.me.node && touched.contains(&m.id().node))
+            .filter(|m| m.id().node != self.me.node && touched.binary_search(&m.id().node).is_ok())
             .cloned()
             .collect();
         for update in updates {
@@ -242,11 +242,11 @@ impl Membership {
         }
         // The only error that a timer can bring is a probe cycle cut short by this node's own
         // lateness; foca recovers from it by itself.
-        let _ = self.with_foca(now, BTreeSet::new(), |foca, out| foca.handle_timer(timer, out));
+        let _ = self.with_foca(now, Vec::new(), |foca, out| foca.handle_timer(timer, out));
     }
 
     fn pass_verdict(&mut self, now: Now, timer: Timer<Identity>) {
-        let _ = self.with_foca(now, BTreeSet::new(), |foca, out| {
+        let _ = self.with_foca(now, Vec::new(), |foca, out| {
             foca.handle_timer(timer, &mut *out)?;
             // Others should not have to wait for the next push.
             foca.gossip(out)
@@ -284,7 +284,7 @@ impl Membership {
             message: Message::Ack(probe.number),
         };
         let bytes = Packet::new(header, None).encode();
-        let _ = self.with_foca(now, BTreeSet::new(), |foca, out| foca.handle_data(&bytes, out));
+        let _ = self.with_foca(now, Vec::new(), |foca, out| foca.handle_data(&bytes, out));
     }
 
     /// Nothing heard from anybody for three suspicions: this node is an island. Everybody is
@@ -312,7 +312,9 @@ impl Membership {
             peers += 1;
             suspects += usize::from(member.state == MemberState::Suspect);
         }
-        self.health.trust(now, peers, suspects)
+        let quiet_ms = now.since(self.heard_anyone);
+        let quiet = if quiet_ms >= self.profile.suspicion_ms { Quiet::Dead } else { Quiet::Not };
+        self.health.trust(now, Around { peers, suspects, quiet })
     }
 
     /// Others speak of a higher generation of this node than its own: its counter was lost, or it
@@ -323,7 +325,7 @@ impl Membership {
         if identity.generation <= self.me.generation {
             return;
         }
-        let result = self.with_foca(now, BTreeSet::new(), |foca, out| {
+        let result = self.with_foca(now, Vec::new(), |foca, out| {
             foca.change_identity(identity, &mut *out)?;
             out.rejoined = Some(identity);
             Ok(())

@@ -19,12 +19,32 @@ const STRETCH_MAX: u64 = 3;
 /// How far this node believes itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Trust {
-    /// No probe was answered for a while: no accusations, no verdicts.
+    /// Nobody was heard, or no probe answered, for a while: no accusations, no verdicts.
     Blind,
     /// Too much went wrong at once to be others' fault: verdicts wait one suspicion longer.
     Doubtful,
     /// It accuses and judges.
     Full,
+}
+
+/// What this node sees around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Around {
+    /// Active members.
+    pub(crate) peers: usize,
+    /// Those of them that are suspect.
+    pub(crate) suspects: usize,
+    /// Was anybody at all heard during the last suspicion?
+    pub(crate) quiet: Quiet,
+}
+
+/// Is there anything to hear?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Quiet {
+    /// Nothing was heard from anybody.
+    Dead,
+    /// Somebody speaks.
+    Not,
 }
 
 /// What became of a probe.
@@ -68,13 +88,15 @@ impl LocalHealth {
         ms * (1 + self.stretch)
     }
 
-    /// How far to trust this node with `suspects` of `peers` active peers under suspicion.
-    pub(crate) fn trust(&self, now: Now, peers: usize, suspects: usize) -> Trust {
+    /// How far to trust this node.
+    pub(crate) fn trust(&self, now: Now, around: Around) -> Trust {
+        let Around { peers, suspects, quiet } = around;
+        // With a single peer there is nobody to compare with.
+        let deaf = peers >= 2 && quiet == Quiet::Dead;
         let last = (1 << BLIND_AFTER) - 1;
-        if self.samples >= BLIND_AFTER && self.recent & last == last {
+        if deaf || self.samples >= BLIND_AFTER && self.recent & last == last {
             return Trust::Blind;
         }
-        // With a single peer there is nobody to compare with.
         let most_are_suspect = suspects >= 2 && suspects * 2 > peers;
         let most_were_missed =
             self.samples == SAMPLES && self.recent.count_ones() * 2 > self.samples;
@@ -89,33 +111,49 @@ impl LocalHealth {
 mod tests {
     use super::*;
 
+    fn around(peers: usize, suspects: usize) -> Around {
+        Around { peers, suspects, quiet: Quiet::Not }
+    }
+
+    #[test]
+    fn who_hears_nobody_is_blind_unless_there_is_only_one_to_hear() {
+        let health = LocalHealth::default();
+        let quiet = |peers| Around { peers, suspects: 1, quiet: Quiet::Dead };
+        assert_eq!(health.trust(Now(0), quiet(2)), Trust::Blind);
+        assert_eq!(health.trust(Now(0), quiet(1)), Trust::Full);
+    }
+
     #[test]
     fn four_probes_missed_in_a_row_make_blind_and_one_answer_heals() {
         let mut health = LocalHealth::default();
         for _ in 0..3 {
             health.on_probe(Outcome::Missed);
         }
-        assert_eq!(health.trust(Now(0), 10, 3), Trust::Full);
+        assert_eq!(health.trust(Now(0), around(10, 3)), Trust::Full);
         health.on_probe(Outcome::Missed);
-        assert_eq!(health.trust(Now(0), 10, 4), Trust::Blind);
+        assert_eq!(health.trust(Now(0), around(10, 4)), Trust::Blind);
         health.on_probe(Outcome::Answered);
-        assert_eq!(health.trust(Now(0), 10, 4), Trust::Full);
+        assert_eq!(health.trust(Now(0), around(10, 4)), Trust::Full);
     }
 
     #[test]
     fn suspecting_more_than_half_of_the_peers_is_doubtful() {
         let health = LocalHealth::default();
-        assert_eq!(health.trust(Now(0), 4, 2), Trust::Full);
-        assert_eq!(health.trust(Now(0), 4, 3), Trust::Doubtful);
-        assert_eq!(health.trust(Now(0), 1, 1), Trust::Full, "one peer: nothing to compare with");
+        assert_eq!(health.trust(Now(0), around(4, 2)), Trust::Full);
+        assert_eq!(health.trust(Now(0), around(4, 3)), Trust::Doubtful);
+        assert_eq!(
+            health.trust(Now(0), around(1, 1)),
+            Trust::Full,
+            "one peer: nothing to compare with"
+        );
     }
 
     #[test]
     fn a_late_timer_casts_doubt_for_a_while_and_stretches_probes() {
         let mut health = LocalHealth::default();
         health.on_late_timer(Now(2_500));
-        assert_eq!(health.trust(Now(2_499), 10, 0), Trust::Doubtful);
-        assert_eq!(health.trust(Now(2_500), 10, 0), Trust::Full);
+        assert_eq!(health.trust(Now(2_499), around(10, 0)), Trust::Doubtful);
+        assert_eq!(health.trust(Now(2_500), around(10, 0)), Trust::Full);
         assert_eq!(health.stretched(500), 1_000);
         health.on_probe(Outcome::Answered);
         assert_eq!(health.stretched(500), 500);

@@ -111,8 +111,9 @@ impl View {
     /// An address that somebody else told: taken if there is none, or if the member is silent at
     /// the one that is known. What was heard from the member itself outweighs it.
     pub(crate) fn hint_addr(&mut self, node: NodeId, addr: SocketAddr) -> Option<MemberEvent> {
-        let silent = self.get(node).is_some_and(|k| k.member.state != MemberState::Alive);
-        if self.book.contains_key(&node) && !silent {
+        let written = self.book.get(&node);
+        let silent = || self.get(node).is_some_and(|k| k.member.state != MemberState::Alive);
+        if written == Some(&addr) || written.is_some() && !silent() {
             return None;
         }
         self.set_addr(node, addr)

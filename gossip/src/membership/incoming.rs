@@ -1,0 +1,133 @@
+//! What comes from other members: packets of the detector, good-byes, member lists.
+//!
+//! Everything is screened before foca sees it. What comes in may be late, repeated or made up; it
+//! must never make this node its own member, or bring back what is over.
+
+use std::net::SocketAddr;
+
+use crdt_state::NodeId;
+use foca::{Header, Message, State};
+
+use super::packet::Packet;
+use super::{Effect, GOODBYE_FAN_OUT, Membership};
+use crate::message::Entry;
+use crate::{Identity, JunkReason, MemberState, Now};
+
+impl Membership {
+    /// A packet of the failure detector came.
+    pub(crate) fn handle_swim(
+        &mut self,
+        now: Now,
+        from: SocketAddr,
+        bytes: &[u8],
+        addrs: &[Option<SocketAddr>],
+    ) -> Result<(), JunkReason> {
+        let mut packet = Packet::decode(bytes).ok_or(JunkReason::Undecodable)?;
+        let told = packet.updates.len();
+        let src = packet.header.src;
+        if src.node == self.me.node {
+            return Err(JunkReason::FromMyself);
+        }
+        if self.view.is_forgotten(&src) {
+            return Err(JunkReason::Forgotten);
+        }
+        if !self.view.is_superseded(&src) {
+            self.heard_anyone = now;
+            if let Some(event) = self.view.set_addr(src.node, from) {
+                self.effects.push_back(Effect::Event(event));
+            }
+        }
+        self.on_answer(&packet.header);
+        for (update, addr) in packet.updates.iter().zip(addrs) {
+            self.on_hint(update.id().node, *addr);
+        }
+        packet.updates.retain(|update| self.admit(now, update));
+        let sender = (!self.is_unchanged(&packet.header)).then_some(src.node);
+        let touched = packet.updates.iter().map(|update| update.id().node).chain(sender).collect();
+        let screened = (packet.updates.len() < told).then(|| packet.encode());
+        let bytes = screened.as_deref().unwrap_or(bytes);
+        let result = self.with_foca(now, touched, |foca, out| foca.handle_data(bytes, out));
+        self.after_packet(now, &packet);
+        result.map_err(|_| JunkReason::Swim)
+    }
+
+    /// Does a packet's header say nothing new of its sender? Most do.
+    fn is_unchanged(&self, header: &Header<Identity>) -> bool {
+        self.view.get(header.src.node).is_some_and(|known| {
+            known.identity() == header.src
+                && known.incarnation == header.src_incarnation
+                && known.member.state == MemberState::Alive
+        })
+    }
+
+    fn after_packet(&mut self, now: Now, packet: &Packet) {
+        let (src, dst) = (packet.header.src, packet.header.dst);
+        if let Some(known) = self.view.get_mut(src.node)
+            && known.member.generation <= src.generation
+        {
+            known.member.heard = now;
+            if known.member.state == MemberState::Suspect {
+                self.tell_suspect(now, src.node);
+            }
+        }
+        if dst.node == self.me.node && dst.generation < self.me.generation {
+            // It speaks to what this node was before it renewed; foca drops that in silence.
+            self.send_bare(src, Message::Gossip, None);
+        }
+        self.leap(now);
+    }
+
+    fn on_hint(&mut self, node: NodeId, addr: Option<SocketAddr>) {
+        if node == self.me.node {
+            return;
+        }
+        if let Some(event) = addr.and_then(|addr| self.view.hint_addr(node, addr)) {
+            self.effects.push_back(Effect::Event(event));
+        }
+    }
+
+    /// A member says that it, or another one, goes.
+    pub(crate) fn handle_leaving(&mut self, now: Now, who: Identity) -> Result<(), JunkReason> {
+        if who.node == self.me.node {
+            return Err(JunkReason::FromMyself);
+        }
+        if self.view.is_forgotten(&who) || self.view.is_superseded(&who) {
+            return Ok(());
+        }
+        if !self.view.set_left(&who) {
+            return Ok(());
+        }
+        self.apply(now, vec![foca::Member::down(who)]);
+        let peers = self.active();
+        for to in self.choose(peers, GOODBYE_FAN_OUT) {
+            self.effects.push_back(Effect::Leaving { to, who });
+        }
+        Ok(())
+    }
+
+    /// Takes in a member list. True if this node's view changed.
+    pub(crate) fn merge_entries(&mut self, now: Now, entries: &[Entry]) -> bool {
+        let before = self.digest();
+        let mut updates = Vec::new();
+        for entry in entries {
+            self.on_hint(entry.identity.node, entry.addr);
+            let state = match entry.state {
+                MemberState::Alive | MemberState::Suspect => State::Alive,
+                MemberState::Unreachable | MemberState::Left => State::Down,
+            };
+            let update = foca::Member::new(entry.identity, entry.incarnation, state);
+            if entry.state == MemberState::Left && entry.identity.node != self.me.node {
+                let gone = self.view.is_forgotten(&entry.identity)
+                    || self.view.is_superseded(&entry.identity);
+                if !gone && self.view.set_left(&entry.identity) {
+                    updates.push(update);
+                }
+            } else if self.admit(now, &update) {
+                updates.push(update);
+            }
+        }
+        self.apply(now, updates);
+        self.leap(now);
+        before != self.digest()
+    }
+}
