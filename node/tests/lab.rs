@@ -38,12 +38,13 @@ impl TestLab {
         let output = self.run(words);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "lab {}: {said}", words.join(" "));
-        String::from_utf8(output.stdout).unwrap()
+        String::from_utf8(output.stdout).expect("the output is text")
     }
 
     fn state(&self) -> Value {
-        let text = std::fs::read_to_string(self.dir.join("lab.json")).unwrap();
-        serde_json::from_str(&text).unwrap()
+        let text =
+            std::fs::read_to_string(self.dir.join("lab.json")).expect("a lab has a state file");
+        serde_json::from_str(&text).expect("the state is JSON")
     }
 
     fn has_namespaces(&self) -> bool {
@@ -52,8 +53,8 @@ impl TestLab {
 
     /// The agents' process ids, in the order of the nodes.
     fn agents(&self) -> Vec<u64> {
-        let nodes = self.state()["nodes"].as_array().unwrap().clone();
-        nodes.iter().map(|node| node["process"]["pid"].as_u64().unwrap()).collect()
+        let nodes = self.state()["nodes"].as_array().expect("a list of nodes").clone();
+        nodes.iter().map(|node| node["process"]["pid"].as_u64().expect("a process id")).collect()
     }
 }
 
