@@ -4,6 +4,7 @@
 //! here, as words.
 
 use std::io::ErrorKind;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,6 +37,9 @@ pub enum CallError {
     /// The file belongs to somebody else.
     #[error("no permission to use {0}")]
     NotAllowed(PathBuf),
+    /// The file is something else.
+    #[error("{0} is not the socket of an agent")]
+    NotASocket(PathBuf),
     /// Another error of the socket.
     #[error("cannot reach the agent at {0}")]
     Unusable(PathBuf, String),
@@ -72,6 +76,9 @@ impl From<CallError> for Failure {
             CallError::NotAllowed(socket) => failure
                 .why("the socket belongs to another user")
                 .hint(format!("sudo edgectl --socket {} …", socket.display())),
+            CallError::NotASocket(_) => failure
+                .why("the file is no socket at all")
+                .hint("--socket PATH or EDGECTL_SOCKET, with the path of the agent's socket"),
             CallError::Unusable(_, detail) => failure.why(detail).hint("edgectl doctor"),
             CallError::HalfAnswer => failure
                 .why("it was stopped or restarted; what was acknowledged is stored")
@@ -113,15 +120,8 @@ pub struct Client {
 impl Client {
     /// Connects.
     pub async fn connect(socket: &Path) -> Result<Client, CallError> {
-        let stream = UnixStream::connect(socket).await.map_err(|error| {
-            let socket = socket.to_owned();
-            match error.kind() {
-                ErrorKind::NotFound => CallError::NoSocket(socket),
-                ErrorKind::ConnectionRefused => CallError::NobodyListens(socket),
-                ErrorKind::PermissionDenied => CallError::NotAllowed(socket),
-                _ => CallError::Unusable(socket, error.to_string()),
-            }
-        })?;
+        let stream =
+            UnixStream::connect(socket).await.map_err(|error| unreachable(socket, &error))?;
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|_| CallError::HalfAnswer)?;
@@ -213,6 +213,19 @@ impl Client {
     }
 }
 
+fn unreachable(socket: &Path, error: &std::io::Error) -> CallError {
+    let is_socket =
+        std::fs::metadata(socket).is_ok_and(|metadata| metadata.file_type().is_socket());
+    let socket = socket.to_owned();
+    match error.kind() {
+        ErrorKind::NotFound => CallError::NoSocket(socket),
+        ErrorKind::PermissionDenied => CallError::NotAllowed(socket),
+        ErrorKind::ConnectionRefused if is_socket => CallError::NobodyListens(socket),
+        ErrorKind::ConnectionRefused => CallError::NotASocket(socket),
+        _ => CallError::Unusable(socket, error.to_string()),
+    }
+}
+
 /// The body of an answer that goes on.
 pub struct Stream {
     body: Incoming,
@@ -298,6 +311,8 @@ mod tests {
         drop(UnixListener::bind(&socket).expect("bind"));
         let error = Client::connect(&socket).await.err().expect("nobody listens");
         assert_eq!(error, CallError::NobodyListens(socket));
+        let error = Client::connect(dir.path()).await.err().expect("a folder");
+        assert_eq!(error, CallError::NotASocket(dir.path().to_owned()));
     }
 
     #[tokio::test]

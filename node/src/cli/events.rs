@@ -6,7 +6,6 @@ use super::client::{Client, escape};
 use super::failure::{Exit, Failure};
 use super::output::{Template, print};
 use super::value;
-use crate::cli::output::now;
 use crate::docker::Timestamp;
 use crate::docker::event::Event;
 
@@ -16,9 +15,12 @@ pub struct EventsArgs {
     /// Show only what fits: type, event, service, node, task
     #[arg(short, long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
-    /// End after this time
-    #[arg(long, value_name = "DURATION", value_parser = value::duration)]
-    until: Option<std::time::Duration>,
+    /// Also what happened since then, as far as the agent remembers: 10m, 2026-05-01T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = value::moment)]
+    since: Option<Timestamp>,
+    /// Nothing that happens after this
+    #[arg(long, value_name = "TIME", value_parser = value::moment)]
+    until: Option<Timestamp>,
     /// `json` with one object per line, or a Go template: '{{.Type}} {{.Action}}'
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
@@ -54,12 +56,13 @@ fn path(args: &EventsArgs) -> Result<String, Failure> {
         values.as_array_mut().expect("inserted as an array").push(value.into());
     }
     let filters = escape(&serde_json::Value::Object(filters).to_string());
-    Ok(match args.until {
-        Some(until) => {
-            format!("/events?filters={filters}&until={}", now().0 / 1_000 + until.as_secs())
+    let mut path = format!("/events?filters={filters}");
+    for (name, at) in [("since", args.since), ("until", args.until)] {
+        if let Some(at) = at {
+            path = format!("{path}&{name}={}", value::show_moment(at));
         }
-        None => format!("/events?filters={filters}"),
-    })
+    }
+    Ok(path)
 }
 
 fn shown(line: &[u8], args: &EventsArgs, template: Option<&Template>) -> Result<String, Failure> {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::client::{Client, filters};
+use super::client::{CallError, Client, filters};
 use super::failure::{Exit, Failure};
 use super::output::say;
 use super::why;
@@ -79,7 +79,8 @@ async fn watch(
     let mut baseline: Option<Baseline> = None;
     let mut last: Option<(Snapshot, Instant)> = None;
     loop {
-        let (service, tasks) = look(client, id).await?;
+        let (service, tasks) =
+            look(client, id).await.map_err(|error| while_waiting(error, name))?;
         name.clone_from(&service.spec.name);
         let baseline = baseline.get_or_insert_with(|| Baseline::of(&tasks));
         let snapshot = Snapshot::of(&service, &tasks, baseline);
@@ -103,15 +104,29 @@ async fn watch(
     }
 }
 
-async fn look(client: &mut Client, id: &str) -> Result<(Service, Vec<Task>), Failure> {
+async fn look(client: &mut Client, id: &str) -> Result<(Service, Vec<Task>), CallError> {
     let query = filters(&[("id", id)]);
     let services: Vec<Service> = client.get(&format!("/services?status=true&{query}")).await?;
-    let service = services.into_iter().next().ok_or_else(|| {
-        Failure::new("the service was removed meanwhile").hint("edgectl service ls")
-    })?;
+    let gone = "the service was removed meanwhile; edgectl service ls".to_owned();
+    let service =
+        services.into_iter().next().ok_or(CallError::Refused { status: 404, message: gone })?;
     let query = filters(&[("service", id)]);
     let tasks = client.get(&format!("/tasks?{query}")).await?;
     Ok((service, tasks))
+}
+
+/// What was asked for is stored already: whoever types it again would ask twice.
+fn while_waiting(error: CallError, name: &str) -> Failure {
+    match error {
+        CallError::HalfAnswer | CallError::Silent => {
+            Failure::new("the agent went away while it was waited for")
+                .why("the change itself is stored, and goes on")
+                .hint(format!(
+                    "edgectl service ps {name}, once the agent is back or on another node"
+                ))
+        }
+        other => other.into(),
+    }
 }
 
 fn failing(service: &Service, what: &str, error: &str) -> Failure {

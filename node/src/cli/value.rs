@@ -6,11 +6,13 @@
 mod amount;
 mod constraint;
 mod duration;
+mod moment;
 mod pair;
 mod port;
 
 pub use amount::{bytes, cpus, show_bytes, show_cpus};
 pub use constraint::constraint;
 pub use duration::{duration, show_duration};
+pub use moment::{moment, show_moment};
 pub use pair::{Pair, env, env_file, label, log_option};
 pub use port::{HostPort, host_port};

@@ -3,13 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::time::Duration;
 
 use clap::Args;
 
 use crate::cli::client::{Client, Stream, escape, filters};
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::output::{now, short_id};
+use crate::cli::output::short_id;
 use crate::cli::value;
 use crate::cli::{output, resolve};
 use crate::docker::Timestamp;
@@ -29,7 +28,7 @@ pub struct LogsArgs {
     #[arg(short = 'n', long, value_name = "N", default_value = "all", value_parser = tail)]
     tail: String,
     /// Only what was printed since then: 10m, 2026-05-01T12:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = since)]
+    #[arg(long, value_name = "TIME", value_parser = value::moment)]
     since: Option<Timestamp>,
     /// Show when each line was printed
     #[arg(short, long)]
@@ -56,16 +55,6 @@ fn tail(text: &str) -> Result<String, String> {
             .map(|number| number.to_string())
             .map_err(|_| "not a number of lines: write it like 20, or all".to_owned()),
     }
-}
-
-fn since(text: &str) -> Result<Timestamp, String> {
-    if let Ok(at) = Timestamp::from_rfc3339(text) {
-        return Ok(at);
-    }
-    let age: Duration = value::duration(text)
-        .map_err(|_| "not a time: write it like 10m or 2026-05-01T12:00:00Z".to_owned())?;
-    let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-    Ok(Timestamp(now().0.saturating_sub(age_ms)))
 }
 
 /// Prints them; with `--follow` until Ctrl-C.
@@ -112,16 +101,14 @@ impl Names {
     }
 
     fn path(&self, args: &LogsArgs) -> String {
-        let since = args.since.map_or(0, |at| at.0);
+        let since = value::show_moment(args.since.unwrap_or_default());
         format!(
-            "{}/logs?stdout=1&stderr=1&details={}&follow={}&timestamps={}&tail={}&since={}.{:03}",
+            "{}/logs?stdout=1&stderr=1&details={}&follow={}&timestamps={}&tail={}&since={since}",
             self.subject,
             u8::from(!args.raw),
             u8::from(args.follow),
             u8::from(args.timestamps),
             args.tail,
-            since / 1_000,
-            since % 1_000,
         )
     }
 
@@ -262,10 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn times_and_numbers_are_checked() {
-        assert_eq!(since("2026-05-01T12:00:00Z"), Ok(Timestamp(1_777_636_800_000)));
-        assert!(since("10m").is_ok());
-        assert!(since("yesterday").is_err());
+    fn numbers_of_lines_are_checked() {
         assert_eq!(tail("20"), Ok("20".to_owned()));
         assert!(tail("-1").is_err() && tail("some").is_err());
     }
