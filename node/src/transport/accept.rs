@@ -63,6 +63,7 @@ async fn handshake(shared: &Shared, incoming: Incoming) -> Option<(NodeId, Conne
             return None;
         }
     };
+    tls::welcome(&connection);
     shared.peers().add(node, Dialler::Peer, connection.clone());
     if purpose == Purpose::Meet {
         let addr = connection.remote_address();

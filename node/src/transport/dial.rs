@@ -87,6 +87,7 @@ pub(super) async fn dial(
     };
     let (node, connection) =
         timeout(shared.dial_deadline, handshake).await.unwrap_or(Err(DialFailure::NoAnswer))?;
+    tls::welcome(&connection);
     shared.peers().add(node, Dialler::Me, connection.clone());
     tokio::spawn(accept::serve(Arc::clone(shared), node, connection.clone()));
     Ok((node, connection))

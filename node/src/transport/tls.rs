@@ -41,7 +41,11 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// twice within the shortest deadline of a dial (2 s).
 const INITIAL_RTT: Duration = Duration::from_millis(150);
 
-/// Streams a peer may have open: messages are sent one after the other, requests at most so many (a
+/// Streams a stranger may open: the one with its proof. What strangers can make this node hold is
+/// one window each.
+const PROOFS_MAX: u32 = 1;
+
+/// Streams a member may have open: messages are sent one after the other, requests at most so many (a
 /// follower of a service's logs has one per task of this node).
 const MESSAGES_MAX: u32 = 4;
 const REQUESTS_MAX: u32 = 64;
@@ -116,7 +120,7 @@ pub(super) fn server_config(key: &NodeKey) -> quinn::ServerConfig {
     tls.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
     let crypto = QuicServerConfig::try_from(tls).expect("ring has QUIC's first cipher suite");
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
-    config.transport_config(transport_config());
+    config.transport_config(transport_config(PROOFS_MAX));
     config
 }
 
@@ -134,11 +138,18 @@ pub(super) fn client_config(key: &NodeKey) -> quinn::ClientConfig {
     tls.resumption = rustls::client::Resumption::disabled();
     let crypto = QuicClientConfig::try_from(tls).expect("ring has QUIC's first cipher suite");
     let mut config = quinn::ClientConfig::new(Arc::new(crypto));
-    config.transport_config(transport_config());
+    config.transport_config(transport_config(0));
     config
 }
 
-fn transport_config() -> Arc<TransportConfig> {
+/// Lets a peer that is admitted open all the streams that a member may have.
+pub(super) fn welcome(connection: &quinn::Connection) {
+    connection.set_max_concurrent_uni_streams(MESSAGES_MAX.into());
+    connection.set_max_concurrent_bi_streams(REQUESTS_MAX.into());
+}
+
+/// For a peer that may be anybody: it can open one stream for its proof if it dialled, else none.
+fn transport_config(proofs_max: u32) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
     config
         .max_idle_timeout(Some(IdleTimeout::try_from(IDLE_TIMEOUT).expect("30 s fit")))
@@ -146,8 +157,8 @@ fn transport_config() -> Arc<TransportConfig> {
         .stream_receive_window(STREAM_WINDOW.into())
         .receive_window(CONNECTION_WINDOW.into())
         .send_window(SEND_WINDOW.into())
-        .max_concurrent_uni_streams(MESSAGES_MAX.into())
-        .max_concurrent_bidi_streams(REQUESTS_MAX.into())
+        .max_concurrent_uni_streams(0_u32.into())
+        .max_concurrent_bidi_streams(proofs_max.into())
         .datagram_receive_buffer_size(None)
         // Probing for a larger packet costs 7 kB per connection; most carry less than that.
         .mtu_discovery_config(None);
