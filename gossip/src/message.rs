@@ -48,7 +48,11 @@ pub(crate) enum Answer {
 pub(crate) enum Message {
     /// A packet of the failure detector, which names its sender itself, with the addresses of the
     /// members that its updates speak of, in their order.
-    Swim { packet: Vec<u8>, addrs: Vec<Option<SocketAddr>> },
+    Swim {
+        #[serde(with = "plain")]
+        packet: Vec<u8>,
+        addrs: Vec<Option<SocketAddr>>,
+    },
     /// `who` goes; said by itself or passed on.
     Leaving { from: NodeId, who: Identity },
     /// Is this what you see? Silence means yes.
@@ -106,6 +110,34 @@ impl Message {
             Message::Rumour { .. } => Traffic::Rumour,
             Message::Members { .. } => Traffic::Members,
         }
+    }
+}
+
+/// Bytes as bytes: the same encoding as a sequence of numbers, without a call for each of them.
+mod plain {
+    use serde::de::{Deserializer, Error, Visitor};
+    use serde::ser::Serializer;
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(bytes)
+    }
+
+    struct Bytes;
+
+    impl Visitor<'_> for Bytes {
+        type Value = Vec<u8>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("bytes")
+        }
+
+        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+            Ok(bytes.to_vec())
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        from.deserialize_bytes(Bytes)
     }
 }
 
