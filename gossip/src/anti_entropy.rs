@@ -79,6 +79,9 @@ pub(crate) fn on_levels(me: NodeId, replica: &Replica, theirs: &[Level]) -> Vec<
 pub(crate) fn on_leaves(me: NodeId, replica: &Replica, theirs: &[Leaf]) -> Vec<Message> {
     let (mut sent, mut wanted) = (Vec::new(), Vec::new());
     for leaf in theirs.iter().take(PLACES_MAX) {
+        if sent.len() + wanted.len() >= LISTED_MAX {
+            break;
+        }
         let ours: BTreeMap<RecordKey, Digest> = replica.leaf(leaf.path).into_iter().collect();
         let listed: BTreeMap<RecordKey, Digest> = leaf.records.iter().copied().collect();
         sent.extend(ours.iter().filter(|(key, d)| listed.get(key) != Some(d)).map(|(k, _)| *k));

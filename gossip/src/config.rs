@@ -5,12 +5,12 @@
 
 /// The numbers of one kind of link.
 ///
-/// Bytes of one probe as the link carries them: ping and acknowledgement have 50 bytes each
-/// (header 45, count of updates 2, envelope 3), the seal 32, UDP and IPv4 28: 110 bytes. A node
-/// sends one ping and on average one acknowledgement per probe interval, and receives as many:
-/// `4 × 110 = 440` bytes per interval in both directions, 220 of them sent.
+/// Bytes of a probe as the link carries them: ping and acknowledgement have 51 bytes each (header
+/// 45, count of updates 2, envelope 4), the seal 32, UDP and IPv4 28: 111 bytes. A node sends one
+/// ping and on average one acknowledgement per probe interval, and receives as many: `4 × 111 =
+/// 444` bytes per interval in both directions, 222 of them sent.
 ///
-/// One comparison has 80 bytes, 140 on the link; each interval a node sends one and receives one.
+/// A comparison has 43 bytes, 103 on the link; each interval a node sends one and receives one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Profile {
     /// The name in the config.
@@ -38,7 +38,7 @@ pub struct Profile {
 impl Profile {
     /// Cables and Wi-Fi of one site, the default.
     ///
-    /// Sent when idle: `220 B / 0.5 s = 440 B/s` and `140 B / 10 s = 14 B/s`: 454 B/s with all
+    /// Sent when idle: `222 B / 0.5 s = 444 B/s` and `103 B / 10 s = 10 B/s`: 454 B/s with all
     /// headers, in a fleet of any size. First verdict: until somebody probes it 0.5 s on average,
     /// until the probe has failed 0.5 s, suspicion 2.5 s: 3.5 s.
     pub const LAN: Profile = Profile {
@@ -55,7 +55,7 @@ impl Profile {
 
     /// Sites joined over the internet.
     ///
-    /// Sent when idle: `220 B / 2 s + 140 B / 60 s = 112 B/s`. First verdict: 2 + 2 + 12 = 16 s.
+    /// Sent when idle: `222 B / 2 s + 103 B / 60 s = 113 B/s`. First verdict: 2 + 2 + 12 = 16 s.
     pub const WAN: Profile = Profile {
         name: "wan",
         probe_interval_ms: 2_000,
@@ -70,8 +70,8 @@ impl Profile {
 
     /// Links that are paid by the byte: at most 1 MB a day when idle, both directions together.
     ///
-    /// `440 B / 60 s + 280 B / 600 s = 7.8 B/s = 674 kB` a day. With one member unreachable, its
-    /// announcements add `107 B / 600 s`, 15 kB a day. First verdict: 1 + 1 + 5 = 7 minutes.
+    /// `444 B / 60 s + 206 B / 600 s = 7.7 B/s = 669 kB` a day. Calls to a member that is
+    /// unreachable add `107 B / 600 s`, 15 kB a day. First verdict: 1 + 1 + 5 = 7 minutes.
     pub const METERED: Profile = Profile {
         name: "metered",
         probe_interval_ms: 60_000,
