@@ -94,6 +94,15 @@ impl Disk {
         self.format();
     }
 
+    /// Gives back something else than was written: what no disk should do.
+    pub fn falsify(&mut self, with: impl Fn(RecordKey, &[u8]) -> Option<Vec<u8>>) {
+        for (key, bytes) in &mut self.records {
+            if let Some(other) = with(*key, bytes) {
+                *bytes = other;
+            }
+        }
+    }
+
     /// The counter of agents that were started here: written before one does anything.
     pub fn boot(&mut self) -> u64 {
         self.boots += 1;

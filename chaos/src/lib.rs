@@ -20,6 +20,7 @@ pub mod profile;
 pub mod programs;
 pub mod queue;
 pub mod run;
+pub mod sabotage;
 pub mod sim_node;
 pub mod sometimes;
 pub mod trace;

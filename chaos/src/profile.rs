@@ -10,6 +10,7 @@ use gossip::Rumours;
 use crate::dice::Dice;
 use crate::fault::Nemesis;
 use crate::network::Weather;
+use crate::sabotage::Sabotage;
 
 /// When the harm may begin: a fleet that has not formed yet is a case of its own, which the
 /// machines that come late and the storm that is always there cover.
@@ -22,6 +23,8 @@ pub struct Wish {
     pub machines: Option<usize>,
     /// These nemeses are off.
     pub without: BTreeSet<Nemesis>,
+    /// A promise that the world breaks.
+    pub sabotage: Option<Sabotage>,
 }
 
 /// How lively the operators are.
@@ -52,6 +55,8 @@ pub struct Profile {
     pub pace: OperatorPace,
     /// Are rumours spread, or is it left to anti-entropy?
     pub rumours: Rumours,
+    /// A promise that the world breaks.
+    pub sabotage: Option<Sabotage>,
     /// Do the last cuts stay for a while, so that each part must come to rest by itself?
     pub is_frozen: bool,
 }
@@ -84,7 +89,8 @@ impl Profile {
         let harm_until = HARM_FROM_MS + dice.between(60_000, 180_000);
         let rumours = if dice.happens(150) { Rumours::Off } else { Rumours::On };
         let is_frozen = dice.happens(200);
-        Profile { machines, late, nemeses, harm_until, weather, pace, rumours, is_frozen }
+        let sabotage = wish.sabotage;
+        Profile { machines, late, nemeses, harm_until, weather, pace, rumours, sabotage, is_frozen }
     }
 }
 

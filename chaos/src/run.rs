@@ -17,6 +17,8 @@ pub struct Outcome {
     pub seed: u64,
     /// The hash over everything that happened.
     pub hash: TraceHash,
+    /// The hash over what the nodes did to their programs, and when.
+    pub deeds: TraceHash,
     /// Events that happened.
     pub events: u64,
     /// Virtual time at the end.
@@ -73,6 +75,7 @@ pub fn run(seed: u64, wish: &Wish, until: u64, echo: Echo) -> Outcome {
     Outcome {
         seed,
         hash: world.trace.hash(),
+        deeds: world.trace.deeds(),
         events: world.trace.events(),
         virtual_ms: world.at,
         agreed_after_ms: world.watch.agreed_after_ms(),

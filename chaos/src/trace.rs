@@ -34,6 +34,7 @@ pub struct Trace {
     hasher: blake3::Hasher,
     last: VecDeque<String>,
     events: u64,
+    deeds: blake3::Hasher,
     echo: Echo,
 }
 
@@ -44,6 +45,7 @@ impl Trace {
             hasher: blake3::Hasher::new_derive_key("edgectl chaos trace 1"),
             last: VecDeque::with_capacity(LAST_EVENTS),
             events: 0,
+            deeds: blake3::Hasher::new_derive_key("edgectl chaos deeds 1"),
             echo,
         }
     }
@@ -63,6 +65,18 @@ impl Trace {
         self.last.push_back(line);
     }
 
+    /// A node did something to its programs, or answered an operator.
+    pub fn deed(&mut self, at: u64, words: fmt::Arguments<'_>) {
+        self.note(at, words, &[]);
+        self.deeds.update(format!("{at} {words}").as_bytes());
+    }
+
+    /// The hash over all deeds: equal for runs in which the same was done at the same times,
+    /// whatever the packets on the way looked like.
+    pub fn deeds(&self) -> TraceHash {
+        first_8(&self.deeds.finalize())
+    }
+
     /// The last events, oldest first.
     pub fn last(&self) -> impl Iterator<Item = &str> {
         self.last.iter().map(String::as_str)
@@ -75,11 +89,14 @@ impl Trace {
 
     /// The hash over all of them.
     pub fn hash(&self) -> TraceHash {
-        let hash = self.hasher.finalize();
-        let mut first = [0; 8];
-        first.copy_from_slice(&hash.as_bytes()[..8]);
-        TraceHash(u64::from_be_bytes(first))
+        first_8(&self.hasher.finalize())
     }
+}
+
+fn first_8(hash: &blake3::Hash) -> TraceHash {
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash.as_bytes()[..8]);
+    TraceHash(u64::from_be_bytes(first))
 }
 
 #[cfg(test)]

@@ -25,6 +25,15 @@ use crate::sometimes::{Event, Sometimes};
 mod look;
 mod runs;
 
+/// What an operator was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// It is refused, and nothing changed.
+    Refused,
+}
+
 /// What was last seen of one machine.
 #[derive(Debug, Clone, Default)]
 struct Last {
@@ -127,15 +136,16 @@ impl Watch {
     }
 
     /// An edit is answered.
-    pub fn on_answer(&mut self, machine: &Machine, wrote: &[WriteId], is_done: bool) {
-        self.sometimes.saw(if is_done { Event::EditDone } else { Event::EditRefused });
-        if !is_done {
+    pub fn on_answer(&mut self, machine: &Machine, wrote: &[WriteId], answer: Answer) {
+        if let Answer::Refused = answer {
+            self.sometimes.saw(Event::EditRefused);
             if let Some(write) = wrote.first() {
                 let detail = format!("n{} refused an edit and wrote {write:?}", machine.no);
                 self.report(Err(Violation::new(Invariant::I2Writes, detail)));
             }
             return;
         }
+        self.sometimes.saw(Event::EditDone);
         let mut missing = Vec::new();
         for write in wrote {
             let bytes = machine.disk.records().get(&write.key);
@@ -315,10 +325,10 @@ impl Watch {
     }
 
     /// A node starts a run.
-    pub fn on_start(&mut self, at: u64, no: MachineNo, start: &TaskStart, machines: &[Machine]) {
+    pub fn on_start(&mut self, no: MachineNo, start: &TaskStart, machines: &[Machine]) {
         self.report(self.rest.moved(no, "starts a task"));
         self.starting.push((start.run, start.service));
-        self.note_failover(at, no, start, machines);
+        self.note_failover(no, start, machines);
     }
 }
 

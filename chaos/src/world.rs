@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use crdt_state::NodeId;
+use crdt_state::{NodeId, RecordKey};
 use gossip::GossipConfig;
 use node_core::Input;
 use node_core::edit::Edit;
@@ -24,6 +24,7 @@ use crate::network::{MachineNo, Network};
 use crate::operator::Operator;
 use crate::profile::{HARM_FROM_MS, Profile};
 use crate::queue::Queue;
+use crate::sabotage::Sabotage;
 use crate::sim_node::node_id;
 use crate::sometimes::Event;
 use crate::trace::{Echo, Trace};
@@ -135,6 +136,8 @@ pub struct World {
     last_ticket: u64,
     stage: Stage,
     heal_at: u64,
+    /// What a stale store comes back with; empty unless there is that sabotage.
+    living: BTreeMap<(MachineNo, RecordKey), Vec<u8>>,
 }
 
 impl World {
@@ -162,6 +165,7 @@ impl World {
             last_ticket: 0,
             stage: Stage::Harm,
             heal_at: profile.harm_until + if profile.is_frozen { FROZEN_MS } else { 0 },
+            living: BTreeMap::new(),
             machines,
             profile,
         };
@@ -241,6 +245,9 @@ impl World {
         {
             let written = machine.disk.synced();
             self.watch.on_synced(&self.machines[no], &written);
+            if self.profile.sabotage == Some(Sabotage::LyingDisk) {
+                return;
+            }
             let input = Input::Persisted { seq: written.seq };
             return self.hand_over(no, life, Fact::Input(input));
         }
@@ -310,7 +317,11 @@ impl World {
                 self.watch.end(self.at, &self.machines, &self.network);
                 self.stage = Stage::Over;
             }
-            Stage::Resting { .. } => {}
+            Stage::Resting { .. } => {
+                if self.profile.sabotage == Some(Sabotage::RestlessOperator) {
+                    self.disturb_rest();
+                }
+            }
         }
     }
 

@@ -87,13 +87,7 @@ impl Watch {
     }
 
     /// Was this started because the machine that runs it cannot be reached?
-    pub(super) fn note_failover(
-        &mut self,
-        _at: u64,
-        no: MachineNo,
-        start: &TaskStart,
-        machines: &[Machine],
-    ) {
+    pub(super) fn note_failover(&mut self, no: MachineNo, start: &TaskStart, machines: &[Machine]) {
         let Some(agent) = &machines[no].agent else { return };
         let is_it = |(_, facts): &(Run, RunFacts)| {
             facts.service == start.service && facts.slot == start.slot

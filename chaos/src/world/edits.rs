@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crdt_state::ServiceId;
+use crdt_state::spec::Labels;
 use node_core::Input;
 use node_core::edit::{Edit, Edited, Refusal};
 
@@ -10,8 +11,9 @@ use super::{Happening, World};
 use crate::check::writes::WriteId;
 use crate::network::MachineNo;
 use crate::operator::{Operator, in_words};
-use crate::sim_node::Held;
+use crate::sim_node::{Held, node_id};
 use crate::sometimes::Event;
+use crate::watch::Answer;
 
 /// An edit that was not answered yet.
 #[derive(Debug)]
@@ -61,6 +63,14 @@ impl World {
                 self.queue.put(self.at, Happening::Edit { machine, edit });
             }
         }
+    }
+
+    /// Somebody writes although all should rest.
+    pub(super) fn disturb_rest(&mut self) {
+        let labels = Some(Labels::from([("at".to_owned(), self.at.to_string())]));
+        let id = node_id(self.machines[0].seed);
+        let edit = Edit::UpdateNode { id, version: None, availability: None, labels };
+        self.on_edit(0, edit);
     }
 
     pub(super) fn on_edit(&mut self, no: MachineNo, edit: Edit) {
@@ -116,9 +126,10 @@ impl World {
         ticket: u64,
         result: Result<Edited, Refusal>,
     ) {
-        self.trace.note(self.at, format_args!("n{no} answers {ticket}: {result:?}"), &[]);
+        self.trace.deed(self.at, format_args!("n{no} answers {ticket}: {result:?}"));
         let Some(open) = self.tickets.remove(&ticket) else { return };
-        self.watch.on_answer(&self.machines[no], &open.wrote, result.is_ok());
+        let answer = if result.is_ok() { Answer::Done } else { Answer::Refused };
+        self.watch.on_answer(&self.machines[no], &open.wrote, answer);
     }
 
     /// The agent is gone, and with it what it was asked.

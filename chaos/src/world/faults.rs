@@ -6,7 +6,7 @@ use super::{Fact, Happening, World};
 use crate::fault::Harm;
 use crate::machine::{Agent, JOIN_AT, address};
 use crate::network::MachineNo;
-use crate::sim_node::{SimNode, Start};
+use crate::sim_node::{SimNode, Start, is_removed_on_disk};
 use crate::sometimes::Event;
 
 impl World {
@@ -113,6 +113,10 @@ impl World {
         let (at, gossip) = (self.at, self.gossip);
         let machine = &mut self.machines[no];
         machine.lives += 1;
+        machine.disk.falsify(|key, bytes| {
+            let older = self.living.get(&(no, key))?;
+            is_removed_on_disk(key, bytes).then(|| older.clone())
+        });
         let adopted = machine.programs.adopt(at);
         self.trace.note(at, format_args!("n{no} boots with {} runs", adopted.len()), &[]);
         self.watch.sometimes.saw_times(Event::Adopted, adopted.len() as u64);

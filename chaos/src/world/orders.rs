@@ -1,5 +1,7 @@
 //! Orders: what a node wants done, and how the world does it.
 
+use crdt_state::Kind;
+use crdt_state::task::{Run, TaskStart};
 use node_core::{Action, Input};
 
 use super::{Contents, Fact, Happening, Parcel, World};
@@ -8,8 +10,12 @@ use crate::check::budgets::{self, DATAGRAM_COSTS, STEP_ACTIONS_MAX, WAITING_WRIT
 use crate::disk::Write;
 use crate::machine::{address, machine_at};
 use crate::network::MachineNo;
-use crate::sim_node::node_id;
+use crate::sabotage::Sabotage;
+use crate::sim_node::{is_removed_on_disk, node_id};
 use crate::sometimes::Event;
+
+/// How much later than it says a lying disk has written.
+const LIE_MS: u64 = 500;
 
 impl World {
     /// Takes and performs all orders of a node, sets its timer, and has it looked at.
@@ -54,25 +60,8 @@ impl World {
                 }
             }
             Action::Persist { seq, puts, drops } => self.persist(no, Write { seq, puts, drops }),
-            Action::StartRun(start) => {
-                self.trace.note(
-                    at,
-                    format_args!(
-                        "n{no} starts {} {:?} {:?}",
-                        start.service_name, start.slot, start.run
-                    ),
-                    &[],
-                );
-                self.watch.on_start(at, no, &start, &self.machines);
-                self.machines[no].programs.start(at, &start);
-                self.wait_for_programs(no);
-            }
-            Action::StopRun { run, grace_ms, .. } => {
-                self.trace.note(at, format_args!("n{no} stops {run:?} within {grace_ms} ms"), &[]);
-                self.watch.on_stop(&self.machines[no], run);
-                self.machines[no].programs.stop(at, run, grace_ms);
-                self.wait_for_programs(no);
-            }
+            Action::StartRun(start) => self.start_run(no, &start),
+            Action::StopRun { run, grace_ms, .. } => self.stop_run(no, run, grace_ms),
             Action::ForgetRun { run } => {
                 self.trace.note(at, format_args!("n{no} forgets {run:?}"), &[]);
                 self.watch.on_forget(&self.machines[no], run);
@@ -91,6 +80,25 @@ impl World {
         }
     }
 
+    fn start_run(&mut self, no: MachineNo, start: &TaskStart) {
+        let TaskStart { service_name, slot, run, .. } = start;
+        let at = self.at;
+        self.trace.deed(at, format_args!("n{no} starts {service_name} {slot:?} {run:?}"));
+        self.watch.on_start(no, start, &self.machines);
+        self.machines[no].programs.start(at, start);
+        self.wait_for_programs(no);
+    }
+
+    fn stop_run(&mut self, no: MachineNo, run: Run, grace_ms: u64) {
+        let at = self.at;
+        self.trace.deed(at, format_args!("n{no} stops {run:?} within {grace_ms} ms"));
+        self.watch.on_stop(&self.machines[no], run);
+        if self.profile.sabotage != Some(Sabotage::DeafPrograms) {
+            self.machines[no].programs.stop(at, run, grace_ms);
+        }
+        self.wait_for_programs(no);
+    }
+
     fn recipient(&self, addr: std::net::SocketAddr) -> Option<MachineNo> {
         machine_at(addr).filter(|to| *to < self.machines.len())
     }
@@ -99,6 +107,10 @@ impl World {
         let sent = bytes.len() as u64 + DATAGRAM_COSTS;
         self.watch.on_sent(self.at, from, to, sent);
         let late_ms = self.machines[to].slow_ms;
+        let copies = if self.profile.sabotage == Some(Sabotage::Chatter) { 3 } else { 1 };
+        for _ in 1..copies {
+            self.watch.on_sent(self.at, from, to, sent);
+        }
         for flight_ms in self.network.datagram(from, to) {
             let input = Input::Datagram { from: address(from), bytes: bytes.clone() };
             let fact = Fact::Input(input);
@@ -147,6 +159,10 @@ impl World {
         if self.machines[from].agent.as_ref().is_none_or(|agent| agent.life != life) {
             return;
         }
+        let is_message = matches!(parcel.what, Contents::Message(_));
+        if is_message && self.profile.sabotage == Some(Sabotage::LostMessages) {
+            return;
+        }
         let flight_ms = self.network.attempt(from, to);
         let to_is_there = self.machines[to].is_up() && self.machines[to].paused == 0;
         match flight_ms.filter(|_| to_is_there) {
@@ -154,7 +170,7 @@ impl World {
             None if self.at + RETRY_MS <= give_up_at => {
                 self.queue.put(self.at + RETRY_MS, Happening::Attempt(parcel));
             }
-            None if matches!(parcel.what, Contents::Message(_)) => {
+            None if is_message => {
                 self.watch.sometimes.saw(Event::Undelivered);
                 let to = node_id(self.machines[to].seed);
                 let fact = Fact::Input(Input::Undelivered { to });
@@ -186,13 +202,26 @@ impl World {
         let at = self.at;
         self.trace.note(at, format_args!("n{no} writes {} records", write.puts.len()), &[]);
         self.watch.on_persist(at, &self.machines[no], &write);
+        if self.profile.sabotage == Some(Sabotage::StaleStore) {
+            let living = write.puts.iter().filter(|(key, bytes)| !is_removed_on_disk(*key, bytes));
+            let living = living.filter(|(key, _)| key.kind == Kind::SERVICE);
+            self.living.extend(living.map(|(key, bytes)| ((no, *key), bytes.clone())));
+        }
         let takes_ms = self.dice.between(1, 5);
         let machine = &mut self.machines[no];
-        let done_at = machine.disk.write(at, takes_ms + machine.stall_ms, write);
+        let is_lie = self.profile.sabotage == Some(Sabotage::LyingDisk);
+        let takes_ms = takes_ms + machine.stall_ms + if is_lie { LIE_MS } else { 0 };
+        let seq = write.seq;
+        let done_at = machine.disk.write(at, takes_ms, write);
         let (waiting, most) = (machine.disk.waiting() as u64, WAITING_WRITES_MAX as u64);
         let life = machine.lives;
         let late_ms = machine.slow_ms;
-        self.watch.report(budgets::at_most("waiting transactions", waiting, most, no));
+        if is_lie {
+            let fact = Fact::Input(Input::Persisted { seq });
+            self.queue.put(at + 1, Happening::Agent { machine: no, life, fact });
+        } else {
+            self.watch.report(budgets::at_most("waiting transactions", waiting, most, no));
+        }
         let fact = Fact::Synced;
         self.queue.put(done_at + late_ms, Happening::Agent { machine: no, life, fact });
     }

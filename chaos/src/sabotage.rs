@@ -1,0 +1,21 @@
+//! Sabotage: the world breaks a promise that the nodes rely on, so that a checker must find it.
+//!
+//! A checker that stays green whatever happens is worth nothing. Each of these takes one rule out
+//! of a whole world; `tests/sabotage.rs` asks that the right invariant breaks.
+
+/// A broken promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sabotage {
+    /// The disk acknowledges half a second before it has written.
+    LyingDisk,
+    /// A store comes back with removed services as they were before.
+    StaleStore,
+    /// Programs take no notice of being stopped, nor of being killed.
+    DeafPrograms,
+    /// Reliable messages arrive nowhere, and nobody is told.
+    LostMessages,
+    /// Somebody keeps changing a label when all should rest.
+    RestlessOperator,
+    /// Every datagram is sent three times.
+    Chatter,
+}
