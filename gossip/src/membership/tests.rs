@@ -219,6 +219,15 @@ fn an_unreachable_member_that_is_heard_by_other_means_is_called() {
 }
 
 #[test]
+fn a_member_whose_address_nobody_told_is_not_accused_of_silence() {
+    let mut membership = node_1();
+    membership.apply(Now(10), vec![foca::Member::alive(identity(9))]);
+    let (sent, events) = run(&mut membership, Now(20_000), &[9]);
+    assert!(sent.iter().any(|(_, to, _)| to.0[0] == 9), "it was its turn");
+    assert!(events.iter().all(|(_, e)| *e == MemberEvent::Up(NodeId([9; 16]))), "{events:?}");
+}
+
+#[test]
 fn nothing_is_due_but_probes_while_nothing_changes() {
     let mut membership = node_1();
     run(&mut membership, Now(10_000), &[]);
