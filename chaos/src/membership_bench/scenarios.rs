@@ -19,9 +19,9 @@ pub(super) fn measure(seed: u64) -> Figures {
         bytes_per_node_s_200: idle_bytes(200, seed),
         ..Figures::default()
     };
-    (figures.detect_p50_s_10, figures.detect_p95_s_10) = detection(10, 40, seed);
-    (figures.detect_p50_s_50, figures.detect_p95_s_50) = detection(50, 20, seed);
-    (figures.detect_p50_s_200, figures.detect_p95_s_200) = detection(200, 8, seed);
+    (figures.detect_p50_s_10, figures.detect_p95_s_10) = detection(10, 80, seed);
+    (figures.detect_p50_s_50, figures.detect_p95_s_50) = detection(50, 40, seed);
+    (figures.detect_p50_s_200, figures.detect_p95_s_200) = detection(200, 20, seed);
     figures.detect_p50_s =
         figures.detect_p50_s_10.max(figures.detect_p50_s_50).max(figures.detect_p50_s_200);
     figures.detect_p95_s =
@@ -83,7 +83,7 @@ fn idle_bytes(count: usize, seed: u64) -> f64 {
 }
 
 /// Median and 95th percentile over the survivors of deaths that come one after the other, each at
-/// another moment of the probe round: 360 observations with 10 nodes, 980 with 50, 1,592 with 200.
+/// another moment of the probe round: 720 observations with 10 nodes, 1,960 with 50, 3,980 with 200.
 fn detection(count: usize, deaths: usize, seed: u64) -> (f64, f64) {
     let mut world = settled(count, Weather { loss: 20 }, seed);
     let mut delays = Vec::new();
@@ -94,7 +94,7 @@ fn detection(count: usize, deaths: usize, seed: u64) -> (f64, f64) {
         world.kill(victim);
         world.sightings.clear();
         let died = world.now_us;
-        world.run_for_s(12);
+        world.run_for_s(8);
         let seen = world
             .sightings
             .iter()
@@ -103,10 +103,10 @@ fn detection(count: usize, deaths: usize, seed: u64) -> (f64, f64) {
         let before = delays.len();
         delays.extend(seen);
         // Whoever has not noticed by now counts with the whole time.
-        delays.resize((before + count - 1).max(delays.len()), 12_000_000);
+        delays.resize((before + count - 1).max(delays.len()), 8_000_000);
         world.restart(victim, 0);
         world.run_until_all_agree(60);
-        world.run_for_s(5);
+        world.run_for_s(1);
     }
     delays.sort_unstable();
     let at = |percent: usize| delays[(delays.len() - 1) * percent / 100] as f64 / 1e6;
