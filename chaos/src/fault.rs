@@ -40,11 +40,17 @@ pub enum Nemesis {
     ClockJump,
     /// Programs are killed.
     ProgramKill,
+    /// Machines get another address.
+    Roam,
+    /// Machines leave the fleet and come back.
+    Leave,
+    /// Bytes that no node has sent arrive.
+    Junk,
 }
 
 impl Nemesis {
     /// All of them.
-    pub const ALL: [Nemesis; 14] = [
+    pub const ALL: [Nemesis; 17] = [
         Nemesis::Halves,
         Nemesis::Thirds,
         Nemesis::Bridge,
@@ -59,6 +65,9 @@ impl Nemesis {
         Nemesis::Pause,
         Nemesis::ClockJump,
         Nemesis::ProgramKill,
+        Nemesis::Roam,
+        Nemesis::Leave,
+        Nemesis::Junk,
     ];
 }
 
@@ -85,10 +94,21 @@ pub enum Harm {
     ClockJump(MachineNo, i64),
     /// One of its programs is killed. Has no end.
     ProgramKill(MachineNo),
+    /// It has another address from now on. Has no end.
+    Roam(MachineNo),
+    /// It is told to leave the fleet; when this is over its agent is started again.
+    Leave(MachineNo),
+    /// So many packets of nonsense reach it. Has no end.
+    Junk(MachineNo, u64),
 }
 
 impl Harm {
-    /// The machines whose peace it disturbs. A clock jump disturbs nobody, or should not.
+    /// Does it only begin?
+    pub fn has_no_end(&self) -> bool {
+        matches!(self, Harm::ClockJump(..) | Harm::ProgramKill(_) | Harm::Roam(_) | Harm::Junk(..))
+    }
+
+    /// The machines whose peace it disturbs. Clock jumps and junk disturb nobody, or should not.
     pub fn disturbs(&self) -> BTreeSet<MachineNo> {
         match self {
             Harm::Cut(links) | Harm::Weather(links, _) => {
@@ -100,8 +120,10 @@ impl Harm {
             | Harm::DiskStall(machine, _)
             | Harm::Slow(machine, _)
             | Harm::Pause(machine)
-            | Harm::ProgramKill(machine) => BTreeSet::from([*machine]),
-            Harm::ClockJump(..) => BTreeSet::new(),
+            | Harm::ProgramKill(machine)
+            | Harm::Roam(machine)
+            | Harm::Leave(machine) => BTreeSet::from([*machine]),
+            Harm::ClockJump(..) | Harm::Junk(..) => BTreeSet::new(),
         }
     }
 }
@@ -130,6 +152,9 @@ impl fmt::Display for Harm {
             Harm::Pause(machine) => write!(f, "n{machine} stands still"),
             Harm::ClockJump(machine, ms) => write!(f, "clock of n{machine} off by {ms} ms"),
             Harm::ProgramKill(machine) => write!(f, "a program on n{machine} killed"),
+            Harm::Roam(machine) => write!(f, "n{machine} has another address"),
+            Harm::Leave(machine) => write!(f, "n{machine} leaves"),
+            Harm::Junk(machine, count) => write!(f, "{count} packets of junk reach n{machine}"),
         }
     }
 }
@@ -177,7 +202,8 @@ fn duration_ms(nemesis: Nemesis, dice: &mut Dice) -> u64 {
         Nemesis::DiskStall => dice.between(2_000, 20_000),
         Nemesis::Slow => dice.between(5_000, 60_000),
         Nemesis::Pause => dice.between(100, 30_000),
-        Nemesis::ClockJump | Nemesis::ProgramKill => 1,
+        Nemesis::Leave => *dice.pick(&[1_000, 10_000, 30_000, 60_000]),
+        Nemesis::ClockJump | Nemesis::ProgramKill | Nemesis::Roam | Nemesis::Junk => 1,
     }
 }
 
@@ -205,6 +231,9 @@ fn harms(nemesis: Nemesis, machines: usize, span: Span, dice: &mut Dice) -> Vec<
         Nemesis::Pause => Harm::Pause(victim),
         Nemesis::ClockJump => Harm::ClockJump(victim, clock_jump_ms(dice)),
         Nemesis::ProgramKill => Harm::ProgramKill(victim),
+        Nemesis::Roam => Harm::Roam(victim),
+        Nemesis::Leave => Harm::Leave(victim),
+        Nemesis::Junk => Harm::Junk(victim, dice.between(1, 40)),
     };
     vec![(harm, begin, end)]
 }

@@ -60,6 +60,10 @@ pub struct Machine {
     pub stall_ms: u64,
     /// What its time of day is off by.
     pub wall_off_ms: i64,
+    /// How often its address has changed.
+    pub site: u8,
+    /// It has left the fleet, and waits to be started again.
+    pub has_left: bool,
     /// Has it ever been started?
     pub has_joined: bool,
     /// Seed of what its agents draw.
@@ -83,6 +87,8 @@ impl Machine {
             slow_ms: 0,
             stall_ms: 0,
             wall_off_ms: 0,
+            site: 0,
+            has_left: false,
             has_joined: false,
             seed: dice.any(),
             dice,
@@ -93,6 +99,11 @@ impl Machine {
     pub fn wall_ms(&self, at: u64) -> u64 {
         let at = i64::try_from(at).expect("a world lasts minutes");
         u64::try_from(WALL_MS_AT_START + at + self.wall_off_ms).unwrap_or(0)
+    }
+
+    /// Where its agent is reached.
+    pub fn address(&self) -> SocketAddr {
+        address(self.no, self.site)
     }
 
     /// Is there an agent that handles what comes?
@@ -106,20 +117,15 @@ impl Machine {
     }
 }
 
-/// The address of a machine's agent.
-pub fn address(machine: MachineNo) -> SocketAddr {
+/// The address of a machine's agent at one of its sites.
+pub fn address(machine: MachineNo, site: u8) -> SocketAddr {
     let host = u8::try_from(machine + 1).expect("a world has less than 255 machines");
-    SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, host), 7946))
+    SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(10, 0, site, host), 7946))
 }
 
-/// The machine at an address, if there can be one.
-pub fn machine_at(addr: SocketAddr) -> Option<MachineNo> {
-    match addr {
-        SocketAddr::V4(v4) if v4.ip().octets()[..3] == [10, 0, 0] => {
-            usize::from(v4.ip().octets()[3]).checked_sub(1)
-        }
-        _ => None,
-    }
+/// The machine that is at an address now, if there is one.
+pub fn machine_at(addr: SocketAddr, machines: &[Machine]) -> Option<MachineNo> {
+    machines.iter().find(|machine| machine.address() == addr).map(|machine| machine.no)
 }
 
 #[cfg(test)]
@@ -127,9 +133,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_leads_back_to_its_machine() {
-        assert_eq!(machine_at(address(6)), Some(6));
-        assert_eq!(machine_at("192.168.0.7:7946".parse().unwrap()), None);
+    fn an_address_leads_back_to_its_machine_until_it_moves() {
+        let mut machines: Vec<Machine> = (0..7).map(|no| Machine::new(no, 1)).collect();
+        assert_eq!(machine_at(address(6, 0), &machines), Some(6));
+        machines[6].site = 1;
+        assert_eq!(machine_at(address(6, 0), &machines), None);
+        assert_eq!(machine_at(machines[6].address(), &machines), Some(6));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crdt_state::spec::{
     Endpoint, Labels, Placement, RestartCondition, RestartPolicy, Scale, Template, UpdateOrder,
     UpdatePolicy,
 };
-use crdt_state::{NodeId, ServiceId};
+use crdt_state::{Conflict, NodeId, ServiceId};
 use node_core::edit::{Edit, ServiceSpec};
 
 use crate::dice::Dice;
@@ -32,19 +32,24 @@ pub struct Seen {
     pub services: Vec<Service>,
     /// The nodes.
     pub nodes: Vec<NodeId>,
+    /// The facets with values that lost, of which one may be picked.
+    pub conflicts: Vec<Conflict>,
 }
 
 /// All operators of a world.
 #[derive(Debug)]
 pub struct Operator {
     dice: Dice,
+    /// For the losers of conflicts that are picked.
+    picks: Dice,
     pace: OperatorPace,
 }
 
 impl Operator {
     /// Operators of this pace.
-    pub fn new(pace: OperatorPace, dice: Dice) -> Operator {
-        Operator { dice, pace }
+    pub fn new(pace: OperatorPace, seed: u64) -> Operator {
+        let (dice, picks) = (Dice::new(seed, "operator"), Dice::new(seed, "picks"));
+        Operator { dice, picks, pace }
     }
 
     /// How long until the next edit.
@@ -66,6 +71,9 @@ impl Operator {
 
     /// The next edit, by somebody who sees this.
     pub fn edit(&mut self, seen: &Seen) -> Edit {
+        if !seen.conflicts.is_empty() && self.picks.happens(80) {
+            return self.pick_conflict(seen);
+        }
         let Some(service) = self.any_service(seen) else { return self.create() };
         match self.dice.below(100) {
             0..25 if seen.services.len() < self.pace.services_max => self.create(),
@@ -143,6 +151,12 @@ impl Operator {
             _ => (None, Some(availability)),
         };
         Edit::UpdateNode { id, version: None, availability, labels }
+    }
+
+    fn pick_conflict(&mut self, seen: &Seen) -> Edit {
+        let conflict = self.picks.pick(&seen.conflicts);
+        let loser = self.picks.pick(&conflict.losers);
+        Edit::PickConflict { key: conflict.key, facet: conflict.facet, stamp: loser.stamp }
     }
 
     fn scale(&mut self) -> Scale {

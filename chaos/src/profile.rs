@@ -71,7 +71,14 @@ impl Profile {
             BTreeSet::new()
         } else {
             let chance = *dice.pick(&[150, 300, 500]);
-            Nemesis::ALL.into_iter().filter(|_| dice.happens(chance)).collect()
+            // Those that came later draw from a stream of their own: the worlds of old seeds stay.
+            let mut is_on = |nemesis: &Nemesis| match nemesis {
+                Nemesis::Roam | Nemesis::Leave | Nemesis::Junk => {
+                    Dice::new(seed, &format!("is {nemesis:?} on")).happens(chance)
+                }
+                _ => dice.happens(chance),
+            };
+            Nemesis::ALL.into_iter().filter(|nemesis| is_on(nemesis)).collect()
         };
         nemeses.retain(|nemesis| !wish.without.contains(nemesis));
         let weather = Weather {

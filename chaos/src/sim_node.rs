@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crdt_state::service::{Service, name_conflicts, services};
@@ -24,7 +25,6 @@ use crate::check::kept::Other;
 use crate::check::reasons::Shown;
 use crate::check::writes::WriteId;
 use crate::disk::Disk;
-use crate::machine::address;
 use crate::network::MachineNo;
 use crate::operator::Seen;
 
@@ -49,6 +49,8 @@ impl fmt::Debug for SimNode {
 pub struct Start<'a> {
     /// The machine.
     pub machine: MachineNo,
+    /// Where its agent is reached.
+    pub address: SocketAddr,
     /// Its seed, which is its key too.
     pub seed: u64,
     /// Its disk.
@@ -83,7 +85,7 @@ impl SimNode {
         }
         let config = NodeConfig {
             gossip: start.gossip,
-            facts: facts(start.machine),
+            facts: facts(start.machine, start.address),
             boot,
             seed: start.seed.wrapping_add(boot),
         };
@@ -111,7 +113,8 @@ impl SimNode {
     /// What an operator sees.
     pub fn seen(&self) -> Seen {
         let nodes = self.node.replica().keys(Kind::NODE).map(|key| NodeId(key.id)).collect();
-        Seen { services: services(self.node.replica()), nodes }
+        let conflicts = self.node.replica().conflicts();
+        Seen { services: self.services(), nodes, conflicts }
     }
 
     /// The digest of the state.
@@ -304,7 +307,7 @@ fn on_disk(key: RecordKey, bytes: &[u8]) -> Option<Record> {
     Record::decode(&key, bytes, wire::MERGED_BYTES_MAX).ok()
 }
 
-fn facts(machine: MachineNo) -> NodeFacts {
+fn facts(machine: MachineNo, address: SocketAddr) -> NodeFacts {
     let site = if machine.is_multiple_of(2) { "even" } else { "odd" };
     NodeFacts {
         hostname: format!("n{machine}"),
@@ -313,6 +316,6 @@ fn facts(machine: MachineNo) -> NodeFacts {
         resources: Resources::default(),
         engine_labels: Labels::from([("site".to_owned(), site.to_owned())]),
         engine_version: "0.1.0".to_owned(),
-        addresses: vec![address(machine).to_string()],
+        addresses: vec![address.to_string()],
     }
 }

@@ -52,6 +52,8 @@ pub enum Fact {
 pub struct Parcel {
     from: MachineNo,
     to: MachineNo,
+    /// Where the receiver was when it was sent.
+    site: u8,
     what: Contents,
     life: u64,
     give_up_at: u64,
@@ -157,7 +159,7 @@ impl World {
             network,
             gossip: GossipConfig { rumours: profile.rumours, ..GossipConfig::default() },
             faults: Vec::new(),
-            operator: Operator::new(profile.pace, Dice::new(seed, "operator")),
+            operator: Operator::new(profile.pace, seed),
             dice: Dice::new(seed, "world"),
             ids,
             backlog: vec![Vec::new(); count],
@@ -199,7 +201,7 @@ impl World {
         }
         for (number, fault) in self.faults.iter().enumerate() {
             self.queue.put(fault.begin, Happening::Begin(number));
-            if !matches!(fault.harm, Harm::ClockJump(..) | Harm::ProgramKill(_)) {
+            if !fault.harm.has_no_end() {
                 self.queue.put(fault.end, Happening::End(number));
             }
         }

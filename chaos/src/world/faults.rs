@@ -6,7 +6,7 @@ use super::{Fact, Happening, World};
 use crate::fault::Harm;
 use crate::machine::{Agent, JOIN_AT, address};
 use crate::network::MachineNo;
-use crate::sim_node::{SimNode, Start, is_removed_on_disk};
+use crate::sim_node::{SimNode, Start, is_removed_on_disk, node_id};
 use crate::sometimes::Event;
 
 impl World {
@@ -37,6 +37,9 @@ impl World {
             Harm::Slow(no, ms) => self.machines[no].slow_ms += ms,
             Harm::Pause(no) => self.machines[no].paused += 1,
             Harm::ClockJump(no, ms) => self.machines[no].wall_off_ms += ms,
+            Harm::Roam(no) => self.roam(no),
+            Harm::Leave(no) => self.leave(no),
+            Harm::Junk(no, count) => self.throw_junk(no, count),
             Harm::ProgramKill(no) => {
                 if self.machines[no].programs.kill_one(self.at).is_some() {
                     self.watch.unsettled(self.at);
@@ -64,7 +67,8 @@ impl World {
             Harm::DiskStall(no, ms) => self.machines[no].stall_ms -= ms,
             Harm::Slow(no, ms) => self.machines[no].slow_ms -= ms,
             Harm::Pause(no) => self.resume(no),
-            Harm::ClockJump(..) | Harm::ProgramKill(_) => {}
+            Harm::Leave(no) => self.come_back(no),
+            Harm::ClockJump(..) | Harm::ProgramKill(_) | Harm::Roam(_) | Harm::Junk(..) => {}
         }
     }
 
@@ -78,7 +82,48 @@ impl World {
         }
     }
 
-    fn kill_agent(&mut self, no: MachineNo) {
+    /// The addresses in the config stay; the others may change.
+    fn roam(&mut self, no: MachineNo) {
+        if no >= JOIN_AT {
+            self.machines[no].site = self.machines[no].site.wrapping_add(1);
+        }
+    }
+
+    fn leave(&mut self, no: MachineNo) {
+        self.watch.unsettled(self.at);
+        let fact = Fact::Input(Input::Leave);
+        self.queue.put(self.at, Happening::Agent { machine: no, life: 0, fact });
+    }
+
+    /// Somebody starts the agent again, whether it has left by now or not.
+    fn come_back(&mut self, no: MachineNo) {
+        self.watch.unsettled(self.at);
+        if std::mem::take(&mut self.machines[no].has_left) {
+            self.machines[no].down -= 1;
+        } else {
+            self.kill_agent(no);
+        }
+        let machine = &self.machines[no];
+        if machine.down == 0 && machine.has_joined && !machine.is_up() {
+            self.boot(no);
+        }
+    }
+
+    fn throw_junk(&mut self, no: MachineNo, count: u64) {
+        for _ in 0..count {
+            let len = self.dice.index(80);
+            let bytes: Vec<u8> = (0..len).map(|_| self.dice.index(256) as u8).collect();
+            let sender = self.dice.index(self.machines.len());
+            let input = match self.dice.below(2) {
+                0 => Input::Datagram { from: self.machines[sender].address(), bytes },
+                _ => Input::Message { from: node_id(self.machines[sender].seed), bytes },
+            };
+            let fact = Fact::Input(input);
+            self.queue.put(self.at, Happening::Agent { machine: no, life: 0, fact });
+        }
+    }
+
+    pub(super) fn kill_agent(&mut self, no: MachineNo) {
         let machine = &mut self.machines[no];
         if machine.agent.take().is_none() {
             return;
@@ -122,6 +167,7 @@ impl World {
         self.watch.sometimes.saw_times(Event::Adopted, adopted.len() as u64);
         let node = SimNode::boot(Start {
             machine: no,
+            address: machine.address(),
             seed: machine.seed,
             wall_ms: machine.wall_ms(at),
             disk: &mut machine.disk,
@@ -136,7 +182,7 @@ impl World {
         self.carry_out(no);
         self.wait_for_programs(no);
         for seed in (0..self.machines.len().min(JOIN_AT)).filter(|seed| *seed != no) {
-            let fact = Fact::Input(Input::Join { addr: address(seed) });
+            let fact = Fact::Input(Input::Join { addr: address(seed, 0) });
             self.queue.put(at, Happening::Agent { machine: no, life, fact });
         }
     }

@@ -8,7 +8,7 @@ use super::{Contents, Fact, Happening, Parcel, World};
 use crate::bounds::{RELIABLE_MS, RETRY_MS};
 use crate::check::budgets::{self, DATAGRAM_COSTS, STEP_ACTIONS_MAX, WAITING_WRITES_MAX};
 use crate::disk::Write;
-use crate::machine::{address, machine_at};
+use crate::machine::machine_at;
 use crate::network::MachineNo;
 use crate::sabotage::Sabotage;
 use crate::sim_node::{is_removed_on_disk, node_id};
@@ -30,6 +30,10 @@ impl World {
         self.watch.report(budgets::at_most("actions of one step", orders, most, no));
         self.set_timer(no);
         self.watch.after_step(self.at, &self.machines[no]);
+        if self.machines[no].has_left && self.machines[no].is_up() {
+            self.machines[no].down += 1;
+            self.kill_agent(no);
+        }
     }
 
     fn set_timer(&mut self, no: MachineNo) {
@@ -76,7 +80,10 @@ impl World {
                     &[],
                 );
             }
-            Action::Departed => self.trace.note(at, format_args!("n{no} has left"), &[]),
+            Action::Departed => {
+                self.trace.note(at, format_args!("n{no} has left"), &[]);
+                self.machines[no].has_left = true;
+            }
         }
     }
 
@@ -100,7 +107,7 @@ impl World {
     }
 
     fn recipient(&self, addr: std::net::SocketAddr) -> Option<MachineNo> {
-        machine_at(addr).filter(|to| *to < self.machines.len())
+        machine_at(addr, &self.machines)
     }
 
     fn send_datagram(&mut self, from: MachineNo, to: MachineNo, bytes: Vec<u8>) {
@@ -112,7 +119,8 @@ impl World {
             self.watch.on_sent(self.at, from, to, sent);
         }
         for flight_ms in self.network.datagram(from, to) {
-            let input = Input::Datagram { from: address(from), bytes: bytes.clone() };
+            let input =
+                Input::Datagram { from: self.machines[from].address(), bytes: bytes.clone() };
             let fact = Fact::Input(input);
             let at = self.at + flight_ms + late_ms;
             self.queue.put(at, Happening::Agent { machine: to, life: 0, fact });
@@ -150,7 +158,8 @@ impl World {
     fn dispatch(&mut self, from: MachineNo, to: MachineNo, what: Contents) {
         let life = self.machines[from].lives;
         let give_up_at = self.at + RELIABLE_MS;
-        self.on_attempt(Parcel { from, to, what, life, give_up_at });
+        let site = self.machines[to].site;
+        self.on_attempt(Parcel { from, to, site, what, life, give_up_at });
     }
 
     /// Something reliable is tried. It fails for good when its sender gives up or is gone.
@@ -164,7 +173,8 @@ impl World {
             return;
         }
         let flight_ms = self.network.attempt(from, to);
-        let to_is_there = self.machines[to].is_up() && self.machines[to].paused == 0;
+        let receiver = &self.machines[to];
+        let to_is_there = receiver.is_up() && receiver.paused == 0 && receiver.site == parcel.site;
         match flight_ms.filter(|_| to_is_there) {
             Some(flight_ms) => self.arrive(parcel, flight_ms),
             None if self.at + RETRY_MS <= give_up_at => {
@@ -187,11 +197,11 @@ impl World {
         let input = match what {
             Contents::Message(bytes) => Input::Message { from: from_id, bytes },
             Contents::Handshake => {
-                let input = Input::Connected { node: to_id, addr: address(to) };
+                let input = Input::Connected { node: to_id, addr: self.machines[to].address() };
                 let back = at + flight_ms + self.machines[from].slow_ms;
                 let fact = Fact::Input(input);
                 self.queue.put(back, Happening::Agent { machine: from, life, fact });
-                Input::Connected { node: from_id, addr: address(from) }
+                Input::Connected { node: from_id, addr: self.machines[from].address() }
             }
         };
         let fact = Fact::Input(input);
