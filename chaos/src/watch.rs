@@ -42,6 +42,8 @@ struct Last {
     placement: u64,
     /// When something last happened that it may need time to get over.
     disturbed_at: u64,
+    /// The part it was in.
+    part: Vec<MachineNo>,
     wrote_at: u64,
 }
 

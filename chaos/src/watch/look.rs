@@ -29,6 +29,7 @@ impl Watch {
         let parts = network.components(&up);
         self.sometimes.saw_times(Event::ThreeParts, u64::from(parts.len() >= 3));
         for part in &parts {
+            self.note_part(at, part);
             if self.is_in_peace(at, part, machines, network) {
                 self.sometimes.saw(Event::PartJudged);
                 let verdict = self.judge_part(at, part, machines);
@@ -38,6 +39,16 @@ impl Watch {
         self.ask_for_reasons(machines);
         if self.is_settled(at, machines).is_ok() {
             self.settled_at = at;
+        }
+    }
+
+    /// Whoever is in another company than before has to get over it: a bridge may have died.
+    fn note_part(&mut self, at: u64, part: &[MachineNo]) {
+        for no in part {
+            let last = &mut self.last[*no];
+            if last.part != part {
+                (last.part, last.disturbed_at) = (part.to_vec(), at);
+            }
         }
     }
 
