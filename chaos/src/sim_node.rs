@@ -9,6 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crdt_state::node::NodeDescription;
 use crdt_state::service::{Service, name_conflicts, services};
 use crdt_state::spec::{Facet, Labels, Life, Resources};
 use crdt_state::task::{AdoptedRun, Run, Slot, TaskState};
@@ -91,6 +92,18 @@ impl SimNode {
         };
         let now = Now::START;
         SimNode { node: Node::new(config, replica, start.adopted, now, start.wall_ms), now }
+    }
+
+    /// Where the machines of the fleet were when this node last heard of them, from its records.
+    pub fn remembered(&self) -> Vec<SocketAddr> {
+        let replica = self.node.replica();
+        let others = replica.keys(Kind::NODE).filter(|key| NodeId(key.id) != self.node.me());
+        let first = |key: RecordKey| {
+            let (_, description) = replica.owned::<NodeDescription>(&key)?;
+            let addr = description.addresses.first().filter(|_| !description.left)?;
+            addr.parse().ok()
+        };
+        others.filter_map(first).collect()
     }
 
     /// Feeds one fact.

@@ -239,6 +239,7 @@ impl Watch {
     pub fn on_boot(&mut self, machine: &Machine) {
         let agent = machine.agent.as_ref().expect("it was just started");
         self.last[machine.no].digest = agent.node.digest();
+        self.unwanted.retain(|(no, run), _| *no != machine.no || machine.programs.is_running(*run));
         for service in agent.node.services() {
             self.report(self.removals.saw_living(machine.no, service.id));
         }
@@ -330,6 +331,7 @@ impl Watch {
     pub fn on_start(&mut self, no: MachineNo, start: &TaskStart, machines: &[Machine]) {
         self.report(self.rest.moved(no, "starts a task"));
         self.starting.push((start.run, start.service));
+        self.unwanted.remove(&(no, start.run));
         self.note_failover(no, start, machines);
     }
 }

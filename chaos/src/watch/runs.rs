@@ -23,10 +23,11 @@ impl Watch {
         self.starting.retain(|(other, _)| *other != run);
         let facts = machine.programs.facts(run);
         let (Some(agent), Some(facts)) = (&machine.agent, facts) else { return };
-        let decided = self.unwanted.remove(&(machine.no, run));
         if !machine.programs.is_running(run) {
             return;
         }
+        // Kept after the order: an agent that is killed meanwhile begins the stop again.
+        let decided = self.unwanted.get(&(machine.no, run)).cloned();
         let now = || kept::justify(&self.stopped(machine, &agent.node, run, facts));
         match decided.unwrap_or_else(now) {
             Ok(Justified::Surplus) => self.sometimes.saw(Event::SurplusDrained),

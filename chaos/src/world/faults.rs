@@ -153,6 +153,20 @@ impl World {
         }
     }
 
+    /// As the real agent does: whoever is in the config, and whoever it knew before.
+    fn join_all(&mut self, no: MachineNo, life: u64) {
+        let Some(agent) = &self.machines[no].agent else { return };
+        let own = self.machines[no].address();
+        let mut addrs = agent.node.remembered();
+        addrs.extend((0..self.machines.len().min(JOIN_AT)).map(|seed| address(seed, 0)));
+        addrs.sort_unstable();
+        addrs.dedup();
+        for addr in addrs.into_iter().filter(|addr| *addr != own) {
+            let fact = Fact::Input(Input::Join { addr });
+            self.queue.put(self.at, Happening::Agent { machine: no, life, fact });
+        }
+    }
+
     /// Starts the agent of a machine.
     pub(super) fn boot(&mut self, no: MachineNo) {
         let (at, gossip) = (self.at, self.gossip);
@@ -181,9 +195,6 @@ impl World {
         self.watch.on_boot(&self.machines[no]);
         self.carry_out(no);
         self.wait_for_programs(no);
-        for seed in (0..self.machines.len().min(JOIN_AT)).filter(|seed| *seed != no) {
-            let fact = Fact::Input(Input::Join { addr: address(seed, 0) });
-            self.queue.put(at, Happening::Agent { machine: no, life, fact });
-        }
+        self.join_all(no, life);
     }
 }
