@@ -216,6 +216,16 @@ impl SimNode {
         id == self.node.me() || self.node.gossip().member(id).is_some()
     }
 
+    /// Whom this node sees in which state, for people.
+    pub fn sees(&self) -> String {
+        let view = self.node.view();
+        let member = |member: &gossip::Member| {
+            let presence = view.nodes.get(&member.id).map(|node| node.presence);
+            format!("{} {:?} {presence:?}", self.node.hostname(member.id), member.state)
+        };
+        self.node.gossip().members().map(member).collect::<Vec<_>>().join(", ")
+    }
+
     /// The state of a member.
     pub fn member_state(&self, id: NodeId) -> Option<MemberState> {
         self.node.gossip().member(id).map(|member| member.state)

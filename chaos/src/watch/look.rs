@@ -97,7 +97,11 @@ impl Watch {
         for count in counts(part, machines, first) {
             replicas::not_too_many(&count.0)?;
             if count.1 == Manners::Steady {
-                replicas::not_too_few(&count.0)?;
+                replicas::not_too_few(&count.0).map_err(|violation| {
+                    let detail =
+                        format!("{}; n{} sees {}", violation.detail, part[0], first.sees());
+                    Violation { detail, ..violation }
+                })?;
             }
         }
         Ok(())
