@@ -246,6 +246,9 @@ impl Membership {
     /// only as long as somebody else is there.
     fn on_announce(&mut self, now: Now) {
         self.timers.push(now.plus(self.profile.announce_interval_ms), Due::Announce);
+        // After a renewal foca probes nobody before it has heard somebody: a node that is cut off in
+        // that moment would never learn that it is alone.
+        self.on_island(now);
         let gone = self.view.in_state(MemberState::Unreachable).map(|member| member.id).collect();
         for node in self.choose(gone, ANNOUNCE_FAN_OUT) {
             self.call(now, node);

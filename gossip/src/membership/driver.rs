@@ -289,7 +289,7 @@ impl Membership {
 
     /// Nothing heard from anybody for three suspicions: this node is an island. Everybody is
     /// unreachable *from here*, which is nobody else's business: the verdicts are not spread.
-    fn on_island(&mut self, now: Now) {
+    pub(super) fn on_island(&mut self, now: Now) {
         if now.since(self.heard_anyone) < self.profile.island_after_ms() {
             return;
         }

@@ -159,6 +159,16 @@ fn an_island_keeps_its_verdicts_to_itself() {
 }
 
 #[test]
+fn a_node_that_is_cut_off_as_it_renews_learns_that_it_is_alone() {
+    let mut membership = node_1();
+    hear(&mut membership, Now(100), 2, Message::TurnUndead);
+    let everybody: Vec<u8> = (2..=NODES).collect();
+    let (_, events) = run(&mut membership, Now(30_000), &everybody);
+    let gone = events.iter().filter(|(_, e)| matches!(e, MemberEvent::Unreachable(_)));
+    assert_eq!(gone.count(), 5);
+}
+
+#[test]
 fn a_blind_node_accuses_nobody_more() {
     let mut membership = Membership::new(Profile::LAN, identity(1), 1, Now(0));
     for n in 2..=40 {
