@@ -146,8 +146,17 @@ impl<'a> Deal<'a> {
         self.counts[node] += 1;
     }
 
+    /// Slots that only one node holds come first: after a partition, what ran on one side only
+    /// goes on there, and of what ran on both sides the copies that fit the shares stay. Taking a
+    /// surplus copy away later changes nothing: everybody drains towards the same plan.
     fn keep(&mut self, held: &[Holder], plan: &mut ServicePlan) {
+        let mut holders: BTreeMap<Slot, usize> = BTreeMap::new();
         for holder in held {
+            *holders.entry(holder.slot).or_default() += 1;
+        }
+        let (alone, shared): (Vec<&Holder>, Vec<&Holder>) =
+            held.iter().partition(|holder| holders.get(&holder.slot) == Some(&1));
+        for holder in alone.into_iter().chain(shared) {
             let Ok(node) = self.nodes.binary_search(&holder.node) else { continue };
             if !plan.slots.contains_key(&holder.slot) && self.has_room(node) {
                 self.take(node);

@@ -96,9 +96,13 @@ fn naive(view: &View, service: &ServiceView, replicas: u32) -> BTreeMap<Slot, No
     let score_of = |slot: Slot, node: NodeId| {
         score::score(part, score::slot_part(slot), score::node_part(node))
     };
-    let mut held: Vec<&Holder> = service.holders.iter().collect();
+    let mut held: Vec<&Holder> =
+        service.holders.iter().filter(|h| nodes.contains(&h.node)).collect();
+    let copies = |slot: Slot| held.iter().filter(|h| h.slot == slot).count();
+    let copies: BTreeMap<Slot, usize> = held.iter().map(|h| (h.slot, copies(h.slot))).collect();
     held.sort_by_key(|h| {
-        (h.standing, h.running_since, std::cmp::Reverse(score_of(h.slot, h.node)), h.slot, h.node)
+        let score = std::cmp::Reverse(score_of(h.slot, h.node));
+        (copies[&h.slot] > 1, h.standing, h.running_since, score, h.slot, h.node)
     });
     for h in held {
         let wanted = matches!(h.slot, Slot::Number(n) if n >= 1 && n <= replicas);
@@ -200,6 +204,61 @@ proptest! {
             })
             .collect();
         prop_assert_eq!(owners(&plan(&view), id), before);
+    }
+
+    #[test]
+    fn what_ran_on_one_side_only_goes_on_there(
+        nodes in 2u8..10, replicas in 1u32..20, more in 0u32..10, cut in 1u8..10,
+    ) {
+        // Both sides run everything, and the far side was scaled meanwhile.
+        let id = ServiceId([1; 16]);
+        let far = cut % nodes;
+        prop_assume!(far > 0);
+        let mut view = fleet(nodes);
+        view.services.insert(id, service(1, replicas));
+        let mut lamport = 0;
+        obey(&mut view, &mut lamport);
+        let mut holders = BTreeMap::new();
+        for (gone, wanted) in [(0..far, replicas), (far..nodes, replicas + more)] {
+            let mut side = view.clone();
+            for n in gone {
+                side.nodes.get_mut(&node_id(n)).unwrap().presence = Presence::Gone;
+            }
+            side.services.get_mut(&id).unwrap().scale = Scale::Replicated { replicas: wanted };
+            obey(&mut side, &mut lamport);
+            holders.extend(side.services[&id].holders.iter().map(|h| ((h.slot, h.node), *h)));
+        }
+        let healed = view.services.get_mut(&id).unwrap();
+        healed.scale = Scale::Replicated { replicas: replicas + more };
+        healed.holders = holders.into_values().collect();
+        let stays = healed.holders.clone();
+        let after = owners(&plan(&view), id);
+        let copies = |slot: Slot| stays.iter().filter(|h| h.slot == slot).count();
+        let alone: Vec<&Holder> = stays.iter().filter(|h| copies(h.slot) == 1).collect();
+        let share = (replicas + more) / u32::from(nodes);
+        for holder in &alone {
+            let here = alone.iter().filter(|h| h.node == holder.node).count();
+            if here <= share as usize {
+                prop_assert_eq!(after[&holder.slot], holder.node);
+            }
+        }
+        // The new owners of what moves take it up, and then the surplus is drained, in whatever
+        // order: nothing changes any more.
+        let healed = view.services.get_mut(&id).unwrap();
+        for (slot, node) in &after {
+            if !healed.holders.iter().any(|h| h.slot == *slot && h.node == *node) {
+                lamport += 1;
+                let (standing, running_since) = (Standing::Running, lamport);
+                healed.holders.push(Holder { slot: *slot, node: *node, standing, running_since });
+            }
+        }
+        prop_assert_eq!(&owners(&plan(&view), id), &after);
+        let mut nth = 0;
+        view.services.get_mut(&id).unwrap().holders.retain(|h| {
+            nth += 1;
+            after.get(&h.slot) == Some(&h.node) || nth % 2 == 0
+        });
+        prop_assert_eq!(owners(&plan(&view), id), after);
     }
 
     #[test]
