@@ -262,7 +262,7 @@ impl World {
             return;
         };
         if machine.paused > 0 {
-            self.backlog[no].push((life, fact));
+            self.backlog[no].push((agent.life, fact));
             return;
         }
         match fact {

@@ -6,6 +6,7 @@ use crdt_state::node::Availability;
 use crdt_state::service::Service;
 use crdt_state::task::Slot;
 use crdt_state::{NodeId, ServiceId};
+use gossip::MemberState;
 use node_core::view::NodeView;
 
 use super::runs::fits;
@@ -33,7 +34,7 @@ impl Watch {
             if self.is_in_peace(at, part, machines, network) {
                 self.sometimes.saw(Event::PartJudged);
                 let verdict = self.judge_part(at, part, machines);
-                self.report(verdict);
+                self.report(verdict.map_err(|violation| with_sights(violation, part, machines)));
             }
         }
         self.ask_for_reasons(machines);
@@ -97,11 +98,7 @@ impl Watch {
         for count in counts(part, machines, first) {
             replicas::not_too_many(&count.0)?;
             if count.1 == Manners::Steady {
-                replicas::not_too_few(&count.0).map_err(|violation| {
-                    let detail =
-                        format!("{}; n{} sees {}", violation.detail, part[0], first.sees());
-                    Violation { detail, ..violation }
-                })?;
+                replicas::not_too_few(&count.0)?;
             }
         }
         Ok(())
@@ -170,13 +167,29 @@ impl Watch {
     }
 }
 
-/// Can they know of each other? A machine that lost its disk, or is new, knows the addresses in its
-/// config and nobody else.
-fn have_met(part: &[MachineNo], machines: &[Machine]) -> bool {
-    let knows = |no: &MachineNo, other: &MachineNo| {
-        node(&machines[*no]).is_some_and(|node| node.knows(node_id(machines[*other].seed)))
+/// A violation in a part, with whom everybody in it sees.
+fn with_sights(violation: Violation, part: &[MachineNo], machines: &[Machine]) -> Violation {
+    let sight = |no: &MachineNo| {
+        let sees = node(&machines[*no]).map(SimNode::sees).unwrap_or_default();
+        format!("n{no} sees [{sees}]")
     };
-    part.iter().any(|no| *no < JOIN_AT)
+    let sights: Vec<String> = part.iter().map(sight).collect();
+    Violation { detail: format!("{}; {}", violation.detail, sights.join(", ")), ..violation }
+}
+
+/// Can they know of each other? A machine that lost its disk, is new or has moved is found by way of
+/// the addresses in the config, and a member that has left is not looked for.
+fn have_met(part: &[MachineNo], machines: &[Machine]) -> bool {
+    let id = |no: &MachineNo| node_id(machines[*no].seed);
+    let knows = |no: &MachineNo, other: &MachineNo| {
+        node(&machines[*no]).is_some_and(|node| node.knows(id(other)))
+    };
+    let looks_for = |no: &MachineNo, seed: &MachineNo| {
+        let state = node(&machines[*no]).and_then(|node| node.member_state(id(seed)));
+        state != Some(MemberState::Left)
+    };
+    let mut seeds = part.iter().filter(|no| **no < JOIN_AT);
+    seeds.any(|seed| part.iter().all(|no| looks_for(no, seed)))
         || part.iter().all(|no| part.iter().all(|other| knows(no, other)))
 }
 
