@@ -19,7 +19,9 @@ use crate::membership::{Effect, Membership};
 use crate::message::{self, Message};
 use crate::output::{DATAGRAM_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::rumour::{self, DATAGRAM_RECORDS_MAX, RumourMill};
-use crate::{Counters, GossipConfig, Identity, JunkReason, Member, Now, Output, Profile};
+use crate::{
+    Counters, GossipConfig, Identity, JunkReason, Member, MemberState, Now, Output, Profile,
+};
 
 /// One node's side of the fleet's gossip.
 pub struct Gossip {
@@ -213,9 +215,14 @@ impl Gossip {
 
     fn call_seeds(&mut self, now: Now) {
         let view = self.membership.view();
-        let calls = self.seeds.due(now, |node, addr| match node {
-            Some(node) => view.get(node).is_some(),
-            None => view.members().any(|member| member.addr == addr),
+        // One that has left is called on too: it may have come back where nobody of ours could hear,
+        // and then it is the only one who knows both sides.
+        let calls = self.seeds.due(now, |node, addr| {
+            let mut there = view.members().filter(|member| match node {
+                Some(node) => member.id == node,
+                None => member.addr == addr,
+            });
+            there.any(|member| member.state != MemberState::Left)
         });
         self.outputs.extend(calls.into_iter().map(|addr| Output::Connect { addr }));
     }
