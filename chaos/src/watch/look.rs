@@ -6,7 +6,6 @@ use crdt_state::node::Availability;
 use crdt_state::service::Service;
 use crdt_state::task::Slot;
 use crdt_state::{NodeId, ServiceId};
-use gossip::MemberState;
 use node_core::view::NodeView;
 
 use super::runs::fits;
@@ -108,7 +107,8 @@ impl Watch {
     pub fn is_settled(&self, at: u64, machines: &[Machine]) -> Verdict {
         let all: Vec<MachineNo> = (0..machines.len()).collect();
         for machine in machines {
-            let restless = at < self.last[machine.no].wrote_at + QUIET_MS;
+            let restless =
+                at < self.last[machine.no].wrote_at + QUIET_MS || machine.disk.waiting() > 0;
             if !self.joined[machine.no] || !machine.is_up() || restless {
                 let what = if machine.is_up() { "still writes" } else { "is not up" };
                 let detail = format!("n{} {what}", machine.no);
@@ -178,18 +178,13 @@ fn with_sights(violation: Violation, part: &[MachineNo], machines: &[Machine]) -
 }
 
 /// Can they know of each other? A machine that lost its disk, is new or has moved is found by way of
-/// the addresses in the config, and a member that has left is not looked for.
+/// the addresses in the config.
 fn have_met(part: &[MachineNo], machines: &[Machine]) -> bool {
-    let id = |no: &MachineNo| node_id(machines[*no].seed);
     let knows = |no: &MachineNo, other: &MachineNo| {
-        node(&machines[*no]).is_some_and(|node| node.knows(id(other)))
+        let other = node_id(machines[*other].seed);
+        node(&machines[*no]).is_some_and(|node| node.knows(other))
     };
-    let looks_for = |no: &MachineNo, seed: &MachineNo| {
-        let state = node(&machines[*no]).and_then(|node| node.member_state(id(seed)));
-        state != Some(MemberState::Left)
-    };
-    let mut seeds = part.iter().filter(|no| **no < JOIN_AT);
-    seeds.any(|seed| part.iter().all(|no| looks_for(no, seed)))
+    part.iter().any(|no| *no < JOIN_AT)
         || part.iter().all(|no| part.iter().all(|other| knows(no, other)))
 }
 
