@@ -276,6 +276,7 @@ impl Watch {
     /// A program reports.
     pub fn on_run_event(&mut self, event: &RunEvent) {
         match event {
+            RunEvent::Preparing { .. } => {}
             RunEvent::Exited { .. } => self.sometimes.saw(Event::ProgramEnded),
             RunEvent::Refused { .. } => self.sometimes.saw(Event::StartRefused),
             RunEvent::Started { .. } | RunEvent::HealthChanged(_) => {}

@@ -4,11 +4,15 @@
 //! frozen per version: something new to say about a service is a new facet. Durations are
 //! milliseconds, memory is bytes, CPU is billionths of a core, as in Docker's API.
 
+mod container;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::stamp::Stamp;
+
+pub use container::{Container, Device, Dns, Mount, MountSource, NetworkMode, Platform, Ulimit};
 
 /// The number of a facet within its record. Unknown numbers are kept and passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -75,7 +79,8 @@ pub enum Runtime {
 pub struct Template {
     /// What runs it.
     pub runtime: Runtime,
-    /// Image reference; empty for a process.
+    /// Image reference as given, and `@` with the digest that it had then, if that was found out;
+    /// empty for a process.
     pub image: String,
     /// Program and leading arguments (Docker's `Command`, the entrypoint).
     pub command: Vec<String>,
@@ -107,6 +112,8 @@ pub struct Template {
     pub log_options: BTreeMap<String, String>,
     /// Raised by `service update --force`: a new version of the same template.
     pub force_update: u64,
+    /// What only a container has.
+    pub container: Container,
 }
 
 /// A command that tells whether a task is healthy, with Docker's meaning of each field.

@@ -247,6 +247,11 @@ pub enum Exit {
 /// What a runtime reports. Facts of the past, in order per run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunEvent {
+    /// What it needs is being brought here: its image. Said once, when it begins.
+    Preparing {
+        /// What is brought, from where.
+        message: String,
+    },
     /// The program runs.
     Started {
         /// Process id.

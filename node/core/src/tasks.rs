@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crdt_state::service::Service;
-use crdt_state::spec::{TemplateVersion, UpdateOrder};
+use crdt_state::spec::{Runtime, TemplateVersion, UpdateOrder};
 use crdt_state::task::{
     HISTORY_MAX, Health, Run, Slot, TaskRecord, TaskStart, TaskState, TaskStatus,
 };
@@ -349,7 +349,11 @@ impl Tasks {
         let template = expand::expand_template(&service.template, &names)
             .unwrap_or_else(|_| service.template.clone());
         let Some(status) = local.status_mut(task) else { return false };
-        status.current.enter(TaskState::Starting, moment.wall_ms);
+        let begins = match service.template.runtime {
+            Runtime::Container => TaskState::Preparing,
+            Runtime::Process => TaskState::Starting,
+        };
+        status.current.enter(begins, moment.wall_ms);
         let run = Run { task, attempt: status.current.number };
         if let Some(live) = local.live.get_mut(&task) {
             live.phase = Phase::Starting { since: moment.now };

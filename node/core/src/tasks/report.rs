@@ -20,6 +20,11 @@ impl Tasks {
         let Some(local) = self.slots.get_mut(&key) else { return };
         self.touched.insert(key);
         match event {
+            RunEvent::Preparing { message } => {
+                if let Some(status) = local.status_mut(run.task) {
+                    status.current.message = message_of(message);
+                }
+            }
             RunEvent::Started { pid } => {
                 let checked = service.is_some_and(|s| local.is_of(run.task, s) && is_checked(s));
                 let health = if checked { Health::Starting } else { Health::Unchecked };
@@ -148,6 +153,10 @@ impl Local {
             live.phase = Phase::Running { since: moment.now };
         }
         if let Some(status) = self.status_mut(task) {
+            if status.current.state == TaskState::Preparing {
+                // It told what was brought.
+                status.current.message.clear();
+            }
             status.current.enter(TaskState::Running, moment.wall_ms);
             status.current.pid = Some(pid);
             status.current.health = health;

@@ -199,6 +199,7 @@ fn accept_template(task: TaskSpec) -> Result<spec::Template, BadSpec> {
         labels: container.labels,
         log_options: accept_log_driver(task.log_driver.unwrap_or_default())?,
         force_update: task.force_update,
+        container: spec::Container::default(),
     })
 }
 
