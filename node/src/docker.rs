@@ -5,6 +5,7 @@
 //! Nothing here reaches into the fleet's state: [`state`] turns specs into state types and back,
 //! and refuses what this version cannot do instead of dropping it.
 
+pub mod container_id;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod edge;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
@@ -28,6 +29,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use container_id::{CONTAINER_ID_CHARS, container_id};
 pub use time::{Nanos, Timestamp};
 
 /// The version of Docker's API that is spoken.
