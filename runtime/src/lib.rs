@@ -9,6 +9,7 @@ pub mod driver;
 pub mod fake;
 pub mod logs;
 pub mod monitor;
+pub mod oci;
 mod proc_table;
 pub mod process;
 mod refusal;

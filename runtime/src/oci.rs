@@ -1,0 +1,97 @@
+//! Containers: from unpacked layers and a template to a running container, through one of three
+//! OCI runtimes.
+//!
+//! ```text
+//! monitor ──forks──▶ maker: private mounts ─▶ overlay ─▶ config.json ─▶ backend: create, start
+//!    │                 └─ends; all it needed goes with it                    │
+//!    └──────────────── waits for, as its subreaper ──────────────▶ container's first process
+//! ```
+//! Everything here runs in a monitor or in a helper process of our own binary, with one thread.
+//! It must never run in the agent: it forks, changes namespaces and mounts.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use oci_spec::image::ImageConfiguration;
+use serde::{Deserialize, Serialize};
+
+/// What makes containers of bundles.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub enum OciRuntime {
+    /// The one in this program: a device needs nothing else.
+    #[default]
+    Embedded,
+    /// `runc`, or one that takes its arguments, by its path.
+    Runc(PathBuf),
+    /// `crun`, by its path.
+    Crun(PathBuf),
+}
+
+/// A text that names no runtime.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "no OCI runtime is called {0:?}: write embedded, runc, crun, or the full path of a program \
+     that takes runc's arguments"
+)]
+pub struct UnknownRuntime(pub String);
+
+impl FromStr for OciRuntime {
+    type Err = UnknownRuntime;
+
+    fn from_str(text: &str) -> Result<OciRuntime, UnknownRuntime> {
+        match text {
+            "embedded" => Ok(OciRuntime::Embedded),
+            "runc" => Ok(OciRuntime::Runc(PathBuf::from("runc"))),
+            "crun" => Ok(OciRuntime::Crun(PathBuf::from("crun"))),
+            path if path.starts_with('/') && path.ends_with("/crun") => {
+                Ok(OciRuntime::Crun(PathBuf::from(path)))
+            }
+            path if path.starts_with('/') => Ok(OciRuntime::Runc(PathBuf::from(path))),
+            other => Err(UnknownRuntime(other.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for OciRuntime {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OciRuntime::Embedded => formatter.write_str("embedded"),
+            OciRuntime::Runc(path) | OciRuntime::Crun(path) => path.display().fmt(formatter),
+        }
+    }
+}
+
+/// What a container is made of: the part of an order that a program of the host does not need.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerOrder {
+    /// The folders of the image's unpacked layers, lowest first. Never written to.
+    pub layers: Vec<PathBuf>,
+    /// What the image says.
+    pub config: ImageConfiguration,
+    /// Where the named volumes of the template are, by name.
+    pub volumes: BTreeMap<String, PathBuf>,
+    /// What makes the container.
+    pub runtime: OciRuntime,
+    /// The container's own name, expanded.
+    pub hostname: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runtime_is_named_by_a_word_or_by_a_path() {
+        let parse = |text: &str| text.parse::<OciRuntime>();
+        assert_eq!(parse("embedded"), Ok(OciRuntime::Embedded));
+        assert_eq!(parse("crun"), Ok(OciRuntime::Crun(PathBuf::from("crun"))));
+        let path = "/opt/bin/kata-runtime";
+        assert_eq!(parse(path), Ok(OciRuntime::Runc(PathBuf::from(path))));
+        assert_eq!(parse("/usr/bin/crun"), Ok(OciRuntime::Crun(PathBuf::from("/usr/bin/crun"))));
+        for wrong in ["", "docker", "bin/runc"] {
+            assert!(parse(wrong).expect_err(wrong).to_string().contains("embedded"));
+        }
+    }
+}
