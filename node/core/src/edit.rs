@@ -141,7 +141,7 @@ pub enum Refusal {
     NotYet(&'static str),
     /// There is nothing to run.
     #[error(
-        "the service names no program to run; give one: edgectl service create --name web PROGRAM [ARGS…]"
+        "the service names no image to run; give one: edgectl service create --name web IMAGE [ARGS…]"
     )]
     NothingToRun,
     /// A slot number is 32 bits, and a mistyped number should not start a million processes.

@@ -1,9 +1,9 @@
-//! Docker's placeholders in `--env` and `--hostname`: `{{.Task.Slot}}` and its like.
+//! Docker's placeholders in `--env`, `--hostname` and `--mount`: `{{.Task.Slot}}` and its like.
 //!
 //! Only Docker's documented names exist; anything else in braces is refused when a service is
 //! created, never passed on half expanded.
 
-use crdt_state::spec::{Labels, Template};
+use crdt_state::spec::{Labels, MountSource, Template};
 use crdt_state::task::Slot;
 use crdt_state::{NodeId, ServiceId, TaskId};
 
@@ -74,7 +74,7 @@ fn value(placeholder: &str, names: &Names<'_>) -> Result<String, NoSuchPlacehold
     })
 }
 
-/// Expands what Docker expands: the environment and the host name.
+/// Expands what Docker expands: the environment, the host name, and what is mounted.
 pub fn expand_template(
     template: &Template,
     names: &Names<'_>,
@@ -85,6 +85,14 @@ pub fn expand_template(
     }
     if let Some(hostname) = &mut expanded.hostname {
         *hostname = expand(hostname, names)?;
+    }
+    for mount in &mut expanded.container.mounts {
+        if let MountSource::Bind { path: source, .. } | MountSource::Volume { name: source, .. } =
+            &mut mount.source
+        {
+            *source = expand(source, names)?;
+        }
+        mount.target = expand(&mount.target, names)?;
     }
     Ok(expanded)
 }

@@ -2,6 +2,7 @@
 
 use crdt_state::node::Availability;
 
+use crate::platform;
 use crate::reason::NodeReason;
 use crate::view::{NodeView, Presence, ServiceView};
 
@@ -13,6 +14,10 @@ pub fn exclusion(node: &NodeView, service: &ServiceView) -> Option<NodeReason> {
     }
     if node.availability == Availability::Drain {
         return Some(NodeReason::Drained);
+    }
+    if !platform::runs_one_of(node, &service.platforms) {
+        let arch = platform::node_word(&node.arch);
+        return Some(NodeReason::Platform(arch, platform::build_words(&service.platforms)));
     }
     for constraint in &service.constraints {
         match constraint {

@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod node;
 pub mod outbox;
 pub mod plan;
+pub mod platform;
 pub mod reason;
 pub mod rollout;
 pub mod score;

@@ -15,6 +15,8 @@ pub enum NodeReason {
     Drained,
     /// An operator paused it: it keeps what it has.
     Paused,
+    /// The image has no build for it: its own architecture, and what there are builds for.
+    Platform(String, String),
     /// A constraint does not fit.
     Constraint(String),
     /// A constraint that this version cannot read.
@@ -38,6 +40,7 @@ impl NodeReason {
             NodeReason::Unreachable => "unreachable",
             NodeReason::Drained => "drained",
             NodeReason::Paused => "paused",
+            NodeReason::Platform(..) => "platform",
             NodeReason::Constraint(_) => "constraint",
             NodeReason::UnreadableConstraint(_) => "unreadable-constraint",
             NodeReason::Memory(..) => "memory",
@@ -57,6 +60,9 @@ impl fmt::Display for NodeReason {
             }
             NodeReason::Drained => f.write_str("drained"),
             NodeReason::Paused => f.write_str("paused: it keeps what it has and takes no more"),
+            NodeReason::Platform(arch, builds) => {
+                write!(f, "{arch}: the image has no {arch} build (it has {builds})")
+            }
             NodeReason::Constraint(text) => write!(f, "constraint {text} does not fit"),
             NodeReason::UnreadableConstraint(text) => {
                 write!(f, "constraint {text} is not understood by this version")

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crdt_state::node::Availability;
-use crdt_state::spec::{Labels, PublishedPort, Resources, Scale};
+use crdt_state::spec::{Labels, Platform, PublishedPort, Resources, Scale};
 use crdt_state::stamp::Stamp;
 use crdt_state::task::Slot;
 use crdt_state::{NodeId, ServiceId};
@@ -101,6 +101,8 @@ pub struct ServiceView {
     pub scale: Scale,
     /// Parsed constraints, or the text of those that do not parse.
     pub constraints: Vec<Result<Constraint, String>>,
+    /// What its image is built for; empty: not known, or no image.
+    pub platforms: Vec<Platform>,
     /// At most so many on one node; 0: no limit.
     pub max_per_node: u32,
     /// Higher is placed first.

@@ -171,6 +171,7 @@ impl Node {
                 .iter()
                 .map(|text| Constraint::parse(text).map_err(|_| text.clone()))
                 .collect(),
+            platforms: service.template.container.platforms.clone(),
             max_per_node: service.placement.max_per_node,
             priority: service.placement.priority,
             reservations: service.template.reservations.clone(),

@@ -151,6 +151,12 @@ impl Node {
                 NodeReason::Constraint(text) | NodeReason::UnreadableConstraint(text) => {
                     format!("edgectl service update --constraint-rm '{text}' {name}")
                 }
+                NodeReason::Platform(arch, _) => {
+                    format!(
+                        "edgectl service update --image IMAGE-FOR-{} {name}",
+                        arch.to_uppercase()
+                    )
+                }
                 NodeReason::Memory(..) => {
                     format!("edgectl service update --reserve-memory LESS {name}")
                 }
@@ -218,7 +224,9 @@ fn distance(reason: &NodeReason) -> u8 {
         NodeReason::HostPort(_) | NodeReason::Memory(..) | NodeReason::Cpu(..) => 3,
         NodeReason::Generic(..) => 4,
         NodeReason::Paused | NodeReason::Drained => 5,
-        NodeReason::Constraint(_) | NodeReason::UnreadableConstraint(_) => 6,
+        NodeReason::Constraint(_)
+        | NodeReason::UnreadableConstraint(_)
+        | NodeReason::Platform(..) => 6,
         NodeReason::Unreachable => 7,
     }
 }

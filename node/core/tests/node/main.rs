@@ -218,7 +218,7 @@ fn a_refused_edit_changes_nothing() {
     cases.push((create(constrained), "not a property of a node"));
     let mut empty = spec("b", 1);
     (empty.template.command, empty.template.args) = (Vec::new(), Vec::new());
-    cases.push((create(empty), "no program"));
+    cases.push((create(empty), "no image"));
     let mut placeholder = spec("c", 1);
     placeholder.template.env = vec!["A={{.Task.Port}}".into()];
     cases.push((create(placeholder), "not a placeholder"));

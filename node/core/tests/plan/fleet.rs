@@ -24,6 +24,7 @@ pub(crate) fn service(n: u8, replicas: u32) -> ServiceView {
         created: Stamp { lamport: n.into(), writer },
         scale: Scale::Replicated { replicas },
         constraints: Vec::new(),
+        platforms: Vec::new(),
         max_per_node: 0,
         priority: 0,
         reservations: Resources::default(),

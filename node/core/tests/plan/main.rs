@@ -5,7 +5,7 @@ mod fleet;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crdt_state::node::Availability;
-use crdt_state::spec::{PublishedPort, Resources, Scale};
+use crdt_state::spec::{Platform, PublishedPort, Resources, Scale};
 use crdt_state::task::Slot;
 use crdt_state::{NodeId, ServiceId};
 use node_core::constraint::Constraint;
@@ -313,4 +313,63 @@ fn a_global_service_has_one_task_on_each_node_that_may_have_it() {
     let expected: BTreeSet<NodeId> = [node_id(0), node_id(3)].into();
     let owners: BTreeSet<NodeId> = owners(&plan(&view), id).into_values().collect();
     assert_eq!(owners, expected);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn a_task_is_only_where_its_image_has_a_build(
+        arches in proptest::collection::vec(0usize..4, 1..12),
+        builds in proptest::collection::btree_set(0usize..4, 0..4),
+        replicas in 0u32..40,
+    ) {
+        // Machine, and the build that fits it alone: none of these runs another's.
+        let machines = [("x86_64", "amd64", ""), ("armv6l", "arm", "v6"),
+            ("riscv64", "riscv64", ""), ("s390x", "s390x", "")];
+        let id = ServiceId([1; 16]);
+        let mut view = fleet(u8::try_from(arches.len()).unwrap());
+        for (node, arch) in view.nodes.values_mut().zip(&arches) {
+            node.os = "linux".to_owned();
+            node.arch = machines[*arch].0.to_owned();
+        }
+        let mut wanted = service(1, replicas);
+        let of = |build: &usize| Platform {
+            os: "linux".to_owned(),
+            arch: machines[*build].1.to_owned(),
+            variant: machines[*build].2.to_owned(),
+        };
+        wanted.platforms = builds.iter().map(of).collect();
+        view.services.insert(id, wanted);
+        let plan = plan(&view);
+        let fits = |node: NodeId| {
+            builds.is_empty()
+                || builds.iter().any(|build| machines[*build].0 == view.nodes[&node].arch)
+        };
+        let placed = owners(&plan, id);
+        prop_assert!(placed.values().all(|node| fits(*node)), "{placed:?}");
+        let any = view.nodes.keys().any(|node| fits(*node));
+        prop_assert_eq!(placed.len(), if any { replicas as usize } else { 0 });
+        for node in view.nodes.keys().filter(|node| !fits(**node)) {
+            prop_assert_eq!(plan.services[&id].excluded[node].code(), "platform");
+        }
+    }
+}
+
+#[test]
+fn a_global_service_leaves_out_nodes_without_a_build_and_says_so() {
+    let id = ServiceId([1; 16]);
+    let mut view = fleet(2);
+    for (node, arch) in view.nodes.values_mut().zip(["x86_64", "armv7l"]) {
+        node.arch = arch.to_owned();
+    }
+    let mut wanted = ServiceView { scale: Scale::Global, ..service(1, 0) };
+    wanted.platforms =
+        vec![Platform { os: "linux".to_owned(), arch: "amd64".to_owned(), variant: String::new() }];
+    view.services.insert(id, wanted);
+    let plan = plan(&view);
+    let reasons: Vec<String> =
+        plan.services[&id].excluded.values().map(ToString::to_string).collect();
+    assert_eq!(reasons, ["armv7: the image has no armv7 build (it has amd64)"]);
+    assert_eq!(owners(&plan, id).len(), 1);
 }
