@@ -1,0 +1,382 @@
+//! One host that speaks the distribution protocol: its scheme, its token, its answers sorted.
+//!
+//! ```text
+//! request ── 401 and a challenge ──▶ token (or name and password) ──▶ the same request once more
+//! ```
+//! Credentials go to the host and to the token service that it names over TLS, and nowhere else:
+//! a redirect to another host loses them (reqwest's rule).
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, RANGE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use reqwest::{Method, Response, StatusCode};
+use serde::Deserialize;
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+
+use super::challenge::{self, Challenge};
+use super::failure::RegistryError;
+use super::{
+    BlobStream, MANIFEST_BYTES_MAX, MANIFEST_TYPES, Manifest, Purpose, RegistryConfig, tls,
+};
+use crate::image::auth::Login;
+use crate::image::mirror::{Host, Schemes};
+
+/// How long a registry may be silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Until there is a connection: ten round trips of a satellite.
+    pub connect: Duration,
+    /// Until it begins to answer: some look for a blob in a slow store first.
+    pub answer: Duration,
+    /// Between two pieces of an answer.
+    pub idle: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        let seconds = Duration::from_secs;
+        Patience { connect: seconds(6), answer: seconds(20), idle: seconds(20) }
+    }
+}
+
+/// What is wanted of a host.
+pub(super) struct Access {
+    /// Which repository.
+    pub(super) repository: String,
+    /// As whom.
+    pub(super) login: Login,
+    /// For what.
+    pub(super) purpose: Purpose,
+}
+
+pub(super) struct Endpoint {
+    host: Host,
+    access: Access,
+    patience: Patience,
+    certificates: String,
+    http: reqwest::Client,
+    /// `https` or `http`, once it is known.
+    scheme: OnceCell<&'static str>,
+    /// The `Authorization` that was accepted last.
+    authorization: Mutex<Option<String>>,
+}
+
+/// What a token service answers; some say `token`, some `access_token`.
+#[derive(Deserialize)]
+struct Token {
+    #[serde(default)]
+    token: String,
+    #[serde(default)]
+    access_token: String,
+}
+
+impl Endpoint {
+    pub(super) fn new(
+        config: &RegistryConfig,
+        host: Host,
+        access: Access,
+    ) -> Result<Endpoint, RegistryError> {
+        let unusable = |why: String| RegistryError::Nonsense { host: host.authority.clone(), why };
+        let tls = tls::config(&config.certificates, &host).map_err(unusable)?;
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .connect_timeout(config.patience.connect)
+            .pool_max_idle_per_host(4)
+            .user_agent(concat!("edgectl/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| unusable(error.to_string()))?;
+        Ok(Endpoint {
+            access,
+            patience: config.patience,
+            certificates: config.certificates.display().to_string(),
+            http,
+            scheme: OnceCell::new(),
+            authorization: Mutex::new(None),
+            host,
+        })
+    }
+
+    /// Its name, for messages.
+    pub(super) fn name(&self) -> &str {
+        match self.host.authority.as_str() {
+            "registry-1.docker.io" => "docker.io",
+            authority => authority,
+        }
+    }
+
+    pub(super) fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    pub(super) async fn manifest(&self, name: &str) -> Result<Manifest, RegistryError> {
+        let accept = HeaderMap::from_iter([(ACCEPT, header(MANIFEST_TYPES))]);
+        let url = self.url(&format!("manifests/{name}")).await?;
+        let response = self.ask(Method::GET, &url, accept).await?;
+        let response = self.expect(response, || self.named(name))?;
+        let media_type = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let media_type = media_type.unwrap_or_default().to_owned();
+        let bytes = self.body(response, MANIFEST_BYTES_MAX).await?;
+        Ok(Manifest { bytes: bytes.into(), media_type, host: self.name().to_owned() })
+    }
+
+    pub(super) async fn blob(
+        &self,
+        digest: &str,
+        offset: u64,
+    ) -> Result<BlobStream, RegistryError> {
+        let mut headers = HeaderMap::new();
+        if offset > 0 {
+            headers.insert(RANGE, header(&format!("bytes={offset}-")));
+        }
+        let url = self.url(&format!("blobs/{digest}")).await?;
+        let response = self.ask(Method::GET, &url, headers).await?;
+        let response =
+            self.expect(response, || format!("blob {digest} of {}", self.access.repository))?;
+        let resumes = response.status() == StatusCode::PARTIAL_CONTENT;
+        Ok(BlobStream {
+            host: self.name().to_owned(),
+            idle: self.patience.idle,
+            skip: if resumes { 0 } else { offset },
+            left: response.content_length(),
+            body: Box::pin(response.bytes_stream()),
+        })
+    }
+
+    /// The address of something in the repository.
+    pub(super) async fn url(&self, path: &str) -> Result<String, RegistryError> {
+        let scheme = self.scheme.get_or_try_init(|| self.find_scheme()).await?;
+        let (host, repository) = (&self.host.authority, &self.access.repository);
+        Ok(format!("{scheme}://{host}/v2/{repository}/{path}"))
+    }
+
+    pub(super) fn origin(&self) -> String {
+        format!("{}://{}", self.scheme.get().unwrap_or(&"https"), self.host.authority)
+    }
+
+    async fn find_scheme(&self) -> Result<&'static str, RegistryError> {
+        match self.host.schemes {
+            Schemes::Https => return Ok("https"),
+            Schemes::Http => return Ok("http"),
+            Schemes::Either => {}
+        }
+        let https = self.http.get(format!("https://{}/v2/", self.host.authority)).send();
+        match timeout(self.patience.connect, https).await {
+            Ok(Ok(_)) => Ok("https"),
+            Ok(Err(_)) => Ok("http"),
+            Err(_) => Err(self.silent(self.patience.connect)),
+        }
+    }
+
+    /// Asks, and once more with what the challenge wants. Every status but 401 is an answer.
+    pub(super) async fn ask(
+        &self,
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+    ) -> Result<Response, RegistryError> {
+        let first = self.send(self.request(method.clone(), url).headers(headers.clone())).await?;
+        if first.status() != StatusCode::UNAUTHORIZED {
+            return Ok(first);
+        }
+        self.authorize(&first).await?;
+        let second = self.send(self.request(method, url).headers(headers)).await?;
+        match second.status() {
+            StatusCode::UNAUTHORIZED => Err(self.not_authorized()),
+            _ => Ok(second),
+        }
+    }
+
+    /// A request with what was accepted last.
+    pub(super) fn request(&self, method: Method, url: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, url);
+        let known = self.authorization.lock().expect("nothing panics while it holds this").clone();
+        match known {
+            // An upload may continue at another host, which must not see this.
+            Some(known) if url.starts_with(&format!("{}/", self.origin())) => {
+                request.header(AUTHORIZATION, known)
+            }
+            _ => request,
+        }
+    }
+
+    /// Sends, with the deadline of an answer.
+    pub(super) async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<Response, RegistryError> {
+        self.send_within(request, self.patience.answer).await
+    }
+
+    /// The same for a request that itself takes long.
+    pub(super) async fn send_within(
+        &self,
+        request: reqwest::RequestBuilder,
+        deadline: Duration,
+    ) -> Result<Response, RegistryError> {
+        match timeout(deadline, request.send()).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(self.sort(&error)),
+            Err(_) => Err(self.silent(deadline)),
+        }
+    }
+
+    async fn authorize(&self, refused: &Response) -> Result<(), RegistryError> {
+        let challenges = refused.headers().get_all(WWW_AUTHENTICATE).iter();
+        let challenge =
+            challenges.filter_map(|value| challenge::parse(value.to_str().ok()?)).next();
+        let found = match (challenge, &self.access.login) {
+            (Some(Challenge::Basic), Login::Basic { user, password }) => {
+                format!("Basic {}", super::super::auth::basic(user, password))
+            }
+            (Some(Challenge::Bearer { realm, service, .. }), login) => {
+                let token = self.token(&realm, service.as_deref(), login).await?;
+                format!("Bearer {token}")
+            }
+            _ => return Err(self.not_authorized()),
+        };
+        *self.authorization.lock().expect("nothing panics while it holds this") = Some(found);
+        Ok(())
+    }
+
+    async fn token(
+        &self,
+        realm: &str,
+        service: Option<&str>,
+        login: &Login,
+    ) -> Result<String, RegistryError> {
+        if let Login::Token(token) = login {
+            return Ok(token.clone());
+        }
+        let actions = if self.access.purpose == Purpose::Push { "pull,push" } else { "pull" };
+        let nonsense = |why: String| RegistryError::Nonsense { host: self.name().to_owned(), why };
+        let mut url = reqwest::Url::parse(realm)
+            .map_err(|_| nonsense(format!("its token service is `{realm}`")))?;
+        if self.origin().starts_with("https") && url.scheme() != "https" {
+            return Err(nonsense("its token service speaks without TLS".to_owned()));
+        }
+        let scope = format!("repository:{}:{actions}", self.access.repository);
+        url.query_pairs_mut().append_pair("scope", &scope);
+        if let Some(service) = service {
+            url.query_pairs_mut().append_pair("service", service);
+        }
+        let mut request = self.http.get(url);
+        if let Login::Basic { user, password } = login {
+            request = request.basic_auth(user, Some(password));
+        }
+        let response = self.send(request).await?;
+        if matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            return Err(self.not_authorized());
+        }
+        let response = self.expect(response, || self.access.repository.clone())?;
+        let bytes = self.body(response, 64 * 1024).await?;
+        let token: Token = serde_json::from_slice(&bytes)
+            .map_err(|_| nonsense("its token service sends no token".to_owned()))?;
+        Ok(if token.token.is_empty() { token.access_token } else { token.token })
+    }
+
+    /// Lets only success through.
+    pub(super) fn expect(
+        &self,
+        response: Response,
+        what: impl FnOnce() -> String,
+    ) -> Result<Response, RegistryError> {
+        let host = self.name().to_owned();
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        Err(match status {
+            StatusCode::NOT_FOUND => RegistryError::Unknown { host, what: what() },
+            StatusCode::UNAUTHORIZED => self.not_authorized(),
+            StatusCode::FORBIDDEN => {
+                RegistryError::Forbidden { host, repository: self.access.repository.clone() }
+            }
+            StatusCode::TOO_MANY_REQUESTS => {
+                let seconds =
+                    response.headers().get(RETRY_AFTER).and_then(|text| text.to_str().ok());
+                let seconds = seconds.and_then(|text| text.trim().parse().ok());
+                RegistryError::TooMany { host, retry_after: seconds.map(Duration::from_secs) }
+            }
+            status => RegistryError::Failing { host, status: status.as_u16() },
+        })
+    }
+
+    /// Reads a small answer whole.
+    async fn body(
+        &self,
+        mut response: Response,
+        bytes_max: usize,
+    ) -> Result<Vec<u8>, RegistryError> {
+        let mut body = Vec::new();
+        loop {
+            let piece = match timeout(self.patience.idle, response.chunk()).await {
+                Ok(Ok(piece)) => piece,
+                Ok(Err(_)) => return Err(RegistryError::Cut { host: self.name().to_owned() }),
+                Err(_) => return Err(self.silent(self.patience.idle)),
+            };
+            let Some(piece) = piece else { return Ok(body) };
+            if body.len() + piece.len() > bytes_max {
+                let why = format!("it sends more than {bytes_max} bytes where few belong");
+                return Err(RegistryError::Nonsense { host: self.name().to_owned(), why });
+            }
+            body.extend_from_slice(&piece);
+        }
+    }
+
+    /// `library/nginx:1.27`, or with `@` and a digest.
+    fn named(&self, name: &str) -> String {
+        let separator = if name.contains(':') { '@' } else { ':' };
+        format!("{}{separator}{name}", self.access.repository)
+    }
+
+    fn not_authorized(&self) -> RegistryError {
+        let (host, repository) = (self.name().to_owned(), self.access.repository.clone());
+        match &self.access.login {
+            Login::Anonymous => RegistryError::LoginWanted { host, repository },
+            Login::Basic { user, .. } => {
+                RegistryError::LoginRefused { host, user: user.clone(), repository }
+            }
+            Login::Token(_) => {
+                RegistryError::LoginRefused { host, user: "a token".to_owned(), repository }
+            }
+        }
+    }
+
+    fn silent(&self, waited: Duration) -> RegistryError {
+        RegistryError::Silent { host: self.name().to_owned(), seconds: waited.as_secs().max(1) }
+    }
+
+    fn sort(&self, error: &reqwest::Error) -> RegistryError {
+        let host = self.name().to_owned();
+        if let Some(why) = tls::distrust(error) {
+            return RegistryError::Untrusted { host, why, certificates: self.certificates.clone() };
+        }
+        if error.is_timeout() {
+            return self.silent(self.patience.connect);
+        }
+        if error.is_connect() {
+            return RegistryError::Unreachable { host, why: innermost(error) };
+        }
+        if error.is_redirect() || error.is_builder() {
+            return RegistryError::Nonsense { host, why: innermost(error) };
+        }
+        RegistryError::Cut { host }
+    }
+}
+
+fn header(text: &str) -> reqwest::header::HeaderValue {
+    text.parse().expect("made of letters, digits and punctuation")
+}
+
+/// The cause at the bottom: what the system said.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(cause) = last.source() {
+        last = cause;
+    }
+    last.to_string()
+}

@@ -1,0 +1,204 @@
+//! Whom registries are trusted by: the system's certificates, and those that were put in the
+//! registry's own folder, as Docker has it. A node without any certificate still speaks to
+//! registries without TLS; those with TLS are then not trusted, and it says so.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+};
+
+use crate::image::mirror::{Host, Schemes};
+
+/// The TLS of one host; an error says what of its folder cannot be used.
+pub(super) fn config(certificates: &Path, host: &Host) -> Result<ClientConfig, String> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let folder = certificates.join(&host.authority);
+    let verifier: Arc<dyn ServerCertVerifier> = match host.schemes {
+        Schemes::Https | Schemes::Http => Arc::new(Known::new(&folder, &provider)?),
+        Schemes::Either => Arc::new(Anybody(provider.signature_verification_algorithms)),
+    };
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    let mut config = match client_pair(&folder)? {
+        Some((chain, key)) => {
+            builder.with_client_auth_cert(chain, key).map_err(|error| error.to_string())?
+        }
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// What this node shows to the registry: `NAME.cert` with `NAME.key`.
+fn client_pair(folder: &Path) -> Result<Option<Pair>, String> {
+    let Some(path) = files(folder, "cert").into_iter().next() else { return Ok(None) };
+    let key = path.with_extension("key");
+    let key = PrivateKeyDer::from_pem_file(&key)
+        .map_err(|error| format!("{}: {error}", key.display()))?;
+    Ok(Some((chain(&path)?, key)))
+}
+
+fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let unusable = |error| format!("{}: {error}", path.display());
+    let found = CertificateDer::pem_file_iter(path).map_err(unusable)?;
+    found.collect::<Result<_, _>>().map_err(unusable)
+}
+
+/// A folder that is not there has none.
+fn files(folder: &Path, extension: &str) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<_> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// Why the other side was not trusted, if that is what an error is about.
+pub(super) fn distrust(error: &reqwest::Error) -> Option<String> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(Error::InvalidCertificate(why)) = error.downcast_ref::<Error>() {
+            return Some(why.to_string());
+        }
+        // An error of the system's kind hides the one that it is about from `source`.
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        cause = match inner {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+/// Accepts whom the system's certificates or those of the registry's folder vouch for, and a server
+/// whose very certificate lies in the folder: that is what `openssl req -x509` makes, and Docker
+/// takes it.
+#[derive(Debug)]
+struct Known {
+    pinned: Vec<CertificateDer<'static>>,
+    /// `None`: there is no certificate at all.
+    vouched: Option<Arc<WebPkiServerVerifier>>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl Known {
+    fn new(folder: &Path, provider: &Arc<CryptoProvider>) -> Result<Known, String> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let mut pinned = Vec::new();
+        for path in files(folder, "crt") {
+            for certificate in chain(&path)? {
+                roots
+                    .add(certificate.clone())
+                    .map_err(|error| format!("{}: {error}", path.display()))?;
+                pinned.push(certificate);
+            }
+        }
+        let vouched = match roots.is_empty() {
+            true => None,
+            false => Some(
+                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+                    .build()
+                    .map_err(|error| error.to_string())?,
+            ),
+        };
+        Ok(Known { pinned, vouched, algorithms: provider.signature_verification_algorithms })
+    }
+}
+
+impl ServerCertVerifier for Known {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if self.pinned.iter().any(|known| known.as_ref() == end_entity.as_ref()) {
+            let parsed = ParsedCertificate::try_from(end_entity)?;
+            return verify_server_name(&parsed, name).map(|()| ServerCertVerified::assertion());
+        }
+        match &self.vouched {
+            Some(vouched) => vouched.verify_server_cert(end_entity, intermediates, name, ocsp, now),
+            None => Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, signature, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// Accepts every certificate: for registries that were named insecure.
+#[derive(Debug)]
+struct Anybody(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, signature, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, signature, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}

@@ -1,0 +1,96 @@
+//! A server of a few lines that does one thing wrong, for as long as the guard lives.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+#[derive(Clone)]
+pub enum Behaviour {
+    /// Takes the request and says nothing.
+    Hang,
+    /// A status line and a header.
+    Answer(&'static str, &'static str),
+    /// Closes without a word.
+    Cut,
+    /// Sends all of it whatever was asked.
+    Whole(Vec<u8>),
+    /// Promises all of it and sends half.
+    Short(Vec<u8>),
+    /// Wants a token, gives one to ann, and answers who has it.
+    Token,
+}
+
+pub struct Toy {
+    pub host: String,
+    serving: JoinHandle<()>,
+}
+
+impl Toy {
+    pub async fn start(behaviour: Behaviour) -> Toy {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let host = listener.local_addr().expect("an address").to_string();
+        let me = host.clone();
+        let serving = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, behaviour.clone(), me.clone()));
+            }
+        });
+        Toy { host, serving }
+    }
+}
+
+impl Drop for Toy {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn serve(mut stream: TcpStream, behaviour: Behaviour, host: String) {
+    let mut request = Vec::new();
+    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+        // Whoever tries TLS first is told that there is none.
+        if request.first() == Some(&0x16) {
+            return;
+        }
+        let mut piece = [0; 1_024];
+        match stream.read(&mut piece).await {
+            Ok(0) | Err(_) => return,
+            Ok(count) => request.extend_from_slice(&piece[..count]),
+        }
+    }
+    let request = String::from_utf8_lossy(&request).to_lowercase();
+    let (head, body, promised) = match behaviour {
+        Behaviour::Hang => return std::future::pending().await,
+        Behaviour::Cut => return,
+        Behaviour::Answer(status, header) => (format!("{status}\r\n{header}"), Vec::new(), 0),
+        Behaviour::Whole(bytes) => ("200 OK".to_owned(), bytes.clone(), bytes.len()),
+        Behaviour::Short(bytes) => {
+            ("200 OK".to_owned(), bytes[..bytes.len() / 2].to_vec(), bytes.len())
+        }
+        Behaviour::Token => token(&request, &host),
+    };
+    let head = format!(
+        "HTTP/1.1 {}\r\nContent-Length: {promised}\r\nConnection: close\r\n\r\n",
+        head.trim()
+    );
+    let _ = stream.write_all(head.as_bytes()).await;
+    let _ = stream.write_all(&body).await;
+    let _ = stream.shutdown().await;
+}
+
+fn token(request: &str, host: &str) -> (String, Vec<u8>, usize) {
+    // ann:s3cret
+    let asks = request.starts_with("get /token?")
+        && request.contains("scope=repository%3ashop%2ftill%3apull");
+    if asks && request.contains("authorization: basic yw5uonmzy3jlda==") {
+        let body = br#"{"token":"abc"}"#.to_vec();
+        let length = body.len();
+        return ("200 OK".to_owned(), body, length);
+    }
+    if request.contains("authorization: bearer abc") {
+        return ("200 OK".to_owned(), b"{}".to_vec(), 2);
+    }
+    let challenge =
+        format!("WWW-Authenticate: Bearer realm=\"http://{host}/token\",service=\"toy\"");
+    (format!("401 Unauthorized\r\n{challenge}"), Vec::new(), 0)
+}
