@@ -9,6 +9,8 @@
 //! Everything here runs in a monitor or in a helper process of our own binary, with one thread.
 //! It must never run in the agent: it forks, changes namespaces and mounts.
 
+pub mod bundle;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -70,7 +72,7 @@ pub struct ContainerOrder {
     pub layers: Vec<PathBuf>,
     /// What the image says.
     pub config: ImageConfiguration,
-    /// Where the named volumes of the template are, by name.
+    /// Where its volumes are: by name, one without a name by its place in the container.
     pub volumes: BTreeMap<String, PathBuf>,
     /// What makes the container.
     pub runtime: OciRuntime,

@@ -4,6 +4,7 @@ use std::io;
 
 use nix::errno::Errno;
 
+use crate::oci::bundle::BundleError;
 use crate::signal::UnknownSignal;
 use crate::user::UnknownIdentity;
 
@@ -50,6 +51,9 @@ pub enum StartError {
     /// The user.
     #[error("{0}")]
     User(#[from] UnknownIdentity),
+    /// The container.
+    #[error("{0}")]
+    Bundle(#[from] BundleError),
     /// The agent may not become somebody else.
     #[error(
         "the agent (uid {uid}) may not run a task as {user:?}: \
@@ -136,6 +140,7 @@ impl StartError {
             | StartError::User(_)
             | StartError::MayNotSwitchUser { .. }
             | StartError::NotInPath { .. } => true,
+            StartError::Bundle(error) => error.is_permanent(),
             StartError::Exec { errno, .. } | StartError::Directory { errno, .. } => matches!(
                 errno,
                 Errno::ENOENT

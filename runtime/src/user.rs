@@ -41,8 +41,17 @@ struct Account {
     home: String,
 }
 
-/// Finds who is meant. A number without an account runs under the group of the same number, never
-/// under root's, and without supplementary groups.
+/// The group of a number that has no account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strangers {
+    /// That of the same number: on a node, a stranger must never get what is root's.
+    GroupOfTheirOwn,
+    /// Root's, as images expect it of Docker: they make files of any user writable that way.
+    GroupOfRoot,
+}
+
+/// Finds who is meant among the node's accounts. A number without an account runs under the group
+/// of the same number, and without supplementary groups.
 pub fn look_up(text: &str) -> Result<Identity, UnknownIdentity> {
     look_up_in(Path::new("/etc"), text)
 }
@@ -53,30 +62,44 @@ pub fn of_uid(uid: u32) -> Identity {
 }
 
 fn look_up_in(etc: &Path, text: &str) -> Result<Identity, UnknownIdentity> {
+    let accounts = fs::read_to_string(etc.join("passwd")).unwrap_or_default();
+    let groups = fs::read_to_string(etc.join("group")).unwrap_or_default();
+    look_up_among(&accounts, &groups, text, Strangers::GroupOfTheirOwn)
+}
+
+/// Finds who is meant among these accounts and groups, the texts of `/etc/passwd` and
+/// `/etc/group`.
+pub fn look_up_among(
+    accounts: &str,
+    groups: &str,
+    text: &str,
+    strangers: Strangers,
+) -> Result<Identity, UnknownIdentity> {
     let (user, group) = match text.split_once(':') {
         Some((user, group)) => (user, Some(group)),
         None => (text, None),
     };
-    let accounts = fs::read_to_string(etc.join("passwd")).unwrap_or_default();
-    let groups = fs::read_to_string(etc.join("group")).unwrap_or_default();
     let number = user.parse::<u32>().ok();
     let account = accounts
         .lines()
         .filter_map(account)
         .find(|account| account.name == user || number == Some(account.uid));
-    let gid = group.map(|group| group_id(&groups, group)).transpose()?;
+    let gid = group.map(|group| group_id(groups, group)).transpose()?;
     match (account, number) {
         (Some(account), _) => Ok(Identity {
             uid: account.uid,
             gid: gid.unwrap_or(account.gid),
             // As Docker: an explicit group stands alone.
-            groups: if gid.is_some() { vec![] } else { groups_of(&groups, &account.name) },
+            groups: if gid.is_some() { vec![] } else { groups_of(groups, &account.name) },
             name: Some(account.name),
             home: account.home,
         }),
         (None, Some(uid)) => Ok(Identity {
             uid,
-            gid: gid.unwrap_or(uid),
+            gid: gid.unwrap_or(match strangers {
+                Strangers::GroupOfTheirOwn => uid,
+                Strangers::GroupOfRoot => 0,
+            }),
             groups: vec![],
             name: None,
             home: "/".to_owned(),
@@ -92,7 +115,8 @@ fn account(line: &str) -> Option<Account> {
     Some(Account { name: name.to_owned(), uid, gid, home: home.to_owned() })
 }
 
-fn group_id(groups: &str, wanted: &str) -> Result<u32, UnknownIdentity> {
+/// The id of a group by its name or number.
+pub fn group_id(groups: &str, wanted: &str) -> Result<u32, UnknownIdentity> {
     let named = groups.lines().find_map(|line| {
         let mut fields = line.split(':');
         (fields.next() == Some(wanted)).then(|| fields.nth(1)?.parse().ok())?

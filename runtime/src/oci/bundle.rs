@@ -1,0 +1,173 @@
+//! What a container is made of: from a template and an image to the `config.json` that an OCI
+//! runtime takes, such as users of Docker expect it.
+//!
+//! The rules are pure and one file each; what they need to know of the machine comes in as
+//! [`Machine`]. Read is only what is below the container's own root, resolved inside it
+//! ([`inside`]), and the node's `/etc/hosts` and `/etc/resolv.conf`. Written are only the run's
+//! folder and the working directory. It must never follow a link out of the container's root.
+
+mod capabilities;
+mod devices;
+mod files;
+mod identity;
+mod inside;
+mod machine;
+mod mounts;
+mod process;
+mod refusal;
+mod resources;
+mod seccomp;
+mod sysctls;
+mod ulimits;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use crdt_state::spec::{NetworkMode, Template};
+use crdt_state::task::TaskStart;
+use oci_spec::image::ImageConfiguration;
+use oci_spec::runtime::{
+    Linux, LinuxBuilder, LinuxNamespace, LinuxNamespaceType, RootBuilder, Spec,
+};
+
+pub use machine::Machine;
+pub use refusal::BundleError;
+
+use crate::refusal::StartError;
+use inside::Inside;
+use mounts::Mounted;
+
+/// The version of the specification that is written: what runc 1.1 and crun 1.8 know.
+const OCI_VERSION: &str = "1.0.2";
+
+/// The masked paths of Docker: what tells or changes something of the node in `/proc` and `/sys`.
+const MASKED: [&str; 12] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+
+/// The read-only paths of Docker.
+const READ_ONLY: [&str; 5] =
+    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// What a container is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct BundleInput<'a> {
+    /// What to run, templates expanded.
+    pub start: &'a TaskStart,
+    /// What the image says of itself.
+    pub image: &'a ImageConfiguration,
+    /// The folder of the run: files that are mounted into the container are written here.
+    pub run_dir: &'a Path,
+    /// The root of the container, mounted and writable.
+    pub rootfs: &'a Path,
+    /// The container's own cgroup, unique to it, from the root of the hierarchy.
+    pub cgroups_path: &'a str,
+    /// Where the content of its volumes is on this node: by name, one without a name by the path
+    /// in the container where it is mounted.
+    pub volumes: &'a BTreeMap<String, PathBuf>,
+    /// Its host name.
+    pub hostname: &'a str,
+    /// A program of the node that is to be its first process, if `--init` needs one.
+    pub init: Option<&'a Path>,
+    /// What is known of the machine.
+    pub machine: &'a Machine,
+}
+
+impl<'a> BundleInput<'a> {
+    fn template(&self) -> &'a Template {
+        &self.start.template
+    }
+}
+
+/// A container as an OCI runtime takes it.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    /// `config.json`.
+    pub spec: Spec,
+    /// What was asked for and cannot be had on this machine, for people.
+    pub warnings: Vec<String>,
+}
+
+/// Makes the bundle of a run. Writes `hosts`, `resolv.conf` and `hostname` into the run's folder.
+pub fn bundle(input: &BundleInput<'_>) -> Result<Bundle, StartError> {
+    let template = input.template();
+    let inside = Inside::open(input.rootfs)?;
+    let mut warnings = Vec::new();
+    let capabilities = capabilities::allowed(&template.container, input.machine)?;
+    warnings.extend(capabilities.missing_words());
+    let files = files::write(input)?;
+    let Mounted { mounts, propagation } = mounts::mounts(input, &files, &mut warnings)?;
+    let process = process::process(input, &inside, &capabilities, &mounts, &mut warnings)?;
+    let linux = linux(input, &capabilities, propagation)?;
+
+    let root = RootBuilder::default()
+        .path(input.rootfs)
+        .readonly(template.container.read_only)
+        .build()
+        .expect("every field has a default");
+    let mut spec = Spec::default();
+    spec.set_version(OCI_VERSION.to_owned())
+        .set_root(Some(root))
+        .set_mounts(Some(mounts))
+        .set_process(Some(process))
+        .set_hostname(Some(input.hostname.to_owned()))
+        .set_linux(Some(linux));
+    Ok(Bundle { spec, warnings })
+}
+
+fn linux(
+    input: &BundleInput<'_>,
+    capabilities: &capabilities::Allowed,
+    propagation: Option<&'static str>,
+) -> Result<Linux, StartError> {
+    let template = input.template();
+    let container = &template.container;
+    let (devices, rules) = devices::devices(container)?;
+    let sysctls = sysctls::sysctls(container, input.machine)?;
+    let paths = |paths: &[&str]| -> Vec<String> {
+        let paths = if container.privileged { &[] } else { paths };
+        paths.iter().map(|path| (*path).to_owned()).collect()
+    };
+    let mut linux = LinuxBuilder::default()
+        .namespaces(namespaces(container.network, input.machine))
+        .devices(devices)
+        .resources(resources::resources(&template.limits, rules, input.machine))
+        .cgroups_path(input.cgroups_path)
+        .sysctl(sysctls.into_iter().collect::<HashMap<_, _>>())
+        .masked_paths(paths(&MASKED))
+        .readonly_paths(paths(&READ_ONLY))
+        .build()
+        .expect("every field has a default");
+    linux.set_rootfs_propagation(propagation.map(str::to_owned));
+    if !container.privileged && !container.seccomp_unconfined && input.machine.seccomp {
+        linux.set_seccomp(Some(seccomp::filter(capabilities)));
+    }
+    Ok(linux)
+}
+
+fn namespaces(network: NetworkMode, machine: &Machine) -> Vec<LinuxNamespace> {
+    use LinuxNamespaceType::{Cgroup, Ipc, Mount, Network, Pid, Uts};
+    let own = [Pid, Mount, Uts, Ipc].into_iter();
+    let own = own.chain((network == NetworkMode::None).then_some(Network));
+    let own = own.chain(machine.cgroup_namespaces.then_some(Cgroup));
+    own.map(|typ| {
+        let mut namespace = LinuxNamespace::default();
+        namespace.set_typ(typ);
+        namespace
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! What the rules need to know of the machine that the container will run on.
+//!
+//! Looked at once per start; the rules themselves look at nothing, so that a test can be any
+//! machine.
+
+use std::fs;
+use std::path::Path;
+
+/// Facts about the machine and about what this process may do on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// The capabilities that this process holds and can hand on, bit by number.
+    pub capabilities: u64,
+    /// The kernel has namespaces of cgroups.
+    pub cgroup_namespaces: bool,
+    /// The kernel filters system calls.
+    pub seccomp: bool,
+    /// Swap can be limited together with memory.
+    pub swap_limit: bool,
+    /// What this process has in `/proc/self/oom_score_adj`: without privileges nothing below.
+    pub oom_score_adj: i32,
+    /// The hard limit of open files of this process: without privileges nothing above.
+    pub open_files_max: u64,
+    /// Parameters below `/proc/sys` that this kernel has, of those that Docker sets by itself.
+    pub net_sysctls: Vec<&'static str>,
+    /// What the node itself resolves names with, `/etc/resolv.conf`.
+    pub resolv_conf: String,
+    /// The node's own `/etc/hosts`.
+    pub hosts: String,
+}
+
+/// The number of `CAP_SYS_RESOURCE`.
+const SYS_RESOURCE: u32 = 24;
+
+/// What Docker sets in a network namespace of the container's own: everybody may ping, and bind
+/// ports below 1024.
+pub const NET_DEFAULTS: [(&str, &str); 2] =
+    [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];
+
+impl Machine {
+    /// Looks at this machine, as this process sees it.
+    pub fn look() -> Machine {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.map(|value| value.trim_start_matches(':').trim().to_owned())
+        };
+        let held = field("CapEff").and_then(|hex| u64::from_str_radix(&hex, 16).ok());
+        let score = fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
+        let net = NET_DEFAULTS.iter().map(|(name, _)| *name);
+        Machine {
+            capabilities: held.unwrap_or_default(),
+            cgroup_namespaces: Path::new("/proc/self/ns/cgroup").exists(),
+            seccomp: field("Seccomp").is_some(),
+            swap_limit: swap_limit(),
+            oom_score_adj: score.trim().parse().unwrap_or_default(),
+            open_files_max: open_files_max(),
+            net_sysctls: net.filter(|name| sysctl_path(name).exists()).collect(),
+            resolv_conf: fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
+            hosts: fs::read_to_string("/etc/hosts").unwrap_or_default(),
+        }
+    }
+
+    /// May it raise limits and lower scores?
+    pub fn holds_sys_resource(&self) -> bool {
+        self.capabilities & (1 << SYS_RESOURCE) != 0
+    }
+}
+
+/// The hard limit; "unlimited" is no number.
+fn open_files_max() -> u64 {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(u64::MAX)
+}
+
+/// Where the kernel shows a parameter.
+fn sysctl_path(name: &str) -> std::path::PathBuf {
+    Path::new("/proc/sys").join(name.replace('.', "/"))
+}
+
+/// Version 1 has the file only if the kernel accounts for swap; version 2 can always be asked, and
+/// ignores it without swap.
+fn swap_limit() -> bool {
+    let version_1 = Path::new("/sys/fs/cgroup/memory");
+    !version_1.is_dir() || version_1.join("memory.memsw.limit_in_bytes").exists()
+}

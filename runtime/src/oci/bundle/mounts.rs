@@ -1,0 +1,88 @@
+//! What is mounted into a container: what every container of Docker has, the run's own files, the
+//! volumes that the image declares, and what the service says.
+//!
+//! What the service mounts stands above the rest: a mount of its own at `/dev/shm` replaces the
+//! default one, one at `/dev` everything below it. Folders come before what is in them.
+
+mod asked;
+mod defaults;
+
+use std::path::{Component, Path, PathBuf};
+
+use oci_spec::runtime::{Mount, MountBuilder};
+
+use super::files::RunFile;
+use super::{BundleError, BundleInput};
+
+/// Where the node's own first process is mounted.
+pub const INIT: &str = "/sbin/docker-init";
+
+/// All mounts, in the order in which they are made.
+#[derive(Debug)]
+pub struct Mounted {
+    /// For the runtime.
+    pub mounts: Vec<Mount>,
+    /// How the container's root must be propagated for them, if it matters.
+    pub propagation: Option<&'static str>,
+}
+
+/// Collects the mounts. What cannot be as it was asked for goes to `warnings`.
+pub fn mounts(
+    input: &BundleInput<'_>,
+    files: &[RunFile],
+    warnings: &mut Vec<String>,
+) -> Result<Mounted, BundleError> {
+    let container = &input.template().container;
+    let asked = asked::asked(input)?;
+    let propagation = asked::root_propagation(&container.mounts, warnings);
+
+    let mut mounts = defaults::defaults(container.privileged);
+    mounts.extend(files.iter().map(|file| bind(&file.path, file.target, &["rbind", "rprivate"])));
+    if let (true, Some(init)) = (container.init, input.init) {
+        mounts.push(bind(init, INIT, &["bind", "ro"]));
+    }
+    mounts.extend(asked::declared_by_image(input));
+    mounts.retain(|known| {
+        let covered = |mount: &Mount| known.destination().starts_with(mount.destination());
+        !asked.iter().any(covered)
+    });
+    mounts.extend(asked);
+    // Stable: of equally deep ones the defaults stay first.
+    mounts.sort_by_key(|mount| mount.destination().components().count());
+    Ok(Mounted { mounts, propagation })
+}
+
+fn bind(source: &Path, target: &str, options: &[&str]) -> Mount {
+    mount("bind", source, target, options)
+}
+
+fn mount(kind: &str, source: &Path, target: &str, options: &[&str]) -> Mount {
+    let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+    MountBuilder::default()
+        .destination(target)
+        .typ(kind)
+        .source(source)
+        .options(options)
+        .build()
+        .expect("no mappings are given")
+}
+
+/// A target in the container without `.` and `..`, so that two names of one place are one.
+fn target(text: &str) -> Result<PathBuf, BundleError> {
+    let mut clean = PathBuf::from("/");
+    let path = Path::new(text);
+    if !path.is_absolute() || text.contains('\0') {
+        return Err(BundleError::RelativeTarget(text.to_owned()));
+    }
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => drop(clean.pop()),
+            _ => {}
+        }
+    }
+    if clean == Path::new("/") { Err(BundleError::TargetIsRoot) } else { Ok(clean) }
+}
+
+#[cfg(test)]
+mod tests;
