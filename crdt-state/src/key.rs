@@ -29,6 +29,8 @@ impl Kind {
     pub const TOKEN: Kind = Kind(0x07);
     /// The fact that a node was removed from the fleet. Shared; the id is the node's.
     pub const EVICTION: Kind = Kind(0x08);
+    /// An image that the fleet has without a registry. Shared; the id is a hash of its name.
+    pub const IMAGE: Kind = Kind(0x09);
     /// A node's own description. Owned; the id is the node's.
     pub const NODE: Kind = Kind(0x81);
     /// What a node says of its tasks in one slot of one service. Owned.
@@ -73,6 +75,14 @@ impl RecordKey {
     /// The key of the fact that a node was removed from the fleet.
     pub fn eviction(id: NodeId) -> RecordKey {
         RecordKey { kind: Kind::EVICTION, id: id.0 }
+    }
+
+    /// The key of an image of the fleet by its full name: a name pushed on two sides of a partition
+    /// is one record.
+    pub fn image(name: &str) -> RecordKey {
+        let mut hasher = blake3::Hasher::new_derive_key("edgectl image name 1");
+        hasher.update(name.as_bytes());
+        RecordKey { kind: Kind::IMAGE, id: first_16(&hasher.finalize()) }
     }
 
     /// The key of what `node` says of its tasks for one slot. Independent of the template: the

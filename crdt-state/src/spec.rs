@@ -35,6 +35,8 @@ impl Facet {
     pub const LABELS: Facet = Facet(6);
     /// Availability of a node: [`crate::node::Availability`].
     pub const AVAILABILITY: Facet = Facet(7);
+    /// What the name of an image stands for: [`crate::image::ImageFact`].
+    pub const IMAGE: Facet = Facet(8);
 }
 
 /// Names and values that operators attach.

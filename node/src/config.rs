@@ -12,11 +12,13 @@ mod flags;
 mod fleet_key;
 mod key;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crdt_state::spec::Labels;
 use gossip::{Profile, Rumours};
+use runtime::image::mirror::Host as MirrorHost;
 
 pub use error::{ConfigError, Place};
 pub use flags::AgentFlags;
@@ -58,6 +60,29 @@ pub struct Config {
     pub log: String,
     /// Whether changes are also spread as rumours; off, only anti-entropy carries them.
     pub rumours: Rumours,
+    /// Registries that may be spoken to without TLS, besides loopback.
+    pub insecure_registries: Vec<String>,
+    /// Mirrors by registry, in the order they are tried.
+    pub registry_mirrors: BTreeMap<String, Vec<MirrorHost>>,
+    /// A folder as Docker's `/etc/docker/certs.d`.
+    pub registry_certificates: PathBuf,
+    /// Docker's file with logins; `None`: where Docker keeps it for the agent's user.
+    pub docker_config: Option<PathBuf>,
+    /// Bytes of images per second that this node takes in, and as many that it gives to peers;
+    /// `None`: as many as there are.
+    pub blob_rate_limit: Option<u64>,
+    /// Whether images are fetched at the start; an operator can change it while the agent runs.
+    pub image_fetch: ImageFetch,
+}
+
+/// Whether images that are not here are fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ImageFetch {
+    /// When a task or an operator needs them.
+    #[default]
+    On,
+    /// Not now: the uplink is needed for something else. What is here runs.
+    Paused,
 }
 
 /// A node to ask first: a name or an address, and a port. Names are resolved when it is dialled,

@@ -5,7 +5,7 @@
 
 use crdt_state::node::Availability;
 use crdt_state::spec::{Endpoint, Facet, Labels, Placement, Scale, Template, UpdatePolicy};
-use crdt_state::{NodeId, RecordKey, ServiceId, Stamp, wire};
+use crdt_state::{ImageFact, NodeId, RecordKey, ServiceId, Stamp, wire};
 use serde::Serialize;
 
 use crate::constraint::{BadConstraint, Constraint};
@@ -75,6 +75,18 @@ pub enum Edit {
         id: NodeId,
         /// When.
         removal: Removal,
+    },
+    /// Makes an image known to the fleet by a name, or gives the name another one.
+    PutImage {
+        /// Its full name with a tag: `docker.io/library/app:1`.
+        name: String,
+        /// What it stands for.
+        fact: ImageFact,
+    },
+    /// Takes a name of an image from the fleet; who has the bytes keeps them.
+    RemoveImage {
+        /// Its full name with a tag.
+        name: String,
     },
     /// Makes the losing value of a conflict the winner.
     PickConflict {
@@ -166,6 +178,9 @@ pub enum Refusal {
         /// Its host name.
         name: String,
     },
+    /// No such image.
+    #[error("the fleet has no image {0} of its own; `edgectl image ls` lists what is there")]
+    NoSuchImage(String),
     /// The conflict is gone.
     #[error("there is no such value in conflict; `edgectl conflicts` lists what there is")]
     NoSuchConflict,

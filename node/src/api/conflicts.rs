@@ -8,7 +8,7 @@ use crdt_state::conflict::{Alternative, Conflict};
 use crdt_state::node::Availability;
 use crdt_state::service::{NameConflict, Service};
 use crdt_state::spec::{self, Facet, Life, Scale, Template};
-use crdt_state::{Kind, NodeId, RecordKey, ServiceId, Stamp, StoreId, Writer, wire};
+use crdt_state::{ImageFact, Kind, NodeId, RecordKey, ServiceId, Stamp, StoreId, Writer, wire};
 use node_core::Edit;
 
 use super::failure::Failure;
@@ -92,6 +92,10 @@ fn subject(key: RecordKey, snapshot: &Snapshot) -> (&'static str, String) {
             ("service", name.unwrap_or_else(|| id.to_string()))
         }
         Kind::NODE_SETTINGS => ("node", snapshot.hostname(NodeId(key.id))),
+        Kind::IMAGE => match snapshot.image(key) {
+            Some(name) => ("image", name),
+            None => ("image", show_key(key)),
+        },
         _ => ("record", show_key(key)),
     }
 }
@@ -106,6 +110,7 @@ fn facet_word(facet: Facet) -> String {
         Facet::ENDPOINT => "endpoint",
         Facet::LABELS => "labels",
         Facet::AVAILABILITY => "availability",
+        Facet::IMAGE => "digest",
         Facet(number) => return format!("facet {number}"),
     };
     word.to_owned()
@@ -132,6 +137,7 @@ fn show_value(facet: Facet, bytes: &[u8]) -> String {
         Facet::AVAILABILITY => {
             wire::decode(bytes).ok().map(|v: Availability| availability_word(v).to_owned())
         }
+        Facet::IMAGE => wire::decode(bytes).ok().map(|fact: ImageFact| fact.digest),
         _ => None,
     };
     shown.unwrap_or_else(|| format!("{} bytes that this version cannot read", bytes.len()))

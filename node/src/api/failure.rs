@@ -55,9 +55,10 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Failure {
         let message = refusal.to_string();
         match refusal {
-            Refusal::NoSuchService(_) | Refusal::NoSuchNode(_) | Refusal::NoSuchConflict => {
-                Failure::Missing(message)
-            }
+            Refusal::NoSuchService(_)
+            | Refusal::NoSuchNode(_)
+            | Refusal::NoSuchImage(_)
+            | Refusal::NoSuchConflict => Failure::Missing(message),
             Refusal::NameTaken { .. }
             | Refusal::OutOfSequence { .. }
             | Refusal::NodeReachable { .. } => Failure::Conflict(message),

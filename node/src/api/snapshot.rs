@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crdt_state::node::NodeView;
 use crdt_state::service::Service;
-use crdt_state::{NodeId, ServiceId};
+use crdt_state::{FleetImage, NodeId, RecordKey, ServiceId, fleet_images};
 use gossip::Now;
 use node_core::{Node, NodeRow, TaskView};
 
@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub running: BTreeMap<ServiceId, (usize, usize)>,
     /// When the records of a node were last written, by the writer's clock.
     pub node_updated_ms: BTreeMap<NodeId, u64>,
+    /// The images that the fleet has without a registry.
+    pub images: Vec<FleetImage>,
     /// Who owns a name that several services have.
     owners: BTreeMap<String, ServiceId>,
 }
@@ -50,6 +52,7 @@ impl Snapshot {
             running: node.services().map(|service| (service.id, node.running(service))).collect(),
             node_updated_ms: nodes.iter().map(updated).collect(),
             owners: shared.into_iter().map(|shared| (shared.name, shared.owner)).collect(),
+            images: fleet_images(replica),
             nodes,
         }
     }
@@ -73,6 +76,12 @@ impl Snapshot {
     /// A service by its id.
     pub fn service_of(&self, id: ServiceId) -> Option<&Service> {
         self.services.iter().find(|service| service.id == id)
+    }
+
+    /// The name of an image of the fleet.
+    pub fn image(&self, key: RecordKey) -> Option<String> {
+        let named = self.images.iter().find(|image| RecordKey::image(&image.name) == key);
+        named.map(|image| image.name.clone())
     }
 
     /// A node's host name; its id if it has not said one.

@@ -1,18 +1,20 @@
 //! A configuration while its sources are read, lowest first; a later value replaces an earlier one.
 //! Every value is checked where it is set, so that the message can say where it came from.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use crdt_state::spec::Labels;
 use gossip::{Profile, Rumours};
+use runtime::image::mirror::{Host as MirrorHost, MirrorEntry};
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::error::{ConfigError, Place};
 use super::fleet_key::FleetKey;
 use super::key::Key;
-use super::{AGENT_PORT, Config, JoinAddr};
+use super::{AGENT_PORT, Config, ImageFetch, JoinAddr};
 
 /// A value as its source gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +47,12 @@ pub(super) struct Draft {
     labels: Labels,
     log: Option<String>,
     rumours: Rumours,
+    insecure_registries: Vec<String>,
+    registry_mirrors: BTreeMap<String, Vec<MirrorHost>>,
+    registry_certificates: Option<PathBuf>,
+    docker_config: Option<PathBuf>,
+    blob_rate_limit: Option<u64>,
+    image_fetch: ImageFetch,
 }
 
 /// A value with its key and place, for messages.
@@ -156,6 +164,12 @@ impl Draft {
                 log_filter(text).map_err(|why| given.bad(text, why))?;
                 self.log = Some(text.to_owned());
             }
+            Key::InsecureRegistries => self.insecure_registries = given.list()?,
+            Key::RegistryMirrors => self.registry_mirrors = mirrors(&given)?,
+            Key::RegistryCertificates => self.registry_certificates = Some(given.path()?),
+            Key::DockerConfig => self.docker_config = Some(given.path()?),
+            Key::BlobRateLimit => self.blob_rate_limit = Some(bytes_per_second(&given)?),
+            Key::ImageFetch => self.image_fetch = image_fetch(&given)?,
             Key::Rumours => {
                 self.rumours = if given.switch()? { Rumours::On } else { Rumours::Off };
             }
@@ -181,6 +195,14 @@ impl Draft {
             labels: self.labels,
             log: self.log.unwrap_or_else(|| "info".to_owned()),
             rumours: self.rumours,
+            insecure_registries: self.insecure_registries,
+            registry_mirrors: self.registry_mirrors,
+            registry_certificates: self
+                .registry_certificates
+                .unwrap_or_else(|| PathBuf::from("/etc/docker/certs.d")),
+            docker_config: self.docker_config,
+            blob_rate_limit: self.blob_rate_limit,
+            image_fetch: self.image_fetch,
         })
     }
 }
@@ -228,6 +250,38 @@ fn join(given: &Given<'_>) -> Result<Vec<JoinAddr>, ConfigError> {
 fn profile(given: &Given<'_>) -> Result<Profile, ConfigError> {
     let text = given.text()?;
     Profile::named(text).ok_or_else(|| given.bad(text, "it is one of lan, wan, metered"))
+}
+
+fn mirrors(given: &Given<'_>) -> Result<BTreeMap<String, Vec<MirrorHost>>, ConfigError> {
+    let mut mirrors = BTreeMap::<String, Vec<MirrorHost>>::new();
+    for text in given.list()? {
+        let entry: MirrorEntry = text.parse().map_err(|why| given.bad(&text, why))?;
+        mirrors.entry(entry.registry).or_default().push(entry.host);
+    }
+    Ok(mirrors)
+}
+
+/// `500k`, `2m`, or plain bytes; 1,024 each.
+fn bytes_per_second(given: &Given<'_>) -> Result<u64, ConfigError> {
+    let text = given.text()?;
+    let (digits, factor) = match text.to_ascii_lowercase() {
+        t if t.ends_with('k') => (t.trim_end_matches('k').to_owned(), 1 << 10),
+        t if t.ends_with('m') => (t.trim_end_matches('m').to_owned(), 1 << 20),
+        t => (t, 1),
+    };
+    let bytes = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    // Below, a peer would take the silence between two pieces for the end.
+    bytes.filter(|bytes| *bytes >= 4_096).ok_or_else(|| {
+        given.bad(text, "it is bytes per second, with k or m behind them, and at least 4k")
+    })
+}
+
+fn image_fetch(given: &Given<'_>) -> Result<ImageFetch, ConfigError> {
+    match given.text()? {
+        "on" => Ok(ImageFetch::On),
+        "paused" => Ok(ImageFetch::Paused),
+        other => Err(given.bad(other, "it is one of on, paused")),
+    }
 }
 
 fn labels(given: &Given<'_>) -> Result<Labels, ConfigError> {

@@ -29,6 +29,18 @@ pub enum Key {
     Log,
     /// Rumours on or off.
     Rumours,
+    /// Registries that may be spoken to without TLS.
+    InsecureRegistries,
+    /// Mirrors of registries.
+    RegistryMirrors,
+    /// Folder with the CAs of registries.
+    RegistryCertificates,
+    /// Docker's file with the logins of registries.
+    DockerConfig,
+    /// Bytes of images per second.
+    BlobRateLimit,
+    /// Whether images are fetched.
+    ImageFetch,
 }
 
 /// To whom the value of a key belongs.
@@ -42,7 +54,7 @@ pub(super) enum Scope {
 
 impl Key {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Key; 13] = [
+    pub const ALL: [Key; 19] = [
         Key::Fleet,
         Key::FleetKey,
         Key::FleetKeyFile,
@@ -56,6 +68,12 @@ impl Key {
         Key::Labels,
         Key::Log,
         Key::Rumours,
+        Key::InsecureRegistries,
+        Key::RegistryMirrors,
+        Key::RegistryCertificates,
+        Key::DockerConfig,
+        Key::BlobRateLimit,
+        Key::ImageFetch,
     ];
 
     /// As written in the file.
@@ -74,6 +92,12 @@ impl Key {
             Key::Labels => "labels",
             Key::Log => "log",
             Key::Rumours => "rumours",
+            Key::InsecureRegistries => "insecure_registries",
+            Key::RegistryMirrors => "registry_mirrors",
+            Key::RegistryCertificates => "registry_certificates",
+            Key::DockerConfig => "docker_config",
+            Key::BlobRateLimit => "blob_rate_limit",
+            Key::ImageFetch => "image_fetch",
         }
     }
 
@@ -93,6 +117,14 @@ impl Key {
             Key::Labels => "labels = [\"zone=a\", \"disk=ssd\"]",
             Key::Log => "log = \"info\"",
             Key::Rumours => "rumours = true",
+            Key::InsecureRegistries => "insecure_registries = [\"nas:5000\", \"10.0.0.9\"]",
+            Key::RegistryMirrors => {
+                "registry_mirrors = [\"http://10.0.0.9:5000\", \"ghcr.io=https://mirror.shop\"]"
+            }
+            Key::RegistryCertificates => "registry_certificates = \"/etc/docker/certs.d\"",
+            Key::DockerConfig => "docker_config = \"/root/.docker/config.json\"",
+            Key::BlobRateLimit => "blob_rate_limit = \"2m\"",
+            Key::ImageFetch => "image_fetch = \"on\"",
         }
     }
 

@@ -81,7 +81,9 @@ fn a_wrong_key_is_told_its_line_and_the_nearest_right_key() {
     assert_eq!(
         refusal("quorum = 3"),
         "edge.toml, line 1: unknown key `quorum`\n  known keys: fleet, fleet_key, fleet_key_file, \
-         data_dir, socket, listen, advertise, join, profile, hostname, labels, log, rumours"
+         data_dir, socket, listen, advertise, join, profile, hostname, labels, log, rumours, \
+         insecure_registries, registry_mirrors, registry_certificates, docker_config, \
+         blob_rate_limit, image_fetch"
     );
 }
 
@@ -117,6 +119,22 @@ fn a_wrong_value_is_told_why() {
          trace, off, or part=level\n  type: log = \"info\""
     );
     assert!(!refusal("fleet_key = \"0a0b0c\"").contains("0a0b0c"), "a secret is not repeated");
+}
+
+#[test]
+fn registries_and_rates_are_read_and_their_mistakes_told() {
+    let config = load(
+        "insecure_registries = [\"nas:5000\"]\nregistry_mirrors = [\"http://a:1\", \"ghcr.io=https://b\"]\n\
+         blob_rate_limit = \"2m\"\nimage_fetch = \"paused\"",
+    )
+    .expect("a configuration");
+    assert_eq!(config.insecure_registries, ["nas:5000"]);
+    let mirrors: Vec<_> = config.registry_mirrors.keys().map(String::as_str).collect();
+    assert_eq!(mirrors, ["docker.io", "ghcr.io"]);
+    assert_eq!((config.blob_rate_limit, config.image_fetch), (Some(2 << 20), ImageFetch::Paused));
+    assert!(refusal("registry_mirrors = [\"a:1\"]").contains("a mirror is written as http://"));
+    assert!(refusal("blob_rate_limit = \"10\"").contains("at least 4k"));
+    assert!(refusal("image_fetch = \"off\"").contains("it is one of on, paused"));
 }
 
 #[test]

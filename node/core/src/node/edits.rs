@@ -5,7 +5,7 @@
 use crdt_state::node::Availability;
 use crdt_state::service::{self, Service};
 use crdt_state::spec::{Facet, Labels, Life};
-use crdt_state::{NodeId, RecordKey, ServiceId, Stamp};
+use crdt_state::{FleetImage, ImageFact, NodeId, RecordKey, ServiceId, Stamp};
 use gossip::MemberState;
 
 use super::{Departure, Node};
@@ -30,6 +30,8 @@ impl Node {
                 Ok(Edited::Done)
             }
             Edit::RemoveNode { id, removal } => self.remove_node(wall_ms, id, removal),
+            Edit::PutImage { name, fact } => self.put_image(wall_ms, &name, &fact),
+            Edit::RemoveImage { name } => self.remove_image(wall_ms, &name),
             Edit::PickConflict { key, facet, stamp } => self
                 .replica
                 .pick(key, facet, stamp, wall_ms)
@@ -111,6 +113,29 @@ impl Node {
         let held = self.living(id)?;
         let life = Life::Removed { name: held.name };
         self.replica.edit(RecordKey::service(id), Facet::LIFE, &life, wall_ms);
+        Ok(Edited::Done)
+    }
+
+    fn put_image(&mut self, wall_ms: u64, name: &str, fact: &ImageFact) -> Result<Edited, Refusal> {
+        check_size("the image", fact)?;
+        let key = RecordKey::image(name);
+        let held = FleetImage::named(&self.replica, name);
+        if held.is_none() {
+            let created = self.replica.next_stamp();
+            let life = Life::Present { name: name.to_owned(), created };
+            self.replica.edit(key, Facet::LIFE, &life, wall_ms);
+        }
+        if held.is_none_or(|held| held.fact != *fact) {
+            self.replica.edit(key, Facet::IMAGE, fact, wall_ms);
+        }
+        Ok(Edited::Done)
+    }
+
+    fn remove_image(&mut self, wall_ms: u64, name: &str) -> Result<Edited, Refusal> {
+        FleetImage::named(&self.replica, name)
+            .ok_or_else(|| Refusal::NoSuchImage(name.to_owned()))?;
+        let life = Life::Removed { name: name.to_owned() };
+        self.replica.edit(RecordKey::image(name), Facet::LIFE, &life, wall_ms);
         Ok(Edited::Done)
     }
 
