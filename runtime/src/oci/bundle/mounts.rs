@@ -36,7 +36,7 @@ pub fn mounts(
     let asked = asked::asked(input)?;
     let propagation = asked::root_propagation(&container.mounts, warnings);
 
-    let mut mounts = defaults::defaults(container.privileged);
+    let mut mounts = defaults::defaults(container);
     mounts.extend(files.iter().map(|file| bind(&file.path, file.target, &["rbind", "rprivate"])));
     if let (true, Some(init)) = (container.init, input.init) {
         mounts.push(bind(init, INIT, &["bind", "ro"]));

@@ -32,7 +32,8 @@ fn one(input: &BundleInput<'_>, asked: &spec::Mount, place: &Path) -> Result<Mou
     let place = place.to_string_lossy();
     match &asked.source {
         MountSource::Bind { path, propagation, non_recursive, create } => {
-            let source = source(path, *create)?;
+            let found = existing(path);
+            let source = if *create { found.or_else(|_| made(path))? } else { found? };
             let kind = if *non_recursive { "bind" } else { "rbind" };
             let propagation = self::propagation(propagation)?;
             Ok(bind(&source, &place, &[kind, access, propagation]))
@@ -56,21 +57,28 @@ fn one(input: &BundleInput<'_>, asked: &spec::Mount, place: &Path) -> Result<Mou
     }
 }
 
-/// A path of the node, made if it may be.
-fn source(path: &str, create: bool) -> Result<PathBuf, BundleError> {
-    if !path.starts_with('/') || path.contains('\0') {
-        return Err(BundleError::RelativeSource(path.to_owned()));
-    }
-    let errno = |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(0));
-    let missing = |errno| BundleError::NoSource { path: path.to_owned(), errno };
-    match fs::metadata(path).map_err(errno) {
-        Ok(_) => Ok(PathBuf::from(path)),
-        Err(Errno::ENOENT) if create => match fs::create_dir_all(path).map_err(errno) {
-            Ok(()) => Ok(PathBuf::from(path)),
-            Err(errno) => Err(missing(errno)),
-        },
-        Err(errno) => Err(missing(errno)),
-    }
+/// A path of the node.
+fn existing(path: &str) -> Result<PathBuf, BundleError> {
+    check_absolute(path)?;
+    fs::metadata(path).map_err(|error| no_source(path, &error))?;
+    Ok(PathBuf::from(path))
+}
+
+/// A folder of the node that was not there.
+fn made(path: &str) -> Result<PathBuf, BundleError> {
+    check_absolute(path)?;
+    fs::create_dir_all(path).map_err(|error| no_source(path, &error))?;
+    Ok(PathBuf::from(path))
+}
+
+fn check_absolute(path: &str) -> Result<(), BundleError> {
+    let good = path.starts_with('/') && !path.contains('\0');
+    if good { Ok(()) } else { Err(BundleError::RelativeSource(path.to_owned())) }
+}
+
+fn no_source(path: &str, error: &std::io::Error) -> BundleError {
+    let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
+    BundleError::NoSource { path: path.to_owned(), errno }
 }
 
 fn propagation(given: &str) -> Result<&'static str, BundleError> {

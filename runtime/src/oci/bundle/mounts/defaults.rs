@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crdt_state::spec::Container;
 use oci_spec::runtime::Mount;
 
 use super::mount;
@@ -11,8 +12,8 @@ const SHM_SIZE: &str = "size=67108864";
 
 /// They in the order in which they are made. Only a privileged container may write to `/sys` and
 /// to its cgroup.
-pub fn defaults(privileged: bool) -> Vec<Mount> {
-    let writable = if privileged { "rw" } else { "ro" };
+pub fn defaults(container: &Container) -> Vec<Mount> {
+    let writable = if container.privileged { "rw" } else { "ro" };
     let quiet = ["nosuid", "noexec", "nodev"];
     let all: [(&str, &str, &str, &[&str]); 7] = [
         ("proc", "proc", "/proc", &["nosuid", "noexec", "nodev"]),
