@@ -1,5 +1,232 @@
-//! Images: how they are brought here, and what of them is on this node.
+//! The images of a node: what is here, by name and by digest, and the unpacked layers of it.
+//!
+//! ```text
+//! <images>/blobs/sha256/<hex>   manifests, indexes, configurations, layers as they were fetched
+//! <images>/partial/<hex>        blobs that grow, and go on growing after an interruption
+//! <images>/layers/<diff-id>/    unpacked layers, never written to once they have this name
+//! <images>/names.json           what is called how
+//! ```
+//! All of it is blocking work on files: call it from a thread or `spawn_blocking`. It must never
+//! ask anybody for what is missing, and never believe content that was not checked against its
+//! digest. Nothing is written, and no folder made, until something is kept.
 
 pub mod auth;
+pub mod blob;
+pub mod digest;
+mod entries;
+pub mod error;
+pub mod manifest;
 pub mod mirror;
+pub mod names;
+pub mod platform;
+pub mod read;
+pub mod reference;
 pub mod registry;
+pub mod unpack;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use crdt_state::spec::{HealthCheck, Platform};
+use oci_spec::image::ImageConfiguration;
+
+use blob::{BlobWriter, Blobs, Partial, locked};
+use names::Names;
+
+pub use digest::Digest;
+pub use error::ImageError;
+pub use names::{Named, Origin};
+pub use reference::{BadReference, Reference};
+
+/// The store. Cheap to clone; all clones are one.
+#[derive(Debug, Clone)]
+pub struct Images(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    root: PathBuf,
+    platform: Platform,
+    blobs: Arc<Blobs>,
+    names: Mutex<Names>,
+    /// One layer is unpacked at a time: a small machine has neither the memory nor the disk for
+    /// more, and ten tasks of one image would all want the same layers.
+    unpacking: Mutex<()>,
+}
+
+/// An image for one platform.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Image {
+    /// Of its manifest.
+    pub manifest: Digest,
+    /// Of its configuration: Docker's image id.
+    pub config_digest: Digest,
+    /// The configuration.
+    pub config: ImageConfiguration,
+    /// Docker's addition to the configuration, which the type of OCI does not have.
+    pub health: Option<HealthCheck>,
+    /// Lowest first.
+    pub layers: Vec<Layer>,
+    /// What it was built for.
+    pub platform: Platform,
+}
+
+/// A layer of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// Of the blob.
+    pub digest: Digest,
+    /// Of the tar in it.
+    pub diff_id: Digest,
+    /// Of the blob, in bytes.
+    pub size: u64,
+    /// As its manifest says.
+    pub media_type: String,
+}
+
+/// The root file system of an image, for overlayfs. The folder of the topmost layer that has a
+/// root entry carries the mode and owner of `/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rootfs {
+    /// Unpacked layers, lowest first.
+    pub layers: Vec<PathBuf>,
+}
+
+impl Images {
+    /// Opens the store in a folder, which need not exist yet, for a node that runs `platform`.
+    pub fn open(root: &Path, platform: Platform) -> Result<Images, ImageError> {
+        let images = Images(Arc::new(Inner {
+            root: root.to_owned(),
+            platform,
+            blobs: Arc::new(Blobs::new(root)),
+            names: Mutex::new(Names::read(root)?),
+            unpacking: Mutex::default(),
+        }));
+        images.clear_drafts();
+        Ok(images)
+    }
+
+    /// What this node runs.
+    pub fn platform(&self) -> &Platform {
+        &self.0.platform
+    }
+
+    /// What a name stands for here; a digest stands for itself if its blob is here.
+    pub fn digest_of(&self, reference: &Reference) -> Option<Named> {
+        let names = locked(&self.0.names);
+        match &reference.digest {
+            Some(digest) => {
+                let named = names.0.values().find(|named| named.digest == *digest);
+                named.cloned().or_else(|| {
+                    self.has_blob(digest)?;
+                    Some(Named { digest: digest.clone(), origin: Origin::Brought })
+                })
+            }
+            None => names.0.get(&reference.canonical()).cloned(),
+        }
+    }
+
+    /// Every name, spelled out, and what it stands for. An image without a name is listed under
+    /// its digest.
+    pub fn names(&self) -> BTreeMap<String, Named> {
+        locked(&self.0.names).0.clone()
+    }
+
+    /// Gives an image a name; a digest in the reference is not part of that. A name that was
+    /// brought for a task and is now asked for by somebody stays; the other way round too.
+    pub fn set_name(
+        &self,
+        reference: &Reference,
+        digest: &Digest,
+        origin: Origin,
+    ) -> Result<(), ImageError> {
+        let key = match (&reference.tag, &reference.digest) {
+            (None, Some(_)) => reference.canonical(),
+            _ => reference.clone().without_digest().canonical(),
+        };
+        self.change_names(|names| {
+            let kept = names.0.get(&key).filter(|named| named.digest == *digest);
+            let origin = match (kept.map(|named| named.origin), origin) {
+                (Some(Origin::Loaded), _) | (_, Origin::Loaded) => Origin::Loaded,
+                (Some(Origin::Pulled), _) | (_, Origin::Pulled) => Origin::Pulled,
+                _ => Origin::Brought,
+            };
+            names.0.insert(key, Named { digest: digest.clone(), origin });
+        })
+    }
+
+    /// Keeps an image that nobody named.
+    pub(crate) fn set_nameless(&self, digest: &Digest, origin: Origin) -> Result<(), ImageError> {
+        self.change_names(|names| {
+            let named = Named { digest: digest.clone(), origin };
+            names.0.entry(digest.to_string()).or_insert(named);
+        })
+    }
+
+    /// Changes the names, on the disk too, unless they stay what they are.
+    pub(crate) fn change_names(&self, change: impl FnOnce(&mut Names)) -> Result<(), ImageError> {
+        let mut names = locked(&self.0.names);
+        let mut changed = names.clone();
+        change(&mut changed);
+        if changed != *names {
+            changed.write(&self.0.root)?;
+            *names = changed;
+        }
+        Ok(())
+    }
+
+    /// The length of a blob that is here as a whole.
+    pub fn has_blob(&self, digest: &Digest) -> Option<u64> {
+        self.0.blobs.size(digest)
+    }
+
+    /// A blob that is here as a whole, to be read. It was verified when it was kept.
+    pub fn read_blob(&self, digest: &Digest) -> Option<File> {
+        self.0.blobs.open(digest)
+    }
+
+    /// Begins to write a blob, or goes on where an earlier attempt ended. One writer at a time:
+    /// [`ImageError::Busy`] for the second, who may follow with [`Images::partial`].
+    pub fn write_blob(&self, digest: &Digest, size: Option<u64>) -> Result<BlobWriter, ImageError> {
+        BlobWriter::open(&self.0.blobs, digest, size)
+    }
+
+    /// Keeps a small blob.
+    pub fn keep(&self, bytes: &[u8]) -> Result<Digest, ImageError> {
+        let digest = Digest::of(bytes);
+        if self.has_blob(&digest) == Some(bytes.len() as u64) {
+            self.0.blobs.refresh(&digest);
+            return Ok(digest);
+        }
+        let mut writer = self.write_blob(&digest, Some(bytes.len() as u64))?;
+        writer.restart()?;
+        writer.write(bytes)?;
+        writer.commit()?;
+        Ok(digest)
+    }
+
+    /// A blob that is being written, to be served while it grows.
+    pub fn partial(&self, digest: &Digest) -> Option<Partial> {
+        self.0.blobs.partial(digest)
+    }
+
+    /// Where an unpacked layer is, or will be.
+    pub fn layer_path(&self, diff_id: &Digest) -> PathBuf {
+        self.layers_folder().join(diff_id.hex())
+    }
+
+    pub(crate) fn layers_folder(&self) -> PathBuf {
+        self.0.root.join("layers")
+    }
+
+    /// Layers that were being unpacked when the power went.
+    fn clear_drafts(&self) {
+        let Ok(entries) = fs::read_dir(self.layers_folder()) else { return };
+        for entry in entries.flatten() {
+            if entry.file_name().as_encoded_bytes().starts_with(unpack::DRAFT.as_bytes()) {
+                fs::remove_dir_all(entry.path()).ok();
+            }
+        }
+    }
+}

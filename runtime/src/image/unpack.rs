@@ -1,0 +1,208 @@
+//! Layers, unpacked once each into a folder that overlayfs can stack.
+//!
+//! ```text
+//! blob ─read─▶ decompress ─▶ │ channel │ ─▶ hash ─▶ entries ─▶ tree under a draft's name
+//!      (one thread)                          (the caller's thread)
+//! all layers done ─▶ hash = diff-id ─▶ one syncfs ─▶ rename
+//! ```
+//! A folder under a diff-id is whole and on the disk. It must never be written to again: every
+//! container of the image looks through it.
+
+mod apply;
+mod stream;
+mod tree;
+mod xattr;
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use nix::errno::Errno;
+
+use super::blob::locked;
+use super::digest::Digest;
+use super::entries::{Entries, TarError};
+use super::error::ImageError;
+use super::{Image, Images, Layer, Rootfs};
+use apply::Applier;
+use stream::Unpacked;
+
+#[allow(unused_imports)]
+pub(crate) use stream::{Compression, decompressed};
+
+/// What the folder of an unfinished layer is called first.
+pub(crate) const DRAFT: &str = ".new-";
+
+static DRAFTS: AtomicU32 = AtomicU32::new(0);
+
+/// Why a layer cannot be unpacked. Nothing of it is left.
+#[derive(Debug, thiserror::Error)]
+pub enum LayerError {
+    /// Owners and devices need root.
+    #[error("unpacking needs root, for owners and devices: run the agent as root")]
+    NotRoot,
+    /// Neither blob nor folder.
+    #[error("is not here any more: pull the image again")]
+    Missing,
+    /// An entry that would land outside.
+    #[error("is refused: {entry:?} would leave the layer through {way}")]
+    Escapes {
+        /// Its name.
+        entry: String,
+        /// `..`, a link.
+        way: &'static str,
+    },
+    /// The stream.
+    #[error(transparent)]
+    Tar(#[from] TarError),
+    /// A hard link to nothing.
+    #[error("has the hard link {entry:?} to {target:?}, which is not in the layer")]
+    NoTarget {
+        /// Its name.
+        entry: String,
+        /// What it should link to.
+        target: String,
+    },
+    /// An entry whose name cannot be one.
+    #[error("has the entry {entry:?}, {why}")]
+    Entry {
+        /// Its name.
+        entry: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// The content is not what the configuration promised.
+    #[error("is damaged: its content is {found}; it was thrown away and is fetched again")]
+    WrongContent {
+        /// What it is.
+        found: Digest,
+    },
+    /// The disk refuses.
+    #[error("cannot {step} {entry:?}: {errno}{}", explain(*.errno))]
+    Disk {
+        /// The step.
+        step: &'static str,
+        /// Of which entry.
+        entry: String,
+        /// Why.
+        errno: Errno,
+    },
+}
+
+impl Images {
+    /// The layers of an image as folders; unpacks those that are not yet.
+    ///
+    /// # Errors
+    /// [`LayerError::Missing`] and [`LayerError::WrongContent`]: bring the image again and repeat.
+    pub fn rootfs(&self, image: &Image) -> Result<Rootfs, ImageError> {
+        let paths: Vec<PathBuf> =
+            image.layers.iter().map(|layer| self.layer_path(&layer.diff_id)).collect();
+        if !paths.iter().all(|path| path.is_dir()) {
+            self.unpack(image)?;
+        }
+        Ok(Rootfs { layers: paths })
+    }
+
+    fn unpack(&self, image: &Image) -> Result<(), ImageError> {
+        let _one_at_a_time = locked(&self.0.unpacking);
+        let mut drafts = Vec::new();
+        let mut diff_ids = std::collections::BTreeSet::new();
+        for layer in &image.layers {
+            if self.layer_path(&layer.diff_id).is_dir() || !diff_ids.insert(&layer.diff_id) {
+                continue;
+            }
+            let failed = |source| ImageError::Layer { digest: layer.diff_id.clone(), source };
+            if !nix::unistd::geteuid().is_root() {
+                return Err(failed(LayerError::NotRoot));
+            }
+            let draft = Draft::new(&self.layers_folder(), &layer.diff_id)?;
+            match self.unpack_into(layer, &draft.0) {
+                Ok(()) => drafts.push((draft, layer)),
+                Err(error) => return Err(self.explained(layer, error)),
+            }
+        }
+        self.place(drafts)
+    }
+
+    fn unpack_into(&self, layer: &Layer, folder: &Path) -> Result<(), LayerError> {
+        let blob = self.read_blob(&layer.digest).ok_or(LayerError::Missing)?;
+        let mut applier = Applier::new(folder)?;
+        let found = each_entry(blob, |entry, data| applier.apply(entry, data))?;
+        applier.finish()?;
+        if found == layer.diff_id {
+            return Ok(());
+        }
+        Err(LayerError::WrongContent { found })
+    }
+
+    /// One sync for all layers of an image, then their names.
+    fn place(&self, drafts: Vec<(Draft, &Layer)>) -> Result<(), ImageError> {
+        let folder = self.layers_folder();
+        let synced = File::open(&folder).and_then(|file| Ok(nix::unistd::syncfs(&file)?));
+        synced.map_err(ImageError::disk("sync", &folder))?;
+        for (draft, layer) in drafts {
+            let path = self.layer_path(&layer.diff_id);
+            fs::rename(&draft.0, &path).map_err(ImageError::disk("keep the layer", &path))?;
+        }
+        let synced = File::open(&folder).and_then(|file| file.sync_all());
+        synced.map_err(ImageError::disk("sync", &folder))
+    }
+
+    /// A stream that is broken comes from a blob that is: it goes, so that it is fetched again. A
+    /// sound blob with a bad content stays, or it would be fetched over and over.
+    fn explained(&self, layer: &Layer, error: LayerError) -> ImageError {
+        if let LayerError::Disk { errno: Errno::ENOSPC | Errno::EDQUOT, .. } = &error {
+            let path = self.layers_folder().display().to_string();
+            return ImageError::DiskFull { doing: "unpack a layer", path, wanted: None };
+        }
+        let from_content = matches!(error, LayerError::Tar(_) | LayerError::WrongContent { .. });
+        let is_sound = || self.0.blobs.is_sound(&layer.digest).unwrap_or(false);
+        if from_content && !is_sound() {
+            tracing::warn!(digest = %layer.digest, "a layer is damaged on the disk: removed");
+            self.0.blobs.remove(&layer.digest).ok();
+        }
+        ImageError::Layer { digest: layer.diff_id.clone(), source: error }
+    }
+}
+
+/// Hands every entry of a layer to `each`, and returns the digest of the whole tar.
+fn each_entry(
+    blob: File,
+    mut each: impl FnMut(&super::entries::Entry, &mut dyn Read) -> Result<(), LayerError>,
+) -> Result<Digest, LayerError> {
+    std::thread::scope(|scope| {
+        let mut entries = Entries::new(Unpacked::start(scope, blob)?);
+        while let Some(entry) = entries.next()? {
+            each(&entry, &mut entries)?;
+        }
+        Ok(entries.finish()?.digest())
+    })
+}
+
+/// A folder that is removed unless it was renamed.
+struct Draft(PathBuf);
+
+impl Draft {
+    fn new(layers: &Path, diff_id: &Digest) -> Result<Draft, ImageError> {
+        let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
+        let path = layers.join(format!("{DRAFT}{}-{number}", diff_id.short()));
+        fs::create_dir_all(&path).map_err(ImageError::disk("make", &path))?;
+        Ok(Draft(path))
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+fn explain(errno: Errno) -> &'static str {
+    match errno {
+        Errno::ENOSPC | Errno::EDQUOT => ": free some space",
+        Errno::EPERM => ": run the agent as root, with CAP_MKNOD and CAP_SYS_ADMIN",
+        Errno::EOPNOTSUPP => ": the file system has no attributes; use ext4, xfs or btrfs",
+        _ => "",
+    }
+}

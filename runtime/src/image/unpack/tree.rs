@@ -1,0 +1,200 @@
+//! A folder that nothing leads out of: every name is looked up below its open root.
+//!
+//! The kernel refuses what would leave it (`openat2` with `RESOLVE_BENEATH`); a kernel before 5.6
+//! is asked folder by folder, and then no link at all is followed. The last part of a name is
+//! never followed.
+
+use std::ffi::{CString, OsStr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat, mknodat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use super::{LayerError, xattr};
+
+/// Overlayfs hides what is below a folder with this attribute.
+const OPAQUE: &[u8] = b"trusted.overlay.opaque";
+
+/// A name, cleaned: no empty part, no `.`, no `..`.
+pub(super) type Parts = Vec<Vec<u8>>;
+
+pub(super) struct Tree {
+    root: OwnedFd,
+    /// Most entries are in the folder of the one before.
+    last: Option<(Parts, OwnedFd)>,
+}
+
+/// The parts of a name, which counts from the layer's root with or without a slash in front.
+pub(super) fn parts(name: &[u8]) -> Result<Parts, LayerError> {
+    let mut parts = Parts::new();
+    for part in name.split(|byte| *byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => match parts.pop() {
+                Some(_) => {}
+                None => return Err(LayerError::Escapes { entry: shown(name), way: "\"..\"" }),
+            },
+            part if part.contains(&0) => {
+                return Err(LayerError::Entry { entry: shown(name), why: "whose name holds NUL" });
+            }
+            part => parts.push(part.to_vec()),
+        }
+    }
+    Ok(parts)
+}
+
+pub(super) fn shown(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).into_owned()
+}
+
+/// An error of the kernel at an entry.
+pub(super) fn failed<'a>(step: &'static str, name: &'a [u8]) -> impl Fn(Errno) -> LayerError + 'a {
+    move |errno| LayerError::Disk { step, entry: shown(name), errno }
+}
+
+impl Tree {
+    pub(super) fn open(root: &Path) -> Result<Tree, LayerError> {
+        let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let root_name = root.as_os_str().as_bytes();
+        let root = open(root, flags, Mode::empty()).map_err(failed("open", root_name))?;
+        Ok(Tree { root, last: None })
+    }
+
+    pub(super) fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// The folder that an entry is in; made with what is missing above it.
+    pub(super) fn parent(&mut self, folder: &[Vec<u8>]) -> Result<BorrowedFd<'_>, LayerError> {
+        let known = self.last.as_ref().is_some_and(|(parts, _)| parts == folder);
+        if !known {
+            let opened = self.make_folders(folder)?;
+            self.last = Some((folder.to_vec(), opened));
+        }
+        Ok(self.last.as_ref().map_or(self.root.as_fd(), |(_, folder)| folder.as_fd()))
+    }
+
+    /// A folder that must be there already.
+    pub(super) fn existing(&self, folder: &[Vec<u8>]) -> Result<OwnedFd, LayerError> {
+        self.look_up(folder).map_err(|errno| refused(folder, errno))
+    }
+
+    fn make_folders(&self, folder: &[Vec<u8>]) -> Result<OwnedFd, LayerError> {
+        let errno = match self.look_up(folder) {
+            Ok(opened) => return Ok(opened),
+            Err(errno) => errno,
+        };
+        let Some((name, above)) = folder.split_last() else { return Err(refused(folder, errno)) };
+        if !matches!(errno, Errno::ENOENT | Errno::ENOTDIR) {
+            return Err(refused(folder, errno));
+        }
+        let above = self.make_folders(above)?;
+        let whole = folder.join(&b'/');
+        let hides = stat(&above, name).is_ok_and(|found| is_whiteout(&found));
+        if hides {
+            unlinkat(&above, bytes(name), UnlinkatFlags::NoRemoveDir)
+                .map_err(failed("replace", &whole))?;
+        }
+        let mode = Mode::from_bits_truncate(0o755);
+        mkdirat(&above, bytes(name), mode).map_err(|errno| refused(folder, errno))?;
+        if hides {
+            set_opaque(above.as_fd(), name, &whole)?;
+        }
+        self.look_up(folder).map_err(|errno| refused(folder, errno))
+    }
+
+    fn look_up(&self, folder: &[Vec<u8>]) -> nix::Result<OwnedFd> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let name = if folder.is_empty() { b".".to_vec() } else { folder.join(&b'/') };
+        let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+        let how = OpenHow::new().flags(flags).resolve(resolve);
+        match openat2(&self.root, bytes(&name), how) {
+            // EPERM: a filter of system calls from before it knew this one.
+            Err(Errno::ENOSYS | Errno::EPERM) => self.walk(folder),
+            other => other,
+        }
+    }
+
+    fn walk(&self, folder: &[Vec<u8>]) -> nix::Result<OwnedFd> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let start = openat(&self.root, ".", flags, Mode::empty());
+        folder.iter().fold(start, |above, name| openat(above?, bytes(name), flags, Mode::empty()))
+    }
+
+    /// Removes what has this name, a folder with all that is in it. Whether there was one that
+    /// hid what is below it: a whiteout.
+    pub(super) fn clear(&mut self, folder: &[Vec<u8>], name: &[u8]) -> Result<bool, LayerError> {
+        let parent = self.parent(folder)?;
+        let found = match stat(parent, name) {
+            Ok(found) => found,
+            Err(Errno::ENOENT) => return Ok(false),
+            Err(errno) => return Err(failed("look at", name)(errno)),
+        };
+        let removed = if is_folder(&found) {
+            std::fs::remove_dir_all(OsStr::from_bytes(path_of(parent, name).as_bytes()))
+                .map_err(|error| Errno::try_from(error).unwrap_or(Errno::EIO))
+        } else {
+            unlinkat(parent, bytes(name), UnlinkatFlags::NoRemoveDir)
+        };
+        removed.map_err(failed("replace", name))?;
+        self.last = None;
+        Ok(is_whiteout(&found))
+    }
+}
+
+/// What a name is; a link itself.
+pub(super) fn stat(parent: impl AsFd, name: &[u8]) -> nix::Result<FileStat> {
+    fstatat(parent, bytes(name), AtFlags::AT_SYMLINK_NOFOLLOW)
+}
+
+pub(super) fn is_folder(found: &FileStat) -> bool {
+    found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits()
+}
+
+pub(super) fn is_whiteout(found: &FileStat) -> bool {
+    found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFCHR.bits() && found.st_rdev == 0
+}
+
+/// Hides what the layers below have under this name.
+pub(super) fn make_whiteout(parent: BorrowedFd<'_>, name: &[u8]) -> Result<(), LayerError> {
+    mknodat(parent, bytes(name), SFlag::S_IFCHR, Mode::empty(), 0)
+        .map_err(failed("make the whiteout", name))
+}
+
+/// Hides what the layers below have in this folder.
+pub(super) fn set_opaque(
+    parent: BorrowedFd<'_>,
+    name: &[u8],
+    whole: &[u8],
+) -> Result<(), LayerError> {
+    xattr::set_at(&path_of(parent, name), OPAQUE, b"y").map_err(failed("make opaque", whole))
+}
+
+/// A path for calls that take no descriptor. The folder is open: no name of it is looked up.
+pub(super) fn path_of(parent: BorrowedFd<'_>, name: &[u8]) -> CString {
+    let mut path = format!("/proc/self/fd/{}/", parent.as_raw_fd()).into_bytes();
+    path.extend_from_slice(if name.is_empty() { b"." } else { name });
+    CString::new(path).expect("parts hold no NUL")
+}
+
+pub(super) fn bytes(name: &[u8]) -> &OsStr {
+    OsStr::from_bytes(name)
+}
+
+fn refused(folder: &[Vec<u8>], errno: Errno) -> LayerError {
+    let name = folder.join(&b'/');
+    match errno {
+        Errno::EXDEV | Errno::ELOOP => {
+            LayerError::Escapes { entry: shown(&name), way: "a symbolic link" }
+        }
+        Errno::ENOTDIR | Errno::EEXIST => LayerError::Entry {
+            entry: shown(&name),
+            why: "which is in something that is no folder",
+        },
+        errno => failed("make the folder", &name)(errno),
+    }
+}
