@@ -47,7 +47,8 @@ pub(crate) enum Answer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Message {
     /// A packet of the failure detector, which names its sender itself, with the addresses of the
-    /// members that its updates speak of, in their order.
+    /// members that its updates speak of, in their order; behind them, of an answer that is passed
+    /// on, the address of who gave it.
     Swim {
         #[serde(with = "plain")]
         packet: Vec<u8>,

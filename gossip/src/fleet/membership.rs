@@ -189,6 +189,20 @@ fn a_member_that_changes_its_address_moves_and_nothing_else() {
 }
 
 #[test]
+fn two_members_that_move_at_once_learn_from_others_where_they_are() {
+    let mut fleet = Fleet::settled(6, 13);
+    for (index, host) in [(2, "10.9.9.2:7946"), (4, "10.9.9.4:7946")] {
+        fleet.nodes[index].addr = host.parse().unwrap();
+    }
+    fleet.run_ms(30_000);
+    let knows_where = |at: usize, of: usize| {
+        fleet.nodes[at].gossip.member(fleet.id(of)).unwrap().addr == fleet.nodes[of].addr
+    };
+    assert!(knows_where(2, 4) && knows_where(4, 2));
+    assert_eq!(fleet.verdicts(), []);
+}
+
+#[test]
 fn the_same_seed_gives_the_same_trace() {
     let trace = |seed| {
         let mut fleet = Fleet::settled(8, seed);

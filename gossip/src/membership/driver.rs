@@ -5,6 +5,7 @@
 //! are mirrored into the view. foca 2.0.0 keeps members in vectors and binary heaps, no hash maps:
 //! the same seed gives the same trace.
 
+use std::net::SocketAddr;
 use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Duration;
 
@@ -38,8 +39,8 @@ const PUSH_GATHER_MS: u64 = 10;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OpenProbe {
     pub(crate) target: Identity,
-    number: u8,
-    started: Now,
+    pub(super) number: u8,
+    pub(super) started: Now,
     answered: bool,
 }
 
@@ -167,20 +168,24 @@ impl Membership {
         self.effects.push_back(Effect::Event(MemberEvent::Renewed(identity)));
     }
 
-    /// Sends what foca wrote, with the addresses of the members it speaks of, as far as they fit.
+    /// Sends what foca wrote, with the addresses of the members it speaks of, as far as they fit; last
+    /// that of the member whose answer is passed on.
     fn on_send(&mut self, now: Now, to: Identity, bytes: Vec<u8>) {
         let packet = Packet::decode(&bytes).expect("foca writes packets that decode");
         self.incarnation = packet.header.src_incarnation;
         if let Message::Ping(number) = packet.header.message {
             self.probe = Some(OpenProbe { target: to, number, started: now, answered: false });
         }
-        let addrs = packet
+        let mut addrs: Vec<Option<SocketAddr>> = packet
             .updates
             .iter()
             .map(|update| {
                 is_active(update.state()).then(|| self.view.addr(update.id().node)).flatten()
             })
             .collect();
+        if let Message::ForwardedAck { origin, .. } = packet.header.message {
+            addrs.push(self.view.addr(origin.node));
+        }
         self.effects.push_back(Effect::Swim { to: to.node, packet: bytes, addrs });
     }
 

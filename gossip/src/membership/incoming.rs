@@ -38,6 +38,9 @@ impl Membership {
             }
         }
         self.on_answer(&packet.header);
+        if let Some(addr) = addrs.get(packet.updates.len()) {
+            self.on_relayed(&packet.header, *addr);
+        }
         for (update, addr) in packet.updates.iter().zip(addrs) {
             self.on_hint(update.id().node, *addr);
         }
@@ -75,6 +78,25 @@ impl Membership {
             self.send_bare(src, Message::Gossip, None);
         }
         self.leap(now);
+    }
+
+    /// A member answered another one and not this node: it may have moved while this node moved too,
+    /// and nobody else would tell, for both stay alive by way of others. Whoever asked in this
+    /// node's stead says where it was heard.
+    fn on_relayed(&mut self, header: &Header<Identity>, addr: Option<SocketAddr>) {
+        let (Some(probe), Message::ForwardedAck { origin, probe_number }) =
+            (&self.probe, &header.message)
+        else {
+            return;
+        };
+        let heard = self.view.get(origin.node).is_some_and(|k| k.member.heard > probe.started);
+        if *origin != probe.target || *probe_number != probe.number || heard {
+            return;
+        }
+        let node = origin.node;
+        if let Some(event) = addr.and_then(|addr| self.view.set_addr(node, addr)) {
+            self.effects.push_back(Effect::Event(event));
+        }
     }
 
     fn on_hint(&mut self, node: NodeId, addr: Option<SocketAddr>) {
