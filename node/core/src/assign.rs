@@ -110,6 +110,30 @@ fn kept_by_paused(held: &[Holder], paused: &BTreeSet<NodeId>) -> BTreeMap<Slot, 
     best
 }
 
+/// How many nodes hold one slot.
+#[derive(Debug, Clone, Copy, Default)]
+struct Copies {
+    live: usize,
+    ended: usize,
+}
+
+impl Copies {
+    fn count(&mut self, standing: Standing) {
+        match standing {
+            Standing::Running | Standing::Coming => self.live += 1,
+            Standing::Ended => self.ended += 1,
+        }
+    }
+
+    /// Would nobody else have the slot, if not the holder that stands like this?
+    fn is_alone(self, standing: Standing) -> bool {
+        match standing {
+            Standing::Running | Standing::Coming => self.live == 1,
+            Standing::Ended => self.live == 0 && self.ended == 1,
+        }
+    }
+}
+
 struct Deal<'a> {
     service: Part,
     nodes: &'a [NodeId],
@@ -149,13 +173,16 @@ impl<'a> Deal<'a> {
     /// Slots that only one node holds come first: after a partition, what ran on one side only
     /// goes on there, and of what ran on both sides the copies that fit the shares stay. Taking a
     /// surplus copy away later changes nothing: everybody drains towards the same plan.
+    ///
+    /// What has ended holds its place only where nothing else of the slot is left: it cannot take
+    /// over, so a copy beside it runs alone and comes before everything that has ended.
     fn keep(&mut self, held: &[Holder], plan: &mut ServicePlan) {
-        let mut holders: BTreeMap<Slot, usize> = BTreeMap::new();
+        let mut copies: BTreeMap<Slot, Copies> = BTreeMap::new();
         for holder in held {
-            *holders.entry(holder.slot).or_default() += 1;
+            copies.entry(holder.slot).or_default().count(holder.standing);
         }
-        let (alone, shared): (Vec<&Holder>, Vec<&Holder>) =
-            held.iter().partition(|holder| holders.get(&holder.slot) == Some(&1));
+        let is_alone = |holder: &&Holder| copies[&holder.slot].is_alone(holder.standing);
+        let (alone, shared): (Vec<&Holder>, Vec<&Holder>) = held.iter().partition(is_alone);
         for holder in alone.into_iter().chain(shared) {
             let Ok(node) = self.nodes.binary_search(&holder.node) else { continue };
             if !plan.slots.contains_key(&holder.slot) && self.has_room(node) {

@@ -97,11 +97,20 @@ pub(crate) fn naive(view: &View, service: &ServiceView, replicas: u32) -> BTreeM
     };
     let mut held: Vec<&Holder> =
         service.holders.iter().filter(|h| nodes.contains(&h.node)).collect();
-    let copies = |slot: Slot| held.iter().filter(|h| h.slot == slot).count();
-    let copies: BTreeMap<Slot, usize> = held.iter().map(|h| (h.slot, copies(h.slot))).collect();
+    // Beside a copy that has ended, another one is the only one.
+    let is_live = |h: &&&Holder| h.standing != Standing::Ended;
+    let is_shared = |of: &Holder| {
+        let copies = || held.iter().filter(|h| h.slot == of.slot);
+        match of.standing {
+            Standing::Ended => copies().count() > 1,
+            _ => copies().filter(is_live).count() > 1,
+        }
+    };
+    let shared: BTreeMap<(Slot, NodeId), bool> =
+        held.iter().map(|h| ((h.slot, h.node), is_shared(h))).collect();
     held.sort_by_key(|h| {
         let score = std::cmp::Reverse(score_of(h.slot, h.node));
-        (copies[&h.slot] > 1, h.standing, h.running_since, score, h.slot, h.node)
+        (shared[&(h.slot, h.node)], h.standing, h.running_since, score, h.slot, h.node)
     });
     for h in held {
         let wanted = matches!(h.slot, Slot::Number(n) if n >= 1 && n <= replicas);

@@ -171,7 +171,7 @@ proptest! {
         replicas in 0u32..24,
         gone in prop::collection::vec(0u8..8, 0..3),
         drained in prop::collection::vec(0u8..8, 0..2),
-        holders in prop::collection::btree_map((1u32..28, 0u8..8), (0u64..6, 0u8..2), 0..40),
+        holders in prop::collection::btree_map((1u32..28, 0u8..8), (0u64..6, 0u8..3), 0..40),
     ) {
         let id = ServiceId([1; 16]);
         let mut view = fleet(nodes);
@@ -187,7 +187,11 @@ proptest! {
             .map(|((slot, node), (since, standing))| Holder {
                 slot: Slot::Number(slot),
                 node: node_id(node),
-                standing: if standing == 0 { Standing::Running } else { Standing::Coming },
+                standing: match standing {
+                    0 => Standing::Running,
+                    1 => Standing::Coming,
+                    _ => Standing::Ended,
+                },
                 running_since: since,
             })
             .collect();
@@ -269,6 +273,25 @@ fn constraints_and_the_limit_per_node_are_kept() {
     let nowhere = plan.services[&id].slots.values().filter(|p| matches!(p, Placed::Nowhere(_)));
     assert_eq!(nowhere.count(), 2);
     assert_eq!(plan.services[&id].excluded.len(), 4);
+}
+
+#[test]
+fn what_has_ended_does_not_push_out_what_runs() {
+    // A limit per node that came later: one of the two has to go.
+    let id = ServiceId([1; 16]);
+    let mut view = fleet(2);
+    let hold = |slot: u32, node: u8, standing: Standing| {
+        let running_since = slot.into();
+        Holder { slot: Slot::Number(slot), node: node_id(node), standing, running_since }
+    };
+    let mut wanted = ServiceView { max_per_node: 1, ..service(1, 2) };
+    wanted.holders = vec![
+        hold(1, 0, Standing::Ended),
+        hold(2, 0, Standing::Running),
+        hold(2, 1, Standing::Ended),
+    ];
+    view.services.insert(id, wanted);
+    assert_eq!(owners(&plan(&view), id)[&Slot::Number(2)], node_id(0));
 }
 
 #[test]
