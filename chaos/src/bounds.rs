@@ -19,6 +19,10 @@ pub const CALM_MS: u64 = 50_000;
 /// How long nothing may move once all agree: two comparisons, and some.
 pub const REST_MS: u64 = 25_000;
 
+/// All may agree while members still call each other back: what a fleet sends at rest is counted
+/// from so long after the agreement. The first line of the table above.
+pub const REJOIN_MS: u64 = 5_000;
+
 /// With the cuts frozen: long enough to calm down, and then to rest.
 pub const FROZEN_MS: u64 = CALM_MS + REST_MS;
 

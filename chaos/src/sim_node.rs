@@ -20,6 +20,7 @@ use crdt_state::{
 use gossip::{GossipConfig, MemberState, Now};
 use node_core::node::{Node, NodeConfig, NodeFacts};
 use node_core::plan::Placed;
+use node_core::view::{NodeView, Presence};
 use node_core::{Action, Input, TaskView};
 
 use crate::check::kept::Other;
@@ -206,14 +207,24 @@ impl SimNode {
             .collect()
     }
 
+    /// Its own id.
+    pub fn id(&self) -> NodeId {
+        self.node.me()
+    }
+
+    /// All nodes that take part, as the planner sees them.
+    pub fn node_views(&self) -> Vec<NodeView> {
+        self.node.view().nodes.values().cloned().collect()
+    }
+
     /// Availability and labels of a node, as the planner sees it; `None` if it takes no part.
-    pub fn node_view(&self, id: NodeId) -> Option<node_core::view::NodeView> {
+    pub fn node_view(&self, id: NodeId) -> Option<NodeView> {
         self.node.view().nodes.get(&id).cloned()
     }
 
-    /// Does this node know of the other, in whatever state?
-    pub fn knows(&self, id: NodeId) -> bool {
-        id == self.node.me() || self.node.gossip().member(id).is_some()
+    /// Does this node know of the other, in whatever state, and where it is?
+    pub fn knows_at(&self, id: NodeId, address: SocketAddr) -> bool {
+        self.node.gossip().member(id).is_some_and(|member| member.addr == address)
     }
 
     /// Whom this node sees in which state, for people.
@@ -250,6 +261,26 @@ impl SimNode {
             Some(theirs) if theirs <= mine => Other::RunsLonger,
             Some(_) => Other::RunsShorter,
         }
+    }
+
+    /// The run that the planned owner of a slot says it has there.
+    pub fn owners_run(&self, service: ServiceId, slot: Slot) -> Option<Run> {
+        let owner = self.node.plan().owner(service, slot)?;
+        let tasks = self.node.tasks(self.now);
+        let runs = tasks.iter().find(|task| {
+            let status = task.status.as_ref();
+            let runs = status.is_some_and(|status| status.current.state == TaskState::Running);
+            runs && task.service == service && task.slot == slot && task.node == Some(owner)
+        })?;
+        Some(Run { task: runs.id, attempt: runs.status.as_ref()?.current.number })
+    }
+
+    /// Is the other there for this node, and known to have the slot?
+    pub fn sees_holder(&self, other: NodeId, service: ServiceId, slot: Slot) -> bool {
+        let view = self.node.view();
+        let is_here = view.nodes.get(&other).is_some_and(|node| node.presence == Presence::Here);
+        let holders = view.services.get(&service).into_iter().flat_map(|s| &s.holders);
+        is_here && holders.into_iter().any(|h| h.node == other && h.slot == slot)
     }
 
     /// All that this node knows of a slot, for people.

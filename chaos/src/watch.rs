@@ -65,13 +65,16 @@ pub struct Watch {
     traffic: Traffic,
     settled_at: u64,
     unsettled_at: u64,
-    sent_before_rest: u64,
+    /// From when what is sent counts as idle traffic, and what was sent before.
+    idle_from: Option<(u64, u64)>,
     agreed_after_ms: Option<u64>,
     next_shown: MachineNo,
     removed: BTreeMap<ServiceId, u64>,
     /// Runs that their node no longer wants, judged when it made up its mind: the order to stop
     /// waits for the disk, and by then its reason may be gone.
     unwanted: BTreeMap<(MachineNo, Run), Result<Justified, Violation>>,
+    /// Runs of one slot of which the later was started by who could not see the other.
+    apart: BTreeSet<(Run, Run)>,
     /// Runs started in this step.
     starting: Vec<(Run, ServiceId)>,
 }
@@ -92,11 +95,12 @@ impl Watch {
             traffic: Traffic::default(),
             settled_at: 0,
             unsettled_at: 0,
-            sent_before_rest: 0,
+            idle_from: None,
             agreed_after_ms: None,
             next_shown: 0,
             removed: BTreeMap::new(),
             unwanted: BTreeMap::new(),
+            apart: BTreeSet::new(),
             starting: Vec::new(),
         }
     }
@@ -296,13 +300,13 @@ impl Watch {
     pub fn rest_begins(&mut self, at: u64, machines: BTreeSet<MachineNo>) {
         if self.rest.since().is_none() {
             self.rest.begin(at, machines);
-            self.sent_before_rest = self.traffic.total;
         }
     }
 
     /// Things may move again.
     pub fn rest_ends(&mut self) {
         self.rest.end();
+        self.idle_from = None;
     }
 
     /// All agreed, so long after the heal.
@@ -333,6 +337,7 @@ impl Watch {
         self.report(self.rest.moved(no, "starts a task"));
         self.starting.push((start.run, start.service));
         self.unwanted.remove(&(no, start.run));
+        self.note_apart(no, start, machines);
         self.note_failover(no, start, machines);
     }
 }

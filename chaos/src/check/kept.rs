@@ -2,7 +2,8 @@
 //! restart and clock jump.
 //!
 //! Looks at every order to stop a run that is healthy, and wants a reason for it. The surplus of a
-//! duplicate is one, when the other has run longer. A move onto another node is one only if, since
+//! duplicate is one, when the other has run longer, or when a cut made the two and the machine has
+//! its share of the service without this one. A move onto another node is one only if, since
 //! the fleet was last settled, something happened that changes the shares: a machine came without
 //! its tasks, a program ended by itself, an operator wrote. A cut, a heal, a pause, a killed agent
 //! and a wrong clock are nothing of the kind.
@@ -24,6 +25,15 @@ pub enum Other {
     RunsShorter,
 }
 
+/// How the run that stays came to be beside the one that goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Born {
+    /// Whoever started the later one could not see who had the other.
+    Apart,
+    /// Whoever started the later one saw that the other was there: a move.
+    InSight,
+}
+
 /// What the machine that stops a run knows of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stopped {
@@ -43,6 +53,12 @@ pub struct Stopped {
     pub may_stay: bool,
     /// Another run of the slot.
     pub other: Other,
+    /// How that of the planned owner came to be.
+    pub born: Born,
+    /// How many tasks of the service the machine keeps, and its share when all are dealt evenly.
+    pub keeps: u32,
+    /// See `keeps`.
+    pub share: u32,
     /// All that the machine knows of the slot, for people.
     pub known: String,
     /// When the fleet was last settled.
@@ -56,7 +72,7 @@ pub struct Stopped {
 pub enum Justified {
     /// The operator wants it otherwise.
     ByOperator,
-    /// The slot has another one that runs longer.
+    /// The slot has another one, that runs longer or fits the shares better after a cut.
     Surplus,
     /// The shares have changed, and the new owner runs it.
     Moved,
@@ -72,6 +88,9 @@ pub fn justify(stopped: &Stopped) -> Result<Justified, Violation> {
     match stopped.other {
         Other::RunsLonger => Ok(Justified::Surplus),
         Other::RunsShorter if stopped.unsettled_at >= stopped.settled_at => Ok(Justified::Moved),
+        Other::RunsShorter if stopped.born == Born::Apart && stopped.keeps >= stopped.share => {
+            Ok(Justified::Surplus)
+        }
         Other::RunsShorter => {
             Err(broken(stopped, "for a younger one, and nothing changed the shares"))
         }
@@ -80,9 +99,10 @@ pub fn justify(stopped: &Stopped) -> Result<Justified, Violation> {
 }
 
 fn broken(stopped: &Stopped, how: &str) -> Violation {
-    let Stopped { machine, service, slot, run, known, settled_at, .. } = stopped;
+    let Stopped { machine, service, slot, run, known, settled_at, born, keeps, share, .. } =
+        stopped;
     let detail = format!(
-        "n{machine} stops a healthy run of {service} {slot:?} ({run:?}) {how} since {settled_at} ms; it knows of: {known}"
+        "n{machine} stops a healthy run of {service} {slot:?} ({run:?}) {how} since {settled_at} ms; they were born {born:?}, it keeps {keeps} and its share is {share}; it knows of: {known}"
     );
     Violation::new(Invariant::I7Kept, detail)
 }
@@ -108,6 +128,9 @@ mod tests {
             is_current: true,
             may_stay: true,
             other: Other::None,
+            born: Born::InSight,
+            keeps: 2,
+            share: 2,
             known: String::new(),
             settled_at: 500,
             unsettled_at: 100,
@@ -138,5 +161,14 @@ mod tests {
         assert!(justify(&older).is_err());
         let moved = Stopped { unsettled_at: 600, ..older };
         assert_eq!(justify(&moved), Ok(Justified::Moved));
+    }
+
+    #[test]
+    fn of_the_copies_that_a_cut_made_the_older_one_goes_only_from_a_machine_with_its_share() {
+        let older = Stopped { other: Other::RunsShorter, ..stopped() };
+        let surplus = Stopped { born: Born::Apart, ..older.clone() };
+        assert_eq!(justify(&surplus), Ok(Justified::Surplus));
+        assert!(justify(&Stopped { keeps: 1, ..surplus }).is_err());
+        assert!(justify(&Stopped { keeps: 3, ..older }).is_err());
     }
 }

@@ -10,7 +10,7 @@ use node_core::view::NodeView;
 
 use super::runs::fits;
 use super::{Watch, ids, names};
-use crate::bounds::{CALM_MS, FAIR_DELAY_MS, FAIR_LOSS_PERMILLE, QUIET_MS};
+use crate::bounds::{CALM_MS, FAIR_DELAY_MS, FAIR_LOSS_PERMILLE, QUIET_MS, REJOIN_MS};
 use crate::check::budgets;
 use crate::check::convergence::{self, Standing};
 use crate::check::replicas::{self, Count};
@@ -37,6 +37,9 @@ impl Watch {
             }
         }
         self.ask_for_reasons(machines);
+        if self.rest.since().is_some_and(|since| at >= since + REJOIN_MS) {
+            self.idle_from.get_or_insert((at, self.traffic.total));
+        }
         if self.is_settled(at, machines).is_ok() {
             self.settled_at = at;
         }
@@ -83,7 +86,7 @@ impl Watch {
         });
         is_fair
             && is_cut_off
-            && have_met(part, machines)
+            && can_meet(part, machines)
             && network.is_clique(part)
             && part.iter().all(calm)
     }
@@ -137,9 +140,9 @@ impl Watch {
         let weather = network.worst_weather(&all);
         let is_fair =
             weather.loss_permille == 0 && weather.delay_ms + weather.jitter_ms <= FAIR_DELAY_MS;
-        match self.rest.since() {
-            Some(from) if is_fair => {
-                let bytes = self.traffic.total - self.sent_before_rest;
+        match self.idle_from {
+            Some((from, before)) if is_fair => {
+                let bytes = self.traffic.total - before;
                 budgets::idles(bytes, machines.len() as u64, at - from)
             }
             _ => Ok(()),
@@ -177,15 +180,27 @@ fn with_sights(violation: Violation, part: &[MachineNo], machines: &[Machine]) -
     Violation { detail: format!("{}; {}", violation.detail, sights.join(", ")), ..violation }
 }
 
-/// Can they know of each other? A machine that lost its disk, is new or has moved is found by way of
-/// the addresses in the config.
-fn have_met(part: &[MachineNo], machines: &[Machine]) -> bool {
-    let knows = |no: &MachineNo, other: &MachineNo| {
-        let other = node_id(machines[*other].seed);
-        node(&machines[*no]).is_some_and(|node| node.knows(other))
+/// Can they find each other? A machine that lost its disk, is new or has moved is found by way of
+/// the addresses in the config, which stay, or by somebody who can be found and remembers where it
+/// is. Two who both moved while they were apart need somebody else.
+fn can_meet(part: &[MachineNo], machines: &[Machine]) -> bool {
+    let knows = |no: MachineNo, other: MachineNo| {
+        let (id, address) = (node_id(machines[other].seed), machines[other].address());
+        node(&machines[no]).is_some_and(|node| node.knows_at(id, address))
     };
-    part.iter().any(|no| *no < JOIN_AT)
-        || part.iter().all(|no| part.iter().all(|other| knows(no, other)))
+    if part.iter().any(|no| *no < JOIN_AT) {
+        return true;
+    }
+    let mut found: Vec<MachineNo> = part.iter().take(1).copied().collect();
+    let mut next = 0;
+    while let Some(no) = found.get(next).copied() {
+        let met = |other: &MachineNo| knows(no, *other) || knows(*other, no);
+        let new = part.iter().filter(|other| !found.contains(other) && met(other));
+        let new: Vec<MachineNo> = new.copied().collect();
+        found.extend(new);
+        next += 1;
+    }
+    found.len() == part.len()
 }
 
 fn node(machine: &Machine) -> Option<&SimNode> {

@@ -1,14 +1,15 @@
 //! What runs, and why it is stopped: feeds I7.
 
+use crdt_state::NodeId;
 use crdt_state::node::Availability;
 use crdt_state::service::Service;
 use crdt_state::spec::Scale;
 use crdt_state::task::{Run, Slot, TaskStart};
 use gossip::MemberState;
-use node_core::view::NodeView;
+use node_core::view::{NodeView, Presence};
 
 use super::Watch;
-use crate::check::kept::{self, Justified, Other, Stopped};
+use crate::check::kept::{self, Born, Justified, Other, Stopped};
 use crate::machine::Machine;
 use crate::network::MachineNo;
 use crate::programs::RunFacts;
@@ -72,6 +73,9 @@ impl Watch {
         } else {
             Other::None
         };
+        let stays = node.owners_run(id, slot);
+        let is_apart = stays.is_some_and(|stays| self.apart.contains(&pair(run, stays)));
+        let (keeps, share) = service.as_ref().map_or((0, 0), |s| keeps_and_share(node, s));
         Stopped {
             machine: machine.no,
             run,
@@ -81,9 +85,25 @@ impl Watch {
             is_current,
             may_stay,
             other,
+            born: if is_apart { Born::Apart } else { Born::InSight },
+            keeps,
+            share,
             known: node.known_of(id, slot),
             settled_at: self.settled_at,
             unsettled_at: self.unsettled_at,
+        }
+    }
+
+    /// Notes whose run of the same slot the starting node does not see.
+    pub(super) fn note_apart(&mut self, no: MachineNo, start: &TaskStart, machines: &[Machine]) {
+        let Some(agent) = &machines[no].agent else { return };
+        for other in machines.iter().filter(|machine| machine.no != no) {
+            if agent.node.sees_holder(node_id(other.seed), start.service, start.slot) {
+                continue;
+            }
+            let runs = other.programs.running();
+            let same = runs.filter(|(_, f)| f.service == start.service && f.slot == start.slot);
+            self.apart.extend(same.map(|(run, _)| pair(run, start.run)));
         }
     }
 
@@ -101,6 +121,33 @@ impl Watch {
         });
         self.sometimes.saw_times(Event::Failover, given_up.count() as u64);
     }
+}
+
+/// Two runs, whichever is named first.
+fn pair(one: Run, other: Run) -> (Run, Run) {
+    (one.min(other), one.max(other))
+}
+
+/// How many slots of a service stay on a node, and how many each node has when all are dealt evenly:
+/// counted, without looking at how the plan came about.
+fn keeps_and_share(node: &SimNode, service: &Service) -> (u32, u32) {
+    let views = node.node_views();
+    let is_on = |owner: NodeId, availability| {
+        views.iter().any(|view| view.id == owner && view.availability == availability)
+    };
+    let owners: Vec<NodeId> = node
+        .placement()
+        .into_iter()
+        .filter_map(|((id, _), owner)| owner.filter(|_| id == service.id))
+        .collect();
+    let dealt = owners.iter().filter(|owner| is_on(**owner, Availability::Active)).count();
+    let takers = views.iter().filter(|view| {
+        let is_here = view.presence == Presence::Here;
+        is_here && view.availability == Availability::Active && fits(service, view)
+    });
+    let keeps = owners.iter().filter(|owner| **owner == node.id()).count();
+    let share = dealt.checked_div(takers.count()).unwrap_or(0);
+    (keeps as u32, share as u32)
 }
 
 /// Does the service have this slot?

@@ -44,14 +44,15 @@ impl World {
         }
     }
 
-    /// Another operator changes the same service elsewhere, not knowing.
+    /// Another operator changes the same service elsewhere, not knowing; before the others clean up.
     fn twin(&mut self, id: ServiceId) {
         let Some(later_ms) = self.operator.has_twin() else { return };
         let seat = self.operator.seat(self.machines.len());
         let Some(agent) = &self.machines[seat].agent else { return };
         let seen = agent.node.seen();
+        let at = (self.at + later_ms).min(self.profile.harm_until);
         if let Some(edit) = self.operator.change_of(&seen, id) {
-            self.queue.put(self.at + later_ms, Happening::Edit { machine: seat, edit });
+            self.queue.put(at, Happening::Edit { machine: seat, edit });
         }
     }
 
