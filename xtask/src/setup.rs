@@ -1,62 +1,112 @@
 //! `cargo xtask setup`: what the tests, the demo and the bench need from the system.
 //!
-//! Debian's packages only, by apt-get, as root; otherwise it prints what to type. It must stay
-//! quick and silent about the network when everything is there.
+//! Debian's packages only, by apt-get, as root; otherwise it prints what to type. It comes before
+//! anything but xtask is built, which needs a C compiler and a library. It must stay quick and
+//! silent about the network when everything is there.
 
 use crate::repo::{self, Account};
 use crate::step::succeed;
 use anyhow::{Result, bail};
+use std::path::Path;
 use std::process::Command;
 
-/// A program that something here starts, and Debian's package that brings it.
+/// Something from the system that something here needs, and Debian's package that brings it.
 struct Tool {
-    program: &'static str,
+    /// What shows that it is there.
+    mark: Mark,
     package: &'static str,
     why: &'static str,
     need: Need,
 }
 
-/// Who misses a program that is not there.
+/// How to tell whether a package is there.
+#[derive(Clone, Copy)]
+enum Mark {
+    /// A program on `PATH`, or in one of the system's own folders.
+    Program(&'static str),
+    /// A file in `/usr/include`.
+    Header(&'static str),
+}
+
+/// Who misses what is not there.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Need {
     /// Nothing works without it.
     Always,
-    /// Only what root can do needs it: network namespaces and packet filters.
+    /// Only what root can do needs it: namespaces, packet filters, containers.
     Root,
+    /// Only tests and the bench start it, as root: the product never does.
+    Tests,
 }
 
-const TOOLS: [Tool; 5] = [
+use Mark::{Header, Program};
+
+impl Mark {
+    fn is_there(self) -> bool {
+        match self {
+            Program(name) => repo::program(name).is_some(),
+            Header(name) => Path::new("/usr/include").join(name).is_file(),
+        }
+    }
+}
+
+impl Need {
+    fn is_of(self, account: Account) -> bool {
+        self == Need::Always || account == Account::Root
+    }
+}
+
+const TOOLS: [Tool; 13] = [
+    needed(Program("cc"), "build-essential", "links every program and compiles ring"),
+    needed(
+        Header("seccomp.h"),
+        "libseccomp-dev",
+        "is linked into edgectl, to filter the system calls of containers",
+    ),
+    needed(
+        Program("busybox"),
+        "busybox-static",
+        "is the program that tests and the demo run, in containers too",
+    ),
+    needed(
+        Program("curl"),
+        "curl",
+        "asks the programs of the demo, and the API in the README's examples",
+    ),
     Tool {
-        program: "cc",
-        package: "build-essential",
-        why: "links every program and compiles ring",
-        need: Need::Always,
-    },
-    Tool {
-        program: "busybox",
-        package: "busybox-static",
-        why: "its httpd is the program that tests and the demo run",
-        need: Need::Always,
-    },
-    Tool {
-        program: "curl",
-        package: "curl",
-        why: "asks the programs of the demo, and the API in the README's examples",
-        need: Need::Always,
-    },
-    Tool {
-        program: "ip",
+        mark: Program("ip"),
         package: "iproute2",
         why: "makes the lab's network namespaces",
         need: Need::Root,
     },
     Tool {
-        program: "nft",
+        mark: Program("nft"),
         package: "nftables",
         why: "drops the lab's packets in silence",
         need: Need::Root,
     },
+    tested(
+        Program("runc"),
+        "runc",
+        "runs containers as one of three runtimes, and is measured against",
+    ),
+    tested(Program("crun"), "crun", "runs containers as one of three runtimes"),
+    tested(Program("docker-registry"), "docker-registry", "is the registry that images come from"),
+    tested(Program("skopeo"), "skopeo", "writes images and archives that are not ours"),
+    tested(Program("umoci"), "umoci", "writes images and archives that are not ours"),
+    tested(Program("htpasswd"), "apache2-utils", "writes the registry's passwords"),
+    tested(Program("openssl"), "openssl", "writes the registry's certificates"),
 ];
+
+/// Nothing works without it.
+const fn needed(mark: Mark, package: &'static str, why: &'static str) -> Tool {
+    Tool { mark, package, why, need: Need::Always }
+}
+
+/// The product never starts it.
+const fn tested(mark: Mark, package: &'static str, why: &'static str) -> Tool {
+    Tool { mark, package, why, need: Need::Tests }
+}
 
 /// Installs what is missing; says what is there.
 pub fn run() -> Result<()> {
@@ -67,7 +117,8 @@ pub fn run() -> Result<()> {
         eprintln!("setup: everything is there");
     } else {
         for tool in &missing {
-            eprintln!("setup: {} is missing: it {}", tool.program, tool.why);
+            let who = if tool.need == Need::Tests { " (only tests and the bench)" } else { "" };
+            eprintln!("setup: {} is missing: it {}{who}", tool.package, tool.why);
         }
         install(&missing, account)?;
     }
@@ -80,8 +131,8 @@ pub fn run() -> Result<()> {
 fn missing(account: Account) -> Vec<&'static Tool> {
     TOOLS
         .iter()
-        .filter(|tool| account == Account::Root || tool.need == Need::Always)
-        .filter(|tool| repo::program(tool.program).is_none())
+        .filter(|tool| tool.need.is_of(account))
+        .filter(|tool| !tool.mark.is_there())
         .collect()
 }
 
@@ -109,8 +160,10 @@ fn install(missing: &[&Tool], account: Account) -> Result<()> {
     succeed(
         apt_get().args(["--quiet", "install", "--yes", "--no-install-recommends"]).args(&packages),
     )?;
-    match missing.iter().find(|tool| repo::program(tool.program).is_none()) {
-        Some(tool) => bail!("{} was installed but {} is not there", tool.package, tool.program),
+    match missing.iter().find(|tool| !tool.mark.is_there()) {
+        Some(Tool { package, mark: Program(file) | Header(file), .. }) => {
+            bail!("{package} was installed but {file} is not there")
+        }
         None => Ok(()),
     }
 }
@@ -132,8 +185,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_there_is_told_from_what_is_not() {
+        assert!(Program("sh").is_there());
+        assert!(!Program("no-such-program").is_there());
+        assert!(!Header("no-such-header.h").is_there());
+    }
+
+    #[test]
     fn a_person_without_root_is_told_what_to_type() {
-        let error = install(&[&TOOLS[1]], Account::Person).unwrap_err().to_string();
+        let busybox = TOOLS.iter().find(|tool| tool.package == "busybox-static").unwrap();
+        let error = install(&[busybox], Account::Person).unwrap_err().to_string();
         assert!(error.contains("sudo apt-get install"), "{error}");
         assert!(error.contains("busybox-static"), "{error}");
     }
