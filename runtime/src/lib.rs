@@ -22,4 +22,7 @@ mod user;
 pub use driver::{Driver, RUN_EVENTS_MAX, RunEvents};
 pub use fake::FakeRuntime;
 pub use monitor::monitor_main;
+pub use oci::{ContainerOrder, OciRuntime};
+pub use process::prepare::{Prepare, Prepared};
 pub use process::{OpenError, ProcessConfig, ProcessDriver};
+pub use refusal::StartError;

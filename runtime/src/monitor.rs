@@ -10,6 +10,8 @@
 //! neither runs nor writes. It must never allocate with the size of the output, and never end
 //! before everything that it started has ended.
 
+mod body;
+mod container;
 pub mod control;
 pub mod descendants;
 mod fork;
@@ -26,6 +28,7 @@ use nix::sys::prctl;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{chdir, setsid};
 
+use crate::oci;
 use crate::refusal::StartError;
 use crate::run_dir::{self, Ending, Order};
 
@@ -72,11 +75,16 @@ fn monitor(dir: &Path, mut inherited: Inherited) -> i32 {
             Ending::Refused { permanent: error.is_permanent(), reason: error.to_string() }
         }
     };
-    finish(&ending, &mut inherited)
+    let code = finish(&ending, &mut inherited);
+    if order.container.is_some() {
+        // Said already: nobody waits for what may be many files.
+        oci::remove_files(Path::new("."));
+    }
+    code
 }
 
 fn run(order: &Order, inherited: &mut Inherited) -> Result<Ending, StartError> {
-    let mut watch = watch::begin(order, inherited.null())?;
+    let mut watch = watch::begin(order, inherited)?;
     inherited.ring();
     // The agent knows already; a power cut from here on finds the run in its folder.
     for path in [run_dir::ORDER, run_dir::STATUS, "."] {

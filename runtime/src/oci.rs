@@ -9,13 +9,24 @@
 //! Everything here runs in a monitor or in a helper process of our own binary, with one thread.
 //! It must never run in the agent: it forks, changes namespaces and mounts.
 
+pub mod backend;
 pub mod bundle;
+mod command;
+pub mod console;
+mod embedded;
+pub mod exec;
+mod explain;
+mod init;
+pub mod maker;
+pub mod rootfs;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crdt_state::spec::HealthCheck;
 use oci_spec::image::ImageConfiguration;
 use serde::{Deserialize, Serialize};
 
@@ -72,12 +83,22 @@ pub struct ContainerOrder {
     pub layers: Vec<PathBuf>,
     /// What the image says.
     pub config: ImageConfiguration,
+    /// The image's health check, which counts unless the template has one.
+    #[serde(default)]
+    pub health: Option<HealthCheck>,
     /// Where its volumes are: by name, one without a name by its place in the container.
     pub volumes: BTreeMap<String, PathBuf>,
     /// What makes the container.
     pub runtime: OciRuntime,
     /// The container's own name, expanded.
     pub hostname: String,
+}
+
+/// Removes what a container that has ended left in the folder of its run: what it wrote, and what
+/// its runtime kept. Its log and how it ended stay.
+pub fn remove_files(run_dir: &Path) {
+    rootfs::remove(run_dir);
+    let _ = fs::remove_dir_all(run_dir.join(backend::STATE));
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The process driver: a task is a program of the host, with a monitor beside it.
+//! The driver of real tasks: programs of the host and containers, each with a monitor beside it.
 //!
 //! All work with files and processes is done by one thread of the driver's own, so that a slow
 //! SD card never holds up the agent's failure detector. That thread sleeps unless an order comes
@@ -11,11 +11,13 @@ mod adopt;
 mod attend;
 mod keeper;
 mod launch;
+pub mod prepare;
 mod remains;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use crdt_state::task::{AdoptedRun, Run, TaskStart};
@@ -25,6 +27,7 @@ use crate::cgroup::{self, CgroupPlan, Hierarchy};
 use crate::driver::{Driver, RUN_EVENTS_MAX, RunEvents};
 use crate::run_dir;
 use keeper::Keeper;
+use prepare::Prepare;
 
 /// What the driver needs to know.
 #[derive(Debug, Clone)]
@@ -37,13 +40,16 @@ pub struct ProcessConfig {
     /// The program that is the monitor when called as `<program> monitor <folder>`; it calls
     /// [`crate::monitor_main`] first thing.
     pub monitor: PathBuf,
+    /// Where containers come from; without it only programs of the host are run.
+    pub containers: Option<Arc<dyn Prepare>>,
 }
 
 impl ProcessConfig {
     /// The agent's own binary is the monitor, also after it was replaced on the disk.
     pub fn new(runs: PathBuf, cgroup_node: &str) -> ProcessConfig {
         let monitor = PathBuf::from("/proc/self/exe");
-        ProcessConfig { runs, cgroup_node: Some(cgroup_node.to_owned()), monitor }
+        let cgroup_node = Some(cgroup_node.to_owned());
+        ProcessConfig { runs, cgroup_node, monitor, containers: None }
     }
 }
 
@@ -81,6 +87,7 @@ struct Site {
     cgroup_node: String,
     hierarchies: Vec<Hierarchy>,
     boot: String,
+    containers: Option<Arc<dyn Prepare>>,
 }
 
 impl Site {
@@ -117,6 +124,7 @@ impl ProcessDriver {
             hierarchies: config.cgroup_node.as_ref().map_or(vec![], |_| cgroup::mounts::detect()),
             cgroup_node: config.cgroup_node.unwrap_or_default(),
             boot: crate::proc_table::boot_id(),
+            containers: config.containers,
         };
         let reactor = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let reactor = reactor.map_err(OpenError::Thread)?;

@@ -54,6 +54,64 @@ pub enum StartError {
     /// The container.
     #[error("{0}")]
     Bundle(#[from] BundleError),
+    /// Namespaces and mounts are root's.
+    #[error(
+        "the agent (uid {uid}) may not run the container {image:?}: run the agent as root, \
+         or create the service with --runtime process and a command"
+    )]
+    NotRoot {
+        /// Who the agent is.
+        uid: u32,
+        /// What was to be run.
+        image: String,
+    },
+    /// The run is a program of the host.
+    #[error("the task is not a container, or has ended")]
+    NoContainer,
+    /// A layer of the image is not on the disk.
+    #[error("the image's layer {path} cannot be read: {errno}: remove the image and bring it again")]
+    Layer {
+        /// Its folder.
+        path: String,
+        /// Why.
+        errno: Errno,
+    },
+    /// The program that makes containers.
+    #[error(
+        "cannot run the OCI runtime {path}: {source}: install it on this node, \
+         or set oci-runtime = \"embedded\" in its configuration"
+    )]
+    NoRuntime {
+        /// As it was configured.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A first process for the container.
+    #[error(
+        "--init with the OCI runtime {runtime} needs docker-init, tini-static or catatonit on \
+         this node: apt-get install catatonit, or set oci-runtime = \"embedded\""
+    )]
+    NoInit {
+        /// As it was configured.
+        runtime: String,
+    },
+    /// The OCI runtime did not make the container, or not run the program.
+    #[error("the OCI runtime {runtime} refused: {reason}")]
+    Runtime {
+        /// Which.
+        runtime: String,
+        /// In its own words.
+        reason: String,
+    },
+    /// As the process that tried has told it.
+    #[error("{reason}")]
+    Told {
+        /// Can it never start so?
+        permanent: bool,
+        /// What, why, what to do.
+        reason: String,
+    },
     /// The agent may not become somebody else.
     #[error(
         "the agent (uid {uid}) may not run a task as {user:?}: \
@@ -121,6 +179,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// It was stopped before there was a program.
+    #[error("stopped while its image was being brought here")]
+    Unwanted,
     /// The agent, or the monitor, died before the program ran.
     #[error("the start was interrupted before the program ran")]
     Interrupted,
@@ -141,6 +202,7 @@ impl StartError {
             | StartError::MayNotSwitchUser { .. }
             | StartError::NotInPath { .. } => true,
             StartError::Bundle(error) => error.is_permanent(),
+            StartError::Told { permanent, .. } => *permanent,
             StartError::Exec { errno, .. } | StartError::Directory { errno, .. } => matches!(
                 errno,
                 Errno::ENOENT
@@ -155,10 +217,17 @@ impl StartError {
                     | Errno::E2BIG
                     | Errno::ELIBBAD
             ),
-            StartError::Fork(_)
+            StartError::NotRoot { .. }
+            | StartError::NoContainer
+            | StartError::Layer { .. }
+            | StartError::NoRuntime { .. }
+            | StartError::NoInit { .. }
+            | StartError::Runtime { .. }
+            | StartError::Fork(_)
             | StartError::Step { .. }
             | StartError::RunDir { .. }
             | StartError::Monitor { .. }
+            | StartError::Unwanted
             | StartError::Interrupted => false,
         }
     }

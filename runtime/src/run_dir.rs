@@ -9,6 +9,7 @@
 //!   health        the last verdict of the health command
 //!   ending.json   how it ended, or why it was refused
 //!   log, log.1 …  what it said, see `logs`
+//!   config.json, rootfs, upper, work, oci    of a container only, see `oci`
 //! ```
 //! `order.json`, `status.json` and `ending.json` reach the disk (fsync) once each; nothing is
 //! written while a run is idle. A file that is there is whole, unless the power was cut.
@@ -22,7 +23,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cgroup::CgroupPlan;
-use crate::proc_table::Process;
+use crate::oci::ContainerOrder;
+use crate::proc_table::{self, Process};
 
 /// [`Order`].
 pub const ORDER: &str = "order.json";
@@ -47,6 +49,9 @@ pub struct Order {
     /// Where its limits live.
     #[serde(default)]
     pub cgroup: CgroupPlan,
+    /// What it is made of, if it is a container.
+    #[serde(default)]
+    pub container: Option<ContainerOrder>,
 }
 
 /// The program runs.
@@ -156,6 +161,19 @@ fn fill_in(stored: &mut Value, defaults: &Value) {
     }
 }
 
+/// The program of a run that is running now: for a container its first process.
+pub fn program_of(dir: &Path) -> Option<Process> {
+    let status = read::<Status>(dir, STATUS).ok().flatten()?;
+    let here = status.boot == proc_table::boot_id() && status.program.is_alive();
+    (here && !dir.join(ENDING).exists()).then_some(status.program)
+}
+
+/// The root of a running container, as its programs see it. Its links lead out of it for everybody
+/// else: open what is below with `RESOLVE_IN_ROOT`, or after a `chroot`.
+pub fn root_of(dir: &Path) -> Option<PathBuf> {
+    program_of(dir).map(|program| PathBuf::from(format!("/proc/{}/root", program.pid)))
+}
+
 /// The word for a verdict in the file `health`.
 pub fn health_word(health: Health) -> &'static str {
     match health {
@@ -192,7 +210,7 @@ mod tests {
             template_version: TemplateVersion(9),
             template: Template { command: vec!["sleep".to_owned()], ..Template::default() },
         };
-        Order { start, cgroup: CgroupPlan::default() }
+        Order { start, cgroup: CgroupPlan::default(), container: None }
     }
 
     #[test]

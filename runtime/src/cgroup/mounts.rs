@@ -64,16 +64,15 @@ impl Hierarchy {
 pub fn detect() -> Vec<Hierarchy> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let mut found: Vec<Hierarchy> = Vec::new();
-    for mut hierarchy in table.lines().filter_map(parse_line) {
+    let mut names: Vec<&str> = Vec::new();
+    for (name, mut hierarchy) in table.lines().filter_map(parse_line) {
         if hierarchy.version == Version::V2 {
             let list = fs::read_to_string(hierarchy.root.join("cgroup.controllers"));
             hierarchy.controllers = named(list.unwrap_or_default().split_whitespace());
         }
         // Mounted a second time somewhere else: the first is as good.
-        let same = |other: &Hierarchy| {
-            other.version == hierarchy.version && other.controllers == hierarchy.controllers
-        };
-        if !found.iter().any(same) {
+        if !names.contains(&name) {
+            names.push(name);
             found.push(hierarchy);
         }
     }
@@ -89,16 +88,20 @@ pub fn tracker(hierarchies: &[Hierarchy]) -> Option<usize> {
         .or_else(|| cheapest.iter().find_map(|c| position(&|hierarchy| hierarchy.has(*c))))
 }
 
-fn parse_line(line: &str) -> Option<Hierarchy> {
+/// One that controls nothing of ours is one all the same: a container's runtime makes groups in
+/// all of them, and they must go with it. Its name is the kernel's.
+fn parse_line(line: &str) -> Option<(&str, Hierarchy)> {
     let (mount, file_system) = line.split_once(" - ")?;
     let root = PathBuf::from(mount.split(' ').nth(4)?);
     let mut fields = file_system.split(' ');
     match fields.next()? {
-        "cgroup2" => Some(Hierarchy { root, version: Version::V2, controllers: Vec::new() }),
+        "cgroup2" => {
+            Some(("", Hierarchy { root, version: Version::V2, controllers: Vec::new() }))
+        }
         "cgroup" => {
-            let controllers = named(fields.nth(1)?.split(','));
-            let useful = !controllers.is_empty();
-            useful.then_some(Hierarchy { root, version: Version::V1, controllers })
+            let options = fields.nth(1)?;
+            let controllers = named(options.split(','));
+            Some((options, Hierarchy { root, version: Version::V1, controllers }))
         }
         _ => None,
     }
@@ -116,11 +119,12 @@ mod tests {
     #[test]
     fn version_1_is_read_from_the_options_of_the_file_system() {
         let line = "33 24 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu,cpuacct";
-        let hierarchy = parse_line(line).expect("it is one");
+        let (_, hierarchy) = parse_line(line).expect("it is one");
         assert_eq!(hierarchy.version, Version::V1);
         assert_eq!(hierarchy.controllers, vec![Controller::Cpu]);
         let other = "33 24 0:29 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd";
-        assert_eq!(parse_line(other), None);
+        let (name, hierarchy) = parse_line(other).expect("it is one");
+        assert_eq!((name, hierarchy.controllers), ("rw,name=systemd", vec![]));
         assert_eq!(parse_line("24 1 0:22 / /sys rw,nosuid - sysfs sysfs rw"), None);
     }
 

@@ -65,15 +65,34 @@ fn duplicate(fd: RawFd) -> nix::Result<File> {
 
 /// Closes what the agent may have left open by mistake, so that no task inherits a socket.
 fn close_from(first: RawFd) {
-    // SAFETY: nothing in this process owns a descriptor from `first` on.
-    let closed = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
+    close_between(first, libc::c_uint::MAX);
+}
+
+/// Closes everything but the standard streams and these. For a forked child that ends without
+/// giving back what it was given: whatever owned the others must not be used there any more.
+pub fn keep_only(kept: &[BorrowedFd<'_>]) {
+    let mut kept: Vec<RawFd> = kept.iter().map(AsRawFd::as_raw_fd).collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for fd in kept.into_iter().filter(|fd| *fd >= 3) {
+        if fd > first {
+            close_between(first, fd as libc::c_uint - 1);
+        }
+        first = fd + 1;
+    }
+    close_between(first, libc::c_uint::MAX);
+}
+
+fn close_between(first: RawFd, last: libc::c_uint) {
+    // SAFETY: nothing in this process uses a descriptor between the two any more.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     if closed == 0 {
         return;
     }
     // A kernel before 5.9.
     for entry in std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten() {
         let fd = entry.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok());
-        if let Some(fd) = fd.filter(|fd| *fd >= first) {
+        if let Some(fd) = fd.filter(|fd| *fd >= first && *fd as libc::c_uint <= last) {
             // SAFETY: as above; the folder's own descriptor is closed twice at worst, unnoticed.
             unsafe { libc::close(fd) };
         }

@@ -65,6 +65,19 @@ impl Output {
         Ok((Output { streams, log, buffer: Vec::new() }, Mouths { stdout, stderr }))
     }
 
+    /// Takes what arrives on a terminal, which is all that there is with one.
+    pub fn of_terminal(log: LogWriter, terminal: OwnedFd) -> Output {
+        let source = |stream, pipe| Source { stream, pipe, line: Vec::new() };
+        let terminal = Some(File::from(terminal));
+        let streams = [source(Stream::Stdout, terminal), source(Stream::Stderr, None)];
+        Output { streams, log, buffer: Vec::new() }
+    }
+
+    /// Takes the log back, to write to another output.
+    pub fn into_log(self) -> LogWriter {
+        self.log
+    }
+
     /// The pipes that are still open.
     pub fn pipes(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.streams.iter().filter_map(|source| source.pipe.as_ref()).map(AsFd::as_fd)
@@ -84,7 +97,9 @@ impl Output {
                         source.take(&self.buffer[..length], latest, &mut self.log);
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(_) => break,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    // A terminal whose other end nobody has open any more.
+                    Err(_) => source.pipe = None,
                 }
             }
         }

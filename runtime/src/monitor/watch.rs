@@ -5,11 +5,11 @@
 //!             └──────────────┴─────────────────┴──▶ exit known ──▶ everything else killed ──▶ end
 //! ```
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crdt_state::spec::Template;
+use crdt_state::spec::HealthCheck;
 use crdt_state::task::{Exit, Health};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -19,10 +19,10 @@ use nix::unistd::Pid;
 
 use super::control::{self, StopOrder};
 use super::health::{CheckResult, Checker, Due};
+use super::body::{self, Begun, Body};
 use super::inherited::Inherited;
 use super::output::Output;
-use super::program::{self, Setting};
-use super::{descendants, descendants::Reaped, spawn};
+use super::{descendants, descendants::Reaped};
 use crate::cgroup::Cgroup;
 use crate::logs::{LogOptions, writer::LogWriter};
 use crate::proc_table::{self, Process};
@@ -42,32 +42,24 @@ pub struct Watch {
     /// When SIGKILL comes, milliseconds after `began`.
     kill_at: Option<u64>,
     asked: bool,
-    setting: Setting,
+    body: Body,
     health: Option<(Checker, Vec<String>)>,
     check: Option<Pid>,
 }
 
-/// Starts the program of an order in the current directory.
-pub fn begin(order: &Order, null: BorrowedFd<'_>) -> Result<Watch, StartError> {
+/// Starts what an order asks for in the current directory.
+pub fn begin(order: &Order, inherited: &Inherited) -> Result<Watch, StartError> {
     let template = &order.start.template;
-    let mut setting = Setting::of(template, &run_dir::name(order.start.run))?;
-    let found = setting.find(&program::words(template))?;
-    let health = health_of(template)?;
-    let stop_signal = template.stop_signal.as_deref().map(signal::parse).transpose()?;
+    let health = health_of(body::health_of(order))?;
+    let stop_signal = body::stop_signal_of(order).map(signal::parse).transpose()?;
     let (log_options, unknown) = LogOptions::parse(&template.log_options)?;
     let log = LogWriter::new(PathBuf::from(run_dir::LOG), log_options);
-    let step = |step| move |errno| StartError::Step { step, errno };
-    let (output, mouths) =
-        Output::open(log, setting.identity.as_ref()).map_err(step("make pipes"))?;
-    let signals = wait_for_signals().map_err(step("wait for signals"))?;
-    let mut cgroup = Cgroup::create(&order.cgroup, &template.limits);
-    setting.join(&cgroup);
+    let signals = wait_for_signals()
+        .map_err(|errno| StartError::Step { step: "wait for signals", errno })?;
+    let Begun { program, mut cgroup, output, body } = body::begin(order, log, inherited)?;
     cgroup
         .warnings
         .extend(unknown.iter().map(|name| format!("the log option {name} is not known here")));
-    let stdio = [null, mouths.stdout.as_fd(), mouths.stderr.as_fd()];
-    let program = spawn::spawn(&setting, &found, stdio).inspect_err(|_| cgroup.remove())?;
-    drop(mouths);
     let stop_default = StopOrder { signal: stop_signal, grace_ms: template.stop_grace_ms };
     let watch = Watch {
         began: Instant::now(),
@@ -79,7 +71,7 @@ pub fn begin(order: &Order, null: BorrowedFd<'_>) -> Result<Watch, StartError> {
         stop_default,
         kill_at: None,
         asked: false,
-        setting,
+        body,
         health,
         check: None,
     };
@@ -88,8 +80,10 @@ pub fn begin(order: &Order, null: BorrowedFd<'_>) -> Result<Watch, StartError> {
 
 /// The words of the health command. A program that is not there makes the task unhealthy, as in
 /// Docker; it does not refuse it.
-fn health_of(template: &Template) -> Result<Option<(Checker, Vec<String>)>, StartError> {
-    let Some(check) = &template.health else { return Ok(None) };
+fn health_of(
+    check: Option<&HealthCheck>,
+) -> Result<Option<(Checker, Vec<String>)>, StartError> {
+    let Some(check) = check else { return Ok(None) };
     let words = match check.test.split_first() {
         None => return Ok(None),
         Some((kind, [])) if kind == "NONE" => return Ok(None),
@@ -228,17 +222,14 @@ impl Watch {
         match checker.poll(now) {
             None => {}
             Some(Due::Check) => {
-                let null = inherited.null();
-                let found = self.setting.find(command);
-                let begun = found.and_then(|p| spawn::spawn(&self.setting, &p, [null, null, null]));
-                match begun {
+                match self.body.check(command, inherited.null()) {
                     Ok(pid) => self.check = Some(pid),
                     Err(_) => self.on_checked(CheckResult::Failed, inherited),
                 }
             }
             Some(Due::TimeOut) => {
                 if let Some(check) = self.check {
-                    proc_table::signal_group(check.as_raw() as u32, libc::SIGKILL);
+                    self.body.end_check(check);
                 }
             }
         }

@@ -23,11 +23,12 @@ mod ulimits;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use crdt_state::spec::{NetworkMode, Template};
+use crdt_state::spec::{Container, NetworkMode, Template};
 use crdt_state::task::TaskStart;
 use oci_spec::image::ImageConfiguration;
 use oci_spec::runtime::{
-    Linux, LinuxBuilder, LinuxNamespace, LinuxNamespaceType, RootBuilder, Spec,
+    Linux, LinuxBuilder, LinuxCapabilities, LinuxNamespace, LinuxNamespaceType, RootBuilder, Spec,
+    User,
 };
 
 pub use machine::Machine;
@@ -171,3 +172,14 @@ fn namespaces(network: NetworkMode, machine: &Machine) -> Vec<LinuxNamespace> {
 
 #[cfg(test)]
 mod tests;
+
+/// The user that a text means in a container whose root is there, for a program run in it later.
+pub fn user_in(root: &Path, text: &str) -> Result<User, StartError> {
+    Ok(identity::look_up(&Inside::open(root)?, Some(text), &[])?.user)
+}
+
+/// All that this process may hand on, for a privileged program of this user.
+pub fn every_capability(uid: u32) -> Result<LinuxCapabilities, StartError> {
+    let privileged = Container { privileged: true, ..Container::default() };
+    Ok(capabilities::allowed(&privileged, &Machine::look())?.of_user(uid))
+}

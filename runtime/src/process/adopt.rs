@@ -26,6 +26,8 @@ const QUARANTINE: &str = "quarantine";
 /// How long a start that was under way when the agent died is waited for: 20 times what it takes
 /// on a slow machine.
 const START_PATIENCE: Duration = Duration::from_secs(2);
+/// As that, of a container: on a slow card with nothing in memory its runtime takes seconds.
+const CONTAINER_PATIENCE: Duration = Duration::from_secs(10);
 const START_PAUSE: Duration = Duration::from_millis(5);
 
 /// A run that is known again.
@@ -60,7 +62,7 @@ fn read(site: &Site, run: Run, dir: &Path) -> io::Result<(AdoptedRun, Adopted)> 
     // Opened before the folder is read, so that what happens after that is heard.
     let lives = monitor_lives(dir)?;
     let bell = if lives { Some(open_bell(dir)?) } else { None };
-    let event = if lives { await_start(dir)? } else { None };
+    let event = if lives { await_start(dir, &order)? } else { None };
     let event = match event {
         Some(event) => event,
         None => without_monitor(site, run, dir, &order)?,
@@ -84,7 +86,9 @@ fn monitor_lives(dir: &Path) -> io::Result<bool> {
 }
 
 /// What a living monitor has written; `None` if it died before it wrote anything.
-fn await_start(dir: &Path) -> io::Result<Option<RunEvent>> {
+fn await_start(dir: &Path, order: &Order) -> io::Result<Option<RunEvent>> {
+    let container = order.container.is_some();
+    let patience = if container { CONTAINER_PATIENCE } else { START_PATIENCE };
     let mut waited = Duration::ZERO;
     loop {
         // A cut file counts as none: its monitor still says something, or ends.
@@ -97,7 +101,7 @@ fn await_start(dir: &Path) -> io::Result<Option<RunEvent>> {
         if !monitor_lives(dir)? {
             return Ok(None);
         }
-        if waited >= START_PATIENCE {
+        if waited >= patience {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "its monitor does not start it"));
         }
         thread::sleep(START_PAUSE);

@@ -13,8 +13,10 @@ use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 
 use super::adopt::Adopted;
+use super::prepare::Prepare;
 use super::{Site, launch, remains};
 use crate::monitor::control::{self, StopOrder};
+use crate::oci::ContainerOrder;
 use crate::refusal::StartError;
 use crate::run_dir::{self, Ending, Status};
 
@@ -43,6 +45,16 @@ pub struct Told {
     pub health: Option<Health>,
     /// It exited or was refused.
     pub over: Option<RunEvent>,
+}
+
+type Orders = mpsc::UnboundedReceiver<RunOrder>;
+
+/// Is there anybody left to serve?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Served {
+    OnCall,
+    /// The driver is dropped.
+    Over,
 }
 
 /// Who watches one run.
@@ -77,7 +89,7 @@ impl Attendant {
     }
 
     /// Serves until the run is forgotten, or the driver is dropped.
-    pub async fn serve(mut self, mut orders: mpsc::UnboundedReceiver<RunOrder>) {
+    pub async fn serve(mut self, mut orders: Orders) {
         loop {
             let order = tokio::select! {
                 order = orders.recv() => order,
@@ -88,7 +100,11 @@ impl Attendant {
             };
             match order {
                 Some(RunOrder::Start(_)) if self.is_known => self.repeat().await,
-                Some(RunOrder::Start(start)) => self.launch(&start).await,
+                Some(RunOrder::Start(start)) => {
+                    if self.begin(&start, &mut orders).await == Served::Over {
+                        return;
+                    }
+                }
                 Some(RunOrder::Look) => self.look().await,
                 Some(RunOrder::Stop(stop)) => self.stop(stop).await,
                 Some(RunOrder::Forget) => {
@@ -104,14 +120,65 @@ impl Attendant {
         }
     }
 
-    async fn launch(&mut self, start: &TaskStart) {
+    async fn begin(&mut self, start: &TaskStart, orders: &mut Orders) -> Served {
         self.is_known = true;
-        match launch::launch(&self.site, start) {
+        let site = self.site.clone();
+        let container = match launch::source(&site, start) {
+            Ok(None) => Ok(None),
+            Ok(Some(source)) => match self.prepare(source, start, orders).await {
+                Some(prepared) => prepared.map(Some),
+                None if orders.is_closed() => return Served::Over,
+                // Forgotten.
+                None => return Served::OnCall,
+            },
+            Err(error) => Err(error),
+        };
+        match container.and_then(|container| launch::launch(&self.site, start, container)) {
             Ok(launched) => {
                 self.bell = Some(launched.bell);
                 self.monitor = Some(launched.monitor);
             }
             Err(error) => self.end(refused(&error)).await,
+        }
+        Served::OnCall
+    }
+
+    /// Waits for what a container needs, or for an order that ends the wait. `None`: it was
+    /// forgotten, or the driver is dropped.
+    async fn prepare(
+        &mut self,
+        source: &dyn Prepare,
+        start: &TaskStart,
+        orders: &mut Orders,
+    ) -> Option<Result<ContainerOrder, StartError>> {
+        let (said, mut sayings) = mpsc::unbounded_channel();
+        let say = move |message| drop(said.send(message));
+        let mut preparing = source.prepare(start, &say);
+        let mut told: Option<RunEvent> = None;
+        loop {
+            let order = tokio::select! {
+                // What was said before the end is told before it.
+                biased;
+                Some(message) = sayings.recv(), if told.is_none() => {
+                    told = Some(RunEvent::Preparing { message });
+                    None
+                }
+                order = orders.recv() => Some(order),
+                prepared = &mut preparing => return Some(prepared),
+            };
+            match order {
+                None | Some(Some(RunOrder::Start(_) | RunOrder::Look)) => {
+                    if let Some(told) = &told {
+                        self.report(told.clone()).await;
+                    }
+                }
+                Some(Some(RunOrder::Stop(_))) => return Some(Err(StartError::Unwanted)),
+                Some(Some(RunOrder::Forget)) => {
+                    self.is_known = false;
+                    return None;
+                }
+                Some(None) => return None,
+            }
         }
     }
 

@@ -15,10 +15,12 @@ use crdt_state::task::TaskStart;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
+use nix::unistd::{geteuid, mkfifo};
 use tokio::net::unix::pipe;
 
 use super::Site;
+use super::prepare::Prepare;
+use crate::oci::ContainerOrder;
 use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
 
@@ -31,16 +33,34 @@ pub struct Launched {
     pub monitor: Child,
 }
 
-/// Starts the monitor of a run. After an error nothing is left, on the disk either.
-pub fn launch(site: &Site, start: &TaskStart) -> Result<Launched, StartError> {
-    if start.template.runtime == Runtime::Container {
-        return Err(StartError::NoContainers { image: start.template.image.clone() });
+/// Where the container of a run comes from; `None`: it is a program of the host.
+pub fn source<'a>(
+    site: &'a Site,
+    start: &TaskStart,
+) -> Result<Option<&'a dyn Prepare>, StartError> {
+    if start.template.runtime == Runtime::Process {
+        return Ok(None);
     }
+    let image = || start.template.image.clone();
+    let source = site.containers.as_deref();
+    let source = source.ok_or_else(|| StartError::NoContainers { image: image() })?;
+    let uid = geteuid().as_raw();
+    if uid == 0 { Ok(Some(source)) } else { Err(StartError::NotRoot { uid, image: image() }) }
+}
+
+/// Starts the monitor of a run. After an error nothing is left, on the disk either.
+pub fn launch(
+    site: &Site,
+    start: &TaskStart,
+    container: Option<ContainerOrder>,
+) -> Result<Launched, StartError> {
     let dir = site.dir(start.run);
     let broken = |source| StartError::RunDir { path: dir.display().to_string(), source };
     // The order holds the environment of the task, which may be secret.
     fs::DirBuilder::new().mode(0o700).create(&dir).map_err(broken)?;
-    let prepared = prepare(site, start, &dir).map_err(broken);
+    let cgroup = site.cgroup(start.run);
+    let order = Order { start: start.clone(), cgroup, container };
+    let prepared = prepare(&order, &dir).map_err(broken);
     let launched = prepared.and_then(|prepared| spawn(site, &dir, prepared));
     launched.inspect_err(|_| drop(fs::remove_dir_all(&dir)))
 }
@@ -52,10 +72,9 @@ struct Prepared {
     control: File,
 }
 
-fn prepare(site: &Site, start: &TaskStart, dir: &Path) -> io::Result<Prepared> {
-    let order = Order { start: start.clone(), cgroup: site.cgroup(start.run) };
+fn prepare(order: &Order, dir: &Path) -> io::Result<Prepared> {
     let private = Mode::from_bits_truncate(0o600);
-    run_dir::write(dir, run_dir::ORDER, &order)?;
+    run_dir::write(dir, run_dir::ORDER, order)?;
     mkfifo(&dir.join(run_dir::BELL), private)?;
     mkfifo(&dir.join(run_dir::CONTROL), private)?;
     // The reader first: opening the other end without waiting needs one.

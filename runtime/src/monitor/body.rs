@@ -1,0 +1,108 @@
+//! What is watched: a program of the host, or a container. They begin differently and their health
+//! is asked for differently; everything else about them is the same.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crdt_state::spec::HealthCheck;
+use nix::libc;
+use nix::unistd::Pid;
+
+use super::inherited::Inherited;
+use super::output::Output;
+use super::program::{self, Setting};
+use super::{container, spawn};
+use crate::cgroup::Cgroup;
+use crate::logs::writer::LogWriter;
+use crate::proc_table;
+use crate::refusal::StartError;
+use crate::run_dir::{self, Order};
+
+/// A run that has just begun.
+pub struct Begun {
+    /// Its program.
+    pub program: Pid,
+    /// Where its limits are, with what could not be had.
+    pub cgroup: Cgroup,
+    /// What it says.
+    pub output: Output,
+    /// What it is.
+    pub body: Body,
+}
+
+/// What is watched.
+pub enum Body {
+    /// A program of the host, in these circumstances.
+    Program(Box<Setting>),
+    /// A container, made by this order.
+    Container {
+        /// The whole order: programs that are run in it later are described by it.
+        order: Box<Order>,
+        /// The other end of a standard input that is to stay open.
+        _stdin: Option<OwnedFd>,
+    },
+}
+
+/// Begins what an order asks for.
+pub fn begin(
+    order: &Order,
+    log: LogWriter,
+    inherited: &Inherited,
+) -> Result<Begun, StartError> {
+    match &order.container {
+        None => begin_program(order, log, inherited.null()),
+        Some(container) => container::begin(order, container, log, inherited),
+    }
+}
+
+fn begin_program(
+    order: &Order,
+    log: LogWriter,
+    null: BorrowedFd<'_>,
+) -> Result<Begun, StartError> {
+    let template = &order.start.template;
+    let mut setting = Setting::of(template, &run_dir::name(order.start.run))?;
+    let found = setting.find(&program::words(template))?;
+    let (output, mouths) = Output::open(log, setting.identity.as_ref())
+        .map_err(|errno| StartError::Step { step: "make pipes", errno })?;
+    let cgroup = Cgroup::create(&order.cgroup, &template.limits);
+    setting.join(&cgroup);
+    let stdio = [null, mouths.stdout.as_fd(), mouths.stderr.as_fd()];
+    let program = spawn::spawn(&setting, &found, stdio).inspect_err(|_| cgroup.remove())?;
+    Ok(Begun { program, cgroup, output, body: Body::Program(Box::new(setting)) })
+}
+
+impl Body {
+    /// Runs a health command; the process that is to be waited for.
+    pub fn check(&self, words: &[String], null: BorrowedFd<'_>) -> Result<Pid, StartError> {
+        match self {
+            Body::Program(setting) => {
+                spawn::spawn(setting, &setting.find(words)?, [null, null, null])
+            }
+            Body::Container { order, .. } => container::check(order, words, null),
+        }
+    }
+
+    /// Ends a health command that takes too long, with all that it started.
+    pub fn end_check(&self, check: Pid) {
+        let check = check.as_raw() as u32;
+        match self {
+            Body::Program(_) => proc_table::signal_group(check, libc::SIGKILL),
+            // The helper ends the command, which is in a session of its own, and then itself.
+            Body::Container { .. } => proc_table::signal(check, libc::SIGTERM),
+        }
+    }
+}
+
+/// The health check of an order: the template's, or else the image's.
+pub fn health_of(order: &Order) -> Option<&HealthCheck> {
+    let of_image = || order.container.as_ref().and_then(|container| container.health.as_ref());
+    order.start.template.health.as_ref().or_else(of_image)
+}
+
+/// The name of the signal that asks an order's program to end: the template's, or the image's.
+pub fn stop_signal_of(order: &Order) -> Option<&str> {
+    order.start.template.stop_signal.as_deref().or_else(|| {
+        let config = order.container.as_ref()?.config.config().as_ref()?;
+        config.stop_signal().as_deref().filter(|signal| !signal.is_empty())
+    })
+}

@@ -1,0 +1,204 @@
+//! A container under watch: the maker that makes it, and the helpers that ask for its health.
+//!
+//! Both are forks of the monitor, which has one thread, and end with it. What they need of memory
+//! never becomes the monitor's.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::OFlag;
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork, pipe2};
+
+use super::body::{Begun, Body};
+use super::descendants::{self, Reaped};
+use super::fork::{Forked, fork_into};
+use super::inherited::{self, Inherited};
+use super::output::Output;
+use crate::cgroup::Cgroup;
+use crate::logs::writer::LogWriter;
+use crate::oci::console::Console;
+use crate::oci::exec::{self, ExecSpec};
+use crate::oci::maker::{self, Io, Made};
+use crate::oci::{ContainerOrder, OciRuntime};
+use crate::proc_table;
+use crate::refusal::StartError;
+use crate::run_dir::Order;
+
+/// Where the terminal is delivered, in the folder of the run.
+const CONSOLE: &str = "console.sock";
+/// How long a start that is no longer wanted may still take: as long as making a container takes
+/// on a slow machine, and half of what an agent waits for a run that it forgets.
+const UNWANTED_PATIENCE: Duration = Duration::from_secs(5);
+/// A health command ends like a shell that was told to.
+const CODE_FAILED: i32 = 125;
+
+/// Makes the container of an order.
+pub fn begin(
+    order: &Order,
+    container: &ContainerOrder,
+    log: LogWriter,
+    inherited: &Inherited,
+) -> Result<Begun, StartError> {
+    let step = |step| move |errno| StartError::Step { step, errno };
+    let template = &order.start.template;
+    let (output, mouths) = Output::open(log, None).map_err(step("make pipes"))?;
+    let (stdin, kept_open) = match template.container.open_stdin && !template.container.tty {
+        true => pipe2(OFlag::O_CLOEXEC).map(|(read, write)| (Some(read), Some(write))),
+        false => Ok((None, None)),
+    }
+    .map_err(step("make pipes"))?;
+    let console = template.container.tty.then(console).transpose()?;
+    let cgroup = Cgroup::create(&order.cgroup, &template.limits);
+    let null = inherited.null();
+    let stdin = stdin.as_ref().map_or(null, OwnedFd::as_fd);
+    let io = Io {
+        streams: [stdin, mouths.stdout.as_fd(), mouths.stderr.as_fd()],
+        console: console.as_ref().map(Console::path),
+    };
+    let made = make(order, container, io, &cgroup, inherited);
+    drop(mouths);
+    // The runtime has made groups of its own under the same name.
+    let warnings = cgroup.warnings;
+    let mut cgroup = Cgroup::existing(&order.cgroup);
+    cgroup.warnings = warnings;
+    let begun = made.and_then(|(program, warnings)| {
+        cgroup.warnings.extend(warnings);
+        let output = match console {
+            Some(console) => Output::of_terminal(output.into_log(), console.take()?),
+            None => output,
+        };
+        Ok((program, output))
+    });
+    match begun {
+        Ok((program, output)) => {
+            let body = Body::Container { order: Box::new(order.clone()), _stdin: kept_open };
+            Ok(Begun { program, cgroup, output, body })
+        }
+        Err(error) => {
+            descendants::end_all(&cgroup);
+            cgroup.remove();
+            Err(error)
+        }
+    }
+}
+
+fn console() -> Result<Console, StartError> {
+    let here = std::env::current_dir()
+        .map_err(|source| StartError::RunDir { path: ".".to_owned(), source })?;
+    Console::listen(&here, CONSOLE)
+}
+
+/// Runs the maker, and waits for what it tells.
+fn make(
+    order: &Order,
+    container: &ContainerOrder,
+    io: Io<'_>,
+    cgroup: &Cgroup,
+    inherited: &Inherited,
+) -> Result<(Pid, Vec<String>), StartError> {
+    let step = |step| move |errno| StartError::Step { step, errno };
+    let (report, reporter) = pipe2(OFlag::O_CLOEXEC).map_err(step("make a pipe"))?;
+    // Everything that the embedded runtime forks is born in the container's cgroup, and found
+    // there if both the maker and this monitor are killed. Others refuse a group that has members.
+    let home = cgroup.unified().filter(|_| container.runtime == OciRuntime::Embedded);
+    let home = home.and_then(|dir| File::open(dir).ok());
+    // SAFETY: a monitor has one thread.
+    let maker = match unsafe { fork_into(home.as_ref().map(AsFd::as_fd)) } {
+        Ok(Forked::Parent(maker)) => maker,
+        Ok(Forked::Child | Forked::ChildInCgroup) => {
+            let [stdin, stdout, stderr] = io.streams;
+            inherited::keep_only(&[stdin, stdout, stderr, reporter.as_fd()]);
+            maker::make(order, container, io, File::from(reporter));
+            // SAFETY: it runs nothing of the monitor's.
+            unsafe { libc::_exit(0) }
+        }
+        Err(errno) => return Err(StartError::Fork(errno)),
+    };
+    drop(reporter);
+    let told = await_report(report, maker, inherited);
+    let _ = waitpid(maker, None);
+    match serde_json::from_slice(&told) {
+        Ok(Made::Running { pid, warnings }) => Ok((Pid::from_raw(pid), warnings)),
+        Ok(Made::Refused { permanent, reason }) => Err(StartError::Told { permanent, reason }),
+        Err(_) => Err(StartError::Interrupted),
+    }
+}
+
+/// All that the maker tells. An order to stop that comes meanwhile is carried out when the
+/// container runs; a maker that does not come to an end then is ended.
+fn await_report(report: OwnedFd, maker: Pid, inherited: &Inherited) -> Vec<u8> {
+    let mut report = File::from(report);
+    let mut told = Vec::new();
+    let mut bytes = [0; 1024];
+    let mut unwanted: Option<Instant> = None;
+    loop {
+        let since = unwanted.map(|since| UNWANTED_PATIENCE.saturating_sub(since.elapsed()));
+        if since.is_some_and(|left| left.is_zero()) {
+            proc_table::signal(maker.as_raw() as u32, libc::SIGKILL);
+            return Vec::new();
+        }
+        let left = since.map(|left| PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
+        let mut fds = vec![PollFd::new(report.as_fd(), PollFlags::POLLIN)];
+        if unwanted.is_none() {
+            fds.push(PollFd::new(inherited.control.as_fd(), PollFlags::POLLIN));
+        }
+        let _ = poll(&mut fds, left.unwrap_or(PollTimeout::NONE));
+        let ready = |at: usize| fds.get(at).and_then(PollFd::any).unwrap_or_default();
+        let (reads, stops) = (ready(0), ready(1));
+        if stops {
+            unwanted = Some(Instant::now());
+        }
+        if reads {
+            match report.read(&mut bytes) {
+                Ok(0) => return told,
+                Ok(length) => told.extend_from_slice(&bytes[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return told,
+            }
+        }
+    }
+}
+
+/// Runs a health command in the container, by a helper that ends with the command's code.
+pub fn check(order: &Order, words: &[String], null: BorrowedFd<'_>) -> Result<Pid, StartError> {
+    // SAFETY: a monitor has one thread.
+    match unsafe { fork() }.map_err(StartError::Fork)? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            inherited::keep_only(&[null]);
+            let code = help(order, words, null);
+            // SAFETY: it runs nothing of the monitor's.
+            unsafe { libc::_exit(code) }
+        }
+    }
+}
+
+fn help(order: &Order, words: &[String], null: BorrowedFd<'_>) -> i32 {
+    let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+    let mut waited = SigSet::empty();
+    waited.add(Signal::SIGCHLD);
+    waited.add(Signal::SIGTERM);
+    let _ = waited.thread_set_mask();
+    let program = ExecSpec { args: words.to_vec(), ..ExecSpec::default() };
+    let begun = exec::exec(Path::new("."), order, &program, [null, null, null]);
+    let Ok(command) = begun else { return CODE_FAILED };
+    loop {
+        while let Reaped::One(pid, exit) = descendants::reap() {
+            if pid == command.pid {
+                return i32::from(exit != crdt_state::task::Exit::Code(0));
+            }
+        }
+        if waited.wait() == Ok(Signal::SIGTERM) {
+            // It leads its own session and its own group.
+            proc_table::signal_group(command.pid.as_raw() as u32, libc::SIGKILL);
+        }
+    }
+}

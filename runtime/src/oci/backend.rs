@@ -1,0 +1,76 @@
+//! The one interface to what makes containers of bundles.
+//!
+//! A backend creates and starts one container, and runs further programs in it. Everything else
+//! (its end, its exit code, its logs, its cgroup, its files) is the monitor's and needs no
+//! runtime, so that nothing hangs on one that was removed or upgraded meanwhile. A backend must
+//! never read what a container writes, and never wait for its end.
+
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use nix::unistd::Pid;
+use oci_spec::runtime::{Process, Spec};
+
+use super::command::Command;
+use super::embedded::Embedded;
+use super::{OciRuntime, rootfs};
+use crate::refusal::StartError;
+
+/// In the folder of the run: what the runtime itself keeps.
+pub const STATE: &str = "oci";
+/// In the folder of the run: what the runtime is told.
+pub const CONFIG: &str = "config.json";
+
+/// One container as a runtime sees it.
+#[derive(Debug)]
+pub struct Bundle<'a> {
+    /// The folder of the run, absolute, with `config.json`.
+    pub dir: &'a Path,
+    /// Its name: that of the folder.
+    pub id: &'a str,
+    /// What `config.json` says.
+    pub spec: &'a Spec,
+    /// A first process of our own goes before the program.
+    pub init: bool,
+}
+
+/// Where a program's input and output are.
+#[derive(Debug, Clone, Copy)]
+pub struct Stdio<'a> {
+    /// Standard input, output and error; ignored with a console.
+    pub streams: [BorrowedFd<'a>; 3],
+    /// The socket that gets the terminal, if there is to be one.
+    pub console: Option<&'a Path>,
+}
+
+/// What makes containers.
+pub trait Backend {
+    /// Makes the container, its program not yet running. Its first process becomes a child of
+    /// this process or of its subreaper.
+    fn create(&mut self, bundle: &Bundle<'_>, stdio: Stdio<'_>) -> Result<Pid, StartError>;
+
+    /// Lets the program run.
+    fn start(&mut self, bundle: &Bundle<'_>) -> Result<(), StartError>;
+
+    /// Runs a further program in a running container. It becomes a child of this process, which
+    /// must be a subreaper.
+    fn exec(
+        &mut self,
+        bundle: &Bundle<'_>,
+        process: &Process,
+        stdio: Stdio<'_>,
+    ) -> Result<Pid, StartError>;
+}
+
+/// The backend for a runtime; changes this process' view of the machine where that runtime needs
+/// it, so [`rootfs::isolate`] comes first.
+pub fn of(runtime: &OciRuntime) -> Box<dyn Backend> {
+    match runtime {
+        OciRuntime::Embedded => Box::new(Embedded::default()),
+        OciRuntime::Runc(path) => Box::new(Command::runc(path)),
+        OciRuntime::Crun(path) => {
+            rootfs::hide_unified_cgroup();
+            Box::new(Command::crun(path))
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The OCI runtime in this program: libcontainer, and our own last step before the program.
+//!
+//! libcontainer forks and never unshares memory with its caller, so it only ever runs in a helper
+//! process with one thread. Its errors name a step, not a cause; the cause is in what it logs,
+//! which is collected in `complaints`.
+
+mod complaints;
+mod init;
+mod program;
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use libcontainer::container::Container;
+use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::error::LibcontainerError;
+use libcontainer::syscall::syscall::SyscallType;
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::libc;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::{Pid, pipe2};
+use oci_spec::runtime::{Capability, LinuxCapabilities, Process};
+
+use super::backend::{Backend, Bundle, STATE, Stdio};
+use super::bundle::BundleError;
+use super::explain;
+use crate::refusal::StartError;
+use complaints::Complaints;
+use program::{Failure, Filter, Program};
+
+/// libcontainer.
+#[derive(Debug, Default)]
+pub struct Embedded {
+    /// Why the program could not be executed; its end of file says that it was.
+    report: Option<File>,
+    complaints: Complaints,
+}
+
+impl Embedded {
+    fn explain(&self, error: &LibcontainerError) -> StartError {
+        let mut reason = error.to_string();
+        let mut cause = std::error::Error::source(error);
+        while let Some(deeper) = cause {
+            let words = deeper.to_string();
+            if !reason.contains(&words) {
+                reason = format!("{reason}: {words}");
+            }
+            cause = deeper.source();
+        }
+        for complaint in self.complaints.take() {
+            if !reason.contains(&complaint) {
+                reason = format!("{reason}; {complaint}");
+            }
+        }
+        StartError::Runtime { runtime: "embedded".to_owned(), reason }
+    }
+
+    /// A builder whose program reports on a new pipe.
+    fn builder(
+        &mut self,
+        bundle: &Bundle<'_>,
+        stdio: Stdio<'_>,
+        program: impl FnOnce(OwnedFd) -> Program,
+    ) -> Result<ContainerBuilder, StartError> {
+        self.complaints.begin();
+        let step = |errno| StartError::Step { step: "make a pipe", errno };
+        let (report, reporter) = pipe2(OFlag::O_CLOEXEC).map_err(step)?;
+        self.report = Some(File::from(report));
+        let mut builder = ContainerBuilder::new(bundle.id.to_owned(), SyscallType::Linux)
+            .with_root_path(bundle.dir.join(STATE))
+            .map_err(|error| self.explain(&error))?
+            .with_executor(program(reporter));
+        match stdio.console {
+            Some(console) => builder = builder.with_console_socket(Some(console)),
+            None => {
+                let [stdin, stdout, stderr] = stdio.streams;
+                let copy = |fd: BorrowedFd<'_>| fd.try_clone_to_owned();
+                let broken = |error: std::io::Error| step(raw(&error));
+                builder = builder
+                    .with_stdin(copy(stdin).map_err(broken)?)
+                    .with_stdout(copy(stdout).map_err(broken)?)
+                    .with_stderr(copy(stderr).map_err(broken)?);
+            }
+        }
+        Ok(builder)
+    }
+
+    /// Returns when the program runs, or with the reason why it does not.
+    fn await_program(&mut self, process: Option<&Process>) -> Result<(), StartError> {
+        let mut message = Vec::new();
+        if let Some(mut report) = self.report.take() {
+            // A pipe that breaks says as little as one that closes.
+            let _ = report.read_to_end(&mut message);
+        }
+        let Some(failure) = Failure::decode(&message) else { return Ok(()) };
+        let args = process.and_then(|process| process.args().as_ref());
+        let program = args.and_then(|args| args.first()).cloned().unwrap_or_default();
+        Err(match failure {
+            Failure::NotFound => {
+                let path = process.map(explain::search_path).unwrap_or_default();
+                BundleError::NoProgram { program, path }.into()
+            }
+            Failure::Exec(errno) => StartError::Exec { program, errno },
+            Failure::Filter(errno) => {
+                StartError::Step { step: "filter the container's system calls", errno }
+            }
+            Failure::Fork(errno) => StartError::Fork(errno),
+        })
+    }
+}
+
+impl Backend for Embedded {
+    fn create(&mut self, bundle: &Bundle<'_>, stdio: Stdio<'_>) -> Result<Pid, StartError> {
+        let init = bundle.init;
+        let program = move |report| Program::new(report, init, None);
+        let builder = self.builder(bundle, stdio, program)?;
+        let built = builder.as_init(bundle.dir).with_systemd(false).with_detach(true).build();
+        let container = built.map_err(|error| self.explain(&error))?;
+        let pid = container.pid().map(|pid| Pid::from_raw(pid.as_raw()));
+        pid.ok_or_else(|| StartError::Runtime {
+            runtime: "embedded".to_owned(),
+            reason: "the container ended before its program ran".to_owned(),
+        })
+    }
+
+    fn start(&mut self, bundle: &Bundle<'_>) -> Result<(), StartError> {
+        let state = bundle.dir.join(STATE).join(bundle.id);
+        let started = Container::load(state).and_then(|mut container| container.start());
+        started.map_err(|error| self.explain(&error))?;
+        self.await_program(bundle.spec.process().as_ref())
+    }
+
+    fn exec(
+        &mut self,
+        bundle: &Bundle<'_>,
+        process: &Process,
+        stdio: Stdio<'_>,
+    ) -> Result<Pid, StartError> {
+        let seccomp = bundle.spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
+        let capabilities = process.capabilities().clone();
+        let filter = seccomp.zip(capabilities.clone());
+        let filter = filter.map(|(seccomp, capabilities)| Filter { seccomp, capabilities });
+        let mut told = process.clone();
+        if filter.is_some() {
+            told.set_capabilities(capabilities.map(able_to_filter));
+        }
+        let file = told_file(&told)?;
+        let builder = self.builder(bundle, stdio, |report| Program::new(report, false, filter))?;
+        let built = builder
+            .as_tenant()
+            .with_process(Some(PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))))
+            .with_detach(stdio.console.is_some())
+            .build();
+        let pid = built.map_err(|error| self.explain(&error))?;
+        self.await_program(Some(process))?;
+        Ok(Pid::from_raw(pid.as_raw()))
+    }
+}
+
+/// libcontainer filters no program that it runs in a container later. We do it as the last thing,
+/// and for that it must still be permitted then.
+fn able_to_filter(mut capabilities: LinuxCapabilities) -> LinuxCapabilities {
+    let with = |set: &Option<std::collections::HashSet<Capability>>| {
+        let mut set = set.clone().unwrap_or_default();
+        set.insert(Capability::SysAdmin);
+        Some(set)
+    };
+    let (effective, permitted) = (with(capabilities.effective()), with(capabilities.permitted()));
+    capabilities.set_effective(effective).set_permitted(permitted).set_ambient(None);
+    capabilities
+}
+
+/// The process as a file, which is how libcontainer wants to be told of it.
+fn told_file(process: &Process) -> Result<File, StartError> {
+    let step = |errno| StartError::Step { step: "describe the program", errno };
+    let file = memfd_create(c"process", MFdFlags::MFD_CLOEXEC).map_err(step)?;
+    let file = File::from(file);
+    serde_json::to_writer(&file, process).map_err(|_| step(Errno::EINVAL))?;
+    Ok(file)
+}
+
+fn raw(error: &std::io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
+}

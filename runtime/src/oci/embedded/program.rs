@@ -1,0 +1,169 @@
+//! The last step of a container's process: from libcontainer's hands to the program.
+//!
+//! libcontainer's own step looks for the program differently from Docker, loses the error number
+//! and filters no system calls of programs that are run later. Here the number goes through a
+//! pipe, which closes by itself when the program runs.
+
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::rc::Rc;
+use std::{fs, path::Path};
+
+use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
+use libcontainer::{capabilities, seccomp, syscall::syscall::SyscallType};
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::SigSet;
+use nix::unistd::execv;
+use oci_spec::runtime::{LinuxCapabilities, LinuxSeccomp, Spec};
+
+use super::init;
+
+/// Why a program does not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// It is in no folder of the PATH.
+    NotFound,
+    /// The kernel would not execute it.
+    Exec(Errno),
+    /// Its system calls could not be filtered.
+    Filter(Errno),
+    /// The first process could not make a second one.
+    Fork(Errno),
+}
+
+impl Failure {
+    fn encode(self) -> [u8; 2] {
+        let (kind, errno) = match self {
+            Failure::NotFound => (1, Errno::ENOENT),
+            Failure::Exec(errno) => (2, errno),
+            Failure::Filter(errno) => (3, errno),
+            Failure::Fork(errno) => (4, errno),
+        };
+        [kind, errno as i32 as u8]
+    }
+
+    /// What came through the pipe; nothing is no failure.
+    pub fn decode(message: &[u8]) -> Option<Failure> {
+        let &[kind, errno, ..] = message else { return None };
+        let errno = Errno::from_raw(i32::from(errno));
+        match kind {
+            1 => Some(Failure::NotFound),
+            2 => Some(Failure::Exec(errno)),
+            3 => Some(Failure::Filter(errno)),
+            4 => Some(Failure::Fork(errno)),
+            _ => None,
+        }
+    }
+}
+
+/// The filter of system calls for a program that joins a container.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    /// The container's.
+    pub seccomp: LinuxSeccomp,
+    /// What remains once the filter is in force.
+    pub capabilities: LinuxCapabilities,
+}
+
+/// The step.
+#[derive(Debug, Clone)]
+pub struct Program {
+    report: Rc<OwnedFd>,
+    init: bool,
+    filter: Option<Filter>,
+}
+
+impl Program {
+    /// Reports to this pipe; behind a first process of our own if `init`.
+    pub fn new(report: OwnedFd, init: bool, filter: Option<Filter>) -> Program {
+        Program { report: Rc::new(report), init, filter }
+    }
+
+    fn tell(&self, failure: Failure) {
+        let message = failure.encode();
+        // SAFETY: the buffer is valid for its length and the descriptor is open.
+        unsafe { libc::write(self.report.as_raw_fd(), message.as_ptr().cast(), message.len()) };
+    }
+
+    fn filter(&self) -> Result<(), Failure> {
+        let Some(filter) = &self.filter else { return Ok(()) };
+        let denied = |_| Failure::Filter(Errno::last());
+        seccomp::initialize_seccomp(&filter.seccomp).map_err(|_| Failure::Filter(Errno::last()))?;
+        let syscall = SyscallType::Linux.create_syscall();
+        capabilities::drop_privileges(&filter.capabilities, &*syscall).map_err(denied)
+    }
+
+    fn execute(&self, args: &[CString]) -> Failure {
+        match find(args) {
+            Ok(path) => match execv(&path, args) {
+                Err(errno) => Failure::Exec(errno),
+            },
+            Err(failure) => failure,
+        }
+    }
+}
+
+impl Executor for Program {
+    fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
+        let args = spec.process().as_ref().and_then(|process| process.args().clone());
+        let args = args.unwrap_or_default();
+        let args: Result<Vec<CString>, _> = args.into_iter().map(CString::new).collect();
+        let args = args.map_err(|_| ExecutorError::InvalidArg)?;
+        forget_signals();
+        if let Err(failure) = self.filter() {
+            self.tell(failure);
+            return Err(ExecutorError::Other(format!("{failure:?}")));
+        }
+        if self.init {
+            match init::fork_program() {
+                Ok(init::Side::Program) => {}
+                Ok(init::Side::First(child)) => init::attend(child),
+                Err(errno) => self.tell(Failure::Fork(errno)),
+            }
+        }
+        let failure = self.execute(&args);
+        self.tell(failure);
+        Err(ExecutorError::Other(format!("{failure:?}")))
+    }
+
+    /// Nothing: whether it can be executed shows when it is.
+    fn validate(&self, _: &Spec) -> Result<(), ExecutorValidationError> {
+        Ok(())
+    }
+}
+
+/// A program begins with no signal blocked or ignored, whatever its helper process waits for.
+fn forget_signals() {
+    for signal in 1..=64 {
+        // SAFETY: one system call on a number.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    let _ = SigSet::empty().thread_set_mask();
+}
+
+/// As the shell looks for it; unlike `execvp`, a file that is no program is not given to a shell.
+fn find(args: &[CString]) -> Result<CString, Failure> {
+    let Some(name) = args.first().and_then(|name| name.to_str().ok()) else {
+        return Err(Failure::Exec(Errno::EINVAL));
+    };
+    if name.is_empty() {
+        return Err(Failure::NotFound);
+    }
+    if name.contains('/') {
+        return Ok(args[0].clone());
+    }
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut denied = false;
+    for folder in path.split(':').filter(|folder| !folder.is_empty()) {
+        let candidate = Path::new(folder).join(name);
+        let Ok(found) = fs::metadata(&candidate) else { continue };
+        if found.is_file() && found.permissions().mode() & 0o111 != 0 {
+            let candidate = candidate.into_os_string().into_encoded_bytes();
+            return CString::new(candidate).map_err(|_| Failure::NotFound);
+        }
+        denied |= found.is_file();
+    }
+    Err(if denied { Failure::Exec(Errno::EACCES) } else { Failure::NotFound })
+}

@@ -1,0 +1,136 @@
+//! Further programs in a running container: health commands, and what people run.
+//!
+//! For a helper process of our own binary with one thread, which becomes the program's parent and
+//! waits for it. Must never be called in the agent.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::sys::prctl;
+use nix::unistd::{Gid, Pid, Uid, fchown};
+use oci_spec::runtime::{LinuxCapabilities, Process, Spec};
+
+use super::backend::{self, Bundle, CONFIG, Stdio};
+use super::bundle;
+use super::console::Console;
+use super::rootfs;
+use crate::refusal::StartError;
+use crate::run_dir::{self, Order};
+
+/// A program to run beside the container's own. What is not given is as the container's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExecSpec {
+    /// The program and its arguments.
+    pub args: Vec<String>,
+    /// `NAME=value`, over the container's.
+    pub env: Vec<String>,
+    /// `user`, `uid`, `user:group` or `uid:gid`, of the container's accounts.
+    pub user: Option<String>,
+    /// The working directory, absolute.
+    pub dir: Option<String>,
+    /// On a terminal of its own.
+    pub tty: bool,
+    /// With every capability.
+    pub privileged: bool,
+}
+
+/// A program that runs.
+#[derive(Debug)]
+pub struct Executed {
+    /// Its process, a child of this one, which leads a session of its own.
+    pub pid: Pid,
+    /// Our end of its terminal, if it has one.
+    pub terminal: Option<OwnedFd>,
+}
+
+/// Runs a program in the container of a run. `streams` are its standard input, output and error,
+/// unless it gets a terminal. Changes this process for good: it becomes a subreaper, and the
+/// mounts that it sees may become its own.
+pub fn exec(
+    run_dir: &Path,
+    order: &Order,
+    program: &ExecSpec,
+    streams: [BorrowedFd<'_>; 3],
+) -> Result<Executed, StartError> {
+    let Some(container) = &order.container else { return Err(StartError::NoContainer) };
+    let broken = |source| StartError::RunDir { path: run_dir.display().to_string(), source };
+    let dir = run_dir.canonicalize().map_err(broken)?;
+    let spec = read_spec(&dir).map_err(broken)?;
+    let process = describe(&dir, &spec, program)?;
+    let step = |step| move |errno| StartError::Step { step, errno };
+    prctl::set_child_subreaper(true).map_err(step("adopt the program"))?;
+    rootfs::isolate()?;
+    let name = format!("exec-{}.sock", std::process::id());
+    let console = program.tty.then(|| Console::listen(&dir, &name)).transpose()?;
+    if !program.tty {
+        for stream in streams {
+            // A file or a terminal of somebody else's stays as it is.
+            let user = process.user();
+            let _ = own(stream, user.uid(), user.gid());
+        }
+    }
+    let id = run_dir::name(order.start.run);
+    let bundle = Bundle { dir: &dir, id: &id, spec: &spec, init: false };
+    let stdio = Stdio { streams, console: console.as_ref().map(Console::path) };
+    let pid = backend::of(&container.runtime).exec(&bundle, &process, stdio)?;
+    let terminal = console.map(Console::take).transpose()?;
+    Ok(Executed { pid, terminal })
+}
+
+/// A pipe that was made for the program belongs to its user, who may open `/dev/stdout`.
+fn own(stream: BorrowedFd<'_>, uid: u32, gid: u32) -> nix::Result<()> {
+    let kind = nix::sys::stat::fstat(stream)?.st_mode & nix::libc::S_IFMT;
+    if kind != nix::libc::S_IFIFO {
+        return Err(Errno::ENOTSUP);
+    }
+    fchown(stream, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+}
+
+fn read_spec(dir: &Path) -> io::Result<Spec> {
+    serde_json::from_reader(io::BufReader::new(File::open(dir.join(CONFIG))?)).map_err(Into::into)
+}
+
+/// The container's own process with what differs.
+fn describe(dir: &Path, spec: &Spec, program: &ExecSpec) -> Result<Process, StartError> {
+    if program.args.first().is_none_or(String::is_empty) {
+        return Err(StartError::NoCommand);
+    }
+    let mut process = spec.process().clone().unwrap_or_default();
+    process.set_args(Some(program.args.clone())).set_terminal(Some(program.tty));
+    let mut env = process.env().clone().unwrap_or_default();
+    for entry in &program.env {
+        let name = entry.split_once('=').filter(|(name, _)| !name.is_empty());
+        let (name, _) = name.ok_or_else(|| StartError::BadVariable(entry.clone()))?;
+        env.retain(|known| known.split_once('=').is_none_or(|(known, _)| known != name));
+        env.push(entry.clone());
+    }
+    if program.tty && !env.iter().any(|entry| entry.starts_with("TERM=")) {
+        env.push("TERM=xterm".to_owned());
+    }
+    process.set_env(Some(env));
+    if let Some(folder) = &program.dir {
+        process.set_cwd(folder.into());
+    }
+    if let Some(user) = &program.user {
+        let root = run_dir::root_of(dir).ok_or(StartError::NoContainer)?;
+        process.set_user(bundle::user_in(&root, user)?);
+        let of_root = process.user().uid() == 0;
+        process.set_capabilities(process.capabilities().clone().map(|set| of_user(set, of_root)));
+    }
+    if program.privileged {
+        process.set_capabilities(Some(bundle::every_capability(process.user().uid())?));
+    }
+    Ok(process)
+}
+
+/// Only root has capabilities; for others they are what could be gained at most.
+fn of_user(mut set: LinuxCapabilities, root: bool) -> LinuxCapabilities {
+    let bounding = set.bounding().clone();
+    let (effective, permitted) = if root { (bounding.clone(), bounding) } else { (None, None) };
+    let (effective, permitted) = (effective.unwrap_or_default(), permitted.unwrap_or_default());
+    set.set_effective(Some(effective)).set_permitted(Some(permitted));
+    set
+}

@@ -1,0 +1,153 @@
+//! The maker: a child of the monitor that makes a container and ends.
+//!
+//! All that making takes (mounts, the OCI runtime, its memory) goes with it; the monitor stays as
+//! small as before. It tells how it went through a pipe. It must never outlive the monitor, and
+//! never hold what the monitor holds: the lock on the order and the bell.
+
+use std::fs;
+use std::io::Write;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use nix::libc;
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::{Gid, Uid, fchown};
+use oci_spec::runtime::{LinuxResources, Spec};
+use serde::{Deserialize, Serialize};
+
+use super::backend::{self, Bundle, CONFIG, Stdio};
+use super::bundle::{BundleInput, Machine, bundle};
+use super::{ContainerOrder, OciRuntime, init, rootfs};
+use crate::refusal::StartError;
+use crate::run_dir::{self, Order};
+
+/// How making a container went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Made {
+    /// Its program runs.
+    Running {
+        /// Its first process.
+        pid: i32,
+        /// What could not be had as it was asked for.
+        warnings: Vec<String>,
+    },
+    /// Nothing of it is left, once the maker's children are ended.
+    Refused {
+        /// As in [`StartError::is_permanent`].
+        permanent: bool,
+        /// What, why, what to do.
+        reason: String,
+    },
+}
+
+/// Where the container's input and output are.
+#[derive(Debug, Clone, Copy)]
+pub struct Io<'a> {
+    /// Standard input, output and error.
+    pub streams: [BorrowedFd<'a>; 3],
+    /// The socket for its terminal.
+    pub console: Option<&'a Path>,
+}
+
+/// Makes the container of an order in the current folder, and tells it. For a process with one
+/// thread that ends when this returns.
+pub fn make(order: &Order, container: &ContainerOrder, io: Io<'_>, mut report: impl Write) {
+    let made = match attempt(order, container, io) {
+        Ok((pid, warnings)) => Made::Running { pid, warnings },
+        Err(error) => {
+            Made::Refused { permanent: error.is_permanent(), reason: error.to_string() }
+        }
+    };
+    // The monitor is gone: this process goes with it.
+    let _ = report.write_all(&serde_json::to_vec(&made).unwrap_or_default());
+}
+
+fn attempt(
+    order: &Order,
+    container: &ContainerOrder,
+    io: Io<'_>,
+) -> Result<(i32, Vec<String>), StartError> {
+    become_maker();
+    let dir = std::env::current_dir()
+        .map_err(|source| StartError::RunDir { path: ".".to_owned(), source })?;
+    let id = run_dir::name(order.start.run);
+    rootfs::isolate()?;
+    let mut backend = backend::of(&container.runtime);
+    let mut warnings: Vec<String> = rootfs::build(&container.layers)?.into_iter().collect();
+    let (spec, missing) = specify(order, container, &dir)?;
+    warnings.extend(missing);
+    own_streams(&spec, io)?;
+    let embedded = container.runtime == OciRuntime::Embedded;
+    let init = embedded && order.start.template.container.init;
+    let bundle = Bundle { dir: &dir, id: &id, spec: &spec, init };
+    let stdio = Stdio { streams: io.streams, console: io.console };
+    let pid = backend.create(&bundle, stdio)?;
+    backend.start(&bundle)?;
+    Ok((pid.as_raw(), warnings))
+}
+
+/// What a fork of the monitor undoes of it.
+fn become_maker() {
+    // Killed with the monitor, whoever kills that.
+    let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+    let _ = SigSet::empty().thread_set_mask();
+    for signal in 1..=64 {
+        // SAFETY: one system call on a number.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    // The monitor is protected; its container is not, unless its template says so.
+    let _ = fs::write("/proc/self/oom_score_adj", "0");
+}
+
+/// Writes `config.json`; what it could not have.
+fn specify(
+    order: &Order,
+    container: &ContainerOrder,
+    dir: &Path,
+) -> Result<(Spec, Vec<String>), StartError> {
+    let init = match (order.start.template.container.init, &container.runtime) {
+        (false, _) | (true, OciRuntime::Embedded) => None,
+        (true, runtime) => Some(init::program(runtime)?),
+    };
+    let made = bundle(&BundleInput {
+        start: &order.start,
+        image: &container.config,
+        run_dir: dir,
+        rootfs: &dir.join(rootfs::ROOTFS),
+        cgroups_path: &format!("/{}", order.cgroup.path),
+        volumes: &container.volumes,
+        hostname: &container.hostname,
+        init: init.as_deref(),
+        machine: &Machine::look(),
+    })?;
+    let mut spec = made.spec;
+    limits_are_set(&mut spec);
+    let broken = |source| StartError::RunDir { path: CONFIG.to_owned(), source };
+    let text = serde_json::to_vec(&spec).map_err(std::io::Error::from).map_err(broken)?;
+    fs::write(CONFIG, text).map_err(broken)?;
+    Ok((spec, made.warnings))
+}
+
+/// The monitor has set the limits on the same groups, and told which this machine cannot enforce;
+/// a runtime would refuse the container for one of those.
+fn limits_are_set(spec: &mut Spec) {
+    let Some(linux) = spec.linux_mut() else { return };
+    let Some(resources) = linux.resources() else { return };
+    let mut kept = LinuxResources::default();
+    kept.set_devices(resources.devices().clone());
+    linux.set_resources(Some(kept));
+}
+
+/// The user of the container may want to open `/dev/stdout`.
+fn own_streams(spec: &Spec, io: Io<'_>) -> Result<(), StartError> {
+    let Some(user) = spec.process().as_ref().map(|process| process.user().clone()) else {
+        return Ok(());
+    };
+    let [_, stdout, stderr] = io.streams;
+    for stream in [stdout, stderr] {
+        fchown(stream, Some(Uid::from_raw(user.uid())), Some(Gid::from_raw(user.gid())))
+            .map_err(|errno| StartError::Step { step: "hand the output over", errno })?;
+    }
+    Ok(())
+}

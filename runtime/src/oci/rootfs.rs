@@ -1,0 +1,133 @@
+//! The root file system of a container: the image's layers below, a layer of its own above.
+//!
+//! ```text
+//! <run>/rootfs   where it is mounted, in a mount namespace that only the maker and the container see
+//! <run>/upper    what the container writes
+//! <run>/work     overlayfs' own
+//! ```
+//! Nothing is ever mounted where the rest of the machine sees it, so a killed monitor leaves no
+//! mount behind. The layers are never written to.
+
+mod copy;
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{OFlag, open};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::stat::Mode;
+use nix::unistd::{chdir, fchdir};
+
+use crate::refusal::StartError;
+
+/// Where the root file system is mounted, in the folder of the run.
+pub const ROOTFS: &str = "rootfs";
+/// What the container wrote, in the folder of the run.
+pub const UPPER: &str = "upper";
+const WORK: &str = "work";
+const EMPTY: &str = "empty";
+
+/// Where version 2 of cgroups is mounted on a machine that also has version 1.
+const UNIFIED: &str = "/sys/fs/cgroup/unified";
+
+/// From here on this process mounts for itself alone, and still sees what others mount later.
+pub fn isolate() -> Result<(), StartError> {
+    let step = |step| move |errno| StartError::Step { step, errno };
+    unshare(CloneFlags::CLONE_NEWNS).map_err(step("make a mount namespace"))?;
+    let flags = MsFlags::MS_REC | MsFlags::MS_SLAVE;
+    mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)
+        .map_err(step("keep mounts from the rest of the machine"))
+}
+
+/// Takes version 2 of cgroups out of sight, for a runtime that refuses both at once.
+pub fn hide_unified_cgroup() {
+    // Not mounted: nothing to hide.
+    let _ = umount2(UNIFIED, MntFlags::MNT_DETACH);
+}
+
+/// Mounts the layers, lowest first, on `rootfs` in the current folder. Where overlayfs cannot be
+/// mounted they are copied, and a warning says so.
+pub fn build(layers: &[PathBuf]) -> Result<Option<String>, StartError> {
+    let opened = layers.iter().map(|layer| Ok((layer, folder(layer)?)));
+    let mut opened: Vec<(&PathBuf, OwnedFd)> = opened.collect::<Result<_, StartError>>()?;
+    for name in [ROOTFS, UPPER, WORK] {
+        fs::create_dir(name).or_else(ignore_existing).map_err(|source| broken(name, source))?;
+    }
+    let nothing = PathBuf::from(EMPTY);
+    if opened.is_empty() {
+        fs::create_dir(EMPTY).or_else(ignore_existing).map_err(|source| broken(EMPTY, source))?;
+        opened.push((&nothing, folder(&nothing)?));
+    }
+    like_its_image(&opened)?;
+    let lower: Vec<&OwnedFd> = opened.iter().map(|(_, fd)| fd).collect();
+    let Err(errno) = overlay(&lower) else { return Ok(None) };
+    drop(opened);
+    copy::layers(layers, Path::new(ROOTFS)).map_err(|source| broken(ROOTFS, source))?;
+    Ok(Some(format!(
+        "overlayfs cannot be mounted in the data directory ({errno}): the image was copied for \
+         this task, which takes time and space; use ext4, xfs or btrfs"
+    )))
+}
+
+/// The root of a merged file system has the owner and the mode of its upper folder.
+fn like_its_image(layers: &[(&PathBuf, OwnedFd)]) -> Result<(), StartError> {
+    let Some((top, _)) = layers.last() else { return Ok(()) };
+    let made = fs::metadata(top).and_then(|top| {
+        chown(UPPER, Some(top.uid()), Some(top.gid()))?;
+        fs::set_permissions(UPPER, fs::Permissions::from_mode(top.mode() & 0o7777))
+    });
+    made.map_err(|source| broken(UPPER, source))
+}
+
+/// 127 layers with absolute paths do not fit into the one page of options that the kernel takes;
+/// named by their descriptors, in the folder of descriptors, they take four bytes each.
+fn overlay(layers: &[&OwnedFd]) -> nix::Result<()> {
+    let here = place(".")?;
+    let [target, upper, work] = [ROOTFS, UPPER, WORK].map(place);
+    let (target, upper, work) = (target?, upper?, work?);
+    let lower: Vec<String> = layers.iter().rev().map(|fd| fd.as_raw_fd().to_string()).collect();
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        lower.join(":"),
+        upper.as_raw_fd(),
+        work.as_raw_fd()
+    );
+    chdir("/proc/self/fd")?;
+    let target = target.as_raw_fd().to_string();
+    let none = MsFlags::empty();
+    let mounted = mount(Some("overlay"), target.as_str(), Some("overlay"), none, Some(&*options));
+    fchdir(&here)?;
+    mounted
+}
+
+fn place(path: &str) -> nix::Result<OwnedFd> {
+    open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+}
+
+fn folder(layer: &Path) -> Result<OwnedFd, StartError> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    open(layer, flags, Mode::empty()).map_err(|errno| StartError::Layer {
+        path: layer.display().to_string(),
+        errno,
+    })
+}
+
+fn ignore_existing(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
+}
+
+fn broken(name: &str, source: io::Error) -> StartError {
+    StartError::RunDir { path: name.to_owned(), source }
+}
+
+/// Removes what a container wrote and what it was mounted on; it must have ended. What cannot be
+/// removed goes with the folder of the run.
+pub fn remove(run_dir: &Path) {
+    for name in [ROOTFS, UPPER, WORK, EMPTY] {
+        let _ = fs::remove_dir_all(run_dir.join(name));
+    }
+}
