@@ -69,7 +69,9 @@ pub enum StartError {
     #[error("the task is not a container, or has ended")]
     NoContainer,
     /// A layer of the image is not on the disk.
-    #[error("the image's layer {path} cannot be read: {errno}: remove the image and bring it again")]
+    #[error(
+        "the image's layer {path} cannot be read: {errno}: remove the image and bring it again"
+    )]
     Layer {
         /// Its folder.
         path: String,

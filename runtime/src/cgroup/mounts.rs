@@ -95,9 +95,7 @@ fn parse_line(line: &str) -> Option<(&str, Hierarchy)> {
     let root = PathBuf::from(mount.split(' ').nth(4)?);
     let mut fields = file_system.split(' ');
     match fields.next()? {
-        "cgroup2" => {
-            Some(("", Hierarchy { root, version: Version::V2, controllers: Vec::new() }))
-        }
+        "cgroup2" => Some(("", Hierarchy { root, version: Version::V2, controllers: Vec::new() })),
         "cgroup" => {
             let options = fields.nth(1)?;
             let controllers = named(options.split(','));

@@ -43,22 +43,14 @@ pub enum Body {
 }
 
 /// Begins what an order asks for.
-pub fn begin(
-    order: &Order,
-    log: LogWriter,
-    inherited: &Inherited,
-) -> Result<Begun, StartError> {
+pub fn begin(order: &Order, log: LogWriter, inherited: &Inherited) -> Result<Begun, StartError> {
     match &order.container {
         None => begin_program(order, log, inherited.null()),
         Some(container) => container::begin(order, container, log, inherited),
     }
 }
 
-fn begin_program(
-    order: &Order,
-    log: LogWriter,
-    null: BorrowedFd<'_>,
-) -> Result<Begun, StartError> {
+fn begin_program(order: &Order, log: LogWriter, null: BorrowedFd<'_>) -> Result<Begun, StartError> {
     let template = &order.start.template;
     let mut setting = Setting::of(template, &run_dir::name(order.start.run))?;
     let found = setting.find(&program::words(template))?;

@@ -17,9 +17,9 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
+use super::body::{self, Begun, Body};
 use super::control::{self, StopOrder};
 use super::health::{CheckResult, Checker, Due};
-use super::body::{self, Begun, Body};
 use super::inherited::Inherited;
 use super::output::Output;
 use super::{descendants, descendants::Reaped};
@@ -54,8 +54,8 @@ pub fn begin(order: &Order, inherited: &Inherited) -> Result<Watch, StartError> 
     let stop_signal = body::stop_signal_of(order).map(signal::parse).transpose()?;
     let (log_options, unknown) = LogOptions::parse(&template.log_options)?;
     let log = LogWriter::new(PathBuf::from(run_dir::LOG), log_options);
-    let signals = wait_for_signals()
-        .map_err(|errno| StartError::Step { step: "wait for signals", errno })?;
+    let signals =
+        wait_for_signals().map_err(|errno| StartError::Step { step: "wait for signals", errno })?;
     let Begun { program, mut cgroup, output, body } = body::begin(order, log, inherited)?;
     cgroup
         .warnings
@@ -80,9 +80,7 @@ pub fn begin(order: &Order, inherited: &Inherited) -> Result<Watch, StartError> 
 
 /// The words of the health command. A program that is not there makes the task unhealthy, as in
 /// Docker; it does not refuse it.
-fn health_of(
-    check: Option<&HealthCheck>,
-) -> Result<Option<(Checker, Vec<String>)>, StartError> {
+fn health_of(check: Option<&HealthCheck>) -> Result<Option<(Checker, Vec<String>)>, StartError> {
     let Some(check) = check else { return Ok(None) };
     let words = match check.test.split_first() {
         None => return Ok(None),
@@ -221,12 +219,10 @@ impl Watch {
         let Some((checker, command)) = self.health.as_mut().filter(|_| !self.asked) else { return };
         match checker.poll(now) {
             None => {}
-            Some(Due::Check) => {
-                match self.body.check(command, inherited.null()) {
-                    Ok(pid) => self.check = Some(pid),
-                    Err(_) => self.on_checked(CheckResult::Failed, inherited),
-                }
-            }
+            Some(Due::Check) => match self.body.check(command, inherited.null()) {
+                Ok(pid) => self.check = Some(pid),
+                Err(_) => self.on_checked(CheckResult::Failed, inherited),
+            },
             Some(Due::TimeOut) => {
                 if let Some(check) = self.check {
                     self.body.end_check(check);

@@ -170,9 +170,6 @@ fn namespaces(network: NetworkMode, machine: &Machine) -> Vec<LinuxNamespace> {
     .collect()
 }
 
-#[cfg(test)]
-mod tests;
-
 /// The user that a text means in a container whose root is there, for a program run in it later.
 pub fn user_in(root: &Path, text: &str) -> Result<User, StartError> {
     Ok(identity::look_up(&Inside::open(root)?, Some(text), &[])?.user)
@@ -183,3 +180,6 @@ pub fn every_capability(uid: u32) -> Result<LinuxCapabilities, StartError> {
     let privileged = Container { privileged: true, ..Container::default() };
     Ok(capabilities::allowed(&privileged, &Machine::look())?.of_user(uid))
 }
+
+#[cfg(test)]
+mod tests;

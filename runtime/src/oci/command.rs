@@ -47,7 +47,9 @@ impl Command {
     fn program(&self, bundle: &Bundle<'_>, verb: &str) -> Program {
         let mut program = Program::new(&self.path);
         // The monitor has no environment; some look up their tools.
-        program.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        program
+            .env_clear()
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         program.arg("--root").arg(bundle.dir.join(STATE));
         program.arg("--log").arg(bundle.dir.join(LOG)).args(["--log-format", "json"]);
         program.args(self.options).arg(verb).current_dir(bundle.dir);

@@ -29,7 +29,7 @@ use super::bundle::BundleError;
 use super::explain;
 use crate::refusal::StartError;
 use complaints::Complaints;
-use program::{Failure, Filter, Program};
+use program::{Failure, Filter, First, Program};
 
 /// libcontainer.
 #[derive(Debug, Default)]
@@ -114,8 +114,8 @@ impl Embedded {
 
 impl Backend for Embedded {
     fn create(&mut self, bundle: &Bundle<'_>, stdio: Stdio<'_>) -> Result<Pid, StartError> {
-        let init = bundle.init;
-        let program = move |report| Program::new(report, init, None);
+        let first = if bundle.init { First::Init } else { First::Program };
+        let program = move |report| Program::new(report, first, None);
         let builder = self.builder(bundle, stdio, program)?;
         let built = builder.as_init(bundle.dir).with_systemd(false).with_detach(true).build();
         let container = built.map_err(|error| self.explain(&error))?;
@@ -148,7 +148,8 @@ impl Backend for Embedded {
             told.set_capabilities(capabilities.map(able_to_filter));
         }
         let file = told_file(&told)?;
-        let builder = self.builder(bundle, stdio, |report| Program::new(report, false, filter))?;
+        let builder =
+            self.builder(bundle, stdio, |report| Program::new(report, First::Program, filter))?;
         let built = builder
             .as_tenant()
             .with_process(Some(PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))))

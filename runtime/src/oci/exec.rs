@@ -117,8 +117,8 @@ fn describe(dir: &Path, spec: &Spec, program: &ExecSpec) -> Result<Process, Star
     if let Some(user) = &program.user {
         let root = run_dir::root_of(dir).ok_or(StartError::NoContainer)?;
         process.set_user(bundle::user_in(&root, user)?);
-        let of_root = process.user().uid() == 0;
-        process.set_capabilities(process.capabilities().clone().map(|set| of_user(set, of_root)));
+        let uid = process.user().uid();
+        process.set_capabilities(process.capabilities().clone().map(|set| of_user(set, uid)));
     }
     if program.privileged {
         process.set_capabilities(Some(bundle::every_capability(process.user().uid())?));
@@ -127,9 +127,9 @@ fn describe(dir: &Path, spec: &Spec, program: &ExecSpec) -> Result<Process, Star
 }
 
 /// Only root has capabilities; for others they are what could be gained at most.
-fn of_user(mut set: LinuxCapabilities, root: bool) -> LinuxCapabilities {
+fn of_user(mut set: LinuxCapabilities, uid: u32) -> LinuxCapabilities {
     let bounding = set.bounding().clone();
-    let (effective, permitted) = if root { (bounding.clone(), bounding) } else { (None, None) };
+    let (effective, permitted) = if uid == 0 { (bounding.clone(), bounding) } else { (None, None) };
     let (effective, permitted) = (effective.unwrap_or_default(), permitted.unwrap_or_default());
     set.set_effective(Some(effective)).set_permitted(Some(permitted));
     set

@@ -29,7 +29,8 @@ pub fn program(runtime: &OciRuntime) -> Result<PathBuf, StartError> {
 fn is_static(path: &Path) -> bool {
     const ELF: &[u8] = b"\x7fELF";
     let Ok(bytes) = fs::read(path) else { return false };
-    let names_loader = bytes.windows(7).take(4096).any(|window| window == b"/ld-lin" || window == b"/ld-mus");
+    let names_loader =
+        bytes.windows(7).take(4096).any(|window| window == b"/ld-lin" || window == b"/ld-mus");
     bytes.starts_with(ELF) && !names_loader
 }
 

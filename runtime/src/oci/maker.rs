@@ -55,9 +55,7 @@ pub struct Io<'a> {
 pub fn make(order: &Order, container: &ContainerOrder, io: Io<'_>, mut report: impl Write) {
     let made = match attempt(order, container, io) {
         Ok((pid, warnings)) => Made::Running { pid, warnings },
-        Err(error) => {
-            Made::Refused { permanent: error.is_permanent(), reason: error.to_string() }
-        }
+        Err(error) => Made::Refused { permanent: error.is_permanent(), reason: error.to_string() },
     };
     // The monitor is gone: this process goes with it.
     let _ = report.write_all(&serde_json::to_vec(&made).unwrap_or_default());
@@ -123,6 +121,7 @@ fn specify(
     })?;
     let mut spec = made.spec;
     limits_are_set(&mut spec);
+    privileges_as_they_are(&mut spec);
     let broken = |source| StartError::RunDir { path: CONFIG.to_owned(), source };
     let text = serde_json::to_vec(&spec).map_err(std::io::Error::from).map_err(broken)?;
     fs::write(CONFIG, text).map_err(broken)?;
@@ -137,6 +136,16 @@ fn limits_are_set(spec: &mut Spec) {
     let mut kept = LinuxResources::default();
     kept.set_devices(resources.devices().clone());
     linux.set_resources(Some(kept));
+}
+
+/// "Not without new privileges" is the same as saying nothing, except to libcontainer: it then
+/// filters system calls when it is no longer permitted to.
+fn privileges_as_they_are(spec: &mut Spec) {
+    if let Some(process) = spec.process_mut()
+        && process.no_new_privileges() == Some(false)
+    {
+        process.set_no_new_privileges(None);
+    }
 }
 
 /// The user of the container may want to open `/dev/stdout`.

@@ -110,10 +110,8 @@ fn place(path: &str) -> nix::Result<OwnedFd> {
 
 fn folder(layer: &Path) -> Result<OwnedFd, StartError> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    open(layer, flags, Mode::empty()).map_err(|errno| StartError::Layer {
-        path: layer.display().to_string(),
-        errno,
-    })
+    open(layer, flags, Mode::empty())
+        .map_err(|errno| StartError::Layer { path: layer.display().to_string(), errno })
 }
 
 fn ignore_existing(error: io::Error) -> io::Result<()> {

@@ -163,8 +163,8 @@ impl Attendant {
                     told = Some(RunEvent::Preparing { message });
                     None
                 }
-                order = orders.recv() => Some(order),
                 prepared = &mut preparing => return Some(prepared),
+                order = orders.recv() => Some(order),
             };
             match order {
                 None | Some(Some(RunOrder::Start(_) | RunOrder::Look)) => {

@@ -8,6 +8,7 @@ use runtime::Driver;
 use runtime::fake::{Behaviour, FakeRuntime, Lives, OnStop};
 
 use crate::host::{self, Host};
+use crate::shelf;
 
 /// A program as the suite wants it; each bench knows how to make one.
 #[derive(Debug, Clone, Copy)]
@@ -28,18 +29,62 @@ trait Bench {
     /// The agent dies and comes up again.
     fn crash_and_adopt(&mut self) -> Vec<AdoptedRun>;
 
+    /// A run that has started is ready for a signal.
+    fn await_ready(&mut self, _run: Run) {}
+
     fn start(&mut self, wanted: Wanted) -> (Run, u32) {
         let order = self.order(wanted);
         self.driver().start(&order);
         match self.next() {
-            (run, RunEvent::Started { pid }) if run == order.run => (run, pid),
+            (run, RunEvent::Started { pid }) if run == order.run => {
+                if matches!(wanted, Wanted::RunsOn | Wanted::IgnoresStop) {
+                    self.await_ready(run);
+                }
+                (run, pid)
+            }
             other => panic!("{wanted:?} does not start: {other:?}"),
         }
     }
 }
 
+fn passing() -> HealthCheck {
+    HealthCheck {
+        test: vec!["CMD".to_owned(), "true".to_owned()],
+        interval_ms: 20,
+        timeout_ms: 5_000,
+        retries: 1,
+        start_period_ms: 0,
+        start_interval_ms: 0,
+    }
+}
+
+/// A container's first process is deaf to a signal that it did not ask for.
+fn container_order(wanted: Wanted) -> TaskStart {
+    let waits = "echo ready; while :; do sleep 0.01; done";
+    match wanted {
+        Wanted::RunsOn => shelf::shell(&format!("trap 'exit 0' TERM; {waits}")),
+        Wanted::ExitsWith(code) => shelf::shell(&format!("sleep 0.05; exit {code}")),
+        Wanted::IgnoresStop => shelf::shell(&format!("trap '' TERM; {waits}")),
+        Wanted::IsMissing => shelf::container(&["no-such-program"]),
+        Wanted::TurnsHealthy => {
+            let mut order = shelf::container(&["sleep", "1000"]);
+            order.template.health = Some(passing());
+            order
+        }
+    }
+}
+
 impl Bench for Host {
+    fn await_ready(&mut self, run: Run) {
+        if self.shelf.is_some() {
+            self.hear(run, "ready");
+        }
+    }
+
     fn order(&mut self, wanted: Wanted) -> TaskStart {
+        if self.shelf.is_some() {
+            return container_order(wanted);
+        }
         match wanted {
             Wanted::RunsOn => host::program(&["sleep", "1000"]),
             Wanted::ExitsWith(code) => host::shell(&format!("sleep 0.05; exit {code}")),
@@ -47,14 +92,7 @@ impl Bench for Host {
             Wanted::IsMissing => host::program(&["no-such-program"]),
             Wanted::TurnsHealthy => {
                 let mut order = host::program(&["sleep", "1000"]);
-                order.template.health = Some(HealthCheck {
-                    test: vec!["CMD".to_owned(), "true".to_owned()],
-                    interval_ms: 20,
-                    timeout_ms: 5_000,
-                    retries: 1,
-                    start_period_ms: 0,
-                    start_interval_ms: 0,
-                });
+                order.template.health = Some(passing());
                 order
             }
         }
@@ -173,7 +211,8 @@ fn what_cannot_start_is_refused_with_a_reason(bench: &mut impl Bench) {
     bench.driver().start(&order);
     match bench.next() {
         (run, RunEvent::Refused { permanent: true, reason }) if run == order.run => {
-            assert!(reason.contains("install it"), "{reason}");
+            let advice = ["install it", "take an image that has it"];
+            assert!(advice.iter().any(|words| reason.contains(words)), "{reason}");
         }
         other => panic!("not refused: {other:?}"),
     }
@@ -273,6 +312,24 @@ macro_rules! every_driver {
         }
         mod fake {
             $(#[test] fn $law() { super::$law(&mut super::Simulated::default()); })*
+        }
+        mod embedded {
+            $(#[test] fn $law() {
+                let Some(mut host) = super::Host::containers("embedded") else { return };
+                super::$law(&mut host);
+            })*
+        }
+        mod runc {
+            $(#[test] fn $law() {
+                let Some(mut host) = super::Host::containers("runc") else { return };
+                super::$law(&mut host);
+            })*
+        }
+        mod crun {
+            $(#[test] fn $law() {
+                let Some(mut host) = super::Host::containers("crun") else { return };
+                super::$law(&mut host);
+            })*
         }
     };
 }

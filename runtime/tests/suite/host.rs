@@ -1,7 +1,8 @@
-//! A process driver in a folder of its own, and the guard that ends whatever a test started.
+//! A driver in a folder of its own, and the guard that ends whatever a test started.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,9 @@ use crdt_state::id::{ServiceId, TaskId};
 use crdt_state::spec::{Template, TemplateVersion};
 use crdt_state::task::{AdoptedRun, Exit, Run, RunEvent, Slot, TaskStart};
 use runtime::logs::{LogReader, ReadFrom};
-use runtime::{Driver, ProcessConfig, ProcessDriver, RunEvents};
+use runtime::{Driver, Prepare, ProcessConfig, ProcessDriver, RunEvents};
+
+use crate::shelf::Shelf;
 
 /// Longer than anything takes on a busy machine; a test that reaches it has failed.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -22,24 +25,43 @@ pub struct Host {
     agent: Option<(ProcessDriver, RunEvents)>,
     pub runs: PathBuf,
     pub cgroup_node: Option<String>,
+    pub shelf: Option<Arc<Shelf>>,
     _dir: tempfile::TempDir,
 }
 
 impl Host {
     pub fn new() -> Host {
         let number = HOSTS.fetch_add(1, Ordering::Relaxed);
-        Host::with(Some(format!("test-{}-{number}", std::process::id())))
+        Host::with(Some(format!("test-{}-{number}", std::process::id())), None)
+    }
+
+    /// One that runs containers with this runtime; `None` where it cannot, which is said.
+    pub fn containers(runtime: &str) -> Option<Host> {
+        let there = runtime == "embedded" || Path::new("/usr/bin").join(runtime).exists();
+        let there = there || Path::new("/usr/sbin").join(runtime).exists();
+        if !there {
+            eprintln!("SKIPPED without {runtime}");
+            return None;
+        }
+        if !is_root("containers") {
+            return None;
+        }
+        let mut host = Host::new();
+        host.crash();
+        host.shelf = Some(Arc::new(Shelf::new(runtime)));
+        host.open();
+        Some(host)
     }
 
     /// On a machine without cgroups.
     pub fn without_cgroups() -> Host {
-        Host::with(None)
+        Host::with(None, None)
     }
 
-    fn with(cgroup_node: Option<String>) -> Host {
+    fn with(cgroup_node: Option<String>, shelf: Option<Arc<Shelf>>) -> Host {
         let dir = tempfile::tempdir().expect("a folder");
         let runs = dir.path().join("runs");
-        let mut host = Host { agent: None, runs, cgroup_node, _dir: dir };
+        let mut host = Host { agent: None, runs, cgroup_node, shelf, _dir: dir };
         host.open();
         host
     }
@@ -48,6 +70,7 @@ impl Host {
         let mut config = ProcessConfig::new(self.runs.clone(), "");
         config.cgroup_node = self.cgroup_node.clone();
         config.monitor = PathBuf::from(env!("CARGO_BIN_EXE_runtime-monitor"));
+        config.containers = self.shelf.clone().map(|shelf| shelf as Arc<dyn Prepare>);
         self.agent = Some(ProcessDriver::open(config).expect("the driver opens"));
     }
 

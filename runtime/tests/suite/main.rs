@@ -7,11 +7,13 @@
 mod adoption;
 mod cgroups;
 mod conformance;
+mod containers;
 mod damage;
 mod health;
 mod host;
 mod logs;
 mod refusals;
+mod shelf;
 mod speed;
 mod starting;
 mod stopping;

@@ -67,18 +67,27 @@ pub struct Filter {
     pub capabilities: LinuxCapabilities,
 }
 
+/// Who is the container's first process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum First {
+    /// The program.
+    Program,
+    /// A process of ours, which starts it.
+    Init,
+}
+
 /// The step.
 #[derive(Debug, Clone)]
 pub struct Program {
     report: Rc<OwnedFd>,
-    init: bool,
+    first: First,
     filter: Option<Filter>,
 }
 
 impl Program {
-    /// Reports to this pipe; behind a first process of our own if `init`.
-    pub fn new(report: OwnedFd, init: bool, filter: Option<Filter>) -> Program {
-        Program { report: Rc::new(report), init, filter }
+    /// Reports to this pipe.
+    pub fn new(report: OwnedFd, first: First, filter: Option<Filter>) -> Program {
+        Program { report: Rc::new(report), first, filter }
     }
 
     fn tell(&self, failure: Failure) {
@@ -116,7 +125,7 @@ impl Executor for Program {
             self.tell(failure);
             return Err(ExecutorError::Other(format!("{failure:?}")));
         }
-        if self.init {
+        if self.first == First::Init {
             match init::fork_program() {
                 Ok(init::Side::Program) => {}
                 Ok(init::Side::First(child)) => init::attend(child),

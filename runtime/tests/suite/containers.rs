@@ -1,0 +1,1 @@
+//! What only a container has, in each of the runtimes.
