@@ -13,7 +13,9 @@ mod filters;
 mod log_frames;
 mod logs;
 mod lookup;
+mod networks;
 mod nodes;
+mod pin;
 mod recent;
 mod services;
 mod snapshot;
@@ -98,6 +100,8 @@ fn router(api: Api) -> Router {
         .route("/services/{id}", get(services::inspect).delete(services::remove))
         .route("/services/{id}/update", post(services::update))
         .route("/services/{id}/logs", get(logs::of_service))
+        .route("/networks", get(networks::list))
+        .route("/networks/{id}", get(networks::inspect))
         .route("/tasks", get(tasks::list))
         .route("/tasks/{id}", get(tasks::inspect))
         .route("/tasks/{id}/logs", get(logs::of_task))

@@ -45,7 +45,7 @@ const SOCKET_DEFAULT: &str = "/run/edgectl/edgectl.sock";
     infer_subcommands = false,
     help_template = examples!(
         "edgectl lab up -n 3                                  a fleet on this machine, to try",
-        "edgectl service create --name web --replicas 3 busybox httpd -f -p 8080",
+        "edgectl service create --name web --replicas 3 nginx:1.27",
         "edgectl service ps web                               who runs it",
         "edgectl status                                       the fleet on one screen",
         "edgectl why web                                      why it runs there, or not at all",

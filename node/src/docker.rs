@@ -7,6 +7,8 @@
 
 pub mod container_id;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
+pub mod container_spec;
+#[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod edge;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod event;

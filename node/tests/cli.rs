@@ -50,6 +50,8 @@ fn a_service_lives_through_all_commands_on_any_node() {
             "4",
             "-l",
             "tier=front",
+            "--runtime",
+            "process",
             "sh",
             "-c",
             "echo hello; exec sleep 1000",
@@ -99,7 +101,7 @@ fn what_cannot_run_is_told_with_its_reason_and_its_own_code() {
         "cam",
         "--constraint",
         "node.labels.usb==yes",
-        "sleep",
+        "process:sleep",
         "99",
     ];
     let unplaced = edgectl(&fleet, 1, &create);
@@ -126,7 +128,17 @@ fn what_cannot_run_is_told_with_its_reason_and_its_own_code() {
     let failing = edgectl(
         &fleet,
         1,
-        &["service", "create", "--restart-delay", "100ms", "--name", "bad", "sh", "-c", "exit 3"],
+        &[
+            "service",
+            "create",
+            "--restart-delay",
+            "100ms",
+            "--name",
+            "bad",
+            "process:sh",
+            "-c",
+            "exit 3",
+        ],
     );
     assert_eq!(failing.code, 1, "{failing:?}");
     assert!(failing.err.contains("error: service bad does not converge: bad.1 has failed"));
@@ -136,7 +148,8 @@ fn what_cannot_run_is_told_with_its_reason_and_its_own_code() {
 #[test]
 fn nonsense_of_every_kind_ends_with_1_and_what_to_type() {
     let fleet = Fleet::start(93, 1);
-    let create = ["service", "create", "-d", "--name", "web", "--replicas", "0", "sleep", "99"];
+    let create =
+        ["service", "create", "-d", "--name", "web", "--replicas", "0", "process:sleep", "99"];
     assert_eq!(edgectl(&fleet, 1, &create).code, 0);
     for (words, says) in [
         (&["service", "ps", "wbe"][..], "did you mean web?"),
@@ -145,7 +158,9 @@ fn nonsense_of_every_kind_ends_with_1_and_what_to_type() {
         (&["service", "create", "-d", "--name", "-x", "sleep"], "unexpected argument"),
         (&["service", "create", "-d", "--name", "a b", "sleep"], "not a service name"),
         (&["service", "create", "-d", "--constraint", "zone=a", "sleep"], "node.labels.zone==a"),
-        (&["service", "create"], "PROGRAM"),
+        (&["service", "create"], "IMAGE"),
+        (&["service", "create", "-d", "/bin/sleep", "9"], "try: --runtime process /bin/sleep"),
+        (&["service", "create", "-d", "--init", "process:sleep"], "only a container has it"),
         (&["service", "scale", "web=-1"], "not a number of tasks"),
         (&["service", "scale", "web=999999999"], "100000"),
         (&["service", "update", "--env-rm", "A", "web"], "no variable \"A\" to remove"),

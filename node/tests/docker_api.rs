@@ -1,5 +1,7 @@
 //! The API of real agents: by hand, and by Docker's own client where it is installed.
 
+#[path = "docker_api/containers.rs"]
+mod containers;
 #[path = "docker_api/fleet.rs"]
 mod fleet;
 
@@ -52,8 +54,26 @@ fn every_refusal_has_its_status_and_says_what_to_type() {
     let refused = [
         (create("{"), 400, "cannot be read"),
         (create(r#"{"Name": "x"}"#), 400, "process:/path/to/program"),
-        (create(&quiet.replace("process:/bin/sh", "nginx")), 501, "containers are not supported"),
-        (create(&quiet.replace("\"Args\"", r#""Mounts": [{}], "Args""#)), 501, "Mounts"),
+        (create(&quiet.replace("process:/bin/sh", "Nginx")), 400, "type \"nginx\""),
+        (
+            create(&quiet.replace("\"Args\"", r#""Mounts": [{"Target": "/a"}], "Args""#)),
+            400,
+            "Mounts",
+        ),
+        (create(&quiet.replace("\"Args\"", r#""Frob": 1, "Args""#)), 501, "Frob"),
+        (
+            create(
+                &quiet
+                    .replace(
+                        "\"TaskTemplate\": {",
+                        r#""TaskTemplate": {"Networks": [{"Target": "net1"}], "#,
+                    )
+                    .replace("process:/bin/sh", "nginx"),
+            ),
+            501,
+            "--network none",
+        ),
+        (fleet.get(1, "/networks/net1"), 404, "there are host"),
         (create(&quiet.replace("talk", "-")), 400, "not a service name"),
         (fleet.get(1, "/services/nothing"), 404, "edgectl service ls"),
         (fleet.get(1, "/nodes/nothing"), 404, "edgectl node ls"),

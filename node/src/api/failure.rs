@@ -77,7 +77,7 @@ impl From<Refusal> for Failure {
 impl From<BadSpec> for Failure {
     fn from(bad: BadSpec) -> Failure {
         match bad {
-            BadSpec::NotYet(_) | BadSpec::Container(_) => Failure::NotYet(bad.to_string()),
+            BadSpec::NotYet(_) | BadSpec::NoSuchNetwork(_) => Failure::NotYet(bad.to_string()),
             _ => Failure::Bad(bad.to_string()),
         }
     }

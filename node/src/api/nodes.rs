@@ -160,7 +160,11 @@ fn description(row: &NodeRow) -> NodeDescription {
     let Some(said) = &row.description else { return NodeDescription::default() };
     NodeDescription {
         hostname: hostname(row).to_owned(),
-        platform: Platform { architecture: said.arch.clone(), os: said.os.clone() },
+        platform: Platform {
+            architecture: said.arch.clone(),
+            os: said.os.clone(),
+            ..Platform::default()
+        },
         resources: show_resources(&said.resources),
         engine: Engine {
             engine_version: said.engine_version.clone(),

@@ -2,20 +2,23 @@
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use crdt_state::service::Service as ServiceState;
+use crdt_state::spec::{NetworkMode, Runtime};
 use node_core::{Edit, Edited, ServiceSpec, TaskView};
+use runtime::image::Reference;
 use serde::Deserialize;
 
 use super::failure::Failure;
 use super::filters::Filters;
+use super::pin;
 use super::snapshot::Snapshot;
 use super::{Answer, Api, Sent};
 use crate::docker::service::{
     Endpoint, Service, ServiceCreated, ServiceMode, ServiceStatus, ServiceUpdated, UpdateStatus,
 };
-use crate::docker::state::{accept, show};
-use crate::docker::{Timestamp, Version, read};
+use crate::docker::state::{accept, read_spec, show};
+use crate::docker::{Timestamp, Version};
 
 const FILTERS: [&str; 4] = ["id", "label", "mode", "name"];
 
@@ -26,10 +29,17 @@ pub struct ListQuery {
     status: Option<String>,
 }
 
+/// The parameters of `POST /services/create`.
+#[derive(Debug, Default, Deserialize)]
+pub struct CreateQuery {
+    resolve: Option<String>,
+}
+
 /// The parameters of `POST /services/{id}/update`.
 #[derive(Debug, Default, Deserialize)]
 pub struct UpdateQuery {
     version: Option<u64>,
+    resolve: Option<String>,
     rollback: Option<String>,
 }
 
@@ -64,15 +74,21 @@ pub async fn inspect(
 /// `POST /services/create`. Answers once the service is on this node's disk.
 pub async fn create(
     State(api): State<Api>,
+    query: Answer<Query<CreateQuery>>,
+    headers: HeaderMap,
     body: Sent,
 ) -> Result<(StatusCode, Json<ServiceCreated>), Failure> {
-    let mut spec = accept(read(&body?)?, None)?;
+    let wish = pin::wish(query?.resolve.as_deref(), &headers)?;
+    let mut spec = accept(read_spec(&body?)?, None)?;
     if spec.name.is_empty() {
         spec.name = made_up_name(&spec)?;
     }
+    spec.check()?;
+    let mut warnings = port_warnings(&spec);
+    warnings.extend(pin::pin(&api, &mut spec.template, None, wish, pin::auth(&headers)).await);
     match api.edit(Edit::CreateService(Box::new(spec))).await? {
         Edited::Service(id) => {
-            let created = ServiceCreated { id: id.to_string(), warnings: Vec::new() };
+            let created = ServiceCreated { id: id.to_string(), warnings };
             Ok((StatusCode::CREATED, Json(created)))
         }
         Edited::Done => unreachable!("a creation answers with the service that it made"),
@@ -84,6 +100,7 @@ pub async fn update(
     State(api): State<Api>,
     Path(wanted): Path<String>,
     query: Answer<Query<UpdateQuery>>,
+    headers: HeaderMap,
     body: Sent,
 ) -> Result<Json<ServiceUpdated>, Failure> {
     let query = query?;
@@ -94,13 +111,20 @@ pub async fn update(
     }
     let snapshot = Snapshot::take(&api).await?;
     let service = snapshot.service(&wanted)?;
-    let mut spec = accept(read(&body?)?, Some(&spec_of(service)))?;
+    let wish = pin::wish(query.resolve.as_deref(), &headers)?;
+    let before = spec_of(service);
+    let mut spec = accept(read_spec(&body?)?, Some(&before))?;
     if spec.name.is_empty() {
         spec.name.clone_from(&service.name);
     }
+    spec.check()?;
+    let mut warnings = port_warnings(&spec);
+    warnings.retain(|warning| !port_warnings(&before).contains(warning));
+    let (template, auth) = (&mut spec.template, pin::auth(&headers));
+    warnings.extend(pin::pin(&api, template, Some(&before.template), wish, auth).await);
     let (id, version) = (service.id, query.version);
     api.edit(Edit::UpdateService { id, version, spec: Box::new(spec) }).await?;
-    Ok(Json(ServiceUpdated::default()))
+    Ok(Json(ServiceUpdated { warnings }))
 }
 
 /// `DELETE /services/{id}`.
@@ -110,14 +134,31 @@ pub async fn remove(State(api): State<Api>, Path(wanted): Path<String>) -> Resul
     Ok(())
 }
 
-/// Docker names what nobody named: here after its program, with four random digits.
+/// On the node's own network nothing translates a port: it is the one that the task opens.
+fn port_warnings(spec: &ServiceSpec) -> Vec<String> {
+    let shares_network = spec.template.runtime == Runtime::Container
+        && spec.template.container.network == NetworkMode::Host;
+    let differs = spec.endpoint.ports.iter().filter(|port| port.published != port.target);
+    let words = differs.map(|port| {
+        format!(
+            "port {} is published as {}, but on the node's own network nothing translates it: \
+             let the task listen on {}",
+            port.target, port.published, port.published
+        )
+    });
+    if shares_network { words.collect() } else { Vec::new() }
+}
+
+/// Docker names what nobody named: here after its program or image, with four random digits.
 fn made_up_name(spec: &ServiceSpec) -> Result<String, Failure> {
     let mut random = [0; 2];
     getrandom::fill(&mut random).map_err(|error| {
         Failure::Unavailable(format!("no name can be made up: {error}; give one with --name"))
     })?;
     let program = spec.template.command.first().map_or("", |program| program.as_str());
-    let file = program.rsplit('/').next().unwrap_or_default();
+    let image = spec.template.image.parse::<Reference>().map(|image| image.repository);
+    let what = image.as_deref().unwrap_or(program);
+    let file = what.rsplit('/').next().unwrap_or_default();
     let is_plain = |c: &char| c.is_ascii_alphanumeric();
     let word: String = file.chars().filter(is_plain).take(32).collect();
     Ok(format!(

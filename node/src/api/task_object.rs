@@ -6,10 +6,11 @@ use crdt_state::{NodeId, TaskId};
 use node_core::TaskView;
 use node_core::expand::task_name;
 
-use crate::docker::Timestamp;
+use crate::docker::container_spec::ContainerSpec;
 use crate::docker::state::show_task;
 use crate::docker::task::{self as docker, ContainerStatus, EdgeTask, PortStatus, Task};
-use crate::docker::task_spec::{ContainerSpec, TaskSpec};
+use crate::docker::task_spec::TaskSpec;
+use crate::docker::{Timestamp, container_id};
 
 /// A task object, and the run behind it; none before it was first started.
 pub struct TaskObject {
@@ -65,7 +66,7 @@ fn current(
     let began = status.history.first().map_or(status.created_wall_ms, |last| last.wall_ms);
     task.created_at = Timestamp(began.max(after_ms));
     task.updated_at = Timestamp(attempt.wall_ms);
-    task.status = attempt_status(attempt);
+    task.status = attempt_status(attempt, status.id);
     if attempt.state < TaskState::Running && task.status.err.is_empty() {
         task.status.err = view.reason.clone().unwrap_or_default();
     }
@@ -89,7 +90,7 @@ fn past(
     task.id = attempt_id(status.id, attempt.number).to_string();
     task.created_at = Timestamp(created_wall_ms);
     task.updated_at = Timestamp(attempt.wall_ms);
-    task.status = attempt_status(attempt);
+    task.status = attempt_status(attempt, status.id);
     task.desired_state = TaskState::Shutdown.as_str().to_owned();
     set_attempt(&mut task.edge, attempt);
     TaskObject { task, run: run(view, status.id, attempt.number) }
@@ -144,7 +145,7 @@ fn task_spec(service: Option<&Service>) -> TaskSpec {
     }
 }
 
-fn attempt_status(attempt: &Attempt) -> docker::TaskStatus {
+fn attempt_status(attempt: &Attempt, task: TaskId) -> docker::TaskStatus {
     let failed = matches!(attempt.state, TaskState::Failed | TaskState::Rejected);
     let waits = attempt.state < TaskState::Running;
     let (message, err) = match failed || waits {
@@ -159,7 +160,7 @@ fn attempt_status(attempt: &Attempt) -> docker::TaskStatus {
         message,
         err,
         container_status: has_process.then(|| ContainerStatus {
-            container_id: String::new(),
+            container_id: container_id(Run { task, attempt: attempt.number }),
             pid: attempt.pid.unwrap_or(0),
             exit_code: attempt.exit_code.unwrap_or(0),
         }),

@@ -1,8 +1,11 @@
 //! `edgectl service …`
 
+mod change;
+mod container;
 mod create;
 mod flags;
 mod inspect;
+mod lists;
 mod logs;
 mod ls;
 mod ps;
@@ -25,17 +28,21 @@ pub use ps::{TaskFlags, print as print_tasks};
 pub enum ServiceCommand {
     /// Create a service and wait until it runs
     #[command(
-        override_usage = "edgectl service create [OPTIONS] PROGRAM [ARG]...",
+        override_usage = "edgectl service create [OPTIONS] IMAGE [ARG]...",
         help_template = examples!(
-            "edgectl service create --name web --replicas 3 busybox httpd -f -p 8080",
-            "edgectl service create --name probe --mode global --limit-memory 64m /opt/probe",
-            "edgectl service create --name db --constraint node.labels.disk==ssd /opt/db",
+            "edgectl service create --name web --replicas 3 nginx:1.27",
+            "edgectl service create --name db --mount source=pgdata,target=/var/lib/postgresql/data \\",
+            "    --env-file db.env --limit-memory 512m --stop-grace-period 1m postgres:16",
+            "edgectl service create --name modem --mode global --device /dev/ttyUSB0 --read-only \\",
+            "    --cap-drop ALL --constraint node.labels.modem==yes team/modem:3 --port /dev/ttyUSB0",
+            "edgectl service create --name probe --runtime process --mode global /opt/probe --quiet",
         )
     )]
     Create(Box<create::CreateArgs>),
     /// Change a service, task by task
     #[command(help_template = examples!(
-        "edgectl service update --env-add LEVEL=debug web",
+        "edgectl service update --image nginx:1.28 web",
+        "edgectl service update --env-add LEVEL=debug --mount-rm /scratch web",
         "edgectl service update --args 'httpd -f -p 8081' web",
         "edgectl service update --constraint-add node.labels.zone==a --force web",
     ))]

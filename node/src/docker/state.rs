@@ -5,12 +5,17 @@
 //! Docker client, which loses fields that it does not know, was in between.
 
 mod accept;
+pub mod names;
 mod show;
 #[cfg(test)]
 mod tests;
+mod unknown;
+
+use runtime::image::BadReference;
 
 pub use accept::{accept, availability};
 pub use show::{availability_word, show, show_resources, show_task};
+pub use unknown::read_spec;
 
 /// Why a spec is refused. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,12 +46,36 @@ pub enum BadSpec {
     /// More than one mode.
     #[error("Mode: give one of Replicated and Global, not both")]
     TwoModes,
-    /// A container.
+    /// A body that is no spec.
+    #[error("the body of the request cannot be read: {0}")]
+    Unreadable(String),
+    /// A value that makes no sense, and one that would.
+    #[error("{field} `{value}`: {hint}")]
+    BadValue {
+        /// Path of the field.
+        field: &'static str,
+        /// What was sent.
+        value: String,
+        /// Why it makes no sense, and what to write.
+        hint: String,
+    },
+    /// Something of a container, for a program of the host.
+    #[error("{0}: only a container has it, not a program of the host; leave it out")]
+    OnlyContainer(String),
+    /// An image that cannot be one.
+    #[error("{0}")]
+    BadImage(#[from] BadReference),
+    /// A network that does not exist.
     #[error(
-        "image `{0}`: containers are not supported yet, programs of the host are; \
-         name one as `process:/path/to/program` in place of the image"
+        "network `{0}` is not supported yet; use --network host (the node's own) or --network none"
     )]
-    Container(String),
+    NoSuchNetwork(String),
+    /// Two networks at once.
+    #[error("networks `{0}` and `{1}`: a container has one of them; leave the other out")]
+    TwoNetworks(String, String),
+    /// Health times without a test.
+    #[error("Healthcheck has times and no test; give the test along with them (--health-cmd)")]
+    TimesOfNoCheck,
     /// A process with an image.
     #[error(
         "image `{0}`: a task with the runtime `process` has none; \
@@ -56,4 +85,10 @@ pub enum BadSpec {
     /// A process without a program.
     #[error("the service names no program; write `process:/path/to/program` in place of the image")]
     NoProgram,
+    /// Nothing to run.
+    #[error(
+        "the service names no image; write one like nginx:1.27, or `process:/path/to/program` for \
+         a program of the host"
+    )]
+    NoImage,
 }

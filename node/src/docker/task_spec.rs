@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::container_spec::ContainerSpec;
 use super::{Nanos, Unknown};
 
 /// Value of [`TaskSpec::runtime`] for a program of the host.
@@ -33,55 +34,13 @@ pub struct TaskSpec {
     pub placement: Option<Placement>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_driver: Option<LogDriver>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<NetworkAttachment>,
     pub force_update: u64,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub runtime: String,
     #[serde(flatten)]
     pub unknown: Unknown,
-}
-
-/// What runs. With a `process:` image, `Command` is what follows the program, before `Args`;
-/// without any image (and the runtime `process`) the program is the first of `Command`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct ContainerSpec {
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub image: String,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub command: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub args: Vec<String>,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub hostname: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub env: Vec<String>,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub dir: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub user: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub stop_signal: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stop_grace_period: Option<Nanos>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub healthcheck: Option<HealthConfig>,
-    #[serde(flatten)]
-    pub unknown: Unknown,
-}
-
-/// The health command. A zero means Docker's default.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct HealthConfig {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub test: Vec<String>,
-    pub interval: Nanos,
-    pub timeout: Nanos,
-    pub start_period: Nanos,
-    pub start_interval: Nanos,
-    pub retries: u32,
 }
 
 /// What a task may use at most, and what is set aside for it.
@@ -192,6 +151,21 @@ pub struct Platform {
     pub architecture: String,
     #[serde(rename = "OS", skip_serializing_if = "String::is_empty")]
     pub os: String,
+    /// Ours: `v7`. Docker's clients lose it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub variant: String,
+}
+
+/// A network that tasks are attached to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct NetworkAttachment {
+    /// Id or name: `host` or `none`.
+    pub target: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub driver_opts: BTreeMap<String, String>,
 }
 
 /// Where the output goes.

@@ -25,13 +25,23 @@ pub fn id(id: &str, shown: Shown) -> String {
     }
 }
 
+/// An image without the digest that was recorded for it: `nginx:1.27`. One that is named by its
+/// digest alone keeps it.
+pub fn without_digest(reference: &str) -> &str {
+    match reference.split_once('@') {
+        Some((name, _)) if name.rsplit('/').next().is_some_and(|last| last.contains(':')) => name,
+        _ => reference,
+    }
+}
+
 /// An image; of a program of the host a table shows its name without the path.
 pub fn image(reference: &str, shown: Shown) -> String {
     match (shown, reference.strip_prefix(PROCESS_SCHEME)) {
         (Shown::Short, Some(program)) => {
             format!("{PROCESS_SCHEME}{}", program.rsplit('/').next().unwrap_or(program))
         }
-        _ => reference.to_owned(),
+        (Shown::Short, None) => without_digest(reference).to_owned(),
+        (Shown::Whole, _) => reference.to_owned(),
     }
 }
 
@@ -88,6 +98,10 @@ mod tests {
         assert_eq!(id("short", Shown::Short), "short");
         assert_eq!(image("process:/usr/bin/busybox", Shown::Short), "process:busybox");
         assert_eq!(image("docker.io/library/nginx:1", Shown::Short), "docker.io/library/nginx:1");
+        let pinned = "localhost:5000/app:1@sha256:00";
+        assert_eq!(image(pinned, Shown::Short), "localhost:5000/app:1");
+        assert_eq!(image(pinned, Shown::Whole), pinned);
+        assert_eq!(image("app@sha256:00", Shown::Short), "app@sha256:00");
         assert_eq!(error("", Shown::Short), "");
         assert_eq!(error("exit code 1", Shown::Short), "\"exit code 1\"");
         let long = "cannot start /opt/x: no such file or directory";

@@ -7,25 +7,26 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use super::flags::SharedFlags;
-use super::spec;
+use super::lists::NewLists;
+use super::{container, spec};
 use crate::cli::client::Client;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{print, say};
 use crate::cli::progress;
 use crate::cli::value::{self, HostPort, Pair};
 use crate::docker::service::{Empty, EndpointSpec, ServiceCreated, ServiceMode, ServiceSpec};
-use crate::docker::task_spec::{Placement, RUNTIME_PROCESS};
+use crate::docker::task_spec::{PROCESS_SCHEME, Placement, RUNTIME_PROCESS};
 
 /// Flags and operands.
 #[derive(Debug, Args)]
 pub struct CreateArgs {
-    /// Name of the service [default: that of the program]
+    /// Name of the service [default: that of the image]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// What runs a task: a program of the host; containers do not exist yet
-    #[arg(long, value_name = "RUNTIME", default_value = "process",
-        value_parser = PossibleValuesParser::new(["process", "container"]))]
-    runtime: String,
+    /// What runs a task: a container, or a program of the host [default: container]
+    #[arg(long, value_name = "RUNTIME",
+        value_parser = PossibleValuesParser::new(["container", "process"]))]
+    runtime: Option<String>,
     /// A number of tasks anywhere, or one on every node
     #[arg(long, value_name = "MODE", default_value = "replicated",
         value_parser = PossibleValuesParser::new(["replicated", "global"]))]
@@ -49,29 +50,29 @@ pub struct CreateArgs {
     #[arg(short, long, value_name = "PORT", value_parser = value::host_port)]
     publish: Vec<HostPort>,
     #[command(flatten)]
+    lists: NewLists,
+    #[command(flatten)]
     shared: SharedFlags,
-    /// Program, by path or by name, and its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM [ARG]")]
-    program: Vec<String>,
+    /// Image and its arguments; with --runtime process a program, by path or by name
+    #[arg(required = true, trailing_var_arg = true, value_name = "IMAGE [ARG]")]
+    image: Vec<String>,
 }
 
 /// Creates it, and waits.
 pub async fn run(args: CreateArgs, mut client: Client) -> Result<Exit, Failure> {
     let spec = spec_of(&args)?;
-    let created: ServiceCreated = client.post("/services/create", &spec).await?;
+    let resolve = if args.shared.container.no_resolve_image { "never" } else { "changed" };
+    let path = format!("/services/create?resolve={resolve}");
+    let created: ServiceCreated = client.post(&path, &spec).await?;
     for warning in &created.warnings {
-        say(format!("warning: {warning}"));
+        say(format!("warning: {}", warning.trim_end()));
     }
+    say_meaning(&args);
     print(&created.id)?;
     progress::wait(&mut client, &created.id, &args.shared.wait).await
 }
 
 fn spec_of(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
-    if args.runtime == "container" {
-        return Err(Failure::new("there are no containers yet")
-            .why("this version runs programs of the host only")
-            .hint("--runtime process PROGRAM [ARG]..."));
-    }
     let mut env = Vec::new();
     for file in &args.env_file {
         env.extend(value::env_file(file)?);
@@ -87,9 +88,9 @@ fn spec_of(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
     if args.mode == "replicated" && args.shared.scale.replicas.is_none() {
         spec::set_replicas(&mut spec, 1)?;
     }
-    spec.task_template.runtime = RUNTIME_PROCESS.to_owned();
+    args.lists.apply(&mut spec.task_template);
+    set_image(args, &mut spec)?;
     let container = spec.task_template.container_spec.get_or_insert_default();
-    spec::set_program(container, &args.program);
     container.env = by_name(&env);
     container.labels = map(&args.container_label);
     if !args.constraint.is_empty() {
@@ -101,6 +102,46 @@ fn spec_of(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
         spec.endpoint_spec = Some(EndpointSpec { ports, ..EndpointSpec::default() });
     }
     Ok(spec)
+}
+
+/// What is not as with Docker is said where a user sees it.
+fn say_meaning(args: &CreateArgs) {
+    container::say_auth(&args.shared.container);
+    if !is_process(args) && !args.lists.names_a_network() && !args.shared.wait.quiet {
+        say("note: its tasks use the network of their node (--network host) until there are \
+             networks of the fleet; --network none gives them none");
+    }
+}
+
+fn is_process(args: &CreateArgs) -> bool {
+    let named = args.image.first().and_then(|image| container::program(image));
+    args.runtime.as_deref() == Some("process") || named.is_some()
+}
+
+fn set_image(args: &CreateArgs, spec: &mut ServiceSpec) -> Result<(), Failure> {
+    let (image, arguments) = args.image.split_first().expect("clap asks for at least one");
+    let is_process = is_process(args);
+    if is_process && args.runtime.as_deref() == Some("container") {
+        let program = image.strip_prefix(PROCESS_SCHEME).unwrap_or(image);
+        return Err(Failure::new(format!("{image} is a program of the host, not an image"))
+            .why("--runtime container was asked for")
+            .hint(format!("--runtime process {program}")));
+    }
+    let container = spec.task_template.container_spec.get_or_insert_default();
+    if is_process {
+        if args.shared.container.entrypoint.is_some() {
+            return Err(Failure::new("a program of the host has no entrypoint")
+                .why("--entrypoint replaces that of an image")
+                .hint("--runtime process PROGRAM [ARG]..."));
+        }
+        spec.task_template.runtime = RUNTIME_PROCESS.to_owned();
+        spec::set_program(container, &args.image);
+    } else {
+        container::check_image(image)?;
+        container.image.clone_from(image);
+        container.args = arguments.to_vec();
+    }
+    Ok(())
 }
 
 /// The last value of a name wins, at the place of its first.
@@ -123,14 +164,18 @@ fn name_of(args: &CreateArgs) -> Result<String, Failure> {
     if let Some(name) = &args.name {
         return Ok(name.clone());
     }
-    let program = args.program.first().map_or("", String::as_str);
-    let base = program.rsplit(['/', ':']).next().unwrap_or_default();
+    let image = args.image.first().map_or("", String::as_str);
+    let named = match is_process(args) {
+        true => container::program(image).unwrap_or(image).to_owned(),
+        false => container::check_image(image)?.repository,
+    };
+    let base = named.rsplit('/').next().unwrap_or_default();
     let name: String = base
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
         .collect();
     match name.trim_matches('-') {
-        "" => Err(Failure::new(format!("cannot name a service after {program:?}"))
+        "" => Err(Failure::new(format!("cannot name a service after {image:?}"))
             .hint("--name NAME along with it")),
         name => Ok(name.to_owned()),
     }
@@ -184,6 +229,8 @@ mod tests {
             "true",
             "--health-retries",
             "2",
+            "--runtime",
+            "process",
             "busybox",
             "httpd",
             "-f",
@@ -220,14 +267,22 @@ mod tests {
     }
 
     #[test]
-    fn a_service_is_named_after_its_program() {
-        assert_eq!(sent(&["/usr/bin/busybox"]).expect("valid")["Name"], "busybox");
+    fn a_service_is_named_after_its_image_or_program() {
+        for (image, name) in [
+            ("nginx:1.27", "nginx"),
+            ("localhost:5000/team/my_app", "my-app"),
+            ("docker.io/library/redis", "redis"),
+        ] {
+            assert_eq!(sent(&[image]).expect("valid")["Name"], name);
+        }
+        let process = |program| sent(&["--runtime", "process", program]);
+        assert_eq!(process("/usr/bin/busybox").expect("valid")["Name"], "busybox");
         let spec = sent(&["process:/usr/bin/busybox"]).expect("as Docker's client writes it");
         assert_eq!(spec["Name"], "busybox");
         let image = &spec["TaskTemplate"]["ContainerSpec"]["Image"];
         assert_eq!(image, "process:/usr/bin/busybox");
-        assert_eq!(sent(&["./My_App.sh"]).expect("valid")["Name"], "my-app-sh");
-        assert!(sent(&["/"]).expect_err("no name").contains("--name NAME"));
+        assert_eq!(process("./My_App.sh").expect("valid")["Name"], "my-app-sh");
+        assert!(process("/").expect_err("no name").contains("--name NAME"));
     }
 
     #[test]
@@ -251,8 +306,27 @@ mod tests {
             (&["--no-healthcheck", "--health-cmd", "true", "x"], "cannot be used with"),
             (&["--health-interval", "5s", "x"], "--health-cmd"),
             (&["--env-file", "/nowhere", "x"], "cannot read the environment file /nowhere"),
-            (&["--runtime", "container", "nginx"], "no containers yet"),
-            (&["--name", "web"], "PROGRAM"),
+            (&["--name", "web"], "IMAGE"),
+            (&["Nginx"], "\"Nginx\" is no image\n  why: the image \"Nginx\" has upper-case"),
+            (&["/usr/bin/busybox", "sh"], "try: --runtime process /usr/bin/busybox"),
+            (&["--runtime", "container", "process:/a"], "try: --runtime process /a"),
+            (&["--runtime", "process", "--entrypoint", "x", "/a"], "has no entrypoint"),
+            (&["--runtime", "wasm", "x"], "container, process"),
+            (&["--mount", "/srv:/data", "x"], "write type=bind,source=/srv,target=/data"),
+            (&["--mount", "targt=/data", "x"], "did you mean target?"),
+            (&["--cap-add", "NET_ADMEN", "x"], "did you mean NET_ADMIN?"),
+            (&["--ulimit", "nofiles=1", "x"], "did you mean nofile?"),
+            (&["--sysctl", "vm.swappiness=1", "x"], "/etc/sysctl.d"),
+            (&["--device", "ttyUSB0", "x"], "/dev/ttyUSB0"),
+            (&["--network", "bridge", "x"], "write host (the node's own) or none"),
+            (&["--host", "printer", "x"], "printer:10.0.0.7"),
+            (&["--dns", "dns.lan", "x"], "write it like 10.0.0.1"),
+            (&["--stop-signal", "SIGFOO", "x"], "write a name like SIGTERM"),
+            (&["--oom-score-adj", "5000", "x"], "-1000"),
+            (&["--security-opt", "seccomp=x.json", "x"], "seccomp=unconfined"),
+            (&["--init=maybe", "x"], "true, false"),
+            (&["--log-driver", "syslog", "x"], "json-file, local"),
+            (&["--entrypoint", "a 'b", "x"], "a quote is not closed"),
         ] {
             let error = sent(line).expect_err("refused");
             assert!(error.contains(words), "{line:?}: {error}");

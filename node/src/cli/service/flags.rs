@@ -1,6 +1,8 @@
 //! Flags that `service create` and `service update` share, in Docker's spelling. Each one that is
 //! absent leaves alone what it would set.
 
+mod container;
+
 use std::time::Duration;
 
 use clap::Args;
@@ -9,6 +11,8 @@ use clap::builder::PossibleValuesParser;
 use crate::cli::progress::WaitFlags;
 use crate::cli::value::{self, Pair};
 
+pub use container::ContainerFlags;
+
 /// Everything but lists, which are set by one command and added to and removed from by the other.
 #[derive(Debug, Default, Args)]
 pub struct SharedFlags {
@@ -16,6 +20,8 @@ pub struct SharedFlags {
     pub scale: ScaleFlags,
     #[command(flatten)]
     pub task: TaskFlags,
+    #[command(flatten)]
+    pub container: ContainerFlags,
     #[command(flatten)]
     pub health: HealthFlags,
     #[command(flatten)]
@@ -38,11 +44,15 @@ pub struct TaskFlags {
     #[arg(short, long, value_name = "DIR")]
     pub workdir: Option<String>,
     /// Signal that asks a task to end [default: SIGTERM]
-    #[arg(long, value_name = "SIGNAL")]
+    #[arg(long, value_name = "SIGNAL", value_parser = value::signal)]
     pub stop_signal: Option<String>,
     /// Time between that signal and SIGKILL [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = value::duration)]
     pub stop_grace_period: Option<Duration>,
+    /// How the output is kept [default: json-file]
+    #[arg(long, value_name = "DRIVER",
+        value_parser = PossibleValuesParser::new(["json-file", "local"]))]
+    pub log_driver: Option<String>,
     /// Log option: max-size=10m, max-file=3
     #[arg(long, value_name = "NAME=VALUE", value_parser = value::log_option)]
     pub log_opt: Vec<Pair>,

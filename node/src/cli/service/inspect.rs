@@ -10,8 +10,9 @@ use crate::cli::output::{Template, print, print_inspected};
 use crate::cli::resolve;
 use crate::cli::value::{show_bytes, show_cpus, show_duration};
 use crate::docker::Nanos;
+use crate::docker::container_spec::ContainerSpec;
 use crate::docker::service::{Service, UpdateConfig};
-use crate::docker::task_spec::{ContainerSpec, Resources, RestartPolicy};
+use crate::docker::task_spec::{Resources, RestartPolicy};
 
 /// Flags and operands.
 #[derive(Debug, Args)]

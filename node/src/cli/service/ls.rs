@@ -42,7 +42,7 @@ impl Row for ServiceRow {
     ];
     const TABLE: &'static str =
         "{{.ID}}\t{{.Name}}\t{{.Mode}}\t{{.Replicas}}\t{{.Image}}\t{{.Ports}}";
-    const NONE: &'static str = "no services yet: edgectl service create --name web PROGRAM";
+    const NONE: &'static str = "no services yet: edgectl service create --name web IMAGE";
     fn quiet(&self) -> &str {
         &self.id
     }
@@ -79,7 +79,7 @@ fn row(service: &Service, shown: Shown) -> ServiceRow {
         name: service.spec.name.clone(),
         mode: mode_word(service).to_owned(),
         replicas: replicas_text(service),
-        image: output::image(reference, shown),
+        image: output::image(output::without_digest(reference), shown),
         ports: output::ports(
             service.spec.endpoint_spec.iter().flat_map(|endpoint| &endpoint.ports),
         ),

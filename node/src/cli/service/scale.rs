@@ -45,7 +45,7 @@ pub async fn run(args: ScaleArgs, mut client: Client) -> Result<Exit, Failure> {
         let service = resolve::service(&mut client, &target.service).await?;
         let mut changed = service.spec.clone();
         spec::set_replicas(&mut changed, target.replicas)?;
-        update::send(&mut client, &service, &changed).await?;
+        update::send(&mut client, &service, &changed, "changed").await?;
         print(format!("{} scaled to {}", target.service, target.replicas))?;
         ids.push(service.id);
     }

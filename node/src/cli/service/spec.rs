@@ -2,22 +2,27 @@
 
 use std::time::Duration;
 
+use super::container;
 use super::flags::{HealthFlags, ResourceFlags, RestartFlags, SharedFlags, TaskFlags, UpdateFlags};
 use crate::cli::failure::Failure;
 use crate::cli::value::HostPort;
 use crate::docker::Nanos;
+use crate::docker::container_spec::{ContainerSpec, HealthConfig};
 use crate::docker::service::{PortConfig, Replicated, ServiceMode, ServiceSpec, UpdateConfig};
 use crate::docker::task_spec::{
-    ContainerSpec, HealthConfig, LogDriver, PROCESS_SCHEME, Placement, ResourceRequirements,
-    Resources, RestartPolicy,
+    LogDriver, PROCESS_SCHEME, Placement, ResourceRequirements, Resources, RestartPolicy,
 };
 
 /// Applies the flags that `create` and `update` share.
 pub fn apply(flags: &SharedFlags, spec: &mut ServiceSpec) -> Result<(), Failure> {
     let task = &mut spec.task_template;
-    let container = task.container_spec.get_or_insert_default();
-    apply_task(&flags.task, container);
-    apply_health(&flags.health, container)?;
+    let inner = task.container_spec.get_or_insert_default();
+    apply_task(&flags.task, inner);
+    container::apply(&flags.container, inner);
+    apply_health(&flags.health, inner)?;
+    if let Some(driver) = &flags.task.log_driver {
+        task.log_driver.get_or_insert_with(LogDriver::default).name.clone_from(driver);
+    }
     if !flags.task.log_opt.is_empty() {
         let options = &mut task.log_driver.get_or_insert_with(LogDriver::default).options;
         for pair in &flags.task.log_opt {
@@ -101,8 +106,9 @@ fn apply_health(flags: &HealthFlags, container: &mut ContainerSpec) -> Result<()
         health.test = vec!["CMD-SHELL".to_owned(), command.clone()];
     }
     if health.test.first().is_none_or(|kind| kind == "NONE") {
-        return Err(Failure::new("there is no health check that these flags could change")
-            .hint("--health-cmd 'COMMAND' along with them"));
+        return Err(Failure::new("there is no health check that these flags could change").hint(
+            "--health-cmd 'COMMAND' along with them; that of an image cannot be changed in part",
+        ));
     }
     set(&mut health.interval, flags.health_interval.map(nanos));
     set(&mut health.timeout, flags.health_timeout.map(nanos));

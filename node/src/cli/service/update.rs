@@ -1,12 +1,12 @@
 //! `edgectl service update`: reads the spec, changes what the flags say, and sends it back with the
 //! version that was read.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
 
+use super::change::{change_list, change_map, nothing_to_remove};
 use super::flags::SharedFlags;
-use super::spec;
+use super::lists::ListChanges;
+use super::{container, spec};
 use crate::cli::client::Client;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{print, say};
@@ -20,7 +20,10 @@ use crate::docker::service::{EndpointSpec, Service, ServiceSpec, ServiceUpdated}
 pub struct UpdateArgs {
     /// Service, by name or id
     service: String,
-    /// New program [default: as it is]
+    /// New image
+    #[arg(long, value_name = "IMAGE", help_heading = "Image", conflicts_with = "program")]
+    image: Option<String>,
+    /// New program, of a service that runs a program of the host
     #[arg(long, value_name = "PROGRAM")]
     program: Option<String>,
     /// New arguments, as one text: 'httpd -f -p 8081'
@@ -60,6 +63,8 @@ pub struct UpdateArgs {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
+    lists: ListChanges,
+    #[command(flatten)]
     shared: SharedFlags,
 }
 
@@ -67,17 +72,34 @@ pub struct UpdateArgs {
 pub async fn run(args: UpdateArgs, mut client: Client) -> Result<Exit, Failure> {
     let service = resolve::service(&mut client, &args.service).await?;
     let spec = changed(&args, &service.spec)?;
-    send(&mut client, &service, &spec).await?;
+    container::say_auth(&args.shared.container);
+    send(&mut client, &service, &spec, resolve(&args)).await?;
     print(&args.service)?;
     progress::wait(&mut client, &service.id, &args.shared.wait).await
 }
 
-/// Sends a spec in place of the one that was read.
-pub async fn send(client: &mut Client, read: &Service, spec: &ServiceSpec) -> Result<(), Failure> {
-    let path = format!("/services/{}/update?version={}", read.id, read.version.index);
+/// A name that is given again may mean another image by now.
+fn resolve(args: &UpdateArgs) -> &'static str {
+    match (args.shared.container.no_resolve_image, &args.image) {
+        (true, _) => "never",
+        (false, Some(_)) => "always",
+        (false, None) => "changed",
+    }
+}
+
+/// Sends a spec in place of the one that was read. `resolve` is whether a registry is asked for the
+/// digest of the image: `always`, `changed` or `never`.
+pub async fn send(
+    client: &mut Client,
+    read: &Service,
+    spec: &ServiceSpec,
+    resolve: &str,
+) -> Result<(), Failure> {
+    let (id, version) = (&read.id, read.version.index);
+    let path = format!("/services/{id}/update?version={version}&resolve={resolve}");
     let updated: ServiceUpdated = client.post(&path, spec).await?;
     for warning in &updated.warnings {
-        say(format!("warning: {warning}"));
+        say(format!("warning: {}", warning.trim_end()));
     }
     Ok(())
 }
@@ -85,22 +107,15 @@ pub async fn send(client: &mut Client, read: &Service, spec: &ServiceSpec) -> Re
 fn changed(args: &UpdateArgs, before: &ServiceSpec) -> Result<ServiceSpec, Failure> {
     let mut spec = before.clone();
     spec::apply(&args.shared, &mut spec)?;
-    change_map(&mut spec.labels, &args.label_add, &args.label_rm, "label")?;
+    change_map("label", &mut spec.labels, &args.label_add, &args.label_rm)?;
+    args.lists.apply(&mut spec.task_template)?;
+    change_image(args, &mut spec)?;
     let container = spec.task_template.container_spec.get_or_insert_default();
-    if let Some(program) = &args.program {
-        let program_args = container.args.clone();
-        spec::set_program(container, std::slice::from_ref(program));
-        container.args = program_args;
-    }
     if let Some(words::Words(words)) = &args.args {
         container.args = words.clone();
     }
-    change_map(
-        &mut container.labels,
-        &args.container_label_add,
-        &args.container_label_rm,
-        "container label",
-    )?;
+    let (add, remove) = (&args.container_label_add, &args.container_label_rm);
+    change_map("container label", &mut container.labels, add, remove)?;
     change_env(&mut container.env, args)?;
     change_constraints(&mut spec, args)?;
     change_ports(&mut spec, args)?;
@@ -110,50 +125,36 @@ fn changed(args: &UpdateArgs, before: &ServiceSpec) -> Result<ServiceSpec, Failu
     Ok(spec)
 }
 
-fn nothing_to_remove<'a>(
-    what: &str,
-    typed: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Failure {
-    let known: Vec<&str> = known.into_iter().collect();
-    Failure::new(format!("there is no {what} {typed:?} to remove")).why(match known.as_slice() {
-        [] => format!("the service has no {what}"),
-        known => format!("the service has {}", known.join(", ")),
-    })
-}
-
-fn change_map(
-    map: &mut BTreeMap<String, String>,
-    add: &[Pair],
-    remove: &[String],
-    what: &str,
-) -> Result<(), Failure> {
-    for name in remove {
-        if map.remove(name).is_none() {
-            return Err(nothing_to_remove(what, name, map.keys().map(String::as_str)));
+/// The arguments stay: they are changed on their own.
+fn change_image(args: &UpdateArgs, spec: &mut ServiceSpec) -> Result<(), Failure> {
+    let container = spec.task_template.container_spec.get_or_insert_default();
+    let is_process = container::program(&container.image).is_some();
+    if let Some(program) = &args.program {
+        if !is_process {
+            return Err(Failure::new(format!("{} runs an image, not a program", args.service))
+                .why(format!("its image is {}", container.image))
+                .hint("--image IMAGE, or --entrypoint for another program of the image"));
         }
+        let program_args = container.args.clone();
+        spec::set_program(container, std::slice::from_ref(program));
+        container.args = program_args;
     }
-    map.extend(add.iter().map(|pair| (pair.name.clone(), pair.value.clone())));
+    let Some(image) = &args.image else { return Ok(()) };
+    if container::program(image).is_none() {
+        container::check_image(image)?;
+    }
+    container.image.clone_from(image);
+    // They were those of the image before.
+    if let Some(placement) = &mut spec.task_template.placement {
+        placement.platforms.clear();
+    }
     Ok(())
 }
 
 fn change_env(env: &mut Vec<String>, args: &UpdateArgs) -> Result<(), Failure> {
-    let name_of = |variable: &str| variable.split('=').next().unwrap_or_default().to_owned();
-    for name in &args.env_rm {
-        let before = env.len();
-        env.retain(|variable| name_of(variable) != *name);
-        if env.len() == before {
-            let known: Vec<String> = env.iter().map(|variable| name_of(variable)).collect();
-            return Err(nothing_to_remove("variable", name, known.iter().map(String::as_str)));
-        }
-    }
-    for pair in &args.env_add {
-        match env.iter_mut().find(|variable| name_of(variable) == pair.name) {
-            Some(variable) => *variable = pair.to_string(),
-            None => env.push(pair.to_string()),
-        }
-    }
-    Ok(())
+    let name = |variable: &String| variable.split('=').next().unwrap_or_default().to_owned();
+    let add: Vec<String> = args.env_add.iter().map(ToString::to_string).collect();
+    change_list("variable", env, &add, &args.env_rm, name)
 }
 
 fn change_constraints(spec: &mut ServiceSpec, args: &UpdateArgs) -> Result<(), Failure> {
@@ -199,9 +200,12 @@ fn change_ports(spec: &mut ServiceSpec, args: &UpdateArgs) -> Result<(), Failure
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::cli::parse_for_tests;
-    use crate::docker::task_spec::ContainerSpec;
+    use crate::docker::container_spec::ContainerSpec;
+    use crate::docker::task_spec::{NetworkAttachment, Platform};
 
     fn before() -> ServiceSpec {
         let mut spec = ServiceSpec { name: "web".to_owned(), ..ServiceSpec::default() };
@@ -270,6 +274,107 @@ mod tests {
             (container.image.as_str(), container.args),
             ("process:/bin/sh", vec!["httpd".to_owned()])
         );
+    }
+
+    fn container() -> ServiceSpec {
+        let mut spec = before();
+        let container = spec.task_template.container_spec.get_or_insert_default();
+        container.image = "nginx:1.27@sha256:00".to_owned();
+        container.capability_drop = vec!["CAP_CHOWN".to_owned()];
+        container.hosts = vec!["10.0.0.7 printer".to_owned(), "10.0.0.8 printer".to_owned()];
+        container.sysctls.insert("kernel.shmmax".to_owned(), "1".to_owned());
+        container.edge.get_or_insert_default().privileged = true;
+        spec.task_template.networks =
+            vec![NetworkAttachment { target: "host".to_owned(), ..NetworkAttachment::default() }];
+        let placement = spec.task_template.placement.get_or_insert_default();
+        placement.platforms = vec![Platform { os: "linux".to_owned(), ..Platform::default() }];
+        spec
+    }
+
+    fn container_after(line: &[&str]) -> Result<ServiceSpec, String> {
+        let line = [&["service", "update"], line, &["web"]].concat();
+        let args: UpdateArgs = parse_for_tests(&line)?;
+        changed(&args, &container()).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn lists_of_a_container_are_added_to_and_removed_from() {
+        let spec = container_after(&[
+            "--mount-add",
+            "source=pg,target=/data/",
+            "--mount-add",
+            "type=tmpfs,target=/tmp",
+            "--mount-rm",
+            "/old",
+            "--device-add",
+            "/dev/a:r",
+            "--ulimit-add",
+            "nofile=9",
+        ]);
+        assert!(spec.expect_err("no such mount").contains("there is no mount \"/old\" to remove"));
+        let spec = container_after(&[
+            "--mount-add",
+            "source=pg,target=/data/",
+            "--mount-add",
+            "source=new,target=/data",
+            "--device-add",
+            "/dev/a:r",
+            "--ulimit-add",
+            "nofile=9",
+            "--group-add",
+            "dialout",
+            "--sysctl-rm",
+            "kernel.shmmax",
+            "--sysctl-add",
+            "kernel.msgmax=2",
+            "--host-rm",
+            "printer:10.0.0.7",
+            "--host-add",
+            "cam:10.0.0.9",
+            "--dns-add",
+            "10.0.0.1",
+            "--dns-search-add",
+            "lan",
+            "--network-add",
+            "none",
+            "--cap-add",
+            "CHOWN",
+            "--cap-drop",
+            "NET_RAW",
+            "--privileged=false",
+            "--init",
+        ])
+        .expect("valid");
+        assert_eq!(spec.task_template.networks[0].target, "none");
+        let container = spec.task_template.container_spec.expect("set");
+        assert_eq!(container.mounts.len(), 1, "one per target");
+        assert_eq!(container.mounts[0].source, "new");
+        let edge = container.edge.expect("set");
+        assert_eq!(edge.devices[0].cgroup_permissions, "r");
+        assert!(!edge.privileged);
+        assert_eq!(container.ulimits[0].hard, 9);
+        assert_eq!(container.groups, ["dialout"]);
+        assert_eq!(container.sysctls, BTreeMap::from([("kernel.msgmax".into(), "2".into())]));
+        assert_eq!(container.hosts, ["10.0.0.8 printer", "10.0.0.9 cam"]);
+        assert_eq!(container.dns_config.expect("set").search, ["lan"]);
+        assert_eq!(container.capability_add, ["CAP_CHOWN"]);
+        assert_eq!(container.capability_drop, ["CAP_NET_RAW"]);
+        assert_eq!(container.init, Some(true));
+    }
+
+    #[test]
+    fn a_new_image_forgets_the_platforms_of_the_one_before() {
+        let spec = container_after(&["--image", "nginx:1.28"]).expect("valid");
+        assert!(spec.task_template.placement.expect("set").platforms.is_empty());
+        let container = spec.task_template.container_spec.expect("set");
+        assert_eq!(
+            (container.image.as_str(), container.args),
+            ("nginx:1.28", vec!["httpd".into()])
+        );
+        let error = container_after(&["--image", "/opt/x"]).expect_err("a path");
+        assert!(error.contains("--runtime process /opt/x"), "{error}");
+        let error = container_after(&["--program", "/opt/x"]).expect_err("an image");
+        assert!(error.contains("web runs an image, not a program"), "{error}");
     }
 
     #[test]

@@ -1,22 +1,17 @@
 //! From Docker's spec to the facets of a service.
 
-use std::collections::BTreeMap;
+mod container;
+mod mount;
+mod template;
 
 use crdt_state::node::Availability;
 use crdt_state::spec;
 use node_core::ServiceSpec;
-use serde_json::Value;
 
 use super::BadSpec;
-use crate::docker::Unknown;
+use super::unknown::refuse_unknown;
 use crate::docker::service as docker;
-use crate::docker::task_spec::{
-    ContainerSpec, HealthConfig, LogDriver, PROCESS_SCHEME, Placement, RUNTIME_CONTAINER,
-    RUNTIME_PROCESS, Resources, RestartPolicy, TaskSpec,
-};
-
-/// Unless given, the time between the stop signal and SIGKILL.
-const STOP_GRACE_MS: u64 = 10_000;
+use crate::docker::task_spec::Placement;
 
 /// Reads a spec. `current` is what the service has now, for the fields that Docker's clients lose.
 pub fn accept(
@@ -30,8 +25,10 @@ pub fn accept(
     let endpoint = sent.endpoint_spec.map_or_else(|| Ok(Default::default()), accept_endpoint)?;
     let mut task = sent.task_template;
     let priority = current.map_or(0, |spec| spec.placement.priority);
-    let placement = accept_placement(task.placement.take().unwrap_or_default(), priority)?;
-    let template = accept_template(task)?;
+    let mut sent_placement = task.placement.take().unwrap_or_default();
+    let platforms = std::mem::take(&mut sent_placement.platforms);
+    let placement = accept_placement(sent_placement, priority)?;
+    let template = template::accept(task, &platforms, current.map(|spec| &spec.template))?;
     Ok(ServiceSpec {
         name: sent.name,
         template,
@@ -57,23 +54,8 @@ fn bad_word(field: &'static str, value: &str, allowed: &'static str) -> BadSpec 
     BadSpec::BadWord { field, value: value.to_owned(), allowed }
 }
 
-fn refuse_unknown(path: &str, unknown: &Unknown) -> Result<(), BadSpec> {
-    match unknown.iter().find(|(name, value)| !asks_for_nothing(name, value)) {
-        Some((name, _)) => Err(BadSpec::NotYet(format!("{path}{name}"))),
-        None => Ok(()),
-    }
-}
-
-/// Docker's clients send many fields that nobody asked for: empty ones, and `Isolation`.
-fn asks_for_nothing(name: &str, value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::String(text) => text.is_empty() || (name == "Isolation" && text == "default"),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.iter().all(|(name, value)| asks_for_nothing(name, value)),
-        Value::Bool(true) => false,
-    }
+fn bad_value(field: &'static str, value: &str, hint: &str) -> BadSpec {
+    BadSpec::BadValue { field, value: value.to_owned(), hint: hint.to_owned() }
 }
 
 fn accept_mode(mode: docker::ServiceMode) -> Result<spec::Scale, BadSpec> {
@@ -173,119 +155,4 @@ fn accept_placement(sent: Placement, priority: i32) -> Result<spec::Placement, B
         max_per_node: sent.max_replicas,
         priority: sent.priority.unwrap_or(priority),
     })
-}
-
-fn accept_template(task: TaskSpec) -> Result<spec::Template, BadSpec> {
-    let mut container = task.container_spec.unwrap_or_default();
-    refuse_unknown("TaskTemplate.ContainerSpec.", &container.unknown)?;
-    let command = accept_program(&task.runtime, &mut container)?;
-    let resources = task.resources.unwrap_or_default();
-    let wish = |text: String| if text.is_empty() { None } else { Some(text) };
-    Ok(spec::Template {
-        runtime: spec::Runtime::Process,
-        image: String::new(),
-        command,
-        args: container.args,
-        env: container.env,
-        dir: wish(container.dir),
-        user: wish(container.user),
-        hostname: wish(container.hostname),
-        stop_signal: wish(container.stop_signal),
-        stop_grace_ms: container.stop_grace_period.map_or(STOP_GRACE_MS, |grace| grace.to_ms()),
-        health: container.healthcheck.and_then(accept_health),
-        restart: accept_restart(task.restart_policy.unwrap_or_default())?,
-        limits: accept_resources(resources.limits.unwrap_or_default())?,
-        reservations: accept_resources(resources.reservations.unwrap_or_default())?,
-        labels: container.labels,
-        log_options: accept_log_driver(task.log_driver.unwrap_or_default())?,
-        force_update: task.force_update,
-        container: spec::Container::default(),
-    })
-}
-
-/// The program and what follows it before the arguments.
-fn accept_program(runtime: &str, container: &mut ContainerSpec) -> Result<Vec<String>, BadSpec> {
-    let is_process = match runtime {
-        RUNTIME_PROCESS => true,
-        "" | RUNTIME_CONTAINER => false,
-        "plugin" | "attachment" => {
-            return Err(BadSpec::NotYet(format!("TaskTemplate.Runtime `{runtime}`")));
-        }
-        other => return Err(bad_word("TaskTemplate.Runtime", other, "container, process")),
-    };
-    let mut command = std::mem::take(&mut container.command);
-    match container.image.strip_prefix(PROCESS_SCHEME) {
-        Some("") => return Err(BadSpec::NoProgram),
-        Some(program) => command.insert(0, program.to_owned()),
-        None if container.image.is_empty() && is_process => {}
-        None if container.image.is_empty() => return Err(BadSpec::NoProgram),
-        None if is_process => return Err(BadSpec::ImageOfProcess(container.image.clone())),
-        None => return Err(BadSpec::Container(container.image.clone())),
-    }
-    if command.is_empty() && !container.args.is_empty() {
-        command.push(container.args.remove(0));
-    }
-    match command.first() {
-        Some(program) if !program.is_empty() => Ok(command),
-        _ => Err(BadSpec::NoProgram),
-    }
-}
-
-fn accept_health(sent: HealthConfig) -> Option<spec::HealthCheck> {
-    if sent.test.is_empty() {
-        return None;
-    }
-    Some(spec::HealthCheck {
-        test: sent.test,
-        interval_ms: or_default(sent.interval.to_ms(), 30_000),
-        timeout_ms: or_default(sent.timeout.to_ms(), 30_000),
-        retries: if sent.retries == 0 { 3 } else { sent.retries },
-        start_period_ms: sent.start_period.to_ms(),
-        start_interval_ms: or_default(sent.start_interval.to_ms(), 5_000),
-    })
-}
-
-fn accept_restart(sent: RestartPolicy) -> Result<spec::RestartPolicy, BadSpec> {
-    const FIELD: &str = "RestartPolicy.Condition";
-    let default = spec::RestartPolicy::default();
-    let condition = match sent.condition.as_str() {
-        "" | "any" => spec::RestartCondition::Any,
-        "none" => spec::RestartCondition::None,
-        "on-failure" => spec::RestartCondition::OnFailure,
-        other => return Err(bad_word(FIELD, other, "none, on-failure, any")),
-    };
-    Ok(spec::RestartPolicy {
-        condition,
-        delay_ms: sent.delay.map_or(default.delay_ms, |delay| delay.to_ms()),
-        max_attempts: sent.max_attempts.filter(|attempts| *attempts > 0),
-        window_ms: sent.window.map_or(default.window_ms, |window| window.to_ms()),
-    })
-}
-
-fn accept_resources(sent: Resources) -> Result<spec::Resources, BadSpec> {
-    let mut generic = BTreeMap::new();
-    for resource in sent.generic_resources {
-        if resource.named_resource_spec.is_some() {
-            return Err(BadSpec::NotYet("Resources.GenericResources.NamedResourceSpec".to_owned()));
-        }
-        if let Some(amount) = resource.discrete_resource_spec {
-            generic.insert(amount.kind, amount.value);
-        }
-    }
-    Ok(spec::Resources {
-        nano_cpus: sent.nano_cpus,
-        memory_bytes: sent.memory_bytes,
-        pids: sent.pids,
-        generic,
-    })
-}
-
-fn accept_log_driver(sent: LogDriver) -> Result<BTreeMap<String, String>, BadSpec> {
-    if !matches!(sent.name.as_str(), "" | "json-file" | "local") {
-        return Err(bad_word("LogDriver.Name", &sent.name, "json-file, local"));
-    }
-    match sent.options.keys().find(|name| !matches!(name.as_str(), "max-size" | "max-file")) {
-        Some(name) => Err(BadSpec::NotYet(format!("LogDriver.Options.{name}"))),
-        None => Ok(sent.options),
-    }
 }

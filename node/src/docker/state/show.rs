@@ -1,14 +1,16 @@
 //! From the facets of a service to Docker's spec.
 
+mod container;
+
 use crdt_state::node::Availability;
 use crdt_state::spec;
 use node_core::ServiceSpec;
 
+use crate::docker::container_spec::{ContainerSpec, HealthConfig};
 use crate::docker::service as docker;
 use crate::docker::task_spec::{
-    ContainerSpec, DiscreteResource, GenericResource, HealthConfig, LogDriver, PROCESS_SCHEME,
-    Placement, PlacementPreference, ResourceRequirements, Resources, RestartPolicy, SpreadOver,
-    TaskSpec,
+    DiscreteResource, GenericResource, LogDriver, PROCESS_SCHEME, Placement, PlacementPreference,
+    ResourceRequirements, Resources, RestartPolicy, SpreadOver, TaskSpec,
 };
 use crate::docker::{Nanos, Unknown};
 
@@ -34,12 +36,19 @@ pub fn show_task(template: &spec::Template, placement: &spec::Placement) -> Task
             reservations: Some(show_resources(&template.reservations)),
         }),
         restart_policy: Some(show_restart(&template.restart)),
-        placement: Some(show_placement(placement)),
+        placement: Some(Placement {
+            platforms: template.container.platforms.iter().map(container::show_platform).collect(),
+            ..show_placement(placement)
+        }),
         log_driver: Some(LogDriver {
             name: "json-file".to_owned(),
             options: template.log_options.clone(),
         })
         .filter(|driver| !driver.options.is_empty()),
+        networks: match template.runtime {
+            spec::Runtime::Container => container::show_networks(&template.container),
+            spec::Runtime::Process => Vec::new(),
+        },
         force_update: template.force_update,
         // Docker's client sends back no other runtime than that of containers: the reference of
         // the image says what it is.
@@ -64,7 +73,7 @@ fn show_container(template: &spec::Template) -> ContainerSpec {
         }
         _ => (template.image.clone(), template.command.clone()),
     };
-    ContainerSpec {
+    let mut shown = ContainerSpec {
         image,
         labels: template.labels.clone(),
         command,
@@ -76,8 +85,10 @@ fn show_container(template: &spec::Template) -> ContainerSpec {
         stop_signal: template.stop_signal.clone().unwrap_or_default(),
         stop_grace_period: Some(Nanos::from_ms(template.stop_grace_ms)),
         healthcheck: template.health.as_ref().map(show_health),
-        unknown: Unknown::new(),
-    }
+        ..ContainerSpec::default()
+    };
+    container::fill(&template.container, &mut shown);
+    shown
 }
 
 fn show_health(check: &spec::HealthCheck) -> HealthConfig {

@@ -1,0 +1,154 @@
+//! The digest of an image, found out when a service is created or its image is changed, so that
+//! every node runs the same one.
+//!
+//! ```text
+//! create, update ─▶ image changed, has no digest, nobody refused ─▶ asked for ─▶ nginx:1@sha256:…
+//!                                                                      └ no answer ─▶ a warning
+//! ```
+//! A service is created in any case: a site without an uplink runs what it has.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, header};
+use crdt_state::spec::{Platform, Runtime, Template};
+use runtime::image::{Digest, Reference};
+
+use super::Api;
+use super::failure::Failure;
+use crate::agent::Handle;
+
+/// A registry that has not answered by then is told of in a warning: whoever waits for the service
+/// waits for this. Shorter than the time that `edgectl` waits for an answer, 10 s.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(6);
+
+/// Whether a digest is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolve {
+    /// If the image changes.
+    Changed,
+    /// Also if its name stays: it may mean another image by now.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// What is known of an image elsewhere.
+pub struct Resolved {
+    /// Of its manifest, or of the index of its builds.
+    pub digest: Digest,
+    /// What it is built for; empty if that is not said.
+    pub platforms: Vec<Platform>,
+}
+
+/// Reads what a request says of it: `?resolve=always|never`.
+///
+/// Docker's own client asks the registry itself before it sends a spec: one without a digest is
+/// meant so, or it has warned already.
+pub fn wish(query: Option<&str>, headers: &HeaderMap) -> Result<Resolve, Failure> {
+    let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    let asked_itself = agent.is_some_and(|agent| agent.starts_with("Docker-Client/"));
+    match query {
+        Some("always") => Ok(Resolve::Always),
+        Some("never") => Ok(Resolve::Never),
+        None | Some("" | "changed") if asked_itself => Ok(Resolve::Never),
+        None | Some("" | "changed") => Ok(Resolve::Changed),
+        Some(other) => Err(Failure::Bad(format!(
+            "resolve=`{other}` is none of changed, always, never; leave it out"
+        ))),
+    }
+}
+
+/// The login that came with a request, as Docker's clients encode it.
+pub fn auth(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get("x-registry-auth")?.to_str().ok()?;
+    Some(value.to_owned()).filter(|value| !value.is_empty())
+}
+
+/// Adds the digest to the image and notes its platforms. Gives the warning if that cannot be done.
+pub async fn pin(
+    api: &Api,
+    template: &mut Template,
+    before: Option<&Template>,
+    wish: Resolve,
+    auth: Option<String>,
+) -> Option<String> {
+    if !is_asked_for(template, before, wish) {
+        return None;
+    }
+    let mut reference: Reference = template.image.parse().ok()?;
+    let resolved = tokio::time::timeout(ANSWER_WAIT_MAX, resolve(&api.handle, &reference, auth));
+    match resolved.await.ok().flatten() {
+        Some(resolved) => {
+            reference.digest = Some(resolved.digest);
+            template.image = reference.to_string();
+            template.container.platforms = resolved.platforms;
+            None
+        }
+        None => Some(unresolved(&template.image)),
+    }
+}
+
+fn is_asked_for(template: &Template, before: Option<&Template>, wish: Resolve) -> bool {
+    let is_new = before.is_none_or(|before| before.image != template.image);
+    template.runtime == Runtime::Container
+        && !template.image.contains('@')
+        && match wish {
+            Resolve::Changed => is_new,
+            Resolve::Always => true,
+            Resolve::Never => false,
+        }
+}
+
+/// In Docker's words.
+fn unresolved(image: &str) -> String {
+    format!(
+        "image {image} could not be accessed on a registry to record\nits digest. Each node will \
+         access {image} independently,\npossibly leading to different nodes running different\n\
+         versions of the image.\n"
+    )
+}
+
+/// Asks whoever may know: the seam to what brings images. Nobody does so far.
+async fn resolve(_: &Handle, _: &Reference, _: Option<String>) -> Option<Resolved> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn container(image: &str) -> Template {
+        Template { runtime: Runtime::Container, image: image.to_owned(), ..Template::default() }
+    }
+
+    #[test]
+    fn only_a_new_image_without_a_digest_is_asked_for() {
+        let (old, new) = (container("app:1"), container("app:2"));
+        assert!(is_asked_for(&new, None, Resolve::Changed));
+        assert!(is_asked_for(&new, Some(&old), Resolve::Changed));
+        assert!(!is_asked_for(&new, Some(&new), Resolve::Changed), "a label was changed");
+        assert!(is_asked_for(&new, Some(&new), Resolve::Always));
+        assert!(!is_asked_for(&new, None, Resolve::Never));
+        let pinned = container(&format!("app:2@{}", Digest::of(b"")));
+        assert!(!is_asked_for(&pinned, None, Resolve::Always));
+        assert!(!is_asked_for(&Template::default(), None, Resolve::Always), "a program");
+    }
+
+    #[test]
+    fn docker_s_own_client_has_asked_already() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(wish(None, &headers).ok(), Some(Resolve::Changed));
+        headers.insert(header::USER_AGENT, "Docker-Client/28.2.2 (linux)".parse().expect("valid"));
+        assert_eq!(wish(None, &headers).ok(), Some(Resolve::Never));
+        assert_eq!(wish(Some("always"), &headers).ok(), Some(Resolve::Always));
+        assert!(wish(Some("maybe"), &headers).is_err());
+    }
+
+    #[test]
+    fn the_warning_is_docker_s() {
+        let text = unresolved("nginx:latest");
+        assert!(
+            text.starts_with("image nginx:latest could not be accessed on a registry to record")
+        );
+    }
+}
