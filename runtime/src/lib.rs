@@ -18,6 +18,7 @@ mod refusal;
 pub mod run_dir;
 pub mod signal;
 mod user;
+pub mod volume;
 
 pub use driver::{Driver, RUN_EVENTS_MAX, RunEvents};
 pub use fake::FakeRuntime;

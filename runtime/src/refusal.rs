@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use crate::oci::bundle::BundleError;
 use crate::signal::UnknownSignal;
 use crate::user::UnknownIdentity;
+use crate::volume::VolumeError;
 
 /// A start that came to nothing. Nothing of the run is left running.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +115,9 @@ pub enum StartError {
         /// What, why, what to do.
         reason: String,
     },
+    /// One of its volumes.
+    #[error("{0}")]
+    Volume(#[from] VolumeError),
     /// The agent may not become somebody else.
     #[error(
         "the agent (uid {uid}) may not run a task as {user:?}: \
@@ -205,6 +209,7 @@ impl StartError {
             | StartError::NotInPath { .. } => true,
             StartError::Bundle(error) => error.is_permanent(),
             StartError::Told { permanent, .. } => *permanent,
+            StartError::Volume(error) => error.is_permanent(),
             StartError::Exec { errno, .. } | StartError::Directory { errno, .. } => matches!(
                 errno,
                 Errno::ENOENT

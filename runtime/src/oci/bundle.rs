@@ -31,11 +31,11 @@ use oci_spec::runtime::{
     User,
 };
 
+pub(crate) use inside::Inside;
 pub use machine::Machine;
 pub use refusal::BundleError;
 
 use crate::refusal::StartError;
-use inside::Inside;
 use mounts::Mounted;
 
 /// The version of the specification that is written: what runc 1.1 and crun 1.8 know.

@@ -21,6 +21,7 @@ use super::bundle::{BundleInput, Machine, bundle};
 use super::{ContainerOrder, OciRuntime, init, rootfs};
 use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
+use crate::volume::{self, Filling};
 
 /// How making a container went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,13 +109,21 @@ fn specify(
         (false, _) | (true, OciRuntime::Embedded) => None,
         (true, runtime) => Some(init::program(runtime)?),
     };
+    let rootfs = dir.join(rootfs::ROOTFS);
+    let volumes = volume::fill(&Filling {
+        template: &order.start.template,
+        image: &container.config,
+        named: &container.volumes,
+        run_dir: dir,
+        rootfs: &rootfs,
+    })?;
     let made = bundle(&BundleInput {
         start: &order.start,
         image: &container.config,
         run_dir: dir,
-        rootfs: &dir.join(rootfs::ROOTFS),
+        rootfs: &rootfs,
         cgroups_path: &format!("/{}", order.cgroup.path),
-        volumes: &container.volumes,
+        volumes: &volumes,
         hostname: &container.hostname,
         init: init.as_deref(),
         machine: &Machine::look(),

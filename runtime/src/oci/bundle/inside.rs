@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -23,6 +23,20 @@ const FILE_BYTES_MAX: u64 = 1_000_000;
 #[derive(Debug)]
 pub struct Inside {
     root: OwnedFd,
+}
+
+/// A folder of the container, held open.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    _open: OwnedFd,
+}
+
+impl Folder {
+    /// What it is called for this process.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 /// What a name stands for.
@@ -70,6 +84,19 @@ impl Inside {
         let found = file.metadata().ok()?;
         let program = found.is_file() && found.mode() & 0o111 != 0;
         Some(if program { Found::Program } else { Found::Other })
+    }
+
+    /// A name of the node for the folder at a path, good as long as this process has it open;
+    /// `None` if there is none.
+    pub fn folder(&self, path: &str) -> io::Result<Option<Folder>> {
+        match self.resolve(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
+            Ok(open) => {
+                let path = PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()));
+                Ok(Some(Folder { path, _open: open }))
+            }
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// Makes a folder and those above it, like `mkdir -p`, owned by root as Docker does.

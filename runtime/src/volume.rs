@@ -1,0 +1,251 @@
+//! The named volumes of a node: folders of data that outlive every task.
+//!
+//! ```text
+//! <data>/volumes/<name>/
+//!   volume.json    when it was made, with what labels
+//!   _data/         what is mounted; empty until a task fills it
+//!   _new/          a copy of an image's content that is not complete; removed by the next one
+//!   _whole/        a complete one on its way into _data, which is gone on with
+//!   lock           held by whoever fills it
+//! ```
+//! A folder without `volume.json` was never acknowledged and is made again. Nothing here decides
+//! where a task runs, and nothing removes a volume but [`Volumes::remove`]. Volumes without a name
+//! are no business of this file: they live in the folder of their run and go with it, see
+//! [`fill`].
+
+mod copy;
+mod fill;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crdt_state::spec::{Labels, MountSource, Template};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::run_dir::{sync, write_bytes};
+
+pub use fill::{Filling, fill};
+
+const DATA: &str = "_data";
+const META: &str = "volume.json";
+
+/// The longest name.
+pub const NAME_BYTES_MAX: usize = 100;
+
+/// What a node holds at most: what it says of 500 volumes with the longest names, 125 bytes each,
+/// is 62 KB and fits into one record.
+pub const VOLUMES_MAX: usize = 500;
+
+/// A volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Its name.
+    pub name: String,
+    /// Tells it from another one that had its name before.
+    pub id: u64,
+    /// What it was made with.
+    pub labels: Labels,
+    /// This node's time of day when it was made, milliseconds since 1970. Display only.
+    pub created_wall_ms: u64,
+    /// Where its content is.
+    pub data: PathBuf,
+}
+
+/// Why nothing came of it. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum VolumeError {
+    /// Docker's rule.
+    #[error(
+        "{0:?} is no name for a volume: letters, digits, _ . and - may be in it, the first is a \
+         letter or digit, and there are 2 to {NAME_BYTES_MAX} of them"
+    )]
+    Name(String),
+    /// Nobody made it.
+    #[error("no volume {0:?} on this node: see edgectl volume ls")]
+    Unknown(String),
+    /// More than can be told.
+    #[error("this node holds {VOLUMES_MAX} volumes, no more fit: edgectl volume prune")]
+    TooMany,
+    /// The disk.
+    #[error("cannot {what} the volume {name:?}: {source}{}", explain(.source))]
+    Disk {
+        /// Which.
+        name: String,
+        /// Which step.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+fn explain(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ": free some space on it",
+        io::ErrorKind::ReadOnlyFilesystem => ": the disk is read-only, look at dmesg",
+        _ => "",
+    }
+}
+
+impl VolumeError {
+    /// Can it never work with this template?
+    pub fn is_permanent(&self) -> bool {
+        matches!(self, VolumeError::Name(_))
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Meta {
+    id: u64,
+    #[serde(default)]
+    labels: Labels,
+    #[serde(default)]
+    created_wall_ms: u64,
+}
+
+/// All named volumes of this node. Its methods read and write files: call them where that may
+/// block.
+#[derive(Debug, Clone)]
+pub struct Volumes {
+    root: PathBuf,
+    changed: Arc<watch::Sender<()>>,
+}
+
+impl Volumes {
+    /// Opens the folder, or makes it.
+    pub fn open(root: &Path) -> Result<Volumes, VolumeError> {
+        let open = || {
+            fs::create_dir_all(root)?;
+            root.canonicalize()
+        };
+        let root = open().map_err(disk("", "open the folder of"))?;
+        Ok(Volumes { root, changed: Arc::new(watch::Sender::new(())) })
+    }
+
+    /// Wakes whoever wants to know when a volume was made or removed.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// All volumes by name. What cannot be read is left out.
+    pub fn list(&self) -> Vec<Volume> {
+        let Ok(entries) = fs::read_dir(&self.root) else { return Vec::new() };
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let mut volumes: Vec<Volume> = names.filter_map(|name| self.find(&name)).collect();
+        volumes.sort_by(|a, b| a.name.cmp(&b.name));
+        volumes
+    }
+
+    /// One volume.
+    pub fn find(&self, name: &str) -> Option<Volume> {
+        check_name(name).ok()?;
+        let folder = self.root.join(name);
+        let meta: Meta = serde_json::from_slice(&fs::read(folder.join(META)).ok()?).ok()?;
+        Some(Volume {
+            name: name.to_owned(),
+            id: meta.id,
+            labels: meta.labels,
+            created_wall_ms: meta.created_wall_ms,
+            data: folder.join(DATA),
+        })
+    }
+
+    /// Makes a volume, or finds the one that has the name already, as Docker does. When this
+    /// returns it survives a power cut.
+    pub fn create(&self, name: &str, labels: &Labels) -> Result<Volume, VolumeError> {
+        check_name(name)?;
+        if let Some(known) = self.find(name) {
+            return Ok(known);
+        }
+        if self.list().len() >= VOLUMES_MAX {
+            return Err(VolumeError::TooMany);
+        }
+        self.make(name, labels).map_err(disk(name, "create"))?;
+        self.changed.send_replace(());
+        self.find(name).ok_or_else(|| VolumeError::Unknown(name.to_owned()))
+    }
+
+    fn make(&self, name: &str, labels: &Labels) -> io::Result<()> {
+        let folder = self.root.join(name);
+        fs::create_dir_all(folder.join(DATA))?;
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let created_wall_ms = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
+        let meta = Meta { id: random()?, labels: labels.clone(), created_wall_ms };
+        write_bytes(&folder, META, &serde_json::to_vec(&meta).map_err(io::Error::from)?)?;
+        sync(&folder.join(META))?;
+        sync(&folder)?;
+        sync(&self.root)
+    }
+
+    /// Removes a volume and all that is in it. Whether somebody uses it is the caller's to know.
+    pub fn remove(&self, name: &str) -> Result<(), VolumeError> {
+        if self.find(name).is_none() {
+            return Err(VolumeError::Unknown(name.to_owned()));
+        }
+        let folder = self.root.join(name);
+        let remove = || {
+            // First what makes it a volume: cut off here, it is none any more.
+            fs::remove_file(folder.join(META))?;
+            sync(&folder)?;
+            fs::remove_dir_all(&folder)
+        };
+        remove().map_err(disk(name, "remove"))?;
+        self.changed.send_replace(());
+        Ok(())
+    }
+
+    /// The volumes that a template names, made if they are not there: where they are, by name.
+    pub fn of_template(
+        &self,
+        template: &Template,
+    ) -> Result<BTreeMap<String, PathBuf>, VolumeError> {
+        let mut found = BTreeMap::new();
+        for mount in &template.container.mounts {
+            if let MountSource::Volume { name, labels, .. } = &mount.source
+                && !name.is_empty()
+            {
+                found.insert(name.clone(), self.create(name, labels)?.data);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Docker's rule for names of volumes.
+pub fn check_name(name: &str) -> Result<(), VolumeError> {
+    let fits = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'.' | b'-');
+    let good = (2..=NAME_BYTES_MAX).contains(&name.len())
+        && name.bytes().all(fits)
+        && name.as_bytes()[0].is_ascii_alphanumeric();
+    if good { Ok(()) } else { Err(VolumeError::Name(name.to_owned())) }
+}
+
+/// Bytes in a folder and below.
+pub fn usage(data: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(entries) = fs::read_dir(data) else { return 0 };
+    let size = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(found) if found.is_dir() => usage(&entry.path()),
+        Ok(found) => found.blocks() * 512,
+        Err(_) => 0,
+    };
+    entries.flatten().map(size).sum()
+}
+
+fn random() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+fn disk(name: &str, what: &'static str) -> impl FnOnce(io::Error) -> VolumeError {
+    let name = name.to_owned();
+    move |source| VolumeError::Disk { name, what, source }
+}
+
+#[cfg(test)]
+mod tests;

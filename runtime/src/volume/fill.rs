@@ -1,0 +1,139 @@
+//! Making the volumes of a run ready, once its root is mounted: those without a name, those that
+//! its image declares, and what the image has at their place.
+//!
+//! An empty volume gets what the image has at the place where it is mounted, with owners and
+//! modes, unless the service says otherwise: so a database finds the folders that its image
+//! brings. A volume with anything in it is left alone. The copy is complete or not there.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use crdt_state::spec::{MountSource, Template};
+use nix::fcntl::{Flock, FlockArg};
+use oci_spec::image::ImageConfiguration;
+
+use super::{DATA, VolumeError, copy, disk};
+use crate::oci::bundle::Inside;
+use crate::run_dir::sync;
+
+/// In the folder of a run: its volumes without a name.
+const OF_RUN: &str = "volumes";
+/// A copy that is not complete.
+const NEW: &str = "_new";
+/// A complete copy on its way to where it belongs.
+const WHOLE: &str = "_whole";
+/// Held by whoever fills the volume.
+const LOCK: &str = "lock";
+
+/// What is filled, from what.
+#[derive(Debug, Clone, Copy)]
+pub struct Filling<'a> {
+    /// What the service mounts.
+    pub template: &'a Template,
+    /// What the image declares.
+    pub image: &'a ImageConfiguration,
+    /// The named volumes of the template, by name.
+    pub named: &'a BTreeMap<String, PathBuf>,
+    /// The folder of the run, where its own volumes are made.
+    pub run_dir: &'a Path,
+    /// The container's root, mounted.
+    pub rootfs: &'a Path,
+}
+
+/// Makes and fills; where all volumes of the run are, by name or by their place in the container.
+pub fn fill(filling: &Filling<'_>) -> Result<BTreeMap<String, PathBuf>, VolumeError> {
+    let mut volumes = filling.named.clone();
+    for (place, named) in wanted(filling) {
+        let own = || filling.run_dir.join(OF_RUN).join(number(&place)).join(DATA);
+        let (key, copied) = match named {
+            Some((name, copied)) if !name.is_empty() => (name, copied),
+            Some((_, copied)) => (place.clone(), copied),
+            None => (place.clone(), true),
+        };
+        let data = volumes.entry(key.clone()).or_insert_with(own).clone();
+        let make = || -> io::Result<()> {
+            fs::create_dir_all(&data)?;
+            if copied { copy_up(filling.rootfs, &place, &data) } else { Ok(()) }
+        };
+        make().map_err(disk(&key, "fill"))?;
+    }
+    Ok(volumes)
+}
+
+/// Places with the name of the volume that the service mounts there and whether it is filled. The
+/// service stands above the image, whatever it mounts.
+fn wanted(filling: &Filling<'_>) -> BTreeMap<String, Option<(String, bool)>> {
+    let declared = filling.image.config().as_ref().and_then(|config| config.volumes().as_ref());
+    let declared = declared.into_iter().flatten().filter_map(|path| plain(path));
+    let mut wanted: BTreeMap<_, _> = declared.map(|place| (place, None)).collect();
+    for mount in &filling.template.container.mounts {
+        let Some(place) = plain(&mount.target) else { continue };
+        match &mount.source {
+            MountSource::Volume { name, no_copy, .. } => {
+                wanted.insert(place, Some((name.clone(), !no_copy)));
+            }
+            _ => drop(wanted.remove(&place)),
+        }
+    }
+    wanted
+}
+
+/// The same form of a place as the mounts of a bundle have.
+fn plain(place: &str) -> Option<String> {
+    let mut clean = PathBuf::from("/");
+    for part in Path::new(place).components() {
+        match part {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => drop(clean.pop()),
+            _ => {}
+        }
+    }
+    let usable = place.starts_with('/') && clean != Path::new("/");
+    usable.then(|| clean.to_string_lossy().into_owned())
+}
+
+/// A name for a folder that stands for a place.
+fn number(place: &str) -> String {
+    place.trim_start_matches('/').replace('%', "%25").replace('/', "%2f")
+}
+
+/// Copies what the image has at a place into the folder, if that is empty. The folder itself stays
+/// the same one: another task may have it mounted.
+fn copy_up(rootfs: &Path, place: &str, data: &Path) -> io::Result<()> {
+    let folder = data.parent().unwrap_or(data);
+    // Two tasks of one node may begin with one volume at the same time.
+    let lock = File::options().create(true).append(true).open(folder.join(LOCK))?;
+    let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;
+    let (new, whole) = (folder.join(NEW), folder.join(WHOLE));
+    if whole.exists() {
+        return move_up(&whole, data);
+    }
+    if fs::read_dir(data)?.next().is_some() {
+        return Ok(());
+    }
+    let inside = Inside::open(rootfs).map_err(io::Error::other)?;
+    let Some(source) = inside.folder(place)? else { return Ok(()) };
+    if new.exists() {
+        fs::remove_dir_all(&new)?;
+    }
+    fs::create_dir(&new)?;
+    copy::tree(source.path(), &new)?;
+    // What gets its name must be on the disk before that.
+    nix::unistd::syncfs(File::open(&new)?)?;
+    fs::rename(&new, &whole)?;
+    sync(folder)?;
+    move_up(&whole, data)
+}
+
+/// Moves what was copied to where it belongs; cut off, it is gone on with before anything runs.
+fn move_up(whole: &Path, data: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(whole)? {
+        let entry = entry?;
+        fs::rename(entry.path(), data.join(entry.file_name()))?;
+    }
+    copy::like(whole, data)?;
+    sync(data)?;
+    fs::remove_dir(whole)
+}
