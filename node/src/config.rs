@@ -73,6 +73,8 @@ pub struct Config {
     pub blob_rate_limit: Option<u64>,
     /// Whether images are fetched at the start; an operator can change it while the agent runs.
     pub image_fetch: ImageFetch,
+    /// What makes containers.
+    pub oci_runtime: runtime::OciRuntime,
 }
 
 /// Whether images that are not here are fetched.

@@ -25,5 +25,5 @@ pub use fake::FakeRuntime;
 pub use monitor::monitor_main;
 pub use oci::{ContainerOrder, OciRuntime};
 pub use process::prepare::{Prepare, Prepared};
-pub use process::{OpenError, ProcessConfig, ProcessDriver};
+pub use process::{ContainerSite, OpenError, ProcessConfig, ProcessDriver};
 pub use refusal::StartError;

@@ -13,6 +13,7 @@ mod keeper;
 mod launch;
 pub mod prepare;
 mod remains;
+mod site;
 
 use std::fs;
 use std::io;
@@ -28,6 +29,8 @@ use crate::driver::{Driver, RUN_EVENTS_MAX, RunEvents};
 use crate::run_dir;
 use keeper::Keeper;
 use prepare::Prepare;
+
+pub use site::ContainerSite;
 
 /// What the driver needs to know.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@ use std::io;
 
 use nix::errno::Errno;
 
+use crate::image::ImageError;
 use crate::oci::bundle::BundleError;
 use crate::signal::UnknownSignal;
 use crate::user::UnknownIdentity;
@@ -82,7 +83,7 @@ pub enum StartError {
     /// The program that makes containers.
     #[error(
         "cannot run the OCI runtime {path}: {source}: install it on this node, \
-         or set oci-runtime = \"embedded\" in its configuration"
+         or set oci_runtime = \"embedded\" in its configuration"
     )]
     NoRuntime {
         /// As it was configured.
@@ -93,7 +94,7 @@ pub enum StartError {
     /// A first process for the container.
     #[error(
         "--init with the OCI runtime {runtime} needs docker-init, tini-static or catatonit on \
-         this node: apt-get install catatonit, or set oci-runtime = \"embedded\""
+         this node: apt-get install catatonit, or set oci_runtime = \"embedded\""
     )]
     NoInit {
         /// As it was configured.
@@ -118,6 +119,9 @@ pub enum StartError {
     /// One of its volumes.
     #[error("{0}")]
     Volume(#[from] VolumeError),
+    /// Its image.
+    #[error("{0}")]
+    Image(#[from] ImageError),
     /// The agent may not become somebody else.
     #[error(
         "the agent (uid {uid}) may not run a task as {user:?}: \
@@ -226,6 +230,7 @@ impl StartError {
             ),
             StartError::NotRoot { .. }
             | StartError::NoContainer
+            | StartError::Image(_)
             | StartError::Layer { .. }
             | StartError::NoRuntime { .. }
             | StartError::NoInit { .. }

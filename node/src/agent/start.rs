@@ -11,7 +11,9 @@ use crdt_state::signature::{Ed25519Signer, Ed25519Verifier};
 use crdt_state::{Kind, StoreId, Writer};
 use gossip::GossipConfig;
 use node_core::{Node, NodeConfig};
-use runtime::{Driver, OpenError, ProcessConfig, ProcessDriver, RunEvents};
+use runtime::image::{ImageError, Images, platform};
+use runtime::volume::{VolumeError, Volumes};
+use runtime::{ContainerSite, Driver, OpenError, ProcessConfig, ProcessDriver, RunEvents};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::handle::{COMMANDS_MAX, EVENTS_MAX, Handle, Shared};
@@ -19,6 +21,7 @@ use super::logs::Archive;
 use super::machine::{Clock, Desk, Machine, Sources};
 use super::{Agent, Ending, facts};
 use crate::config::{Config, FleetKey, JoinAddr};
+use crate::docker::container_id;
 use crate::identity::{self, IdentityError, NodeKey};
 use crate::store::{Opened, Store, StoreError, StoreWriter};
 use crate::transport::{ARRIVALS_MAX, ListenError, Transport, TransportConfig};
@@ -28,6 +31,9 @@ const DIAL_DEADLINE_MIN: Duration = Duration::from_secs(2);
 
 /// Remembered members that are asked first at a start, besides the configured ones.
 const REMEMBERED_MAX: usize = 8;
+
+/// Digits of a container's id that it is called by, unless its service says otherwise: Docker's.
+const HOSTNAME_CHARS: usize = 12;
 
 /// Why the agent did not start. Tasks of an earlier one go on.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +50,12 @@ pub enum StartError {
     /// What runs tasks.
     #[error("cannot run tasks: {0}")]
     Runtime(#[from] OpenError),
+    /// What images there are.
+    #[error(transparent)]
+    Images(#[from] ImageError),
+    /// What volumes there are.
+    #[error(transparent)]
+    Volumes(#[from] VolumeError),
     /// The system gives no thread.
     #[error("cannot start a thread: {0}\n  see the limit of processes (ulimit -u) and free memory")]
     Thread(std::io::Error),
@@ -98,7 +110,13 @@ fn open(config: Config) -> Result<Opening, StartError> {
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(IdentityError::Random)?;
     let runs = config.data_dir.join("runs");
-    let process = ProcessConfig::new(runs, &key.node().to_string());
+    let mut process = ProcessConfig::new(runs, &key.node().to_string());
+    process.containers = Some(Arc::new(ContainerSite {
+        images: Images::open(&config.data_dir.join("images"), platform::this_node())?,
+        volumes: Volumes::open(&config.data_dir.join("volumes"))?,
+        runtime: config.oci_runtime.clone(),
+        hostname: |run| container_id(run)[..HOSTNAME_CHARS].to_owned(),
+    }));
     let (driver, run_events) = ProcessDriver::open(process)?;
     Ok(Opening {
         key,

@@ -14,6 +14,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use super::error::{ConfigError, Place};
 use super::fleet_key::FleetKey;
 use super::key::Key;
+use runtime::OciRuntime;
+
 use super::{AGENT_PORT, Config, ImageFetch, JoinAddr};
 
 /// A value as its source gives it.
@@ -53,6 +55,7 @@ pub(super) struct Draft {
     docker_config: Option<PathBuf>,
     blob_rate_limit: Option<u64>,
     image_fetch: ImageFetch,
+    oci_runtime: OciRuntime,
 }
 
 /// A value with its key and place, for messages.
@@ -170,6 +173,7 @@ impl Draft {
             Key::DockerConfig => self.docker_config = Some(given.path()?),
             Key::BlobRateLimit => self.blob_rate_limit = Some(bytes_per_second(&given)?),
             Key::ImageFetch => self.image_fetch = image_fetch(&given)?,
+            Key::OciRuntime => self.oci_runtime = oci_runtime(&given)?,
             Key::Rumours => {
                 self.rumours = if given.switch()? { Rumours::On } else { Rumours::Off };
             }
@@ -203,6 +207,7 @@ impl Draft {
             docker_config: self.docker_config,
             blob_rate_limit: self.blob_rate_limit,
             image_fetch: self.image_fetch,
+            oci_runtime: self.oci_runtime,
         })
     }
 }
@@ -282,6 +287,13 @@ fn image_fetch(given: &Given<'_>) -> Result<ImageFetch, ConfigError> {
         "paused" => Ok(ImageFetch::Paused),
         other => Err(given.bad(other, "it is one of on, paused")),
     }
+}
+
+fn oci_runtime(given: &Given<'_>) -> Result<OciRuntime, ConfigError> {
+    let text = given.text()?;
+    let why =
+        "it is embedded, runc, crun, or the full path of a program that takes their arguments";
+    text.parse().map_err(|_| given.bad(text, why))
 }
 
 fn labels(given: &Given<'_>) -> Result<Labels, ConfigError> {

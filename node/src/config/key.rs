@@ -41,6 +41,8 @@ pub enum Key {
     BlobRateLimit,
     /// Whether images are fetched.
     ImageFetch,
+    /// What makes containers.
+    OciRuntime,
 }
 
 /// To whom the value of a key belongs.
@@ -54,7 +56,7 @@ pub(super) enum Scope {
 
 impl Key {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Key; 19] = [
+    pub const ALL: [Key; 20] = [
         Key::Fleet,
         Key::FleetKey,
         Key::FleetKeyFile,
@@ -74,6 +76,7 @@ impl Key {
         Key::DockerConfig,
         Key::BlobRateLimit,
         Key::ImageFetch,
+        Key::OciRuntime,
     ];
 
     /// As written in the file.
@@ -98,6 +101,7 @@ impl Key {
             Key::DockerConfig => "docker_config",
             Key::BlobRateLimit => "blob_rate_limit",
             Key::ImageFetch => "image_fetch",
+            Key::OciRuntime => "oci_runtime",
         }
     }
 
@@ -125,6 +129,7 @@ impl Key {
             Key::DockerConfig => "docker_config = \"/root/.docker/config.json\"",
             Key::BlobRateLimit => "blob_rate_limit = \"2m\"",
             Key::ImageFetch => "image_fetch = \"on\"",
+            Key::OciRuntime => "oci_runtime = \"embedded\"",
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the configuration accepts, and the exact texts with which it refuses.
 
 use super::*;
+use runtime::OciRuntime;
 
 const KEY_HEX: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 const KEY_BASE64: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -83,7 +84,7 @@ fn a_wrong_key_is_told_its_line_and_the_nearest_right_key() {
         "edge.toml, line 1: unknown key `quorum`\n  known keys: fleet, fleet_key, fleet_key_file, \
          data_dir, socket, listen, advertise, join, profile, hostname, labels, log, rumours, \
          insecure_registries, registry_mirrors, registry_certificates, docker_config, \
-         blob_rate_limit, image_fetch"
+         blob_rate_limit, image_fetch, oci_runtime"
     );
 }
 
@@ -135,6 +136,14 @@ fn registries_and_rates_are_read_and_their_mistakes_told() {
     assert!(refusal("registry_mirrors = [\"a:1\"]").contains("a mirror is written as http://"));
     assert!(refusal("blob_rate_limit = \"10\"").contains("at least 4k"));
     assert!(refusal("image_fetch = \"off\"").contains("it is one of on, paused"));
+}
+
+#[test]
+fn the_oci_runtime_is_the_embedded_one_unless_it_is_named() {
+    assert_eq!(load("").expect("a configuration").oci_runtime, OciRuntime::Embedded);
+    let config = load("oci_runtime = \"/opt/bin/runc\"").expect("a configuration");
+    assert_eq!(config.oci_runtime, OciRuntime::Runc("/opt/bin/runc".into()));
+    assert!(refusal("oci_runtime = \"docker\"").contains("it is embedded, runc, crun"));
 }
 
 #[test]

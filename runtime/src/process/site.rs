@@ -1,0 +1,81 @@
+//! What a node has for its containers: images, volumes, and a runtime.
+//!
+//! All of it is work on files, done on blocking threads, but for bringing an image that is not
+//! here. It must never decide which image is meant: the template says that by digest.
+
+use crdt_state::task::{Run, TaskStart};
+
+use super::prepare::{Prepare, Prepared};
+use crate::image::{Image, Images, Reference};
+use crate::oci::{ContainerOrder, OciRuntime};
+use crate::refusal::StartError;
+use crate::volume::Volumes;
+
+/// A node's own.
+#[derive(Debug)]
+pub struct ContainerSite {
+    /// The images that are here.
+    pub images: Images,
+    /// The named volumes that are here.
+    pub volumes: Volumes,
+    /// What makes containers.
+    pub runtime: OciRuntime,
+    /// What a container is called that is given no name.
+    pub hostname: fn(Run) -> String,
+}
+
+impl ContainerSite {
+    /// The image, on the disk as a whole.
+    async fn image(
+        &self,
+        reference: Reference,
+        _say: &(dyn Fn(String) + Send + Sync),
+    ) -> Result<Image, StartError> {
+        let missing = reference.to_string();
+        let found = self.blocking(move |images| images.find(&reference)).await?;
+        found.ok_or(StartError::Told {
+            permanent: false,
+            reason: format!("no image {missing} on this node: edgectl image load"),
+        })
+    }
+
+    async fn blocking<T: Send + 'static, E: Into<StartError> + Send + 'static>(
+        &self,
+        work: impl FnOnce(Images) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, StartError> {
+        let images = self.images.clone();
+        let done = tokio::task::spawn_blocking(move || work(images)).await;
+        done.map_err(|_| StartError::Interrupted)?.map_err(Into::into)
+    }
+}
+
+impl Prepare for ContainerSite {
+    fn prepare<'a>(
+        &'a self,
+        start: &'a TaskStart,
+        say: &'a (dyn Fn(String) + Send + Sync),
+    ) -> Prepared<'a> {
+        Box::pin(async move {
+            let template = &start.template;
+            let reference: Reference = template.image.parse().map_err(malformed)?;
+            let image = self.image(reference, say).await?;
+            let (config, health) = (image.config.clone(), image.health.clone());
+            let rootfs = self.blocking(move |images| images.rootfs(&image)).await?;
+            let (named, template_of) = (self.volumes.clone(), template.clone());
+            let volumes = self.blocking(move |_| named.of_template(&template_of)).await?;
+            let own = || (self.hostname)(start.run);
+            Ok(ContainerOrder {
+                layers: rootfs.layers,
+                config,
+                health,
+                volumes,
+                runtime: self.runtime.clone(),
+                hostname: template.hostname.clone().unwrap_or_else(own),
+            })
+        })
+    }
+}
+
+fn malformed(error: crate::image::BadReference) -> StartError {
+    StartError::Told { permanent: true, reason: error.to_string() }
+}
