@@ -10,11 +10,15 @@
 //! ask anybody for what is missing, and never believe content that was not checked against its
 //! digest. Nothing is written, and no folder made, until something is kept.
 
+pub mod archive;
 pub mod auth;
 pub mod blob;
+pub mod collect;
 pub mod digest;
 mod entries;
 pub mod error;
+pub mod import;
+pub mod list;
 pub mod manifest;
 pub mod mirror;
 pub mod names;
@@ -23,6 +27,7 @@ pub mod read;
 pub mod reference;
 pub mod registry;
 pub mod unpack;
+pub mod verify;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -35,10 +40,15 @@ use oci_spec::image::ImageConfiguration;
 use blob::{BlobWriter, Blobs, Partial, locked};
 use names::Names;
 
+pub use archive::{Loaded, Selection};
+pub use collect::{Freed, Prune, Removal, Usage, Users};
 pub use digest::Digest;
 pub use error::ImageError;
+pub use import::Import;
+pub use list::{HistoryRow, ImageRow};
 pub use names::{Named, Origin};
 pub use reference::{BadReference, Reference};
+pub use verify::Damage;
 
 /// The store. Cheap to clone; all clones are one.
 #[derive(Debug, Clone)]

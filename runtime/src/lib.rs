@@ -7,7 +7,6 @@
 pub mod cgroup;
 pub mod driver;
 pub mod fake;
-#[allow(dead_code)]
 pub mod image;
 pub mod logs;
 pub mod monitor;

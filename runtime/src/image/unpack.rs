@@ -9,6 +9,7 @@
 //! container of the image looks through it.
 
 mod apply;
+mod check;
 mod stream;
 mod tree;
 mod xattr;
@@ -26,9 +27,9 @@ use super::entries::{Entries, TarError};
 use super::error::ImageError;
 use super::{Image, Images, Layer, Rootfs};
 use apply::Applier;
+use check::Checker;
 use stream::Unpacked;
 
-#[allow(unused_imports)]
 pub(crate) use stream::{Compression, decompressed};
 
 /// What the folder of an unfinished layer is called first.
@@ -178,6 +179,13 @@ fn each_entry(
         }
         Ok(entries.finish()?.digest())
     })
+}
+
+/// A name in an unpacked layer that is not as its blob says; `None` if all are.
+pub(crate) fn difference(folder: &Path, blob: File) -> Result<Option<String>, LayerError> {
+    let mut checker = Checker::new(folder)?;
+    each_entry(blob, |entry, data| checker.check(entry, data))?;
+    Ok(checker.finish())
 }
 
 /// A folder that is removed unless it was renamed.

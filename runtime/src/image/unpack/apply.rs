@@ -24,7 +24,7 @@ use super::{LayerError, xattr};
 use crate::image::blob::CHUNK;
 use crate::image::entries::{Entry, Kind, Piece, TarError};
 
-const WHITEOUT: &[u8] = b".wh.";
+pub(super) const WHITEOUT: &[u8] = b".wh.";
 const WHITEOUT_META: &[u8] = b".wh..wh.";
 const OPAQUE_MARK: &[u8] = b".wh..wh..opq";
 /// What overlayfs itself writes there is never an image's to say.
