@@ -95,8 +95,8 @@ pub struct Layer {
     pub media_type: String,
 }
 
-/// The root file system of an image, for overlayfs. The folder of the topmost layer that has a
-/// root entry carries the mode and owner of `/`.
+/// The root file system of an image, for overlayfs. The folder of the topmost layer carries the
+/// mode and owner of `/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rootfs {
     /// Unpacked layers, lowest first.

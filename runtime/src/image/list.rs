@@ -88,7 +88,8 @@ impl Images {
         let Some(image) = self.shown(digest)? else { return Ok(None) };
         let small = [&image.manifest, &image.config_digest].map(|digest| self.has_blob(digest));
         let layers: u64 = image.layers.iter().map(|layer| layer.size).sum();
-        let references = names.iter().filter_map(|(name, _)| name.parse::<Reference>().ok());
+        let named = names.iter().filter(|(name, _)| name.parse::<Digest>().is_err());
+        let references = named.filter_map(|(name, _)| name.parse::<Reference>().ok());
         let origins: Vec<_> = names.iter().map(|(_, origin)| *origin).collect();
         let origin = [Origin::Loaded, Origin::Pulled].into_iter().find(|o| origins.contains(o));
         Ok(Some(ImageRow {

@@ -108,9 +108,12 @@ impl Images {
     fn unpack(&self, image: &Image) -> Result<(), ImageError> {
         let _one_at_a_time = locked(&self.0.unpacking);
         let mut drafts = Vec::new();
+        let mut below = Vec::new();
         let mut diff_ids = std::collections::BTreeSet::new();
         for layer in &image.layers {
-            if self.layer_path(&layer.diff_id).is_dir() || !diff_ids.insert(&layer.diff_id) {
+            let path = self.layer_path(&layer.diff_id);
+            if path.is_dir() || !diff_ids.insert(&layer.diff_id) {
+                below.extend(path.is_dir().then_some(path));
                 continue;
             }
             let failed = |source| ImageError::Layer { digest: layer.diff_id.clone(), source };
@@ -118,17 +121,25 @@ impl Images {
                 return Err(failed(LayerError::NotRoot));
             }
             let draft = Draft::new(&self.layers_folder(), &layer.diff_id)?;
-            match self.unpack_into(layer, &draft.0) {
-                Ok(()) => drafts.push((draft, layer)),
+            match self.unpack_into(layer, &draft.0, &below) {
+                Ok(()) => {
+                    below.push(draft.0.clone());
+                    drafts.push((draft, layer));
+                }
                 Err(error) => return Err(self.explained(layer, error)),
             }
         }
         self.place(drafts)
     }
 
-    fn unpack_into(&self, layer: &Layer, folder: &Path) -> Result<(), LayerError> {
+    fn unpack_into(
+        &self,
+        layer: &Layer,
+        folder: &Path,
+        below: &[PathBuf],
+    ) -> Result<(), LayerError> {
         let blob = self.read_blob(&layer.digest).ok_or(LayerError::Missing)?;
-        let mut applier = Applier::new(folder)?;
+        let mut applier = Applier::new(folder, below)?;
         let found = each_entry(blob, |entry, data| applier.apply(entry, data))?;
         applier.finish()?;
         if found == layer.diff_id {

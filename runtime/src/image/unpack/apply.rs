@@ -4,10 +4,11 @@
 //! Owner first, then mode, then attributes: a change of owner takes setuid bits and capabilities
 //! away. The times of folders come last, as every entry in them changes those.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
@@ -18,7 +19,8 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchownat, linkat, symlinkat};
 
 use super::tree::{
-    Parts, Tree, bytes, failed, is_folder, make_whiteout, parts, path_of, set_opaque, shown, stat,
+    Parts, Tree, bytes, failed, is_folder, is_whiteout, make_whiteout, parts, path_of, set_opaque,
+    shown, stat,
 };
 use super::{LayerError, xattr};
 use crate::image::blob::CHUNK;
@@ -33,13 +35,19 @@ const OVERLAY: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
 /// Applies the entries of one layer, in order.
 pub(super) struct Applier {
     tree: Tree,
-    folder_times: Vec<(Parts, (i64, u32))>,
+    /// Of the folders that have an entry of their own.
+    folder_times: BTreeMap<Parts, (i64, u32)>,
     buffer: Vec<u8>,
 }
 
 impl Applier {
-    pub(super) fn new(root: &Path) -> Result<Applier, LayerError> {
-        Ok(Applier { tree: Tree::open(root)?, folder_times: Vec::new(), buffer: vec![0; CHUNK] })
+    /// Into an empty folder, over the layers that are below, lowest first.
+    pub(super) fn new(root: &Path, below: &[PathBuf]) -> Result<Applier, LayerError> {
+        Ok(Applier {
+            tree: Tree::over(root, below)?,
+            folder_times: BTreeMap::new(),
+            buffer: vec![0; CHUNK],
+        })
     }
 
     pub(super) fn apply(&mut self, entry: &Entry, data: &mut dyn Read) -> Result<(), LayerError> {
@@ -67,7 +75,9 @@ impl Applier {
 
     /// The times of folders.
     pub(super) fn finish(&mut self) -> Result<(), LayerError> {
-        for (mut folder, time) in std::mem::take(&mut self.folder_times).into_iter().rev() {
+        let mut times: BTreeMap<_, _> = self.tree.take_implied().into_iter().collect();
+        times.append(&mut self.folder_times);
+        for (mut folder, time) in times.into_iter().rev() {
             let whole = folder.join(&b'/');
             match folder.pop() {
                 Some(name) => {
@@ -91,13 +101,15 @@ impl Applier {
             return Err(LayerError::Entry { entry: shown(&entry.path), why });
         }
         set_attributes(self.tree.root(), b".", entry)?;
-        self.folder_times.push((Parts::new(), entry.mtime));
+        self.folder_times.insert(Parts::new(), entry.mtime);
         Ok(())
     }
 
     fn make_opaque(&mut self, folder: &[Vec<u8>], entry: &Entry) -> Result<(), LayerError> {
-        let parent = self.tree.parent(folder)?;
-        set_opaque(parent, b".", &entry.path)
+        match self.tree.parent_of_whiteout(folder)? {
+            Some(parent) => set_opaque(parent, b".", &entry.path),
+            None => Ok(()),
+        }
     }
 
     /// What the same layer has under a hidden name is new, and stays.
@@ -106,13 +118,37 @@ impl Applier {
             let way = "a whiteout";
             return Err(LayerError::Escapes { entry: shown(&entry.path), way });
         }
-        let parent = self.tree.parent(folder)?;
+        let whole = [folder, &[hidden.to_vec()]].concat();
+        if self.is_hollow(&whole) {
+            self.tree.clear(folder, hidden)?;
+        }
+        let Some(parent) = self.tree.parent_of_whiteout(folder)? else { return Ok(()) };
         match stat(parent, hidden) {
             Ok(found) if is_folder(&found) => set_opaque(parent, hidden, &entry.path),
             Ok(_) => Ok(()),
             Err(Errno::ENOENT) => make_whiteout(parent, hidden),
             Err(errno) => Err(failed("look at", &entry.path)(errno)),
         }
+    }
+
+    /// A folder that stands only because whiteouts are in it, which came before the one of the
+    /// folder itself.
+    fn is_hollow(&self, folder: &[Vec<u8>]) -> bool {
+        if self.folder_times.contains_key(folder) {
+            return false;
+        }
+        let Ok(opened) = self.tree.existing(folder) else { return false };
+        let Ok(entries) = std::fs::read_dir(bytes(path_of(opened.as_fd(), b"").as_bytes())) else {
+            return false;
+        };
+        entries.flatten().all(|entry| {
+            let name = entry.file_name().into_encoded_bytes();
+            match stat(&opened, &name) {
+                Ok(found) if is_folder(&found) => self.is_hollow(&[folder, &[name]].concat()),
+                Ok(found) => is_whiteout(&found),
+                Err(_) => false,
+            }
+        })
     }
 
     fn make_folder(
@@ -134,7 +170,7 @@ impl Applier {
         }
         set_attributes(self.tree.parent(&folder)?, name, entry)?;
         folder.push(name.to_vec());
-        self.folder_times.push((folder, entry.mtime));
+        self.folder_times.insert(folder, entry.mtime);
         Ok(())
     }
 

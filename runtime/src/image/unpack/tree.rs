@@ -7,12 +7,14 @@
 use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat, mknodat};
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use nix::sys::stat::{
+    FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, mkdirat, mknodat,
+};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
 
 use super::{LayerError, xattr};
 
@@ -24,6 +26,10 @@ pub(super) type Parts = Vec<Vec<u8>>;
 
 pub(super) struct Tree {
     root: OwnedFd,
+    /// The layers below, topmost first: what a folder is like that this layer only passes through.
+    below: Vec<Tree>,
+    /// Folders that were made because something is in them, and their times below.
+    implied: Vec<(Parts, (i64, u32))>,
     /// Most entries are in the folder of the one before.
     last: Option<(Parts, OwnedFd)>,
 }
@@ -61,7 +67,43 @@ impl Tree {
         let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
         let root_name = root.as_os_str().as_bytes();
         let root = open(root, flags, Mode::empty()).map_err(failed("open", root_name))?;
-        Ok(Tree { root, last: None })
+        Ok(Tree { root, below: Vec::new(), implied: Vec::new(), last: None })
+    }
+
+    /// A new layer, over those that are below it in its image, lowest first.
+    pub(super) fn over(root: &Path, below: &[PathBuf]) -> Result<Tree, LayerError> {
+        let mut tree = Tree::open(root)?;
+        tree.below = below.iter().rev().map(|root| Tree::open(root)).collect::<Result<_, _>>()?;
+        tree.copy_from_below(&Parts::new())?;
+        Ok(tree)
+    }
+
+    /// Folders without an entry of their own, and their times below.
+    pub(super) fn take_implied(&mut self) -> Vec<(Parts, (i64, u32))> {
+        std::mem::take(&mut self.implied)
+    }
+
+    /// Overlayfs shows the owner and the mode of the topmost layer that has a folder. Some writers
+    /// (umoci) leave out a folder that did not change itself.
+    fn copy_from_below(&mut self, folder: &[Vec<u8>]) -> Result<(), LayerError> {
+        let found = self.below.iter().map(|layer| layer.look_up(folder)).find(|found| {
+            // Anything but nothing hides what is further below.
+            !matches!(found, Err(Errno::ENOENT))
+        });
+        let Some(Ok(Ok(found))) = found.map(|found| found.map(|opened| fstat(&opened))) else {
+            return Ok(());
+        };
+        let whole = folder.join(&b'/');
+        let here = self.look_up(folder).map_err(failed("open", &whole))?;
+        let (uid, gid) = (Uid::from_raw(found.st_uid), Gid::from_raw(found.st_gid));
+        fchownat(&here, ".", Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)
+            .map_err(failed("give an owner to", &whole))?;
+        let mode = Mode::from_bits_truncate(found.st_mode & 0o7777);
+        fchmodat(&here, ".", mode, FchmodatFlags::FollowSymlink)
+            .map_err(failed("set the mode of", &whole))?;
+        let nanos = u32::try_from(found.st_mtime_nsec).unwrap_or(0);
+        self.implied.push((folder.to_vec(), (found.st_mtime, nanos)));
+        Ok(())
     }
 
     pub(super) fn root(&self) -> BorrowedFd<'_> {
@@ -78,12 +120,24 @@ impl Tree {
         Ok(self.last.as_ref().map_or(self.root.as_fd(), |(_, folder)| folder.as_fd()))
     }
 
+    /// The folder that a whiteout is in. `None`: this layer has something else in its place, which
+    /// hides all that the whiteout could.
+    pub(super) fn parent_of_whiteout(
+        &mut self,
+        folder: &[Vec<u8>],
+    ) -> Result<Option<BorrowedFd<'_>>, LayerError> {
+        match self.look_up(folder) {
+            Err(Errno::ENOTDIR) => Ok(None),
+            _ => self.parent(folder).map(Some),
+        }
+    }
+
     /// A folder that must be there already.
     pub(super) fn existing(&self, folder: &[Vec<u8>]) -> Result<OwnedFd, LayerError> {
         self.look_up(folder).map_err(|errno| refused(folder, errno))
     }
 
-    fn make_folders(&self, folder: &[Vec<u8>]) -> Result<OwnedFd, LayerError> {
+    fn make_folders(&mut self, folder: &[Vec<u8>]) -> Result<OwnedFd, LayerError> {
         let errno = match self.look_up(folder) {
             Ok(opened) => return Ok(opened),
             Err(errno) => errno,
@@ -103,6 +157,9 @@ impl Tree {
         mkdirat(&above, bytes(name), mode).map_err(|errno| refused(folder, errno))?;
         if hides {
             set_opaque(above.as_fd(), name, &whole)?;
+        }
+        if !hides {
+            self.copy_from_below(folder)?;
         }
         self.look_up(folder).map_err(|errno| refused(folder, errno))
     }
