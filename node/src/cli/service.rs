@@ -10,6 +10,8 @@ mod logs;
 mod ls;
 mod ps;
 mod rm;
+#[cfg(test)]
+mod round_trip;
 mod scale;
 mod spec;
 mod update;

@@ -72,7 +72,8 @@ pub async fn run(args: CreateArgs, mut client: Client) -> Result<Exit, Failure> 
     progress::wait(&mut client, &created.id, &args.shared.wait).await
 }
 
-fn spec_of(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
+/// What the flags ask for.
+pub fn spec_of(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
     let mut env = Vec::new();
     for file in &args.env_file {
         env.extend(value::env_file(file)?);

@@ -1,5 +1,7 @@
 //! `edgectl service inspect`
 
+mod pretty;
+
 use std::time::Duration;
 
 use clap::Args;
@@ -76,10 +78,14 @@ fn pretty(service: &Service) -> String {
         lines.push("Update", format!("{} {}", update.state, update.message).trim_end());
     }
     let task = &spec.task_template;
+    let networks: Vec<&str> = task.networks.iter().map(|network| network.target.as_str()).collect();
     if let Some(container) = &task.container_spec {
         push_container(&mut lines, container);
+        pretty::push(&mut lines, container);
     }
+    lines.push("Network", networks.join(", "));
     if let Some(placement) = &task.placement {
+        lines.push("Platforms", pretty::platforms(&placement.platforms));
         lines.push("Constraints", placement.constraints.join(", "));
         if placement.max_replicas > 0 {
             lines.push("Max per node", placement.max_replicas.to_string());
@@ -101,6 +107,7 @@ fn push_container(lines: &mut Lines, container: &ContainerSpec) {
     lines.push("Image", container.image.as_str());
     lines.push("Command", container.command.join(" "));
     lines.push("Args", container.args.join(" "));
+    lines.push("Hostname", container.hostname.as_str());
     lines.push("Env", container.env.join(" "));
     lines.push("Dir", container.dir.as_str());
     lines.push("User", container.user.as_str());

@@ -104,7 +104,8 @@ pub async fn send(
     Ok(())
 }
 
-fn changed(args: &UpdateArgs, before: &ServiceSpec) -> Result<ServiceSpec, Failure> {
+/// The spec as the flags change it.
+pub fn changed(args: &UpdateArgs, before: &ServiceSpec) -> Result<ServiceSpec, Failure> {
     let mut spec = before.clone();
     spec::apply(&args.shared, &mut spec)?;
     change_map("label", &mut spec.labels, &args.label_add, &args.label_rm)?;
