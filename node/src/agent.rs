@@ -11,6 +11,7 @@
 
 mod facts;
 mod handle;
+pub mod images;
 mod joining;
 mod logs;
 mod machine;
@@ -27,6 +28,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 pub use handle::{Handle, Traffic, Unanswered};
+pub use images::{Pinned, Supply};
 pub use logs::{LogStream, LogsGone};
 pub use start::StartError;
 

@@ -17,7 +17,7 @@ mod socket;
 mod tls;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use crdt_state::NodeId;
@@ -25,7 +25,9 @@ use tokio::sync::{Semaphore, mpsc};
 
 pub use counters::{Counters, Dropped};
 pub use dial::DialFailure;
-pub use request::{LogRequest, PeerReply, PeerRequest, PeerService};
+pub use request::{
+    BlobOrigin, BlobRequest, FRAME_BYTES_MAX, LogRequest, PeerReply, PeerRequest, PeerService,
+};
 
 use crate::config::FleetKey;
 use crate::identity::NodeKey;
@@ -132,6 +134,19 @@ pub struct Transport {
     shared: Arc<Shared>,
 }
 
+/// A handle that does not keep the transport, for whoever answers its peers' requests.
+#[derive(Clone)]
+pub struct WeakTransport {
+    shared: Weak<Shared>,
+}
+
+impl WeakTransport {
+    /// The transport, if it is still there.
+    pub fn upgrade(&self) -> Option<Transport> {
+        self.shared.upgrade().map(|shared| Transport { shared })
+    }
+}
+
 /// What the tasks of one transport share.
 struct Shared {
     me: NodeId,
@@ -229,6 +244,11 @@ impl Transport {
     /// Asks a peer for something; what it answers arrives piece by piece.
     pub fn request(&self, to: NodeId, addr: SocketAddr, request: PeerRequest) -> PeerReply {
         request::request(&self.shared, to, addr, request)
+    }
+
+    /// A handle that does not keep it.
+    pub fn downgrade(&self) -> WeakTransport {
+        WeakTransport { shared: Arc::downgrade(&self.shared) }
     }
 
     /// Bytes of UDP payload since the start: sent, received.

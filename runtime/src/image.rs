@@ -13,6 +13,7 @@
 pub mod archive;
 pub mod auth;
 pub mod blob;
+pub mod bring;
 pub mod collect;
 pub mod digest;
 mod entries;
@@ -41,6 +42,7 @@ use blob::{BlobWriter, Blobs, Partial, locked};
 use names::Names;
 
 pub use archive::{Loaded, Selection};
+pub use bring::{Bring, BringError};
 pub use collect::{Freed, Prune, Removal, Usage, Users};
 pub use digest::Digest;
 pub use error::ImageError;

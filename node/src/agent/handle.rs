@@ -9,8 +9,11 @@ use crdt_state::NodeId;
 use crdt_state::task::Run;
 use gossip::Now;
 use node_core::{Edit, Edited, Event, Node, Refusal};
+use runtime::image::auth::Login;
+use runtime::image::{BringError, Reference};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use super::images::{Pinned, Supply};
 use super::logs::LogStream;
 use crate::config::{Config, JoinAddr};
 use crate::transport::{LogRequest, Transport};
@@ -75,6 +78,7 @@ pub(super) struct Shared {
     pub(super) events: broadcast::Sender<Event>,
     pub(super) transport: Transport,
     pub(super) runs: PathBuf,
+    pub(super) supply: Supply,
     /// What the disk last said, as long as it refuses.
     pub(super) disk: Mutex<Option<String>>,
 }
@@ -159,6 +163,22 @@ impl Handle {
     /// The folder with the log of a run of this node.
     pub fn log_dir(&self, run: Run) -> PathBuf {
         runtime::run_dir::path(&self.shared.runs, run)
+    }
+
+    /// What brings images.
+    pub fn supply(&self) -> &Supply {
+        &self.shared.supply
+    }
+
+    /// What an image's name stands for now: of the fleet, of the registry (asked for a few seconds),
+    /// of this node, of a peer, in that order. `login` is what the client sent along; without it
+    /// the node's own is used. The registry's reason is the error when nobody knows.
+    pub async fn resolve(
+        &self,
+        reference: &Reference,
+        login: Option<Login>,
+    ) -> Result<Pinned, BringError> {
+        self.shared.supply.resolve(reference, login).await
     }
 
     /// What the agent was started with.

@@ -7,7 +7,7 @@ use crdt_state::NodeId;
 use runtime::logs::{LogEntry, LogReader, ReadFrom, Stream};
 use tokio::sync::mpsc;
 
-use crate::transport::{DialFailure, LogRequest, PeerReply, PeerRequest, PeerService, Transport};
+use crate::transport::{DialFailure, LogRequest, PeerReply, PeerRequest, Transport};
 
 /// Entries that wait for a peer to take them.
 const FRAMES_MAX: usize = 8;
@@ -115,9 +115,9 @@ pub(super) struct Archive {
     pub(super) background: tokio::runtime::Handle,
 }
 
-impl PeerService for Archive {
-    fn answer(&self, _from: NodeId, request: PeerRequest) -> mpsc::Receiver<Vec<u8>> {
-        let PeerRequest::Logs(request) = request;
+impl Archive {
+    /// The log as frames.
+    pub(super) fn answer(&self, request: LogRequest) -> mpsc::Receiver<Vec<u8>> {
         let (frames, answer) = mpsc::channel(FRAMES_MAX);
         let dir = runtime::run_dir::path(&self.runs, request.run);
         self.background.spawn(async move {

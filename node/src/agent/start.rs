@@ -17,6 +17,7 @@ use runtime::{ContainerSite, Driver, OpenError, ProcessConfig, ProcessDriver, Ru
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::handle::{COMMANDS_MAX, EVENTS_MAX, Handle, Shared};
+use super::images::{Depot, Reach, Supply};
 use super::logs::Archive;
 use super::machine::{Clock, Desk, Machine, Sources};
 use super::{Agent, Ending, facts};
@@ -70,6 +71,7 @@ struct Opening {
     seed: u64,
     opened: Opened,
     driver: ProcessDriver,
+    supply: Supply,
     runs: PathBuf,
     run_events: RunEvents,
     background: tokio::runtime::Handle,
@@ -109,10 +111,14 @@ fn open(config: Config) -> Result<Opening, StartError> {
     let boot = identity::next_boot(&config.data_dir)?;
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(IdentityError::Random)?;
+    let background = tokio::runtime::Handle::current();
+    let store = Images::open(&config.data_dir.join("images"), platform::this_node())?;
+    let supply = Supply::new(store.clone(), &config, background.clone());
     let runs = config.data_dir.join("runs");
     let mut process = ProcessConfig::new(runs, &key.node().to_string());
     process.containers = Some(Arc::new(ContainerSite {
-        images: Images::open(&config.data_dir.join("images"), platform::this_node())?,
+        images: store,
+        bring: Some(Arc::new(supply.clone())),
         volumes: Volumes::open(&config.data_dir.join("volumes"))?,
         runtime: config.oci_runtime.clone(),
         hostname: |run| container_id(run)[..HOSTNAME_CHARS].to_owned(),
@@ -126,9 +132,10 @@ fn open(config: Config) -> Result<Opening, StartError> {
         opened,
         runs: driver.runs().to_owned(),
         driver,
+        supply,
         run_events,
         config,
-        background: tokio::runtime::Handle::current(),
+        background,
     })
 }
 
@@ -198,11 +205,14 @@ fn prepare(mut opening: Opening) -> Result<(Handle, Machine, Sources), StartErro
         let _ = reports.send(event);
     };
     let store = StoreWriter::spawn(opening.opened.store, report).map_err(StartError::Thread)?;
-    transport.serve(Arc::new(Archive {
-        runs: opening.runs.clone(),
-        background: opening.background.clone(),
-    }));
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+    let archive = Archive { runs: opening.runs.clone(), background: opening.background };
+    transport.serve(Arc::new(Depot { archive, supply: opening.supply.clone() }));
+    opening.supply.connect(Reach {
+        me,
+        transport: transport.downgrade(),
+        commands: commands.downgrade(),
+    });
     let (joins, join_inbox) = mpsc::channel(COMMANDS_MAX);
     let names = opening.config.join.iter().cloned().chain(remembered).collect::<Vec<_>>();
     let shared = Arc::new(Shared {
@@ -211,6 +221,7 @@ fn prepare(mut opening: Opening) -> Result<(Handle, Machine, Sources), StartErro
         events: broadcast::Sender::new(EVENTS_MAX),
         transport: transport.clone(),
         runs: opening.runs,
+        supply: opening.supply,
         disk: Mutex::new(None),
     });
     let handle = Handle { shared: Arc::clone(&shared), commands };

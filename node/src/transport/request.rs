@@ -13,6 +13,7 @@ use std::time::Duration;
 use crdt_state::task::Run;
 use crdt_state::{NodeId, wire};
 use quinn::{RecvStream, SendStream};
+use runtime::image::auth::Login;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -31,6 +32,9 @@ pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// Frames that wait for whoever reads: 8 of at most 64 KiB; then the sender waits.
 const FRAMES_MAX: usize = 8;
 
+/// Below what everything else has: messages between the nodes are sent first.
+const BULK_PRIORITY: i32 = -1;
+
 /// An empty frame this often keeps the connection, which ends after 30 s of silence.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
@@ -42,6 +46,54 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 pub enum PeerRequest {
     /// The log of a run.
     Logs(LogRequest),
+    /// Which of these blobs it has, one answer each.
+    Have(Vec<String>),
+    /// A blob, from an offset on.
+    Blob(BlobRequest),
+    /// What a name of an image stands for over there.
+    Resolve(String),
+    /// To keep a copy of an image of the fleet: its name and digest.
+    Keep {
+        /// Its full name.
+        name: String,
+        /// What it stands for.
+        digest: String,
+    },
+}
+
+impl PeerRequest {
+    /// What is large and can wait comes after everything else on the same connection.
+    fn is_bulk(&self) -> bool {
+        matches!(self, PeerRequest::Blob(_))
+    }
+}
+
+/// Which part of which blob, and where else it could be had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobRequest {
+    /// `sha256:…`.
+    pub digest: String,
+    /// Of the whole, if it is known.
+    pub size: Option<u64>,
+    /// Where to begin.
+    pub offset: u64,
+    /// How many nodes stand between it and whoever has it whole: the asker is one further.
+    pub hops_max: u8,
+    /// To be fetched from there if it is not here; `None`: only what is here.
+    pub origin: Option<BlobOrigin>,
+}
+
+/// A repository, and as whom it is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobOrigin {
+    /// `docker.io`.
+    pub registry: String,
+    /// `library/nginx`.
+    pub repository: String,
+    /// Whether it is a manifest or an index rather than a blob.
+    pub is_manifest: bool,
+    /// Sent along by an operator; else the node's own is used.
+    pub login: Option<Login>,
 }
 
 /// Which part of which log.
@@ -158,6 +210,10 @@ pub(super) async fn answer(
         let _ = send.reset(Close::Stale.code());
         return;
     };
+    if request.is_bulk() {
+        // The connection may have gone; then writing says so.
+        let _ = send.set_priority(BULK_PRIORITY);
+    }
     let mut frames = service.answer(from, request);
     loop {
         let frame = tokio::select! {

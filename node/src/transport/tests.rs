@@ -240,7 +240,7 @@ impl PeerService for Echo {
     fn answer(&self, _: NodeId, request: PeerRequest) -> mpsc::Receiver<Vec<u8>> {
         let (frames, answer) = mpsc::channel(2);
         tokio::spawn(async move {
-            let PeerRequest::Logs(logs) = request;
+            let PeerRequest::Logs(logs) = request else { return };
             for n in 0..logs.tail.unwrap_or(0) {
                 let _ = frames.send(vec![n as u8; 10_000]).await;
             }

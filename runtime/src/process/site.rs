@@ -3,10 +3,12 @@
 //! All of it is work on files, done on blocking threads, but for bringing an image that is not
 //! here. It must never decide which image is meant: the template says that by digest.
 
+use std::sync::Arc;
+
 use crdt_state::task::{Run, TaskStart};
 
 use super::prepare::{Prepare, Prepared};
-use crate::image::{Image, Images, Reference};
+use crate::image::{Bring, Image, Images, Reference};
 use crate::oci::{ContainerOrder, OciRuntime};
 use crate::refusal::StartError;
 use crate::volume::Volumes;
@@ -16,6 +18,8 @@ use crate::volume::Volumes;
 pub struct ContainerSite {
     /// The images that are here.
     pub images: Images,
+    /// Who brings those that are not; `None`: nobody.
+    pub bring: Option<Arc<dyn Bring>>,
     /// The named volumes that are here.
     pub volumes: Volumes,
     /// What makes containers.
@@ -29,8 +33,14 @@ impl ContainerSite {
     async fn image(
         &self,
         reference: Reference,
-        _say: &(dyn Fn(String) + Send + Sync),
+        say: &(dyn Fn(String) + Send + Sync),
     ) -> Result<Image, StartError> {
+        if let Some(bring) = &self.bring {
+            return bring.bring(&reference, say).await.map_err(|error| StartError::Told {
+                permanent: error.is_permanent(),
+                reason: error.to_string(),
+            });
+        }
         let missing = reference.to_string();
         let found = self.blocking(move |images| images.find(&reference)).await?;
         found.ok_or(StartError::Told {

@@ -1,0 +1,359 @@
+//! Bringing images to this node: from the members of its site, or over the uplink, once per site.
+//!
+//! ```text
+//! bring ─▶ here? ─▶ manifest ─▶ configuration and layers, three at a time
+//!                     each blob:  a member has it ─▶ take it, also while it grows
+//!                                 nobody has it   ─▶ the first by rank fetches it, the others take
+//!                                                    it from there while it grows
+//! ```
+//! All of this runs on the background runtime, never on the node's thread, and every wait has an
+//! end. What is here already costs no packet. It must never decide that a task may not run: a
+//! failure goes to the driver with its reason, and node-core decides when to try again.
+
+mod choice;
+mod document;
+mod flight;
+mod keep;
+mod members;
+mod push;
+mod rate;
+mod resolve;
+mod serve;
+mod sink;
+mod uplink;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
+
+use futures_util::StreamExt;
+use runtime::image::auth::{self, Login};
+use runtime::image::bring::{Bring, BringError, Bringing};
+use runtime::image::manifest::{Descriptor, Document};
+use runtime::image::registry::{Purpose, RegistryConfig, Repository, Session};
+use runtime::image::{Digest, Image, ImageError, Images, Origin, Reference};
+use tokio::sync::{Semaphore, mpsc, watch};
+
+pub use flight::Pull;
+pub(super) use members::Reach;
+pub use push::{PushEvent, Pushed};
+pub use resolve::{PinSource, Pinned};
+pub(super) use serve::Depot;
+
+use crate::config::{Config, ImageFetch};
+use flight::{Flight, Want};
+use rate::Bucket;
+
+/// Layers of one image that are fetched at the same time.
+const LAYERS_AT_ONCE: usize = 3;
+
+/// Blobs that come over the uplink at the same time, for this node and for its site.
+const UPLINK_AT_ONCE: usize = 3;
+
+/// What is on its way to somebody who waits for an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PullEvent {
+    /// Its manifest is here; these are its layers.
+    Layers(Vec<Descriptor>),
+    /// This layer is here.
+    LayerHere(Digest),
+}
+
+/// Who wants an image, and what for.
+pub struct Wish<'a> {
+    /// Which.
+    pub reference: &'a Reference,
+    /// As whom to ask the registry; `None`: as this node's Docker config says.
+    pub login: Option<Login>,
+    /// How long it is to stay.
+    pub origin: Origin,
+    /// Where to tell what happens; nobody need listen.
+    pub events: Option<mpsc::UnboundedSender<PullEvent>>,
+}
+
+/// Everything that brings images; clones are the same one.
+#[derive(Clone)]
+pub struct Supply(Arc<Inner>);
+
+struct Inner {
+    images: Images,
+    registries: RegistryConfig,
+    docker_config: PathBuf,
+    rate_limit: Option<u64>,
+    uplink: Semaphore,
+    flights: Mutex<BTreeMap<Digest, Arc<Flight>>>,
+    /// What the uplink refused a moment ago, and until when that is believed.
+    refused: Mutex<BTreeMap<Digest, (Instant, BringError)>>,
+    taken: Bucket,
+    given: Bucket,
+    /// Streams that are given to peers, per blob.
+    streams: Mutex<BTreeMap<Digest, usize>>,
+    paused: watch::Sender<bool>,
+    background: tokio::runtime::Handle,
+    reach: OnceLock<Reach>,
+}
+
+impl Supply {
+    /// Over a store; `background` does the work.
+    pub(super) fn new(
+        images: Images,
+        config: &Config,
+        background: tokio::runtime::Handle,
+    ) -> Supply {
+        let docker_config = config.docker_config.clone().unwrap_or_else(docker_config);
+        Supply(Arc::new(Inner {
+            images,
+            registries: RegistryConfig {
+                insecure: config.insecure_registries.clone(),
+                mirrors: config.registry_mirrors.clone(),
+                certificates: config.registry_certificates.clone(),
+                ..RegistryConfig::default()
+            },
+            docker_config,
+            rate_limit: config.blob_rate_limit,
+            uplink: Semaphore::new(UPLINK_AT_ONCE),
+            flights: Mutex::default(),
+            refused: Mutex::default(),
+            taken: Bucket::new(config.blob_rate_limit),
+            given: Bucket::new(config.blob_rate_limit),
+            streams: Mutex::default(),
+            paused: watch::Sender::new(config.image_fetch == ImageFetch::Paused),
+            background,
+            reach: OnceLock::new(),
+        }))
+    }
+
+    /// Lets it ask other nodes; the first call counts.
+    pub(super) fn connect(&self, reach: Reach) {
+        let _ = self.0.reach.set(reach);
+    }
+
+    /// What is here.
+    pub fn images(&self) -> &Images {
+        &self.0.images
+    }
+
+    /// Whether fetching is paused.
+    pub fn is_paused(&self) -> bool {
+        *self.0.paused.borrow()
+    }
+
+    /// Stops what is being fetched and begins nothing new; what is here is kept.
+    pub fn pause(&self) {
+        self.0.paused.send_replace(true);
+    }
+
+    /// Fetches again.
+    pub fn resume(&self) {
+        self.0.paused.send_replace(false);
+    }
+
+    /// Bytes per second that it keeps to.
+    pub fn rate_limit(&self) -> Option<u64> {
+        self.0.rate_limit
+    }
+
+    /// What is being fetched.
+    pub fn pulls(&self) -> Vec<Pull> {
+        let flights = self.0.flights.lock().expect("nothing panics while it holds this");
+        flights.iter().map(|(digest, flight)| flight.shown(digest)).collect()
+    }
+
+    /// Brings an image and names it. What is here already costs no packet, unless an operator asks
+    /// for a tag anew ([`Origin::Pulled`]): then the tag is looked up.
+    pub async fn fetch(&self, wish: Wish<'_>) -> Result<Image, BringError> {
+        let reference = wish.reference.clone().with_default_tag();
+        let looks_up = wish.origin == Origin::Pulled && reference.digest.is_none();
+        if !looks_up && let Some(image) = self.local(&reference).await? {
+            return Ok(image);
+        }
+        if self.is_paused() {
+            return Err(BringError::Paused(reference.to_string()));
+        }
+        let digest = match &reference.digest {
+            Some(digest) => digest.clone(),
+            None => self.resolve(&reference, wish.login.clone()).await?.digest,
+        };
+        let source = self.source(&reference, wish.login).await;
+        let manifest = self.manifest_for_here(&reference, &digest, &source).await?;
+        if let Some(events) = &wish.events {
+            let _ = events.send(PullEvent::Layers(manifest.layers.clone()));
+        }
+        let mut parts = vec![manifest.config];
+        parts.extend(manifest.layers);
+        let mut coming = futures_util::stream::iter(parts.into_iter().map(|part| {
+            let want = source.want(&part.digest, Some(part.size), What::Blob);
+            let events = wish.events.clone();
+            async move {
+                self.acquire(want).await?;
+                if let Some(events) = events {
+                    let _ = events.send(PullEvent::LayerHere(part.digest));
+                }
+                Ok::<_, BringError>(())
+            }
+        }))
+        .buffer_unordered(LAYERS_AT_ONCE);
+        while let Some(part) = coming.next().await {
+            part?;
+        }
+        drop(coming);
+        let (images, origin) = (self.0.images.clone(), wish.origin);
+        let named = reference.clone();
+        let found = blocking(move || {
+            images.set_name(&named, &digest, origin)?;
+            images.image(&digest)
+        });
+        found.await?.ok_or_else(|| BringError::Nobody { what: reference.to_string(), asked: 0 })
+    }
+
+    /// The image if all of it is here.
+    pub async fn local(&self, reference: &Reference) -> Result<Option<Image>, BringError> {
+        let (images, reference) = (self.0.images.clone(), reference.clone());
+        Ok(blocking(move || images.find(&reference)).await?)
+    }
+
+    /// The manifest of the build that this node runs, fetched with all that leads to it.
+    async fn manifest_for_here(
+        &self,
+        reference: &Reference,
+        digest: &Digest,
+        source: &Source,
+    ) -> Result<runtime::image::manifest::Manifest, BringError> {
+        match self.document(digest, source).await? {
+            Document::Manifest(manifest) => Ok(manifest),
+            Document::Index(builds) => {
+                let images = &self.0.images;
+                let fitting = runtime::image::manifest::fitting(&builds, images.platform());
+                let Some(build) = fitting.first() else {
+                    return Err(images.no_platform(&builds).into());
+                };
+                match self.document(&build.digest, source).await? {
+                    Document::Manifest(manifest) => Ok(manifest),
+                    Document::Index(_) => Err(ImageError::Malformed {
+                        digest: digest.clone(),
+                        why: format!("of {reference} is nested too deep"),
+                    }
+                    .into()),
+                }
+            }
+        }
+    }
+
+    /// Where the parts of an image can be had.
+    async fn source(&self, reference: &Reference, login: Option<Login>) -> Source {
+        let is_fleets = self.fleet_image(&reference.clone().without_digest()).await.is_some();
+        let repository =
+            Repository { registry: reference.registry.clone(), name: reference.repository.clone() };
+        let registry = if is_fleets { None } else { Some((repository, login)) };
+        Source { registry, name: reference.to_string() }
+    }
+
+    /// Work with one repository, as whoever asked or as this node's own login says.
+    async fn session(
+        &self,
+        repository: &Repository,
+        login: Option<Login>,
+        purpose: Purpose,
+    ) -> Result<Session, BringError> {
+        let login = match login {
+            Some(login) => login,
+            None => {
+                let (path, registry) = (self.0.docker_config.clone(), repository.registry.clone());
+                blocking(move || auth::from_docker_config(&path, &registry)).await?
+            }
+        };
+        let (registries, repository) = (self.0.registries.clone(), repository.clone());
+        Ok(blocking(move || Session::open(&registries, repository, login, purpose)).await?)
+    }
+}
+
+impl std::fmt::Debug for Supply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Supply").field("images", &self.0.images).finish_non_exhaustive()
+    }
+}
+
+impl Bring for Supply {
+    fn bring<'a>(
+        &'a self,
+        reference: &'a Reference,
+        say: &'a (dyn Fn(String) + Send + Sync),
+    ) -> Bringing<'a> {
+        Box::pin(async move {
+            // The driver waits on a runtime of its own; files and sockets are the background's.
+            let (supply, wanted) = (self.clone(), reference.clone());
+            let local = self.0.background.spawn(async move { supply.local(&wanted).await });
+            if let Some(image) = local.await.map_err(|_| BringError::Ending)?? {
+                return Ok(image);
+            }
+            say(format!("fetching {reference}"));
+            let (supply, wanted) = (self.clone(), reference.clone());
+            let fetching = Fetching(self.0.background.spawn(async move {
+                let wish =
+                    Wish { reference: &wanted, login: None, origin: Origin::Brought, events: None };
+                supply.fetch(wish).await
+            }));
+            fetching.await
+        })
+    }
+}
+
+/// Ends the work when nobody waits for it any more.
+struct Fetching(tokio::task::JoinHandle<Result<Image, BringError>>);
+
+impl Future for Fetching {
+    type Output = Result<Image, BringError>;
+
+    fn poll(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Self::Output> {
+        let joined = std::task::ready!(std::pin::Pin::new(&mut self.0).poll(context));
+        std::task::Poll::Ready(joined.unwrap_or(Err(BringError::Ending)))
+    }
+}
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What a part of an image is to a registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Manifest,
+    Blob,
+}
+
+/// Where the parts of an image come from besides this site.
+#[derive(Debug, Clone)]
+struct Source {
+    /// Its repository, and as whom it is asked; `None`: an image of the fleet.
+    registry: Option<(Repository, Option<Login>)>,
+    /// As it was asked for.
+    name: String,
+}
+
+impl Source {
+    fn want(&self, digest: &Digest, size: Option<u64>, what: What) -> Want {
+        Want { digest: digest.clone(), size, what, source: self.clone() }
+    }
+}
+
+/// Where Docker keeps logins: `$DOCKER_CONFIG`, or the home of whom the agent runs as.
+fn docker_config() -> PathBuf {
+    let folder = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+    let home =
+        || Path::new(&std::env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(".docker");
+    folder.unwrap_or_else(home).join("config.json")
+}
+
+/// Work with files, beside the runtime.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+    }
+}

@@ -1,0 +1,35 @@
+//! Manifests and indexes: small blobs that a registry keeps in another place.
+
+use runtime::image::manifest::Document;
+use runtime::image::registry::MANIFEST_BYTES_MAX;
+use runtime::image::{Digest, ImageError};
+
+use super::{BringError, Source, Supply, What, blocking};
+
+impl Supply {
+    /// Reads a document, fetching it if it is not here.
+    pub(super) async fn document(
+        &self,
+        digest: &Digest,
+        source: &Source,
+    ) -> Result<Document, BringError> {
+        if let Some(found) = self.document_here(digest).await? {
+            return Ok(found);
+        }
+        self.acquire(source.want(digest, None, What::Manifest)).await?;
+        let missing = || ImageError::Malformed {
+            digest: digest.clone(),
+            why: format!("is no document of at most {MANIFEST_BYTES_MAX} bytes"),
+        };
+        Ok(self.document_here(digest).await?.ok_or_else(missing)?)
+    }
+
+    /// Reads a document that is here.
+    pub(super) async fn document_here(
+        &self,
+        digest: &Digest,
+    ) -> Result<Option<Document>, BringError> {
+        let (images, digest) = (self.0.images.clone(), digest.clone());
+        Ok(blocking(move || images.document(&digest)).await?)
+    }
+}

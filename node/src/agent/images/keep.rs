@@ -1,0 +1,91 @@
+//! Images that the fleet has without a registry: made known by a record, and copied to two more
+//! members at once, so that the loss of one machine loses no image.
+
+use crdt_state::ImageFact;
+use node_core::Edit;
+use runtime::image::manifest::Document;
+use runtime::image::{Digest, ImageError, Origin, Reference};
+
+use super::choice;
+use super::{BringError, PinSource, Pinned, Supply, Wish};
+use crate::transport::PeerRequest;
+
+/// Further members that get a copy.
+const COPIES: usize = 2;
+
+/// What became of the copies of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Copies {
+    /// Who has one.
+    pub kept: Vec<String>,
+    /// Who was asked and has none yet, and why.
+    pub failed: Vec<(String, String)>,
+}
+
+impl Supply {
+    /// What the fleet is to know of an image that is here under this name, and the edit that says
+    /// so.
+    pub async fn announcement(&self, reference: &Reference) -> Result<(Pinned, Edit), BringError> {
+        let reference = reference.clone().with_default_tag();
+        let unknown = || ImageError::Unknown(reference.to_string());
+        let pinned = self.resolve_here(&reference.to_string()).await.ok_or_else(unknown)?;
+        let size_bytes = self.size_of(&pinned.digest).await?;
+        let digest = pinned.digest.to_string();
+        let fact = ImageFact { digest, platforms: pinned.platforms.clone(), size_bytes };
+        let name = reference.without_digest().canonical();
+        Ok((Pinned { source: PinSource::Fleet, ..pinned }, Edit::PutImage { name, fact }))
+    }
+
+    /// All blobs of an image that are here.
+    async fn size_of(&self, digest: &Digest) -> Result<u64, BringError> {
+        let mut size = self.0.images.has_blob(digest).unwrap_or(0);
+        let mut documents = vec![digest.clone()];
+        while let Some(digest) = documents.pop() {
+            match self.document_here(&digest).await? {
+                Some(Document::Manifest(manifest)) => {
+                    size += manifest.config.size;
+                    size += manifest.layers.iter().map(|layer| layer.size).sum::<u64>();
+                }
+                Some(Document::Index(builds)) if documents.len() < 64 => {
+                    documents.extend(builds.into_iter().map(|build| build.digest));
+                }
+                _ => {}
+            }
+        }
+        Ok(size)
+    }
+
+    /// Lets two more members take a copy, those first by rank; returns when they have it.
+    pub async fn copy_out(&self, reference: &Reference, digest: &Digest) -> Copies {
+        let members = self.members().await;
+        let ids = members.iter().map(|member| member.node);
+        let chosen: Vec<_> = choice::ranked(digest, ids)
+            .into_iter()
+            .filter_map(|node| members.iter().find(|member| member.node == node))
+            .take(COPIES)
+            .collect();
+        let name = reference.clone().with_default_tag().without_digest().to_string();
+        let mut copies = Copies::default();
+        for member in chosen {
+            let request = PeerRequest::Keep { name: name.clone(), digest: digest.to_string() };
+            match self.ask_long::<Result<(), String>>(member, request).await {
+                Some(Ok(())) => copies.kept.push(member.name.clone()),
+                Some(Err(why)) => copies.failed.push((member.name.clone(), why)),
+                None => {
+                    copies.failed.push((member.name.clone(), "it does not answer".to_owned()));
+                }
+            }
+        }
+        copies
+    }
+
+    /// Takes a copy of an image of the fleet, as a peer asks.
+    pub(super) async fn keep(&self, name: &str, digest: &str) -> Result<(), BringError> {
+        let mut reference: Reference = name.parse()?;
+        reference.digest = Some(digest.parse().map_err(runtime::image::BadReference::from)?);
+        // Loaded: as long as the fleet has it, nobody clears it away.
+        let origin = Origin::Loaded;
+        let wish = Wish { reference: &reference, login: None, origin, events: None };
+        self.fetch(wish).await.map(drop)
+    }
+}

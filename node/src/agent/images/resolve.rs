@@ -1,0 +1,190 @@
+//! What a name stands for at this moment: the pin of a service, and `/distribution/…/json`.
+//!
+//! In this order: an image of the fleet; the registry, for a few seconds; what this node has by that
+//! name; what a peer has.
+
+use std::time::Duration;
+
+use crdt_state::spec::Platform;
+use futures_util::StreamExt;
+use runtime::image::auth::Login;
+use runtime::image::bring::BringError;
+use runtime::image::manifest::Document;
+use runtime::image::registry::{Purpose, RegistryError, Repository, Session};
+use runtime::image::{Digest, Reference};
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+use super::{Source, Supply, What, blocking};
+use crate::transport::PeerRequest;
+
+/// The registry is given so long to say what a name stands for; an operator waits for it.
+const REGISTRY_PATIENCE: Duration = Duration::from_secs(4);
+
+/// Who said what a name stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PinSource {
+    /// The name itself has a digest.
+    Given,
+    /// The fleet has an image of that name.
+    Fleet,
+    /// The registry, or a mirror of it.
+    Registry,
+    /// This node has something by that name; no registry could be asked, or it has nothing.
+    Here,
+    /// The same of another node, by its host name.
+    Peer(String),
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pinned {
+    /// Of a manifest or an index.
+    pub digest: Digest,
+    /// What there are builds for; empty if that is not known.
+    pub platforms: Vec<Platform>,
+    /// Who said so.
+    pub source: PinSource,
+    /// `application/vnd.oci.image.index.v1+json` and its like; empty if that is not known.
+    pub media_type: String,
+    /// Of the manifest or index itself, in bytes; 0 if that is not known.
+    pub size: u64,
+}
+
+impl Supply {
+    /// Finds out what a name stands for. `login` is what the client sent along; else the node's own
+    /// is used. The registry's reason is the error if nobody knows.
+    pub async fn resolve(
+        &self,
+        reference: &Reference,
+        login: Option<Login>,
+    ) -> Result<Pinned, BringError> {
+        let reference = reference.clone().with_default_tag();
+        if let Some(image) = self.fleet_image(&reference).await
+            && let Ok(digest) = image.fact.digest.parse()
+        {
+            let (media_type, size, platforms) = (String::new(), 0, image.fact.platforms);
+            return Ok(Pinned { digest, platforms, source: PinSource::Fleet, media_type, size });
+        }
+        if let Some(digest) = &reference.digest
+            && let Ok(Some(pinned)) = self.pin_here(digest, PinSource::Given).await
+        {
+            return Ok(pinned);
+        }
+        let refusal = match self.ask_registry(&reference, login).await {
+            Ok(pinned) => return Ok(pinned),
+            Err(error) => error,
+        };
+        if let Some(pinned) = self.resolve_here(&reference.to_string()).await {
+            return Ok(Pinned { source: PinSource::Here, ..pinned });
+        }
+        match self.ask_peers(&reference).await {
+            Some(pinned) => Ok(pinned),
+            None => Err(refusal),
+        }
+    }
+
+    /// What this node has by a name.
+    pub(super) async fn resolve_here(&self, name: &str) -> Option<Pinned> {
+        let reference: Reference = name.parse().ok()?;
+        let digest = self.0.images.digest_of(&reference.with_default_tag())?.digest;
+        self.pin_here(&digest, PinSource::Here).await.ok()?
+    }
+
+    async fn ask_peers(&self, reference: &Reference) -> Option<Pinned> {
+        let members = self.members().await;
+        let mut asked: futures_util::stream::FuturesUnordered<_> = members
+            .iter()
+            .map(|member| async move {
+                let request = PeerRequest::Resolve(reference.to_string());
+                let found: Option<Pinned> = self.ask(member, request).await?;
+                Some(Pinned { source: PinSource::Peer(member.name.clone()), ..found? })
+            })
+            .collect();
+        while let Some(answer) = asked.next().await {
+            if answer.is_some() {
+                return answer;
+            }
+        }
+        None
+    }
+
+    async fn ask_registry(
+        &self,
+        reference: &Reference,
+        login: Option<Login>,
+    ) -> Result<Pinned, BringError> {
+        let repository =
+            Repository { registry: reference.registry.clone(), name: reference.repository.clone() };
+        if self.is_paused() {
+            return Err(BringError::Paused(reference.to_string()));
+        }
+        let host = repository.registry.clone();
+        let asked = async {
+            let session = self.session(&repository, login.clone(), Purpose::Pull).await?;
+            self.pin_at(&session, reference, login).await
+        };
+        let silent = || RegistryError::Silent { host, seconds: REGISTRY_PATIENCE.as_secs() };
+        timeout(REGISTRY_PATIENCE, asked).await.unwrap_or_else(|_| Err(silent().into()))
+    }
+
+    /// Keeps the manifest too: whoever pins wants to run it.
+    async fn pin_at(
+        &self,
+        session: &Session,
+        reference: &Reference,
+        login: Option<Login>,
+    ) -> Result<Pinned, BringError> {
+        let wanted = reference.digest.as_ref().map(Digest::as_str);
+        let name = wanted.or(reference.tag.as_deref()).unwrap_or("latest");
+        let manifest = session.manifest(name).await?;
+        let (images, bytes) = (self.0.images.clone(), manifest.bytes.clone());
+        let digest = blocking(move || images.keep(&bytes)).await?;
+        if reference.digest.as_ref().is_some_and(|wanted| *wanted != digest) {
+            let host = manifest.host;
+            let digest = reference.digest.clone().unwrap_or(digest);
+            return Err(BringError::Corrupt { host, what: "manifest", digest });
+        }
+        let source = match reference.digest {
+            Some(_) => PinSource::Given,
+            None => PinSource::Registry,
+        };
+        // What a single manifest was built for stands in its configuration.
+        if let Some(Document::Manifest(found)) = self.document_here(&digest).await? {
+            let registry = Some((session.repository().clone(), login));
+            let source = Source { registry, name: reference.to_string() };
+            let config = source.want(&found.config.digest, Some(found.config.size), What::Blob);
+            self.acquire(config).await?;
+        }
+        let pinned = self.pin_here(&digest, source).await?;
+        let nobody = || BringError::Nobody { what: reference.to_string(), asked: 0 };
+        let mut pinned = pinned.ok_or_else(nobody)?;
+        pinned.media_type = manifest.media_type;
+        Ok(pinned)
+    }
+
+    /// What a digest that is here stands for; `None` if it is not.
+    async fn pin_here(
+        &self,
+        digest: &Digest,
+        source: PinSource,
+    ) -> Result<Option<Pinned>, BringError> {
+        let Some(document) = self.document_here(digest).await? else { return Ok(None) };
+        let (images, known) = (self.0.images.clone(), digest.clone());
+        let (platforms, size) = blocking(move || {
+            let platforms = match document {
+                Document::Index(builds) => {
+                    builds.into_iter().filter_map(|build| build.platform).collect()
+                }
+                Document::Manifest(_) => {
+                    let image = images.image_of_manifest(&known).ok().flatten();
+                    image.map(|image| image.platform).into_iter().collect::<Vec<_>>()
+                }
+            };
+            (platforms, images.has_blob(&known).unwrap_or(0))
+        })
+        .await;
+        let (digest, media_type) = (digest.clone(), String::new());
+        Ok(Some(Pinned { digest, platforms, source, media_type, size }))
+    }
+}

@@ -1,0 +1,146 @@
+//! Over the uplink: from the registry, and from nodes of other sites when there is no registry or
+//! it is silent. At most three blobs at a time; the rest wait their turn.
+
+use std::time::Duration;
+
+use runtime::image::auth::Login;
+use runtime::image::bring::BringError;
+use runtime::image::registry::{Purpose, RegistryError, Repository, Session};
+use runtime::image::{Digest, ImageError};
+
+use super::flight::{Flight, Want, jittered};
+use super::sink::Sink;
+use super::{Supply, What, blocking};
+
+/// A blob whose connection was cut is resumed so often while it grows.
+const RESUMES_MAX: usize = 5;
+
+/// Before a cut blob is resumed, give or take a half.
+const RESUME_PAUSE: Duration = Duration::from_millis(500);
+
+impl Supply {
+    pub(super) async fn over_uplink(&self, want: &Want, flight: &Flight) -> Result<(), BringError> {
+        let _turn = self.0.uplink.acquire().await.map_err(|_| BringError::Ending)?;
+        if let Some(error) = self.refused_lately(&want.digest) {
+            return Err(error);
+        }
+        let refusal = match &want.source.registry {
+            Some((repository, login)) => {
+                match self.take_from_registry(want, repository, login.clone(), flight).await {
+                    Ok(()) => return Ok(()),
+                    Err(error @ BringError::Store(_)) => return Err(error),
+                    Err(error) => Some(error),
+                }
+            }
+            None => None,
+        };
+        let members = self.members().await;
+        let asked = members.len();
+        // Those nearby were asked before; they are asked again because time has passed.
+        if self.take_from_holders(want, &members, flight).await? {
+            return Ok(());
+        }
+        let nobody = BringError::Nobody { what: want.source.name.clone(), asked };
+        let error = refusal.unwrap_or(nobody);
+        self.on_refused(&want.digest, &error);
+        Err(error)
+    }
+
+    async fn take_from_registry(
+        &self,
+        want: &Want,
+        repository: &Repository,
+        login: Option<Login>,
+        flight: &Flight,
+    ) -> Result<(), BringError> {
+        let session = self.session(repository, login, Purpose::Pull).await?;
+        match want.what {
+            What::Manifest => self.manifest_from(&session, &want.digest, flight).await,
+            What::Blob => self.blob_from(&session, want, flight).await,
+        }
+    }
+
+    async fn manifest_from(
+        &self,
+        session: &Session,
+        digest: &Digest,
+        flight: &Flight,
+    ) -> Result<(), BringError> {
+        flight.decide(0, &session.repository().registry, 0);
+        let manifest = session.manifest(digest.as_str()).await?;
+        if Digest::of(&manifest.bytes) != *digest {
+            let (host, digest) = (manifest.host, digest.clone());
+            return Err(BringError::Corrupt { host, what: "manifest", digest });
+        }
+        self.0.taken.take(manifest.bytes.len()).await;
+        let images = self.0.images.clone();
+        blocking(move || images.keep(&manifest.bytes)).await?;
+        Ok(())
+    }
+
+    /// Reads a blob, and resumes it as long as each attempt gets further.
+    async fn blob_from(
+        &self,
+        session: &Session,
+        want: &Want,
+        flight: &Flight,
+    ) -> Result<(), BringError> {
+        let mut resumes = 0;
+        loop {
+            let mut sink = Sink::open(&self.0.images, &want.digest, want.size).await?;
+            let begun = sink.offset();
+            flight.decide(0, &session.repository().registry, begun);
+            let received = match want.size == Some(begun) {
+                true => Ok(0),
+                false => self.receive(session, want, &mut sink, flight).await,
+            };
+            let (error, received) = match received {
+                Ok(_) => return self.finished(session, want, sink).await,
+                Err(failed) => failed,
+            };
+            sink.suspend().await?;
+            resumes += 1;
+            if received == 0 || resumes > RESUMES_MAX || !error.is_silence() {
+                return Err(error.into());
+            }
+            tokio::time::sleep(jittered(RESUME_PAUSE)).await;
+        }
+    }
+
+    /// How many bytes came; with an error, how many before it.
+    async fn receive(
+        &self,
+        session: &Session,
+        want: &Want,
+        sink: &mut Sink,
+        flight: &Flight,
+    ) -> Result<u64, (RegistryError, u64)> {
+        let stream = session.blob(want.digest.as_str(), sink.offset()).await;
+        let mut stream = stream.map_err(|error| (error, 0))?;
+        let mut received = 0;
+        while let Some(piece) = stream.next().await {
+            let piece = piece.map_err(|error| (error, received))?;
+            self.0.taken.take(piece.len()).await;
+            flight.advance(piece.len());
+            received += piece.len() as u64;
+            if !sink.write(piece).await {
+                break;
+            }
+        }
+        Ok(received)
+    }
+
+    async fn finished(&self, session: &Session, want: &Want, sink: Sink) -> Result<(), BringError> {
+        match sink.finish().await {
+            Ok(()) => Ok(()),
+            Err(ImageError::WrongDigest { .. } | ImageError::WrongSize { .. }) => {
+                Err(BringError::Corrupt {
+                    host: session.repository().registry.clone(),
+                    what: "blob",
+                    digest: want.digest.clone(),
+                })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
