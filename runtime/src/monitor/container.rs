@@ -197,8 +197,9 @@ fn help(order: &Order, words: &[String], null: BorrowedFd<'_>) -> i32 {
             }
         }
         if waited.wait() == Ok(Signal::SIGTERM) {
-            // It leads its own session and its own group.
-            proc_table::signal_group(command.pid.as_raw() as u32, libc::SIGKILL);
+            // Not every runtime gives it a group of its own; it and all it started are ours.
+            descendants::end_all(&Cgroup::default());
+            return CODE_FAILED;
         }
     }
 }

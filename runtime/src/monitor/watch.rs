@@ -201,8 +201,8 @@ impl Watch {
     fn stop(&mut self, order: StopOrder) {
         let kill_at = self.now().saturating_add(order.grace_ms);
         self.kill_at = Some(self.kill_at.map_or(kill_at, |earlier| earlier.min(kill_at)));
-        if !self.asked && order.grace_ms > 0 {
-            self.asked = true;
+        let first = !std::mem::replace(&mut self.asked, true);
+        if first && order.grace_ms > 0 {
             let signal = order.signal.or(self.stop_default.signal);
             let signal = signal.unwrap_or(signal::STOP_SIGNAL_DEFAULT);
             // Its parent has not reaped it, so its id is still its own.

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::backend::{self, Bundle, CONFIG, Stdio};
 use super::bundle::{BundleInput, Machine, bundle};
 use super::{ContainerOrder, OciRuntime, init, rootfs};
+use crate::cgroup::Cgroup;
 use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
 use crate::volume::{self, Filling};
@@ -82,6 +83,10 @@ fn attempt(
     let bundle = Bundle { dir: &dir, id: &id, spec: &spec, init };
     let stdio = Stdio { streams: io.streams, console: io.console };
     let pid = backend.create(&bundle, stdio)?;
+    if !embedded {
+        // crun begins with a group of its own, without the limits that were set.
+        Cgroup::create(&order.cgroup, &order.start.template.limits);
+    }
     backend.start(&bundle)?;
     Ok((pid.as_raw(), warnings))
 }

@@ -1,1 +1,396 @@
-//! What only a container has, in each of the runtimes.
+//! What only a container has, the same with each runtime: its own view of the machine, its image,
+//! its runtime, and that nothing of them stays behind.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crdt_state::spec::{HealthCheck, Resources};
+use crdt_state::task::{Exit, Health, RunEvent};
+use nix::sys::signal::Signal;
+use oci_spec::image::{ConfigBuilder, ImageConfiguration};
+use runtime::cgroup::mounts;
+use runtime::{Driver, run_dir};
+
+use crate::host::{Host, kill, lives, until};
+use crate::shelf::{Shelf, container, shell};
+
+fn shelf(host: &Host) -> &Shelf {
+    host.shelf.as_ref().expect("it runs containers")
+}
+
+fn image(config: ConfigBuilder) -> ImageConfiguration {
+    let mut image = ImageConfiguration::default();
+    image.set_config(Some(config.build().expect("every field has a default")));
+    image
+}
+
+#[track_caller]
+fn says(host: &Host, order: &crdt_state::task::TaskStart, lines: &[&str]) {
+    let said = host.said(order.run);
+    for line in lines {
+        assert!(said.lines().any(|told| told == *line), "{line:?} in {said}");
+    }
+}
+
+fn a_container_is_what_its_image_and_its_service_say(host: &mut Host) {
+    let config = ConfigBuilder::default()
+        .env(["OF_IMAGE=1".to_owned(), "OF_BOTH=image".to_owned()])
+        .entrypoint(["sh".to_owned(), "-c".to_owned()])
+        .cmd(["echo cmd".to_owned()])
+        .user("shop".to_owned())
+        .working_dir("/made/for/it".to_owned());
+    shelf(host).change("busybox", |order| order.config = image(config));
+    let mut order = container(&["env; pwd; id -u; id -g; id -G; echo host $(hostname); echo $$"]);
+    order.template.env = vec!["OF_BOTH=service".to_owned()];
+    host.run(&order);
+    assert_eq!(host.exit(order.run), Exit::Code(0), "{}", host.said(order.run));
+    let own = ["/made/for/it", "900", "901", "901 50", "host till-3", "1"];
+    says(host, &order, &["OF_IMAGE=1", "OF_BOTH=service", "HOME=/srv"]);
+    says(host, &order, &own);
+    let by_itself = container(&[]);
+    host.run(&by_itself);
+    host.exit(by_itself.run);
+    says(host, &by_itself, &["cmd"]);
+}
+
+fn a_container_is_confined_as_users_of_docker_expect(host: &mut Host) {
+    let order = shell(
+        "grep -E '^(Seccomp|CapEff|CapBnd|SigIgn|SigBlk):' /proc/self/status; ls -d /proc/[0-9]*; mount -t tmpfs none /tmp || echo denied; touch /written; ls -l /proc/self/fd",
+    );
+    host.run(&order);
+    host.exit(order.run);
+    let docker =
+        ["Seccomp:\t2", "CapEff:\t00000000a80425fb", "CapBnd:\t00000000a80425fb", "denied"];
+    says(host, &order, &docker);
+    says(host, &order, &["SigBlk:\t0000000000000000", "/proc/1"]);
+    let said = host.said(order.run);
+    let ignored = said.lines().find_map(|line| line.strip_prefix("SigIgn:\t")).expect("told");
+    let ignored = u64::from_str_radix(ignored, 16).expect("a mask");
+    // 32 and 33 are the C library's own and cannot be set through it.
+    assert_eq!(ignored & !(0b11 << 31), 0, "{said}");
+    // The three of every program, and the folder that ls reads.
+    assert!(said.matches(" -> ").count() <= 4, "no descriptor of ours: {said}");
+    assert!(said.matches("/proc/").count() < 8, "it sees its own processes only: {said}");
+    let layer = shelf(host).path().join("busybox/written");
+    assert!(!layer.exists(), "layers are never written to");
+}
+
+fn every_way_to_end_is_told_apart(host: &mut Host) {
+    for (line, exit) in [("exit 0", Exit::Code(0)), ("exit 255", Exit::Code(255))] {
+        let order = shell(line);
+        host.run(&order);
+        assert_eq!(host.exit(order.run), exit, "{line}");
+    }
+    let order = shell("trap 'exit 11' QUIT; echo ready; while :; do sleep 0.01; done");
+    host.run(&order);
+    host.hear(order.run, "ready");
+    assert_eq!(host.stop(order.run, Some("quit"), 10_000), Exit::Code(11));
+}
+
+fn what_the_image_lacks_is_refused_for_good(host: &mut Host) {
+    let layer = shelf(host).layer("empty");
+    shelf(host).put("empty", &[layer]);
+    let mut order = shell("true");
+    order.template.image = "empty".to_owned();
+    let (permanent, reason) = host.refusal(&order);
+    assert!(permanent && reason.contains("\"sh\"") && reason.contains("--entrypoint"), "{reason}");
+    let mut order = shell("true");
+    order.template.user = Some("nobody-of-this-name".to_owned());
+    let (permanent, reason) = host.refusal(&order);
+    assert!(permanent && reason.contains("nobody-of-this-name"), "{reason}");
+    let layer = shelf(host).layer("broken");
+    fs::write(layer.join("tool"), "no program").expect("writable");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(layer.join("tool"), executable).expect("ours");
+    shelf(host).put("broken", &[shelf(host).path().join("busybox"), layer]);
+    let mut order = container(&["/tool"]);
+    order.template.image = "broken".to_owned();
+    host.driver().start(&order);
+    match host.next().1 {
+        RunEvent::Refused { permanent: true, reason } => {
+            assert!(reason.contains("neither a program"), "{reason}");
+        }
+        // runc finds that out when it can only say so in the container's own output.
+        RunEvent::Started { .. } => assert_ne!(host.exit(order.run), Exit::Code(0)),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn what_the_node_lacks_is_refused_for_now(host: &mut Host) {
+    let mut order = shell("true");
+    order.template.image = "unknown".to_owned();
+    let (permanent, reason) = host.refusal(&order);
+    assert!(!permanent && reason.contains("unknown"), "{reason}");
+    let gone = shelf(host).path().join("gone");
+    shelf(host).put("gone", &[gone]);
+    let mut order = shell("true");
+    order.template.image = "gone".to_owned();
+    let (permanent, reason) = host.refusal(&order);
+    assert!(!permanent && reason.contains("layer"), "{reason}");
+}
+
+fn a_container_beyond_its_memory_is_killed_and_said_to_be(host: &mut Host) {
+    // The last stage needs all of it in one process; runc itself needs some to begin with.
+    let mut order = container(&["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"]);
+    order.template.limits = Resources { memory_bytes: 48 << 20, ..Resources::default() };
+    host.run(&order);
+    assert_eq!(host.next().1, RunEvent::Exited { exit: Exit::Signal(9), oom: true });
+}
+
+fn limits_are_in_force_and_nothing_stays(host: &mut Host) {
+    let mut order = shell("echo ready; sleep 1000");
+    order.template.limits = Resources {
+        nano_cpus: 500_000_000,
+        memory_bytes: 64 << 20,
+        pids: 20,
+        ..Resources::default()
+    };
+    let pid = host.run(&order);
+    host.hear(order.run, "ready");
+    let node = host.cgroup_node.clone().expect("it has cgroups");
+    let name = run_dir::name(order.run);
+    let groups = || -> Vec<_> {
+        let all = mounts::detect().into_iter();
+        let own = all.map(|found| found.root.join(format!("edgectl/{node}/{name}")));
+        own.filter(|dir| dir.exists()).collect()
+    };
+    let read = |file: &str| groups().iter().find_map(|dir| fs::read_to_string(dir.join(file)).ok());
+    let either = |files: [&str; 2]| files.into_iter().find_map(read).unwrap_or_default();
+    assert_eq!(either(["memory.limit_in_bytes", "memory.max"]).trim(), "67108864");
+    assert_eq!(either(["pids.max", "pids.max"]).trim(), "20");
+    assert!(either(["cpu.cfs_quota_us", "cpu.max"]).starts_with("50000"));
+    let members = read("cgroup.procs").unwrap_or_default();
+    assert!(members.lines().any(|member| member == pid.to_string()), "{members}");
+    host.stop(order.run, None, 0);
+    let monitor = host.monitor(order.run);
+    until("the monitor to end", || (!lives(monitor)).then_some(()));
+    assert_eq!(groups(), Vec::<std::path::PathBuf>::new());
+    let dir = host.dir(order.run);
+    for left in ["rootfs", "upper", "work", "oci"] {
+        assert!(!dir.join(left).exists(), "{left}");
+    }
+    let mounted = fs::read_to_string("/proc/self/mountinfo").expect("readable");
+    assert!(!mounted.contains(&name), "no mount is seen outside");
+}
+
+fn health_is_asked_for_inside(host: &mut Host) {
+    let check = HealthCheck {
+        test: vec!["CMD-SHELL".to_owned(), "test -e /flag && test $$ -ne 1".to_owned()],
+        interval_ms: 20,
+        timeout_ms: 5_000,
+        retries: 1,
+        start_period_ms: 0,
+        start_interval_ms: 0,
+    };
+    // What the image asks for counts, unless the service asks for something else.
+    shelf(host).change("busybox", |order| order.health = Some(check.clone()));
+    let order = shell("sleep 0.3; touch /flag; exec sleep 1000");
+    host.run(&order);
+    let health = |health| (order.run, RunEvent::HealthChanged(health));
+    assert_eq!(host.next(), health(Health::Unhealthy));
+    assert_eq!(host.next(), health(Health::Healthy));
+    host.stop(order.run, None, 0);
+
+    let mut order = shell("exec sleep 1000");
+    let line = "echo $$ > /pid; grep Seccomp: /proc/self/status > /filter; exec sleep 1000";
+    let test = vec!["CMD-SHELL".to_owned(), line.to_owned()];
+    order.template.health = Some(HealthCheck { test, timeout_ms: 500, ..check });
+    host.run(&order);
+    let upper = host.dir(order.run).join("upper");
+    let filter = || fs::read_to_string(upper.join("filter")).ok();
+    let filter = until("the check", || filter().filter(|filter| filter.ends_with('\n')));
+    assert_eq!(filter, "Seccomp:\t2\n", "a check is confined like the rest");
+    assert_eq!(host.next(), (order.run, RunEvent::HealthChanged(Health::Unhealthy)));
+    let sleeps = || {
+        let node = host.cgroup_node.clone().unwrap_or_default();
+        let name = run_dir::name(order.run);
+        let mut members = Vec::new();
+        for found in mounts::detect() {
+            let file = found.root.join(format!("edgectl/{node}/{name}/cgroup.procs"));
+            let text = fs::read_to_string(file).unwrap_or_default();
+            members.extend(text.lines().map(str::to_owned));
+        }
+        members.sort();
+        members.dedup();
+        members.len()
+    };
+    // At most the one that has just begun, and who began it.
+    assert!(sleeps() <= 4, "checks that hang are ended: {}", sleeps());
+}
+
+fn all_that_is_said_is_kept(host: &mut Host) {
+    let mut order = shell("echo err >&2; echo out > /dev/stdout; seq 1 5000");
+    order.template.user = Some("shop".to_owned());
+    host.run(&order);
+    assert_eq!(host.exit(order.run), Exit::Code(0), "{}", host.said(order.run));
+    says(host, &order, &["err", "out", "1", "5000"]);
+    let mut order = shell("tty; echo $TERM; exec sleep 1000");
+    order.template.container.tty = true;
+    host.run(&order);
+    host.hear(order.run, "xterm");
+    assert!(host.said(order.run).contains("/dev/"), "{}", host.said(order.run));
+    assert_eq!(host.stop(order.run, None, 0), Exit::Signal(9));
+}
+
+fn a_container_outlives_the_agent(host: &mut Host) {
+    let line = "trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.01; done";
+    let order = shell(line);
+    let pid = host.run(&order);
+    host.hear(order.run, "ready");
+    let found = host.adopt();
+    assert_eq!(found.len(), 1);
+    assert_eq!((&found[0].start, &found[0].event), (&order, &RunEvent::Started { pid }));
+    assert_eq!(host.stop(order.run, None, 10_000), Exit::Code(5));
+    says(host, &order, &["ready", "bye"]);
+}
+
+fn nothing_outlives_a_monitor_that_was_killed(host: &mut Host) {
+    for adopted in [false, true] {
+        let order = shell("setsid sleep 1000 & echo ready; sleep 1000");
+        let pid = host.run(&order);
+        host.hear(order.run, "ready");
+        let monitor = host.monitor(order.run);
+        if adopted {
+            host.crash();
+            kill(monitor, Signal::SIGKILL);
+            until("the monitor to die", || (!lives(monitor)).then_some(()));
+            let found = host.adopt();
+            assert_eq!(found[0].event, RunEvent::Exited { exit: Exit::Unknown, oom: false });
+        } else {
+            kill(monitor, Signal::SIGKILL);
+            assert_eq!(host.exit(order.run), Exit::Unknown);
+        }
+        assert!(!lives(pid));
+        host.driver().forget(order.run);
+        let dir = host.dir(order.run);
+        until("the folder to go", || (!dir.exists()).then_some(()));
+        let node = host.cgroup_node.clone().expect("it has cgroups");
+        let groups = mounts::detect();
+        assert!(groups.iter().all(|group| !group.root.join("edgectl").join(&node).exists()));
+    }
+}
+
+fn layers_lie_over_each_other(host: &mut Host) {
+    let mut layers = vec![shelf(host).path().join("busybox")];
+    for number in 1..127 {
+        let layer = shelf(host).layer(&format!("layer-of-an-image-with-many-{number:04}"));
+        fs::write(layer.join("top"), number.to_string()).expect("writable");
+        fs::write(layer.join(format!("file{number}")), "x").expect("writable");
+        layers.push(layer);
+    }
+    shelf(host).put("high", &layers);
+    let mut order = shell("cat /top; echo; ls / | grep -c file");
+    order.template.image = "high".to_owned();
+    host.run(&order);
+    host.exit(order.run);
+    says(host, &order, &["126"]);
+    assert_eq!(host.said(order.run), "126\n126\n");
+}
+
+fn a_wait_for_an_image_ends_when_nobody_wants_it(host: &mut Host) {
+    let mut order = shell("true");
+    order.template.image = "far-away".to_owned();
+    host.driver().start(&order);
+    let preparing = RunEvent::Preparing { message: "bringing far-away".to_owned() };
+    assert_eq!(host.next(), (order.run, preparing.clone()));
+    // Others are not held up.
+    let other = shell("exit 3");
+    host.run(&other);
+    assert_eq!(host.exit(other.run), Exit::Code(3));
+    host.driver().stop(order.run, None, 10_000);
+    assert!(matches!(host.next().1, RunEvent::Refused { permanent: false, .. }));
+    let mut order = shell("true");
+    order.template.image = "far-away".to_owned();
+    host.driver().start(&order);
+    assert_eq!(host.next(), (order.run, preparing));
+    host.driver().forget(order.run);
+    assert!(host.is_quiet_for(Duration::from_millis(100)));
+    assert!(!host.dir(order.run).exists());
+}
+
+macro_rules! every_runtime {
+    ($($law:ident),* $(,)?) => {
+        every_runtime!(@ embedded $($law)*);
+        every_runtime!(@ runc $($law)*);
+        every_runtime!(@ crun $($law)*);
+    };
+    (@ $runtime:ident $($law:ident)*) => {
+        mod $runtime {
+            $(#[test] fn $law() {
+                let Some(mut host) = super::Host::containers(stringify!($runtime)) else { return };
+                super::$law(&mut host);
+            })*
+        }
+    };
+}
+
+every_runtime!(
+    a_container_is_what_its_image_and_its_service_say,
+    a_container_is_confined_as_users_of_docker_expect,
+    every_way_to_end_is_told_apart,
+    what_the_image_lacks_is_refused_for_good,
+    what_the_node_lacks_is_refused_for_now,
+    a_container_beyond_its_memory_is_killed_and_said_to_be,
+    limits_are_in_force_and_nothing_stays,
+    health_is_asked_for_inside,
+    all_that_is_said_is_kept,
+    a_container_outlives_the_agent,
+    nothing_outlives_a_monitor_that_was_killed,
+    layers_lie_over_each_other,
+    a_wait_for_an_image_ends_when_nobody_wants_it,
+);
+
+#[test]
+fn a_runtime_that_is_not_installed_is_said_to_be_missing() {
+    let Some(mut host) = Host::containers("embedded") else { return };
+    let missing = "/no/such/runc".parse().expect("a path");
+    shelf(&host).change("busybox", |order| order.runtime = missing);
+    let (permanent, reason) = host.refusal(&shell("true"));
+    assert!(!permanent && reason.contains("/no/such/runc"), "{reason}");
+    assert!(reason.contains("oci_runtime = \"embedded\""), "{reason}");
+}
+
+#[test]
+fn a_first_process_of_ours_reaps_forwards_and_ends_with_its_program() {
+    let Some(mut host) = Host::containers("embedded") else { return };
+    let mut order = shell(
+        "echo pid $$; (setsid true &); trap 'exit 6' USR1; echo ready; while :; do sleep 0.01; done",
+    );
+    order.template.container.init = true;
+    host.run(&order);
+    host.hear(order.run, "ready");
+    says(&host, &order, &["pid 2"]);
+    assert_eq!(host.stop(order.run, Some("USR1"), 10_000), Exit::Code(6));
+    let mut order = container(&["sleep", "1000"]);
+    order.template.container.init = true;
+    host.run(&order);
+    assert_eq!(host.stop(order.run, None, 10_000), Exit::Code(128 + 15), "sleep alone is deaf");
+    let mut order = container(&["/etc/passwd"]);
+    order.template.container.init = true;
+    let (permanent, reason) = host.refusal(&order);
+    assert!(permanent, "{reason}");
+}
+
+#[test]
+fn a_monitor_of_a_container_is_small() {
+    let Some(mut host) = Host::containers("embedded") else { return };
+    let order = container(&["sleep", "1000"]);
+    let pid = host.run(&order);
+    let monitor = host.monitor(order.run);
+    let pss = |pid: u32| -> u64 {
+        let rollup =
+            fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("smaps_rollup"));
+        let rollup = rollup.expect("it runs");
+        let line = rollup.lines().find(|line| line.starts_with("Pss:")).expect("it is told");
+        line.split_whitespace().nth(1).and_then(|word| word.parse().ok()).expect("a number")
+    };
+    let anonymous = |pid: u32| -> u64 {
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("it runs");
+        let line = rollup.lines().find(|line| line.starts_with("Anonymous:")).expect("told");
+        line.split_whitespace().nth(1).and_then(|word| word.parse().ok()).expect("a number")
+    };
+    let own = anonymous(monitor);
+    eprintln!("monitor: {own} KiB of its own, PSS {} KiB; sleep: PSS {}", pss(monitor), pss(pid));
+    assert!(own < 1024, "{own} KiB");
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use crdt_state::spec::{Runtime, Template};
@@ -73,6 +73,13 @@ impl Shelf {
             runtime: self.runtime.clone(),
             hostname: "till-3".to_owned(),
         }));
+    }
+}
+
+impl Shelf {
+    /// Where its layers are.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
     }
 }
 
