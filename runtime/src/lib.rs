@@ -5,10 +5,13 @@
 //! take a task down because the agent goes: tasks outlive the agent and are adopted.
 
 pub mod cgroup;
+pub mod copy;
 pub mod driver;
+pub mod exec;
 pub mod fake;
 pub mod image;
 pub mod logs;
+pub mod look;
 pub mod monitor;
 pub mod oci;
 mod proc_table;
@@ -20,6 +23,7 @@ mod user;
 pub mod volume;
 
 pub use driver::{Driver, RUN_EVENTS_MAX, RunEvents};
+pub use exec::enter_main;
 pub use fake::FakeRuntime;
 pub use monitor::monitor_main;
 pub use oci::{ContainerOrder, OciRuntime};

@@ -16,10 +16,10 @@ pub mod control;
 pub mod descendants;
 mod fork;
 pub mod health;
-mod inherited;
+pub(crate) mod inherited;
 pub mod output;
 pub mod program;
-mod spawn;
+pub(crate) mod spawn;
 mod watch;
 
 use std::path::Path;

@@ -56,7 +56,8 @@ impl Inherited {
     }
 }
 
-fn duplicate(fd: RawFd) -> nix::Result<File> {
+/// A copy of a descriptor, out of the way of the first three.
+pub(crate) fn duplicate(fd: RawFd) -> nix::Result<File> {
     // SAFETY: fcntl on a number has no memory effects; the new descriptor belongs to nobody yet.
     let copy = Errno::result(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) })?;
     // SAFETY: it was just made and is owned by nothing else.
@@ -64,7 +65,7 @@ fn duplicate(fd: RawFd) -> nix::Result<File> {
 }
 
 /// Closes what the agent may have left open by mistake, so that no task inherits a socket.
-fn close_from(first: RawFd) {
+pub(crate) fn close_from(first: RawFd) {
     close_between(first, libc::c_uint::MAX);
 }
 

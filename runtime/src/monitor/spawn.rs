@@ -143,6 +143,8 @@ unsafe fn prepare_child(
         for (wanted, fd) in (0..).zip(stdio) {
             check(Step::Stdio, libc::dup2(fd, wanted))?;
         }
+        // A terminal becomes the session's own; anything else is none, and says so.
+        libc::ioctl(0, libc::TIOCSCTTY, 0);
         if let Some(identity) = &setting.identity {
             let groups = identity.groups.as_ptr();
             check(Step::Groups, libc::setgroups(identity.groups.len(), groups))?;

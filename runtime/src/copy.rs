@@ -1,0 +1,182 @@
+//! Files into a task and out of it, as tar archives, by the helper process of a session.
+//!
+//! Everything happens below the task's root, which for a container is its own: whatever links and
+//! names say that somebody in there made, nothing outside is read or written.
+
+mod pack;
+mod root;
+mod unpack;
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+
+use nix::errno::Errno;
+use oci_spec::runtime::Spec;
+use serde::{Deserialize, Serialize};
+
+use crate::exec::channel::Channel;
+use crate::exec::frame::{CHUNK_BYTES, Kind};
+use crate::exec::{CODE_CANNOT_RUN, Fault, Refusal, Target};
+use crate::oci::backend::CONFIG;
+use crate::user;
+use root::Root;
+
+/// What is at a path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathStat {
+    /// Its last part.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// Type and permissions, as `stat` has them.
+    pub mode: u32,
+    /// Seconds since 1970 when it was last changed.
+    pub changed_s: i64,
+    /// And nanoseconds.
+    pub changed_ns: i64,
+    /// Where a symbolic link leads; empty for anything else.
+    pub link_target: String,
+}
+
+/// An archive to unpack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutOrder {
+    /// A folder within the task's root.
+    pub path: String,
+    /// A folder never takes the place of something else, nor the other way round.
+    pub keep_kinds: bool,
+    /// Files belong to the task's user, not to whom the archive says.
+    pub own: bool,
+}
+
+/// Why nothing, or not everything, was copied.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// There is nothing.
+    #[error("there is no {path} in the task")]
+    Missing {
+        /// Where.
+        path: String,
+    },
+    /// An archive is only unpacked in a folder.
+    #[error("{path} is no folder in the task: name the folder to copy into")]
+    NoFolder {
+        /// Where.
+        path: String,
+    },
+    /// What is there is of another kind.
+    #[error(
+        "{path} in the task is {found}, and would be replaced by {sent}: remove it first, or copy to another name"
+    )]
+    OtherKind {
+        /// Where.
+        path: String,
+        /// What is there.
+        found: &'static str,
+        /// What was sent.
+        sent: &'static str,
+    },
+    /// A name that leaves the folder.
+    #[error("the archive names {0:?}, which leads out of the folder it is unpacked in: refused")]
+    Escapes(String),
+    /// Device nodes and the like.
+    #[error("the archive holds {0:?}, which is neither file, folder, link nor pipe: refused")]
+    BadKind(String),
+    /// The task's file system.
+    #[error(
+        "{path} in the task is read-only: copy to a volume, or take --read-only off the service"
+    )]
+    ReadOnly {
+        /// Where.
+        path: String,
+    },
+    /// The kernel is too old to look up names safely.
+    #[error("copying needs Linux 5.6 or later on the task's node")]
+    OldKernel,
+    /// Anything else.
+    #[error("cannot copy {path}: {source}")]
+    Io {
+        /// Where.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl CopyError {
+    /// An error of the system about a path.
+    fn of(path: impl Into<String>, source: impl Into<io::Error>) -> CopyError {
+        let (path, source) = (path.into(), source.into());
+        match source.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::ENOENT) => CopyError::Missing { path },
+            Some(Errno::EROFS) => CopyError::ReadOnly { path },
+            Some(Errno::ENOSYS) => CopyError::OldKernel,
+            _ => CopyError::Io { path, source },
+        }
+    }
+}
+
+impl From<CopyError> for Refusal {
+    fn from(error: CopyError) -> Refusal {
+        let fault = match &error {
+            CopyError::Missing { .. } => Fault::Missing,
+            CopyError::NoFolder { .. }
+            | CopyError::OtherKind { .. }
+            | CopyError::Escapes(_)
+            | CopyError::BadKind(_) => Fault::Bad,
+            CopyError::ReadOnly { .. } => Fault::Forbidden,
+            CopyError::OldKernel | CopyError::Io { .. } => Fault::Failed,
+        };
+        Refusal { fault, code: CODE_CANNOT_RUN, message: error.to_string() }
+    }
+}
+
+/// Tells what is at a path.
+pub(crate) fn stat(target: &Target, path: &str, channel: &mut Channel) -> Result<(), CopyError> {
+    let root = Root::of(target.program())?;
+    let found = root.find(path)?.stat(path)?;
+    channel.send(Kind::Stat, &serde_json::to_vec(&found).expect("it is plain text"));
+    channel.send(Kind::Exited, &0_i32.to_be_bytes());
+    Ok(())
+}
+
+/// Packs what is at a path: first what it is, then the archive.
+pub(crate) fn get(target: &Target, path: &str, channel: &mut Channel) -> Result<(), CopyError> {
+    let root = Root::of(target.program())?;
+    let place = root.find(path)?;
+    let found = place.stat(path)?;
+    channel.send(Kind::Stat, &serde_json::to_vec(&found).expect("it is plain text"));
+    let mut buffered = BufWriter::with_capacity(CHUNK_BYTES, &mut *channel);
+    pack::pack(&place, &found.name, &mut buffered)?;
+    buffered.flush().map_err(|error| CopyError::of(path, error))?;
+    drop(buffered);
+    channel.send(Kind::Exited, &0_i32.to_be_bytes());
+    Ok(())
+}
+
+/// Unpacks what is sent in a folder.
+pub(crate) fn put(
+    target: &Target,
+    order: &PutOrder,
+    channel: &mut Channel,
+) -> Result<(), CopyError> {
+    let root = Root::of(target.program())?;
+    root.folder(&order.path)?;
+    let owner = if order.own { owner(target) } else { None };
+    channel.send(Kind::Started, &0_i32.to_be_bytes());
+    unpack::unpack(&root, order, owner, &mut *channel)?;
+    channel.send(Kind::Exited, &0_i32.to_be_bytes());
+    Ok(())
+}
+
+/// The user and group of a task, if it does not run as whom the agent runs as.
+fn owner(target: &Target) -> Option<(u32, u32)> {
+    if target.order.container.is_some() {
+        let config = File::open(CONFIG).ok()?;
+        let spec: Spec = serde_json::from_reader(io::BufReader::new(config)).ok()?;
+        let user = spec.process().as_ref()?.user().clone();
+        return Some((user.uid(), user.gid()));
+    }
+    let user = user::look_up(target.order.start.template.user.as_deref()?).ok()?;
+    Some((user.uid, user.gid))
+}

@@ -1,0 +1,174 @@
+//! From a place below a task's root to a tar archive, entry by entry.
+//!
+//! Names are opened in folders that are open already, never by their paths: whoever moves folders
+//! about meanwhile leads nowhere. The archive is made while it is sent; memory does not grow with it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::readlinkat;
+use nix::libc;
+use nix::sys::stat::{FileStat, major, minor};
+use tar::{Builder, EntryType, Header};
+
+use super::CopyError;
+use super::root::{self, Place};
+
+/// Folders in folders at most: each is an open descriptor, and 1,024 is a usual limit.
+const DEPTH_MAX: usize = 512;
+
+/// Files with several names that are known as such; further ones are packed whole. 10 MB at most.
+const LINKS_MAX: usize = 100_000;
+
+struct Packer<W: Write> {
+    archive: Builder<W>,
+    /// The first name of a file that has several.
+    links: BTreeMap<(u64, u64), PathBuf>,
+}
+
+/// Packs what is at a place, under this name.
+pub fn pack(place: &Place, name: &str, out: impl Write) -> Result<(), CopyError> {
+    let mut packer = Packer { archive: Builder::new(out), links: BTreeMap::new() };
+    let name = if name == "/" { Path::new(".") } else { Path::new(name) };
+    packer.entry(place.dir.as_fd(), &place.name, name, 0)?;
+    packer.archive.finish().map_err(|error| CopyError::of(root::shown(name), error))
+}
+
+impl<W: Write> Packer<W> {
+    fn entry(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        name: &OsStr,
+        path: &Path,
+        depth: usize,
+    ) -> Result<(), CopyError> {
+        let failed = |error: io::Error| CopyError::of(root::shown(path), error);
+        let found = match root::lstat(dir, name) {
+            Ok(found) => found,
+            // Removed while it was packed.
+            Err(Errno::ENOENT) if depth > 0 => return Ok(()),
+            Err(errno) => return Err(failed(errno.into())),
+        };
+        let mut header = header(&found);
+        match found.st_mode & libc::S_IFMT {
+            libc::S_IFREG => self.file(dir, name, path, &found, header).map_err(failed),
+            libc::S_IFDIR => self.folder(dir, name, path, header, depth),
+            libc::S_IFLNK => {
+                header.set_entry_type(EntryType::Symlink);
+                let target = readlinkat(dir, name).map_err(|errno| failed(errno.into()))?;
+                self.archive.append_link(&mut header, path, &target).map_err(failed)
+            }
+            kind @ (libc::S_IFIFO | libc::S_IFCHR | libc::S_IFBLK) => {
+                header.set_entry_type(match kind {
+                    libc::S_IFIFO => EntryType::Fifo,
+                    libc::S_IFCHR => EntryType::Char,
+                    _ => EntryType::Block,
+                });
+                let numbers = (major(found.st_rdev) as u32, minor(found.st_rdev) as u32);
+                let set = header
+                    .set_device_major(numbers.0)
+                    .and_then(|()| header.set_device_minor(numbers.1));
+                set.map_err(failed)?;
+                self.archive.append_data(&mut header, path, io::empty()).map_err(failed)
+            }
+            // Sockets: nobody can listen to a copy.
+            _ => Ok(()),
+        }
+    }
+
+    fn file(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        name: &OsStr,
+        path: &Path,
+        found: &FileStat,
+        mut header: Header,
+    ) -> io::Result<()> {
+        let id = (found.st_dev, found.st_ino);
+        if let Some(first) = self.links.get(&id) {
+            header.set_entry_type(EntryType::Link);
+            return self.archive.append_link(&mut header, path, first);
+        }
+        if found.st_nlink > 1 && self.links.len() < LINKS_MAX {
+            self.links.insert(id, path.to_path_buf());
+        }
+        let file = match root::open_file(dir, name) {
+            Ok(file) => file,
+            Err(Errno::ENOENT) => return Ok(()),
+            Err(errno) => return Err(errno.into()),
+        };
+        // Another one by now, perhaps a pipe.
+        let opened = file.metadata()?;
+        if !opened.is_file() {
+            return Ok(());
+        }
+        header.set_size(opened.len());
+        self.archive.append_data(&mut header, path, Exactly { file, left: opened.len() })
+    }
+
+    fn folder(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        name: &OsStr,
+        path: &Path,
+        mut header: Header,
+        depth: usize,
+    ) -> Result<(), CopyError> {
+        let failed = |error: io::Error| CopyError::of(root::shown(path), error);
+        if depth >= DEPTH_MAX {
+            let why = format!("folders are more than {DEPTH_MAX} deep");
+            return Err(failed(io::Error::other(why)));
+        }
+        header.set_entry_type(EntryType::Directory);
+        // With a slash at its end, as everybody writes folders.
+        let named = path.join("");
+        self.archive.append_data(&mut header, &named, io::empty()).map_err(failed)?;
+        let folder = root::open_folder(dir, name).map_err(|errno| failed(errno.into()))?;
+        let listed =
+            fs::read_dir(format!("/proc/self/fd/{}", folder.as_raw_fd())).map_err(failed)?;
+        for entry in listed {
+            let name = entry.map_err(failed)?.file_name();
+            self.entry(folder.as_fd(), &name, &path.join(&name), depth + 1)?;
+        }
+        Ok(())
+    }
+}
+
+fn header(found: &FileStat) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_mode(found.st_mode & 0o7777);
+    header.set_uid(u64::from(found.st_uid));
+    header.set_gid(u64::from(found.st_gid));
+    header.set_mtime(u64::try_from(found.st_mtime).unwrap_or(0));
+    header.set_size(0);
+    header.set_entry_type(EntryType::Regular);
+    header
+}
+
+/// As many bytes as the header says, whatever happens to the file: what grows is cut, what shrinks
+/// is filled with zeros.
+struct Exactly {
+    file: fs::File,
+    left: u64,
+}
+
+impl Read for Exactly {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let room = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let buffer = &mut buffer[..room];
+        let count = match self.file.read(buffer)? {
+            0 => {
+                buffer.fill(0);
+                room
+            }
+            count => count,
+        };
+        self.left -= count as u64;
+        Ok(count)
+    }
+}

@@ -1,0 +1,266 @@
+//! From a tar archive to a folder below a task's root, entry by entry.
+//!
+//! The archive may come from anybody and the folder may be changed by the task meanwhile: every name
+//! is looked up below the root, nothing is written through a link at its last part, and a folder is
+//! never removed to make room.
+
+use std::ffi::OsString;
+use std::fs::{File, Permissions};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::libc;
+use nix::sys::stat::{Mode, UtimensatFlags, mkdirat, utimensat};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{
+    Gid, LinkatFlags, Uid, UnlinkatFlags, fchownat, linkat, mkfifoat, symlinkat, unlinkat,
+};
+use tar::{Archive, Entry, EntryType, Header};
+
+use super::root::{self, Root};
+use super::{CopyError, PutOrder};
+
+/// Folders whose time is set at the end, when nothing is written to them any more; 2 MB at most.
+const FOLDERS_MAX: usize = 10_000;
+
+struct Unpacker<'a> {
+    root: &'a Root,
+    order: &'a PutOrder,
+    owner: Option<(u32, u32)>,
+    folders: Vec<(PathBuf, u64)>,
+}
+
+/// Unpacks an archive. After an error, what was unpacked before stays.
+pub fn unpack(
+    root: &Root,
+    order: &PutOrder,
+    owner: Option<(u32, u32)>,
+    mut source: impl Read,
+) -> Result<(), CopyError> {
+    let failed = |error| CopyError::Io { path: order.path.clone(), source: error };
+    let mut unpacker = Unpacker { root, order, owner, folders: Vec::new() };
+    let mut archive = Archive::new(&mut source);
+    for entry in archive.entries().map_err(failed)? {
+        unpacker.entry(&mut entry.map_err(failed)?)?;
+    }
+    // What fills the last block up.
+    io::copy(&mut source, &mut io::sink()).map_err(failed)?;
+    unpacker.set_times();
+    Ok(())
+}
+
+/// The folder of an entry, open, and its name in there.
+struct Spot {
+    dir: OwnedFd,
+    name: OsString,
+    shown: String,
+}
+
+impl Unpacker<'_> {
+    fn entry(&mut self, entry: &mut Entry<'_, impl Read>) -> Result<(), CopyError> {
+        let path = entry.path().map_err(|error| CopyError::of(&self.order.path, error))?;
+        let path = inside(&path)?;
+        let kind = entry.header().entry_type();
+        let Some(spot) = self.spot(&path)? else { return Ok(()) };
+        match kind {
+            EntryType::Directory => return self.folder(&spot, &path, entry.header()),
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                self.make_room(&spot, "a file")?;
+                self.file(&spot, entry)
+            }
+            EntryType::Symlink => {
+                self.make_room(&spot, "a link")?;
+                let target = link_name(entry, &spot)?;
+                symlinkat(&target, &spot.dir, spot.name.as_os_str()).map_err(io::Error::from)
+            }
+            EntryType::Link => {
+                self.make_room(&spot, "a link")?;
+                let first = inside(&link_name(entry, &spot)?)?;
+                let Some(first) = self.spot(&first)? else { return Ok(()) };
+                let none = LinkatFlags::empty();
+                let linked = linkat(
+                    &first.dir,
+                    first.name.as_os_str(),
+                    &spot.dir,
+                    spot.name.as_os_str(),
+                    none,
+                );
+                return linked.map_err(|errno| CopyError::of(spot.shown, errno));
+            }
+            EntryType::Fifo => {
+                self.make_room(&spot, "a pipe")?;
+                let mode = Mode::from_bits_truncate(0o600);
+                mkfifoat(&spot.dir, spot.name.as_os_str(), mode).map_err(io::Error::from)
+            }
+            // Of the archive as a whole.
+            EntryType::XGlobalHeader => return Ok(()),
+            _ => return Err(CopyError::BadKind(spot.shown)),
+        }
+        .and_then(|()| self.dress(&spot, kind, entry.header()))
+        .map_err(|error| CopyError::of(spot.shown, error))
+    }
+
+    /// `None` for the folder itself that everything is unpacked in.
+    fn spot(&self, path: &Path) -> Result<Option<Spot>, CopyError> {
+        let Some(name) = path.file_name() else { return Ok(None) };
+        let mut folder = self.order.path.clone();
+        let parent = path.parent().unwrap_or(Path::new(""));
+        let mut dir = self.root.folder(&folder)?;
+        for part in parent.components() {
+            folder = format!("{}/{}", folder.trim_end_matches('/'), root::shown(Path::new(&part)));
+            dir = match self.root.folder(&folder) {
+                Err(CopyError::Missing { .. }) => {
+                    let mode = Mode::from_bits_truncate(0o755);
+                    match mkdirat(&dir, Path::new(&part), mode) {
+                        Ok(()) | Err(Errno::EEXIST) => {}
+                        Err(errno) => return Err(CopyError::of(folder, errno)),
+                    }
+                    self.root.folder(&folder)?
+                }
+                other => other?,
+            };
+        }
+        let shown = format!("{}/{}", folder.trim_end_matches('/'), root::shown(Path::new(name)));
+        Ok(Some(Spot { dir, name: name.to_owned(), shown }))
+    }
+
+    /// Removes what has the name already, unless it is a folder.
+    fn make_room(&self, spot: &Spot, sent: &'static str) -> Result<(), CopyError> {
+        let failed = |errno| CopyError::of(&spot.shown, errno);
+        match root::lstat(spot.dir.as_fd(), &spot.name) {
+            Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(failed(errno)),
+            Ok(found) if is_folder(found.st_mode) => {
+                Err(CopyError::OtherKind { path: spot.shown.clone(), found: "a folder", sent })
+            }
+            Ok(_) => unlinkat(&spot.dir, spot.name.as_os_str(), UnlinkatFlags::NoRemoveDir)
+                .map_err(failed),
+        }
+    }
+
+    fn folder(&mut self, spot: &Spot, path: &Path, header: &Header) -> Result<(), CopyError> {
+        let failed = |errno| CopyError::of(&spot.shown, errno);
+        match root::lstat(spot.dir.as_fd(), &spot.name) {
+            Ok(found) if is_folder(found.st_mode) => {}
+            Ok(_) if self.order.keep_kinds => {
+                let path = spot.shown.clone();
+                return Err(CopyError::OtherKind { path, found: "no folder", sent: "a folder" });
+            }
+            found => {
+                if found.is_ok() {
+                    self.make_room(spot, "a folder")?;
+                }
+                let mode = Mode::from_bits_truncate(0o700);
+                mkdirat(&spot.dir, spot.name.as_os_str(), mode).map_err(failed)?;
+            }
+        }
+        let folder = root::open_folder(spot.dir.as_fd(), &spot.name).map_err(failed)?;
+        let file = File::from(folder);
+        self.own(&file, header)
+            .and_then(|()| file.set_permissions(permissions(header)?))
+            .map_err(|error| CopyError::of(&spot.shown, error))?;
+        if self.folders.len() < FOLDERS_MAX {
+            self.folders.push((path.to_path_buf(), header.mtime().unwrap_or(0)));
+        }
+        Ok(())
+    }
+
+    fn file(&self, spot: &Spot, entry: &mut Entry<'_, impl Read>) -> io::Result<()> {
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file =
+            openat(&spot.dir, spot.name.as_os_str(), flags, Mode::from_bits_truncate(0o600))?;
+        let mut file = File::from(file);
+        let copied = io::copy(entry, &mut file).and_then(|_| {
+            self.own(&file, entry.header())?;
+            file.set_permissions(permissions(entry.header())?)?;
+            let changed =
+                SystemTime::UNIX_EPOCH + Duration::from_secs(entry.header().mtime().unwrap_or(0));
+            file.set_modified(changed)
+        });
+        // Half a file is worse than none.
+        copied.inspect_err(|_| {
+            let _ = unlinkat(&spot.dir, spot.name.as_os_str(), UnlinkatFlags::NoRemoveDir);
+        })
+    }
+
+    fn ids(&self, header: &Header) -> io::Result<(Uid, Gid)> {
+        let (uid, gid) = match self.owner {
+            Some(owner) => owner,
+            None => {
+                let number = |id: u64| u32::try_from(id).map_err(io::Error::other);
+                (number(header.uid()?)?, number(header.gid()?)?)
+            }
+        };
+        Ok((Uid::from_raw(uid), Gid::from_raw(gid)))
+    }
+
+    fn own(&self, file: &File, header: &Header) -> io::Result<()> {
+        let (uid, gid) = self.ids(header)?;
+        match nix::unistd::fchown(file, Some(uid), Some(gid)) {
+            // An agent that is not root copies as who it is.
+            Err(Errno::EPERM) => Ok(()),
+            other => other.map_err(io::Error::from),
+        }
+    }
+
+    /// Owner and time of what cannot be opened.
+    fn dress(&self, spot: &Spot, kind: EntryType, header: &Header) -> io::Result<()> {
+        if !matches!(kind, EntryType::Symlink | EntryType::Fifo) {
+            return Ok(());
+        }
+        let (uid, gid) = self.ids(header)?;
+        let (name, nofollow) = (spot.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
+        match fchownat(&spot.dir, name, Some(uid), Some(gid), nofollow) {
+            Ok(()) | Err(Errno::EPERM) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let at = TimeSpec::new(i64::try_from(header.mtime().unwrap_or(0)).unwrap_or(0), 0);
+        utimensat(&spot.dir, name, &at, &at, UtimensatFlags::NoFollowSymlink)?;
+        Ok(())
+    }
+
+    /// Folders last, the deepest first: what is written into a folder changes its time.
+    fn set_times(&self) {
+        for (path, changed) in self.folders.iter().rev() {
+            let Ok(Some(spot)) = self.spot(path) else { continue };
+            let Ok(folder) = root::open_folder(spot.dir.as_fd(), &spot.name) else { continue };
+            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(*changed);
+            // A time is not worth an error after everything was copied.
+            let _ = File::from(folder).set_modified(at);
+        }
+    }
+}
+
+fn is_folder(mode: u32) -> bool {
+    mode & libc::S_IFMT == libc::S_IFDIR
+}
+
+fn permissions(header: &Header) -> io::Result<Permissions> {
+    Ok(Permissions::from_mode(header.mode()? & 0o7777))
+}
+
+fn link_name(entry: &Entry<'_, impl Read>, spot: &Spot) -> Result<PathBuf, CopyError> {
+    let name = entry.link_name().map_err(|error| CopyError::of(&spot.shown, error))?;
+    name.map(|name| name.into_owned()).ok_or_else(|| CopyError::BadKind(spot.shown.clone()))
+}
+
+/// A name of an archive as a path that only leads down.
+fn inside(path: &Path) -> Result<PathBuf, CopyError> {
+    let mut inside = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(part) => inside.push(part),
+            Component::CurDir | Component::RootDir => {}
+            Component::ParentDir | Component::Prefix(_) => {
+                return Err(CopyError::Escapes(root::shown(path)));
+            }
+        }
+    }
+    Ok(inside)
+}

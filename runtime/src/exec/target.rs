@@ -1,0 +1,79 @@
+//! The run that somebody wants to look into: what it was told to be, and who it is now.
+
+use std::fs;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::libc;
+
+use crate::proc_table::{self, Process};
+use crate::run_dir::{self, Order, Status};
+
+/// A run whose program lives.
+#[derive(Debug)]
+pub struct Target {
+    /// What it was told to be.
+    pub order: Order,
+    /// Who it is.
+    pub status: Status,
+}
+
+/// Why nothing can be done in a run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotRunning {
+    /// Its folder is not there, or cannot be read.
+    #[error("the task is not on its node any more; edgectl service ps tells where it runs")]
+    Gone,
+    /// There is no program yet.
+    #[error("the task has not started yet; wait for it: edgectl service ps")]
+    NotYet,
+    /// There is none any more.
+    #[error("the task has ended; edgectl service ps tells why")]
+    Ended,
+}
+
+impl Target {
+    /// Reads the folder of a run.
+    pub fn read(dir: &Path) -> Result<Target, NotRunning> {
+        let bytes = fs::read(dir.join(run_dir::ORDER)).map_err(|_| NotRunning::Gone)?;
+        let order = run_dir::parse_order(&bytes).map_err(|_| NotRunning::Gone)?;
+        let ended = dir.join(run_dir::ENDING).exists();
+        let status = run_dir::read::<Status>(dir, run_dir::STATUS).ok().flatten();
+        match status {
+            _ if ended => Err(NotRunning::Ended),
+            None => Err(NotRunning::NotYet),
+            Some(status) => {
+                let here = status.boot == proc_table::boot_id() && status.program.is_alive();
+                if here { Ok(Target { order, status }) } else { Err(NotRunning::Ended) }
+            }
+        }
+    }
+
+    /// Its program.
+    pub fn program(&self) -> Process {
+        self.status.program
+    }
+
+    /// Sends a signal to its program, and to nobody else.
+    pub fn signal(&self, number: i32) -> Result<(), NotRunning> {
+        let program = self.program();
+        if !program.is_alive() {
+            return Err(NotRunning::Ended);
+        }
+        proc_table::signal(program.pid, number);
+        Ok(())
+    }
+}
+
+/// A descriptor that becomes readable when the process has ended. `None`: it has, or the kernel is
+/// older than 5.3.
+pub fn watch(process: Process) -> Option<std::os::fd::OwnedFd> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: the call has no memory effects.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, process.pid, 0) };
+    let fd = Errno::result(fd).ok()?;
+    // SAFETY: it was just made and is owned by nothing else.
+    let fd = unsafe { std::os::fd::OwnedFd::from_raw_fd(fd as i32) };
+    // Opened by its number: only now is it certain whose it is.
+    process.is_alive().then_some(fd)
+}

@@ -1,0 +1,199 @@
+//! The processes of a run, as `ps` shows them.
+//!
+//! The usual table is made here, because a device need not have a `ps`; any other is that of the
+//! node's `ps`, cut down to the processes of the run, as Docker does it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::bad;
+use super::groups::Groups;
+use crate::exec::{Refusal, Target};
+use crate::proc_table;
+
+/// Arguments that give the usual table.
+const USUAL: [&str; 2] = ["", "-ef"];
+const TITLES: [&str; 8] = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"];
+
+/// Rows at most: a table of more is of no use to anybody, and must fit what is sent between nodes.
+const ROWS_MAX: usize = 300;
+/// Of a command line.
+const COMMAND_BYTES_MAX: usize = 100;
+
+/// Ticks of the kernel's clock for user programs in a second.
+const TICKS_PER_SECOND: u64 = 100;
+
+/// A table.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Processes {
+    /// Of its columns.
+    pub titles: Vec<String>,
+    /// As many cells in each row.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// What one process used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    parent: u32,
+    terminal: i32,
+    /// In its program.
+    pub user_ticks: u64,
+    /// In the kernel.
+    pub kernel_ticks: u64,
+    /// Threads.
+    pub threads: u64,
+    started_ticks: u64,
+}
+
+/// Everybody in a run: in its cgroups, or else in the session of its program.
+pub fn members(target: &Target, groups: &Groups) -> Vec<u32> {
+    let members = groups.members();
+    if !members.is_empty() {
+        return members;
+    }
+    let program = target.program().pid;
+    let of_run = |stat: &proc_table::Stat| stat.session == program && stat.is_alive();
+    proc_table::all().filter(of_run).map(|stat| stat.process.pid).collect()
+}
+
+/// The table that `ps` makes with these arguments.
+pub fn table(target: &Target, args: &str) -> Result<Processes, Refusal> {
+    let members = members(target, &Groups::of(target));
+    if !USUAL.contains(&args.trim()) {
+        return by_ps(&members.into_iter().collect(), args);
+    }
+    let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let uptime = uptime.split('.').next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
+    let names = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let rows = members.iter().take(ROWS_MAX).filter_map(|pid| row(*pid, uptime, &names));
+    Ok(Processes { titles: TITLES.map(str::to_owned).to_vec(), rows: rows.collect() })
+}
+
+fn row(pid: u32, uptime: u64, names: &str) -> Option<Vec<String>> {
+    let usage = usage(pid)?;
+    let uid = fs::metadata(format!("/proc/{pid}")).ok()?.uid();
+    let seconds = (usage.user_ticks + usage.kernel_ticks) / TICKS_PER_SECOND;
+    let lived = uptime.saturating_sub(usage.started_ticks / TICKS_PER_SECOND);
+    let percent = (seconds * 100).checked_div(lived).unwrap_or(0).min(99);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let started = now.saturating_sub(lived);
+    let terminal = match usage.terminal {
+        // Major 136 to 143 are pseudo terminals; the minor number is in two parts.
+        device if (136..144).contains(&(device >> 8 & 0xfff)) => {
+            format!("pts/{}", device & 0xff | (device >> 12 & 0xfff00))
+        }
+        _ => "?".to_owned(),
+    };
+    Some(vec![
+        user_name(uid, names),
+        pid.to_string(),
+        usage.parent.to_string(),
+        percent.to_string(),
+        format!("{:02}:{:02}", started / 3_600 % 24, started / 60 % 60),
+        terminal,
+        format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60),
+        command(pid)?,
+    ])
+}
+
+fn user_name(uid: u32, names: &str) -> String {
+    let named = names.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    named.unwrap_or_else(|| uid.to_string())
+}
+
+fn command(pid: u32) -> Option<String> {
+    let words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    if words.is_empty() {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        return Some(format!("[{}]", name.trim()));
+    }
+    let line = String::from_utf8_lossy(&words).trim_end_matches('\0').replace('\0', " ");
+    Some(line[..line.floor_char_boundary(COMMAND_BYTES_MAX)].to_owned())
+}
+
+/// What `/proc/<pid>/stat` says, as far as it is needed here.
+pub fn usage(pid: u32) -> Option<Usage> {
+    parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+fn parse(text: &str) -> Option<Usage> {
+    // The name of the program, in parentheses, may itself hold spaces and parentheses.
+    let fields: Vec<&str> = text.get(text.rfind(')')? + 1..)?.split_ascii_whitespace().collect();
+    let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
+    Some(Usage {
+        parent: u32::try_from(number(1)?).ok()?,
+        terminal: fields.get(4)?.parse().ok()?,
+        user_ticks: number(11)?,
+        kernel_ticks: number(12)?,
+        threads: number(17)?,
+        started_ticks: number(19)?,
+    })
+}
+
+fn by_ps(members: &BTreeSet<u32>, args: &str) -> Result<Processes, Refusal> {
+    let mut ps = Command::new("ps");
+    ps.args(args.split_whitespace()).stdin(Stdio::null()).env("LC_ALL", "C");
+    let output = ps.output().map_err(|error| {
+        bad(format!("the node's ps cannot be run: {error}; leave the arguments of ps out"))
+    })?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(bad(format!("ps {args}: {}", said.trim())));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    cut_down(&text, members).ok_or_else(|| {
+        bad(format!("ps {args} shows no column PID, by which a task's processes are found"))
+    })
+}
+
+/// The rows of these processes. The last column may hold blanks.
+fn cut_down(text: &str, members: &BTreeSet<u32>) -> Option<Processes> {
+    let mut lines = text.lines();
+    let titles: Vec<String> = lines.next()?.split_whitespace().map(str::to_owned).collect();
+    let at = titles.iter().position(|title| title == "PID")?;
+    let cells = |line: &str| {
+        let mut words = line.split_whitespace();
+        let mut cells: Vec<String> =
+            words.by_ref().take(titles.len() - 1).map(str::to_owned).collect();
+        cells.push(words.collect::<Vec<_>>().join(" "));
+        cells
+    };
+    let is_member = |cells: &Vec<String>| {
+        cells.get(at).and_then(|pid| pid.parse().ok()).is_some_and(|pid| members.contains(&pid))
+    };
+    let rows = lines.map(cells).filter(is_member).take(ROWS_MAX).collect();
+    Some(Processes { titles, rows })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_read_whatever_its_program_is_called() {
+        let text = "42 (a) b) S 7 42 40 34817 -1 0 0 0 0 0 150 50 0 0 20 0 3 0 9901 0 0";
+        let usage = parse(text).expect("it has all fields");
+        assert_eq!((usage.parent, usage.terminal, usage.threads), (7, 34817, 3));
+        assert_eq!((usage.user_ticks, usage.kernel_ticks, usage.started_ticks), (150, 50, 9901));
+        assert_eq!(parse("42 (a) S 7"), None);
+    }
+
+    #[test]
+    fn a_table_of_ps_is_cut_down_to_the_run() {
+        let text = "  PID USER COMMAND\n    1 root init\n   42 root sh -c 'a  b'\n   43 me x\n";
+        let found = cut_down(text, &BTreeSet::from([42, 43])).expect("it has a PID");
+        assert_eq!(found.titles, ["PID", "USER", "COMMAND"]);
+        assert_eq!(found.rows, [["42", "root", "sh -c 'a b'"], ["43", "me", "x"]]);
+        assert_eq!(cut_down("USER COMMAND\nroot x\n", &BTreeSet::new()), None);
+    }
+}
