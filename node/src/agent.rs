@@ -14,7 +14,9 @@ mod handle;
 pub mod images;
 mod joining;
 mod logs;
+mod look;
 mod machine;
+mod sessions;
 mod start;
 
 use std::io::IsTerminal;
@@ -30,6 +32,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 pub use handle::{Handle, Traffic, Unanswered};
 pub use images::{Pinned, Supply};
 pub use logs::{LogStream, LogsGone};
+pub use sessions::{Session, SessionGone, SessionWriter};
 pub use start::StartError;
 
 use crate::api;

@@ -5,9 +5,16 @@
 //! (logs of another node's task are a stream that ends when the peer is silent). Paths are
 //! understood with and without a version in front: `/v1.47/services`.
 
+mod archive;
 mod conflicts;
+mod container_object;
+mod containers;
 mod edge;
+mod ending;
 mod events;
+mod exec;
+mod exec_stream;
+mod execs;
 mod failure;
 mod filters;
 mod log_frames;
@@ -25,6 +32,7 @@ mod system;
 mod task_object;
 mod tasks;
 mod top;
+mod usage;
 mod why;
 
 use std::time::Instant;
@@ -35,7 +43,7 @@ use axum::extract::Request;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::http::Uri;
 use axum::http::uri::PathAndQuery;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
 use gossip::Now;
 use node_core::{Edit, Edited, Node};
@@ -44,6 +52,7 @@ use tower::Layer;
 use tower::util::MapRequestLayer;
 
 use crate::agent::Handle;
+use execs::Execs;
 use failure::Failure;
 use recent::Recent;
 
@@ -58,6 +67,7 @@ type Sent = Result<Bytes, BytesRejection>;
 struct Api {
     handle: Handle,
     recent: Recent,
+    execs: Execs,
     started: Instant,
 }
 
@@ -80,7 +90,7 @@ impl Api {
 pub async fn serve(listener: UnixListener, handle: Handle) -> std::io::Result<()> {
     let recent = Recent::new();
     tokio::spawn(recent.clone().collect(handle.clone()));
-    let api = Api { handle, recent, started: Instant::now() };
+    let api = Api { handle, recent, execs: Execs::default(), started: Instant::now() };
     let unversioned = MapRequestLayer::new(drop_version).layer(router(api));
     axum::serve(listener, ServiceExt::<Request>::into_make_service(unversioned)).await
 }
@@ -105,6 +115,27 @@ fn router(api: Api) -> Router {
         .route("/tasks", get(tasks::list))
         .route("/tasks/{id}", get(tasks::inspect))
         .route("/tasks/{id}/logs", get(logs::of_task))
+        .route("/containers/json", get(containers::list))
+        .route("/containers/{id}/json", get(containers::inspect))
+        .route("/containers/{id}/exec", post(exec::create))
+        .route("/containers/{id}/logs", get(logs::of_container))
+        .route("/containers/{id}/archive", get(archive::get).head(archive::stat).put(archive::put))
+        .route("/containers/{id}/stats", get(usage::stats))
+        .route("/containers/{id}/top", get(usage::top))
+        .route("/containers/{id}/stop", post(ending::stop))
+        .route("/containers/{id}/restart", post(ending::stop))
+        .route("/containers/{id}/kill", post(ending::kill))
+        .route("/containers/{id}/wait", post(ending::wait))
+        .route("/containers/{id}/start", post(ending::owned))
+        .route("/containers/{id}/pause", post(ending::owned))
+        .route("/containers/{id}/unpause", post(ending::owned))
+        .route("/containers/{id}/rename", post(ending::owned))
+        .route("/containers/{id}/update", post(ending::owned))
+        .route("/containers/{id}", delete(ending::remove))
+        .route("/containers/create", post(ending::create))
+        .route("/exec/{id}/start", post(exec::start))
+        .route("/exec/{id}/json", get(exec::inspect))
+        .route("/exec/{id}/resize", post(exec::resize))
         .route("/swarm", get(swarm::inspect))
         .route("/swarm/init", post(swarm::init))
         .route("/swarm/join", post(swarm::join))

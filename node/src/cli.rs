@@ -9,6 +9,7 @@ mod completion;
 mod conflicts;
 mod doctor;
 mod events;
+mod exec;
 mod failure;
 mod filter;
 mod help;
@@ -20,6 +21,8 @@ mod resolve;
 mod service;
 mod status;
 mod swarm;
+mod task;
+mod terminal;
 mod value;
 mod version;
 mod why;
@@ -81,6 +84,22 @@ enum Command {
     /// Nodes: what can run it
     #[command(subcommand)]
     Node(node::NodeCommand),
+    /// Run a command in a running task, on any node
+    #[command(
+        after_help = "Ends as the command ends: 126 if it cannot be run, 127 if there is none, 125 if its node was lost.",
+        help_template = examples!(
+            "edgectl exec -it web.2 sh                a shell in a task",
+            "edgectl exec web.2 cat /etc/hostname",
+            "edgectl exec -i db psql < dump.sql       a service with one task needs no number",
+        )
+    )]
+    Exec(exec::ExecArgs),
+    /// Show what a task or a service prints, from any node
+    #[command(help_template = examples!(
+        "edgectl logs -f web.2",
+        "edgectl logs --since 10m web",
+    ))]
+    Logs(service::LogsArgs),
     /// The fleet: joining it and leaving it
     #[command(subcommand)]
     Swarm(swarm::SwarmCommand),
@@ -169,6 +188,8 @@ async fn ask_agent(command: Command, socket: &Path) -> Result<Exit, Failure> {
     match command {
         Command::Service(command) => service::run(command, client?).await,
         Command::Node(command) => node::run(command, client?).await,
+        Command::Exec(args) => exec::run(args, client?).await,
+        Command::Logs(args) => service::run_logs(args, client?).await,
         Command::Swarm(command) => swarm::run(command, client?).await,
         Command::Status(args) => status::run(args, client?).await,
         Command::Why(args) => why::run(args, client?).await,

@@ -5,6 +5,9 @@
 //! Nothing here reaches into the fleet's state: [`state`] turns specs into state types and back,
 //! and refuses what this version cannot do instead of dropping it.
 
+pub mod base64;
+#[allow(missing_docs, reason = "the fields are Docker's own")]
+pub mod container;
 pub mod container_id;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod container_spec;
@@ -13,10 +16,15 @@ pub mod edge;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod event;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
+pub mod exec;
+#[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod node;
+pub mod path_stat;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod service;
 pub mod state;
+#[allow(missing_docs, reason = "the fields are Docker's own")]
+pub mod stats;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod system;
 #[allow(missing_docs, reason = "the fields are Docker's own")]

@@ -13,6 +13,7 @@ mod dial;
 mod peers;
 mod request;
 mod sealed;
+mod session;
 mod socket;
 mod tls;
 
@@ -21,6 +22,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use crdt_state::NodeId;
+use crdt_state::task::Run;
 use tokio::sync::{Semaphore, mpsc};
 
 pub use counters::{Counters, Dropped};
@@ -28,6 +30,7 @@ pub use dial::DialFailure;
 pub use request::{
     BlobOrigin, BlobRequest, FRAME_BYTES_MAX, LogRequest, PeerReply, PeerRequest, PeerService,
 };
+pub use session::{Knocking, PeerStream};
 
 use crate::config::FleetKey;
 use crate::identity::NodeKey;
@@ -249,6 +252,16 @@ impl Transport {
     /// A handle that does not keep it.
     pub fn downgrade(&self) -> WeakTransport {
         WeakTransport { shared: Arc::downgrade(&self.shared) }
+    }
+
+    /// Opens a session in a run of a peer: bytes in both directions, until one side ends it.
+    pub async fn session(
+        &self,
+        to: NodeId,
+        addr: SocketAddr,
+        run: Run,
+    ) -> Result<(PeerStream, Knocking), DialFailure> {
+        session::open(&self.shared, to, addr, run).await
     }
 
     /// Bytes of UDP payload since the start: sent, received.

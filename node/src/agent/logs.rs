@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crdt_state::NodeId;
+use crdt_state::task::Run;
 use runtime::logs::{LogEntry, LogReader, ReadFrom, Stream};
+use runtime::look::Look;
 use tokio::sync::mpsc;
 
-use crate::transport::{DialFailure, LogRequest, PeerReply, PeerRequest, Transport};
+use crate::transport::{DialFailure, LogRequest, PeerReply, PeerRequest, PeerStream, Transport};
 
 /// Entries that wait for a peer to take them.
 const FRAMES_MAX: usize = 8;
@@ -129,6 +131,23 @@ impl Archive {
             }
         });
         answer
+    }
+
+    /// What was seen of a run, in one frame.
+    pub(super) fn look(&self, run: Run, look: Look) -> mpsc::Receiver<Vec<u8>> {
+        let (frames, answer) = mpsc::channel(1);
+        let dir = runtime::run_dir::path(&self.runs, run);
+        self.background.spawn(async move {
+            // Whoever asked may have gone.
+            let _ = frames.send(super::look::answer(&dir, look).await).await;
+        });
+        answer
+    }
+
+    /// Serves a session of a peer.
+    pub(super) fn session(&self, run: Run, stream: PeerStream) {
+        let dir = runtime::run_dir::path(&self.runs, run);
+        self.background.spawn(async move { super::sessions::serve(&dir, stream).await });
     }
 }
 

@@ -6,9 +6,9 @@ use axum::Json;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use node_core::Refusal;
+use runtime::exec::{Fault, Refusal};
 
-use crate::agent::Unanswered;
+use crate::agent::{SessionGone, Unanswered};
 use crate::docker::ErrorBody;
 use crate::docker::state::BadSpec;
 
@@ -24,6 +24,9 @@ pub enum Failure {
     /// It contradicts what is there.
     #[error("{0}")]
     Conflict(String),
+    /// It must not be done there.
+    #[error("{0}")]
+    Forbidden(String),
     /// Docker has it, this version has not.
     #[error("{0}")]
     NotYet(String),
@@ -38,6 +41,7 @@ impl Failure {
             Failure::Bad(_) => StatusCode::BAD_REQUEST,
             Failure::Missing(_) => StatusCode::NOT_FOUND,
             Failure::Conflict(_) => StatusCode::CONFLICT,
+            Failure::Forbidden(_) => StatusCode::FORBIDDEN,
             Failure::NotYet(_) => StatusCode::NOT_IMPLEMENTED,
             Failure::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -51,8 +55,9 @@ impl IntoResponse for Failure {
     }
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Failure {
+impl From<node_core::Refusal> for Failure {
+    fn from(refusal: node_core::Refusal) -> Failure {
+        use node_core::Refusal;
         let message = refusal.to_string();
         match refusal {
             Refusal::NoSuchService(_)
@@ -86,6 +91,28 @@ impl From<BadSpec> for Failure {
 impl From<Unanswered> for Failure {
     fn from(unanswered: Unanswered) -> Failure {
         Failure::Unavailable(unanswered.to_string())
+    }
+}
+
+impl From<SessionGone> for Failure {
+    fn from(gone: SessionGone) -> Failure {
+        match gone {
+            SessionGone::TooLong(_) => Failure::Bad(gone.to_string()),
+            _ => Failure::Unavailable(gone.to_string()),
+        }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Failure {
+        let message = refusal.message;
+        match refusal.fault {
+            Fault::NotRunning => Failure::Conflict(message),
+            Fault::Missing => Failure::Missing(message),
+            Fault::Bad => Failure::Bad(message),
+            Fault::Forbidden => Failure::Forbidden(message),
+            Fault::Failed => Failure::Unavailable(message),
+        }
     }
 }
 

@@ -49,6 +49,11 @@ impl Filters {
         }
     }
 
+    /// Was anything asked of this filter?
+    pub fn has(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|values| !values.is_empty())
+    }
+
     /// Labels must all be there: `key`, or `key=value`.
     pub fn labels_hold(&self, name: &str, labels: &Labels) -> bool {
         self.0.get(name).is_none_or(|wanted| wanted.iter().all(|label| has_label(labels, label)))

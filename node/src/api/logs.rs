@@ -26,7 +26,7 @@ use super::log_frames::{Prefix, Source, frame};
 use super::snapshot::Snapshot;
 use super::system::wall_clock;
 use super::task_object::{TaskObject, spoken};
-use super::{Answer, Api, tasks};
+use super::{Answer, Api, container_object, containers, tasks};
 use crate::agent::LogsGone;
 use crate::transport::LogRequest;
 
@@ -60,6 +60,8 @@ struct Wanted {
     stderr: bool,
     stdout: bool,
     tail: Option<u64>,
+    /// What a terminal showed is sent as it was.
+    unframed: bool,
 }
 
 /// Whose logs.
@@ -67,6 +69,8 @@ struct Wanted {
 enum Scope {
     Service(String),
     Task(String),
+    /// One run: its log ends with it.
+    Run(Run),
 }
 
 /// `GET /services/{id}/logs`.
@@ -91,6 +95,20 @@ pub async fn of_task(
     Ok(respond(api, Scope::Task(id), what))
 }
 
+/// `GET /containers/{id}/logs`.
+pub async fn of_container(
+    State(api): State<Api>,
+    Path(wanted): Path<String>,
+    query: Answer<Query<LogsQuery>>,
+) -> Result<Response, Failure> {
+    let mut what = Wanted::read(&query?.0)?;
+    let container = containers::find(&Snapshot::take(&api).await?, &wanted)?;
+    // Docker's details of a container are labels of its log driver, of which there are none.
+    what.prefix.details = false;
+    what.unframed = container_object::is_terminal(&container.template);
+    Ok(respond(api, Scope::Run(container.run), what))
+}
+
 fn respond(api: Api, scope: Scope, what: Wanted) -> Response {
     let (sender, receiver) = mpsc::channel(FRAMES_MAX);
     tokio::spawn(gather(api, scope, what, sender));
@@ -98,7 +116,11 @@ fn respond(api: Api, scope: Scope, what: Wanted) -> Response {
         let frame = receiver.recv().await?;
         Some((Ok::<_, Infallible>(frame), receiver))
     });
-    let kind = [(header::CONTENT_TYPE, "application/vnd.docker.multiplexed-stream")];
+    let kind = match what.unframed {
+        true => "application/vnd.docker.raw-stream",
+        false => "application/vnd.docker.multiplexed-stream",
+    };
+    let kind = [(header::CONTENT_TYPE, kind)];
     (kind, Body::from_stream(frames)).into_response()
 }
 
@@ -124,7 +146,7 @@ async fn gather(api: Api, scope: Scope, what: Wanted, frames: mpsc::Sender<Bytes
                 readers.spawn(pump(api.clone(), log, hostname, what, frames.clone()));
             }
         }
-        if !what.follow {
+        if !what.follow || matches!(scope, Scope::Run(_)) {
             break;
         }
         // Whoever comes later is shown from its first line.
@@ -141,6 +163,7 @@ fn in_scope<'a>(snapshot: &'a Snapshot, scope: &'a Scope) -> impl Iterator<Item 
     tasks::objects(snapshot).filter(move |object| match scope {
         Scope::Service(id) => object.task.service_id == *id,
         Scope::Task(id) => object.task.id == *id,
+        Scope::Run(run) => object.run.is_some_and(|(_, found)| found == *run),
     })
 }
 
@@ -196,7 +219,11 @@ async fn pump(api: Api, log: Log, hostname: String, what: Wanted, frames: mpsc::
 
 /// Sends one entry; false when the client is gone.
 async fn send(log: &Log, entry: &LogEntry, what: Wanted, frames: &mpsc::Sender<Bytes>) -> bool {
-    frames.send(frame(what.prefix, &log.source, entry)).await.is_ok()
+    let frame = match what.unframed {
+        true => Bytes::copy_from_slice(&entry.bytes),
+        false => frame(what.prefix, &log.source, entry),
+    };
+    frames.send(frame).await.is_ok()
 }
 
 /// Tells in the stream itself why a log is missing: its status was sent long ago.
@@ -224,6 +251,7 @@ impl Wanted {
             stderr: is_set(&query.stderr),
             stdout: is_set(&query.stdout),
             tail: tail(query.tail.as_deref())?,
+            unframed: false,
         };
         if !wanted.stdout && !wanted.stderr {
             return Err(Failure::Bad(

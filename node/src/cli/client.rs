@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
+use hyper::upgrade::Upgraded;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -125,7 +126,7 @@ impl Client {
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|_| CallError::HalfAnswer)?;
-        tokio::spawn(connection);
+        tokio::spawn(connection.with_upgrades());
         Ok(Client { socket: socket.to_owned(), sender })
     }
 
@@ -153,6 +154,27 @@ impl Client {
     /// Removes what the path names.
     pub async fn delete(&mut self, path: &str) -> Result<(), CallError> {
         self.call(Method::DELETE, path, Bytes::new()).await.map(drop)
+    }
+
+    /// A further connection to the same agent.
+    pub async fn again(&self) -> Result<Client, CallError> {
+        Client::connect(&self.socket).await
+    }
+
+    /// Sends an object, and takes the connection over for bytes in both directions.
+    pub async fn upgrade<B: Serialize>(
+        mut self,
+        path: &str,
+        body: &B,
+    ) -> Result<TokioIo<Upgraded>, CallError> {
+        let upgrade = [("connection", "Upgrade"), ("upgrade", "tcp")];
+        let answer = self.request_with(Method::POST, path, &upgrade, json(body)).await?;
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let status = answer.status();
+            return Err(self.refusal(status, &collect(answer.into_body()).await?));
+        }
+        let upgraded = hyper::upgrade::on(answer).await.map_err(|_| CallError::HalfAnswer)?;
+        Ok(TokioIo::new(upgraded))
     }
 
     /// Opens a stream, which ends with the connection.
@@ -183,13 +205,22 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<Response<Incoming>, CallError> {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "edgectl")
-            .header("content-type", "application/json")
-            .body(Full::new(body))
-            .expect("a path of the API is a valid URI");
+        self.request_with(method, path, &[], body).await
+    }
+
+    async fn request_with(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Response<Incoming>, CallError> {
+        let mut request = Request::builder().method(method).uri(path).header("host", "edgectl");
+        request = request.header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body)).expect("a path of the API is a valid URI");
         self.sender.ready().await.map_err(|_| CallError::HalfAnswer)?;
         self.sender.send_request(request).await.map_err(|error| {
             if error.is_parse() {

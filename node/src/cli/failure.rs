@@ -24,6 +24,8 @@ pub enum Exit {
     Degraded,
     /// `status`: this node reaches no other.
     Island,
+    /// `exec`: as the command in the task ended.
+    Code(u8),
 }
 
 impl Exit {
@@ -35,6 +37,7 @@ impl Exit {
             Exit::CannotPlace => 2,
             Exit::Degraded => 3,
             Exit::Island => 4,
+            Exit::Code(code) => code,
         }
     }
 }

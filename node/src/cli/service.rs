@@ -22,6 +22,7 @@ use super::client::Client;
 use super::failure::{Exit, Failure};
 use super::help::examples;
 
+pub use logs::{LogsArgs, run as run_logs};
 pub use ls::replicas_text;
 pub use ps::{TaskFlags, print as print_tasks};
 

@@ -14,6 +14,7 @@ use crdt_state::task::Run;
 use crdt_state::{NodeId, wire};
 use quinn::{RecvStream, SendStream};
 use runtime::image::auth::Login;
+use runtime::look::Look;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -21,7 +22,7 @@ use tokio::time::timeout;
 use super::counters::Dropped;
 use super::deliver::reach;
 use super::tls::Close;
-use super::{DialFailure, Shared};
+use super::{DialFailure, PeerStream, Shared, session};
 
 /// A question is small.
 const REQUEST_BYTES_MAX: usize = 16 * 1024;
@@ -58,6 +59,13 @@ pub enum PeerRequest {
         name: String,
         /// What it stands for.
         digest: String,
+    },
+    /// A look at a run; answered in one frame of JSON.
+    Look {
+        /// Which.
+        run: Run,
+        /// At what.
+        look: Look,
     },
 }
 
@@ -113,6 +121,9 @@ pub struct LogRequest {
 pub trait PeerService: Send + Sync {
     /// The frames of the answer; the channel's end is the answer's end. Must not wait.
     fn answer(&self, from: NodeId, request: PeerRequest) -> mpsc::Receiver<Vec<u8>>;
+
+    /// A session in a run of this node; dropping the stream ends it. Must not wait.
+    fn session(&self, from: NodeId, run: Run, stream: PeerStream);
 }
 
 /// An answer while it arrives.
@@ -193,6 +204,27 @@ async fn read_frame(stream: &mut RecvStream) -> Result<Option<Vec<u8>>, DialFail
     Ok(Some(frame))
 }
 
+/// What a peer opened a stream for.
+enum Opening {
+    Request(PeerRequest),
+    Session(Run),
+    Knock,
+}
+
+async fn read_opening(receive: &mut RecvStream) -> Option<Opening> {
+    let mut first = [0];
+    receive.read_exact(&mut first).await.ok()?;
+    match first {
+        [session::SESSION] => session::read_run(receive).await.map(Opening::Session),
+        [session::KNOCK] => Some(Opening::Knock),
+        _ => {
+            let rest = receive.read_to_end(REQUEST_BYTES_MAX).await.ok()?;
+            let request = wire::decode::<PeerRequest>(&[&first[..], &rest].concat());
+            request.ok().map(Opening::Request)
+        }
+    }
+}
+
 /// The other side: reads one request and sends what the service answers.
 pub(super) async fn answer(
     shared: Arc<Shared>,
@@ -200,10 +232,17 @@ pub(super) async fn answer(
     mut send: SendStream,
     mut receive: RecvStream,
 ) {
-    let read = timeout(2 * shared.dial_deadline, receive.read_to_end(REQUEST_BYTES_MAX)).await;
-    let request = match read {
-        Ok(Ok(bytes)) => wire::decode::<PeerRequest>(&bytes).ok(),
-        Ok(Err(_)) | Err(_) => None,
+    let opening = timeout(2 * shared.dial_deadline, read_opening(&mut receive)).await;
+    let request = match opening.ok().flatten() {
+        Some(Opening::Request(request)) => Some(request),
+        Some(Opening::Session(run)) => {
+            if let Some(service) = shared.service.get() {
+                service.session(from, run, tokio::io::join(receive, send));
+            }
+            return;
+        }
+        Some(Opening::Knock) => return,
+        None => None,
     };
     let (Some(request), Some(service)) = (request, shared.service.get()) else {
         shared.counters.on_dropped(Dropped::Request);

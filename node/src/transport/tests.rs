@@ -247,6 +247,39 @@ impl PeerService for Echo {
         });
         answer
     }
+
+    fn session(&self, _: NodeId, run: Run, stream: PeerStream) {
+        tokio::spawn(async move {
+            let (mut receive, mut send) = stream.into_inner();
+            let attempt = run.attempt.to_be_bytes();
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut send, &attempt).await;
+            let _ = tokio::io::copy(&mut receive, &mut send).await;
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_session_carries_bytes_both_ways_and_waits_for_a_slow_reader() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (a, b) = (peer(1), peer(2));
+    b.transport.serve(Arc::new(Echo));
+    let run = Run { task: crdt_state::TaskId([3; 16]), attempt: 7 };
+    let opened = a.transport.session(b.node, b.addr(), run).await;
+    let (stream, _knocking) = opened.unwrap_or_else(|error| panic!("{error}"));
+    let (mut receive, mut send) = stream.into_inner();
+    let sent: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let bytes = sent.clone();
+    let writing = tokio::spawn(async move {
+        send.write_all(&bytes).await.expect("taken");
+        send.shutdown().await.expect("ended");
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!writing.is_finished(), "nobody reads: the writer waits");
+    let mut received = Vec::new();
+    AsyncReadExt::read_to_end(&mut receive, &mut received).await.expect("whole");
+    writing.await.expect("all was written");
+    assert_eq!(received[..4], [0, 0, 0, 7]);
+    assert!(received[4..] == sent);
 }
 
 fn logs_of(tail: u64) -> PeerRequest {

@@ -7,6 +7,7 @@
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
 
+use crdt_state::task::Run;
 use crdt_state::{NodeId, wire};
 use runtime::image::blob::Growth;
 use runtime::image::registry::Repository;
@@ -17,7 +18,7 @@ use super::choice::{HOPS_MAX, Holding, STREAMS_MAX};
 use super::flight::{For, Want};
 use super::{Source, Supply, What, blocking};
 use crate::agent::logs::Archive;
-use crate::transport::{BlobOrigin, BlobRequest, PeerRequest, PeerService};
+use crate::transport::{BlobOrigin, BlobRequest, PeerRequest, PeerService, PeerStream};
 
 /// Frames that wait for a peer to take them: 4 of 60 KiB per stream.
 const FRAMES_MAX: usize = 4;
@@ -40,6 +41,7 @@ impl PeerService for Depot {
         let supply = self.supply.clone();
         match request {
             PeerRequest::Logs(request) => return self.archive.answer(request),
+            PeerRequest::Look { run, look } => return self.archive.look(run, look),
             PeerRequest::Have(digests) => self.supply.spawn(frames, move |frames| async move {
                 let _ = frames.send(wire::encode(&supply.has_of(digests).await)).await;
             }),
@@ -57,6 +59,10 @@ impl PeerService for Depot {
             }
         }
         answer
+    }
+
+    fn session(&self, _from: NodeId, run: Run, stream: PeerStream) {
+        self.archive.session(run, stream);
     }
 }
 

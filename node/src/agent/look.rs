@@ -1,0 +1,52 @@
+//! Looking at runs: of this node at once, of others by asking the agents that have them.
+
+use std::path::Path;
+
+use crdt_state::NodeId;
+use crdt_state::task::Run;
+use runtime::exec::{Fault, Refusal};
+use runtime::look::{Look, Seen, look};
+use tokio::task::spawn_blocking;
+
+use super::handle::Handle;
+use super::sessions::SessionGone;
+use crate::transport::PeerRequest;
+
+impl Handle {
+    /// Looks at a run, wherever it is: `node` is who has it.
+    pub async fn look(
+        &self,
+        node: NodeId,
+        run: Run,
+        wanted: Look,
+    ) -> Result<Result<Seen, Refusal>, SessionGone> {
+        if node == self.me() {
+            let dir = self.log_dir(run);
+            return Ok(here(&dir, wanted).await);
+        }
+        if self.is_silent(node).await? {
+            return Err(SessionGone::Silent);
+        }
+        let addr = self.read(move |core| core.gossip().member(node).map(|found| found.addr));
+        let addr = addr.await?.ok_or(SessionGone::Unknown(node))?;
+        let request = PeerRequest::Look { run, look: wanted };
+        let mut reply = self.shared.transport.request(node, addr, request);
+        let frame = reply.next().await.ok_or(SessionGone::Cut)?;
+        let frame = frame.map_err(|why| SessionGone::Peer { node, why })?;
+        serde_json::from_slice(&frame).map_err(|_| SessionGone::Cut)
+    }
+}
+
+/// Off the thread that serves everybody else: the kernel may take its time.
+async fn here(dir: &Path, wanted: Look) -> Result<Seen, Refusal> {
+    let dir = dir.to_owned();
+    let seen = spawn_blocking(move || look(&dir, &wanted)).await;
+    seen.unwrap_or_else(|error| {
+        Err(Refusal { fault: Fault::Failed, code: 0, message: error.to_string() })
+    })
+}
+
+/// The answer to a peer.
+pub(super) async fn answer(dir: &Path, wanted: Look) -> Vec<u8> {
+    serde_json::to_vec(&here(dir, wanted).await).expect("numbers and texts are JSON")
+}

@@ -1,0 +1,207 @@
+//! Sessions in tasks: of this node by a helper process, of others through the agents that have them.
+//!
+//! Whoever asks sees frames ([`runtime::exec::frame`]) and never where the task is. The agent that has
+//! it passes bytes on and looks at none of them. A node that goes silent ends its sessions with a
+//! reason as soon as the fleet misses it, long before its connection would.
+
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crdt_state::NodeId;
+use crdt_state::task::Run;
+use gossip::MemberState;
+use runtime::exec::frame::{CHUNK_BYTES, Decoder, Frame, Kind, NoFrame, PAYLOAD_BYTES_MAX};
+use runtime::exec::{self, Order};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, copy_buf};
+use tokio::sync::Mutex;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::handle::{Handle, Unanswered};
+use crate::transport::{DialFailure, Knocking, PeerStream};
+
+/// How often it is looked whether the node of a session is still there.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why a session ends early, or never began.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionGone {
+    /// This agent is ending.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+    /// The helper cannot be started.
+    #[error(
+        "no helper can be started: {0}; see the limit of processes (ulimit -u) and free memory"
+    )]
+    Helper(std::io::Error),
+    /// The node that has the task is not known here.
+    #[error("node {0} has the task and is not a known member; see edgectl node ls")]
+    Unknown(NodeId),
+    /// The node does not answer.
+    #[error("node {node} has the task: {why}")]
+    Peer {
+        /// Which.
+        node: NodeId,
+        /// Why not.
+        why: DialFailure,
+    },
+    /// The fleet does not hear the node any more.
+    #[error("the task's node cannot be reached; edgectl node ls")]
+    Silent,
+    /// It ended without a word.
+    #[error("the task's node, or its helper there, went away in the middle; edgectl node ls")]
+    Cut,
+    /// What was asked is too long.
+    #[error("command and environment are {0} bytes, at most {PAYLOAD_BYTES_MAX} are taken")]
+    TooLong(usize),
+    /// What arrives is no session.
+    #[error(transparent)]
+    NoFrame(#[from] NoFrame),
+}
+
+type Reader = Pin<Box<dyn AsyncRead + Send>>;
+type Writer = Pin<Box<dyn AsyncWrite + Send>>;
+
+/// A session while it goes on; dropping it and all its writers ends it.
+pub struct Session {
+    handle: Handle,
+    node: NodeId,
+    reader: Reader,
+    writer: SessionWriter,
+    decoder: Decoder,
+    _knocking: Option<Knocking>,
+}
+
+/// The way into a session; clones lead to the same one.
+#[derive(Clone)]
+pub struct SessionWriter(Arc<Mutex<Writer>>);
+
+impl SessionWriter {
+    /// Sends a frame; waits while the other side does not read. False if there is nobody any more.
+    pub async fn send(&self, frame: &Frame) -> bool {
+        let mut writer = self.0.lock().await;
+        let bytes = frame.to_bytes();
+        async { writer.write_all(&bytes).await.and(writer.flush().await) }.await.is_ok()
+    }
+
+    /// Lets the other side go.
+    pub async fn close(&self) {
+        // It may have gone by itself.
+        let _ = self.0.lock().await.shutdown().await;
+    }
+}
+
+impl Session {
+    /// The way in.
+    pub fn writer(&self) -> SessionWriter {
+        self.writer.clone()
+    }
+
+    /// The next frame. `None` after the last one, which is [`Kind::Exited`] or [`Kind::Refused`].
+    pub async fn next(&mut self) -> Result<Option<Frame>, SessionGone> {
+        let mut look = interval(LOOK_INTERVAL);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut bytes = [0; CHUNK_BYTES];
+        loop {
+            if let Some(frame) = self.decoder.next_frame()? {
+                return Ok(Some(frame));
+            }
+            let read = tokio::select! {
+                read = self.reader.read(&mut bytes) => read,
+                _ = look.tick() => {
+                    if self.handle.is_silent(self.node).await? {
+                        return Err(SessionGone::Silent);
+                    }
+                    continue;
+                }
+            };
+            match read {
+                Ok(0) => return Ok(None),
+                Ok(count) => self.decoder.push(&bytes[..count]),
+                Err(_) => return Err(SessionGone::Cut),
+            }
+        }
+    }
+}
+
+impl Handle {
+    /// Begins a session in a run, wherever it is: `node` is who has it.
+    pub async fn session(
+        &self,
+        node: NodeId,
+        run: Run,
+        order: &Order,
+    ) -> Result<Session, SessionGone> {
+        let words = serde_json::to_vec(order).expect("an order is plain text");
+        if words.len() > PAYLOAD_BYTES_MAX {
+            return Err(SessionGone::TooLong(words.len()));
+        }
+        let (reader, writer, knocking): (Reader, Writer, _) = if node == self.me() {
+            let socket = exec::open(&helper(), &self.log_dir(run)).map_err(SessionGone::Helper)?;
+            let (reader, writer) = socket.into_split();
+            (Box::pin(reader), Box::pin(writer), None)
+        } else {
+            if self.is_silent(node).await? {
+                return Err(SessionGone::Silent);
+            }
+            let addr = self.read(move |core| core.gossip().member(node).map(|found| found.addr));
+            let addr = addr.await?.ok_or(SessionGone::Unknown(node))?;
+            let opened = self.shared.transport.session(node, addr, run).await;
+            let (stream, knocking) = opened.map_err(|why| SessionGone::Peer { node, why })?;
+            let (reader, writer) = stream.into_inner();
+            (Box::pin(reader), Box::pin(writer), Some(knocking))
+        };
+        let session = Session {
+            handle: self.clone(),
+            node,
+            reader,
+            writer: SessionWriter(Arc::new(Mutex::new(writer))),
+            decoder: Decoder::default(),
+            _knocking: knocking,
+        };
+        match session.writer.send(&Frame::new(Kind::Order, words)).await {
+            true => Ok(session),
+            false => Err(SessionGone::Cut),
+        }
+    }
+
+    /// Does the fleet miss this node?
+    pub(super) async fn is_silent(&self, node: NodeId) -> Result<bool, Unanswered> {
+        if node == self.me() {
+            return Ok(false);
+        }
+        let state = self.read(move |core| core.gossip().member(node).map(|found| found.state));
+        Ok(matches!(state.await?, None | Some(MemberState::Unreachable | MemberState::Left)))
+    }
+}
+
+/// The agent's own binary, also after it was replaced on the disk.
+fn helper() -> PathBuf {
+    PathBuf::from("/proc/self/exe")
+}
+
+/// The side of the agent that has the task: bytes to the helper and back, until either has ended.
+pub(super) async fn serve(dir: &Path, stream: PeerStream) {
+    let (from_peer, mut to_peer) = stream.into_inner();
+    // A run that is not here is told by the helper, in its own words.
+    let Ok(socket) = exec::open(&helper(), dir) else { return };
+    let (from_helper, mut to_helper) = socket.into_split();
+    let inwards = async {
+        let _ =
+            copy_buf(&mut BufReader::with_capacity(CHUNK_BYTES, from_peer), &mut to_helper).await;
+        let _ = to_helper.shutdown().await;
+        std::future::pending::<()>().await;
+    };
+    let outwards = async {
+        let mut from_helper = BufReader::with_capacity(CHUNK_BYTES, from_helper);
+        let _ = copy_buf(&mut from_helper, &mut to_peer).await;
+        let _ = to_peer.shutdown().await;
+        // The last words are on their way until the peer has them.
+        let _ = tokio::time::timeout(LOOK_INTERVAL * 5, to_peer.stopped()).await;
+    };
+    tokio::select! {
+        () = inwards => {}
+        () = outwards => {}
+    }
+}

@@ -1,0 +1,137 @@
+//! Ending a task's container by hand: what then happens is for its fleet to decide, as in Swarm. A
+//! service with restart condition `any` starts another attempt at once.
+//!
+//! What Docker does to containers that belong to nobody is refused, with what to type instead.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::StatusCode;
+use runtime::look::Look;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::container_object::state_word;
+use super::containers::{self, Container};
+use super::failure::Failure;
+use super::snapshot::Snapshot;
+use super::{Answer, Api};
+
+/// Between two looks at whether it has ended.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Beyond the grace: SIGKILL, the last words, and the news of it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The parameters of stop, restart and kill.
+#[derive(Debug, Default, Deserialize)]
+pub struct EndQuery {
+    signal: Option<String>,
+    /// Seconds until SIGKILL; -1 without end.
+    t: Option<i64>,
+}
+
+impl EndQuery {
+    fn signal(&self) -> Option<String> {
+        self.signal.clone().filter(|signal| !signal.is_empty())
+    }
+}
+
+/// `POST /containers/{id}/stop` and `/restart`: answered when this attempt has ended.
+pub async fn stop(
+    State(api): State<Api>,
+    Path(wanted): Path<String>,
+    query: Answer<Query<EndQuery>>,
+) -> Result<StatusCode, Failure> {
+    let query = query?;
+    let container = match containers::running(&api, &wanted).await {
+        Ok(container) => container,
+        Err(failure) => {
+            let found = containers::find(&Snapshot::take(&api).await?, &wanted);
+            let has_ended = found.is_ok_and(|container| state_word(&container.task) == "exited");
+            return if has_ended { Ok(StatusCode::NOT_MODIFIED) } else { Err(failure) };
+        }
+    };
+    let grace_ms = query.t.map(|seconds| u64::try_from(seconds).map_or(u64::MAX, |s| s * 1_000));
+    let grace = Duration::from_millis(grace_ms.unwrap_or(container.template.stop_grace_ms));
+    let look = Look::Stop { signal: query.signal(), grace_ms };
+    api.handle.look(container.node, container.run, look).await??;
+    let deadline = Instant::now().checked_add(grace.saturating_add(PATIENCE));
+    while end_of(&api, &container).await?.is_none() {
+        if deadline.is_some_and(|deadline| Instant::now() > deadline) {
+            return Err(Failure::Unavailable(format!(
+                "task {} was told to end and has not; edgectl why {0}",
+                container.task.edge.name
+            )));
+        }
+        sleep(LOOK_INTERVAL).await;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /containers/{id}/kill`.
+pub async fn kill(
+    State(api): State<Api>,
+    Path(wanted): Path<String>,
+    query: Answer<Query<EndQuery>>,
+) -> Result<StatusCode, Failure> {
+    let signal = query?.signal().unwrap_or_default();
+    let container = containers::running(&api, &wanted).await?;
+    api.handle.look(container.node, container.run, Look::Signal { signal }).await??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /containers/{id}/wait`: answered with the exit code of this attempt.
+pub async fn wait(
+    State(api): State<Api>,
+    Path(wanted): Path<String>,
+) -> Result<Json<Value>, Failure> {
+    let container = containers::find(&Snapshot::take(&api).await?, &wanted)?;
+    loop {
+        if let Some(code) = end_of(&api, &container).await? {
+            return Ok(Json(json!({ "StatusCode": code })));
+        }
+        sleep(LOOK_INTERVAL).await;
+    }
+}
+
+/// The exit code of an attempt that has ended. One that nobody remembers has ended, too.
+async fn end_of(api: &Api, container: &Container) -> Result<Option<i32>, Failure> {
+    let now = match containers::find(&Snapshot::take(api).await?, &container.id) {
+        Ok(now) => now,
+        Err(Failure::Missing(_)) => return Ok(Some(0)),
+        Err(failure) => return Err(failure),
+    };
+    let code = now.task.status.container_status.as_ref().map_or(0, |status| status.exit_code);
+    Ok((state_word(&now.task) == "exited").then_some(code))
+}
+
+/// What only somebody who owns a container could ask for.
+pub async fn owned(Path(wanted): Path<String>, request: Request) -> Failure {
+    let verb = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+    Failure::NotYet(format!(
+        "{verb} is not for the container of a task ({wanted}): it is made, changed and removed by its \
+         service; edgectl service update or rm"
+    ))
+}
+
+/// `DELETE /containers/{id}`.
+pub async fn remove(
+    State(api): State<Api>,
+    Path(wanted): Path<String>,
+) -> Result<StatusCode, Failure> {
+    let container = containers::find(&Snapshot::take(&api).await?, &wanted)?;
+    let Container { service, .. } = &container;
+    Err(Failure::Conflict(format!(
+        "container {wanted} belongs to service {service} and goes with it; edgectl service rm {service}"
+    )))
+}
+
+/// `POST /containers/create`.
+pub async fn create() -> Failure {
+    Failure::NotYet(
+        "containers are made by services here; edgectl service create --name NAME IMAGE".to_owned(),
+    )
+}
