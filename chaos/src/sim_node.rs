@@ -222,9 +222,12 @@ impl SimNode {
         self.node.view().nodes.get(&id).cloned()
     }
 
-    /// Does this node know of the other, in whatever state, and where it is?
-    pub fn knows_at(&self, id: NodeId, address: SocketAddr) -> bool {
-        self.node.gossip().member(id).is_some_and(|member| member.addr == address)
+    /// Would this node call the other where it is? Members are called, unless they have left, and
+    /// so is whom its records name.
+    pub fn calls(&self, id: NodeId, address: SocketAddr) -> bool {
+        let is_called =
+            |member: &gossip::Member| member.addr == address && member.state != MemberState::Left;
+        self.node.gossip().member(id).is_some_and(is_called) || self.remembered().contains(&address)
     }
 
     /// Whom this node sees in which state, for people.

@@ -184,9 +184,9 @@ fn with_sights(violation: Violation, part: &[MachineNo], machines: &[Machine]) -
 /// the addresses in the config, which stay, or by somebody who can be found and remembers where it
 /// is. Two who both moved while they were apart need somebody else.
 fn can_meet(part: &[MachineNo], machines: &[Machine]) -> bool {
-    let knows = |no: MachineNo, other: MachineNo| {
+    let calls = |no: MachineNo, other: MachineNo| {
         let (id, address) = (node_id(machines[other].seed), machines[other].address());
-        node(&machines[no]).is_some_and(|node| node.knows_at(id, address))
+        node(&machines[no]).is_some_and(|node| node.calls(id, address))
     };
     if part.iter().any(|no| *no < JOIN_AT) {
         return true;
@@ -194,7 +194,7 @@ fn can_meet(part: &[MachineNo], machines: &[Machine]) -> bool {
     let mut found: Vec<MachineNo> = part.iter().take(1).copied().collect();
     let mut next = 0;
     while let Some(no) = found.get(next).copied() {
-        let met = |other: &MachineNo| knows(no, *other) || knows(*other, no);
+        let met = |other: &MachineNo| calls(no, *other) || calls(*other, no);
         let new = part.iter().filter(|other| !found.contains(other) && met(other));
         let new: Vec<MachineNo> = new.copied().collect();
         found.extend(new);
