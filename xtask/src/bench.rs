@@ -1,9 +1,10 @@
 //! `cargo xtask bench`: the numbers that are promised, measured from outside.
 //!
-//! `fleet` runs real agents of the release build; `membership` runs the simulator under virtual
-//! time. Both print a table for people, or one JSON object. A shortfall is named and is no error:
+//! `fleet` and `containers` run real agents of the release build; `membership` runs the simulator under virtual
+//! time. All print a table for people, or one JSON object. A shortfall is named and is no error:
 //! an error is what could not be measured.
 
+mod containers;
 mod figures;
 mod fleet;
 mod heal;
@@ -18,6 +19,8 @@ use clap::{Args, Subcommand};
 pub enum BenchCommand {
     /// Five agents on this machine: start, scale, restart, failover, idle cost (about 6 minutes)
     Fleet(Output),
+    /// Containers on five agents: start, images between peers, memory; needs root (about 2 minutes)
+    Containers(Output),
     /// The membership protocol in the simulator: joins, verdicts, heals
     Membership(Output),
 }
@@ -35,6 +38,11 @@ pub fn run(command: &BenchCommand) -> Result<()> {
     match command {
         BenchCommand::Fleet(output) => {
             let figures = fleet::measure()?;
+            print!("{}", if output.json { figures.json() } else { figures.table() });
+            Ok(())
+        }
+        BenchCommand::Containers(output) => {
+            let figures = containers::measure()?;
             print!("{}", if output.json { figures.json() } else { figures.table() });
             Ok(())
         }

@@ -1,13 +1,43 @@
-//! Every config file in `examples/` is one that an agent takes.
+//! The examples: config files that an agent takes, and images that run.
 //!
-//! The agent itself is asked, so that an example cannot teach a key that is gone.
+//! The agent itself is asked about the files, so that an example cannot teach a key that is gone.
+//! The images are made from Debian's packages, without a registry.
+
+mod build;
+mod packages;
+mod trial;
 
 use crate::fleet::program;
 use crate::repo;
 use crate::step::succeed;
 use anyhow::{Context, Result, ensure};
+use clap::Args;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+
+/// Which images to make.
+#[derive(Args)]
+pub struct ExamplesArgs {
+    /// Their names; all of them unless given
+    names: Vec<String>,
+    /// Also run nginx and redis in a fleet of one node, and ask them; needs root
+    #[arg(long = "try")]
+    trial: bool,
+}
+
+/// Makes images, and says where they are.
+pub fn run(args: &ExamplesArgs) -> Result<()> {
+    let names = if args.names.is_empty() { build::names()? } else { args.names.clone() };
+    for name in &names {
+        let archive = build::build(name)?;
+        let mib = archive.metadata()?.len() >> 20;
+        println!("{name}:example  {mib} MiB  {}", archive.display());
+    }
+    if args.trial {
+        trial::run()?;
+    }
+    Ok(())
+}
 
 /// Asks the debug build about each file.
 pub fn check() -> Result<()> {

@@ -193,6 +193,27 @@ impl Fleet {
         Ok(last.0)
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Adds a line to the agents' configuration and starts them anew, before anything runs.
+    pub fn configure(&self, line: &str) -> Result<()> {
+        let path = self.dir.join("edge.toml");
+        let mut text =
+            std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        text.push_str(line);
+        text.push('\n');
+        std::fs::write(&path, text)?;
+        for node in &self.nodes {
+            self.lab(&["kill", &node.name])?;
+            self.lab(&["start", &node.name])?;
+        }
+        self.wait("all nodes know each other again", Duration::from_secs(30), || self.is_met())
+            .map(drop)
+    }
+
     /// Takes the lab down.
     pub fn down(self) -> Result<()> {
         self.guard.take_down()

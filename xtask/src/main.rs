@@ -11,8 +11,10 @@ mod examples;
 mod fleet;
 mod guard;
 mod http;
+mod image;
 mod repo;
 mod setup;
+mod soak;
 mod step;
 mod suite;
 mod tidy;
@@ -38,8 +40,12 @@ enum Command {
     Tidy,
     /// Run the simulator over many seeds: `--seeds N [--from N]`; the rest is passed on
     Chaos(chaos::ChaosArgs),
+    /// Make small real images from Debian's packages: `cargo xtask examples [NAME…] [--try]`
+    Examples(examples::ExamplesArgs),
     /// Show the main job in about a minute: three agents, a dead node, a cut and a heal
     Demo(demo::DemoArgs),
+    /// Kill the agent again and again, and see that no task notices: `--kills N` (40, in 2 minutes)
+    Soak(soak::SoakArgs),
     /// Measure the promised numbers
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -51,7 +57,9 @@ fn main() -> ExitCode {
         Command::Test(args) => suite::run(&args),
         Command::Tidy => tidy::run(),
         Command::Chaos(args) => chaos::run(&args),
+        Command::Examples(args) => examples::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Soak(args) => soak::run(&args),
         Command::Bench(command) => bench::run(&command),
     };
     match result {

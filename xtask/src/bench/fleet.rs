@@ -3,7 +3,7 @@
 //! Every time is from the request to what `GET /tasks` says, looked at every 10 ms. It must never
 //! ask an agent for a figure that the kernel can give.
 
-use super::figures::{Figures, median, worst};
+use super::figures::{Figures, Limit, Limits, median, worst};
 use super::heal;
 use super::process::{Counters, rss_mib};
 use crate::fleet::view::Task;
@@ -13,6 +13,21 @@ use anyhow::{Context, Result};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+/// Every figure in order, and the most it may be.
+const LIMITS: Limits = &[
+    ("create_10_s", Limit::AtMost(0.5)),
+    ("scale_10_to_50_s", Limit::AtMost(1.5)),
+    ("restart_s", Limit::AtMost(0.5)),
+    ("failover_median_s", Limit::AtMost(5.0)),
+    ("failover_worst_s", Limit::AtMost(8.0)),
+    ("rss_mib", Limit::AtMost(15.0)),
+    ("idle_cpu_percent", Limit::AtMost(0.3)),
+    ("idle_bytes_per_s", Limit::AtMost(600.0)),
+    ("idle_disk_bytes", Limit::AtMost(0.0)),
+    ("service_ls_ms", Limit::AtMost(20.0)),
+    ("heal_restarts", Limit::AtMost(0.0)),
+];
 
 const NODES: usize = 5;
 /// Tasks while failover and idle cost are measured.
@@ -33,7 +48,7 @@ pub fn measure() -> Result<Figures> {
     setup::run()?;
     let edgectl = program::release()?;
     let fleet = Fleet::up(&edgectl, "bench", NODES)?;
-    let mut figures = Figures::default();
+    let mut figures = Figures::new(LIMITS);
     let measured = all(&fleet, &mut figures);
     fleet.down()?;
     measured.map(|()| figures)

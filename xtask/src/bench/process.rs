@@ -38,6 +38,27 @@ pub fn rss_mib(pid: u32) -> Result<f64> {
     Ok(field(&status, "VmRSS:").context("no VmRSS in status")? / 1024.0)
 }
 
+/// The share of memory that is this process's own, in MiB: pages that several use are divided
+/// among them.
+pub fn pss_mib(pid: u32) -> Result<f64> {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    Ok(field(&rollup, "Pss:").context("no Pss in smaps_rollup")? / 1024.0)
+}
+
+/// All processes that run this program, whoever started them.
+pub fn of_program(program: &std::path::Path) -> Result<Vec<u32>> {
+    let mut pids = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let entry = entry?;
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+        // One that has ended meanwhile is none.
+        if std::fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe == program) {
+            pids.push(pid);
+        }
+    }
+    Ok(pids)
+}
+
 /// The number after a name at the beginning of a line.
 fn field(text: &str, name: &str) -> Option<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
@@ -78,6 +99,9 @@ mod tests {
     fn our_own_process_can_be_read() {
         let own = std::process::id();
         assert!(rss_mib(own).unwrap() > 0.0);
+        assert!(pss_mib(own).unwrap() <= rss_mib(own).unwrap());
+        let program = std::env::current_exe().unwrap();
+        assert!(of_program(&program).unwrap().contains(&own));
         assert!(Counters::read(own).unwrap().cpu_s >= 0.0);
     }
 }

@@ -1,0 +1,6 @@
+#!/bin/sh
+# A web server on every node, on port 8080 of the node.
+set -eu
+edgectl service create --name nginx --mode global --network host \
+    --limit-memory 64M --cap-drop ALL --cap-add CHOWN,SETUID,SETGID,DAC_OVERRIDE \
+    nginx:example
