@@ -152,10 +152,7 @@ impl Node {
                     format!("edgectl service update --constraint-rm '{text}' {name}")
                 }
                 NodeReason::Platform(arch, _) => {
-                    format!(
-                        "edgectl service update --image IMAGE-FOR-{} {name}",
-                        arch.to_uppercase()
-                    )
+                    format!("edgectl service update --image IMAGE {name}    # one built for {arch}")
                 }
                 NodeReason::Memory(..) => {
                     format!("edgectl service update --reserve-memory LESS {name}")

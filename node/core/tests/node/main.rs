@@ -255,6 +255,25 @@ fn every_task_that_does_not_run_has_a_reason() {
 }
 
 #[test]
+fn a_node_without_a_build_of_the_image_says_which_is_missing() {
+    let mut host = Host::new();
+    let mut other = spec("other", 1);
+    let platform = |arch: &str| crdt_state::spec::Platform {
+        os: "linux".into(),
+        arch: arch.into(),
+        variant: String::new(),
+    };
+    other.template.container.platforms = vec![platform("amd64"), platform("riscv64")];
+    let id = host.create(other);
+    let why = host.node.why_service(host.now, id);
+    let verdict = &why[0].nodes[0];
+    assert_eq!(verdict.code, "platform");
+    assert_eq!(verdict.detail, "arm64: the image has no arm64 build (it has amd64, riscv64)");
+    assert!(why[0].fixes[0].starts_with("edgectl service update --image"), "{:?}", why[0].fixes);
+    assert!(host.tasks()[0].reason.as_ref().is_some_and(|r| r.contains("no arm64 build")));
+}
+
+#[test]
 fn a_service_that_is_removed_leaves_nothing_behind() {
     let mut host = Host::new();
     let id = host.create(spec("web", 2));

@@ -1,5 +1,7 @@
 //! From the flags of a container to its spec, and the image that it runs.
 
+use std::collections::BTreeSet;
+
 use runtime::image::Reference;
 
 use super::flags::ContainerFlags;
@@ -8,6 +10,9 @@ use crate::cli::output::say;
 use crate::cli::value::SecurityOption;
 use crate::docker::container_spec::{ContainerSpec, Seccomp};
 use crate::docker::task_spec::PROCESS_SCHEME;
+
+/// Docker's word for "none of those that the service has".
+const RESET: &str = "RESET";
 
 /// Applies the flags that `create` and `update` share.
 pub fn apply(flags: &ContainerFlags, container: &mut ContainerSpec) {
@@ -33,22 +38,36 @@ pub fn apply(flags: &ContainerFlags, container: &mut ContainerSpec) {
     }
 }
 
-/// As in Docker, a capability that is added is no longer dropped, and the other way round; where
-/// both are asked for, it is added.
+/// Docker's rules, measured with its client: to add what is dropped only takes the drop back, and
+/// the other way round; what is both is added; `ALL` stands for every other, `RESET` empties.
 fn apply_capabilities(flags: &ContainerFlags, container: &mut ContainerSpec) {
-    let dropped: Vec<&String> =
-        flags.cap_drop.iter().filter(|name| !flags.cap_add.contains(name)).collect();
-    container.capability_drop.retain(|held| !flags.cap_add.contains(held));
-    container.capability_add.retain(|held| !dropped.contains(&held));
-    for name in &flags.cap_add {
-        if !container.capability_add.contains(name) {
-            container.capability_add.push(name.clone());
-        }
-    }
-    for name in dropped {
-        if !container.capability_drop.contains(name) {
-            container.capability_drop.push(name.clone());
-        }
+    let held = |list: &[String], flags: &[String]| -> BTreeSet<String> {
+        let is_reset = flags.iter().any(|name| name == RESET);
+        if is_reset { BTreeSet::new() } else { list.iter().cloned().collect() }
+    };
+    let adds = held(&container.capability_add, &flags.cap_add);
+    let drops = held(&container.capability_drop, &flags.cap_drop);
+    let asked = |flags: &[String]| -> BTreeSet<String> {
+        flags.iter().filter(|name| *name != RESET).cloned().collect()
+    };
+    let add = asked(&flags.cap_add);
+    let drop: BTreeSet<String> = asked(&flags.cap_drop).difference(&add).cloned().collect();
+    container.capability_add = changed(&adds, &add, &drop, &drops);
+    container.capability_drop = changed(&drops, &drop, &add, &adds);
+}
+
+/// `held` without what is `undone` and with what is `wanted`, unless `opposite` held that.
+fn changed(
+    held: &BTreeSet<String>,
+    wanted: &BTreeSet<String>,
+    undone: &BTreeSet<String>,
+    opposite: &BTreeSet<String>,
+) -> Vec<String> {
+    let mut all: BTreeSet<&String> = held.difference(undone).collect();
+    all.extend(wanted.difference(opposite));
+    match all.iter().find(|name| **name == "ALL") {
+        Some(every) => vec![(*every).clone()],
+        None => all.into_iter().cloned().collect(),
     }
 }
 
@@ -67,10 +86,14 @@ fn apply_security(option: SecurityOption, container: &mut ContainerSpec) {
 pub fn check_image(image: &str) -> Result<Reference, Failure> {
     image.parse::<Reference>().map_err(|bad| {
         let failure = Failure::new(format!("{image:?} is no image")).why(bad.to_string());
-        if image.starts_with(['/', '.', '~']) {
-            failure.hint(format!("--runtime process {image}, for a program of the host"))
-        } else {
-            failure
+        match image.split_once("://") {
+            _ if image.starts_with(['/', '.', '~']) => {
+                failure.hint(format!("--runtime process {image}, for a program of the host"))
+            }
+            Some((_, rest)) if !rest.is_empty() => {
+                failure.hint(format!("{rest}: an image has no scheme in front"))
+            }
+            _ => failure,
         }
     })
 }
@@ -84,5 +107,49 @@ pub fn program(image: &str) -> Option<&str> {
 pub fn say_auth(flags: &ContainerFlags) {
     if flags.with_registry_auth {
         say("note: logins are not sent to other nodes: each pulls with its own Docker config.json");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn updated(
+        lists: (&[&str], &[&str]),
+        add: &[&str],
+        drop: &[&str],
+    ) -> (Vec<String>, Vec<String>) {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let mut container = ContainerSpec {
+            capability_add: owned(lists.0),
+            capability_drop: owned(lists.1),
+            ..ContainerSpec::default()
+        };
+        let flags =
+            ContainerFlags { cap_add: owned(add), cap_drop: owned(drop), ..Default::default() };
+        apply(&flags, &mut container);
+        (container.capability_add, container.capability_drop)
+    }
+
+    #[test]
+    fn capabilities_change_as_docker_s_client_changes_them() {
+        for (lists, add, drop, after) in [
+            ((&["N"][..], &["C"][..]), &["C"][..], &[][..], (&["N"][..], &[][..])),
+            ((&["N"], &[]), &["C"], &[], (&["C", "N"], &[])),
+            ((&["C", "N"], &[]), &[], &["C"], (&["N"], &[])),
+            ((&["N"], &[]), &[], &["C"], (&["N"], &["C"])),
+            ((&["N"], &["C"]), &["K"], &["K"], (&["K", "N"], &["C"])),
+            ((&["K", "N"], &["C"]), &["ALL"], &[], (&["ALL"], &["C"])),
+            ((&["ALL"], &["C"]), &[], &["N"], (&["ALL"], &["C", "N"])),
+            ((&["ALL"], &["C", "N"]), &[], &["ALL"], (&[], &["C", "N"])),
+            ((&["R"], &["C"]), &["RESET"], &[], (&[], &["C"])),
+            ((&[], &["C"]), &[], &["RESET"], (&[], &[])),
+            ((&[], &[]), &["S"], &["ALL"], (&["S"], &["ALL"])),
+            ((&["S"], &["ALL"]), &[], &["S"], (&[], &["ALL"])),
+        ] {
+            let (adds, drops) = updated(lists, add, drop);
+            assert_eq!(adds, after.0, "{lists:?} +{add:?} -{drop:?}");
+            assert_eq!(drops, after.1, "{lists:?} +{add:?} -{drop:?}");
+        }
     }
 }

@@ -310,6 +310,7 @@ mod tests {
             (&["--name", "web"], "IMAGE"),
             (&["Nginx"], "\"Nginx\" is no image\n  why: the image \"Nginx\" has upper-case"),
             (&["/usr/bin/busybox", "sh"], "try: --runtime process /usr/bin/busybox"),
+            (&["http://lan:5000/app"], "try: lan:5000/app: an image has no scheme"),
             (&["--runtime", "container", "process:/a"], "try: --runtime process /a"),
             (&["--runtime", "process", "--entrypoint", "x", "/a"], "has no entrypoint"),
             (&["--runtime", "wasm", "x"], "container, process"),

@@ -63,8 +63,11 @@ pub enum BadKernelValue {
     Signal(#[from] runtime::signal::UnknownSignal),
 }
 
-/// Reads `NET_ADMIN`, with or without `CAP_`, in any case; `ALL`.
+/// Reads `NET_ADMIN`, with or without `CAP_`, in any case; `ALL`; Docker's `RESET`.
 pub fn capability(text: &str) -> Result<String, BadKernelValue> {
+    if text.eq_ignore_ascii_case("RESET") {
+        return Ok("RESET".to_owned());
+    }
     names::capability(text).ok_or_else(|| {
         let upper = text.to_ascii_uppercase();
         let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);

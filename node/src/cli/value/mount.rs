@@ -120,13 +120,17 @@ pub fn mount(text: &str) -> Result<Mount, BadMount> {
     if mount.target.is_empty() {
         return Err(BadMount::NoTarget);
     }
-    if mount.kind == "bind" && mount.source.is_empty() {
-        return Err(BadMount::NoSource(mount.target));
+    if mount.kind == "bind" {
+        if mount.source.is_empty() {
+            return Err(BadMount::NoSource(mount.target));
+        }
+        mount.source = from_here(&mount.source);
     }
     Ok(mount)
 }
 
 fn short_form(text: &str) -> BadMount {
+    let text = if text.is_empty() { "pgdata" } else { text };
     let (first, second) = text.split_once(':').unwrap_or((text, "/data"));
     let kind = if first.starts_with(['/', '.']) { "bind" } else { "volume" };
     let second = second.split(':').next().unwrap_or_default();
@@ -138,7 +142,7 @@ fn set(mount: &mut Mount, key: &str, value: Option<&str>) -> Result<(), BadMount
         || value.filter(|value| !value.is_empty()).ok_or(BadMount::NoValue(key.to_owned()));
     match key {
         "type" => mount.kind = kind(needed()?)?,
-        "source" | "src" => mount.source = source(value.unwrap_or_default()),
+        "source" | "src" => value.unwrap_or_default().clone_into(&mut mount.source),
         "target" | "dst" | "destination" => needed()?.clone_into(&mut mount.target),
         "readonly" | "ro" => mount.read_only = yes_or_no(key, value)?,
         "bind-propagation" => bind(mount).propagation = propagation(needed()?)?,
@@ -192,7 +196,7 @@ fn hint(typed: &str, known: &[&'static str]) -> String {
 }
 
 /// A path beginning with a dot is one of this machine's, from here, as in Docker.
-fn source(text: &str) -> String {
+fn from_here(text: &str) -> String {
     match (text.starts_with('.'), std::path::absolute(text)) {
         (true, Ok(path)) => path.display().to_string(),
         _ => text.to_owned(),
@@ -302,7 +306,7 @@ mod tests {
         for (text, words) in [
             ("/srv:/data", "write type=bind,source=/srv,target=/data"),
             ("pgdata:/data:ro", "write type=volume,source=pgdata,target=/data"),
-            ("", "write type=volume"),
+            ("", "write type=volume,source=pgdata,target=/data"),
             ("targt=/x", "did you mean target?"),
             ("zzz=1", "there are type, source"),
             ("type=bnd,target=/x", "did you mean bind?"),
