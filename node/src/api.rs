@@ -9,6 +9,7 @@ mod archive;
 mod conflicts;
 mod container_object;
 mod containers;
+mod distribution;
 mod edge;
 mod ending;
 mod events;
@@ -99,7 +100,7 @@ fn router(api: Api) -> Router {
     Router::new()
         .route("/_ping", get(system::ping))
         .route("/version", get(system::version))
-        .route("/distribution/{*image}", get(system::distribution))
+        .route("/distribution/{*image}", get(distribution::inspect))
         .route("/info", get(system::info))
         .route("/events", get(events::stream))
         .route("/nodes", get(nodes::list))

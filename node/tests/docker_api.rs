@@ -4,6 +4,8 @@
 mod containers;
 #[path = "docker_api/fleet.rs"]
 mod fleet;
+#[path = "docker_api/registry.rs"]
+mod registry;
 
 use std::process::Command;
 

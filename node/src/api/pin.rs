@@ -10,12 +10,12 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
-use crdt_state::spec::{Platform, Runtime, Template};
-use runtime::image::{Digest, Reference};
+use crdt_state::spec::{Runtime, Template};
+use runtime::image::Reference;
+use runtime::image::auth::{self, Login};
 
 use super::Api;
 use super::failure::Failure;
-use crate::agent::Handle;
 
 /// A registry that has not answered by then is told of in a warning: whoever waits for the service
 /// waits for this. Shorter than the time that `edgectl` waits for an answer, 10 s.
@@ -30,14 +30,6 @@ pub enum Resolve {
     Always,
     /// Not at all.
     Never,
-}
-
-/// What is known of an image elsewhere.
-pub struct Resolved {
-    /// Of its manifest, or of the index of its builds.
-    pub digest: Digest,
-    /// What it is built for; empty if that is not said.
-    pub platforms: Vec<Platform>,
 }
 
 /// Reads what a request says of it: `?resolve=always|never`.
@@ -59,9 +51,10 @@ pub fn wish(query: Option<&str>, headers: &HeaderMap) -> Result<Resolve, Failure
 }
 
 /// The login that came with a request, as Docker's clients encode it.
-pub fn auth(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get("x-registry-auth")?.to_str().ok()?;
-    Some(value.to_owned()).filter(|value| !value.is_empty())
+pub fn login(headers: &HeaderMap) -> Result<Option<Login>, Failure> {
+    let Some(value) = headers.get("x-registry-auth") else { return Ok(None) };
+    let text = value.to_str().unwrap_or("\u{0}");
+    auth::from_header(text).map_err(|bad| Failure::Bad(bad.to_string()))
 }
 
 /// Adds the digest to the image and notes its platforms. Gives the warning if that cannot be done.
@@ -70,22 +63,24 @@ pub async fn pin(
     template: &mut Template,
     before: Option<&Template>,
     wish: Resolve,
-    auth: Option<String>,
+    login: Option<Login>,
 ) -> Option<String> {
     if !is_asked_for(template, before, wish) {
         return None;
     }
     let mut reference: Reference = template.image.parse().ok()?;
-    let resolved = tokio::time::timeout(ANSWER_WAIT_MAX, resolve(&api.handle, &reference, auth));
-    match resolved.await.ok().flatten() {
-        Some(resolved) => {
-            reference.digest = Some(resolved.digest);
+    let resolved = tokio::time::timeout(ANSWER_WAIT_MAX, api.handle.resolve(&reference, login));
+    let reason = match resolved.await {
+        Ok(Ok(pinned)) => {
+            reference.digest = Some(pinned.digest);
             template.image = reference.to_string();
-            template.container.platforms = resolved.platforms;
-            None
+            template.container.platforms = pinned.platforms;
+            return None;
         }
-        None => Some(unresolved(&template.image)),
-    }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("nobody answered within {} s", ANSWER_WAIT_MAX.as_secs()),
+    };
+    Some(unresolved(&template.image, &reason))
 }
 
 fn is_asked_for(template: &Template, before: Option<&Template>, wish: Resolve) -> bool {
@@ -99,22 +94,19 @@ fn is_asked_for(template: &Template, before: Option<&Template>, wish: Resolve) -
         }
 }
 
-/// In Docker's words.
-fn unresolved(image: &str) -> String {
+/// In Docker's words, and why.
+fn unresolved(image: &str, reason: &str) -> String {
     format!(
         "image {image} could not be accessed on a registry to record\nits digest. Each node will \
          access {image} independently,\npossibly leading to different nodes running different\n\
-         versions of the image.\n"
+         versions of the image.\nwhy: {reason}\n"
     )
-}
-
-/// Asks whoever may know: the seam to what brings images. Nobody does so far.
-async fn resolve(_: &Handle, _: &Reference, _: Option<String>) -> Option<Resolved> {
-    None
 }
 
 #[cfg(test)]
 mod tests {
+    use runtime::image::Digest;
+
     use super::*;
 
     fn container(image: &str) -> Template {
@@ -146,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_warning_is_docker_s() {
-        let text = unresolved("nginx:latest");
+        let text = unresolved("nginx:latest", "no network");
         assert!(
             text.starts_with("image nginx:latest could not be accessed on a registry to record")
         );

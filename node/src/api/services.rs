@@ -79,13 +79,14 @@ pub async fn create(
     body: Sent,
 ) -> Result<(StatusCode, Json<ServiceCreated>), Failure> {
     let wish = pin::wish(query?.resolve.as_deref(), &headers)?;
+    let login = pin::login(&headers)?;
     let mut spec = accept(read_spec(&body?)?, None)?;
     if spec.name.is_empty() {
         spec.name = made_up_name(&spec)?;
     }
     spec.check()?;
     let mut warnings = port_warnings(&spec);
-    warnings.extend(pin::pin(&api, &mut spec.template, None, wish, pin::auth(&headers)).await);
+    warnings.extend(pin::pin(&api, &mut spec.template, None, wish, login).await);
     match api.edit(Edit::CreateService(Box::new(spec))).await? {
         Edited::Service(id) => {
             let created = ServiceCreated { id: id.to_string(), warnings };
@@ -112,6 +113,7 @@ pub async fn update(
     let snapshot = Snapshot::take(&api).await?;
     let service = snapshot.service(&wanted)?;
     let wish = pin::wish(query.resolve.as_deref(), &headers)?;
+    let login = pin::login(&headers)?;
     let before = spec_of(service);
     let mut spec = accept(read_spec(&body?)?, Some(&before))?;
     if spec.name.is_empty() {
@@ -120,8 +122,8 @@ pub async fn update(
     spec.check()?;
     let mut warnings = port_warnings(&spec);
     warnings.retain(|warning| !port_warnings(&before).contains(warning));
-    let (template, auth) = (&mut spec.template, pin::auth(&headers));
-    warnings.extend(pin::pin(&api, template, Some(&before.template), wish, auth).await);
+    let template = &mut spec.template;
+    warnings.extend(pin::pin(&api, template, Some(&before.template), wish, login).await);
     let (id, version) = (service.id, query.version);
     api.edit(Edit::UpdateService { id, version, spec: Box::new(spec) }).await?;
     Ok(Json(ServiceUpdated { warnings }))

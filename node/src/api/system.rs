@@ -1,10 +1,9 @@
 //! `/_ping`, `/version`, `/info`, and the answer to what is not served.
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
 
 use super::Api;
 use super::edge::disk_warning;
@@ -13,7 +12,6 @@ use super::nodes::node_object;
 use super::snapshot::Snapshot;
 use super::swarm::fleet;
 use crate::docker::system::{Component, Info, Peer, PlatformName, Plugins, SwarmInfo, VersionInfo};
-use crate::docker::task_spec::PROCESS_SCHEME;
 use crate::docker::{API_VERSION, API_VERSION_MIN, Timestamp};
 
 /// The version of this program.
@@ -72,16 +70,6 @@ pub async fn version() -> Json<VersionInfo> {
         arch: docker_arch().to_owned(),
         kernel_version: kernel(),
     })
-}
-
-/// `GET /distribution/{image}/json`: Docker's client asks for the digest of an image before it creates
-/// a service. A program of the host has none, and is not warned of.
-pub async fn distribution(Path(image): Path<String>) -> Result<Json<Value>, Failure> {
-    if image.starts_with(PROCESS_SCHEME) {
-        return Ok(Json(json!({"Descriptor": {}, "Platforms": []})));
-    }
-    let image = image.trim_end_matches("/json");
-    Err(Failure::NotYet(format!("image {image}: registries are not asked yet")))
 }
 
 /// `GET /info`.

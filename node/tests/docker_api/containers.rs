@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use super::registry::Registry;
 use super::{Fleet, has_docker};
 
 const MOUNTS: [&str; 4] = [
@@ -242,4 +243,46 @@ fn an_image_that_no_registry_knows_is_warned_of_and_created() {
     assert!(asked["Warnings"][0].as_str().is_some_and(|text| text.contains("app:2")), "{asked}");
     let refused = fleet.ask(1, "POST", "/services/web/update?resolve=never", spec).json();
     assert_eq!(refused, json!({}));
+}
+
+#[test]
+fn an_image_is_pinned_with_its_platforms_when_it_changes_and_only_then() {
+    let registry = Registry::serve(80);
+    let fleet = Fleet::start(80, 1);
+    let image = format!("{}/app:1", registry.addr);
+    let pinned = format!("{image}@{}", registry.digest);
+    let create = |name| ["service", "create", "-d", "--replicas", "0", "--name", name, &image];
+    let stored = |name: &str| spec_of(&fleet, name)["TaskTemplate"].clone();
+
+    edgectl(&fleet, &create("ours"));
+    assert_eq!(stored("ours")["ContainerSpec"]["Image"], pinned.as_str());
+    assert_eq!(
+        stored("ours")["Placement"]["Platforms"],
+        json!([{"Architecture": "amd64", "OS": "linux"},
+            {"Architecture": "arm", "OS": "linux", "Variant": "v7"},
+            {"Architecture": "arm64", "OS": "linux", "Variant": "v8"}])
+    );
+    let listed = edgectl(&fleet, &["service", "ls"]);
+    assert!(listed.contains(&image) && !listed.contains("sha256"), "{listed}");
+
+    let asked = registry.asked();
+    edgectl(&fleet, &["service", "update", "-d", "--env-add", "A=1", "ours"]);
+    assert_eq!(registry.asked(), asked, "the image did not change");
+    edgectl(&fleet, &["service", "update", "-d", "--image", &image, "ours"]);
+    assert!(registry.asked() > asked, "the same name may mean another image by now");
+    assert_eq!(stored("ours")["ContainerSpec"]["Image"], pinned.as_str());
+    assert_eq!(stored("ours")["Placement"]["Platforms"].as_array().map(Vec::len), Some(3));
+
+    if has_docker() {
+        docker(&fleet, &create("theirs"));
+        assert_eq!(stored("theirs")["ContainerSpec"]["Image"], pinned.as_str());
+        let before = stored("ours");
+        docker(&fleet, &["service", "update", "-d", "--env-add", "A=1", "ours"]);
+        assert_eq!(stored("ours"), before, "the variants of the platforms outlive Docker's client");
+    }
+    let asked = registry.asked();
+    let plain = ["service", "update", "-d", "--no-resolve-image", "--image", &image, "ours"];
+    edgectl(&fleet, &plain);
+    assert_eq!(registry.asked(), asked);
+    assert_eq!(stored("ours")["ContainerSpec"]["Image"], image.as_str());
 }
