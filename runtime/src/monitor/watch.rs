@@ -60,6 +60,10 @@ pub fn begin(order: &Order, inherited: &Inherited) -> Result<Watch, StartError> 
     cgroup
         .warnings
         .extend(unknown.iter().map(|name| format!("the log option {name} is not known here")));
+    if health.is_some() && template.health.is_none() {
+        // Whoever has read only the template does not expect a verdict.
+        tell_health(Health::Starting);
+    }
     let stop_default = StopOrder { signal: stop_signal, grace_ms: template.stop_grace_ms };
     let watch = Watch {
         began: Instant::now(),

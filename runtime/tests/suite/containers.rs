@@ -188,8 +188,9 @@ fn health_is_asked_for_inside(host: &mut Host) {
     let order = shell("sleep 0.3; touch /flag; exec sleep 1000");
     host.run(&order);
     let health = |health| (order.run, RunEvent::HealthChanged(health));
-    assert_eq!(host.next(), health(Health::Unhealthy));
-    assert_eq!(host.next(), health(Health::Healthy));
+    for verdict in [Health::Starting, Health::Unhealthy, Health::Healthy] {
+        assert_eq!(host.next(), health(verdict));
+    }
     host.stop(order.run, None, 0);
 
     let mut order = shell("exec sleep 1000");
