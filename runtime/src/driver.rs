@@ -1,7 +1,7 @@
-//! The one door to everything that runs tasks: host processes, the fake, later OCI containers.
+//! The one door to everything that runs tasks: host processes, the fake, OCI containers.
 //!
 //! Orders never fail and never wait: what becomes of them arrives as [`RunEvent`]s on a channel.
-//! Every driver passes the same suite, `tests/conformance.rs`. A driver must never decide
+//! Every driver passes the same suite, `tests/suite/conformance.rs`. A driver must never decide
 //! anything: it restarts nothing, and it stops nothing that it was not told to stop.
 //!
 //! ```text
