@@ -3,7 +3,7 @@
 //! For a helper process of our own binary with one thread, which becomes the program's parent and
 //! waits for it. Must never be called in the agent.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -16,7 +16,7 @@ use oci_spec::runtime::{LinuxCapabilities, Process, Spec};
 use super::backend::{self, Bundle, CONFIG, Stdio};
 use super::bundle;
 use super::console::Console;
-use super::rootfs;
+use super::{OciRuntime, rootfs};
 use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
 
@@ -62,7 +62,11 @@ pub fn exec(
     let process = describe(&dir, &spec, program)?;
     let step = |step| move |errno| StartError::Step { step, errno };
     prctl::set_child_subreaper(true).map_err(step("adopt the program"))?;
-    rootfs::isolate()?;
+    // A monitor is protected; what runs in its container is not.
+    let _ = fs::write("/proc/self/oom_score_adj", "0");
+    if matches!(container.runtime, OciRuntime::Crun(_)) {
+        rootfs::isolate()?;
+    }
     let name = format!("exec-{}.sock", std::process::id());
     let console = program.tty.then(|| Console::listen(&dir, &name)).transpose()?;
     if !program.tty {

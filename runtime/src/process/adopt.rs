@@ -16,6 +16,7 @@ use super::attend::Told;
 use super::launch::open_bell;
 use super::{Site, remains};
 use crate::monitor::control::{self, StopOrder};
+use crate::oci;
 use crate::refusal::StartError;
 use crate::run_dir::{self, Ending, Order, Status};
 
@@ -119,6 +120,7 @@ fn without_monitor(site: &Site, run: Run, dir: &Path, order: &Order) -> io::Resu
     // A cut status counts as none: whatever ran is found by its cgroup or its environment.
     let status = run_dir::read::<Status>(dir, run_dir::STATUS).ok().flatten();
     remains::end_now(&order.cgroup, &run_dir::name(run), status.as_ref(), &site.boot);
+    oci::remove_files(dir);
     let ran = dir.join(run_dir::STATUS).exists();
     let interrupted = StartError::Interrupted;
     Ok(if ran {

@@ -16,7 +16,7 @@ use super::adopt::Adopted;
 use super::prepare::Prepare;
 use super::{Site, launch, remains};
 use crate::monitor::control::{self, StopOrder};
-use crate::oci::ContainerOrder;
+use crate::oci::{self, ContainerOrder};
 use crate::refusal::StartError;
 use crate::run_dir::{self, Ending, Status};
 
@@ -260,6 +260,7 @@ impl Attendant {
     async fn end_remains(&self) {
         let (status, name) = (self.status(), run_dir::name(self.run));
         remains::end(&self.site.cgroup(self.run), &name, status.as_ref(), &self.site.boot).await;
+        oci::remove_files(&self.site.dir(self.run));
     }
 
     async fn forget(&mut self) {

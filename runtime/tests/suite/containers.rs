@@ -263,8 +263,9 @@ fn nothing_outlives_a_monitor_that_was_killed(host: &mut Host) {
             assert_eq!(host.exit(order.run), Exit::Unknown);
         }
         assert!(!lives(pid));
-        host.driver().forget(order.run);
         let dir = host.dir(order.run);
+        assert!(dir.join(run_dir::LOG).exists() && !dir.join("upper").exists());
+        host.driver().forget(order.run);
         until("the folder to go", || (!dir.exists()).then_some(()));
         let node = host.cgroup_node.clone().expect("it has cgroups");
         let groups = mounts::detect();
@@ -350,6 +351,57 @@ fn a_runtime_that_is_not_installed_is_said_to_be_missing() {
     let (permanent, reason) = host.refusal(&shell("true"));
     assert!(!permanent && reason.contains("/no/such/runc"), "{reason}");
     assert!(reason.contains("oci_runtime = \"embedded\""), "{reason}");
+}
+
+/// A folder that overlayfs cannot write to, because it is one itself; unmounted whatever happens.
+struct Awkward(std::path::PathBuf);
+
+impl Awkward {
+    fn new(folder: &Path, within: &Path) -> Awkward {
+        let [lower, upper, work] = ["lower", "upper", "work"].map(|name| within.join(name));
+        for made in [&lower, &upper, &work] {
+            fs::create_dir(made).expect("writable");
+        }
+        let options = format!(
+            "lowerdir={},upperdir={},workdir={}",
+            lower.display(),
+            upper.display(),
+            work.display()
+        );
+        let (kind, none) = (Some("overlay"), nix::mount::MsFlags::empty());
+        nix::mount::mount(kind, folder, kind, none, Some(&*options)).expect("overlayfs is there");
+        Awkward(folder.to_owned())
+    }
+}
+
+impl Drop for Awkward {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
+    }
+}
+
+#[test]
+fn an_image_is_copied_where_overlayfs_cannot_be_mounted() {
+    let Some(mut host) = Host::containers("embedded") else { return };
+    let top = shelf(&host).layer("top");
+    fs::write(top.join("word"), "copied").expect("writable");
+    shelf(&host).put("copied", &[shelf(&host).path().join("busybox"), top]);
+    let within = tempfile::tempdir().expect("a folder");
+    let awkward = Awkward::new(&host.runs, within.path());
+    let mut order = shell("cat /word; touch /written");
+    order.template.image = "copied".to_owned();
+    host.run(&order);
+    let status: run_dir::Status =
+        run_dir::read(&host.dir(order.run), run_dir::STATUS).expect("readable").expect("it runs");
+    assert!(status.warnings.iter().any(|told| told.contains("overlayfs")), "{status:?}");
+    assert_eq!(host.exit(order.run), Exit::Code(0));
+    assert_eq!(host.said(order.run), "copied");
+    assert!(!shelf(&host).path().join("top/written").exists());
+    host.driver().forget(order.run);
+    let dir = host.dir(order.run);
+    until("the folder to go", || (!dir.exists()).then_some(()));
+    drop(host);
+    drop(awkward);
 }
 
 #[test]
