@@ -10,6 +10,7 @@ mod conformance;
 mod containers;
 mod copies;
 mod damage;
+mod embedded;
 mod health;
 mod host;
 mod logs;
