@@ -18,7 +18,7 @@ use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::error::LibcontainerError;
 use libcontainer::syscall::syscall::SyscallType;
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::{Pid, pipe2};
@@ -27,6 +27,7 @@ use oci_spec::runtime::{Capability, LinuxCapabilities, Process};
 use super::backend::{Backend, Bundle, STATE, Stdio};
 use super::bundle::BundleError;
 use super::explain;
+use crate::cgroup::{Version, mounts};
 use crate::refusal::StartError;
 use complaints::Complaints;
 use program::{Failure, Filter, First, Program};
@@ -95,20 +96,36 @@ impl Embedded {
             // A pipe that breaks says as little as one that closes.
             let _ = report.read_to_end(&mut message);
         }
-        let Some(failure) = Failure::decode(&message) else { return Ok(()) };
-        let args = process.and_then(|process| process.args().as_ref());
-        let program = args.and_then(|args| args.first()).cloned().unwrap_or_default();
-        Err(match failure {
-            Failure::NotFound => {
-                let path = process.map(explain::search_path).unwrap_or_default();
-                BundleError::NoProgram { program, path }.into()
-            }
-            Failure::Exec(errno) => StartError::Exec { program, errno },
-            Failure::Filter(errno) => {
-                StartError::Step { step: "filter the container's system calls", errno }
-            }
-            Failure::Fork(errno) => StartError::Fork(errno),
-        })
+        match Failure::decode(&message) {
+            None => Ok(()),
+            Some(failure) => Err(failure_of(failure, process)),
+        }
+    }
+
+    /// What the program reported before libcontainer gave up on it.
+    fn reported(&mut self, process: &Process) -> Option<StartError> {
+        let mut report = self.report.take()?;
+        fcntl(&report, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).ok()?;
+        let mut message = [0; 2];
+        report.read_exact(&mut message).ok()?;
+        Failure::decode(&message).map(|failure| failure_of(failure, Some(process)))
+    }
+}
+
+/// A failure in words for people.
+fn failure_of(failure: Failure, process: Option<&Process>) -> StartError {
+    let args = process.and_then(|process| process.args().as_ref());
+    let program = args.and_then(|args| args.first()).cloned().unwrap_or_default();
+    match failure {
+        Failure::NotFound => {
+            let path = process.map(explain::search_path).unwrap_or_default();
+            BundleError::NoProgram { program, path }.into()
+        }
+        Failure::Exec(errno) => StartError::Exec { program, errno },
+        Failure::Filter(errno) => {
+            StartError::Step { step: "filter the container's system calls", errno }
+        }
+        Failure::Fork(errno) => StartError::Fork(errno),
     }
 }
 
@@ -148,14 +165,16 @@ impl Backend for Embedded {
             told.set_capabilities(capabilities.map(able_to_filter));
         }
         let file = told_file(&told)?;
-        let builder =
-            self.builder(bundle, stdio, |report| Program::new(report, First::Program, filter))?;
-        let built = builder
+        let entrance = entrance(bundle);
+        let program = |report| Program::new(report, First::Program, filter).entering(entrance);
+        let built = self
+            .builder(bundle, stdio, program)?
             .as_tenant()
             .with_process(Some(PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))))
             .with_detach(stdio.console.is_some())
             .build();
-        let pid = built.map_err(|error| self.explain(&error))?;
+        let pid = built
+            .map_err(|error| self.reported(process).unwrap_or_else(|| self.explain(&error)))?;
         self.await_program(Some(process))?;
         Ok(Pid::from_raw(pid.as_raw()))
     }
@@ -172,6 +191,15 @@ fn able_to_filter(mut capabilities: LinuxCapabilities) -> LinuxCapabilities {
     let (effective, permitted) = (with(capabilities.effective()), with(capabilities.permitted()));
     capabilities.set_effective(effective).set_permitted(permitted).set_ambient(None);
     capabilities
+}
+
+/// The way into the container's group of version 2, on a machine that also has version 1: there
+/// libcontainer joins only the groups of that.
+fn entrance(bundle: &Bundle<'_>) -> Option<File> {
+    let path = bundle.spec.linux().as_ref()?.cgroups_path().clone()?;
+    let path = path.strip_prefix("/").ok()?.join("cgroup.procs");
+    let unified = mounts::detect().into_iter().find(|found| found.version == Version::V2)?;
+    File::options().write(true).open(unified.root.join(path)).ok()
 }
 
 /// The process as a file, which is how libcontainer wants to be told of it.

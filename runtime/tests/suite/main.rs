@@ -11,6 +11,7 @@ mod containers;
 mod copies;
 mod damage;
 mod embedded;
+mod entering;
 mod health;
 mod host;
 mod logs;

@@ -5,6 +5,8 @@
 //! pipe, which closes by itself when the program runs.
 
 use std::ffi::CString;
+use std::fs::File;
+use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::rc::Rc;
@@ -82,12 +84,18 @@ pub struct Program {
     report: Rc<OwnedFd>,
     first: First,
     filter: Option<Filter>,
+    entrance: Option<Rc<File>>,
 }
 
 impl Program {
     /// Reports to this pipe.
     pub fn new(report: OwnedFd, first: First, filter: Option<Filter>) -> Program {
-        Program { report: Rc::new(report), first, filter }
+        Program { report: Rc::new(report), first, filter, entrance: None }
+    }
+
+    /// Joins a cgroup by this file of it.
+    pub fn entering(self, entrance: Option<File>) -> Program {
+        Program { entrance: entrance.map(Rc::new), ..self }
     }
 
     fn tell(&self, failure: Failure) {
@@ -121,6 +129,10 @@ impl Executor for Program {
         let args: Result<Vec<CString>, _> = args.into_iter().map(CString::new).collect();
         let args = args.map_err(|_| ExecutorError::InvalidArg)?;
         forget_signals();
+        if let Some(entrance) = &self.entrance {
+            // An older kernel asks who writes, not who opened: then the other groups must do.
+            let _ = (&**entrance).write_all(b"0");
+        }
         if let Err(failure) = self.filter() {
             self.tell(failure);
             return Err(ExecutorError::Other(format!("{failure:?}")));
