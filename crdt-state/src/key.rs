@@ -35,6 +35,8 @@ impl Kind {
     pub const NODE: Kind = Kind(0x81);
     /// What a node says of its tasks in one slot of one service. Owned.
     pub const TASK: Kind = Kind(0x82);
+    /// What a node says of the volumes that it holds. Owned; the id is the node's.
+    pub const VOLUMES: Kind = Kind(0x83);
 
     /// Written by one node alone?
     pub fn is_owned(self) -> bool {

@@ -20,6 +20,7 @@ pub mod signature;
 pub mod spec;
 pub mod stamp;
 pub mod task;
+pub mod volume;
 pub mod wire;
 
 pub use conflict::{Alternative, Conflict, NoSuchValue};

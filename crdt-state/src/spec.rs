@@ -37,6 +37,8 @@ impl Facet {
     pub const AVAILABILITY: Facet = Facet(7);
     /// What the name of an image stands for: [`crate::image::ImageFact`].
     pub const IMAGE: Facet = Facet(8);
+    /// Volumes of a node that operators gave up: [`crate::volume::GivenUp`].
+    pub const VOLUMES_GIVEN_UP: Facet = Facet(9);
 }
 
 /// Names and values that operators attach.

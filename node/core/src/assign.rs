@@ -3,6 +3,8 @@
 //! The deal is rendezvous hashing with a bound on the load. A slot's first choice comes from a deal
 //! in rounds that looks at no holder; if that node has no room, the highest score with room wins.
 
+mod bound;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +26,9 @@ pub fn replicated(
     replicas: u32,
     ledger: &Ledger,
 ) -> ServicePlan {
+    if !service.volumes.is_empty() {
+        return bound::replicated(view, service, replicas, ledger);
+    }
     let mut plan = ServicePlan::default();
     let mut eligible = Vec::new();
     let mut capacities = Vec::new();

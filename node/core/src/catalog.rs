@@ -10,6 +10,7 @@ use crdt_state::replica::Replica;
 use crdt_state::service::Service;
 use crdt_state::spec::{Facet, Labels, Life};
 use crdt_state::task::{Slot, TaskRecord};
+use crdt_state::volume::{self, Holding};
 use crdt_state::{Kind, NodeId, RecordKey, ServiceId};
 
 /// A node as the records describe it.
@@ -23,6 +24,8 @@ pub struct NodeEntry {
     pub labels: Labels,
     /// Operators removed it from the fleet.
     pub evicted: bool,
+    /// The volumes that it holds.
+    pub volumes: BTreeMap<String, Holding>,
 }
 
 impl NodeEntry {
@@ -41,6 +44,10 @@ pub struct Touched {
     pub nodes: bool,
 }
 
+/// The kinds that are decoded.
+const READ: [Kind; 6] =
+    [Kind::NODE, Kind::NODE_SETTINGS, Kind::EVICTION, Kind::VOLUMES, Kind::SERVICE, Kind::TASK];
+
 /// All records, decoded.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
@@ -57,7 +64,7 @@ impl Catalog {
     /// Reads everything.
     pub fn read(replica: &Replica) -> Catalog {
         let mut catalog = Catalog::default();
-        for kind in [Kind::NODE, Kind::NODE_SETTINGS, Kind::EVICTION, Kind::SERVICE, Kind::TASK] {
+        for kind in READ {
             for key in replica.keys(kind).collect::<Vec<_>>() {
                 catalog.update(replica, key, &mut Touched::default());
             }
@@ -79,7 +86,7 @@ impl Catalog {
                 self.services.extend(after.map(|service| (id, service)));
             }
             Kind::TASK => self.update_task(replica, key, touched),
-            Kind::NODE | Kind::NODE_SETTINGS | Kind::EVICTION => {
+            Kind::NODE | Kind::NODE_SETTINGS | Kind::EVICTION | Kind::VOLUMES => {
                 touched.nodes = true;
                 self.nodes.insert(NodeId(key.id), read_node(replica, NodeId(key.id)));
             }
@@ -150,6 +157,7 @@ fn read_node(replica: &Replica, id: NodeId) -> NodeEntry {
             .facet::<Labels>(&settings, Facet::LABELS)
             .map(|(_, labels)| labels)
             .unwrap_or_default(),
+        volumes: volume::holdings(replica, id),
         evicted: matches!(replica.life(&RecordKey::eviction(id)), Some(Life::Present { .. })),
     }
 }

@@ -88,6 +88,13 @@ pub enum Edit {
         /// Its full name with a tag.
         name: String,
     },
+    /// Gives up a volume that a node holds: its tasks may begin anew elsewhere. Nothing is deleted.
+    GiveUpVolume {
+        /// Who holds it.
+        node: NodeId,
+        /// Its name.
+        name: String,
+    },
     /// Makes the losing value of a conflict the winner.
     PickConflict {
         /// Of which record.
@@ -132,6 +139,14 @@ pub enum Refusal {
     /// No such node.
     #[error("node {0} not found; `edgectl node ls` lists them")]
     NoSuchNode(NodeId),
+    /// No such volume.
+    #[error("node {node} holds no volume {name}; `edgectl volume ls` lists them")]
+    NoSuchVolume {
+        /// Its host name.
+        node: String,
+        /// The name.
+        name: String,
+    },
     /// Somebody changed it meanwhile.
     #[error(
         "update out of sequence: it is at version {has}, not {expected}; read it again and repeat the change"

@@ -5,6 +5,7 @@ use crdt_state::node::Availability;
 use crate::platform;
 use crate::reason::NodeReason;
 use crate::view::{NodeView, Presence, ServiceView};
+use crate::volumes;
 
 /// Why the node may not take tasks of the service; `None`: it may. A paused node may keep those it
 /// has, which the caller decides.
@@ -25,6 +26,9 @@ pub fn exclusion(node: &NodeView, service: &ServiceView) -> Option<NodeReason> {
             Ok(constraint) => return Some(NodeReason::Constraint(constraint.to_string())),
             Err(text) => return Some(NodeReason::UnreadableConstraint(text.clone())),
         }
+    }
+    if let Some(reason) = volumes::obstacle(node, &service.volumes) {
+        return Some(reason);
     }
     (node.availability == Availability::Pause).then_some(NodeReason::Paused)
 }

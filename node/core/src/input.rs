@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 
 use crdt_state::task::{Run, RunEvent, TaskStart};
+use crdt_state::volume::NodeVolumes;
 use crdt_state::{NodeId, RecordKey};
 
 use crate::edit::{Edit, Edited, Refusal};
@@ -63,6 +64,13 @@ pub enum Input {
         run: Run,
         /// What happened.
         event: RunEvent,
+    },
+    /// The named volumes on this node's disk, all of them.
+    VolumesFound(NodeVolumes),
+    /// A volume was removed from this node's disk, as an operator wanted.
+    VolumeRemoved {
+        /// Its name.
+        name: String,
     },
     /// Everything up to this `Persist` is on disk.
     Persisted {

@@ -24,6 +24,7 @@ pub mod score;
 pub mod share;
 pub mod tasks;
 pub mod view;
+pub mod volumes;
 
 pub use edit::{Edit, Edited, Refusal, Removal, ServiceSpec};
 pub use event::{Event, Subject};

@@ -10,6 +10,7 @@ use crdt_state::node::NodeDescription;
 use crdt_state::replica::Replica;
 use crdt_state::spec::{Labels, Resources};
 use crdt_state::task::{AdoptedRun, TaskRecord};
+use crdt_state::volume::NodeVolumes;
 use crdt_state::{Kind, NodeId, RecordKey, ServiceId, Stamp};
 use gossip::{Gossip, GossipConfig, Identity, MemberEvent, Now, Output};
 
@@ -25,10 +26,12 @@ use crate::view::View;
 mod edits;
 mod read;
 mod settle;
+mod volumes;
 mod why;
 
 pub use read::{NodeRow, TaskView};
 pub use settle::desired;
+pub use volumes::VolumeRow;
 pub use why::{NodeVerdict, NodeWhy, SlotWhy};
 
 /// At boot, nothing is started before this many milliseconds have passed or a member was heard for
@@ -101,6 +104,8 @@ pub struct Node {
     plan: Plan,
     tasks: Tasks,
     seen: Seen,
+    /// What is on this node's disk, once somebody has looked.
+    volumes: Option<NodeVolumes>,
     outbox: Outbox,
     dirty: Touched,
     /// When presence may change by itself: failover delays, the end of the boot grace.
@@ -145,6 +150,7 @@ impl Node {
             view: View::default(),
             plan: Plan::default(),
             seen: Seen::default(),
+            volumes: None,
             outbox: Outbox::default(),
             dirty: Touched { services: all, nodes: true },
             look_at: now,
@@ -218,6 +224,11 @@ impl Node {
                     self.tasks.slot_of(run).and_then(|(id, _)| self.catalog.services.get(&id));
                 self.tasks.handle_run(moment, run, event, service);
             }
+            Input::VolumesFound(found) => {
+                self.volumes = Some(found);
+                self.say_volumes(wall_ms);
+            }
+            Input::VolumeRemoved { name } => self.on_volume_removed(wall_ms, &name),
             Input::Persisted { seq } => {
                 let keys = self.outbox.on_persisted(seq);
                 self.gossip.on_changed(now, &keys);
@@ -330,6 +341,7 @@ impl Node {
             }
             match key.kind {
                 Kind::TASK => self.refute(*key),
+                Kind::VOLUMES if key.id == self.me.0 => self.say_volumes(wall_ms),
                 Kind::EVICTION if key.id != self.me.0 => self.gossip.forget(now, NodeId(key.id)),
                 _ => {}
             }

@@ -17,6 +17,12 @@ pub enum NodeReason {
     Paused,
     /// The image has no build for it: its own architecture, and what there are builds for.
     Platform(String, String),
+    /// It holds a volume of the service that is not on its disk.
+    VolumeMissing(String),
+    /// It holds a volume of the service that operators gave up.
+    VolumeGivenUp(String),
+    /// A volume of the service is elsewhere: its name, and the host name of who holds it.
+    VolumeElsewhere(String, String),
     /// A constraint does not fit.
     Constraint(String),
     /// A constraint that this version cannot read.
@@ -41,6 +47,9 @@ impl NodeReason {
             NodeReason::Drained => "drained",
             NodeReason::Paused => "paused",
             NodeReason::Platform(..) => "platform",
+            NodeReason::VolumeMissing(_) => "volume-missing",
+            NodeReason::VolumeGivenUp(_) => "volume-given-up",
+            NodeReason::VolumeElsewhere(..) => "volume-elsewhere",
             NodeReason::Constraint(_) => "constraint",
             NodeReason::UnreadableConstraint(_) => "unreadable-constraint",
             NodeReason::Memory(..) => "memory",
@@ -62,6 +71,15 @@ impl fmt::Display for NodeReason {
             NodeReason::Paused => f.write_str("paused: it keeps what it has and takes no more"),
             NodeReason::Platform(arch, builds) => {
                 write!(f, "{arch}: the image has no {arch} build (it has {builds})")
+            }
+            NodeReason::VolumeMissing(name) => {
+                write!(f, "its volume {name} is not on its disk: not mounted, or lost")
+            }
+            NodeReason::VolumeGivenUp(name) => {
+                write!(f, "its volume {name} was given up and is still there")
+            }
+            NodeReason::VolumeElsewhere(name, holder) => {
+                write!(f, "volume {name} is on {holder}")
             }
             NodeReason::Constraint(text) => write!(f, "constraint {text} does not fit"),
             NodeReason::UnreadableConstraint(text) => {
@@ -124,6 +142,8 @@ pub enum Unplaced {
     NoNode,
     /// The nodes that can are full.
     Full,
+    /// A volume of it is on this node, which cannot take it.
+    Volume(NodeId),
 }
 
 impl Unplaced {
@@ -132,6 +152,7 @@ impl Unplaced {
         match self {
             Unplaced::NoNode => "no-node",
             Unplaced::Full => "full",
+            Unplaced::Volume(_) => "volume",
         }
     }
 }

@@ -10,6 +10,7 @@ use crdt_state::node::Availability;
 use crdt_state::spec::{Labels, Platform, PublishedPort, Resources, Scale};
 use crdt_state::stamp::Stamp;
 use crdt_state::task::Slot;
+use crdt_state::volume::Holding;
 use crdt_state::{NodeId, ServiceId};
 
 use crate::constraint::Constraint;
@@ -46,6 +47,8 @@ pub struct NodeView {
     pub ips: Vec<IpAddr>,
     /// What it has; an amount of 0 is unknown and never the reason to refuse a task.
     pub resources: Resources,
+    /// The named volumes that it holds.
+    pub volumes: BTreeMap<String, Holding>,
 }
 
 impl NodeView {
@@ -62,6 +65,7 @@ impl NodeView {
             engine_labels: Labels::new(),
             ips: Vec::new(),
             resources: Resources::default(),
+            volumes: BTreeMap::new(),
         }
     }
 }
@@ -111,8 +115,24 @@ pub struct ServiceView {
     pub reservations: Resources,
     /// Ports that one task takes on its node.
     pub host_ports: Vec<PublishedPort>,
+    /// The named volumes of its tasks, with [`SLOT`] where the number of the slot stands.
+    pub volumes: BTreeSet<String>,
     /// Who has what.
     pub holders: Vec<Holder>,
+}
+
+/// Stands for a slot in the name of a volume: every slot has a volume of its own.
+pub const SLOT: &str = "{{.Task.Slot}}";
+
+impl ServiceView {
+    /// The named volumes of one slot.
+    pub fn volumes_of(&self, slot: Slot) -> BTreeSet<String> {
+        let number = match slot {
+            Slot::Number(number) => number.to_string(),
+            Slot::Node(id) => id.to_string(),
+        };
+        self.volumes.iter().map(|name| name.replace(SLOT, &number)).collect()
+    }
 }
 
 /// Everything a plan depends on.

@@ -32,6 +32,7 @@ impl Node {
             Edit::RemoveNode { id, removal } => self.remove_node(wall_ms, id, removal),
             Edit::PutImage { name, fact } => self.put_image(wall_ms, &name, &fact),
             Edit::RemoveImage { name } => self.remove_image(wall_ms, &name),
+            Edit::GiveUpVolume { node, name } => self.give_up_volume(wall_ms, node, &name),
             Edit::PickConflict { key, facet, stamp } => self
                 .replica
                 .pick(key, facet, stamp, wall_ms)

@@ -138,26 +138,24 @@ impl Node {
             if said.is_some_and(|record| record.tasks.iter().any(|s| s.desired_running)) {
                 continue;
             }
-            views.push(self.unsaid(service, *slot, *placed, owner));
+            views.push(self.unsaid(now, service, *slot, *placed));
         }
         views.sort_by_key(|view| (view.slot, !view.desired_running));
         views
     }
 
     /// A slot of which its owner, if it has one, has not said anything yet.
-    fn unsaid(
-        &self,
-        service: &Service,
-        slot: Slot,
-        placed: Placed,
-        owner: Option<NodeId>,
-    ) -> TaskView {
+    fn unsaid(&self, now: Now, service: &Service, slot: Slot, placed: Placed) -> TaskView {
+        let owner = match placed {
+            Placed::On(node, _) => Some(node),
+            Placed::Nowhere(_) => None,
+        };
         let nobody = NodeId([0; 16]);
         let reason = match placed {
             Placed::On(node, _) => {
                 format!("its owner {} has not reported it yet", self.hostname(node))
             }
-            Placed::Nowhere(why) => self.why_nowhere(service.id, why),
+            Placed::Nowhere(why) => self.why_nowhere(now, service.id, slot, why),
         };
         TaskView {
             id: TaskId::of(service.id, slot, owner.unwrap_or(nobody), service.template_version),
@@ -173,7 +171,10 @@ impl Node {
         }
     }
 
-    fn why_nowhere(&self, service: ServiceId, why: Unplaced) -> String {
+    fn why_nowhere(&self, now: Now, service: ServiceId, slot: Slot, why: Unplaced) -> String {
+        if let Unplaced::Volume(holder) = why {
+            return self.why_bound(now, service, slot, holder);
+        }
         let mut counted = std::collections::BTreeMap::<String, usize>::new();
         for reason in self.plan.services.get(&service).into_iter().flat_map(|p| p.excluded.values())
         {
@@ -188,7 +189,7 @@ impl Node {
             .collect();
         let what = match why {
             Unplaced::NoNode => "no suitable node",
-            Unplaced::Full => "the suitable nodes are full",
+            Unplaced::Full | Unplaced::Volume(_) => "the suitable nodes are full",
         };
         if reasons.is_empty() {
             what.to_owned()
@@ -198,7 +199,7 @@ impl Node {
     }
 
     /// For how long a node has been silent, if it is taken for unreachable.
-    fn unreachable_ms(&self, now: Now, id: NodeId) -> Option<u64> {
+    pub(super) fn unreachable_ms(&self, now: Now, id: NodeId) -> Option<u64> {
         if id == self.me {
             return None;
         }

@@ -15,6 +15,7 @@ use crate::ledger::{self, Ledger};
 use crate::plan;
 use crate::tasks::{Order, Wish, is_healthy};
 use crate::view::{Holder, NodeView, Presence, ServiceView, Standing};
+use crate::volumes;
 
 /// Rounds of one settling. Each round but the last changed a record of this node; two are usual.
 /// What is left after that is taken up by the next step, at once.
@@ -176,6 +177,7 @@ impl Node {
             priority: service.placement.priority,
             reservations: service.template.reservations.clone(),
             host_ports: service.endpoint.ports.iter().filter(|p| p.host).cloned().collect(),
+            volumes: volumes::named_by(service),
             holders,
         })
     }
@@ -308,6 +310,7 @@ fn node_view(id: NodeId, entry: &NodeEntry, presence: Presence) -> Option<NodeVi
         engine_labels: description.engine_labels.clone(),
         ips: description.addresses.iter().filter_map(ip).collect(),
         resources: description.resources.clone(),
+        volumes: entry.volumes.clone(),
     })
 }
 

@@ -151,6 +151,12 @@ impl Node {
                 NodeReason::Constraint(text) | NodeReason::UnreadableConstraint(text) => {
                     format!("edgectl service update --constraint-rm '{text}' {name}")
                 }
+                NodeReason::VolumeMissing(volume) | NodeReason::VolumeGivenUp(volume) => {
+                    format!("edgectl volume rm --node {} {volume}", self.shown(*node))
+                }
+                NodeReason::VolumeElsewhere(volume, holder) => format!(
+                    "edgectl volume rm --force --node {holder} {volume}    # gives its data up"
+                ),
                 NodeReason::Platform(arch, _) => {
                     format!("edgectl service update --image IMAGE {name}    # one built for {arch}")
                 }
@@ -208,7 +214,7 @@ impl Node {
     }
 
     /// A node's host name, or its id as long as it has none.
-    fn shown(&self, id: NodeId) -> String {
+    pub(super) fn shown(&self, id: NodeId) -> String {
         let hostname = self.hostname(id);
         if hostname.is_empty() { id.to_string() } else { hostname }
     }
@@ -221,6 +227,8 @@ fn distance(reason: &NodeReason) -> u8 {
         NodeReason::HostPort(_) | NodeReason::Memory(..) | NodeReason::Cpu(..) => 3,
         NodeReason::Generic(..) => 4,
         NodeReason::Paused | NodeReason::Drained => 5,
+        NodeReason::VolumeMissing(_) | NodeReason::VolumeGivenUp(_) => 1,
+        NodeReason::VolumeElsewhere(..) => 4,
         NodeReason::Constraint(_)
         | NodeReason::UnreadableConstraint(_)
         | NodeReason::Platform(..) => 6,

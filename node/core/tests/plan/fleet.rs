@@ -29,6 +29,7 @@ pub(crate) fn service(n: u8, replicas: u32) -> ServiceView {
         priority: 0,
         reservations: Resources::default(),
         host_ports: Vec::new(),
+        volumes: std::collections::BTreeSet::new(),
         holders: Vec::new(),
     }
 }

@@ -1,6 +1,7 @@
 //! Laws of the plan, over random fleets, and a naive second planner that must agree.
 
 mod fleet;
+mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
 

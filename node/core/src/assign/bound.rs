@@ -1,0 +1,247 @@
+//! Assignment of a replicated service with named volumes: a task goes where its data is.
+//!
+//! A slot stays with the node that has it and holds its volumes, also while that cannot run it:
+//! then it waits. Holders without a slot come next, and as many slots wait as there are holders
+//! that cannot take one. Only what is left over after that may begin anew with an empty volume. So
+//! no task is ever started on an empty volume while a node that is merely silent has its data.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crdt_state::NodeId;
+use crdt_state::task::Slot;
+
+use super::{best_first, first_choices};
+use crate::filter;
+use crate::ledger::Ledger;
+use crate::plan::{Placed, ServicePlan};
+use crate::reason::{Choice, NodeReason, Unplaced};
+use crate::score::{self, Part};
+use crate::view::{Holder, NodeView, SLOT, ServiceView, View};
+use crate::volumes::{self, Holders};
+
+/// Plans slots 1 to `replicas`.
+pub fn replicated(
+    view: &View,
+    service: &ServiceView,
+    replicas: u32,
+    ledger: &Ledger,
+) -> ServicePlan {
+    let mut deal = Deal::new(view, service, replicas, ledger);
+    let slots: Vec<Slot> = (1..=replicas).map(Slot::Number).collect();
+    let of_each_slot = service.volumes.iter().any(|name| name.contains(SLOT));
+    let groups = if of_each_slot { slots.chunks(1) } else { slots.chunks(slots.len().max(1)) };
+    let mut free = Vec::new();
+    for group in groups {
+        free.extend(deal.place_bound(group));
+    }
+    deal.place_free(&free);
+    deal.plan
+}
+
+/// What a node can take.
+enum Room {
+    /// So many tasks.
+    Fits(u32),
+    /// Only what it has.
+    Keeps,
+}
+
+struct Deal<'a> {
+    view: &'a View,
+    service: &'a ServiceView,
+    part: Part,
+    plan: ServicePlan,
+    room: BTreeMap<NodeId, Room>,
+    counts: BTreeMap<NodeId, u32>,
+    held: BTreeMap<Slot, Vec<Holder>>,
+    first: Vec<Option<NodeId>>,
+}
+
+impl<'a> Deal<'a> {
+    fn new(view: &'a View, service: &'a ServiceView, replicas: u32, ledger: &Ledger) -> Deal<'a> {
+        let mut plan = ServicePlan::default();
+        let mut room = BTreeMap::new();
+        for node in view.nodes.values() {
+            let excluded = match (filter::exclusion(node, service), ledger.capacity(node, service))
+            {
+                (Some(NodeReason::Paused), _) => {
+                    room.insert(node.id, Room::Keeps);
+                    Some(NodeReason::Paused)
+                }
+                (Some(reason), _) | (None, (0, Some(reason))) => Some(reason),
+                (None, (capacity, _)) => {
+                    room.insert(node.id, Room::Fits(capacity));
+                    None
+                }
+            };
+            plan.excluded.extend(excluded.map(|reason| (node.id, reason)));
+        }
+        let fitting = room.iter().filter_map(|(id, room)| match room {
+            Room::Fits(capacity) => Some((*id, *capacity)),
+            Room::Keeps => None,
+        });
+        let (nodes, capacities): (Vec<NodeId>, Vec<u32>) = fitting.unzip();
+        let first = first_choices(service, &nodes, replicas, &capacities);
+        let first = first.into_iter().map(|at| at.map(|at| nodes[at])).collect();
+        let mut held: BTreeMap<Slot, Vec<Holder>> = BTreeMap::new();
+        for holder in best_first(service, replicas, |_| true) {
+            held.entry(holder.slot).or_default().push(holder);
+        }
+        let part = score::service_part(service.id);
+        Deal { view, service, part, plan, room, counts: BTreeMap::new(), held, first }
+    }
+
+    /// Places the slots of one set of volumes as far as these bind them; the others.
+    fn place_bound(&mut self, slots: &[Slot]) -> Vec<Slot> {
+        let Some(names) = slots.first().map(|slot| self.service.volumes_of(*slot)) else {
+            return Vec::new();
+        };
+        let holders = Holders::of(self.view, &names);
+        let mut used = BTreeSet::new();
+        let mut open = slots.to_vec();
+        open.retain(|slot| match self.place_held(*slot, &holders, &names) {
+            Some(node) => {
+                used.insert(node);
+                false
+            }
+            None => true,
+        });
+        for node in holders.of_all.difference(&used.clone()) {
+            if open.is_empty() || !self.takes(*node, &names) {
+                continue;
+            }
+            let slot = open.remove(self.best_slot(&open, *node));
+            self.place(slot, *node);
+            used.insert(*node);
+        }
+        let waiting = open.len().min(holders.claims.saturating_sub(used.len()));
+        // A slot that runs somewhere goes on there for as long as another one can wait.
+        open.sort_by_key(|slot| (self.keeper(*slot).is_some(), *slot));
+        // There are at least as many of these: claims count the holders of one volume only.
+        let unable: Vec<NodeId> = holders.of_any.difference(&used).copied().collect();
+        for (slot, node) in open.drain(..waiting).zip(&unable) {
+            self.wait(slot, *node, &names);
+        }
+        open
+    }
+
+    /// A slot of a node that holds its volumes stays with it, and waits if that cannot run it.
+    fn place_held(
+        &mut self,
+        slot: Slot,
+        holders: &Holders,
+        names: &BTreeSet<String>,
+    ) -> Option<NodeId> {
+        let held: Vec<NodeId> = self.held.get(&slot)?.iter().map(|holder| holder.node).collect();
+        let mut bound = held.iter().copied().filter(|node| holders.of_all.contains(node));
+        let able = bound.clone().find(|node| self.keeps(*node, names));
+        match able {
+            Some(node) => {
+                self.place(slot, node);
+                Some(node)
+            }
+            None => {
+                let node = bound.next()?;
+                self.wait(slot, node, names);
+                Some(node)
+            }
+        }
+    }
+
+    /// The slot that a node would have been dealt, else the lowest that nobody else runs.
+    fn best_slot(&self, open: &[Slot], node: NodeId) -> usize {
+        let rank = |slot: Slot| {
+            let first = self.first_choice(slot) == Some(node);
+            (self.keeper(slot).is_some(), !first, slot)
+        };
+        (0..open.len()).min_by_key(|at| rank(open[*at])).expect("the caller has checked")
+    }
+
+    /// What no volume binds: it stays where it is, or is dealt.
+    fn place_free(&mut self, free: &[Slot]) {
+        let mut open = Vec::new();
+        for slot in free {
+            match self.keeper(*slot) {
+                Some(node) => self.place(*slot, node),
+                None => open.push(*slot),
+            }
+        }
+        for slot in open {
+            let names = self.service.volumes_of(slot);
+            let fitting: Vec<NodeId> =
+                self.room.keys().copied().filter(|node| self.takes(*node, &names)).collect();
+            let count = |node: &NodeId| self.counts.get(node).copied().unwrap_or(0);
+            let least = fitting.iter().map(count).min();
+            let best = |node: &NodeId| {
+                let score =
+                    score::score(self.part, score::slot_part(slot), score::node_part(*node));
+                (self.first_choice(slot) == Some(*node), score)
+            };
+            let chosen =
+                fitting.iter().filter(|node| Some(count(node)) == least).max_by_key(|n| best(n));
+            match chosen {
+                Some(node) => self.place(slot, *node),
+                None if self.room.is_empty() => self.nowhere(slot, Unplaced::NoNode),
+                None => self.nowhere(slot, Unplaced::Full),
+            }
+        }
+    }
+
+    /// Who has the slot and can keep it.
+    fn keeper(&self, slot: Slot) -> Option<NodeId> {
+        let names = self.service.volumes_of(slot);
+        let held = self.held.get(&slot).into_iter().flatten();
+        held.map(|holder| holder.node).find(|node| self.keeps(*node, &names))
+    }
+
+    fn keeps(&self, node: NodeId, names: &BTreeSet<String>) -> bool {
+        self.takes(node, names) || matches!(self.room.get(&node), Some(Room::Keeps))
+    }
+
+    fn takes(&self, node: NodeId, names: &BTreeSet<String>) -> bool {
+        let count = self.counts.get(&node).copied().unwrap_or(0);
+        let room = matches!(self.room.get(&node), Some(Room::Fits(most)) if count < *most);
+        let obstacle = |node: &NodeView| volumes::obstacle(node, names).is_some();
+        room && !self.view.nodes.get(&node).is_some_and(obstacle)
+    }
+
+    fn first_choice(&self, slot: Slot) -> Option<NodeId> {
+        let Slot::Number(number) = slot else { return None };
+        self.first.get(number as usize - 1).copied().flatten()
+    }
+
+    fn place(&mut self, slot: Slot, node: NodeId) {
+        let held = self.held.get(&slot).into_iter().flatten();
+        let choice = match held.map(|holder| holder.node).collect::<Vec<_>>().as_slice() {
+            [] => Choice::Dealt,
+            nodes if nodes.contains(&node) => Choice::Held,
+            [from, ..] => Choice::Moved { from: *from },
+        };
+        *self.counts.entry(node).or_default() += 1;
+        self.plan.slots.insert(slot, Placed::On(node, choice));
+    }
+
+    fn nowhere(&mut self, slot: Slot, why: Unplaced) {
+        self.plan.slots.insert(slot, Placed::Nowhere(why));
+    }
+
+    /// The slot waits for a node; every other one is told why it is not asked.
+    fn wait(&mut self, slot: Slot, node: NodeId, names: &BTreeSet<String>) {
+        self.nowhere(slot, Unplaced::Volume(node));
+        let Some(holder) = self.view.nodes.get(&node) else { return };
+        let Some(name) = names.iter().find(|name| holder.volumes.contains_key(*name)) else {
+            return;
+        };
+        for other in self.room.keys().filter(|other| **other != node) {
+            let without = self.view.nodes[other].volumes.get(name).is_none();
+            if without {
+                let reason = NodeReason::VolumeElsewhere(name.clone(), shown(holder));
+                self.plan.excluded.entry(*other).or_insert(reason);
+            }
+        }
+    }
+}
+
+fn shown(node: &NodeView) -> String {
+    if node.hostname.is_empty() { node.id.to_string() } else { node.hostname.clone() }
+}

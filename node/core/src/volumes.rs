@@ -1,0 +1,89 @@
+//! Which nodes hold the volumes of a service, as the planner needs it.
+//!
+//! A node holds a volume because it says so, reachable or not. The planner must never take silence
+//! for absence: a database that is started on an empty volume looks like one that lost its data.
+
+use std::collections::BTreeSet;
+
+use crdt_state::NodeId;
+use crdt_state::service::Service;
+use crdt_state::spec::MountSource;
+use crdt_state::volume::Holding;
+
+use crate::reason::NodeReason;
+use crate::view::{NodeView, SLOT, View};
+
+/// The named volumes of a service's tasks. What is different on every node binds nothing.
+pub fn named_by(service: &Service) -> BTreeSet<String> {
+    let mounts = service.template.container.mounts.iter();
+    let names = mounts.filter_map(|mount| match &mount.source {
+        MountSource::Volume { name, .. } if !name.is_empty() => Some(name),
+        _ => None,
+    });
+    names.filter_map(|name| expanded(name, service)).collect()
+}
+
+fn expanded(name: &str, service: &Service) -> Option<String> {
+    let mut text = String::new();
+    let mut rest = name;
+    while let Some((before, tail)) = rest.split_once("{{") {
+        let Some((inside, after)) = tail.split_once("}}") else { break };
+        text.push_str(before);
+        match inside.trim() {
+            ".Task.Slot" => text.push_str(SLOT),
+            ".Service.Name" => text.push_str(&service.name),
+            ".Service.ID" => text.push_str(&service.id.to_string()),
+            other => {
+                let label = other.strip_prefix(".Service.Labels.")?;
+                text.push_str(service.labels.get(label).map_or("", String::as_str));
+            }
+        }
+        rest = after;
+    }
+    text.push_str(rest);
+    Some(text)
+}
+
+/// Why a node cannot mount one of these volumes although it says that it holds it.
+pub fn obstacle(node: &NodeView, names: &BTreeSet<String>) -> Option<NodeReason> {
+    names.iter().find_map(|name| match node.volumes.get(name)? {
+        Holding::Here => None,
+        Holding::Missing => Some(NodeReason::VolumeMissing(name.clone())),
+        Holding::GivenUp => Some(NodeReason::VolumeGivenUp(name.clone())),
+    })
+}
+
+/// Who holds the volumes of a task.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Holders {
+    /// Those who hold each one that anybody holds.
+    pub of_all: BTreeSet<NodeId>,
+    /// Those who hold any.
+    pub of_any: BTreeSet<NodeId>,
+    /// So many tasks must not begin anew: the most nodes that hold one and the same volume.
+    pub claims: usize,
+}
+
+impl Holders {
+    /// Looks through all nodes, silent ones too.
+    pub fn of(view: &View, names: &BTreeSet<String>) -> Holders {
+        let holds = |node: &NodeView, name: &String| {
+            matches!(node.volumes.get(name), Some(Holding::Here | Holding::Missing))
+        };
+        let mut holders = Holders::default();
+        for name in names {
+            let here: BTreeSet<NodeId> =
+                view.nodes.values().filter(|node| holds(node, name)).map(|node| node.id).collect();
+            if here.is_empty() {
+                continue;
+            }
+            holders.of_all = match holders.claims {
+                0 => here.clone(),
+                _ => holders.of_all.intersection(&here).copied().collect(),
+            };
+            holders.claims = holders.claims.max(here.len());
+            holders.of_any.extend(here);
+        }
+        holders
+    }
+}
