@@ -233,8 +233,7 @@ impl<'a> Deal<'a> {
             return;
         };
         for other in self.room.keys().filter(|other| **other != node) {
-            let without = self.view.nodes[other].volumes.get(name).is_none();
-            if without {
+            if !self.view.nodes[other].volumes.contains_key(name) {
                 let reason = NodeReason::VolumeElsewhere(name.clone(), shown(holder));
                 self.plan.excluded.entry(*other).or_insert(reason);
             }
