@@ -90,6 +90,7 @@ impl SimNode {
             facts: facts(start.machine, start.address),
             boot,
             seed: start.seed.wrapping_add(boot),
+            volumes: None,
         };
         let now = Now::START;
         SimNode { node: Node::new(config, replica, start.adopted, now, start.wall_ms), now }

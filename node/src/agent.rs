@@ -18,6 +18,7 @@ mod look;
 mod machine;
 mod sessions;
 mod start;
+mod volumes;
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -34,6 +35,7 @@ pub use images::{Pinned, Supply};
 pub use logs::{LogStream, LogsGone};
 pub use sessions::{Session, SessionGone, SessionWriter};
 pub use start::StartError;
+pub use volumes::{NotRemoved, Regard};
 
 use crate::api;
 use crate::config::{AgentFlags, Config};

@@ -34,6 +34,7 @@ mod task_object;
 mod tasks;
 mod top;
 mod usage;
+mod volumes;
 mod why;
 
 use std::time::Instant;
@@ -113,6 +114,10 @@ fn router(api: Api) -> Router {
         .route("/services/{id}/logs", get(logs::of_service))
         .route("/networks", get(networks::list))
         .route("/networks/{id}", get(networks::inspect))
+        .route("/volumes", get(volumes::list))
+        .route("/volumes/create", post(volumes::create))
+        .route("/volumes/prune", post(volumes::prune))
+        .route("/volumes/{name}", get(volumes::inspect).delete(volumes::remove))
         .route("/tasks", get(tasks::list))
         .route("/tasks/{id}", get(tasks::inspect))
         .route("/tasks/{id}/logs", get(logs::of_task))
@@ -147,6 +152,8 @@ fn router(api: Api) -> Router {
         .route("/edge/counters", get(edge::counters))
         .route("/edge/top", get(top::top))
         .route("/edge/conflicts", get(conflicts::list).post(conflicts::pick))
+        .route("/edge/volumes", get(volumes::fleet))
+        .route("/edge/volumes/{node}/{name}", delete(volumes::remove_on))
         .route("/edge/why/service/{id}", get(why::service))
         .route("/edge/why/task/{id}", get(why::task))
         .route("/edge/why/node/{id}", get(why::node))

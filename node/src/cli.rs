@@ -25,6 +25,7 @@ mod task;
 mod terminal;
 mod value;
 mod version;
+mod volume;
 mod why;
 mod words;
 
@@ -100,6 +101,9 @@ enum Command {
         "edgectl logs --since 10m web",
     ))]
     Logs(service::LogsArgs),
+    /// Volumes: data that outlives tasks
+    #[command(subcommand)]
+    Volume(volume::VolumeCommand),
     /// The fleet: joining it and leaving it
     #[command(subcommand)]
     Swarm(swarm::SwarmCommand),
@@ -190,6 +194,7 @@ async fn ask_agent(command: Command, socket: &Path) -> Result<Exit, Failure> {
         Command::Node(command) => node::run(command, client?).await,
         Command::Exec(args) => exec::run(args, client?).await,
         Command::Logs(args) => service::run_logs(args, client?).await,
+        Command::Volume(command) => volume::run(command, client?).await,
         Command::Swarm(command) => swarm::run(command, client?).await,
         Command::Status(args) => status::run(args, client?).await,
         Command::Why(args) => why::run(args, client?).await,

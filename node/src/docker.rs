@@ -32,6 +32,8 @@ pub mod task;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod task_spec;
 pub mod time;
+#[allow(missing_docs, reason = "the fields are Docker's own")]
+pub mod volume;
 
 use std::collections::BTreeMap;
 

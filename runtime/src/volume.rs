@@ -16,23 +16,25 @@
 mod copy;
 mod fill;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crdt_state::spec::{Labels, MountSource, Template};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::run_dir::{sync, write_bytes};
+use crate::run_dir::{self, sync, write_bytes};
 
 pub use fill::{Filling, fill};
 
 const DATA: &str = "_data";
 const META: &str = "volume.json";
+/// What the folder of a removed volume begins with; no name begins so.
+const REMOVED: &str = ".removed-";
 
 /// The longest name.
 pub const NAME_BYTES_MAX: usize = 100;
@@ -68,6 +70,12 @@ pub enum VolumeError {
     /// Nobody made it.
     #[error("no volume {0:?} on this node: see edgectl volume ls")]
     Unknown(String),
+    /// It was here once.
+    #[error(
+        "the volume {0:?} was on this node's disk and is not there now: mount the disk that holds \
+         it, or say that its data is lost: edgectl volume rm {0}"
+    )]
+    Missing(String),
     /// More than can be told.
     #[error("this node holds {VOLUMES_MAX} volumes, no more fit: edgectl volume prune")]
     TooMany,
@@ -113,6 +121,8 @@ struct Meta {
 pub struct Volumes {
     root: PathBuf,
     changed: Arc<watch::Sender<()>>,
+    /// Those that were here once and were not removed, whether their disk is there or not.
+    known: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Volumes {
@@ -123,7 +133,20 @@ impl Volumes {
             root.canonicalize()
         };
         let root = open().map_err(disk("", "open the folder of"))?;
-        Ok(Volumes { root, changed: Arc::new(watch::Sender::new(())) })
+        let volumes =
+            Volumes { root, changed: Arc::new(watch::Sender::new(())), known: Arc::default() };
+        volumes.know(volumes.list().into_iter().map(|volume| volume.name));
+        Ok(volumes)
+    }
+
+    /// Remembers that these were made here: one of them is never made again because its disk is
+    /// not mounted.
+    pub fn know(&self, names: impl IntoIterator<Item = String>) {
+        self.known().extend(names);
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.known.lock().expect("nothing panics while it holds this")
     }
 
     /// Wakes whoever wants to know when a volume was made or removed.
@@ -161,10 +184,14 @@ impl Volumes {
         if let Some(known) = self.find(name) {
             return Ok(known);
         }
+        if self.known().contains(name) {
+            return Err(VolumeError::Missing(name.to_owned()));
+        }
         if self.list().len() >= VOLUMES_MAX {
             return Err(VolumeError::TooMany);
         }
         self.make(name, labels).map_err(disk(name, "create"))?;
+        self.known().insert(name.to_owned());
         self.changed.send_replace(());
         self.find(name).ok_or_else(|| VolumeError::Unknown(name.to_owned()))
     }
@@ -181,21 +208,36 @@ impl Volumes {
         sync(&self.root)
     }
 
-    /// Removes a volume and all that is in it. Whether somebody uses it is the caller's to know.
+    /// Removes a volume, also one whose disk is not here; what was in it is deleted by
+    /// [`Volumes::sweep`]. Whether somebody uses it is the caller's to know.
     pub fn remove(&self, name: &str) -> Result<(), VolumeError> {
-        if self.find(name).is_none() {
-            return Err(VolumeError::Unknown(name.to_owned()));
+        let here = self.find(name);
+        let was_known = self.known().remove(name);
+        match here {
+            Some(volume) => {
+                let gone = self.root.join(format!("{REMOVED}{:016x}", volume.id));
+                let removed =
+                    fs::rename(self.root.join(name), gone).and_then(|()| sync(&self.root));
+                removed.map_err(disk(name, "remove"))?;
+            }
+            None if was_known => {}
+            None => return Err(VolumeError::Unknown(name.to_owned())),
         }
-        let folder = self.root.join(name);
-        let remove = || {
-            // First what makes it a volume: cut off here, it is none any more.
-            fs::remove_file(folder.join(META))?;
-            sync(&folder)?;
-            fs::remove_dir_all(&folder)
-        };
-        remove().map_err(disk(name, "remove"))?;
         self.changed.send_replace(());
         Ok(())
+    }
+
+    /// Deletes what was in removed volumes; bytes that were freed. Takes as long as that takes.
+    pub fn sweep(&self) -> u64 {
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        let removed = entries.filter(|e| e.file_name().to_string_lossy().starts_with(REMOVED));
+        removed
+            .map(|entry| {
+                let bytes = usage(&entry.path());
+                // What cannot be deleted now is tried again with the next one.
+                fs::remove_dir_all(entry.path()).map_or(0, |()| bytes)
+            })
+            .sum()
     }
 
     /// The volumes that a template names, made if they are not there: where they are, by name.
@@ -213,6 +255,26 @@ impl Volumes {
         }
         Ok(found)
     }
+}
+
+/// The named volumes that runs on this node have mounted, or may mount yet, by the folder of all
+/// runs. A run whose ending is written has none.
+pub fn in_use(runs: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(runs).into_iter().flatten().flatten().map(|entry| entry.path());
+    let live = entries.filter(|run| !run.join(run_dir::ENDING).exists());
+    let orders = live.filter_map(|run| fs::read(run.join(run_dir::ORDER)).ok());
+    let orders = orders.filter_map(|bytes| run_dir::parse_order(&bytes).ok());
+    orders.flat_map(|order| names(&order.start.template)).collect()
+}
+
+/// The names of the volumes that a template mounts.
+pub fn names(template: &Template) -> BTreeSet<String> {
+    let mounts = template.container.mounts.iter();
+    let names = mounts.filter_map(|mount| match &mount.source {
+        MountSource::Volume { name, .. } => Some(name.clone()),
+        _ => None,
+    });
+    names.filter(|name| !name.is_empty()).collect()
 }
 
 /// Docker's rule for names of volumes.

@@ -79,6 +79,9 @@ pub struct NodeConfig {
     pub boot: u64,
     /// All of its randomness.
     pub seed: u64,
+    /// The named volumes on its disk; `None` if nobody has looked, and then it says nothing of
+    /// them.
+    pub volumes: Option<NodeVolumes>,
 }
 
 /// Where a departure stands.
@@ -150,7 +153,7 @@ impl Node {
             view: View::default(),
             plan: Plan::default(),
             seen: Seen::default(),
-            volumes: None,
+            volumes: config.volumes,
             outbox: Outbox::default(),
             dirty: Touched { services: all, nodes: true },
             look_at: now,
@@ -165,6 +168,8 @@ impl Node {
 
     fn boot(&mut self, now: Now, wall_ms: u64, adopted: Vec<AdoptedRun>) {
         self.describe(wall_ms);
+        // Before anything is planned: what is not on the disk must not be begun anew.
+        self.say_volumes(wall_ms);
         let moment = self.moment(now, wall_ms);
         let mine: Vec<TaskRecord> = self.catalog.tasks_of(self.me).cloned().collect();
         for (run, event) in self.tasks.restore(moment, mine, adopted) {

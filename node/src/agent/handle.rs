@@ -11,6 +11,7 @@ use gossip::Now;
 use node_core::{Edit, Edited, Event, Node, Refusal};
 use runtime::image::auth::Login;
 use runtime::image::{BringError, Reference};
+use runtime::volume::{VolumeError, Volumes};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::images::{Pinned, Supply};
@@ -65,6 +66,8 @@ pub(super) enum Command {
     Edit { edit: Box<Edit>, answer: oneshot::Sender<Result<Edited, Refusal>> },
     /// To get to know whoever is there.
     Join(JoinAddr),
+    /// To remove a volume of this node.
+    RemoveVolume { name: String, answer: oneshot::Sender<Result<(), VolumeError>> },
     /// To leave the fleet; answered when it has.
     Leave { done: oneshot::Sender<()> },
     /// To end, with all tasks running.
@@ -79,6 +82,7 @@ pub(super) struct Shared {
     pub(super) transport: Transport,
     pub(super) runs: PathBuf,
     pub(super) supply: Supply,
+    pub(super) volumes: Volumes,
     /// What the disk last said, as long as it refuses.
     pub(super) disk: Mutex<Option<String>>,
 }
@@ -239,7 +243,7 @@ impl Handle {
         let _ = self.send(Command::Stop).await;
     }
 
-    async fn send(&self, command: Command) -> Result<(), Unanswered> {
+    pub(super) async fn send(&self, command: Command) -> Result<(), Unanswered> {
         self.commands.send(command).await.map_err(|_| Unanswered::Ending)
     }
 }

@@ -13,7 +13,7 @@ use crdt_state::task::{Run, RunEvent};
 use gossip::Now;
 use node_core::{Action, Edited, Event, Input, Node, Refusal, Subject};
 use runtime::{Driver, RunEvents};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::handle::{Command, Shared};
@@ -66,6 +66,7 @@ pub(super) struct Sources {
     pub(super) disk: mpsc::UnboundedReceiver<StoreEvent>,
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) joins: mpsc::Receiver<SocketAddr>,
+    pub(super) volumes: watch::Receiver<()>,
 }
 
 /// The node and what carries out its orders.
@@ -103,6 +104,8 @@ enum Fact {
     Disk(StoreEvent),
     Command(Command),
     Join(SocketAddr),
+    /// A volume was made or removed.
+    Volumes,
     Timer,
     /// Nobody can reach this node any more.
     Abandoned,
@@ -123,6 +126,7 @@ impl Machine {
                 Some((run, event)) = sources.runs.recv() => Fact::Run(run, event),
                 Some(event) = sources.disk.recv() => Fact::Disk(event),
                 Some(addr) = sources.joins.recv() => Fact::Join(addr),
+                Ok(()) = sources.volumes.changed() => Fact::Volumes,
                 command = sources.commands.recv() => {
                     command.map_or(Fact::Abandoned, Fact::Command)
                 }
@@ -158,12 +162,13 @@ impl Machine {
             Fact::Command(Command::Stop) | Fact::Abandoned => return Some(Ending::Stopped),
             Fact::Command(command) => self.on_command(command),
             Fact::Join(addr) => self.on_join(addr),
+            Fact::Volumes => self.look_at_volumes(),
             Fact::Timer => self.step(Input::TimerFired),
         }
         None
     }
 
-    fn step(&mut self, input: Input) {
+    pub(super) fn step(&mut self, input: Input) {
         self.node.step(self.clock.now(), self.clock.wall_ms(), input);
     }
 
@@ -216,6 +221,10 @@ impl Machine {
             Command::Leave { done } => {
                 self.desk.leaving.push(done);
                 self.step(Input::Leave);
+            }
+            Command::RemoveVolume { name, answer } => {
+                // Whoever asked may have gone; the volume is.
+                let _ = answer.send(self.remove_volume(&name));
             }
             Command::Stop => unreachable!("it ends the loop"),
         }

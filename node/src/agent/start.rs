@@ -8,6 +8,7 @@ use std::time::Duration;
 use crdt_state::node::NodeDescription;
 use crdt_state::replica::Replica;
 use crdt_state::signature::{Ed25519Signer, Ed25519Verifier};
+use crdt_state::volume::volumes_of;
 use crdt_state::{Kind, StoreId, Writer};
 use gossip::GossipConfig;
 use node_core::{Node, NodeConfig};
@@ -20,7 +21,7 @@ use super::handle::{COMMANDS_MAX, EVENTS_MAX, Handle, Shared};
 use super::images::{Depot, Reach, Supply};
 use super::logs::Archive;
 use super::machine::{Clock, Desk, Machine, Sources};
-use super::{Agent, Ending, facts};
+use super::{Agent, Ending, facts, volumes};
 use crate::config::{Config, FleetKey, JoinAddr};
 use crate::docker::container_id;
 use crate::identity::{self, IdentityError, NodeKey};
@@ -74,6 +75,7 @@ struct Opening {
     supply: Supply,
     runs: PathBuf,
     run_events: RunEvents,
+    volumes: Volumes,
     background: tokio::runtime::Handle,
 }
 
@@ -116,10 +118,11 @@ fn open(config: Config) -> Result<Opening, StartError> {
     let supply = Supply::new(store.clone(), &config, background.clone());
     let runs = config.data_dir.join("runs");
     let mut process = ProcessConfig::new(runs, &key.node().to_string());
+    let volumes = Volumes::open(&config.data_dir.join("volumes"))?;
     process.containers = Some(Arc::new(ContainerSite {
         images: store,
         bring: Some(Arc::new(supply.clone())),
-        volumes: Volumes::open(&config.data_dir.join("volumes"))?,
+        volumes: volumes.clone(),
         runtime: config.oci_runtime.clone(),
         hostname: |run| container_id(run)[..HOSTNAME_CHARS].to_owned(),
     }));
@@ -134,6 +137,7 @@ fn open(config: Config) -> Result<Opening, StartError> {
         driver,
         supply,
         run_events,
+        volumes,
         config,
         background,
     })
@@ -182,6 +186,7 @@ fn prepare(mut opening: Opening) -> Result<(Handle, Machine, Sources), StartErro
     )?;
     let replica = load(&opening.key, &mut opening.opened)?;
     let remembered = remembered(&replica);
+    opening.volumes.know(volumes_of(&replica, replica.me()).into_keys());
     let adopted = opening.driver.adopt();
     tracing::info!(
         "node {} of fleet {} listens on UDP {}, {} records, {} tasks found",
@@ -196,6 +201,7 @@ fn prepare(mut opening: Opening) -> Result<(Handle, Machine, Sources), StartErro
         facts: facts::read(&opening.config, transport.local_addr()),
         boot: opening.boot,
         seed: opening.seed,
+        volumes: Some(volumes::found(&opening.volumes)),
     };
     let me = replica.me();
     let node = Node::new(node_config, replica, adopted, clock.now(), clock.wall_ms());
@@ -222,6 +228,7 @@ fn prepare(mut opening: Opening) -> Result<(Handle, Machine, Sources), StartErro
         transport: transport.clone(),
         runs: opening.runs,
         supply: opening.supply,
+        volumes: opening.volumes,
         disk: Mutex::new(None),
     });
     let handle = Handle { shared: Arc::clone(&shared), commands };
@@ -229,8 +236,14 @@ fn prepare(mut opening: Opening) -> Result<(Handle, Machine, Sources), StartErro
     let mut machine =
         Machine { node, clock, shared, transport, store, driver, joins, desk: Desk::default() };
     names.into_iter().for_each(|name| machine.join(name));
-    let sources =
-        Sources { arrivals, runs: opening.run_events, disk, commands: inbox, joins: join_inbox };
+    let sources = Sources {
+        arrivals,
+        runs: opening.run_events,
+        disk,
+        commands: inbox,
+        joins: join_inbox,
+        volumes: handle.volumes().changes(),
+    };
     Ok((handle, machine, sources))
 }
 

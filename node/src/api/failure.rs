@@ -63,6 +63,7 @@ impl From<node_core::Refusal> for Failure {
             Refusal::NoSuchService(_)
             | Refusal::NoSuchNode(_)
             | Refusal::NoSuchImage(_)
+            | Refusal::NoSuchVolume { .. }
             | Refusal::NoSuchConflict => Failure::Missing(message),
             Refusal::NameTaken { .. }
             | Refusal::OutOfSequence { .. }

@@ -76,6 +76,34 @@ fn a_volume_made_anew_is_another_one() {
 }
 
 #[test]
+fn a_volume_whose_disk_is_not_mounted_is_never_made_anew_by_itself() {
+    let disk = Disk::new();
+    disk.volumes.create("pgdata", &Labels::new()).expect("it is made");
+    fs::rename(disk.volumes.root.join("pgdata"), disk.dir.path().join("elsewhere")).expect("ours");
+    let refused = disk.volumes.of_template(&with_volume("pgdata", &Copied::Yes));
+    assert!(matches!(refused, Err(VolumeError::Missing(_))));
+    fs::rename(disk.dir.path().join("elsewhere"), disk.volumes.root.join("pgdata")).expect("ours");
+    assert!(disk.volumes.of_template(&with_volume("pgdata", &Copied::Yes)).is_ok());
+
+    let after = Volumes::open(&disk.dir.path().join("unmounted")).expect("it is made");
+    after.know(["pgdata".to_owned()]);
+    assert!(matches!(after.create("pgdata", &Labels::new()), Err(VolumeError::Missing(_))));
+    after.remove("pgdata").expect("somebody said that it is lost");
+    assert!(after.create("pgdata", &Labels::new()).is_ok());
+}
+
+#[test]
+fn what_was_in_a_removed_volume_is_deleted_later() {
+    let disk = Disk::new();
+    let made = disk.volumes.create("pgdata", &Labels::new()).expect("it is made");
+    fs::write(made.data.join("row"), vec![1; 8192]).expect("writable");
+    disk.volumes.remove("pgdata").expect("it is there");
+    disk.volumes.create("pgdata", &Labels::new()).expect("it is made again");
+    assert!(disk.volumes.sweep() >= 8192);
+    assert_eq!((disk.volumes.sweep(), disk.volumes.list().len()), (0, 1));
+}
+
+#[test]
 fn names_are_those_that_docker_takes() {
     let disk = Disk::new();
     for name in ["", "a", ".hidden", "../escape", "a/b", "-x", &"a".repeat(101)] {

@@ -109,6 +109,20 @@ impl Node {
         self.catalog.services.values().filter(mounts).map(|service| service.name.clone()).collect()
     }
 
+    /// The services of the fleet whose tasks mount a volume of this name, wherever they run.
+    pub fn services_naming(&self, name: &str) -> Vec<String> {
+        let names = |service: &&crdt_state::service::Service| {
+            let Some(view) = self.view.services.get(&service.id) else { return false };
+            view.volumes.contains(name)
+                || self
+                    .view
+                    .wanted_slots(view)
+                    .iter()
+                    .any(|slot| view.volumes_of(*slot).contains(name))
+        };
+        self.catalog.services.values().filter(names).map(|service| service.name.clone()).collect()
+    }
+
     /// Why a slot waits: where its volumes are, and what is the matter there.
     pub(super) fn why_bound(
         &self,

@@ -8,6 +8,7 @@ use crdt_state::signature::{HashSigner, HashVerifier, Signer};
 use crdt_state::spec::{Labels, Scale, Template, UpdatePolicy};
 use crdt_state::stamp::Writer;
 use crdt_state::task::{AdoptedRun, Exit, Run, RunEvent, TaskStart, TaskState};
+use crdt_state::volume::NodeVolumes;
 use crdt_state::{NodeId, RecordKey, ServiceId, StoreId};
 use gossip::{GossipConfig, Now};
 use node_core::{
@@ -48,6 +49,16 @@ impl Host {
         disk: BTreeMap<RecordKey, Vec<u8>>,
         adopted: Vec<AdoptedRun>,
     ) -> Host {
+        Host::boot_with(store, disk, adopted, None)
+    }
+
+    /// With these volumes on its disk.
+    pub(crate) fn boot_with(
+        store: u64,
+        disk: BTreeMap<RecordKey, Vec<u8>>,
+        adopted: Vec<AdoptedRun>,
+        volumes: Option<NodeVolumes>,
+    ) -> Host {
         let facts = NodeFacts {
             hostname: "pi-1".into(),
             os: "linux".into(),
@@ -57,7 +68,8 @@ impl Host {
             engine_version: "test".into(),
             addresses: vec!["10.0.0.1:7946".into()],
         };
-        let config = NodeConfig { gossip: GossipConfig::default(), facts, boot: store, seed: 7 };
+        let gossip = GossipConfig::default();
+        let config = NodeConfig { gossip, facts, boot: store, seed: 7, volumes };
         let node = Node::new(config, replica(store, &disk), adopted, Now(0), 0);
         let mut host = Host {
             node,

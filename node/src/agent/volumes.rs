@@ -1,0 +1,105 @@
+//! The named volumes of this node, between the disk and the node: what is found is told, and what
+//! an operator removes is removed from both in one turn of the node's thread.
+
+use std::collections::BTreeSet;
+
+use crdt_state::volume::{NodeVolumes, VolumeFact, volumes_of};
+use node_core::Input;
+use runtime::volume::{VolumeError, Volumes, in_use};
+
+use super::handle::{Command, Handle, Unanswered};
+use super::machine::Machine;
+
+/// Why a volume was not removed. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRemoved {
+    /// A task has it mounted.
+    #[error("volume is in use: a task on this node mounts {0}; stop it, then remove the volume")]
+    InUse(String),
+    /// It will be wanted again.
+    #[error(
+        "the service {service} mounts the volume {name}: remove the service first, or repeat with \
+         --force"
+    )]
+    Wanted {
+        /// The volume.
+        name: String,
+        /// One of the services.
+        service: String,
+    },
+    /// The disk, or there is none.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// The agent is ending.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+}
+
+/// May a volume be removed that services of the fleet still mount?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Regard {
+    /// No: it is somebody's data.
+    ForServices,
+    /// Yes.
+    Nobody,
+}
+
+/// What is on the disk, as the node tells others.
+pub(super) fn found(volumes: &Volumes) -> NodeVolumes {
+    let fact = |volume: runtime::volume::Volume| {
+        let created_wall_ms = volume.created_wall_ms;
+        (volume.name, VolumeFact { id: volume.id, created_wall_ms, missing: false })
+    };
+    volumes.list().into_iter().map(fact).collect()
+}
+
+impl Machine {
+    /// Looks at the disk again.
+    pub(super) fn look_at_volumes(&mut self) {
+        self.step(Input::VolumesFound(found(&self.shared.volumes)));
+    }
+
+    pub(super) fn remove_volume(&mut self, name: &str) -> Result<(), VolumeError> {
+        let known = volumes_of(self.node.replica(), self.node.me()).contains_key(name);
+        match self.shared.volumes.remove(name) {
+            Err(VolumeError::Unknown(_)) if known => {}
+            other => other?,
+        }
+        self.step(Input::VolumeRemoved { name: name.to_owned() });
+        Ok(())
+    }
+}
+
+impl Handle {
+    /// The named volumes of this node. Their methods block.
+    pub fn volumes(&self) -> &Volumes {
+        &self.shared.volumes
+    }
+
+    /// The volumes that tasks of this node have mounted.
+    pub async fn volumes_in_use(&self) -> BTreeSet<String> {
+        let runs = self.shared.runs.clone();
+        tokio::task::spawn_blocking(move || in_use(&runs)).await.unwrap_or_default()
+    }
+
+    /// Removes a volume of this node and deletes what is in it.
+    pub async fn remove_volume(&self, name: &str, regard: Regard) -> Result<(), NotRemoved> {
+        if self.volumes_in_use().await.contains(name) {
+            return Err(NotRemoved::InUse(name.to_owned()));
+        }
+        if regard == Regard::ForServices {
+            let wanted = name.to_owned();
+            let service = self.read(move |node| node.services_naming(&wanted)).await?;
+            if let Some(service) = service.into_iter().next() {
+                return Err(NotRemoved::Wanted { name: name.to_owned(), service });
+            }
+        }
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        self.send(Command::RemoveVolume { name: name.to_owned(), answer }).await?;
+        answered.await.map_err(|_| Unanswered::Ending)??;
+        let volumes = self.shared.volumes.clone();
+        // It may take long, and what is left is deleted the next time.
+        tokio::task::spawn_blocking(move || volumes.sweep());
+        Ok(())
+    }
+}
