@@ -6,6 +6,8 @@ mod containers;
 mod fleet;
 #[path = "docker_api/registry.rs"]
 mod registry;
+#[path = "docker_api/volumes.rs"]
+mod volumes;
 
 use std::process::Command;
 

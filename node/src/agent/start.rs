@@ -25,7 +25,7 @@ use super::{Agent, Ending, facts, volumes};
 use crate::config::{Config, FleetKey, JoinAddr};
 use crate::docker::container_id;
 use crate::identity::{self, IdentityError, NodeKey};
-use crate::store::{Opened, Store, StoreError, StoreWriter};
+use crate::store::{Opened, Store, StoreError, StoreEvent, StoreWriter};
 use crate::transport::{ARRIVALS_MAX, ListenError, Transport, TransportConfig};
 
 /// The shortest deadline of a handshake; slower links get five of their round trips.
@@ -205,12 +205,7 @@ fn prepare(mut opening: Opening) -> Result<(Handle, Machine, Sources), StartErro
     };
     let me = replica.me();
     let node = Node::new(node_config, replica, adopted, clock.now(), clock.wall_ms());
-    let (reports, disk) = mpsc::unbounded_channel();
-    let report = move |event| {
-        // The machine may have ended; then nobody waits for it.
-        let _ = reports.send(event);
-    };
-    let store = StoreWriter::spawn(opening.opened.store, report).map_err(StartError::Thread)?;
+    let (store, disk) = writer(opening.opened.store)?;
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
     let archive = Archive { runs: opening.runs.clone(), background: opening.background };
     transport.serve(Arc::new(Depot { archive, supply: opening.supply.clone() }));
@@ -245,6 +240,16 @@ fn prepare(mut opening: Opening) -> Result<(Handle, Machine, Sources), StartErro
         volumes: handle.volumes().changes(),
     };
     Ok((handle, machine, sources))
+}
+
+/// The store on a thread of its own, and what it reports.
+fn writer(store: Store) -> Result<(StoreWriter, mpsc::UnboundedReceiver<StoreEvent>), StartError> {
+    let (reports, disk) = mpsc::unbounded_channel();
+    let report = move |event| {
+        // The machine may have ended; then nobody waits for it.
+        let _ = reports.send(event);
+    };
+    Ok((StoreWriter::spawn(store, report).map_err(StartError::Thread)?, disk))
 }
 
 /// The replica of the store's records. What it cannot read is quarantined, and then this node writes

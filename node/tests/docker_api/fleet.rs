@@ -72,6 +72,19 @@ impl Fleet {
         command
     }
 
+    /// An agent dies at once, without a word.
+    pub fn kill(&mut self, number: usize) {
+        let agent = &mut self.agents[number - 1];
+        let _ = agent.kill();
+        let _ = agent.wait();
+    }
+
+    /// It comes up again.
+    pub fn restart(&mut self, net: u8, number: usize) {
+        self.agents[number - 1] = self.agent(net, number).spawn().expect("the agent starts");
+        self.until("it answers", || self.try_get(number, "/_ping").is_some());
+    }
+
     pub fn socket(&self, number: usize) -> PathBuf {
         self.dir.path().join(format!("{number}.sock"))
     }
