@@ -83,7 +83,7 @@ fn every_refusal_has_its_status_and_says_what_to_type() {
         (fleet.get(1, "/nodes/nothing"), 404, "edgectl node ls"),
         (fleet.get(1, "/tasks?filters=%7B%22x%22:%5B%5D%7D"), 400, "invalid filter 'x'"),
         (fleet.get(1, "/services/talk/logs"), 400, "at least one stream"),
-        (fleet.get(1, "/containers/json"), 404, "page not found"),
+        (fleet.get(1, "/plugins"), 404, "page not found"),
         (fleet.ask(1, "POST", "/services/talk/update?version=1", &quiet), 409, "out of sequence"),
         (fleet.ask(1, "DELETE", "/nodes/self", ""), 409, "--force"),
         (fleet.ask(1, "POST", "/swarm/join", r#"{"RemoteAddrs": ["a b"]}"#), 400, "a b"),
