@@ -222,6 +222,9 @@ fn a_value_that_makes_no_sense_is_refused_with_one_that_does() {
         (r#""Hosts": ["printer 10.0.0.7"]"#, "--host printer:10.0.0.7"),
         (r#""DNSConfig": {"Nameservers": ["dns.lan"]}"#, "write it like 10.0.0.1"),
         (r#""OomScoreAdj": 5000"#, "from -1000"),
+        (r#""Hostname": "bad host!""#, "write it like till-1"),
+        (r#""Groups": [""]"#, "a name or a number"),
+        (r#""Mounts": [{"Target": "/proc"}]"#, "like /host/proc"),
         (r#""Mounts": [{"Target": "data"}]"#, "write it like /data"),
         (r#""Mounts": [{"Target": "/../"}]"#, "the root itself"),
         (r#""Mounts": [{"Target": "/a"}, {"Target": "/a/"}]"#, "two mounts have this target"),
@@ -245,6 +248,14 @@ fn a_value_that_makes_no_sense_is_refused_with_one_that_does() {
         ));
         assert!(message.contains(words), "{message}");
     }
+    let little = |amount: &str| {
+        format!(
+            r#"{{"TaskTemplate": {{"ContainerSpec": {{"Image": "a"}}, "Resources":
+            {{"Limits": {{{amount}}}}}}}}}"#
+        )
+    };
+    assert!(refusal(&little(r#""MemoryBytes": 1024"#)).contains("write at least 4m"));
+    assert!(refusal(&little(r#""NanoCPUs": 999999"#)).contains("0.001"));
     let upper = refusal(r#"{"TaskTemplate": {"ContainerSpec": {"Image": "Nginx"}}}"#);
     assert!(upper.contains("type \"nginx\""), "{upper}");
     assert_eq!(accept(spec("{}"), None), Err(BadSpec::NoImage));

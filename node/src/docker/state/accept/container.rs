@@ -31,6 +31,10 @@ pub(super) fn accept(
     for name in sysctls.keys() {
         check_sysctl(name, network)?;
     }
+    check_hostname(&sent.hostname)?;
+    if sent.groups.iter().any(String::is_empty) {
+        return Err(bad_value("Groups", "", "a group is a name or a number; leave this one out"));
+    }
     for line in &sent.hosts {
         check_host(line)?;
     }
@@ -176,6 +180,16 @@ fn check_sysctl(name: &str, network: spec::NetworkMode) -> Result<(), BadSpec> {
         }
     };
     Err(bad_value("Sysctls", name, hint))
+}
+
+/// Placeholders are filled in on the node that runs the task, which looks again.
+fn check_hostname(name: &str) -> Result<(), BadSpec> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    if name.contains("{{") || (name.len() <= 63 && name.chars().all(is_plain)) {
+        return Ok(());
+    }
+    let hint = "a host name is at most 63 letters, digits, `-` and `.`; write it like till-1";
+    Err(bad_value("Hostname", name, hint))
 }
 
 fn check_host(line: &str) -> Result<(), BadSpec> {

@@ -23,6 +23,10 @@ pub(super) fn accept(sent: docker::Mount) -> Result<Mount, BadSpec> {
 }
 
 fn check_target(target: &str) -> Result<(), BadSpec> {
+    if target == "/proc" || target.starts_with("/proc/") {
+        let hint = "the container's own /proc is there; name another folder, like /host/proc";
+        return Err(bad_value("Mounts.Target", target, hint));
+    }
     if !target.starts_with('/') {
         return Err(bad_value(
             "Mounts.Target",

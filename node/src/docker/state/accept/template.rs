@@ -7,7 +7,7 @@ use runtime::image::Reference;
 
 use super::super::BadSpec;
 use super::super::unknown::refuse_unknown;
-use super::{bad_word, container, or_default};
+use super::{bad_value, bad_word, container, or_default};
 use crate::docker::container_spec::{ContainerSpec, HealthConfig};
 use crate::docker::task_spec::{
     LogDriver, PROCESS_SCHEME, Platform, RUNTIME_CONTAINER, RUNTIME_PROCESS, Resources,
@@ -167,7 +167,21 @@ fn accept_restart(sent: RestartPolicy) -> Result<spec::RestartPolicy, BadSpec> {
     })
 }
 
+/// Swarm's least: below it the kernel ends a task before it has begun.
+const MEMORY_BYTES_MIN: u64 = 4 << 20;
+/// Swarm's least: a thousandth of a core.
+const NANO_CPUS_MIN: u64 = 1_000_000;
+
 fn accept_resources(sent: Resources) -> Result<spec::Resources, BadSpec> {
+    if (1..MEMORY_BYTES_MIN).contains(&sent.memory_bytes) {
+        let hint = "no task can begin with less than 4 MiB; write at least 4m";
+        return Err(bad_value("Resources.MemoryBytes", &sent.memory_bytes.to_string(), hint));
+    }
+    if (1..NANO_CPUS_MIN).contains(&sent.nano_cpus) {
+        let hint = "these are billionths of a core; write at least 0.001 of one";
+        return Err(bad_value("Resources.NanoCPUs", &sent.nano_cpus.to_string(), hint));
+    }
+
     let mut generic = BTreeMap::new();
     for resource in sent.generic_resources {
         if resource.named_resource_spec.is_some() {
