@@ -13,6 +13,7 @@ pub mod backend;
 pub mod bundle;
 mod command;
 pub mod console;
+mod devices;
 mod embedded;
 pub mod exec;
 mod explain;

@@ -100,6 +100,12 @@ pub enum StartError {
         /// As it was configured.
         runtime: String,
     },
+    /// Whoever is root in the container could open the node's disks.
+    #[error(
+        "this node cannot keep a container from its devices: {0}: it needs a kernel with \
+         CONFIG_CGROUP_BPF, or cgroups of version 1; or trust the service with --privileged"
+    )]
+    NoDeviceFilter(Errno),
     /// The OCI runtime did not make the container, or not run the program.
     #[error("the OCI runtime {runtime} refused: {reason}")]
     Runtime {
@@ -234,6 +240,7 @@ impl StartError {
             | StartError::Layer { .. }
             | StartError::NoRuntime { .. }
             | StartError::NoInit { .. }
+            | StartError::NoDeviceFilter(_)
             | StartError::Runtime { .. }
             | StartError::Fork(_)
             | StartError::Step { .. }

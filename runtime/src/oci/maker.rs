@@ -9,6 +9,7 @@ use std::io::Write;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::libc;
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::backend::{self, Bundle, CONFIG, Stdio};
 use super::bundle::{BundleInput, Machine, bundle};
-use super::{ContainerOrder, OciRuntime, init, rootfs};
+use super::{ContainerOrder, OciRuntime, devices, init, rootfs};
 use crate::cgroup::Cgroup;
 use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
@@ -83,7 +84,9 @@ fn attempt(
     let bundle = Bundle { dir: &dir, id: &id, spec: &spec, init };
     let stdio = Stdio { streams: io.streams, console: io.console };
     let pid = backend.create(&bundle, stdio)?;
-    if !embedded {
+    if embedded {
+        keep_from_devices(order, &spec)?;
+    } else {
         // crun begins with a group of its own, without the limits that were set.
         Cgroup::create(&order.cgroup, &order.start.template.limits);
     }
@@ -140,6 +143,24 @@ fn specify(
     let text = serde_json::to_vec(&spec).map_err(std::io::Error::from).map_err(broken)?;
     fs::write(CONFIG, text).map_err(broken)?;
     Ok((spec, made.warnings))
+}
+
+/// libcontainer keeps the container from the node's devices with version 1 of cgroups only. Where
+/// nobody can, it must not run.
+fn keep_from_devices(order: &Order, spec: &Spec) -> Result<(), StartError> {
+    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    let rules = resources.and_then(|resources| resources.devices().as_deref()).unwrap_or_default();
+    if devices::allow_all(rules) {
+        return Ok(());
+    }
+    let cgroup = Cgroup::existing(&order.cgroup);
+    let kept = cgroup.separate().any(|group| group.join("devices.list").exists());
+    let confined =
+        cgroup.unified().map_or(Err(Errno::ENOENT), |group| devices::confine(group, rules));
+    match confined {
+        Err(errno) if !kept => Err(StartError::NoDeviceFilter(errno)),
+        _ => Ok(()),
+    }
 }
 
 /// The monitor has set the limits on the same groups, and told which this machine cannot enforce;
