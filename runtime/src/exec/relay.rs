@@ -90,7 +90,7 @@ pub fn run(target: &Target, order: &ExecOrder, channel: &mut Channel) -> Result<
 
 impl Relay<'_> {
     fn until_over(&mut self, signals: &SignalFd, task: Option<&OwnedFd>) {
-        while self.children || self.channel.has_waiting() {
+        while self.children || !self.told || self.channel.has_waiting() {
             if self.wait(signals, task) && self.unread.len() >= UNREAD_BYTES_MAX {
                 // What it sent is not all taken, and there is nobody to take more from.
                 self.channel.leave();
@@ -159,6 +159,7 @@ impl Relay<'_> {
                 Reaped::NoneYet => return,
                 Reaped::NoChild => {
                     self.children = false;
+                    self.exit.get_or_insert((Exit::Unknown, Instant::now()));
                     return;
                 }
             }

@@ -18,6 +18,7 @@ mod logs;
 mod refusals;
 mod session;
 mod sessions;
+mod sessions_in_containers;
 mod shelf;
 mod speed;
 mod starting;
