@@ -1,9 +1,10 @@
 //! The HTTP API: Docker's Engine API over a unix socket, and `/edge/…` for what Docker has no word
 //! for.
 //!
-//! Every answer comes from this node's own state through [`Handle`]; no handler waits for a peer
-//! (logs of another node's task are a stream that ends when the peer is silent). Paths are
-//! understood with and without a version in front: `/v1.47/services`.
+//! Every answer comes from this node's own state through [`Handle`]; no handler waits for a peer,
+//! but for what is inside a task of another node (logs, commands, files, figures), and that ends with
+//! a reason when the peer is silent. Paths are understood with and without a version in front:
+//! `/v1.47/services`.
 
 mod archive;
 mod conflicts;

@@ -7,6 +7,7 @@
 mod client;
 mod completion;
 mod conflicts;
+mod cp;
 mod doctor;
 mod events;
 mod exec;
@@ -19,10 +20,12 @@ mod plan;
 mod progress;
 mod resolve;
 mod service;
+mod stats;
 mod status;
 mod swarm;
 mod task;
 mod terminal;
+mod top;
 mod value;
 mod version;
 mod volume;
@@ -104,6 +107,19 @@ enum Command {
     /// Volumes: data that outlives tasks
     #[command(subcommand)]
     Volume(volume::VolumeCommand),
+    /// Copy files into a running task, or out of it
+    #[command(help_template = examples!(
+        "edgectl cp web.2:/etc/nginx ./nginx       out of a task",
+        "edgectl cp ./site web.2:/srv              into a task",
+        "edgectl cp web.2:/var/log - | tar tv      as a tar archive",
+    ))]
+    Cp(cp::CpArgs),
+    /// Show the processes of a running task
+    #[command(help_template = examples!("edgectl top web.2", "edgectl top web.2 -o pid,user,args"))]
+    Top(top::TopArgs),
+    /// Show what running tasks use
+    #[command(help_template = examples!("edgectl stats", "edgectl stats --no-stream web.1 web.2"))]
+    Stats(stats::StatsArgs),
     /// The fleet: joining it and leaving it
     #[command(subcommand)]
     Swarm(swarm::SwarmCommand),
@@ -193,6 +209,9 @@ async fn ask_agent(command: Command, socket: &Path) -> Result<Exit, Failure> {
         Command::Service(command) => service::run(command, client?).await,
         Command::Node(command) => node::run(command, client?).await,
         Command::Exec(args) => exec::run(args, client?).await,
+        Command::Cp(args) => cp::run(args, client?).await,
+        Command::Top(args) => top::run(args, client?).await,
+        Command::Stats(args) => stats::run(args, client?).await,
         Command::Logs(args) => service::run_logs(args, client?).await,
         Command::Volume(command) => volume::run(command, client?).await,
         Command::Swarm(command) => swarm::run(command, client?).await,

@@ -8,9 +8,11 @@ mod root;
 mod unpack;
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::Path;
 
 use nix::errno::Errno;
+use nix::unistd::{getegid, geteuid};
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +21,9 @@ use crate::exec::frame::{CHUNK_BYTES, Kind};
 use crate::exec::{CODE_CANNOT_RUN, Fault, Refusal, Target};
 use crate::oci::backend::CONFIG;
 use crate::user;
-use root::Root;
+use root::{Root, shown};
+
+pub use unpack::Naming;
 
 /// What is at a path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,6 +135,27 @@ impl From<CopyError> for Refusal {
     }
 }
 
+/// Packs a file or folder of this machine under a name; `.` for what is in a folder.
+pub fn pack_here(path: &Path, name: &str, out: impl Write) -> Result<(), CopyError> {
+    let absolute = std::path::absolute(path).map_err(|error| CopyError::of(shown(path), error))?;
+    let mut text = shown(&absolute);
+    if name == "." {
+        text.push_str("/.");
+    }
+    let place = Root::at(Path::new("/"))?.find(&text)?;
+    place.stat(&text)?;
+    pack::pack(&place, name, out)
+}
+
+/// Unpacks an archive in a folder of this machine, of which nothing outside is touched. What is
+/// unpacked belongs to whoever calls.
+pub fn unpack_here(dir: &Path, naming: Naming, source: impl Read) -> Result<(), CopyError> {
+    let root = Root::at(dir)?;
+    let order = PutOrder { path: ".".to_owned(), keep_kinds: true, own: false };
+    let owner = Some((geteuid().as_raw(), getegid().as_raw()));
+    unpack::unpack(&root, &unpack::Plan { order, owner, naming }, source)
+}
+
 /// Tells what is at a path.
 pub(crate) fn stat(target: &Target, path: &str, channel: &mut Channel) -> Result<(), CopyError> {
     let root = Root::of(target.program())?;
@@ -164,7 +189,8 @@ pub(crate) fn put(
     root.folder(&order.path)?;
     let owner = if order.own { owner(target) } else { None };
     channel.send(Kind::Started, &0_i32.to_be_bytes());
-    unpack::unpack(&root, order, owner, &mut *channel)?;
+    let plan = unpack::Plan { order: order.clone(), owner, naming: Naming::Archive };
+    unpack::unpack(&root, &plan, &mut *channel)?;
     channel.send(Kind::Exited, &0_i32.to_be_bytes());
     Ok(())
 }

@@ -40,8 +40,8 @@ pub async fn add_headers(mut response: Response) -> Response {
 pub async fn unknown(request: Request) -> Failure {
     let (method, path) = (request.method(), request.uri().path());
     Failure::Missing(format!(
-        "{method} {path}: page not found; edgectl serves Docker's API of services, tasks, nodes, \
-         events and swarm, not that of containers, images, networks, secrets and volumes"
+        "{method} {path}: page not found; edgectl serves Docker's API of services, tasks and their \
+         containers, nodes, events and swarm, see the README for what is missing"
     ))
 }
 

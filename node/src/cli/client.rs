@@ -3,16 +3,18 @@
 //! Every wait has a deadline except that for the next line of a stream. Errors of the transport end
 //! here, as words.
 
+mod streams;
+
 use std::io::ErrorKind;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
-use hyper::upgrade::Upgraded;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -21,6 +23,8 @@ use tokio::net::UnixStream;
 
 use super::failure::Failure;
 use crate::docker::{self, ErrorBody};
+
+pub use streams::Stream;
 
 /// An agent answers from its own memory, in milliseconds; an edit waits for its disk, and an SD
 /// card may take seconds.
@@ -112,10 +116,13 @@ fn refused(message: &str) -> Failure {
     failure
 }
 
+/// What is sent: whole, or while it is made.
+type Body = UnsyncBoxBody<Bytes, std::io::Error>;
+
 /// An open connection to an agent.
 pub struct Client {
     socket: PathBuf,
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<Body>,
 }
 
 impl Client {
@@ -154,27 +161,6 @@ impl Client {
     /// Removes what the path names.
     pub async fn delete(&mut self, path: &str) -> Result<(), CallError> {
         self.call(Method::DELETE, path, Bytes::new()).await.map(drop)
-    }
-
-    /// A further connection to the same agent.
-    pub async fn again(&self) -> Result<Client, CallError> {
-        Client::connect(&self.socket).await
-    }
-
-    /// Sends an object, and takes the connection over for bytes in both directions.
-    pub async fn upgrade<B: Serialize>(
-        mut self,
-        path: &str,
-        body: &B,
-    ) -> Result<TokioIo<Upgraded>, CallError> {
-        let upgrade = [("connection", "Upgrade"), ("upgrade", "tcp")];
-        let answer = self.request_with(Method::POST, path, &upgrade, json(body)).await?;
-        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-            let status = answer.status();
-            return Err(self.refusal(status, &collect(answer.into_body()).await?));
-        }
-        let upgraded = hyper::upgrade::on(answer).await.map_err(|_| CallError::HalfAnswer)?;
-        Ok(TokioIo::new(upgraded))
     }
 
     /// Opens a stream, which ends with the connection.
@@ -220,7 +206,11 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::new(body)).expect("a path of the API is a valid URI");
+        let body = Full::new(body).map_err(|never| match never {}).boxed_unsync();
+        self.exchange(request.body(body).expect("a path of the API is a valid URI")).await
+    }
+
+    async fn exchange(&mut self, request: Request<Body>) -> Result<Response<Incoming>, CallError> {
         self.sender.ready().await.map_err(|_| CallError::HalfAnswer)?;
         self.sender.send_request(request).await.map_err(|error| {
             if error.is_parse() {
@@ -254,25 +244,6 @@ fn unreachable(socket: &Path, error: &std::io::Error) -> CallError {
         ErrorKind::ConnectionRefused if is_socket => CallError::NobodyListens(socket),
         ErrorKind::ConnectionRefused => CallError::NotASocket(socket),
         _ => CallError::Unusable(socket, error.to_string()),
-    }
-}
-
-/// The body of an answer that goes on.
-pub struct Stream {
-    body: Incoming,
-    _sender: SendRequest<Full<Bytes>>,
-}
-
-impl Stream {
-    /// The next bytes, or `None` at its end.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, CallError> {
-        while let Some(frame) = self.body.frame().await {
-            let frame = frame.map_err(|_| CallError::HalfAnswer)?;
-            if let Ok(data) = frame.into_data() {
-                return Ok(Some(data));
-            }
-        }
-        Ok(None)
     }
 }
 

@@ -14,8 +14,6 @@ pub struct Found {
     pub id: String,
     /// `web.2`.
     pub name: String,
-    /// The id of its node.
-    pub node: String,
 }
 
 /// Finds the task. Whether it runs is the agent's to say.
@@ -23,6 +21,15 @@ pub async fn find(client: &mut Client, typed: &str) -> Result<Found, Failure> {
     let tasks: Vec<Task> = client.get("/tasks").await?;
     let services: Vec<Service> = client.get("/services").await?;
     choose(typed, &tasks, &services)
+}
+
+/// The tasks that run, of the whole fleet.
+pub async fn running(client: &mut Client) -> Result<Vec<Found>, Failure> {
+    let tasks: Vec<Task> = client.get("/tasks").await?;
+    let runs = |task: &&Task| task.status.state == "running" && task.edge.unreachable_ms.is_none();
+    let mut found: Vec<Found> = tasks.iter().filter(runs).map(found).collect();
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
 }
 
 fn choose(typed: &str, tasks: &[Task], services: &[Service]) -> Result<Found, Failure> {
@@ -83,7 +90,7 @@ fn unknown(typed: &str, wanted: &[&Task], services: &[Service]) -> Failure {
 }
 
 fn found(task: &Task) -> Found {
-    Found { id: task.id.clone(), name: task.edge.name.clone(), node: task.node_id.clone() }
+    Found { id: task.id.clone(), name: task.edge.name.clone() }
 }
 
 #[cfg(test)]

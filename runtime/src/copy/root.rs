@@ -47,10 +47,11 @@ impl Root {
         }
     }
 
-    /// A folder as the root of everything.
-    #[cfg(test)]
-    pub fn at(path: &Path) -> Root {
-        Root { dir: OwnedFd::from(File::open(path).expect("a folder")) }
+    /// A folder of this machine as the root of everything.
+    pub fn at(path: &Path) -> Result<Root, CopyError> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let dir = nix::fcntl::open(path, flags, Mode::empty());
+        Ok(Root { dir: dir.map_err(|errno| CopyError::of(shown(path), errno))? })
     }
 
     /// Opens a path, links followed.
@@ -84,7 +85,11 @@ impl Root {
         if name == ".." {
             return Ok(Place { dir: self.folder(path)?, name: OsString::from(".") });
         }
-        Ok(Place { dir: self.folder(parent)?, name: OsString::from(name) })
+        let dir = self.folder(parent).map_err(|error| match error {
+            CopyError::Missing { .. } => CopyError::Missing { path: path.to_owned() },
+            other => other,
+        })?;
+        Ok(Place { dir, name: OsString::from(name) })
     }
 }
 
@@ -173,7 +178,7 @@ mod tests {
         symlink("../../..", root_dir.join("up")).expect("a link");
         symlink("/etc", root_dir.join("abs")).expect("a link");
         symlink("/proc/self/root", root_dir.join("magic")).expect("a link");
-        let root = Root::at(&root_dir);
+        let root = Root::at(&root_dir).expect("a folder");
         for path in ["../secret", "up/secret", "/../../secret", "magic/etc/passwd"] {
             let found = root.find(path).and_then(|place| place.stat(path));
             assert!(matches!(found, Err(CopyError::Missing { .. })), "{path}: {found:?}");
@@ -188,7 +193,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         fs::create_dir(dir.path().join("real")).expect("a folder");
         symlink("real", dir.path().join("link")).expect("a link");
-        let root = Root::at(dir.path());
+        let root = Root::at(dir.path()).expect("a folder");
         let stat = |path: &str| root.find(path).and_then(|place| place.stat(path)).expect("found");
         assert_eq!(stat("/link").link_target, "/real");
         assert_eq!(stat("/link").mode & libc::S_IFMT, libc::S_IFLNK);

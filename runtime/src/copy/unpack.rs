@@ -28,22 +28,50 @@ use super::{CopyError, PutOrder};
 /// Folders whose time is set at the end, when nothing is written to them any more; 2 MB at most.
 const FOLDERS_MAX: usize = 10_000;
 
+/// What is unpacked, where to, and whose it will be.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// As it was asked for.
+    pub order: PutOrder,
+    /// User and group, instead of those in the archive.
+    pub owner: Option<(u32, u32)>,
+    /// What the entries are called.
+    pub naming: Naming,
+}
+
+/// What entries are called when they are unpacked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Naming {
+    /// As in the archive.
+    Archive,
+    /// With this for the first part of their names.
+    Instead(String),
+    /// Below a folder of this name.
+    Below(String),
+}
+
+impl Naming {
+    fn of(&self, path: &Path) -> PathBuf {
+        match self {
+            Naming::Archive => path.to_path_buf(),
+            Naming::Instead(name) => {
+                Path::new(name).components().chain(path.components().skip(1)).collect()
+            }
+            Naming::Below(name) => Path::new(name).components().chain(path.components()).collect(),
+        }
+    }
+}
+
 struct Unpacker<'a> {
     root: &'a Root,
-    order: &'a PutOrder,
-    owner: Option<(u32, u32)>,
+    plan: &'a Plan,
     folders: Vec<(PathBuf, u64)>,
 }
 
 /// Unpacks an archive. After an error, what was unpacked before stays.
-pub fn unpack(
-    root: &Root,
-    order: &PutOrder,
-    owner: Option<(u32, u32)>,
-    mut source: impl Read,
-) -> Result<(), CopyError> {
-    let failed = |error| CopyError::Io { path: order.path.clone(), source: error };
-    let mut unpacker = Unpacker { root, order, owner, folders: Vec::new() };
+pub fn unpack(root: &Root, plan: &Plan, mut source: impl Read) -> Result<(), CopyError> {
+    let failed = |error| CopyError::Io { path: plan.order.path.clone(), source: error };
+    let mut unpacker = Unpacker { root, plan, folders: Vec::new() };
     let mut archive = Archive::new(&mut source);
     for entry in archive.entries().map_err(failed)? {
         unpacker.entry(&mut entry.map_err(failed)?)?;
@@ -63,8 +91,8 @@ struct Spot {
 
 impl Unpacker<'_> {
     fn entry(&mut self, entry: &mut Entry<'_, impl Read>) -> Result<(), CopyError> {
-        let path = entry.path().map_err(|error| CopyError::of(&self.order.path, error))?;
-        let path = inside(&path)?;
+        let path = entry.path().map_err(|error| CopyError::of(&self.plan.order.path, error))?;
+        let path = self.plan.naming.of(&inside(&path)?);
         let kind = entry.header().entry_type();
         let Some(spot) = self.spot(&path)? else { return Ok(()) };
         match kind {
@@ -80,7 +108,7 @@ impl Unpacker<'_> {
             }
             EntryType::Link => {
                 self.make_room(&spot, "a link")?;
-                let first = inside(&link_name(entry, &spot)?)?;
+                let first = self.plan.naming.of(&inside(&link_name(entry, &spot)?)?);
                 let Some(first) = self.spot(&first)? else { return Ok(()) };
                 let none = LinkatFlags::empty();
                 let linked = linkat(
@@ -108,7 +136,7 @@ impl Unpacker<'_> {
     /// `None` for the folder itself that everything is unpacked in.
     fn spot(&self, path: &Path) -> Result<Option<Spot>, CopyError> {
         let Some(name) = path.file_name() else { return Ok(None) };
-        let mut folder = self.order.path.clone();
+        let mut folder = self.plan.order.path.clone();
         let parent = path.parent().unwrap_or(Path::new(""));
         let mut dir = self.root.folder(&folder)?;
         for part in parent.components() {
@@ -147,7 +175,7 @@ impl Unpacker<'_> {
         let failed = |errno| CopyError::of(&spot.shown, errno);
         match root::lstat(spot.dir.as_fd(), &spot.name) {
             Ok(found) if is_folder(found.st_mode) => {}
-            Ok(_) if self.order.keep_kinds => {
+            Ok(_) if self.plan.order.keep_kinds => {
                 let path = spot.shown.clone();
                 return Err(CopyError::OtherKind { path, found: "no folder", sent: "a folder" });
             }
@@ -190,7 +218,7 @@ impl Unpacker<'_> {
     }
 
     fn ids(&self, header: &Header) -> io::Result<(Uid, Gid)> {
-        let (uid, gid) = match self.owner {
+        let (uid, gid) = match self.plan.owner {
             Some(owner) => owner,
             None => {
                 let number = |id: u64| u32::try_from(id).map_err(io::Error::other);
