@@ -29,7 +29,7 @@ use tokio::sync::watch;
 
 use crate::run_dir::{self, sync, write_bytes};
 
-pub use fill::{Filling, fill};
+pub use fill::{Filling, OF_RUN, fill};
 
 const DATA: &str = "_data";
 const META: &str = "volume.json";

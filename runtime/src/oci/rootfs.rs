@@ -23,6 +23,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{chdir, fchdir};
 
 use crate::refusal::StartError;
+use crate::volume::OF_RUN;
 
 /// Where the root file system is mounted, in the folder of the run.
 pub const ROOTFS: &str = "rootfs";
@@ -122,10 +123,11 @@ fn broken(name: &str, source: io::Error) -> StartError {
     StartError::RunDir { path: name.to_owned(), source }
 }
 
-/// Removes what a container wrote and what it was mounted on; it must have ended. What cannot be
+/// Removes what a container wrote, its volumes without a name, and what it was mounted on; it must
+/// have ended. What cannot be
 /// removed goes with the folder of the run.
 pub fn remove(run_dir: &Path) {
-    for name in [ROOTFS, UPPER, WORK, EMPTY] {
+    for name in [ROOTFS, UPPER, WORK, EMPTY, OF_RUN] {
         let _ = fs::remove_dir_all(run_dir.join(name));
     }
 }

@@ -19,7 +19,7 @@ use crate::oci::bundle::Inside;
 use crate::run_dir::sync;
 
 /// In the folder of a run: its volumes without a name.
-const OF_RUN: &str = "volumes";
+pub const OF_RUN: &str = "volumes";
 /// A copy that is not complete.
 const NEW: &str = "_new";
 /// A complete copy on its way to where it belongs.

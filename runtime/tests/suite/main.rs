@@ -23,3 +23,4 @@ mod shelf;
 mod speed;
 mod starting;
 mod stopping;
+mod volumes;

@@ -13,10 +13,10 @@ use runtime::{ContainerOrder, OciRuntime, Prepare, Prepared, StartError};
 use crate::host;
 
 /// What the image has of busybox.
-const WORDS: [&str; 26] = [
+const WORDS: [&str; 27] = [
     "sh", "sleep", "echo", "cat", "true", "false", "id", "env", "ls", "dd", "seq", "kill", "ps",
     "mkdir", "test", "grep", "stat", "head", "tr", "wc", "hostname", "touch", "setsid", "tty",
-    "mount", "umount",
+    "mount", "umount", "rm",
 ];
 
 /// Images by name.

@@ -1,0 +1,108 @@
+//! Volumes of real containers, the same with each runtime: filled from the image once, kept from
+//! run to run, and without a name gone with their run.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use crdt_state::spec::{Labels, Mount, MountSource};
+use crdt_state::task::{Exit, TaskStart};
+use oci_spec::image::{ConfigBuilder, ImageConfiguration};
+use runtime::volume::{Volumes, in_use};
+use runtime::{Driver, run_dir};
+
+use crate::host::{Host, until};
+use crate::shelf::{Shelf, shell};
+
+fn shelf(host: &Host) -> &Shelf {
+    host.shelf.as_ref().expect("it runs containers")
+}
+
+/// An image with `/data/seed`, owned by the shop; the folder of the volume `pgdata`.
+fn image_with_data(host: &Host) -> PathBuf {
+    let volumes = Volumes::open(&shelf(host).path().join("volumes")).expect("it is made");
+    let volume = volumes.create("pgdata", &Labels::new()).expect("it is made");
+    let layer = shelf(host).layer("with-data");
+    fs::create_dir(layer.join("data")).expect("writable");
+    fs::write(layer.join("data/seed"), "grain\n").expect("writable");
+    std::os::unix::fs::chown(layer.join("data"), Some(900), Some(901)).expect("root may");
+    let layers = [shelf(host).path().join("busybox"), layer];
+    let mut config = ImageConfiguration::default();
+    let declared = ConfigBuilder::default().volumes(["/data".to_owned()]).build();
+    config.set_config(Some(declared.expect("every field has a default")));
+    shelf(host).change("database", |order| {
+        order.layers = layers.to_vec();
+        order.config = config;
+        order.volumes.insert("pgdata".to_owned(), volume.data.clone());
+    });
+    volume.data
+}
+
+fn with_volume(line: &str) -> TaskStart {
+    let mut order = shell(line);
+    order.template.image = "database".to_owned();
+    let source =
+        MountSource::Volume { name: "pgdata".to_owned(), no_copy: false, labels: Labels::new() };
+    let mount = Mount { source, target: "/data".to_owned(), read_only: false };
+    order.template.container.mounts.push(mount);
+    order
+}
+
+fn a_named_volume_is_filled_once_and_kept_from_run_to_run(host: &mut Host) {
+    let data = image_with_data(host);
+    let first = with_volume("cat /data/seed; echo rows > /data/table; rm -f /data/seed");
+    host.run(&first);
+    assert_eq!(host.exit(first.run), Exit::Code(0), "{}", host.said(first.run));
+    assert_eq!(host.said(first.run), "grain\n");
+    let second = with_volume("cat /data/table; ls /data; exec sleep 1000");
+    host.run(&second);
+    host.hear(second.run, "table");
+    assert_eq!(host.said(second.run), "rows\ntable\n", "what was removed stays so");
+    let found = fs::metadata(&data).expect("it is there");
+    assert_eq!((found.uid(), found.gid()), (900, 901), "as the image has it");
+    let used = in_use(host.dir(second.run).parent().expect("a folder"));
+    assert!(used.contains("pgdata"));
+    assert_eq!(host.stop(second.run, None, 0), Exit::Signal(9));
+    until("nobody to use it", || {
+        let runs = host.dir(second.run).parent().map(in_use);
+        runs.filter(|used| used.is_empty())
+    });
+}
+
+fn a_volume_without_a_name_is_gone_with_its_run(host: &mut Host) {
+    image_with_data(host);
+    let mut order = shell("cat /data/seed; echo x > /data/mine; exec sleep 1000");
+    order.template.image = "database".to_owned();
+    host.run(&order);
+    host.hear(order.run, "grain");
+    let dir = host.dir(order.run);
+    let mine = || {
+        let found = fs::read_dir(dir.join("volumes")).ok()?.next()?.ok()?;
+        found.path().join("_data/mine").exists().then_some(())
+    };
+    until("it is written to the folder of the run", mine);
+    assert_eq!(host.stop(order.run, None, 0), Exit::Signal(9));
+    until("the volume to go", || (!dir.join("volumes").exists()).then_some(()));
+    assert!(dir.join(run_dir::LOG).exists(), "what it said stays");
+    host.driver().forget(order.run);
+    until("the folder to go", || (!dir.exists()).then_some(()));
+}
+
+macro_rules! every_runtime {
+    ($($runtime:ident)*) => { $(
+        mod $runtime {
+            #[test]
+            fn a_named_volume_is_filled_once_and_kept_from_run_to_run() {
+                let Some(mut host) = super::Host::containers(stringify!($runtime)) else { return };
+                super::a_named_volume_is_filled_once_and_kept_from_run_to_run(&mut host);
+            }
+            #[test]
+            fn a_volume_without_a_name_is_gone_with_its_run() {
+                let Some(mut host) = super::Host::containers(stringify!($runtime)) else { return };
+                super::a_volume_without_a_name_is_gone_with_its_run(&mut host);
+            }
+        }
+    )* };
+}
+
+every_runtime!(embedded runc crun);
