@@ -286,3 +286,33 @@ fn an_image_is_pinned_with_its_platforms_when_it_changes_and_only_then() {
     assert_eq!(registry.asked(), asked);
     assert_eq!(stored("ours")["ContainerSpec"]["Image"], image.as_str());
 }
+
+#[test]
+fn a_stack_of_containers_on_the_node_s_network_is_deployed_and_listed() {
+    if !has_docker() {
+        return;
+    }
+    let fleet = Fleet::start(79, 1);
+    let file = fleet.socket(1).with_extension("yml");
+    let stack = "services:\n  web:\n    image: app:1\n    networks: [site]\n    \
+                 deploy: {replicas: 0, labels: {tier: front}}\n    \
+                 volumes: [\"pgdata:/data\"]\n    labels: {k: v}\n\
+                 volumes: {pgdata: {}}\nnetworks: {site: {external: true, name: host}}\n";
+    std::fs::write(&file, stack).expect("a file");
+    let path = file.display().to_string();
+    let deploy = ["stack", "deploy", "--resolve-image", "never", "-c", &path, "shop"];
+    docker(&fleet, &deploy);
+    docker(&fleet, &deploy);
+    let spec = spec_of(&fleet, "shop_web");
+    assert_eq!(spec["Labels"]["com.docker.stack.namespace"], "shop");
+    assert_eq!(spec["Labels"]["com.docker.stack.image"], "app:1");
+    assert_eq!(spec["Labels"]["tier"], "front");
+    let container = &spec["TaskTemplate"]["ContainerSpec"];
+    assert_eq!(container["Labels"]["k"], "v");
+    assert_eq!(container["Mounts"][0]["Source"], "shop_pgdata");
+    assert_eq!(spec["TaskTemplate"]["Networks"], json!([{"Target": "host"}]));
+    assert!(docker(&fleet, &["stack", "ls"]).contains("shop"));
+    assert!(docker(&fleet, &["stack", "services", "shop"]).contains("app:1"));
+    let none = docker(&fleet, &["network", "ls", "-q", "--filter", "label=a"]);
+    assert_eq!(none, "", "the networks of the node are no stack's");
+}
