@@ -9,6 +9,7 @@
 //! The node's thread never waits for a disk, a peer or a request, so that its failure detector is
 //! on time. When the agent ends, tasks go on; whoever starts it again finds them.
 
+mod collector;
 mod facts;
 mod handle;
 pub mod images;
@@ -30,6 +31,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+pub use collector::users;
 pub use handle::{Handle, Traffic, Unanswered};
 pub use images::{Pinned, Supply};
 pub use logs::{LogStream, LogsGone};
@@ -141,6 +143,7 @@ async fn live(
 ) -> Result<Ending, StartError> {
     let mut agent = Agent::start(config).await?;
     let mut serving = tokio::spawn(api::serve(listener, agent.handle().clone()));
+    let collecting = tokio::spawn(collector::collect(agent.handle().clone()));
     let ending = tokio::select! {
         ending = agent.ended() => ending,
         failed = &mut serving => {
@@ -149,6 +152,7 @@ async fn live(
         }
         () = told => Ending::Stopped,
     };
+    collecting.abort();
     match ending {
         Ending::Stopped => tracing::info!("the agent ends; its tasks go on"),
         Ending::Departed => {

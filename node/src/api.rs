@@ -19,6 +19,7 @@ mod exec_stream;
 mod execs;
 mod failure;
 mod filters;
+mod images;
 mod log_frames;
 mod logs;
 mod lookup;
@@ -103,6 +104,7 @@ fn router(api: Api) -> Router {
         .route("/_ping", get(system::ping))
         .route("/version", get(system::version))
         .route("/distribution/{*image}", get(distribution::inspect))
+        .merge(images::routes())
         .route("/info", get(system::info))
         .route("/events", get(events::stream))
         .route("/nodes", get(nodes::list))

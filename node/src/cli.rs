@@ -14,6 +14,7 @@ mod exec;
 mod failure;
 mod filter;
 mod help;
+mod image;
 mod node;
 mod output;
 mod plan;
@@ -120,6 +121,9 @@ enum Command {
     /// Show what running tasks use
     #[command(help_template = examples!("edgectl stats", "edgectl stats --no-stream web.1 web.2"))]
     Stats(stats::StatsArgs),
+    /// Images: what containers are made of
+    #[command(subcommand)]
+    Image(image::ImageCommand),
     /// The fleet: joining it and leaving it
     #[command(subcommand)]
     Swarm(swarm::SwarmCommand),
@@ -214,6 +218,7 @@ async fn ask_agent(command: Command, socket: &Path) -> Result<Exit, Failure> {
         Command::Stats(args) => stats::run(args, client?).await,
         Command::Logs(args) => service::run_logs(args, client?).await,
         Command::Volume(command) => volume::run(command, client?).await,
+        Command::Image(command) => image::run(command, client?).await,
         Command::Swarm(command) => swarm::run(command, client?).await,
         Command::Status(args) => status::run(args, client?).await,
         Command::Why(args) => why::run(args, client?).await,

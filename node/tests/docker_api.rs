@@ -4,6 +4,8 @@
 mod containers;
 #[path = "docker_api/fleet.rs"]
 mod fleet;
+#[path = "docker_api/images.rs"]
+mod images;
 #[path = "docker_api/registry.rs"]
 mod registry;
 #[path = "docker_api/volumes.rs"]

@@ -1,7 +1,7 @@
 //! How everything else reaches the node, which lives on a thread of its own.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crdt_state::task::Run;
 use gossip::Now;
 use node_core::{Edit, Edited, Event, Node, Refusal};
 use runtime::image::auth::Login;
-use runtime::image::{BringError, Reference};
+use runtime::image::{BringError, Images, Reference};
 use runtime::volume::{VolumeError, Volumes};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -167,6 +167,16 @@ impl Handle {
     /// The folder with the log of a run of this node.
     pub fn log_dir(&self, run: Run) -> PathBuf {
         runtime::run_dir::path(&self.shared.runs, run)
+    }
+
+    /// The folder of all runs of this node.
+    pub fn runs(&self) -> &Path {
+        &self.shared.runs
+    }
+
+    /// The images of this node. Work on them blocks: never on the node's thread.
+    pub fn images(&self) -> &Images {
+        self.shared.supply.images()
     }
 
     /// What brings images.

@@ -7,6 +7,7 @@ use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use runtime::exec::{Fault, Refusal};
+use runtime::image::ImageError;
 
 use crate::agent::{SessionGone, Unanswered};
 use crate::docker::ErrorBody;
@@ -85,6 +86,20 @@ impl From<BadSpec> for Failure {
         match bad {
             BadSpec::NotYet(_) | BadSpec::NoSuchNetwork(_) => Failure::NotYet(bad.to_string()),
             _ => Failure::Bad(bad.to_string()),
+        }
+    }
+}
+
+impl From<ImageError> for Failure {
+    fn from(error: ImageError) -> Failure {
+        let message = error.to_string();
+        match error {
+            ImageError::Unknown(_) => Failure::Missing(message),
+            ImageError::InUse { .. } | ImageError::ManyNames(_) | ImageError::Busy(_) => {
+                Failure::Conflict(message)
+            }
+            ImageError::DiskFull { .. } | ImageError::Disk { .. } => Failure::Unavailable(message),
+            _ => Failure::Bad(message),
         }
     }
 }

@@ -41,7 +41,7 @@ pub async fn unknown(request: Request) -> Failure {
     let (method, path) = (request.method(), request.uri().path());
     Failure::Missing(format!(
         "{method} {path}: page not found; edgectl serves Docker's API of services, tasks and their \
-         containers, nodes, events and swarm, see the README for what is missing"
+         containers, images, nodes, events and swarm, see the README for what is missing"
     ))
 }
 

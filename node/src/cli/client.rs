@@ -137,6 +137,11 @@ impl Client {
         Ok(Client { socket: socket.to_owned(), sender })
     }
 
+    /// Where it is connected to.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// Reads an object.
     pub async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, CallError> {
         let body = self.call(Method::GET, path, Bytes::new()).await?;

@@ -1,3 +1,5 @@
+//! Streams made by hand: what is read right, and what is refused.
+
 use super::*;
 
 /// A header of ustar with a right checksum, and its data.

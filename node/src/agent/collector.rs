@@ -1,0 +1,144 @@
+//! Keeping the disk clear of images that no service needs any more.
+//!
+//! Of every service the current and the previous image stay, and what runs here. Which one is the
+//! previous is remembered in `<images>/kept.json`, written when a service changes its image and at
+//! no other time. It must never take what an operator loaded or pulled: those are for `image rm`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use crdt_state::service::services;
+use crdt_state::spec::Runtime;
+use crdt_state::task::Slot;
+use runtime::image::{Digest, Images, Reference, Users};
+use runtime::run_dir;
+use serde::{Deserialize, Serialize};
+
+use super::Handle;
+
+/// Between two looks. A look reads the names of images and what services there are.
+const INTERVAL: Duration = Duration::from_secs(600);
+const FILE: &str = "kept.json";
+
+/// What the services of the fleet run, and ran before: reference by service id.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Kept(BTreeMap<String, Generations>);
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Generations {
+    current: String,
+    previous: Option<String>,
+}
+
+impl Kept {
+    /// What services run now becomes current; what differs from it was, and is the previous one.
+    fn follow(&mut self, now: &BTreeMap<String, String>) {
+        self.0.retain(|service, _| now.contains_key(service));
+        for (service, image) in now {
+            let kept = self.0.entry(service.clone()).or_default();
+            if kept.current != *image {
+                let before = std::mem::replace(&mut kept.current, image.clone());
+                kept.previous = Some(before).filter(|before| !before.is_empty());
+            }
+        }
+    }
+
+    fn references(&self) -> impl Iterator<Item = &str> {
+        self.0
+            .values()
+            .flat_map(|kept| std::iter::once(kept.current.as_str()).chain(kept.previous.as_deref()))
+    }
+}
+
+/// Looks from time to time, as long as the agent lives.
+pub(super) async fn collect(handle: Handle) {
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        let running = handle.read(|node| {
+            let all = services(node.replica()).into_iter();
+            let containers = all.filter(|service| service.template.runtime == Runtime::Container);
+            containers.map(|service| (service.id.to_string(), service.template.image)).collect()
+        });
+        let Ok(running) = running.await else { return };
+        let images = handle.images().clone();
+        let runs = handle.runs().to_owned();
+        let folder = handle.config().data_dir.join("images");
+        let collected =
+            tokio::task::spawn_blocking(move || look(&images, &folder, &runs, &running)).await;
+        match collected {
+            Ok(Ok(0)) | Err(_) => {}
+            Ok(Ok(bytes)) => tracing::info!(bytes, "images that no service needs were removed"),
+            Ok(Err(error)) => tracing::warn!("images are not cleared away: {error}"),
+        }
+    }
+}
+
+/// One look; returns how many bytes it freed.
+fn look(
+    images: &Images,
+    folder: &Path,
+    runs: &Path,
+    running: &BTreeMap<String, String>,
+) -> Result<u64, anyhow::Error> {
+    if images.names().is_empty() {
+        return Ok(0);
+    }
+    let before: Kept = run_dir::read(folder, FILE).ok().flatten().unwrap_or_default();
+    let mut kept = before.clone();
+    kept.follow(running);
+    if kept != before {
+        run_dir::write(folder, FILE, &kept)?;
+    }
+    let digest = |text: &str| digest_of(images, text);
+    let mut keep: BTreeSet<Digest> = kept.references().filter_map(digest).collect();
+    keep.extend(users(images, runs).into_keys());
+    Ok(images.collect(&keep)?.bytes)
+}
+
+fn digest_of(images: &Images, text: &str) -> Option<Digest> {
+    images.digest_of(&text.parse::<Reference>().ok()?).map(|named| named.digest)
+}
+
+/// Which images the runs of this node are made of, by their folders: also those of an earlier
+/// agent.
+pub fn users(images: &Images, runs: &Path) -> Users {
+    let mut users = Users::new();
+    for entry in std::fs::read_dir(runs).into_iter().flatten().flatten() {
+        let dir = entry.path();
+        if dir.join(run_dir::ENDING).exists() {
+            continue;
+        }
+        let Ok(bytes) = std::fs::read(dir.join(run_dir::ORDER)) else { continue };
+        let Ok(order) = run_dir::parse_order(&bytes) else { continue };
+        let start = order.start;
+        if let Some(digest) = digest_of(images, &start.template.image) {
+            let name = match start.slot {
+                Slot::Number(number) => format!("{}.{number}", start.service_name),
+                Slot::Node(_) => start.service_name,
+            };
+            users.entry(digest).and_modify(|all| *all = format!("{all}, {name}")).or_insert(name);
+        }
+    }
+    users
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now(image: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([("web".to_owned(), image.to_owned())])
+    }
+
+    #[test]
+    fn a_service_keeps_its_current_and_its_previous_image() {
+        let mut kept = Kept::default();
+        for image in ["app:1", "app:1", "app:2", "app:3"] {
+            kept.follow(&now(image));
+        }
+        assert_eq!(kept.references().collect::<Vec<_>>(), ["app:3", "app:2"]);
+        kept.follow(&BTreeMap::new());
+        assert_eq!(kept, Kept::default(), "a service that is gone keeps nothing");
+    }
+}

@@ -1,0 +1,31 @@
+//! `edgectl image inspect`
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::cli::client::{Client, escape};
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::output::{Template, print_inspected};
+
+/// Flags and operands.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// Images, by name or id
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+    /// Go template: '{{.Id}}', '{{json .Config.Env}}'
+    #[arg(short, long, value_name = "FORMAT")]
+    format: Option<String>,
+}
+
+/// Shows each.
+pub async fn run(args: InspectArgs, mut client: Client) -> Result<Exit, Failure> {
+    let format = args.format.as_deref().filter(|format| *format != "json");
+    let template = format.map(Template::lenient).transpose()?;
+    let mut images: Vec<Value> = Vec::new();
+    for typed in &args.images {
+        images.push(client.get(&format!("/images/{}/json", escape(typed))).await?);
+    }
+    print_inspected(&images, template.as_ref())?;
+    Ok(Exit::Done)
+}
