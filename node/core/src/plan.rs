@@ -107,6 +107,10 @@ fn global(view: &View, service: &ServiceView, ledger: &Ledger) -> ServicePlan {
                 plan.slots.insert(slot, Placed::On(node.id, Choice::OnEveryNode));
             }
             Some(reason) => {
+                // Its data is there and cannot be had: it waits for that, as everywhere.
+                if matches!(reason, NodeReason::VolumeMissing(_) | NodeReason::VolumeGivenUp(_)) {
+                    plan.slots.insert(slot, Placed::Nowhere(Unplaced::Volume(node.id)));
+                }
                 // A full node is asked for a task that it cannot run: that is a lack. A node that
                 // the operator excluded is not asked at all.
                 if filter::is_lack(&reason) {

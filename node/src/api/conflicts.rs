@@ -111,6 +111,7 @@ fn facet_word(facet: Facet) -> String {
         Facet::LABELS => "labels",
         Facet::AVAILABILITY => "availability",
         Facet::IMAGE => "digest",
+        Facet::VOLUMES_GIVEN_UP => "volumes given up",
         Facet(number) => return format!("facet {number}"),
     };
     word.to_owned()
@@ -126,6 +127,9 @@ fn show_value(facet: Facet, bytes: &[u8]) -> String {
         Facet::TEMPLATE => wire::decode(bytes).ok().and_then(|template: Template| {
             json(&show_task(&template, &spec::Placement::default()).container_spec)
         }),
+        Facet::VOLUMES_GIVEN_UP => wire::decode(bytes)
+            .ok()
+            .map(|ids: crdt_state::volume::GivenUp| format!("{} volumes", ids.len())),
         Facet::SCALE => wire::decode(bytes).ok().map(|scale| match scale {
             Scale::Replicated { replicas } => format!("{replicas} replicas"),
             Scale::Global => "global".to_owned(),

@@ -141,6 +141,8 @@ fn a_global_service_has_a_volume_on_each_node() {
     hold(&mut view, 1, "cache", Holding::Here);
     hold(&mut view, 2, "cache", Holding::Missing);
     assert_eq!(owners(&plan(&view), ID).len(), 2);
+    let waits = of(&view).slots[&Slot::Node(node_id(2))];
+    assert_eq!(waits, Placed::Nowhere(Unplaced::Volume(node_id(2))));
 }
 
 proptest! {
