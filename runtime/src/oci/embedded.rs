@@ -8,7 +8,7 @@ mod complaints;
 mod init;
 mod program;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -20,6 +20,7 @@ use libcontainer::syscall::syscall::SyscallType;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
+use nix::mount::{MsFlags, mount};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::{Pid, pipe2};
 use oci_spec::runtime::{Capability, LinuxCapabilities, Process};
@@ -165,6 +166,7 @@ impl Backend for Embedded {
             told.set_capabilities(capabilities.map(able_to_filter));
         }
         let file = told_file(&told)?;
+        state_in_memory(bundle)?;
         let entrance = entrance(bundle);
         let program = |report| Program::new(report, First::Program, filter).entering(entrance);
         let built = self
@@ -191,6 +193,24 @@ fn able_to_filter(mut capabilities: LinuxCapabilities) -> LinuxCapabilities {
     let (effective, permitted) = (with(capabilities.effective()), with(capabilities.permitted()));
     capabilities.set_effective(effective).set_permitted(permitted).set_ambient(None);
     capabilities
+}
+
+/// libcontainer leaves a socket beside its state for each program that it runs later, and a health
+/// command is run for months. Laid over it, seen by this process alone and gone with it, is memory
+/// with a copy of the state: nothing stays, and nothing is written to the disk.
+fn state_in_memory(bundle: &Bundle<'_>) -> Result<(), StartError> {
+    const STATE_FILE: &str = "state.json";
+    let root = bundle.dir.join(STATE);
+    let broken =
+        |source| StartError::RunDir { path: root.join(bundle.id).display().to_string(), source };
+    let state = fs::read(root.join(bundle.id).join(STATE_FILE)).map_err(broken)?;
+    let (kind, options) = (Some("tmpfs"), Some("size=256k,mode=700"));
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(kind, &root, kind, flags, options)
+        .map_err(|errno| StartError::Step { step: "mount memory", errno })?;
+    let copied = fs::create_dir(root.join(bundle.id))
+        .and_then(|()| fs::write(root.join(bundle.id).join(STATE_FILE), state));
+    copied.map_err(broken)
 }
 
 /// The way into the container's group of version 2, on a machine that also has version 1: there

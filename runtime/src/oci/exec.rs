@@ -64,7 +64,7 @@ pub fn exec(
     prctl::set_child_subreaper(true).map_err(step("adopt the program"))?;
     // A monitor is protected; what runs in its container is not.
     let _ = fs::write("/proc/self/oom_score_adj", "0");
-    if matches!(container.runtime, OciRuntime::Crun(_)) {
+    if !matches!(container.runtime, OciRuntime::Runc(_)) {
         rootfs::isolate()?;
     }
     let name = format!("exec-{}.sock", std::process::id());

@@ -190,6 +190,9 @@ fn health_is_asked_for_inside(host: &mut Host) {
     for verdict in [Health::Starting, Health::Unhealthy, Health::Healthy] {
         assert_eq!(host.next(), health(verdict));
     }
+    let state = host.dir(order.run).join("oci").join(run_dir::name(order.run));
+    let kept = || fs::read_dir(&state).map_or(0, Iterator::count);
+    assert!(kept() <= 4, "checks leave files behind: {}", kept());
     host.stop(order.run, None, 0);
 
     let mut order = shell("exec sleep 1000");
