@@ -26,6 +26,9 @@ mod lookup;
 mod networks;
 mod nodes;
 mod pin;
+mod progress_stream;
+mod pulls;
+mod pushes;
 mod recent;
 mod services;
 mod snapshot;
@@ -150,6 +153,11 @@ fn router(api: Api) -> Router {
         .route("/swarm/join", post(swarm::join))
         .route("/swarm/leave", post(swarm::leave))
         .route("/swarm/update", post(swarm::update))
+        .route("/edge/pulls", get(pulls::list))
+        .route("/edge/pulls/pause", post(pulls::pause))
+        .route("/edge/pulls/resume", post(pulls::resume))
+        .route("/edge/images", get(pushes::of_fleet))
+        .route("/edge/images/publish", post(pushes::publish))
         .route("/edge/status", get(edge::status))
         .route("/edge/plan", get(edge::plan))
         .route("/edge/counters", get(edge::counters))

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
+use crdt_state::image::fleet_images;
 use crdt_state::service::services;
 use crdt_state::spec::Runtime;
 use crdt_state::task::Slot;
@@ -58,14 +59,17 @@ pub(super) async fn collect(handle: Handle) {
         let running = handle.read(|node| {
             let all = services(node.replica()).into_iter();
             let containers = all.filter(|service| service.template.runtime == Runtime::Container);
-            containers.map(|service| (service.id.to_string(), service.template.image)).collect()
+            let running = containers.map(|s| (s.id.to_string(), s.template.image)).collect();
+            let of_fleet = fleet_images(node.replica()).into_iter().map(|image| image.fact.digest);
+            (running, of_fleet.collect::<Vec<_>>())
         });
-        let Ok(running) = running.await else { return };
+        let Ok((running, of_fleet)) = running.await else { return };
         let images = handle.images().clone();
         let runs = handle.runs().to_owned();
         let folder = handle.config().data_dir.join("images");
         let collected =
-            tokio::task::spawn_blocking(move || look(&images, &folder, &runs, &running)).await;
+            tokio::task::spawn_blocking(move || look(&images, &folder, &runs, &running, &of_fleet))
+                .await;
         match collected {
             Ok(Ok(0)) | Err(_) => {}
             Ok(Ok(bytes)) => tracing::info!(bytes, "images that no service needs were removed"),
@@ -80,6 +84,7 @@ fn look(
     folder: &Path,
     runs: &Path,
     running: &BTreeMap<String, String>,
+    of_fleet: &[String],
 ) -> Result<u64, anyhow::Error> {
     if images.names().is_empty() {
         return Ok(0);
@@ -92,6 +97,8 @@ fn look(
     }
     let digest = |text: &str| digest_of(images, text);
     let mut keep: BTreeSet<Digest> = kept.references().filter_map(digest).collect();
+    // Whoever has an image of the fleet keeps it for the others.
+    keep.extend(of_fleet.iter().filter_map(|digest| digest.parse().ok()));
     keep.extend(users(images, runs).into_keys());
     Ok(images.collect(&keep)?.bytes)
 }

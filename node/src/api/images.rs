@@ -10,7 +10,7 @@ mod transfer;
 use std::collections::BTreeSet;
 
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::filters::Filters;
+use super::pushes;
 use super::{Answer, Api};
 use crate::agent::users;
 
@@ -145,13 +146,17 @@ async fn read(State(api): State<Api>, Path(path): Path<String>) -> Result<Respon
     }
 }
 
-/// `POST /images/{name}/tag`.
+/// `POST /images/{name}/tag` and `/push`.
 async fn change(
     State(api): State<Api>,
     Path(path): Path<String>,
     query: Answer<Query<TagQuery>>,
-) -> Result<StatusCode, Failure> {
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
     let query = query?.0;
+    if let Some(name) = path.strip_suffix("/push") {
+        return pushes::push(api, name, query.tag.as_deref(), &headers).await;
+    }
     let Some(name) = path.strip_suffix("/tag").map(str::to_owned) else {
         return Err(no_such(&path));
     };
@@ -165,13 +170,13 @@ async fn change(
         images.set_name(&reference, &digest, Origin::Loaded)
     });
     tagged.await?;
-    Ok(StatusCode::CREATED)
+    Ok(StatusCode::CREATED.into_response())
 }
 
 fn no_such(path: &str) -> Failure {
     Failure::Missing(format!(
         "/images/{path}: page not found; behind the name of an image stands /json, /history, \
-         /get or /tag"
+         /get, /tag or /push"
     ))
 }
 
@@ -183,8 +188,19 @@ async fn remove(
 ) -> Result<Json<Vec<Value>>, Failure> {
     let force = matches!(query?.force.as_deref(), Some("1" | "true"));
     let removal = if force { Removal::Forced } else { Removal::Careful };
-    let freed = api.images_in_use(move |images, users| images.remove(&name, users, removal));
-    Ok(Json(gone(&freed.await?)))
+    let named = name.clone();
+    let freed = api.images_in_use(move |images, users| images.remove(&named, users, removal));
+    match (freed.await, &name) {
+        (Ok(freed), name) => {
+            pushes::withdraw(&api, name).await?;
+            Ok(Json(gone(&freed)))
+        }
+        // It may be known to the fleet without being here.
+        (Err(Failure::Missing(_)), name) if pushes::withdraw(&api, name).await? => {
+            Ok(Json(vec![json!({"Untagged": name})]))
+        }
+        (Err(failure), _) => Err(failure),
+    }
 }
 
 /// `POST /images/prune`.

@@ -171,12 +171,21 @@ impl Client {
     /// Opens a stream, which ends with the connection.
     pub async fn stream(mut self, path: &str) -> Result<Stream, CallError> {
         let answer = self.request(Method::GET, path, Bytes::new()).await?;
-        if answer.status().is_success() {
-            Ok(Stream { body: answer.into_body(), _sender: self.sender })
-        } else {
-            let status = answer.status();
-            Err(self.refusal(status, &collect(answer.into_body()).await?))
+        self.into_stream(answer).await
+    }
+
+    /// The same for something that is to be done, and tells how it goes.
+    pub async fn open(mut self, path: &str) -> Result<Stream, CallError> {
+        let answer = self.request(Method::POST, path, Bytes::new()).await?;
+        self.into_stream(answer).await
+    }
+
+    async fn into_stream(self, answer: Response<Incoming>) -> Result<Stream, CallError> {
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(Stream { body: answer.into_body(), _sender: self.sender });
         }
+        Err(self.refusal(status, &collect(answer.into_body()).await?))
     }
 
     async fn call(&mut self, method: Method, path: &str, body: Bytes) -> Result<Bytes, CallError> {

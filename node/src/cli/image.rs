@@ -6,7 +6,11 @@ mod inspect;
 mod load;
 mod ls;
 mod meter;
+mod progress;
 mod prune;
+mod pull;
+mod pulls;
+mod push;
 mod rm;
 mod save;
 mod size;
@@ -58,6 +62,25 @@ pub enum ImageCommand {
     Prune(prune::PruneArgs),
     /// Check everything that is kept of images; what is damaged goes, and is fetched again
     Verify,
+    /// Fetch an image to this node, from its site or from the registry
+    #[command(help_template = examples!(
+        "edgectl image pull nginx:1.27",
+        "edgectl image pull nas:5000/team/app@sha256:…",
+    ))]
+    Pull(pull::PullArgs),
+    /// Give an image to the fleet, without a registry, or to a registry
+    #[command(help_template = examples!(
+        "edgectl image push app.tar            load it and make it known to the whole fleet",
+        "edgectl image push app:1              the same with an image that this node has",
+        "edgectl image push nas:5000/app:1     to that registry",
+    ))]
+    Push(push::PushArgs),
+    /// What is being fetched to this node, and from where
+    Pulls(pulls::PullsArgs),
+    /// Fetch nothing to this node for now; what is here runs
+    Pause,
+    /// Fetch again
+    Resume,
 }
 
 /// Runs one of them.
@@ -73,5 +96,10 @@ pub async fn run(command: ImageCommand, client: Client) -> Result<Exit, Failure>
         ImageCommand::Rm(args) => rm::run(args, client).await,
         ImageCommand::Prune(args) => prune::run(args, client).await,
         ImageCommand::Verify => verify::run(client).await,
+        ImageCommand::Pull(args) => pull::run(args, client).await,
+        ImageCommand::Push(args) => push::run(args, client).await,
+        ImageCommand::Pulls(args) => pulls::run(args, client).await,
+        ImageCommand::Pause => pulls::pause(client).await,
+        ImageCommand::Resume => pulls::resume(client).await,
     }
 }

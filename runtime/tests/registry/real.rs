@@ -1,4 +1,6 @@
-//! Debian's `docker-registry` on a port of loopback, for as long as the guard lives.
+//! Debian's `docker-registry` on a port of loopback, for as long as the guard lives. Shared with the
+//! agent's tests; not every suite uses all of it.
+#![allow(dead_code)]
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -66,6 +68,19 @@ impl Registry {
         folder
     }
 
+    /// How often a path with this in it was read.
+    pub fn reads(&self, part: &str) -> usize {
+        let log = std::fs::read_to_string(self.dir.path().join("access.log")).unwrap_or_default();
+        log.lines().filter(|line| line.contains("\"GET /v2/") && line.contains(part)).count()
+    }
+
+    /// Where it keeps a blob.
+    pub fn blob(&self, digest: &str) -> PathBuf {
+        let hex = digest.trim_start_matches("sha256:");
+        let folder = self.dir.path().join("data/docker/registry/v2/blobs/sha256");
+        folder.join(&hex[..2]).join(hex).join("data")
+    }
+
     async fn start(extra: impl Fn(&Path) -> String) -> Registry {
         let dir = tempfile::tempdir().expect("a folder");
         let extra = extra(dir.path());
@@ -73,7 +88,7 @@ impl Registry {
         loop {
             let host = free_host();
             let config = format!(
-                "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {host}\n{extra}",
+                "version: 0.1\nlog:\n  level: info\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {host}\n{extra}",
                 dir.path().join("data").display()
             );
             let path = dir.path().join("config.yml");
@@ -81,7 +96,7 @@ impl Registry {
             let mut child = Command::new("docker-registry")
                 .arg("serve")
                 .arg(&path)
-                .stdout(Stdio::null())
+                .stdout(std::fs::File::create(dir.path().join("access.log")).expect("a log"))
                 .stderr(Stdio::null())
                 .spawn()
                 .expect("docker-registry is installed: cargo xtask setup");

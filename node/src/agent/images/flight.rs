@@ -5,8 +5,9 @@
 //! own need:   a holder nearby ─▶ the first by rank, told to fetch ─▶ the second ─▶ own uplink
 //! for a peer: own uplink at once
 //! ```
-//! A flight that has not found its source yet gives nothing to others: two nodes that take each
-//! other for the first by rank refuse each other and go on, instead of waiting for each other.
+//! A flight that has not found its source yet gives nothing to others, unless this node is the first
+//! by rank: two nodes that take each other for the first refuse each other and go on, instead of
+//! waiting for each other.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -219,6 +220,15 @@ impl Supply {
             tracing::debug!("{} is fetched by this node itself: {error}", want.digest);
         }
         self.over_uplink(want, flight).await
+    }
+
+    /// Whether this node is the one that fetches a blob for its site: then its own flight, whatever
+    /// it looks for now, ends at the uplink and waits for nobody.
+    pub(super) async fn is_first(&self, digest: &Digest) -> bool {
+        let Some(me) = self.me() else { return true };
+        let members = self.members().await;
+        let near = members.iter().filter(|member| member.is_near).map(|member| member.node);
+        choice::ranked(digest, near.chain([me])).first() == Some(&me)
     }
 
     /// True once somebody who has it has given it.

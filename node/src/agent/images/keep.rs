@@ -83,8 +83,8 @@ impl Supply {
     pub(super) async fn keep(&self, name: &str, digest: &str) -> Result<(), BringError> {
         let mut reference: Reference = name.parse()?;
         reference.digest = Some(digest.parse().map_err(runtime::image::BadReference::from)?);
-        // Loaded: as long as the fleet has it, nobody clears it away.
-        let origin = Origin::Loaded;
+        // It stays as long as the fleet knows it.
+        let origin = Origin::Brought;
         let wish = Wish { reference: &reference, login: None, origin, events: None };
         self.fetch(wish).await.map(drop)
     }

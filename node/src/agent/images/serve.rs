@@ -213,7 +213,7 @@ impl Supply {
         }
         // It is not here, or what this node receives itself has stopped for now.
         let mut stand = match (self.flight(&digest), request.origin) {
-            (Some(flight), _) if flight.hops().is_none() && offset == request.offset => {
+            (Some(flight), _) if flight.hops().is_none() && !self.is_first(&digest).await => {
                 return Err("it looks for a source itself".to_owned());
             }
             (Some(flight), _) => flight.watch(),

@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, RawQuery, State};
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use runtime::image::{Import, Loaded, Reference};
@@ -16,6 +16,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::super::failure::Failure;
+use super::super::pulls;
 use super::super::system::wall_clock;
 use super::super::{Answer, Api};
 
@@ -50,17 +51,18 @@ fn loaded_lines(image: &Loaded) -> Vec<String> {
     image.names.iter().map(|name| format!("Loaded image: {name}\n")).collect()
 }
 
-/// `POST /images/create?fromSrc=-`: the tar of a file system becomes an image.
+/// `POST /images/create`: pulls an image (`fromImage=`), or makes one of the tar of a file system
+/// (`fromSrc=-`).
 pub async fn create(
     State(api): State<Api>,
     query: Answer<Query<CreateQuery>>,
     RawQuery(raw): RawQuery,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
     let query = query?.0;
-    if query.from_image.is_some() {
-        let why = "pulling through this node is not supported yet; edgectl image load";
-        return Err(Failure::NotYet(why.to_owned()));
+    if let Some(image) = &query.from_image {
+        return pulls::pull(api, image, query.tag.as_deref(), &headers).await;
     }
     if query.from_src.as_deref() != Some("-") {
         let why = "an image is imported from the body of the request (fromSrc=-); fetch what is \
