@@ -5,7 +5,7 @@
 //! must never restart a task itself, and never read an agent's data directory.
 
 use crate::fleet::view::Task;
-use crate::fleet::{Fleet, Links, program};
+use crate::fleet::{Fleet, Links, program, service::Kind};
 use crate::{image, repo, setup};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -25,13 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const COUNT: &str = "i=0; while :; do i=$((i + 1)); echo \"count $i\"; sleep 0.1; done";
 const NAME: &str = "counter";
 const IMAGE: &str = "counter:soak";
-
-/// As what the tasks run.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Container,
-    Process,
-}
 
 /// How long to go on.
 #[derive(Args)]

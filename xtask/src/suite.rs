@@ -5,12 +5,16 @@
 //! saying so.
 
 use crate::chaos::{self, ChaosArgs};
+use crate::soak::{self, SoakArgs};
 use crate::step::{Steps, succeed};
 use crate::{examples, repo, setup, tidy};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
+
+/// Kills of the agent on every push; `cargo xtask soak` does more.
+const SOAK_KILLS: u32 = 3;
 
 /// How much of the simulator to run.
 #[derive(Args)]
@@ -42,6 +46,7 @@ fn all(steps: &mut Steps, args: &TestArgs) -> Result<()> {
         succeed(repo::cargo().args(["test", "--quiet", "--workspace", "--doc"]))
     })?;
     steps.run("examples", examples::check)?;
+    steps.run("soak", || soak::run(&SoakArgs { kills: SOAK_KILLS, processes: false }))?;
     steps.run("chaos", || chaos::run(&ChaosArgs { seeds: args.seeds, from: 0, rest: Vec::new() }))
 }
 

@@ -70,7 +70,7 @@ fn all(fleet: &Fleet, figures: &mut Figures) -> Result<()> {
 }
 
 fn create(fleet: &Fleet, figures: &mut Figures) -> Result<String> {
-    let spec = service::spec(&service::pages(fleet)?, 10)?;
+    let spec = service::spec(&service::Program::process(fleet)?, 10);
     let begun = Instant::now();
     let created = fleet.post(&fleet.nodes[0], "/services/create", &spec)?;
     until_running(fleet, 10)?;

@@ -3,6 +3,7 @@
 //! Each does something as an operator would, waits for what must follow, and checks it.
 
 use super::print::{placement, say, title, typed};
+use crate::fleet::service::Kind;
 use crate::fleet::view::Task;
 use crate::fleet::{Fleet, Links, Node, service};
 use anyhow::{Result, ensure};
@@ -17,8 +18,18 @@ const REST: Duration = Duration::from_secs(2);
 /// Six replicas by one command, and an answer from each.
 pub fn create(fleet: &Fleet) -> Result<()> {
     title("One command on any of them");
-    let pages = service::pages(fleet)?;
-    let image = service::image()?;
+    let program = match fleet.links {
+        Links::Namespaces => service::Program::container(fleet)?,
+        Links::Loopback => service::Program::process(fleet)?,
+    };
+    match program.kind {
+        Kind::Container => {
+            typed("n1", "edgectl image push web.tar");
+            say("an image of busybox, in the fleet without any registry");
+        }
+        Kind::Process => say("not root: the tasks are programs of this machine, not containers"),
+    }
+    let image = &program.image;
     let node = &fleet.nodes[1];
     typed(&node.name, &format!("edgectl service create --name web --replicas 6 … {image} httpd …"));
     let mut words =
@@ -26,9 +37,12 @@ pub fn create(fleet: &Fleet) -> Result<()> {
     for variable in service::ENVIRONMENT {
         words.extend(["--env", variable]);
     }
-    let arguments = service::arguments(&pages);
-    words.push(&image);
-    words.extend(arguments.iter().map(String::as_str));
+    if program.kind == Kind::Container {
+        // As process 1 of its namespace a program without a handler takes no notice of SIGTERM.
+        words.push("--init");
+    }
+    words.push(image);
+    words.extend(program.arguments.iter().map(String::as_str));
     let begun = Instant::now();
     fleet.edgectl(node, &words)?;
     fleet.wait("six tasks run", PATIENCE, || Ok(running(fleet, node)?.len() == 6))?;

@@ -4,7 +4,7 @@
 //! number. What it serves says who serves it.
 
 use super::{Fleet, Node};
-use crate::repo;
+use crate::{image, repo};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
@@ -18,14 +18,58 @@ pub fn port(slot: u64) -> u64 {
 /// Its name.
 pub const NAME: &str = "web";
 
-/// The image reference that names busybox on this machine.
-pub fn image() -> Result<String> {
-    let busybox = repo::program("busybox").context("no busybox; type: cargo xtask setup")?;
-    Ok(format!("process:{}", busybox.display()))
+/// As what the tasks run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Containers of an image of busybox, made here: needs root.
+    Container,
+    /// Programs of this machine.
+    Process,
 }
 
-/// The arguments after the image: a shell that becomes httpd, so that the process is httpd's.
-pub fn arguments(pages: &Path) -> Vec<String> {
+/// What a service runs: an image and the words after it.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// As what.
+    pub kind: Kind,
+    /// A reference; of a process, one that names busybox on this machine.
+    pub image: String,
+    /// A shell that becomes httpd, so that the process is httpd's.
+    pub arguments: Vec<String>,
+}
+
+/// The image of the containers.
+const IMAGE: &str = "web:demo";
+
+/// Says which task answers.
+const WHO: &str = "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\n\
+                   echo \"web.$SLOT on $NODE\"\n";
+
+impl Program {
+    /// A program of this machine that serves pages of the lab's folder.
+    pub fn process(fleet: &Fleet) -> Result<Program> {
+        let busybox = repo::program("busybox").context("no busybox; type: cargo xtask setup")?;
+        let image = format!("process:{}", busybox.display());
+        let pages = pages(fleet)?;
+        Ok(Program { kind: Kind::Process, image, arguments: arguments(&pages) })
+    }
+
+    /// A container that serves pages of its image, which is pushed into the fleet by one node.
+    pub fn container(fleet: &Fleet) -> Result<Program> {
+        let archive = fleet.dir.join("web.tar");
+        image::busybox(
+            IMAGE,
+            &[("www/index.html", "hello\n"), ("www/cgi-bin/who", WHO)],
+            &archive,
+        )?;
+        let archive = archive.to_str().context("the lab's folder is no text")?;
+        fleet.edgectl(&fleet.nodes[0], &["image", "push", archive])?;
+        let arguments = arguments(Path::new("/www"));
+        Ok(Program { kind: Kind::Container, image: IMAGE.to_owned(), arguments })
+    }
+}
+
+fn arguments(pages: &Path) -> Vec<String> {
     let line = format!("exec busybox httpd -f -p $((8000 + SLOT)) -h {}", pages.display());
     ["sh".into(), "-c".into(), line].into()
 }
@@ -34,33 +78,35 @@ pub fn arguments(pages: &Path) -> Vec<String> {
 pub const ENVIRONMENT: [&str; 2] = ["SLOT={{.Task.Slot}}", "NODE={{.Node.Hostname}}"];
 
 /// Writes the pages that are served: one program that says which task answers.
-pub fn pages(fleet: &Fleet) -> Result<PathBuf> {
+fn pages(fleet: &Fleet) -> Result<PathBuf> {
     let pages = fleet.dir.join("pages");
     let programs = pages.join("cgi-bin");
     std::fs::create_dir_all(&programs)?;
     std::fs::write(pages.join("index.html"), "hello\n")?;
     let who = programs.join("who");
-    let text = "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\n\
-                echo \"web.$SLOT on $NODE\"\n";
-    std::fs::write(&who, text)?;
+    std::fs::write(&who, WHO)?;
     std::fs::set_permissions(&who, std::fs::Permissions::from_mode(0o755))?;
     Ok(pages)
 }
 
 /// The body of `POST /services/create`.
-pub fn spec(pages: &Path, replicas: u64) -> Result<Value> {
-    Ok(json!({
+pub fn spec(program: &Program, replicas: u64) -> Value {
+    let runtime = match program.kind {
+        Kind::Process => "process",
+        Kind::Container => "container",
+    };
+    json!({
         "Name": NAME,
         "Mode": {"Replicated": {"Replicas": replicas}},
         "TaskTemplate": {
-            "Runtime": "process",
+            "Runtime": runtime,
             "ContainerSpec": {
-                "Image": image()?,
-                "Args": arguments(pages),
+                "Image": program.image,
+                "Args": program.arguments,
                 "Env": ENVIRONMENT,
             },
         },
-    }))
+    })
 }
 
 /// Scales by the API, as `docker service scale` does: the current spec with another number.
