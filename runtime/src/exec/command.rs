@@ -128,6 +128,7 @@ fn in_container(
         user: order.user.clone(),
         dir: order.dir.clone(),
         tty: order.terminal.is_some(),
+        size: order.terminal.map(|size| (size.rows, size.columns)),
         privileged: order.privileged,
     };
     let executed = exec::exec(Path::new("."), &target.order, &program, streams)?;

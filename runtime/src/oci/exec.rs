@@ -11,7 +11,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::unistd::{Gid, Pid, Uid, fchown};
-use oci_spec::runtime::{LinuxCapabilities, Process, Spec};
+use oci_spec::runtime::{BoxBuilder, LinuxCapabilities, Process, Spec};
 
 use super::backend::{self, Bundle, CONFIG, Stdio};
 use super::bundle;
@@ -33,6 +33,8 @@ pub struct ExecSpec {
     pub dir: Option<String>,
     /// On a terminal of its own.
     pub tty: bool,
+    /// Rows and columns of that terminal, known to the program from its first moment.
+    pub size: Option<(u16, u16)>,
     /// With every capability.
     pub privileged: bool,
 }
@@ -104,6 +106,10 @@ fn describe(dir: &Path, spec: &Spec, program: &ExecSpec) -> Result<Process, Star
     }
     let mut process = spec.process().clone().unwrap_or_default();
     process.set_args(Some(program.args.clone())).set_terminal(Some(program.tty));
+    if let Some((rows, columns)) = program.size.filter(|_| program.tty) {
+        let size = BoxBuilder::default().height(u64::from(rows)).width(u64::from(columns)).build();
+        process.set_console_size(size.ok());
+    }
     let mut env = process.env().clone().unwrap_or_default();
     for entry in &program.env {
         let name = entry.split_once('=').filter(|(name, _)| !name.is_empty());

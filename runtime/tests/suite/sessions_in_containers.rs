@@ -77,11 +77,14 @@ fn a_terminal_in_it_is_one(host: &mut Host) {
     let order = ExecOrder {
         terminal: Some(Size { rows: 33, columns: 101 }),
         stdin: true,
-        ..sh("test -t 0 && echo terminal; echo $TERM; read line; echo \"<$line>\"; exec sleep 1000")
+        ..sh(
+            "test -t 0 && echo terminal; busybox stty size; echo $TERM; read line; echo \"<$line>\"; exec sleep 1000",
+        )
     };
     let mut session = Session::exec(host, run, order);
     session.started();
-    assert!(session.hear("xterm").contains("terminal"));
+    let heard = session.hear("xterm");
+    assert!(heard.contains("terminal") && heard.contains("33 101"), "{heard}");
     session.send(Kind::Stdin, b"word\r");
     session.hear("<word>");
     session.send(Kind::Stdin, b"\x03");

@@ -129,6 +129,7 @@ impl Executor for Program {
         let args: Result<Vec<CString>, _> = args.into_iter().map(CString::new).collect();
         let args = args.map_err(|_| ExecutorError::InvalidArg)?;
         forget_signals();
+        set_size(spec);
         if let Some(entrance) = &self.entrance {
             // An older kernel asks who writes, not who opened: then the other groups must do.
             let _ = (&**entrance).write_all(b"0");
@@ -153,6 +154,21 @@ impl Executor for Program {
     fn validate(&self, _: &Spec) -> Result<(), ExecutorValidationError> {
         Ok(())
     }
+}
+
+/// libcontainer leaves a terminal without a size. What is no terminal refuses one, and needs none.
+fn set_size(spec: &Spec) {
+    let size = spec.process().as_ref().and_then(|process| process.console_size());
+    let Some(size) = size else { return };
+    let number = |amount: u64| u16::try_from(amount).unwrap_or(u16::MAX);
+    let size = libc::winsize {
+        ws_row: number(size.height()),
+        ws_col: number(size.width()),
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: the structure is valid.
+    unsafe { libc::ioctl(0, libc::TIOCSWINSZ, &raw const size) };
 }
 
 /// A program begins with no signal blocked or ignored, whatever its helper process waits for.
