@@ -145,7 +145,7 @@ fn unescaped(text: &str) -> String {
             b'+' => bytes.push(b' '),
             b'%' => {
                 let digits: Vec<u8> = rest.by_ref().take(2).collect();
-                let hex = std::str::from_utf8(&digits).ok();
+                let hex = std::str::from_utf8(&digits).ok().filter(|hex| hex.len() == 2);
                 bytes.extend(hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()));
             }
             byte => bytes.push(byte),
