@@ -104,6 +104,11 @@ impl Cgroup {
         Cgroup { groups, warnings: Vec::new() }
     }
 
+    /// Is any of the groups still there?
+    pub fn is_there(&self) -> bool {
+        self.groups.iter().any(|group| group.dir.is_dir())
+    }
+
     /// The group of version 2.
     pub fn unified(&self) -> Option<&Path> {
         self.of(Version::V2).next()

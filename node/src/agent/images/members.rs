@@ -74,10 +74,12 @@ impl Supply {
             let alive = node.gossip().members().filter(|member| member.state == MemberState::Alive);
             let others = alive.map(|member| {
                 let view = NodeView::read(node.replica(), member.id);
+                let said = node.hostname(member.id);
                 Member {
                     node: member.id,
                     addr: member.addr,
-                    name: node.hostname(member.id),
+                    // Whoever has just joined has not said its name yet.
+                    name: if said.is_empty() { member.id.to_string() } else { said },
                     is_near: site(&view) == site(&me),
                 }
             });
