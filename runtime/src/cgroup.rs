@@ -48,8 +48,9 @@ struct Group {
 
 /// Times that a group is made again after another run's end removed its parent in between.
 const CREATE_TRIES: usize = 8;
-/// Times that a removal is tried, 1 ms apart: the kernel lets go of dead processes a little late.
-const REMOVE_TRIES: usize = 20;
+/// Times that a removal is tried, 1 ms apart: the kernel lets go of dead processes a little late, of a
+/// container's namespaces on a busy machine much later.
+const REMOVE_TRIES: usize = 1_000;
 
 impl Cgroup {
     /// Makes the groups that a run with these limits needs.
