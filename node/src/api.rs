@@ -1,9 +1,9 @@
 //! The HTTP API: Docker's Engine API over a unix socket, and `/edge/…` for what Docker has no word
 //! for.
 //!
-//! Every answer comes from this node's own state through [`Handle`]; no handler waits for a peer,
-//! but for what is inside a task of another node (logs, commands, files, figures), and that ends with
-//! a reason when the peer is silent. Paths are understood with and without a version in front:
+//! What is asked of the fleet's state comes from this node's own through [`Handle`] and waits for no
+//! peer. Only two things do wait, with a deadline and a reason at its end: what is inside a task of
+//! another node (logs, commands, files, figures), and images that are brought, sent or looked up. Paths are understood with and without a version in front:
 //! `/v1.47/services`.
 
 mod archive;

@@ -5,7 +5,6 @@
 //! Nothing here reaches into the fleet's state: [`state`] turns specs into state types and back,
 //! and refuses what this version cannot do instead of dropping it.
 
-pub mod base64;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod container;
 pub mod container_id;

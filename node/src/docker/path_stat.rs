@@ -1,12 +1,12 @@
 //! What is at a path in a container, as Docker puts it into a header: base64 of JSON, with the
 //! permission bits as Go has them.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use runtime::copy::PathStat;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-
-use super::base64;
 
 /// The header.
 pub const PATH_STAT_HEADER: &str = "X-Docker-Container-Path-Stat";
@@ -72,12 +72,12 @@ impl ContainerPathStat {
 
     /// The value of the header.
     pub fn to_header(&self) -> String {
-        base64::encode(&serde_json::to_vec(self).expect("it is plain text"))
+        STANDARD.encode(serde_json::to_vec(self).expect("it is plain text"))
     }
 
     /// The inverse.
     pub fn from_header(text: &str) -> Option<ContainerPathStat> {
-        serde_json::from_slice(&base64::decode(text)?).ok()
+        serde_json::from_slice(&STANDARD.decode(text).ok()?).ok()
     }
 }
 
