@@ -158,6 +158,12 @@ fn with_suffixes(mut name: String, tag: Option<&str>, digest: Option<&Digest>) -
     }
 }
 
+/// Does this name say a registry? Docker's rule: what stands before the first slash is one if it looks
+/// like a host.
+pub fn names_a_registry(text: &str) -> bool {
+    split_registry(text).is_some()
+}
+
 /// The registry before the first slash, if that is one.
 fn split_registry(text: &str) -> Option<(&str, &str)> {
     let (first, rest) = text.split_once('/')?;

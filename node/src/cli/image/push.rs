@@ -7,6 +7,7 @@ use std::path::Path;
 
 use clap::Args;
 use hyper::Method;
+use runtime::image::reference::names_a_registry;
 
 use super::progress::{self, Talk};
 use super::transfer::{Source, send};
@@ -52,7 +53,7 @@ pub async fn run(args: PushArgs, mut client: Client) -> Result<Exit, Failure> {
         return Err(Failure::new(format!("there is no file {}", args.what))
             .hint("edgectl image push FILE.tar, or edgectl image push NAME"));
     }
-    if args.fleet || !has_registry(&args.what) {
+    if args.fleet || !names_a_registry(&args.what) {
         publish(client, &args.what, talk).await?;
         return Ok(Exit::Done);
     }
@@ -69,12 +70,6 @@ async fn publish(client: Client, name: &str, talk: Talk) -> Result<(), Failure> 
     print(name)
 }
 
-/// Docker's rule: what stands before the first slash is a registry if it looks like a host.
-fn has_registry(name: &str) -> bool {
-    name.split_once('/')
-        .is_some_and(|(first, _)| first.contains(['.', ':']) || first == "localhost")
-}
-
 fn looks_like_a_file(what: &str) -> bool {
     [".tar", ".tar.gz", ".tgz", ".tar.zst"].iter().any(|end| what.ends_with(end))
         || what.starts_with(['/', '.'])
@@ -87,10 +82,10 @@ mod tests {
     #[test]
     fn a_name_goes_to_a_registry_only_if_it_names_one() {
         for name in ["nas:5000/app", "ghcr.io/team/app:1", "localhost/app"] {
-            assert!(has_registry(name), "{name}");
+            assert!(names_a_registry(name), "{name}");
         }
         for name in ["app", "app:1", "team/app:1"] {
-            assert!(!has_registry(name), "{name}");
+            assert!(!names_a_registry(name), "{name}");
         }
         assert!(looks_like_a_file("./app.tar") && !looks_like_a_file("app:1.tar-2"));
     }
