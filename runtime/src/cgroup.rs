@@ -1,7 +1,8 @@
 //! Control groups of a run, versions 1, 2 and hybrid, by writing the kernel's files.
 //!
-//! A run has the group `edgectl/<node>/<task>.<attempt>`, in one hierarchy that tells what
-//! belongs to it (version 2 if mounted) and in those whose limits it asked for. Nothing here can
+//! A run has the group `edgectl/<node>/<task>.<attempt>`: a program of the host in one hierarchy
+//! that tells what belongs to it (version 2 if mounted) and in those whose limits it asked for, a
+//! container in all of them. Nothing here can
 //! fail a run: a limit that this machine cannot enforce becomes a warning, and a run without any
 //! group is followed through sessions and parents instead. Groups are made by a run's monitor and
 //! removed by it; what a killed monitor left is removed by the agent.
@@ -46,6 +47,16 @@ struct Group {
     version: Version,
 }
 
+/// In which hierarchies a run has a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// The one that tells what belongs to the run, and those of its limits.
+    Needed,
+    /// Every one. A container's runtime joins them all, and another run's end may take the group
+    /// above away from it, unless the run's own group is there already.
+    All,
+}
+
 /// Times that a group is made again after another run's end removed its parent in between.
 const CREATE_TRIES: usize = 8;
 /// Times that a removal is tried, 1 ms apart: the kernel lets go of dead processes a little late, of a
@@ -53,15 +64,15 @@ const CREATE_TRIES: usize = 8;
 const REMOVE_TRIES: usize = 1_000;
 
 impl Cgroup {
-    /// Makes the groups that a run with these limits needs.
-    pub fn create(plan: &CgroupPlan, limits: &Resources) -> Cgroup {
+    /// Makes the groups of a run with these limits.
+    pub fn create(plan: &CgroupPlan, limits: &Resources, reach: Reach) -> Cgroup {
         let mut cgroup = Cgroup::default();
         let asked = limits::asked(limits);
         let tracker = mounts::tracker(&plan.hierarchies);
         for (index, hierarchy) in plan.hierarchies.iter().enumerate() {
             let here = asked.iter().filter(|(controller, _)| hierarchy.has(*controller));
             let (wanted, words): (Vec<Controller>, Vec<String>) = here.cloned().unzip();
-            if wanted.is_empty() && tracker != Some(index) {
+            if reach == Reach::Needed && wanted.is_empty() && tracker != Some(index) {
                 continue;
             }
             let dir = hierarchy.root.join(&plan.path);

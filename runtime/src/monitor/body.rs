@@ -11,7 +11,7 @@ use super::inherited::Inherited;
 use super::output::Output;
 use super::program::{self, Setting};
 use super::{container, spawn};
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, Reach};
 use crate::logs::writer::LogWriter;
 use crate::proc_table;
 use crate::refusal::StartError;
@@ -56,7 +56,7 @@ fn begin_program(order: &Order, log: LogWriter, null: BorrowedFd<'_>) -> Result<
     let found = setting.find(&program::words(template))?;
     let (output, mouths) = Output::open(log, setting.identity.as_ref())
         .map_err(|errno| StartError::Step { step: "make pipes", errno })?;
-    let cgroup = Cgroup::create(&order.cgroup, &template.limits);
+    let cgroup = Cgroup::create(&order.cgroup, &template.limits, Reach::Needed);
     setting.join(&cgroup);
     let stdio = [null, mouths.stdout.as_fd(), mouths.stderr.as_fd()];
     let program = spawn::spawn(&setting, &found, stdio).inspect_err(|_| cgroup.remove())?;

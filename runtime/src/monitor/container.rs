@@ -22,7 +22,7 @@ use super::descendants::{self, Reaped};
 use super::fork::{Forked, fork_into};
 use super::inherited::{self, Inherited};
 use super::output::Output;
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, Reach};
 use crate::logs::writer::LogWriter;
 use crate::oci::console::Console;
 use crate::oci::exec::{self, ExecSpec};
@@ -56,7 +56,7 @@ pub fn begin(
     }
     .map_err(step("make pipes"))?;
     let console = template.container.tty.then(console).transpose()?;
-    let cgroup = Cgroup::create(&order.cgroup, &template.limits);
+    let cgroup = Cgroup::create(&order.cgroup, &template.limits, Reach::All);
     let null = inherited.null();
     let stdin = stdin.as_ref().map_or(null, OwnedFd::as_fd);
     let io = Io {

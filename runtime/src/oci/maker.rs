@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::backend::{self, Bundle, CONFIG, Stdio};
 use super::bundle::{BundleInput, Machine, bundle};
 use super::{ContainerOrder, OciRuntime, devices, init, rootfs};
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, Reach};
 use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
 use crate::volume::{self, Filling};
@@ -88,7 +88,7 @@ fn attempt(
         keep_from_devices(order, &spec)?;
     } else {
         // crun begins with a group of its own, without the limits that were set.
-        Cgroup::create(&order.cgroup, &order.start.template.limits);
+        Cgroup::create(&order.cgroup, &order.start.template.limits, Reach::All);
     }
     backend.start(&bundle)?;
     Ok((pid.as_raw(), warnings))

@@ -2,13 +2,15 @@
 //! its runtime, and that nothing of them stays behind.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use crdt_state::spec::{HealthCheck, Resources};
 use crdt_state::task::{Exit, Health, RunEvent};
 use nix::sys::signal::Signal;
 use oci_spec::image::{ConfigBuilder, ImageConfiguration};
-use runtime::cgroup::mounts;
+use runtime::cgroup::{self, CgroupPlan, mounts};
 use runtime::{Driver, run_dir};
 
 use crate::host::{Host, kill, lives, until};
@@ -275,6 +277,36 @@ fn nothing_outlives_a_monitor_that_was_killed(host: &mut Host) {
     }
 }
 
+/// Whoever ends last takes the groups above away, while another begins.
+fn a_container_begins_while_others_end(host: &mut Host) {
+    let node = host.cgroup_node.clone().expect("it has cgroups");
+    let plan = CgroupPlan { hierarchies: mounts::detect(), path: format!("edgectl/{node}/ended") };
+    let begun = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !begun.load(Ordering::Relaxed) {
+                cgroup::remove_parents(&plan);
+                thread::sleep(Duration::from_micros(50));
+            }
+        });
+        let _stop = Raised(&begun);
+        for _ in 0..5 {
+            let order = shell("true");
+            host.run(&order);
+            host.exit(order.run);
+        }
+    });
+}
+
+/// Raised also when a test fails.
+struct Raised<'a>(&'a AtomicBool);
+
+impl Drop for Raised<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 fn layers_lie_over_each_other(host: &mut Host) {
     let mut layers = vec![shelf(host).path().join("busybox")];
     for number in 1..127 {
@@ -341,6 +373,7 @@ every_runtime!(
     all_that_is_said_is_kept,
     a_container_outlives_the_agent,
     nothing_outlives_a_monitor_that_was_killed,
+    a_container_begins_while_others_end,
     layers_lie_over_each_other,
     a_wait_for_an_image_ends_when_nobody_wants_it,
 );
