@@ -7,6 +7,7 @@
 //! group is followed through sessions and parents instead. Groups are made by a run's monitor and
 //! removed by it; what a killed monitor left is removed by the agent.
 
+pub mod entry;
 pub mod limits;
 pub mod mounts;
 
@@ -64,7 +65,7 @@ const CREATE_TRIES: usize = 8;
 const REMOVE_TRIES: usize = 1_000;
 
 impl Cgroup {
-    /// Makes the groups of a run with these limits.
+    /// Makes the groups of a run with these limits, or limits those that are there.
     pub fn create(plan: &CgroupPlan, limits: &Resources, reach: Reach) -> Cgroup {
         let mut cgroup = Cgroup::default();
         let asked = limits::asked(limits);

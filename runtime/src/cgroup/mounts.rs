@@ -23,13 +23,20 @@ pub enum Controller {
     Cpu,
     /// Number of processes and threads.
     Pids,
+    /// Which processors and memory nodes are used.
+    Cpuset,
     /// Limits nothing; tells on version 1 what belongs together.
     Freezer,
 }
 
 impl Controller {
-    const ALL: [Controller; 4] =
-        [Controller::Memory, Controller::Cpu, Controller::Pids, Controller::Freezer];
+    const ALL: [Controller; 5] = [
+        Controller::Memory,
+        Controller::Cpu,
+        Controller::Pids,
+        Controller::Cpuset,
+        Controller::Freezer,
+    ];
 
     /// The kernel's word.
     pub fn name(self) -> &'static str {
@@ -37,6 +44,7 @@ impl Controller {
             Controller::Memory => "memory",
             Controller::Cpu => "cpu",
             Controller::Pids => "pids",
+            Controller::Cpuset => "cpuset",
             Controller::Freezer => "freezer",
         }
     }

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crdt_state::spec::Resources;
 use nix::fcntl::OFlag;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -56,7 +57,9 @@ pub fn begin(
     }
     .map_err(step("make pipes"))?;
     let console = template.container.tty.then(console).transpose()?;
-    let cgroup = Cgroup::create(&order.cgroup, &template.limits, Reach::All);
+    // Making a container takes processes; how many it may have is limited before its program runs.
+    let to_begin_with = Resources { pids: 0, ..template.limits.clone() };
+    let cgroup = Cgroup::create(&order.cgroup, &to_begin_with, Reach::All);
     let null = inherited.null();
     let stdin = stdin.as_ref().map_or(null, OwnedFd::as_fd);
     let io = Io {
@@ -70,7 +73,9 @@ pub fn begin(
     let mut cgroup = Cgroup::existing(&order.cgroup);
     cgroup.warnings = warnings;
     let begun = made.and_then(|(program, warnings)| {
-        cgroup.warnings.extend(warnings);
+        let new = warnings.into_iter().filter(|warning| !cgroup.warnings.contains(warning));
+        let new: Vec<String> = new.collect();
+        cgroup.warnings.extend(new);
         let output = match console {
             Some(console) => Output::of_terminal(output.into_log(), console.take()?),
             None => output,

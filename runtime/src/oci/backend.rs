@@ -5,6 +5,8 @@
 //! runtime, so that nothing hangs on one that was removed or upgraded meanwhile. A backend must
 //! never read what a container writes, and never wait for its end.
 
+use std::fs;
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
@@ -41,6 +43,14 @@ pub struct Stdio<'a> {
     pub streams: [BorrowedFd<'a>; 3],
     /// The socket that gets the terminal, if there is to be one.
     pub console: Option<&'a Path>,
+}
+
+/// Writes what a runtime is told of a container.
+pub fn write_config(dir: &Path, spec: &Spec) -> Result<(), StartError> {
+    let written = serde_json::to_vec(spec)
+        .map_err(io::Error::from)
+        .and_then(|text| fs::write(dir.join(CONFIG), text));
+    written.map_err(|source| StartError::RunDir { path: CONFIG.to_owned(), source })
 }
 
 /// What makes containers.

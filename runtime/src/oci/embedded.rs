@@ -5,9 +5,11 @@
 //! which is collected in `complaints`.
 
 mod complaints;
+mod filter;
 mod init;
 mod program;
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -23,14 +25,15 @@ use nix::libc;
 use nix::mount::{MsFlags, mount};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::{Pid, pipe2};
-use oci_spec::runtime::{Capability, LinuxCapabilities, Process};
+use oci_spec::runtime::{Capability, LinuxCapabilities, Process, Spec};
 
-use super::backend::{Backend, Bundle, STATE, Stdio};
+use super::backend::{Backend, Bundle, STATE, Stdio, write_config};
 use super::bundle::BundleError;
 use super::explain;
-use crate::cgroup::{Version, mounts};
+use crate::cgroup::{Hierarchy, Version, mounts};
 use crate::refusal::StartError;
 use complaints::Complaints;
+use filter::Compiled;
 use program::{Failure, Filter, First, Program};
 
 /// libcontainer.
@@ -133,9 +136,16 @@ fn failure_of(failure: Failure, process: Option<&Process>) -> StartError {
 impl Backend for Embedded {
     fn create(&mut self, bundle: &Bundle<'_>, stdio: Stdio<'_>) -> Result<Pid, StartError> {
         let first = if bundle.init { First::Init } else { First::Program };
-        let program = move |report| Program::new(report, first, None);
+        let process = bundle.spec.process().clone().unwrap_or_default();
+        let filter = filtered(Compiled::begin(bundle.dir, bundle.spec)?, &process);
+        if filter.is_some() {
+            write_config(bundle.dir, &unfiltered(bundle.spec, process))?;
+        }
+        let program = move |report| Program::new(report, first, filter);
         let builder = self.builder(bundle, stdio, program)?;
         let built = builder.as_init(bundle.dir).with_systemd(false).with_detach(true).build();
+        // What programs are run with later is the whole truth again.
+        write_config(bundle.dir, bundle.spec)?;
         let container = built.map_err(|error| self.explain(&error))?;
         let pid = container.pid().map(|pid| Pid::from_raw(pid.as_raw()));
         pid.ok_or_else(|| StartError::Runtime {
@@ -157,18 +167,15 @@ impl Backend for Embedded {
         process: &Process,
         stdio: Stdio<'_>,
     ) -> Result<Pid, StartError> {
-        let seccomp = bundle.spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
-        let capabilities = process.capabilities().clone();
-        let filter = seccomp.zip(capabilities.clone());
-        let filter = filter.map(|(seccomp, capabilities)| Filter { seccomp, capabilities });
-        let mut told = process.clone();
-        if filter.is_some() {
-            told.set_capabilities(capabilities.map(able_to_filter));
-        }
+        let filter = filtered(Compiled::find(bundle.dir, bundle.spec)?, process);
+        let told = match &filter {
+            Some(_) => able_to_filter(process.clone()),
+            None => process.clone(),
+        };
         let file = told_file(&told)?;
         state_in_memory(bundle)?;
-        let entrance = entrance(bundle);
-        let program = |report| Program::new(report, First::Program, filter).entering(entrance);
+        let entrances = entrances(bundle);
+        let program = |report| Program::new(report, First::Program, filter).entering(entrances);
         let built = self
             .builder(bundle, stdio, program)?
             .as_tenant()
@@ -182,17 +189,35 @@ impl Backend for Embedded {
     }
 }
 
-/// libcontainer filters no program that it runs in a container later. We do it as the last thing,
-/// and for that it must still be permitted then.
-fn able_to_filter(mut capabilities: LinuxCapabilities) -> LinuxCapabilities {
-    let with = |set: &Option<std::collections::HashSet<Capability>>| {
+/// The last step of a process that is filtered.
+fn filtered(program: Option<Compiled>, process: &Process) -> Option<Filter> {
+    let capabilities = process.capabilities().clone().unwrap_or_default();
+    program.map(|program| Filter { program, capabilities })
+}
+
+/// The container as libcontainer is told of it when the filter is ours to set.
+fn unfiltered(spec: &Spec, process: Process) -> Spec {
+    let mut told = spec.clone();
+    if let Some(linux) = told.linux_mut() {
+        linux.set_seccomp(None);
+    }
+    told.set_process(Some(able_to_filter(process)));
+    told
+}
+
+/// The filter is the last thing before the program; a process must still be permitted to set it
+/// then.
+fn able_to_filter(mut process: Process) -> Process {
+    let with = |set: &Option<HashSet<Capability>>| {
         let mut set = set.clone().unwrap_or_default();
         set.insert(Capability::SysAdmin);
         Some(set)
     };
+    let mut capabilities: LinuxCapabilities = process.capabilities().clone().unwrap_or_default();
     let (effective, permitted) = (with(capabilities.effective()), with(capabilities.permitted()));
     capabilities.set_effective(effective).set_permitted(permitted).set_ambient(None);
-    capabilities
+    process.set_capabilities(Some(capabilities));
+    process
 }
 
 /// libcontainer leaves a socket beside its state for each program that it runs later, and a health
@@ -213,13 +238,20 @@ fn state_in_memory(bundle: &Bundle<'_>) -> Result<(), StartError> {
     copied.map_err(broken)
 }
 
-/// The way into the container's group of version 2, on a machine that also has version 1: there
-/// libcontainer joins only the groups of that.
-fn entrance(bundle: &Bundle<'_>) -> Option<File> {
-    let path = bundle.spec.linux().as_ref()?.cgroups_path().clone()?;
-    let path = path.strip_prefix("/").ok()?.join("cgroup.procs");
-    let unified = mounts::detect().into_iter().find(|found| found.version == Version::V2)?;
-    File::options().write(true).open(unified.root.join(path)).ok()
+/// The ways into the container's groups that libcontainer does not take: of version 2 on a machine that
+/// also has version 1, and of hierarchies without a controller.
+fn entrances(bundle: &Bundle<'_>) -> Vec<File> {
+    let path = bundle.spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
+    let path = path.unwrap_or_default();
+    let Ok(path) = path.strip_prefix("/") else { return Vec::new() };
+    let entrance = |found: Hierarchy| {
+        let name = match found.version {
+            Version::V1 => "tasks",
+            Version::V2 => "cgroup.procs",
+        };
+        File::options().write(true).open(found.root.join(path).join(name)).ok()
+    };
+    mounts::detect().into_iter().filter_map(entrance).collect()
 }
 
 /// The process as a file, which is how libcontainer wants to be told of it.

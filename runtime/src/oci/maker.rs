@@ -17,10 +17,10 @@ use nix::unistd::{Gid, Uid, fchown};
 use oci_spec::runtime::{LinuxResources, Spec};
 use serde::{Deserialize, Serialize};
 
-use super::backend::{self, Bundle, CONFIG, Stdio};
+use super::backend::{self, Bundle, Stdio};
 use super::bundle::{BundleInput, Machine, bundle};
 use super::{ContainerOrder, OciRuntime, devices, init, rootfs};
-use crate::cgroup::{Cgroup, Reach};
+use crate::cgroup::{Cgroup, Reach, entry};
 use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
 use crate::volume::{self, Filling};
@@ -80,16 +80,19 @@ fn attempt(
     warnings.extend(missing);
     own_streams(&spec, io)?;
     let embedded = container.runtime == OciRuntime::Embedded;
+    if embedded {
+        entry::enter(&order.cgroup);
+    }
     let init = embedded && order.start.template.container.init;
     let bundle = Bundle { dir: &dir, id: &id, spec: &spec, init };
     let stdio = Stdio { streams: io.streams, console: io.console };
     let pid = backend.create(&bundle, stdio)?;
     if embedded {
         keep_from_devices(order, &spec)?;
-    } else {
-        // crun begins with a group of its own, without the limits that were set.
-        Cgroup::create(&order.cgroup, &order.start.template.limits, Reach::All);
     }
+    // crun begins with groups of its own, without limits.
+    let limited = Cgroup::create(&order.cgroup, &order.start.template.limits, Reach::All);
+    warnings.extend(limited.warnings);
     backend.start(&bundle)?;
     Ok((pid.as_raw(), warnings))
 }
@@ -138,10 +141,7 @@ fn specify(
     })?;
     let mut spec = made.spec;
     limits_are_set(&mut spec);
-    privileges_as_they_are(&mut spec);
-    let broken = |source| StartError::RunDir { path: CONFIG.to_owned(), source };
-    let text = serde_json::to_vec(&spec).map_err(std::io::Error::from).map_err(broken)?;
-    fs::write(CONFIG, text).map_err(broken)?;
+    backend::write_config(dir, &spec)?;
     Ok((spec, made.warnings))
 }
 
@@ -154,13 +154,12 @@ fn keep_from_devices(order: &Order, spec: &Spec) -> Result<(), StartError> {
         return Ok(());
     }
     let cgroup = Cgroup::existing(&order.cgroup);
-    let kept = cgroup.separate().any(|group| group.join("devices.list").exists());
+    if cgroup.separate().any(|group| group.join("devices.list").exists()) {
+        return Ok(());
+    }
     let confined =
         cgroup.unified().map_or(Err(Errno::ENOENT), |group| devices::confine(group, rules));
-    match confined {
-        Err(errno) if !kept => Err(StartError::NoDeviceFilter(errno)),
-        _ => Ok(()),
-    }
+    confined.map_err(StartError::NoDeviceFilter)
 }
 
 /// The monitor has set the limits on the same groups, and told which this machine cannot enforce;
@@ -171,16 +170,6 @@ fn limits_are_set(spec: &mut Spec) {
     let mut kept = LinuxResources::default();
     kept.set_devices(resources.devices().clone());
     linux.set_resources(Some(kept));
-}
-
-/// "Not without new privileges" is the same as saying nothing, except to libcontainer: it then
-/// filters system calls when it is no longer permitted to.
-fn privileges_as_they_are(spec: &mut Spec) {
-    if let Some(process) = spec.process_mut()
-        && process.no_new_privileges() == Some(false)
-    {
-        process.set_no_new_privileges(None);
-    }
 }
 
 /// The user of the container may want to open `/dev/stdout`.

@@ -77,6 +77,34 @@ fn a_container_is_confined_as_users_of_docker_expect(host: &mut Host) {
     assert!(!layer.exists(), "layers are never written to");
 }
 
+/// The filter is set while a process may still do so; nothing of that may be left when the program runs.
+fn a_container_has_its_capabilities_and_no_others(host: &mut Host) {
+    const DEFAULT: u64 = 0xa804_25fb;
+    let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let cases: [(&str, &[&str], &[&str], u64, u64); 5] = [
+        ("0", &[], &[], DEFAULT, DEFAULT),
+        ("1000:1000", &[], &[], 0, DEFAULT),
+        ("0", &[], &["ALL"], 0, 0),
+        ("1000", &["NET_ADMIN"], &["ALL"], 0, 1 << 12),
+        ("0", &["SYS_ADMIN"], &["ALL"], 1 << 21, 1 << 21),
+    ];
+    for (user, add, drop, held, bound) in cases {
+        let mut order = shell("grep -E '^(Cap(Inh|Prm|Eff|Bnd|Amb)|Seccomp):' /proc/self/status");
+        order.template.user = Some(user.to_owned());
+        order.template.container.cap_add = words(add);
+        order.template.container.cap_drop = words(drop);
+        host.run(&order);
+        host.exit(order.run);
+        let said = host.said(order.run).replace(['\t', ' '], "");
+        let expected = format!(
+            "CapInh:{:016x}\nCapPrm:{held:016x}\nCapEff:{held:016x}\nCapBnd:{bound:016x}\n\
+             CapAmb:{:016x}\nSeccomp:2\n",
+            0, 0
+        );
+        assert_eq!(said, expected, "{user} +{add:?} -{drop:?}");
+    }
+}
+
 fn every_way_to_end_is_told_apart(host: &mut Host) {
     for (line, exit) in [("exit 0", Exit::Code(0)), ("exit 255", Exit::Code(255))] {
         let order = shell(line);
@@ -137,6 +165,17 @@ fn a_container_beyond_its_memory_is_killed_and_said_to_be(host: &mut Host) {
     order.template.limits = Resources { memory_bytes: 48 << 20, ..Resources::default() };
     host.run(&order);
     assert_eq!(host.next().1, RunEvent::Exited { exit: Exit::Signal(9), oom: true });
+}
+
+/// Making a container takes more processes than it may have.
+fn a_container_of_one_process_can_be_made(host: &mut Host) {
+    let mut order = shell("echo ready; sleep 0 || echo alone; exec sleep 1000");
+    order.template.limits = Resources { pids: 1, ..Resources::default() };
+    host.run(&order);
+    host.hear(order.run, "ready");
+    let alone = until("the shell", || host.said(order.run).contains("fork").then_some(()));
+    host.stop(order.run, None, 0);
+    alone
 }
 
 fn limits_are_in_force_and_nothing_stays(host: &mut Host) {
@@ -364,10 +403,12 @@ macro_rules! every_runtime {
 every_runtime!(
     a_container_is_what_its_image_and_its_service_say,
     a_container_is_confined_as_users_of_docker_expect,
+    a_container_has_its_capabilities_and_no_others,
     every_way_to_end_is_told_apart,
     what_the_image_lacks_is_refused_for_good,
     what_the_node_lacks_is_refused_for_now,
     a_container_beyond_its_memory_is_killed_and_said_to_be,
+    a_container_of_one_process_can_be_made,
     limits_are_in_force_and_nothing_stays,
     health_is_asked_for_inside,
     all_that_is_said_is_kept,

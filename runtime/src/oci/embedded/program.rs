@@ -13,13 +13,14 @@ use std::rc::Rc;
 use std::{fs, path::Path};
 
 use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
-use libcontainer::{capabilities, seccomp, syscall::syscall::SyscallType};
+use libcontainer::{capabilities, syscall::syscall::SyscallType};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::SigSet;
 use nix::unistd::execv;
-use oci_spec::runtime::{LinuxCapabilities, LinuxSeccomp, Spec};
+use oci_spec::runtime::{LinuxCapabilities, Spec};
 
+use super::filter::Compiled;
 use super::init;
 
 /// Why a program does not run.
@@ -60,11 +61,11 @@ impl Failure {
     }
 }
 
-/// The filter of system calls for a program that joins a container.
+/// The filter of system calls, set as the last thing before the program.
 #[derive(Debug, Clone)]
 pub struct Filter {
     /// The container's.
-    pub seccomp: LinuxSeccomp,
+    pub program: Compiled,
     /// What remains once the filter is in force.
     pub capabilities: LinuxCapabilities,
 }
@@ -84,18 +85,18 @@ pub struct Program {
     report: Rc<OwnedFd>,
     first: First,
     filter: Option<Filter>,
-    entrance: Option<Rc<File>>,
+    entrances: Rc<Vec<File>>,
 }
 
 impl Program {
     /// Reports to this pipe.
     pub fn new(report: OwnedFd, first: First, filter: Option<Filter>) -> Program {
-        Program { report: Rc::new(report), first, filter, entrance: None }
+        Program { report: Rc::new(report), first, filter, entrances: Rc::default() }
     }
 
-    /// Joins a cgroup by this file of it.
-    pub fn entering(self, entrance: Option<File>) -> Program {
-        Program { entrance: entrance.map(Rc::new), ..self }
+    /// Joins cgroups by these files of them.
+    pub fn entering(self, entrances: Vec<File>) -> Program {
+        Program { entrances: Rc::new(entrances), ..self }
     }
 
     fn tell(&self, failure: Failure) {
@@ -106,10 +107,10 @@ impl Program {
 
     fn filter(&self) -> Result<(), Failure> {
         let Some(filter) = &self.filter else { return Ok(()) };
-        let denied = |_| Failure::Filter(Errno::last());
-        seccomp::initialize_seccomp(&filter.seccomp).map_err(|_| Failure::Filter(Errno::last()))?;
+        filter.program.enforce().map_err(Failure::Filter)?;
         let syscall = SyscallType::Linux.create_syscall();
-        capabilities::drop_privileges(&filter.capabilities, &*syscall).map_err(denied)
+        capabilities::drop_privileges(&filter.capabilities, &*syscall)
+            .map_err(|_| Failure::Filter(Errno::last()))
     }
 
     fn execute(&self, args: &[CString]) -> Failure {
@@ -130,9 +131,9 @@ impl Executor for Program {
         let args = args.map_err(|_| ExecutorError::InvalidArg)?;
         forget_signals();
         set_size(spec);
-        if let Some(entrance) = &self.entrance {
+        for mut entrance in self.entrances.iter() {
             // An older kernel asks who writes, not who opened: then the other groups must do.
-            let _ = (&**entrance).write_all(b"0");
+            let _ = entrance.write_all(b"0");
         }
         if let Err(failure) = self.filter() {
             self.tell(failure);
