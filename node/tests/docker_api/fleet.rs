@@ -15,6 +15,8 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 pub struct Fleet {
     dir: tempfile::TempDir,
     agents: Vec<Child>,
+    /// Keys of `edge.toml`, as the environment has them.
+    settings: Vec<(String, String)>,
 }
 
 /// What an agent answered.
@@ -38,8 +40,19 @@ impl Fleet {
     /// Starts agents that know each other. They listen on addresses of their own, 127.`net`.0.x, so
     /// that tests do not meet.
     pub fn start(net: u8, count: usize) -> Fleet {
+        Fleet::start_in(tempfile::tempdir().expect("a directory"), net, count, &[])
+    }
+
+    /// The same in a folder, with keys of the configuration: `EDGECTL_LOG` and its like.
+    pub fn start_in(
+        dir: tempfile::TempDir,
+        net: u8,
+        count: usize,
+        settings: &[(&str, &str)],
+    ) -> Fleet {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
         let mut fleet =
-            Fleet { dir: tempfile::tempdir().expect("a directory"), agents: Vec::new() };
+            Fleet { dir, agents: Vec::new(), settings: settings.iter().map(owned).collect() };
         for number in 1..=count {
             fleet.agents.push(fleet.agent(net, number).spawn().expect("the agent starts"));
         }
@@ -66,6 +79,7 @@ impl Fleet {
             .env("EDGECTL_FLEET_KEY", "5".repeat(64))
             .stdin(Stdio::null())
             .stdout(Stdio::null());
+        command.envs(self.settings.iter().cloned());
         if number > 1 {
             command.args(["--join", &format!("127.{net}.0.1:7946")]);
         }

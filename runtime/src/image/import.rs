@@ -5,6 +5,7 @@
 
 use std::io::Read;
 
+use crdt_state::spec::Platform;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -28,6 +29,8 @@ pub struct Import {
     pub changes: Vec<String>,
     /// What it is called; none is none.
     pub name: Option<Reference>,
+    /// What its programs are built for; none is this node.
+    pub platform: Option<Platform>,
     /// Said in its history.
     pub message: String,
     /// When it was made, RFC 3339; none makes the same image whenever it is made.
@@ -35,13 +38,13 @@ pub struct Import {
 }
 
 impl Images {
-    /// Makes an image for this node's platform of a tar, and returns the digest of its manifest.
+    /// Makes an image of a tar, and returns the digest of its manifest.
     pub fn import(&self, stream: impl Read, import: &Import) -> Result<Digest, ImageError> {
         let config = changed(&import.changes)?;
         let mut stream = stream;
         let (layer, size) = spool(self, &mut stream)?;
         let diff_id = self.diff_id(&layer)?;
-        let platform = self.platform();
+        let platform = import.platform.as_ref().unwrap_or(self.platform());
         let mut document = json!({
             "architecture": platform.arch, "os": platform.os, "config": config,
             "rootfs": {"type": "layers", "diff_ids": [diff_id]},

@@ -62,9 +62,40 @@ pub fn word(platform: &Platform) -> String {
     }
 }
 
+/// Why a text is no platform.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no platform: write it as linux/amd64, linux/arm64 or linux/arm/v7")]
+pub struct BadPlatform(String);
+
+/// The platform that [`word`] writes.
+pub fn parse(text: &str) -> Result<Platform, BadPlatform> {
+    let legal = |part: &str| {
+        !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+    };
+    let parts: Vec<&str> = text.split('/').collect();
+    match parts[..] {
+        [os, arch] | [os, arch, _] if parts.iter().all(|part| legal(part)) => Ok(Platform {
+            os: os.to_owned(),
+            arch: arch.to_owned(),
+            variant: parts.get(2).copied().unwrap_or_default().to_owned(),
+        }),
+        _ => Err(BadPlatform(text.to_owned())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_platform_is_read_as_it_is_written() {
+        for text in ["linux/amd64", "linux/arm/v7", "linux/s390x"] {
+            assert_eq!(parse(text).map(|platform| word(&platform)).as_deref(), Ok(text));
+        }
+        for text in ["", "amd64", "linux/", "linux//v7", "linux/arm/v7/x", "Linux/amd64"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn an_older_arm_never_takes_a_newer_build() {

@@ -10,7 +10,7 @@ use axum::extract::{Query, RawQuery, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
-use runtime::image::{Import, Loaded, Reference};
+use runtime::image::{Import, Loaded, Reference, platform};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -34,6 +34,7 @@ pub struct CreateQuery {
     repo: Option<String>,
     tag: Option<String>,
     message: Option<String>,
+    platform: Option<String>,
 }
 
 /// `POST /images/load`.
@@ -70,7 +71,9 @@ pub async fn create(
         return Err(Failure::Bad(why.to_owned()));
     }
     let name = name(query.repo.as_deref(), query.tag.as_deref())?;
+    let platform = query.platform.as_deref().filter(|text| !text.is_empty()).map(platform::parse);
     let import = Import {
+        platform: platform.transpose().map_err(|bad| Failure::Bad(bad.to_string()))?,
         changes: repeated(raw.as_deref(), "changes"),
         name,
         message: query.message.unwrap_or_default(),

@@ -18,6 +18,9 @@ pub struct ImportArgs {
     /// What stands in the image's history
     #[arg(short, long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     message: String,
+    /// What its programs are built for, as linux/arm/v7; this node's own if it is left out
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<String>,
     /// The tar, compressed or not; - for standard input
     #[arg(value_name = "FILE")]
     file: String,
@@ -32,6 +35,9 @@ pub async fn run(args: ImportArgs, client: Client) -> Result<Exit, Failure> {
     let mut path = format!("/images/create?fromSrc=-&message={}", escape(&args.message));
     if let Some(name) = &args.name {
         path.push_str(&format!("&repo={}", escape(name)));
+    }
+    if let Some(platform) = &args.platform {
+        path.push_str(&format!("&platform={}", escape(platform)));
     }
     for change in &args.change {
         path.push_str(&format!("&changes={}", escape(change)));

@@ -18,8 +18,8 @@ pub enum RegistryError {
     },
     /// 401, and no login is known.
     #[error(
-        "{host} wants a login for {repository} and this node has none for it\n  log in on this node: \
-         docker login {host}, or pass --with-registry-auth"
+        "{host} wants a login for {repository} and this node has none for it\n  log in on every node \
+         that is to run it: docker login {host}"
     )]
     LoginWanted {
         /// Who says so.
