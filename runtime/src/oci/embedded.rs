@@ -137,7 +137,7 @@ impl Backend for Embedded {
     fn create(&mut self, bundle: &Bundle<'_>, stdio: Stdio<'_>) -> Result<Pid, StartError> {
         let first = if bundle.init { First::Init } else { First::Program };
         let process = bundle.spec.process().clone().unwrap_or_default();
-        let filter = filtered(Compiled::begin(bundle.dir, bundle.spec)?, &process);
+        let filter = filtered(Compiled::of(bundle.dir, bundle.spec)?, &process);
         if filter.is_some() {
             write_config(bundle.dir, &unfiltered(bundle.spec, process))?;
         }
@@ -167,7 +167,7 @@ impl Backend for Embedded {
         process: &Process,
         stdio: Stdio<'_>,
     ) -> Result<Pid, StartError> {
-        let filter = filtered(Compiled::find(bundle.dir, bundle.spec)?, process);
+        let filter = filtered(Compiled::of(bundle.dir, bundle.spec)?, process);
         let told = match &filter {
             Some(_) => able_to_filter(process.clone()),
             None => process.clone(),

@@ -1,13 +1,14 @@
-//! The container's filter of system calls, compiled for the kernel once per run.
+//! The container's filter of system calls, compiled for the kernel once per filter.
 //!
 //! libcontainer compiles it in the container's process, after everything else and again for each
 //! program that is run later: 9 ms each time on a fast machine, of a health command every few
 //! seconds. Here a process of its own compiles it while the container is made, and keeps the result
-//! in the folder of the run. Who asked for a filter and cannot read a whole one must not go on.
+//! beside the runs for all that have the same. Who asked for a filter and cannot read a whole one
+//! must not go on.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use libseccomp::error::SeccompError;
@@ -25,33 +26,60 @@ use oci_spec::runtime::{
     Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompOperator, Spec,
 };
 
+use sha2::{Digest as _, Sha256};
+
 use crate::refusal::StartError;
 
-/// The compiled filter, in the folder of the run.
-const FILE: &str = "seccomp.bpf";
+/// Compiled filters, in the folder of all runs: `sha256(program) program`, named by what they are
+/// compiled from.
+const FOLDER: &str = "filters";
+/// Filters that are kept; for a further one all are forgotten, and compiled again when needed. There is
+/// one for each set of capabilities that services ask for.
+const KEPT_MAX: usize = 64;
 /// `BPF_MAXINSNS`: the kernel takes no longer program.
 const STEPS_MAX: usize = 4096;
 /// Bytes of one instruction.
 const STEP_BYTES: usize = size_of::<libc::sock_filter>();
+/// Bytes of a checksum.
+const SUM_BYTES: usize = 32;
 
-/// A filter where it can be read, once it is compiled.
+type Steps = Rc<[libc::sock_filter]>;
+
+/// A filter, or where it can be read once it is compiled.
 #[derive(Debug, Clone)]
-pub struct Compiled(Rc<File>);
+pub enum Compiled {
+    /// It is here.
+    Ready(Steps),
+    /// Somebody writes it to this pipe.
+    Coming(Rc<File>),
+}
 
 impl Compiled {
-    /// Has the filter that a container asks for compiled, by a child that also keeps it with the
-    /// run. For a process with one thread.
-    pub fn begin(run_dir: &Path, spec: &Spec) -> Result<Option<Compiled>, StartError> {
-        let Some(seccomp) = asked(spec) else { return Ok(None) };
+    /// The filter that the container of a run asks for. If it is not there yet, a child compiles it.
+    /// For a process with one thread.
+    pub fn of(run_dir: &Path, spec: &Spec) -> Result<Option<Compiled>, StartError> {
+        let linux = spec.linux().as_ref();
+        let Some(seccomp) = linux.and_then(|linux| linux.seccomp().as_ref()) else {
+            return Ok(None);
+        };
+        let path = place(run_dir, seccomp);
+        if let Some(steps) = fs::read(&path).ok().and_then(|kept| whole(&kept)) {
+            return Ok(Some(Compiled::Ready(steps)));
+        }
         let step = |errno| StartError::Step { step: "make a pipe", errno };
         let (read, write) = pipe2(OFlag::O_CLOEXEC).map_err(step)?;
         // SAFETY: promised by the caller.
         match unsafe { fork() }.map_err(StartError::Fork)? {
-            ForkResult::Parent { .. } => Ok(Some(Compiled(Rc::new(File::from(read))))),
+            ForkResult::Parent { .. } => Ok(Some(Compiled::Coming(Rc::new(File::from(read))))),
             ForkResult::Child => {
                 let _ = prctl::set_pdeathsig(Signal::SIGKILL);
                 match compile(seccomp) {
-                    Ok(bytes) => hand_over(&bytes, File::from(write), &run_dir.join(FILE)),
+                    Ok(bytes) => {
+                        // A parent that is gone needs none.
+                        let _ = File::from(write).write_all(&bytes);
+                        // One that cannot be kept is compiled again.
+                        let _ = keep(&path, &bytes);
+                    }
                     Err(why) => tracing::error!("the filter of system calls: {why}"),
                 }
                 // SAFETY: it runs nothing of its parent's.
@@ -60,23 +88,17 @@ impl Compiled {
         }
     }
 
-    /// The filter of a container that runs, for a program that joins it.
-    pub fn find(run_dir: &Path, spec: &Spec) -> Result<Option<Compiled>, StartError> {
-        if asked(spec).is_none() {
-            return Ok(None);
-        }
-        match File::open(run_dir.join(FILE)) {
-            Ok(file) => Ok(Some(Compiled(Rc::new(file)))),
-            Err(_) => Compiled::begin(run_dir, spec),
-        }
-    }
-
     /// From here on this process, and what it starts, is filtered. Waits for the filter.
     pub fn enforce(&self) -> nix::Result<()> {
-        let mut bytes = Vec::new();
-        let read = (&*self.0).read_to_end(&mut bytes);
-        read.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
-        let steps = parse(&bytes).ok_or(Errno::ENODATA)?;
+        let steps = match self {
+            Compiled::Ready(steps) => steps.clone(),
+            Compiled::Coming(pipe) => {
+                let mut bytes = Vec::new();
+                let read = (&**pipe).read_to_end(&mut bytes);
+                read.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
+                parse(&bytes).ok_or(Errno::ENODATA)?
+            }
+        };
         let program = libc::sock_fprog {
             len: steps.len() as libc::c_ushort,
             filter: steps.as_ptr().cast_mut(),
@@ -89,30 +111,46 @@ impl Compiled {
     }
 }
 
-fn hand_over(bytes: &[u8], mut pipe: File, path: &Path) {
-    // A parent that is gone needs none.
-    let _ = pipe.write_all(bytes);
-    if fs::write(path, bytes).is_err() {
-        // Compiled again when it is needed, rather than half of it be believed.
-        let _ = fs::remove_file(path);
-    }
+/// Another version of this program may compile the same filter otherwise.
+fn place(run_dir: &Path, seccomp: &LinuxSeccomp) -> PathBuf {
+    let text = serde_json::to_vec(seccomp).expect("it has a form in JSON");
+    let mut sum = Sha256::new();
+    sum.update(env!("CARGO_PKG_VERSION"));
+    sum.update(text);
+    let name: String = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    run_dir.parent().unwrap_or(run_dir).join(FOLDER).join(name)
 }
 
-/// `None`: no program, or not a whole one.
-fn parse(bytes: &[u8]) -> Option<Vec<libc::sock_filter>> {
+fn keep(path: &Path, program: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(path);
+    if fs::read_dir(folder).is_ok_and(|kept| kept.count() >= KEPT_MAX) {
+        fs::remove_dir_all(folder)?;
+    }
+    fs::create_dir_all(folder)?;
+    let new = path.with_extension(std::process::id().to_string());
+    let written = fs::write(&new, [&Sha256::digest(program)[..], program].concat());
+    written.and_then(|()| fs::rename(&new, path)).inspect_err(|_| {
+        let _ = fs::remove_file(&new);
+    })
+}
+
+/// What was kept; `None` if the power went while it was written.
+fn whole(kept: &[u8]) -> Option<Steps> {
+    let (sum, program) = kept.split_at_checked(SUM_BYTES)?;
+    if Sha256::digest(program)[..] == *sum { parse(program) } else { None }
+}
+
+/// `None`: no program, or not all of one.
+fn parse(bytes: &[u8]) -> Option<Steps> {
     let (steps, rest) = bytes.as_chunks::<STEP_BYTES>();
-    let whole = !steps.is_empty() && steps.len() <= STEPS_MAX && rest.is_empty();
+    let legal = !steps.is_empty() && steps.len() <= STEPS_MAX && rest.is_empty();
     let step = |bytes: &[u8; STEP_BYTES]| libc::sock_filter {
         code: u16::from_ne_bytes([bytes[0], bytes[1]]),
         jt: bytes[2],
         jf: bytes[3],
         k: u32::from_ne_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]),
     };
-    whole.then(|| steps.iter().map(step).collect())
-}
-
-fn asked(spec: &Spec) -> Option<&LinuxSeccomp> {
-    spec.linux().as_ref()?.seccomp().as_ref()
+    legal.then(|| steps.iter().map(step).collect())
 }
 
 /// The words of a failure; libseccomp and the memory file have one type each.
@@ -184,4 +222,44 @@ fn condition(condition: &LinuxSeccompArg) -> Compiling<ScmpArgCompare> {
         other => return Err(format!("unknown comparison {other:?}")),
     };
     Ok(ScmpArgCompare::new(condition.index() as u32, op, datum))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(program: &[u8]) -> Vec<u8> {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join(FOLDER).join("a");
+        keep(&path, program).expect("kept");
+        fs::read(path).expect("there")
+    }
+
+    #[test]
+    fn a_filter_that_was_cut_or_changed_is_no_filter() {
+        let mut kept = kept(&[6, 0, 0, 0, 0, 0, 255, 127]);
+        assert_eq!(whole(&kept).map(|steps| steps.len()), Some(1));
+        for length in 0..kept.len() {
+            assert!(whole(&kept[..length]).is_none(), "{length}");
+        }
+        kept[SUM_BYTES + 7] ^= 1;
+        assert!(whole(&kept).is_none());
+    }
+
+    #[test]
+    fn what_is_no_program_is_not_run() {
+        assert!(parse(&[]).is_none());
+        assert!(parse(&[0; 12]).is_none());
+        assert!(parse(&vec![0; (STEPS_MAX + 1) * STEP_BYTES]).is_none());
+    }
+
+    #[test]
+    fn filters_that_are_too_many_are_forgotten() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let folder = dir.path().join(FOLDER);
+        for number in 0..=KEPT_MAX {
+            keep(&folder.join(number.to_string()), &[0; 8]).expect("kept");
+        }
+        assert_eq!(fs::read_dir(folder).expect("there").count(), 1);
+    }
 }
