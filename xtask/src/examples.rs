@@ -20,7 +20,7 @@ use std::process::{Command, Stdio};
 pub struct ExamplesArgs {
     /// Their names; all of them unless given
     names: Vec<String>,
-    /// Also run nginx and redis in a fleet of one node, and ask them; needs root
+    /// Also run them in a fleet of one node, and ask each for an answer; needs root
     #[arg(long = "try")]
     trial: bool,
 }

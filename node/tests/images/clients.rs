@@ -137,6 +137,7 @@ fn make_runnable(images: &runtime::image::Images) {
     header.set_mode(0o644);
     tar.append_data(&mut header, "hello", &b"hello"[..]).expect("a file");
     let import = runtime::image::Import {
+        platform: None,
         changes: Vec::new(),
         name: Some(super::reference("app:1")),
         message: String::new(),

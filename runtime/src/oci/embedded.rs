@@ -138,9 +138,11 @@ impl Backend for Embedded {
         let first = if bundle.init { First::Init } else { First::Program };
         let process = bundle.spec.process().clone().unwrap_or_default();
         let filter = filtered(Compiled::of(bundle.dir, bundle.spec)?, &process);
-        if filter.is_some() {
-            write_config(bundle.dir, &unfiltered(bundle.spec, process))?;
-        }
+        keep_to_itself(bundle.spec).map_err(|errno| StartError::Step {
+            step: "keep the node's later mounts out of the container",
+            errno,
+        })?;
+        write_config(bundle.dir, &told(bundle.spec, filter.as_ref().map(|_| process)))?;
         let program = move |report| Program::new(report, first, filter);
         let builder = self.builder(bundle, stdio, program)?;
         let built = builder.as_init(bundle.dir).with_systemd(false).with_detach(true).build();
@@ -195,13 +197,43 @@ fn filtered(program: Option<Compiled>, process: &Process) -> Option<Filter> {
     program.map(|program| Filter { program, capabilities })
 }
 
-/// The container as libcontainer is told of it when the filter is ours to set.
-fn unfiltered(spec: &Spec, process: Process) -> Spec {
+/// libcontainer knows nothing of a mount's own propagation: what it binds follows the node for ever. It
+/// copies mounts as they are, so those that must not follow stop to do so here, where nobody but this
+/// process sees them.
+fn keep_to_itself(spec: &Spec) -> nix::Result<()> {
+    let none = None::<&str>;
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    let propagation = spec.linux().as_ref().and_then(|linux| linux.rootfs_propagation().as_ref());
+    if propagation.is_none() {
+        return mount(none, "/", none, private, none);
+    }
+    for asked in spec.mounts().iter().flatten() {
+        let has = |word: &str| asked.options().iter().flatten().any(|option| option == word);
+        if let Some(source) = asked.source().as_ref().filter(|_| has("rprivate") || has("private"))
+        {
+            mount(Some(source), source, none, MsFlags::MS_BIND | MsFlags::MS_REC, none)?;
+            mount(none, source, none, private, none)?;
+        }
+    }
+    Ok(())
+}
+
+/// The container as libcontainer is told of it. A filter is ours to set, so that it hears of none, and
+/// of a process that is able to set it.
+fn told(spec: &Spec, filtered: Option<Process>) -> Spec {
     let mut told = spec.clone();
     if let Some(linux) = told.linux_mut() {
-        linux.set_seccomp(None);
+        // It knows the specification's words only, and means by them what others call `rslave`.
+        let propagation = linux.rootfs_propagation().as_deref();
+        let propagation = propagation.map(|word| word.trim_start_matches('r').to_owned());
+        linux.set_rootfs_propagation(propagation);
+        if filtered.is_some() {
+            linux.set_seccomp(None);
+        }
     }
-    told.set_process(Some(able_to_filter(process)));
+    if let Some(process) = filtered {
+        told.set_process(Some(able_to_filter(process)));
+    }
     told
 }
 

@@ -2,15 +2,13 @@
 //! its runtime, and that nothing of them stays behind.
 
 use std::fs;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 
-use crdt_state::spec::{HealthCheck, Resources};
+use crdt_state::spec::HealthCheck;
 use crdt_state::task::{Exit, Health, RunEvent};
 use nix::sys::signal::Signal;
 use oci_spec::image::{ConfigBuilder, ImageConfiguration};
-use runtime::cgroup::{self, CgroupPlan, mounts};
+use runtime::cgroup::mounts;
 use runtime::{Driver, run_dir};
 
 use crate::host::{Host, kill, lives, until};
@@ -81,18 +79,18 @@ fn a_container_is_confined_as_users_of_docker_expect(host: &mut Host) {
 fn a_container_has_its_capabilities_and_no_others(host: &mut Host) {
     const DEFAULT: u64 = 0xa804_25fb;
     let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    let cases: [(&str, &[&str], &[&str], u64, u64); 5] = [
-        ("0", &[], &[], DEFAULT, DEFAULT),
-        ("1000:1000", &[], &[], 0, DEFAULT),
-        ("0", &[], &["ALL"], 0, 0),
-        ("1000", &["NET_ADMIN"], &["ALL"], 0, 1 << 12),
-        ("0", &["SYS_ADMIN"], &["ALL"], 1 << 21, 1 << 21),
+    let cases = [
+        ("0", vec![], vec![], DEFAULT, DEFAULT),
+        ("1000:1000", vec![], vec![], 0, DEFAULT),
+        ("0", vec![], vec!["ALL"], 0, 0),
+        ("1000", vec!["NET_ADMIN"], vec!["ALL"], 0, 1 << 12),
+        ("0", vec!["SYS_ADMIN"], vec!["ALL"], 1 << 21, 1 << 21),
     ];
     for (user, add, drop, held, bound) in cases {
         let mut order = shell("grep -E '^(Cap(Inh|Prm|Eff|Bnd|Amb)|Seccomp):' /proc/self/status");
         order.template.user = Some(user.to_owned());
-        order.template.container.cap_add = words(add);
-        order.template.container.cap_drop = words(drop);
+        order.template.container.cap_add = words(&add);
+        order.template.container.cap_drop = words(&drop);
         host.run(&order);
         host.exit(order.run);
         let said = host.said(order.run).replace(['\t', ' '], "");
@@ -157,61 +155,6 @@ fn what_the_node_lacks_is_refused_for_now(host: &mut Host) {
     order.template.image = "gone".to_owned();
     let (permanent, reason) = host.refusal(&order);
     assert!(!permanent && reason.contains("layer"), "{reason}");
-}
-
-fn a_container_beyond_its_memory_is_killed_and_said_to_be(host: &mut Host) {
-    // The last stage needs all of it in one process; runc itself needs some to begin with.
-    let mut order = container(&["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"]);
-    order.template.limits = Resources { memory_bytes: 48 << 20, ..Resources::default() };
-    host.run(&order);
-    assert_eq!(host.next().1, RunEvent::Exited { exit: Exit::Signal(9), oom: true });
-}
-
-/// Making a container takes more processes than it may have.
-fn a_container_of_one_process_can_be_made(host: &mut Host) {
-    let mut order = shell("echo ready; sleep 0 || echo alone; exec sleep 1000");
-    order.template.limits = Resources { pids: 1, ..Resources::default() };
-    host.run(&order);
-    host.hear(order.run, "ready");
-    let alone = until("the shell", || host.said(order.run).contains("fork").then_some(()));
-    host.stop(order.run, None, 0);
-    alone
-}
-
-fn limits_are_in_force_and_nothing_stays(host: &mut Host) {
-    let mut order = shell("echo ready; sleep 1000");
-    order.template.limits = Resources {
-        nano_cpus: 500_000_000,
-        memory_bytes: 64 << 20,
-        pids: 20,
-        ..Resources::default()
-    };
-    let pid = host.run(&order);
-    host.hear(order.run, "ready");
-    let node = host.cgroup_node.clone().expect("it has cgroups");
-    let name = run_dir::name(order.run);
-    let groups = || -> Vec<_> {
-        let all = mounts::detect().into_iter();
-        let own = all.map(|found| found.root.join(format!("edgectl/{node}/{name}")));
-        own.filter(|dir| dir.exists()).collect()
-    };
-    let read = |file: &str| groups().iter().find_map(|dir| fs::read_to_string(dir.join(file)).ok());
-    let either = |files: [&str; 2]| files.into_iter().find_map(read).unwrap_or_default();
-    assert_eq!(either(["memory.limit_in_bytes", "memory.max"]).trim(), "67108864");
-    assert_eq!(either(["pids.max", "pids.max"]).trim(), "20");
-    assert!(either(["cpu.cfs_quota_us", "cpu.max"]).starts_with("50000"));
-    let members = read("cgroup.procs").unwrap_or_default();
-    assert!(members.lines().any(|member| member == pid.to_string()), "{members}");
-    host.stop(order.run, None, 0);
-    let monitor = host.monitor(order.run);
-    until("the monitor to end", || (!lives(monitor)).then_some(()));
-    assert_eq!(groups(), Vec::<std::path::PathBuf>::new());
-    let dir = host.dir(order.run);
-    for left in ["rootfs", "upper", "work", "oci"] {
-        assert!(!dir.join(left).exists(), "{left}");
-    }
-    let mounted = fs::read_to_string("/proc/self/mountinfo").expect("readable");
-    assert!(!mounted.contains(&name), "no mount is seen outside");
 }
 
 fn health_is_asked_for_inside(host: &mut Host) {
@@ -316,36 +259,6 @@ fn nothing_outlives_a_monitor_that_was_killed(host: &mut Host) {
     }
 }
 
-/// Whoever ends last takes the groups above away, while another begins.
-fn a_container_begins_while_others_end(host: &mut Host) {
-    let node = host.cgroup_node.clone().expect("it has cgroups");
-    let plan = CgroupPlan { hierarchies: mounts::detect(), path: format!("edgectl/{node}/ended") };
-    let begun = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !begun.load(Ordering::Relaxed) {
-                cgroup::remove_parents(&plan);
-                thread::sleep(Duration::from_micros(50));
-            }
-        });
-        let _stop = Raised(&begun);
-        for _ in 0..5 {
-            let order = shell("true");
-            host.run(&order);
-            host.exit(order.run);
-        }
-    });
-}
-
-/// Raised also when a test fails.
-struct Raised<'a>(&'a AtomicBool);
-
-impl Drop for Raised<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 fn layers_lie_over_each_other(host: &mut Host) {
     let mut layers = vec![shelf(host).path().join("busybox")];
     for number in 1..127 {
@@ -384,22 +297,6 @@ fn a_wait_for_an_image_ends_when_nobody_wants_it(host: &mut Host) {
     assert!(!host.dir(order.run).exists());
 }
 
-macro_rules! every_runtime {
-    ($($law:ident),* $(,)?) => {
-        every_runtime!(@ embedded $($law)*);
-        every_runtime!(@ runc $($law)*);
-        every_runtime!(@ crun $($law)*);
-    };
-    (@ $runtime:ident $($law:ident)*) => {
-        mod $runtime {
-            $(#[test] fn $law() {
-                let Some(mut host) = super::Host::containers(stringify!($runtime)) else { return };
-                super::$law(&mut host);
-            })*
-        }
-    };
-}
-
 every_runtime!(
     a_container_is_what_its_image_and_its_service_say,
     a_container_is_confined_as_users_of_docker_expect,
@@ -407,14 +304,10 @@ every_runtime!(
     every_way_to_end_is_told_apart,
     what_the_image_lacks_is_refused_for_good,
     what_the_node_lacks_is_refused_for_now,
-    a_container_beyond_its_memory_is_killed_and_said_to_be,
-    a_container_of_one_process_can_be_made,
-    limits_are_in_force_and_nothing_stays,
     health_is_asked_for_inside,
     all_that_is_said_is_kept,
     a_container_outlives_the_agent,
     nothing_outlives_a_monitor_that_was_killed,
-    a_container_begins_while_others_end,
     layers_lie_over_each_other,
     a_wait_for_an_image_ends_when_nobody_wants_it,
 );

@@ -89,22 +89,6 @@ fn a_terminal_is_one(host: &mut Host) {
     assert_eq!(said.code, Some(4));
 }
 
-macro_rules! every_runtime {
-    ($($law:ident),* $(,)?) => {
-        every_runtime!(@ embedded $($law)*);
-        every_runtime!(@ runc $($law)*);
-        every_runtime!(@ crun $($law)*);
-    };
-    (@ $runtime:ident $($law:ident)*) => {
-        mod $runtime {
-            $(#[test] fn $law() {
-                let Some(mut host) = super::Host::containers(stringify!($runtime)) else { return };
-                super::$law(&mut host);
-            })*
-        }
-    };
-}
-
 every_runtime!(
     a_command_runs_inside_and_is_confined_like_the_rest,
     another_user_is_one_of_the_image,

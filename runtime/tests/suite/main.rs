@@ -4,9 +4,27 @@
 //! are skipped without them. Nothing here waits for a fixed time: conditions are polled, with a
 //! deadline, and everything that was started is ended by the guard in `host`, after a failure too.
 
+/// A module per OCI runtime, with each of these laws as a test on a host of its own.
+macro_rules! every_runtime {
+    ($($law:ident),* $(,)?) => {
+        every_runtime!(@ embedded $($law)*);
+        every_runtime!(@ runc $($law)*);
+        every_runtime!(@ crun $($law)*);
+    };
+    (@ $runtime:ident $($law:ident)*) => {
+        mod $runtime {
+            $(#[test] fn $law() {
+                let Some(mut host) = super::Host::containers(stringify!($runtime)) else { return };
+                super::$law(&mut host);
+            })*
+        }
+    };
+}
+
 mod adoption;
 mod cgroups;
 mod conformance;
+mod container_groups;
 mod containers;
 mod copies;
 mod damage;

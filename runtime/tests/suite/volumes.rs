@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crdt_state::spec::{Labels, Mount, MountSource};
 use crdt_state::task::{Exit, TaskStart};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use oci_spec::image::{ConfigBuilder, ImageConfiguration};
 use runtime::volume::{Volumes, in_use};
 use runtime::{Driver, run_dir};
@@ -88,21 +89,72 @@ fn a_volume_without_a_name_is_gone_with_its_run(host: &mut Host) {
     until("the folder to go", || (!dir.exists()).then_some(()));
 }
 
-macro_rules! every_runtime {
-    ($($runtime:ident)*) => { $(
-        mod $runtime {
-            #[test]
-            fn a_named_volume_is_filled_once_and_kept_from_run_to_run() {
-                let Some(mut host) = super::Host::containers(stringify!($runtime)) else { return };
-                super::a_named_volume_is_filled_once_and_kept_from_run_to_run(&mut host);
-            }
-            #[test]
-            fn a_volume_without_a_name_is_gone_with_its_run() {
-                let Some(mut host) = super::Host::containers(stringify!($runtime)) else { return };
-                super::a_volume_without_a_name_is_gone_with_its_run(&mut host);
-            }
-        }
-    )* };
+/// A folder of the node whose mounts others see; none of them outlives it.
+struct Shared(tempfile::TempDir);
+
+impl Shared {
+    fn make() -> Shared {
+        let dir = tempfile::tempdir().expect("a folder");
+        let none = None::<&str>;
+        let at = dir.path();
+        mount(Some(at), at, none, MsFlags::MS_BIND, none).expect("root may");
+        mount(none, at, none, MsFlags::MS_SHARED, none).expect("root may");
+        fs::create_dir(at.join("card")).expect("writable");
+        Shared(dir)
+    }
+
+    /// A card is put in.
+    fn insert(&self) {
+        let card = self.0.path().join("card");
+        mount(Some("card"), &card, Some("tmpfs"), MsFlags::empty(), None::<&str>).expect("it may");
+        fs::write(card.join("photo"), "x").expect("writable");
+    }
 }
 
-every_runtime!(embedded runc crun);
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let _ = umount2(&self.0.path().join("card"), MntFlags::MNT_DETACH);
+        let _ = umount2(self.0.path(), MntFlags::MNT_DETACH);
+    }
+}
+
+fn what_the_node_mounts_later_is_seen_where_it_was_asked_for(host: &mut Host) {
+    let cases: [(&[&str], &[bool]); 4] = [
+        (&["rslave"], &[true]),
+        (&["rshared"], &[true]),
+        (&[""], &[false]),
+        (&["rslave", "rprivate"], &[true, false]),
+    ];
+    for (propagations, seen) in cases {
+        let shared: Vec<Shared> = propagations.iter().map(|_| Shared::make()).collect();
+        let mut order = shell(
+            "echo ready; until [ -e /media/0/go ]; do sleep 0.01; done; ls /media/*/card/photo; \
+             echo looked; exec sleep 1000",
+        );
+        for (number, (shared, propagation)) in shared.iter().zip(propagations).enumerate() {
+            let path = shared.0.path().display().to_string();
+            let propagation = (*propagation).to_owned();
+            let source =
+                MountSource::Bind { path, propagation, non_recursive: false, create: false };
+            let mount = Mount { source, target: format!("/media/{number}"), read_only: false };
+            order.template.container.mounts.push(mount);
+        }
+        host.run(&order);
+        host.hear(order.run, "ready");
+        shared.iter().for_each(Shared::insert);
+        fs::write(shared[0].0.path().join("go"), "").expect("writable");
+        host.hear(order.run, "looked");
+        let said = host.said(order.run);
+        for (number, seen) in seen.iter().enumerate() {
+            let path = format!("/media/{number}/card/photo\n");
+            assert_eq!(said.contains(&path), *seen, "{propagations:?}: {said}");
+        }
+        host.stop(order.run, None, 0);
+    }
+}
+
+every_runtime!(
+    a_named_volume_is_filled_once_and_kept_from_run_to_run,
+    what_the_node_mounts_later_is_seen_where_it_was_asked_for,
+    a_volume_without_a_name_is_gone_with_its_run,
+);

@@ -1,60 +1,98 @@
-//! nginx and redis, tried out: a fleet of one node, the images pushed, both asked for an answer.
+//! The examples, tried out: a fleet of one node, the images pushed, each asked for an answer that only
+//! the real program gives.
 //!
 //! The command lines are those of the examples' own `service.sh`. It must leave nothing behind.
 
 use super::build;
-use crate::fleet::{Fleet, Links, program};
+use crate::fleet::{Fleet, Links, Node, program};
 use crate::setup;
 use crate::step::succeed;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// A container starts in a fraction of it; the debug build on a busy machine needs more.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// A container starts in a fraction of it; Prometheus asks the node-exporter every 15 s.
+const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Runs both and asks them.
+/// An example and how it shows that it works.
+struct Trial {
+    name: &'static str,
+    /// A line for the node's shell.
+    ask: &'static str,
+    /// What is in the answer.
+    answer: &'static str,
+}
+
+/// In this order: Prometheus asks the node-exporter.
+const TRIALS: [Trial; 5] = [
+    Trial {
+        name: "nginx",
+        ask: "curl --silent --fail --max-time 2 http://127.0.0.1:8080/",
+        answer: "nginx in a container of edgectl",
+    },
+    Trial {
+        name: "redis",
+        ask: r"printf 'PING\r\n' | busybox nc -w 2 127.0.0.1 6379",
+        answer: "PONG",
+    },
+    // CONNECT of MQTT 3.1.1 without a name; the broker's CONNACK accepts.
+    Trial {
+        name: "mosquitto",
+        ask: r"printf '\020\014\000\004MQTT\004\002\000\074\000\000' | busybox nc -w 2 127.0.0.1 1883 | busybox hexdump -C",
+        answer: "20 02 00 00",
+    },
+    Trial {
+        name: "node-exporter",
+        ask: "curl --silent --fail --max-time 5 http://127.0.0.1:9100/metrics | grep ^node_uname_info",
+        answer: r#"sysname="Linux""#,
+    },
+    Trial {
+        name: "prometheus",
+        ask: "curl --silent --fail --max-time 5 'http://127.0.0.1:9090/api/v1/query?query=up'",
+        answer: r#""job":"node"},"value":["#,
+    },
+];
+
+/// Runs them all and asks each.
 pub fn run() -> Result<()> {
     setup::run()?;
     let edgectl = program::quickest()?;
     let fleet = Fleet::up(&edgectl, "examples", 1)?;
-    let tried = ask_both(&fleet, &edgectl);
+    let tried = try_all(&fleet, &edgectl);
     fleet.down()?;
     tried
 }
 
-fn ask_both(fleet: &Fleet, edgectl: &std::path::Path) -> Result<()> {
+fn try_all(fleet: &Fleet, edgectl: &Path) -> Result<()> {
     if fleet.links == Links::Loopback {
         bail!("containers need root; type: sudo -E cargo xtask examples --try");
     }
     let node = &fleet.nodes[0];
-    for name in ["nginx", "redis"] {
-        let archive = build::build(name)?;
-        let archive = archive.to_str().context("the path is no text")?;
-        fleet.edgectl(node, &["image", "push", archive])?;
-        let folder = edgectl.parent().context("edgectl lies in a folder")?;
-        let path = std::env::var("PATH").unwrap_or_default();
-        let mut create = Command::new("sh");
-        create
-            .arg(build::folder().join(name).join("service.sh"))
-            .env("PATH", format!("{}:{path}", folder.display()))
-            .env("EDGECTL_SOCKET", &node.socket);
-        succeed(&mut create)?;
+    for trial in &TRIALS {
+        start(fleet, node, edgectl, trial.name)?;
+        let mut told = String::new();
+        fleet.wait(&format!("{} answers", trial.name), PATIENCE, || {
+            told = fleet.on_node(node, &["sh", "-c", trial.ask])?;
+            Ok(told.contains(trial.answer))
+        })?;
+        let line = told.lines().next().unwrap_or_default();
+        println!("{} answers: {line}", trial.name);
     }
-    let mut page = String::new();
-    fleet.wait("nginx answers", PATIENCE, || {
-        let url = format!("http://{}:8080/", node.address);
-        page = fleet.on_node(node, &["curl", "--silent", "--fail", "--max-time", "2", &url])?;
-        Ok(true)
-    })?;
-    ensure!(page == "nginx in a container of edgectl", "nginx answered `{page}`");
-    println!("nginx answers: {page}");
-    let mut pong = String::new();
-    fleet.wait("redis answers", PATIENCE, || {
-        let line = "printf 'PING\\r\\n' | busybox nc -w 2 127.0.0.1 6379";
-        pong = fleet.on_node(node, &["sh", "-c", line])?;
-        Ok(pong.contains("PONG"))
-    })?;
-    println!("redis answers: {pong}");
     Ok(())
+}
+
+/// Pushes an example's image and creates its service.
+fn start(fleet: &Fleet, node: &Node, edgectl: &Path, name: &str) -> Result<()> {
+    let archive = build::build(name)?;
+    let archive = archive.to_str().context("the path is no text")?;
+    fleet.edgectl(node, &["image", "push", archive])?;
+    let folder = edgectl.parent().context("edgectl lies in a folder")?;
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut create = Command::new("sh");
+    create
+        .arg(build::folder().join(name).join("service.sh"))
+        .env("PATH", format!("{}:{path}", folder.display()))
+        .env("EDGECTL_SOCKET", &node.socket);
+    succeed(&mut create)
 }
