@@ -5,6 +5,8 @@
 mod clients;
 #[path = "../../runtime/tests/registry/real.rs"]
 mod real;
+#[path = "images/site.rs"]
+mod site;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -37,10 +39,15 @@ fn config(dir: &Path, name: &str, join: &[&Agent]) -> Config {
 
 /// Agents that know each other.
 async fn fleet(dir: &Path, count: usize) -> Vec<Agent> {
+    fleet_of(count, |number, join| config(dir, &format!("n{number}"), join)).await
+}
+
+/// The same, each as it is configured.
+async fn fleet_of(count: usize, config: impl Fn(usize, &[&Agent]) -> Config) -> Vec<Agent> {
     let mut agents: Vec<Agent> = Vec::new();
-    for n in 0..count {
+    for number in 0..count {
         let first: Vec<&Agent> = agents.iter().take(1).collect();
-        let config = config(dir, &format!("n{n}"), &first);
+        let config = config(number, &first);
         agents.push(Agent::start(config).await.unwrap_or_else(|error| panic!("{error}")));
     }
     let begun = Instant::now();

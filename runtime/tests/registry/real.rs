@@ -74,6 +74,13 @@ impl Registry {
         log.lines().filter(|line| line.contains("\"GET /v2/") && line.contains(part)).count()
     }
 
+    /// How often a part of a path with this in it was asked for, instead of all of it.
+    pub fn partial_reads(&self, part: &str) -> usize {
+        let log = std::fs::read_to_string(self.dir.path().join("access.log")).unwrap_or_default();
+        let is_partial = |line: &&str| line.contains(part) && line.contains("HTTP/1.1\" 206 ");
+        log.lines().filter(is_partial).count()
+    }
+
     /// Where it keeps a blob.
     pub fn blob(&self, digest: &str) -> PathBuf {
         let hex = digest.trim_start_matches("sha256:");

@@ -222,15 +222,6 @@ impl Supply {
         self.over_uplink(want, flight).await
     }
 
-    /// Whether this node is the one that fetches a blob for its site: then its own flight, whatever
-    /// it looks for now, ends at the uplink and waits for nobody.
-    pub(super) async fn is_first(&self, digest: &Digest) -> bool {
-        let Some(me) = self.me() else { return true };
-        let members = self.members().await;
-        let near = members.iter().filter(|member| member.is_near).map(|member| member.node);
-        choice::ranked(digest, near.chain([me])).first() == Some(&me)
-    }
-
     /// True once somebody who has it has given it.
     pub(super) async fn take_from_holders(
         &self,

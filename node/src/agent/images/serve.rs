@@ -213,7 +213,9 @@ impl Supply {
         }
         // It is not here, or what this node receives itself has stopped for now.
         let mut stand = match (self.flight(&digest), request.origin) {
-            (Some(flight), _) if flight.hops().is_none() && !self.is_first(&digest).await => {
+            // Who sends an origin comes after this node in the order of fetchers, so that nobody waits
+            // for whoever waits for it; others must not wait for a source that is not found yet.
+            (Some(flight), None) if flight.hops().is_none() => {
                 return Err("it looks for a source itself".to_owned());
             }
             (Some(flight), _) => flight.watch(),
