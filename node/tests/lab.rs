@@ -135,3 +135,83 @@ fn a_second_lab_of_the_same_name_is_refused_and_the_first_stays() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("lab down"));
     assert!(is_alive(agents[0]));
 }
+
+/// A node whose uplink is there and answers nothing, and whose packets to it are counted.
+struct Uplink<'a>(&'a TestLab);
+
+impl Uplink<'_> {
+    fn lay(lab: &TestLab) -> Uplink<'_> {
+        let link = lab.succeed(&["exec", "n1", "--", "ip", "-o", "-4", "addr", "show", "up"]);
+        let link = link.lines().filter(|line| !line.contains(" lo ")).find_map(|line| {
+            let mut words = line.split_whitespace().skip(1);
+            Some((words.next()?.to_owned(), words.nth(1)?.to_owned()))
+        });
+        let (link, _) = link.expect("the node has a link");
+        lab.succeed(&["exec", "n1", "--", "ip", "route", "add", "default", "dev", &link]);
+        let rules = "add table inet uplink; \
+             add chain inet uplink out { type filter hook output priority 0; }; \
+             add rule inet uplink out ip daddr 10.99.0.0/16 accept; \
+             add rule inet uplink out meta l4proto { tcp, udp } counter";
+        lab.succeed(&["exec", "n1", "--", "nft", rules]);
+        Uplink(lab)
+    }
+
+    /// Packets beyond the fleet so far.
+    fn packets(&self) -> u64 {
+        let list = self.0.succeed(&["exec", "n1", "--", "nft", "list", "table", "inet", "uplink"]);
+        let count = list.split("counter packets ").nth(1).and_then(|rest| rest.split(' ').next());
+        count.and_then(|count| count.parse().ok()).expect("a counter")
+    }
+}
+
+/// The image's name says a registry; what is here is run without asking it, or a name server.
+#[test]
+fn a_node_that_boots_alone_runs_what_it_has_and_asks_nobody() {
+    let lab = TestLab::up('e', 1);
+    if !lab.has_namespaces() {
+        eprintln!("SKIPPED without root: containers, network namespaces");
+        return;
+    }
+    let uplink = Uplink::lay(&lab);
+    let tar = lab.dir.join("root.tar");
+    let mut builder = tar::Builder::new(std::fs::File::create(&tar).expect("writable"));
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"]
+        .into_iter()
+        .find(|path| std::path::Path::new(path).exists());
+    builder.append_path_with_name(busybox.expect("installed"), "bin/busybox").expect("added");
+    builder.finish().expect("written");
+    let tar = tar.display().to_string();
+    let image = "registry.invalid/shop/till:1";
+    let edgectl = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edgectl"));
+        let output = command.arg("-H").arg(lab.dir.join("n1/edge.sock")).args(words).output();
+        let output = output.expect("edgectl was built for this test");
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    edgectl(&["image", "import", &tar, image]);
+    let waits = ["/bin/busybox", "sleep", "1000"];
+    let create = ["service", "create", "--no-resolve-image", "--name", "till", image];
+    edgectl(&[&create[..], &waits].concat());
+
+    lab.succeed(&["kill", "n1"]);
+    let before = uplink.packets();
+    lab.succeed(&["start", "n1"]);
+    let begun = std::time::Instant::now();
+    loop {
+        // What runs comes first, what ended with the power after it.
+        let shown = edgectl(&["service", "ps", "--format", "{{.CurrentState}}", "till"]);
+        let states: Vec<&str> = shown.lines().collect();
+        if states.len() == 2 && states[0].starts_with("Running") {
+            break;
+        }
+        assert!(begun.elapsed().as_secs() < 15, "it runs 15 s after power is back: {states:?}");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert_eq!(uplink.packets(), before, "nobody was asked");
+    // The counter counts: a name that must be looked up.
+    let mut asks = Command::new(env!("CARGO_BIN_EXE_edgectl"));
+    let socket = lab.dir.join("n1/edge.sock");
+    let _ = asks.arg("-H").arg(socket).args(["image", "pull", "registry.invalid/other:1"]).output();
+    assert!(uplink.packets() > before, "a pull asks a name server");
+}
