@@ -245,3 +245,37 @@ async fn a_full_disk_is_told_and_outlived() {
     fs::remove_file(&filler).expect("freed");
     runs(&fleet, "wide");
 }
+
+/// Sets the clocks of an image store back, as if its content had lain there for a day.
+fn age(folder: &std::path::Path) {
+    let done = Command::new("find")
+        .arg(folder)
+        .args(["-type", "f", "-exec", "touch", "--date=yesterday", "{}", "+"])
+        .status();
+    assert!(done.is_ok_and(|status| status.success()), "find and touch are there");
+}
+
+#[tokio::test]
+async fn what_no_service_needs_makes_room_when_the_disk_is_full() {
+    if !is_root() {
+        return;
+    }
+    let registry = Registry::plain().await;
+    let shop = Shop::open(92);
+    for name in ["old:1", "new:1"] {
+        shop.make(name, shop::Build::Large(20_000_000));
+        push(&shop, name, &format!("{}/shop/{name}", registry.host));
+    }
+    // Either fits, packed and unpacked, but not both.
+    let disk = Small::mount(70);
+    let folder = tempfile::tempdir_in(disk.0.path()).expect("a folder");
+    let images = folder.path().join("data-1/images");
+    let fleet = Fleet::start_in(folder, 93, 1, &[]);
+    create(&fleet, "old", &format!("{}/shop/old:1", registry.host), WAITS);
+    runs(&fleet, "old");
+    assert!(edgectl(&fleet, &["service", "rm", "old"]).status.success());
+    wait("the old task to be gone", &fleet, || fleet.get(1, "/tasks").json() == json!([]));
+    age(&images);
+    create(&fleet, "new", &format!("{}/shop/new:1", registry.host), WAITS);
+    runs(&fleet, "new");
+}

@@ -20,6 +20,8 @@ use super::Handle;
 
 /// Between two looks. A look reads the names of images and what services there are.
 const INTERVAL: Duration = Duration::from_secs(600);
+/// Between two looks of a node whose disk is full, where every start is tried again and again.
+const INTERVAL_FULL: Duration = Duration::from_secs(10);
 const FILE: &str = "kept.json";
 
 /// What the services of the fleet run, and ran before: reference by service id.
@@ -52,10 +54,16 @@ impl Kept {
     }
 }
 
-/// Looks from time to time, as long as the agent lives.
+/// Looks from time to time, as long as the agent lives, and when something did not fit on the disk.
 pub(super) async fn collect(handle: Handle) {
+    let mut pause = Duration::ZERO;
     loop {
-        tokio::time::sleep(INTERVAL).await;
+        tokio::time::sleep(pause).await;
+        pause = INTERVAL_FULL;
+        tokio::select! {
+            () = tokio::time::sleep(INTERVAL) => {}
+            () = handle.supply().disk_filled() => {}
+        }
         let running = handle.read(|node| {
             let all = services(node.replica()).into_iter();
             let containers = all.filter(|service| service.template.runtime == Runtime::Container);

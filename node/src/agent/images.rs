@@ -33,7 +33,7 @@ use runtime::image::bring::{Bring, BringError, Bringing};
 use runtime::image::manifest::{Descriptor, Document};
 use runtime::image::registry::{Purpose, RegistryConfig, Repository, Session};
 use runtime::image::{Digest, Image, ImageError, Images, Origin, Reference};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 pub use flight::Pull;
 pub(super) use members::Reach;
@@ -90,6 +90,8 @@ struct Inner {
     /// Streams that are given to peers, per blob.
     streams: Mutex<BTreeMap<Digest, usize>>,
     paused: watch::Sender<bool>,
+    /// Something did not fit on the disk.
+    full: Notify,
     background: tokio::runtime::Handle,
     reach: OnceLock<Reach>,
 }
@@ -119,6 +121,7 @@ impl Supply {
             given: Bucket::new(config.blob_rate_limit),
             streams: Mutex::default(),
             paused: watch::Sender::new(config.image_fetch == ImageFetch::Paused),
+            full: Notify::new(),
             background,
             reach: OnceLock::new(),
         }))
@@ -147,6 +150,11 @@ impl Supply {
     /// Fetches again.
     pub fn resume(&self) {
         self.0.paused.send_replace(false);
+    }
+
+    /// Returns once something did not fit on the disk, also before this was called.
+    pub(super) async fn disk_filled(&self) {
+        self.0.full.notified().await;
     }
 
     /// Bytes per second that it keeps to.
@@ -294,8 +302,18 @@ impl Bring for Supply {
                     Wish { reference: &wanted, login: None, origin: Origin::Brought, events: None };
                 supply.fetch(wish).await
             }));
-            fetching.await
+            let fetched = fetching.await;
+            if let Err(BringError::Store(error)) = &fetched
+                && matches!(**error, ImageError::DiskFull { .. })
+            {
+                self.on_disk_full();
+            }
+            fetched
         })
+    }
+
+    fn on_disk_full(&self) {
+        self.0.full.notify_one();
     }
 }
 

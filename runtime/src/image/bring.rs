@@ -22,6 +22,9 @@ pub trait Bring: std::fmt::Debug + Send + Sync {
         reference: &'a Reference,
         say: &'a (dyn Fn(String) + Send + Sync),
     ) -> Bringing<'a>;
+
+    /// What was brought does not fit on the disk when it is unpacked.
+    fn on_disk_full(&self);
 }
 
 /// Why an image is not here. Only a malformed reference stays so; everything else may be over a

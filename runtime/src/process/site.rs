@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crdt_state::task::{Run, TaskStart};
 
 use super::prepare::{Prepare, Prepared};
-use crate::image::{Bring, Image, Images, Reference};
+use crate::image::{Bring, Image, ImageError, Images, Reference, Rootfs};
 use crate::oci::{ContainerOrder, OciRuntime};
 use crate::refusal::StartError;
 use crate::volume::Volumes;
@@ -49,6 +49,16 @@ impl ContainerSite {
         })
     }
 
+    /// The image's layers as folders.
+    async fn unpacked(&self, image: Image) -> Result<Rootfs, StartError> {
+        let unpacked =
+            self.blocking(move |images| Ok::<_, StartError>(images.rootfs(&image))).await?;
+        if let (Err(ImageError::DiskFull { .. }), Some(bring)) = (&unpacked, &self.bring) {
+            bring.on_disk_full();
+        }
+        Ok(unpacked?)
+    }
+
     async fn blocking<T: Send + 'static, E: Into<StartError> + Send + 'static>(
         &self,
         work: impl FnOnce(Images) -> Result<T, E> + Send + 'static,
@@ -70,7 +80,7 @@ impl Prepare for ContainerSite {
             let reference: Reference = template.image.parse().map_err(malformed)?;
             let image = self.image(reference, say).await?;
             let (config, health) = (image.config.clone(), image.health.clone());
-            let rootfs = self.blocking(move |images| images.rootfs(&image)).await?;
+            let rootfs = self.unpacked(image).await?;
             let (named, template_of) = (self.volumes.clone(), template.clone());
             let volumes = self.blocking(move |_| named.of_template(&template_of)).await?;
             let own = || (self.hostname)(start.run);
