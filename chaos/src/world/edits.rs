@@ -60,8 +60,9 @@ impl World {
     pub(super) fn on_cleanup(&mut self) {
         for machine in 0..self.machines.len() {
             let Some(agent) = &self.machines[machine].agent else { continue };
+            // At once: who looks at the same moment must not find the fleet at rest before.
             for edit in Operator::cleanup(&agent.node.seen()) {
-                self.queue.put(self.at, Happening::Edit { machine, edit });
+                self.on_edit(machine, edit);
             }
         }
     }
