@@ -56,6 +56,8 @@ pub enum Reach {
     /// Every one. A container's runtime joins them all, and another run's end may take the group
     /// above away from it, unless the run's own group is there already.
     All,
+    /// Where it has one.
+    There,
 }
 
 /// Times that a group is made again after another run's end removed its parent in between.
@@ -65,7 +67,7 @@ const CREATE_TRIES: usize = 8;
 const REMOVE_TRIES: usize = 1_000;
 
 impl Cgroup {
-    /// Makes the groups of a run with these limits, or limits those that are there.
+    /// Makes the groups of a run, and sets these limits.
     pub fn create(plan: &CgroupPlan, limits: &Resources, reach: Reach) -> Cgroup {
         let mut cgroup = Cgroup::default();
         let asked = limits::asked(limits);
@@ -73,11 +75,15 @@ impl Cgroup {
         for (index, hierarchy) in plan.hierarchies.iter().enumerate() {
             let here = asked.iter().filter(|(controller, _)| hierarchy.has(*controller));
             let (wanted, words): (Vec<Controller>, Vec<String>) = here.cloned().unzip();
-            if reach == Reach::Needed && wanted.is_empty() && tracker != Some(index) {
-                continue;
-            }
             let dir = hierarchy.root.join(&plan.path);
-            match make(hierarchy, &plan.path, &wanted) {
+            let (needed, there) = (!wanted.is_empty() || tracker == Some(index), dir.is_dir());
+            let made = match reach {
+                Reach::Needed if !needed => continue,
+                Reach::There if !there => continue,
+                Reach::There => Ok(()),
+                Reach::Needed | Reach::All => make(hierarchy, &plan.path, &wanted),
+            };
+            match made {
                 Ok(()) => {
                     for (controller, words) in wanted.iter().zip(&words) {
                         let set = set(hierarchy.version, &dir, *controller, limits);

@@ -10,38 +10,46 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 
-use super::{CgroupPlan, Controller, Hierarchy, Version, put};
+use super::{CgroupPlan, Hierarchy, Version, put};
 
 /// Moves the calling process, which must have one thread and a mount namespace of its own, into the
-/// groups of a plan that are there.
-pub fn enter(plan: &CgroupPlan) {
+/// groups of a plan that are there. `shown` are folders of the node that the container is to see: what
+/// is hidden from libcontainer would be hidden there as well.
+pub fn enter(plan: &CgroupPlan, shown: &[PathBuf]) {
     let unified = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let born_inside = unified.lines().any(|line| line == format!("0::/{}", plan.path));
     for hierarchy in &plan.hierarchies {
         let group = hierarchy.root.join(&plan.path);
         let inside = match hierarchy.version {
             Version::V2 => born_inside,
-            Version::V1 => move_self(hierarchy, &plan.path).is_ok(),
+            Version::V1 => move_self(&group, hierarchy, &plan.path).is_ok(),
         };
-        if inside {
-            let procs = group.join("cgroup.procs");
-            let _ = mount(Some("/dev/null"), &procs, None::<&str>, MsFlags::MS_BIND, None::<&str>);
+        let is_shown = |folder: &PathBuf| {
+            hierarchy.root.starts_with(folder) || folder.starts_with(&hierarchy.root)
+        };
+        if !inside || shown.iter().any(is_shown) {
+            continue;
+        }
+        // The second would end this process with the container, when libcontainer gives one up.
+        for file in ["cgroup.procs", "cgroup.kill"] {
+            let none = None::<&str>;
+            let _ = mount(Some("/dev/null"), &group.join(file), none, MsFlags::MS_BIND, none);
         }
     }
 }
 
-fn move_self(hierarchy: &Hierarchy, path: &str) -> io::Result<()> {
-    if hierarchy.has(Controller::Cpuset) {
+fn move_self(group: &Path, hierarchy: &Hierarchy, path: &str) -> io::Result<()> {
+    if group.join("cpuset.cpus").exists() {
         inherit_cpus(&hierarchy.root, path)?;
     }
-    put(&hierarchy.root.join(path).join("tasks"), "0")
+    put(&group.join("tasks"), "0")
 }
 
-/// A new group of this one has no processors and takes nobody: it gets those of the group above.
+/// A new group of processors has none and takes nobody: it gets those of the group above.
 fn inherit_cpus(root: &Path, path: &str) -> io::Result<()> {
     let mut group = root.to_owned();
     for part in Path::new(path) {

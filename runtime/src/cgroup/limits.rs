@@ -45,7 +45,7 @@ pub fn files(
         ],
         (Version::V2, Controller::Cpu) => vec![("cpu.max", format!("{quota} {CPU_PERIOD_US}"))],
         (_, Controller::Pids) => vec![("pids.max", pids)],
-        (_, Controller::Cpuset | Controller::Freezer) => vec![],
+        (_, Controller::Freezer) => vec![],
     }
 }
 

@@ -23,20 +23,13 @@ pub enum Controller {
     Cpu,
     /// Number of processes and threads.
     Pids,
-    /// Which processors and memory nodes are used.
-    Cpuset,
     /// Limits nothing; tells on version 1 what belongs together.
     Freezer,
 }
 
 impl Controller {
-    const ALL: [Controller; 5] = [
-        Controller::Memory,
-        Controller::Cpu,
-        Controller::Pids,
-        Controller::Cpuset,
-        Controller::Freezer,
-    ];
+    const ALL: [Controller; 4] =
+        [Controller::Memory, Controller::Cpu, Controller::Pids, Controller::Freezer];
 
     /// The kernel's word.
     pub fn name(self) -> &'static str {
@@ -44,7 +37,6 @@ impl Controller {
             Controller::Memory => "memory",
             Controller::Cpu => "cpu",
             Controller::Pids => "pids",
-            Controller::Cpuset => "cpuset",
             Controller::Freezer => "freezer",
         }
     }

@@ -27,8 +27,8 @@ use crdt_state::spec::{Container, NetworkMode, Template};
 use crdt_state::task::TaskStart;
 use oci_spec::image::ImageConfiguration;
 use oci_spec::runtime::{
-    Linux, LinuxBuilder, LinuxCapabilities, LinuxNamespace, LinuxNamespaceType, RootBuilder, Spec,
-    User,
+    Linux, LinuxBuilder, LinuxCapabilities, LinuxNamespace, LinuxNamespaceType, Mount, RootBuilder,
+    Spec, User,
 };
 
 pub(crate) use inside::Inside;
@@ -168,6 +168,11 @@ fn namespaces(network: NetworkMode, machine: &Machine) -> Vec<LinuxNamespace> {
         namespace
     })
     .collect()
+}
+
+/// Shows something of the node.
+pub fn is_bind(mount: &Mount) -> bool {
+    mount.options().iter().flatten().any(|option| option == "bind" || option == "rbind")
 }
 
 /// The user that a text means in a container whose root is there, for a program run in it later.

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
@@ -28,17 +28,25 @@ use nix::unistd::{Pid, pipe2};
 use oci_spec::runtime::{Capability, LinuxCapabilities, Process, Spec};
 
 use super::backend::{Backend, Bundle, STATE, Stdio, write_config};
-use super::bundle::BundleError;
+use super::bundle::{BundleError, is_bind};
 use super::explain;
+use super::rootfs::COPIES;
 use crate::cgroup::{Hierarchy, Version, mounts};
 use crate::refusal::StartError;
 use complaints::Complaints;
 use filter::Compiled;
 use program::{Failure, Filter, First, Program};
 
+/// Where libcontainer's account of its own clearing away begins in an error.
+const CLEANUP: &str = ". error during cleanup:";
+/// And what it says of that besides.
+const CLEANUP_COMPLAINT: &str = "failed to remove cgroup manager";
+
 /// libcontainer.
 #[derive(Debug, Default)]
 pub struct Embedded {
+    /// Of a container that is made.
+    filter: Option<Compiled>,
     /// Why the program could not be executed; its end of file says that it was.
     report: Option<File>,
     complaints: Complaints,
@@ -46,7 +54,11 @@ pub struct Embedded {
 
 impl Embedded {
     fn explain(&self, error: &LibcontainerError) -> StartError {
+        // What it could not clear away is the monitor's.
         let mut reason = error.to_string();
+        if let Some(end) = reason.find(CLEANUP) {
+            reason.truncate(end);
+        }
         let mut cause = std::error::Error::source(error);
         while let Some(deeper) = cause {
             let words = deeper.to_string();
@@ -56,11 +68,23 @@ impl Embedded {
             cause = deeper.source();
         }
         for complaint in self.complaints.take() {
-            if !reason.contains(&complaint) {
+            if !reason.contains(&complaint) && !complaint.contains(CLEANUP_COMPLAINT) {
                 reason = format!("{reason}; {complaint}");
             }
         }
         StartError::Runtime { runtime: "embedded".to_owned(), reason }
+    }
+
+    /// What filters a process of the container.
+    fn filter(
+        &mut self,
+        bundle: &Bundle<'_>,
+        process: &Process,
+    ) -> Result<Option<Filter>, StartError> {
+        self.complaints.begin();
+        self.filter = Compiled::of(bundle.dir, bundle.spec)?;
+        let capabilities = process.capabilities().clone().unwrap_or_default();
+        Ok(self.filter.clone().map(|program| Filter { program, capabilities }))
     }
 
     /// A builder whose program reports on a new pipe.
@@ -100,8 +124,15 @@ impl Embedded {
             // A pipe that breaks says as little as one that closes.
             let _ = report.read_to_end(&mut message);
         }
+        if let Some(filter) = self.filter.take() {
+            filter.collect();
+        }
         match Failure::decode(&message) {
             None => Ok(()),
+            Some(Failure::Filter(Errno::ENODATA)) => Err(StartError::Runtime {
+                runtime: "embedded".to_owned(),
+                reason: format!("no filter of system calls: {}", self.complaints.take().join("; ")),
+            }),
             Some(failure) => Err(failure_of(failure, process)),
         }
     }
@@ -137,12 +168,13 @@ impl Backend for Embedded {
     fn create(&mut self, bundle: &Bundle<'_>, stdio: Stdio<'_>) -> Result<Pid, StartError> {
         let first = if bundle.init { First::Init } else { First::Program };
         let process = bundle.spec.process().clone().unwrap_or_default();
-        let filter = filtered(Compiled::of(bundle.dir, bundle.spec)?, &process);
-        keep_to_itself(bundle.spec).map_err(|errno| StartError::Step {
+        let filter = self.filter(bundle, &process)?;
+        let mut told = told(bundle.spec, filter.as_ref().map(|_| process));
+        keep_to_itself(&mut told, bundle.dir).map_err(|errno| StartError::Step {
             step: "keep the node's later mounts out of the container",
             errno,
         })?;
-        write_config(bundle.dir, &told(bundle.spec, filter.as_ref().map(|_| process)))?;
+        write_config(bundle.dir, &told)?;
         let program = move |report| Program::new(report, first, filter);
         let builder = self.builder(bundle, stdio, program)?;
         let built = builder.as_init(bundle.dir).with_systemd(false).with_detach(true).build();
@@ -169,7 +201,7 @@ impl Backend for Embedded {
         process: &Process,
         stdio: Stdio<'_>,
     ) -> Result<Pid, StartError> {
-        let filter = filtered(Compiled::of(bundle.dir, bundle.spec)?, process);
+        let filter = self.filter(bundle, process)?;
         let told = match &filter {
             Some(_) => able_to_filter(process.clone()),
             None => process.clone(),
@@ -191,30 +223,34 @@ impl Backend for Embedded {
     }
 }
 
-/// The last step of a process that is filtered.
-fn filtered(program: Option<Compiled>, process: &Process) -> Option<Filter> {
-    let capabilities = process.capabilities().clone().unwrap_or_default();
-    program.map(|program| Filter { program, capabilities })
-}
-
 /// libcontainer knows nothing of a mount's own propagation: what it binds follows the node for ever. It
-/// copies mounts as they are, so those that must not follow stop to do so here, where nobody but this
-/// process sees them.
-fn keep_to_itself(spec: &Spec) -> nix::Result<()> {
+/// copies mounts as they are, so what must not follow stops to do so before, where nobody but this
+/// process sees it: everything, or, if something else must follow, a copy of it.
+fn keep_to_itself(told: &mut Spec, run_dir: &Path) -> nix::Result<()> {
     let none = None::<&str>;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-    let propagation = spec.linux().as_ref().and_then(|linux| linux.rootfs_propagation().as_ref());
+    let propagation = told.linux().as_ref().and_then(|linux| linux.rootfs_propagation().as_ref());
     if propagation.is_none() {
         return mount(none, "/", none, private, none);
     }
-    for asked in spec.mounts().iter().flatten() {
-        let has = |word: &str| asked.options().iter().flatten().any(|option| option == word);
-        if let Some(source) = asked.source().as_ref().filter(|_| has("rprivate") || has("private"))
-        {
-            mount(Some(source), source, none, MsFlags::MS_BIND | MsFlags::MS_REC, none)?;
-            mount(none, source, none, private, none)?;
+    let mut mounts = told.mounts().clone().unwrap_or_default();
+    for (number, asked) in mounts.iter_mut().enumerate().filter(|(_, asked)| is_bind(asked)) {
+        let follows = |option: &String| option.ends_with("slave") || option.ends_with("shared");
+        let Some(source) = asked.source().clone() else { continue };
+        if asked.options().iter().flatten().any(follows) {
+            continue;
         }
+        let copy = run_dir.join(COPIES).join(number.to_string());
+        let made = match source.is_dir() {
+            true => fs::create_dir_all(&copy),
+            false => fs::create_dir_all(run_dir.join(COPIES)).and_then(|()| fs::write(&copy, "")),
+        };
+        made.map_err(|error| raw(&error))?;
+        mount(Some(&source), &copy, none, MsFlags::MS_BIND | MsFlags::MS_REC, none)?;
+        mount(none, &copy, none, private, none)?;
+        asked.set_source(Some(copy));
     }
+    told.set_mounts(Some(mounts));
     Ok(())
 }
 

@@ -7,7 +7,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::fd::BorrowedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -18,7 +18,7 @@ use oci_spec::runtime::{LinuxResources, Spec};
 use serde::{Deserialize, Serialize};
 
 use super::backend::{self, Bundle, Stdio};
-use super::bundle::{BundleInput, Machine, bundle};
+use super::bundle::{BundleInput, Machine, bundle, is_bind};
 use super::{ContainerOrder, OciRuntime, devices, init, rootfs};
 use crate::cgroup::{Cgroup, Reach, entry};
 use crate::refusal::StartError;
@@ -81,7 +81,7 @@ fn attempt(
     own_streams(&spec, io)?;
     let embedded = container.runtime == OciRuntime::Embedded;
     if embedded {
-        entry::enter(&order.cgroup);
+        entry::enter(&order.cgroup, &shown(&spec));
     }
     let init = embedded && order.start.template.container.init;
     let bundle = Bundle { dir: &dir, id: &id, spec: &spec, init };
@@ -91,10 +91,16 @@ fn attempt(
         keep_from_devices(order, &spec)?;
     }
     // crun begins with groups of its own, without limits.
-    let limited = Cgroup::create(&order.cgroup, &order.start.template.limits, Reach::All);
+    let limited = Cgroup::create(&order.cgroup, &order.start.template.limits, Reach::There);
     warnings.extend(limited.warnings);
     backend.start(&bundle)?;
     Ok((pid.as_raw(), warnings))
+}
+
+/// The folders of the node that a container sees.
+fn shown(spec: &Spec) -> Vec<PathBuf> {
+    let binds = spec.mounts().iter().flatten().filter(|mount| is_bind(mount));
+    binds.filter_map(|mount| mount.source().as_ref()?.canonicalize().ok()).collect()
 }
 
 /// What a fork of the monitor undoes of it.
@@ -154,7 +160,11 @@ fn keep_from_devices(order: &Order, spec: &Spec) -> Result<(), StartError> {
         return Ok(());
     }
     let cgroup = Cgroup::existing(&order.cgroup);
-    if cgroup.separate().any(|group| group.join("devices.list").exists()) {
+    let kept = |group: &Path| {
+        let list = fs::read_to_string(group.join("devices.list"));
+        list.is_ok_and(|list| !list.lines().any(|line| line.starts_with("a ")))
+    };
+    if cgroup.separate().any(kept) {
         return Ok(());
     }
     let confined =

@@ -29,6 +29,8 @@ use crate::volume::OF_RUN;
 pub const ROOTFS: &str = "rootfs";
 /// What the container wrote, in the folder of the run.
 pub const UPPER: &str = "upper";
+/// Where copies of what is bound into it are mounted, in the folder of the run.
+pub const COPIES: &str = "binds";
 const WORK: &str = "work";
 const EMPTY: &str = "empty";
 
@@ -127,7 +129,7 @@ fn broken(name: &str, source: io::Error) -> StartError {
 /// have ended. What cannot be
 /// removed goes with the folder of the run.
 pub fn remove(run_dir: &Path) {
-    for name in [ROOTFS, UPPER, WORK, EMPTY, OF_RUN] {
+    for name in [ROOTFS, UPPER, WORK, EMPTY, COPIES, OF_RUN] {
         let _ = fs::remove_dir_all(run_dir.join(name));
     }
 }

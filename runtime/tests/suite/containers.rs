@@ -144,6 +144,14 @@ fn what_the_image_lacks_is_refused_for_good(host: &mut Host) {
     }
 }
 
+fn what_the_kernel_refuses_is_said_without_the_rest(host: &mut Host) {
+    let mut order = shell("true");
+    order.template.container.sysctls.insert("kernel.msgmax".to_owned(), "many".to_owned());
+    let (_, reason) = host.refusal(&order);
+    assert!(reason.contains("msgmax"), "{reason}");
+    assert!(!reason.contains("could not delete"), "{reason}");
+}
+
 fn what_the_node_lacks_is_refused_for_now(host: &mut Host) {
     let mut order = shell("true");
     order.template.image = "unknown".to_owned();
@@ -303,6 +311,7 @@ every_runtime!(
     a_container_has_its_capabilities_and_no_others,
     every_way_to_end_is_told_apart,
     what_the_image_lacks_is_refused_for_good,
+    what_the_kernel_refuses_is_said_without_the_rest,
     what_the_node_lacks_is_refused_for_now,
     health_is_asked_for_inside,
     all_that_is_said_is_kept,

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crdt_state::spec::{Labels, Mount, MountSource};
 use crdt_state::task::{Exit, TaskStart};
@@ -94,62 +94,80 @@ struct Shared(tempfile::TempDir);
 
 impl Shared {
     fn make() -> Shared {
-        let dir = tempfile::tempdir().expect("a folder");
-        let none = None::<&str>;
-        let at = dir.path();
-        mount(Some(at), at, none, MsFlags::MS_BIND, none).expect("root may");
-        mount(none, at, none, MsFlags::MS_SHARED, none).expect("root may");
-        fs::create_dir(at.join("card")).expect("writable");
-        Shared(dir)
+        let shared = Shared(tempfile::tempdir().expect("a folder"));
+        let (none, hub) = (None::<&str>, shared.hub());
+        fs::create_dir(&hub).expect("writable");
+        mount(Some(&hub), &hub, none, MsFlags::MS_BIND, none).expect("root may");
+        mount(none, &hub, none, MsFlags::MS_SHARED, none).expect("root may");
+        fs::create_dir(hub.join("card")).expect("writable");
+        shared
+    }
+
+    fn hub(&self) -> PathBuf {
+        self.0.path().join("hub")
     }
 
     /// A card is put in.
     fn insert(&self) {
-        let card = self.0.path().join("card");
+        let card = self.hub().join("card");
         mount(Some("card"), &card, Some("tmpfs"), MsFlags::empty(), None::<&str>).expect("it may");
         fs::write(card.join("photo"), "x").expect("writable");
     }
 }
 
+impl Shared {
+    fn remove(&self) {
+        let _ = umount2(&self.hub().join("card"), MntFlags::MNT_DETACH);
+    }
+}
+
 impl Drop for Shared {
     fn drop(&mut self) {
-        let _ = umount2(&self.0.path().join("card"), MntFlags::MNT_DETACH);
-        let _ = umount2(self.0.path(), MntFlags::MNT_DETACH);
+        self.remove();
+        let _ = umount2(&self.hub(), MntFlags::MNT_DETACH);
     }
 }
 
 fn what_the_node_mounts_later_is_seen_where_it_was_asked_for(host: &mut Host) {
-    let cases: [(&[&str], &[bool]); 4] = [
-        (&["rslave"], &[true]),
-        (&["rshared"], &[true]),
-        (&[""], &[false]),
-        (&["rslave", "rprivate"], &[true, false]),
+    let shared = [Shared::make(), Shared::make()];
+    let (first, second, above) = (shared[0].hub(), shared[1].hub(), shared[0].0.path().to_owned());
+    let cases: [&[(&PathBuf, &str, bool)]; 5] = [
+        &[(&first, "rslave", true)],
+        &[(&first, "rshared", true)],
+        &[(&first, "", false)],
+        &[(&first, "rslave", true), (&second, "rprivate", false)],
+        &[(&above, "", false), (&first, "rslave", true)],
     ];
-    for (propagations, seen) in cases {
-        let shared: Vec<Shared> = propagations.iter().map(|_| Shared::make()).collect();
+    for binds in cases {
         let mut order = shell(
-            "echo ready; until [ -e /media/0/go ]; do sleep 0.01; done; ls /media/*/card/photo; \
-             echo looked; exec sleep 1000",
+            "echo ready; until [ -e /go/go ]; do sleep 0.01; done; ls $CARD0 $CARD1; echo looked; \
+             exec sleep 1000",
         );
-        for (number, (shared, propagation)) in shared.iter().zip(propagations).enumerate() {
-            let path = shared.0.path().display().to_string();
-            let propagation = (*propagation).to_owned();
+        let go = tempfile::tempdir().expect("a folder");
+        let mut bind = |path: &Path, propagation: &str, target: String| {
+            let (path, propagation) = (path.display().to_string(), propagation.to_owned());
             let source =
                 MountSource::Bind { path, propagation, non_recursive: false, create: false };
-            let mount = Mount { source, target: format!("/media/{number}"), read_only: false };
-            order.template.container.mounts.push(mount);
+            order.template.container.mounts.push(Mount { source, target, read_only: false });
+        };
+        bind(go.path(), "", "/go".to_owned());
+        for (number, (path, propagation, _)) in binds.iter().enumerate() {
+            let card = if **path == above { "hub/card" } else { "card" };
+            bind(path, propagation, format!("/media/{number}"));
+            order.template.env.push(format!("CARD{number}=/media/{number}/{card}/photo"));
         }
         host.run(&order);
         host.hear(order.run, "ready");
         shared.iter().for_each(Shared::insert);
-        fs::write(shared[0].0.path().join("go"), "").expect("writable");
+        fs::write(go.path().join("go"), "").expect("writable");
         host.hear(order.run, "looked");
         let said = host.said(order.run);
-        for (number, seen) in seen.iter().enumerate() {
-            let path = format!("/media/{number}/card/photo\n");
-            assert_eq!(said.contains(&path), *seen, "{propagations:?}: {said}");
+        for (number, (_, propagation, seen)) in binds.iter().enumerate() {
+            let found = said.lines().any(|line| line.starts_with(&format!("/media/{number}/")));
+            assert_eq!(found, *seen, "{number} {propagation}: {said}");
         }
         host.stop(order.run, None, 0);
+        shared.iter().for_each(Shared::remove);
     }
 }
 

@@ -14,6 +14,7 @@ use std::rc::Rc;
 use libseccomp::error::SeccompError;
 use libseccomp::{
     ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall,
+    ScmpVersion,
 };
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -21,7 +22,8 @@ use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use nix::unistd::{ForkResult, fork, pipe2};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork, pipe2};
 use oci_spec::runtime::{
     Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompOperator, Spec,
 };
@@ -36,6 +38,8 @@ const FOLDER: &str = "filters";
 /// Filters that are kept; for a further one all are forgotten, and compiled again when needed. There is
 /// one for each set of capabilities that services ask for.
 const KEPT_MAX: usize = 64;
+/// Goes up with every change of what [`compile`] makes of a filter.
+const FORM: &str = "1";
 /// `BPF_MAXINSNS`: the kernel takes no longer program.
 const STEPS_MAX: usize = 4096;
 /// Bytes of one instruction.
@@ -50,8 +54,8 @@ type Steps = Rc<[libc::sock_filter]>;
 pub enum Compiled {
     /// It is here.
     Ready(Steps),
-    /// Somebody writes it to this pipe.
-    Coming(Rc<File>),
+    /// A child writes it to this pipe.
+    Coming(Rc<File>, Pid),
 }
 
 impl Compiled {
@@ -70,15 +74,17 @@ impl Compiled {
         let (read, write) = pipe2(OFlag::O_CLOEXEC).map_err(step)?;
         // SAFETY: promised by the caller.
         match unsafe { fork() }.map_err(StartError::Fork)? {
-            ForkResult::Parent { .. } => Ok(Some(Compiled::Coming(Rc::new(File::from(read))))),
+            ForkResult::Parent { child } => {
+                Ok(Some(Compiled::Coming(Rc::new(File::from(read)), child)))
+            }
             ForkResult::Child => {
                 let _ = prctl::set_pdeathsig(Signal::SIGKILL);
                 match compile(seccomp) {
                     Ok(bytes) => {
-                        // A parent that is gone needs none.
-                        let _ = File::from(write).write_all(&bytes);
                         // One that cannot be kept is compiled again.
                         let _ = keep(&path, &bytes);
+                        // A parent that is gone needs none.
+                        let _ = File::from(write).write_all(&bytes);
                     }
                     Err(why) => tracing::error!("the filter of system calls: {why}"),
                 }
@@ -88,11 +94,18 @@ impl Compiled {
         }
     }
 
+    /// Collects the child, so that it counts as no process of the container's.
+    pub fn collect(&self) {
+        if let Compiled::Coming(_, child) = self {
+            let _ = waitpid(*child, None);
+        }
+    }
+
     /// From here on this process, and what it starts, is filtered. Waits for the filter.
     pub fn enforce(&self) -> nix::Result<()> {
         let steps = match self {
             Compiled::Ready(steps) => steps.clone(),
-            Compiled::Coming(pipe) => {
+            Compiled::Coming(pipe, _) => {
                 let mut bytes = Vec::new();
                 let read = (&**pipe).read_to_end(&mut bytes);
                 read.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
@@ -111,11 +124,14 @@ impl Compiled {
     }
 }
 
-/// Another version of this program may compile the same filter otherwise.
+/// Another version of this program or of libseccomp may compile the same filter otherwise.
 fn place(run_dir: &Path, seccomp: &LinuxSeccomp) -> PathBuf {
     let text = serde_json::to_vec(seccomp).expect("it has a form in JSON");
     let mut sum = Sha256::new();
-    sum.update(env!("CARGO_PKG_VERSION"));
+    let library = ScmpVersion::current().map(|v| format!("{}.{}.{}", v.major, v.minor, v.micro));
+    let version = [env!("CARGO_PKG_VERSION"), std::env::consts::ARCH, FORM];
+    sum.update(version.join(" "));
+    sum.update(library.unwrap_or_default());
     sum.update(text);
     let name: String = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     run_dir.parent().unwrap_or(run_dir).join(FOLDER).join(name)
