@@ -268,6 +268,9 @@ fn dockers_own_client_enters_tasks() {
         fs::write(dir.path().join("in"), task).expect("a file");
         let (source, target) = (dir.path().join("in"), dir.path().join(format!("out-{task}")));
         let (source, target) = (source.display().to_string(), target.display().to_string());
+        assert!(!docker(&["attach", "--no-stdin", task]).status.success(), "at once");
+        let refused = waiters.fleet.ask(1, "POST", &format!("/containers/{task}/attach"), "");
+        assert!(refused.message().contains(&format!("edgectl logs -f {task}")));
         let copied = docker(&["cp", &source, &format!("{task}:{target}")]);
         assert!(copied.status.success(), "{}", text(&copied.stderr));
         assert_eq!(fs::read_to_string(&target).expect("copied"), *task);
@@ -280,4 +283,25 @@ fn dockers_own_client_enters_tasks() {
             .stdout,
     );
     assert!(listed.contains(&waiters.tasks[0]) && !listed.contains(&waiters.tasks[1]), "{listed}");
+}
+
+#[test]
+fn what_is_refused_is_said_however_much_was_sent() {
+    let waiters = Waiters::start(90);
+    let dir = tempfile::tempdir().expect("a folder");
+    let large = dir.path().join("large");
+    fs::write(&large, vec![7; 8_000_000]).expect("writable");
+    let (large, task) = (large.display().to_string(), waiters.tasks[0].clone());
+    let nowhere = format!("{task}:/no/such/folder/");
+    for (words, reason) in [
+        (&["cp", &large, &nowhere][..], "there is no /no/such"),
+        (&["cp", "/no/such/file", &nowhere], "/no/such/file"),
+        (&["image", "import", &large, "Bad:1"], "Bad"),
+        (&["image", "import", "-c", "FLY away", &large, "app:1"], "FLY away"),
+    ] {
+        let done = waiters.run(words);
+        let said = text(&done.stderr);
+        assert!(!done.status.success() && said.contains(reason), "{words:?}: {said}");
+        assert!(!said.contains("the agent went away"), "{words:?}: {said}");
+    }
 }

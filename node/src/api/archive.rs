@@ -4,7 +4,7 @@
 
 use std::io;
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -98,16 +98,27 @@ pub async fn put(
         keep_kinds: is_set(&query.keep_kinds),
         own: is_set(&query.own),
     };
-    let mut session = begin(&api, &wanted, Order::Put(order)).await?;
-    expect(&mut session, Kind::Started).await?;
-    let writer = session.writer();
     let mut body = request.into_body().into_data_stream();
+    let begun = async {
+        let mut session = begin(&api, &wanted, Order::Put(order)).await?;
+        expect(&mut session, Kind::Started).await?;
+        Ok::<_, Failure>(session)
+    };
+    let mut session = match begun.await {
+        Ok(session) => session,
+        Err(failure) => {
+            read_out(&mut body).await;
+            return Err(failure);
+        }
+    };
+    let writer = session.writer();
     'body: while let Some(chunk) = body.next().await {
         // A client that went in the middle: dropping the session removes the half file.
         let chunk = chunk.map_err(|error| Failure::Bad(format!("the archive is cut: {error}")))?;
         for part in chunk.chunks(CHUNK_BYTES) {
             if !writer.send(&Frame::new(Kind::Stdin, part)).await {
                 // It has said why.
+                read_out(&mut body).await;
                 break 'body;
             }
         }
@@ -115,6 +126,11 @@ pub async fn put(
     writer.send(&Frame::new(Kind::End, [])).await;
     expect(&mut session, Kind::Exited).await?;
     Ok(StatusCode::OK)
+}
+
+/// Whoever sends an archive hears only after that why it is not wanted.
+async fn read_out(body: &mut BodyDataStream) {
+    while let Some(Ok(_)) = body.next().await {}
 }
 
 async fn begin(api: &Api, wanted: &str, order: Order) -> Result<Session, Failure> {

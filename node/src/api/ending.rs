@@ -3,14 +3,17 @@
 //!
 //! What Docker does to containers that belong to nobody is refused, with what to type instead.
 
+use std::io;
 use std::time::Duration;
 
-use axum::Json;
+use axum::body::Body;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
 use runtime::look::Look;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::container_object::state_word;
@@ -83,18 +86,29 @@ pub async fn kill(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `POST /containers/{id}/wait`: answered with the exit code of this attempt.
-pub async fn wait(
-    State(api): State<Api>,
-    Path(wanted): Path<String>,
-) -> Result<Json<Value>, Failure> {
+/// `POST /containers/{id}/wait`: the exit code of this attempt, when it has ended. The head of the
+/// answer comes at once: Docker's client does nothing else before it has that.
+pub async fn wait(State(api): State<Api>, Path(wanted): Path<String>) -> Result<Response, Failure> {
     let container = containers::find(&Snapshot::take(&api).await?, &wanted)?;
-    loop {
-        if let Some(code) = end_of(&api, &container).await? {
-            return Ok(Json(json!({ "StatusCode": code })));
+    let ended = stream::once(async move {
+        loop {
+            match end_of(&api, &container).await {
+                Ok(Some(code)) => return Ok(json!({ "StatusCode": code }).to_string()),
+                Ok(None) => sleep(LOOK_INTERVAL).await,
+                Err(failure) => return Err(io::Error::other(failure.to_string())),
+            }
         }
-        sleep(LOOK_INTERVAL).await;
-    }
+    });
+    let head = [(header::CONTENT_TYPE, "application/json")];
+    Ok((head, Body::from_stream(ended)).into_response())
+}
+
+/// `POST /containers/{id}/attach`.
+pub async fn attach(Path(wanted): Path<String>) -> Failure {
+    Failure::NotYet(format!(
+        "nobody is attached to a task; what {wanted} says: edgectl logs -f {wanted}; a shell beside it: \
+         edgectl exec -it {wanted} sh"
+    ))
 }
 
 /// The exit code of an attempt that has ended. One that nobody remembers has ended, too.

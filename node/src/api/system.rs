@@ -45,6 +45,11 @@ pub async fn unknown(request: Request) -> Failure {
     ))
 }
 
+/// `GET /secrets` and `/configs`: there are none. Docker's client asks before it removes a stack.
+pub async fn none() -> Json<[(); 0]> {
+    Json([])
+}
+
 /// `GET /version`.
 pub async fn version() -> Json<VersionInfo> {
     let details = [

@@ -68,6 +68,9 @@ pub async fn run(args: CpArgs, mut client: Client) -> Result<Exit, Failure> {
             }
         }
         (Side::Here(source), Side::Task(typed, path)) => {
+            std::fs::symlink_metadata(source).map_err(|error| {
+                Failure::new(format!("cannot copy {source}")).why(error.to_string())
+            })?;
             let task = task::find(&mut client, typed).await?;
             let (folder, name) = place(&mut client, &task, source, path).await?;
             let source = PathBuf::from(source);

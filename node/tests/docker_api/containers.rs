@@ -315,4 +315,11 @@ fn a_stack_of_containers_on_the_node_s_network_is_deployed_and_listed() {
     assert!(docker(&fleet, &["stack", "services", "shop"]).contains("app:1"));
     let none = docker(&fleet, &["network", "ls", "-q", "--filter", "label=a"]);
     assert_eq!(none, "", "the networks of the node are no stack's");
+    docker(&fleet, &["service", "scale", "--detach", "shop_web=1"]);
+    fleet.until("its task is listed", || {
+        let listed = fleet.docker(1, &["stack", "ps", "shop"]);
+        String::from_utf8_lossy(&listed.stdout).contains("shop_web.1")
+    });
+    docker(&fleet, &["stack", "rm", "shop"]);
+    assert_eq!(fleet.get(1, "/services").json(), json!([]));
 }

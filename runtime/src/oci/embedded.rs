@@ -25,7 +25,7 @@ use nix::libc;
 use nix::mount::{MsFlags, mount};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::{Pid, pipe2};
-use oci_spec::runtime::{Capability, LinuxCapabilities, Process, Spec};
+use oci_spec::runtime::{Capability, LinuxCapabilities, Mount, Process, Spec};
 
 use super::backend::{Backend, Bundle, STATE, Stdio, write_config};
 use super::bundle::{BundleError, is_bind};
@@ -37,6 +37,8 @@ use complaints::Complaints;
 use filter::Compiled;
 use program::{Failure, Filter, First, Program};
 
+/// Where a container has its groups.
+const CGROUPS: &str = "/sys/fs/cgroup";
 /// Where libcontainer's account of its own clearing away begins in an error.
 const CLEANUP: &str = ". error during cleanup:";
 /// And what it says of that besides.
@@ -223,6 +225,21 @@ impl Backend for Embedded {
     }
 }
 
+/// libcontainer mounts groups of version 1 to be written to, whatever is asked for: a container could
+/// lift its own limits.
+fn is_cgroup_for_reading(mount: &Mount) -> bool {
+    let reads = |option: &String| option == "ro";
+    mount.typ().as_deref() == Some("cgroup") && mount.options().iter().flatten().any(reads)
+}
+
+/// Where libcontainer mounts them, those below before the one above.
+fn cgroup_mounts() -> Vec<String> {
+    let separate = mounts::detect().into_iter().filter(|found| found.version == Version::V1);
+    let name = |found: Hierarchy| Some(found.root.file_name()?.to_string_lossy().into_owned());
+    let below = separate.filter_map(name).map(|name| format!("{CGROUPS}/{name}"));
+    below.chain([CGROUPS.to_owned()]).collect()
+}
+
 /// libcontainer knows nothing of a mount's own propagation: what it binds follows the node for ever. It
 /// copies mounts as they are, so what must not follow stops to do so before, where nobody but this
 /// process sees it: everything, or, if something else must follow, a copy of it.
@@ -263,6 +280,11 @@ fn told(spec: &Spec, filtered: Option<Process>) -> Spec {
         let propagation = linux.rootfs_propagation().as_deref();
         let propagation = propagation.map(|word| word.trim_start_matches('r').to_owned());
         linux.set_rootfs_propagation(propagation);
+        if spec.mounts().iter().flatten().any(is_cgroup_for_reading) {
+            let mut paths = linux.readonly_paths().clone().unwrap_or_default();
+            paths.extend(cgroup_mounts());
+            linux.set_readonly_paths(Some(paths));
+        }
         if filtered.is_some() {
             linux.set_seccomp(None);
         }

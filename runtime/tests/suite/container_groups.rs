@@ -22,6 +22,21 @@ fn a_container_beyond_its_memory_is_killed_and_said_to_be(host: &mut Host) {
     assert_eq!(host.next().1, RunEvent::Exited { exit: Exit::Signal(9), oom: true });
 }
 
+/// Only a privileged container may change its own limits.
+fn a_container_cannot_lift_its_limits(host: &mut Host) {
+    let line = "cd /sys/fs/cgroup; for limit in memory/memory.limit_in_bytes memory.max pids/pids.max \
+                pids.max cpu/cpu.cfs_quota_us; do [ -e $limit ] && echo 9999999 > $limit && echo lifted; \
+                done; for group in . *; do [ -e $group/cgroup.procs ] && mkdir $group/sub && echo made; \
+                done; echo tried";
+    let mut order = shell(line);
+    order.template.limits = Resources { memory_bytes: 64 << 20, pids: 50, ..Resources::default() };
+    host.run(&order);
+    host.hear(order.run, "tried");
+    let said = host.said(order.run);
+    assert!(!said.contains("lifted") && !said.contains("made"), "{said}");
+    assert!(said.contains("Read-only file system"), "it has some: {said}");
+}
+
 /// Making a container takes more processes than it may have.
 fn a_container_of_one_process_can_be_made(host: &mut Host) {
     let mut order = shell("echo ready; sleep 0 || echo alone; exec sleep 1000");
@@ -100,6 +115,7 @@ impl Drop for Raised<'_> {
 
 every_runtime!(
     a_container_beyond_its_memory_is_killed_and_said_to_be,
+    a_container_cannot_lift_its_limits,
     a_container_of_one_process_can_be_made,
     limits_are_in_force_and_nothing_stays,
     a_container_begins_while_others_end,

@@ -70,6 +70,7 @@ pub async fn create(
                    elsewhere first: curl URL | edgectl image import - NAME";
         return Err(Failure::Bad(why.to_owned()));
     }
+    let stream = incoming(body);
     let name = name(query.repo.as_deref(), query.tag.as_deref())?;
     let platform = query.platform.as_deref().filter(|text| !text.is_empty()).map(platform::parse);
     let import = Import {
@@ -79,7 +80,6 @@ pub async fn create(
         message: query.message.unwrap_or_default(),
         created: Some(wall_clock().to_rfc3339()),
     };
-    let stream = incoming(body);
     let id = api.images(move |images| {
         let digest = images.import(stream, &import)?;
         Ok(images.inspect(digest.as_str())?.image.config_digest)
@@ -163,9 +163,8 @@ fn incoming(body: Body) -> Incoming {
     tokio::spawn(async move {
         let mut body = body.into_data_stream();
         while let Some(piece) = body.next().await {
-            if sender.send(piece.map_err(io::Error::other)).await.is_err() {
-                return;
-            }
+            // Also what nobody wants any more is read: whoever sends it hears why only after that.
+            let _ = sender.send(piece.map_err(io::Error::other)).await;
         }
     });
     Incoming { pieces, piece: Bytes::new() }

@@ -129,8 +129,9 @@ fn accept_port(port: docker::PortConfig) -> Result<spec::PublishedPort, BadSpec>
     match port.publish_mode.as_str() {
         "host" => {}
         "" | "ingress" => {
-            let what = "EndpointSpec.Ports.PublishMode `ingress` (`mode=host` is)".to_owned();
-            return Err(BadSpec::NotYet(what));
+            let what = "EndpointSpec.Ports.PublishMode `ingress` (type --publish \
+                        mode=host,published=80,target=80 for a port of the nodes that run it)";
+            return Err(BadSpec::NotYet(what.to_owned()));
         }
         other => return Err(bad_word("EndpointSpec.Ports.PublishMode", other, "ingress, host")),
     }

@@ -37,7 +37,10 @@ pub fn mounts(
     let propagation = asked::root_propagation(&container.mounts, warnings);
 
     let mut mounts = defaults::defaults(container);
-    mounts.extend(files.iter().map(|file| bind(&file.path, file.target, &["rbind", "rprivate"])));
+    // As with Docker, they are no hole in a container that may only read.
+    let access = if container.read_only { "ro" } else { "rw" };
+    let options = ["rbind", access, "rprivate"];
+    mounts.extend(files.iter().map(|file| bind(&file.path, file.target, &options)));
     if let (true, Some(init)) = (container.init, input.init) {
         mounts.push(bind(init, INIT, &["bind", "ro"]));
     }
