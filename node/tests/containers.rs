@@ -294,7 +294,8 @@ fn what_is_refused_is_said_however_much_was_sent() {
     let (large, task) = (large.display().to_string(), waiters.tasks[0].clone());
     let nowhere = format!("{task}:/no/such/folder/");
     for (words, reason) in [
-        (&["cp", &large, &nowhere][..], "there is no /no/such"),
+        (&["cp", &large, &format!("{task}:/no/such/file")][..], "there is no /no/such"),
+        (&["cp", &large, &nowhere], "there is no folder /no/such/folder/"),
         (&["cp", "/no/such/file", &nowhere], "/no/such/file"),
         (&["image", "import", &large, "Bad:1"], "Bad"),
         (&["image", "import", "-c", "FLY away", &large, "app:1"], "FLY away"),

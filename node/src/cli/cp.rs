@@ -179,6 +179,11 @@ async fn place(
         Ok(text) if ContainerPathStat::from_header(&text).is_some_and(|stat| stat.is_folder()) => {
             Ok((folder, name))
         }
+        Ok(_) | Err(CallError::Refused { status: 400 | 404, .. }) if path.ends_with('/') => {
+            Err(Failure::new(format!("cannot copy {source}"))
+                .why(format!("there is no folder {path} in the task"))
+                .hint("without the slash at the end, for a file of that name"))
+        }
         Ok(_) | Err(CallError::Refused { status: 400 | 404, .. }) => {
             let (parent, new) = path.trim_end_matches('/').rsplit_once('/').unwrap_or(("", path));
             Ok((format!("{parent}/."), new.to_owned()))
