@@ -38,17 +38,17 @@ fn unstarted(view: &TaskView, service: Option<&Service>, after_ms: u64) -> TaskO
     let mut task = common(view, service);
     task.created_at = at;
     task.updated_at = at;
+    let reason = view.reason.clone().unwrap_or_default();
+    // That a task is on its way to its node is no error, and clients show errors as failures.
+    let (state, message, err) = match view.node {
+        Some(_) => (TaskState::Assigned, reason, String::new()),
+        None => (TaskState::Pending, "waiting for a node".to_owned(), reason),
+    };
     task.status = docker::TaskStatus {
         timestamp: at,
-        state: match view.node {
-            Some(_) => TaskState::Assigned.as_str().to_owned(),
-            None => TaskState::Pending.as_str().to_owned(),
-        },
-        message: match view.node {
-            Some(_) => "waiting for its node".to_owned(),
-            None => "waiting for a node".to_owned(),
-        },
-        err: view.reason.clone().unwrap_or_default(),
+        state: state.as_str().to_owned(),
+        message,
+        err,
         container_status: None,
         port_status: PortStatus::default(),
     };
