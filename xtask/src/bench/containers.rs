@@ -11,6 +11,7 @@ use super::figures::{Figures, Limit, Limits, median, worst};
 use super::process::{of_program, pss_mib, rss_mib};
 use crate::fleet::view::Task;
 use crate::fleet::{Fleet, Links, Node, program};
+use crate::step::succeed;
 use crate::{image, setup};
 use anyhow::{Context, Result, bail};
 use bare::Bare;
@@ -157,6 +158,7 @@ fn remove(fleet: &Fleet, name: &str) -> Result<()> {
 /// here: what a registry answers about its name is no part of it.
 fn starts(fleet: &Fleet, image: &str, archive: &Path, figures: &mut Figures) -> Result<()> {
     let bare = Bare::unpack(archive, &fleet.dir.join("bare"))?;
+    settle_disk()?;
     let on_first = ["node.hostname==n1"];
     let (mut ours, mut runcs) = (Vec::new(), Vec::new());
     for _ in 0..STARTS {
@@ -192,6 +194,11 @@ fn memory(fleet: &Fleet, edgectl: &Path, figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
+/// What was written and deleted before is not to be waited for in the next figure.
+fn settle_disk() -> Result<()> {
+    succeed(&mut std::process::Command::new("sync"))
+}
+
 /// The first start of an image against the second, which has nothing to unpack.
 fn unpack(fleet: &Fleet, figures: &mut Figures) -> Result<()> {
     let archive = fleet.dir.join("large.tar");
@@ -203,6 +210,7 @@ fn unpack(fleet: &Fleet, figures: &mut Figures) -> Result<()> {
     }
     image::busybox_with(LARGE, &files, &archive)?;
     load(fleet, &fleet.nodes[0], &archive)?;
+    settle_disk()?;
     let on_first = ["node.hostname==n1"];
     let mut times = Vec::new();
     for _ in 0..2 {
