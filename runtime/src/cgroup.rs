@@ -2,10 +2,10 @@
 //!
 //! A run has the group `edgectl/<node>/<task>.<attempt>`: a program of the host in one hierarchy
 //! that tells what belongs to it (version 2 if mounted) and in those whose limits it asked for, a
-//! container in all of them. Nothing here can
-//! fail a run: a limit that this machine cannot enforce becomes a warning, and a run without any
-//! group is followed through sessions and parents instead. Groups are made by a run's monitor and
-//! removed by it; what a killed monitor left is removed by the agent.
+//! container in all of them. Nothing here can fail a run: a limit that this machine cannot enforce
+//! becomes a warning, and a run without any group is followed through sessions and parents instead.
+//! Groups are made by a run's monitor and removed by it; what a killed monitor left is removed by the
+//! agent.
 
 pub mod entry;
 pub mod limits;

@@ -4,7 +4,7 @@
 
 use std::io;
 
-use axum::body::{Body, BodyDataStream};
+use axum::body::Body;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -15,7 +15,7 @@ use runtime::exec::{Order, Refusal};
 use serde::Deserialize;
 
 use super::failure::Failure;
-use super::{Answer, Api, containers};
+use super::{Answer, Api, containers, read_out};
 use crate::agent::{Session, SessionGone};
 use crate::docker::path_stat::{ContainerPathStat, PATH_STAT_HEADER};
 
@@ -126,11 +126,6 @@ pub async fn put(
     writer.send(&Frame::new(Kind::End, [])).await;
     expect(&mut session, Kind::Exited).await?;
     Ok(StatusCode::OK)
-}
-
-/// Whoever sends an archive hears only after that why it is not wanted.
-async fn read_out(body: &mut BodyDataStream) {
-    while let Some(Ok(_)) = body.next().await {}
 }
 
 async fn begin(api: &Api, wanted: &str, order: Order) -> Result<Session, Failure> {

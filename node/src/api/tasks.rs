@@ -81,14 +81,17 @@ fn is_wanted(task: &Task, filters: &Filters, snapshot: &Snapshot) -> bool {
     let is_node =
         |wanted: &str| snapshot.node(wanted).is_ok_and(|row| row.id.to_string() == task.node_id);
     // A task has no labels of its own; those that are asked for are its service's, as in Swarm.
-    let labels = snapshot.service(&task.service_id).map(|service| service.labels.clone());
+    let has_labels = || {
+        let service = snapshot.service(&task.service_id);
+        service.is_ok_and(|service| filters.labels_hold("label", &service.labels))
+    };
     filters.holds("id", |id| task.id.starts_with(id))
         && filters.holds("name", |name| task.edge.name.starts_with(name))
         && filters.holds("service", is_service)
         && filters.holds("node", is_node)
         && filters.holds("desired-state", |state| has_desired_state(task, state))
         && filters.holds("_up-to-date", |wanted| (wanted == "true") == task.edge.up_to_date)
-        && filters.labels_hold("label", &labels.unwrap_or_default())
+        && (!filters.has("label") || has_labels())
 }
 
 /// `accepted` is Docker's word for every task that was not asked to stop.

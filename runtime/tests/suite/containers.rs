@@ -101,6 +101,11 @@ fn a_container_has_its_capabilities_and_no_others(host: &mut Host) {
         );
         assert_eq!(said, expected, "{user} +{add:?} -{drop:?}");
     }
+    let mut order = shell("grep -E '^(NoNewPrivs|Seccomp):' /proc/self/status");
+    order.template.container.no_new_privileges = true;
+    host.run(&order);
+    host.exit(order.run);
+    assert_eq!(host.said(order.run), "NoNewPrivs:\t1\nSeccomp:\t2\n");
 }
 
 fn every_way_to_end_is_told_apart(host: &mut Host) {

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use super::super::failure::Failure;
 use super::super::pulls;
 use super::super::system::wall_clock;
-use super::super::{Answer, Api};
+use super::super::{Answer, Api, read_out};
 
 const PIECES_WAITING: usize = 8;
 /// What is written to a connection at once.
@@ -163,8 +163,9 @@ fn incoming(body: Body) -> Incoming {
     tokio::spawn(async move {
         let mut body = body.into_data_stream();
         while let Some(piece) = body.next().await {
-            // Also what nobody wants any more is read: whoever sends it hears why only after that.
-            let _ = sender.send(piece.map_err(io::Error::other)).await;
+            if sender.send(piece.map_err(io::Error::other)).await.is_err() {
+                return read_out(&mut body).await;
+            }
         }
     });
     Incoming { pieces, piece: Bytes::new() }
