@@ -88,7 +88,7 @@ pub fn replicated(
 
 /// Holders of wanted slots on nodes that may hold, in the order in which they are kept: running
 /// before coming, and among equals the longest-running.
-fn best_first(
+pub(crate) fn best_first(
     service: &ServiceView,
     replicas: u32,
     may_hold: impl Fn(NodeId) -> bool,

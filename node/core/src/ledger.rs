@@ -27,9 +27,16 @@ struct Taken {
 }
 
 impl Ledger {
-    /// How many tasks of the service fit on the node besides those of older services, and what
+    /// How many tasks of the service the node may have besides those of older services, and what
     /// stops the next one.
     pub fn capacity(&self, node: &NodeView, service: &ServiceView) -> (u32, Option<NodeReason>) {
+        let room = self.room(node, service);
+        let most = service.max_per_node;
+        if most > 0 && most < room.0 { (most, Some(NodeReason::MaxPerNode(most))) } else { room }
+    }
+
+    /// The same, as far as the machine decides it and not the operator.
+    pub fn room(&self, node: &NodeView, service: &ServiceView) -> (u32, Option<NodeReason>) {
         let none = Taken::default();
         let taken = self.taken.get(&node.id).unwrap_or(&none);
         let mut least = (UNLIMITED, None);
@@ -61,9 +68,6 @@ impl Ledger {
             if taken.ports.contains(&port_key(port)) {
                 limit(0, NodeReason::HostPort(port.published));
             }
-        }
-        if service.max_per_node > 0 {
-            limit(service.max_per_node.into(), NodeReason::MaxPerNode(service.max_per_node));
         }
         least
     }

@@ -22,6 +22,7 @@ pub mod reason;
 pub mod rollout;
 pub mod score;
 pub mod share;
+pub mod stay;
 pub mod tasks;
 pub mod view;
 pub mod volumes;

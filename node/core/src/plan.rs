@@ -16,6 +16,7 @@ use crate::assign;
 use crate::filter;
 use crate::ledger::Ledger;
 use crate::reason::{Choice, NodeReason, Unplaced};
+use crate::stay;
 use crate::view::{ServiceView, View};
 
 /// Where one slot goes.
@@ -71,7 +72,11 @@ pub fn plan(view: &View) -> Plan {
 /// Plans one service and enters what it takes in the ledger.
 pub fn plan_service(view: &View, service: &ServiceView, ledger: &mut Ledger) -> ServicePlan {
     let mut plan = match service.scale {
-        Scale::Replicated { replicas } => assign::replicated(view, service, replicas, ledger),
+        Scale::Replicated { replicas } => {
+            let mut plan = assign::replicated(view, service, replicas, ledger);
+            stay::let_stay(view, service, ledger, &mut plan);
+            plan
+        }
         Scale::Global => global(view, service, ledger),
     };
     let mut counts: BTreeMap<NodeId, u32> = BTreeMap::new();

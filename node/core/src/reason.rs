@@ -121,6 +121,8 @@ pub enum Choice {
     },
     /// A global service has one on each node.
     OnEveryNode,
+    /// No node may take it, and here it runs: it goes on as it is until there is a place for it.
+    Stays,
 }
 
 impl Choice {
@@ -131,6 +133,7 @@ impl Choice {
             Choice::Dealt => "dealt",
             Choice::Moved { .. } => "moved",
             Choice::OnEveryNode => "on-every-node",
+            Choice::Stays => "stays",
         }
     }
 }

@@ -13,6 +13,7 @@ use crdt_state::{NodeId, ServiceId};
 use gossip::Now;
 
 use crate::plan::{Placed, ServicePlan};
+use crate::reason::Choice;
 use crate::tasks::is_healthy;
 
 /// Since when this node has seen slots run a template healthy. Late after a restart of the agent,
@@ -61,6 +62,9 @@ impl Seen {
         plan: &ServicePlan,
         slot: Slot,
     ) -> Result<(), Now> {
+        if matches!(plan.slots.get(&slot), Some(Placed::On(_, Choice::Stays))) {
+            return Err(Now::NEVER);
+        }
         let policy = &service.update_policy;
         if policy.parallelism == 0 {
             return Ok(());
@@ -69,7 +73,8 @@ impl Seen {
         let seen = self.since.get(&service.id);
         let mut ripe_at = Vec::new();
         for (before, placed) in plan.slots.range(..slot) {
-            if matches!(placed, Placed::Nowhere(_)) {
+            // What has no place, or stays as it is until it has one, is not waited for.
+            if matches!(placed, Placed::Nowhere(_) | Placed::On(_, Choice::Stays)) {
                 continue;
             }
             let since = seen.and_then(|seen| seen.get(before));

@@ -110,6 +110,10 @@ impl Node {
             }
             Choice::Moved { from } => format!("{} has more than its share", self.shown(from)),
             Choice::OnEveryNode => "a global service has one task on each node".to_owned(),
+            Choice::Stays => {
+                "no node may take it: it goes on here as it is until there is a place for it"
+                    .to_owned()
+            }
         }
     }
 

@@ -81,7 +81,7 @@ pub(crate) fn naive(view: &View, service: &ServiceView, replicas: u32) -> BTreeM
         .collect();
     let mut owners: BTreeMap<Slot, NodeId> = BTreeMap::new();
     if nodes.is_empty() {
-        return owners;
+        return naive_stays(view, service, replicas);
     }
     let all = nodes.len();
     let (low, extras) = (replicas as usize / all, replicas as usize % all);
@@ -143,4 +143,20 @@ pub(crate) fn naive(view: &View, service: &ServiceView, replicas: u32) -> BTreeM
         owners.insert(slot, *best.expect("shares add up"));
     }
     owners
+}
+
+/// Nobody may take a slot: the longest-running copy of each stays.
+fn naive_stays(view: &View, service: &ServiceView, replicas: u32) -> BTreeMap<Slot, NodeId> {
+    let part = score::service_part(service.id);
+    let stays = |slot: Slot| {
+        let running = service.holders.iter().filter(|h| {
+            let is_here = view.nodes.get(&h.node).is_some_and(|n| n.presence == Presence::Here);
+            h.slot == slot && h.standing == Standing::Running && is_here
+        });
+        let score =
+            |h: &Holder| score::score(part, score::slot_part(slot), score::node_part(h.node));
+        let best = running.min_by_key(|h| (h.running_since, std::cmp::Reverse(score(h))))?;
+        Some((slot, best.node))
+    };
+    (1..=replicas).map(Slot::Number).filter_map(stays).collect()
 }
