@@ -37,6 +37,8 @@ impl Kind {
     pub const TASK: Kind = Kind(0x82);
     /// What a node says of the volumes that it holds. Owned; the id is the node's.
     pub const VOLUMES: Kind = Kind(0x83);
+    /// Copies of tasks that a node asks others to keep, or keeps. Owned; the id is the node's.
+    pub const HANDOVERS: Kind = Kind(0x84);
 
     /// Written by one node alone?
     pub fn is_owned(self) -> bool {

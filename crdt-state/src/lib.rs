@@ -7,6 +7,7 @@
 pub mod conflict;
 pub mod delta;
 pub mod digest;
+pub mod handover;
 pub mod id;
 pub mod image;
 pub mod junk;

@@ -31,6 +31,9 @@ pub struct Service {
     pub template_version: TemplateVersion,
     /// When `template` was written; when the service was created, if it never was.
     pub template_stamp: Stamp,
+    /// The template that ran healthy before `template` was written, unless they are the same. Slots
+    /// whose turn has not come run it when they are started anew.
+    pub last_good: Option<(TemplateVersion, Template)>,
     /// Mode and replicas; one replica unless written.
     pub scale: Scale,
     /// Where tasks may run.
@@ -74,13 +77,19 @@ impl Service {
         let last = record.writes().map(|(_, write)| write).max_by_key(|write| write.stamp)?;
         let (template_stamp, template) =
             replica.facet(&key, Facet::TEMPLATE).unwrap_or((created, Template::default()));
+        let template_version = TemplateVersion::of(&template);
+        let last_good = replica
+            .facet::<Template>(&key, Facet::LAST_GOOD)
+            .map(|(_, good)| (TemplateVersion::of(&good), good))
+            .filter(|(version, _)| *version != template_version);
         let one = Scale::Replicated { replicas: 1 };
         Some(Service {
             id,
             name,
             created,
-            template_version: TemplateVersion::of(&template),
+            template_version,
             template,
+            last_good,
             template_stamp,
             scale: replica.facet(&key, Facet::SCALE).map_or(one, |(_, scale)| scale),
             placement: value_or_default(replica, &key, Facet::PLACEMENT),
@@ -91,6 +100,17 @@ impl Service {
             updated_wall_ms: last.wall_ms,
             created_wall_ms: life.wall_ms,
         })
+    }
+}
+
+impl Service {
+    /// The template of a version, if the service still knows it: the current one, or the last that
+    /// was good.
+    pub fn template_of(&self, version: TemplateVersion) -> Option<&Template> {
+        if version == self.template_version {
+            return Some(&self.template);
+        }
+        self.last_good.as_ref().filter(|(good, _)| *good == version).map(|(_, template)| template)
     }
 }
 

@@ -39,6 +39,9 @@ impl Facet {
     pub const IMAGE: Facet = Facet(8);
     /// Volumes of a node that operators gave up: [`crate::volume::GivenUp`].
     pub const VOLUMES_GIVEN_UP: Facet = Facet(9);
+    /// The template of a service that ran before the current one was written, if it ran healthy:
+    /// [`Template`].
+    pub const LAST_GOOD: Facet = Facet(10);
 }
 
 /// Names and values that operators attach.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crdt_state::handover::{self, Handovers};
 use crdt_state::node::{Availability, NodeDescription};
 use crdt_state::replica::Replica;
 use crdt_state::service::Service;
@@ -42,11 +43,20 @@ pub struct Touched {
     pub services: BTreeSet<ServiceId>,
     /// Nodes changed: every service may be concerned.
     pub nodes: bool,
+    /// Services of which copies are handed over: planned as before.
+    pub handovers: BTreeSet<ServiceId>,
 }
 
 /// The kinds that are decoded.
-const READ: [Kind; 6] =
-    [Kind::NODE, Kind::NODE_SETTINGS, Kind::EVICTION, Kind::VOLUMES, Kind::SERVICE, Kind::TASK];
+const READ: [Kind; 7] = [
+    Kind::NODE,
+    Kind::NODE_SETTINGS,
+    Kind::EVICTION,
+    Kind::VOLUMES,
+    Kind::SERVICE,
+    Kind::TASK,
+    Kind::HANDOVERS,
+];
 
 /// All records, decoded.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +67,8 @@ pub struct Catalog {
     pub nodes: BTreeMap<NodeId, NodeEntry>,
     /// What owners say, per service.
     pub tasks: BTreeMap<ServiceId, BTreeMap<(Slot, NodeId), TaskRecord>>,
+    /// What nodes ask of others' copies and keep of their own.
+    pub handovers: BTreeMap<NodeId, Handovers>,
     task_keys: BTreeMap<RecordKey, (ServiceId, Slot, NodeId)>,
 }
 
@@ -90,8 +102,17 @@ impl Catalog {
                 touched.nodes = true;
                 self.nodes.insert(NodeId(key.id), read_node(replica, NodeId(key.id)));
             }
+            Kind::HANDOVERS => self.update_handovers(replica, NodeId(key.id), touched),
             _ => {}
         }
+    }
+
+    fn update_handovers(&mut self, replica: &Replica, node: NodeId, touched: &mut Touched) {
+        let before = self.handovers.remove(&node);
+        let after = handover::handovers_of(replica, node);
+        let both = before.iter().chain(&after);
+        touched.handovers.extend(both.flat_map(Handovers::services));
+        self.handovers.extend(after.map(|after| (node, after)));
     }
 
     /// Who owns a name may have changed: all that have it are concerned.

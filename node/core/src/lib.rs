@@ -12,6 +12,7 @@ pub mod edit;
 pub mod event;
 pub mod expand;
 pub mod filter;
+pub mod handover;
 pub mod input;
 pub mod ledger;
 pub mod node;

@@ -16,6 +16,7 @@ use gossip::{Gossip, GossipConfig, Identity, MemberEvent, Now, Output};
 
 use crate::catalog::{Catalog, Touched};
 use crate::event::{Event, Subject};
+use crate::handover::Handover;
 use crate::input::{Action, Input};
 use crate::outbox::Outbox;
 use crate::plan::Plan;
@@ -25,6 +26,7 @@ use crate::view::View;
 
 mod edits;
 mod read;
+mod reconcile;
 mod settle;
 mod volumes;
 mod why;
@@ -107,6 +109,7 @@ pub struct Node {
     plan: Plan,
     tasks: Tasks,
     seen: Seen,
+    handover: Handover,
     /// What is on this node's disk, once somebody has looked.
     volumes: Option<NodeVolumes>,
     outbox: Outbox,
@@ -135,6 +138,8 @@ impl Node {
         let profile = config.gossip.profile;
         let catalog = Catalog::read(&replica);
         let all = catalog.services.keys().chain(catalog.tasks.keys()).copied().collect();
+        let written = catalog.handovers.get(&me).cloned();
+        let handover = Handover::restore(me, replica.writer().store, written);
         let alone = !catalog.nodes.iter().any(|(id, node)| *id != me && node.is_member());
         let hold_until = if alone { now } else { now.plus(BOOT_HOLD_MS) };
         let identity = Identity::at_boot(me, config.boot);
@@ -153,9 +158,10 @@ impl Node {
             view: View::default(),
             plan: Plan::default(),
             seen: Seen::default(),
+            handover,
             volumes: config.volumes,
             outbox: Outbox::default(),
-            dirty: Touched { services: all, nodes: true },
+            dirty: Touched { services: all, nodes: true, handovers: BTreeSet::new() },
             look_at: now,
             orphans_until: Now::NEVER,
             due_at: BTreeMap::new(),

@@ -75,6 +75,11 @@ pub struct Wish<'a> {
     pub owner: Option<NodeId>,
     /// Does the owner, if it is another node, say that it runs and is healthy?
     pub owner_runs: bool,
+    /// Has the owner, if it is another node, answered that it keeps the slot? See
+    /// [`crate::handover`].
+    pub is_kept: bool,
+    /// The version of the template that the slot is to run.
+    pub target: TemplateVersion,
     /// Is it this slot's turn to take a new template?
     pub may_update: bool,
 }
@@ -146,6 +151,28 @@ impl Tasks {
         self.slots.get(&(service, slot)).is_some_and(|local| !local.live.is_empty())
     }
 
+    /// Does the node run anything in this slot that it has not been told to end?
+    pub fn runs(&self, service: ServiceId, slot: Slot) -> bool {
+        let live = self.slots.get(&(service, slot)).into_iter().flat_map(|l| l.live.values());
+        live.into_iter().any(|live| matches!(live.phase, Phase::Running { .. }))
+    }
+
+    /// Does the node run a healthy task in this slot that it has not been told to end?
+    pub fn keeps(&self, service: ServiceId, slot: Slot) -> bool {
+        self.slots.get(&(service, slot)).is_some_and(|local| {
+            let running = |live: &Live| matches!(live.phase, Phase::Running { .. });
+            local.live.iter().any(|(task, live)| running(live) && local.is_healthy(*task))
+        })
+    }
+
+    /// Does something live in this slot that is of this version of the template?
+    pub fn has_version(&self, service: ServiceId, slot: Slot, version: TemplateVersion) -> bool {
+        self.slots.get(&(service, slot)).is_some_and(|local| {
+            let of = |task: &TaskId| local.status(*task).map(|status| status.template);
+            local.live.keys().any(|task| of(task) == Some(version))
+        })
+    }
+
     /// Does something live in this slot that is not of this version of the template?
     pub fn has_outdated(&self, service: ServiceId, slot: Slot, version: TemplateVersion) -> bool {
         self.slots.get(&(service, slot)).is_some_and(|local| {
@@ -186,7 +213,7 @@ impl Tasks {
     /// Brings one slot towards the wish.
     pub fn reconcile(&mut self, moment: Moment, service: ServiceId, slot: Slot, wish: Wish<'_>) {
         let key = (service, slot);
-        let target = wish.service.map(|s| TaskId::of(service, slot, self.me, s.template_version));
+        let target = wish.service.map(|_| TaskId::of(service, slot, self.me, wish.target));
         let mine = wish.is_for(self.me);
         for (task, reason) in self.unwanted(key, target, wish) {
             self.stop(moment, key, task, After::Shutdown(reason));
@@ -218,7 +245,8 @@ impl Tasks {
                 () if mine && !runs => Some("superseded by a new version"),
                 () if mine && order == UpdateOrder::StartFirst => None,
                 () if mine => wish.may_update.then_some("replaced by a new version"),
-                () if wish.owner.is_none() => Some("may not run on this node"),
+                () if wish.owner.is_none() => (!runs).then_some("may not run on this node"),
+                () if runs => (wish.owner_runs && wish.is_kept).then_some("runs on another node"),
                 () if wish.owner_runs => Some("runs on another node"),
                 () if !runs => Some("placed on another node"),
                 () => None,
@@ -249,7 +277,7 @@ impl Tasks {
         }
         let me = self.me;
         let local = self.slots.entry(key).or_insert_with(|| Local::empty(me, key));
-        local.begin(target, service, moment);
+        local.begin((target, wish.target), service, moment);
         self.touched.insert(key);
     }
 
@@ -331,8 +359,11 @@ impl Tasks {
     ) -> bool {
         let (me, hostname) = (self.me, self.hostname.clone());
         let Some(local) = self.slots.get_mut(&key) else { return false };
-        let current = service.filter(|s| TaskId::of(key.0, key.1, me, s.template_version) == task);
-        let Some(service) = current else {
+        let version = local.status(task).map(|status| status.template);
+        let known = service.zip(version).and_then(|(service, version)| {
+            service.template_of(version).map(|template| (service, version, template))
+        });
+        let Some((service, template_version, template)) = known else {
             local.finish(moment, task, &After::Shutdown("superseded by a new version"));
             self.touched.insert(key);
             return false;
@@ -346,10 +377,11 @@ impl Tasks {
             task,
             slot: key.1,
         };
-        let template = expand::expand_template(&service.template, &names)
-            .unwrap_or_else(|_| service.template.clone());
+        let runtime = template.runtime;
+        let template =
+            expand::expand_template(template, &names).unwrap_or_else(|_| template.clone());
         let Some(status) = local.status_mut(task) else { return false };
-        let begins = match service.template.runtime {
+        let begins = match runtime {
             Runtime::Container => TaskState::Preparing,
             Runtime::Process => TaskState::Starting,
         };
@@ -363,7 +395,7 @@ impl Tasks {
             service: service.id,
             service_name: service.name.clone(),
             slot: key.1,
-            template_version: service.template_version,
+            template_version,
             template,
         })));
         self.touched.insert(key);

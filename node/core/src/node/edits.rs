@@ -11,6 +11,7 @@ use gossip::MemberState;
 use super::{Departure, Node};
 use crate::edit::{Edit, Edited, Refusal, Removal, ServiceSpec, check_size};
 use crate::expand::{self, Names};
+use crate::tasks::is_healthy;
 
 impl Node {
     pub(super) fn edit(&mut self, wall_ms: u64, edit: Edit) -> Result<Edited, Refusal> {
@@ -90,6 +91,9 @@ impl Node {
             self.replica.edit(key, Facet::LIFE, &life, wall_ms);
         }
         if spec.template != held.template {
+            if self.is_proven(&held) {
+                self.replica.edit(key, Facet::LAST_GOOD, &held.template, wall_ms);
+            }
             self.replica.edit(key, Facet::TEMPLATE, &spec.template, wall_ms);
         }
         if spec.scale != held.scale {
@@ -108,6 +112,16 @@ impl Node {
             self.replica.edit(key, Facet::LABELS, &spec.labels, wall_ms);
         }
         Ok(Edited::Service(id))
+    }
+
+    /// Did the template of a service run healthy, and does no slot still run the one before it?
+    fn is_proven(&self, service: &Service) -> bool {
+        let records = self.catalog.tasks.get(&service.id).into_iter().flatten();
+        let tasks = || records.clone().flat_map(|(_, record)| &record.tasks);
+        let running =
+            |version| tasks().any(|s| s.desired_running && s.template == version && is_healthy(s));
+        let before = service.last_good.as_ref();
+        running(service.template_version) && !before.is_some_and(|(good, _)| running(*good))
     }
 
     fn remove_service(&mut self, wall_ms: u64, id: ServiceId) -> Result<Edited, Refusal> {

@@ -2,7 +2,7 @@
 //! changes any more.
 
 use crdt_state::spec::Scale;
-use crdt_state::task::{Exit, Run, RunEvent, Slot, TaskState};
+use crdt_state::task::{Exit, Run, RunEvent, TaskState};
 use crdt_state::{NodeId, RecordKey, ServiceId};
 use gossip::{MemberState, Now};
 
@@ -13,7 +13,7 @@ use crate::constraint::Constraint;
 use crate::input::Action;
 use crate::ledger::{self, Ledger};
 use crate::plan;
-use crate::tasks::{Order, Wish, is_healthy};
+use crate::tasks::Order;
 use crate::view::{Holder, NodeView, Presence, ServiceView, Standing};
 use crate::volumes;
 
@@ -84,6 +84,7 @@ impl Node {
             concerned.extend(before.services.keys());
             concerned.extend(self.plan.services.keys());
             concerned.extend(self.tasks.slots().map(|(service, _)| service));
+            concerned.extend(dirty.handovers);
             concerned.sort_unstable();
             concerned.dedup();
             return concerned;
@@ -99,7 +100,7 @@ impl Node {
                 }
             }
         }
-        dirty.services.into_iter().collect()
+        dirty.services.union(&dirty.handovers).copied().collect()
     }
 
     fn node_views(&mut self, now: Now) -> std::collections::BTreeMap<NodeId, NodeView> {
@@ -182,65 +183,6 @@ impl Node {
         })
     }
 
-    fn reconcile(&mut self, now: Now, wall_ms: u64, id: ServiceId) {
-        if self.is_orphan(id) && now < self.orphans_until {
-            self.due_at.insert(id, self.orphans_until);
-            return;
-        }
-        let moment = self.moment(now, wall_ms);
-        let service = self.catalog.services.get(&id);
-        let planned = self.plan.services.get(&id);
-        if let Some(service) = service {
-            self.seen.note(now, service, self.catalog.tasks.get(&id));
-        } else {
-            self.seen.forget(id);
-        }
-        let mut slots: Vec<Slot> =
-            self.tasks.slots().filter(|(of, _)| *of == id).map(|(_, slot)| slot).collect();
-        let owned = planned.into_iter().flat_map(|plan| plan.slots.keys()).copied();
-        slots.extend(owned.filter(|slot| self.plan.owner(id, *slot) == Some(self.me)));
-        slots.sort_unstable();
-        slots.dedup();
-        let mut next_turn = Now::NEVER;
-        for slot in slots {
-            let owner = self.plan.owner(id, slot);
-            let turn = match (service, planned) {
-                // Looking at all slots before it is for slots that wait for their turn only.
-                (Some(service), Some(plan))
-                    if self.tasks.has_outdated(id, slot, service.template_version) =>
-                {
-                    self.seen.may_update(now, service, plan, slot)
-                }
-                _ => Ok(()),
-            };
-            if let Err(at) = turn {
-                next_turn = next_turn.min(at);
-            }
-            let wish = Wish {
-                service,
-                wanted: self.plan.wants(id, slot),
-                owner,
-                owner_runs: owner.is_some_and(|node| self.runs(id, slot, node)),
-                may_update: turn.is_ok(),
-            };
-            self.tasks.reconcile(moment, id, slot, wish);
-        }
-        match next_turn {
-            Now::NEVER => self.due_at.remove(&id),
-            at => self.due_at.insert(id, at),
-        };
-    }
-
-    /// Does no record speak of the service, not even of its removal?
-    fn is_orphan(&self, id: ServiceId) -> bool {
-        self.replica.record(&RecordKey::service(id)).is_none()
-    }
-
-    /// Does the node say that the slot runs on it, healthy?
-    fn runs(&self, id: ServiceId, slot: Slot, node: NodeId) -> bool {
-        self.catalog.said(id, slot, node).is_some_and(|record| record.tasks.iter().any(is_healthy))
-    }
-
     /// Writes what changed in this node's own slots; whether anything did.
     fn write_own_tasks(&mut self, wall_ms: u64) -> bool {
         let touched = self.tasks.drain_touched();
@@ -254,7 +196,7 @@ impl Node {
                 None => {}
             }
         }
-        !touched.is_empty()
+        self.say_handovers(wall_ms) || !touched.is_empty()
     }
 
     fn give_orders(&mut self, now: Now, wall_ms: u64) {

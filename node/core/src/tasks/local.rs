@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crdt_state::service::Service;
+use crdt_state::spec::TemplateVersion;
 use crdt_state::task::{Attempt, Slot, TaskRecord, TaskState, TaskStatus};
 use crdt_state::{NodeId, ServiceId, TaskId};
 use gossip::Now;
@@ -58,7 +59,12 @@ impl Local {
     }
 
     /// A new task, or a further attempt of one that had been stopped.
-    pub(super) fn begin(&mut self, task: TaskId, service: &Service, moment: Moment) {
+    pub(super) fn begin(
+        &mut self,
+        (task, version): (TaskId, TemplateVersion),
+        service: &Service,
+        moment: Moment,
+    ) {
         let attempt = Attempt::first(moment.wall_ms);
         if let Some(at) = self.record.tasks.iter().position(|status| status.id == task) {
             let mut status = self.record.tasks.remove(at);
@@ -68,7 +74,7 @@ impl Local {
         } else {
             let status = TaskStatus {
                 id: task,
-                template: service.template_version,
+                template: version,
                 desired_running: true,
                 running_since: u64::MAX,
                 created_wall_ms: moment.wall_ms,
@@ -77,11 +83,12 @@ impl Local {
             };
             self.record.tasks.insert(0, status);
         }
+        let template = service.template_of(version).unwrap_or(&service.template);
         let live = Live {
             phase: Phase::Waiting { until: moment.now },
             restarts: Restarts::default(),
-            stop_signal: service.template.stop_signal.clone(),
-            stop_grace_ms: service.template.stop_grace_ms,
+            stop_signal: template.stop_signal.clone(),
+            stop_grace_ms: template.stop_grace_ms,
         };
         self.live.insert(task, live);
     }

@@ -1,6 +1,7 @@
 //! Reports of the runtime: what became of a run.
 
 use crdt_state::service::Service;
+use crdt_state::spec::Template;
 use crdt_state::task::{Exit, Health, Run, RunEvent, Slot, TaskState, TaskStatus, message_of};
 use crdt_state::{ServiceId, TaskId};
 
@@ -26,7 +27,8 @@ impl Tasks {
                 }
             }
             RunEvent::Started { pid } => {
-                let checked = service.is_some_and(|s| local.is_of(run.task, s) && is_checked(s));
+                let template = service.and_then(|s| local.template(run.task, s));
+                let checked = template.is_some_and(is_checked);
                 let health = if checked { Health::Starting } else { Health::Unchecked };
                 local.on_started(moment, run.task, pid, health);
             }
@@ -96,20 +98,20 @@ impl Tasks {
             Phase::Running { since } => lasted_ms = moment.now.since(since),
             Phase::Starting { .. } | Phase::Waiting { .. } => {}
         }
-        let Some(service) = service.filter(|s| local.is_of(task, s)) else {
+        let Some(template) = service.and_then(|s| local.template(task, s)) else {
             local.finish(moment, task, &After::Shutdown("superseded by a new version"));
             return;
         };
-        let policy = &service.template.restart;
-        let verdict = restarts.on_end(moment.now, task, policy, end.ending, lasted_ms);
+        let restart = &template.restart;
+        let verdict = restarts.on_end(moment.now, task, restart, end.ending, lasted_ms);
         let dropped = local.after_end(moment, task, end, verdict, restarts);
         self.orders.extend(dropped.into_iter().map(Order::Forget));
     }
 }
 
 /// Has the template a health command?
-fn is_checked(service: &Service) -> bool {
-    let test = service.template.health.as_ref().and_then(|health| health.test.first());
+fn is_checked(template: &Template) -> bool {
+    let test = template.health.as_ref().and_then(|health| health.test.first());
     test.is_some_and(|word| word != "NONE")
 }
 
@@ -143,8 +145,9 @@ impl End {
 }
 
 impl Local {
-    fn is_of(&self, task: TaskId, service: &Service) -> bool {
-        self.status(task).is_some_and(|status| status.template == service.template_version)
+    /// What a task was started from, if the service still knows it.
+    fn template<'a>(&self, task: TaskId, service: &'a Service) -> Option<&'a Template> {
+        service.template_of(self.status(task)?.template)
     }
 
     fn on_started(&mut self, moment: Moment, task: TaskId, pid: u32, health: Health) {
