@@ -26,6 +26,10 @@ pub const REJOIN_MS: u64 = 5_000;
 /// With the cuts frozen: long enough to calm down, and then to rest.
 pub const FROZEN_MS: u64 = CALM_MS + REST_MS;
 
+/// So long after a copy is lost to a fault its node may still be heard to run it: detect and
+/// failover, and a second because this is looked at once a second.
+pub const LOSS_UNKNOWN_MS: u64 = 10_000;
+
 /// Nothing was written for so long: what is on its way arrives in less.
 pub const QUIET_MS: u64 = 3_000;
 

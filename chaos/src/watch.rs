@@ -19,6 +19,7 @@ use crate::disk::Write;
 use crate::invariant::{Invariant, Verdict, Violation};
 use crate::machine::Machine;
 use crate::network::MachineNo;
+use crate::programs::RunFacts;
 use crate::sim_node::{SimNode, is_removed_on_disk, writes_on_disk};
 use crate::sometimes::{Event, Sometimes};
 
@@ -75,6 +76,12 @@ pub struct Watch {
     unwanted: BTreeMap<(MachineNo, Run), Result<Justified, Violation>>,
     /// Runs of one slot of which the later was started by who could not see the other.
     apart: BTreeSet<(Run, Run)>,
+    /// Runs that their node ordered to end.
+    stopping: BTreeSet<Run>,
+    /// Where each run ran, what it was, and when it was last seen to run.
+    ran_lately: BTreeMap<Run, (MachineNo, RunFacts, u64)>,
+    /// When that was last brought up to date, or nearly.
+    looked_at: u64,
     /// Runs started in this step.
     starting: Vec<(Run, ServiceId)>,
 }
@@ -101,6 +108,9 @@ impl Watch {
             removed: BTreeMap::new(),
             unwanted: BTreeMap::new(),
             apart: BTreeSet::new(),
+            stopping: BTreeSet::new(),
+            ran_lately: BTreeMap::new(),
+            looked_at: 0,
             starting: Vec::new(),
         }
     }
@@ -336,6 +346,7 @@ impl Watch {
     pub fn on_start(&mut self, no: MachineNo, start: &TaskStart, machines: &[Machine]) {
         self.report(self.rest.moved(no, "starts a task"));
         self.starting.push((start.run, start.service));
+        self.stopping.remove(&start.run);
         self.unwanted.remove(&(no, start.run));
         self.note_apart(no, start, machines);
         self.note_failover(no, start, machines);

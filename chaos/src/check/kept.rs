@@ -107,6 +107,27 @@ fn broken(stopped: &Stopped, how: &str) -> Violation {
     Violation::new(Invariant::I7Kept, detail)
 }
 
+/// Another copy of the slot that a machine stops, as it really is, whatever the nodes say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Copy {
+    /// Where.
+    pub machine: MachineNo,
+    /// When it was last seen to run, a moment ago at most.
+    pub ran_at: u64,
+    /// Was it ordered to end for the sake of another one?
+    pub is_stopping: bool,
+}
+
+/// Of the copies of a wanted slot one goes on: a healthy one is stopped only while another one runs
+/// that nobody ordered to end for another's sake. One that a fault or an operator ended a moment ago
+/// counts as well: whoever stops the other could not know.
+pub fn another_goes_on(stopped: &Stopped, copies: &[Copy]) -> Verdict {
+    if copies.iter().any(|copy| !copy.is_stopping) {
+        return Ok(());
+    }
+    Err(broken(stopped, &format!("and it is the last copy ({copies:?})")))
+}
+
 /// A machine lets go of a run that still runs: it would never be stopped.
 pub fn forgot_running(machine: MachineNo, run: Run) -> Verdict {
     let detail = format!("n{machine} forgets {run:?}, which runs");
@@ -140,6 +161,15 @@ mod tests {
     #[test]
     fn a_healthy_run_that_nobody_else_runs_must_not_be_stopped() {
         assert!(justify(&stopped()).is_err());
+    }
+
+    #[test]
+    fn the_last_copy_of_a_slot_is_not_stopped_and_one_that_is_being_stopped_is_none() {
+        let copy = Copy { machine: 2, ran_at: 5_000, is_stopping: false };
+        let stopping = Copy { is_stopping: true, ..copy };
+        assert_eq!(another_goes_on(&stopped(), &[stopping, copy]), Ok(()));
+        assert!(another_goes_on(&stopped(), &[stopping, stopping]).is_err());
+        assert!(another_goes_on(&stopped(), &[]).is_err());
     }
 
     #[test]

@@ -9,7 +9,8 @@ use gossip::MemberState;
 use node_core::view::{NodeView, Presence};
 
 use super::Watch;
-use crate::check::kept::{self, Born, Justified, Other, Stopped};
+use crate::bounds::LOSS_UNKNOWN_MS;
+use crate::check::kept::{self, Born, Copy, Justified, Other, Stopped};
 use crate::machine::Machine;
 use crate::network::MachineNo;
 use crate::programs::RunFacts;
@@ -18,7 +19,8 @@ use crate::sometimes::Event;
 
 impl Watch {
     /// A node stops a run.
-    pub fn on_stop(&mut self, machine: &Machine, run: Run) {
+    pub fn on_stop(&mut self, no: MachineNo, run: Run, machines: &[Machine]) {
+        let machine = &machines[no];
         self.report(self.rest.moved(machine.no, "stops a task"));
         // A start that waited for the disk until it was no longer wanted: nobody will notice.
         self.starting.retain(|(other, _)| *other != run);
@@ -27,15 +29,44 @@ impl Watch {
         if !machine.programs.is_running(run) {
             return;
         }
+        let stopped = self.stopped(machine, &agent.node, run, facts);
         // Kept after the order: an agent that is killed meanwhile begins the stop again.
         let decided = self.unwanted.get(&(machine.no, run)).cloned();
-        let now = || kept::justify(&self.stopped(machine, &agent.node, run, facts));
-        match decided.unwrap_or_else(now) {
+        let verdict = decided.unwrap_or_else(|| kept::justify(&stopped));
+        let is_asked_for = matches!(verdict, Ok(Justified::ByOperator | Justified::NotYetRunning));
+        if !is_asked_for && is_for_another(&stopped, &agent.node) && self.stopping.insert(run) {
+            self.note_running(self.looked_at, machines);
+            self.report(kept::another_goes_on(&stopped, &self.copies(no, facts)));
+        }
+        match verdict {
             Ok(Justified::Surplus) => self.sometimes.saw(Event::SurplusDrained),
             Ok(Justified::Moved) => self.sometimes.saw(Event::Rebalanced),
             Ok(Justified::ByOperator | Justified::NotYetRunning) => {}
             Err(violation) => self.report(Err(violation)),
         }
+    }
+
+    /// All other copies of a slot, as they really are or were a moment ago.
+    fn copies(&self, no: MachineNo, of: RunFacts) -> Vec<Copy> {
+        let same = self.ran_lately.iter().filter(|(_, (machine, facts, _))| {
+            *machine != no && (facts.service, facts.slot) == (of.service, of.slot)
+        });
+        let copy = |(run, (machine, _, ran_at)): (&Run, &(MachineNo, RunFacts, u64))| Copy {
+            machine: *machine,
+            ran_at: *ran_at,
+            is_stopping: self.stopping.contains(run),
+        };
+        same.map(copy).collect()
+    }
+
+    /// Remembers what runs for as long as others may take it for running, once it does not.
+    pub(super) fn note_running(&mut self, at: u64, machines: &[Machine]) {
+        self.looked_at = at;
+        for machine in machines {
+            let running = machine.programs.running();
+            self.ran_lately.extend(running.map(|(run, facts)| (run, (machine.no, facts, at))));
+        }
+        self.ran_lately.retain(|_, (_, _, ran_at)| *ran_at + LOSS_UNKNOWN_MS > at);
     }
 
     /// Judges the runs that a node has just given up.
@@ -121,6 +152,13 @@ impl Watch {
         });
         self.sometimes.saw_times(Event::Failover, given_up.count() as u64);
     }
+}
+
+/// Is the slot wanted as it is, and its node a member that is to stay: is the only reason for the
+/// stop that another copy does?
+fn is_for_another(stopped: &Stopped, node: &SimNode) -> bool {
+    let is_numbered = matches!(stopped.slot, Slot::Number(_));
+    stopped.is_wanted && stopped.is_current && is_numbered && node.node_view(node.id()).is_some()
 }
 
 /// Two runs, whichever is named first.

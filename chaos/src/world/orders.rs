@@ -99,7 +99,7 @@ impl World {
     fn stop_run(&mut self, no: MachineNo, run: Run, grace_ms: u64) {
         let at = self.at;
         self.trace.deed(at, format_args!("n{no} stops {run:?} within {grace_ms} ms"));
-        self.watch.on_stop(&self.machines[no], run);
+        self.watch.on_stop(no, run, &self.machines);
         if self.profile.sabotage != Some(Sabotage::DeafPrograms) {
             self.machines[no].programs.stop(at, run, grace_ms);
         }
