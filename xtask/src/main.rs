@@ -10,6 +10,7 @@ mod demo;
 mod examples;
 mod fleet;
 mod guard;
+mod heal;
 mod http;
 mod image;
 mod repo;
@@ -46,6 +47,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Kill the agent again and again, and see that no task notices: `--kills N` (40, in 2 minutes)
     Soak(soak::SoakArgs),
+    /// Cut and heal a fleet again and again, and see that no slot loses its task: `--heals N` (50)
+    Heal(heal::HealArgs),
     /// Measure the promised numbers
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Examples(args) => examples::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Soak(args) => soak::run(&args),
+        Command::Heal(args) => heal::run(&args),
         Command::Bench(command) => bench::run(&command),
     };
     match result {

@@ -1,0 +1,231 @@
+//! `cargo xtask heal`: a fleet is cut and healed again and again, and no slot loses its task.
+//!
+//! Judged by what the programs themselves write, a file for each run: when it began, and that it
+//! still lives, five times a second. At each heal nearly every slot runs twice; afterwards one of
+//! the two must go on and nothing may have been started. It must never ask an agent what runs.
+
+use crate::fleet::{Fleet, Links, program};
+use crate::setup;
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+/// Nodes of the fleet.
+const NODES: usize = 5;
+/// Services, and tasks of each.
+const SERVICES: [(&str, u64); 3] = [("alpha", 5), ("beta", 6), ("gamma", 10)];
+/// A part that was cut off is given so long to start what it misses.
+const APART: Duration = Duration::from_secs(13);
+/// Nothing has moved for so long: the fleet rests.
+const REST: Duration = Duration::from_secs(3);
+/// For whatever must follow; more on a machine that does three times what it can.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A run that has written nothing for so long is gone: fifteen beats.
+const SILENCE_S: f64 = 3.0;
+
+/// Writes when it begins, and then five times a second that it lives. The shell's own `read` waits,
+/// so that a beat starts no program.
+const BEAT: &str = r#"exec 3>>"$BEATS/$SERVICE.$SLOT.$$"; exec 4<> <(:)
+echo "$EPOCHREALTIME" >&3
+while :; do read -rt 0.2 -u 4; echo "$EPOCHREALTIME" >&3; done"#;
+
+/// How often, and on how busy a machine.
+#[derive(Args)]
+pub struct HealArgs {
+    /// How often the fleet is cut and healed
+    #[arg(long, default_value_t = 50)]
+    pub heals: u32,
+    /// Loops that keep the cores busy meanwhile: six oversubscribe two cores three times
+    #[arg(long, default_value_t = 0)]
+    pub busy: u32,
+}
+
+/// A run of a program, by what it wrote.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Beats {
+    began: f64,
+    last: f64,
+}
+
+/// What heals came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Verdict {
+    /// Slots that ran more than once when the cut was healed.
+    doubled: usize,
+    /// Of the slots that ran then, those of which no run lives any more.
+    lost: usize,
+    /// Of the slots that ran then, those in which something was started afterwards.
+    restarted: usize,
+}
+
+type Runs = BTreeMap<(String, u64), Vec<Beats>>;
+
+/// Cuts, heals, judges.
+pub fn run(args: &HealArgs) -> Result<()> {
+    setup::run()?;
+    let edgectl = program::quickest()?;
+    let fleet = Fleet::up(&edgectl, "heal", NODES)?;
+    ensure!(fleet.links == Links::Namespaces, "links are cut in namespaces, which need root");
+    let mut busy = Vec::new();
+    let healed = keep_busy(&mut busy, args.busy).and_then(|()| heal_often(&fleet, args.heals));
+    for mut child in busy {
+        child.kill().and_then(|()| child.wait()).context("cannot end a busy loop")?;
+    }
+    fleet.down()?;
+    let all = healed?;
+    let Verdict { doubled, lost, restarted } = all;
+    let busy = args.busy;
+    println!(
+        "{} heals, {busy} busy loops: {doubled} slots ran twice, {lost} were lost, {restarted} restarted",
+        args.heals
+    );
+    ensure!((lost, restarted) == (0, 0), "a heal stopped what it should have kept");
+    Ok(())
+}
+
+fn keep_busy(busy: &mut Vec<Child>, count: u32) -> Result<()> {
+    for _ in 0..count {
+        let mut command = Command::new("/bin/sh");
+        // Ends with its parent, however that ends.
+        command.args(["-c", "while kill -0 \"$PPID\" 2>/dev/null; do i=0; while [ $i -lt 9999 ]; do i=$((i + 1)); done; done"]);
+        busy.push(command.stdin(Stdio::null()).spawn().context("cannot start /bin/sh")?);
+    }
+    Ok(())
+}
+
+fn heal_often(fleet: &Fleet, heals: u32) -> Result<Verdict> {
+    let beats = fleet.dir.join("beats");
+    std::fs::create_dir_all(&beats)?;
+    for (name, replicas) in SERVICES {
+        fleet.post(&fleet.nodes[0], "/services/create", &spec(name, replicas, &beats)?)?;
+    }
+    let count = SERVICES.iter().map(|(_, replicas)| *replicas as usize).sum();
+    fleet.calm(count, REST)?;
+    let mut all = Verdict::default();
+    for number in 0..heals as usize {
+        let one = round(fleet, &beats, number, count).with_context(|| format!("heal {number}"))?;
+        all.doubled += one.doubled;
+        all.lost += one.lost;
+        all.restarted += one.restarted;
+    }
+    Ok(all)
+}
+
+/// One node alone, or two against three.
+fn round(fleet: &Fleet, beats: &Path, number: usize, count: usize) -> Result<Verdict> {
+    let name = |at: usize| fleet.nodes[at % NODES].name.as_str();
+    let apart = if number % 3 == 2 { 2 } else { 1 };
+    let mut words = vec!["cut"];
+    words.extend((0..apart).map(|nth| name(number + nth)));
+    fleet.lab(&words)?;
+    // On a busy machine a part may not manage all of it; what runs twice is counted.
+    let _ = fleet.wait("every slot runs on both sides", APART * 2, || {
+        let living = living(&runs(beats)?, now()?);
+        Ok(living.values().all(|runs| runs.len() > 1) && living.len() == count)
+    });
+    let healed_at = now()?;
+    let before = living(&runs(beats)?, healed_at);
+    fleet.lab(&["heal"])?;
+    fleet.calm(count, REST)?;
+    fleet.wait("every slot runs once", PATIENCE, || {
+        let living = living(&runs(beats)?, now()?);
+        Ok(living.len() == count && living.values().all(|runs| runs.len() == 1))
+    })?;
+    let verdict = judge(&before, &runs(beats)?, healed_at, now()?);
+    println!("heal {number}: {verdict:?}");
+    Ok(verdict)
+}
+
+fn judge(before: &Runs, after: &Runs, healed_at: f64, now: f64) -> Verdict {
+    let ran: BTreeSet<&(String, u64)> = before.keys().collect();
+    let of = |slot: &(String, u64)| after.get(slot).into_iter().flatten();
+    let is_lost = |slot: &&&(String, u64)| {
+        !of(slot).any(|run| run.began <= healed_at && now - run.last < SILENCE_S)
+    };
+    let is_restarted = |slot: &&&(String, u64)| of(slot).any(|run| run.began > healed_at);
+    Verdict {
+        doubled: before.values().filter(|runs| runs.len() > 1).count(),
+        lost: ran.iter().filter(is_lost).count(),
+        restarted: ran.iter().filter(is_restarted).count(),
+    }
+}
+
+/// Of all runs those that live.
+fn living(runs: &Runs, now: f64) -> Runs {
+    let mut living = runs.clone();
+    for runs in living.values_mut() {
+        runs.retain(|run| now - run.last < SILENCE_S);
+    }
+    living.retain(|_, runs| !runs.is_empty());
+    living
+}
+
+/// What all programs wrote so far.
+fn runs(beats: &Path) -> Result<Runs> {
+    let mut all = Runs::new();
+    for entry in std::fs::read_dir(beats)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut parts = name.split('.');
+        let (Some(service), Some(slot)) = (parts.next(), parts.next()) else {
+            bail!("{name} is no file of a program");
+        };
+        let text = std::fs::read_to_string(&path)?;
+        let mut times = text.lines().filter_map(|line| line.parse::<f64>().ok());
+        // A file that was just opened.
+        let Some(began) = times.next() else { continue };
+        let last = times.last().unwrap_or(began);
+        all.entry((service.to_owned(), slot.parse()?)).or_default().push(Beats { began, last });
+    }
+    Ok(all)
+}
+
+fn now() -> Result<f64> {
+    Ok(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64())
+}
+
+fn spec(name: &str, replicas: u64, beats: &Path) -> Result<Value> {
+    let beats = beats.to_str().context("the lab's folder is no text")?;
+    Ok(json!({
+        "Name": name,
+        "Mode": {"Replicated": {"Replicas": replicas}},
+        "TaskTemplate": {
+            "Runtime": "process",
+            "ContainerSpec": {
+                "Image": "process:/bin/bash",
+                "Args": ["-c", BEAT],
+                "Env": ["SLOT={{.Task.Slot}}", format!("SERVICE={name}"), format!("BEATS={beats}")],
+                "StopGracePeriod": 1_000_000_000,
+            },
+        },
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot(runs: &[(f64, f64)]) -> Runs {
+        let beats = runs.iter().map(|(began, last)| Beats { began: *began, last: *last });
+        Runs::from([(("web".to_owned(), 1), beats.collect())])
+    }
+
+    #[test]
+    fn of_two_copies_one_goes_on_and_nothing_is_started() {
+        let before = slot(&[(1.0, 100.0), (50.0, 100.0)]);
+        let kept = judge(&before, &slot(&[(1.0, 110.0), (50.0, 102.0)]), 100.0, 110.0);
+        assert_eq!(kept, Verdict { doubled: 1, lost: 0, restarted: 0 });
+    }
+
+    #[test]
+    fn a_slot_of_which_all_copies_ended_is_lost_and_a_new_run_is_a_restart() {
+        let before = slot(&[(1.0, 100.0), (50.0, 100.0)]);
+        let after = slot(&[(1.0, 102.0), (50.0, 102.0), (103.0, 110.0)]);
+        let verdict = judge(&before, &after, 100.0, 110.0);
+        assert_eq!(verdict, Verdict { doubled: 1, lost: 1, restarted: 1 });
+    }
+}
