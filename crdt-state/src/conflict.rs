@@ -33,9 +33,11 @@ pub struct Conflict {
 }
 
 /// There is no such value to pick: somebody wrote the facet again meanwhile, or the record was
-/// removed. Nothing was changed.
+/// removed, or the value is beyond a limit. Nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("there is no such value: the facet was written again, or its record removed")]
+#[error(
+    "there is no such value: the facet was written again, its record removed, or it is beyond a limit"
+)]
 pub struct NoSuchValue;
 
 impl Conflict {

@@ -178,6 +178,11 @@ impl DigestTree {
         }
     }
 
+    /// The digest of one record.
+    pub fn record(&self, key: &RecordKey) -> Option<Digest> {
+        self.records.get(&(TreePath::of(key).index, *key)).copied()
+    }
+
     /// The digest of everything.
     pub fn root(&self) -> Digest {
         self.node(TreePath::ROOT)

@@ -91,8 +91,7 @@ impl NodeView {
 
 /// Was this node removed from the fleet? So says its eviction record, unless that was taken back.
 pub fn is_evicted(replica: &Replica, id: NodeId) -> bool {
-    let key = RecordKey::eviction(id);
-    replica.record(&key).is_some() && !matches!(replica.life(&key), Some(Life::Removed { .. }))
+    matches!(replica.life(&RecordKey::eviction(id)), Some(Life::Present { .. }))
 }
 
 /// All nodes that ever described themselves, evicted ones too, by id.

@@ -15,6 +15,7 @@ use crate::digest::{Digest, DigestTree, FAN_OUT, TreePath};
 use crate::id::NodeId;
 use crate::junk::Junk;
 use crate::key::{Kind, RecordKey};
+use crate::limits::{self, Unfit};
 use crate::record::Record;
 use crate::signature::{Signer, Verifier};
 use crate::spec::{Facet, Life};
@@ -40,6 +41,8 @@ pub struct Replica {
     tree: DigestTree,
     changed: BTreeSet<RecordKey>,
     quarantined: BTreeMap<RecordKey, Quarantined>,
+    /// Records that are held, passed on and not read.
+    unfit: BTreeMap<RecordKey, Unfit>,
 }
 
 /// A record of the store that this version cannot take in.
@@ -66,6 +69,7 @@ impl Replica {
             tree: DigestTree::default(),
             changed: BTreeSet::new(),
             quarantined: BTreeMap::new(),
+            unfit: BTreeMap::new(),
         }
     }
 
@@ -105,22 +109,52 @@ impl Replica {
         self.records.range(first..=last).map(|(key, _)| *key)
     }
 
-    /// The value of a facet that counts; `None` if there is none or this version cannot read it.
+    /// The value of a facet that counts; `None` if there is none or the record is not fit to be
+    /// read.
     pub fn facet<T: DeserializeOwned>(&self, key: &RecordKey, facet: Facet) -> Option<(Stamp, T)> {
+        if self.is_unfit(key) {
+            return None;
+        }
+        self.winner(key, facet)
+    }
+
+    fn winner<T: DeserializeOwned>(&self, key: &RecordKey, facet: Facet) -> Option<(Stamp, T)> {
         let write = self.records.get(key)?.as_shared()?.winner(facet)?;
         Some((write.stamp, wire::decode(&write.value).ok()?))
     }
 
-    /// The value of an owned record and its owner; `None` if there is none, it was retired, or this
-    /// version cannot read it.
+    /// The value of an owned record and its owner; `None` if there is none, it was retired, or it is
+    /// not fit to be read.
     pub fn owned<T: DeserializeOwned>(&self, key: &RecordKey) -> Option<(NodeId, T)> {
+        if self.is_unfit(key) {
+            return None;
+        }
         let record = self.records.get(key)?.as_owned()?;
         Some((record.owner(), wire::decode(record.value.as_ref()?).ok()?))
     }
 
-    /// Whether a shared record exists.
+    /// Whether a shared record exists; told also of one that is not fit to be read otherwise.
     pub fn life(&self, key: &RecordKey) -> Option<Life> {
-        self.facet(key, Facet::LIFE).map(|(_, life)| life)
+        let write = self.records.get(key)?.as_shared()?.winner(Facet::LIFE)?;
+        limits::check_facet(key.kind, Facet::LIFE, &write.value).ok()?;
+        wire::decode(&write.value).ok()
+    }
+
+    /// The records that are held and passed on, and not read, each by its digest: what is in them
+    /// is beyond a limit, or of another version. A write that replaces it makes a record fit again.
+    pub fn unfit(&self) -> impl Iterator<Item = (RecordKey, Digest, Unfit)> {
+        let digest = |key: &RecordKey| self.record_digest(key).unwrap_or_default();
+        self.unfit.iter().map(move |(key, unfit)| (*key, digest(key), *unfit))
+    }
+
+    /// The digest of a record: two nodes that hold it alike have the same.
+    pub fn record_digest(&self, key: &RecordKey) -> Option<Digest> {
+        self.tree.record(key)
+    }
+
+    /// Is it held, and not fit to be read?
+    pub fn is_unfit(&self, key: &RecordKey) -> bool {
+        self.unfit.contains_key(key)
     }
 
     /// The canonical bytes of a record, whole.
@@ -173,6 +207,7 @@ impl Replica {
         self.tree.remove(key);
         self.changed.remove(key);
         self.quarantined.remove(key);
+        self.unfit.remove(key);
     }
 
     /// The records of the store that could not be taken in. They are not part of the digest and are
@@ -191,9 +226,14 @@ impl Replica {
         records.chain(quarantined).sum()
     }
 
-    /// Brings the digest of a record up to date. Tells whether its bytes changed.
+    /// Brings the digest of a record up to date, and judges it anew. Tells whether its bytes
+    /// changed.
     fn index(&mut self, key: RecordKey) -> bool {
         let record = self.records.get(&key).expect("the record that was just written");
+        match limits::check(&key, record) {
+            Ok(()) => self.unfit.remove(&key),
+            Err(unfit) => self.unfit.insert(key, unfit),
+        };
         let digest = Digest::of(&key, &record.encode());
         self.tree.insert(key, digest) != Some(digest)
     }

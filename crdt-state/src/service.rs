@@ -68,9 +68,13 @@ impl TemplateVersion {
 }
 
 impl Service {
-    /// Reads a service; `None` if there is none, it was removed, or its life is not known yet.
+    /// Reads a service; `None` if there is none, it was removed, its life is not known yet, or it is
+    /// not fit to be read.
     pub fn read(replica: &Replica, id: ServiceId) -> Option<Service> {
         let key = RecordKey::service(id);
+        if replica.is_unfit(&key) {
+            return None;
+        }
         let record = replica.record(&key).and_then(Record::as_shared)?;
         let life = record.winner(Facet::LIFE)?;
         let Ok(Life::Present { name, created }) = wire::decode(&life.value) else { return None };
@@ -158,10 +162,10 @@ pub fn name_conflicts(replica: &Replica) -> Vec<NameConflict> {
     conflicts.collect()
 }
 
-/// The living services of each name, oldest first.
+/// The living services of each name, oldest first; none that cannot be read.
 fn names(replica: &Replica) -> BTreeMap<String, Vec<(Stamp, ServiceId)>> {
     let mut names = BTreeMap::<String, Vec<(Stamp, ServiceId)>>::new();
-    for key in replica.keys(Kind::SERVICE) {
+    for key in replica.keys(Kind::SERVICE).filter(|key| !replica.is_unfit(key)) {
         if let Some(Life::Present { name, created }) = replica.life(&key) {
             names.entry(name).or_default().push((created, ServiceId(key.id)));
         }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Replica;
 use crate::conflict::NoSuchValue;
 use crate::key::{Kind, RecordKey, task_subject};
+use crate::limits;
 use crate::record::{OwnedRecord, Record, SharedRecord};
 use crate::register::{Clock, Write};
 use crate::signature::Signature;
@@ -30,7 +31,7 @@ impl Replica {
     }
 
     /// Settles a conflict: writes one of its values, named by its stamp, over all the others. A
-    /// removed record stays removed.
+    /// removed record stays removed, and a value beyond a limit is none to pick.
     pub fn pick(
         &mut self,
         key: RecordKey,
@@ -45,6 +46,7 @@ impl Replica {
             self.record(&key).and_then(Record::as_shared).and_then(|r| r.register(facet));
         let writes = register.map_or(&[][..], |register| register.writes());
         let picked = writes.iter().find(|write| write.stamp == stamp).ok_or(NoSuchValue)?;
+        limits::check_facet(key.kind, facet, &picked.value).map_err(|_| NoSuchValue)?;
         let value = picked.value.clone();
         Ok(self.write(key, facet, value, wall_ms))
     }

@@ -3,6 +3,9 @@
 //! Every check is local: an edit is never refused because a peer is silent. A refused edit has
 //! changed nothing.
 
+pub use crdt_state::limits::REPLICAS_MAX;
+
+use crdt_state::limits::{Bounded, Unfit};
 use crdt_state::node::Availability;
 use crdt_state::spec::{Endpoint, Facet, Labels, Placement, Scale, Template, UpdatePolicy};
 use crdt_state::{ImageFact, NodeId, RecordKey, ServiceId, Stamp, wire};
@@ -174,6 +177,9 @@ pub enum Refusal {
     /// A slot number is 32 bits, and a mistyped number should not start a million processes.
     #[error("{0} replicas are more than {REPLICAS_MAX}, the most for one service")]
     TooManyReplicas(u32),
+    /// A number beyond what a record may say: whoever got it would not read it.
+    #[error("{0}; give less")]
+    BeyondLimit(#[from] Unfit),
     /// A facet is larger than what the fleet passes on.
     #[error(
         "{what} takes {bytes} bytes, at most {} are possible; keep large files outside and name them",
@@ -204,9 +210,6 @@ pub enum Refusal {
     HasLeft,
 }
 
-/// The most replicas of one service: the planner's budget is 100,000 tasks.
-pub const REPLICAS_MAX: u32 = 100_000;
-
 impl ServiceSpec {
     /// Checks everything that can be checked without looking at the fleet.
     pub fn check(&self) -> Result<(), Refusal> {
@@ -231,8 +234,18 @@ impl ServiceSpec {
             Scale::Replicated { replicas } if replicas > REPLICAS_MAX => {
                 Err(Refusal::TooManyReplicas(replicas))
             }
-            _ => Ok(()),
+            _ => self.check_limits(),
         }
+    }
+
+    /// The limits that are asked of every record that arrives.
+    fn check_limits(&self) -> Result<(), Refusal> {
+        self.template.check()?;
+        self.scale.check()?;
+        self.placement.check()?;
+        self.update_policy.check()?;
+        self.endpoint.check()?;
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use crdt_state::replica::Replica;
 use crdt_state::spec::{Labels, Resources};
 use crdt_state::task::{AdoptedRun, TaskRecord};
 use crdt_state::volume::NodeVolumes;
-use crdt_state::{Kind, NodeId, RecordKey, ServiceId, Stamp};
+use crdt_state::{Kind, NodeId, RecordKey, ServiceId};
 use gossip::{Gossip, GossipConfig, Identity, MemberEvent, Now, Output};
 
 use crate::catalog::{Catalog, Touched};
@@ -190,10 +190,8 @@ impl Node {
     fn describe(&mut self, wall_ms: u64) {
         let key = RecordKey::node(self.me);
         let held = self.replica.owned::<NodeDescription>(&key).map(|(_, description)| description);
-        let joined = held.map_or_else(
-            || Stamp { lamport: self.replica.lamport() + 1, writer: self.replica.writer() },
-            |description| description.joined,
-        );
+        let joined =
+            held.map_or_else(|| self.replica.next_stamp(), |description| description.joined);
         let facts = self.facts.clone();
         let description = NodeDescription {
             hostname: facts.hostname,
@@ -268,7 +266,7 @@ impl Node {
     }
 
     fn moment(&self, now: Now, wall_ms: u64) -> Moment {
-        Moment { now, wall_ms, lamport: self.replica.lamport() + 1 }
+        Moment { now, wall_ms, lamport: self.replica.next_stamp().lamport }
     }
 
     fn depart(&mut self, now: Now, wall_ms: u64) {

@@ -292,7 +292,7 @@ impl Tasks {
         }
         let grace_ms = live.stop_grace_ms;
         live.phase = Phase::Stopping {
-            again_at: moment.now.plus(grace_ms + STOP_AGAIN_MS),
+            again_at: moment.now.plus(grace_ms.saturating_add(STOP_AGAIN_MS)),
             after: after.clone(),
         };
         let signal = live.stop_signal.clone();

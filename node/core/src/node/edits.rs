@@ -2,6 +2,7 @@
 //!
 //! Every check looks at this node's own state only; no peer is asked, ever.
 
+use crdt_state::limits::Bounded;
 use crdt_state::node::Availability;
 use crdt_state::service::{self, Service};
 use crdt_state::spec::{Facet, Labels, Life};
@@ -47,7 +48,7 @@ impl Node {
         if let Some(id) = service::name_owner(&self.replica, &spec.name) {
             return Err(Refusal::NameTaken { name: spec.name.clone(), id });
         }
-        let created = Stamp { lamport: self.replica.lamport() + 1, writer: self.replica.writer() };
+        let created = self.replica.next_stamp();
         let id = new_service_id(created, &spec.name);
         self.check_placeholders(id, spec)?;
         let key = RecordKey::service(id);
@@ -125,14 +126,18 @@ impl Node {
     }
 
     fn remove_service(&mut self, wall_ms: u64, id: ServiceId) -> Result<Edited, Refusal> {
-        let held = self.living(id)?;
-        let life = Life::Removed { name: held.name };
-        self.replica.edit(RecordKey::service(id), Facet::LIFE, &life, wall_ms);
+        let key = RecordKey::service(id);
+        // One that nobody can read can still be removed.
+        let Some(Life::Present { name, .. }) = self.replica.life(&key) else {
+            return Err(Refusal::NoSuchService(id));
+        };
+        self.replica.edit(key, Facet::LIFE, &Life::Removed { name }, wall_ms);
         Ok(Edited::Done)
     }
 
     fn put_image(&mut self, wall_ms: u64, name: &str, fact: &ImageFact) -> Result<Edited, Refusal> {
         check_size("the image", fact)?;
+        fact.check()?;
         let key = RecordKey::image(name);
         let held = FleetImage::named(&self.replica, name);
         if held.is_none() {
@@ -220,7 +225,7 @@ impl Node {
         if !gone && removal == Removal::IfGone {
             return Err(Refusal::NodeReachable { name: self.hostname(id) });
         }
-        let created = Stamp { lamport: self.replica.lamport() + 1, writer: self.replica.writer() };
+        let created = self.replica.next_stamp();
         let fact = Life::Present { name: self.hostname(id), created };
         self.replica.edit(RecordKey::eviction(id), Facet::LIFE, &fact, wall_ms);
         Ok(Edited::Done)

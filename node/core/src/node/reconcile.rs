@@ -22,6 +22,11 @@ impl Node {
             self.due_at.insert(id, self.orphans_until);
             return;
         }
+        // Its record is there and nobody can read it: nothing of it is begun, and nothing ended.
+        if self.replica.is_unfit(&RecordKey::service(id)) {
+            self.due_at.remove(&id);
+            return;
+        }
         if let Some(service) = self.catalog.services.get(&id) {
             self.seen.note(now, service, self.catalog.tasks.get(&id));
         } else {

@@ -1,0 +1,326 @@
+//! Limits: what a value may be, for the operator who writes it and for the record that arrives.
+//!
+//! The one border between bytes and typed values: [`check`] decodes everything in a record that
+//! this version reads, and measures every number, length and count. What does not fit stays in the
+//! replica, in its digest and on its way to others, and is read by nobody ([`Unfit`]). It must
+//! depend on the record alone: equal records are read alike on every node. Whatever an edit
+//! accepts fits, so a limit may be raised and never lowered.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+
+use crate::image::ImageFact;
+use crate::key::{Kind, RecordKey, task_subject};
+use crate::node::{Availability, NodeDescription};
+use crate::record::{OwnedRecord, Record, SharedRecord};
+use crate::spec::{
+    Container, Endpoint, Facet, HealthCheck, Labels, Life, MountSource, Placement, Resources,
+    RestartPolicy, Scale, Template, UpdatePolicy,
+};
+use crate::task::{Slot, TaskRecord};
+use crate::volume::{GivenUp, NodeVolumes};
+use crate::wire;
+
+/// The most replicas of one service, and the highest number of a slot: the planner's budget is
+/// 100,000 tasks.
+pub const REPLICAS_MAX: u32 = 100_000;
+
+/// The longest duration, in milliseconds: Docker's 63 bits of nanoseconds, 292 years, rounded up.
+pub const DURATION_MS_MAX: u64 = (i64::MAX as u64).div_ceil(1_000_000);
+
+/// The largest amount of memory, processors, processes or countable things: Docker's 63 bits.
+pub const AMOUNT_MAX: u64 = i64::MAX as u64;
+
+/// Characters of a service's name: Docker's.
+pub const NAME_CHARS_MAX: usize = 63;
+
+/// Bytes of what a node is called, of its platform, its version or an address. A host name has 64,
+/// a name in the DNS 253.
+pub const WORD_BYTES_MAX: usize = 255;
+
+/// Bytes of the name of an image: registry 255, repository 255, tag 128, and room.
+pub const IMAGE_NAME_BYTES_MAX: usize = 1_024;
+
+/// Addresses of one node: an agent tells eight.
+pub const ADDRESSES_MAX: usize = 64;
+
+/// Tasks in the record of a slot: a node keeps six that are over, and one for each template that
+/// has not ended yet.
+pub const TASKS_MAX: usize = 64;
+
+/// Past attempts of a task: a node keeps five.
+pub const ATTEMPTS_MAX: usize = 64;
+
+/// Bytes of the message of an attempt: 512, and what is put in front of it.
+pub const MESSAGE_BYTES_MAX: usize = 1_024;
+
+/// Why a record, or a value of it, is not read. Nothing of it is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// The bytes are those of another version, or of nothing.
+    #[error("{0} cannot be read by this version")]
+    Unreadable(&'static str),
+    /// A number, a length or a count.
+    #[error("{what} is {value}, at most {most} is possible")]
+    TooMuch {
+        /// Of what.
+        what: &'static str,
+        /// As it is.
+        value: u64,
+        /// As it may be.
+        most: u64,
+    },
+    /// A word or a number that no edit writes.
+    #[error("{0} is none that there is")]
+    NoSuch(&'static str),
+    /// It speaks of something else than its key says.
+    #[error("it speaks of another node, service or slot than its key")]
+    Misfiled,
+}
+
+impl Unfit {
+    /// The reason as the label of a counter.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Unfit::Unreadable(_) => "unreadable",
+            Unfit::TooMuch { .. } => "too_much",
+            Unfit::NoSuch(_) => "no_such",
+            Unfit::Misfiled => "misfiled",
+        }
+    }
+}
+
+/// A value with limits.
+pub trait Bounded {
+    /// Is everything in it within its limits?
+    fn check(&self) -> Result<(), Unfit>;
+}
+
+/// Does everything in a record that this version reads decode, within its limits? Of a removed
+/// record only its life is read. Kinds and facets that this version does not know fit.
+pub fn check(key: &RecordKey, record: &Record) -> Result<(), Unfit> {
+    match record {
+        Record::Shared(record) => check_shared(key.kind, record),
+        Record::Owned(record) => check_owned(key.kind, record),
+    }
+}
+
+fn check_shared(kind: Kind, record: &SharedRecord) -> Result<(), Unfit> {
+    let winner = |facet| record.winner(facet).map(|write| write.value.as_slice());
+    if let Some(value) = winner(Facet::LIFE) {
+        check_facet(kind, Facet::LIFE, value)?;
+        if matches!(wire::decode(value), Ok(Life::Removed { .. })) {
+            return Ok(());
+        }
+    }
+    let facets = record.facets().filter_map(|(facet, _)| Some((facet, winner(facet)?)));
+    facets.into_iter().try_for_each(|(facet, value)| check_facet(kind, facet, value))
+}
+
+/// The same of one value of a facet, the winning one or another.
+pub fn check_facet(kind: Kind, facet: Facet, value: &[u8]) -> Result<(), Unfit> {
+    match (kind, facet) {
+        (Kind::SERVICE, Facet::LIFE) => check_service_name(&read("the life", value)?),
+        (Kind::IMAGE | Kind::EVICTION, Facet::LIFE) => check_life(&read("the life", value)?),
+        (Kind::SERVICE, Facet::TEMPLATE) => fit::<Template>("the template", value),
+        (Kind::SERVICE, Facet::SCALE) => fit::<Scale>("the scale", value),
+        (Kind::SERVICE, Facet::PLACEMENT) => fit::<Placement>("the placement", value),
+        (Kind::SERVICE, Facet::UPDATE_POLICY) => fit::<UpdatePolicy>("the update policy", value),
+        (Kind::SERVICE, Facet::ENDPOINT) => fit::<Endpoint>("the endpoint", value),
+        (Kind::SERVICE | Kind::NODE_SETTINGS, Facet::LABELS) => {
+            read::<Labels>("the labels", value).map(|_| ())
+        }
+        (Kind::NODE_SETTINGS, Facet::AVAILABILITY) => {
+            read::<Availability>("the availability", value).map(|_| ())
+        }
+        (Kind::NODE_SETTINGS, Facet::VOLUMES_GIVEN_UP) => {
+            read::<GivenUp>("the volumes given up", value).map(|_| ())
+        }
+        (Kind::IMAGE, Facet::IMAGE) => fit::<ImageFact>("the image", value),
+        _ => Ok(()),
+    }
+}
+
+fn check_owned(kind: Kind, record: &OwnedRecord) -> Result<(), Unfit> {
+    let Some(value) = &record.value else { return Ok(()) };
+    match kind {
+        Kind::NODE | Kind::VOLUMES if !record.subject.is_empty() => Err(Unfit::Misfiled),
+        Kind::NODE => fit::<NodeDescription>("the description of a node", value),
+        Kind::VOLUMES => read::<NodeVolumes>("the volumes", value)?
+            .keys()
+            .try_for_each(|name| at_most("the name of a volume", name.len(), WORD_BYTES_MAX)),
+        Kind::TASK => {
+            let said: TaskRecord = read("what a node says of a slot", value)?;
+            let is_its_own = said.node == record.owner()
+                && record.subject == task_subject(said.service, said.slot);
+            if is_its_own { said.check() } else { Err(Unfit::Misfiled) }
+        }
+        _ => Ok(()),
+    }
+}
+
+fn read<T: DeserializeOwned>(what: &'static str, value: &[u8]) -> Result<T, Unfit> {
+    wire::decode(value).map_err(|_| Unfit::Unreadable(what))
+}
+
+fn fit<T: DeserializeOwned + Bounded>(what: &'static str, value: &[u8]) -> Result<(), Unfit> {
+    read::<T>(what, value)?.check()
+}
+
+fn number(what: &'static str, value: u64, most: u64) -> Result<(), Unfit> {
+    if value > most { Err(Unfit::TooMuch { what, value, most }) } else { Ok(()) }
+}
+
+fn at_most(what: &'static str, value: usize, most: usize) -> Result<(), Unfit> {
+    let as_number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    number(what, as_number(value), as_number(most))
+}
+
+fn duration(what: &'static str, ms: u64) -> Result<(), Unfit> {
+    number(what, ms, DURATION_MS_MAX)
+}
+
+fn known(what: &'static str, is_known: bool) -> Result<(), Unfit> {
+    if is_known { Ok(()) } else { Err(Unfit::NoSuch(what)) }
+}
+
+/// No stricter than any version's edit was: letters, digits and three signs. What is removed may
+/// have had any name.
+fn check_service_name(life: &Life) -> Result<(), Unfit> {
+    let Life::Present { name, .. } = life else { return Ok(()) };
+    at_most("the length of the name", name.len(), NAME_CHARS_MAX)?;
+    let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    known("the name", !name.is_empty() && name.chars().all(is_inner))
+}
+
+fn check_life(life: &Life) -> Result<(), Unfit> {
+    let Life::Present { name, .. } = life else { return Ok(()) };
+    at_most("the length of the name", name.len(), IMAGE_NAME_BYTES_MAX)
+}
+
+impl Bounded for Template {
+    fn check(&self) -> Result<(), Unfit> {
+        duration("the stop grace period", self.stop_grace_ms)?;
+        self.health.as_ref().map_or(Ok(()), HealthCheck::check)?;
+        self.restart.check()?;
+        self.limits.check()?;
+        self.reservations.check()?;
+        self.container.check()
+    }
+}
+
+impl Bounded for HealthCheck {
+    fn check(&self) -> Result<(), Unfit> {
+        duration("the health interval", self.interval_ms)?;
+        duration("the health timeout", self.timeout_ms)?;
+        duration("the health start period", self.start_period_ms)?;
+        duration("the health start interval", self.start_interval_ms)
+    }
+}
+
+impl Bounded for RestartPolicy {
+    fn check(&self) -> Result<(), Unfit> {
+        duration("the restart delay", self.delay_ms)?;
+        duration("the restart window", self.window_ms)
+    }
+}
+
+impl Bounded for Resources {
+    fn check(&self) -> Result<(), Unfit> {
+        number("the amount of processors", self.nano_cpus, AMOUNT_MAX)?;
+        number("the amount of memory", self.memory_bytes, AMOUNT_MAX)?;
+        number("the number of processes", self.pids, AMOUNT_MAX)?;
+        amounts(&self.generic)
+    }
+}
+
+fn amounts(generic: &BTreeMap<String, u64>) -> Result<(), Unfit> {
+    generic.values().try_for_each(|amount| number("a generic resource", *amount, AMOUNT_MAX))
+}
+
+impl Bounded for Container {
+    fn check(&self) -> Result<(), Unfit> {
+        known("the OOM score", (-1_000..=1_000).contains(&self.oom_score_adj))?;
+        for limit in &self.ulimits {
+            known("a ulimit below -1", limit.soft >= -1 && limit.hard >= -1)?;
+        }
+        for mount in &self.mounts {
+            if let MountSource::Tmpfs { size_bytes, mode } = &mount.source {
+                number("the size of a tmpfs", *size_bytes, AMOUNT_MAX)?;
+                number("the mode of a tmpfs", u64::from(*mode), 0o7777)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Bounded for Scale {
+    fn check(&self) -> Result<(), Unfit> {
+        match self {
+            Scale::Replicated { replicas } => {
+                number("the number of replicas", u64::from(*replicas), u64::from(REPLICAS_MAX))
+            }
+            Scale::Global => Ok(()),
+        }
+    }
+}
+
+/// Constraints are judged by the planner, which says of one that it cannot read that it cannot.
+impl Bounded for Placement {
+    fn check(&self) -> Result<(), Unfit> {
+        Ok(())
+    }
+}
+
+impl Bounded for UpdatePolicy {
+    fn check(&self) -> Result<(), Unfit> {
+        duration("the update delay", self.delay_ms)?;
+        duration("the update monitor", self.monitor_ms)
+    }
+}
+
+impl Bounded for Endpoint {
+    fn check(&self) -> Result<(), Unfit> {
+        let protocols = ["tcp", "udp", "sctp"];
+        let is_known = |protocol: &str| protocols.contains(&protocol);
+        known("the protocol of a port", self.ports.iter().all(|port| is_known(&port.protocol)))
+    }
+}
+
+impl Bounded for ImageFact {
+    fn check(&self) -> Result<(), Unfit> {
+        number("the size of the image", self.size_bytes, AMOUNT_MAX)?;
+        at_most("the length of the digest", self.digest.len(), WORD_BYTES_MAX)
+    }
+}
+
+impl Bounded for NodeDescription {
+    fn check(&self) -> Result<(), Unfit> {
+        for word in [&self.hostname, &self.os, &self.arch, &self.engine_version] {
+            at_most("the length of a word", word.len(), WORD_BYTES_MAX)?;
+        }
+        at_most("the number of addresses", self.addresses.len(), ADDRESSES_MAX)?;
+        for address in &self.addresses {
+            at_most("the length of an address", address.len(), WORD_BYTES_MAX)?;
+        }
+        self.resources.check()
+    }
+}
+
+impl Bounded for TaskRecord {
+    fn check(&self) -> Result<(), Unfit> {
+        if let Slot::Number(slot) = self.slot {
+            number("the number of the slot", u64::from(slot), u64::from(REPLICAS_MAX))?;
+            known("slot 0", slot > 0)?;
+        }
+        at_most("the number of tasks", self.tasks.len(), TASKS_MAX)?;
+        for task in &self.tasks {
+            at_most("the number of attempts", task.history.len(), ATTEMPTS_MAX)?;
+            for attempt in std::iter::once(&task.current).chain(&task.history) {
+                at_most("the length of a message", attempt.message.len(), MESSAGE_BYTES_MAX)?;
+            }
+        }
+        Ok(())
+    }
+}
