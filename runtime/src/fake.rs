@@ -158,7 +158,7 @@ impl FakeRuntime {
             return;
         }
         let asked_at = now.max(known.begins);
-        let kill_at = asked_at + grace_ms;
+        let kill_at = asked_at.saturating_add(grace_ms);
         if known.kill_at.is_some_and(|earlier| earlier <= kill_at) {
             return;
         }

@@ -40,6 +40,11 @@ impl EndQuery {
     fn signal(&self) -> Option<String> {
         self.signal.clone().filter(|signal| !signal.is_empty())
     }
+
+    fn grace_ms(&self) -> Option<u64> {
+        let ms = |seconds| u64::try_from(seconds).map_or(u64::MAX, |s| s.saturating_mul(1_000));
+        self.t.map(ms)
+    }
 }
 
 /// `POST /containers/{id}/stop` and `/restart`: answered when this attempt has ended.
@@ -57,7 +62,7 @@ pub async fn stop(
             return if has_ended { Ok(StatusCode::NOT_MODIFIED) } else { Err(failure) };
         }
     };
-    let grace_ms = query.t.map(|seconds| u64::try_from(seconds).map_or(u64::MAX, |s| s * 1_000));
+    let grace_ms = query.grace_ms();
     let grace = Duration::from_millis(grace_ms.unwrap_or(container.template.stop_grace_ms));
     let look = Look::Stop { signal: query.signal(), grace_ms };
     api.handle.look(container.node, container.run, look).await??;
@@ -148,4 +153,18 @@ pub async fn create() -> Failure {
     Failure::NotYet(
         "containers are made by services here; edgectl service create --name NAME IMAGE".to_owned(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grace_of_any_length_is_a_number_of_milliseconds() {
+        let grace = |t| EndQuery { signal: None, t }.grace_ms();
+        assert_eq!((grace(None), grace(Some(0)), grace(Some(10))), (None, Some(0), Some(10_000)));
+        for endless in [-1, i64::MIN, i64::MAX] {
+            assert_eq!(grace(Some(endless)), Some(u64::MAX));
+        }
+    }
 }

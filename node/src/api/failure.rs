@@ -76,6 +76,7 @@ impl From<node_core::Refusal> for Failure {
             | Refusal::BadPlaceholder(_)
             | Refusal::NothingToRun
             | Refusal::TooManyReplicas(_)
+            | Refusal::BeyondLimit(_)
             | Refusal::TooLarge { .. } => Failure::Bad(message),
         }
     }

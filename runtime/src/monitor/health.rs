@@ -79,7 +79,7 @@ impl Checker {
     pub fn poll(&mut self, now: u64) -> Option<Due> {
         match self.phase {
             Phase::Waits { until } if until <= now => {
-                self.phase = Phase::Checks { until: now + self.check.timeout_ms };
+                self.phase = Phase::Checks { until: now.saturating_add(self.check.timeout_ms) };
                 Some(Due::Check)
             }
             Phase::Checks { until } if until <= now => {

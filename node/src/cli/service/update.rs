@@ -121,7 +121,7 @@ pub fn changed(args: &UpdateArgs, before: &ServiceSpec) -> Result<ServiceSpec, F
     change_constraints(&mut spec, args)?;
     change_ports(&mut spec, args)?;
     if args.force {
-        spec.task_template.force_update += 1;
+        spec.task_template.force_update = spec.task_template.force_update.wrapping_add(1);
     }
     Ok(spec)
 }
