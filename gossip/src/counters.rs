@@ -64,6 +64,8 @@ pub struct Counters {
     pub timers_stale: u64,
     /// Things not sent for want of an address.
     pub unaddressed: u64,
+    /// Messages not sent because they are larger than anybody reads.
+    pub oversize: u64,
     /// Reliable messages that could not be delivered.
     pub undelivered: u64,
     /// Rumours given up in favour of anti-entropy because too many waited.

@@ -36,6 +36,22 @@ pub(crate) struct Leaf {
     pub(crate) records: Vec<(RecordKey, Digest)>,
 }
 
+/// A part of a place in the digest tree, by the order of keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LeafRange {
+    pub(crate) path: TreePath,
+    /// Without it; `None`: from the first.
+    pub(crate) after: Option<RecordKey>,
+    /// With it; `None`: to the last.
+    pub(crate) until: Option<RecordKey>,
+}
+
+impl LeafRange {
+    pub(crate) fn has(&self, key: &RecordKey) -> bool {
+        self.after.is_none_or(|after| *key > after) && self.until.is_none_or(|until| *key <= until)
+    }
+}
+
 /// Does the sender of a member list want the receiver's?
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Answer {
@@ -68,6 +84,14 @@ pub(crate) enum Message {
     Rumour { from: NodeId, delta: Delta },
     /// All members, or a part of them.
     Members { from: NodeId, entries: Vec<Entry>, answer: Answer },
+    /// The records of one place between two keys, where they are too many for one message.
+    LeafPart { from: NodeId, range: LeafRange, records: Vec<(RecordKey, Digest)> },
+}
+
+/// The message by which `from` tells records as news: for whoever plays a member, as the simulator
+/// does.
+pub fn encode_rumour(from: NodeId, delta: Delta) -> Vec<u8> {
+    Message::Rumour { from, delta }.encode()
 }
 
 impl Message {
@@ -96,6 +120,7 @@ impl Message {
             | Message::Leaves { from, .. }
             | Message::Records { from, .. }
             | Message::Rumour { from, .. }
+            | Message::LeafPart { from, .. }
             | Message::Members { from, .. } => Some(*from),
         }
     }
@@ -106,7 +131,9 @@ impl Message {
             Message::Swim { .. } => Traffic::Swim,
             Message::Leaving { .. } => Traffic::Leave,
             Message::Compare { .. } => Traffic::Compare,
-            Message::Tree { .. } | Message::Leaves { .. } => Traffic::Tree,
+            Message::Tree { .. } | Message::Leaves { .. } | Message::LeafPart { .. } => {
+                Traffic::Tree
+            }
             Message::Records { .. } => Traffic::Records,
             Message::Rumour { .. } => Traffic::Rumour,
             Message::Members { .. } => Traffic::Members,

@@ -65,6 +65,9 @@ impl Gossip {
             Message::Leaves { leaves, .. } => {
                 self.send_all(peer, anti_entropy::on_leaves(me, replica, &leaves));
             }
+            Message::LeafPart { range, records, .. } => {
+                self.send_all(peer, anti_entropy::on_part(me, replica, range, &records));
+            }
             Message::Records { delta, wanted, .. } => {
                 self.on_records(now, peer, (&delta, &wanted), replica);
             }
