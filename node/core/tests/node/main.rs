@@ -1,6 +1,7 @@
 //! One node, told facts by hand: what it orders, in which order, and what it says.
 
 mod host;
+mod poison;
 mod volumes;
 
 use std::collections::BTreeMap;
