@@ -77,6 +77,12 @@ pub enum Unfit {
     /// It speaks of something else than its key says.
     #[error("it speaks of another node, service or slot than its key")]
     Misfiled,
+    /// This node failed while it applied it, and looks at it again at once.
+    #[error("this agent failed while it applied it, and begins with it anew")]
+    HeldBack,
+    /// This node failed over it twice.
+    #[error("this agent failed twice while it applied it")]
+    SetAside,
 }
 
 impl Unfit {
@@ -87,6 +93,8 @@ impl Unfit {
             Unfit::TooMuch { .. } => "too_much",
             Unfit::NoSuch(_) => "no_such",
             Unfit::Misfiled => "misfiled",
+            Unfit::HeldBack => "held_back",
+            Unfit::SetAside => "set_aside",
         }
     }
 }

@@ -22,10 +22,13 @@ use crate::spec::{Facet, Life};
 use crate::stamp::{Stamp, Writer};
 use crate::wire;
 
+mod aside;
 mod edit;
 mod merge;
 #[cfg(test)]
 mod tests;
+
+pub use aside::Witness;
 
 /// How far ahead of everything held a counter from outside may be: at one write a second, day and
 /// night, a fleet needs 136 years for it, and a forger four billion steps to the end of a `u64`.
@@ -43,6 +46,7 @@ pub struct Replica {
     quarantined: BTreeMap<RecordKey, Quarantined>,
     /// Records that are held, passed on and not read.
     unfit: BTreeMap<RecordKey, Unfit>,
+    aside: aside::Aside,
 }
 
 /// A record of the store that this version cannot take in.
@@ -70,6 +74,7 @@ impl Replica {
             changed: BTreeSet::new(),
             quarantined: BTreeMap::new(),
             unfit: BTreeMap::new(),
+            aside: aside::Aside::default(),
         }
     }
 
@@ -230,11 +235,11 @@ impl Replica {
     /// changed.
     fn index(&mut self, key: RecordKey) -> bool {
         let record = self.records.get(&key).expect("the record that was just written");
-        match limits::check(&key, record) {
+        let digest = Digest::of(&key, &record.encode());
+        match limits::check(&key, record).and_then(|()| self.aside.judge(&digest)) {
             Ok(()) => self.unfit.remove(&key),
             Err(unfit) => self.unfit.insert(key, unfit),
         };
-        let digest = Digest::of(&key, &record.encode());
         self.tree.insert(key, digest) != Some(digest)
     }
 }

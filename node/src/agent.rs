@@ -9,6 +9,7 @@
 //! The node's thread never waits for a disk, a peer or a request, so that its failure detector is
 //! on time. When the agent ends, tasks go on; whoever starts it again finds them.
 
+mod applying;
 mod collector;
 mod facts;
 mod handle;

@@ -6,6 +6,7 @@
 
 use super::{LAMPORT_JUMP_MAX, Quarantined, Replica};
 use crate::delta::{Delta, Merged};
+use crate::digest::Digest;
 use crate::junk::Junk;
 use crate::key::RecordKey;
 use crate::record::{OwnedRecord, Record, SharedRecord, WRITES_MAX};
@@ -15,12 +16,14 @@ impl Replica {
     /// Takes in what a peer sent. Junk is left out and named; everything else is merged.
     pub fn merge(&mut self, delta: &Delta) -> Merged {
         let mut merged = Merged::default();
+        let mut applying = Vec::new();
         for (key, bytes) in &delta.records {
             let horizon = self.lamport.saturating_add(LAMPORT_JUMP_MAX);
             let record = Record::decode(key, bytes, wire::RECORD_BYTES_MAX);
             match record.and_then(|record| self.accept(*key, record, horizon)) {
                 Ok(true) => {
                     self.note_change(*key);
+                    applying.extend(self.to_be_applied(key));
                     if !merged.changed.contains(key) {
                         merged.changed.push(*key);
                     }
@@ -29,7 +32,13 @@ impl Replica {
                 Err(junk) => merged.junk.push((*key, junk)),
             }
         }
+        self.aside.applying(&applying);
         merged
+    }
+
+    /// The digest of a record that somebody will read.
+    fn to_be_applied(&self, key: &RecordKey) -> Option<Digest> {
+        self.record_digest(key).filter(|_| !self.is_unfit(key))
     }
 
     /// Takes in a record from this node's own store. One that cannot be taken in is quarantined:
@@ -41,6 +50,8 @@ impl Replica {
             Ok(changed) => {
                 if changed {
                     self.index(key);
+                    let applying = self.to_be_applied(&key);
+                    self.aside.applying(applying.as_slice());
                 }
                 Ok(())
             }

@@ -28,11 +28,13 @@ mod edits;
 mod read;
 mod reconcile;
 mod settle;
+mod unfit;
 mod volumes;
 mod why;
 
 pub use read::{NodeRow, TaskView};
 pub use settle::desired;
+pub use unfit::UnfitRow;
 pub use volumes::VolumeRow;
 pub use why::{NodeVerdict, NodeWhy, SlotWhy};
 
@@ -140,7 +142,8 @@ impl Node {
         let all = catalog.services.keys().chain(catalog.tasks.keys()).copied().collect();
         let written = catalog.handovers.get(&me).cloned();
         let handover = Handover::restore(me, replica.writer().store, written);
-        let alone = !catalog.nodes.iter().any(|(id, node)| *id != me && node.is_member());
+        let alone = !replica.is_holding_back()
+            && !catalog.nodes.iter().any(|(id, node)| *id != me && node.is_member());
         let hold_until = if alone { now } else { now.plus(BOOT_HOLD_MS) };
         let identity = Identity::at_boot(me, config.boot);
         let boot_grace_ms = BOOT_HOLD_MS

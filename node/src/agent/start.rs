@@ -17,6 +17,7 @@ use runtime::volume::{VolumeError, Volumes};
 use runtime::{ContainerSite, Driver, OpenError, ProcessConfig, ProcessDriver, RunEvents};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use super::applying::Applying;
 use super::handle::{COMMANDS_MAX, EVENTS_MAX, Handle, Shared};
 use super::images::{Depot, Reach, Supply};
 use super::logs::Archive;
@@ -184,7 +185,8 @@ fn prepare(mut opening: Opening) -> Result<(Handle, Machine, Sources), StartErro
         },
         inbox,
     )?;
-    let replica = load(&opening.key, &mut opening.opened)?;
+    let applying = Applying::open(&opening.config);
+    let replica = load(&opening.key, &mut opening.opened, &applying)?;
     let remembered = remembered(&replica);
     opening.volumes.know(volumes_of(&replica, replica.me()).into_keys());
     let adopted = opening.driver.adopt();
@@ -254,20 +256,32 @@ fn writer(store: Store) -> Result<(StoreWriter, mpsc::UnboundedReceiver<StoreEve
 
 /// The replica of the store's records. What it cannot read is quarantined, and then this node writes
 /// under a new store id: it may have written more under the old one than it still knows.
-fn load(key: &NodeKey, opened: &mut Opened) -> Result<Replica, StartError> {
-    let (replica, unreadable) = replica_of(key, opened.id, opened);
+fn load(key: &NodeKey, opened: &mut Opened, applying: &Applying) -> Result<Replica, StartError> {
+    let (replica, unreadable) = replica_of(key, opened.id, opened, applying);
     if unreadable == 0 {
         return Ok(replica);
     }
     tracing::error!("{unreadable} records of the store cannot be read and are kept aside");
     opened.id = opened.store.renew_id()?;
-    Ok(replica_of(key, opened.id, opened).0)
+    Ok(replica_of(key, opened.id, opened, applying).0)
 }
 
-fn replica_of(key: &NodeKey, id: StoreId, opened: &Opened) -> (Replica, usize) {
+fn replica_of(
+    key: &NodeKey,
+    id: StoreId,
+    opened: &Opened,
+    applying: &Applying,
+) -> (Replica, usize) {
     let writer = Writer { node: key.node(), store: id };
     let signer = Box::new(Ed25519Signer::from_secret(&key.secret()));
     let mut replica = Replica::new(writer, signer, Arc::new(Ed25519Verifier));
+    match applying.journal() {
+        Ok(journal) => {
+            let suspects = applying.suspects.clone();
+            replica.watch(Box::new(journal), suspects.held_back, suspects.set_aside);
+        }
+        Err(error) => tracing::warn!("what is applied is not written down: {error}"),
+    }
     let unreadable =
         opened.records.iter().filter(|(key, bytes)| replica.load(*key, bytes).is_err()).count();
     (replica, unreadable)

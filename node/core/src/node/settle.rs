@@ -24,6 +24,7 @@ const ROUNDS_MAX: usize = 8;
 impl Node {
     pub(super) fn settle(&mut self, now: Now, wall_ms: u64) {
         let moment = self.moment(now, wall_ms);
+        self.replica.let_in();
         for _ in 0..ROUNDS_MAX {
             self.drain_gossip(now, wall_ms);
             let changed = self.replica.drain_changed();
@@ -44,7 +45,10 @@ impl Node {
                 self.reconcile(now, wall_ms, service);
             }
             let services = &self.catalog.services;
-            self.tasks.handle_due(moment, |id| services.get(&id));
+            // Nothing begins on half of what is known: see `Replica::let_in`.
+            if !self.replica.is_holding_back() {
+                self.tasks.handle_due(moment, |id| services.get(&id));
+            }
             self.go_on_departing(moment);
             if !self.write_own_tasks(wall_ms) && self.dirty == Default::default() {
                 break;
@@ -53,8 +57,11 @@ impl Node {
         self.drain_gossip(now, wall_ms);
         self.give_orders(now, wall_ms);
         self.outbox.flush(&self.replica);
-        if self.dirty != Default::default() {
+        if self.dirty != Default::default() || self.replica.is_holding_back() {
             self.look_at = now;
+        }
+        if self.dirty == Default::default() {
+            self.replica.applied();
         }
     }
 

@@ -1,0 +1,61 @@
+//! The records that nobody reads, for people: what they are called, what is wrong, who wrote them.
+
+use crdt_state::spec::Life;
+use crdt_state::{Digest, Kind, NodeId, Record, RecordKey, Unfit};
+
+use super::Node;
+
+/// A record that is held and passed on, and not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnfitRow {
+    /// Which.
+    pub key: RecordKey,
+    /// What it holds: equal on all nodes that hold the same.
+    pub digest: Digest,
+    /// What is wrong with it.
+    pub why: Unfit,
+    /// What it is called, if that can be read.
+    pub name: String,
+    /// Who wrote it last.
+    pub writer: Option<NodeId>,
+}
+
+impl UnfitRow {
+    /// The word for what it describes.
+    pub fn kind(&self) -> &'static str {
+        match self.key.kind {
+            Kind::SERVICE => "service",
+            Kind::NODE => "node",
+            Kind::NODE_SETTINGS => "node settings",
+            Kind::TASK => "task",
+            Kind::VOLUMES => "volumes",
+            Kind::IMAGE => "image",
+            Kind::EVICTION => "eviction",
+            _ => "record",
+        }
+    }
+}
+
+impl Node {
+    /// The records that are held and not read, by key.
+    pub fn unfit(&self) -> Vec<UnfitRow> {
+        let row = |(key, digest, why)| UnfitRow {
+            key,
+            digest,
+            why,
+            name: match self.replica.life(&key) {
+                Some(Life::Present { name, .. } | Life::Removed { name }) => name,
+                None => String::new(),
+            },
+            writer: self.replica.record(&key).and_then(writer_of),
+        };
+        self.replica.unfit().map(row).collect()
+    }
+}
+
+fn writer_of(record: &Record) -> Option<NodeId> {
+    match record {
+        Record::Owned(record) => Some(record.owner()),
+        Record::Shared(record) => record.stamp().map(|stamp| stamp.writer.node),
+    }
+}
