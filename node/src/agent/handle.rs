@@ -236,6 +236,13 @@ impl Handle {
                 named.insert(format!("gossip.junk.{reason:?}").to_lowercase(), *count);
             }
             named.insert("gossip.undelivered".to_owned(), counted.undelivered);
+            named.insert("gossip.oversize".to_owned(), counted.oversize);
+            let damaged = node.replica().quarantined().count() as u64;
+            named.insert("records.damaged".to_owned(), damaged);
+            named.insert("records.unfit".to_owned(), node.replica().unfit().count() as u64);
+            for (_, _, why) in node.replica().unfit() {
+                *named.entry(format!("records.unfit.{}", why.as_str())).or_default() += 1;
+            }
             named
         });
         let mut counters = counters.await?;

@@ -8,14 +8,17 @@ use crdt_state::task::TaskState;
 use gossip::MemberState;
 use node_core::expand::task_name;
 use node_core::node::SlotWhy;
-use node_core::{NodeRow, TaskView};
+use node_core::{NodeRow, TaskView, UnfitRow};
 
 use super::Api;
 use super::failure::Failure;
 use super::services::status as service_status;
 use super::snapshot::Snapshot;
 use super::system::wall_clock;
-use crate::docker::edge::{Counters, NodeCounts, PlanRow, Status, WhyRow};
+use crate::docker::edge::{Counters, NodeCounts, PlanRow, Status, UnfitRecord, WhyRow};
+
+/// Unread records that are told one by one; all are counted.
+const UNFIT_MAX: usize = 20;
 
 /// `GET /edge/status`.
 pub async fn status(State(api): State<Api>) -> Result<Json<Status>, Failure> {
@@ -23,9 +26,9 @@ pub async fn status(State(api): State<Api>) -> Result<Json<Status>, Failure> {
     let state = api.read(|node, _| {
         let replica = node.replica();
         let conflicts = node.conflicts().len() + node.name_conflicts().len();
-        (replica.digest(), conflicts, replica.quarantined().count())
+        (replica.digest(), conflicts, replica.quarantined().count(), node.unfit())
     });
-    let (digest, conflicts, quarantined) = state.await?;
+    let (digest, conflicts, damaged, unfit) = state.await?;
     let nodes = count_nodes(&snapshot.nodes);
     let counts = snapshot.services.iter().map(|service| service_status(service, &snapshot));
     let (running, desired) = counts.fold((0, 0), |(running, desired), service| {
@@ -43,10 +46,22 @@ pub async fn status(State(api): State<Api>) -> Result<Json<Status>, Failure> {
         tasks_desired: desired,
         waiting: snapshot.tasks.iter().filter_map(|task| waiting(task, &snapshot)).collect(),
         conflicts: conflicts as u64,
-        quarantined: quarantined as u64,
+        quarantined: (damaged + unfit.len()) as u64,
+        unfit: unfit.iter().take(UNFIT_MAX).map(|row| unfit_record(row, &snapshot)).collect(),
         island: nodes.alive + nodes.suspect <= 1 && nodes.unreachable > 0,
         warnings: disk_warning(&api).into_iter().collect(),
     }))
+}
+
+fn unfit_record(row: &UnfitRow, snapshot: &Snapshot) -> UnfitRecord {
+    UnfitRecord {
+        kind: row.kind().to_owned(),
+        id: ServiceId(row.key.id).to_string(),
+        name: row.name.clone(),
+        digest: row.digest.to_string(),
+        reason: row.why.to_string(),
+        writer: row.writer.map(|node| snapshot.hostname(node)).unwrap_or_default(),
+    }
 }
 
 /// `GET /edge/plan`.

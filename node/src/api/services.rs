@@ -5,6 +5,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use crdt_state::service::Service as ServiceState;
 use crdt_state::spec::{NetworkMode, Runtime};
+use crdt_state::{Kind, ServiceId};
 use node_core::{Edit, Edited, ServiceSpec, TaskView};
 use runtime::image::Reference;
 use serde::Deserialize;
@@ -131,9 +132,20 @@ pub async fn update(
 
 /// `DELETE /services/{id}`.
 pub async fn remove(State(api): State<Api>, Path(wanted): Path<String>) -> Result<(), Failure> {
-    let id = Snapshot::take(&api).await?.service(&wanted)?.id;
+    let id = match Snapshot::take(&api).await?.service(&wanted) {
+        Ok(service) => service.id,
+        Err(failure) => unread(&api, &wanted).await?.ok_or(failure)?,
+    };
     api.edit(Edit::RemoveService { id }).await?;
     Ok(())
+}
+
+/// A service that nobody can read can be removed, by its whole id or its name.
+async fn unread(api: &Api, wanted: &str) -> Result<Option<ServiceId>, Failure> {
+    let unfit = api.read(|node, _| node.unfit()).await?;
+    let services = unfit.iter().filter(|row| row.key.kind == Kind::SERVICE);
+    let mut ids = services.map(|row| (ServiceId(row.key.id), row.name.as_str()));
+    Ok(ids.find(|(id, name)| id.to_string() == wanted || *name == wanted).map(|(id, _)| id))
 }
 
 /// On the node's own network nothing translates a port: it is the one that the task opens.

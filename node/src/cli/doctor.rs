@@ -5,12 +5,15 @@ use std::path::Path;
 use super::client::Client;
 use super::failure::{Exit, Failure};
 use super::output::{Paint, Table, Tone, now, print};
-use crate::docker::edge::Status;
+use crate::docker::edge::{Status, UnfitRecord};
 use crate::docker::node::Node;
 use crate::docker::system::{Info, VersionInfo};
 
 /// 1 January 2026: a clock before that was never set.
 const CLOCK_MS_MIN: u64 = 1_767_225_600_000;
+
+/// Unread records that are named.
+const RECORDS_NAMED_MAX: usize = 5;
 
 /// The outcome of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,13 +118,28 @@ fn members(nodes: &[Node]) -> Outcome {
 }
 
 fn records(status: &Status) -> Outcome {
-    match status.quarantined {
-        0 => Outcome::Ok("all are readable".to_owned()),
-        number => Outcome::Warning(
-            format!("{number} cannot be read by this version; kept, and passed on"),
-            "upgrade this node".to_owned(),
-        ),
+    if status.quarantined == 0 {
+        return Outcome::Ok("all are readable".to_owned());
     }
+    let word = |record: &UnfitRecord| {
+        let called = if record.name.is_empty() { &record.id } else { &record.name };
+        let digest = record.digest.get(..12).unwrap_or_default();
+        format!(
+            "{} {called} ({digest}, written by {}): {}",
+            record.kind, record.writer, record.reason
+        )
+    };
+    let named: Vec<String> = status.unfit.iter().take(RECORDS_NAMED_MAX).map(word).collect();
+    let separator = if named.is_empty() { "" } else { ": " };
+    let service = status.unfit.iter().find(|record| record.kind == "service");
+    let hint = match service {
+        Some(service) => format!("edgectl service rm {}, or upgrade this node", service.id),
+        None => "upgrade this node; see who wrote them".to_owned(),
+    };
+    Outcome::Warning(
+        format!("{} not read, kept as they are{separator}{}", status.quarantined, named.join("; ")),
+        hint,
+    )
 }
 
 fn conflicts(status: &Status) -> Outcome {
@@ -177,6 +195,27 @@ mod tests {
                 "ok     version   1",
             ]
         );
+    }
+
+    #[test]
+    fn a_record_that_is_not_read_is_named_with_its_writer_and_the_way_out() {
+        assert_eq!(records(&Status::default()), Outcome::Ok("all are readable".to_owned()));
+        let unfit = UnfitRecord {
+            kind: "service".to_owned(),
+            id: "0abc".to_owned(),
+            name: "web".to_owned(),
+            digest: "0123456789abcdef".to_owned(),
+            reason: "the number of replicas is 4294967295, at most 100000 is possible".to_owned(),
+            writer: "n3".to_owned(),
+        };
+        let status = Status { quarantined: 2, unfit: vec![unfit], ..Status::default() };
+        let Outcome::Warning(text, hint) = records(&status) else { panic!("a warning") };
+        assert_eq!(
+            text,
+            "2 not read, kept as they are: service web (0123456789ab, written by n3): the number \
+             of replicas is 4294967295, at most 100000 is possible"
+        );
+        assert_eq!(hint, "edgectl service rm 0abc, or upgrade this node");
     }
 
     #[test]

@@ -200,7 +200,7 @@ impl Fleet {
         }
         if self.status.quarantined > 0 {
             notes.push(format!(
-                "! {} records of a newer version are kept unread: edgectl doctor",
+                "! {} records are kept unread: edgectl doctor",
                 self.status.quarantined
             ));
         }

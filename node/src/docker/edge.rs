@@ -30,13 +30,33 @@ pub struct Status {
     pub waiting: Vec<WhyRow>,
     /// Values that lost against a concurrent write and were not yet looked at.
     pub conflicts: u64,
-    /// Records that this version cannot read; kept and passed on.
+    /// Records that are not read: of a later version, damaged, or beyond a limit.
     pub quarantined: u64,
+    /// Those of them that are passed on to others, the first few.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unfit: Vec<UnfitRecord>,
     /// Other members are known, and none of them is heard.
     pub island: bool,
     /// What is wrong with this node itself: a disk that refuses to be written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+/// A record that is kept and passed on, and read by nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct UnfitRecord {
+    /// `service`, `node`, `task`.
+    pub kind: String,
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// What it is called, if that can be read.
+    pub name: String,
+    /// 32 hexadecimal digits: equal on all nodes that hold the same.
+    pub digest: String,
+    pub reason: String,
+    /// Host name or id of who wrote it last.
+    pub writer: String,
 }
 
 /// Members by what is known of them here.

@@ -31,7 +31,21 @@ pub async fn run(args: RmArgs, mut client: Client) -> Result<Exit, Failure> {
 }
 
 async fn remove(client: &mut Client, typed: &str) -> Result<(), Failure> {
-    let service = resolve::service(client, typed).await?;
-    client.delete(&format!("/services/{}", service.id)).await?;
+    let service = match resolve::service(client, typed).await {
+        Ok(service) => service.id,
+        // One that no node can read is in no list, and can be removed.
+        Err(failure) if is_plain(typed) => {
+            let removed = client.delete(&format!("/services/{typed}")).await;
+            return removed.map_err(|_| failure).map(|_| ());
+        }
+        Err(failure) => return Err(failure),
+    };
+    client.delete(&format!("/services/{service}")).await?;
     Ok(())
+}
+
+/// May it stand in a path as it is?
+fn is_plain(typed: &str) -> bool {
+    let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !typed.is_empty() && typed.chars().all(is_inner) && typed.chars().any(char::is_alphanumeric)
 }
