@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 
+use crate::handover::Handovers;
 use crate::image::ImageFact;
 use crate::key::{Kind, RecordKey, task_subject};
 use crate::node::{Availability, NodeDescription};
@@ -132,6 +133,7 @@ pub fn check_facet(kind: Kind, facet: Facet, value: &[u8]) -> Result<(), Unfit> 
         (Kind::SERVICE, Facet::LIFE) => check_service_name(&read("the life", value)?),
         (Kind::IMAGE | Kind::EVICTION, Facet::LIFE) => check_life(&read("the life", value)?),
         (Kind::SERVICE, Facet::TEMPLATE) => fit::<Template>("the template", value),
+        (Kind::SERVICE, Facet::LAST_GOOD) => fit::<Template>("the last good template", value),
         (Kind::SERVICE, Facet::SCALE) => fit::<Scale>("the scale", value),
         (Kind::SERVICE, Facet::PLACEMENT) => fit::<Placement>("the placement", value),
         (Kind::SERVICE, Facet::UPDATE_POLICY) => fit::<UpdatePolicy>("the update policy", value),
@@ -153,11 +155,14 @@ pub fn check_facet(kind: Kind, facet: Facet, value: &[u8]) -> Result<(), Unfit> 
 fn check_owned(kind: Kind, record: &OwnedRecord) -> Result<(), Unfit> {
     let Some(value) = &record.value else { return Ok(()) };
     match kind {
-        Kind::NODE | Kind::VOLUMES if !record.subject.is_empty() => Err(Unfit::Misfiled),
+        Kind::NODE | Kind::VOLUMES | Kind::HANDOVERS if !record.subject.is_empty() => {
+            Err(Unfit::Misfiled)
+        }
         Kind::NODE => fit::<NodeDescription>("the description of a node", value),
         Kind::VOLUMES => read::<NodeVolumes>("the volumes", value)?
             .keys()
             .try_for_each(|name| at_most("the name of a volume", name.len(), WORD_BYTES_MAX)),
+        Kind::HANDOVERS => read::<Handovers>("the handovers", value).map(|_| ()),
         Kind::TASK => {
             let said: TaskRecord = read("what a node says of a slot", value)?;
             let is_its_own = said.node == record.owner()
