@@ -8,6 +8,7 @@ pub mod convergence;
 pub mod durability;
 pub mod function;
 pub mod kept;
+pub mod poison;
 pub mod reasons;
 pub mod replicas;
 pub mod rest;

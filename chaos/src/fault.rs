@@ -46,11 +46,13 @@ pub enum Nemesis {
     Leave,
     /// Bytes that no node has sent arrive.
     Junk,
+    /// A member signs what no operator could write.
+    Poison,
 }
 
 impl Nemesis {
     /// All of them.
-    pub const ALL: [Nemesis; 17] = [
+    pub const ALL: [Nemesis; 18] = [
         Nemesis::Halves,
         Nemesis::Thirds,
         Nemesis::Bridge,
@@ -68,6 +70,7 @@ impl Nemesis {
         Nemesis::Roam,
         Nemesis::Leave,
         Nemesis::Junk,
+        Nemesis::Poison,
     ];
 }
 
@@ -100,15 +103,25 @@ pub enum Harm {
     Leave(MachineNo),
     /// So many packets of nonsense reach it. Has no end.
     Junk(MachineNo, u64),
+    /// So many records beyond a limit reach it, signed by a member. Has no end.
+    Poison(MachineNo, u64),
 }
 
 impl Harm {
     /// Does it only begin?
     pub fn has_no_end(&self) -> bool {
-        matches!(self, Harm::ClockJump(..) | Harm::ProgramKill(_) | Harm::Roam(_) | Harm::Junk(..))
+        matches!(
+            self,
+            Harm::ClockJump(..)
+                | Harm::ProgramKill(_)
+                | Harm::Roam(_)
+                | Harm::Junk(..)
+                | Harm::Poison(..)
+        )
     }
 
-    /// The machines whose peace it disturbs. Clock jumps and junk disturb nobody, or should not.
+    /// The machines whose peace it disturbs. Clock jumps, junk and poison disturb
+    /// nobody, or should not.
     pub fn disturbs(&self) -> BTreeSet<MachineNo> {
         match self {
             Harm::Cut(links) | Harm::Weather(links, _) => {
@@ -123,7 +136,7 @@ impl Harm {
             | Harm::ProgramKill(machine)
             | Harm::Roam(machine)
             | Harm::Leave(machine) => BTreeSet::from([*machine]),
-            Harm::ClockJump(..) | Harm::Junk(..) => BTreeSet::new(),
+            Harm::ClockJump(..) | Harm::Junk(..) | Harm::Poison(..) => BTreeSet::new(),
         }
     }
 }
@@ -155,6 +168,7 @@ impl fmt::Display for Harm {
             Harm::Roam(machine) => write!(f, "n{machine} has another address"),
             Harm::Leave(machine) => write!(f, "n{machine} leaves"),
             Harm::Junk(machine, count) => write!(f, "{count} packets of junk reach n{machine}"),
+            Harm::Poison(machine, count) => write!(f, "{count} poison records reach n{machine}"),
         }
     }
 }
@@ -203,7 +217,11 @@ fn duration_ms(nemesis: Nemesis, dice: &mut Dice) -> u64 {
         Nemesis::Slow => dice.between(5_000, 60_000),
         Nemesis::Pause => dice.between(100, 30_000),
         Nemesis::Leave => *dice.pick(&[1_000, 10_000, 30_000, 60_000]),
-        Nemesis::ClockJump | Nemesis::ProgramKill | Nemesis::Roam | Nemesis::Junk => 1,
+        Nemesis::ClockJump
+        | Nemesis::ProgramKill
+        | Nemesis::Roam
+        | Nemesis::Junk
+        | Nemesis::Poison => 1,
     }
 }
 
@@ -234,6 +252,7 @@ fn harms(nemesis: Nemesis, machines: usize, span: Span, dice: &mut Dice) -> Vec<
         Nemesis::Roam => Harm::Roam(victim),
         Nemesis::Leave => Harm::Leave(victim),
         Nemesis::Junk => Harm::Junk(victim, dice.between(1, 40)),
+        Nemesis::Poison => Harm::Poison(victim, dice.between(1, 4)),
     };
     vec![(harm, begin, end)]
 }

@@ -25,6 +25,8 @@ pub enum Invariant {
     I11Budgets,
     /// A crash at any write loses nothing that was acknowledged or sent.
     I12Durability,
+    /// A poison record harms only itself.
+    I13Poison,
     /// Every wanted task that does not run has a reason.
     I14Reasons,
     /// No assertion fails, whatever comes in.
@@ -43,6 +45,7 @@ impl fmt::Display for Invariant {
             Invariant::I10Rest => "I10 rest",
             Invariant::I11Budgets => "I11 budgets",
             Invariant::I12Durability => "I12 durability",
+            Invariant::I13Poison => "I13 poison",
             Invariant::I14Reasons => "I14 reasons",
             Invariant::Panic => "no panic",
         })

@@ -24,5 +24,6 @@ pub mod sabotage;
 pub mod sim_node;
 pub mod sometimes;
 pub mod trace;
+pub mod villain;
 pub mod watch;
 pub mod world;

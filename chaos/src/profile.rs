@@ -73,7 +73,7 @@ impl Profile {
             let chance = *dice.pick(&[150, 300, 500]);
             // Those that came later draw from a stream of their own: the worlds of old seeds stay.
             let mut is_on = |nemesis: &Nemesis| match nemesis {
-                Nemesis::Roam | Nemesis::Leave | Nemesis::Junk => {
+                Nemesis::Roam | Nemesis::Leave | Nemesis::Junk | Nemesis::Poison => {
                     Dice::new(seed, &format!("is {nemesis:?} on")).happens(chance)
                 }
                 _ => dice.happens(chance),

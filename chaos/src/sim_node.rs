@@ -108,6 +108,11 @@ impl SimNode {
         others.filter_map(first).collect()
     }
 
+    /// The records.
+    pub fn replica(&self) -> &Replica {
+        self.node.replica()
+    }
+
     /// Feeds one fact.
     pub fn step(&mut self, now: u64, wall_ms: u64, input: Input) {
         self.now = Now(now);

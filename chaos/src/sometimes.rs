@@ -53,6 +53,8 @@ pub enum Event {
     NameConflict,
     /// A wanted task had no node to run on.
     NotPlaced,
+    /// A poison record was held and not read.
+    PoisonHeld,
 }
 
 /// How often each happened.
@@ -94,7 +96,7 @@ impl Sometimes {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Event; 23] = [
+    pub const ALL: [Event; 24] = [
         Event::EditDone,
         Event::EditRefused,
         Event::EditUnanswered,
@@ -118,6 +120,7 @@ impl Event {
         Event::RemovalStable,
         Event::NameConflict,
         Event::NotPlaced,
+        Event::PoisonHeld,
     ];
 }
 

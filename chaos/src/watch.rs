@@ -24,6 +24,7 @@ use crate::sim_node::{SimNode, is_removed_on_disk, writes_on_disk};
 use crate::sometimes::{Event, Sometimes};
 
 mod look;
+mod poison;
 mod runs;
 
 /// What an operator was told.

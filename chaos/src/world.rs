@@ -28,6 +28,7 @@ use crate::sabotage::Sabotage;
 use crate::sim_node::node_id;
 use crate::sometimes::Event;
 use crate::trace::{Echo, Trace};
+use crate::villain::Villain;
 use crate::watch::Watch;
 
 mod edits;
@@ -131,6 +132,7 @@ pub struct World {
     gossip: GossipConfig,
     faults: Vec<Fault>,
     operator: Operator,
+    villain: Villain,
     dice: Dice,
     ids: BTreeMap<NodeId, MachineNo>,
     backlog: Vec<Vec<(u64, Fact)>>,
@@ -160,6 +162,7 @@ impl World {
             gossip: GossipConfig { rumours: profile.rumours, ..GossipConfig::default() },
             faults: Vec::new(),
             operator: Operator::new(profile.pace, seed),
+            villain: Villain::new(seed),
             dice: Dice::new(seed, "world"),
             ids,
             backlog: vec![Vec::new(); count],
@@ -303,6 +306,7 @@ impl World {
             self.watch.rest_ends();
         }
         self.watch.look(self.at, &self.machines, &self.network);
+        self.watch.judge_poison(&self.machines, &self.villain);
         match self.stage {
             Stage::Harm | Stage::Over => {}
             Stage::Frozen => {

@@ -1,5 +1,6 @@
 //! Faults as they begin and end, and how agents come and go.
 
+use crdt_state::{RecordKey, ServiceId};
 use node_core::Input;
 
 use super::{Fact, Happening, World};
@@ -40,6 +41,7 @@ impl World {
             Harm::Roam(no) => self.roam(no),
             Harm::Leave(no) => self.leave(no),
             Harm::Junk(no, count) => self.throw_junk(no, count),
+            Harm::Poison(no, count) => self.throw_poison(no, count),
             Harm::ProgramKill(no) => {
                 if self.machines[no].programs.kill_one(self.at).is_some() {
                     self.watch.unsettled(self.at);
@@ -68,7 +70,11 @@ impl World {
             Harm::Slow(no, ms) => self.machines[no].slow_ms -= ms,
             Harm::Pause(no) => self.resume(no),
             Harm::Leave(no) => self.come_back(no),
-            Harm::ClockJump(..) | Harm::ProgramKill(_) | Harm::Roam(_) | Harm::Junk(..) => {}
+            Harm::ClockJump(..)
+            | Harm::ProgramKill(_)
+            | Harm::Roam(_)
+            | Harm::Junk(..)
+            | Harm::Poison(..) => {}
         }
     }
 
@@ -118,6 +124,22 @@ impl World {
                 0 => Input::Datagram { from: self.machines[sender].address(), bytes },
                 _ => Input::Message { from: node_id(self.machines[sender].seed), bytes },
             };
+            let fact = Fact::Input(input);
+            self.queue.put(self.at, Happening::Agent { machine: no, life: 0, fact });
+        }
+    }
+
+    /// A member says what no operator could, also of services that this machine knows.
+    fn throw_poison(&mut self, no: MachineNo, count: u64) {
+        for _ in 0..count {
+            let Some(agent) = &self.machines[no].agent else { return };
+            let delta = |id: ServiceId| agent.node.replica().delta([RecordKey::service(id)]);
+            let services = agent.node.services().into_iter();
+            let services: Vec<_> =
+                services.map(|service| (service.id, delta(service.id))).collect();
+            let poison = self.villain.poison(&services);
+            self.watch.poisoned(self.at, &poison);
+            let input = Input::Message { from: poison.from, bytes: poison.bytes };
             let fact = Fact::Input(input);
             self.queue.put(self.at, Happening::Agent { machine: no, life: 0, fact });
         }
