@@ -1,16 +1,20 @@
 //! Control groups of a run, versions 1, 2 and hybrid, by writing the kernel's files.
 //!
 //! A run has the group `edgectl/<node>/<task>.<attempt>`: a program of the host in one hierarchy
-//! that tells what belongs to it (version 2 if mounted) and in those whose limits it asked for, a
-//! container in all of them. Nothing here can fail a run: a limit that this machine cannot enforce
+//! that tells what belongs to it (version 2 if mounted) and in those that count what it uses, a
+//! container in all of them. What is counted and what may be limited does not depend on the limits
+//! of a run: version 2 hands a controller to all groups below one or to none, so that the first run
+//! would decide for the others. Nothing here can fail a run: a limit that this machine cannot enforce
 //! becomes a warning, and a run without any group is followed through sessions and parents instead.
 //! Groups are made by a run's monitor and removed by it; what a killed monitor left is removed by the
 //! agent.
 
+mod delegate;
 pub mod entry;
 pub mod limits;
 pub mod mounts;
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -51,7 +55,7 @@ struct Group {
 /// In which hierarchies a run has a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// The one that tells what belongs to the run, and those of its limits.
+    /// The one that tells what belongs to the run, and those that count what it uses.
     Needed,
     /// Every one. A container's runtime joins them all, and another run's end may take the group
     /// above away from it, unless the run's own group is there already.
@@ -60,8 +64,9 @@ pub enum Reach {
     There,
 }
 
-/// Times that a group is made again after another run's end removed its parent in between.
-const CREATE_TRIES: usize = 8;
+/// Times that a group is made again after another run's end removed its parent in between: each time
+/// that is less likely than not, and 2^-64 is never.
+const CREATE_TRIES: usize = 64;
 /// Times that a removal is tried, 1 ms apart: the kernel lets go of dead processes a little late, of a
 /// container's namespaces on a busy machine much later.
 const REMOVE_TRIES: usize = 1_000;
@@ -74,26 +79,26 @@ impl Cgroup {
         let tracker = mounts::tracker(&plan.hierarchies);
         for (index, hierarchy) in plan.hierarchies.iter().enumerate() {
             let here = asked.iter().filter(|(controller, _)| hierarchy.has(*controller));
-            let (wanted, words): (Vec<Controller>, Vec<String>) = here.cloned().unzip();
             let dir = hierarchy.root.join(&plan.path);
-            let (needed, there) = (!wanted.is_empty() || tracker == Some(index), dir.is_dir());
+            let (needed, there) = (hierarchy.counts() || tracker == Some(index), dir.is_dir());
             let made = match reach {
                 Reach::Needed if !needed => continue,
                 Reach::There if !there => continue,
-                Reach::There => Ok(()),
-                Reach::Needed | Reach::All => make(hierarchy, &plan.path, &wanted),
+                Reach::There => Ok(Withheld::new()),
+                Reach::Needed | Reach::All => make(hierarchy, &plan.path),
             };
             match made {
-                Ok(()) => {
-                    for (controller, words) in wanted.iter().zip(&words) {
+                Ok(withheld) => {
+                    for (controller, words) in here {
                         let set = set(hierarchy.version, &dir, *controller, limits);
-                        cgroup.warn(words, set);
+                        let because = withheld.get(controller.name());
+                        cgroup.warn(words, set.map_err(|why| because.cloned().unwrap_or(why)));
                     }
                     cgroup.groups.push(Group { dir, version: hierarchy.version });
                 }
                 Err(error) => {
                     let why = format!("no cgroup {}: {error}; is the agent root?", dir.display());
-                    words.iter().for_each(|words| cgroup.warn(words, Err(why.clone())));
+                    here.for_each(|(_, words)| cgroup.warn(words, Err(why.clone())));
                 }
             }
         }
@@ -196,9 +201,25 @@ fn set(
 ) -> Result<(), String> {
     for (file, value) in limits::files(version, controller, limits) {
         let path = dir.join(file);
-        put(&path, &value).map_err(|error| format!("writing {}: {error}", path.display()))?;
+        match put(&path, &value) {
+            Err(error) if file == limits::swap_file(version) && is_absent(&error) => {
+                let what = "swap is not counted: the kernel does not account for it \
+                            (swapaccount=1 on its command line)";
+                if swaps() { Err(what.to_owned()) } else { Ok(()) }
+            }
+            put => put.map_err(|error| format!("writing {}: {error}", path.display())),
+        }?;
     }
     Ok(())
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+}
+
+/// Has this machine anything to swap to? The first line of the list names its columns.
+fn swaps() -> bool {
+    fs::read_to_string("/proc/swaps").is_ok_and(|list| list.lines().count() > 1)
 }
 
 /// Removes the groups above the runs' own, if no run of this node is left in them.
@@ -213,34 +234,26 @@ pub fn remove_parents(plan: &CgroupPlan) {
     }
 }
 
-fn make(hierarchy: &Hierarchy, path: &str, wanted: &[Controller]) -> io::Result<()> {
+/// Why a controller is not handed to a group of version 2, by its name.
+type Withheld = BTreeMap<&'static str, String>;
+
+fn make(hierarchy: &Hierarchy, path: &str) -> io::Result<Withheld> {
     let dir = hierarchy.root.join(path);
     let mut tries = 0;
     loop {
-        let made = fs::create_dir_all(dir.parent().unwrap_or(&hierarchy.root)).and_then(|()| {
-            if hierarchy.version == Version::V2 {
-                enable(&hierarchy.root, path, wanted);
+        let parent = dir.parent().unwrap_or(&hierarchy.root);
+        let made = fs::create_dir_all(parent).and_then(|()| {
+            let withheld = delegate::hand_down(hierarchy, path);
+            // Not with its parents: they would be new ones, to which nothing was handed.
+            match fs::create_dir(&dir) {
+                Err(error) if !dir.is_dir() => Err(error),
+                _ => Ok(withheld),
             }
-            fs::create_dir_all(&dir)
         });
         tries += 1;
         match made {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && tries < CREATE_TRIES => {}
+            Err(error) if is_absent(&error) && tries < CREATE_TRIES => {}
             other => return other,
-        }
-    }
-}
-
-/// Hands controllers down from the root to the parent of the group. What does not work shows when
-/// the limit is written.
-fn enable(root: &Path, path: &str, wanted: &[Controller]) {
-    let parents: Vec<&Path> = Path::new(path).ancestors().skip(1).collect();
-    for controller in wanted {
-        for parent in parents.iter().rev() {
-            let _ = put(
-                &root.join(parent).join("cgroup.subtree_control"),
-                &format!("+{}", controller.name()),
-            );
         }
     }
 }

@@ -26,7 +26,8 @@ pub fn asked(limits: &Resources) -> Vec<(Controller, String)> {
     asked
 }
 
-/// The files to write, in this order.
+/// The files to write, in this order: of version 1 swap can only be limited together with memory,
+/// and to no less than that.
 pub fn files(
     version: Version,
     controller: Controller,
@@ -37,15 +38,28 @@ pub fn files(
     // 10^9 billionths of a core are a whole period.
     let quota = (limits.nano_cpus / (1_000_000_000 / CPU_PERIOD_US)).max(CPU_QUOTA_US_MIN);
     match (version, controller) {
-        (Version::V1, Controller::Memory) => vec![("memory.limit_in_bytes", memory)],
-        (Version::V2, Controller::Memory) => vec![("memory.max", memory)],
+        (Version::V1, Controller::Memory) => {
+            vec![("memory.limit_in_bytes", memory.clone()), (swap_file(version), memory)]
+        }
+        (Version::V2, Controller::Memory) => {
+            vec![("memory.max", memory), (swap_file(version), "0".to_owned())]
+        }
         (Version::V1, Controller::Cpu) => vec![
             ("cpu.cfs_period_us", CPU_PERIOD_US.to_string()),
             ("cpu.cfs_quota_us", quota.to_string()),
         ],
         (Version::V2, Controller::Cpu) => vec![("cpu.max", format!("{quota} {CPU_PERIOD_US}"))],
         (_, Controller::Pids) => vec![("pids.max", pids)],
-        (_, Controller::Freezer) => vec![],
+        (_, Controller::Freezer | Controller::Cpuacct | Controller::Io) => vec![],
+    }
+}
+
+/// The file that a limit of memory counts swap with. A kernel that does not account for swap has
+/// none.
+pub fn swap_file(version: Version) -> &'static str {
+    match version {
+        Version::V1 => "memory.memsw.limit_in_bytes",
+        Version::V2 => "memory.swap.max",
     }
 }
 
@@ -62,6 +76,16 @@ mod tests {
         );
         assert_eq!(files(Version::V1, Controller::Cpu, &limits)[1].1, "50000");
         assert_eq!(asked(&limits), [(Controller::Cpu, "0.500 cpus".to_owned())]);
+    }
+
+    #[test]
+    fn a_limit_of_memory_is_one_of_memory_and_swap() {
+        let limits = Resources { memory_bytes: 4096, ..Resources::default() };
+        let of = |version| files(version, Controller::Memory, &limits);
+        let file = |name, value: &str| (name, value.to_owned());
+        assert_eq!(of(Version::V2), [file("memory.max", "4096"), file("memory.swap.max", "0")]);
+        let together = file("memory.memsw.limit_in_bytes", "4096");
+        assert_eq!(of(Version::V1), [file("memory.limit_in_bytes", "4096"), together]);
     }
 
     #[test]

@@ -25,20 +25,45 @@ pub enum Controller {
     Pids,
     /// Limits nothing; tells on version 1 what belongs together.
     Freezer,
+    /// Counts time on processors, on version 1; version 2 always does.
+    Cpuacct,
+    /// Counts what is read from and written to disks.
+    Io,
 }
 
 impl Controller {
-    const ALL: [Controller; 4] =
-        [Controller::Memory, Controller::Cpu, Controller::Pids, Controller::Freezer];
+    const ALL: [Controller; 6] = [
+        Controller::Memory,
+        Controller::Cpu,
+        Controller::Pids,
+        Controller::Freezer,
+        Controller::Cpuacct,
+        Controller::Io,
+    ];
+    /// What can be limited.
+    pub const LIMITING: [Controller; 3] = [Controller::Memory, Controller::Cpu, Controller::Pids];
 
-    /// The kernel's word.
+    /// The kernel's word, of version 2.
     pub fn name(self) -> &'static str {
         match self {
             Controller::Memory => "memory",
             Controller::Cpu => "cpu",
             Controller::Pids => "pids",
             Controller::Freezer => "freezer",
+            Controller::Cpuacct => "cpuacct",
+            Controller::Io => "io",
         }
+    }
+
+    /// Does it count what a run uses, whether that is limited or not?
+    pub fn counts(self) -> bool {
+        self != Controller::Freezer
+    }
+
+    fn of(word: &str) -> Option<Controller> {
+        // Version 1 has another word for it.
+        let word = if word == "blkio" { "io" } else { word };
+        Controller::ALL.into_iter().find(|controller| controller.name() == word)
     }
 }
 
@@ -57,6 +82,11 @@ impl Hierarchy {
     /// Does it control this?
     pub fn has(&self, controller: Controller) -> bool {
         self.controllers.contains(&controller)
+    }
+
+    /// Does anything in it count what a run uses?
+    pub fn counts(&self) -> bool {
+        self.controllers.iter().any(|controller| controller.counts())
     }
 }
 
@@ -106,8 +136,7 @@ fn parse_line(line: &str) -> Option<(&str, Hierarchy)> {
 }
 
 fn named<'a>(words: impl Iterator<Item = &'a str>) -> Vec<Controller> {
-    let known = |word: &str| Controller::ALL.into_iter().find(|c| c.name() == word);
-    words.filter_map(known).collect()
+    words.filter_map(Controller::of).collect()
 }
 
 #[cfg(test)]
@@ -119,7 +148,11 @@ mod tests {
         let line = "33 24 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu,cpuacct";
         let (_, hierarchy) = parse_line(line).expect("it is one");
         assert_eq!(hierarchy.version, Version::V1);
-        assert_eq!(hierarchy.controllers, vec![Controller::Cpu]);
+        assert_eq!(hierarchy.controllers, vec![Controller::Cpu, Controller::Cpuacct]);
+        let disks = "37 24 0:33 / /sys/fs/cgroup/blkio rw - cgroup cgroup rw,blkio";
+        let (_, hierarchy) = parse_line(disks).expect("it is one");
+        assert_eq!(hierarchy.controllers, vec![Controller::Io]);
+        assert!(hierarchy.counts());
         let other = "33 24 0:29 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd";
         let (name, hierarchy) = parse_line(other).expect("it is one");
         assert_eq!((name, hierarchy.controllers), ("rw,name=systemd", vec![]));

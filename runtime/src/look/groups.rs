@@ -34,7 +34,7 @@ impl Groups {
             if !path.split('/').any(|part| part == name) {
                 continue;
             }
-            let path = path.trim_start_matches('/');
+            let path = own(path.trim_start_matches('/'), name);
             if controllers.is_empty() {
                 groups.unified = mounts.lines().find_map(unified).map(|root| root.join(path));
             }
@@ -66,6 +66,19 @@ impl Groups {
         members.dedup();
         members
     }
+}
+
+/// The run's own group: its program may have made further ones below and moved there.
+fn own<'a>(path: &'a str, name: &str) -> &'a str {
+    let mut end = 0;
+    for part in path.split('/') {
+        end += part.len();
+        if part == name {
+            break;
+        }
+        end += 1;
+    }
+    &path[..end.min(path.len())]
 }
 
 fn members_of(group: &Path, members: &mut Vec<u32>) {
@@ -103,7 +116,7 @@ mod tests {
         let member = "3:cpu,cpuacct:/edgectl/n/t.1\n2:memory:/user\n0::/edgectl/n/t.1/inner\n";
         let groups = Groups::read(member, mounts, "t.1");
         let path = |text: &str| PathBuf::from(text);
-        assert_eq!(groups.unified, Some(path("/sys/fs/cgroup/unified/edgectl/n/t.1/inner")));
+        assert_eq!(groups.unified, Some(path("/sys/fs/cgroup/unified/edgectl/n/t.1")));
         assert_eq!(groups.separate.get("cpuacct"), Some(&path("/sys/fs/cgroup/cpu/edgectl/n/t.1")));
         assert_eq!(groups.separate.get("memory"), None);
         assert_eq!(Groups::read(member, mounts, "t").unified, None);

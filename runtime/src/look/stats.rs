@@ -89,12 +89,11 @@ pub struct Sample {
 pub fn sample(target: &Target) -> Sample {
     let groups = Groups::of(target);
     let members = processes::members(target, &groups);
-    let limits = &target.order.start.template.limits;
     Sample {
         cpu: cpu(&groups, &members),
-        memory: memory(&groups, &members, limits.memory_bytes),
+        memory: memory(&groups, &members),
         pids: pids(&groups, &members),
-        pids_limit: limits.pids,
+        pids_limit: pids_limit(&groups),
         block: block(&groups, &members),
         networks: networks(target.program().pid),
     }
@@ -137,7 +136,7 @@ fn cpu(groups: &Groups, members: &[u32]) -> Cpu {
     cpu
 }
 
-fn memory(groups: &Groups, members: &[u32], asked: u64) -> Memory {
+fn memory(groups: &Groups, members: &[u32]) -> Memory {
     let machine = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let machine = fields(&machine).get("MemTotal:").copied().unwrap_or(0) * 1_024;
     let bounded = |limit: u64| if limit == 0 { machine } else { limit.min(machine) };
@@ -169,13 +168,19 @@ fn memory(groups: &Groups, members: &[u32], asked: u64) -> Memory {
         let kib = |name: &str| told.get(name).copied().unwrap_or(0);
         (kib("RssAnon:") + kib("RssShmem:")) * 1_024
     };
-    Memory { used: members.iter().map(of).sum(), limit: bounded(asked), ..Memory::default() }
+    Memory { used: members.iter().map(of).sum(), limit: machine, ..Memory::default() }
 }
 
 fn pids(groups: &Groups, members: &[u32]) -> u64 {
     let told = groups.v1("pids", "pids.current").or_else(|| groups.v2("pids.current"));
     let threads = |pid: &u32| processes::usage(*pid).map_or(0, |usage| usage.threads);
     told.map_or_else(|| members.iter().map(threads).sum(), |text| number(&text))
+}
+
+/// The limit that is in force, which may not be the one that was asked for; `max` is no number.
+fn pids_limit(groups: &Groups) -> u64 {
+    let told = groups.v1("pids", "pids.max").or_else(|| groups.v2("pids.max"));
+    told.as_deref().map_or(0, number)
 }
 
 fn block(groups: &Groups, members: &[u32]) -> Vec<Block> {

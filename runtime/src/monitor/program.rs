@@ -101,13 +101,16 @@ impl Setting {
 
     /// Sets the cgroups to join.
     pub fn join(&mut self, cgroup: &Cgroup) {
-        let entrance = |dir: &Path| {
-            let path = dir.join("cgroup.procs").into_os_string().into_vec();
+        let entrance = |dir: &Path, file: &str| {
+            let path = dir.join(file).into_os_string().into_vec();
             CString::new(path).expect("mount points hold no NUL")
         };
-        let home = |dir: &Path| Some(Home { dir: File::open(dir).ok()?, entrance: entrance(dir) });
+        let home = |dir: &Path| {
+            Some(Home { dir: File::open(dir).ok()?, entrance: entrance(dir, "cgroup.procs") })
+        };
         self.home = cgroup.unified().and_then(home);
-        self.entrances = cgroup.separate().map(entrance).collect();
+        // A process that moves its one thread waits for no grace period of the kernel's.
+        self.entrances = cgroup.separate().map(|dir| entrance(dir, "tasks")).collect();
     }
 
     /// Finds a program: by its path, or by its name in the PATH of the run.
