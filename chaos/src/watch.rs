@@ -294,7 +294,7 @@ impl Watch {
             RunEvent::Preparing { .. } => {}
             RunEvent::Exited { .. } => self.sometimes.saw(Event::ProgramEnded),
             RunEvent::Refused { .. } => self.sometimes.saw(Event::StartRefused),
-            RunEvent::Started { .. } | RunEvent::HealthChanged(_) => {}
+            RunEvent::Started { .. } | RunEvent::Noted { .. } | RunEvent::HealthChanged(_) => {}
         }
     }
 

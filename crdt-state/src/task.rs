@@ -111,7 +111,8 @@ pub struct Attempt {
     pub pid: Option<u32>,
     /// Exit code; 128 + signal for a signal.
     pub exit_code: Option<i32>,
-    /// Why it is in this state, for people; empty if there is nothing to say.
+    /// Why it is in this state, for people; empty if there is nothing to say. While it runs: how it
+    /// comes that it is begun again, or [`Attempt::note`].
     pub message: String,
     /// The owner's time of day when the state was entered, milliseconds since 1970. Display only.
     pub wall_ms: u64,
@@ -120,6 +121,9 @@ pub struct Attempt {
 /// The longest message of an attempt, in bytes: six tasks of six attempts with a message each come
 /// to 18 KB, well below what a record takes. What is longer is cut.
 pub const MESSAGE_BYTES_MAX: usize = 512;
+
+/// Begins the message of an attempt that was made because the one before ended.
+pub const AFTER: &str = "after: ";
 
 /// A text from outside as a message: whole, or its beginning.
 pub fn message_of(text: String) -> String {
@@ -142,6 +146,12 @@ impl Attempt {
             message: String::new(),
             wall_ms,
         }
+    }
+
+    /// What was asked for and is not so where it runs.
+    pub fn note(&self) -> Option<&str> {
+        let says = self.state == TaskState::Running && !self.message.is_empty();
+        (says && !self.message.starts_with(AFTER)).then_some(self.message.as_str())
     }
 
     /// Enters a state.
@@ -181,7 +191,7 @@ impl TaskStatus {
         let mut next = Attempt::first(wall_ms);
         next.number = self.current.number.saturating_add(1);
         if !why.is_empty() {
-            next.message = format!("after: {why}");
+            next.message = format!("{AFTER}{why}");
         }
         let past = std::mem::replace(&mut self.current, next);
         self.history.insert(0, past);
@@ -257,6 +267,12 @@ pub enum RunEvent {
         /// Process id.
         pid: u32,
     },
+    /// It runs, but something that was asked for is not so here: a limit that this machine cannot
+    /// enforce.
+    Noted {
+        /// What and why.
+        message: String,
+    },
     /// A verdict of the health command that differs from the last one.
     HealthChanged(Health),
     /// It ended; nothing of it is left running.
@@ -288,6 +304,17 @@ pub struct AdoptedRun {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_running_attempt_has_a_note_and_why_it_began_is_none() {
+        let mut attempt = Attempt::first(0);
+        attempt.message = "a limit is not enforced".to_owned();
+        assert_eq!(attempt.note(), None);
+        attempt.enter(TaskState::Running, 1);
+        assert_eq!(attempt.note(), Some("a limit is not enforced"));
+        attempt.message = format!("{AFTER}non-zero exit (1)");
+        assert_eq!(attempt.note(), None);
+    }
 
     #[test]
     fn a_long_message_is_cut_between_characters() {

@@ -9,6 +9,7 @@
 //! Groups are made by a run's monitor and removed by it; what a killed monitor left is removed by the
 //! agent.
 
+pub mod ability;
 mod delegate;
 pub mod entry;
 pub mod limits;
@@ -44,6 +45,8 @@ pub struct Cgroup {
     groups: Vec<Group>,
     /// Limits that were asked for and are not enforced.
     pub warnings: Vec<String>,
+    /// Why not, by controller.
+    unenforced: Vec<(Controller, String)>,
 }
 
 #[derive(Debug)]
@@ -92,29 +95,32 @@ impl Cgroup {
                     for (controller, words) in here {
                         let set = set(hierarchy.version, &dir, *controller, limits);
                         let because = withheld.get(controller.name());
-                        cgroup.warn(words, set.map_err(|why| because.cloned().unwrap_or(why)));
+                        if let Err(why) = set {
+                            cgroup.warn(*controller, words, because.cloned().unwrap_or(why));
+                        }
                     }
                     cgroup.groups.push(Group { dir, version: hierarchy.version });
                 }
                 Err(error) => {
                     let why = format!("no cgroup {}: {error}; is the agent root?", dir.display());
-                    here.for_each(|(_, words)| cgroup.warn(words, Err(why.clone())));
+                    here.for_each(|(controller, words)| {
+                        cgroup.warn(*controller, words, why.clone());
+                    });
                 }
             }
         }
         for (controller, words) in &asked {
             if !plan.hierarchies.iter().any(|hierarchy| hierarchy.has(*controller)) {
                 let why = format!("this machine has no {} controller", controller.name());
-                cgroup.warn(words, Err(why));
+                cgroup.warn(*controller, words, why);
             }
         }
         cgroup
     }
 
-    fn warn(&mut self, limit: &str, set: Result<(), String>) {
-        if let Err(why) = set {
-            self.warnings.push(format!("the limit of {limit} is not enforced: {why}"));
-        }
+    fn warn(&mut self, controller: Controller, limit: &str, why: String) {
+        self.warnings.push(format!("the limit of {limit} is not enforced: {why}"));
+        self.unenforced.push((controller, why));
     }
 
     /// The groups of a run that are there now, whoever made them.
@@ -125,7 +131,7 @@ impl Cgroup {
         };
         let named = !plan.path.is_empty();
         let groups = plan.hierarchies.iter().filter(|_| named).filter_map(group).collect();
-        Cgroup { groups, warnings: Vec::new() }
+        Cgroup { groups, ..Cgroup::default() }
     }
 
     /// Is any of the groups still there?
@@ -213,6 +219,11 @@ fn set(
     Ok(())
 }
 
+/// A parent was removed, or is being removed.
+fn is_going(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV))
+}
+
 fn is_absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
 }
@@ -252,7 +263,7 @@ fn make(hierarchy: &Hierarchy, path: &str) -> io::Result<Withheld> {
         });
         tries += 1;
         match made {
-            Err(error) if is_absent(&error) && tries < CREATE_TRIES => {}
+            Err(error) if is_going(&error) && tries < CREATE_TRIES => {}
             other => return other,
         }
     }

@@ -280,7 +280,7 @@ impl FakeRuntime {
         let Some(run) = self.runs.get_mut(&id).filter(|run| !run.is_over()) else { return false };
         let mut follows = Vec::new();
         match event {
-            RunEvent::Preparing { .. } => {}
+            RunEvent::Preparing { .. } | RunEvent::Noted { .. } => {}
             RunEvent::HealthChanged(health) => run.health = Some(*health),
             RunEvent::Started { .. } => {
                 run.state = Some(event.clone());

@@ -24,6 +24,7 @@ use std::thread::{self, JoinHandle};
 use crdt_state::task::{AdoptedRun, Run, TaskStart};
 use tokio::sync::mpsc;
 
+use crate::cgroup::ability::Ability;
 use crate::cgroup::{self, CgroupPlan, Hierarchy};
 use crate::driver::{Driver, RUN_EVENTS_MAX, RunEvents};
 use crate::run_dir;
@@ -108,6 +109,7 @@ impl Site {
 #[derive(Debug)]
 pub struct ProcessDriver {
     runs: PathBuf,
+    ability: Ability,
     /// Unbounded, as an order cannot wait; node-core has a few orders per slot of this node under
     /// way at most. `None` only while it is dropped.
     orders: Option<mpsc::UnboundedSender<Order>>,
@@ -129,6 +131,7 @@ impl ProcessDriver {
             boot: crate::proc_table::boot_id(),
             containers: config.containers,
         };
+        let ability = Ability::look(&site.hierarchies, &site.cgroup_node);
         let reactor = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let reactor = reactor.map_err(OpenError::Thread)?;
         let (orders, inbox) = mpsc::unbounded_channel();
@@ -139,12 +142,17 @@ impl ProcessDriver {
         };
         let thread = thread::Builder::new().name("edgectl-runs".to_owned()).spawn(work);
         let thread = Some(thread.map_err(OpenError::Thread)?);
-        Ok((ProcessDriver { runs, orders: Some(orders), thread }, outbox))
+        Ok((ProcessDriver { runs, ability, orders: Some(orders), thread }, outbox))
     }
 
     /// Where the log of a run is, for [`crate::logs::LogReader::open`].
     pub fn log_dir(&self, run: Run) -> PathBuf {
         run_dir::path(&self.runs, run)
+    }
+
+    /// Which limits are enforced here.
+    pub fn ability(&self) -> &Ability {
+        &self.ability
     }
 
     /// The folder of all runs.

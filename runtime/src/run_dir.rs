@@ -63,8 +63,15 @@ pub struct Status {
     pub monitor: Process,
     /// The program.
     pub program: Process,
-    /// Limits that were asked for and cannot be enforced on this machine.
+    /// What was asked for and cannot be had on this machine.
     pub warnings: Vec<String>,
+}
+
+impl Status {
+    /// All of it for people, in one line.
+    pub fn note(&self) -> Option<String> {
+        (!self.warnings.is_empty()).then(|| self.warnings.join("; "))
+    }
 }
 
 /// The run is over.

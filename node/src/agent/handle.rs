@@ -9,6 +9,7 @@ use crdt_state::NodeId;
 use crdt_state::task::Run;
 use gossip::Now;
 use node_core::{Edit, Edited, Event, Node, Refusal};
+use runtime::cgroup::ability::Ability;
 use runtime::image::auth::Login;
 use runtime::image::{BringError, Images, Reference};
 use runtime::volume::{VolumeError, Volumes};
@@ -81,6 +82,7 @@ pub(super) struct Shared {
     pub(super) events: broadcast::Sender<Event>,
     pub(super) transport: Transport,
     pub(super) runs: PathBuf,
+    pub(super) ability: Ability,
     pub(super) supply: Supply,
     pub(super) volumes: Volumes,
     /// What the disk last said, as long as it refuses.
@@ -198,6 +200,11 @@ impl Handle {
     /// What the agent was started with.
     pub fn config(&self) -> &Config {
         &self.shared.config
+    }
+
+    /// Which limits are enforced on this node.
+    pub fn ability(&self) -> &Ability {
+        &self.shared.ability
     }
 
     /// This node.

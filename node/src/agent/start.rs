@@ -128,6 +128,7 @@ fn open(config: Config) -> Result<Opening, StartError> {
         hostname: |run| container_id(run)[..HOSTNAME_CHARS].to_owned(),
     }));
     let (driver, run_events) = ProcessDriver::open(process)?;
+    driver.ability().words().iter().for_each(|words| tracing::warn!("{words}"));
     Ok(Opening {
         key,
         fleet_key,
@@ -224,6 +225,7 @@ fn prepare(mut opening: Opening) -> Result<(Handle, Machine, Sources), StartErro
         events: broadcast::Sender::new(EVENTS_MAX),
         transport: transport.clone(),
         runs: opening.runs,
+        ability: opening.driver.ability().clone(),
         supply: opening.supply,
         volumes: opening.volumes,
         disk: Mutex::new(None),

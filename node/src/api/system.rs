@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use runtime::cgroup::{Controller, Version};
 
 use super::Api;
 use super::edge::disk_warning;
@@ -88,6 +89,12 @@ pub async fn info(State(api): State<Api>) -> Result<Json<Info>, Failure> {
         }
         None => (None, 0, 0),
     };
+    let ability = api.handle.ability();
+    let cgroup_version = match ability.version {
+        Some(Version::V1) => "1",
+        Some(Version::V2) => "2",
+        None => "",
+    };
     let label = |(key, value): (&String, &String)| format!("{key}={value}");
     Ok(Json(Info {
         id: snapshot.me.to_string(),
@@ -97,6 +104,12 @@ pub async fn info(State(api): State<Api>) -> Result<Json<Info>, Failure> {
         driver: "none".to_owned(),
         logging_driver: "json-file".to_owned(),
         cgroup_driver: "cgroupfs".to_owned(),
+        cgroup_version: cgroup_version.to_owned(),
+        memory_limit: ability.limits(Controller::Memory),
+        swap_limit: ability.swap,
+        cpu_cfs_period: ability.limits(Controller::Cpu),
+        cpu_cfs_quota: ability.limits(Controller::Cpu),
+        pids_limit: ability.limits(Controller::Pids),
         kernel_version: kernel(),
         operating_system: "Linux (edgectl)".to_owned(),
         os_type: "linux".to_owned(),
@@ -107,7 +120,7 @@ pub async fn info(State(api): State<Api>) -> Result<Json<Info>, Failure> {
         system_time: wall_clock(),
         labels: said.map(|s| s.engine_labels.iter().map(label).collect()).unwrap_or_default(),
         swarm: swarm_info(&api, &snapshot),
-        warnings: disk_warning(&api).into_iter().collect(),
+        warnings: disk_warning(&api).into_iter().chain(ability.words()).collect(),
         ..Info::default()
     }))
 }

@@ -150,6 +150,8 @@ fn attempt_status(attempt: &Attempt, task: TaskId) -> docker::TaskStatus {
     let waits = attempt.state < TaskState::Running;
     let (message, err) = match failed || waits {
         true => (attempt.state.as_str().to_owned(), attempt.message.clone()),
+        // Docker's client shows no message, only errors.
+        false if attempt.note().is_some() => (attempt.message.clone(), attempt.message.clone()),
         false if attempt.message.is_empty() => (attempt.state.as_str().to_owned(), String::new()),
         false => (attempt.message.clone(), String::new()),
     };
@@ -230,7 +232,7 @@ mod tests {
             desired_running: true,
             running_since: 5,
             created_wall_ms: 100,
-            current: attempt(3, TaskState::Running, 400, "started"),
+            current: attempt(3, TaskState::Running, 400, "after: non-zero exit (1)"),
             history: vec![
                 attempt(2, TaskState::Failed, 300, "non-zero exit (1)"),
                 attempt(1, TaskState::Failed, 200, "non-zero exit (1)"),
@@ -280,6 +282,20 @@ mod tests {
     fn a_wanted_task_is_never_shown_as_older_than_the_surplus_beside_it() {
         let task = task_objects(&view(Some(restarted())), None, 999).swap_remove(0).task;
         assert_eq!(task.created_at, Timestamp(999));
+    }
+
+    #[test]
+    fn a_running_task_says_what_was_asked_for_and_is_not_so() {
+        let shown = |message: &str| {
+            let mut status = restarted();
+            status.current.message = message.to_owned();
+            let task = task_objects(&view(Some(status)), None, 0).swap_remove(0).task;
+            (task.status.state, task.status.err)
+        };
+        let running = "running".to_owned();
+        let unlimited = "the limit of 20 processes is not enforced";
+        assert_eq!(shown(unlimited), (running.clone(), unlimited.to_owned()));
+        assert_eq!(shown("after: non-zero exit (1)"), (running, String::new()));
     }
 
     #[test]

@@ -27,8 +27,7 @@ type Check = (&'static str, Outcome);
 
 /// Runs all checks; ends with 1 if one finds a fault.
 pub async fn run(socket: &Path, client: Result<Client, Failure>) -> Result<Exit, Failure> {
-    let mut checks =
-        vec![("clock", clock(now().0)), ("cgroups", cgroups(Path::new("/sys/fs/cgroup")))];
+    let mut checks = vec![("clock", clock(now().0))];
     match client {
         Ok(mut client) => {
             checks.push(("agent", Outcome::Ok(format!("answers at {}", socket.display()))));
@@ -51,6 +50,7 @@ async fn ask(client: &mut Client) -> Result<Vec<Check>, Failure> {
     let status: Status = client.get("/edge/status").await?;
     let nodes: Vec<Node> = client.get("/nodes").await?;
     let mut checks = vec![
+        ("cgroups", cgroups(&info)),
         ("version", same_version(env!("CARGO_PKG_VERSION"), &version.version)),
         ("members", members(&nodes)),
         ("records", records(&status)),
@@ -72,24 +72,37 @@ fn clock(now_ms: u64) -> Outcome {
     )
 }
 
-fn cgroups(root: &Path) -> Outcome {
-    if root.join("cgroup.controllers").exists() {
-        let controllers = std::fs::read_to_string(root.join("cgroup.controllers"));
-        return match controllers.unwrap_or_default().split_whitespace().any(|c| c == "memory") {
-            true => Outcome::Ok("v2, with memory limits".to_owned()),
-            false => Outcome::Warning(
-                "v2 without the memory controller: memory limits do not hold".to_owned(),
-                "cgroup_enable=memory on the kernel command line".to_owned(),
-            ),
-        };
+/// What the agent can enforce, which may see other mounts than this command.
+fn cgroups(info: &Info) -> Outcome {
+    let enforced = [
+        ("memory", info.memory_limit),
+        ("processors", info.cpu_cfs_quota),
+        ("processes", info.pids_limit),
+    ];
+    let missing: Vec<&str> =
+        enforced.iter().filter(|(_, holds)| !holds).map(|(what, _)| *what).collect();
+    let version = match info.cgroup_version.as_str() {
+        "" => "none",
+        "1" => "v1",
+        _ => "v2",
+    };
+    if !missing.is_empty() {
+        return Outcome::Warning(
+            format!("{version}: limits of {} do not hold", missing.join(", ")),
+            "run the agent as root where all controllers are mounted and not in use; \
+             cgroup_enable=memory on the kernel command line of a Raspberry Pi"
+                .to_owned(),
+        );
     }
-    if root.join("memory").exists() {
-        return Outcome::Ok("v1, with memory limits".to_owned());
+    match info.swap_limit {
+        true => {
+            Outcome::Ok(format!("{version}, limits of memory (with swap), processors, processes"))
+        }
+        false => Outcome::Warning(
+            format!("{version}: a limit of memory does not count swap"),
+            "swapaccount=1 on the kernel command line, or no swap".to_owned(),
+        ),
     }
-    Outcome::Warning(
-        "none: limits of memory and processors do not hold".to_owned(),
-        "mount them, or run the agent where they are mounted".to_owned(),
-    )
 }
 
 fn same_version(ours: &str, theirs: &str) -> Outcome {
@@ -219,14 +232,22 @@ mod tests {
     }
 
     #[test]
-    fn cgroups_are_told_apart() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        assert!(matches!(cgroups(dir.path()), Outcome::Warning(..)));
-        std::fs::create_dir(dir.path().join("memory")).expect("made");
-        assert_eq!(cgroups(dir.path()), Outcome::Ok("v1, with memory limits".to_owned()));
-        std::fs::write(dir.path().join("cgroup.controllers"), "cpu memory\n").expect("written");
-        assert_eq!(cgroups(dir.path()), Outcome::Ok("v2, with memory limits".to_owned()));
-        std::fs::write(dir.path().join("cgroup.controllers"), "cpu\n").expect("written");
-        assert!(matches!(cgroups(dir.path()), Outcome::Warning(..)));
+    fn limits_that_do_not_hold_are_named() {
+        let mut info = Info {
+            cgroup_version: "2".to_owned(),
+            memory_limit: true,
+            swap_limit: true,
+            cpu_cfs_quota: true,
+            pids_limit: true,
+            ..Info::default()
+        };
+        assert!(matches!(cgroups(&info), Outcome::Ok(text) if text.starts_with("v2")));
+        info.swap_limit = false;
+        assert!(matches!(cgroups(&info), Outcome::Warning(text, _) if text.contains("swap")));
+        info.pids_limit = false;
+        let Outcome::Warning(text, _) = cgroups(&info) else { panic!("it is one") };
+        assert_eq!(text, "v2: limits of processes do not hold");
+        let Outcome::Warning(text, _) = cgroups(&Info::default()) else { panic!("it is one") };
+        assert_eq!(text, "none: limits of memory, processors, processes do not hold");
     }
 }

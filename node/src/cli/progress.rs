@@ -63,10 +63,14 @@ pub async fn wait(client: &mut Client, id: &str, flags: &WaitFlags) -> Result<Ex
             return Ok(Exit::Done);
         }
     };
-    if watched.is_ok() && !flags.quiet {
+    let last = watched?;
+    if !flags.quiet {
         say(format!("verify: Service {name} converged"));
     }
-    watched.map(|()| Exit::Done)
+    for note in last.notes() {
+        say(format!("warning: {note}"));
+    }
+    Ok(Exit::Done)
 }
 
 async fn watch(
@@ -74,7 +78,7 @@ async fn watch(
     id: &str,
     view: &mut View,
     name: &mut String,
-) -> Result<(), Failure> {
+) -> Result<Snapshot, Failure> {
     let began = Instant::now();
     let mut baseline: Option<Baseline> = None;
     let mut last: Option<(Snapshot, Instant)> = None;
@@ -91,7 +95,7 @@ async fn watch(
             _ => Instant::now(),
         };
         match verdict {
-            Verdict::AllRun if since.elapsed() >= STABLE => return Ok(()),
+            Verdict::AllRun if since.elapsed() >= STABLE => return Ok(snapshot),
             Verdict::Unplaced(number) if since.elapsed() >= UNPLACED_WAIT => {
                 return Err(cannot_place(client, &service, number).await);
             }

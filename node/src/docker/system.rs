@@ -56,6 +56,13 @@ pub struct Info {
     pub driver: String,
     pub plugins: Plugins,
     pub logging_driver: String,
+    pub memory_limit: bool,
+    pub swap_limit: bool,
+    #[serde(rename = "CpuCfsPeriod")]
+    pub cpu_cfs_period: bool,
+    #[serde(rename = "CpuCfsQuota")]
+    pub cpu_cfs_quota: bool,
+    pub pids_limit: bool,
     pub cgroup_driver: String,
     pub cgroup_version: String,
     pub kernel_version: String,

@@ -41,6 +41,8 @@ pub enum RunOrder {
 pub struct Told {
     /// It started, as this process.
     pub started: Option<u32>,
+    /// What was asked for and is not so; empty if all is.
+    pub note: Option<String>,
     /// The last verdict.
     pub health: Option<Health>,
     /// It exited or was refused.
@@ -214,16 +216,7 @@ impl Attendant {
         let dir = self.site.dir(self.run);
         // The ending is read first: what was written before it is then there as well.
         let ending = run_dir::read::<Ending>(&dir, run_dir::ENDING);
-        if self.told.started.is_none()
-            && let Some(status) = self.status()
-        {
-            let pid = status.program.pid;
-            for warning in &status.warnings {
-                tracing::warn!(run = run_dir::name(self.run), "{warning}");
-            }
-            self.told.started = Some(pid);
-            self.report(RunEvent::Started { pid }).await;
-        }
+        self.look_at_status().await;
         if self.told.started.is_some()
             && let Some(health) = run_dir::read_health(&dir)
             && self.told.health != Some(health)
@@ -239,10 +232,35 @@ impl Attendant {
         }
     }
 
+    /// Who runs, and what is not as it was asked for.
+    async fn look_at_status(&mut self) {
+        if self.told.started.is_some() && self.told.note.is_some() {
+            return;
+        }
+        let Some(status) = self.status() else { return };
+        if self.told.started.is_none() {
+            let pid = status.program.pid;
+            self.told.started = Some(pid);
+            self.report(RunEvent::Started { pid }).await;
+        }
+        // Of an adopted run the one who told it first may not have known how.
+        let note = status.note().unwrap_or_default();
+        if !note.is_empty() {
+            tracing::warn!(run = run_dir::name(self.run), "{note}");
+            self.report(RunEvent::Noted { message: note.clone() }).await;
+        }
+        self.told.note = Some(note);
+    }
+
     async fn repeat(&self) {
-        let started = self.told.started.map(|pid| RunEvent::Started { pid });
-        if let Some(event) = self.told.over.clone().or(started) {
-            self.report(event).await;
+        if let Some(over) = self.told.over.clone() {
+            return self.report(over).await;
+        }
+        if let Some(pid) = self.told.started {
+            self.report(RunEvent::Started { pid }).await;
+        }
+        if let Some(note) = self.told.note.clone().filter(|note| !note.is_empty()) {
+            self.report(RunEvent::Noted { message: note }).await;
         }
     }
 

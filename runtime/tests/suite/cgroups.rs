@@ -6,6 +6,7 @@ use crdt_state::spec::Resources;
 use crdt_state::task::{Exit, RunEvent};
 use runtime::Driver;
 use runtime::cgroup::mounts::{self, Controller};
+use runtime::look::{Look, Seen, look};
 
 use crate::host::{Host, is_root, program, shell};
 
@@ -86,8 +87,19 @@ fn all_limits_are_in_force_and_gone_with_the_run() {
         if dirs.iter().any(|d| d.join("cpu.max").exists()) { "50000 100000" } else { "50000" },
     );
     says(&["pids.max"], "10");
+    says_swap(&dirs, "33554432");
     host.stop(order.run, None, 0);
     assert!(dirs.iter().all(|dir| !dir.exists()), "{dirs:?}");
+}
+
+/// A limit of memory is one of memory and swap, where the kernel accounts for swap.
+pub fn says_swap(dirs: &[std::path::PathBuf], bytes: &str) {
+    let files = [("memory.memsw.limit_in_bytes", bytes), ("memory.swap.max", "0")];
+    for (file, value) in files {
+        for text in dirs.iter().filter_map(|dir| fs::read_to_string(dir.join(file)).ok()) {
+            assert_eq!(text.trim(), value, "{file}");
+        }
+    }
 }
 
 #[test]
@@ -95,11 +107,49 @@ fn limits_that_cannot_be_enforced_are_told_and_do_not_refuse() {
     let mut host = Host::without_cgroups();
     let mut order = program(&["sleep", "1000"]);
     order.template.limits = Resources { memory_bytes: 1 << 20, pids: 1, ..Resources::default() };
+    let pid = host.run(&order);
+    let note = |host: &mut Host| match host.next_of_all() {
+        (run, RunEvent::Noted { message }) if run == order.run => message,
+        other => panic!("it says nothing: {other:?}"),
+    };
+    let said = note(&mut host);
+    assert!(said.contains("1048576 bytes of memory is not enforced"), "{said}");
+    assert!(said.contains("1 processes is not enforced"), "{said}");
+    assert!(said.contains("no memory controller"), "{said}");
+
+    // The next agent, whose predecessor may not have told it.
+    let adopted = host.adopt();
+    assert_eq!(adopted[0].event, RunEvent::Started { pid });
+    assert_eq!(note(&mut host), said);
+}
+
+#[test]
+fn a_machine_without_cgroups_can_limit_nothing() {
+    let mut host = Host::without_cgroups();
+    let ability = host.driver().ability();
+    assert_eq!((ability.version, ability.swap), (None, false));
+    assert!(Controller::LIMITING.into_iter().all(|controller| !ability.limits(controller)));
+    let mut host = Host::new();
+    for controller in Controller::LIMITING.into_iter().filter(|controller| can(*controller)) {
+        assert!(host.driver().ability().limits(controller), "{}", controller.name());
+    }
+}
+
+/// Whatever it is limited in: the kernel counts what it uses, and what its children used.
+#[test]
+fn what_a_program_without_limits_uses_is_counted() {
+    if !can(Controller::Memory) {
+        return;
+    }
+    let mut host = Host::new();
+    let order =
+        shell("dd if=/dev/zero of=/dev/null bs=1M count=2000 2>/dev/null; echo ready; sleep 1000");
     host.run(&order);
-    let status: runtime::run_dir::Status =
-        runtime::run_dir::read(&host.dir(order.run), runtime::run_dir::STATUS)
-            .expect("readable")
-            .expect("it runs");
-    assert_eq!(status.warnings.len(), 2, "{:?}", status.warnings);
-    assert!(status.warnings[0].contains("no memory controller"), "{:?}", status.warnings);
+    host.hear(order.run, "ready");
+    let Seen::Stats(sample) = look(&host.dir(order.run), &Look::Stats).expect("it runs") else {
+        panic!("it was asked for");
+    };
+    assert!(sample.memory.used > 0 && !sample.memory.details.is_empty(), "{:?}", sample.memory);
+    assert!(sample.cpu.total_ns > 20_000_000, "its child counts: {:?}", sample.cpu);
+    assert_eq!((sample.pids, sample.pids_limit), (2, 0));
 }

@@ -11,6 +11,7 @@ use crdt_state::task::{Exit, RunEvent};
 use runtime::cgroup::{self, CgroupPlan, mounts};
 use runtime::run_dir;
 
+use crate::cgroups::says_swap;
 use crate::host::{Host, lives, until};
 use crate::shelf::{container, shell};
 
@@ -69,6 +70,7 @@ fn limits_are_in_force_and_nothing_stays(host: &mut Host) {
     assert_eq!(either(["memory.limit_in_bytes", "memory.max"]).trim(), "67108864");
     assert_eq!(either(["pids.max", "pids.max"]).trim(), "20");
     assert!(either(["cpu.cfs_quota_us", "cpu.max"]).starts_with("50000"));
+    says_swap(&groups(), "67108864");
     let members = read("cgroup.procs").unwrap_or_default();
     assert!(members.lines().any(|member| member == pid.to_string()), "{members}");
     host.stop(order.run, None, 0);

@@ -90,8 +90,18 @@ impl Host {
         &mut self.agent.as_mut().expect("the agent runs").0
     }
 
-    /// The next event of any run.
+    /// The next event of any run, but for notes.
     pub fn next(&mut self) -> (Run, RunEvent) {
+        loop {
+            match self.next_of_all() {
+                (_, RunEvent::Noted { .. }) => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// The same, also what is only a note.
+    pub fn next_of_all(&mut self) -> (Run, RunEvent) {
         let events = &mut self.agent.as_mut().expect("the agent runs").1;
         until("an event", || events.try_recv().ok())
     }

@@ -287,10 +287,10 @@ fn not_running(status: &TaskStatus) -> Option<String> {
     }
     let state = status.current.state.as_str();
     Some(match (status.current.message.is_empty(), status.current.health) {
-        (false, _) => format!("{state}: {}", status.current.message),
-        (true, crdt_state::task::Health::Starting) => {
+        (_, crdt_state::task::Health::Starting) => {
             format!("{state}: the health command has not succeeded yet")
         }
+        (false, _) => format!("{state}: {}", status.current.message),
         (true, _) => state.to_owned(),
     })
 }

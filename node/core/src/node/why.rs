@@ -87,9 +87,12 @@ impl Node {
         let running = task.and_then(|t| t.status.as_ref()).is_some_and(is_healthy);
         let name = task_name(&service.name, slot);
         let reason = task.and_then(|t| t.reason.clone()).unwrap_or_default();
+        let note = task.and_then(|t| t.status.as_ref()?.current.note());
+        let note = note.map(|note| format!("; {note}")).unwrap_or_default();
         let summary = match (owner, placed) {
             (Some(node), Placed::On(_, choice)) if running => {
-                format!("{name} runs on {}: {}", self.shown(node), self.choice_text(choice))
+                let (node, choice) = (self.shown(node), self.choice_text(choice));
+                format!("{name} runs on {node}: {choice}{note}")
             }
             (Some(node), _) => {
                 format!("{name} is NOT RUNNING on {}, which owns it: {reason}", self.shown(node))

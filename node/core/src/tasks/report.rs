@@ -32,6 +32,7 @@ impl Tasks {
                 let health = if checked { Health::Starting } else { Health::Unchecked };
                 local.on_started(moment, run.task, pid, health);
             }
+            RunEvent::Noted { message } => local.on_noted(run.task, message),
             RunEvent::HealthChanged(health) => self.on_health(moment, key, run.task, health),
             RunEvent::Exited { exit, oom } => {
                 let end = if oom { End::out_of_memory() } else { End::of(exit) };
@@ -164,6 +165,13 @@ impl Local {
             status.current.pid = Some(pid);
             status.current.health = health;
             status.running_since = moment.lamport;
+        }
+    }
+
+    fn on_noted(&mut self, task: TaskId, message: String) {
+        let running = |status: &&mut TaskStatus| status.current.state == TaskState::Running;
+        if let Some(status) = self.status_mut(task).filter(running) {
+            status.current.message = message_of(message);
         }
     }
 

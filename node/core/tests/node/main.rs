@@ -113,6 +113,23 @@ fn an_unhealthy_task_is_stopped_and_started_again() {
 }
 
 #[test]
+fn what_a_running_task_cannot_have_is_told_until_it_ends() {
+    let mut host = Host::new();
+    let id = host.create(spec("web", 1));
+    let run = host.start_all()[0];
+    let message = "the limit of 20 processes is not enforced".to_owned();
+    host.report(run, RunEvent::Noted { message: message.clone() });
+    let current = |host: &Host| host.tasks()[0].status.as_ref().unwrap().current.clone();
+    assert_eq!(current(&host).note(), Some(message.as_str()));
+    assert_eq!(host.tasks()[0].reason, None, "it is well all the same");
+    let why = host.node.why_service(host.now, id);
+    assert!(why[0].running && why[0].summary.ends_with(&message), "{}", why[0].summary);
+    host.exit(run, 1);
+    host.report(run, RunEvent::Noted { message });
+    assert_eq!(current(&host).note(), None, "nothing that is over says anything");
+}
+
+#[test]
 fn scaling_down_stops_the_highest_slots_and_forgets_them() {
     let mut host = Host::new();
     let id = host.create(spec("web", 3));

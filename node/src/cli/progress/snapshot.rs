@@ -127,6 +127,18 @@ impl Snapshot {
         self.places.values().filter(|place| place.is_done).count() as u64
     }
 
+    /// What tasks that run say of themselves: a limit that their node cannot enforce. Those that
+    /// say the same are named together.
+    pub fn notes(&self) -> Vec<String> {
+        let mut names: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for place in self.places.values().filter(|place| place.state == "running") {
+            if !place.error.is_empty() {
+                names.entry(&place.error).or_default().push(&place.name);
+            }
+        }
+        names.into_iter().map(|(note, names)| format!("{}: {note}", names.join(", "))).collect()
+    }
+
     /// What can be said of it.
     pub fn verdict(&self) -> Verdict {
         let failing = self
@@ -248,6 +260,17 @@ mod tests {
 
     fn verdict(replicas: u64, tasks: &[Task]) -> Verdict {
         Snapshot::of(&service(replicas), tasks, &Baseline::default()).verdict()
+    }
+
+    #[test]
+    fn what_running_tasks_say_is_told_once_for_all_that_say_it() {
+        let mut tasks = [task(1, "running"), task(2, "running"), task(3, "running")];
+        for told in &mut tasks[..2] {
+            "no limit of memory".clone_into(&mut told.status.err);
+        }
+        let snapshot = Snapshot::of(&service(3), &tasks, &Baseline::default());
+        assert_eq!(snapshot.verdict(), Verdict::AllRun);
+        assert_eq!(snapshot.notes(), ["web.1, web.2: no limit of memory"]);
     }
 
     #[test]

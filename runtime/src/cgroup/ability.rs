@@ -1,0 +1,63 @@
+//! What this machine can limit, tried on a group of no run before any run needs it.
+//!
+//! What is mounted says too little: version 2 may list a controller that it does not hand down, and a
+//! kernel may limit memory without counting swap.
+
+use std::path::Path;
+
+use crdt_state::spec::Resources;
+
+use super::limits::swap_file;
+use super::{Cgroup, CgroupPlan, Controller, Hierarchy, Reach, Version, remove_parents};
+
+/// The name of the group that it is tried on, where runs have theirs; no run is called so.
+const GROUP: &str = "ability";
+
+/// What can be limited.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ability {
+    /// Of the cgroups that limit; `None` without any.
+    pub version: Option<Version>,
+    /// A limit of memory is one of memory and swap.
+    pub swap: bool,
+    /// What cannot be limited, and why.
+    pub unenforced: Vec<(Controller, String)>,
+}
+
+impl Ability {
+    /// Tries it, for the agent of this name.
+    pub fn look(hierarchies: &[Hierarchy], node: &str) -> Ability {
+        let path = format!("edgectl/{node}/{GROUP}");
+        let plan = CgroupPlan { hierarchies: hierarchies.to_vec(), path };
+        let (memory_bytes, nano_cpus, pids) = (1 << 30, 1_000_000_000, 1_000);
+        let limits = Resources { memory_bytes, nano_cpus, pids, ..Resources::default() };
+        let cgroup = Cgroup::create(&plan, &limits, Reach::Needed);
+        let has_swap = |dir: &Path, version| dir.join(swap_file(version)).exists();
+        let swap = cgroup.groups.iter().any(|group| has_swap(&group.dir, group.version));
+        let limiting = hierarchies.iter().filter(|hierarchy| {
+            Controller::LIMITING.into_iter().any(|controller| hierarchy.has(controller))
+        });
+        let version = limiting.map(|hierarchy| hierarchy.version).next();
+        cgroup.remove();
+        remove_parents(&plan);
+        Ability { version, swap, unenforced: cgroup.unenforced }
+    }
+
+    /// Can this be limited?
+    pub fn limits(&self, controller: Controller) -> bool {
+        self.unenforced.iter().all(|(known, _)| *known != controller)
+    }
+
+    /// What cannot, for people: one sentence each.
+    pub fn words(&self) -> Vec<String> {
+        let word = |controller: &Controller| match controller {
+            Controller::Cpu => "processors",
+            Controller::Pids => "processes",
+            other => other.name(),
+        };
+        let sentence = |(controller, why): &(Controller, String)| {
+            format!("limits of {} are not enforced on this node: {why}", word(controller))
+        };
+        self.unenforced.iter().map(sentence).collect()
+    }
+}
