@@ -201,3 +201,32 @@ async fn a_token_is_fetched_where_the_registry_says() {
     let manifest = pull.manifest("1.0").await.expect("with a token");
     assert_eq!(manifest.bytes.as_ref(), b"{}");
 }
+
+#[tokio::test]
+async fn one_token_does_for_all_that_is_taken_from_a_repository() {
+    let toy = Toy::start(Behaviour::Token).await;
+    let config = config();
+    let asked = || toy.tokens.load(std::sync::atomic::Ordering::Relaxed);
+    let pulls: Vec<_> =
+        (0..6).map(|_| session(&config, &toy.host, ann("s3cret"), Purpose::Pull)).collect();
+    let all = pulls.iter().map(|pull| pull.manifest("1.0"));
+    for manifest in futures_util::future::join_all(all).await {
+        manifest.expect("with a token");
+    }
+    assert_eq!(asked(), 1);
+    let error = session(&config, &toy.host, ann("wrong"), Purpose::Pull).manifest("1.0").await;
+    assert!(
+        matches!(error, Err(RegistryError::LoginRefused { .. })),
+        "nobody else's token is used"
+    );
+}
+
+#[tokio::test]
+async fn a_part_that_was_not_asked_for_is_not_taken_for_the_one_that_was() {
+    let (bytes, digest) = blob(50_000);
+    for from in [20_000, 0, 10_000, 30_000] {
+        let toy = Toy::start(Behaviour::Part(bytes.clone(), from)).await;
+        let pull = session(&config(), &toy.host, Login::Anonymous, Purpose::Pull);
+        assert!(read(&pull, &digest, 20_000).await.expect("the end") == bytes[20_000..], "{from}");
+    }
+}

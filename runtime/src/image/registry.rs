@@ -14,6 +14,7 @@ mod endpoint;
 mod failure;
 mod push;
 mod tls;
+mod token;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ use futures_util::{Stream, StreamExt};
 pub use endpoint::Patience;
 pub use failure::RegistryError;
 pub use push::Source;
+pub use token::Tokens;
 
 use super::auth::Login;
 use super::mirror::{self, Host};
@@ -51,6 +53,8 @@ pub struct RegistryConfig {
     pub certificates: PathBuf,
     /// How long a registry may be silent.
     pub patience: Patience,
+    /// What they accepted last; shared by all clones of this.
+    pub tokens: Tokens,
 }
 
 impl Default for RegistryConfig {
@@ -60,6 +64,7 @@ impl Default for RegistryConfig {
             mirrors: BTreeMap::new(),
             certificates: PathBuf::from("/etc/docker/certs.d"),
             patience: Patience::default(),
+            tokens: Tokens::default(),
         }
     }
 }

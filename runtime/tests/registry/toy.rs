@@ -1,5 +1,8 @@
 //! A server of a few lines that does one thing wrong, for as long as the guard lives.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -16,12 +19,16 @@ pub enum Behaviour {
     Whole(Vec<u8>),
     /// Promises all of it and sends half.
     Short(Vec<u8>),
+    /// Sends the part that begins there, whatever part was asked for.
+    Part(Vec<u8>, usize),
     /// Wants a token, gives one to ann, and answers who has it.
     Token,
 }
 
 pub struct Toy {
     pub host: String,
+    /// How often it was asked for a token.
+    pub tokens: Arc<AtomicUsize>,
     serving: JoinHandle<()>,
 }
 
@@ -30,12 +37,14 @@ impl Toy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let host = listener.local_addr().expect("an address").to_string();
         let me = host.clone();
+        let tokens = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&tokens);
         let serving = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, behaviour.clone(), me.clone()));
+                tokio::spawn(serve(stream, behaviour.clone(), me.clone(), Arc::clone(&count)));
             }
         });
-        Toy { host, serving }
+        Toy { host, tokens, serving }
     }
 }
 
@@ -45,7 +54,12 @@ impl Drop for Toy {
     }
 }
 
-async fn serve(mut stream: TcpStream, behaviour: Behaviour, host: String) {
+async fn serve(
+    mut stream: TcpStream,
+    behaviour: Behaviour,
+    host: String,
+    tokens: Arc<AtomicUsize>,
+) {
     let mut request = Vec::new();
     while !request.windows(4).any(|end| end == b"\r\n\r\n") {
         // Whoever tries TLS first is told that there is none.
@@ -67,7 +81,17 @@ async fn serve(mut stream: TcpStream, behaviour: Behaviour, host: String) {
         Behaviour::Short(bytes) => {
             ("200 OK".to_owned(), bytes[..bytes.len() / 2].to_vec(), bytes.len())
         }
-        Behaviour::Token => token(&request, &host),
+        Behaviour::Part(bytes, from) if request.contains("range: bytes=") => {
+            let range = format!("bytes {from}-{}/{}", bytes.len() - 1, bytes.len());
+            let rest = bytes[from..].to_vec();
+            let length = rest.len();
+            (format!("206 Partial Content\r\nContent-Range: {range}"), rest, length)
+        }
+        Behaviour::Part(bytes, _) => ("200 OK".to_owned(), bytes.clone(), bytes.len()),
+        Behaviour::Token => {
+            tokens.fetch_add(usize::from(request.starts_with("get /token?")), Ordering::Relaxed);
+            token(&request, &host)
+        }
     };
     let head = format!(
         "HTTP/1.1 {}\r\nContent-Length: {promised}\r\nConnection: close\r\n\r\n",
@@ -90,7 +114,9 @@ fn token(request: &str, host: &str) -> (String, Vec<u8>, usize) {
     if request.contains("authorization: bearer abc") {
         return ("200 OK".to_owned(), b"{}".to_vec(), 2);
     }
-    let challenge =
-        format!("WWW-Authenticate: Bearer realm=\"http://{host}/token\",service=\"toy\"");
+    // Two in one header, with the blanks that RFC 9110 wants read.
+    let challenge = format!(
+        "WWW-Authenticate: Basic realm=\"toy\", Bearer realm = \"http://{host}/token\" , service=\"toy\""
+    );
     (format!("401 Unauthorized\r\n{challenge}"), Vec::new(), 0)
 }

@@ -6,19 +6,18 @@
 //! Credentials go to the host and to the token service that it names over TLS, and nowhere else:
 //! a redirect to another host loses them (reqwest's rule).
 
-use std::sync::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, RANGE, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT, AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, RANGE, RETRY_AFTER,
 };
 use reqwest::{Method, Response, StatusCode};
-use serde::Deserialize;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use super::challenge::{self, Challenge};
 use super::failure::RegistryError;
+use super::token::Grant;
 use super::{
     BlobStream, MANIFEST_BYTES_MAX, MANIFEST_TYPES, Manifest, Purpose, RegistryConfig, tls,
 };
@@ -55,23 +54,13 @@ pub(super) struct Access {
 
 pub(super) struct Endpoint {
     host: Host,
-    access: Access,
+    pub(super) access: Access,
     patience: Patience,
     certificates: String,
-    http: reqwest::Client,
+    pub(super) http: reqwest::Client,
     /// `https` or `http`, once it is known.
     scheme: OnceCell<&'static str>,
-    /// The `Authorization` that was accepted last.
-    authorization: Mutex<Option<String>>,
-}
-
-/// What a token service answers; some say `token`, some `access_token`.
-#[derive(Deserialize)]
-struct Token {
-    #[serde(default)]
-    token: String,
-    #[serde(default)]
-    access_token: String,
+    pub(super) grant: Arc<Grant>,
 }
 
 impl Endpoint {
@@ -89,13 +78,15 @@ impl Endpoint {
             .user_agent(concat!("edgectl/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| unusable(error.to_string()))?;
+        let (repository, login) = (&access.repository, &access.login);
+        let grant = config.tokens.of(&host.authority, repository, login, access.purpose);
         Ok(Endpoint {
             access,
             patience: config.patience,
             certificates: config.certificates.display().to_string(),
             http,
             scheme: OnceCell::new(),
-            authorization: Mutex::new(None),
+            grant,
             host,
         })
     }
@@ -128,22 +119,36 @@ impl Endpoint {
         digest: &str,
         offset: u64,
     ) -> Result<BlobStream, RegistryError> {
-        let mut headers = HeaderMap::new();
-        if offset > 0 {
-            headers.insert(RANGE, header(&format!("bytes={offset}-")));
-        }
         let url = self.url(&format!("blobs/{digest}")).await?;
-        let response = self.ask(Method::GET, &url, headers).await?;
-        let response =
-            self.expect(response, || format!("blob {digest} of {}", self.access.repository))?;
-        let resumes = response.status() == StatusCode::PARTIAL_CONTENT;
-        Ok(BlobStream {
+        let what = || format!("blob {digest} of {}", self.access.repository);
+        if offset > 0 {
+            let headers = HeaderMap::from_iter([(RANGE, header(&format!("bytes={offset}-")))]);
+            let response = self.ask(Method::GET, &url, headers).await?;
+            let skip = match response.status() {
+                StatusCode::PARTIAL_CONTENT => {
+                    begins(&response).and_then(|at| offset.checked_sub(at))
+                }
+                StatusCode::RANGE_NOT_SATISFIABLE => None,
+                _ => Some(offset),
+            };
+            if let Some(skip) = skip {
+                return Ok(self.stream(self.expect(response, what)?, skip));
+            }
+            // Another part than was asked for, or none: the whole is no question.
+        }
+        let response = self.ask(Method::GET, &url, HeaderMap::new()).await?;
+        Ok(self.stream(self.expect(response, what)?, offset))
+    }
+
+    /// The body of a blob, of which so many bytes are here already.
+    fn stream(&self, response: Response, skip: u64) -> BlobStream {
+        BlobStream {
             host: self.name().to_owned(),
             idle: self.patience.idle,
-            skip: if resumes { 0 } else { offset },
+            skip,
             left: response.content_length(),
             body: Box::pin(response.bytes_stream()),
-        })
+        }
     }
 
     /// The address of something in the repository.
@@ -178,11 +183,12 @@ impl Endpoint {
         url: &str,
         headers: HeaderMap,
     ) -> Result<Response, RegistryError> {
+        let sent = self.grant.accepted();
         let first = self.send(self.request(method.clone(), url).headers(headers.clone())).await?;
         if first.status() != StatusCode::UNAUTHORIZED {
             return Ok(first);
         }
-        self.authorize(&first).await?;
+        self.authorize(&first, sent).await?;
         let second = self.send(self.request(method, url).headers(headers)).await?;
         match second.status() {
             StatusCode::UNAUTHORIZED => Err(self.not_authorized()),
@@ -193,8 +199,7 @@ impl Endpoint {
     /// A request with what was accepted last.
     pub(super) fn request(&self, method: Method, url: &str) -> reqwest::RequestBuilder {
         let request = self.http.request(method, url);
-        let known = self.authorization.lock().expect("nothing panics while it holds this").clone();
-        match known {
+        match self.grant.accepted() {
             // An upload may continue at another host, which must not see this.
             Some(known) if url.starts_with(&format!("{}/", self.origin())) => {
                 request.header(AUTHORIZATION, known)
@@ -222,60 +227,6 @@ impl Endpoint {
             Ok(Err(error)) => Err(self.sort(&error)),
             Err(_) => Err(self.silent(deadline)),
         }
-    }
-
-    async fn authorize(&self, refused: &Response) -> Result<(), RegistryError> {
-        let challenges = refused.headers().get_all(WWW_AUTHENTICATE).iter();
-        let challenge =
-            challenges.filter_map(|value| challenge::parse(value.to_str().ok()?)).next();
-        let found = match (challenge, &self.access.login) {
-            (Some(Challenge::Basic), Login::Basic { user, password }) => {
-                format!("Basic {}", super::super::auth::basic(user, password))
-            }
-            (Some(Challenge::Bearer { realm, service, .. }), login) => {
-                let token = self.token(&realm, service.as_deref(), login).await?;
-                format!("Bearer {token}")
-            }
-            _ => return Err(self.not_authorized()),
-        };
-        *self.authorization.lock().expect("nothing panics while it holds this") = Some(found);
-        Ok(())
-    }
-
-    async fn token(
-        &self,
-        realm: &str,
-        service: Option<&str>,
-        login: &Login,
-    ) -> Result<String, RegistryError> {
-        if let Login::Token(token) = login {
-            return Ok(token.clone());
-        }
-        let actions = if self.access.purpose == Purpose::Push { "pull,push" } else { "pull" };
-        let nonsense = |why: String| RegistryError::Nonsense { host: self.name().to_owned(), why };
-        let mut url = reqwest::Url::parse(realm)
-            .map_err(|_| nonsense(format!("its token service is `{realm}`")))?;
-        if self.origin().starts_with("https") && url.scheme() != "https" {
-            return Err(nonsense("its token service speaks without TLS".to_owned()));
-        }
-        let scope = format!("repository:{}:{actions}", self.access.repository);
-        url.query_pairs_mut().append_pair("scope", &scope);
-        if let Some(service) = service {
-            url.query_pairs_mut().append_pair("service", service);
-        }
-        let mut request = self.http.get(url);
-        if let Login::Basic { user, password } = login {
-            request = request.basic_auth(user, Some(password));
-        }
-        let response = self.send(request).await?;
-        if matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-            return Err(self.not_authorized());
-        }
-        let response = self.expect(response, || self.access.repository.clone())?;
-        let bytes = self.body(response, 64 * 1024).await?;
-        let token: Token = serde_json::from_slice(&bytes)
-            .map_err(|_| nonsense("its token service sends no token".to_owned()))?;
-        Ok(if token.token.is_empty() { token.access_token } else { token.token })
     }
 
     /// Lets only success through.
@@ -306,7 +257,7 @@ impl Endpoint {
     }
 
     /// Reads a small answer whole.
-    async fn body(
+    pub(super) async fn body(
         &self,
         mut response: Response,
         bytes_max: usize,
@@ -333,7 +284,7 @@ impl Endpoint {
         format!("{}{separator}{name}", self.access.repository)
     }
 
-    fn not_authorized(&self) -> RegistryError {
+    pub(super) fn not_authorized(&self) -> RegistryError {
         let (host, repository) = (self.name().to_owned(), self.access.repository.clone());
         match &self.access.login {
             Login::Anonymous => RegistryError::LoginWanted { host, repository },
@@ -366,6 +317,14 @@ impl Endpoint {
         }
         RegistryError::Cut { host }
     }
+}
+
+/// Where a part begins, if it says: `bytes 100-199/200`.
+fn begins(response: &Response) -> Option<u64> {
+    let range = response.headers().get(CONTENT_RANGE)?.to_str().ok()?;
+    let (unit, range) = range.trim().split_once(' ')?;
+    let begin = range.trim_start().split_once('-')?.0;
+    begin.parse().ok().filter(|_| unit.eq_ignore_ascii_case("bytes"))
 }
 
 fn header(text: &str) -> reqwest::header::HeaderValue {
