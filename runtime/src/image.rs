@@ -49,6 +49,7 @@ pub use error::ImageError;
 pub use import::Import;
 pub use list::{HistoryRow, ImageRow};
 pub use names::{Named, Origin};
+pub use read::Search;
 pub use reference::{BadReference, Reference};
 pub use verify::Damage;
 

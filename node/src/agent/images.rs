@@ -32,7 +32,7 @@ use runtime::image::auth::{self, Login};
 use runtime::image::bring::{Bring, BringError, Bringing};
 use runtime::image::manifest::{Descriptor, Document};
 use runtime::image::registry::{Purpose, RegistryConfig, Repository, Session};
-use runtime::image::{Digest, Image, ImageError, Images, Origin, Reference};
+use runtime::image::{Digest, Image, ImageError, Images, Origin, Reference, Search};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 pub use flight::Pull;
@@ -184,7 +184,7 @@ impl Supply {
             None => self.resolve(&reference, wish.login.clone()).await?.digest,
         };
         let source = self.source(&reference, wish.login).await;
-        let manifest = self.manifest_for_here(&reference, &digest, &source).await?;
+        let manifest = self.manifest_for_here(&digest, &source).await?;
         if let Some(events) = &wish.events {
             let _ = events.send(PullEvent::Layers(manifest.layers.clone()));
         }
@@ -224,28 +224,20 @@ impl Supply {
     /// The manifest of the build that this node runs, fetched with all that leads to it.
     async fn manifest_for_here(
         &self,
-        reference: &Reference,
         digest: &Digest,
         source: &Source,
     ) -> Result<runtime::image::manifest::Manifest, BringError> {
-        match self.document(digest, source).await? {
-            Document::Manifest(manifest) => Ok(manifest),
-            Document::Index(builds) => {
-                let images = &self.0.images;
-                let fitting = runtime::image::manifest::fitting(&builds, images.platform());
-                let Some(build) = fitting.first() else {
-                    return Err(images.no_platform(&builds).into());
-                };
-                match self.document(&build.digest, source).await? {
-                    Document::Manifest(manifest) => Ok(manifest),
-                    Document::Index(_) => Err(ImageError::Malformed {
-                        digest: digest.clone(),
-                        why: format!("of {reference} is nested too deep"),
-                    }
-                    .into()),
+        let images = &self.0.images;
+        let mut search = Search::begin(digest);
+        while let Some((digest, depth)) = search.next() {
+            match self.document(&digest, source).await? {
+                Document::Manifest(manifest) => return Ok(manifest),
+                Document::Index(builds) => {
+                    search.add(&digest, depth, &builds, images.platform())?;
                 }
             }
         }
+        Err(images.no_platform(&search.offered).into())
     }
 
     /// Where the parts of an image can be had.

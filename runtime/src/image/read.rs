@@ -13,12 +13,60 @@ use super::blob::locked;
 use super::digest::Digest;
 use super::error::ImageError;
 use super::manifest::{DOCUMENT_BYTES_MAX, Descriptor, Document, Manifest, fitting};
-use super::platform::{rank, word};
+use super::platform::{rank, this_node, word};
 use super::reference::Reference;
 use super::{Image, Images, Layer};
 
 /// An index in an index is read; one in that is not.
 const INDEX_DEPTH_MAX: u8 = 2;
+
+/// What a digest leads to, in the order of its indexes.
+#[derive(Debug, Default)]
+pub(crate) struct Builds {
+    /// Of single images.
+    pub(crate) manifests: Vec<Digest>,
+    /// It and those in it.
+    pub(crate) indexes: Vec<Digest>,
+}
+
+/// The way from a digest to the build that a node runs, through indexes in indexes: the best that
+/// fits first; an index in which nothing fits is left for the next.
+#[derive(Debug)]
+pub struct Search {
+    /// The last is the next.
+    waiting: Vec<(Digest, u8)>,
+    /// Whatever stood in an index, for the error when nothing fits.
+    pub offered: Vec<Descriptor>,
+}
+
+impl Search {
+    /// At a manifest or an index.
+    pub fn begin(digest: &Digest) -> Search {
+        Search { waiting: vec![(digest.clone(), INDEX_DEPTH_MAX)], offered: Vec::new() }
+    }
+
+    /// The next document to read: a manifest is what was looked for, an index is to be added.
+    #[expect(clippy::should_implement_trait, reason = "what it gives depends on what is added")]
+    pub fn next(&mut self) -> Option<(Digest, u8)> {
+        self.waiting.pop()
+    }
+
+    /// What an index holds that fits comes next.
+    pub fn add(
+        &mut self,
+        digest: &Digest,
+        depth: u8,
+        builds: &[Descriptor],
+        node: &Platform,
+    ) -> Result<(), ImageError> {
+        let nested = || ImageError::malformed(digest, "is nested too deep");
+        let depth = depth.checked_sub(1).ok_or_else(nested)?;
+        let fitting = fitting(builds, node).into_iter().rev();
+        self.waiting.extend(fitting.map(|build| (build.digest.clone(), depth)));
+        self.offered.extend(builds.iter().cloned());
+        Ok(())
+    }
+}
 
 impl Images {
     /// The image of a name, if all that this node needs of it is here: manifest, configuration,
@@ -35,7 +83,7 @@ impl Images {
 
     /// As [`Images::find`], by the digest of a manifest or index.
     pub fn image(&self, digest: &Digest) -> Result<Option<Image>, ImageError> {
-        let Some(found) = self.build_of(digest, INDEX_DEPTH_MAX)? else { return Ok(None) };
+        let Some(found) = self.build_of(digest)? else { return Ok(None) };
         if rank(self.platform(), &found.platform).is_none() {
             return Err(ImageError::NoPlatform {
                 wanted: word(self.platform()),
@@ -95,14 +143,11 @@ impl Images {
 
     /// The build to show of a digest: the one for this node, or else the first that is here.
     pub(crate) fn shown(&self, digest: &Digest) -> Result<Option<Image>, ImageError> {
-        if let Ok(Some(image)) = self.build_of(digest, INDEX_DEPTH_MAX) {
+        if let Ok(Some(image)) = self.build_of(digest) {
             return Ok(Some(image));
         }
-        let Some(Document::Index(builds)) = self.document(digest).unwrap_or(None) else {
-            return Ok(None);
-        };
-        for build in builds {
-            if let Ok(Some(image)) = self.image_of_manifest(&build.digest) {
+        for build in self.builds(digest).unwrap_or_default().manifests {
+            if let Ok(Some(image)) = self.image_of_manifest(&build) {
                 return Ok(Some(image));
             }
         }
@@ -110,19 +155,38 @@ impl Images {
     }
 
     /// The build for this node of an index; of a manifest the only one, whatever it is for.
-    fn build_of(&self, digest: &Digest, depth: u8) -> Result<Option<Image>, ImageError> {
-        match self.document(digest)? {
-            None => Ok(None),
-            Some(Document::Manifest(manifest)) => self.described(digest, &manifest),
-            Some(Document::Index(builds)) if depth > 0 => {
-                let fitting = fitting(&builds, self.platform());
-                match fitting.first() {
-                    Some(build) => self.build_of(&build.digest, depth - 1),
-                    None => Err(self.no_platform(&builds)),
+    fn build_of(&self, digest: &Digest) -> Result<Option<Image>, ImageError> {
+        let mut search = Search::begin(digest);
+        while let Some((digest, depth)) = search.next() {
+            match self.document(&digest)? {
+                None => return Ok(None),
+                Some(Document::Manifest(manifest)) => return self.described(&digest, &manifest),
+                Some(Document::Index(builds)) => {
+                    search.add(&digest, depth, &builds, self.platform())?;
                 }
             }
-            Some(Document::Index(_)) => Err(ImageError::malformed(digest, "is nested too deep")),
         }
+        Err(self.no_platform(&search.offered))
+    }
+
+    /// All that a digest leads to and that is here.
+    pub(crate) fn builds(&self, digest: &Digest) -> Result<Builds, ImageError> {
+        let mut found = Builds::default();
+        let mut waiting = vec![(digest.clone(), INDEX_DEPTH_MAX)];
+        while let Some((digest, depth)) = waiting.pop() {
+            match self.document(&digest)? {
+                None => {}
+                Some(Document::Manifest(_)) => found.manifests.push(digest),
+                Some(Document::Index(builds)) => {
+                    let below = builds.into_iter().rev().map(|build| build.digest);
+                    if let Some(depth) = depth.checked_sub(1) {
+                        waiting.extend(below.map(|build| (build, depth)));
+                    }
+                    found.indexes.push(digest);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// The error for an index that has nothing for this node.
@@ -147,7 +211,7 @@ pub fn image(digest: &Digest, manifest: &Manifest, config: &[u8]) -> Result<Imag
         ImageError::malformed(config_digest, format!("is no configuration ({error})"))
     };
     let extra: Extra = serde_json::from_slice(config).map_err(junk)?;
-    let config: ImageConfiguration = serde_json::from_slice(config).map_err(junk)?;
+    let config = configuration(config).map_err(junk)?;
     let diff_ids = config.rootfs().diff_ids();
     if diff_ids.len() != manifest.layers.len() {
         let (layers, ids) = (manifest.layers.len(), diff_ids.len());
@@ -174,6 +238,22 @@ pub fn image(digest: &Digest, manifest: &Manifest, config: &[u8]) -> Result<Imag
         health: extra.config.and_then(|config| config.healthcheck).map(Health::read),
         config,
     })
+}
+
+/// Some writers say nowhere what an image is built for; it is taken for what runs here, as Docker
+/// does.
+fn configuration(bytes: &[u8]) -> Result<ImageConfiguration, serde_json::Error> {
+    let mut written: serde_json::Value = serde_json::from_slice(bytes)?;
+    if let Some(fields) = written.as_object_mut() {
+        let here = this_node();
+        for (field, own) in [("architecture", here.arch), ("os", here.os)] {
+            let said = fields.get(field).and_then(|said| said.as_str()).unwrap_or_default();
+            if said.is_empty() {
+                fields.insert(field.to_owned(), own.into());
+            }
+        }
+    }
+    serde_json::from_value(written)
 }
 
 #[derive(Deserialize)]

@@ -86,10 +86,11 @@ impl Supply {
             self.push_document(session, digest, tag, OCI_INDEX).await?;
             return Ok(digest.clone());
         }
-        let fitting = runtime::image::manifest::fitting(builds, self.0.images.platform());
-        let build = fitting.first().ok_or_else(|| self.0.images.no_platform(builds))?;
-        self.push_build(session, &build.digest, tag, events).await?;
-        Ok(build.digest.clone())
+        let (images, whole) = (self.0.images.clone(), digest.clone());
+        let build = blocking(move || images.image(&whole)).await?;
+        let build = build.ok_or_else(|| ImageError::Unknown(digest.to_string()))?.manifest;
+        self.push_build(session, &build, tag, events).await?;
+        Ok(build)
     }
 
     async fn push_build(

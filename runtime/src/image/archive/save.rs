@@ -67,6 +67,7 @@ impl Images {
             return Err(ImageError::Unknown(missing.to_string()));
         }
         selection.blobs.insert(digest.clone());
+        selection.blobs.extend(self.builds(digest)?.indexes);
         for image in &whole {
             selection.blobs.extend([image.manifest.clone(), image.config_digest.clone()]);
             selection.blobs.extend(image.layers.iter().map(|layer| layer.digest.clone()));
@@ -93,12 +94,8 @@ impl Images {
 
     /// The builds of a digest whose every blob is here.
     fn builds_of(&self, digest: &Digest) -> Result<Vec<Image>, ImageError> {
-        let candidates = match self.document(digest)? {
-            Some(Document::Index(builds)) => builds.into_iter().map(|build| build.digest).collect(),
-            _ => vec![digest.clone()],
-        };
         let mut whole = Vec::new();
-        for candidate in candidates {
+        for candidate in self.builds(digest)?.manifests {
             let Some(image) = self.image_of_manifest(&candidate)? else { continue };
             if image.layers.iter().all(|layer| self.has_blob(&layer.digest) == Some(layer.size)) {
                 whole.push(image);
