@@ -8,10 +8,10 @@ use tar::{Builder, EntryType, Header};
 
 use crate::tools::Host;
 
-struct Layer(Builder<Vec<u8>>);
+pub struct Layer(Builder<Vec<u8>>);
 
 impl Layer {
-    fn new() -> Layer {
+    pub fn new() -> Layer {
         Layer(Builder::new(Vec::new()))
     }
 
@@ -32,24 +32,28 @@ impl Layer {
         self
     }
 
-    fn file(self, name: &str) -> Layer {
+    pub fn file(self, name: &str) -> Layer {
         self.add(EntryType::Regular, name, "", b"hostile")
     }
 
-    fn link(self, name: &str, target: &str) -> Layer {
+    pub fn link(self, name: &str, target: &str) -> Layer {
         self.add(EntryType::Symlink, name, target, b"")
     }
 
-    fn hard_link(self, name: &str, target: &str) -> Layer {
+    pub fn hard_link(self, name: &str, target: &str) -> Layer {
         self.add(EntryType::Link, name, target, b"")
     }
 
-    fn folder(self, name: &str) -> Layer {
+    pub fn folder(self, name: &str) -> Layer {
         self.add(EntryType::Directory, name, "", b"")
     }
 
+    pub fn bytes(self) -> Vec<u8> {
+        self.0.into_inner().expect("it ends")
+    }
+
     fn unpack(self, host: &Host) -> Result<std::path::PathBuf, ImageError> {
-        let bytes = self.0.into_inner().expect("it ends");
+        let bytes = self.bytes();
         let digest = host.images.import(bytes.as_slice(), &Import::default())?;
         let image = host.images.image(&digest)?.expect("it was imported");
         Ok(host.images.rootfs(&image)?.layers.remove(0))
@@ -80,7 +84,6 @@ fn a_layer_that_tries_to_leave_its_root_is_refused_and_leaves_nothing() {
         Layer::new().link("out", outside).file("out/escaped"),
         Layer::new().link("out", outside).folder("out/folder"),
         Layer::new().link("out", "../../../outside").file("out/escaped"),
-        Layer::new().link("a", ".").link("a/b", "..").file("a/b/../outside/escaped").file("b/x"),
         Layer::new().link("out", outside).hard_link("in", "out/secret"),
         Layer::new().hard_link("in", "../../../outside/secret"),
         Layer::new().link("out", outside).file("out/.wh.secret"),
@@ -97,6 +100,28 @@ fn a_layer_that_tries_to_leave_its_root_is_refused_and_leaves_nothing() {
     assert_eq!(fs::read_dir(outside).expect("a folder").count(), 1);
     let layers = host.dir.path().join("images/layers");
     assert_eq!(fs::read_dir(layers).expect("a folder").count(), 0, "nothing is left");
+}
+
+/// As in the container that it will be the root of.
+#[test]
+fn a_link_means_what_it_means_in_the_container() {
+    if !is_root() {
+        return;
+    }
+    let host = Host::new();
+    let layer = Layer::new().folder("usr").folder("usr/lib").link("lib", "/usr/lib").file("lib/so");
+    let layer = layer.link("usr/up", "../../../..").file("usr/up/top").folder("lib/deep");
+    let layer =
+        layer.link("all", "/").link("chain", "/all/lib").hard_link("chain/deep/so", "lib/so");
+    let layer = layer.link("a", ".").link("a/b", "..").file("a/b/../c/inside").file("b/x");
+    let root = layer.file("chain/.wh.gone").unpack(&host).expect("it unpacks");
+    for name in ["usr/lib/so", "usr/lib/deep/so", "top", "c/inside", "x"] {
+        assert_eq!(fs::read(root.join(name)).expect(name), b"hostile");
+    }
+    let kind = |name: &str| fs::symlink_metadata(root.join(name)).expect(name).file_type();
+    assert!(kind("lib").is_symlink() && kind("b").is_symlink());
+    assert!(std::os::unix::fs::FileTypeExt::is_char_device(&kind("usr/lib/gone")));
+    assert!(!host.dir.path().join("images/layers/x").exists());
 }
 
 #[test]

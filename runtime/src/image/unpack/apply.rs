@@ -19,8 +19,8 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchownat, linkat, symlinkat};
 
 use super::tree::{
-    Parts, Tree, bytes, failed, is_folder, is_whiteout, make_whiteout, parts, path_of, set_opaque,
-    shown, stat,
+    Parts, Tree, bytes, failed, is_file, is_folder, is_whiteout, make_whiteout, parts, path_of,
+    set_opaque, shown, stat,
 };
 use super::{LayerError, xattr};
 use crate::image::blob::CHUNK;
@@ -211,16 +211,65 @@ impl Applier {
         let missing = || LayerError::NoTarget { entry: path.clone(), target: link.clone() };
         let mut target = parts(&entry.link)?;
         let target_name = target.pop().ok_or_else(missing)?;
-        let target_folder = match self.tree.existing(&target) {
-            Err(LayerError::Disk { errno: Errno::ENOENT, .. }) => return Err(missing()),
-            other => other?,
+        let is_here = match self.tree.existing(&target) {
+            Ok(opened) => match stat(&opened, &target_name) {
+                Ok(found) if is_whiteout(&found) => return Err(missing()),
+                found => found.is_ok(),
+            },
+            Err(LayerError::Disk { errno: Errno::ENOENT, .. }) => false,
+            Err(error) => return Err(error),
         };
+        if !is_here {
+            target = self.copy_up(&target, &target_name, entry)?.ok_or_else(missing)?;
+        }
+        let target_folder = self.tree.existing(&target)?;
         let parent = self.tree.parent(folder)?;
         let (from, to) = (bytes(&target_name), bytes(name));
         match linkat(&target_folder, from, parent, to, AtFlags::empty()) {
             Err(Errno::ENOENT) => Err(missing()),
             other => other.map_err(failed("link", &entry.path)),
         }
+    }
+
+    /// Makes a file of a layer below one of this layer, as overlayfs does before it links one.
+    /// Returns the folder that it is in now; `None` if there is no such file.
+    fn copy_up(
+        &mut self,
+        folder: &[Vec<u8>],
+        name: &[u8],
+        entry: &Entry,
+    ) -> Result<Option<Parts>, LayerError> {
+        let Some((above, folder)) = self.tree.folder_below(folder, name) else { return Ok(None) };
+        let read = failed("read the target of", &entry.path);
+        let found = stat(&above, name).map_err(&read)?;
+        let here = self.tree.existing(&folder).ok().and_then(|here| stat(here, name).ok());
+        if let Some(here) = here {
+            // Copied for an earlier link, or hidden by this layer.
+            return Ok(is_file(&here).then_some(folder));
+        }
+        if !is_file(&found) {
+            return Ok(None);
+        }
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mut file =
+            File::from(openat(&above, bytes(name), flags, Mode::empty()).map_err(&read)?);
+        let xattrs = xattr::all(file.as_fd()).map_err(&read)?;
+        let nanos = u32::try_from(found.st_mtime_nsec).unwrap_or(0);
+        let copy = Entry {
+            path: [folder.as_slice(), &[name.to_vec()]].concat().join(&b'/'),
+            kind: Kind::File,
+            link: Vec::new(),
+            mode: found.st_mode & 0o7777,
+            uid: found.st_uid,
+            gid: found.st_gid,
+            size: found.st_size.cast_unsigned(),
+            mtime: (found.st_mtime, nanos),
+            device: (0, 0),
+            xattrs,
+            pieces: None,
+        };
+        self.make_file(&folder, name, &copy, &mut file)?;
+        Ok(Some(folder))
     }
 
     fn make_other(

@@ -1,8 +1,9 @@
 //! A folder that nothing leads out of: every name is looked up below its open root.
 //!
-//! The kernel refuses what would leave it (`openat2` with `RESOLVE_BENEATH`); a kernel before 5.6
-//! is asked folder by folder, and then no link at all is followed. The last part of a name is
-//! never followed.
+//! A link means what it means in the container, as if this were the root (`openat2` with
+//! `RESOLVE_IN_ROOT`): `/usr/lib` is the layer's, and nothing is above it. For a kernel before 5.6
+//! links are read here, folder by folder. A link to what the layer does not have leads nowhere, and
+//! nothing is made behind it. The last part of a name is never followed.
 
 use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -10,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2, readlinkat};
 use nix::sys::stat::{
     FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, mkdirat, mknodat,
 };
@@ -20,6 +21,9 @@ use super::{LayerError, xattr};
 
 /// Overlayfs hides what is below a folder with this attribute.
 const OPAQUE: &[u8] = b"trusted.overlay.opaque";
+
+/// Links in one name, as many as the kernel follows.
+const LINKS_MAX: u32 = 40;
 
 /// A name, cleaned: no empty part, no `.`, no `..`.
 pub(super) type Parts = Vec<Vec<u8>>;
@@ -134,7 +138,59 @@ impl Tree {
 
     /// A folder that must be there already.
     pub(super) fn existing(&self, folder: &[Vec<u8>]) -> Result<OwnedFd, LayerError> {
-        self.look_up(folder).map_err(|errno| refused(folder, errno))
+        self.look_up(folder).map_err(|errno| match errno {
+            Errno::ENOENT if self.is_behind_link(folder) => astray(folder),
+            errno => refused(folder, errno),
+        })
+    }
+
+    /// Is any part of a name a link?
+    fn is_behind_link(&self, folder: &[Vec<u8>]) -> bool {
+        let is_link = |at: usize| {
+            let (name, above) = folder[..=at].split_last().expect("it has a part");
+            self.look_up(above).and_then(|above| stat(&above, name)).is_ok_and(|f| is_link(&f))
+        };
+        (0..folder.len()).any(is_link)
+    }
+
+    /// The folder, opened and by its own name, in which a layer below has what a name means: what this
+    /// layer or one above it hides is not there.
+    pub(super) fn folder_below(&self, folder: &[Vec<u8>], name: &[u8]) -> Option<(OwnedFd, Parts)> {
+        for layer in std::iter::once(self).chain(&self.below) {
+            let above = match layer.look_up(folder) {
+                Ok(above) => Some(above),
+                Err(Errno::ENOENT) => None,
+                // Something else is in the place of a folder.
+                Err(_) => return None,
+            };
+            match above.as_ref().map(|above| stat(above, name)) {
+                Some(Ok(found)) if is_whiteout(&found) => return None,
+                Some(Ok(_)) => {
+                    let above = above?;
+                    let real = layer.real_name(&above)?;
+                    return Some((above, real));
+                }
+                _ if layer.hides_below(folder) => return None,
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// What a folder of this layer is called without any link.
+    fn real_name(&self, folder: &OwnedFd) -> Option<Parts> {
+        let path = |fd: &OwnedFd| std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+        let (root, whole) = (path(&self.root).ok()?, path(folder).ok()?);
+        parts(whole.strip_prefix(root).ok()?.as_os_str().as_bytes()).ok()
+    }
+
+    /// Is this folder, or one above it, opaque?
+    fn hides_below(&self, folder: &[Vec<u8>]) -> bool {
+        (0..=folder.len()).any(|depth| {
+            let opened = self.look_up(&folder[..depth]);
+            let value = opened.map(|opened| xattr::read_at(&path_of(opened.as_fd(), b""), OPAQUE));
+            value.is_ok_and(|value| value.is_ok_and(|value| value.is_some()))
+        })
     }
 
     fn make_folders(&mut self, folder: &[Vec<u8>]) -> Result<OwnedFd, LayerError> {
@@ -154,7 +210,10 @@ impl Tree {
                 .map_err(failed("replace", &whole))?;
         }
         let mode = Mode::from_bits_truncate(0o755);
-        mkdirat(&above, bytes(name), mode).map_err(|errno| refused(folder, errno))?;
+        mkdirat(&above, bytes(name), mode).map_err(|errno| {
+            let leads_nowhere = stat(&above, name).is_ok_and(|found| is_link(&found));
+            if leads_nowhere { astray(folder) } else { refused(folder, errno) }
+        })?;
         if hides {
             set_opaque(above.as_fd(), name, &whole)?;
         }
@@ -167,7 +226,7 @@ impl Tree {
     fn look_up(&self, folder: &[Vec<u8>]) -> nix::Result<OwnedFd> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let name = if folder.is_empty() { b".".to_vec() } else { folder.join(&b'/') };
-        let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+        let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
         let how = OpenHow::new().flags(flags).resolve(resolve);
         match openat2(&self.root, bytes(&name), how) {
             // EPERM: a filter of system calls from before it knew this one.
@@ -176,10 +235,41 @@ impl Tree {
         }
     }
 
+    /// The same by hand: nobody else writes here, so what was looked at stays.
     fn walk(&self, folder: &[Vec<u8>]) -> nix::Result<OwnedFd> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let start = openat(&self.root, ".", flags, Mode::empty());
-        folder.iter().fold(start, |above, name| openat(above?, bytes(name), flags, Mode::empty()))
+        let open =
+            |above: BorrowedFd<'_>, name: &[u8]| openat(above, bytes(name), flags, Mode::empty());
+        let root = open(self.root.as_fd(), b".")?;
+        let mut opened: Vec<OwnedFd> = Vec::new();
+        let mut left: Vec<Vec<u8>> = folder.iter().rev().cloned().collect();
+        let mut links = 0;
+        while let Some(name) = left.pop() {
+            let here = opened.last().unwrap_or(&root);
+            match name.as_slice() {
+                b"" | b"." => continue,
+                b".." => {
+                    opened.pop();
+                    continue;
+                }
+                _ => {}
+            }
+            if !is_link(&stat(here, &name)?) {
+                let next = open(here.as_fd(), &name)?;
+                opened.push(next);
+                continue;
+            }
+            links += 1;
+            if links > LINKS_MAX {
+                return Err(Errno::ELOOP);
+            }
+            let target = readlinkat(here, bytes(&name))?.into_encoded_bytes();
+            if target.starts_with(b"/") {
+                opened.clear();
+            }
+            left.extend(target.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec));
+        }
+        Ok(opened.pop().unwrap_or(root))
     }
 
     /// Removes what has this name, a folder with all that is in it. Whether there was one that
@@ -203,6 +293,14 @@ impl Tree {
     }
 }
 
+fn astray(folder: &[Vec<u8>]) -> LayerError {
+    LayerError::Escapes { entry: shown(&folder.join(&b'/')), way: "a symbolic link" }
+}
+
+pub(super) fn is_link(found: &FileStat) -> bool {
+    found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFLNK.bits()
+}
+
 /// What a name is; a link itself.
 pub(super) fn stat(parent: impl AsFd, name: &[u8]) -> nix::Result<FileStat> {
     fstatat(parent, bytes(name), AtFlags::AT_SYMLINK_NOFOLLOW)
@@ -210,6 +308,10 @@ pub(super) fn stat(parent: impl AsFd, name: &[u8]) -> nix::Result<FileStat> {
 
 pub(super) fn is_folder(found: &FileStat) -> bool {
     found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits()
+}
+
+pub(super) fn is_file(found: &FileStat) -> bool {
+    found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFREG.bits()
 }
 
 pub(super) fn is_whiteout(found: &FileStat) -> bool {
@@ -245,9 +347,7 @@ pub(super) fn bytes(name: &[u8]) -> &OsStr {
 fn refused(folder: &[Vec<u8>], errno: Errno) -> LayerError {
     let name = folder.join(&b'/');
     match errno {
-        Errno::EXDEV | Errno::ELOOP => {
-            LayerError::Escapes { entry: shown(&name), way: "a symbolic link" }
-        }
+        Errno::EXDEV | Errno::ELOOP => astray(folder),
         Errno::ENOTDIR | Errno::EEXIST => LayerError::Entry {
             entry: shown(&name),
             why: "which is in something that is no folder",
