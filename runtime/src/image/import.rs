@@ -1,6 +1,7 @@
 //! From the tar of a root file system to an image, as `docker import` does.
 //!
-//! The tar is kept as it came, compressed or not, and becomes the only layer. Changes are lines of
+//! The tar is kept as it came, compressed or not, and becomes the only layer; one that no layer may
+//! be compressed like (xz, bzip2) is kept uncompressed. Changes are lines of
 //! a Dockerfile, of those instructions that change the configuration alone.
 
 use std::io::Read;
@@ -39,9 +40,9 @@ pub struct Import {
 
 impl Images {
     /// Makes an image of a tar, and returns the digest of its manifest.
-    pub fn import(&self, stream: impl Read, import: &Import) -> Result<Digest, ImageError> {
+    pub fn import(&self, stream: impl Read + Send, import: &Import) -> Result<Digest, ImageError> {
         let config = changed(&import.changes)?;
-        let mut stream = stream;
+        let mut stream = unpack::storable(stream).map_err(|error| junk(error.into()))?;
         let (layer, size) = spool(self, &mut stream)?;
         let diff_id = self.diff_id(&layer)?;
         let platform = import.platform.as_ref().unwrap_or(self.platform());

@@ -30,7 +30,7 @@ use apply::Applier;
 use check::Checker;
 use stream::Unpacked;
 
-pub(crate) use stream::{Compression, decompressed};
+pub(crate) use stream::{Compression, decompressed, storable};
 
 /// What the folder of an unfinished layer is called first.
 pub(crate) const DRAFT: &str = ".new-";

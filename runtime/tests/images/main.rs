@@ -8,6 +8,7 @@
 mod archives;
 mod collecting;
 mod damage;
+mod foreign;
 mod hostile;
 mod tools;
 mod tree;

@@ -16,10 +16,10 @@ use crate::image::manifest::{
 };
 use crate::image::names::Origin;
 use crate::image::reference::Reference;
-use crate::image::unpack::Compression;
+use crate::image::unpack::{Compression, storable};
 use crate::image::{Images, read};
 
-use super::spool::Spool;
+use super::spool::{Spool, junk, spool};
 use super::{DockerImage, FULL_NAME, INDEX, Index, MANIFESTS, REF_NAME};
 
 /// An image that came from an archive.
@@ -124,13 +124,14 @@ impl Images {
     }
 
     /// Makes the manifest of an image in Docker's form.
-    fn manifest_of(&self, listed: &DockerImage, spool: &Spool) -> Result<Digest, ImageError> {
+    fn manifest_of(&self, listed: &DockerImage, files: &Spool) -> Result<Digest, ImageError> {
         let lacks = |name: &str| ImageError::Archive(format!("lacks its file {name}"));
         let (config, config_size) =
-            spool.blob(self, &listed.config)?.ok_or_else(|| lacks(&listed.config))?;
+            files.blob(self, &listed.config)?.ok_or_else(|| lacks(&listed.config))?;
         let mut layers = Vec::new();
         for name in &listed.layers {
-            let (digest, size) = spool.blob(self, name)?.ok_or_else(|| lacks(name))?;
+            let (digest, size) = files.blob(self, name)?.ok_or_else(|| lacks(name))?;
+            let (digest, size) = self.as_layer(digest, size)?;
             let media_type = format!("{OCI_LAYER}{}", self.compression(&digest)?.suffix());
             layers.push(json!({"mediaType": media_type, "digest": digest, "size": size}));
         }
@@ -143,6 +144,17 @@ impl Images {
         .expect("a manifest has a form in JSON");
         self.ensure_content(&manifest, &config)?;
         self.keep(&manifest)
+    }
+
+    /// A blob as a layer may be: one that is compressed otherwise is kept once more, as its tar.
+    fn as_layer(&self, digest: Digest, size: u64) -> Result<(Digest, u64), ImageError> {
+        if self.compression(&digest)?.is_for_layers() {
+            return Ok((digest, size));
+        }
+        let missing = || ImageError::Unknown(digest.to_string());
+        let blob = self.read_blob(&digest).ok_or_else(missing)?;
+        let mut stream = storable(blob).map_err(|error| junk(error.into()))?;
+        spool(self, &mut stream)
     }
 
     /// A layer that is not compressed must be what the configuration says; the others show it
@@ -170,7 +182,7 @@ impl Images {
         let mut start = Vec::new();
         let path = self.0.blobs.path(digest);
         std::fs::File::open(&path)
-            .and_then(|file| file.take(4).read_to_end(&mut start))
+            .and_then(|file| file.take(Compression::START as u64).read_to_end(&mut start))
             .map_err(ImageError::disk("read", &path))?;
         Ok(Compression::of(&start))
     }

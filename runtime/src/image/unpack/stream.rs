@@ -4,11 +4,13 @@
 //! a megabyte waits between the threads.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::{Builder, Scope};
 
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
+use lzma_rust2::XzReader;
 use sha2::{Digest as _, Sha256};
 
 use super::LayerError;
@@ -17,6 +19,10 @@ use crate::image::digest::Digest;
 
 const CHUNKS_WAITING: usize = 4;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
+const BZIP2: [u8; 3] = *b"BZh";
+const XZ: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
+/// What a stream of xz may make this node set aside, in KiB: `xz -9` wants 65 MiB.
+const XZ_KIB_MAX: u32 = 80 * 1024;
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// How a stream is compressed.
@@ -28,15 +34,26 @@ pub(crate) enum Compression {
     Gzip,
     /// As `zstd` does.
     Zstd,
+    /// As `xz` does; no layer may be.
+    Xz,
+    /// As `bzip2` does; no layer may be.
+    Bzip2,
 }
 
 impl Compression {
+    /// Bytes that tell.
+    pub(crate) const START: usize = XZ.len();
+
     /// Of a stream that begins so.
     pub(crate) fn of(start: &[u8]) -> Compression {
         if start.starts_with(&GZIP) {
             Compression::Gzip
         } else if start.starts_with(&ZSTD) || is_skippable(start) {
             Compression::Zstd
+        } else if start.starts_with(&XZ) {
+            Compression::Xz
+        } else if start.starts_with(&BZIP2) {
+            Compression::Bzip2
         } else {
             Compression::None
         }
@@ -45,10 +62,15 @@ impl Compression {
     /// The end of a layer's media type.
     pub(crate) fn suffix(self) -> &'static str {
         match self {
-            Compression::None => "",
+            Compression::None | Compression::Xz | Compression::Bzip2 => "",
             Compression::Gzip => "+gzip",
             Compression::Zstd => "+zstd",
         }
+    }
+
+    /// Is there a media type for layers that are?
+    pub(crate) fn is_for_layers(self) -> bool {
+        !matches!(self, Compression::Xz | Compression::Bzip2)
     }
 }
 
@@ -61,11 +83,31 @@ fn is_skippable(start: &[u8]) -> bool {
 pub(crate) fn decompressed<'a>(
     stream: impl Read + Send + 'a,
 ) -> io::Result<Box<dyn Read + Send + 'a>> {
-    let mut stream = BufReader::with_capacity(CHUNK, stream);
-    Ok(match Compression::of(stream.fill_buf()?) {
-        Compression::None => Box::new(stream),
-        Compression::Gzip => Box::new(MultiGzDecoder::new(stream)),
-        Compression::Zstd => Box::new(zstd::Decoder::with_buffer(stream)?),
+    opened(stream, |_| true)
+}
+
+/// The bytes of a stream as a layer may have them: compressed as it came, if there is a media type for
+/// that.
+pub(crate) fn storable<'a>(stream: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
+    opened(stream, |compression| !compression.is_for_layers())
+}
+
+fn opened<'a>(
+    mut stream: impl Read + Send + 'a,
+    is_to_be: impl Fn(Compression) -> bool,
+) -> io::Result<Box<dyn Read + Send + 'a>> {
+    // A stream over the network may begin with a single byte.
+    let mut start = vec![0; Compression::START];
+    let length = fill(&mut stream, &mut start)?;
+    start.truncate(length);
+    let compression = Some(Compression::of(&start)).filter(|found| is_to_be(*found));
+    let stream = BufReader::with_capacity(CHUNK, io::Cursor::new(start).chain(stream));
+    Ok(match compression {
+        None | Some(Compression::None) => Box::new(stream),
+        Some(Compression::Gzip) => Box::new(MultiGzDecoder::new(stream)),
+        Some(Compression::Zstd) => Box::new(zstd::Decoder::with_buffer(stream)?),
+        Some(Compression::Xz) => Box::new(XzReader::new_mem_limit(stream, true, XZ_KIB_MAX)),
+        Some(Compression::Bzip2) => Box::new(MultiBzDecoder::new(stream)),
     })
 }
 
