@@ -92,6 +92,7 @@ impl Agent {
 /// Runs `edgectl agent` until a signal ends it or it has left the fleet.
 pub fn run(flags: &AgentFlags) -> anyhow::Result<()> {
     let config = Config::load(flags)?;
+    runtime::files::raise();
     if flags.check {
         eprintln!(
             "the configuration is fine: fleet {}, profile {}",

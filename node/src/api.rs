@@ -7,9 +7,11 @@
 //! `/v1.47/services`.
 
 mod archive;
+mod clients;
 mod conflicts;
 mod container_object;
 mod containers;
+mod deadline;
 mod distribution;
 mod edge;
 mod ending;
@@ -30,6 +32,7 @@ mod progress_stream;
 mod pulls;
 mod pushes;
 mod recent;
+mod server;
 mod services;
 mod snapshot;
 pub mod socket;
@@ -44,7 +47,6 @@ mod why;
 
 use std::time::{Duration, Instant};
 
-use axum::ServiceExt;
 use axum::body::{BodyDataStream, Bytes};
 use axum::extract::Request;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
@@ -99,11 +101,12 @@ impl Api {
 
 /// Serves the API until the listener fails.
 pub async fn serve(listener: UnixListener, handle: Handle) -> std::io::Result<()> {
+    let allowance = server::Allowance::of(runtime::files::limit());
     let recent = Recent::new();
     tokio::spawn(recent.clone().collect(handle.clone()));
     let api = Api { handle, recent, execs: Execs::default(), started: Instant::now() };
     let unversioned = MapRequestLayer::new(drop_version).layer(router(api));
-    axum::serve(listener, ServiceExt::<Request>::into_make_service(unversioned)).await
+    server::serve(listener, unversioned, allowance).await
 }
 
 fn router(api: Api) -> Router {

@@ -25,6 +25,7 @@ use nix::unistd::{chdir, setsid};
 use serde::{Deserialize, Serialize};
 
 use crate::copy;
+use crate::files;
 use channel::Channel;
 use frame::Kind;
 
@@ -136,6 +137,7 @@ pub fn enter_main(dir: &Path) -> ! {
 }
 
 fn enter(dir: &Path, mut channel: Channel) -> i32 {
+    files::lower();
     // Not fatal: a session leader already, an old kernel, a sandbox.
     let _ = setsid();
     let _ = prctl::set_name(TITLE);

@@ -9,6 +9,7 @@ pub mod copy;
 pub mod driver;
 pub mod exec;
 pub mod fake;
+pub mod files;
 pub mod image;
 pub mod logs;
 pub mod look;

@@ -28,6 +28,7 @@ use nix::sys::prctl;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{chdir, setsid};
 
+use crate::files;
 use crate::oci;
 use crate::refusal::StartError;
 use crate::run_dir::{self, Ending, Order};
@@ -51,6 +52,7 @@ pub fn monitor_main(dir: &Path) -> ! {
 }
 
 fn monitor(dir: &Path, mut inherited: Inherited) -> i32 {
+    files::lower();
     // Not fatal: a session leader already, an old kernel, a sandbox.
     let _ = setsid();
     let _ = prctl::set_name(TITLE);

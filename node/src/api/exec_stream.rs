@@ -15,17 +15,16 @@ use axum::body::Bytes;
 use futures_util::{Stream, stream};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use hyper_util::server::conn::auto::upgrade::downcast;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use runtime::exec::frame::{CHUNK_BYTES, Frame, Kind};
 use runtime::exec::{Order, Refusal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::Api;
+use super::clients::{Connection, Place};
 use super::execs::{Exec, ExecState};
 use crate::agent::{Session, SessionWriter};
 
@@ -46,6 +45,8 @@ const CHUNKS_MAX: usize = 4;
 pub struct Client {
     input: Option<Input>,
     output: Output,
+    /// Counts as a connection until all is said.
+    place: Option<Place>,
 }
 
 struct Input {
@@ -62,12 +63,12 @@ enum Output {
 impl Client {
     /// Takes over an upgraded connection.
     pub fn of(upgraded: Upgraded) -> Result<Client, ()> {
-        let parts = downcast::<TokioIo<UnixStream>>(upgraded).map_err(drop)?;
-        let socket = parts.io.into_inner();
+        let parts = upgraded.downcast::<TokioIo<Connection>>().map_err(drop)?;
+        let (socket, place) = parts.io.into_inner().into_parts();
         let copy = socket.as_fd().try_clone_to_owned().map_err(drop)?;
         let (half, output) = socket.into_split();
         let input = Input { first: parts.read_buf, half, socket: copy };
-        Ok(Client { input: Some(input), output: Output::Socket(output) })
+        Ok(Client { input: Some(input), output: Output::Socket(output), place: Some(place) })
     }
 
     /// For one that only listens: what it is sent is the body of its answer.
@@ -77,7 +78,7 @@ impl Client {
             let chunk = receiver.recv().await?;
             Some((Ok::<_, Infallible>(chunk), receiver))
         });
-        (Client { input: None, output: Output::Body(sender) }, body)
+        (Client { input: None, output: Output::Body(sender), place: None }, body)
     }
 }
 
@@ -132,7 +133,7 @@ impl Input {
 
 /// Runs a command for a client, and notes how it ended before the client can ask.
 pub async fn serve(api: Api, id: String, exec: Exec, client: Client) {
-    let Client { input, mut output } = client;
+    let Client { input, mut output, place } = client;
     let order = Order::Exec(exec.order.clone());
     let code = match api.handle.session(exec.node, exec.run, &order).await {
         Err(error) => tell(&mut output, &exec, &error.to_string(), CODE_GONE).await,
@@ -155,6 +156,7 @@ pub async fn serve(api: Api, id: String, exec: Exec, client: Client) {
         // Whoever is gone does not hear it.
         let _ = half.shutdown().await;
     }
+    drop(place);
 }
 
 /// Passes on what the command prints, until it has ended or its client has gone; the exit code.

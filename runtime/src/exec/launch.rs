@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 
 use tokio::net::UnixStream;
 
+use crate::files;
+
 /// Begins a session in the run of a folder: the first frame to send is the order, what becomes of it
 /// arrives as frames, see [`super::frame`]; closing the socket ends it. `program` is the helper when
 /// called as `<program> enter <folder>`. To be called in a tokio runtime, which collects the helper.
@@ -17,7 +19,7 @@ pub fn open(program: &Path, dir: &Path) -> io::Result<UnixStream> {
     ours.set_nonblocking(true)?;
     let mut command = Command::new(program);
     // The agent's environment may hold secrets.
-    command.arg0("edgectl").arg("enter").arg(dir).env_clear();
+    command.arg0("edgectl").arg("enter").arg(dir).args(files::word()).env_clear();
     command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).stderr(Stdio::null());
     let mut helper = tokio::process::Command::from(command).spawn()?;
     tokio::spawn(async move { helper.wait().await });

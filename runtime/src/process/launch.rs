@@ -20,6 +20,7 @@ use tokio::net::unix::pipe;
 
 use super::Site;
 use super::prepare::Prepare;
+use crate::files;
 use crate::oci::ContainerOrder;
 use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
@@ -104,7 +105,7 @@ fn spawn(site: &Site, dir: &Path, prepared: Prepared) -> Result<Launched, StartE
     let Prepared { order, bell, ringer, control } = prepared;
     let mut command = Command::new(&site.monitor);
     // The agent's environment may hold secrets, and a monitor is there for long.
-    command.arg0("edgectl").arg("monitor").arg(dir).env_clear();
+    command.arg0("edgectl").arg("monitor").arg(dir).args(files::word()).env_clear();
     command.stdin(Stdio::from(order)).stdout(Stdio::from(ringer)).stderr(Stdio::from(control));
     match command.spawn() {
         Ok(monitor) => Ok(Launched { bell, monitor }),
