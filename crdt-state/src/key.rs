@@ -39,6 +39,8 @@ impl Kind {
     pub const VOLUMES: Kind = Kind(0x83);
     /// Copies of tasks that a node asks others to keep, or keeps. Owned; the id is the node's.
     pub const HANDOVERS: Kind = Kind(0x84);
+    /// What a node says of conditions in which it cannot start tasks. Owned; the id is the node's.
+    pub const CONDITIONS: Kind = Kind(0x85);
 
     /// Written by one node alone?
     pub fn is_owned(self) -> bool {

@@ -4,6 +4,7 @@
 //! crate a facet is a number and bytes; [`spec`], [`node`] and [`task`] give the bytes their types.
 //! It must never refuse a record for lack of another one: merge is total.
 
+pub mod condition;
 pub mod conflict;
 pub mod delta;
 pub mod digest;

@@ -158,6 +158,25 @@ impl Gossip {
         }
     }
 
+    /// These records are to be known now, though the host's disk may not have them: they are the
+    /// word that it has no disk. Told once, to as many as any news.
+    pub fn tell_now(&mut self, replica: &Replica, keys: &BTreeSet<RecordKey>) {
+        let me = self.membership.me().node;
+        let peers = self.membership.active();
+        let fan_out = rumour::fan_out(peers.len());
+        let keys: Vec<RecordKey> = keys.iter().copied().collect();
+        for to in self.membership.choose(peers, fan_out) {
+            let Some(addr) = self.membership.view().addr(to) else { continue };
+            for message in rumour::pack(me, replica, &keys) {
+                let bytes = message.encode();
+                if bytes.len() <= DATAGRAM_RECORDS_MAX {
+                    self.counters.on_sent(message.traffic(), bytes.len());
+                    self.outputs.push_back(Output::Swim { to, addr, bytes });
+                }
+            }
+        }
+    }
+
     /// Say good-bye to everybody. Afterwards the machine repeats it twice and hears nothing.
     pub fn leave(&mut self, now: Now) {
         self.membership.leave(now);

@@ -105,7 +105,7 @@ impl RumourMill {
         let small = peers < SMALL_FLEET;
         let own = std::mem::take(&mut self.own);
         let passed_on = std::mem::take(&mut self.passed_on);
-        let own_fan_out = if small { peers } else { FAN_OUT };
+        let own_fan_out = fan_out(peers);
         let passed_fan_out = if small { FAN_OUT_SMALL } else { FAN_OUT };
         [(own, own_fan_out), (passed_on, passed_fan_out)]
             .into_iter()
@@ -113,6 +113,11 @@ impl RumourMill {
             .map(|(keys, fan_out)| Batch { keys: keys.into_iter().collect(), fan_out })
             .collect()
     }
+}
+
+/// How many of `peers` a writer tells.
+pub(crate) fn fan_out(peers: usize) -> usize {
+    if peers < SMALL_FLEET { peers } else { FAN_OUT }
 }
 
 /// The records as messages: small ones packed into datagrams, larger ones into reliable messages.

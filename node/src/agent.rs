@@ -11,6 +11,7 @@
 
 mod applying;
 mod collector;
+mod conditions;
 mod facts;
 mod handle;
 pub mod images;

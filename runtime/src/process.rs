@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use crdt_state::task::{AdoptedRun, Run, TaskStart};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::cgroup::ability::Ability;
 use crate::cgroup::{self, CgroupPlan, Hierarchy};
@@ -80,6 +80,26 @@ enum Order {
     Stop { run: Run, signal: Option<i32>, grace_ms: u64 },
     Forget(Run),
     Adopt(std::sync::mpsc::Sender<Vec<AdoptedRun>>),
+    Beat(oneshot::Sender<()>),
+}
+
+/// Tells whether the driver's thread does its work. It keeps no driver alive.
+#[derive(Debug, Clone)]
+pub struct Pulse {
+    orders: mpsc::WeakUnboundedSender<Order>,
+}
+
+impl Pulse {
+    /// Returns when all orders so far were looked at, or the driver is gone.
+    pub async fn beat(&self) {
+        let Some(orders) = self.orders.upgrade() else { return };
+        let (answer, answered) = oneshot::channel();
+        let asked = orders.send(Order::Beat(answer)).is_ok();
+        drop(orders);
+        if asked {
+            let _ = answered.await;
+        }
+    }
 }
 
 /// What every part of the driver knows of this machine.
@@ -153,6 +173,12 @@ impl ProcessDriver {
     /// Which limits are enforced here.
     pub fn ability(&self) -> &Ability {
         &self.ability
+    }
+
+    /// Whether its thread does its work.
+    pub fn pulse(&self) -> Pulse {
+        let orders = self.orders.as_ref().expect("it is only taken when the driver is dropped");
+        Pulse { orders: orders.downgrade() }
     }
 
     /// The folder of all runs.

@@ -17,7 +17,7 @@ use crate::plan::{Placed, ServicePlan};
 use crate::reason::{Choice, NodeReason, Unplaced};
 use crate::score::{self, Part};
 use crate::share::{Shares, share};
-use crate::view::{Holder, ServiceView, Standing, View};
+use crate::view::{Holder, NodeView, ServiceView, Standing, View};
 
 /// Plans slots 1 to `replicas`.
 pub fn replicated(
@@ -32,13 +32,13 @@ pub fn replicated(
     let mut plan = ServicePlan::default();
     let mut eligible = Vec::new();
     let mut capacities = Vec::new();
-    let mut paused = BTreeSet::new();
+    let mut keepers = Keepers::default();
+    let last_resort = is_last_resort(view, service, ledger);
     for node in view.nodes.values() {
-        match filter::exclusion(node, service) {
+        let excluded = filter::exclusion(node, service);
+        match excluded.filter(|reason| !(last_resort && matches!(reason, NodeReason::Unable(_)))) {
             Some(reason) => {
-                if reason == NodeReason::Paused {
-                    paused.insert(node.id);
-                }
+                keepers.note(node.id, &reason);
                 plan.excluded.insert(node.id, reason);
             }
             None => {
@@ -52,10 +52,10 @@ pub fn replicated(
             }
         }
     }
-    let held = best_first(service, replicas, |node| {
-        paused.contains(&node) || eligible.binary_search(&node).is_ok()
+    let held = best_first(service, replicas, |holder| {
+        keepers.keeps(holder) || eligible.binary_search(&holder.node).is_ok()
     });
-    let kept = kept_by_paused(&held, &paused);
+    let kept = keepers.kept(&held);
     for (slot, node) in &kept {
         plan.slots.insert(*slot, Placed::On(*node, Choice::Held));
     }
@@ -91,28 +91,61 @@ pub fn replicated(
 pub(crate) fn best_first(
     service: &ServiceView,
     replicas: u32,
-    may_hold: impl Fn(NodeId) -> bool,
+    may_hold: impl Fn(&Holder) -> bool,
 ) -> Vec<Holder> {
     let part = score::service_part(service.id);
     let mut held: Vec<(u64, Holder)> = service
         .holders
         .iter()
         .filter(|h| matches!(h.slot, Slot::Number(n) if (1..=replicas).contains(&n)))
-        .filter(|h| may_hold(h.node))
+        .filter(|h| may_hold(h))
         .map(|h| (score::score(part, score::slot_part(h.slot), score::node_part(h.node)), *h))
         .collect();
     held.sort_by_key(|(score, h)| (h.standing, h.running_since, Reverse(*score), h.slot, h.node));
     held.into_iter().map(|(_, holder)| holder).collect()
 }
 
-/// The slots whose best holder is paused stay there.
-fn kept_by_paused(held: &[Holder], paused: &BTreeSet<NodeId>) -> BTreeMap<Slot, NodeId> {
-    let mut best: BTreeMap<Slot, NodeId> = BTreeMap::new();
-    for holder in held {
-        best.entry(holder.slot).or_insert(holder.node);
+/// Nodes that take nothing and keep what they have.
+#[derive(Debug, Default)]
+struct Keepers {
+    /// They keep everything.
+    paused: BTreeSet<NodeId>,
+    /// They keep what runs and what is done; what is still to begin goes elsewhere.
+    unable: BTreeSet<NodeId>,
+}
+
+impl Keepers {
+    fn note(&mut self, node: NodeId, reason: &NodeReason) {
+        match reason {
+            NodeReason::Paused => self.paused.insert(node),
+            NodeReason::Unable(_) => self.unable.insert(node),
+            _ => false,
+        };
     }
-    best.retain(|_, node| paused.contains(node));
-    best
+
+    fn keeps(&self, holder: &Holder) -> bool {
+        self.paused.contains(&holder.node)
+            || self.unable.contains(&holder.node) && holder.standing != Standing::Coming
+    }
+
+    /// The slots whose best holder is one of these stay there.
+    fn kept(&self, held: &[Holder]) -> BTreeMap<Slot, NodeId> {
+        let mut best: BTreeMap<Slot, &Holder> = BTreeMap::new();
+        for holder in held {
+            best.entry(holder.slot).or_insert(holder);
+        }
+        let kept = best.into_iter().filter(|(_, holder)| self.keeps(holder));
+        kept.map(|(slot, holder)| (slot, holder.node)).collect()
+    }
+}
+
+/// Is there no node but such as cannot start tasks? Then it is tried there: what they say may be
+/// over any moment, and nobody else could run anything.
+fn is_last_resort(view: &View, service: &ServiceView, ledger: &Ledger) -> bool {
+    let takes = |node: &NodeView| {
+        filter::exclusion(node, service).is_none() && ledger.capacity(node, service).0 > 0
+    };
+    view.nodes.values().any(|node| node.unable.is_some()) && !view.nodes.values().any(takes)
 }
 
 /// How many nodes hold one slot.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crdt_state::condition::{self, NodeConditions};
 use crdt_state::handover::{self, Handovers};
 use crdt_state::node::{Availability, NodeDescription};
 use crdt_state::replica::Replica;
@@ -27,6 +28,8 @@ pub struct NodeEntry {
     pub evicted: bool,
     /// The volumes that it holds.
     pub volumes: BTreeMap<String, Holding>,
+    /// Why it cannot start tasks, as it says itself.
+    pub conditions: NodeConditions,
 }
 
 impl NodeEntry {
@@ -48,11 +51,12 @@ pub struct Touched {
 }
 
 /// The kinds that are decoded.
-const READ: [Kind; 7] = [
+const READ: [Kind; 8] = [
     Kind::NODE,
     Kind::NODE_SETTINGS,
     Kind::EVICTION,
     Kind::VOLUMES,
+    Kind::CONDITIONS,
     Kind::SERVICE,
     Kind::TASK,
     Kind::HANDOVERS,
@@ -98,7 +102,11 @@ impl Catalog {
                 self.services.extend(after.map(|service| (id, service)));
             }
             Kind::TASK => self.update_task(replica, key, touched),
-            Kind::NODE | Kind::NODE_SETTINGS | Kind::EVICTION | Kind::VOLUMES => {
+            Kind::NODE
+            | Kind::NODE_SETTINGS
+            | Kind::EVICTION
+            | Kind::VOLUMES
+            | Kind::CONDITIONS => {
                 touched.nodes = true;
                 self.nodes.insert(NodeId(key.id), read_node(replica, NodeId(key.id)));
             }
@@ -179,6 +187,7 @@ fn read_node(replica: &Replica, id: NodeId) -> NodeEntry {
             .map(|(_, labels)| labels)
             .unwrap_or_default(),
         volumes: volume::holdings(replica, id),
+        conditions: condition::conditions_of(replica, id),
         evicted: matches!(replica.life(&RecordKey::eviction(id)), Some(Life::Present { .. })),
     }
 }

@@ -8,7 +8,7 @@ use crate::view::{NodeView, Presence, ServiceView};
 use crate::volumes;
 
 /// Why the node may not take tasks of the service; `None`: it may. A paused node may keep those it
-/// has, which the caller decides.
+/// has, and one that cannot start tasks those that run, which the caller decides.
 pub fn exclusion(node: &NodeView, service: &ServiceView) -> Option<NodeReason> {
     if node.presence == Presence::Gone {
         return Some(NodeReason::Unreachable);
@@ -30,7 +30,10 @@ pub fn exclusion(node: &NodeView, service: &ServiceView) -> Option<NodeReason> {
     if let Some(reason) = volumes::obstacle(node, &service.volumes) {
         return Some(reason);
     }
-    (node.availability == Availability::Pause).then_some(NodeReason::Paused)
+    if node.availability == Availability::Pause {
+        return Some(NodeReason::Paused);
+    }
+    node.unable.clone().map(NodeReason::Unable)
 }
 
 /// Is it something the node lacks, rather than something that operators or the network decided?

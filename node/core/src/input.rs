@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 
+use crdt_state::condition::NodeConditions;
 use crdt_state::task::{Run, RunEvent, TaskStart};
 use crdt_state::volume::NodeVolumes;
 use crdt_state::{NodeId, RecordKey};
@@ -72,6 +73,8 @@ pub enum Input {
         /// Its name.
         name: String,
     },
+    /// The machine was looked at: everything that keeps it from starting tasks.
+    ConditionsFound(NodeConditions),
     /// Everything up to this `Persist` is on disk.
     Persisted {
         /// Which.

@@ -7,6 +7,7 @@
 pub mod assign;
 pub mod backoff;
 pub mod catalog;
+pub mod conditions;
 pub mod constraint;
 pub mod edit;
 pub mod event;

@@ -15,6 +15,7 @@ use crdt_state::{Kind, NodeId, RecordKey, ServiceId};
 use gossip::{Gossip, GossipConfig, Identity, MemberEvent, Now, Output};
 
 use crate::catalog::{Catalog, Touched};
+use crate::conditions::Conditions;
 use crate::event::{Event, Subject};
 use crate::handover::Handover;
 use crate::input::{Action, Input};
@@ -24,6 +25,7 @@ use crate::rollout::Seen;
 use crate::tasks::{Moment, Tasks};
 use crate::view::View;
 
+mod conditions;
 mod edits;
 mod read;
 mod reconcile;
@@ -114,6 +116,7 @@ pub struct Node {
     handover: Handover,
     /// What is on this node's disk, once somebody has looked.
     volumes: Option<NodeVolumes>,
+    conditions: Conditions,
     outbox: Outbox,
     dirty: Touched,
     /// When presence may change by itself: failover delays, the end of the boot grace.
@@ -163,6 +166,7 @@ impl Node {
             seen: Seen::default(),
             handover,
             volumes: config.volumes,
+            conditions: Conditions::default(),
             outbox: Outbox::default(),
             dirty: Touched { services: all, nodes: true, handovers: BTreeSet::new() },
             look_at: now,
@@ -179,6 +183,7 @@ impl Node {
         self.describe(wall_ms);
         // Before anything is planned: what is not on the disk must not be begun anew.
         self.say_volumes(wall_ms);
+        self.say_conditions(wall_ms);
         let moment = self.moment(now, wall_ms);
         let mine: Vec<TaskRecord> = self.catalog.tasks_of(self.me).cloned().collect();
         for (run, event) in self.tasks.restore(moment, mine, adopted) {
@@ -241,6 +246,7 @@ impl Node {
                 self.say_volumes(wall_ms);
             }
             Input::VolumeRemoved { name } => self.on_volume_removed(wall_ms, &name),
+            Input::ConditionsFound(found) => self.on_conditions(now, wall_ms, &found),
             Input::Persisted { seq } => {
                 let keys = self.outbox.on_persisted(seq);
                 self.gossip.on_changed(now, &keys);
@@ -248,6 +254,9 @@ impl Node {
         }
         if self.gossip.deadline() <= now {
             self.gossip.handle_timeout(now, &mut self.replica);
+        }
+        if self.conditions.deadline() <= now {
+            self.go_on_with_conditions(now, wall_ms);
         }
         self.settle(now, wall_ms);
     }
@@ -264,7 +273,8 @@ impl Node {
             Departure::None | Departure::Gone => Now::NEVER,
         };
         let due_at = self.due_at.values().copied().min().unwrap_or(Now::NEVER);
-        let clocks = [self.tasks.deadline(), self.look_at, leave_at, due_at];
+        let conditions_at = self.conditions.deadline();
+        let clocks = [self.tasks.deadline(), self.look_at, leave_at, due_at, conditions_at];
         clocks.into_iter().fold(self.gossip.deadline(), Now::min)
     }
 
@@ -354,6 +364,7 @@ impl Node {
             match key.kind {
                 Kind::TASK => self.refute(*key),
                 Kind::VOLUMES if key.id == self.me.0 => self.say_volumes(wall_ms),
+                Kind::CONDITIONS if key.id == self.me.0 => self.say_conditions(wall_ms),
                 Kind::EVICTION if key.id != self.me.0 => self.gossip.forget(now, NodeId(key.id)),
                 _ => {}
             }

@@ -101,8 +101,10 @@ fn global(view: &View, service: &ServiceView, ledger: &Ledger) -> ServicePlan {
         let holds = service.holders.iter().any(|h| h.node == node.id && h.slot == slot);
         let verdict = match filter::exclusion(node, service) {
             Some(NodeReason::Paused) if holds => None,
-            Some(reason) => Some(reason),
-            None => match ledger.capacity(node, service) {
+            Some(reason) if !matches!(reason, NodeReason::Unable(_)) => Some(reason),
+            // On a node that cannot start it now it is tried again and again: nobody else has the
+            // slot.
+            _ => match ledger.capacity(node, service) {
                 (0, reason) => reason,
                 _ => None,
             },

@@ -17,6 +17,8 @@ pub enum NodeReason {
     Paused,
     /// The image has no build for it: its own architecture, and what there are builds for.
     Platform(String, String),
+    /// It cannot start tasks, for a reason of its own: it keeps what runs.
+    Unable(String),
     /// It holds a volume of the service that is not on its disk.
     VolumeMissing(String),
     /// It holds a volume of the service that operators gave up.
@@ -47,6 +49,7 @@ impl NodeReason {
             NodeReason::Drained => "drained",
             NodeReason::Paused => "paused",
             NodeReason::Platform(..) => "platform",
+            NodeReason::Unable(_) => "unable",
             NodeReason::VolumeMissing(_) => "volume-missing",
             NodeReason::VolumeGivenUp(_) => "volume-given-up",
             NodeReason::VolumeElsewhere(..) => "volume-elsewhere",
@@ -71,6 +74,9 @@ impl fmt::Display for NodeReason {
             NodeReason::Paused => f.write_str("paused: it keeps what it has and takes no more"),
             NodeReason::Platform(arch, builds) => {
                 write!(f, "{arch}: the image has no {arch} build (it has {builds})")
+            }
+            NodeReason::Unable(text) => {
+                write!(f, "cannot start tasks now: {text}; it keeps what runs")
             }
             NodeReason::VolumeMissing(name) => {
                 write!(f, "its volume {name} is not on its disk: not mounted, or lost")

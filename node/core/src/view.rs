@@ -49,6 +49,8 @@ pub struct NodeView {
     pub resources: Resources,
     /// The named volumes that it holds.
     pub volumes: BTreeMap<String, Holding>,
+    /// Why it cannot start tasks, as it says itself; `None`: it can.
+    pub unable: Option<String>,
 }
 
 impl NodeView {
@@ -66,6 +68,7 @@ impl NodeView {
             ips: Vec::new(),
             resources: Resources::default(),
             volumes: BTreeMap::new(),
+            unable: None,
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use crdt_state::NodeId;
+use crdt_state::condition::NodeConditions;
 use crdt_state::task::Run;
 use gossip::Now;
 use node_core::{Edit, Edited, Event, Node, Refusal};
@@ -69,6 +70,8 @@ pub(super) enum Command {
     Join(JoinAddr),
     /// To remove a volume of this node.
     RemoveVolume { name: String, answer: oneshot::Sender<Result<(), VolumeError>> },
+    /// The machine was looked at.
+    Conditions(NodeConditions),
     /// To leave the fleet; answered when it has.
     Leave { done: oneshot::Sender<()> },
     /// To end, with all tasks running.
@@ -96,7 +99,23 @@ pub struct Handle {
     pub(super) commands: mpsc::Sender<Command>,
 }
 
+/// A way that keeps neither the node alive nor its socket open.
+pub(super) struct WeakHandle {
+    shared: Weak<Shared>,
+    commands: mpsc::WeakSender<Command>,
+}
+
+impl WeakHandle {
+    pub(super) fn upgrade(&self) -> Option<Handle> {
+        Some(Handle { shared: self.shared.upgrade()?, commands: self.commands.upgrade()? })
+    }
+}
+
 impl Handle {
+    pub(super) fn downgrade(&self) -> WeakHandle {
+        WeakHandle { shared: Arc::downgrade(&self.shared), commands: self.commands.downgrade() }
+    }
+
     /// Runs `look` on the node's thread. It must be short: copy, and compute elsewhere.
     pub async fn read<T: Send + 'static>(
         &self,

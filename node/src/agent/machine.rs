@@ -218,6 +218,7 @@ impl Machine {
                 self.step(Input::Edit { ticket, edit });
             }
             Command::Join(name) => self.join(name),
+            Command::Conditions(found) => self.step(Input::ConditionsFound(found)),
             Command::Leave { done } => {
                 self.desk.leaving.push(done);
                 self.step(Input::Leave);

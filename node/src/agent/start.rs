@@ -22,7 +22,7 @@ use super::handle::{COMMANDS_MAX, EVENTS_MAX, Handle, Shared};
 use super::images::{Depot, Reach, Supply};
 use super::logs::Archive;
 use super::machine::{Clock, Desk, Machine, Sources};
-use super::{Agent, Ending, facts, volumes};
+use super::{Agent, Ending, conditions, facts, volumes};
 use crate::config::{Config, FleetKey, JoinAddr};
 use crate::docker::container_id;
 use crate::identity::{self, IdentityError, NodeKey};
@@ -210,7 +210,8 @@ fn prepare(mut opening: Opening) -> Result<(Handle, Machine, Sources), StartErro
     let node = Node::new(node_config, replica, adopted, clock.now(), clock.wall_ms());
     let (store, disk) = writer(opening.opened.store)?;
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
-    let archive = Archive { runs: opening.runs.clone(), background: opening.background };
+    let background = opening.background;
+    let archive = Archive { runs: opening.runs.clone(), background: background.clone() };
     transport.serve(Arc::new(Depot { archive, supply: opening.supply.clone() }));
     opening.supply.connect(Reach {
         me,
@@ -231,6 +232,7 @@ fn prepare(mut opening: Opening) -> Result<(Handle, Machine, Sources), StartErro
         disk: Mutex::new(None),
     });
     let handle = Handle { shared: Arc::clone(&shared), commands };
+    background.spawn(conditions::watch(handle.downgrade(), opening.driver.pulse()));
     let driver = Box::new(opening.driver);
     let mut machine =
         Machine { node, clock, shared, transport, store, driver, joins, desk: Desk::default() };

@@ -49,7 +49,7 @@ pub async fn status(State(api): State<Api>) -> Result<Json<Status>, Failure> {
         quarantined: (damaged + unfit.len()) as u64,
         unfit: unfit.iter().take(UNFIT_MAX).map(|row| unfit_record(row, &snapshot)).collect(),
         island: nodes.alive + nodes.suspect <= 1 && nodes.unreachable > 0,
-        warnings: disk_warning(&api).into_iter().collect(),
+        warnings: disk_warning(&api).into_iter().chain(unable(&snapshot)).collect(),
     }))
 }
 
@@ -100,6 +100,16 @@ pub fn disk_warning(api: &Api) -> Option<String> {
         "the disk refuses to be written: {error}; changes are not durable until it does, tasks go \
          on; see that it is mounted, writable and not full"
     ))
+}
+
+/// A line for every node that cannot start tasks.
+pub fn unable(snapshot: &Snapshot) -> impl Iterator<Item = String> {
+    let rows = snapshot.nodes.iter().filter(|row| !row.conditions.is_empty());
+    rows.map(|row| {
+        let texts: Vec<&str> = row.conditions.values().map(String::as_str).collect();
+        let name = snapshot.hostname(row.id);
+        format!("{name} cannot start tasks now: {}; new ones go elsewhere", texts.join(", "))
+    })
 }
 
 fn count_nodes(rows: &[NodeRow]) -> NodeCounts {

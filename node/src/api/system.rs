@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use runtime::cgroup::{Controller, Version};
 
 use super::Api;
-use super::edge::disk_warning;
+use super::edge::{disk_warning, unable};
 use super::failure::Failure;
 use super::nodes::node_object;
 use super::snapshot::Snapshot;
@@ -120,7 +120,11 @@ pub async fn info(State(api): State<Api>) -> Result<Json<Info>, Failure> {
         system_time: wall_clock(),
         labels: said.map(|s| s.engine_labels.iter().map(label).collect()).unwrap_or_default(),
         swarm: swarm_info(&api, &snapshot),
-        warnings: disk_warning(&api).into_iter().chain(ability.words()).collect(),
+        warnings: disk_warning(&api)
+            .into_iter()
+            .chain(unable(&snapshot))
+            .chain(ability.words())
+            .collect(),
         ..Info::default()
     }))
 }

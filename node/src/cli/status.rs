@@ -193,6 +193,7 @@ impl Fleet {
             let age = compact_age(Duration::from_millis(node.edge.since_ms));
             notes.push(format!("! {name} is unreachable for {age}: edgectl why {name}"));
         }
+        notes.extend(self.status.warnings.iter().map(|warning| format!("! {warning}")));
         if self.status.conflicts > 0 {
             let conflicts =
                 count(usize::try_from(self.status.conflicts).unwrap_or(usize::MAX), "edit");

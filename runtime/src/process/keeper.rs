@@ -42,6 +42,8 @@ impl Keeper {
                 Order::Forget(run) => {
                     self.tell(run, RunOrder::Forget);
                 }
+                // Whoever asked may have given up.
+                Order::Beat(answer) => drop(answer.send(())),
                 Order::Adopt(answer) => {
                     let (answers, found) = adopt::scan(&self.site).into_iter().unzip();
                     // Whoever asked waits for it, or is gone with the whole agent.

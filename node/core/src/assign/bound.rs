@@ -64,9 +64,9 @@ impl<'a> Deal<'a> {
         for node in view.nodes.values() {
             let excluded = match (filter::exclusion(node, service), ledger.capacity(node, service))
             {
-                (Some(NodeReason::Paused), _) => {
+                (Some(reason @ (NodeReason::Paused | NodeReason::Unable(_))), _) => {
                     room.insert(node.id, Room::Keeps);
-                    Some(NodeReason::Paused)
+                    Some(reason)
                 }
                 (Some(reason), _) | (None, (0, Some(reason))) => Some(reason),
                 (None, (capacity, _)) => {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crdt_state::condition::NodeConditions;
 use crdt_state::conflict::Conflict;
 use crdt_state::node::{Availability, NodeDescription};
 use crdt_state::replica::Replica;
@@ -63,6 +64,8 @@ pub struct NodeRow {
     pub addr: Option<SocketAddr>,
     /// Docker's `Version.Index`.
     pub version: u64,
+    /// Why it cannot start tasks, as it says itself.
+    pub conditions: NodeConditions,
     /// Is it this node?
     pub is_me: bool,
 }
@@ -239,6 +242,7 @@ impl Node {
                     heard_ms,
                     addr: member.map(|member| member.addr),
                     version: self.node_version(*id),
+                    conditions: node.conditions.clone(),
                     is_me,
                 }
             })

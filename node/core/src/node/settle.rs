@@ -260,7 +260,14 @@ fn node_view(id: NodeId, entry: &NodeEntry, presence: Presence) -> Option<NodeVi
         ips: description.addresses.iter().filter_map(ip).collect(),
         resources: description.resources.clone(),
         volumes: entry.volumes.clone(),
+        unable: unable(entry),
     })
+}
+
+/// Why a node cannot start tasks, in one line.
+fn unable(entry: &NodeEntry) -> Option<String> {
+    let texts: Vec<&str> = entry.conditions.values().map(String::as_str).collect();
+    (!texts.is_empty()).then(|| texts.join(", "))
 }
 
 /// How many tasks of a service should run: the wanted slots of a replicated service, the eligible

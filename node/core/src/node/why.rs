@@ -177,7 +177,9 @@ impl Node {
                 NodeReason::HostPort(port) => {
                     format!("edgectl service update --publish-rm {port} {name}")
                 }
-                NodeReason::Unreachable => format!("edgectl why {}", self.shown(*node)),
+                NodeReason::Unreachable | NodeReason::Unable(_) => {
+                    format!("edgectl why {}", self.shown(*node))
+                }
                 NodeReason::Generic(..) => format!("edgectl service scale {name}=FEWER"),
             };
             if !fixes.contains(&fix) {
@@ -211,6 +213,16 @@ impl Node {
             ),
             MemberState::Left => format!("{hostname} has left the fleet"),
         };
+        let summary = match row.conditions.is_empty() {
+            true => summary,
+            false => {
+                let texts: Vec<&str> = row.conditions.values().map(String::as_str).collect();
+                format!(
+                    "{summary}; it cannot start tasks now: {}; what runs there stays, new tasks go elsewhere",
+                    texts.join(", ")
+                )
+            }
+        };
         let fixes = match row.state {
             MemberState::Unreachable if !row.is_me => {
                 vec![format!("edgectl node rm {hostname}    # if it will never return")]
@@ -233,7 +245,7 @@ fn distance(reason: &NodeReason) -> u8 {
         NodeReason::MaxPerNode(_) => 2,
         NodeReason::HostPort(_) | NodeReason::Memory(..) | NodeReason::Cpu(..) => 3,
         NodeReason::Generic(..) => 4,
-        NodeReason::Paused | NodeReason::Drained => 5,
+        NodeReason::Paused | NodeReason::Drained | NodeReason::Unable(_) => 5,
         NodeReason::VolumeMissing(_) | NodeReason::VolumeGivenUp(_) => 1,
         NodeReason::VolumeElsewhere(..) => 4,
         NodeReason::Constraint(_)

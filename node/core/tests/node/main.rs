@@ -1,5 +1,6 @@
 //! One node, told facts by hand: what it orders, in which order, and what it says.
 
+mod conditions;
 mod host;
 mod poison;
 mod volumes;

@@ -1,6 +1,7 @@
 //! Laws of the plan, over random fleets, and a naive second planner that must agree.
 
 mod fleet;
+mod unable;
 mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -77,8 +78,7 @@ proptest! {
             let held = &side.services[&id].holders;
             holders.extend(held.iter().map(|h| (h.slot, h.node, h.running_since)));
         }
-        view.services.get_mut(&id).unwrap().holders = holders
-            .into_iter()
+        view.services.get_mut(&id).unwrap().holders = holders.into_iter()
             .map(|(slot, node, running_since)| Holder {
                 slot, node, standing: Standing::Running, running_since,
             })

@@ -1,0 +1,186 @@
+//! Conditions of this node, from what is seen of the machine to what is said of it.
+//!
+//! ```text
+//!  seen ──SAY_AFTER──▶ said ──not seen for its keep──▶ over ──FORGIVEN──▶ forgotten
+//!    ▲                                                   │
+//!    └────────── seen again: its keep is doubled ────────┘
+//! ```
+//! What is said moves tasks, so it must not flap: a moment's trouble is not told, and one that comes
+//! again and again is told for longer each time. A fleet at rest says nothing.
+
+use std::collections::BTreeMap;
+
+use crdt_state::condition::NodeConditions;
+use gossip::Now;
+
+/// A condition is said once it was seen for so long, in milliseconds.
+pub const SAY_AFTER_MS: u64 = 10_000;
+
+/// It is said for so long after it was last seen, in milliseconds, the first time.
+pub const KEEP_MS: u64 = 60_000;
+
+/// However often it came back, it is said no longer than this after it was last seen.
+pub const KEEP_MS_MAX: u64 = 16 * KEEP_MS;
+
+/// One that did not come back for so long is as good as new.
+pub const FORGIVEN_MS: u64 = 60 * 60_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Seen since then, and not yet said.
+    Seen(Now),
+    /// Said, and seen.
+    Said,
+    /// Said until then, unless it is seen again.
+    Ending(Now),
+    /// It ended then.
+    Over(Now),
+}
+
+#[derive(Debug, Clone)]
+struct Course {
+    stage: Stage,
+    text: String,
+    keep_ms: u64,
+}
+
+/// All conditions that this node has or lately had.
+#[derive(Debug, Clone, Default)]
+pub struct Conditions {
+    courses: BTreeMap<String, Course>,
+}
+
+impl Conditions {
+    /// What is the matter now, everything.
+    pub fn observe(&mut self, now: Now, found: &NodeConditions) {
+        for (word, text) in found {
+            let fresh = Course { stage: Stage::Seen(now), text: text.clone(), keep_ms: KEEP_MS };
+            match self.courses.get_mut(word) {
+                None => {
+                    self.courses.insert(word.clone(), fresh);
+                }
+                Some(course) => match course.stage {
+                    Stage::Seen(_) | Stage::Said => {}
+                    Stage::Ending(_) => course.stage = Stage::Said,
+                    Stage::Over(_) => {
+                        let keep_ms = (2 * course.keep_ms).min(KEEP_MS_MAX);
+                        *course = Course { keep_ms, ..fresh };
+                    }
+                },
+            }
+        }
+        for (word, course) in &mut self.courses {
+            if found.contains_key(word) {
+                continue;
+            }
+            match course.stage {
+                Stage::Seen(_) => course.stage = Stage::Over(now),
+                Stage::Said => course.stage = Stage::Ending(now.plus(course.keep_ms)),
+                Stage::Ending(_) | Stage::Over(_) => {}
+            }
+        }
+        // What was never said is not held against it.
+        self.courses.retain(|_, c| !(c.stage == Stage::Over(now) && c.keep_ms == KEEP_MS));
+    }
+
+    /// The deadline has come, or is past.
+    pub fn handle_due(&mut self, now: Now) {
+        self.courses.retain(|_, course| {
+            match course.stage {
+                Stage::Seen(since) if since.plus(SAY_AFTER_MS) <= now => course.stage = Stage::Said,
+                Stage::Ending(at) if at <= now => course.stage = Stage::Over(now),
+                _ => {}
+            }
+            !matches!(course.stage, Stage::Over(since) if since.plus(FORGIVEN_MS) <= now)
+        });
+    }
+
+    /// When something changes by itself.
+    pub fn deadline(&self) -> Now {
+        let due = self.courses.values().map(|course| match course.stage {
+            Stage::Seen(since) => since.plus(SAY_AFTER_MS),
+            Stage::Said => Now::NEVER,
+            Stage::Ending(at) => at,
+            Stage::Over(since) => since.plus(FORGIVEN_MS),
+        });
+        due.min().unwrap_or(Now::NEVER)
+    }
+
+    /// What the node says of itself.
+    pub fn said(&self) -> NodeConditions {
+        let said = |course: &Course| matches!(course.stage, Stage::Said | Stage::Ending(_));
+        let courses = self.courses.iter().filter(|(_, course)| said(course));
+        courses.map(|(word, course)| (word.clone(), course.text.clone())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files() -> NodeConditions {
+        NodeConditions::from([("files".to_owned(), "none is left".to_owned())])
+    }
+
+    /// How long it goes on being said after it was seen for the last time.
+    fn said_for(conditions: &mut Conditions, mut now: Now) -> u64 {
+        let began = now;
+        conditions.observe(now, &NodeConditions::new());
+        while !conditions.said().is_empty() {
+            now = now.max(conditions.deadline());
+            conditions.handle_due(now);
+        }
+        now.since(began)
+    }
+
+    #[test]
+    fn a_moments_trouble_is_not_said() {
+        let mut conditions = Conditions::default();
+        for second in 0..60 {
+            let now = Now(1_000 * second);
+            let found = if second % 5 == 0 { files() } else { NodeConditions::new() };
+            conditions.observe(now, &found);
+            conditions.handle_due(now);
+            assert!(conditions.said().is_empty());
+        }
+        assert_eq!(conditions.deadline(), Now::NEVER, "and then it is at rest");
+    }
+
+    #[test]
+    fn what_comes_back_again_and_again_is_said_for_longer() {
+        let mut conditions = Conditions::default();
+        let mut now = Now(0);
+        let mut kept = Vec::new();
+        for _ in 0..7 {
+            conditions.observe(now, &files());
+            now = now.plus(SAY_AFTER_MS);
+            conditions.handle_due(now);
+            assert_eq!(conditions.said(), files());
+            let ms = said_for(&mut conditions, now);
+            kept.push(ms / 60_000);
+            now = now.plus(ms + 1_000);
+        }
+        assert_eq!(kept, [1, 2, 4, 8, 16, 16, 16]);
+        now = now.plus(FORGIVEN_MS);
+        conditions.handle_due(now);
+        assert_eq!(conditions.deadline(), Now::NEVER);
+        conditions.observe(now, &files());
+        now = now.plus(SAY_AFTER_MS);
+        conditions.handle_due(now);
+        assert_eq!(said_for(&mut conditions, now), KEEP_MS, "after an hour it is as good as new");
+    }
+
+    #[test]
+    fn what_comes_back_while_it_is_said_changes_nothing() {
+        let mut conditions = Conditions::default();
+        conditions.observe(Now(0), &files());
+        conditions.handle_due(Now(SAY_AFTER_MS));
+        for round in 1..100 {
+            let now = Now(SAY_AFTER_MS + round * 30_000);
+            let found = if round % 2 == 0 { files() } else { NodeConditions::new() };
+            conditions.observe(now, &found);
+            conditions.handle_due(now);
+            assert_eq!(conditions.said(), files());
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What keeps this machine from starting tasks: files, disk, processes, the thread that runs them.
+//!
+//! Looked at every few seconds and told when it differs. What is made of it (whether it lasted long
+//! enough to be said, and for how long it is kept) is the node's business. Texts are fixed: what
+//! changes by itself would be written again and again.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::time::Duration;
+
+use crdt_state::condition::NodeConditions;
+use nix::libc::{EAGAIN, EMFILE, ENFILE};
+use nix::sys::statvfs::statvfs;
+use runtime::process::Pulse;
+
+use super::handle::{Command, WeakHandle};
+
+/// Between two looks: four system calls and a thread that ends at once.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// The thread that runs tasks answers within this, or it is stuck: it works on the disk, and a slow
+/// card may hold it up for seconds.
+const PULSE_MAX: Duration = Duration::from_secs(30);
+
+/// Files that must be left: 16 starts at a time take up to 8 each.
+const FILES_MIN: u64 = 128;
+
+/// Bytes that must be left on the disk: what a start writes, and the first lines of its log, for 16
+/// starts at a time. Less on a disk so small that this is more than a fiftieth of it.
+const DISK_BYTES_MIN: u64 = 16 * 1024 * 1024;
+
+/// The stack of the thread that shows whether there can be one.
+const PROBE_STACK_BYTES: usize = 32 * 1024;
+
+/// Looks for as long as the agent lives, and keeps nothing of it alive.
+pub(super) async fn watch(handle: WeakHandle, pulse: Pulse) {
+    let mut told = NodeConditions::new();
+    loop {
+        let Some(agent) = handle.upgrade() else { return };
+        let mut found = look(&agent.config().data_dir, runtime::files::limit());
+        if agent.disk_error().is_some() {
+            found.insert("disk".to_owned(), "its disk refuses to be written".to_owned());
+        }
+        drop(agent);
+        if tokio::time::timeout(PULSE_MAX, pulse.beat()).await.is_err() {
+            found.insert("runtime".to_owned(), "the thread that runs tasks is stuck".to_owned());
+        }
+        if found != told {
+            told.clone_from(&found);
+            let Some(agent) = handle.upgrade() else { return };
+            if agent.send(Command::Conditions(found)).await.is_err() {
+                return;
+            }
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+fn look(data_dir: &Path, files_max: u64) -> NodeConditions {
+    let found = [
+        ("files", lacks_files(files_max), "it may open no more files; see LimitNOFILE="),
+        ("disk", lacks_disk(data_dir), "its disk is full"),
+        ("processes", lacks_processes(), "it is given no more processes; see TasksMax="),
+    ];
+    let found = found.into_iter().filter(|(_, lacks, _)| *lacks);
+    found.map(|(word, _, text)| (word.to_owned(), text.to_owned())).collect()
+}
+
+/// The kernel gives the lowest number that is free: it tells how many files are open.
+fn lacks_files(files_max: u64) -> bool {
+    match File::open("/dev/null") {
+        Ok(file) => {
+            let reserve = FILES_MIN.min(files_max / 8);
+            u64::try_from(file.as_raw_fd()).is_ok_and(|next| next >= files_max - reserve)
+        }
+        Err(error) => matches!(error.raw_os_error(), Some(EMFILE | ENFILE)),
+    }
+}
+
+fn lacks_disk(data_dir: &Path) -> bool {
+    // A folder that is gone is not full.
+    let Ok(disk) = statvfs(data_dir) else { return false };
+    let unit = disk.fragment_size();
+    let root = nix::unistd::geteuid().is_root();
+    // Some blocks and files are kept for root.
+    let blocks = if root { disk.blocks_free() } else { disk.blocks_available() };
+    let files = if root { disk.files_free() } else { disk.files_available() };
+    let bytes_min = DISK_BYTES_MIN.min(disk.blocks().saturating_mul(unit) / 50);
+    // Some systems count no files.
+    let no_files = disk.files() > 0 && files < FILES_MIN.min(disk.files() / 50);
+    blocks.saturating_mul(unit) < bytes_min || no_files
+}
+
+fn lacks_processes() -> bool {
+    let probe = std::thread::Builder::new().stack_size(PROBE_STACK_BYTES).spawn(|| {});
+    match probe {
+        Ok(thread) => {
+            // It does nothing.
+            let _ = thread.join();
+            false
+        }
+        Err(error) => error.raw_os_error() == Some(EAGAIN),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_that_lacks_nothing_says_nothing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert_eq!(look(dir.path(), 1_024), NodeConditions::new());
+    }
+
+    #[test]
+    fn almost_no_files_left_is_a_condition_before_there_are_none() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let open: Vec<File> = (0..64).map(|_| File::open("/dev/null").expect("opened")).collect();
+        let found = look(dir.path(), 64);
+        assert!(found["files"].contains("no more files"), "{found:?}");
+        drop(open);
+    }
+}
