@@ -15,6 +15,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::{Gossip, GossipConfig, Identity, MemberEvent, MemberState, Now, Output};
 
+mod bridge;
 mod heal;
 mod hostile;
 mod membership;

@@ -251,10 +251,16 @@ impl Gossip {
             return;
         }
         let me = self.membership.me().node;
-        let peers = self.membership.active();
-        for batch in self.rumours.flush(peers.len()) {
+        let active = self.membership.active();
+        let vantage = self.membership.vantage(now);
+        for batch in self.rumours.flush(active.len(), vantage) {
             let messages = rumour::pack(me, replica, &batch.keys);
-            for to in self.membership.choose(peers.clone(), batch.fan_out) {
+            // Whoever tells everybody also tells those that it never hears: it may be wrong.
+            let peers = match batch.fan_out < active.len() {
+                true => self.membership.heard_directly(now),
+                false => active.clone(),
+            };
+            for to in self.membership.choose(peers, batch.fan_out) {
                 for message in &messages {
                     self.send(to, message);
                 }

@@ -30,6 +30,7 @@ mod view;
 pub(crate) use packet::PACKET_BYTES_MAX;
 
 use crate::message::Entry;
+use crate::rumour::Vantage;
 use crate::{Identity, Member, MemberEvent, MemberState, Now, Profile};
 use driver::{Foca, OpenProbe};
 use health::LocalHealth;
@@ -90,6 +91,8 @@ pub(crate) struct Membership {
     /// foca's next push of changes, put aside while there are none.
     parked_push: Option<foca::Timer<Identity>>,
     heard_anyone: Now,
+    /// Until then it counts as standing between others who cannot reach each other.
+    between_until: Now,
     /// A higher generation of this node itself that others speak of.
     outranked_by: Option<u64>,
     phase: Phase,
@@ -116,6 +119,7 @@ impl Membership {
             probe: None,
             parked_push: None,
             heard_anyone: now,
+            between_until: Now::START,
             outranked_by: None,
             phase: Phase::Member,
             noted: Noted::default(),
@@ -166,6 +170,31 @@ impl Membership {
     /// The active members.
     pub(crate) fn active(&self) -> Vec<NodeId> {
         self.view.active().map(|member| member.id).collect()
+    }
+
+    /// In this time everybody who can be reached was heard: each node probes each other one once in
+    /// a round of as many probes as there are members, and the same two once more in case of loss.
+    fn round_ms(&self) -> u64 {
+        let members = self.view.active().count() as u64 + 1;
+        2 * members * self.profile.probe_interval_ms + self.profile.suspicion_ms
+    }
+
+    /// The active members that this node hears itself, and those that are new; all, if that is
+    /// nobody. The others are alive by way of somebody else.
+    pub(crate) fn heard_directly(&self, now: Now) -> Vec<NodeId> {
+        let round_ms = self.round_ms();
+        let lately = |at: Now| now.since(at) <= round_ms;
+        let heard = self.view.active().filter(|member| {
+            (member.heard != Now::START && lately(member.heard)) || lately(member.since)
+        });
+        let heard: Vec<NodeId> = heard.map(|member| member.id).collect();
+        if heard.is_empty() { self.active() } else { heard }
+    }
+
+    /// Does this node stand between others? It does if it lately carried an answer from one to the
+    /// other: they had asked each other in vain.
+    pub(crate) fn vantage(&self, now: Now) -> Vantage {
+        if now < self.between_until { Vantage::Between } else { Vantage::Among }
     }
 
     /// A node was heard, by a datagram or over a connection.

@@ -30,6 +30,10 @@ const FAN_OUT: usize = 4;
 /// for losses.
 const FAN_OUT_SMALL: usize = 2;
 
+/// Peers told by a node that stands between others who cannot reach each other: whoever is left out
+/// may have nobody else to hear it from. 16 datagrams of at most 1 KB for each change.
+const FAN_OUT_BRIDGE: usize = 16;
+
 /// The envelope of a rumour: version, kind, sender, count.
 const ENVELOPE_BYTES: usize = 21;
 
@@ -45,6 +49,15 @@ pub(crate) struct RumourMill {
     from_others: BTreeSet<RecordKey>,
     passed_on: BTreeSet<RecordKey>,
     flush_at: Now,
+}
+
+/// Where a node stands between the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Vantage {
+    /// As far as it knows, everybody reaches everybody.
+    Among,
+    /// Some reach each other only through this node.
+    Between,
 }
 
 /// Records to be told, and to how many.
@@ -100,13 +113,17 @@ impl RumourMill {
     }
 
     /// What waits to be told, in a fleet with `peers` active peers.
-    pub(crate) fn flush(&mut self, peers: usize) -> Vec<Batch> {
+    pub(crate) fn flush(&mut self, peers: usize, vantage: Vantage) -> Vec<Batch> {
         self.flush_at = Now::NEVER;
         let small = peers < SMALL_FLEET;
         let own = std::mem::take(&mut self.own);
         let passed_on = std::mem::take(&mut self.passed_on);
         let own_fan_out = fan_out(peers);
-        let passed_fan_out = if small { FAN_OUT_SMALL } else { FAN_OUT };
+        let passed_fan_out = match vantage {
+            Vantage::Between => FAN_OUT_BRIDGE,
+            Vantage::Among if small => FAN_OUT_SMALL,
+            Vantage::Among => FAN_OUT,
+        };
         [(own, own_fan_out), (passed_on, passed_fan_out)]
             .into_iter()
             .filter(|(keys, _)| !keys.is_empty())

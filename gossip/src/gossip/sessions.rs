@@ -12,6 +12,7 @@ use crdt_state::{Delta, NodeId, RecordKey, Replica};
 use super::Gossip;
 use crate::anti_entropy;
 use crate::message::{Answer, Entry, Message};
+use crate::rumour::Vantage;
 use crate::{JunkReason, Now, Output};
 
 /// Members per list message: 4,096 × 51 bytes is 209 KB.
@@ -72,7 +73,11 @@ impl Gossip {
                 self.on_records(now, peer, (&delta, &wanted), replica);
             }
             Message::Rumour { delta, .. } => {
-                self.merge(&delta, replica);
+                let is_news = self.merge(&delta, replica);
+                // Who is left out may have nobody else to hear it from.
+                if is_news && self.membership.vantage(now) == Vantage::Between {
+                    self.on_progress(now);
+                }
             }
             Message::Members { entries, answer, .. } => {
                 self.on_members(now, peer, &entries, answer);
@@ -160,7 +165,8 @@ impl Gossip {
         self.compare_at = now.plus(self.compare_interval_ms);
         self.compare_interval_ms =
             (self.compare_interval_ms * 2).min(self.profile.compare_interval_ms);
-        let peers = self.membership.active();
+        // A comparison with one that answers others and not this node would be for nothing.
+        let peers = self.membership.heard_directly(now);
         if let Some(peer) = self.membership.choose(peers, 1).first() {
             self.compare_with(*peer, replica);
             if self.membership.view().lacks_addresses() {

@@ -38,6 +38,9 @@ impl Membership {
             }
         }
         self.on_answer(&packet.header);
+        if let Message::IndirectAck { .. } = packet.header.message {
+            self.between_until = now.plus(self.round_ms());
+        }
         if let Some(addr) = addrs.get(packet.updates.len()) {
             self.on_relayed(&packet.header, *addr);
         }
