@@ -19,6 +19,7 @@ mod joining;
 mod logs;
 mod look;
 mod machine;
+mod route;
 mod sessions;
 mod start;
 mod volumes;

@@ -11,6 +11,7 @@ mod counters;
 mod deliver;
 mod dial;
 mod peers;
+mod relay;
 mod request;
 mod sealed;
 mod session;
@@ -27,6 +28,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 pub use counters::{Counters, Dropped};
 pub use dial::DialFailure;
+pub use relay::Route;
 pub use request::{
     BlobOrigin, BlobRequest, FRAME_BYTES_MAX, LogRequest, PeerReply, PeerRequest, PeerService,
 };
@@ -163,6 +165,7 @@ struct Shared {
     service: OnceLock<Arc<dyn PeerService>>,
     counters: Arc<Counters>,
     handshakes: Arc<Semaphore>,
+    relayed: Arc<Semaphore>,
     dial_deadline: Duration,
     runtime: tokio::runtime::Handle,
 }
@@ -208,6 +211,7 @@ impl Transport {
             service: OnceLock::new(),
             counters,
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
+            relayed: Arc::new(Semaphore::new(relay::RELAYED_MAX)),
             dial_deadline: config.dial_deadline,
             runtime: tokio::runtime::Handle::current(),
         });
@@ -245,8 +249,13 @@ impl Transport {
     }
 
     /// Asks a peer for something; what it answers arrives piece by piece.
-    pub fn request(&self, to: NodeId, addr: SocketAddr, request: PeerRequest) -> PeerReply {
-        request::request(&self.shared, to, addr, request)
+    pub fn request(&self, route: Route, request: PeerRequest) -> PeerReply {
+        request::request(&self.shared, route, request)
+    }
+
+    /// Passes a stream of a peer on to another one, until one side ends it.
+    pub async fn pass_on(&self, to: NodeId, addr: SocketAddr, stream: PeerStream) {
+        relay::pass_on(&self.shared, to, addr, stream).await;
     }
 
     /// A handle that does not keep it.
@@ -257,11 +266,10 @@ impl Transport {
     /// Opens a session in a run of a peer: bytes in both directions, until one side ends it.
     pub async fn session(
         &self,
-        to: NodeId,
-        addr: SocketAddr,
+        route: &Route,
         run: Run,
     ) -> Result<(PeerStream, Knocking), DialFailure> {
-        session::open(&self.shared, to, addr, run).await
+        session::open(&self.shared, route, run).await
     }
 
     /// Bytes of UDP payload since the start: sent, received.

@@ -178,9 +178,8 @@ impl Handle {
         if node == self.shared.me {
             return Ok(LogStream::here(&self.log_dir(request.run), &request));
         }
-        let addr = self.read(move |core| core.gossip().member(node).map(|found| found.addr));
-        Ok(match addr.await? {
-            Some(addr) => LogStream::from_peer(&self.shared.transport, node, addr, request),
+        Ok(match self.route(node).await? {
+            Some(route) => LogStream::from_peer(&self.shared.transport, route, request),
             None => LogStream::unknown(node),
         })
     }

@@ -1,6 +1,5 @@
 //! Logs of runs: of this node from its disk, of others from whoever has them.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crdt_state::NodeId;
@@ -9,7 +8,9 @@ use runtime::logs::{LogEntry, LogReader, ReadFrom, Stream};
 use runtime::look::Look;
 use tokio::sync::mpsc;
 
-use crate::transport::{DialFailure, LogRequest, PeerReply, PeerRequest, PeerStream, Transport};
+use crate::transport::{
+    DialFailure, LogRequest, PeerReply, PeerRequest, PeerStream, Route, Transport,
+};
 
 /// Entries that wait for a peer to take them.
 const FRAMES_MAX: usize = 8;
@@ -67,13 +68,9 @@ impl LogStream {
         LogStream { source }
     }
 
-    pub(super) fn from_peer(
-        transport: &Transport,
-        node: NodeId,
-        addr: SocketAddr,
-        request: LogRequest,
-    ) -> LogStream {
-        let reply = transport.request(node, addr, PeerRequest::Logs(request));
+    pub(super) fn from_peer(transport: &Transport, route: Route, request: LogRequest) -> LogStream {
+        let node = route.to;
+        let reply = transport.request(route, PeerRequest::Logs(request));
         LogStream { source: Source::Peer { node, reply, entries: Vec::new().into_iter() } }
     }
 

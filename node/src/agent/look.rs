@@ -27,10 +27,9 @@ impl Handle {
         if self.is_silent(node).await? {
             return Err(SessionGone::Silent);
         }
-        let addr = self.read(move |core| core.gossip().member(node).map(|found| found.addr));
-        let addr = addr.await?.ok_or(SessionGone::Unknown(node))?;
+        let route = self.route(node).await?.ok_or(SessionGone::Unknown(node))?;
         let request = PeerRequest::Look { run, look: wanted };
-        let mut reply = self.shared.transport.request(node, addr, request);
+        let mut reply = self.shared.transport.request(route, request);
         let frame = reply.next().await.ok_or(SessionGone::Cut)?;
         let frame = frame.map_err(|why| SessionGone::Peer { node, why })?;
         serde_json::from_slice(&frame).map_err(|_| SessionGone::Cut)

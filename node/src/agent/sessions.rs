@@ -145,9 +145,8 @@ impl Handle {
             if self.is_silent(node).await? {
                 return Err(SessionGone::Silent);
             }
-            let addr = self.read(move |core| core.gossip().member(node).map(|found| found.addr));
-            let addr = addr.await?.ok_or(SessionGone::Unknown(node))?;
-            let opened = self.shared.transport.session(node, addr, run).await;
+            let route = self.route(node).await?.ok_or(SessionGone::Unknown(node))?;
+            let opened = self.shared.transport.session(&route, run).await;
             let (stream, knocking) = opened.map_err(|why| SessionGone::Peer { node, why })?;
             let (reader, writer) = stream.into_inner();
             (Box::pin(reader), Box::pin(writer), Some(knocking))

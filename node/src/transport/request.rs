@@ -6,7 +6,6 @@
 //!          ◀── length (u32), frame · length, frame … ──
 //! ```
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::counters::Dropped;
-use super::deliver::reach;
+use super::relay::{self, Opened, Route};
 use super::tls::Close;
 use super::{DialFailure, PeerStream, Shared, session};
 
@@ -124,6 +123,9 @@ pub trait PeerService: Send + Sync {
 
     /// A session in a run of this node; dropping the stream ends it. Must not wait.
     fn session(&self, from: NodeId, run: Run, stream: PeerStream);
+
+    /// A stream that a peer wants to be passed on to another one. Must not wait.
+    fn relay(&self, from: NodeId, to: NodeId, stream: PeerStream);
 }
 
 /// An answer while it arrives.
@@ -138,17 +140,12 @@ impl PeerReply {
     }
 }
 
-pub(super) fn request(
-    shared: &Arc<Shared>,
-    to: NodeId,
-    addr: SocketAddr,
-    request: PeerRequest,
-) -> PeerReply {
+pub(super) fn request(shared: &Arc<Shared>, route: Route, request: PeerRequest) -> PeerReply {
     let (frames, reply) = mpsc::channel(FRAMES_MAX);
     let shared = Arc::clone(shared);
     let runtime = shared.runtime.clone();
     runtime.spawn(async move {
-        if let Err(failure) = ask(&shared, to, addr, &request, &frames).await {
+        if let Err(failure) = ask(&shared, &route, &request, &frames).await {
             let _ = frames.send(Err(failure)).await;
         }
     });
@@ -157,17 +154,11 @@ pub(super) fn request(
 
 async fn ask(
     shared: &Arc<Shared>,
-    to: NodeId,
-    addr: SocketAddr,
+    route: &Route,
     request: &PeerRequest,
     frames: &mpsc::Sender<Result<Vec<u8>, DialFailure>>,
 ) -> Result<(), DialFailure> {
-    let connection = reach(shared, to, addr).await?;
-    let gone = |_| DialFailure::NoAnswer;
-    let (mut send, mut receive) = timeout(shared.dial_deadline, connection.open_bi())
-        .await
-        .map_err(|_| DialFailure::NoAnswer)?
-        .map_err(gone)?;
+    let Opened { mut send, mut receive, .. } = relay::open(shared, route).await?;
     send.write_all(&wire::encode(request)).await.map_err(|_| DialFailure::NoAnswer)?;
     let _ = send.finish();
     loop {
@@ -209,6 +200,7 @@ enum Opening {
     Request(PeerRequest),
     Session(Run),
     Knock,
+    Relay(NodeId),
 }
 
 async fn read_opening(receive: &mut RecvStream) -> Option<Opening> {
@@ -217,6 +209,7 @@ async fn read_opening(receive: &mut RecvStream) -> Option<Opening> {
     match first {
         [session::SESSION] => session::read_run(receive).await.map(Opening::Session),
         [session::KNOCK] => Some(Opening::Knock),
+        [relay::RELAY] => relay::read_node(receive).await.map(Opening::Relay),
         _ => {
             let rest = receive.read_to_end(REQUEST_BYTES_MAX).await.ok()?;
             let request = wire::decode::<PeerRequest>(&[&first[..], &rest].concat());
@@ -238,6 +231,12 @@ pub(super) async fn answer(
         Some(Opening::Session(run)) => {
             if let Some(service) = shared.service.get() {
                 service.session(from, run, tokio::io::join(receive, send));
+            }
+            return;
+        }
+        Some(Opening::Relay(to)) => {
+            if let Some(service) = shared.service.get() {
+                service.relay(from, to, tokio::io::join(receive, send));
             }
             return;
         }

@@ -4,22 +4,22 @@
 //! asker ── 0xff, task (16), attempt (u32) ─▶ answerer
 //!       ◀──────── bytes of both, until one of them ends ────────▶
 //! ```
-//! A request begins with the version of its encoding, which is never [`SESSION`] or [`KNOCK`]. QUIC
+//! A request begins with the version of its encoding, which is never [`SESSION`], [`KNOCK`]
+//! or [`relay::RELAY`]. QUIC
 //! holds back whoever sends more than the other reads. While a session is open, a knock every few
 //! seconds keeps its connection, which would end by silence: a shell that nobody types into.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crdt_state::TaskId;
 use crdt_state::task::Run;
-use crdt_state::{NodeId, TaskId};
 use quinn::{Connection, RecvStream, SendStream};
 use tokio::io::Join;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-use super::deliver::reach;
+use super::relay::{self, Opened, Route};
 use super::{DialFailure, Shared};
 
 /// Begins a session.
@@ -49,19 +49,20 @@ impl Drop for Knocking {
 /// Opens a session in a run of a peer.
 pub(super) async fn open(
     shared: &Arc<Shared>,
-    to: NodeId,
-    addr: SocketAddr,
+    route: &Route,
     run: Run,
 ) -> Result<(PeerStream, Knocking), DialFailure> {
-    let connection = reach(shared, to, addr).await?;
-    let opened = timeout(shared.dial_deadline, connection.open_bi()).await;
-    let (mut send, receive) = opened.ok().and_then(Result::ok).ok_or(DialFailure::NoAnswer)?;
+    let Opened { mut send, receive, connection } = relay::open(shared, route).await?;
     let mut head = vec![SESSION];
     head.extend_from_slice(&run.task.0);
     head.extend_from_slice(&run.attempt.to_be_bytes());
     send.write_all(&head).await.map_err(|_| DialFailure::NoAnswer)?;
-    let knocking = shared.runtime.spawn(knock(connection));
-    Ok((tokio::io::join(receive, send), Knocking(knocking.abort_handle())))
+    Ok((tokio::io::join(receive, send), keep(shared, connection)))
+}
+
+/// Keeps a connection though nothing is said on it.
+pub(super) fn keep(shared: &Shared, connection: Connection) -> Knocking {
+    Knocking(shared.runtime.spawn(knock(connection)).abort_handle())
 }
 
 async fn knock(connection: Connection) {

@@ -6,9 +6,9 @@ use super::*;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-struct Peer {
-    transport: Transport,
-    node: NodeId,
+pub(super) struct Peer {
+    pub(super) transport: Transport,
+    pub(super) node: NodeId,
     arrivals: mpsc::Receiver<Arrival>,
 }
 
@@ -19,7 +19,7 @@ fn peer_with(seed: u8, fleet: u8, listen: &str) -> Peer {
     patient_peer(seed, fleet, listen, DIAL_DEADLINE)
 }
 
-fn patient_peer(seed: u8, fleet: u8, listen: &str, dial_deadline: Duration) -> Peer {
+pub(super) fn patient_peer(seed: u8, fleet: u8, listen: &str, dial_deadline: Duration) -> Peer {
     let (inbox, arrivals) = mpsc::channel(ARRIVALS_MAX);
     let key = NodeKey::from_secret([seed; 32]);
     let node = key.node();
@@ -38,7 +38,7 @@ fn peer(seed: u8) -> Peer {
 }
 
 impl Peer {
-    fn addr(&self) -> SocketAddr {
+    pub(super) fn addr(&self) -> SocketAddr {
         self.transport.local_addr()
     }
 
@@ -234,7 +234,7 @@ async fn a_taken_port_is_a_clear_error() {
     );
 }
 
-struct Echo;
+pub(super) struct Echo;
 
 impl PeerService for Echo {
     fn answer(&self, _: NodeId, request: PeerRequest) -> mpsc::Receiver<Vec<u8>> {
@@ -256,6 +256,8 @@ impl PeerService for Echo {
             let _ = tokio::io::copy(&mut receive, &mut send).await;
         });
     }
+
+    fn relay(&self, _: NodeId, _: NodeId, _: PeerStream) {}
 }
 
 #[tokio::test]
@@ -264,7 +266,7 @@ async fn a_session_carries_bytes_both_ways_and_waits_for_a_slow_reader() {
     let (a, b) = (peer(1), peer(2));
     b.transport.serve(Arc::new(Echo));
     let run = Run { task: crdt_state::TaskId([3; 16]), attempt: 7 };
-    let opened = a.transport.session(b.node, b.addr(), run).await;
+    let opened = a.transport.session(&Route::direct(b.node, b.addr()), run).await;
     let (stream, _knocking) = opened.unwrap_or_else(|error| panic!("{error}"));
     let (mut receive, mut send) = stream.into_inner();
     let sent: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
@@ -282,7 +284,7 @@ async fn a_session_carries_bytes_both_ways_and_waits_for_a_slow_reader() {
     assert!(received[4..] == sent);
 }
 
-fn logs_of(tail: u64) -> PeerRequest {
+pub(super) fn logs_of(tail: u64) -> PeerRequest {
     PeerRequest::Logs(LogRequest {
         run: crdt_state::task::Run { task: crdt_state::TaskId([3; 16]), attempt: 1 },
         tail: Some(tail),
@@ -295,7 +297,7 @@ fn logs_of(tail: u64) -> PeerRequest {
 async fn a_request_is_answered_frame_by_frame() {
     let (a, b) = (peer(1), peer(2));
     b.transport.serve(Arc::new(Echo));
-    let mut reply = a.transport.request(b.node, b.addr(), logs_of(100));
+    let mut reply = a.transport.request(Route::direct(b.node, b.addr()), logs_of(100));
     let mut count = 0;
     while let Some(frame) = reply.next().await {
         assert!(frame == Ok(vec![count; 10_000]), "frame {count}: {:?}", frame.err());
@@ -308,7 +310,7 @@ async fn a_request_is_answered_frame_by_frame() {
 async fn requests_at_the_same_moment_do_not_cut_each_other() {
     let (a, b) = (peer(1), peer(2));
     b.transport.serve(Arc::new(Echo));
-    let request = |_| a.transport.request(b.node, b.addr(), logs_of(20));
+    let request = |_| a.transport.request(Route::direct(b.node, b.addr()), logs_of(20));
     let replies: Vec<PeerReply> = (0..8).map(request).collect();
     for mut reply in replies {
         let mut count = 0;

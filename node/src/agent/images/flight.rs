@@ -264,7 +264,7 @@ impl Supply {
             hops_max: HOPS_MAX,
             origin,
         };
-        let mut reply = transport.request(member.node, member.addr, PeerRequest::Blob(request));
+        let mut reply = transport.request(member.route(), PeerRequest::Blob(request));
         let result = loop {
             match reply.next().await {
                 Some(Ok(frame)) => match serve::read(&frame) {

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::Supply;
 use super::choice::Holding;
 use crate::agent::handle::Command;
-use crate::transport::{PeerRequest, Transport, WeakTransport};
+use crate::transport::{PeerRequest, PeerStream, Route, Transport, WeakTransport};
 
 /// The label that tells sites apart. Without it all nodes are one site.
 const SITE_LABEL: &str = "site";
@@ -42,6 +42,13 @@ pub(super) struct Member {
     pub(super) is_near: bool,
 }
 
+impl Member {
+    /// Images take the direct way: what one node has, others between may bring for the site.
+    pub(super) fn route(&self) -> Route {
+        Route::direct(self.node, self.addr)
+    }
+}
+
 impl Reach {
     async fn read<T: Send + 'static>(
         &self,
@@ -62,6 +69,15 @@ fn site(view: &NodeView) -> Option<&str> {
 }
 
 impl Supply {
+    /// Passes a stream on to a node as a relay.
+    pub(super) async fn relay(&self, to: NodeId, stream: PeerStream) {
+        let Some(reach) = self.0.reach.get() else { return };
+        let addr = reach.read(move |node| node.gossip().member(to).map(|member| member.addr)).await;
+        if let (Some(addr), Some(transport)) = (addr.flatten(), reach.transport.upgrade()) {
+            transport.pass_on(to, addr, stream).await;
+        }
+    }
+
     pub(super) fn me(&self) -> Option<NodeId> {
         self.0.reach.get().map(|reach| reach.me)
     }
@@ -115,7 +131,7 @@ impl Supply {
         member: &Member,
         request: PeerRequest,
     ) -> Option<T> {
-        let mut reply = self.transport()?.request(member.node, member.addr, request);
+        let mut reply = self.transport()?.request(member.route(), request);
         let frame = timeout(ASK_DEADLINE, reply.next()).await.ok()??.ok()?;
         wire::decode(&frame).ok()
     }
@@ -127,7 +143,7 @@ impl Supply {
         member: &Member,
         request: PeerRequest,
     ) -> Option<T> {
-        let mut reply = self.transport()?.request(member.node, member.addr, request);
+        let mut reply = self.transport()?.request(member.route(), request);
         wire::decode(&reply.next().await?.ok()?).ok()
     }
 

@@ -64,6 +64,11 @@ impl PeerService for Depot {
     fn session(&self, _from: NodeId, run: Run, stream: PeerStream) {
         self.archive.session(run, stream);
     }
+
+    fn relay(&self, _from: NodeId, to: NodeId, stream: PeerStream) {
+        let supply = self.supply.clone();
+        self.archive.background.spawn(async move { supply.relay(to, stream).await });
+    }
 }
 
 /// One frame of a blob.

@@ -1,0 +1,27 @@
+//! Ways to other nodes: where one was last heard, and who else may reach it.
+
+use crdt_state::NodeId;
+use gossip::{Gossip, MemberState};
+
+use super::handle::{Handle, Unanswered};
+use crate::transport::Route;
+
+/// Members that are named as relays.
+const RELAYS_MAX: usize = 4;
+
+impl Handle {
+    /// The way to a node; `None` if it is no known member.
+    pub(super) async fn route(&self, node: NodeId) -> Result<Option<Route>, Unanswered> {
+        self.read(move |core| route(core.gossip(), node)).await
+    }
+}
+
+/// Of those that are alive, the ones that this node heard itself most lately come first.
+fn route(gossip: &Gossip, to: NodeId) -> Option<Route> {
+    let addr = gossip.member(to)?.addr;
+    let alive = gossip.members().filter(|member| member.state == MemberState::Alive);
+    let mut others: Vec<_> = alive.filter(|member| member.id != to).collect();
+    others.sort_by_key(|member| (std::cmp::Reverse(member.heard), member.id));
+    let relays = others.into_iter().take(RELAYS_MAX).map(|member| (member.id, member.addr));
+    Some(Route { to, addr, relays: relays.collect() })
+}
