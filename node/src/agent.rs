@@ -19,6 +19,7 @@ mod joining;
 mod logs;
 mod look;
 mod machine;
+mod memory;
 mod route;
 mod sessions;
 mod start;
@@ -95,6 +96,7 @@ impl Agent {
 pub fn run(flags: &AgentFlags) -> anyhow::Result<()> {
     let config = Config::load(flags)?;
     runtime::files::raise();
+    memory::begin();
     if flags.check {
         eprintln!(
             "the configuration is fine: fleet {}, profile {}",
@@ -148,6 +150,7 @@ async fn live(
     let mut agent = Agent::start(config).await?;
     let mut serving = tokio::spawn(api::serve(listener, agent.handle().clone()));
     let collecting = tokio::spawn(collector::collect(agent.handle().clone()));
+    let tending = tokio::spawn(memory::tend());
     let ending = tokio::select! {
         ending = agent.ended() => ending,
         failed = &mut serving => {
@@ -157,6 +160,7 @@ async fn live(
         () = told => Ending::Stopped,
     };
     collecting.abort();
+    tending.abort();
     match ending {
         Ending::Stopped => tracing::info!("the agent ends; its tasks go on"),
         Ending::Departed => {

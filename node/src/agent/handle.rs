@@ -274,6 +274,10 @@ impl Handle {
         for (reason, count) in self.shared.transport.counters().all() {
             counters.insert(format!("transport.dropped.{}", reason.as_str()), count);
         }
+        if let Some(memory) = super::memory::allocated() {
+            counters.insert("memory.used.bytes".to_owned(), memory.used_bytes as u64);
+            counters.insert("memory.free.bytes".to_owned(), memory.free_bytes as u64);
+        }
         let traffic = self.traffic();
         counters.insert("transport.sent.bytes".to_owned(), traffic.sent_bytes);
         counters.insert("transport.received.bytes".to_owned(), traffic.received_bytes);
