@@ -115,6 +115,8 @@ fn a_cut_drops_packets_in_silence_and_a_heal_lets_them_pass() {
         return;
     }
     let address = lab.state()["nodes"][1]["address"].as_str().unwrap().to_owned();
+    let known = lab.succeed(&["exec", "n1", "--", "ip", "neigh", "show", "nud", "permanent"]);
+    assert!(known.contains(&address), "the kernel's one table must not fill: {known}");
     // Nobody listens on this port: an open link refuses at once, a cut one says nothing.
     let url = format!("http://{address}:1/");
     let knock = ["exec", "n1", "--", "curl", "--silent", "--max-time", "1", &url];
@@ -214,4 +216,48 @@ fn a_node_that_boots_alone_runs_what_it_has_and_asks_nobody() {
     let socket = lab.dir.join("n1/edge.sock");
     let _ = asks.arg("-H").arg(socket).args(["image", "pull", "registry.invalid/other:1"]).output();
     assert!(uplink.packets() > before, "a pull asks a name server");
+}
+
+/// It keeps what runs there: that needs nothing.
+#[test]
+fn a_node_that_has_no_files_left_says_so_and_tasks_go_elsewhere() {
+    let lab = TestLab::up('f', 2);
+    let socket = lab.dir.join("n1/edge.sock");
+    let edgectl = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edgectl"));
+        let output = command.arg("-H").arg(&socket).args(words).output();
+        String::from_utf8_lossy(&output.expect("edgectl was built for this test").stdout)
+            .into_owned()
+    };
+    let until = |what: &str, words: &[&str], holds: &dyn Fn(&str) -> bool| {
+        let begun = std::time::Instant::now();
+        loop {
+            let shown = edgectl(words);
+            if holds(&shown) {
+                return shown;
+            }
+            assert!(begun.elapsed().as_secs() < 60, "{what}: {shown}");
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    };
+    let create = ["service", "create", "-d", "--replicas"];
+    let nodes = ["service", "ps", "--format", "{{.Node}} {{.CurrentState}}"];
+    until("they know each other", &["node", "ls", "-q"], &|ids| ids.lines().count() == 2);
+    edgectl(&[&create[..], &["2", "--name", "old", "process:sleep", "1000"]].concat());
+    let both =
+        |shown: &str| shown.matches("n1 Running").count() == 1 && shown.contains("n2 Running");
+    until("one on each", &[&nodes[..], &["old"]].concat(), &both);
+
+    let pid = lab.agents()[1];
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it lives").count();
+    let limit = Command::new("prlimit")
+        .args(["--pid", &pid.to_string(), &format!("--nofile={open}:{open}")])
+        .status();
+    assert!(limit.expect("prlimit, of Debian's util-linux").success());
+    until("it says so", &["status"], &|shown| shown.contains("! n2 cannot start tasks now"));
+    assert!(edgectl(&["why", "n2"]).contains("may open no more files"));
+    edgectl(&[&create[..], &["3", "--name", "new", "process:sleep", "1000"]].concat());
+    let all_here = |shown: &str| shown.matches("n1 Running").count() == 3;
+    until("all run on n1", &[&nodes[..], &["new"]].concat(), &all_here);
+    until("what ran there stays", &[&nodes[..], &["old"]].concat(), &both);
 }

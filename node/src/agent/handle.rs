@@ -278,6 +278,9 @@ impl Handle {
             counters.insert("memory.used.bytes".to_owned(), memory.used_bytes as u64);
             counters.insert("memory.free.bytes".to_owned(), memory.free_bytes as u64);
         }
+        for (times, family) in super::overflows(Path::new("/proc")) {
+            counters.insert(format!("machine.neighbours.{family}.overflows"), times);
+        }
         let traffic = self.traffic();
         counters.insert("transport.sent.bytes".to_owned(), traffic.sent_bytes);
         counters.insert("transport.received.bytes".to_owned(), traffic.received_bytes);

@@ -1,5 +1,7 @@
 //! `edgectl doctor`: checks of this node and its agent, each with what to do about it.
 
+mod neighbours;
+
 use std::path::Path;
 
 use super::client::Client;
@@ -28,6 +30,7 @@ type Check = (&'static str, Outcome);
 /// Runs all checks; ends with 1 if one finds a fault.
 pub async fn run(socket: &Path, client: Result<Client, Failure>) -> Result<Exit, Failure> {
     let mut checks = vec![("clock", clock(now().0))];
+    checks.push(("neighbours", neighbours::check(Path::new("/proc"))));
     match client {
         Ok(mut client) => {
             checks.push(("agent", Outcome::Ok(format!("answers at {}", socket.display()))));

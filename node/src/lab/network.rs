@@ -30,6 +30,10 @@ pub(super) fn create(state: &LabState) -> Result<()> {
     for (at, node) in state.nodes.iter().enumerate() {
         plug_in(&switch, &state.namespace(at), &node.name, node.address)?;
     }
+    let addresses: Vec<Ipv4Addr> = state.nodes.iter().map(|node| node.address).collect();
+    for at in 0..state.nodes.len() {
+        introduce(&state.namespace(at), &addresses)?;
+    }
     Ok(())
 }
 
@@ -37,13 +41,36 @@ pub(super) fn create(state: &LabState) -> Result<()> {
 fn plug_in(switch: &str, namespace: &str, port: &str, address: Ipv4Addr) -> Result<()> {
     ip(&["netns", "add", namespace])?;
     ip(&["-n", namespace, "link", "set", "lo", "up"])?;
-    let cable = ["link", "add", "eth0", "type", "veth", "peer", "name", port, "netns", switch];
-    ip(&[&["-n", namespace], &cable[..]].concat())?;
+    let (near, far) = (["link", "add", "eth0", "address"], ["name", port, "netns", switch]);
+    let (own, veth) = (link_address(address), ["type", "veth", "peer"]);
+    ip(&[&["-n", namespace], &near[..], &[own.as_str()], &veth[..], &far[..]].concat())?;
     quiet(namespace, "eth0")?;
     quiet(switch, port)?;
     ip(&["-n", switch, "link", "set", port, "master", "bridge0", "up"])?;
     ip(&["-n", namespace, "address", "add", &format!("{address}/24"), "dev", "eth0"])?;
     ip(&["-n", namespace, "link", "set", "eth0", "up"])
+}
+
+/// The address of a node's end of its cable: local, and the same for the same node.
+fn link_address(address: Ipv4Addr) -> String {
+    let [a, b, c, d] = address.octets();
+    format!("02:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
+}
+
+/// Makes a node's neighbours known to its kernel, for good. The kernel has one table of neighbours
+/// for all namespaces, 1,024 entries that it learned by asking: 33 nodes would fill it, and then the
+/// machine itself finds nobody any more. Permanent entries do not count.
+fn introduce(namespace: &str, addresses: &[Ipv4Addr]) -> Result<()> {
+    let entry = |address: &Ipv4Addr| {
+        format!(
+            "neigh replace {address} lladdr {} dev eth0 nud permanent\n",
+            link_address(*address)
+        )
+    };
+    let entries: String = addresses.iter().map(entry).collect();
+    let mut command = Command::new("ip");
+    command.args(["-n", namespace, "-batch", "-"]);
+    feed(command, &entries).with_context(|| format!("ip neigh in {namespace}"))
 }
 
 /// No IPv6 address by itself: what an idle node sends should be the agent's alone.
@@ -138,14 +165,21 @@ fn ip(words: &[&str]) -> Result<()> {
 /// Applies rules as one transaction.
 fn nft(namespace: &str, rules: &str) -> Result<()> {
     let mut command = inside(namespace, "nft");
-    command.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().context("cannot start nsenter, of Debian's util-linux")?;
+    command.args(["-f", "-"]);
+    feed(command, rules).with_context(|| format!("nft in {namespace}"))
+}
+
+/// Runs a program that reads what it is to do.
+fn feed(mut command: Command, text: &str) -> Result<()> {
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let program = command.get_program().to_string_lossy().into_owned();
+    let mut child = command.spawn().with_context(|| format!("cannot start {program}"))?;
     let mut stdin = child.stdin.take().expect("stdin is piped");
-    stdin.write_all(rules.as_bytes()).context("nft does not read")?;
+    stdin.write_all(text.as_bytes()).with_context(|| format!("{program} does not read"))?;
     drop(stdin);
     let output = child.wait_with_output()?;
     if !output.status.success() {
-        bail!("nft in {namespace}: {}", String::from_utf8_lossy(&output.stderr).trim());
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(())
 }
