@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 
+use crate::condition::NodeConditions;
 use crate::handover::Handovers;
 use crate::image::ImageFact;
 use crate::key::{Kind, RecordKey, task_subject};
@@ -155,13 +156,16 @@ pub fn check_facet(kind: Kind, facet: Facet, value: &[u8]) -> Result<(), Unfit> 
 fn check_owned(kind: Kind, record: &OwnedRecord) -> Result<(), Unfit> {
     let Some(value) = &record.value else { return Ok(()) };
     match kind {
-        Kind::NODE | Kind::VOLUMES | Kind::HANDOVERS if !record.subject.is_empty() => {
+        Kind::NODE | Kind::VOLUMES | Kind::HANDOVERS | Kind::CONDITIONS
+            if !record.subject.is_empty() =>
+        {
             Err(Unfit::Misfiled)
         }
         Kind::NODE => fit::<NodeDescription>("the description of a node", value),
         Kind::VOLUMES => read::<NodeVolumes>("the volumes", value)?
             .keys()
             .try_for_each(|name| at_most("the name of a volume", name.len(), WORD_BYTES_MAX)),
+        Kind::CONDITIONS => read::<NodeConditions>("the conditions", value).map(|_| ()),
         Kind::HANDOVERS => read::<Handovers>("the handovers", value).map(|_| ()),
         Kind::TASK => {
             let said: TaskRecord = read("what a node says of a slot", value)?;

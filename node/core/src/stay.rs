@@ -14,7 +14,7 @@ use crate::assign;
 use crate::ledger::Ledger;
 use crate::plan::{Placed, ServicePlan};
 use crate::reason::Choice;
-use crate::view::{Presence, ServiceView, Standing, View};
+use crate::view::{Holder, Presence, ServiceView, Standing, View};
 
 /// Gives the slots without a place to those who run them.
 pub fn let_stay(view: &View, service: &ServiceView, ledger: &Ledger, plan: &mut ServicePlan) {
@@ -28,8 +28,9 @@ pub fn let_stay(view: &View, service: &ServiceView, ledger: &Ledger, plan: &mut 
             *counts.entry(*node).or_default() += 1;
         }
     }
-    let is_here =
-        |node: NodeId| view.nodes.get(&node).is_some_and(|node| node.presence == Presence::Here);
+    let is_here = |holder: &Holder| {
+        view.nodes.get(&holder.node).is_some_and(|node| node.presence == Presence::Here)
+    };
     for holder in assign::best_first(service, replicas, is_here) {
         let placed = plan.slots.get(&holder.slot);
         let is_open = matches!(placed, Some(Placed::Nowhere(_)));
