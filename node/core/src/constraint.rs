@@ -136,8 +136,9 @@ impl fmt::Display for Constraint {
 }
 
 impl Key {
+    /// Properties are known in any case, as in Swarm; the names of labels are told apart by it.
     fn parse(text: &str) -> Option<Key> {
-        match text {
+        match text.to_ascii_lowercase().as_str() {
             "node.id" => Some(Key::Id),
             "node.hostname" => Some(Key::Hostname),
             "node.ip" => Some(Key::Ip),
@@ -146,7 +147,8 @@ impl Key {
             "node.platform.arch" => Some(Key::Arch),
             _ => {
                 let named = |prefix: &str| {
-                    text.strip_prefix(prefix).filter(|name| !name.is_empty()).map(str::to_owned)
+                    let (start, name) = text.split_at_checked(prefix.len())?;
+                    (same(start, prefix) && !name.is_empty()).then(|| name.to_owned())
                 };
                 named("node.labels.")
                     .map(Key::Label)
@@ -238,6 +240,16 @@ mod tests {
         assert!(fits("node.platform.arch==arm64"));
         assert!(fits("node.role==manager"));
         assert!(fits(&format!("node.id=={}", NodeId([1; 16]))));
+    }
+
+    #[test]
+    fn a_property_is_known_in_any_case_and_a_label_by_its_own() {
+        assert!(fits("node.Hostname==PI-1"));
+        assert!(fits("NODE.Platform.Arch==ARM64"));
+        assert!(fits("Node.Labels.zone==a"));
+        assert!(!fits("node.labels.Zone==a"));
+        assert!(!fits("Engine.Labels.zone==a"));
+        assert!(Constraint::parse("node.labéls.zone==a").is_err());
     }
 
     #[test]
