@@ -9,6 +9,7 @@ mod completion;
 mod conflicts;
 mod cp;
 mod doctor;
+mod each;
 mod events;
 mod exec;
 mod failure;
@@ -175,10 +176,7 @@ pub fn run() -> ExitCode {
     match dispatch(cli) {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            if !failure.is_silent() {
-                let label = output::Paint::stderr().tone(output::Tone::Bad, "error:");
-                output::say(format!("{label} {failure}"));
-            }
+            output::complain(&failure);
             failure.code().into()
         }
     }

@@ -189,6 +189,67 @@ fn nonsense_of_every_kind_ends_with_1_and_what_to_type() {
 }
 
 #[test]
+fn of_several_names_each_is_tried_and_none_is_forgotten() {
+    let fleet = Fleet::start(95, 1);
+    for service in ["web", "db", "cam"] {
+        let create =
+            ["service", "create", "-d", "--name", service, "--replicas", "0", "process:sleep"];
+        assert_eq!(edgectl(&fleet, 1, &[&create[..], &["99"]].concat()).code, 0);
+    }
+    let name = "{{.Spec.Name}}";
+    for (words, out) in [
+        (&["service", "inspect", "-f", name, "nosuch", "web", "db"][..], "web\ndb\n"),
+        (&["service", "inspect", "-f", name, "web", "nosuch"], "web\n"),
+        (&["node", "inspect", "-f", "{{.Description.Hostname}}", "nosuch", "self"], "shop-1\n"),
+        (&["service", "scale", "-d", "nosuch=1", "web=0"], "web scaled to 0\n"),
+        (&["service", "ps", "nosuch"], ""),
+        (&["node", "ps", "nosuch"], ""),
+        (&["volume", "inspect", "nosuch"], ""),
+        (&["volume", "rm", "nosuch"], ""),
+        (&["image", "rm", "nosuch", "other"], ""),
+        (&["stats", "--no-stream", "nosuch"], ""),
+        (&["service", "rm", "nosuch", "web"], "web\n"),
+        (&["service", "rm", "db", "nosuch"], "db\n"),
+        (&["node", "rm", "nosuch", "shop-1"], ""),
+    ] {
+        let said = edgectl(&fleet, 1, words);
+        assert_eq!((said.code, said.out.as_str()), (1, out), "{words:?}: {said:?}");
+        assert!(said.err.contains("nosuch"), "{words:?}: {said:?}");
+    }
+    let both = edgectl(&fleet, 1, &["image", "rm", "nosuch", "other"]);
+    assert_eq!(both.err.matches("error: ").count(), 2, "{both:?}");
+    let done = edgectl(&fleet, 1, &["service", "rm", "cam"]);
+    assert_eq!((done.code, done.err.as_str()), (0, ""), "{done:?}");
+}
+
+#[test]
+fn cp_makes_no_file_of_a_name_that_is_a_folder_s() {
+    let fleet = Fleet::start(96, 1);
+    let words = ["service", "create", "--name", "web", "--runtime", "process", "sleep", "99"];
+    assert_eq!(edgectl(&fleet, 1, &words).code, 0);
+    let dir = tempfile::tempdir().expect("a folder");
+    let missing = format!("{}/missing/", dir.path().display());
+    for (source, says) in
+        [("web.1:/etc/hosts", "no such folder"), ("web.1:/etc/nosuch", "/etc/nosuch")]
+    {
+        let said = edgectl(&fleet, 1, &["cp", source, &missing]);
+        assert_eq!(said.code, 1, "{source}: {said:?}");
+        assert!(said.err.contains(says), "{source}: {said:?}");
+        assert!(!dir.path().join("missing").exists(), "{source}");
+    }
+    let source = dir.path().join("site");
+    std::fs::create_dir(&source).expect("a folder");
+    std::fs::write(source.join("index"), "hello").expect("a file");
+    let site = format!("web.1:{}", source.display());
+    let said = edgectl(&fleet, 1, &["cp", &site, &missing]);
+    assert_eq!(said.code, 0, "a folder may become a new one: {said:?}");
+    assert!(dir.path().join("missing/index").exists());
+    let said = edgectl(&fleet, 1, &["cp", "/etc/hosts", &format!("web.1:{missing}nosuch/")]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("there is no folder"), "{said:?}");
+}
+
+#[test]
 fn without_an_agent_every_command_says_how_to_start_one() {
     for words in [&["service", "ls"][..], &["status"], &["node", "ls"], &["version"]] {
         let said = said(

@@ -36,11 +36,23 @@ pub fn say(talk: impl fmt::Display) {
     let _ = writeln!(std::io::stderr().lock(), "{talk}");
 }
 
-/// Prints values as Docker's `inspect` does: one indented JSON array, or each through a template.
+/// Says what went wrong, unless there is nobody left to tell.
+pub fn complain(failure: &Failure) {
+    if !failure.is_silent() {
+        let label = Paint::stderr().tone(Tone::Bad, "error:");
+        say(format!("{label} {failure}"));
+    }
+}
+
+/// Prints values as Docker's `inspect` does: one indented JSON array, or each through a template;
+/// nothing if none of them was found.
 pub fn print_inspected<T: Serialize>(
     values: &[T],
     template: Option<&Template>,
 ) -> Result<(), Failure> {
+    if values.is_empty() {
+        return Ok(());
+    }
     let Some(template) = template else {
         let mut out = Vec::new();
         let indent = serde_json::ser::PrettyFormatter::with_indent(b"    ");

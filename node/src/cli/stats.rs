@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use serde::Serialize;
 
 use super::client::Client;
+use super::each::Each;
 use super::failure::{Exit, Failure};
 use super::output::{self, Listing, Row};
 use super::task::{self, Found};
@@ -69,31 +70,36 @@ impl Row for StatsRow {
 pub async fn run(args: StatsArgs, mut client: Client) -> Result<Exit, Failure> {
     let once = args.no_stream;
     loop {
+        let mut each = Each::new();
         let mut tasks = Vec::new();
         for typed in &args.tasks {
-            tasks.push(task::find(&mut client, typed).await?);
-        }
-        if args.tasks.is_empty() {
-            tasks = task::running(&mut client).await?;
+            tasks.extend(each.take(task::find(&mut client, typed).await));
         }
         let named = !args.tasks.is_empty();
+        if !named {
+            tasks = task::running(&mut client).await?;
+        }
         let looks = tasks.iter().map(|task| sample(&client, task));
         let mut rows = Vec::new();
         for (task, looked) in tasks.iter().zip(join_all(looks).await) {
             match looked {
                 Ok(stats) => rows.push(row(task, &stats)),
+                Err(failure) if named => drop(each.take(Err::<(), _>(failure))),
                 // One of all may end in between.
-                Err(failure) if named => return Err(failure),
                 Err(_) => {}
             }
+        }
+        if rows.is_empty() && !each.is_well() {
+            return Ok(each.exit());
         }
         if !once && std::io::stdout().is_terminal() {
             // Home, and clear what is below.
             output::print("\x1b[H\x1b[J")?;
         }
         args.listing.print(&rows)?;
-        if once {
-            return Ok(Exit::Done);
+        // Whoever watches the others would never see how this ends.
+        if once || !each.is_well() {
+            return Ok(each.exit());
         }
     }
 }

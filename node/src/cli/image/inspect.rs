@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::cli::client::{Client, escape};
+use crate::cli::each::Each;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Template, print_inspected};
 
@@ -23,9 +24,11 @@ pub async fn run(args: InspectArgs, mut client: Client) -> Result<Exit, Failure>
     let format = args.format.as_deref().filter(|format| *format != "json");
     let template = format.map(Template::lenient).transpose()?;
     let mut images: Vec<Value> = Vec::new();
+    let mut each = Each::new();
     for typed in &args.images {
-        images.push(client.get(&format!("/images/{}/json", escape(typed))).await?);
+        let path = format!("/images/{}/json", escape(typed));
+        images.extend(each.take(client.get(&path).await));
     }
     print_inspected(&images, template.as_ref())?;
-    Ok(Exit::Done)
+    Ok(each.exit())
 }

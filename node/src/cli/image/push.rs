@@ -12,6 +12,7 @@ use runtime::image::reference::names_a_registry;
 use super::progress::{self, Talk};
 use super::transfer::{Source, send};
 use crate::cli::client::{Client, escape};
+use crate::cli::each::Each;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::print;
 
@@ -44,10 +45,11 @@ pub async fn run(args: PushArgs, mut client: Client) -> Result<Exit, Failure> {
                 .why("the fleet knows its images by name")
                 .hint("docker save NAME:TAG > FILE, with the name"));
         }
+        let mut each = Each::new();
         for name in names {
-            publish(Client::connect(&socket).await?, name.trim(), talk).await?;
+            each.take(publish(Client::connect(&socket).await?, name.trim(), talk).await);
         }
-        return Ok(Exit::Done);
+        return Ok(each.exit());
     }
     if looks_like_a_file(&args.what) {
         return Err(Failure::new(format!("there is no file {}", args.what))

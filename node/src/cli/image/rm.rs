@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::transfer::{Source, send};
 use crate::cli::client::{Client, escape};
+use crate::cli::each::Each;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::output::{print, say};
+use crate::cli::output::print;
 
 /// Flags and operands.
 #[derive(Debug, Args)]
@@ -22,18 +23,13 @@ pub struct RmArgs {
 
 /// Removes each; what cannot be removed does not stop the others.
 pub async fn run(args: RmArgs, client: Client) -> Result<Exit, Failure> {
-    let mut last = None;
+    let mut each = Each::new();
     for typed in &args.images {
-        if let Some(failure) = last.take() {
-            say(format!("error: {failure}"));
-        }
         let path = format!("/images/{}?force={}", escape(typed), u8::from(args.force));
-        match send(&client, Method::DELETE, &path, Source::empty()).await {
-            Ok(answers) => answers.iter().try_for_each(print_gone)?,
-            Err(failure) => last = Some(failure),
-        }
+        let tried = send(&client, Method::DELETE, &path, Source::empty()).await;
+        each.take(tried).iter().flatten().try_for_each(print_gone)?;
     }
-    last.map_or(Ok(Exit::Done), Err)
+    Ok(each.exit())
 }
 
 /// What went, in Docker's words.

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::status_text;
 use crate::cli::client::Client;
+use crate::cli::each::Each;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Template, print, print_inspected};
 use crate::cli::resolve;
@@ -29,16 +30,17 @@ pub async fn run(args: InspectArgs, mut client: Client) -> Result<Exit, Failure>
     let format = args.format.as_deref().filter(|format| *format != "json");
     let template = format.map(Template::lenient).transpose()?;
     let mut nodes = Vec::new();
+    let mut each = Each::new();
     for typed in &args.nodes {
-        nodes.push(resolve::node(&mut client, typed).await?);
+        nodes.extend(each.take(resolve::node(&mut client, typed).await));
     }
-    if args.pretty {
+    if args.pretty && !nodes.is_empty() {
         let texts: Vec<String> = nodes.iter().map(pretty).collect();
         print(texts.join("\n\n"))?;
     } else {
         print_inspected(&nodes, template.as_ref())?;
     }
-    Ok(Exit::Done)
+    Ok(each.exit())
 }
 
 fn pretty(node: &Node) -> String {

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::cli::client::{Client, filters};
+use crate::cli::each::Each;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::resolve;
 use crate::cli::service::{TaskFlags, print_tasks};
@@ -21,12 +22,17 @@ pub struct PsArgs {
 /// Lists the tasks of nodes.
 pub async fn run(args: PsArgs, mut client: Client) -> Result<Exit, Failure> {
     let mut tasks: Vec<Task> = Vec::new();
+    let mut each = Each::new();
     for typed in &args.nodes {
-        let node = resolve::node(&mut client, typed).await?;
-        let query = filters(&[("node", node.id.as_str())]);
-        let found: Vec<Task> = client.get(&format!("/tasks?{query}")).await?;
-        tasks.extend(found);
+        tasks.extend(each.take(read(&mut client, typed).await).unwrap_or_default());
     }
-    print_tasks(tasks, &args.tasks, &mut client).await?;
-    Ok(Exit::Done)
+    if !tasks.is_empty() || each.is_well() {
+        print_tasks(tasks, &args.tasks, &mut client).await?;
+    }
+    Ok(each.exit())
+}
+
+async fn read(client: &mut Client, typed: &str) -> Result<Vec<Task>, Failure> {
+    let node = resolve::node(client, typed).await?;
+    Ok(client.get(&format!("/tasks?{}", filters(&[("node", node.id.as_str())]))).await?)
 }

@@ -3,8 +3,9 @@
 use clap::Args;
 
 use crate::cli::client::Client;
+use crate::cli::each::Each;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::output::{print, say};
+use crate::cli::output::print;
 use crate::cli::resolve;
 
 /// Flags and operands.
@@ -20,18 +21,14 @@ pub struct RmArgs {
 
 /// Forgets each; what cannot be forgotten does not stop the others.
 pub async fn run(args: RmArgs, mut client: Client) -> Result<Exit, Failure> {
-    let mut last = None;
+    let mut each = Each::new();
+    let force = if args.force { "?force=true" } else { "" };
     for typed in &args.nodes {
-        if let Some(failure) = last.take() {
-            say(format!("error: {failure}"));
-        }
-        let force = if args.force { "?force=true" } else { "" };
-        match remove(&mut client, typed, force).await {
-            Ok(()) => print(typed)?,
-            Err(failure) => last = Some(failure),
+        if each.take(remove(&mut client, typed, force).await).is_some() {
+            print(typed)?;
         }
     }
-    last.map_or(Ok(Exit::Done), Err)
+    Ok(each.exit())
 }
 
 async fn remove(client: &mut Client, typed: &str, query: &str) -> Result<(), Failure> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::cli::client::Client;
+use crate::cli::each::Each;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Template, print, print_inspected};
 use crate::cli::resolve;
@@ -35,17 +36,22 @@ pub async fn run(args: InspectArgs, mut client: Client) -> Result<Exit, Failure>
     let format = args.format.as_deref().filter(|format| *format != "json");
     let template = format.map(Template::lenient).transpose()?;
     let mut services = Vec::new();
+    let mut each = Each::new();
     for typed in &args.services {
-        let id = resolve::service(&mut client, typed).await?.id;
-        services.push(client.get::<Service>(&format!("/services/{id}")).await?);
+        services.extend(each.take(read(&mut client, typed).await));
     }
-    if args.pretty {
+    if args.pretty && !services.is_empty() {
         let texts: Vec<String> = services.iter().map(pretty).collect();
         print(texts.join("\n\n"))?;
     } else {
         print_inspected(&services, template.as_ref())?;
     }
-    Ok(Exit::Done)
+    Ok(each.exit())
+}
+
+async fn read(client: &mut Client, typed: &str) -> Result<Service, Failure> {
+    let id = resolve::service(client, typed).await?.id;
+    Ok(client.get(&format!("/services/{id}")).await?)
 }
 
 /// Lines of `name: value`, those that have a value.

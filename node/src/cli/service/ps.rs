@@ -8,6 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::cli::client::{Client, filters};
+use crate::cli::each::Each;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::filter::Filters;
 use crate::cli::output::{self, Listing, Row, Shown, ago, capital, compact_age};
@@ -76,14 +77,19 @@ impl Row for TaskRow {
 /// Lists the tasks of services.
 pub async fn run(args: PsArgs, mut client: Client) -> Result<Exit, Failure> {
     let mut tasks: Vec<Task> = Vec::new();
+    let mut each = Each::new();
     for typed in &args.services {
-        let service = resolve::service(&mut client, typed).await?;
-        let query = filters(&[("service", service.id.as_str())]);
-        let found: Vec<Task> = client.get(&format!("/tasks?{query}")).await?;
-        tasks.extend(found);
+        tasks.extend(each.take(read(&mut client, typed).await).unwrap_or_default());
     }
-    print(tasks, &args.tasks, &mut client).await?;
-    Ok(Exit::Done)
+    if !tasks.is_empty() || each.is_well() {
+        print(tasks, &args.tasks, &mut client).await?;
+    }
+    Ok(each.exit())
+}
+
+async fn read(client: &mut Client, typed: &str) -> Result<Vec<Task>, Failure> {
+    let service = resolve::service(client, typed).await?;
+    Ok(client.get(&format!("/tasks?{}", filters(&[("service", service.id.as_str())]))).await?)
 }
 
 /// Prints tasks as the flags say.

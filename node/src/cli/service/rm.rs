@@ -3,8 +3,9 @@
 use clap::Args;
 
 use crate::cli::client::Client;
+use crate::cli::each::Each;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::output::{print, say};
+use crate::cli::output::print;
 use crate::cli::resolve;
 
 /// Operands.
@@ -17,17 +18,13 @@ pub struct RmArgs {
 
 /// Removes each; what cannot be removed does not stop the others.
 pub async fn run(args: RmArgs, mut client: Client) -> Result<Exit, Failure> {
-    let mut last = None;
+    let mut each = Each::new();
     for typed in &args.services {
-        if let Some(failure) = last.take() {
-            say(format!("error: {failure}"));
-        }
-        match remove(&mut client, typed).await {
-            Ok(()) => print(typed)?,
-            Err(failure) => last = Some(failure),
+        if each.take(remove(&mut client, typed).await).is_some() {
+            print(typed)?;
         }
     }
-    last.map_or(Ok(Exit::Done), Err)
+    Ok(each.exit())
 }
 
 async fn remove(client: &mut Client, typed: &str) -> Result<(), Failure> {

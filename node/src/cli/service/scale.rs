@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::{spec, update};
 use crate::cli::client::Client;
+use crate::cli::each::Each;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::print;
 use crate::cli::progress::{self, WaitFlags};
@@ -41,22 +42,26 @@ fn target(text: &str) -> Result<Target, String> {
 /// Sends all the numbers, then waits for each service.
 pub async fn run(args: ScaleArgs, mut client: Client) -> Result<Exit, Failure> {
     let mut ids = Vec::new();
+    let mut each = Each::new();
     for target in &args.targets {
-        let service = resolve::service(&mut client, &target.service).await?;
-        let mut changed = service.spec.clone();
-        spec::set_replicas(&mut changed, target.replicas)?;
-        update::send(&mut client, &service, &changed, "changed").await?;
-        print(format!("{} scaled to {}", target.service, target.replicas))?;
-        ids.push(service.id);
+        if let Some(id) = each.take(scale(&mut client, target).await) {
+            print(format!("{} scaled to {}", target.service, target.replicas))?;
+            ids.push(id);
+        }
     }
-    let mut exit = Exit::Done;
     for id in ids {
-        exit = match progress::wait(&mut client, &id, &args.wait).await? {
-            Exit::Done => exit,
-            other => other,
-        };
+        each.take(progress::wait(&mut client, &id, &args.wait).await);
     }
-    Ok(exit)
+    Ok(each.exit())
+}
+
+/// Sends one number; which service has it now.
+async fn scale(client: &mut Client, target: &Target) -> Result<String, Failure> {
+    let service = resolve::service(client, &target.service).await?;
+    let mut changed = service.spec.clone();
+    spec::set_replicas(&mut changed, target.replicas)?;
+    update::send(client, &service, &changed, "changed").await?;
+    Ok(service.id)
 }
 
 #[cfg(test)]

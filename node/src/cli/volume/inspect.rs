@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::cli::client::{Client, escape};
+use crate::cli::each::Each;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Template, print_inspected};
 use crate::docker::volume::Volume;
@@ -23,9 +24,10 @@ pub async fn run(args: InspectArgs, mut client: Client) -> Result<Exit, Failure>
     let format = args.format.as_deref().filter(|format| *format != "json");
     let template = format.map(Template::lenient).transpose()?;
     let mut volumes: Vec<Volume> = Vec::new();
+    let mut each = Each::new();
     for name in &args.volumes {
-        volumes.push(client.get(&format!("/volumes/{}", escape(name))).await?);
+        volumes.extend(each.take(client.get(&format!("/volumes/{}", escape(name))).await));
     }
     print_inspected(&volumes, template.as_ref())?;
-    Ok(Exit::Done)
+    Ok(each.exit())
 }

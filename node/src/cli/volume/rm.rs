@@ -3,8 +3,9 @@
 use clap::Args;
 
 use crate::cli::client::{Client, escape};
+use crate::cli::each::Each;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::output::{print, say};
+use crate::cli::output::print;
 use crate::cli::resolve;
 
 /// Flags and operands.
@@ -29,15 +30,12 @@ pub async fn run(args: RmArgs, mut client: Client) -> Result<Exit, Failure> {
         None => "/volumes".to_owned(),
     };
     let query = if args.force { "?force=true" } else { "" };
-    let mut last: Option<Failure> = None;
+    let mut each = Each::new();
     for name in &args.volumes {
-        if let Some(failure) = last.take() {
-            say(format!("error: {failure}"));
-        }
-        match client.delete(&format!("{folder}/{}{query}", escape(name))).await {
-            Ok(()) => print(name)?,
-            Err(error) => last = Some(error.into()),
+        let path = format!("{folder}/{}{query}", escape(name));
+        if each.take(client.delete(&path).await).is_some() {
+            print(name)?;
         }
     }
-    last.map_or(Ok(Exit::Done), Err)
+    Ok(each.exit())
 }
