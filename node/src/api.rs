@@ -42,19 +42,19 @@ mod task_object;
 mod tasks;
 mod top;
 mod usage;
+mod unread;
 mod volumes;
 mod why;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use axum::body::{BodyDataStream, Bytes};
+use axum::body::Bytes;
 use axum::extract::Request;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::http::Uri;
 use axum::http::uri::PathAndQuery;
 use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
-use futures_util::StreamExt;
 use gossip::Now;
 use node_core::{Edit, Edited, Node};
 use tokio::net::UnixListener;
@@ -71,9 +71,6 @@ type Answer<T> = Result<T, QueryRejection>;
 
 /// The body of a request, answered likewise when it cannot be had.
 type Sent = Result<Bytes, BytesRejection>;
-
-/// How long what was refused is still read: gigabytes over a local socket.
-const REFUSED_READ_MAX: Duration = Duration::from_secs(30);
 
 /// What handlers work with.
 #[derive(Clone)]
@@ -164,13 +161,7 @@ fn router(api: Api) -> Router {
         .method_not_allowed_fallback(system::unknown)
         .layer(middleware::map_response(system::add_headers))
         .with_state(api)
-}
-
-/// Reads on what was refused: who still sends it hears why only after that, and otherwise takes the
-/// agent for gone. Who sends without end is hung up on.
-async fn read_out(body: &mut BodyDataStream) {
-    let rest = async { while let Some(Ok(_)) = body.next().await {} };
-    let _ = tokio::time::timeout(REFUSED_READ_MAX, rest).await;
+        .layer(middleware::from_fn(unread::read_before_the_answer))
 }
 
 /// The containers of tasks.

@@ -146,6 +146,11 @@ fn dockers_own_client_drives_the_fleet() {
         return;
     }
     let fleet = Fleet::start(85, 2);
+    for _ in 0..12 {
+        let refused = fleet.docker(1, &["run", "alpine", "true"]);
+        let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(words.contains("containers are made by services"), "its reason is lost: {words}");
+    }
     let run = |arguments: &[&str]| {
         let output = fleet.docker(2, arguments);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -15,7 +15,7 @@ use runtime::exec::{Order, Refusal};
 use serde::Deserialize;
 
 use super::failure::Failure;
-use super::{Answer, Api, containers, read_out};
+use super::{Answer, Api, containers};
 use crate::agent::{Session, SessionGone};
 use crate::docker::path_stat::{ContainerPathStat, PATH_STAT_HEADER};
 
@@ -99,18 +99,8 @@ pub async fn put(
         own: is_set(&query.own),
     };
     let mut body = request.into_body().into_data_stream();
-    let begun = async {
-        let mut session = begin(&api, &wanted, Order::Put(order)).await?;
-        expect(&mut session, Kind::Started).await?;
-        Ok::<_, Failure>(session)
-    };
-    let mut session = match begun.await {
-        Ok(session) => session,
-        Err(failure) => {
-            read_out(&mut body).await;
-            return Err(failure);
-        }
-    };
+    let mut session = begin(&api, &wanted, Order::Put(order)).await?;
+    expect(&mut session, Kind::Started).await?;
     let writer = session.writer();
     'body: while let Some(chunk) = body.next().await {
         // A client that went in the middle: dropping the session removes the half file.
@@ -118,7 +108,6 @@ pub async fn put(
         for part in chunk.chunks(CHUNK_BYTES) {
             if !writer.send(&Frame::new(Kind::Stdin, part)).await {
                 // It has said why.
-                read_out(&mut body).await;
                 break 'body;
             }
         }

@@ -18,7 +18,8 @@ use tokio::sync::mpsc;
 use super::super::failure::Failure;
 use super::super::pulls;
 use super::super::system::wall_clock;
-use super::super::{Answer, Api, read_out};
+use super::super::unread::read_out;
+use super::super::{Answer, Api};
 
 const PIECES_WAITING: usize = 8;
 /// What is written to a connection at once.

@@ -1,0 +1,136 @@
+//! The rest of a body that its handler did not read, because it refused or needed nothing of it.
+//!
+//! Whoever still sends when an answer comes and the connection closes hears of a broken pipe, and
+//! never why. So the rest is read before the answer goes out, for a bounded time: who sends without
+//! end is hung up on.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use futures_util::StreamExt;
+use hyper::body::{Frame, SizeHint};
+
+/// How long what was refused is still read: gigabytes over a local socket.
+const REFUSED_READ_MAX: Duration = Duration::from_secs(30);
+
+/// Reads on what was refused, and throws it away.
+pub async fn read_out(body: &mut BodyDataStream) {
+    let rest = async { while let Some(Ok(_)) = body.next().await {} };
+    let _ = tokio::time::timeout(REFUSED_READ_MAX, rest).await;
+}
+
+/// Lends the body to the handler, and reads what it left before its answer is sent. A handler that
+/// answers while it still reads keeps the body.
+pub async fn read_before_the_answer(request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let (head, body) = request.into_parts();
+    let body = Arc::new(Mutex::new(body));
+    let lent = Body::new(Lent { body: Arc::clone(&body) });
+    let response = next.run(Request::from_parts(head, lent)).await;
+    if let Some(body) = Arc::into_inner(body) {
+        let body = body.into_inner().expect("nothing panics while it reads a body");
+        read_out(&mut body.into_data_stream()).await;
+    }
+    response
+}
+
+/// The body of somebody else.
+struct Lent {
+    body: Arc<Mutex<Body>>,
+}
+
+impl Lent {
+    fn with<T>(&self, look: impl FnOnce(&mut Body) -> T) -> T {
+        look(&mut self.body.lock().expect("nothing panics while it reads a body"))
+    }
+}
+
+impl HttpBody for Lent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.with(|body| Pin::new(body).poll_frame(cx))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.with(|body| body.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.with(|body| body.size_hint())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use axum::routing::{get, post};
+    use axum::{Router, middleware};
+    use futures_util::stream;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    /// A body of ten pieces that counts those which were read.
+    fn counted() -> (Body, Arc<AtomicUsize>) {
+        let read = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&read);
+        let pieces = stream::iter(0..10).map(move |_| {
+            count.fetch_add(1, Relaxed);
+            Ok::<_, std::io::Error>(Bytes::from_static(b"piece"))
+        });
+        (Body::from_stream(pieces), read)
+    }
+
+    fn router() -> Router {
+        let refuses = || async { axum::http::StatusCode::NOT_IMPLEMENTED };
+        let reads = |body: Bytes| async move { body.len().to_string() };
+        let echoes = |body: Body| async move { body };
+        Router::new()
+            .route("/refuses", post(refuses))
+            .route("/reads", post(reads))
+            .route("/echoes", post(echoes))
+            .route("/only-get", get(refuses))
+            .layer(middleware::from_fn(read_before_the_answer))
+    }
+
+    async fn ask(path: &str) -> (Response, usize) {
+        let (body, read) = counted();
+        let request = Request::post(path).body(body).expect("a request");
+        let answer = router().oneshot(request).await.expect("it answers");
+        (answer, read.load(Relaxed))
+    }
+
+    #[tokio::test]
+    async fn what_a_refusal_did_not_read_is_read_before_it_is_sent() {
+        for path in ["/refuses", "/only-get", "/nowhere"] {
+            let (answer, read) = ask(path).await;
+            assert!(answer.status().is_client_error() || answer.status() == 501, "{path}");
+            assert_eq!(read, 10, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_reads_gets_everything_also_while_it_answers() {
+        let (answer, _) = ask("/reads").await;
+        let text = answer.into_body().collect().await.expect("a body").to_bytes();
+        assert_eq!(&text[..], b"50");
+        let (answer, read) = ask("/echoes").await;
+        assert_eq!(read, 0, "nothing is taken from whoever still reads");
+        let text = answer.into_body().collect().await.expect("a body").to_bytes();
+        assert_eq!(text.len(), 50);
+    }
+}
