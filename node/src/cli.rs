@@ -14,6 +14,7 @@ mod events;
 mod exec;
 mod failure;
 mod filter;
+mod foreign;
 mod help;
 mod image;
 mod node;
@@ -37,7 +38,7 @@ mod words;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use client::Client;
 use failure::{Exit, Failure};
@@ -168,6 +169,12 @@ pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+            let words: Vec<String> = words.collect();
+            if let Some(failure) = foreign::explained(&error, &Cli::command(), &words) {
+                output::complain(&failure);
+                return failure.code().into();
+            }
             // Nothing can be done if there is no terminal to print to.
             let _ = error.print();
             return if error.use_stderr() { Exit::Failed.into() } else { Exit::Done.into() };
@@ -245,7 +252,6 @@ fn socket_path(typed: Option<&str>) -> Result<PathBuf, Failure> {
 /// Parses a line, and gives the arguments of its last command.
 #[cfg(test)]
 fn parse_for_tests<T: clap::FromArgMatches + clap::Args>(line: &[&str]) -> Result<T, String> {
-    use clap::CommandFactory;
     let words = std::iter::once("edgectl").chain(line.iter().copied());
     let matches = Cli::command().try_get_matches_from(words).map_err(|error| error.to_string())?;
     let mut last = &matches;
@@ -258,7 +264,6 @@ fn parse_for_tests<T: clap::FromArgMatches + clap::Args>(line: &[&str]) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_well_formed() {
