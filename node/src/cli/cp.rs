@@ -57,6 +57,7 @@ pub async fn run(args: CpArgs, mut client: Client) -> Result<Exit, Failure> {
         (Side::Task(typed, path), Side::Here(target)) => {
             let task = task::find(&mut client, typed).await?;
             let name = named(path);
+            check_folder(&mut client, &task, path, target).await?;
             let stream = client.stream(&archive(&task, path)).await?;
             fetch(stream, target, &name).await?;
         }
@@ -107,6 +108,27 @@ fn named(path: &str) -> String {
         return ".".to_owned();
     }
     path.trim_end_matches('/').rsplit('/').next().unwrap_or(".").to_owned()
+}
+
+/// A name with a slash at its end is a folder: only a folder may become one that is not there yet.
+async fn check_folder(
+    client: &mut Client,
+    task: &Found,
+    path: &str,
+    target: &str,
+) -> Result<(), Failure> {
+    if !target.ends_with('/') || Path::new(target).is_dir() {
+        return Ok(());
+    }
+    match client.head(&archive(task, path), PATH_STAT_HEADER).await {
+        Ok(text) if ContainerPathStat::from_header(&text).is_some_and(|stat| !stat.is_folder()) => {
+            Err(Failure::new(format!("cannot copy to {target}"))
+                .why("there is no such folder here")
+                .hint("without the slash at the end, for a file of that name"))
+        }
+        // What is not there, or cannot be looked at, is told by whoever reads it.
+        _ => Ok(()),
+    }
 }
 
 /// Unpacks what arrives.
