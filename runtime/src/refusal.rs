@@ -171,6 +171,11 @@ pub enum StartError {
          /proc/sys/kernel/threads-max) or of memory is reached; stop something or raise it"
     )]
     Fork(Errno),
+    /// Its group is full.
+    #[error(
+        "the task has as many processes as it may: wait until some of them end, or raise --limit-pids"
+    )]
+    NoMoreProcesses,
     /// A step of the preparation failed.
     #[error("cannot {step}: {errno}")]
     Step {

@@ -16,7 +16,7 @@ use oci_spec::runtime::{BoxBuilder, LinuxCapabilities, Process, Spec};
 use super::backend::{self, Bundle, CONFIG, Stdio};
 use super::bundle;
 use super::console::Console;
-use super::{OciRuntime, rootfs};
+use super::{OciRuntime, explain, rootfs};
 use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
 
@@ -81,7 +81,8 @@ pub fn exec(
     let id = run_dir::name(order.start.run);
     let bundle = Bundle { dir: &dir, id: &id, spec: &spec, init: false };
     let stdio = Stdio { streams, console: console.as_ref().map(Console::path) };
-    let pid = backend::of(&container.runtime).exec(&bundle, &process, stdio)?;
+    let executed = backend::of(&container.runtime).exec(&bundle, &process, stdio);
+    let pid = executed.map_err(|error| explain::reworded(&spec, &process, error))?;
     let terminal = console.map(Console::take).transpose()?;
     Ok(Executed { pid, terminal })
 }

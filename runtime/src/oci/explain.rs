@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use nix::errno::Errno;
-use oci_spec::runtime::Process;
+use oci_spec::runtime::{Process, Spec};
 
 use super::bundle::BundleError;
 use crate::refusal::StartError;
@@ -45,10 +45,86 @@ pub fn refined(process: Option<&Process>, reason: String, runtime: &Path) -> Sta
     }
 }
 
+/// The same where it is about what the service asks for beside the program: its folder, its limit of
+/// processes, its kernel parameters. Whatever else went wrong stays as it was told.
+pub fn reworded(spec: &Spec, process: &Process, error: StartError) -> StartError {
+    let StartError::Runtime { reason, .. } = &error else { return error };
+    let words = reason.to_lowercase();
+    let has = |texts: &[&str]| texts.iter().any(|text| words.contains(text));
+    let errno = [
+        (&["no such file", "enoent"][..], Errno::ENOENT),
+        (&["not a directory", "enotdir"], Errno::ENOTDIR),
+        (&["permission denied", "eacces"], Errno::EACCES),
+        (&["operation not permitted", "eperm"], Errno::EPERM),
+        (&["numerical result out of range", "erange"], Errno::ERANGE),
+        (&["invalid argument", "einval"], Errno::EINVAL),
+    ];
+    let errno = errno.iter().find(|(texts, _)| has(texts)).map(|(_, errno)| *errno);
+    if let Some(sysctl) = sysctl_in(spec, reason) {
+        return BundleError::Sysctl { sysctl, errno: errno.unwrap_or(Errno::EINVAL) }.into();
+    }
+    if has(&["resource temporarily unavailable", "eagain"]) {
+        return StartError::NoMoreProcesses;
+    }
+    let dir = process.cwd().display().to_string();
+    if dir != "/" && has(&["chdir", "working directory"]) && words.contains(&dir.to_lowercase()) {
+        return BundleError::NoDirectory { dir, errno: errno.unwrap_or(Errno::ENOENT) }.into();
+    }
+    error
+}
+
+/// The kernel parameter that a complaint is about, as it was asked for.
+fn sysctl_in(spec: &Spec, reason: &str) -> Option<String> {
+    let sysctls = spec.linux().as_ref()?.sysctl().as_ref()?;
+    let is_named = |name: &str| reason.contains(name) || reason.contains(&name.replace('.', "/"));
+    let found = sysctls.iter().find(|(name, _)| is_named(name))?;
+    Some(format!("{}={}", found.0, found.1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use oci_spec::runtime::ProcessBuilder;
+    use std::collections::HashMap;
+
+    use oci_spec::runtime::{LinuxBuilder, ProcessBuilder, SpecBuilder};
+
+    fn reworded_of(reason: &str) -> String {
+        let sysctl = HashMap::from([("kernel.shmmax".to_owned(), "abc".to_owned())]);
+        let linux = LinuxBuilder::default().sysctl(sysctl).build().expect("a part of a spec");
+        let spec = SpecBuilder::default().linux(linux).build().expect("a spec");
+        let process = ProcessBuilder::default().cwd("/nodir").build().expect("a process");
+        let told = StartError::Runtime { runtime: "x".to_owned(), reason: reason.to_owned() };
+        reworded(&spec, &process, told).to_string()
+    }
+
+    #[test]
+    fn what_a_service_asks_for_is_told_in_our_words_whichever_runtime_says_it() {
+        for reason in [
+            "exec failed: unable to start container process: chdir to cwd (\"/nodir\") set in \
+             config.json failed: no such file or directory",
+            "cannot chdir to `/nodir`: No such file or directory",
+            "failed syscall; failed to chdir to cwd err=ENOENT cwd=\"/nodir\"",
+        ] {
+            let told = reworded_of(reason);
+            assert!(told.starts_with("there is no folder \"/nodir\" in the container"), "{told}");
+        }
+        for reason in [
+            "unable to apply sysctl: write sysctl key kernel.shmmax: write \
+             /proc/sys/kernel/shmmax: invalid argument",
+            "write to `/proc/sys/kernel/shmmax`: Invalid argument",
+            "failed to set sysctl; failed to set sysctl kernel.shmmax=abc: Invalid argument",
+        ] {
+            let told = reworded_of(reason);
+            assert!(told.contains("does not take kernel.shmmax=abc"), "{told}");
+        }
+        for reason in
+            ["fork/exec /proc/self/exe: resource temporarily unavailable", "clone: EAGAIN"]
+        {
+            let told = reworded_of(reason);
+            assert!(told.contains("as many processes as it may"), "{told}");
+        }
+        assert!(reworded_of("something else").contains("refused: something else"));
+    }
 
     fn refined_of(program: &str, reason: &str) -> StartError {
         let process = ProcessBuilder::default()

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::backend::{self, Bundle, Stdio};
 use super::bundle::{BundleInput, Machine, bundle, is_bind};
-use super::{ContainerOrder, OciRuntime, devices, init, rootfs};
+use super::{ContainerOrder, OciRuntime, devices, explain, init, rootfs};
 use crate::cgroup::{Cgroup, Reach, entry};
 use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
@@ -86,14 +86,16 @@ fn attempt(
     let init = embedded && order.start.template.container.init;
     let bundle = Bundle { dir: &dir, id: &id, spec: &spec, init };
     let stdio = Stdio { streams: io.streams, console: io.console };
-    let pid = backend.create(&bundle, stdio)?;
+    let reworded =
+        |error| explain::reworded(&spec, &spec.process().clone().unwrap_or_default(), error);
+    let pid = backend.create(&bundle, stdio).map_err(reworded)?;
     if embedded {
         keep_from_devices(order, &spec)?;
     }
     // crun begins with groups of its own, without limits.
     let limited = Cgroup::create(&order.cgroup, &order.start.template.limits, Reach::There);
     warnings.extend(limited.warnings);
-    backend.start(&bundle)?;
+    backend.start(&bundle).map_err(reworded)?;
     Ok((pid.as_raw(), warnings))
 }
 

@@ -53,6 +53,27 @@ pub enum BundleError {
         /// Why.
         errno: Errno,
     },
+    /// A program is to run in a folder that is not there.
+    #[error(
+        "there is no folder {dir:?} in the container ({errno}): change --workdir, or make it first"
+    )]
+    NoDirectory {
+        /// Which.
+        dir: String,
+        /// Why.
+        errno: Errno,
+    },
+    /// The kernel knows no such parameter, or it cannot have this value.
+    #[error(
+        "this node's kernel does not take {sysctl} ({errno}): \
+         change --sysctl, or constrain the service to nodes that have it"
+    )]
+    Sysctl {
+        /// Name and value.
+        sysctl: String,
+        /// Why.
+        errno: Errno,
+    },
     /// No capability has this name.
     #[error(
         "there is no capability {0:?}: the names are those of capabilities(7), \
