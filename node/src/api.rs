@@ -22,6 +22,7 @@ mod execs;
 mod failure;
 mod filters;
 mod images;
+mod join;
 mod log_frames;
 mod logs;
 mod lookup;
@@ -41,8 +42,8 @@ mod system;
 mod task_object;
 mod tasks;
 mod top;
-mod usage;
 mod unread;
+mod usage;
 mod volumes;
 mod why;
 
@@ -139,7 +140,7 @@ fn router(api: Api) -> Router {
         .route("/exec/{id}/resize", post(exec::resize))
         .route("/swarm", get(swarm::inspect))
         .route("/swarm/init", post(swarm::init))
-        .route("/swarm/join", post(swarm::join))
+        .route("/swarm/join", post(join::join))
         .route("/swarm/leave", post(swarm::leave))
         .route("/swarm/update", post(swarm::update))
         .route("/edge/pulls", get(pulls::list))
@@ -160,8 +161,8 @@ fn router(api: Api) -> Router {
         .fallback(system::unknown)
         .method_not_allowed_fallback(system::unknown)
         .layer(middleware::map_response(system::add_headers))
-        .with_state(api)
         .layer(middleware::from_fn(unread::read_before_the_answer))
+        .with_state(api)
 }
 
 /// The containers of tasks.

@@ -131,6 +131,11 @@ pub fn fleet_key(config: &Config) -> Result<FleetKey, IdentityError> {
     }
 }
 
+/// Makes another key that of the data directory; the one before is kept beside it.
+pub fn replace_fleet_key(data_dir: &Path, key: &FleetKey) -> Result<(), IdentityError> {
+    key_file::replace(&data_dir.join(FLEET_KEY_FILE), key.bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +158,26 @@ mod tests {
         NodeKey::load_or_create(dir.path()).expect("a new key");
         let mode = std::fs::metadata(dir.path().join(NODE_KEY_FILE)).expect("a file").permissions();
         assert_eq!(mode.mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_fleet_key_that_is_replaced_is_kept_beside_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().expect("a directory");
+        let config = Config { data_dir: dir.path().to_owned(), ..config() };
+        let before = fleet_key(&config).expect("a new key");
+        let other = FleetKey::from_bytes([9; 32]);
+        replace_fleet_key(dir.path(), &other).expect("replaced");
+        assert_eq!(fleet_key(&config).expect("the other key"), other);
+        let old = dir.path().join("fleet.key.old");
+        assert_eq!(FleetKey::read(&old).expect("a key"), before);
+        let mode = std::fs::metadata(old).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    fn config() -> Config {
+        Config::from_sources(None, |_| None, &crate::config::AgentFlags::default())
+            .expect("the defaults are valid")
     }
 
     #[test]

@@ -16,11 +16,12 @@ mod request;
 mod sealed;
 mod session;
 mod socket;
+mod strangers;
 mod tls;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crdt_state::NodeId;
 use crdt_state::task::Run;
@@ -40,6 +41,7 @@ use admission::Admission;
 use peers::Peers;
 use sealed::Seals;
 use socket::SharedSocket;
+use strangers::Strangers;
 
 /// The largest reliable message.
 pub const MESSAGE_BYTES_MAX: usize = gossip::output::MESSAGE_BYTES_MAX;
@@ -164,6 +166,7 @@ struct Shared {
     inbox: mpsc::Sender<Arrival>,
     service: OnceLock<Arc<dyn PeerService>>,
     counters: Arc<Counters>,
+    strangers: Strangers,
     handshakes: Arc<Semaphore>,
     relayed: Arc<Semaphore>,
     dial_deadline: Duration,
@@ -210,6 +213,7 @@ impl Transport {
             inbox,
             service: OnceLock::new(),
             counters,
+            strangers: Strangers::default(),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
             relayed: Arc::new(Semaphore::new(relay::RELAYED_MAX)),
             dial_deadline: config.dial_deadline,
@@ -241,6 +245,25 @@ impl Transport {
     pub fn connect(&self, addr: SocketAddr) {
         let shared = Arc::clone(&self.shared);
         self.shared.runtime.spawn(dial::connect(shared, addr));
+    }
+
+    /// Who listens at `addr`, if that node is of the fleet with this key. Nothing is kept of it.
+    pub async fn probe(&self, addr: SocketAddr, key: FleetKey) -> Result<NodeId, DialFailure> {
+        let shared = Arc::clone(&self.shared);
+        let probing = self.shared.runtime.spawn(dial::probe(shared, addr, key));
+        probing.await.unwrap_or_else(|error| Err(DialFailure::Impossible(error.to_string())))
+    }
+
+    /// Belongs to the fleet with this key from now on. Connections with members of the one before
+    /// stay until nobody uses them; a node changes its fleet only while it is alone.
+    pub fn set_fleet_key(&self, key: &FleetKey) {
+        self.shared.seals.set_key(key);
+        self.shared.admission.set_key(key);
+    }
+
+    /// Where somebody knocked lately who has another fleet key.
+    pub fn strangers(&self) -> Vec<IpAddr> {
+        self.shared.strangers.recent(Instant::now())
     }
 
     /// Sets who answers the requests of peers; the first call counts.

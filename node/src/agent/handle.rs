@@ -1,6 +1,7 @@
 //! How everything else reaches the node, which lives on a thread of its own.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -17,9 +18,12 @@ use runtime::volume::{VolumeError, Volumes};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::images::{Pinned, Supply};
+use super::joining::{self, Unresolved};
 use super::logs::LogStream;
-use crate::config::{Config, JoinAddr};
-use crate::transport::{LogRequest, Transport};
+use super::refused::Refused;
+use crate::config::{Config, FleetKey, JoinAddr};
+use crate::identity::{self, IdentityError};
+use crate::transport::{DialFailure, LogRequest, Transport};
 
 /// Commands that wait for the node at most; then whoever asks waits.
 pub(super) const COMMANDS_MAX: usize = 64;
@@ -90,6 +94,10 @@ pub(super) struct Shared {
     pub(super) volumes: Volumes,
     /// What the disk last said, as long as it refuses.
     pub(super) disk: Mutex<Option<String>>,
+    /// What admits to the fleet.
+    pub(super) fleet_key: Mutex<FleetKey>,
+    /// Whom this node was to ask, and why nobody answers there.
+    pub(super) refused: Refused,
 }
 
 /// The way to the node; clones lead to the same one.
@@ -159,6 +167,40 @@ impl Handle {
     /// Goes on trying to get to know whoever is there.
     pub async fn join(&self, addr: JoinAddr) -> Result<(), Unanswered> {
         self.send(Command::Join(addr)).await
+    }
+
+    /// The addresses of a node to ask.
+    pub async fn look_up(&self, name: &JoinAddr) -> Result<Vec<SocketAddr>, Unresolved> {
+        joining::look_up(name, self.local_addr()).await
+    }
+
+    /// Who listens at an address, if that node is of the fleet with this key.
+    pub async fn probe(&self, addr: SocketAddr, key: &FleetKey) -> Result<NodeId, DialFailure> {
+        self.shared.transport.probe(addr, key.clone()).await
+    }
+
+    /// What admits to the fleet.
+    pub fn fleet_key(&self) -> FleetKey {
+        self.shared.fleet_key.lock().expect("nothing panics while it holds the key").clone()
+    }
+
+    /// Belongs to the fleet with this key from now on, also after the next start. For a node that is
+    /// alone and whose key is not in its configuration.
+    pub fn set_fleet_key(&self, key: FleetKey) -> Result<(), IdentityError> {
+        identity::replace_fleet_key(&self.config().data_dir, &key)?;
+        self.shared.transport.set_fleet_key(&key);
+        *self.shared.fleet_key.lock().expect("nothing panics while it holds the key") = key;
+        Ok(())
+    }
+
+    /// Whom this node was to ask and why nobody answers there, by address or name.
+    pub fn refused(&self) -> BTreeMap<String, String> {
+        self.shared.refused.all()
+    }
+
+    /// Where somebody knocked lately who has another fleet key.
+    pub fn strangers(&self) -> Vec<IpAddr> {
+        self.shared.transport.strangers()
     }
 
     /// Leaves the fleet: others take the tasks over, then the agent ends. Answered when it has.
@@ -231,7 +273,7 @@ impl Handle {
     }
 
     /// Where it listens.
-    pub fn local_addr(&self) -> std::net::SocketAddr {
+    pub fn local_addr(&self) -> SocketAddr {
         self.shared.transport.local_addr()
     }
 

@@ -2,39 +2,57 @@
 //! node. What becomes of the addresses is gossip's business.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::handle::Shared;
 use crate::config::JoinAddr;
 
 const RETRY_MIN: Duration = Duration::from_secs(2);
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
-/// Sends every address of a name that a socket at `listening` can reach; ends when there was one.
-pub(super) async fn resolve(
-    name: JoinAddr,
+/// Why a name leads nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unresolved {
+    /// Nobody knows it.
+    #[error("there is no address of this name: {0}")]
+    Unknown(String),
+    /// Its addresses are of another family than the one that is listened on.
+    #[error("it has no address that {0} can reach")]
+    Unreachable(SocketAddr),
+}
+
+/// The addresses of a name that a socket at `listening` can reach; at least one.
+pub(super) async fn look_up(
+    name: &JoinAddr,
     listening: SocketAddr,
-    found: mpsc::Sender<SocketAddr>,
-) {
+) -> Result<Vec<SocketAddr>, Unresolved> {
+    let found = tokio::net::lookup_host((name.host.as_str(), name.port)).await;
+    let found = found.map_err(|error| Unresolved::Unknown(error.to_string()))?;
+    let usable: Vec<_> = found.filter(|addr| addr.is_ipv4() || listening.is_ipv6()).collect();
+    if usable.is_empty() { Err(Unresolved::Unreachable(listening)) } else { Ok(usable) }
+}
+
+/// Sends every address of a name that can be reached; ends when there was one.
+pub(super) async fn resolve(name: JoinAddr, shared: Arc<Shared>, found: mpsc::Sender<SocketAddr>) {
     let mut wait = RETRY_MIN;
     loop {
-        match tokio::net::lookup_host((name.host.as_str(), name.port)).await {
+        match look_up(&name, shared.transport.local_addr()).await {
             Ok(addrs) => {
-                let mut usable =
-                    addrs.filter(|addr| addr.is_ipv4() || listening.is_ipv6()).peekable();
-                if usable.peek().is_some() {
-                    for addr in usable {
-                        let _ = found.send(addr).await;
-                    }
-                    return;
+                shared.refused.forget(&name);
+                for addr in addrs {
+                    let _ = found.send(addr).await;
                 }
-                tracing::warn!("{name} has no address that {listening} can reach");
+                return;
             }
-            Err(error) if wait == RETRY_MIN => {
-                tracing::warn!("cannot find {name} to join: {error}; trying again");
+            Err(why) => {
+                if wait == RETRY_MIN {
+                    tracing::warn!("cannot find {name} to join: {why}; trying again");
+                }
+                shared.refused.note(&name, why);
             }
-            Err(_) => {}
         }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(RETRY_MAX);

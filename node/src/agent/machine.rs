@@ -180,9 +180,14 @@ impl Machine {
                 if self.desk.joining.remove(&addr).is_some() {
                     tracing::info!("joined the fleet through {addr}, node {node}");
                 }
+                self.shared.refused.forget(addr);
                 self.step(Input::Connected { node, addr });
             }
-            Arrival::NotConnected { addr, why } => self.desk.on_not_connected(addr, &why),
+            Arrival::NotConnected { addr, why } => {
+                if self.desk.on_not_connected(addr, &why) {
+                    self.shared.refused.note(addr, why);
+                }
+            }
             Arrival::Undelivered { to } => self.step(Input::Undelivered { to }),
         }
     }
@@ -234,7 +239,7 @@ impl Machine {
     /// Begins to look for a node to ask first.
     pub(super) fn join(&mut self, name: crate::config::JoinAddr) {
         let found = self.joins.clone();
-        tokio::spawn(joining::resolve(name, self.transport.local_addr(), found));
+        tokio::spawn(joining::resolve(name, Arc::clone(&self.shared), found));
     }
 
     fn on_join(&mut self, addr: SocketAddr) {
@@ -297,11 +302,11 @@ impl Machine {
 }
 
 impl Desk {
-    /// An address that an operator named and that does not answer is told once.
-    fn on_not_connected(&mut self, addr: SocketAddr, why: &DialFailure) {
+    /// An address that an operator named and that does not answer is told once. Whether it is one.
+    fn on_not_connected(&mut self, addr: SocketAddr, why: &DialFailure) -> bool {
         if *why == DialFailure::Myself {
             self.joining.remove(&addr);
-            return;
+            return false;
         }
         if self.joining.len() > TOLD_MAX {
             self.joining.clear();
@@ -313,5 +318,6 @@ impl Desk {
             }
             Some(Told::Failure) | None => tracing::debug!("no connection with {addr}: {why}"),
         }
+        self.joining.contains_key(&addr)
     }
 }

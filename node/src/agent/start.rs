@@ -22,6 +22,7 @@ use super::handle::{COMMANDS_MAX, EVENTS_MAX, Handle, Shared};
 use super::images::{Depot, Reach, Supply};
 use super::logs::Archive;
 use super::machine::{Clock, Desk, Machine, Sources};
+use super::refused::Refused;
 use super::{Agent, Ending, conditions, facts, volumes};
 use crate::config::{Config, FleetKey, JoinAddr};
 use crate::docker::container_id;
@@ -230,6 +231,8 @@ fn prepare(mut opening: Opening) -> Result<(Handle, Machine, Sources), StartErro
         supply: opening.supply,
         volumes: opening.volumes,
         disk: Mutex::new(None),
+        fleet_key: Mutex::new(opening.fleet_key),
+        refused: Refused::default(),
     });
     let handle = Handle { shared: Arc::clone(&shared), commands };
     background.spawn(conditions::watch(handle.downgrade(), opening.driver.pulse()));

@@ -3,36 +3,28 @@
 //! There is nothing to create: an agent that knows nobody is a fleet of one. So `init` says what
 //! this node is, and refuses what would need a quorum or a manager.
 
-use std::time::{Duration, Instant};
+use std::net::{IpAddr, SocketAddr};
 
 use axum::Json;
-use axum::extract::State;
-use tokio::time::sleep;
+use axum::extract::{Query, State};
+use gossip::MemberState;
+use serde::Deserialize;
 
 use super::failure::Failure;
 use super::snapshot::Snapshot;
-use super::{Api, Sent};
-use crate::config::{AGENT_PORT, JoinAddr};
-use crate::docker::system::{
-    InitRequest, JoinRequest, JoinTokens, Orchestration, Swarm, SwarmSpec,
-};
+use super::{Answer, Api, Sent};
+use crate::docker::system::{InitRequest, JoinTokens, Orchestration, Swarm, SwarmSpec};
 use crate::docker::{Version, read};
 
-/// There are no tokens, a node has to know the fleet's key. Docker's client prints this in the
-/// command that it proposes, which works as printed: what is sent as a token is not looked at.
-const NO_TOKEN: &str = "see-fleet_key-in-edge.toml";
-
-/// How long `join` waits for the first member. A handshake takes two round trips, a second try one
-/// second more.
-const JOIN_WAIT: Duration = Duration::from_secs(5);
-const JOIN_POLL: Duration = Duration::from_millis(50);
-
-/// `GET /swarm`.
+/// `GET /swarm`: with the token, which is the fleet's key until there are others. Whoever may use the
+/// socket may also read the file that it is in.
 pub async fn inspect(State(api): State<Api>) -> Json<Swarm> {
-    Json(fleet(&api))
+    let token = api.handle.fleet_key().token();
+    let join_tokens = Some(JoinTokens { worker: token.clone(), manager: token });
+    Json(Swarm { join_tokens, ..fleet(&api) })
 }
 
-/// The fleet in Docker's words.
+/// The fleet in Docker's words, without its secret.
 pub fn fleet(api: &Api) -> Swarm {
     let fleet = &api.handle.config().fleet;
     let history = u64::try_from(crdt_state::task::HISTORY_MAX).expect("a small number");
@@ -44,7 +36,6 @@ pub fn fleet(api: &Api) -> Swarm {
             orchestration: Orchestration { task_history_retention_limit: history },
             ..SwarmSpec::default()
         },
-        join_tokens: Some(JoinTokens { worker: NO_TOKEN.to_owned(), manager: NO_TOKEN.to_owned() }),
         ..Swarm::default()
     }
 }
@@ -63,51 +54,63 @@ pub async fn init(State(api): State<Api>, body: Sent) -> Result<Json<String>, Fa
     let others = snapshot.nodes.iter().filter(|node| !node.is_me).count();
     if others > 0 {
         return Err(Failure::Unavailable(format!(
-            "this node is already part of a swarm of {} nodes; to leave it: edgectl swarm leave",
+            "this node is already part of a swarm of {} nodes\n\
+             try: edgectl swarm join-token, for what another machine types to join it\n\
+             try: edgectl swarm leave, to leave it",
             others + 1
         )));
     }
+    check_advertised(&request.advertise_addr, &snapshot)?;
     Ok(Json(snapshot.me.to_string()))
 }
 
-/// `POST /swarm/join`: shakes hands with the addresses, and goes on trying when none answers.
-pub async fn join(State(api): State<Api>, body: Sent) -> Result<(), Failure> {
-    let request: JoinRequest = read(&body?)?;
-    if request.remote_addrs.is_empty() {
-        return Err(Failure::Bad(
-            "no address to join; name any node of the fleet: edgectl swarm join ADDRESS".to_owned(),
-        ));
+/// Other nodes are told what the agent was started with: another address would be lost in silence.
+pub fn check_advertised(asked: &str, snapshot: &Snapshot) -> Result<(), Failure> {
+    if asked.is_empty() {
+        return Ok(());
     }
-    let mut addrs = Vec::new();
-    for text in &request.remote_addrs {
-        let addr = text.parse::<JoinAddr>();
-        addrs.push(addr.map_err(|bad| Failure::Bad(format!("cannot join `{text}`: {bad}")))?);
+    let told = snapshot.node("self")?.description.as_ref().map(|said| said.addresses.as_slice());
+    let told = told.unwrap_or_default();
+    let ip = |text: &str| {
+        let socket = text.parse::<SocketAddr>().map(|addr| addr.ip());
+        socket.ok().or_else(|| text.parse::<IpAddr>().ok())
+    };
+    let is_told = ip(asked).is_some_and(|asked| told.iter().any(|addr| ip(addr) == Some(asked)));
+    if is_told {
+        return Ok(());
     }
-    for addr in addrs {
-        api.handle.join(addr).await?;
-    }
-    let deadline = Instant::now() + JOIN_WAIT;
-    while Instant::now() < deadline {
-        if knows_somebody(&Snapshot::take(&api).await?) {
-            return Ok(());
-        }
-        sleep(JOIN_POLL).await;
-    }
-    Err(Failure::Unavailable(format!(
-        "no answer from {} within {} s; the attempt goes on in the background. Check the address, \
-         that UDP port {AGENT_PORT} is open on both sides, and that both have the same fleet_key; \
-         `edgectl status` shows when it has joined",
-        request.remote_addrs.join(", "),
-        JOIN_WAIT.as_secs()
+    Err(Failure::Bad(format!(
+        "other nodes are not told the address {asked}\n\
+         why: they are told {}\n\
+         try: start the agent with --advertise {asked} or EDGECTL_ADVERTISE={asked}",
+        told.join(", ")
     )))
 }
 
-fn knows_somebody(snapshot: &Snapshot) -> bool {
-    snapshot.nodes.iter().any(|node| !node.is_me && node.state.is_active())
+/// The parameters of `POST /swarm/leave`.
+#[derive(Debug, Default, Deserialize)]
+pub struct LeaveQuery {
+    force: Option<String>,
 }
 
-/// `POST /swarm/leave`: tasks move away, then the node says goodbye.
-pub async fn leave(State(api): State<Api>) -> Result<(), Failure> {
+/// `POST /swarm/leave`: tasks move away, then the node says goodbye. The last node of a fleet has
+/// nobody to give its services to, and has to be forced.
+pub async fn leave(
+    State(api): State<Api>,
+    query: Answer<Query<LeaveQuery>>,
+) -> Result<(), Failure> {
+    let forced = matches!(query?.force.as_deref(), Some("1" | "true" | "True"));
+    let snapshot = Snapshot::take(&api).await?;
+    let is_last = !snapshot.nodes.iter().any(|row| !row.is_me && row.state != MemberState::Left);
+    let services = snapshot.services.len();
+    if is_last && services > 0 && !forced {
+        return Err(Failure::Unavailable(format!(
+            "this node is the last of its fleet\n\
+             why: nobody would be left to run its services ({services})\n\
+             try: edgectl service rm, of what is not needed any more\n\
+             try: edgectl swarm leave --force, to leave nevertheless"
+        )));
+    }
     Ok(api.handle.leave().await?)
 }
 

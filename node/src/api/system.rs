@@ -120,13 +120,29 @@ pub async fn info(State(api): State<Api>) -> Result<Json<Info>, Failure> {
         system_time: wall_clock(),
         labels: said.map(|s| s.engine_labels.iter().map(label).collect()).unwrap_or_default(),
         swarm: swarm_info(&api, &snapshot),
-        warnings: disk_warning(&api)
-            .into_iter()
-            .chain(unable(&snapshot))
-            .chain(ability.words())
-            .collect(),
+        warnings: warnings(&api, &snapshot).into_iter().chain(ability.words()).collect(),
         ..Info::default()
     }))
+}
+
+/// What an operator of this node should know: of its disk, and of nodes that did not find together.
+fn warnings(api: &Api, snapshot: &Snapshot) -> Vec<String> {
+    let is_known = |addr: &String| {
+        snapshot.nodes.iter().any(|row| row.addr.is_some_and(|known| known.to_string() == *addr))
+    };
+    let refused = api.handle.refused().into_iter().filter(|(addr, _)| !is_known(addr));
+    let refused = refused.map(|(addr, why)| {
+        let (what, hint) = why.split_once('\n').unwrap_or((&why, ""));
+        let hint = if hint.is_empty() { "edgectl status" } else { hint.trim() };
+        format!("cannot join through {addr}: {what}; {hint}")
+    });
+    let strangers = api.handle.strangers().into_iter().map(|ip| {
+        format!(
+            "a machine at {ip} wants to join and has another fleet key; edgectl swarm join-token \
+             prints what to type on it"
+        )
+    });
+    disk_warning(api).into_iter().chain(unable(snapshot)).chain(refused).chain(strangers).collect()
 }
 
 fn swarm_info(api: &Api, snapshot: &Snapshot) -> SwarmInfo {

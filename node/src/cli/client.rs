@@ -163,6 +163,16 @@ impl Client {
         self.call(Method::POST, path, json(body)).await.map(drop)
     }
 
+    /// The same for what takes as long as it takes: the end of other people's programs, a handshake
+    /// over a slow link.
+    pub async fn post_patiently<B: Serialize>(
+        &mut self,
+        path: &str,
+        body: &B,
+    ) -> Result<Bytes, CallError> {
+        self.ask(Method::POST, path, json(body)).await
+    }
+
     /// Removes what the path names.
     pub async fn delete(&mut self, path: &str) -> Result<(), CallError> {
         self.call(Method::DELETE, path, Bytes::new()).await.map(drop)
@@ -189,13 +199,14 @@ impl Client {
     }
 
     async fn call(&mut self, method: Method, path: &str, body: Bytes) -> Result<Bytes, CallError> {
-        let whole = async {
-            let answer = self.request(method, path, body).await?;
-            let status = answer.status();
-            Ok((status, collect(answer.into_body()).await?))
-        };
-        let (status, body) =
-            tokio::time::timeout(ANSWER_WAIT_MAX, whole).await.map_err(|_| CallError::Silent)??;
+        let whole = self.ask(method, path, body);
+        tokio::time::timeout(ANSWER_WAIT_MAX, whole).await.map_err(|_| CallError::Silent)?
+    }
+
+    async fn ask(&mut self, method: Method, path: &str, body: Bytes) -> Result<Bytes, CallError> {
+        let answer = self.request(method, path, body).await?;
+        let status = answer.status();
+        let body = collect(answer.into_body()).await?;
         if status.is_success() { Ok(body) } else { Err(self.refusal(status, &body)) }
     }
 

@@ -60,7 +60,8 @@ async fn ask(client: &mut Client) -> Result<Vec<Check>, Failure> {
         ("conflicts", conflicts(&status)),
     ];
     for warning in info.warnings {
-        checks.push(("agent", Outcome::Warning(warning, String::new())));
+        let (what, hint) = warning.split_once("; ").unwrap_or((&warning, ""));
+        checks.push(("agent", Outcome::Warning(what.to_owned(), hint.to_owned())));
     }
     Ok(checks)
 }

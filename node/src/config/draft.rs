@@ -327,10 +327,24 @@ impl std::str::FromStr for JoinAddr {
         } else {
             (text.to_owned(), AGENT_PORT)
         };
-        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':' | '%');
-        if host.is_empty() || port == 0 || !host.chars().all(legal) {
+        if port == 0 || !(is_host_name(&host) || host.parse::<IpAddr>().is_ok()) {
             return Err(BadJoinAddr);
         }
         Ok(JoinAddr { host, port })
     }
+}
+
+/// What a resolver would ask for: labels of letters, digits, - and _ with dots between them. What is
+/// all digits and dots and no address is a mistyped one.
+fn is_host_name(host: &str) -> bool {
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let is_label = |label: &str| {
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        (1..=63).contains(&label.len())
+            && label.chars().all(legal)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let is_number = name.split('.').all(|label| label.chars().all(|c| c.is_ascii_digit()));
+    name.len() <= 253 && name.split('.').all(is_label) && !is_number
 }

@@ -8,6 +8,9 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
+/// How a token begins: a later sort, which can be taken back, will begin in another way.
+const TOKEN_HEAD: &str = "EDGE-1-";
+
 /// 32 secret bytes, given as 64 hex digits or in base64.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FleetKey([u8; 32]);
@@ -39,6 +42,17 @@ impl FleetKey {
         let text =
             std::fs::read_to_string(path).map_err(|error| BadFleetKey::File(error.to_string()))?;
         text.lines().next().unwrap_or_default().parse()
+    }
+
+    /// What another machine types to join the fleet. Whoever has it is a member.
+    pub fn token(&self) -> String {
+        format!("{TOKEN_HEAD}{}", self.reveal())
+    }
+
+    /// Reads a token, or a bare key.
+    pub fn from_token(text: &str) -> Result<FleetKey, BadFleetKey> {
+        let text = text.trim();
+        text.strip_prefix(TOKEN_HEAD).unwrap_or(text).parse()
     }
 
     /// 64 hex digits: for whoever writes the file or shows a join token, nobody else.

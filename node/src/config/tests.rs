@@ -26,9 +26,57 @@ fn an_empty_file_is_a_configuration() {
 fn the_documented_example_is_a_configuration() {
     let text = include_str!("../../../examples/edge.toml");
     let config = load(text).expect("the example");
-    assert_eq!(config.fleet, "shop-12");
+    // Whoever copies it as it is gets a node that works, on any machine and in any fleet.
+    assert_eq!(config, load("").expect("defaults"));
     for key in Key::ALL.into_iter().filter(|key| key.scope() == key::Scope::Fleet) {
         assert!(text.contains(&format!("{} = ", key.name())), "{} is undocumented", key.name());
+    }
+}
+
+#[test]
+fn every_key_that_the_example_proposes_is_valid() {
+    let text = include_str!("../../../examples/edge.toml");
+    let proposed = text.lines().map(|line| line.strip_prefix("# ").unwrap_or(line));
+    let proposed = proposed.filter(|line| {
+        line.split_once(" = ").is_some_and(|(key, _)| Key::from_name(key).is_some())
+    });
+    let proposed = proposed.collect::<Vec<_>>().join("\n").replace("<64 hex digits>", KEY_HEX);
+    // Either of both holds the key.
+    let without_file = proposed.replace("fleet_key_file", "# fleet_key_file");
+    let config = load(&without_file).expect("all of them");
+    assert_eq!((config.fleet.as_str(), config.join.len()), ("shop-12", 2));
+    assert_eq!(config.blob_rate_limit, Some(8 << 20));
+}
+
+#[test]
+fn an_address_to_join_is_one_that_could_exist() {
+    for good in [
+        "10.0.0.1",
+        "10.0.0.1:7000",
+        "fd00::1",
+        "[fd00::1]:9",
+        "till-3",
+        "a.b_c.local.",
+        "3com.net",
+    ] {
+        assert!(good.parse::<JoinAddr>().is_ok(), "{good}");
+    }
+    let long = "a".repeat(64);
+    for bad in
+        ["", "not..a..host", ".a", "-a", "a-", "a b", "a:0", "a:b", "10.0.0", "300.1.1.1", &long]
+    {
+        assert!(bad.parse::<JoinAddr>().is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn a_token_is_the_key_with_a_head_and_reads_back() {
+    let key: FleetKey = KEY_HEX.parse().expect("a key");
+    assert_eq!(key.token(), format!("EDGE-1-{KEY_HEX}"));
+    assert_eq!(FleetKey::from_token(&key.token()), Ok(key.clone()));
+    assert_eq!(FleetKey::from_token(KEY_HEX), Ok(key));
+    for bad in ["", "bogus", "EDGE-1-", "SWMTKN-1-xyz", "EDGE-2-00"] {
+        assert!(FleetKey::from_token(bad).is_err(), "{bad}");
     }
 }
 

@@ -175,3 +175,14 @@ pub struct JoinRequest {
     pub join_token: String,
     pub availability: String,
 }
+
+/// The answer to `POST /swarm/join`, which Docker's clients do not read: who was met, and which of the
+/// addresses were of no use.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct JoinAnswer {
+    /// Host names, or ids of nodes that have not said theirs.
+    pub met: Vec<String>,
+    /// Address and reason.
+    pub refused: Vec<String>,
+}

@@ -1,5 +1,5 @@
 //! A file with 32 secret bytes as hex, readable for its owner alone, made once and whole: under
-//! another name first, then renamed, both synced. It must never replace a file that is there.
+//! another name first, then renamed, both synced. It must never lose a key that is there.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -27,6 +27,16 @@ pub(super) fn read_or_create(path: &Path) -> Result<[u8; 32], IdentityError> {
         }
         Err(error) => Err(IdentityError::File { path: path.to_owned(), error }),
     }
+}
+
+/// Puts other bytes in place of those that are there, which are kept under another name.
+pub(super) fn replace(path: &Path, secret: &[u8; 32]) -> Result<(), IdentityError> {
+    let failed = |error| IdentityError::File { path: path.to_owned(), error };
+    match std::fs::copy(path, path.with_extension("key.old")) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    create(path, secret).map_err(failed)
 }
 
 fn create(path: &Path, secret: &[u8; 32]) -> std::io::Result<()> {

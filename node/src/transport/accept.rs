@@ -4,7 +4,7 @@
 //! make this node do nothing before that.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crdt_state::NodeId;
 use quinn::{Connection, Incoming, RecvStream};
@@ -55,6 +55,7 @@ async fn handshake(shared: &Shared, incoming: Incoming) -> Option<(NodeId, Conne
         Ok(purpose) => purpose,
         Err(NotAdmitted::OtherFleet) => {
             shared.counters.on_dropped(Dropped::OtherFleet);
+            shared.strangers.on_refused(connection.remote_address().ip(), Instant::now());
             connection.close(Close::OtherFleet.code(), b"another fleet key");
             return None;
         }

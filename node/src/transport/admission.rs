@@ -7,6 +7,8 @@
 //! ```
 //! Nothing else is read from a connection before this, and nothing is sent on it.
 
+use std::sync::RwLock;
+
 use quinn::{Connection, RecvStream, SendStream};
 
 use crate::config::FleetKey;
@@ -42,12 +44,17 @@ pub(super) enum NotAdmitted {
 
 /// Gives and checks proofs.
 pub(super) struct Admission {
-    key: [u8; 32],
+    key: RwLock<[u8; 32]>,
 }
 
 impl Admission {
     pub(super) fn new(fleet_key: &FleetKey) -> Admission {
-        Admission { key: blake3::derive_key("edgectl admission 1", fleet_key.bytes()) }
+        Admission { key: RwLock::new(derived(fleet_key)) }
+    }
+
+    /// Gives and checks those of another fleet from now on.
+    pub(super) fn set_key(&self, fleet_key: &FleetKey) {
+        *self.key.write().expect("nothing panics while it holds the key") = derived(fleet_key);
     }
 
     /// The dialler's side.
@@ -104,10 +111,15 @@ impl Admission {
             Role::Dialler => b"dialler",
             Role::Acceptor => b"acceptor",
         };
-        let mut hasher = blake3::Hasher::new_keyed(&self.key);
+        let key = *self.key.read().expect("nothing panics while it holds the key");
+        let mut hasher = blake3::Hasher::new_keyed(&key);
         hasher.update(&session).update(&[purpose_byte(purpose)]).update(word);
         Ok(hasher.finalize())
     }
+}
+
+fn derived(fleet_key: &FleetKey) -> [u8; 32] {
+    blake3::derive_key("edgectl admission 1", fleet_key.bytes())
 }
 
 fn purpose_byte(purpose: Purpose) -> u8 {

@@ -7,11 +7,12 @@ use crdt_state::NodeId;
 use quinn::Connection;
 use tokio::time::timeout;
 
-use super::admission::{NotAdmitted, Purpose};
+use super::admission::{Admission, NotAdmitted, Purpose};
 use super::counters::Dropped;
 use super::peers::Dialler;
 use super::tls::{self, Close};
 use super::{Arrival, Shared, accept};
+use crate::config::FleetKey;
 
 /// The name that TLS asks for; nobody looks at it.
 const SERVER_NAME: &str = "edge";
@@ -61,6 +62,32 @@ pub(super) async fn dial(
     addr: SocketAddr,
     purpose: Purpose,
 ) -> Result<(NodeId, Connection), DialFailure> {
+    let (node, connection) = shake_hands(shared, addr, purpose, &shared.admission).await?;
+    tls::welcome(&connection);
+    shared.peers().add(node, Dialler::Me, connection.clone());
+    tokio::spawn(accept::serve(Arc::clone(shared), node, connection.clone()));
+    Ok((node, connection))
+}
+
+/// Finds out who listens at an address, and whether that node is of the fleet with this key. Nothing
+/// is kept of it.
+pub(super) async fn probe(
+    shared: Arc<Shared>,
+    addr: SocketAddr,
+    key: FleetKey,
+) -> Result<NodeId, DialFailure> {
+    let admission = Admission::new(&key);
+    let (node, connection) = shake_hands(&shared, addr, Purpose::Talk, &admission).await?;
+    connection.close(Close::Going.code(), b"only looked");
+    Ok(node)
+}
+
+async fn shake_hands(
+    shared: &Shared,
+    addr: SocketAddr,
+    purpose: Purpose,
+    admission: &Admission,
+) -> Result<(NodeId, Connection), DialFailure> {
     let connecting = shared
         .endpoint
         .connect_with(shared.client.clone(), addr, SERVER_NAME)
@@ -73,7 +100,7 @@ pub(super) async fn dial(
             connection.close(Close::Myself.code(), b"myself");
             return Err(DialFailure::Myself);
         }
-        match shared.admission.ask(&connection, purpose).await {
+        match admission.ask(&connection, purpose).await {
             Ok(()) => Ok((node, connection)),
             Err(NotAdmitted::OtherFleet) => {
                 shared.counters.on_dropped(Dropped::OtherFleet);
@@ -85,12 +112,7 @@ pub(super) async fn dial(
             }
         }
     };
-    let (node, connection) =
-        timeout(shared.dial_deadline, handshake).await.unwrap_or(Err(DialFailure::NoAnswer))?;
-    tls::welcome(&connection);
-    shared.peers().add(node, Dialler::Me, connection.clone());
-    tokio::spawn(accept::serve(Arc::clone(shared), node, connection.clone()));
-    Ok((node, connection))
+    timeout(shared.dial_deadline, handshake).await.unwrap_or(Err(DialFailure::NoAnswer))
 }
 
 fn sort(error: quinn::ConnectionError) -> DialFailure {

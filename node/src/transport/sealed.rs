@@ -22,6 +22,13 @@ impl Seals {
         Seals { sealer: Mutex::new(sealer), opener: Mutex::new(Opener::new(keys)) }
     }
 
+    /// Seals and opens with the key of another fleet from now on.
+    pub(super) fn set_key(&self, fleet_key: &FleetKey) {
+        let keys = KeyRing::new(*fleet_key.bytes());
+        self.sealer.lock().expect("nothing panics while it seals").set_keys(&keys);
+        self.opener.lock().expect("nothing panics while it opens").set_keys(keys);
+    }
+
     pub(super) fn seal(&self, plain: &[u8]) -> Vec<u8> {
         self.sealer.lock().expect("nothing panics while it seals").seal(plain)
     }

@@ -1,0 +1,56 @@
+//! Who knocked with another fleet key: remembered for a while, for whoever asks why a machine does
+//! not join. Nothing is decided by it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// A node that wants to join knocks at least once in this time, in every profile.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
+/// Addresses at most; of more, the one that was longest silent is forgotten.
+const STRANGERS_MAX: usize = 16;
+
+#[derive(Default)]
+pub(super) struct Strangers {
+    knocked: Mutex<BTreeMap<IpAddr, Instant>>,
+}
+
+impl Strangers {
+    pub(super) fn on_refused(&self, ip: IpAddr, now: Instant) {
+        let mut knocked = self.lock();
+        knocked.insert(ip, now);
+        while knocked.len() > STRANGERS_MAX {
+            let oldest = knocked.iter().min_by_key(|(_, at)| **at).map(|(ip, _)| *ip);
+            oldest.and_then(|ip| knocked.remove(&ip));
+        }
+    }
+
+    pub(super) fn recent(&self, now: Instant) -> Vec<IpAddr> {
+        let mut knocked = self.lock();
+        knocked.retain(|_, at| now.duration_since(*at) < REMEMBERED);
+        knocked.keys().copied().collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<IpAddr, Instant>> {
+        self.knocked.lock().expect("nothing panics while it remembers")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stranger_is_remembered_for_a_while_and_a_crowd_within_bounds() {
+        let (strangers, start) = (Strangers::default(), Instant::now());
+        let at = |n: u8| start + Duration::from_secs(n.into());
+        for n in 0..100 {
+            strangers.on_refused(IpAddr::from([10, 0, 0, n]), at(n));
+        }
+        assert_eq!(strangers.recent(at(99)).len(), STRANGERS_MAX);
+        assert_eq!(strangers.recent(at(99)).last(), Some(&IpAddr::from([10, 0, 0, 99])));
+        assert!(strangers.recent(at(99) + REMEMBERED).is_empty());
+    }
+}
