@@ -28,6 +28,7 @@ mod start;
 mod volumes;
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -49,6 +50,7 @@ pub use volumes::{NotRemoved, Regard};
 
 use crate::api;
 use crate::config::{AgentFlags, Config};
+use crate::identity::NODE_KEY_FILE;
 
 /// The last answers of the API are given so long to leave.
 const FAREWELL: Duration = Duration::from_millis(300);
@@ -61,14 +63,34 @@ pub struct Agent {
 }
 
 /// Why an agent ended by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
     /// It was told to stop.
     Stopped,
     /// It has left the fleet.
     Departed,
+    /// Operators removed it from the fleet.
+    Removed {
+        /// The host name of the node that they did it on, or its id.
+        by: String,
+    },
     /// An assertion failed; a supervisor should start it again.
     Crashed,
+}
+
+/// The agent of a removed node ends, however often it is started.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "this node was removed from its fleet (edgectl node rm, on {by}); its tasks have ended\n  \
+     why: a removed node stays removed, whatever it still says of itself; its volumes and images are \
+     still in {path}\n  \
+     try: mv {path}/{NODE_KEY_FILE} {path}/{NODE_KEY_FILE}.removed, and start the agent again: the \
+     machine joins as a new node\n  \
+     try: rm -r {path}, if nothing of it is needed any more", path = .data_dir.display()
+)]
+pub struct Removed {
+    by: String,
+    data_dir: PathBuf,
 }
 
 impl Agent {
@@ -126,7 +148,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen to SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen to SIGINT")?;
-    let socket = config.socket.clone();
+    let (socket, data_dir) = (config.socket.clone(), config.data_dir.clone());
     let listener = api::socket::bind(&socket).await?;
     let ending = live(config, listener, async {
         tokio::select! {
@@ -139,6 +161,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let _ = std::fs::remove_file(&socket);
     match ending? {
         Ending::Stopped | Ending::Departed => Ok(()),
+        Ending::Removed { by } => Err(Removed { by, data_dir }.into()),
         Ending::Crashed => {
             bail!("the agent has failed, see the message above; its tasks go on; start it again")
         }
@@ -165,12 +188,13 @@ async fn live(
     };
     collecting.abort();
     tending.abort();
-    match ending {
+    match &ending {
         Ending::Stopped => tracing::info!("the agent ends; its tasks go on"),
         Ending::Departed => {
             tracing::info!("this node has left the fleet");
             tokio::time::sleep(FAREWELL).await;
         }
+        Ending::Removed { .. } => tokio::time::sleep(FAREWELL).await,
         Ending::Crashed => {}
     }
     agent.stop().await;

@@ -2,7 +2,7 @@
 //! the agent otherwise. It holds no state and decides nothing: what it shows is what an agent says.
 //!
 //! Data goes to stdout, talk to stderr. Exit codes: 0 done, 1 failed, 2 tasks cannot be placed,
-//! 3 degraded, 4 island (the last two from `status`).
+//! 3 degraded, 4 island (these two from `status`), 5 removed from the fleet (from `agent`).
 
 mod client;
 mod completion;
@@ -60,7 +60,7 @@ const SOCKET_DEFAULT: &str = "/run/edgectl/edgectl.sock";
         "edgectl status                                       the fleet on one screen",
         "edgectl why web                                      why it runs there, or not at all",
     ),
-    after_help = "Exit codes: 0 done, 1 failed, 2 tasks cannot be placed, 3 degraded, 4 island.",
+    after_help = "Exit codes: 0 done, 1 failed, 2 tasks cannot be placed, 3 degraded, 4 island, 5 removed from the fleet.",
 )]
 pub struct Cli {
     /// Socket of the agent [default: /run/edgectl/edgectl.sock]
@@ -201,7 +201,11 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
 
 /// The agent and the lab word their errors themselves.
 fn finished(result: anyhow::Result<()>) -> Result<Exit, Failure> {
-    result.map(|()| Exit::Done).map_err(|error| Failure::new(format!("{error:#}")))
+    result.map(|()| Exit::Done).map_err(|error| {
+        let failure = Failure::new(format!("{error:#}"));
+        let removed = error.downcast_ref::<crate::agent::Removed>().is_some();
+        if removed { failure.exit(Exit::Removed) } else { failure }
+    })
 }
 
 /// One thread is enough for one connection, and starts at once.

@@ -277,7 +277,10 @@ impl Machine {
                     for done in self.desk.leaving.drain(..) {
                         let _ = done.send(());
                     }
-                    return Some(Ending::Departed);
+                    return Some(match self.node.removed_by() {
+                        Some(by) => Ending::Removed { by },
+                        None => Ending::Departed,
+                    });
                 }
             }
         }

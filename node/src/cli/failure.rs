@@ -24,6 +24,8 @@ pub enum Exit {
     Degraded,
     /// `status`: this node reaches no other.
     Island,
+    /// `agent`: this node was removed from the fleet.
+    Removed,
     /// `exec`: as the command in the task ended.
     Code(u8),
 }
@@ -37,6 +39,7 @@ impl Exit {
             Exit::CannotPlace => 2,
             Exit::Degraded => 3,
             Exit::Island => 4,
+            Exit::Removed => 5,
             Exit::Code(code) => code,
         }
     }

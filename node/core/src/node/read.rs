@@ -7,9 +7,9 @@ use crdt_state::conflict::Conflict;
 use crdt_state::node::{Availability, NodeDescription};
 use crdt_state::replica::Replica;
 use crdt_state::service::{self, NameConflict, Service};
-use crdt_state::spec::{Labels, TemplateVersion};
+use crdt_state::spec::{Facet, Labels, Life, TemplateVersion};
 use crdt_state::task::{Slot, TaskStatus};
-use crdt_state::{NodeId, ServiceId, TaskId};
+use crdt_state::{NodeId, RecordKey, ServiceId, TaskId};
 use gossip::{Gossip, MemberState, Now};
 
 use super::Node;
@@ -211,6 +211,15 @@ impl Node {
             Some(member) => Some(now.since(member.since)),
             None => Some(now.since(Now::START)),
         }
+    }
+
+    /// The node on which operators removed this one from the fleet, by host name or id; `None` if they
+    /// did not.
+    pub fn removed_by(&self) -> Option<String> {
+        let (stamp, life) = self.replica.facet(&RecordKey::eviction(self.me), Facet::LIFE)?;
+        let by = stamp.writer.node;
+        let name = Some(self.hostname(by)).filter(|name| !name.is_empty());
+        matches!(life, Life::Present { .. }).then(|| name.unwrap_or_else(|| by.to_string()))
     }
 
     /// Members and known nodes that are not evicted, this one first, then by id.
