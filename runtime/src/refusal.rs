@@ -240,6 +240,7 @@ impl StartError {
                     | Errno::ELIBBAD
             ),
             StartError::NotRoot { .. }
+            | StartError::NoMoreProcesses
             | StartError::NoContainer
             | StartError::Image(_)
             | StartError::Layer { .. }
