@@ -279,3 +279,36 @@ async fn what_no_service_needs_makes_room_when_the_disk_is_full() {
     create(&fleet, "new", &format!("{}/shop/new:1", registry.host), WAITS);
     runs(&fleet, "new");
 }
+
+/// What is here runs, whatever a registry says, and whether it is asked for a digest first or not.
+#[test]
+fn an_image_that_is_here_runs_whatever_its_registry_answers() {
+    if !is_root() {
+        return;
+    }
+    let shop = Shop::open(78);
+    shop.make("app:1", shop::Build::Here);
+    let statuses = [
+        "401 Unauthorized",
+        "403 Forbidden",
+        "429 Too Many Requests",
+        "500 Internal Server Error",
+        "503 Service Unavailable",
+    ];
+    let doors = statuses.map(|status| Door::open("127.0.0.1:1", Fault::Status(status)));
+    for (number, door) in doors.iter().enumerate() {
+        let image = format!("{}/shop/app:1", door.host);
+        let tagged = edgectl(&shop.fleet, &["image", "tag", "app:1", &image]);
+        assert!(tagged.status.success(), "{image}");
+        create(&shop.fleet, &format!("plain{number}"), &image, WAITS);
+        let name = format!("asked{number}");
+        let words = ["service", "create", "-d", "--name", &name, &image, "sleep", "1000"];
+        let created = edgectl(&shop.fleet, &words);
+        assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
+    }
+    for number in 0..doors.len() {
+        for name in [format!("plain{number}"), format!("asked{number}")] {
+            wait(&name, &shop.fleet, || told(&shop.fleet, &name).contains("runs on"));
+        }
+    }
+}

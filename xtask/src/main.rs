@@ -19,6 +19,7 @@ mod soak;
 mod step;
 mod suite;
 mod tidy;
+mod vm;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -49,6 +50,8 @@ enum Command {
     Soak(soak::SoakArgs),
     /// Cut and heal a fleet again and again, and see that no slot loses its task: `--heals N` (50)
     Heal(heal::HealArgs),
+    /// Read limits back in a virtual machine with systemd and cgroup v2 alone (needs qemu; 5 minutes)
+    Vm,
     /// Measure the promised numbers
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Soak(args) => soak::run(&args),
         Command::Heal(args) => heal::run(&args),
+        Command::Vm => vm::run(),
         Command::Bench(command) => bench::run(&command),
     };
     match result {
