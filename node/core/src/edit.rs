@@ -133,7 +133,7 @@ pub enum Refusal {
     },
     /// Not a name.
     #[error(
-        "`{0}` is not a service name: letters, digits, `-`, `_` and `.`, 1 to 63 of them, beginning and ending with a letter or digit"
+        "`{0}` is not a service name: 1 to 63 letters, digits, `-` and `_`, beginning and ending with a letter or digit; no dot, because `web.1` is a task of `web`"
     )]
     BadName(String),
     /// No such service.
@@ -216,6 +216,15 @@ impl ServiceSpec {
         if !is_name(&self.name) {
             return Err(Refusal::BadName(self.name.clone()));
         }
+        self.check_change(&self.name)
+    }
+
+    /// The same for a change of a service that has this name already: one that an older version let
+    /// through stays until somebody changes it.
+    pub fn check_change(&self, held: &str) -> Result<(), Refusal> {
+        if self.name != held && !is_name(&self.name) {
+            return Err(Refusal::BadName(self.name.clone()));
+        }
         for constraint in &self.placement.constraints {
             Constraint::parse(constraint)?;
         }
@@ -258,11 +267,28 @@ pub(crate) fn check_size<T: Serialize>(what: &'static str, value: &T) -> Result<
     Ok(())
 }
 
-/// Docker's rule for names.
+/// Docker's rule for names of services: without dots, they are one label of a DNS name.
 fn is_name(name: &str) -> bool {
-    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     (1..=63).contains(&name.len())
         && name.chars().all(inner)
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.ends_with(|c: char| c.is_ascii_alphanumeric())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_label_of_a_dns_name() {
+        let longest = "a".repeat(63);
+        for name in ["web", "a", "7", "web-1", "a_b", "WEB--_2", longest.as_str()] {
+            assert!(is_name(name), "{name}");
+        }
+        let too_long = "a".repeat(64);
+        for name in ["", "web.1", "a.b", "-web", "web-", "_a", "a b", "ü", too_long.as_str()] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
 }

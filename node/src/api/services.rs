@@ -120,7 +120,7 @@ pub async fn update(
     if spec.name.is_empty() {
         spec.name.clone_from(&service.name);
     }
-    spec.check()?;
+    spec.check_change(&service.name)?;
     let mut warnings = port_warnings(&spec);
     warnings.retain(|warning| !port_warnings(&before).contains(warning));
     let template = &mut spec.template;

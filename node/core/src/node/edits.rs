@@ -81,7 +81,7 @@ impl Node {
     ) -> Result<Edited, Refusal> {
         let held = self.living(id)?;
         check_version(version, held.version)?;
-        spec.check()?;
+        spec.check_change(&held.name)?;
         self.check_placeholders(id, spec)?;
         let key = RecordKey::service(id);
         if spec.name != held.name {

@@ -2,6 +2,7 @@
 
 mod conditions;
 mod host;
+mod names;
 mod poison;
 mod volumes;
 
