@@ -17,6 +17,7 @@ pub mod limits;
 pub mod node;
 pub mod record;
 pub mod register;
+pub mod removal;
 pub mod replica;
 pub mod service;
 pub mod signature;

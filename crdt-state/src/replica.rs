@@ -193,16 +193,11 @@ impl Replica {
         self.tree.records(path).collect()
     }
 
-    /// The facets, of removed records too, that hold more than one value.
+    /// The facets that hold more than one value, and the edits that a removal did not see.
     pub fn conflicts(&self) -> Vec<Conflict> {
         let shared =
             self.records.iter().filter_map(|(key, record)| Some((key, record.as_shared()?)));
-        let facets = shared.flat_map(|(key, record)| {
-            record.facets().filter_map(move |(facet, register)| {
-                Conflict::of(*key, facet, register, record.winner(facet)?)
-            })
-        });
-        facets.collect()
+        shared.flat_map(|(key, record)| Conflict::of(*key, record)).collect()
     }
 
     /// Drops a record without a trace: only for one that every member has, and has as removed,

@@ -42,6 +42,8 @@ impl Facet {
     /// The template of a service that ran before the current one was written, if it ran healthy:
     /// [`Template`].
     pub const LAST_GOOD: Facet = Facet(10);
+    /// What the removal of a record had seen: [`crate::removal::RemovalFact`].
+    pub const REMOVAL: Facet = Facet(12);
 }
 
 /// Names and values that operators attach.

@@ -6,6 +6,7 @@ mod world;
 
 use std::collections::BTreeSet;
 
+use crdt_state::removal::RemovalFact;
 use crdt_state::spec::{Facet, Life};
 use crdt_state::wire;
 use proptest::prelude::*;
@@ -111,7 +112,11 @@ proptest! {
         world.exchange();
         let replica = &world.replicas[0];
         let conflicts = replica.conflicts();
+        let removed = removals(replica);
         for (key, facet, write) in writes(replica) {
+            if facet == Facet::REMOVAL || removed.contains(&key) {
+                continue;
+            }
             let winner = replica.record(&key).and_then(|r| r.as_shared()).and_then(|r| r.winner(facet));
             let won = winner.is_some_and(|winner| winner.value == write.value);
             let listed = conflicts.iter().any(|conflict| {
@@ -120,6 +125,32 @@ proptest! {
                     && conflict.losers.iter().any(|loser| loser.stamp == write.stamp)
             });
             prop_assert!(won != listed);
+        }
+    }
+
+    #[test]
+    fn a_removed_record_lists_exactly_what_no_removal_saw(history in history()) {
+        let mut world = World::after(&history);
+        world.exchange();
+        let replica = &world.replicas[0];
+        let conflicts = replica.conflicts();
+        let removed = removals(replica);
+        let facts = writes(replica).into_iter().filter(|(_, facet, _)| *facet == Facet::REMOVAL);
+        let facts: Vec<(_, RemovalFact)> = facts
+            .map(|(key, _, write)| (key, wire::decode(&write.value).expect("we wrote it")))
+            .collect();
+        for (key, facet, write) in writes(replica) {
+            if !removed.contains(&key) || matches!(facet, Facet::LIFE | Facet::REMOVAL) {
+                continue;
+            }
+            let saw = |(of, fact): &(_, RemovalFact)| {
+                *of == key && fact.seen.contains(&(facet, write.stamp))
+            };
+            let listed = conflicts.iter().any(|conflict| {
+                let is_it = |loser: &crdt_state::Alternative| loser.stamp == write.stamp;
+                conflict.key == key && conflict.losers.iter().any(is_it)
+            });
+            prop_assert_eq!(listed, !facts.iter().any(saw), "{:?} {:?}", key, write);
         }
     }
 }

@@ -30,8 +30,9 @@ impl Replica {
         self.write(key, facet, wire::encode(value), wall_ms)
     }
 
-    /// Settles a conflict: writes one of its values, named by its stamp, over all the others. A
-    /// removed record stays removed, and a value beyond a limit is none to pick.
+    /// Settles a conflict: writes one of its values, named by its stamp, over all the others. An
+    /// edit of a removed record brings that back, and the removal itself is confirmed. A value
+    /// beyond a limit is none to pick.
     pub fn pick(
         &mut self,
         key: RecordKey,
@@ -39,8 +40,8 @@ impl Replica {
         stamp: Stamp,
         wall_ms: u64,
     ) -> Result<Stamp, NoSuchValue> {
-        if facet == Facet::LIFE && matches!(self.life(&key), Some(Life::Removed { .. })) {
-            return Err(NoSuchValue);
+        if matches!(self.life(&key), Some(Life::Removed { .. })) {
+            return self.pick_of_removed(key, facet, stamp, wall_ms);
         }
         let register =
             self.record(&key).and_then(Record::as_shared).and_then(|r| r.register(facet));
@@ -75,7 +76,14 @@ impl Replica {
         stamp
     }
 
-    fn write(&mut self, key: RecordKey, facet: Facet, value: Vec<u8>, wall_ms: u64) -> Stamp {
+    /// As [`Replica::edit`], of a value that is encoded already.
+    pub(crate) fn write(
+        &mut self,
+        key: RecordKey,
+        facet: Facet,
+        value: Vec<u8>,
+        wall_ms: u64,
+    ) -> Stamp {
         assert!(!key.kind.is_owned(), "an owned record has no facets");
         assert!(value.len() <= wire::VALUE_BYTES_MAX, "a value of {} bytes", value.len());
         let stamp = self.take_stamp();

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use crdt_state::register::Write;
 use crdt_state::spec::{Facet, Life};
 use crdt_state::{
-    Delta, HashSigner, HashVerifier, Kind, NodeId, Record, RecordKey, Replica, Signer, Stamp,
-    StoreId, Writer,
+    Delta, HashSigner, HashVerifier, Kind, NodeId, Record, RecordKey, Replica, Signer, StoreId,
+    Writer,
 };
 use proptest::prelude::*;
 
@@ -169,20 +169,24 @@ impl World {
                 } else {
                     self.replicas[at].edit(key, facet, &value, u64::from(value));
                 }
-                self.remember(at, key, facet);
+                self.remember(at, key);
             }
             Step::Remove { at, key } => {
-                let (key, life) = (shared_key(key), Life::Removed { name: String::new() });
-                self.replicas[at].edit(key, Facet::LIFE, &life, 0);
-                self.remember(at, key, Facet::LIFE);
+                let key = shared_key(key);
+                if self.replicas[at].remove(key, 0).is_ok() {
+                    self.remember(at, key);
+                }
             }
             Step::Pick { at } => {
                 if let Some(conflict) = self.replicas[at].conflicts().first() {
-                    let (key, facet) = (conflict.key, conflict.facet);
-                    let picked: Stamp = conflict.losers[0].stamp;
-                    if self.replicas[at].pick(key, facet, picked, 0).is_ok() {
-                        self.remember(at, key, facet);
-                    }
+                    let key = conflict.key;
+                    let chosen = match at % 2 {
+                        0 => conflict.winner.clone(),
+                        _ => conflict.losers[0].clone(),
+                    };
+                    let picked = self.replicas[at].pick(key, chosen.facet, chosen.stamp, 0);
+                    assert!(picked.is_ok(), "what is listed can be picked: {chosen:?}");
+                    self.remember(at, key);
                 }
             }
             Step::PutOwned { at, value } => {
@@ -225,10 +229,17 @@ impl World {
         }
     }
 
-    fn remember(&mut self, at: usize, key: RecordKey, facet: Facet) {
-        let record = self.replicas[at].record(&key).and_then(Record::as_shared);
-        let register = record.and_then(|record| record.register(facet)).expect("just written");
-        assert_eq!(register.writes().len(), 1, "a write sees everything held");
-        self.made.push((key, facet, register.writes()[0].clone()));
+    /// Notes what a replica wrote: what is alone in its facet, since a write sees everything held.
+    fn remember(&mut self, at: usize, key: RecordKey) {
+        let replica = &self.replicas[at];
+        let writer = replica.writer();
+        let record = replica.record(&key).and_then(Record::as_shared).expect("just written");
+        for (facet, register) in record.facets() {
+            if let [write] = register.writes()
+                && write.stamp.writer == writer
+            {
+                self.made.push((key, facet, write.clone()));
+            }
+        }
     }
 }

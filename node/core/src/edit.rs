@@ -5,7 +5,7 @@
 
 pub use crdt_state::limits::REPLICAS_MAX;
 
-use crdt_state::limits::{Bounded, Unfit};
+use crdt_state::limits::{self, Bounded, Unfit};
 use crdt_state::node::Availability;
 use crdt_state::spec::{Endpoint, Facet, Labels, Placement, Scale, Template, UpdatePolicy};
 use crdt_state::{ImageFact, NodeId, RecordKey, ServiceId, Stamp, wire};
@@ -270,7 +270,7 @@ pub(crate) fn check_size<T: Serialize>(what: &'static str, value: &T) -> Result<
 /// Docker's rule for names of services: without dots, they are one label of a DNS name.
 fn is_name(name: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    (1..=63).contains(&name.len())
+    (1..=limits::NAME_CHARS_MAX).contains(&name.len())
         && name.chars().all(inner)
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.ends_with(|c: char| c.is_ascii_alphanumeric())

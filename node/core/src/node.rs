@@ -27,6 +27,7 @@ use crate::view::View;
 
 mod conditions;
 mod edits;
+mod names;
 mod read;
 mod reconcile;
 mod settle;

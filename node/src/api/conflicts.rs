@@ -27,7 +27,7 @@ pub async fn list(State(api): State<Api>) -> Result<Json<Vec<Row>>, Failure> {
     Ok(Json(rows))
 }
 
-/// `POST /edge/conflicts`: makes a losing value the winner.
+/// `POST /edge/conflicts`: makes a losing value the winner, or settles that the winner is it.
 pub async fn pick(State(api): State<Api>, body: Sent) -> Result<(), Failure> {
     let request: PickRequest = read(&body?)?;
     let bad = |what: &str, text: &str| {
@@ -41,13 +41,14 @@ pub async fn pick(State(api): State<Api>, body: Sent) -> Result<(), Failure> {
 }
 
 fn facet_row(conflict: &Conflict, snapshot: &Snapshot) -> Row {
-    let (kind, name) = subject(conflict.key, snapshot);
+    let (kind, name) = subject(conflict, snapshot);
     let value = |found: &Alternative| ConflictValue {
         stamp: show_stamp(found.stamp),
+        facet_number: (found.facet != conflict.facet).then_some(found.facet.0),
         node_id: found.stamp.writer.node.to_string(),
         node: snapshot.hostname(found.stamp.writer.node),
         written_at: Timestamp(found.wall_ms),
-        value: show_value(conflict.facet, &found.value),
+        value: show_value(found.facet, &found.value),
     };
     Row {
         key: show_key(conflict.key),
@@ -67,6 +68,7 @@ fn name_row(conflict: &NameConflict, snapshot: &Snapshot) -> Row {
         let created = service.map(|service| service.created.writer.node);
         ConflictValue {
             stamp: String::new(),
+            facet_number: None,
             node_id: created.map(|node| node.to_string()).unwrap_or_default(),
             node: created.map(|node| snapshot.hostname(node)).unwrap_or_default(),
             written_at: Timestamp(service.map_or(0, |service| service.created_wall_ms)),
@@ -84,15 +86,20 @@ fn name_row(conflict: &NameConflict, snapshot: &Snapshot) -> Row {
     }
 }
 
-fn subject(key: RecordKey, snapshot: &Snapshot) -> (&'static str, String) {
+fn subject(conflict: &Conflict, snapshot: &Snapshot) -> (&'static str, String) {
+    let key = conflict.key;
+    let removed = || match wire::decode(&conflict.winner.value) {
+        Ok(Life::Removed { name }) if conflict.winner.facet == Facet::LIFE => Some(name),
+        _ => None,
+    };
     match key.kind {
         Kind::SERVICE => {
             let id = ServiceId(key.id);
             let name = snapshot.service_of(id).map(|service: &Service| service.name.clone());
-            ("service", name.unwrap_or_else(|| id.to_string()))
+            ("service", name.or_else(removed).unwrap_or_else(|| id.to_string()))
         }
         Kind::NODE_SETTINGS => ("node", snapshot.hostname(NodeId(key.id))),
-        Kind::IMAGE => match snapshot.image(key) {
+        Kind::IMAGE => match snapshot.image(key).or_else(removed) {
             Some(name) => ("image", name),
             None => ("image", show_key(key)),
         },
@@ -112,6 +119,7 @@ fn facet_word(facet: Facet) -> String {
         Facet::AVAILABILITY => "availability",
         Facet::IMAGE => "digest",
         Facet::VOLUMES_GIVEN_UP => "volumes given up",
+        Facet::REMOVAL => "removal",
         Facet(number) => return format!("facet {number}"),
     };
     word.to_owned()

@@ -23,9 +23,15 @@ pub struct ConflictsArgs {
 enum ConflictsCommand {
     /// List what won and what lost
     Ls(Listing),
-    /// Make a value that lost the winner
+    /// Make a value that lost the winner; an edit of what was removed brings that back
     Pick {
         /// Its number in the list
+        #[arg(value_name = "NUMBER")]
+        number: usize,
+    },
+    /// Keep what won against a value, and take that from the list
+    Keep {
+        /// The number of the value that lost
         #[arg(value_name = "NUMBER")]
         number: usize,
     },
@@ -69,16 +75,51 @@ pub async fn run(args: ConflictsArgs, mut client: Client) -> Result<Exit, Failur
         Some(ConflictsCommand::Ls(listing)) => listing.print(&rows(&conflicts))?,
         Some(ConflictsCommand::Pick { number }) => {
             let (conflict, loser) = numbered(&conflicts, number)?;
-            let request = PickRequest {
-                key: conflict.key.clone(),
-                facet_number: conflict.facet_number,
-                stamp: loser.stamp.clone(),
-            };
-            client.send("/edge/conflicts", &request).await?;
-            print(format!("{} of {} is now {}", conflict.facet, conflict.name, loser.value))?;
+            choose(&mut client, conflict, loser).await?;
+            print(picked_text(conflict, loser))?;
+        }
+        Some(ConflictsCommand::Keep { number }) => {
+            let (conflict, _) = numbered(&conflicts, number)?;
+            choose(&mut client, conflict, &conflict.winner).await?;
+            print(kept_text(conflict))?;
         }
     }
     Ok(Exit::Done)
+}
+
+async fn choose(
+    client: &mut Client,
+    conflict: &Conflict,
+    value: &ConflictValue,
+) -> Result<(), Failure> {
+    let request = PickRequest {
+        key: conflict.key.clone(),
+        facet_number: value.facet_number.unwrap_or(conflict.facet_number),
+        stamp: value.stamp.clone(),
+    };
+    client.send("/edge/conflicts", &request).await?;
+    Ok(())
+}
+
+fn picked_text(conflict: &Conflict, loser: &ConflictValue) -> String {
+    let Conflict { facet, name, .. } = conflict;
+    if is_removed(conflict) {
+        return format!("{name} is back, with {facet}: {}", loser.value);
+    }
+    format!("{facet} of {name} is now {}", loser.value)
+}
+
+fn kept_text(conflict: &Conflict) -> String {
+    let Conflict { facet, name, winner, .. } = conflict;
+    if is_removed(conflict) {
+        return format!("{name} stays removed");
+    }
+    format!("{facet} of {name} stays {}", winner.value)
+}
+
+/// Was the record removed by somebody who did not see this edit?
+fn is_removed(conflict: &Conflict) -> bool {
+    conflict.winner.value == "removed"
 }
 
 /// Losers are numbered in the order of the list, from 1.
@@ -158,6 +199,15 @@ mod tests {
         let conflicts = [conflict()];
         assert_eq!(numbered(&conflicts, 2).expect("there").1.stamp, "7.n3");
         assert!(numbered(&conflicts, 0).is_err() && numbered(&conflicts, 3).is_err());
+    }
+
+    #[test]
+    fn an_edit_of_what_was_removed_brings_it_back_or_goes() {
+        let mut conflict = conflict();
+        (conflict.winner.value, conflict.winner.facet_number) = ("removed".to_owned(), Some(0));
+        let loser = &conflict.losers[0];
+        assert_eq!(picked_text(&conflict, loser), "web is back, with scale: 5 replicas");
+        assert_eq!(kept_text(&conflict), "web stays removed");
     }
 
     #[test]

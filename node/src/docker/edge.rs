@@ -134,8 +134,8 @@ pub struct PlanRow {
     pub reason: String,
 }
 
-/// One row of `GET /edge/conflicts`: a value that was written concurrently on several nodes, or a
-/// name that several services have.
+/// One row of `GET /edge/conflicts`: a value that was written concurrently on several nodes, an edit
+/// that a removal did not see, or a name that several services have.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Conflict {
@@ -158,6 +158,9 @@ pub struct Conflict {
 pub struct ConflictValue {
     /// What to send back to pick it.
     pub stamp: String,
+    /// The number of its facet, where that is not the conflict's: what won is a removal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub facet_number: Option<u16>,
     #[serde(rename = "NodeID")]
     pub node_id: String,
     pub node: String,
@@ -167,7 +170,7 @@ pub struct ConflictValue {
     pub value: String,
 }
 
-/// `POST /edge/conflicts`: make a losing value the winner.
+/// `POST /edge/conflicts`: make a losing value the winner, or keep the one that won.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct PickRequest {

@@ -35,11 +35,9 @@ impl Node {
             Edit::PutImage { name, fact } => self.put_image(wall_ms, &name, &fact),
             Edit::RemoveImage { name } => self.remove_image(wall_ms, &name),
             Edit::GiveUpVolume { node, name } => self.give_up_volume(wall_ms, node, &name),
-            Edit::PickConflict { key, facet, stamp } => self
-                .replica
-                .pick(key, facet, stamp, wall_ms)
-                .map(|_| Edited::Done)
-                .map_err(|_| Refusal::NoSuchConflict),
+            Edit::PickConflict { key, facet, stamp } => {
+                self.pick_conflict(wall_ms, key, facet, stamp)
+            }
         }
     }
 
@@ -128,10 +126,10 @@ impl Node {
     fn remove_service(&mut self, wall_ms: u64, id: ServiceId) -> Result<Edited, Refusal> {
         let key = RecordKey::service(id);
         // One that nobody can read can still be removed.
-        let Some(Life::Present { name, .. }) = self.replica.life(&key) else {
+        let Some(Life::Present { .. }) = self.replica.life(&key) else {
             return Err(Refusal::NoSuchService(id));
         };
-        self.replica.edit(key, Facet::LIFE, &Life::Removed { name }, wall_ms);
+        self.replica.remove(key, wall_ms).expect("it exists");
         Ok(Edited::Done)
     }
 
@@ -154,8 +152,7 @@ impl Node {
     fn remove_image(&mut self, wall_ms: u64, name: &str) -> Result<Edited, Refusal> {
         FleetImage::named(&self.replica, name)
             .ok_or_else(|| Refusal::NoSuchImage(name.to_owned()))?;
-        let life = Life::Removed { name: name.to_owned() };
-        self.replica.edit(RecordKey::image(name), Facet::LIFE, &life, wall_ms);
+        self.replica.remove(RecordKey::image(name), wall_ms).expect("it was just read");
         Ok(Edited::Done)
     }
 

@@ -1,6 +1,7 @@
 //! One node, told facts by hand: what it orders, in which order, and what it says.
 
 mod conditions;
+mod conflicts;
 mod host;
 mod names;
 mod poison;

@@ -1,0 +1,129 @@
+//! Removals: what was removed, what that removal had seen, and the way back.
+//!
+//! A removal wins over every edit that it did not see, at once and on every node. So that such an
+//! edit does not vanish with it, the removal says which writes it saw: what else the record holds
+//! is listed as a conflict, until somebody confirms the removal or brings the record back. Nothing
+//! here ever undoes a removal by itself.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::conflict::NoSuchValue;
+use crate::key::RecordKey;
+use crate::limits;
+use crate::record::{Record, SharedRecord};
+use crate::register::Write;
+use crate::replica::Replica;
+use crate::spec::{Facet, Life};
+use crate::stamp::Stamp;
+use crate::wire;
+
+/// What a removal had seen: the value of [`Facet::REMOVAL`]. At most as many stamps as a record has
+/// writes, 256 of 37 bytes: 10 KB.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovalFact {
+    /// The write of [`Facet::LIFE`] that removes. A version without this facet writes that alone:
+    /// what it had seen is not known, and nothing is said about it.
+    pub life: Stamp,
+    /// When the record was created, for the day it is brought back.
+    pub created: Stamp,
+    /// The writes of other facets that were held.
+    pub seen: Vec<(Facet, Stamp)>,
+}
+
+impl SharedRecord {
+    /// The write that removed this record, if it is removed.
+    pub fn removed_by(&self) -> Option<&Write> {
+        self.winner(Facet::LIFE).filter(|write| is_removal(write))
+    }
+
+    /// The writes of a removed record that none of its removals had seen. Empty also where it is
+    /// not known what they saw.
+    pub fn unseen(&self) -> Vec<(Facet, &Write)> {
+        let lives = self.register(Facet::LIFE).map_or(&[][..], |register| register.writes());
+        let removals: Vec<Stamp> =
+            lives.iter().filter(|write| is_removal(write)).map(|write| write.stamp).collect();
+        let facts = self.facts();
+        let mut seen = BTreeSet::new();
+        for life in &removals {
+            let Some(fact) = facts.iter().find(|fact| fact.life == *life) else {
+                return Vec::new();
+            };
+            seen.extend(fact.seen.iter().copied());
+        }
+        let edits = self.edits().filter(|(facet, write)| !seen.contains(&(*facet, write.stamp)));
+        if removals.is_empty() { Vec::new() } else { edits.collect() }
+    }
+
+    /// The writes that say something of the record, not whether it exists.
+    fn edits(&self) -> impl Iterator<Item = (Facet, &Write)> {
+        self.writes().filter(|(facet, _)| !matches!(*facet, Facet::LIFE | Facet::REMOVAL))
+    }
+
+    fn facts(&self) -> Vec<RemovalFact> {
+        let writes = self.register(Facet::REMOVAL).map_or(&[][..], |register| register.writes());
+        writes.iter().filter_map(|write| wire::decode(&write.value).ok()).collect()
+    }
+}
+
+fn is_removal(write: &Write) -> bool {
+    matches!(wire::decode::<Life>(&write.value), Ok(Life::Removed { .. }))
+}
+
+impl Replica {
+    /// Removes a record that exists, or confirms that it is removed: over everything held of it.
+    pub fn remove(&mut self, key: RecordKey, wall_ms: u64) -> Result<Stamp, NoSuchValue> {
+        let record = self.record(&key).and_then(Record::as_shared).ok_or(NoSuchValue)?;
+        let (name, created) = match self.life(&key).ok_or(NoSuchValue)? {
+            Life::Present { name, created } => (name, created),
+            Life::Removed { name } => (name, created_before(record)),
+        };
+        let seen = record.edits().map(|(facet, write)| (facet, write.stamp)).collect();
+        let life = self.edit(key, Facet::LIFE, &Life::Removed { name }, wall_ms);
+        self.edit(key, Facet::REMOVAL, &RemovalFact { life, created, seen }, wall_ms);
+        Ok(life)
+    }
+
+    /// Settles a conflict of a removed record: confirms the removal, or brings the record back with
+    /// everything that was written to it, and with this value where several were written.
+    pub(crate) fn pick_of_removed(
+        &mut self,
+        key: RecordKey,
+        facet: Facet,
+        stamp: Stamp,
+        wall_ms: u64,
+    ) -> Result<Stamp, NoSuchValue> {
+        let record = self.record(&key).and_then(Record::as_shared).ok_or(NoSuchValue)?;
+        let register = record.register(facet).ok_or(NoSuchValue)?;
+        let picked = register.writes().iter().find(|write| write.stamp == stamp);
+        let picked = picked.ok_or(NoSuchValue)?;
+        limits::check_facet(key.kind, facet, &picked.value).map_err(|_| NoSuchValue)?;
+        if facet == Facet::LIFE {
+            return match wire::decode(&picked.value) {
+                Ok(Life::Present { name, created }) => {
+                    Ok(self.edit(key, facet, &Life::Present { name, created }, wall_ms))
+                }
+                _ => self.remove(key, wall_ms),
+            };
+        }
+        let Some(Life::Removed { name }) = self.life(&key) else { return Err(NoSuchValue) };
+        if !record.unseen().contains(&(facet, picked)) {
+            return Err(NoSuchValue);
+        }
+        let created = created_before(record);
+        let settles = (register.writes().len() > 1).then(|| picked.value.clone());
+        if let Some(value) = settles {
+            self.write(key, facet, value, wall_ms);
+        }
+        Ok(self.edit(key, Facet::LIFE, &Life::Present { name, created }, wall_ms))
+    }
+}
+
+/// When a removed record was created, as its removals say; for one that an older version removed,
+/// the first write that is left.
+fn created_before(record: &SharedRecord) -> Stamp {
+    let said = record.facts().into_iter().map(|fact| fact.created).min();
+    let first = record.writes().map(|(_, write)| write.stamp).min();
+    said.or(first).expect("a record has a write")
+}

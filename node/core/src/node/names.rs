@@ -1,0 +1,55 @@
+//! Names of services, and conflicts that are settled: what is brought back finds a name that is free.
+
+use crdt_state::limits::NAME_CHARS_MAX;
+use crdt_state::service::{self, Service};
+use crdt_state::spec::{Facet, Life};
+use crdt_state::{Kind, RecordKey, ServiceId, Stamp};
+
+use super::Node;
+use crate::edit::{Edited, Refusal};
+
+impl Node {
+    pub(super) fn pick_conflict(
+        &mut self,
+        wall_ms: u64,
+        key: RecordKey,
+        facet: Facet,
+        stamp: Stamp,
+    ) -> Result<Edited, Refusal> {
+        let was_removed = matches!(self.replica.life(&key), Some(Life::Removed { .. }));
+        self.replica.pick(key, facet, stamp, wall_ms).map_err(|_| Refusal::NoSuchConflict)?;
+        if was_removed && key.kind == Kind::SERVICE {
+            self.leave_name_to_others(wall_ms, ServiceId(key.id));
+        }
+        Ok(Edited::Done)
+    }
+
+    /// A service that came back while its name was given away takes another one: who uses the name
+    /// now would otherwise meet the old service under it, which is the older one.
+    fn leave_name_to_others(&mut self, wall_ms: u64, id: ServiceId) {
+        let Some(service) = Service::read(&self.replica, id) else { return };
+        let shared = service::name_conflicts(&self.replica);
+        if shared.iter().any(|shared| shared.name == service.name) {
+            self.rename_to_free(wall_ms, &service);
+        }
+    }
+
+    fn rename_to_free(&mut self, wall_ms: u64, service: &Service) {
+        let name = self.free_name(&service.name);
+        let life = Life::Present { name, created: service.created };
+        self.replica.edit(RecordKey::service(service.id), Facet::LIFE, &life, wall_ms);
+    }
+
+    /// `web-2`, or the first number after it that no living service has.
+    fn free_name(&self, name: &str) -> String {
+        let numbered = (2u64..).map(|number| {
+            let ending = format!("-{number}");
+            let room = NAME_CHARS_MAX - ending.len();
+            let stem: String = name.chars().take(room).collect();
+            // An older version let dots through; the new name is made by today's rule.
+            format!("{}{ending}", stem.replace('.', "-"))
+        });
+        let is_free = |name: &String| service::name_owner(&self.replica, name).is_none();
+        numbered.into_iter().find(is_free).expect("there are fewer services than numbers")
+    }
+}
