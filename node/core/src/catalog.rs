@@ -94,12 +94,8 @@ impl Catalog {
             Kind::SERVICE => {
                 let id = ServiceId(key.id);
                 touched.services.insert(id);
-                let before = self.services.remove(&id);
-                let after = Service::read(replica, id);
-                for service in before.iter().chain(&after) {
-                    self.touch_namesakes(&service.name, touched);
-                }
-                self.services.extend(after.map(|service| (id, service)));
+                self.services.remove(&id);
+                self.services.extend(Service::read(replica, id).map(|service| (id, service)));
             }
             Kind::TASK => self.update_task(replica, key, touched),
             Kind::NODE
@@ -121,12 +117,6 @@ impl Catalog {
         let both = before.iter().chain(&after);
         touched.handovers.extend(both.flat_map(Handovers::services));
         self.handovers.extend(after.map(|after| (node, after)));
-    }
-
-    /// Who owns a name may have changed: all that have it are concerned.
-    fn touch_namesakes(&self, name: &str, touched: &mut Touched) {
-        let namesakes = self.services.values().filter(|service| service.name == name);
-        touched.services.extend(namesakes.map(|service| service.id));
     }
 
     fn update_task(&mut self, replica: &Replica, key: RecordKey, touched: &mut Touched) {
@@ -164,7 +154,7 @@ impl Catalog {
     }
 
     /// Does the service own its name? Of two that were created with one name on two sides, the
-    /// older one does, the same on every node; the other is stopped, kept and listed.
+    /// older one does, the same on every node. Both run: only who asks by name meets one of them.
     pub fn owns_name(&self, service: &Service) -> bool {
         !self.services.values().any(|other| {
             other.name == service.name && (other.created, other.id) < (service.created, service.id)
@@ -207,27 +197,23 @@ mod tests {
         Replica::new(writer, Box::new(signer), Arc::new(HashVerifier))
     }
 
-    fn write(replica: &mut Replica, id: ServiceId, life: &Life) {
-        replica.edit(RecordKey::service(id), Facet::LIFE, life, 0);
-    }
-
-    fn present(replica: &Replica, lamport: u64) -> Life {
-        let created = crdt_state::Stamp { lamport, writer: replica.writer() };
-        Life::Present { name: "web".to_owned(), created }
-    }
-
     #[test]
-    fn a_service_is_looked_at_again_when_another_takes_its_name_or_gives_it_back() {
+    fn the_older_of_two_owns_their_name_until_it_is_gone() {
         let (older, younger) = (ServiceId([1; 16]), ServiceId([2; 16]));
         let (mut replica, mut catalog) = (fleet(), Catalog::default());
-        let life = present(&replica, 2);
-        write(&mut replica, younger, &life);
-        catalog.update(&replica, RecordKey::service(younger), &mut Touched::default());
-        for life in [present(&replica, 1), Life::Removed { name: "web".to_owned() }] {
-            write(&mut replica, older, &life);
-            let mut touched = Touched::default();
-            catalog.update(&replica, RecordKey::service(older), &mut touched);
-            assert!(touched.services.contains(&younger));
+        let mut write = |id, life: &Life, catalog: &mut Catalog| {
+            let key = RecordKey::service(id);
+            replica.edit(key, Facet::LIFE, life, 0);
+            catalog.update(&replica, key, &mut Touched::default());
+        };
+        let writer = fleet().writer();
+        let present = |lamport| Life::Present {
+            name: "web".to_owned(),
+            created: crdt_state::Stamp { lamport, writer },
+        };
+        write(younger, &present(2), &mut catalog);
+        for life in [present(1), Life::Removed { name: "web".to_owned() }] {
+            write(older, &life, &mut catalog);
             let is_removed = matches!(life, Life::Removed { .. });
             assert_eq!(catalog.owns_name(&catalog.services[&younger]), is_removed);
         }

@@ -98,7 +98,12 @@ pub enum Edit {
         /// Its name.
         name: String,
     },
-    /// Makes the losing value of a conflict the winner.
+    /// Gives a name that several services have to this one; each of the others gets a free one.
+    TakeName {
+        /// Which.
+        id: ServiceId,
+    },
+    /// Makes a value of a conflict the one that counts.
     PickConflict {
         /// Of which record.
         key: RecordKey,

@@ -34,6 +34,10 @@ pub async fn pick(State(api): State<Api>, body: Sent) -> Result<(), Failure> {
         Failure::Bad(format!("{what} `{text}` cannot be read; take it from `edgectl conflicts`"))
     };
     let key = read_key(&request.key).ok_or_else(|| bad("key", &request.key))?;
+    if request.stamp.is_empty() && key.kind == Kind::SERVICE {
+        api.edit(Edit::TakeName { id: ServiceId(key.id) }).await?;
+        return Ok(());
+    }
     let stamp = read_stamp(&request.stamp).ok_or_else(|| bad("stamp", &request.stamp))?;
     let facet = Facet(request.facet_number);
     api.edit(Edit::PickConflict { key, facet, stamp }).await?;
@@ -49,6 +53,7 @@ fn facet_row(conflict: &Conflict, snapshot: &Snapshot) -> Row {
         node: snapshot.hostname(found.stamp.writer.node),
         written_at: Timestamp(found.wall_ms),
         value: show_value(found.facet, &found.value),
+        key: String::new(),
     };
     Row {
         key: show_key(conflict.key),
@@ -61,7 +66,7 @@ fn facet_row(conflict: &Conflict, snapshot: &Snapshot) -> Row {
     }
 }
 
-/// A name that several services have: the losers are to be renamed or removed, not picked.
+/// A name that several services have: who is picked has it, the others get free ones.
 fn name_row(conflict: &NameConflict, snapshot: &Snapshot) -> Row {
     let value = |id: &ServiceId| {
         let service = snapshot.service_of(*id);
@@ -73,6 +78,7 @@ fn name_row(conflict: &NameConflict, snapshot: &Snapshot) -> Row {
             node: created.map(|node| snapshot.hostname(node)).unwrap_or_default(),
             written_at: Timestamp(service.map_or(0, |service| service.created_wall_ms)),
             value: id.to_string(),
+            key: show_key(RecordKey::service(*id)),
         }
     };
     Row {

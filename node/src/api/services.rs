@@ -16,7 +16,8 @@ use super::pin;
 use super::snapshot::Snapshot;
 use super::{Answer, Api, Sent};
 use crate::docker::service::{
-    Endpoint, Service, ServiceCreated, ServiceMode, ServiceStatus, ServiceUpdated, UpdateStatus,
+    Endpoint, Service, ServiceCreated, ServiceEdge, ServiceMode, ServiceStatus, ServiceUpdated,
+    UpdateStatus,
 };
 use crate::docker::state::{accept, read_spec, show};
 use crate::docker::{Timestamp, Version};
@@ -218,6 +219,9 @@ fn service_object(service: &ServiceState, snapshot: &Snapshot) -> Service {
         spec,
         update_status: update_status(service, snapshot),
         service_status: None,
+        edge: ServiceEdge {
+            name_owner: snapshot.name_owner(service).map(|id| id.to_string()).unwrap_or_default(),
+        },
     }
 }
 

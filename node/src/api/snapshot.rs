@@ -57,10 +57,21 @@ impl Snapshot {
         }
     }
 
+    /// The other service that this one's name means, if two sides of a partition gave it.
+    pub fn name_owner(&self, service: &Service) -> Option<ServiceId> {
+        self.owners.get(&service.name).copied().filter(|owner| *owner != service.id)
+    }
+
+    /// The services that have the same name as this one, itself left out.
+    pub fn namesakes(&self, service: &Service) -> impl Iterator<Item = &Service> {
+        let is_other = |other: &&Service| other.name == service.name && other.id != service.id;
+        self.services.iter().filter(is_other)
+    }
+
     /// The service that is meant. A name that two sides of a partition created is its owner's.
     pub fn service(&self, wanted: &str) -> Result<&Service, Failure> {
         let is_called = |service: &Service, name: &str| {
-            service.name == name && self.owners.get(name).is_none_or(|owner| *owner == service.id)
+            service.name == name && self.name_owner(service).is_none()
         };
         lookup::find("service", wanted, self.services.iter(), |s| s.id.to_string(), is_called)
     }

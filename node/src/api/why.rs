@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use crdt_state::service::Service;
 use crdt_state::task::Slot;
 use crdt_state::{NodeId, ServiceId};
 use node_core::TaskView;
@@ -29,6 +30,7 @@ pub async fn service(
         id: service.id.to_string(),
         name: service.name.clone(),
         summary: format!("{running} of {desired} tasks of {} run healthy", service.name),
+        notes: name_notes(&snapshot, service),
         rows: slots.iter().map(|slot| slot_row(&snapshot, service.id, slot)).collect(),
         ..Why::default()
     };
@@ -52,6 +54,8 @@ pub async fn task(
     let slots = why_slots(&api, view.service).await?;
     let mut why =
         Why { kind: "task".to_owned(), id: found.id, name: found.edge.name, ..Why::default() };
+    let service = snapshot.service_of(view.service);
+    why.notes = service.map(|service| name_notes(&snapshot, service)).unwrap_or_default();
     match slots.iter().find(|slot| slot.slot == view.slot) {
         Some(slot) => {
             why.summary.clone_from(&slot.summary);
@@ -87,10 +91,28 @@ pub async fn node(
         id: id.to_string(),
         name: known.hostname,
         summary: known.summary,
+        notes: Vec::new(),
         rows: here.map(|task| task_row(&snapshot, task, code)).collect(),
         excluded: Vec::new(),
         fixes: known.fixes,
     }))
+}
+
+/// Two sides of a cut made the same name: both services run, and the name means the older one.
+fn name_notes(snapshot: &Snapshot, service: &Service) -> Vec<String> {
+    let means = match snapshot.name_owner(service) {
+        Some(_) => "means that one, this one goes by its id",
+        None => "means this one",
+    };
+    let note = |other: &Service| {
+        let made = snapshot.hostname(other.created.writer.node);
+        format!(
+            "it shares its name with {}, made on {made}; {} {means}; to resolve it: edgectl service \
+             rename {} NEW, or edgectl conflicts pick",
+            other.id, service.name, service.id
+        )
+    };
+    snapshot.namesakes(service).map(note).collect()
 }
 
 async fn why_slots(api: &Api, id: ServiceId) -> Result<Vec<SlotWhy>, Failure> {

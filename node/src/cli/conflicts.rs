@@ -93,7 +93,7 @@ async fn choose(
     value: &ConflictValue,
 ) -> Result<(), Failure> {
     let request = PickRequest {
-        key: conflict.key.clone(),
+        key: if value.key.is_empty() { &conflict.key } else { &value.key }.clone(),
         facet_number: value.facet_number.unwrap_or(conflict.facet_number),
         stamp: value.stamp.clone(),
     };
@@ -106,6 +106,9 @@ fn picked_text(conflict: &Conflict, loser: &ConflictValue) -> String {
     if is_removed(conflict) {
         return format!("{name} is back, with {facet}: {}", loser.value);
     }
+    if is_name(conflict) {
+        return format!("the name {name} means {} now, the others were renamed", loser.value);
+    }
     format!("{facet} of {name} is now {}", loser.value)
 }
 
@@ -114,7 +117,15 @@ fn kept_text(conflict: &Conflict) -> String {
     if is_removed(conflict) {
         return format!("{name} stays removed");
     }
+    if is_name(conflict) {
+        return format!("the name {name} still means {}, the others were renamed", winner.value);
+    }
     format!("{facet} of {name} stays {}", winner.value)
+}
+
+/// Is it a name that several services have?
+fn is_name(conflict: &Conflict) -> bool {
+    conflict.winner.stamp.is_empty()
 }
 
 /// Was the record removed by somebody who did not see this edit?
@@ -130,12 +141,6 @@ fn numbered(conflicts: &[Conflict], number: usize) -> Result<(&Conflict, &Confli
         .checked_sub(1)
         .and_then(|at| losers.nth(at))
         .ok_or_else(|| Failure::new(format!("no value {number}")).hint("edgectl conflicts ls"))?;
-    if loser.stamp.is_empty() {
-        let name = &conflict.name;
-        return Err(Failure::new(format!("two services are called {name}: neither can be picked"))
-            .why(format!("{} has the name, {} is stopped", conflict.winner.value, loser.value))
-            .hint(format!("edgectl service rm {}", loser.value)));
-    }
     Ok((conflict, loser))
 }
 
@@ -211,10 +216,14 @@ mod tests {
     }
 
     #[test]
-    fn a_name_cannot_be_picked() {
+    fn a_name_goes_to_who_is_picked() {
         let mut conflict = conflict();
-        conflict.losers[0].stamp = String::new();
-        let failure = numbered(&[conflict], 1).expect_err("a name").to_string();
-        assert!(failure.ends_with("try: edgectl service rm 5 replicas"), "{failure}");
+        conflict.facet = "name".to_owned();
+        (conflict.winner.stamp, conflict.winner.value) = (String::new(), "aa11".to_owned());
+        (conflict.losers[0].stamp, conflict.losers[0].value) = (String::new(), "bb22".to_owned());
+        let said = picked_text(&conflict, &conflict.losers[0]);
+        assert_eq!(said, "the name web means bb22 now, the others were renamed");
+        let said = kept_text(&conflict);
+        assert_eq!(said, "the name web still means aa11, the others were renamed");
     }
 }

@@ -14,6 +14,10 @@ pub trait Named {
     fn id(&self) -> &str;
     /// Its name.
     fn name(&self) -> &str;
+    /// Does its name mean it? Not so for the younger of two that were made on two sides of a cut.
+    fn owns_name(&self) -> bool {
+        true
+    }
 }
 
 impl Named for Service {
@@ -23,6 +27,9 @@ impl Named for Service {
     }
     fn name(&self) -> &str {
         &self.spec.name
+    }
+    fn owns_name(&self) -> bool {
+        self.called() == self.spec.name
     }
 }
 
@@ -54,7 +61,7 @@ pub async fn node(client: &mut Client, typed: &str) -> Result<Node, Failure> {
 /// The one that is meant: by its whole id, else by its name, else by the beginning of its id.
 pub fn one<T: Named>(typed: &str, known: Vec<T>) -> Result<T, Failure> {
     let is_id = |item: &T| item.id() == typed;
-    let is_name = |item: &T| item.name() == typed;
+    let is_name = |item: &T| item.name() == typed && item.owns_name();
     let is_prefix = |item: &T| !typed.is_empty() && item.id().starts_with(typed);
     let matching = |test: &dyn Fn(&T) -> bool| -> Vec<usize> {
         known.iter().enumerate().filter(|(_, item)| test(item)).map(|(at, _)| at).collect()

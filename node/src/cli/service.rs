@@ -9,6 +9,7 @@ mod lists;
 mod logs;
 mod ls;
 mod ps;
+mod rename;
 mod rm;
 #[cfg(test)]
 mod round_trip;
@@ -73,6 +74,12 @@ pub enum ServiceCommand {
         "edgectl service scale -d web=5 api=2",
     ))]
     Scale(scale::ScaleArgs),
+    /// Give a service another name; its tasks go on running
+    #[command(help_template = examples!(
+        "edgectl service rename web shop",
+        "edgectl service rename 0c8nve1xq2 web-2    # one of two that were made with one name",
+    ))]
+    Rename(rename::RenameArgs),
     /// Remove services; their tasks are stopped
     #[command(visible_alias = "remove")]
     Rm(rm::RmArgs),
@@ -88,6 +95,7 @@ pub async fn run(command: ServiceCommand, client: Client) -> Result<Exit, Failur
         ServiceCommand::Inspect(args) => inspect::run(args, client).await,
         ServiceCommand::Logs(args) => logs::run(args, client).await,
         ServiceCommand::Scale(args) => scale::run(args, client).await,
+        ServiceCommand::Rename(args) => rename::run(args, client).await,
         ServiceCommand::Rm(args) => rm::run(args, client).await,
     }
 }

@@ -173,8 +173,8 @@ impl Fleet {
             (all, degraded) => format!("{total}: {} healthy, {degraded} degraded", all - degraded),
         }];
         lines.extend(self.degraded().map(|service| {
-            let name = &service.spec.name;
-            let text = format!("  {name} {}: edgectl why {name}", replicas_text(service));
+            let (name, called) = (&service.spec.name, service.called());
+            let text = format!("  {name} {}: edgectl why {called}", replicas_text(service));
             paint.tone(Tone::Warning, &text)
         }));
         lines
@@ -194,6 +194,10 @@ impl Fleet {
             notes.push(format!("! {name} is unreachable for {age}: edgectl why {name}"));
         }
         notes.extend(self.status.warnings.iter().map(|warning| format!("! {warning}")));
+        for service in self.services.iter().filter(|service| service.called() == service.id) {
+            let (name, id) = (&service.spec.name, &service.id);
+            notes.push(format!("! {name} is also the name of {id}: edgectl why {id}"));
+        }
         if self.status.conflicts > 0 {
             let conflicts =
                 count(usize::try_from(self.status.conflicts).unwrap_or(usize::MAX), "edit");

@@ -47,7 +47,7 @@ fn choose(typed: &str, tasks: &[Task], services: &[Service]) -> Result<Found, Fa
     if let Some(task) = runs.or(called.first()) {
         return Ok(found(task));
     }
-    if let Some(service) = services.iter().find(|service| service.spec.name == typed) {
+    if let Some(service) = services.iter().find(|service| service.called() == typed) {
         return of_service(service, &wanted);
     }
     let begins = |task: &&Task| !typed.is_empty() && task.id.starts_with(typed);
@@ -61,7 +61,7 @@ fn choose(typed: &str, tasks: &[Task], services: &[Service]) -> Result<Found, Fa
 }
 
 fn of_service(service: &Service, wanted: &[&Task]) -> Result<Found, Failure> {
-    let name = &service.spec.name;
+    let name = service.called();
     let of_it: Vec<&&Task> = wanted.iter().filter(|task| task.service_id == service.id).collect();
     match of_it.as_slice() {
         [task] => Ok(found(task)),

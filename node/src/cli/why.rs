@@ -89,6 +89,7 @@ fn text(why: &Why, shown: Rows, paint: Paint) -> Vec<String> {
     if why.kind != "task" || why.summary.is_empty() {
         lines.extend(rows(why.rows.iter().filter(is_shown), &why.name, paint));
     }
+    lines.extend(why.notes.iter().map(|note| paint.tone(Tone::Warning, &format!("! {note}"))));
     if !why.excluded.is_empty() {
         lines.push(String::new());
         lines.push(match running == why.rows.len() {

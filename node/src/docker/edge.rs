@@ -80,6 +80,9 @@ pub struct Why {
     pub name: String,
     /// One sentence: how many of it run, or what is known of a node.
     pub summary: String,
+    /// What else a person should know: another service has the same name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Of a service or a node: each of its tasks. Of a task: that one.
     pub rows: Vec<WhyRow>,
     /// Nodes that cannot take (more of) it, the closest to fitting first.
@@ -168,6 +171,9 @@ pub struct ConflictValue {
     pub written_at: Timestamp,
     /// For people.
     pub value: String,
+    /// The record, where it is not the conflict's: another service of the same name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub key: String,
 }
 
 /// `POST /edge/conflicts`: make a losing value the winner, or keep the one that won.
@@ -176,6 +182,7 @@ pub struct ConflictValue {
 pub struct PickRequest {
     pub key: String,
     pub facet_number: u16,
+    /// Empty: the service of this key gets the name that it shares.
     pub stamp: String,
 }
 

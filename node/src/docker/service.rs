@@ -23,6 +23,30 @@ pub struct Service {
     /// Only when asked for with `?status=true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_status: Option<ServiceStatus>,
+    /// What Docker does not know.
+    #[serde(skip_serializing_if = "ServiceEdge::is_empty")]
+    pub edge: ServiceEdge,
+}
+
+/// What Docker does not know of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ServiceEdge {
+    /// The id of an older service of the same name: the name means that one. Empty otherwise.
+    pub name_owner: String,
+}
+
+impl ServiceEdge {
+    fn is_empty(&self) -> bool {
+        self.name_owner.is_empty()
+    }
+}
+
+impl Service {
+    /// What it is called by: its name, or its id while the name means another one.
+    pub fn called(&self) -> &str {
+        if self.edge.is_empty() { &self.spec.name } else { &self.id }
+    }
 }
 
 /// What operators want of a service.

@@ -35,6 +35,7 @@ impl Node {
             Edit::PutImage { name, fact } => self.put_image(wall_ms, &name, &fact),
             Edit::RemoveImage { name } => self.remove_image(wall_ms, &name),
             Edit::GiveUpVolume { node, name } => self.give_up_volume(wall_ms, node, &name),
+            Edit::TakeName { id } => self.take_name(wall_ms, id),
             Edit::PickConflict { key, facet, stamp } => {
                 self.pick_conflict(wall_ms, key, facet, stamp)
             }
@@ -156,7 +157,7 @@ impl Node {
         Ok(Edited::Done)
     }
 
-    fn living(&self, id: ServiceId) -> Result<Service, Refusal> {
+    pub(super) fn living(&self, id: ServiceId) -> Result<Service, Refusal> {
         Service::read(&self.replica, id).ok_or(Refusal::NoSuchService(id))
     }
 

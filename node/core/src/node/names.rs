@@ -24,6 +24,18 @@ impl Node {
         Ok(Edited::Done)
     }
 
+    pub(super) fn take_name(&mut self, wall_ms: u64, id: ServiceId) -> Result<Edited, Refusal> {
+        let name = self.living(id)?.name;
+        let shared = service::name_conflicts(&self.replica);
+        let shared = shared.into_iter().find(|shared| shared.name == name);
+        let shared = shared.ok_or(Refusal::NoSuchConflict)?;
+        for other in shared.others.into_iter().chain([shared.owner]).filter(|other| *other != id) {
+            let other = self.living(other)?;
+            self.rename_to_free(wall_ms, &other);
+        }
+        Ok(Edited::Service(id))
+    }
+
     /// A service that came back while its name was given away takes another one: who uses the name
     /// now would otherwise meet the old service under it, which is the older one.
     fn leave_name_to_others(&mut self, wall_ms: u64, id: ServiceId) {

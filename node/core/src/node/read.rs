@@ -25,7 +25,7 @@ pub struct TaskView {
     pub id: TaskId,
     /// Of which service.
     pub service: ServiceId,
-    /// Its name.
+    /// What the service is called by: its name, or its id while the name is another one's.
     pub service_name: String,
     /// Which slot.
     pub slot: Slot,
@@ -114,13 +114,14 @@ impl Node {
     /// The tasks of one service.
     pub fn tasks_of(&self, now: Now, service: &Service) -> Vec<TaskView> {
         let mut views = Vec::new();
+        let called = self.called(service);
         for ((slot, node), record) in self.catalog.tasks.get(&service.id).into_iter().flatten() {
             let unreachable_ms = self.unreachable_ms(now, *node);
             for status in &record.tasks {
                 views.push(TaskView {
                     id: status.id,
                     service: service.id,
-                    service_name: service.name.clone(),
+                    service_name: called.clone(),
                     slot: *slot,
                     node: Some(*node),
                     desired_running: status.desired_running,
@@ -163,7 +164,7 @@ impl Node {
         TaskView {
             id: TaskId::of(service.id, slot, owner.unwrap_or(nobody), service.template_version),
             service: service.id,
-            service_name: service.name.clone(),
+            service_name: self.called(service),
             slot,
             node: owner,
             status: None,
@@ -265,7 +266,15 @@ impl Node {
         self.replica.conflicts()
     }
 
-    /// Services that share a name with an older one; they are stopped and kept.
+    /// What a service is called by: its name, or its id while an older one has that name too.
+    pub fn called(&self, service: &Service) -> String {
+        match self.catalog.owns_name(service) {
+            true => service.name.clone(),
+            false => service.id.to_string(),
+        }
+    }
+
+    /// Services that share a name with an older one, which the name means.
     pub fn name_conflicts(&self) -> Vec<NameConflict> {
         service::name_conflicts(&self.replica)
     }

@@ -152,9 +152,6 @@ impl Node {
 
     fn service_view(&self, id: ServiceId) -> Option<ServiceView> {
         let service = self.catalog.services.get(&id)?;
-        if !self.catalog.owns_name(service) {
-            return None;
-        }
         let mut holders = Vec::new();
         for ((slot, node), record) in self.catalog.tasks.get(&id).into_iter().flatten() {
             let best = record

@@ -85,7 +85,7 @@ impl Node {
         };
         let task = tasks.iter().find(|t| t.slot == slot && t.desired_running && t.node == owner);
         let running = task.and_then(|t| t.status.as_ref()).is_some_and(is_healthy);
-        let name = task_name(&service.name, slot);
+        let name = task_name(&self.called(service), slot);
         let reason = task.and_then(|t| t.reason.clone()).unwrap_or_default();
         let note = task.and_then(|t| t.status.as_ref()?.current.note());
         let note = note.map(|note| format!("; {note}")).unwrap_or_default();
@@ -144,7 +144,7 @@ impl Node {
     }
 
     fn fixes(&self, service: &Service, owner: Option<NodeId>) -> Vec<String> {
-        let name = &service.name;
+        let name = &self.called(service);
         if owner.is_some() {
             return vec![format!("edgectl service logs {name}")];
         }

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crdt_state::spec::{Facet, Scale};
+use crdt_state::spec::{Facet, PublishedPort, Scale};
 use crdt_state::{
     Conflict, HashSigner, HashVerifier, Kind, NodeId, RecordKey, Replica, ServiceId, Signer,
     StoreId, Writer,
 };
-use node_core::{Edit, Edited};
+use node_core::{Edit, Edited, Refusal};
 
 use crate::host::{Host, replica, spec};
 
@@ -80,4 +80,74 @@ fn what_comes_back_leaves_its_name_to_who_has_it_now() {
     let name = |id| host.node.service(id).map(|service| service.name.clone());
     assert_eq!((name(now), name(id)), (Some("web".into()), Some("web-2".into())));
     assert_eq!(host.node.name_conflicts(), []);
+}
+
+/// `web` made on both sides, and how often it should run: the one of the other side is older.
+fn same_name(edit: impl Fn(&mut node_core::ServiceSpec)) -> (Host, ServiceId, ServiceId) {
+    let mut other = Host::new();
+    let mut web = spec("web", 1);
+    edit(&mut web);
+    let older = other.create(web.clone());
+    let mut here = Host::boot(2, BTreeMap::new(), Vec::new());
+    here.create(spec("db", 0));
+    web.template.env.push("SIDE=here".into());
+    let younger = here.create(web);
+    (heal(&here, other.node.replica()), older, younger)
+}
+
+#[test]
+fn two_services_of_one_name_both_run_and_the_older_is_meant_by_it() {
+    let (host, older, younger) = same_name(|_| {});
+    let mut started: Vec<ServiceId> = host.started.iter().map(|start| start.service).collect();
+    started.sort_unstable();
+    let mut both = vec![older, younger];
+    both.sort_unstable();
+    assert_eq!(started, both);
+    let [shared] = &host.node.name_conflicts()[..] else { panic!("one name is shared") };
+    assert_eq!((shared.owner, &shared.others[..]), (older, &[younger][..]));
+    let called = |id| host.node.called(host.node.service(id).expect("living"));
+    assert_eq!((called(older), called(younger)), ("web".into(), younger.to_string()));
+    assert_eq!(host.node.why_service(host.now, younger)[0].name, format!("{younger}.1"));
+}
+
+#[test]
+fn a_name_goes_to_who_is_picked_and_nothing_restarts() {
+    for pick_younger in [true, false] {
+        let (mut host, older, younger) = same_name(|_| {});
+        host.start_all();
+        let (picked, other) = if pick_younger { (younger, older) } else { (older, younger) };
+        assert_eq!(host.edit(Edit::TakeName { id: picked }), Ok(Edited::Service(picked)));
+        host.wait(60_000);
+        let name = |id| host.node.service(id).map(|service| service.name.clone());
+        assert_eq!((name(picked), name(other)), (Some("web".into()), Some("web-2".into())));
+        assert_eq!((host.node.name_conflicts(), host.node.conflicts()), (vec![], vec![]));
+        assert!(host.started.is_empty() && host.stopped.is_empty());
+        assert_eq!(host.edit(Edit::TakeName { id: picked }), Err(Refusal::NoSuchConflict));
+    }
+}
+
+#[test]
+fn a_service_is_renamed_and_its_tasks_go_on() {
+    let (mut host, older, younger) = same_name(|_| {});
+    host.start_all();
+    let mut shop = spec("shop", 1);
+    shop.template.env.push("SIDE=here".into());
+    let rename = |id, spec| Edit::UpdateService { id, version: None, spec: Box::new(spec) };
+    assert_eq!(host.edit(rename(younger, shop)), Ok(Edited::Service(younger)));
+    host.wait(60_000);
+    assert!(host.started.is_empty() && host.stopped.is_empty());
+    assert_eq!(host.node.name_conflicts(), []);
+    let taken = host.edit(rename(older, spec("shop", 1)));
+    assert_eq!(taken, Err(Refusal::NameTaken { name: "shop".into(), id: younger }));
+}
+
+#[test]
+fn of_two_services_of_one_name_and_port_the_younger_waits_and_says_so() {
+    let port = PublishedPort { published: 8080, target: 80, protocol: "tcp".into(), host: true };
+    let (host, older, younger) = same_name(|web| web.endpoint.ports.push(port.clone()));
+    let started: Vec<ServiceId> = host.started.iter().map(|start| start.service).collect();
+    assert_eq!(started, [older]);
+    let why = &host.node.why_service(host.now, younger)[0];
+    assert_eq!(why.nodes[0].code, "host-port");
+    assert!(why.fixes[0].ends_with(&younger.to_string()), "{:?}", why.fixes);
 }

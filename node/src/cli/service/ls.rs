@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::cli::client::Client;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::filter::Filters;
-use crate::cli::output::{self, Listing, Row, Shown};
+use crate::cli::output::{self, Listing, Row, Shown, say};
 use crate::docker::service::{Service, ServiceStatus};
 
 /// Flags.
@@ -57,7 +57,15 @@ pub async fn run(args: LsArgs, mut client: Client) -> Result<Exit, Failure> {
     let rows: Vec<ServiceRow> =
         services.iter().map(|service| row(service, args.listing.shown())).collect();
     args.listing.print(&rows)?;
+    services.iter().filter_map(name_note).for_each(say);
     Ok(Exit::Done)
+}
+
+/// The younger of two services that were made with one name on two sides of a cut.
+fn name_note(service: &Service) -> Option<String> {
+    let (name, id) = (&service.spec.name, &service.id);
+    let is_shared = service.called() == id;
+    is_shared.then(|| format!("! {name} means another service than {id}: edgectl why {id}"))
 }
 
 fn fits(filters: &Filters, service: &Service) -> bool {

@@ -6,6 +6,7 @@ use clap::Args;
 use super::change::{change_list, change_map, nothing_to_remove};
 use super::flags::SharedFlags;
 use super::lists::ListChanges;
+use super::rename::NewName;
 use super::{container, spec};
 use crate::cli::client::Client;
 use crate::cli::failure::{Exit, Failure};
@@ -63,6 +64,8 @@ pub struct UpdateArgs {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
+    name: NewName,
+    #[command(flatten)]
     lists: ListChanges,
     #[command(flatten)]
     shared: SharedFlags,
@@ -108,6 +111,7 @@ pub async fn send(
 pub fn changed(args: &UpdateArgs, before: &ServiceSpec) -> Result<ServiceSpec, Failure> {
     let mut spec = before.clone();
     spec::apply(&args.shared, &mut spec)?;
+    args.name.apply(&mut spec);
     change_map("label", &mut spec.labels, &args.label_add, &args.label_rm)?;
     args.lists.apply(&mut spec.task_template)?;
     change_image(args, &mut spec)?;
@@ -313,39 +317,12 @@ mod tests {
             "nofile=9",
         ]);
         assert!(spec.expect_err("no such mount").contains("there is no mount \"/old\" to remove"));
-        let spec = container_after(&[
-            "--mount-add",
-            "source=pg,target=/data/",
-            "--mount-add",
-            "source=new,target=/data",
-            "--device-add",
-            "/dev/a:r",
-            "--ulimit-add",
-            "nofile=9",
-            "--group-add",
-            "dialout",
-            "--sysctl-rm",
-            "kernel.shmmax",
-            "--sysctl-add",
-            "kernel.msgmax=2",
-            "--host-rm",
-            "printer:10.0.0.7",
-            "--host-add",
-            "cam:10.0.0.9",
-            "--dns-add",
-            "10.0.0.1",
-            "--dns-search-add",
-            "lan",
-            "--network-add",
-            "none",
-            "--cap-add",
-            "CHOWN",
-            "--cap-drop",
-            "NET_RAW",
-            "--privileged=false",
-            "--init",
-        ])
-        .expect("valid");
+        let line = "--mount-add source=pg,target=/data/ --mount-add source=new,target=/data \
+             --device-add /dev/a:r --ulimit-add nofile=9 --group-add dialout --sysctl-rm \
+             kernel.shmmax --sysctl-add kernel.msgmax=2 --host-rm printer:10.0.0.7 \
+             --host-add cam:10.0.0.9 --dns-add 10.0.0.1 --dns-search-add lan --network-add \
+             none --cap-add CHOWN --cap-drop NET_RAW --privileged=false --init";
+        let spec = container_after(&line.split(' ').collect::<Vec<_>>()).expect("valid");
         assert_eq!(spec.task_template.networks[0].target, "none");
         let container = spec.task_template.container_spec.expect("set");
         assert_eq!(container.mounts.len(), 1, "one per target");
