@@ -31,6 +31,8 @@ pub struct Conflict {
     pub key: RecordKey,
     /// The facet of it.
     pub facet: Facet,
+    /// The label, of [`Facet::LABEL_CHANGES`]: labels conflict one by one.
+    pub label: Option<String>,
     /// The value that counts, or the removal.
     pub winner: Alternative,
     /// The values that do not, strongest first; each differs from the winner's.
@@ -51,25 +53,32 @@ impl Conflict {
         if let Some(removal) = record.removed_by() {
             return Conflict::of_removed(key, record, removal);
         }
-        let facets = record.facets().filter(|(facet, _)| is_operators(*facet));
+        let facets = record.facets().filter(|(facet, _)| match *facet {
+            // Labels are listed key by key.
+            Facet::LABEL_CHANGES => false,
+            Facet::LABELS => record.has_whole_labels(),
+            facet => is_operators(facet),
+        });
         let conflicts = facets.filter_map(|(facet, register)| {
             let winner = record.winner(facet)?;
             let losers = register.writes().iter().filter(|write| write.value != winner.value);
             Conflict::between(key, (facet, winner), (facet, losers))
         });
-        conflicts.collect()
+        conflicts.chain(record.label_conflicts(key)).collect()
     }
 
     /// Other names that it was given, and every edit that no removal saw, facet by facet.
     fn of_removed(key: RecordKey, record: &SharedRecord, removal: &Write) -> Vec<Conflict> {
         let winner = (Facet::LIFE, removal);
-        let lives = record.register(Facet::LIFE).map_or(&[][..], |register| register.writes());
-        let renamed = lives
+        let renamed = record
+            .writes_of(Facet::LIFE)
             .iter()
             .filter(|write| !matches!(wire::decode(&write.value), Ok(Life::Removed { .. })));
         let mut conflicts = Vec::from_iter(Conflict::between(key, winner, (Facet::LIFE, renamed)));
         let unseen = record.unseen();
+        // The entries of labels go with their map.
         let facets = record.facets().map(|(facet, _)| facet);
+        let facets = facets.filter(|facet| *facet != Facet::LABEL_CHANGES);
         for facet in facets.filter(|facet| is_operators(*facet)) {
             let edits = unseen.iter().filter(|(of, _)| *of == facet).map(|(_, write)| *write);
             conflicts.extend(Conflict::between(key, winner, (facet, edits)));
@@ -84,7 +93,7 @@ impl Conflict {
     ) -> Option<Conflict> {
         let losers: Vec<_> = losers.map(|write| Alternative::of(facet, write)).collect();
         let winner = Alternative::of(of, winner);
-        (!losers.is_empty()).then_some(Conflict { key, facet, winner, losers })
+        (!losers.is_empty()).then_some(Conflict { key, facet, label: None, winner, losers })
     }
 }
 

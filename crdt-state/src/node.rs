@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::NodeId;
 use crate::key::{Kind, RecordKey};
+use crate::labels::labels;
 use crate::replica::Replica;
 use crate::service::value_or_default;
 use crate::spec::{Facet, Labels, Life, Resources};
@@ -80,7 +81,7 @@ impl NodeView {
         NodeView {
             id,
             description: replica.owned(&RecordKey::node(id)).map(|(_, description)| description),
-            labels: value_or_default(replica, &settings, Facet::LABELS),
+            labels: labels(replica, &settings),
             availability: value_or_default(replica, &settings, Facet::AVAILABILITY),
             evicted: is_evicted(replica, id),
             version,

@@ -100,6 +100,11 @@ impl SharedRecord {
         self.facets.get(&facet)
     }
 
+    /// The writes of one facet, strongest first; none if there is no such facet.
+    pub fn writes_of(&self, facet: Facet) -> &[Write] {
+        self.register(facet).map_or(&[][..], |register| register.writes())
+    }
+
     /// Every write held, with its facet.
     pub fn writes(&self) -> impl Iterator<Item = (Facet, &Write)> {
         self.facets()

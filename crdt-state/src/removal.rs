@@ -41,9 +41,12 @@ impl SharedRecord {
     /// The writes of a removed record that none of its removals had seen. Empty also where it is
     /// not known what they saw.
     pub fn unseen(&self) -> Vec<(Facet, &Write)> {
-        let lives = self.register(Facet::LIFE).map_or(&[][..], |register| register.writes());
-        let removals: Vec<Stamp> =
-            lives.iter().filter(|write| is_removal(write)).map(|write| write.stamp).collect();
+        let removals: Vec<Stamp> = self
+            .writes_of(Facet::LIFE)
+            .iter()
+            .filter(|write| is_removal(write))
+            .map(|write| write.stamp)
+            .collect();
         let facts = self.facts();
         let mut seen = BTreeSet::new();
         for life in &removals {
@@ -62,8 +65,10 @@ impl SharedRecord {
     }
 
     fn facts(&self) -> Vec<RemovalFact> {
-        let writes = self.register(Facet::REMOVAL).map_or(&[][..], |register| register.writes());
-        writes.iter().filter_map(|write| wire::decode(&write.value).ok()).collect()
+        self.writes_of(Facet::REMOVAL)
+            .iter()
+            .filter_map(|write| wire::decode(&write.value).ok())
+            .collect()
     }
 }
 
@@ -95,8 +100,8 @@ impl Replica {
         wall_ms: u64,
     ) -> Result<Stamp, NoSuchValue> {
         let record = self.record(&key).and_then(Record::as_shared).ok_or(NoSuchValue)?;
-        let register = record.register(facet).ok_or(NoSuchValue)?;
-        let picked = register.writes().iter().find(|write| write.stamp == stamp);
+        let writes = record.writes_of(facet);
+        let picked = writes.iter().find(|write| write.stamp == stamp);
         let picked = picked.ok_or(NoSuchValue)?;
         limits::check_facet(key.kind, facet, &picked.value).map_err(|_| NoSuchValue)?;
         if facet == Facet::LIFE {
@@ -112,7 +117,9 @@ impl Replica {
             return Err(NoSuchValue);
         }
         let created = created_before(record);
-        let settles = (register.writes().len() > 1).then(|| picked.value.clone());
+        // Labels of several sides stand side by side.
+        let is_one_of_several = writes.len() > 1 && facet != Facet::LABELS;
+        let settles = is_one_of_several.then(|| picked.value.clone());
         if let Some(value) = settles {
             self.write(key, facet, value, wall_ms);
         }

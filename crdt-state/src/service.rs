@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::id::ServiceId;
 use crate::key::{Kind, RecordKey};
+use crate::labels::labels;
 use crate::record::Record;
 use crate::replica::Replica;
 use crate::spec::{
@@ -99,7 +100,7 @@ impl Service {
             placement: value_or_default(replica, &key, Facet::PLACEMENT),
             update_policy: value_or_default(replica, &key, Facet::UPDATE_POLICY),
             endpoint: value_or_default(replica, &key, Facet::ENDPOINT),
-            labels: value_or_default(replica, &key, Facet::LABELS),
+            labels: labels(replica, &key),
             version: last.stamp.lamport,
             updated_wall_ms: last.wall_ms,
             created_wall_ms: life.wall_ms,

@@ -31,7 +31,7 @@ impl Facet {
     pub const UPDATE_POLICY: Facet = Facet(4);
     /// Ports, networks, aliases: [`Endpoint`].
     pub const ENDPOINT: Facet = Facet(5);
-    /// Labels: [`Labels`].
+    /// Labels as a whole, for versions that know no entries: [`Labels`], see [`crate::labels`].
     pub const LABELS: Facet = Facet(6);
     /// Availability of a node: [`crate::node::Availability`].
     pub const AVAILABILITY: Facet = Facet(7);
@@ -44,6 +44,8 @@ impl Facet {
     pub const LAST_GOOD: Facet = Facet(10);
     /// What the removal of a record had seen: [`crate::removal::RemovalFact`].
     pub const REMOVAL: Facet = Facet(12);
+    /// Labels key by key, see [`crate::labels`].
+    pub const LABEL_CHANGES: Facet = Facet(13);
 }
 
 /// Names and values that operators attach.

@@ -43,12 +43,14 @@ impl Replica {
         if matches!(self.life(&key), Some(Life::Removed { .. })) {
             return self.pick_of_removed(key, facet, stamp, wall_ms);
         }
-        let register =
-            self.record(&key).and_then(Record::as_shared).and_then(|r| r.register(facet));
-        let writes = register.map_or(&[][..], |register| register.writes());
+        let record = self.record(&key).and_then(Record::as_shared);
+        let writes = record.map_or(&[][..], |record| record.writes_of(facet));
         let picked = writes.iter().find(|write| write.stamp == stamp).ok_or(NoSuchValue)?;
         limits::check_facet(key.kind, facet, &picked.value).map_err(|_| NoSuchValue)?;
         let value = picked.value.clone();
+        if let (Facet::LABELS, Ok(labels)) = (facet, wire::decode(&value)) {
+            return Ok(self.edit_labels(key, &labels, wall_ms));
+        }
         Ok(self.write(key, facet, value, wall_ms))
     }
 

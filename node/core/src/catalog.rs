@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crdt_state::condition::{self, NodeConditions};
 use crdt_state::handover::{self, Handovers};
+use crdt_state::labels;
 use crdt_state::node::{Availability, NodeDescription};
 use crdt_state::replica::Replica;
 use crdt_state::service::Service;
@@ -172,10 +173,7 @@ fn read_node(replica: &Replica, id: NodeId) -> NodeEntry {
         availability: replica
             .facet::<Availability>(&settings, Facet::AVAILABILITY)
             .map_or(Availability::Active, |(_, availability)| availability),
-        labels: replica
-            .facet::<Labels>(&settings, Facet::LABELS)
-            .map(|(_, labels)| labels)
-            .unwrap_or_default(),
+        labels: labels::labels(replica, &settings),
         volumes: volume::holdings(replica, id),
         conditions: condition::conditions_of(replica, id),
         evicted: matches!(replica.life(&RecordKey::eviction(id)), Some(Life::Present { .. })),

@@ -103,6 +103,15 @@ pub enum Edit {
         /// Which.
         id: ServiceId,
     },
+    /// Makes a value of a conflict over one label the one that counts.
+    PickLabel {
+        /// Of which record.
+        key: RecordKey,
+        /// The label.
+        label: String,
+        /// The value's stamp.
+        stamp: Stamp,
+    },
     /// Makes a value of a conflict the one that counts.
     PickConflict {
         /// Of which record.

@@ -39,6 +39,10 @@ pub async fn pick(State(api): State<Api>, body: Sent) -> Result<(), Failure> {
         return Ok(());
     }
     let stamp = read_stamp(&request.stamp).ok_or_else(|| bad("stamp", &request.stamp))?;
+    if let Some(label) = request.label {
+        api.edit(Edit::PickLabel { key, label, stamp }).await?;
+        return Ok(());
+    }
     let facet = Facet(request.facet_number);
     api.edit(Edit::PickConflict { key, facet, stamp }).await?;
     Ok(())
@@ -59,8 +63,12 @@ fn facet_row(conflict: &Conflict, snapshot: &Snapshot) -> Row {
         key: show_key(conflict.key),
         kind: kind.to_owned(),
         name,
-        facet: facet_word(conflict.facet),
+        facet: match &conflict.label {
+            Some(label) => format!("label {label}"),
+            None => facet_word(conflict.facet),
+        },
         facet_number: conflict.facet.0,
+        label: conflict.label.clone(),
         winner: value(&conflict.winner),
         losers: conflict.losers.iter().map(value).collect(),
     }
@@ -87,6 +95,7 @@ fn name_row(conflict: &NameConflict, snapshot: &Snapshot) -> Row {
         name: conflict.name.clone(),
         facet: "name".to_owned(),
         facet_number: Facet::LIFE.0,
+        label: None,
         winner: value(&conflict.owner),
         losers: conflict.others.iter().map(value).collect(),
     }
@@ -126,6 +135,7 @@ fn facet_word(facet: Facet) -> String {
         Facet::IMAGE => "digest",
         Facet::VOLUMES_GIVEN_UP => "volumes given up",
         Facet::REMOVAL => "removal",
+        Facet::LABEL_CHANGES => "label",
         Facet(number) => return format!("facet {number}"),
     };
     word.to_owned()
@@ -152,6 +162,9 @@ fn show_value(facet: Facet, bytes: &[u8]) -> String {
         Facet::UPDATE_POLICY => wire::decode(bytes).ok().and_then(|v: spec::UpdatePolicy| json(&v)),
         Facet::ENDPOINT => wire::decode(bytes).ok().and_then(|v: spec::Endpoint| json(&v)),
         Facet::LABELS => wire::decode(bytes).ok().and_then(|v: BTreeMap<String, String>| json(&v)),
+        Facet::LABEL_CHANGES => wire::decode(bytes)
+            .ok()
+            .map(|value: Option<String>| value.unwrap_or_else(|| "(removed)".to_owned())),
         Facet::AVAILABILITY => {
             wire::decode(bytes).ok().map(|v: Availability| availability_word(v).to_owned())
         }

@@ -37,6 +37,9 @@ enum ConflictsCommand {
     },
 }
 
+/// The facet that says whether a record exists: a removal is a value of it.
+const LIFE: u16 = 0;
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct ValueRow {
@@ -95,6 +98,7 @@ async fn choose(
     let request = PickRequest {
         key: if value.key.is_empty() { &conflict.key } else { &value.key }.clone(),
         facet_number: value.facet_number.unwrap_or(conflict.facet_number),
+        label: conflict.label.clone(),
         stamp: value.stamp.clone(),
     };
     client.send("/edge/conflicts", &request).await?;
@@ -130,7 +134,8 @@ fn is_name(conflict: &Conflict) -> bool {
 
 /// Was the record removed by somebody who did not see this edit?
 fn is_removed(conflict: &Conflict) -> bool {
-    conflict.winner.value == "removed"
+    let facet = conflict.winner.facet_number.unwrap_or(conflict.facet_number);
+    facet == LIFE && conflict.winner.value == "removed"
 }
 
 /// Losers are numbered in the order of the list, from 1.

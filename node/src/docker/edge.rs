@@ -151,6 +151,9 @@ pub struct Conflict {
     pub facet: String,
     /// The number of the facet.
     pub facet_number: u16,
+    /// The label that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     pub winner: ConflictValue,
     pub losers: Vec<ConflictValue>,
 }
@@ -182,6 +185,9 @@ pub struct ConflictValue {
 pub struct PickRequest {
     pub key: String,
     pub facet_number: u16,
+    /// The label that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// Empty: the service of this key gets the name that it shares.
     pub stamp: String,
 }

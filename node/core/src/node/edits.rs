@@ -6,7 +6,7 @@ use crdt_state::limits::Bounded;
 use crdt_state::node::Availability;
 use crdt_state::service::{self, Service};
 use crdt_state::spec::{Facet, Labels, Life};
-use crdt_state::{FleetImage, ImageFact, NodeId, RecordKey, ServiceId, Stamp};
+use crdt_state::{FleetImage, ImageFact, NodeId, Record, RecordKey, ServiceId, Stamp};
 use gossip::MemberState;
 
 use super::{Departure, Node};
@@ -39,6 +39,11 @@ impl Node {
             Edit::PickConflict { key, facet, stamp } => {
                 self.pick_conflict(wall_ms, key, facet, stamp)
             }
+            Edit::PickLabel { key, label, stamp } => self
+                .replica
+                .pick_label(key, &label, stamp, wall_ms)
+                .map(|_| Edited::Done)
+                .map_err(|_| Refusal::NoSuchConflict),
         }
     }
 
@@ -66,7 +71,7 @@ impl Node {
             self.replica.edit(key, Facet::ENDPOINT, &spec.endpoint, wall_ms);
         }
         if !spec.labels.is_empty() {
-            self.replica.edit(key, Facet::LABELS, &spec.labels, wall_ms);
+            self.replica.edit_labels(key, &spec.labels, wall_ms);
         }
         Ok(Edited::Service(id))
     }
@@ -109,7 +114,7 @@ impl Node {
             self.replica.edit(key, Facet::ENDPOINT, &spec.endpoint, wall_ms);
         }
         if spec.labels != held.labels {
-            self.replica.edit(key, Facet::LABELS, &spec.labels, wall_ms);
+            self.replica.edit_labels(key, &spec.labels, wall_ms);
         }
         Ok(Edited::Service(id))
     }
@@ -182,12 +187,11 @@ impl Node {
 
     /// The highest counter of what operators set on a node: Docker's `Version.Index`.
     pub fn node_version(&self, id: NodeId) -> u64 {
-        let key = RecordKey::node_settings(id);
-        let stamps = [
-            self.replica.facet::<Availability>(&key, Facet::AVAILABILITY).map(|(stamp, _)| stamp),
-            self.replica.facet::<Labels>(&key, Facet::LABELS).map(|(stamp, _)| stamp),
-        ];
-        stamps.into_iter().flatten().map(|stamp| stamp.lamport).max().unwrap_or(0)
+        let record = self.replica.record(&RecordKey::node_settings(id));
+        let Some(record) = record.and_then(Record::as_shared) else { return 0 };
+        let facets = [Facet::AVAILABILITY, Facet::LABELS, Facet::LABEL_CHANGES];
+        let stamps = facets.into_iter().filter_map(|facet| record.winner(facet));
+        stamps.map(|write| write.stamp.lamport).max().unwrap_or(0)
     }
 
     fn update_node(
@@ -203,7 +207,7 @@ impl Node {
             self.replica.edit(key, Facet::AVAILABILITY, &availability, wall_ms);
         }
         if let Some(labels) = labels.filter(|wanted| *wanted != held.labels) {
-            self.replica.edit(key, Facet::LABELS, &labels, wall_ms);
+            self.replica.edit_labels(key, &labels, wall_ms);
         }
     }
 
