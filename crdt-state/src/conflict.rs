@@ -54,8 +54,8 @@ impl Conflict {
             return Conflict::of_removed(key, record, removal);
         }
         let facets = record.facets().filter(|(facet, _)| match *facet {
-            // Labels are listed key by key.
-            Facet::LABEL_CHANGES => false,
+            // Labels are listed key by key; what is given up on each side is given up.
+            Facet::LABEL_CHANGES | Facet::VOLUMES_GIVEN_UP => false,
             Facet::LABELS => record.has_whole_labels(),
             facet => is_operators(facet),
         });

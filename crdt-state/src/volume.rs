@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::NodeId;
 use crate::key::{Kind, RecordKey};
+use crate::record::Record;
 use crate::replica::Replica;
 use crate::spec::Facet;
+use crate::wire;
 
 /// One volume of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,10 +56,14 @@ pub fn volumes_of(replica: &Replica, id: NodeId) -> NodeVolumes {
     said.filter(|(owner, _)| *owner == id).map(|(_, volumes)| volumes).unwrap_or_default()
 }
 
-/// Which volumes of a node were given up.
+/// Which volumes of a node were given up, on any side of a cut: an id is given up once and for all.
 pub fn given_up(replica: &Replica, id: NodeId) -> GivenUp {
-    let said = replica.facet(&RecordKey::node_settings(id), Facet::VOLUMES_GIVEN_UP);
-    said.map(|(_, ids)| ids).unwrap_or_default()
+    let key = RecordKey::node_settings(id);
+    let record = replica.record(&key).filter(|_| !replica.is_unfit(&key));
+    let record = record.and_then(Record::as_shared);
+    let writes = record.map_or(&[][..], |record| record.writes_of(Facet::VOLUMES_GIVEN_UP));
+    let sides = writes.iter().filter_map(|write| wire::decode::<GivenUp>(&write.value).ok());
+    sides.flatten().collect()
 }
 
 /// What a node holds, by name, with what operators say of it.
