@@ -8,6 +8,8 @@ pub mod convergence;
 pub mod durability;
 pub mod function;
 pub mod kept;
+pub mod labels;
+pub mod listed;
 pub mod poison;
 pub mod reasons;
 pub mod replicas;

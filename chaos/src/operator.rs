@@ -9,7 +9,7 @@ use crdt_state::spec::{
     Endpoint, Labels, Placement, RestartCondition, RestartPolicy, Scale, Template, UpdateOrder,
     UpdatePolicy,
 };
-use crdt_state::{Conflict, NodeId, ServiceId};
+use crdt_state::{Conflict, NameConflict, NodeId, ServiceId};
 use node_core::edit::{Edit, ServiceSpec};
 
 use crate::dice::Dice;
@@ -32,8 +32,10 @@ pub struct Seen {
     pub services: Vec<Service>,
     /// The nodes.
     pub nodes: Vec<NodeId>,
-    /// The facets with values that lost, of which one may be picked.
+    /// What lost, of which one may be picked.
     pub conflicts: Vec<Conflict>,
+    /// The names that several services have.
+    pub names: Vec<NameConflict>,
 }
 
 /// All operators of a world.
@@ -42,14 +44,16 @@ pub struct Operator {
     dice: Dice,
     /// For the losers of conflicts that are picked.
     picks: Dice,
+    /// For services of the same name, and what is done about them.
+    names: Dice,
     pace: OperatorPace,
 }
 
 impl Operator {
     /// Operators of this pace.
     pub fn new(pace: OperatorPace, seed: u64) -> Operator {
-        let (dice, picks) = (Dice::new(seed, "operator"), Dice::new(seed, "picks"));
-        Operator { dice, picks, pace }
+        let draw = |what| Dice::new(seed, what);
+        Operator { dice: draw("operator"), picks: draw("picks"), names: draw("names"), pace }
     }
 
     /// How long until the next edit.
@@ -73,6 +77,9 @@ impl Operator {
     pub fn edit(&mut self, seen: &Seen) -> Edit {
         if !seen.conflicts.is_empty() && self.picks.happens(80) {
             return self.pick_conflict(seen);
+        }
+        if !seen.names.is_empty() && self.names.happens(150) {
+            return self.settle_name(seen);
         }
         let Some(service) = self.any_service(seen) else { return self.create() };
         match self.dice.below(100) {
@@ -128,7 +135,11 @@ impl Operator {
             85..90 => spec.update_policy = self.update_policy(),
             _ => {
                 let value = self.dice.below(100).to_string();
-                spec.labels.insert("note".to_owned(), value);
+                let label = *self.names.pick(&["note", "note", "tier", "owner"]);
+                match self.names.below(6) {
+                    0 => drop(spec.labels.remove(label)),
+                    _ => drop(spec.labels.insert(label.to_owned(), value)),
+                }
             }
         }
         let version = self.dice.happens(300).then_some(service.version);
@@ -156,7 +167,42 @@ impl Operator {
     fn pick_conflict(&mut self, seen: &Seen) -> Edit {
         let conflict = self.picks.pick(&seen.conflicts);
         let loser = self.picks.pick(&conflict.losers);
-        Edit::PickConflict { key: conflict.key, facet: conflict.facet, stamp: loser.stamp }
+        let chosen = if self.names.happens(300) { &conflict.winner } else { loser };
+        let (key, facet, stamp) = (conflict.key, chosen.facet, chosen.stamp);
+        match conflict.label.clone() {
+            Some(label) => Edit::PickLabel { key, label, stamp },
+            None => Edit::PickConflict { key, facet, stamp },
+        }
+    }
+
+    /// A name goes to one of those that have it, or one of them gets another name.
+    fn settle_name(&mut self, seen: &Seen) -> Edit {
+        let shared = self.names.pick(&seen.names);
+        let ids: Vec<ServiceId> = shared.others.iter().copied().chain([shared.owner]).collect();
+        let id = *self.names.pick(&ids);
+        let service = seen.services.iter().find(|service| service.id == id);
+        match service.filter(|_| self.names.happens(500)) {
+            Some(service) => {
+                let mut spec = spec_of(service);
+                spec.name = format!("{}-{}", spec.name, self.names.below(100));
+                Edit::UpdateService { id, version: None, spec: Box::new(spec) }
+            }
+            None => Edit::TakeName { id },
+        }
+    }
+
+    /// What somebody makes elsewhere who thinks of the same name, and where.
+    pub fn namesake(&mut self, spec: &ServiceSpec, machines: usize) -> Option<(usize, Edit)> {
+        let (thinks, seat) = (self.names.happens(400), self.names.index(machines));
+        let mut spec = spec.clone();
+        spec.template.env = vec![format!("N={}", self.names.below(3))];
+        spec.scale = match spec.scale {
+            Scale::Global => Scale::Global,
+            Scale::Replicated { .. } => {
+                Scale::Replicated { replicas: self.names.between(0, REPLICAS_MAX) as u32 }
+            }
+        };
+        thinks.then(|| (seat, Edit::CreateService(Box::new(spec))))
     }
 
     fn scale(&mut self) -> Scale {

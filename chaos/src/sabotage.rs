@@ -16,6 +16,8 @@ pub enum Sabotage {
     LostMessages,
     /// Somebody keeps changing a label when all should rest.
     RestlessOperator,
+    /// Nodes do not list what a removal did not see.
+    SilentRemovals,
     /// Every datagram is sent three times.
     Chatter,
 }

@@ -3,15 +3,15 @@
 //! The only file that knows how a node is made, driven and read. It must never reach into a node
 //! beyond what an agent or its API can: what is judged is what operators and peers can see.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crdt_state::node::NodeDescription;
-use crdt_state::service::{Service, name_conflicts, services};
-use crdt_state::spec::{Facet, Labels, Life, Resources};
+use crdt_state::service::{Service, services};
+use crdt_state::spec::{Labels, Life, Resources};
 use crdt_state::task::{AdoptedRun, Run, Slot, TaskState};
 use crdt_state::{
     Digest, HashSigner, HashVerifier, Kind, NodeId, Record, RecordKey, Replica, ServiceId, Signer,
@@ -29,6 +29,10 @@ use crate::check::writes::WriteId;
 use crate::disk::Disk;
 use crate::network::MachineNo;
 use crate::operator::Seen;
+
+mod conflicts;
+
+pub use conflicts::{is_removal, removals_on_disk};
 
 /// A write that a record holds, with its value.
 pub type Held = (WriteId, Vec<u8>);
@@ -133,8 +137,8 @@ impl SimNode {
     /// What an operator sees.
     pub fn seen(&self) -> Seen {
         let nodes = self.node.replica().keys(Kind::NODE).map(|key| NodeId(key.id)).collect();
-        let conflicts = self.node.replica().conflicts();
-        Seen { services: self.services(), nodes, conflicts }
+        let (conflicts, names) = (self.conflicts(), self.shared_names());
+        Seen { services: self.services(), nodes, conflicts, names }
     }
 
     /// The digest of the state.
@@ -190,19 +194,6 @@ impl SimNode {
     pub fn is_removed(&self, id: ServiceId) -> bool {
         let life = self.node.replica().life(&RecordKey::service(id));
         matches!(life, Some(Life::Removed { .. }))
-    }
-
-    /// The services that lost their name to another one.
-    pub fn nameless(&self) -> BTreeSet<ServiceId> {
-        name_conflicts(self.node.replica())
-            .into_iter()
-            .flat_map(|conflict| conflict.others)
-            .collect()
-    }
-
-    /// Facets with values that lost.
-    pub fn conflicts(&self) -> usize {
-        self.node.replica().conflicts().len()
     }
 
     /// The names and values of all writes to shared records.
@@ -356,14 +347,6 @@ pub fn writes_of(key: RecordKey, record: &Record) -> Vec<Held> {
 /// The same of bytes on a disk.
 pub fn writes_on_disk(key: RecordKey, bytes: &[u8]) -> Vec<Held> {
     on_disk(key, bytes).map(|record| writes_of(key, &record)).unwrap_or_default()
-}
-
-/// Do these bytes on a disk say that a service is removed?
-pub fn is_removed_on_disk(key: RecordKey, bytes: &[u8]) -> bool {
-    let record = on_disk(key, bytes);
-    let shared = record.as_ref().and_then(Record::as_shared);
-    let life = shared.and_then(|shared| shared.winner(Facet::LIFE));
-    life.is_some_and(|write| matches!(wire::decode(&write.value), Ok(Life::Removed { .. })))
 }
 
 fn on_disk(key: RecordKey, bytes: &[u8]) -> Option<Record> {

@@ -51,6 +51,14 @@ pub enum Event {
     RemovalStable,
     /// Two services had one name.
     NameConflict,
+    /// An edit was listed that a removal did not see.
+    UnseenByRemoval,
+    /// A removed service was brought back.
+    BroughtBack,
+    /// One label was set to two values.
+    LabelConflict,
+    /// A name was given to one of several services.
+    NameSettled,
     /// A wanted task had no node to run on.
     NotPlaced,
     /// A poison record was held and not read.
@@ -96,7 +104,7 @@ impl Sometimes {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Event; 24] = [
+    pub const ALL: [Event; 28] = [
         Event::EditDone,
         Event::EditRefused,
         Event::EditUnanswered,
@@ -119,6 +127,10 @@ impl Event {
         Event::Settled,
         Event::RemovalStable,
         Event::NameConflict,
+        Event::UnseenByRemoval,
+        Event::BroughtBack,
+        Event::LabelConflict,
+        Event::NameSettled,
         Event::NotPlaced,
         Event::PoisonHeld,
     ];

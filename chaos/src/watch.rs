@@ -12,6 +12,8 @@ use crate::check::budgets::{self, STATE_BYTES_MAX, Traffic};
 use crate::check::durability::{self, Counters};
 use crate::check::function::Plans;
 use crate::check::kept::{self, Justified};
+use crate::check::labels::LabelEdits;
+use crate::check::listed::Removed;
 use crate::check::rest::Rest;
 use crate::check::resurrection::Removals;
 use crate::check::writes::{WriteId, Writes};
@@ -20,12 +22,15 @@ use crate::invariant::{Invariant, Verdict, Violation};
 use crate::machine::Machine;
 use crate::network::MachineNo;
 use crate::programs::RunFacts;
-use crate::sim_node::{SimNode, is_removed_on_disk, writes_on_disk};
+use crate::sim_node::{SimNode, removals_on_disk, writes_on_disk};
 use crate::sometimes::{Event, Sometimes};
 
+mod conflicts;
 mod look;
 mod poison;
 mod runs;
+
+pub use conflicts::{Answered, Written};
 
 /// What an operator was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +76,10 @@ pub struct Watch {
     idle_from: Option<(u64, u64)>,
     agreed_after_ms: Option<u64>,
     next_shown: MachineNo,
-    removed: BTreeMap<ServiceId, u64>,
+    removed: Removed,
+    labels: LabelEdits,
+    /// How nodes answer who asks for what lost.
+    pub answered: Answered,
     /// Runs that their node no longer wants, judged when it made up its mind: the order to stop
     /// waits for the disk, and by then its reason may be gone.
     unwanted: BTreeMap<(MachineNo, Run), Result<Justified, Violation>>,
@@ -106,7 +114,9 @@ impl Watch {
             idle_from: None,
             agreed_after_ms: None,
             next_shown: 0,
-            removed: BTreeMap::new(),
+            removed: Removed::default(),
+            labels: LabelEdits::default(),
+            answered: Answered::InFull,
             unwanted: BTreeMap::new(),
             apart: BTreeSet::new(),
             stopping: BTreeSet::new(),
@@ -144,12 +154,6 @@ impl Watch {
     pub fn edited(&mut self, at: u64, machine: MachineNo) {
         self.unsettled(at);
         self.disturbed(at, &[machine].into());
-    }
-
-    /// An operator's write, and what it saw.
-    pub fn written(&mut self, write: WriteId, value: &[u8], saw: &[WriteId]) {
-        let verdict = self.writes.written(write, value, saw);
-        self.report(verdict);
     }
 
     /// An edit is answered.
@@ -190,17 +194,15 @@ impl Watch {
                 }
             }
             if key.kind == Kind::SERVICE {
-                self.on_service(at, machine.no, &agent.node, ServiceId(key.id));
+                self.on_service(machine.no, &agent.node, ServiceId(key.id));
             }
         }
         let bytes = agent.node.state_bytes() as u64;
         self.report(budgets::at_most("bytes of state", bytes, STATE_BYTES_MAX as u64, machine.no));
     }
 
-    fn on_service(&mut self, at: u64, machine: MachineNo, node: &SimNode, id: ServiceId) {
-        if node.is_removed(id) {
-            self.removed.entry(id).or_insert(at);
-        } else if node.service(id).is_some() {
+    fn on_service(&mut self, machine: MachineNo, node: &SimNode, id: ServiceId) {
+        if node.service(id).is_some() {
             self.report(self.removals.saw_living(machine, id));
         }
     }
@@ -209,12 +211,11 @@ impl Watch {
     pub fn on_synced(&mut self, machine: &Machine, write: &Write) {
         for (key, bytes) in &write.puts {
             self.note_stored(machine.disk.store(), writes_on_disk(*key, bytes).iter());
-            let id = ServiceId(key.id);
-            if key.kind == Kind::SERVICE && is_removed_on_disk(*key, bytes) {
-                let was_stable = self.removals.is_stable(id);
-                self.removals.saw_removed(machine.no, id);
-                if !was_stable && self.removals.is_stable(id) {
-                    self.sometimes.saw(Event::RemovalStable);
+            if key.kind == Kind::SERVICE {
+                for removal in removals_on_disk(*key, bytes) {
+                    let id = ServiceId(key.id);
+                    let is_stable = self.removals.saw_removed(machine.no, id, removal);
+                    self.sometimes.saw_times(Event::RemovalStable, u64::from(is_stable));
                 }
             }
         }

@@ -29,7 +29,7 @@ use crate::sim_node::node_id;
 use crate::sometimes::Event;
 use crate::trace::{Echo, Trace};
 use crate::villain::Villain;
-use crate::watch::Watch;
+use crate::watch::{Answered, Watch};
 
 mod edits;
 mod faults;
@@ -174,6 +174,9 @@ impl World {
             machines,
             profile,
         };
+        if world.profile.sabotage == Some(Sabotage::SilentRemovals) {
+            world.watch.answered = Answered::SilentOnRemovals;
+        }
         world.draw_faults(seed);
         world.schedule();
         world

@@ -47,3 +47,8 @@ fn an_operator_who_does_not_stop_is_no_rest() {
 fn a_fleet_that_says_everything_three_times_is_over_its_budget() {
     assert!(breaks(Sabotage::Chatter, Invariant::I11Budgets));
 }
+
+#[test]
+fn a_removal_that_hides_what_it_did_not_see_breaks_the_keeping_of_writes() {
+    assert!(breaks(Sabotage::SilentRemovals, Invariant::I2Writes));
+}

@@ -1,9 +1,9 @@
 //! I3: what is removed and known to all never returns; and no machine that knew of a removal
-//! forgets it, unless it loses its disk.
+//! forgets it, unless it loses its disk. An operator may take a removal back that he saw.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crdt_state::ServiceId;
+use crdt_state::{ServiceId, Stamp};
 
 use crate::invariant::{Invariant, Verdict, Violation};
 use crate::network::MachineNo;
@@ -12,9 +12,15 @@ use crate::network::MachineNo;
 #[derive(Debug, Default)]
 pub struct Removals {
     machines: BTreeSet<MachineNo>,
-    known: BTreeMap<ServiceId, BTreeSet<MachineNo>>,
-    stable: BTreeSet<ServiceId>,
+    known: BTreeMap<Removal, BTreeSet<MachineNo>>,
+    stable: BTreeSet<Removal>,
+    /// For each removal those that it confirms.
+    confirms: BTreeMap<Removal, Vec<Removal>>,
+    taken_back: BTreeSet<Removal>,
 }
+
+/// Which service, by which write.
+type Removal = (ServiceId, Stamp);
 
 impl Removals {
     /// A machine that is a member from now on.
@@ -22,18 +28,27 @@ impl Removals {
         self.machines.insert(machine);
     }
 
-    /// A machine has it on disk that a service is removed.
-    pub fn saw_removed(&mut self, machine: MachineNo, service: ServiceId) {
-        let known = self.known.entry(service).or_default();
-        known.insert(machine);
-        if self.machines.is_subset(known) {
-            self.stable.insert(service);
+    /// A removal by somebody who knew of these ones.
+    pub fn confirmed(&mut self, service: ServiceId, removal: Stamp, before: &[Stamp]) {
+        let before = before.iter().map(|stamp| (service, *stamp)).collect();
+        self.confirms.insert((service, removal), before);
+    }
+
+    /// An operator who knew of these removals brought the service back.
+    pub fn taken_back(&mut self, service: ServiceId, removals: &[Stamp]) {
+        let mut next: Vec<Removal> = removals.iter().map(|stamp| (service, *stamp)).collect();
+        while let Some(removal) = next.pop() {
+            if self.taken_back.insert(removal) {
+                next.extend(self.confirms.get(&removal).into_iter().flatten());
+            }
         }
     }
 
-    /// Did every member know of the removal at some time?
-    pub fn is_stable(&self, service: ServiceId) -> bool {
-        self.stable.contains(&service)
+    /// A machine has it on disk that a service is removed; whether that is now known to all.
+    pub fn saw_removed(&mut self, machine: MachineNo, service: ServiceId, removal: Stamp) -> bool {
+        let known = self.known.entry((service, removal)).or_default();
+        known.insert(machine);
+        self.machines.is_subset(known) && self.stable.insert((service, removal))
     }
 
     /// A machine lost its disk, and everything it knew.
@@ -45,8 +60,10 @@ impl Removals {
 
     /// A machine holds a service to be wanted.
     pub fn saw_living(&self, machine: MachineNo, service: ServiceId) -> Verdict {
-        let forgotten = self.known.get(&service).is_some_and(|known| known.contains(&machine));
-        let how = match (self.stable.contains(&service), forgotten) {
+        let forgotten = self.known.iter().any(|(removal, known)| {
+            self.is_in_force(*removal, service) && known.contains(&machine)
+        });
+        let how = match (self.is_stable(service), forgotten) {
             (false, false) => return Ok(()),
             (true, _) => "after every member knew that it was removed",
             (false, true) => "after it knew that it was removed",
@@ -57,17 +74,27 @@ impl Removals {
 
     /// A machine starts a task of a service.
     pub fn started(&self, machine: MachineNo, service: ServiceId) -> Verdict {
-        if !self.stable.contains(&service) {
+        if !self.is_stable(service) {
             return Ok(());
         }
         let detail = format!("n{machine} starts a task of {service}, removed and known to all");
         Err(Violation::new(Invariant::I3Resurrection, detail))
+    }
+
+    /// Did every member know of a removal at some time that nobody took back?
+    fn is_stable(&self, service: ServiceId) -> bool {
+        self.stable.iter().any(|removal| self.is_in_force(*removal, service))
+    }
+
+    fn is_in_force(&self, removal: Removal, service: ServiceId) -> bool {
+        removal.0 == service && !self.taken_back.contains(&removal)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crdt_state::{NodeId, StoreId, Writer};
 
     const WEB: ServiceId = ServiceId([7; 16]);
 
@@ -77,10 +104,14 @@ mod tests {
         removals
     }
 
+    fn stamp(lamport: u64) -> Stamp {
+        Stamp { lamport, writer: Writer { node: NodeId([1; 16]), store: StoreId(1) } }
+    }
+
     #[test]
     fn a_removal_that_only_one_knows_may_be_news_to_the_other() {
         let mut removals = fleet();
-        removals.saw_removed(0, WEB);
+        removals.saw_removed(0, WEB, stamp(1));
         assert_eq!(removals.saw_living(1, WEB), Ok(()));
         assert_eq!(removals.started(1, WEB), Ok(()));
         assert!(removals.saw_living(0, WEB).is_err());
@@ -89,10 +120,24 @@ mod tests {
     #[test]
     fn what_all_knew_to_be_removed_must_not_return_even_to_a_lost_disk() {
         let mut removals = fleet();
-        removals.saw_removed(0, WEB);
-        removals.saw_removed(1, WEB);
+        assert!(!removals.saw_removed(0, WEB, stamp(1)));
+        assert!(removals.saw_removed(1, WEB, stamp(1)));
         removals.lost_disk(1);
         assert!(removals.saw_living(1, WEB).is_err());
         assert!(removals.started(1, WEB).is_err());
+    }
+
+    #[test]
+    fn what_an_operator_brought_back_may_return_until_it_is_removed_again() {
+        let mut removals = fleet();
+        removals.confirmed(WEB, stamp(2), &[stamp(1)]);
+        for removal in [stamp(1), stamp(2)] {
+            removals.saw_removed(0, WEB, removal);
+            removals.saw_removed(1, WEB, removal);
+        }
+        removals.taken_back(WEB, &[stamp(2)]);
+        assert_eq!((removals.saw_living(1, WEB), removals.started(1, WEB)), (Ok(()), Ok(())));
+        removals.saw_removed(0, WEB, stamp(5));
+        assert!(removals.saw_living(0, WEB).is_err());
     }
 }

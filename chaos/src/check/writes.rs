@@ -53,6 +53,11 @@ impl Writes {
         self.acknowledged.insert(write);
     }
 
+    /// Was the operator told that it is done, and is it not lost with a disk?
+    pub fn is_acknowledged(&self, write: WriteId) -> bool {
+        self.acknowledged.contains(&write)
+    }
+
     /// A disk was lost; these are all writes on the disks that are left.
     pub fn disk_lost(&mut self, left: &BTreeSet<WriteId>) -> u64 {
         let gone: Vec<WriteId> = self

@@ -13,8 +13,8 @@ use super::{Watch, ids, names};
 use crate::bounds::{CALM_MS, FAIR_DELAY_MS, FAIR_LOSS_PERMILLE, QUIET_MS, REJOIN_MS};
 use crate::check::budgets;
 use crate::check::convergence::{self, Standing};
+use crate::check::reasons;
 use crate::check::replicas::{self, Count};
-use crate::check::{reasons, writes::WriteId};
 use crate::invariant::{Invariant, Verdict, Violation};
 use crate::machine::{JOIN_AT, Machine};
 use crate::network::{MachineNo, Network};
@@ -130,8 +130,7 @@ impl Watch {
         let shown = node.shown();
         let waiting = shown.iter().filter(|task| !task.runs).count() as u64;
         self.sometimes.saw_times(Event::NotPlaced, waiting.min(1));
-        self.sometimes.saw_times(Event::ConflictRecorded, node.conflicts().min(1) as u64);
-        self.sometimes.saw_times(Event::NameConflict, node.nameless().len().min(1) as u64);
+        self.note_conflicts(node);
         self.report(reasons::explained(self.next_shown, &shown));
     }
 
@@ -159,9 +158,7 @@ impl Watch {
         self.report(runs_as_planned(machines));
         for machine in machines {
             let Some(node) = node(machine) else { continue };
-            let held: BTreeSet<WriteId> =
-                node.shared_writes().into_iter().map(|(write, _)| write).collect();
-            self.report(self.writes.all_kept(&held));
+            self.judge_conflicts(node);
             self.report(reasons::explained(machine.no, &node.shown()));
         }
         for machine in machines {
@@ -236,14 +233,12 @@ fn counts(part: &[MachineNo], machines: &[Machine], node: &SimNode) -> Vec<(Coun
     }
     let ids = ids(machines);
     let views: Vec<NodeView> = part.iter().filter_map(|no| node.node_view(ids[no])).collect();
-    let nameless = node.nameless();
-    let services = node.services().into_iter().filter(|service| !nameless.contains(&service.id));
     let count = |service: Service| {
         let runs = running.remove(&service.id).unwrap_or_default();
         let manners = manners(&service.template.command);
         (count(&service, part, &views, &runs), manners)
     };
-    services.map(count).collect()
+    node.services().into_iter().map(count).collect()
 }
 
 fn count(service: &Service, part: &[MachineNo], views: &[NodeView], runs: &[Slot]) -> Count {

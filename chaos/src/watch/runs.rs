@@ -86,7 +86,7 @@ impl Watch {
 
     fn stopped(&self, machine: &Machine, node: &SimNode, run: Run, facts: RunFacts) -> Stopped {
         let RunFacts { service: id, slot, template } = facts;
-        let service = node.service(id).filter(|service| !node.nameless().contains(&service.id));
+        let service = node.service(id);
         let view = node.node_view(node_id(machine.seed));
         let is_wanted = service.as_ref().is_some_and(|service| has_slot(service, slot));
         let is_current = service.as_ref().is_some_and(|s| s.template_version == template);

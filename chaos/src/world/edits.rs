@@ -1,9 +1,9 @@
 //! Operators at work: what they change, where, and what they are answered.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crdt_state::ServiceId;
 use crdt_state::spec::Labels;
+use crdt_state::{RecordKey, ServiceId};
 use node_core::Input;
 use node_core::edit::{Edit, Edited, Refusal};
 
@@ -13,7 +13,7 @@ use crate::network::MachineNo;
 use crate::operator::{Operator, in_words};
 use crate::sim_node::{Held, node_id};
 use crate::sometimes::Event;
-use crate::watch::Answer;
+use crate::watch::{Answer, Written};
 
 /// An edit that was not answered yet.
 #[derive(Debug)]
@@ -38,9 +38,20 @@ impl World {
             Edit::UpdateService { id, .. } | Edit::RemoveService { id } => Some(*id),
             _ => None,
         };
-        self.queue.put(self.at, Happening::Edit { machine: seat, edit });
+        self.queue.put(self.at, Happening::Edit { machine: seat, edit: edit.clone() });
         if let Some(id) = changed {
             self.twin(id);
+        }
+        self.namesake(seat, &edit);
+    }
+
+    /// Another operator makes a service of the same name elsewhere, not knowing.
+    fn namesake(&mut self, seat: MachineNo, edit: &Edit) {
+        let Edit::CreateService(spec) = edit else { return };
+        let machines = self.machines.len();
+        let Some((other, edit)) = self.operator.namesake(spec, machines) else { return };
+        if other != seat {
+            self.queue.put(self.at, Happening::Edit { machine: other, edit });
         }
     }
 
@@ -101,18 +112,30 @@ impl World {
     ) -> Vec<WriteId> {
         let words = in_words(&edit);
         self.trace.note(self.at, format_args!("n{no} is told {ticket}: {words}"), &[]);
+        let picked = match &edit {
+            Edit::PickLabel { label, .. } => Some(label.clone()),
+            _ => None,
+        };
+        let is_name = matches!(edit, Edit::TakeName { .. });
+        self.watch.sometimes.saw_times(Event::NameSettled, u64::from(is_name));
         let input = Input::Edit { ticket, edit: Box::new(edit) };
         let (at, machine) = (self.at, &mut self.machines[no]);
         let wall_ms = machine.wall_ms(at);
         let Some(agent) = &mut machine.agent else { return Vec::new() };
+        let keys: BTreeSet<RecordKey> = before.iter().map(|(write, _)| write.key).collect();
+        let labels: BTreeMap<RecordKey, Labels> =
+            keys.into_iter().map(|key| (key, agent.node.labels(&key))).collect();
         agent.node.step(at - agent.booted_at, wall_ms, input);
         let after = agent.node.shared_writes();
         let known: BTreeSet<WriteId> = before.iter().map(|(write, _)| *write).collect();
         let news: Vec<&Held> = after.iter().filter(|(write, _)| !known.contains(write)).collect();
         for (write, value) in &news {
-            let same = known.iter().filter(|w| w.key == write.key && w.facet == write.facet);
-            let saw: Vec<WriteId> = same.copied().collect();
-            self.watch.written(*write, value, &saw);
+            let (write, held) = (*write, before);
+            let labels_now = agent.node.labels(&write.key);
+            let labels_then = labels.get(&write.key).unwrap_or(&labels_now);
+            let labels = (labels_then, &labels_now);
+            let picked = picked.as_ref();
+            self.watch.written(&Written { write, value, held, labels, picked });
         }
         let wrote = news.into_iter().map(|(write, _)| *write).collect();
         if let Some(open) = self.tickets.get_mut(&ticket) {

@@ -7,7 +7,7 @@ use super::{Fact, Happening, World};
 use crate::fault::Harm;
 use crate::machine::{Agent, JOIN_AT, address};
 use crate::network::MachineNo;
-use crate::sim_node::{SimNode, Start, is_removed_on_disk, node_id};
+use crate::sim_node::{SimNode, Start, node_id, removals_on_disk};
 use crate::sometimes::Event;
 
 impl World {
@@ -196,7 +196,7 @@ impl World {
         machine.lives += 1;
         machine.disk.falsify(|key, bytes| {
             let older = self.living.get(&(no, key))?;
-            is_removed_on_disk(key, bytes).then(|| older.clone())
+            (!removals_on_disk(key, bytes).is_empty()).then(|| older.clone())
         });
         let adopted = machine.programs.adopt(at);
         self.trace.note(at, format_args!("n{no} boots with {} runs", adopted.len()), &[]);

@@ -11,7 +11,7 @@ use crate::disk::Write;
 use crate::machine::machine_at;
 use crate::network::MachineNo;
 use crate::sabotage::Sabotage;
-use crate::sim_node::{is_removed_on_disk, node_id};
+use crate::sim_node::{node_id, removals_on_disk};
 use crate::sometimes::Event;
 
 /// How much later than it says a lying disk has written.
@@ -213,7 +213,8 @@ impl World {
         self.trace.note(at, format_args!("n{no} writes {} records", write.puts.len()), &[]);
         self.watch.on_persist(at, &self.machines[no], &write);
         if self.profile.sabotage == Some(Sabotage::StaleStore) {
-            let living = write.puts.iter().filter(|(key, bytes)| !is_removed_on_disk(*key, bytes));
+            let living =
+                write.puts.iter().filter(|(key, bytes)| removals_on_disk(*key, bytes).is_empty());
             let living = living.filter(|(key, _)| key.kind == Kind::SERVICE);
             self.living.extend(living.map(|(key, bytes)| ((no, *key), bytes.clone())));
         }

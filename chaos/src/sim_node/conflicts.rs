@@ -1,0 +1,75 @@
+//! What a node shows of the writes that did not see each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crdt_state::service::NameConflict;
+use crdt_state::spec::{Facet, Labels, Life};
+use crdt_state::{Conflict, Kind, RecordKey, Stamp, labels, wire};
+
+use super::{SimNode, on_disk};
+use crate::check::labels::Shown;
+use crate::check::writes::WriteId;
+use crate::watch::Answered;
+
+impl SimNode {
+    /// Everything that lost and was not settled.
+    pub fn conflicts(&self) -> Vec<Conflict> {
+        self.node.conflicts()
+    }
+
+    /// The names that several services have.
+    pub fn shared_names(&self) -> Vec<NameConflict> {
+        self.node.name_conflicts()
+    }
+
+    /// The writes that are listed as having lost.
+    pub fn listed(&self, answered: Answered) -> BTreeSet<WriteId> {
+        let mut listed = BTreeSet::new();
+        for conflict in self.conflicts() {
+            let is_removed = conflict.winner.facet != conflict.facet;
+            if is_removed && answered == Answered::SilentOnRemovals {
+                continue;
+            }
+            let Conflict { key, facet, losers, .. } = conflict;
+            listed.extend(losers.iter().map(|l| WriteId { key, facet, stamp: l.stamp }));
+        }
+        listed
+    }
+
+    /// The labels of a service or a node, and those that are listed as having lost.
+    pub fn labels(&self, key: &RecordKey) -> Labels {
+        labels(self.node.replica(), key)
+    }
+
+    /// The same of all that have any, for the end.
+    pub fn shown_labels(&self) -> BTreeMap<RecordKey, Shown> {
+        let replica = self.node.replica();
+        let keys = [Kind::SERVICE, Kind::NODE_SETTINGS].into_iter().flat_map(|k| replica.keys(k));
+        let is_removed = |key: &RecordKey| matches!(replica.life(key), Some(Life::Removed { .. }));
+        let living = keys.filter(|key| !is_removed(key));
+        let mut shown: BTreeMap<RecordKey, Shown> = living
+            .map(|key| (key, Shown { labels: self.labels(&key), listed: BTreeSet::new() }))
+            .collect();
+        for conflict in self.conflicts() {
+            let (Some(label), Some(shown)) = (conflict.label, shown.get_mut(&conflict.key)) else {
+                continue;
+            };
+            let values = conflict.losers.iter().filter_map(|l| wire::decode(&l.value).ok());
+            shown.listed.extend(values.map(|value| (label.clone(), value)));
+        }
+        shown
+    }
+}
+
+/// The removals of a service that these bytes on a disk hold; none while it is there.
+pub fn removals_on_disk(key: RecordKey, bytes: &[u8]) -> Vec<Stamp> {
+    let record = on_disk(key, bytes);
+    let lives = record.as_ref().and_then(|record| record.as_shared());
+    let lives = lives.map_or(&[][..], |record| record.writes_of(Facet::LIFE));
+    lives.iter().filter(|write| is_removal(&write.value)).map(|write| write.stamp).collect()
+}
+
+/// Is this a value of a removal?
+pub fn is_removal(value: &[u8]) -> bool {
+    matches!(wire::decode(value), Ok(Life::Removed { .. }))
+}
