@@ -198,17 +198,14 @@ fn duration(what: &'static str, ms: u64) -> Result<(), Unfit> {
     number(what, ms, DURATION_MS_MAX)
 }
 
-fn known(what: &'static str, is_known: bool) -> Result<(), Unfit> {
-    if is_known { Ok(()) } else { Err(Unfit::NoSuch(what)) }
-}
-
 /// No stricter than any version's edit was: letters, digits and three signs. What is removed may
 /// have had any name.
 fn check_service_name(life: &Life) -> Result<(), Unfit> {
     let Life::Present { name, .. } = life else { return Ok(()) };
     at_most("the length of the name", name.len(), NAME_CHARS_MAX)?;
     let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    known("the name", !name.is_empty() && name.chars().all(is_inner))
+    let is_name = !name.is_empty() && name.chars().all(is_inner);
+    is_name.then_some(()).ok_or(Unfit::NoSuch("the name"))
 }
 
 fn check_life(life: &Life) -> Result<(), Unfit> {
@@ -258,9 +255,11 @@ fn amounts(generic: &BTreeMap<String, u64>) -> Result<(), Unfit> {
 
 impl Bounded for Container {
     fn check(&self) -> Result<(), Unfit> {
-        known("the OOM score", (-1_000..=1_000).contains(&self.oom_score_adj))?;
-        for limit in &self.ulimits {
-            known("a ulimit below -1", limit.soft >= -1 && limit.hard >= -1)?;
+        if !(-1_000..=1_000).contains(&self.oom_score_adj) {
+            return Err(Unfit::NoSuch("the OOM score"));
+        }
+        if self.ulimits.iter().any(|limit| limit.soft < -1 || limit.hard < -1) {
+            return Err(Unfit::NoSuch("a ulimit below -1"));
         }
         for mount in &self.mounts {
             if let MountSource::Tmpfs { size_bytes, mode } = &mount.source {
@@ -301,7 +300,8 @@ impl Bounded for Endpoint {
     fn check(&self) -> Result<(), Unfit> {
         let protocols = ["tcp", "udp", "sctp"];
         let is_known = |protocol: &str| protocols.contains(&protocol);
-        known("the protocol of a port", self.ports.iter().all(|port| is_known(&port.protocol)))
+        let are_known = self.ports.iter().all(|port| is_known(&port.protocol));
+        are_known.then_some(()).ok_or(Unfit::NoSuch("the protocol of a port"))
     }
 }
 
@@ -329,7 +329,9 @@ impl Bounded for TaskRecord {
     fn check(&self) -> Result<(), Unfit> {
         if let Slot::Number(slot) = self.slot {
             number("the number of the slot", u64::from(slot), u64::from(REPLICAS_MAX))?;
-            known("slot 0", slot > 0)?;
+            if slot == 0 {
+                return Err(Unfit::NoSuch("slot 0"));
+            }
         }
         at_most("the number of tasks", self.tasks.len(), TASKS_MAX)?;
         for task in &self.tasks {
