@@ -197,7 +197,7 @@ fn said() -> impl Strategy<Value = Said> {
 }
 
 fn say(member: &mut Replica, of: ServiceId, said: Said) {
-    let (key, me) = (RecordKey::service(of), member.me());
+    let key = RecordKey::service(of);
     let stamp = member.next_stamp();
     match said {
         Said::Template(template) => member.edit(key, Facet::TEMPLATE, &*template, 0),
@@ -222,11 +222,22 @@ fn say(member: &mut Replica, of: ServiceId, said: Said) {
             member.edit(key, Facet::LIFE, &Life::Present { name, created }, 0)
         }
         Said::Bytes(facet, bytes) => member.edit(key, Facet(facet), &bytes, 0),
+        other => {
+            say_owned(member, of, other);
+            stamp
+        }
+    };
+}
+
+/// What a node says in its own name.
+fn say_owned(member: &mut Replica, of: ServiceId, said: Said) {
+    let (me, joined) = (member.me(), member.next_stamp());
+    match said {
         Said::Node(hostname, resources, addresses) => {
             let (os, arch) = ("linux".to_owned(), "x86_64".to_owned());
             let engine_version = hostname.clone();
             let engine_labels = Labels::new();
-            let (joined, resources) = (stamp, *resources);
+            let resources = *resources;
             let description = NodeDescription {
                 hostname,
                 os,
@@ -239,51 +250,52 @@ fn say(member: &mut Replica, of: ServiceId, said: Said) {
                 left: false,
             };
             member.put_owned(RecordKey::node(me), &description, 0);
-            stamp
         }
         Said::Volumes(name, id) => {
             let fact = VolumeFact { id, created_wall_ms: id, missing: id % 2 == 0 };
             member.put_owned(RecordKey::volumes(me), &NodeVolumes::from([(name, fact)]), id);
-            stamp
         }
         Said::Task(slot, own, tasks) => {
-            let states = [
-                TaskState::Pending,
-                TaskState::Assigned,
-                TaskState::Preparing,
-                TaskState::Starting,
-                TaskState::Running,
-                TaskState::Complete,
-                TaskState::Failed,
-                TaskState::Shutdown,
-                TaskState::Rejected,
-                TaskState::Orphaned,
-            ];
-            let status = |(state, number, attempt): (u8, u64, u32)| TaskStatus {
-                id: TaskId([state; 16]),
-                template: TemplateVersion(number),
-                desired_running: number % 3 > 0,
-                running_since: number,
-                created_wall_ms: number,
-                current: Attempt {
-                    number: attempt,
-                    state: states[usize::from(state)],
-                    health: Health::Unchecked,
-                    pid: Some(attempt),
-                    exit_code: Some(i32::MIN),
-                    message: String::new(),
-                    wall_ms: number,
-                },
-                history: Vec::new(),
-            };
             let node = if own { me } else { NodeId([7; 16]) };
             let tasks = tasks.into_iter().map(status).collect();
             let record = TaskRecord { service: of, slot: Slot::Number(slot), node, tasks };
-            let key = RecordKey::task(me, of, record.slot);
-            member.put_owned(key, &record, 0);
-            stamp
+            member.put_owned(RecordKey::task(me, of, record.slot), &record, 0);
         }
-    };
+        _ => unreachable!("a facet"),
+    }
+}
+
+/// A task in any state, with numbers of any size.
+fn status((state, number, attempt): (u8, u64, u32)) -> TaskStatus {
+    let states = [
+        TaskState::Pending,
+        TaskState::Assigned,
+        TaskState::Preparing,
+        TaskState::Starting,
+        TaskState::Running,
+        TaskState::Complete,
+        TaskState::Failed,
+        TaskState::Shutdown,
+        TaskState::Rejected,
+        TaskState::Orphaned,
+    ];
+    TaskStatus {
+        id: TaskId([state; 16]),
+        template: TemplateVersion(number),
+        desired_running: number % 3 > 0,
+        running_since: number,
+        created_wall_ms: number,
+        current: Attempt {
+            number: attempt,
+            state: states[usize::from(state)],
+            health: Health::Unchecked,
+            pid: Some(attempt),
+            exit_code: Some(i32::MIN),
+            message: String::new(),
+            wall_ms: number,
+        },
+        history: Vec::new(),
+    }
 }
 
 proptest! {
