@@ -41,12 +41,12 @@ impl SimNode {
         labels(self.node.replica(), key)
     }
 
-    /// The same of all that have any, for the end.
+    /// The same of all that are there and read, for the end.
     pub fn shown_labels(&self) -> BTreeMap<RecordKey, Shown> {
         let replica = self.node.replica();
         let keys = [Kind::SERVICE, Kind::NODE_SETTINGS].into_iter().flat_map(|k| replica.keys(k));
         let is_removed = |key: &RecordKey| matches!(replica.life(key), Some(Life::Removed { .. }));
-        let living = keys.filter(|key| !is_removed(key));
+        let living = keys.filter(|key| !is_removed(key) && !replica.is_unfit(key));
         let mut shown: BTreeMap<RecordKey, Shown> = living
             .map(|key| (key, Shown { labels: self.labels(&key), listed: BTreeSet::new() }))
             .collect();

@@ -15,7 +15,8 @@ impl Watch {
         self.unsettled(at);
         for ((write, value), saw) in &poison.writes {
             self.counters.stored(write.stamp.writer, write.stamp.lamport);
-            self.written(*write, value, saw);
+            let verdict = self.writes.written(*write, value, saw);
+            self.report(verdict);
         }
     }
 
