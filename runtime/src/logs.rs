@@ -13,6 +13,7 @@
 pub mod entry;
 pub mod options;
 pub mod reader;
+mod tail;
 pub mod writer;
 
 pub use entry::{LINE_BYTES_MAX, LogEntry, Stream};

@@ -16,6 +16,16 @@ pub enum Stream {
     Stderr,
 }
 
+impl Stream {
+    /// 0 for standard output, 1 for standard error: its place in a pair.
+    pub fn index(self) -> usize {
+        match self {
+            Stream::Stdout => 0,
+            Stream::Stderr => 1,
+        }
+    }
+}
+
 /// One line that a program wrote, or a piece of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogEntry {
@@ -49,6 +59,18 @@ pub fn encode(into: &mut Vec<u8>, wall_ns: u64, stream: Stream, ends: Ends, mess
     into.extend_from_slice(&[b' ', letter, b' ']);
     into.extend_from_slice(message);
     into.push(b'\n');
+}
+
+/// What the beginning of an entry's line says, be it cut after [`OVERHEAD_BYTES_MAX`] bytes.
+pub fn decode_head(line: &[u8]) -> Option<(Stream, Ends)> {
+    let blank = line.iter().position(|byte| *byte == b' ')?;
+    match line.get(blank + 1)? {
+        b'o' => Some((Stream::Stdout, Ends::Line)),
+        b'e' => Some((Stream::Stderr, Ends::Line)),
+        b'O' => Some((Stream::Stdout, Ends::Piece)),
+        b'E' => Some((Stream::Stderr, Ends::Piece)),
+        _ => None,
+    }
 }
 
 /// Reads a line, which ends in a newline; junk is `None`.

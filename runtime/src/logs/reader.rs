@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::entry::{self, LINE_BYTES_MAX, LogEntry, OVERHEAD_BYTES_MAX};
+use super::tail::Tail;
 use super::writer::numbered;
 use crate::run_dir;
 
 /// Where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ReadFrom {
-    /// So many entries before the end; `None`: all. Pieces of overlong lines count.
+    /// So many lines before the end, however many entries they are; `None`: all.
     pub tail: Option<u64>,
-    /// Entries of this time of day (ms since 1970) and later.
+    /// Lines that began at this time of day (ms since 1970) or later.
     pub since_ms: u64,
 }
 
@@ -35,8 +36,17 @@ pub struct LogReader {
     file: Option<BufReader<File>>,
     /// The inode of `file`: names move when files are rotated.
     inode: u64,
-    /// The line under way.
+    /// The entry under way.
     line: Vec<u8>,
+    /// Per stream: the line under way goes on, and whether it is shown.
+    under_way: [Option<Shown>; 2],
+}
+
+/// Is a line within what was asked for? Its pieces share the fate of its beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Yes,
+    No,
 }
 
 impl LogReader {
@@ -50,6 +60,7 @@ impl LogReader {
             file: None,
             inode: 0,
             line: Vec::new(),
+            under_way: [None; 2],
         };
         match from.tail {
             None => {
@@ -76,7 +87,7 @@ impl LogReader {
             if self.line.ends_with(b"\n") {
                 let entry = entry::decode(&self.line);
                 self.line.clear();
-                match entry.filter(|entry| entry.wall_ns >= self.since_ns) {
+                match entry.filter(|entry| self.is_wanted(entry)) {
                     Some(entry) => return Ok(Some(entry)),
                     None => continue,
                 }
@@ -102,6 +113,17 @@ impl LogReader {
             }
             tokio::time::sleep(FOLLOW_INTERVAL).await;
         }
+    }
+
+    fn is_wanted(&mut self, entry: &LogEntry) -> bool {
+        let under_way = &mut self.under_way[entry.stream.index()];
+        let began_in_time = || match entry.wall_ns >= self.since_ns {
+            true => Shown::Yes,
+            false => Shown::No,
+        };
+        let shown = under_way.unwrap_or_else(began_in_time);
+        *under_way = (!entry.bytes.ends_with(b"\n")).then_some(shown);
+        shown == Shown::Yes
     }
 
     fn path(&self, number: u32) -> PathBuf {
@@ -148,40 +170,18 @@ impl LogReader {
         self.enter(newer, 0)
     }
 
-    fn enter_at_tail(&mut self, entries: u64) -> io::Result<()> {
-        let mut missing = entries;
+    fn enter_at_tail(&mut self, lines: u64) -> io::Result<()> {
+        let mut tail = Tail::new(lines);
         for number in 0..=self.oldest() {
             let Ok(file) = File::open(self.path(number)) else { continue };
-            let (offset, found) = tail_of(&file, missing)?;
+            let offset = tail.reach_back(&file)?;
             self.enter(number, offset)?;
-            missing -= found;
-            if missing == 0 {
+            if tail.is_whole() {
                 break;
             }
         }
         Ok(())
     }
-}
-
-/// Where the last `wanted` lines of a file begin, and how many there are.
-fn tail_of(mut file: &File, wanted: u64) -> io::Result<(u64, u64)> {
-    let mut offset = file.metadata()?.len();
-    let mut chunk = vec![0; CHUNK_BYTES];
-    let mut ends = 0;
-    while offset > 0 {
-        let length = offset.min(CHUNK_BYTES as u64);
-        offset -= length;
-        file.seek(SeekFrom::Start(offset))?;
-        let part = &mut chunk[..length as usize];
-        file.read_exact(part)?;
-        for (index, _) in part.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
-            if ends == wanted {
-                return Ok((offset + index as u64 + 1, wanted));
-            }
-            ends += 1;
-        }
-    }
-    Ok((0, ends))
 }
 
 #[cfg(test)]
@@ -238,6 +238,30 @@ mod tests {
         }
         assert_eq!(drain(&mut log.read(Some(1000), 0)), all);
         assert_eq!(drain(&mut log.read(None, 17)), [17, 18, 19]);
+    }
+
+    #[test]
+    fn a_tail_counts_whole_lines_and_a_line_shares_the_fate_of_its_beginning() {
+        let mut log = Log::new(1 << 20);
+        log.say(0..3);
+        for (wall_ms, ends) in [(10, Ends::Piece), (20, Ends::Piece), (30, Ends::Line)] {
+            log.writer.append(wall_ms * 1_000_000, Stream::Stdout, ends, b"x");
+        }
+        log.writer.append(40_000_000, Stream::Stderr, Ends::Line, b"other");
+        log.writer.append(50_000_000, Stream::Stdout, Ends::Piece, b"never ended");
+        log.writer.flush(50);
+        let times = |tail, since_ms| {
+            let mut reader = log.read(tail, since_ms);
+            let next = || reader.next_entry().expect("readable");
+            std::iter::from_fn(next).map(|entry| entry.wall_ns / 1_000_000).collect::<Vec<_>>()
+        };
+        assert_eq!(times(Some(0), 0), [0; 0]);
+        assert_eq!(times(Some(1), 0), [50]);
+        assert_eq!(times(Some(2), 0), [40, 50]);
+        assert_eq!(times(Some(3), 0), [10, 20, 30, 40, 50]);
+        assert_eq!(times(Some(4), 0), [2, 10, 20, 30, 40, 50]);
+        assert_eq!(times(None, 10), [10, 20, 30, 40, 50], "the line began then");
+        assert_eq!(times(None, 11), [40, 50], "no piece of a line that began before");
     }
 
     #[test]
