@@ -5,7 +5,7 @@ use clap::Args;
 use super::client::{Client, escape};
 use super::failure::{Exit, Failure};
 use super::output::{Template, print};
-use super::value;
+use super::value::{self, Moment};
 use crate::docker::Timestamp;
 use crate::docker::event::Event;
 
@@ -17,10 +17,10 @@ pub struct EventsArgs {
     filter: Vec<String>,
     /// Also what happened since then, as far as the agent remembers: 10m, 2026-05-01T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = value::moment)]
-    since: Option<Timestamp>,
+    since: Option<Moment>,
     /// Nothing that happens after this
     #[arg(long, value_name = "TIME", value_parser = value::moment)]
-    until: Option<Timestamp>,
+    until: Option<Moment>,
     /// `json` with one object per line, or a Go template: '{{.Type}} {{.Action}}'
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,

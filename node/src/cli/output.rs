@@ -16,7 +16,9 @@ use serde::Serialize;
 
 use super::failure::Failure;
 
-pub use cell::{age, capital, error, id, image, now, ports, short_id, without_digest};
+pub use cell::{
+    age, capital, error, id, image, now, ports, short_id, without_digest, zone_offset_s,
+};
 pub use listing::{Listing, Row, Shown};
 pub use style::{Paint, Tone};
 pub use table::{Table, cut};

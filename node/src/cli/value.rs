@@ -21,7 +21,7 @@ pub use duration::{duration, show_duration};
 pub use kernel::{
     SecurityOption, capability, device, oom_score_adj, security_option, signal, sysctl, ulimit,
 };
-pub use moment::{moment, show_moment};
+pub use moment::{Moment, moment, show_moment};
 pub use mount::mount;
 pub use pair::{Pair, env, env_file, label, log_option};
 pub use port::{HostPort, host_port};

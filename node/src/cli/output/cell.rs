@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::libc;
+
 use super::{Shown, cut};
 use crate::docker::Timestamp;
 use crate::docker::service::PortConfig;
@@ -74,6 +76,23 @@ pub fn capital(word: &str) -> String {
 pub fn now() -> Timestamp {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// How far the time of day of this machine is ahead of UTC now, in seconds.
+pub fn zone_offset_s() -> i32 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let Ok(seconds) = libc::time_t::try_from(since_1970.as_secs()) else { return 0 };
+    // SAFETY: a `tm` of zeros is a valid one, and both pointers are of live values of the right
+    // type. The environment, where the zone may stand, is never changed by this program.
+    let local = unsafe {
+        let mut local: libc::tm = std::mem::zeroed();
+        if libc::localtime_r(&raw const seconds, &raw mut local).is_null() {
+            return 0;
+        }
+        local
+    };
+    // `long` is no wider than this on the smallest machine; no zone is further than a day.
+    i32::try_from(local.tm_gmtoff).unwrap_or(0)
 }
 
 /// How long ago something happened by the clock of the node that says so; `None` if the two clocks
