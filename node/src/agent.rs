@@ -42,7 +42,7 @@ pub use collector::users;
 pub use handle::{Handle, Traffic, Unanswered};
 pub use images::{Pinned, Supply};
 pub use joining::Unresolved;
-pub use logs::{LogStream, LogsGone};
+pub use logs::{LogNews, LogStream, LogsGone};
 pub use neighbours::overflows;
 pub use sessions::{Session, SessionGone, SessionWriter};
 pub use start::StartError;

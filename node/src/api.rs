@@ -23,7 +23,6 @@ mod failure;
 mod filters;
 mod images;
 mod join;
-mod log_frames;
 mod logs;
 mod lookup;
 mod networks;

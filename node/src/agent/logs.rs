@@ -40,6 +40,15 @@ pub enum LogsGone {
     Junk(NodeId),
 }
 
+/// What comes out of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogNews {
+    /// A line, or a piece of one.
+    Entry(LogEntry),
+    /// All that was written so far has come. Agents of before 0.2 do not say so.
+    CaughtUp,
+}
+
 /// A log while it is read.
 pub struct LogStream {
     source: Source,
@@ -49,6 +58,8 @@ enum Source {
     Here {
         reader: Box<LogReader>,
         follow: bool,
+        /// That all was read is said once, until there is more.
+        caught_up: bool,
     },
     Peer {
         node: NodeId,
@@ -62,7 +73,10 @@ enum Source {
 impl LogStream {
     pub(super) fn here(dir: &Path, request: &LogRequest) -> LogStream {
         let source = match open(dir, request) {
-            Ok(reader) => Source::Here { reader: Box::new(reader), follow: request.follow },
+            Ok(reader) => {
+                let reader = Box::new(reader);
+                Source::Here { reader, follow: request.follow, caught_up: false }
+            }
             Err(error) => Source::None(Some(LogsGone::Disk(error))),
         };
         LogStream { source }
@@ -78,18 +92,32 @@ impl LogStream {
         LogStream { source: Source::None(Some(LogsGone::Unknown(node))) }
     }
 
-    /// The next entry; `None` at the end. An error is the last.
-    pub async fn next(&mut self) -> Option<Result<LogEntry, LogsGone>> {
+    /// What comes next; `None` at the end. An error is the last.
+    pub async fn next(&mut self) -> Option<Result<LogNews, LogsGone>> {
         match &mut self.source {
-            Source::Here { reader, follow } => {
-                let entry = if *follow { reader.follow().await } else { reader.next_entry() };
-                entry.map_err(LogsGone::Disk).transpose()
+            Source::Here { reader, follow, caught_up } => {
+                let entry = match (&follow, &caught_up) {
+                    (true, true) => reader.follow().await,
+                    _ => reader.next_entry(),
+                };
+                match entry {
+                    Ok(None) if *follow && !*caught_up => {
+                        *caught_up = true;
+                        Some(Ok(LogNews::CaughtUp))
+                    }
+                    Ok(entry) => {
+                        *caught_up = false;
+                        entry.map(|entry| Ok(LogNews::Entry(entry)))
+                    }
+                    Err(error) => Some(Err(LogsGone::Disk(error))),
+                }
             }
             Source::Peer { node, reply, entries } => loop {
                 if let Some(entry) = entries.next() {
-                    return Some(Ok(entry));
+                    return Some(Ok(LogNews::Entry(entry)));
                 }
                 match reply.next().await? {
+                    Ok(frame) if frame.is_empty() => return Some(Ok(LogNews::CaughtUp)),
                     Ok(frame) => match decode(&frame) {
                         Some(decoded) => *entries = decoded.into_iter(),
                         None => return Some(Err(LogsGone::Junk(*node))),
@@ -157,7 +185,8 @@ async fn send(mut reader: LogReader, request: &LogRequest, frames: &mpsc::Sender
                 if !frame.is_empty() && frames.send(std::mem::take(&mut frame)).await.is_err() {
                     return;
                 }
-                if !request.follow {
+                // An empty frame: nothing more for now.
+                if !request.follow || frames.send(Vec::new()).await.is_err() {
                     return;
                 }
                 let Ok(Some(entry)) = reader.follow().await else { return };

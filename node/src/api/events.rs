@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::failure::Failure;
 use super::filters::Filters;
-use super::system::wall_clock;
+use super::system::{wall_clock, wall_ns};
 use super::{Answer, Api};
 use crate::docker::event::{Actor, Event};
 
@@ -92,16 +92,8 @@ fn line(event: &Event) -> Bytes {
     line.into()
 }
 
-/// `1777636800` or `1777636800.25`, as Docker's client sends times.
-pub fn wall_ms(parameter: &str, text: &str) -> Result<u64, Failure> {
-    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let millis: String = fraction.chars().chain("00".chars()).take(3).collect();
-    match (seconds.parse::<u64>(), millis.parse::<u64>()) {
-        (Ok(seconds), Ok(millis)) => Ok(seconds.saturating_mul(1_000).saturating_add(millis)),
-        _ => Err(Failure::Bad(format!(
-            "{parameter}: `{text}` is not a number of seconds since 1970"
-        ))),
-    }
+fn wall_ms(parameter: &str, text: &str) -> Result<u64, Failure> {
+    wall_ns(parameter, text).map(|ns| ns / 1_000_000)
 }
 
 fn instant(wall_ms: u64) -> Instant {

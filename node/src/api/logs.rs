@@ -1,45 +1,42 @@
-//! Logs of a service or of one task, from wherever it ran, in Docker's stream of frames.
+//! Logs of a service, of a task with all its runs, or of one run, from wherever it ran, in Docker's
+//! stream of frames.
 //!
-//! The logs of the tasks are read side by side, each line as it comes; a node that is silent costs
-//! one line that says so, never the logs of the others. With `follow`, tasks that come later join.
+//! Lines of all tasks come in order of time. A node that is silent costs one line that says so, and
+//! an error at the end, never the logs of the others. With `follow`, runs and tasks that come later
+//! join, until the service is gone.
 
-use std::collections::BTreeSet;
+mod chain;
+mod frames;
+mod gather;
+mod lines;
+mod merge;
+mod place;
+mod scope;
+
 use std::convert::Infallible;
-use std::io::ErrorKind;
-use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use crdt_state::NodeId;
-use crdt_state::task::Run;
 use futures_util::stream;
 use runtime::logs::{LogEntry, Stream};
 use serde::Deserialize;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
 
+use self::frames::Prefix;
+use self::gather::Gather;
+use self::scope::Scope;
 use super::failure::Failure;
-use super::log_frames::{Prefix, Source, frame};
 use super::snapshot::Snapshot;
-use super::system::wall_clock;
-use super::task_object::{TaskObject, spoken};
-use super::{Answer, Api, container_object, containers, tasks};
-use crate::agent::LogsGone;
-use crate::transport::LogRequest;
+use super::system::wall_ns;
+use super::{Answer, Api, container_object, containers};
 
-/// Frames that wait for a slow client: 64 of at most 17 KiB; then the readers wait.
-const FRAMES_MAX: usize = 64;
+/// Lines that wait for a slow client; then the readers wait.
+const FRAMES_MAX: usize = 16;
 
-/// A follower looks this often for tasks that came later.
-const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
-
-/// A log that is not followed and says nothing for so long is given up.
-const SILENCE_MAX: Duration = Duration::from_secs(5);
-
-/// The parameters of `GET /services/{id}/logs` and `GET /tasks/{id}/logs`.
+/// The parameters of `GET /services/{id}/logs`, `GET /tasks/{id}/logs` and
+/// `GET /containers/{id}/logs`.
 #[derive(Debug, Default, Deserialize)]
 pub struct LogsQuery {
     details: Option<String>,
@@ -49,28 +46,24 @@ pub struct LogsQuery {
     stdout: Option<String>,
     tail: Option<String>,
     timestamps: Option<String>,
+    until: Option<String>,
+    /// In frames even if a terminal showed it: `edgectl logs` names the task of each line.
+    #[serde(rename = "_framed")]
+    framed: Option<String>,
 }
 
 /// What a client wants to see.
 #[derive(Debug, Clone, Copy)]
-struct Wanted {
+pub struct Wanted {
     prefix: Prefix,
     follow: bool,
-    since_wall_ms: Option<u64>,
+    since_ns: Option<u64>,
+    until_ns: Option<u64>,
     stderr: bool,
     stdout: bool,
     tail: Option<u64>,
-    /// What a terminal showed is sent as it was.
+    /// Without frames, as Docker sends what a terminal showed.
     unframed: bool,
-}
-
-/// Whose logs.
-#[derive(Debug, Clone)]
-enum Scope {
-    Service(String),
-    Task(String),
-    /// One run: its log ends with it.
-    Run(Run),
 }
 
 /// `GET /services/{id}/logs`.
@@ -79,9 +72,13 @@ pub async fn of_service(
     Path(wanted): Path<String>,
     query: Answer<Query<LogsQuery>>,
 ) -> Result<Response, Failure> {
-    let what = Wanted::read(&query?.0)?;
-    let id = Snapshot::take(&api).await?.service(&wanted)?.id.to_string();
-    Ok(respond(api, Scope::Service(id), what))
+    let query = query?.0;
+    let what = Wanted::read(&query)?;
+    let snapshot = Snapshot::take(&api).await?;
+    let service = snapshot.service(&wanted)?;
+    let is_terminal = container_object::is_terminal(&service.template);
+    let scope = Scope::Service(service.id.to_string());
+    Ok(respond(api, scope, what.shown_on(is_terminal, &query)))
 }
 
 /// `GET /tasks/{id}/logs`.
@@ -90,28 +87,42 @@ pub async fn of_task(
     Path(wanted): Path<String>,
     query: Answer<Query<LogsQuery>>,
 ) -> Result<Response, Failure> {
-    let what = Wanted::read(&query?.0)?;
-    let id = tasks::find(&Snapshot::take(&api).await?, &wanted)?.task.id;
-    Ok(respond(api, Scope::Task(id), what))
+    let query = query?.0;
+    let what = Wanted::read(&query)?;
+    let snapshot = Snapshot::take(&api).await?;
+    let scope = Scope::of_task(&snapshot, &wanted)?;
+    let is_terminal = scope.is_terminal(&snapshot);
+    Ok(respond(api, scope, what.shown_on(is_terminal, &query)))
 }
 
-/// `GET /containers/{id}/logs`.
+/// `GET /containers/{id}/logs`. By the name of a task: all that ran under it; else one run.
 pub async fn of_container(
     State(api): State<Api>,
     Path(wanted): Path<String>,
     query: Answer<Query<LogsQuery>>,
 ) -> Result<Response, Failure> {
-    let mut what = Wanted::read(&query?.0)?;
-    let container = containers::find(&Snapshot::take(&api).await?, &wanted)?;
+    let query = query?.0;
+    let mut what = Wanted::read(&query)?;
     // Docker's details of a container are labels of its log driver, of which there are none.
     what.prefix.details = false;
-    what.unframed = container_object::is_terminal(&container.template);
-    Ok(respond(api, Scope::Run(container.run), what))
+    let snapshot = Snapshot::take(&api).await?;
+    let (scope, is_terminal) = match Scope::of_name(&snapshot, wanted.trim_start_matches('/')) {
+        Some(scope) => {
+            let is_terminal = scope.is_terminal(&snapshot);
+            (scope, is_terminal)
+        }
+        None => {
+            let container = containers::find(&snapshot, &wanted)?;
+            let is_terminal = container_object::is_terminal(&container.template);
+            (Scope::Run(container.run), is_terminal)
+        }
+    };
+    Ok(respond(api, scope, what.shown_on(is_terminal, &query)))
 }
 
 fn respond(api: Api, scope: Scope, what: Wanted) -> Response {
     let (sender, receiver) = mpsc::channel(FRAMES_MAX);
-    tokio::spawn(gather(api, scope, what, sender));
+    tokio::spawn(Gather::new(api, scope, what, sender).run());
     let frames = stream::unfold(receiver, |mut receiver: mpsc::Receiver<Bytes>| async move {
         let frame = receiver.recv().await?;
         Some((Ok::<_, Infallible>(frame), receiver))
@@ -124,130 +135,16 @@ fn respond(api: Api, scope: Scope, what: Wanted) -> Response {
     (kind, Body::from_stream(frames)).into_response()
 }
 
-/// Reads the logs of every run in the scope, until all are read or the client goes.
-async fn gather(api: Api, scope: Scope, what: Wanted, frames: mpsc::Sender<Bytes>) {
-    let mut readers = JoinSet::new();
-    let mut begun = BTreeSet::new();
-    let mut told = BTreeSet::new();
-    let mut tail = what.tail;
-    while let Ok(snapshot) = Snapshot::take(&api).await {
-        let objects: Vec<TaskObject> = in_scope(&snapshot, &scope).collect();
-        for object in objects {
-            let Some((node, run)) = object.run else { continue };
-            let source = source(&object);
-            let log = Log { name: object.task.edge.name, node, run, source, tail };
-            if let Some(ms) = object.task.edge.unreachable_ms {
-                if told.insert(run) {
-                    let why = format!("its node has been unreachable for {}", spoken(ms));
-                    note(&log, &snapshot.hostname(node), &why, what, &frames).await;
-                }
-            } else if begun.insert(run) {
-                let hostname = snapshot.hostname(node);
-                readers.spawn(pump(api.clone(), log, hostname, what, frames.clone()));
-            }
-        }
-        if !what.follow || matches!(scope, Scope::Run(_)) {
-            break;
-        }
-        // Whoever comes later is shown from its first line.
-        tail = None;
-        tokio::select! {
-            () = sleep(FOLLOW_INTERVAL) => {}
-            () = frames.closed() => return,
-        }
-    }
-    while readers.join_next().await.is_some() {}
-}
-
-fn in_scope<'a>(snapshot: &'a Snapshot, scope: &'a Scope) -> impl Iterator<Item = TaskObject> + 'a {
-    tasks::objects(snapshot).filter(move |object| match scope {
-        Scope::Service(id) => object.task.service_id == *id,
-        Scope::Task(id) => object.task.id == *id,
-        Scope::Run(run) => object.run.is_some_and(|(_, found)| found == *run),
-    })
-}
-
-fn source(object: &TaskObject) -> Source {
-    Source {
-        node: object.task.node_id.clone(),
-        service: object.task.service_id.clone(),
-        task: object.task.id.clone(),
-    }
-}
-
-/// One log to read.
-struct Log {
-    name: String,
-    node: NodeId,
-    run: Run,
-    source: Source,
-    tail: Option<u64>,
-}
-
-async fn pump(api: Api, log: Log, hostname: String, what: Wanted, frames: mpsc::Sender<Bytes>) {
-    let request = LogRequest {
-        run: log.run,
-        tail: log.tail,
-        since_wall_ms: what.since_wall_ms,
-        follow: what.follow,
-    };
-    let Ok(mut entries) = api.handle.logs(log.node, request).await else { return };
-    loop {
-        let next = if what.follow {
-            entries.next().await
-        } else {
-            match timeout(SILENCE_MAX, entries.next()).await {
-                Ok(next) => next,
-                Err(_) => return note(&log, &hostname, "it does not answer", what, &frames).await,
-            }
-        };
-        match next {
-            None => return,
-            Some(Ok(entry)) => {
-                if what.wants(&entry) && !send(&log, &entry, what, &frames).await {
-                    return;
-                }
-            }
-            // A run that never said anything, or whose files were cleared away.
-            Some(Err(LogsGone::Disk(error))) if error.kind() == ErrorKind::NotFound => return,
-            Some(Err(error)) => {
-                return note(&log, &hostname, &error.to_string(), what, &frames).await;
-            }
-        }
-    }
-}
-
-/// Sends one entry; false when the client is gone.
-async fn send(log: &Log, entry: &LogEntry, what: Wanted, frames: &mpsc::Sender<Bytes>) -> bool {
-    let frame = match what.unframed {
-        true => Bytes::copy_from_slice(&entry.bytes),
-        false => frame(what.prefix, &log.source, entry),
-    };
-    frames.send(frame).await.is_ok()
-}
-
-/// Tells in the stream itself why a log is missing: its status was sent long ago.
-async fn note(log: &Log, node: &str, why: &str, what: Wanted, frames: &mpsc::Sender<Bytes>) {
-    let text = format!("edgectl: the log of {} on {node} cannot be read: {why}\n", log.name);
-    let wall_ns = wall_clock().0.saturating_mul(1_000_000);
-    let entry = LogEntry { wall_ns, stream: Stream::Stderr, bytes: text.into_bytes() };
-    if what.stderr {
-        send(log, &entry, what, frames).await;
-    }
-}
-
 impl Wanted {
     fn read(query: &LogsQuery) -> Result<Wanted, Failure> {
-        let is_set = |value: &Option<String>| {
-            matches!(value.as_deref(), Some("1" | "true" | "True" | "TRUE" | "t" | "T"))
-        };
         let wanted = Wanted {
             prefix: Prefix {
                 timestamps: is_set(&query.timestamps),
                 details: is_set(&query.details),
             },
             follow: is_set(&query.follow),
-            since_wall_ms: since(query.since.as_deref())?,
+            since_ns: moment("since", query.since.as_deref())?,
+            until_ns: moment("until", query.until.as_deref())?,
             stderr: is_set(&query.stderr),
             stdout: is_set(&query.stdout),
             tail: tail(query.tail.as_deref())?,
@@ -261,12 +158,31 @@ impl Wanted {
         Ok(wanted)
     }
 
-    fn wants(&self, entry: &LogEntry) -> bool {
-        match entry.stream {
-            Stream::Stdout => self.stdout,
-            Stream::Stderr => self.stderr,
-        }
+    /// Docker's clients take what a terminal showed without frames, and put no names before it.
+    fn shown_on(mut self, is_terminal: bool, query: &LogsQuery) -> Wanted {
+        self.unframed = is_terminal && !is_set(&query.framed);
+        self.prefix.details &= !self.unframed;
+        self
     }
+
+    /// Byte by byte what was said, lines or not.
+    fn is_exact(&self) -> bool {
+        self.unframed && !self.prefix.timestamps
+    }
+
+    fn wants(&self, line: &LogEntry) -> bool {
+        let is_in_time = self.since_ns.is_none_or(|since| line.wall_ns >= since)
+            && self.until_ns.is_none_or(|until| line.wall_ns <= until);
+        is_in_time
+            && match line.stream {
+                Stream::Stdout => self.stdout,
+                Stream::Stderr => self.stderr,
+            }
+    }
+}
+
+fn is_set(value: &Option<String>) -> bool {
+    matches!(value.as_deref(), Some("1" | "true" | "True" | "TRUE" | "t" | "T"))
 }
 
 /// `all`, or a number of lines per task.
@@ -279,11 +195,11 @@ fn tail(text: Option<&str>) -> Result<Option<u64>, Failure> {
     }
 }
 
-/// Seconds since 1970; Docker's client sends nothing, or 0, for "from the beginning".
-fn since(text: Option<&str>) -> Result<Option<u64>, Failure> {
+/// Seconds since 1970; Docker's client sends nothing, or 0, for no limit.
+fn moment(parameter: &str, text: Option<&str>) -> Result<Option<u64>, Failure> {
     match text {
         None | Some("" | "0") => Ok(None),
-        Some(text) => super::events::wall_ms("since", text).map(Some),
+        Some(text) => wall_ns(parameter, text).map(Some),
     }
 }
 
@@ -302,17 +218,22 @@ mod tests {
         let query = LogsQuery {
             details: text("1"),
             follow: text("1"),
-            since: text("1777636800.250000000"),
+            since: text("1777636800.250000007"),
             stderr: text("1"),
             stdout: text("1"),
             tail: text("20"),
-            timestamps: None,
+            until: text("1777636801"),
+            ..LogsQuery::default()
         };
         let wanted = Wanted::read(&query).expect("a request");
         assert!(wanted.follow && wanted.prefix.details && !wanted.prefix.timestamps);
-        assert_eq!(wanted.since_wall_ms, Some(1_777_636_800_250));
+        assert_eq!(wanted.since_ns, Some(1_777_636_800_250_000_007));
+        assert_eq!(wanted.until_ns, Some(1_777_636_801_000_000_000));
         assert_eq!(wanted.tail, Some(20));
         assert!(tail(Some("many")).is_err());
         assert_eq!(tail(Some("all")), Ok(None));
+        assert!(wanted.shown_on(true, &query).is_exact());
+        let framed = LogsQuery { framed: text("1"), ..query };
+        assert!(!wanted.shown_on(true, &framed).unframed);
     }
 }

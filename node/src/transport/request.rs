@@ -1,5 +1,6 @@
 //! Questions from one agent to another, on a stream of their own: the logs of a task that runs over
-//! there. The answer comes in frames; an empty frame only says that more may come.
+//! there. The answer comes in frames; an empty frame only says that more may come, and of a log
+//! that all so far has come.
 //!
 //! ```text
 //! asker    ── request (wire-encoded), end ─────────▶ answerer
@@ -172,7 +173,7 @@ async fn ask(
             return Ok(());
         };
         // A reader that went is noticed in the next round.
-        if !frame.is_empty() {
+        if !frame.is_empty() || matches!(request, PeerRequest::Logs(_)) {
             let _ = frames.send(Ok(frame)).await;
         }
     }

@@ -1,10 +1,11 @@
 //! Docker's multiplexed log stream: 8 bytes in front of every piece, then the piece.
 //!
 //! ```text
-//! ┌ 1 stdout, 2 stderr
+//! ┌ 1 stdout, 2 stderr, 3 what went wrong
 //! │ 0 0 0  length (u32, big end first)   payload
 //! ```
-//! A payload is one line: the time if asked for, the details if asked for, then what was said.
+//! A payload is one line: the time if asked for, the details if asked for, then what was said. The
+//! third stream is the error that ends the logs: Docker's client prints it and exits with 1.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use runtime::logs::{LogEntry, Stream};
@@ -31,8 +32,8 @@ pub struct Source {
     pub task: String,
 }
 
-/// The frame of one entry.
-pub fn frame(prefix: Prefix, source: &Source, entry: &LogEntry) -> Bytes {
+/// One line with its prefix, in no frame.
+pub fn payload(prefix: Prefix, source: &Source, entry: &LogEntry) -> Vec<u8> {
     let mut payload = Vec::with_capacity(entry.bytes.len() + 160);
     if prefix.timestamps {
         payload.extend_from_slice(timestamp(entry.wall_ns).as_bytes());
@@ -46,15 +47,30 @@ pub fn frame(prefix: Prefix, source: &Source, entry: &LogEntry) -> Bytes {
         payload.extend_from_slice(details.as_bytes());
     }
     payload.extend_from_slice(&entry.bytes);
-    let length = u32::try_from(payload.len()).expect("an entry is at most 16 KiB");
-    let mut frame = BytesMut::with_capacity(8 + payload.len());
-    frame.put_u8(match entry.stream {
+    payload
+}
+
+/// The frame of one line.
+pub fn frame(prefix: Prefix, source: &Source, entry: &LogEntry) -> Bytes {
+    let number = match entry.stream {
         Stream::Stdout => 1,
         Stream::Stderr => 2,
-    });
+    };
+    framed(number, &payload(prefix, source, entry))
+}
+
+/// The frame that ends logs of which something is missing.
+pub fn error_frame(what: &str) -> Bytes {
+    framed(3, what.as_bytes())
+}
+
+fn framed(number: u8, payload: &[u8]) -> Bytes {
+    let length = u32::try_from(payload.len()).expect("a line has a bounded length");
+    let mut frame = BytesMut::with_capacity(8 + payload.len());
+    frame.put_u8(number);
     frame.put_bytes(0, 3);
     frame.put_u32(length);
-    frame.put_slice(&payload);
+    frame.put_slice(payload);
     frame.freeze()
 }
 
