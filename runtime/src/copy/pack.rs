@@ -25,6 +25,13 @@ const DEPTH_MAX: usize = 512;
 /// Files with several names that are known as such; further ones are packed whole. 10 MB at most.
 const LINKS_MAX: usize = 100_000;
 
+/// So much of a file is read before its size is told.
+const BEGIN_BYTES: u64 = 64 * 1024;
+
+/// A file that does not tell its size is held in memory: at most so much of it. The longest in a
+/// container's `/proc` have some megabytes.
+const UNTOLD_BYTES_MAX: u64 = 64 << 20;
+
 struct Packer<W: Write> {
     archive: Builder<W>,
     /// The first name of a file that has several.
@@ -107,8 +114,14 @@ impl<W: Write> Packer<W> {
         if !opened.is_file() {
             return Ok(());
         }
-        header.set_size(opened.len());
-        self.archive.append_data(&mut header, path, Exactly { file, left: opened.len() })
+        let (begin, ends) = begin_of(&file)?;
+        let size = match ends {
+            true => begin.len() as u64,
+            false => opened.len(),
+        };
+        header.set_size(size);
+        let whole = io::Cursor::new(begin).chain(file);
+        self.archive.append_data(&mut header, path, Exactly { file: whole, left: size })
     }
 
     fn folder(
@@ -150,14 +163,37 @@ fn header(found: &FileStat) -> Header {
     header
 }
 
+/// The beginning of a file, and whether that is all of it. The kernel's own files are smaller than
+/// they say (4,096 bytes in `/sys`) or larger (none in `/proc`): what ends soon has the size that was
+/// read, and what says that it ended before is read to its end.
+fn begin_of(file: &fs::File) -> io::Result<(Vec<u8>, bool)> {
+    let said = file.metadata()?.len();
+    let mut begin = Vec::new();
+    file.take(BEGIN_BYTES).read_to_end(&mut begin)?;
+    if (begin.len() as u64) < BEGIN_BYTES {
+        return Ok((begin, true));
+    }
+    if said > BEGIN_BYTES {
+        return Ok((begin, false));
+    }
+    file.take(UNTOLD_BYTES_MAX).read_to_end(&mut begin)?;
+    match begin.len() as u64 >= UNTOLD_BYTES_MAX {
+        true => Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it says that it has {said} bytes, and has more than 64 MiB"),
+        )),
+        false => Ok((begin, true)),
+    }
+}
+
 /// As many bytes as the header says, whatever happens to the file: what grows is cut, what shrinks
 /// is filled with zeros.
-struct Exactly {
-    file: fs::File,
+struct Exactly<R> {
+    file: R,
     left: u64,
 }
 
-impl Read for Exactly {
+impl<R: Read> Read for Exactly<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let room = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
         let buffer = &mut buffer[..room];
@@ -170,5 +206,41 @@ impl Read for Exactly {
         };
         self.left -= count as u64;
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::root::Root;
+    use super::*;
+
+    fn packed(dir: &Path, path: &str) -> Vec<u8> {
+        let place = Root::at(dir).expect("a folder").find(path).expect("found");
+        let mut archive = Vec::new();
+        pack(&place, "it", &mut archive).expect("packed");
+        let mut archive = tar::Archive::new(&archive[..]);
+        let mut entry = archive.entries().expect("an archive").next().expect("one").expect("whole");
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).expect("readable");
+        content
+    }
+
+    #[test]
+    fn a_file_of_the_kernels_is_as_long_as_it_reads() {
+        for path in ["/proc/sys/kernel/ostype", "/proc/filesystems", "/sys/class/net/lo/mtu"] {
+            let Ok(expected) = fs::read(path) else { continue };
+            assert!(!expected.is_empty());
+            assert_eq!(packed(Path::new("/"), path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn any_other_file_is_as_long_as_it_says() {
+        let dir = tempfile::tempdir().expect("a folder");
+        for length in [0, 1, BEGIN_BYTES - 1, BEGIN_BYTES, BEGIN_BYTES + 1, 3 * BEGIN_BYTES] {
+            let expected: Vec<u8> = (0..length).map(|at| at as u8).collect();
+            fs::write(dir.path().join("file"), &expected).expect("writable");
+            assert!(packed(dir.path(), "file") == expected, "{length}");
+        }
     }
 }
