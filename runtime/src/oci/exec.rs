@@ -15,7 +15,7 @@ use oci_spec::runtime::{BoxBuilder, LinuxCapabilities, Process, Spec};
 
 use super::backend::{self, Bundle, CONFIG, Stdio};
 use super::bundle;
-use super::console::Console;
+use super::console::{Console, Delivery};
 use super::{OciRuntime, explain, rootfs};
 use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
@@ -71,6 +71,8 @@ pub fn exec(
     }
     let name = format!("exec-{}.sock", std::process::id());
     let console = program.tty.then(|| Console::listen(&dir, &name)).transpose()?;
+    let deliver = |console| Delivery::expect(console, process.user().uid());
+    let console = console.map(deliver).transpose().map_err(StartError::Fork)?;
     if !program.tty {
         for stream in streams {
             // A file or a terminal of somebody else's stays as it is.
@@ -80,10 +82,10 @@ pub fn exec(
     }
     let id = run_dir::name(order.start.run);
     let bundle = Bundle { dir: &dir, id: &id, spec: &spec, init: false };
-    let stdio = Stdio { streams, console: console.as_ref().map(Console::path) };
+    let stdio = Stdio { streams, console: console.as_ref().map(Delivery::path) };
     let executed = backend::of(&container.runtime).exec(&bundle, &process, stdio);
     let pid = executed.map_err(|error| explain::reworded(&spec, &process, error))?;
-    let terminal = console.map(Console::take).transpose()?;
+    let terminal = console.map(Delivery::take).transpose()?;
     Ok(Executed { pid, terminal })
 }
 

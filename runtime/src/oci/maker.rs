@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::backend::{self, Bundle, Stdio};
 use super::bundle::{BundleInput, Machine, bundle, is_bind};
-use super::{ContainerOrder, OciRuntime, devices, explain, init, rootfs};
+use super::{ContainerOrder, OciRuntime, console, devices, explain, init, rootfs};
 use crate::cgroup::{Cgroup, Reach, entry};
 use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
@@ -89,6 +89,10 @@ fn attempt(
     let reworded =
         |error| explain::reworded(&spec, &spec.process().clone().unwrap_or_default(), error);
     let pid = backend.create(&bundle, stdio).map_err(reworded)?;
+    if let (Some(_), Some(process)) = (io.console, spec.process()) {
+        // A file system of terminals that takes no owner: the program can still use what it has.
+        let _ = console::own_terminal(pid, process.user().uid());
+    }
     if embedded {
         keep_from_devices(order, &spec)?;
     }

@@ -10,6 +10,7 @@ use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 use std::{fs, path::Path};
 
 use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
@@ -22,6 +23,10 @@ use oci_spec::runtime::{LinuxCapabilities, Spec};
 
 use super::filter::Compiled;
 use super::init;
+
+/// A terminal that is not given to its user by then stays root's: the program runs without.
+const TERMINAL_WAIT_MAX: Duration = Duration::from_secs(1);
+const TERMINAL_LOOK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Why a program does not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +136,7 @@ impl Executor for Program {
         let args = args.map_err(|_| ExecutorError::InvalidArg)?;
         forget_signals();
         set_size(spec);
+        await_terminal(spec);
         for mut entrance in self.entrances.iter() {
             // An older kernel asks who writes, not who opened: then the other groups must do.
             let _ = entrance.write_all(b"0");
@@ -170,6 +176,24 @@ fn set_size(spec: &Spec) {
     };
     // SAFETY: the structure is valid.
     unsafe { libc::ioctl(0, libc::TIOCSWINSZ, &raw const size) };
+}
+
+/// The terminal was opened by root. It is given to the program's user from outside, by whoever had it
+/// made; until then the program could not open `/dev/stdout`.
+fn await_terminal(spec: &Spec) {
+    let Some(process) = spec.process().as_ref().filter(|p| p.terminal() == Some(true)) else {
+        return;
+    };
+    let uid = process.user().uid();
+    let begun = Instant::now();
+    while begun.elapsed() < TERMINAL_WAIT_MAX {
+        let owner = nix::sys::stat::fstat(std::io::stdin()).map(|found| found.st_uid);
+        if owner.is_ok_and(|owner| owner != uid) {
+            std::thread::sleep(TERMINAL_LOOK_INTERVAL);
+        } else {
+            return;
+        }
+    }
 }
 
 /// A program begins with no signal blocked or ignored, whatever its helper process waits for.
