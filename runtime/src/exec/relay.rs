@@ -1,7 +1,7 @@
 //! Between the socket and the command, until both are done.
 //!
 //! ```text
-//! runs ──exit──▶ drained ──told──▶ what it left behind runs on ──▶ end
+//! runs ──exit──▶ its session is killed ──drained, told──▶ what took a session of its own runs on ──▶ end
 //!  ├── the task ends: everything is killed
 //!  └── nobody listens: SIGTERM (a terminal hangs up), SIGKILL after the grace
 //! ```
@@ -18,14 +18,14 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::setsid;
 
 use super::channel::Channel;
 use super::command::{self, EnterError, Running};
 use super::frame::{CHUNK_BYTES, Frame, Kind};
 use super::{ExecOrder, Target, target, terminal};
 use crate::cgroup::{self, Cgroup};
-use crate::monitor::descendants::{self, Reaped};
-use crate::proc_table;
+use crate::monitor::descendants::{self, Reaped, Session};
 use crate::run_dir;
 
 /// What a command is given to end once nobody listens to it any more.
@@ -49,6 +49,8 @@ struct Relay<'a> {
     target: &'a Target,
     channel: &'a mut Channel,
     running: Running,
+    /// The command's.
+    session: Option<Session>,
     unread: Vec<u8>,
     /// The listener has nothing more to write.
     ended: bool,
@@ -68,13 +70,17 @@ pub fn run(target: &Target, order: &ExecOrder, channel: &mut Channel) -> Result<
     let signals = SignalFd::with_flags(&waited, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC);
     let signals = signals.map_err(std::io::Error::from)?;
     let task = target::watch(target.program());
+    // What the command is in then is its own session, or this one.
+    let _ = setsid();
     let running = command::start(target, order)?;
     channel.stop_waiting()?;
     channel.queue(Kind::Started, &running.pid.as_raw().to_be_bytes());
+    let session = Session::of_command(running.pid);
     let mut relay = Relay {
         target,
         channel,
         running,
+        session,
         unread: Vec::new(),
         ended: false,
         detached: order.detached,
@@ -154,6 +160,7 @@ impl Relay<'_> {
             match descendants::reap() {
                 Reaped::One(pid, exit) if pid == self.running.pid => {
                     self.exit.get_or_insert((exit, Instant::now()));
+                    self.end_session();
                 }
                 Reaped::One(..) => {}
                 Reaped::NoneYet => return,
@@ -259,18 +266,25 @@ impl Relay<'_> {
                 // The kernel hangs up whoever is in front on a terminal that closes.
                 (*stdin, *stdout, *stderr, *terminal) = (None, None, None, None);
                 if !was_terminal && self.exit.is_none() {
-                    proc_table::signal_group(self.running.pid.as_raw() as u32, libc::SIGTERM);
+                    if let Some(session) = self.session {
+                        let cgroup = Cgroup::existing(&self.target.order.cgroup);
+                        descendants::signal_session(session, &cgroup, libc::SIGTERM);
+                    }
                 }
             }
             Some(at) if at <= Instant::now() && self.children => {
-                if self.exit.is_none() {
-                    proc_table::signal_group(self.running.pid.as_raw() as u32, libc::SIGKILL);
-                }
+                self.end_session();
                 descendants::end_all(&Cgroup::default());
                 self.exit.get_or_insert((Exit::Signal(libc::SIGKILL), at));
                 self.children = false;
             }
             Some(_) => {}
+        }
+    }
+
+    fn end_session(&self) {
+        if let Some(session) = self.session {
+            descendants::end_session(session, &Cgroup::existing(&self.target.order.cgroup));
         }
     }
 

@@ -7,13 +7,14 @@ use crdt_state::spec::HealthCheck;
 use nix::libc;
 use nix::unistd::Pid;
 
+use super::descendants::Session;
 use super::inherited::Inherited;
 use super::output::Output;
 use super::program::{self, Setting};
-use super::{container, spawn};
+use super::{container, descendants, spawn};
 use crate::cgroup::{Cgroup, Reach};
 use crate::logs::writer::LogWriter;
-use crate::proc_table;
+use crate::proc_table::{self, Process};
 use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
 
@@ -75,12 +76,20 @@ impl Body {
     }
 
     /// Ends a health command that takes too long, with all that it started.
-    pub fn end_check(&self, check: Pid) {
-        let check = check.as_raw() as u32;
+    pub fn end_check(&self, check: Process, cgroup: &Cgroup) {
         match self {
-            Body::Program(_) => proc_table::signal_group(check, libc::SIGKILL),
+            Body::Program(_) => descendants::end_session(Session::of_leader(check), cgroup),
             // The helper ends the command, which is in a session of its own, and then itself.
-            Body::Container { .. } => proc_table::signal(check, libc::SIGTERM),
+            Body::Container { .. } => proc_table::signal(check.pid, libc::SIGTERM),
+        }
+    }
+
+    /// A health command has ended: so does what it left behind.
+    pub fn clear_check(&self, check: Process, cgroup: &Cgroup) {
+        match self {
+            Body::Program(_) => descendants::end_session(Session::of_leader(check), cgroup),
+            // The helper has done so.
+            Body::Container { .. } => {}
         }
     }
 }

@@ -16,10 +16,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, fork, pipe2};
+use nix::unistd::{ForkResult, Pid, fork, pipe2, setsid};
 
 use super::body::{Begun, Body};
-use super::descendants::{self, Reaped};
+use super::descendants::{self, Reaped, Session};
 use super::fork::{Forked, fork_into};
 use super::inherited::{self, Inherited};
 use super::output::Output;
@@ -188,6 +188,8 @@ pub fn check(order: &Order, words: &[String], null: BorrowedFd<'_>) -> Result<Pi
 
 fn help(order: &Order, words: &[String], null: BorrowedFd<'_>) -> i32 {
     let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+    // What the command is in then is its own session, or this one.
+    let _ = setsid();
     let mut waited = SigSet::empty();
     waited.add(Signal::SIGCHLD);
     waited.add(Signal::SIGTERM);
@@ -195,15 +197,24 @@ fn help(order: &Order, words: &[String], null: BorrowedFd<'_>) -> i32 {
     let program = ExecSpec { args: words.to_vec(), ..ExecSpec::default() };
     let begun = exec::exec(Path::new("."), order, &program, [null, null, null]);
     let Ok(command) = begun else { return CODE_FAILED };
+    let cgroup = Cgroup::existing(&order.cgroup);
+    let session = Session::of_command(command.pid);
+    let end_session = || {
+        if let Some(session) = session {
+            descendants::end_session(session, &cgroup);
+        }
+    };
     loop {
         while let Reaped::One(pid, exit) = descendants::reap() {
             if pid == command.pid {
+                end_session();
                 return i32::from(exit != crdt_state::task::Exit::Code(0));
             }
         }
         if waited.wait() == Ok(Signal::SIGTERM) {
             // Not every runtime gives it a group of its own; it and all it started are ours.
             descendants::end_all(&Cgroup::default());
+            end_session();
             return CODE_FAILED;
         }
     }

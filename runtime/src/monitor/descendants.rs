@@ -11,12 +11,16 @@ use nix::libc;
 use nix::unistd::Pid;
 
 use crate::cgroup::Cgroup;
-use crate::proc_table;
+use crate::proc_table::{self, Process, Stat};
 
 /// Between two looks at what still dies: from 1 ms, doubling, to 100 ms for a process that the
 /// kernel cannot end yet (it waits for a disk or a server).
 const PAUSE: Duration = Duration::from_millis(1);
 const PAUSE_MAX: Duration = Duration::from_millis(100);
+
+/// Looks at a session that is being ended: 1, 2, 4 … ms apart, a quarter of a second in all. What the
+/// kernel cannot end by then has its SIGKILL, and the monitor has other work.
+const SESSION_LOOKS_MAX: u32 = 8;
 
 /// SIGKILL to everything of the run, once; `leader` leads the program's process group.
 pub fn kill(cgroup: &Cgroup, leader: Pid) {
@@ -46,6 +50,78 @@ pub fn end_all(cgroup: &Cgroup) {
             }
         }
     }
+}
+
+/// The session that a command runs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Session {
+    id: u32,
+    /// Whose id it is; `None`: that of a process that has ended, which a runtime began it with.
+    leader: Option<Process>,
+}
+
+impl Session {
+    /// That of a process which began it.
+    pub fn of_leader(leader: Process) -> Session {
+        Session { id: leader.pid, leader: Some(leader) }
+    }
+
+    /// That of a command, be it its own or one that its runtime or this process began for it. To be
+    /// asked before the command is reaped, by a process that has a session of its own.
+    pub fn of_command(command: Pid) -> Option<Session> {
+        let id = proc_table::stat(command.as_raw() as u32)?.session;
+        Some(Session { id, leader: Process::of(id) }).filter(|session| session.id > 1)
+    }
+
+    /// An id is not given again while its session lives: if it was, the session is over.
+    fn is_over(self) -> bool {
+        proc_table::stat(self.id).is_some_and(|stat| Some(stat.process) != self.leader)
+    }
+}
+
+/// Sends a signal to all of a session but this process.
+pub fn signal_session(session: Session, cgroup: &Cgroup, number: i32) {
+    for member in members_of(session, cgroup) {
+        proc_table::signal(member, number);
+    }
+}
+
+/// Kills all of the session of a command that has ended, or is to. In a container what loses its
+/// parent becomes a child of the container's first process, not of this one: it is known by its
+/// session, among the members of the run's cgroup. What took a session of its own runs on.
+pub fn end_session(session: Session, cgroup: &Cgroup) {
+    let mut pause = PAUSE;
+    for _ in 0..SESSION_LOOKS_MAX {
+        let members = members_of(session, cgroup);
+        if members.is_empty() {
+            return;
+        }
+        for member in members {
+            proc_table::signal(member, libc::SIGKILL);
+        }
+        thread::sleep(pause);
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+fn members_of(session: Session, cgroup: &Cgroup) -> Vec<u32> {
+    if session.is_over() {
+        return Vec::new();
+    }
+    let is_member = |stat: &Stat| {
+        let pid = stat.process.pid;
+        stat.session == session.id && stat.is_alive() && pid != std::process::id()
+    };
+    candidates(cgroup).into_iter().filter(is_member).map(|stat| stat.process.pid).collect()
+}
+
+/// Whoever may belong to a session of the run.
+fn candidates(cgroup: &Cgroup) -> Vec<Stat> {
+    let members = cgroup.members();
+    if members.is_empty() {
+        return proc_table::all().collect();
+    }
+    members.into_iter().chain(children()).filter_map(proc_table::stat).collect()
 }
 
 /// What [`reap`] found.

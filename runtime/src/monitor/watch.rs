@@ -44,7 +44,7 @@ pub struct Watch {
     asked: bool,
     body: Body,
     health: Option<(Checker, Vec<String>)>,
-    check: Option<Pid>,
+    check: Option<Process>,
 }
 
 /// Starts what an order asks for in the current directory.
@@ -193,8 +193,8 @@ impl Watch {
                 self.exit = Some(exit);
                 return;
             }
-            if self.check == Some(pid) {
-                self.check = None;
+            if let Some(check) = self.check.take_if(|check| check.pid == pid.as_raw() as u32) {
+                self.body.clear_check(check, &self.cgroup);
                 let passed = exit == Exit::Code(0);
                 let result = if passed { CheckResult::Passed } else { CheckResult::Failed };
                 self.on_checked(result, inherited);
@@ -224,12 +224,13 @@ impl Watch {
         match checker.poll(now) {
             None => {}
             Some(Due::Check) => match self.body.check(command, inherited.null()) {
-                Ok(pid) => self.check = Some(pid),
+                // Nobody has reaped it yet, so it is found.
+                Ok(pid) => self.check = Process::of(pid.as_raw() as u32),
                 Err(_) => self.on_checked(CheckResult::Failed, inherited),
             },
             Some(Due::TimeOut) => {
                 if let Some(check) = self.check {
-                    self.body.end_check(check);
+                    self.body.end_check(check, &self.cgroup);
                 }
             }
         }

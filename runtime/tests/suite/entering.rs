@@ -1,8 +1,10 @@
 //! Commands in a running container, through each runtime's own `exec`.
 
+use crdt_state::spec::HealthCheck;
+use crdt_state::task::{Health, RunEvent};
 use runtime::exec::{ExecOrder, Size};
 
-use crate::host::Host;
+use crate::host::{Host, count_of, unique_sleep, until};
 use crate::session::Session;
 use crate::shelf;
 
@@ -89,7 +91,67 @@ fn a_terminal_is_one(host: &mut Host) {
     assert_eq!(said.code, Some(4));
 }
 
+/// For a program and what it looks through: a terminal that a runtime opened is root's otherwise.
+fn a_terminal_belongs_to_whoever_runs_on_it(host: &mut Host) {
+    let mut order = shelf::shell("echo by name > /dev/stdout; exec sleep 1000");
+    order.template.user = Some("shop".to_owned());
+    order.template.container.tty = true;
+    host.run(&order);
+    host.hear(order.run, "by name");
+    let run = order.run;
+    let terminal = Some(Size { rows: 33, columns: 101 });
+    for user in [None, Some("root".to_owned()), Some("50".to_owned())] {
+        // crun asks nobody between opening the terminal and running the program.
+        let pause = if host.has_crun() { "sleep 0.5; " } else { "" };
+        let line =
+            format!("{pause}echo by name > /dev/stdout && cat < /dev/null > /dev/stderr; exit $?");
+        let order = ExecOrder { terminal, user: user.clone(), ..sh(&line) };
+        let said = Session::exec(host, run, order).finish();
+        assert_eq!((said.code, said.text().as_str()), (Some(0), "by name\r\n"), "{user:?}");
+    }
+}
+
+fn what_a_command_leaves_behind_ends_with_it(host: &mut Host) {
+    let run = run_of(host);
+    let seconds = unique_sleep();
+    let line = format!("sleep {seconds} & (sleep {seconds} & sleep {seconds}) & echo on");
+    let mut session = Session::exec(host, run, sh(&format!("{line}; exec sleep {seconds}")));
+    session.hear("on");
+    drop(session);
+    until("all is ended with its listener", || (count_of(&seconds) == 0).then_some(()));
+    // Its output is closed: else the end of it would be waited for.
+    let quiet = format!("exec > /dev/null 2>&1; {line}; exit 3");
+    let said = Session::exec(host, run, sh(&quiet)).finish();
+    assert_eq!(said.code, Some(3));
+    until("what it left is ended", || (count_of(&seconds) == 0).then_some(()));
+}
+
+fn a_health_command_leaves_nothing_behind(host: &mut Host) {
+    let seconds = unique_sleep();
+    for rest in ["exec sleep", "exit 1; :"] {
+        let mut order = shelf::shell("exec sleep 1000");
+        let line = format!("sleep {seconds} & (sleep {seconds} &); {rest} {seconds}");
+        order.template.health = Some(HealthCheck {
+            test: vec!["CMD-SHELL".to_owned(), line],
+            interval_ms: 1_000,
+            timeout_ms: 300,
+            retries: 1,
+            start_period_ms: 0,
+            start_interval_ms: 0,
+        });
+        order.template.stop_grace_ms = 100;
+        host.run(&order);
+        let (_, verdict) = host.next();
+        assert_eq!(verdict, RunEvent::HealthChanged(Health::Unhealthy));
+        until("all of it is ended", || (count_of(&seconds) == 0).then_some(()));
+        host.stop(order.run, None, 0);
+    }
+}
+
 every_runtime!(
+    a_terminal_belongs_to_whoever_runs_on_it,
+    what_a_command_leaves_behind_ends_with_it,
+    a_health_command_leaves_nothing_behind,
     a_command_runs_inside_and_is_confined_like_the_rest,
     another_user_is_one_of_the_image,
     a_privileged_command_has_every_capability,

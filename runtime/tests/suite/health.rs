@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use runtime::Driver;
 
-use crate::host::{Host, lives, pid_in, program, until, wakes};
+use crate::host::{Host, count_of, lives, pid_in, program, unique_sleep, until, wakes};
 use crdt_state::spec::HealthCheck;
 use crdt_state::task::{Exit, Health, Run, RunEvent, TaskStart};
 
@@ -58,6 +58,21 @@ fn a_command_that_hangs_is_killed_with_all_it_started() {
     let check = pid_in(&pid);
     assert_eq!(verdict(&mut host, order.run), Health::Unhealthy);
     until("the check to die", || (!lives(check)).then_some(()));
+}
+
+#[test]
+fn what_a_command_leaves_behind_ends_with_it() {
+    for mut host in [Host::new(), Host::without_cgroups()] {
+        let seconds = unique_sleep();
+        // With groups of their own, as a shell gives to what it runs in the background.
+        let line =
+            format!("set -m; sleep {seconds} & (sleep {seconds} & sleep {seconds}) & exit 1");
+        let mut order = checked(&["CMD-SHELL", &line]);
+        order.template.health.as_mut().expect("it has one").interval_ms = 500;
+        host.run(&order);
+        assert_eq!(verdict(&mut host, order.run), Health::Unhealthy);
+        until("all of it is ended", || (count_of(&seconds) == 0).then_some(()));
+    }
 }
 
 #[test]

@@ -53,6 +53,11 @@ impl Host {
         Some(host)
     }
 
+    /// Are its containers crun's?
+    pub fn has_crun(&self) -> bool {
+        self.shelf.as_ref().is_some_and(|shelf| shelf.is_crun())
+    }
+
     /// On a machine without cgroups.
     pub fn without_cgroups() -> Host {
         Host::with(None, None)
@@ -235,6 +240,22 @@ pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < deadline, "waited in vain for: {what}");
         std::thread::sleep(PAUSE);
     }
+}
+
+/// How many processes of this machine have this as a whole word of their command.
+pub fn count_of(word: &str) -> usize {
+    let entries = std::fs::read_dir("/proc").expect("readable").flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let has_word = |pid: &u32| {
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        command.split(|byte| *byte == 0).any(|found| found == word.as_bytes())
+    };
+    pids.filter(has_word).count()
+}
+
+/// A number of seconds for `sleep` that only this test's processes have in their command.
+pub fn unique_sleep() -> String {
+    format!("9{:07}", std::process::id())
 }
 
 /// Does a process with this id exist, and has not ended?

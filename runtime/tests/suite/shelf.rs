@@ -50,6 +50,11 @@ impl Shelf {
         shelf
     }
 
+    /// Is crun the runtime?
+    pub fn is_crun(&self) -> bool {
+        matches!(self.runtime, OciRuntime::Crun(_))
+    }
+
     /// A folder for a layer.
     pub fn layer(&self, name: &str) -> PathBuf {
         let layer = self.dir.path().join(name);
