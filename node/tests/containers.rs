@@ -172,6 +172,14 @@ fn a_tree_is_copied_into_a_task_of_any_node_and_out_again() {
         assert_eq!(fs::read_link(back.join("link")).expect("a link"), Path::new("sub/file"));
         let piped = waiters.run(&["cp", &format!("{task}:{}/.", path(&there)), "-"]);
         assert!(piped.stdout.len() > 200_000 && piped.status.success());
+        let link = there.join("to-file");
+        std::os::unix::fs::symlink("sub/file", &link).expect("a link");
+        let small = dir.path().join("small");
+        fs::write(&small, task).expect("a file");
+        let done = waiters.run(&["cp", &path(&small), &format!("{task}:{}", path(&link))]);
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        assert_eq!(fs::read_link(&link).expect("it is still a link"), Path::new("sub/file"));
+        assert_eq!(fs::read_to_string(there.join("sub/file")).expect("written"), *task);
         let none = waiters.run(&["cp", &format!("{task}:/no/such"), "-"]);
         assert!(text(&none.stderr).contains("there is no /no/such"), "{}", text(&none.stderr));
     }

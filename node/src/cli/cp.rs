@@ -19,6 +19,9 @@ use crate::docker::path_stat::{ContainerPathStat, PATH_STAT_HEADER};
 /// Pieces that wait for the slower side.
 const PIECES_MAX: usize = 4;
 
+/// Links to links that are followed, as the kernel does.
+const LINKS_MAX: usize = 40;
+
 /// Operands.
 #[derive(Debug, Args)]
 pub struct CpArgs {
@@ -133,9 +136,9 @@ async fn check_folder(
 
 /// Unpacks what arrives.
 async fn fetch(mut stream: Stream, target: &str, name: &str) -> Result<(), Failure> {
-    let path = Path::new(target);
+    let path = if Path::new(target).is_dir() { target.into() } else { followed_here(target)? };
     let (folder, naming) = if path.is_dir() {
-        (path.to_path_buf(), Naming::Archive)
+        (path, Naming::Archive)
     } else {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new(".")).to_path_buf();
@@ -207,7 +210,8 @@ async fn place(
                 .hint("without the slash at the end, for a file of that name"))
         }
         Ok(_) | Err(CallError::Refused { status: 400 | 404, .. }) => {
-            let (parent, new) = path.trim_end_matches('/').rsplit_once('/').unwrap_or(("", path));
+            let path = followed(client, task, path).await?;
+            let (parent, new) = path.trim_end_matches('/').rsplit_once('/').unwrap_or(("", &path));
             Ok((format!("{parent}/."), new.to_owned()))
         }
         Err(CallError::Refused { .. }) => {
@@ -217,6 +221,37 @@ async fn place(
         }
         Err(error) => Err(Failure::from(error)),
     }
+}
+
+/// Where the links at the end of a path lead: what they mean is written, they stay.
+async fn followed(client: &mut Client, task: &Found, path: &str) -> Result<String, Failure> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        let found = client.head(&archive(task, &path), PATH_STAT_HEADER).await.ok();
+        let link = found.and_then(|text| ContainerPathStat::from_header(&text));
+        match link.map(|stat| stat.link_target).filter(|target| !target.is_empty()) {
+            Some(target) => path = target,
+            None => return Ok(path),
+        }
+    }
+    Err(links_in_a_circle(&path))
+}
+
+/// The same on this machine.
+fn followed_here(target: &str) -> Result<PathBuf, Failure> {
+    let mut path = PathBuf::from(target);
+    for _ in 0..LINKS_MAX {
+        match std::fs::read_link(&path) {
+            // One that is absolute takes the place of all before.
+            Ok(next) => path = path.parent().unwrap_or(Path::new("")).join(next),
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(links_in_a_circle(target))
+}
+
+fn links_in_a_circle(path: &str) -> Failure {
+    Failure::new(format!("cannot copy to {path}")).why("its links lead in a circle")
 }
 
 async fn send(
@@ -290,6 +325,19 @@ mod tests {
         assert_eq!(side("./a:b"), Side::Here("./a:b"));
         assert_eq!(side("/a:b"), Side::Here("/a:b"));
         assert_eq!(side("-"), Side::Pipe);
+    }
+
+    #[test]
+    fn a_link_here_is_written_through() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| dir.path().join(name);
+        std::os::unix::fs::symlink("second", path("first")).expect("a link");
+        std::os::unix::fs::symlink(path("real"), path("second")).expect("a link");
+        std::os::unix::fs::symlink("circle", path("circle")).expect("a link");
+        let followed = |name| followed_here(path(name).to_str().expect("text"));
+        assert_eq!(followed("first"), Ok(path("real")));
+        assert_eq!(followed("new"), Ok(path("new")));
+        assert!(followed("circle").is_err());
     }
 
     #[test]
