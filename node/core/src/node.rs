@@ -31,6 +31,7 @@ mod names;
 mod read;
 mod reconcile;
 mod settle;
+mod tell;
 mod unfit;
 mod volumes;
 mod why;
@@ -379,24 +380,5 @@ impl Node {
         if owner == self.me && self.tasks.record(said.service, said.slot) != Some(&said) {
             self.tasks.refute(said.service, said.slot);
         }
-    }
-
-    fn service_state(&self, key: RecordKey) -> Option<(String, u64)> {
-        (key.kind == Kind::SERVICE)
-            .then(|| self.catalog.services.get(&ServiceId(key.id)))
-            .flatten()
-            .map(|service| (service.name.clone(), service.version))
-    }
-
-    fn tell_service(&mut self, wall_ms: u64, key: RecordKey, before: Option<(String, u64)>) {
-        let after = self.service_state(key);
-        let (name, action) = match (before, after) {
-            (None, Some((name, _))) => (name, "create"),
-            (Some((name, _)), None) => (name, "remove"),
-            (Some((_, old)), Some((name, new))) if old != new => (name, "update"),
-            _ => return,
-        };
-        let subject = Subject::Service { id: ServiceId(key.id), name };
-        self.outbox.push(Action::Event(Event { subject, action, attributes: Vec::new(), wall_ms }));
     }
 }

@@ -74,7 +74,8 @@ pub async fn run(command: SwarmCommand, mut client: Client) -> Result<Exit, Fail
         }
         SwarmCommand::Join(args) => join(&mut client, args).await?,
         SwarmCommand::JoinToken(args) => join_token(&mut client, &args).await?,
-        SwarmCommand::Leave { force } => leave(&mut client, force).await?,
+        SwarmCommand::Leave { force: false } => leave(&mut client, "/swarm/leave").await?,
+        SwarmCommand::Leave { force: true } => leave(&mut client, "/swarm/leave?force=1").await?,
     }
     Ok(Exit::Done)
 }
@@ -176,9 +177,8 @@ fn read_token(typed: Option<String>) -> Result<String, Failure> {
 }
 
 /// Waits as long as the tasks take to end.
-async fn leave(client: &mut Client, force: bool) -> Result<(), Failure> {
+async fn leave(client: &mut Client, path: &str) -> Result<(), Failure> {
     say("leaving: the tasks of this node move to others, then they are stopped here");
-    let path = if force { "/swarm/leave?force=1" } else { "/swarm/leave" };
     client.post_patiently(path, &serde_json::json!({})).await?;
     print("Node left the fleet; its agent has ended.")
 }

@@ -46,7 +46,7 @@ impl Node {
                 owner,
                 owner_runs,
                 is_kept,
-                target: service.map_or(TemplateVersion(0), |s| self.target(s, slot, turn.is_ok())),
+                target: service.map_or(TemplateVersion(0), |s| self.target(s, slot, turn)),
                 may_update: turn.is_ok(),
             };
             let moment = self.moment(now, wall_ms);
@@ -89,10 +89,10 @@ impl Node {
 
     /// The version that a slot is to run. Before its turn that is what it ran last: an update that
     /// fails in its first slots is not spread by replacements, moves and new slots.
-    fn target(&self, service: &Service, slot: Slot, is_its_turn: bool) -> TemplateVersion {
+    fn target(&self, service: &Service, slot: Slot, turn: Result<(), Now>) -> TemplateVersion {
         let current = service.template_version;
         let Some((good, _)) = service.last_good.as_ref() else { return current };
-        if is_its_turn || self.tasks.has_version(service.id, slot, current) {
+        if turn.is_ok() || self.tasks.has_version(service.id, slot, current) {
             return current;
         }
         let records = self.catalog.tasks.get(&service.id).into_iter().flatten();

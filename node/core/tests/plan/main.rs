@@ -1,10 +1,9 @@
 //! Laws of the plan, over random fleets, and a naive second planner that must agree.
 
 mod fleet;
+mod stays;
 mod unable;
 mod volumes;
-
-use std::collections::{BTreeMap, BTreeSet};
 
 use crdt_state::node::Availability;
 use crdt_state::spec::{Platform, PublishedPort, Resources, Scale};
@@ -14,6 +13,7 @@ use node_core::constraint::Constraint;
 use node_core::plan::{Placed, plan};
 use node_core::view::{Holder, NodeView, Presence, ServiceView, Standing};
 use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fleet::{counts, fleet, moved, naive, node_id, obey, owners, service};
 
@@ -396,42 +396,4 @@ fn a_global_service_leaves_out_nodes_without_a_build_and_says_so() {
         plan.services[&id].excluded.values().map(ToString::to_string).collect();
     assert_eq!(reasons, ["armv7: the image has no armv7 build (it has amd64)"]);
     assert_eq!(owners(&plan, id).len(), 1);
-}
-
-#[test]
-fn what_runs_stays_when_no_node_may_have_it() {
-    let id = ServiceId([1; 16]);
-    let mut view = fleet(2);
-    view.services.insert(id, service(1, 2));
-    obey(&mut view, &mut 0);
-    let before = owners(&plan(&view), id);
-    let nowhere = vec![Ok(Constraint::parse("node.labels.zone==moon").unwrap())];
-    view.services.get_mut(&id).unwrap().constraints = nowhere;
-    assert_eq!(owners(&plan(&view), id), before);
-    // One of two copies of a slot, and nothing that does not run.
-    let held = &mut view.services.get_mut(&id).unwrap().holders;
-    let other = Holder { node: held[1].node, running_since: 99, ..held[0] };
-    held.push(other);
-    held[1].standing = Standing::Ended;
-    let after = plan(&view);
-    assert_eq!(owners(&after, id), [(Slot::Number(1), before[&Slot::Number(1)])].into());
-    let stays = Placed::On(before[&Slot::Number(1)], node_core::reason::Choice::Stays);
-    assert_eq!(after.services[&id].slots[&Slot::Number(1)], stays);
-    // A place for it: it moves.
-    view.nodes.insert(node_id(7), NodeView::new(node_id(7)));
-    view.nodes.get_mut(&node_id(7)).unwrap().labels.insert("zone".into(), "moon".into());
-    assert!(owners(&plan(&view), id).values().all(|owner| *owner == node_id(7)));
-}
-
-#[test]
-fn what_a_service_of_higher_priority_needs_is_not_kept_from_it() {
-    let (low, high) = (ServiceId([1; 16]), ServiceId([2; 16]));
-    let mut view = fleet(1);
-    view.nodes.values_mut().for_each(|node| node.resources.memory_bytes = 10);
-    let reservations = Resources { memory_bytes: 10, ..Resources::default() };
-    view.services.insert(low, ServiceView { reservations: reservations.clone(), ..service(1, 1) });
-    obey(&mut view, &mut 0);
-    view.services.insert(high, ServiceView { reservations, priority: 1, ..service(2, 1) });
-    let plan = plan(&view);
-    assert_eq!((owners(&plan, high).len(), owners(&plan, low).len()), (1, 0));
 }

@@ -1,0 +1,50 @@
+//! What this node has in a slot, for whoever decides about it.
+
+use crdt_state::spec::TemplateVersion;
+use crdt_state::task::Slot;
+use crdt_state::{ServiceId, TaskId};
+
+use super::Tasks;
+use super::local::{Live, Phase};
+
+impl Tasks {
+    /// Does the node run, start or wait for anything in this slot?
+    pub fn is_busy(&self, service: ServiceId, slot: Slot) -> bool {
+        self.slots.get(&(service, slot)).is_some_and(|local| !local.live.is_empty())
+    }
+
+    /// Does the node run anything in this slot that it has not been told to end?
+    pub fn runs(&self, service: ServiceId, slot: Slot) -> bool {
+        let live = self.slots.get(&(service, slot)).into_iter().flat_map(|l| l.live.values());
+        live.into_iter().any(|live| matches!(live.phase, Phase::Running { .. }))
+    }
+
+    /// Does the node run a healthy task in this slot that it has not been told to end?
+    pub fn keeps(&self, service: ServiceId, slot: Slot) -> bool {
+        self.slots.get(&(service, slot)).is_some_and(|local| {
+            let running = |live: &Live| matches!(live.phase, Phase::Running { .. });
+            local.live.iter().any(|(task, live)| running(live) && local.is_healthy(*task))
+        })
+    }
+
+    /// Does something live in this slot that is of this version of the template?
+    pub fn has_version(&self, service: ServiceId, slot: Slot, version: TemplateVersion) -> bool {
+        self.slots.get(&(service, slot)).is_some_and(|local| {
+            let of = |task: &TaskId| local.status(*task).map(|status| status.template);
+            local.live.keys().any(|task| of(task) == Some(version))
+        })
+    }
+
+    /// Does something live in this slot that is not of this version of the template?
+    pub fn has_outdated(&self, service: ServiceId, slot: Slot, version: TemplateVersion) -> bool {
+        self.slots.get(&(service, slot)).is_some_and(|local| {
+            let of = |task: &TaskId| local.status(*task).map(|status| status.template);
+            local.live.keys().any(|task| of(task) != Some(version))
+        })
+    }
+
+    /// Does the node run, start or wait for anything at all?
+    pub fn is_idle(&self) -> bool {
+        self.slots.values().all(|local| local.live.is_empty())
+    }
+}
