@@ -77,8 +77,8 @@ pub async fn of_service(
     let snapshot = Snapshot::take(&api).await?;
     let service = snapshot.service(&wanted)?;
     let is_terminal = container_object::is_terminal(&service.template);
-    let scope = Scope::Service(service.id.to_string());
-    Ok(respond(api, scope, what.shown_on(is_terminal, &query)))
+    let what = if is_terminal { what.on_terminal(&query) } else { what };
+    Ok(respond(api, Scope::Service(service.id.to_string()), what))
 }
 
 /// `GET /tasks/{id}/logs`.
@@ -91,8 +91,8 @@ pub async fn of_task(
     let what = Wanted::read(&query)?;
     let snapshot = Snapshot::take(&api).await?;
     let scope = Scope::of_task(&snapshot, &wanted)?;
-    let is_terminal = scope.is_terminal(&snapshot);
-    Ok(respond(api, scope, what.shown_on(is_terminal, &query)))
+    let what = if scope.is_terminal(&snapshot) { what.on_terminal(&query) } else { what };
+    Ok(respond(api, scope, what))
 }
 
 /// `GET /containers/{id}/logs`. By the name of a task: all that ran under it; else one run.
@@ -117,7 +117,8 @@ pub async fn of_container(
             (Scope::Run(container.run), is_terminal)
         }
     };
-    Ok(respond(api, scope, what.shown_on(is_terminal, &query)))
+    let what = if is_terminal { what.on_terminal(&query) } else { what };
+    Ok(respond(api, scope, what))
 }
 
 fn respond(api: Api, scope: Scope, what: Wanted) -> Response {
@@ -159,8 +160,8 @@ impl Wanted {
     }
 
     /// Docker's clients take what a terminal showed without frames, and put no names before it.
-    fn shown_on(mut self, is_terminal: bool, query: &LogsQuery) -> Wanted {
-        self.unframed = is_terminal && !is_set(&query.framed);
+    fn on_terminal(mut self, query: &LogsQuery) -> Wanted {
+        self.unframed = !is_set(&query.framed);
         self.prefix.details &= !self.unframed;
         self
     }
@@ -232,8 +233,8 @@ mod tests {
         assert_eq!(wanted.tail, Some(20));
         assert!(tail(Some("many")).is_err());
         assert_eq!(tail(Some("all")), Ok(None));
-        assert!(wanted.shown_on(true, &query).is_exact());
+        assert!(wanted.on_terminal(&query).is_exact());
         let framed = LogsQuery { framed: text("1"), ..query };
-        assert!(!wanted.shown_on(true, &framed).unframed);
+        assert!(!wanted.on_terminal(&framed).unframed);
     }
 }

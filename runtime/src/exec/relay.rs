@@ -265,11 +265,9 @@ impl Relay<'_> {
                 let Running { stdin, stdout, stderr, terminal, .. } = &mut self.running;
                 // The kernel hangs up whoever is in front on a terminal that closes.
                 (*stdin, *stdout, *stderr, *terminal) = (None, None, None, None);
-                if !was_terminal && self.exit.is_none() {
-                    if let Some(session) = self.session {
-                        let cgroup = Cgroup::existing(&self.target.order.cgroup);
-                        descendants::signal_session(session, &cgroup, libc::SIGTERM);
-                    }
+                if let (Some(session), false, None) = (self.session, was_terminal, self.exit) {
+                    let cgroup = Cgroup::existing(&self.target.order.cgroup);
+                    descendants::signal_session(session, &cgroup, libc::SIGTERM);
                 }
             }
             Some(at) if at <= Instant::now() && self.children => {

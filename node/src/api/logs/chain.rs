@@ -104,14 +104,21 @@ enum Step {
 }
 
 impl Known {
-    fn after(&self, done: u32, follow: bool) -> Step {
+    /// What to do when the runs up to this one are read.
+    fn after(&self, done: u32) -> Step {
         match self.runs.range(done.saturating_add(1)..).next() {
-            Some((number, run)) if run.has_begun || !follow => {
-                Step::Read(*number, Arc::clone(&run.source))
-            }
-            None if self.is_last || !follow => Step::End,
+            Some((number, run)) if run.has_begun => Step::Read(*number, Arc::clone(&run.source)),
+            None if self.is_last => Step::End,
             _ if self.is_gone => Step::End,
             _ => Step::Wait,
+        }
+    }
+
+    /// The same if nothing is waited for.
+    fn already_after(&self, done: u32) -> Step {
+        match self.runs.range(done.saturating_add(1)..).next() {
+            Some((number, run)) => Step::Read(*number, Arc::clone(&run.source)),
+            None => Step::End,
         }
     }
 
@@ -133,7 +140,10 @@ impl Chain {
         let skipped = tails.iter().filter(|(number, tail)| **tail == 0 && **number < newest);
         let mut done = skipped.map(|(number, _)| *number).max().unwrap_or(0);
         loop {
-            let step = self.known.borrow_and_update().after(done, self.wanted.follow);
+            let step = {
+                let known = self.known.borrow_and_update();
+                if self.wanted.follow { known.after(done) } else { known.already_after(done) }
+            };
             match step {
                 Step::Read(number, source) => {
                     let tail = tails.get(&number).copied();
@@ -234,7 +244,8 @@ impl Chain {
             return Ok(Ended::Failed(why));
         }
         let follow = self.wanted.follow;
-        let request = place.request(Run { task: self.task, attempt: number }, follow);
+        let run = Run { task: self.task, attempt: number };
+        let request = LogRequest { follow, ..place.request(run) };
         let Ok(mut entries) = self.handle.logs(self.node, request).await else { return Err(Stop) };
         loop {
             let next = tokio::select! {
@@ -325,8 +336,8 @@ mod tests {
         KnownRun { source: Arc::new(source), has_begun, is_over: false }
     }
 
-    fn step(known: &Known, done: u32, follow: bool) -> &'static str {
-        match known.after(done, follow) {
+    fn word(step: Step) -> &'static str {
+        match step {
             Step::Read(_, _) => "read",
             Step::Wait => "wait",
             Step::End => "end",
@@ -337,21 +348,21 @@ mod tests {
     fn a_run_that_waits_for_its_start_is_waited_for_and_the_next_one_too() {
         let mut known = Known::default();
         known.runs.extend([(1, run(true)), (2, run(false))]);
-        assert_eq!(step(&known, 0, true), "read");
-        assert_eq!(step(&known, 1, true), "wait", "it is between two runs");
+        assert_eq!(word(known.after(0)), "read");
+        assert_eq!(word(known.after(1)), "wait", "it is between two runs");
         known.runs.insert(2, run(true));
-        assert_eq!(step(&known, 1, true), "read");
-        assert_eq!(step(&known, 2, true), "wait", "a third may come");
-        assert_eq!(step(&known, 2, false), "end");
+        assert_eq!(word(known.after(1)), "read");
+        assert_eq!(word(known.after(2)), "wait", "a third may come");
+        assert_eq!(word(known.already_after(2)), "end");
         known.is_last = true;
-        assert_eq!(step(&known, 2, true), "end");
+        assert_eq!(word(known.after(2)), "end");
     }
 
     #[test]
     fn what_is_gone_is_read_to_its_end_and_not_waited_for() {
         let mut known = Known { is_gone: true, ..Known::default() };
         known.runs.extend([(1, run(true)), (2, run(false))]);
-        assert_eq!(step(&known, 0, true), "read");
-        assert_eq!(step(&known, 1, true), "end");
+        assert_eq!(word(known.after(0)), "read");
+        assert_eq!(word(known.after(1)), "end");
     }
 }

@@ -32,8 +32,9 @@ impl Place {
         Place { tail, since_ms, last: None, from_ns: 0, again: 0, began_ns: [None; 2] }
     }
 
-    /// What to ask for, to read on from here.
-    pub fn request(&mut self, run: Run, follow: bool) -> LogRequest {
+    /// What to ask for, to read on from here to the end.
+    pub fn request(&mut self, run: Run) -> LogRequest {
+        let follow = false;
         let Some((last_ns, count)) = self.last else {
             return LogRequest { run, tail: self.tail, since_wall_ms: self.since_ms, follow };
         };
@@ -104,7 +105,7 @@ mod tests {
                 let mut place = Place::new(None, None);
                 let mut read = Vec::new();
                 for written in [first, second, log.len()] {
-                    let request = place.request(run, true);
+                    let request = place.request(run);
                     let came = answer(&log[..written], &request);
                     read.extend(came.into_iter().filter(|entry| place.is_new(entry)));
                 }
