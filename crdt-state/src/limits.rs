@@ -15,6 +15,7 @@ use crate::handover::Handovers;
 use crate::image::ImageFact;
 use crate::key::{Kind, RecordKey, task_subject};
 use crate::node::{Availability, NodeDescription};
+use crate::previous::Previous;
 use crate::record::{OwnedRecord, Record, SharedRecord};
 use crate::spec::{
     Container, Endpoint, Facet, HealthCheck, Labels, Life, MountSource, Placement, Resources,
@@ -135,6 +136,7 @@ pub fn check_facet(kind: Kind, facet: Facet, value: &[u8]) -> Result<(), Unfit> 
         (Kind::IMAGE | Kind::EVICTION, Facet::LIFE) => check_life(&read("the life", value)?),
         (Kind::SERVICE, Facet::TEMPLATE) => fit::<Template>("the template", value),
         (Kind::SERVICE, Facet::LAST_GOOD) => fit::<Template>("the last good template", value),
+        (Kind::SERVICE, Facet::PREVIOUS) => fit::<Option<Previous>>("the previous spec", value),
         (Kind::SERVICE, Facet::SCALE) => fit::<Scale>("the scale", value),
         (Kind::SERVICE, Facet::PLACEMENT) => fit::<Placement>("the placement", value),
         (Kind::SERVICE, Facet::UPDATE_POLICY) => fit::<UpdatePolicy>("the update policy", value),

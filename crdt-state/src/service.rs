@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use crate::id::ServiceId;
 use crate::key::{Kind, RecordKey};
 use crate::labels::labels;
+use crate::previous::Previous;
 use crate::record::Record;
 use crate::replica::Replica;
 use crate::spec::{
@@ -35,6 +36,10 @@ pub struct Service {
     /// The template that ran healthy before `template` was written, unless they are the same. Slots
     /// whose turn has not come run it when they are started anew.
     pub last_good: Option<(TemplateVersion, Template)>,
+    /// The writer's time of day when `template` was written, milliseconds since 1970. Display only.
+    pub template_wall_ms: u64,
+    /// What it was before the last edit, if it was edited and that is known.
+    pub previous: Option<Box<Previous>>,
     /// Mode and replicas; one replica unless written.
     pub scale: Scale,
     /// Where tasks may run.
@@ -95,6 +100,8 @@ impl Service {
             template_version,
             template,
             last_good,
+            template_wall_ms: record.winner(Facet::TEMPLATE).map_or(life.wall_ms, |w| w.wall_ms),
+            previous: value_or_default(replica, &key, Facet::PREVIOUS),
             template_stamp,
             scale: replica.facet(&key, Facet::SCALE).map_or(one, |(_, scale)| scale),
             placement: value_or_default(replica, &key, Facet::PLACEMENT),
@@ -109,13 +116,24 @@ impl Service {
 }
 
 impl Service {
-    /// The template of a version, if the service still knows it: the current one, or the last that
-    /// was good.
+    /// The template of a version, if the service still knows it: the current one, the last that
+    /// was good, or the one before the last edit.
     pub fn template_of(&self, version: TemplateVersion) -> Option<&Template> {
         if version == self.template_version {
             return Some(&self.template);
         }
-        self.last_good.as_ref().filter(|(good, _)| *good == version).map(|(_, template)| template)
+        if let Some((_, good)) = self.last_good.as_ref().filter(|(good, _)| *good == version) {
+            return Some(good);
+        }
+        let before = self.previous.as_ref().map(|previous| &previous.template);
+        before.filter(|template| TemplateVersion::of(template) == version)
+    }
+
+    /// Was its template written again since it was created? A creation writes it right after the
+    /// name, with the next counter of the same writer.
+    pub fn is_template_updated(&self) -> bool {
+        self.template_stamp.writer != self.created.writer
+            || self.template_stamp.lamport > self.created.lamport.saturating_add(1)
     }
 }
 

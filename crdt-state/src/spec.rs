@@ -42,6 +42,8 @@ impl Facet {
     /// The template of a service that ran before the current one was written, if it ran healthy:
     /// [`Template`].
     pub const LAST_GOOD: Facet = Facet(10);
+    /// A service before the last edit of it: an optional [`crate::previous::Previous`].
+    pub const PREVIOUS: Facet = Facet(11);
     /// What the removal of a record had seen: [`crate::removal::RemovalFact`].
     pub const REMOVAL: Facet = Facet(12);
     /// Labels key by key, see [`crate::labels`].

@@ -16,7 +16,7 @@ use crdt_state::spec::{
 use crdt_state::task::{Attempt, Slot, TaskRecord, TaskStatus};
 use crdt_state::volume::{NodeVolumes, VolumeFact, volumes_of};
 use crdt_state::{
-    FleetImage, ImageFact, NodeId, RecordKey, Replica, Service, ServiceId, TaskId, Unfit,
+    FleetImage, ImageFact, NodeId, Previous, RecordKey, Replica, Service, ServiceId, TaskId, Unfit,
     name_owner, services, wire,
 };
 use serde::Serialize;
@@ -103,6 +103,17 @@ fn a_service_beyond_a_limit_is_read_by_nobody_and_passed_on() {
     let port = PublishedPort { published: 1, target: 1, protocol: "nonsense".into(), host: true };
     poison_facet("a port", Facet::ENDPOINT, &Endpoint { ports: vec![port] });
     poison_facet("the labels", Facet::LABELS, &7u8);
+    let template = Template { stop_grace_ms: beyond, ..Template::default() };
+    let previous = Previous {
+        name: "web".into(),
+        template,
+        scale: Scale::Global,
+        placement: Default::default(),
+        update_policy: Default::default(),
+        endpoint: Default::default(),
+        labels: Labels::new(),
+    };
+    poison_facet("the spec before", Facet::PREVIOUS, &Some(previous));
 }
 
 #[test]

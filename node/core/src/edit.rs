@@ -7,8 +7,9 @@ pub use crdt_state::limits::REPLICAS_MAX;
 
 use crdt_state::limits::{self, Bounded, Unfit};
 use crdt_state::node::Availability;
+use crdt_state::service::Service;
 use crdt_state::spec::{Endpoint, Facet, Labels, Placement, Scale, Template, UpdatePolicy};
-use crdt_state::{ImageFact, NodeId, RecordKey, ServiceId, Stamp, wire};
+use crdt_state::{ImageFact, NodeId, Previous, RecordKey, ServiceId, Stamp, wire};
 use serde::Serialize;
 
 use crate::constraint::{BadConstraint, Constraint};
@@ -31,6 +32,36 @@ pub struct ServiceSpec {
     pub endpoint: Endpoint,
     /// Labels.
     pub labels: Labels,
+}
+
+impl ServiceSpec {
+    /// As operators wrote a service last.
+    pub fn of(service: &Service) -> ServiceSpec {
+        ServiceSpec {
+            name: service.name.clone(),
+            template: service.template.clone(),
+            scale: service.scale,
+            placement: service.placement.clone(),
+            update_policy: service.update_policy.clone(),
+            endpoint: service.endpoint.clone(),
+            labels: service.labels.clone(),
+        }
+    }
+
+    /// As it is kept beside what replaced it.
+    pub fn into_previous(self) -> Previous {
+        let ServiceSpec { name, template, scale, placement, update_policy, endpoint, labels } =
+            self;
+        Previous { name, template, scale, placement, update_policy, endpoint, labels }
+    }
+}
+
+impl From<Previous> for ServiceSpec {
+    fn from(previous: Previous) -> ServiceSpec {
+        let Previous { name, template, scale, placement, update_policy, endpoint, labels } =
+            previous;
+        ServiceSpec { name, template, scale, placement, update_policy, endpoint, labels }
+    }
 }
 
 /// When a node may be removed from the fleet.

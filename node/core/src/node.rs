@@ -33,12 +33,14 @@ mod reconcile;
 mod settle;
 mod tell;
 mod unfit;
+mod update_status;
 mod volumes;
 mod why;
 
 pub use read::{NodeRow, TaskView};
 pub use settle::desired;
 pub use unfit::UnfitRow;
+pub use update_status::{Rollout, RolloutState};
 pub use volumes::VolumeRow;
 pub use why::{NodeVerdict, NodeWhy, SlotWhy};
 

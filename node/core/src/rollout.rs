@@ -12,6 +12,7 @@ use crdt_state::task::{Slot, TaskRecord};
 use crdt_state::{NodeId, ServiceId};
 use gossip::Now;
 
+use crate::node::desired;
 use crate::plan::{Placed, ServicePlan};
 use crate::reason::Choice;
 use crate::tasks::is_healthy;
@@ -21,6 +22,8 @@ use crate::tasks::is_healthy;
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
     since: BTreeMap<ServiceId, BTreeMap<Slot, (TemplateVersion, Now)>>,
+    /// The version of each service that is being reached or was; whether it was.
+    reached: BTreeMap<ServiceId, (u64, bool)>,
 }
 
 impl Seen {
@@ -29,8 +32,10 @@ impl Seen {
         &mut self,
         now: Now,
         service: &Service,
+        plan: Option<&ServicePlan>,
         records: Option<&BTreeMap<(Slot, NodeId), TaskRecord>>,
     ) {
+        let was_reached = self.is_reached(now, service, plan);
         let mut healthy = BTreeSet::new();
         for ((slot, _), record) in records.into_iter().flatten() {
             let runs = |s: &&crdt_state::task::TaskStatus| {
@@ -46,11 +51,38 @@ impl Seen {
         for slot in healthy {
             seen.entry(slot).or_insert((version, now));
         }
+        let was_known = self.reached.get(&service.id).is_some_and(|(of, _)| *of == service.version);
+        let is_all = !was_known && is_full(service, plan, seen.keys());
+        self.reached.insert(service.id, (service.version, was_reached || is_all));
+    }
+
+    /// Did all slots of a service run its template healthy for the monitor time since the last edit
+    /// of it? Once so, it stays so, whatever happens to its tasks later. Of an edit of which this
+    /// node has not seen a beginning, since its agent started later, it is enough that they run.
+    pub fn is_reached(&self, now: Now, service: &Service, plan: Option<&ServicePlan>) -> bool {
+        let Some((_, reached)) =
+            self.reached.get(&service.id).filter(|(of, _)| *of == service.version)
+        else {
+            return false;
+        };
+        let seen = self.since.get(&service.id).map(BTreeMap::keys).into_iter().flatten();
+        let settled = seen.filter(|slot| self.is_settled(now, service, **slot));
+        *reached || is_full(service, plan, settled)
+    }
+
+    /// Has the slot run the current template healthy for the monitor time?
+    pub fn is_settled(&self, now: Now, service: &Service, slot: Slot) -> bool {
+        let seen = self.since.get(&service.id).and_then(|slots| slots.get(&slot));
+        seen.is_some_and(|(version, since)| {
+            *version == service.template_version
+                && since.plus(service.update_policy.monitor_ms) <= now
+        })
     }
 
     /// Forgets a service.
     pub fn forget(&mut self, service: ServiceId) {
         self.since.remove(&service);
+        self.reached.remove(&service);
     }
 
     /// May the slot take the current template now? If not, when to ask again, unless something
@@ -90,4 +122,14 @@ impl Seen {
         ripe_at.sort_unstable();
         Err(ripe_at[ripe_at.len() - 1 - allowed])
     }
+}
+
+/// Are these slots all that the service wants?
+fn is_full<'a>(
+    service: &Service,
+    plan: Option<&ServicePlan>,
+    slots: impl Iterator<Item = &'a Slot>,
+) -> bool {
+    let wanted = slots.filter(|slot| plan.is_some_and(|plan| plan.slots.contains_key(slot)));
+    wanted.count() >= desired(service.scale, plan)
 }

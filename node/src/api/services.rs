@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode};
 use crdt_state::service::Service as ServiceState;
 use crdt_state::spec::{NetworkMode, Runtime};
 use crdt_state::{Kind, ServiceId};
-use node_core::{Edit, Edited, ServiceSpec, TaskView};
+use node_core::{Edit, Edited, ServiceSpec};
 use runtime::image::Reference;
 use serde::Deserialize;
 
@@ -116,7 +116,7 @@ pub async fn update(
     let service = snapshot.service(&wanted)?;
     let wish = pin::wish(query.resolve.as_deref(), &headers)?;
     let login = pin::login(&headers)?;
-    let before = spec_of(service);
+    let before = ServiceSpec::of(service);
     let mut spec = accept(read_spec(&body?)?, Some(&before))?;
     if spec.name.is_empty() {
         spec.name.clone_from(&service.name);
@@ -194,21 +194,9 @@ fn mode_word(mode: &ServiceMode) -> &'static str {
     if mode.global.is_some() { "global" } else { "replicated" }
 }
 
-fn spec_of(service: &ServiceState) -> ServiceSpec {
-    ServiceSpec {
-        name: service.name.clone(),
-        template: service.template.clone(),
-        scale: service.scale,
-        placement: service.placement.clone(),
-        update_policy: service.update_policy.clone(),
-        endpoint: service.endpoint.clone(),
-        labels: service.labels.clone(),
-    }
-}
-
 /// A service as Docker shows it.
 fn service_object(service: &ServiceState, snapshot: &Snapshot) -> Service {
-    let spec = show(&spec_of(service));
+    let spec = show(&ServiceSpec::of(service));
     let endpoint_spec = spec.endpoint_spec.clone().unwrap_or_default();
     Service {
         id: service.id.to_string(),
@@ -216,8 +204,9 @@ fn service_object(service: &ServiceState, snapshot: &Snapshot) -> Service {
         created_at: Timestamp(service.created_wall_ms),
         updated_at: Timestamp(service.updated_wall_ms),
         endpoint: Endpoint { ports: endpoint_spec.ports.clone(), spec: endpoint_spec },
+        previous_spec: service.previous.as_deref().map(|previous| show(&previous.clone().into())),
         spec,
-        update_status: update_status(service, snapshot),
+        update_status: update_status(service.id, snapshot),
         service_status: None,
         edge: ServiceEdge {
             name_owner: snapshot.name_owner(service).map(|id| id.to_string()).unwrap_or_default(),
@@ -225,18 +214,14 @@ fn service_object(service: &ServiceState, snapshot: &Snapshot) -> Service {
     }
 }
 
-/// `updating` while a wanted task runs an older template. There is no record of a rollout that
-/// could say "completed": one that is over has no status.
-fn update_status(service: &ServiceState, snapshot: &Snapshot) -> Option<UpdateStatus> {
-    let is_old = |task: &&TaskView| {
-        task.desired_running && task.status.is_some() && task.template != service.template_version
-    };
-    let old = tasks_of(service, snapshot).filter(is_old).count();
-    (old > 0).then(|| UpdateStatus {
-        state: "updating".to_owned(),
-        started_at: Some(Timestamp(service.updated_wall_ms)),
-        completed_at: None,
-        message: format!("{old} tasks run an older template"),
+/// Where the rollout of the template stands; absent until it was updated for the first time.
+fn update_status(id: ServiceId, snapshot: &Snapshot) -> Option<UpdateStatus> {
+    let rollout = snapshot.rollouts.get(&id)?;
+    Some(UpdateStatus {
+        state: rollout.state.as_str().to_owned(),
+        started_at: Some(Timestamp(rollout.started_wall_ms)),
+        completed_at: rollout.completed_wall_ms.map(Timestamp),
+        message: rollout.message.clone(),
     })
 }
 
@@ -249,12 +234,4 @@ pub fn status(service: &ServiceState, snapshot: &Snapshot) -> ServiceStatus {
         desired_tasks: wanted as u64,
         completed_tasks: 0,
     }
-}
-
-fn tasks_of<'a>(
-    service: &ServiceState,
-    snapshot: &'a Snapshot,
-) -> impl Iterator<Item = &'a TaskView> {
-    let id = service.id;
-    snapshot.tasks.iter().filter(move |task| task.service == id)
 }

@@ -8,7 +8,7 @@ use crdt_state::node::NodeView;
 use crdt_state::service::Service;
 use crdt_state::{FleetImage, NodeId, RecordKey, ServiceId, fleet_images};
 use gossip::Now;
-use node_core::{Node, NodeRow, TaskView};
+use node_core::{Node, NodeRow, Rollout, TaskView};
 
 use super::Api;
 use super::failure::Failure;
@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub nodes: Vec<NodeRow>,
     /// How many tasks of a service run healthy, and how many should.
     pub running: BTreeMap<ServiceId, (usize, usize)>,
+    /// Where the rollouts of updated templates stand.
+    pub rollouts: BTreeMap<ServiceId, Rollout>,
     /// When the records of a node were last written, by the writer's clock.
     pub node_updated_ms: BTreeMap<NodeId, u64>,
     /// The images that the fleet has without a registry.
@@ -50,6 +52,10 @@ impl Snapshot {
             services: node.services().cloned().collect(),
             tasks: node.tasks(now),
             running: node.services().map(|service| (service.id, node.running(service))).collect(),
+            rollouts: node
+                .services()
+                .filter_map(|service| Some((service.id, node.rollout(now, service)?)))
+                .collect(),
             node_updated_ms: nodes.iter().map(updated).collect(),
             owners: shared.into_iter().map(|shared| (shared.name, shared.owner)).collect(),
             images: fleet_images(replica),

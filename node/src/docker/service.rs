@@ -17,6 +17,9 @@ pub struct Service {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub spec: ServiceSpec,
+    /// Before the last edit; absent before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous_spec: Option<ServiceSpec>,
     pub endpoint: Endpoint,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update_status: Option<UpdateStatus>,
@@ -151,7 +154,7 @@ pub struct Endpoint {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct UpdateStatus {
-    /// `updating` or `completed`.
+    /// `updating`, `paused` or `completed`.
     pub state: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,

@@ -6,7 +6,7 @@ use crdt_state::limits::Bounded;
 use crdt_state::node::Availability;
 use crdt_state::service::{self, Service};
 use crdt_state::spec::{Facet, Labels, Life};
-use crdt_state::{FleetImage, ImageFact, NodeId, Record, RecordKey, ServiceId, Stamp};
+use crdt_state::{FleetImage, ImageFact, NodeId, Previous, Record, RecordKey, ServiceId, Stamp};
 use gossip::MemberState;
 
 use super::{Departure, Node};
@@ -88,6 +88,10 @@ impl Node {
         spec.check_change(&held.name)?;
         self.check_placeholders(id, spec)?;
         let key = RecordKey::service(id);
+        if *spec != ServiceSpec::of(&held) {
+            let previous: Option<Previous> = ServiceSpec::of(&held).into_previous().fitting();
+            self.replica.edit(key, Facet::PREVIOUS, &previous, wall_ms);
+        }
         if spec.name != held.name {
             if let Some(owner) = service::name_owner(&self.replica, &spec.name) {
                 return Err(Refusal::NameTaken { name: spec.name.clone(), id: owner });

@@ -261,9 +261,12 @@ impl Node {
         rows
     }
 
-    /// Facets with values that did not win.
+    /// Facets with values that did not win, of those that operators write: there is nothing to
+    /// pick in what follows from an edit.
     pub fn conflicts(&self) -> Vec<Conflict> {
-        self.replica.conflicts()
+        let mut conflicts = self.replica.conflicts();
+        conflicts.retain(|of| !matches!(of.facet, Facet::LAST_GOOD | Facet::PREVIOUS));
+        conflicts
     }
 
     /// What a service is called by: its name, or its id while an older one has that name too.

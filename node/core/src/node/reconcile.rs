@@ -28,7 +28,8 @@ impl Node {
             return;
         }
         if let Some(service) = self.catalog.services.get(&id) {
-            self.seen.note(now, service, self.catalog.tasks.get(&id));
+            let plan = self.plan.services.get(&id);
+            self.seen.note(now, service, plan, self.catalog.tasks.get(&id));
         } else {
             self.seen.forget(id);
         }

@@ -5,6 +5,7 @@ mod conflicts;
 mod host;
 mod names;
 mod poison;
+mod rollout;
 mod volumes;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,73 @@
+//! What a service was before the last edit of it: what an operator compares with, and goes back to.
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{Bounded, Unfit};
+use crate::spec::{Endpoint, Labels, Placement, Scale, Template, UpdatePolicy};
+use crate::wire;
+
+/// All facets of a service that operators write, as they were.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Previous {
+    /// Its name.
+    pub name: String,
+    /// What defined a task.
+    pub template: Template,
+    /// Mode and replicas.
+    pub scale: Scale,
+    /// Where tasks could run.
+    pub placement: Placement,
+    /// How a new template was rolled out.
+    pub update_policy: UpdatePolicy,
+    /// Ports.
+    pub endpoint: Endpoint,
+    /// Labels.
+    pub labels: Labels,
+}
+
+impl Previous {
+    /// The value of the facet. Each part fits into a value, all of them together may not: then it
+    /// says that what was before is not known, instead of leaving there what was earlier still.
+    pub fn fitting(self) -> Option<Previous> {
+        let value = Some(self);
+        let fits = wire::encode(&value).len() <= wire::VALUE_BYTES_MAX;
+        value.filter(|_| fits)
+    }
+}
+
+impl Bounded for Previous {
+    fn check(&self) -> Result<(), Unfit> {
+        self.template.check()?;
+        self.scale.check()?;
+        self.placement.check()?;
+        self.update_policy.check()?;
+        self.endpoint.check()
+    }
+}
+
+impl Bounded for Option<Previous> {
+    fn check(&self) -> Result<(), Unfit> {
+        self.as_ref().map_or(Ok(()), Previous::check)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_larger_than_a_value_is_not_known() {
+        let mut previous = Previous {
+            name: "web".into(),
+            template: Template { image: "app:1".into(), ..Template::default() },
+            scale: Scale::Global,
+            placement: Placement::default(),
+            update_policy: UpdatePolicy::default(),
+            endpoint: Endpoint::default(),
+            labels: Labels::from([("a".into(), "x".repeat(wire::VALUE_BYTES_MAX / 2))]),
+        };
+        assert_eq!(previous.clone().fitting().as_ref(), Some(&previous));
+        previous.template.env.push("x".repeat(wire::VALUE_BYTES_MAX / 2));
+        assert_eq!(previous.fitting(), None);
+    }
+}
