@@ -63,8 +63,10 @@ impl Removed {
 
 /// Services only; whether it exists, what removals say, and labels have rules of their own.
 fn is_listed_by_itself(write: &WriteId) -> bool {
-    let other =
-        matches!(write.facet, Facet::LIFE | Facet::REMOVAL | Facet::LABELS | Facet::LABEL_CHANGES);
+    let other = matches!(
+        write.facet,
+        Facet::LIFE | Facet::REMOVAL | Facet::LABELS | Facet::LABEL_CHANGES | Facet::LAST_GOOD
+    );
     write.key.kind == Kind::SERVICE && !other
 }
 
