@@ -129,7 +129,8 @@ impl Given<'_> {
             (Place::Line { .. }, path) if path.is_relative() => {
                 Err(self.bad(text, "in the file a path begins with /"))
             }
-            (_, path) => Ok(path),
+            // A container has another working directory than the agent.
+            (_, path) => std::path::absolute(path).map_err(|error| self.bad(text, error)),
         }
     }
 }

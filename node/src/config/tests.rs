@@ -49,6 +49,13 @@ fn every_key_that_the_example_proposes_is_valid() {
 }
 
 #[test]
+fn a_path_that_is_typed_is_meant_from_where_it_is_typed() {
+    let flags = AgentFlags { data_dir: Some("data".to_owned()), ..AgentFlags::default() };
+    let config = Config::from_sources(None, |_| None, &flags).expect("a configuration");
+    assert_eq!(config.data_dir, std::env::current_dir().expect("a folder").join("data"));
+}
+
+#[test]
 fn an_address_to_join_is_one_that_could_exist() {
     for good in [
         "10.0.0.1",
