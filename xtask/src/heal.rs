@@ -179,7 +179,7 @@ fn runs(beats: &Path) -> Result<Runs> {
         let mut times = text.lines().filter_map(|line| line.parse::<f64>().ok());
         // A file that was just opened.
         let Some(began) = times.next() else { continue };
-        let last = times.last().unwrap_or(began);
+        let last = times.next_back().unwrap_or(began);
         all.entry((service.to_owned(), slot.parse()?)).or_default().push(Beats { began, last });
     }
     Ok(all)
