@@ -2,7 +2,6 @@
 //! nobody, passed on unchanged, and without effect on their neighbours.
 
 #[path = "support/world.rs"]
-#[allow(dead_code)]
 mod world;
 
 use crdt_state::limits::{
