@@ -39,6 +39,9 @@ use program::{Failure, Filter, First, Program};
 
 /// Where a container has its groups.
 const CGROUPS: &str = "/sys/fs/cgroup";
+
+/// A shorter end of a sentence says nothing of an error: `not found`.
+const CAUSE_BYTES_MIN: usize = 12;
 /// Where libcontainer's account of its own clearing away begins in an error.
 const CLEANUP: &str = ". error during cleanup:";
 /// And what it says of that besides.
@@ -69,11 +72,9 @@ impl Embedded {
             }
             cause = deeper.source();
         }
-        for complaint in self.complaints.take() {
-            if !reason.contains(&complaint) && !complaint.contains(CLEANUP_COMPLAINT) {
-                reason = format!("{reason}; {complaint}");
-            }
-        }
+        let complaints = self.complaints.take();
+        let complaints = complaints.iter().filter(|words| !words.contains(CLEANUP_COMPLAINT));
+        complaints.for_each(|words| add_complaint(&mut reason, words));
         StartError::Runtime { runtime: "embedded".to_owned(), reason }
     }
 
@@ -146,6 +147,20 @@ impl Embedded {
         let mut message = [0; 2];
         report.read_exact(&mut message).ok()?;
         Failure::decode(&message).map(|failure| failure_of(failure, Some(process)))
+    }
+}
+
+/// Each layer of the library complains of one error again, in a longer or a shorter sentence with the
+/// same end: that is said once, in the longest.
+fn add_complaint(reason: &mut String, words: &str) {
+    let end = |text: &str| text.rsplit(": ").next().unwrap_or_default().to_owned();
+    if reason.contains(words) {
+        return;
+    }
+    if words.contains(reason.as_str()) {
+        words.clone_into(reason);
+    } else if end(words).len() < CAUSE_BYTES_MIN || !reason.contains(&end(words)) {
+        *reason = format!("{reason}; {words}");
     }
 }
 
@@ -355,4 +370,29 @@ fn told_file(process: &Process) -> Result<File, StartError> {
 
 fn raw(error: &std::io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_error_is_told_once_however_many_layers_complain_of_it() {
+        let cause = "No such file or directory (os error 2)";
+        let mut reason = format!("failed to create the container: no cgroup mount: {cause}");
+        for words in [
+            format!("no cgroup mount: {cause}"),
+            format!("failed to set up cgroups err=io: {cause}"),
+            "the device filter was not attached".to_owned(),
+        ] {
+            add_complaint(&mut reason, &words);
+        }
+        assert_eq!(
+            reason,
+            format!(
+                "failed to create the container: no cgroup mount: {cause}; \
+                 the device filter was not attached"
+            )
+        );
+    }
 }
