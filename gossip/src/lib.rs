@@ -25,7 +25,7 @@ pub use config::{GossipConfig, Profile, Rumours};
 pub use counters::{Counters, Traffic};
 pub use gossip::Gossip;
 pub use identity::Identity;
-pub use member::{Member, MemberEvent, MemberState};
+pub use member::{Evidence, Member, MemberEvent, MemberState};
 pub use message::encode_rumour;
 pub use output::{JunkReason, Output};
 pub use time::Now;

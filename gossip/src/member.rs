@@ -38,6 +38,28 @@ impl MemberState {
     }
 }
 
+/// Why a member counts as unreachable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evidence {
+    /// It answered none of this node's own probes for the whole suspicion.
+    Probe,
+    /// Others say so, and it did not answer when it was asked.
+    Others,
+    /// This node hears nobody at all: the member may be well.
+    Island,
+}
+
+impl Evidence {
+    /// One word for programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Evidence::Probe => "probe",
+            Evidence::Others => "others",
+            Evidence::Island => "island",
+        }
+    }
+}
+
 /// One other member of the fleet; a node is not in its own list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
@@ -48,6 +70,8 @@ pub struct Member {
     pub addr: SocketAddr,
     /// What is known of it.
     pub state: MemberState,
+    /// Why it is unreachable, if it is.
+    pub evidence: Option<Evidence>,
     /// Since when it is in this state.
     pub since: Now,
     /// When it was last heard directly; [`Now::START`] if never.

@@ -20,7 +20,7 @@ use super::health::{Around, Outcome, Quiet, Trust};
 use super::packet::{PACKET_BYTES_MAX, Packet, is_active};
 use super::timers::Due;
 use super::{Effect, Membership};
-use crate::{Identity, MemberEvent, MemberState, Now, Profile};
+use crate::{Evidence, Identity, MemberEvent, MemberState, Now, Profile};
 
 /// foca with our types.
 pub(crate) type Foca = foca::Foca<Identity, Codec, StdRng, NoCustomBroadcast>;
@@ -251,11 +251,13 @@ impl Membership {
     }
 
     fn pass_verdict(&mut self, now: Now, timer: Timer<Identity>) {
+        self.view.set_evidence(Some(Evidence::Probe));
         let _ = self.with_foca(now, Vec::new(), |foca, out| {
             foca.handle_timer(timer, &mut *out)?;
             // Others should not have to wait for the next push.
             foca.gossip(out)
         });
+        self.view.set_evidence(None);
     }
 
     /// The probe's time is over: takes note of how it went, and takes it back where this node is in
@@ -305,8 +307,10 @@ impl Membership {
             .map(|id| foca::Member::new(id, 0, State::Down))
             .collect();
         let touched = gone.iter().map(|update| update.id().node).collect();
+        self.view.set_evidence(Some(Evidence::Island));
         let result =
             self.with_foca(now, touched, |foca, out| foca.apply_many(gone.into_iter(), false, out));
+        self.view.set_evidence(None);
         debug_assert!(result.is_ok(), "nothing is sent");
     }
 

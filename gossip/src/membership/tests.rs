@@ -5,6 +5,7 @@ use foca::{Header, State};
 
 use super::packet::Packet;
 use super::*;
+use crate::Evidence;
 
 const NODES: u8 = 6;
 
@@ -93,6 +94,32 @@ fn a_suspect_is_told_itself_each_probe_interval() {
     assert!(verdict.is_some(), "{events:?}");
     let told = claims(&sent, 4, State::Suspect);
     assert!((5..=7).contains(&told), "2.5 s of suspicion, every 0.5 s: {told}");
+}
+
+#[test]
+fn it_is_kept_by_what_evidence_a_member_is_unreachable() {
+    let evidence = |membership: &Membership, n: u8| {
+        membership.member(NodeId([n; 16])).and_then(|member| member.evidence)
+    };
+    let mut membership = node_1();
+    run(&mut membership, Now(8_000), &[4]);
+    assert_eq!(evidence(&membership, 4), Some(Evidence::Probe));
+    assert_eq!(evidence(&membership, 5), None);
+
+    let mut membership = node_1();
+    let said = Entry {
+        identity: identity(4),
+        incarnation: 0,
+        state: MemberState::Unreachable,
+        addr: None,
+    };
+    membership.merge_entries(Now(1), &[said]);
+    run(&mut membership, Now(1_500), &[4]);
+    assert_eq!(evidence(&membership, 4), Some(Evidence::Others));
+
+    let mut membership = node_1();
+    run(&mut membership, Now(60_000), &[2, 3, 4, 5, 6]);
+    assert_eq!(evidence(&membership, 4), Some(Evidence::Island));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use crdt_state::NodeId;
 
 use crate::message::Entry;
-use crate::{Identity, Member, MemberEvent, MemberState, Now};
+use crate::{Evidence, Identity, Member, MemberEvent, MemberState, Now};
 
 /// Addresses kept of nodes that are no members (yet): a joiner per handshake. Beyond it new ones
 /// are dropped and come again with the next datagram.
@@ -57,9 +57,21 @@ pub(crate) struct View {
     forgotten: BTreeMap<NodeId, u64>,
     /// To be removed from the view as soon as they are gone.
     condemned: BTreeSet<NodeId>,
+    /// By what a member is taken for unreachable now; by what others say unless set.
+    evidence: Option<Evidence>,
 }
 
 impl View {
+    /// What follows is by this evidence; `None`: by what others say.
+    pub(crate) fn set_evidence(&mut self, evidence: Option<Evidence>) {
+        self.evidence = evidence;
+    }
+
+    fn evidence_of(&self, state: MemberState) -> Option<Evidence> {
+        let unreachable = state == MemberState::Unreachable;
+        unreachable.then_some(self.evidence.unwrap_or(Evidence::Others))
+    }
+
     pub(crate) fn get(&self, node: NodeId) -> Option<&Known> {
         self.known.get(&node)
     }
@@ -170,6 +182,7 @@ impl View {
             foca::State::Down if left => MemberState::Left,
             foca::State::Down => MemberState::Unreachable,
         };
+        let evidence = self.evidence_of(state);
         let Some(known) = self.known.get_mut(&identity.node) else {
             self.insert(now, update, state);
             return if state.is_active() { Change::Appeared } else { Change::Same };
@@ -182,6 +195,7 @@ impl View {
             return Change::Same;
         }
         member.since = now;
+        member.evidence = evidence;
         match state {
             MemberState::Alive | MemberState::Suspect if !before.is_active() => Change::Appeared,
             MemberState::Alive => Change::Told(MemberEvent::Up(identity.node)),
@@ -198,6 +212,7 @@ impl View {
             id: identity.node,
             addr: self.addr(identity.node).unwrap_or(NOWHERE),
             state,
+            evidence: self.evidence_of(state),
             since: now,
             heard: Now::START,
             generation: identity.generation,
