@@ -177,16 +177,7 @@ fn live(opening: Opening, ready: oneshot::Sender<Result<Handle, StartError>>) ->
 fn prepare(mut opening: Opening) -> Result<(Handle, Machine, Sources), StartError> {
     let clock = Clock::start();
     let (inbox, arrivals) = mpsc::channel(ARRIVALS_MAX);
-    let round_trip = Duration::from_millis(opening.config.profile.probe_rtt_ms);
-    let transport = Transport::listen(
-        TransportConfig {
-            listen: opening.config.listen,
-            key: opening.key.clone(),
-            fleet_key: opening.fleet_key.clone(),
-            dial_deadline: DIAL_DEADLINE_MIN.max(5 * round_trip),
-        },
-        inbox,
-    )?;
+    let transport = listen(&opening, inbox)?;
     let applying = Applying::open(&opening.config);
     let replica = load(&opening.key, &mut opening.opened, &applying)?;
     let remembered = remembered(&replica);
@@ -249,6 +240,18 @@ fn prepare(mut opening: Opening) -> Result<(Handle, Machine, Sources), StartErro
         volumes: handle.volumes().changes(),
     };
     Ok((handle, machine, sources))
+}
+
+/// The socket between agents.
+fn listen(opening: &Opening, inbox: mpsc::Sender<Arrival>) -> Result<Transport, StartError> {
+    let round_trip = Duration::from_millis(opening.config.profile.probe_rtt_ms);
+    let config = TransportConfig {
+        listen: opening.config.listen,
+        key: opening.key.clone(),
+        fleet_key: opening.fleet_key.clone(),
+        dial_deadline: DIAL_DEADLINE_MIN.max(5 * round_trip),
+    };
+    Ok(Transport::listen(config, inbox)?)
 }
 
 /// The store on a thread of its own, and what it reports.
