@@ -31,6 +31,7 @@ mod names;
 mod read;
 mod reconcile;
 mod settle;
+mod task_events;
 mod tell;
 mod unfit;
 mod update_status;
@@ -42,7 +43,7 @@ pub use settle::desired;
 pub use unfit::UnfitRow;
 pub use update_status::{Rollout, RolloutState};
 pub use volumes::VolumeRow;
-pub use why::{NodeVerdict, NodeWhy, SlotWhy};
+pub use why::{HeldMove, NodeVerdict, NodeWhy, SlotWhy};
 
 /// At boot, nothing is started before this many milliseconds have passed or a member was heard for
 /// [`LOOK_AROUND_MS`]: others may have taken over while this node was away. A site without any
@@ -334,6 +335,7 @@ impl Node {
 
     fn on_member(&mut self, now: Now, wall_ms: u64, event: MemberEvent) {
         self.dirty.nodes = true;
+        let mut attributes = Vec::new();
         let (id, action) = match event {
             MemberEvent::Up(id) => {
                 self.tasks.release(now.plus(LOOK_AROUND_MS));
@@ -341,13 +343,17 @@ impl Node {
                 (id, "up")
             }
             MemberEvent::Suspected(id) => (id, "suspect"),
-            MemberEvent::Unreachable(id) => (id, "unreachable"),
+            MemberEvent::Unreachable(id) => {
+                let evidence = self.gossip.member(id).and_then(|member| member.evidence);
+                attributes.extend(evidence.map(|by| ("evidence", by.as_str().to_owned())));
+                (id, "unreachable")
+            }
             MemberEvent::Left(id) => (id, "left"),
             MemberEvent::Moved(id, _) => (id, "moved"),
             MemberEvent::Renewed(_) => return,
         };
         let subject = Subject::Node { id, name: self.hostname(id) };
-        self.outbox.push(Action::Event(Event { subject, action, attributes: Vec::new(), wall_ms }));
+        self.outbox.push(Action::Event(Event { subject, action, attributes, wall_ms }));
     }
 
     /// A node's host name, or nothing if it has not said it.

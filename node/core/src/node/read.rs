@@ -8,11 +8,12 @@ use crdt_state::node::{Availability, NodeDescription};
 use crdt_state::replica::Replica;
 use crdt_state::service::{self, NameConflict, Service};
 use crdt_state::spec::{Facet, Labels, Life, TemplateVersion};
-use crdt_state::task::{Slot, TaskStatus};
+use crdt_state::task::{Health, Slot, TaskState, TaskStatus};
 use crdt_state::{NodeId, RecordKey, ServiceId, TaskId};
-use gossip::{Gossip, MemberState, Now};
+use gossip::{Evidence, Gossip, MemberState, Now};
 
 use super::Node;
+use crate::catalog::NodeEntry;
 use crate::plan::{Placed, Plan};
 use crate::reason::Unplaced;
 use crate::tasks::is_healthy;
@@ -56,6 +57,8 @@ pub struct NodeRow {
     pub labels: Labels,
     /// As seen from here.
     pub state: MemberState,
+    /// Why it counts as unreachable, if it does; absent if it was not heard since the start.
+    pub evidence: Option<Evidence>,
     /// For how long it has been in this state, in milliseconds.
     pub since_ms: u64,
     /// For how long it has not been heard, in milliseconds; 0 for this node.
@@ -116,8 +119,10 @@ impl Node {
         let mut views = Vec::new();
         let called = self.called(service);
         for ((slot, node), record) in self.catalog.tasks.get(&service.id).into_iter().flatten() {
-            let unreachable_ms = self.unreachable_ms(now, *node);
-            for status in &record.tasks {
+            let has_left = self.has_left(*node);
+            let unreachable_ms = self.unreachable_ms(now, *node).filter(|_| !has_left);
+            for said in &record.tasks {
+                let status = if has_left { &orphaned(said) } else { said };
                 views.push(TaskView {
                     id: status.id,
                     service: service.id,
@@ -223,6 +228,17 @@ impl Node {
         matches!(life, Life::Present { .. }).then(|| name.unwrap_or_else(|| by.to_string()))
     }
 
+    /// Has the node said goodbye, or did operators remove it? What it last said is over.
+    pub(super) fn has_left(&self, id: NodeId) -> bool {
+        let gone = |node: &NodeEntry| {
+            node.evicted || node.description.as_ref().is_some_and(|said| said.left)
+        };
+        // A node that leaves goes on for others until they took over, and says so itself.
+        id != self.me
+            && self.catalog.nodes.get(&id).is_some_and(gone)
+            && self.gossip.member(id).is_none_or(|member| !member.state.is_active())
+    }
+
     /// Members and known nodes that are not evicted, this one first, then by id.
     pub fn nodes(&self, now: Now) -> Vec<NodeRow> {
         let mut rows: Vec<NodeRow> = self
@@ -248,6 +264,9 @@ impl Node {
                     availability: node.availability,
                     labels: node.labels.clone(),
                     state,
+                    evidence: member
+                        .and_then(|member| member.evidence)
+                        .filter(|_| state == MemberState::Unreachable),
                     since_ms,
                     heard_ms,
                     addr: member.map(|member| member.addr),
@@ -305,17 +324,30 @@ fn is_here(node: &crate::view::NodeView) -> bool {
     node.presence == crate::view::Presence::Here
 }
 
+/// A task of a node that is no member any more: nobody looks after it.
+fn orphaned(said: &TaskStatus) -> TaskStatus {
+    let mut status = said.clone();
+    status.desired_running = false;
+    if !status.current.state.is_terminal() {
+        let wall_ms = status.current.wall_ms;
+        status.current.enter(TaskState::Orphaned, wall_ms);
+        status.current.message = "its node left the fleet".to_owned();
+    }
+    status
+}
+
 /// Why a task that is wanted does not run healthy.
 fn not_running(status: &TaskStatus) -> Option<String> {
     if !status.desired_running || is_healthy(status) {
         return None;
     }
     let state = status.current.state.as_str();
-    Some(match (status.current.message.is_empty(), status.current.health) {
-        (_, crdt_state::task::Health::Starting) => {
-            format!("{state}: the health command has not succeeded yet")
+    Some(match (status.current.health, status.current.message.as_str()) {
+        (Health::Unhealthy, _) => {
+            "its health command fails; it is stopped and started again".into()
         }
-        (false, _) => format!("{state}: {}", status.current.message),
-        (true, _) => state.to_owned(),
+        (Health::Starting, _) => "its health command has not succeeded yet".into(),
+        (_, "") => state.to_owned(),
+        (_, message) => format!("{state}: {message}"),
     })
 }

@@ -2,11 +2,11 @@
 //! changes any more.
 
 use crdt_state::spec::Scale;
-use crdt_state::task::{Exit, Run, RunEvent, TaskState};
+use crdt_state::task::{Exit, Run, RunEvent, TaskRecord, TaskState};
 use crdt_state::{NodeId, RecordKey, ServiceId};
 use gossip::{MemberState, Now};
 
-use super::{Departure, Node};
+use super::{Departure, Node, task_events};
 use crate::assign;
 use crate::catalog::NodeEntry;
 use crate::constraint::Constraint;
@@ -192,6 +192,11 @@ impl Node {
         let touched = self.tasks.drain_touched();
         for ((service, slot), record) in &touched {
             let key = RecordKey::task(self.me, *service, *slot);
+            let before = self.replica.owned::<TaskRecord>(&key).map(|(_, before)| before);
+            let of = self.catalog.services.get(service);
+            for event in task_events::between(before.as_ref(), record.as_ref(), of, wall_ms) {
+                self.outbox.push(Action::Event(event));
+            }
             match record {
                 Some(record) => self.replica.put_owned(key, record, wall_ms),
                 None if self.replica.record(&key).is_some() => {

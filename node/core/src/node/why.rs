@@ -2,10 +2,11 @@
 //!
 //! Nothing is reasoned anew here; what `why` says is what was decided by.
 
+use crdt_state::node::Availability;
 use crdt_state::service::Service;
-use crdt_state::task::Slot;
+use crdt_state::task::{Slot, TaskState, TaskStatus};
 use crdt_state::{NodeId, ServiceId};
-use gossip::{MemberState, Now};
+use gossip::{Evidence, MemberState, Now};
 
 use super::{Node, TaskView};
 use crate::expand::task_name;
@@ -45,6 +46,21 @@ pub struct SlotWhy {
     pub fixes: Vec<String>,
 }
 
+/// A task that goes on where it is until its successor runs healthy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldMove {
+    /// Where it goes on meanwhile.
+    pub node: NodeId,
+    /// Of which service.
+    pub service: ServiceId,
+    /// `web.3`.
+    pub name: String,
+    /// Where the successor is, and why it does not run.
+    pub reason: String,
+    /// The successor fits nowhere or has failed before: this will not pass by itself.
+    pub is_failing: bool,
+}
+
 /// What this node knows of a node, and what will happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeWhy {
@@ -56,6 +72,8 @@ pub struct NodeWhy {
     pub summary: String,
     /// The tasks that it last reported as running.
     pub tasks: Vec<String>,
+    /// Those of them that should run elsewhere, and do not yet.
+    pub held: Vec<HeldMove>,
     /// What to type if it should be otherwise.
     pub fixes: Vec<String>,
 }
@@ -89,15 +107,24 @@ impl Node {
         let reason = task.and_then(|t| t.reason.clone()).unwrap_or_default();
         let note = task.and_then(|t| t.status.as_ref()?.current.note());
         let note = note.map(|note| format!("; {note}")).unwrap_or_default();
+        let is_up = task.and_then(|t| t.status.as_ref()).is_some_and(is_up);
         let summary = match (owner, placed) {
             (Some(node), Placed::On(_, choice)) if running => {
                 let (node, choice) = (self.shown(node), self.choice_text(choice));
                 format!("{name} runs on {node}: {choice}{note}")
             }
+            (Some(node), _) if is_up => {
+                format!("{name} runs on {} and is NOT HEALTHY: {reason}", self.shown(node))
+            }
             (Some(node), _) => {
                 format!("{name} is NOT RUNNING on {}, which owns it: {reason}", self.shown(node))
             }
             (None, _) => format!("{name} is NOT RUNNING: {reason}"),
+        };
+        let holder = tasks.iter().find(|t| t.slot == slot && t.node != owner && runs_healthy(t));
+        let summary = match holder.and_then(|task| task.node) {
+            Some(node) if !running => format!("{summary}; {} runs it meanwhile", self.shown(node)),
+            _ => summary,
         };
         let nodes = self.verdicts(service, placed);
         let fixes = if running { Vec::new() } else { self.fixes(service, owner) };
@@ -192,13 +219,14 @@ impl Node {
     /// What this node knows of a node; `None` if it never heard of it.
     pub fn why_node(&self, now: Now, id: NodeId) -> Option<NodeWhy> {
         let row = self.nodes(now).into_iter().find(|row| row.id == id)?;
-        let tasks: Vec<String> = self
-            .tasks(now)
-            .into_iter()
-            .filter(|task| task.node == Some(id))
-            .filter(|task| task.status.as_ref().is_some_and(is_healthy))
-            .map(|task| task_name(&task.service_name, task.slot))
-            .collect();
+        let all = self.tasks(now);
+        let here = |task: &&TaskView| {
+            task.node == Some(id) && task.status.as_ref().is_some_and(is_healthy)
+        };
+        let tasks: Vec<String> =
+            all.iter().filter(here).map(|task| task_name(&task.service_name, task.slot)).collect();
+        let mut held = self.held_moves(&all);
+        held.retain(|held| held.node == id);
         let hostname = self.shown(id);
         let seconds = row.since_ms / 1_000;
         let summary = match row.state {
@@ -208,10 +236,18 @@ impl Node {
                 "{hostname} has missed a probe; if nobody hears it, it counts as unreachable; it keeps its tasks"
             ),
             MemberState::Unreachable => format!(
-                "{hostname} has not been heard for {seconds} s and may be alive on its own; its tasks run elsewhere {} s after that began, and it keeps its share when it returns",
+                "{hostname} has not been heard for {seconds} s ({}) and may be alive on its own; its tasks run elsewhere {} s after that began, and it keeps its share when it returns",
+                evidence_text(row.evidence),
                 self.failover_delay_ms / 1_000
             ),
             MemberState::Left => format!("{hostname} has left the fleet"),
+        };
+        let summary = match row.availability {
+            Availability::Drain if row.state != MemberState::Left => {
+                format!("{summary}; {}", drained(tasks.len(), &held))
+            }
+            Availability::Pause => format!("{summary}; it is paused and takes no new tasks"),
+            _ => summary,
         };
         let summary = match row.conditions.is_empty() {
             true => summary,
@@ -227,9 +263,37 @@ impl Node {
             MemberState::Unreachable if !row.is_me => {
                 vec![format!("edgectl node rm {hostname}    # if it will never return")]
             }
-            _ => Vec::new(),
+            _ => held.iter().map(|held| format!("edgectl why {}", held.name)).collect(),
         };
-        Some(NodeWhy { node: id, hostname, summary, tasks, fixes })
+        Some(NodeWhy { node: id, hostname, summary, tasks, held, fixes })
+    }
+
+    /// The tasks that run healthy where they do not belong any more, because their successors do
+    /// not run healthy yet.
+    pub fn held_moves(&self, tasks: &[TaskView]) -> Vec<HeldMove> {
+        let moves = tasks.iter().filter(|task| runs_healthy(task)).filter_map(|task| {
+            let node = task.node?;
+            let service = self.plan.services.get(&task.service)?;
+            let owner = match service.slots.get(&task.slot)? {
+                Placed::On(owner, _) if *owner == node => return None,
+                Placed::On(owner, _) => Some(*owner),
+                Placed::Nowhere(_) => None,
+            };
+            let next = tasks.iter().find(|other| {
+                let same = other.service == task.service && other.slot == task.slot;
+                same && other.node == owner && other.desired_running
+            })?;
+            let reason = next.reason.as_ref()?;
+            let place = owner.map(|owner| format!(" on {}", self.shown(owner)));
+            Some(HeldMove {
+                node,
+                service: task.service,
+                name: task_name(&task.service_name, task.slot),
+                reason: format!("its successor{}: {reason}", place.unwrap_or_default()),
+                is_failing: owner.is_none() || next.status.as_ref().is_some_and(has_failed),
+            })
+        });
+        moves.collect()
     }
 
     /// A node's host name, or its id as long as it has none.
@@ -237,6 +301,44 @@ impl Node {
         let hostname = self.hostname(id);
         if hostname.is_empty() { id.to_string() } else { hostname }
     }
+}
+
+fn evidence_text(evidence: Option<Evidence>) -> &'static str {
+    match evidence {
+        Some(Evidence::Probe) => "it answered none of this node's probes",
+        Some(Evidence::Others) => "others say so, and it did not answer this node",
+        Some(Evidence::Island) => "this node hears nobody at all",
+        None => "nor since this agent started",
+    }
+}
+
+fn drained(tasks: usize, held: &[HeldMove]) -> String {
+    let tasks = match tasks {
+        0 => return "it is drained: nothing runs on it any more".to_owned(),
+        1 => "1 task".to_owned(),
+        number => format!("{number} tasks"),
+    };
+    match held {
+        [] => format!("it is being drained and still runs {tasks}"),
+        [first, ..] => format!(
+            "it is drained and still runs {tasks} until the successors run healthy; {}: {}",
+            first.name, first.reason
+        ),
+    }
+}
+
+/// It ended without being asked to, now or in an attempt before.
+fn has_failed(status: &TaskStatus) -> bool {
+    status.current.state.is_terminal() || !status.history.is_empty()
+}
+
+/// Its process runs, healthy or not.
+fn is_up(status: &TaskStatus) -> bool {
+    status.current.state == TaskState::Running
+}
+
+fn runs_healthy(task: &TaskView) -> bool {
+    task.unreachable_ms.is_none() && task.status.as_ref().is_some_and(is_healthy)
 }
 
 /// How far a reason is from fitting: the closest is shown first.

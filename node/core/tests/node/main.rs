@@ -6,6 +6,7 @@ mod host;
 mod names;
 mod poison;
 mod rollout;
+mod views;
 mod volumes;
 
 use std::collections::BTreeMap;
