@@ -302,8 +302,17 @@ impl Handle {
             for (reason, count) in &counted.junk {
                 named.insert(format!("gossip.junk.{reason:?}").to_lowercase(), *count);
             }
-            named.insert("gossip.undelivered".to_owned(), counted.undelivered);
-            named.insert("gossip.oversize".to_owned(), counted.oversize);
+            for (name, count) in [
+                ("undelivered", counted.undelivered),
+                ("oversize", counted.oversize),
+                ("unaddressed", counted.unaddressed),
+                ("verdicts.postponed", counted.verdicts_postponed),
+                ("verdicts.refuted", counted.verdicts_refuted),
+                ("timers.stale", counted.timers_stale),
+                ("rumours.dropped", counted.rumours_dropped),
+            ] {
+                named.insert(format!("gossip.{name}"), count);
+            }
             let damaged = node.replica().quarantined().count() as u64;
             named.insert("records.damaged".to_owned(), damaged);
             named.insert("records.unfit".to_owned(), node.replica().unfit().count() as u64);
@@ -315,6 +324,9 @@ impl Handle {
         let mut counters = counters.await?;
         for (reason, count) in self.shared.transport.counters().all() {
             counters.insert(format!("transport.dropped.{}", reason.as_str()), count);
+        }
+        for (error, count) in self.shared.transport.counters().unsent() {
+            counters.insert(format!("transport.unsent.{error}"), count);
         }
         if let Some(memory) = super::memory::allocated() {
             counters.insert("memory.used.bytes".to_owned(), memory.used_bytes as u64);

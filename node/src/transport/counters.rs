@@ -55,12 +55,30 @@ impl Dropped {
 #[derive(Debug, Default)]
 pub struct Counters {
     counts: Mutex<BTreeMap<Dropped, u64>>,
+    /// By the system's name for the error: at most as many as there are.
+    unsent: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Counters {
     /// Counts one.
     pub fn on_dropped(&self, reason: Dropped) {
         *self.lock().entry(reason).or_default() += 1;
+    }
+
+    /// Counts a datagram that the system did not take.
+    pub fn on_unsent(&self, error: &std::io::Error) {
+        self.on_dropped(Dropped::Unsent);
+        let name = match error.raw_os_error() {
+            Some(code) => format!("{:?}", nix::errno::Errno::from_raw(code)),
+            None => format!("{:?}", error.kind()),
+        };
+        let mut unsent = self.unsent.lock().expect("nothing panics while it counts");
+        *unsent.entry(name.to_lowercase()).or_default() += 1;
+    }
+
+    /// Datagrams that the system did not take, by its error: `eperm`, `enetunreach`.
+    pub fn unsent(&self) -> BTreeMap<String, u64> {
+        self.unsent.lock().expect("nothing panics while it counts").clone()
     }
 
     /// How often this happened.
@@ -75,5 +93,23 @@ impl Counters {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Dropped, u64>> {
         self.counts.lock().expect("nothing panics while it counts")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_sent_is_counted_by_its_error() {
+        let counters = Counters::default();
+        for code in [nix::libc::EPERM, nix::libc::ENETUNREACH, nix::libc::EPERM] {
+            counters.on_unsent(&std::io::Error::from_raw_os_error(code));
+        }
+        counters.on_unsent(&std::io::ErrorKind::WouldBlock.into());
+        assert_eq!(counters.count(Dropped::Unsent), 4);
+        let expected = [("enetunreach", 1), ("eperm", 2), ("wouldblock", 1)];
+        let expected = expected.map(|(name, count)| (name.to_owned(), count));
+        assert_eq!(counters.unsent(), expected.into());
     }
 }

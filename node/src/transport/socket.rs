@@ -56,7 +56,7 @@ impl SharedSocket {
     pub(super) fn send(&self, to: SocketAddr, bytes: &[u8]) {
         match self.io.try_send_to(bytes, to) {
             Ok(sent) => self.on_sent(sent),
-            Err(_) => self.counters.on_dropped(Dropped::Unsent),
+            Err(error) => self.counters.on_unsent(&error),
         }
     }
 
@@ -105,7 +105,19 @@ impl AsyncUdpSocket for SharedSocket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.io.try_io(Interest::WRITABLE, || self.state.send((&self.io).into(), transmit))?;
+        // What the system does not take is lost on the way, as QUIC expects of a network; the
+        // `send` of quinn's own would not tell us of it.
+        let send = || self.state.try_send((&self.io).into(), transmit);
+        match self.io.try_io(Interest::WRITABLE, send) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
+            // A probe for a larger packet than the link takes.
+            Err(error) if error.raw_os_error() == Some(nix::libc::EMSGSIZE) => return Ok(()),
+            Err(error) => {
+                self.counters.on_unsent(&error);
+                return Ok(());
+            }
+        }
         self.on_sent(transmit.contents.len());
         Ok(())
     }
