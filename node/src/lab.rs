@@ -11,6 +11,7 @@
 mod addresses;
 mod command;
 mod groups;
+mod meet;
 mod network;
 mod process;
 mod state;
@@ -48,7 +49,7 @@ pub struct LabPlan {
 }
 
 impl Lab {
-    /// Makes the network and starts the agents; on failure nothing is left behind.
+    /// Makes the network, starts the agents and waits until they are one fleet; on failure nothing is left behind.
     pub fn up(plan: &LabPlan) -> Result<Lab> {
         let state = LabState::new(plan)?;
         ensure!(
@@ -78,7 +79,8 @@ impl Lab {
             self.spawn(at)?;
         }
         self.state.save()?;
-        self.wait_for_sockets()
+        self.wait_for_sockets()?;
+        meet::wait(&self.state.nodes)
     }
 
     /// The lab of this name, started earlier by whatever process.
