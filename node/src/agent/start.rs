@@ -28,7 +28,7 @@ use crate::config::{Config, FleetKey, JoinAddr};
 use crate::docker::container_id;
 use crate::identity::{self, IdentityError, NodeKey};
 use crate::store::{Opened, Store, StoreError, StoreEvent, StoreWriter};
-use crate::transport::{ARRIVALS_MAX, ListenError, Transport, TransportConfig};
+use crate::transport::{ARRIVALS_MAX, Arrival, ListenError, Transport, TransportConfig};
 
 /// The shortest deadline of a handshake; slower links get five of their round trips.
 const DIAL_DEADLINE_MIN: Duration = Duration::from_secs(2);
