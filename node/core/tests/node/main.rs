@@ -180,7 +180,7 @@ fn held_rollout() -> (Host, ServiceId, Vec<Run>, Run) {
     let old = host.start_all();
     let mut broken = spec("web", 3);
     broken.template.env.push("BROKEN=1".into());
-    host.edit(Edit::UpdateService { id, version: None, spec: Box::new(broken) }).unwrap();
+    host.edit(Edit::UpdateService { id, version: None, spec: Box::new(broken) }).expect("updated");
     host.exit(old[0], 0);
     let first = host.start_all()[0];
     host.exit(first, 1);

@@ -13,7 +13,7 @@ fn changed(replicas: u32, variable: &str) -> ServiceSpec {
 }
 
 fn update(host: &mut Host, id: ServiceId, spec: ServiceSpec) {
-    host.edit(Edit::UpdateService { id, version: None, spec: Box::new(spec) }).unwrap();
+    host.edit(Edit::UpdateService { id, version: None, spec: Box::new(spec) }).expect("updated");
 }
 
 fn state(host: &Host, id: ServiceId) -> Option<RolloutState> {
