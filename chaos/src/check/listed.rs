@@ -65,7 +65,12 @@ impl Removed {
 fn is_listed_by_itself(write: &WriteId) -> bool {
     let other = matches!(
         write.facet,
-        Facet::LIFE | Facet::REMOVAL | Facet::LABELS | Facet::LABEL_CHANGES | Facet::LAST_GOOD
+        Facet::LIFE
+            | Facet::REMOVAL
+            | Facet::LABELS
+            | Facet::LABEL_CHANGES
+            | Facet::LAST_GOOD
+            | Facet::PREVIOUS
     );
     write.key.kind == Kind::SERVICE && !other
 }

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crdt_state::limits;
 use crdt_state::register::Write;
 use crdt_state::spec::{Facet, Life};
 use crdt_state::{
@@ -185,7 +186,9 @@ impl World {
                         _ => conflict.losers[0].clone(),
                     };
                     let picked = self.replicas[at].pick(key, chosen.facet, chosen.stamp, 0);
-                    assert!(picked.is_ok(), "what is listed can be picked: {chosen:?}");
+                    // What no edit could have written is listed, and no edit writes it.
+                    let fits = limits::check_facet(key.kind, chosen.facet, &chosen.value);
+                    assert_eq!(picked.is_ok(), fits.is_ok(), "{chosen:?}");
                     self.remember(at, key);
                 }
             }

@@ -107,7 +107,7 @@ impl Constraint {
                 .is_some_and(|prefix| node.ips.iter().any(|ip| prefix.contains(*ip))),
             Key::Role => same("manager", &self.value),
             Key::Os => same(&node.os, &self.value),
-            Key::Arch => same(arch_name(&node.arch), arch_name(&self.value)),
+            Key::Arch => same(arch_name(&node.arch), arch_name(&self.value.to_ascii_lowercase())),
             Key::Label(name) => label(&node.labels, name, &self.value),
             Key::EngineLabel(name) => label(&node.engine_labels, name, &self.value),
         };
