@@ -38,7 +38,7 @@ impl Replica {
 
     /// The digest of a record that somebody will read.
     fn to_be_applied(&self, key: &RecordKey) -> Option<Digest> {
-        self.record_digest(key).filter(|_| !self.is_unfit(key))
+        self.record_digest(key).filter(|_| !self.is_unfit(key) && !self.is_own(key))
     }
 
     /// Takes in a record from this node's own store. One that cannot be taken in is quarantined:

@@ -268,3 +268,25 @@ fn known_state_costs_no_signature_checks() {
 fn a_replica_under_another_nodes_id_is_a_bug() {
     Replica::new(writer(2, 0), Box::new(HashSigner::from_seed(1)), Arc::new(HashVerifier));
 }
+
+struct Nobody;
+
+impl super::Witness for Nobody {
+    fn applying(&mut self, _: &[crate::digest::Digest]) {}
+    fn applied(&mut self) {}
+}
+
+#[test]
+fn what_a_node_wrote_of_itself_is_never_held_back() {
+    let mut writer = replica(1);
+    let key = RecordKey::owned(Kind(0xf2), writer.me(), &[]);
+    writer.put_owned(key, &7u8, 0);
+    let bytes = writer.encode_record(&key).expect("held");
+    let digest = writer.record_digest(&key).expect("held");
+    for (seed, is_held_back) in [(1, false), (2, true)] {
+        let mut again = replica(seed);
+        again.watch(Box::new(Nobody), [digest].into(), [].into());
+        assert_eq!(again.load(key, &bytes), Ok(()));
+        assert_eq!(again.is_holding_back(), is_held_back, "replica {seed}");
+    }
+}
