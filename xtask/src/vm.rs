@@ -19,8 +19,9 @@ const PACKAGES: &str =
 /// What is run in it.
 const CHECK: &str = include_str!("vm/check.sh");
 const UNIT: &str = "[Unit]\nAfter=multi-user.target\n[Service]\nType=oneshot\n\
-                    ExecStart=/usr/local/sbin/check\nStandardOutput=tty\nStandardError=tty\n\
-                    TTYPath=/dev/ttyS0\n[Install]\nWantedBy=graphical.target\n";
+                    ExecStart=/usr/local/sbin/check\n[Install]\nWantedBy=graphical.target\n";
+/// Nobody logs in: the console is the check's.
+const GETTY: &str = "etc/systemd/system/serial-getty@ttyS0.service";
 const CONFIG: &str =
     "fleet = \"vm\"\ndata_dir = \"/var/lib/edgectl\"\nlisten = \"127.0.0.1:7946\"\n";
 /// Three times what it takes on two busy cores.
@@ -72,18 +73,13 @@ fn image(work: &Path) -> Result<()> {
     put("etc/systemd/system/check.service", UNIT.as_bytes(), 0o644)?;
     put("etc/edgectl/edge.toml", CONFIG.as_bytes(), 0o644)?;
     put("etc/fstab", b"/dev/vda / ext4 defaults 0 1\n", 0o644)?;
-    let wants = root.join("etc/systemd/system/graphical.target.wants");
-    fs::create_dir_all(&wants)?;
-    let link = wants.join("check.service");
-    if link.symlink_metadata().is_err() {
-        std::os::unix::fs::symlink("../check.service", link)?;
-    }
+    let wants = "etc/systemd/system/graphical.target.wants";
+    fs::create_dir_all(root.join(wants))?;
+    link("../check.service", &root.join(wants).join("check.service"))?;
+    link("/dev/null", &root.join(GETTY))?;
     put("root/bb/bin/busybox", &fs::read(root.join("bin/busybox"))?, 0o755)?;
     for name in ["sh", "sleep", "dd"] {
-        let link = root.join("root/bb/bin").join(name);
-        if link.symlink_metadata().is_err() {
-            std::os::unix::fs::symlink("busybox", link)?;
-        }
+        link("busybox", &root.join("root/bb/bin").join(name))?;
     }
     let (tar, content) = (root.join("root/root.tar"), root.join("root/bb"));
     succeed(Command::new("tar").arg("-C").arg(content).arg("-cf").arg(tar).arg("."))?;
@@ -91,6 +87,14 @@ fn image(work: &Path) -> Result<()> {
     let _ = fs::remove_file(&disk);
     let mut make = Command::new("mke2fs");
     succeed(make.args(["-q", "-t", "ext4", "-d"]).arg(root).arg(disk).arg("3G"))
+}
+
+/// Makes a link that may be there from the last time.
+fn link(target: &str, path: &Path) -> Result<()> {
+    match std::os::unix::fs::symlink(target, path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Ends the machine with whoever holds it.

@@ -2,6 +2,7 @@
 # Runs as a unit in the virtual machine, its output on the console: what holds on a machine with systemd
 # and cgroup v2 alone. Each line is "ok" or "FAIL" and what was looked at.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+exec > /dev/console 2>&1
 failed=0
 say() { if [ "$1" = "$2" ]; then echo "ok    $3"; else echo "FAIL  $3: \"$1\", should be \"$2\""; failed=1; fi; }
 # until SECONDS COMMAND...
