@@ -87,15 +87,16 @@ impl Node {
         check_version(version, held.version)?;
         spec.check_change(&held.name)?;
         self.check_placeholders(id, spec)?;
+        let owner = service::name_owner(&self.replica, &spec.name);
+        if let Some(id) = owner.filter(|_| spec.name != held.name) {
+            return Err(Refusal::NameTaken { name: spec.name.clone(), id });
+        }
         let key = RecordKey::service(id);
         if *spec != ServiceSpec::of(&held) {
             let previous: Option<Previous> = ServiceSpec::of(&held).into_previous().fitting();
             self.replica.edit(key, Facet::PREVIOUS, &previous, wall_ms);
         }
         if spec.name != held.name {
-            if let Some(owner) = service::name_owner(&self.replica, &spec.name) {
-                return Err(Refusal::NameTaken { name: spec.name.clone(), id: owner });
-            }
             let life = Life::Present { name: spec.name.clone(), created: held.created };
             self.replica.edit(key, Facet::LIFE, &life, wall_ms);
         }

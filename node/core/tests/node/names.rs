@@ -38,3 +38,14 @@ fn a_stored_name_with_a_dot_is_read_and_changed_and_can_be_given_up() {
     assert_eq!(host.edit(update("web.2", 3)), Err(Refusal::BadName("web.2".into())));
     assert_eq!(host.edit(update("web-1", 3)), Ok(Edited::Service(id)));
 }
+
+#[test]
+fn a_rename_that_is_refused_writes_nothing() {
+    let mut host = Host::new();
+    host.create(spec("web", 1));
+    let id = host.create(spec("db", 1));
+    let digest = host.node.replica().digest();
+    let update = Edit::UpdateService { id, version: None, spec: Box::new(spec("web", 2)) };
+    assert!(matches!(host.edit(update), Err(Refusal::NameTaken { .. })));
+    assert_eq!(host.node.replica().digest(), digest);
+}
