@@ -97,9 +97,9 @@ impl Conflict {
     }
 }
 
-/// What is written along with an operator's value conflicts with it, not on its own.
+/// What is written along with an operator's value goes with it: there is nothing to pick in it.
 fn is_operators(facet: Facet) -> bool {
-    !matches!(facet, Facet::REMOVAL | Facet::LAST_GOOD)
+    !matches!(facet, Facet::REMOVAL | Facet::LAST_GOOD | Facet::PREVIOUS)
 }
 
 impl Alternative {

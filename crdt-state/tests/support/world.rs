@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crdt_state::limits;
 use crdt_state::register::Write;
-use crdt_state::spec::{Facet, Life};
+use crdt_state::spec::{Facet, Life, Scale};
 use crdt_state::{
     Delta, HashSigner, HashVerifier, Kind, NodeId, Record, RecordKey, Replica, Signer, StoreId,
     Writer,
@@ -158,20 +158,28 @@ impl World {
         }
     }
 
+    fn edit(&mut self, at: usize, key: u8, facet: Facet, value: u8) {
+        let (key, replica) = (shared_key(key), &mut self.replicas[at]);
+        match facet {
+            Facet::LIFE => {
+                let name = value.to_string();
+                let life = Life::Present { name, created: replica.next_stamp() };
+                replica.edit(key, facet, &life, 0);
+            }
+            Facet::SCALE => {
+                let scale = Scale::Replicated { replicas: u32::from(value) };
+                replica.edit(key, facet, &scale, u64::from(value));
+            }
+            _ => {
+                replica.edit(key, facet, &value, u64::from(value));
+            }
+        }
+        self.remember(at, key);
+    }
+
     fn step(&mut self, step: &Step) {
         match *step {
-            Step::Edit { at, key, facet, value } => {
-                let (key, facet) = (shared_key(key), FACETS[facet]);
-                if facet == Facet::LIFE {
-                    let replica = &mut self.replicas[at];
-                    let name = value.to_string();
-                    let life = Life::Present { name, created: replica.next_stamp() };
-                    replica.edit(key, facet, &life, 0);
-                } else {
-                    self.replicas[at].edit(key, facet, &value, u64::from(value));
-                }
-                self.remember(at, key);
-            }
+            Step::Edit { at, key, facet, value } => self.edit(at, key, FACETS[facet], value),
             Step::Remove { at, key } => {
                 let key = shared_key(key);
                 if self.replicas[at].remove(key, 0).is_ok() {

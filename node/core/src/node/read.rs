@@ -280,12 +280,9 @@ impl Node {
         rows
     }
 
-    /// Facets with values that did not win, of those that operators write: there is nothing to
-    /// pick in what follows from an edit.
+    /// Facets with values that did not win, and edits that a removal did not see.
     pub fn conflicts(&self) -> Vec<Conflict> {
-        let mut conflicts = self.replica.conflicts();
-        conflicts.retain(|of| !matches!(of.facet, Facet::LAST_GOOD | Facet::PREVIOUS));
-        conflicts
+        self.replica.conflicts()
     }
 
     /// What a service is called by: its name, or its id while an older one has that name too.
