@@ -178,7 +178,7 @@ pub enum Refusal {
     },
     /// Not a name.
     #[error(
-        "`{0}` is not a service name: 1 to 63 letters, digits, `-` and `_`, beginning and ending with a letter or digit; no dot, because `web.1` is a task of `web`"
+        "`{0}` is not a service name: 1 to 63 letters, digits, `-` and `_`, beginning and ending with a letter or digit, and no dot: `web.1` is a task of `web`; write it like web-1"
     )]
     BadName(String),
     /// No such service.

@@ -108,7 +108,7 @@ fn name_notes(snapshot: &Snapshot, service: &Service) -> Vec<String> {
         let made = snapshot.hostname(other.created.writer.node);
         format!(
             "it shares its name with {}, made on {made}; {} {means}; to resolve it: edgectl service \
-             rename {} NEW, or edgectl conflicts pick",
+             rename {} NEW, or edgectl conflicts pick NUMBER",
             other.id, service.name, service.id
         )
     };

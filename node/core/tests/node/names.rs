@@ -14,7 +14,7 @@ fn a_service_that_would_pass_for_a_task_of_another_is_refused() {
     let shadow = host.edit(Edit::CreateService(Box::new(spec("web.1", 1))));
     assert_eq!(shadow, Err(Refusal::BadName("web.1".into())));
     let words = Refusal::BadName("web.1".into()).to_string();
-    assert!(words.contains("no dot, because `web.1` is a task of `web`"), "{words}");
+    assert!(words.contains("no dot: `web.1` is a task of `web`"), "{words}");
 }
 
 #[test]
