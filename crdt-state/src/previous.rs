@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{Bounded, Unfit};
-use crate::spec::{Endpoint, Labels, Placement, Scale, Template, UpdatePolicy};
+use crate::service::Service;
+use crate::spec::{
+    Endpoint, Labels, Placement, Runtime, Scale, Template, TemplateVersion, UpdatePolicy,
+};
 use crate::wire;
 
 /// All facets of a service that operators write, as they were.
@@ -49,6 +52,41 @@ impl Bounded for Option<Previous> {
     fn check(&self) -> Result<(), Unfit> {
         self.as_ref().map_or(Ok(()), Previous::check)
     }
+}
+
+/// What an earlier template of a service ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RanImage {
+    /// The template.
+    pub version: TemplateVersion,
+    /// What ran it.
+    pub runtime: Runtime,
+    /// Its image; of a process, its program.
+    pub name: String,
+}
+
+impl RanImage {
+    /// Of a template.
+    pub fn of(version: TemplateVersion, template: &Template) -> RanImage {
+        let name = match template.runtime {
+            Runtime::Container => template.image.clone(),
+            Runtime::Process => {
+                template.command.iter().chain(&template.args).next().cloned().unwrap_or_default()
+            }
+        };
+        RanImage { version, runtime: template.runtime, name }
+    }
+}
+
+/// What is known of the templates that a service ran before: the last good one, and the one before
+/// the last edit.
+pub fn images(service: &Service) -> Vec<RanImage> {
+    let good = service.last_good.iter().map(|(version, good)| RanImage::of(*version, good));
+    let before = service
+        .previous
+        .iter()
+        .map(|previous| RanImage::of(TemplateVersion::of(&previous.template), &previous.template));
+    good.chain(before).collect()
 }
 
 #[cfg(test)]

@@ -123,6 +123,8 @@ fn router(api: Api) -> Router {
         .route("/services/{id}/update", post(services::update))
         .route("/services/{id}/logs", get(logs::of_service))
         .route("/networks", get(networks::list))
+        .route("/networks/prune", post(networks::prune))
+        .route("/build/prune", post(system::prune_build))
         .route("/secrets", get(system::none))
         .route("/configs", get(system::none))
         .route("/networks/{id}", get(networks::inspect))
@@ -168,6 +170,7 @@ fn router(api: Api) -> Router {
 fn container_routes() -> Router<Api> {
     Router::new()
         .route("/containers/json", get(containers::list))
+        .route("/containers/prune", post(containers::prune))
         .route("/containers/{id}/json", get(containers::inspect))
         .route("/containers/{id}/exec", post(exec::create))
         .route("/containers/{id}/logs", get(logs::of_container))

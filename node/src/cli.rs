@@ -150,7 +150,7 @@ enum Command {
     /// What happens, as it happens
     Events(events::EventsArgs),
     /// Check this node and its agent
-    Doctor,
+    Doctor(doctor::DoctorArgs),
     /// A fleet on this machine, to try things and to break them
     #[command(subcommand)]
     Lab(crate::lab::LabCommand),
@@ -235,7 +235,7 @@ async fn ask_agent(command: Command, socket: &Path) -> Result<Exit, Failure> {
         Command::Conflicts(args) => conflicts::run(args, client?).await,
         Command::Events(args) => events::run(args, client?).await,
         Command::Version(args) => version::run(args, client).await,
-        Command::Doctor => doctor::run(socket, client).await,
+        Command::Doctor(args) => doctor::run(args, socket, client).await,
         Command::Agent(_) | Command::Completion(_) | Command::Lab(_) => {
             unreachable!("these need no agent, and were run before")
         }

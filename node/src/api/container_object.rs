@@ -40,7 +40,7 @@ pub fn summary(container: &Container) -> ContainerSummary {
         names: vec![format!("/{}", container.name())],
         image: image(container),
         image_id: pinned(&container.template),
-        command: words(&container.template).join(" ").chars().take(COMMAND_CHARS_MAX).collect(),
+        command: words(container).join(" ").chars().take(COMMAND_CHARS_MAX).collect(),
         created: i64::try_from(container.task.created_at.0 / 1_000).unwrap_or(0),
         ports: Vec::new(),
         labels: labels(container),
@@ -57,7 +57,7 @@ pub fn summary(container: &Container) -> ContainerSummary {
 /// All that is known.
 pub fn inspect(container: &Container, hostname: &str) -> Value {
     let Container { task, template, .. } = container;
-    let words = words(template);
+    let words = words(container);
     let status = task.status.container_status.clone().unwrap_or_default();
     let running = is_running(task);
     let at = task.status.timestamp.to_rfc3339();
@@ -115,8 +115,10 @@ fn host_config(template: &Template, network: &str) -> Value {
 fn config(container: &Container, words: &[String]) -> Value {
     let Container { task, template, .. } = container;
     let is_process = template.runtime == Runtime::Process;
-    let entrypoint = if is_process { &words[..words.len().min(1)] } else { &template.command[..] };
-    let cmd = if is_process { words.get(1..).unwrap_or_default() } else { &template.args[..] };
+    let (entrypoint, cmd) = match is_process {
+        true => words.split_at(words.len().min(1)),
+        false => parts(container),
+    };
     let short = container.id.get(..12).unwrap_or_default();
     let mut config = json!({
         "Hostname": template.hostname.clone().unwrap_or_else(|| short.to_owned()), "Domainname": "",
@@ -148,7 +150,7 @@ pub fn image(container: &Container) -> String {
     match template.runtime {
         Runtime::Container => template.image.clone(),
         Runtime::Process => {
-            format!("{PROCESS_SCHEME}{}", words(template).first().map_or("", String::as_str))
+            format!("{PROCESS_SCHEME}{}", words(container).first().map_or("", String::as_str))
         }
     }
 }
@@ -158,8 +160,20 @@ fn pinned(template: &Template) -> String {
     template.image.rsplit_once('@').map_or_else(String::new, |(_, digest)| digest.to_owned())
 }
 
-fn words(template: &Template) -> Vec<String> {
-    template.command.iter().chain(&template.args).cloned().collect()
+/// The program and its arguments, those of the image where the template has none.
+fn words(container: &Container) -> Vec<String> {
+    let (entrypoint, cmd) = parts(container);
+    entrypoint.iter().chain(cmd).cloned().collect()
+}
+
+/// Docker's rule: a program that is given does without all that the image says.
+fn parts(container: &Container) -> (&[String], &[String]) {
+    let Container { template, image_words, .. } = container;
+    match (template.command.as_slice(), template.args.as_slice()) {
+        ([], []) => (&image_words.entrypoint, &image_words.cmd),
+        ([], args) => (&image_words.entrypoint, args),
+        (command, args) => (command, args),
+    }
 }
 
 /// `host` or `none`.
@@ -250,6 +264,30 @@ fn duration(seconds: u64) -> String {
 mod tests {
     use super::*;
     use crate::docker::task::{ContainerStatus, TaskStatus};
+
+    #[test]
+    fn an_image_says_what_runs_where_the_template_does_not() {
+        let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let words_of = |command: &[&str], args: &[&str]| {
+            let mut container = Container {
+                id: String::new(),
+                node: crdt_state::NodeId([0; 16]),
+                run: crdt_state::task::Run { task: crdt_state::TaskId([0; 16]), attempt: 1 },
+                task: Task::default(),
+                template: Template::default(),
+                service: String::new(),
+                image_words: Default::default(),
+            };
+            container.template.runtime = Runtime::Container;
+            (container.template.command, container.template.args) = (list(command), list(args));
+            container.image_words.entrypoint = list(&["/entry"]);
+            container.image_words.cmd = list(&["serve"]);
+            words(&container).join(" ")
+        };
+        assert_eq!(words_of(&[], &[]), "/entry serve");
+        assert_eq!(words_of(&[], &["check"]), "/entry check");
+        assert_eq!(words_of(&["sh"], &[]), "sh");
+    }
 
     #[test]
     fn durations_are_told_as_docker_tells_them() {

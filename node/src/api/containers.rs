@@ -3,13 +3,16 @@
 //! A listing has those of this node, as Docker's; any other is found by task name, task id or whole
 //! container id on every node. A container is its fleet's: it is made and removed by its service.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use crdt_state::NodeId;
-use crdt_state::spec::Template;
+use crdt_state::spec::{Runtime, Template};
 use crdt_state::task::Run;
+use runtime::image::{Images, Reference};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::container_object::{self, is_running, state_word};
 use super::failure::Failure;
@@ -43,6 +46,70 @@ pub struct Container {
     pub template: Template,
     /// The name of its service.
     pub service: String,
+    /// What its image runs where the template does not say, if the image is on this node.
+    pub image_words: ImageWords,
+}
+
+/// What an image runs unless it is told otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageWords {
+    /// In front of the arguments.
+    pub entrypoint: Vec<String>,
+    /// The arguments, unless others are given.
+    pub cmd: Vec<String>,
+}
+
+/// How many containers this node has: all, and those that run.
+pub fn count(snapshot: &Snapshot) -> (u64, u64) {
+    let mine = all_of(snapshot).filter(|container| container.node == snapshot.me);
+    mine.fold((0, 0), |(all, running), container| {
+        (all + 1, running + u64::from(is_running(&container.task)))
+    })
+}
+
+/// `POST /containers/prune`: containers are their services', past attempts too, which go with the
+/// history of their task. There is never one to remove.
+pub async fn prune() -> Json<Value> {
+    Json(json!({ "ContainersDeleted": null, "SpaceReclaimed": 0 }))
+}
+
+/// Adds what the images of containers say that run here.
+async fn with_images(api: &Api, mut containers: Vec<Container>) -> Result<Vec<Container>, Failure> {
+    let mut wanted: BTreeMap<String, ImageWords> = BTreeMap::new();
+    for container in containers.iter().filter(|container| container.node == api.handle.me()) {
+        let template = &container.template;
+        if template.runtime == Runtime::Container && template.command.is_empty() {
+            wanted.insert(template.image.clone(), ImageWords::default());
+        }
+    }
+    if wanted.is_empty() {
+        return Ok(containers);
+    }
+    let known = api.images(move |images| {
+        for (image, words) in &mut wanted {
+            *words = words_of(images, image);
+        }
+        Ok(wanted)
+    });
+    let known = known.await?;
+    for container in &mut containers {
+        let words = known.get(&container.template.image).filter(|_| {
+            container.template.runtime == Runtime::Container
+                && container.template.command.is_empty()
+        });
+        container.image_words = words.cloned().unwrap_or_default();
+    }
+    Ok(containers)
+}
+
+/// What is not here, or cannot be read, says nothing.
+fn words_of(images: &Images, image: &str) -> ImageWords {
+    let found = image.parse::<Reference>().ok().and_then(|name| images.find(&name).ok().flatten());
+    let config = found.as_ref().and_then(|image| image.config.config().as_ref());
+    ImageWords {
+        entrypoint: config.and_then(|c| c.entrypoint().clone()).unwrap_or_default(),
+        cmd: config.and_then(|c| c.cmd().clone()).unwrap_or_default(),
+    }
 }
 
 /// The parameters of `GET /containers/json`.
@@ -72,6 +139,7 @@ pub async fn list(
         .collect();
     found.sort_by_key(|container| std::cmp::Reverse(container.task.created_at));
     found.truncate(limit.unwrap_or(LIST_MAX));
+    let found = with_images(&api, found).await?;
     Ok(Json(found.iter().map(container_object::summary).collect()))
 }
 
@@ -83,6 +151,7 @@ pub async fn inspect(
     let snapshot = Snapshot::take(&api).await?;
     let container = find(&snapshot, &wanted)?.with_order(&api);
     let hostname = snapshot.hostname(container.node);
+    let container = with_images(&api, vec![container]).await?.swap_remove(0);
     Ok(Json(container_object::inspect(&container, &hostname)))
 }
 
@@ -167,6 +236,7 @@ fn all_of(snapshot: &Snapshot) -> impl Iterator<Item = Container> {
             template: template.unwrap_or_default(),
             service: service.map(|service| service.name.clone()).unwrap_or_default(),
             task,
+            image_words: ImageWords::default(),
         })
     })
 }

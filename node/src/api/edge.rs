@@ -7,7 +7,7 @@ use crdt_state::service::Service;
 use crdt_state::task::TaskState;
 use gossip::MemberState;
 use node_core::expand::task_name;
-use node_core::node::SlotWhy;
+use node_core::node::{HeldMove, SlotWhy};
 use node_core::{NodeRow, TaskView, UnfitRow};
 
 use super::Api;
@@ -23,12 +23,14 @@ const UNFIT_MAX: usize = 20;
 /// `GET /edge/status`.
 pub async fn status(State(api): State<Api>) -> Result<Json<Status>, Failure> {
     let snapshot = Snapshot::take(&api).await?;
-    let state = api.read(|node, _| {
+    let state = api.read(|node, now| {
         let replica = node.replica();
         let conflicts = node.conflicts().len() + node.name_conflicts().len();
-        (replica.digest(), conflicts, replica.quarantined().count(), node.unfit())
+        let mut held = node.held_moves(&node.tasks(now));
+        held.retain(|held| held.is_failing);
+        (replica.digest(), conflicts, replica.quarantined().count(), node.unfit(), held)
     });
-    let (digest, conflicts, damaged, unfit) = state.await?;
+    let (digest, conflicts, damaged, unfit, held) = state.await?;
     let nodes = count_nodes(&snapshot.nodes);
     let counts = snapshot.services.iter().map(|service| service_status(service, &snapshot));
     let (running, desired) = counts.fold((0, 0), |(running, desired), service| {
@@ -45,6 +47,7 @@ pub async fn status(State(api): State<Api>) -> Result<Json<Status>, Failure> {
         tasks_running: running,
         tasks_desired: desired,
         waiting: snapshot.tasks.iter().filter_map(|task| waiting(task, &snapshot)).collect(),
+        held: held.into_iter().map(|held| held_row(held, &snapshot)).collect(),
         conflicts: conflicts as u64,
         quarantined: (damaged + unfit.len()) as u64,
         unfit: unfit.iter().take(UNFIT_MAX).map(|row| unfit_record(row, &snapshot)).collect(),
@@ -128,6 +131,16 @@ fn view_age_ms(rows: &[NodeRow]) -> u64 {
         !row.is_me && matches!(row.state, MemberState::Alive | MemberState::Suspect)
     };
     rows.iter().filter(there).map(|row| row.heard_ms).max().unwrap_or(0)
+}
+
+fn held_row(held: HeldMove, snapshot: &Snapshot) -> WhyRow {
+    WhyRow {
+        name: held.name,
+        node: snapshot.hostname(held.node),
+        state: TaskState::Running.as_str().to_owned(),
+        code: "held".to_owned(),
+        reason: held.reason,
+    }
 }
 
 /// A task that is wanted and does not run.

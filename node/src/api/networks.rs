@@ -38,6 +38,11 @@ pub async fn list(query: Answer<Query<ListQuery>>) -> Result<Json<Vec<Value>>, F
     Ok(Json(ALL.iter().copied().filter(is_wanted).map(network).collect()))
 }
 
+/// `POST /networks/prune`: both are the node's own, and stay.
+pub async fn prune() -> Json<Value> {
+    Json(json!({ "NetworksDeleted": null }))
+}
+
 /// `GET /networks/{id or name}`.
 pub async fn inspect(Path(wanted): Path<String>) -> Result<Json<Value>, Failure> {
     if ALL.contains(&wanted.as_str()) {

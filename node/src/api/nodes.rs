@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use gossip::MemberState;
+use gossip::{Evidence, MemberState};
 use node_core::{Edit, NodeRow, Removal};
 use serde::Deserialize;
 
@@ -143,6 +143,7 @@ pub fn node_object(row: &NodeRow, snapshot: &Snapshot) -> Node {
         }),
         edge: EdgeNode {
             state: state_word(row.state).to_owned(),
+            evidence: row.evidence.map(|by| by.as_str().to_owned()).unwrap_or_default(),
             since_ms: row.since_ms,
             heard_ms: row.heard_ms,
             is_me: row.is_me,
@@ -201,7 +202,11 @@ fn message(row: &NodeRow) -> String {
     match row.state {
         MemberState::Alive => String::new(),
         MemberState::Suspect => format!("suspected for {since}, as seen from here"),
-        MemberState::Unreachable => format!("unreachable for {since}, as seen from here"),
+        MemberState::Unreachable => match row.evidence {
+            Some(Evidence::Island) => format!("unreachable for {since}: this node hears nobody"),
+            Some(Evidence::Others) => format!("unreachable for {since}, as others say"),
+            Some(Evidence::Probe) | None => format!("unreachable for {since}, as seen from here"),
+        },
         MemberState::Left => format!("left {since} ago"),
     }
 }

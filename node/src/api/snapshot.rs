@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use crdt_state::node::NodeView;
+use crdt_state::previous::{RanImage, images};
 use crdt_state::service::Service;
 use crdt_state::{FleetImage, NodeId, RecordKey, ServiceId, fleet_images};
 use gossip::Now;
@@ -30,6 +31,8 @@ pub struct Snapshot {
     pub rollouts: BTreeMap<ServiceId, Rollout>,
     /// When the records of a node were last written, by the writer's clock.
     pub node_updated_ms: BTreeMap<NodeId, u64>,
+    /// What the older tasks of a service run.
+    pub ran: BTreeMap<ServiceId, Vec<RanImage>>,
     /// The images that the fleet has without a registry.
     pub images: Vec<FleetImage>,
     /// Who owns a name that several services have.
@@ -57,6 +60,7 @@ impl Snapshot {
                 .filter_map(|service| Some((service.id, node.rollout(now, service)?)))
                 .collect(),
             node_updated_ms: nodes.iter().map(updated).collect(),
+            ran: node.services().map(|service| (service.id, images(service))).collect(),
             owners: shared.into_iter().map(|shared| (shared.name, shared.owner)).collect(),
             images: fleet_images(replica),
             nodes,
@@ -82,12 +86,26 @@ impl Snapshot {
         lookup::find("service", wanted, self.services.iter(), |s| s.id.to_string(), is_called)
     }
 
+    /// Is the service the one that is meant by its name?
+    pub fn owns_its_name(&self, id: &str) -> bool {
+        let called = self.services.iter().find(|service| service.id.to_string() == id);
+        called
+            .and_then(|service| self.owners.get(&service.name))
+            .is_none_or(|o| o.to_string() == id)
+    }
+
     /// The node that is meant: by id, host name, or `self`.
     pub fn node(&self, wanted: &str) -> Result<&NodeRow, Failure> {
         let me = self.me.to_string();
         let wanted = if wanted == "self" { &me } else { wanted };
         let is_called = |row: &NodeRow, name: &str| hostname(row) == name;
         lookup::find("node", wanted, self.nodes.iter(), |row| row.id.to_string(), is_called)
+    }
+
+    /// What a task runs whose template is not the service's any more, as far as it is known.
+    pub fn ran(&self, task: &TaskView) -> Option<&RanImage> {
+        let mut images = self.ran.get(&task.service)?.iter();
+        images.find(|image| image.version == task.template)
     }
 
     /// A service by its id.

@@ -6,12 +6,12 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use runtime::cgroup::{Controller, Version};
 
-use super::Api;
 use super::edge::{disk_warning, unable};
 use super::failure::Failure;
 use super::nodes::node_object;
 use super::snapshot::Snapshot;
 use super::swarm::fleet;
+use super::{Api, containers};
 use crate::docker::system::{Component, Info, Peer, PlatformName, Plugins, SwarmInfo, VersionInfo};
 use crate::docker::{API_VERSION, API_VERSION_MIN, Timestamp};
 
@@ -49,6 +49,11 @@ pub async fn unknown(request: Request) -> Failure {
 /// `GET /secrets` and `/configs`: there are none. Docker's client asks before it removes a stack.
 pub async fn none() -> Json<[(); 0]> {
     Json([])
+}
+
+/// `POST /build/prune`: nothing is built here, so that there is nothing to remove.
+pub async fn prune_build() -> Json<serde_json::Value> {
+    Json(serde_json::json!({ "CachesDeleted": null, "SpaceReclaimed": 0 }))
 }
 
 /// `GET /version`.
@@ -96,10 +101,16 @@ pub async fn info(State(api): State<Api>) -> Result<Json<Info>, Failure> {
         None => "",
     };
     let label = |(key, value): (&String, &String)| format!("{key}={value}");
+    let (containers, running) = containers::count(&snapshot);
+    let images = api.images(|images| Ok(images.list()?.len())).await?;
     Ok(Json(Info {
         id: snapshot.me.to_string(),
         name: snapshot.hostname(snapshot.me),
         server_version: VERSION.to_owned(),
+        containers,
+        containers_running: running,
+        containers_stopped: containers - running,
+        images: u64::try_from(images).unwrap_or(u64::MAX),
         plugins: Plugins { log: vec!["json-file".to_owned()], ..Plugins::default() },
         driver: "none".to_owned(),
         logging_driver: "json-file".to_owned(),

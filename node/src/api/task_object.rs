@@ -1,15 +1,17 @@
 //! Tasks as Docker's clients expect them: the current attempt, then each past one as its own task.
 
+use crdt_state::previous::RanImage;
 use crdt_state::service::Service;
+use crdt_state::spec::Runtime;
 use crdt_state::task::{Attempt, Health, Run, Slot, TaskState, TaskStatus};
 use crdt_state::{NodeId, TaskId};
 use node_core::TaskView;
 use node_core::expand::task_name;
 
 use crate::docker::container_spec::ContainerSpec;
-use crate::docker::state::show_task;
+use crate::docker::state::{show_port, show_task};
 use crate::docker::task::{self as docker, ContainerStatus, EdgeTask, PortStatus, Task};
-use crate::docker::task_spec::TaskSpec;
+use crate::docker::task_spec::{PROCESS_SCHEME, TaskSpec};
 use crate::docker::{Timestamp, container_id};
 
 /// A task object, and the run behind it; none before it was first started.
@@ -20,22 +22,31 @@ pub struct TaskObject {
     pub run: Option<(NodeId, Run)>,
 }
 
+/// What is known of a task beside its view.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Of<'a> {
+    /// Its service.
+    pub service: Option<&'a Service>,
+    /// What it runs, if its template is not the service's any more.
+    pub ran: Option<&'a RanImage>,
+}
+
 /// The object of a task and of each of its past attempts, latest first.
 /// It is not shown as created before `after_ms`.
-pub fn task_objects(view: &TaskView, service: Option<&Service>, after_ms: u64) -> Vec<TaskObject> {
-    let Some(status) = &view.status else { return vec![unstarted(view, service, after_ms)] };
-    let mut objects = vec![current(view, status, service, after_ms)];
+pub fn task_objects(view: &TaskView, of: Of<'_>, after_ms: u64) -> Vec<TaskObject> {
+    let Some(status) = &view.status else { return vec![unstarted(view, of, after_ms)] };
+    let mut objects = vec![current(view, status, of, after_ms)];
     for (index, attempt) in status.history.iter().enumerate() {
         let created = status.history.get(index + 1).map_or(status.created_wall_ms, |a| a.wall_ms);
-        objects.push(past(view, status, attempt, created, service));
+        objects.push(past(view, status, attempt, created, of));
     }
     objects
 }
 
 /// A wanted slot that nobody has, or of which its owner has not said anything.
-fn unstarted(view: &TaskView, service: Option<&Service>, after_ms: u64) -> TaskObject {
-    let at = Timestamp(service.map_or(0, |service| service.updated_wall_ms).max(after_ms));
-    let mut task = common(view, service);
+fn unstarted(view: &TaskView, of: Of<'_>, after_ms: u64) -> TaskObject {
+    let at = Timestamp(of.service.map_or(0, |service| service.updated_wall_ms).max(after_ms));
+    let mut task = common(view, of);
     task.created_at = at;
     task.updated_at = at;
     let reason = view.reason.clone().unwrap_or_default();
@@ -55,18 +66,14 @@ fn unstarted(view: &TaskView, service: Option<&Service>, after_ms: u64) -> TaskO
     TaskObject { task, run: None }
 }
 
-fn current(
-    view: &TaskView,
-    status: &TaskStatus,
-    service: Option<&Service>,
-    after_ms: u64,
-) -> TaskObject {
+fn current(view: &TaskView, status: &TaskStatus, of: Of<'_>, after_ms: u64) -> TaskObject {
     let attempt = &status.current;
-    let mut task = common(view, service);
+    let mut task = common(view, of);
     let began = status.history.first().map_or(status.created_wall_ms, |last| last.wall_ms);
     task.created_at = Timestamp(began.max(after_ms));
     task.updated_at = Timestamp(attempt.wall_ms);
     task.status = attempt_status(attempt, status.id);
+    task.status.port_status = host_ports(&task.status, of.service);
     if attempt.state < TaskState::Running && task.status.err.is_empty() {
         task.status.err = view.reason.clone().unwrap_or_default();
     }
@@ -84,9 +91,9 @@ fn past(
     status: &TaskStatus,
     attempt: &Attempt,
     created_wall_ms: u64,
-    service: Option<&Service>,
+    of: Of<'_>,
 ) -> TaskObject {
-    let mut task = common(view, service);
+    let mut task = common(view, of);
     task.id = attempt_id(status.id, attempt.number).to_string();
     task.created_at = Timestamp(created_wall_ms);
     task.updated_at = Timestamp(attempt.wall_ms);
@@ -108,12 +115,12 @@ fn run(view: &TaskView, task: TaskId, attempt: u32) -> Option<(NodeId, Run)> {
     view.node.filter(|_| attempt > 0).map(|node| (node, Run { task, attempt }))
 }
 
-fn common(view: &TaskView, service: Option<&Service>) -> Task {
-    let up_to_date = service.is_some_and(|service| service.template_version == view.template);
+fn common(view: &TaskView, of: Of<'_>) -> Task {
+    let up_to_date = of.service.is_some_and(|service| service.template_version == view.template);
     let desired = if view.desired_running { TaskState::Running } else { TaskState::Shutdown };
     Task {
         id: view.id.to_string(),
-        spec: task_spec(service.filter(|_| up_to_date)),
+        spec: task_spec(of.service.filter(|_| up_to_date), of.ran),
         service_id: view.service.to_string(),
         slot: match view.slot {
             Slot::Number(number) => Some(u64::from(number)),
@@ -133,16 +140,31 @@ fn common(view: &TaskView, service: Option<&Service>) -> Task {
     }
 }
 
-/// Only the template that the service has now is known; what an older task ran is not made up.
+/// Of an older template only the image is known; the rest of what such a task ran is not made up.
 /// The object is there even so: Docker's client reads through it without looking.
-fn task_spec(service: Option<&Service>) -> TaskSpec {
+fn task_spec(service: Option<&Service>, ran: Option<&RanImage>) -> TaskSpec {
     match service {
         Some(service) => show_task(&service.template, &service.placement),
         None => {
-            let container_spec = Some(ContainerSpec::default());
+            let image = ran.map(image_text).unwrap_or_default();
+            let container_spec = Some(ContainerSpec { image, ..ContainerSpec::default() });
             TaskSpec { container_spec, ..TaskSpec::default() }
         }
     }
+}
+
+fn image_text(ran: &RanImage) -> String {
+    match ran.runtime {
+        Runtime::Container => ran.name.clone(),
+        Runtime::Process => format!("{PROCESS_SCHEME}{}", ran.name),
+    }
+}
+
+/// The ports that a running task has opened on its own node.
+fn host_ports(status: &docker::TaskStatus, service: Option<&Service>) -> PortStatus {
+    let runs = status.state == TaskState::Running.as_str();
+    let ports = service.filter(|_| runs).into_iter().flat_map(|service| &service.endpoint.ports);
+    PortStatus { ports: ports.filter(|port| port.host).map(show_port).collect() }
 }
 
 fn attempt_status(attempt: &Attempt, task: TaskId) -> docker::TaskStatus {
@@ -242,7 +264,7 @@ mod tests {
 
     #[test]
     fn past_attempts_are_tasks_of_their_own_latest_first() {
-        let objects = task_objects(&view(Some(restarted())), None, 0);
+        let objects = task_objects(&view(Some(restarted())), Of::default(), 0);
         let shown = |object: &TaskObject| {
             let task = &object.task;
             (task.status.state.clone(), task.desired_state.clone(), task.created_at.0)
@@ -261,8 +283,21 @@ mod tests {
     }
 
     #[test]
+    fn a_task_of_an_older_template_shows_what_it_runs() {
+        let ran = RanImage {
+            version: TemplateVersion(9),
+            runtime: Runtime::Container,
+            name: "app:1".to_owned(),
+        };
+        let of = Of { service: None, ran: Some(&ran) };
+        for object in task_objects(&view(Some(restarted())), of, 0) {
+            assert_eq!(object.task.spec.container_spec.expect("always there").image, "app:1");
+        }
+    }
+
+    #[test]
     fn a_slot_without_a_node_is_pending_with_its_reason() {
-        let objects = task_objects(&view(None), None, 0);
+        let objects = task_objects(&view(None), Of::default(), 0);
         assert_eq!(objects.len(), 1);
         assert_eq!(objects[0].task.status.state, "pending");
         assert_eq!(objects[0].task.status.err, "no suitable node");
@@ -273,14 +308,14 @@ mod tests {
     fn a_task_on_an_unreachable_node_keeps_its_state_and_says_since_when() {
         let mut view = view(Some(restarted()));
         view.unreachable_ms = Some(90_000);
-        let task = task_objects(&view, None, 0).swap_remove(0).task;
+        let task = task_objects(&view, Of::default(), 0).swap_remove(0).task;
         assert_eq!(task.status.state, "running");
         assert_eq!(task.status.message, "its node has been unreachable for 1 min");
     }
 
     #[test]
     fn a_wanted_task_is_never_shown_as_older_than_the_surplus_beside_it() {
-        let task = task_objects(&view(Some(restarted())), None, 999).swap_remove(0).task;
+        let task = task_objects(&view(Some(restarted())), Of::default(), 999).swap_remove(0).task;
         assert_eq!(task.created_at, Timestamp(999));
     }
 
@@ -289,7 +324,7 @@ mod tests {
         let shown = |message: &str| {
             let mut status = restarted();
             status.current.message = message.to_owned();
-            let task = task_objects(&view(Some(status)), None, 0).swap_remove(0).task;
+            let task = task_objects(&view(Some(status)), Of::default(), 0).swap_remove(0).task;
             (task.status.state, task.status.err)
         };
         let running = "running".to_owned();

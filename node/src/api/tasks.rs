@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::filters::Filters;
 use super::lookup;
 use super::snapshot::Snapshot;
-use super::task_object::{TaskObject, task_objects};
+use super::task_object::{Of, TaskObject, task_objects};
 use super::{Answer, Api};
 use crate::docker::task::Task;
 
@@ -58,20 +58,36 @@ pub fn objects(snapshot: &Snapshot) -> impl Iterator<Item = TaskObject> {
     snapshot.tasks.iter().flat_map(move |view| {
         let slot = (view.service, view.slot);
         let after_ms = unwanted.get(&slot).filter(|_| view.desired_running).copied();
-        task_objects(view, snapshot.service_of(view.service), after_ms.unwrap_or(0))
+        let of = Of { service: snapshot.service_of(view.service), ran: snapshot.ran(view) };
+        task_objects(view, of, after_ms.unwrap_or(0))
     })
 }
 
-/// The task that is meant: by id, or by name if one only of that name is wanted.
+/// The task that is meant: by id, or by name the one of that name that is wanted. While a task
+/// moves there are two: the one that runs.
 pub fn find(snapshot: &Snapshot, wanted: &str) -> Result<TaskObject, Failure> {
     let mut all: Vec<TaskObject> = objects(snapshot).collect();
-    let is_called = |object: &TaskObject, name: &str| {
-        object.task.edge.name == name && object.task.desired_state == "running"
-    };
+    let named = all.iter().map(|object| &object.task).filter(|task| {
+        let is_wanted = task.edge.name == wanted && task.desired_state == "running";
+        is_wanted && snapshot.owns_its_name(&task.service_id)
+    });
+    let best = named.min_by_key(|task| standing(task)).map(|task| task.id.clone());
     let id = |object: &TaskObject| object.task.id.clone();
+    let is_called = |object: &TaskObject, _: &str| best.as_ref() == Some(&object.task.id);
     let found = id(lookup::find("task", wanted, all.iter(), id, is_called)?);
     let index = all.iter().position(|object| object.task.id == found).expect("it was just found");
     Ok(all.swap_remove(index))
+}
+
+/// The smaller, the rather it is the one that is meant by its name.
+fn standing(task: &Task) -> u8 {
+    match (task.edge.unreachable_ms, task.status.state.as_str()) {
+        (None, "running") if task.edge.health != "unhealthy" => 0,
+        (None, "running") => 1,
+        (None, "pending") => 3,
+        (None, _) => 2,
+        (Some(_), _) => 4,
+    }
 }
 
 fn is_wanted(task: &Task, filters: &Filters, snapshot: &Snapshot) -> bool {

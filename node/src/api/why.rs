@@ -86,13 +86,20 @@ pub async fn node(
     })?;
     let here = snapshot.tasks.iter().filter(|task| task.node == Some(id) && task.desired_running);
     let code = state_word(row.state);
+    let mut rows: Vec<WhyRow> = here.map(|task| task_row(&snapshot, task, code)).collect();
+    for row in &mut rows {
+        if let Some(held) = known.held.iter().find(|held| held.name == row.name) {
+            row.code = "held".to_owned();
+            row.reason.clone_from(&held.reason);
+        }
+    }
     Ok(Json(Why {
         kind: "node".to_owned(),
         id: id.to_string(),
         name: known.hostname,
         summary: known.summary,
         notes: Vec::new(),
-        rows: here.map(|task| task_row(&snapshot, task, code)).collect(),
+        rows,
         excluded: Vec::new(),
         fixes: known.fixes,
     }))

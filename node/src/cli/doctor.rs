@@ -4,10 +4,13 @@ mod neighbours;
 
 use std::path::Path;
 
+use clap::Args;
+use serde::Serialize;
+
 use super::client::Client;
 use super::failure::{Exit, Failure};
-use super::output::{Paint, Table, Tone, now, print};
-use crate::docker::edge::{Status, UnfitRecord};
+use super::output::{Paint, Table, Template, Tone, now, print};
+use crate::docker::edge::{Counters, Status, UnfitRecord};
 use crate::docker::node::Node;
 use crate::docker::system::{Info, VersionInfo};
 
@@ -16,6 +19,17 @@ const CLOCK_MS_MIN: u64 = 1_767_225_600_000;
 
 /// Unread records that are named.
 const RECORDS_NAMED_MAX: usize = 5;
+
+/// A share of datagrams that are not sent above which it is told: one in so many.
+const UNSENT_SHARE: u64 = 20;
+
+/// Flags.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// `json` with one object per check and line, or a Go template: '{{.Check}} {{.Outcome}}'
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+}
 
 /// The outcome of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +42,15 @@ enum Outcome {
 type Check = (&'static str, Outcome);
 
 /// Runs all checks; ends with 1 if one finds a fault.
-pub async fn run(socket: &Path, client: Result<Client, Failure>) -> Result<Exit, Failure> {
+pub async fn run(
+    args: DoctorArgs,
+    socket: &Path,
+    client: Result<Client, Failure>,
+) -> Result<Exit, Failure> {
+    let template = match args.format.as_deref() {
+        None | Some("json") => None,
+        Some(format) => Some(Template::strict(format)?),
+    };
     let mut checks = vec![("clock", clock(now().0))];
     checks.push(("neighbours", neighbours::check(Path::new("/proc"))));
     match client {
@@ -42,7 +64,18 @@ pub async fn run(socket: &Path, client: Result<Client, Failure>) -> Result<Exit,
             checks.push(("agent", Outcome::Fault(what, hint)));
         }
     }
-    print(text(&checks, Paint::stdout()).join("\n"))?;
+    let lines = match (args.format.is_some(), template) {
+        (false, _) => text(&checks, Paint::stdout()),
+        (true, None) => checks
+            .iter()
+            .map(|check| serde_json::to_string(&CheckRow::of(check)).expect("plain JSON"))
+            .collect(),
+        (true, Some(template)) => checks
+            .iter()
+            .map(|check| template.render(&CheckRow::of(check)))
+            .collect::<Result<_, _>>()?,
+    };
+    print(lines.join("\n"))?;
     let has_fault = checks.iter().any(|(_, outcome)| matches!(outcome, Outcome::Fault(..)));
     Ok(if has_fault { Exit::Failed } else { Exit::Done })
 }
@@ -52,10 +85,12 @@ async fn ask(client: &mut Client) -> Result<Vec<Check>, Failure> {
     let info: Info = client.get("/info").await?;
     let status: Status = client.get("/edge/status").await?;
     let nodes: Vec<Node> = client.get("/nodes").await?;
+    let counted: Counters = client.get("/edge/counters").await?;
     let mut checks = vec![
-        ("cgroups", cgroups(&info)),
         ("version", same_version(env!("CARGO_PKG_VERSION"), &version.version)),
+        ("cgroups", cgroups(&info)),
         ("members", members(&nodes)),
+        ("network", sends(&counted)),
         ("records", records(&status)),
         ("conflicts", conflicts(&status)),
     ];
@@ -107,6 +142,32 @@ fn cgroups(info: &Info) -> Outcome {
             "swapaccount=1 on the kernel command line, or no swap".to_owned(),
         ),
     }
+}
+
+/// Whether the system takes what the agent sends.
+fn sends(counted: &Counters) -> Outcome {
+    let count = |name: &str| counted.counters.get(name).copied().unwrap_or(0);
+    let unsent = count("transport.dropped.unsent");
+    let sent: u64 = counted
+        .counters
+        .iter()
+        .filter(|(name, _)| name.starts_with("gossip.sent.") && name.ends_with(".count"))
+        .map(|(_, count)| count)
+        .sum();
+    if unsent.saturating_mul(UNSENT_SHARE) <= sent {
+        return Outcome::Ok("takes what is sent".to_owned());
+    }
+    let errors: Vec<String> = counted
+        .counters
+        .iter()
+        .filter_map(|(name, count)| {
+            Some(format!("{} {count}", name.strip_prefix("transport.unsent.")?))
+        })
+        .collect();
+    Outcome::Warning(
+        format!("the system refused {unsent} datagrams of {sent} ({})", errors.join(", ")),
+        "see the firewall and the routes of this machine; UDP port 7946".to_owned(),
+    )
 }
 
 fn same_version(ours: &str, theirs: &str) -> Outcome {
@@ -166,6 +227,29 @@ fn conflicts(status: &Status) -> Outcome {
             format!("{number} edits lost against another one"),
             "edgectl conflicts".to_owned(),
         ),
+    }
+}
+
+/// A check for programs.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct CheckRow<'a> {
+    check: &'a str,
+    /// `ok`, `warn` or `fail`.
+    outcome: &'a str,
+    finding: &'a str,
+    /// What to do about it; empty if nothing.
+    r#try: &'a str,
+}
+
+impl CheckRow<'_> {
+    fn of<'a>((check, outcome): &'a Check) -> CheckRow<'a> {
+        let (outcome, finding, r#try) = match outcome {
+            Outcome::Ok(finding) => ("ok", finding, ""),
+            Outcome::Warning(finding, hint) => ("warn", finding, hint.as_str()),
+            Outcome::Fault(finding, hint) => ("fail", finding, hint.as_str()),
+        };
+        CheckRow { check, outcome, finding, r#try }
     }
 }
 
@@ -253,5 +337,29 @@ mod tests {
         assert_eq!(text, "v2: limits of processes do not hold");
         let Outcome::Warning(text, _) = cgroups(&Info::default()) else { panic!("it is one") };
         assert_eq!(text, "none: limits of memory, processors, processes do not hold");
+    }
+
+    #[test]
+    fn sends_that_fail_are_told_with_their_errors() {
+        let counted = |unsent: u64| Counters {
+            counters: [
+                ("gossip.sent.swim.count", 100),
+                ("transport.dropped.unsent", unsent),
+                ("transport.unsent.eperm", unsent),
+            ]
+            .map(|(name, count)| (name.to_owned(), count))
+            .into(),
+        };
+        assert!(matches!(sends(&counted(5)), Outcome::Ok(_)));
+        let finding = "the system refused 60 datagrams of 100 (eperm 60)";
+        assert!(matches!(sends(&counted(60)), Outcome::Warning(said, _) if said == finding));
+    }
+
+    #[test]
+    fn a_check_for_programs_has_flat_fields() {
+        let check = ("clock", clock(12_000));
+        let row = serde_json::to_value(CheckRow::of(&check)).expect("JSON");
+        assert_eq!((&row["Check"], &row["Outcome"]), (&"clock".into(), &"warn".into()));
+        assert_eq!(row["Try"], "timedatectl set-ntp true");
     }
 }

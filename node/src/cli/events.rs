@@ -12,7 +12,7 @@ use crate::docker::event::Event;
 /// Flags.
 #[derive(Debug, Args)]
 pub struct EventsArgs {
-    /// Show only what fits: type, event, service, node, task
+    /// Show only what fits: type, event, service, node, task, container
     #[arg(short, long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
     /// Also what happened since then, as far as the agent remembers: 10m, 2026-05-01T12:00:00Z
@@ -50,7 +50,8 @@ fn path(args: &EventsArgs) -> Result<String, Failure> {
     let mut filters = serde_json::Map::new();
     for filter in &args.filter {
         let (key, value) = filter.split_once('=').ok_or_else(|| {
-            Failure::new(format!("--filter: {filter:?} has no \"=\"")).hint("--filter type=task")
+            Failure::new(format!("--filter: {filter:?} has no \"=\""))
+                .hint("--filter type=container")
         })?;
         let values = filters.entry(key).or_insert_with(|| serde_json::Value::Array(Vec::new()));
         values.as_array_mut().expect("inserted as an array").push(value.into());

@@ -78,7 +78,9 @@ impl Fleet {
         if self.status.island {
             return Exit::Island;
         }
-        let is_well = self.unreachable() == 0 && self.degraded().next().is_none();
+        let is_well = self.unreachable() == 0
+            && self.degraded().next().is_none()
+            && self.status.held.is_empty();
         if is_well { Exit::Done } else { Exit::Degraded }
     }
 
@@ -169,6 +171,7 @@ impl Fleet {
         let total = count(self.services.len(), "service");
         let mut lines = vec![match (self.services.len(), degraded) {
             (0, _) => "no services".to_owned(),
+            (_, 0) if !self.status.held.is_empty() => format!("{total}, all run"),
             (_, 0) => format!("{total}, all healthy"),
             (all, degraded) => format!("{total}: {} healthy, {degraded} degraded", all - degraded),
         }];
@@ -198,6 +201,16 @@ impl Fleet {
             let (name, id) = (&service.spec.name, &service.id);
             notes.push(format!("! {name} is also the name of {id}: edgectl why {id}"));
         }
+        let mut holders: Vec<&str> = self.status.held.iter().map(|held| &*held.node).collect();
+        holders.dedup();
+        for node in holders {
+            let names = self.status.held.iter().filter(|held| held.node == node);
+            let names: Vec<&str> = names.map(|held| held.name.as_str()).collect();
+            notes.push(format!(
+                "! {} cannot move from {node}: edgectl why {node}",
+                names_text(&names)
+            ));
+        }
         if self.status.conflicts > 0 {
             let conflicts =
                 count(usize::try_from(self.status.conflicts).unwrap_or(usize::MAX), "edit");
@@ -210,6 +223,14 @@ impl Fleet {
             ));
         }
         notes
+    }
+}
+
+/// At most two, and how many more.
+fn names_text(names: &[&str]) -> String {
+    match names {
+        [first, second, _, ..] => format!("{first}, {second} and {} more", names.len() - 2),
+        _ => names.join(", "),
     }
 }
 
@@ -260,6 +281,20 @@ mod tests {
     }
 
     #[test]
+    fn a_drain_that_cannot_end_is_not_well() {
+        let mut fleet = fleet(&[("n1", "alive", 0), ("n2", "alive", 0)], 3);
+        fleet.status.held = vec![crate::docker::edge::WhyRow {
+            name: "web.1".to_owned(),
+            node: "n2".to_owned(),
+            ..Default::default()
+        }];
+        assert_eq!(fleet.exit(), Exit::Degraded);
+        let lines = fleet.lines(Paint::off());
+        let end = ["1 service, all run", "! web.1 cannot move from n2: edgectl why n2"];
+        assert_eq!(lines[lines.len() - 2..], end);
+    }
+
+    #[test]
     fn what_is_wrong_names_the_next_command_and_fits_80_columns() {
         let states =
             [("n1", "alive", 0), ("n2", "unreachable", 11_520_000), ("n3", "suspect", 4_000)];
@@ -284,6 +319,14 @@ mod tests {
             (fleet.exit(), fleet.brief().as_str()),
             (Exit::Degraded, "DEGRADED 2/3: web 2/3")
         );
+        let held = |name: &str| crate::docker::edge::WhyRow {
+            name: name.to_owned(),
+            node: "n2".to_owned(),
+            ..Default::default()
+        };
+        fleet.status.held = vec![held("web.1"), held("web.3")];
+        let note = "! web.1, web.3 cannot move from n2: edgectl why n2".to_owned();
+        assert!(fleet.notes().contains(&note));
         fleet.status.island = true;
         assert_eq!(fleet.exit(), Exit::Island);
     }

@@ -28,6 +28,10 @@ pub struct Status {
     pub tasks_desired: u64,
     /// Tasks that are wanted and do not run, and why.
     pub waiting: Vec<WhyRow>,
+    /// Tasks that go on where they do not belong any more (a drained node), and what is known of
+    /// the successors that do not come to run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<WhyRow>,
     /// Values that lost against a concurrent write and were not yet looked at.
     pub conflicts: u64,
     /// Records that are not read: of a later version, damaged, or beyond a limit.

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Event {
-    /// `node`, `service` or `task`.
+    /// `node`, `service`, `container` or `daemon`.
     #[serde(rename = "Type")]
     pub kind: String,
     /// `create`, `update`, `remove`, `start`, `die`…
     pub action: String,
     pub actor: Actor,
-    /// `swarm`.
+    /// `swarm`, or `local` for what is this node's own.
     #[serde(rename = "scope")]
     pub scope: String,
     /// Seconds since 1970.

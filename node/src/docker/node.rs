@@ -85,6 +85,10 @@ pub struct ManagerStatus {
 pub struct EdgeNode {
     /// `alive`, `suspect`, `unreachable` or `left`.
     pub state: String,
+    /// Why it is unreachable: `probe` (it answered none of the answering node's), `others` (they
+    /// say so), or `island` (the answering node hears nobody).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub evidence: String,
     /// In this state for so long.
     pub since_ms: u64,
     /// Last heard of so long ago.

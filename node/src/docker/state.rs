@@ -14,7 +14,7 @@ mod unknown;
 use runtime::image::BadReference;
 
 pub use accept::{accept, availability};
-pub use show::{availability_word, show, show_resources, show_task};
+pub use show::{availability_word, show, show_port, show_resources, show_task};
 pub use unknown::read_spec;
 
 /// Why a spec is refused. Nothing was changed.

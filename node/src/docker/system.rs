@@ -40,7 +40,7 @@ pub struct Component {
     pub details: BTreeMap<String, String>,
 }
 
-/// The answer to `GET /info`. What describes a container engine is left at zero.
+/// The answer to `GET /info`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Info {
@@ -64,6 +64,7 @@ pub struct Info {
     pub cpu_cfs_quota: bool,
     pub pids_limit: bool,
     pub cgroup_driver: String,
+    /// `1`, `2`, or nothing where the agent has no control groups.
     pub cgroup_version: String,
     pub kernel_version: String,
     pub operating_system: String,

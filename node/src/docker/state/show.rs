@@ -179,7 +179,8 @@ fn show_endpoint(endpoint: &spec::Endpoint) -> docker::EndpointSpec {
     }
 }
 
-fn show_port(port: &spec::PublishedPort) -> docker::PortConfig {
+/// One published port.
+pub fn show_port(port: &spec::PublishedPort) -> docker::PortConfig {
     docker::PortConfig {
         name: String::new(),
         protocol: port.protocol.clone(),
