@@ -35,7 +35,11 @@ struct ImageRow {
     #[serde(rename = "ID")]
     id: String,
     created_since: String,
+    created_at: String,
     size: String,
+    shared_size: &'static str,
+    unique_size: &'static str,
+    containers: String,
     origin: String,
     platform: String,
 }
@@ -47,7 +51,11 @@ impl Row for ImageRow {
         ("Digest", "DIGEST"),
         ("ID", "IMAGE ID"),
         ("CreatedSince", "CREATED"),
+        ("CreatedAt", "CREATED AT"),
         ("Size", "SIZE"),
+        ("SharedSize", "SHARED SIZE"),
+        ("UniqueSize", "UNIQUE SIZE"),
+        ("Containers", "CONTAINERS"),
         ("Origin", "ORIGIN"),
         ("Platform", "PLATFORM"),
     ];
@@ -91,6 +99,14 @@ fn rows(image: &Value, shown: Shown) -> Vec<ImageRow> {
                 Shown::Whole => id.clone(),
             },
             created_since: since(image["Created"].as_u64().unwrap_or(0)),
+            created_at: at(image["Created"].as_u64().unwrap_or(0)),
+            // Docker's word for what a plain listing does not count.
+            shared_size: "N/A",
+            unique_size: "N/A",
+            containers: match image["Containers"].as_i64() {
+                Some(number @ 0..) => number.to_string(),
+                _ => "N/A".to_owned(),
+            },
             size: size(image["Size"].as_u64().unwrap_or(0)),
             origin: text(&image["Edge"]["Origin"]),
             platform: text(&image["Edge"]["Platform"]),
@@ -102,6 +118,14 @@ fn rows(image: &Value, shown: Shown) -> Vec<ImageRow> {
         return vec![row(None)];
     }
     names.into_iter().map(|name| row(Some(name))).collect()
+}
+
+/// When, or nothing if the image does not say.
+fn at(seconds: u64) -> String {
+    match seconds {
+        0 => String::new(),
+        seconds => Timestamp(seconds.saturating_mul(1000)).to_rfc3339(),
+    }
 }
 
 /// How long ago, or nothing if the image does not say when.
@@ -137,6 +161,7 @@ mod tests {
     fn an_image_without_a_name_says_so() {
         let image = json!({"Id": "sha256:0123456789abcdef", "RepoTags": []});
         let rows = rows(&image, Shown::Whole);
+        assert_eq!((rows[0].containers.as_str(), rows[0].created_at.as_str()), ("N/A", ""));
         assert_eq!((rows[0].repository.as_str(), rows[0].tag.as_str()), ("<none>", "<none>"));
         assert_eq!(rows[0].quiet(), "sha256:0123456789abcdef");
     }

@@ -32,6 +32,9 @@ struct VolumeRow {
     services: String,
     created_at: String,
     driver: &'static str,
+    scope: &'static str,
+    links: &'static str,
+    size: &'static str,
 }
 
 impl Row for VolumeRow {
@@ -42,6 +45,9 @@ impl Row for VolumeRow {
         ("Services", "SERVICES"),
         ("CreatedAt", "CREATED"),
         ("Driver", "DRIVER"),
+        ("Scope", "SCOPE"),
+        ("Links", "LINKS"),
+        ("Size", "SIZE"),
     ];
     const TABLE: &'static str = "{{.Name}}\t{{.Node}}\t{{.State}}\t{{.Services}}\t{{.CreatedAt}}";
     const NONE: &'static str = "no volumes";
@@ -74,6 +80,10 @@ fn row(volume: &EdgeVolume) -> VolumeRow {
         services: volume.services.join(", "),
         created_at: volume.created_at.to_rfc3339(),
         driver: "local",
+        scope: "local",
+        // Docker's word for what a plain listing does not count.
+        links: "N/A",
+        size: "N/A",
     }
 }
 
