@@ -191,6 +191,23 @@ impl Operator {
         }
     }
 
+    /// Two machines at which operators set one label of one service at the same moment.
+    pub fn quarrel(&mut self, machines: usize) -> Option<(usize, usize)> {
+        let seats = (self.names.index(machines), self.names.index(machines));
+        (self.names.happens(250) && seats.0 != seats.1).then_some(seats)
+    }
+
+    /// What one of them does, if there is the service.
+    pub fn set_note(&mut self, seen: &Seen, id: ServiceId) -> Option<Edit> {
+        let service = seen.services.iter().find(|service| service.id == id)?;
+        let mut spec = spec_of(service);
+        match self.names.below(6) {
+            0 => drop(spec.labels.remove("note")),
+            _ => drop(spec.labels.insert("note".to_owned(), self.names.below(100).to_string())),
+        }
+        Some(Edit::UpdateService { id, version: None, spec: Box::new(spec) })
+    }
+
     /// What somebody makes elsewhere who thinks of the same name, and where.
     pub fn namesake(&mut self, spec: &ServiceSpec, machines: usize) -> Option<(usize, Edit)> {
         let (thinks, seat) = (self.names.happens(400), self.names.index(machines));

@@ -61,7 +61,8 @@ impl Removed {
     }
 }
 
-/// Services only; whether it exists, what removals say, and labels have rules of their own.
+/// Services only; whether it exists, and labels, have rules of their own, and what is written along
+/// with an operator's value goes with it.
 fn is_listed_by_itself(write: &WriteId) -> bool {
     let other = matches!(
         write.facet,

@@ -43,6 +43,20 @@ impl World {
             self.twin(id);
         }
         self.namesake(seat, &edit);
+        self.quarrel();
+    }
+
+    /// Two operators set the same label of a service, each to his own value.
+    fn quarrel(&mut self) {
+        let Some((one, other)) = self.operator.quarrel(self.machines.len()) else { return };
+        let seen = |no: MachineNo| self.machines[no].agent.as_ref().map(|agent| agent.node.seen());
+        let (Some(first), Some(second)) = (seen(one), seen(other)) else { return };
+        let Some(id) = first.services.first().map(|service| service.id) else { return };
+        for (machine, seen) in [(one, first), (other, second)] {
+            if let Some(edit) = self.operator.set_note(&seen, id) {
+                self.queue.put(self.at, Happening::Edit { machine, edit });
+            }
+        }
     }
 
     /// Another operator makes a service of the same name elsewhere, not knowing.
