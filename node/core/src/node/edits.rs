@@ -124,9 +124,11 @@ impl Node {
         Ok(Edited::Service(id))
     }
 
-    /// Did the template of a service run healthy, and does no slot still run the one before it?
+    /// Did the template of a service run healthy, and does no slot still run the one before it? What
+    /// a node that is gone said last holds nothing up.
     fn is_proven(&self, service: &Service) -> bool {
         let records = self.catalog.tasks.get(&service.id).into_iter().flatten();
+        let records = records.filter(|((_, node), _)| self.is_here(*node));
         let tasks = || records.clone().flat_map(|(_, record)| &record.tasks);
         let running =
             |version| tasks().any(|s| s.desired_running && s.template == version && is_healthy(s));

@@ -117,7 +117,7 @@ impl Node {
         if has_good || (!has_any && others_have_good) { *good } else { current }
     }
 
-    fn is_here(&self, node: NodeId) -> bool {
+    pub(super) fn is_here(&self, node: NodeId) -> bool {
         self.view.nodes.get(&node).is_some_and(|view| view.presence == Presence::Here)
     }
 

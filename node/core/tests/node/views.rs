@@ -158,3 +158,32 @@ fn a_drain_that_cannot_end_says_what_keeps_it() {
     let summary = host.node.why_service(host.now, id).swap_remove(0).summary;
     assert!(summary.ends_with("; pi-1 runs it meanwhile"), "{summary}");
 }
+
+#[test]
+fn what_a_dead_node_said_last_does_not_keep_an_older_template_for_good() {
+    let mut first = Host::new();
+    let with = |words: &str| {
+        let mut spec = spec("web", 2);
+        spec.update_policy.parallelism = 0;
+        spec.template.env.push(words.into());
+        Box::new(spec)
+    };
+    let id = first.create(*with("A=1"));
+    first.start_all();
+    let version = |host: &Host| host.node.service(id).expect("it lives").template_version;
+    let mut other = Other::new(&first);
+    other.describe(false);
+    other.say(id, 1, version(&first).0, TaskState::Running);
+    let mut host = other.boot();
+    host.wait(60_000);
+    host.start_all();
+    host.edit(Edit::UpdateService { id, version: None, spec: with("A=2") }).expect("updated");
+    for run in std::mem::take(&mut host.stopped) {
+        host.exit(run, 0);
+    }
+    host.start_all();
+    let second = version(&host);
+    host.edit(Edit::UpdateService { id, version: None, spec: with("A=3") }).expect("updated");
+    let good = host.node.service(id).and_then(|service| service.last_good.clone());
+    assert_eq!(good.map(|(version, _)| version), Some(second));
+}
