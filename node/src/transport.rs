@@ -13,6 +13,7 @@ mod dial;
 mod peers;
 mod relay;
 mod request;
+mod returned;
 mod sealed;
 mod session;
 mod socket;

@@ -261,3 +261,29 @@ fn a_node_that_has_no_files_left_says_so_and_tasks_go_elsewhere() {
     until("all run on n1", &[&nodes[..], &["new"]].concat(), &all_here);
     until("what ran there stays", &[&nodes[..], &["old"]].concat(), &both);
 }
+
+/// A socket that does not ask is told that such a datagram was sent.
+#[test]
+fn a_datagram_that_the_machine_throws_away_is_counted_as_not_sent() {
+    let lab = TestLab::up('g', 2);
+    if !lab.has_namespaces() {
+        return;
+    }
+    let address = lab.state()["nodes"][1]["address"].as_str().expect("an address").to_owned();
+    let route = lab.succeed(&["exec", "n1", "--", "ip", "route", "get", &address]);
+    let link = route.split_whitespace().skip_while(|word| *word != "dev").nth(1).expect("a link");
+    let queue = ["tc", "qdisc", "replace", "dev", link, "root", "pfifo", "limit", "0"];
+    lab.succeed(&[&["exec", "n1", "--"][..], &queue[..]].concat());
+    let socket = lab.state()["nodes"][0]["socket"].as_str().expect("a path").to_owned();
+    let ask = ["exec", "n1", "--", "curl", "--silent", "--unix-socket", &socket];
+    let ask = [&ask[..], &["http://localhost/edge/counters"]].concat();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let counted: Value = serde_json::from_str(&lab.succeed(&ask)).expect("an answer in JSON");
+        if counted["Counters"]["transport.unsent.enobufs"].as_u64().is_some_and(|count| count > 0) {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{counted}");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}

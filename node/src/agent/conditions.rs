@@ -43,9 +43,12 @@ pub(super) async fn watch(handle: WeakHandle, pulse: Pulse) {
             found.insert("disk".to_owned(), "its disk refuses to be written".to_owned());
         }
         drop(agent);
-        if tokio::time::timeout(PULSE_MAX, pulse.beat()).await.is_err() {
-            found.insert("runtime".to_owned(), "the thread that runs tasks is stuck".to_owned());
-        }
+        let runtime = match tokio::time::timeout(PULSE_MAX, pulse.beat()).await {
+            Err(_) => Some("the thread that runs tasks is stuck"),
+            Ok(beat) if beat.slow > 0 => Some("its OCI runtime does not come to an end"),
+            Ok(_) => None,
+        };
+        found.extend(runtime.map(|text| ("runtime".to_owned(), text.to_owned())));
         if found != told {
             told.clone_from(&found);
             let Some(agent) = handle.upgrade() else { return };

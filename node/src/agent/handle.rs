@@ -328,6 +328,9 @@ impl Handle {
         for (error, count) in self.shared.transport.counters().unsent() {
             counters.insert(format!("transport.unsent.{error}"), count);
         }
+        for (error, count) in self.shared.transport.counters().returned() {
+            counters.insert(format!("transport.returned.{error}"), count);
+        }
         if let Some(memory) = super::memory::allocated() {
             counters.insert("memory.used.bytes".to_owned(), memory.used_bytes as u64);
             counters.insert("memory.free.bytes".to_owned(), memory.free_bytes as u64);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use gossip::seal::SealJunk;
+use nix::errno::Errno;
 
 /// Why something from outside came no further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +31,8 @@ pub enum Dropped {
     Queue,
     /// The system reported an error of the socket.
     Socket,
+    /// A datagram that was sent, and nobody listens there, or no way leads there.
+    Returned,
 }
 
 impl Dropped {
@@ -47,6 +50,7 @@ impl Dropped {
             Dropped::Request => "request",
             Dropped::Queue => "queue",
             Dropped::Socket => "socket",
+            Dropped::Returned => "returned",
         }
     }
 }
@@ -57,6 +61,8 @@ pub struct Counters {
     counts: Mutex<BTreeMap<Dropped, u64>>,
     /// By the system's name for the error: at most as many as there are.
     unsent: Mutex<BTreeMap<String, u64>>,
+    /// Likewise.
+    returned: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Counters {
@@ -69,11 +75,26 @@ impl Counters {
     pub fn on_unsent(&self, error: &std::io::Error) {
         self.on_dropped(Dropped::Unsent);
         let name = match error.raw_os_error() {
-            Some(code) => format!("{:?}", nix::errno::Errno::from_raw(code)),
+            Some(code) => format!("{:?}", Errno::from_raw(code)),
             None => format!("{:?}", error.kind()),
         };
         let mut unsent = self.unsent.lock().expect("nothing panics while it counts");
         *unsent.entry(name.to_lowercase()).or_default() += 1;
+    }
+
+    /// Counts a datagram that came back, unless it was a probe for a larger packet.
+    pub fn on_returned(&self, error: Errno) {
+        if error == Errno::EMSGSIZE {
+            return;
+        }
+        self.on_dropped(Dropped::Returned);
+        let mut returned = self.returned.lock().expect("nothing panics while it counts");
+        *returned.entry(format!("{error:?}").to_lowercase()).or_default() += 1;
+    }
+
+    /// Datagrams that came back, by the system's error: `econnrefused` where nobody listens.
+    pub fn returned(&self) -> BTreeMap<String, u64> {
+        self.returned.lock().expect("nothing panics while it counts").clone()
     }
 
     /// Datagrams that the system did not take, by its error: `eperm`, `enetunreach`.

@@ -2,30 +2,39 @@
 //! out on the way, opened, and sent to the node.
 //!
 //! The kernel may hand over several datagrams of one sender as one buffer (GRO), so both sorts can
-//! be in it. An error of the socket is counted and never ends the QUIC endpoint.
+//! be in it. An error of the socket is counted and never ends the QUIC endpoint. It may also be news
+//! of a datagram that was sent before ([`returned`]): then the call is made again.
 
 use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use gossip::seal::is_sealed;
+use nix::sys::socket::{MsgFlags, SockaddrStorage, sendto};
 use quinn::udp::{RecvMeta, Transmit, UdpSocketState};
 use quinn::{AsyncUdpSocket, UdpPoller};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
+use tokio::time::Sleep;
 
 use super::Arrival;
 use super::counters::{Counters, Dropped};
+use super::returned;
 use super::sealed::Seals;
 
 /// After an error of the socket it is left alone for so long.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
+
+/// Without room to send, QUIC tries again after so long: a buffer of 200 KB is not empty sooner on
+/// a link of 1 Gbit/s.
+const ROOM_PAUSE: Duration = Duration::from_millis(1);
 
 pub(super) struct SharedSocket {
     io: UdpSocket,
@@ -33,6 +42,8 @@ pub(super) struct SharedSocket {
     seals: Arc<Seals>,
     inbox: mpsc::Sender<Arrival>,
     counters: Arc<Counters>,
+    /// There was no room to send.
+    is_full: AtomicBool,
     sent_bytes: AtomicU64,
     received_bytes: AtomicU64,
 }
@@ -46,18 +57,39 @@ impl SharedSocket {
     ) -> io::Result<SharedSocket> {
         let socket = std::net::UdpSocket::bind(addr)?;
         socket.set_nonblocking(true)?;
+        returned::ask(&socket, socket.local_addr()?)?;
         let state = UdpSocketState::new((&socket).into())?;
         let io = UdpSocket::from_std(socket)?;
-        let (sent_bytes, received_bytes) = Default::default();
-        Ok(SharedSocket { io, state, seals, inbox, counters, sent_bytes, received_bytes })
+        let (is_full, sent_bytes, received_bytes) = Default::default();
+        Ok(SharedSocket { io, state, seals, inbox, counters, is_full, sent_bytes, received_bytes })
     }
 
-    /// Sends one datagram or drops it.
+    /// Sends one datagram or drops it. The system is asked itself: tokio refuses until it has seen
+    /// room, also when there is some.
     pub(super) fn send(&self, to: SocketAddr, bytes: &[u8]) {
-        match self.io.try_send_to(bytes, to) {
+        let to = SockaddrStorage::from(to);
+        let send = || sendto(self.io.as_raw_fd(), bytes, &to, MsgFlags::empty());
+        match self.again_if_other(|| send().map_err(io::Error::from)) {
             Ok(sent) => self.on_sent(sent),
             Err(error) => self.counters.on_unsent(&error),
         }
+    }
+
+    /// Sends, and a second time when the error may be that of a datagram before.
+    fn again_if_other<T>(&self, send: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        match send() {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                self.count_returned();
+                send()
+            }
+            sent => sent,
+        }
+    }
+
+    /// Counts what came back; says whether anything did.
+    fn count_returned(&self) -> bool {
+        let returned = std::iter::from_fn(|| returned::next(&self.io));
+        returned.map(|error| self.counters.on_returned(error)).count() > 0
     }
 
     /// Bytes of payload: sent, received.
@@ -101,16 +133,18 @@ impl SharedSocket {
 
 impl AsyncUdpSocket for SharedSocket {
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
-        Box::pin(Writable { socket: self })
+        Box::pin(Writable { socket: self, pause: None })
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         // What the system does not take is lost on the way, as QUIC expects of a network; the
         // `send` of quinn's own would not tell us of it.
-        let send = || self.state.try_send((&self.io).into(), transmit);
-        match self.io.try_io(Interest::WRITABLE, send) {
+        match self.again_if_other(|| self.state.try_send((&self.io).into(), transmit)) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.is_full.store(true, Relaxed);
+                return Err(error);
+            }
             // A probe for a larger packet than the link takes.
             Err(error) if error.raw_os_error() == Some(nix::libc::EMSGSIZE) => return Ok(()),
             Err(error) => {
@@ -139,6 +173,7 @@ impl AsyncUdpSocket for SharedSocket {
                     return Poll::Ready(Ok(count));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) if self.count_returned() => {}
                 Err(_) => {
                     self.counters.on_dropped(Dropped::Socket);
                     let waker = cx.waker().clone();
@@ -175,15 +210,23 @@ impl fmt::Debug for SharedSocket {
     }
 }
 
-/// Waits for room to send. A connection that finds none sends again after its own timer, so one
-/// waiter per direction, which is what tokio keeps, is enough.
+/// Waits for room to send, by the clock: once a datagram came back, tokio takes the socket for one
+/// that can be written to for good.
 #[derive(Debug)]
 struct Writable {
     socket: Arc<SharedSocket>,
+    pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl UdpPoller for Writable {
-    fn poll_writable(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.io.poll_send_ready(cx)
+    fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.pause.is_none() && !self.socket.is_full.load(Relaxed) {
+            return Poll::Ready(Ok(()));
+        }
+        let pause = self.pause.get_or_insert_with(|| Box::pin(tokio::time::sleep(ROOM_PAUSE)));
+        ready!(pause.as_mut().poll(cx));
+        self.pause = None;
+        self.socket.is_full.store(false, Relaxed);
+        Poll::Ready(Ok(()))
     }
 }

@@ -129,6 +129,27 @@ async fn a_dead_address_is_reported_within_the_deadline() {
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
 }
 
+/// What comes back from one address is told at the next call on the socket, whomever that is for.
+#[tokio::test]
+async fn a_datagram_that_comes_back_is_counted_and_costs_no_other() {
+    let (mut a, mut b) = (peer(1), peer(2));
+    let gone = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let nobody = gone.local_addr().expect("an address");
+    drop(gone);
+    for n in 0..100u8 {
+        a.transport.send_datagram(nobody, b"hello");
+        a.transport.send_datagram(b.addr(), &[n]);
+        assert_eq!(b.next().await, Arrival::Datagram { from: a.addr(), bytes: vec![n] });
+        a.transport.send_datagram(nobody, b"hello");
+        b.transport.send_datagram(a.addr(), &[n]);
+        assert_eq!(a.next().await, Arrival::Datagram { from: b.addr(), bytes: vec![n] });
+    }
+    let counters = a.transport.counters();
+    assert_eq!(counters.all(), [(Dropped::Returned, 200)].into());
+    assert_eq!(counters.returned(), [("econnrefused".to_owned(), 200)].into());
+    assert_eq!(b.transport.counters().all(), [].into());
+}
+
 #[tokio::test]
 async fn a_message_is_never_given_to_another_node_than_meant() {
     let (mut a, mut b) = (peer(1), peer(2));
