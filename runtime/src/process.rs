@@ -15,6 +15,8 @@ pub mod prepare;
 mod remains;
 mod site;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -46,6 +48,8 @@ pub struct ProcessConfig {
     pub monitor: PathBuf,
     /// Where containers come from; without it only programs of the host are run.
     pub containers: Option<Arc<dyn Prepare>>,
+    /// As in [`run_dir::Order::making_ms_max`].
+    pub making_ms_max: u64,
 }
 
 impl ProcessConfig {
@@ -53,7 +57,8 @@ impl ProcessConfig {
     pub fn new(runs: PathBuf, cgroup_node: &str) -> ProcessConfig {
         let monitor = PathBuf::from("/proc/self/exe");
         let cgroup_node = Some(cgroup_node.to_owned());
-        ProcessConfig { runs, cgroup_node, monitor, containers: None }
+        let making_ms_max = run_dir::making_ms_max();
+        ProcessConfig { runs, cgroup_node, monitor, containers: None, making_ms_max }
     }
 }
 
@@ -80,7 +85,14 @@ enum Order {
     Stop { run: Run, signal: Option<i32>, grace_ms: u64 },
     Forget(Run),
     Adopt(std::sync::mpsc::Sender<Vec<AdoptedRun>>),
-    Beat(oneshot::Sender<()>),
+    Beat(oneshot::Sender<Beat>),
+}
+
+/// What the driver's thread says of its work.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Beat {
+    /// Containers that the OCI runtime has been making for too long.
+    pub slow: usize,
 }
 
 /// Tells whether the driver's thread does its work. It keeps no driver alive.
@@ -91,14 +103,12 @@ pub struct Pulse {
 
 impl Pulse {
     /// Returns when all orders so far were looked at, or the driver is gone.
-    pub async fn beat(&self) {
-        let Some(orders) = self.orders.upgrade() else { return };
+    pub async fn beat(&self) -> Beat {
+        let Some(orders) = self.orders.upgrade() else { return Beat::default() };
         let (answer, answered) = oneshot::channel();
         let asked = orders.send(Order::Beat(answer)).is_ok();
         drop(orders);
-        if asked {
-            let _ = answered.await;
-        }
+        if asked { answered.await.unwrap_or_default() } else { Beat::default() }
     }
 }
 
@@ -112,6 +122,9 @@ struct Site {
     hierarchies: Vec<Hierarchy>,
     boot: String,
     containers: Option<Arc<dyn Prepare>>,
+    making_ms_max: u64,
+    /// Runs whose containers take too long to make.
+    slow: RefCell<BTreeSet<Run>>,
 }
 
 impl Site {
@@ -150,6 +163,8 @@ impl ProcessDriver {
             cgroup_node: config.cgroup_node.unwrap_or_default(),
             boot: crate::proc_table::boot_id(),
             containers: config.containers,
+            making_ms_max: config.making_ms_max,
+            slow: RefCell::default(),
         };
         let ability = Ability::look(&site.hierarchies, &site.cgroup_node);
         let reactor = tokio::runtime::Builder::new_current_thread().enable_all().build();

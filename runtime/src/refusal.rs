@@ -114,6 +114,15 @@ pub enum StartError {
         /// In its own words.
         reason: String,
     },
+    /// Nor did it refuse.
+    #[error(
+        "the OCI runtime {runtime} does not come to an end: see on this node what it waits for, or \
+         set another oci_runtime in its configuration"
+    )]
+    Slow {
+        /// Which.
+        runtime: String,
+    },
     /// As the process that tried has told it.
     #[error("{reason}")]
     Told {
@@ -248,6 +257,7 @@ impl StartError {
             | StartError::NoInit { .. }
             | StartError::NoDeviceFilter(_)
             | StartError::Runtime { .. }
+            | StartError::Slow { .. }
             | StartError::Fork(_)
             | StartError::Step { .. }
             | StartError::RunDir { .. }

@@ -6,6 +6,7 @@
 //!   bell          fifo, monitor → agent: "look at the folder"; end of file when the monitor ends
 //!   control       fifo, agent → monitor: orders to stop
 //!   status.json   the program runs: who it is, who watches it
+//!   slow          making its container takes too long: nobody may wait for it any longer
 //!   health        the last verdict of the health command
 //!   ending.json   how it ended, or why it was refused
 //!   log, log.1 …  what it said, see `logs`
@@ -34,6 +35,8 @@ pub const BELL: &str = "bell";
 pub const CONTROL: &str = "control";
 /// [`Status`].
 pub const STATUS: &str = "status.json";
+/// Empty: making the container takes longer than [`Order::making_ms_max`].
+pub const SLOW: &str = "slow";
 /// One word.
 pub const HEALTH: &str = "health";
 /// [`Ending`].
@@ -52,6 +55,15 @@ pub struct Order {
     /// What it is made of, if it is a container.
     #[serde(default)]
     pub container: Option<ContainerOrder>,
+    /// The OCI runtime may take so long, in milliseconds, before the node is told, and twice as long
+    /// before it is given up.
+    #[serde(default = "making_ms_max")]
+    pub making_ms_max: u64,
+}
+
+/// A minute: runc takes seconds on a slow card, dockerd gives it two minutes.
+pub fn making_ms_max() -> u64 {
+    60_000
 }
 
 /// The program runs.
@@ -217,7 +229,12 @@ mod tests {
             template_version: TemplateVersion(9),
             template: Template { command: vec!["sleep".to_owned()], ..Template::default() },
         };
-        Order { start, cgroup: CgroupPlan::default(), container: None }
+        Order {
+            start,
+            cgroup: CgroupPlan::default(),
+            container: None,
+            making_ms_max: making_ms_max(),
+        }
     }
 
     #[test]

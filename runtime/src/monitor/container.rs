@@ -31,7 +31,7 @@ use crate::oci::maker::{self, Io, Made};
 use crate::oci::{ContainerOrder, OciRuntime};
 use crate::proc_table;
 use crate::refusal::StartError;
-use crate::run_dir::Order;
+use crate::run_dir::{self, Order};
 
 /// Where the terminal is delivered, in the folder of the run.
 const CONSOLE: &str = "console.sock";
@@ -128,8 +128,9 @@ fn make(
         Err(errno) => return Err(StartError::Fork(errno)),
     };
     drop(reporter);
-    let told = await_report(report, maker, inherited);
+    let told = await_report(report, maker, order.making_ms_max, inherited);
     let _ = waitpid(maker, None);
+    let told = told.ok_or_else(|| StartError::Slow { runtime: container.runtime.to_string() })?;
     match serde_json::from_slice(&told) {
         Ok(Made::Running { pid, warnings }) => Ok((Pid::from_raw(pid), warnings)),
         Ok(Made::Refused { permanent, reason }) => Err(StartError::Told { permanent, reason }),
@@ -137,19 +138,43 @@ fn make(
     }
 }
 
-/// All that the maker tells. An order to stop that comes meanwhile is carried out when the
-/// container runs; a maker that does not come to an end then is ended.
-fn await_report(report: OwnedFd, maker: Pid, inherited: &Inherited) -> Vec<u8> {
+/// All that the maker tells; `None`: it was ended, as the OCI runtime took too long. An order to stop
+/// that comes meanwhile is carried out when the container runs; a maker that does not come to an end
+/// then is ended.
+fn await_report(
+    report: OwnedFd,
+    maker: Pid,
+    making_ms_max: u64,
+    inherited: &Inherited,
+) -> Option<Vec<u8>> {
+    let end = || proc_table::signal(maker.as_raw() as u32, libc::SIGKILL);
+    let patience = Duration::from_millis(making_ms_max);
     let mut report = File::from(report);
     let mut told = Vec::new();
     let mut bytes = [0; 1024];
     let mut unwanted: Option<Instant> = None;
+    // Since when the OCI runtime makes it, and how long it may until the next step.
+    let mut making: Option<(Instant, Duration)> = None;
     loop {
-        let since = unwanted.map(|since| UNWANTED_PATIENCE.saturating_sub(since.elapsed()));
-        if since.is_some_and(|left| left.is_zero()) {
-            proc_table::signal(maker.as_raw() as u32, libc::SIGKILL);
-            return Vec::new();
+        let left = |since: Instant, patience: Duration| patience.saturating_sub(since.elapsed());
+        let unwanted_left = unwanted.map(|since| left(since, UNWANTED_PATIENCE));
+        if unwanted_left.is_some_and(|left| left.is_zero()) {
+            end();
+            return Some(Vec::new());
         }
+        let making_left = making.map(|(since, patience)| left(since, patience));
+        if making_left.is_some_and(|left| left.is_zero()) {
+            if making.is_some_and(|(_, waited)| waited > patience) {
+                end();
+                return None;
+            }
+            making = making.map(|(since, _)| (since, patience * 2));
+            // Without it the node is not told, and the rest follows all the same.
+            let _ = File::create(run_dir::SLOW);
+            inherited.ring();
+            continue;
+        }
+        let since = [unwanted_left, making_left].into_iter().flatten().min();
         let left = since.map(|left| PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
         let mut fds = vec![PollFd::new(report.as_fd(), PollFlags::POLLIN)];
         if unwanted.is_none() {
@@ -163,10 +188,13 @@ fn await_report(report: OwnedFd, maker: Pid, inherited: &Inherited) -> Vec<u8> {
         }
         if reads {
             match report.read(&mut bytes) {
-                Ok(0) => return told,
-                Ok(length) => told.extend_from_slice(&bytes[..length]),
+                Ok(0) => return Some(told),
+                Ok(length) => {
+                    told.extend_from_slice(&bytes[..length]);
+                    making.get_or_insert_with(|| (Instant::now(), patience));
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return told,
+                Err(_) => return Some(told),
             }
         }
     }

@@ -46,8 +46,8 @@ impl Inherited {
 
     /// Tells the agent to look at the folder, if there is an agent. A bell that rings already
     /// needs no second ring.
-    pub fn ring(&mut self) {
-        let _ = self.bell.write(b"!");
+    pub fn ring(&self) {
+        let _ = (&self.bell).write(b"!");
     }
 
     /// `/dev/null`.

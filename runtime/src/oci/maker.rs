@@ -56,7 +56,7 @@ pub struct Io<'a> {
 /// Makes the container of an order in the current folder, and tells it. For a process with one
 /// thread that ends when this returns.
 pub fn make(order: &Order, container: &ContainerOrder, io: Io<'_>, mut report: impl Write) {
-    let made = match attempt(order, container, io) {
+    let made = match attempt(order, container, io, &mut report) {
         Ok((pid, warnings)) => Made::Running { pid, warnings },
         Err(error) => Made::Refused { permanent: error.is_permanent(), reason: error.to_string() },
     };
@@ -68,6 +68,7 @@ fn attempt(
     order: &Order,
     container: &ContainerOrder,
     io: Io<'_>,
+    report: &mut impl Write,
 ) -> Result<(i32, Vec<String>), StartError> {
     become_maker();
     let dir = std::env::current_dir()
@@ -88,6 +89,9 @@ fn attempt(
     let stdio = Stdio { streams: io.streams, console: io.console };
     let reworded =
         |error| explain::reworded(&spec, &spec.process().clone().unwrap_or_default(), error);
+    // All that may take long lies behind: from here on the monitor looks at its clock. A blank is
+    // nothing in JSON.
+    let _ = report.write_all(b" ");
     let pid = backend.create(&bundle, stdio).map_err(reworded)?;
     if let (Some(_), Some(process)) = (io.console, spec.process()) {
         // A file system of terminals that takes no owner: the program can still use what it has.

@@ -7,7 +7,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crdt_state::task::{AdoptedRun, Exit, Run, RunEvent};
 use tokio::net::unix::pipe;
@@ -44,9 +44,11 @@ pub struct Adopted {
 /// Reads all folders.
 pub fn scan(site: &Site) -> Vec<(AdoptedRun, Adopted)> {
     let mut found = Vec::new();
+    // They start at the same time, so one patience is enough for all.
+    let begun = Instant::now();
     for entry in fs::read_dir(&site.runs).into_iter().flatten().flatten() {
         let Some(run) = entry.file_name().to_str().and_then(run_dir::parse_name) else { continue };
-        match read(site, run, &entry.path()) {
+        match read(site, run, &entry.path(), begun) {
             Ok(run) => found.push(run),
             Err(error) => put_aside(site, run, &entry.path(), &error),
         }
@@ -55,7 +57,7 @@ pub fn scan(site: &Site) -> Vec<(AdoptedRun, Adopted)> {
     found
 }
 
-fn read(site: &Site, run: Run, dir: &Path) -> io::Result<(AdoptedRun, Adopted)> {
+fn read(site: &Site, run: Run, dir: &Path, begun: Instant) -> io::Result<(AdoptedRun, Adopted)> {
     let order: Order = run_dir::parse_order(&fs::read(dir.join(run_dir::ORDER))?)?;
     if order.start.run != run {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the order is of another run"));
@@ -63,7 +65,7 @@ fn read(site: &Site, run: Run, dir: &Path) -> io::Result<(AdoptedRun, Adopted)> 
     // Opened before the folder is read, so that what happens after that is heard.
     let lives = monitor_lives(dir)?;
     let bell = if lives { Some(open_bell(dir)?) } else { None };
-    let event = if lives { await_start(dir, &order)? } else { None };
+    let event = if lives { await_start(dir, &order, begun)? } else { None };
     let event = match event {
         Some(event) => event,
         None => without_monitor(site, run, dir, &order)?,
@@ -87,10 +89,9 @@ fn monitor_lives(dir: &Path) -> io::Result<bool> {
 }
 
 /// What a living monitor has written; `None` if it died before it wrote anything.
-fn await_start(dir: &Path, order: &Order) -> io::Result<Option<RunEvent>> {
+fn await_start(dir: &Path, order: &Order, begun: Instant) -> io::Result<Option<RunEvent>> {
     let container = order.container.is_some();
     let patience = if container { CONTAINER_PATIENCE } else { START_PATIENCE };
-    let mut waited = Duration::ZERO;
     loop {
         // A cut file counts as none: its monitor still says something, or ends.
         if let Ok(Some(ending)) = run_dir::read::<Ending>(dir, run_dir::ENDING) {
@@ -102,11 +103,10 @@ fn await_start(dir: &Path, order: &Order) -> io::Result<Option<RunEvent>> {
         if !monitor_lives(dir)? {
             return Ok(None);
         }
-        if waited >= patience {
+        if begun.elapsed() >= patience || dir.join(run_dir::SLOW).exists() {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "its monitor does not start it"));
         }
         thread::sleep(START_PAUSE);
-        waited += START_PAUSE;
     }
 }
 

@@ -214,6 +214,9 @@ impl Attendant {
             return;
         }
         let dir = self.site.dir(self.run);
+        if dir.join(run_dir::SLOW).exists() {
+            self.site.slow.borrow_mut().insert(self.run);
+        }
         // The ending is read first: what was written before it is then there as well.
         let ending = run_dir::read::<Ending>(&dir, run_dir::ENDING);
         self.look_at_status().await;
@@ -239,6 +242,7 @@ impl Attendant {
         }
         let Some(status) = self.status() else { return };
         if self.told.started.is_none() {
+            self.site.slow.borrow_mut().remove(&self.run);
             let pid = status.program.pid;
             self.told.started = Some(pid);
             self.report(RunEvent::Started { pid }).await;
@@ -297,6 +301,7 @@ impl Attendant {
         }
         remains::remove_traces(&self.site.cgroup(self.run), &self.site.dir(self.run));
         self.bell = None;
+        self.site.slow.borrow_mut().remove(&self.run);
         self.told = Told::default();
         self.is_known = false;
     }
@@ -314,6 +319,7 @@ impl Attendant {
     }
 
     async fn end(&mut self, event: RunEvent) {
+        self.site.slow.borrow_mut().remove(&self.run);
         self.told.over = Some(event.clone());
         self.report(event).await;
     }

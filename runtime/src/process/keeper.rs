@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::attend::{Attendant, RunOrder};
-use super::{Order, Site, adopt};
+use super::{Beat, Order, Site, adopt};
 use crate::monitor::control::StopOrder;
 
 /// How long the driver's end may take.
@@ -43,7 +43,9 @@ impl Keeper {
                     self.tell(run, RunOrder::Forget);
                 }
                 // Whoever asked may have given up.
-                Order::Beat(answer) => drop(answer.send(())),
+                Order::Beat(answer) => {
+                    let _ = answer.send(Beat { slow: self.site.slow.borrow().len() });
+                }
                 Order::Adopt(answer) => {
                     let (answers, found) = adopt::scan(&self.site).into_iter().unzip();
                     // Whoever asked waits for it, or is gone with the whole agent.

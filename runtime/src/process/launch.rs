@@ -60,7 +60,8 @@ pub fn launch(
     // The order holds the environment of the task, which may be secret.
     fs::DirBuilder::new().mode(0o700).create(&dir).map_err(broken)?;
     let cgroup = site.cgroup(start.run);
-    let order = Order { start: start.clone(), cgroup, container };
+    let making_ms_max = site.making_ms_max;
+    let order = Order { start: start.clone(), cgroup, container, making_ms_max };
     let prepared = prepare(&order, &dir).map_err(broken);
     let launched = prepared.and_then(|prepared| spawn(site, &dir, prepared));
     launched.inspect_err(|_| drop(fs::remove_dir_all(&dir)))

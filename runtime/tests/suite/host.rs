@@ -26,6 +26,7 @@ pub struct Host {
     pub runs: PathBuf,
     pub cgroup_node: Option<String>,
     pub shelf: Option<Arc<Shelf>>,
+    pub making_ms_max: u64,
     _dir: tempfile::TempDir,
 }
 
@@ -66,7 +67,8 @@ impl Host {
     fn with(cgroup_node: Option<String>, shelf: Option<Arc<Shelf>>) -> Host {
         let dir = tempfile::tempdir().expect("a folder");
         let runs = dir.path().join("runs");
-        let mut host = Host { agent: None, runs, cgroup_node, shelf, _dir: dir };
+        let making_ms_max = runtime::run_dir::making_ms_max();
+        let mut host = Host { agent: None, runs, cgroup_node, shelf, making_ms_max, _dir: dir };
         host.open();
         host
     }
@@ -76,6 +78,7 @@ impl Host {
         config.cgroup_node = self.cgroup_node.clone();
         config.monitor = PathBuf::from(env!("CARGO_BIN_EXE_runtime-monitor"));
         config.containers = self.shelf.clone().map(|shelf| shelf as Arc<dyn Prepare>);
+        config.making_ms_max = self.making_ms_max;
         self.agent = Some(ProcessDriver::open(config).expect("the driver opens"));
     }
 

@@ -30,6 +30,7 @@ mod copies;
 mod damage;
 mod embedded;
 mod entering;
+mod hanging;
 mod health;
 mod host;
 mod logs;
