@@ -79,6 +79,7 @@ fn followers_see_every_run_from_before_the_first_until_the_service_is_gone() {
     let script =
         format!("echo x >> {0}; echo run $(wc -l < {0}); sleep 0.1; exit 1", counted.display());
     create(&fleet, &["--name", "f", "--replicas", "0"], &script);
+    fleet.until("node 2 knows it", || done(&fleet, 2, &["service", "inspect", "f"]).2 == Some(0));
     let raw = ["logs", "-f", "--raw", "f"];
     let docker = {
         let mut docker = Command::new("docker");

@@ -131,8 +131,7 @@ fn a_volume_whose_disk_is_gone_is_missing_and_not_begun_anew() {
     let elsewhere = folder.parent().expect("a folder").with_file_name("elsewhere");
     std::fs::rename(folder, elsewhere).expect("the disk is unmounted");
     fleet.restart(99, 1);
-    let volumes = fleet.get(1, "/edge/volumes").json();
-    assert_eq!(volumes[0]["State"], "missing", "{volumes}");
+    fleet.until("it is missed", || fleet.get(1, "/edge/volumes").json()[0]["State"] == "missing");
     assert_eq!(fleet.ask(1, "POST", "/services/create", DATABASE).status, 201);
     fleet.until("it waits", || task(&fleet, 1).1.contains("not on its disk"));
     let refused = fleet.ask(1, "POST", "/volumes/create", r#"{"Name": "pgdata"}"#);
