@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
@@ -42,6 +42,9 @@ pub struct HealArgs {
     /// Loops that keep the cores busy meanwhile: six oversubscribe two cores three times
     #[arg(long, default_value_t = 0)]
     pub busy: u32,
+    /// Another build to cut and heal, for comparison; otherwise this tree's
+    #[arg(long)]
+    pub edgectl: Option<PathBuf>,
 }
 
 /// A run of a program, by what it wrote.
@@ -68,7 +71,10 @@ type Runs = BTreeMap<(String, u64), Vec<Beats>>;
 /// Cuts, heals, judges.
 pub fn run(args: &HealArgs) -> Result<()> {
     setup::run()?;
-    let edgectl = program::quickest()?;
+    let edgectl = match &args.edgectl {
+        Some(other) => other.canonicalize().with_context(|| format!("no {}", other.display()))?,
+        None => program::quickest()?,
+    };
     let fleet = Fleet::up(&edgectl, "heal", NODES)?;
     ensure!(fleet.links == Links::Namespaces, "links are cut in namespaces, which need root");
     let mut busy = Vec::new();
