@@ -72,6 +72,15 @@ pub enum Life {
     },
 }
 
+impl Life {
+    /// What it is or was called.
+    pub fn into_name(self) -> String {
+        match self {
+            Life::Present { name, .. } | Life::Removed { name } => name,
+        }
+    }
+}
+
 /// The first 8 bytes of the hash of the template's encoded bytes: equal templates are one version,
 /// whoever wrote them, so that a template written on both sides of a partition restarts nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

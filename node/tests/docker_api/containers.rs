@@ -83,7 +83,7 @@ fn flags() -> Vec<(Vec<&'static str>, &'static str, Value)> {
 
 const CREATE: [&str; 6] = ["service", "create", "-d", "--no-resolve-image", "--replicas", "0"];
 
-fn edgectl(fleet: &Fleet, words: &[&str]) -> String {
+pub fn edgectl(fleet: &Fleet, words: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_edgectl"))
         .args(words)
         .env("EDGECTL_SOCKET", fleet.socket(1))
@@ -94,7 +94,7 @@ fn edgectl(fleet: &Fleet, words: &[&str]) -> String {
     text(&output.stdout)
 }
 
-fn docker(fleet: &Fleet, words: &[&str]) -> String {
+pub fn docker(fleet: &Fleet, words: &[&str]) -> String {
     let output = fleet.docker(1, words);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{words:?}: {}", text(&output.stderr));

@@ -1,7 +1,7 @@
 //! Settling: from changed records to a new plan, to orders, to further records, until nothing
 //! changes any more.
 
-use crdt_state::spec::Scale;
+use crdt_state::spec::{Life, Scale};
 use crdt_state::task::{Exit, Run, RunEvent, TaskRecord, TaskState};
 use crdt_state::{NodeId, RecordKey, ServiceId};
 use gossip::{MemberState, Now};
@@ -193,7 +193,11 @@ impl Node {
         for ((service, slot), record) in &touched {
             let key = RecordKey::task(self.me, *service, *slot);
             let before = self.replica.owned::<TaskRecord>(&key).map(|(_, before)| before);
-            let of = self.catalog.services.get(service);
+            let called = self.replica.life(&RecordKey::service(*service)).map(Life::into_name);
+            let of = task_events::Of {
+                name: called.as_deref(),
+                service: self.catalog.services.get(service),
+            };
             for event in task_events::between(before.as_ref(), record.as_ref(), of, wall_ms) {
                 self.outbox.push(Action::Event(event));
             }

@@ -1,27 +1,40 @@
 //! What became of this node's own tasks, as events: read off what is said of them before and after.
 
 use crdt_state::service::Service;
-use crdt_state::task::{Attempt, Health, TaskRecord, TaskState};
+use crdt_state::spec::Runtime;
+use crdt_state::task::{Attempt, Health, TaskRecord, TaskState, TaskStatus};
 
 use crate::event::{Event, Subject};
 use crate::expand::task_name;
+
+/// The service of a slot, as far as it is known.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Of<'a> {
+    /// Also of one that was removed: its tasks end last.
+    pub name: Option<&'a str>,
+    /// While it lives.
+    pub service: Option<&'a Service>,
+}
 
 /// The events between two things that are said of one slot, oldest attempt first.
 pub fn between(
     before: Option<&TaskRecord>,
     after: Option<&TaskRecord>,
-    service: Option<&Service>,
+    of: Of<'_>,
     wall_ms: u64,
 ) -> Vec<Event> {
     let mut events = Vec::new();
     let Some(any) = after.or(before) else { return events };
-    let name = service.map_or_else(String::new, |service| task_name(&service.name, any.slot));
-    let mut tell = |id, number: u32, action, more: Vec<(&'static str, String)>| {
+    let name = of.name.map_or_else(String::new, |called| task_name(called, any.slot));
+    let mut tell = |status: &TaskStatus, number: u32, action, more: Vec<(&'static str, String)>| {
         let mut attributes = vec![("attempt", number.to_string())];
         attributes.push(("service", any.service.to_string()));
-        attributes.extend(service.map(|service| ("service_name", service.name.clone())));
+        attributes.extend(of.name.map(|called| ("service_name", called.to_owned())));
+        let template = of.service.and_then(|service| service.template_of(status.template));
+        let image = template.filter(|template| template.runtime == Runtime::Container);
+        attributes.extend(image.map(|template| ("image", template.image.clone())));
         attributes.extend(more);
-        let subject = Subject::Task { id, name: name.clone() };
+        let subject = Subject::Task { id: status.id, name: name.clone() };
         events.push(Event { subject, action, attributes, wall_ms });
     };
     for status in after.into_iter().flat_map(|record| &record.tasks) {
@@ -29,7 +42,7 @@ pub fn between(
         for attempt in attempts {
             let was = before.and_then(|record| find(record, status.id, attempt.number));
             for (action, more) in of_attempt(was, attempt) {
-                tell(status.id, attempt.number, action, more);
+                tell(status, attempt.number, action, more);
             }
         }
     }
@@ -37,7 +50,7 @@ pub fn between(
         for attempt in status.history.iter().rev().chain([&status.current]) {
             let is_there = after.is_some_and(|r| find(r, status.id, attempt.number).is_some());
             if !is_there && attempt.state != TaskState::Assigned {
-                tell(status.id, attempt.number, "destroy", Vec::new());
+                tell(status, attempt.number, "destroy", Vec::new());
             }
         }
     }
@@ -82,7 +95,7 @@ fn find(record: &TaskRecord, id: crdt_state::TaskId, number: u32) -> Option<&Att
 #[cfg(test)]
 mod tests {
     use crdt_state::spec::TemplateVersion;
-    use crdt_state::task::{Slot, TaskStatus};
+    use crdt_state::task::Slot;
     use crdt_state::{NodeId, ServiceId, TaskId};
 
     use super::*;
@@ -109,7 +122,7 @@ mod tests {
 
     fn told(before: &[TaskState], after: &[TaskState]) -> Vec<(String, &'static str)> {
         let (before, after) = (record(before), record(after));
-        let events = between(Some(&before), Some(&after), None, 0);
+        let events = between(Some(&before), Some(&after), Of::default(), 0);
         events.into_iter().map(|event| (event.attributes[0].1.clone(), event.action)).collect()
     }
 
@@ -127,7 +140,7 @@ mod tests {
     #[test]
     fn what_is_no_longer_kept_was_destroyed() {
         let gone = record(&[TaskState::Failed, TaskState::Running]);
-        let events = between(Some(&gone), None, None, 0);
+        let events = between(Some(&gone), None, Of::default(), 0);
         let numbers: Vec<_> = events.iter().map(|event| event.attributes[0].1.as_str()).collect();
         assert_eq!(numbers, ["1", "2"]);
         assert!(events.iter().all(|event| event.action == "destroy"));

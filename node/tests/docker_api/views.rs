@@ -1,0 +1,95 @@
+//! What Docker's own client and our own lists show of a service that changes.
+
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use super::containers::{docker, edgectl};
+use super::{Fleet, has_docker};
+
+const CREATE: [&str; 6] = ["service", "create", "-d", "--no-resolve-image", "--name", "web"];
+const STAYS: [&str; 3] = ["process:/bin/sh", "-c", "while :; do sleep 1; done"];
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn an_attached_update_that_cannot_work_ends_and_says_why() {
+    if !has_docker() {
+        return;
+    }
+    let fleet = Fleet::start(102, 2);
+    let slow = ["--replicas", "2", "--update-monitor", "1s", "--stop-grace-period", "1s"];
+    docker(&fleet, &[&CREATE[..], &slow[..], &STAYS[..]].concat());
+    fleet.until("two run", || fleet.running(1, "web") == 2);
+    let of = |what: &str| docker(&fleet, &["service", "inspect", "web", "--format", what]);
+    assert_eq!(of("{{.UpdateStatus}} {{.PreviousSpec}}").trim(), "<nil> <nil>");
+
+    let update = ["service", "update", "--no-resolve-image", "--args", "-c 'exit 3'", "web"];
+    let Output { status, stdout, stderr } = fleet.docker(1, &update);
+    let said = text(&stdout) + &text(&stderr);
+    assert!(status.code() == Some(1) && said.contains("service update paused"), "{said}");
+
+    let state = "{{.UpdateStatus.State}}: {{.UpdateStatus.Message}}";
+    assert!(of(state).starts_with("paused: "), "{}", of(state));
+    assert!(of("{{.PreviousSpec.TaskTemplate.ContainerSpec.Args}}").contains("sleep 1"));
+    // The one that was not replaced yet runs an older template, and says of what image.
+    let tasks = docker(&fleet, &["service", "ps", "web", "--format", "{{.Name}} {{.Image}}"]);
+    assert!(tasks.lines().all(|line| line.ends_with(" process:/bin/sh")), "{tasks}");
+}
+
+#[test]
+fn the_whole_of_a_node_is_counted_listed_cleared_and_told() {
+    if !has_docker() {
+        return;
+    }
+    let fleet = Fleet::start(103, 1);
+    let port = ["--publish", "mode=host,published=9000,target=80", "--stop-grace-period", "1s"];
+    docker(&fleet, &[&CREATE[..], &port[..], &STAYS[..]].concat());
+    fleet.until("it runs", || fleet.running(1, "web") == 1);
+    let count = "{{.Containers}} {{.ContainersRunning}} {{.ContainersStopped}} {{.Images}}";
+    assert_eq!(docker(&fleet, &["info", "--format", count]).trim(), "1 1 0 0");
+    let running = docker(&fleet, &["ps", "--no-trunc", "--format", "{{.Command}}"]);
+    assert_eq!(running.trim(), r#""/bin/sh -c while :; do sleep 1; done""#);
+    let tasks = docker(&fleet, &["service", "ps", "web", "--format", "{{.Ports}}"]);
+    assert_eq!(tasks.trim(), "*:9000->80/tcp");
+    docker(&fleet, &["system", "prune", "--force"]);
+    assert_eq!(fleet.running(1, "web"), 1);
+
+    edgectl(&fleet, &["service", "rm", "web"]);
+    let service =
+        r#"{{.Type}} {{.Action}} {{index .Actor.Attributes "com.docker.swarm.service.name"}}"#;
+    let events = ["events", "--since", "10m", "--until", "0s", "--format", service];
+    let told = || docker(&fleet, &events);
+    fleet.until("its end is told", || told().contains("container die web\n"));
+    assert!(told().contains("container start web\n"), "{}", told());
+
+    let nodes = edgectl(&fleet, &["node", "ls", "--format", "{{.Hostname}} {{.TLSStatus}}"]);
+    assert_eq!(nodes.trim(), "shop-1 Ready");
+    edgectl(&fleet, &["volume", "create", "data"]);
+    let volumes = edgectl(&fleet, &["volume", "ls", "--format", "{{.Name}} {{.Scope}}"]);
+    assert_eq!(volumes.trim(), "data local");
+    edgectl(&fleet, &["image", "ls", "--format", "{{.CreatedAt}} {{.Containers}}"]);
+}
+
+#[test]
+fn a_task_that_moves_is_not_ambiguous() {
+    let fleet = Fleet::start(104, 2);
+    // It does not end when it is told to.
+    let stubborn = ["--runtime", "process", "--stop-grace-period", "3s", "--", "/bin/sh", "-c"];
+    let words = ["trap '' TERM; while :; do sleep 0.2; done"];
+    let name = ["service", "create", "-d", "--name", "web"];
+    edgectl(&fleet, &[&name[..], &stubborn[..], &words[..]].concat());
+    fleet.until("it runs", || fleet.running(1, "web") == 1);
+    let of = |what: &str| edgectl(&fleet, &["service", "ps", "web", "--format", what]);
+    let node = of("{{.Node}}").trim().to_owned();
+    edgectl(&fleet, &["node", "update", "--availability", "drain", &node]);
+    let begun = Instant::now();
+    let mut most = 0;
+    while begun.elapsed() < Duration::from_secs(5) {
+        let why = edgectl(&fleet, &["why", "web.1"]);
+        assert!(why.contains("web.1"), "{why}");
+        most = most.max(of("{{.Node}}").lines().count());
+    }
+    assert!(most > 1, "it was never on two nodes, and nothing was tried");
+}
