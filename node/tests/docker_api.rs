@@ -191,3 +191,29 @@ fn dockers_own_client_drives_the_fleet() {
     run(&["service", "rm", "web"]);
     assert!(!run(&["service", "ls"]).contains("web"));
 }
+
+/// A test that fails while an agent is down leaves nothing behind.
+#[test]
+fn what_a_killed_agent_ran_ends_with_its_test() {
+    let seconds = format!("7{:07}", std::process::id());
+    let is_there = || {
+        let processes = std::fs::read_dir("/proc").expect("readable").flatten();
+        let words = |entry: std::fs::DirEntry| std::fs::read(entry.path().join("cmdline"));
+        processes
+            .filter_map(|entry| words(entry).ok())
+            .any(|words| words.split(|byte| *byte == 0).any(|word| word == seconds.as_bytes()))
+    };
+    let mut fleet = Fleet::start(105, 1);
+    let spec = serde_json::json!({"Name": "sleeps", "TaskTemplate": {"ContainerSpec": {
+        "Image": "process:/bin/sleep", "Args": [seconds]}}});
+    assert_eq!(fleet.ask(1, "POST", "/services/create", &spec.to_string()).status, 201);
+    fleet.until("it runs", || fleet.running(1, "sleeps") == 1);
+    fleet.kill(1);
+    assert!(is_there());
+    drop(fleet);
+    let begun = std::time::Instant::now();
+    while is_there() {
+        assert!(begun.elapsed() < fleet::DEADLINE, "it outlives its test");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}

@@ -1,6 +1,7 @@
 //! Real agents on loopback, asked over their sockets. Whatever they run ends with them.
 
 use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -183,6 +184,22 @@ impl Fleet {
     }
 }
 
+impl Fleet {
+    /// Tasks of agents that a test killed, where it failed before they were back: their monitors are
+    /// told themselves, and end a moment later.
+    fn end_what_outlived_its_agent(&self) {
+        for number in 1..=self.agents.len() {
+            let runs = self.dir.path().join(format!("data-{number}/runs"));
+            for run in std::fs::read_dir(runs).into_iter().flatten().flatten() {
+                let mut control = std::fs::OpenOptions::new();
+                let control = control.write(true).custom_flags(nix::libc::O_NONBLOCK);
+                let told = control.open(run.path().join("control"));
+                let _ = told.and_then(|mut control| control.write_all(b"stop 9 0\n"));
+            }
+        }
+    }
+}
+
 impl Drop for Fleet {
     fn drop(&mut self) {
         self.end_all_tasks();
@@ -190,5 +207,6 @@ impl Drop for Fleet {
             let _ = agent.kill();
             let _ = agent.wait();
         }
+        self.end_what_outlived_its_agent();
     }
 }
