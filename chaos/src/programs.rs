@@ -15,8 +15,7 @@ use std::collections::BTreeMap;
 use crdt_state::spec::TemplateVersion;
 use crdt_state::task::{AdoptedRun, Exit, Run, RunEvent, Slot, TaskStart};
 use crdt_state::{ServiceId, TaskId};
-use runtime::FakeRuntime;
-use runtime::fake::{Behaviour, Lives, OnStop};
+use runtime_fake::{Behaviour, FakeRuntime, Lives, OnStop};
 
 use crate::dice::Dice;
 

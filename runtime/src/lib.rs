@@ -8,7 +8,6 @@ pub mod cgroup;
 pub mod copy;
 pub mod driver;
 pub mod exec;
-pub mod fake;
 pub mod files;
 pub mod image;
 pub mod logs;
@@ -25,7 +24,6 @@ pub mod volume;
 
 pub use driver::{Driver, RUN_EVENTS_MAX, RunEvents};
 pub use exec::enter_main;
-pub use fake::FakeRuntime;
 pub use monitor::monitor_main;
 pub use oci::{ContainerOrder, OciRuntime};
 pub use process::prepare::{Prepare, Prepared};

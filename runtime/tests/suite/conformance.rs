@@ -5,7 +5,7 @@ use std::time::Duration;
 use crdt_state::spec::{HealthCheck, Template};
 use crdt_state::task::{AdoptedRun, Exit, Health, Run, RunEvent, TaskStart};
 use runtime::Driver;
-use runtime::fake::{Behaviour, FakeRuntime, Lives, OnStop};
+use runtime_fake::{Behaviour, FakeRuntime, Lives, OnStop};
 
 use crate::host::{self, Host};
 use crate::shelf;
