@@ -1,81 +1,92 @@
-//! `edgectl agent`: one pure node and everything that it needs of the machine.
-//!
-//! ```text
-//!  thread "main": API, signals, logs ──Handle──▶ thread "node": the node, its timer, all sockets
-//!                                                  │ batches        ▲ run events
-//!                                                  ▼                │
-//!                                  thread "store": the disk   the runtime's own thread
-//! ```
-//! The node's thread never waits for a disk, a peer or a request, so that its failure detector is
-//! on time. When the agent ends, tasks go on; whoever starts it again finds them.
-
-mod applying;
-mod collector;
-mod conditions;
-mod facts;
-mod handle;
-pub mod images;
-mod joining;
-mod logs;
-mod look;
-mod machine;
-mod memory;
-mod neighbours;
-mod refused;
-mod route;
-mod sessions;
-mod start;
-mod volumes;
+//! `edgectl agent`: its flags, one for every key of the configuration, and the agent with its API
+//! from the first signal to the last answer.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use node_agent::config::{Config, Key};
+use node_agent::identity::NODE_KEY_FILE;
+use node_agent::{Agent, Ending, StartError};
 use tokio::net::UnixListener;
-use tokio::sync::oneshot;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-pub use collector::users;
-pub use handle::{Handle, Traffic, Unanswered};
-pub use images::{Pinned, Supply};
-pub use joining::Unresolved;
-pub use logs::{LogNews, LogStream, LogsGone};
-pub use neighbours::overflows;
-pub use sessions::{Session, SessionGone, SessionWriter};
-pub use start::StartError;
-pub use volumes::{NotRemoved, Regard};
-
-use crate::api;
-use crate::config::{AgentFlags, Config};
-use crate::identity::NODE_KEY_FILE;
-
 /// The last answers of the API are given so long to leave.
 const FAREWELL: Duration = Duration::from_millis(300);
 
-/// A running agent without its API; dropping it ends it, and no task.
-pub struct Agent {
-    handle: Handle,
-    ended: oneshot::Receiver<Ending>,
-    thread: Option<std::thread::JoinHandle<()>>,
+/// Flags of `edgectl agent`.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct AgentFlags {
+    /// The fleet's configuration, the same file on every node
+    #[arg(long, value_name = "FILE", env = "EDGECTL_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Check the configuration, say what is wrong with it, and end
+    #[arg(long)]
+    pub check: bool,
+    /// Name of the fleet
+    #[arg(long, value_name = "NAME")]
+    pub fleet: Option<String>,
+    /// File that holds the fleet's key (64 hex digits or base64)
+    #[arg(long, value_name = "FILE")]
+    pub fleet_key_file: Option<String>,
+    /// Where the node's key, its state and its tasks' files are kept
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// Unix socket of the API
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<String>,
+    /// UDP address to listen on
+    #[arg(long, value_name = "IP[:PORT]")]
+    pub listen: Option<String>,
+    /// Address that other nodes are told
+    #[arg(long, value_name = "IP[:PORT]")]
+    pub advertise: Option<String>,
+    /// A node to ask first; can be repeated
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub join: Vec<String>,
+    /// What the links are like: lan, wan or metered
+    #[arg(long, value_name = "PROFILE")]
+    pub profile: Option<String>,
+    /// Host name that other nodes are told
+    #[arg(long, value_name = "NAME")]
+    pub hostname: Option<String>,
+    /// Label for placement (engine.labels.NAME); can be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub label: Vec<String>,
+    /// What is logged: error, warn, info, debug, or a filter
+    #[arg(long, value_name = "LEVEL")]
+    pub log: Option<String>,
+    /// Spread changes as rumours too (true), or by anti-entropy alone (false)
+    #[arg(long, value_name = "BOOL", hide = true)]
+    pub rumours: Option<String>,
 }
 
-/// Why an agent ended by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
-    /// It was told to stop.
-    Stopped,
-    /// It has left the fleet.
-    Departed,
-    /// Operators removed it from the fleet.
-    Removed {
-        /// The host name of the node that they did it on, or its id.
-        by: String,
-    },
-    /// An assertion failed; a supervisor should start it again.
-    Crashed,
+impl AgentFlags {
+    /// What was given, as keys and texts. The fleet key has no flag: everybody could read it in
+    /// the list of processes.
+    fn given(&self) -> Vec<(Key, String)> {
+        let list = |items: &[String]| if items.is_empty() { None } else { Some(items.join(",")) };
+        [
+            (Key::Fleet, self.fleet.clone()),
+            (Key::FleetKeyFile, self.fleet_key_file.clone()),
+            (Key::DataDir, self.data_dir.clone()),
+            (Key::Socket, self.socket.clone()),
+            (Key::Listen, self.listen.clone()),
+            (Key::Advertise, self.advertise.clone()),
+            (Key::Join, list(&self.join)),
+            (Key::Profile, self.profile.clone()),
+            (Key::Hostname, self.hostname.clone()),
+            (Key::Labels, list(&self.label)),
+            (Key::Log, self.log.clone()),
+            (Key::Rumours, self.rumours.clone()),
+        ]
+        .into_iter()
+        .filter_map(|(key, text)| text.map(|text| (key, text)))
+        .collect()
+    }
 }
 
 /// The agent of a removed node ends, however often it is started.
@@ -93,36 +104,11 @@ pub struct Removed {
     data_dir: PathBuf,
 }
 
-impl Agent {
-    /// Opens everything and starts. To be called in the runtime that shall read logs.
-    pub async fn start(config: Config) -> Result<Agent, StartError> {
-        start::start(config).await
-    }
-
-    /// The way to the node.
-    pub fn handle(&self) -> &Handle {
-        &self.handle
-    }
-
-    /// Waits until the agent ends by itself.
-    pub async fn ended(&mut self) -> Ending {
-        (&mut self.ended).await.unwrap_or(Ending::Crashed)
-    }
-
-    /// Ends it: what waits is written, peers are told, tasks stay.
-    pub async fn stop(mut self) {
-        self.handle.stop().await;
-        if let Some(thread) = self.thread.take() {
-            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
-        }
-    }
-}
-
 /// Runs `edgectl agent` until a signal ends it or it has left the fleet.
 pub fn run(flags: &AgentFlags) -> anyhow::Result<()> {
-    let config = Config::load(flags)?;
+    let config = Config::load(flags.config.as_deref(), &flags.given())?;
     runtime::files::raise();
-    memory::begin();
+    node_agent::memory::begin();
     if flags.check {
         eprintln!(
             "the configuration is fine: fleet {}, profile {}",
@@ -149,7 +135,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen to SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen to SIGINT")?;
     let (socket, data_dir) = (config.socket.clone(), config.data_dir.clone());
-    let listener = api::socket::bind(&socket).await?;
+    let listener = node_api::socket::bind(&socket).await?;
     let ending = live(config, listener, async {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -175,9 +161,7 @@ async fn live(
     told: impl Future<Output = ()>,
 ) -> Result<Ending, StartError> {
     let mut agent = Agent::start(config).await?;
-    let mut serving = tokio::spawn(api::serve(listener, agent.handle().clone()));
-    let collecting = tokio::spawn(collector::collect(agent.handle().clone()));
-    let tending = tokio::spawn(memory::tend());
+    let mut serving = tokio::spawn(node_api::serve(listener, agent.handle().clone()));
     let ending = tokio::select! {
         ending = agent.ended() => ending,
         failed = &mut serving => {
@@ -186,8 +170,6 @@ async fn live(
         }
         () = told => Ending::Stopped,
     };
-    collecting.abort();
-    tending.abort();
     match &ending {
         Ending::Stopped => tracing::info!("the agent ends; its tasks go on"),
         Ending::Departed => {

@@ -1,11 +1,48 @@
 //! `edgectl`: the agent, its command line, the monitor beside each task and the helper of each
-//! session in one, all in one program.
+//! session in one, all in one program. It only puts the packages together.
 //!
 //! A monitor lives as long as its task and there is one per task: it must begin before anything
 //! else has touched the memory of this process.
 
+mod agent;
+
 use std::path::Path;
 use std::process::ExitCode;
+
+use clap::Subcommand;
+use node_cli::{Exit, Failure, examples};
+
+/// The commands that ask no agent.
+#[derive(Debug, Subcommand)]
+enum Own {
+    /// Run the agent of this machine
+    #[command(display_order = 0, help_template = examples!(
+        "edgectl agent --config /etc/edgectl/edge.toml",
+        "edgectl agent --config edge.toml --check             is the configuration right?",
+    ))]
+    Agent(Box<agent::AgentFlags>),
+    /// A fleet on this machine, to try things and to break them
+    #[command(subcommand)]
+    Lab(node_lab::LabCommand),
+}
+
+impl node_cli::Own for Own {
+    fn run(self) -> Result<Exit, Failure> {
+        match self {
+            Own::Agent(flags) => finished(agent::run(&flags)),
+            Own::Lab(command) => finished(node_lab::run(command)),
+        }
+    }
+}
+
+/// The agent and the lab word their errors themselves.
+fn finished(result: anyhow::Result<()>) -> Result<Exit, Failure> {
+    result.map(|()| Exit::Done).map_err(|error| {
+        let failure = Failure::new(format!("{error:#}"));
+        let removed = error.downcast_ref::<agent::Removed>().is_some();
+        if removed { failure.exit(Exit::Removed) } else { failure }
+    })
+}
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
@@ -16,5 +53,5 @@ fn main() -> ExitCode {
             _ => {}
         }
     }
-    node::cli::run()
+    node_cli::run::<Own>()
 }

@@ -12,9 +12,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use gossip::MemberState;
-use node::agent::Agent;
-use node::agent::images::{PinSource, PushEvent, Wish};
-use node::config::{AgentFlags, Config, FleetKey, JoinAddr};
+use node_agent::Agent;
+use node_agent::config::{Config, FleetKey, JoinAddr, Key};
+use node_agent::images::{PinSource, PushEvent, Wish};
 use real::Registry;
 use runtime::image::{Bring, BringError, Digest, Image, Images, Origin, Reference, platform};
 
@@ -22,13 +22,12 @@ use runtime::image::{Bring, BringError, Digest, Image, Images, Origin, Reference
 const DEADLINE: Duration = Duration::from_secs(60);
 
 fn config(dir: &Path, name: &str, join: &[&Agent]) -> Config {
-    let flags = AgentFlags {
-        data_dir: Some(dir.join(name).display().to_string()),
-        socket: Some(dir.join(format!("{name}.sock")).display().to_string()),
-        listen: Some("127.0.0.1:0".to_owned()),
-        hostname: Some(name.to_owned()),
-        ..AgentFlags::default()
-    };
+    let flags = [
+        (Key::DataDir, dir.join(name).display().to_string()),
+        (Key::Socket, dir.join(format!("{name}.sock")).display().to_string()),
+        (Key::Listen, "127.0.0.1:0".to_owned()),
+        (Key::Hostname, name.to_owned()),
+    ];
     let mut config = Config::from_sources(None, |_| None, &flags).expect("a configuration");
     config.fleet_key = Some(FleetKey::from_bytes([5; 32]));
     let addr = |agent: &&Agent| agent.handle().local_addr().to_string().parse::<JoinAddr>();

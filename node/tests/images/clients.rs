@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use node::agent::Agent;
+use node_agent::Agent;
 use tokio::task::JoinHandle;
 
 use super::{Registry, bring, config, fleet, here, images, make, stop};
@@ -18,7 +18,7 @@ impl Api {
     fn serve(agent: &Agent, dir: &Path) -> Api {
         let socket = dir.join(format!("{}.api", agent.handle().me()));
         let listener = tokio::net::UnixListener::bind(&socket).expect("a socket");
-        let serving = tokio::spawn(node::api::serve(listener, agent.handle().clone()));
+        let serving = tokio::spawn(node_api::serve(listener, agent.handle().clone()));
         Api { socket, serving }
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use node::agent::Agent;
+use node_agent::Agent;
 
 use crate::real::Registry;
 use crate::{DEADLINE, bring, config, fleet_of, here, publish, stop};

@@ -1,0 +1,158 @@
+//! The agent's configuration: one flat TOML file of plain keys, the same on every node of a fleet,
+//! with the environment (`EDGECTL_…`) above it and flags above that.
+//!
+//! What belongs to one node only (its address, its host name) is refused in the file and taken from
+//! the environment or a flag. Nothing here opens a socket or writes a file. Documented key by key
+//! in `examples/edge.toml`, which is read by a test.
+
+mod draft;
+mod error;
+mod file;
+mod fleet_key;
+mod key;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crdt_state::spec::Labels;
+use gossip::{Profile, Rumours};
+use runtime::image::mirror::Host as MirrorHost;
+
+pub use error::{ConfigError, Place};
+pub use fleet_key::{BadFleetKey, FleetKey};
+pub use key::Key;
+
+use draft::{Draft, Raw};
+
+/// The port of everything between agents: sealed datagrams and QUIC.
+pub const AGENT_PORT: u16 = 7946;
+
+/// Where the config is looked for when nobody names one; it need not be there.
+pub const CONFIG_PATH: &str = "/etc/edgectl/edge.toml";
+
+/// All that an agent is told before it starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Name of the fleet, for display.
+    pub fleet: String,
+    /// The key that all nodes of the fleet share; `None` until one is given or made.
+    pub fleet_key: Option<FleetKey>,
+    /// Where the node's key, its state and its tasks' files are kept.
+    pub data_dir: PathBuf,
+    /// The unix socket of the API.
+    pub socket: PathBuf,
+    /// Where the agent listens, UDP.
+    pub listen: SocketAddr,
+    /// The address that others are told, if it is not the one that is found.
+    pub advertise: Option<SocketAddr>,
+    /// Nodes to ask first; one that answers is enough.
+    pub join: Vec<JoinAddr>,
+    /// What the links between the nodes are like.
+    pub profile: Profile,
+    /// Host name shown to others; `None`: the machine's.
+    pub hostname: Option<String>,
+    /// `engine.labels.*`, for placement constraints.
+    pub labels: Labels,
+    /// What is logged, as `tracing` filters are written.
+    pub log: String,
+    /// Whether changes are also spread as rumours; off, only anti-entropy carries them.
+    pub rumours: Rumours,
+    /// Registries that may be spoken to without TLS, besides loopback.
+    pub insecure_registries: Vec<String>,
+    /// Mirrors by registry, in the order they are tried.
+    pub registry_mirrors: BTreeMap<String, Vec<MirrorHost>>,
+    /// A folder as Docker's `/etc/docker/certs.d`.
+    pub registry_certificates: PathBuf,
+    /// Docker's file with logins; `None`: where Docker keeps it for the agent's user.
+    pub docker_config: Option<PathBuf>,
+    /// Bytes of images per second that this node takes in, and as many that it gives to peers;
+    /// `None`: as many as there are.
+    pub blob_rate_limit: Option<u64>,
+    /// Whether images are fetched at the start; an operator can change it while the agent runs.
+    pub image_fetch: ImageFetch,
+    /// What makes containers.
+    pub oci_runtime: runtime::OciRuntime,
+}
+
+/// Whether images that are not here are fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ImageFetch {
+    /// When a task or an operator needs them.
+    #[default]
+    On,
+    /// Not now: the uplink is needed for something else. What is here runs.
+    Paused,
+}
+
+/// A node to ask first: a name or an address, and a port. Names are resolved when it is dialled,
+/// because a node may come up before its name server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinAddr {
+    /// Name or address.
+    pub host: String,
+    /// UDP port.
+    pub port: u16,
+}
+
+impl std::fmt::Display for JoinAddr {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file (if there is one), the environment, and what flags say of keys.
+    pub fn load(file: Option<&Path>, flags: &[(Key, String)]) -> Result<Config, ConfigError> {
+        let environment = |name: &str| std::env::var(name).ok();
+        let (path, text) = match file {
+            Some(path) => (path, Some(read(path)?)),
+            None => {
+                let path = Path::new(CONFIG_PATH);
+                (path, if path.exists() { Some(read(path)?) } else { None })
+            }
+        };
+        Config::from_sources(text.as_deref().map(|text| (path, text)), environment, flags)
+    }
+
+    /// What [`Config::log`] lets through.
+    pub fn log_filter(&self) -> tracing_subscriber::filter::Targets {
+        draft::log_filter(&self.log).expect("it was checked when it was set")
+    }
+
+    /// The same without touching the machine: `file` is a path (for messages) and its text.
+    pub fn from_sources(
+        file: Option<(&Path, &str)>,
+        environment: impl Fn(&str) -> Option<String>,
+        flags: &[(Key, String)],
+    ) -> Result<Config, ConfigError> {
+        let mut draft = Draft::default();
+        if let Some((path, text)) = file {
+            for entry in file::parse(path, text)? {
+                draft.set(entry.key, entry.value, &entry.place)?;
+            }
+        }
+        for key in Key::ALL {
+            if let Some(text) = environment(&key.variable()) {
+                draft.set(key, Raw::Typed(text), &Place::Environment(key.variable()))?;
+            }
+        }
+        for (key, text) in flags {
+            draft.set(*key, Raw::Typed(text.clone()), &Place::Flag(key.flag()))?;
+        }
+        draft.finish()
+    }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
+        path: path.to_owned(),
+        error: error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

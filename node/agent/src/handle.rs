@@ -1,0 +1,355 @@
+//! How everything else reaches the node, which lives on a thread of its own.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use crdt_state::NodeId;
+use crdt_state::condition::NodeConditions;
+use crdt_state::task::Run;
+use gossip::Now;
+use node_core::{Edit, Edited, Event, Node, Refusal};
+use runtime::cgroup::ability::Ability;
+use runtime::image::auth::Login;
+use runtime::image::{BringError, Images, Reference};
+use runtime::volume::{VolumeError, Volumes};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::images::{Pinned, Supply};
+use super::joining::{self, Unresolved};
+use super::logs::LogStream;
+use super::refused::Refused;
+use crate::config::{Config, FleetKey, JoinAddr};
+use crate::identity::{self, IdentityError};
+use crate::transport::{DialFailure, LogRequest, Transport};
+
+/// Commands that wait for the node at most; then whoever asks waits.
+pub(super) const COMMANDS_MAX: usize = 64;
+
+/// Events that a slow listener may be behind; then it misses the oldest.
+pub(super) const EVENTS_MAX: usize = 256;
+
+/// An answer to an edit that takes longer than this is looked into: it waits for the disk. A fifth
+/// of it while the disk is known to refuse.
+const EDIT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why there is no answer from the node.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// Nothing was changed.
+    #[error("the agent is ending; start it again: edgectl agent")]
+    Ending,
+    /// The change is made in memory alone; it is written and spread when the disk takes it.
+    #[error(
+        "the change cannot be written: {error}\n  it waits in memory and is tried again; see that \
+         the disk is mounted, writable and not full"
+    )]
+    Disk {
+        /// What the disk said.
+        error: String,
+    },
+}
+
+/// Bytes on the wire since the start, all of UDP's payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Sent.
+    pub sent_bytes: u64,
+    /// Received.
+    pub received_bytes: u64,
+}
+
+/// A look at the node at a moment.
+pub(super) type Look = Box<dyn FnOnce(&Node, Now) + Send>;
+
+/// What the node's thread is asked.
+pub(super) enum Command {
+    /// To let somebody look.
+    Read(Look),
+    /// To change something.
+    Edit { edit: Box<Edit>, answer: oneshot::Sender<Result<Edited, Refusal>> },
+    /// To get to know whoever is there.
+    Join(JoinAddr),
+    /// To remove a volume of this node.
+    RemoveVolume { name: String, answer: oneshot::Sender<Result<(), VolumeError>> },
+    /// The machine was looked at.
+    Conditions(NodeConditions),
+    /// To leave the fleet; answered when it has.
+    Leave { done: oneshot::Sender<()> },
+    /// To end, with all tasks running.
+    Stop,
+}
+
+/// What all handles share.
+pub(super) struct Shared {
+    pub(super) config: Config,
+    pub(super) me: NodeId,
+    pub(super) events: broadcast::Sender<Event>,
+    pub(super) transport: Transport,
+    pub(super) runs: PathBuf,
+    pub(super) ability: Ability,
+    pub(super) supply: Supply,
+    pub(super) volumes: Volumes,
+    /// What the disk last said, as long as it refuses.
+    pub(super) disk: Mutex<Option<String>>,
+    /// What admits to the fleet.
+    pub(super) fleet_key: Mutex<FleetKey>,
+    /// Whom this node was to ask, and why nobody answers there.
+    pub(super) refused: Refused,
+}
+
+/// The way to the node; clones lead to the same one.
+#[derive(Clone)]
+pub struct Handle {
+    pub(super) shared: Arc<Shared>,
+    pub(super) commands: mpsc::Sender<Command>,
+}
+
+/// A way that keeps neither the node alive nor its socket open.
+pub(super) struct WeakHandle {
+    shared: Weak<Shared>,
+    commands: mpsc::WeakSender<Command>,
+}
+
+impl WeakHandle {
+    pub(super) fn upgrade(&self) -> Option<Handle> {
+        Some(Handle { shared: self.shared.upgrade()?, commands: self.commands.upgrade()? })
+    }
+}
+
+impl Handle {
+    pub(super) fn downgrade(&self) -> WeakHandle {
+        WeakHandle { shared: Arc::downgrade(&self.shared), commands: self.commands.downgrade() }
+    }
+
+    /// Runs `look` on the node's thread. It must be short: copy, and compute elsewhere.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Node) -> T + Send + 'static,
+    ) -> Result<T, Unanswered> {
+        self.read_at(|node, _| look(node)).await
+    }
+
+    /// The same for what depends on the moment.
+    pub async fn read_at<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Node, Now) -> T + Send + 'static,
+    ) -> Result<T, Unanswered> {
+        let (answer, answered) = oneshot::channel();
+        let look: Look = Box::new(move |node, now| {
+            // Whoever asked may have gone.
+            let _ = answer.send(look(node, now));
+        });
+        self.send(Command::Read(look)).await?;
+        answered.await.map_err(|_| Unanswered::Ending)
+    }
+
+    /// Makes a change; answered when it is on this node's disk, or refused.
+    pub async fn edit(&self, edit: Edit) -> Result<Result<Edited, Refusal>, Unanswered> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Edit { edit: Box::new(edit), answer }).await?;
+        tokio::pin!(answered);
+        loop {
+            let patience =
+                if self.disk_error().is_some() { EDIT_PATIENCE / 5 } else { EDIT_PATIENCE };
+            match tokio::time::timeout(patience, &mut answered).await {
+                Ok(answer) => return answer.map_err(|_| Unanswered::Ending),
+                Err(_) => match self.disk_error() {
+                    Some(error) => return Err(Unanswered::Disk { error }),
+                    None => continue,
+                },
+            }
+        }
+    }
+
+    /// Goes on trying to get to know whoever is there.
+    pub async fn join(&self, addr: JoinAddr) -> Result<(), Unanswered> {
+        self.send(Command::Join(addr)).await
+    }
+
+    /// The addresses of a node to ask.
+    pub async fn look_up(&self, name: &JoinAddr) -> Result<Vec<SocketAddr>, Unresolved> {
+        joining::look_up(name, self.local_addr()).await
+    }
+
+    /// Who listens at an address, if that node is of the fleet with this key.
+    pub async fn probe(&self, addr: SocketAddr, key: &FleetKey) -> Result<NodeId, DialFailure> {
+        self.shared.transport.probe(addr, key.clone()).await
+    }
+
+    /// What admits to the fleet.
+    pub fn fleet_key(&self) -> FleetKey {
+        self.shared.fleet_key.lock().expect("nothing panics while it holds the key").clone()
+    }
+
+    /// Belongs to the fleet with this key from now on, also after the next start. For a node that is
+    /// alone and whose key is not in its configuration.
+    pub fn set_fleet_key(&self, key: FleetKey) -> Result<(), IdentityError> {
+        identity::replace_fleet_key(&self.config().data_dir, &key)?;
+        self.shared.transport.set_fleet_key(&key);
+        *self.shared.fleet_key.lock().expect("nothing panics while it holds the key") = key;
+        Ok(())
+    }
+
+    /// Whom this node was to ask and why nobody answers there, by address or name.
+    pub fn refused(&self) -> BTreeMap<String, String> {
+        self.shared.refused.all()
+    }
+
+    /// Where somebody knocked lately who has another fleet key.
+    pub fn strangers(&self) -> Vec<IpAddr> {
+        self.shared.transport.strangers()
+    }
+
+    /// Leaves the fleet: others take the tasks over, then the agent ends. Answered when it has.
+    pub async fn leave(&self) -> Result<(), Unanswered> {
+        let (done, left) = oneshot::channel();
+        self.send(Command::Leave { done }).await?;
+        left.await.map_err(|_| Unanswered::Ending)
+    }
+
+    /// What happens from now on.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.shared.events.subscribe()
+    }
+
+    /// The log of a run, wherever it ran: `node` is who has it.
+    pub async fn logs(&self, node: NodeId, request: LogRequest) -> Result<LogStream, Unanswered> {
+        if node == self.shared.me {
+            return Ok(LogStream::here(&self.log_dir(request.run), &request));
+        }
+        Ok(match self.route(node).await? {
+            Some(route) => LogStream::from_peer(&self.shared.transport, route, request),
+            None => LogStream::unknown(node),
+        })
+    }
+
+    /// The folder with the log of a run of this node.
+    pub fn log_dir(&self, run: Run) -> PathBuf {
+        runtime::run_dir::path(&self.shared.runs, run)
+    }
+
+    /// The folder of all runs of this node.
+    pub fn runs(&self) -> &Path {
+        &self.shared.runs
+    }
+
+    /// The images of this node. Work on them blocks: never on the node's thread.
+    pub fn images(&self) -> &Images {
+        self.shared.supply.images()
+    }
+
+    /// What brings images.
+    pub fn supply(&self) -> &Supply {
+        &self.shared.supply
+    }
+
+    /// What an image's name stands for now: of the fleet, of the registry (asked for a few seconds),
+    /// of this node, of a peer, in that order. `login` is what the client sent along; without it
+    /// the node's own is used. The registry's reason is the error when nobody knows.
+    pub async fn resolve(
+        &self,
+        reference: &Reference,
+        login: Option<Login>,
+    ) -> Result<Pinned, BringError> {
+        self.shared.supply.resolve(reference, login).await
+    }
+
+    /// What the agent was started with.
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// Which limits are enforced on this node.
+    pub fn ability(&self) -> &Ability {
+        &self.shared.ability
+    }
+
+    /// This node.
+    pub fn me(&self) -> NodeId {
+        self.shared.me
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shared.transport.local_addr()
+    }
+
+    /// What the disk says, if it refuses to be written: everything goes on, and is not durable.
+    pub fn disk_error(&self) -> Option<String> {
+        self.shared.disk.lock().expect("nothing panics while it holds this").clone()
+    }
+
+    /// Bytes on the wire since the start.
+    pub fn traffic(&self) -> Traffic {
+        let (sent_bytes, received_bytes) = self.shared.transport.traffic();
+        Traffic { sent_bytes, received_bytes }
+    }
+
+    /// Everything that was counted since the start, by name.
+    pub async fn counters(&self) -> Result<BTreeMap<String, u64>, Unanswered> {
+        let counters = self.read(|node| {
+            let counted = node.gossip().counters();
+            let sent = counted.sent.iter().map(|(kind, tally)| ("sent", kind, tally));
+            let received = counted.received.iter().map(|(kind, tally)| ("received", kind, tally));
+            let mut named = BTreeMap::new();
+            for (way, kind, tally) in sent.chain(received) {
+                named.insert(format!("gossip.{way}.{}.count", kind.as_str()), tally.count);
+                named.insert(format!("gossip.{way}.{}.bytes", kind.as_str()), tally.bytes);
+            }
+            for (reason, count) in &counted.junk {
+                named.insert(format!("gossip.junk.{reason:?}").to_lowercase(), *count);
+            }
+            for (name, count) in [
+                ("undelivered", counted.undelivered),
+                ("oversize", counted.oversize),
+                ("unaddressed", counted.unaddressed),
+                ("verdicts.postponed", counted.verdicts_postponed),
+                ("verdicts.refuted", counted.verdicts_refuted),
+                ("timers.stale", counted.timers_stale),
+                ("rumours.dropped", counted.rumours_dropped),
+            ] {
+                named.insert(format!("gossip.{name}"), count);
+            }
+            let damaged = node.replica().quarantined().count() as u64;
+            named.insert("records.damaged".to_owned(), damaged);
+            named.insert("records.unfit".to_owned(), node.replica().unfit().count() as u64);
+            for (_, _, why) in node.replica().unfit() {
+                *named.entry(format!("records.unfit.{}", why.as_str())).or_default() += 1;
+            }
+            named
+        });
+        let mut counters = counters.await?;
+        for (reason, count) in self.shared.transport.counters().all() {
+            counters.insert(format!("transport.dropped.{}", reason.as_str()), count);
+        }
+        for (error, count) in self.shared.transport.counters().unsent() {
+            counters.insert(format!("transport.unsent.{error}"), count);
+        }
+        for (error, count) in self.shared.transport.counters().returned() {
+            counters.insert(format!("transport.returned.{error}"), count);
+        }
+        if let Some(memory) = super::memory::allocated() {
+            counters.insert("memory.used.bytes".to_owned(), memory.used_bytes as u64);
+            counters.insert("memory.free.bytes".to_owned(), memory.free_bytes as u64);
+        }
+        for (times, family) in super::neighbours::overflows(Path::new("/proc")) {
+            counters.insert(format!("machine.neighbours.{family}.overflows"), times);
+        }
+        let traffic = self.traffic();
+        counters.insert("transport.sent.bytes".to_owned(), traffic.sent_bytes);
+        counters.insert("transport.received.bytes".to_owned(), traffic.received_bytes);
+        Ok(counters)
+    }
+
+    /// Ends the agent with all tasks running.
+    pub(super) async fn stop(&self) {
+        let _ = self.send(Command::Stop).await;
+    }
+
+    pub(super) async fn send(&self, command: Command) -> Result<(), Unanswered> {
+        self.commands.send(command).await.map_err(|_| Unanswered::Ending)
+    }
+}

@@ -1,0 +1,353 @@
+//! What peers ask of this node about images: what it has, a blob while it grows, a blob that it is
+//! to fetch for the site, a name, a copy to keep.
+//!
+//! A blob travels in frames: one that begins, bytes, and one that ends; or a refusal, at any time.
+//! While the uplink is waited for, the transport's empty frames keep the asker patient.
+
+use std::io::{Read, Seek, SeekFrom};
+use std::sync::Arc;
+
+use crdt_state::task::Run;
+use crdt_state::{NodeId, wire};
+use runtime::image::blob::Growth;
+use runtime::image::registry::Repository;
+use runtime::image::{Digest, Images};
+use tokio::sync::{mpsc, watch};
+
+use super::choice::{HOPS_MAX, Holding, STREAMS_MAX};
+use super::flight::{For, Want};
+use super::{Source, Supply, What, blocking};
+use crate::logs::Archive;
+use crate::transport::{BlobOrigin, BlobRequest, PeerRequest, PeerService, PeerStream};
+
+/// Frames that wait for a peer to take them: 4 of 60 KiB per stream.
+const FRAMES_MAX: usize = 4;
+
+/// Bytes of a blob in one frame, with the byte in front within the transport's 64 KiB.
+const PIECE_BYTES: usize = 60 * 1024;
+
+/// Blobs that a peer may ask about at once.
+const ASKED_MAX: usize = 256;
+
+/// Everything that peers can ask of an agent.
+pub(crate) struct Depot {
+    pub(crate) archive: Archive,
+    pub(crate) supply: Supply,
+}
+
+impl PeerService for Depot {
+    fn answer(&self, _from: NodeId, request: PeerRequest) -> mpsc::Receiver<Vec<u8>> {
+        let (frames, answer) = mpsc::channel(FRAMES_MAX);
+        let supply = self.supply.clone();
+        match request {
+            PeerRequest::Logs(request) => return self.archive.answer(request),
+            PeerRequest::Look { run, look } => return self.archive.look(run, look),
+            PeerRequest::Have(digests) => self.supply.spawn(frames, move |frames| async move {
+                let _ = frames.send(wire::encode(&supply.has_of(digests).await)).await;
+            }),
+            PeerRequest::Blob(request) => self.supply.spawn(frames, move |frames| async move {
+                supply.give(request, &frames).await;
+            }),
+            PeerRequest::Resolve(name) => self.supply.spawn(frames, move |frames| async move {
+                let _ = frames.send(wire::encode(&supply.resolve_here(&name).await)).await;
+            }),
+            PeerRequest::Keep { name, digest } => {
+                self.supply.spawn(frames, move |frames| async move {
+                    let kept = supply.keep(&name, &digest).await.map_err(|why| why.to_string());
+                    let _ = frames.send(wire::encode(&kept)).await;
+                });
+            }
+        }
+        answer
+    }
+
+    fn session(&self, _from: NodeId, run: Run, stream: PeerStream) {
+        self.archive.session(run, stream);
+    }
+
+    fn relay(&self, _from: NodeId, to: NodeId, stream: PeerStream) {
+        let supply = self.supply.clone();
+        self.archive.background.spawn(async move { supply.relay(to, stream).await });
+    }
+}
+
+/// One frame of a blob.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Part<'a> {
+    /// It comes from so far away.
+    Begin { hops: u8 },
+    /// The next bytes.
+    Bytes(&'a [u8]),
+    /// That was all.
+    End,
+    /// It does not come, or no further; for people.
+    Refused(&'a str),
+}
+
+/// Reads a frame; `None` if it is none.
+pub(super) fn read(frame: &[u8]) -> Option<Part<'_>> {
+    match frame.split_first()? {
+        (0, [hops]) => Some(Part::Begin { hops: *hops }),
+        (1, bytes) => Some(Part::Bytes(bytes)),
+        (2, []) => Some(Part::End),
+        (3, why) => std::str::from_utf8(why).ok().map(Part::Refused),
+        _ => None,
+    }
+}
+
+fn frame(part: &Part<'_>) -> Vec<u8> {
+    match part {
+        Part::Begin { hops } => vec![0, *hops],
+        Part::Bytes(bytes) => [&[1], *bytes].concat(),
+        Part::End => vec![2],
+        Part::Refused(why) => [&[3], why.as_bytes()].concat(),
+    }
+}
+
+/// A blob that can be read, all or as far as it is.
+struct Readable {
+    file: std::fs::File,
+    hops: u8,
+    /// `None`: it is whole.
+    growth: Option<watch::Receiver<Growth>>,
+}
+
+/// How a stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Streamed {
+    /// With all of it.
+    All,
+    /// Nothing more comes for now.
+    Stopped,
+}
+
+/// Counts a stream as long as it lives.
+struct Stream {
+    supply: Supply,
+    digest: Digest,
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let mut streams = self.supply.0.streams.lock().expect("nothing panics while it holds this");
+        if let Some(count) = streams.get_mut(&self.digest) {
+            *count -= 1;
+            if *count == 0 {
+                streams.remove(&self.digest);
+            }
+        }
+    }
+}
+
+impl Supply {
+    fn spawn<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        frames: mpsc::Sender<Vec<u8>>,
+        work: impl FnOnce(mpsc::Sender<Vec<u8>>) -> F,
+    ) {
+        let gone = frames.clone();
+        let work = work(frames);
+        self.0.background.spawn(async move {
+            tokio::select! {
+                () = work => {}
+                // Whoever asked has gone.
+                () = gone.closed() => {}
+            }
+        });
+    }
+
+    async fn has_of(&self, digests: Vec<String>) -> Vec<Holding> {
+        let mut holdings = Vec::new();
+        for digest in digests.iter().take(ASKED_MAX) {
+            holdings.push(match digest.parse() {
+                Ok(digest) => self.holding(&digest).await,
+                Err(_) => Holding::Nothing,
+            });
+        }
+        holdings
+    }
+
+    async fn holding(&self, digest: &Digest) -> Holding {
+        if self.has(digest).await {
+            return Holding::Whole;
+        }
+        let is_busy = self.streams_of(digest) >= STREAMS_MAX;
+        match self.flight(digest).and_then(|flight| flight.hops()) {
+            Some(hops) if !is_busy => Holding::Growing(hops),
+            _ => Holding::Nothing,
+        }
+    }
+
+    fn streams_of(&self, digest: &Digest) -> usize {
+        let streams = self.0.streams.lock().expect("nothing panics while it holds this");
+        streams.get(digest).copied().unwrap_or(0)
+    }
+
+    fn count_stream(&self, digest: &Digest) -> Option<Stream> {
+        let mut streams = self.0.streams.lock().expect("nothing panics while it holds this");
+        let count = streams.entry(digest.clone()).or_default();
+        if *count >= STREAMS_MAX {
+            return None;
+        }
+        *count += 1;
+        drop(streams);
+        Some(Stream { supply: self.clone(), digest: digest.clone() })
+    }
+
+    /// Gives a blob, or says why not.
+    async fn give(&self, request: BlobRequest, frames: &mpsc::Sender<Vec<u8>>) {
+        if let Err(why) = self.try_give(request, frames).await {
+            let _ = frames.send(frame(&Part::Refused(&why))).await;
+        }
+    }
+
+    async fn try_give(
+        &self,
+        request: BlobRequest,
+        frames: &mpsc::Sender<Vec<u8>>,
+    ) -> Result<(), String> {
+        let digest: Digest = request.digest.parse().map_err(|_| "that is no digest".to_owned())?;
+        let busy = || format!("it already gives this to {STREAMS_MAX} others");
+        let _stream = self.count_stream(&digest).ok_or_else(busy)?;
+        let hops_max = request.hops_max.min(HOPS_MAX);
+        let mut offset = request.offset;
+        if let Some(readable) = self.readable(&digest).await
+            && self.stream(readable, hops_max, &mut offset, frames).await? == Streamed::All
+        {
+            return Ok(());
+        }
+        // It is not here, or what this node receives itself has stopped for now.
+        let mut stand = match (self.flight(&digest), request.origin) {
+            // Who sends an origin comes after this node in the order of fetchers, so that nobody waits
+            // for whoever waits for it; others must not wait for a source that is not found yet.
+            (Some(flight), None) if flight.hops().is_none() => {
+                return Err("it looks for a source itself".to_owned());
+            }
+            (Some(flight), _) => flight.watch(),
+            (None, Some(origin)) => self.join(want(&digest, request.size, origin), For::Site),
+            (None, None) => return Err("it does not have it".to_owned()),
+        };
+        loop {
+            let ended = stand.borrow_and_update().ended.clone();
+            if let Some(readable) = self.readable(&digest).await
+                && self.stream(readable, hops_max, &mut offset, frames).await? == Streamed::All
+            {
+                return Ok(());
+            }
+            match ended {
+                Some(Ok(())) => return Err("it had it and has it no more".to_owned()),
+                Some(Err(error)) => return Err(error.to_string()),
+                None => stand.changed().await.map_err(|_| "it ends".to_owned())?,
+            }
+        }
+    }
+
+    async fn readable(&self, digest: &Digest) -> Option<Readable> {
+        let (images, digest) = (self.0.images.clone(), digest.clone());
+        let hops = self.flight(&digest).and_then(|flight| flight.hops());
+        blocking(move || open(&images, &digest, hops)).await
+    }
+
+    async fn stream(
+        &self,
+        readable: Readable,
+        hops_max: u8,
+        offset: &mut u64,
+        frames: &mpsc::Sender<Vec<u8>>,
+    ) -> Result<Streamed, String> {
+        let Readable { file, hops, mut growth } = readable;
+        if growth.is_some() && hops >= hops_max {
+            return Err("it receives it from others itself".to_owned());
+        }
+        let gone = |_| "nobody listens".to_owned();
+        let hops = if growth.is_some() { hops } else { 0 };
+        frames.send(frame(&Part::Begin { hops })).await.map_err(gone)?;
+        let file = Arc::new(std::sync::Mutex::new(file));
+        loop {
+            let now = growth.as_ref().map(|growth| *growth.borrow());
+            let bytes_max = now.map_or(u64::MAX, |now| now.bytes.saturating_sub(*offset));
+            let wanted = bytes_max.min(4 * PIECE_BYTES as u64) as usize;
+            let (file, from) = (Arc::clone(&file), *offset);
+            let bytes = blocking(move || read_at(&file, from, wanted)).await;
+            let bytes = bytes.map_err(|error| format!("its disk: {error}"))?;
+            for piece in bytes.chunks(PIECE_BYTES) {
+                self.0.given.take(piece.len()).await;
+                frames.send(frame(&Part::Bytes(piece))).await.map_err(gone)?;
+            }
+            *offset += bytes.len() as u64;
+            if !bytes.is_empty() {
+                continue;
+            }
+            let Some(growing) = &mut growth else { break };
+            if now.is_some_and(|now| now.complete) {
+                break;
+            }
+            let grows = growing.changed().await.is_ok();
+            if !grows && !growing.borrow().complete {
+                return Ok(Streamed::Stopped);
+            }
+        }
+        frames.send(frame(&Part::End)).await.map_err(gone)?;
+        Ok(Streamed::All)
+    }
+}
+
+/// Whole, or growing.
+fn open(images: &Images, digest: &Digest, hops: Option<u8>) -> Option<Readable> {
+    if let Some(file) = images.read_blob(digest) {
+        return Some(Readable { file, hops: 0, growth: None });
+    }
+    if let (Some(partial), Some(hops)) = (images.partial(digest), hops) {
+        return Some(Readable { file: partial.file, hops, growth: Some(partial.growth) });
+    }
+    // It may have become whole between the two looks.
+    let file = images.read_blob(digest)?;
+    Some(Readable { file, hops: 0, growth: None })
+}
+
+fn read_at(
+    file: &std::sync::Mutex<std::fs::File>,
+    offset: u64,
+    bytes: usize,
+) -> std::io::Result<Vec<u8>> {
+    let mut file = file.lock().expect("nothing panics while it holds this");
+    file.seek(SeekFrom::Start(offset))?;
+    let mut read = Vec::new();
+    (&mut *file).take(bytes as u64).read_to_end(&mut read)?;
+    Ok(read)
+}
+
+/// What a peer wants fetched.
+fn want(digest: &Digest, size: Option<u64>, origin: BlobOrigin) -> Want {
+    let what = if origin.is_manifest { What::Manifest } else { What::Blob };
+    let name = format!("{}/{}", origin.registry, origin.repository);
+    let registry = match origin.registry.is_empty() {
+        true => None,
+        false => {
+            let repository = Repository { registry: origin.registry, name: origin.repository };
+            Some((repository, origin.login))
+        }
+    };
+    Source { registry, name }.want(digest, size, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_read_back_and_junk_is_none() {
+        for part in [
+            Part::Begin { hops: 2 },
+            Part::Bytes(b"abc"),
+            Part::Bytes(b""),
+            Part::End,
+            Part::Refused("no"),
+        ] {
+            assert_eq!(read(&frame(&part)), Some(part));
+        }
+        for junk in [&[][..], &[0], &[0, 1, 2], &[2, 0], &[3, 0xff], &[4]] {
+            assert_eq!(read(junk), None, "{junk:?}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The agent: one pure node and everything that it needs of the machine. It decides nothing, and
+//! knows neither HTTP nor a command line: those ask through its [`Handle`].
+//!
+//! ```text
+//!  thread "main": API, signals, logs ──Handle──▶ thread "node": the node, its timer, all sockets
+//!                                                  │ batches        ▲ run events
+//!                                                  ▼                │
+//!                                  thread "store": the disk   the runtime's own thread
+//! ```
+//! The node's thread never waits for a disk, a peer or a request, so that its failure detector is
+//! on time. When the agent ends, tasks go on; whoever starts it again finds them.
+
+mod applying;
+mod collector;
+mod conditions;
+pub mod config;
+mod facts;
+mod handle;
+pub mod identity;
+pub mod images;
+mod joining;
+mod logs;
+mod look;
+mod machine;
+pub mod memory;
+mod neighbours;
+mod refused;
+mod route;
+mod sessions;
+mod start;
+pub mod store;
+pub mod transport;
+mod volumes;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+pub use collector::users;
+pub use handle::{Handle, Traffic, Unanswered};
+pub use images::{Pinned, Supply};
+pub use joining::Unresolved;
+pub use logs::{LogNews, LogStream, LogsGone};
+pub use sessions::{Session, SessionGone, SessionWriter};
+pub use start::StartError;
+pub use volumes::{NotRemoved, Regard};
+
+use config::Config;
+
+/// A running agent without its API; dropping it ends it, and no task.
+pub struct Agent {
+    handle: Handle,
+    ended: oneshot::Receiver<Ending>,
+    thread: Option<std::thread::JoinHandle<()>>,
+    /// What goes on beside the node; ends with it.
+    upkeep: JoinSet<()>,
+}
+
+/// Why an agent ended by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// It was told to stop.
+    Stopped,
+    /// It has left the fleet.
+    Departed,
+    /// Operators removed it from the fleet.
+    Removed {
+        /// The host name of the node that they did it on, or its id.
+        by: String,
+    },
+    /// An assertion failed; a supervisor should start it again.
+    Crashed,
+}
+
+impl Agent {
+    /// Opens everything and starts. To be called in the runtime that shall read logs.
+    pub async fn start(config: Config) -> Result<Agent, StartError> {
+        start::start(config).await
+    }
+
+    /// The way to the node.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Waits until the agent ends by itself.
+    pub async fn ended(&mut self) -> Ending {
+        (&mut self.ended).await.unwrap_or(Ending::Crashed)
+    }
+
+    /// Ends it: what waits is written, peers are told, tasks stay.
+    pub async fn stop(mut self) {
+        self.upkeep.abort_all();
+        self.handle.stop().await;
+        if let Some(thread) = self.thread.take() {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Giving memory back: what a burst took is returned to the system when it is over.
+//!
+//! glibc keeps what was freed. Each thread gets an arena of its own, and an arena is only ever
+//! shortened at its end, where some small thing of long life lies. So there is one arena, for the
+//! threads of an agent mostly wait; and when much of it has become free, the pages in its middle
+//! are given back, too. An agent at rest does nothing here.
+
+use std::time::Duration;
+
+use nix::libc;
+
+/// Between two looks: the allocator adds up what it has, which takes well below a millisecond.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// So much must have become free since the last time, or it is not worth the faults of taking it
+/// again.
+const FREED_BYTES_MIN: usize = 1024 * 1024;
+
+/// What is larger than this is mapped by itself and given back at once: glibc's first value, which
+/// it would raise to as much as 32 MiB as soon as something large was freed.
+const MAPPED_BYTES_MIN: libc::c_int = 128 * 1024;
+
+/// What the allocator has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allocated {
+    /// Bytes in use.
+    pub used_bytes: usize,
+    /// Bytes that are kept for later, the parts that were given back among them.
+    pub free_bytes: usize,
+}
+
+/// Sets the allocator up. To be called before the second thread begins.
+#[cfg(target_env = "gnu")]
+pub fn begin() {
+    for (option, value) in [
+        (libc::M_ARENA_MAX, 1),
+        (libc::M_MMAP_THRESHOLD, MAPPED_BYTES_MIN),
+        (libc::M_TRIM_THRESHOLD, MAPPED_BYTES_MIN),
+    ] {
+        // SAFETY: it takes two numbers and changes settings of the allocator under its own lock.
+        // Refused, the setting stays what it was.
+        unsafe { libc::mallopt(option, value) };
+    }
+}
+
+/// What the allocator has now.
+#[cfg(target_env = "gnu")]
+pub fn allocated() -> Option<Allocated> {
+    // SAFETY: it only reads, under the allocator's own locks.
+    let found = unsafe { libc::mallinfo2() };
+    Some(Allocated { used_bytes: found.uordblks + found.hblkhd, free_bytes: found.fordblks })
+}
+
+#[cfg(target_env = "gnu")]
+fn give_back() {
+    // SAFETY: it gives free pages back, under the allocator's own locks.
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// Other allocators have ways of their own.
+#[cfg(not(target_env = "gnu"))]
+pub fn begin() {}
+
+/// Not known.
+#[cfg(not(target_env = "gnu"))]
+pub fn allocated() -> Option<Allocated> {
+    None
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn give_back() {}
+
+/// Looks for as long as the agent lives.
+pub(super) async fn tend() {
+    let mut watermark = Watermark::default();
+    while let Some(found) = allocated() {
+        if watermark.is_passed(found.free_bytes) {
+            give_back();
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+/// How much was free when it was last given back, or since then at the least: pages that were
+/// given back still count as free.
+#[derive(Debug, Default)]
+struct Watermark {
+    free_bytes: usize,
+}
+
+impl Watermark {
+    fn is_passed(&mut self, free_bytes: usize) -> bool {
+        let is_passed = free_bytes >= self.free_bytes + FREED_BYTES_MIN;
+        if is_passed || free_bytes < self.free_bytes {
+            self.free_bytes = free_bytes;
+        }
+        is_passed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_given_back_once_after_each_burst() {
+        let mut watermark = Watermark::default();
+        let mib = |count: usize| count * 1024 * 1024;
+        assert!(watermark.is_passed(mib(8)), "what starting took");
+        assert!(!watermark.is_passed(mib(8)), "at rest");
+        assert!(!watermark.is_passed(mib(8) + 1_000));
+        assert!(!watermark.is_passed(mib(2)), "a burst takes it again");
+        assert!(watermark.is_passed(mib(20)), "and is over");
+        assert!(!watermark.is_passed(mib(20)));
+    }
+
+    #[cfg(target_env = "gnu")]
+    #[test]
+    fn what_lies_between_things_that_stay_is_given_back() {
+        let resident = || {
+            let statm = std::fs::read_to_string("/proc/self/statm").expect("it is Linux");
+            let pages =
+                statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<usize>().ok());
+            pages.expect("the second number") * 4096
+        };
+        begin();
+        let mut kept = Vec::new();
+        let mut freed = Vec::new();
+        // Whole pages lie in each of these, and none is mapped by itself.
+        for _ in 0..1_000 {
+            freed.push(vec![1_u8; 40_000]);
+            kept.push(Box::new([1_u8; 64]));
+        }
+        let before = resident();
+        drop(freed);
+        give_back();
+        let after = resident();
+        assert!(before.saturating_sub(after) > 20_000_000, "{before} then {after}");
+        assert_eq!(kept.len(), 1_000);
+    }
+}

@@ -1,0 +1,181 @@
+//! Whole agents without their API, on loopback: they find each other, agree, and come back.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crdt_state::spec::{Placement, Scale, Template};
+use gossip::MemberState;
+use node_agent::config::{Config, FleetKey, JoinAddr, Key};
+use node_agent::{Agent, StartError};
+use node_core::{Edit, Edited, Node, ServiceSpec};
+
+/// Enough for a machine that compiles beside the tests; a healthy one needs 2 s.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+fn config(dir: &Path, name: &str, join: &[&Agent]) -> Config {
+    let flags = [
+        (Key::DataDir, dir.join(name).display().to_string()),
+        (Key::Socket, dir.join(format!("{name}.sock")).display().to_string()),
+        (Key::Listen, "127.0.0.1:0".to_owned()),
+        (Key::Hostname, name.to_owned()),
+    ];
+    let mut config = Config::from_sources(None, |_| None, &flags).expect("a configuration");
+    config.fleet_key = Some(FleetKey::from_bytes([5; 32]));
+    config.join = join.iter().map(|agent| join_addr(agent)).collect();
+    config
+}
+
+fn join_addr(agent: &Agent) -> JoinAddr {
+    agent.handle().local_addr().to_string().parse().expect("an address")
+}
+
+async fn start(config: Config) -> Agent {
+    Agent::start(config).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Looks at every agent until all are as they should be.
+async fn until(
+    agents: &[&Agent],
+    what: &str,
+    holds: impl Fn(&Node) -> bool + Copy + Send + 'static,
+) {
+    let begun = Instant::now();
+    loop {
+        let mut all = true;
+        for agent in agents {
+            all &= agent.handle().read(holds).await.expect("the agent lives");
+        }
+        if all {
+            return;
+        }
+        assert!(begun.elapsed() < DEADLINE, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn alive(node: &Node) -> usize {
+    node.gossip().members().filter(|member| member.state == MemberState::Alive).count()
+}
+
+/// A service that places nothing: these agents have no program that could be a monitor.
+fn service(name: &str) -> Edit {
+    Edit::CreateService(Box::new(ServiceSpec {
+        name: name.to_owned(),
+        template: Template { command: vec!["/bin/true".to_owned()], ..Template::default() },
+        scale: Scale::Replicated { replicas: 0 },
+        placement: Placement::default(),
+        update_policy: Default::default(),
+        endpoint: Default::default(),
+        labels: Default::default(),
+    }))
+}
+
+async fn create(agent: &Agent, name: &str) {
+    let edited = agent.handle().edit(service(name)).await.expect("the agent lives");
+    assert!(matches!(edited, Ok(Edited::Service(_))), "{edited:?}");
+}
+
+#[tokio::test]
+async fn a_lone_agent_keeps_what_it_acknowledged() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let first = start(config(dir.path(), "n1", &[])).await;
+    let me = first.handle().me();
+    create(&first, "web").await;
+    first.stop().await;
+    let again = start(config(dir.path(), "n1", &[])).await;
+    assert_eq!(again.handle().me(), me);
+    let names = again.handle().read(|node| node.services().map(|s| s.name.clone()).collect());
+    let names: Vec<String> = names.await.expect("the agent lives");
+    assert_eq!(names, ["web"]);
+    again.stop().await;
+}
+
+#[tokio::test]
+async fn a_second_agent_in_the_same_directory_or_on_the_same_port_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let first = start(config(dir.path(), "n1", &[])).await;
+    let same_directory = Agent::start(config(dir.path(), "n1", &[])).await;
+    assert!(matches!(same_directory.err(), Some(StartError::Store(_))));
+    let mut same_port = config(dir.path(), "n2", &[]);
+    same_port.listen = first.handle().local_addr();
+    assert!(matches!(Agent::start(same_port).await.err(), Some(StartError::Listen(_))));
+    first.stop().await;
+}
+
+#[tokio::test]
+async fn three_agents_find_each_other_and_agree() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let a = start(config(dir.path(), "a", &[])).await;
+    let b = start(config(dir.path(), "b", &[&a])).await;
+    let c = start(config(dir.path(), "c", &[&a])).await;
+    until(&[&a, &b, &c], "everybody knows everybody", |node| alive(node) == 2).await;
+    create(&b, "web").await;
+    create(&c, "api").await;
+    until(&[&a, &b, &c], "both services everywhere", |node| node.services().count() == 2).await;
+    let mut digests = Vec::new();
+    for agent in [&a, &b, &c] {
+        let digest = agent.handle().read(|node| node.replica().digest());
+        digests.push(digest.await.expect("the agent lives"));
+    }
+    digests.dedup();
+    assert_eq!(digests.len(), 1, "the same state everywhere");
+
+    // One goes without a word, misses a change, and comes back from its own disk alone.
+    let (port, gone) = (c.handle().local_addr(), c.handle().me());
+    c.stop().await;
+    let is_gone = move |node: &Node| {
+        node.gossip().member(gone).is_some_and(|m| m.state == MemberState::Unreachable)
+    };
+    until(&[&a, &b], "c is missed", is_gone).await;
+    create(&a, "late").await;
+    let mut back = config(dir.path(), "c", &[]);
+    back.listen = port;
+    let c = start(back).await;
+    assert_eq!(c.handle().me(), gone);
+    until(&[&a, &b, &c], "c is back", |node| alive(node) == 2).await;
+    until(&[&c], "c has caught up", |node| node.services().count() == 3).await;
+    for agent in [a, b, c] {
+        agent.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn another_fleet_is_never_joined() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let a = start(config(dir.path(), "a", &[])).await;
+    let mut other = config(dir.path(), "b", &[&a]);
+    other.fleet_key = Some(FleetKey::from_bytes([6; 32]));
+    let b = start(other).await;
+    let begun = Instant::now();
+    loop {
+        let counters = a.handle().counters().await.expect("the agent lives");
+        if counters.get("transport.dropped.other_fleet").is_some_and(|count| *count > 0) {
+            break;
+        }
+        assert!(begun.elapsed() < DEADLINE, "the attempt is counted");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for agent in [&a, &b] {
+        assert_eq!(agent.handle().read(alive).await.expect("the agent lives"), 0);
+    }
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn a_damaged_store_is_replaced_and_filled_by_the_others() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let a = start(config(dir.path(), "a", &[])).await;
+    let b = start(config(dir.path(), "b", &[&a])).await;
+    create(&a, "web").await;
+    until(&[&a, &b], "web everywhere", |node| node.services().count() == 1).await;
+    let me = b.handle().me();
+    b.stop().await;
+    let store: PathBuf = dir.path().join("b").join(node_agent::store::STORE_FILE);
+    std::fs::write(&store, b"torn").expect("damaged");
+    let b = start(config(dir.path(), "b", &[&a])).await;
+    assert_eq!(b.handle().me(), me, "the key is kept");
+    until(&[&b], "b has pulled", |node| node.services().count() == 1).await;
+    a.stop().await;
+    b.stop().await;
+}

@@ -1,0 +1,325 @@
+//! A container in Docker's words: the line of a listing, and everything that is known of one.
+
+use std::collections::BTreeMap;
+
+use crdt_state::spec::{Labels, MountSource, NetworkMode, Runtime, Template};
+use serde_json::{Value, json};
+
+use super::containers::Container;
+use super::system::wall_clock;
+use node_docker::Timestamp;
+use node_docker::container::{ContainerSummary, SummaryHostConfig, SummaryNetworks};
+use node_docker::task::Task;
+use node_docker::task_spec::PROCESS_SCHEME;
+
+/// Docker's "never".
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+/// Characters of a command in a listing.
+const COMMAND_CHARS_MAX: usize = 200;
+
+/// Does its program run?
+pub fn is_running(task: &Task) -> bool {
+    task.status.state == "running"
+}
+
+/// `created`, `running` or `exited`.
+pub fn state_word(task: &Task) -> &'static str {
+    match task.status.state.as_str() {
+        "running" => "running",
+        "complete" | "failed" | "shutdown" | "rejected" | "orphaned" => "exited",
+        _ => "created",
+    }
+}
+
+/// The line of a listing.
+pub fn summary(container: &Container) -> ContainerSummary {
+    let network = network(container);
+    ContainerSummary {
+        id: container.id.clone(),
+        names: vec![format!("/{}", container.name())],
+        image: image(container),
+        image_id: pinned(&container.template),
+        command: words(container).join(" ").chars().take(COMMAND_CHARS_MAX).collect(),
+        created: i64::try_from(container.task.created_at.0 / 1_000).unwrap_or(0),
+        ports: Vec::new(),
+        labels: labels(container),
+        state: state_word(&container.task).to_owned(),
+        status: status_text(&container.task, wall_clock()),
+        host_config: SummaryHostConfig { network_mode: network.to_owned() },
+        network_settings: SummaryNetworks {
+            networks: BTreeMap::from([(network.to_owned(), json!({}))]),
+        },
+        mounts: mounts(&container.template),
+    }
+}
+
+/// All that is known.
+pub fn inspect(container: &Container, hostname: &str) -> Value {
+    let Container { task, template, .. } = container;
+    let words = words(container);
+    let status = task.status.container_status.clone().unwrap_or_default();
+    let running = is_running(task);
+    let at = task.status.timestamp.to_rfc3339();
+    let never = || NEVER.to_owned();
+    let (started, finished) = match state_word(task) {
+        "running" => (at, never()),
+        "exited" => (task.created_at.to_rfc3339(), at),
+        _ => (never(), never()),
+    };
+    let mut state = json!({
+        "Status": state_word(task), "Running": running, "Paused": false, "Restarting": false,
+        "OOMKilled": task.status.err.contains("memory") && status.exit_code == 137, "Dead": false,
+        "Pid": if running { status.pid } else { 0 }, "ExitCode": status.exit_code,
+        "Error": task.status.err, "StartedAt": started, "FinishedAt": finished,
+    });
+    if running && task.edge.health != "unchecked" {
+        state["Health"] = json!({ "Status": task.edge.health, "FailingStreak": 0, "Log": [] });
+    }
+    let network = network(container);
+    json!({
+        "Id": container.id, "Created": task.created_at.to_rfc3339(),
+        "Path": words.first().cloned().unwrap_or_default(), "Args": words.get(1..).unwrap_or_default(),
+        "State": state, "Image": pinned(template), "ResolvConfPath": "", "HostnamePath": "",
+        "HostsPath": "", "LogPath": "", "Name": format!("/{}", container.name()),
+        "RestartCount": task.edge.attempt.saturating_sub(1), "Driver": "overlay2", "Platform": "linux",
+        "MountLabel": "", "ProcessLabel": "", "AppArmorProfile": "", "ExecIDs": null,
+        "HostConfig": host_config(template, network),
+        "GraphDriver": { "Data": null, "Name": "overlay2" },
+        "Mounts": mounts(template), "Config": config(container, &words),
+        "NetworkSettings": { "Ports": {}, "Networks": { network: {} } },
+        "Edge": {
+            "NodeID": task.node_id, "Node": hostname, "TaskID": task.id, "Task": task.edge.name,
+            "Process": template.runtime == Runtime::Process,
+        },
+    })
+}
+
+fn host_config(template: &Template, network: &str) -> Value {
+    let container = &template.container;
+    json!({
+        "NetworkMode": network, "Privileged": container.privileged,
+        "ReadonlyRootfs": container.read_only, "Init": container.init,
+        "CapAdd": container.cap_add, "CapDrop": container.cap_drop,
+        "ExtraHosts": container.hosts, "Sysctls": container.sysctls,
+        "Dns": container.dns.nameservers, "DnsSearch": container.dns.search,
+        "DnsOptions": container.dns.options, "OomScoreAdj": container.oom_score_adj,
+        "Memory": template.limits.memory_bytes, "NanoCpus": template.limits.nano_cpus,
+        "PidsLimit": template.limits.pids,
+        "RestartPolicy": { "Name": "no", "MaximumRetryCount": 0 },
+        "LogConfig": { "Type": "json-file", "Config": template.log_options },
+        "Isolation": "default", "AutoRemove": false, "IpcMode": "private", "CgroupnsMode": "private",
+    })
+}
+
+fn config(container: &Container, words: &[String]) -> Value {
+    let Container { task, template, .. } = container;
+    let is_process = template.runtime == Runtime::Process;
+    let (entrypoint, cmd) = match is_process {
+        true => words.split_at(words.len().min(1)),
+        false => parts(container),
+    };
+    let short = container.id.get(..12).unwrap_or_default();
+    let mut config = json!({
+        "Hostname": template.hostname.clone().unwrap_or_else(|| short.to_owned()), "Domainname": "",
+        "User": template.user.clone().unwrap_or_default(), "AttachStdin": false,
+        "AttachStdout": false, "AttachStderr": false, "Tty": is_terminal(template),
+        "OpenStdin": template.container.open_stdin, "StdinOnce": false, "Env": template.env,
+        "Cmd": cmd, "Image": image(container), "Volumes": null,
+        "WorkingDir": template.dir.clone().unwrap_or_default(), "Entrypoint": entrypoint,
+        "OnBuild": null, "Labels": labels(container),
+    });
+    if let Some(signal) = &template.stop_signal {
+        config["StopSignal"] = json!(signal);
+    }
+    if let Some(spec) = task.spec.container_spec.as_ref().and_then(|spec| spec.healthcheck.as_ref())
+    {
+        config["Healthcheck"] = json!(spec);
+    }
+    config
+}
+
+/// Does it print to a terminal, so that its log is not in frames?
+pub fn is_terminal(template: &Template) -> bool {
+    template.runtime == Runtime::Container && template.container.tty
+}
+
+/// The reference of its image, `process:/usr/bin/redis-server` for a program of the host.
+pub fn image(container: &Container) -> String {
+    let template = &container.template;
+    match template.runtime {
+        Runtime::Container => template.image.clone(),
+        Runtime::Process => {
+            format!("{PROCESS_SCHEME}{}", words(container).first().map_or("", String::as_str))
+        }
+    }
+}
+
+/// The digest that its image was pinned to.
+fn pinned(template: &Template) -> String {
+    template.image.rsplit_once('@').map_or_else(String::new, |(_, digest)| digest.to_owned())
+}
+
+/// The program and its arguments, those of the image where the template has none.
+fn words(container: &Container) -> Vec<String> {
+    let (entrypoint, cmd) = parts(container);
+    entrypoint.iter().chain(cmd).cloned().collect()
+}
+
+/// Docker's rule: a program that is given does without all that the image says.
+fn parts(container: &Container) -> (&[String], &[String]) {
+    let Container { template, image_words, .. } = container;
+    match (template.command.as_slice(), template.args.as_slice()) {
+        ([], []) => (&image_words.entrypoint, &image_words.cmd),
+        ([], args) => (&image_words.entrypoint, args),
+        (command, args) => (command, args),
+    }
+}
+
+/// `host` or `none`.
+pub fn network(container: &Container) -> &'static str {
+    match (container.template.runtime, container.template.container.network) {
+        (Runtime::Container, NetworkMode::None) => "none",
+        _ => "host",
+    }
+}
+
+/// Those of its service, and those by which Swarm's tools find the containers of a task.
+pub fn labels(container: &Container) -> Labels {
+    let task = &container.task;
+    let mut labels = container.template.labels.clone();
+    let swarm = [
+        ("com.docker.swarm.node.id", task.node_id.clone()),
+        ("com.docker.swarm.service.id", task.service_id.clone()),
+        ("com.docker.swarm.service.name", container.service.clone()),
+        ("com.docker.swarm.task", String::new()),
+        ("com.docker.swarm.task.id", task.id.clone()),
+        ("com.docker.swarm.task.name", container.name()),
+    ];
+    labels.extend(swarm.map(|(name, value)| (name.to_owned(), value)));
+    labels
+}
+
+/// Does it mount this volume, by name or by where it is mounted?
+pub fn has_volume(container: &Container, wanted: &str) -> bool {
+    container.template.container.mounts.iter().any(|mount| {
+        let named = matches!(&mount.source, MountSource::Volume { name, .. } if name == wanted);
+        named || mount.target == wanted
+    })
+}
+
+fn mounts(template: &Template) -> Vec<Value> {
+    let mount = |mount: &crdt_state::spec::Mount| {
+        let (kind, name, source) = match &mount.source {
+            MountSource::Bind { path, .. } => ("bind", "", path.as_str()),
+            MountSource::Volume { name, .. } => ("volume", name.as_str(), ""),
+            MountSource::Tmpfs { .. } => ("tmpfs", "", ""),
+        };
+        json!({
+            "Type": kind, "Name": name, "Source": source, "Destination": mount.target,
+            "Driver": if kind == "volume" { "local" } else { "" }, "Mode": "",
+            "RW": !mount.read_only, "Propagation": "",
+        })
+    };
+    template.container.mounts.iter().map(mount).collect()
+}
+
+/// `Up 5 minutes (healthy)`.
+fn status_text(task: &Task, now: Timestamp) -> String {
+    let since = duration(now.0.saturating_sub(task.status.timestamp.0) / 1_000);
+    match state_word(task) {
+        "running" => match task.edge.health.as_str() {
+            "starting" => format!("Up {since} (health: starting)"),
+            health @ ("healthy" | "unhealthy") => format!("Up {since} ({health})"),
+            _ => format!("Up {since}"),
+        },
+        "exited" => {
+            let code = task.status.container_status.as_ref().map_or(0, |status| status.exit_code);
+            format!("Exited ({code}) {since} ago")
+        }
+        _ => "Created".to_owned(),
+    }
+}
+
+/// A duration as Docker tells it.
+fn duration(seconds: u64) -> String {
+    const HOUR: u64 = 3_600;
+    const DAY: u64 = 24 * HOUR;
+    match seconds {
+        0 => "Less than a second".to_owned(),
+        1 => "1 second".to_owned(),
+        2..60 => format!("{seconds} seconds"),
+        60..120 => "About a minute".to_owned(),
+        120..HOUR => format!("{} minutes", seconds / 60),
+        _ if seconds < 2 * HOUR => "About an hour".to_owned(),
+        _ if seconds < 2 * DAY => format!("{} hours", seconds / HOUR),
+        _ if seconds < 14 * DAY => format!("{} days", seconds / DAY),
+        _ if seconds < 60 * DAY => format!("{} weeks", seconds / DAY / 7),
+        _ if seconds < 730 * DAY => format!("{} months", seconds / DAY / 30),
+        _ => format!("{} years", seconds / DAY / 365),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use node_docker::task::{ContainerStatus, TaskStatus};
+
+    #[test]
+    fn an_image_says_what_runs_where_the_template_does_not() {
+        let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let words_of = |command: &[&str], args: &[&str]| {
+            let mut container = Container {
+                id: String::new(),
+                node: crdt_state::NodeId([0; 16]),
+                run: crdt_state::task::Run { task: crdt_state::TaskId([0; 16]), attempt: 1 },
+                task: Task::default(),
+                template: Template::default(),
+                service: String::new(),
+                image_words: Default::default(),
+            };
+            container.template.runtime = Runtime::Container;
+            (container.template.command, container.template.args) = (list(command), list(args));
+            container.image_words.entrypoint = list(&["/entry"]);
+            container.image_words.cmd = list(&["serve"]);
+            words(&container).join(" ")
+        };
+        assert_eq!(words_of(&[], &[]), "/entry serve");
+        assert_eq!(words_of(&[], &["check"]), "/entry check");
+        assert_eq!(words_of(&["sh"], &[]), "sh");
+    }
+
+    #[test]
+    fn durations_are_told_as_docker_tells_them() {
+        for (seconds, text) in [
+            (0, "Less than a second"),
+            (59, "59 seconds"),
+            (60, "About a minute"),
+            (3_599, "59 minutes"),
+            (3_600, "About an hour"),
+            (100_000, "27 hours"),
+            (1_000_000, "11 days"),
+            (86_400 * 20, "2 weeks"),
+        ] {
+            assert_eq!(duration(seconds), text);
+        }
+    }
+
+    #[test]
+    fn a_status_tells_health_and_exit_code() {
+        let task = |state: &str, health: &str| Task {
+            status: TaskStatus {
+                state: state.to_owned(),
+                container_status: Some(ContainerStatus { exit_code: 3, ..Default::default() }),
+                ..TaskStatus::default()
+            },
+            edge: node_docker::task::EdgeTask { health: health.to_owned(), ..Default::default() },
+            ..Task::default()
+        };
+        let now = Timestamp(5_000);
+        assert_eq!(status_text(&task("running", "healthy"), now), "Up 5 seconds (healthy)");
+        assert_eq!(status_text(&task("running", "unchecked"), now), "Up 5 seconds");
+        assert_eq!(status_text(&task("failed", "unchecked"), now), "Exited (3) 5 seconds ago");
+        assert_eq!(status_text(&task("preparing", "unchecked"), now), "Created");
+    }
+}

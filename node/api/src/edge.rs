@@ -1,0 +1,161 @@
+//! `/edge/status`, `/edge/plan` and `/edge/counters`: one node's view of the whole fleet.
+
+use axum::Json;
+use axum::extract::State;
+use crdt_state::ServiceId;
+use crdt_state::service::Service;
+use crdt_state::task::TaskState;
+use gossip::MemberState;
+use node_core::expand::task_name;
+use node_core::node::{HeldMove, SlotWhy};
+use node_core::{NodeRow, TaskView, UnfitRow};
+
+use super::Api;
+use super::failure::Failure;
+use super::services::status as service_status;
+use super::snapshot::Snapshot;
+use super::system::wall_clock;
+use node_docker::edge::{Counters, NodeCounts, PlanRow, Status, UnfitRecord, WhyRow};
+
+/// Unread records that are told one by one; all are counted.
+const UNFIT_MAX: usize = 20;
+
+/// `GET /edge/status`.
+pub async fn status(State(api): State<Api>) -> Result<Json<Status>, Failure> {
+    let snapshot = Snapshot::take(&api).await?;
+    let state = api.read(|node, now| {
+        let replica = node.replica();
+        let conflicts = node.conflicts().len() + node.name_conflicts().len();
+        let mut held = node.held_moves(&node.tasks(now));
+        held.retain(|held| held.is_failing);
+        (replica.digest(), conflicts, replica.quarantined().count(), node.unfit(), held)
+    });
+    let (digest, conflicts, damaged, unfit, held) = state.await?;
+    let nodes = count_nodes(&snapshot.nodes);
+    let counts = snapshot.services.iter().map(|service| service_status(service, &snapshot));
+    let (running, desired) = counts.fold((0, 0), |(running, desired), service| {
+        (running + service.running_tasks, desired + service.desired_tasks)
+    });
+    Ok(Json(Status {
+        node_id: snapshot.me.to_string(),
+        hostname: snapshot.hostname(snapshot.me),
+        at: wall_clock(),
+        view_age_ms: view_age_ms(&snapshot.nodes),
+        digest: digest.to_string(),
+        nodes,
+        services: snapshot.services.len() as u64,
+        tasks_running: running,
+        tasks_desired: desired,
+        waiting: snapshot.tasks.iter().filter_map(|task| waiting(task, &snapshot)).collect(),
+        held: held.into_iter().map(|held| held_row(held, &snapshot)).collect(),
+        conflicts: conflicts as u64,
+        quarantined: (damaged + unfit.len()) as u64,
+        unfit: unfit.iter().take(UNFIT_MAX).map(|row| unfit_record(row, &snapshot)).collect(),
+        island: nodes.alive + nodes.suspect <= 1 && nodes.unreachable > 0,
+        warnings: disk_warning(&api).into_iter().chain(unable(&snapshot)).collect(),
+    }))
+}
+
+fn unfit_record(row: &UnfitRow, snapshot: &Snapshot) -> UnfitRecord {
+    UnfitRecord {
+        kind: row.kind().to_owned(),
+        id: ServiceId(row.key.id).to_string(),
+        name: row.name.clone(),
+        digest: row.digest.to_string(),
+        reason: row.why.to_string(),
+        writer: row.writer.map(|node| snapshot.hostname(node)).unwrap_or_default(),
+    }
+}
+
+/// `GET /edge/plan`.
+pub async fn plan(State(api): State<Api>) -> Result<Json<Vec<PlanRow>>, Failure> {
+    let slots = api.read(|node, now| {
+        let of = |service: &Service| (service.id, node.why_service(now, service.id));
+        node.services().map(of).collect::<Vec<_>>()
+    });
+    let slots = slots.await?;
+    let rows = slots.iter().flat_map(|(id, slots)| slots.iter().map(|slot| plan_row(*id, slot)));
+    Ok(Json(rows.collect()))
+}
+
+fn plan_row(service: ServiceId, slot: &SlotWhy) -> PlanRow {
+    let owner = slot.nodes.iter().find(|verdict| Some(verdict.node) == slot.owner);
+    PlanRow {
+        service_id: service.to_string(),
+        name: slot.name.clone(),
+        node_id: slot.owner.map(|node| node.to_string()).unwrap_or_default(),
+        node: owner.map(|verdict| verdict.hostname.clone()).unwrap_or_default(),
+        code: owner.map_or("unplaced", |verdict| verdict.code).to_owned(),
+        reason: owner.map_or_else(|| slot.summary.clone(), |verdict| verdict.detail.clone()),
+    }
+}
+
+/// `GET /edge/counters`.
+pub async fn counters(State(api): State<Api>) -> Result<Json<Counters>, Failure> {
+    let counters = api.handle.counters().await?;
+    Ok(Json(Counters { counters }))
+}
+
+/// What is said while changes cannot be made durable.
+pub fn disk_warning(api: &Api) -> Option<String> {
+    let error = api.handle.disk_error()?;
+    Some(format!(
+        "the disk refuses to be written: {error}; changes are not durable until it does, tasks go \
+         on; see that it is mounted, writable and not full"
+    ))
+}
+
+/// A line for every node that cannot start tasks.
+pub fn unable(snapshot: &Snapshot) -> impl Iterator<Item = String> {
+    let rows = snapshot.nodes.iter().filter(|row| !row.conditions.is_empty());
+    rows.map(|row| {
+        let texts: Vec<&str> = row.conditions.values().map(String::as_str).collect();
+        let name = snapshot.hostname(row.id);
+        format!("{name} cannot start tasks now: {}; new ones go elsewhere", texts.join(", "))
+    })
+}
+
+fn count_nodes(rows: &[NodeRow]) -> NodeCounts {
+    let count = |state| rows.iter().filter(|row| row.state == state).count() as u64;
+    NodeCounts {
+        alive: count(MemberState::Alive),
+        suspect: count(MemberState::Suspect),
+        unreachable: count(MemberState::Unreachable),
+        left: count(MemberState::Left),
+    }
+}
+
+/// The longest silence of a member that counts as there.
+fn view_age_ms(rows: &[NodeRow]) -> u64 {
+    let there = |row: &&NodeRow| {
+        !row.is_me && matches!(row.state, MemberState::Alive | MemberState::Suspect)
+    };
+    rows.iter().filter(there).map(|row| row.heard_ms).max().unwrap_or(0)
+}
+
+fn held_row(held: HeldMove, snapshot: &Snapshot) -> WhyRow {
+    WhyRow {
+        name: held.name,
+        node: snapshot.hostname(held.node),
+        state: TaskState::Running.as_str().to_owned(),
+        code: "held".to_owned(),
+        reason: held.reason,
+    }
+}
+
+/// A task that is wanted and does not run.
+fn waiting(task: &TaskView, snapshot: &Snapshot) -> Option<WhyRow> {
+    let attempt = task.status.as_ref().map(|status| &status.current);
+    let state = attempt.map_or(TaskState::Pending, |attempt| attempt.state);
+    if !task.desired_running || matches!(state, TaskState::Running | TaskState::Complete) {
+        return None;
+    }
+    let said = attempt.map(|attempt| attempt.message.clone()).unwrap_or_default();
+    Some(WhyRow {
+        name: task_name(&task.service_name, task.slot),
+        node: task.node.map(|node| snapshot.hostname(node)).unwrap_or_default(),
+        state: state.as_str().to_owned(),
+        code: state.as_str().to_owned(),
+        reason: task.reason.clone().unwrap_or(said),
+    })
+}

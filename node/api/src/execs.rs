@@ -1,0 +1,148 @@
+//! The commands that were asked for over this agent: from their creation until somebody has read how
+//! they ended. Only in memory: a command ends with the agent that its listener is connected to.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use crdt_state::NodeId;
+use crdt_state::task::Run;
+use runtime::exec::ExecOrder;
+
+use super::failure::Failure;
+use node_agent::SessionWriter;
+use node_docker::exec::ExecCreate;
+
+/// Commands that are known at most; each takes a kilobyte.
+const EXECS_MAX: usize = 256;
+
+/// How long one is known that was never started, or whose end nobody asked for.
+const KEPT: Duration = Duration::from_secs(300);
+
+/// One command.
+#[derive(Clone)]
+pub struct Exec {
+    /// The container's id.
+    pub container: String,
+    /// The task's name, for messages.
+    pub task: String,
+    /// Where.
+    pub node: NodeId,
+    /// In which run.
+    pub run: Run,
+    /// As it was asked for.
+    pub asked: ExecCreate,
+    /// The same for the helper.
+    pub order: ExecOrder,
+    /// Where it stands.
+    pub state: ExecState,
+    since: Instant,
+}
+
+/// Where a command stands.
+#[derive(Clone)]
+pub enum ExecState {
+    /// Not started.
+    Created,
+    /// Being started, or running.
+    Running {
+        /// On its node; 0 while it is being started.
+        pid: u32,
+        /// The way to it.
+        writer: Option<SessionWriter>,
+    },
+    /// Over.
+    Ended {
+        /// How.
+        code: i32,
+    },
+}
+
+/// All commands; clones are the same.
+#[derive(Clone, Default)]
+pub struct Execs(Arc<Mutex<BTreeMap<String, Exec>>>);
+
+impl Exec {
+    /// One that was asked for.
+    pub fn new(
+        container: &super::containers::Container,
+        asked: ExecCreate,
+        order: ExecOrder,
+    ) -> Exec {
+        Exec {
+            container: container.id.clone(),
+            task: container.task.edge.name.clone(),
+            node: container.node,
+            run: container.run,
+            asked,
+            order,
+            state: ExecState::Created,
+            since: Instant::now(),
+        }
+    }
+}
+
+impl Execs {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Exec>> {
+        self.0.lock().expect("nothing panics while it holds this")
+    }
+
+    /// Keeps one, and gives it an id.
+    pub fn add(&self, exec: Exec) -> Result<String, Failure> {
+        let mut bytes = [0; 32];
+        let no_luck = |error| Failure::Unavailable(format!("no random number: {error}"));
+        getrandom::fill(&mut bytes).map_err(no_luck)?;
+        let id: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut all = self.all();
+        all.retain(|_, exec| exec.is_running() || exec.since.elapsed() < KEPT);
+        if all.len() >= EXECS_MAX {
+            let ended = all.iter().filter(|(_, exec)| !exec.is_running());
+            let oldest = ended.min_by_key(|(_, exec)| exec.since).map(|(id, _)| id.clone());
+            let full = || {
+                Failure::Unavailable(format!(
+                    "{EXECS_MAX} commands run over this agent already; end some, or ask another node"
+                ))
+            };
+            all.remove(&oldest.ok_or_else(full)?);
+        }
+        all.insert(id.clone(), exec);
+        Ok(id)
+    }
+
+    /// The one that is meant.
+    pub fn find(&self, id: &str) -> Result<Exec, Failure> {
+        let missing = || {
+            Failure::Missing(format!(
+                "No such exec instance: {id}; it is known to the agent that created it, for {} minutes",
+                KEPT.as_secs() / 60
+            ))
+        };
+        self.all().get(id).cloned().ok_or_else(missing)
+    }
+
+    /// Takes one to be started, which happens once.
+    pub fn take(&self, id: &str) -> Result<Exec, Failure> {
+        let exec = self.find(id)?;
+        if !matches!(exec.state, ExecState::Created) {
+            return Err(Failure::Conflict(format!(
+                "exec {id} was started already; create another one"
+            )));
+        }
+        self.set(id, ExecState::Running { pid: 0, writer: None });
+        Ok(exec)
+    }
+
+    /// Notes where one stands.
+    pub fn set(&self, id: &str, state: ExecState) {
+        if let Some(exec) = self.all().get_mut(id) {
+            exec.state = state;
+            exec.since = Instant::now();
+        }
+    }
+}
+
+impl Exec {
+    fn is_running(&self) -> bool {
+        matches!(self.state, ExecState::Running { .. })
+    }
+}

@@ -1,0 +1,152 @@
+//! What a request is answered with when it is not done: a status and `{"message": …}`.
+//!
+//! The message says what, why and what to type. Nothing was changed by a request that failed.
+
+use axum::Json;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use runtime::exec::{Fault, Refusal};
+use runtime::image::ImageError;
+
+use node_agent::{SessionGone, Unanswered};
+use node_docker::ErrorBody;
+use node_docker::state::BadSpec;
+
+/// A request that was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The request makes no sense.
+    #[error("{0}")]
+    Bad(String),
+    /// There is no such thing.
+    #[error("{0}")]
+    Missing(String),
+    /// It contradicts what is there.
+    #[error("{0}")]
+    Conflict(String),
+    /// It must not be done there.
+    #[error("{0}")]
+    Forbidden(String),
+    /// Docker has it, this version has not.
+    #[error("{0}")]
+    NotYet(String),
+    /// The node cannot do it now.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl Failure {
+    fn status(&self) -> StatusCode {
+        match self {
+            Failure::Bad(_) => StatusCode::BAD_REQUEST,
+            Failure::Missing(_) => StatusCode::NOT_FOUND,
+            Failure::Conflict(_) => StatusCode::CONFLICT,
+            Failure::Forbidden(_) => StatusCode::FORBIDDEN,
+            Failure::NotYet(_) => StatusCode::NOT_IMPLEMENTED,
+            Failure::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let body = ErrorBody { message: self.to_string() };
+        (self.status(), Json(body)).into_response()
+    }
+}
+
+impl From<node_core::Refusal> for Failure {
+    fn from(refusal: node_core::Refusal) -> Failure {
+        use node_core::Refusal;
+        let message = refusal.to_string();
+        match refusal {
+            Refusal::NoSuchService(_)
+            | Refusal::NoSuchNode(_)
+            | Refusal::NoSuchImage(_)
+            | Refusal::NoSuchVolume { .. }
+            | Refusal::NoSuchConflict => Failure::Missing(message),
+            Refusal::NameTaken { .. }
+            | Refusal::OutOfSequence { .. }
+            | Refusal::NodeReachable { .. } => Failure::Conflict(message),
+            Refusal::NotYet(_) => Failure::NotYet(message),
+            Refusal::HasLeft => Failure::Unavailable(message),
+            Refusal::BadName(_)
+            | Refusal::BadConstraint(_)
+            | Refusal::BadPlaceholder(_)
+            | Refusal::NothingToRun
+            | Refusal::TooManyReplicas(_)
+            | Refusal::BeyondLimit(_)
+            | Refusal::TooLarge { .. } => Failure::Bad(message),
+        }
+    }
+}
+
+impl From<BadSpec> for Failure {
+    fn from(bad: BadSpec) -> Failure {
+        match bad {
+            BadSpec::NotYet(_) | BadSpec::NoSuchNetwork(_) => Failure::NotYet(bad.to_string()),
+            _ => Failure::Bad(bad.to_string()),
+        }
+    }
+}
+
+impl From<ImageError> for Failure {
+    fn from(error: ImageError) -> Failure {
+        let message = error.to_string();
+        match error {
+            ImageError::Unknown(_) => Failure::Missing(message),
+            ImageError::InUse { .. } | ImageError::ManyNames(_) | ImageError::Busy(_) => {
+                Failure::Conflict(message)
+            }
+            ImageError::DiskFull { .. } | ImageError::Disk { .. } => Failure::Unavailable(message),
+            _ => Failure::Bad(message),
+        }
+    }
+}
+
+impl From<Unanswered> for Failure {
+    fn from(unanswered: Unanswered) -> Failure {
+        Failure::Unavailable(unanswered.to_string())
+    }
+}
+
+impl From<SessionGone> for Failure {
+    fn from(gone: SessionGone) -> Failure {
+        match gone {
+            SessionGone::TooLong(_) => Failure::Bad(gone.to_string()),
+            _ => Failure::Unavailable(gone.to_string()),
+        }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Failure {
+        let message = refusal.message;
+        match refusal.fault {
+            Fault::NotRunning => Failure::Conflict(message),
+            Fault::Missing => Failure::Missing(message),
+            Fault::Bad => Failure::Bad(message),
+            Fault::Forbidden => Failure::Forbidden(message),
+            Fault::Failed => Failure::Unavailable(message),
+        }
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Failure {
+        Failure::Bad(format!("the body of the request cannot be read: {error}"))
+    }
+}
+
+impl From<BytesRejection> for Failure {
+    fn from(rejection: BytesRejection) -> Failure {
+        Failure::Bad(rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for Failure {
+    fn from(rejection: QueryRejection) -> Failure {
+        Failure::Bad(rejection.body_text())
+    }
+}

@@ -1,0 +1,249 @@
+//! `POST /swarm/join`: asks whoever listens at the addresses, and says what became of each.
+//!
+//! ```text
+//! token, addresses ──understood?──▶ names ──resolved?──▶ hands shaken ──▶ known to each other
+//!        400                           each failure is told: 503
+//! ```
+//! An address where nobody answers yet is asked on in the background, with the key that this node has;
+//! one that refuses is not. A node that is alone takes over the key of the fleet it joins; one with
+//! members keeps its own.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::extract::State;
+use crdt_state::NodeId;
+use futures_util::future::join_all;
+use gossip::MemberState;
+use tokio::time::{sleep, timeout};
+
+use super::failure::Failure;
+use super::snapshot::Snapshot;
+use super::{Api, Sent};
+use node_agent::config::{AGENT_PORT, FleetKey, JoinAddr};
+use node_agent::transport::DialFailure;
+use node_docker::read;
+use node_docker::system::{JoinAnswer, JoinRequest};
+
+/// A name server answers in so long, or the name is looked up in the background.
+const LOOK_UP_MAX: Duration = Duration::from_secs(5);
+
+/// How long a node that was met takes to be known. A handshake takes two round trips, a second try
+/// one second more.
+const KNOWN_WAIT: Duration = Duration::from_secs(5);
+const KNOWN_POLL: Duration = Duration::from_millis(50);
+
+/// Addresses in one request, as many as gossip keeps.
+const ADDRESSES_MAX: usize = 64;
+
+/// What to look at where nobody answers.
+const CHECK: &str =
+    "Check the address, that an agent runs there, and that UDP port 7946 is open on both sides";
+
+/// Whether an address where nobody answers is asked again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Later {
+    Asked,
+    Forgotten,
+}
+
+/// What became of one address.
+enum Outcome {
+    /// A node of the fleet listens there.
+    Met(NodeId),
+    /// Why not, and what to do.
+    Refused(String),
+    /// Nobody is there, yet.
+    Silent(String),
+}
+
+/// `POST /swarm/join`.
+pub async fn join(State(api): State<Api>, body: Sent) -> Result<Json<JoinAnswer>, Failure> {
+    let request: JoinRequest = read(&body?)?;
+    let addrs = addresses(&request)?;
+    let snapshot = Snapshot::take(&api).await?;
+    super::swarm::check_advertised(&request.advertise_addr, &snapshot)?;
+    let ours = api.handle.fleet_key();
+    let key = if request.join_token.is_empty() { None } else { Some(token(&request.join_token)?) };
+    let other = key.filter(|key| *key != ours);
+    if other.is_some() {
+        check_may_change(&api, &snapshot)?;
+    }
+    let key = other.as_ref().unwrap_or(&ours);
+    let outcomes = join_all(addrs.iter().map(|addr| ask(&api, addr, key))).await;
+    let met: BTreeSet<NodeId> = outcomes.iter().filter_map(Outcome::node).collect();
+    // What is asked later is asked with the key that this node has.
+    let later = if met.is_empty() && other.is_some() { Later::Forgotten } else { Later::Asked };
+    if let (false, Some(key)) = (met.is_empty(), other) {
+        let failed =
+            |error: node_agent::identity::IdentityError| Failure::Unavailable(error.to_string());
+        api.handle.set_fleet_key(key).map_err(failed)?;
+    }
+    for (addr, outcome) in addrs.iter().zip(&outcomes) {
+        if later == Later::Asked && !matches!(outcome, Outcome::Refused(_)) {
+            api.handle.join(addr.clone()).await?;
+        }
+    }
+    let told = addrs.iter().zip(&outcomes).filter_map(|(addr, outcome)| outcome.told(addr, later));
+    let refused: Vec<String> = told.collect();
+    if met.is_empty() {
+        return Err(Failure::Unavailable(refused.join("\n")));
+    }
+    if met.iter().all(|node| is_active(&snapshot, *node)) {
+        return Err(already(&snapshot, &refused));
+    }
+    let snapshot = until_known(&api, &met).await?;
+    Ok(Json(JoinAnswer { met: met.iter().map(|id| snapshot.hostname(*id)).collect(), refused }))
+}
+
+impl Outcome {
+    fn node(&self) -> Option<NodeId> {
+        match self {
+            Outcome::Met(node) => Some(*node),
+            Outcome::Refused(_) | Outcome::Silent(_) => None,
+        }
+    }
+
+    fn told(&self, addr: &JoinAddr, later: Later) -> Option<String> {
+        match self {
+            Outcome::Met(_) => None,
+            Outcome::Refused(why) => Some(format!("cannot join through {addr}: {why}")),
+            Outcome::Silent(why) => Some(match later {
+                Later::Asked => format!(
+                    "no answer from {addr}: {why}; the attempt goes on in the background, and \
+                     `edgectl status` shows when it has joined. {CHECK}"
+                ),
+                Later::Forgotten => format!("no answer from {addr}: {why}; type it again. {CHECK}"),
+            }),
+        }
+    }
+}
+
+fn addresses(request: &JoinRequest) -> Result<Vec<JoinAddr>, Failure> {
+    let texts = &request.remote_addrs;
+    if texts.is_empty() {
+        return Err(Failure::Bad(
+            "no address to join; name any node of the fleet: edgectl swarm join ADDRESS".to_owned(),
+        ));
+    }
+    if texts.len() > ADDRESSES_MAX {
+        return Err(Failure::Bad(format!(
+            "{} addresses are too many; {ADDRESSES_MAX} at most, and one that answers is enough",
+            texts.len()
+        )));
+    }
+    if !matches!(request.availability.as_str(), "" | "active") {
+        return Err(Failure::NotYet(format!(
+            "a node joins as active, not as {0}; after it has joined: edgectl node update \
+             --availability {0} self",
+            request.availability
+        )));
+    }
+    let parse = |text: &String| {
+        let addr = text.parse::<JoinAddr>();
+        addr.map_err(|bad| Failure::Bad(format!("cannot join `{text}`: {bad}")))
+    };
+    texts.iter().map(parse).collect()
+}
+
+fn token(text: &str) -> Result<FleetKey, Failure> {
+    FleetKey::from_token(text).map_err(|_| {
+        Failure::Bad(
+            "the token is not one\nwhy: a token is EDGE-1- and 64 hex digits\n\
+             try: edgectl swarm join-token, on a node of the fleet: it prints what to type here"
+                .to_owned(),
+        )
+    })
+}
+
+/// May this node become part of another fleet?
+fn check_may_change(api: &Api, snapshot: &Snapshot) -> Result<(), Failure> {
+    let others = snapshot.nodes.iter().filter(|row| !row.is_me && row.state != MemberState::Left);
+    match others.count() {
+        0 if api.handle.config().fleet_key.is_none() => Ok(()),
+        0 => Err(Failure::Conflict(
+            "the token is of a fleet with another fleet key\n\
+             why: the key of this node is set in its configuration, which outlives a join\n\
+             try: put the fleet's key into edge.toml (fleet_key or fleet_key_file) or leave it out \
+             there, start the agent again, and join"
+                .to_owned(),
+        )),
+        others => Err(Failure::Unavailable(format!(
+            "the token is of another fleet, and this node is already part of a swarm of {} nodes\n\
+             try: edgectl swarm leave, to leave it",
+            others + 1
+        ))),
+    }
+}
+
+/// Asks every address of a name; one that answers is enough.
+async fn ask(api: &Api, name: &JoinAddr, key: &FleetKey) -> Outcome {
+    let addrs = match timeout(LOOK_UP_MAX, api.handle.look_up(name)).await {
+        Ok(Ok(addrs)) => addrs,
+        Ok(Err(why)) => {
+            return Outcome::Silent(why.to_string());
+        }
+        Err(_) => {
+            let waited = LOOK_UP_MAX.as_secs();
+            return Outcome::Silent(format!("no name server answered within {waited} s"));
+        }
+    };
+    let mut last = None;
+    for addr in addrs {
+        match probe(api, addr, key).await {
+            Outcome::Met(node) => return Outcome::Met(node),
+            other => last = Some(other),
+        }
+    }
+    last.unwrap_or_else(|| Outcome::Refused("it has no address".to_owned()))
+}
+
+async fn probe(api: &Api, addr: SocketAddr, key: &FleetKey) -> Outcome {
+    match api.handle.probe(addr, key).await {
+        Ok(node) => Outcome::Met(node),
+        Err(DialFailure::NoAnswer) => Outcome::Silent("nobody is there".to_owned()),
+        Err(DialFailure::OtherFleet) => Outcome::Refused(
+            "it has another fleet key\n\
+             try: edgectl swarm join-token, on that machine: it prints what to type here"
+                .to_owned(),
+        ),
+        Err(why) => Outcome::Refused(why.to_string()),
+    }
+}
+
+fn is_active(snapshot: &Snapshot, node: NodeId) -> bool {
+    snapshot.nodes.iter().any(|row| row.id == node && row.state.is_active())
+}
+
+fn already(snapshot: &Snapshot, refused: &[String]) -> Failure {
+    let count = snapshot.nodes.iter().filter(|row| row.state.is_active()).count();
+    let mut lines = vec![format!(
+        "this node is already part of a swarm of {count} nodes, that one among them\n\
+         try: edgectl node ls, to see them, or edgectl swarm leave, to leave it"
+    )];
+    lines.extend_from_slice(refused);
+    Failure::Unavailable(lines.join("\n"))
+}
+
+/// Waits until one of those who were met is a member as seen from here.
+async fn until_known(api: &Api, met: &BTreeSet<NodeId>) -> Result<Snapshot, Failure> {
+    let deadline = Instant::now() + KNOWN_WAIT;
+    loop {
+        let snapshot = Snapshot::take(api).await?;
+        if met.iter().any(|node| is_active(&snapshot, *node)) {
+            return Ok(snapshot);
+        }
+        if Instant::now() > deadline {
+            return Err(Failure::Unavailable(format!(
+                "who listens there is of this fleet, and its datagrams do not arrive\n\
+                 why: none came within {} s; the attempt goes on in the background\n\
+                 try: let UDP port {AGENT_PORT} through on both sides; edgectl status shows when it \
+                 has joined",
+                KNOWN_WAIT.as_secs()
+            )));
+        }
+        sleep(KNOWN_POLL).await;
+    }
+}

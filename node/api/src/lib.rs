@@ -1,0 +1,224 @@
+//! The HTTP API: Docker's Engine API over a unix socket, and `/edge/…` for what Docker has no word
+//! for.
+//!
+//! What is asked of the fleet's state comes from this node's own through [`Handle`] and waits for no
+//! peer. Only two things do wait, with a deadline and a reason at its end: what is inside a task of
+//! another node (logs, commands, files, figures), and images that are brought, sent or looked up. Paths are understood with and without a version in front:
+//! `/v1.47/services`.
+
+mod archive;
+mod clients;
+mod conflicts;
+mod container_object;
+mod containers;
+mod deadline;
+mod distribution;
+mod edge;
+mod ending;
+mod events;
+mod exec;
+mod exec_stream;
+mod execs;
+mod failure;
+mod filters;
+mod images;
+mod join;
+mod logs;
+mod lookup;
+mod networks;
+mod nodes;
+mod pin;
+mod progress_stream;
+mod pulls;
+mod pushes;
+mod recent;
+mod server;
+mod services;
+mod snapshot;
+pub mod socket;
+mod swarm;
+mod system;
+mod task_object;
+mod tasks;
+mod top;
+mod unread;
+mod usage;
+mod volumes;
+mod why;
+
+use std::time::Instant;
+
+use axum::body::Bytes;
+use axum::extract::Request;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::http::Uri;
+use axum::http::uri::PathAndQuery;
+use axum::routing::{delete, get, post};
+use axum::{Router, middleware};
+use gossip::Now;
+use node_core::{Edit, Edited, Node};
+use tokio::net::UnixListener;
+use tower::Layer;
+use tower::util::MapRequestLayer;
+
+use execs::Execs;
+use failure::Failure;
+use node_agent::Handle;
+use recent::Recent;
+
+/// An extractor that is answered like every other failure.
+type Answer<T> = Result<T, QueryRejection>;
+
+/// The body of a request, answered likewise when it cannot be had.
+type Sent = Result<Bytes, BytesRejection>;
+
+/// What handlers work with.
+#[derive(Clone)]
+struct Api {
+    handle: Handle,
+    recent: Recent,
+    execs: Execs,
+    started: Instant,
+}
+
+impl Api {
+    /// Reads the node, on its own thread: `read` only copies.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Node, Now) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        Ok(self.handle.read_at(read).await?)
+    }
+
+    /// Makes a change; returns once it is on this node's disk.
+    async fn edit(&self, edit: Edit) -> Result<Edited, Failure> {
+        Ok(self.handle.edit(edit).await??)
+    }
+}
+
+/// Serves the API until the listener fails.
+pub async fn serve(listener: UnixListener, handle: Handle) -> std::io::Result<()> {
+    let allowance = server::Allowance::of(runtime::files::limit());
+    let recent = Recent::new();
+    tokio::spawn(recent.clone().collect(handle.clone()));
+    let api = Api { handle, recent, execs: Execs::default(), started: Instant::now() };
+    let unversioned = MapRequestLayer::new(drop_version).layer(router(api));
+    server::serve(listener, unversioned, allowance).await
+}
+
+fn router(api: Api) -> Router {
+    Router::new()
+        .route("/_ping", get(system::ping))
+        .route("/version", get(system::version))
+        .route("/distribution/{*image}", get(distribution::inspect))
+        .merge(images::routes())
+        .route("/info", get(system::info))
+        .route("/events", get(events::stream))
+        .route("/nodes", get(nodes::list))
+        .route("/nodes/{id}", get(nodes::inspect).delete(nodes::remove))
+        .route("/nodes/{id}/update", post(nodes::update))
+        .route("/services", get(services::list))
+        .route("/services/create", post(services::create))
+        .route("/services/{id}", get(services::inspect).delete(services::remove))
+        .route("/services/{id}/update", post(services::update))
+        .route("/services/{id}/logs", get(logs::of_service))
+        .route("/networks", get(networks::list))
+        .route("/networks/prune", post(networks::prune))
+        .route("/build/prune", post(system::prune_build))
+        .route("/secrets", get(system::none))
+        .route("/configs", get(system::none))
+        .route("/networks/{id}", get(networks::inspect))
+        .route("/volumes", get(volumes::list))
+        .route("/volumes/create", post(volumes::create))
+        .route("/volumes/prune", post(volumes::prune))
+        .route("/volumes/{name}", get(volumes::inspect).delete(volumes::remove))
+        .route("/tasks", get(tasks::list))
+        .route("/tasks/{id}", get(tasks::inspect))
+        .route("/tasks/{id}/logs", get(logs::of_task))
+        .merge(container_routes())
+        .route("/exec/{id}/start", post(exec::start))
+        .route("/exec/{id}/json", get(exec::inspect))
+        .route("/exec/{id}/resize", post(exec::resize))
+        .route("/swarm", get(swarm::inspect))
+        .route("/swarm/init", post(swarm::init))
+        .route("/swarm/join", post(join::join))
+        .route("/swarm/leave", post(swarm::leave))
+        .route("/swarm/update", post(swarm::update))
+        .route("/edge/pulls", get(pulls::list))
+        .route("/edge/pulls/pause", post(pulls::pause))
+        .route("/edge/pulls/resume", post(pulls::resume))
+        .route("/edge/images", get(pushes::of_fleet))
+        .route("/edge/images/publish", post(pushes::publish))
+        .route("/edge/status", get(edge::status))
+        .route("/edge/plan", get(edge::plan))
+        .route("/edge/counters", get(edge::counters))
+        .route("/edge/top", get(top::top))
+        .route("/edge/conflicts", get(conflicts::list).post(conflicts::pick))
+        .route("/edge/volumes", get(volumes::fleet))
+        .route("/edge/volumes/{node}/{name}", delete(volumes::remove_on))
+        .route("/edge/why/service/{id}", get(why::service))
+        .route("/edge/why/task/{id}", get(why::task))
+        .route("/edge/why/node/{id}", get(why::node))
+        .fallback(system::unknown)
+        .method_not_allowed_fallback(system::unknown)
+        .layer(middleware::map_response(system::add_headers))
+        .layer(middleware::from_fn(unread::read_before_the_answer))
+        .with_state(api)
+}
+
+/// The containers of tasks.
+fn container_routes() -> Router<Api> {
+    Router::new()
+        .route("/containers/json", get(containers::list))
+        .route("/containers/prune", post(containers::prune))
+        .route("/containers/{id}/json", get(containers::inspect))
+        .route("/containers/{id}/exec", post(exec::create))
+        .route("/containers/{id}/logs", get(logs::of_container))
+        .route("/containers/{id}/archive", get(archive::get).head(archive::stat).put(archive::put))
+        .route("/containers/{id}/stats", get(usage::stats))
+        .route("/containers/{id}/top", get(usage::top))
+        .route("/containers/{id}/stop", post(ending::stop))
+        .route("/containers/{id}/restart", post(ending::stop))
+        .route("/containers/{id}/kill", post(ending::kill))
+        .route("/containers/{id}/wait", post(ending::wait))
+        .route("/containers/{id}/start", post(ending::owned))
+        .route("/containers/{id}/pause", post(ending::owned))
+        .route("/containers/{id}/unpause", post(ending::owned))
+        .route("/containers/{id}/rename", post(ending::owned))
+        .route("/containers/{id}/attach", post(ending::attach))
+        .route("/containers/{id}/update", post(ending::owned))
+        .route("/containers/{id}", delete(ending::remove))
+        .route("/containers/create", post(ending::create))
+}
+
+/// `/v1.47/services` is `/services`: what is newer than a client is additive.
+fn drop_version(mut request: Request) -> Request {
+    if let Some(uri) = without_version(request.uri()) {
+        *request.uri_mut() = uri;
+    }
+    request
+}
+
+fn without_version(uri: &Uri) -> Option<Uri> {
+    let (version, _) = uri.path().strip_prefix("/v")?.split_once('/')?;
+    let is_version =
+        version.contains('.') && version.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let rest = uri.path_and_query()?.as_str().get("/v".len() + version.len()..)?;
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(rest.parse::<PathAndQuery>().ok()?);
+    if is_version { Uri::from_parts(parts).ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_in_front_of_a_path_is_dropped() {
+        let plain = |text: &'static str| without_version(&Uri::from_static(text));
+        assert_eq!(plain("/v1.47/services?status=1"), Some(Uri::from_static("/services?status=1")));
+        assert_eq!(plain("/services/create"), None);
+        assert_eq!(plain("/version"), None);
+        assert_eq!(plain("/victor/x"), None);
+    }
+}

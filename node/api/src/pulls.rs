@@ -1,0 +1,210 @@
+//! Images that come to this node: `POST /images/create?fromImage=…` with Docker's progress, and
+//! what is on its way (`/edge/pulls`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use runtime::image::auth::Login;
+use runtime::image::{BringError, Digest, Image, Origin, Reference};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::Api;
+use super::failure::Failure;
+use super::pin;
+use super::progress_stream::{self, Lines};
+use node_agent::images::{PullEvent, Supply, Wish};
+
+/// Between two looks at how far the layers are.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Pulls an image as an operator asks for it: a tag is looked up anew. `tag` may be a digest.
+pub async fn pull(
+    api: Api,
+    image: &str,
+    tag: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<Response, Failure> {
+    let login = pin::login(headers)?;
+    let name = match tag.filter(|tag| !tag.is_empty()) {
+        Some(digest) if digest.contains(':') => format!("{image}@{digest}"),
+        Some(tag) => format!("{image}:{tag}"),
+        None => image.to_owned(),
+    };
+    let bad = |bad: runtime::image::BadReference| Failure::Bad(bad.to_string());
+    let reference = name.parse::<Reference>().map_err(bad)?.with_default_tag();
+    let supply = api.handle.supply().clone();
+    let before = supply.images().digest_of(&reference).map(|named| named.digest);
+    let (events, mut said) = mpsc::unbounded_channel();
+    let mut fetching = Fetching::begin(supply.clone(), reference.clone(), login, events);
+    // Until the manifest is here a failure has a status of its own.
+    let layers = tokio::select! {
+        ended = &mut fetching.0 => {
+            if let Err(error) = flat(ended) {
+                return Err(error.into());
+            }
+            fetching = Fetching(tokio::spawn(async { Err(BringError::Ending) }));
+            None
+        }
+        // Whoever works drops the sender when it ends; how it ended is for the other arm to say.
+        Some(event) = said.recv() => Some(event),
+    };
+    let (lines, response) = progress_stream::lines();
+    let show = Show { supply, reference, before, lines, layers: BTreeMap::new() };
+    tokio::spawn(show.run(layers, said, fetching));
+    Ok(response)
+}
+
+/// The work; dropped, it ends.
+struct Fetching(tokio::task::JoinHandle<Result<Image, BringError>>);
+
+impl Fetching {
+    fn begin(
+        supply: Supply,
+        reference: Reference,
+        login: Option<Login>,
+        events: mpsc::UnboundedSender<PullEvent>,
+    ) -> Fetching {
+        Fetching(tokio::spawn(async move {
+            let origin = Origin::Pulled;
+            let wish = Wish { reference: &reference, login, origin, events: Some(events) };
+            supply.fetch(wish).await
+        }))
+    }
+}
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn flat(
+    ended: Result<Result<Image, BringError>, tokio::task::JoinError>,
+) -> Result<Image, BringError> {
+    ended.unwrap_or(Err(BringError::Ending))
+}
+
+/// What a client is shown of one pull.
+struct Show {
+    supply: Supply,
+    reference: Reference,
+    before: Option<Digest>,
+    lines: Lines,
+    /// Layers that are still to come, and how many bytes were shown of each.
+    layers: BTreeMap<Digest, u64>,
+}
+
+impl Show {
+    async fn run(
+        mut self,
+        first: Option<PullEvent>,
+        mut said: mpsc::UnboundedReceiver<PullEvent>,
+        mut fetching: Fetching,
+    ) {
+        let tag = self.reference.tag.clone().unwrap_or_default();
+        let from = format!("Pulling from {}", self.reference.repository);
+        self.lines.put(json!({"status": from, "id": tag})).await;
+        // Nothing had to be fetched.
+        let Some(first) = first else { return self.done().await };
+        self.on_event(first).await;
+        let mut look = tokio::time::interval(LOOK_INTERVAL);
+        let ended = loop {
+            tokio::select! {
+                Some(event) = said.recv() => self.on_event(event).await,
+                ended = &mut fetching.0 => break flat(ended),
+                _ = look.tick() => self.look().await,
+                () = self.lines.abandoned() => return,
+            }
+        };
+        while let Ok(event) = said.try_recv() {
+            self.on_event(event).await;
+        }
+        match ended {
+            Ok(_) => self.done().await,
+            Err(error) => self.lines.failed(&error.to_string()).await,
+        }
+    }
+
+    async fn on_event(&mut self, event: PullEvent) {
+        match event {
+            PullEvent::Layers(layers) => {
+                let mut shown = BTreeSet::new();
+                for layer in layers.into_iter().filter(|layer| shown.insert(layer.digest.clone())) {
+                    let id = layer.digest.short();
+                    if self.supply.images().has_blob(&layer.digest).is_some() {
+                        self.lines.status(id, "Already exists").await;
+                    } else {
+                        self.lines.status(id, "Pulling fs layer").await;
+                        self.layers.insert(layer.digest.clone(), 0);
+                    }
+                }
+            }
+            PullEvent::LayerHere(digest) => {
+                if self.layers.remove(&digest).is_some() {
+                    self.lines.status(digest.short(), "Pull complete").await;
+                }
+            }
+        }
+    }
+
+    async fn look(&mut self) {
+        for pull in self.supply.pulls() {
+            let Some(shown) = self.layers.get_mut(&pull.digest) else { continue };
+            if *shown == pull.received {
+                continue;
+            }
+            *shown = pull.received;
+            let (id, total) = (pull.digest.short(), pull.size.unwrap_or(0));
+            self.lines.progress(id, "Downloading", pull.received, total).await;
+        }
+    }
+
+    async fn done(&self) {
+        let after = self.supply.images().digest_of(&self.reference).map(|named| named.digest);
+        if let Some(digest) = &after {
+            self.lines.status("", &format!("Digest: {digest}")).await;
+        }
+        let what = match self.before == after {
+            true => "Image is up to date for",
+            false => "Downloaded newer image for",
+        };
+        self.lines.status("", &format!("Status: {what} {}", self.reference)).await;
+    }
+}
+
+/// `GET /edge/pulls`.
+pub async fn list(State(api): State<Api>) -> Json<Value> {
+    let supply = api.handle.supply();
+    let pulls = supply.pulls().into_iter().map(|pull| {
+        json!({
+            "Digest": pull.digest,
+            "Image": pull.image,
+            "Size": pull.size.unwrap_or(0),
+            "Received": pull.received,
+            "From": pull.from,
+            "ElapsedMs": u64::try_from(pull.age.as_millis()).unwrap_or(u64::MAX),
+        })
+    });
+    Json(json!({
+        "Paused": supply.is_paused(),
+        "RateLimit": supply.rate_limit().unwrap_or(0),
+        "Pulls": pulls.collect::<Vec<_>>(),
+    }))
+}
+
+/// `POST /edge/pulls/pause`.
+pub async fn pause(State(api): State<Api>) -> StatusCode {
+    api.handle.supply().pause();
+    StatusCode::NO_CONTENT
+}
+
+/// `POST /edge/pulls/resume`.
+pub async fn resume(State(api): State<Api>) -> StatusCode {
+    api.handle.supply().resume();
+    StatusCode::NO_CONTENT
+}

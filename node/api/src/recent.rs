@@ -1,0 +1,99 @@
+//! The latest events, for `events --since`: a bounded window that this node keeps in memory.
+//!
+//! The oldest is dropped first. Nothing depends on it: what an event tells is also in the state.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use node_core::Event;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::{self, Receiver, Sender};
+
+use node_agent::Handle;
+
+/// Events kept: at 200 bytes each, 50 KB.
+const EVENTS_MAX: usize = 256;
+
+/// Events that a slow listener may be behind before it misses some.
+const BEHIND_MAX: usize = 256;
+
+/// The window, and where new events come from.
+#[derive(Clone)]
+pub struct Recent {
+    window: Arc<Mutex<VecDeque<Event>>>,
+    live: Sender<Event>,
+}
+
+impl Recent {
+    /// An empty window.
+    pub fn new() -> Recent {
+        let (live, _) = broadcast::channel(BEHIND_MAX);
+        Recent { window: Arc::new(Mutex::new(VecDeque::new())), live }
+    }
+
+    /// Takes what happens, until the agent ends.
+    pub async fn collect(self, handle: Handle) {
+        let mut events = handle.events();
+        loop {
+            match events.recv().await {
+                Ok(event) => self.add(event),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    fn add(&self, event: Event) {
+        let mut window = self.window.lock().expect("nothing panics while it holds the window");
+        if window.len() == EVENTS_MAX {
+            window.pop_front();
+        }
+        window.push_back(event.clone());
+        // Nobody listening is no error. Sent under the lock: a new listener gets each event once.
+        let _ = self.live.send(event);
+    }
+
+    /// What happened since a time of day (nothing without one), and what happens from now on.
+    pub fn listen(&self, since_ms: Option<u64>) -> (VecDeque<Event>, Receiver<Event>) {
+        let window = self.window.lock().expect("nothing panics while it holds the window");
+        let is_wanted = |event: &&Event| since_ms.is_some_and(|since| event.wall_ms >= since);
+        (window.iter().filter(is_wanted).cloned().collect(), self.live.subscribe())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crdt_state::NodeId;
+    use node_core::Subject;
+
+    use super::*;
+
+    fn event(wall_ms: u64) -> Event {
+        let subject = Subject::Node { id: NodeId([0; 16]), name: "a".to_owned() };
+        Event { subject, action: "up", attributes: Vec::new(), wall_ms }
+    }
+
+    #[test]
+    fn the_window_is_bounded_and_drops_the_oldest() {
+        let recent = Recent::new();
+        for wall_ms in 0..300 {
+            recent.add(event(wall_ms));
+        }
+        let (past, _) = recent.listen(Some(0));
+        assert_eq!(past.len(), EVENTS_MAX);
+        assert_eq!(past[0].wall_ms, 300 - EVENTS_MAX as u64);
+        assert_eq!(recent.listen(Some(298)).0.len(), 2);
+        assert!(recent.listen(None).0.is_empty());
+    }
+
+    #[test]
+    fn a_listener_gets_each_event_once() {
+        let recent = Recent::new();
+        recent.add(event(1));
+        let (past, mut live) = recent.listen(Some(0));
+        recent.add(event(2));
+        assert_eq!(past.len(), 1);
+        assert_eq!(live.try_recv().map(|event| event.wall_ms), Ok(2));
+        assert!(live.try_recv().is_err());
+    }
+}

@@ -1,0 +1,237 @@
+//! `/services`: what operators want, and how much of it there is.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use crdt_state::service::Service as ServiceState;
+use crdt_state::spec::{NetworkMode, Runtime};
+use crdt_state::{Kind, ServiceId};
+use node_core::{Edit, Edited, ServiceSpec};
+use runtime::image::Reference;
+use serde::Deserialize;
+
+use super::failure::Failure;
+use super::filters::Filters;
+use super::pin;
+use super::snapshot::Snapshot;
+use super::{Answer, Api, Sent};
+use node_docker::service::{
+    Endpoint, Service, ServiceCreated, ServiceEdge, ServiceMode, ServiceStatus, ServiceUpdated,
+    UpdateStatus,
+};
+use node_docker::state::{accept, read_spec, show};
+use node_docker::{Timestamp, Version};
+
+const FILTERS: [&str; 4] = ["id", "label", "mode", "name"];
+
+/// The parameters of `GET /services`.
+#[derive(Debug, Default, Deserialize)]
+pub struct ListQuery {
+    filters: Option<String>,
+    status: Option<String>,
+}
+
+/// The parameters of `POST /services/create`.
+#[derive(Debug, Default, Deserialize)]
+pub struct CreateQuery {
+    resolve: Option<String>,
+}
+
+/// The parameters of `POST /services/{id}/update`.
+#[derive(Debug, Default, Deserialize)]
+pub struct UpdateQuery {
+    version: Option<u64>,
+    resolve: Option<String>,
+    rollback: Option<String>,
+}
+
+/// `GET /services`.
+pub async fn list(
+    State(api): State<Api>,
+    query: Answer<Query<ListQuery>>,
+) -> Result<Json<Vec<Service>>, Failure> {
+    let query = query?;
+    let filters = Filters::parse(query.filters.as_deref(), &FILTERS)?;
+    let with_status = matches!(query.status.as_deref(), Some("1" | "true" | "True"));
+    let snapshot = Snapshot::take(&api).await?;
+    let mut services = Vec::new();
+    for state in &snapshot.services {
+        let mut service = service_object(state, &snapshot);
+        service.service_status = with_status.then(|| status(state, &snapshot));
+        services.push(service);
+    }
+    services.retain(|service| is_wanted(service, &filters));
+    Ok(Json(services))
+}
+
+/// `GET /services/{id}`.
+pub async fn inspect(
+    State(api): State<Api>,
+    Path(wanted): Path<String>,
+) -> Result<Json<Service>, Failure> {
+    let snapshot = Snapshot::take(&api).await?;
+    Ok(Json(service_object(snapshot.service(&wanted)?, &snapshot)))
+}
+
+/// `POST /services/create`. Answers once the service is on this node's disk.
+pub async fn create(
+    State(api): State<Api>,
+    query: Answer<Query<CreateQuery>>,
+    headers: HeaderMap,
+    body: Sent,
+) -> Result<(StatusCode, Json<ServiceCreated>), Failure> {
+    let wish = pin::wish(query?.resolve.as_deref(), &headers)?;
+    let login = pin::login(&headers)?;
+    let mut spec = accept(read_spec(&body?)?, None)?;
+    if spec.name.is_empty() {
+        spec.name = made_up_name(&spec)?;
+    }
+    spec.check()?;
+    let mut warnings = port_warnings(&spec);
+    warnings.extend(pin::pin(&api, &mut spec.template, None, wish, login).await);
+    match api.edit(Edit::CreateService(Box::new(spec))).await? {
+        Edited::Service(id) => {
+            let created = ServiceCreated { id: id.to_string(), warnings };
+            Ok((StatusCode::CREATED, Json(created)))
+        }
+        Edited::Done => unreachable!("a creation answers with the service that it made"),
+    }
+}
+
+/// `POST /services/{id}/update`. The whole spec is sent; only facets that differ are written.
+pub async fn update(
+    State(api): State<Api>,
+    Path(wanted): Path<String>,
+    query: Answer<Query<UpdateQuery>>,
+    headers: HeaderMap,
+    body: Sent,
+) -> Result<Json<ServiceUpdated>, Failure> {
+    let query = query?;
+    if query.rollback.as_deref().is_some_and(|rollback| !rollback.is_empty()) {
+        return Err(Failure::NotYet(
+            "a rollback is not supported yet; update the service to what it was".to_owned(),
+        ));
+    }
+    let snapshot = Snapshot::take(&api).await?;
+    let service = snapshot.service(&wanted)?;
+    let wish = pin::wish(query.resolve.as_deref(), &headers)?;
+    let login = pin::login(&headers)?;
+    let before = ServiceSpec::of(service);
+    let mut spec = accept(read_spec(&body?)?, Some(&before))?;
+    if spec.name.is_empty() {
+        spec.name.clone_from(&service.name);
+    }
+    spec.check_change(&service.name)?;
+    let mut warnings = port_warnings(&spec);
+    warnings.retain(|warning| !port_warnings(&before).contains(warning));
+    let template = &mut spec.template;
+    warnings.extend(pin::pin(&api, template, Some(&before.template), wish, login).await);
+    let (id, version) = (service.id, query.version);
+    api.edit(Edit::UpdateService { id, version, spec: Box::new(spec) }).await?;
+    Ok(Json(ServiceUpdated { warnings }))
+}
+
+/// `DELETE /services/{id}`.
+pub async fn remove(State(api): State<Api>, Path(wanted): Path<String>) -> Result<(), Failure> {
+    let id = match Snapshot::take(&api).await?.service(&wanted) {
+        Ok(service) => service.id,
+        Err(failure) => unread(&api, &wanted).await?.ok_or(failure)?,
+    };
+    api.edit(Edit::RemoveService { id }).await?;
+    Ok(())
+}
+
+/// A service that nobody can read can be removed, by its whole id or its name.
+async fn unread(api: &Api, wanted: &str) -> Result<Option<ServiceId>, Failure> {
+    let unfit = api.read(|node, _| node.unfit()).await?;
+    let services = unfit.iter().filter(|row| row.key.kind == Kind::SERVICE);
+    let mut ids = services.map(|row| (ServiceId(row.key.id), row.name.as_str()));
+    Ok(ids.find(|(id, name)| id.to_string() == wanted || *name == wanted).map(|(id, _)| id))
+}
+
+/// On the node's own network nothing translates a port: it is the one that the task opens.
+fn port_warnings(spec: &ServiceSpec) -> Vec<String> {
+    let shares_network = spec.template.runtime == Runtime::Container
+        && spec.template.container.network == NetworkMode::Host;
+    let differs = spec.endpoint.ports.iter().filter(|port| port.published != port.target);
+    let words = differs.map(|port| {
+        format!(
+            "port {} is published as {}, but on the node's own network nothing translates it: \
+             let the task listen on {}",
+            port.target, port.published, port.published
+        )
+    });
+    if shares_network { words.collect() } else { Vec::new() }
+}
+
+/// Docker names what nobody named: here after its program or image, with four random digits.
+fn made_up_name(spec: &ServiceSpec) -> Result<String, Failure> {
+    let mut random = [0; 2];
+    getrandom::fill(&mut random).map_err(|error| {
+        Failure::Unavailable(format!("no name can be made up: {error}; give one with --name"))
+    })?;
+    let program = spec.template.command.first().map_or("", |program| program.as_str());
+    let image = spec.template.image.parse::<Reference>().map(|image| image.repository);
+    let what = image.as_deref().unwrap_or(program);
+    let file = what.rsplit('/').next().unwrap_or_default();
+    let is_plain = |c: &char| c.is_ascii_alphanumeric();
+    let word: String = file.chars().filter(is_plain).take(32).collect();
+    Ok(format!(
+        "{}-{:04x}",
+        if word.is_empty() { "service" } else { &word },
+        u16::from_be_bytes(random)
+    ))
+}
+
+fn is_wanted(service: &Service, filters: &Filters) -> bool {
+    filters.holds("id", |id| service.id.starts_with(id))
+        && filters.holds("name", |name| service.spec.name.starts_with(name))
+        && filters.holds("mode", |mode| mode == mode_word(&service.spec.mode))
+        && filters.labels_hold("label", &service.spec.labels)
+}
+
+fn mode_word(mode: &ServiceMode) -> &'static str {
+    if mode.global.is_some() { "global" } else { "replicated" }
+}
+
+/// A service as Docker shows it.
+fn service_object(service: &ServiceState, snapshot: &Snapshot) -> Service {
+    let spec = show(&ServiceSpec::of(service));
+    let endpoint_spec = spec.endpoint_spec.clone().unwrap_or_default();
+    Service {
+        id: service.id.to_string(),
+        version: Version { index: service.version },
+        created_at: Timestamp(service.created_wall_ms),
+        updated_at: Timestamp(service.updated_wall_ms),
+        endpoint: Endpoint { ports: endpoint_spec.ports.clone(), spec: endpoint_spec },
+        previous_spec: service.previous.as_deref().map(|previous| show(&previous.clone().into())),
+        spec,
+        update_status: update_status(service.id, snapshot),
+        service_status: None,
+        edge: ServiceEdge {
+            name_owner: snapshot.name_owner(service).map(|id| id.to_string()).unwrap_or_default(),
+        },
+    }
+}
+
+/// Where the rollout of the template stands; absent until it was updated for the first time.
+fn update_status(id: ServiceId, snapshot: &Snapshot) -> Option<UpdateStatus> {
+    let rollout = snapshot.rollouts.get(&id)?;
+    Some(UpdateStatus {
+        state: rollout.state.as_str().to_owned(),
+        started_at: Some(Timestamp(rollout.started_wall_ms)),
+        completed_at: rollout.completed_wall_ms.map(Timestamp),
+        message: rollout.message.clone(),
+    })
+}
+
+/// How many tasks there are. One that is not healthy, or on an unreachable node, does not count as
+/// running.
+pub fn status(service: &ServiceState, snapshot: &Snapshot) -> ServiceStatus {
+    let (running, wanted) = snapshot.running.get(&service.id).copied().unwrap_or_default();
+    ServiceStatus {
+        running_tasks: running as u64,
+        desired_tasks: wanted as u64,
+        completed_tasks: 0,
+    }
+}

@@ -1,0 +1,122 @@
+//! `/swarm`: joining and leaving a fleet.
+//!
+//! There is nothing to create: an agent that knows nobody is a fleet of one. So `init` says what
+//! this node is, and refuses what would need a quorum or a manager.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::Json;
+use axum::extract::{Query, State};
+use gossip::MemberState;
+use serde::Deserialize;
+
+use super::failure::Failure;
+use super::snapshot::Snapshot;
+use super::{Answer, Api, Sent};
+use node_docker::system::{InitRequest, JoinTokens, Orchestration, Swarm, SwarmSpec};
+use node_docker::{Version, read};
+
+/// `GET /swarm`: with the token, which is the fleet's key until there are others. Whoever may use the
+/// socket may also read the file that it is in.
+pub async fn inspect(State(api): State<Api>) -> Json<Swarm> {
+    let token = api.handle.fleet_key().token();
+    let join_tokens = Some(JoinTokens { worker: token.clone(), manager: token });
+    Json(Swarm { join_tokens, ..fleet(&api) })
+}
+
+/// The fleet in Docker's words, without its secret.
+pub fn fleet(api: &Api) -> Swarm {
+    let fleet = &api.handle.config().fleet;
+    let history = u64::try_from(crdt_state::task::HISTORY_MAX).expect("a small number");
+    Swarm {
+        id: fleet.clone(),
+        version: Version::default(),
+        spec: SwarmSpec {
+            name: fleet.clone(),
+            orchestration: Orchestration { task_history_retention_limit: history },
+            ..SwarmSpec::default()
+        },
+        ..Swarm::default()
+    }
+}
+
+/// `POST /swarm/init`: answers the id of this node.
+pub async fn init(State(api): State<Api>, body: Sent) -> Result<Json<String>, Failure> {
+    let request: InitRequest = read(&body?)?;
+    if request.force_new_cluster {
+        return Err(Failure::Bad(
+            "there is no quorum to recover: every node takes commands by itself; \
+             to forget nodes that are gone: edgectl node rm --force NODE"
+                .to_owned(),
+        ));
+    }
+    let snapshot = Snapshot::take(&api).await?;
+    let others = snapshot.nodes.iter().filter(|node| !node.is_me).count();
+    if others > 0 {
+        return Err(Failure::Unavailable(format!(
+            "this node is already part of a swarm of {} nodes\n\
+             try: edgectl swarm join-token, for what another machine types to join it\n\
+             try: edgectl swarm leave, to leave it",
+            others + 1
+        )));
+    }
+    check_advertised(&request.advertise_addr, &snapshot)?;
+    Ok(Json(snapshot.me.to_string()))
+}
+
+/// Other nodes are told what the agent was started with: another address would be lost in silence.
+pub fn check_advertised(asked: &str, snapshot: &Snapshot) -> Result<(), Failure> {
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let told = snapshot.node("self")?.description.as_ref().map(|said| said.addresses.as_slice());
+    let told = told.unwrap_or_default();
+    let ip = |text: &str| {
+        let socket = text.parse::<SocketAddr>().map(|addr| addr.ip());
+        socket.ok().or_else(|| text.parse::<IpAddr>().ok())
+    };
+    let is_told = ip(asked).is_some_and(|asked| told.iter().any(|addr| ip(addr) == Some(asked)));
+    if is_told {
+        return Ok(());
+    }
+    Err(Failure::Bad(format!(
+        "other nodes are not told the address {asked}\n\
+         why: they are told {}\n\
+         try: start the agent with --advertise {asked} or EDGECTL_ADVERTISE={asked}",
+        told.join(", ")
+    )))
+}
+
+/// The parameters of `POST /swarm/leave`.
+#[derive(Debug, Default, Deserialize)]
+pub struct LeaveQuery {
+    force: Option<String>,
+}
+
+/// `POST /swarm/leave`: tasks move away, then the node says goodbye. The last node of a fleet has
+/// nobody to give its services to, and has to be forced.
+pub async fn leave(
+    State(api): State<Api>,
+    query: Answer<Query<LeaveQuery>>,
+) -> Result<(), Failure> {
+    let forced = matches!(query?.force.as_deref(), Some("1" | "true" | "True"));
+    let snapshot = Snapshot::take(&api).await?;
+    let is_last = !snapshot.nodes.iter().any(|row| !row.is_me && row.state != MemberState::Left);
+    let services = snapshot.services.len();
+    if is_last && services > 0 && !forced {
+        return Err(Failure::Unavailable(format!(
+            "this node is the last of its fleet\n\
+             why: nobody would be left to run its services ({services})\n\
+             try: edgectl service rm, of what is not needed any more\n\
+             try: edgectl swarm leave --force, to leave nevertheless"
+        )));
+    }
+    Ok(api.handle.leave().await?)
+}
+
+/// `POST /swarm/update`.
+pub async fn update() -> Failure {
+    Failure::NotYet(
+        "settings of the fleet are not changed through the API; they are in edge.toml".to_owned(),
+    )
+}

@@ -1,0 +1,213 @@
+//! `/_ping`, `/version`, `/info`, and the answer to what is not served.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use runtime::cgroup::{Controller, Version};
+
+use super::edge::{disk_warning, unable};
+use super::failure::Failure;
+use super::nodes::node_object;
+use super::snapshot::Snapshot;
+use super::swarm::fleet;
+use super::{Api, containers};
+use node_docker::system::{Component, Info, Peer, PlatformName, Plugins, SwarmInfo, VersionInfo};
+use node_docker::{API_VERSION, API_VERSION_MIN, Timestamp};
+
+/// The version of this program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// `GET` and `HEAD /_ping`: Docker's clients learn from its headers what they talk to.
+pub async fn ping() -> Response {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
+    headers.insert("Builder-Version", HeaderValue::from_static("1"));
+    headers.insert("Swarm", HeaderValue::from_static("active/manager"));
+    (headers, "OK").into_response()
+}
+
+/// Adds the headers that every answer of Docker's has.
+pub async fn add_headers(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert("Api-Version", HeaderValue::from_static(API_VERSION));
+    headers.insert("Docker-Experimental", HeaderValue::from_static("false"));
+    headers.insert("Ostype", HeaderValue::from_static("linux"));
+    headers.insert(header::SERVER, HeaderValue::from_static("edgectl (linux)"));
+    response
+}
+
+/// Whatever is not served.
+pub async fn unknown(request: Request) -> Failure {
+    let (method, path) = (request.method(), request.uri().path());
+    Failure::Missing(format!(
+        "{method} {path}: page not found; edgectl serves Docker's API of services, tasks and their \
+         containers, images, nodes, events and swarm, see the README for what is missing"
+    ))
+}
+
+/// `GET /secrets` and `/configs`: there are none. Docker's client asks before it removes a stack.
+pub async fn none() -> Json<[(); 0]> {
+    Json([])
+}
+
+/// `POST /build/prune`: nothing is built here, so that there is nothing to remove.
+pub async fn prune_build() -> Json<serde_json::Value> {
+    Json(serde_json::json!({ "CachesDeleted": null, "SpaceReclaimed": 0 }))
+}
+
+/// `GET /version`.
+pub async fn version() -> Json<VersionInfo> {
+    let details = [
+        ("ApiVersion", API_VERSION.to_owned()),
+        ("MinAPIVersion", API_VERSION_MIN.to_owned()),
+        ("Os", "linux".to_owned()),
+        ("Arch", docker_arch().to_owned()),
+        ("KernelVersion", kernel()),
+    ];
+    Json(VersionInfo {
+        platform: PlatformName { name: "edgectl".to_owned() },
+        components: vec![Component {
+            name: "Engine".to_owned(),
+            version: VERSION.to_owned(),
+            details: details.map(|(name, value)| (name.to_owned(), value)).into(),
+        }],
+        version: VERSION.to_owned(),
+        api_version: API_VERSION.to_owned(),
+        min_api_version: API_VERSION_MIN.to_owned(),
+        git_commit: String::new(),
+        go_version: String::new(),
+        os: "linux".to_owned(),
+        arch: docker_arch().to_owned(),
+        kernel_version: kernel(),
+    })
+}
+
+/// `GET /info`.
+pub async fn info(State(api): State<Api>) -> Result<Json<Info>, Failure> {
+    let snapshot = Snapshot::take(&api).await?;
+    let me = snapshot.node("self")?;
+    let description = me.description.clone();
+    let (said, cpus, memory) = match &description {
+        Some(said) => {
+            (Some(said), said.resources.nano_cpus / 1_000_000_000, said.resources.memory_bytes)
+        }
+        None => (None, 0, 0),
+    };
+    let ability = api.handle.ability();
+    let cgroup_version = match ability.version {
+        Some(Version::V1) => "1",
+        Some(Version::V2) => "2",
+        None => "",
+    };
+    let label = |(key, value): (&String, &String)| format!("{key}={value}");
+    let (containers, running) = containers::count(&snapshot);
+    let images = api.images(|images| Ok(images.list()?.len())).await?;
+    Ok(Json(Info {
+        id: snapshot.me.to_string(),
+        name: snapshot.hostname(snapshot.me),
+        server_version: VERSION.to_owned(),
+        containers,
+        containers_running: running,
+        containers_stopped: containers - running,
+        images: u64::try_from(images).unwrap_or(u64::MAX),
+        plugins: Plugins { log: vec!["json-file".to_owned()], ..Plugins::default() },
+        driver: "none".to_owned(),
+        logging_driver: "json-file".to_owned(),
+        cgroup_driver: "cgroupfs".to_owned(),
+        cgroup_version: cgroup_version.to_owned(),
+        memory_limit: ability.limits(Controller::Memory),
+        swap_limit: ability.swap,
+        cpu_cfs_period: ability.limits(Controller::Cpu),
+        cpu_cfs_quota: ability.limits(Controller::Cpu),
+        pids_limit: ability.limits(Controller::Pids),
+        kernel_version: kernel(),
+        operating_system: "Linux (edgectl)".to_owned(),
+        os_type: "linux".to_owned(),
+        architecture: said.map(|said| said.arch.clone()).unwrap_or_default(),
+        ncpu: cpus,
+        mem_total: memory,
+        docker_root_dir: api.handle.config().data_dir.display().to_string(),
+        system_time: wall_clock(),
+        labels: said.map(|s| s.engine_labels.iter().map(label).collect()).unwrap_or_default(),
+        swarm: swarm_info(&api, &snapshot),
+        warnings: warnings(&api, &snapshot).into_iter().chain(ability.words()).collect(),
+        ..Info::default()
+    }))
+}
+
+/// What an operator of this node should know: of its disk, and of nodes that did not find together.
+fn warnings(api: &Api, snapshot: &Snapshot) -> Vec<String> {
+    let is_known = |addr: &String| {
+        snapshot.nodes.iter().any(|row| row.addr.is_some_and(|known| known.to_string() == *addr))
+    };
+    let refused = api.handle.refused().into_iter().filter(|(addr, _)| !is_known(addr));
+    let refused = refused.map(|(addr, why)| {
+        let (what, hint) = why.split_once('\n').unwrap_or((&why, ""));
+        let hint = if hint.is_empty() { "edgectl status" } else { hint.trim() };
+        format!("cannot join through {addr}: {what}; {hint}")
+    });
+    let strangers = api.handle.strangers().into_iter().map(|ip| {
+        format!(
+            "a machine at {ip} wants to join and has another fleet key; edgectl swarm join-token \
+             prints what to type on it"
+        )
+    });
+    disk_warning(api).into_iter().chain(unable(snapshot)).chain(refused).chain(strangers).collect()
+}
+
+fn swarm_info(api: &Api, snapshot: &Snapshot) -> SwarmInfo {
+    let nodes: Vec<_> = snapshot.nodes.iter().map(|row| node_object(row, snapshot)).collect();
+    let members = nodes.iter().filter(|node| node.status.state != "down");
+    let count = members.clone().count();
+    let me = nodes.iter().find(|node| node.edge.is_me);
+    let peer = |node: &node_docker::node::Node| Peer {
+        node_id: node.id.clone(),
+        addr: node.manager_status.as_ref().map(|status| status.addr.clone()).unwrap_or_default(),
+    };
+    let has_left = me.is_some_and(|node| node.edge.state == "left");
+    SwarmInfo {
+        node_id: snapshot.me.to_string(),
+        node_addr: me.map(|node| node.status.addr.clone()).unwrap_or_default(),
+        local_node_state: if has_left { "inactive" } else { "active" }.to_owned(),
+        control_available: !has_left,
+        error: String::new(),
+        remote_managers: members.map(peer).collect(),
+        nodes: u64::try_from(count).unwrap_or(u64::MAX),
+        managers: u64::try_from(count).unwrap_or(u64::MAX),
+        cluster: Some(fleet(api)),
+    }
+}
+
+/// The machine's time of day, for display.
+pub fn wall_clock() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Timestamp(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
+}
+
+/// `1777636800` or `1777636800.25`, as Docker's client sends times, in nanoseconds since 1970.
+pub fn wall_ns(parameter: &str, text: &str) -> Result<u64, Failure> {
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let nanos: String = fraction.chars().chain("00000000".chars()).take(9).collect();
+    match (seconds.parse::<u64>(), nanos.parse::<u64>()) {
+        (Ok(seconds), Ok(nanos)) => Ok(seconds.saturating_mul(1_000_000_000).saturating_add(nanos)),
+        _ => Err(Failure::Bad(format!(
+            "{parameter}: `{text}` is not a number of seconds since 1970"
+        ))),
+    }
+}
+
+fn kernel() -> String {
+    nix::sys::utsname::uname()
+        .map(|name| name.release().to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// Go's word for the architecture, which `docker version` shows.
+fn docker_arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}

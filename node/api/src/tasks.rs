@@ -1,0 +1,116 @@
+//! `/tasks`: what owners say of their tasks, and the slots that wait for an owner.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use serde::Deserialize;
+
+use super::failure::Failure;
+use super::filters::Filters;
+use super::lookup;
+use super::snapshot::Snapshot;
+use super::task_object::{Of, TaskObject, task_objects};
+use super::{Answer, Api};
+use node_docker::task::Task;
+
+const FILTERS: [&str; 7] =
+    ["_up-to-date", "desired-state", "id", "label", "name", "node", "service"];
+
+/// The parameters of `GET /tasks`.
+#[derive(Debug, Default, Deserialize)]
+pub struct ListQuery {
+    filters: Option<String>,
+}
+
+/// `GET /tasks`.
+pub async fn list(
+    State(api): State<Api>,
+    query: Answer<Query<ListQuery>>,
+) -> Result<Json<Vec<Task>>, Failure> {
+    let filters = Filters::parse(query?.filters.as_deref(), &FILTERS)?;
+    let snapshot = Snapshot::take(&api).await?;
+    let mut tasks: Vec<Task> = objects(&snapshot).map(|object| object.task).collect();
+    tasks.retain(|task| is_wanted(task, &filters, &snapshot));
+    Ok(Json(tasks))
+}
+
+/// `GET /tasks/{id}`.
+pub async fn inspect(
+    State(api): State<Api>,
+    Path(wanted): Path<String>,
+) -> Result<Json<Task>, Failure> {
+    let snapshot = Snapshot::take(&api).await?;
+    Ok(Json(find(&snapshot, &wanted)?.task))
+}
+
+/// All task objects.
+///
+/// Docker's client shows the tasks of a slot by `CreatedAt`, latest first: a task that is wanted is
+/// therefore never shown as older than one of its slot that is not (the surplus after a heal).
+pub fn objects(snapshot: &Snapshot) -> impl Iterator<Item = TaskObject> {
+    let mut unwanted = BTreeMap::new();
+    for view in snapshot.tasks.iter().filter(|view| !view.desired_running) {
+        let at = view.status.as_ref().map_or(0, |status| status.current.wall_ms);
+        let latest = unwanted.entry((view.service, view.slot)).or_insert(at);
+        *latest = at.max(*latest);
+    }
+    snapshot.tasks.iter().flat_map(move |view| {
+        let slot = (view.service, view.slot);
+        let after_ms = unwanted.get(&slot).filter(|_| view.desired_running).copied();
+        let of = Of { service: snapshot.service_of(view.service), ran: snapshot.ran(view) };
+        task_objects(view, of, after_ms.unwrap_or(0))
+    })
+}
+
+/// The task that is meant: by id, or by name the one of that name that is wanted. While a task
+/// moves there are two: the one that runs.
+pub fn find(snapshot: &Snapshot, wanted: &str) -> Result<TaskObject, Failure> {
+    let mut all: Vec<TaskObject> = objects(snapshot).collect();
+    let named = all.iter().map(|object| &object.task).filter(|task| {
+        let is_wanted = task.edge.name == wanted && task.desired_state == "running";
+        is_wanted && snapshot.owns_its_name(&task.service_id)
+    });
+    let best = named.min_by_key(|task| standing(task)).map(|task| task.id.clone());
+    let id = |object: &TaskObject| object.task.id.clone();
+    let is_called = |object: &TaskObject, _: &str| best.as_ref() == Some(&object.task.id);
+    let found = id(lookup::find("task", wanted, all.iter(), id, is_called)?);
+    let index = all.iter().position(|object| object.task.id == found).expect("it was just found");
+    Ok(all.swap_remove(index))
+}
+
+/// The smaller, the rather it is the one that is meant by its name.
+fn standing(task: &Task) -> u8 {
+    match (task.edge.unreachable_ms, task.status.state.as_str()) {
+        (None, "running") if task.edge.health != "unhealthy" => 0,
+        (None, "running") => 1,
+        (None, "pending") => 3,
+        (None, _) => 2,
+        (Some(_), _) => 4,
+    }
+}
+
+fn is_wanted(task: &Task, filters: &Filters, snapshot: &Snapshot) -> bool {
+    let is_service = |wanted: &str| {
+        snapshot.service(wanted).is_ok_and(|service| service.id.to_string() == task.service_id)
+    };
+    let is_node =
+        |wanted: &str| snapshot.node(wanted).is_ok_and(|row| row.id.to_string() == task.node_id);
+    // A task has no labels of its own; those that are asked for are its service's, as in Swarm.
+    let has_labels = || {
+        let service = snapshot.service(&task.service_id);
+        service.is_ok_and(|service| filters.labels_hold("label", &service.labels))
+    };
+    filters.holds("id", |id| task.id.starts_with(id))
+        && filters.holds("name", |name| task.edge.name.starts_with(name))
+        && filters.holds("service", is_service)
+        && filters.holds("node", is_node)
+        && filters.holds("desired-state", |state| has_desired_state(task, state))
+        && filters.holds("_up-to-date", |wanted| (wanted == "true") == task.edge.up_to_date)
+        && (!filters.has("label") || has_labels())
+}
+
+/// `accepted` is Docker's word for every task that was not asked to stop.
+fn has_desired_state(task: &Task, wanted: &str) -> bool {
+    task.desired_state == wanted || (wanted == "accepted" && task.desired_state == "running")
+}

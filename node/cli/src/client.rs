@@ -1,0 +1,381 @@
+//! The API of an agent, over its unix socket: one connection per command.
+//!
+//! Every wait has a deadline except that for the next line of a stream. Errors of the transport end
+//! here, as words.
+
+mod streams;
+
+use std::io::ErrorKind;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+use super::failure::Failure;
+use node_docker::{self, ErrorBody};
+
+pub use streams::Stream;
+
+/// An agent answers from its own memory, in milliseconds; an edit waits for its disk, and an SD
+/// card may take seconds.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Why a call did not give an answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// There is no such file.
+    #[error("there is no agent at {0}")]
+    NoSocket(PathBuf),
+    /// The file is there, and nobody listens.
+    #[error("the agent of {0} is gone")]
+    NobodyListens(PathBuf),
+    /// The file belongs to somebody else.
+    #[error("no permission to use {0}")]
+    NotAllowed(PathBuf),
+    /// The file is something else.
+    #[error("{0} is not the socket of an agent")]
+    NotASocket(PathBuf),
+    /// Another error of the socket.
+    #[error("cannot reach the agent at {0}")]
+    Unusable(PathBuf, String),
+    /// The connection broke before the answer was complete.
+    #[error("the agent went away in the middle of its answer")]
+    HalfAnswer,
+    /// No answer in time.
+    #[error("the agent took the request and does not answer")]
+    Silent,
+    /// An answer that is not of the API.
+    #[error("what answers at {0} does not speak edgectl's API")]
+    NotTheApi(PathBuf, String),
+    /// The agent says no.
+    #[error("{message}")]
+    Refused {
+        /// HTTP's number.
+        status: u16,
+        /// The agent's words.
+        message: String,
+    },
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Failure {
+        let failure = Failure::new(error.to_string());
+        match error {
+            CallError::NoSocket(socket) => failure
+                .why("the socket does not exist: the agent does not seem to run, or uses another one")
+                .hint("edgectl agent --config /etc/edgectl/edge.toml")
+                .hint(format!("--socket PATH or EDGECTL_SOCKET, if it is not {}", socket.display())),
+            CallError::NobodyListens(_) => failure
+                .why("its socket is left over, nobody listens on it; its tasks run on without it")
+                .hint("edgectl agent --config /etc/edgectl/edge.toml"),
+            CallError::NotAllowed(socket) => failure
+                .why("the socket belongs to another user")
+                .hint(format!("sudo edgectl --socket {} …", socket.display())),
+            CallError::NotASocket(_) => failure
+                .why("the file is no socket at all")
+                .hint("--socket PATH or EDGECTL_SOCKET, with the path of the agent's socket"),
+            CallError::Unusable(_, detail) => failure.why(detail).hint("edgectl doctor"),
+            CallError::HalfAnswer => failure
+                .why("it was stopped or restarted; what was acknowledged is stored")
+                .hint("the same command again"),
+            CallError::Silent => failure
+                .why(format!("{} s have passed; its disk may be stuck", ANSWER_WAIT_MAX.as_secs()))
+                .hint("edgectl doctor"),
+            CallError::NotTheApi(_, detail) => failure
+                .why(detail)
+                .hint("edgectl version, to compare this command with the agent"),
+            CallError::Refused { message, .. } => refused(&message),
+        }
+    }
+}
+
+/// The agent words a refusal as `what; what to type`, or in lines.
+fn refused(message: &str) -> Failure {
+    let message = message.trim();
+    if let (Some((what, hint)), false) = (message.split_once("; "), message.contains('\n')) {
+        return Failure::new(what).hint(hint);
+    }
+    let mut lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut failure = Failure::new(lines.next().unwrap_or("the agent refused, without a reason"));
+    for line in lines {
+        failure = match line.strip_prefix("try:") {
+            Some(hint) => failure.hint(hint.trim()),
+            None => failure.why(line.strip_prefix("why:").unwrap_or(line).trim()),
+        };
+    }
+    failure
+}
+
+/// What is sent: whole, or while it is made.
+type Body = UnsyncBoxBody<Bytes, std::io::Error>;
+
+/// An open connection to an agent.
+pub struct Client {
+    socket: PathBuf,
+    sender: SendRequest<Body>,
+}
+
+impl Client {
+    /// Connects.
+    pub async fn connect(socket: &Path) -> Result<Client, CallError> {
+        let stream =
+            UnixStream::connect(socket).await.map_err(|error| unreachable(socket, &error))?;
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|_| CallError::HalfAnswer)?;
+        tokio::spawn(connection.with_upgrades());
+        Ok(Client { socket: socket.to_owned(), sender })
+    }
+
+    /// Where it is connected to.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Reads an object.
+    pub async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, CallError> {
+        let body = self.call(Method::GET, path, Bytes::new()).await?;
+        self.parse(&body)
+    }
+
+    /// Sends an object and reads the answer.
+    pub async fn post<B: Serialize, T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        body: &B,
+    ) -> Result<T, CallError> {
+        let answer = self.call(Method::POST, path, json(body)).await?;
+        self.parse(&answer)
+    }
+
+    /// Sends an object to which the answer is that it was done.
+    pub async fn send<B: Serialize>(&mut self, path: &str, body: &B) -> Result<(), CallError> {
+        self.call(Method::POST, path, json(body)).await.map(drop)
+    }
+
+    /// The same for what takes as long as it takes: the end of other people's programs, a handshake
+    /// over a slow link.
+    pub async fn post_patiently<B: Serialize>(
+        &mut self,
+        path: &str,
+        body: &B,
+    ) -> Result<Bytes, CallError> {
+        self.ask(Method::POST, path, json(body)).await
+    }
+
+    /// Removes what the path names.
+    pub async fn delete(&mut self, path: &str) -> Result<(), CallError> {
+        self.call(Method::DELETE, path, Bytes::new()).await.map(drop)
+    }
+
+    /// Opens a stream, which ends with the connection.
+    pub async fn stream(mut self, path: &str) -> Result<Stream, CallError> {
+        let answer = self.request(Method::GET, path, Bytes::new()).await?;
+        self.into_stream(answer).await
+    }
+
+    /// The same for something that is to be done, and tells how it goes.
+    pub async fn open(mut self, path: &str) -> Result<Stream, CallError> {
+        let answer = self.request(Method::POST, path, Bytes::new()).await?;
+        self.into_stream(answer).await
+    }
+
+    async fn into_stream(self, answer: Response<Incoming>) -> Result<Stream, CallError> {
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(Stream { body: answer.into_body(), _sender: self.sender });
+        }
+        Err(self.refusal(status, &collect(answer.into_body()).await?))
+    }
+
+    async fn call(&mut self, method: Method, path: &str, body: Bytes) -> Result<Bytes, CallError> {
+        let whole = self.ask(method, path, body);
+        tokio::time::timeout(ANSWER_WAIT_MAX, whole).await.map_err(|_| CallError::Silent)?
+    }
+
+    async fn ask(&mut self, method: Method, path: &str, body: Bytes) -> Result<Bytes, CallError> {
+        let answer = self.request(method, path, body).await?;
+        let status = answer.status();
+        let body = collect(answer.into_body()).await?;
+        if status.is_success() { Ok(body) } else { Err(self.refusal(status, &body)) }
+    }
+
+    async fn request(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, CallError> {
+        self.request_with(method, path, &[], body).await
+    }
+
+    async fn request_with(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Response<Incoming>, CallError> {
+        let mut request = Request::builder().method(method).uri(path).header("host", "edgectl");
+        request = request.header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let body = Full::new(body).map_err(|never| match never {}).boxed_unsync();
+        self.exchange(request.body(body).expect("a path of the API is a valid URI")).await
+    }
+
+    async fn exchange(&mut self, request: Request<Body>) -> Result<Response<Incoming>, CallError> {
+        self.sender.ready().await.map_err(|_| CallError::HalfAnswer)?;
+        self.sender.send_request(request).await.map_err(|error| {
+            if error.is_parse() {
+                CallError::NotTheApi(self.socket.clone(), "it does not speak HTTP".to_owned())
+            } else {
+                CallError::HalfAnswer
+            }
+        })
+    }
+
+    fn parse<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, CallError> {
+        node_docker::read(body)
+            .map_err(|error| CallError::NotTheApi(self.socket.clone(), error.to_string()))
+    }
+
+    fn refusal(&self, status: StatusCode, body: &[u8]) -> CallError {
+        match serde_json::from_slice::<ErrorBody>(body) {
+            Ok(error) => CallError::Refused { status: status.as_u16(), message: error.message },
+            Err(_) => CallError::NotTheApi(self.socket.clone(), format!("it answers {status}")),
+        }
+    }
+}
+
+fn unreachable(socket: &Path, error: &std::io::Error) -> CallError {
+    let is_socket =
+        std::fs::metadata(socket).is_ok_and(|metadata| metadata.file_type().is_socket());
+    let socket = socket.to_owned();
+    match error.kind() {
+        ErrorKind::NotFound => CallError::NoSocket(socket),
+        ErrorKind::PermissionDenied => CallError::NotAllowed(socket),
+        ErrorKind::ConnectionRefused if is_socket => CallError::NobodyListens(socket),
+        ErrorKind::ConnectionRefused => CallError::NotASocket(socket),
+        _ => CallError::Unusable(socket, error.to_string()),
+    }
+}
+
+async fn collect(body: Incoming) -> Result<Bytes, CallError> {
+    body.collect().await.map(|body| body.to_bytes()).map_err(|_| CallError::HalfAnswer)
+}
+
+fn json<B: Serialize>(body: &B) -> Bytes {
+    serde_json::to_vec(body).expect("values of the API are plain JSON").into()
+}
+
+/// `?filters=` as Docker's API wants it: `{"service":["id"]}`, percent-encoded.
+pub fn filters(filters: &[(&str, &str)]) -> String {
+    let mut object = serde_json::Map::new();
+    for (key, value) in filters {
+        let values = object.entry(*key).or_insert_with(|| serde_json::Value::Array(Vec::new()));
+        values.as_array_mut().expect("inserted as an array").push((*value).into());
+    }
+    format!("filters={}", escape(&serde_json::Value::Object(object).to_string()))
+}
+
+/// Percent-encodes what may stand in a path segment or a query value.
+pub fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                escaped.push(char::from(byte));
+            }
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixListener;
+
+    async fn answered_with(answer: &'static str) -> Result<serde_json::Value, CallError> {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let socket = dir.path().join("s");
+        let listener = UnixListener::bind(&socket).expect("bind");
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("accept");
+            let _ = stream.read(&mut [0; 1024]).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        });
+        Client::connect(&socket).await?.get("/services").await
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_is_not_there_says_how_to_start_the_agent() {
+        let error = Client::connect(Path::new("/nowhere/s")).await.err().expect("no socket");
+        assert_eq!(error, CallError::NoSocket("/nowhere/s".into()));
+        let shown = Failure::from(error).to_string();
+        assert!(shown.starts_with("there is no agent at /nowhere/s\n  why: "), "{shown}");
+        assert!(shown.contains("try: edgectl agent"), "{shown}");
+    }
+
+    #[tokio::test]
+    async fn a_socket_left_over_is_told_apart_from_one_that_is_not_there() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let socket = dir.path().join("s");
+        drop(UnixListener::bind(&socket).expect("bind"));
+        let error = Client::connect(&socket).await.err().expect("nobody listens");
+        assert_eq!(error, CallError::NobodyListens(socket));
+        let error = Client::connect(dir.path()).await.err().expect("a folder");
+        assert_eq!(error, CallError::NotASocket(dir.path().to_owned()));
+    }
+
+    #[tokio::test]
+    async fn half_an_answer_is_no_answer() {
+        let half = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n[{\"ID\":";
+        assert_eq!(answered_with(half).await, Err(CallError::HalfAnswer));
+        assert_eq!(answered_with("").await, Err(CallError::HalfAnswer));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_the_api_is_named() {
+        for answer in [
+            "SSH-2.0-OpenSSH_9.2\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nhey!",
+            "HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\nhey!",
+        ] {
+            let error = answered_with(answer).await.expect_err("not the API");
+            assert!(matches!(error, CallError::NotTheApi(..)), "{answer}: {error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_shown_in_the_agent_s_words() {
+        let answer = "HTTP/1.1 409 Conflict\r\ncontent-length: 53\r\n\r\n\
+                      {\"message\":\"name web is taken; choose another one\"}    ";
+        let error = answered_with(answer).await.expect_err("refused");
+        let expected = "name web is taken\n  try: choose another one";
+        assert_eq!(Failure::from(error).to_string(), expected);
+        assert_eq!(
+            refused("what\nwhy: that\ntry: this").to_string(),
+            "what\n  why: that\n  try: this"
+        );
+    }
+
+    #[test]
+    fn filters_are_percent_encoded_json() {
+        assert_eq!(filters(&[("service", "x1")]), "filters=%7B%22service%22%3A%5B%22x1%22%5D%7D");
+    }
+}

@@ -1,0 +1,265 @@
+//! Words of Docker's command line that this one has not: which is not there yet, what stands in its
+//! place, and what to type. Without this a reader would be given the nearest spelling of something
+//! else.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, Error};
+
+use super::failure::Failure;
+
+/// Subcommands: the command they stand under, their name, why they are not there, what to type.
+const COMMANDS: &[(&str, &str, &str, &str)] = &[
+    (
+        "service",
+        "rollback",
+        "a rollback is not there yet",
+        "edgectl service update with what it was before, for example --image NAME:OLD",
+    ),
+    ("", "stack", "stacks are not there yet", "edgectl service create, once per service"),
+    ("", "compose", "stacks are not there yet", "edgectl service create, once per service"),
+    ("", "secret", "secrets are not there yet", "--mount type=bind of a file that each node has"),
+    ("", "config", "configs are not there yet", "--mount type=bind of a file that each node has"),
+    (
+        "",
+        "network",
+        "networks of the fleet are not there yet: tasks use their node's, or none",
+        "edgectl service create --network host|none …",
+    ),
+    ("", "run", "containers are made by services", "edgectl service create --name NAME IMAGE"),
+    ("", "create", "containers are made by services", "edgectl service create --name NAME IMAGE"),
+    (
+        "",
+        "ps",
+        "containers are the tasks of services",
+        "edgectl node ps, or edgectl service ps NAME",
+    ),
+    ("", "container", "containers are the tasks of services", "edgectl service ps NAME"),
+    ("", "rm", "a task goes with its service", "edgectl service rm NAME"),
+    ("", "stop", "a task goes with its service", "edgectl service scale NAME=0"),
+    ("", "start", "a task starts with its service", "edgectl service scale NAME=1"),
+    ("", "restart", "a task is replaced by its service", "edgectl service update --force NAME"),
+    ("", "kill", "a task is replaced by its service", "edgectl service update --force NAME"),
+    (
+        "",
+        "attach",
+        "nobody is attached to a task",
+        "edgectl logs -f TASK, or edgectl exec -it TASK sh",
+    ),
+    ("", "images", "it is a command of image", "edgectl image ls"),
+    ("", "rmi", "it is a command of image", "edgectl image rm IMAGE"),
+    ("", "pull", "it is a command of image", "edgectl image pull IMAGE"),
+    ("", "push", "it is a command of image", "edgectl image push IMAGE"),
+    ("", "load", "it is a command of image", "edgectl image load -i FILE"),
+    ("", "save", "it is a command of image", "edgectl image save -o FILE IMAGE"),
+    ("", "tag", "it is a command of image", "edgectl image tag IMAGE NAME"),
+    (
+        "",
+        "build",
+        "images are built elsewhere",
+        "edgectl image load -i FILE, of any builder's archive",
+    ),
+    (
+        "",
+        "login",
+        "agents use the login that Docker's client wrote on their node",
+        "docker login, or docker_config in edge.toml",
+    ),
+    ("", "info", "the fleet has a screen of its own", "edgectl status"),
+    (
+        "",
+        "inspect",
+        "it is a command of each kind",
+        "edgectl service inspect NAME, or of node, image, volume",
+    ),
+    (
+        "",
+        "system",
+        "what uses the disk is removed kind by kind",
+        "edgectl image prune, edgectl volume prune",
+    ),
+    ("swarm", "ca", "there are no certificates: a node is its key", "edgectl swarm join-token"),
+    ("swarm", "unlock", "there is no locked state", "edgectl status"),
+    ("swarm", "unlock-key", "there is no locked state", "edgectl status"),
+    (
+        "swarm",
+        "update",
+        "settings of the fleet are in edge.toml",
+        "edgectl agent --config FILE --check",
+    ),
+    ("node", "promote", "every node is equal, there is nothing to promote", "edgectl node ls"),
+    (
+        "node",
+        "demote",
+        "every node is equal, there is nothing to demote",
+        "edgectl node update --availability drain NODE",
+    ),
+];
+
+/// Flags of services by how they begin: why they are not there, what to type.
+const FLAGS: &[(&str, &str, &str)] = &[
+    ("--config", "configs are not there yet", "--mount type=bind of a file that each node has"),
+    ("--secret", "secrets are not there yet", "--mount type=bind of a file that each node has"),
+    (
+        "--placement-pref",
+        "preferences are not there yet: tasks are spread evenly over the nodes that fit",
+        "--constraint, or --replicas-max-per-node",
+    ),
+    (
+        "--rollback",
+        "a rollback is not there yet: an update that fails is held",
+        "edgectl service update with what it was before, for example --image NAME:OLD",
+    ),
+    (
+        "--update-failure-action",
+        "there is one action yet: an update that fails is held",
+        "leave it out",
+    ),
+    (
+        "--update-max-failure-ratio",
+        "it is not there yet: an update is held at the first task that fails",
+        "leave it out",
+    ),
+    (
+        "--endpoint-mode",
+        "services have no virtual address yet",
+        "--publish mode=host,published=PORT,target=PORT",
+    ),
+    ("--generic-resource", "they are not there yet", "a label of the node, and --constraint"),
+    ("--max-concurrent", "jobs are not there yet", "--restart-condition on-failure"),
+    ("--credential-spec", "it is for Windows", "leave it out"),
+    ("--isolation", "it is for Windows", "leave it out"),
+    ("--memory-swap", "it is not there yet", "--limit-memory"),
+];
+
+/// What to say instead of clap's words, if the line has a word of Docker's or a flag that nothing is
+/// near to.
+pub fn explained(error: &Error, root: &Command, words: &[String]) -> Option<Failure> {
+    let path = path(root, words);
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => command(&path, text(ContextKind::InvalidSubcommand)?),
+        ErrorKind::UnknownArgument => {
+            let flag = text(ContextKind::InvalidArg)?.split('=').next().unwrap_or_default();
+            let is_near = error.get(ContextKind::SuggestedArg).is_some();
+            flag_of(&path, flag).or_else(|| (!is_near).then(|| unknown(&path, flag)))
+        }
+        ErrorKind::InvalidValue => {
+            let value = text(ContextKind::InvalidValue)?;
+            ["replicated-job", "global-job"].contains(&value).then(|| {
+                Failure::new(format!("--mode {value} is not there yet"))
+                    .why("services have the modes replicated and global")
+                    .hint("--restart-condition on-failure, for tasks that end by themselves")
+            })
+        }
+        _ => None,
+    }
+}
+
+/// The commands of a line, as far as they are known: `service create`.
+fn path(root: &Command, words: &[String]) -> String {
+    let mut path = Vec::new();
+    let mut command = root;
+    for word in words {
+        if let Some(inner) = command.find_subcommand(word) {
+            path.push(inner.get_name());
+            command = inner;
+        }
+    }
+    path.join(" ")
+}
+
+fn command(path: &str, typed: &str) -> Option<Failure> {
+    let found = COMMANDS.iter().find(|(under, name, ..)| *under == path && *name == typed);
+    let (_, _, why, hint) = found?;
+    let typed = [path, typed].join(" ");
+    Some(Failure::new(format!("there is no edgectl {}", typed.trim())).why(*why).hint(*hint))
+}
+
+fn flag_of(path: &str, flag: &str) -> Option<Failure> {
+    if !matches!(path, "service create" | "service update") {
+        return None;
+    }
+    let (_, why, hint) = FLAGS.iter().find(|(begin, ..)| flag.starts_with(begin))?;
+    Some(Failure::new(format!("edgectl {path} has no {flag}")).why(*why).hint(*hint))
+}
+
+fn unknown(path: &str, flag: &str) -> Failure {
+    let command = ["edgectl", path].join(" ");
+    let command = command.trim();
+    Failure::new(format!("unexpected argument {flag:?}"))
+        .why(format!("{command} has none of this name"))
+        .hint(format!("{command} --help"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{CommandFactory, Parser};
+
+    use crate::ClientCli as Cli;
+
+    fn said(line: &[&str]) -> String {
+        let words: Vec<String> = line.iter().map(|word| (*word).to_owned()).collect();
+        let whole = std::iter::once("edgectl").chain(line.iter().copied());
+        let error = Cli::try_parse_from(whole).expect_err("refused");
+        explained(&error, &Cli::command(), &words).map_or(String::new(), |said| said.to_string())
+    }
+
+    #[test]
+    fn what_is_not_there_yet_says_so() {
+        for (line, words) in [
+            (&["service", "rollback", "web"][..], "a rollback is not there yet"),
+            (&["stack", "ls"], "stacks are not there yet"),
+            (&["run", "nginx"], "edgectl service create --name"),
+            (&["-H", "/s", "node", "promote", "n1"], "every node is equal"),
+            (&["service", "create", "--placement-pref", "spread=x", "nginx"], "are not there yet"),
+            (&["service", "create", "--secret=x", "nginx"], "secrets are not there yet"),
+            (&["service", "update", "--rollback", "web"], "an update that fails is held"),
+            (&["service", "update", "--rollback-monitor", "5s", "web"], "no --rollback-monitor"),
+            (&["service", "update", "--config-add", "x", "web"], "configs are not there yet"),
+            (
+                &["service", "create", "--mode", "global-job", "nginx"],
+                "global-job is not there yet",
+            ),
+        ] {
+            let said = said(line);
+            assert!(said.contains(words) && said.contains("try:"), "{line:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_flag_that_nothing_is_near_to_gets_no_wrong_tip() {
+        let said = said(&["service", "create", "--zebra", "nginx"]);
+        assert!(said.contains("unexpected argument \"--zebra\""), "{said}");
+        assert!(said.ends_with("try: edgectl service create --help"), "{said}");
+    }
+
+    #[test]
+    fn what_is_merely_mistyped_is_left_to_the_parser() {
+        for line in
+            [&["sevice", "ls"][..], &["service", "crate"], &["service", "ls", "--fromat", "x"]]
+        {
+            assert_eq!(said(line), "", "{line:?}");
+        }
+    }
+
+    #[test]
+    fn every_word_in_the_lists_is_one_that_we_do_not_have() {
+        let root = Cli::command();
+        for (under, name, ..) in COMMANDS {
+            let parent = if under.is_empty() { Some(&root) } else { root.find_subcommand(under) };
+            let parent = parent.expect("a command");
+            assert!(parent.find_subcommand(name).is_none(), "{under} {name}");
+        }
+        let service = root.find_subcommand("service").expect("a command");
+        for command in ["create", "update"].map(|name| service.find_subcommand(name)) {
+            for argument in command.expect("a command").get_arguments() {
+                let flag = format!("--{}", argument.get_long().unwrap_or_default());
+                assert!(!FLAGS.iter().any(|(begin, ..)| flag.starts_with(begin)), "{flag}");
+            }
+        }
+    }
+}

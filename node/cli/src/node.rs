@@ -1,0 +1,61 @@
+//! `edgectl node …`
+
+mod inspect;
+mod ls;
+mod ps;
+mod rm;
+mod update;
+
+use std::time::Duration;
+
+use clap::Subcommand;
+
+use super::client::Client;
+use super::failure::{Exit, Failure};
+use super::output::compact_age;
+use crate::examples;
+use node_docker::node::Node;
+
+/// Nodes: what can run it. All are equal; each takes every command.
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// List the nodes, as seen from the one that answers
+    #[command(visible_alias = "list")]
+    Ls(ls::LsArgs),
+    /// Show everything about nodes
+    Inspect(inspect::InspectArgs),
+    /// List the tasks of nodes
+    Ps(ps::PsArgs),
+    /// Set labels and availability of a node
+    #[command(help_template = examples!(
+        "edgectl node update --label-add zone=a pi-3",
+        "edgectl node update --availability drain pi-3",
+    ))]
+    Update(update::UpdateArgs),
+    /// Forget nodes that will not come back
+    #[command(visible_alias = "remove")]
+    Rm(rm::RmArgs),
+}
+
+/// Runs one of them.
+pub async fn run(command: NodeCommand, client: Client) -> Result<Exit, Failure> {
+    match command {
+        NodeCommand::Ls(args) => ls::run(args, client).await,
+        NodeCommand::Inspect(args) => inspect::run(args, client).await,
+        NodeCommand::Ps(args) => ps::run(args, client).await,
+        NodeCommand::Update(args) => update::run(args, client).await,
+        NodeCommand::Rm(args) => rm::run(args, client).await,
+    }
+}
+
+/// What is known of a node here, in a word: a node that is not heard is `Unreachable`, for it may
+/// well be at work on its own.
+pub fn status_text(node: &Node) -> String {
+    let age = compact_age(Duration::from_millis(node.edge.since_ms));
+    match node.edge.state.as_str() {
+        "alive" => "Ready".to_owned(),
+        "suspect" => format!("Suspect {age}"),
+        "left" => "Left".to_owned(),
+        _ => format!("Unreachable {age}"),
+    }
+}

@@ -1,0 +1,196 @@
+//! `--format` with a Go template, with Docker's functions: json, join, split, lower, upper, title,
+//! pad, truncate, println and Go's own.
+
+use gotmpl::{MissingKey, TemplateError, ToSerdeValue, Value};
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// A parsed template.
+pub struct Template {
+    parsed: gotmpl::Template,
+}
+
+impl Template {
+    /// Parses a template that rows of a table fill: a field that rows do not have is an error.
+    pub fn strict(text: &str) -> Result<Template, Failure> {
+        Template::parse(text, MissingKey::Error)
+    }
+
+    /// Parses a template for `inspect`: a field that this object does not have is `<no value>`.
+    pub fn lenient(text: &str) -> Result<Template, Failure> {
+        Template::parse(text, MissingKey::default())
+    }
+
+    fn parse(text: &str, missing: MissingKey) -> Result<Template, Failure> {
+        let parsed = gotmpl::Template::new("format")
+            .missing_key(missing)
+            .func("json", json)
+            .func("join", join)
+            .func("split", split)
+            .func("lower", |args| text_function(args, str::to_lowercase))
+            .func("upper", |args| text_function(args, str::to_uppercase))
+            .func("title", |args| text_function(args, title))
+            .func("pad", pad)
+            .func("truncate", truncate)
+            .parse(&unescape(text))
+            .map_err(|error| bad_template(text, &error))?;
+        Ok(Template { parsed })
+    }
+
+    /// Fills it.
+    pub fn render<T: Serialize>(&self, value: &T) -> Result<String, Failure> {
+        let value = value
+            .to_serde_value()
+            .and_then(|value| self.parsed.execute_to_string(&value))
+            .map_err(|error| match error {
+                TemplateError::MissingKey { key } => {
+                    Failure::new(format!("--format: there is no field .{key} here"))
+                        .hint("--format json shows the fields and their values")
+                }
+                other => Failure::new(format!("--format: {other}"))
+                    .hint("--format json shows the fields and their values"),
+            })?;
+        Ok(value)
+    }
+}
+
+fn bad_template(text: &str, error: &TemplateError) -> Failure {
+    Failure::new(format!("--format: {text:?} is no Go template"))
+        .why(error.to_string())
+        .hint("--format '{{.ID}}\\t{{.Name}}', --format 'table {{.Name}}' or --format json")
+}
+
+/// A shell passes `\t` as two characters; Docker takes them for a tab, and `\n` for a new line.
+fn unescape(text: &str) -> String {
+    text.replace("\\t", "\t").replace("\\n", "\n")
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn argument<'a>(
+    args: &'a [Value],
+    index: usize,
+    function: &str,
+) -> Result<&'a Value, TemplateError> {
+    args.get(index).ok_or_else(|| TemplateError::Exec(format!("{function} needs more arguments")))
+}
+
+fn number(args: &[Value], index: usize, function: &str) -> Result<usize, TemplateError> {
+    argument(args, index, function)?
+        .as_int()
+        .and_then(|number| usize::try_from(number).ok())
+        .ok_or_else(|| TemplateError::Exec(format!("{function} needs a number")))
+}
+
+fn text_function(args: &[Value], change: fn(&str) -> String) -> Result<Value, TemplateError> {
+    Ok(Value::String(change(&text(argument(args, 0, "this function")?)).into()))
+}
+
+fn title(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+fn join(args: &[Value]) -> Result<Value, TemplateError> {
+    let separator = text(argument(args, 1, "join")?);
+    match argument(args, 0, "join")? {
+        Value::List(items) => {
+            let items: Vec<String> = items.iter().map(text).collect();
+            Ok(Value::String(items.join(&separator).into()))
+        }
+        other => Ok(Value::String(text(other).into())),
+    }
+}
+
+fn split(args: &[Value]) -> Result<Value, TemplateError> {
+    let (whole, separator) = (text(argument(args, 0, "split")?), text(argument(args, 1, "split")?));
+    Ok(Value::List(whole.split(&separator).map(|part| Value::String(part.into())).collect()))
+}
+
+fn pad(args: &[Value]) -> Result<Value, TemplateError> {
+    let (before, after) = (number(args, 1, "pad")?, number(args, 2, "pad")?);
+    let padded =
+        format!("{}{}{}", " ".repeat(before), text(argument(args, 0, "pad")?), " ".repeat(after));
+    Ok(Value::String(padded.into()))
+}
+
+fn truncate(args: &[Value]) -> Result<Value, TemplateError> {
+    let length = number(args, 1, "truncate")?;
+    let kept: String = text(argument(args, 0, "truncate")?).chars().take(length).collect();
+    Ok(Value::String(kept.into()))
+}
+
+fn json(args: &[Value]) -> Result<Value, TemplateError> {
+    let json = to_json(argument(args, 0, "json")?)?;
+    Ok(Value::String(json.to_string().into()))
+}
+
+fn to_json(value: &Value) -> Result<serde_json::Value, TemplateError> {
+    Ok(match value {
+        Value::Nil => serde_json::Value::Null,
+        Value::Bool(value) => (*value).into(),
+        Value::Int(value) => (*value).into(),
+        Value::Uint(value) => (*value).into(),
+        Value::Float(value) => (*value).into(),
+        Value::String(value) => value.as_ref().into(),
+        Value::List(items) => {
+            serde_json::Value::Array(items.iter().map(to_json).collect::<Result<_, _>>()?)
+        }
+        Value::Map(entries) => {
+            let mut object = serde_json::Map::new();
+            for (name, value) in entries.iter() {
+                object.insert(name.to_string(), to_json(value)?);
+            }
+            object.into()
+        }
+        _ => return Err(TemplateError::Exec("json of a function".to_owned())),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn render(template: &str, value: &serde_json::Value) -> String {
+        Template::lenient(template).and_then(|t| t.render(value)).expect("a valid template")
+    }
+
+    #[test]
+    fn fields_and_functions_are_docker_s() {
+        let value =
+            json!({"ID": "x1", "Name": "web", "Spec": {"Labels": {"a": "b"}, "Args": ["1", "2"]}});
+        for (template, expected) in [
+            (r"{{.ID}}\t{{.Name}}", "x1\tweb"),
+            ("{{upper .Name}} {{.Name | title}}", "WEB Web"),
+            ("{{json .Spec}}", r#"{"Args":["1","2"],"Labels":{"a":"b"}}"#),
+            (r#"{{join .Spec.Args ","}}"#, "1,2"),
+            ("{{range .Spec.Args}}<{{.}}>{{end}}", "<1><2>"),
+            ("{{if .Missing}}yes{{else}}no{{end}}", "no"),
+            ("{{pad .ID 1 1}}|{{truncate .Name 2}}", " x1 |we"),
+            (r#"{{printf "%s:%d" .Name 3}}"#, "web:3"),
+            (r#"{{index (split "a.b" ".") 1}}"#, "b"),
+            ("{{.Nope}}", "<no value>"),
+        ] {
+            assert_eq!(render(template, &value), expected, "{template}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_rows_do_not_have_is_an_error() {
+        let template = Template::strict("{{.Nmae}}").expect("parses");
+        let failure = template.render(&json!({"Name": "web"})).expect_err("no such field");
+        assert!(failure.to_string().starts_with("--format: there is no field .Nmae here"));
+    }
+
+    #[test]
+    fn what_is_no_template_is_refused_with_an_example() {
+        for text in ["{{.ID", "{{ ( }}", "{{.ID}"] {
+            let failure = Template::strict(text).err().unwrap_or_else(|| panic!("{text} is none"));
+            assert!(failure.to_string().contains("is no Go template"), "{failure}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! `edgectl plan`: who should run what, as this node computes it.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::client::Client;
+use super::failure::{Exit, Failure};
+use super::output::{Listing, Row};
+use super::resolve;
+use node_docker::edge::PlanRow;
+
+/// Flags and operand.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Only this service
+    service: Option<String>,
+    #[command(flatten)]
+    listing: Listing,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct SlotRow {
+    name: String,
+    node: String,
+    code: String,
+    reason: String,
+}
+
+impl Row for SlotRow {
+    const FIELDS: &'static [(&'static str, &'static str)] =
+        &[("Name", "NAME"), ("Node", "NODE"), ("Code", "CODE"), ("Reason", "REASON")];
+    const TABLE: &'static str = "{{.Name}}\t{{.Node}}\t{{.Reason}}";
+    const NONE: &'static str = "nothing is planned: there are no services";
+    fn quiet(&self) -> &str {
+        &self.name
+    }
+}
+
+/// Lists it.
+pub async fn run(args: PlanArgs, mut client: Client) -> Result<Exit, Failure> {
+    let wanted = match &args.service {
+        Some(typed) => Some(resolve::service(&mut client, typed).await?.id),
+        None => None,
+    };
+    let plan: Vec<PlanRow> = client.get("/edge/plan").await?;
+    let rows: Vec<SlotRow> = plan
+        .into_iter()
+        .filter(|row| wanted.as_ref().is_none_or(|id| *id == row.service_id))
+        .map(|row| SlotRow {
+            name: row.name,
+            node: if row.node.is_empty() { "-".to_owned() } else { row.node },
+            code: row.code,
+            reason: row.reason,
+        })
+        .collect();
+    args.listing.print(&rows)?;
+    Ok(Exit::Done)
+}

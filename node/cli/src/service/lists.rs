@@ -1,0 +1,217 @@
+//! Lists of a container: set by `create`, added to and removed from by `update`.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+
+use super::change::{change_list, change_map};
+use crate::failure::Failure;
+use crate::value::{self, Pair};
+use node_docker::container_spec::{ContainerSpec, DeviceMapping, Mount, Ulimit};
+use node_docker::task_spec::{NetworkAttachment, TaskSpec};
+
+/// The lists of a new service.
+#[derive(Debug, Default, Args)]
+pub struct NewLists {
+    /// Mount: type=volume|bind|tmpfs,source=…,target=…[,readonly] and options of the type
+    #[arg(long, value_name = "MOUNT", value_parser = value::mount, help_heading = "Container")]
+    mount: Vec<Mount>,
+    /// Device of the node: /dev/ttyUSB0[:/dev/modem][:rwm]
+    #[arg(long, value_name = "DEVICE", value_parser = value::device, help_heading = "Container")]
+    device: Vec<DeviceMapping>,
+    /// Further group of the user, by name or number
+    #[arg(long, value_name = "GROUP", help_heading = "Container")]
+    group: Vec<String>,
+    /// Limit of each process: nofile=1024:2048
+    #[arg(long, value_name = "LIMIT", value_parser = value::ulimit, help_heading = "Resources")]
+    ulimit: Vec<Ulimit>,
+    /// Kernel parameter of its namespaces: kernel.shmmax=67108864
+    #[arg(long, value_name = "NAME=VALUE", value_parser = value::sysctl, help_heading = "Container")]
+    sysctl: Vec<Pair>,
+    /// Network: host (the node's own) or none [default: host]
+    #[arg(long, value_name = "NETWORK", value_parser = value::network, help_heading = "Network")]
+    network: Vec<String>,
+    /// Name for /etc/hosts: printer:10.0.0.7
+    #[arg(long, value_name = "NAME:IP", value_parser = value::extra_host, help_heading = "Network")]
+    host: Vec<String>,
+    /// Name server [default: the node's]
+    #[arg(long, value_name = "IP", value_parser = value::address, help_heading = "Network")]
+    dns: Vec<String>,
+    /// Option of the resolver: ndots:2
+    #[arg(long, value_name = "OPTION", help_heading = "Network")]
+    dns_option: Vec<String>,
+    /// Domain that is searched
+    #[arg(long, value_name = "DOMAIN", value_parser = value::domain, help_heading = "Network")]
+    dns_search: Vec<String>,
+}
+
+impl NewLists {
+    /// Whether the operator chose a network.
+    pub fn names_a_network(&self) -> bool {
+        !self.network.is_empty()
+    }
+
+    /// Sets them.
+    pub fn apply(&self, task: &mut TaskSpec) {
+        task.networks = self.network.iter().map(|name| attachment(name)).collect();
+        let container = task.container_spec.get_or_insert_default();
+        container.mounts.clone_from(&self.mount);
+        container.groups.clone_from(&self.group);
+        container.ulimits.clone_from(&self.ulimit);
+        container.hosts.clone_from(&self.host);
+        container.sysctls =
+            self.sysctl.iter().map(|pair| (pair.name.clone(), pair.value.clone())).collect();
+        if !self.device.is_empty() {
+            container.edge.get_or_insert_default().devices.clone_from(&self.device);
+        }
+        if !(self.dns.is_empty() && self.dns_option.is_empty() && self.dns_search.is_empty()) {
+            let dns = container.dns_config.get_or_insert_default();
+            dns.nameservers.clone_from(&self.dns);
+            dns.options.clone_from(&self.dns_option);
+            dns.search.clone_from(&self.dns_search);
+        }
+    }
+}
+
+/// What changes in the lists of a service.
+#[derive(Debug, Default, Args)]
+pub struct ListChanges {
+    /// Add a mount, or change the one with its target
+    #[arg(long, value_name = "MOUNT", value_parser = value::mount, help_heading = "Container")]
+    mount_add: Vec<Mount>,
+    /// Remove a mount, by its target
+    #[arg(long, value_name = "TARGET", help_heading = "Container")]
+    mount_rm: Vec<String>,
+    /// Add a device of the node
+    #[arg(long, value_name = "DEVICE", value_parser = value::device, help_heading = "Container")]
+    device_add: Vec<DeviceMapping>,
+    /// Remove a device, by its path on the node
+    #[arg(long, value_name = "PATH", help_heading = "Container")]
+    device_rm: Vec<String>,
+    /// Add a group of the user
+    #[arg(long, value_name = "GROUP", help_heading = "Container")]
+    group_add: Vec<String>,
+    /// Remove a group of the user
+    #[arg(long, value_name = "GROUP", help_heading = "Container")]
+    group_rm: Vec<String>,
+    /// Add or change a limit of each process
+    #[arg(long, value_name = "LIMIT", value_parser = value::ulimit, help_heading = "Resources")]
+    ulimit_add: Vec<Ulimit>,
+    /// Remove a limit of each process
+    #[arg(long, value_name = "NAME", help_heading = "Resources")]
+    ulimit_rm: Vec<String>,
+    /// Add or change a kernel parameter
+    #[arg(long, value_name = "NAME=VALUE", value_parser = value::sysctl, help_heading = "Container")]
+    sysctl_add: Vec<Pair>,
+    /// Remove a kernel parameter
+    #[arg(long, value_name = "NAME", help_heading = "Container")]
+    sysctl_rm: Vec<String>,
+    /// Use this network instead: host or none
+    #[arg(long, value_name = "NETWORK", value_parser = value::network, help_heading = "Network")]
+    network_add: Vec<String>,
+    /// Remove a network; without any it is the node's own
+    #[arg(long, value_name = "NETWORK", help_heading = "Network")]
+    network_rm: Vec<String>,
+    /// Add a name to /etc/hosts
+    #[arg(long, value_name = "NAME:IP", value_parser = value::extra_host, help_heading = "Network")]
+    host_add: Vec<String>,
+    /// Remove a name from /etc/hosts
+    #[arg(long, value_name = "NAME[:IP]", help_heading = "Network")]
+    host_rm: Vec<String>,
+    /// Add a name server
+    #[arg(long, value_name = "IP", value_parser = value::address, help_heading = "Network")]
+    dns_add: Vec<String>,
+    /// Remove a name server
+    #[arg(long, value_name = "IP", help_heading = "Network")]
+    dns_rm: Vec<String>,
+    /// Add an option of the resolver
+    #[arg(long, value_name = "OPTION", help_heading = "Network")]
+    dns_option_add: Vec<String>,
+    /// Remove an option of the resolver
+    #[arg(long, value_name = "OPTION", help_heading = "Network")]
+    dns_option_rm: Vec<String>,
+    /// Add a domain that is searched
+    #[arg(long, value_name = "DOMAIN", value_parser = value::domain, help_heading = "Network")]
+    dns_search_add: Vec<String>,
+    /// Remove a domain that is searched
+    #[arg(long, value_name = "DOMAIN", help_heading = "Network")]
+    dns_search_rm: Vec<String>,
+}
+
+impl ListChanges {
+    /// Makes them; what is not there cannot be removed.
+    pub fn apply(&self, task: &mut TaskSpec) -> Result<(), Failure> {
+        self.change_network(&mut task.networks)?;
+        let container = task.container_spec.get_or_insert_default();
+        let mount = |mount: &Mount| mount.target.trim_end_matches('/').to_owned();
+        let mount_rm: Vec<String> =
+            self.mount_rm.iter().map(|target| target.trim_end_matches('/').to_owned()).collect();
+        change_list("mount", &mut container.mounts, &self.mount_add, &mount_rm, mount)?;
+        let limit = |limit: &Ulimit| limit.name.clone();
+        change_list("limit", &mut container.ulimits, &self.ulimit_add, &self.ulimit_rm, limit)?;
+        change_list(
+            "group",
+            &mut container.groups,
+            &self.group_add,
+            &self.group_rm,
+            String::clone,
+        )?;
+        change_map("kernel parameter", &mut container.sysctls, &self.sysctl_add, &self.sysctl_rm)?;
+        self.change_devices(container)?;
+        self.change_hosts(&mut container.hosts)?;
+        self.change_dns(container)
+    }
+
+    /// A container has one network: a new one takes the place of the old one.
+    fn change_network(&self, networks: &mut Vec<NetworkAttachment>) -> Result<(), Failure> {
+        let name = |network: &NetworkAttachment| network.target.clone();
+        change_list("network", networks, &[], &self.network_rm, name)?;
+        if let Some(wanted) = self.network_add.last() {
+            *networks = vec![attachment(wanted)];
+        }
+        Ok(())
+    }
+
+    fn change_devices(&self, container: &mut ContainerSpec) -> Result<(), Failure> {
+        if self.device_add.is_empty() && self.device_rm.is_empty() {
+            return Ok(());
+        }
+        let path = |device: &DeviceMapping| device.path_on_host.clone();
+        let devices = &mut container.edge.get_or_insert_default().devices;
+        change_list("device", devices, &self.device_add, &self.device_rm, path)
+    }
+
+    /// A name may have several addresses; `NAME` removes them all, `NAME:IP` one.
+    fn change_hosts(&self, hosts: &mut Vec<String>) -> Result<(), Failure> {
+        for removed in &self.host_rm {
+            let line = value::extra_host(removed).ok();
+            let is_meant = |held: &String| match &line {
+                Some(line) => held == line,
+                None => held.split_whitespace().skip(1).any(|name| name == removed),
+            };
+            if !hosts.iter().any(is_meant) {
+                let known = hosts.iter().map(String::as_str);
+                return Err(super::change::nothing_to_remove("host", removed, known));
+            }
+            hosts.retain(|held| !is_meant(held));
+        }
+        change_list("host", hosts, &self.host_add, &[], String::clone)
+    }
+
+    fn change_dns(&self, container: &mut ContainerSpec) -> Result<(), Failure> {
+        let mut dns = container.dns_config.take().unwrap_or_default();
+        for (what, list, add, remove) in [
+            ("name server", &mut dns.nameservers, &self.dns_add, &self.dns_rm),
+            ("DNS option", &mut dns.options, &self.dns_option_add, &self.dns_option_rm),
+            ("search domain", &mut dns.search, &self.dns_search_add, &self.dns_search_rm),
+        ] {
+            change_list(what, list, add, remove, String::clone)?;
+        }
+        container.dns_config = Some(dns).filter(|dns| *dns != Default::default());
+        Ok(())
+    }
+}
+
+fn attachment(name: &str) -> NetworkAttachment {
+    NetworkAttachment { target: name.to_owned(), aliases: Vec::new(), driver_opts: BTreeMap::new() }
+}

@@ -1,0 +1,152 @@
+//! `edgectl service ls`
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::client::Client;
+use crate::failure::{Exit, Failure};
+use crate::filter::Filters;
+use crate::output::{self, Listing, Row, Shown, say};
+use node_docker::service::{Service, ServiceStatus};
+
+/// Flags.
+#[derive(Debug, Args)]
+pub struct LsArgs {
+    /// Show only what fits: id, label, mode, name
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+    #[command(flatten)]
+    listing: Listing,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ServiceRow {
+    #[serde(rename = "ID")]
+    id: String,
+    name: String,
+    mode: String,
+    replicas: String,
+    image: String,
+    ports: String,
+}
+
+impl Row for ServiceRow {
+    const FIELDS: &'static [(&'static str, &'static str)] = &[
+        ("ID", "ID"),
+        ("Name", "NAME"),
+        ("Mode", "MODE"),
+        ("Replicas", "REPLICAS"),
+        ("Image", "IMAGE"),
+        ("Ports", "PORTS"),
+    ];
+    const TABLE: &'static str =
+        "{{.ID}}\t{{.Name}}\t{{.Mode}}\t{{.Replicas}}\t{{.Image}}\t{{.Ports}}";
+    const NONE: &'static str = "no services yet: edgectl service create --name web IMAGE";
+    fn quiet(&self) -> &str {
+        &self.id
+    }
+}
+
+/// Lists them, by name.
+pub async fn run(args: LsArgs, mut client: Client) -> Result<Exit, Failure> {
+    let filters = Filters::parse(&args.filter, &["id", "label", "mode", "name"])?;
+    let mut services: Vec<Service> = client.get("/services?status=true").await?;
+    services.retain(|service| fits(&filters, service));
+    services.sort_by(|a, b| (&a.spec.name, &a.id).cmp(&(&b.spec.name, &b.id)));
+    let rows: Vec<ServiceRow> =
+        services.iter().map(|service| row(service, args.listing.shown())).collect();
+    args.listing.print(&rows)?;
+    services.iter().filter_map(name_note).for_each(say);
+    Ok(Exit::Done)
+}
+
+/// The younger of two services that were made with one name on two sides of a cut.
+fn name_note(service: &Service) -> Option<String> {
+    let (name, id) = (&service.spec.name, &service.id);
+    let is_shared = service.called() == id;
+    is_shared.then(|| format!("! {name} means another service than {id}: edgectl why {id}"))
+}
+
+fn fits(filters: &Filters, service: &Service) -> bool {
+    filters.any("id", |id| service.id.starts_with(id))
+        && filters.any("name", |name| service.spec.name.starts_with(name))
+        && filters.any("mode", |mode| mode == mode_word(service))
+        && filters.labels("label", &service.spec.labels)
+}
+
+fn mode_word(service: &Service) -> &'static str {
+    if service.spec.mode.global.is_some() { "global" } else { "replicated" }
+}
+
+fn row(service: &Service, shown: Shown) -> ServiceRow {
+    let container = service.spec.task_template.container_spec.as_ref();
+    let reference = container.map_or("", |container| container.image.as_str());
+    ServiceRow {
+        id: output::id(&service.id, shown),
+        name: service.spec.name.clone(),
+        mode: mode_word(service).to_owned(),
+        replicas: replicas_text(service),
+        image: output::image(output::without_digest(reference), shown),
+        ports: output::ports(
+            service.spec.endpoint_spec.iter().flat_map(|endpoint| &endpoint.ports),
+        ),
+    }
+}
+
+/// `2/3`, with what limits it: `2/3 (max 1 per node)`.
+pub fn replicas_text(service: &Service) -> String {
+    let status = service.service_status.unwrap_or(ServiceStatus {
+        desired_tasks: service.spec.mode.replicated.and_then(|r| r.replicas).unwrap_or(0),
+        ..ServiceStatus::default()
+    });
+    let counts = format!("{}/{}", status.running_tasks, status.desired_tasks);
+    match service.spec.task_template.placement.as_ref().map_or(0, |p| p.max_replicas) {
+        0 => counts,
+        max => format!("{counts} (max {max} per node)"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn service() -> Service {
+        serde_json::from_value(json!({
+            "ID": "1x2y3z4a5b6c7d8e9f0g1h2i3",
+            "Spec": {
+                "Name": "web", "Labels": {"tier": "front"},
+                "Mode": {"Replicated": {"Replicas": 3}},
+                "TaskTemplate": {"ContainerSpec": {"Image": "process:/usr/bin/busybox"},
+                    "Placement": {"MaxReplicas": 2}},
+                "EndpointSpec": {"Ports": [{"Protocol": "tcp", "TargetPort": 80,
+                    "PublishedPort": 8080, "PublishMode": "host"}]}
+            },
+            "ServiceStatus": {"RunningTasks": 2, "DesiredTasks": 3}
+        }))
+        .expect("a service")
+    }
+
+    #[test]
+    fn a_row_has_docker_s_columns() {
+        let lines = Listing::default().lines(&[row(&service(), Shown::Short)]).expect("a table");
+        assert_eq!(
+            lines,
+            [
+                "ID             NAME   MODE         REPLICAS               IMAGE             PORTS",
+                "1x2y3z4a5b6c   web    replicated   2/3 (max 2 per node)   process:busybox   *:8080->80/tcp",
+            ]
+        );
+    }
+
+    #[test]
+    fn filters_are_docker_s() {
+        let fits = |typed: &str| {
+            let known = ["id", "label", "mode", "name"];
+            fits(&Filters::parse(&[typed.to_owned()], &known).expect("valid"), &service())
+        };
+        assert!(fits("name=we") && fits("mode=replicated") && fits("label=tier=front"));
+        assert!(!fits("name=eb") && !fits("mode=global") && !fits("label=tier=back"));
+    }
+}

@@ -1,0 +1,176 @@
+//! From flags to the spec that the API takes, and back to the flags' words.
+
+use std::time::Duration;
+
+use super::container;
+use super::flags::{HealthFlags, ResourceFlags, RestartFlags, SharedFlags, TaskFlags, UpdateFlags};
+use crate::failure::Failure;
+use crate::value::HostPort;
+use node_docker::Nanos;
+use node_docker::container_spec::{ContainerSpec, HealthConfig};
+use node_docker::service::{PortConfig, Replicated, ServiceMode, ServiceSpec, UpdateConfig};
+use node_docker::task_spec::{
+    LogDriver, PROCESS_SCHEME, Placement, ResourceRequirements, Resources, RestartPolicy,
+};
+
+/// Applies the flags that `create` and `update` share.
+pub fn apply(flags: &SharedFlags, spec: &mut ServiceSpec) -> Result<(), Failure> {
+    let task = &mut spec.task_template;
+    let inner = task.container_spec.get_or_insert_default();
+    apply_task(&flags.task, inner);
+    container::apply(&flags.container, inner);
+    apply_health(&flags.health, inner)?;
+    if let Some(driver) = &flags.task.log_driver {
+        task.log_driver.get_or_insert_with(LogDriver::default).name.clone_from(driver);
+    }
+    if !flags.task.log_opt.is_empty() {
+        let options = &mut task.log_driver.get_or_insert_with(LogDriver::default).options;
+        for pair in &flags.task.log_opt {
+            options.insert(pair.name.clone(), pair.value.clone());
+        }
+    }
+    apply_resources(&flags.resources, &mut task.resources);
+    apply_restart(&flags.restart, &mut task.restart_policy);
+    if let Some(max) = flags.scale.replicas_max_per_node {
+        task.placement.get_or_insert_with(Placement::default).max_replicas = max;
+    }
+    apply_update(&flags.update, &mut spec.update_config);
+    match flags.scale.replicas {
+        Some(replicas) => set_replicas(spec, replicas),
+        None => Ok(()),
+    }
+}
+
+/// Sets the number of tasks, where there is one to set.
+pub fn set_replicas(spec: &mut ServiceSpec, replicas: u32) -> Result<(), Failure> {
+    if spec.mode.global.is_some() {
+        return Err(Failure::new("a global service has no number of replicas")
+            .why("it runs one task on every node that fits")
+            .hint("--constraint, to say on which nodes"));
+    }
+    let replicas = Some(u64::from(replicas));
+    spec.mode = ServiceMode { replicated: Some(Replicated { replicas }), ..Default::default() };
+    Ok(())
+}
+
+/// The program and its arguments, as an image and what follows it. The program may be written as
+/// `process:PROGRAM`, as other clients of the API have to.
+pub fn set_program(container: &mut ContainerSpec, program: &[String]) {
+    if let Some((program, args)) = program.split_first() {
+        let program = program.strip_prefix(PROCESS_SCHEME).unwrap_or(program);
+        container.image = format!("{PROCESS_SCHEME}{program}");
+        container.command = Vec::new();
+        container.args = args.to_vec();
+    }
+}
+
+/// A published port as the API takes it.
+pub fn port(port: &HostPort) -> PortConfig {
+    PortConfig {
+        name: String::new(),
+        protocol: port.protocol.clone(),
+        target_port: port.target,
+        published_port: port.published,
+        publish_mode: "host".to_owned(),
+    }
+}
+
+fn apply_task(flags: &TaskFlags, container: &mut ContainerSpec) {
+    set(&mut container.user, flags.user.clone());
+    set(&mut container.dir, flags.workdir.clone());
+    set(&mut container.stop_signal, flags.stop_signal.clone());
+    if let Some(grace) = flags.stop_grace_period {
+        container.stop_grace_period = Some(nanos(grace));
+    }
+}
+
+fn apply_health(flags: &HealthFlags, container: &mut ContainerSpec) -> Result<(), Failure> {
+    if flags.no_healthcheck {
+        let test = vec!["NONE".to_owned()];
+        container.healthcheck = Some(HealthConfig { test, ..HealthConfig::default() });
+        return Ok(());
+    }
+    let has_times = [
+        flags.health_interval,
+        flags.health_timeout,
+        flags.health_start_period,
+        flags.health_start_interval,
+    ]
+    .iter()
+    .any(Option::is_some);
+    if !has_times && flags.health_retries.is_none() && flags.health_cmd.is_none() {
+        return Ok(());
+    }
+    let health = container.healthcheck.get_or_insert_with(HealthConfig::default);
+    if let Some(command) = &flags.health_cmd {
+        health.test = vec!["CMD-SHELL".to_owned(), command.clone()];
+    }
+    if health.test.first().is_none_or(|kind| kind == "NONE") {
+        return Err(Failure::new("there is no health check that these flags could change").hint(
+            "--health-cmd 'COMMAND' along with them; that of an image cannot be changed in part",
+        ));
+    }
+    set(&mut health.interval, flags.health_interval.map(nanos));
+    set(&mut health.timeout, flags.health_timeout.map(nanos));
+    set(&mut health.start_period, flags.health_start_period.map(nanos));
+    set(&mut health.start_interval, flags.health_start_interval.map(nanos));
+    set(&mut health.retries, flags.health_retries);
+    Ok(())
+}
+
+fn apply_resources(flags: &ResourceFlags, resources: &mut Option<ResourceRequirements>) {
+    let has_limits = flags.limit_cpu.or(flags.limit_memory).or(flags.limit_pids).is_some();
+    if has_limits {
+        let limits = resources.get_or_insert_default().limits.get_or_insert_default();
+        set(&mut limits.nano_cpus, flags.limit_cpu);
+        set(&mut limits.memory_bytes, flags.limit_memory);
+        set(&mut limits.pids, flags.limit_pids);
+    }
+    if flags.reserve_cpu.or(flags.reserve_memory).is_some() {
+        let reserved: &mut Resources =
+            resources.get_or_insert_default().reservations.get_or_insert_default();
+        set(&mut reserved.nano_cpus, flags.reserve_cpu);
+        set(&mut reserved.memory_bytes, flags.reserve_memory);
+    }
+}
+
+fn apply_restart(flags: &RestartFlags, policy: &mut Option<RestartPolicy>) {
+    let is_given = flags.restart_condition.is_some()
+        || flags.restart_delay.is_some()
+        || flags.restart_max_attempts.is_some()
+        || flags.restart_window.is_some();
+    if !is_given {
+        return;
+    }
+    let policy = policy.get_or_insert_default();
+    set(&mut policy.condition, flags.restart_condition.clone());
+    policy.delay = flags.restart_delay.map(nanos).or(policy.delay);
+    policy.max_attempts = flags.restart_max_attempts.or(policy.max_attempts);
+    policy.window = flags.restart_window.map(nanos).or(policy.window);
+}
+
+fn apply_update(flags: &UpdateFlags, config: &mut Option<UpdateConfig>) {
+    let is_given = flags.update_parallelism.is_some()
+        || flags.update_delay.is_some()
+        || flags.update_monitor.is_some()
+        || flags.update_order.is_some();
+    if !is_given {
+        return;
+    }
+    let config =
+        config.get_or_insert_with(|| UpdateConfig { parallelism: 1, ..UpdateConfig::default() });
+    set(&mut config.parallelism, flags.update_parallelism);
+    set(&mut config.delay, flags.update_delay.map(nanos));
+    set(&mut config.monitor, flags.update_monitor.map(nanos));
+    set(&mut config.order, flags.update_order.clone());
+}
+
+fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}
+
+fn nanos(duration: Duration) -> Nanos {
+    Nanos(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
+}

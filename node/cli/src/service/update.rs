@@ -1,0 +1,374 @@
+//! `edgectl service update`: reads the spec, changes what the flags say, and sends it back with the
+//! version that was read.
+
+use clap::Args;
+
+use super::change::{change_list, change_map, nothing_to_remove};
+use super::flags::SharedFlags;
+use super::lists::ListChanges;
+use super::rename::NewName;
+use super::{container, spec};
+use crate::client::Client;
+use crate::failure::{Exit, Failure};
+use crate::output::{print, say};
+use crate::progress;
+use crate::value::{self, HostPort, Pair};
+use crate::{resolve, words};
+use node_docker::service::{EndpointSpec, Service, ServiceSpec, ServiceUpdated};
+
+/// Flags and operand.
+#[derive(Debug, Args)]
+pub struct UpdateArgs {
+    /// Service, by name or id
+    service: String,
+    /// New image
+    #[arg(long, value_name = "IMAGE", help_heading = "Image", conflicts_with = "program")]
+    image: Option<String>,
+    /// New program, of a service that runs a program of the host
+    #[arg(long, value_name = "PROGRAM")]
+    program: Option<String>,
+    /// New arguments, as one text: 'httpd -f -p 8081'
+    #[arg(long, value_name = "ARGS", value_parser = words::split, allow_hyphen_values = true)]
+    args: Option<words::Words>,
+    /// Add or change a variable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = value::env)]
+    env_add: Vec<Pair>,
+    /// Remove a variable
+    #[arg(long, value_name = "NAME")]
+    env_rm: Vec<String>,
+    /// Add or change a label of the service
+    #[arg(long, value_name = "NAME=VALUE", value_parser = value::label)]
+    label_add: Vec<Pair>,
+    /// Remove a label of the service
+    #[arg(long, value_name = "NAME")]
+    label_rm: Vec<String>,
+    /// Add or change a label of the tasks
+    #[arg(long, value_name = "NAME=VALUE", value_parser = value::label)]
+    container_label_add: Vec<Pair>,
+    /// Remove a label of the tasks
+    #[arg(long, value_name = "NAME")]
+    container_label_rm: Vec<String>,
+    /// Add a constraint
+    #[arg(long, value_name = "CONSTRAINT", value_parser = value::constraint, help_heading = "Placement")]
+    constraint_add: Vec<String>,
+    /// Remove a constraint
+    #[arg(long, value_name = "CONSTRAINT", help_heading = "Placement")]
+    constraint_rm: Vec<String>,
+    /// Add a port
+    #[arg(long, value_name = "PORT", value_parser = value::host_port)]
+    publish_add: Vec<HostPort>,
+    /// Remove a port, by the number that the task uses
+    #[arg(long, value_name = "TARGET")]
+    publish_rm: Vec<u16>,
+    /// Replace all tasks even if nothing changed
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    name: NewName,
+    #[command(flatten)]
+    lists: ListChanges,
+    #[command(flatten)]
+    shared: SharedFlags,
+}
+
+/// Changes it, and waits.
+pub async fn run(args: UpdateArgs, mut client: Client) -> Result<Exit, Failure> {
+    let service = resolve::service(&mut client, &args.service).await?;
+    let spec = changed(&args, &service.spec)?;
+    container::say_auth(&args.shared.container);
+    send(&mut client, &service, &spec, resolve(&args)).await?;
+    print(&args.service)?;
+    progress::wait(&mut client, &service.id, &args.shared.wait).await
+}
+
+/// A name that is given again may mean another image by now.
+fn resolve(args: &UpdateArgs) -> &'static str {
+    match (args.shared.container.no_resolve_image, &args.image) {
+        (true, _) => "never",
+        (false, Some(_)) => "always",
+        (false, None) => "changed",
+    }
+}
+
+/// Sends a spec in place of the one that was read. `resolve` is whether a registry is asked for the
+/// digest of the image: `always`, `changed` or `never`.
+pub async fn send(
+    client: &mut Client,
+    read: &Service,
+    spec: &ServiceSpec,
+    resolve: &str,
+) -> Result<(), Failure> {
+    let (id, version) = (&read.id, read.version.index);
+    let path = format!("/services/{id}/update?version={version}&resolve={resolve}");
+    let updated: ServiceUpdated = client.post(&path, spec).await?;
+    for warning in &updated.warnings {
+        say(format!("warning: {}", warning.trim_end()));
+    }
+    Ok(())
+}
+
+/// The spec as the flags change it.
+pub fn changed(args: &UpdateArgs, before: &ServiceSpec) -> Result<ServiceSpec, Failure> {
+    let mut spec = before.clone();
+    spec::apply(&args.shared, &mut spec)?;
+    args.name.apply(&mut spec);
+    change_map("label", &mut spec.labels, &args.label_add, &args.label_rm)?;
+    args.lists.apply(&mut spec.task_template)?;
+    change_image(args, &mut spec)?;
+    let container = spec.task_template.container_spec.get_or_insert_default();
+    if let Some(words::Words(words)) = &args.args {
+        container.args = words.clone();
+    }
+    let (add, remove) = (&args.container_label_add, &args.container_label_rm);
+    change_map("container label", &mut container.labels, add, remove)?;
+    change_env(&mut container.env, args)?;
+    change_constraints(&mut spec, args)?;
+    change_ports(&mut spec, args)?;
+    if args.force {
+        spec.task_template.force_update = spec.task_template.force_update.wrapping_add(1);
+    }
+    Ok(spec)
+}
+
+/// The arguments stay: they are changed on their own.
+fn change_image(args: &UpdateArgs, spec: &mut ServiceSpec) -> Result<(), Failure> {
+    let container = spec.task_template.container_spec.get_or_insert_default();
+    let is_process = container::program(&container.image).is_some();
+    if let Some(program) = &args.program {
+        if !is_process {
+            return Err(Failure::new(format!("{} runs an image, not a program", args.service))
+                .why(format!("its image is {}", container.image))
+                .hint("--image IMAGE, or --entrypoint for another program of the image"));
+        }
+        let program_args = container.args.clone();
+        spec::set_program(container, std::slice::from_ref(program));
+        container.args = program_args;
+    }
+    let Some(image) = &args.image else { return Ok(()) };
+    if container::program(image).is_none() {
+        container::check_image(image)?;
+    }
+    container.image.clone_from(image);
+    // They were those of the image before.
+    if let Some(placement) = &mut spec.task_template.placement {
+        placement.platforms.clear();
+    }
+    Ok(())
+}
+
+fn change_env(env: &mut Vec<String>, args: &UpdateArgs) -> Result<(), Failure> {
+    let name = |variable: &String| variable.split('=').next().unwrap_or_default().to_owned();
+    let add: Vec<String> = args.env_add.iter().map(ToString::to_string).collect();
+    change_list("variable", env, &add, &args.env_rm, name)
+}
+
+fn change_constraints(spec: &mut ServiceSpec, args: &UpdateArgs) -> Result<(), Failure> {
+    if args.constraint_add.is_empty() && args.constraint_rm.is_empty() {
+        return Ok(());
+    }
+    let constraints = &mut spec.task_template.placement.get_or_insert_default().constraints;
+    let blanks_out = |text: &str| text.split_whitespace().collect::<String>();
+    for removed in &args.constraint_rm {
+        let before = constraints.len();
+        constraints.retain(|held| blanks_out(held) != blanks_out(removed));
+        if constraints.len() == before {
+            let known = constraints.iter().map(String::as_str);
+            return Err(nothing_to_remove("constraint", removed, known));
+        }
+    }
+    for added in &args.constraint_add {
+        if !constraints.contains(added) {
+            constraints.push(added.clone());
+        }
+    }
+    Ok(())
+}
+
+fn change_ports(spec: &mut ServiceSpec, args: &UpdateArgs) -> Result<(), Failure> {
+    if args.publish_add.is_empty() && args.publish_rm.is_empty() {
+        return Ok(());
+    }
+    let ports = &mut spec.endpoint_spec.get_or_insert_with(EndpointSpec::default).ports;
+    for target in &args.publish_rm {
+        let before = ports.len();
+        ports.retain(|port| port.target_port != *target);
+        if ports.len() == before {
+            let known: Vec<String> =
+                ports.iter().map(|port| port.target_port.to_string()).collect();
+            let known = known.iter().map(String::as_str);
+            return Err(nothing_to_remove("port", &target.to_string(), known));
+        }
+    }
+    ports.extend(args.publish_add.iter().map(spec::port));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::parse_for_tests;
+    use node_docker::container_spec::ContainerSpec;
+    use node_docker::task_spec::{NetworkAttachment, Platform};
+
+    fn before() -> ServiceSpec {
+        let mut spec = ServiceSpec { name: "web".to_owned(), ..ServiceSpec::default() };
+        spec.labels.insert("tier".to_owned(), "front".to_owned());
+        spec.task_template.container_spec = Some(ContainerSpec {
+            image: "process:busybox".to_owned(),
+            args: vec!["httpd".to_owned()],
+            env: vec!["A=1".to_owned(), "B=2".to_owned()],
+            ..ContainerSpec::default()
+        });
+        spec.task_template.placement.get_or_insert_default().constraints =
+            vec!["node.labels.zone == a".to_owned()];
+        spec
+    }
+
+    fn after(line: &[&str]) -> Result<ServiceSpec, String> {
+        let line = [&["service", "update"], line, &["web"]].concat();
+        let args: UpdateArgs = parse_for_tests(&line)?;
+        changed(&args, &before()).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn what_no_flag_names_stays_as_it_is() {
+        assert_eq!(
+            after(&[]),
+            Ok(ServiceSpec { task_template: after(&[]).expect("ok").task_template, ..before() })
+        );
+        assert_eq!(after(&["--replicas", "4"]).expect("valid").labels, before().labels);
+    }
+
+    #[test]
+    fn lists_are_added_to_and_removed_from() {
+        let spec = after(&[
+            "--env-add",
+            "A=9",
+            "--env-add",
+            "C=3",
+            "--env-rm",
+            "B",
+            "--label-add",
+            "x=y",
+            "--label-rm",
+            "tier",
+            "--constraint-rm",
+            "node.labels.zone==a",
+            "--constraint-add",
+            "node.hostname!=n1",
+            "--args",
+            "httpd -f -p '80 81'",
+            "--force",
+        ])
+        .expect("valid");
+        let container = spec.task_template.container_spec.expect("set");
+        assert_eq!(container.env, ["A=9", "C=3"]);
+        assert_eq!(container.args, ["httpd", "-f", "-p", "80 81"]);
+        assert_eq!(spec.labels, BTreeMap::from([("x".to_owned(), "y".to_owned())]));
+        assert_eq!(spec.task_template.placement.expect("set").constraints, ["node.hostname!=n1"]);
+        assert_eq!(spec.task_template.force_update, 1);
+    }
+
+    #[test]
+    fn a_new_program_keeps_the_arguments() {
+        let spec = after(&["--program", "/bin/sh"]).expect("valid");
+        let container = spec.task_template.container_spec.expect("set");
+        assert_eq!(
+            (container.image.as_str(), container.args),
+            ("process:/bin/sh", vec!["httpd".to_owned()])
+        );
+    }
+
+    fn container() -> ServiceSpec {
+        let mut spec = before();
+        let container = spec.task_template.container_spec.get_or_insert_default();
+        container.image = "nginx:1.27@sha256:00".to_owned();
+        container.capability_drop = vec!["CAP_CHOWN".to_owned()];
+        container.hosts = vec!["10.0.0.7 printer".to_owned(), "10.0.0.8 printer".to_owned()];
+        container.sysctls.insert("kernel.shmmax".to_owned(), "1".to_owned());
+        container.edge.get_or_insert_default().privileged = true;
+        spec.task_template.networks =
+            vec![NetworkAttachment { target: "host".to_owned(), ..NetworkAttachment::default() }];
+        let placement = spec.task_template.placement.get_or_insert_default();
+        placement.platforms = vec![Platform { os: "linux".to_owned(), ..Platform::default() }];
+        spec
+    }
+
+    fn container_after(line: &[&str]) -> Result<ServiceSpec, String> {
+        let line = [&["service", "update"], line, &["web"]].concat();
+        let args: UpdateArgs = parse_for_tests(&line)?;
+        changed(&args, &container()).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn lists_of_a_container_are_added_to_and_removed_from() {
+        let spec = container_after(&[
+            "--mount-add",
+            "source=pg,target=/data/",
+            "--mount-add",
+            "type=tmpfs,target=/tmp",
+            "--mount-rm",
+            "/old",
+            "--device-add",
+            "/dev/a:r",
+            "--ulimit-add",
+            "nofile=9",
+        ]);
+        assert!(spec.expect_err("no such mount").contains("there is no mount \"/old\" to remove"));
+        let line = "--mount-add source=pg,target=/data/ --mount-add source=new,target=/data \
+             --device-add /dev/a:r --ulimit-add nofile=9 --group-add dialout --sysctl-rm \
+             kernel.shmmax --sysctl-add kernel.msgmax=2 --host-rm printer:10.0.0.7 \
+             --host-add cam:10.0.0.9 --dns-add 10.0.0.1 --dns-search-add lan --network-add \
+             none --cap-add CHOWN --cap-drop NET_RAW --privileged=false --init";
+        let spec = container_after(&line.split(' ').collect::<Vec<_>>()).expect("valid");
+        assert_eq!(spec.task_template.networks[0].target, "none");
+        let container = spec.task_template.container_spec.expect("set");
+        assert_eq!(container.mounts.len(), 1, "one per target");
+        assert_eq!(container.mounts[0].source, "new");
+        let edge = container.edge.expect("set");
+        assert_eq!(edge.devices[0].cgroup_permissions, "r");
+        assert!(!edge.privileged);
+        assert_eq!(container.ulimits[0].hard, 9);
+        assert_eq!(container.groups, ["dialout"]);
+        assert_eq!(container.sysctls, BTreeMap::from([("kernel.msgmax".into(), "2".into())]));
+        assert_eq!(container.hosts, ["10.0.0.8 printer", "10.0.0.9 cam"]);
+        assert_eq!(container.dns_config.expect("set").search, ["lan"]);
+        assert!(container.capability_add.is_empty(), "it is only no longer dropped");
+        assert_eq!(container.capability_drop, ["CAP_NET_RAW"]);
+        assert_eq!(container.init, Some(true));
+    }
+
+    #[test]
+    fn a_new_image_forgets_the_platforms_of_the_one_before() {
+        let spec = container_after(&["--image", "nginx:1.28"]).expect("valid");
+        assert!(spec.task_template.placement.expect("set").platforms.is_empty());
+        let container = spec.task_template.container_spec.expect("set");
+        assert_eq!(
+            (container.image.as_str(), container.args),
+            ("nginx:1.28", vec!["httpd".into()])
+        );
+        let error = container_after(&["--image", "/opt/x"]).expect_err("a path");
+        assert!(error.contains("--runtime process /opt/x"), "{error}");
+        let error = container_after(&["--program", "/opt/x"]).expect_err("an image");
+        assert!(error.contains("web runs an image, not a program"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_there_cannot_be_removed() {
+        for (line, words) in [
+            (
+                ["--env-rm", "Z"],
+                "there is no variable \"Z\" to remove\n  why: the service has A, B",
+            ),
+            (["--label-rm", "z"], "there is no label \"z\" to remove\n  why: the service has tier"),
+            (["--constraint-rm", "node.id==x"], "the service has node.labels.zone == a"),
+            (["--publish-rm", "80"], "why: the service has no port"),
+            (["--args", "a 'b"], "a quote is not closed"),
+        ] {
+            let error = after(&line).expect_err("refused");
+            assert!(error.contains(words), "{line:?}: {error}");
+        }
+    }
+}

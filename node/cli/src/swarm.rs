@@ -1,0 +1,201 @@
+//! `edgectl swarm …`: who belongs to the fleet.
+
+use clap::{Args, Subcommand};
+
+use super::client::Client;
+use super::failure::{Exit, Failure};
+use super::output::{count, print, say};
+use crate::examples;
+use node_docker::node::Node;
+use node_docker::system::{InitRequest, JoinAnswer, JoinRequest, Swarm};
+
+/// The fleet: joining it and leaving it.
+#[derive(Debug, Subcommand)]
+pub enum SwarmCommand {
+    /// Say what other machines type to join this one, the first of its fleet
+    Init {
+        /// Address that other nodes are told; refused unless the agent tells it
+        #[arg(long, value_name = "ADDR", hide = true)]
+        advertise_addr: Option<String>,
+        /// Refused: there is no quorum that could be lost
+        #[arg(long, hide = true)]
+        force_new_cluster: bool,
+    },
+    /// Join the fleet of another node
+    #[command(help_template = examples!(
+        "edgectl swarm join --token EDGE-1-5f… 10.0.0.1      as swarm init on 10.0.0.1 prints it",
+        "edgectl swarm join pi-1.local:7946                  with the same fleet key in edge.toml",
+        "ssh pi-1 edgectl swarm join-token -q | edgectl swarm join --token - pi-1",
+    ))]
+    Join(JoinArgs),
+    /// Say what another machine types to join this fleet
+    JoinToken(TokenArgs),
+    /// Leave the fleet: tasks move away first, then the agent ends
+    Leave {
+        /// Also as the last node of its fleet, with services that nobody would run any more
+        #[arg(short, long)]
+        force: bool,
+    },
+}
+
+/// Flags and operands.
+#[derive(Debug, Args)]
+pub struct JoinArgs {
+    /// The fleet's token, as swarm init and swarm join-token print it; -: read it from standard input
+    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
+    token: Option<String>,
+    /// Address that other nodes are told; refused unless the agent tells it
+    #[arg(long, value_name = "ADDR", hide = true)]
+    advertise_addr: Option<String>,
+    /// Any node of the fleet; of several, all are tried and one that answers is enough
+    #[arg(required = true, value_name = "HOST[:PORT]")]
+    addresses: Vec<String>,
+}
+
+/// Flags and operand.
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    /// As Docker has it: every node is equal, both have the same
+    #[arg(value_parser = ["worker", "manager"], hide = true)]
+    role: Option<String>,
+    /// Only the token
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Runs one of them.
+pub async fn run(command: SwarmCommand, mut client: Client) -> Result<Exit, Failure> {
+    match command {
+        SwarmCommand::Init { advertise_addr, force_new_cluster } => {
+            let advertise_addr = advertise_addr.unwrap_or_default();
+            let request = InitRequest { advertise_addr, force_new_cluster, ..Default::default() };
+            init(&mut client, &request).await?;
+        }
+        SwarmCommand::Join(args) => join(&mut client, args).await?,
+        SwarmCommand::JoinToken(args) => join_token(&mut client, &args).await?,
+        SwarmCommand::Leave { force: false } => leave(&mut client, "/swarm/leave").await?,
+        SwarmCommand::Leave { force: true } => leave(&mut client, "/swarm/leave?force=1").await?,
+    }
+    Ok(Exit::Done)
+}
+
+async fn init(client: &mut Client, request: &InitRequest) -> Result<(), Failure> {
+    let id: String = client.post("/swarm/init", request).await?;
+    let me = me(client).await?;
+    print(format!("Fleet initialized: {} ({id}) is its first node.\n", me.description.hostname))?;
+    invite(client, &me).await
+}
+
+async fn join_token(client: &mut Client, args: &TokenArgs) -> Result<(), Failure> {
+    if args.quiet {
+        return print(token(client).await?);
+    }
+    let me = me(client).await?;
+    invite(client, &me).await
+}
+
+async fn me(client: &mut Client) -> Result<Node, Failure> {
+    let nodes: Vec<Node> = client.get("/nodes").await?;
+    nodes
+        .into_iter()
+        .find(|node| node.edge.is_me)
+        .ok_or_else(|| Failure::new("the agent does not know itself").hint("edgectl doctor"))
+}
+
+async fn token(client: &mut Client) -> Result<String, Failure> {
+    let fleet: Swarm = client.get("/swarm").await?;
+    let tokens = fleet.join_tokens.unwrap_or_default();
+    Ok(tokens.worker)
+}
+
+/// What another machine types.
+async fn invite(client: &mut Client, me: &Node) -> Result<(), Failure> {
+    let token = token(client).await?;
+    let told = me.manager_status.as_ref().map(|status| status.addr.as_str()).unwrap_or_default();
+    let address = without_usual_port(told);
+    print(format!(
+        "To add a machine, start an agent on it, and there run:\n\n    \
+         edgectl swarm join --token {token} {address}\n\n\
+         Whoever has the token can become a member. The machines must reach each other by UDP, port {}.",
+        told.rsplit_once(':').map_or("7946", |(_, port)| port)
+    ))?;
+    if told.starts_with("127.") || told.starts_with("[::1]") {
+        say(format!("warning: {address} is an address that only this machine reaches"));
+        say(
+            "  try: start the agent with --listen 0.0.0.0, or --advertise and an address of the network",
+        );
+    }
+    Ok(())
+}
+
+/// As it is typed: the port is named only if it is another than usual.
+fn without_usual_port(address: &str) -> &str {
+    match address.strip_suffix(":7946") {
+        Some(ip) if !ip.starts_with('[') => ip,
+        _ => address,
+    }
+}
+
+/// The agent answers when somebody there answered it, or says why nobody does.
+async fn join(client: &mut Client, args: JoinArgs) -> Result<(), Failure> {
+    let before = reached(client).await?;
+    let request = JoinRequest {
+        remote_addrs: args.addresses,
+        join_token: read_token(args.token)?,
+        advertise_addr: args.advertise_addr.unwrap_or_default(),
+        ..JoinRequest::default()
+    };
+    let answer = client.post_patiently("/swarm/join", &request).await?;
+    // An agent that is older than this command says nothing.
+    let answer: JoinAnswer = node_docker::read(&answer).unwrap_or_default();
+    for refused in &answer.refused {
+        say(format!("warning: {}", refused.replace('\n', "\n  ")));
+    }
+    let now = count(reached(client).await? + 1, "node");
+    match before {
+        0 => print(format!("This node joined a fleet; it reaches {now}, itself among them.")),
+        _ => print(format!("This node is in a fleet of {now} now, {} too.", answer.met.join(", "))),
+    }
+}
+
+/// A token on the command line can be read by everybody on the machine as long as the command runs,
+/// and in the shell's history: `-` reads it from elsewhere.
+fn read_token(typed: Option<String>) -> Result<String, Failure> {
+    if typed.as_deref() != Some("-") {
+        return Ok(typed.unwrap_or_default());
+    }
+    let mut line = String::new();
+    std::io::stdin()
+        .read_line(&mut line)
+        .map_err(|error| Failure::new("no token on standard input").why(error.to_string()))?;
+    match line.trim() {
+        "" => Err(Failure::new("no token on standard input")
+            .hint("ssh NODE edgectl swarm join-token -q | edgectl swarm join --token - NODE")),
+        token => Ok(token.to_owned()),
+    }
+}
+
+/// Waits as long as the tasks take to end.
+async fn leave(client: &mut Client, path: &str) -> Result<(), Failure> {
+    say("leaving: the tasks of this node move to others, then they are stopped here");
+    client.post_patiently(path, &serde_json::json!({})).await?;
+    print("Node left the fleet; its agent has ended.")
+}
+
+/// Other nodes that answer.
+async fn reached(client: &mut Client) -> Result<usize, Failure> {
+    let nodes: Vec<Node> = client.get("/nodes").await?;
+    Ok(nodes.iter().filter(|node| !node.edge.is_me && node.edge.state == "alive").count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_as_it_is_typed() {
+        assert_eq!(without_usual_port("10.0.0.1:7946"), "10.0.0.1");
+        assert_eq!(without_usual_port("10.0.0.1:7000"), "10.0.0.1:7000");
+        assert_eq!(without_usual_port("[fd00::1]:7946"), "[fd00::1]:7946");
+    }
+}

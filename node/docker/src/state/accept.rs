@@ -1,0 +1,159 @@
+//! From Docker's spec to the facets of a service.
+
+mod container;
+mod mount;
+mod template;
+
+use crdt_state::node::Availability;
+use crdt_state::spec;
+use node_core::ServiceSpec;
+
+use super::BadSpec;
+use super::unknown::refuse_unknown;
+use crate::service as docker;
+use crate::task_spec::Placement;
+
+/// Reads a spec. `current` is what the service has now, for the fields that Docker's clients lose.
+pub fn accept(
+    sent: docker::ServiceSpec,
+    current: Option<&ServiceSpec>,
+) -> Result<ServiceSpec, BadSpec> {
+    refuse_unknown("", &sent.unknown)?;
+    refuse_unknown("TaskTemplate.", &sent.task_template.unknown)?;
+    let scale = accept_mode(sent.mode)?;
+    let update_policy = sent.update_config.map_or_else(|| Ok(Default::default()), accept_update)?;
+    let endpoint = sent.endpoint_spec.map_or_else(|| Ok(Default::default()), accept_endpoint)?;
+    let mut task = sent.task_template;
+    let priority = current.map_or(0, |spec| spec.placement.priority);
+    let mut sent_placement = task.placement.take().unwrap_or_default();
+    let platforms = std::mem::take(&mut sent_placement.platforms);
+    let placement = accept_placement(sent_placement, priority)?;
+    let template = template::accept(task, &platforms, current.map(|spec| &spec.template))?;
+    Ok(ServiceSpec {
+        name: sent.name,
+        template,
+        scale,
+        placement,
+        update_policy,
+        endpoint,
+        labels: sent.labels,
+    })
+}
+
+/// Reads the availability of a node.
+pub fn availability(word: &str) -> Result<Availability, BadSpec> {
+    match word {
+        "active" => Ok(Availability::Active),
+        "pause" => Ok(Availability::Pause),
+        "drain" => Ok(Availability::Drain),
+        _ => Err(bad_word("Availability", word, "active, pause, drain")),
+    }
+}
+
+fn bad_word(field: &'static str, value: &str, allowed: &'static str) -> BadSpec {
+    BadSpec::BadWord { field, value: value.to_owned(), allowed }
+}
+
+fn bad_value(field: &'static str, value: &str, hint: &str) -> BadSpec {
+    BadSpec::BadValue { field, value: value.to_owned(), hint: hint.to_owned() }
+}
+
+fn accept_mode(mode: docker::ServiceMode) -> Result<spec::Scale, BadSpec> {
+    const FIELD: &str = "Mode.Replicated.Replicas";
+    if mode.replicated_job.is_some() || mode.global_job.is_some() {
+        return Err(BadSpec::NotYet("a job (Mode.ReplicatedJob, Mode.GlobalJob)".to_owned()));
+    }
+    match (mode.replicated, mode.global) {
+        (Some(_), Some(_)) => Err(BadSpec::TwoModes),
+        (None, Some(_)) => Ok(spec::Scale::Global),
+        (replicated, None) => {
+            let replicas = replicated.and_then(|r| r.replicas).unwrap_or(1);
+            Ok(spec::Scale::Replicated { replicas: fit_u32(FIELD, replicas)? })
+        }
+    }
+}
+
+fn fit_u32(field: &'static str, value: u64) -> Result<u32, BadSpec> {
+    let max = u64::from(u32::MAX);
+    u32::try_from(value).map_err(|_| BadSpec::TooMuch { field, value, max })
+}
+
+fn accept_update(config: docker::UpdateConfig) -> Result<spec::UpdatePolicy, BadSpec> {
+    match config.failure_action.as_str() {
+        "" | "pause" => {}
+        "continue" | "rollback" => {
+            let what = format!("UpdateConfig.FailureAction `{}`", config.failure_action);
+            return Err(BadSpec::NotYet(what));
+        }
+        other => {
+            return Err(bad_word("UpdateConfig.FailureAction", other, "pause, continue, rollback"));
+        }
+    }
+    if config.max_failure_ratio > 0.0 {
+        return Err(BadSpec::NotYet("UpdateConfig.MaxFailureRatio".to_owned()));
+    }
+    let order = match config.order.as_str() {
+        "" | "stop-first" => spec::UpdateOrder::StopFirst,
+        "start-first" => spec::UpdateOrder::StartFirst,
+        other => return Err(bad_word("UpdateConfig.Order", other, "stop-first, start-first")),
+    };
+    let default = spec::UpdatePolicy::default();
+    Ok(spec::UpdatePolicy {
+        parallelism: fit_u32("UpdateConfig.Parallelism", config.parallelism)?,
+        delay_ms: config.delay.to_ms(),
+        monitor_ms: or_default(config.monitor.to_ms(), default.monitor_ms),
+        order,
+    })
+}
+
+fn or_default(ms: u64, default: u64) -> u64 {
+    if ms == 0 { default } else { ms }
+}
+
+fn accept_endpoint(endpoint: docker::EndpointSpec) -> Result<spec::Endpoint, BadSpec> {
+    match endpoint.mode.as_str() {
+        "" | "vip" => {}
+        "dnsrr" => return Err(BadSpec::NotYet("EndpointSpec.Mode `dnsrr`".to_owned())),
+        other => return Err(bad_word("EndpointSpec.Mode", other, "vip, dnsrr")),
+    }
+    let ports = endpoint.ports.into_iter().map(accept_port).collect::<Result<_, _>>()?;
+    Ok(spec::Endpoint { ports })
+}
+
+fn accept_port(port: docker::PortConfig) -> Result<spec::PublishedPort, BadSpec> {
+    let protocol = match port.protocol.as_str() {
+        "" => "tcp".to_owned(),
+        "tcp" | "udp" | "sctp" => port.protocol,
+        other => return Err(bad_word("EndpointSpec.Ports.Protocol", other, "tcp, udp, sctp")),
+    };
+    match port.publish_mode.as_str() {
+        "host" => {}
+        "" | "ingress" => {
+            let what = "EndpointSpec.Ports.PublishMode `ingress` (type --publish \
+                        mode=host,published=80,target=80 for a port of the nodes that run it)";
+            return Err(BadSpec::NotYet(what.to_owned()));
+        }
+        other => return Err(bad_word("EndpointSpec.Ports.PublishMode", other, "ingress, host")),
+    }
+    Ok(spec::PublishedPort {
+        published: port.published_port,
+        target: port.target_port,
+        protocol,
+        host: true,
+    })
+}
+
+fn accept_placement(sent: Placement, priority: i32) -> Result<spec::Placement, BadSpec> {
+    let spread = |descriptor: &str| format!("spread={descriptor}");
+    Ok(spec::Placement {
+        constraints: sent.constraints,
+        preferences: sent
+            .preferences
+            .iter()
+            .filter_map(|preference| preference.spread.as_ref())
+            .map(|over| spread(&over.spread_descriptor))
+            .collect(),
+        max_per_node: sent.max_replicas,
+        priority: sent.priority.unwrap_or(priority),
+    })
+}

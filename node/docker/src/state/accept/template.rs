@@ -1,0 +1,210 @@
+//! What a task of a service is made of.
+
+use std::collections::BTreeMap;
+
+use crdt_state::spec;
+use runtime::image::Reference;
+
+use super::super::BadSpec;
+use super::super::unknown::refuse_unknown;
+use super::{bad_value, bad_word, container, or_default};
+use crate::container_spec::{ContainerSpec, HealthConfig};
+use crate::task_spec::{
+    LogDriver, PROCESS_SCHEME, Platform, RUNTIME_CONTAINER, RUNTIME_PROCESS, Resources,
+    RestartPolicy, TaskSpec,
+};
+
+/// Unless given, the time between the stop signal and SIGKILL.
+const STOP_GRACE_MS: u64 = 10_000;
+
+/// Reads it. `platforms` are what a registry said of the image, `current` is what the service has.
+pub(super) fn accept(
+    task: TaskSpec,
+    platforms: &[Platform],
+    current: Option<&spec::Template>,
+) -> Result<spec::Template, BadSpec> {
+    let mut container = task.container_spec.unwrap_or_default();
+    refuse_unknown("TaskTemplate.ContainerSpec.", &container.unknown)?;
+    let (runtime, image, command) = match accept_program(&task.runtime, &mut container)? {
+        Program::OfHost(command) => (spec::Runtime::Process, String::new(), command),
+        Program::OfImage(image, command) => (spec::Runtime::Container, image, command),
+    };
+    let of_container = match runtime {
+        spec::Runtime::Process => {
+            container::refuse(&container, &task.networks)?;
+            spec::Container::default()
+        }
+        spec::Runtime::Container => {
+            let current = current.filter(|current| current.runtime == runtime);
+            let kept = current.map(|current| &current.container);
+            let mut accepted = container::accept(&mut container, &task.networks, kept)?;
+            accepted.platforms = accept_platforms(platforms, &image, current);
+            accepted
+        }
+    };
+    let resources = task.resources.unwrap_or_default();
+    let wish = |text: String| if text.is_empty() { None } else { Some(text) };
+    Ok(spec::Template {
+        runtime,
+        image,
+        command,
+        args: container.args,
+        env: container.env,
+        dir: wish(container.dir),
+        user: wish(container.user),
+        hostname: wish(container.hostname),
+        stop_signal: wish(container.stop_signal),
+        stop_grace_ms: container.stop_grace_period.map_or(STOP_GRACE_MS, |grace| grace.to_ms()),
+        health: accept_health(container.healthcheck.unwrap_or_default())?,
+        restart: accept_restart(task.restart_policy.unwrap_or_default())?,
+        limits: accept_resources(resources.limits.unwrap_or_default())?,
+        reservations: accept_resources(resources.reservations.unwrap_or_default())?,
+        labels: container.labels,
+        log_options: accept_log_driver(task.log_driver.unwrap_or_default())?,
+        force_update: task.force_update,
+        container: of_container,
+    })
+}
+
+/// What a service names to be run.
+enum Program {
+    /// A program of the host, and what follows it before the arguments.
+    OfHost(Vec<String>),
+    /// An image, and what stands in place of its entrypoint.
+    OfImage(String, Vec<String>),
+}
+
+fn accept_program(runtime: &str, container: &mut ContainerSpec) -> Result<Program, BadSpec> {
+    let is_process = match runtime {
+        RUNTIME_PROCESS => true,
+        "" | RUNTIME_CONTAINER => false,
+        "plugin" | "attachment" => {
+            return Err(BadSpec::NotYet(format!("TaskTemplate.Runtime `{runtime}`")));
+        }
+        other => return Err(bad_word("TaskTemplate.Runtime", other, "container, process")),
+    };
+    let mut command = std::mem::take(&mut container.command);
+    match container.image.strip_prefix(PROCESS_SCHEME) {
+        Some("") => return Err(BadSpec::NoProgram),
+        Some(program) => command.insert(0, program.to_owned()),
+        None if container.image.is_empty() && is_process => {}
+        None if container.image.is_empty() => return Err(BadSpec::NoImage),
+        None if is_process => return Err(BadSpec::ImageOfProcess(container.image.clone())),
+        None => return Ok(Program::OfImage(accept_image(&container.image)?, command)),
+    }
+    if command.is_empty() && !container.args.is_empty() {
+        command.push(container.args.remove(0));
+    }
+    match command.first() {
+        Some(program) if !program.is_empty() => Ok(Program::OfHost(command)),
+        _ => Err(BadSpec::NoProgram),
+    }
+}
+
+/// As Docker stores it: with the tag that is meant, without what goes without saying.
+fn accept_image(image: &str) -> Result<String, BadSpec> {
+    let reference: Reference = image.parse()?;
+    Ok(reference.with_default_tag().to_string())
+}
+
+/// What the image is built for. Docker's clients lose the variants, and keep the platforms of the
+/// image before when a registry does not answer for the new one.
+fn accept_platforms(
+    sent: &[Platform],
+    image: &str,
+    current: Option<&spec::Template>,
+) -> Vec<spec::Platform> {
+    let accepted = sent.iter().map(|platform| spec::Platform {
+        os: platform.os.clone(),
+        arch: platform.architecture.clone(),
+        variant: platform.variant.clone(),
+    });
+    let Some(current) = current else { return accepted.collect() };
+    let known = &current.container.platforms;
+    let looks_kept = sent.len() == known.len()
+        && sent
+            .iter()
+            .zip(known)
+            .all(|(sent, known)| (&sent.os, &sent.architecture) == (&known.os, &known.arch));
+    match (current.image == image, looks_kept) {
+        (true, _) if looks_kept || sent.is_empty() => known.clone(),
+        (false, true) if !image.contains('@') => Vec::new(),
+        _ => accepted.collect(),
+    }
+}
+
+fn accept_health(sent: HealthConfig) -> Result<Option<spec::HealthCheck>, BadSpec> {
+    if sent.test.is_empty() {
+        return match sent == HealthConfig::default() {
+            true => Ok(None),
+            false => Err(BadSpec::TimesOfNoCheck),
+        };
+    }
+    Ok(Some(spec::HealthCheck {
+        test: sent.test,
+        interval_ms: or_default(sent.interval.to_ms(), 30_000),
+        timeout_ms: or_default(sent.timeout.to_ms(), 30_000),
+        retries: if sent.retries == 0 { 3 } else { sent.retries },
+        start_period_ms: sent.start_period.to_ms(),
+        start_interval_ms: or_default(sent.start_interval.to_ms(), 5_000),
+    }))
+}
+
+fn accept_restart(sent: RestartPolicy) -> Result<spec::RestartPolicy, BadSpec> {
+    const FIELD: &str = "RestartPolicy.Condition";
+    let default = spec::RestartPolicy::default();
+    let condition = match sent.condition.as_str() {
+        "" | "any" => spec::RestartCondition::Any,
+        "none" => spec::RestartCondition::None,
+        "on-failure" => spec::RestartCondition::OnFailure,
+        other => return Err(bad_word(FIELD, other, "none, on-failure, any")),
+    };
+    Ok(spec::RestartPolicy {
+        condition,
+        delay_ms: sent.delay.map_or(default.delay_ms, |delay| delay.to_ms()),
+        max_attempts: sent.max_attempts.filter(|attempts| *attempts > 0),
+        window_ms: sent.window.map_or(default.window_ms, |window| window.to_ms()),
+    })
+}
+
+/// Swarm's least: below it the kernel ends a task before it has begun.
+const MEMORY_BYTES_MIN: u64 = 4 << 20;
+/// Swarm's least: a thousandth of a core.
+const NANO_CPUS_MIN: u64 = 1_000_000;
+
+fn accept_resources(sent: Resources) -> Result<spec::Resources, BadSpec> {
+    if (1..MEMORY_BYTES_MIN).contains(&sent.memory_bytes) {
+        let hint = "no task can begin with less than 4 MiB; write at least 4m";
+        return Err(bad_value("Resources.MemoryBytes", &sent.memory_bytes.to_string(), hint));
+    }
+    if (1..NANO_CPUS_MIN).contains(&sent.nano_cpus) {
+        let hint = "these are billionths of a core; write at least 0.001 of one";
+        return Err(bad_value("Resources.NanoCPUs", &sent.nano_cpus.to_string(), hint));
+    }
+
+    let mut generic = BTreeMap::new();
+    for resource in sent.generic_resources {
+        if resource.named_resource_spec.is_some() {
+            return Err(BadSpec::NotYet("Resources.GenericResources.NamedResourceSpec".to_owned()));
+        }
+        if let Some(amount) = resource.discrete_resource_spec {
+            generic.insert(amount.kind, amount.value);
+        }
+    }
+    Ok(spec::Resources {
+        nano_cpus: sent.nano_cpus,
+        memory_bytes: sent.memory_bytes,
+        pids: sent.pids,
+        generic,
+    })
+}
+
+fn accept_log_driver(sent: LogDriver) -> Result<BTreeMap<String, String>, BadSpec> {
+    if !matches!(sent.name.as_str(), "" | "json-file" | "local") {
+        return Err(bad_word("LogDriver.Name", &sent.name, "json-file, local"));
+    }
+    match sent.options.keys().find(|name| !matches!(name.as_str(), "max-size" | "max-file")) {
+        Some(name) => Err(BadSpec::NotYet(format!("LogDriver.Options.{name}"))),
+        None => Ok(sent.options),
+    }
+}

@@ -1,0 +1,191 @@
+//! From the facets of a service to Docker's spec.
+
+mod container;
+
+use crdt_state::node::Availability;
+use crdt_state::spec;
+use node_core::ServiceSpec;
+
+use crate::container_spec::{ContainerSpec, HealthConfig};
+use crate::service as docker;
+use crate::task_spec::{
+    DiscreteResource, GenericResource, LogDriver, PROCESS_SCHEME, Placement, PlacementPreference,
+    ResourceRequirements, Resources, RestartPolicy, SpreadOver, TaskSpec,
+};
+use crate::{Nanos, Unknown};
+
+/// The inverse of [`accept`](super::accept()).
+pub fn show(service: &ServiceSpec) -> docker::ServiceSpec {
+    docker::ServiceSpec {
+        name: service.name.clone(),
+        labels: service.labels.clone(),
+        task_template: show_task(&service.template, &service.placement),
+        mode: show_mode(service.scale),
+        update_config: Some(show_update(&service.update_policy)),
+        endpoint_spec: Some(show_endpoint(&service.endpoint)),
+        unknown: Unknown::new(),
+    }
+}
+
+/// What a task is made of.
+pub fn show_task(template: &spec::Template, placement: &spec::Placement) -> TaskSpec {
+    TaskSpec {
+        container_spec: Some(show_container(template)),
+        resources: Some(ResourceRequirements {
+            limits: Some(show_resources(&template.limits)),
+            reservations: Some(show_resources(&template.reservations)),
+        }),
+        restart_policy: Some(show_restart(&template.restart)),
+        placement: Some(Placement {
+            platforms: template.container.platforms.iter().map(container::show_platform).collect(),
+            ..show_placement(placement)
+        }),
+        log_driver: Some(LogDriver {
+            name: "json-file".to_owned(),
+            options: template.log_options.clone(),
+        })
+        .filter(|driver| !driver.options.is_empty()),
+        networks: match template.runtime {
+            spec::Runtime::Container => container::show_networks(&template.container),
+            spec::Runtime::Process => Vec::new(),
+        },
+        force_update: template.force_update,
+        // Docker's client sends back no other runtime than that of containers: the reference of
+        // the image says what it is.
+        runtime: String::new(),
+        unknown: Unknown::new(),
+    }
+}
+
+/// Docker's word.
+pub fn availability_word(availability: Availability) -> &'static str {
+    match availability {
+        Availability::Active => "active",
+        Availability::Pause => "pause",
+        Availability::Drain => "drain",
+    }
+}
+
+fn show_container(template: &spec::Template) -> ContainerSpec {
+    let (image, command) = match (template.runtime, template.command.split_first()) {
+        (spec::Runtime::Process, Some((program, rest))) => {
+            (format!("{PROCESS_SCHEME}{program}"), rest.to_vec())
+        }
+        _ => (template.image.clone(), template.command.clone()),
+    };
+    let mut shown = ContainerSpec {
+        image,
+        labels: template.labels.clone(),
+        command,
+        args: template.args.clone(),
+        hostname: template.hostname.clone().unwrap_or_default(),
+        env: template.env.clone(),
+        dir: template.dir.clone().unwrap_or_default(),
+        user: template.user.clone().unwrap_or_default(),
+        stop_signal: template.stop_signal.clone().unwrap_or_default(),
+        stop_grace_period: Some(Nanos::from_ms(template.stop_grace_ms)),
+        healthcheck: template.health.as_ref().map(show_health),
+        ..ContainerSpec::default()
+    };
+    container::fill(&template.container, &mut shown);
+    shown
+}
+
+fn show_health(check: &spec::HealthCheck) -> HealthConfig {
+    HealthConfig {
+        test: check.test.clone(),
+        interval: Nanos::from_ms(check.interval_ms),
+        timeout: Nanos::from_ms(check.timeout_ms),
+        start_period: Nanos::from_ms(check.start_period_ms),
+        start_interval: Nanos::from_ms(check.start_interval_ms),
+        retries: check.retries,
+    }
+}
+
+/// Amounts of a task, or of a node.
+pub fn show_resources(resources: &spec::Resources) -> Resources {
+    let discrete = |(kind, value): (&String, &u64)| GenericResource {
+        discrete_resource_spec: Some(DiscreteResource { kind: kind.clone(), value: *value }),
+        named_resource_spec: None,
+    };
+    Resources {
+        nano_cpus: resources.nano_cpus,
+        memory_bytes: resources.memory_bytes,
+        pids: resources.pids,
+        generic_resources: resources.generic.iter().map(discrete).collect(),
+    }
+}
+
+fn show_restart(policy: &spec::RestartPolicy) -> RestartPolicy {
+    let condition = match policy.condition {
+        spec::RestartCondition::None => "none",
+        spec::RestartCondition::OnFailure => "on-failure",
+        spec::RestartCondition::Any => "any",
+    };
+    RestartPolicy {
+        condition: condition.to_owned(),
+        delay: Some(Nanos::from_ms(policy.delay_ms)),
+        max_attempts: Some(policy.max_attempts.unwrap_or(0)),
+        window: Some(Nanos::from_ms(policy.window_ms)).filter(|window| window.0 > 0),
+    }
+}
+
+fn show_placement(placement: &spec::Placement) -> Placement {
+    let preference = |text: &String| PlacementPreference {
+        spread: Some(SpreadOver {
+            spread_descriptor: text.strip_prefix("spread=").unwrap_or(text).to_owned(),
+        }),
+    };
+    Placement {
+        constraints: placement.constraints.clone(),
+        preferences: placement.preferences.iter().map(preference).collect(),
+        max_replicas: placement.max_per_node,
+        platforms: Vec::new(),
+        priority: Some(placement.priority).filter(|priority| *priority != 0),
+    }
+}
+
+fn show_mode(scale: spec::Scale) -> docker::ServiceMode {
+    match scale {
+        spec::Scale::Replicated { replicas } => docker::ServiceMode {
+            replicated: Some(docker::Replicated { replicas: Some(u64::from(replicas)) }),
+            ..docker::ServiceMode::default()
+        },
+        spec::Scale::Global => {
+            docker::ServiceMode { global: Some(docker::Empty {}), ..docker::ServiceMode::default() }
+        }
+    }
+}
+
+fn show_update(policy: &spec::UpdatePolicy) -> docker::UpdateConfig {
+    let order = match policy.order {
+        spec::UpdateOrder::StopFirst => "stop-first",
+        spec::UpdateOrder::StartFirst => "start-first",
+    };
+    docker::UpdateConfig {
+        parallelism: u64::from(policy.parallelism),
+        delay: Nanos::from_ms(policy.delay_ms),
+        failure_action: "pause".to_owned(),
+        monitor: Nanos::from_ms(policy.monitor_ms),
+        max_failure_ratio: 0.0,
+        order: order.to_owned(),
+    }
+}
+
+fn show_endpoint(endpoint: &spec::Endpoint) -> docker::EndpointSpec {
+    docker::EndpointSpec {
+        mode: "vip".to_owned(),
+        ports: endpoint.ports.iter().map(show_port).collect(),
+    }
+}
+
+/// One published port.
+pub fn show_port(port: &spec::PublishedPort) -> docker::PortConfig {
+    docker::PortConfig {
+        name: String::new(),
+        protocol: port.protocol.clone(),
+        target_port: port.target,
+        published_port: port.published,
+        publish_mode: if port.host { "host" } else { "ingress" }.to_owned(),
+    }
+}

@@ -1,0 +1,275 @@
+//! What is accepted, what is refused, and that nothing is lost on the way there and back.
+
+use crdt_state::spec::{NetworkMode, Runtime, Scale, UpdateOrder};
+
+use super::{BadSpec, accept, read_spec, show};
+use crate::read;
+use crate::service::ServiceSpec;
+use crate::tests::CREATE;
+
+fn spec(json: &str) -> ServiceSpec {
+    read(json.as_bytes()).expect("a spec")
+}
+
+fn refusal(json: &str) -> String {
+    let accepted = read_spec(json.as_bytes()).and_then(|spec| accept(spec, None));
+    accepted.expect_err("refused").to_string()
+}
+
+#[test]
+fn a_process_named_in_place_of_an_image_is_accepted_whole() {
+    let accepted = accept(spec(CREATE), None).expect("accepted");
+    let template = &accepted.template;
+    assert_eq!(template.runtime, Runtime::Process);
+    assert_eq!(template.command, ["/usr/bin/busybox"]);
+    assert_eq!(template.args, ["httpd", "-f"]);
+    assert_eq!(template.stop_grace_ms, 10_000);
+    assert_eq!(template.limits.nano_cpus, 500_000_000);
+    assert_eq!(template.restart.max_attempts, None, "0 is without limit");
+    assert_eq!(accepted.scale, Scale::Replicated { replicas: 3 });
+    assert_eq!(accepted.placement.constraints, ["node.labels.zone==a"]);
+    assert_eq!(accepted.placement.preferences, ["spread=node.labels.rack"]);
+    assert_eq!(accepted.placement.max_per_node, 2);
+    assert_eq!(accepted.update_policy.order, UpdateOrder::StartFirst);
+    assert_eq!(accepted.endpoint.ports[0].published, 8080);
+    assert!(accepted.endpoint.ports[0].host);
+}
+
+#[test]
+fn what_is_shown_is_accepted_as_the_same() {
+    let accepted = accept(spec(CREATE), None).expect("accepted");
+    let sent = serde_json::to_vec(&show(&accepted)).expect("JSON");
+    let again: ServiceSpec = read(&sent).expect("a spec");
+    assert_eq!(accept(again, None), Ok(accepted));
+}
+
+#[test]
+fn the_priority_that_dockers_client_loses_is_kept() {
+    let mut current = accept(spec(CREATE), None).expect("accepted");
+    current.placement.priority = 7;
+    let mut sent = show(&current);
+    sent.task_template.placement.as_mut().expect("a placement").priority = None;
+    assert_eq!(accept(sent, Some(&current)), Ok(current));
+}
+
+#[test]
+fn a_program_may_come_as_command_or_as_first_argument() {
+    for (command, args) in
+        [(r#"["sleep"]"#, r#"["9"]"#), ("[]", r#"["sleep", "9"]"#), (r#"["sleep", "9"]"#, "null")]
+    {
+        let json = format!(
+            r#"{{"TaskTemplate": {{"Runtime": "process",
+                "ContainerSpec": {{"Command": {command}, "Args": {args}}}}}}}"#
+        );
+        let template = accept(spec(&json), None).expect("accepted").template;
+        let all: Vec<_> = template.command.iter().chain(&template.args).collect();
+        assert_eq!(all, ["sleep", "9"]);
+        assert!(!template.command.is_empty());
+    }
+}
+
+/// A container with every field that a spec can have.
+const CONTAINER: &str = r#"{
+  "Name": "db", "Labels": {},
+  "TaskTemplate": {
+    "ContainerSpec": {
+      "Image": "postgres:16", "Command": ["entry"], "Args": ["-c", "x=1"], "Hostname": "h",
+      "Env": ["A=1"], "Dir": "/w", "User": "app:app", "Groups": ["dialout", "20"], "Init": true,
+      "StopSignal": "SIGINT", "TTY": true, "OpenStdin": true, "ReadOnly": true,
+      "Privileges": {"Seccomp": {"Mode": "unconfined"}, "NoNewPrivileges": true},
+      "Hosts": ["10.0.0.7 printer"],
+      "DNSConfig": {"Nameservers": ["10.0.0.1"], "Search": ["lan"], "Options": ["ndots:2"]},
+      "CapabilityAdd": ["CAP_NET_ADMIN"], "CapabilityDrop": ["ALL"],
+      "Ulimits": [{"Name": "nofile", "Hard": 2048, "Soft": 1024},
+        {"Name": "core", "Hard": -1, "Soft": -1}],
+      "Sysctls": {"net.ipv4.ip_unprivileged_port_start": "0", "kernel.shmmax": "1"},
+      "Mounts": [
+        {"Type": "bind", "Source": "/srv", "Target": "/srv", "ReadOnly": true, "BindOptions":
+          {"Propagation": "rslave", "NonRecursive": true, "CreateMountpoint": true}},
+        {"Type": "volume", "Source": "pgdata", "Target": "/var/lib/postgresql/data",
+          "VolumeOptions": {"NoCopy": true, "Labels": {"a": "b"}}},
+        {"Type": "volume", "Target": "/scratch"},
+        {"Type": "tmpfs", "Target": "/tmp", "TmpfsOptions": {"SizeBytes": 67108864, "Mode": 1023}}],
+      "OomScoreAdj": -500, "Isolation": "default",
+      "Edge": {"Privileged": true, "Devices": [{"PathOnHost": "/dev/ttyUSB0",
+        "PathInContainer": "/dev/modem", "CgroupPermissions": "rw"}]}},
+    "Placement": {"Platforms": [{"Architecture": "arm", "OS": "linux", "Variant": "v7"}]},
+    "Networks": [{"Target": "none"}]
+  }}"#;
+
+#[test]
+fn every_field_of_a_container_is_accepted_and_shown_again() {
+    let accepted = accept(read_spec(CONTAINER.as_bytes()).expect("a spec"), None);
+    let accepted = accepted.expect("accepted");
+    let container = &accepted.template.container;
+    assert_eq!(accepted.template.runtime, Runtime::Container);
+    assert_eq!(accepted.template.image, "postgres:16");
+    assert_eq!(container.network, NetworkMode::None);
+    assert_eq!(container.mounts.len(), 4);
+    assert!(container.privileged && container.seccomp_unconfined && container.no_new_privileges);
+    assert_eq!(container.platforms[0].variant, "v7");
+
+    let shown = serde_json::to_value(show(&accepted)).expect("JSON");
+    let mut sent: serde_json::Value = serde_json::from_str(CONTAINER).expect("JSON");
+    let (sent, shown) = (&mut sent["TaskTemplate"], &shown["TaskTemplate"]["ContainerSpec"]);
+    let sent = sent["ContainerSpec"].as_object_mut().expect("an object");
+    sent.remove("Isolation");
+    for (field, value) in sent {
+        assert_eq!(shown[field.as_str()], *value, "{field}");
+    }
+    let again = serde_json::to_vec(&show(&accepted)).expect("JSON");
+    assert_eq!(accept(read_spec(&again).expect("a spec"), None), Ok(accepted));
+}
+
+#[test]
+fn what_docker_s_client_loses_is_kept() {
+    let current = accept(read_spec(CONTAINER.as_bytes()).expect("a spec"), None).expect("accepted");
+    let mut sent = show(&current);
+    sent.task_template.container_spec.as_mut().expect("a container").edge = None;
+    sent.task_template.placement.as_mut().expect("a placement").platforms[0].variant =
+        String::new();
+    assert_eq!(accept(sent.clone(), Some(&current)), Ok(current.clone()));
+
+    // Another image, and no registry that says what it is built for.
+    sent.task_template.container_spec.as_mut().expect("a container").image = "other".to_owned();
+    let changed = accept(sent, Some(&current)).expect("accepted").template;
+    assert_eq!(changed.image, "other:latest");
+    assert!(changed.container.platforms.is_empty() && changed.container.privileged);
+    assert_eq!(changed.container.devices, current.template.container.devices);
+}
+
+#[test]
+fn a_bare_image_gets_its_tag_and_the_network_of_the_node() {
+    let json = r#"{"TaskTemplate": {"ContainerSpec": {"Image": "docker.io/library/nginx"}}}"#;
+    let template = accept(spec(json), None).expect("accepted").template;
+    assert_eq!(template.image, "nginx:latest");
+    assert_eq!(template.container.network, NetworkMode::Host);
+    assert!(template.command.is_empty() && template.args.is_empty());
+    let digest = "0".repeat(64);
+    let json = json.replace("nginx", &format!("nginx:1@sha256:{digest}"));
+    let template = accept(spec(&json), None).expect("accepted").template;
+    assert_eq!(template.image, format!("nginx:1@sha256:{digest}"));
+}
+
+#[test]
+fn what_is_not_supported_is_refused_by_name() {
+    let container = |fields: &str| {
+        format!(r#"{{"TaskTemplate": {{"ContainerSpec": {{"Image": "a", {fields}}}}}}}"#)
+    };
+    for (json, names) in [
+        (container(r#""Secrets": [{}, {"SecretID": "a"}]"#), "TaskTemplate.ContainerSpec.Secrets"),
+        (container(r#""Frob": 1"#), "TaskTemplate.ContainerSpec.Frob"),
+        (
+            container(r#""Mounts": [{"Target": "/a", "ImageOptions": {"Subpath": "x"}}]"#),
+            "TaskTemplate.ContainerSpec.Mounts.ImageOptions",
+        ),
+        (
+            container(r#""Mounts": [{"Target": "/a", "VolumeOptions": {"Subpath": "x"}}]"#),
+            "Mounts.VolumeOptions.Subpath",
+        ),
+        (
+            container(
+                r#""Mounts": [{"Target": "/a", "VolumeOptions": {"DriverConfig": {"Name": "nfs"}}}]"#,
+            ),
+            "the volume driver `nfs`",
+        ),
+        (container(r#""Mounts": [{"Type": "npipe", "Target": "/a"}]"#), "npipe"),
+        (container(r#""Privileges": {"AppArmor": {"Mode": "disabled"}}"#), "Privileges.AppArmor"),
+        (container(r#""Privileges": {"Seccomp": {"Mode": "custom"}}"#), "custom"),
+        (
+            r#"{"TaskTemplate": {"Networks": [{"Target": "a"}], "ContainerSpec": {"Image": "a"}}}"#
+                .to_owned(),
+            "--network host",
+        ),
+        (r#"{"Networks": [{"Target": "a"}]}"#.to_owned(), "Networks"),
+        (r#"{"Mode": {"ReplicatedJob": {}}}"#.to_owned(), "ReplicatedJob"),
+        (r#"{"UpdateConfig": {"FailureAction": "rollback"}}"#.to_owned(), "rollback"),
+        (r#"{"EndpointSpec": {"Ports": [{"TargetPort": 80}]}}"#.to_owned(), "ingress"),
+        (
+            r#"{"TaskTemplate": {"Resources": {"Limits": {"SwapBytes": 1}}}}"#.to_owned(),
+            "TaskTemplate.Resources.Limits.SwapBytes",
+        ),
+    ] {
+        let message = refusal(&json);
+        assert!(message.contains(names) && message.contains("not supported yet"), "{message}");
+    }
+}
+
+#[test]
+fn a_program_of_the_host_has_nothing_of_a_container() {
+    for (fields, name) in [
+        (r#""Init": true"#, "Init"),
+        (r#""Mounts": [{"Target": "/a"}]"#, "Mounts"),
+        (r#""Ulimits": [{"Name": "nofile", "Hard": 1, "Soft": 1}]"#, "Ulimits"),
+        (r#""Edge": {"Privileged": true}"#, "Edge.Privileged"),
+    ] {
+        let json = format!(
+            r#"{{"TaskTemplate": {{"ContainerSpec": {{"Image": "process:/a", {fields}}}}}}}"#
+        );
+        let message = refusal(&json);
+        assert!(message.contains(name) && message.contains("only a container"), "{message}");
+    }
+}
+
+#[test]
+fn a_value_that_makes_no_sense_is_refused_with_one_that_does() {
+    for (fields, words) in [
+        (r#""CapabilityAdd": ["NET_ADMEN"]"#, "CapabilityAdd `NET_ADMEN`: the kernel has no such"),
+        (r#""Ulimits": [{"Name": "nofiles"}]"#, "Ulimits.Name `nofiles`: there are core"),
+        (r#""Ulimits": [{"Name": "nofile", "Soft": 9, "Hard": 1}]"#, "write the lower one first"),
+        (r#""Sysctls": {"net.core.somaxconn": "1"}"#, "--network none"),
+        (r#""Sysctls": {"vm.swappiness": "1"}"#, "/etc/sysctl.d"),
+        (r#""Hosts": ["printer 10.0.0.7"]"#, "--host printer:10.0.0.7"),
+        (r#""DNSConfig": {"Nameservers": ["dns.lan"]}"#, "write it like 10.0.0.1"),
+        (r#""OomScoreAdj": 5000"#, "from -1000"),
+        (r#""Hostname": "bad host!""#, "write it like till-1"),
+        (r#""Groups": [""]"#, "a name or a number"),
+        (r#""Mounts": [{"Target": "/proc"}]"#, "like /host/proc"),
+        (r#""Mounts": [{"Target": "data"}]"#, "write it like /data"),
+        (r#""Mounts": [{"Target": "/../"}]"#, "the root itself"),
+        (r#""Mounts": [{"Target": "/a"}, {"Target": "/a/"}]"#, "two mounts have this target"),
+        (r#""Mounts": [{"Type": "bind", "Source": "data", "Target": "/a"}]"#, "type=volume"),
+        (r#""Mounts": [{"Source": "/data", "Target": "/a"}]"#, "type=bind"),
+        (r#""Mounts": [{"Type": "tmpfs", "Source": "x", "Target": "/a"}]"#, "memory has no source"),
+        (r#""Mounts": [{"Type": "bnd", "Target": "/a"}]"#, "there are bind, volume and tmpfs"),
+        (
+            r#""Mounts": [{"Type": "bind", "Source": "/x", "Target": "/a", "TmpfsOptions": {"Mode": 1}}]"#,
+            "it has no TmpfsOptions",
+        ),
+        (r#""Edge": {"Devices": [{"PathOnHost": "ttyUSB0"}]}"#, "write it like /dev/ttyUSB0"),
+        (
+            r#""Edge": {"Devices": [{"PathOnHost": "/dev/x", "CgroupPermissions": "rx"}]}"#,
+            "write rwm",
+        ),
+        (r#""Healthcheck": {"Interval": 1000000}"#, "give the test along with them"),
+    ] {
+        let message = refusal(&format!(
+            r#"{{"TaskTemplate": {{"ContainerSpec": {{"Image": "a", {fields}}}}}}}"#
+        ));
+        assert!(message.contains(words), "{message}");
+    }
+    let little = |amount: &str| {
+        format!(
+            r#"{{"TaskTemplate": {{"ContainerSpec": {{"Image": "a"}}, "Resources":
+            {{"Limits": {{{amount}}}}}}}}}"#
+        )
+    };
+    assert!(refusal(&little(r#""MemoryBytes": 1024"#)).contains("write at least 4m"));
+    assert!(refusal(&little(r#""NanoCPUs": 999999"#)).contains("0.001"));
+    let upper = refusal(r#"{"TaskTemplate": {"ContainerSpec": {"Image": "Nginx"}}}"#);
+    assert!(upper.contains("type \"nginx\""), "{upper}");
+    assert_eq!(accept(spec("{}"), None), Err(BadSpec::NoImage));
+}
+
+#[test]
+fn a_word_that_docker_does_not_know_is_refused_with_the_words_it_knows() {
+    let json = r#"{"TaskTemplate": {"RestartPolicy": {"Condition": "always"},
+        "ContainerSpec": {"Image": "process:/a"}}}"#;
+    assert!(refusal(json).contains("none, on-failure, any"), "{}", refusal(json));
+}
+
+#[test]
+fn more_replicas_than_a_slot_number_holds_are_refused() {
+    let json = r#"{"Mode": {"Replicated": {"Replicas": 5000000000}}}"#;
+    assert!(refusal(json).contains("5000000000 is more than"));
+}

@@ -1,0 +1,63 @@
+//! Fields of a spec that no shape here knows: refused by name, unless they ask for nothing.
+//!
+//! Docker's clients send many fields that nobody asked for: empty ones, and `Isolation`. Nothing
+//! else is let through: a wish that is dropped in silence is found out about at night.
+
+use serde_json::Value;
+
+use super::BadSpec;
+use crate::service::ServiceSpec;
+use crate::{Unknown, read};
+
+/// Reads a spec, and refuses what of it would be lost.
+pub fn read_spec(body: &[u8]) -> Result<ServiceSpec, BadSpec> {
+    let unreadable = |error: serde_json::Error| BadSpec::Unreadable(error.to_string());
+    let spec: ServiceSpec = read(body).map_err(unreadable)?;
+    let sent: Value = serde_json::from_slice(body).map_err(unreadable)?;
+    let known = serde_json::to_value(&spec).map_err(unreadable)?;
+    match lost(&sent, &known) {
+        Some(path) => Err(BadSpec::NotYet(path)),
+        None => Ok(spec),
+    }
+}
+
+/// The path of the first field that is sent and not known.
+fn lost(sent: &Value, known: &Value) -> Option<String> {
+    match (sent, known) {
+        (Value::Object(sent), Value::Object(known)) => {
+            sent.iter().find_map(|(name, value)| match known.get(name) {
+                Some(known) => lost(value, known).map(|path| join(name, &path)),
+                None => (!asks_for_nothing(name, value)).then(|| name.clone()),
+            })
+        }
+        (Value::Array(sent), Value::Array(known)) => {
+            sent.iter().zip(known).find_map(|(sent, known)| lost(sent, known))
+        }
+        _ => None,
+    }
+}
+
+fn join(name: &str, path: &str) -> String {
+    format!("{name}.{path}")
+}
+
+/// Refuses what was read into the field for everything else.
+pub(super) fn refuse_unknown(path: &str, unknown: &Unknown) -> Result<(), BadSpec> {
+    match unknown.iter().find(|(name, value)| !asks_for_nothing(name, value)) {
+        Some((name, _)) => Err(BadSpec::NotYet(format!("{path}{name}"))),
+        None => Ok(()),
+    }
+}
+
+fn asks_for_nothing(name: &str, value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => {
+            text.is_empty() || (matches!(name, "Isolation" | "Consistency") && text == "default")
+        }
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.iter().all(|(name, value)| asks_for_nothing(name, value)),
+        Value::Bool(true) => false,
+    }
+}

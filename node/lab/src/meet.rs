@@ -1,0 +1,99 @@
+//! Waiting until the agents of a lab know each other: each alone is up long before it is a fleet.
+//!
+//! It asks as any client would, over each agent's socket.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::{LabNode, Presence, process};
+use node_docker::edge::{Counters, Status};
+
+/// A fleet of 50 agents on two cores meets within 10 s; more, and something keeps them apart.
+const MEET_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Between two questions.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
+/// One answer of an agent on this machine comes within milliseconds, or not at all.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Waits until each of them hears all the others.
+pub fn wait(nodes: &[LabNode]) -> Result<()> {
+    let deadline = Instant::now() + MEET_TIMEOUT;
+    for node in nodes {
+        loop {
+            if node.presence() != Presence::Up {
+                bail!("the agent of {} ended:\n{}", node.name, process::log_tail(node));
+            }
+            let heard = heard(&node.socket);
+            if heard.as_ref().is_ok_and(|heard| *heard >= nodes.len()) {
+                break;
+            }
+            if Instant::now() > deadline {
+                return Err(apart(node, heard, nodes.len()));
+            }
+            std::thread::sleep(ASK_EVERY);
+        }
+    }
+    Ok(())
+}
+
+/// Members that the agent hears, itself among them.
+fn heard(socket: &Path) -> Result<usize> {
+    let status: Status = get(socket, "/edge/status")?;
+    Ok(usize::try_from(status.nodes.alive + status.nodes.suspect)?)
+}
+
+fn apart(node: &LabNode, heard: Result<usize>, nodes: usize) -> anyhow::Error {
+    let seconds = MEET_TIMEOUT.as_secs();
+    let heard = match heard {
+        Ok(heard) => format!("hears {} of {} others", heard.saturating_sub(1), nodes - 1),
+        Err(error) => format!("does not say whom it hears ({error:#})"),
+    };
+    let counted = get::<Counters>(&node.socket, "/edge/counters").unwrap_or_default();
+    let dropped: Vec<String> = counted
+        .counters
+        .iter()
+        .filter(|(name, _)| name.starts_with("transport.dropped.") || name.contains(".unsent."))
+        .map(|(name, count)| format!("{name} {count}"))
+        .collect();
+    let dropped = match dropped.as_slice() {
+        [] => String::new(),
+        dropped => format!("; it counted {}", dropped.join(", ")),
+    };
+    anyhow::anyhow!("after {seconds} s {} {heard}{dropped}", node.name)
+}
+
+fn get<T: serde::de::DeserializeOwned>(socket: &Path, path: &str) -> Result<T> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+    stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: edgectl\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let body = body(&answer).with_context(|| format!("no answer to GET {path}"))?;
+    Ok(serde_json::from_slice(body)?)
+}
+
+/// What comes behind the head of a good answer. HTTP/1.0 knows no chunks.
+fn body(answer: &[u8]) -> Option<&[u8]> {
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
+    let status = answer.split(|byte| *byte == b' ').nth(1)?;
+    (status == b"200").then(|| &answer[end + 4..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_good_answer_has_a_body() {
+        assert_eq!(body(b"HTTP/1.0 200 OK\r\na: b\r\n\r\n{}"), Some(&b"{}"[..]));
+        assert_eq!(body(b"HTTP/1.0 500 No\r\n\r\n{}"), None);
+        assert_eq!(body(b"HTTP/1.0 200 OK\r\n"), None);
+    }
+}
