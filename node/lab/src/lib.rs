@@ -8,9 +8,10 @@
 //! into one. Everything it makes carries the lab's name, so that `down` finds it again, whatever
 //! failed before.
 
-mod addresses;
+mod agents;
 mod command;
 mod groups;
+mod links;
 mod meet;
 mod network;
 mod process;
@@ -24,7 +25,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 pub use command::{LabCommand, run};
-pub use state::{LabNode, LabState, Links, Presence};
+pub use links::Links;
+pub use state::{LabNode, LabState, Presence};
 
 /// Agents are given so long to open their sockets; a loaded machine with 50 of them needs seconds.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -228,7 +230,7 @@ impl Lab {
         };
         let config = self.state.config_path();
         let node = &mut self.state.nodes[at];
-        node.process = Some(process::start_agent(&mut command, node, &config)?);
+        node.process = Some(agents::start(&mut command, node, &config)?);
         Ok(())
     }
 
@@ -239,7 +241,7 @@ impl Lab {
                 let namespace = self.state.namespace(at);
                 process::end_all(&node.name, || network::processes(&namespace))
             }
-            Links::Loopback => process::end_all(&node.name, || Ok(process::of_node(node))),
+            Links::Loopback => process::end_all(&node.name, || Ok(agents::of_node(node))),
         }
     }
 
@@ -249,10 +251,10 @@ impl Lab {
         for node in self.state.nodes.iter().filter(|node| !node.killed) {
             while UnixStream::connect(&node.socket).is_err() {
                 if node.presence() != Presence::Up {
-                    bail!("the agent of {} ended:\n{}", node.name, process::log_tail(node));
+                    bail!("the agent of {} ended:\n{}", node.name, agents::log_tail(node));
                 }
                 if Instant::now() > deadline {
-                    let tail = process::log_tail(node);
+                    let tail = agents::log_tail(node);
                     bail!("{} does not answer on {}:\n{tail}", node.name, node.socket.display());
                 }
                 std::thread::sleep(Duration::from_millis(20));

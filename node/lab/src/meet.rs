@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::{LabNode, Presence, process};
+use super::{LabNode, Presence, agents};
 use node_docker::edge::{Counters, Status};
 
 /// A fleet of 50 agents on two cores meets within 10 s; more, and something keeps them apart.
@@ -27,7 +27,7 @@ pub fn wait(nodes: &[LabNode]) -> Result<()> {
     for node in nodes {
         loop {
             if node.presence() != Presence::Up {
-                bail!("the agent of {} ended:\n{}", node.name, process::log_tail(node));
+                bail!("the agent of {} ended:\n{}", node.name, agents::log_tail(node));
             }
             let heard = heard(&node.socket);
             if heard.as_ref().is_ok_and(|heard| *heard >= nodes.len()) {

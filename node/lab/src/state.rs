@@ -11,18 +11,8 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::LabPlan;
-use super::addresses::{NODES_MAX, address};
+use super::links::{Links, NODES_MAX, address};
 use super::process::Process;
-
-/// How the nodes of a lab are joined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Links {
-    /// A network namespace each, and a bridge: links can be cut. Needs root.
-    Namespaces,
-    /// An address of 127.0.0.0/8 each.
-    Loopback,
-}
 
 /// Everything there is to know about a lab.
 #[derive(Debug, Clone, Serialize, Deserialize)]

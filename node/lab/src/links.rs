@@ -1,8 +1,19 @@
-//! Which address a lab's node has: the same for the same name, so that logs can be compared.
+//! How the nodes of a lab are joined, and which address each has: the same for the same name, so
+//! that logs can be compared.
 
 use std::net::Ipv4Addr;
 
-use super::state::Links;
+use serde::{Deserialize, Serialize};
+
+/// How the nodes of a lab are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Links {
+    /// A network namespace each, and a bridge: links can be cut. Needs root.
+    Namespaces,
+    /// An address of 127.0.0.0/8 each.
+    Loopback,
+}
 
 /// Nodes of one lab at most: the last byte of an address, without 0, 255 and some to spare.
 pub(super) const NODES_MAX: u8 = 200;
