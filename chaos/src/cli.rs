@@ -5,14 +5,17 @@
 //! failing seed prints the seed, the command that replays it, the invariant and the last fifty
 //! events; then the exit code is 1.
 
+use std::io::Read;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::{Args, Parser, Subcommand};
+use node_core::history;
 
 use crate::membership_bench::{self, Output};
 use crate::profile::Wish;
+use crate::replay::replay;
 use crate::run::{Outcome, run};
 use crate::sometimes::Sometimes;
 use crate::trace::Echo;
@@ -32,6 +35,12 @@ struct Cli {
 enum Command {
     /// Run simulated fleets through harm, heal and agreement, one world for each seed
     Run(RunArgs),
+    /// Replay the history that an agent wrote, from standard input
+    Replay {
+        /// Print every event to standard error as it happens
+        #[arg(long)]
+        trace: bool,
+    },
     /// Measure the membership protocol: joins, verdicts, heals
     Membership {
         /// Print one JSON object
@@ -70,12 +79,43 @@ struct RunArgs {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => run_seeds(&args),
+        Command::Replay { trace } => {
+            replay_history(if trace { Echo::Printed } else { Echo::Silent })
+        }
         Command::Membership { json, seed } => {
             let output = if json { Output::Json } else { Output::Table };
             membership_bench::run(output, seed);
             ExitCode::SUCCESS
         }
     }
+}
+
+fn replay_history(echo: Echo) -> ExitCode {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().read_to_end(&mut bytes).map_err(|error| error.to_string());
+    let entries = read.and_then(|_| history::decode(&bytes).map_err(|error| error.to_string()));
+    let report = match entries {
+        Ok(entries) => replay(entries, echo),
+        Err(error) => {
+            eprintln!(
+                "error: {error}\n  try: edgectl agent --history FILE, then cargo xtask chaos replay FILE"
+            );
+            return ExitCode::FAILURE;
+        }
+    };
+    let seconds = report.at / 1_000;
+    let digest = report.digest.map_or(String::new(), |digest| format!("; its state is {digest}"));
+    println!("{} facts in {seconds} s of an agent {}{digest}", report.inputs, report.version);
+    let Some(stopped) = report.stopped else {
+        println!("it is what happened, and no invariant is broken");
+        return ExitCode::SUCCESS;
+    };
+    report.last_events.iter().for_each(|line| println!("    {line}"));
+    println!("fact {} at {} ms: {stopped}", report.inputs, report.at);
+    if report.version != env!("CARGO_PKG_VERSION") {
+        println!("try: the simulator of the agent's own version, {}", report.version);
+    }
+    ExitCode::FAILURE
 }
 
 fn run_seeds(args: &RunArgs) -> ExitCode {

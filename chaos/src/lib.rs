@@ -19,6 +19,7 @@ pub mod operator;
 pub mod profile;
 pub mod programs;
 pub mod queue;
+pub mod replay;
 pub mod run;
 pub mod sabotage;
 pub mod sim_node;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
-use crate::invariant::Violation;
+use crate::invariant::{Invariant, Violation};
 use crate::profile::{Profile, Wish};
 use crate::sometimes::Sometimes;
 use crate::trace::{Echo, TraceHash};
@@ -57,16 +57,20 @@ fn keep_panics() {
     });
 }
 
+/// What a body gives, or the violation that its panic is.
+pub fn without_panic<T>(body: impl FnOnce() -> T) -> Result<T, Violation> {
+    keep_panics();
+    panic::catch_unwind(AssertUnwindSafe(body)).map_err(|_| {
+        let message = PANIC.with(|kept| kept.borrow_mut().take()).unwrap_or_default();
+        Violation::new(Invariant::Panic, message)
+    })
+}
+
 /// Runs one seed until its end or `until`.
 pub fn run(seed: u64, wish: &Wish, until: u64, echo: Echo) -> Outcome {
-    keep_panics();
     let profile = Profile::of(seed, wish);
     let mut world = World::new(seed, profile, echo);
-    let result = panic::catch_unwind(AssertUnwindSafe(|| world.run(until)));
-    let verdict = result.unwrap_or_else(|_| {
-        let message = PANIC.with(|kept| kept.borrow_mut().take()).unwrap_or_default();
-        Err(World::panicked(&message))
-    });
+    let verdict = without_panic(|| world.run(until)).unwrap_or_else(Err);
     let failure = verdict.err().map(|violation| Failure {
         violation,
         last_events: world.trace.last().map(str::to_owned).collect(),

@@ -100,6 +100,11 @@ impl SimNode {
         SimNode { node: Node::new(config, replica, start.adopted, now, start.wall_ms), now }
     }
 
+    /// A node that was made elsewhere.
+    pub fn of(node: Node, now: Now) -> SimNode {
+        SimNode { node, now }
+    }
+
     /// Where the machines of the fleet were when this node last heard of them, from its records.
     pub fn remembered(&self) -> Vec<SocketAddr> {
         let replica = self.node.replica();

@@ -18,7 +18,7 @@ use node_core::edit::Edit;
 use crate::bounds::{CONVERGE_MS, FROZEN_MS, REST_MS};
 use crate::dice::Dice;
 use crate::fault::{self, Fault, Harm};
-use crate::invariant::{Invariant, Violation};
+use crate::invariant::Violation;
 use crate::machine::Machine;
 use crate::network::{MachineNo, Network};
 use crate::operator::Operator;
@@ -349,11 +349,6 @@ impl World {
             }
             Err(_) => {}
         }
-    }
-
-    /// The program of a machine was wrong, not the fleet.
-    pub fn panicked(message: &str) -> Violation {
-        Violation::new(Invariant::Panic, message)
     }
 }
 

@@ -255,7 +255,7 @@ pub enum Exit {
 }
 
 /// What a runtime reports. Facts of the past, in order per run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunEvent {
     /// What it needs is being brought here: its image. Said once, when it begins.
     Preparing {
@@ -293,7 +293,7 @@ pub enum RunEvent {
 }
 
 /// A run that a runtime found when the agent came up, still running or ended meanwhile.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdoptedRun {
     /// What it was started from.
     pub start: TaskStart,

@@ -3,6 +3,8 @@
 //! A profile is chosen by the operator (`lan`, `wan`, `metered`); the numbers beside it are the
 //! only place where the failure detector is tuned. Each says what a larger value buys and costs.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
 /// The numbers of one kind of link.
 ///
 /// Bytes of a probe as the link carries them: ping and acknowledgement have 51 bytes each (header
@@ -101,8 +103,22 @@ impl Profile {
     }
 }
 
+/// A profile is written as its name.
+impl Serialize for Profile {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.name.serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Profile {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Profile, D::Error> {
+        let name = String::deserialize(from)?;
+        Profile::named(&name).ok_or_else(|| de::Error::custom("not the name of a profile"))
+    }
+}
+
 /// Are changed records pushed at once?
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Rumours {
     /// Yes.
     #[default]
@@ -112,7 +128,7 @@ pub enum Rumours {
 }
 
 /// How a [`crate::Gossip`] behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GossipConfig {
     /// The link's numbers.
     pub profile: Profile,

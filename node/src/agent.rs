@@ -59,6 +59,9 @@ pub struct AgentFlags {
     /// What is logged: error, warn, info, debug, or a filter
     #[arg(long, value_name = "LEVEL")]
     pub log: Option<String>,
+    /// Write everything that the node is told to a file, to be replayed by the simulator
+    #[arg(long, value_name = "FILE")]
+    pub history: Option<String>,
     /// Spread changes as rumours too (true), or by anti-entropy alone (false)
     #[arg(long, value_name = "BOOL", hide = true)]
     pub rumours: Option<String>,
@@ -81,6 +84,7 @@ impl AgentFlags {
             (Key::Hostname, self.hostname.clone()),
             (Key::Labels, list(&self.label)),
             (Key::Log, self.log.clone()),
+            (Key::History, self.history.clone()),
             (Key::Rumours, self.rumours.clone()),
         ]
         .into_iter()

@@ -1,16 +1,22 @@
 //! `cargo xtask chaos`: builds the simulator optimised, with every assertion on, and runs it.
 //!
-//! It knows the simulator's two commands by name, `run` and `membership`, and nothing of what
+//! It knows the simulator's commands by name, `run`, `replay` and `membership`, and nothing of what
 //! they check.
 
 use crate::{repo, step::succeed};
-use anyhow::Result;
-use clap::Args;
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use std::fs::File;
+use std::path::PathBuf;
 use std::process::Command;
 
-/// Which seeds to run.
+/// What to simulate.
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct ChaosArgs {
+    /// Instead of seeds
+    #[command(subcommand)]
+    pub command: Option<ChaosCommand>,
     /// How many seeds
     #[arg(long, default_value_t = 500)]
     pub seeds: u64,
@@ -18,12 +24,30 @@ pub struct ChaosArgs {
     #[arg(long, default_value_t = 0)]
     pub from: u64,
     /// Passed on to `chaos run` unchanged
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(last = true)]
     pub rest: Vec<String>,
+}
+
+/// What else the simulator can do.
+#[derive(Subcommand)]
+pub enum ChaosCommand {
+    /// Replay the history that `edgectl agent --history FILE` wrote, with every checker on
+    Replay {
+        /// The history
+        file: PathBuf,
+        /// Print every event
+        #[arg(long)]
+        trace: bool,
+    },
 }
 
 /// Runs the seeds; a failing seed prints the command that replays it.
 pub fn run(args: &ChaosArgs) -> Result<()> {
+    if let Some(ChaosCommand::Replay { file, trace }) = &args.command {
+        let history = File::open(file).with_context(|| file.display().to_string())?;
+        let trace = trace.then_some("--trace");
+        return succeed(simulator().arg("replay").args(trace).stdin(history));
+    }
     succeed(
         simulator()
             .args(["run", "--seeds", &args.seeds.to_string(), "--from", &args.from.to_string()])

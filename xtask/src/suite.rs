@@ -47,7 +47,9 @@ fn all(steps: &mut Steps, args: &TestArgs) -> Result<()> {
     })?;
     steps.run("examples", examples::check)?;
     steps.run("soak", || soak::run(&SoakArgs { kills: SOAK_KILLS, processes: false }))?;
-    steps.run("chaos", || chaos::run(&ChaosArgs { seeds: args.seeds, from: 0, rest: Vec::new() }))
+    steps.run("chaos", || {
+        chaos::run(&ChaosArgs { command: None, seeds: args.seeds, from: 0, rest: Vec::new() })
+    })
 }
 
 /// nextest where it is installed: it runs all files at once and ends with one summary.

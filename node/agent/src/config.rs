@@ -71,6 +71,8 @@ pub struct Config {
     pub blob_rate_limit: Option<u64>,
     /// Whether images are fetched at the start; an operator can change it while the agent runs.
     pub image_fetch: ImageFetch,
+    /// Where the history of the node is written, if anywhere.
+    pub history: Option<PathBuf>,
     /// What makes containers.
     pub oci_runtime: runtime::OciRuntime,
 }

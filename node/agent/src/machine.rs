@@ -11,12 +11,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crdt_state::task::{Run, RunEvent};
 use gossip::Now;
+use node_core::history::Entry;
 use node_core::{Action, Edited, Event, Input, Node, Refusal, Subject};
 use runtime::{Driver, RunEvents};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::handle::{Command, Shared};
+use super::history::History;
 use super::{Ending, joining};
 use crate::store::{StoreEvent, StoreWriter};
 use crate::transport::{Arrival, DialFailure, Transport};
@@ -78,6 +80,8 @@ pub(super) struct Machine {
     pub(super) store: StoreWriter,
     pub(super) driver: Box<dyn Driver>,
     pub(super) joins: mpsc::Sender<SocketAddr>,
+    /// Where everything that the node is told is written, if anywhere.
+    pub(super) history: Option<History>,
     pub(super) desk: Desk,
 }
 
@@ -169,7 +173,15 @@ impl Machine {
     }
 
     pub(super) fn step(&mut self, input: Input) {
-        self.node.step(self.clock.now(), self.clock.wall_ms(), input);
+        let (now, wall_ms) = (self.clock.now(), self.clock.wall_ms());
+        let Some(history) = &self.history else { return self.node.step(now, wall_ms, input) };
+        let before = self.node.replica().digest();
+        history.note(&Entry::Input { now, wall_ms, input: Box::new(input.clone()) });
+        self.node.step(now, wall_ms, input);
+        let after = self.node.replica().digest();
+        if after != before {
+            history.note(&Entry::Digest(after));
+        }
     }
 
     fn on_arrival(&mut self, arrival: Arrival) {

@@ -3,11 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use chaos::replay::{Stopped, replay};
+use chaos::trace::Echo;
 use crdt_state::spec::{Placement, Scale, Template};
 use gossip::MemberState;
 use node_agent::config::{Config, FleetKey, JoinAddr, Key};
 use node_agent::{Agent, StartError};
-use node_core::{Edit, Edited, Node, ServiceSpec};
+use node_core::history::{self, Entry};
+use node_core::{Edit, Edited, Input, Node, ServiceSpec};
 
 /// Enough for a machine that compiles beside the tests; a healthy one needs 2 s.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -88,6 +91,49 @@ async fn a_lone_agent_keeps_what_it_acknowledged() {
     let names: Vec<String> = names.await.expect("the agent lives");
     assert_eq!(names, ["web"]);
     again.stop().await;
+}
+
+/// Why a replay of what an agent wrote stopped, if it did; `damage` changes the entries before.
+fn stopped(history: &Path, damage: impl Fn(&mut Vec<Entry>)) -> Option<Stopped> {
+    let mut entries = history::decode(&std::fs::read(history).expect("a file")).expect("a history");
+    damage(&mut entries);
+    replay(entries, Echo::Silent).stopped
+}
+
+#[tokio::test]
+async fn the_history_of_an_agent_replays_to_the_same_state() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut recorded = config(dir.path(), "n1", &[]);
+    let history = dir.path().join("n1.history");
+    recorded.history = Some(history.clone());
+    let first = start(recorded.clone()).await;
+    let second = start(config(dir.path(), "n2", &[&first])).await;
+    create(&first, "web").await;
+    create(&second, "db").await;
+    until(&[&first, &second], "both know both", |node| node.services().count() == 2).await;
+    first.stop().await;
+    second.stop().await;
+    assert_eq!(stopped(&history, |_| ()), None);
+    // The same with the records of a store.
+    let again = start(recorded).await;
+    create(&again, "cache").await;
+    let digest = again.handle().read(|node| node.replica().digest()).await.expect("it lives");
+    again.stop().await;
+    let entries = history::decode(&std::fs::read(&history).expect("a file")).expect("a history");
+    let report = replay(entries, Echo::Silent);
+    assert_eq!((report.stopped, report.digest), (None, Some(digest)));
+    // A fact that is missing, and a signature that is another's, are told.
+    let is_edit = |entry: &Entry| matches!(entry, Entry::Input { input, .. } if matches!(**input, Input::Edit { .. }));
+    let missing = stopped(&history, |entries| entries.retain(|entry| !is_edit(entry)));
+    assert!(matches!(missing, Some(Stopped::Diverged(_))), "{missing:?}");
+    let forged = stopped(&history, |entries| {
+        let signed = entries.iter_mut().rev().find_map(|entry| match entry {
+            Entry::Signed(signature) => Some(signature),
+            _ => None,
+        });
+        signed.expect("something was signed").0[0] ^= 1;
+    });
+    assert!(matches!(forged, Some(Stopped::Diverged(_))), "{forged:?}");
 }
 
 #[tokio::test]

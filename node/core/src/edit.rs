@@ -10,13 +10,13 @@ use crdt_state::node::Availability;
 use crdt_state::service::Service;
 use crdt_state::spec::{Endpoint, Facet, Labels, Placement, Scale, Template, UpdatePolicy};
 use crdt_state::{ImageFact, NodeId, Previous, RecordKey, ServiceId, Stamp, wire};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::constraint::{BadConstraint, Constraint};
 use crate::expand::NoSuchPlaceholder;
 
 /// A service as an operator writes it: one value per facet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceSpec {
     /// Unique among the living.
     pub name: String,
@@ -65,7 +65,7 @@ impl From<Previous> for ServiceSpec {
 }
 
 /// When a node may be removed from the fleet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Removal {
     /// Only if it has left or cannot be reached.
     IfGone,
@@ -74,7 +74,7 @@ pub enum Removal {
 }
 
 /// A change.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Edit {
     /// A new service.
     CreateService(Box<ServiceSpec>),

@@ -10,12 +10,13 @@ use crdt_state::condition::NodeConditions;
 use crdt_state::task::{Run, RunEvent, TaskStart};
 use crdt_state::volume::NodeVolumes;
 use crdt_state::{NodeId, RecordKey};
+use serde::{Deserialize, Serialize};
 
 use crate::edit::{Edit, Edited, Refusal};
 use crate::event::Event;
 
 /// A fact.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Input {
     /// A sealed datagram was opened.
     Datagram {

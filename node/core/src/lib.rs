@@ -14,6 +14,7 @@ pub mod event;
 pub mod expand;
 pub mod filter;
 pub mod handover;
+pub mod history;
 pub mod input;
 pub mod ledger;
 pub mod node;

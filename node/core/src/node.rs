@@ -13,6 +13,7 @@ use crdt_state::task::{AdoptedRun, TaskRecord};
 use crdt_state::volume::NodeVolumes;
 use crdt_state::{Kind, NodeId, RecordKey, ServiceId};
 use gossip::{Gossip, GossipConfig, Identity, MemberEvent, Now, Output};
+use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, Touched};
 use crate::conditions::Conditions;
@@ -61,7 +62,7 @@ pub const ORPHAN_MS: u64 = 30_000;
 pub const LEAVE_MS: u64 = 15_000;
 
 /// What a node knows of itself when it starts.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NodeFacts {
     /// Host name.
     pub hostname: String,
@@ -80,7 +81,7 @@ pub struct NodeFacts {
 }
 
 /// What a node is made from, besides its records.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NodeConfig {
     /// Profile and switches of gossip.
     pub gossip: GossipConfig,

@@ -42,7 +42,16 @@ const TABLE: [Entry; 15] = [
     },
     Entry {
         name: "node-agent",
-        imports: &["crdt-state", "gossip", "node-core", "overlay", "runtime", "node-docker"],
+        imports: &[
+            "crdt-state",
+            "gossip",
+            "node-core",
+            "overlay",
+            "runtime",
+            "node-docker",
+            // A test replays what an agent wrote:
+            "chaos",
+        ],
         lints: Lints::Own,
     },
     Entry {

@@ -55,6 +55,7 @@ pub(super) struct Draft {
     docker_config: Option<PathBuf>,
     blob_rate_limit: Option<u64>,
     image_fetch: ImageFetch,
+    history: Option<PathBuf>,
     oci_runtime: OciRuntime,
 }
 
@@ -174,6 +175,7 @@ impl Draft {
             Key::DockerConfig => self.docker_config = Some(given.path()?),
             Key::BlobRateLimit => self.blob_rate_limit = Some(bytes_per_second(&given)?),
             Key::ImageFetch => self.image_fetch = image_fetch(&given)?,
+            Key::History => self.history = Some(given.path()?),
             Key::OciRuntime => self.oci_runtime = oci_runtime(&given)?,
             Key::Rumours => {
                 self.rumours = if given.switch()? { Rumours::On } else { Rumours::Off };
@@ -208,6 +210,7 @@ impl Draft {
             docker_config: self.docker_config,
             blob_rate_limit: self.blob_rate_limit,
             image_fetch: self.image_fetch,
+            history: self.history,
             oci_runtime: self.oci_runtime,
         })
     }

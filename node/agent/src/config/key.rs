@@ -41,6 +41,8 @@ pub enum Key {
     BlobRateLimit,
     /// Whether images are fetched.
     ImageFetch,
+    /// A file for the history of the node.
+    History,
     /// What makes containers.
     OciRuntime,
 }
@@ -56,7 +58,7 @@ pub(super) enum Scope {
 
 impl Key {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Key; 20] = [
+    pub const ALL: [Key; 21] = [
         Key::Fleet,
         Key::FleetKey,
         Key::FleetKeyFile,
@@ -76,6 +78,7 @@ impl Key {
         Key::DockerConfig,
         Key::BlobRateLimit,
         Key::ImageFetch,
+        Key::History,
         Key::OciRuntime,
     ];
 
@@ -101,6 +104,7 @@ impl Key {
             Key::DockerConfig => "docker_config",
             Key::BlobRateLimit => "blob_rate_limit",
             Key::ImageFetch => "image_fetch",
+            Key::History => "history",
             Key::OciRuntime => "oci_runtime",
         }
     }
@@ -129,13 +133,14 @@ impl Key {
             Key::DockerConfig => "docker_config = \"/root/.docker/config.json\"",
             Key::BlobRateLimit => "blob_rate_limit = \"2m\"",
             Key::ImageFetch => "image_fetch = \"on\"",
+            Key::History => "history = \"/var/lib/edgectl/node.history\"",
             Key::OciRuntime => "oci_runtime = \"embedded\"",
         }
     }
 
     pub(super) fn scope(self) -> Scope {
         match self {
-            Key::Advertise | Key::Hostname => Scope::Node,
+            Key::Advertise | Key::Hostname | Key::History => Scope::Node,
             _ => Scope::Fleet,
         }
     }

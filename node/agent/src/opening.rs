@@ -1,0 +1,120 @@
+//! Opening everything in the right order: the data directory, the store (which also keeps a second
+//! agent out), the keys, the images, the volumes, and the tasks that still run.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use node_docker::container_id;
+use runtime::image::{ImageError, Images, platform};
+use runtime::volume::{VolumeError, Volumes};
+use runtime::{ContainerSite, OpenError, ProcessConfig, ProcessDriver, RunEvents};
+
+use super::images::Supply;
+use crate::config::{Config, FleetKey};
+use crate::identity::{self, IdentityError, NodeKey};
+use crate::store::{Opened, Store, StoreError};
+use crate::transport::ListenError;
+
+/// Digits of a container's id that it is called by, unless its service says otherwise: Docker's.
+const HOSTNAME_CHARS: usize = 12;
+
+/// Why the agent did not start. Tasks of an earlier one go on.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Data directory or keys.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The port.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// What runs tasks.
+    #[error("cannot run tasks: {0}")]
+    Runtime(#[from] OpenError),
+    /// What images there are.
+    #[error(transparent)]
+    Images(#[from] ImageError),
+    /// What volumes there are.
+    #[error(transparent)]
+    Volumes(#[from] VolumeError),
+    /// The history cannot be written.
+    #[error(
+        "cannot write the history to {path}: {error}\n  see that its folder is there and has room, or start without --history",
+        path = .path.display()
+    )]
+    History {
+        /// Where it was wanted.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The system gives no thread.
+    #[error("cannot start a thread: {0}\n  see the limit of processes (ulimit -u) and free memory")]
+    Thread(std::io::Error),
+}
+
+/// What was opened before the node's thread begins.
+pub(super) struct Opening {
+    pub(super) config: Config,
+    pub(super) key: NodeKey,
+    pub(super) fleet_key: FleetKey,
+    pub(super) boot: u64,
+    pub(super) seed: u64,
+    pub(super) opened: Opened,
+    pub(super) driver: ProcessDriver,
+    pub(super) supply: Supply,
+    pub(super) runs: PathBuf,
+    pub(super) run_events: RunEvents,
+    pub(super) volumes: Volumes,
+    pub(super) background: tokio::runtime::Handle,
+}
+
+/// Opens it; touches no network.
+pub(super) fn open(config: Config) -> Result<Opening, StartError> {
+    identity::make_data_dir(&config.data_dir)?;
+    let mut opened = Store::open(&config.data_dir)?;
+    if let Some(aside) = opened.set_aside.take() {
+        tracing::error!(
+            "the store could not be read ({}) and is kept as {}; this node begins with an empty \
+             one and pulls its state from its peers; tasks that run are kept",
+            aside.why,
+            aside.path.display()
+        );
+    }
+    let key = NodeKey::load_or_create(&config.data_dir)?;
+    let fleet_key = identity::fleet_key(&config)?;
+    let boot = identity::next_boot(&config.data_dir)?;
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).map_err(IdentityError::Random)?;
+    let background = tokio::runtime::Handle::current();
+    let store = Images::open(&config.data_dir.join("images"), platform::this_node())?;
+    let supply = Supply::new(store.clone(), &config, background.clone());
+    let runs = config.data_dir.join("runs");
+    let mut process = ProcessConfig::new(runs, &key.node().to_string());
+    let volumes = Volumes::open(&config.data_dir.join("volumes"))?;
+    process.containers = Some(Arc::new(ContainerSite {
+        images: store,
+        bring: Some(Arc::new(supply.clone())),
+        volumes: volumes.clone(),
+        runtime: config.oci_runtime.clone(),
+        hostname: |run| container_id(run)[..HOSTNAME_CHARS].to_owned(),
+    }));
+    let (driver, run_events) = ProcessDriver::open(process)?;
+    driver.ability().words().iter().for_each(|words| tracing::warn!("{words}"));
+    Ok(Opening {
+        key,
+        fleet_key,
+        boot,
+        seed: u64::from_le_bytes(seed),
+        opened,
+        runs: driver.runs().to_owned(),
+        driver,
+        supply,
+        run_events,
+        volumes,
+        config,
+        background,
+    })
+}
