@@ -32,7 +32,7 @@ use crate::operator::Seen;
 
 mod conflicts;
 
-pub use conflicts::{is_removal, removals_on_disk};
+pub use conflicts::{Answered, is_removal, removals_on_disk};
 
 /// A write that a record holds, with its value.
 pub type Held = (WriteId, Vec<u8>);

@@ -22,7 +22,7 @@ use crate::invariant::{Invariant, Verdict, Violation};
 use crate::machine::Machine;
 use crate::network::MachineNo;
 use crate::programs::RunFacts;
-use crate::sim_node::{SimNode, removals_on_disk, writes_on_disk};
+use crate::sim_node::{Answered, SimNode, removals_on_disk, writes_on_disk};
 use crate::sometimes::{Event, Sometimes};
 
 mod conflicts;
@@ -30,7 +30,7 @@ mod look;
 mod poison;
 mod runs;
 
-pub use conflicts::{Answered, Written};
+pub use conflicts::Written;
 
 /// What an operator was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -25,11 +25,11 @@ use crate::operator::Operator;
 use crate::profile::{HARM_FROM_MS, Profile};
 use crate::queue::Queue;
 use crate::sabotage::Sabotage;
-use crate::sim_node::node_id;
+use crate::sim_node::{Answered, node_id};
 use crate::sometimes::Event;
 use crate::trace::{Echo, Trace};
 use crate::villain::Villain;
-use crate::watch::{Answered, Watch};
+use crate::watch::Watch;
 
 mod edits;
 mod faults;

@@ -9,7 +9,16 @@ use crdt_state::{Conflict, Kind, RecordKey, Stamp, labels, wire};
 use super::{SimNode, on_disk};
 use crate::check::labels::Shown;
 use crate::check::writes::WriteId;
-use crate::watch::Answered;
+
+/// How the nodes of a world answer who asks for what lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Answered {
+    /// With all of it.
+    #[default]
+    InFull,
+    /// As before removals said what they saw: without the edits that they did not.
+    SilentOnRemovals,
+}
 
 impl SimNode {
     /// Everything that lost and was not settled.

@@ -11,16 +11,6 @@ use crate::check::writes::WriteId;
 use crate::sim_node::{Held, SimNode, is_removal};
 use crate::sometimes::Event;
 
-/// How the nodes of a world answer who asks for what lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Answered {
-    /// With all of it.
-    #[default]
-    InFull,
-    /// As before removals said what they saw: without the edits that they did not.
-    SilentOnRemovals,
-}
-
 /// One write of an operator, with all that its machine held before.
 #[derive(Debug)]
 pub struct Written<'a> {
