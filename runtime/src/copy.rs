@@ -4,7 +4,7 @@
 //! names say that somebody in there made, nothing outside is read or written.
 
 mod pack;
-mod root;
+mod place;
 mod unpack;
 
 use std::fs::File;
@@ -21,7 +21,7 @@ use crate::exec::frame::{CHUNK_BYTES, Kind};
 use crate::exec::{CODE_CANNOT_RUN, Fault, Refusal, Target};
 use crate::oci::backend::CONFIG;
 use crate::user;
-use root::{Root, shown};
+use place::shown;
 
 pub use unpack::Naming;
 
@@ -94,9 +94,6 @@ pub enum CopyError {
         /// Where.
         path: String,
     },
-    /// The kernel is too old to look up names safely.
-    #[error("copying needs Linux 5.6 or later on the task's node")]
-    OldKernel,
     /// Anything else.
     #[error("cannot copy {path}: {source}")]
     Io {
@@ -114,7 +111,6 @@ impl CopyError {
         match source.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ENOENT) => CopyError::Missing { path },
             Some(Errno::EROFS) => CopyError::ReadOnly { path },
-            Some(Errno::ENOSYS) => CopyError::OldKernel,
             _ => CopyError::Io { path, source },
         }
     }
@@ -129,7 +125,7 @@ impl From<CopyError> for Refusal {
             | CopyError::Escapes(_)
             | CopyError::BadKind(_) => Fault::Bad,
             CopyError::ReadOnly { .. } => Fault::Forbidden,
-            CopyError::OldKernel | CopyError::Io { .. } => Fault::Failed,
+            CopyError::Io { .. } => Fault::Failed,
         };
         Refusal { fault, code: CODE_CANNOT_RUN, message: error.to_string() }
     }
@@ -142,7 +138,7 @@ pub fn pack_here(path: &Path, name: &str, out: impl Write) -> Result<(), CopyErr
     if name == "." {
         text.push_str("/.");
     }
-    let place = Root::at(Path::new("/"))?.find(&text)?;
+    let place = place::find(&place::root_at(Path::new("/"))?, &text)?;
     place.stat(&text)?;
     pack::pack(&place, name, out)
 }
@@ -150,7 +146,7 @@ pub fn pack_here(path: &Path, name: &str, out: impl Write) -> Result<(), CopyErr
 /// Unpacks an archive in a folder of this machine, of which nothing outside is touched. What is
 /// unpacked belongs to whoever calls.
 pub fn unpack_here(dir: &Path, naming: Naming, source: impl Read) -> Result<(), CopyError> {
-    let root = Root::at(dir)?;
+    let root = place::root_at(dir)?;
     let order = PutOrder { path: ".".to_owned(), keep_kinds: true, own: false };
     let owner = Some((geteuid().as_raw(), getegid().as_raw()));
     unpack::unpack(&root, &unpack::Plan { order, owner, naming }, source)
@@ -158,8 +154,8 @@ pub fn unpack_here(dir: &Path, naming: Naming, source: impl Read) -> Result<(), 
 
 /// Tells what is at a path.
 pub(crate) fn stat(target: &Target, path: &str, channel: &mut Channel) -> Result<(), CopyError> {
-    let root = Root::of(target.program())?;
-    let found = root.find(path)?.stat(path)?;
+    let root = place::root_of(target.program())?;
+    let found = place::find(&root, path)?.stat(path)?;
     channel.send(Kind::Stat, &serde_json::to_vec(&found).expect("it is plain text"));
     channel.send(Kind::Exited, &0_i32.to_be_bytes());
     Ok(())
@@ -167,8 +163,8 @@ pub(crate) fn stat(target: &Target, path: &str, channel: &mut Channel) -> Result
 
 /// Packs what is at a path: first what it is, then the archive.
 pub(crate) fn get(target: &Target, path: &str, channel: &mut Channel) -> Result<(), CopyError> {
-    let root = Root::of(target.program())?;
-    let place = root.find(path)?;
+    let root = place::root_of(target.program())?;
+    let place = place::find(&root, path)?;
     let found = place.stat(path)?;
     channel.send(Kind::Stat, &serde_json::to_vec(&found).expect("it is plain text"));
     let mut buffered = BufWriter::with_capacity(CHUNK_BYTES, &mut *channel);
@@ -185,8 +181,8 @@ pub(crate) fn put(
     order: &PutOrder,
     channel: &mut Channel,
 ) -> Result<(), CopyError> {
-    let root = Root::of(target.program())?;
-    root.folder(&order.path)?;
+    let root = place::root_of(target.program())?;
+    place::folder(&root, &order.path)?;
     let owner = if order.own { owner(target) } else { None };
     channel.send(Kind::Started, &0_i32.to_be_bytes());
     let plan = unpack::Plan { order: order.clone(), owner, naming: Naming::Archive };

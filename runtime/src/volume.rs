@@ -13,7 +13,6 @@
 //! are no business of this file: they live in the folder of their run and go with it, see
 //! [`fill`].
 
-mod copy;
 mod fill;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -17,7 +17,8 @@ use nix::sys::stat::{FileStat, major, minor};
 use tar::{Builder, EntryType, Header};
 
 use super::CopyError;
-use super::root::{self, Place};
+use super::place::{Place, shown};
+use crate::tree::name;
 
 /// Folders in folders at most: each is an open descriptor, and 1,024 is a usual limit.
 const DEPTH_MAX: usize = 512;
@@ -43,7 +44,7 @@ pub fn pack(place: &Place, name: &str, out: impl Write) -> Result<(), CopyError>
     let mut packer = Packer { archive: Builder::new(out), links: BTreeMap::new() };
     let name = if name == "/" { Path::new(".") } else { Path::new(name) };
     packer.entry(place.dir.as_fd(), &place.name, name, 0)?;
-    packer.archive.finish().map_err(|error| CopyError::of(root::shown(name), error))
+    packer.archive.finish().map_err(|error| CopyError::of(shown(name), error))
 }
 
 impl<W: Write> Packer<W> {
@@ -54,8 +55,8 @@ impl<W: Write> Packer<W> {
         path: &Path,
         depth: usize,
     ) -> Result<(), CopyError> {
-        let failed = |error: io::Error| CopyError::of(root::shown(path), error);
-        let found = match root::lstat(dir, name) {
+        let failed = |error: io::Error| CopyError::of(shown(path), error);
+        let found = match name::stat(dir, name) {
             Ok(found) => found,
             // Removed while it was packed.
             Err(Errno::ENOENT) if depth > 0 => return Ok(()),
@@ -104,7 +105,7 @@ impl<W: Write> Packer<W> {
         if found.st_nlink > 1 && self.links.len() < LINKS_MAX {
             self.links.insert(id, path.to_path_buf());
         }
-        let file = match root::open_file(dir, name) {
+        let file = match name::open_file(dir, name) {
             Ok(file) => file,
             Err(Errno::ENOENT) => return Ok(()),
             Err(errno) => return Err(errno.into()),
@@ -132,7 +133,7 @@ impl<W: Write> Packer<W> {
         mut header: Header,
         depth: usize,
     ) -> Result<(), CopyError> {
-        let failed = |error: io::Error| CopyError::of(root::shown(path), error);
+        let failed = |error: io::Error| CopyError::of(shown(path), error);
         if depth >= DEPTH_MAX {
             let why = format!("folders are more than {DEPTH_MAX} deep");
             return Err(failed(io::Error::other(why)));
@@ -141,10 +142,8 @@ impl<W: Write> Packer<W> {
         // With a slash at its end, as everybody writes folders.
         let named = path.join("");
         self.archive.append_data(&mut header, &named, io::empty()).map_err(failed)?;
-        let folder = root::open_folder(dir, name).map_err(|errno| failed(errno.into()))?;
-        let listed =
-            fs::read_dir(format!("/proc/self/fd/{}", folder.as_raw_fd())).map_err(failed)?;
-        for entry in listed {
+        let folder = name::open_folder(dir, name).map_err(|errno| failed(errno.into()))?;
+        for entry in name::list(&folder).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
             self.entry(folder.as_fd(), &name, &path.join(&name), depth + 1)?;
         }
@@ -211,11 +210,12 @@ impl<R: Read> Read for Exactly<R> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::root::Root;
+    use super::super::place;
     use super::*;
 
     fn packed(dir: &Path, path: &str) -> Vec<u8> {
-        let place = Root::at(dir).expect("a folder").find(path).expect("found");
+        let root = place::root_at(dir).expect("a folder");
+        let place = place::find(&root, path).expect("found");
         let mut archive = Vec::new();
         pack(&place, "it", &mut archive).expect("packed");
         let mut archive = tar::Archive::new(&archive[..]);

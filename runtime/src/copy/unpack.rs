@@ -7,23 +7,21 @@
 use std::ffi::OsString;
 use std::fs::{File, Permissions};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::libc;
+use nix::fcntl::AtFlags;
 use nix::sys::stat::{Mode, UtimensatFlags, mkdirat, utimensat};
 use nix::sys::time::TimeSpec;
-use nix::unistd::{
-    Gid, LinkatFlags, Uid, UnlinkatFlags, fchownat, linkat, mkfifoat, symlinkat, unlinkat,
-};
+use nix::unistd::{Gid, LinkatFlags, Uid, fchownat, linkat, mkfifoat, symlinkat};
 use tar::{Archive, Entry, EntryType, Header};
 
-use super::root::{self, Root};
+use super::place::{folder, no_folder, shown};
 use super::{CopyError, PutOrder};
+use crate::tree::{Root, name};
 
 /// Folders whose time is set at the end, when nothing is written to them any more; 2 MB at most.
 const FOLDERS_MAX: usize = 10_000;
@@ -136,45 +134,36 @@ impl Unpacker<'_> {
     /// `None` for the folder itself that everything is unpacked in.
     fn spot(&self, path: &Path) -> Result<Option<Spot>, CopyError> {
         let Some(name) = path.file_name() else { return Ok(None) };
-        let mut folder = self.plan.order.path.clone();
         let parent = path.parent().unwrap_or(Path::new(""));
-        let mut dir = self.root.folder(&folder)?;
-        for part in parent.components() {
-            folder = format!("{}/{}", folder.trim_end_matches('/'), root::shown(Path::new(&part)));
-            dir = match self.root.folder(&folder) {
-                Err(CopyError::Missing { .. }) => {
-                    let mode = Mode::from_bits_truncate(0o755);
-                    match mkdirat(&dir, Path::new(&part), mode) {
-                        Ok(()) | Err(Errno::EEXIST) => {}
-                        Err(errno) => return Err(CopyError::of(folder, errno)),
-                    }
-                    self.root.folder(&folder)?
-                }
-                other => other?,
-            };
+        // It must be there: a folder is only made in it.
+        let mut dir = folder(self.root, &self.plan.order.path)?;
+        let mut place = self.plan.order.path.trim_end_matches('/').to_owned();
+        if parent != Path::new("") {
+            place = format!("{place}/{}", shown(parent));
+            let made = self.root.make_folders(&Path::new(&self.plan.order.path).join(parent));
+            dir = made.map_err(|errno| no_folder(&place, errno))?;
         }
-        let shown = format!("{}/{}", folder.trim_end_matches('/'), root::shown(Path::new(name)));
+        let shown = format!("{place}/{}", shown(Path::new(name)));
         Ok(Some(Spot { dir, name: name.to_owned(), shown }))
     }
 
     /// Removes what has the name already, unless it is a folder.
     fn make_room(&self, spot: &Spot, sent: &'static str) -> Result<(), CopyError> {
         let failed = |errno| CopyError::of(&spot.shown, errno);
-        match root::lstat(spot.dir.as_fd(), &spot.name) {
+        match name::stat(&spot.dir, &spot.name) {
             Err(Errno::ENOENT) => Ok(()),
             Err(errno) => Err(failed(errno)),
-            Ok(found) if is_folder(found.st_mode) => {
+            Ok(found) if name::is_folder(&found) => {
                 Err(CopyError::OtherKind { path: spot.shown.clone(), found: "a folder", sent })
             }
-            Ok(_) => unlinkat(&spot.dir, spot.name.as_os_str(), UnlinkatFlags::NoRemoveDir)
-                .map_err(failed),
+            Ok(_) => name::unlink(&spot.dir, &spot.name).map_err(failed),
         }
     }
 
     fn folder(&mut self, spot: &Spot, path: &Path, header: &Header) -> Result<(), CopyError> {
         let failed = |errno| CopyError::of(&spot.shown, errno);
-        match root::lstat(spot.dir.as_fd(), &spot.name) {
-            Ok(found) if is_folder(found.st_mode) => {}
+        match name::stat(&spot.dir, &spot.name) {
+            Ok(found) if name::is_folder(&found) => {}
             Ok(_) if self.plan.order.keep_kinds => {
                 let path = spot.shown.clone();
                 return Err(CopyError::OtherKind { path, found: "no folder", sent: "a folder" });
@@ -187,7 +176,7 @@ impl Unpacker<'_> {
                 mkdirat(&spot.dir, spot.name.as_os_str(), mode).map_err(failed)?;
             }
         }
-        let folder = root::open_folder(spot.dir.as_fd(), &spot.name).map_err(failed)?;
+        let folder = name::open_folder(&spot.dir, &spot.name).map_err(failed)?;
         let file = File::from(folder);
         self.own(&file, header)
             .and_then(|()| file.set_permissions(permissions(header)?))
@@ -199,11 +188,7 @@ impl Unpacker<'_> {
     }
 
     fn file(&self, spot: &Spot, entry: &mut Entry<'_, impl Read>) -> io::Result<()> {
-        let flags =
-            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let file =
-            openat(&spot.dir, spot.name.as_os_str(), flags, Mode::from_bits_truncate(0o600))?;
-        let mut file = File::from(file);
+        let mut file = name::create_file(&spot.dir, &spot.name)?;
         let copied = io::copy(entry, &mut file).and_then(|_| {
             self.own(&file, entry.header())?;
             file.set_permissions(permissions(entry.header())?)?;
@@ -213,7 +198,7 @@ impl Unpacker<'_> {
         });
         // Half a file is worse than none.
         copied.inspect_err(|_| {
-            let _ = unlinkat(&spot.dir, spot.name.as_os_str(), UnlinkatFlags::NoRemoveDir);
+            let _ = name::unlink(&spot.dir, &spot.name);
         })
     }
 
@@ -257,16 +242,12 @@ impl Unpacker<'_> {
     fn set_times(&self) {
         for (path, changed) in self.folders.iter().rev() {
             let Ok(Some(spot)) = self.spot(path) else { continue };
-            let Ok(folder) = root::open_folder(spot.dir.as_fd(), &spot.name) else { continue };
+            let Ok(folder) = name::open_folder(&spot.dir, &spot.name) else { continue };
             let at = SystemTime::UNIX_EPOCH + Duration::from_secs(*changed);
             // A time is not worth an error after everything was copied.
             let _ = File::from(folder).set_modified(at);
         }
     }
-}
-
-fn is_folder(mode: u32) -> bool {
-    mode & libc::S_IFMT == libc::S_IFDIR
 }
 
 fn permissions(header: &Header) -> io::Result<Permissions> {
@@ -286,7 +267,7 @@ fn inside(path: &Path) -> Result<PathBuf, CopyError> {
             Component::Normal(part) => inside.push(part),
             Component::CurDir | Component::RootDir => {}
             Component::ParentDir | Component::Prefix(_) => {
-                return Err(CopyError::Escapes(root::shown(path)));
+                return Err(CopyError::Escapes(shown(path)));
             }
         }
     }

@@ -10,9 +10,8 @@
 
 mod apply;
 mod check;
+mod stack;
 mod stream;
-mod tree;
-mod xattr;
 
 use std::fs::{self, File};
 use std::io::Read;

@@ -3,14 +3,13 @@
 //!
 //! The rules are pure and one file each; what they need to know of the machine comes in as
 //! [`Machine`]. Read is only what is below the container's own root, resolved inside it
-//! ([`inside`]), and the node's `/etc/hosts` and `/etc/resolv.conf`. Written are only the run's
+//! ([`Root`]), and the node's `/etc/hosts` and `/etc/resolv.conf`. Written are only the run's
 //! folder and the working directory. It must never follow a link out of the container's root.
 
 mod capabilities;
 mod devices;
 mod files;
 mod identity;
-mod inside;
 mod machine;
 mod mounts;
 mod process;
@@ -31,11 +30,11 @@ use oci_spec::runtime::{
     Spec, User,
 };
 
-pub(crate) use inside::Inside;
 pub use machine::Machine;
 pub use refusal::BundleError;
 
 use crate::refusal::StartError;
+use crate::tree::Root;
 use mounts::Mounted;
 
 /// The version of the specification that is written: what runc 1.1 and crun 1.8 know.
@@ -103,13 +102,13 @@ pub struct Bundle {
 /// Makes the bundle of a run. Writes `hosts`, `resolv.conf` and `hostname` into the run's folder.
 pub fn bundle(input: &BundleInput<'_>) -> Result<Bundle, StartError> {
     let template = input.template();
-    let inside = Inside::open(input.rootfs)?;
+    let root = open_root(input.rootfs)?;
     let mut warnings = Vec::new();
     let capabilities = capabilities::allowed(&template.container, input.machine)?;
     warnings.extend(capabilities.missing_words());
     let files = files::write(input)?;
     let Mounted { mounts, propagation } = mounts::mounts(input, &files, &mut warnings)?;
-    let process = process::process(input, &inside, &capabilities, &mounts, &mut warnings)?;
+    let process = process::process(input, &root, &capabilities, &mounts, &mut warnings)?;
     let linux = linux(input, &capabilities, propagation)?;
 
     let root = RootBuilder::default()
@@ -177,7 +176,13 @@ pub fn is_bind(mount: &Mount) -> bool {
 
 /// The user that a text means in a container whose root is there, for a program run in it later.
 pub fn user_in(root: &Path, text: &str) -> Result<User, StartError> {
-    Ok(identity::look_up(&Inside::open(root)?, Some(text), &[])?.user)
+    Ok(identity::look_up(&open_root(root)?, Some(text), &[])?.user)
+}
+
+/// The root of a container. An image is somebody else's: a link in it may lead anywhere.
+fn open_root(path: &Path) -> Result<Root, StartError> {
+    let step = "open the container's root";
+    Root::open(path).map_err(|errno| StartError::Step { step, errno })
 }
 
 /// All that this process may hand on, for a privileged program of this user.

@@ -8,8 +8,6 @@
 //! Nothing is ever mounted where the rest of the machine sees it, so a killed monitor leaves no
 //! mount behind. The layers are never written to.
 
-mod copy;
-
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -23,6 +21,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{chdir, fchdir};
 
 use crate::refusal::StartError;
+use crate::tree::copy;
 use crate::volume::OF_RUN;
 
 /// Where the root file system is mounted, in the folder of the run.
@@ -69,7 +68,9 @@ pub fn build(layers: &[PathBuf]) -> Result<Option<String>, StartError> {
     let lower: Vec<&OwnedFd> = opened.iter().map(|(_, fd)| fd).collect();
     let Err(errno) = overlay(&lower) else { return Ok(None) };
     drop(opened);
-    copy::layers(layers, Path::new(ROOTFS)).map_err(|source| broken(ROOTFS, source))?;
+    for layer in layers {
+        copy::over(layer, Path::new(ROOTFS)).map_err(|source| broken(ROOTFS, source))?;
+    }
     Ok(Some(format!(
         "overlayfs cannot be mounted in the data directory ({errno}): the image was copied for \
          this task, which takes time and space; use ext4, xfs or btrfs"

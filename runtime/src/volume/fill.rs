@@ -8,15 +8,17 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Component, Path, PathBuf};
 
 use crdt_state::spec::{MountSource, Template};
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use oci_spec::image::ImageConfiguration;
 
-use super::{DATA, VolumeError, copy, disk};
-use crate::oci::bundle::Inside;
+use super::{DATA, VolumeError, disk};
 use crate::run_dir::sync;
+use crate::tree::{Root, copy, name};
 
 /// In the folder of a run: its volumes without a name.
 pub const OF_RUN: &str = "volumes";
@@ -113,13 +115,17 @@ fn copy_up(rootfs: &Path, place: &str, data: &Path) -> io::Result<()> {
     if fs::read_dir(data)?.next().is_some() {
         return Ok(());
     }
-    let inside = Inside::open(rootfs).map_err(io::Error::other)?;
-    let Some(source) = inside.folder(place)? else { return Ok(()) };
+    let source = match Root::open(rootfs)?.folder(Path::new(place)) {
+        Ok(source) => source,
+        // The image has nothing there that could be copied.
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(()),
+        Err(errno) => return Err(errno.into()),
+    };
     if new.exists() {
         fs::remove_dir_all(&new)?;
     }
     fs::create_dir(&new)?;
-    copy::tree(source.path(), &new)?;
+    copy::over(&name::link_to(source.as_fd()), &new)?;
     // What gets its name must be on the disk before that.
     nix::unistd::syncfs(File::open(&new)?)?;
     fs::rename(&new, &whole)?;

@@ -11,30 +11,26 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{
-    FchmodatFlags, Mode, SFlag, UtimensatFlags, fchmodat, makedev, mkdirat, mknodat, utimensat,
-};
-use nix::sys::time::TimeSpec;
-use nix::unistd::{Gid, Uid, fchownat, linkat, symlinkat};
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, makedev, mkdirat, mknodat};
+use nix::unistd::{linkat, symlinkat};
 
-use super::tree::{
-    Parts, Tree, bytes, failed, is_file, is_folder, is_whiteout, make_whiteout, parts, path_of,
-    set_opaque, shown, stat,
-};
-use super::{LayerError, xattr};
+use super::LayerError;
+use super::stack::{Parts, Stack, bytes, failed, parts, shown, stat};
 use crate::image::blob::CHUNK;
 use crate::image::entries::{Entry, Kind, Piece, TarError};
+use crate::tree::attributes::{self, Refused};
+use crate::tree::name::{self, is_file, is_folder, path_of};
+use crate::tree::whiteout::{is_whiteout, make_whiteout, set_opaque};
+use crate::tree::{itself, of_system};
 
 pub(super) const WHITEOUT: &[u8] = b".wh.";
 const WHITEOUT_META: &[u8] = b".wh..wh.";
 const OPAQUE_MARK: &[u8] = b".wh..wh..opq";
-/// What overlayfs itself writes there is never an image's to say.
-const OVERLAY: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
 
 /// Applies the entries of one layer, in order.
 pub(super) struct Applier {
-    tree: Tree,
+    stack: Stack,
     /// Of the folders that have an entry of their own.
     folder_times: BTreeMap<Parts, (i64, u32)>,
     buffer: Vec<u8>,
@@ -44,7 +40,7 @@ impl Applier {
     /// Into an empty folder, over the layers that are below, lowest first.
     pub(super) fn new(root: &Path, below: &[PathBuf]) -> Result<Applier, LayerError> {
         Ok(Applier {
-            tree: Tree::over(root, below)?,
+            stack: Stack::over(root, below)?,
             folder_times: BTreeMap::new(),
             buffer: vec![0; CHUNK],
         })
@@ -65,7 +61,7 @@ impl Applier {
         if entry.kind == Kind::Dir {
             return self.make_folder(folder, &name, entry);
         }
-        self.tree.clear(&folder, &name)?;
+        self.stack.clear(&folder, &name)?;
         match entry.kind {
             Kind::File => self.make_file(&folder, &name, entry, data),
             Kind::HardLink => self.make_link(&folder, &name, entry),
@@ -75,20 +71,20 @@ impl Applier {
 
     /// The times of folders.
     pub(super) fn finish(&mut self) -> Result<(), LayerError> {
-        let mut times: BTreeMap<_, _> = self.tree.take_implied().into_iter().collect();
+        let mut times: BTreeMap<_, _> = self.stack.take_implied().into_iter().collect();
         times.append(&mut self.folder_times);
         for (mut folder, time) in times.into_iter().rev() {
             let whole = folder.join(&b'/');
             match folder.pop() {
                 Some(name) => {
-                    let parent = self.tree.parent(&folder)?;
-                    match set_times(parent, &name, time) {
+                    let parent = self.stack.parent(&folder)?;
+                    match name::set_time(parent, bytes(&name), time) {
                         // A later entry took its place.
                         Ok(()) | Err(Errno::ENOENT) => {}
                         Err(errno) => return Err(failed("set the time of", &whole)(errno)),
                     }
                 }
-                None => set_times(self.tree.root(), b".", time)
+                None => name::set_time(self.stack.root(), itself(), time)
                     .map_err(failed("set the time of", b"/"))?,
             }
         }
@@ -100,14 +96,16 @@ impl Applier {
             let why = "which would replace the layer's root";
             return Err(LayerError::Entry { entry: shown(&entry.path), why });
         }
-        set_attributes(self.tree.root(), b".", entry)?;
+        set_attributes(self.stack.root(), b".", entry)?;
         self.folder_times.insert(Parts::new(), entry.mtime);
         Ok(())
     }
 
     fn make_opaque(&mut self, folder: &[Vec<u8>], entry: &Entry) -> Result<(), LayerError> {
-        match self.tree.parent_of_whiteout(folder)? {
-            Some(parent) => set_opaque(parent, b".", &entry.path),
+        match self.stack.parent_of_whiteout(folder)? {
+            Some(parent) => {
+                set_opaque(parent, itself()).map_err(failed("make opaque", &entry.path))
+            }
             None => Ok(()),
         }
     }
@@ -120,13 +118,17 @@ impl Applier {
         }
         let whole = [folder, &[hidden.to_vec()]].concat();
         if self.is_hollow(&whole) {
-            self.tree.clear(folder, hidden)?;
+            self.stack.clear(folder, hidden)?;
         }
-        let Some(parent) = self.tree.parent_of_whiteout(folder)? else { return Ok(()) };
+        let Some(parent) = self.stack.parent_of_whiteout(folder)? else { return Ok(()) };
         match stat(parent, hidden) {
-            Ok(found) if is_folder(&found) => set_opaque(parent, hidden, &entry.path),
+            Ok(found) if is_folder(&found) => {
+                set_opaque(parent, bytes(hidden)).map_err(failed("make opaque", &entry.path))
+            }
             Ok(_) => Ok(()),
-            Err(Errno::ENOENT) => make_whiteout(parent, hidden),
+            Err(Errno::ENOENT) => {
+                make_whiteout(parent, bytes(hidden)).map_err(failed("make the whiteout", hidden))
+            }
             Err(errno) => Err(failed("look at", &entry.path)(errno)),
         }
     }
@@ -137,10 +139,8 @@ impl Applier {
         if self.folder_times.contains_key(folder) {
             return false;
         }
-        let Ok(opened) = self.tree.existing(folder) else { return false };
-        let Ok(entries) = std::fs::read_dir(bytes(path_of(opened.as_fd(), b"").as_bytes())) else {
-            return false;
-        };
+        let Ok(opened) = self.stack.existing(folder) else { return false };
+        let Ok(entries) = name::list(&opened) else { return false };
         entries.flatten().all(|entry| {
             let name = entry.file_name().into_encoded_bytes();
             match stat(&opened, &name) {
@@ -157,18 +157,18 @@ impl Applier {
         name: &[u8],
         entry: &Entry,
     ) -> Result<(), LayerError> {
-        let parent = self.tree.parent(&folder)?;
+        let parent = self.stack.parent(&folder)?;
         let found = stat(parent, name).ok();
         if !found.is_some_and(|found| is_folder(&found)) {
-            let hid = self.tree.clear(&folder, name)?;
-            let parent = self.tree.parent(&folder)?;
+            let hid = self.stack.clear(&folder, name)?;
+            let parent = self.stack.parent(&folder)?;
             mkdirat(parent, bytes(name), Mode::from_bits_truncate(0o700))
                 .map_err(failed("make the folder", &entry.path))?;
             if hid {
-                set_opaque(parent, name, &entry.path)?;
+                set_opaque(parent, bytes(name)).map_err(failed("make opaque", &entry.path))?;
             }
         }
-        set_attributes(self.tree.parent(&folder)?, name, entry)?;
+        set_attributes(self.stack.parent(&folder)?, name, entry)?;
         folder.push(name.to_vec());
         self.folder_times.insert(folder, entry.mtime);
         Ok(())
@@ -181,24 +181,13 @@ impl Applier {
         entry: &Entry,
         data: &mut dyn Read,
     ) -> Result<(), LayerError> {
-        let parent = self.tree.parent(folder)?;
-        let flags =
-            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let file = openat(parent, bytes(name), flags, Mode::from_bits_truncate(0o600))
-            .map_err(failed("make the file", &entry.path))?;
-        let mut file = File::from(file);
+        let parent = self.stack.parent(folder)?;
+        let mut file =
+            name::create_file(parent, bytes(name)).map_err(failed("make the file", &entry.path))?;
         write_data(&mut file, entry, data, &mut self.buffer)?;
-        let by_name = |step| failed(step, &entry.path);
-        let owner = (Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)));
-        nix::unistd::fchown(&file, owner.0, owner.1).map_err(by_name("give an owner to"))?;
-        nix::sys::stat::fchmod(&file, Mode::from_bits_truncate(entry.mode))
-            .map_err(by_name("set the mode of"))?;
-        for (name, value) in attributes(entry) {
-            tolerated(name, xattr::set(file.as_fd(), name, value))
-                .map_err(by_name("set an attribute of"))?;
-        }
-        let time = timespec(entry.mtime);
-        nix::sys::stat::futimens(&file, &time, &time).map_err(by_name("set the time of"))
+        set_attributes(parent, name, entry)?;
+        name::set_time(parent, bytes(name), entry.mtime)
+            .map_err(failed("set the time of", &entry.path))
     }
 
     fn make_link(
@@ -211,7 +200,7 @@ impl Applier {
         let missing = || LayerError::NoTarget { entry: path.clone(), target: link.clone() };
         let mut target = parts(&entry.link)?;
         let target_name = target.pop().ok_or_else(missing)?;
-        let is_here = match self.tree.existing(&target) {
+        let is_here = match self.stack.existing(&target) {
             Ok(opened) => match stat(&opened, &target_name) {
                 Ok(found) if is_whiteout(&found) => return Err(missing()),
                 found => found.is_ok(),
@@ -222,8 +211,8 @@ impl Applier {
         if !is_here {
             target = self.copy_up(&target, &target_name, entry)?.ok_or_else(missing)?;
         }
-        let target_folder = self.tree.existing(&target)?;
-        let parent = self.tree.parent(folder)?;
+        let target_folder = self.stack.existing(&target)?;
+        let parent = self.stack.parent(folder)?;
         let (from, to) = (bytes(&target_name), bytes(name));
         match linkat(&target_folder, from, parent, to, AtFlags::empty()) {
             Err(Errno::ENOENT) => Err(missing()),
@@ -239,10 +228,10 @@ impl Applier {
         name: &[u8],
         entry: &Entry,
     ) -> Result<Option<Parts>, LayerError> {
-        let Some((above, folder)) = self.tree.folder_below(folder, name) else { return Ok(None) };
+        let Some((above, folder)) = self.stack.folder_below(folder, name) else { return Ok(None) };
         let read = failed("read the target of", &entry.path);
         let found = stat(&above, name).map_err(&read)?;
-        let here = self.tree.existing(&folder).ok().and_then(|here| stat(here, name).ok());
+        let here = self.stack.existing(&folder).ok().and_then(|here| stat(here, name).ok());
         if let Some(here) = here {
             // Copied for an earlier link, or hidden by this layer.
             return Ok(is_file(&here).then_some(folder));
@@ -250,10 +239,8 @@ impl Applier {
         if !is_file(&found) {
             return Ok(None);
         }
-        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let mut file =
-            File::from(openat(&above, bytes(name), flags, Mode::empty()).map_err(&read)?);
-        let xattrs = xattr::all(file.as_fd()).map_err(&read)?;
+        let mut file = name::open_file(&above, bytes(name)).map_err(&read)?;
+        let xattrs = attributes::all(&path_of(above.as_fd(), bytes(name))).map_err(&read)?;
         let nanos = u32::try_from(found.st_mtime_nsec).unwrap_or(0);
         let copy = Entry {
             path: [folder.as_slice(), &[name.to_vec()]].concat().join(&b'/'),
@@ -278,7 +265,7 @@ impl Applier {
         name: &[u8],
         entry: &Entry,
     ) -> Result<(), LayerError> {
-        let parent = self.tree.parent(folder)?;
+        let parent = self.stack.parent(folder)?;
         let device = makedev(entry.device.0.into(), entry.device.1.into());
         let node = |kind, device| mknodat(parent, bytes(name), kind, Mode::empty(), device);
         let made = match entry.kind {
@@ -290,51 +277,24 @@ impl Applier {
         };
         made.map_err(failed("make", &entry.path))?;
         set_attributes(parent, name, entry)?;
-        set_times(parent, name, entry.mtime).map_err(failed("set the time of", &entry.path))
+        name::set_time(parent, bytes(name), entry.mtime)
+            .map_err(failed("set the time of", &entry.path))
     }
 }
 
-/// Owner, mode and attributes of what is not a file.
+/// Owner, mode and attributes.
 fn set_attributes(parent: BorrowedFd<'_>, name: &[u8], entry: &Entry) -> Result<(), LayerError> {
-    let (uid, gid) = (Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)));
-    fchownat(parent, bytes(name), uid, gid, AtFlags::AT_SYMLINK_NOFOLLOW)
+    let name = bytes(name);
+    name::set_owner(parent, name, entry.uid, entry.gid)
         .map_err(failed("give an owner to", &entry.path))?;
     if entry.kind != Kind::Symlink {
         let mode = Mode::from_bits_truncate(entry.mode);
-        fchmodat(parent, bytes(name), mode, FchmodatFlags::FollowSymlink)
+        fchmodat(parent, name, mode, FchmodatFlags::FollowSymlink)
             .map_err(failed("set the mode of", &entry.path))?;
     }
-    for (attribute, value) in attributes(entry) {
-        tolerated(attribute, xattr::set_at(&path_of(parent, name), attribute, value))
-            .map_err(failed("set an attribute of", &entry.path))?;
-    }
-    Ok(())
-}
-
-/// The attributes that an image may set.
-pub(super) fn attributes(entry: &Entry) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let pairs = entry.xattrs.iter().map(|(name, value)| (name.as_slice(), value.as_slice()));
-    pairs.filter(|(name, _)| !OVERLAY.iter().any(|prefix| name.starts_with(prefix)))
-}
-
-/// Attributes that this file system or this kernel does not have are left out, as Docker does; a
-/// file capability is not, because the program would not work.
-fn tolerated(name: &[u8], result: nix::Result<()>) -> nix::Result<()> {
-    match result {
-        Err(Errno::EOPNOTSUPP | Errno::EPERM | Errno::EINVAL) if name != b"security.capability" => {
-            Ok(())
-        }
-        other => other,
-    }
-}
-
-fn set_times(parent: BorrowedFd<'_>, name: &[u8], time: (i64, u32)) -> nix::Result<()> {
-    let time = timespec(time);
-    utimensat(parent, bytes(name), &time, &time, UtimensatFlags::NoFollowSymlink)
-}
-
-fn timespec((seconds, nanos): (i64, u32)) -> TimeSpec {
-    TimeSpec::new(seconds, nanos.into())
+    let refused = Refused::LeftOutUnlessCapability;
+    attributes::write(&path_of(parent, name), &entry.xattrs, refused)
+        .map_err(failed("set an attribute of", &entry.path))
 }
 
 /// Copies what is stored to where it belongs; the rest of a sparse file stays a hole.
@@ -344,9 +304,7 @@ fn write_data(
     data: &mut dyn Read,
     buffer: &mut [u8],
 ) -> Result<(), LayerError> {
-    let disk = |error: io::Error| {
-        failed("write", &entry.path)(Errno::try_from(error).unwrap_or(Errno::EIO))
-    };
+    let disk = |error: io::Error| failed("write", &entry.path)(of_system(error));
     let all = [Piece { offset: 0, length: entry.size }];
     for piece in entry.pieces.as_deref().unwrap_or(&all) {
         if piece.offset > 0 {

@@ -4,30 +4,30 @@
 //! is only suspected until the stream ends. Times are not compared, and nothing is changed.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use nix::fcntl::{OFlag, openat, readlinkat};
-use nix::sys::stat::{FileStat, Mode, SFlag};
+use nix::fcntl::readlinkat;
+use nix::sys::stat::{FileStat, SFlag};
 
 use super::LayerError;
-use super::apply::{WHITEOUT, attributes};
-use super::tree::{Tree, bytes, failed, parts, path_of, shown, stat};
-use super::xattr;
+use super::apply::WHITEOUT;
+use super::stack::{Stack, bytes, failed, parts, shown, stat};
 use crate::image::blob::CHUNK;
 use crate::image::entries::{Entry, Kind, Piece, TarError};
+use crate::tree::attributes::{self, CAPABILITY};
+use crate::tree::name::{open_file, path_of};
 
 /// Looks at the entries of one layer, in order.
 pub(super) struct Checker {
-    tree: Tree,
+    stack: Stack,
     suspects: BTreeSet<Vec<u8>>,
 }
 
 impl Checker {
     pub(super) fn new(root: &Path) -> Result<Checker, LayerError> {
-        Ok(Checker { tree: Tree::open(root)?, suspects: BTreeSet::new() })
+        Ok(Checker { stack: Stack::open(root)?, suspects: BTreeSet::new() })
     }
 
     pub(super) fn check(&mut self, entry: &Entry, data: &mut dyn Read) -> Result<(), LayerError> {
@@ -37,7 +37,7 @@ impl Checker {
         if name.starts_with(WHITEOUT) {
             return Ok(());
         }
-        let same = match self.tree.existing(&folder) {
+        let same = match self.stack.existing(&folder) {
             Ok(parent) => self.is_same(parent.as_fd(), &name, entry, data)?,
             Err(_) => false,
         };
@@ -78,12 +78,13 @@ impl Checker {
         };
         let mode = entry.kind == Kind::Symlink || found.st_mode & 0o7777 == entry.mode;
         let owner = (found.st_uid, found.st_gid) == (entry.uid, entry.gid);
-        let path = path_of(parent, name);
-        let attribute = |(name, value): (&[u8], &[u8])| {
-            name != b"security.capability"
-                || xattr::read_at(&path, name).is_ok_and(|found| found.as_deref() == Some(value))
+        let path = path_of(parent, bytes(name));
+        let attribute = |(name, value): &(Vec<u8>, Vec<u8>)| {
+            // Any other may have been left out.
+            name != CAPABILITY
+                || attributes::read(&path, name).is_ok_and(|found| found.as_ref() == Some(value))
         };
-        if kind != expected.bits() || !mode || !owner || !attributes(entry).all(attribute) {
+        if kind != expected.bits() || !mode || !owner || !entry.xattrs.iter().all(attribute) {
             return Ok(false);
         }
         match entry.kind {
@@ -98,7 +99,7 @@ impl Checker {
     fn is_linked(&self, found: &FileStat, entry: &Entry) -> bool {
         let Ok(mut target) = parts(&entry.link) else { return false };
         let Some(name) = target.pop() else { return false };
-        let Ok(folder) = self.tree.existing(&target) else { return false };
+        let Ok(folder) = self.stack.existing(&target) else { return false };
         stat(&folder, &name).is_ok_and(|other| other.st_ino == found.st_ino)
     }
 }
@@ -109,9 +110,7 @@ fn has_content(
     entry: &Entry,
     data: &mut dyn Read,
 ) -> Result<bool, LayerError> {
-    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let file = openat(parent, bytes(name), flags, Mode::empty());
-    let file = File::from(file.map_err(failed("read", &entry.path))?);
+    let file = open_file(parent, bytes(name)).map_err(failed("read", &entry.path))?;
     let mut there = vec![0; CHUNK];
     let mut wanted = vec![0; CHUNK];
     let all = [Piece { offset: 0, length: entry.size }];

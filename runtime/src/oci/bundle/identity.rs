@@ -3,12 +3,18 @@
 //! As in Docker: nobody said is root, a number without an account has the group of root, an
 //! explicit group stands alone. The node's accounts play no part.
 
+use std::path::Path;
+
+use nix::errno::Errno;
 use oci_spec::runtime::{User, UserBuilder};
 
 use super::BundleError;
-use super::inside::Inside;
 use crate::refusal::StartError;
+use crate::tree::Root;
 use crate::user::{self, Strangers, UnknownIdentity};
+
+/// The largest `/etc/passwd` or `/etc/group` that is read: 10,000 users of 100 bytes.
+const FILE_BYTES_MAX: u64 = 1_000_000;
 
 /// Who it is, with what programs like to know of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,12 +27,12 @@ pub struct ContainerUser {
 
 /// Finds who is meant: `user`, `uid`, `user:group` or `uid:gid`, and further groups.
 pub fn look_up(
-    inside: &Inside,
+    root: &Root,
     text: Option<&str>,
     further: &[String],
 ) -> Result<ContainerUser, StartError> {
-    let accounts = inside.read("/etc/passwd")?;
-    let groups = inside.read("/etc/group")?;
+    let accounts = read(root, "/etc/passwd")?;
+    let groups = read(root, "/etc/group")?;
     let text = match text.unwrap_or_default() {
         "" => "0".to_owned(),
         text if text.starts_with(':') => format!("0{text}"),
@@ -49,6 +55,15 @@ pub fn look_up(
     Ok(ContainerUser { user, home: found.home })
 }
 
+/// The text of a file; empty if it is not there.
+fn read(root: &Root, path: &str) -> Result<String, StartError> {
+    match root.read(Path::new(path), FILE_BYTES_MAX) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(String::new()),
+        Err(errno) => Err(StartError::Step { step: "read the image's users and groups", errno }),
+    }
+}
+
 fn of_the_image(unknown: UnknownIdentity) -> BundleError {
     match unknown {
         UnknownIdentity::User(name) => BundleError::NoUser(name),
@@ -69,7 +84,7 @@ mod tests {
         let group = "root:x:0:\nredis:x:998:\naudio:x:29:redis\ndialout:x:20:\n";
         fs::write(root.path().join("etc/group"), group).expect("writable");
         let further: Vec<String> = further.iter().map(|group| (*group).to_owned()).collect();
-        look_up(&Inside::open(root.path())?, text, &further)
+        look_up(&Root::open(root.path()).expect("it is there"), text, &further)
     }
 
     fn ids(text: &str, further: &[&str]) -> (u32, u32, Vec<u32>, String) {

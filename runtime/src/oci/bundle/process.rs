@@ -1,6 +1,7 @@
 //! The program of a container: words, variables, folder, user, and what it may do.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crdt_state::spec::Template;
@@ -10,10 +11,10 @@ use oci_spec::runtime::{Mount, Process, ProcessBuilder};
 
 use super::capabilities::Allowed;
 use super::identity::{self, ContainerUser};
-use super::inside::{Found, Inside};
 use super::mounts::INIT;
 use super::{BundleError, BundleInput, ulimits};
 use crate::refusal::StartError;
+use crate::tree::Root;
 
 /// Docker's PATH.
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -23,7 +24,7 @@ const OOM_SCORE: std::ops::RangeInclusive<i32> = -1000..=1000;
 /// Describes the process. Makes its working directory, as Docker does.
 pub fn process(
     input: &BundleInput<'_>,
-    inside: &Inside,
+    root: &Root,
     capabilities: &Allowed,
     mounts: &[Mount],
     warnings: &mut Vec<String>,
@@ -32,18 +33,17 @@ pub fn process(
     let container = &template.container;
     let image = input.image.config().clone().unwrap_or_default();
     let user = template.user.as_deref().or(image.user().as_deref());
-    let user = identity::look_up(inside, user, &container.groups)?;
+    let user = identity::look_up(root, user, &container.groups)?;
     let env = env(input, &image, &user)?;
     let dir = dir(template, &image)?;
     let covered: BTreeSet<&Path> =
         mounts.iter().map(|mount| mount.destination().as_path()).collect();
     if !is_covered(&covered, &dir) {
-        inside
-            .make_folder(Path::new(&dir))
+        root.make_folders(Path::new(&dir))
             .map_err(|errno| BundleError::Directory { dir: dir.clone(), errno })?;
     }
     let mut words = words(template, &image)?;
-    find_program(&words[0], &env, &dir, inside, &covered)?;
+    find_program(&words[0], &env, &dir, root, &covered)?;
     if container.init && input.init.is_some() {
         words.splice(0..0, [INIT.to_owned(), "--".to_owned()]);
     }
@@ -127,13 +127,29 @@ fn is_covered(covered: &BTreeSet<&Path>, path: &str) -> bool {
     covered.iter().any(|mount| Path::new(path).starts_with(mount))
 }
 
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// A file with at least one bit of execution.
+    Program,
+    /// Something else.
+    Other,
+}
+
+/// What is at a path, if anything.
+fn find(root: &Root, path: &str) -> Option<Found> {
+    let found = root.find(Path::new(path)).ok()?.metadata().ok()?;
+    let program = found.is_file() && found.mode() & 0o111 != 0;
+    Some(if program { Found::Program } else { Found::Other })
+}
+
 /// Says now what an OCI runtime would only say as an error number of `execve`. What a mount brings
 /// is left to the runtime.
 fn find_program(
     word: &str,
     env: &[String],
     dir: &str,
-    inside: &Inside,
+    root: &Root,
     covered: &BTreeSet<&Path>,
 ) -> Result<(), BundleError> {
     let path = env.iter().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or_default();
@@ -146,7 +162,7 @@ fn find_program(
     };
     let mut other = None;
     for candidate in candidates {
-        match inside.find(&candidate) {
+        match find(root, &candidate) {
             Some(Found::Program) => return Ok(()),
             _ if is_covered(covered, &candidate) => return Ok(()),
             Some(Found::Other) => other = other.or(Some(candidate)),

@@ -111,3 +111,16 @@ fn limits_and_privileges_are_as_asked() {
     let process = process_of(&Made::new(), user);
     assert_eq!((process.user().uid(), process.user().gid()), (4242, 7));
 }
+
+#[test]
+fn a_program_is_a_file_that_somebody_may_execute() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().expect("a folder");
+    let root = Root::open(dir.path()).expect("it is there");
+    fs::write(dir.path().join("run"), "").expect("writable");
+    assert_eq!(find(&root, "/run"), Some(Found::Other));
+    let mode = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(dir.path().join("run"), mode).expect("it is ours");
+    assert_eq!(find(&root, "/run"), Some(Found::Program));
+    assert_eq!(find(&root, "/walk"), None);
+}

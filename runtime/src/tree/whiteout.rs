@@ -1,0 +1,39 @@
+//! How overlayfs says that a layer hides what is below it: a character device 0:0 hides a name, an
+//! attribute of a folder hides what the layers below have in it.
+
+use std::ffi::OsStr;
+use std::fs::Metadata;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use nix::sys::stat::{FileStat, Mode, SFlag, mknodat};
+
+use super::{attributes, name};
+
+const OPAQUE: &[u8] = b"trusted.overlay.opaque";
+
+/// Does it hide its name?
+pub(crate) fn is_whiteout(found: &FileStat) -> bool {
+    found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFCHR.bits() && found.st_rdev == 0
+}
+
+/// As [`is_whiteout`], of what the standard library found.
+pub(crate) fn is_whiteout_entry(found: &Metadata) -> bool {
+    found.file_type().is_char_device() && found.rdev() == 0
+}
+
+/// Hides what the layers below have under this name.
+pub(crate) fn make_whiteout(dir: impl AsFd, name: &OsStr) -> nix::Result<()> {
+    mknodat(dir, name, SFlag::S_IFCHR, Mode::empty(), 0)
+}
+
+/// Does a folder hide what is below it? Not if that cannot be read.
+pub(crate) fn is_opaque(folder: &Path) -> bool {
+    attributes::read(folder, OPAQUE).is_ok_and(|value| value.as_deref() == Some(b"y"))
+}
+
+/// Hides what the layers below have in this folder.
+pub(crate) fn set_opaque(dir: BorrowedFd<'_>, folder: &OsStr) -> nix::Result<()> {
+    attributes::set(&name::path_of(dir, folder), OPAQUE, b"y")
+}
