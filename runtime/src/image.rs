@@ -16,7 +16,6 @@ pub mod blob;
 pub mod bring;
 pub mod collect;
 pub mod digest;
-mod entries;
 pub mod error;
 pub mod import;
 pub mod list;

@@ -19,6 +19,7 @@ pub mod process;
 mod refusal;
 pub mod run_dir;
 pub mod signal;
+mod tar_entries;
 mod tree;
 mod user;
 pub mod volume;

@@ -13,12 +13,12 @@ use sha2::{Digest as _, Sha256};
 use super::archive::{junk, spool};
 use super::blob::CHUNK;
 use super::digest::Digest;
-use super::entries::Entries;
 use super::error::ImageError;
 use super::manifest::{OCI_CONFIG, OCI_LAYER, OCI_MANIFEST};
 use super::names::Origin;
 use super::reference::Reference;
 use super::{Images, unpack};
+use crate::tar_entries::Entries;
 
 const KNOWN: &str = "use CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, STOPSIGNAL, USER, \
                      VOLUME or WORKDIR, and what follows it in a Dockerfile";

@@ -22,9 +22,9 @@ use nix::errno::Errno;
 
 use super::blob::locked;
 use super::digest::Digest;
-use super::entries::{Entries, TarError};
 use super::error::ImageError;
 use super::{Image, Images, Layer, Rootfs};
+use crate::tar_entries::{Entries, Entry, TarError};
 use apply::Applier;
 use check::Checker;
 use stream::Unpacked;
@@ -180,7 +180,7 @@ impl Images {
 /// Hands every entry of a layer to `each`, and returns the digest of the whole tar.
 fn each_entry(
     blob: File,
-    mut each: impl FnMut(&super::entries::Entry, &mut dyn Read) -> Result<(), LayerError>,
+    mut each: impl FnMut(&Entry, &mut dyn Read) -> Result<(), LayerError>,
 ) -> Result<Digest, LayerError> {
     std::thread::scope(|scope| {
         let mut entries = Entries::new(Unpacked::start(scope, blob)?);

@@ -11,10 +11,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::image::blob::CHUNK;
 use crate::image::digest::Digest;
-use crate::image::entries::{Entries, Entry, Kind, TarError};
 use crate::image::error::ImageError;
 use crate::image::manifest::DOCUMENT_BYTES_MAX;
 use crate::image::{Images, unpack};
+use crate::tar_entries::{Entries, Entry, Kind, TarError};
 
 use super::BLOBS;
 

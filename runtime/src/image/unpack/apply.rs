@@ -18,7 +18,7 @@ use nix::unistd::{linkat, symlinkat};
 use super::LayerError;
 use super::stack::{Parts, Stack, bytes, failed, parts, shown, stat};
 use crate::image::blob::CHUNK;
-use crate::image::entries::{Entry, Kind, Piece, TarError};
+use crate::tar_entries::{Entry, Kind, Piece, TarError};
 use crate::tree::attributes::{self, Refused};
 use crate::tree::name::{self, is_file, is_folder, path_of};
 use crate::tree::whiteout::{is_whiteout, make_whiteout, set_opaque};

@@ -15,7 +15,7 @@ use super::LayerError;
 use super::apply::WHITEOUT;
 use super::stack::{Stack, bytes, failed, parts, shown, stat};
 use crate::image::blob::CHUNK;
-use crate::image::entries::{Entry, Kind, Piece, TarError};
+use crate::tar_entries::{Entry, Kind, Piece, TarError};
 use crate::tree::attributes::{self, CAPABILITY};
 use crate::tree::name::{open_file, path_of};
 

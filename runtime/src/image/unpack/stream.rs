@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::LayerError;
 use crate::image::blob::CHUNK;
 use crate::image::digest::Digest;
+use crate::tar_entries::TarError;
 
 const CHUNKS_WAITING: usize = 4;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -130,7 +131,7 @@ impl Unpacked {
         let (used, reuse) = sync_channel(CHUNKS_WAITING + 2);
         let thread = Builder::new().name("decompress".to_owned());
         let started = thread.spawn_scoped(scope, move || decompress(blob, &give, &reuse));
-        started.map_err(super::TarError::Read)?;
+        started.map_err(TarError::Read)?;
         Ok(Unpacked { chunks, used, chunk: Vec::new(), at: 0, hasher: Sha256::new() })
     }
 
