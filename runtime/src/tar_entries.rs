@@ -1,4 +1,4 @@
-//! The entries of a tar stream: ustar, GNU's long names and sparse files, PAX.
+//! The entries of a tar stream, of layers and of `cp`: ustar, GNU's long names and sparse files, PAX.
 //!
 //! Reads forward only and holds one entry's header at a time. The `tar` crate splits PAX records
 //! at line ends, which cuts binary attributes (a file capability may well hold a byte 10), and
@@ -8,7 +8,8 @@
 mod header;
 mod pax;
 
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use header::{BLOCK, Header};
 use pax::Pax;
@@ -54,6 +55,47 @@ pub(crate) struct Entry {
     pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// What of a sparse file is stored, in order; `None`: all of it.
     pub(crate) pieces: Option<Vec<Piece>>,
+}
+
+/// Why the data of an entry is not in its file.
+#[derive(Debug)]
+pub(crate) enum Unwritten {
+    /// The stream failed.
+    Read(io::Error),
+    /// The disk refused.
+    Write(io::Error),
+}
+
+impl Entry {
+    /// Copies what is stored to where it belongs in a new file; the rest of a sparse file stays a
+    /// hole.
+    pub(crate) fn write_to(
+        &self,
+        file: &mut File,
+        data: &mut dyn Read,
+        buffer: &mut [u8],
+    ) -> Result<(), Unwritten> {
+        let all = [Piece { offset: 0, length: self.size }];
+        for piece in self.pieces.as_deref().unwrap_or(&all) {
+            if piece.offset > 0 {
+                file.seek(SeekFrom::Start(piece.offset)).map_err(Unwritten::Write)?;
+            }
+            let mut left = piece.length;
+            while left > 0 {
+                let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+                let count = data.read(&mut buffer[..wanted]).map_err(Unwritten::Read)?;
+                if count == 0 {
+                    return Err(Unwritten::Read(io::ErrorKind::UnexpectedEof.into()));
+                }
+                file.write_all(&buffer[..count]).map_err(Unwritten::Write)?;
+                left -= count as u64;
+            }
+        }
+        if self.pieces.is_some() {
+            file.set_len(self.size).map_err(Unwritten::Write)?;
+        }
+        Ok(())
+    }
 }
 
 /// A stream that is no tar, or a broken one.

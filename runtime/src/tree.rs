@@ -17,6 +17,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
 use nix::errno::Errno;
@@ -77,6 +78,10 @@ impl Root {
 
     fn open_at(&self, path: &Path, flags: OpenFlags) -> nix::Result<File> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        // `pathrs` would take the part in front of it.
+        if path.as_os_str().as_bytes().contains(&0) {
+            return Err(Errno::EINVAL);
+        }
         self.0.open_subpath(path, flags).map_err(|error| errno(&error))
     }
 }

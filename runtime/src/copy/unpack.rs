@@ -4,23 +4,23 @@
 //! is looked up below the root, nothing is written through a link at its last part, and a folder is
 //! never removed to make room.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
-use nix::fcntl::AtFlags;
-use nix::sys::stat::{Mode, UtimensatFlags, mkdirat, utimensat};
+use nix::sys::stat::{Mode, futimens, mkdirat};
 use nix::sys::time::TimeSpec;
-use nix::unistd::{Gid, LinkatFlags, Uid, fchownat, linkat, mkfifoat, symlinkat};
-use tar::{Archive, Entry, EntryType, Header};
+use nix::unistd::{Gid, LinkatFlags, Uid, fchown, linkat, mkfifoat, symlinkat};
 
 use super::place::{folder, no_folder, shown};
 use super::{CopyError, PutOrder};
+use crate::exec::frame::CHUNK_BYTES;
+use crate::tar_entries::{Entries, Entry, Kind, TarError, Unwritten};
 use crate::tree::{Root, name};
 
 /// Folders whose time is set at the end, when nothing is written to them any more; 2 MB at most.
@@ -63,19 +63,27 @@ impl Naming {
 struct Unpacker<'a> {
     root: &'a Root,
     plan: &'a Plan,
-    folders: Vec<(PathBuf, u64)>,
+    /// With the times that they get last.
+    folders: Vec<(PathBuf, (i64, u32))>,
+    buffer: Vec<u8>,
 }
 
 /// Unpacks an archive. After an error, what was unpacked before stays.
-pub fn unpack(root: &Root, plan: &Plan, mut source: impl Read) -> Result<(), CopyError> {
-    let failed = |error| CopyError::Io { path: plan.order.path.clone(), source: error };
-    let mut unpacker = Unpacker { root, plan, folders: Vec::new() };
-    let mut archive = Archive::new(&mut source);
-    for entry in archive.entries().map_err(failed)? {
-        unpacker.entry(&mut entry.map_err(failed)?)?;
+pub fn unpack(root: &Root, plan: &Plan, source: impl Read) -> Result<(), CopyError> {
+    let failed = |error| {
+        let source = match error {
+            TarError::Read(error) => error,
+            TarError::Junk(_) => io::Error::other(format!("the archive {error}")),
+        };
+        CopyError::Io { path: plan.order.path.clone(), source }
+    };
+    let buffer = vec![0; CHUNK_BYTES];
+    let mut unpacker = Unpacker { root, plan, folders: Vec::new(), buffer };
+    let mut entries = Entries::new(source);
+    while let Some(entry) = entries.next().map_err(failed)? {
+        unpacker.entry(&entry, &mut entries)?;
     }
-    // What fills the last block up.
-    io::copy(&mut source, &mut io::sink()).map_err(failed)?;
+    entries.finish().map_err(failed)?;
     unpacker.set_times();
     Ok(())
 }
@@ -88,47 +96,40 @@ struct Spot {
 }
 
 impl Unpacker<'_> {
-    fn entry(&mut self, entry: &mut Entry<'_, impl Read>) -> Result<(), CopyError> {
-        let path = entry.path().map_err(|error| CopyError::of(&self.plan.order.path, error))?;
-        let path = self.plan.naming.of(&inside(&path)?);
-        let kind = entry.header().entry_type();
+    fn entry(&mut self, entry: &Entry, data: &mut dyn Read) -> Result<(), CopyError> {
+        let path = self.plan.naming.of(&inside(path_of(&entry.path))?);
         let Some(spot) = self.spot(&path)? else { return Ok(()) };
-        match kind {
-            EntryType::Directory => return self.folder(&spot, &path, entry.header()),
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+        let made = match entry.kind {
+            Kind::Symlink | Kind::HardLink if entry.link.is_empty() => {
+                return Err(CopyError::BadKind(spot.shown));
+            }
+            Kind::Dir => return self.folder(&spot, &path, entry),
+            Kind::File => {
                 self.make_room(&spot, "a file")?;
-                self.file(&spot, entry)
+                self.file(&spot, entry, data)
             }
-            EntryType::Symlink => {
+            Kind::Symlink => {
                 self.make_room(&spot, "a link")?;
-                let target = link_name(entry, &spot)?;
-                symlinkat(&target, &spot.dir, spot.name.as_os_str()).map_err(io::Error::from)
+                let target = path_of(&entry.link);
+                symlinkat(target, &spot.dir, spot.name.as_os_str()).map_err(io::Error::from)
             }
-            EntryType::Link => {
+            Kind::HardLink => {
                 self.make_room(&spot, "a link")?;
-                let first = self.plan.naming.of(&inside(&link_name(entry, &spot)?)?);
+                let first = self.plan.naming.of(&inside(path_of(&entry.link))?);
                 let Some(first) = self.spot(&first)? else { return Ok(()) };
-                let none = LinkatFlags::empty();
-                let linked = linkat(
-                    &first.dir,
-                    first.name.as_os_str(),
-                    &spot.dir,
-                    spot.name.as_os_str(),
-                    none,
-                );
+                let (from, to) = (first.name.as_os_str(), spot.name.as_os_str());
+                let linked = linkat(&first.dir, from, &spot.dir, to, LinkatFlags::empty());
                 return linked.map_err(|errno| CopyError::of(spot.shown, errno));
             }
-            EntryType::Fifo => {
+            Kind::Fifo => {
                 self.make_room(&spot, "a pipe")?;
                 let mode = Mode::from_bits_truncate(0o600);
                 mkfifoat(&spot.dir, spot.name.as_os_str(), mode).map_err(io::Error::from)
             }
-            // Of the archive as a whole.
-            EntryType::XGlobalHeader => return Ok(()),
-            _ => return Err(CopyError::BadKind(spot.shown)),
-        }
-        .and_then(|()| self.dress(&spot, kind, entry.header()))
-        .map_err(|error| CopyError::of(spot.shown, error))
+            Kind::Char | Kind::Block => return Err(CopyError::BadKind(spot.shown)),
+        };
+        made.and_then(|()| self.dress(&spot, entry))
+            .map_err(|error| CopyError::of(spot.shown, error))
     }
 
     /// `None` for the folder itself that everything is unpacked in.
@@ -160,7 +161,7 @@ impl Unpacker<'_> {
         }
     }
 
-    fn folder(&mut self, spot: &Spot, path: &Path, header: &Header) -> Result<(), CopyError> {
+    fn folder(&mut self, spot: &Spot, path: &Path, entry: &Entry) -> Result<(), CopyError> {
         let failed = |errno| CopyError::of(&spot.shown, errno);
         match name::stat(&spot.dir, &spot.name) {
             Ok(found) if name::is_folder(&found) => {}
@@ -177,24 +178,23 @@ impl Unpacker<'_> {
             }
         }
         let folder = name::open_folder(&spot.dir, &spot.name).map_err(failed)?;
-        let file = File::from(folder);
-        self.own(&file, header)
-            .and_then(|()| file.set_permissions(permissions(header)?))
+        self.dress_open(&File::from(folder), entry)
             .map_err(|error| CopyError::of(&spot.shown, error))?;
         if self.folders.len() < FOLDERS_MAX {
-            self.folders.push((path.to_path_buf(), header.mtime().unwrap_or(0)));
+            self.folders.push((path.to_path_buf(), entry.mtime));
         }
         Ok(())
     }
 
-    fn file(&self, spot: &Spot, entry: &mut Entry<'_, impl Read>) -> io::Result<()> {
+    fn file(&mut self, spot: &Spot, entry: &Entry, data: &mut dyn Read) -> io::Result<()> {
         let mut file = name::create_file(&spot.dir, &spot.name)?;
-        let copied = io::copy(entry, &mut file).and_then(|_| {
-            self.own(&file, entry.header())?;
-            file.set_permissions(permissions(entry.header())?)?;
-            let changed =
-                SystemTime::UNIX_EPOCH + Duration::from_secs(entry.header().mtime().unwrap_or(0));
-            file.set_modified(changed)
+        let copied =
+            entry.write_to(&mut file, data, &mut self.buffer).map_err(|error| match error {
+                Unwritten::Read(error) | Unwritten::Write(error) => error,
+            });
+        let copied = copied.and_then(|()| {
+            self.dress_open(&file, entry)?;
+            set_changed(&file, entry.mtime)
         });
         // Half a file is worse than none.
         copied.inspect_err(|_| {
@@ -202,40 +202,32 @@ impl Unpacker<'_> {
         })
     }
 
-    fn ids(&self, header: &Header) -> io::Result<(Uid, Gid)> {
-        let (uid, gid) = match self.plan.owner {
-            Some(owner) => owner,
-            None => {
-                let number = |id: u64| u32::try_from(id).map_err(io::Error::other);
-                (number(header.uid()?)?, number(header.gid()?)?)
-            }
-        };
-        Ok((Uid::from_raw(uid), Gid::from_raw(gid)))
+    fn ids(&self, entry: &Entry) -> (u32, u32) {
+        self.plan.owner.unwrap_or((entry.uid, entry.gid))
     }
 
-    fn own(&self, file: &File, header: &Header) -> io::Result<()> {
-        let (uid, gid) = self.ids(header)?;
-        match nix::unistd::fchown(file, Some(uid), Some(gid)) {
+    /// Owner and mode of what can be opened: whatever has its name by now, this is it.
+    fn dress_open(&self, file: &File, entry: &Entry) -> io::Result<()> {
+        let (uid, gid) = self.ids(entry);
+        match fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))) {
             // An agent that is not root copies as who it is.
-            Err(Errno::EPERM) => Ok(()),
-            other => other.map_err(io::Error::from),
-        }
-    }
-
-    /// Owner and time of what cannot be opened.
-    fn dress(&self, spot: &Spot, kind: EntryType, header: &Header) -> io::Result<()> {
-        if !matches!(kind, EntryType::Symlink | EntryType::Fifo) {
-            return Ok(());
-        }
-        let (uid, gid) = self.ids(header)?;
-        let (name, nofollow) = (spot.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
-        match fchownat(&spot.dir, name, Some(uid), Some(gid), nofollow) {
             Ok(()) | Err(Errno::EPERM) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let at = TimeSpec::new(i64::try_from(header.mtime().unwrap_or(0)).unwrap_or(0), 0);
-        utimensat(&spot.dir, name, &at, &at, UtimensatFlags::NoFollowSymlink)?;
-        Ok(())
+        file.set_permissions(Permissions::from_mode(entry.mode))
+    }
+
+    /// Owner and time of what cannot be opened.
+    fn dress(&self, spot: &Spot, entry: &Entry) -> io::Result<()> {
+        if !matches!(entry.kind, Kind::Symlink | Kind::Fifo) {
+            return Ok(());
+        }
+        let (uid, gid) = self.ids(entry);
+        match name::set_owner(&spot.dir, &spot.name, uid, gid) {
+            Ok(()) | Err(Errno::EPERM) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        name::set_time(&spot.dir, &spot.name, entry.mtime).map_err(io::Error::from)
     }
 
     /// Folders last, the deepest first: what is written into a folder changes its time.
@@ -243,20 +235,19 @@ impl Unpacker<'_> {
         for (path, changed) in self.folders.iter().rev() {
             let Ok(Some(spot)) = self.spot(path) else { continue };
             let Ok(folder) = name::open_folder(&spot.dir, &spot.name) else { continue };
-            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(*changed);
             // A time is not worth an error after everything was copied.
-            let _ = File::from(folder).set_modified(at);
+            let _ = set_changed(&File::from(folder), *changed);
         }
     }
 }
 
-fn permissions(header: &Header) -> io::Result<Permissions> {
-    Ok(Permissions::from_mode(header.mode()? & 0o7777))
+fn set_changed(file: &File, (seconds, nanos): (i64, u32)) -> io::Result<()> {
+    let changed = TimeSpec::new(seconds, nanos.into());
+    futimens(file, &TimeSpec::UTIME_OMIT, &changed).map_err(io::Error::from)
 }
 
-fn link_name(entry: &Entry<'_, impl Read>, spot: &Spot) -> Result<PathBuf, CopyError> {
-    let name = entry.link_name().map_err(|error| CopyError::of(&spot.shown, error))?;
-    name.map(|name| name.into_owned()).ok_or_else(|| CopyError::BadKind(spot.shown.clone()))
+fn path_of(name: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(name))
 }
 
 /// A name of an archive as a path that only leads down.

@@ -33,6 +33,14 @@ fn a_magic_link_is_never_followed() {
 }
 
 #[test]
+fn a_name_that_holds_nul_is_never_cut() {
+    let (dir, root) = root();
+    fs::create_dir(dir.path().join("etc")).expect("writable");
+    assert_eq!(root.folder(Path::new("etc\0x")).err(), Some(Errno::EINVAL));
+    assert_eq!(root.make_folders(Path::new("new\0x")).err(), Some(Errno::EINVAL));
+}
+
+#[test]
 fn nothing_special_is_read() {
     let (dir, root) = root();
     nix::unistd::mkfifo(&dir.path().join("fifo"), Mode::from_bits_truncate(0o600)).expect("a fifo");

@@ -5,8 +5,7 @@
 //! away. The times of folders come last, as every entry in them changes those.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
@@ -18,7 +17,7 @@ use nix::unistd::{linkat, symlinkat};
 use super::LayerError;
 use super::stack::{Parts, Stack, bytes, failed, parts, shown, stat};
 use crate::image::blob::CHUNK;
-use crate::tar_entries::{Entry, Kind, Piece, TarError};
+use crate::tar_entries::{Entry, Kind, TarError, Unwritten};
 use crate::tree::attributes::{self, Refused};
 use crate::tree::name::{self, is_file, is_folder, path_of};
 use crate::tree::whiteout::{is_whiteout, make_whiteout, set_opaque};
@@ -184,7 +183,10 @@ impl Applier {
         let parent = self.stack.parent(folder)?;
         let mut file =
             name::create_file(parent, bytes(name)).map_err(failed("make the file", &entry.path))?;
-        write_data(&mut file, entry, data, &mut self.buffer)?;
+        entry.write_to(&mut file, data, &mut self.buffer).map_err(|error| match error {
+            Unwritten::Read(error) => TarError::Read(error).into(),
+            Unwritten::Write(error) => failed("write", &entry.path)(of_system(error)),
+        })?;
         set_attributes(parent, name, entry)?;
         name::set_time(parent, bytes(name), entry.mtime)
             .map_err(failed("set the time of", &entry.path))
@@ -295,34 +297,4 @@ fn set_attributes(parent: BorrowedFd<'_>, name: &[u8], entry: &Entry) -> Result<
     let refused = Refused::LeftOutUnlessCapability;
     attributes::write(&path_of(parent, name), &entry.xattrs, refused)
         .map_err(failed("set an attribute of", &entry.path))
-}
-
-/// Copies what is stored to where it belongs; the rest of a sparse file stays a hole.
-fn write_data(
-    file: &mut File,
-    entry: &Entry,
-    data: &mut dyn Read,
-    buffer: &mut [u8],
-) -> Result<(), LayerError> {
-    let disk = |error: io::Error| failed("write", &entry.path)(of_system(error));
-    let all = [Piece { offset: 0, length: entry.size }];
-    for piece in entry.pieces.as_deref().unwrap_or(&all) {
-        if piece.offset > 0 {
-            file.seek(SeekFrom::Start(piece.offset)).map_err(disk)?;
-        }
-        let mut left = piece.length;
-        while left > 0 {
-            let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-            let count = data.read(&mut buffer[..wanted]).map_err(TarError::Read)?;
-            if count == 0 {
-                return Err(TarError::Read(io::ErrorKind::UnexpectedEof.into()).into());
-            }
-            file.write_all(&buffer[..count]).map_err(disk)?;
-            left -= count as u64;
-        }
-    }
-    if entry.pieces.is_some() {
-        file.set_len(entry.size).map_err(disk)?;
-    }
-    Ok(())
 }
