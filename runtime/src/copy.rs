@@ -18,11 +18,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::exec::channel::Channel;
 use crate::exec::frame::{CHUNK_BYTES, Kind};
-use crate::exec::{CODE_CANNOT_RUN, Fault, Refusal, Target};
+use crate::exec::refusal::{CODE_CANNOT_RUN, Fault, Refusal};
+use crate::exec::target::Target;
 use crate::oci::backend::CONFIG;
 use crate::user;
 use place::shown;
 
+pub use crate::exec::order::PutOrder;
 pub use unpack::Naming;
 
 /// What is at a path.
@@ -40,17 +42,6 @@ pub struct PathStat {
     pub changed_ns: i64,
     /// Where a symbolic link leads; empty for anything else.
     pub link_target: String,
-}
-
-/// An archive to unpack.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PutOrder {
-    /// A folder within the task's root.
-    pub path: String,
-    /// A folder never takes the place of something else, nor the other way round.
-    pub keep_kinds: bool,
-    /// Files belong to the task's user, not to whom the archive says.
-    pub own: bool,
 }
 
 /// Why nothing, or not everything, was copied.

@@ -10,8 +10,10 @@
 //! neither runs nor writes. It must never allocate with the size of the output, and never end
 //! before everything that it started has ended.
 
+mod begin;
 mod body;
 mod container;
+mod container_check;
 pub mod control;
 pub mod descendants;
 mod fork;

@@ -31,6 +31,10 @@ use crdt_state::spec::HealthCheck;
 use oci_spec::image::ImageConfiguration;
 use serde::{Deserialize, Serialize};
 
+use backend::Backend;
+use command::Command;
+use embedded::Embedded;
+
 /// What makes containers of bundles.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub enum OciRuntime {
@@ -93,6 +97,19 @@ pub struct ContainerOrder {
     pub runtime: OciRuntime,
     /// The container's own name, expanded.
     pub hostname: String,
+}
+
+/// The backend for a runtime; changes this process' view of the machine where that runtime needs
+/// it, so [`rootfs::isolate`] comes first.
+pub(crate) fn backend_of(runtime: &OciRuntime) -> Box<dyn Backend> {
+    match runtime {
+        OciRuntime::Embedded => Box::new(Embedded::default()),
+        OciRuntime::Runc(path) => Box::new(Command::runc(path)),
+        OciRuntime::Crun(path) => {
+            rootfs::hide_unified_cgroup();
+            Box::new(Command::crun(path))
+        }
+    }
 }
 
 /// Removes what a container that has ended left in the folder of its run: what it wrote, and what

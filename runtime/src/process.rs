@@ -14,6 +14,7 @@ mod launch;
 pub mod prepare;
 mod remains;
 mod site;
+mod told;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

@@ -6,8 +6,8 @@ use std::io;
 use std::path::Path;
 
 use super::digest::Digest;
+use super::layer_error::LayerError;
 use super::reference::BadReference;
-use super::unpack::LayerError;
 
 /// Why the store did not do what it was asked to. Nothing of what it held before is lost.
 #[derive(Debug, thiserror::Error)]

@@ -9,9 +9,11 @@
 //!
 //! The theory: the OCI distribution specification 1.1.
 
+mod authorize;
 mod challenge;
 mod endpoint;
 mod failure;
+mod hosts;
 mod push;
 mod tls;
 mod token;
@@ -30,7 +32,7 @@ pub use push::Source;
 pub use token::Tokens;
 
 use super::auth::Login;
-use super::mirror::{self, Host};
+use super::mirror::Host;
 use endpoint::{Access, Endpoint};
 
 /// A manifest or an index at most. The specification asks registries for 4 MiB.
@@ -112,7 +114,7 @@ impl Session {
         login: Login,
         purpose: Purpose,
     ) -> Result<Session, RegistryError> {
-        let hosts = mirror::hosts(config, &repository.registry, purpose);
+        let hosts = hosts::hosts(config, &repository.registry, purpose);
         let endpoints = hosts.into_iter().map(|host| {
             // A mirror is somebody else: it is never shown the registry's login.
             let login = if host.is_mirror { Login::Anonymous } else { login.clone() };

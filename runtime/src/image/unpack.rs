@@ -23,8 +23,9 @@ use nix::errno::Errno;
 use super::blob::locked;
 use super::digest::Digest;
 use super::error::ImageError;
+use super::layer_error::LayerError;
 use super::{Image, Images, Layer, Rootfs};
-use crate::tar_entries::{Entries, Entry, TarError};
+use crate::tar_entries::{Entries, Entry};
 use apply::Applier;
 use check::Checker;
 use stream::Unpacked;
@@ -35,60 +36,6 @@ pub(crate) use stream::{Compression, decompressed, storable};
 pub(crate) const DRAFT: &str = ".new-";
 
 static DRAFTS: AtomicU32 = AtomicU32::new(0);
-
-/// Why a layer cannot be unpacked. Nothing of it is left.
-#[derive(Debug, thiserror::Error)]
-pub enum LayerError {
-    /// Owners and devices need root.
-    #[error("unpacking needs root, for owners and devices: run the agent as root")]
-    NotRoot,
-    /// Neither blob nor folder.
-    #[error("is not here any more: pull the image again")]
-    Missing,
-    /// An entry that would land outside.
-    #[error("is refused: {entry:?} would leave the layer through {way}")]
-    Escapes {
-        /// Its name.
-        entry: String,
-        /// `..`, a link.
-        way: &'static str,
-    },
-    /// The stream.
-    #[error(transparent)]
-    Tar(#[from] TarError),
-    /// A hard link to nothing.
-    #[error("has the hard link {entry:?} to {target:?}, which is not in the layer")]
-    NoTarget {
-        /// Its name.
-        entry: String,
-        /// What it should link to.
-        target: String,
-    },
-    /// An entry whose name cannot be one.
-    #[error("has the entry {entry:?}, {why}")]
-    Entry {
-        /// Its name.
-        entry: String,
-        /// What is wrong.
-        why: &'static str,
-    },
-    /// The content is not what the configuration promised.
-    #[error("is damaged: its content is {found}; it was thrown away and is fetched again")]
-    WrongContent {
-        /// What it is.
-        found: Digest,
-    },
-    /// The disk refuses.
-    #[error("cannot {step} {entry:?}: {errno}{}", explain(*.errno))]
-    Disk {
-        /// The step.
-        step: &'static str,
-        /// Of which entry.
-        entry: String,
-        /// Why.
-        errno: Errno,
-    },
-}
 
 impl Images {
     /// The layers of an image as folders; unpacks those that are not yet.
@@ -213,14 +160,5 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         fs::remove_dir_all(&self.0).ok();
-    }
-}
-
-fn explain(errno: Errno) -> &'static str {
-    match errno {
-        Errno::ENOSPC | Errno::EDQUOT => ": free some space",
-        Errno::EPERM => ": run the agent as root, with CAP_MKNOD and CAP_SYS_ADMIN",
-        Errno::EOPNOTSUPP => ": the file system has no attributes; use ext4, xfs or btrfs",
-        _ => "",
     }
 }

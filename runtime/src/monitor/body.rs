@@ -1,22 +1,20 @@
 //! What is watched: a program of the host, or a container. They begin differently and their health
 //! is asked for differently; everything else about them is the same.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use crdt_state::spec::HealthCheck;
 use nix::libc;
 use nix::unistd::Pid;
 
 use super::descendants::Session;
-use super::inherited::Inherited;
 use super::output::Output;
-use super::program::{self, Setting};
-use super::{container, descendants, spawn};
-use crate::cgroup::{Cgroup, Reach};
-use crate::logs::writer::LogWriter;
+use super::program::Setting;
+use super::{container_check, descendants, spawn};
+use crate::cgroup::Cgroup;
 use crate::proc_table::{self, Process};
 use crate::refusal::StartError;
-use crate::run_dir::{self, Order};
+use crate::run_dir::Order;
 
 /// A run that has just begun.
 pub struct Begun {
@@ -43,27 +41,6 @@ pub enum Body {
     },
 }
 
-/// Begins what an order asks for.
-pub fn begin(order: &Order, log: LogWriter, inherited: &Inherited) -> Result<Begun, StartError> {
-    match &order.container {
-        None => begin_program(order, log, inherited.null()),
-        Some(container) => container::begin(order, container, log, inherited),
-    }
-}
-
-fn begin_program(order: &Order, log: LogWriter, null: BorrowedFd<'_>) -> Result<Begun, StartError> {
-    let template = &order.start.template;
-    let mut setting = Setting::of(template, &run_dir::name(order.start.run))?;
-    let found = setting.find(&program::words(template))?;
-    let (output, mouths) = Output::open(log, setting.identity.as_ref())
-        .map_err(|errno| StartError::Step { step: "make pipes", errno })?;
-    let cgroup = Cgroup::create(&order.cgroup, &template.limits, Reach::Needed);
-    setting.join(&cgroup);
-    let stdio = [null, mouths.stdout.as_fd(), mouths.stderr.as_fd()];
-    let program = spawn::spawn(&setting, &found, stdio).inspect_err(|_| cgroup.remove())?;
-    Ok(Begun { program, cgroup, output, body: Body::Program(Box::new(setting)) })
-}
-
 impl Body {
     /// Runs a health command; the process that is to be waited for.
     pub fn check(&self, words: &[String], null: BorrowedFd<'_>) -> Result<Pid, StartError> {
@@ -71,7 +48,7 @@ impl Body {
             Body::Program(setting) => {
                 spawn::spawn(setting, &setting.find(words)?, [null, null, null])
             }
-            Body::Container { order, .. } => container::check(order, words, null),
+            Body::Container { order, .. } => container_check::check(order, words, null),
         }
     }
 

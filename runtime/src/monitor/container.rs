@@ -1,32 +1,28 @@
-//! A container under watch: the maker that makes it, and the helpers that ask for its health.
+//! A container under watch: the maker that makes it.
 //!
-//! Both are forks of the monitor, which has one thread, and end with it. What they need of memory
+//! It is a fork of the monitor, which has one thread, and ends with it. What it needs of memory
 //! never becomes the monitor's.
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use crdt_state::spec::Resources;
 use nix::fcntl::OFlag;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::prctl;
-use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, fork, pipe2, setsid};
+use nix::unistd::{Pid, pipe2};
 
 use super::body::{Begun, Body};
-use super::descendants::{self, Reaped, Session};
+use super::descendants;
 use super::fork::{Forked, fork_into};
 use super::inherited::{self, Inherited};
 use super::output::Output;
 use crate::cgroup::{Cgroup, Reach};
 use crate::logs::writer::LogWriter;
 use crate::oci::console::Console;
-use crate::oci::exec::{self, ExecSpec};
 use crate::oci::maker::{self, Io, Made};
 use crate::oci::{ContainerOrder, OciRuntime};
 use crate::proc_table;
@@ -38,8 +34,6 @@ const CONSOLE: &str = "console.sock";
 /// How long a start that is no longer wanted may still take: as long as making a container takes
 /// on a slow machine, and half of what an agent waits for a run that it forgets.
 const UNWANTED_PATIENCE: Duration = Duration::from_secs(5);
-/// A health command ends like a shell that was told to.
-const CODE_FAILED: i32 = 125;
 
 /// Makes the container of an order.
 pub fn begin(
@@ -196,54 +190,6 @@ fn await_report(
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Some(told),
             }
-        }
-    }
-}
-
-/// Runs a health command in the container, by a helper that ends with the command's code.
-pub fn check(order: &Order, words: &[String], null: BorrowedFd<'_>) -> Result<Pid, StartError> {
-    // SAFETY: a monitor has one thread.
-    match unsafe { fork() }.map_err(StartError::Fork)? {
-        ForkResult::Parent { child } => Ok(child),
-        ForkResult::Child => {
-            inherited::keep_only(&[null]);
-            let code = help(order, words, null);
-            // SAFETY: it runs nothing of the monitor's.
-            unsafe { libc::_exit(code) }
-        }
-    }
-}
-
-fn help(order: &Order, words: &[String], null: BorrowedFd<'_>) -> i32 {
-    let _ = prctl::set_pdeathsig(Signal::SIGKILL);
-    // What the command is in then is its own session, or this one.
-    let _ = setsid();
-    let mut waited = SigSet::empty();
-    waited.add(Signal::SIGCHLD);
-    waited.add(Signal::SIGTERM);
-    let _ = waited.thread_set_mask();
-    let program = ExecSpec { args: words.to_vec(), ..ExecSpec::default() };
-    let begun = exec::exec(Path::new("."), order, &program, [null, null, null]);
-    let Ok(command) = begun else { return CODE_FAILED };
-    let cgroup = Cgroup::existing(&order.cgroup);
-    let session = Session::of_command(command.pid);
-    let end_session = || {
-        if let Some(session) = session {
-            descendants::end_session(session, &cgroup);
-        }
-    };
-    loop {
-        while let Reaped::One(pid, exit) = descendants::reap() {
-            if pid == command.pid {
-                end_session();
-                return i32::from(exit != crdt_state::task::Exit::Code(0));
-            }
-        }
-        if waited.wait() == Ok(Signal::SIGTERM) {
-            // Not every runtime gives it a group of its own; it and all it started are ours.
-            descendants::end_all(&Cgroup::default());
-            end_session();
-            return CODE_FAILED;
         }
     }
 }

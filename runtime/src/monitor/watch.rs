@@ -56,7 +56,7 @@ pub fn begin(order: &Order, inherited: &Inherited) -> Result<Watch, StartError> 
     let log = LogWriter::new(PathBuf::from(run_dir::LOG), log_options);
     let signals =
         wait_for_signals().map_err(|errno| StartError::Step { step: "wait for signals", errno })?;
-    let Begun { program, mut cgroup, output, body } = body::begin(order, log, inherited)?;
+    let Begun { program, mut cgroup, output, body } = super::begin::begin(order, log, inherited)?;
     cgroup
         .warnings
         .extend(unknown.iter().map(|name| format!("the log option {name} is not known here")));

@@ -13,9 +13,6 @@ use std::path::Path;
 use nix::unistd::Pid;
 use oci_spec::runtime::{Process, Spec};
 
-use super::command::Command;
-use super::embedded::Embedded;
-use super::{OciRuntime, rootfs};
 use crate::refusal::StartError;
 
 /// In the folder of the run: what the runtime itself keeps.
@@ -70,17 +67,4 @@ pub trait Backend {
         process: &Process,
         stdio: Stdio<'_>,
     ) -> Result<Pid, StartError>;
-}
-
-/// The backend for a runtime; changes this process' view of the machine where that runtime needs
-/// it, so [`rootfs::isolate`] comes first.
-pub fn of(runtime: &OciRuntime) -> Box<dyn Backend> {
-    match runtime {
-        OciRuntime::Embedded => Box::new(Embedded::default()),
-        OciRuntime::Runc(path) => Box::new(Command::runc(path)),
-        OciRuntime::Crun(path) => {
-            rootfs::hide_unified_cgroup();
-            Box::new(Command::crun(path))
-        }
-    }
 }

@@ -13,10 +13,10 @@ use nix::sys::prctl;
 use nix::unistd::{Gid, Pid, Uid, fchown};
 use oci_spec::runtime::{BoxBuilder, LinuxCapabilities, Process, Spec};
 
-use super::backend::{self, Bundle, CONFIG, Stdio};
+use super::backend::{Bundle, CONFIG, Stdio};
 use super::bundle;
 use super::console::{Console, Delivery};
-use super::{OciRuntime, explain, rootfs};
+use super::{OciRuntime, backend_of, explain, rootfs};
 use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
 
@@ -83,7 +83,7 @@ pub fn exec(
     let id = run_dir::name(order.start.run);
     let bundle = Bundle { dir: &dir, id: &id, spec: &spec, init: false };
     let stdio = Stdio { streams, console: console.as_ref().map(Delivery::path) };
-    let executed = backend::of(&container.runtime).exec(&bundle, &process, stdio);
+    let executed = backend_of(&container.runtime).exec(&bundle, &process, stdio);
     let pid = executed.map_err(|error| explain::reworded(&spec, &process, error))?;
     let terminal = console.map(Delivery::take).transpose()?;
     Ok(Executed { pid, terminal })

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::backend::{self, Bundle, Stdio};
 use super::bundle::{BundleInput, Machine, bundle, is_bind};
-use super::{ContainerOrder, OciRuntime, console, devices, explain, init, rootfs};
+use super::{ContainerOrder, OciRuntime, backend_of, console, devices, explain, init, rootfs};
 use crate::cgroup::{Cgroup, Reach, entry};
 use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
@@ -75,7 +75,7 @@ fn attempt(
         .map_err(|source| StartError::RunDir { path: ".".to_owned(), source })?;
     let id = run_dir::name(order.start.run);
     rootfs::isolate()?;
-    let mut backend = backend::of(&container.runtime);
+    let mut backend = backend_of(&container.runtime);
     let mut warnings: Vec<String> = rootfs::build(&container.layers)?.into_iter().collect();
     let (spec, missing) = specify(order, container, &dir)?;
     warnings.extend(missing);

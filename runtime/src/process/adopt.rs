@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use crdt_state::task::{AdoptedRun, Exit, Run, RunEvent};
 use tokio::net::unix::pipe;
 
-use super::attend::Told;
 use super::launch::open_bell;
+use super::told::Told;
 use super::{Site, remains};
 use crate::monitor::control::{self, StopOrder};
 use crate::oci;

@@ -8,12 +8,13 @@ use std::process::Child;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crdt_state::task::{Exit, Health, Run, RunEvent, TaskStart};
+use crdt_state::task::{Exit, Run, RunEvent, TaskStart};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 
 use super::adopt::Adopted;
 use super::prepare::Prepare;
+use super::told::Told;
 use super::{Site, launch, remains};
 use crate::monitor::control::{self, StopOrder};
 use crate::oci::{self, ContainerOrder};
@@ -34,19 +35,6 @@ pub enum RunOrder {
     Stop(StopOrder),
     /// Remove all trace of it.
     Forget,
-}
-
-/// What was reported of a run already.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Told {
-    /// It started, as this process.
-    pub started: Option<u32>,
-    /// What was asked for and is not so; empty if all is.
-    pub note: Option<String>,
-    /// The last verdict.
-    pub health: Option<Health>,
-    /// It exited or was refused.
-    pub over: Option<RunEvent>,
 }
 
 type Orders = mpsc::UnboundedReceiver<RunOrder>;
