@@ -3,9 +3,11 @@
 //! A process id alone names nobody: ids are reused. A [`Process`] is an id together with the
 //! moment it started, and is only ever signalled through that pair.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 
 use nix::libc;
+use procfs::FromRead;
 use serde::{Deserialize, Serialize};
 
 /// One process of this boot.
@@ -23,7 +25,7 @@ pub struct Stat {
     /// Which.
     pub process: Process,
     /// `Z` and `X` have ended.
-    pub state: u8,
+    pub state: char,
     /// Its parent.
     pub parent: u32,
     /// Its session, named by the process that leads it.
@@ -45,23 +47,28 @@ impl Process {
 impl Stat {
     /// It has not ended.
     pub fn is_alive(&self) -> bool {
-        !matches!(self.state, b'Z' | b'X' | b'x')
+        !matches!(self.state, 'Z' | 'X' | 'x')
     }
 }
 
 /// Reads one process.
 pub fn stat(pid: u32) -> Option<Stat> {
-    parse_stat(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    parse_stat(pid, File::open(format!("/proc/{pid}/stat")).ok()?)
 }
 
-fn parse_stat(pid: u32, text: &str) -> Option<Stat> {
-    // The name of the program, in parentheses, may itself hold spaces and parentheses.
-    let mut fields = text.get(text.rfind(')')? + 1..)?.split_ascii_whitespace();
-    let state = *fields.next()?.as_bytes().first()?;
-    let parent = fields.next()?.parse().ok()?;
-    let session = fields.nth(1)?.parse().ok()?;
-    let started = fields.nth(15)?.parse().ok()?;
-    Some(Stat { process: Process { pid, started }, state, parent, session })
+/// All that the kernel says of one process in that file.
+pub fn whole_stat(pid: u32) -> Option<procfs::process::Stat> {
+    procfs::process::Stat::from_read(File::open(format!("/proc/{pid}/stat")).ok()?).ok()
+}
+
+fn parse_stat(pid: u32, file: impl Read) -> Option<Stat> {
+    let found = procfs::process::Stat::from_read(file).ok()?;
+    Some(Stat {
+        process: Process { pid, started: found.starttime },
+        state: found.state,
+        parent: u32::try_from(found.ppid).ok()?,
+        session: u32::try_from(found.session).ok()?,
+    })
 }
 
 /// All processes that can be seen.
@@ -104,17 +111,36 @@ mod tests {
 
     #[test]
     fn a_program_name_with_spaces_and_parentheses_does_not_shift_the_fields() {
-        let text = "42 (a) b (c) S 7 42 40 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 9901 2 3";
-        let stat = parse_stat(42, text).expect("it has all fields");
-        assert_eq!(stat.process, Process { pid: 42, started: 9901 });
-        assert_eq!((stat.state, stat.parent, stat.session), (b'S', 7, 40));
+        // The last one was cut in the middle of a letter: the kernel keeps 15 bytes.
+        for name in [b"a) b (c".as_slice(), b"(", b"gr\xc3"] {
+            let mut text = [b"42 (", name, b") S 7 42 40 0 -1 4194304 1"].concat();
+            text.extend(b" 0 0 0 0 0 0 0 20 0 1 0 9901 2 3 18446744073709551615");
+            text.extend(b" 1 1 0 0 0 0 0 4096 65536 1 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n");
+            let stat = parse_stat(42, text.as_slice()).expect("it has all fields");
+            assert_eq!(stat.process, Process { pid: 42, started: 9901 });
+            assert_eq!((stat.state, stat.parent, stat.session), ('S', 7, 40));
+        }
     }
 
     #[test]
     fn a_cut_stat_line_is_no_process() {
         for text in ["", "42 (a", "42 (a) S", "42 (a) S 1 2 3"] {
-            assert_eq!(parse_stat(42, text), None);
+            assert_eq!(parse_stat(42, text.as_bytes()), None);
         }
+    }
+
+    #[test]
+    fn a_program_lives_though_its_name_is_cut_in_a_letter() {
+        use std::os::unix::process::CommandExt;
+        let dir = tempfile::tempdir().expect("a folder");
+        // 14 bytes, and a letter of two: the kernel keeps the first of them.
+        let path = dir.path().join("fourteen-bytes\u{f6}");
+        std::os::unix::fs::symlink("/bin/sleep", &path).expect("writable");
+        let mut program = std::process::Command::new(&path);
+        let mut child = program.arg0("sleep").arg("60").spawn().expect("it runs");
+        let found = stat(child.id());
+        child.kill().and_then(|()| child.wait()).expect("it is ours");
+        assert!(found.is_some_and(|found| found.is_alive()));
     }
 
     #[test]

@@ -37,20 +37,6 @@ pub struct Processes {
     pub rows: Vec<Vec<String>>,
 }
 
-/// What one process used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
-    parent: u32,
-    terminal: i32,
-    /// In its program.
-    pub user_ticks: u64,
-    /// In the kernel.
-    pub kernel_ticks: u64,
-    /// Threads.
-    pub threads: u64,
-    started_ticks: u64,
-}
-
 /// Everybody in a run: in its cgroups, or else in the session of its program.
 pub fn members(target: &Target, groups: &Groups) -> Vec<u32> {
     let members = groups.members();
@@ -76,29 +62,27 @@ pub fn table(target: &Target, args: &str) -> Result<Processes, Refusal> {
 }
 
 fn row(pid: u32, uptime: u64, names: &str) -> Option<Vec<String>> {
-    let usage = usage(pid)?;
+    let stat = proc_table::whole_stat(pid)?;
     let uid = fs::metadata(format!("/proc/{pid}")).ok()?.uid();
-    let seconds = (usage.user_ticks + usage.kernel_ticks) / TICKS_PER_SECOND;
-    let lived = uptime.saturating_sub(usage.started_ticks / TICKS_PER_SECOND);
+    let seconds = (stat.utime + stat.stime) / TICKS_PER_SECOND;
+    let lived = uptime.saturating_sub(stat.starttime / TICKS_PER_SECOND);
     let percent = (seconds * 100).checked_div(lived).unwrap_or(0).min(99);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let started = now.saturating_sub(lived);
-    let terminal = match usage.terminal {
-        // Major 136 to 143 are pseudo terminals; the minor number is in two parts.
-        device if (136..144).contains(&(device >> 8 & 0xfff)) => {
-            format!("pts/{}", device & 0xff | (device >> 12 & 0xfff00))
-        }
+    let terminal = match stat.tty_nr() {
+        // Pseudo terminals.
+        (136..144, number) => format!("pts/{number}"),
         _ => "?".to_owned(),
     };
     Some(vec![
         user_name(uid, names),
         pid.to_string(),
-        usage.parent.to_string(),
+        stat.ppid.to_string(),
         percent.to_string(),
         format!("{:02}:{:02}", started / 3_600 % 24, started / 60 % 60),
         terminal,
         format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60),
-        command(pid)?,
+        command(pid, &stat.comm)?,
     ])
 }
 
@@ -111,33 +95,13 @@ fn user_name(uid: u32, names: &str) -> String {
     named.unwrap_or_else(|| uid.to_string())
 }
 
-fn command(pid: u32) -> Option<String> {
+fn command(pid: u32, name: &str) -> Option<String> {
     let words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     if words.is_empty() {
-        let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-        return Some(format!("[{}]", name.trim()));
+        return Some(format!("[{name}]"));
     }
     let line = String::from_utf8_lossy(&words).trim_end_matches('\0').replace('\0', " ");
     Some(line[..line.floor_char_boundary(COMMAND_BYTES_MAX)].to_owned())
-}
-
-/// What `/proc/<pid>/stat` says, as far as it is needed here.
-pub fn usage(pid: u32) -> Option<Usage> {
-    parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-}
-
-fn parse(text: &str) -> Option<Usage> {
-    // The name of the program, in parentheses, may itself hold spaces and parentheses.
-    let fields: Vec<&str> = text.get(text.rfind(')')? + 1..)?.split_ascii_whitespace().collect();
-    let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
-    Some(Usage {
-        parent: u32::try_from(number(1)?).ok()?,
-        terminal: fields.get(4)?.parse().ok()?,
-        user_ticks: number(11)?,
-        kernel_ticks: number(12)?,
-        threads: number(17)?,
-        started_ticks: number(19)?,
-    })
 }
 
 fn by_ps(members: &BTreeSet<u32>, args: &str) -> Result<Processes, Refusal> {
@@ -178,15 +142,6 @@ fn cut_down(text: &str, members: &BTreeSet<u32>) -> Option<Processes> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_process_is_read_whatever_its_program_is_called() {
-        let text = "42 (a) b) S 7 42 40 34817 -1 0 0 0 0 0 150 50 0 0 20 0 3 0 9901 0 0";
-        let usage = parse(text).expect("it has all fields");
-        assert_eq!((usage.parent, usage.terminal, usage.threads), (7, 34817, 3));
-        assert_eq!((usage.user_ticks, usage.kernel_ticks, usage.started_ticks), (150, 50, 9901));
-        assert_eq!(parse("42 (a) S 7"), None);
-    }
 
     #[test]
     fn a_table_of_ps_is_cut_down_to_the_run() {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::groups::Groups;
 use super::processes;
 use crate::exec::Target;
+use crate::proc_table;
 
 /// Nanoseconds of one tick of the kernel's clock for user programs, 100 a second on every
 /// architecture that Linux has today.
@@ -127,9 +128,9 @@ fn cpu(groups: &Groups, members: &[u32]) -> Cpu {
         cpu.throttled = [of("nr_periods"), of("nr_throttled"), of("throttled_usec") * 1_000];
     } else {
         for pid in members {
-            let Some(usage) = processes::usage(*pid) else { continue };
-            cpu.user_ns += usage.user_ticks * TICK_NS;
-            cpu.kernel_ns += usage.kernel_ticks * TICK_NS;
+            let Some(stat) = proc_table::whole_stat(*pid) else { continue };
+            cpu.user_ns += stat.utime * TICK_NS;
+            cpu.kernel_ns += stat.stime * TICK_NS;
         }
         cpu.total_ns = cpu.user_ns + cpu.kernel_ns;
     }
@@ -173,7 +174,8 @@ fn memory(groups: &Groups, members: &[u32]) -> Memory {
 
 fn pids(groups: &Groups, members: &[u32]) -> u64 {
     let told = groups.v1("pids", "pids.current").or_else(|| groups.v2("pids.current"));
-    let threads = |pid: &u32| processes::usage(*pid).map_or(0, |usage| usage.threads);
+    let threads =
+        |pid: &u32| proc_table::whole_stat(*pid).map_or(0, |stat| stat.num_threads.cast_unsigned());
     told.map_or_else(|| members.iter().map(threads).sum(), |text| number(&text))
 }
 
