@@ -1,10 +1,10 @@
 //! The run that somebody wants to look into: what it was told to be, and who it is now.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use nix::errno::Errno;
-use nix::libc;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::proc_table::{self, Process};
 use crate::run_dir::{self, Order, Status};
@@ -67,13 +67,9 @@ impl Target {
 
 /// A descriptor that becomes readable when the process has ended. `None`: it has, or the kernel is
 /// older than 5.3.
-pub fn watch(process: Process) -> Option<std::os::fd::OwnedFd> {
-    use std::os::fd::FromRawFd;
-    // SAFETY: the call has no memory effects.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, process.pid, 0) };
-    let fd = Errno::result(fd).ok()?;
-    // SAFETY: it was just made and is owned by nothing else.
-    let fd = unsafe { std::os::fd::OwnedFd::from_raw_fd(fd as i32) };
+pub fn watch(process: Process) -> Option<OwnedFd> {
+    let pid = Pid::from_raw(i32::try_from(process.pid).ok()?)?;
+    let fd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
     // Opened by its number: only now is it certain whose it is.
     process.is_alive().then_some(fd)
 }

@@ -6,9 +6,10 @@ use std::thread;
 use std::time::Duration;
 
 use crdt_state::task::Exit;
-use nix::errno::Errno;
 use nix::libc;
 use nix::unistd::Pid;
+use rustix::io::retry_on_intr;
+use rustix::process::{WaitOptions, wait};
 
 use crate::cgroup::Cgroup;
 use crate::proc_table::{self, Process, Stat};
@@ -137,19 +138,17 @@ pub enum Reaped {
 
 /// Collects one child that has ended, without waiting for one.
 pub fn reap() -> Reaped {
-    let mut status = 0;
-    loop {
-        // SAFETY: the status is valid for writing.
-        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
-        return match pid {
-            0 => Reaped::NoneYet,
-            -1 if Errno::last() == Errno::EINTR => continue,
-            -1 => Reaped::NoChild,
-            pid if libc::WIFSIGNALED(status) => {
-                Reaped::One(Pid::from_raw(pid), Exit::Signal(libc::WTERMSIG(status)))
-            }
-            pid => Reaped::One(Pid::from_raw(pid), Exit::Code(libc::WEXITSTATUS(status))),
-        };
+    match retry_on_intr(|| wait(WaitOptions::NOHANG)) {
+        Ok(None) => Reaped::NoneYet,
+        Err(_) => Reaped::NoChild,
+        Ok(Some((pid, status))) => {
+            // Asked of rustix: nix knows no signal above 31.
+            let exit = match status.terminating_signal() {
+                Some(number) => Exit::Signal(number),
+                None => Exit::Code(status.exit_status().unwrap_or(0)),
+            };
+            Reaped::One(Pid::from_raw(pid.as_raw_pid()), exit)
+        }
     }
 }
 

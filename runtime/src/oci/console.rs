@@ -14,6 +14,7 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use nix::unistd::{ForkResult, Pid, Uid, chdir, fchdir, fchown, fork};
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer};
 
 use crate::refusal::StartError;
 
@@ -106,13 +107,7 @@ fn deliver(listener: &UnixListener, to: &UnixStream, uid: u32) -> nix::Result<()
     let _ = stream.set_nonblocking(false);
     let _ = stream.set_read_timeout(Some(DELIVERY_WAIT_MAX));
     let master = receive(&stream)?;
-    // SAFETY: the call has no memory effects.
-    let theirs = unsafe {
-        libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, libc::O_RDWR | libc::O_NOCTTY)
-    };
-    if let Ok(theirs) = Errno::result(theirs) {
-        // SAFETY: it was just made and is owned by nothing else.
-        let theirs = unsafe { OwnedFd::from_raw_fd(theirs) };
+    if let Ok(theirs) = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY) {
         let _ = fchown(&theirs, Some(Uid::from_raw(uid)), None);
     }
     let fds = [master.as_raw_fd()];

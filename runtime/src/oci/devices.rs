@@ -12,6 +12,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
 
 /// What every runtime allows besides, or a container could not have terminals: making nodes,
@@ -122,9 +123,7 @@ pub fn allow_all(rules: &[LinuxDeviceCgroup]) -> bool {
 
 fn load(program: &[Instruction]) -> nix::Result<OwnedFd> {
     // Kernels before 5.11 count it as locked memory.
-    let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: the structure is valid; a refusal changes nothing.
-    unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const unlimited) };
+    let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
     let load = Load {
         kind: PROG_TYPE_CGROUP_DEVICE,
         length: program.len() as u32,

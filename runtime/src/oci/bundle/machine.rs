@@ -6,6 +6,8 @@
 use std::fs;
 use std::path::Path;
 
+use nix::sys::resource::{Resource, getrlimit};
+
 /// Facts about the machine and about what this process may do on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
@@ -54,7 +56,7 @@ impl Machine {
             seccomp: field("Seccomp").is_some(),
             swap_limit: swap_limit(),
             oom_score_adj: score.trim().parse().unwrap_or_default(),
-            open_files_max: open_files_max(),
+            open_files_max: getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(_, hard)| hard),
             net_sysctls: net.filter(|name| sysctl_path(name).exists()).collect(),
             resolv_conf: fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
             hosts: fs::read_to_string("/etc/hosts").unwrap_or_default(),
@@ -65,13 +67,6 @@ impl Machine {
     pub fn holds_sys_resource(&self) -> bool {
         self.capabilities & (1 << SYS_RESOURCE) != 0
     }
-}
-
-/// The hard limit; "unlimited" is no number.
-fn open_files_max() -> u64 {
-    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-    line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(u64::MAX)
 }
 
 /// Where the kernel shows a parameter.

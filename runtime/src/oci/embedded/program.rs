@@ -20,6 +20,7 @@ use nix::libc;
 use nix::sys::signal::SigSet;
 use nix::unistd::execv;
 use oci_spec::runtime::{LinuxCapabilities, Spec};
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::filter::Compiled;
 use super::init;
@@ -168,14 +169,13 @@ fn set_size(spec: &Spec) {
     let size = spec.process().as_ref().and_then(|process| process.console_size());
     let Some(size) = size else { return };
     let number = |amount: u64| u16::try_from(amount).unwrap_or(u16::MAX);
-    let size = libc::winsize {
+    let size = Winsize {
         ws_row: number(size.height()),
         ws_col: number(size.width()),
         ws_xpixel: 0,
         ws_ypixel: 0,
     };
-    // SAFETY: the structure is valid.
-    unsafe { libc::ioctl(0, libc::TIOCSWINSZ, &raw const size) };
+    let _ = tcsetwinsize(std::io::stdin(), size);
 }
 
 /// The terminal was opened by root. It is given to the program's user from outside, by whoever had it
