@@ -89,23 +89,6 @@ id_type!(
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StoreId(pub u64);
 
-impl TaskId {
-    /// The same decision has the same id on every node; a new template is a new task.
-    pub fn of(
-        service: ServiceId,
-        slot: crate::task::Slot,
-        node: NodeId,
-        template: crate::spec::TemplateVersion,
-    ) -> TaskId {
-        let mut hasher = blake3::Hasher::new_derive_key("edgectl task id 1");
-        hasher.update(&service.0);
-        hasher.update(&slot.to_bytes());
-        hasher.update(&node.0);
-        hasher.update(&template.0.to_be_bytes());
-        TaskId(first_16(&hasher.finalize()))
-    }
-}
-
 /// The first 16 bytes of a hash.
 pub fn first_16(hash: &blake3::Hash) -> [u8; 16] {
     let mut bytes = [0; 16];

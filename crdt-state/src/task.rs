@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{NodeId, ServiceId, TaskId};
+use crate::id::{NodeId, ServiceId, TaskId, first_16};
 use crate::spec::{Template, TemplateVersion};
 
 /// Which of a service's tasks.
@@ -33,6 +33,18 @@ impl Slot {
             }
         }
         bytes
+    }
+}
+
+impl TaskId {
+    /// The same decision has the same id on every node; a new template is a new task.
+    pub fn of(service: ServiceId, slot: Slot, node: NodeId, template: TemplateVersion) -> TaskId {
+        let mut hasher = blake3::Hasher::new_derive_key("edgectl task id 1");
+        hasher.update(&service.0);
+        hasher.update(&slot.to_bytes());
+        hasher.update(&node.0);
+        hasher.update(&template.0.to_be_bytes());
+        TaskId(first_16(&hasher.finalize()))
     }
 }
 
