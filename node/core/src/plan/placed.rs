@@ -1,0 +1,50 @@
+//! A plan as a value: who has which slot, and why nobody else.
+//!
+//! It plans nothing: [`crate::plan::plan`] makes it, in steps that each know this value only.
+
+use std::collections::BTreeMap;
+
+use crdt_state::task::Slot;
+use crdt_state::{NodeId, ServiceId};
+
+use crate::reason::{Choice, NodeReason, Unplaced};
+
+/// Where one slot goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placed {
+    /// To this node.
+    On(NodeId, Choice),
+    /// Nowhere.
+    Nowhere(Unplaced),
+}
+
+/// The plan of one service.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServicePlan {
+    /// Every wanted slot.
+    pub slots: BTreeMap<Slot, Placed>,
+    /// The nodes that cannot take (more of) it, and why.
+    pub excluded: BTreeMap<NodeId, NodeReason>,
+}
+
+/// The plan of a fleet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Every wanted service.
+    pub services: BTreeMap<ServiceId, ServicePlan>,
+}
+
+impl Plan {
+    /// Who should run this slot.
+    pub fn owner(&self, service: ServiceId, slot: Slot) -> Option<NodeId> {
+        match self.services.get(&service)?.slots.get(&slot)? {
+            Placed::On(node, _) => Some(*node),
+            Placed::Nowhere(_) => None,
+        }
+    }
+
+    /// Should anybody run this slot?
+    pub fn wants(&self, service: ServiceId, slot: Slot) -> bool {
+        self.services.get(&service).is_some_and(|plan| plan.slots.contains_key(&slot))
+    }
+}
