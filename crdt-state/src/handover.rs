@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{NodeId, ServiceId, StoreId};
 use crate::key::{Kind, RecordKey};
-use crate::replica::Replica;
 use crate::task::Slot;
 
 /// Slots, each with the number of the question, which its asker uses once.
@@ -46,10 +45,4 @@ impl RecordKey {
     pub fn handovers(id: NodeId) -> RecordKey {
         RecordKey::owned(Kind::HANDOVERS, id, &[])
     }
-}
-
-/// What a node says; nothing if it never wrote such a record, as agents before version 0.2 did not.
-pub fn handovers_of(replica: &Replica, id: NodeId) -> Option<Handovers> {
-    let said = replica.owned::<Handovers>(&RecordKey::handovers(id));
-    said.filter(|(owner, _)| *owner == id).map(|(_, handovers)| handovers)
 }

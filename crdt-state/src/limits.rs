@@ -307,6 +307,22 @@ impl Bounded for Endpoint {
     }
 }
 
+impl Bounded for Previous {
+    fn check(&self) -> Result<(), Unfit> {
+        self.template.check()?;
+        self.scale.check()?;
+        self.placement.check()?;
+        self.update_policy.check()?;
+        self.endpoint.check()
+    }
+}
+
+impl Bounded for Option<Previous> {
+    fn check(&self) -> Result<(), Unfit> {
+        self.as_ref().map_or(Ok(()), Previous::check)
+    }
+}
+
 impl Bounded for ImageFact {
     fn check(&self) -> Result<(), Unfit> {
         number("the size of the image", self.size_bytes, AMOUNT_MAX)?;

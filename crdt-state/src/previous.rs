@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{Bounded, Unfit};
-use crate::service::Service;
 use crate::spec::{
     Endpoint, Labels, Placement, Runtime, Scale, Template, TemplateVersion, UpdatePolicy,
 };
@@ -38,22 +36,6 @@ impl Previous {
     }
 }
 
-impl Bounded for Previous {
-    fn check(&self) -> Result<(), Unfit> {
-        self.template.check()?;
-        self.scale.check()?;
-        self.placement.check()?;
-        self.update_policy.check()?;
-        self.endpoint.check()
-    }
-}
-
-impl Bounded for Option<Previous> {
-    fn check(&self) -> Result<(), Unfit> {
-        self.as_ref().map_or(Ok(()), Previous::check)
-    }
-}
-
 /// What an earlier template of a service ran.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RanImage {
@@ -76,17 +58,6 @@ impl RanImage {
         };
         RanImage { version, runtime: template.runtime, name }
     }
-}
-
-/// What is known of the templates that a service ran before: the last good one, and the one before
-/// the last edit.
-pub fn images(service: &Service) -> Vec<RanImage> {
-    let good = service.last_good.iter().map(|(version, good)| RanImage::of(*version, good));
-    let before = service
-        .previous
-        .iter()
-        .map(|previous| RanImage::of(TemplateVersion::of(&previous.template), &previous.template));
-    good.chain(before).collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::id::ServiceId;
 use crate::key::{Kind, RecordKey};
 use crate::labels::labels;
-use crate::previous::Previous;
+use crate::previous::{Previous, RanImage};
 use crate::record::Record;
 use crate::replica::Replica;
 use crate::spec::{
@@ -127,6 +127,15 @@ impl Service {
         }
         let before = self.previous.as_ref().map(|previous| &previous.template);
         before.filter(|template| TemplateVersion::of(template) == version)
+    }
+
+    /// What is known of the templates that it ran before: the last good one, and the one before the
+    /// last edit.
+    pub fn earlier_images(&self) -> Vec<RanImage> {
+        let good = self.last_good.iter().map(|(version, good)| RanImage::of(*version, good));
+        let before = self.previous.iter().map(|previous| &previous.template);
+        let before = before.map(|before| RanImage::of(TemplateVersion::of(before), before));
+        good.chain(before).collect()
     }
 
     /// Was its template written again since it was created? A creation writes it right after the

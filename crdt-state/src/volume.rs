@@ -10,10 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::NodeId;
 use crate::key::{Kind, RecordKey};
-use crate::record::Record;
-use crate::replica::Replica;
-use crate::spec::Facet;
-use crate::wire;
 
 /// One volume of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +25,7 @@ pub struct VolumeFact {
 /// The value of a node's record of volumes: by name.
 pub type NodeVolumes = BTreeMap<String, VolumeFact>;
 
-/// Ids of volumes of one node that operators gave up: the value of [`Facet::VOLUMES_GIVEN_UP`].
+/// Ids of volumes of one node that operators gave up: the value of [`crate::spec::Facet::VOLUMES_GIVEN_UP`].
 pub type GivenUp = BTreeSet<u64>;
 
 /// What stands between a node and a volume that it says it holds.
@@ -48,34 +44,6 @@ impl RecordKey {
     pub fn volumes(id: NodeId) -> RecordKey {
         RecordKey::owned(Kind::VOLUMES, id, &[])
     }
-}
-
-/// What a node says that it holds.
-pub fn volumes_of(replica: &Replica, id: NodeId) -> NodeVolumes {
-    let said = replica.owned::<NodeVolumes>(&RecordKey::volumes(id));
-    said.filter(|(owner, _)| *owner == id).map(|(_, volumes)| volumes).unwrap_or_default()
-}
-
-/// Which volumes of a node were given up, on any side of a cut: an id is given up once and for all.
-pub fn given_up(replica: &Replica, id: NodeId) -> GivenUp {
-    let key = RecordKey::node_settings(id);
-    let record = replica.record(&key).filter(|_| !replica.is_unfit(&key));
-    let record = record.and_then(Record::as_shared);
-    let writes = record.map_or(&[][..], |record| record.writes_of(Facet::VOLUMES_GIVEN_UP));
-    let sides = writes.iter().filter_map(|write| wire::decode::<GivenUp>(&write.value).ok());
-    sides.flatten().collect()
-}
-
-/// What a node holds, by name, with what operators say of it.
-pub fn holdings(replica: &Replica, id: NodeId) -> BTreeMap<String, Holding> {
-    let given_up = given_up(replica, id);
-    let holding = |fact: &VolumeFact| match fact {
-        fact if given_up.contains(&fact.id) => Holding::GivenUp,
-        fact if fact.missing => Holding::Missing,
-        _ => Holding::Here,
-    };
-    let said = volumes_of(replica, id).into_iter();
-    said.map(|(name, fact)| (name, holding(&fact))).collect()
 }
 
 /// What a node says after it has looked at its disk: all that is there, and what it said before and

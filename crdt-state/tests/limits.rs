@@ -7,13 +7,14 @@ mod world;
 use crdt_state::limits::{
     ATTEMPTS_MAX, DURATION_MS_MAX, MESSAGE_BYTES_MAX, REPLICAS_MAX, TASKS_MAX,
 };
-use crdt_state::node::{NodeDescription, NodeView};
+use crdt_state::node::NodeDescription;
+use crdt_state::read::{NodeView, volumes_of};
 use crdt_state::spec::{
     Container, Endpoint, Facet, HealthCheck, Labels, Life, Mount, MountSource, PublishedPort,
     Resources, RestartPolicy, Scale, Template, UpdatePolicy,
 };
 use crdt_state::task::{Attempt, Slot, TaskRecord, TaskStatus};
-use crdt_state::volume::{NodeVolumes, VolumeFact, volumes_of};
+use crdt_state::volume::{NodeVolumes, VolumeFact};
 use crdt_state::{
     FleetImage, ImageFact, NodeId, Previous, RecordKey, Replica, Service, ServiceId, TaskId, Unfit,
     name_owner, services, wire,

@@ -4,8 +4,9 @@
 mod world;
 
 use crdt_state::RecordKey;
+use crdt_state::read::given_up;
 use crdt_state::spec::Facet;
-use crdt_state::volume::{GivenUp, given_up};
+use crdt_state::volume::GivenUp;
 use world::{full_delta, replica};
 
 #[test]

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use crdt_state::image::fleet_images;
+use crdt_state::fleet_images;
 use crdt_state::service::services;
 use crdt_state::spec::Runtime;
 use crdt_state::task::Slot;

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use crdt_state::volume::{NodeVolumes, VolumeFact, volumes_of};
+use crdt_state::read::volumes_of;
+use crdt_state::volume::{NodeVolumes, VolumeFact};
 use node_core::Input;
 use runtime::volume::{VolumeError, Volumes, in_use};
 

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use crdt_state::node::NodeView;
-use crdt_state::previous::{RanImage, images};
+use crdt_state::previous::RanImage;
+use crdt_state::read::NodeView;
 use crdt_state::service::Service;
 use crdt_state::{FleetImage, NodeId, RecordKey, ServiceId, fleet_images};
 use gossip::Now;
@@ -60,7 +60,7 @@ impl Snapshot {
                 .filter_map(|service| Some((service.id, node.rollout(now, service)?)))
                 .collect(),
             node_updated_ms: nodes.iter().map(updated).collect(),
-            ran: node.services().map(|service| (service.id, images(service))).collect(),
+            ran: node.services().map(|service| (service.id, service.earlier_images())).collect(),
             owners: shared.into_iter().map(|shared| (shared.name, shared.owner)).collect(),
             images: fleet_images(replica),
             nodes,

@@ -5,15 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crdt_state::condition::{self, NodeConditions};
-use crdt_state::handover::{self, Handovers};
+use crdt_state::condition::NodeConditions;
+use crdt_state::handover::Handovers;
 use crdt_state::labels;
 use crdt_state::node::{Availability, NodeDescription};
+use crdt_state::read;
 use crdt_state::replica::Replica;
 use crdt_state::service::Service;
 use crdt_state::spec::{Facet, Labels, Life};
 use crdt_state::task::{Slot, TaskRecord};
-use crdt_state::volume::{self, Holding};
+use crdt_state::volume::Holding;
 use crdt_state::{Kind, NodeId, RecordKey, ServiceId};
 
 /// A node as the records describe it.
@@ -114,7 +115,7 @@ impl Catalog {
 
     fn update_handovers(&mut self, replica: &Replica, node: NodeId, touched: &mut Touched) {
         let before = self.handovers.remove(&node);
-        let after = handover::handovers_of(replica, node);
+        let after = read::handovers_of(replica, node);
         let both = before.iter().chain(&after);
         touched.handovers.extend(both.flat_map(Handovers::services));
         self.handovers.extend(after.map(|after| (node, after)));
@@ -174,8 +175,8 @@ fn read_node(replica: &Replica, id: NodeId) -> NodeEntry {
             .facet::<Availability>(&settings, Facet::AVAILABILITY)
             .map_or(Availability::Active, |(_, availability)| availability),
         labels: labels::labels(replica, &settings),
-        volumes: volume::holdings(replica, id),
-        conditions: condition::conditions_of(replica, id),
+        volumes: read::holdings(replica, id),
+        conditions: read::conditions_of(replica, id),
         evicted: matches!(replica.life(&RecordKey::eviction(id)), Some(Life::Present { .. })),
     }
 }

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crdt_state::node::NodeView;
+use crdt_state::read::NodeView;
 use crdt_state::{FleetImage, NodeId, wire};
 use gossip::MemberState;
 use node_core::Node;

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crdt_state::RecordKey;
-use crdt_state::condition::{NodeConditions, conditions_of};
+use crdt_state::condition::NodeConditions;
+use crdt_state::read::conditions_of;
 use gossip::Now;
 
 use super::Node;

@@ -1,6 +1,7 @@
 //! The volumes of this node and of the fleet: what it says of its own, what operators give up, and
 //! who waits for one.
 
+use crdt_state::read;
 use crdt_state::task::Slot;
 use crdt_state::volume::{self, Holding, VolumeFact};
 use crdt_state::{NodeId, RecordKey, ServiceId};
@@ -35,7 +36,7 @@ impl Node {
     /// does not find is missing: an unmounted disk must not look like an empty one.
     pub(super) fn say_volumes(&mut self, wall_ms: u64) {
         let Some(found) = &self.volumes else { return };
-        let said = volume::volumes_of(&self.replica, self.me);
+        let said = read::volumes_of(&self.replica, self.me);
         let merged = volume::merge_found(&said, found);
         let key = RecordKey::volumes(self.me);
         if merged != said {
@@ -47,10 +48,10 @@ impl Node {
         if let Some(found) = &mut self.volumes {
             found.remove(name);
         }
-        let mut said = volume::volumes_of(&self.replica, self.me);
+        let mut said = read::volumes_of(&self.replica, self.me);
         let Some(fact) = said.remove(name) else { return };
         self.replica.put_owned(RecordKey::volumes(self.me), &said, wall_ms);
-        let mut given_up = volume::given_up(&self.replica, self.me);
+        let mut given_up = read::given_up(&self.replica, self.me);
         if given_up.remove(&fact.id) {
             let key = RecordKey::node_settings(self.me);
             self.replica.edit(key, Facet::VOLUMES_GIVEN_UP, &given_up, wall_ms);
@@ -64,9 +65,9 @@ impl Node {
         name: &str,
     ) -> Result<Edited, Refusal> {
         let unknown = || Refusal::NoSuchVolume { node: self.hostname(node), name: name.to_owned() };
-        let held = volume::volumes_of(&self.replica, node);
+        let held = read::volumes_of(&self.replica, node);
         let fact = held.get(name).ok_or_else(unknown)?;
-        let mut given_up = volume::given_up(&self.replica, node);
+        let mut given_up = read::given_up(&self.replica, node);
         // What is no longer there need not be remembered.
         given_up.retain(|id| held.values().any(|fact| fact.id == *id));
         if given_up.insert(fact.id) {
@@ -81,7 +82,7 @@ impl Node {
         let members = self.catalog.nodes.iter().filter(|(_, node)| node.is_member());
         let mut rows: Vec<VolumeRow> = Vec::new();
         for (id, entry) in members {
-            let facts = volume::volumes_of(&self.replica, *id);
+            let facts = read::volumes_of(&self.replica, *id);
             rows.extend(facts.into_iter().map(|(name, fact)| VolumeRow {
                 holding: entry.volumes.get(&name).copied().unwrap_or(Holding::Here),
                 services: self.services_that_mount(*id, &name),

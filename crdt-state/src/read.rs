@@ -1,0 +1,17 @@
+//! What a replica's records say, as values: one reader for each kind of record.
+//!
+//! The values themselves, and their keys, are in the module of the kind ([`crate::node`],
+//! [`crate::volume`] and so on), which knows no replica. What is missing or not fit to be read
+//! reads as its default. Services have a file of their own, [`crate::service`].
+
+mod condition;
+mod handover;
+mod image;
+mod node;
+mod volume;
+
+pub use condition::conditions_of;
+pub use handover::handovers_of;
+pub use image::{FleetImage, fleet_images};
+pub use node::{NodeView, is_evicted, nodes};
+pub use volume::{given_up, holdings, volumes_of};
