@@ -1,6 +1,7 @@
 //! A host for one node: answers its orders at once, or not, and keeps a list of them.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crdt_state::replica::Replica;
@@ -26,10 +27,16 @@ pub(crate) struct Host {
     pub(crate) stopped: Vec<Run>,
     pub(crate) answers: Vec<Result<Edited, Refusal>>,
     pub(crate) log: Vec<&'static str>,
+    /// What it sent to others and asked of the network.
+    pub(crate) sent: Vec<Action>,
 }
 
 pub(crate) fn replica(store: u64, disk: &BTreeMap<RecordKey, Vec<u8>>) -> Replica {
-    let signer = HashSigner::from_seed(1);
+    replica_of(1, store, disk)
+}
+
+fn replica_of(no: u8, store: u64, disk: &BTreeMap<RecordKey, Vec<u8>>) -> Replica {
+    let signer = HashSigner::from_seed(u64::from(no));
     let writer = Writer { node: NodeId::of(&signer.public_key()), store: StoreId(store) };
     let mut replica = Replica::new(writer, Box::new(signer), Arc::new(HashVerifier));
     for (key, bytes) in disk {
@@ -39,9 +46,20 @@ pub(crate) fn replica(store: u64, disk: &BTreeMap<RecordKey, Vec<u8>>) -> Replic
     replica
 }
 
+/// Where the host of this number listens.
+pub(crate) fn addr(no: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, no], 7946))
+}
+
 impl Host {
     pub(crate) fn new() -> Host {
         Host::boot(1, BTreeMap::new(), Vec::new())
+    }
+
+    /// The host `pi-NO`, with an empty disk.
+    pub(crate) fn numbered(no: u8) -> Host {
+        let facts = facts(no);
+        Host::boot_as(facts, replica_of(no, 1, &BTreeMap::new()), 1, Vec::new(), None)
     }
 
     pub(crate) fn boot(
@@ -59,28 +77,35 @@ impl Host {
         adopted: Vec<AdoptedRun>,
         volumes: Option<NodeVolumes>,
     ) -> Host {
-        let facts = NodeFacts {
-            hostname: "pi-1".into(),
-            os: "linux".into(),
-            arch: "aarch64".into(),
-            resources: Default::default(),
-            engine_labels: Labels::new(),
-            engine_version: "test".into(),
-            addresses: vec!["10.0.0.1:7946".into()],
-        };
+        let mut host = Host::boot_as(facts(1), replica(store, &disk), store, adopted, volumes);
+        // Whatever it wrote while it booted is newer.
+        for (key, bytes) in disk {
+            host.disk.entry(key).or_insert(bytes);
+        }
+        host
+    }
+
+    fn boot_as(
+        facts: NodeFacts,
+        replica: Replica,
+        boot: u64,
+        adopted: Vec<AdoptedRun>,
+        volumes: Option<NodeVolumes>,
+    ) -> Host {
         let gossip = GossipConfig::default();
-        let config = NodeConfig { gossip, facts, boot: store, seed: 7, volumes };
-        let node = Node::new(config, replica(store, &disk), adopted, Now(0), 0);
+        let config = NodeConfig { gossip, facts, boot, seed: 7, volumes };
+        let node = Node::new(config, replica, adopted, Now(0), 0);
         let mut host = Host {
             node,
             now: Now(0),
-            disk,
+            disk: BTreeMap::new(),
             disk_answers: true,
             unanswered: Vec::new(),
             started: Vec::new(),
             stopped: Vec::new(),
             answers: Vec::new(),
             log: Vec::new(),
+            sent: Vec::new(),
         };
         host.drain();
         host
@@ -118,7 +143,10 @@ impl Host {
                     self.log.push("answer");
                     self.answers.push(result);
                 }
-                _ => {}
+                Action::SendDatagram { .. }
+                | Action::SendMessage { .. }
+                | Action::Connect { .. } => self.sent.push(action),
+                Action::ForgetRun { .. } | Action::Event(_) | Action::Departed => {}
             }
         }
     }
@@ -168,6 +196,18 @@ impl Host {
     pub(crate) fn states(&self) -> Vec<TaskState> {
         let said = |t: &TaskView| t.status.as_ref().map(|s| s.current.state);
         self.tasks().iter().filter_map(said).collect()
+    }
+}
+
+fn facts(no: u8) -> NodeFacts {
+    NodeFacts {
+        hostname: format!("pi-{no}"),
+        os: "linux".into(),
+        arch: "aarch64".into(),
+        resources: Default::default(),
+        engine_labels: Labels::new(),
+        engine_version: "test".into(),
+        addresses: vec![addr(no).to_string()],
     }
 }
 

@@ -4,8 +4,11 @@ mod conditions;
 mod conflicts;
 mod host;
 mod names;
+mod pair;
 mod poison;
 mod rollout;
+mod runs;
+mod together;
 mod views;
 mod volumes;
 
