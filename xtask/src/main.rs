@@ -13,6 +13,7 @@ mod guard;
 mod heal;
 mod http;
 mod image;
+mod mutants;
 mod repo;
 mod setup;
 mod soak;
@@ -52,6 +53,8 @@ enum Command {
     Heal(heal::HealArgs),
     /// Read limits back in a virtual machine with systemd and cgroup v2 alone (needs qemu; 5 minutes)
     Vm,
+    /// Take each listed rule out of a copy, and see that its test turns red: `[NAME] [--check]`
+    Mutants(mutants::MutantsArgs),
     /// Measure the promised numbers
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Command::Soak(args) => soak::run(&args),
         Command::Heal(args) => heal::run(&args),
         Command::Vm => vm::run(),
+        Command::Mutants(args) => mutants::run(&args),
         Command::Bench(command) => bench::run(&command),
     };
     match result {
