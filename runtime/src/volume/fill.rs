@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use crdt_state::spec::{MountSource, Template};
 use nix::errno::Errno;
@@ -18,7 +18,7 @@ use oci_spec::image::ImageConfiguration;
 
 use super::{DATA, VolumeError, disk};
 use crate::run_dir::sync;
-use crate::tree::{Root, copy, name};
+use crate::tree::{self, Root, copy, name};
 
 /// In the folder of a run: its volumes without a name.
 pub const OF_RUN: &str = "volumes";
@@ -84,14 +84,7 @@ fn wanted(filling: &Filling<'_>) -> BTreeMap<String, Option<(String, bool)>> {
 
 /// The same form of a place as the mounts of a bundle have.
 fn plain(place: &str) -> Option<String> {
-    let mut clean = PathBuf::from("/");
-    for part in Path::new(place).components() {
-        match part {
-            Component::Normal(name) => clean.push(name),
-            Component::ParentDir => drop(clean.pop()),
-            _ => {}
-        }
-    }
+    let clean = tree::plain(Path::new(place));
     let usable = place.starts_with('/') && clean != Path::new("/");
     usable.then(|| clean.to_string_lossy().into_owned())
 }

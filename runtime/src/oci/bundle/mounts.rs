@@ -7,12 +7,13 @@
 mod asked;
 mod defaults;
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Mount, MountBuilder};
 
 use super::files::RunFile;
 use super::{BundleError, BundleInput};
+use crate::tree;
 
 /// Where the node's own first process is mounted.
 pub const INIT: &str = "/sbin/docker-init";
@@ -70,20 +71,13 @@ fn mount(kind: &str, source: &Path, target: &str, options: &[&str]) -> Mount {
         .expect("no mappings are given")
 }
 
-/// A target in the container without `.` and `..`, so that two names of one place are one.
+/// A target in the container as [`tree::plain`] has it.
 fn target(text: &str) -> Result<PathBuf, BundleError> {
-    let mut clean = PathBuf::from("/");
     let path = Path::new(text);
     if !path.is_absolute() || text.contains('\0') {
         return Err(BundleError::RelativeTarget(text.to_owned()));
     }
-    for part in path.components() {
-        match part {
-            Component::Normal(name) => clean.push(name),
-            Component::ParentDir => drop(clean.pop()),
-            _ => {}
-        }
-    }
+    let clean = tree::plain(path);
     if clean == Path::new("/") { Err(BundleError::TargetIsRoot) } else { Ok(clean) }
 }
 
