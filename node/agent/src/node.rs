@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crdt_state::node::NodeDescription;
+use crdt_state::read::volumes_of;
 use crdt_state::replica::Replica;
 use crdt_state::signature::{Ed25519Signer, Ed25519Verifier, Signer};
-use crdt_state::read::volumes_of;
 use crdt_state::{Kind, Writer};
 use gossip::GossipConfig;
 use node_core::history::{Began, Entry};

@@ -7,9 +7,13 @@
 
 mod accept;
 mod admission;
+mod answer;
+mod ask;
 mod counters;
 mod deliver;
 mod dial;
+mod keep_alive;
+mod opening;
 mod peers;
 mod relay;
 mod request;
@@ -28,13 +32,14 @@ use crdt_state::NodeId;
 use crdt_state::task::Run;
 use tokio::sync::{Semaphore, mpsc};
 
+pub use answer::PeerService;
+pub use ask::PeerReply;
 pub use counters::{Counters, Dropped};
 pub use dial::DialFailure;
+pub use keep_alive::Knocking;
+pub use opening::PeerStream;
 pub use relay::Route;
-pub use request::{
-    BlobOrigin, BlobRequest, FRAME_BYTES_MAX, LogRequest, PeerReply, PeerRequest, PeerService,
-};
-pub use session::{Knocking, PeerStream};
+pub use request::{BlobOrigin, BlobRequest, FRAME_BYTES_MAX, LogRequest, PeerRequest};
 
 use crate::config::FleetKey;
 use crate::identity::NodeKey;
@@ -274,7 +279,7 @@ impl Transport {
 
     /// Asks a peer for something; what it answers arrives piece by piece.
     pub fn request(&self, route: Route, request: PeerRequest) -> PeerReply {
-        request::request(&self.shared, route, request)
+        ask::request(&self.shared, route, request)
     }
 
     /// Passes a stream of a peer on to another one, until one side ends it.

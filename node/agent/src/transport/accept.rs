@@ -14,7 +14,7 @@ use super::admission::{NotAdmitted, Purpose};
 use super::counters::Dropped;
 use super::peers::Dialler;
 use super::tls::{self, Close};
-use super::{Arrival, MESSAGE_BYTES_MAX, Shared, request};
+use super::{Arrival, MESSAGE_BYTES_MAX, Shared, answer};
 
 /// A message that has begun must arrive within the idle timeout of its connection and the time that
 /// the slowest link takes for the largest: 1 MiB at 16 KiB/s.
@@ -83,7 +83,7 @@ pub(super) async fn serve(shared: Arc<Shared>, node: NodeId, connection: Connect
             },
             stream = connection.accept_bi() => match stream {
                 Ok((send, receive)) => {
-                    tokio::spawn(request::answer(Arc::clone(&shared), node, send, receive));
+                    tokio::spawn(answer::answer(Arc::clone(&shared), node, send, receive));
                 }
                 Err(_) => break,
             },

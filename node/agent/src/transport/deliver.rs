@@ -12,9 +12,8 @@ use crdt_state::NodeId;
 use quinn::Connection;
 use tokio::time::timeout;
 
-use super::admission::Purpose;
 use super::counters::Dropped;
-use super::dial::{DialFailure, dial};
+use super::dial::{DialFailure, reach};
 use super::peers::{Letter, Queued};
 use super::tls::Close;
 use super::{Arrival, MESSAGE_BYTES_MAX, Shared};
@@ -67,29 +66,6 @@ async fn deliver_one(shared: &Arc<Shared>, to: NodeId, letter: &Letter) -> Resul
     } else {
         Err(DialFailure::NoAnswer)
     }
-}
-
-/// A connection with this very node: one that is open, or a fresh one.
-pub(super) async fn reach(
-    shared: &Arc<Shared>,
-    to: NodeId,
-    addr: SocketAddr,
-) -> Result<Connection, DialFailure> {
-    let dialling = shared.peers().dialling(to);
-    let _turn = dialling.lock().await;
-    let known = shared.peers().best(shared.me, to);
-    if let Some(connection) = known {
-        return Ok(connection);
-    }
-    let dialled = dial(shared, addr, Purpose::Talk).await;
-    shared.peers().forget_if_idle(to);
-    let (node, connection) = dialled?;
-    if node != to {
-        // It is whoever it is, and stays connected as that; the message is not for it.
-        shared.counters.on_dropped(Dropped::OtherNode);
-        return Err(DialFailure::OtherNode(node));
-    }
-    Ok(connection)
 }
 
 /// True once the peer has all of it.

@@ -69,6 +69,29 @@ pub(super) async fn dial(
     Ok((node, connection))
 }
 
+/// A connection with this very node: one that is open, or a fresh one.
+pub(super) async fn reach(
+    shared: &Arc<Shared>,
+    to: NodeId,
+    addr: SocketAddr,
+) -> Result<Connection, DialFailure> {
+    let dialling = shared.peers().dialling(to);
+    let _turn = dialling.lock().await;
+    let known = shared.peers().best(shared.me, to);
+    if let Some(connection) = known {
+        return Ok(connection);
+    }
+    let dialled = dial(shared, addr, Purpose::Talk).await;
+    shared.peers().forget_if_idle(to);
+    let (node, connection) = dialled?;
+    if node != to {
+        // It is whoever it is, and stays connected as that; the message is not for it.
+        shared.counters.on_dropped(Dropped::OtherNode);
+        return Err(DialFailure::OtherNode(node));
+    }
+    Ok(connection)
+}
+
 /// Finds out who listens at an address, and whether that node is of the fleet with this key. Nothing
 /// is kept of it.
 pub(super) async fn probe(

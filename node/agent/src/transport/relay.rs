@@ -18,12 +18,10 @@ use quinn::{Connection, RecvStream, SendStream};
 use tokio::io::{BufReader, copy_buf};
 use tokio::time::timeout;
 
-use super::deliver::reach;
+use super::dial::{DialFailure, reach};
+use super::opening::{Opening, PeerStream};
 use super::tls::Close;
-use super::{DialFailure, PeerStream, Shared, session};
-
-/// Begins a stream that is to be passed on.
-pub(super) const RELAY: u8 = 0xfd;
+use super::{Shared, keep_alive};
 
 /// The answer of a relay that has the stream open.
 const OPEN: u8 = 1;
@@ -95,9 +93,8 @@ async fn through(
     to: NodeId,
 ) -> Result<Opened, DialFailure> {
     let mut opened = open_direct(shared, relay, addr).await?;
-    let mut head = vec![RELAY];
-    head.extend_from_slice(&to.0);
-    opened.send.write_all(&head).await.map_err(|_| DialFailure::NoAnswer)?;
+    let opening = Opening::Relay(to).encode();
+    opened.send.write_all(&opening).await.map_err(|_| DialFailure::NoAnswer)?;
     let mut answer = [0];
     // It dials in its turn, and then opens a stream.
     let answered = timeout(3 * shared.dial_deadline, opened.receive.read_exact(&mut answer)).await;
@@ -105,13 +102,6 @@ async fn through(
         (Ok(Ok(())), [OPEN]) => Ok(opened),
         _ => Err(DialFailure::NoAnswer),
     }
-}
-
-/// Reads who is meant.
-pub(super) async fn read_node(receive: &mut RecvStream) -> Option<NodeId> {
-    let mut id = [0; 16];
-    receive.read_exact(&mut id).await.ok()?;
-    Some(NodeId(id))
 }
 
 /// The relay's part: opens a stream to the peer at `addr`, and carries bytes until one side ends.
@@ -130,7 +120,7 @@ pub(super) async fn pass_on(shared: &Arc<Shared>, to: NodeId, addr: SocketAddr, 
     };
     let (Opened { mut send, receive, connection }, _place) = opened;
     // A shell that nobody types into would end with the silence of this connection.
-    let _knocking = session::keep(shared, connection);
+    let _knocking = keep_alive::keep(shared, connection);
     let hung_up = to_asker.stopped();
     let there = async {
         if carry(from_asker, &mut send).await {

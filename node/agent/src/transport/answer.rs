@@ -1,0 +1,88 @@
+//! The answering side of every stream that a peer opens: reads what it is for, and serves it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crdt_state::NodeId;
+use crdt_state::task::Run;
+use quinn::{RecvStream, SendStream};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::Shared;
+use super::counters::Dropped;
+use super::opening::{Opening, PeerStream};
+use super::request::{FRAME_BYTES_MAX, PeerRequest, SILENCE_MAX};
+use super::tls::Close;
+
+/// Below what everything else has: messages between the nodes are sent first.
+const BULK_PRIORITY: i32 = -1;
+
+/// An empty frame this often keeps the connection, which ends after 30 s of silence.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+
+/// Who answers the requests of peers.
+pub trait PeerService: Send + Sync {
+    /// The frames of the answer; the channel's end is the answer's end. Must not wait.
+    fn answer(&self, from: NodeId, request: PeerRequest) -> mpsc::Receiver<Vec<u8>>;
+
+    /// A session in a run of this node; dropping the stream ends it. Must not wait.
+    fn session(&self, from: NodeId, run: Run, stream: PeerStream);
+
+    /// A stream that a peer wants to be passed on to another one. Must not wait.
+    fn relay(&self, from: NodeId, to: NodeId, stream: PeerStream);
+}
+
+/// Reads one request and sends what the service answers, or hands the stream over.
+pub(super) async fn answer(
+    shared: Arc<Shared>,
+    from: NodeId,
+    mut send: SendStream,
+    mut receive: RecvStream,
+) {
+    let opening = timeout(2 * shared.dial_deadline, Opening::read(&mut receive)).await;
+    let request = match opening.ok().flatten() {
+        Some(Opening::Request(request)) => Some(request),
+        Some(Opening::Session(run)) => {
+            if let Some(service) = shared.service.get() {
+                service.session(from, run, tokio::io::join(receive, send));
+            }
+            return;
+        }
+        Some(Opening::Relay(to)) => {
+            if let Some(service) = shared.service.get() {
+                service.relay(from, to, tokio::io::join(receive, send));
+            }
+            return;
+        }
+        Some(Opening::KeepAlive) => return,
+        None => None,
+    };
+    let (Some(request), Some(service)) = (request, shared.service.get()) else {
+        shared.counters.on_dropped(Dropped::Request);
+        let _ = send.reset(Close::Stale.code());
+        return;
+    };
+    if request.is_bulk() {
+        // The connection may have gone; then writing says so.
+        let _ = send.set_priority(BULK_PRIORITY);
+    }
+    let mut frames = service.answer(from, request);
+    loop {
+        let frame = tokio::select! {
+            frame = timeout(SIGN_OF_LIFE, frames.recv()) => frame.unwrap_or_else(|_| Some(Vec::new())),
+            _ = send.stopped() => return,
+        };
+        let Some(mut frame) = frame else { break };
+        frame.truncate(FRAME_BYTES_MAX);
+        let length = (frame.len() as u32).to_be_bytes();
+        let written = timeout(SILENCE_MAX, async {
+            send.write_all(&length).await?;
+            send.write_all(&frame).await
+        });
+        if !matches!(written.await, Ok(Ok(()))) {
+            return;
+        }
+    }
+    let _ = send.finish();
+}

@@ -1,0 +1,81 @@
+//! The first bytes of a stream between two agents: what it is for.
+//!
+//! ```text
+//! 0xff, task (16), attempt (u32)    a session in a task that runs over there
+//! 0xfe                              a sign that the connection is still needed
+//! 0xfd, node (16)                   a stream to be passed on to that node
+//! anything else                     a request, wire-encoded, to the end of the stream
+//! ```
+//! A request begins with the version of its encoding, which is none of the three.
+
+use crdt_state::task::Run;
+use crdt_state::{NodeId, TaskId, wire};
+use quinn::{RecvStream, SendStream};
+use tokio::io::Join;
+
+use super::request::PeerRequest;
+
+const SESSION: u8 = 0xff;
+const KEEP_ALIVE: u8 = 0xfe;
+const RELAY: u8 = 0xfd;
+
+/// What names a run.
+const RUN_BYTES: usize = 16 + 4;
+
+/// A question is small.
+const REQUEST_BYTES_MAX: usize = 16 * 1024;
+
+/// Both directions of a stream.
+pub type PeerStream = Join<RecvStream, SendStream>;
+
+/// What a peer opened a stream for.
+pub(super) enum Opening {
+    Request(PeerRequest),
+    Session(Run),
+    KeepAlive,
+    Relay(NodeId),
+}
+
+impl Opening {
+    /// Its bytes, without the end of the stream.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        match self {
+            Opening::Request(request) => wire::encode(request),
+            Opening::Session(run) => {
+                [&[SESSION][..], &run.task.0, &run.attempt.to_be_bytes()].concat()
+            }
+            Opening::KeepAlive => vec![KEEP_ALIVE],
+            Opening::Relay(to) => [&[RELAY][..], &to.0].concat(),
+        }
+    }
+
+    /// Reads what a stream is for; `None` if it cannot be read.
+    pub(super) async fn read(receive: &mut RecvStream) -> Option<Opening> {
+        let mut first = [0];
+        receive.read_exact(&mut first).await.ok()?;
+        match first {
+            [SESSION] => read_run(receive).await.map(Opening::Session),
+            [KEEP_ALIVE] => Some(Opening::KeepAlive),
+            [RELAY] => read_node(receive).await.map(Opening::Relay),
+            _ => {
+                let rest = receive.read_to_end(REQUEST_BYTES_MAX).await.ok()?;
+                let request = wire::decode::<PeerRequest>(&[&first[..], &rest].concat());
+                request.ok().map(Opening::Request)
+            }
+        }
+    }
+}
+
+async fn read_run(receive: &mut RecvStream) -> Option<Run> {
+    let mut bytes = [0; RUN_BYTES];
+    receive.read_exact(&mut bytes).await.ok()?;
+    let (task, attempt) = bytes.split_first_chunk::<16>()?;
+    let attempt = u32::from_be_bytes(attempt.try_into().ok()?);
+    Some(Run { task: TaskId(*task), attempt })
+}
+
+async fn read_node(receive: &mut RecvStream) -> Option<NodeId> {
+    let mut id = [0; 16];
+    receive.read_exact(&mut id).await.ok()?;
+    Some(NodeId(id))
+}
