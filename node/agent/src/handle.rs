@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crdt_state::NodeId;
@@ -14,16 +14,16 @@ use node_core::{Edit, Edited, Event, Node, Refusal};
 use runtime::cgroup::ability::Ability;
 use runtime::image::auth::Login;
 use runtime::image::{BringError, Images, Reference};
-use runtime::volume::{VolumeError, Volumes};
+use runtime::volume::VolumeError;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::images::{Pinned, Supply};
 use super::joining::{self, Unresolved};
 use super::logs::LogStream;
-use super::refused::Refused;
+use super::shared::Shared;
 use crate::config::{Config, FleetKey, JoinAddr};
 use crate::identity::{self, IdentityError};
-use crate::transport::{DialFailure, LogRequest, Transport};
+use crate::transport::{DialFailure, LogRequest};
 
 /// Commands that wait for the node at most; then whoever asks waits.
 pub(super) const COMMANDS_MAX: usize = 64;
@@ -80,24 +80,6 @@ pub(super) enum Command {
     Leave { done: oneshot::Sender<()> },
     /// To end, with all tasks running.
     Stop,
-}
-
-/// What all handles share.
-pub(super) struct Shared {
-    pub(super) config: Config,
-    pub(super) me: NodeId,
-    pub(super) events: broadcast::Sender<Event>,
-    pub(super) transport: Transport,
-    pub(super) runs: PathBuf,
-    pub(super) ability: Ability,
-    pub(super) supply: Supply,
-    pub(super) volumes: Volumes,
-    /// What the disk last said, as long as it refuses.
-    pub(super) disk: Mutex<Option<String>>,
-    /// What admits to the fleet.
-    pub(super) fleet_key: Mutex<FleetKey>,
-    /// Whom this node was to ask, and why nobody answers there.
-    pub(super) refused: Refused,
 }
 
 /// The way to the node; clones lead to the same one.

@@ -13,6 +13,7 @@
 mod choice;
 mod document;
 mod flight;
+mod frames;
 mod keep;
 mod members;
 mod push;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::handle::Shared;
+use super::shared::Shared;
 use crate::config::JoinAddr;
 
 const RETRY_MIN: Duration = Duration::from_secs(2);

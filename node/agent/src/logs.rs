@@ -1,22 +1,12 @@
-//! Logs of runs: of this node from its disk, of others from whoever has them.
+//! Logs of runs as their readers see them: of this node from its disk, of others from whoever has
+//! them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crdt_state::NodeId;
-use crdt_state::task::Run;
 use runtime::logs::{LogEntry, LogReader, ReadFrom, Stream};
-use runtime::look::Look;
-use tokio::sync::mpsc;
 
-use crate::transport::{
-    DialFailure, LogRequest, PeerReply, PeerRequest, PeerStream, Route, Transport,
-};
-
-/// Entries that wait for a peer to take them.
-const FRAMES_MAX: usize = 8;
-
-/// Entries in one frame together have at most so many bytes, and one entry more.
-const FRAME_BYTES: usize = 16 * 1024;
+use crate::transport::{DialFailure, LogRequest, PeerReply, PeerRequest, Route, Transport};
 
 /// Why a log ends early.
 #[derive(Debug, thiserror::Error)]
@@ -130,78 +120,14 @@ impl LogStream {
     }
 }
 
-fn open(dir: &Path, request: &LogRequest) -> std::io::Result<LogReader> {
+/// Opens the log of a run of this node.
+pub(super) fn open(dir: &Path, request: &LogRequest) -> std::io::Result<LogReader> {
     let since_ms = request.since_wall_ms.unwrap_or(0);
     LogReader::open(dir, ReadFrom { tail: request.tail, since_ms })
 }
 
-/// Answers peers that ask for logs of this node. Files are read on the background runtime, never on
-/// the node's thread.
-pub(super) struct Archive {
-    pub(super) runs: PathBuf,
-    pub(super) background: tokio::runtime::Handle,
-}
-
-impl Archive {
-    /// The log as frames.
-    pub(super) fn answer(&self, request: LogRequest) -> mpsc::Receiver<Vec<u8>> {
-        let (frames, answer) = mpsc::channel(FRAMES_MAX);
-        let dir = runtime::run_dir::path(&self.runs, request.run);
-        self.background.spawn(async move {
-            // A run that is not here has an empty log.
-            let Ok(reader) = open(&dir, &request) else { return };
-            tokio::select! {
-                () = send(reader, &request, &frames) => {}
-                () = frames.closed() => {}
-            }
-        });
-        answer
-    }
-
-    /// What was seen of a run, in one frame.
-    pub(super) fn look(&self, run: Run, look: Look) -> mpsc::Receiver<Vec<u8>> {
-        let (frames, answer) = mpsc::channel(1);
-        let dir = runtime::run_dir::path(&self.runs, run);
-        self.background.spawn(async move {
-            // Whoever asked may have gone.
-            let _ = frames.send(super::look::answer(&dir, look).await).await;
-        });
-        answer
-    }
-
-    /// Serves a session of a peer.
-    pub(super) fn session(&self, run: Run, stream: PeerStream) {
-        let dir = runtime::run_dir::path(&self.runs, run);
-        self.background.spawn(async move { super::sessions::serve(&dir, stream).await });
-    }
-}
-
-async fn send(mut reader: LogReader, request: &LogRequest, frames: &mpsc::Sender<Vec<u8>>) {
-    let mut frame = Vec::new();
-    loop {
-        match reader.next_entry() {
-            Ok(Some(entry)) => encode(&mut frame, &entry),
-            Ok(None) => {
-                if !frame.is_empty() && frames.send(std::mem::take(&mut frame)).await.is_err() {
-                    return;
-                }
-                // An empty frame: nothing more for now.
-                if !request.follow || frames.send(Vec::new()).await.is_err() {
-                    return;
-                }
-                let Ok(Some(entry)) = reader.follow().await else { return };
-                encode(&mut frame, &entry);
-            }
-            Err(_) => return,
-        }
-        if frame.len() >= FRAME_BYTES && frames.send(std::mem::take(&mut frame)).await.is_err() {
-            return;
-        }
-    }
-}
-
 /// Time, stream and length in front of the bytes.
-fn encode(frame: &mut Vec<u8>, entry: &LogEntry) {
+pub(super) fn encode(frame: &mut Vec<u8>, entry: &LogEntry) {
     frame.extend_from_slice(&entry.wall_ns.to_be_bytes());
     frame.push(match entry.stream {
         Stream::Stdout => 1,

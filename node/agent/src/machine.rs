@@ -17,8 +17,9 @@ use runtime::{Driver, RunEvents};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::handle::{Command, Shared};
+use super::handle::Command;
 use super::history::History;
+use super::shared::Shared;
 use super::{Ending, joining};
 use crate::store::{StoreEvent, StoreWriter};
 use crate::transport::{Arrival, DialFailure, Transport};

@@ -6,13 +6,14 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::handle::{COMMANDS_MAX, EVENTS_MAX, Handle, Shared};
+use super::handle::{COMMANDS_MAX, EVENTS_MAX, Handle};
 use super::images::{Depot, Reach};
-use super::logs::Archive;
+use super::local_runs::LocalRuns;
 use super::machine::{Clock, Desk, Machine, Sources};
 use super::node::{self, Made};
 use super::opening::{Opening, StartError, open};
 use super::refused::Refused;
+use super::shared::Shared;
 use super::{Agent, Ending, collector, conditions, memory};
 use crate::config::Config;
 use crate::store::{Store, StoreEvent, StoreWriter};
@@ -81,8 +82,8 @@ fn prepare(mut opening: Opening) -> Result<(Handle, Machine, Sources), StartErro
     let (store, disk) = writer(opening.opened.store)?;
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
     let background = opening.background;
-    let archive = Archive { runs: opening.runs.clone(), background: background.clone() };
-    transport.serve(Arc::new(Depot { archive, supply: opening.supply.clone() }));
+    let local_runs = LocalRuns { runs: opening.runs.clone(), background: background.clone() };
+    transport.serve(Arc::new(Depot { local_runs, supply: opening.supply.clone() }));
     opening.supply.connect(Reach {
         me,
         transport: transport.downgrade(),

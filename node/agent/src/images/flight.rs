@@ -18,8 +18,9 @@ use runtime::image::{Digest, ImageError};
 use tokio::sync::watch;
 
 use super::choice::{self, HOPS_MAX};
+use super::frames::{self, Part};
 use super::members::Member;
-use super::serve::{self, Part};
+
 use super::sink::Sink;
 use super::{BringError, Source, Supply, What};
 use crate::transport::{BlobOrigin, BlobRequest, PeerRequest};
@@ -267,7 +268,7 @@ impl Supply {
         let mut reply = transport.request(member.route(), PeerRequest::Blob(request));
         let result = loop {
             match reply.next().await {
-                Some(Ok(frame)) => match serve::read(&frame) {
+                Some(Ok(frame)) => match frames::read(&frame) {
                     Some(Part::Begin { hops }) => {
                         flight.decide(hops.saturating_add(1), &member.name, sink.offset());
                     }

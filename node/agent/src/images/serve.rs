@@ -16,8 +16,9 @@ use tokio::sync::{mpsc, watch};
 
 use super::choice::{HOPS_MAX, Holding, STREAMS_MAX};
 use super::flight::{For, Want};
+use super::frames::{Part, frame};
 use super::{Source, Supply, What, blocking};
-use crate::logs::Archive;
+use crate::local_runs::LocalRuns;
 use crate::transport::{BlobOrigin, BlobRequest, PeerRequest, PeerService, PeerStream};
 
 /// Frames that wait for a peer to take them: 4 of 60 KiB per stream.
@@ -31,7 +32,7 @@ const ASKED_MAX: usize = 256;
 
 /// Everything that peers can ask of an agent.
 pub(crate) struct Depot {
-    pub(crate) archive: Archive,
+    pub(crate) local_runs: LocalRuns,
     pub(crate) supply: Supply,
 }
 
@@ -40,8 +41,8 @@ impl PeerService for Depot {
         let (frames, answer) = mpsc::channel(FRAMES_MAX);
         let supply = self.supply.clone();
         match request {
-            PeerRequest::Logs(request) => return self.archive.answer(request),
-            PeerRequest::Look { run, look } => return self.archive.look(run, look),
+            PeerRequest::Logs(request) => return self.local_runs.answer(request),
+            PeerRequest::Look { run, look } => return self.local_runs.look(run, look),
             PeerRequest::Have(digests) => self.supply.spawn(frames, move |frames| async move {
                 let _ = frames.send(wire::encode(&supply.has_of(digests).await)).await;
             }),
@@ -62,45 +63,12 @@ impl PeerService for Depot {
     }
 
     fn session(&self, _from: NodeId, run: Run, stream: PeerStream) {
-        self.archive.session(run, stream);
+        self.local_runs.session(run, stream);
     }
 
     fn relay(&self, _from: NodeId, to: NodeId, stream: PeerStream) {
         let supply = self.supply.clone();
-        self.archive.background.spawn(async move { supply.relay(to, stream).await });
-    }
-}
-
-/// One frame of a blob.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Part<'a> {
-    /// It comes from so far away.
-    Begin { hops: u8 },
-    /// The next bytes.
-    Bytes(&'a [u8]),
-    /// That was all.
-    End,
-    /// It does not come, or no further; for people.
-    Refused(&'a str),
-}
-
-/// Reads a frame; `None` if it is none.
-pub(super) fn read(frame: &[u8]) -> Option<Part<'_>> {
-    match frame.split_first()? {
-        (0, [hops]) => Some(Part::Begin { hops: *hops }),
-        (1, bytes) => Some(Part::Bytes(bytes)),
-        (2, []) => Some(Part::End),
-        (3, why) => std::str::from_utf8(why).ok().map(Part::Refused),
-        _ => None,
-    }
-}
-
-fn frame(part: &Part<'_>) -> Vec<u8> {
-    match part {
-        Part::Begin { hops } => vec![0, *hops],
-        Part::Bytes(bytes) => [&[1], *bytes].concat(),
-        Part::End => vec![2],
-        Part::Refused(why) => [&[3], why.as_bytes()].concat(),
+        self.local_runs.background.spawn(async move { supply.relay(to, stream).await });
     }
 }
 
@@ -329,25 +297,4 @@ fn want(digest: &Digest, size: Option<u64>, origin: BlobOrigin) -> Want {
         }
     };
     Source { registry, name }.want(digest, size, what)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_read_back_and_junk_is_none() {
-        for part in [
-            Part::Begin { hops: 2 },
-            Part::Bytes(b"abc"),
-            Part::Bytes(b""),
-            Part::End,
-            Part::Refused("no"),
-        ] {
-            assert_eq!(read(&frame(&part)), Some(part));
-        }
-        for junk in [&[][..], &[0], &[0, 1, 2], &[2, 0], &[3, 0xff], &[4]] {
-            assert_eq!(read(junk), None, "{junk:?}");
-        }
-    }
 }

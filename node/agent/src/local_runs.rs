@@ -1,0 +1,83 @@
+//! What peers ask of the runs of this node: their logs, a look, a session.
+
+use std::path::PathBuf;
+
+use crdt_state::task::Run;
+use runtime::logs::LogReader;
+use runtime::look::Look;
+use tokio::sync::mpsc;
+
+use super::logs::{encode, open};
+use super::{look, sessions};
+use crate::transport::{LogRequest, PeerStream};
+
+/// Entries that wait for a peer to take them.
+const FRAMES_MAX: usize = 8;
+
+/// Entries in one frame together have at most so many bytes, and one entry more.
+const FRAME_BYTES: usize = 16 * 1024;
+
+/// Answers peers that ask for runs of this node. Files are read on the background runtime, never on
+/// the node's thread.
+pub(super) struct LocalRuns {
+    pub(super) runs: PathBuf,
+    pub(super) background: tokio::runtime::Handle,
+}
+
+impl LocalRuns {
+    /// The log as frames.
+    pub(super) fn answer(&self, request: LogRequest) -> mpsc::Receiver<Vec<u8>> {
+        let (frames, answer) = mpsc::channel(FRAMES_MAX);
+        let dir = runtime::run_dir::path(&self.runs, request.run);
+        self.background.spawn(async move {
+            // A run that is not here has an empty log.
+            let Ok(reader) = open(&dir, &request) else { return };
+            tokio::select! {
+                () = send(reader, &request, &frames) => {}
+                () = frames.closed() => {}
+            }
+        });
+        answer
+    }
+
+    /// What was seen of a run, in one frame.
+    pub(super) fn look(&self, run: Run, wanted: Look) -> mpsc::Receiver<Vec<u8>> {
+        let (frames, answer) = mpsc::channel(1);
+        let dir = runtime::run_dir::path(&self.runs, run);
+        self.background.spawn(async move {
+            // Whoever asked may have gone.
+            let _ = frames.send(look::answer(&dir, wanted).await).await;
+        });
+        answer
+    }
+
+    /// Serves a session of a peer.
+    pub(super) fn session(&self, run: Run, stream: PeerStream) {
+        let dir = runtime::run_dir::path(&self.runs, run);
+        self.background.spawn(async move { sessions::serve(&dir, stream).await });
+    }
+}
+
+async fn send(mut reader: LogReader, request: &LogRequest, frames: &mpsc::Sender<Vec<u8>>) {
+    let mut frame = Vec::new();
+    loop {
+        match reader.next_entry() {
+            Ok(Some(entry)) => encode(&mut frame, &entry),
+            Ok(None) => {
+                if !frame.is_empty() && frames.send(std::mem::take(&mut frame)).await.is_err() {
+                    return;
+                }
+                // An empty frame: nothing more for now.
+                if !request.follow || frames.send(Vec::new()).await.is_err() {
+                    return;
+                }
+                let Ok(Some(entry)) = reader.follow().await else { return };
+                encode(&mut frame, &entry);
+            }
+            Err(_) => return,
+        }
+        if frame.len() >= FRAME_BYTES && frames.send(std::mem::take(&mut frame)).await.is_err() {
+            return;
+        }
+    }
+}
