@@ -86,3 +86,18 @@ async fn a_relay_that_reaches_nobody_either_is_no_answer() {
     let why = reply.next().await.expect("it ends with a reason").expect_err("nobody is there");
     assert!(why.to_string().contains("nobody answered"), "{why}");
 }
+
+#[tokio::test]
+async fn a_relay_that_passes_on_all_it_may_refuses_more_until_a_stream_ends() {
+    let (a, b, c) = (peer(1), peer(2), peer(3));
+    b.transport.serve(Arc::new(Between(b.transport.clone(), c.addr())));
+    c.transport.serve(Arc::new(Echo));
+    let places = Arc::clone(&b.transport.shared.relayed);
+    let others = places.acquire_many_owned(super::RELAYED_MAX as u32).await.expect("open");
+    let mut reply = a.transport.request(round_about(&b, &c), logs_of(1));
+    let why = reply.next().await.expect("it ends with a reason").expect_err("no place is free");
+    assert!(why.to_string().contains("nobody answered"), "{why}");
+    drop(others);
+    let mut reply = a.transport.request(round_about(&b, &c), logs_of(1));
+    assert_eq!(reply.next().await, Some(Ok(vec![0; 10_000])));
+}
