@@ -25,7 +25,7 @@ mod uplink;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use futures_util::StreamExt;
@@ -44,6 +44,7 @@ pub(super) use serve::Depot;
 
 use crate::config::{Config, ImageFetch};
 use flight::{Flight, Want};
+use members::Members;
 use rate::Bucket;
 
 /// Layers of one image that are fetched at the same time.
@@ -94,7 +95,7 @@ struct Inner {
     /// Something did not fit on the disk.
     full: Notify,
     background: tokio::runtime::Handle,
-    reach: OnceLock<Reach>,
+    members: Members,
 }
 
 impl Supply {
@@ -124,13 +125,13 @@ impl Supply {
             paused: watch::Sender::new(config.image_fetch == ImageFetch::Paused),
             full: Notify::new(),
             background,
-            reach: OnceLock::new(),
+            members: Members::default(),
         }))
     }
 
     /// Lets it ask other nodes; the first call counts.
     pub(super) fn connect(&self, reach: Reach) {
-        let _ = self.0.reach.set(reach);
+        self.0.members.connect(reach);
     }
 
     /// What is here.
@@ -243,7 +244,8 @@ impl Supply {
 
     /// Where the parts of an image can be had.
     async fn source(&self, reference: &Reference, login: Option<Login>) -> Source {
-        let is_fleets = self.fleet_image(&reference.clone().without_digest()).await.is_some();
+        let is_fleets =
+            self.0.members.fleet_image(&reference.clone().without_digest()).await.is_some();
         let repository =
             Repository { registry: reference.registry.clone(), name: reference.repository.clone() };
         let registry = if is_fleets { None } else { Some((repository, login)) };

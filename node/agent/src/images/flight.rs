@@ -201,12 +201,12 @@ impl Supply {
         if whom == For::Site {
             return self.over_uplink(want, flight).await;
         }
-        let members = self.members().await;
+        let members = self.0.members.alive().await;
         let near: Vec<Member> = members.into_iter().filter(|member| member.is_near).collect();
         if self.take_from_holders(want, &near, flight).await? {
             return Ok(());
         }
-        let Some(me) = self.me() else { return self.over_uplink(want, flight).await };
+        let Some(me) = self.0.members.me() else { return self.over_uplink(want, flight).await };
         let ids = near.iter().map(|member| member.node).chain([me]);
         let mut last = None;
         for node in choice::ranked(&want.digest, ids).into_iter().take(FETCHERS_TRIED) {
@@ -230,8 +230,8 @@ impl Supply {
         members: &[Member],
         flight: &Flight,
     ) -> Result<bool, BringError> {
-        let Some(me) = self.me() else { return Ok(false) };
-        let holders = self.holders(&want.digest, members).await;
+        let Some(me) = self.0.members.me() else { return Ok(false) };
+        let holders = self.0.members.holders(&want.digest, members).await;
         for node in choice::sources(&want.digest, me, &holders).into_iter().take(HOLDERS_TRIED) {
             let Some(member) = members.iter().find(|member| member.node == node) else { continue };
             match self.take_from_peer(want, member, None, flight).await {
@@ -256,7 +256,9 @@ impl Supply {
             peer: member.name.clone(),
             why,
         };
-        let Some(transport) = self.transport() else { return Err(refused("no network".into())) };
+        let Some(transport) = self.0.members.transport() else {
+            return Err(refused("no network".into()));
+        };
         let mut sink = Sink::open(&self.0.images, &want.digest, want.size).await?;
         let request = BlobRequest {
             digest: want.digest.to_string(),

@@ -57,7 +57,7 @@ impl Supply {
 
     /// Lets two more members take a copy, those first by rank; returns when they have it.
     pub async fn copy_out(&self, reference: &Reference, digest: &Digest) -> Copies {
-        let members = self.members().await;
+        let members = self.0.members.alive().await;
         let ids = members.iter().map(|member| member.node);
         let chosen: Vec<_> = choice::ranked(digest, ids)
             .into_iter()
@@ -68,7 +68,7 @@ impl Supply {
         let mut copies = Copies::default();
         for member in chosen {
             let request = PeerRequest::Keep { name: name.clone(), digest: digest.to_string() };
-            match self.ask_long::<Result<(), String>>(member, request).await {
+            match self.0.members.ask_long::<Result<(), String>>(member, request).await {
                 Some(Ok(())) => copies.kept.push(member.name.clone()),
                 Some(Err(why)) => copies.failed.push((member.name.clone(), why)),
                 None => {

@@ -2,6 +2,7 @@
 //! uplink. Everything is read from this node's own view.
 
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use crdt_state::read::NodeView;
@@ -13,7 +14,6 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::Supply;
 use super::choice::Holding;
 use crate::handle::Command;
 use crate::transport::{PeerRequest, PeerStream, Route, Transport, WeakTransport};
@@ -68,23 +68,35 @@ fn site(view: &NodeView) -> Option<&str> {
     view.labels.get(SITE_LABEL).or(own).map(String::as_str)
 }
 
-impl Supply {
+/// The members of the fleet as this node sees them: none until it is connected.
+#[derive(Default)]
+pub(super) struct Members {
+    reach: OnceLock<Reach>,
+}
+
+impl Members {
+    /// Lets it ask other nodes; the first call counts.
+    pub(super) fn connect(&self, reach: Reach) {
+        let _ = self.reach.set(reach);
+    }
+
     /// Passes a stream on to a node as a relay.
     pub(super) async fn relay(&self, to: NodeId, stream: PeerStream) {
-        let Some(reach) = self.0.reach.get() else { return };
+        let Some(reach) = self.reach.get() else { return };
         let addr = reach.read(move |node| node.gossip().member(to).map(|member| member.addr)).await;
         if let (Some(addr), Some(transport)) = (addr.flatten(), reach.transport.upgrade()) {
             transport.pass_on(to, addr, stream).await;
         }
     }
 
+    /// This node.
     pub(super) fn me(&self) -> Option<NodeId> {
-        self.0.reach.get().map(|reach| reach.me)
+        self.reach.get().map(|reach| reach.me)
     }
 
     /// Everybody else who is alive.
-    pub(super) async fn members(&self) -> Vec<Member> {
-        let Some(reach) = self.0.reach.get() else { return Vec::new() };
+    pub(super) async fn alive(&self) -> Vec<Member> {
+        let Some(reach) = self.reach.get() else { return Vec::new() };
         let members = reach.read(|node| {
             let me = NodeView::read(node.replica(), node.me());
             let alive = node.gossip().members().filter(|member| member.state == MemberState::Alive);
@@ -107,7 +119,7 @@ impl Supply {
     /// The image that the fleet itself has under this name.
     pub(super) async fn fleet_image(&self, reference: &Reference) -> Option<FleetImage> {
         let name = reference.canonical();
-        let reach = self.0.reach.get()?;
+        let reach = self.reach.get()?;
         reach.read(move |node| FleetImage::named(node.replica(), &name)).await?
     }
 
@@ -147,7 +159,8 @@ impl Supply {
         wire::decode(&reply.next().await?.ok()?).ok()
     }
 
+    /// What carries requests, as long as it is there.
     pub(super) fn transport(&self) -> Option<Transport> {
-        self.0.reach.get()?.transport.upgrade()
+        self.reach.get()?.transport.upgrade()
     }
 }

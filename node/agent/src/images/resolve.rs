@@ -60,7 +60,7 @@ impl Supply {
         login: Option<Login>,
     ) -> Result<Pinned, BringError> {
         let reference = reference.clone().with_default_tag();
-        if let Some(image) = self.fleet_image(&reference).await
+        if let Some(image) = self.0.members.fleet_image(&reference).await
             && let Ok(digest) = image.fact.digest.parse()
         {
             let (media_type, size, platforms) = (String::new(), 0, image.fact.platforms);
@@ -92,12 +92,12 @@ impl Supply {
     }
 
     async fn ask_peers(&self, reference: &Reference) -> Option<Pinned> {
-        let members = self.members().await;
+        let members = self.0.members.alive().await;
         let mut asked: futures_util::stream::FuturesUnordered<_> = members
             .iter()
             .map(|member| async move {
                 let request = PeerRequest::Resolve(reference.to_string());
-                let found: Option<Pinned> = self.ask(member, request).await?;
+                let found: Option<Pinned> = self.0.members.ask(member, request).await?;
                 Some(Pinned { source: PinSource::Peer(member.name.clone()), ..found? })
             })
             .collect();

@@ -68,7 +68,7 @@ impl PeerService for Depot {
 
     fn relay(&self, _from: NodeId, to: NodeId, stream: PeerStream) {
         let supply = self.supply.clone();
-        self.local_runs.background.spawn(async move { supply.relay(to, stream).await });
+        self.local_runs.background.spawn(async move { supply.0.members.relay(to, stream).await });
     }
 }
 

@@ -34,7 +34,7 @@ impl Supply {
             }
             None => None,
         };
-        let members = self.members().await;
+        let members = self.0.members.alive().await;
         let asked = members.len();
         // Those nearby were asked before; they are asked again because time has passed.
         if self.take_from_holders(want, &members, flight).await? {
