@@ -18,21 +18,21 @@ mod keep;
 mod members;
 mod push;
 mod rate;
+mod registries;
 mod resolve;
 mod serve;
 mod sink;
 mod uplink;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use futures_util::StreamExt;
-use runtime::image::auth::{self, Login};
+use runtime::image::auth::Login;
 use runtime::image::bring::{Bring, BringError, Bringing};
 use runtime::image::manifest::{Descriptor, Document};
-use runtime::image::registry::{Purpose, RegistryConfig, Repository, Session};
+use runtime::image::registry::Repository;
 use runtime::image::{Digest, Image, ImageError, Images, Origin, Reference, Search};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
@@ -46,6 +46,7 @@ use crate::config::{Config, ImageFetch};
 use flight::{Flight, Want};
 use members::Members;
 use rate::Bucket;
+use registries::Registries;
 
 /// Layers of one image that are fetched at the same time.
 const LAYERS_AT_ONCE: usize = 3;
@@ -80,8 +81,7 @@ pub struct Supply(Arc<Inner>);
 
 struct Inner {
     images: Images,
-    registries: RegistryConfig,
-    docker_config: PathBuf,
+    registries: Registries,
     rate_limit: Option<u64>,
     uplink: Semaphore,
     flights: Mutex<BTreeMap<Digest, Arc<Flight>>>,
@@ -105,16 +105,9 @@ impl Supply {
         config: &Config,
         background: tokio::runtime::Handle,
     ) -> Supply {
-        let docker_config = config.docker_config.clone().unwrap_or_else(docker_config);
         Supply(Arc::new(Inner {
             images,
-            registries: RegistryConfig {
-                insecure: config.insecure_registries.clone(),
-                mirrors: config.registry_mirrors.clone(),
-                certificates: config.registry_certificates.clone(),
-                ..RegistryConfig::default()
-            },
-            docker_config,
+            registries: Registries::new(config),
             rate_limit: config.blob_rate_limit,
             uplink: Semaphore::new(UPLINK_AT_ONCE),
             flights: Mutex::default(),
@@ -251,24 +244,6 @@ impl Supply {
         let registry = if is_fleets { None } else { Some((repository, login)) };
         Source { registry, name: reference.to_string() }
     }
-
-    /// Work with one repository, as whoever asked or as this node's own login says.
-    async fn session(
-        &self,
-        repository: &Repository,
-        login: Option<Login>,
-        purpose: Purpose,
-    ) -> Result<Session, BringError> {
-        let login = match login {
-            Some(login) => login,
-            None => {
-                let (path, registry) = (self.0.docker_config.clone(), repository.registry.clone());
-                blocking(move || auth::from_docker_config(&path, &registry)).await?
-            }
-        };
-        let (registries, repository) = (self.0.registries.clone(), repository.clone());
-        Ok(blocking(move || Session::open(&registries, repository, login, purpose)).await?)
-    }
 }
 
 impl std::fmt::Debug for Supply {
@@ -353,14 +328,6 @@ impl Source {
     fn want(&self, digest: &Digest, size: Option<u64>, what: What) -> Want {
         Want { digest: digest.clone(), size, what, source: self.clone() }
     }
-}
-
-/// Where Docker keeps logins: `$DOCKER_CONFIG`, or the home of whom the agent runs as.
-fn docker_config() -> PathBuf {
-    let folder = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
-    let home =
-        || Path::new(&std::env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(".docker");
-    folder.unwrap_or_else(home).join("config.json")
 }
 
 /// Work with files, beside the runtime.

@@ -44,7 +44,7 @@ impl Supply {
         let named = self.0.images.digest_of(&reference).ok_or_else(unknown)?;
         let repository =
             Repository { registry: reference.registry.clone(), name: reference.repository.clone() };
-        let session = self.session(&repository, login, Purpose::Push).await?;
+        let session = self.0.registries.session(&repository, login, Purpose::Push).await?;
         let tag = reference.tag.clone().unwrap_or_else(|| "latest".to_owned());
         let digest = match self.document_here(&named.digest).await?.ok_or_else(unknown)? {
             Document::Manifest(_) => {

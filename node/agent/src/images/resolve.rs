@@ -121,7 +121,8 @@ impl Supply {
         }
         let host = repository.registry.clone();
         let asked = async {
-            let session = self.session(&repository, login.clone(), Purpose::Pull).await?;
+            let session =
+                self.0.registries.session(&repository, login.clone(), Purpose::Pull).await?;
             self.pin_at(&session, reference, login).await
         };
         let silent = || RegistryError::Silent { host, seconds: REGISTRY_PATIENCE.as_secs() };

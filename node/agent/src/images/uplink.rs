@@ -53,7 +53,7 @@ impl Supply {
         login: Option<Login>,
         flight: &Flight,
     ) -> Result<(), BringError> {
-        let session = self.session(repository, login, Purpose::Pull).await?;
+        let session = self.0.registries.session(repository, login, Purpose::Pull).await?;
         match want.what {
             What::Manifest => self.manifest_from(&session, &want.digest, flight).await,
             What::Blob => self.blob_from(&session, want, flight).await,
