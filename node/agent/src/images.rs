@@ -18,6 +18,7 @@ mod keep;
 mod members;
 mod push;
 mod rate;
+mod refusals;
 mod registries;
 mod resolve;
 mod serve;
@@ -26,7 +27,6 @@ mod uplink;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use futures_util::StreamExt;
 use runtime::image::auth::Login;
@@ -46,6 +46,7 @@ use crate::config::{Config, ImageFetch};
 use flight::{Flight, Want};
 use members::Members;
 use rate::Bucket;
+use refusals::Refusals;
 use registries::Registries;
 
 /// Layers of one image that are fetched at the same time.
@@ -85,8 +86,7 @@ struct Inner {
     rate_limit: Option<u64>,
     uplink: Semaphore,
     flights: Mutex<BTreeMap<Digest, Arc<Flight>>>,
-    /// What the uplink refused a moment ago, and until when that is believed.
-    refused: Mutex<BTreeMap<Digest, (Instant, BringError)>>,
+    refused: Refusals,
     taken: Bucket,
     given: Bucket,
     /// Streams that are given to peers, per blob.
@@ -111,7 +111,7 @@ impl Supply {
             rate_limit: config.blob_rate_limit,
             uplink: Semaphore::new(UPLINK_AT_ONCE),
             flights: Mutex::default(),
-            refused: Mutex::default(),
+            refused: Refusals::default(),
             taken: Bucket::new(config.blob_rate_limit),
             given: Bucket::new(config.blob_rate_limit),
             streams: Mutex::default(),

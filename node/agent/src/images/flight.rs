@@ -31,12 +31,6 @@ const HOLDERS_TRIED: usize = 4;
 /// Members that are told to fetch before this node does it itself.
 const FETCHERS_TRIED: usize = 2;
 
-/// What the uplink refused is not asked for again for so long, give or take a half.
-const REFUSED_FOR: Duration = Duration::from_secs(2);
-
-/// Refusals remembered at most; then all are forgotten.
-const REFUSED_MAX: usize = 256;
-
 /// A blob that is wanted.
 #[derive(Debug, Clone)]
 pub(super) struct Want {
@@ -298,23 +292,6 @@ impl Supply {
             }
         }
     }
-
-    /// What the uplink refused a moment ago.
-    pub(super) fn refused_lately(&self, digest: &Digest) -> Option<BringError> {
-        let mut refused = self.0.refused.lock().expect("nothing panics while it holds this");
-        refused.retain(|_, (until, _)| *until > Instant::now());
-        refused.get(digest).map(|(_, error)| error.clone())
-    }
-
-    /// Remembers a refusal, so that all who ask for it now get this answer and not one each.
-    pub(super) fn on_refused(&self, digest: &Digest, error: &BringError) {
-        let mut refused = self.0.refused.lock().expect("nothing panics while it holds this");
-        if refused.len() >= REFUSED_MAX {
-            refused.clear();
-        }
-        let until = Instant::now() + jittered(REFUSED_FOR);
-        refused.insert(digest.clone(), (until, error.clone()));
-    }
 }
 
 /// The content was wrong or ended elsewhere than announced: another source may have the right one.
@@ -334,12 +311,4 @@ fn origin(want: &Want) -> BlobOrigin {
         None => Default::default(),
     };
     BlobOrigin { registry, repository, is_manifest: want.what == What::Manifest, login }
-}
-
-/// Half of it to one and a half of it.
-pub(super) fn jittered(time: Duration) -> Duration {
-    let mut bytes = [0; 2];
-    // Without randomness all wait alike, which is only less good.
-    let _ = getrandom::fill(&mut bytes);
-    time / 2 + time * u32::from(u16::from_le_bytes(bytes)) / 65_536
 }

@@ -1,14 +1,15 @@
 //! Over the uplink: from the registry, and from nodes of other sites when there is no registry or
 //! it is silent. At most three blobs at a time; the rest wait their turn.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use runtime::image::auth::Login;
 use runtime::image::bring::BringError;
 use runtime::image::registry::{Purpose, RegistryError, Repository, Session};
 use runtime::image::{Digest, ImageError};
 
-use super::flight::{Flight, Want, jittered};
+use super::flight::{Flight, Want};
+use super::refusals::jittered;
 use super::sink::Sink;
 use super::{Supply, What, blocking};
 
@@ -21,7 +22,7 @@ const RESUME_PAUSE: Duration = Duration::from_millis(500);
 impl Supply {
     pub(super) async fn over_uplink(&self, want: &Want, flight: &Flight) -> Result<(), BringError> {
         let _turn = self.0.uplink.acquire().await.map_err(|_| BringError::Ending)?;
-        if let Some(error) = self.refused_lately(&want.digest) {
+        if let Some(error) = self.0.refused.lately(&want.digest, Instant::now()) {
             return Err(error);
         }
         let refusal = match &want.source.registry {
@@ -42,7 +43,7 @@ impl Supply {
         }
         let nobody = BringError::Nobody { what: want.source.name.clone(), asked };
         let error = refusal.unwrap_or(nobody);
-        self.on_refused(&want.digest, &error);
+        self.0.refused.note(&want.digest, &error, Instant::now());
         Err(error)
     }
 
