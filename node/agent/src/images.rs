@@ -23,6 +23,7 @@ mod registries;
 mod resolve;
 mod serve;
 mod sink;
+mod streams;
 mod uplink;
 
 use std::collections::BTreeMap;
@@ -48,6 +49,7 @@ use members::Members;
 use rate::Bucket;
 use refusals::Refusals;
 use registries::Registries;
+use streams::Streams;
 
 /// Layers of one image that are fetched at the same time.
 const LAYERS_AT_ONCE: usize = 3;
@@ -89,8 +91,7 @@ struct Inner {
     refused: Refusals,
     taken: Bucket,
     given: Bucket,
-    /// Streams that are given to peers, per blob.
-    streams: Mutex<BTreeMap<Digest, usize>>,
+    streams: Streams,
     paused: watch::Sender<bool>,
     /// Something did not fit on the disk.
     full: Notify,
@@ -114,7 +115,7 @@ impl Supply {
             refused: Refusals::default(),
             taken: Bucket::new(config.blob_rate_limit),
             given: Bucket::new(config.blob_rate_limit),
-            streams: Mutex::default(),
+            streams: Streams::default(),
             paused: watch::Sender::new(config.image_fetch == ImageFetch::Paused),
             full: Notify::new(),
             background,

@@ -89,24 +89,6 @@ enum Streamed {
     Stopped,
 }
 
-/// Counts a stream as long as it lives.
-struct Stream {
-    supply: Supply,
-    digest: Digest,
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        let mut streams = self.supply.0.streams.lock().expect("nothing panics while it holds this");
-        if let Some(count) = streams.get_mut(&self.digest) {
-            *count -= 1;
-            if *count == 0 {
-                streams.remove(&self.digest);
-            }
-        }
-    }
-}
-
 impl Supply {
     fn spawn<F: Future<Output = ()> + Send + 'static>(
         &self,
@@ -139,27 +121,11 @@ impl Supply {
         if self.has(digest).await {
             return Holding::Whole;
         }
-        let is_busy = self.streams_of(digest) >= STREAMS_MAX;
+        let is_busy = self.0.streams.is_busy(digest);
         match self.flight(digest).and_then(|flight| flight.hops()) {
             Some(hops) if !is_busy => Holding::Growing(hops),
             _ => Holding::Nothing,
         }
-    }
-
-    fn streams_of(&self, digest: &Digest) -> usize {
-        let streams = self.0.streams.lock().expect("nothing panics while it holds this");
-        streams.get(digest).copied().unwrap_or(0)
-    }
-
-    fn count_stream(&self, digest: &Digest) -> Option<Stream> {
-        let mut streams = self.0.streams.lock().expect("nothing panics while it holds this");
-        let count = streams.entry(digest.clone()).or_default();
-        if *count >= STREAMS_MAX {
-            return None;
-        }
-        *count += 1;
-        drop(streams);
-        Some(Stream { supply: self.clone(), digest: digest.clone() })
     }
 
     /// Gives a blob, or says why not.
@@ -176,7 +142,7 @@ impl Supply {
     ) -> Result<(), String> {
         let digest: Digest = request.digest.parse().map_err(|_| "that is no digest".to_owned())?;
         let busy = || format!("it already gives this to {STREAMS_MAX} others");
-        let _stream = self.count_stream(&digest).ok_or_else(busy)?;
+        let _stream = self.0.streams.begin(&digest).ok_or_else(busy)?;
         let hops_max = request.hops_max.min(HOPS_MAX);
         let mut offset = request.offset;
         if let Some(readable) = self.readable(&digest).await
