@@ -12,6 +12,7 @@
 
 mod choice;
 mod document;
+mod fetch;
 mod flight;
 mod frames;
 mod keep;
@@ -26,8 +27,7 @@ mod sink;
 mod streams;
 mod uplink;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use runtime::image::auth::Login;
@@ -44,7 +44,7 @@ pub use resolve::{PinSource, Pinned};
 pub(super) use serve::Depot;
 
 use crate::config::{Config, ImageFetch};
-use flight::{Flight, Want};
+use flight::{Flights, Want};
 use members::Members;
 use rate::Bucket;
 use refusals::Refusals;
@@ -87,7 +87,7 @@ struct Inner {
     registries: Registries,
     rate_limit: Option<u64>,
     uplink: Semaphore,
-    flights: Mutex<BTreeMap<Digest, Arc<Flight>>>,
+    flights: Flights,
     refused: Refusals,
     taken: Bucket,
     given: Bucket,
@@ -111,7 +111,7 @@ impl Supply {
             registries: Registries::new(config),
             rate_limit: config.blob_rate_limit,
             uplink: Semaphore::new(UPLINK_AT_ONCE),
-            flights: Mutex::default(),
+            flights: Flights::default(),
             refused: Refusals::default(),
             taken: Bucket::new(config.blob_rate_limit),
             given: Bucket::new(config.blob_rate_limit),
@@ -160,8 +160,7 @@ impl Supply {
 
     /// What is being fetched.
     pub fn pulls(&self) -> Vec<Pull> {
-        let flights = self.0.flights.lock().expect("nothing panics while it holds this");
-        flights.iter().map(|(digest, flight)| flight.shown(digest)).collect()
+        self.0.flights.shown()
     }
 
     /// Brings an image and names it. What is here already costs no packet, unless an operator asks

@@ -15,7 +15,8 @@ use runtime::image::{Digest, Images};
 use tokio::sync::{mpsc, watch};
 
 use super::choice::{HOPS_MAX, Holding, STREAMS_MAX};
-use super::flight::{For, Want};
+use super::fetch::For;
+use super::flight::Want;
 use super::frames::{Part, frame};
 use super::{Source, Supply, What, blocking};
 use crate::local_runs::LocalRuns;
@@ -122,7 +123,7 @@ impl Supply {
             return Holding::Whole;
         }
         let is_busy = self.0.streams.is_busy(digest);
-        match self.flight(digest).and_then(|flight| flight.hops()) {
+        match self.0.flights.of(digest).and_then(|flight| flight.hops()) {
             Some(hops) if !is_busy => Holding::Growing(hops),
             _ => Holding::Nothing,
         }
@@ -151,7 +152,7 @@ impl Supply {
             return Ok(());
         }
         // It is not here, or what this node receives itself has stopped for now.
-        let mut stand = match (self.flight(&digest), request.origin) {
+        let mut stand = match (self.0.flights.of(&digest), request.origin) {
             // Who sends an origin comes after this node in the order of fetchers, so that nobody waits
             // for whoever waits for it; others must not wait for a source that is not found yet.
             (Some(flight), None) if flight.hops().is_none() => {
@@ -178,7 +179,7 @@ impl Supply {
 
     async fn readable(&self, digest: &Digest) -> Option<Readable> {
         let (images, digest) = (self.0.images.clone(), digest.clone());
-        let hops = self.flight(&digest).and_then(|flight| flight.hops());
+        let hops = self.0.flights.of(&digest).and_then(|flight| flight.hops());
         blocking(move || open(&images, &digest, hops)).await
     }
 
