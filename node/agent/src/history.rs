@@ -45,6 +45,7 @@ impl History {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         let mut file = BufWriter::new(file);
         file.write_all(history::HEAD)?;
+        file.flush()?;
         let (entries, waiting) = sync_channel(WAITING_MAX);
         std::thread::Builder::new().name("history".to_owned()).spawn(move || {
             if let Err(error) = write(&mut file, &waiting) {
