@@ -103,6 +103,11 @@ impl Replica {
         std::mem::take(&mut self.changed)
     }
 
+    /// Did any record change since [`Replica::drain_changed`] was last asked?
+    pub fn has_changed(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
     /// A record.
     pub fn record(&self, key: &RecordKey) -> Option<&Record> {
         self.records.get(key)

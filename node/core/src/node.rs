@@ -134,6 +134,8 @@ pub struct Node {
     orphans_until: Now,
     booted_until: Now,
     departure: Departure,
+    /// How often it settled, for tests and for whoever asks what a node spends its time with.
+    settlings: u64,
 }
 
 impl Node {
@@ -180,6 +182,7 @@ impl Node {
             due_at: BTreeMap::new(),
             booted_until: now.plus(boot_grace_ms),
             departure: Departure::None,
+            settlings: 0,
         };
         node.boot(now, wall_ms, adopted);
         node
@@ -264,7 +267,7 @@ impl Node {
         if self.conditions.deadline() <= now {
             self.go_on_with_conditions(now, wall_ms);
         }
-        self.settle(now, wall_ms);
+        self.settle_if_due(now, wall_ms);
     }
 
     /// The next order.

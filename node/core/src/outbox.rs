@@ -53,9 +53,14 @@ impl Outbox {
         self.changed.extend(keys);
     }
 
+    /// Would [`Outbox::flush`] order a write?
+    pub fn is_due(&self) -> bool {
+        self.under_way.is_none() && !self.changed.is_empty()
+    }
+
     /// Orders the next write, if one is needed and none is under way.
     pub fn flush(&mut self, replica: &Replica) {
-        if self.under_way.is_some() || self.changed.is_empty() {
+        if !self.is_due() {
             return;
         }
         self.last_seq += 1;

@@ -89,6 +89,11 @@ impl Node {
         &self.gossip
     }
 
+    /// How often it settled since it started: a ping that brings no news is none of them.
+    pub fn settlings(&self) -> u64 {
+        self.settlings
+    }
+
     /// The plan as this node sees it.
     pub fn plan(&self) -> &Plan {
         &self.plan

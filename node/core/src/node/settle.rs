@@ -22,7 +22,31 @@ use crate::volumes;
 const ROUNDS_MAX: usize = 8;
 
 impl Node {
+    /// Settles, unless nothing changed and nothing is due: a ping costs no look at the tasks.
+    pub(super) fn settle_if_due(&mut self, now: Now, wall_ms: u64) {
+        self.drain_gossip(now, wall_ms);
+        if !self.is_settled(now) {
+            self.settle(now, wall_ms);
+        }
+    }
+
+    /// Would settling do nothing? It stands beside [`Node::settle`]: what that looks at is asked
+    /// here, and nothing else may make it act.
+    fn is_settled(&self, now: Now) -> bool {
+        let unchanged = !self.replica.has_changed() && self.dirty == Default::default();
+        let is_departing = matches!(self.departure, Departure::HandingOver { .. });
+        let is_due = |at: &Now| *at <= now;
+        unchanged
+            && !is_departing
+            && !self.replica.is_holding_back()
+            && self.tasks.is_settled(now)
+            && !is_due(&self.look_at)
+            && !self.due_at.values().any(is_due)
+            && !self.outbox.is_due()
+    }
+
     pub(super) fn settle(&mut self, now: Now, wall_ms: u64) {
+        self.settlings += 1;
         let moment = self.moment(now, wall_ms);
         self.replica.let_in();
         for _ in 0..ROUNDS_MAX {

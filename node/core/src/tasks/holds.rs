@@ -3,6 +3,7 @@
 use crdt_state::spec::TemplateVersion;
 use crdt_state::task::Slot;
 use crdt_state::{ServiceId, TaskId};
+use gossip::Now;
 
 use super::Tasks;
 use super::local::{Live, Phase};
@@ -41,6 +42,11 @@ impl Tasks {
             let of = |task: &TaskId| local.status(*task).map(|status| status.template);
             local.live.keys().any(|task| of(task) != Some(version))
         })
+    }
+
+    /// Is there nothing to write or to order, and nothing due by itself?
+    pub fn is_settled(&self, now: Now) -> bool {
+        self.touched.is_empty() && self.orders.is_empty() && self.deadline() > now
     }
 
     /// Does the node run, start or wait for anything at all?

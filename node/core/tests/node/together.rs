@@ -4,7 +4,7 @@
 use crdt_state::RecordKey;
 use crdt_state::handover::Handovers;
 use crdt_state::task::{Run, TaskStart};
-use gossip::MemberState;
+use gossip::{MemberState, Traffic};
 use node_core::node::{BOOT_HOLD_MS, LOOK_AROUND_MS};
 use node_core::{Edit, Input};
 
@@ -34,6 +34,22 @@ fn nobody_hears_of_a_change_before_it_is_on_disk() {
     pair.hosts[0].feed(Input::Persisted { seq });
     pair.wait(20_000);
     assert_eq!(pair.hosts[1].node.services().count(), 1);
+}
+
+#[test]
+fn a_settled_node_does_not_settle_again_for_a_ping() {
+    let (mut pair, _) = Pair::with_a_task_on_the_first();
+    pair.wait(60_000);
+    let before = pair.hosts.each_ref().map(|host| host.node.settlings());
+    let received =
+        |pair: &Pair| pair.hosts[0].node.gossip().counters().received[&Traffic::Swim].count;
+    let pings = received(&pair);
+    pair.wait(60_000);
+    assert!(received(&pair) > pings + 100, "two or more in each probe interval");
+    assert_eq!(pair.hosts.each_ref().map(|host| host.node.settlings()), before);
+    pair.hosts[1].create(spec("api", 1));
+    pair.wait(20_000);
+    assert!(pair.hosts[0].node.settlings() > before[0], "a new record is looked at");
 }
 
 /// The task runs on `pi-1` and is to move to `pi-2`, which was ordered to start it.
