@@ -20,7 +20,8 @@ use crate::message::{self, Message};
 use crate::output::{DATAGRAM_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::rumour::{self, DATAGRAM_RECORDS_MAX, RumourMill};
 use crate::{
-    Counters, GossipConfig, Identity, JunkReason, Member, MemberState, Now, Output, Profile,
+    Counters, GossipConfig, GossipTimer, Identity, JunkReason, Member, MemberState, Now, Output,
+    Profile,
 };
 
 /// One node's side of the fleet's gossip.
@@ -197,14 +198,19 @@ impl Gossip {
 
     /// When [`Gossip::handle_timeout`] wants to be called.
     pub fn deadline(&self) -> Now {
-        if self.membership.is_leaving() {
-            return self.membership.deadline();
-        }
-        self.membership
-            .deadline()
-            .min(self.compare_at)
-            .min(self.rumours.deadline())
-            .min(self.seeds.deadline())
+        self.timers().map(|(_, at)| at).fold(Now::NEVER, Now::min)
+    }
+
+    /// Why it wants to be called, and when for each reason. One that does not run is due never.
+    pub fn timers(&self) -> impl Iterator<Item = (GossipTimer, Now)> {
+        let own = [
+            (GossipTimer::CompareDue, self.compare_at),
+            (GossipTimer::RumourDue, self.rumours.deadline()),
+            (GossipTimer::SeedDue, self.seeds.deadline()),
+        ];
+        // Who has said good-bye repeats it, and nothing else.
+        let own = own.into_iter().filter(|_| !self.membership.is_leaving());
+        self.membership.timers().chain(own)
     }
 
     /// This node's own identity.

@@ -20,6 +20,7 @@ pub mod output;
 mod rumour;
 pub mod seal;
 pub mod time;
+pub mod timer;
 
 pub use config::{GossipConfig, Profile, Rumours};
 pub use counters::{Counters, Traffic};
@@ -29,3 +30,4 @@ pub use member::{Evidence, Member, MemberEvent, MemberState};
 pub use message::encode_rumour;
 pub use output::{JunkReason, Output};
 pub use time::Now;
+pub use timer::GossipTimer;

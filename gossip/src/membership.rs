@@ -31,7 +31,7 @@ pub(crate) use packet::PACKET_BYTES_MAX;
 
 use crate::message::Entry;
 use crate::rumour::Vantage;
-use crate::{Identity, Member, MemberEvent, MemberState, Now, Profile};
+use crate::{GossipTimer, Identity, Member, MemberEvent, MemberState, Now, Profile};
 use driver::{Foca, OpenProbe};
 use health::LocalHealth;
 use suspicion::Case;
@@ -147,8 +147,8 @@ impl Membership {
         self.effects.pop_front()
     }
 
-    pub(crate) fn deadline(&self) -> Now {
-        self.timers.deadline()
+    pub(crate) fn timers(&self) -> impl Iterator<Item = (GossipTimer, Now)> {
+        self.timers.iter()
     }
 
     /// The hash that tells whether two nodes see the same members.

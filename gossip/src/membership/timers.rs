@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crdt_state::NodeId;
 
-use crate::{Identity, Now};
+use crate::{GossipTimer, Identity, Now};
 
 /// What is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,19 @@ pub(crate) enum Due {
     Announce,
     /// Say once more that this node goes.
     Goodbye,
+}
+
+impl Due {
+    fn reason(&self) -> GossipTimer {
+        match self {
+            Due::Foca(foca::Timer::ChangeSuspectToDown { .. }) => GossipTimer::VerdictDue,
+            Due::Foca(foca::Timer::PeriodicGossip(_)) => GossipTimer::PushDue,
+            Due::Foca(_) => GossipTimer::ProbeDue,
+            Due::Case(_) => GossipTimer::CaseDue,
+            Due::Announce => GossipTimer::AnnounceDue,
+            Due::Goodbye => GossipTimer::GoodbyeDue,
+        }
+    }
 }
 
 /// The queue.
@@ -50,7 +63,8 @@ impl Timers {
     }
 
     /// When the first one is due.
-    pub(crate) fn deadline(&self) -> Now {
-        self.queue.first_key_value().map_or(Now::NEVER, |((at, _), _)| *at)
+    /// What is due and when, earliest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (GossipTimer, Now)> {
+        self.queue.iter().map(|((at, _), due)| (due.reason(), *at))
     }
 }

@@ -33,5 +33,5 @@ pub mod volumes;
 pub use edit::{Edit, Edited, Refusal, Removal, ServiceSpec};
 pub use event::{Event, Subject};
 pub use input::{Action, Input};
-pub use node::{Node, NodeConfig, NodeFacts, NodeRow, TaskView, VolumeRow};
+pub use node::{Node, NodeConfig, NodeFacts, NodeRow, NodeTimer, TaskView, VolumeRow};
 pub use node::{Rollout, RolloutState, UnfitRow};

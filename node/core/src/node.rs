@@ -34,6 +34,7 @@ mod reconcile;
 mod settle;
 mod task_events;
 mod tell;
+mod timers;
 mod unfit;
 mod update_status;
 mod volumes;
@@ -41,6 +42,7 @@ mod why;
 
 pub use read::{NodeRow, TaskView};
 pub use settle::desired;
+pub use timers::NodeTimer;
 pub use unfit::UnfitRow;
 pub use update_status::{Rollout, RolloutState};
 pub use volumes::VolumeRow;
@@ -273,18 +275,6 @@ impl Node {
     /// The next order.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.outbox.pop()
-    }
-
-    /// When `TimerFired` is due; late is as good as on time.
-    pub fn deadline(&self) -> Now {
-        let leave_at = match self.departure {
-            Departure::HandingOver { until } => until,
-            Departure::None | Departure::Gone => Now::NEVER,
-        };
-        let due_at = self.due_at.values().copied().min().unwrap_or(Now::NEVER);
-        let conditions_at = self.conditions.deadline();
-        let clocks = [self.tasks.deadline(), self.look_at, leave_at, due_at, conditions_at];
-        clocks.into_iter().fold(self.gossip.deadline(), Now::min)
     }
 
     fn moment(&self, now: Now, wall_ms: u64) -> Moment {

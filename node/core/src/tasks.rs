@@ -147,28 +147,33 @@ impl Tasks {
         self.slots.get(&(service, slot)).map(|local| &local.record)
     }
 
-    /// When something is due by itself.
-    pub fn deadline(&self) -> Now {
-        let full = self.starting() >= STARTING_MAX;
-        self.slots
-            .values()
-            .flat_map(|local| local.live.values())
-            .map(|live| match &live.phase {
-                Phase::Waiting { .. } if full => Now::NEVER,
-                Phase::Waiting { until } => (*until).max(self.hold_until),
-                Phase::Stopping { again_at, .. } => *again_at,
-                Phase::Starting { .. } | Phase::Running { .. } => Now::NEVER,
-            })
-            .min()
-            .unwrap_or(Now::NEVER)
+    /// When the next task that waits may start.
+    pub fn start_at(&self) -> Now {
+        if self.starting() >= STARTING_MAX {
+            return Now::NEVER;
+        }
+        let waiting = self.phases().filter_map(|phase| match phase {
+            Phase::Waiting { until } => Some((*until).max(self.hold_until)),
+            Phase::Starting { .. } | Phase::Running { .. } | Phase::Stopping { .. } => None,
+        });
+        waiting.min().unwrap_or(Now::NEVER)
+    }
+
+    /// When the next stop that was not answered is ordered again.
+    pub fn stop_again_at(&self) -> Now {
+        let stopping = self.phases().filter_map(|phase| match phase {
+            Phase::Stopping { again_at, .. } => Some(*again_at),
+            Phase::Waiting { .. } | Phase::Starting { .. } | Phase::Running { .. } => None,
+        });
+        stopping.min().unwrap_or(Now::NEVER)
+    }
+
+    fn phases(&self) -> impl Iterator<Item = &Phase> {
+        self.slots.values().flat_map(|local| local.live.values()).map(|live| &live.phase)
     }
 
     fn starting(&self) -> usize {
-        self.slots
-            .values()
-            .flat_map(|local| local.live.values())
-            .filter(|live| matches!(live.phase, Phase::Starting { .. }))
-            .count()
+        self.phases().filter(|phase| matches!(phase, Phase::Starting { .. })).count()
     }
 
     /// Brings one slot towards the wish.

@@ -33,16 +33,13 @@ impl Node {
     /// Would settling do nothing? It stands beside [`Node::settle`]: what that looks at is asked
     /// here, and nothing else may make it act.
     fn is_settled(&self, now: Now) -> bool {
-        let unchanged = !self.replica.has_changed() && self.dirty == Default::default();
+        let unchanged = !self.replica.has_changed() && !self.is_unfinished();
         let is_departing = matches!(self.departure, Departure::HandingOver { .. });
-        let is_due = |at: &Now| *at <= now;
         unchanged
             && !is_departing
-            && !self.replica.is_holding_back()
-            && self.tasks.is_settled(now)
-            && !is_due(&self.look_at)
-            && !self.due_at.values().any(is_due)
+            && self.tasks.is_settled()
             && !self.outbox.is_due()
+            && self.own_timers().iter().all(|(_, at)| *at > now)
     }
 
     pub(super) fn settle(&mut self, now: Now, wall_ms: u64) {
@@ -81,7 +78,7 @@ impl Node {
         self.drain_gossip(now, wall_ms);
         self.give_orders(now, wall_ms);
         self.outbox.flush(&self.replica);
-        if self.dirty != Default::default() || self.replica.is_holding_back() {
+        if self.is_unfinished() {
             self.look_at = now;
         }
         if self.dirty == Default::default() {

@@ -3,7 +3,6 @@
 use crdt_state::spec::TemplateVersion;
 use crdt_state::task::Slot;
 use crdt_state::{ServiceId, TaskId};
-use gossip::Now;
 
 use super::Tasks;
 use super::local::{Live, Phase};
@@ -44,9 +43,9 @@ impl Tasks {
         })
     }
 
-    /// Is there nothing to write or to order, and nothing due by itself?
-    pub fn is_settled(&self, now: Now) -> bool {
-        self.touched.is_empty() && self.orders.is_empty() && self.deadline() > now
+    /// Is there nothing to write and nothing to order?
+    pub fn is_settled(&self) -> bool {
+        self.touched.is_empty() && self.orders.is_empty()
     }
 
     /// Does the node run, start or wait for anything at all?

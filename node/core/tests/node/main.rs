@@ -8,6 +8,7 @@ mod pair;
 mod poison;
 mod rollout;
 mod runs;
+mod timers;
 mod together;
 mod views;
 mod volumes;
