@@ -56,6 +56,8 @@ pub struct Programs {
     runtime: FakeRuntime,
     facts: BTreeMap<Run, RunFacts>,
     starts: BTreeMap<(ServiceId, TemplateVersion), u64>,
+    /// When forgotten runs began.
+    past: BTreeMap<Run, u64>,
     dice: Dice,
 }
 
@@ -66,6 +68,7 @@ impl Programs {
             runtime: FakeRuntime::new(),
             facts: BTreeMap::new(),
             starts: BTreeMap::new(),
+            past: BTreeMap::new(),
             dice,
         }
     }
@@ -89,6 +92,9 @@ impl Programs {
 
     /// The node wants no trace of a run.
     pub fn forget(&mut self, run: Run) {
+        if let Some(at) = self.runtime.started_at(run) {
+            self.past.insert(run, at);
+        }
         self.runtime.forget(run);
         self.facts.remove(&run);
     }
@@ -137,6 +143,16 @@ impl Programs {
     /// What a run was started as.
     pub fn facts(&self, run: Run) -> Option<RunFacts> {
         self.facts.get(&run).copied()
+    }
+
+    /// When the program of a run really began, also of one that is forgotten.
+    pub fn started_at(&self, run: Run) -> Option<u64> {
+        self.runtime.started_at(run).or_else(|| self.past.get(&run).copied())
+    }
+
+    /// Runs that were ordered and have neither started nor been refused yet.
+    pub fn starting(&self) -> usize {
+        self.runtime.starting()
     }
 
     /// Does it run at this moment?

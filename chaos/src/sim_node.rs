@@ -23,7 +23,6 @@ use node_core::plan::Placed;
 use node_core::view::{NodeView, Presence};
 use node_core::{Action, Input, TaskView};
 
-use crate::check::kept::Other;
 use crate::check::reasons::Shown;
 use crate::check::writes::WriteId;
 use crate::disk::Disk;
@@ -247,25 +246,22 @@ impl SimNode {
         self.node.gossip().member(id).map(|member| member.state)
     }
 
-    /// Who else has this slot, seen from the owner of `run`.
-    pub fn other_run(&self, run: Run, service: ServiceId, slot: Slot) -> Other {
-        let me = self.node.me();
+    /// The runs of a slot that this node takes for running, with the counter that says since when.
+    pub fn known_runs(&self, service: ServiceId, slot: Slot) -> BTreeMap<Run, u64> {
         let tasks = self.node.tasks(self.now);
-        let of_slot = || tasks.iter().filter(|task| task.service == service && task.slot == slot);
-        let since = |task: &TaskView| {
+        let of_slot = tasks.iter().filter(|task| task.service == service && task.slot == slot);
+        let run = |task: &TaskView| {
             let status = task.status.as_ref()?;
-            (status.current.state == TaskState::Running).then_some(status.running_since)
+            let run = Run { task: task.id, attempt: status.current.number };
+            (status.current.state == TaskState::Running).then_some((run, status.running_since))
         };
-        let mine = of_slot()
-            .filter(|task| task.node == Some(me) && task.id == run.task)
-            .find_map(since)
-            .unwrap_or(u64::MAX);
-        let theirs = of_slot().filter(|task| task.node != Some(me) || task.id != run.task);
-        match theirs.filter_map(since).min() {
-            None => Other::None,
-            Some(theirs) if theirs <= mine => Other::RunsLonger,
-            Some(_) => Other::RunsShorter,
-        }
+        of_slot.filter_map(run).collect()
+    }
+
+    /// How often it took a new identity since it was started.
+    pub fn renewals(&self) -> u64 {
+        let me = self.node.gossip().me();
+        me.generation - gossip::Identity::at_boot(me.node, me.boots()).generation
     }
 
     /// The run that the planned owner of a slot says it has there.

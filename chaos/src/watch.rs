@@ -47,6 +47,8 @@ struct Last {
     digest: Digest,
     members: u64,
     placement: u64,
+    /// New identities since its agent was started.
+    renewals: u64,
     /// When something last happened that it may need time to get over.
     disturbed_at: u64,
     /// The part it was in.
@@ -85,6 +87,8 @@ pub struct Watch {
     unwanted: BTreeMap<(MachineNo, Run), Result<Justified, Violation>>,
     /// Runs of one slot of which the later was started by who could not see the other.
     apart: BTreeSet<(Run, Run)>,
+    /// For each run the others of its slot that its node took for running when it started it.
+    knew: BTreeMap<Run, BTreeSet<Run>>,
     /// Runs that their node ordered to end.
     stopping: BTreeSet<Run>,
     /// Where each run ran, what it was, and when it was last seen to run.
@@ -119,6 +123,7 @@ impl Watch {
             answered: Answered::InFull,
             unwanted: BTreeMap::new(),
             apart: BTreeSet::new(),
+            knew: BTreeMap::new(),
             stopping: BTreeSet::new(),
             ran_lately: BTreeMap::new(),
             looked_at: 0,
@@ -255,6 +260,7 @@ impl Watch {
     pub fn on_boot(&mut self, machine: &Machine) {
         let agent = machine.agent.as_ref().expect("it was just started");
         self.last[machine.no].digest = agent.node.digest();
+        self.last[machine.no].renewals = 0;
         self.unwanted.retain(|(no, run), _| *no != machine.no || machine.programs.is_running(*run));
         for service in agent.node.services() {
             self.report(self.removals.saw_living(machine.no, service.id));
@@ -262,13 +268,17 @@ impl Watch {
     }
 
     /// A step was taken and its orders carried out.
-    pub fn after_step(&mut self, at: u64, machine: &Machine) {
+    pub fn after_step(&mut self, at: u64, no: MachineNo, machines: &[Machine]) {
+        let machine = &machines[no];
         for (_, service) in std::mem::take(&mut self.starting) {
             self.report(self.removals.started(machine.no, service));
         }
         let Some(agent) = &machine.agent else { return };
         let (digest, members) = (agent.node.digest(), agent.node.members_hash());
+        let renewals = agent.node.renewals();
         let last = &mut self.last[machine.no];
+        self.sometimes.saw_times(Event::Renewed, renewals - last.renewals);
+        last.renewals = renewals;
         if last.digest == digest && last.members == members {
             return;
         }
@@ -280,7 +290,7 @@ impl Watch {
         if moved {
             self.report(self.rest.moved(machine.no, "plans otherwise"));
         }
-        self.judge_unwanted(machine, &agent.node);
+        self.judge_unwanted(no, &agent.node, machines);
     }
 
     /// Bytes go onto a link.
@@ -301,10 +311,8 @@ impl Watch {
 
     /// A node tells its operators something.
     pub fn on_event(&mut self, event: &NodeEvent) {
-        match event.action {
-            "unreachable" => self.sometimes.saw(Event::Unreachable),
-            "renewed" => self.sometimes.saw(Event::Renewed),
-            _ => {}
+        if event.action == "unreachable" {
+            self.sometimes.saw(Event::Unreachable);
         }
     }
 

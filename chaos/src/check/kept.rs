@@ -2,7 +2,7 @@
 //! restart and clock jump.
 //!
 //! Looks at every order to stop a run that is healthy, and wants a reason for it. The surplus of a
-//! duplicate is one, when the other has run longer, or when a cut made the two and the machine has
+//! duplicate is one, when the other has really run longer, or when a cut made the two and the machine has
 //! its share of the service without this one. A move onto another node is one only if, since
 //! the fleet was last settled, something happened that changes the shares: a machine came without
 //! its tasks, a program ended by itself, an operator wrote. A cut, a heal, a pause, a killed agent
@@ -14,15 +14,53 @@ use crdt_state::task::{Run, Slot};
 use crate::invariant::{Invariant, Verdict, Violation};
 use crate::network::MachineNo;
 
-/// Another run of the same slot, as the machine that stops knows it.
+/// Another run of the same slot that the machine that stops knows of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Other {
     /// There is none.
     None,
-    /// It began to run before this one, in the order of stamps.
+    /// It began to run before this one.
     RunsLonger,
     /// It runs, since later.
     RunsShorter,
+}
+
+/// Which of two runs of a slot began first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Who started the later one knew that the earlier one ran: the real times decide.
+    Known {
+        /// When the one that is stopped really began.
+        mine_at: u64,
+        /// When the other one really began.
+        theirs_at: u64,
+    },
+    /// Neither knew of the other, and no clock is shared: the counters that their nodes wrote
+    /// decide.
+    Concurrent {
+        /// Of the one that is stopped.
+        mine: u64,
+        /// Of the other one.
+        theirs: u64,
+    },
+}
+
+impl Order {
+    fn is_other_first(self) -> bool {
+        match self {
+            Order::Known { mine_at, theirs_at } => theirs_at <= mine_at,
+            Order::Concurrent { mine, theirs } => theirs <= mine,
+        }
+    }
+}
+
+/// What the other runs of a slot come to.
+pub fn other(orders: &[Order]) -> Other {
+    if orders.is_empty() {
+        return Other::None;
+    }
+    let is_first = orders.iter().any(|order| order.is_other_first());
+    if is_first { Other::RunsLonger } else { Other::RunsShorter }
 }
 
 /// How the run that stays came to be beside the one that goes.
@@ -161,6 +199,23 @@ mod tests {
     #[test]
     fn a_healthy_run_that_nobody_else_runs_must_not_be_stopped() {
         assert!(justify(&stopped()).is_err());
+    }
+
+    #[test]
+    fn a_node_that_misreports_since_when_its_program_runs_convinces_nobody() {
+        // What the nodes wrote says the opposite of what happened, and is not asked.
+        let younger = other(&[Order::Known { mine_at: 1_000, theirs_at: 60_000 }]);
+        assert_eq!(younger, Other::RunsShorter);
+        assert!(justify(&Stopped { other: younger, ..stopped() }).is_err());
+        let older = other(&[Order::Known { mine_at: 60_000, theirs_at: 1_000 }]);
+        assert_eq!(justify(&Stopped { other: older, ..stopped() }), Ok(Justified::Surplus));
+    }
+
+    #[test]
+    fn of_runs_whose_nodes_did_not_know_of_each_other_the_lower_counter_counts_as_first() {
+        assert_eq!(other(&[Order::Concurrent { mine: 7, theirs: 3 }]), Other::RunsLonger);
+        assert_eq!(other(&[Order::Concurrent { mine: 3, theirs: 7 }]), Other::RunsShorter);
+        assert_eq!(other(&[]), Other::None);
     }
 
     #[test]

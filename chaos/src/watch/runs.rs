@@ -10,7 +10,7 @@ use node_core::view::{NodeView, Presence};
 
 use super::Watch;
 use crate::bounds::LOSS_UNKNOWN_MS;
-use crate::check::kept::{self, Born, Copy, Justified, Other, Stopped};
+use crate::check::kept::{self, Born, Copy, Justified, Order, Other, Stopped};
 use crate::machine::Machine;
 use crate::network::MachineNo;
 use crate::programs::RunFacts;
@@ -29,7 +29,7 @@ impl Watch {
         if !machine.programs.is_running(run) {
             return;
         }
-        let stopped = self.stopped(machine, &agent.node, run, facts);
+        let stopped = self.stopped((no, run), facts, &agent.node, machines);
         // Kept after the order: an agent that is killed meanwhile begins the stop again.
         let decided = self.unwanted.get(&(machine.no, run)).cloned();
         let verdict = decided.unwrap_or_else(|| kept::justify(&stopped));
@@ -70,7 +70,8 @@ impl Watch {
     }
 
     /// Judges the runs that a node has just given up.
-    pub(super) fn judge_unwanted(&mut self, machine: &Machine, node: &SimNode) {
+    pub(super) fn judge_unwanted(&mut self, no: MachineNo, node: &SimNode, machines: &[Machine]) {
+        let machine = &machines[no];
         for run in node.unwanted_runs() {
             let key = (machine.no, run);
             if self.unwanted.contains_key(&key) {
@@ -78,13 +79,20 @@ impl Watch {
             }
             let facts = machine.programs.facts(run).filter(|_| machine.programs.is_running(run));
             let verdict = facts.map_or(Ok(Justified::NotYetRunning), |facts| {
-                kept::justify(&self.stopped(machine, node, run, facts))
+                kept::justify(&self.stopped((no, run), facts, node, machines))
             });
             self.unwanted.insert(key, verdict);
         }
     }
 
-    fn stopped(&self, machine: &Machine, node: &SimNode, run: Run, facts: RunFacts) -> Stopped {
+    fn stopped(
+        &self,
+        (no, run): (MachineNo, Run),
+        facts: RunFacts,
+        node: &SimNode,
+        machines: &[Machine],
+    ) -> Stopped {
+        let machine = &machines[no];
         let RunFacts { service: id, slot, template } = facts;
         let service = node.service(id);
         let view = node.node_view(node_id(machine.seed));
@@ -100,7 +108,7 @@ impl Watch {
             _ => false,
         };
         let other = if is_wanted && is_current && may_stay {
-            node.other_run(run, id, slot)
+            kept::other(&self.orders(run, facts, node, machines))
         } else {
             Other::None
         };
@@ -125,9 +133,42 @@ impl Watch {
         }
     }
 
+    /// In which order a run and the others of its slot began that its node knows of. One that no
+    /// program ever ran is none.
+    fn orders(
+        &self,
+        run: Run,
+        facts: RunFacts,
+        node: &SimNode,
+        machines: &[Machine],
+    ) -> Vec<Order> {
+        let started_at = |run| machines.iter().find_map(|m| m.programs.started_at(run));
+        let knew = |later, earlier| self.knew.get(&later).is_some_and(|k| k.contains(&earlier));
+        let known = node.known_runs(facts.service, facts.slot);
+        let mine = known.get(&run).copied().unwrap_or(u64::MAX);
+        let order = |(other, theirs): (&Run, &u64)| {
+            let (mine_at, theirs_at) = (started_at(run)?, started_at(*other)?);
+            Some(if knew(run, *other) || knew(*other, run) {
+                Order::Known { mine_at, theirs_at }
+            } else {
+                Order::Concurrent { mine, theirs: *theirs }
+            })
+        };
+        known.iter().filter(|(other, _)| other.task != run.task).filter_map(order).collect()
+    }
+
+    /// Notes which runs of the slot the starting node takes for running.
+    pub(super) fn note_knew(&mut self, node: &SimNode, start: &TaskStart) {
+        let known = node.known_runs(start.service, start.slot);
+        self.knew.insert(start.run, known.into_keys().collect());
+    }
+
     /// Notes whose run of the same slot the starting node does not see.
     pub(super) fn note_apart(&mut self, no: MachineNo, start: &TaskStart, machines: &[Machine]) {
         let Some(agent) = &machines[no].agent else { return };
+        if !machines[no].programs.is_running(start.run) {
+            self.note_knew(&agent.node, start);
+        }
         for other in machines.iter().filter(|machine| machine.no != no) {
             if agent.node.sees_holder(node_id(other.seed), start.service, start.slot) {
                 continue;

@@ -29,7 +29,7 @@ impl World {
         let most = STEP_ACTIONS_MAX as u64;
         self.watch.report(budgets::at_most("actions of one step", orders, most, no));
         self.set_timer(no);
-        self.watch.after_step(self.at, &self.machines[no]);
+        self.watch.after_step(self.at, no, &self.machines);
         if self.machines[no].has_left && self.machines[no].is_up() {
             self.machines[no].down += 1;
             self.kill_agent(no);

@@ -86,6 +86,8 @@ struct FakeRun {
     health: Option<Health>,
     /// When it has started or is refused: nothing happens to it before.
     begins: u64,
+    /// When its program really began to run.
+    started_at: Option<u64>,
     /// When SIGKILL comes, once it was asked to end.
     kill_at: Option<u64>,
 }
@@ -145,6 +147,7 @@ impl FakeRuntime {
             state: None,
             health: None,
             begins: now + delay,
+            started_at: None,
             kill_at: None,
         };
         self.runs.insert(start.run, run);
@@ -261,6 +264,16 @@ impl FakeRuntime {
         self.runs.get(&run).map(|run| run.pid)
     }
 
+    /// When the program of a run really began, whatever an agent says; `None` if it never did.
+    pub fn started_at(&self, run: Run) -> Option<u64> {
+        self.runs.get(&run)?.started_at
+    }
+
+    /// Runs that were ordered and have neither started nor been refused yet.
+    pub fn starting(&self) -> usize {
+        self.runs.values().filter(|run| run.state.is_none()).count()
+    }
+
     fn catch_up(&mut self, now: u64) {
         while self.poll(now).is_some() {}
     }
@@ -284,6 +297,7 @@ impl FakeRuntime {
             RunEvent::HealthChanged(health) => run.health = Some(*health),
             RunEvent::Started { .. } => {
                 run.state = Some(event.clone());
+                run.started_at = Some(at);
                 if let Behaviour::Runs { lives, health, .. } = &run.behaviour {
                     let verdict =
                         |(ms, health): &(u64, Health)| (at + ms, RunEvent::HealthChanged(*health));
@@ -341,9 +355,11 @@ mod tests {
         runtime.start(0, &order(1));
         runtime.start(0, &order(2));
         runtime.crash_agent(3);
+        assert_eq!((runtime.starting(), runtime.started_at(order(1).run)), (2, None));
         let found = runtime.adopt(4);
         assert_eq!(found[0].event, RunEvent::Started { pid: 1 });
         assert_eq!(found[1].event, RunEvent::Started { pid: 2 });
+        assert_eq!((runtime.starting(), runtime.started_at(order(1).run)), (0, Some(5)));
         assert_eq!(runtime.poll(1_000_000), None);
     }
 
