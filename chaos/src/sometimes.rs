@@ -100,6 +100,11 @@ impl Sometimes {
     pub fn iter(&self) -> impl Iterator<Item = (Event, u64)> {
         Event::ALL.into_iter().map(|event| (event, self.count(event)))
     }
+
+    /// The interesting states that were never reached.
+    pub fn missed(&self) -> impl Iterator<Item = Event> {
+        self.iter().filter(|(_, count)| *count == 0).map(|(event, _)| event)
+    }
 }
 
 impl Event {
@@ -146,6 +151,7 @@ mod tests {
         sometimes.saw(Event::Failover);
         assert_eq!(sometimes.count(Event::Failover), 1);
         assert_eq!(sometimes.iter().count(), Event::ALL.len());
+        assert_eq!(sometimes.missed().count(), Event::ALL.len() - 1);
         assert!(sometimes.iter().any(|(event, count)| event == Event::Settled && count == 0));
     }
 }
