@@ -11,6 +11,9 @@ use crdt_state::{RecordKey, StoreId};
 
 use crate::dice::Dice;
 
+/// The agent takes a copied store for the same one and would use stamps twice: off until it does not.
+const RESTORED_STORE_KEEPS_ID: bool = false;
+
 /// One transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Write {
@@ -32,6 +35,7 @@ pub struct Disk {
     free_at: u64,
     boots: u64,
     bytes_written: u64,
+    copy: Option<BTreeMap<RecordKey, Vec<u8>>>,
 }
 
 impl Disk {
@@ -45,6 +49,7 @@ impl Disk {
             free_at: 0,
             boots: 0,
             bytes_written: 0,
+            copy: None,
         };
         disk.format();
         disk
@@ -92,6 +97,23 @@ impl Disk {
     /// The disk is replaced by an empty one.
     pub fn lose(&mut self) {
         self.format();
+    }
+
+    /// Somebody copies what the store holds now.
+    pub fn copy(&mut self) {
+        self.copy = Some(self.records.clone());
+    }
+
+    /// The store is replaced by its copy, if there is one: a new store that begins with the old
+    /// records.
+    pub fn restore(&mut self) -> bool {
+        let Some(copy) = self.copy.clone() else { return false };
+        if !RESTORED_STORE_KEEPS_ID {
+            self.format();
+        }
+        self.waiting.clear();
+        self.records = copy;
+        true
     }
 
     /// Gives back something else than was written: what no disk should do.
@@ -160,6 +182,23 @@ mod tests {
         let mut disk = Disk::new(0);
         assert_eq!(disk.write(10, 2000, write(1)), 2010);
         assert_eq!(disk.write(11, 3, write(2)), 2013);
+    }
+
+    #[test]
+    fn a_restored_store_holds_what_was_copied_and_is_another_one() {
+        let mut disk = Disk::new(0);
+        assert!(!disk.restore(), "there is no copy");
+        let write_now = |disk: &mut Disk, seq| {
+            disk.write(0, 1, write(seq));
+            disk.synced();
+        };
+        write_now(&mut disk, 1);
+        disk.copy();
+        write_now(&mut disk, 2);
+        let before = disk.store();
+        assert!(disk.restore());
+        assert_eq!(disk.records().len(), 1);
+        assert_ne!(disk.store(), before);
     }
 
     #[test]

@@ -48,11 +48,13 @@ pub enum Nemesis {
     Junk,
     /// A member signs what no operator could write.
     Poison,
+    /// Machines lose power and come back with an older copy of their store.
+    Restore,
 }
 
 impl Nemesis {
     /// All of them.
-    pub const ALL: [Nemesis; 18] = [
+    pub const ALL: [Nemesis; 19] = [
         Nemesis::Halves,
         Nemesis::Thirds,
         Nemesis::Bridge,
@@ -71,6 +73,7 @@ impl Nemesis {
         Nemesis::Leave,
         Nemesis::Junk,
         Nemesis::Poison,
+        Nemesis::Restore,
     ];
 }
 
@@ -105,6 +108,10 @@ pub enum Harm {
     Junk(MachineNo, u64),
     /// So many records beyond a limit reach it, signed by a member. Has no end.
     Poison(MachineNo, u64),
+    /// Somebody copies its store. Has no end.
+    StoreCopied(MachineNo),
+    /// The machine has no power, and the store of the copy afterwards.
+    StoreRestored(MachineNo),
 }
 
 impl Harm {
@@ -117,6 +124,7 @@ impl Harm {
                 | Harm::Roam(_)
                 | Harm::Junk(..)
                 | Harm::Poison(..)
+                | Harm::StoreCopied(_)
         )
     }
 
@@ -135,8 +143,11 @@ impl Harm {
             | Harm::Pause(machine)
             | Harm::ProgramKill(machine)
             | Harm::Roam(machine)
-            | Harm::Leave(machine) => BTreeSet::from([*machine]),
-            Harm::ClockJump(..) | Harm::Junk(..) | Harm::Poison(..) => BTreeSet::new(),
+            | Harm::Leave(machine)
+            | Harm::StoreRestored(machine) => BTreeSet::from([*machine]),
+            Harm::ClockJump(..) | Harm::Junk(..) | Harm::Poison(..) | Harm::StoreCopied(_) => {
+                BTreeSet::new()
+            }
         }
     }
 }
@@ -169,6 +180,8 @@ impl fmt::Display for Harm {
             Harm::Leave(machine) => write!(f, "n{machine} leaves"),
             Harm::Junk(machine, count) => write!(f, "{count} packets of junk reach n{machine}"),
             Harm::Poison(machine, count) => write!(f, "{count} poison records reach n{machine}"),
+            Harm::StoreCopied(machine) => write!(f, "store of n{machine} copied"),
+            Harm::StoreRestored(machine) => write!(f, "store of n{machine} restored"),
         }
     }
 }
@@ -216,6 +229,7 @@ fn duration_ms(nemesis: Nemesis, dice: &mut Dice) -> u64 {
         Nemesis::DiskStall => dice.between(2_000, 20_000),
         Nemesis::Slow => dice.between(5_000, 60_000),
         Nemesis::Pause => dice.between(100, 30_000),
+        Nemesis::Restore => dice.between(5_000, 60_000),
         Nemesis::Leave => *dice.pick(&[1_000, 10_000, 30_000, 60_000]),
         Nemesis::ClockJump
         | Nemesis::ProgramKill
@@ -253,8 +267,15 @@ fn harms(nemesis: Nemesis, machines: usize, span: Span, dice: &mut Dice) -> Vec<
         Nemesis::Leave => Harm::Leave(victim),
         Nemesis::Junk => Harm::Junk(victim, dice.between(1, 40)),
         Nemesis::Poison => Harm::Poison(victim, dice.between(1, 4)),
+        Nemesis::Restore => return restore(victim, span, dice),
     };
     vec![(harm, begin, end)]
+}
+
+/// The copy is made at the beginning; for the last seconds the machine is down.
+fn restore(victim: MachineNo, (begin, end): Span, dice: &mut Dice) -> Vec<(Harm, u64, u64)> {
+    let down_at = end.saturating_sub(dice.between(500, 10_000)).max(begin);
+    vec![(Harm::StoreCopied(victim), begin, begin), (Harm::StoreRestored(victim), down_at, end)]
 }
 
 /// A tenth of a second, a year, ten years; forth and back.

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod dice;
 pub mod disk;
 pub mod fault;
+pub mod habit;
 pub mod invariant;
 pub mod machine;
 pub mod membership_bench;

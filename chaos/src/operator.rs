@@ -20,7 +20,7 @@ use crate::programs::{Manners, manners};
 const REPLICAS_MAX: u64 = 9;
 
 /// The names that operators choose from: few, so that two of them choose the same now and then.
-const NAMES: [&str; 7] = ["web", "db", "cam", "mqtt", "log", "till", "door"];
+pub const NAMES: [&str; 7] = ["web", "db", "cam", "mqtt", "log", "till", "door"];
 
 /// Zones, as a label of nodes.
 const ZONES: [&str; 3] = ["a", "b", "c"];

@@ -9,6 +9,7 @@ use gossip::Rumours;
 
 use crate::dice::Dice;
 use crate::fault::Nemesis;
+use crate::habit::Habit;
 use crate::network::Weather;
 use crate::sabotage::Sabotage;
 
@@ -25,6 +26,18 @@ pub struct Wish {
     pub without: BTreeSet<Nemesis>,
     /// A promise that the world breaks.
     pub sabotage: Option<Sabotage>,
+    /// Which worlds.
+    pub worlds: Worlds,
+}
+
+/// Which worlds the seeds stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Worlds {
+    /// With everything that can happen.
+    #[default]
+    Whole,
+    /// As they were when the first seeds were kept: without habits and restored stores.
+    AsKept,
 }
 
 /// How lively the operators are.
@@ -53,6 +66,8 @@ pub struct Profile {
     pub weather: Weather,
     /// The operators.
     pub pace: OperatorPace,
+    /// What some of them do beside.
+    pub habits: BTreeSet<Habit>,
     /// Are rumours spread, or is it left to anti-entropy?
     pub rumours: Rumours,
     /// A promise that the world breaks.
@@ -73,7 +88,11 @@ impl Profile {
             let chance = *dice.pick(&[150, 300, 500]);
             // Those that came later draw from a stream of their own: the worlds of old seeds stay.
             let mut is_on = |nemesis: &Nemesis| match nemesis {
-                Nemesis::Roam | Nemesis::Leave | Nemesis::Junk | Nemesis::Poison => {
+                Nemesis::Roam
+                | Nemesis::Leave
+                | Nemesis::Junk
+                | Nemesis::Poison
+                | Nemesis::Restore => {
                     Dice::new(seed, &format!("is {nemesis:?} on")).happens(chance)
                 }
                 _ => dice.happens(chance),
@@ -81,6 +100,14 @@ impl Profile {
             Nemesis::ALL.into_iter().filter(|nemesis| is_on(nemesis)).collect()
         };
         nemeses.retain(|nemesis| !wish.without.contains(nemesis));
+        let mut habits = BTreeSet::new();
+        match wish.worlds {
+            Worlds::AsKept => drop(nemeses.remove(&Nemesis::Restore)),
+            Worlds::Whole => {
+                let has = |habit: &Habit| Dice::new(seed, &format!("has {habit:?}")).happens(250);
+                habits.extend(Habit::ALL.into_iter().filter(has));
+            }
+        }
         let weather = Weather {
             loss_permille: *dice.pick(&[0, 0, 0, 5, 20]),
             duplicate_permille: *dice.pick(&[0, 0, 10]),
@@ -97,7 +124,18 @@ impl Profile {
         let rumours = if dice.happens(150) { Rumours::Off } else { Rumours::On };
         let is_frozen = dice.happens(200);
         let sabotage = wish.sabotage;
-        Profile { machines, late, nemeses, harm_until, weather, pace, rumours, sabotage, is_frozen }
+        Profile {
+            machines,
+            late,
+            nemeses,
+            harm_until,
+            weather,
+            pace,
+            habits,
+            rumours,
+            sabotage,
+            is_frozen,
+        }
     }
 }
 

@@ -150,7 +150,7 @@ impl Programs {
         self.runtime.started_at(run).or_else(|| self.past.get(&run).copied())
     }
 
-    /// Runs that were ordered and have neither started nor been refused yet.
+    /// Runs that have neither started nor been refused, and that nobody asked to end.
     pub fn starting(&self) -> usize {
         self.runtime.starting()
     }

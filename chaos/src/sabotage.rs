@@ -18,6 +18,8 @@ pub enum Sabotage {
     RestlessOperator,
     /// Nodes do not list what a removal did not see.
     SilentRemovals,
+    /// Agents are started again at every cut, and no longer write since when their programs run.
+    ForgottenStarts,
     /// Every datagram is sent three times.
     Chatter,
 }

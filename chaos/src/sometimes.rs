@@ -63,6 +63,14 @@ pub enum Event {
     NotPlaced,
     /// A poison record was held and not read.
     PoisonHeld,
+    /// A store was replaced by an older copy of it.
+    StoreRestored,
+    /// A service got another name.
+    Renamed,
+    /// The name of a removed service was given again.
+    NameReused,
+    /// As many runs were starting on a node as may at once.
+    StartsAtBound,
 }
 
 /// How often each happened.
@@ -109,7 +117,7 @@ impl Sometimes {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Event; 28] = [
+    pub const ALL: [Event; 32] = [
         Event::EditDone,
         Event::EditRefused,
         Event::EditUnanswered,
@@ -138,6 +146,10 @@ impl Event {
         Event::NameSettled,
         Event::NotPlaced,
         Event::PoisonHeld,
+        Event::StoreRestored,
+        Event::Renamed,
+        Event::NameReused,
+        Event::StartsAtBound,
     ];
 }
 

@@ -256,6 +256,25 @@ impl Watch {
         self.sometimes.saw_times(Event::WriteLostWithDisk, count);
     }
 
+    /// A store was replaced by an older copy of it.
+    pub fn on_store_restored(&mut self, machines: &[Machine], no: MachineNo, before: StoreId) {
+        self.sometimes.saw(Event::StoreRestored);
+        let disk = &machines[no].disk;
+        if disk.store() != before {
+            self.counters.store_lost(before);
+        }
+        let services = disk.records().iter().filter(|(key, _)| key.kind == Kind::SERVICE);
+        let removed = services
+            .map(|(key, bytes)| (ServiceId(key.id), removals_on_disk(*key, bytes)))
+            .collect::<Vec<_>>();
+        self.removals.restored(no, &removed);
+        let records = machines.iter().flat_map(|machine| machine.disk.records());
+        let left = records.flat_map(|(key, bytes)| writes_on_disk(*key, bytes));
+        let left = left.map(|(write, _)| write).collect();
+        let count = self.writes.disk_lost(&left);
+        self.sometimes.saw_times(Event::WriteLostWithDisk, count);
+    }
+
     /// An agent was started.
     pub fn on_boot(&mut self, machine: &Machine) {
         let agent = machine.agent.as_ref().expect("it was just started");

@@ -8,7 +8,7 @@
 //! form ──▶ harm ──▶ frozen (some seeds: the last cuts stay) ──▶ heal ──▶ agree ──▶ rest ──▶ end
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crdt_state::{NodeId, RecordKey};
 use gossip::GossipConfig;
@@ -18,7 +18,9 @@ use node_core::edit::Edit;
 use crate::bounds::{CONVERGE_MS, FROZEN_MS, REST_MS};
 use crate::dice::Dice;
 use crate::fault::{self, Fault, Harm};
+use crate::habit::Habits;
 use crate::invariant::Violation;
+
 use crate::machine::Machine;
 use crate::network::{MachineNo, Network};
 use crate::operator::Operator;
@@ -33,6 +35,7 @@ use crate::watch::Watch;
 
 mod edits;
 mod faults;
+mod habits;
 mod orders;
 
 /// What happens to an agent.
@@ -132,6 +135,9 @@ pub struct World {
     gossip: GossipConfig,
     faults: Vec<Fault>,
     operator: Operator,
+    habits: Habits,
+    /// The names of services that were removed.
+    removed_names: BTreeSet<String>,
     villain: Villain,
     dice: Dice,
     ids: BTreeMap<NodeId, MachineNo>,
@@ -162,6 +168,8 @@ impl World {
             gossip: GossipConfig { rumours: profile.rumours, ..GossipConfig::default() },
             faults: Vec::new(),
             operator: Operator::new(profile.pace, seed),
+            habits: Habits::new(seed),
+            removed_names: BTreeSet::new(),
             villain: Villain::new(seed),
             dice: Dice::new(seed, "world"),
             ids,
@@ -178,6 +186,7 @@ impl World {
             world.watch.answered = Answered::SilentOnRemovals;
         }
         world.draw_faults(seed);
+        world.draw_crowd();
         world.schedule();
         world
     }

@@ -17,6 +17,9 @@ pub struct Removals {
     /// For each removal those that it confirms.
     confirms: BTreeMap<Removal, Vec<Removal>>,
     taken_back: BTreeSet<Removal>,
+    /// Services that a restored store brought back: whoever does not know of a removal may take
+    /// them for living until it hears.
+    rolled_back: BTreeSet<ServiceId>,
 }
 
 /// Which service, by which write.
@@ -58,12 +61,23 @@ impl Removals {
         });
     }
 
+    /// A machine has an older store, which holds these services and of each these removals.
+    pub fn restored(&mut self, machine: MachineNo, held: &[(ServiceId, Vec<Stamp>)]) {
+        self.lost_disk(machine);
+        for (service, removals) in held {
+            for removal in removals {
+                self.known.entry((*service, *removal)).or_default().insert(machine);
+            }
+            if removals.is_empty() {
+                self.rolled_back.insert(*service);
+            }
+        }
+    }
+
     /// A machine holds a service to be wanted.
     pub fn saw_living(&self, machine: MachineNo, service: ServiceId) -> Verdict {
-        let forgotten = self.known.iter().any(|(removal, known)| {
-            self.is_in_force(*removal, service) && known.contains(&machine)
-        });
-        let how = match (self.is_stable(service), forgotten) {
+        let is_stable = self.is_stable(service) && !self.may_not_know(machine, service);
+        let how = match (is_stable, self.knows(machine, service)) {
             (false, false) => return Ok(()),
             (true, _) => "after every member knew that it was removed",
             (false, true) => "after it knew that it was removed",
@@ -74,11 +88,22 @@ impl Removals {
 
     /// A machine starts a task of a service.
     pub fn started(&self, machine: MachineNo, service: ServiceId) -> Verdict {
-        if !self.is_stable(service) {
+        if !self.is_stable(service) || self.may_not_know(machine, service) {
             return Ok(());
         }
         let detail = format!("n{machine} starts a task of {service}, removed and known to all");
         Err(Violation::new(Invariant::I3Resurrection, detail))
+    }
+
+    fn knows(&self, machine: MachineNo, service: ServiceId) -> bool {
+        let mut known =
+            self.known.iter().filter(|(removal, _)| self.is_in_force(**removal, service));
+        known.any(|(_, machines)| machines.contains(&machine))
+    }
+
+    /// Could it have the service from a restored store, and not the removal?
+    fn may_not_know(&self, machine: MachineNo, service: ServiceId) -> bool {
+        self.rolled_back.contains(&service) && !self.knows(machine, service)
     }
 
     /// Did every member know of a removal at some time that nobody took back?
@@ -139,5 +164,20 @@ mod tests {
         assert_eq!((removals.saw_living(1, WEB), removals.started(1, WEB)), (Ok(()), Ok(())));
         removals.saw_removed(0, WEB, stamp(5));
         assert!(removals.saw_living(0, WEB).is_err());
+    }
+
+    #[test]
+    fn a_machine_with_an_older_store_may_start_what_was_removed_since_until_it_hears() {
+        let mut removals = fleet();
+        (0..2).for_each(|machine| {
+            removals.saw_removed(machine, WEB, stamp(5));
+        });
+        removals.restored(0, &[(WEB, Vec::new())]);
+        assert_eq!(removals.saw_living(0, WEB), Ok(()));
+        assert_eq!(removals.started(0, WEB), Ok(()));
+        assert_eq!(removals.saw_living(2, WEB), Ok(()), "it came later, and has it from there");
+        assert!(removals.saw_living(1, WEB).is_err());
+        removals.saw_removed(0, WEB, stamp(5));
+        assert!(removals.started(0, WEB).is_err());
     }
 }

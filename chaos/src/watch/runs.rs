@@ -248,6 +248,7 @@ pub(super) fn fits(service: &Service, node: &NodeView) -> bool {
         };
         let has = match key.trim() {
             "node.labels.zone" => node.labels.get("zone"),
+            "node.hostname" => Some(&node.hostname),
             "engine.labels.site" => node.engine_labels.get("site"),
             other => unreachable!("no operator writes {other}"),
         };

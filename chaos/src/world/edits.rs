@@ -32,7 +32,7 @@ impl World {
         self.queue.put(self.at + pause_ms, Happening::Operate);
         let seat = self.operator.seat(self.machines.len());
         let Some(agent) = &self.machines[seat].agent else { return };
-        let seen = agent.node.seen();
+        let seen = World::without_crowd(agent.node.seen());
         let edit = self.operator.edit(&seen);
         let changed = match &edit {
             Edit::UpdateService { id, .. } | Edit::RemoveService { id } => Some(*id),
@@ -44,6 +44,7 @@ impl World {
         }
         self.namesake(seat, &edit);
         self.quarrel();
+        self.on_habits(seat, &seen, &edit);
     }
 
     /// Two operators set the same label of a service, each to his own value.
@@ -132,7 +133,8 @@ impl World {
         };
         let is_name = matches!(edit, Edit::TakeName { .. });
         self.watch.sometimes.saw_times(Event::NameSettled, u64::from(is_name));
-        let input = Input::Edit { ticket, edit: Box::new(edit) };
+        let named = self.name_before(no, &edit);
+        let input = Input::Edit { ticket, edit: Box::new(edit.clone()) };
         let (at, machine) = (self.at, &mut self.machines[no]);
         let wall_ms = machine.wall_ms(at);
         let Some(agent) = &mut machine.agent else { return Vec::new() };
@@ -151,7 +153,8 @@ impl World {
             let picked = picked.as_ref();
             self.watch.written(&Written { write, value, held, labels, picked });
         }
-        let wrote = news.into_iter().map(|(write, _)| *write).collect();
+        let wrote: Vec<WriteId> = news.into_iter().map(|(write, _)| *write).collect();
+        self.note_name(&edit, named, &wrote);
         if let Some(open) = self.tickets.get_mut(&ticket) {
             open.wrote = Vec::clone(&wrote);
         }

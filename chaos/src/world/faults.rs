@@ -16,7 +16,10 @@ impl World {
         self.trace.note(self.at, format_args!("fault: {harm}"), &[]);
         self.watch.disturbed(self.at, &harm.disturbs());
         match harm {
-            Harm::Cut(links) => links.iter().for_each(|(a, b)| self.network.cut(*a, *b)),
+            Harm::Cut(links) => {
+                links.iter().for_each(|(a, b)| self.network.cut(*a, *b));
+                self.on_cut(&links);
+            }
             Harm::Weather(links, by) => {
                 links.iter().for_each(|(a, b)| self.network.worsen(*a, *b, by));
             }
@@ -34,6 +37,8 @@ impl World {
                 self.watch.on_disk_lost(&self.machines, no);
                 self.machines[no].disk.lose();
             }
+            Harm::StoreCopied(no) => self.machines[no].disk.copy(),
+            Harm::StoreRestored(no) => self.restore_store(no),
             Harm::DiskStall(no, ms) => self.machines[no].stall_ms += ms,
             Harm::Slow(no, ms) => self.machines[no].slow_ms += ms,
             Harm::Pause(no) => self.machines[no].paused += 1,
@@ -60,7 +65,10 @@ impl World {
             Harm::Weather(links, by) => {
                 links.iter().for_each(|(a, b)| self.network.calm(*a, *b, by));
             }
-            Harm::AgentDown(no) | Harm::PowerDown(no) | Harm::DiskLost(no) => {
+            Harm::AgentDown(no)
+            | Harm::PowerDown(no)
+            | Harm::DiskLost(no)
+            | Harm::StoreRestored(no) => {
                 self.machines[no].down -= 1;
                 if self.machines[no].down == 0 && self.machines[no].has_joined {
                     self.boot(no);
@@ -74,7 +82,18 @@ impl World {
             | Harm::ProgramKill(_)
             | Harm::Roam(_)
             | Harm::Junk(..)
-            | Harm::Poison(..) => {}
+            | Harm::Poison(..)
+            | Harm::StoreCopied(_) => {}
+        }
+    }
+
+    /// The key and the counter of boots lie beside the store and stay as they are.
+    fn restore_store(&mut self, no: MachineNo) {
+        self.machines[no].down += 1;
+        self.cut_power(no);
+        let before = self.machines[no].disk.store();
+        if self.machines[no].disk.restore() {
+            self.watch.on_store_restored(&self.machines, no, before);
         }
     }
 
@@ -209,6 +228,7 @@ impl World {
             disk: &mut machine.disk,
             adopted,
             gossip,
+            sabotage: self.profile.sabotage,
         });
         let life = machine.lives;
         machine.agent =

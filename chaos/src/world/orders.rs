@@ -2,6 +2,7 @@
 
 use crdt_state::Kind;
 use crdt_state::task::{Run, TaskStart};
+use node_core::tasks::STARTING_MAX;
 use node_core::{Action, Input};
 
 use super::{Contents, Fact, Happening, Parcel, World};
@@ -93,6 +94,9 @@ impl World {
         self.trace.deed(at, format_args!("n{no} starts {service_name} {slot:?} {run:?}"));
         self.watch.on_start(no, start, &self.machines);
         self.machines[no].programs.start(at, start);
+        let (starting, most) = (self.machines[no].programs.starting(), STARTING_MAX);
+        self.watch.sometimes.saw_times(Event::StartsAtBound, u64::from(starting == most));
+        self.watch.report(budgets::at_most("runs that start", starting as u64, most as u64, no));
         self.wait_for_programs(no);
     }
 

@@ -269,9 +269,9 @@ impl FakeRuntime {
         self.runs.get(&run)?.started_at
     }
 
-    /// Runs that were ordered and have neither started nor been refused yet.
+    /// Runs that have neither started nor been refused, and that nobody asked to end.
     pub fn starting(&self) -> usize {
-        self.runs.values().filter(|run| run.state.is_none()).count()
+        self.runs.values().filter(|run| run.state.is_none() && run.kill_at.is_none()).count()
     }
 
     fn catch_up(&mut self, now: u64) {

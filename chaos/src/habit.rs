@@ -1,0 +1,176 @@
+//! Habits: what the operators of some worlds do beside what all operators do.
+//!
+//! They came later, and draw from a stream of their own: a world without them is what it was. They
+//! must never choose what the other operators do.
+
+use crdt_state::ServiceId;
+use crdt_state::spec::{
+    Endpoint, Labels, Placement, RestartCondition, RestartPolicy, Scale, Template, UpdateOrder,
+    UpdatePolicy,
+};
+use node_core::edit::{Edit, ServiceSpec};
+
+use crate::dice::Dice;
+use crate::network::MachineNo;
+use crate::operator::{NAMES, Seen, spec_of};
+
+/// Services that are made for the sake of their names in one world, at most.
+const REUSES_MAX: u32 = 6;
+
+/// The service of more tasks than a node may start at once. No other operator changes it.
+pub const CROWD: &str = "crowd";
+
+/// One of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Habit {
+    /// They give services other names.
+    Rename,
+    /// They use names again: on both sides of a cut, and after a removal.
+    ReuseName,
+    /// They put more tasks on one node than it may start at once, and its power fails.
+    Crowd,
+}
+
+impl Habit {
+    /// All of them.
+    pub const ALL: [Habit; 3] = [Habit::Rename, Habit::ReuseName, Habit::Crowd];
+}
+
+/// Draws what operators with habits do.
+#[derive(Debug)]
+pub struct Habits {
+    dice: Dice,
+    reuses: u32,
+}
+
+impl Habits {
+    /// Those of a seed.
+    pub fn new(seed: u64) -> Habits {
+        Habits { dice: Dice::new(seed, "habits"), reuses: 0 }
+    }
+
+    /// One of the services gets another name, which may be taken.
+    pub fn rename(&mut self, seen: &Seen) -> Option<Edit> {
+        if seen.services.is_empty() || !self.dice.happens(250) {
+            return None;
+        }
+        let service = self.dice.pick(&seen.services);
+        let mut spec = spec_of(service);
+        spec.name = match self.dice.below(3) {
+            0 => format!("{}-{}", spec.name, self.dice.below(10)),
+            _ => (*self.dice.pick(&NAMES)).to_owned(),
+        };
+        Some(Edit::UpdateService { id: service.id, version: None, spec: Box::new(spec) })
+    }
+
+    /// Somebody makes a service of the name that another one is about to lose: where, and how much
+    /// later.
+    pub fn after_removal(
+        &mut self,
+        seen: &Seen,
+        id: ServiceId,
+        machines: usize,
+    ) -> Option<(MachineNo, u64, Edit)> {
+        let service = seen.services.iter().find(|service| service.id == id)?;
+        self.may_reuse()?;
+        let (seat, later_ms) = (self.dice.index(machines), self.dice.between(0, 4_000));
+        Some((seat, later_ms, self.create(&service.name)))
+    }
+
+    /// On each side of a cut somebody makes a service of one name: how much later, and what.
+    pub fn across(
+        &mut self,
+        links: &[(MachineNo, MachineNo)],
+    ) -> Option<[(MachineNo, u64, Edit); 2]> {
+        if links.is_empty() {
+            return None;
+        }
+        self.may_reuse()?;
+        let (one, other) = *self.dice.pick(links);
+        let name = *self.dice.pick(&NAMES);
+        Some([one, other].map(|no| (no, self.dice.between(200, 4_000), self.create(name))))
+    }
+
+    fn may_reuse(&mut self) -> Option<()> {
+        self.reuses += 1;
+        (self.reuses <= REUSES_MAX).then_some(())
+    }
+
+    fn create(&mut self, name: &str) -> Edit {
+        let replicas = self.dice.between(1, 3) as u32;
+        Edit::CreateService(Box::new(ServiceSpec {
+            name: name.to_owned(),
+            template: steady(vec![format!("N={}", self.dice.below(3))]),
+            scale: Scale::Replicated { replicas },
+            placement: Placement::default(),
+            update_policy: all_at_once(),
+            endpoint: Endpoint::default(),
+            labels: Labels::new(),
+        }))
+    }
+
+    /// So many tasks on one machine.
+    pub fn crowd(&mut self, no: MachineNo) -> Edit {
+        let replicas = self.dice.between(18, 24) as u32;
+        let placement = Placement {
+            constraints: vec![format!("node.hostname==n{no}")],
+            ..Placement::default()
+        };
+        Edit::CreateService(Box::new(ServiceSpec {
+            name: CROWD.to_owned(),
+            template: steady(Vec::new()),
+            scale: Scale::Replicated { replicas },
+            placement,
+            update_policy: all_at_once(),
+            endpoint: Endpoint::default(),
+            labels: Labels::new(),
+        }))
+    }
+
+    /// A machine, when it gets the crowd, and from when until when its power fails.
+    pub fn crowded(&mut self, machines: usize, from: u64, until: u64) -> (MachineNo, [u64; 3]) {
+        let no = self.dice.index(machines);
+        let at = self.dice.between(from, until - 40_000);
+        let begin = at + self.dice.between(10_000, 20_000);
+        (no, [at, begin, begin + *self.dice.pick(&[1_000, 3_000, 15_000])])
+    }
+}
+
+fn steady(env: Vec<String>) -> Template {
+    let restart = RestartPolicy {
+        condition: RestartCondition::Any,
+        delay_ms: 100,
+        max_attempts: None,
+        window_ms: 0,
+    };
+    let command = vec!["steady".to_owned()];
+    Template { command, env, stop_grace_ms: 1_000, restart, ..Template::default() }
+}
+
+fn all_at_once() -> UpdatePolicy {
+    UpdatePolicy { parallelism: 0, delay_ms: 0, monitor_ms: 0, order: UpdateOrder::StopFirst }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_power_of_a_crowded_machine_is_back_before_the_harm_is_over() {
+        for seed in 0..50 {
+            let (no, [at, begin, end]) = Habits::new(seed).crowded(3, 5_000, 65_000);
+            assert!(no < 3 && 5_000 <= at && at < begin && begin < end && end <= 65_000);
+        }
+    }
+
+    #[test]
+    fn both_sides_of_a_cut_choose_one_name() {
+        let [one, other] = Habits::new(1).across(&[(0, 2)]).expect("there is a link");
+        let name = |edit: &Edit| match edit {
+            Edit::CreateService(spec) => spec.name.clone(),
+            _ => unreachable!("it is made"),
+        };
+        assert_eq!((one.0, other.0), (0, 2));
+        assert_eq!(name(&one.2), name(&other.2));
+    }
+}

@@ -1,0 +1,106 @@
+//! Operators with habits at work: what they do beside the others, when, and where.
+
+use node_core::edit::Edit;
+
+use super::{Happening, World};
+use crate::check::writes::WriteId;
+use crate::fault::{Fault, Harm};
+use crate::habit::{CROWD, Habit};
+use crate::network::MachineNo;
+use crate::operator::Seen;
+use crate::profile::HARM_FROM_MS;
+use crate::sabotage::Sabotage;
+use crate::sometimes::Event;
+
+impl World {
+    /// A machine gets more tasks than it may start at once, and then its power fails.
+    pub(super) fn draw_crowd(&mut self) {
+        if !self.has_habit(Habit::Crowd) {
+            return;
+        }
+        let (machines, until) = (self.machines.len(), self.profile.harm_until);
+        let (machine, [at, begin, end]) = self.habits.crowded(machines, HARM_FROM_MS, until);
+        let edit = self.habits.crowd(machine);
+        self.queue.put(at, Happening::Edit { machine, edit });
+        self.faults.push(Fault { begin, end, harm: Harm::PowerDown(machine) });
+    }
+
+    /// What an operator sees, but for the crowd.
+    pub(super) fn without_crowd(mut seen: Seen) -> Seen {
+        seen.services.retain(|service| service.name != CROWD);
+        seen
+    }
+
+    /// Beside an edit that an operator makes who sees this.
+    pub(super) fn on_habits(&mut self, seat: MachineNo, seen: &Seen, edit: &Edit) {
+        if let (true, Edit::RemoveService { id }) = (self.has_habit(Habit::ReuseName), edit)
+            && let Some(told) = self.habits.after_removal(seen, *id, self.machines.len())
+        {
+            self.put_edit(told);
+        }
+        if self.has_habit(Habit::Rename)
+            && let Some(edit) = self.habits.rename(seen)
+        {
+            self.put_edit((seat, 0, edit));
+        }
+    }
+
+    /// The fleet is cut here.
+    pub(super) fn on_cut(&mut self, links: &[(MachineNo, MachineNo)]) {
+        if self.profile.sabotage == Some(Sabotage::ForgottenStarts) {
+            self.restart_agents();
+        }
+        if self.has_habit(Habit::ReuseName)
+            && let Some(told) = self.habits.across(links)
+        {
+            told.into_iter().for_each(|told| self.put_edit(told));
+        }
+    }
+
+    /// The name of the service that an edit is about, before it.
+    pub(super) fn name_before(&self, no: MachineNo, edit: &Edit) -> Option<String> {
+        let (Edit::UpdateService { id, .. } | Edit::RemoveService { id }) = edit else {
+            return None;
+        };
+        let agent = self.machines[no].agent.as_ref()?;
+        agent.node.service(*id).map(|service| service.name)
+    }
+
+    /// Counts edits that give or use a name. `before`: the name that the service had.
+    pub(super) fn note_name(&mut self, edit: &Edit, before: Option<String>, wrote: &[WriteId]) {
+        if wrote.is_empty() {
+            return;
+        }
+        match (edit, before) {
+            (Edit::CreateService(spec), _) if self.removed_names.contains(&spec.name) => {
+                self.watch.sometimes.saw(Event::NameReused);
+            }
+            (Edit::UpdateService { spec, .. }, Some(before)) if spec.name != before => {
+                self.watch.sometimes.saw(Event::Renamed);
+            }
+            (Edit::RemoveService { .. }, Some(before)) => {
+                self.removed_names.insert(before);
+            }
+            _ => {}
+        }
+    }
+
+    /// All agents are killed and started again; programs live on.
+    fn restart_agents(&mut self) {
+        for no in 0..self.machines.len() {
+            if self.machines[no].is_up() {
+                self.kill_agent(no);
+                self.boot(no);
+            }
+        }
+    }
+
+    fn put_edit(&mut self, (machine, later_ms, edit): (MachineNo, u64, Edit)) {
+        let at = (self.at + later_ms).min(self.profile.harm_until);
+        self.queue.put(at, Happening::Edit { machine, edit });
+    }
+
+    fn has_habit(&self, habit: Habit) -> bool {
+        self.profile.habits.contains(&habit)
+    }
+}
