@@ -18,6 +18,7 @@ use crate::membership_bench::{self, Output};
 use crate::profile::{Wish, Worlds};
 use crate::replay::replay;
 use crate::run::{Outcome, run};
+use crate::sabotage::Sabotage;
 use crate::sometimes::{Event, Sometimes};
 use crate::trace::Echo;
 
@@ -74,6 +75,9 @@ struct RunArgs {
     /// The worlds of the seeds as they were when the first ones were kept
     #[arg(long)]
     as_kept: bool,
+    /// Break a promise that the nodes rely on, to see which checker finds it
+    #[arg(long)]
+    sabotage: Option<Sabotage>,
     /// Print every event to standard error as it happens
     #[arg(long)]
     trace: bool,
@@ -128,7 +132,7 @@ fn replay_history(echo: Echo) -> ExitCode {
 fn run_seeds(args: &RunArgs) -> ExitCode {
     let worlds = if args.as_kept { Worlds::AsKept } else { Worlds::Whole };
     let machines = args.nodes.map(|nodes| nodes as usize);
-    let wish = Wish { machines, worlds, ..Wish::default() };
+    let wish = Wish { machines, worlds, sabotage: args.sabotage, ..Wish::default() };
     let until = args.until.map_or(u64::MAX, |seconds| seconds.saturating_mul(1_000));
     let echo = if args.trace { Echo::Printed } else { Echo::Silent };
     let next = AtomicU64::new(0);

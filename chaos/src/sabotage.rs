@@ -3,8 +3,10 @@
 //! A checker that stays green whatever happens is worth nothing. Each of these takes one rule out
 //! of a whole world; `tests/sabotage.rs` asks that the right invariant breaks.
 
+use clap::ValueEnum;
+
 /// A broken promise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Sabotage {
     /// The disk acknowledges half a second before it has written.
     LyingDisk,
@@ -18,8 +20,6 @@ pub enum Sabotage {
     RestlessOperator,
     /// Nodes do not list what a removal did not see.
     SilentRemovals,
-    /// Agents are started again at every cut, and no longer write since when their programs run.
-    ForgottenStarts,
     /// Every datagram is sent three times.
     Chatter,
 }

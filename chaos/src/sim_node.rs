@@ -28,10 +28,8 @@ use crate::check::writes::WriteId;
 use crate::disk::Disk;
 use crate::network::MachineNo;
 use crate::operator::Seen;
-use crate::sabotage::Sabotage;
 
 mod conflicts;
-mod starts;
 
 pub use conflicts::{Answered, is_removal, removals_on_disk};
 
@@ -68,8 +66,6 @@ pub struct Start<'a> {
     pub wall_ms: u64,
     /// How gossip behaves.
     pub gossip: GossipConfig,
-    /// A promise that the world breaks.
-    pub sabotage: Option<Sabotage>,
 }
 
 /// The key of a machine: its own for ever.
@@ -91,9 +87,6 @@ impl SimNode {
             Replica::new(writer, Box::new(signer(start.seed)), Arc::new(HashVerifier));
         for (key, bytes) in start.disk.records() {
             replica.load(*key, bytes).expect("a disk gives back what was written");
-        }
-        if start.sabotage == Some(Sabotage::ForgottenStarts) {
-            starts::forget(&mut replica, start.wall_ms);
         }
         let config = NodeConfig {
             gossip: start.gossip,

@@ -34,11 +34,6 @@ fn programs_that_cannot_be_stopped_are_too_many() {
 }
 
 #[test]
-fn agents_that_do_not_write_since_when_their_programs_run_stop_the_older_ones() {
-    assert!(breaks(Sabotage::ForgottenStarts, Invariant::I7Kept));
-}
-
-#[test]
 fn a_fleet_without_reliable_messages_does_not_agree() {
     assert!(breaks(Sabotage::LostMessages, Invariant::I1Convergence));
 }

@@ -228,7 +228,6 @@ impl World {
             disk: &mut machine.disk,
             adopted,
             gossip,
-            sabotage: self.profile.sabotage,
         });
         let life = machine.lives;
         machine.agent =

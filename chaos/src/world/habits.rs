@@ -9,7 +9,6 @@ use crate::habit::{CROWD, Habit};
 use crate::network::MachineNo;
 use crate::operator::Seen;
 use crate::profile::HARM_FROM_MS;
-use crate::sabotage::Sabotage;
 use crate::sometimes::Event;
 
 impl World {
@@ -47,9 +46,6 @@ impl World {
 
     /// The fleet is cut here.
     pub(super) fn on_cut(&mut self, links: &[(MachineNo, MachineNo)]) {
-        if self.profile.sabotage == Some(Sabotage::ForgottenStarts) {
-            self.restart_agents();
-        }
         if self.has_habit(Habit::ReuseName)
             && let Some(told) = self.habits.across(links)
         {
@@ -82,16 +78,6 @@ impl World {
                 self.removed_names.insert(before);
             }
             _ => {}
-        }
-    }
-
-    /// All agents are killed and started again; programs live on.
-    fn restart_agents(&mut self) {
-        for no in 0..self.machines.len() {
-            if self.machines[no].is_up() {
-                self.kill_agent(no);
-                self.boot(no);
-            }
         }
     }
 
