@@ -20,6 +20,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use super::images::{Pinned, Supply};
 use super::joining::{self, Unresolved};
 use super::logs::LogStream;
+use super::revision::Changes;
 use super::shared::Shared;
 use crate::config::{Config, FleetKey, JoinAddr};
 use crate::identity::{self, IdentityError};
@@ -106,7 +107,8 @@ impl Handle {
         WeakHandle { shared: Arc::downgrade(&self.shared), commands: self.commands.downgrade() }
     }
 
-    /// Runs `look` on the node's thread. It must be short: copy, and compute elsewhere.
+    /// Runs `look` on the node's thread, which is the failure detector's. It must be short: copy what is
+    /// needed, not the fleet, and compute elsewhere.
     pub async fn read<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Node) -> T + Send + 'static,
@@ -195,6 +197,11 @@ impl Handle {
     /// What happens from now on.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.shared.events.subscribe()
+    }
+
+    /// Wakes when the node's state has another revision than now.
+    pub fn changes(&self) -> Changes {
+        Changes::new(self.shared.revision.subscribe(), self.commands.clone())
     }
 
     /// The log of a run, wherever it ran: `node` is who has it.

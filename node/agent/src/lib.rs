@@ -29,6 +29,7 @@ mod neighbours;
 mod node;
 mod opening;
 mod refused;
+mod revision;
 mod route;
 mod sessions;
 mod shared;
@@ -46,6 +47,7 @@ pub use images::{Pinned, Supply};
 pub use joining::Unresolved;
 pub use logs::{LogNews, LogStream, LogsGone};
 pub use opening::StartError;
+pub use revision::Changes;
 pub use sessions::{Session, SessionGone, SessionWriter};
 pub use volumes::{NotRemoved, Regard};
 

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::handle::Command;
 use super::history::History;
+use super::revision::Fingerprint;
 use super::shared::Shared;
 use super::{Ending, joining};
 use crate::store::{StoreEvent, StoreWriter};
@@ -94,6 +95,8 @@ pub(super) struct Desk {
     leaving: Vec<oneshot::Sender<()>>,
     /// Addresses to join, and whether their failure was told.
     joining: BTreeMap<SocketAddr, Told>,
+    /// Of the revision that readers were told last.
+    revision: Fingerprint,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +125,7 @@ impl Machine {
         let timer = tokio::time::sleep_until(self.clock.instant(Now::START));
         tokio::pin!(timer);
         let ending = loop {
+            self.tell_revision();
             if let Some(ending) = self.perform() {
                 break ending;
             }
@@ -182,6 +186,14 @@ impl Machine {
         let after = self.node.replica().digest();
         if after != before {
             history.note(&Entry::Digest(after));
+        }
+    }
+
+    /// Tells readers when the node's state is another. Before the orders, so that whoever gets an
+    /// answer reads a state that has what was answered.
+    fn tell_revision(&mut self) {
+        if self.desk.revision.update(&self.node) {
+            self.shared.revision.send_modify(|revision| *revision += 1);
         }
     }
 

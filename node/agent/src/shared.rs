@@ -7,7 +7,7 @@ use crdt_state::NodeId;
 use node_core::Event;
 use runtime::cgroup::ability::Ability;
 use runtime::volume::Volumes;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use super::images::Supply;
 use super::refused::Refused;
@@ -19,6 +19,8 @@ pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) me: NodeId,
     pub(super) events: broadcast::Sender<Event>,
+    /// Raised by the node's thread alone, after a settling that changed something.
+    pub(super) revision: watch::Sender<u64>,
     pub(super) transport: Transport,
     pub(super) runs: PathBuf,
     pub(super) ability: Ability,

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::handle::{COMMANDS_MAX, EVENTS_MAX, Handle};
@@ -95,6 +95,7 @@ fn prepare(mut opening: Opening) -> Result<(Handle, Machine, Sources), StartErro
         config: opening.config,
         me,
         events: broadcast::Sender::new(EVENTS_MAX),
+        revision: watch::Sender::default(),
         transport: transport.clone(),
         runs: opening.runs,
         ability: opening.driver.ability().clone(),
