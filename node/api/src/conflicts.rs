@@ -20,7 +20,7 @@ use node_docker::{Timestamp, read};
 
 /// `GET /edge/conflicts`.
 pub async fn list(State(api): State<Api>) -> Result<Json<Vec<Row>>, Failure> {
-    let snapshot = Snapshot::take(&api).await?;
+    let snapshot = Snapshot::latest(&api).await?;
     let (facets, names) = api.read(|node, _| (node.conflicts(), node.name_conflicts())).await?;
     let mut rows: Vec<Row> = facets.iter().map(|found| facet_row(found, &snapshot)).collect();
     rows.extend(names.iter().map(|found| name_row(found, &snapshot)));

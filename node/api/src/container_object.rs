@@ -275,6 +275,7 @@ mod tests {
                 run: crdt_state::task::Run { task: crdt_state::TaskId([0; 16]), attempt: 1 },
                 task: Task::default(),
                 template: Template::default(),
+                service_id: crdt_state::ServiceId([0; 16]),
                 service: String::new(),
                 image_words: Default::default(),
             };

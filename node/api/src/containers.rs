@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use crdt_state::NodeId;
 use crdt_state::spec::{Runtime, Template};
 use crdt_state::task::Run;
+use crdt_state::{NodeId, ServiceId};
 use runtime::image::{Images, Reference};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -44,6 +44,8 @@ pub struct Container {
     pub task: Task,
     /// What it was made of, as far as it is known here.
     pub template: Template,
+    /// Its service.
+    pub service_id: ServiceId,
     /// The name of its service.
     pub service: String,
     /// What its image runs where the template does not say, if the image is on this node.
@@ -127,7 +129,7 @@ pub async fn list(
 ) -> Result<Json<Vec<ContainerSummary>>, Failure> {
     let query = query?;
     let filters = Filters::parse(query.filters.as_deref(), &FILTERS)?;
-    let snapshot = Snapshot::take(&api).await?;
+    let snapshot = Snapshot::latest(&api).await?;
     let limit = query.limit.and_then(|limit| usize::try_from(limit).ok()).filter(|n| *n > 0);
     let is_set = matches!(query.all.as_deref(), Some("1" | "true" | "True"));
     let all = is_set || limit.is_some() || filters.has("status") || filters.has("exited");
@@ -148,7 +150,7 @@ pub async fn inspect(
     State(api): State<Api>,
     Path(wanted): Path<String>,
 ) -> Result<Json<Value>, Failure> {
-    let snapshot = Snapshot::take(&api).await?;
+    let snapshot = Snapshot::latest(&api).await?;
     let container = find(&snapshot, &wanted)?.with_order(&api);
     let hostname = snapshot.hostname(container.node);
     let container = with_images(&api, vec![container]).await?.swap_remove(0);
@@ -157,7 +159,7 @@ pub async fn inspect(
 
 /// The container that is meant and runs.
 pub async fn running(api: &Api, wanted: &str) -> Result<Container, Failure> {
-    let snapshot = Snapshot::take(api).await?;
+    let snapshot = Snapshot::latest(api).await?;
     let container = find(&snapshot, wanted)?;
     let Task { status, edge, .. } = &container.task;
     if let Some(ms) = edge.unreachable_ms {
@@ -225,8 +227,8 @@ pub fn find(snapshot: &Snapshot, wanted: &str) -> Result<Container, Failure> {
 fn all_of(snapshot: &Snapshot) -> impl Iterator<Item = Container> {
     tasks::objects(snapshot).filter_map(|TaskObject { task, run }| {
         let (node, run) = run?;
-        let service =
-            snapshot.services.iter().find(|service| service.id.to_string() == task.service_id);
+        let service_id = task.service_id.parse().ok()?;
+        let service = snapshot.service_of(service_id);
         let template =
             service.filter(|_| task.edge.up_to_date).map(|service| service.template.clone());
         Some(Container {
@@ -234,6 +236,7 @@ fn all_of(snapshot: &Snapshot) -> impl Iterator<Item = Container> {
             node,
             run,
             template: template.unwrap_or_default(),
+            service_id,
             service: service.map(|service| service.name.clone()).unwrap_or_default(),
             task,
             image_words: ImageWords::default(),

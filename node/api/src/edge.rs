@@ -1,5 +1,7 @@
 //! `/edge/status`, `/edge/plan` and `/edge/counters`: one node's view of the whole fleet.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use crdt_state::ServiceId;
@@ -22,11 +24,12 @@ const UNFIT_MAX: usize = 20;
 
 /// `GET /edge/status`.
 pub async fn status(State(api): State<Api>) -> Result<Json<Status>, Failure> {
-    let snapshot = Snapshot::take(&api).await?;
-    let state = api.read(|node, now| {
+    let snapshot = Snapshot::latest(&api).await?;
+    let shown = Arc::clone(&snapshot);
+    let state = api.read(move |node, _| {
         let replica = node.replica();
         let conflicts = node.conflicts().len() + node.name_conflicts().len();
-        let mut held = node.held_moves(&node.tasks(now));
+        let mut held = node.held_moves(&shown.tasks);
         held.retain(|held| held.is_failing);
         (replica.digest(), conflicts, replica.quarantined().count(), node.unfit(), held)
     });
@@ -92,7 +95,8 @@ fn plan_row(service: ServiceId, slot: &SlotWhy) -> PlanRow {
 
 /// `GET /edge/counters`.
 pub async fn counters(State(api): State<Api>) -> Result<Json<Counters>, Failure> {
-    let counters = api.handle.counters().await?;
+    let mut counters = api.handle.counters().await?;
+    counters.insert("api.snapshots".to_owned(), api.snapshots.made());
     Ok(Json(Counters { counters }))
 }
 

@@ -14,15 +14,16 @@ use futures_util::stream;
 use runtime::look::Look;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::container_object::state_word;
 use super::containers::{self, Container};
 use super::failure::Failure;
 use super::snapshot::Snapshot;
+use super::task_object::{Of, TaskObject, task_objects};
 use super::{Answer, Api};
 
-/// Between two looks at whether it has ended.
+/// Between two looks at whether it has ended, at least: a busy fleet changes more often.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Beyond the grace: SIGKILL, the last words, and the news of it.
@@ -57,7 +58,7 @@ pub async fn stop(
     let container = match containers::running(&api, &wanted).await {
         Ok(container) => container,
         Err(failure) => {
-            let found = containers::find(&Snapshot::take(&api).await?, &wanted);
+            let found = containers::find(&*Snapshot::latest(&api).await?, &wanted);
             let has_ended = found.is_ok_and(|container| state_word(&container.task) == "exited");
             return if has_ended { Ok(StatusCode::NOT_MODIFIED) } else { Err(failure) };
         }
@@ -67,16 +68,18 @@ pub async fn stop(
     let look = Look::Stop { signal: query.signal(), grace_ms };
     api.handle.look(container.node, container.run, look).await??;
     let deadline = Instant::now().checked_add(grace.saturating_add(PATIENCE));
-    while end_of(&api, &container).await?.is_none() {
-        if deadline.is_some_and(|deadline| Instant::now() > deadline) {
-            return Err(Failure::Unavailable(format!(
-                "task {} was told to end and has not; edgectl why {0}",
-                container.task.edge.name
-            )));
-        }
-        sleep(LOOK_INTERVAL).await;
-    }
-    Ok(StatusCode::NO_CONTENT)
+    let ended = until_ended(&api, &container);
+    let in_time = match deadline {
+        Some(deadline) => timeout_at(deadline, ended).await,
+        None => Ok(ended.await),
+    };
+    let Ok(ended) = in_time else {
+        return Err(Failure::Unavailable(format!(
+            "task {} was told to end and has not; edgectl why {0}",
+            container.task.edge.name
+        )));
+    };
+    ended.map(|_| StatusCode::NO_CONTENT)
 }
 
 /// `POST /containers/{id}/kill`.
@@ -94,14 +97,11 @@ pub async fn kill(
 /// `POST /containers/{id}/wait`: the exit code of this attempt, when it has ended. The head of the
 /// answer comes at once: Docker's client does nothing else before it has that.
 pub async fn wait(State(api): State<Api>, Path(wanted): Path<String>) -> Result<Response, Failure> {
-    let container = containers::find(&Snapshot::take(&api).await?, &wanted)?;
+    let container = containers::find(&*Snapshot::latest(&api).await?, &wanted)?;
     let ended = stream::once(async move {
-        loop {
-            match end_of(&api, &container).await {
-                Ok(Some(code)) => return Ok(json!({ "StatusCode": code }).to_string()),
-                Ok(None) => sleep(LOOK_INTERVAL).await,
-                Err(failure) => return Err(io::Error::other(failure.to_string())),
-            }
+        match until_ended(&api, &container).await {
+            Ok(code) => Ok(json!({ "StatusCode": code }).to_string()),
+            Err(failure) => Err(io::Error::other(failure.to_string())),
         }
     });
     let head = [(header::CONTENT_TYPE, "application/json")];
@@ -116,15 +116,36 @@ pub async fn attach(Path(wanted): Path<String>) -> Failure {
     ))
 }
 
+/// Waits for the end of an attempt; its exit code. Looks only when something changed.
+async fn until_ended(api: &Api, container: &Container) -> Result<i32, Failure> {
+    let mut changes = api.handle.changes();
+    loop {
+        let next_look = Instant::now() + LOOK_INTERVAL;
+        if let Some(code) = end_of(api, container).await? {
+            return Ok(code);
+        }
+        changes.next().await?;
+        sleep_until(next_look).await;
+    }
+}
+
 /// The exit code of an attempt that has ended. One that nobody remembers has ended, too.
 async fn end_of(api: &Api, container: &Container) -> Result<Option<i32>, Failure> {
-    let now = match containers::find(&Snapshot::take(api).await?, &container.id) {
-        Ok(now) => now,
-        Err(Failure::Missing(_)) => return Ok(Some(0)),
-        Err(failure) => return Err(failure),
+    let (service, run) = (container.service_id, container.run);
+    let views = api.read(move |node, now| {
+        let mut views = node.service(service).map(|s| node.tasks_of(now, s)).unwrap_or_default();
+        views.retain(|view| view.id == run.task);
+        views
+    });
+    let views = views.await?;
+    let mut objects = views.iter().flat_map(|view| task_objects(view, Of::default(), 0));
+    let Some(TaskObject { task, .. }) =
+        objects.find(|object| object.run == Some((container.node, run)))
+    else {
+        return Ok(Some(0));
     };
-    let code = now.task.status.container_status.as_ref().map_or(0, |status| status.exit_code);
-    Ok((state_word(&now.task) == "exited").then_some(code))
+    let code = task.status.container_status.as_ref().map_or(0, |status| status.exit_code);
+    Ok((state_word(&task) == "exited").then_some(code))
 }
 
 /// What only somebody who owns a container could ask for.
@@ -141,7 +162,7 @@ pub async fn remove(
     State(api): State<Api>,
     Path(wanted): Path<String>,
 ) -> Result<StatusCode, Failure> {
-    let container = containers::find(&Snapshot::take(&api).await?, &wanted)?;
+    let container = containers::find(&*Snapshot::latest(&api).await?, &wanted)?;
     let Container { service, .. } = &container;
     Err(Failure::Conflict(format!(
         "container {wanted} belongs to service {service} and goes with it; edgectl service rm {service}"

@@ -10,14 +10,15 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use crdt_state::NodeId;
 use futures_util::future::join_all;
 use gossip::MemberState;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::failure::Failure;
 use super::snapshot::Snapshot;
@@ -30,13 +31,12 @@ use node_docker::system::{JoinAnswer, JoinRequest};
 /// A name server answers in so long, or the name is looked up in the background.
 const LOOK_UP_MAX: Duration = Duration::from_secs(5);
 
+/// Addresses in one request, as many as gossip keeps.
+const ADDRESSES_MAX: usize = 64;
+
 /// How long a node that was met takes to be known. A handshake takes two round trips, a second try
 /// one second more.
 const KNOWN_WAIT: Duration = Duration::from_secs(5);
-const KNOWN_POLL: Duration = Duration::from_millis(50);
-
-/// Addresses in one request, as many as gossip keeps.
-const ADDRESSES_MAX: usize = 64;
 
 /// What to look at where nobody answers.
 const CHECK: &str =
@@ -63,7 +63,7 @@ enum Outcome {
 pub async fn join(State(api): State<Api>, body: Sent) -> Result<Json<JoinAnswer>, Failure> {
     let request: JoinRequest = read(&body?)?;
     let addrs = addresses(&request)?;
-    let snapshot = Snapshot::take(&api).await?;
+    let snapshot = Snapshot::latest(&api).await?;
     super::swarm::check_advertised(&request.advertise_addr, &snapshot)?;
     let ours = api.handle.fleet_key();
     let key = if request.join_token.is_empty() { None } else { Some(token(&request.join_token)?) };
@@ -228,14 +228,15 @@ fn already(snapshot: &Snapshot, refused: &[String]) -> Failure {
 }
 
 /// Waits until one of those who were met is a member as seen from here.
-async fn until_known(api: &Api, met: &BTreeSet<NodeId>) -> Result<Snapshot, Failure> {
+async fn until_known(api: &Api, met: &BTreeSet<NodeId>) -> Result<Arc<Snapshot>, Failure> {
     let deadline = Instant::now() + KNOWN_WAIT;
+    let mut changes = api.handle.changes();
     loop {
-        let snapshot = Snapshot::take(api).await?;
+        let snapshot = Snapshot::latest(api).await?;
         if met.iter().any(|node| is_active(&snapshot, *node)) {
             return Ok(snapshot);
         }
-        if Instant::now() > deadline {
+        let Ok(changed) = timeout_at(deadline, changes.next()).await else {
             return Err(Failure::Unavailable(format!(
                 "who listens there is of this fleet, and its datagrams do not arrive\n\
                  why: none came within {} s; the attempt goes on in the background\n\
@@ -243,7 +244,7 @@ async fn until_known(api: &Api, met: &BTreeSet<NodeId>) -> Result<Snapshot, Fail
                  has joined",
                 KNOWN_WAIT.as_secs()
             )));
-        }
-        sleep(KNOWN_POLL).await;
+        };
+        changed?;
     }
 }

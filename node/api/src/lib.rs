@@ -23,6 +23,7 @@ mod failure;
 mod filters;
 mod images;
 mod join;
+mod latest;
 mod logs;
 mod lookup;
 mod networks;
@@ -63,8 +64,10 @@ use tower::util::MapRequestLayer;
 
 use execs::Execs;
 use failure::Failure;
+use latest::Latest;
 use node_agent::Handle;
 use recent::Recent;
+use snapshot::Snapshot;
 
 /// An extractor that is answered like every other failure.
 type Answer<T> = Result<T, QueryRejection>;
@@ -78,10 +81,16 @@ struct Api {
     handle: Handle,
     recent: Recent,
     execs: Execs,
+    snapshots: Latest<Snapshot>,
     started: Instant,
 }
 
 impl Api {
+    fn new(handle: Handle, recent: Recent) -> Api {
+        let (execs, snapshots) = (Execs::default(), Latest::new());
+        Api { handle, recent, execs, snapshots, started: Instant::now() }
+    }
+
     /// Reads the node, on its own thread: `read` only copies.
     async fn read<T: Send + 'static>(
         &self,
@@ -101,7 +110,7 @@ pub async fn serve(listener: UnixListener, handle: Handle) -> std::io::Result<()
     let allowance = server::Allowance::of(runtime::files::limit());
     let recent = Recent::new();
     tokio::spawn(recent.clone().collect(handle.clone()));
-    let api = Api { handle, recent, execs: Execs::default(), started: Instant::now() };
+    let api = Api::new(handle, recent);
     let unversioned = MapRequestLayer::new(drop_version).layer(router(api));
     server::serve(listener, unversioned, allowance).await
 }

@@ -74,7 +74,7 @@ pub async fn of_service(
 ) -> Result<Response, Failure> {
     let query = query?.0;
     let what = Wanted::read(&query)?;
-    let snapshot = Snapshot::take(&api).await?;
+    let snapshot = Snapshot::latest(&api).await?;
     let service = snapshot.service(&wanted)?;
     let is_terminal = container_object::is_terminal(&service.template);
     let what = if is_terminal { what.on_terminal(&query) } else { what };
@@ -89,7 +89,7 @@ pub async fn of_task(
 ) -> Result<Response, Failure> {
     let query = query?.0;
     let what = Wanted::read(&query)?;
-    let snapshot = Snapshot::take(&api).await?;
+    let snapshot = Snapshot::latest(&api).await?;
     let scope = Scope::of_task(&snapshot, &wanted)?;
     let what = if scope.is_terminal(&snapshot) { what.on_terminal(&query) } else { what };
     Ok(respond(api, scope, what))
@@ -105,7 +105,7 @@ pub async fn of_container(
     let mut what = Wanted::read(&query)?;
     // Docker's details of a container are labels of its log driver, of which there are none.
     what.prefix.details = false;
-    let snapshot = Snapshot::take(&api).await?;
+    let snapshot = Snapshot::latest(&api).await?;
     let (scope, is_terminal) = match Scope::of_name(&snapshot, wanted.trim_start_matches('/')) {
         Some(scope) => {
             let is_terminal = scope.is_terminal(&snapshot);

@@ -46,7 +46,7 @@ pub async fn list(
     query: Answer<Query<ListQuery>>,
 ) -> Result<Json<Vec<Node>>, Failure> {
     let filters = Filters::parse(query?.filters.as_deref(), &FILTERS)?;
-    let snapshot = Snapshot::take(&api).await?;
+    let snapshot = Snapshot::latest(&api).await?;
     let mut nodes: Vec<Node> =
         snapshot.nodes.iter().map(|row| node_object(row, &snapshot)).collect();
     nodes.retain(|node| is_wanted(node, &filters));
@@ -58,7 +58,7 @@ pub async fn inspect(
     State(api): State<Api>,
     Path(wanted): Path<String>,
 ) -> Result<Json<Node>, Failure> {
-    let snapshot = Snapshot::take(&api).await?;
+    let snapshot = Snapshot::latest(&api).await?;
     Ok(Json(node_object(snapshot.node(&wanted)?, &snapshot)))
 }
 
@@ -82,7 +82,7 @@ pub async fn update(
         "" => None,
         word => Some(availability(word)?),
     };
-    let id = Snapshot::take(&api).await?.node(&wanted)?.id;
+    let id = Snapshot::latest(&api).await?.node(&wanted)?.id;
     let labels = Some(spec.labels);
     api.edit(Edit::UpdateNode { id, version, availability, labels }).await?;
     Ok(())
@@ -98,7 +98,7 @@ pub async fn remove(
         Some("1" | "true" | "True") => Removal::Force,
         _ => Removal::IfGone,
     };
-    let id = Snapshot::take(&api).await?.node(&wanted)?.id;
+    let id = Snapshot::latest(&api).await?.node(&wanted)?.id;
     api.edit(Edit::RemoveNode { id, removal }).await?;
     Ok(())
 }

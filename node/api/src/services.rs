@@ -53,7 +53,7 @@ pub async fn list(
     let query = query?;
     let filters = Filters::parse(query.filters.as_deref(), &FILTERS)?;
     let with_status = matches!(query.status.as_deref(), Some("1" | "true" | "True"));
-    let snapshot = Snapshot::take(&api).await?;
+    let snapshot = Snapshot::latest(&api).await?;
     let mut services = Vec::new();
     for state in &snapshot.services {
         let mut service = service_object(state, &snapshot);
@@ -69,7 +69,7 @@ pub async fn inspect(
     State(api): State<Api>,
     Path(wanted): Path<String>,
 ) -> Result<Json<Service>, Failure> {
-    let snapshot = Snapshot::take(&api).await?;
+    let snapshot = Snapshot::latest(&api).await?;
     Ok(Json(service_object(snapshot.service(&wanted)?, &snapshot)))
 }
 
@@ -112,7 +112,7 @@ pub async fn update(
             "a rollback is not supported yet; update the service to what it was".to_owned(),
         ));
     }
-    let snapshot = Snapshot::take(&api).await?;
+    let snapshot = Snapshot::latest(&api).await?;
     let service = snapshot.service(&wanted)?;
     let wish = pin::wish(query.resolve.as_deref(), &headers)?;
     let login = pin::login(&headers)?;
@@ -133,7 +133,7 @@ pub async fn update(
 
 /// `DELETE /services/{id}`.
 pub async fn remove(State(api): State<Api>, Path(wanted): Path<String>) -> Result<(), Failure> {
-    let id = match Snapshot::take(&api).await?.service(&wanted) {
+    let id = match Snapshot::latest(&api).await?.service(&wanted) {
         Ok(service) => service.id,
         Err(failure) => unread(&api, &wanted).await?.ok_or(failure)?,
     };

@@ -1,8 +1,18 @@
-//! What a request reads, copied out of the node in one moment.
+//! What a request reads of the whole fleet, copied out of the node in one moment.
 //!
-//! The node's thread only copies; looking up, filtering and writing JSON happen here, beside it.
+//! The node's thread owns the state. It raises the revision after each change, and copies the state
+//! when a reader asks for a revision of which there is no copy yet; that copy never changes, and all
+//! readers of the revision share it through [`Latest`](super::latest::Latest). Looking up, filtering
+//! and writing JSON happen here, beside that thread. Nothing may ask for a snapshot in a loop that
+//! does not wait for a change, and what needs one service only must not ask for one.
+//!
+//! Without a change of revision only these move: `since_ms`, `heard_ms` and `unreachable_ms`, whose
+//! states are members' and raise one; a rollout that becomes `completed` at the end of its monitor
+//! time; and the places that the plan gives up at the end of a failover delay, until the next record.
+//! They are as of at most a second ago, see [`AGE_MAX`](super::latest::AGE_MAX).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crdt_state::previous::RanImage;
 use crdt_state::read::NodeView;
@@ -40,9 +50,14 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Copies everything.
-    pub async fn take(api: &Api) -> Result<Snapshot, Failure> {
-        api.read(Snapshot::of).await
+    /// The state of now, shared with everybody who asks of the same revision. Whoever must see what
+    /// comes next takes [`node_agent::Handle::changes`] first.
+    pub async fn latest(api: &Api) -> Result<Arc<Snapshot>, Failure> {
+        let changes = api.handle.changes();
+        let revision = changes.revision();
+        // The revision is raised on the thread where this runs: it is that of what is copied.
+        let make = api.read(move |node, now| (changes.revision(), Snapshot::of(node, now)));
+        api.snapshots.get(revision, make).await
     }
 
     fn of(node: &Node, now: Now) -> Snapshot {
@@ -132,3 +147,6 @@ impl Snapshot {
 pub fn hostname(row: &NodeRow) -> &str {
     row.description.as_ref().map_or("", |description| description.hostname.as_str())
 }
+
+#[cfg(test)]
+mod tests;

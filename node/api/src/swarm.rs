@@ -50,7 +50,7 @@ pub async fn init(State(api): State<Api>, body: Sent) -> Result<Json<String>, Fa
                 .to_owned(),
         ));
     }
-    let snapshot = Snapshot::take(&api).await?;
+    let snapshot = Snapshot::latest(&api).await?;
     let others = snapshot.nodes.iter().filter(|node| !node.is_me).count();
     if others > 0 {
         return Err(Failure::Unavailable(format!(
@@ -100,7 +100,7 @@ pub async fn leave(
     query: Answer<Query<LeaveQuery>>,
 ) -> Result<(), Failure> {
     let forced = matches!(query?.force.as_deref(), Some("1" | "true" | "True"));
-    let snapshot = Snapshot::take(&api).await?;
+    let snapshot = Snapshot::latest(&api).await?;
     let is_last = !snapshot.nodes.iter().any(|row| !row.is_me && row.state != MemberState::Left);
     let services = snapshot.services.len();
     if is_last && services > 0 && !forced {

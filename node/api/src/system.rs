@@ -85,7 +85,7 @@ pub async fn version() -> Json<VersionInfo> {
 
 /// `GET /info`.
 pub async fn info(State(api): State<Api>) -> Result<Json<Info>, Failure> {
-    let snapshot = Snapshot::take(&api).await?;
+    let snapshot = Snapshot::latest(&api).await?;
     let me = snapshot.node("self")?;
     let description = me.description.clone();
     let (said, cpus, memory) = match &description {

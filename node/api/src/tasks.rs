@@ -29,7 +29,7 @@ pub async fn list(
     query: Answer<Query<ListQuery>>,
 ) -> Result<Json<Vec<Task>>, Failure> {
     let filters = Filters::parse(query?.filters.as_deref(), &FILTERS)?;
-    let snapshot = Snapshot::take(&api).await?;
+    let snapshot = Snapshot::latest(&api).await?;
     let mut tasks: Vec<Task> = objects(&snapshot).map(|object| object.task).collect();
     tasks.retain(|task| is_wanted(task, &filters, &snapshot));
     Ok(Json(tasks))
@@ -40,7 +40,7 @@ pub async fn inspect(
     State(api): State<Api>,
     Path(wanted): Path<String>,
 ) -> Result<Json<Task>, Failure> {
-    let snapshot = Snapshot::take(&api).await?;
+    let snapshot = Snapshot::latest(&api).await?;
     Ok(Json(find(&snapshot, &wanted)?.task))
 }
 

@@ -150,7 +150,7 @@ pub async fn remove_on(
     Path((node, name)): Path<(String, String)>,
     query: Answer<Query<RemoveQuery>>,
 ) -> Result<StatusCode, Failure> {
-    let id = Snapshot::take(&api).await?.node(&node)?.id;
+    let id = Snapshot::latest(&api).await?.node(&node)?.id;
     if id == api.handle.me() {
         return remove(State(api), Path(name), query).await;
     }

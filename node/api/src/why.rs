@@ -21,7 +21,7 @@ pub async fn service(
     State(api): State<Api>,
     Path(wanted): Path<String>,
 ) -> Result<Json<Why>, Failure> {
-    let snapshot = Snapshot::take(&api).await?;
+    let snapshot = Snapshot::latest(&api).await?;
     let service = snapshot.service(&wanted)?;
     let slots = why_slots(&api, service.id).await?;
     let (running, desired) = snapshot.running.get(&service.id).copied().unwrap_or_default();
@@ -47,7 +47,7 @@ pub async fn task(
     State(api): State<Api>,
     Path(wanted): Path<String>,
 ) -> Result<Json<Why>, Failure> {
-    let snapshot = Snapshot::take(&api).await?;
+    let snapshot = Snapshot::latest(&api).await?;
     let found = tasks::find(&snapshot, &wanted)?.task;
     let is_found = |view: &&TaskView| view.id.to_string() == found.edge.task_id;
     let view = snapshot.tasks.iter().find(is_found).expect("the task was found in the same copy");
@@ -77,7 +77,7 @@ pub async fn node(
     State(api): State<Api>,
     Path(wanted): Path<String>,
 ) -> Result<Json<Why>, Failure> {
-    let snapshot = Snapshot::take(&api).await?;
+    let snapshot = Snapshot::latest(&api).await?;
     let row = snapshot.node(&wanted)?;
     let id = row.id;
     let known = api.read(move |node, now| node.why_node(now, id)).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
 use crdt_state::task::TaskState;
@@ -10,11 +10,10 @@ use crdt_state::{NodeId, TaskId};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use node_core::Event;
+use node_agent::{Changes, Unanswered};
 use runtime::logs::{LogEntry, Stream};
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc, watch};
-use tokio::time::sleep;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Wanted;
 use super::chain::{Chain, ChainId, Known, KnownRun, Said};
@@ -25,10 +24,11 @@ use crate::Api;
 use crate::snapshot::Snapshot;
 use crate::task_object::TaskObject;
 
-/// A follower looks this often for runs that came later, and sooner when something happens.
-const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
+/// Without a line or a change, `until` is looked at this often.
+const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// But not more often than this: a look copies the tasks of the whole fleet.
+/// A follower looks for runs that came later when something changed, and not more often than this: a
+/// look goes through the tasks of the whole fleet.
 const REFRESH_INTERVAL_MIN: Duration = Duration::from_millis(250);
 
 /// Its program has not started.
@@ -59,11 +59,12 @@ pub struct Gather {
     news: FuturesUnordered<BoxFuture<'static, News>>,
     /// Chains whose line waits for its turn.
     held: BTreeMap<ChainId, mpsc::Receiver<Said>>,
-    events: broadcast::Receiver<Event>,
+    changes: Changes,
     is_over: bool,
     began: Instant,
     refreshed: Instant,
-    refresh_at: Instant,
+    /// Absent as long as nothing changed since.
+    refresh_at: Option<Instant>,
 }
 
 type News = (ChainId, mpsc::Receiver<Said>, Option<Said>);
@@ -83,7 +84,7 @@ struct Watched {
 impl Gather {
     /// Nothing is read yet.
     pub fn new(api: Api, scope: Scope, what: Wanted, frames: mpsc::Sender<Bytes>) -> Gather {
-        let (_, events) = api.recent.listen(None);
+        let changes = api.handle.changes();
         let now = Instant::now();
         Gather {
             api,
@@ -94,11 +95,11 @@ impl Gather {
             merge: if what.follow { Merge::following() } else { Merge::ending() },
             news: FuturesUnordered::new(),
             held: BTreeMap::new(),
-            events,
+            changes,
             is_over: false,
             began: now,
             refreshed: now,
-            refresh_at: now,
+            refresh_at: None,
         }
     }
 
@@ -120,20 +121,20 @@ impl Gather {
                     continue;
                 }
                 Next::Wait(ms) => Duration::from_millis(ms),
-                Next::Nothing => REFRESH_INTERVAL,
+                Next::Nothing => IDLE_INTERVAL,
             };
             let is_read = self.merge.is_over() && self.news.is_empty();
             if is_read && (self.is_over || !self.what.follow) || self.is_past_until() {
                 return self.end().await;
             }
-            let refresh_wait = self.refresh_at.saturating_duration_since(Instant::now());
+            let refresh_at = self.refresh_at;
             tokio::select! {
                 Some((chain, receiver, said)) = self.news.next(), if !self.news.is_empty() => {
                     self.take(chain, receiver, said).await?;
                 }
                 () = sleep(wait), if !is_read => {}
-                () = sleep(refresh_wait), if self.what.follow => self.refresh().await,
-                event = self.events.recv(), if self.what.follow => self.on_event(&event),
+                () = until(refresh_at), if self.what.follow => self.refresh().await,
+                changed = self.changes.next(), if self.what.follow => self.on_change(&changed),
                 () = self.frames.closed() => return Err(ClientGone),
             }
         }
@@ -149,12 +150,12 @@ impl Gather {
     }
 
     /// A task that starts or ends changes what there is to read.
-    fn on_event(&mut self, event: &Result<Event, RecvError>) {
-        self.refresh_at = match event {
+    fn on_change(&mut self, changed: &Result<(), Unanswered>) {
+        match changed {
+            Ok(()) => self.refresh_at = Some(self.refreshed + REFRESH_INTERVAL_MIN),
             // The agent ends, and the chains with it.
-            Err(RecvError::Closed) => return self.close(),
-            _ => self.refresh_at.min(self.refreshed + REFRESH_INTERVAL_MIN),
-        };
+            Err(_) => self.close(),
+        }
     }
 
     fn close(&mut self) {
@@ -241,8 +242,8 @@ impl Gather {
     /// Looks which runs there are.
     async fn refresh(&mut self) {
         self.refreshed = Instant::now();
-        self.refresh_at = self.refreshed + REFRESH_INTERVAL;
-        let Ok(snapshot) = Snapshot::take(&self.api).await else { return self.close() };
+        self.refresh_at = None;
+        let Ok(snapshot) = Snapshot::latest(&self.api).await else { return self.close() };
         self.is_over = self.scope.is_over(&snapshot);
         let mut found: BTreeMap<(NodeId, TaskId), Vec<TaskObject>> = BTreeMap::new();
         for object in self.scope.objects(&snapshot) {
@@ -334,6 +335,14 @@ impl Watched {
             None => Some(0),
         };
         self.known.send_modify(|known| known.unreachable_ms = silent_ms);
+    }
+}
+
+/// Without an instant never.
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
     }
 }
 
