@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crdt_state::spec::{Labels, MountSource, NetworkMode, Runtime, Template};
 use serde_json::{Value, json};
 
-use super::containers::Container;
-use super::system::wall_clock;
+use super::container::Container;
+use super::wall_clock::wall_clock;
 use node_docker::Timestamp;
 use node_docker::container::{ContainerSummary, SummaryHostConfig, SummaryNetworks};
 use node_docker::task::Task;

@@ -7,13 +7,12 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use crdt_state::spec::{Runtime, Template};
-use crdt_state::task::Run;
-use crdt_state::{NodeId, ServiceId};
+use crdt_state::spec::Runtime;
 use runtime::image::{Images, Reference};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::container::{Container, ImageWords};
 use super::container_object::{self, is_running, state_word};
 use super::failure::Failure;
 use super::filters::Filters;
@@ -30,36 +29,6 @@ const FILTERS: [&str; 10] = [
 
 /// Containers that a listing has at most; a node keeps few past attempts.
 const LIST_MAX: usize = 10_000;
-
-/// One attempt of a task that was started.
-#[derive(Debug, Clone)]
-pub struct Container {
-    /// 64 hexadecimal digits.
-    pub id: String,
-    /// The node that has it.
-    pub node: NodeId,
-    /// Which attempt of which task.
-    pub run: Run,
-    /// The task object of the attempt.
-    pub task: Task,
-    /// What it was made of, as far as it is known here.
-    pub template: Template,
-    /// Its service.
-    pub service_id: ServiceId,
-    /// The name of its service.
-    pub service: String,
-    /// What its image runs where the template does not say, if the image is on this node.
-    pub image_words: ImageWords,
-}
-
-/// What an image runs unless it is told otherwise.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ImageWords {
-    /// In front of the arguments.
-    pub entrypoint: Vec<String>,
-    /// The arguments, unless others are given.
-    pub cmd: Vec<String>,
-}
 
 /// How many containers this node has: all, and those that run.
 pub fn count(snapshot: &Snapshot) -> (u64, u64) {
@@ -245,11 +214,6 @@ fn all_of(snapshot: &Snapshot) -> impl Iterator<Item = Container> {
 }
 
 impl Container {
-    /// As Swarm names containers: `web.1.<task id>`.
-    pub fn name(&self) -> String {
-        format!("{}.{}", self.task.edge.name, self.task.id)
-    }
-
     /// What it was started with, if it is on this node.
     fn with_order(mut self, api: &Api) -> Container {
         if self.node == api.handle.me() {

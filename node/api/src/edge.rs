@@ -16,7 +16,8 @@ use super::Api;
 use super::failure::Failure;
 use super::services::status as service_status;
 use super::snapshot::Snapshot;
-use super::system::wall_clock;
+use super::wall_clock::wall_clock;
+use super::warnings::{disk_warning, unable};
 use node_docker::edge::{Counters, NodeCounts, PlanRow, Status, UnfitRecord, WhyRow};
 
 /// Unread records that are told one by one; all are counted.
@@ -98,25 +99,6 @@ pub async fn counters(State(api): State<Api>) -> Result<Json<Counters>, Failure>
     let mut counters = api.handle.counters().await?;
     counters.insert("api.snapshots".to_owned(), api.snapshots.made());
     Ok(Json(Counters { counters }))
-}
-
-/// What is said while changes cannot be made durable.
-pub fn disk_warning(api: &Api) -> Option<String> {
-    let error = api.handle.disk_error()?;
-    Some(format!(
-        "the disk refuses to be written: {error}; changes are not durable until it does, tasks go \
-         on; see that it is mounted, writable and not full"
-    ))
-}
-
-/// A line for every node that cannot start tasks.
-pub fn unable(snapshot: &Snapshot) -> impl Iterator<Item = String> {
-    let rows = snapshot.nodes.iter().filter(|row| !row.conditions.is_empty());
-    rows.map(|row| {
-        let texts: Vec<&str> = row.conditions.values().map(String::as_str).collect();
-        let name = snapshot.hostname(row.id);
-        format!("{name} cannot start tasks now: {}; new ones go elsewhere", texts.join(", "))
-    })
 }
 
 fn count_nodes(rows: &[NodeRow]) -> NodeCounts {

@@ -16,8 +16,9 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::container::Container;
 use super::container_object::state_word;
-use super::containers::{self, Container};
+use super::containers;
 use super::failure::Failure;
 use super::snapshot::Snapshot;
 use super::task_object::{Of, TaskObject, task_objects};

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::failure::Failure;
 use super::filters::Filters;
-use super::system::{wall_clock, wall_ns};
+use super::wall_clock::{wall_clock, wall_ns};
 use super::{Answer, Api};
 use node_docker::container_id;
 use node_docker::event::{Actor, Event};

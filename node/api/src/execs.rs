@@ -65,7 +65,7 @@ pub struct Execs(Arc<Mutex<BTreeMap<String, Exec>>>);
 impl Exec {
     /// One that was asked for.
     pub fn new(
-        container: &super::containers::Container,
+        container: &super::container::Container,
         asked: ExecCreate,
         order: ExecOrder,
     ) -> Exec {

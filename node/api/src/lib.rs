@@ -9,6 +9,7 @@
 mod archive;
 mod clients;
 mod conflicts;
+mod container;
 mod container_object;
 mod containers;
 mod deadline;
@@ -45,6 +46,8 @@ mod top;
 mod unread;
 mod usage;
 mod volumes;
+mod wall_clock;
+mod warnings;
 mod why;
 
 use std::time::Instant;

@@ -29,7 +29,7 @@ use self::gather::Gather;
 use self::scope::Scope;
 use super::failure::Failure;
 use super::snapshot::Snapshot;
-use super::system::wall_ns;
+use super::wall_clock::wall_ns;
 use super::{Answer, Api, container_object, containers};
 
 /// Lines that wait for a slow client; then the readers wait.

@@ -6,14 +6,15 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use runtime::cgroup::{Controller, Version};
 
-use super::edge::{disk_warning, unable};
 use super::failure::Failure;
 use super::nodes::node_object;
 use super::snapshot::Snapshot;
 use super::swarm::fleet;
+use super::wall_clock::wall_clock;
+use super::warnings::{disk_warning, unable};
 use super::{Api, containers};
 use node_docker::system::{Component, Info, Peer, PlatformName, Plugins, SwarmInfo, VersionInfo};
-use node_docker::{API_VERSION, API_VERSION_MIN, Timestamp};
+use node_docker::{API_VERSION, API_VERSION_MIN};
 
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -176,24 +177,6 @@ fn swarm_info(api: &Api, snapshot: &Snapshot) -> SwarmInfo {
         nodes: u64::try_from(count).unwrap_or(u64::MAX),
         managers: u64::try_from(count).unwrap_or(u64::MAX),
         cluster: Some(fleet(api)),
-    }
-}
-
-/// The machine's time of day, for display.
-pub fn wall_clock() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Timestamp(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
-}
-
-/// `1777636800` or `1777636800.25`, as Docker's client sends times, in nanoseconds since 1970.
-pub fn wall_ns(parameter: &str, text: &str) -> Result<u64, Failure> {
-    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let nanos: String = fraction.chars().chain("00000000".chars()).take(9).collect();
-    match (seconds.parse::<u64>(), nanos.parse::<u64>()) {
-        (Ok(seconds), Ok(nanos)) => Ok(seconds.saturating_mul(1_000_000_000).saturating_add(nanos)),
-        _ => Err(Failure::Bad(format!(
-            "{parameter}: `{text}` is not a number of seconds since 1970"
-        ))),
     }
 }
 

@@ -13,9 +13,10 @@ use runtime::look::{Look, Seen};
 use serde::Deserialize;
 use tokio::time::sleep;
 
-use super::containers::{self, Container};
+use super::container::Container;
+use super::containers;
 use super::failure::Failure;
-use super::system::wall_clock;
+use super::wall_clock::wall_clock;
 use super::{Answer, Api};
 use node_docker::container::ProcessTable;
 use node_docker::stats::Stats;

@@ -10,6 +10,7 @@ mod logs;
 mod ls;
 mod ps;
 mod rename;
+mod replace;
 mod rm;
 #[cfg(test)]
 mod round_trip;

@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 
 use super::super::failure::Failure;
 use super::super::pulls;
-use super::super::system::wall_clock;
 use super::super::unread::read_out;
+use super::super::wall_clock::wall_clock;
 use super::super::{Answer, Api};
 
 const PIECES_WAITING: usize = 8;

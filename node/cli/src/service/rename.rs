@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::update;
+use super::replace;
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::output::print;
@@ -40,7 +40,7 @@ impl NewName {
 pub async fn run(args: RenameArgs, mut client: Client) -> Result<Exit, Failure> {
     let service = resolve::service(&mut client, &args.service).await?;
     let spec = ServiceSpec { name: args.name, ..service.spec.clone() };
-    update::send(&mut client, &service, &spec, "never").await?;
+    replace::send(&mut client, &service, &spec, "never").await?;
     print(&spec.name)?;
     Ok(Exit::Done)
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{spec, update};
+use super::{replace, spec};
 use crate::client::Client;
 use crate::each::Each;
 use crate::failure::{Exit, Failure};
@@ -60,7 +60,7 @@ async fn scale(client: &mut Client, target: &Target) -> Result<String, Failure> 
     let service = resolve::service(client, &target.service).await?;
     let mut changed = service.spec.clone();
     spec::set_replicas(&mut changed, target.replicas)?;
-    update::send(client, &service, &changed, "changed").await?;
+    replace::send(client, &service, &changed, "changed").await?;
     Ok(service.id)
 }
 

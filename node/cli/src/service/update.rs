@@ -7,14 +7,14 @@ use super::change::{change_list, change_map, nothing_to_remove};
 use super::flags::SharedFlags;
 use super::lists::ListChanges;
 use super::rename::NewName;
-use super::{container, spec};
+use super::{container, replace, spec};
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
-use crate::output::{print, say};
+use crate::output::print;
 use crate::progress;
 use crate::value::{self, HostPort, Pair};
 use crate::{resolve, words};
-use node_docker::service::{EndpointSpec, Service, ServiceSpec, ServiceUpdated};
+use node_docker::service::{EndpointSpec, ServiceSpec};
 
 /// Flags and operand.
 #[derive(Debug, Args)]
@@ -76,7 +76,7 @@ pub async fn run(args: UpdateArgs, mut client: Client) -> Result<Exit, Failure> 
     let service = resolve::service(&mut client, &args.service).await?;
     let spec = changed(&args, &service.spec)?;
     container::say_auth(&args.shared.container);
-    send(&mut client, &service, &spec, resolve(&args)).await?;
+    replace::send(&mut client, &service, &spec, resolve(&args)).await?;
     print(&args.service)?;
     progress::wait(&mut client, &service.id, &args.shared.wait).await
 }
@@ -88,23 +88,6 @@ fn resolve(args: &UpdateArgs) -> &'static str {
         (false, Some(_)) => "always",
         (false, None) => "changed",
     }
-}
-
-/// Sends a spec in place of the one that was read. `resolve` is whether a registry is asked for the
-/// digest of the image: `always`, `changed` or `never`.
-pub async fn send(
-    client: &mut Client,
-    read: &Service,
-    spec: &ServiceSpec,
-    resolve: &str,
-) -> Result<(), Failure> {
-    let (id, version) = (&read.id, read.version.index);
-    let path = format!("/services/{id}/update?version={version}&resolve={resolve}");
-    let updated: ServiceUpdated = client.post(&path, spec).await?;
-    for warning in &updated.warnings {
-        say(format!("warning: {}", warning.trim_end()));
-    }
-    Ok(())
 }
 
 /// The spec as the flags change it.
