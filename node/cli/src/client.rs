@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
@@ -29,6 +30,9 @@ pub use streams::Stream;
 /// An agent answers from its own memory, in milliseconds; an edit waits for its disk, and an SD
 /// card may take seconds.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// All but the unreserved characters of RFC 3986.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Why a call did not give an answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -292,16 +296,7 @@ pub fn filters(filters: &[(&str, &str)]) -> String {
 
 /// Percent-encodes what may stand in a path segment or a query value.
 pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                escaped.push(char::from(byte));
-            }
-            _ => escaped.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    escaped
+    utf8_percent_encode(text, ESCAPED).to_string()
 }
 
 #[cfg(test)]
@@ -372,6 +367,12 @@ mod tests {
             refused("what\nwhy: that\ntry: this").to_string(),
             "what\n  why: that\n  try: this"
         );
+    }
+
+    #[test]
+    fn what_is_not_unreserved_is_percent_encoded() {
+        assert_eq!(escape("aZ09-_.~"), "aZ09-_.~");
+        assert_eq!(escape("a/b c?é%"), "a%2Fb%20c%3F%C3%A9%25");
     }
 
     #[test]

@@ -137,25 +137,8 @@ fn said(lines: impl IntoIterator<Item = serde_json::Value>) -> Response {
 
 /// All values of one parameter.
 fn repeated(raw: Option<&str>, key: &str) -> Vec<String> {
-    let pairs = raw.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-    pairs.filter(|(name, _)| *name == key).map(|(_, value)| unescaped(value)).collect()
-}
-
-fn unescaped(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'+' => bytes.push(b' '),
-            b'%' => {
-                let digits: Vec<u8> = rest.by_ref().take(2).collect();
-                let hex = std::str::from_utf8(&digits).ok().filter(|hex| hex.len() == 2);
-                bytes.extend(hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()));
-            }
-            byte => bytes.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    let pairs = form_urlencoded::parse(raw.unwrap_or_default().as_bytes());
+    pairs.filter(|(name, _)| name == key).map(|(_, value)| value.into_owned()).collect()
 }
 
 /// The body of a request, for a thread that blocks.
@@ -224,6 +207,6 @@ mod tests {
         let raw = Some("names=a%3A1&x=2&names=b%2Fc+d");
         assert_eq!(repeated(raw, "names"), ["a:1", "b/c d"]);
         assert_eq!(repeated(None, "names"), Vec::<String>::new());
-        assert_eq!(unescaped("%zz%4"), "");
+        assert_eq!(repeated(Some("names=%zz%4"), "names"), ["%zz%4"], "no name: it is refused");
     }
 }
