@@ -281,6 +281,21 @@ impl PeerService for Echo {
     fn relay(&self, _: NodeId, _: NodeId, _: PeerStream) {}
 }
 
+/// The number at which a count stays for ten looks in a row.
+async fn at_rest(counted: tokio::sync::watch::Receiver<usize>) -> usize {
+    let resting = async {
+        let (mut last, mut same) = (0, 0);
+        while last == 0 || same < 10 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let now = *counted.borrow();
+            same = if now == last { same + 1 } else { 0 };
+            last = now;
+        }
+        last
+    };
+    tokio::time::timeout(DEADLINE, resting).await.expect("it comes to rest in time")
+}
+
 #[tokio::test]
 async fn a_session_carries_bytes_both_ways_and_waits_for_a_slow_reader() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -291,13 +306,15 @@ async fn a_session_carries_bytes_both_ways_and_waits_for_a_slow_reader() {
     let (stream, _knocking) = opened.unwrap_or_else(|error| panic!("{error}"));
     let (mut receive, mut send) = stream.into_inner();
     let sent: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
-    let bytes = sent.clone();
+    let (bytes, (taken, counted)) = (sent.clone(), tokio::sync::watch::channel(0));
     let writing = tokio::spawn(async move {
-        send.write_all(&bytes).await.expect("taken");
+        for piece in bytes.chunks(10_000) {
+            send.write_all(piece).await.expect("taken");
+            taken.send_modify(|count| *count += piece.len());
+        }
         send.shutdown().await.expect("ended");
     });
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    assert!(!writing.is_finished(), "nobody reads: the writer waits");
+    assert!(at_rest(counted).await < sent.len(), "nobody reads: the writer waits");
     let mut received = Vec::new();
     AsyncReadExt::read_to_end(&mut receive, &mut received).await.expect("whole");
     writing.await.expect("all was written");
