@@ -188,12 +188,17 @@ fn a_command_ends_with_whoever_asked_and_a_detached_one_with_its_task() {
         drop(session);
         until("it is ended", || (!lives(pid)).then_some(()));
     }
-    let mut session = Session::exec(&host, run, ExecOrder { detached: true, ..sh(stubborn) });
+    let dir = tempfile::tempdir().expect("a directory");
+    let beats = dir.path().join("beats");
+    let count = || fs::metadata(&beats).map_or(0, |file| file.len());
+    let beating =
+        format!("trap '' TERM HUP; while :; do echo >> {}; sleep 0.01; done", beats.display());
+    let mut session = Session::exec(&host, run, ExecOrder { detached: true, ..sh(&beating) });
     let pid = session.started();
     let socket = session.socket.try_clone().expect("a copy");
     socket.shutdown(std::net::Shutdown::Both).expect("hung up");
-    std::thread::sleep(std::time::Duration::from_millis(100));
-    assert!(lives(pid), "it goes on without a listener");
+    let before = count();
+    until("it goes on without a listener", || (count() >= before + 10).then_some(()));
     host.stop(run, None, 0);
     until("it is ended", || (!lives(pid)).then_some(()));
     drop(session);
