@@ -20,22 +20,6 @@ const REUSES_MAX: u32 = 6;
 /// The service of more tasks than a node may start at once. No other operator changes it.
 pub const CROWD: &str = "crowd";
 
-/// One of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Habit {
-    /// They give services other names.
-    Rename,
-    /// They use names again: on both sides of a cut, and after a removal.
-    ReuseName,
-    /// They put more tasks on one node than it may start at once, and its power fails.
-    Crowd,
-}
-
-impl Habit {
-    /// All of them.
-    pub const ALL: [Habit; 3] = [Habit::Rename, Habit::ReuseName, Habit::Crowd];
-}
-
 /// Draws what operators with habits do.
 #[derive(Debug)]
 pub struct Habits {

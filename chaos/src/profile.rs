@@ -9,9 +9,24 @@ use gossip::Rumours;
 
 use crate::dice::Dice;
 use crate::fault::Nemesis;
-use crate::habit::Habit;
 use crate::network::Weather;
 use crate::sabotage::Sabotage;
+
+/// What the operators of some worlds do beside what all operators do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Habit {
+    /// They give services other names.
+    Rename,
+    /// They use names again: on both sides of a cut, and after a removal.
+    ReuseName,
+    /// They put more tasks on one node than it may start at once, and its power fails.
+    Crowd,
+}
+
+impl Habit {
+    /// All of them.
+    pub const ALL: [Habit; 3] = [Habit::Rename, Habit::ReuseName, Habit::Crowd];
+}
 
 /// When the harm may begin: a fleet that has not formed yet is a case of its own, which the
 /// machines that come late and the storm that is always there cover.

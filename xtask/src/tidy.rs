@@ -4,6 +4,7 @@
 //! the rule and the reason. It must never change a file, and never let a finding pass as a
 //! warning: an exception is written into the rule's own list, with its reason.
 
+mod circles;
 mod crates;
 mod hygiene;
 mod layout;
@@ -41,6 +42,7 @@ pub fn run() -> Result<()> {
     findings.extend(crates::lints(&metadata)?);
     findings.extend(layout::clippy_files(&repo::root())?);
     findings.extend(sources.iter().flat_map(check));
+    findings.extend(circles::check(&sources));
     findings.sort();
     for finding in &findings {
         println!("{finding}");

@@ -5,10 +5,11 @@ use node_core::edit::Edit;
 use super::{Happening, World};
 use crate::check::writes::WriteId;
 use crate::fault::{Fault, Harm};
-use crate::habit::{CROWD, Habit};
+use crate::habit::CROWD;
 use crate::network::MachineNo;
 use crate::operator::Seen;
 use crate::profile::HARM_FROM_MS;
+use crate::profile::Habit;
 use crate::sometimes::Event;
 
 impl World {

@@ -14,7 +14,8 @@ use nix::libc::{EAGAIN, EMFILE, ENFILE};
 use nix::sys::statvfs::statvfs;
 use runtime::process::Pulse;
 
-use super::handle::{Command, WeakHandle};
+use super::command::Command;
+use super::handle::WeakHandle;
 
 /// Between two looks: four system calls and a thread that ends at once.
 const INTERVAL: Duration = Duration::from_secs(5);

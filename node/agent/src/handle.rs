@@ -7,16 +7,15 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crdt_state::NodeId;
-use crdt_state::condition::NodeConditions;
 use crdt_state::task::Run;
 use gossip::Now;
 use node_core::{Edit, Edited, Event, Node, Refusal};
 use runtime::cgroup::ability::Ability;
 use runtime::image::auth::Login;
 use runtime::image::{BringError, Images, Reference};
-use runtime::volume::VolumeError;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use super::command::{Command, Look, Unanswered};
 use super::images::{Pinned, Supply};
 use super::joining::{self, Unresolved};
 use super::logs::LogStream;
@@ -36,23 +35,6 @@ pub(super) const EVENTS_MAX: usize = 256;
 /// of it while the disk is known to refuse.
 const EDIT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Why there is no answer from the node.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unanswered {
-    /// Nothing was changed.
-    #[error("the agent is ending; start it again: edgectl agent")]
-    Ending,
-    /// The change is made in memory alone; it is written and spread when the disk takes it.
-    #[error(
-        "the change cannot be written: {error}\n  it waits in memory and is tried again; see that \
-         the disk is mounted, writable and not full"
-    )]
-    Disk {
-        /// What the disk said.
-        error: String,
-    },
-}
-
 /// Bytes on the wire since the start, all of UDP's payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Traffic {
@@ -60,27 +42,6 @@ pub struct Traffic {
     pub sent_bytes: u64,
     /// Received.
     pub received_bytes: u64,
-}
-
-/// A look at the node at a moment.
-pub(super) type Look = Box<dyn FnOnce(&Node, Now) + Send>;
-
-/// What the node's thread is asked.
-pub(super) enum Command {
-    /// To let somebody look.
-    Read(Look),
-    /// To change something.
-    Edit { edit: Box<Edit>, answer: oneshot::Sender<Result<Edited, Refusal>> },
-    /// To get to know whoever is there.
-    Join(JoinAddr),
-    /// To remove a volume of this node.
-    RemoveVolume { name: String, answer: oneshot::Sender<Result<(), VolumeError>> },
-    /// The machine was looked at.
-    Conditions(NodeConditions),
-    /// To leave the fleet; answered when it has.
-    Leave { done: oneshot::Sender<()> },
-    /// To end, with all tasks running.
-    Stop,
 }
 
 /// The way to the node; clones lead to the same one.

@@ -12,6 +12,7 @@
 
 mod applying;
 mod collector;
+mod command;
 mod conditions;
 pub mod config;
 mod facts;
@@ -42,7 +43,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 pub use collector::users;
-pub use handle::{Handle, Traffic, Unanswered};
+pub use command::Unanswered;
+pub use handle::{Handle, Traffic};
 pub use images::{Pinned, Supply};
 pub use joining::Unresolved;
 pub use logs::{LogNews, LogStream, LogsGone};

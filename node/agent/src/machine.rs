@@ -17,7 +17,7 @@ use runtime::{Driver, RunEvents};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::handle::Command;
+use super::command::Command;
 use super::history::History;
 use super::revision::Fingerprint;
 use super::shared::Shared;

@@ -10,7 +10,7 @@ use gossip::{MemberState, Now};
 use node_core::Node;
 use tokio::sync::{mpsc, watch};
 
-use super::handle::{Command, Unanswered};
+use super::command::{Command, Unanswered};
 
 /// What one revision is told from the next by. Small beside the state: one digest, and a line per
 /// member.

@@ -3,7 +3,8 @@
 use crdt_state::NodeId;
 use gossip::{Gossip, MemberState};
 
-use super::handle::{Handle, Unanswered};
+use super::command::Unanswered;
+use super::handle::Handle;
 use crate::transport::Route;
 
 /// Members that are named as relays.

@@ -18,7 +18,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, c
 use tokio::sync::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::handle::{Handle, Unanswered};
+use super::command::Unanswered;
+use super::handle::Handle;
 use crate::transport::{DialFailure, Knocking, PeerStream};
 
 /// How often it is looked whether the node of a session is still there.

@@ -8,7 +8,8 @@ use crdt_state::volume::{NodeVolumes, VolumeFact};
 use node_core::Input;
 use runtime::volume::{VolumeError, Volumes, in_use};
 
-use super::handle::{Command, Handle, Unanswered};
+use super::command::{Command, Unanswered};
+use super::handle::Handle;
 use super::machine::Machine;
 
 /// Why a volume was not removed. Nothing was changed.

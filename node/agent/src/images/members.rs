@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::choice::Holding;
-use crate::handle::Command;
+use crate::command::Command;
 use crate::transport::{PeerRequest, PeerStream, Route, Transport, WeakTransport};
 
 /// The label that tells sites apart. Without it all nodes are one site.
