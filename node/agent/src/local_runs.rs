@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use crdt_state::task::Run;
 use runtime::logs::LogReader;
-use runtime::look::Look;
+use runtime::run_request::RunRequest;
 use tokio::sync::mpsc;
 
 use super::logs::{encode, open};
-use super::{look, sessions};
+use super::{run_request, sessions};
 use crate::transport::{LogRequest, PeerStream};
 
 /// Entries that wait for a peer to take them.
@@ -40,13 +40,17 @@ impl LocalRuns {
         answer
     }
 
-    /// What was seen of a run, in one frame.
-    pub(super) fn look(&self, run: Run, wanted: Look) -> mpsc::Receiver<Vec<u8>> {
+    /// The answer to a request about a run, in one frame.
+    pub(super) fn handle_run_request(
+        &self,
+        run: Run,
+        request: RunRequest,
+    ) -> mpsc::Receiver<Vec<u8>> {
         let (frames, answer) = mpsc::channel(1);
         let dir = runtime::run_dir::path(&self.runs, run);
         self.background.spawn(async move {
             // Whoever asked may have gone.
-            let _ = frames.send(look::answer(&dir, wanted).await).await;
+            let _ = frames.send(run_request::answer(&dir, request).await).await;
         });
         answer
     }

@@ -11,7 +11,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use runtime::look::Look;
+use runtime::run_request::RunRequest;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -66,8 +66,8 @@ pub async fn stop(
     };
     let grace_ms = query.grace_ms();
     let grace = Duration::from_millis(grace_ms.unwrap_or(container.template.stop_grace_ms));
-    let look = Look::Stop { signal: query.signal(), grace_ms };
-    api.handle.look(container.node, container.run, look).await??;
+    let request = RunRequest::Stop { signal: query.signal(), grace_ms };
+    api.handle.request_run(container.node, container.run, request).await??;
     let deadline = Instant::now().checked_add(grace.saturating_add(PATIENCE));
     let ended = until_ended(&api, &container);
     let in_time = match deadline {
@@ -91,7 +91,7 @@ pub async fn kill(
 ) -> Result<StatusCode, Failure> {
     let signal = query?.signal().unwrap_or_default();
     let container = containers::running(&api, &wanted).await?;
-    api.handle.look(container.node, container.run, Look::Signal { signal }).await??;
+    api.handle.request_run(container.node, container.run, RunRequest::Signal { signal }).await??;
     Ok(StatusCode::NO_CONTENT)
 }
 

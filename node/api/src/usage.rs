@@ -9,7 +9,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use runtime::look::{Look, Seen};
+use runtime::run_request::{RunReply, RunRequest};
 use serde::Deserialize;
 use tokio::time::sleep;
 
@@ -76,13 +76,13 @@ async fn sample(
     container: &Container,
     before: Option<&Stats>,
 ) -> Result<Stats, Failure> {
-    match api.handle.look(container.node, container.run, Look::Stats).await?? {
-        Seen::Stats(sample) => Ok(Stats {
+    match api.handle.request_run(container.node, container.run, RunRequest::Stats).await?? {
+        RunReply::Stats(sample) => Ok(Stats {
             id: container.id.clone(),
             name: format!("/{}", container.name()),
             ..Stats::of(*sample, wall_clock(), before)
         }),
-        Seen::Processes(_) | Seen::Told => Err(another_answer()),
+        RunReply::Processes(_) | RunReply::Delivered => Err(another_answer()),
     }
 }
 
@@ -100,11 +100,15 @@ pub async fn top(
 ) -> Result<Json<ProcessTable>, Failure> {
     let args = query?.0.ps_args.unwrap_or_default();
     let container = containers::running(&api, &wanted).await?;
-    match api.handle.look(container.node, container.run, Look::Processes { args }).await?? {
-        Seen::Processes(found) => {
+    match api
+        .handle
+        .request_run(container.node, container.run, RunRequest::Processes { args })
+        .await??
+    {
+        RunReply::Processes(found) => {
             Ok(Json(ProcessTable { titles: found.titles, processes: found.rows }))
         }
-        Seen::Stats(_) | Seen::Told => Err(another_answer()),
+        RunReply::Stats(_) | RunReply::Delivered => Err(another_answer()),
     }
 }
 

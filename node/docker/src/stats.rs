@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use runtime::look::{Cpu, Sample};
+use runtime::run_request::{Cpu, Sample};
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
@@ -130,7 +130,7 @@ impl Stats {
                 value,
             })
         });
-        let network = |network: &runtime::look::Network| {
+        let network = |network: &runtime::run_request::Network| {
             let [rx_bytes, rx_packets, rx_errors, rx_dropped] = network.received;
             let [tx_bytes, tx_packets, tx_errors, tx_dropped] = network.sent;
             let (rx, tx) = ((rx_errors, rx_dropped), (tx_errors, tx_dropped));
@@ -196,7 +196,7 @@ impl CpuStats {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use runtime::look::Memory;
+    use runtime::run_request::Memory;
 
     #[test]
     fn a_percentage_is_of_the_time_since_the_sample_before() {

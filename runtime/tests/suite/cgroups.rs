@@ -6,7 +6,7 @@ use crdt_state::spec::Resources;
 use crdt_state::task::{Exit, RunEvent};
 use runtime::Driver;
 use runtime::cgroup::mounts::{self, Controller};
-use runtime::look::{Look, Seen, look};
+use runtime::run_request::{RunReply, RunRequest, handle_run_request};
 
 use crate::host::{Host, is_root, program, shell};
 
@@ -146,7 +146,9 @@ fn what_a_program_without_limits_uses_is_counted() {
         shell("dd if=/dev/zero of=/dev/null bs=1M count=2000 2>/dev/null; echo ready; sleep 1000");
     host.run(&order);
     host.hear(order.run, "ready");
-    let Seen::Stats(sample) = look(&host.dir(order.run), &Look::Stats).expect("it runs") else {
+    let RunReply::Stats(sample) =
+        handle_run_request(&host.dir(order.run), &RunRequest::Stats).expect("it runs")
+    else {
         panic!("it was asked for");
     };
     assert!(sample.memory.used > 0 && !sample.memory.details.is_empty(), "{:?}", sample.memory);

@@ -9,7 +9,7 @@ use nix::libc;
 use runtime::copy::PutOrder;
 use runtime::exec::frame::{Frame, Kind};
 use runtime::exec::{ExecOrder, Fault, Order, Size};
-use runtime::look::{Look, Seen, look};
+use runtime::run_request::{RunReply, RunRequest, handle_run_request};
 
 use crate::host::{Host, lives, until};
 use crate::session::Session;
@@ -157,19 +157,26 @@ fn a_read_only_root_is_not_written_to(host: &mut Host) {
 fn it_is_looked_at_from_outside(host: &mut Host) {
     let run = waiting(host);
     let dir = host.dir(run);
-    let Ok(Seen::Processes(found)) = look(&dir, &Look::Processes { args: String::new() }) else {
+    let Ok(RunReply::Processes(found)) =
+        handle_run_request(&dir, &RunRequest::Processes { args: String::new() })
+    else {
         panic!("its processes are shown");
     };
     assert!(
         found.rows.iter().any(|row| row.last().is_some_and(|word| word == "sleep 1000")),
         "{found:?}"
     );
-    let Ok(Seen::Stats(sample)) = look(&dir, &Look::Stats) else { panic!("its figures are shown") };
+    let Ok(RunReply::Stats(sample)) = handle_run_request(&dir, &RunRequest::Stats) else {
+        panic!("its figures are shown")
+    };
     assert!(sample.pids >= 1 && sample.memory.used > 0 && sample.cpu.total_ns > 0, "{sample:?}");
-    let signal = Look::Signal { signal: "KILL".to_owned() };
-    assert_eq!(look(&dir, &signal), Ok(Seen::Told));
+    let signal = RunRequest::Signal { signal: "KILL".to_owned() };
+    assert_eq!(handle_run_request(&dir, &signal), Ok(RunReply::Delivered));
     assert_eq!(host.exit(run), crdt_state::task::Exit::Signal(libc::SIGKILL));
-    assert_eq!(look(&dir, &Look::Stats).expect_err("over").fault, Fault::NotRunning);
+    assert_eq!(
+        handle_run_request(&dir, &RunRequest::Stats).expect_err("over").fault,
+        Fault::NotRunning
+    );
 }
 
 macro_rules! with_each_runtime {

@@ -43,7 +43,9 @@ impl PeerService for Depot {
         let supply = self.supply.clone();
         match request {
             PeerRequest::Logs(request) => return self.local_runs.answer(request),
-            PeerRequest::Look { run, look } => return self.local_runs.look(run, look),
+            PeerRequest::Run { run, request } => {
+                return self.local_runs.handle_run_request(run, request);
+            }
             PeerRequest::Have(digests) => self.supply.spawn(frames, move |frames| async move {
                 let _ = frames.send(wire::encode(&supply.has_of(digests).await)).await;
             }),

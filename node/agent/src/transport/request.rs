@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crdt_state::task::Run;
 use runtime::image::auth::Login;
-use runtime::look::Look;
+use runtime::run_request::RunRequest;
 use serde::{Deserialize, Serialize};
 
 /// One frame of an answer at most; a longer line of a log is cut before.
@@ -38,12 +38,12 @@ pub enum PeerRequest {
         /// What it stands for.
         digest: String,
     },
-    /// A look at a run; answered in one frame of JSON.
-    Look {
+    /// A request about one run; answered in one frame of JSON.
+    Run {
         /// Which.
         run: Run,
-        /// At what.
-        look: Look,
+        /// What is asked.
+        request: RunRequest,
     },
 }
 

@@ -1,11 +1,11 @@
-//! Looking at runs: of this node at once, of others by asking the agents that have them.
+//! Requests about runs: of this node at once, of others by asking the agents that have them.
 
 use std::path::Path;
 
 use crdt_state::NodeId;
 use crdt_state::task::Run;
 use runtime::exec::{Fault, Refusal};
-use runtime::look::{Look, Seen, look};
+use runtime::run_request::{RunReply, RunRequest, handle_run_request};
 use tokio::task::spawn_blocking;
 
 use super::handle::Handle;
@@ -13,22 +13,22 @@ use super::sessions::SessionGone;
 use crate::transport::PeerRequest;
 
 impl Handle {
-    /// Looks at a run, wherever it is: `node` is who has it.
-    pub async fn look(
+    /// Sends a request about a run, wherever it is: `node` is who has it.
+    pub async fn request_run(
         &self,
         node: NodeId,
         run: Run,
-        wanted: Look,
-    ) -> Result<Result<Seen, Refusal>, SessionGone> {
+        request: RunRequest,
+    ) -> Result<Result<RunReply, Refusal>, SessionGone> {
         if node == self.me() {
             let dir = self.log_dir(run);
-            return Ok(here(&dir, wanted).await);
+            return Ok(here(&dir, request).await);
         }
         if self.is_silent(node).await? {
             return Err(SessionGone::Silent);
         }
         let route = self.route(node).await?.ok_or(SessionGone::Unknown(node))?;
-        let request = PeerRequest::Look { run, look: wanted };
+        let request = PeerRequest::Run { run, request };
         let mut reply = self.shared.transport.request(route, request);
         let frame = reply.next().await.ok_or(SessionGone::Cut)?;
         let frame = frame.map_err(|why| SessionGone::Peer { node, why })?;
@@ -37,15 +37,15 @@ impl Handle {
 }
 
 /// Off the thread that serves everybody else: the kernel may take its time.
-async fn here(dir: &Path, wanted: Look) -> Result<Seen, Refusal> {
+async fn here(dir: &Path, request: RunRequest) -> Result<RunReply, Refusal> {
     let dir = dir.to_owned();
-    let seen = spawn_blocking(move || look(&dir, &wanted)).await;
+    let seen = spawn_blocking(move || handle_run_request(&dir, &request)).await;
     seen.unwrap_or_else(|error| {
         Err(Refusal { fault: Fault::Failed, code: 0, message: error.to_string() })
     })
 }
 
 /// The answer to a peer.
-pub(super) async fn answer(dir: &Path, wanted: Look) -> Vec<u8> {
-    serde_json::to_vec(&here(dir, wanted).await).expect("numbers and texts are JSON")
+pub(super) async fn answer(dir: &Path, request: RunRequest) -> Vec<u8> {
+    serde_json::to_vec(&here(dir, request).await).expect("numbers and texts are JSON")
 }

@@ -1,4 +1,5 @@
-//! Looking at a run from outside: what it uses, which processes it has, and telling it to end.
+//! Requests about a run from outside: what it uses, which processes it has, and telling it to
+//! end.
 //!
 //! By reading the kernel's files; nothing is remembered and nothing of the run is entered. Blocking:
 //! an agent calls it on a thread of its own.
@@ -18,9 +19,9 @@ use crate::signal;
 pub use processes::Processes;
 pub use stats::{Block, Cpu, Memory, Network, Sample};
 
-/// What is wanted of a run.
+/// What can be asked about a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Look {
+pub enum RunRequest {
     /// What it uses now.
     Stats,
     /// Its processes, by the arguments of `ps`.
@@ -42,30 +43,31 @@ pub enum Look {
     },
 }
 
-/// What was found.
+/// The answer to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Seen {
+pub enum RunReply {
     /// What it uses.
     Stats(Box<Sample>),
     /// Its processes.
     Processes(Processes),
     /// It was told.
-    Told,
+    #[serde(rename = "Told")]
+    Delivered,
 }
 
-/// Looks at the run of a folder.
-pub fn look(dir: &Path, look: &Look) -> Result<Seen, Refusal> {
+/// Carries out a request about the run of a folder.
+pub fn handle_run_request(dir: &Path, request: &RunRequest) -> Result<RunReply, Refusal> {
     let target = Target::read(dir).map_err(|why| not_running(&why))?;
-    match look {
-        Look::Stats => Ok(Seen::Stats(Box::new(stats::sample(&target)))),
-        Look::Processes { args } => processes::table(&target, args).map(Seen::Processes),
-        Look::Signal { signal } => {
+    match request {
+        RunRequest::Stats => Ok(RunReply::Stats(Box::new(stats::sample(&target)))),
+        RunRequest::Processes { args } => processes::table(&target, args).map(RunReply::Processes),
+        RunRequest::Signal { signal } => {
             let signal = if signal.is_empty() { "KILL" } else { signal };
             let number = parse(signal)?;
             target.signal(number).map_err(|why| not_running(&why))?;
-            Ok(Seen::Told)
+            Ok(RunReply::Delivered)
         }
-        Look::Stop { signal, grace_ms } => {
+        RunRequest::Stop { signal, grace_ms } => {
             let signal = signal.as_deref().map(parse).transpose()?;
             let grace_ms = grace_ms.unwrap_or(target.order.start.template.stop_grace_ms);
             control::send(dir, StopOrder { signal, grace_ms }).map_err(|error| Refusal {
@@ -73,7 +75,7 @@ pub fn look(dir: &Path, look: &Look) -> Result<Seen, Refusal> {
                 code: CODE_CANNOT_RUN,
                 message: format!("the task's monitor cannot be told: {error}"),
             })?;
-            Ok(Seen::Told)
+            Ok(RunReply::Delivered)
         }
     }
 }
