@@ -25,12 +25,12 @@ pub enum Unanswered {
     },
 }
 
-/// A look at the node at a moment.
+/// A closure that reads the node.
 pub(super) type Look = Box<dyn FnOnce(&Node, Now) + Send>;
 
 /// What the node's thread is asked.
 pub(super) enum Command {
-    /// To let somebody look.
+    /// To run a query.
     Read(Look),
     /// To change something.
     Edit { edit: Box<Edit>, answer: oneshot::Sender<Result<Edited, Refusal>> },

@@ -15,7 +15,7 @@ use runtime::image::auth::Login;
 use runtime::image::{BringError, Images, Reference};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use super::command::{Command, Look, Unanswered};
+use super::command::{Command, Query, Unanswered};
 use super::images::{Pinned, Supply};
 use super::joining::{self, Unresolved};
 use super::logs::LogStream;
@@ -68,26 +68,26 @@ impl Handle {
         WeakHandle { shared: Arc::downgrade(&self.shared), commands: self.commands.downgrade() }
     }
 
-    /// Runs `look` on the node's thread, which is the failure detector's. It must be short: copy what is
-    /// needed, not the fleet, and compute elsewhere.
+    /// Runs `query` on the node's thread, which is the failure detector's. It must be short: copy
+    /// what is needed, not the fleet, and compute elsewhere.
     pub async fn read<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&Node) -> T + Send + 'static,
+        query: impl FnOnce(&Node) -> T + Send + 'static,
     ) -> Result<T, Unanswered> {
-        self.read_at(|node, _| look(node)).await
+        self.read_at(|node, _| query(node)).await
     }
 
-    /// The same for what depends on the moment.
+    /// The same for what depends on the time.
     pub async fn read_at<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&Node, Now) -> T + Send + 'static,
+        query: impl FnOnce(&Node, Now) -> T + Send + 'static,
     ) -> Result<T, Unanswered> {
         let (answer, answered) = oneshot::channel();
-        let look: Look = Box::new(move |node, now| {
+        let query: Query = Box::new(move |node, now| {
             // Whoever asked may have gone.
-            let _ = answer.send(look(node, now));
+            let _ = answer.send(query(node, now));
         });
-        self.send(Command::Read(look)).await?;
+        self.send(Command::Read(query)).await?;
         answered.await.map_err(|_| Unanswered::Ending)
     }
 

@@ -240,7 +240,7 @@ impl Machine {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Read(look) => look(&self.node, self.clock.now()),
+            Command::Read(query) => query(&self.node, self.clock.now()),
             Command::Edit { edit, answer } => {
                 self.desk.last_ticket += 1;
                 let ticket = self.desk.last_ticket;

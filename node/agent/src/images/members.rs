@@ -52,13 +52,13 @@ impl Member {
 impl Reach {
     async fn read<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&Node) -> T + Send + 'static,
+        query: impl FnOnce(&Node) -> T + Send + 'static,
     ) -> Option<T> {
         let (answer, answered) = oneshot::channel();
-        let look = Box::new(move |node: &Node, _| {
-            let _ = answer.send(look(node));
+        let query = Box::new(move |node: &Node, _| {
+            let _ = answer.send(query(node));
         });
-        self.commands.upgrade()?.send(Command::Read(look)).await.ok()?;
+        self.commands.upgrade()?.send(Command::Read(query)).await.ok()?;
         answered.await.ok()
     }
 }
