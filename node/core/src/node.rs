@@ -128,7 +128,7 @@ pub struct Node {
     outbox: Outbox,
     dirty: Touched,
     /// When presence may change by itself: failover delays, the end of the boot grace.
-    look_at: Now,
+    presence_deadline: Now,
     /// Services that are due by themselves: the next turn of a rollout, the end of an orphan.
     due_at: BTreeMap<ServiceId, Now>,
     /// Tasks of services that no record speaks of go on until then: a node that lost its disk
@@ -179,7 +179,7 @@ impl Node {
             conditions: Conditions::default(),
             outbox: Outbox::default(),
             dirty: Touched { services: all, nodes: true, handovers: BTreeSet::new() },
-            look_at: now,
+            presence_deadline: now,
             orphans_until: Now::NEVER,
             due_at: BTreeMap::new(),
             booted_until: now.plus(boot_grace_ms),

@@ -56,7 +56,7 @@ impl Node {
                 let refuted = self.replica.drain_changed();
                 self.on_records(now, wall_ms, refuted);
             }
-            if self.look_at <= now {
+            if self.presence_deadline <= now {
                 self.dirty.nodes = true;
             }
             let due = self.due_at.iter().filter(|(_, at)| **at <= now).map(|(id, _)| *id);
@@ -79,7 +79,7 @@ impl Node {
         self.give_orders(now, wall_ms);
         self.outbox.flush(&self.replica);
         if self.is_unfinished() {
-            self.look_at = now;
+            self.presence_deadline = now;
         }
         if self.dirty == Default::default() {
             self.replica.applied();
@@ -132,7 +132,7 @@ impl Node {
     }
 
     fn node_views(&mut self, now: Now) -> std::collections::BTreeMap<NodeId, NodeView> {
-        self.look_at = Now::NEVER;
+        self.presence_deadline = Now::NEVER;
         let mut views = std::collections::BTreeMap::new();
         let members: Vec<NodeId> = self
             .catalog
@@ -167,7 +167,7 @@ impl Node {
         if gone_at <= now {
             return Presence::Gone;
         }
-        self.look_at = self.look_at.min(gone_at);
+        self.presence_deadline = self.presence_deadline.min(gone_at);
         Presence::Here
     }
 

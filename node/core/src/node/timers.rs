@@ -68,9 +68,9 @@ impl Node {
     /// All but those of gossip. One that does not run is due never.
     pub(super) fn own_timers(&self) -> [(NodeTimer, Now); 7] {
         let (settling, presence) = if self.is_unfinished() {
-            (self.look_at, Now::NEVER)
+            (self.presence_deadline, Now::NEVER)
         } else {
-            (Now::NEVER, self.look_at)
+            (Now::NEVER, self.presence_deadline)
         };
         let departure = match self.departure {
             Departure::HandingOver { until } => until,
