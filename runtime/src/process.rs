@@ -167,7 +167,7 @@ impl ProcessDriver {
             making_ms_max: config.making_ms_max,
             slow: RefCell::default(),
         };
-        let ability = Ability::look(&site.hierarchies, &site.cgroup_node);
+        let ability = Ability::detect(&site.hierarchies, &site.cgroup_node);
         let reactor = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let reactor = reactor.map_err(OpenError::Thread)?;
         let (orders, inbox) = mpsc::unbounded_channel();

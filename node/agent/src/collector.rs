@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Handle;
 
-/// Between two looks. A look reads the names of images and what services there are.
+/// Between two rounds. A round reads the names of images and what services there are.
 const INTERVAL: Duration = Duration::from_secs(600);
-/// Between two looks of a node whose disk is full, where every start is tried again and again.
+/// Between two rounds of a node whose disk is full, where every start is tried again and again.
 const INTERVAL_FULL: Duration = Duration::from_secs(10);
 const FILE: &str = "kept.json";
 
@@ -54,7 +54,7 @@ impl Kept {
     }
 }
 
-/// Looks from time to time, as long as the agent lives, and when something did not fit on the disk.
+/// Works from time to time, as long as the agent lives, and when something did not fit on the disk.
 pub(super) async fn collect(handle: Handle) {
     let mut pause = Duration::ZERO;
     loop {
@@ -75,9 +75,10 @@ pub(super) async fn collect(handle: Handle) {
         let images = handle.images().clone();
         let runs = handle.runs().to_owned();
         let folder = handle.config().data_dir.join("images");
-        let collected =
-            tokio::task::spawn_blocking(move || look(&images, &folder, &runs, &running, &of_fleet))
-                .await;
+        let collected = tokio::task::spawn_blocking(move || {
+            collect_once(&images, &folder, &runs, &running, &of_fleet)
+        })
+        .await;
         match collected {
             Ok(Ok(0)) | Err(_) => {}
             Ok(Ok(bytes)) => tracing::info!(bytes, "images that no service needs were removed"),
@@ -86,8 +87,8 @@ pub(super) async fn collect(handle: Handle) {
     }
 }
 
-/// One look; returns how many bytes it freed.
-fn look(
+/// One round; returns how many bytes it freed.
+fn collect_once(
     images: &Images,
     folder: &Path,
     runs: &Path,

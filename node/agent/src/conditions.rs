@@ -1,8 +1,7 @@
 //! What keeps this machine from starting tasks: files, disk, processes, the thread that runs them.
-//!
-//! Looked at every few seconds and told when it differs. What is made of it (whether it lasted long
-//! enough to be said, and for how long it is kept) is the node's business. Texts are fixed: what
-//! changes by itself would be written again and again.
+//! Checked every few seconds and reported when it differs. What is made of it (whether it lasted
+//! long enough to be said, and for how long it is kept) is the node's business. Texts are fixed:
+//! what changes by itself would be written again and again.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -17,7 +16,7 @@ use runtime::process::Pulse;
 use super::command::Command;
 use super::handle::WeakHandle;
 
-/// Between two looks: four system calls and a thread that ends at once.
+/// Between two checks: four system calls and a thread that ends at once.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// The thread that runs tasks answers within this, or it is stuck: it works on the disk, and a slow
@@ -34,12 +33,12 @@ const DISK_BYTES_MIN: u64 = 16 * 1024 * 1024;
 /// The stack of the thread that shows whether there can be one.
 const PROBE_STACK_BYTES: usize = 32 * 1024;
 
-/// Looks for as long as the agent lives, and keeps nothing of it alive.
+/// Checks for as long as the agent lives, and keeps nothing of it alive.
 pub(super) async fn watch(handle: WeakHandle, pulse: Pulse) {
     let mut told = NodeConditions::new();
     loop {
         let Some(agent) = handle.upgrade() else { return };
-        let mut found = look(&agent.config().data_dir, runtime::files::limit());
+        let mut found = inspect(&agent.config().data_dir, runtime::files::limit());
         if agent.disk_error().is_some() {
             found.insert("disk".to_owned(), "its disk refuses to be written".to_owned());
         }
@@ -61,7 +60,7 @@ pub(super) async fn watch(handle: WeakHandle, pulse: Pulse) {
     }
 }
 
-fn look(data_dir: &Path, files_max: u64) -> NodeConditions {
+fn inspect(data_dir: &Path, files_max: u64) -> NodeConditions {
     let found = [
         ("files", lacks_files(files_max), "it may open no more files; see LimitNOFILE="),
         ("disk", lacks_disk(data_dir), "its disk is full"),
@@ -115,14 +114,14 @@ mod tests {
     #[test]
     fn a_machine_that_lacks_nothing_says_nothing() {
         let dir = tempfile::tempdir().expect("a directory");
-        assert_eq!(look(dir.path(), 1_024), NodeConditions::new());
+        assert_eq!(inspect(dir.path(), 1_024), NodeConditions::new());
     }
 
     #[test]
     fn almost_no_files_left_is_a_condition_before_there_are_none() {
         let dir = tempfile::tempdir().expect("a directory");
         let open: Vec<File> = (0..64).map(|_| File::open("/dev/null").expect("opened")).collect();
-        let found = look(dir.path(), 64);
+        let found = inspect(dir.path(), 64);
         assert!(found["files"].contains("no more files"), "{found:?}");
         drop(open);
     }

@@ -171,7 +171,7 @@ impl Machine {
             Fact::Command(Command::Stop) | Fact::Abandoned => return Some(Ending::Stopped),
             Fact::Command(command) => self.on_command(command),
             Fact::Join(addr) => self.on_join(addr),
-            Fact::Volumes => self.look_at_volumes(),
+            Fact::Volumes => self.report_volumes(),
             Fact::Timer => self.step(Input::TimerFired),
         }
         None

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nix::libc;
 
-/// Between two looks: the allocator adds up what it has, which takes well below a millisecond.
+/// Between two checks: the allocator adds up what it has, which takes well below a millisecond.
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// So much must have become free since the last time, or it is not worth the faults of taking it
@@ -70,7 +70,7 @@ pub fn allocated() -> Option<Allocated> {
 #[cfg(not(target_env = "gnu"))]
 fn give_back() {}
 
-/// Looks for as long as the agent lives.
+/// Checks for as long as the agent lives.
 pub(super) async fn tend() {
     let mut watermark = Watermark::default();
     while let Some(found) = allocated() {

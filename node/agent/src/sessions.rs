@@ -22,8 +22,8 @@ use super::command::Unanswered;
 use super::handle::Handle;
 use crate::transport::{DialFailure, Knocking, PeerStream};
 
-/// How often it is looked whether the node of a session is still there.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often it is checked whether the node of a session is still there.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why a session ends early, or never began.
 #[derive(Debug, thiserror::Error)]
@@ -101,8 +101,8 @@ impl Session {
 
     /// The next frame. `None` after the last one, which is [`Kind::Exited`] or [`Kind::Refused`].
     pub async fn next(&mut self) -> Result<Option<Frame>, SessionGone> {
-        let mut look = interval(LOOK_INTERVAL);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut check = interval(CHECK_INTERVAL);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut bytes = [0; CHUNK_BYTES];
         loop {
             if let Some(frame) = self.decoder.next_frame()? {
@@ -110,7 +110,7 @@ impl Session {
             }
             let read = tokio::select! {
                 read = self.reader.read(&mut bytes) => read,
-                _ = look.tick() => {
+                _ = check.tick() => {
                     if self.handle.is_silent(self.node).await? {
                         return Err(SessionGone::Silent);
                     }
@@ -198,7 +198,7 @@ pub(super) async fn serve(dir: &Path, stream: PeerStream) {
         let _ = copy_buf(&mut from_helper, &mut to_peer).await;
         let _ = to_peer.shutdown().await;
         // The last words are on their way until the peer has them.
-        let _ = tokio::time::timeout(LOOK_INTERVAL * 5, to_peer.stopped()).await;
+        let _ = tokio::time::timeout(CHECK_INTERVAL * 5, to_peer.stopped()).await;
     };
     tokio::select! {
         () = inwards => {}

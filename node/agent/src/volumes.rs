@@ -56,8 +56,8 @@ pub(super) fn found(volumes: &Volumes) -> NodeVolumes {
 }
 
 impl Machine {
-    /// Looks at the disk again.
-    pub(super) fn look_at_volumes(&mut self) {
+    /// Tells the node what is on the disk now.
+    pub(super) fn report_volumes(&mut self) {
         self.step(Input::VolumesFound(found(&self.shared.volumes)));
     }
 

@@ -25,7 +25,7 @@ use super::task_object::{Of, TaskObject, task_objects};
 use super::{Answer, Api};
 
 /// Between two looks at whether it has ended, at least: a busy fleet changes more often.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Beyond the grace: SIGKILL, the last words, and the news of it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -121,7 +121,7 @@ pub async fn attach(Path(wanted): Path<String>) -> Failure {
 async fn until_ended(api: &Api, container: &Container) -> Result<i32, Failure> {
     let mut changes = api.handle.changes();
     loop {
-        let next_look = Instant::now() + LOOK_INTERVAL;
+        let next_look = Instant::now() + CHECK_INTERVAL;
         if let Some(code) = end_of(api, container).await? {
             return Ok(code);
         }

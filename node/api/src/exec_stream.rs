@@ -36,7 +36,7 @@ const CODE_KILLED: i32 = 137;
 
 /// A client that has nothing more to write is asked this often whether it is still there: nothing
 /// else tells a closed half from a closed connection.
-const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Chunks that wait for a client without an upgraded connection.
 const CHUNKS_MAX: usize = 4;
@@ -119,7 +119,7 @@ impl Input {
         }
         to.send(&Frame::new(Kind::End, [])).await;
         while !self.is_hung_up() {
-            sleep(LOOK_INTERVAL).await;
+            sleep(CHECK_INTERVAL).await;
         }
     }
 

@@ -20,7 +20,7 @@ use super::progress_stream::{self, Lines};
 use node_agent::images::{PullEvent, Supply, Wish};
 
 /// Between two looks at how far the layers are.
-const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Pulls an image as an operator asks for it: a tag is looked up anew. `tag` may be a digest.
 pub async fn pull(
@@ -112,12 +112,12 @@ impl Show {
         // Nothing had to be fetched.
         let Some(first) = first else { return self.done().await };
         self.on_event(first).await;
-        let mut look = tokio::time::interval(LOOK_INTERVAL);
+        let mut check = tokio::time::interval(CHECK_INTERVAL);
         let ended = loop {
             tokio::select! {
                 Some(event) = said.recv() => self.on_event(event).await,
                 ended = &mut fetching.0 => break flat(ended),
-                _ = look.tick() => self.look().await,
+                _ = check.tick() => self.refresh().await,
                 () = self.lines.abandoned() => return,
             }
         };
@@ -152,7 +152,7 @@ impl Show {
         }
     }
 
-    async fn look(&mut self) {
+    async fn refresh(&mut self) {
         for pull in self.supply.pulls() {
             let Some(shown) = self.layers.get_mut(&pull.digest) else { continue };
             if *shown == pull.received {

@@ -48,8 +48,8 @@ struct Lent {
 }
 
 impl Lent {
-    fn with<T>(&self, look: impl FnOnce(&mut Body) -> T) -> T {
-        look(&mut self.body.lock().expect("nothing panics while it reads a body"))
+    fn with<T>(&self, read: impl FnOnce(&mut Body) -> T) -> T {
+        read(&mut self.body.lock().expect("nothing panics while it reads a body"))
     }
 }
 

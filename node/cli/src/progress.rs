@@ -30,10 +30,10 @@ use view::View;
 const STABLE: Duration = Duration::from_secs(1);
 /// Tasks that fit nowhere are given so long, for a node to be heard of or an older task to go.
 const UNPLACED_WAIT: Duration = Duration::from_millis(1_500);
-/// Between two looks: at first a person waits for something that takes a fraction of a second.
-const LOOK_INTERVAL_MIN: Duration = Duration::from_millis(50);
+/// Between two polls: at first a person waits for something that takes a fraction of a second.
+const POLL_INTERVAL_MIN: Duration = Duration::from_millis(50);
 /// Later on.
-const LOOK_INTERVAL_MAX: Duration = Duration::from_millis(250);
+const POLL_INTERVAL_MAX: Duration = Duration::from_millis(250);
 
 /// Whether a command waits, and says so.
 #[derive(Debug, Default, Args)]
@@ -84,7 +84,7 @@ async fn watch(
     let mut last: Option<(Snapshot, Instant)> = None;
     loop {
         let (service, tasks) =
-            look(client, id).await.map_err(|error| while_waiting(error, name))?;
+            query(client, id).await.map_err(|error| while_waiting(error, name))?;
         name.clone_from(&service.spec.name);
         let baseline = baseline.get_or_insert_with(|| Baseline::of(&tasks));
         let snapshot = Snapshot::of(&service, &tasks, baseline);
@@ -104,11 +104,11 @@ async fn watch(
         }
         last = Some((snapshot, since));
         let is_young = began.elapsed() < Duration::from_secs(2);
-        tokio::time::sleep(if is_young { LOOK_INTERVAL_MIN } else { LOOK_INTERVAL_MAX }).await;
+        tokio::time::sleep(if is_young { POLL_INTERVAL_MIN } else { POLL_INTERVAL_MAX }).await;
     }
 }
 
-async fn look(client: &mut Client, id: &str) -> Result<(Service, Vec<Task>), CallError> {
+async fn query(client: &mut Client, id: &str) -> Result<(Service, Vec<Task>), CallError> {
     let query = filters(&[("id", id)]);
     let services: Vec<Service> = client.get(&format!("/services?status=true&{query}")).await?;
     let gone = "the service was removed meanwhile; edgectl service ls".to_owned();

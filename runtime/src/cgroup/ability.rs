@@ -26,7 +26,7 @@ pub struct Ability {
 
 impl Ability {
     /// Tries it, for the agent of this name.
-    pub fn look(hierarchies: &[Hierarchy], node: &str) -> Ability {
+    pub fn detect(hierarchies: &[Hierarchy], node: &str) -> Ability {
         let path = format!("edgectl/{node}/{GROUP}");
         let plan = CgroupPlan { hierarchies: hierarchies.to_vec(), path };
         let (memory_bytes, nano_cpus, pids) = (1 << 30, 1_000_000_000, 1_000);

@@ -36,7 +36,7 @@ const HANGUP_GRACE: Duration = Duration::from_secs(3);
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Without a descriptor that tells of the task's end, it is looked for this often.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Bytes that wait for the command to read them; then nothing more is taken from the socket. More
 /// than what anybody pastes, so that a resize gets past it.
@@ -147,9 +147,9 @@ impl Relay<'_> {
     }
 
     fn timeout(&self, task: Option<&OwnedFd>) -> PollTimeout {
-        let look = task.is_none().then(|| Instant::now() + LOOK_INTERVAL);
+        let check = task.is_none().then(|| Instant::now() + CHECK_INTERVAL);
         let words = self.exit.filter(|_| !self.told).map(|(_, at)| at + LAST_WORDS);
-        let soonest = [look, words, self.kill_at].into_iter().flatten().min();
+        let soonest = [check, words, self.kill_at].into_iter().flatten().min();
         let Some(at) = soonest else { return PollTimeout::NONE };
         let left = at.saturating_duration_since(Instant::now()).as_millis() + 1;
         PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)

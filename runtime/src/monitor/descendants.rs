@@ -21,7 +21,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// Looks at a session that is being ended: 1, 2, 4 … ms apart, a quarter of a second in all. What the
 /// kernel cannot end by then has its SIGKILL, and the monitor has other work.
-const SESSION_LOOKS_MAX: u32 = 8;
+const SESSION_ROUNDS_MAX: u32 = 8;
 
 /// SIGKILL to everything of the run, once; `leader` leads the program's process group.
 pub fn kill(cgroup: &Cgroup, leader: Pid) {
@@ -92,7 +92,7 @@ pub fn signal_session(session: Session, cgroup: &Cgroup, number: i32) {
 /// session, among the members of the run's cgroup. What took a session of its own runs on.
 pub fn end_session(session: Session, cgroup: &Cgroup) {
     let mut pause = PAUSE;
-    for _ in 0..SESSION_LOOKS_MAX {
+    for _ in 0..SESSION_ROUNDS_MAX {
         let members = members_of(session, cgroup);
         if members.is_empty() {
             return;

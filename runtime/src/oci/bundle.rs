@@ -188,7 +188,7 @@ fn open_root(path: &Path) -> Result<Root, StartError> {
 /// All that this process may hand on, for a privileged program of this user.
 pub fn every_capability(uid: u32) -> Result<LinuxCapabilities, StartError> {
     let privileged = Container { privileged: true, ..Container::default() };
-    Ok(capabilities::allowed(&privileged, &Machine::look())?.of_user(uid))
+    Ok(capabilities::allowed(&privileged, &Machine::detect())?.of_user(uid))
 }
 
 #[cfg(test)]

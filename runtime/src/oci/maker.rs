@@ -153,7 +153,7 @@ fn specify(
         volumes: &volumes,
         hostname: &container.hostname,
         init: init.as_deref(),
-        machine: &Machine::look(),
+        machine: &Machine::detect(),
     })?;
     let mut spec = made.spec;
     limits_are_set(&mut spec);

@@ -130,7 +130,7 @@ impl Boxed {
             volumes: &self.volumes,
             hostname: "box-1",
             init: None,
-            machine: &Machine::look(),
+            machine: &Machine::detect(),
         });
         let spec = made.expect("it is well formed").spec;
         let json = serde_json::to_vec(&spec).expect("it has a form in JSON");

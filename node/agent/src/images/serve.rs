@@ -237,7 +237,7 @@ fn open(images: &Images, digest: &Digest, hops: Option<u8>) -> Option<Readable> 
     if let (Some(partial), Some(hops)) = (images.partial(digest), hops) {
         return Some(Readable { file: partial.file, hops, growth: Some(partial.growth) });
     }
-    // It may have become whole between the two looks.
+    // It may have become whole between the two reads.
     let file = images.read_blob(digest)?;
     Some(Readable { file, hops: 0, growth: None })
 }

@@ -206,7 +206,7 @@ impl Chain {
         loop {
             // Known before it is read: what it wrote last is there.
             let was_over = self.known.borrow().is_over(number);
-            let ended = self.look(number, source, &mut place, &mut lines).await?;
+            let ended = self.read_source(number, source, &mut place, &mut lines).await?;
             let is_read = match &ended {
                 Ended::Whole => was_over || !self.wanted.follow,
                 Ended::Failed(why) => {
@@ -233,7 +233,7 @@ impl Chain {
     }
 
     /// Reads on from a place until the log ends or breaks off.
-    async fn look(
+    async fn read_source(
         &mut self,
         number: u32,
         source: &Arc<Source>,

@@ -265,7 +265,7 @@ impl Gather {
                 watched.leave();
             }
             if watched.is_gone {
-                watched.look_for_node(&snapshot);
+                watched.check_node(&snapshot);
             }
         }
     }
@@ -327,7 +327,7 @@ impl Watched {
     }
 
     /// What was begun is read to its end as long as its node answers.
-    fn look_for_node(&self, snapshot: &Snapshot) {
+    fn check_node(&self, snapshot: &Snapshot) {
         let row = snapshot.nodes.iter().find(|row| row.id == self.node);
         let silent_ms = match row {
             Some(row) if row.is_me || row.state.is_active() => None,

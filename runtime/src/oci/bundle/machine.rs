@@ -41,7 +41,7 @@ pub const NET_DEFAULTS: [(&str, &str); 2] =
 
 impl Machine {
     /// Looks at this machine, as this process sees it.
-    pub fn look() -> Machine {
+    pub fn detect() -> Machine {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name));

@@ -27,7 +27,7 @@ use super::init;
 
 /// A terminal that is not given to its user by then stays root's: the program runs without.
 const TERMINAL_WAIT_MAX: Duration = Duration::from_secs(1);
-const TERMINAL_LOOK_INTERVAL: Duration = Duration::from_millis(1);
+const TERMINAL_CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Why a program does not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,7 +189,7 @@ fn await_terminal(spec: &Spec) {
     while begun.elapsed() < TERMINAL_WAIT_MAX {
         let owner = nix::sys::stat::fstat(std::io::stdin()).map(|found| found.st_uid);
         if owner.is_ok_and(|owner| owner != uid) {
-            std::thread::sleep(TERMINAL_LOOK_INTERVAL);
+            std::thread::sleep(TERMINAL_CHECK_INTERVAL);
         } else {
             return;
         }
