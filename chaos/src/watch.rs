@@ -26,7 +26,7 @@ use crate::sim_node::{Answered, SimNode, removals_on_disk, writes_on_disk};
 use crate::sometimes::{Event, Sometimes};
 
 mod conflicts;
-mod look;
+mod inspect;
 mod poison;
 mod runs;
 
@@ -94,7 +94,7 @@ pub struct Watch {
     /// Where each run ran, what it was, and when it was last seen to run.
     ran_lately: BTreeMap<Run, (MachineNo, RunFacts, u64)>,
     /// When that was last brought up to date, or nearly.
-    looked_at: u64,
+    inspected_at: u64,
     /// Runs started in this step.
     starting: Vec<(Run, ServiceId)>,
 }
@@ -126,7 +126,7 @@ impl Watch {
             knew: BTreeMap::new(),
             stopping: BTreeSet::new(),
             ran_lately: BTreeMap::new(),
-            looked_at: 0,
+            inspected_at: 0,
             starting: Vec::new(),
         }
     }

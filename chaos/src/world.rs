@@ -104,7 +104,7 @@ pub enum Happening {
     /// Operators remove what can never run.
     Cleanup,
     /// The world is looked at as a whole.
-    Look,
+    Inspect,
 }
 
 /// Where a run stands.
@@ -223,7 +223,7 @@ impl World {
         let first = self.dice.between(500, 4_000);
         self.queue.put(first, Happening::Operate);
         self.queue.put(self.profile.harm_until + 1, Happening::Cleanup);
-        self.queue.put(1_000, Happening::Look);
+        self.queue.put(1_000, Happening::Inspect);
     }
 
     /// Lets everything happen until the end, a violation, or this time.
@@ -250,7 +250,7 @@ impl World {
             Happening::Operate => self.on_operate(),
             Happening::Edit { machine, edit } => self.on_edit(machine, edit),
             Happening::Cleanup => self.on_cleanup(),
-            Happening::Look => self.on_look(),
+            Happening::Inspect => self.on_inspect(),
         }
     }
 
@@ -308,8 +308,8 @@ impl World {
         self.carry_out(no);
     }
 
-    fn on_look(&mut self) {
-        self.queue.put(self.at + 1_000, Happening::Look);
+    fn on_inspect(&mut self) {
+        self.queue.put(self.at + 1_000, Happening::Inspect);
         if self.stage == Stage::Harm && self.at > self.profile.harm_until {
             self.stage = Stage::Frozen;
         }
@@ -317,7 +317,7 @@ impl World {
             self.stage = Stage::Healed;
             self.watch.rest_ends();
         }
-        self.watch.look(self.at, &self.machines, &self.network);
+        self.watch.inspect(self.at, &self.machines, &self.network);
         self.watch.judge_poison(&self.machines, &self.villain);
         match self.stage {
             Stage::Harm | Stage::Over => {}

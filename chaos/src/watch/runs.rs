@@ -35,7 +35,7 @@ impl Watch {
         let verdict = decided.unwrap_or_else(|| kept::justify(&stopped));
         let is_asked_for = matches!(verdict, Ok(Justified::ByOperator | Justified::NotYetRunning));
         if !is_asked_for && is_for_another(&stopped, &agent.node) && self.stopping.insert(run) {
-            self.note_running(self.looked_at, machines);
+            self.note_running(self.inspected_at, machines);
             self.report(kept::another_goes_on(&stopped, &self.copies(no, facts)));
         }
         match verdict {
@@ -61,7 +61,7 @@ impl Watch {
 
     /// Remembers what runs for as long as others may take it for running, once it does not.
     pub(super) fn note_running(&mut self, at: u64, machines: &[Machine]) {
-        self.looked_at = at;
+        self.inspected_at = at;
         for machine in machines {
             let running = machine.programs.running();
             self.ran_lately.extend(running.map(|(run, facts)| (run, (machine.no, facts, at))));

@@ -24,7 +24,7 @@ use crate::sometimes::Event;
 
 impl Watch {
     /// Looks at every part of the fleet, and asks one machine for its reasons.
-    pub fn look(&mut self, at: u64, machines: &[Machine], network: &Network) {
+    pub fn inspect(&mut self, at: u64, machines: &[Machine], network: &Network) {
         self.note_running(at, machines);
         let up: Vec<MachineNo> = machines.iter().filter(|m| m.is_up()).map(|m| m.no).collect();
         let parts = network.components(&up);
