@@ -9,11 +9,11 @@
 
 mod adopt;
 mod attend;
+mod container_context;
 mod keeper;
 mod launch;
 pub mod prepare;
 mod remains;
-mod site;
 mod told;
 
 use std::cell::RefCell;
@@ -34,7 +34,7 @@ use crate::run_dir;
 use keeper::Keeper;
 use prepare::Prepare;
 
-pub use site::ContainerSite;
+pub use container_context::ContainerContext;
 
 /// What the driver needs to know.
 #[derive(Debug, Clone)]
@@ -115,7 +115,7 @@ impl Pulse {
 
 /// What every part of the driver knows of this machine.
 #[derive(Debug)]
-struct Site {
+struct DriverContext {
     runs: PathBuf,
     monitor: PathBuf,
     /// Its hierarchies are empty if there are to be no cgroups.
@@ -128,7 +128,7 @@ struct Site {
     slow: RefCell<BTreeSet<Run>>,
 }
 
-impl Site {
+impl DriverContext {
     fn cgroup(&self, run: Run) -> CgroupPlan {
         let path = format!("edgectl/{}/{}", self.cgroup_node, run_dir::name(run));
         CgroupPlan { hierarchies: self.hierarchies.clone(), path }
@@ -157,7 +157,7 @@ impl ProcessDriver {
         // Absolute, because a monitor lives in the folder of its run.
         let made = fs::create_dir_all(&runs).and_then(|()| runs.canonicalize());
         let runs = made.map_err(|source| OpenError::Runs { path: runs, source })?;
-        let site = Site {
+        let context = DriverContext {
             runs: runs.clone(),
             monitor: config.monitor,
             hierarchies: config.cgroup_node.as_ref().map_or(vec![], |_| cgroup::mounts::detect()),
@@ -167,13 +167,13 @@ impl ProcessDriver {
             making_ms_max: config.making_ms_max,
             slow: RefCell::default(),
         };
-        let ability = Ability::detect(&site.hierarchies, &site.cgroup_node);
+        let ability = Ability::detect(&context.hierarchies, &context.cgroup_node);
         let reactor = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let reactor = reactor.map_err(OpenError::Thread)?;
         let (orders, inbox) = mpsc::unbounded_channel();
         let (events, outbox) = mpsc::channel(RUN_EVENTS_MAX);
         let work = move || {
-            let keeper = Keeper::new(site, events);
+            let keeper = Keeper::new(context, events);
             tokio::task::LocalSet::new().block_on(&reactor, keeper.serve(inbox));
         };
         let thread = thread::Builder::new().name("edgectl-runs".to_owned()).spawn(work);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use node_docker::container_id;
 use runtime::image::{ImageError, Images, platform};
 use runtime::volume::{VolumeError, Volumes};
-use runtime::{ContainerSite, OpenError, ProcessConfig, ProcessDriver, RunEvents};
+use runtime::{ContainerContext, OpenError, ProcessConfig, ProcessDriver, RunEvents};
 
 use super::images::Supply;
 use crate::config::{Config, FleetKey};
@@ -94,7 +94,7 @@ pub(super) fn open(config: Config) -> Result<Opening, StartError> {
     let runs = config.data_dir.join("runs");
     let mut process = ProcessConfig::new(runs, &key.node().to_string());
     let volumes = Volumes::open(&config.data_dir.join("volumes"))?;
-    process.containers = Some(Arc::new(ContainerSite {
+    process.containers = Some(Arc::new(ContainerContext {
         images: store,
         bring: Some(Arc::new(supply.clone())),
         volumes: volumes.clone(),

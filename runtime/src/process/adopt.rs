@@ -14,7 +14,7 @@ use tokio::net::unix::pipe;
 
 use super::launch::open_bell;
 use super::told::Told;
-use super::{Site, remains};
+use super::{DriverContext, remains};
 use crate::monitor::control::{self, StopOrder};
 use crate::oci;
 use crate::refusal::StartError;
@@ -42,22 +42,27 @@ pub struct Adopted {
 }
 
 /// Reads all folders.
-pub fn scan(site: &Site) -> Vec<(AdoptedRun, Adopted)> {
+pub fn scan(context: &DriverContext) -> Vec<(AdoptedRun, Adopted)> {
     let mut found = Vec::new();
     // They start at the same time, so one patience is enough for all.
     let begun = Instant::now();
-    for entry in fs::read_dir(&site.runs).into_iter().flatten().flatten() {
+    for entry in fs::read_dir(&context.runs).into_iter().flatten().flatten() {
         let Some(run) = entry.file_name().to_str().and_then(run_dir::parse_name) else { continue };
-        match read(site, run, &entry.path(), begun) {
+        match read(context, run, &entry.path(), begun) {
             Ok(run) => found.push(run),
-            Err(error) => put_aside(site, run, &entry.path(), &error),
+            Err(error) => put_aside(context, run, &entry.path(), &error),
         }
     }
     found.sort_by_key(|(_, adopted)| adopted.run);
     found
 }
 
-fn read(site: &Site, run: Run, dir: &Path, begun: Instant) -> io::Result<(AdoptedRun, Adopted)> {
+fn read(
+    context: &DriverContext,
+    run: Run,
+    dir: &Path,
+    begun: Instant,
+) -> io::Result<(AdoptedRun, Adopted)> {
     let order: Order = run_dir::parse_order(&fs::read(dir.join(run_dir::ORDER))?)?;
     if order.start.run != run {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the order is of another run"));
@@ -68,7 +73,7 @@ fn read(site: &Site, run: Run, dir: &Path, begun: Instant) -> io::Result<(Adopte
     let event = if lives { await_start(dir, &order, begun)? } else { None };
     let event = match event {
         Some(event) => event,
-        None => without_monitor(site, run, dir, &order)?,
+        None => without_monitor(context, run, dir, &order)?,
     };
     let mut told = Told::default();
     match &event {
@@ -111,7 +116,12 @@ fn await_start(dir: &Path, order: &Order, begun: Instant) -> io::Result<Option<R
 }
 
 /// A run whose monitor is gone: it said how the run ended, or nobody can.
-fn without_monitor(site: &Site, run: Run, dir: &Path, order: &Order) -> io::Result<RunEvent> {
+fn without_monitor(
+    context: &DriverContext,
+    run: Run,
+    dir: &Path,
+    order: &Order,
+) -> io::Result<RunEvent> {
     match run_dir::read::<Ending>(dir, run_dir::ENDING) {
         Ok(Some(ending)) => return Ok(ending.into_event()),
         Ok(None) => {}
@@ -119,7 +129,7 @@ fn without_monitor(site: &Site, run: Run, dir: &Path, order: &Order) -> io::Resu
     }
     // A cut status counts as none: whatever ran is found by its cgroup or its environment.
     let status = run_dir::read::<Status>(dir, run_dir::STATUS).ok().flatten();
-    remains::end_now(&order.cgroup, &run_dir::name(run), status.as_ref(), &site.boot);
+    remains::end_now(&order.cgroup, &run_dir::name(run), status.as_ref(), &context.boot);
     oci::remove_files(dir);
     let ran = dir.join(run_dir::STATUS).exists();
     let interrupted = StartError::Interrupted;
@@ -131,13 +141,13 @@ fn without_monitor(site: &Site, run: Run, dir: &Path, order: &Order) -> io::Resu
 }
 
 /// A folder that says nothing: what may still run of it is ended, because nobody could name it.
-fn put_aside(site: &Site, run: Run, dir: &Path, error: &io::Error) {
+fn put_aside(context: &DriverContext, run: Run, dir: &Path, error: &io::Error) {
     let name = run_dir::name(run);
     tracing::warn!(run = name, "its folder cannot be read and is put aside: {error}");
     let _ = control::send(dir, StopOrder { signal: None, grace_ms: 0 });
     let status = run_dir::read::<Status>(dir, run_dir::STATUS).ok().flatten();
-    remains::end_now(&site.cgroup(run), &name, status.as_ref(), &site.boot);
-    let quarantine = site.runs.join(QUARANTINE);
+    remains::end_now(&context.cgroup(run), &name, status.as_ref(), &context.boot);
+    let quarantine = context.runs.join(QUARANTINE);
     make_room(&quarantine);
     let moved = fs::create_dir_all(&quarantine)
         .and_then(|()| fs::rename(dir, quarantine.join(&name)))

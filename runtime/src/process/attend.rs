@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::adopt::Adopted;
 use super::prepare::Prepare;
 use super::told::Told;
-use super::{Site, launch, remains};
+use super::{DriverContext, launch, remains};
 use crate::monitor::control::{self, StopOrder};
 use crate::oci::{self, ContainerOrder};
 use crate::refusal::StartError;
@@ -50,7 +50,7 @@ enum Served {
 /// Who watches one run.
 pub struct Attendant {
     run: Run,
-    site: Rc<Site>,
+    context: Rc<DriverContext>,
     events: mpsc::Sender<(Run, RunEvent)>,
     /// It was started, or adopted, and is not forgotten.
     is_known: bool,
@@ -63,19 +63,23 @@ pub struct Attendant {
 
 impl Attendant {
     /// Of a run that nothing is known of yet.
-    pub fn new(site: Rc<Site>, run: Run, events: mpsc::Sender<(Run, RunEvent)>) -> Attendant {
+    pub fn new(
+        context: Rc<DriverContext>,
+        run: Run,
+        events: mpsc::Sender<(Run, RunEvent)>,
+    ) -> Attendant {
         let (bell, monitor, told) = (None, None, Told::default());
-        Attendant { run, site, events, is_known: false, bell, monitor, told }
+        Attendant { run, context, events, is_known: false, bell, monitor, told }
     }
 
     /// Of a run that another agent has started.
     pub fn adopt(
-        site: Rc<Site>,
+        context: Rc<DriverContext>,
         adopted: Adopted,
         events: mpsc::Sender<(Run, RunEvent)>,
     ) -> Attendant {
         let Adopted { run, told, bell } = adopted;
-        Attendant { run, site, events, is_known: true, bell, monitor: None, told }
+        Attendant { run, context, events, is_known: true, bell, monitor: None, told }
     }
 
     /// Serves until the run is forgotten, or the driver is dropped.
@@ -112,8 +116,8 @@ impl Attendant {
 
     async fn begin(&mut self, start: &TaskStart, orders: &mut Orders) -> Served {
         self.is_known = true;
-        let site = self.site.clone();
-        let container = match launch::source(&site, start) {
+        let context = self.context.clone();
+        let container = match launch::source(&context, start) {
             Ok(None) => Ok(None),
             Ok(Some(source)) => match self.prepare(source, start, orders).await {
                 Some(prepared) => prepared.map(Some),
@@ -123,7 +127,7 @@ impl Attendant {
             },
             Err(error) => Err(error),
         };
-        match container.and_then(|container| launch::launch(&self.site, start, container)) {
+        match container.and_then(|container| launch::launch(&self.context, start, container)) {
             Ok(launched) => {
                 self.bell = Some(launched.bell);
                 self.monitor = Some(launched.monitor);
@@ -201,9 +205,9 @@ impl Attendant {
         if self.told.over.is_some() {
             return;
         }
-        let dir = self.site.dir(self.run);
+        let dir = self.context.dir(self.run);
         if dir.join(run_dir::SLOW).exists() {
-            self.site.slow.borrow_mut().insert(self.run);
+            self.context.slow.borrow_mut().insert(self.run);
         }
         // The ending is read first: what was written before it is then there as well.
         let ending = run_dir::read::<Ending>(&dir, run_dir::ENDING);
@@ -230,7 +234,7 @@ impl Attendant {
         }
         let Some(status) = self.status() else { return };
         if self.told.started.is_none() {
-            self.site.slow.borrow_mut().remove(&self.run);
+            self.context.slow.borrow_mut().remove(&self.run);
             let pid = status.program.pid;
             self.told.started = Some(pid);
             self.report(RunEvent::Started { pid }).await;
@@ -260,7 +264,7 @@ impl Attendant {
         if self.told.over.is_some() || !self.is_known {
             return;
         }
-        if let Err(error) = control::send(&self.site.dir(self.run), order) {
+        if let Err(error) = control::send(&self.context.dir(self.run), order) {
             // Its monitor is gone, or somebody deleted the folder and it cannot be asked.
             tracing::warn!(run = run_dir::name(self.run), "killed, not stopped: {error}");
             self.end_remains().await;
@@ -269,8 +273,9 @@ impl Attendant {
 
     async fn end_remains(&self) {
         let (status, name) = (self.status(), run_dir::name(self.run));
-        remains::end(&self.site.cgroup(self.run), &name, status.as_ref(), &self.site.boot).await;
-        oci::remove_files(&self.site.dir(self.run));
+        remains::end(&self.context.cgroup(self.run), &name, status.as_ref(), &self.context.boot)
+            .await;
+        oci::remove_files(&self.context.dir(self.run));
     }
 
     async fn forget(&mut self) {
@@ -287,9 +292,9 @@ impl Attendant {
         if self.told.over.is_none() {
             self.end_remains().await;
         }
-        remains::remove_traces(&self.site.cgroup(self.run), &self.site.dir(self.run));
+        remains::remove_traces(&self.context.cgroup(self.run), &self.context.dir(self.run));
         self.bell = None;
-        self.site.slow.borrow_mut().remove(&self.run);
+        self.context.slow.borrow_mut().remove(&self.run);
         self.told = Told::default();
         self.is_known = false;
     }
@@ -303,11 +308,11 @@ impl Attendant {
     }
 
     fn status(&self) -> Option<Status> {
-        run_dir::read(&self.site.dir(self.run), run_dir::STATUS).ok().flatten()
+        run_dir::read(&self.context.dir(self.run), run_dir::STATUS).ok().flatten()
     }
 
     async fn end(&mut self, event: RunEvent) {
-        self.site.slow.borrow_mut().remove(&self.run);
+        self.context.slow.borrow_mut().remove(&self.run);
         self.told.over = Some(event.clone());
         self.report(event).await;
     }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::attend::{Attendant, RunOrder};
-use super::{Beat, Order, Site, adopt};
+use super::{Beat, DriverContext, Order, adopt};
 use crate::monitor::control::StopOrder;
 
 /// How long the driver's end may take.
@@ -17,7 +17,7 @@ const LEAVE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The driver's thread.
 pub struct Keeper {
-    site: Rc<Site>,
+    context: Rc<DriverContext>,
     events: mpsc::Sender<(Run, RunEvent)>,
     /// The inbox of each run that is known.
     runs: BTreeMap<Run, mpsc::UnboundedSender<RunOrder>>,
@@ -26,9 +26,9 @@ pub struct Keeper {
 
 impl Keeper {
     /// A driver without runs.
-    pub fn new(site: Site, events: mpsc::Sender<(Run, RunEvent)>) -> Keeper {
+    pub fn new(context: DriverContext, events: mpsc::Sender<(Run, RunEvent)>) -> Keeper {
         let (runs, attendants) = (BTreeMap::new(), JoinSet::new());
-        Keeper { site: Rc::new(site), events, runs, attendants }
+        Keeper { context: Rc::new(context), events, runs, attendants }
     }
 
     /// Serves until the driver is dropped, and carries out the orders that were given by then.
@@ -44,10 +44,10 @@ impl Keeper {
                 }
                 // Whoever asked may have given up.
                 Order::Beat(answer) => {
-                    let _ = answer.send(Beat { slow: self.site.slow.borrow().len() });
+                    let _ = answer.send(Beat { slow: self.context.slow.borrow().len() });
                 }
                 Order::Adopt(answer) => {
-                    let (answers, found) = adopt::scan(&self.site).into_iter().unzip();
+                    let (answers, found) = adopt::scan(&self.context).into_iter().unzip();
                     // Whoever asked waits for it, or is gone with the whole agent.
                     let _ = answer.send(answers);
                     self.take_over(found);
@@ -66,7 +66,7 @@ impl Keeper {
     fn take_over(&mut self, found: Vec<adopt::Adopted>) {
         for adopted in found {
             let run = adopted.run;
-            let attendant = Attendant::adopt(self.site.clone(), adopted, self.events.clone());
+            let attendant = Attendant::adopt(self.context.clone(), adopted, self.events.clone());
             self.attend(run, attendant, RunOrder::Look);
         }
     }
@@ -74,7 +74,7 @@ impl Keeper {
     fn start(&mut self, start: Box<TaskStart>) {
         let run = start.run;
         if let Some(start) = self.tell(run, RunOrder::Start(start)) {
-            let attendant = Attendant::new(self.site.clone(), run, self.events.clone());
+            let attendant = Attendant::new(self.context.clone(), run, self.events.clone());
             self.attend(run, attendant, start);
         }
     }

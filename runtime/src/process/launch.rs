@@ -18,7 +18,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{geteuid, mkfifo};
 use tokio::net::unix::pipe;
 
-use super::Site;
+use super::DriverContext;
 use super::prepare::Prepare;
 use crate::files;
 use crate::oci::ContainerOrder;
@@ -36,14 +36,14 @@ pub struct Launched {
 
 /// Where the container of a run comes from; `None`: it is a program of the host.
 pub fn source<'a>(
-    site: &'a Site,
+    context: &'a DriverContext,
     start: &TaskStart,
 ) -> Result<Option<&'a dyn Prepare>, StartError> {
     if start.template.runtime == Runtime::Process {
         return Ok(None);
     }
     let image = || start.template.image.clone();
-    let source = site.containers.as_deref();
+    let source = context.containers.as_deref();
     let source = source.ok_or_else(|| StartError::NoContainers { image: image() })?;
     let uid = geteuid().as_raw();
     if uid == 0 { Ok(Some(source)) } else { Err(StartError::NotRoot { uid, image: image() }) }
@@ -51,19 +51,19 @@ pub fn source<'a>(
 
 /// Starts the monitor of a run. After an error nothing is left, on the disk either.
 pub fn launch(
-    site: &Site,
+    context: &DriverContext,
     start: &TaskStart,
     container: Option<ContainerOrder>,
 ) -> Result<Launched, StartError> {
-    let dir = site.dir(start.run);
+    let dir = context.dir(start.run);
     let broken = |source| StartError::RunDir { path: dir.display().to_string(), source };
     // The order holds the environment of the task, which may be secret.
     fs::DirBuilder::new().mode(0o700).create(&dir).map_err(broken)?;
-    let cgroup = site.cgroup(start.run);
-    let making_ms_max = site.making_ms_max;
+    let cgroup = context.cgroup(start.run);
+    let making_ms_max = context.making_ms_max;
     let order = Order { start: start.clone(), cgroup, container, making_ms_max };
     let prepared = prepare(&order, &dir).map_err(broken);
-    let launched = prepared.and_then(|prepared| spawn(site, &dir, prepared));
+    let launched = prepared.and_then(|prepared| spawn(context, &dir, prepared));
     launched.inspect_err(|_| drop(fs::remove_dir_all(&dir)))
 }
 
@@ -102,9 +102,9 @@ fn locked(dir: &Path) -> io::Result<File> {
     Ok(order)
 }
 
-fn spawn(site: &Site, dir: &Path, prepared: Prepared) -> Result<Launched, StartError> {
+fn spawn(context: &DriverContext, dir: &Path, prepared: Prepared) -> Result<Launched, StartError> {
     let Prepared { order, bell, ringer, control } = prepared;
-    let mut command = Command::new(&site.monitor);
+    let mut command = Command::new(&context.monitor);
     // The agent's environment may hold secrets, and a monitor is there for long.
     command.arg0("edgectl").arg("monitor").arg(dir).args(files::word()).env_clear();
     command.stdin(Stdio::from(order)).stdout(Stdio::from(ringer)).stderr(Stdio::from(control));
@@ -117,7 +117,7 @@ fn spawn(site: &Site, dir: &Path, prepared: Prepared) -> Result<Launched, StartE
             Err(StartError::Fork(Errno::ENOMEM))
         }
         Err(source) => {
-            Err(StartError::Monitor { path: site.monitor.display().to_string(), source })
+            Err(StartError::Monitor { path: context.monitor.display().to_string(), source })
         }
     }
 }

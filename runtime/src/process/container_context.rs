@@ -15,7 +15,7 @@ use crate::volume::Volumes;
 
 /// A node's own.
 #[derive(Debug)]
-pub struct ContainerSite {
+pub struct ContainerContext {
     /// The images that are here.
     pub images: Images,
     /// Who brings those that are not; `None`: nobody.
@@ -28,7 +28,7 @@ pub struct ContainerSite {
     pub hostname: fn(Run) -> String,
 }
 
-impl ContainerSite {
+impl ContainerContext {
     /// The image, on the disk as a whole.
     async fn image(
         &self,
@@ -69,7 +69,7 @@ impl ContainerSite {
     }
 }
 
-impl Prepare for ContainerSite {
+impl Prepare for ContainerContext {
     fn prepare<'a>(
         &'a self,
         start: &'a TaskStart,
