@@ -8,12 +8,12 @@
 //! An agent under systemd needs `KillMode=process`, or its tasks end with it.
 
 mod adopt;
-mod attend;
 mod container_context;
 mod keeper;
 mod launch;
 pub mod prepare;
 mod remains;
+mod supervise;
 mod told;
 
 use std::cell::RefCell;

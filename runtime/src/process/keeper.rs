@@ -1,4 +1,4 @@
-//! The driver's thread: it hands each order to the attendant of its run, in the order they came.
+//! The driver's thread: it hands each order to the supervisor of its run, in the order they came.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use crdt_state::task::{Run, RunEvent, TaskStart};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::attend::{Attendant, RunOrder};
+use super::supervise::{RunOrder, RunSupervisor};
 use super::{Beat, DriverContext, Order, adopt};
 use crate::monitor::control::StopOrder;
 
@@ -21,14 +21,14 @@ pub struct Keeper {
     events: mpsc::Sender<(Run, RunEvent)>,
     /// The inbox of each run that is known.
     runs: BTreeMap<Run, mpsc::UnboundedSender<RunOrder>>,
-    attendants: JoinSet<()>,
+    supervisors: JoinSet<()>,
 }
 
 impl Keeper {
     /// A driver without runs.
     pub fn new(context: DriverContext, events: mpsc::Sender<(Run, RunEvent)>) -> Keeper {
-        let (runs, attendants) = (BTreeMap::new(), JoinSet::new());
-        Keeper { context: Rc::new(context), events, runs, attendants }
+        let (runs, supervisors) = (BTreeMap::new(), JoinSet::new());
+        Keeper { context: Rc::new(context), events, runs, supervisors }
     }
 
     /// Serves until the driver is dropped, and carries out the orders that were given by then.
@@ -53,12 +53,12 @@ impl Keeper {
                     self.take_over(found);
                 }
             }
-            while self.attendants.try_join_next().is_some() {
+            while self.supervisors.try_join_next().is_some() {
                 self.runs.retain(|_, inbox| !inbox.is_closed());
             }
         }
         self.runs.clear();
-        let all = async { while self.attendants.join_next().await.is_some() {} };
+        let all = async { while self.supervisors.join_next().await.is_some() {} };
         // One may wait to report to an agent that no longer listens.
         let _ = tokio::time::timeout(LEAVE_PATIENCE, all).await;
     }
@@ -66,16 +66,17 @@ impl Keeper {
     fn take_over(&mut self, found: Vec<adopt::Adopted>) {
         for adopted in found {
             let run = adopted.run;
-            let attendant = Attendant::adopt(self.context.clone(), adopted, self.events.clone());
-            self.attend(run, attendant, RunOrder::Look);
+            let supervisor =
+                RunSupervisor::adopt(self.context.clone(), adopted, self.events.clone());
+            self.supervise(run, supervisor, RunOrder::Report);
         }
     }
 
     fn start(&mut self, start: Box<TaskStart>) {
         let run = start.run;
         if let Some(start) = self.tell(run, RunOrder::Start(start)) {
-            let attendant = Attendant::new(self.context.clone(), run, self.events.clone());
-            self.attend(run, attendant, start);
+            let supervisor = RunSupervisor::new(self.context.clone(), run, self.events.clone());
+            self.supervise(run, supervisor, start);
         }
     }
 
@@ -87,10 +88,10 @@ impl Keeper {
         }
     }
 
-    fn attend(&mut self, run: Run, attendant: Attendant, first: RunOrder) {
+    fn supervise(&mut self, run: Run, supervisor: RunSupervisor, first: RunOrder) {
         let (orders, inbox) = mpsc::unbounded_channel();
         orders.send(first).expect("its other end is in this function");
         self.runs.insert(run, orders);
-        self.attendants.spawn_local(attendant.serve(inbox));
+        self.supervisors.spawn_local(supervisor.serve(inbox));
     }
 }

@@ -22,7 +22,7 @@ use crate::run_dir::Status;
 const ROUNDS: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Kills until nothing is left, while other runs are attended to.
+/// Kills until nothing is left, while the driver serves other runs.
 pub async fn end(plan: &CgroupPlan, name: &str, status: Option<&Status>, boot: &str) {
     let hunt = Hunt::new(plan, name, status, boot);
     for _ in 0..ROUNDS {
@@ -34,7 +34,7 @@ pub async fn end(plan: &CgroupPlan, name: &str, status: Option<&Status>, boot: &
     hunt.give_up();
 }
 
-/// As [`end`], when there is nothing else to attend to yet.
+/// As [`end`], when there is no other run to serve yet.
 pub fn end_now(plan: &CgroupPlan, name: &str, status: Option<&Status>, boot: &str) {
     let hunt = Hunt::new(plan, name, status, boot);
     for _ in 0..ROUNDS {

@@ -60,7 +60,7 @@ unsafe fn own_session() {
 }
 
 /// The rest of the first process' life.
-pub fn attend(program: libc::pid_t) -> ! {
+pub fn reap_children(program: libc::pid_t) -> ! {
     // SAFETY: nothing in this process uses a descriptor any more.
     unsafe { libc::syscall(libc::SYS_close_range, 0, libc::c_uint::MAX, 0) };
     loop {

@@ -149,7 +149,7 @@ impl Executor for Program {
         if self.first == First::Init {
             match init::fork_program() {
                 Ok(init::Side::Program) => {}
-                Ok(init::Side::First(child)) => init::attend(child),
+                Ok(init::Side::First(child)) => init::reap_children(child),
                 Err(errno) => self.tell(Failure::Fork(errno)),
             }
         }

@@ -1,4 +1,4 @@
-//! Attending to runs: one small task per run waits for its bell and for orders about it.
+//! Supervision of runs: one small task per run waits for its bell and for orders about it.
 //!
 //! What happened is always read from the run's folder; the bell only says when to look. So a lost
 //! ring, a ring too many and a run that was adopted are all the same.
@@ -30,7 +30,7 @@ pub enum RunOrder {
     /// Start it, or say again what became of it.
     Start(Box<TaskStart>),
     /// It was adopted: report what was not reported yet.
-    Look,
+    Report,
     /// End it.
     Stop(StopOrder),
     /// Remove all trace of it.
@@ -48,7 +48,7 @@ enum Served {
 }
 
 /// Who watches one run.
-pub struct Attendant {
+pub struct RunSupervisor {
     run: Run,
     context: Rc<DriverContext>,
     events: mpsc::Sender<(Run, RunEvent)>,
@@ -61,15 +61,15 @@ pub struct Attendant {
     told: Told,
 }
 
-impl Attendant {
+impl RunSupervisor {
     /// Of a run that nothing is known of yet.
     pub fn new(
         context: Rc<DriverContext>,
         run: Run,
         events: mpsc::Sender<(Run, RunEvent)>,
-    ) -> Attendant {
+    ) -> RunSupervisor {
         let (bell, monitor, told) = (None, None, Told::default());
-        Attendant { run, context, events, is_known: false, bell, monitor, told }
+        RunSupervisor { run, context, events, is_known: false, bell, monitor, told }
     }
 
     /// Of a run that another agent has started.
@@ -77,9 +77,9 @@ impl Attendant {
         context: Rc<DriverContext>,
         adopted: Adopted,
         events: mpsc::Sender<(Run, RunEvent)>,
-    ) -> Attendant {
+    ) -> RunSupervisor {
         let Adopted { run, told, bell } = adopted;
-        Attendant { run, context, events, is_known: true, bell, monitor: None, told }
+        RunSupervisor { run, context, events, is_known: true, bell, monitor: None, told }
     }
 
     /// Serves until the run is forgotten, or the driver is dropped.
@@ -99,7 +99,7 @@ impl Attendant {
                         return;
                     }
                 }
-                Some(RunOrder::Look) => self.look().await,
+                Some(RunOrder::Report) => self.report_changes().await,
                 Some(RunOrder::Stop(stop)) => self.stop(stop).await,
                 Some(RunOrder::Forget) => {
                     self.forget().await;
@@ -161,7 +161,7 @@ impl Attendant {
                 order = orders.recv() => Some(order),
             };
             match order {
-                None | Some(Some(RunOrder::Start(_) | RunOrder::Look)) => {
+                None | Some(Some(RunOrder::Start(_) | RunOrder::Report)) => {
                     if let Some(told) = &told {
                         self.report(told.clone()).await;
                     }
@@ -177,7 +177,7 @@ impl Attendant {
     }
 
     async fn on_bell(&mut self, rung: Bell) {
-        self.look().await;
+        self.report_changes().await;
         if rung == Bell::Rung {
             return;
         }
@@ -201,7 +201,7 @@ impl Attendant {
     }
 
     /// Reports what the folder says and was not reported yet.
-    async fn look(&mut self) {
+    async fn report_changes(&mut self) {
         if self.told.over.is_some() {
             return;
         }
@@ -211,7 +211,7 @@ impl Attendant {
         }
         // The ending is read first: what was written before it is then there as well.
         let ending = run_dir::read::<Ending>(&dir, run_dir::ENDING);
-        self.look_at_status().await;
+        self.report_status().await;
         if self.told.started.is_some()
             && let Some(health) = run_dir::read_health(&dir)
             && self.told.health != Some(health)
@@ -228,7 +228,7 @@ impl Attendant {
     }
 
     /// Who runs, and what is not as it was asked for.
-    async fn look_at_status(&mut self) {
+    async fn report_status(&mut self) {
         if self.told.started.is_some() && self.told.note.is_some() {
             return;
         }
