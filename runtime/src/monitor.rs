@@ -4,7 +4,7 @@
 //! ```text
 //! agent ──spawns──▶ monitor ──forks──▶ program ──▶ …      each in a session of its own
 //!   ▲                 │  ▲ ▲───────── stdout, stderr
-//!   └──── bell ───────┘  └──────────── control (agent)
+//!   └──── notify ─────┘  └──────────── control (agent)
 //! ```
 //! It is our own binary with other arguments, has one thread, and waits in one `poll`: idle, it
 //! neither runs nor writes. It must never allocate with the size of the output, and never end
@@ -89,7 +89,7 @@ fn monitor(dir: &Path, mut inherited: Inherited) -> i32 {
 
 fn run(order: &Order, inherited: &mut Inherited) -> Result<Ending, StartError> {
     let mut watch = watch::begin(order, inherited)?;
-    inherited.ring();
+    inherited.notify();
     // The agent knows already; a power cut from here on finds the run in its folder.
     for path in [run_dir::ORDER, run_dir::STATUS, "."] {
         let _ = run_dir::sync(Path::new(path));
@@ -103,7 +103,7 @@ fn finish(ending: &Ending, inherited: &mut Inherited) -> i32 {
     if run_dir::write(Path::new("."), run_dir::ENDING, ending).is_err() {
         return 1;
     }
-    inherited.ring();
+    inherited.notify();
     for path in [run_dir::ENDING, "."] {
         let _ = run_dir::sync(Path::new(path));
     }

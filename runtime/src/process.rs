@@ -2,8 +2,8 @@
 //!
 //! All work with files and processes is done by one thread of the driver's own, so that a slow
 //! SD card never holds up the agent's failure detector. That thread sleeps unless an order comes
-//! or a bell rings. The driver must never end a run because it is dropped: dropping it is what a
-//! dying agent does.
+//! or a monitor notifies it. The driver must never end a run because it is dropped: dropping it is
+//! what a dying agent does.
 //!
 //! An agent under systemd needs `KillMode=process`, or its tasks end with it.
 

@@ -3,7 +3,7 @@
 //! ```text
 //! <runs>/<task>.<attempt>/
 //!   order.json    what to run; its lock is held by the run's monitor as long as that lives
-//!   bell          fifo, monitor → agent: "look at the folder"; end of file when the monitor ends
+//!   bell          fifo, monitor → agent: "read the folder"; end of file when the monitor ends
 //!   control       fifo, agent → monitor: orders to stop
 //!   status.json   the program runs: who it is, who watches it
 //!   slow          making its container takes too long: nobody may wait for it any longer
@@ -29,8 +29,8 @@ use crate::proc_table::{self, Process};
 
 /// [`Order`].
 pub const ORDER: &str = "order.json";
-/// A fifo that says "look".
-pub const BELL: &str = "bell";
+/// A fifo that says that the folder has changed.
+pub const NOTIFY: &str = "bell";
 /// A fifo that takes orders to stop.
 pub const CONTROL: &str = "control";
 /// [`Status`].

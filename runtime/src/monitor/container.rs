@@ -165,7 +165,7 @@ fn await_report(
             making = making.map(|(since, _)| (since, patience * 2));
             // Without it the node is not told, and the rest follows all the same.
             let _ = File::create(run_dir::SLOW);
-            inherited.ring();
+            inherited.notify();
             continue;
         }
         let since = [unwanted_left, making_left].into_iter().flatten().min();

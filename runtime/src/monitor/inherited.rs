@@ -1,4 +1,5 @@
-//! What the driver gives a monitor: the order on descriptor 0, the bell on 1, the orders on 2.
+//! What the driver gives a monitor: the order on descriptor 0, the notify pipe on 1, the orders on
+//! 2.
 //!
 //! The three are moved out of the way and never reach a program: it gets /dev/null in their place.
 
@@ -15,7 +16,7 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 pub struct Inherited {
     /// Its lock, held through this descriptor, says that the monitor lives.
     order: File,
-    bell: File,
+    notify: File,
     /// Read and write end in one: it never sees an end of file.
     pub control: File,
     /// `/dev/null`, for a program's standard input.
@@ -25,16 +26,16 @@ pub struct Inherited {
 impl Inherited {
     /// Takes them over.
     pub fn take() -> nix::Result<Inherited> {
-        let [order, bell, control] = [0, 1, 2].map(duplicate);
-        let (order, bell, control) = (order?, bell?, control?);
+        let [order, notify, control] = [0, 1, 2].map(duplicate);
+        let (order, notify, control) = (order?, notify?, control?);
         let null = OpenOptions::new().read(true).write(true).open("/dev/null");
         let null = null.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))?;
         dup2_stdin(&null)?;
         dup2_stdout(&null)?;
         dup2_stderr(&null)?;
-        let ours = [&order, &bell, &control, &null].map(AsRawFd::as_raw_fd);
+        let ours = [&order, &notify, &control, &null].map(AsRawFd::as_raw_fd);
         close_from(ours.into_iter().max().expect("four descriptors") + 1);
-        Ok(Inherited { order, bell, control, null })
+        Ok(Inherited { order, notify, control, null })
     }
 
     /// The bytes of the order.
@@ -44,10 +45,10 @@ impl Inherited {
         Ok(bytes)
     }
 
-    /// Tells the agent to look at the folder, if there is an agent. A bell that rings already
-    /// needs no second ring.
-    pub fn ring(&self) {
-        let _ = (&self.bell).write(b"!");
+    /// Tells the agent to look at the folder, if there is an agent. A pipe that is full already
+    /// needs no further byte.
+    pub fn notify(&self) {
+        let _ = (&self.notify).write(b"!");
     }
 
     /// `/dev/null`.

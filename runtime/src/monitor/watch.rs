@@ -241,7 +241,7 @@ impl Watch {
         let Some((checker, _)) = self.health.as_mut().filter(|_| !self.asked) else { return };
         if let Some(verdict) = checker.handle_result(now, result) {
             tell_health(verdict);
-            inherited.ring();
+            inherited.notify();
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! All that making takes (mounts, the OCI runtime, its memory) goes with it; the monitor stays as
 //! small as before. It tells how it went through a pipe. It must never outlive the monitor, and
-//! never hold what the monitor holds: the lock on the order and the bell.
+//! never hold what the monitor holds: the lock on the order and the notify pipe.
 
 use std::fs;
 use std::io::Write;

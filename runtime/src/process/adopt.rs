@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crdt_state::task::{AdoptedRun, Exit, Run, RunEvent};
 use tokio::net::unix::pipe;
 
-use super::launch::open_bell;
+use super::launch::open_notify;
 use super::told::Told;
 use super::{DriverContext, remains};
 use crate::monitor::control::{self, StopOrder};
@@ -38,7 +38,7 @@ pub struct Adopted {
     /// What is reported by its being found.
     pub told: Told,
     /// `None` if its monitor has ended.
-    pub bell: Option<pipe::Receiver>,
+    pub notify: Option<pipe::Receiver>,
 }
 
 /// Reads all folders.
@@ -69,7 +69,7 @@ fn read(
     }
     // Opened before the folder is read, so that what happens after that is heard.
     let lives = monitor_lives(dir)?;
-    let bell = if lives { Some(open_bell(dir)?) } else { None };
+    let notify = if lives { Some(open_notify(dir)?) } else { None };
     let event = if lives { await_start(dir, &order, begun)? } else { None };
     let event = match event {
         Some(event) => event,
@@ -80,7 +80,7 @@ fn read(
         RunEvent::Started { pid } => told.started = Some(*pid),
         over => told.over = Some(over.clone()),
     }
-    let adopted = Adopted { run, told, bell };
+    let adopted = Adopted { run, told, notify };
     Ok((AdoptedRun { start: order.start, event }, adopted))
 }
 

@@ -28,8 +28,8 @@ use crate::run_dir::{self, Order};
 /// A monitor that was started.
 #[derive(Debug)]
 pub struct Launched {
-    /// Rung by the monitor; its end of file is the monitor's end.
-    pub bell: pipe::Receiver,
+    /// Written by the monitor; its end of file is the monitor's end.
+    pub notify: pipe::Receiver,
     /// To be waited for when it has ended.
     pub monitor: Child,
 }
@@ -69,29 +69,30 @@ pub fn launch(
 
 struct Prepared {
     order: File,
-    bell: pipe::Receiver,
-    ringer: File,
+    notify: pipe::Receiver,
+    notifier: File,
     control: File,
 }
 
 fn prepare(order: &Order, dir: &Path) -> io::Result<Prepared> {
     let private = Mode::from_bits_truncate(0o600);
     run_dir::write(dir, run_dir::ORDER, order)?;
-    mkfifo(&dir.join(run_dir::BELL), private)?;
+    mkfifo(&dir.join(run_dir::NOTIFY), private)?;
     mkfifo(&dir.join(run_dir::CONTROL), private)?;
     // The reader first: opening the other end without waiting needs one.
-    let bell = open_bell(dir)?;
+    let notify = open_notify(dir)?;
     let mut write = OpenOptions::new();
-    let ringer = write.write(true).custom_flags(libc::O_NONBLOCK).open(dir.join(run_dir::BELL))?;
+    let notifier =
+        write.write(true).custom_flags(libc::O_NONBLOCK).open(dir.join(run_dir::NOTIFY))?;
     let mut both = OpenOptions::new();
     let both = both.read(true).write(true).custom_flags(libc::O_NONBLOCK);
     let control = both.open(dir.join(run_dir::CONTROL))?;
-    Ok(Prepared { order: locked(dir)?, bell, ringer, control })
+    Ok(Prepared { order: locked(dir)?, notify, notifier, control })
 }
 
-/// The reading end of a run's bell.
-pub fn open_bell(dir: &Path) -> io::Result<pipe::Receiver> {
-    pipe::OpenOptions::new().open_receiver(dir.join(run_dir::BELL))
+/// The reading end of a run's notify pipe.
+pub fn open_notify(dir: &Path) -> io::Result<pipe::Receiver> {
+    pipe::OpenOptions::new().open_receiver(dir.join(run_dir::NOTIFY))
 }
 
 /// The order, with the lock that its monitor holds for life. It belongs to the open file, not to
@@ -103,13 +104,13 @@ fn locked(dir: &Path) -> io::Result<File> {
 }
 
 fn spawn(context: &DriverContext, dir: &Path, prepared: Prepared) -> Result<Launched, StartError> {
-    let Prepared { order, bell, ringer, control } = prepared;
+    let Prepared { order, notify, notifier, control } = prepared;
     let mut command = Command::new(&context.monitor);
     // The agent's environment may hold secrets, and a monitor is there for long.
     command.arg0("edgectl").arg("monitor").arg(dir).args(files::word()).env_clear();
-    command.stdin(Stdio::from(order)).stdout(Stdio::from(ringer)).stderr(Stdio::from(control));
+    command.stdin(Stdio::from(order)).stdout(Stdio::from(notifier)).stderr(Stdio::from(control));
     match command.spawn() {
-        Ok(monitor) => Ok(Launched { bell, monitor }),
+        Ok(monitor) => Ok(Launched { notify, monitor }),
         Err(source) if source.raw_os_error() == Some(libc::EAGAIN) => {
             Err(StartError::Fork(Errno::EAGAIN))
         }

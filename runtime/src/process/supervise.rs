@@ -1,7 +1,7 @@
-//! Supervision of runs: one small task per run waits for its bell and for orders about it.
+//! Supervision of runs: one small task per run waits for its notify pipe and for orders about it.
 //!
-//! What happened is always read from the run's folder; the bell only says when to look. So a lost
-//! ring, a ring too many and a run that was adopted are all the same.
+//! What happened is always read from the run's folder; the pipe only says when to read it. So a
+//! lost notice, a notice too many and a run that was adopted are all the same.
 
 use std::io;
 use std::process::Child;
@@ -55,7 +55,7 @@ pub struct RunSupervisor {
     /// It was started, or adopted, and is not forgotten.
     is_known: bool,
     /// `None` when the monitor has ended.
-    bell: Option<pipe::Receiver>,
+    notify: Option<pipe::Receiver>,
     /// If it is a child of this process.
     monitor: Option<Child>,
     told: Told,
@@ -68,8 +68,8 @@ impl RunSupervisor {
         run: Run,
         events: mpsc::Sender<(Run, RunEvent)>,
     ) -> RunSupervisor {
-        let (bell, monitor, told) = (None, None, Told::default());
-        RunSupervisor { run, context, events, is_known: false, bell, monitor, told }
+        let (notify, monitor, told) = (None, None, Told::default());
+        RunSupervisor { run, context, events, is_known: false, notify, monitor, told }
     }
 
     /// Of a run that another agent has started.
@@ -78,8 +78,8 @@ impl RunSupervisor {
         adopted: Adopted,
         events: mpsc::Sender<(Run, RunEvent)>,
     ) -> RunSupervisor {
-        let Adopted { run, told, bell } = adopted;
-        RunSupervisor { run, context, events, is_known: true, bell, monitor: None, told }
+        let Adopted { run, told, notify } = adopted;
+        RunSupervisor { run, context, events, is_known: true, notify, monitor: None, told }
     }
 
     /// Serves until the run is forgotten, or the driver is dropped.
@@ -87,8 +87,8 @@ impl RunSupervisor {
         loop {
             let order = tokio::select! {
                 order = orders.recv() => order,
-                rung = rings(&mut self.bell) => {
-                    self.on_bell(rung).await;
+                notice = next_notice(&mut self.notify) => {
+                    self.on_notice(notice).await;
                     continue;
                 }
             };
@@ -129,7 +129,7 @@ impl RunSupervisor {
         };
         match container.and_then(|container| launch::launch(&self.context, start, container)) {
             Ok(launched) => {
-                self.bell = Some(launched.bell);
+                self.notify = Some(launched.notify);
                 self.monitor = Some(launched.monitor);
             }
             Err(error) => self.end(refused(&error)).await,
@@ -176,12 +176,12 @@ impl RunSupervisor {
         }
     }
 
-    async fn on_bell(&mut self, rung: Bell) {
+    async fn on_notice(&mut self, notice: Notice) {
         self.report_changes().await;
-        if rung == Bell::Rung {
+        if notice == Notice::Written {
             return;
         }
-        self.bell = None;
+        self.notify = None;
         self.reap_monitor();
         if self.told.over.is_none() {
             self.on_monitor_lost().await;
@@ -282,8 +282,8 @@ impl RunSupervisor {
         if self.told.over.is_none() {
             self.stop(StopOrder { signal: None, grace_ms: 0 }).await;
         }
-        if self.bell.is_some() {
-            let closed = async { while rings(&mut self.bell).await == Bell::Rung {} };
+        if self.notify.is_some() {
+            let closed = async { while next_notice(&mut self.notify).await == Notice::Written {} };
             match tokio::time::timeout(FORGET_PATIENCE, closed).await {
                 Ok(()) => self.reap_monitor(),
                 Err(_) => tracing::warn!(run = run_dir::name(self.run), "forgotten, yet it lives"),
@@ -293,13 +293,14 @@ impl RunSupervisor {
             self.end_remains().await;
         }
         remains::remove_traces(&self.context.cgroup(self.run), &self.context.dir(self.run));
-        self.bell = None;
+        self.notify = None;
         self.context.slow.borrow_mut().remove(&self.run);
         self.told = Told::default();
         self.is_known = false;
     }
 
-    /// Collects a monitor that has closed its bell: it ends at this moment, so this hardly waits.
+    /// Collects a monitor that has closed its notify pipe: it ends at this moment, so this hardly
+    /// waits.
     fn reap_monitor(&mut self) {
         match self.monitor.take() {
             Some(mut monitor) => drop(monitor.wait()),
@@ -324,25 +325,25 @@ impl RunSupervisor {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Bell {
-    Rung,
+enum Notice {
+    Written,
     /// Its monitor has ended.
     Closed,
 }
 
-/// Waits for the bell; for ever, once it is closed.
-async fn rings(bell: &mut Option<pipe::Receiver>) -> Bell {
-    let Some(receiver) = bell else { return std::future::pending().await };
-    let mut rings = [0; 64];
+/// Waits for the pipe; for ever, once it is closed.
+async fn next_notice(notify: &mut Option<pipe::Receiver>) -> Notice {
+    let Some(receiver) = notify else { return std::future::pending().await };
+    let mut bytes = [0; 64];
     loop {
         if receiver.readable().await.is_err() {
-            return Bell::Closed;
+            return Notice::Closed;
         }
-        match receiver.try_read(&mut rings) {
-            Ok(0) => return Bell::Closed,
-            Ok(_) => return Bell::Rung,
+        match receiver.try_read(&mut bytes) {
+            Ok(0) => return Notice::Closed,
+            Ok(_) => return Notice::Written,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return Bell::Closed,
+            Err(_) => return Notice::Closed,
         }
     }
 }
