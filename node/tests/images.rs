@@ -135,17 +135,17 @@ async fn publish(
     architecture: &str,
     sizes: &[usize],
 ) -> (Digest, Vec<Digest>) {
-    let maker = Agent::start(config(dir, "maker", &[])).await.unwrap_or_else(|e| panic!("{e}"));
-    let made = make(images(&maker), name, architecture, sizes);
+    let builder = Agent::start(config(dir, "maker", &[])).await.unwrap_or_else(|e| panic!("{e}"));
+    let made = make(images(&builder), name, architecture, sizes);
     let (events, mut said) = tokio::sync::mpsc::unbounded_channel();
-    let pushed = maker.handle().supply().push(&reference(name), None, events).await;
+    let pushed = builder.handle().supply().push(&reference(name), None, events).await;
     assert_eq!(pushed.expect("pushed").digest, made.0);
     let mut sent = 0;
     while let Some(event) = said.recv().await {
         sent += usize::from(matches!(event, PushEvent::Sent(_)));
     }
     assert_eq!(sent, sizes.len() + 1, "the layers and the configuration");
-    maker.stop().await;
+    builder.stop().await;
     made
 }
 
@@ -198,7 +198,7 @@ async fn an_image_of_the_fleet_needs_no_registry() {
     let holders = agents.iter().filter(|agent| images(agent).has_blob(&digest).is_some()).count();
     assert_eq!(holders, 3, "its maker and two more");
 
-    // The maker is gone; everybody else still gets it by its name alone.
+    // The builder is gone; everybody else still gets it by its name alone.
     let mut agents = agents;
     agents.remove(0).stop().await;
     let begun = Instant::now();

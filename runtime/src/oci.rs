@@ -2,7 +2,7 @@
 //! OCI runtimes.
 //!
 //! ```text
-//! monitor ──forks──▶ maker: private mounts ─▶ overlay ─▶ config.json ─▶ backend: create, start
+//! monitor ──forks──▶ launcher: private mounts ─▶ overlay ─▶ config.json ─▶ backend: create, start
 //!    │                 └─ends; all it needed goes with it                    │
 //!    └──────────────── waits for, as its subreaper ──────────────▶ container's first process
 //! ```
@@ -18,7 +18,7 @@ mod embedded;
 pub mod exec;
 mod explain;
 mod init;
-pub mod maker;
+pub mod launcher;
 pub mod rootfs;
 
 use std::collections::BTreeMap;

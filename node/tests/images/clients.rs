@@ -110,13 +110,13 @@ async fn an_archive_is_pushed_to_the_fleet_with_one_command() {
     let apis: Vec<Api> = agents.iter().map(|agent| Api::serve(agent, dir.path())).collect();
     let archive = dir.path().join("app.tar");
     let archive = archive.to_str().expect("plain");
-    let maker = Agent::start(config(dir.path(), "maker", &[])).await;
-    let maker = maker.unwrap_or_else(|error| panic!("{error}"));
-    make_runnable(images(&maker));
-    let making = Api::serve(&maker, dir.path());
-    done(&making.edgectl(&["image", "save", "-o", archive, "app:1"]).await);
-    drop(making);
-    maker.stop().await;
+    let builder = Agent::start(config(dir.path(), "maker", &[])).await;
+    let builder = builder.unwrap_or_else(|error| panic!("{error}"));
+    make_runnable(images(&builder));
+    let builder_api = Api::serve(&builder, dir.path());
+    done(&builder_api.edgectl(&["image", "save", "-o", archive, "app:1"]).await);
+    drop(builder_api);
+    builder.stop().await;
 
     let said = done(&apis[0].edgectl(&["image", "push", archive]).await);
     assert!(said.contains("known to the fleet") && said.contains("Also on"), "{said}");

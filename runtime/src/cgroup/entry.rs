@@ -1,12 +1,12 @@
-//! The maker's way into its container's groups, without a wait.
+//! The launcher's way into its container's groups, without a wait.
 //!
 //! A process that is moved by its number makes the kernel wait for a grace period first: 10 to 15 ms,
 //! in which nothing on the whole machine may join or make a group. A process that has one thread and
 //! moves itself need not wait (`cgroup_procs_write_start` of Linux 5.6 and later: without a number,
 //! for one thread, it leaves the lock alone), and what it forks is born where it is. On version 2 the
-//! maker is born in its group already. So libcontainer has nothing to move any more; its attempt goes
-//! to `/dev/null`, seen there by nobody but the maker and its children. Wherever one of these steps
-//! does not work, libcontainer moves its process as it always did.
+//! launcher is born in its group already. So libcontainer has nothing to move any more; its attempt
+//! goes to `/dev/null`, seen there by nobody but the launcher and its children. Wherever one of
+//! these steps does not work, libcontainer moves its process as it always did.
 
 use std::fs;
 use std::io;

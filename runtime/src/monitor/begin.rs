@@ -1,4 +1,4 @@
-//! How a run begins: a program of the host here, a container by its maker.
+//! How a run begins: a program of the host here, a container by its launcher.
 
 use std::os::fd::{AsFd, BorrowedFd};
 

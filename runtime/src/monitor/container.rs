@@ -1,4 +1,4 @@
-//! A container under watch: the maker that makes it.
+//! A container under watch: the launcher that makes it.
 //!
 //! It is a fork of the monitor, which has one thread, and ends with it. What it needs of memory
 //! never becomes the monitor's.
@@ -23,7 +23,7 @@ use super::output::Output;
 use crate::cgroup::{Cgroup, Reach};
 use crate::logs::writer::LogWriter;
 use crate::oci::console::Console;
-use crate::oci::maker::{self, Io, Made};
+use crate::oci::launcher::{self, Io, LaunchReport};
 use crate::oci::{ContainerOrder, OciRuntime};
 use crate::proc_table;
 use crate::refusal::StartError;
@@ -95,7 +95,7 @@ fn console() -> Result<Console, StartError> {
     Console::listen(&here, CONSOLE)
 }
 
-/// Runs the maker, and waits for what it tells.
+/// Runs the launcher, and waits for what it tells.
 fn make(
     order: &Order,
     container: &ContainerOrder,
@@ -106,42 +106,45 @@ fn make(
     let step = |step| move |errno| StartError::Step { step, errno };
     let (report, reporter) = pipe2(OFlag::O_CLOEXEC).map_err(step("make a pipe"))?;
     // Everything that the embedded runtime forks is born in the container's cgroup, and found
-    // there if both the maker and this monitor are killed. Others refuse a group that has members.
+    // there if both the launcher and this monitor are killed. Others refuse a group that has
+    // members.
     let home = cgroup.unified().filter(|_| container.runtime == OciRuntime::Embedded);
     let home = home.and_then(|dir| File::open(dir).ok());
     // SAFETY: a monitor has one thread.
-    let maker = match unsafe { fork_into(home.as_ref().map(AsFd::as_fd)) } {
-        Ok(Forked::Parent(maker)) => maker,
+    let launcher = match unsafe { fork_into(home.as_ref().map(AsFd::as_fd)) } {
+        Ok(Forked::Parent(launcher)) => launcher,
         Ok(Forked::Child | Forked::ChildInCgroup) => {
             let [stdin, stdout, stderr] = io.streams;
             inherited::keep_only(&[stdin, stdout, stderr, reporter.as_fd()]);
-            maker::make(order, container, io, File::from(reporter));
+            launcher::make(order, container, io, File::from(reporter));
             // SAFETY: it runs nothing of the monitor's.
             unsafe { libc::_exit(0) }
         }
         Err(errno) => return Err(StartError::Fork(errno)),
     };
     drop(reporter);
-    let told = await_report(report, maker, order.making_ms_max, inherited);
-    let _ = waitpid(maker, None);
+    let told = await_report(report, launcher, order.making_ms_max, inherited);
+    let _ = waitpid(launcher, None);
     let told = told.ok_or_else(|| StartError::Slow { runtime: container.runtime.to_string() })?;
     match serde_json::from_slice(&told) {
-        Ok(Made::Running { pid, warnings }) => Ok((Pid::from_raw(pid), warnings)),
-        Ok(Made::Refused { permanent, reason }) => Err(StartError::Told { permanent, reason }),
+        Ok(LaunchReport::Running { pid, warnings }) => Ok((Pid::from_raw(pid), warnings)),
+        Ok(LaunchReport::Refused { permanent, reason }) => {
+            Err(StartError::Told { permanent, reason })
+        }
         Err(_) => Err(StartError::Interrupted),
     }
 }
 
-/// All that the maker tells; `None`: it was ended, as the OCI runtime took too long. An order to stop
-/// that comes meanwhile is carried out when the container runs; a maker that does not come to an end
-/// then is ended.
+/// All that the launcher tells; `None`: it was ended, as the OCI runtime took too long. An order to
+/// stop that comes meanwhile is carried out when the container runs; a launcher that does not come
+/// to an end then is ended.
 fn await_report(
     report: OwnedFd,
-    maker: Pid,
+    launcher: Pid,
     making_ms_max: u64,
     inherited: &Inherited,
 ) -> Option<Vec<u8>> {
-    let end = || proc_table::signal(maker.as_raw() as u32, libc::SIGKILL);
+    let end = || proc_table::signal(launcher.as_raw() as u32, libc::SIGKILL);
     let patience = Duration::from_millis(making_ms_max);
     let mut report = File::from(report);
     let mut told = Vec::new();

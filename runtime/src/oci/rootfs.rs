@@ -1,7 +1,7 @@
 //! The root file system of a container: the image's layers below, a layer of its own above.
 //!
 //! ```text
-//! <run>/rootfs   where it is mounted, in a mount namespace that only the maker and the container see
+//! <run>/rootfs   where it is mounted, in a mount namespace that only the launcher and the container see
 //! <run>/upper    what the container writes
 //! <run>/work     overlayfs' own
 //! ```

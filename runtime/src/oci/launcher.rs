@@ -1,4 +1,4 @@
-//! The maker: a child of the monitor that makes a container and ends.
+//! The launcher: a child of the monitor that makes a container and ends.
 //!
 //! All that making takes (mounts, the OCI runtime, its memory) goes with it; the monitor stays as
 //! small as before. It tells how it went through a pipe. It must never outlive the monitor, and
@@ -27,7 +27,7 @@ use crate::volume::{self, Filling};
 
 /// How making a container went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Made {
+pub enum LaunchReport {
     /// Its program runs.
     Running {
         /// Its first process.
@@ -35,7 +35,7 @@ pub enum Made {
         /// What could not be had as it was asked for.
         warnings: Vec<String>,
     },
-    /// Nothing of it is left, once the maker's children are ended.
+    /// Nothing of it is left, once the launcher's children are ended.
     Refused {
         /// As in [`StartError::is_permanent`].
         permanent: bool,
@@ -57,8 +57,10 @@ pub struct Io<'a> {
 /// thread that ends when this returns.
 pub fn make(order: &Order, container: &ContainerOrder, io: Io<'_>, mut report: impl Write) {
     let made = match attempt(order, container, io, &mut report) {
-        Ok((pid, warnings)) => Made::Running { pid, warnings },
-        Err(error) => Made::Refused { permanent: error.is_permanent(), reason: error.to_string() },
+        Ok((pid, warnings)) => LaunchReport::Running { pid, warnings },
+        Err(error) => {
+            LaunchReport::Refused { permanent: error.is_permanent(), reason: error.to_string() }
+        }
     };
     // The monitor is gone: this process goes with it.
     let _ = report.write_all(&serde_json::to_vec(&made).unwrap_or_default());
@@ -70,7 +72,7 @@ fn attempt(
     io: Io<'_>,
     report: &mut impl Write,
 ) -> Result<(i32, Vec<String>), StartError> {
-    become_maker();
+    become_launcher();
     let dir = std::env::current_dir()
         .map_err(|source| StartError::RunDir { path: ".".to_owned(), source })?;
     let id = run_dir::name(order.start.run);
@@ -114,7 +116,7 @@ fn shown(spec: &Spec) -> Vec<PathBuf> {
 }
 
 /// What a fork of the monitor undoes of it.
-fn become_maker() {
+fn become_launcher() {
     // Killed with the monitor, whoever kills that.
     let _ = prctl::set_pdeathsig(Signal::SIGKILL);
     let _ = SigSet::empty().thread_set_mask();
