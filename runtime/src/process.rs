@@ -11,8 +11,8 @@ mod adopt;
 mod container_context;
 mod keeper;
 mod launch;
+mod orphans;
 pub mod prepare;
-mod remains;
 mod supervise;
 mod told;
 

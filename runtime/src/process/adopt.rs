@@ -14,7 +14,7 @@ use tokio::net::unix::pipe;
 
 use super::launch::open_notify;
 use super::told::Told;
-use super::{DriverContext, remains};
+use super::{DriverContext, orphans};
 use crate::monitor::control::{self, StopOrder};
 use crate::oci;
 use crate::refusal::StartError;
@@ -129,7 +129,7 @@ fn without_monitor(
     }
     // A cut status counts as none: whatever ran is found by its cgroup or its environment.
     let status = run_dir::read::<Status>(dir, run_dir::STATUS).ok().flatten();
-    remains::end_now(&order.cgroup, &run_dir::name(run), status.as_ref(), &context.boot);
+    orphans::end_now(&order.cgroup, &run_dir::name(run), status.as_ref(), &context.boot);
     oci::remove_files(dir);
     let ran = dir.join(run_dir::STATUS).exists();
     let interrupted = StartError::Interrupted;
@@ -146,7 +146,7 @@ fn put_aside(context: &DriverContext, run: Run, dir: &Path, error: &io::Error) {
     tracing::warn!(run = name, "its folder cannot be read and is put aside: {error}");
     let _ = control::send(dir, StopOrder { signal: None, grace_ms: 0 });
     let status = run_dir::read::<Status>(dir, run_dir::STATUS).ok().flatten();
-    remains::end_now(&context.cgroup(run), &name, status.as_ref(), &context.boot);
+    orphans::end_now(&context.cgroup(run), &name, status.as_ref(), &context.boot);
     let quarantine = context.runs.join(QUARANTINE);
     make_room(&quarantine);
     let moved = fs::create_dir_all(&quarantine)

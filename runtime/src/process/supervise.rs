@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::adopt::Adopted;
 use super::prepare::Prepare;
 use super::told::Told;
-use super::{DriverContext, launch, remains};
+use super::{DriverContext, launch, orphans};
 use crate::monitor::control::{self, StopOrder};
 use crate::oci::{self, ContainerOrder};
 use crate::refusal::StartError;
@@ -192,7 +192,7 @@ impl RunSupervisor {
     async fn on_monitor_lost(&mut self) {
         let name = run_dir::name(self.run);
         tracing::warn!(run = name, "the monitor of this run was killed; ending what is left");
-        self.end_remains().await;
+        self.end_orphans().await;
         let event = match self.told.started {
             Some(_) => RunEvent::Exited { exit: Exit::Unknown, oom: false },
             None => refused(&StartError::Interrupted),
@@ -267,13 +267,13 @@ impl RunSupervisor {
         if let Err(error) = control::send(&self.context.dir(self.run), order) {
             // Its monitor is gone, or somebody deleted the folder and it cannot be asked.
             tracing::warn!(run = run_dir::name(self.run), "killed, not stopped: {error}");
-            self.end_remains().await;
+            self.end_orphans().await;
         }
     }
 
-    async fn end_remains(&self) {
+    async fn end_orphans(&self) {
         let (status, name) = (self.status(), run_dir::name(self.run));
-        remains::end(&self.context.cgroup(self.run), &name, status.as_ref(), &self.context.boot)
+        orphans::end(&self.context.cgroup(self.run), &name, status.as_ref(), &self.context.boot)
             .await;
         oci::remove_files(&self.context.dir(self.run));
     }
@@ -290,9 +290,9 @@ impl RunSupervisor {
             }
         }
         if self.told.over.is_none() {
-            self.end_remains().await;
+            self.end_orphans().await;
         }
-        remains::remove_traces(&self.context.cgroup(self.run), &self.context.dir(self.run));
+        orphans::remove_traces(&self.context.cgroup(self.run), &self.context.dir(self.run));
         self.notify = None;
         self.context.slow.borrow_mut().remove(&self.run);
         self.told = Told::default();
@@ -304,7 +304,7 @@ impl RunSupervisor {
     fn reap_monitor(&mut self) {
         match self.monitor.take() {
             Some(mut monitor) => drop(monitor.wait()),
-            None => remains::reap_adopted_monitor(self.status().as_ref()),
+            None => orphans::reap_adopted_monitor(self.status().as_ref()),
         }
     }
 

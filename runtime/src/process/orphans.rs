@@ -24,26 +24,26 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// Kills until nothing is left, while the driver serves other runs.
 pub async fn end(plan: &CgroupPlan, name: &str, status: Option<&Status>, boot: &str) {
-    let hunt = Hunt::new(plan, name, status, boot);
+    let cleanup = OrphanCleanup::new(plan, name, status, boot);
     for _ in 0..ROUNDS {
-        if hunt.kill() == 0 {
+        if cleanup.kill() == 0 {
             return remove_groups(plan);
         }
         tokio::time::sleep(PAUSE).await;
     }
-    hunt.give_up();
+    cleanup.give_up();
 }
 
 /// As [`end`], when there is no other run to serve yet.
 pub fn end_now(plan: &CgroupPlan, name: &str, status: Option<&Status>, boot: &str) {
-    let hunt = Hunt::new(plan, name, status, boot);
+    let cleanup = OrphanCleanup::new(plan, name, status, boot);
     for _ in 0..ROUNDS {
-        if hunt.kill() == 0 {
+        if cleanup.kill() == 0 {
             return remove_groups(plan);
         }
         thread::sleep(PAUSE);
     }
-    hunt.give_up();
+    cleanup.give_up();
 }
 
 /// Removes the folder and the cgroup of a run of which nothing is left.
@@ -72,7 +72,7 @@ pub fn reap_adopted_monitor(status: Option<&Status>) {
     }
 }
 
-struct Hunt {
+struct OrphanCleanup {
     cgroup: Cgroup,
     /// `EDGECTL_RUN=<name>`.
     variable: String,
@@ -81,10 +81,10 @@ struct Hunt {
     name: String,
 }
 
-impl Hunt {
-    fn new(plan: &CgroupPlan, name: &str, status: Option<&Status>, boot: &str) -> Hunt {
+impl OrphanCleanup {
+    fn new(plan: &CgroupPlan, name: &str, status: Option<&Status>, boot: &str) -> OrphanCleanup {
         let program = status.filter(|status| status.boot == boot).map(|status| status.program);
-        Hunt {
+        OrphanCleanup {
             cgroup: Cgroup::existing(plan),
             variable: format!("{RUN_VARIABLE}={name}"),
             program,
