@@ -13,8 +13,8 @@ mod keeper;
 mod launch;
 mod orphans;
 pub mod prepare;
+mod reported;
 mod supervise;
-mod told;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

@@ -35,7 +35,7 @@ const PROBE_STACK_BYTES: usize = 32 * 1024;
 
 /// Checks for as long as the agent lives, and keeps nothing of it alive.
 pub(super) async fn watch(handle: WeakHandle, pulse: Pulse) {
-    let mut told = NodeConditions::new();
+    let mut reported = NodeConditions::new();
     loop {
         let Some(agent) = handle.upgrade() else { return };
         let mut found = inspect(&agent.config().data_dir, runtime::files::limit());
@@ -49,8 +49,8 @@ pub(super) async fn watch(handle: WeakHandle, pulse: Pulse) {
             Ok(_) => None,
         };
         found.extend(runtime.map(|text| ("runtime".to_owned(), text.to_owned())));
-        if found != told {
-            told.clone_from(&found);
+        if found != reported {
+            reported.clone_from(&found);
             let Some(agent) = handle.upgrade() else { return };
             if agent.send(Command::Conditions(found)).await.is_err() {
                 return;

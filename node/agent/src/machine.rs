@@ -32,7 +32,7 @@ const BATCH_MAX: usize = 64;
 const SLEEP_MAX: Duration = Duration::from_secs(3_600);
 
 /// Addresses whose failure was told, at most; then all are told once more.
-const TOLD_MAX: usize = 64;
+const REPORTED_MAX: usize = 64;
 
 /// The two clocks.
 #[derive(Debug, Clone, Copy)]
@@ -94,13 +94,13 @@ pub(super) struct Desk {
     last_ticket: u64,
     leaving: Vec<oneshot::Sender<()>>,
     /// Addresses to join, and whether their failure was told.
-    joining: BTreeMap<SocketAddr, Told>,
+    joining: BTreeMap<SocketAddr, Reported>,
     /// Of the revision that readers were told last.
     revision: Fingerprint,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum Reported {
     Nothing,
     Failure,
 }
@@ -269,7 +269,7 @@ impl Machine {
 
     fn on_join(&mut self, addr: SocketAddr) {
         if addr != self.transport.local_addr() {
-            self.desk.joining.insert(addr, Told::Nothing);
+            self.desk.joining.insert(addr, Reported::Nothing);
             self.step(Input::Join { addr });
         }
     }
@@ -336,15 +336,15 @@ impl Desk {
             self.joining.remove(&addr);
             return false;
         }
-        if self.joining.len() > TOLD_MAX {
+        if self.joining.len() > REPORTED_MAX {
             self.joining.clear();
         }
         match self.joining.get_mut(&addr) {
-            Some(told @ Told::Nothing) => {
-                *told = Told::Failure;
+            Some(reported @ Reported::Nothing) => {
+                *reported = Reported::Failure;
                 tracing::warn!("cannot join through {addr}: {why}\n  it is tried again");
             }
-            Some(Told::Failure) | None => tracing::debug!("no connection with {addr}: {why}"),
+            Some(Reported::Failure) | None => tracing::debug!("no connection with {addr}: {why}"),
         }
         self.joining.contains_key(&addr)
     }

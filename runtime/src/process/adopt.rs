@@ -13,7 +13,7 @@ use crdt_state::task::{AdoptedRun, Exit, Run, RunEvent};
 use tokio::net::unix::pipe;
 
 use super::launch::open_notify;
-use super::told::Told;
+use super::reported::Reported;
 use super::{DriverContext, orphans};
 use crate::monitor::control::{self, StopOrder};
 use crate::oci;
@@ -35,8 +35,8 @@ const START_PAUSE: Duration = Duration::from_millis(5);
 pub struct Adopted {
     /// Which.
     pub run: Run,
-    /// What is reported by its being found.
-    pub told: Told,
+    /// What its discovery reports.
+    pub reported: Reported,
     /// `None` if its monitor has ended.
     pub notify: Option<pipe::Receiver>,
 }
@@ -75,12 +75,12 @@ fn read(
         Some(event) => event,
         None => without_monitor(context, run, dir, &order)?,
     };
-    let mut told = Told::default();
+    let mut reported = Reported::default();
     match &event {
-        RunEvent::Started { pid } => told.started = Some(*pid),
-        over => told.over = Some(over.clone()),
+        RunEvent::Started { pid } => reported.started = Some(*pid),
+        over => reported.over = Some(over.clone()),
     }
-    let adopted = Adopted { run, told, notify };
+    let adopted = Adopted { run, reported, notify };
     Ok((AdoptedRun { start: order.start, event }, adopted))
 }
 

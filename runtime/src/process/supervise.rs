@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::adopt::Adopted;
 use super::prepare::Prepare;
-use super::told::Told;
+use super::reported::Reported;
 use super::{DriverContext, launch, orphans};
 use crate::monitor::control::{self, StopOrder};
 use crate::oci::{self, ContainerOrder};
@@ -58,7 +58,7 @@ pub struct RunSupervisor {
     notify: Option<pipe::Receiver>,
     /// If it is a child of this process.
     monitor: Option<Child>,
-    told: Told,
+    reported: Reported,
 }
 
 impl RunSupervisor {
@@ -68,8 +68,8 @@ impl RunSupervisor {
         run: Run,
         events: mpsc::Sender<(Run, RunEvent)>,
     ) -> RunSupervisor {
-        let (notify, monitor, told) = (None, None, Told::default());
-        RunSupervisor { run, context, events, is_known: false, notify, monitor, told }
+        let (notify, monitor, reported) = (None, None, Reported::default());
+        RunSupervisor { run, context, events, is_known: false, notify, monitor, reported }
     }
 
     /// Of a run that another agent has started.
@@ -78,8 +78,8 @@ impl RunSupervisor {
         adopted: Adopted,
         events: mpsc::Sender<(Run, RunEvent)>,
     ) -> RunSupervisor {
-        let Adopted { run, told, notify } = adopted;
-        RunSupervisor { run, context, events, is_known: true, notify, monitor: None, told }
+        let Adopted { run, reported, notify } = adopted;
+        RunSupervisor { run, context, events, is_known: true, notify, monitor: None, reported }
     }
 
     /// Serves until the run is forgotten, or the driver is dropped.
@@ -148,13 +148,13 @@ impl RunSupervisor {
         let (said, mut sayings) = mpsc::unbounded_channel();
         let say = move |message| drop(said.send(message));
         let mut preparing = source.prepare(start, &say);
-        let mut told: Option<RunEvent> = None;
+        let mut reported: Option<RunEvent> = None;
         loop {
             let order = tokio::select! {
                 // What was said before the end is told before it.
                 biased;
-                Some(message) = sayings.recv(), if told.is_none() => {
-                    told = Some(RunEvent::Preparing { message });
+                Some(message) = sayings.recv(), if reported.is_none() => {
+                    reported = Some(RunEvent::Preparing { message });
                     None
                 }
                 prepared = &mut preparing => return Some(prepared),
@@ -162,8 +162,8 @@ impl RunSupervisor {
             };
             match order {
                 None | Some(Some(RunOrder::Start(_) | RunOrder::Report)) => {
-                    if let Some(told) = &told {
-                        self.report(told.clone()).await;
+                    if let Some(reported) = &reported {
+                        self.report(reported.clone()).await;
                     }
                 }
                 Some(Some(RunOrder::Stop(_))) => return Some(Err(StartError::Unwanted)),
@@ -183,7 +183,7 @@ impl RunSupervisor {
         }
         self.notify = None;
         self.reap_monitor();
-        if self.told.over.is_none() {
+        if self.reported.over.is_none() {
             self.on_monitor_lost().await;
         }
     }
@@ -193,7 +193,7 @@ impl RunSupervisor {
         let name = run_dir::name(self.run);
         tracing::warn!(run = name, "the monitor of this run was killed; ending what is left");
         self.end_orphans().await;
-        let event = match self.told.started {
+        let event = match self.reported.started {
             Some(_) => RunEvent::Exited { exit: Exit::Unknown, oom: false },
             None => refused(&StartError::Interrupted),
         };
@@ -202,7 +202,7 @@ impl RunSupervisor {
 
     /// Reports what the folder says and was not reported yet.
     async fn report_changes(&mut self) {
-        if self.told.over.is_some() {
+        if self.reported.over.is_some() {
             return;
         }
         let dir = self.context.dir(self.run);
@@ -212,11 +212,11 @@ impl RunSupervisor {
         // The ending is read first: what was written before it is then there as well.
         let ending = run_dir::read::<Ending>(&dir, run_dir::ENDING);
         self.report_status().await;
-        if self.told.started.is_some()
+        if self.reported.started.is_some()
             && let Some(health) = run_dir::read_health(&dir)
-            && self.told.health != Some(health)
+            && self.reported.health != Some(health)
         {
-            self.told.health = Some(health);
+            self.reported.health = Some(health);
             self.report(RunEvent::HealthChanged(health)).await;
         }
         match ending {
@@ -229,14 +229,14 @@ impl RunSupervisor {
 
     /// Who runs, and what is not as it was asked for.
     async fn report_status(&mut self) {
-        if self.told.started.is_some() && self.told.note.is_some() {
+        if self.reported.started.is_some() && self.reported.note.is_some() {
             return;
         }
         let Some(status) = self.status() else { return };
-        if self.told.started.is_none() {
+        if self.reported.started.is_none() {
             self.context.slow.borrow_mut().remove(&self.run);
             let pid = status.program.pid;
-            self.told.started = Some(pid);
+            self.reported.started = Some(pid);
             self.report(RunEvent::Started { pid }).await;
         }
         // Of an adopted run the one who told it first may not have known how.
@@ -245,23 +245,23 @@ impl RunSupervisor {
             tracing::warn!(run = run_dir::name(self.run), "{note}");
             self.report(RunEvent::Noted { message: note.clone() }).await;
         }
-        self.told.note = Some(note);
+        self.reported.note = Some(note);
     }
 
     async fn repeat(&self) {
-        if let Some(over) = self.told.over.clone() {
+        if let Some(over) = self.reported.over.clone() {
             return self.report(over).await;
         }
-        if let Some(pid) = self.told.started {
+        if let Some(pid) = self.reported.started {
             self.report(RunEvent::Started { pid }).await;
         }
-        if let Some(note) = self.told.note.clone().filter(|note| !note.is_empty()) {
+        if let Some(note) = self.reported.note.clone().filter(|note| !note.is_empty()) {
             self.report(RunEvent::Noted { message: note }).await;
         }
     }
 
     async fn stop(&self, order: StopOrder) {
-        if self.told.over.is_some() || !self.is_known {
+        if self.reported.over.is_some() || !self.is_known {
             return;
         }
         if let Err(error) = control::send(&self.context.dir(self.run), order) {
@@ -279,7 +279,7 @@ impl RunSupervisor {
     }
 
     async fn forget(&mut self) {
-        if self.told.over.is_none() {
+        if self.reported.over.is_none() {
             self.stop(StopOrder { signal: None, grace_ms: 0 }).await;
         }
         if self.notify.is_some() {
@@ -289,13 +289,13 @@ impl RunSupervisor {
                 Err(_) => tracing::warn!(run = run_dir::name(self.run), "forgotten, yet it lives"),
             }
         }
-        if self.told.over.is_none() {
+        if self.reported.over.is_none() {
             self.end_orphans().await;
         }
         orphans::remove_traces(&self.context.cgroup(self.run), &self.context.dir(self.run));
         self.notify = None;
         self.context.slow.borrow_mut().remove(&self.run);
-        self.told = Told::default();
+        self.reported = Reported::default();
         self.is_known = false;
     }
 
@@ -314,7 +314,7 @@ impl RunSupervisor {
 
     async fn end(&mut self, event: RunEvent) {
         self.context.slow.borrow_mut().remove(&self.run);
-        self.told.over = Some(event.clone());
+        self.reported.over = Some(event.clone());
         self.report(event).await;
     }
 

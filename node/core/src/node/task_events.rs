@@ -57,9 +57,9 @@ pub fn between(
     events
 }
 
-type Told = (&'static str, Vec<(&'static str, String)>);
+type EventParts = (&'static str, Vec<(&'static str, String)>);
 
-fn of_attempt(was: Option<&Attempt>, is: &Attempt) -> Vec<Told> {
+fn of_attempt(was: Option<&Attempt>, is: &Attempt) -> Vec<EventParts> {
     let before = was.map_or(TaskState::Pending, |was| was.state);
     let mut told = Vec::new();
     let begun = TaskState::Preparing..=TaskState::Running;

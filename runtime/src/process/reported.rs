@@ -4,7 +4,7 @@ use crdt_state::task::{Health, RunEvent};
 
 /// What was reported of a run already.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct Reported {
     /// It started, as this process.
     pub started: Option<u32>,
     /// What was asked for and is not so; empty if all is.
