@@ -86,30 +86,30 @@ enum Order {
     Stop { run: Run, signal: Option<i32>, grace_ms: u64 },
     Forget(Run),
     Adopt(std::sync::mpsc::Sender<Vec<AdoptedRun>>),
-    Beat(oneshot::Sender<Beat>),
+    Report(oneshot::Sender<ProgressReport>),
 }
 
 /// What the driver's thread says of its work.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Beat {
+pub struct ProgressReport {
     /// Containers that the OCI runtime has been making for too long.
     pub slow: usize,
 }
 
 /// Tells whether the driver's thread does its work. It keeps no driver alive.
 #[derive(Debug, Clone)]
-pub struct Pulse {
+pub struct ProgressProbe {
     orders: mpsc::WeakUnboundedSender<Order>,
 }
 
-impl Pulse {
+impl ProgressProbe {
     /// Returns when all orders so far were looked at, or the driver is gone.
-    pub async fn beat(&self) -> Beat {
-        let Some(orders) = self.orders.upgrade() else { return Beat::default() };
+    pub async fn report(&self) -> ProgressReport {
+        let Some(orders) = self.orders.upgrade() else { return ProgressReport::default() };
         let (answer, answered) = oneshot::channel();
-        let asked = orders.send(Order::Beat(answer)).is_ok();
+        let asked = orders.send(Order::Report(answer)).is_ok();
         drop(orders);
-        if asked { answered.await.unwrap_or_default() } else { Beat::default() }
+        if asked { answered.await.unwrap_or_default() } else { ProgressReport::default() }
     }
 }
 
@@ -192,9 +192,9 @@ impl ProcessDriver {
     }
 
     /// Whether its thread does its work.
-    pub fn pulse(&self) -> Pulse {
+    pub fn progress(&self) -> ProgressProbe {
         let orders = self.orders.as_ref().expect("it is only taken when the driver is dropped");
-        Pulse { orders: orders.downgrade() }
+        ProgressProbe { orders: orders.downgrade() }
     }
 
     /// The folder of all runs.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crdt_state::condition::NodeConditions;
 use nix::libc::{EAGAIN, EMFILE, ENFILE};
 use nix::sys::statvfs::statvfs;
-use runtime::process::Pulse;
+use runtime::process::ProgressProbe;
 
 use super::command::Command;
 use super::handle::WeakHandle;
@@ -21,7 +21,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 
 /// The thread that runs tasks answers within this, or it is stuck: it works on the disk, and a slow
 /// card may hold it up for seconds.
-const PULSE_MAX: Duration = Duration::from_secs(30);
+const REPORT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Files that must be left: 16 starts at a time take up to 8 each.
 const FILES_MIN: u64 = 128;
@@ -34,7 +34,7 @@ const DISK_BYTES_MIN: u64 = 16 * 1024 * 1024;
 const PROBE_STACK_BYTES: usize = 32 * 1024;
 
 /// Checks for as long as the agent lives, and keeps nothing of it alive.
-pub(super) async fn watch(handle: WeakHandle, pulse: Pulse) {
+pub(super) async fn watch(handle: WeakHandle, probe: ProgressProbe) {
     let mut reported = NodeConditions::new();
     loop {
         let Some(agent) = handle.upgrade() else { return };
@@ -43,9 +43,9 @@ pub(super) async fn watch(handle: WeakHandle, pulse: Pulse) {
             found.insert("disk".to_owned(), "its disk refuses to be written".to_owned());
         }
         drop(agent);
-        let runtime = match tokio::time::timeout(PULSE_MAX, pulse.beat()).await {
+        let runtime = match tokio::time::timeout(REPORT_TIMEOUT, probe.report()).await {
             Err(_) => Some("the thread that runs tasks is stuck"),
-            Ok(beat) if beat.slow > 0 => Some("its OCI runtime does not come to an end"),
+            Ok(report) if report.slow > 0 => Some("its OCI runtime does not come to an end"),
             Ok(_) => None,
         };
         found.extend(runtime.map(|text| ("runtime".to_owned(), text.to_owned())));

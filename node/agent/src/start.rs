@@ -106,7 +106,7 @@ fn prepare(mut opening: Opening) -> Result<(Handle, Machine, Sources), StartErro
         refused: Refused::default(),
     });
     let handle = Handle { shared: Arc::clone(&shared), commands };
-    background.spawn(conditions::watch(handle.downgrade(), opening.driver.pulse()));
+    background.spawn(conditions::watch(handle.downgrade(), opening.driver.progress()));
     let driver = Box::new(opening.driver);
     let mut machine = Machine {
         node,

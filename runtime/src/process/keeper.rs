@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::supervise::{RunOrder, RunSupervisor};
-use super::{Beat, DriverContext, Order, adopt};
+use super::{DriverContext, Order, ProgressReport, adopt};
 use crate::monitor::control::StopOrder;
 
 /// How long the driver's end may take.
@@ -43,8 +43,8 @@ impl Keeper {
                     self.tell(run, RunOrder::Forget);
                 }
                 // Whoever asked may have given up.
-                Order::Beat(answer) => {
-                    let _ = answer.send(Beat { slow: self.context.slow.borrow().len() });
+                Order::Report(answer) => {
+                    let _ = answer.send(ProgressReport { slow: self.context.slow.borrow().len() });
                 }
                 Order::Adopt(answer) => {
                     let (answers, found) = adopt::scan(&self.context).into_iter().unzip();

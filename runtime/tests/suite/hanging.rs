@@ -29,9 +29,9 @@ fn hanging(number: u8, making_ms_max: u64) -> Option<Hanging> {
 }
 
 fn slow(host: &mut Host) -> usize {
-    let pulse = host.driver().pulse();
+    let probe = host.driver().progress();
     let reactor = tokio::runtime::Builder::new_current_thread().build().expect("a reactor");
-    reactor.block_on(pulse.beat()).slow
+    reactor.block_on(probe.report()).slow
 }
 
 #[test]
