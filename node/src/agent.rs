@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use node_agent::config::{Config, Key};
 use node_agent::identity::NODE_KEY_FILE;
-use node_agent::{Agent, Ending, StartError};
+use node_agent::{Agent, ExitReason, StartError};
 use tokio::net::UnixListener;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
@@ -150,9 +150,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     // Nobody shall take it for that of a living agent.
     let _ = std::fs::remove_file(&socket);
     match ending? {
-        Ending::Stopped | Ending::Departed => Ok(()),
-        Ending::Removed { by } => Err(Removed { by, data_dir }.into()),
-        Ending::Crashed => {
+        ExitReason::Stopped | ExitReason::Departed => Ok(()),
+        ExitReason::Removed { by } => Err(Removed { by, data_dir }.into()),
+        ExitReason::Crashed => {
             bail!("the agent has failed, see the message above; its tasks go on; start it again")
         }
     }
@@ -163,25 +163,25 @@ async fn live(
     config: Config,
     listener: UnixListener,
     told: impl Future<Output = ()>,
-) -> Result<Ending, StartError> {
+) -> Result<ExitReason, StartError> {
     let mut agent = Agent::start(config).await?;
     let mut serving = tokio::spawn(node_api::serve(listener, agent.handle().clone()));
     let ending = tokio::select! {
         ending = agent.ended() => ending,
         failed = &mut serving => {
             tracing::error!("the API has ended ({failed:?}); the agent ends, its tasks go on");
-            Ending::Crashed
+            ExitReason::Crashed
         }
-        () = told => Ending::Stopped,
+        () = told => ExitReason::Stopped,
     };
     match &ending {
-        Ending::Stopped => tracing::info!("the agent ends; its tasks go on"),
-        Ending::Departed => {
+        ExitReason::Stopped => tracing::info!("the agent ends; its tasks go on"),
+        ExitReason::Departed => {
             tracing::info!("this node has left the fleet");
             tokio::time::sleep(FAREWELL).await;
         }
-        Ending::Removed { .. } => tokio::time::sleep(FAREWELL).await,
-        Ending::Crashed => {}
+        ExitReason::Removed { .. } => tokio::time::sleep(FAREWELL).await,
+        ExitReason::Crashed => {}
     }
     agent.stop().await;
     serving.abort();

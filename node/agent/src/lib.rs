@@ -58,7 +58,7 @@ use config::Config;
 /// A running agent without its API; dropping it ends it, and no task.
 pub struct Agent {
     handle: Handle,
-    ended: oneshot::Receiver<Ending>,
+    ended: oneshot::Receiver<ExitReason>,
     thread: Option<std::thread::JoinHandle<()>>,
     /// What goes on beside the node; ends with it.
     upkeep: JoinSet<()>,
@@ -66,7 +66,7 @@ pub struct Agent {
 
 /// Why an agent ended by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
+pub enum ExitReason {
     /// It was told to stop.
     Stopped,
     /// It has left the fleet.
@@ -92,8 +92,8 @@ impl Agent {
     }
 
     /// Waits until the agent ends by itself.
-    pub async fn ended(&mut self) -> Ending {
-        (&mut self.ended).await.unwrap_or(Ending::Crashed)
+    pub async fn ended(&mut self) -> ExitReason {
+        (&mut self.ended).await.unwrap_or(ExitReason::Crashed)
     }
 
     /// Ends it: what waits is written, peers are told, tasks stay.

@@ -21,7 +21,7 @@ use super::command::Command;
 use super::history::History;
 use super::revision::Fingerprint;
 use super::shared::Shared;
-use super::{Ending, joining};
+use super::{ExitReason, joining};
 use crate::store::{StoreEvent, StoreWriter};
 use crate::transport::{Arrival, DialFailure, Transport};
 
@@ -121,7 +121,7 @@ enum Fact {
 
 impl Machine {
     /// Runs until it is told to stop or the node has left the fleet.
-    pub(super) async fn run(mut self, mut sources: Sources) -> Ending {
+    pub(super) async fn run(mut self, mut sources: Sources) -> ExitReason {
         let timer = tokio::time::sleep_until(self.clock.instant(Now::START));
         tokio::pin!(timer);
         let ending = loop {
@@ -163,12 +163,12 @@ impl Machine {
         }
     }
 
-    fn take(&mut self, fact: Fact) -> Option<Ending> {
+    fn take(&mut self, fact: Fact) -> Option<ExitReason> {
         match fact {
             Fact::Arrival(arrival) => self.on_arrival(arrival),
             Fact::Run(run, event) => self.step(Input::Run { run, event }),
             Fact::Disk(event) => self.on_disk(event),
-            Fact::Command(Command::Stop) | Fact::Abandoned => return Some(Ending::Stopped),
+            Fact::Command(Command::Stop) | Fact::Abandoned => return Some(ExitReason::Stopped),
             Fact::Command(command) => self.on_command(command),
             Fact::Join(addr) => self.on_join(addr),
             Fact::Volumes => self.report_volumes(),
@@ -275,7 +275,7 @@ impl Machine {
     }
 
     /// Carries out what the node orders, in that order.
-    fn perform(&mut self) -> Option<Ending> {
+    fn perform(&mut self) -> Option<ExitReason> {
         while let Some(action) = self.node.poll_action() {
             match action {
                 Action::SendDatagram { addr, bytes, .. } => {
@@ -303,8 +303,8 @@ impl Machine {
                         let _ = done.send(());
                     }
                     return Some(match self.node.removed_by() {
-                        Some(by) => Ending::Removed { by },
-                        None => Ending::Departed,
+                        Some(by) => ExitReason::Removed { by },
+                        None => ExitReason::Departed,
                     });
                 }
             }

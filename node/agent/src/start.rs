@@ -14,7 +14,7 @@ use super::node::{self, Made};
 use super::opening::{Opening, StartError, open};
 use super::refused::Refused;
 use super::shared::Shared;
-use super::{Agent, Ending, collector, conditions, memory};
+use super::{Agent, ExitReason, collector, conditions, memory};
 use crate::config::Config;
 use crate::store::{Store, StoreEvent, StoreWriter};
 use crate::transport::{ARRIVALS_MAX, Arrival, Transport, TransportConfig};
@@ -45,7 +45,7 @@ pub(super) async fn start(config: Config) -> Result<Agent, StartError> {
 }
 
 /// The life of the node's thread.
-fn live(opening: Opening, ready: oneshot::Sender<Result<Handle, StartError>>) -> Ending {
+fn live(opening: Opening, ready: oneshot::Sender<Result<Handle, StartError>>) -> ExitReason {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2)
@@ -55,7 +55,7 @@ fn live(opening: Opening, ready: oneshot::Sender<Result<Handle, StartError>>) ->
         Ok(runtime) => runtime,
         Err(error) => {
             let _ = ready.send(Err(StartError::Thread(error)));
-            return Ending::Stopped;
+            return ExitReason::Stopped;
         }
     };
     runtime.block_on(async {
@@ -66,7 +66,7 @@ fn live(opening: Opening, ready: oneshot::Sender<Result<Handle, StartError>>) ->
             }
             Err(error) => {
                 let _ = ready.send(Err(error));
-                Ending::Stopped
+                ExitReason::Stopped
             }
         }
     })
