@@ -17,7 +17,7 @@ pub const LASTING_MS: u64 = 60_000;
 
 /// How a run ended, as far as the policy cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum RunOutcome {
     /// With code 0.
     Success,
     /// Otherwise.
@@ -50,12 +50,12 @@ impl Restarts {
         now: Now,
         task: TaskId,
         policy: &RestartPolicy,
-        ending: Ending,
+        outcome: RunOutcome,
         lasted_ms: u64,
     ) -> Verdict {
         let wanted = match policy.condition {
             RestartCondition::None => false,
-            RestartCondition::OnFailure => ending != Ending::Success,
+            RestartCondition::OnFailure => outcome != RunOutcome::Success,
             RestartCondition::Any => true,
         };
         if !wanted || !self.may_again(now, policy) {
@@ -64,8 +64,8 @@ impl Restarts {
         if lasted_ms >= LASTING_MS {
             self.in_a_row = 0;
         }
-        let wait = match (self.in_a_row, ending) {
-            (0, Ending::Success | Ending::Failure) => 0,
+        let wait = match (self.in_a_row, outcome) {
+            (0, RunOutcome::Success | RunOutcome::Failure) => 0,
             (nth, _) => {
                 jittered(doubled(policy.delay_ms.max(100), nth.saturating_sub(1)), task, nth)
             }
@@ -111,7 +111,7 @@ mod tests {
         let mut restarts = Restarts::default();
         let now = Now(1_000);
         (0..times)
-            .map(|_| match restarts.on_end(now, TASK, policy, Ending::Failure, lasted_ms) {
+            .map(|_| match restarts.on_end(now, TASK, policy, RunOutcome::Failure, lasted_ms) {
                 Verdict::RestartAt(at) => Some(at.since(now)),
                 Verdict::Leave => None,
             })
@@ -148,9 +148,9 @@ mod tests {
         let mut restarts = Restarts::default();
         let policy =
             RestartPolicy { condition: RestartCondition::OnFailure, ..RestartPolicy::default() };
-        let verdict = restarts.on_end(Now(0), TASK, &policy, Ending::Success, 10);
+        let verdict = restarts.on_end(Now(0), TASK, &policy, RunOutcome::Success, 10);
         assert_eq!(verdict, Verdict::Leave);
-        let verdict = restarts.on_end(Now(0), TASK, &policy, Ending::Failure, 10);
+        let verdict = restarts.on_end(Now(0), TASK, &policy, RunOutcome::Failure, 10);
         assert_eq!(verdict, Verdict::RestartAt(Now(0)));
     }
 }

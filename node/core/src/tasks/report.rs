@@ -6,7 +6,7 @@ use crdt_state::task::{Exit, Health, Run, RunEvent, Slot, TaskState, TaskStatus,
 use crdt_state::{ServiceId, TaskId};
 
 use super::{After, Local, Moment, Order, Phase, TASKS_MAX, Tasks};
-use crate::backoff::{Ending, Restarts, Verdict};
+use crate::backoff::{Restarts, RunOutcome, Verdict};
 
 impl Tasks {
     /// Takes a report. One about a run that is not current is old news and changes nothing.
@@ -39,12 +39,12 @@ impl Tasks {
                 self.on_end(moment, key, run.task, end, service);
             }
             RunEvent::Refused { permanent, reason } => {
-                let ending = if permanent { Ending::Refused } else { Ending::Failure };
+                let outcome = if permanent { RunOutcome::Refused } else { RunOutcome::Failure };
                 self.on_end(
                     moment,
                     key,
                     run.task,
-                    End { ending, code: None, message: message_of(reason) },
+                    End { outcome, code: None, message: message_of(reason) },
                     service,
                 );
             }
@@ -94,7 +94,7 @@ impl Tasks {
                 return;
             }
             Phase::Stopping { after: After::Failed(why), .. } => {
-                (end.ending, end.message) = (Ending::Failure, why.to_owned());
+                (end.outcome, end.message) = (RunOutcome::Failure, why.to_owned());
             }
             Phase::Running { since } => lasted_ms = moment.now.since(since),
             Phase::Starting { .. } | Phase::Waiting { .. } => {}
@@ -104,7 +104,7 @@ impl Tasks {
             return;
         };
         let restart = &template.restart;
-        let verdict = restarts.on_end(moment.now, task, restart, end.ending, lasted_ms);
+        let verdict = restarts.on_end(moment.now, task, restart, end.outcome, lasted_ms);
         let dropped = local.after_end(moment, task, end, verdict, restarts);
         self.orders.extend(dropped.into_iter().map(Order::Forget));
     }
@@ -117,7 +117,7 @@ fn is_checked(template: &Template) -> bool {
 }
 
 struct End {
-    ending: Ending,
+    outcome: RunOutcome,
     code: Option<i32>,
     message: String,
 }
@@ -125,23 +125,23 @@ struct End {
 impl End {
     fn out_of_memory() -> End {
         let message = "used more memory than its limit".to_owned();
-        End { ending: Ending::Failure, code: Some(137), message }
+        End { outcome: RunOutcome::Failure, code: Some(137), message }
     }
 
     fn of(exit: Exit) -> End {
-        let (ending, code, message) = match exit {
-            Exit::Code(0) => (Ending::Success, Some(0), String::new()),
+        let (outcome, code, message) = match exit {
+            Exit::Code(0) => (RunOutcome::Success, Some(0), String::new()),
             Exit::Code(code) => {
-                (Ending::Failure, Some(code), format!("task: non-zero exit ({code})"))
+                (RunOutcome::Failure, Some(code), format!("task: non-zero exit ({code})"))
             }
             Exit::Signal(signal) => {
                 let code = signal.saturating_add(128);
                 let message = format!("task: non-zero exit ({code}): killed by signal {signal}");
-                (Ending::Failure, Some(code), message)
+                (RunOutcome::Failure, Some(code), message)
             }
-            Exit::Unknown => (Ending::Failure, None, "ended while nobody watched".to_owned()),
+            Exit::Unknown => (RunOutcome::Failure, None, "ended while nobody watched".to_owned()),
         };
-        End { ending, code, message }
+        End { outcome, code, message }
     }
 }
 
@@ -186,10 +186,10 @@ impl Local {
         restarts: Restarts,
     ) -> Vec<Run> {
         let Some(status) = self.status_mut(task) else { return Vec::new() };
-        let state = match end.ending {
-            Ending::Success => TaskState::Complete,
-            Ending::Failure => TaskState::Failed,
-            Ending::Refused => TaskState::Rejected,
+        let state = match end.outcome {
+            RunOutcome::Success => TaskState::Complete,
+            RunOutcome::Failure => TaskState::Failed,
+            RunOutcome::Refused => TaskState::Rejected,
         };
         status.current.enter(state, moment.wall_ms);
         status.current.message.clone_from(&end.message);
