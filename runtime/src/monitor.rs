@@ -33,7 +33,7 @@ use nix::unistd::{chdir, setsid};
 use crate::files;
 use crate::oci;
 use crate::refusal::StartError;
-use crate::run_dir::{self, Ending, Order};
+use crate::run_dir::{self, FinalStatus, Order};
 
 use inherited::Inherited;
 
@@ -73,13 +73,13 @@ fn monitor(dir: &Path, mut inherited: Inherited) -> i32 {
         Err(error) => Err(serde_json::Error::io(error)),
     };
     let Ok(order) = order else { return 1 };
-    let ending = match run(&order, &mut inherited) {
-        Ok(ending) => ending,
+    let final_status = match run(&order, &mut inherited) {
+        Ok(final_status) => final_status,
         Err(error) => {
-            Ending::Refused { permanent: error.is_permanent(), reason: error.to_string() }
+            FinalStatus::Refused { permanent: error.is_permanent(), reason: error.to_string() }
         }
     };
-    let code = finish(&ending, &mut inherited);
+    let code = finish(&final_status, &mut inherited);
     if order.container.is_some() {
         // Said already: nobody waits for what may be many files.
         oci::remove_files(Path::new("."));
@@ -87,7 +87,7 @@ fn monitor(dir: &Path, mut inherited: Inherited) -> i32 {
     code
 }
 
-fn run(order: &Order, inherited: &mut Inherited) -> Result<Ending, StartError> {
+fn run(order: &Order, inherited: &mut Inherited) -> Result<FinalStatus, StartError> {
     let mut watch = watch::begin(order, inherited)?;
     inherited.notify();
     // The agent knows already; a power cut from here on finds the run in its folder.
@@ -98,13 +98,13 @@ fn run(order: &Order, inherited: &mut Inherited) -> Result<Ending, StartError> {
     Ok(watch.end())
 }
 
-fn finish(ending: &Ending, inherited: &mut Inherited) -> i32 {
+fn finish(final_status: &FinalStatus, inherited: &mut Inherited) -> i32 {
     // A disk that does not take it: the agent finds a run whose end nobody knows.
-    if run_dir::write(Path::new("."), run_dir::ENDING, ending).is_err() {
+    if run_dir::write(Path::new("."), run_dir::FINAL_STATUS, final_status).is_err() {
         return 1;
     }
     inherited.notify();
-    for path in [run_dir::ENDING, "."] {
+    for path in [run_dir::FINAL_STATUS, "."] {
         let _ = run_dir::sync(Path::new(path));
     }
     0

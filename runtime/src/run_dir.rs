@@ -39,8 +39,8 @@ pub const STATUS: &str = "status.json";
 pub const SLOW: &str = "slow";
 /// One word.
 pub const HEALTH: &str = "health";
-/// [`Ending`].
-pub const ENDING: &str = "ending.json";
+/// [`FinalStatus`].
+pub const FINAL_STATUS: &str = "ending.json";
 /// The newest log file.
 pub const LOG: &str = "log";
 
@@ -88,7 +88,7 @@ impl Status {
 
 /// The run is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Ending {
+pub enum FinalStatus {
     /// It ran.
     Exited {
         /// How it ended.
@@ -105,12 +105,12 @@ pub enum Ending {
     },
 }
 
-impl Ending {
+impl FinalStatus {
     /// As the driver reports it.
     pub fn into_event(self) -> RunEvent {
         match self {
-            Ending::Exited { exit, oom } => RunEvent::Exited { exit, oom },
-            Ending::Refused { permanent, reason } => RunEvent::Refused { permanent, reason },
+            FinalStatus::Exited { exit, oom } => RunEvent::Exited { exit, oom },
+            FinalStatus::Refused { permanent, reason } => RunEvent::Refused { permanent, reason },
         }
     }
 }
@@ -184,7 +184,7 @@ fn fill_in(stored: &mut Value, defaults: &Value) {
 pub fn program_of(dir: &Path) -> Option<Process> {
     let status = read::<Status>(dir, STATUS).ok().flatten()?;
     let here = status.boot == proc_table::boot_id() && status.program.is_alive();
-    (here && !dir.join(ENDING).exists()).then_some(status.program)
+    (here && !dir.join(FINAL_STATUS).exists()).then_some(status.program)
 }
 
 /// The root of a running container, as its programs see it. Its links lead out of it for everybody

@@ -260,7 +260,7 @@ impl Volumes {
 /// runs. A run whose ending is written has none.
 pub fn in_use(runs: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(runs).into_iter().flatten().flatten().map(|entry| entry.path());
-    let live = entries.filter(|run| !run.join(run_dir::ENDING).exists());
+    let live = entries.filter(|run| !run.join(run_dir::FINAL_STATUS).exists());
     let orders = live.filter_map(|run| fs::read(run.join(run_dir::ORDER)).ok());
     let orders = orders.filter_map(|bytes| run_dir::parse_order(&bytes).ok());
     orders.flat_map(|order| names(&order.start.template)).collect()

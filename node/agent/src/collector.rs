@@ -122,7 +122,7 @@ pub fn users(images: &Images, runs: &Path) -> Users {
     let mut users = Users::new();
     for entry in std::fs::read_dir(runs).into_iter().flatten().flatten() {
         let dir = entry.path();
-        if dir.join(run_dir::ENDING).exists() {
+        if dir.join(run_dir::FINAL_STATUS).exists() {
             continue;
         }
         let Ok(bytes) = std::fs::read(dir.join(run_dir::ORDER)) else { continue };

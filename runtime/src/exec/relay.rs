@@ -288,7 +288,7 @@ impl Relay<'_> {
 
     /// A task whose end came in between could not remove a group with a command in it.
     fn clear_away(&self) {
-        let ended = std::path::Path::new(run_dir::ENDING).exists();
+        let ended = std::path::Path::new(run_dir::FINAL_STATUS).exists();
         if ended
             || !self.target.program().is_alive() && !std::path::Path::new(run_dir::ORDER).exists()
         {

@@ -37,7 +37,7 @@ impl Target {
     pub fn read(dir: &Path) -> Result<Target, NotRunning> {
         let bytes = fs::read(dir.join(run_dir::ORDER)).map_err(|_| NotRunning::Gone)?;
         let order = run_dir::parse_order(&bytes).map_err(|_| NotRunning::Gone)?;
-        let ended = dir.join(run_dir::ENDING).exists();
+        let ended = dir.join(run_dir::FINAL_STATUS).exists();
         let status = run_dir::read::<Status>(dir, run_dir::STATUS).ok().flatten();
         match status {
             _ if ended => Err(NotRunning::Ended),

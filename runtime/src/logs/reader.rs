@@ -104,7 +104,7 @@ impl LogReader {
     /// The next entry as soon as there is one; `None` when the run is over and all is read.
     pub async fn follow(&mut self) -> io::Result<Option<LogEntry>> {
         loop {
-            let over = !self.dir.exists() || self.dir.join(run_dir::ENDING).exists();
+            let over = !self.dir.exists() || self.dir.join(run_dir::FINAL_STATUS).exists();
             if let Some(entry) = self.next_entry()? {
                 return Ok(Some(entry));
             }
@@ -308,7 +308,7 @@ mod tests {
         log.say(0..1);
         let mut reader = log.read(None, 0);
         assert!(reader.follow().await.expect("readable").is_some());
-        fs::write(log.dir.path().join(run_dir::ENDING), b"{}").expect("writable");
+        fs::write(log.dir.path().join(run_dir::FINAL_STATUS), b"{}").expect("writable");
         log.say(1..2);
         assert!(reader.follow().await.expect("readable").is_some());
         assert_eq!(reader.follow().await.expect("readable"), None);

@@ -141,7 +141,7 @@ impl Watch {
     }
 
     /// Ends what the program left behind and says how it went.
-    pub fn end(mut self) -> run_dir::Ending {
+    pub fn end(mut self) -> run_dir::FinalStatus {
         descendants::end_all(&self.cgroup);
         self.output.finish();
         let exit = self.exit.unwrap_or(Exit::Unknown);
@@ -149,7 +149,7 @@ impl Watch {
         let killed = matches!(exit, Exit::Signal(libc::SIGKILL) | Exit::Code(137));
         let oom = killed && self.cgroup.oom_kills() > 0;
         self.cgroup.remove();
-        run_dir::Ending::Exited { exit, oom }
+        run_dir::FinalStatus::Exited { exit, oom }
     }
 
     fn now(&self) -> u64 {

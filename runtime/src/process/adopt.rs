@@ -18,7 +18,7 @@ use super::{DriverContext, orphans};
 use crate::monitor::control::{self, StopOrder};
 use crate::oci;
 use crate::refusal::StartError;
-use crate::run_dir::{self, Ending, Order, Status};
+use crate::run_dir::{self, FinalStatus, Order, Status};
 
 /// Folders put aside; the oldest is deleted for a further one.
 const QUARANTINE_MAX: usize = 16;
@@ -99,8 +99,8 @@ fn await_start(dir: &Path, order: &Order, begun: Instant) -> io::Result<Option<R
     let patience = if container { CONTAINER_PATIENCE } else { START_PATIENCE };
     loop {
         // A cut file counts as none: its monitor still says something, or ends.
-        if let Ok(Some(ending)) = run_dir::read::<Ending>(dir, run_dir::ENDING) {
-            return Ok(Some(ending.into_event()));
+        if let Ok(Some(final_status)) = run_dir::read::<FinalStatus>(dir, run_dir::FINAL_STATUS) {
+            return Ok(Some(final_status.into_event()));
         }
         if let Ok(Some(status)) = run_dir::read::<Status>(dir, run_dir::STATUS) {
             return Ok(Some(RunEvent::Started { pid: status.program.pid }));
@@ -122,8 +122,8 @@ fn without_monitor(
     dir: &Path,
     order: &Order,
 ) -> io::Result<RunEvent> {
-    match run_dir::read::<Ending>(dir, run_dir::ENDING) {
-        Ok(Some(ending)) => return Ok(ending.into_event()),
+    match run_dir::read::<FinalStatus>(dir, run_dir::FINAL_STATUS) {
+        Ok(Some(final_status)) => return Ok(final_status.into_event()),
         Ok(None) => {}
         Err(error) => tracing::warn!(run = run_dir::name(run), "how it ended is lost: {error}"),
     }

@@ -19,7 +19,7 @@ use super::{DriverContext, launch, orphans};
 use crate::monitor::control::{self, StopOrder};
 use crate::oci::{self, ContainerOrder};
 use crate::refusal::StartError;
-use crate::run_dir::{self, Ending, Status};
+use crate::run_dir::{self, FinalStatus, Status};
 
 /// How long a run may take to end before it is forgotten over its head.
 const FORGET_PATIENCE: Duration = Duration::from_secs(10);
@@ -209,8 +209,8 @@ impl RunSupervisor {
         if dir.join(run_dir::SLOW).exists() {
             self.context.slow.borrow_mut().insert(self.run);
         }
-        // The ending is read first: what was written before it is then there as well.
-        let ending = run_dir::read::<Ending>(&dir, run_dir::ENDING);
+        // The final status is read first: what was written before it is then there as well.
+        let final_status = run_dir::read::<FinalStatus>(&dir, run_dir::FINAL_STATUS);
         self.report_status().await;
         if self.reported.started.is_some()
             && let Some(health) = run_dir::read_health(&dir)
@@ -219,8 +219,8 @@ impl RunSupervisor {
             self.reported.health = Some(health);
             self.report(RunEvent::HealthChanged(health)).await;
         }
-        match ending {
-            Ok(Some(ending)) => self.end(ending.into_event()).await,
+        match final_status {
+            Ok(Some(final_status)) => self.end(final_status.into_event()).await,
             Ok(None) => {}
             // Its monitor ends next, and then it counts as unknown.
             Err(error) => tracing::warn!(run = run_dir::name(self.run), "its ending: {error}"),

@@ -38,8 +38,8 @@ fn an_end_without_an_agent_is_known_to_the_next() {
     host.crash();
     std::fs::write(&go, "").expect("writable");
     until("the program to end", || (!lives(pid)).then_some(()));
-    let ending = host.dir(order.run).join(run_dir::ENDING);
-    until("its end to be written", || ending.exists().then_some(()));
+    let final_status = host.dir(order.run).join(run_dir::FINAL_STATUS);
+    until("its end to be written", || final_status.exists().then_some(()));
     let (_, event) = only(host.adopt());
     assert_eq!(event, RunEvent::Exited { exit: Exit::Code(9), oom: false });
     assert!(host.is_quiet_for(Duration::from_millis(100)));

@@ -43,9 +43,9 @@ fn an_order_cut_anywhere_puts_the_folder_aside() {
 fn an_ending_cut_anywhere_is_an_end_that_nobody_knows() {
     let mut host = Host::new();
     let dir = ended(&mut host);
-    let whole = fs::read(dir.join(run_dir::ENDING)).expect("readable");
+    let whole = fs::read(dir.join(run_dir::FINAL_STATUS)).expect("readable");
     for length in [0, 1, whole.len() / 2, whole.len() - 1] {
-        fs::write(dir.join(run_dir::ENDING), &whole[..length]).expect("writable");
+        fs::write(dir.join(run_dir::FINAL_STATUS), &whole[..length]).expect("writable");
         let found = host.adopt();
         assert_eq!(found.len(), 1, "cut at {length}");
         assert_eq!(found[0].event, RunEvent::Exited { exit: Exit::Unknown, oom: false });
@@ -90,7 +90,7 @@ fn a_start_that_was_cut_before_its_monitor_ran_is_told_as_interrupted() {
     let mut host = Host::new();
     let dir = ended(&mut host);
     fs::remove_file(dir.join(run_dir::STATUS)).expect("removable");
-    fs::remove_file(dir.join(run_dir::ENDING)).expect("removable");
+    fs::remove_file(dir.join(run_dir::FINAL_STATUS)).expect("removable");
     let found = host.adopt();
     assert!(
         matches!(&found[0].event, RunEvent::Refused { permanent: false, .. }),
