@@ -15,7 +15,6 @@ mod containers;
 mod deadline;
 mod distribution;
 mod edge;
-mod ending;
 mod events;
 mod exec;
 mod exec_stream;
@@ -25,6 +24,7 @@ mod filters;
 mod images;
 mod join;
 mod latest;
+mod lifecycle;
 mod logs;
 mod lookup;
 mod networks;
@@ -189,18 +189,18 @@ fn container_routes() -> Router<Api> {
         .route("/containers/{id}/archive", get(archive::get).head(archive::stat).put(archive::put))
         .route("/containers/{id}/stats", get(usage::stats))
         .route("/containers/{id}/top", get(usage::top))
-        .route("/containers/{id}/stop", post(ending::stop))
-        .route("/containers/{id}/restart", post(ending::stop))
-        .route("/containers/{id}/kill", post(ending::kill))
-        .route("/containers/{id}/wait", post(ending::wait))
-        .route("/containers/{id}/start", post(ending::owned))
-        .route("/containers/{id}/pause", post(ending::owned))
-        .route("/containers/{id}/unpause", post(ending::owned))
-        .route("/containers/{id}/rename", post(ending::owned))
-        .route("/containers/{id}/attach", post(ending::attach))
-        .route("/containers/{id}/update", post(ending::owned))
-        .route("/containers/{id}", delete(ending::remove))
-        .route("/containers/create", post(ending::create))
+        .route("/containers/{id}/stop", post(lifecycle::stop))
+        .route("/containers/{id}/restart", post(lifecycle::stop))
+        .route("/containers/{id}/kill", post(lifecycle::kill))
+        .route("/containers/{id}/wait", post(lifecycle::wait))
+        .route("/containers/{id}/start", post(lifecycle::owned))
+        .route("/containers/{id}/pause", post(lifecycle::owned))
+        .route("/containers/{id}/unpause", post(lifecycle::owned))
+        .route("/containers/{id}/rename", post(lifecycle::owned))
+        .route("/containers/{id}/attach", post(lifecycle::attach))
+        .route("/containers/{id}/update", post(lifecycle::owned))
+        .route("/containers/{id}", delete(lifecycle::remove))
+        .route("/containers/create", post(lifecycle::create))
 }
 
 /// `/v1.47/services` is `/services`: what is newer than a client is additive.
