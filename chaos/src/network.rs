@@ -94,7 +94,7 @@ impl Network {
         self.is_open(a, b) && self.is_open(b, a)
     }
 
-    fn flight_ms(&mut self, from: MachineNo, to: MachineNo) -> u64 {
+    fn transit_ms(&mut self, from: MachineNo, to: MachineNo) -> u64 {
         let weather = self.link(from, to).weather;
         weather.delay_ms + self.dice.between(1, 3) + self.dice.between(0, weather.jitter_ms)
     }
@@ -104,8 +104,8 @@ impl Network {
         let weather = self.link(from, to).weather;
         let lost = self.dice.happens(weather.loss_permille.min(LOSS_PERMILLE_MAX));
         let doubled = self.dice.happens(weather.duplicate_permille);
-        let first = self.flight_ms(from, to);
-        let second = self.flight_ms(from, to);
+        let first = self.transit_ms(from, to);
+        let second = self.transit_ms(from, to);
         match (self.is_open(from, to) && !lost, doubled) {
             (false, _) => Vec::new(),
             (true, false) => vec![first],
@@ -119,8 +119,8 @@ impl Network {
         let there = self.link(from, to).weather.loss_permille.min(LOSS_PERMILLE_MAX);
         let back = self.link(to, from).weather.loss_permille.min(LOSS_PERMILLE_MAX);
         let lost = self.dice.happens(there) | self.dice.happens(back);
-        let flight = self.flight_ms(from, to);
-        (self.is_open_both_ways(from, to) && !lost).then_some(flight)
+        let transit = self.transit_ms(from, to);
+        (self.is_open_both_ways(from, to) && !lost).then_some(transit)
     }
 
     /// The machines among `up` that can reach each other over connections, possibly by way of

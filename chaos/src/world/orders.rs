@@ -122,11 +122,11 @@ impl World {
         for _ in 1..copies {
             self.watch.on_sent(self.at, from, to, sent);
         }
-        for flight_ms in self.network.datagram(from, to) {
+        for transit_ms in self.network.datagram(from, to) {
             let input =
                 Input::Datagram { from: self.machines[from].address(), bytes: bytes.clone() };
             let fact = Fact::Input(input);
-            let at = self.at + flight_ms + late_ms;
+            let at = self.at + transit_ms + late_ms;
             self.queue.put(at, Happening::Agent { machine: to, life: 0, fact });
         }
     }
@@ -176,11 +176,11 @@ impl World {
         if is_message && self.profile.sabotage == Some(Sabotage::LostMessages) {
             return;
         }
-        let flight_ms = self.network.attempt(from, to);
+        let transit_ms = self.network.attempt(from, to);
         let receiver = &self.machines[to];
         let to_is_there = receiver.is_up() && receiver.paused == 0 && receiver.site == parcel.site;
-        match flight_ms.filter(|_| to_is_there) {
-            Some(flight_ms) => self.arrive(parcel, flight_ms),
+        match transit_ms.filter(|_| to_is_there) {
+            Some(transit_ms) => self.arrive(parcel, transit_ms),
             None if self.at + RETRY_MS <= give_up_at => {
                 self.queue.put(self.at + RETRY_MS, Happening::Attempt(parcel));
             }
@@ -194,15 +194,15 @@ impl World {
         }
     }
 
-    fn arrive(&mut self, parcel: Parcel, flight_ms: u64) {
+    fn arrive(&mut self, parcel: Parcel, transit_ms: u64) {
         let Parcel { from, to, what, life, .. } = parcel;
         let (from_id, to_id) = (node_id(self.machines[from].seed), node_id(self.machines[to].seed));
-        let at = self.at + flight_ms + self.machines[to].slow_ms;
+        let at = self.at + transit_ms + self.machines[to].slow_ms;
         let input = match what {
             Contents::Message(bytes) => Input::Message { from: from_id, bytes },
             Contents::Handshake => {
                 let input = Input::Connected { node: to_id, addr: self.machines[to].address() };
-                let back = at + flight_ms + self.machines[from].slow_ms;
+                let back = at + transit_ms + self.machines[from].slow_ms;
                 let fact = Fact::Input(input);
                 self.queue.put(back, Happening::Agent { machine: from, life, fact });
                 Input::Connected { node: from_id, addr: self.machines[from].address() }

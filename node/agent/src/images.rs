@@ -10,10 +10,10 @@
 //! end. What is here already costs no packet. It must never decide that a task may not run: a
 //! failure goes to the driver with its reason, and node-core decides when to try again.
 
+mod blob_fetch;
 mod choice;
 mod document;
 mod fetch;
-mod flight;
 mod frames;
 mod keep;
 mod members;
@@ -37,14 +37,14 @@ use runtime::image::registry::Repository;
 use runtime::image::{Digest, Image, ImageError, Images, Origin, Reference, Search};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
-pub use flight::Pull;
+pub use blob_fetch::Pull;
 pub(super) use members::Reach;
 pub use push::{PushEvent, Pushed};
 pub use resolve::{PinSource, Pinned};
 pub(super) use serve::Depot;
 
 use crate::config::{Config, ImageFetch};
-use flight::{Flights, Want};
+use blob_fetch::{Flights, Want};
 use members::Members;
 use rate::Bucket;
 use refusals::Refusals;
@@ -87,7 +87,7 @@ struct Inner {
     registries: Registries,
     rate_limit: Option<u64>,
     uplink: Semaphore,
-    flights: Flights,
+    fetches: Flights,
     refused: Refusals,
     taken: Bucket,
     given: Bucket,
@@ -111,7 +111,7 @@ impl Supply {
             registries: Registries::new(config),
             rate_limit: config.blob_rate_limit,
             uplink: Semaphore::new(UPLINK_AT_ONCE),
-            flights: Flights::default(),
+            fetches: Flights::default(),
             refused: Refusals::default(),
             taken: Bucket::new(config.blob_rate_limit),
             given: Bucket::new(config.blob_rate_limit),
@@ -160,7 +160,7 @@ impl Supply {
 
     /// What is being fetched.
     pub fn pulls(&self) -> Vec<Pull> {
-        self.0.flights.shown()
+        self.0.fetches.shown()
     }
 
     /// Brings an image and names it. What is here already costs no packet, unless an operator asks

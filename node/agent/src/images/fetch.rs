@@ -4,7 +4,7 @@
 //! own need:   a holder nearby ─▶ the first by rank, told to fetch ─▶ the second ─▶ own uplink
 //! for a peer: own uplink at once
 //! ```
-//! A flight that has not found its source yet gives nothing to others, unless this node is the first
+//! A fetch that has not found its source yet gives nothing to others, unless this node is the first
 //! by rank: two nodes that take each other for the first refuse each other and go on, instead of
 //! waiting for each other.
 
@@ -12,8 +12,8 @@ use bytes::Bytes;
 use runtime::image::{Digest, ImageError};
 use tokio::sync::watch;
 
+use super::blob_fetch::{BlobFetch, FetchState, Want};
 use super::choice::{self, HOPS_MAX};
-use super::flight::{Flight, Stand, Want};
 use super::frames::{self, Part};
 use super::members::Member;
 use super::sink::Sink;
@@ -38,17 +38,17 @@ pub(super) enum For {
 impl Supply {
     /// Returns when the blob is here, or every way failed.
     pub(super) async fn acquire(&self, want: Want) -> Result<(), BringError> {
-        self.board(want, For::Myself).await
+        self.fetch_blob(want, For::Myself).await
     }
 
     /// The same for whoever wants it.
-    pub(super) async fn board(&self, want: Want, whom: For) -> Result<(), BringError> {
+    pub(super) async fn fetch_blob(&self, want: Want, whom: For) -> Result<(), BringError> {
         if self.has(&want.digest).await {
             return Ok(());
         }
-        let mut stand = self.join(want, whom);
-        let ended = stand.wait_for(|stand| stand.ended.is_some()).await;
-        ended.ok().and_then(|stand| stand.ended.clone()).unwrap_or(Err(BringError::Ending))
+        let mut state = self.join(want, whom);
+        let ended = state.wait_for(|state| state.ended.is_some()).await;
+        ended.ok().and_then(|state| state.ended.clone()).unwrap_or(Err(BringError::Ending))
     }
 
     pub(super) async fn has(&self, digest: &Digest) -> bool {
@@ -56,40 +56,40 @@ impl Supply {
         super::blocking(move || images.has_blob(&digest).is_some()).await
     }
 
-    /// The flight of a blob; begins one if there is none.
-    pub(super) fn join(&self, want: Want, whom: For) -> watch::Receiver<Stand> {
+    /// The fetch of a blob; begins one if there is none.
+    pub(super) fn join(&self, want: Want, whom: For) -> watch::Receiver<FetchState> {
         let (supply, wanted) = (self.clone(), want.clone());
-        self.0.flights.join(&want, move |flight| {
+        self.0.fetches.join(&want, move |fetch| {
             let background = supply.0.background.clone();
             background.spawn(async move {
                 let mut paused = supply.0.paused.subscribe();
                 let result = tokio::select! {
-                    result = supply.fly(&wanted, whom, &flight) => result,
+                    result = supply.run_fetch(&wanted, whom, &fetch) => result,
                     _ = paused.wait_for(|paused| *paused) => {
                         Err(BringError::Paused(wanted.source.name.clone()))
                     }
-                    () = flight.abandoned() => Err(BringError::Ending),
+                    () = fetch.abandoned() => Err(BringError::Ending),
                 };
-                supply.0.flights.end(&wanted.digest, &flight, result);
+                supply.0.fetches.end(&wanted.digest, &fetch, result);
             });
         })
     }
 
-    async fn fly(&self, want: &Want, whom: For, flight: &Flight) -> Result<(), BringError> {
+    async fn run_fetch(&self, want: &Want, whom: For, fetch: &BlobFetch) -> Result<(), BringError> {
         if whom == For::Site {
-            return self.over_uplink(want, flight).await;
+            return self.over_uplink(want, fetch).await;
         }
         let members = self.0.members.alive().await;
         let near: Vec<Member> = members.into_iter().filter(|member| member.is_near).collect();
-        if self.take_from_holders(want, &near, flight).await? {
+        if self.take_from_holders(want, &near, fetch).await? {
             return Ok(());
         }
-        let Some(me) = self.0.members.me() else { return self.over_uplink(want, flight).await };
+        let Some(me) = self.0.members.me() else { return self.over_uplink(want, fetch).await };
         let ids = near.iter().map(|member| member.node).chain([me]);
         let mut last = None;
         for node in choice::ranked(&want.digest, ids).into_iter().take(FETCHERS_TRIED) {
             let Some(member) = near.iter().find(|member| member.node == node) else { break };
-            match self.take_from_peer(want, member, Some(origin(want)), flight).await {
+            match self.take_from_peer(want, member, Some(origin(want)), fetch).await {
                 Ok(()) => return Ok(()),
                 Err(error @ BringError::Store(_)) if !is_damage(&error) => return Err(error),
                 Err(error) => last = Some(error),
@@ -98,7 +98,7 @@ impl Supply {
         if let Some(error) = last {
             tracing::debug!("{} is fetched by this node itself: {error}", want.digest);
         }
-        self.over_uplink(want, flight).await
+        self.over_uplink(want, fetch).await
     }
 
     /// True once somebody who has it has given it.
@@ -106,13 +106,13 @@ impl Supply {
         &self,
         want: &Want,
         members: &[Member],
-        flight: &Flight,
+        fetch: &BlobFetch,
     ) -> Result<bool, BringError> {
         let Some(me) = self.0.members.me() else { return Ok(false) };
         let holders = self.0.members.holders(&want.digest, members).await;
         for node in choice::sources(&want.digest, me, &holders).into_iter().take(HOLDERS_TRIED) {
             let Some(member) = members.iter().find(|member| member.node == node) else { continue };
-            match self.take_from_peer(want, member, None, flight).await {
+            match self.take_from_peer(want, member, None, fetch).await {
                 Ok(()) => return Ok(true),
                 Err(error @ BringError::Store(_)) if !is_damage(&error) => return Err(error),
                 Err(error) => tracing::debug!("{} from {}: {error}", want.digest, member.name),
@@ -127,7 +127,7 @@ impl Supply {
         want: &Want,
         member: &Member,
         origin: Option<BlobOrigin>,
-        flight: &Flight,
+        fetch: &BlobFetch,
     ) -> Result<(), BringError> {
         let refused = |why: String| BringError::Peer {
             what: want.source.name.clone(),
@@ -150,11 +150,11 @@ impl Supply {
             match reply.next().await {
                 Some(Ok(frame)) => match frames::read(&frame) {
                     Some(Part::Begin { hops }) => {
-                        flight.decide(hops.saturating_add(1), &member.name, sink.offset());
+                        fetch.decide(hops.saturating_add(1), &member.name, sink.offset());
                     }
                     Some(Part::Bytes(bytes)) => {
                         self.0.taken.take(bytes.len()).await;
-                        flight.advance(bytes.len());
+                        fetch.advance(bytes.len());
                         if !sink.write(Bytes::copy_from_slice(bytes)).await {
                             break Ok(());
                         }
@@ -167,7 +167,7 @@ impl Supply {
                 None => break Err("the stream ended in the middle".to_owned()),
             }
         };
-        flight.undecide();
+        fetch.undecide();
         match result {
             Ok(()) => Ok(sink.finish().await?),
             Err(why) => {

@@ -14,9 +14,9 @@ use runtime::image::registry::Repository;
 use runtime::image::{Digest, Images};
 use tokio::sync::{mpsc, watch};
 
+use super::blob_fetch::Want;
 use super::choice::{HOPS_MAX, Holding, STREAMS_MAX};
 use super::fetch::For;
-use super::flight::Want;
 use super::frames::{Part, frame};
 use super::{Source, Supply, What, blocking};
 use crate::local_runs::LocalRuns;
@@ -125,7 +125,7 @@ impl Supply {
             return Holding::Whole;
         }
         let is_busy = self.0.streams.is_busy(digest);
-        match self.0.flights.of(digest).and_then(|flight| flight.hops()) {
+        match self.0.fetches.of(digest).and_then(|fetch| fetch.hops()) {
             Some(hops) if !is_busy => Holding::Growing(hops),
             _ => Holding::Nothing,
         }
@@ -154,18 +154,18 @@ impl Supply {
             return Ok(());
         }
         // It is not here, or what this node receives itself has stopped for now.
-        let mut stand = match (self.0.flights.of(&digest), request.origin) {
+        let mut state = match (self.0.fetches.of(&digest), request.origin) {
             // Who sends an origin comes after this node in the order of fetchers, so that nobody waits
             // for whoever waits for it; others must not wait for a source that is not found yet.
-            (Some(flight), None) if flight.hops().is_none() => {
+            (Some(fetch), None) if fetch.hops().is_none() => {
                 return Err("it looks for a source itself".to_owned());
             }
-            (Some(flight), _) => flight.watch(),
+            (Some(fetch), _) => fetch.watch(),
             (None, Some(origin)) => self.join(want(&digest, request.size, origin), For::Site),
             (None, None) => return Err("it does not have it".to_owned()),
         };
         loop {
-            let ended = stand.borrow_and_update().ended.clone();
+            let ended = state.borrow_and_update().ended.clone();
             if let Some(readable) = self.readable(&digest).await
                 && self.stream(readable, hops_max, &mut offset, frames).await? == Streamed::All
             {
@@ -174,14 +174,14 @@ impl Supply {
             match ended {
                 Some(Ok(())) => return Err("it had it and has it no more".to_owned()),
                 Some(Err(error)) => return Err(error.to_string()),
-                None => stand.changed().await.map_err(|_| "it ends".to_owned())?,
+                None => state.changed().await.map_err(|_| "it ends".to_owned())?,
             }
         }
     }
 
     async fn readable(&self, digest: &Digest) -> Option<Readable> {
         let (images, digest) = (self.0.images.clone(), digest.clone());
-        let hops = self.0.flights.of(&digest).and_then(|flight| flight.hops());
+        let hops = self.0.fetches.of(&digest).and_then(|fetch| fetch.hops());
         blocking(move || open(&images, &digest, hops)).await
     }
 

@@ -8,7 +8,7 @@ use runtime::image::bring::BringError;
 use runtime::image::registry::{Purpose, RegistryError, Repository, Session};
 use runtime::image::{Digest, ImageError};
 
-use super::flight::{Flight, Want};
+use super::blob_fetch::{BlobFetch, Want};
 use super::refusals::jittered;
 use super::sink::Sink;
 use super::{Supply, What, blocking};
@@ -20,14 +20,18 @@ const RESUMES_MAX: usize = 5;
 const RESUME_PAUSE: Duration = Duration::from_millis(500);
 
 impl Supply {
-    pub(super) async fn over_uplink(&self, want: &Want, flight: &Flight) -> Result<(), BringError> {
+    pub(super) async fn over_uplink(
+        &self,
+        want: &Want,
+        fetch: &BlobFetch,
+    ) -> Result<(), BringError> {
         let _turn = self.0.uplink.acquire().await.map_err(|_| BringError::Ending)?;
         if let Some(error) = self.0.refused.lately(&want.digest, Instant::now()) {
             return Err(error);
         }
         let refusal = match &want.source.registry {
             Some((repository, login)) => {
-                match self.take_from_registry(want, repository, login.clone(), flight).await {
+                match self.take_from_registry(want, repository, login.clone(), fetch).await {
                     Ok(()) => return Ok(()),
                     Err(error @ BringError::Store(_)) => return Err(error),
                     Err(error) => Some(error),
@@ -38,7 +42,7 @@ impl Supply {
         let members = self.0.members.alive().await;
         let asked = members.len();
         // Those nearby were asked before; they are asked again because time has passed.
-        if self.take_from_holders(want, &members, flight).await? {
+        if self.take_from_holders(want, &members, fetch).await? {
             return Ok(());
         }
         let nobody = BringError::Nobody { what: want.source.name.clone(), asked };
@@ -52,12 +56,12 @@ impl Supply {
         want: &Want,
         repository: &Repository,
         login: Option<Login>,
-        flight: &Flight,
+        fetch: &BlobFetch,
     ) -> Result<(), BringError> {
         let session = self.0.registries.session(repository, login, Purpose::Pull).await?;
         match want.what {
-            What::Manifest => self.manifest_from(&session, &want.digest, flight).await,
-            What::Blob => self.blob_from(&session, want, flight).await,
+            What::Manifest => self.manifest_from(&session, &want.digest, fetch).await,
+            What::Blob => self.blob_from(&session, want, fetch).await,
         }
     }
 
@@ -65,9 +69,9 @@ impl Supply {
         &self,
         session: &Session,
         digest: &Digest,
-        flight: &Flight,
+        fetch: &BlobFetch,
     ) -> Result<(), BringError> {
-        flight.decide(0, &session.repository().registry, 0);
+        fetch.decide(0, &session.repository().registry, 0);
         let manifest = session.manifest(digest.as_str()).await?;
         if Digest::of(&manifest.bytes) != *digest {
             let (host, digest) = (manifest.host, digest.clone());
@@ -84,16 +88,16 @@ impl Supply {
         &self,
         session: &Session,
         want: &Want,
-        flight: &Flight,
+        fetch: &BlobFetch,
     ) -> Result<(), BringError> {
         let mut resumes = 0;
         loop {
             let mut sink = Sink::open(&self.0.images, &want.digest, want.size).await?;
             let begun = sink.offset();
-            flight.decide(0, &session.repository().registry, begun);
+            fetch.decide(0, &session.repository().registry, begun);
             let received = match want.size == Some(begun) {
                 true => Ok(0),
-                false => self.receive(session, want, &mut sink, flight).await,
+                false => self.receive(session, want, &mut sink, fetch).await,
             };
             let (error, received) = match received {
                 Ok(_) => return self.finished(session, want, sink).await,
@@ -114,7 +118,7 @@ impl Supply {
         session: &Session,
         want: &Want,
         sink: &mut Sink,
-        flight: &Flight,
+        fetch: &BlobFetch,
     ) -> Result<u64, (RegistryError, u64)> {
         let stream = session.blob(want.digest.as_str(), sink.offset()).await;
         let mut stream = stream.map_err(|error| (error, 0))?;
@@ -122,7 +126,7 @@ impl Supply {
         while let Some(piece) = stream.next().await {
             let piece = piece.map_err(|error| (error, received))?;
             self.0.taken.take(piece.len()).await;
-            flight.advance(piece.len());
+            fetch.advance(piece.len());
             received += piece.len() as u64;
             if !sink.write(piece).await {
                 break;

@@ -1,4 +1,4 @@
-//! Blobs on their way to this node. Whoever needs one waits for the same flight; it ends when it
+//! Blobs on their way to this node. Whoever needs one waits for the same fetch; it ends when it
 //! arrived, when every way failed, or when nobody waits any more.
 
 use std::collections::BTreeMap;
@@ -39,9 +39,9 @@ pub struct Pull {
     pub age: Duration,
 }
 
-/// How a flight stands.
+/// How far a fetch is.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Stand {
+pub(super) struct FetchState {
     /// How far from the source this node is; `None` while it looks for one.
     pub(super) hops: Option<u8>,
     /// It is over.
@@ -49,43 +49,43 @@ pub(super) struct Stand {
 }
 
 /// See the module.
-pub(super) struct Flight {
+pub(super) struct BlobFetch {
     image: String,
     size: Option<u64>,
     begun: Instant,
     received: AtomicU64,
     from: Mutex<String>,
     /// Who has a receiver of it waits for the blob.
-    stand: watch::Sender<Stand>,
+    state: watch::Sender<FetchState>,
 }
 
-impl Flight {
-    fn new(want: &Want) -> Flight {
-        Flight {
+impl BlobFetch {
+    fn new(want: &Want) -> BlobFetch {
+        BlobFetch {
             image: want.source.name.clone(),
             size: want.size,
             begun: Instant::now(),
             received: AtomicU64::new(0),
             from: Mutex::default(),
-            stand: watch::Sender::default(),
+            state: watch::Sender::default(),
         }
     }
 
     /// How far from the source this node is; `None` while it looks for one.
     pub(super) fn hops(&self) -> Option<u8> {
-        self.stand.borrow().hops
+        self.state.borrow().hops
     }
 
-    /// Waits along: as long as somebody does, the flight goes on.
-    pub(super) fn watch(&self) -> watch::Receiver<Stand> {
-        self.stand.subscribe()
+    /// Waits along: as long as somebody does, the fetch goes on.
+    pub(super) fn watch(&self) -> watch::Receiver<FetchState> {
+        self.state.subscribe()
     }
 
     /// From now on it comes from there.
     pub(super) fn decide(&self, hops: u8, from: &str, received: u64) {
         self.received.store(received, Ordering::Relaxed);
         from.clone_into(&mut self.from.lock().expect("nothing panics while it holds this"));
-        self.stand.send_modify(|stand| stand.hops = Some(hops));
+        self.state.send_modify(|state| state.hops = Some(hops));
     }
 
     /// So many more bytes are here.
@@ -95,16 +95,16 @@ impl Flight {
 
     /// That source gave no more; another is looked for.
     pub(super) fn undecide(&self) {
-        self.stand.send_modify(|stand| stand.hops = None);
+        self.state.send_modify(|state| state.hops = None);
     }
 
     /// Returns when nobody waits for it any more.
     pub(super) async fn abandoned(&self) {
-        self.stand.closed().await;
+        self.state.closed().await;
     }
 
     fn has_ended(&self) -> bool {
-        self.stand.borrow().ended.is_some()
+        self.state.borrow().ended.is_some()
     }
 
     fn shown(&self, digest: &Digest) -> Pull {
@@ -122,17 +122,17 @@ impl Flight {
 /// The flights that are under way, at most one of each blob.
 #[derive(Default)]
 pub(super) struct Flights {
-    under_way: Mutex<BTreeMap<Digest, Arc<Flight>>>,
+    under_way: Mutex<BTreeMap<Digest, Arc<BlobFetch>>>,
 }
 
 impl Flights {
     /// All of them, for people.
     pub(super) fn shown(&self) -> Vec<Pull> {
-        self.lock().iter().map(|(digest, flight)| flight.shown(digest)).collect()
+        self.lock().iter().map(|(digest, fetch)| fetch.shown(digest)).collect()
     }
 
     /// That of a blob.
-    pub(super) fn of(&self, digest: &Digest) -> Option<Arc<Flight>> {
+    pub(super) fn of(&self, digest: &Digest) -> Option<Arc<BlobFetch>> {
         self.lock().get(digest).cloned()
     }
 
@@ -141,36 +141,36 @@ impl Flights {
     pub(super) fn join(
         &self,
         want: &Want,
-        begin: impl FnOnce(Arc<Flight>),
-    ) -> watch::Receiver<Stand> {
-        let mut flights = self.lock();
-        if let Some(flight) = flights.get(&want.digest)
-            && !flight.has_ended()
+        begin: impl FnOnce(Arc<BlobFetch>),
+    ) -> watch::Receiver<FetchState> {
+        let mut fetches = self.lock();
+        if let Some(fetch) = fetches.get(&want.digest)
+            && !fetch.has_ended()
         {
-            return flight.watch();
+            return fetch.watch();
         }
-        let flight = Arc::new(Flight::new(want));
-        let stand = flight.watch();
-        flights.insert(want.digest.clone(), Arc::clone(&flight));
-        begin(flight);
-        stand
+        let fetch = Arc::new(BlobFetch::new(want));
+        let state = fetch.watch();
+        fetches.insert(want.digest.clone(), Arc::clone(&fetch));
+        begin(fetch);
+        state
     }
 
     /// Tells all who wait how it ended.
     pub(super) fn end(
         &self,
         digest: &Digest,
-        flight: &Arc<Flight>,
+        fetch: &Arc<BlobFetch>,
         result: Result<(), BringError>,
     ) {
-        let mut flights = self.lock();
-        flight.stand.send_replace(Stand { hops: None, ended: Some(result) });
-        if flights.get(digest).is_some_and(|current| Arc::ptr_eq(current, flight)) {
-            flights.remove(digest);
+        let mut fetches = self.lock();
+        fetch.state.send_replace(FetchState { hops: None, ended: Some(result) });
+        if fetches.get(digest).is_some_and(|current| Arc::ptr_eq(current, fetch)) {
+            fetches.remove(digest);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Digest, Arc<Flight>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Digest, Arc<BlobFetch>>> {
         self.under_way.lock().expect("nothing panics while it holds this")
     }
 }
@@ -181,17 +181,17 @@ mod tests {
 
     #[test]
     fn all_who_want_a_blob_share_a_flight_until_it_ends() {
-        let flights = Flights::default();
+        let fetches = Flights::default();
         let source = Source { registry: None, name: "image".to_owned() };
         let want = source.want(&Digest::of(b"blob"), None, What::Blob);
         let mut begun = Vec::new();
-        let first = flights.join(&want, |flight| begun.push(flight));
-        let second = flights.join(&want, |flight| begun.push(flight));
-        assert_eq!((begun.len(), flights.shown().len()), (1, 1));
-        flights.end(&want.digest, &begun[0], Ok(()));
+        let first = fetches.join(&want, |fetch| begun.push(fetch));
+        let second = fetches.join(&want, |fetch| begun.push(fetch));
+        assert_eq!((begun.len(), fetches.shown().len()), (1, 1));
+        fetches.end(&want.digest, &begun[0], Ok(()));
         assert!(first.borrow().ended.is_some() && second.borrow().ended.is_some());
-        assert!(flights.of(&want.digest).is_none());
-        flights.join(&want, |flight| begun.push(flight));
+        assert!(fetches.of(&want.digest).is_none());
+        fetches.join(&want, |fetch| begun.push(fetch));
         assert_eq!(begun.len(), 2);
     }
 }
