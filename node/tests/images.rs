@@ -75,7 +75,7 @@ async fn stop(agents: Vec<Agent>) {
 }
 
 fn images(agent: &Agent) -> &Images {
-    agent.handle().supply().images()
+    agent.handle().puller().images()
 }
 
 fn reference(text: &str) -> Reference {
@@ -138,7 +138,7 @@ async fn publish(
     let builder = Agent::start(config(dir, "maker", &[])).await.unwrap_or_else(|e| panic!("{e}"));
     let made = make(images(&builder), name, architecture, sizes);
     let (events, mut said) = tokio::sync::mpsc::unbounded_channel();
-    let pushed = builder.handle().supply().push(&reference(name), None, events).await;
+    let pushed = builder.handle().puller().push(&reference(name), None, events).await;
     assert_eq!(pushed.expect("pushed").digest, made.0);
     let mut sent = 0;
     while let Some(event) = said.recv().await {
@@ -154,7 +154,7 @@ fn here() -> String {
 }
 
 async fn bring(agent: &Agent, name: &str) -> Result<Image, BringError> {
-    agent.handle().supply().bring(&reference(name), &|_| {}).await
+    agent.handle().puller().bring(&reference(name), &|_| {}).await
 }
 
 #[tokio::test]
@@ -188,12 +188,12 @@ async fn one_node_of_a_site_reads_each_blob_from_the_registry_and_the_others_tak
 async fn an_image_of_the_fleet_needs_no_registry() {
     let dir = tempfile::tempdir().expect("a folder");
     let agents = fleet(dir.path(), 4).await;
-    let supply = agents[0].handle().supply();
+    let puller = agents[0].handle().puller();
     let (digest, _) = make(images(&agents[0]), "app:1", &here(), &[500_000, 40_000]);
-    let (pinned, edit) = supply.announcement(&reference("app:1")).await.expect("it is here");
+    let (pinned, edit) = puller.announcement(&reference("app:1")).await.expect("it is here");
     assert_eq!((pinned.digest, pinned.platforms), (digest.clone(), vec![platform::this_node()]));
     agents[0].handle().edit(edit).await.expect("the agent lives").expect("taken");
-    let copies = supply.copy_out(&reference("app:1"), &digest).await;
+    let copies = puller.copy_out(&reference("app:1"), &digest).await;
     assert_eq!((copies.kept.len(), copies.failed.len()), (2, 0), "{copies:?}");
     let holders = agents.iter().filter(|agent| images(agent).has_blob(&digest).is_some()).count();
     assert_eq!(holders, 3, "its maker and two more");
@@ -289,12 +289,12 @@ async fn while_fetching_is_paused_nothing_is_fetched_and_what_is_here_runs() {
     publish(dir.path(), &name, &here(), &[1_000]).await;
     let agents = fleet(dir.path(), 1).await;
     make(images(&agents[0]), "local:1", &here(), &[5_000]);
-    agents[0].handle().supply().pause();
+    agents[0].handle().puller().pause();
     let error = bring(&agents[0], &name).await.expect_err("it is paused");
     assert!(matches!(error, BringError::Paused(_)), "{error}");
     assert_eq!(registry.reads("manifests"), 0);
     bring(&agents[0], "local:1").await.expect("it is here");
-    agents[0].handle().supply().resume();
+    agents[0].handle().puller().resume();
     bring(&agents[0], &name).await.expect("fetched");
     stop(agents).await;
 }
@@ -311,7 +311,7 @@ async fn a_pull_by_tag_follows_the_tag_and_a_task_keeps_what_it_has() {
     assert_eq!(bring(&agents[0], &name).await.expect("it is here").manifest, old);
     let named = reference(&name);
     let wish = Wish { reference: &named, login: None, origin: Origin::Pulled, events: None };
-    let pulled = agents[0].handle().supply().fetch(wish).await.expect("pulled");
+    let pulled = agents[0].handle().puller().fetch(wish).await.expect("pulled");
     assert_eq!(pulled.manifest, new);
     stop(agents).await;
 }

@@ -62,7 +62,7 @@ pub(super) async fn collect(handle: Handle) {
         pause = INTERVAL_FULL;
         tokio::select! {
             () = tokio::time::sleep(INTERVAL) => {}
-            () = handle.supply().disk_filled() => {}
+            () = handle.puller().disk_filled() => {}
         }
         let running = handle.read(|node| {
             let all = services(node.replica()).into_iter();

@@ -16,7 +16,7 @@ use runtime::image::{BringError, Images, Reference};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::command::{Command, Query, Unanswered};
-use super::images::{Pinned, Supply};
+use super::images::{ImagePuller, Pinned};
 use super::joining::{self, Unresolved};
 use super::logs::LogStream;
 use super::revision::Changes;
@@ -188,12 +188,12 @@ impl Handle {
 
     /// The images of this node. Work on them blocks: never on the node's thread.
     pub fn images(&self) -> &Images {
-        self.shared.supply.images()
+        self.shared.puller.images()
     }
 
-    /// What brings images.
-    pub fn supply(&self) -> &Supply {
-        &self.shared.supply
+    /// What pulls images.
+    pub fn puller(&self) -> &ImagePuller {
+        &self.shared.puller
     }
 
     /// What an image's name stands for now: of the fleet, of the registry (asked for a few seconds),
@@ -204,7 +204,7 @@ impl Handle {
         reference: &Reference,
         login: Option<Login>,
     ) -> Result<Pinned, BringError> {
-        self.shared.supply.resolve(reference, login).await
+        self.shared.puller.resolve(reference, login).await
     }
 
     /// What the agent was started with.

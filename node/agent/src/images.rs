@@ -78,9 +78,9 @@ pub struct Wish<'a> {
     pub events: Option<mpsc::UnboundedSender<PullEvent>>,
 }
 
-/// Everything that brings images; clones are the same one.
+/// Everything that pulls images; clones are the same one.
 #[derive(Clone)]
-pub struct Supply(Arc<Inner>);
+pub struct ImagePuller(Arc<Inner>);
 
 struct Inner {
     images: Images,
@@ -99,14 +99,14 @@ struct Inner {
     members: Members,
 }
 
-impl Supply {
+impl ImagePuller {
     /// Over a store; `background` does the work.
     pub(super) fn new(
         images: Images,
         config: &Config,
         background: tokio::runtime::Handle,
-    ) -> Supply {
-        Supply(Arc::new(Inner {
+    ) -> ImagePuller {
+        ImagePuller(Arc::new(Inner {
             images,
             registries: Registries::new(config),
             rate_limit: config.blob_rate_limit,
@@ -246,13 +246,13 @@ impl Supply {
     }
 }
 
-impl std::fmt::Debug for Supply {
+impl std::fmt::Debug for ImagePuller {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Supply").field("images", &self.0.images).finish_non_exhaustive()
+        f.debug_struct("ImagePuller").field("images", &self.0.images).finish_non_exhaustive()
     }
 }
 
-impl Bring for Supply {
+impl Bring for ImagePuller {
     fn bring<'a>(
         &'a self,
         reference: &'a Reference,
@@ -260,17 +260,17 @@ impl Bring for Supply {
     ) -> Bringing<'a> {
         Box::pin(async move {
             // The driver waits on a runtime of its own; files and sockets are the background's.
-            let (supply, wanted) = (self.clone(), reference.clone());
-            let local = self.0.background.spawn(async move { supply.local(&wanted).await });
+            let (puller, wanted) = (self.clone(), reference.clone());
+            let local = self.0.background.spawn(async move { puller.local(&wanted).await });
             if let Some(image) = local.await.map_err(|_| BringError::Ending)?? {
                 return Ok(image);
             }
             say(format!("fetching {reference}"));
-            let (supply, wanted) = (self.clone(), reference.clone());
+            let (puller, wanted) = (self.clone(), reference.clone());
             let fetching = Fetching(self.0.background.spawn(async move {
                 let wish =
                     Wish { reference: &wanted, login: None, origin: Origin::Brought, events: None };
-                supply.fetch(wish).await
+                puller.fetch(wish).await
             }));
             let fetched = fetching.await;
             if let Err(BringError::Store(error)) = &fetched

@@ -45,7 +45,7 @@ use tokio::task::JoinSet;
 pub use collector::users;
 pub use command::Unanswered;
 pub use handle::{Handle, Traffic};
-pub use images::{Pinned, Supply};
+pub use images::{ImagePuller, Pinned};
 pub use joining::Unresolved;
 pub use logs::{LogNews, LogStream, LogsGone};
 pub use opening::StartError;

@@ -9,7 +9,7 @@ use runtime::image::{ImageError, Images, platform};
 use runtime::volume::{VolumeError, Volumes};
 use runtime::{ContainerContext, OpenError, ProcessConfig, ProcessDriver, RunEvents};
 
-use super::images::Supply;
+use super::images::ImagePuller;
 use crate::config::{Config, FleetKey};
 use crate::identity::{self, IdentityError, NodeKey};
 use crate::store::{Opened, Store, StoreError};
@@ -64,7 +64,7 @@ pub(super) struct Opening {
     pub(super) seed: u64,
     pub(super) opened: Opened,
     pub(super) driver: ProcessDriver,
-    pub(super) supply: Supply,
+    pub(super) puller: ImagePuller,
     pub(super) runs: PathBuf,
     pub(super) run_events: RunEvents,
     pub(super) volumes: Volumes,
@@ -90,13 +90,13 @@ pub(super) fn open(config: Config) -> Result<Opening, StartError> {
     getrandom::fill(&mut seed).map_err(IdentityError::Random)?;
     let background = tokio::runtime::Handle::current();
     let store = Images::open(&config.data_dir.join("images"), platform::this_node())?;
-    let supply = Supply::new(store.clone(), &config, background.clone());
+    let puller = ImagePuller::new(store.clone(), &config, background.clone());
     let runs = config.data_dir.join("runs");
     let mut process = ProcessConfig::new(runs, &key.node().to_string());
     let volumes = Volumes::open(&config.data_dir.join("volumes"))?;
     process.containers = Some(Arc::new(ContainerContext {
         images: store,
-        bring: Some(Arc::new(supply.clone())),
+        bring: Some(Arc::new(puller.clone())),
         volumes: volumes.clone(),
         runtime: config.oci_runtime.clone(),
         hostname: |run| container_id(run)[..HOSTNAME_CHARS].to_owned(),
@@ -111,7 +111,7 @@ pub(super) fn open(config: Config) -> Result<Opening, StartError> {
         opened,
         runs: driver.runs().to_owned(),
         driver,
-        supply,
+        puller,
         run_events,
         volumes,
         config,

@@ -9,7 +9,7 @@ use runtime::cgroup::ability::Ability;
 use runtime::volume::Volumes;
 use tokio::sync::{broadcast, watch};
 
-use super::images::Supply;
+use super::images::ImagePuller;
 use super::refused::Refused;
 use crate::config::{Config, FleetKey};
 use crate::transport::Transport;
@@ -24,7 +24,7 @@ pub(super) struct Shared {
     pub(super) transport: Transport,
     pub(super) runs: PathBuf,
     pub(super) ability: Ability,
-    pub(super) supply: Supply,
+    pub(super) puller: ImagePuller,
     pub(super) volumes: Volumes,
     /// What the disk last said, as long as it refuses.
     pub(super) disk: Mutex<Option<String>>,

@@ -83,8 +83,8 @@ fn prepare(mut opening: Opening) -> Result<(Handle, Machine, Sources), StartErro
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
     let background = opening.background;
     let local_runs = LocalRuns { runs: opening.runs.clone(), background: background.clone() };
-    transport.serve(Arc::new(Depot { local_runs, supply: opening.supply.clone() }));
-    opening.supply.connect(Reach {
+    transport.serve(Arc::new(Depot { local_runs, puller: opening.puller.clone() }));
+    opening.puller.connect(Reach {
         me,
         transport: transport.downgrade(),
         commands: commands.downgrade(),
@@ -99,7 +99,7 @@ fn prepare(mut opening: Opening) -> Result<(Handle, Machine, Sources), StartErro
         transport: transport.clone(),
         runs: opening.runs,
         ability: opening.driver.ability().clone(),
-        supply: opening.supply,
+        puller: opening.puller,
         volumes: opening.volumes,
         disk: Mutex::new(None),
         fleet_key: Mutex::new(opening.fleet_key),

@@ -17,7 +17,7 @@ use super::Api;
 use super::failure::Failure;
 use super::pin;
 use super::progress_stream::{self, Lines};
-use node_agent::images::{PullEvent, Supply, Wish};
+use node_agent::images::{ImagePuller, PullEvent, Wish};
 
 /// Between two looks at how far the layers are.
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
@@ -37,10 +37,10 @@ pub async fn pull(
     };
     let bad = |bad: runtime::image::BadReference| Failure::Bad(bad.to_string());
     let reference = name.parse::<Reference>().map_err(bad)?.with_default_tag();
-    let supply = api.handle.supply().clone();
-    let before = supply.images().digest_of(&reference).map(|named| named.digest);
+    let puller = api.handle.puller().clone();
+    let before = puller.images().digest_of(&reference).map(|named| named.digest);
     let (events, mut said) = mpsc::unbounded_channel();
-    let mut fetching = Fetching::begin(supply.clone(), reference.clone(), login, events);
+    let mut fetching = Fetching::begin(puller.clone(), reference.clone(), login, events);
     // Until the manifest is here a failure has a status of its own.
     let layers = tokio::select! {
         ended = &mut fetching.0 => {
@@ -54,7 +54,7 @@ pub async fn pull(
         Some(event) = said.recv() => Some(event),
     };
     let (lines, response) = progress_stream::lines();
-    let show = Show { supply, reference, before, lines, layers: BTreeMap::new() };
+    let show = Show { puller, reference, before, lines, layers: BTreeMap::new() };
     tokio::spawn(show.run(layers, said, fetching));
     Ok(response)
 }
@@ -64,7 +64,7 @@ struct Fetching(tokio::task::JoinHandle<Result<Image, BringError>>);
 
 impl Fetching {
     fn begin(
-        supply: Supply,
+        puller: ImagePuller,
         reference: Reference,
         login: Option<Login>,
         events: mpsc::UnboundedSender<PullEvent>,
@@ -72,7 +72,7 @@ impl Fetching {
         Fetching(tokio::spawn(async move {
             let origin = Origin::Pulled;
             let wish = Wish { reference: &reference, login, origin, events: Some(events) };
-            supply.fetch(wish).await
+            puller.fetch(wish).await
         }))
     }
 }
@@ -91,7 +91,7 @@ fn flat(
 
 /// What a client is shown of one pull.
 struct Show {
-    supply: Supply,
+    puller: ImagePuller,
     reference: Reference,
     before: Option<Digest>,
     lines: Lines,
@@ -136,7 +136,7 @@ impl Show {
                 let mut shown = BTreeSet::new();
                 for layer in layers.into_iter().filter(|layer| shown.insert(layer.digest.clone())) {
                     let id = layer.digest.short();
-                    if self.supply.images().has_blob(&layer.digest).is_some() {
+                    if self.puller.images().has_blob(&layer.digest).is_some() {
                         self.lines.status(id, "Already exists").await;
                     } else {
                         self.lines.status(id, "Pulling fs layer").await;
@@ -153,7 +153,7 @@ impl Show {
     }
 
     async fn refresh(&mut self) {
-        for pull in self.supply.pulls() {
+        for pull in self.puller.pulls() {
             let Some(shown) = self.layers.get_mut(&pull.digest) else { continue };
             if *shown == pull.received {
                 continue;
@@ -165,7 +165,7 @@ impl Show {
     }
 
     async fn done(&self) {
-        let after = self.supply.images().digest_of(&self.reference).map(|named| named.digest);
+        let after = self.puller.images().digest_of(&self.reference).map(|named| named.digest);
         if let Some(digest) = &after {
             self.lines.status("", &format!("Digest: {digest}")).await;
         }
@@ -179,8 +179,8 @@ impl Show {
 
 /// `GET /edge/pulls`.
 pub async fn list(State(api): State<Api>) -> Json<Value> {
-    let supply = api.handle.supply();
-    let pulls = supply.pulls().into_iter().map(|pull| {
+    let puller = api.handle.puller();
+    let pulls = puller.pulls().into_iter().map(|pull| {
         json!({
             "Digest": pull.digest,
             "Image": pull.image,
@@ -191,20 +191,20 @@ pub async fn list(State(api): State<Api>) -> Json<Value> {
         })
     });
     Json(json!({
-        "Paused": supply.is_paused(),
-        "RateLimit": supply.rate_limit().unwrap_or(0),
+        "Paused": puller.is_paused(),
+        "RateLimit": puller.rate_limit().unwrap_or(0),
         "Pulls": pulls.collect::<Vec<_>>(),
     }))
 }
 
 /// `POST /edge/pulls/pause`.
 pub async fn pause(State(api): State<Api>) -> StatusCode {
-    api.handle.supply().pause();
+    api.handle.puller().pause();
     StatusCode::NO_CONTENT
 }
 
 /// `POST /edge/pulls/resume`.
 pub async fn resume(State(api): State<Api>) -> StatusCode {
-    api.handle.supply().resume();
+    api.handle.puller().resume();
     StatusCode::NO_CONTENT
 }

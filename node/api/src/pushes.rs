@@ -37,8 +37,8 @@ pub async fn push(
         None => name.to_owned(),
     };
     let reference = read(&name)?;
-    let supply = api.handle.supply().clone();
-    if supply.images().digest_of(&reference).is_none() {
+    let puller = api.handle.puller().clone();
+    if puller.images().digest_of(&reference).is_none() {
         let why = "An image does not exist locally with the tag";
         return Err(Failure::Missing(format!("{why}: {reference}; edgectl image ls")));
     }
@@ -49,7 +49,7 @@ pub async fn push(
         let refers = format!("The push refers to repository [{registry}/{repository}]");
         lines.status("", &refers).await;
         let told = tell(&lines, said);
-        let work = async { (supply.push(&reference, login, events).await, ()) };
+        let work = async { (puller.push(&reference, login, events).await, ()) };
         let (pushed, ()) = tokio::select! {
             ((pushed, ()), ()) = async { tokio::join!(work, told) } => (pushed, ()),
             () = lines.abandoned() => return,
@@ -104,14 +104,14 @@ pub async fn publish(
     query: Answer<Query<PublishQuery>>,
 ) -> Result<Response, Failure> {
     let reference = read(&query?.0.name)?;
-    let supply = api.handle.supply().clone();
-    let (pinned, edit) = supply.announcement(&reference).await?;
+    let puller = api.handle.puller().clone();
+    let (pinned, edit) = puller.announcement(&reference).await?;
     api.edit(edit).await?;
     let (lines, response) = progress_stream::lines();
     tokio::spawn(async move {
         lines.status("", &format!("{reference} is known to the fleet")).await;
         lines.status("", "Copying it to two more nodes").await;
-        let copies = supply.copy_out(&reference, &pinned.digest).await;
+        let copies = puller.copy_out(&reference, &pinned.digest).await;
         for (node, why) in &copies.failed {
             lines.status(node, &format!("No copy yet: {why}")).await;
         }

@@ -51,16 +51,16 @@ async fn a_fetcher_that_dies_is_followed_by_another_that_goes_on_where_it_ended(
     let bringing: Vec<_> = agents
         .iter()
         .map(|agent| {
-            let (supply, named) = (agent.handle().supply().clone(), crate::reference(&pinned));
+            let (puller, named) = (agent.handle().puller().clone(), crate::reference(&pinned));
             tokio::spawn(async move {
                 use runtime::image::Bring;
-                supply.bring(&named, &|_| {}).await
+                puller.bring(&named, &|_| {}).await
             })
         })
         .collect();
     // Who reads from the registry, once a third of it has come.
     let of_uplink = |agent: &Agent| {
-        let pulls = agent.handle().supply().pulls();
+        let pulls = agent.handle().puller().pulls();
         pulls.iter().any(|pull| {
             pull.digest == layers[0]
                 && pull.received > BLOB as u64 / 3

@@ -4,9 +4,9 @@ use runtime::image::manifest::Document;
 use runtime::image::registry::MANIFEST_BYTES_MAX;
 use runtime::image::{Digest, ImageError};
 
-use super::{BringError, Source, Supply, What, blocking};
+use super::{BringError, ImagePuller, Source, What, blocking};
 
-impl Supply {
+impl ImagePuller {
     /// Reads a document, fetching it if it is not here.
     pub(super) async fn document(
         &self,

@@ -17,7 +17,7 @@ use super::choice::{self, HOPS_MAX};
 use super::frames::{self, Part};
 use super::members::Member;
 use super::sink::Sink;
-use super::{BringError, Supply, What};
+use super::{BringError, ImagePuller, What};
 use crate::transport::{BlobOrigin, BlobRequest, PeerRequest};
 
 /// Holders that are tried before somebody is told to fetch.
@@ -35,7 +35,7 @@ pub(super) enum For {
     Site,
 }
 
-impl Supply {
+impl ImagePuller {
     /// Returns when the blob is here, or every way failed.
     pub(super) async fn acquire(&self, want: Want) -> Result<(), BringError> {
         self.fetch_blob(want, For::Myself).await
@@ -58,19 +58,19 @@ impl Supply {
 
     /// The fetch of a blob; begins one if there is none.
     pub(super) fn join(&self, want: Want, whom: For) -> watch::Receiver<FetchState> {
-        let (supply, wanted) = (self.clone(), want.clone());
+        let (puller, wanted) = (self.clone(), want.clone());
         self.0.fetches.join(&want, move |fetch| {
-            let background = supply.0.background.clone();
+            let background = puller.0.background.clone();
             background.spawn(async move {
-                let mut paused = supply.0.paused.subscribe();
+                let mut paused = puller.0.paused.subscribe();
                 let result = tokio::select! {
-                    result = supply.run_fetch(&wanted, whom, &fetch) => result,
+                    result = puller.run_fetch(&wanted, whom, &fetch) => result,
                     _ = paused.wait_for(|paused| *paused) => {
                         Err(BringError::Paused(wanted.source.name.clone()))
                     }
                     () = fetch.abandoned() => Err(BringError::Ending),
                 };
-                supply.0.fetches.end(&wanted.digest, &fetch, result);
+                puller.0.fetches.end(&wanted.digest, &fetch, result);
             });
         })
     }

@@ -7,7 +7,7 @@ use runtime::image::manifest::Document;
 use runtime::image::{Digest, ImageError, Origin, Reference};
 
 use super::choice;
-use super::{BringError, PinSource, Pinned, Supply, Wish};
+use super::{BringError, ImagePuller, PinSource, Pinned, Wish};
 use crate::transport::PeerRequest;
 
 /// Further members that get a copy.
@@ -22,7 +22,7 @@ pub struct Copies {
     pub failed: Vec<(String, String)>,
 }
 
-impl Supply {
+impl ImagePuller {
     /// What the fleet is to know of an image that is here under this name, and the edit that says
     /// so.
     pub async fn announcement(&self, reference: &Reference) -> Result<(Pinned, Edit), BringError> {

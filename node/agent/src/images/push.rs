@@ -9,7 +9,7 @@ use runtime::image::registry::{Purpose, Repository, Session, Source};
 use runtime::image::{Digest, ImageError, Reference};
 use tokio::sync::mpsc;
 
-use super::{Supply, blocking};
+use super::{ImagePuller, blocking};
 
 /// What happens during a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct Pushed {
     pub size: u64,
 }
 
-impl Supply {
+impl ImagePuller {
     /// Pushes what this node has by a name. Of an index, the builds that are here whole.
     pub async fn push(
         &self,

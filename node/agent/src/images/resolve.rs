@@ -15,7 +15,7 @@ use runtime::image::{Digest, Reference};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::{Source, Supply, What, blocking};
+use super::{ImagePuller, Source, What, blocking};
 use crate::transport::PeerRequest;
 
 /// The registry is given so long to say what a name stands for; an operator waits for it.
@@ -51,7 +51,7 @@ pub struct Pinned {
     pub size: u64,
 }
 
-impl Supply {
+impl ImagePuller {
     /// Finds out what a name stands for. `login` is what the client sent along; else the node's own
     /// is used. The registry's reason is the error if nobody knows.
     pub async fn resolve(

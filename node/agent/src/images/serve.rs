@@ -18,7 +18,7 @@ use super::blob_fetch::Want;
 use super::choice::{HOPS_MAX, Holding, STREAMS_MAX};
 use super::fetch::For;
 use super::frames::{Part, frame};
-use super::{Source, Supply, What, blocking};
+use super::{ImagePuller, Source, What, blocking};
 use crate::local_runs::LocalRuns;
 use crate::transport::{BlobOrigin, BlobRequest, PeerRequest, PeerService, PeerStream};
 
@@ -34,30 +34,30 @@ const ASKED_MAX: usize = 256;
 /// Everything that peers can ask of an agent.
 pub(crate) struct Depot {
     pub(crate) local_runs: LocalRuns,
-    pub(crate) supply: Supply,
+    pub(crate) puller: ImagePuller,
 }
 
 impl PeerService for Depot {
     fn answer(&self, _from: NodeId, request: PeerRequest) -> mpsc::Receiver<Vec<u8>> {
         let (frames, answer) = mpsc::channel(FRAMES_MAX);
-        let supply = self.supply.clone();
+        let puller = self.puller.clone();
         match request {
             PeerRequest::Logs(request) => return self.local_runs.answer(request),
             PeerRequest::Run { run, request } => {
                 return self.local_runs.handle_run_request(run, request);
             }
-            PeerRequest::Have(digests) => self.supply.spawn(frames, move |frames| async move {
-                let _ = frames.send(wire::encode(&supply.has_of(digests).await)).await;
+            PeerRequest::Have(digests) => self.puller.spawn(frames, move |frames| async move {
+                let _ = frames.send(wire::encode(&puller.has_of(digests).await)).await;
             }),
-            PeerRequest::Blob(request) => self.supply.spawn(frames, move |frames| async move {
-                supply.give(request, &frames).await;
+            PeerRequest::Blob(request) => self.puller.spawn(frames, move |frames| async move {
+                puller.give(request, &frames).await;
             }),
-            PeerRequest::Resolve(name) => self.supply.spawn(frames, move |frames| async move {
-                let _ = frames.send(wire::encode(&supply.resolve_here(&name).await)).await;
+            PeerRequest::Resolve(name) => self.puller.spawn(frames, move |frames| async move {
+                let _ = frames.send(wire::encode(&puller.resolve_here(&name).await)).await;
             }),
             PeerRequest::Keep { name, digest } => {
-                self.supply.spawn(frames, move |frames| async move {
-                    let kept = supply.keep(&name, &digest).await.map_err(|why| why.to_string());
+                self.puller.spawn(frames, move |frames| async move {
+                    let kept = puller.keep(&name, &digest).await.map_err(|why| why.to_string());
                     let _ = frames.send(wire::encode(&kept)).await;
                 });
             }
@@ -70,8 +70,8 @@ impl PeerService for Depot {
     }
 
     fn relay(&self, _from: NodeId, to: NodeId, stream: PeerStream) {
-        let supply = self.supply.clone();
-        self.local_runs.background.spawn(async move { supply.0.members.relay(to, stream).await });
+        let puller = self.puller.clone();
+        self.local_runs.background.spawn(async move { puller.0.members.relay(to, stream).await });
     }
 }
 
@@ -92,7 +92,7 @@ enum Streamed {
     Stopped,
 }
 
-impl Supply {
+impl ImagePuller {
     fn spawn<F: Future<Output = ()> + Send + 'static>(
         &self,
         frames: mpsc::Sender<Vec<u8>>,

@@ -11,7 +11,7 @@ use runtime::image::{Digest, ImageError};
 use super::blob_fetch::{BlobFetch, Want};
 use super::refusals::jittered;
 use super::sink::Sink;
-use super::{Supply, What, blocking};
+use super::{ImagePuller, What, blocking};
 
 /// A blob whose connection was cut is resumed so often while it grows.
 const RESUMES_MAX: usize = 5;
@@ -19,7 +19,7 @@ const RESUMES_MAX: usize = 5;
 /// Before a cut blob is resumed, give or take a half.
 const RESUME_PAUSE: Duration = Duration::from_millis(500);
 
-impl Supply {
+impl ImagePuller {
     pub(super) async fn over_uplink(
         &self,
         want: &Want,
