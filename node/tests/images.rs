@@ -16,7 +16,7 @@ use node_agent::Agent;
 use node_agent::config::{Config, FleetKey, JoinAddr, Key};
 use node_agent::images::{PinSource, PushEvent, Wish};
 use real::Registry;
-use runtime::image::{Bring, BringError, Digest, Image, Images, Origin, Reference, platform};
+use runtime::image::{Digest, Image, Images, Origin, PullError, PullImage, Reference, platform};
 
 /// Enough for a machine that compiles beside the tests.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -153,8 +153,8 @@ fn here() -> String {
     platform::this_node().arch
 }
 
-async fn bring(agent: &Agent, name: &str) -> Result<Image, BringError> {
-    agent.handle().puller().bring(&reference(name), &|_| {}).await
+async fn pull(agent: &Agent, name: &str) -> Result<Image, PullError> {
+    agent.handle().puller().pull(&reference(name), &|_| {}).await
 }
 
 #[tokio::test]
@@ -165,8 +165,8 @@ async fn one_node_of_a_site_reads_each_blob_from_the_registry_and_the_others_tak
     let (digest, layers) = publish(dir.path(), &name, &here(), &[3_000_000, 2_000_000, 10]).await;
     let agents = fleet(dir.path(), 3).await;
     let pinned = format!("{name}@{digest}");
-    let brought = futures_util::future::join_all(agents.iter().map(|agent| bring(agent, &pinned)));
-    for image in brought.await {
+    let pulled = futures_util::future::join_all(agents.iter().map(|agent| pull(agent, &pinned)));
+    for image in pulled.await {
         let image = image.expect("everybody has it");
         assert_eq!(image.manifest, digest);
     }
@@ -179,8 +179,8 @@ async fn one_node_of_a_site_reads_each_blob_from_the_registry_and_the_others_tak
     let mut agents = agents;
     let last = agents.pop().expect("three");
     stop(agents).await;
-    bring(&last, &pinned).await.expect("it is here");
-    bring(&last, &name).await.expect("by its name too");
+    pull(&last, &pinned).await.expect("it is here");
+    pull(&last, &name).await.expect("by its name too");
     last.stop().await;
 }
 
@@ -211,7 +211,7 @@ async fn an_image_of_the_fleet_needs_no_registry() {
             assert!(begun.elapsed() < DEADLINE, "the record travels");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        let image = bring(agent, "app:1").await.expect("from a peer");
+        let image = pull(agent, "app:1").await.expect("from a peer");
         assert_eq!(image.manifest, digest);
     }
     stop(agents).await;
@@ -229,11 +229,8 @@ async fn a_corrupt_layer_is_refused_and_taken_once_it_is_mended() {
     wrong[150_000] ^= 1;
     std::fs::write(&path, wrong).expect("damaged");
     let agents = fleet(dir.path(), 1).await;
-    let error = bring(&agents[0], &name).await.expect_err("it is damaged");
-    assert!(
-        matches!(&error, BringError::Corrupt { digest, .. } if *digest == layers[0]),
-        "{error}"
-    );
+    let error = pull(&agents[0], &name).await.expect_err("it is damaged");
+    assert!(matches!(&error, PullError::Corrupt { digest, .. } if *digest == layers[0]), "{error}");
     assert!(images(&agents[0]).has_blob(&layers[0]).is_none(), "nothing wrong is kept");
     std::fs::write(&path, right).expect("mended");
     again(&agents[0], &name).await;
@@ -244,7 +241,7 @@ async fn a_corrupt_layer_is_refused_and_taken_once_it_is_mended() {
 async fn again(agent: &Agent, name: &str) -> Image {
     let begun = Instant::now();
     loop {
-        match bring(agent, name).await {
+        match pull(agent, name).await {
             Ok(image) => return image,
             Err(error) => assert!(begun.elapsed() < DEADLINE, "still: {error}"),
         }
@@ -259,7 +256,7 @@ async fn an_image_for_other_machines_is_told_as_such() {
     let name = format!("{}/shop/till:1", registry.host);
     publish(dir.path(), &name, "s390x", &[1_000]).await;
     let agents = fleet(dir.path(), 1).await;
-    let error = bring(&agents[0], &name).await.expect_err("no build for this machine");
+    let error = pull(&agents[0], &name).await.expect_err("no build for this machine");
     assert!(error.to_string().contains("s390x"), "{error}");
     let pinned = agents[0].handle().resolve(&reference(&name), None).await.expect("it exists");
     assert_eq!(pinned.platforms[0].arch, "s390x");
@@ -272,11 +269,11 @@ async fn an_unknown_image_and_a_silent_registry_have_their_own_reasons() {
     let registry = Registry::plain().await;
     let agents = fleet(dir.path(), 1).await;
     let unknown = format!("{}/shop/nothing:1", registry.host);
-    let error = bring(&agents[0], &unknown).await.expect_err("there is none");
+    let error = pull(&agents[0], &unknown).await.expect_err("there is none");
     assert!(error.to_string().contains("does not have shop/nothing:1"), "{error}");
     let host = registry.host.clone();
     drop(registry);
-    let error = bring(&agents[0], &format!("{host}/shop/till:1")).await.expect_err("nobody");
+    let error = pull(&agents[0], &format!("{host}/shop/till:1")).await.expect_err("nobody");
     assert!(error.to_string().contains("cannot be reached"), "{error}");
     stop(agents).await;
 }
@@ -290,12 +287,12 @@ async fn while_fetching_is_paused_nothing_is_fetched_and_what_is_here_runs() {
     let agents = fleet(dir.path(), 1).await;
     make(images(&agents[0]), "local:1", &here(), &[5_000]);
     agents[0].handle().puller().pause();
-    let error = bring(&agents[0], &name).await.expect_err("it is paused");
-    assert!(matches!(error, BringError::Paused(_)), "{error}");
+    let error = pull(&agents[0], &name).await.expect_err("it is paused");
+    assert!(matches!(error, PullError::Paused(_)), "{error}");
     assert_eq!(registry.reads("manifests"), 0);
-    bring(&agents[0], "local:1").await.expect("it is here");
+    pull(&agents[0], "local:1").await.expect("it is here");
     agents[0].handle().puller().resume();
-    bring(&agents[0], &name).await.expect("fetched");
+    pull(&agents[0], &name).await.expect("fetched");
     stop(agents).await;
 }
 
@@ -306,9 +303,9 @@ async fn a_pull_by_tag_follows_the_tag_and_a_task_keeps_what_it_has() {
     let name = format!("{}/shop/till:1", registry.host);
     let (old, _) = publish(dir.path(), &name, &here(), &[1_000]).await;
     let agents = fleet(dir.path(), 1).await;
-    assert_eq!(bring(&agents[0], &name).await.expect("fetched").manifest, old);
+    assert_eq!(pull(&agents[0], &name).await.expect("fetched").manifest, old);
     let (new, _) = publish(dir.path(), &name, &here(), &[2_000]).await;
-    assert_eq!(bring(&agents[0], &name).await.expect("it is here").manifest, old);
+    assert_eq!(pull(&agents[0], &name).await.expect("it is here").manifest, old);
     let named = reference(&name);
     let wish = Wish { reference: &named, login: None, origin: Origin::Pulled, events: None };
     let pulled = agents[0].handle().puller().fetch(wish).await.expect("pulled");

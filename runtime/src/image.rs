@@ -13,7 +13,6 @@
 pub mod archive;
 pub mod auth;
 pub mod blob;
-pub mod bring;
 pub mod collect;
 pub mod digest;
 pub mod error;
@@ -24,6 +23,7 @@ pub mod manifest;
 pub mod mirror;
 pub mod names;
 pub mod platform;
+pub mod pull;
 pub mod read;
 pub mod reference;
 pub mod registry;
@@ -42,7 +42,6 @@ use blob::{BlobWriter, Blobs, Partial, locked};
 use names::Names;
 
 pub use archive::{Loaded, Selection};
-pub use bring::{Bring, BringError};
 pub use collect::{Freed, Prune, Removal, Usage, Users};
 pub use digest::Digest;
 pub use error::ImageError;
@@ -50,6 +49,7 @@ pub use import::Import;
 pub use layer_error::LayerError;
 pub use list::{HistoryRow, ImageRow};
 pub use names::{Named, Origin};
+pub use pull::{PullError, PullImage};
 pub use read::Search;
 pub use reference::{BadReference, Reference};
 pub use verify::Damage;
@@ -134,7 +134,7 @@ impl Images {
                 let named = names.0.values().find(|named| named.digest == *digest);
                 named.cloned().or_else(|| {
                     self.has_blob(digest)?;
-                    Some(Named { digest: digest.clone(), origin: Origin::Brought })
+                    Some(Named { digest: digest.clone(), origin: Origin::ForTask })
                 })
             }
             None => names.0.get(&reference.canonical()).cloned(),
@@ -148,7 +148,7 @@ impl Images {
     }
 
     /// Gives an image a name; a digest in the reference is not part of that. A name that was
-    /// brought for a task and is now asked for by somebody stays; the other way round too.
+    /// pulled for a task and is now asked for by somebody stays; the other way round too.
     pub fn set_name(
         &self,
         reference: &Reference,
@@ -164,7 +164,7 @@ impl Images {
             let origin = match (kept.map(|named| named.origin), origin) {
                 (Some(Origin::Loaded), _) | (_, Origin::Loaded) => Origin::Loaded,
                 (Some(Origin::Pulled), _) | (_, Origin::Pulled) => Origin::Pulled,
-                _ => Origin::Brought,
+                _ => Origin::ForTask,
             };
             names.0.insert(key, Named { digest: digest.clone(), origin });
         })

@@ -12,7 +12,7 @@ use gossip::Now;
 use node_core::{Edit, Edited, Event, Node, Refusal};
 use runtime::cgroup::ability::Ability;
 use runtime::image::auth::Login;
-use runtime::image::{BringError, Images, Reference};
+use runtime::image::{Images, PullError, Reference};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::command::{Command, Query, Unanswered};
@@ -203,7 +203,7 @@ impl Handle {
         &self,
         reference: &Reference,
         login: Option<Login>,
-    ) -> Result<Pinned, BringError> {
+    ) -> Result<Pinned, PullError> {
         self.shared.puller.resolve(reference, login).await
     }
 

@@ -1,7 +1,7 @@
-//! Bringing images to this node: from the members of its site, or over the uplink, once per site.
+//! Pulling images to this node: from the members of its site, or over the uplink, once per site.
 //!
 //! ```text
-//! bring ─▶ here? ─▶ manifest ─▶ configuration and layers, three at a time
+//! pull ─▶ here? ─▶ manifest ─▶ configuration and layers, three at a time
 //!                     each blob:  a member has it ─▶ take it, also while it grows
 //!                                 nobody has it   ─▶ the first by rank fetches it, the others take
 //!                                                    it from there while it grows
@@ -31,8 +31,8 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use runtime::image::auth::Login;
-use runtime::image::bring::{Bring, BringError, Bringing};
 use runtime::image::manifest::{Descriptor, Document};
+use runtime::image::pull::{PullError, PullFuture, PullImage};
 use runtime::image::registry::Repository;
 use runtime::image::{Digest, Image, ImageError, Images, Origin, Reference, Search};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
@@ -163,16 +163,16 @@ impl ImagePuller {
         self.0.fetches.shown()
     }
 
-    /// Brings an image and names it. What is here already costs no packet, unless an operator asks
+    /// Pulls an image and names it. What is here already costs no packet, unless an operator asks
     /// for a tag anew ([`Origin::Pulled`]): then the tag is looked up.
-    pub async fn fetch(&self, wish: Wish<'_>) -> Result<Image, BringError> {
+    pub async fn fetch(&self, wish: Wish<'_>) -> Result<Image, PullError> {
         let reference = wish.reference.clone().with_default_tag();
         let looks_up = wish.origin == Origin::Pulled && reference.digest.is_none();
         if !looks_up && let Some(image) = self.local(&reference).await? {
             return Ok(image);
         }
         if self.is_paused() {
-            return Err(BringError::Paused(reference.to_string()));
+            return Err(PullError::Paused(reference.to_string()));
         }
         let digest = match &reference.digest {
             Some(digest) => digest.clone(),
@@ -193,7 +193,7 @@ impl ImagePuller {
                 if let Some(events) = events {
                     let _ = events.send(PullEvent::LayerHere(part.digest));
                 }
-                Ok::<_, BringError>(())
+                Ok::<_, PullError>(())
             }
         }))
         .buffer_unordered(LAYERS_AT_ONCE);
@@ -207,11 +207,11 @@ impl ImagePuller {
             images.set_name(&named, &digest, origin)?;
             images.image(&digest)
         });
-        found.await?.ok_or_else(|| BringError::Nobody { what: reference.to_string(), asked: 0 })
+        found.await?.ok_or_else(|| PullError::Nobody { what: reference.to_string(), asked: 0 })
     }
 
     /// The image if all of it is here.
-    pub async fn local(&self, reference: &Reference) -> Result<Option<Image>, BringError> {
+    pub async fn local(&self, reference: &Reference) -> Result<Option<Image>, PullError> {
         let (images, reference) = (self.0.images.clone(), reference.clone());
         Ok(blocking(move || images.find(&reference)).await?)
     }
@@ -221,7 +221,7 @@ impl ImagePuller {
         &self,
         digest: &Digest,
         source: &Source,
-    ) -> Result<runtime::image::manifest::Manifest, BringError> {
+    ) -> Result<runtime::image::manifest::Manifest, PullError> {
         let images = &self.0.images;
         let mut search = Search::begin(digest);
         while let Some((digest, depth)) = search.next() {
@@ -252,28 +252,28 @@ impl std::fmt::Debug for ImagePuller {
     }
 }
 
-impl Bring for ImagePuller {
-    fn bring<'a>(
+impl PullImage for ImagePuller {
+    fn pull<'a>(
         &'a self,
         reference: &'a Reference,
         say: &'a (dyn Fn(String) + Send + Sync),
-    ) -> Bringing<'a> {
+    ) -> PullFuture<'a> {
         Box::pin(async move {
             // The driver waits on a runtime of its own; files and sockets are the background's.
             let (puller, wanted) = (self.clone(), reference.clone());
             let local = self.0.background.spawn(async move { puller.local(&wanted).await });
-            if let Some(image) = local.await.map_err(|_| BringError::Ending)?? {
+            if let Some(image) = local.await.map_err(|_| PullError::Ending)?? {
                 return Ok(image);
             }
             say(format!("fetching {reference}"));
             let (puller, wanted) = (self.clone(), reference.clone());
             let fetching = Fetching(self.0.background.spawn(async move {
                 let wish =
-                    Wish { reference: &wanted, login: None, origin: Origin::Brought, events: None };
+                    Wish { reference: &wanted, login: None, origin: Origin::ForTask, events: None };
                 puller.fetch(wish).await
             }));
             let fetched = fetching.await;
-            if let Err(BringError::Store(error)) = &fetched
+            if let Err(PullError::Store(error)) = &fetched
                 && matches!(**error, ImageError::DiskFull { .. })
             {
                 self.on_disk_full();
@@ -288,17 +288,17 @@ impl Bring for ImagePuller {
 }
 
 /// Ends the work when nobody waits for it any more.
-struct Fetching(tokio::task::JoinHandle<Result<Image, BringError>>);
+struct Fetching(tokio::task::JoinHandle<Result<Image, PullError>>);
 
 impl Future for Fetching {
-    type Output = Result<Image, BringError>;
+    type Output = Result<Image, PullError>;
 
     fn poll(
         mut self: std::pin::Pin<&mut Self>,
         context: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Self::Output> {
         let joined = std::task::ready!(std::pin::Pin::new(&mut self.0).poll(context));
-        std::task::Poll::Ready(joined.unwrap_or(Err(BringError::Ending)))
+        std::task::Poll::Ready(joined.unwrap_or(Err(PullError::Ending)))
     }
 }
 

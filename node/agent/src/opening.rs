@@ -96,7 +96,7 @@ pub(super) fn open(config: Config) -> Result<Opening, StartError> {
     let volumes = Volumes::open(&config.data_dir.join("volumes"))?;
     process.containers = Some(Arc::new(ContainerContext {
         images: store,
-        bring: Some(Arc::new(puller.clone())),
+        puller: Some(Arc::new(puller.clone())),
         volumes: volumes.clone(),
         runtime: config.oci_runtime.clone(),
         hostname: |run| container_id(run)[..HOSTNAME_CHARS].to_owned(),

@@ -3,7 +3,8 @@
 //!
 //! What is asked of the fleet's state comes from this node's own through [`Handle`] and waits for no
 //! peer. Only two things do wait, with a deadline and a reason at its end: what is inside a task of
-//! another node (logs, commands, files, figures), and images that are brought, sent or looked up. Paths are understood with and without a version in front:
+//! another node (logs, commands, files, figures), and images that are pulled, sent or looked up.
+//! Paths are understood with and without a version in front:
 //! `/v1.47/services`.
 
 mod archive;

@@ -8,7 +8,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use runtime::image::registry::RegistryError;
-use runtime::image::{BringError, ImageError};
+use runtime::image::{ImageError, PullError};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -96,15 +96,15 @@ fn size(bytes: u64) -> String {
     }
 }
 
-impl From<BringError> for Failure {
-    fn from(error: BringError) -> Failure {
+impl From<PullError> for Failure {
+    fn from(error: PullError) -> Failure {
         let message = error.to_string();
         match error {
-            BringError::Malformed(_) | BringError::Login(_) => Failure::Bad(message),
-            BringError::Registry(RegistryError::Unknown { .. }) | BringError::Nobody { .. } => {
+            PullError::Malformed(_) | PullError::Login(_) => Failure::Bad(message),
+            PullError::Registry(RegistryError::Unknown { .. }) | PullError::Nobody { .. } => {
                 Failure::Missing(message)
             }
-            BringError::Store(error) => match *error {
+            PullError::Store(error) => match *error {
                 ImageError::Unknown(_) => Failure::Missing(message),
                 ImageError::Disk { .. } | ImageError::DiskFull { .. } => {
                     Failure::Unavailable(message)

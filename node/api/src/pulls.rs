@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use runtime::image::auth::Login;
-use runtime::image::{BringError, Digest, Image, Origin, Reference};
+use runtime::image::{Digest, Image, Origin, PullError, Reference};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -47,7 +47,7 @@ pub async fn pull(
             if let Err(error) = flat(ended) {
                 return Err(error.into());
             }
-            fetching = Fetching(tokio::spawn(async { Err(BringError::Ending) }));
+            fetching = Fetching(tokio::spawn(async { Err(PullError::Ending) }));
             None
         }
         // Whoever works drops the sender when it ends; how it ended is for the other arm to say.
@@ -60,7 +60,7 @@ pub async fn pull(
 }
 
 /// The work; dropped, it ends.
-struct Fetching(tokio::task::JoinHandle<Result<Image, BringError>>);
+struct Fetching(tokio::task::JoinHandle<Result<Image, PullError>>);
 
 impl Fetching {
     fn begin(
@@ -84,9 +84,9 @@ impl Drop for Fetching {
 }
 
 fn flat(
-    ended: Result<Result<Image, BringError>, tokio::task::JoinError>,
-) -> Result<Image, BringError> {
-    ended.unwrap_or(Err(BringError::Ending))
+    ended: Result<Result<Image, PullError>, tokio::task::JoinError>,
+) -> Result<Image, PullError> {
+    ended.unwrap_or(Err(PullError::Ending))
 }
 
 /// What a client is shown of one pull.

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use node_agent::Agent;
 use tokio::task::JoinHandle;
 
-use super::{Registry, bring, config, fleet, here, images, make, stop};
+use super::{Registry, config, fleet, here, images, make, pull, stop};
 
 /// The API of an agent, as long as it lives.
 struct Api {
@@ -121,7 +121,7 @@ async fn an_archive_is_pushed_to_the_fleet_with_one_command() {
     let said = done(&apis[0].edgectl(&["image", "push", archive]).await);
     assert!(said.contains("known to the fleet") && said.contains("Also on"), "{said}");
     for agent in &agents {
-        bring(agent, "app:1").await.expect("everybody has it or gets it");
+        pull(agent, "app:1").await.expect("everybody has it or gets it");
     }
     let missing = apis[0].edgectl(&["image", "push", "nothing.tar"]).await;
     assert!(text(&missing).contains("there is no file nothing.tar"), "{}", text(&missing));

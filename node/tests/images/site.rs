@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use node_agent::Agent;
 
 use crate::real::Registry;
-use crate::{DEADLINE, bring, config, fleet_of, here, publish, stop};
+use crate::{DEADLINE, config, fleet_of, here, publish, pull, stop};
 
 /// Bytes per second; a blob of three seconds.
 const RATE: u64 = 1_000_000;
@@ -26,8 +26,8 @@ async fn each_site_reads_a_blob_once() {
     })
     .await;
     let pinned = format!("{name}@{digest}");
-    let brought = futures_util::future::join_all(agents.iter().map(|agent| bring(agent, &pinned)));
-    for image in brought.await {
+    let pulled = futures_util::future::join_all(agents.iter().map(|agent| pull(agent, &pinned)));
+    for image in pulled.await {
         image.expect("everybody has it");
     }
     assert_eq!(registry.reads(&format!("blobs/{}", layers[0])), 2, "one read per site");
@@ -48,13 +48,13 @@ async fn a_fetcher_that_dies_is_followed_by_another_that_goes_on_where_it_ended(
     .await;
     let pinned = format!("{name}@{digest}");
     let begun = Instant::now();
-    let bringing: Vec<_> = agents
+    let pulling: Vec<_> = agents
         .iter()
         .map(|agent| {
             let (puller, named) = (agent.handle().puller().clone(), crate::reference(&pinned));
             tokio::spawn(async move {
-                use runtime::image::Bring;
-                puller.bring(&named, &|_| {}).await
+                use runtime::image::PullImage;
+                puller.pull(&named, &|_| {}).await
             })
         })
         .collect();
@@ -75,10 +75,10 @@ async fn a_fetcher_that_dies_is_followed_by_another_that_goes_on_where_it_ended(
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
     agents.remove(fetcher).stop().await;
-    for (number, bringing) in bringing.into_iter().enumerate() {
-        let brought = tokio::time::timeout(DEADLINE, bringing).await.expect("in time");
+    for (number, pulling) in pulling.into_iter().enumerate() {
+        let pulled = tokio::time::timeout(DEADLINE, pulling).await.expect("in time");
         if number != fetcher {
-            brought.expect("it does not panic").expect("it comes all the same");
+            pulled.expect("it does not panic").expect("it comes all the same");
         }
     }
     // All of it passed one node's share of the uplink, less the quarter of a second that lay ready.

@@ -120,13 +120,13 @@ impl Images {
         Ok(freed)
     }
 
-    /// What a node does by itself: images that were brought for a task go when `keep` does not
+    /// What a node does by itself: images that were pulled for a task go when `keep` does not
     /// name them any more. What an operator loaded or pulled stays.
     pub fn collect(&self, keep: &BTreeSet<Digest>) -> Result<Freed, ImageError> {
         let mut gone = BTreeSet::new();
         self.change_names(|names| {
             names.0.retain(|name, named| {
-                let stays = named.origin != Origin::Brought || keep.contains(&named.digest);
+                let stays = named.origin != Origin::ForTask || keep.contains(&named.digest);
                 if !stays {
                     gone.insert(name.clone());
                 }

@@ -94,7 +94,7 @@ impl Images {
         let origin = [Origin::Loaded, Origin::Pulled].into_iter().find(|o| origins.contains(o));
         Ok(Some(ImageRow {
             digest: digest.clone(),
-            origin: origin.unwrap_or(Origin::Brought),
+            origin: origin.unwrap_or(Origin::ForTask),
             names: references.filter(|name| name.digest.is_none()).collect(),
             size_bytes: layers + small.into_iter().flatten().sum::<u64>(),
             image,

@@ -24,7 +24,8 @@ pub enum Origin {
     /// An operator asked for it. Stays until it is removed.
     Pulled,
     /// A task needed it. Goes when no service names it any more.
-    Brought,
+    #[serde(rename = "brought")]
+    ForTask,
 }
 
 /// What a name stands for.

@@ -41,7 +41,7 @@ impl Images {
     /// The layers of an image as folders; unpacks those that are not yet.
     ///
     /// # Errors
-    /// [`LayerError::Missing`] and [`LayerError::WrongContent`]: bring the image again and repeat.
+    /// [`LayerError::Missing`] and [`LayerError::WrongContent`]: pull the image again and repeat.
     pub fn rootfs(&self, image: &Image) -> Result<Rootfs, ImageError> {
         let paths: Vec<PathBuf> =
             image.layers.iter().map(|layer| self.layer_path(&layer.diff_id)).collect();

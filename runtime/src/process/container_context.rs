@@ -1,6 +1,6 @@
 //! What a node has for its containers: images, volumes, and a runtime.
 //!
-//! All of it is work on files, done on blocking threads, but for bringing an image that is not
+//! All of it is work on files, done on blocking threads, but for pulling an image that is not
 //! here. It must never decide which image is meant: the template says that by digest.
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crdt_state::task::{Run, TaskStart};
 
 use super::prepare::{Prepare, Prepared};
-use crate::image::{Bring, Image, ImageError, Images, Reference, Rootfs};
+use crate::image::{Image, ImageError, Images, PullImage, Reference, Rootfs};
 use crate::oci::{ContainerOrder, OciRuntime};
 use crate::refusal::StartError;
 use crate::volume::Volumes;
@@ -18,8 +18,8 @@ use crate::volume::Volumes;
 pub struct ContainerContext {
     /// The images that are here.
     pub images: Images,
-    /// Who brings those that are not; `None`: nobody.
-    pub bring: Option<Arc<dyn Bring>>,
+    /// Who pulls those that are not; `None`: nobody.
+    pub puller: Option<Arc<dyn PullImage>>,
     /// The named volumes that are here.
     pub volumes: Volumes,
     /// What makes containers.
@@ -35,8 +35,8 @@ impl ContainerContext {
         reference: Reference,
         say: &(dyn Fn(String) + Send + Sync),
     ) -> Result<Image, StartError> {
-        if let Some(bring) = &self.bring {
-            return bring.bring(&reference, say).await.map_err(|error| StartError::Told {
+        if let Some(puller) = &self.puller {
+            return puller.pull(&reference, say).await.map_err(|error| StartError::Told {
                 permanent: error.is_permanent(),
                 reason: error.to_string(),
             });
@@ -53,8 +53,8 @@ impl ContainerContext {
     async fn unpacked(&self, image: Image) -> Result<Rootfs, StartError> {
         let unpacked =
             self.blocking(move |images| Ok::<_, StartError>(images.rootfs(&image))).await?;
-        if let (Err(ImageError::DiskFull { .. }), Some(bring)) = (&unpacked, &self.bring) {
-            bring.on_disk_full();
+        if let (Err(ImageError::DiskFull { .. }), Some(puller)) = (&unpacked, &self.puller) {
+            puller.on_disk_full();
         }
         Ok(unpacked?)
     }

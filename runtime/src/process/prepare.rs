@@ -1,6 +1,5 @@
 //! What a container needs before its monitor begins: its image, unpacked, and its volumes.
-//!
-//! Bringing an image may take hours on a thin uplink. It never holds up another run, and ends at
+//! Pulling an image may take hours on a thin uplink. It never holds up another run, and ends at
 //! once when nobody wants the run any more.
 
 use std::fmt;
@@ -19,7 +18,7 @@ pub type Prepared<'a> =
 /// Where containers come from. It is polled on the driver's own thread, so what blocks goes to a
 /// blocking one; dropped, it stops.
 pub trait Prepare: fmt::Debug + Send + Sync {
-    /// Brings what a run needs. `say` is told, once, if something is not here yet: what, and from
+    /// Fetches what a run needs. `say` is told, once, if something is not here yet: what, and from
     /// where.
     fn prepare<'a>(
         &'a self,

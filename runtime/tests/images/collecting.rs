@@ -75,7 +75,7 @@ fn a_node_collects_what_was_brought_and_is_named_no_more() {
         let reference = name(&format!("brought:{version}"));
         host.images.remove(digest.short(), &Users::new(), Removal::Careful).expect("nameless");
         let digest = import(&host.images, version, None);
-        host.images.set_name(&reference, &digest, Origin::Brought).expect("a name");
+        host.images.set_name(&reference, &digest, Origin::ForTask).expect("a name");
         // Without the nameless entry that the import made.
         host.images.prune(Prune::Nameless, &Users::new()).expect("pruned");
     }

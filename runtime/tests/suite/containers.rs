@@ -293,7 +293,7 @@ fn a_wait_for_an_image_ends_when_nobody_wants_it(host: &mut Host) {
     let mut order = shell("true");
     order.template.image = "far-away".to_owned();
     host.driver().start(&order);
-    let preparing = RunEvent::Preparing { message: "bringing far-away".to_owned() };
+    let preparing = RunEvent::Preparing { message: "fetching far-away".to_owned() };
     assert_eq!(host.next(), (order.run, preparing.clone()));
     // Others are not held up.
     let other = shell("exit 3");

@@ -97,7 +97,7 @@ impl Prepare for Shelf {
         Box::pin(async move {
             let image = start.template.image.as_str();
             if image == "far-away" {
-                say("bringing far-away".to_owned());
+                say("fetching far-away".to_owned());
                 std::future::pending::<()>().await;
             }
             let images = self.images.lock().expect("nobody panicked");

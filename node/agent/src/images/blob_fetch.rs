@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use runtime::image::Digest;
-use runtime::image::bring::BringError;
+use runtime::image::pull::PullError;
 use tokio::sync::watch;
 
 use super::{Source, What};
@@ -45,7 +45,7 @@ pub(super) struct FetchState {
     /// How far from the source this node is; `None` while it looks for one.
     pub(super) hops: Option<u8>,
     /// It is over.
-    pub(super) ended: Option<Result<(), BringError>>,
+    pub(super) ended: Option<Result<(), PullError>>,
 }
 
 /// See the module.
@@ -161,7 +161,7 @@ impl Flights {
         &self,
         digest: &Digest,
         fetch: &Arc<BlobFetch>,
-        result: Result<(), BringError>,
+        result: Result<(), PullError>,
     ) {
         let mut fetches = self.lock();
         fetch.state.send_replace(FetchState { hops: None, ended: Some(result) });

@@ -4,7 +4,7 @@ use runtime::image::manifest::Document;
 use runtime::image::registry::MANIFEST_BYTES_MAX;
 use runtime::image::{Digest, ImageError};
 
-use super::{BringError, ImagePuller, Source, What, blocking};
+use super::{ImagePuller, PullError, Source, What, blocking};
 
 impl ImagePuller {
     /// Reads a document, fetching it if it is not here.
@@ -12,7 +12,7 @@ impl ImagePuller {
         &self,
         digest: &Digest,
         source: &Source,
-    ) -> Result<Document, BringError> {
+    ) -> Result<Document, PullError> {
         if let Some(found) = self.document_here(digest).await? {
             return Ok(found);
         }
@@ -28,7 +28,7 @@ impl ImagePuller {
     pub(super) async fn document_here(
         &self,
         digest: &Digest,
-    ) -> Result<Option<Document>, BringError> {
+    ) -> Result<Option<Document>, PullError> {
         let (images, digest) = (self.0.images.clone(), digest.clone());
         Ok(blocking(move || images.document(&digest)).await?)
     }

@@ -17,7 +17,7 @@ use super::choice::{self, HOPS_MAX};
 use super::frames::{self, Part};
 use super::members::Member;
 use super::sink::Sink;
-use super::{BringError, ImagePuller, What};
+use super::{ImagePuller, PullError, What};
 use crate::transport::{BlobOrigin, BlobRequest, PeerRequest};
 
 /// Holders that are tried before somebody is told to fetch.
@@ -37,18 +37,18 @@ pub(super) enum For {
 
 impl ImagePuller {
     /// Returns when the blob is here, or every way failed.
-    pub(super) async fn acquire(&self, want: Want) -> Result<(), BringError> {
+    pub(super) async fn acquire(&self, want: Want) -> Result<(), PullError> {
         self.fetch_blob(want, For::Myself).await
     }
 
     /// The same for whoever wants it.
-    pub(super) async fn fetch_blob(&self, want: Want, whom: For) -> Result<(), BringError> {
+    pub(super) async fn fetch_blob(&self, want: Want, whom: For) -> Result<(), PullError> {
         if self.has(&want.digest).await {
             return Ok(());
         }
         let mut state = self.join(want, whom);
         let ended = state.wait_for(|state| state.ended.is_some()).await;
-        ended.ok().and_then(|state| state.ended.clone()).unwrap_or(Err(BringError::Ending))
+        ended.ok().and_then(|state| state.ended.clone()).unwrap_or(Err(PullError::Ending))
     }
 
     pub(super) async fn has(&self, digest: &Digest) -> bool {
@@ -66,16 +66,16 @@ impl ImagePuller {
                 let result = tokio::select! {
                     result = puller.run_fetch(&wanted, whom, &fetch) => result,
                     _ = paused.wait_for(|paused| *paused) => {
-                        Err(BringError::Paused(wanted.source.name.clone()))
+                        Err(PullError::Paused(wanted.source.name.clone()))
                     }
-                    () = fetch.abandoned() => Err(BringError::Ending),
+                    () = fetch.abandoned() => Err(PullError::Ending),
                 };
                 puller.0.fetches.end(&wanted.digest, &fetch, result);
             });
         })
     }
 
-    async fn run_fetch(&self, want: &Want, whom: For, fetch: &BlobFetch) -> Result<(), BringError> {
+    async fn run_fetch(&self, want: &Want, whom: For, fetch: &BlobFetch) -> Result<(), PullError> {
         if whom == For::Site {
             return self.over_uplink(want, fetch).await;
         }
@@ -91,7 +91,7 @@ impl ImagePuller {
             let Some(member) = near.iter().find(|member| member.node == node) else { break };
             match self.take_from_peer(want, member, Some(origin(want)), fetch).await {
                 Ok(()) => return Ok(()),
-                Err(error @ BringError::Store(_)) if !is_damage(&error) => return Err(error),
+                Err(error @ PullError::Store(_)) if !is_damage(&error) => return Err(error),
                 Err(error) => last = Some(error),
             }
         }
@@ -107,14 +107,14 @@ impl ImagePuller {
         want: &Want,
         members: &[Member],
         fetch: &BlobFetch,
-    ) -> Result<bool, BringError> {
+    ) -> Result<bool, PullError> {
         let Some(me) = self.0.members.me() else { return Ok(false) };
         let holders = self.0.members.holders(&want.digest, members).await;
         for node in choice::sources(&want.digest, me, &holders).into_iter().take(HOLDERS_TRIED) {
             let Some(member) = members.iter().find(|member| member.node == node) else { continue };
             match self.take_from_peer(want, member, None, fetch).await {
                 Ok(()) => return Ok(true),
-                Err(error @ BringError::Store(_)) if !is_damage(&error) => return Err(error),
+                Err(error @ PullError::Store(_)) if !is_damage(&error) => return Err(error),
                 Err(error) => tracing::debug!("{} from {}: {error}", want.digest, member.name),
             }
         }
@@ -128,8 +128,8 @@ impl ImagePuller {
         member: &Member,
         origin: Option<BlobOrigin>,
         fetch: &BlobFetch,
-    ) -> Result<(), BringError> {
-        let refused = |why: String| BringError::Peer {
+    ) -> Result<(), PullError> {
+        let refused = |why: String| PullError::Peer {
             what: want.source.name.clone(),
             peer: member.name.clone(),
             why,
@@ -179,8 +179,8 @@ impl ImagePuller {
 }
 
 /// The content was wrong or ended elsewhere than announced: another source may have the right one.
-fn is_damage(error: &BringError) -> bool {
-    let BringError::Store(error) = error else { return false };
+fn is_damage(error: &PullError) -> bool {
+    let PullError::Store(error) = error else { return false };
     matches!(
         **error,
         ImageError::WrongDigest { .. } | ImageError::WrongSize { .. } | ImageError::Busy(_)

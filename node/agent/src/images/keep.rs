@@ -7,7 +7,7 @@ use runtime::image::manifest::Document;
 use runtime::image::{Digest, ImageError, Origin, Reference};
 
 use super::choice;
-use super::{BringError, ImagePuller, PinSource, Pinned, Wish};
+use super::{ImagePuller, PinSource, Pinned, PullError, Wish};
 use crate::transport::PeerRequest;
 
 /// Further members that get a copy.
@@ -25,7 +25,7 @@ pub struct Copies {
 impl ImagePuller {
     /// What the fleet is to know of an image that is here under this name, and the edit that says
     /// so.
-    pub async fn announcement(&self, reference: &Reference) -> Result<(Pinned, Edit), BringError> {
+    pub async fn announcement(&self, reference: &Reference) -> Result<(Pinned, Edit), PullError> {
         let reference = reference.clone().with_default_tag();
         let unknown = || ImageError::Unknown(reference.to_string());
         let pinned = self.resolve_here(&reference.to_string()).await.ok_or_else(unknown)?;
@@ -37,7 +37,7 @@ impl ImagePuller {
     }
 
     /// All blobs of an image that are here.
-    async fn size_of(&self, digest: &Digest) -> Result<u64, BringError> {
+    async fn size_of(&self, digest: &Digest) -> Result<u64, PullError> {
         let mut size = self.0.images.has_blob(digest).unwrap_or(0);
         let mut documents = vec![digest.clone()];
         while let Some(digest) = documents.pop() {
@@ -80,11 +80,11 @@ impl ImagePuller {
     }
 
     /// Takes a copy of an image of the fleet, as a peer asks.
-    pub(super) async fn keep(&self, name: &str, digest: &str) -> Result<(), BringError> {
+    pub(super) async fn keep(&self, name: &str, digest: &str) -> Result<(), PullError> {
         let mut reference: Reference = name.parse()?;
         reference.digest = Some(digest.parse().map_err(runtime::image::BadReference::from)?);
         // It stays as long as the fleet knows it.
-        let origin = Origin::Brought;
+        let origin = Origin::ForTask;
         let wish = Wish { reference: &reference, login: None, origin, events: None };
         self.fetch(wish).await.map(drop)
     }

@@ -43,7 +43,7 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// Images take the direct way: what one node has, others between may bring for the site.
+    /// Images take the direct way: what one node has, others between may fetch for the site.
     pub(super) fn route(&self) -> Route {
         Route::direct(self.node, self.addr)
     }

@@ -1,10 +1,10 @@
 //! Sending an image to a registry: the blobs that it lacks, then the manifests, the name last.
 
 use runtime::image::auth::Login;
-use runtime::image::bring::BringError;
 use runtime::image::manifest::{
     DOCKER_INDEX, DOCKER_MANIFEST, Descriptor, Document, OCI_INDEX, OCI_MANIFEST,
 };
+use runtime::image::pull::PullError;
 use runtime::image::registry::{Purpose, Repository, Session, Source};
 use runtime::image::{Digest, ImageError, Reference};
 use tokio::sync::mpsc;
@@ -38,7 +38,7 @@ impl ImagePuller {
         reference: &Reference,
         login: Option<Login>,
         events: mpsc::UnboundedSender<PushEvent>,
-    ) -> Result<Pushed, BringError> {
+    ) -> Result<Pushed, PullError> {
         let reference = reference.clone().with_default_tag();
         let unknown = || ImageError::Unknown(reference.to_string());
         let named = self.0.images.digest_of(&reference).ok_or_else(unknown)?;
@@ -68,7 +68,7 @@ impl ImagePuller {
         builds: &[Descriptor],
         tag: &str,
         events: &mpsc::UnboundedSender<PushEvent>,
-    ) -> Result<Digest, BringError> {
+    ) -> Result<Digest, PullError> {
         let images = self.0.images.clone();
         let wanted: Vec<Digest> = builds.iter().map(|build| build.digest.clone()).collect();
         let is_whole = blocking(move || {
@@ -99,7 +99,7 @@ impl ImagePuller {
         digest: &Digest,
         name: &str,
         events: &mpsc::UnboundedSender<PushEvent>,
-    ) -> Result<(), BringError> {
+    ) -> Result<(), PullError> {
         let missing = |digest: &Digest| ImageError::Unknown(digest.to_string());
         let Some(Document::Manifest(manifest)) = self.document_here(digest).await? else {
             return Err(missing(digest).into());
@@ -128,7 +128,7 @@ impl ImagePuller {
         digest: &Digest,
         name: &str,
         media_type: &str,
-    ) -> Result<(), BringError> {
+    ) -> Result<(), PullError> {
         let (images, wanted) = (self.0.images.clone(), digest.clone());
         let bytes = blocking(move || {
             let mut bytes = Vec::new();

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use runtime::image::Digest;
-use runtime::image::bring::BringError;
+use runtime::image::pull::PullError;
 
 /// What the uplink refused is not asked for again for so long, give or take a half.
 const REFUSED_FOR: Duration = Duration::from_secs(2);
@@ -16,19 +16,19 @@ const REFUSED_MAX: usize = 256;
 /// Blobs with the reason, and until when it is believed.
 #[derive(Default)]
 pub(super) struct Refusals {
-    reasons: Mutex<BTreeMap<Digest, (Instant, BringError)>>,
+    reasons: Mutex<BTreeMap<Digest, (Instant, PullError)>>,
 }
 
 impl Refusals {
     /// Why this blob was refused, if that was a moment ago.
-    pub(super) fn lately(&self, digest: &Digest, now: Instant) -> Option<BringError> {
+    pub(super) fn lately(&self, digest: &Digest, now: Instant) -> Option<PullError> {
         let mut reasons = self.lock();
         reasons.retain(|_, (until, _)| *until > now);
         reasons.get(digest).map(|(_, error)| error.clone())
     }
 
     /// Remembers a refusal.
-    pub(super) fn note(&self, digest: &Digest, error: &BringError, now: Instant) {
+    pub(super) fn note(&self, digest: &Digest, error: &PullError, now: Instant) {
         let mut reasons = self.lock();
         if reasons.len() >= REFUSED_MAX {
             reasons.clear();
@@ -36,7 +36,7 @@ impl Refusals {
         reasons.insert(digest.clone(), (now + jittered(REFUSED_FOR), error.clone()));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Digest, (Instant, BringError)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Digest, (Instant, PullError)>> {
         self.reasons.lock().expect("nothing panics while it holds this")
     }
 }
@@ -58,7 +58,7 @@ mod tests {
         let (refusals, now) = (Refusals::default(), Instant::now());
         let digest = |n: u16| Digest::of(&n.to_be_bytes());
         for n in 0..1_000 {
-            refusals.note(&digest(n), &BringError::Ending, now);
+            refusals.note(&digest(n), &PullError::Ending, now);
             assert!(refusals.lock().len() <= REFUSED_MAX);
         }
         assert!(refusals.lately(&digest(999), now).is_some());

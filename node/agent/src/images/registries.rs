@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use runtime::image::auth::{self, Login};
-use runtime::image::bring::BringError;
+use runtime::image::pull::PullError;
 use runtime::image::registry::{Purpose, RegistryConfig, Repository, Session};
 
 use super::blocking;
@@ -36,7 +36,7 @@ impl Registries {
         repository: &Repository,
         login: Option<Login>,
         purpose: Purpose,
-    ) -> Result<Session, BringError> {
+    ) -> Result<Session, PullError> {
         let login = match login {
             Some(login) => login,
             None => {

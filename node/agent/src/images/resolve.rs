@@ -8,8 +8,8 @@ use std::time::Duration;
 use crdt_state::spec::Platform;
 use futures_util::StreamExt;
 use runtime::image::auth::Login;
-use runtime::image::bring::BringError;
 use runtime::image::manifest::Document;
+use runtime::image::pull::PullError;
 use runtime::image::registry::{Purpose, RegistryError, Repository, Session};
 use runtime::image::{Digest, Reference};
 use serde::{Deserialize, Serialize};
@@ -58,7 +58,7 @@ impl ImagePuller {
         &self,
         reference: &Reference,
         login: Option<Login>,
-    ) -> Result<Pinned, BringError> {
+    ) -> Result<Pinned, PullError> {
         let reference = reference.clone().with_default_tag();
         if let Some(image) = self.0.members.fleet_image(&reference).await
             && let Ok(digest) = image.fact.digest.parse()
@@ -113,11 +113,11 @@ impl ImagePuller {
         &self,
         reference: &Reference,
         login: Option<Login>,
-    ) -> Result<Pinned, BringError> {
+    ) -> Result<Pinned, PullError> {
         let repository =
             Repository { registry: reference.registry.clone(), name: reference.repository.clone() };
         if self.is_paused() {
-            return Err(BringError::Paused(reference.to_string()));
+            return Err(PullError::Paused(reference.to_string()));
         }
         let host = repository.registry.clone();
         let asked = async {
@@ -135,7 +135,7 @@ impl ImagePuller {
         session: &Session,
         reference: &Reference,
         login: Option<Login>,
-    ) -> Result<Pinned, BringError> {
+    ) -> Result<Pinned, PullError> {
         let wanted = reference.digest.as_ref().map(Digest::as_str);
         let name = wanted.or(reference.tag.as_deref()).unwrap_or("latest");
         let manifest = session.manifest(name).await?;
@@ -144,7 +144,7 @@ impl ImagePuller {
         if reference.digest.as_ref().is_some_and(|wanted| *wanted != digest) {
             let host = manifest.host;
             let digest = reference.digest.clone().unwrap_or(digest);
-            return Err(BringError::Corrupt { host, what: "manifest", digest });
+            return Err(PullError::Corrupt { host, what: "manifest", digest });
         }
         let source = match reference.digest {
             Some(_) => PinSource::Given,
@@ -158,7 +158,7 @@ impl ImagePuller {
             self.acquire(config).await?;
         }
         let pinned = self.pin_here(&digest, source).await?;
-        let nobody = || BringError::Nobody { what: reference.to_string(), asked: 0 };
+        let nobody = || PullError::Nobody { what: reference.to_string(), asked: 0 };
         let mut pinned = pinned.ok_or_else(nobody)?;
         pinned.media_type = manifest.media_type;
         Ok(pinned)
@@ -169,7 +169,7 @@ impl ImagePuller {
         &self,
         digest: &Digest,
         source: PinSource,
-    ) -> Result<Option<Pinned>, BringError> {
+    ) -> Result<Option<Pinned>, PullError> {
         let Some(document) = self.document_here(digest).await? else { return Ok(None) };
         let (images, known) = (self.0.images.clone(), digest.clone());
         let (platforms, size) = blocking(move || {

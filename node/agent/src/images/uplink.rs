@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use runtime::image::auth::Login;
-use runtime::image::bring::BringError;
+use runtime::image::pull::PullError;
 use runtime::image::registry::{Purpose, RegistryError, Repository, Session};
 use runtime::image::{Digest, ImageError};
 
@@ -24,8 +24,8 @@ impl ImagePuller {
         &self,
         want: &Want,
         fetch: &BlobFetch,
-    ) -> Result<(), BringError> {
-        let _turn = self.0.uplink.acquire().await.map_err(|_| BringError::Ending)?;
+    ) -> Result<(), PullError> {
+        let _turn = self.0.uplink.acquire().await.map_err(|_| PullError::Ending)?;
         if let Some(error) = self.0.refused.lately(&want.digest, Instant::now()) {
             return Err(error);
         }
@@ -33,7 +33,7 @@ impl ImagePuller {
             Some((repository, login)) => {
                 match self.take_from_registry(want, repository, login.clone(), fetch).await {
                     Ok(()) => return Ok(()),
-                    Err(error @ BringError::Store(_)) => return Err(error),
+                    Err(error @ PullError::Store(_)) => return Err(error),
                     Err(error) => Some(error),
                 }
             }
@@ -45,7 +45,7 @@ impl ImagePuller {
         if self.take_from_holders(want, &members, fetch).await? {
             return Ok(());
         }
-        let nobody = BringError::Nobody { what: want.source.name.clone(), asked };
+        let nobody = PullError::Nobody { what: want.source.name.clone(), asked };
         let error = refusal.unwrap_or(nobody);
         self.0.refused.note(&want.digest, &error, Instant::now());
         Err(error)
@@ -57,7 +57,7 @@ impl ImagePuller {
         repository: &Repository,
         login: Option<Login>,
         fetch: &BlobFetch,
-    ) -> Result<(), BringError> {
+    ) -> Result<(), PullError> {
         let session = self.0.registries.session(repository, login, Purpose::Pull).await?;
         match want.what {
             What::Manifest => self.manifest_from(&session, &want.digest, fetch).await,
@@ -70,12 +70,12 @@ impl ImagePuller {
         session: &Session,
         digest: &Digest,
         fetch: &BlobFetch,
-    ) -> Result<(), BringError> {
+    ) -> Result<(), PullError> {
         fetch.decide(0, &session.repository().registry, 0);
         let manifest = session.manifest(digest.as_str()).await?;
         if Digest::of(&manifest.bytes) != *digest {
             let (host, digest) = (manifest.host, digest.clone());
-            return Err(BringError::Corrupt { host, what: "manifest", digest });
+            return Err(PullError::Corrupt { host, what: "manifest", digest });
         }
         self.0.taken.take(manifest.bytes.len()).await;
         let images = self.0.images.clone();
@@ -89,7 +89,7 @@ impl ImagePuller {
         session: &Session,
         want: &Want,
         fetch: &BlobFetch,
-    ) -> Result<(), BringError> {
+    ) -> Result<(), PullError> {
         let mut resumes = 0;
         loop {
             let mut sink = Sink::open(&self.0.images, &want.digest, want.size).await?;
@@ -135,11 +135,11 @@ impl ImagePuller {
         Ok(received)
     }
 
-    async fn finished(&self, session: &Session, want: &Want, sink: Sink) -> Result<(), BringError> {
+    async fn finished(&self, session: &Session, want: &Want, sink: Sink) -> Result<(), PullError> {
         match sink.finish().await {
             Ok(()) => Ok(()),
             Err(ImageError::WrongDigest { .. } | ImageError::WrongSize { .. }) => {
-                Err(BringError::Corrupt {
+                Err(PullError::Corrupt {
                     host: session.repository().registry.clone(),
                     what: "blob",
                     digest: want.digest.clone(),

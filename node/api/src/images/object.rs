@@ -86,7 +86,7 @@ fn edge(row: &ImageRow) -> Value {
         "Origin": match row.origin {
             Origin::Loaded => "loaded",
             Origin::Pulled => "pulled",
-            Origin::Brought => "brought",
+            Origin::ForTask => "brought",
         },
     })
 }

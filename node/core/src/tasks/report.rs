@@ -158,7 +158,7 @@ impl Local {
         }
         if let Some(status) = self.status_mut(task) {
             if status.current.state == TaskState::Preparing {
-                // It told what was brought.
+                // It told what was pulled.
                 status.current.message.clear();
             }
             status.current.enter(TaskState::Running, moment.wall_ms);

@@ -1,5 +1,5 @@
 //! The door through which a driver asks for an image that may not be here, and the reasons why it
-//! does not come. Who brings it (peers, a registry) is the agent's business.
+//! does not come. Who pulls it (peers, a registry) is the agent's business.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,28 +9,28 @@ use super::auth::LoginError;
 use super::registry::RegistryError;
 use super::{BadReference, Digest, Image, ImageError, Reference};
 
-/// What a bring is on its way to.
-pub type Bringing<'a> = Pin<Box<dyn Future<Output = Result<Image, BringError>> + Send + 'a>>;
+/// A pull that goes on.
+pub type PullFuture<'a> = Pin<Box<dyn Future<Output = Result<Image, PullError>> + Send + 'a>>;
 
-/// Brings images to this node.
-pub trait Bring: std::fmt::Debug + Send + Sync {
+/// Pulls images to this node.
+pub trait PullImage: std::fmt::Debug + Send + Sync {
     /// The image of a reference, complete on this node when the future ends. What is here already
     /// costs no packet. `say` is told what is being done, once when it begins to take time; it must
     /// not wait. A dropped future ends the work, what has come is kept.
-    fn bring<'a>(
+    fn pull<'a>(
         &'a self,
         reference: &'a Reference,
         say: &'a (dyn Fn(String) + Send + Sync),
-    ) -> Bringing<'a>;
+    ) -> PullFuture<'a>;
 
-    /// What was brought does not fit on the disk when it is unpacked.
+    /// What was pulled does not fit on the disk when it is unpacked.
     fn on_disk_full(&self);
 }
 
 /// Why an image is not here. Only a malformed reference stays so; everything else may be over a
 /// moment later and is worth another attempt.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum BringError {
+pub enum PullError {
     /// The name is malformed.
     #[error(transparent)]
     Malformed(#[from] BadReference),
@@ -90,15 +90,15 @@ pub enum BringError {
     Ending,
 }
 
-impl BringError {
+impl PullError {
     /// Nothing that another attempt could change.
     pub fn is_permanent(&self) -> bool {
-        matches!(self, BringError::Malformed(_))
+        matches!(self, PullError::Malformed(_))
     }
 }
 
-impl From<ImageError> for BringError {
-    fn from(error: ImageError) -> BringError {
-        BringError::Store(Arc::new(error))
+impl From<ImageError> for PullError {
+    fn from(error: ImageError) -> PullError {
+        PullError::Store(Arc::new(error))
     }
 }
