@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use gossip::MemberState;
 use node_agent::Agent;
 use node_agent::config::{Config, FleetKey, JoinAddr, Key};
-use node_agent::images::{PinSource, PushEvent, Wish};
+use node_agent::images::{PinSource, PullRequest, PushEvent};
 use real::Registry;
 use runtime::image::{Digest, Image, Images, Origin, PullError, PullImage, Reference, platform};
 
@@ -307,8 +307,9 @@ async fn a_pull_by_tag_follows_the_tag_and_a_task_keeps_what_it_has() {
     let (new, _) = publish(dir.path(), &name, &here(), &[2_000]).await;
     assert_eq!(pull(&agents[0], &name).await.expect("it is here").manifest, old);
     let named = reference(&name);
-    let wish = Wish { reference: &named, login: None, origin: Origin::Pulled, events: None };
-    let pulled = agents[0].handle().puller().fetch(wish).await.expect("pulled");
+    let request =
+        PullRequest { reference: &named, login: None, origin: Origin::Pulled, events: None };
+    let pulled = agents[0].handle().puller().fetch(request).await.expect("pulled");
     assert_eq!(pulled.manifest, new);
     stop(agents).await;
 }

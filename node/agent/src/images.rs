@@ -67,7 +67,7 @@ pub enum PullEvent {
 }
 
 /// Who wants an image, and what for.
-pub struct Wish<'a> {
+pub struct PullRequest<'a> {
     /// Which.
     pub reference: &'a Reference,
     /// As whom to ask the registry; `None`: as this node's Docker config says.
@@ -165,9 +165,9 @@ impl ImagePuller {
 
     /// Pulls an image and names it. What is here already costs no packet, unless an operator asks
     /// for a tag anew ([`Origin::Pulled`]): then the tag is looked up.
-    pub async fn fetch(&self, wish: Wish<'_>) -> Result<Image, PullError> {
-        let reference = wish.reference.clone().with_default_tag();
-        let looks_up = wish.origin == Origin::Pulled && reference.digest.is_none();
+    pub async fn fetch(&self, request: PullRequest<'_>) -> Result<Image, PullError> {
+        let reference = request.reference.clone().with_default_tag();
+        let looks_up = request.origin == Origin::Pulled && reference.digest.is_none();
         if !looks_up && let Some(image) = self.local(&reference).await? {
             return Ok(image);
         }
@@ -176,18 +176,18 @@ impl ImagePuller {
         }
         let digest = match &reference.digest {
             Some(digest) => digest.clone(),
-            None => self.resolve(&reference, wish.login.clone()).await?.digest,
+            None => self.resolve(&reference, request.login.clone()).await?.digest,
         };
-        let source = self.source(&reference, wish.login).await;
+        let source = self.source(&reference, request.login).await;
         let manifest = self.manifest_for_here(&digest, &source).await?;
-        if let Some(events) = &wish.events {
+        if let Some(events) = &request.events {
             let _ = events.send(PullEvent::Layers(manifest.layers.clone()));
         }
         let mut parts = vec![manifest.config];
         parts.extend(manifest.layers);
         let mut coming = futures_util::stream::iter(parts.into_iter().map(|part| {
             let want = source.want(&part.digest, Some(part.size), What::Blob);
-            let events = wish.events.clone();
+            let events = request.events.clone();
             async move {
                 self.acquire(want).await?;
                 if let Some(events) = events {
@@ -201,7 +201,7 @@ impl ImagePuller {
             part?;
         }
         drop(coming);
-        let (images, origin) = (self.0.images.clone(), wish.origin);
+        let (images, origin) = (self.0.images.clone(), request.origin);
         let named = reference.clone();
         let found = blocking(move || {
             images.set_name(&named, &digest, origin)?;
@@ -268,9 +268,13 @@ impl PullImage for ImagePuller {
             say(format!("fetching {reference}"));
             let (puller, wanted) = (self.clone(), reference.clone());
             let fetching = Fetching(self.0.background.spawn(async move {
-                let wish =
-                    Wish { reference: &wanted, login: None, origin: Origin::ForTask, events: None };
-                puller.fetch(wish).await
+                let request = PullRequest {
+                    reference: &wanted,
+                    login: None,
+                    origin: Origin::ForTask,
+                    events: None,
+                };
+                puller.fetch(request).await
             }));
             let fetched = fetching.await;
             if let Err(PullError::Store(error)) = &fetched

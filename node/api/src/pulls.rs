@@ -17,7 +17,7 @@ use super::Api;
 use super::failure::Failure;
 use super::pin;
 use super::progress_stream::{self, Lines};
-use node_agent::images::{ImagePuller, PullEvent, Wish};
+use node_agent::images::{ImagePuller, PullEvent, PullRequest};
 
 /// Between two looks at how far the layers are.
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
@@ -71,8 +71,9 @@ impl Fetching {
     ) -> Fetching {
         Fetching(tokio::spawn(async move {
             let origin = Origin::Pulled;
-            let wish = Wish { reference: &reference, login, origin, events: Some(events) };
-            puller.fetch(wish).await
+            let request =
+                PullRequest { reference: &reference, login, origin, events: Some(events) };
+            puller.fetch(request).await
         }))
     }
 }

@@ -7,7 +7,7 @@ use runtime::image::manifest::Document;
 use runtime::image::{Digest, ImageError, Origin, Reference};
 
 use super::choice;
-use super::{ImagePuller, PinSource, Pinned, PullError, Wish};
+use super::{ImagePuller, PinSource, Pinned, PullError, PullRequest};
 use crate::transport::PeerRequest;
 
 /// Further members that get a copy.
@@ -85,7 +85,7 @@ impl ImagePuller {
         reference.digest = Some(digest.parse().map_err(runtime::image::BadReference::from)?);
         // It stays as long as the fleet knows it.
         let origin = Origin::ForTask;
-        let wish = Wish { reference: &reference, login: None, origin, events: None };
-        self.fetch(wish).await.map(drop)
+        let request = PullRequest { reference: &reference, login: None, origin, events: None };
+        self.fetch(request).await.map(drop)
     }
 }
