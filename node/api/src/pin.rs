@@ -36,7 +36,7 @@ pub enum Resolve {
 ///
 /// Docker's own client asks the registry itself before it sends a spec: one without a digest is
 /// meant so, or it has warned already.
-pub fn wish(query: Option<&str>, headers: &HeaderMap) -> Result<Resolve, Failure> {
+pub fn resolve_mode(query: Option<&str>, headers: &HeaderMap) -> Result<Resolve, Failure> {
     let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
     let asked_itself = agent.is_some_and(|agent| agent.starts_with("Docker-Client/"));
     match query {
@@ -62,10 +62,10 @@ pub async fn pin(
     api: &Api,
     template: &mut Template,
     before: Option<&Template>,
-    wish: Resolve,
+    mode: Resolve,
     login: Option<Login>,
 ) -> Option<String> {
-    if !is_asked_for(template, before, wish) {
+    if !is_asked_for(template, before, mode) {
         return None;
     }
     let mut reference: Reference = template.image.parse().ok()?;
@@ -83,11 +83,11 @@ pub async fn pin(
     Some(unresolved(&template.image, &reason))
 }
 
-fn is_asked_for(template: &Template, before: Option<&Template>, wish: Resolve) -> bool {
+fn is_asked_for(template: &Template, before: Option<&Template>, mode: Resolve) -> bool {
     let is_new = before.is_none_or(|before| before.image != template.image);
     template.runtime == Runtime::Container
         && !template.image.contains('@')
-        && match wish {
+        && match mode {
             Resolve::Changed => is_new,
             Resolve::Always => true,
             Resolve::Never => false,
@@ -129,11 +129,11 @@ mod tests {
     #[test]
     fn docker_s_own_client_has_asked_already() {
         let mut headers = HeaderMap::new();
-        assert_eq!(wish(None, &headers).ok(), Some(Resolve::Changed));
+        assert_eq!(resolve_mode(None, &headers).ok(), Some(Resolve::Changed));
         headers.insert(header::USER_AGENT, "Docker-Client/28.2.2 (linux)".parse().expect("valid"));
-        assert_eq!(wish(None, &headers).ok(), Some(Resolve::Never));
-        assert_eq!(wish(Some("always"), &headers).ok(), Some(Resolve::Always));
-        assert!(wish(Some("maybe"), &headers).is_err());
+        assert_eq!(resolve_mode(None, &headers).ok(), Some(Resolve::Never));
+        assert_eq!(resolve_mode(Some("always"), &headers).ok(), Some(Resolve::Always));
+        assert!(resolve_mode(Some("maybe"), &headers).is_err());
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub async fn create(
     headers: HeaderMap,
     body: Sent,
 ) -> Result<(StatusCode, Json<ServiceCreated>), Failure> {
-    let wish = pin::wish(query?.resolve.as_deref(), &headers)?;
+    let mode = pin::resolve_mode(query?.resolve.as_deref(), &headers)?;
     let login = pin::login(&headers)?;
     let mut spec = accept(read_spec(&body?)?, None)?;
     if spec.name.is_empty() {
@@ -88,7 +88,7 @@ pub async fn create(
     }
     spec.check()?;
     let mut warnings = port_warnings(&spec);
-    warnings.extend(pin::pin(&api, &mut spec.template, None, wish, login).await);
+    warnings.extend(pin::pin(&api, &mut spec.template, None, mode, login).await);
     match api.edit(Edit::CreateService(Box::new(spec))).await? {
         Edited::Service(id) => {
             let created = ServiceCreated { id: id.to_string(), warnings };
@@ -114,7 +114,7 @@ pub async fn update(
     }
     let snapshot = Snapshot::latest(&api).await?;
     let service = snapshot.service(&wanted)?;
-    let wish = pin::wish(query.resolve.as_deref(), &headers)?;
+    let mode = pin::resolve_mode(query.resolve.as_deref(), &headers)?;
     let login = pin::login(&headers)?;
     let before = ServiceSpec::of(service);
     let mut spec = accept(read_spec(&body?)?, Some(&before))?;
@@ -125,7 +125,7 @@ pub async fn update(
     let mut warnings = port_warnings(&spec);
     warnings.retain(|warning| !port_warnings(&before).contains(warning));
     let template = &mut spec.template;
-    warnings.extend(pin::pin(&api, template, Some(&before.template), wish, login).await);
+    warnings.extend(pin::pin(&api, template, Some(&before.template), mode, login).await);
     let (id, version) = (service.id, query.version);
     api.edit(Edit::UpdateService { id, version, spec: Box::new(spec) }).await?;
     Ok(Json(ServiceUpdated { warnings }))
