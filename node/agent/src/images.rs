@@ -41,7 +41,7 @@ pub use blob_fetch::Pull;
 pub(super) use members::Reach;
 pub use push::{PushEvent, Pushed};
 pub use resolve::{PinSource, Pinned};
-pub(super) use serve::Depot;
+pub(super) use serve::PeerRequestHandler;
 
 use crate::config::{Config, ImageFetch};
 use blob_fetch::{Flights, Want};

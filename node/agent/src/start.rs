@@ -7,7 +7,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::handle::{COMMANDS_MAX, EVENTS_MAX, Handle};
-use super::images::{Depot, Reach};
+use super::images::{PeerRequestHandler, Reach};
 use super::local_runs::LocalRuns;
 use super::machine::{Clock, Desk, Machine, Sources};
 use super::node::{self, Made};
@@ -83,7 +83,7 @@ fn prepare(mut opening: Opening) -> Result<(Handle, Machine, Sources), StartErro
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
     let background = opening.background;
     let local_runs = LocalRuns { runs: opening.runs.clone(), background: background.clone() };
-    transport.serve(Arc::new(Depot { local_runs, puller: opening.puller.clone() }));
+    transport.serve(Arc::new(PeerRequestHandler { local_runs, puller: opening.puller.clone() }));
     opening.puller.connect(Reach {
         me,
         transport: transport.downgrade(),

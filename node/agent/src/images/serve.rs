@@ -32,12 +32,12 @@ const PIECE_BYTES: usize = 60 * 1024;
 const ASKED_MAX: usize = 256;
 
 /// Everything that peers can ask of an agent.
-pub(crate) struct Depot {
+pub(crate) struct PeerRequestHandler {
     pub(crate) local_runs: LocalRuns,
     pub(crate) puller: ImagePuller,
 }
 
-impl PeerService for Depot {
+impl PeerService for PeerRequestHandler {
     fn answer(&self, _from: NodeId, request: PeerRequest) -> mpsc::Receiver<Vec<u8>> {
         let (frames, answer) = mpsc::channel(FRAMES_MAX);
         let puller = self.puller.clone();
