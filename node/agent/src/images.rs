@@ -38,7 +38,7 @@ use runtime::image::{Digest, Image, ImageError, Images, Origin, Reference, Searc
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 pub use blob_fetch::Pull;
-pub(super) use members::Reach;
+pub(super) use members::FleetLink;
 pub use push::{PushEvent, Pushed};
 pub use resolve::{PinSource, Pinned};
 pub(super) use serve::PeerRequestHandler;
@@ -124,8 +124,8 @@ impl ImagePuller {
     }
 
     /// Lets it ask other nodes; the first call counts.
-    pub(super) fn connect(&self, reach: Reach) {
-        self.0.members.connect(reach);
+    pub(super) fn connect(&self, link: FleetLink) {
+        self.0.members.connect(link);
     }
 
     /// What is here.

@@ -7,7 +7,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::handle::{COMMANDS_MAX, EVENTS_MAX, Handle};
-use super::images::{PeerRequestHandler, Reach};
+use super::images::{FleetLink, PeerRequestHandler};
 use super::local_runs::LocalRuns;
 use super::machine::{Clock, Desk, Machine, Sources};
 use super::node::{self, Made};
@@ -84,7 +84,7 @@ fn prepare(mut opening: Opening) -> Result<(Handle, Machine, Sources), StartErro
     let background = opening.background;
     let local_runs = LocalRuns { runs: opening.runs.clone(), background: background.clone() };
     transport.serve(Arc::new(PeerRequestHandler { local_runs, puller: opening.puller.clone() }));
-    opening.puller.connect(Reach {
+    opening.puller.connect(FleetLink {
         me,
         transport: transport.downgrade(),
         commands: commands.downgrade(),

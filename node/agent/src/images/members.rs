@@ -25,7 +25,7 @@ const SITE_LABEL: &str = "site";
 const ASK_DEADLINE: Duration = Duration::from_secs(3);
 
 /// The way to other nodes. It keeps neither the node alive nor its socket open.
-pub(crate) struct Reach {
+pub(crate) struct FleetLink {
     pub(crate) me: NodeId,
     pub(crate) transport: WeakTransport,
     pub(crate) commands: mpsc::WeakSender<Command>,
@@ -49,7 +49,7 @@ impl Member {
     }
 }
 
-impl Reach {
+impl FleetLink {
     async fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Node) -> T + Send + 'static,
@@ -71,33 +71,33 @@ fn site(view: &NodeView) -> Option<&str> {
 /// The members of the fleet as this node sees them: none until it is connected.
 #[derive(Default)]
 pub(super) struct Members {
-    reach: OnceLock<Reach>,
+    link: OnceLock<FleetLink>,
 }
 
 impl Members {
     /// Lets it ask other nodes; the first call counts.
-    pub(super) fn connect(&self, reach: Reach) {
-        let _ = self.reach.set(reach);
+    pub(super) fn connect(&self, link: FleetLink) {
+        let _ = self.link.set(link);
     }
 
     /// Passes a stream on to a node as a relay.
     pub(super) async fn relay(&self, to: NodeId, stream: PeerStream) {
-        let Some(reach) = self.reach.get() else { return };
-        let addr = reach.read(move |node| node.gossip().member(to).map(|member| member.addr)).await;
-        if let (Some(addr), Some(transport)) = (addr.flatten(), reach.transport.upgrade()) {
+        let Some(link) = self.link.get() else { return };
+        let addr = link.read(move |node| node.gossip().member(to).map(|member| member.addr)).await;
+        if let (Some(addr), Some(transport)) = (addr.flatten(), link.transport.upgrade()) {
             transport.pass_on(to, addr, stream).await;
         }
     }
 
     /// This node.
     pub(super) fn me(&self) -> Option<NodeId> {
-        self.reach.get().map(|reach| reach.me)
+        self.link.get().map(|link| link.me)
     }
 
     /// Everybody else who is alive.
     pub(super) async fn alive(&self) -> Vec<Member> {
-        let Some(reach) = self.reach.get() else { return Vec::new() };
-        let members = reach.read(|node| {
+        let Some(link) = self.link.get() else { return Vec::new() };
+        let members = link.read(|node| {
             let me = NodeView::read(node.replica(), node.me());
             let alive = node.gossip().members().filter(|member| member.state == MemberState::Alive);
             let others = alive.map(|member| {
@@ -119,8 +119,8 @@ impl Members {
     /// The image that the fleet itself has under this name.
     pub(super) async fn fleet_image(&self, reference: &Reference) -> Option<FleetImage> {
         let name = reference.canonical();
-        let reach = self.reach.get()?;
-        reach.read(move |node| FleetImage::named(node.replica(), &name)).await?
+        let link = self.link.get()?;
+        link.read(move |node| FleetImage::named(node.replica(), &name)).await?
     }
 
     /// Asks all of them at once who has a blob; who is silent has nothing.
@@ -161,6 +161,6 @@ impl Members {
 
     /// What carries requests, as long as it is there.
     pub(super) fn transport(&self) -> Option<Transport> {
-        self.reach.get()?.transport.upgrade()
+        self.link.get()?.transport.upgrade()
     }
 }
