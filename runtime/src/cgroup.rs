@@ -57,7 +57,7 @@ struct Group {
 
 /// In which hierarchies a run has a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
+pub enum CgroupScope {
     /// The one that tells what belongs to the run, and those that count what it uses.
     Needed,
     /// Every one. A container's runtime joins them all, and another run's end may take the group
@@ -76,7 +76,7 @@ const REMOVE_TRIES: usize = 1_000;
 
 impl Cgroup {
     /// Makes the groups of a run, and sets these limits.
-    pub fn create(plan: &CgroupPlan, limits: &Resources, reach: Reach) -> Cgroup {
+    pub fn create(plan: &CgroupPlan, limits: &Resources, scope: CgroupScope) -> Cgroup {
         let mut cgroup = Cgroup::default();
         let asked = limits::asked(limits);
         let tracker = mounts::tracker(&plan.hierarchies);
@@ -84,11 +84,11 @@ impl Cgroup {
             let here = asked.iter().filter(|(controller, _)| hierarchy.has(*controller));
             let dir = hierarchy.root.join(&plan.path);
             let (needed, there) = (hierarchy.counts() || tracker == Some(index), dir.is_dir());
-            let made = match reach {
-                Reach::Needed if !needed => continue,
-                Reach::There if !there => continue,
-                Reach::There => Ok(Withheld::new()),
-                Reach::Needed | Reach::All => make(hierarchy, &plan.path),
+            let made = match scope {
+                CgroupScope::Needed if !needed => continue,
+                CgroupScope::There if !there => continue,
+                CgroupScope::There => Ok(Withheld::new()),
+                CgroupScope::Needed | CgroupScope::All => make(hierarchy, &plan.path),
             };
             match made {
                 Ok(withheld) => {

@@ -8,7 +8,7 @@ use std::path::Path;
 use crdt_state::spec::Resources;
 
 use super::limits::swap_file;
-use super::{Cgroup, CgroupPlan, Controller, Hierarchy, Reach, Version, remove_parents};
+use super::{Cgroup, CgroupPlan, CgroupScope, Controller, Hierarchy, Version, remove_parents};
 
 /// The name of the group that it is tried on, where runs have theirs; no run is called so.
 const GROUP: &str = "ability";
@@ -31,7 +31,7 @@ impl Ability {
         let plan = CgroupPlan { hierarchies: hierarchies.to_vec(), path };
         let (memory_bytes, nano_cpus, pids) = (1 << 30, 1_000_000_000, 1_000);
         let limits = Resources { memory_bytes, nano_cpus, pids, ..Resources::default() };
-        let cgroup = Cgroup::create(&plan, &limits, Reach::Needed);
+        let cgroup = Cgroup::create(&plan, &limits, CgroupScope::Needed);
         let has_swap = |dir: &Path, version| dir.join(swap_file(version)).exists();
         let swap = cgroup.groups.iter().any(|group| has_swap(&group.dir, group.version));
         let limiting = hierarchies.iter().filter(|hierarchy| {

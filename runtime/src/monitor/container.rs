@@ -20,7 +20,7 @@ use super::descendants;
 use super::fork::{Forked, fork_into};
 use super::inherited::{self, Inherited};
 use super::output::Output;
-use crate::cgroup::{Cgroup, Reach};
+use crate::cgroup::{Cgroup, CgroupScope};
 use crate::logs::writer::LogWriter;
 use crate::oci::console::Console;
 use crate::oci::launcher::{self, Io, LaunchReport};
@@ -53,7 +53,7 @@ pub fn begin(
     let console = template.container.tty.then(console).transpose()?;
     // Making a container takes processes; how many it may have is limited before its program runs.
     let to_begin_with = Resources { pids: 0, ..template.limits.clone() };
-    let cgroup = Cgroup::create(&order.cgroup, &to_begin_with, Reach::All);
+    let cgroup = Cgroup::create(&order.cgroup, &to_begin_with, CgroupScope::All);
     let null = inherited.null();
     let stdin = stdin.as_ref().map_or(null, OwnedFd::as_fd);
     let io = Io {

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::backend::{self, Bundle, Stdio};
 use super::bundle::{BundleInput, Machine, bundle, is_bind};
 use super::{ContainerOrder, OciRuntime, backend_of, console, devices, explain, init, rootfs};
-use crate::cgroup::{Cgroup, Reach, entry};
+use crate::cgroup::{Cgroup, CgroupScope, entry};
 use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
 use crate::volume::{self, Filling};
@@ -103,7 +103,7 @@ fn attempt(
         keep_from_devices(order, &spec)?;
     }
     // crun begins with groups of its own, without limits.
-    let limited = Cgroup::create(&order.cgroup, &order.start.template.limits, Reach::There);
+    let limited = Cgroup::create(&order.cgroup, &order.start.template.limits, CgroupScope::There);
     warnings.extend(limited.warnings);
     backend.start(&bundle).map_err(reworded)?;
     Ok((pid.as_raw(), warnings))
