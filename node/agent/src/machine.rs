@@ -84,12 +84,12 @@ pub(super) struct Machine {
     pub(super) joins: mpsc::Sender<SocketAddr>,
     /// Where everything that the node is told is written, if anywhere.
     pub(super) history: Option<History>,
-    pub(super) desk: Desk,
+    pub(super) pending: PendingReplies,
 }
 
 /// Who waits for an answer, and who was told what.
 #[derive(Default)]
-pub(super) struct Desk {
+pub(super) struct PendingReplies {
     tickets: BTreeMap<u64, oneshot::Sender<Result<Edited, Refusal>>>,
     last_ticket: u64,
     leaving: Vec<oneshot::Sender<()>>,
@@ -192,7 +192,7 @@ impl Machine {
     /// Tells readers when the node's state is another. Before the orders, so that whoever gets an
     /// answer reads a state that has what was answered.
     fn tell_revision(&mut self) {
-        if self.desk.revision.update(&self.node) {
+        if self.pending.revision.update(&self.node) {
             self.shared.revision.send_modify(|revision| *revision += 1);
         }
     }
@@ -202,14 +202,14 @@ impl Machine {
             Arrival::Datagram { from, bytes } => self.step(Input::Datagram { from, bytes }),
             Arrival::Message { from, bytes } => self.step(Input::Message { from, bytes }),
             Arrival::Connected { node, addr } => {
-                if self.desk.joining.remove(&addr).is_some() {
+                if self.pending.joining.remove(&addr).is_some() {
                     tracing::info!("joined the fleet through {addr}, node {node}");
                 }
                 self.shared.refused.forget(addr);
                 self.step(Input::Connected { node, addr });
             }
             Arrival::NotConnected { addr, why } => {
-                if self.desk.on_not_connected(addr, &why) {
+                if self.pending.on_not_connected(addr, &why) {
                     self.shared.refused.note(addr, why);
                 }
             }
@@ -242,15 +242,15 @@ impl Machine {
         match command {
             Command::Read(query) => query(&self.node, self.clock.now()),
             Command::Edit { edit, answer } => {
-                self.desk.last_ticket += 1;
-                let ticket = self.desk.last_ticket;
-                self.desk.tickets.insert(ticket, answer);
+                self.pending.last_ticket += 1;
+                let ticket = self.pending.last_ticket;
+                self.pending.tickets.insert(ticket, answer);
                 self.step(Input::Edit { ticket, edit });
             }
             Command::Join(name) => self.join(name),
             Command::Conditions(found) => self.step(Input::ConditionsFound(found)),
             Command::Leave { done } => {
-                self.desk.leaving.push(done);
+                self.pending.leaving.push(done);
                 self.step(Input::Leave);
             }
             Command::RemoveVolume { name, answer } => {
@@ -269,7 +269,7 @@ impl Machine {
 
     fn on_join(&mut self, addr: SocketAddr) {
         if addr != self.transport.local_addr() {
-            self.desk.joining.insert(addr, Reported::Nothing);
+            self.pending.joining.insert(addr, Reported::Nothing);
             self.step(Input::Join { addr });
         }
     }
@@ -292,14 +292,14 @@ impl Machine {
                 }
                 Action::ForgetRun { run } => self.driver.forget(run),
                 Action::Answer { ticket, result } => {
-                    if let Some(answer) = self.desk.tickets.remove(&ticket) {
+                    if let Some(answer) = self.pending.tickets.remove(&ticket) {
                         // Whoever asked may have gone; the change stays.
                         let _ = answer.send(result);
                     }
                 }
                 Action::Event(event) => self.on_event(event),
                 Action::Departed => {
-                    for done in self.desk.leaving.drain(..) {
+                    for done in self.pending.leaving.drain(..) {
                         let _ = done.send(());
                     }
                     return Some(match self.node.removed_by() {
@@ -329,7 +329,7 @@ impl Machine {
     }
 }
 
-impl Desk {
+impl PendingReplies {
     /// An address that an operator named and that does not answer is told once. Whether it is one.
     fn on_not_connected(&mut self, addr: SocketAddr, why: &DialFailure) -> bool {
         if *why == DialFailure::Myself {

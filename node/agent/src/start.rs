@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::handle::{COMMANDS_MAX, EVENTS_MAX, Handle};
 use super::images::{FleetLink, PeerRequestHandler};
 use super::local_runs::LocalRuns;
-use super::machine::{Clock, Desk, Machine, Sources};
+use super::machine::{Clock, Machine, PendingReplies, Sources};
 use super::node::{self, Made};
 use super::opening::{Opening, StartError, open};
 use super::refused::Refused;
@@ -117,7 +117,7 @@ fn prepare(mut opening: Opening) -> Result<(Handle, Machine, Sources), StartErro
         driver,
         joins,
         history,
-        desk: Desk::default(),
+        pending: PendingReplies::default(),
     };
     names.into_iter().for_each(|name| machine.join(name));
     let sources = Sources {
