@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::counters::Dropped;
 use super::dial::{DialFailure, reach};
-use super::peers::{Letter, Queued};
+use super::peers::{OutgoingMessage, Queued};
 use super::tls::Close;
 use super::{Arrival, MESSAGE_BYTES_MAX, Shared};
 
@@ -24,7 +24,7 @@ const BYTES_PER_SECOND_MIN: usize = 16 * 1024;
 /// Puts a message behind those that wait for this peer.
 pub(super) fn send(shared: &Arc<Shared>, to: NodeId, addr: SocketAddr, bytes: Vec<u8>) {
     assert!(bytes.len() <= MESSAGE_BYTES_MAX, "larger things are sent in parts");
-    let queued = shared.peers().queue(to, Letter { addr, bytes });
+    let queued = shared.peers().queue(to, OutgoingMessage { addr, bytes });
     match queued {
         Queued::Behind => {}
         Queued::First => {
@@ -41,9 +41,9 @@ pub(super) fn send(shared: &Arc<Shared>, to: NodeId, addr: SocketAddr, bytes: Ve
 
 async fn deliver(shared: Arc<Shared>, to: NodeId) {
     loop {
-        let letter = shared.peers().next(to);
-        let Some(letter) = letter else { return };
-        if deliver_one(&shared, to, &letter).await.is_err() {
+        let message = shared.peers().next(to);
+        let Some(message) = message else { return };
+        if deliver_one(&shared, to, &message).await.is_err() {
             let lost = shared.peers().drop_waiting(to);
             for _ in 0..lost {
                 shared.counters.on_dropped(Dropped::Queue);
@@ -53,15 +53,19 @@ async fn deliver(shared: Arc<Shared>, to: NodeId) {
     }
 }
 
-async fn deliver_one(shared: &Arc<Shared>, to: NodeId, letter: &Letter) -> Result<(), DialFailure> {
+async fn deliver_one(
+    shared: &Arc<Shared>,
+    to: NodeId,
+    message: &OutgoingMessage,
+) -> Result<(), DialFailure> {
     let known = shared.peers().best(shared.me, to);
     if let Some(connection) = known
-        && write(shared, &connection, &letter.bytes).await
+        && write(shared, &connection, &message.bytes).await
     {
         return Ok(());
     }
-    let connection = reach(shared, to, letter.addr).await?;
-    if write(shared, &connection, &letter.bytes).await {
+    let connection = reach(shared, to, message.addr).await?;
+    if write(shared, &connection, &message.bytes).await {
         Ok(())
     } else {
         Err(DialFailure::NoAnswer)

@@ -40,7 +40,7 @@ pub(super) struct Peers {
 struct Peer {
     dialled: Option<Link>,
     accepted: Option<Link>,
-    waiting: VecDeque<Letter>,
+    waiting: VecDeque<OutgoingMessage>,
     waiting_bytes: usize,
     /// A task is sending what waits.
     sending: bool,
@@ -54,7 +54,7 @@ struct Link {
 }
 
 /// A message on its way.
-pub(super) struct Letter {
+pub(super) struct OutgoingMessage {
     pub(super) addr: SocketAddr,
     pub(super) bytes: Vec<u8>,
 }
@@ -129,14 +129,14 @@ impl Peers {
     }
 
     /// Puts a message behind those that wait.
-    pub(super) fn queue(&mut self, to: NodeId, letter: Letter) -> Queued {
+    pub(super) fn queue(&mut self, to: NodeId, message: OutgoingMessage) -> Queued {
         let peer = self.peers.entry(to).or_default();
-        let bytes = peer.waiting_bytes + letter.bytes.len();
+        let bytes = peer.waiting_bytes + message.bytes.len();
         if peer.waiting.len() >= WAITING_MAX || bytes > WAITING_BYTES_MAX {
             return Queued::Full;
         }
         peer.waiting_bytes = bytes;
-        peer.waiting.push_back(letter);
+        peer.waiting.push_back(message);
         match std::mem::replace(&mut peer.sending, true) {
             true => Queued::Behind,
             false => Queued::First,
@@ -144,17 +144,17 @@ impl Peers {
     }
 
     /// The next message to send; `None` ends the task that sends.
-    pub(super) fn next(&mut self, to: NodeId) -> Option<Letter> {
+    pub(super) fn next(&mut self, to: NodeId) -> Option<OutgoingMessage> {
         let peer = self.peers.get_mut(&to)?;
-        let letter = peer.waiting.pop_front();
-        match &letter {
-            Some(letter) => peer.waiting_bytes -= letter.bytes.len(),
+        let message = peer.waiting.pop_front();
+        match &message {
+            Some(message) => peer.waiting_bytes -= message.bytes.len(),
             None => peer.sending = false,
         }
-        if letter.is_none() {
+        if message.is_none() {
             self.forget_if_idle(to);
         }
-        letter
+        message
     }
 
     /// Drops everything that waits for a peer; how many it were.
