@@ -119,13 +119,13 @@ fn a_cut_drops_packets_in_silence_and_a_heal_lets_them_pass() {
     assert!(known.contains(&address), "the kernel's one table must not fill: {known}");
     // Nobody listens on this port: an open link refuses at once, a cut one says nothing.
     let url = format!("http://{address}:1/");
-    let knock = ["exec", "n1", "--", "curl", "--silent", "--max-time", "1", &url];
+    let request = ["exec", "n1", "--", "curl", "--silent", "--max-time", "1", &url];
     let (refused, silent) = (Some(7), Some(28));
-    assert_eq!(lab.run(&knock).status.code(), refused);
+    assert_eq!(lab.run(&request).status.code(), refused);
     lab.succeed(&["cut", "n1", "--from", "n2,n3"]);
-    assert_eq!(lab.run(&knock).status.code(), silent);
+    assert_eq!(lab.run(&request).status.code(), silent);
     lab.succeed(&["heal"]);
-    assert_eq!(lab.run(&knock).status.code(), refused);
+    assert_eq!(lab.run(&request).status.code(), refused);
 }
 
 #[test]

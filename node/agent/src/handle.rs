@@ -143,7 +143,7 @@ impl Handle {
         self.shared.refused.all()
     }
 
-    /// Where somebody knocked lately who has another fleet key.
+    /// Who tried to connect lately and has another fleet key.
     pub fn strangers(&self) -> Vec<IpAddr> {
         self.shared.transport.strangers()
     }

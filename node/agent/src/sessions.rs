@@ -20,7 +20,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::command::Unanswered;
 use super::handle::Handle;
-use crate::transport::{DialFailure, Knocking, PeerStream};
+use crate::transport::{DialFailure, KeepAlive, PeerStream};
 
 /// How often it is checked whether the node of a session is still there.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -71,7 +71,7 @@ pub struct Session {
     reader: Reader,
     writer: SessionWriter,
     decoder: Decoder,
-    _knocking: Option<Knocking>,
+    _keep_alive: Option<KeepAlive>,
 }
 
 /// The way into a session; clones lead to the same one.
@@ -138,7 +138,7 @@ impl Handle {
         if words.len() > PAYLOAD_BYTES_MAX {
             return Err(SessionGone::TooLong(words.len()));
         }
-        let (reader, writer, knocking): (Reader, Writer, _) = if node == self.me() {
+        let (reader, writer, keep_alive): (Reader, Writer, _) = if node == self.me() {
             let socket = exec::open(&helper(), &self.log_dir(run)).map_err(SessionGone::Helper)?;
             let (reader, writer) = socket.into_split();
             (Box::pin(reader), Box::pin(writer), None)
@@ -148,9 +148,9 @@ impl Handle {
             }
             let route = self.route(node).await?.ok_or(SessionGone::Unknown(node))?;
             let opened = self.shared.transport.session(&route, run).await;
-            let (stream, knocking) = opened.map_err(|why| SessionGone::Peer { node, why })?;
+            let (stream, keep_alive) = opened.map_err(|why| SessionGone::Peer { node, why })?;
             let (reader, writer) = stream.into_inner();
-            (Box::pin(reader), Box::pin(writer), Some(knocking))
+            (Box::pin(reader), Box::pin(writer), Some(keep_alive))
         };
         let session = Session {
             handle: self.clone(),
@@ -158,7 +158,7 @@ impl Handle {
             reader,
             writer: SessionWriter(Arc::new(Mutex::new(writer))),
             decoder: Decoder::default(),
-            _knocking: knocking,
+            _keep_alive: keep_alive,
         };
         match session.writer.send(&Frame::new(Kind::Order, words)).await {
             true => Ok(session),

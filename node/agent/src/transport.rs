@@ -36,7 +36,7 @@ pub use answer::PeerService;
 pub use ask::PeerReply;
 pub use counters::{Counters, Dropped};
 pub use dial::DialFailure;
-pub use keep_alive::Knocking;
+pub use keep_alive::KeepAlive;
 pub use opening::PeerStream;
 pub use relay::Route;
 pub use request::{BlobOrigin, BlobRequest, FRAME_BYTES_MAX, LogRequest, PeerRequest};
@@ -267,7 +267,7 @@ impl Transport {
         self.shared.admission.set_key(key);
     }
 
-    /// Where somebody knocked lately who has another fleet key.
+    /// Who tried to connect lately and has another fleet key.
     pub fn strangers(&self) -> Vec<IpAddr> {
         self.shared.strangers.recent(Instant::now())
     }
@@ -297,7 +297,7 @@ impl Transport {
         &self,
         route: &Route,
         run: Run,
-    ) -> Result<(PeerStream, Knocking), DialFailure> {
+    ) -> Result<(PeerStream, KeepAlive), DialFailure> {
         session::open(&self.shared, route, run).await
     }
 

@@ -14,17 +14,17 @@ use super::opening::Opening;
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Keeps a connection as long as it lives.
-pub struct Knocking(AbortHandle);
+pub struct KeepAlive(AbortHandle);
 
-impl Drop for Knocking {
+impl Drop for KeepAlive {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
 /// Keeps a connection though nothing is said on it.
-pub(super) fn keep(shared: &Shared, connection: Connection) -> Knocking {
-    Knocking(shared.runtime.spawn(send_signs(connection)).abort_handle())
+pub(super) fn keep(shared: &Shared, connection: Connection) -> KeepAlive {
+    KeepAlive(shared.runtime.spawn(send_signs(connection)).abort_handle())
 }
 
 async fn send_signs(connection: Connection) {

@@ -120,7 +120,7 @@ pub(super) async fn pass_on(shared: &Arc<Shared>, to: NodeId, addr: SocketAddr, 
     };
     let (Opened { mut send, receive, connection }, _place) = opened;
     // A shell that nobody types into would end with the silence of this connection.
-    let _knocking = keep_alive::keep(shared, connection);
+    let _keep_alive = keep_alive::keep(shared, connection);
     let hung_up = to_asker.stopped();
     let there = async {
         if carry(from_asker, &mut send).await {

@@ -7,7 +7,7 @@ use crdt_state::task::Run;
 
 use super::Shared;
 use super::dial::DialFailure;
-use super::keep_alive::{self, Knocking};
+use super::keep_alive::{self, KeepAlive};
 use super::opening::{Opening, PeerStream};
 use super::relay::{self, Opened, Route};
 
@@ -16,7 +16,7 @@ pub(super) async fn open(
     shared: &Arc<Shared>,
     route: &Route,
     run: Run,
-) -> Result<(PeerStream, Knocking), DialFailure> {
+) -> Result<(PeerStream, KeepAlive), DialFailure> {
     let Opened { mut send, receive, connection } = relay::open(shared, route).await?;
     let opening = Opening::Session(run).encode();
     send.write_all(&opening).await.map_err(|_| DialFailure::NoAnswer)?;

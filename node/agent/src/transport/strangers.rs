@@ -1,12 +1,12 @@
-//! Who knocked with another fleet key: remembered for a while, for whoever asks why a machine does
-//! not join. Nothing is decided by it.
+//! Who tried to connect with another fleet key: remembered for a while, for whoever asks why a
+//! machine does not join. Nothing is decided by it.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// A node that wants to join knocks at least once in this time, in every profile.
+/// A node that wants to join tries at least once in this time, in every profile.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// Addresses at most; of more, the one that was longest silent is forgotten.
@@ -14,27 +14,27 @@ const STRANGERS_MAX: usize = 16;
 
 #[derive(Default)]
 pub(super) struct Strangers {
-    knocked: Mutex<BTreeMap<IpAddr, Instant>>,
+    refused: Mutex<BTreeMap<IpAddr, Instant>>,
 }
 
 impl Strangers {
     pub(super) fn on_refused(&self, ip: IpAddr, now: Instant) {
-        let mut knocked = self.lock();
-        knocked.insert(ip, now);
-        while knocked.len() > STRANGERS_MAX {
-            let oldest = knocked.iter().min_by_key(|(_, at)| **at).map(|(ip, _)| *ip);
-            oldest.and_then(|ip| knocked.remove(&ip));
+        let mut refused = self.lock();
+        refused.insert(ip, now);
+        while refused.len() > STRANGERS_MAX {
+            let oldest = refused.iter().min_by_key(|(_, at)| **at).map(|(ip, _)| *ip);
+            oldest.and_then(|ip| refused.remove(&ip));
         }
     }
 
     pub(super) fn recent(&self, now: Instant) -> Vec<IpAddr> {
-        let mut knocked = self.lock();
-        knocked.retain(|_, at| now.duration_since(*at) < REMEMBERED);
-        knocked.keys().copied().collect()
+        let mut refused = self.lock();
+        refused.retain(|_, at| now.duration_since(*at) < REMEMBERED);
+        refused.keys().copied().collect()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<IpAddr, Instant>> {
-        self.knocked.lock().expect("nothing panics while it remembers")
+        self.refused.lock().expect("nothing panics while it remembers")
     }
 }
 

@@ -303,7 +303,7 @@ async fn a_session_carries_bytes_both_ways_and_waits_for_a_slow_reader() {
     b.transport.serve(Arc::new(Echo));
     let run = Run { task: crdt_state::TaskId([3; 16]), attempt: 7 };
     let opened = a.transport.session(&Route::direct(b.node, b.addr()), run).await;
-    let (stream, _knocking) = opened.unwrap_or_else(|error| panic!("{error}"));
+    let (stream, _keep_alive) = opened.unwrap_or_else(|error| panic!("{error}"));
     let (mut receive, mut send) = stream.into_inner();
     let sent: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
     let (bytes, (taken, counted)) = (sent.clone(), tokio::sync::watch::channel(0));

@@ -67,7 +67,7 @@ async fn a_session_goes_through_a_member_that_reaches_both() {
     c.transport.serve(Arc::new(Echo));
     let run = Run { task: crdt_state::TaskId([3; 16]), attempt: 7 };
     let opened = a.transport.session(&round_about(&b, &c), run).await;
-    let (stream, _knocking) = opened.unwrap_or_else(|error| panic!("{error}"));
+    let (stream, _keep_alive) = opened.unwrap_or_else(|error| panic!("{error}"));
     let (mut receive, mut send) = stream.into_inner();
     send.write_all(b"typed").await.expect("taken");
     let mut answer = [0; 9];
