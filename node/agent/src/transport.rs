@@ -17,10 +17,10 @@ mod opening;
 mod peers;
 mod relay;
 mod request;
-mod returned;
 mod sealed;
 mod session;
 mod socket;
+mod socket_errors;
 mod strangers;
 mod tls;
 

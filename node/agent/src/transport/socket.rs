@@ -3,7 +3,7 @@
 //!
 //! The kernel may hand over several datagrams of one sender as one buffer (GRO), so both sorts can
 //! be in it. An error of the socket is counted and never ends the QUIC endpoint. It may also be news
-//! of a datagram that was sent before ([`returned`]): then the call is made again.
+//! of a datagram that was sent before ([`socket_errors`]): then the call is made again.
 
 use std::fmt;
 use std::io::{self, IoSliceMut};
@@ -26,8 +26,8 @@ use tokio::time::Sleep;
 
 use super::Arrival;
 use super::counters::{Counters, Dropped};
-use super::returned;
 use super::sealed::Seals;
+use super::socket_errors;
 
 /// After an error of the socket it is left alone for so long.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
@@ -57,7 +57,7 @@ impl SharedSocket {
     ) -> io::Result<SharedSocket> {
         let socket = std::net::UdpSocket::bind(addr)?;
         socket.set_nonblocking(true)?;
-        returned::ask(&socket, socket.local_addr()?)?;
+        socket_errors::ask(&socket, socket.local_addr()?)?;
         let state = UdpSocketState::new((&socket).into())?;
         let io = UdpSocket::from_std(socket)?;
         let (is_full, sent_bytes, received_bytes) = Default::default();
@@ -88,7 +88,7 @@ impl SharedSocket {
 
     /// Counts what came back; says whether anything did.
     fn count_returned(&self) -> bool {
-        let returned = std::iter::from_fn(|| returned::next(&self.io));
+        let returned = std::iter::from_fn(|| socket_errors::next(&self.io));
         returned.map(|error| self.counters.on_returned(error)).count() > 0
     }
 

@@ -1,5 +1,5 @@
-//! Datagrams that came back: the system took them, and heard later that nobody listens there or
-//! that no way leads there.
+//! Errors of datagrams that were sent: the system took them, and heard later that nobody listens
+//! there or that no way leads there.
 //!
 //! A socket that asks for such news is also told at once when the machine itself throws a datagram
 //! away (a full queue, a full table of neighbours); one that does not hears that it was sent
@@ -23,7 +23,7 @@ pub(super) fn ask(socket: &impl AsFd, addr: SocketAddr) -> io::Result<()> {
     Ok(())
 }
 
-/// The next datagram that came back, by the system's error for it; none when all are read.
+/// The next error of a datagram that was sent; none when all are read.
 pub(super) fn next(socket: &impl AsFd) -> Option<Errno> {
     // Room for what QUIC asks to be told of every datagram as well.
     let mut space = nix::cmsg_space!([u8; 256]);
