@@ -51,7 +51,7 @@ pub use logs::{LogNews, LogStream, LogsGone};
 pub use opening::StartError;
 pub use revision::Changes;
 pub use sessions::{Session, SessionGone, SessionWriter};
-pub use volumes::{NotRemoved, Regard};
+pub use volumes::{NotRemoved, VolumeRemoval};
 
 use config::Config;
 

@@ -39,11 +39,11 @@ pub enum NotRemoved {
 
 /// May a volume be removed that services of the fleet still mount?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Regard {
+pub enum VolumeRemoval {
     /// No: it is somebody's data.
-    ForServices,
+    IfUnused,
     /// Yes.
-    Nobody,
+    Forced,
 }
 
 /// What is on the disk, as the node tells others.
@@ -85,11 +85,15 @@ impl Handle {
     }
 
     /// Removes a volume of this node and deletes what is in it.
-    pub async fn remove_volume(&self, name: &str, regard: Regard) -> Result<(), NotRemoved> {
+    pub async fn remove_volume(
+        &self,
+        name: &str,
+        removal: VolumeRemoval,
+    ) -> Result<(), NotRemoved> {
         if self.volumes_in_use().await.contains(name) {
             return Err(NotRemoved::InUse(name.to_owned()));
         }
-        if regard == Regard::ForServices {
+        if removal == VolumeRemoval::IfUnused {
             let wanted = name.to_owned();
             let service = self.read(move |node| node.services_naming(&wanted)).await?;
             if let Some(service) = service.into_iter().next() {

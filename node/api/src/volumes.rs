@@ -16,7 +16,7 @@ use super::failure::Failure;
 use super::filters::Filters;
 use super::snapshot::Snapshot;
 use super::{Answer, Api, Sent};
-use node_agent::{NotRemoved, Regard};
+use node_agent::{NotRemoved, VolumeRemoval};
 use node_docker::volume::{EdgeVolume, Volume, VolumeCreate, VolumeList, VolumesPruned};
 use node_docker::{Timestamp, read};
 
@@ -103,8 +103,8 @@ pub async fn remove(
     query: Answer<Query<RemoveQuery>>,
 ) -> Result<StatusCode, Failure> {
     let force = query?.force.as_deref().is_some_and(is_true);
-    let regard = if force { Regard::Nobody } else { Regard::ForServices };
-    match api.handle.remove_volume(&name, regard).await {
+    let removal = if force { VolumeRemoval::Forced } else { VolumeRemoval::IfUnused };
+    match api.handle.remove_volume(&name, removal).await {
         // As Docker: what is not there is removed.
         Err(NotRemoved::Volume(VolumeError::Unknown(_))) if force => {}
         other => other?,
@@ -129,7 +129,7 @@ pub async fn prune(
         }
         let data = volume.data.clone();
         let bytes = blocking(&api, move |_| usage(&data)).await?;
-        if api.handle.remove_volume(&volume.name, Regard::ForServices).await.is_ok() {
+        if api.handle.remove_volume(&volume.name, VolumeRemoval::IfUnused).await.is_ok() {
             pruned.volumes_deleted.push(volume.name);
             pruned.space_reclaimed += bytes;
         }
