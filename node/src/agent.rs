@@ -15,7 +15,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// The last answers of the API are given so long to leave.
-const FAREWELL: Duration = Duration::from_millis(300);
+const LINGER_TIME: Duration = Duration::from_millis(300);
 
 /// Flags of `edgectl agent`.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -178,9 +178,9 @@ async fn live(
         ExitReason::Stopped => tracing::info!("the agent ends; its tasks go on"),
         ExitReason::Departed => {
             tracing::info!("this node has left the fleet");
-            tokio::time::sleep(FAREWELL).await;
+            tokio::time::sleep(LINGER_TIME).await;
         }
-        ExitReason::Removed { .. } => tokio::time::sleep(FAREWELL).await,
+        ExitReason::Removed { .. } => tokio::time::sleep(LINGER_TIME).await,
         ExitReason::Crashed => {}
     }
     agent.stop().await;
