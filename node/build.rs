@@ -8,9 +8,9 @@
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-changed=apart.ld");
+    println!("cargo:rerun-if-changed=cold_code.ld");
     let here = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
-    println!("cargo:rustc-link-arg-bins=-Wl,-T,{here}/apart.ld");
+    println!("cargo:rustc-link-arg-bins=-Wl,-T,{here}/cold_code.ld");
     let features = std::env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
     // A program without libraries corrects its pointers itself, and is linked for that.
     if !features.split(',').any(|feature| feature == "crt-static") {
