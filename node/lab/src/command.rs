@@ -169,14 +169,14 @@ fn down(which: &Which) -> Result<()> {
 fn table(lab: &Lab) -> String {
     let mut rows =
         vec![["NODE", "ADDRESS", "PID", "STATE", "CUT FROM", "SOCKET"].map(str::to_owned)];
-    for (node, presence) in lab.nodes() {
+    for (node, run_state) in lab.nodes() {
         let pid = node.process.filter(|process| process.is_alive());
         let cut: Vec<&str> = node.cut_from.iter().map(String::as_str).collect();
         rows.push([
             node.name.clone(),
             node.address.to_string(),
             pid.map_or("-".into(), |process| process.pid.to_string()),
-            presence.as_str().to_owned(),
+            run_state.as_str().to_owned(),
             if cut.is_empty() { "-".into() } else { cut.join(",") },
             node.socket.display().to_string(),
         ]);

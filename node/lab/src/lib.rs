@@ -26,7 +26,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 pub use command::{LabCommand, run};
 pub use links::Links;
-pub use state::{LabNode, LabState, Presence};
+pub use state::{LabNode, LabState, RunState};
 
 /// Agents are given so long to open their sockets; a loaded machine with 50 of them needs seconds.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -91,8 +91,8 @@ impl Lab {
     }
 
     /// Its nodes, with what is known of their processes now.
-    pub fn nodes(&self) -> impl Iterator<Item = (&LabNode, Presence)> {
-        self.state.nodes.iter().map(|node| (node, node.presence()))
+    pub fn nodes(&self) -> impl Iterator<Item = (&LabNode, RunState)> {
+        self.state.nodes.iter().map(|node| (node, node.run_state()))
     }
 
     /// A node by its name, or by its number.
@@ -169,7 +169,7 @@ impl Lab {
     /// Starts the agent of a node that was killed, or whose agent ended, with its old disk.
     pub fn start(&mut self, name: &str) -> Result<()> {
         let at = self.position(name)?;
-        if self.state.nodes[at].presence() == Presence::Up {
+        if self.state.nodes[at].run_state() == RunState::Up {
             bail!("node {} is up", self.state.nodes[at].name);
         }
         if self.state.links == Links::Namespaces {
@@ -250,7 +250,7 @@ impl Lab {
         let deadline = Instant::now() + START_TIMEOUT;
         for node in self.state.nodes.iter().filter(|node| !node.killed) {
             while UnixStream::connect(&node.socket).is_err() {
-                if node.presence() != Presence::Up {
+                if node.run_state() != RunState::Up {
                     bail!("the agent of {} ended:\n{}", node.name, agents::log_tail(node));
                 }
                 if Instant::now() > deadline {

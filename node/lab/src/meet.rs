@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::{LabNode, Presence, agents};
+use super::{LabNode, RunState, agents};
 use node_docker::edge::{Counters, Status};
 
 /// A fleet of 50 agents on two cores meets within 10 s; more, and something keeps them apart.
@@ -26,7 +26,7 @@ pub fn wait(nodes: &[LabNode]) -> Result<()> {
     let deadline = Instant::now() + MEET_TIMEOUT;
     for node in nodes {
         loop {
-            if node.presence() != Presence::Up {
+            if node.run_state() != RunState::Up {
                 bail!("the agent of {} ended:\n{}", node.name, agents::log_tail(node));
             }
             let heard = heard(&node.socket);

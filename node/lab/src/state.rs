@@ -50,7 +50,7 @@ pub struct LabNode {
 
 /// What one finds when looking for a node's agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Presence {
+pub enum RunState {
     /// It runs.
     Up,
     /// It was killed by `lab kill`.
@@ -59,24 +59,24 @@ pub enum Presence {
     Ended,
 }
 
-impl Presence {
+impl RunState {
     /// For the table.
     pub fn as_str(self) -> &'static str {
         match self {
-            Presence::Up => "up",
-            Presence::Killed => "killed",
-            Presence::Ended => "ended",
+            RunState::Up => "up",
+            RunState::Killed => "killed",
+            RunState::Ended => "ended",
         }
     }
 }
 
 impl LabNode {
     /// Looks for the agent.
-    pub fn presence(&self) -> Presence {
+    pub fn run_state(&self) -> RunState {
         match &self.process {
-            Some(process) if process.is_alive() => Presence::Up,
-            _ if self.killed => Presence::Killed,
-            _ => Presence::Ended,
+            Some(process) if process.is_alive() => RunState::Up,
+            _ if self.killed => RunState::Killed,
+            _ => RunState::Ended,
         }
     }
 }
