@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_is_called_with_growing_patience_until_a_member_answers_there() {
+    fn a_seed_is_called_at_growing_intervals_until_a_member_answers_there() {
         let addr: SocketAddr = "10.0.0.1:7946".parse().unwrap();
         let mut seeds = Seeds::new(30_000);
         seeds.add(Now(0), addr);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use runtime::image::auth::Login;
 use runtime::image::registry::{
-    Patience, Purpose, RegistryConfig, RegistryError, Repository, Session, Source,
+    Purpose, RegistryConfig, RegistryError, Repository, Session, Source, Timeouts,
 };
 
 use real::Registry;
@@ -20,7 +20,7 @@ const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 fn config() -> RegistryConfig {
     RegistryConfig {
-        patience: Patience {
+        timeouts: Timeouts {
             connect: Duration::from_secs(5),
             answer: Duration::from_millis(1_500),
             idle: Duration::from_millis(1_500),

@@ -154,7 +154,7 @@ impl Fleet {
     pub fn wait(
         &self,
         what: &str,
-        patience: Duration,
+        timeout: Duration,
         mut done: impl FnMut() -> Result<bool>,
     ) -> Result<Duration> {
         let begun = Instant::now();
@@ -163,8 +163,8 @@ impl Fleet {
             if let Ok(true) = now {
                 return Ok(begun.elapsed());
             }
-            if begun.elapsed() > patience {
-                let seconds = patience.as_secs();
+            if begun.elapsed() > timeout {
+                let seconds = timeout.as_secs();
                 let why = now.err().map_or(String::new(), |error| format!(": {error:#}"));
                 bail!("not within {seconds} s: {what}{why}");
             }

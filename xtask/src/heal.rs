@@ -23,7 +23,7 @@ const APART: Duration = Duration::from_secs(13);
 /// Nothing has moved for so long: the fleet rests.
 const REST: Duration = Duration::from_secs(3);
 /// For whatever must follow; more on a machine that does three times what it can.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// A run that has written nothing for so long is gone: fifteen beats.
 const SILENCE_S: f64 = 3.0;
 
@@ -138,7 +138,7 @@ fn round(fleet: &Fleet, beats: &Path, number: usize, count: usize) -> Result<Ver
     let before = living(&runs(beats)?, healed_at);
     fleet.lab(&["heal"])?;
     fleet.calm(count, REST)?;
-    fleet.wait("every slot runs once", PATIENCE, || {
+    fleet.wait("every slot runs once", TIMEOUT, || {
         let living = living(&runs(beats)?, now()?);
         Ok(living.len() == count && living.values().all(|runs| runs.len() == 1))
     })?;

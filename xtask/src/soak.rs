@@ -20,7 +20,7 @@ const TASKS: usize = 4;
 /// Between two kills.
 const PAUSE: Duration = Duration::from_secs(3);
 /// For whatever must follow; a debug build on a busy machine needs some of it.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// Ten numbers a second; the shell's own `sleep` makes it a program with children.
 const COUNT: &str = "i=0; while :; do i=$((i + 1)); echo \"count $i\"; sleep 0.1; done";
 const NAME: &str = "counter";
@@ -54,7 +54,7 @@ pub fn run(args: &SoakArgs) -> Result<()> {
 fn soak(fleet: &Fleet, kind: Kind, kills: u32) -> Result<()> {
     let node = &fleet.nodes[0];
     fleet.post(node, "/services/create", &spec(fleet, kind)?)?;
-    fleet.wait("all tasks run", PATIENCE, || Ok(running(fleet)?.len() == TASKS))?;
+    fleet.wait("all tasks run", TIMEOUT, || Ok(running(fleet)?.len() == TASKS))?;
     let before = facts(fleet)?;
     let begun = Instant::now();
     for number in 1..=kills {
@@ -63,9 +63,9 @@ fn soak(fleet: &Fleet, kind: Kind, kills: u32) -> Result<()> {
         let mut kill = Command::new("/bin/sh");
         kill.args(["-c", "kill -9 \"$0\"", &agent.to_string()]);
         ensure!(kill.status()?.success(), "agent {agent} was gone before kill {number}");
-        fleet.wait("the agent is gone", PATIENCE, || Ok(started(agent).is_none()))?;
+        fleet.wait("the agent is gone", TIMEOUT, || Ok(started(agent).is_none()))?;
         fleet.lab(&["start", &node.name])?;
-        fleet.wait("the agent has its tasks again", PATIENCE, || {
+        fleet.wait("the agent has its tasks again", TIMEOUT, || {
             Ok(running(fleet)?.len() == TASKS)
         })?;
         ensure!(facts(fleet)? == before, "after kill {number} the tasks are others");

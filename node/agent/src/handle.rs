@@ -33,7 +33,7 @@ pub(super) const EVENTS_MAX: usize = 256;
 
 /// An answer to an edit that takes longer than this is looked into: it waits for the disk. A fifth
 /// of it while the disk is known to refuse.
-const EDIT_PATIENCE: Duration = Duration::from_secs(5);
+const EDIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bytes on the wire since the start, all of UDP's payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -97,9 +97,8 @@ impl Handle {
         self.send(Command::Edit { edit: Box::new(edit), answer }).await?;
         tokio::pin!(answered);
         loop {
-            let patience =
-                if self.disk_error().is_some() { EDIT_PATIENCE / 5 } else { EDIT_PATIENCE };
-            match tokio::time::timeout(patience, &mut answered).await {
+            let timeout = if self.disk_error().is_some() { EDIT_TIMEOUT / 5 } else { EDIT_TIMEOUT };
+            match tokio::time::timeout(timeout, &mut answered).await {
                 Ok(answer) => return answer.map_err(|_| Unanswered::Ending),
                 Err(_) => match self.disk_error() {
                     Some(error) => return Err(Unanswered::Disk { error }),

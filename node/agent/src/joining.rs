@@ -1,4 +1,4 @@
-//! From names to addresses to ask first, with patience: a name server may come up later than this
+//! From names to addresses to ask first, again and again: a name server may come up later than this
 //! node. What becomes of the addresses is gossip's business.
 
 use std::net::SocketAddr;

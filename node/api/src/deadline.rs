@@ -45,7 +45,7 @@ pub struct TooSlow(Duration);
 /// A body with a deadline.
 pub struct Timed<B> {
     body: B,
-    patience: Duration,
+    timeout: Duration,
     is_short: bool,
     timer: Pin<Box<Sleep>>,
 }
@@ -54,8 +54,8 @@ impl<B: HttpBody> Timed<B> {
     /// The clock of a short body begins now, that of a long one whenever somebody waits for it.
     pub fn new(body: B, deadlines: Deadlines) -> Timed<B> {
         let is_short = body.size_hint().upper().is_some_and(|bytes| bytes <= SHORT_BYTES_MAX);
-        let patience = if is_short { deadlines.body } else { deadlines.pause };
-        Timed { body, patience, is_short, timer: Box::pin(sleep(patience)) }
+        let timeout = if is_short { deadlines.body } else { deadlines.pause };
+        Timed { body, timeout, is_short, timer: Box::pin(sleep(timeout)) }
     }
 }
 
@@ -75,13 +75,13 @@ where
         match Pin::new(&mut this.body).poll_frame(context) {
             Poll::Ready(frame) => {
                 if !this.is_short {
-                    this.timer.as_mut().reset(Instant::now() + this.patience);
+                    this.timer.as_mut().reset(Instant::now() + this.timeout);
                 }
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
             Poll::Pending => {
                 let due = this.timer.as_mut().poll(context);
-                due.map(|()| Some(Err(TooSlow(this.patience).into())))
+                due.map(|()| Some(Err(TooSlow(this.timeout).into())))
             }
         }
     }

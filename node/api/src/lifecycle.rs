@@ -28,7 +28,7 @@ use super::{Answer, Api};
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Beyond the grace: SIGKILL, the last words, and the news of it.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The parameters of stop, restart and kill.
 #[derive(Debug, Default, Deserialize)]
@@ -68,7 +68,7 @@ pub async fn stop(
     let grace = Duration::from_millis(grace_ms.unwrap_or(container.template.stop_grace_ms));
     let request = RunRequest::Stop { signal: query.signal(), grace_ms };
     api.handle.request_run(container.node, container.run, request).await??;
-    let deadline = Instant::now().checked_add(grace.saturating_add(PATIENCE));
+    let deadline = Instant::now().checked_add(grace.saturating_add(TIMEOUT));
     let ended = until_ended(&api, &container);
     let in_time = match deadline {
         Some(deadline) => timeout_at(deadline, ended).await,

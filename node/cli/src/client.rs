@@ -169,7 +169,7 @@ impl Client {
 
     /// The same for what takes as long as it takes: the end of other people's programs, a handshake
     /// over a slow link.
-    pub async fn post_patiently<B: Serialize>(
+    pub async fn post_without_timeout<B: Serialize>(
         &mut self,
         path: &str,
         body: &B,

@@ -145,7 +145,7 @@ async fn join(client: &mut Client, args: JoinArgs) -> Result<(), Failure> {
         advertise_addr: args.advertise_addr.unwrap_or_default(),
         ..JoinRequest::default()
     };
-    let answer = client.post_patiently("/swarm/join", &request).await?;
+    let answer = client.post_without_timeout("/swarm/join", &request).await?;
     // An agent that is older than this command says nothing.
     let answer: JoinAnswer = node_docker::read(&answer).unwrap_or_default();
     for refused in &answer.refused {
@@ -178,7 +178,7 @@ fn read_token(typed: Option<String>) -> Result<String, Failure> {
 /// Waits as long as the tasks take to end.
 async fn leave(client: &mut Client, path: &str) -> Result<(), Failure> {
     say("leaving: the tasks of this node move to others, then they are stopped here");
-    client.post_patiently(path, &serde_json::json!({})).await?;
+    client.post_without_timeout(path, &serde_json::json!({})).await?;
     print("Node left the fleet; its agent has ended.")
 }
 

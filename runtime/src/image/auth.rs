@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 const DEFAULT_REGISTRY_KEY: &str = "https://index.docker.io/v1/";
 
 /// A credential helper that takes longer is ended.
-const HELPER_PATIENCE: Duration = Duration::from_secs(10);
+const HELPER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// As whom a registry is asked.
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -205,7 +205,7 @@ fn ask_helper(helper: &str, registry: &str) -> Result<Login, LoginError> {
     let status = loop {
         match child.try_wait().map_err(|error| failed(error.to_string()))? {
             Some(status) => break status,
-            None if begun.elapsed() > HELPER_PATIENCE => {
+            None if begun.elapsed() > HELPER_TIMEOUT => {
                 let _ = child.kill();
                 let _ = child.wait();
                 return Err(failed("it does not answer".to_owned()));

@@ -26,7 +26,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
-pub use endpoint::Patience;
+pub use endpoint::Timeouts;
 pub use failure::RegistryError;
 pub use push::Source;
 pub use token::Tokens;
@@ -54,7 +54,7 @@ pub struct RegistryConfig {
     /// A folder as Docker's `/etc/docker/certs.d`: `<host[:port]>/*.crt`.
     pub certificates: PathBuf,
     /// How long a registry may be silent.
-    pub patience: Patience,
+    pub timeouts: Timeouts,
     /// What they accepted last; shared by all clones of this.
     pub tokens: Tokens,
 }
@@ -65,7 +65,7 @@ impl Default for RegistryConfig {
             insecure: Vec::new(),
             mirrors: BTreeMap::new(),
             certificates: PathBuf::from("/etc/docker/certs.d"),
-            patience: Patience::default(),
+            timeouts: Timeouts::default(),
             tokens: Tokens::default(),
         }
     }

@@ -33,7 +33,7 @@ use crate::run_dir::{self, Order};
 const CONSOLE: &str = "console.sock";
 /// How long a start that is no longer wanted may still take: as long as making a container takes
 /// on a slow machine, and half of what an agent waits for a run that it forgets.
-const UNWANTED_PATIENCE: Duration = Duration::from_secs(5);
+const UNWANTED_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Makes the container of an order.
 pub fn begin(
@@ -145,7 +145,7 @@ fn await_report(
     inherited: &Inherited,
 ) -> Option<Vec<u8>> {
     let end = || proc_table::signal(launcher.as_raw() as u32, libc::SIGKILL);
-    let patience = Duration::from_millis(making_ms_max);
+    let timeout = Duration::from_millis(making_ms_max);
     let mut report = File::from(report);
     let mut told = Vec::new();
     let mut bytes = [0; 1024];
@@ -153,19 +153,19 @@ fn await_report(
     // Since when the OCI runtime makes it, and how long it may until the next step.
     let mut making: Option<(Instant, Duration)> = None;
     loop {
-        let left = |since: Instant, patience: Duration| patience.saturating_sub(since.elapsed());
-        let unwanted_left = unwanted.map(|since| left(since, UNWANTED_PATIENCE));
+        let left = |since: Instant, timeout: Duration| timeout.saturating_sub(since.elapsed());
+        let unwanted_left = unwanted.map(|since| left(since, UNWANTED_TIMEOUT));
         if unwanted_left.is_some_and(|left| left.is_zero()) {
             end();
             return Some(Vec::new());
         }
-        let making_left = making.map(|(since, patience)| left(since, patience));
+        let making_left = making.map(|(since, timeout)| left(since, timeout));
         if making_left.is_some_and(|left| left.is_zero()) {
-            if making.is_some_and(|(_, waited)| waited > patience) {
+            if making.is_some_and(|(_, waited)| waited > timeout) {
                 end();
                 return None;
             }
-            making = making.map(|(since, _)| (since, patience * 2));
+            making = making.map(|(since, _)| (since, timeout * 2));
             // Without it the node is not told, and the rest follows all the same.
             let _ = File::create(run_dir::SLOW);
             inherited.notify();
@@ -188,7 +188,7 @@ fn await_report(
                 Ok(0) => return Some(told),
                 Ok(length) => {
                     told.extend_from_slice(&bytes[..length]);
-                    making.get_or_insert_with(|| (Instant::now(), patience));
+                    making.get_or_insert_with(|| (Instant::now(), timeout));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Some(told),

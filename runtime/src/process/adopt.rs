@@ -26,9 +26,9 @@ const QUARANTINE_MAX: usize = 16;
 const QUARANTINE: &str = "quarantine";
 /// How long a start that was under way when the agent died is waited for: 20 times what it takes
 /// on a slow machine.
-const START_PATIENCE: Duration = Duration::from_secs(2);
+const START_TIMEOUT: Duration = Duration::from_secs(2);
 /// As that, of a container: on a slow card with nothing in memory its runtime takes seconds.
-const CONTAINER_PATIENCE: Duration = Duration::from_secs(10);
+const CONTAINER_TIMEOUT: Duration = Duration::from_secs(10);
 const START_PAUSE: Duration = Duration::from_millis(5);
 
 /// A run that is known again.
@@ -44,7 +44,7 @@ pub struct Adopted {
 /// Reads all folders.
 pub fn scan(context: &DriverContext) -> Vec<(AdoptedRun, Adopted)> {
     let mut found = Vec::new();
-    // They start at the same time, so one patience is enough for all.
+    // They start at the same time, so one timeout is enough for all.
     let begun = Instant::now();
     for entry in fs::read_dir(&context.runs).into_iter().flatten().flatten() {
         let Some(run) = entry.file_name().to_str().and_then(run_dir::parse_name) else { continue };
@@ -96,7 +96,7 @@ fn monitor_lives(dir: &Path) -> io::Result<bool> {
 /// What a living monitor has written; `None` if it died before it wrote anything.
 fn await_start(dir: &Path, order: &Order, begun: Instant) -> io::Result<Option<RunEvent>> {
     let container = order.container.is_some();
-    let patience = if container { CONTAINER_PATIENCE } else { START_PATIENCE };
+    let timeout = if container { CONTAINER_TIMEOUT } else { START_TIMEOUT };
     loop {
         // A cut file counts as none: its monitor still says something, or ends.
         if let Ok(Some(final_status)) = run_dir::read::<FinalStatus>(dir, run_dir::FINAL_STATUS) {
@@ -108,7 +108,7 @@ fn await_start(dir: &Path, order: &Order, begun: Instant) -> io::Result<Option<R
         if !monitor_lives(dir)? {
             return Ok(None);
         }
-        if begun.elapsed() >= patience || dir.join(run_dir::SLOW).exists() {
+        if begun.elapsed() >= timeout || dir.join(run_dir::SLOW).exists() {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "its monitor does not start it"));
         }
         thread::sleep(START_PAUSE);

@@ -13,7 +13,7 @@ use super::{DriverContext, Order, ProgressReport, adopt};
 use crate::monitor::control::StopOrder;
 
 /// How long the driver's end may take.
-const LEAVE_PATIENCE: Duration = Duration::from_secs(1);
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The driver's thread.
 pub struct Keeper {
@@ -60,7 +60,7 @@ impl Keeper {
         self.runs.clear();
         let all = async { while self.supervisors.join_next().await.is_some() {} };
         // One may wait to report to an agent that no longer listens.
-        let _ = tokio::time::timeout(LEAVE_PATIENCE, all).await;
+        let _ = tokio::time::timeout(LEAVE_TIMEOUT, all).await;
     }
 
     fn take_over(&mut self, found: Vec<adopt::Adopted>) {

@@ -22,7 +22,7 @@ use crate::refusal::StartError;
 use crate::run_dir::{self, FinalStatus, Status};
 
 /// How long a run may take to end before it is forgotten over its head.
-const FORGET_PATIENCE: Duration = Duration::from_secs(10);
+const FORGET_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An order about one run.
 #[derive(Debug)]
@@ -284,7 +284,7 @@ impl RunSupervisor {
         }
         if self.notify.is_some() {
             let closed = async { while next_notice(&mut self.notify).await == Notice::Written {} };
-            match tokio::time::timeout(FORGET_PATIENCE, closed).await {
+            match tokio::time::timeout(FORGET_TIMEOUT, closed).await {
                 Ok(()) => self.reap_monitor(),
                 Err(_) => tracing::warn!(run = run_dir::name(self.run), "forgotten, yet it lives"),
             }

@@ -41,7 +41,7 @@ const LAYER_BYTES: usize = 100_000_000;
 /// Small files in the layer that is unpacked, which are what takes time.
 const SMALL_FILES: usize = 1_000;
 /// Longer than every limit by far: a shortfall is a number, not an error.
-const PATIENCE: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_secs(180);
 /// Short against one start.
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -131,8 +131,8 @@ fn timed_at(fleet: &Fleet, path: &str, spec: &Value, count: usize) -> Result<Dur
         if tasks.len() == count && tasks.iter().all(Task::is_running) {
             return Ok(took);
         }
-        if took > PATIENCE {
-            bail!("{} did not run within {} s", spec["Name"], PATIENCE.as_secs());
+        if took > TIMEOUT {
+            bail!("{} did not run within {} s", spec["Name"], TIMEOUT.as_secs());
         }
         sleep(LOOK);
     }
@@ -141,7 +141,7 @@ fn timed_at(fleet: &Fleet, path: &str, spec: &Value, count: usize) -> Result<Dur
 /// Removes a service and waits until nothing of it is left.
 fn remove(fleet: &Fleet, name: &str) -> Result<()> {
     fleet.edgectl(&fleet.nodes[0], &["service", "rm", name])?;
-    fleet.wait("the service is gone", PATIENCE, || {
+    fleet.wait("the service is gone", TIMEOUT, || {
         for node in &fleet.nodes {
             if !fleet.tasks(node)?.is_empty() {
                 return Ok(false);

@@ -41,7 +41,7 @@ const COMMANDS: usize = 20;
 /// How long idle cost is watched.
 const IDLE: Duration = Duration::from_secs(60);
 /// Longer than every budget by far: a shortfall is a number, not an error.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Measures everything; takes the fleet down also when it fails.
 pub fn measure() -> Result<Figures> {
@@ -89,7 +89,7 @@ fn scale(fleet: &Fleet, id: &str, figures: &mut Figures) -> Result<()> {
 /// The first node's word for it: it may know last.
 fn until_running(fleet: &Fleet, count: usize) -> Result<()> {
     let what = format!("{count} tasks run");
-    fleet.wait(&what, PATIENCE, || {
+    fleet.wait(&what, TIMEOUT, || {
         Ok(fleet.tasks(&fleet.nodes[0])?.iter().filter(|task| task.is_running()).count() == count)
     })?;
     Ok(())
@@ -104,7 +104,7 @@ fn restart(fleet: &Fleet, figures: &mut Figures) -> Result<()> {
         let pid = task.pid.to_string();
         let status = Command::new("/bin/sh").args(["-c", "kill -9 \"$0\"", &pid]).status()?;
         anyhow::ensure!(status.success(), "web.{} has no process {pid}", task.slot);
-        fleet.wait("the program runs again", PATIENCE, || {
+        fleet.wait("the program runs again", TIMEOUT, || {
             let again = |other: &&Task| other.slot == task.slot && other.pid != task.pid;
             Ok(fleet.tasks(&fleet.nodes[0])?.iter().filter(again).any(Task::is_running))
         })?;

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// Longer than the budget by far: a shortfall is a number, not an error.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// The cut-off node is given so long to start what it misses, so that the heal is a hard one.
 const APART: Duration = Duration::from_secs(15);
 /// Nothing has moved for so long: the fleet rests.
@@ -31,7 +31,7 @@ pub fn round(fleet: &Fleet, at: usize, count: usize) -> Result<Round> {
     let witness = witness.expect("a fleet has more than one node");
     let begun = Instant::now();
     fleet.lab(&["cut", &cut_off.name])?;
-    fleet.wait("all tasks run on the others", PATIENCE, || {
+    fleet.wait("all tasks run on the others", TIMEOUT, || {
         let tasks = fleet.tasks(witness)?;
         let elsewhere = tasks.iter().filter(|task| task.is_running() && !task.is_on(&cut_off.name));
         Ok(elsewhere.map(|task| task.slot).collect::<BTreeSet<u64>>().len() == count)

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// Longer than anything here should take; then the demo says what did not happen.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// Nothing has moved for so long: the fleet rests.
 const REST: Duration = Duration::from_secs(2);
 
@@ -45,7 +45,7 @@ pub fn create(fleet: &Fleet) -> Result<()> {
     words.extend(program.arguments.iter().map(String::as_str));
     let begun = Instant::now();
     fleet.edgectl(node, &words)?;
-    fleet.wait("six tasks run", PATIENCE, || Ok(running(fleet, node)?.len() == 6))?;
+    fleet.wait("six tasks run", TIMEOUT, || Ok(running(fleet, node)?.len() == 6))?;
     say(&format!("six tasks run after {:.2} s:", begun.elapsed().as_secs_f64()));
     show(fleet, &fleet.nodes[0], &["n1", "n2", "n3"])?;
     answers(fleet, &fleet.nodes[0])
@@ -66,7 +66,7 @@ pub fn kill(fleet: &Fleet) -> Result<()> {
     let witness = &fleet.nodes[0];
     let begun = Instant::now();
     fleet.lab(&["kill", victim])?;
-    fleet.wait("its tasks run elsewhere", PATIENCE, || {
+    fleet.wait("its tasks run elsewhere", TIMEOUT, || {
         let tasks = running(fleet, witness)?;
         Ok(slots(&tasks).len() == 6 && !tasks.iter().any(|task| task.is_on(victim)))
     })?;
@@ -90,7 +90,7 @@ pub fn cut_and_heal(fleet: &Fleet) -> Result<()> {
     let before = fleet.calm(6, REST)?;
     fleet.lab(&["cut", "n1"])?;
     say("n1 is cut off from n2 and n3");
-    let took = fleet.wait("each side runs all six", PATIENCE, || {
+    let took = fleet.wait("each side runs all six", TIMEOUT, || {
         Ok(has(fleet, left, &left_side, 6)? && has(fleet, right, &right_side, 6)?)
     })?;
     say(&format!("each side runs all six by itself after {:.1} s", took.as_secs_f64()));
@@ -98,7 +98,7 @@ pub fn cut_and_heal(fleet: &Fleet) -> Result<()> {
     fleet.edgectl(left, &["service", "update", "--detach", "--label-add", "tested=yes", "web"])?;
     typed("n2", "edgectl service scale web=8");
     fleet.edgectl(right, &["service", "scale", "--detach", "web=8"])?;
-    fleet.wait("eight run", PATIENCE, || has(fleet, right, &right_side, 8))?;
+    fleet.wait("eight run", TIMEOUT, || has(fleet, right, &right_side, 8))?;
     say("what n1 sees:");
     show(fleet, left, &left_side)?;
     say("what n2 sees:");
@@ -108,7 +108,7 @@ pub fn cut_and_heal(fleet: &Fleet) -> Result<()> {
 
     title("The cut heals");
     fleet.lab(&["heal"])?;
-    let took = fleet.wait("both changes are everywhere", PATIENCE, || both_changes(fleet))?;
+    let took = fleet.wait("both changes are everywhere", TIMEOUT, || both_changes(fleet))?;
     say(&format!("every node knows both changes after {:.1} s", took.as_secs_f64()));
     let after = fleet.calm(8, REST)?;
     say("every node prints the same placement:");

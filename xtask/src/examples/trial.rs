@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::Duration;
 
 /// A container starts in a fraction of it; Prometheus asks the node-exporter every 15 s.
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// An example and how it shows that it works.
 struct Trial {
@@ -72,7 +72,7 @@ fn try_all(fleet: &Fleet, edgectl: &Path) -> Result<()> {
     for trial in &TRIALS {
         start(fleet, node, edgectl, trial.name)?;
         let mut told = String::new();
-        fleet.wait(&format!("{} answers", trial.name), PATIENCE, || {
+        fleet.wait(&format!("{} answers", trial.name), TIMEOUT, || {
             told = fleet.on_node(node, &["sh", "-c", trial.ask])?;
             Ok(told.contains(trial.answer))
         })?;

@@ -19,7 +19,7 @@ use super::{ImagePuller, Source, What, blocking};
 use crate::transport::PeerRequest;
 
 /// The registry is given so long to say what a name stands for; an operator waits for it.
-const REGISTRY_PATIENCE: Duration = Duration::from_secs(4);
+const REGISTRY_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Who said what a name stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,8 +125,8 @@ impl ImagePuller {
                 self.0.registries.session(&repository, login.clone(), Purpose::Pull).await?;
             self.pin_at(&session, reference, login).await
         };
-        let silent = || RegistryError::Silent { host, seconds: REGISTRY_PATIENCE.as_secs() };
-        timeout(REGISTRY_PATIENCE, asked).await.unwrap_or_else(|_| Err(silent().into()))
+        let silent = || RegistryError::Silent { host, seconds: REGISTRY_TIMEOUT.as_secs() };
+        timeout(REGISTRY_TIMEOUT, asked).await.unwrap_or_else(|_| Err(silent().into()))
     }
 
     /// Keeps the manifest too: whoever pins wants to run it.

@@ -2,7 +2,7 @@
 //! to fetch for the site, a name, a copy to keep.
 //!
 //! A blob travels in frames: one that begins, bytes, and one that ends; or a refusal, at any time.
-//! While the uplink is waited for, the transport's empty frames keep the asker patient.
+//! While the uplink is waited for, the transport's empty frames keep the asker waiting.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;

@@ -16,10 +16,15 @@ pub(super) struct Peer {
 const DIAL_DEADLINE: Duration = Duration::from_secs(5);
 
 fn peer_with(seed: u8, fleet: u8, listen: &str) -> Peer {
-    patient_peer(seed, fleet, listen, DIAL_DEADLINE)
+    peer_with_timeout(seed, fleet, listen, DIAL_DEADLINE)
 }
 
-pub(super) fn patient_peer(seed: u8, fleet: u8, listen: &str, dial_deadline: Duration) -> Peer {
+pub(super) fn peer_with_timeout(
+    seed: u8,
+    fleet: u8,
+    listen: &str,
+    dial_deadline: Duration,
+) -> Peer {
     let (inbox, arrivals) = mpsc::channel(ARRIVALS_MAX);
     let key = NodeKey::from_secret([seed; 32]);
     let node = key.node();
@@ -117,7 +122,7 @@ async fn another_fleet_key_is_refused_on_both_ways() {
 
 #[tokio::test]
 async fn a_dead_address_is_reported_within_the_deadline() {
-    let mut a = patient_peer(1, 1, "127.0.0.1:0", Duration::from_millis(500));
+    let mut a = peer_with_timeout(1, 1, "127.0.0.1:0", Duration::from_millis(500));
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
     let addr = silent.local_addr().expect("an address");
     let begun = std::time::Instant::now();

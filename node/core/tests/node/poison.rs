@@ -93,9 +93,9 @@ fn an_edit_is_refused_what_a_record_is_refused() {
     endless.template.stop_grace_ms = u64::MAX;
     let refused = host.edit(Edit::CreateService(Box::new(endless))).expect_err("refused");
     assert!(refused.to_string().contains("stop grace period"), "{refused}");
-    let mut patient = spec("web", 1);
-    patient.update_policy.monitor_ms = u64::MAX;
-    assert!(host.edit(Edit::CreateService(Box::new(patient))).is_err());
+    let mut slow = spec("web", 1);
+    slow.update_policy.monitor_ms = u64::MAX;
+    assert!(host.edit(Edit::CreateService(Box::new(slow))).is_err());
 }
 
 /// Numbers where arithmetic breaks, and some where it does not.

@@ -26,7 +26,7 @@ use crate::image::mirror::{Host, Schemes};
 
 /// How long a registry may be silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct Timeouts {
     /// Until there is a connection: ten round trips of a satellite.
     pub connect: Duration,
     /// Until it begins to answer: some look for a blob in a slow store first.
@@ -35,10 +35,10 @@ pub struct Patience {
     pub idle: Duration,
 }
 
-impl Default for Patience {
-    fn default() -> Patience {
+impl Default for Timeouts {
+    fn default() -> Timeouts {
         let seconds = Duration::from_secs;
-        Patience { connect: seconds(6), answer: seconds(20), idle: seconds(20) }
+        Timeouts { connect: seconds(6), answer: seconds(20), idle: seconds(20) }
     }
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Access {
 pub(super) struct Endpoint {
     host: Host,
     pub(super) access: Access,
-    patience: Patience,
+    timeouts: Timeouts,
     certificates: String,
     pub(super) http: reqwest::Client,
     /// `https` or `http`, once it is known.
@@ -73,7 +73,7 @@ impl Endpoint {
         let tls = tls::config(&config.certificates, &host).map_err(unusable)?;
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
-            .connect_timeout(config.patience.connect)
+            .connect_timeout(config.timeouts.connect)
             .pool_max_idle_per_host(4)
             .user_agent(concat!("edgectl/", env!("CARGO_PKG_VERSION")))
             .build()
@@ -82,7 +82,7 @@ impl Endpoint {
         let grant = config.tokens.of(&host.authority, repository, login, access.purpose);
         Ok(Endpoint {
             access,
-            patience: config.patience,
+            timeouts: config.timeouts,
             certificates: config.certificates.display().to_string(),
             http,
             scheme: OnceCell::new(),
@@ -99,8 +99,8 @@ impl Endpoint {
         }
     }
 
-    pub(super) fn patience(&self) -> Patience {
-        self.patience
+    pub(super) fn timeouts(&self) -> Timeouts {
+        self.timeouts
     }
 
     pub(super) async fn manifest(&self, name: &str) -> Result<Manifest, RegistryError> {
@@ -144,7 +144,7 @@ impl Endpoint {
     fn stream(&self, response: Response, skip: u64) -> BlobStream {
         BlobStream {
             host: self.name().to_owned(),
-            idle: self.patience.idle,
+            idle: self.timeouts.idle,
             skip,
             left: response.content_length(),
             body: Box::pin(response.bytes_stream()),
@@ -169,10 +169,10 @@ impl Endpoint {
             Schemes::Either => {}
         }
         let https = self.http.get(format!("https://{}/v2/", self.host.authority)).send();
-        match timeout(self.patience.connect, https).await {
+        match timeout(self.timeouts.connect, https).await {
             Ok(Ok(_)) => Ok("https"),
             Ok(Err(_)) => Ok("http"),
-            Err(_) => Err(self.silent(self.patience.connect)),
+            Err(_) => Err(self.silent(self.timeouts.connect)),
         }
     }
 
@@ -213,7 +213,7 @@ impl Endpoint {
         &self,
         request: reqwest::RequestBuilder,
     ) -> Result<Response, RegistryError> {
-        self.send_within(request, self.patience.answer).await
+        self.send_within(request, self.timeouts.answer).await
     }
 
     /// The same for a request that itself takes long.
@@ -264,10 +264,10 @@ impl Endpoint {
     ) -> Result<Vec<u8>, RegistryError> {
         let mut body = Vec::new();
         loop {
-            let piece = match timeout(self.patience.idle, response.chunk()).await {
+            let piece = match timeout(self.timeouts.idle, response.chunk()).await {
                 Ok(Ok(piece)) => piece,
                 Ok(Err(_)) => return Err(RegistryError::Cut { host: self.name().to_owned() }),
-                Err(_) => return Err(self.silent(self.patience.idle)),
+                Err(_) => return Err(self.silent(self.timeouts.idle)),
             };
             let Some(piece) = piece else { return Ok(body) };
             if body.len() + piece.len() > bytes_max {
@@ -307,7 +307,7 @@ impl Endpoint {
             return RegistryError::Untrusted { host, why, certificates: self.certificates.clone() };
         }
         if error.is_timeout() {
-            return self.silent(self.patience.connect);
+            return self.silent(self.timeouts.connect);
         }
         if error.is_connect() {
             return RegistryError::Unreachable { host, why: innermost(error) };

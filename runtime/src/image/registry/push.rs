@@ -51,7 +51,7 @@ impl Session {
             .body(body);
         // The answer comes when all is sent: at the slowest, 16 KiB a second.
         let deadline =
-            endpoint.patience().answer + std::time::Duration::from_secs(source.size / (16 * 1024));
+            endpoint.timeouts().answer + std::time::Duration::from_secs(source.size / (16 * 1024));
         let response = endpoint.send_within(request, deadline).await?;
         endpoint.expect(response, || format!("the upload of {}", source.digest)).map(|_| ())
     }

@@ -9,14 +9,14 @@ use crdt_state::task::Run;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use crate::transport::tests::{Echo, Peer, logs_of, patient_peer};
+use crate::transport::tests::{Echo, Peer, logs_of, peer_with_timeout};
 use crate::transport::{PeerRequest, PeerService, PeerStream, Route, Transport};
 
 /// Short, since every test here waits for it once.
 const DIAL_DEADLINE: Duration = Duration::from_secs(2);
 
 fn peer(seed: u8) -> Peer {
-    patient_peer(seed, 1, "127.0.0.1:0", DIAL_DEADLINE)
+    peer_with_timeout(seed, 1, "127.0.0.1:0", DIAL_DEADLINE)
 }
 
 /// Passes everything on to one address.
