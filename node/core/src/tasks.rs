@@ -1,4 +1,4 @@
-//! This node's own tasks: from the plan's wish to orders for the runtime, and back from the
+//! This node's own tasks: from the plan's targets to orders for the runtime, and back from the
 //! runtime's reports to what the node says of its tasks.
 //!
 //! ```text
@@ -67,7 +67,7 @@ pub struct Moment {
 
 /// What the plan says about one slot that this node owns, or has something in.
 #[derive(Debug, Clone, Copy)]
-pub struct Wish<'a> {
+pub struct SlotTarget<'a> {
     /// The service, unless it is gone.
     pub service: Option<&'a Service>,
     /// Should anybody run the slot?
@@ -85,7 +85,7 @@ pub struct Wish<'a> {
     pub may_update: bool,
 }
 
-impl Wish<'_> {
+impl SlotTarget<'_> {
     /// Should this node run the slot?
     fn is_for(&self, me: NodeId) -> bool {
         self.wanted && self.owner == Some(me)
@@ -176,18 +176,25 @@ impl Tasks {
         self.phases().filter(|phase| matches!(phase, Phase::Starting { .. })).count()
     }
 
-    /// Brings one slot towards the wish.
-    pub fn reconcile(&mut self, moment: Moment, service: ServiceId, slot: Slot, wish: Wish<'_>) {
+    /// Brings one slot towards its target.
+    pub fn reconcile(
+        &mut self,
+        moment: Moment,
+        service: ServiceId,
+        slot: Slot,
+        slot_target: SlotTarget<'_>,
+    ) {
         let key = (service, slot);
-        let target = wish.service.map(|_| TaskId::of(service, slot, self.me, wish.target));
-        let mine = wish.is_for(self.me);
-        for (task, reason) in self.unwanted(key, target, wish) {
+        let target =
+            slot_target.service.map(|_| TaskId::of(service, slot, self.me, slot_target.target));
+        let mine = slot_target.is_for(self.me);
+        for (task, reason) in self.unwanted(key, target, slot_target) {
             self.stop(moment, key, task, After::Shutdown(reason));
         }
-        if let (true, Some(service), Some(target)) = (mine, wish.service, target) {
-            self.ensure(moment, key, service, target, wish);
+        if let (true, Some(service), Some(target)) = (mine, slot_target.service, target) {
+            self.ensure(moment, key, service, target, slot_target);
         }
-        self.retire_if_over(key, wish);
+        self.retire_if_over(key, slot_target);
     }
 
     /// The live tasks of a slot that should stop now, with the reason.
@@ -195,25 +202,26 @@ impl Tasks {
         &self,
         key: (ServiceId, Slot),
         target: Option<TaskId>,
-        wish: Wish<'_>,
+        slot_target: SlotTarget<'_>,
     ) -> Vec<(TaskId, &'static str)> {
-        let mine = wish.is_for(self.me);
+        let mine = slot_target.is_for(self.me);
         let Some(local) = self.slots.get(&key) else { return Vec::new() };
         let target_runs = target.is_some_and(|target| local.is_healthy(target));
-        let order = wish.service.map(|s| s.update_policy.order).unwrap_or_default();
+        let order = slot_target.service.map(|s| s.update_policy.order).unwrap_or_default();
         let reason_for = |task: TaskId, live: &Live| -> Option<&'static str> {
             let runs = matches!(live.phase, Phase::Running { .. });
             match () {
                 () if matches!(live.phase, Phase::Stopping { .. }) => None,
-                () if !wish.wanted => Some("no longer wanted"),
+                () if !slot_target.wanted => Some("no longer wanted"),
                 () if mine && Some(task) == target => None,
                 () if mine && target_runs => Some("replaced by a new version"),
                 () if mine && !runs => Some("superseded by a new version"),
                 () if mine && order == UpdateOrder::StartFirst => None,
-                () if mine => wish.may_update.then_some("replaced by a new version"),
-                () if wish.owner.is_none() => (!runs).then_some("may not run on this node"),
-                () if runs => (wish.owner_runs && wish.is_kept).then_some("runs on another node"),
-                () if wish.owner_runs => Some("runs on another node"),
+                () if mine => slot_target.may_update.then_some("replaced by a new version"),
+                () if slot_target.owner.is_none() => (!runs).then_some("may not run on this node"),
+                () if runs => (slot_target.owner_runs && slot_target.is_kept)
+                    .then_some("runs on another node"),
+                () if slot_target.owner_runs => Some("runs on another node"),
                 () if !runs => Some("placed on another node"),
                 () => None,
             }
@@ -228,7 +236,7 @@ impl Tasks {
         key: (ServiceId, Slot),
         service: &Service,
         target: TaskId,
-        wish: Wish<'_>,
+        slot_target: SlotTarget<'_>,
     ) {
         if let Some(local) = self.slots.get(&key) {
             let start_first = service.update_policy.order == UpdateOrder::StartFirst;
@@ -236,14 +244,14 @@ impl Tasks {
             let ended = local
                 .status(target)
                 .is_some_and(|s| s.desired_running && s.current.state.is_terminal());
-            let in_the_way = others_live && !(start_first && wish.may_update);
+            let in_the_way = others_live && !(start_first && slot_target.may_update);
             if local.live.contains_key(&target) || ended || in_the_way {
                 return;
             }
         }
         let me = self.me;
         let local = self.slots.entry(key).or_insert_with(|| Local::empty(me, key));
-        local.begin((target, wish.target), service, moment);
+        local.begin((target, slot_target.target), service, moment);
         self.touched.insert(key);
     }
 
@@ -273,8 +281,8 @@ impl Tasks {
     }
 
     /// A slot that is not wanted and in which nothing lives has nothing to say any more.
-    fn retire_if_over(&mut self, key: (ServiceId, Slot), wish: Wish<'_>) {
-        if wish.wanted || self.slots.get(&key).is_none_or(|local| !local.live.is_empty()) {
+    fn retire_if_over(&mut self, key: (ServiceId, Slot), slot_target: SlotTarget<'_>) {
+        if slot_target.wanted || self.slots.get(&key).is_none_or(|local| !local.live.is_empty()) {
             return;
         }
         if let Some(local) = self.slots.remove(&key) {

@@ -120,7 +120,7 @@ pub struct Placement {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub preferences: Vec<PlacementPreference>,
     pub max_replicas: u32,
-    /// Which platforms the image exists for: a registry's answer, not a wish of the operator's.
+    /// Which platforms the image exists for: a registry's answer, not a setting of the operator's.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<Platform>,
     /// Ours: higher is placed first. Absent keeps what the service has.

@@ -79,7 +79,7 @@ fn apply_security(option: SecurityOption, container: &mut ContainerSpec) {
             privileges.seccomp = wanted.then(|| Seccomp { mode: "unconfined".to_owned() });
         }
     }
-    container.privileges = Some(privileges).filter(|wishes| *wishes != Default::default());
+    container.privileges = Some(privileges).filter(|given| *given != Default::default());
 }
 
 /// Checks an image before it is sent: a path is somebody who means a program of the host.

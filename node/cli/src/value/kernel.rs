@@ -173,7 +173,7 @@ pub fn security_option(text: &str) -> Result<SecurityOption, BadKernelValue> {
     }
 }
 
-/// Reads a signal, kept as it was written; empty takes the wish back.
+/// Reads a signal, kept as it was written; empty removes the setting.
 pub fn signal(text: &str) -> Result<String, BadKernelValue> {
     if !text.is_empty() {
         runtime::signal::parse(text)?;

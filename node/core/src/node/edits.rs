@@ -1,4 +1,4 @@
-//! Edits: an operator's wish becomes records, or is refused with nothing changed.
+//! Edits: an operator's change becomes records, or is refused with nothing changed.
 //!
 //! Every check looks at this node's own state only; no peer is asked, ever.
 

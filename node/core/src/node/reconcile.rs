@@ -13,7 +13,7 @@ use gossip::Now;
 
 use super::Node;
 use crate::plan::ServicePlan;
-use crate::tasks::{Wish, is_healthy};
+use crate::tasks::{SlotTarget, is_healthy};
 use crate::view::Presence;
 
 impl Node {
@@ -41,7 +41,7 @@ impl Node {
             let owner_runs = owner.is_some_and(|node| self.runs(id, slot, node));
             let is_kept = self.hand_over(id, slot, owner.filter(|_| owner_runs));
             let service = self.catalog.services.get(&id);
-            let wish = Wish {
+            let slot_target = SlotTarget {
                 service,
                 wanted: self.plan.wants(id, slot),
                 owner,
@@ -51,7 +51,7 @@ impl Node {
                 may_update: turn.is_ok(),
             };
             let moment = self.moment(now, wall_ms);
-            self.tasks.reconcile(moment, id, slot, wish);
+            self.tasks.reconcile(moment, id, slot, slot_target);
         }
         let (plan, tasks, me) = (&self.plan, &self.tasks, self.me);
         let keeps = |slot| plan.owner(id, slot) == Some(me) && tasks.keeps(id, slot);

@@ -1,7 +1,7 @@
 //! Fields of a spec that no shape here knows: refused by name, unless they ask for nothing.
 //!
 //! Docker's clients send many fields that nobody asked for: empty ones, and `Isolation`. Nothing
-//! else is let through: a wish that is dropped in silence is found out about at night.
+//! else is let through: a setting that is dropped in silence is found out about at night.
 
 use serde_json::Value;
 

@@ -43,17 +43,17 @@ pub(super) fn accept(
         }
     };
     let resources = task.resources.unwrap_or_default();
-    let wish = |text: String| if text.is_empty() { None } else { Some(text) };
+    let given = |text: String| if text.is_empty() { None } else { Some(text) };
     Ok(spec::Template {
         runtime,
         image,
         command,
         args: container.args,
         env: container.env,
-        dir: wish(container.dir),
-        user: wish(container.user),
-        hostname: wish(container.hostname),
-        stop_signal: wish(container.stop_signal),
+        dir: given(container.dir),
+        user: given(container.user),
+        hostname: given(container.hostname),
+        stop_signal: given(container.stop_signal),
         stop_grace_ms: container.stop_grace_period.map_or(STOP_GRACE_MS, |grace| grace.to_ms()),
         health: accept_health(container.healthcheck.unwrap_or_default())?,
         restart: accept_restart(task.restart_policy.unwrap_or_default())?,
