@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand};
 use node_core::history;
 
 use crate::membership_bench::{self, Output};
-use crate::profile::{Wish, Worlds};
+use crate::profile::{RunOptions, Worlds};
 use crate::replay::replay;
 use crate::run::{Outcome, run};
 use crate::sabotage::Sabotage;
@@ -132,7 +132,7 @@ fn replay_history(echo: Echo) -> ExitCode {
 fn run_seeds(args: &RunArgs) -> ExitCode {
     let worlds = if args.as_kept { Worlds::AsKept } else { Worlds::Whole };
     let machines = args.nodes.map(|nodes| nodes as usize);
-    let wish = Wish { machines, worlds, sabotage: args.sabotage, ..Wish::default() };
+    let options = RunOptions { machines, worlds, sabotage: args.sabotage, ..RunOptions::default() };
     let until = args.until.map_or(u64::MAX, |seconds| seconds.saturating_mul(1_000));
     let echo = if args.trace { Echo::Printed } else { Echo::Silent };
     let next = AtomicU64::new(0);
@@ -145,7 +145,7 @@ fn run_seeds(args: &RunArgs) -> ExitCode {
                     if number >= args.seeds {
                         break;
                     }
-                    let outcome = run(args.from.wrapping_add(number), &wish, until, echo);
+                    let outcome = run(args.from.wrapping_add(number), &options, until, echo);
                     outcomes.lock().expect("no thread panics here").push(outcome);
                 }
             });

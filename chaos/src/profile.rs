@@ -34,7 +34,7 @@ pub const HARM_FROM_MS: u64 = 5_000;
 
 /// What a caller may decide instead of the seed.
 #[derive(Debug, Clone, Default)]
-pub struct Wish {
+pub struct RunOptions {
     /// So many machines.
     pub machines: Option<usize>,
     /// These nemeses are off.
@@ -92,11 +92,11 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// The profile of a seed, as far as nobody wishes otherwise.
-    pub fn of(seed: u64, wish: &Wish) -> Profile {
+    /// The profile of a seed, unless the options say otherwise.
+    pub fn of(seed: u64, options: &RunOptions) -> Profile {
         let mut dice = Dice::new(seed, "profile");
         let drawn = dice.between(3, 7) as usize;
-        let machines = wish.machines.unwrap_or(drawn);
+        let machines = options.machines.unwrap_or(drawn);
         let mut nemeses: BTreeSet<Nemesis> = if dice.happens(100) {
             BTreeSet::new()
         } else {
@@ -114,9 +114,9 @@ impl Profile {
             };
             Nemesis::ALL.into_iter().filter(|nemesis| is_on(nemesis)).collect()
         };
-        nemeses.retain(|nemesis| !wish.without.contains(nemesis));
+        nemeses.retain(|nemesis| !options.without.contains(nemesis));
         let mut habits = BTreeSet::new();
-        match wish.worlds {
+        match options.worlds {
             Worlds::AsKept => drop(nemeses.remove(&Nemesis::Restore)),
             Worlds::Whole => {
                 let has = |habit: &Habit| Dice::new(seed, &format!("has {habit:?}")).happens(250);
@@ -138,7 +138,7 @@ impl Profile {
         let harm_until = HARM_FROM_MS + dice.between(60_000, 180_000);
         let rumours = if dice.happens(150) { Rumours::Off } else { Rumours::On };
         let is_frozen = dice.happens(200);
-        let sabotage = wish.sabotage;
+        let sabotage = options.sabotage;
         Profile {
             machines,
             late,
@@ -159,11 +159,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_nemesis_that_is_wished_away_changes_nothing_else() {
+    fn a_nemesis_that_is_switched_off_changes_nothing_else() {
         for seed in 0..50 {
-            let with = Profile::of(seed, &Wish::default());
-            let wish = Wish { without: BTreeSet::from([Nemesis::ClockJump]), ..Wish::default() };
-            let without = Profile::of(seed, &wish);
+            let with = Profile::of(seed, &RunOptions::default());
+            let options = RunOptions {
+                without: BTreeSet::from([Nemesis::ClockJump]),
+                ..RunOptions::default()
+            };
+            let without = Profile::of(seed, &options);
             assert_eq!(with.machines, without.machines);
             assert_eq!(with.harm_until, without.harm_until);
             assert!(!without.nemeses.contains(&Nemesis::ClockJump));
@@ -173,7 +176,7 @@ mod tests {
     #[test]
     fn every_nemesis_is_in_some_seed_and_none_in_some() {
         let profiles: Vec<Profile> =
-            (0..200).map(|seed| Profile::of(seed, &Wish::default())).collect();
+            (0..200).map(|seed| Profile::of(seed, &RunOptions::default())).collect();
         assert!(profiles.iter().any(|profile| profile.nemeses.is_empty()));
         for nemesis in Nemesis::ALL {
             assert!(profiles.iter().any(|profile| profile.nemeses.contains(&nemesis)));

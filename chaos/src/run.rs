@@ -5,7 +5,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
 use crate::invariant::{Invariant, Violation};
-use crate::profile::{Profile, Wish};
+use crate::profile::{Profile, RunOptions};
 use crate::sometimes::Sometimes;
 use crate::trace::{Echo, TraceHash};
 use crate::world::World;
@@ -67,8 +67,8 @@ pub fn without_panic<T>(body: impl FnOnce() -> T) -> Result<T, Violation> {
 }
 
 /// Runs one seed until its end or `until`.
-pub fn run(seed: u64, wish: &Wish, until: u64, echo: Echo) -> Outcome {
-    let profile = Profile::of(seed, wish);
+pub fn run(seed: u64, options: &RunOptions, until: u64, echo: Echo) -> Outcome {
+    let profile = Profile::of(seed, options);
     let mut world = World::new(seed, profile, echo);
     let verdict = without_panic(|| world.run(until)).unwrap_or_else(Err);
     let failure = verdict.err().map(|violation| Failure {

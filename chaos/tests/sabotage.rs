@@ -2,7 +2,7 @@
 //! a few seeds.
 
 use chaos::invariant::Invariant;
-use chaos::profile::Wish;
+use chaos::profile::RunOptions;
 use chaos::run::run;
 use chaos::sabotage::Sabotage;
 use chaos::trace::Echo;
@@ -11,9 +11,9 @@ use chaos::trace::Echo;
 const SEEDS: u64 = 8;
 
 fn breaks(sabotage: Sabotage, invariant: Invariant) -> bool {
-    let wish = Wish { sabotage: Some(sabotage), ..Wish::default() };
+    let options = RunOptions { sabotage: Some(sabotage), ..RunOptions::default() };
     (0..SEEDS).any(|seed| {
-        let failure = run(seed, &wish, u64::MAX, Echo::Silent).failure;
+        let failure = run(seed, &options, u64::MAX, Echo::Silent).failure;
         failure.is_some_and(|failure| failure.violation.invariant == invariant)
     })
 }

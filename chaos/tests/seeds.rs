@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use chaos::fault::Nemesis;
-use chaos::profile::{Profile, Wish, Worlds};
+use chaos::profile::{Profile, RunOptions, Worlds};
 use chaos::run::{Outcome, run};
 use chaos::trace::Echo;
 
-fn world(seed: u64, wish: &Wish) -> Outcome {
-    run(seed, wish, u64::MAX, Echo::Silent)
+fn world(seed: u64, options: &RunOptions) -> Outcome {
+    run(seed, options, u64::MAX, Echo::Silent)
 }
 
 fn known_seeds() -> Vec<u64> {
@@ -19,14 +19,14 @@ fn known_seeds() -> Vec<u64> {
 
 #[test]
 fn one_seed_is_one_history() {
-    let (first, second) = (world(3, &Wish::default()), world(3, &Wish::default()));
+    let (first, second) = (world(3, &RunOptions::default()), world(3, &RunOptions::default()));
     assert_eq!((first.hash, first.events), (second.hash, second.events));
-    assert_ne!(first.hash, world(4, &Wish::default()).hash);
+    assert_ne!(first.hash, world(4, &RunOptions::default()).hash);
 }
 
 #[test]
 fn seeds_that_found_a_fault_stay_green() {
-    let as_kept = Wish { worlds: Worlds::AsKept, ..Wish::default() };
+    let as_kept = RunOptions { worlds: Worlds::AsKept, ..RunOptions::default() };
     for seed in known_seeds() {
         let outcome = world(seed, &as_kept);
         let violation = outcome.failure.map(|failure| failure.violation.to_string());
@@ -41,12 +41,13 @@ fn seeds_that_found_a_fault_stay_green() {
 #[test]
 fn clock_jumps_change_nothing_that_runs() {
     let mut seeds = (0..).filter(|seed| {
-        let profile = Profile::of(*seed, &Wish::default());
+        let profile = Profile::of(*seed, &RunOptions::default());
         profile.nemeses.contains(&Nemesis::ClockJump)
     });
     let seed = seeds.next().expect("some seed has clock jumps");
-    let still = Wish { without: BTreeSet::from([Nemesis::ClockJump]), ..Wish::default() };
-    let (jumping, still) = (world(seed, &Wish::default()), world(seed, &still));
+    let still =
+        RunOptions { without: BTreeSet::from([Nemesis::ClockJump]), ..RunOptions::default() };
+    let (jumping, still) = (world(seed, &RunOptions::default()), world(seed, &still));
     assert_ne!(jumping.hash, still.hash, "the times of day in the records differ");
     assert_eq!(jumping.deeds, still.deeds, "seed {seed}");
 }
