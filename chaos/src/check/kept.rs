@@ -93,7 +93,7 @@ pub struct Stopped {
     pub other: Other,
     /// How that of the planned owner came to be.
     pub born: Born,
-    /// How many tasks of the service the machine keeps, and its share when all are dealt evenly.
+    /// How many tasks of the service the machine keeps, and its share when all are assigned evenly.
     pub keeps: u32,
     /// See `keeps`.
     pub share: u32,

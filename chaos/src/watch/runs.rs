@@ -207,8 +207,8 @@ fn pair(one: Run, other: Run) -> (Run, Run) {
     (one.min(other), one.max(other))
 }
 
-/// How many slots of a service stay on a node, and how many each node has when all are dealt evenly:
-/// counted, without looking at how the plan came about.
+/// How many slots of a service stay on a node, and how many each node has when all are assigned
+/// evenly: counted, without looking at how the plan came about.
 fn keeps_and_share(node: &SimNode, service: &Service) -> (u32, u32) {
     let views = node.node_views();
     let is_on = |owner: NodeId, availability| {
@@ -219,13 +219,13 @@ fn keeps_and_share(node: &SimNode, service: &Service) -> (u32, u32) {
         .into_iter()
         .filter_map(|((id, _), owner)| owner.filter(|_| id == service.id))
         .collect();
-    let dealt = owners.iter().filter(|owner| is_on(**owner, Availability::Active)).count();
+    let assigned = owners.iter().filter(|owner| is_on(**owner, Availability::Active)).count();
     let takers = views.iter().filter(|view| {
         let is_here = view.presence == Presence::Here;
         is_here && view.availability == Availability::Active && fits(service, view)
     });
     let keeps = owners.iter().filter(|owner| **owner == node.id()).count();
-    let share = dealt.checked_div(takers.count()).unwrap_or(0);
+    let share = assigned.checked_div(takers.count()).unwrap_or(0);
     (keeps as u32, share as u32)
 }
 

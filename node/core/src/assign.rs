@@ -1,7 +1,7 @@
-//! Assignment of a replicated service: keep what is held within the shares, deal the rest.
-//!
-//! The deal is rendezvous hashing with a bound on the load. A slot's first choice comes from a deal
-//! in rounds that looks at no holder; if that node has no room, the highest score with room wins.
+//! Assignment of a replicated service: keep what is held within the shares, assign the rest.
+//! The assignment is rendezvous hashing with a bound on the load. A slot's first choice comes from
+//! an assignment in rounds that looks at no holder; if that node has no room, the highest score
+//! with room wins.
 
 mod bound;
 
@@ -60,8 +60,8 @@ pub fn replicated(
         plan.slots.insert(*slot, Placed::On(*node, Choice::Held));
     }
     let slots = replicas - u32::try_from(kept.len()).expect("at most one per slot");
-    let mut deal = Deal::new(service, &eligible, share(slots, &capacities));
-    deal.keep(&held, &mut plan);
+    let mut assigner = Assigner::new(service, &eligible, share(slots, &capacities));
+    assigner.keep(&held, &mut plan);
     let best: BTreeMap<Slot, NodeId> = held.iter().rev().map(|h| (h.slot, h.node)).collect();
     let open: Vec<Slot> =
         (1..=replicas).map(Slot::Number).filter(|slot| !plan.slots.contains_key(slot)).collect();
@@ -72,11 +72,11 @@ pub fn replicated(
     for slot in open {
         let Slot::Number(number) = slot else { continue };
         let first = first_choices.get(number as usize - 1).copied().flatten();
-        let placed = match deal.next(slot, first) {
+        let placed = match assigner.next(slot, first) {
             Some(node) => match best.get(&slot) {
                 Some(from) if *from == node => Placed::On(node, Choice::Held),
                 Some(from) => Placed::On(node, Choice::Moved { from: *from }),
-                None => Placed::On(node, Choice::Dealt),
+                None => Placed::On(node, Choice::Assigned),
             },
             None if eligible.is_empty() => Placed::Nowhere(Unplaced::NoNode),
             None => Placed::Nowhere(Unplaced::Full),
@@ -172,7 +172,7 @@ impl Copies {
     }
 }
 
-struct Deal<'a> {
+struct Assigner<'a> {
     service: Part,
     nodes: &'a [NodeId],
     parts: Vec<Part>,
@@ -180,9 +180,9 @@ struct Deal<'a> {
     shares: Shares,
 }
 
-impl<'a> Deal<'a> {
-    fn new(service: &ServiceView, nodes: &'a [NodeId], shares: Shares) -> Deal<'a> {
-        Deal {
+impl<'a> Assigner<'a> {
+    fn new(service: &ServiceView, nodes: &'a [NodeId], shares: Shares) -> Assigner<'a> {
+        Assigner {
             service: score::service_part(service.id),
             nodes,
             parts: nodes.iter().map(|id| score::node_part(*id)).collect(),
@@ -244,7 +244,7 @@ impl<'a> Deal<'a> {
         Some(self.nodes[node])
     }
 
-    /// Deals a slot to the node with the highest score among those with the fewest slots.
+    /// Assigns a slot to the node with the highest score among those with the fewest slots.
     fn next_round(&mut self, slot: Slot, lowest: &mut Vec<usize>) -> Option<usize> {
         if !lowest.iter().any(|node| self.has_room(*node)) {
             let room: Vec<usize> = (0..self.nodes.len()).filter(|n| self.has_room(*n)).collect();
@@ -261,17 +261,17 @@ impl<'a> Deal<'a> {
     }
 }
 
-/// Where slots 1 to `last` would go if nobody held any: dealt in rounds, one to each node, so that
-/// every prefix is balanced and a service that is scaled down still is.
+/// Where slots 1 to `last` would go if nobody held any: assigned in rounds, one to each node, so
+/// that every prefix is balanced and a service that is scaled down still is.
 fn first_choices(
     service: &ServiceView,
     eligible: &[NodeId],
     last: u32,
     capacities: &[u32],
 ) -> Vec<Option<usize>> {
-    let mut deal = Deal::new(service, eligible, share(last, capacities));
+    let mut assigner = Assigner::new(service, eligible, share(last, capacities));
     let mut lowest = Vec::new();
-    (1..=last).map(|n| deal.next_round(Slot::Number(n), &mut lowest)).collect()
+    (1..=last).map(|n| assigner.next_round(Slot::Number(n), &mut lowest)).collect()
 }
 
 /// How a task that its owner reports stands in the plan.

@@ -1,8 +1,8 @@
 //! The plan: for every service the owner of every slot, with reasons. A function of the view.
 //!
 //! Who has a slot keeps it while its share allows, the longest-running first; every other slot is
-//! dealt by rendezvous hashing within the shares, in a way that does not depend on who else is
-//! known to hold what: while news still travels, all nodes deal alike. So a node
+//! assigned by rendezvous hashing within the shares, in a way that does not depend on who else is
+//! known to hold what: while news still travels, all nodes assign alike. So a node
 //! that fails moves its own slots only, a node that returns or joins takes at most its share, and
 //! scaling moves nothing. The plan knows nothing of time, order of arrival, or who computes it.
 

@@ -119,7 +119,7 @@ pub enum Choice {
     /// Its owner has it already, and its share allows it to keep it.
     Held,
     /// Nobody had it: it went to the least loaded node with the highest hash.
-    Dealt,
+    Assigned,
     /// Another has it, but has more than its share; it moves to the owner.
     Moved {
         /// Where it runs until the owner has it running.
@@ -136,7 +136,7 @@ impl Choice {
     pub fn code(&self) -> &'static str {
         match self {
             Choice::Held => "held",
-            Choice::Dealt => "dealt",
+            Choice::Assigned => "dealt",
             Choice::Moved { .. } => "moved",
             Choice::OnEveryNode => "on-every-node",
             Choice::Stays => "stays",

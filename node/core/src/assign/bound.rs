@@ -26,16 +26,16 @@ pub fn replicated(
     replicas: u32,
     ledger: &Ledger,
 ) -> ServicePlan {
-    let mut deal = Deal::new(view, service, replicas, ledger);
+    let mut assigner = BoundAssigner::new(view, service, replicas, ledger);
     let slots: Vec<Slot> = (1..=replicas).map(Slot::Number).collect();
     let of_each_slot = service.volumes.iter().any(|name| name.contains(SLOT));
     let groups = if of_each_slot { slots.chunks(1) } else { slots.chunks(slots.len().max(1)) };
     let mut free = Vec::new();
     for group in groups {
-        free.extend(deal.place_bound(group));
+        free.extend(assigner.place_bound(group));
     }
-    deal.place_free(&free);
-    deal.plan
+    assigner.place_free(&free);
+    assigner.plan
 }
 
 /// What a node can take.
@@ -46,7 +46,7 @@ enum Room {
     Keeps,
 }
 
-struct Deal<'a> {
+struct BoundAssigner<'a> {
     view: &'a View,
     service: &'a ServiceView,
     part: Part,
@@ -57,8 +57,13 @@ struct Deal<'a> {
     first: Vec<Option<NodeId>>,
 }
 
-impl<'a> Deal<'a> {
-    fn new(view: &'a View, service: &'a ServiceView, replicas: u32, ledger: &Ledger) -> Deal<'a> {
+impl<'a> BoundAssigner<'a> {
+    fn new(
+        view: &'a View,
+        service: &'a ServiceView,
+        replicas: u32,
+        ledger: &Ledger,
+    ) -> BoundAssigner<'a> {
         let mut plan = ServicePlan::default();
         let mut room = BTreeMap::new();
         for node in view.nodes.values() {
@@ -88,7 +93,7 @@ impl<'a> Deal<'a> {
             held.entry(holder.slot).or_default().push(holder);
         }
         let part = score::service_part(service.id);
-        Deal { view, service, part, plan, room, counts: BTreeMap::new(), held, first }
+        BoundAssigner { view, service, part, plan, room, counts: BTreeMap::new(), held, first }
     }
 
     /// Places the slots of one set of volumes as far as these bind them; the others.
@@ -148,7 +153,7 @@ impl<'a> Deal<'a> {
         }
     }
 
-    /// The slot that a node would have been dealt, else the lowest that nobody else runs.
+    /// The slot that a node would have been assigned, else the lowest that nobody else runs.
     fn best_slot(&self, open: &[Slot], node: NodeId) -> usize {
         let rank = |slot: Slot| {
             let first = self.first_choice(slot) == Some(node);
@@ -157,7 +162,7 @@ impl<'a> Deal<'a> {
         (0..open.len()).min_by_key(|at| rank(open[*at])).expect("the caller has checked")
     }
 
-    /// What no volume binds: it stays where it is, or is dealt.
+    /// What no volume binds: it stays where it is, or is assigned.
     fn place_free(&mut self, free: &[Slot]) {
         let mut open = Vec::new();
         for slot in free {
@@ -213,7 +218,7 @@ impl<'a> Deal<'a> {
     fn place(&mut self, slot: Slot, node: NodeId) {
         let held = self.held.get(&slot).into_iter().flatten();
         let choice = match held.map(|holder| holder.node).collect::<Vec<_>>().as_slice() {
-            [] => Choice::Dealt,
+            [] => Choice::Assigned,
             nodes if nodes.contains(&node) => Choice::Held,
             [from, ..] => Choice::Moved { from: *from },
         };

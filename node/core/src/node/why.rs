@@ -134,7 +134,7 @@ impl Node {
     fn choice_text(&self, choice: Choice) -> String {
         match choice {
             Choice::Held => "it has it already, and its share allows it to keep it".to_owned(),
-            Choice::Dealt => {
+            Choice::Assigned => {
                 "among the nodes with the fewest tasks of this service it has the highest hash"
                     .to_owned()
             }

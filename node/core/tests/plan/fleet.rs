@@ -123,15 +123,15 @@ pub(crate) fn naive(view: &View, service: &ServiceView, replicas: u32) -> BTreeM
             owners.insert(h.slot, h.node);
         }
     }
-    let mut dealt: BTreeMap<Slot, NodeId> = BTreeMap::new();
+    let mut assigned: BTreeMap<Slot, NodeId> = BTreeMap::new();
     for slot in (1..=replicas).map(Slot::Number) {
-        let round = dealt.len() / all;
+        let round = assigned.len() / all;
         let first = nodes
             .iter()
-            .filter(|n| load(&dealt, **n) == round)
+            .filter(|n| load(&assigned, **n) == round)
             .max_by_key(|n| score_of(slot, **n))
             .expect("a round has a slot for each node");
-        dealt.insert(slot, *first);
+        assigned.insert(slot, *first);
         if owners.contains_key(&slot) {
             continue;
         }
