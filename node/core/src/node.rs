@@ -23,7 +23,7 @@ use crate::input::{Action, Input};
 use crate::outbox::Outbox;
 use crate::plan::Plan;
 use crate::rollout::Seen;
-use crate::tasks::{Moment, Tasks};
+use crate::tasks::{StepTime, Tasks};
 use crate::view::View;
 
 mod conditions;
@@ -195,12 +195,12 @@ impl Node {
         // Before anything is planned: what is not on the disk must not be begun anew.
         self.say_volumes(wall_ms);
         self.say_conditions(wall_ms);
-        let moment = self.moment(now, wall_ms);
+        let time = self.step_time(now, wall_ms);
         let mine: Vec<TaskRecord> = self.catalog.tasks_of(self.me).cloned().collect();
-        for (run, event) in self.tasks.restore(moment, mine, adopted) {
+        for (run, event) in self.tasks.restore(time, mine, adopted) {
             let service =
                 self.tasks.slot_of(run).and_then(|(id, _)| self.catalog.services.get(&id));
-            self.tasks.handle_run(moment, run, event, service);
+            self.tasks.handle_run(time, run, event, service);
         }
         self.settle(now, wall_ms);
     }
@@ -247,10 +247,10 @@ impl Node {
                 self.outbox.push_held(Action::Answer { ticket, result });
             }
             Input::Run { run, event } => {
-                let moment = self.moment(now, wall_ms);
+                let time = self.step_time(now, wall_ms);
                 let service =
                     self.tasks.slot_of(run).and_then(|(id, _)| self.catalog.services.get(&id));
-                self.tasks.handle_run(moment, run, event, service);
+                self.tasks.handle_run(time, run, event, service);
             }
             Input::VolumesFound(found) => {
                 self.volumes = Some(found);
@@ -277,8 +277,8 @@ impl Node {
         self.outbox.pop()
     }
 
-    fn moment(&self, now: Now, wall_ms: u64) -> Moment {
-        Moment { now, wall_ms, lamport: self.replica.next_stamp().lamport }
+    fn step_time(&self, now: Now, wall_ms: u64) -> StepTime {
+        StepTime { now, wall_ms, lamport: self.replica.next_stamp().lamport }
     }
 
     fn depart(&mut self, now: Now, wall_ms: u64) {
@@ -289,21 +289,21 @@ impl Node {
     }
 
     /// Ends the departure when nothing runs here any more, or the others took too long.
-    fn go_on_departing(&mut self, moment: Moment) {
+    fn go_on_departing(&mut self, time: StepTime) {
         let evicted = self.catalog.nodes.get(&self.me).is_some_and(|node| node.evicted);
         if evicted && self.departure == Departure::None {
-            self.departure = Departure::HandingOver { until: moment.now };
+            self.departure = Departure::HandingOver { until: time.now };
         }
         let Departure::HandingOver { until } = self.departure else { return };
-        if until <= moment.now {
-            self.tasks.stop_all(moment);
+        if until <= time.now {
+            self.tasks.stop_all(time);
         }
         if self.tasks.is_idle() && !self.outbox.is_writing() {
             self.departure = Departure::Gone;
-            self.gossip.leave(moment.now);
+            self.gossip.leave(time.now);
             self.outbox.push_held(Action::Departed);
-        } else if until <= moment.now {
-            self.departure = Departure::HandingOver { until: moment.now.plus(1_000) };
+        } else if until <= time.now {
+            self.departure = Departure::HandingOver { until: time.now.plus(1_000) };
         }
     }
 

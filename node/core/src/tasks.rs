@@ -56,7 +56,7 @@ pub enum Order {
 
 /// The time of a step, as everything here needs it.
 #[derive(Debug, Clone, Copy)]
-pub struct Moment {
+pub struct StepTime {
     /// Monotonic.
     pub now: Now,
     /// Time of day, display only.
@@ -179,7 +179,7 @@ impl Tasks {
     /// Brings one slot towards its target.
     pub fn reconcile(
         &mut self,
-        moment: Moment,
+        time: StepTime,
         service: ServiceId,
         slot: Slot,
         slot_target: SlotTarget<'_>,
@@ -189,10 +189,10 @@ impl Tasks {
             slot_target.service.map(|_| TaskId::of(service, slot, self.me, slot_target.target));
         let mine = slot_target.is_for(self.me);
         for (task, reason) in self.unwanted(key, target, slot_target) {
-            self.stop(moment, key, task, After::Shutdown(reason));
+            self.stop(time, key, task, After::Shutdown(reason));
         }
         if let (true, Some(service), Some(target)) = (mine, slot_target.service, target) {
-            self.ensure(moment, key, service, target, slot_target);
+            self.ensure(time, key, service, target, slot_target);
         }
         self.retire_if_over(key, slot_target);
     }
@@ -232,7 +232,7 @@ impl Tasks {
     /// Makes sure that the target is on its way, if it may be.
     fn ensure(
         &mut self,
-        moment: Moment,
+        time: StepTime,
         key: (ServiceId, Slot),
         service: &Service,
         target: TaskId,
@@ -251,22 +251,22 @@ impl Tasks {
         }
         let me = self.me;
         let local = self.slots.entry(key).or_insert_with(|| Local::empty(me, key));
-        local.begin((target, slot_target.target), service, moment);
+        local.begin((target, slot_target.target), service, time);
         self.touched.insert(key);
     }
 
     /// Asks a task to end; one that has not started simply does not.
-    fn stop(&mut self, moment: Moment, key: (ServiceId, Slot), task: TaskId, after: After) {
+    fn stop(&mut self, time: StepTime, key: (ServiceId, Slot), task: TaskId, after: After) {
         let Some(local) = self.slots.get_mut(&key) else { return };
         let Some(live) = local.live.get_mut(&task) else { return };
         if let Phase::Waiting { .. } = live.phase {
-            local.finish(moment, task, &after);
+            local.finish(time, task, &after);
             self.touched.insert(key);
             return;
         }
         let grace_ms = live.stop_grace_ms;
         live.phase = Phase::Stopping {
-            again_at: moment.now.plus(grace_ms.saturating_add(STOP_AGAIN_MS)),
+            again_at: time.now.plus(grace_ms.saturating_add(STOP_AGAIN_MS)),
             after: after.clone(),
         };
         let signal = live.stop_signal.clone();
@@ -299,7 +299,7 @@ impl Tasks {
     /// Starts what is due, and orders again what was not answered.
     pub fn handle_due<'a>(
         &mut self,
-        moment: Moment,
+        time: StepTime,
         service_of: impl Fn(ServiceId) -> Option<&'a Service>,
     ) {
         let mut room = STARTING_MAX.saturating_sub(self.starting());
@@ -310,12 +310,12 @@ impl Tasks {
                 let phase = self.slots[&key].live[&task].phase.clone();
                 match phase {
                     Phase::Waiting { until }
-                        if until <= moment.now && self.hold_until <= moment.now && room > 0 =>
+                        if until <= time.now && self.hold_until <= time.now && room > 0 =>
                     {
-                        room -= usize::from(self.start(moment, key, task, service_of(key.0)));
+                        room -= usize::from(self.start(time, key, task, service_of(key.0)));
                     }
-                    Phase::Stopping { again_at, after } if again_at <= moment.now => {
-                        self.stop(moment, key, task, after);
+                    Phase::Stopping { again_at, after } if again_at <= time.now => {
+                        self.stop(time, key, task, after);
                     }
                     _ => {}
                 }
@@ -326,7 +326,7 @@ impl Tasks {
     /// Orders the start of a waiting task; whether it did.
     fn start(
         &mut self,
-        moment: Moment,
+        time: StepTime,
         key: (ServiceId, Slot),
         task: TaskId,
         service: Option<&Service>,
@@ -338,7 +338,7 @@ impl Tasks {
             service.template_of(version).map(|template| (service, version, template))
         });
         let Some((service, template_version, template)) = known else {
-            local.finish(moment, task, &After::Shutdown("superseded by a new version"));
+            local.finish(time, task, &After::Shutdown("superseded by a new version"));
             self.touched.insert(key);
             return false;
         };
@@ -359,10 +359,10 @@ impl Tasks {
             Runtime::Container => TaskState::Preparing,
             Runtime::Process => TaskState::Starting,
         };
-        status.current.enter(begins, moment.wall_ms);
+        status.current.enter(begins, time.wall_ms);
         let run = Run { task, attempt: status.current.number };
         if let Some(live) = local.live.get_mut(&task) {
-            live.phase = Phase::Starting { since: moment.now };
+            live.phase = Phase::Starting { since: time.now };
         }
         self.orders.push_back(Order::Start(Box::new(TaskStart {
             run,

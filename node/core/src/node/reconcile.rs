@@ -50,8 +50,8 @@ impl Node {
                 target: service.map_or(TemplateVersion(0), |s| self.target(s, slot, turn)),
                 may_update: turn.is_ok(),
             };
-            let moment = self.moment(now, wall_ms);
-            self.tasks.reconcile(moment, id, slot, slot_target);
+            let time = self.step_time(now, wall_ms);
+            self.tasks.reconcile(time, id, slot, slot_target);
         }
         let (plan, tasks, me) = (&self.plan, &self.tasks, self.me);
         let keeps = |slot| plan.owner(id, slot) == Some(me) && tasks.keeps(id, slot);

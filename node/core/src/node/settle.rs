@@ -44,7 +44,7 @@ impl Node {
 
     pub(super) fn settle(&mut self, now: Now, wall_ms: u64) {
         self.settlings += 1;
-        let moment = self.moment(now, wall_ms);
+        let time = self.step_time(now, wall_ms);
         self.replica.let_in();
         for _ in 0..ROUNDS_MAX {
             self.drain_gossip(now, wall_ms);
@@ -68,9 +68,9 @@ impl Node {
             let services = &self.catalog.services;
             // Nothing begins on half of what is known: see `Replica::let_in`.
             if !self.replica.is_holding_back() {
-                self.tasks.handle_due(moment, |id| services.get(&id));
+                self.tasks.handle_due(time, |id| services.get(&id));
             }
-            self.go_on_departing(moment);
+            self.go_on_departing(time);
             if !self.write_own_tasks(wall_ms) && self.dirty == Default::default() {
                 break;
             }
@@ -251,10 +251,10 @@ impl Node {
     /// A slow disk held back a start until the task was no longer wanted: it is over, and no
     /// program of a removed service runs for the time of a write.
     fn never_started(&mut self, now: Now, wall_ms: u64, run: Run) {
-        let moment = self.moment(now, wall_ms);
+        let time = self.step_time(now, wall_ms);
         let exited = RunEvent::Exited { exit: Exit::Unknown, oom: false };
         let service = self.tasks.slot_of(run).and_then(|(id, _)| self.catalog.services.get(&id));
-        self.tasks.handle_run(moment, run, exited, service);
+        self.tasks.handle_run(time, run, exited, service);
         if self.write_own_tasks(wall_ms) {
             let changed = self.replica.drain_changed();
             self.on_records(now, wall_ms, changed);

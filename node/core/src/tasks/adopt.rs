@@ -10,7 +10,7 @@ use crdt_state::task::{
     AdoptedRun, Attempt, Run, RunEvent, Slot, TaskRecord, TaskState, TaskStatus,
 };
 
-use super::{After, Live, Local, Moment, Order, Phase, Tasks};
+use super::{After, Live, Local, Order, Phase, StepTime, Tasks};
 use crate::backoff::Restarts;
 
 /// Reports that are to be handled once the services are known.
@@ -20,7 +20,7 @@ impl Tasks {
     /// Takes over what the last agent left; returns the reports about runs that ended meanwhile.
     pub fn restore(
         &mut self,
-        moment: Moment,
+        time: StepTime,
         records: Vec<TaskRecord>,
         adopted: Vec<AdoptedRun>,
     ) -> Pending {
@@ -28,12 +28,12 @@ impl Tasks {
             adopted.into_iter().map(|run| (run.start.run, run)).collect();
         let mut pending = Pending::new();
         for record in records {
-            self.restore_record(moment, record, &mut runs, &mut pending);
+            self.restore_record(time, record, &mut runs, &mut pending);
         }
         let known: BTreeSet<Run> = self.known_runs();
         for (run, adopted) in runs {
             match adopted.event {
-                RunEvent::Started { pid } => self.restore_unrecorded(moment, adopted.start, pid),
+                RunEvent::Started { pid } => self.restore_unrecorded(time, adopted.start, pid),
                 _ if known.contains(&run) => {}
                 _ => self.orders.push_back(Order::Forget(run)),
             }
@@ -53,7 +53,7 @@ impl Tasks {
 
     fn restore_record(
         &mut self,
-        moment: Moment,
+        time: StepTime,
         record: TaskRecord,
         runs: &mut BTreeMap<Run, AdoptedRun>,
         pending: &mut Pending,
@@ -66,27 +66,27 @@ impl Tasks {
             let (phase, stop) = match runs.remove(&run) {
                 Some(AdoptedRun { start, event: RunEvent::Started { pid } }) => {
                     if status.current.state != TaskState::Running {
-                        status.current.enter(TaskState::Running, moment.wall_ms);
-                        status.running_since = moment.lamport;
+                        status.current.enter(TaskState::Running, time.wall_ms);
+                        status.running_since = time.lamport;
                     }
                     if status.current.pid != Some(pid) {
                         status.current.pid = Some(pid);
                         self.touched.insert(key);
                     }
                     let stop = (start.template.stop_signal, start.template.stop_grace_ms);
-                    (Phase::Running { since: moment.now }, stop)
+                    (Phase::Running { since: time.now }, stop)
                 }
                 Some(AdoptedRun { start, event }) => {
                     pending.push((run, event));
                     let stop = (start.template.stop_signal, start.template.stop_grace_ms);
-                    (Phase::Running { since: moment.now }, stop)
+                    (Phase::Running { since: time.now }, stop)
                 }
                 None if status.current.state == TaskState::Assigned => {
-                    (Phase::Waiting { until: moment.now }, (None, 0))
+                    (Phase::Waiting { until: time.now }, (None, 0))
                 }
                 None => {
                     lost.push(status.id);
-                    (Phase::Waiting { until: moment.now }, (None, 0))
+                    (Phase::Waiting { until: time.now }, (None, 0))
                 }
             };
             let live = Live {
@@ -99,19 +99,19 @@ impl Tasks {
         }
         for task in lost {
             let Some(status) = local.status_mut(task) else { continue };
-            status.current.enter(TaskState::Failed, moment.wall_ms);
+            status.current.enter(TaskState::Failed, time.wall_ms);
             status.current.pid = None;
             "the machine went down".clone_into(&mut status.current.message);
-            let dropped = status.next_attempt(moment.wall_ms, "the machine went down");
+            let dropped = status.next_attempt(time.wall_ms, "the machine went down");
             self.orders.extend(dropped.into_iter().map(Order::Forget));
             self.touched.insert(key);
         }
         self.slots.insert(key, local);
-        self.stop_if_unwanted(moment, key);
+        self.stop_if_unwanted(time, key);
     }
 
     /// A stop that the last agent had begun is begun again.
-    fn stop_if_unwanted(&mut self, moment: Moment, key: (ServiceId, Slot)) {
+    fn stop_if_unwanted(&mut self, time: StepTime, key: (ServiceId, Slot)) {
         let Some(local) = self.slots.get(&key) else { return };
         let unwanted: Vec<_> = local
             .record
@@ -121,12 +121,12 @@ impl Tasks {
             .map(|s| s.id)
             .collect();
         for task in unwanted {
-            self.stop(moment, key, task, After::Shutdown("no longer wanted"));
+            self.stop(time, key, task, After::Shutdown("no longer wanted"));
         }
     }
 
     /// A run that no record speaks of: its record was lost, or says that it is over.
-    fn restore_unrecorded(&mut self, moment: Moment, start: crdt_state::task::TaskStart, pid: u32) {
+    fn restore_unrecorded(&mut self, time: StepTime, start: crdt_state::task::TaskStart, pid: u32) {
         let key: (ServiceId, Slot) = (start.service, start.slot);
         let me = self.me;
         let local = self.slots.entry(key).or_insert_with(|| Local::empty(me, key));
@@ -135,21 +135,21 @@ impl Tasks {
             self.orders.push_back(Order::Stop { run: start.run, signal, grace_ms });
             return;
         }
-        let mut attempt = Attempt::first(moment.wall_ms);
+        let mut attempt = Attempt::first(time.wall_ms);
         attempt.number = start.run.attempt;
-        attempt.enter(TaskState::Running, moment.wall_ms);
+        attempt.enter(TaskState::Running, time.wall_ms);
         attempt.pid = Some(pid);
         local.record.tasks.push(TaskStatus {
             id: start.run.task,
             template: start.template_version,
             desired_running: true,
-            running_since: moment.lamport,
-            created_wall_ms: moment.wall_ms,
+            running_since: time.lamport,
+            created_wall_ms: time.wall_ms,
             current: attempt,
             history: Vec::new(),
         });
         let live = Live {
-            phase: Phase::Running { since: moment.now },
+            phase: Phase::Running { since: time.now },
             restarts: Restarts::default(),
             stop_signal: signal,
             stop_grace_ms: grace_ms,
@@ -164,14 +164,14 @@ impl Tasks {
     }
 
     /// Stops everything: the node leaves the fleet.
-    pub fn stop_all(&mut self, moment: Moment) {
+    pub fn stop_all(&mut self, time: StepTime) {
         let keys: Vec<(ServiceId, Slot)> = self.slots.keys().copied().collect();
         for key in keys {
             let tasks: Vec<_> = self.slots[&key].live.keys().copied().collect();
             for task in tasks {
                 let stopping = matches!(self.slots[&key].live[&task].phase, Phase::Stopping { .. });
                 if !stopping {
-                    self.stop(moment, key, task, After::Shutdown("the node leaves the fleet"));
+                    self.stop(time, key, task, After::Shutdown("the node leaves the fleet"));
                 }
             }
         }

@@ -8,7 +8,7 @@ use crdt_state::task::{Attempt, Slot, TaskRecord, TaskState, TaskStatus};
 use crdt_state::{NodeId, ServiceId, TaskId};
 use gossip::Now;
 
-use super::{Moment, is_healthy};
+use super::{StepTime, is_healthy};
 use crate::backoff::Restarts;
 
 #[derive(Debug, Clone)]
@@ -63,12 +63,12 @@ impl Local {
         &mut self,
         (task, version): (TaskId, TemplateVersion),
         service: &Service,
-        moment: Moment,
+        time: StepTime,
     ) {
-        let attempt = Attempt::first(moment.wall_ms);
+        let attempt = Attempt::first(time.wall_ms);
         if let Some(at) = self.record.tasks.iter().position(|status| status.id == task) {
             let mut status = self.record.tasks.remove(at);
-            status.next_attempt(moment.wall_ms, "");
+            status.next_attempt(time.wall_ms, "");
             status.desired_running = true;
             self.record.tasks.insert(0, status);
         } else {
@@ -77,7 +77,7 @@ impl Local {
                 template: version,
                 desired_running: true,
                 running_since: u64::MAX,
-                created_wall_ms: moment.wall_ms,
+                created_wall_ms: time.wall_ms,
                 current: attempt,
                 history: Vec::new(),
             };
@@ -85,7 +85,7 @@ impl Local {
         }
         let template = service.template_of(version).unwrap_or(&service.template);
         let live = Live {
-            phase: Phase::Waiting { until: moment.now },
+            phase: Phase::Waiting { until: time.now },
             restarts: Restarts::default(),
             stop_signal: template.stop_signal.clone(),
             stop_grace_ms: template.stop_grace_ms,
@@ -94,7 +94,7 @@ impl Local {
     }
 
     /// A task is over.
-    pub(super) fn finish(&mut self, moment: Moment, task: TaskId, after: &After) {
+    pub(super) fn finish(&mut self, time: StepTime, task: TaskId, after: &After) {
         self.live.remove(&task);
         if let Some(status) = self.status_mut(task) {
             let (state, message) = match after {
@@ -102,7 +102,7 @@ impl Local {
                 After::Failed(why) => (TaskState::Failed, why),
             };
             status.desired_running = matches!(after, After::Failed(_));
-            status.current.enter(state, moment.wall_ms);
+            status.current.enter(state, time.wall_ms);
             status.current.message = (*message).to_owned();
         }
     }

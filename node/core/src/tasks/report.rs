@@ -5,14 +5,14 @@ use crdt_state::spec::Template;
 use crdt_state::task::{Exit, Health, Run, RunEvent, Slot, TaskState, TaskStatus, message_of};
 use crdt_state::{ServiceId, TaskId};
 
-use super::{After, Local, Moment, Order, Phase, TASKS_MAX, Tasks};
+use super::{After, Local, Order, Phase, StepTime, TASKS_MAX, Tasks};
 use crate::backoff::{Restarts, RunOutcome, Verdict};
 
 impl Tasks {
     /// Takes a report. One about a run that is not current is old news and changes nothing.
     pub fn handle_run(
         &mut self,
-        moment: Moment,
+        time: StepTime,
         run: Run,
         event: RunEvent,
         service: Option<&Service>,
@@ -30,18 +30,18 @@ impl Tasks {
                 let template = service.and_then(|s| local.template(run.task, s));
                 let checked = template.is_some_and(is_checked);
                 let health = if checked { Health::Starting } else { Health::Unchecked };
-                local.on_started(moment, run.task, pid, health);
+                local.on_started(time, run.task, pid, health);
             }
             RunEvent::Noted { message } => local.on_noted(run.task, message),
-            RunEvent::HealthChanged(health) => self.on_health(moment, key, run.task, health),
+            RunEvent::HealthChanged(health) => self.on_health(time, key, run.task, health),
             RunEvent::Exited { exit, oom } => {
                 let end = if oom { End::out_of_memory() } else { End::of(exit) };
-                self.on_end(moment, key, run.task, end, service);
+                self.on_end(time, key, run.task, end, service);
             }
             RunEvent::Refused { permanent, reason } => {
                 let outcome = if permanent { RunOutcome::Refused } else { RunOutcome::Failure };
                 self.on_end(
-                    moment,
+                    time,
                     key,
                     run.task,
                     End { outcome, code: None, message: message_of(reason) },
@@ -60,7 +60,7 @@ impl Tasks {
         })
     }
 
-    fn on_health(&mut self, moment: Moment, key: (ServiceId, Slot), task: TaskId, health: Health) {
+    fn on_health(&mut self, time: StepTime, key: (ServiceId, Slot), task: TaskId, health: Health) {
         let Some(local) = self.slots.get_mut(&key) else { return };
         if let Some(status) = local.status_mut(task) {
             status.current.health = health;
@@ -68,13 +68,13 @@ impl Tasks {
         if health == Health::Unhealthy
             && matches!(local.live.get(&task).map(|l| &l.phase), Some(Phase::Running { .. }))
         {
-            self.stop(moment, key, task, After::Failed("unhealthy"));
+            self.stop(time, key, task, After::Failed("unhealthy"));
         }
     }
 
     fn on_end(
         &mut self,
-        moment: Moment,
+        time: StepTime,
         key: (ServiceId, Slot),
         task: TaskId,
         mut end: End,
@@ -90,22 +90,22 @@ impl Tasks {
         let mut lasted_ms = 0;
         match phase {
             Phase::Stopping { after: After::Shutdown(why), .. } => {
-                local.finish(moment, task, &After::Shutdown(why));
+                local.finish(time, task, &After::Shutdown(why));
                 return;
             }
             Phase::Stopping { after: After::Failed(why), .. } => {
                 (end.outcome, end.message) = (RunOutcome::Failure, why.to_owned());
             }
-            Phase::Running { since } => lasted_ms = moment.now.since(since),
+            Phase::Running { since } => lasted_ms = time.now.since(since),
             Phase::Starting { .. } | Phase::Waiting { .. } => {}
         }
         let Some(template) = service.and_then(|s| local.template(task, s)) else {
-            local.finish(moment, task, &After::Shutdown("superseded by a new version"));
+            local.finish(time, task, &After::Shutdown("superseded by a new version"));
             return;
         };
         let restart = &template.restart;
-        let verdict = restarts.on_end(moment.now, task, restart, end.outcome, lasted_ms);
-        let dropped = local.after_end(moment, task, end, verdict, restarts);
+        let verdict = restarts.on_end(time.now, task, restart, end.outcome, lasted_ms);
+        let dropped = local.after_end(time, task, end, verdict, restarts);
         self.orders.extend(dropped.into_iter().map(Order::Forget));
     }
 }
@@ -151,20 +151,20 @@ impl Local {
         service.template_of(self.status(task)?.template)
     }
 
-    fn on_started(&mut self, moment: Moment, task: TaskId, pid: u32, health: Health) {
+    fn on_started(&mut self, time: StepTime, task: TaskId, pid: u32, health: Health) {
         let Some(live) = self.live.get_mut(&task) else { return };
         if matches!(live.phase, Phase::Starting { .. } | Phase::Waiting { .. }) {
-            live.phase = Phase::Running { since: moment.now };
+            live.phase = Phase::Running { since: time.now };
         }
         if let Some(status) = self.status_mut(task) {
             if status.current.state == TaskState::Preparing {
                 // It told what was pulled.
                 status.current.message.clear();
             }
-            status.current.enter(TaskState::Running, moment.wall_ms);
+            status.current.enter(TaskState::Running, time.wall_ms);
             status.current.pid = Some(pid);
             status.current.health = health;
-            status.running_since = moment.lamport;
+            status.running_since = time.lamport;
         }
     }
 
@@ -179,7 +179,7 @@ impl Local {
     /// longer wanted.
     fn after_end(
         &mut self,
-        moment: Moment,
+        time: StepTime,
         task: TaskId,
         end: End,
         verdict: Verdict,
@@ -191,7 +191,7 @@ impl Local {
             RunOutcome::Failure => TaskState::Failed,
             RunOutcome::Refused => TaskState::Rejected,
         };
-        status.current.enter(state, moment.wall_ms);
+        status.current.enter(state, time.wall_ms);
         status.current.message.clone_from(&end.message);
         let mut dropped = Vec::new();
         match verdict {
@@ -199,7 +199,7 @@ impl Local {
                 self.live.remove(&task);
             }
             Verdict::RestartAt(until) => {
-                dropped = status.next_attempt(moment.wall_ms, &end.message);
+                dropped = status.next_attempt(time.wall_ms, &end.message);
                 if let Some(live) = self.live.get_mut(&task) {
                     live.phase = Phase::Waiting { until };
                     live.restarts = restarts;
