@@ -34,7 +34,7 @@ use crate::rumour::Vantage;
 use crate::{GossipTimer, Identity, Member, MemberEvent, MemberState, Now, Profile};
 use driver::{Foca, OpenProbe};
 use health::LocalHealth;
-use suspicion::Case;
+use suspicion::Suspicion;
 use timers::{Due, Timers};
 use view::{Change, View};
 
@@ -85,7 +85,7 @@ pub(crate) struct Membership {
     rng: StdRng,
     timers: Timers,
     view: View,
-    cases: BTreeMap<NodeId, Case>,
+    suspicions: BTreeMap<NodeId, Suspicion>,
     health: LocalHealth,
     probe: Option<OpenProbe>,
     /// foca's next push of changes, put aside while there are none.
@@ -114,7 +114,7 @@ impl Membership {
             rng,
             timers,
             view: View::default(),
-            cases: BTreeMap::new(),
+            suspicions: BTreeMap::new(),
             health: LocalHealth::default(),
             probe: None,
             parked_push: None,
@@ -246,7 +246,7 @@ impl Membership {
     /// active one is dropped when it goes.
     pub(crate) fn forget(&mut self, now: Now, node: NodeId) {
         if let Some(identity) = self.view.forget(node) {
-            self.cases.remove(&node);
+            self.suspicions.remove(&node);
             let removal = foca::Timer::RemoveDown(identity);
             let result =
                 self.with_foca(now, Vec::new(), |foca, out| foca.handle_timer(removal, out));
@@ -264,7 +264,7 @@ impl Membership {
             }
             match due {
                 Due::Foca(timer) => self.on_foca_timer(now, at, timer),
-                Due::Case(node) => self.on_case(now, node),
+                Due::Suspicion(node) => self.on_suspicion(now, node),
                 Due::Announce => self.on_announce(now),
                 Due::Goodbye => self.say_goodbye(),
             }

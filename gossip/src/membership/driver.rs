@@ -133,7 +133,7 @@ impl Membership {
         touched.sort_unstable();
         self.mirror(now, &touched);
         if let Some(missed) = asked.missed {
-            self.accuse(now, missed);
+            self.suspect_locally(now, missed);
         }
         if self.foca.updates_backlog() > 0
             && let Some(push) = self.parked_push.take()
@@ -163,8 +163,8 @@ impl Membership {
         self.me = identity;
         self.incarnation = 0;
         self.probe = None;
-        // foca dropped its verdicts under way; a probe that fails opens the case again.
-        self.cases.retain(|_, case| case.is_hearsay());
+        // foca dropped its verdicts under way; a probe that fails opens the suspicion again.
+        self.suspicions.retain(|_, suspicion| suspicion.is_remote());
         self.effects.push_back(Effect::Event(MemberEvent::Renewed(identity)));
     }
 

@@ -19,7 +19,7 @@ const STRETCH_MAX: u64 = 3;
 /// How far this node believes itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Trust {
-    /// Nobody was heard, or no probe answered, for a while: no accusations, no verdicts.
+    /// Nobody was heard, or no probe answered, for a while: no suspicions, no verdicts.
     Blind,
     /// Too much went wrong at once to be others' fault: verdicts wait one suspicion longer.
     Doubtful,

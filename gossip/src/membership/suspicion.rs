@@ -1,13 +1,13 @@
-//! Cases against members: what is said of them, and whether it is true.
+//! Suspicions against members: what is said of them, and whether it is true.
 //!
 //! ```text
-//!  own probe missed ──▶ accusation ──▶ told to the suspect itself each probe interval
+//!  own probe missed ──▶ local ───────▶ told to the suspect itself each probe interval
 //!                            │             it answers with a higher incarnation ──▶ closed
 //!                            ▼ foca's verdict is due
 //!       heard meanwhile, or this node doubts itself ──▶ one suspicion more
 //!                            └─▶ unreachable, spread
 //!
-//!  others say "unreachable" of one that is not suspect here ──▶ hearsay ──▶ asked directly
+//!  others say "unreachable" of one that is not suspect here ──▶ remote ───▶ asked directly
 //!                            heard, or a new generation ──▶ closed; else believed
 //! ```
 //! The member itself is always asked. A refutation that has to find its way by rumour loses too
@@ -22,33 +22,33 @@ use super::health::Trust;
 use super::timers::Due;
 use crate::{Identity, MemberState, Now};
 
-/// What is said of a member.
+/// Where a suspicion comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Claim {
+enum Source {
     /// This node's own probe was missed.
-    Accusation,
+    Local,
     /// Others say that it is unreachable.
-    Hearsay,
+    Remote,
 }
 
-/// One case. At most one per member.
+/// At most one per member.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Case {
+pub(crate) struct Suspicion {
     identity: Identity,
-    claim: Claim,
+    source: Source,
     since: Now,
     /// When the member is asked next.
     ask_at: Now,
     postponed: bool,
 }
 
-impl Case {
-    fn new(identity: Identity, claim: Claim, now: Now, ask_at: Now) -> Case {
-        Case { identity, claim, since: now, ask_at, postponed: false }
+impl Suspicion {
+    fn new(identity: Identity, source: Source, now: Now, ask_at: Now) -> Suspicion {
+        Suspicion { identity, source, since: now, ask_at, postponed: false }
     }
 
-    pub(super) fn is_hearsay(&self) -> bool {
-        self.claim == Claim::Hearsay
+    pub(super) fn is_remote(&self) -> bool {
+        self.source == Source::Remote
     }
 }
 
@@ -81,70 +81,70 @@ impl Membership {
         if suspect && known.member.heard <= known.member.since {
             return true;
         }
-        self.doubt(now, identity);
+        self.suspect_remotely(now, identity);
         false
     }
 
-    fn doubt(&mut self, now: Now, identity: Identity) {
-        let open = self.cases.get(&identity.node);
-        if open.is_some_and(|case| case.is_hearsay() && case.identity == identity) {
+    fn suspect_remotely(&mut self, now: Now, identity: Identity) {
+        let open = self.suspicions.get(&identity.node);
+        if open.is_some_and(|suspicion| suspicion.is_remote() && suspicion.identity == identity) {
             return;
         }
         // Spread out: a healed partition brings hundreds of them in one list.
         let delay_ms = self.rng.random_range(0..=self.profile.probe_interval_ms / 4);
-        let case = Case::new(identity, Claim::Hearsay, now, now);
-        self.cases.insert(identity.node, case);
+        let suspicion = Suspicion::new(identity, Source::Remote, now, now);
+        self.suspicions.insert(identity.node, suspicion);
         self.ask_again(now, identity.node, delay_ms);
     }
 
     /// This node's probe of a member was missed.
-    pub(super) fn accuse(&mut self, now: Now, identity: Identity) {
+    pub(super) fn suspect_locally(&mut self, now: Now, identity: Identity) {
         let Some(known) = self.view.get(identity.node) else { return };
         if known.member.state != MemberState::Suspect
             || known.identity() != identity
-            || self.cases.contains_key(&identity.node)
+            || self.suspicions.contains_key(&identity.node)
         {
             return;
         }
-        let case = Case::new(identity, Claim::Accusation, now, now);
-        self.cases.insert(identity.node, case);
-        self.on_case(now, identity.node);
+        let suspicion = Suspicion::new(identity, Source::Local, now, now);
+        self.suspicions.insert(identity.node, suspicion);
+        self.on_suspicion(now, identity.node);
     }
 
-    /// Looks after one case: closes it if it is settled, asks the member otherwise.
-    pub(super) fn on_case(&mut self, now: Now, node: NodeId) {
-        let Some(case) = self.cases.get(&node).copied() else { return };
-        if now < case.ask_at {
-            // The timer of a case that was closed meanwhile.
+    /// Follows one suspicion up: closes it if it is settled, asks the member otherwise.
+    pub(super) fn on_suspicion(&mut self, now: Now, node: NodeId) {
+        let Some(suspicion) = self.suspicions.get(&node).copied() else { return };
+        if now < suspicion.ask_at {
+            // The timer of a suspicion that was closed meanwhile.
             return;
         }
-        let known = self.view.get(node).filter(|known| known.identity() == case.identity);
+        let known = self.view.get(node).filter(|known| known.identity() == suspicion.identity);
         let Some(known) = known else {
-            self.cases.remove(&node);
+            self.suspicions.remove(&node);
             return;
         };
         let (state, heard) = (known.member.state, known.member.heard);
-        match case.claim {
-            Claim::Accusation if state == MemberState::Suspect => {
+        match suspicion.source {
+            Source::Local if state == MemberState::Suspect => {
                 self.tell(now, node, State::Suspect);
                 self.ask_again(now, node, self.profile.probe_interval_ms);
             }
-            Claim::Hearsay if state.is_active() => self.on_hearsay(now, case, heard),
+            Source::Remote if state.is_active() => self.on_remote(now, suspicion, heard),
             _ => {
-                self.cases.remove(&node);
+                self.suspicions.remove(&node);
             }
         }
     }
 
-    fn on_hearsay(&mut self, now: Now, case: Case, heard: Now) {
-        let node = case.identity.node;
-        if heard > case.since {
+    fn on_remote(&mut self, now: Now, suspicion: Suspicion, heard: Now) {
+        let node = suspicion.identity.node;
+        if heard > suspicion.since {
             // It lives. It has been told, and will come with a new generation.
             self.noted.verdicts_refuted += 1;
-            self.cases.remove(&node);
-        } else if now.since(case.since) >= 2 * self.profile.probe_interval_ms {
-            self.cases.remove(&node);
-            self.apply(now, vec![foca::Member::down(case.identity)]);
+            self.suspicions.remove(&node);
+        } else if now.since(suspicion.since) >= 2 * self.profile.probe_interval_ms {
+            self.suspicions.remove(&node);
+            self.apply(now, vec![foca::Member::down(suspicion.identity)]);
         } else {
             self.tell(now, node, State::Down);
             self.ask_again(now, node, self.profile.probe_interval_ms / 2);
@@ -152,9 +152,9 @@ impl Membership {
     }
 
     fn ask_again(&mut self, now: Now, node: NodeId, after_ms: u64) {
-        if let Some(case) = self.cases.get_mut(&node) {
-            case.ask_at = now.plus(after_ms);
-            self.timers.push(case.ask_at, Due::Case(node));
+        if let Some(suspicion) = self.suspicions.get_mut(&node) {
+            suspicion.ask_at = now.plus(after_ms);
+            self.timers.push(suspicion.ask_at, Due::Suspicion(node));
         }
     }
 
@@ -196,23 +196,24 @@ impl Membership {
         };
         let trust = self.trust(now);
         let suspicion_ms = self.profile.suspicion_ms;
-        let Some(case) = self.cases.get_mut(&identity.node) else {
-            // Settled and suspect again by hearsay: a probe of our own has to miss it first.
+        let Some(suspicion) = self.suspicions.get_mut(&identity.node) else {
+            // Settled and suspect again because others say so: a probe of our own has to miss it
+            // first.
             self.noted.timers_stale += 1;
             return false;
         };
-        if now.since(case.since) < suspicion_ms {
+        if now.since(suspicion.since) < suspicion_ms {
             // A second probe missed it; the verdict of the first was put off and is under way.
             return false;
         }
         let put_off = match trust {
-            _ if heard > case.since => true,
+            _ if heard > suspicion.since => true,
             Trust::Blind => true,
-            Trust::Doubtful => !std::mem::replace(&mut case.postponed, true),
+            Trust::Doubtful => !std::mem::replace(&mut suspicion.postponed, true),
             Trust::Full => false,
         };
         if put_off {
-            case.since = now;
+            suspicion.since = now;
             self.noted.verdicts_postponed += 1;
             self.timers.push(now.plus(suspicion_ms), Due::Foca(timer.clone()));
         }

@@ -2,7 +2,8 @@
 //!
 //! foca hands timers out and expects each back; the queue gives them back by time, and by age among
 //! those of one moment. Bounded: foca has at most one of each periodic kind per change of its own
-//! identity, and `suspicion / probe interval` (5) verdicts under way; the driver has one per case.
+//! identity, and `suspicion / probe interval` (5) verdicts under way; the driver has one per
+//! suspicion.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +16,8 @@ use crate::{GossipTimer, Identity, Now};
 pub(crate) enum Due {
     /// One of foca's own.
     Foca(foca::Timer<Identity>),
-    /// Look after the case against this member.
-    Case(NodeId),
+    /// Follow the suspicion against this member up.
+    Suspicion(NodeId),
     /// Try to reach those that are unreachable.
     Announce,
     /// Say once more that this node goes.
@@ -29,7 +30,7 @@ impl Due {
             Due::Foca(foca::Timer::ChangeSuspectToDown { .. }) => GossipTimer::VerdictDue,
             Due::Foca(foca::Timer::PeriodicGossip(_)) => GossipTimer::PushDue,
             Due::Foca(_) => GossipTimer::ProbeDue,
-            Due::Case(_) => GossipTimer::CaseDue,
+            Due::Suspicion(_) => GossipTimer::CaseDue,
             Due::Announce => GossipTimer::AnnounceDue,
             Due::Goodbye => GossipTimer::GoodbyeDue,
         }
