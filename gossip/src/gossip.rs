@@ -3,7 +3,7 @@
 //!
 //! Inputs change, outputs drain, [`Gossip::deadline`] says when to call again; late is as good as
 //! on time. Bytes from outside cannot fail: junk becomes a counted output. What is said between
-//! two nodes about their differences is in [`sessions`].
+//! two nodes about their differences is in [`dispatch`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use crdt_state::{NodeId, RecordKey, Replica};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-mod sessions;
+mod dispatch;
 
 use crate::join::Seeds;
 use crate::membership::{Effect, Membership};

@@ -41,11 +41,11 @@ impl Gossip {
             return;
         };
         self.membership.on_heard(now, peer, from);
-        self.on_session(now, peer, message, replica);
+        self.dispatch(now, peer, message, replica);
         self.greet_appeared(now, replica);
     }
 
-    fn on_session(&mut self, now: Now, peer: NodeId, message: Message, replica: &mut Replica) {
+    fn dispatch(&mut self, now: Now, peer: NodeId, message: Message, replica: &mut Replica) {
         let me = self.membership.me().node;
         match message {
             Message::Swim { .. } => {}
