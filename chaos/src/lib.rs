@@ -5,6 +5,7 @@
 //! is replayed by its number alone. Nothing here reads a clock, opens a socket or starts a
 //! program, and no node under test knows that it is.
 
+pub mod adversary;
 pub mod bounds;
 pub mod check;
 pub mod cli;
@@ -26,6 +27,5 @@ pub mod sabotage;
 pub mod sim_node;
 pub mod sometimes;
 pub mod trace;
-pub mod villain;
 pub mod watch;
 pub mod world;

@@ -21,6 +21,7 @@ use crate::fault::{self, Fault, Harm};
 use crate::habit::Habits;
 use crate::invariant::Violation;
 
+use crate::adversary::Adversary;
 use crate::machine::Machine;
 use crate::network::{MachineNo, Network};
 use crate::operator::Operator;
@@ -30,7 +31,6 @@ use crate::sabotage::Sabotage;
 use crate::sim_node::{Answered, node_id};
 use crate::sometimes::Event;
 use crate::trace::{Echo, Trace};
-use crate::villain::Villain;
 use crate::watch::Watch;
 
 mod edits;
@@ -138,7 +138,7 @@ pub struct World {
     habits: Habits,
     /// The names of services that were removed.
     removed_names: BTreeSet<String>,
-    villain: Villain,
+    adversary: Adversary,
     dice: Dice,
     ids: BTreeMap<NodeId, MachineNo>,
     backlog: Vec<Vec<(u64, Fact)>>,
@@ -170,7 +170,7 @@ impl World {
             operator: Operator::new(profile.pace, seed),
             habits: Habits::new(seed),
             removed_names: BTreeSet::new(),
-            villain: Villain::new(seed),
+            adversary: Adversary::new(seed),
             dice: Dice::new(seed, "world"),
             ids,
             backlog: vec![Vec::new(); count],
@@ -318,7 +318,7 @@ impl World {
             self.watch.rest_ends();
         }
         self.watch.inspect(self.at, &self.machines, &self.network);
-        self.watch.judge_poison(&self.machines, &self.villain);
+        self.watch.judge_poison(&self.machines, &self.adversary);
         match self.stage {
             Stage::Harm | Stage::Over => {}
             Stage::Frozen => {

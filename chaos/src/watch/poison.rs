@@ -1,13 +1,13 @@
-//! Feeds I13: what the villain signed, and what every machine makes of it.
+//! Feeds I13: what the adversary signed, and what every machine makes of it.
 
 use crdt_state::{Record, RecordKey, Replica};
 
 use super::Watch;
+use crate::adversary::{Adversary, Poison};
 use crate::check::poison::{self, Held};
 use crate::machine::Machine;
 use crate::sim_node::writes_of;
 use crate::sometimes::Event;
-use crate::villain::{Poison, Villain};
 
 impl Watch {
     /// A member signed something: a write like any other for who counts writes.
@@ -21,15 +21,15 @@ impl Watch {
     }
 
     /// Does nobody read it, and is it everywhere as it was signed?
-    pub fn judge_poison(&mut self, machines: &[Machine], villain: &Villain) {
+    pub fn judge_poison(&mut self, machines: &[Machine], adversary: &Adversary) {
         for machine in machines {
             let Some(agent) = &machine.agent else { continue };
             for service in agent.node.services() {
                 self.report(poison::is_sound(machine.no, &service));
             }
             let replica = agent.node.replica();
-            for (key, signed) in villain.said() {
-                let held = held(replica, villain.replica(), &key);
+            for (key, signed) in adversary.said() {
+                let held = held(replica, adversary.replica(), &key);
                 let is_unread = held.digest == Some(signed) && !held.is_read;
                 self.sometimes.saw_times(Event::PoisonHeld, u64::from(is_unread));
                 self.report(poison::is_passed_on(machine.no, signed, held));

@@ -156,7 +156,7 @@ impl World {
             let services = agent.node.services().into_iter();
             let services: Vec<_> =
                 services.map(|service| (service.id, delta(service.id))).collect();
-            let poison = self.villain.poison(&services);
+            let poison = self.adversary.poison(&services);
             self.watch.poisoned(self.at, &poison);
             let input = Input::Message { from: poison.from, bytes: poison.bytes };
             let fact = Fact::Input(input);

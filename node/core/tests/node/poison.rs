@@ -45,18 +45,18 @@ fn four_billion_replicas_are_planned_by_nobody_and_survive_a_restart_as_little()
     let mut host = Host::new();
     host.create(spec("web", 2));
     host.start_all();
-    let mut villain = member(9);
-    create(&mut villain, POISONED, "poison");
+    let mut adversary = member(9);
+    create(&mut adversary, POISONED, "poison");
     let scale = Scale::Replicated { replicas: u32::MAX };
-    villain.edit(RecordKey::service(POISONED), Facet::SCALE, &scale, 0);
-    tell(&mut host, &villain);
+    adversary.edit(RecordKey::service(POISONED), Facet::SCALE, &scale, 0);
+    tell(&mut host, &adversary);
     host.wait(60_000);
     assert_eq!(host.states(), [TaskState::Running; 2]);
     let [row] = &host.node.unfit()[..] else { panic!("{:?}", host.node.unfit()) };
     assert_eq!((row.kind(), row.name.as_str()), ("service", "poison"));
-    assert_eq!(row.writer, Some(villain.me()));
+    assert_eq!(row.writer, Some(adversary.me()));
     let key = RecordKey::service(POISONED);
-    assert_eq!(host.disk[&key], villain.encode_record(&key).expect("held"), "kept as it is");
+    assert_eq!(host.disk[&key], adversary.encode_record(&key).expect("held"), "kept as it is");
     let again = Host::boot(1, host.disk.clone(), Vec::new());
     assert_eq!(again.node.unfit().len(), 1);
     assert_eq!(host.edit(Edit::RemoveService { id: POISONED }).err(), None);
@@ -68,19 +68,19 @@ fn the_tasks_of_a_service_that_cannot_be_read_go_on_until_it_can() {
     let mut host = Host::new();
     let id = host.create(spec("web", 2));
     host.start_all();
-    let mut villain = member(9);
+    let mut adversary = member(9);
     let key = RecordKey::service(id);
-    villain.merge(&host.node.replica().delta([key]));
+    adversary.merge(&host.node.replica().delta([key]));
     for stop_grace_ms in [u64::MAX, u64::MAX - 1] {
         let template = Template { stop_grace_ms, ..Template::default() };
-        villain.edit(key, Facet::TEMPLATE, &template, 0);
+        adversary.edit(key, Facet::TEMPLATE, &template, 0);
     }
-    tell(&mut host, &villain);
+    tell(&mut host, &adversary);
     host.wait(60_000);
     assert!(host.node.service(id).is_none());
     assert_eq!((host.stopped.len(), host.started.len()), (0, 0), "nothing is ended or begun");
-    villain.edit(key, Facet::TEMPLATE, &spec("web", 2).template, 0);
-    tell(&mut host, &villain);
+    adversary.edit(key, Facet::TEMPLATE, &spec("web", 2).template, 0);
+    tell(&mut host, &adversary);
     host.wait(60_000);
     assert_eq!(host.states(), [TaskState::Running; 2]);
     assert_eq!((host.stopped.len(), host.started.len()), (0, 0));
@@ -310,13 +310,13 @@ proptest! {
         host.start_all();
         let other = host.create(spec("other", 2));
         host.start_all();
-        let mut villain = member(9);
-        create(&mut villain, POISONED, "web");
-        villain.merge(&host.node.replica().delta([RecordKey::service(other)]));
+        let mut adversary = member(9);
+        create(&mut adversary, POISONED, "web");
+        adversary.merge(&host.node.replica().delta([RecordKey::service(other)]));
         for (of, record) in records {
             let of = [POISONED, other, ServiceId([3; 16])][of];
-            say(&mut villain, of, record);
-            tell(&mut host, &villain);
+            say(&mut adversary, of, record);
+            tell(&mut host, &adversary);
             host.start_all();
             host.wait(2_000);
         }
@@ -326,7 +326,7 @@ proptest! {
         // All of it is kept, and read back as it was.
         let again = Host::boot(1, host.disk.clone(), Vec::new());
         prop_assert_eq!(again.node.unfit(), host.node.unfit());
-        for (key, digest, _) in villain.unfit() {
+        for (key, digest, _) in adversary.unfit() {
             prop_assert_eq!(host.node.replica().record_digest(&key), Some(digest));
         }
     }

@@ -30,27 +30,27 @@ pub struct Poison {
     pub writes: Vec<(Held, Vec<WriteId>)>,
 }
 
-/// The villain.
-pub struct Villain {
+/// The adversary.
+pub struct Adversary {
     replica: Replica,
     dice: Dice,
     services: u8,
 }
 
-impl fmt::Debug for Villain {
+impl fmt::Debug for Adversary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Villain").field("services", &self.services).finish_non_exhaustive()
+        f.debug_struct("Adversary").field("services", &self.services).finish_non_exhaustive()
     }
 }
 
-impl Villain {
+impl Adversary {
     /// The one of a seed.
-    pub fn new(seed: u64) -> Villain {
+    pub fn new(seed: u64) -> Adversary {
         let mut dice = Dice::new(seed, "villain");
         let signer = HashSigner::from_seed(dice.any());
         let writer = Writer { node: NodeId::of(&signer.public_key()), store: StoreId(dice.any()) };
         let replica = Replica::new(writer, Box::new(signer), Arc::new(HashVerifier));
-        Villain { replica, dice, services: 0 }
+        Adversary { replica, dice, services: 0 }
     }
 
     /// The digests of all that it said last, by key.
