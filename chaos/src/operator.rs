@@ -192,7 +192,7 @@ impl Operator {
     }
 
     /// Two machines at which operators set one label of one service at the same moment.
-    pub fn quarrel(&mut self, machines: usize) -> Option<(usize, usize)> {
+    pub fn conflicting_seats(&mut self, machines: usize) -> Option<(usize, usize)> {
         let seats = (self.names.index(machines), self.names.index(machines));
         (self.names.happens(250) && seats.0 != seats.1).then_some(seats)
     }

@@ -43,13 +43,15 @@ impl World {
             self.twin(id);
         }
         self.namesake(seat, &edit);
-        self.quarrel();
+        self.edit_in_conflict();
         self.on_habits(seat, &seen, &edit);
     }
 
     /// Two operators set the same label of a service, each to his own value.
-    fn quarrel(&mut self) {
-        let Some((one, other)) = self.operator.quarrel(self.machines.len()) else { return };
+    fn edit_in_conflict(&mut self) {
+        let Some((one, other)) = self.operator.conflicting_seats(self.machines.len()) else {
+            return;
+        };
         let seen = |no: MachineNo| self.machines[no].agent.as_ref().map(|agent| agent.node.seen());
         let (Some(first), Some(second)) = (seen(one), seen(other)) else { return };
         let Some(id) = first.services.first().map(|service| service.id) else { return };
