@@ -188,7 +188,7 @@ pub struct Opened {
     pub session: u64,
 }
 
-struct Session {
+struct SenderSession {
     tag: u8,
     cipher: ChaCha20Poly1305,
     window: Window,
@@ -203,7 +203,7 @@ struct Session {
 /// nothing that its sender did not say; generations, incarnations and merges make it harmless.
 pub struct Opener {
     keys: KeyRing,
-    sessions: BTreeMap<u64, Session>,
+    sessions: BTreeMap<u64, SenderSession>,
     heard: u64,
 }
 
@@ -268,7 +268,7 @@ impl Opener {
             self.sessions.remove(&silent.expect("the table is full"));
         }
         let window = Window::beginning_at(counter);
-        self.sessions.insert(session, Session { tag, cipher, window, heard: self.heard });
+        self.sessions.insert(session, SenderSession { tag, cipher, window, heard: self.heard });
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use runtime::image::auth::Login;
 use runtime::image::registry::{
-    Purpose, RegistryConfig, RegistryError, Repository, Session, Source, Timeouts,
+    Purpose, RegistryClient, RegistryConfig, RegistryError, Repository, Source, Timeouts,
 };
 
 use real::Registry;
@@ -30,9 +30,14 @@ fn config() -> RegistryConfig {
     }
 }
 
-fn session(config: &RegistryConfig, registry: &str, login: Login, purpose: Purpose) -> Session {
+fn session(
+    config: &RegistryConfig,
+    registry: &str,
+    login: Login,
+    purpose: Purpose,
+) -> RegistryClient {
     let repository = Repository { registry: registry.to_owned(), name: "shop/till".to_owned() };
-    Session::open(config, repository, login, purpose).expect("a session")
+    RegistryClient::open(config, repository, login, purpose).expect("a session")
 }
 
 fn ann(password: &str) -> Login {
@@ -56,7 +61,11 @@ fn source(bytes: &[u8], digest: &str) -> Source {
     Source { digest: digest.to_owned(), size: bytes.len() as u64, file }
 }
 
-async fn read(session: &Session, digest: &str, offset: u64) -> Result<Vec<u8>, RegistryError> {
+async fn read(
+    session: &RegistryClient,
+    digest: &str,
+    offset: u64,
+) -> Result<Vec<u8>, RegistryError> {
     let mut stream = session.blob(digest, offset).await?;
     let mut bytes = Vec::new();
     while let Some(piece) = stream.next().await {

@@ -50,7 +50,7 @@ pub use joining::Unresolved;
 pub use logs::{LogNews, LogStream, LogsGone};
 pub use opening::StartError;
 pub use revision::Changes;
-pub use sessions::{Session, SessionGone, SessionWriter};
+pub use sessions::{RunSession, SessionGone, SessionWriter};
 pub use volumes::{NotRemoved, VolumeRemoval};
 
 use config::Config;

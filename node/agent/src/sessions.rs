@@ -65,7 +65,7 @@ type Reader = Pin<Box<dyn AsyncRead + Send>>;
 type Writer = Pin<Box<dyn AsyncWrite + Send>>;
 
 /// A session while it goes on; dropping it and all its writers ends it.
-pub struct Session {
+pub struct RunSession {
     handle: Handle,
     node: NodeId,
     reader: Reader,
@@ -93,7 +93,7 @@ impl SessionWriter {
     }
 }
 
-impl Session {
+impl RunSession {
     /// The way in.
     pub fn writer(&self) -> SessionWriter {
         self.writer.clone()
@@ -133,7 +133,7 @@ impl Handle {
         node: NodeId,
         run: Run,
         order: &Order,
-    ) -> Result<Session, SessionGone> {
+    ) -> Result<RunSession, SessionGone> {
         let words = serde_json::to_vec(order).expect("an order is plain text");
         if words.len() > PAYLOAD_BYTES_MAX {
             return Err(SessionGone::TooLong(words.len()));
@@ -152,7 +152,7 @@ impl Handle {
             let (reader, writer) = stream.into_inner();
             (Box::pin(reader), Box::pin(writer), Some(keep_alive))
         };
-        let session = Session {
+        let session = RunSession {
             handle: self.clone(),
             node,
             reader,

@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use super::failure::Failure;
 use super::{Answer, Api, containers};
-use node_agent::{Session, SessionGone};
+use node_agent::{RunSession, SessionGone};
 use node_docker::path_stat::{ContainerPathStat, PATH_STAT_HEADER};
 
 /// The parameters of `/containers/{id}/archive`.
@@ -117,18 +117,18 @@ pub async fn put(
     Ok(StatusCode::OK)
 }
 
-async fn begin(api: &Api, wanted: &str, order: Order) -> Result<Session, Failure> {
+async fn begin(api: &Api, wanted: &str, order: Order) -> Result<RunSession, Failure> {
     let container = containers::running(api, wanted).await?;
     Ok(api.handle.session(container.node, container.run, &order).await?)
 }
 
 /// What is at the path, which is told first.
-async fn told(session: &mut Session) -> Result<PathStat, Failure> {
+async fn told(session: &mut RunSession) -> Result<PathStat, Failure> {
     let frame = expect(session, Kind::Stat).await?;
     Ok(serde_json::from_slice(&frame.payload)?)
 }
 
-async fn expect(session: &mut Session, kind: Kind) -> Result<Frame, Failure> {
+async fn expect(session: &mut RunSession, kind: Kind) -> Result<Frame, Failure> {
     match session.next().await? {
         Some(frame) if frame.kind == kind => Ok(frame),
         Some(frame) if frame.kind == Kind::Refused => {

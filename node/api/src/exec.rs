@@ -13,7 +13,7 @@ use super::exec_stream::{self, Client};
 use super::execs::{Exec, ExecState};
 use super::failure::Failure;
 use super::{Answer, Api, Sent, containers};
-use node_agent::Session;
+use node_agent::RunSession;
 use node_docker::exec::{ExecCreate, ExecCreated, ExecInspect, ExecProcess, ExecStart};
 use node_docker::read;
 
@@ -179,7 +179,7 @@ async fn start_detached(api: Api, id: String, exec: Exec) -> Result<Response, Fa
 }
 
 /// Waits for the end of a command that nobody listens to.
-async fn follow(api: Api, id: String, mut session: Session) {
+async fn follow(api: Api, id: String, mut session: RunSession) {
     let mut code = exec_stream::CODE_GONE;
     while let Ok(Some(frame)) = session.next().await {
         if frame.kind == Kind::Exited {

@@ -26,7 +26,7 @@ use tokio::time::sleep;
 use super::Api;
 use super::clients::{Connection, Place};
 use super::execs::{Exec, ExecState};
-use node_agent::{Session, SessionWriter};
+use node_agent::{RunSession, SessionWriter};
 
 /// The exit code of a command whose end is not known, Docker's for its own failures.
 pub const CODE_GONE: i32 = 125;
@@ -164,7 +164,7 @@ async fn pass_back(
     api: &Api,
     id: &str,
     exec: &Exec,
-    session: &mut Session,
+    session: &mut RunSession,
     output: &mut Output,
 ) -> i32 {
     loop {

@@ -25,7 +25,7 @@ use super::command::{self, EnterError, Running};
 use super::frame::{CHUNK_BYTES, Frame, Kind};
 use super::{ExecOrder, Target, target, terminal};
 use crate::cgroup::{self, Cgroup};
-use crate::monitor::descendants::{self, Reaped, Session};
+use crate::monitor::descendants::{self, ProcessSession, Reaped};
 use crate::run_dir;
 
 /// What a command is given to end once nobody listens to it any more.
@@ -50,7 +50,7 @@ struct Relay<'a> {
     channel: &'a mut Channel,
     running: Running,
     /// The command's.
-    session: Option<Session>,
+    session: Option<ProcessSession>,
     unread: Vec<u8>,
     /// The listener has nothing more to write.
     ended: bool,
@@ -75,7 +75,7 @@ pub fn run(target: &Target, order: &ExecOrder, channel: &mut Channel) -> Result<
     let running = command::start(target, order)?;
     channel.stop_waiting()?;
     channel.queue(Kind::Started, &running.pid.as_raw().to_be_bytes());
-    let session = Session::of_command(running.pid);
+    let session = ProcessSession::of_command(running.pid);
     let mut relay = Relay {
         target,
         channel,

@@ -1,11 +1,10 @@
 //! A registry as a client sees it: manifests by tag or digest, blobs from an offset, and the way
 //! back for a push (`push`).
-//!
-//! A [`Session`] is one piece of work with one repository: its mirrors in order, then the registry
-//! itself, each with its login and its token. It is dropped with the work, because a client with
-//! its certificates is a megabyte that an idle node need not hold. Nothing here retries: a failure
-//! goes up with its reason, and who asked decides when to ask again. Bytes are handed on as they
-//! come and are not verified here; whoever stores them does (`runtime::image`).
+//! A [`RegistryClient`] is one piece of work with one repository: its mirrors in order, then the
+//! registry itself, each with its login and its token. It is dropped with the work, because a
+//! client with its certificates is a megabyte that an idle node need not hold. Nothing here
+//! retries: a failure goes up with its reason, and who asked decides when to ask again. Bytes are
+//! handed on as they come and are not verified here; whoever stores them does (`runtime::image`).
 //!
 //! The theory: the OCI distribution specification 1.1.
 
@@ -101,19 +100,19 @@ pub struct Manifest {
 }
 
 /// Work with one repository.
-pub struct Session {
+pub struct RegistryClient {
     repository: Repository,
     endpoints: Vec<Arc<Endpoint>>,
 }
 
-impl Session {
+impl RegistryClient {
     /// Prepares; nothing is sent yet.
     pub fn open(
         config: &RegistryConfig,
         repository: Repository,
         login: Login,
         purpose: Purpose,
-    ) -> Result<Session, RegistryError> {
+    ) -> Result<RegistryClient, RegistryError> {
         let hosts = hosts::hosts(config, &repository.registry, purpose);
         let endpoints = hosts.into_iter().map(|host| {
             // A mirror is somebody else: it is never shown the registry's login.
@@ -122,7 +121,7 @@ impl Session {
             Endpoint::new(config, host, access).map(Arc::new)
         });
         let endpoints = endpoints.collect::<Result<Vec<_>, _>>()?;
-        Ok(Session { repository, endpoints })
+        Ok(RegistryClient { repository, endpoints })
     }
 
     /// The repository it works with.

@@ -7,7 +7,7 @@ use crdt_state::spec::HealthCheck;
 use nix::libc;
 use nix::unistd::Pid;
 
-use super::descendants::Session;
+use super::descendants::ProcessSession;
 use super::output::Output;
 use super::program::Setting;
 use super::{container_check, descendants, spawn};
@@ -55,7 +55,7 @@ impl Body {
     /// Ends a health command that takes too long, with all that it started.
     pub fn end_check(&self, check: Process, cgroup: &Cgroup) {
         match self {
-            Body::Program(_) => descendants::end_session(Session::of_leader(check), cgroup),
+            Body::Program(_) => descendants::end_session(ProcessSession::of_leader(check), cgroup),
             // The helper ends the command, which is in a session of its own, and then itself.
             Body::Container { .. } => proc_table::signal(check.pid, libc::SIGTERM),
         }
@@ -64,7 +64,7 @@ impl Body {
     /// A health command has ended: so does what it left behind.
     pub fn clear_check(&self, check: Process, cgroup: &Cgroup) {
         match self {
-            Body::Program(_) => descendants::end_session(Session::of_leader(check), cgroup),
+            Body::Program(_) => descendants::end_session(ProcessSession::of_leader(check), cgroup),
             // The helper has done so.
             Body::Container { .. } => {}
         }

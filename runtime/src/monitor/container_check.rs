@@ -11,7 +11,7 @@ use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{ForkResult, Pid, fork, setsid};
 
-use super::descendants::{self, Reaped, Session};
+use super::descendants::{self, ProcessSession, Reaped};
 use super::inherited;
 use crate::cgroup::Cgroup;
 use crate::oci::exec::{self, ExecSpec};
@@ -47,7 +47,7 @@ fn help(order: &Order, words: &[String], null: BorrowedFd<'_>) -> i32 {
     let begun = exec::exec(Path::new("."), order, &program, [null, null, null]);
     let Ok(command) = begun else { return CODE_FAILED };
     let cgroup = Cgroup::existing(&order.cgroup);
-    let session = Session::of_command(command.pid);
+    let session = ProcessSession::of_command(command.pid);
     let end_session = || {
         if let Some(session) = session {
             descendants::end_session(session, &cgroup);

@@ -55,23 +55,23 @@ pub fn end_all(cgroup: &Cgroup) {
 
 /// The session that a command runs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Session {
+pub struct ProcessSession {
     id: u32,
     /// Whose id it is; `None`: that of a process that has ended, which a runtime began it with.
     leader: Option<Process>,
 }
 
-impl Session {
+impl ProcessSession {
     /// That of a process which began it.
-    pub fn of_leader(leader: Process) -> Session {
-        Session { id: leader.pid, leader: Some(leader) }
+    pub fn of_leader(leader: Process) -> ProcessSession {
+        ProcessSession { id: leader.pid, leader: Some(leader) }
     }
 
     /// That of a command, be it its own or one that its runtime or this process began for it. To be
     /// asked before the command is reaped, by a process that has a session of its own.
-    pub fn of_command(command: Pid) -> Option<Session> {
+    pub fn of_command(command: Pid) -> Option<ProcessSession> {
         let id = proc_table::stat(command.as_raw() as u32)?.session;
-        Some(Session { id, leader: Process::of(id) }).filter(|session| session.id > 1)
+        Some(ProcessSession { id, leader: Process::of(id) }).filter(|session| session.id > 1)
     }
 
     /// An id is not given again while its session lives: if it was, the session is over.
@@ -81,7 +81,7 @@ impl Session {
 }
 
 /// Sends a signal to all of a session but this process.
-pub fn signal_session(session: Session, cgroup: &Cgroup, number: i32) {
+pub fn signal_session(session: ProcessSession, cgroup: &Cgroup, number: i32) {
     for member in members_of(session, cgroup) {
         proc_table::signal(member, number);
     }
@@ -90,7 +90,7 @@ pub fn signal_session(session: Session, cgroup: &Cgroup, number: i32) {
 /// Kills all of the session of a command that has ended, or is to. In a container what loses its
 /// parent becomes a child of the container's first process, not of this one: it is known by its
 /// session, among the members of the run's cgroup. What took a session of its own runs on.
-pub fn end_session(session: Session, cgroup: &Cgroup) {
+pub fn end_session(session: ProcessSession, cgroup: &Cgroup) {
     let mut pause = PAUSE;
     for _ in 0..SESSION_ROUNDS_MAX {
         let members = members_of(session, cgroup);
@@ -105,7 +105,7 @@ pub fn end_session(session: Session, cgroup: &Cgroup) {
     }
 }
 
-fn members_of(session: Session, cgroup: &Cgroup) -> Vec<u32> {
+fn members_of(session: ProcessSession, cgroup: &Cgroup) -> Vec<u32> {
     if session.is_over() {
         return Vec::new();
     }

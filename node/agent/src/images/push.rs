@@ -5,7 +5,7 @@ use runtime::image::manifest::{
     DOCKER_INDEX, DOCKER_MANIFEST, Descriptor, Document, OCI_INDEX, OCI_MANIFEST,
 };
 use runtime::image::pull::PullError;
-use runtime::image::registry::{Purpose, Repository, Session, Source};
+use runtime::image::registry::{Purpose, RegistryClient, Repository, Source};
 use runtime::image::{Digest, ImageError, Reference};
 use tokio::sync::mpsc;
 
@@ -63,7 +63,7 @@ impl ImagePuller {
     /// as Docker does.
     async fn push_index(
         &self,
-        session: &Session,
+        session: &RegistryClient,
         digest: &Digest,
         builds: &[Descriptor],
         tag: &str,
@@ -95,7 +95,7 @@ impl ImagePuller {
 
     async fn push_build(
         &self,
-        session: &Session,
+        session: &RegistryClient,
         digest: &Digest,
         name: &str,
         events: &mpsc::UnboundedSender<PushEvent>,
@@ -124,7 +124,7 @@ impl ImagePuller {
 
     async fn push_document(
         &self,
-        session: &Session,
+        session: &RegistryClient,
         digest: &Digest,
         name: &str,
         media_type: &str,

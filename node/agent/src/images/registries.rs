@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use runtime::image::auth::{self, Login};
 use runtime::image::pull::PullError;
-use runtime::image::registry::{Purpose, RegistryConfig, Repository, Session};
+use runtime::image::registry::{Purpose, RegistryClient, RegistryConfig, Repository};
 
 use super::blocking;
 use crate::config::Config;
@@ -36,7 +36,7 @@ impl Registries {
         repository: &Repository,
         login: Option<Login>,
         purpose: Purpose,
-    ) -> Result<Session, PullError> {
+    ) -> Result<RegistryClient, PullError> {
         let login = match login {
             Some(login) => login,
             None => {
@@ -45,7 +45,7 @@ impl Registries {
             }
         };
         let (registries, repository) = (self.config.clone(), repository.clone());
-        Ok(blocking(move || Session::open(&registries, repository, login, purpose)).await?)
+        Ok(blocking(move || RegistryClient::open(&registries, repository, login, purpose)).await?)
     }
 }
 

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use runtime::image::auth::Login;
 use runtime::image::manifest::Document;
 use runtime::image::pull::PullError;
-use runtime::image::registry::{Purpose, RegistryError, Repository, Session};
+use runtime::image::registry::{Purpose, RegistryClient, RegistryError, Repository};
 use runtime::image::{Digest, Reference};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
@@ -132,7 +132,7 @@ impl ImagePuller {
     /// Keeps the manifest too: whoever pins wants to run it.
     async fn pin_at(
         &self,
-        session: &Session,
+        session: &RegistryClient,
         reference: &Reference,
         login: Option<Login>,
     ) -> Result<Pinned, PullError> {

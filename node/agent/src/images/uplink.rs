@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use runtime::image::auth::Login;
 use runtime::image::pull::PullError;
-use runtime::image::registry::{Purpose, RegistryError, Repository, Session};
+use runtime::image::registry::{Purpose, RegistryClient, RegistryError, Repository};
 use runtime::image::{Digest, ImageError};
 
 use super::blob_fetch::{BlobFetch, Want};
@@ -67,7 +67,7 @@ impl ImagePuller {
 
     async fn manifest_from(
         &self,
-        session: &Session,
+        session: &RegistryClient,
         digest: &Digest,
         fetch: &BlobFetch,
     ) -> Result<(), PullError> {
@@ -86,7 +86,7 @@ impl ImagePuller {
     /// Reads a blob, and resumes it as long as each attempt gets further.
     async fn blob_from(
         &self,
-        session: &Session,
+        session: &RegistryClient,
         want: &Want,
         fetch: &BlobFetch,
     ) -> Result<(), PullError> {
@@ -115,7 +115,7 @@ impl ImagePuller {
     /// How many bytes came; with an error, how many before it.
     async fn receive(
         &self,
-        session: &Session,
+        session: &RegistryClient,
         want: &Want,
         sink: &mut Sink,
         fetch: &BlobFetch,
@@ -135,7 +135,12 @@ impl ImagePuller {
         Ok(received)
     }
 
-    async fn finished(&self, session: &Session, want: &Want, sink: Sink) -> Result<(), PullError> {
+    async fn finished(
+        &self,
+        session: &RegistryClient,
+        want: &Want,
+        sink: Sink,
+    ) -> Result<(), PullError> {
         match sink.finish().await {
             Ok(()) => Ok(()),
             Err(ImageError::WrongDigest { .. } | ImageError::WrongSize { .. }) => {

@@ -4,7 +4,7 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION};
 use reqwest::{Method, StatusCode};
 use tokio::io::{AsyncReadExt, BufReader};
 
-use super::Session;
+use super::RegistryClient;
 use super::endpoint::Endpoint;
 use super::failure::RegistryError;
 
@@ -21,7 +21,7 @@ pub struct Source {
     pub file: std::fs::File,
 }
 
-impl Session {
+impl RegistryClient {
     /// Whether the registry has a blob.
     pub async fn has_blob(&self, digest: &str) -> Result<bool, RegistryError> {
         let endpoint = self.origin();
