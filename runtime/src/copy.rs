@@ -18,13 +18,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::exec::channel::Channel;
 use crate::exec::frame::{CHUNK_BYTES, Kind};
-use crate::exec::refusal::{CODE_CANNOT_RUN, Fault, Refusal};
+use crate::exec::refusal::{CODE_CANNOT_RUN, ExecRefusal, Fault};
 use crate::exec::target::Target;
 use crate::oci::backend::CONFIG;
 use crate::user;
 use place::shown;
 
-pub use crate::exec::order::PutOrder;
+pub use crate::exec::request::PutOrder;
 pub use unpack::Naming;
 
 /// What is at a path.
@@ -107,8 +107,8 @@ impl CopyError {
     }
 }
 
-impl From<CopyError> for Refusal {
-    fn from(error: CopyError) -> Refusal {
+impl From<CopyError> for ExecRefusal {
+    fn from(error: CopyError) -> ExecRefusal {
         let fault = match &error {
             CopyError::Missing { .. } => Fault::Missing,
             CopyError::NoFolder { .. }
@@ -118,7 +118,7 @@ impl From<CopyError> for Refusal {
             CopyError::ReadOnly { .. } => Fault::Forbidden,
             CopyError::Io { .. } => Fault::Failed,
         };
-        Refusal { fault, code: CODE_CANNOT_RUN, message: error.to_string() }
+        ExecRefusal { fault, code: CODE_CANNOT_RUN, message: error.to_string() }
     }
 }
 

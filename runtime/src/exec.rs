@@ -13,9 +13,9 @@ pub(crate) mod channel;
 mod command;
 pub mod frame;
 mod launch;
-pub(crate) mod order;
 pub(crate) mod refusal;
 mod relay;
+pub(crate) mod request;
 pub(crate) mod target;
 mod terminal;
 
@@ -32,8 +32,8 @@ use frame::Kind;
 
 pub use command::EnterError;
 pub use launch::open;
-pub use order::{ExecOrder, Order, Size};
-pub use refusal::{CODE_CANNOT_RUN, CODE_NOT_FOUND, Fault, Refusal};
+pub use refusal::{CODE_CANNOT_RUN, CODE_NOT_FOUND, ExecRefusal, Fault};
+pub use request::{ExecOrder, ExecRequest, Size};
 pub use target::{NotRunning, Target};
 
 /// As `ps` shows it; the kernel keeps 15 characters.
@@ -64,7 +64,7 @@ fn enter(dir: &Path, mut channel: Channel) -> i32 {
         chdir(dir).map_err(|_| NotRunning::Gone).and_then(|()| Target::read(Path::new(".")));
     let served = match served {
         Ok(target) => serve(&target, order, &mut channel),
-        Err(why) => Err(Refusal {
+        Err(why) => Err(ExecRefusal {
             fault: Fault::NotRunning,
             code: CODE_CANNOT_RUN,
             message: why.to_string(),
@@ -80,11 +80,13 @@ fn enter(dir: &Path, mut channel: Channel) -> i32 {
     }
 }
 
-fn serve(target: &Target, order: Order, channel: &mut Channel) -> Result<(), Refusal> {
+fn serve(target: &Target, order: ExecRequest, channel: &mut Channel) -> Result<(), ExecRefusal> {
     match order {
-        Order::Exec(order) => relay::run(target, &order, channel).map_err(|error| error.refusal()),
-        Order::Stat { path } => copy::stat(target, &path, channel).map_err(Refusal::from),
-        Order::Get { path } => copy::get(target, &path, channel).map_err(Refusal::from),
-        Order::Put(order) => copy::put(target, &order, channel).map_err(Refusal::from),
+        ExecRequest::Exec(order) => {
+            relay::run(target, &order, channel).map_err(|error| error.refusal())
+        }
+        ExecRequest::Stat { path } => copy::stat(target, &path, channel).map_err(ExecRefusal::from),
+        ExecRequest::Get { path } => copy::get(target, &path, channel).map_err(ExecRefusal::from),
+        ExecRequest::Put(order) => copy::put(target, &order, channel).map_err(ExecRefusal::from),
     }
 }

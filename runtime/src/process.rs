@@ -81,7 +81,7 @@ pub enum OpenError {
 
 /// An order to the driver's thread.
 #[derive(Debug)]
-enum Order {
+enum DriverOrder {
     Start(Box<TaskStart>),
     Stop { run: Run, signal: Option<i32>, grace_ms: u64 },
     Forget(Run),
@@ -99,7 +99,7 @@ pub struct ProgressReport {
 /// Tells whether the driver's thread does its work. It keeps no driver alive.
 #[derive(Debug, Clone)]
 pub struct ProgressProbe {
-    orders: mpsc::WeakUnboundedSender<Order>,
+    orders: mpsc::WeakUnboundedSender<DriverOrder>,
 }
 
 impl ProgressProbe {
@@ -107,7 +107,7 @@ impl ProgressProbe {
     pub async fn report(&self) -> ProgressReport {
         let Some(orders) = self.orders.upgrade() else { return ProgressReport::default() };
         let (answer, answered) = oneshot::channel();
-        let asked = orders.send(Order::Report(answer)).is_ok();
+        let asked = orders.send(DriverOrder::Report(answer)).is_ok();
         drop(orders);
         if asked { answered.await.unwrap_or_default() } else { ProgressReport::default() }
     }
@@ -146,7 +146,7 @@ pub struct ProcessDriver {
     ability: Ability,
     /// Unbounded, as an order cannot wait; node-core has a few orders per slot of this node under
     /// way at most. `None` only while it is dropped.
-    orders: Option<mpsc::UnboundedSender<Order>>,
+    orders: Option<mpsc::UnboundedSender<DriverOrder>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -202,7 +202,7 @@ impl ProcessDriver {
         &self.runs
     }
 
-    fn order(&self, order: Order) {
+    fn order(&self, order: DriverOrder) {
         let orders = self.orders.as_ref().expect("it is only taken when the driver is dropped");
         orders.send(order).expect("the thread of the driver lives as long as the driver");
     }
@@ -210,7 +210,7 @@ impl ProcessDriver {
 
 impl Driver for ProcessDriver {
     fn start(&mut self, start: &TaskStart) {
-        self.order(Order::Start(Box::new(start.clone())));
+        self.order(DriverOrder::Start(Box::new(start.clone())));
     }
 
     fn stop(&mut self, run: Run, signal: Option<&str>, grace_ms: u64) {
@@ -222,16 +222,16 @@ impl Driver for ProcessDriver {
                 None
             }
         });
-        self.order(Order::Stop { run, signal, grace_ms });
+        self.order(DriverOrder::Stop { run, signal, grace_ms });
     }
 
     fn forget(&mut self, run: Run) {
-        self.order(Order::Forget(run));
+        self.order(DriverOrder::Forget(run));
     }
 
     fn adopt(&mut self) -> Vec<AdoptedRun> {
         let (answer, answered) = std::sync::mpsc::channel();
-        self.order(Order::Adopt(answer));
+        self.order(DriverOrder::Adopt(answer));
         answered.recv().expect("the thread of the driver lives as long as the driver")
     }
 }

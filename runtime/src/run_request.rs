@@ -12,7 +12,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::exec::{CODE_CANNOT_RUN, Fault, NotRunning, Refusal, Target};
+use crate::exec::{CODE_CANNOT_RUN, ExecRefusal, Fault, NotRunning, Target};
 use crate::monitor::control::{self, StopOrder};
 use crate::signal;
 
@@ -56,7 +56,7 @@ pub enum RunReply {
 }
 
 /// Carries out a request about the run of a folder.
-pub fn handle_run_request(dir: &Path, request: &RunRequest) -> Result<RunReply, Refusal> {
+pub fn handle_run_request(dir: &Path, request: &RunRequest) -> Result<RunReply, ExecRefusal> {
     let target = Target::read(dir).map_err(|why| not_running(&why))?;
     match request {
         RunRequest::Stats => Ok(RunReply::Stats(Box::new(stats::sample(&target)))),
@@ -70,7 +70,7 @@ pub fn handle_run_request(dir: &Path, request: &RunRequest) -> Result<RunReply, 
         RunRequest::Stop { signal, grace_ms } => {
             let signal = signal.as_deref().map(parse).transpose()?;
             let grace_ms = grace_ms.unwrap_or(target.order.start.template.stop_grace_ms);
-            control::send(dir, StopOrder { signal, grace_ms }).map_err(|error| Refusal {
+            control::send(dir, StopOrder { signal, grace_ms }).map_err(|error| ExecRefusal {
                 fault: Fault::Failed,
                 code: CODE_CANNOT_RUN,
                 message: format!("the task's monitor cannot be told: {error}"),
@@ -80,15 +80,15 @@ pub fn handle_run_request(dir: &Path, request: &RunRequest) -> Result<RunReply, 
     }
 }
 
-fn parse(text: &str) -> Result<i32, Refusal> {
+fn parse(text: &str) -> Result<i32, ExecRefusal> {
     let bad = |error: signal::UnknownSignal| bad(error.to_string());
     signal::parse(text).map_err(bad)
 }
 
-fn bad(message: String) -> Refusal {
-    Refusal { fault: Fault::Bad, code: CODE_CANNOT_RUN, message }
+fn bad(message: String) -> ExecRefusal {
+    ExecRefusal { fault: Fault::Bad, code: CODE_CANNOT_RUN, message }
 }
 
-fn not_running(why: &NotRunning) -> Refusal {
-    Refusal { fault: Fault::NotRunning, code: CODE_CANNOT_RUN, message: why.to_string() }
+fn not_running(why: &NotRunning) -> ExecRefusal {
+    ExecRefusal { fault: Fault::NotRunning, code: CODE_CANNOT_RUN, message: why.to_string() }
 }

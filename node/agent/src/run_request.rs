@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crdt_state::NodeId;
 use crdt_state::task::Run;
-use runtime::exec::{Fault, Refusal};
+use runtime::exec::{ExecRefusal, Fault};
 use runtime::run_request::{RunReply, RunRequest, handle_run_request};
 use tokio::task::spawn_blocking;
 
@@ -19,7 +19,7 @@ impl Handle {
         node: NodeId,
         run: Run,
         request: RunRequest,
-    ) -> Result<Result<RunReply, Refusal>, SessionGone> {
+    ) -> Result<Result<RunReply, ExecRefusal>, SessionGone> {
         if node == self.me() {
             let dir = self.log_dir(run);
             return Ok(here(&dir, request).await);
@@ -37,11 +37,11 @@ impl Handle {
 }
 
 /// Off the thread that serves everybody else: the kernel may take its time.
-async fn here(dir: &Path, request: RunRequest) -> Result<RunReply, Refusal> {
+async fn here(dir: &Path, request: RunRequest) -> Result<RunReply, ExecRefusal> {
     let dir = dir.to_owned();
     let seen = spawn_blocking(move || handle_run_request(&dir, &request)).await;
     seen.unwrap_or_else(|error| {
-        Err(Refusal { fault: Fault::Failed, code: 0, message: error.to_string() })
+        Err(ExecRefusal { fault: Fault::Failed, code: 0, message: error.to_string() })
     })
 }
 

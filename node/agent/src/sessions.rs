@@ -13,7 +13,7 @@ use crdt_state::NodeId;
 use crdt_state::task::Run;
 use gossip::MemberState;
 use runtime::exec::frame::{CHUNK_BYTES, Decoder, Frame, Kind, NoFrame, PAYLOAD_BYTES_MAX};
-use runtime::exec::{self, Order};
+use runtime::exec::{self, ExecRequest};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, copy_buf};
 use tokio::sync::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
@@ -132,7 +132,7 @@ impl Handle {
         &self,
         node: NodeId,
         run: Run,
-        order: &Order,
+        order: &ExecRequest,
     ) -> Result<RunSession, SessionGone> {
         let words = serde_json::to_vec(order).expect("an order is plain text");
         if words.len() > PAYLOAD_BYTES_MAX {

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use runtime::copy::{PathStat, PutOrder};
 use runtime::exec::frame::{CHUNK_BYTES, Frame, Kind};
-use runtime::exec::{Order, Refusal};
+use runtime::exec::{ExecRefusal, ExecRequest};
 use serde::Deserialize;
 
 use super::failure::Failure;
@@ -47,7 +47,7 @@ pub async fn stat(
     Path(wanted): Path<String>,
     query: Answer<Query<ArchiveQuery>>,
 ) -> Result<Response, Failure> {
-    let mut session = begin(&api, &wanted, Order::Stat { path: query?.path()? }).await?;
+    let mut session = begin(&api, &wanted, ExecRequest::Stat { path: query?.path()? }).await?;
     let found = told(&mut session).await?;
     Ok([(PATH_STAT_HEADER, header_of(found)?)].into_response())
 }
@@ -58,7 +58,7 @@ pub async fn get(
     Path(wanted): Path<String>,
     query: Answer<Query<ArchiveQuery>>,
 ) -> Result<Response, Failure> {
-    let mut session = begin(&api, &wanted, Order::Get { path: query?.path()? }).await?;
+    let mut session = begin(&api, &wanted, ExecRequest::Get { path: query?.path()? }).await?;
     let found = told(&mut session).await?;
     let archive = stream::unfold(Some(session), |session| async move {
         let mut session = session?;
@@ -99,7 +99,7 @@ pub async fn put(
         own: is_set(&query.own),
     };
     let mut body = request.into_body().into_data_stream();
-    let mut session = begin(&api, &wanted, Order::Put(order)).await?;
+    let mut session = begin(&api, &wanted, ExecRequest::Put(order)).await?;
     expect(&mut session, Kind::Started).await?;
     let writer = session.writer();
     'body: while let Some(chunk) = body.next().await {
@@ -117,7 +117,7 @@ pub async fn put(
     Ok(StatusCode::OK)
 }
 
-async fn begin(api: &Api, wanted: &str, order: Order) -> Result<RunSession, Failure> {
+async fn begin(api: &Api, wanted: &str, order: ExecRequest) -> Result<RunSession, Failure> {
     let container = containers::running(api, wanted).await?;
     Ok(api.handle.session(container.node, container.run, &order).await?)
 }
@@ -132,7 +132,7 @@ async fn expect(session: &mut RunSession, kind: Kind) -> Result<Frame, Failure> 
     match session.next().await? {
         Some(frame) if frame.kind == kind => Ok(frame),
         Some(frame) if frame.kind == Kind::Refused => {
-            Err(Failure::from(serde_json::from_slice::<Refusal>(&frame.payload)?))
+            Err(Failure::from(serde_json::from_slice::<ExecRefusal>(&frame.payload)?))
         }
         _ => Err(Failure::from(SessionGone::Cut)),
     }
@@ -140,7 +140,7 @@ async fn expect(session: &mut RunSession, kind: Kind) -> Result<Frame, Failure> 
 
 /// The archive ends in the middle, which is all that a client can be told by then.
 fn broken(refusal: &[u8]) -> io::Error {
-    let refusal = serde_json::from_slice::<Refusal>(refusal);
+    let refusal = serde_json::from_slice::<ExecRefusal>(refusal);
     let why = refusal.map_or_else(|error| error.to_string(), |refusal| refusal.message);
     tracing::warn!("an archive is cut: {why}");
     io::Error::other(why)

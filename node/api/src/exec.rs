@@ -6,7 +6,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use runtime::exec::frame::{Frame, Kind};
-use runtime::exec::{ExecOrder, Order, Refusal, Size};
+use runtime::exec::{ExecOrder, ExecRefusal, ExecRequest, Size};
 use serde::Deserialize;
 
 use super::exec_stream::{self, Client};
@@ -156,7 +156,7 @@ pub async fn start(
 /// Answered once it runs, or does not.
 async fn start_detached(api: Api, id: String, exec: Exec) -> Result<Response, Failure> {
     let ended = |code| api.execs.set(&id, ExecState::Ended { code });
-    let session = api.handle.session(exec.node, exec.run, &Order::Exec(exec.order)).await;
+    let session = api.handle.session(exec.node, exec.run, &ExecRequest::Exec(exec.order)).await;
     let mut session = session.inspect_err(|_| ended(exec_stream::CODE_GONE))?;
     let frame = session.next().await.inspect_err(|_| ended(exec_stream::CODE_GONE))?;
     match frame {
@@ -167,7 +167,7 @@ async fn start_detached(api: Api, id: String, exec: Exec) -> Result<Response, Fa
             Ok(StatusCode::OK.into_response())
         }
         Some(frame) if frame.kind == Kind::Refused => {
-            let refusal: Refusal = serde_json::from_slice(&frame.payload)?;
+            let refusal: ExecRefusal = serde_json::from_slice(&frame.payload)?;
             ended(refusal.code);
             Err(Failure::from(refusal))
         }

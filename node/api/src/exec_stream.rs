@@ -17,7 +17,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use runtime::exec::frame::{CHUNK_BYTES, Frame, Kind};
-use runtime::exec::{Order, Refusal};
+use runtime::exec::{ExecRefusal, ExecRequest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
@@ -134,7 +134,7 @@ impl Input {
 /// Runs a command for a client, and notes how it ended before the client can ask.
 pub async fn serve(api: Api, id: String, exec: Exec, client: Client) {
     let Client { input, mut output, place } = client;
-    let order = Order::Exec(exec.order.clone());
+    let order = ExecRequest::Exec(exec.order.clone());
     let code = match api.handle.session(exec.node, exec.run, &order).await {
         Err(error) => tell(&mut output, &exec, &error.to_string(), CODE_GONE).await,
         Ok(mut session) => {
@@ -198,7 +198,7 @@ async fn pass_back(
             }
             Kind::Exited => return frame.number().unwrap_or(CODE_GONE),
             Kind::Refused => {
-                let refusal = serde_json::from_slice::<Refusal>(&frame.payload);
+                let refusal = serde_json::from_slice::<ExecRefusal>(&frame.payload);
                 let (message, code) = match refusal {
                     Ok(refusal) => (refusal.message, refusal.code),
                     Err(error) => (error.to_string(), CODE_GONE),

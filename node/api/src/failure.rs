@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use runtime::exec::{Fault, Refusal};
+use runtime::exec::{ExecRefusal, Fault};
 use runtime::image::ImageError;
 
 use node_agent::{SessionGone, Unanswered};
@@ -120,8 +120,8 @@ impl From<SessionGone> for Failure {
     }
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Failure {
+impl From<ExecRefusal> for Failure {
+    fn from(refusal: ExecRefusal) -> Failure {
         let message = refusal.message;
         match refusal.fault {
             Fault::NotRunning => Failure::Conflict(message),

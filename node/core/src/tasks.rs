@@ -38,7 +38,7 @@ pub const STOP_AGAIN_MS: u64 = 30_000;
 
 /// What the runtime is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Order {
+pub enum TaskOrder {
     /// Run this.
     Start(Box<TaskStart>),
     /// End this.
@@ -98,7 +98,7 @@ pub struct Tasks {
     me: NodeId,
     hostname: String,
     slots: BTreeMap<(ServiceId, Slot), Local>,
-    orders: VecDeque<Order>,
+    orders: VecDeque<TaskOrder>,
     touched: BTreeSet<(ServiceId, Slot)>,
     /// Nothing starts before: a node that just booted looks around first.
     hold_until: Now,
@@ -128,7 +128,7 @@ impl Tasks {
     }
 
     /// The next order for the runtime.
-    pub fn poll_order(&mut self) -> Option<Order> {
+    pub fn poll_order(&mut self) -> Option<TaskOrder> {
         self.orders.pop_front()
     }
 
@@ -276,7 +276,7 @@ impl Tasks {
                 self.touched.insert(key);
             }
             let run = Run { task, attempt: status.current.number };
-            self.orders.push_back(Order::Stop { run, signal, grace_ms });
+            self.orders.push_back(TaskOrder::Stop { run, signal, grace_ms });
         }
     }
 
@@ -289,7 +289,7 @@ impl Tasks {
             for status in &local.record.tasks {
                 for attempt in std::iter::once(&status.current).chain(&status.history) {
                     let run = Run { task: status.id, attempt: attempt.number };
-                    self.orders.push_back(Order::Forget(run));
+                    self.orders.push_back(TaskOrder::Forget(run));
                 }
             }
             self.touched.insert(key);
@@ -364,7 +364,7 @@ impl Tasks {
         if let Some(live) = local.live.get_mut(&task) {
             live.phase = Phase::Starting { since: time.now };
         }
-        self.orders.push_back(Order::Start(Box::new(TaskStart {
+        self.orders.push_back(TaskOrder::Start(Box::new(TaskStart {
             run,
             service: service.id,
             service_name: service.name.clone(),

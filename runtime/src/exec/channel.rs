@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use nix::errno::Errno;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 
-use super::Order;
+use super::ExecRequest;
 use super::frame::{self, CHUNK_BYTES, Decoder, Frame, Kind};
 use crate::monitor::inherited::{close_from, duplicate};
 
@@ -55,7 +55,7 @@ impl Channel {
     }
 
     /// Waits for the order.
-    pub fn read_order(&mut self) -> Option<Order> {
+    pub fn read_order(&mut self) -> Option<ExecRequest> {
         let frame = self.read_frame()?;
         if frame.kind == Kind::Order { serde_json::from_slice(&frame.payload).ok() } else { None }
     }

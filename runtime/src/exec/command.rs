@@ -13,7 +13,7 @@ use nix::sys::stat::fstat;
 use nix::unistd::{Pid, Uid, fchown, pipe2};
 
 use super::terminal::{self, Terminal};
-use super::{CODE_CANNOT_RUN, CODE_NOT_FOUND, ExecOrder, Fault, Refusal, Target};
+use super::{CODE_CANNOT_RUN, CODE_NOT_FOUND, ExecOrder, ExecRefusal, Fault, Target};
 use crate::cgroup::Cgroup;
 use crate::monitor::program::Setting;
 use crate::monitor::spawn::spawn;
@@ -38,7 +38,7 @@ pub enum EnterError {
 
 impl EnterError {
     /// As it is told.
-    pub fn refusal(&self) -> Refusal {
+    pub fn refusal(&self) -> ExecRefusal {
         let (fault, code) = match self {
             EnterError::Start(
                 StartError::NotInPath { .. } | StartError::Bundle(BundleError::NoProgram { .. }),
@@ -49,7 +49,7 @@ impl EnterError {
             EnterError::Start(_) => (Fault::Bad, CODE_CANNOT_RUN),
             EnterError::Prepare(_) => (Fault::Failed, CODE_CANNOT_RUN),
         };
-        Refusal { fault, code, message: self.to_string() }
+        ExecRefusal { fault, code, message: self.to_string() }
     }
 }
 

@@ -25,7 +25,7 @@ pub enum Kind {
     Stdout = 1,
     /// Of the program.
     Stderr = 2,
-    /// What is asked, the first frame: [`super::Order`] in JSON.
+    /// What is asked, the first frame: [`super::ExecRequest`] in JSON.
     Order = 3,
     /// No more [`Kind::Stdin`] will come.
     End = 4,

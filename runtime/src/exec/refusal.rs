@@ -19,7 +19,7 @@ pub enum Fault {
 
 /// Why a session came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
+pub struct ExecRefusal {
     /// Whose fault.
     pub fault: Fault,
     /// As a shell would end: 127 if there is no such program, 126 if it cannot be run.

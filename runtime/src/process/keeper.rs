@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::supervise::{RunOrder, RunSupervisor};
-use super::{DriverContext, Order, ProgressReport, adopt};
+use super::{DriverContext, DriverOrder, ProgressReport, adopt};
 use crate::monitor::control::StopOrder;
 
 /// How long the driver's end may take.
@@ -32,21 +32,21 @@ impl Keeper {
     }
 
     /// Serves until the driver is dropped, and carries out the orders that were given by then.
-    pub async fn serve(mut self, mut inbox: mpsc::UnboundedReceiver<Order>) {
+    pub async fn serve(mut self, mut inbox: mpsc::UnboundedReceiver<DriverOrder>) {
         while let Some(order) = inbox.recv().await {
             match order {
-                Order::Start(start) => self.start(start),
-                Order::Stop { run, signal, grace_ms } => {
+                DriverOrder::Start(start) => self.start(start),
+                DriverOrder::Stop { run, signal, grace_ms } => {
                     self.tell(run, RunOrder::Stop(StopOrder { signal, grace_ms }));
                 }
-                Order::Forget(run) => {
+                DriverOrder::Forget(run) => {
                     self.tell(run, RunOrder::Forget);
                 }
                 // Whoever asked may have given up.
-                Order::Report(answer) => {
+                DriverOrder::Report(answer) => {
                     let _ = answer.send(ProgressReport { slow: self.context.slow.borrow().len() });
                 }
-                Order::Adopt(answer) => {
+                DriverOrder::Adopt(answer) => {
                     let (answers, found) = adopt::scan(&self.context).into_iter().unzip();
                     // Whoever asked waits for it, or is gone with the whole agent.
                     let _ = answer.send(answers);

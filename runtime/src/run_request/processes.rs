@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bad;
 use super::groups::Groups;
-use crate::exec::{Refusal, Target};
+use crate::exec::{ExecRefusal, Target};
 use crate::proc_table;
 
 /// Arguments that give the usual table.
@@ -49,7 +49,7 @@ pub fn members(target: &Target, groups: &Groups) -> Vec<u32> {
 }
 
 /// The table that `ps` makes with these arguments.
-pub fn table(target: &Target, args: &str) -> Result<Processes, Refusal> {
+pub fn table(target: &Target, args: &str) -> Result<Processes, ExecRefusal> {
     let members = members(target, &Groups::of(target));
     if !USUAL.contains(&args.trim()) {
         return by_ps(&members.into_iter().collect(), args);
@@ -104,7 +104,7 @@ fn command(pid: u32, name: &str) -> Option<String> {
     Some(line[..line.floor_char_boundary(COMMAND_BYTES_MAX)].to_owned())
 }
 
-fn by_ps(members: &BTreeSet<u32>, args: &str) -> Result<Processes, Refusal> {
+fn by_ps(members: &BTreeSet<u32>, args: &str) -> Result<Processes, ExecRefusal> {
     let mut ps = Command::new("ps");
     ps.args(args.split_whitespace()).stdin(Stdio::null()).env("LC_ALL", "C");
     let output = ps.output().map_err(|error| {

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use runtime::copy::PutOrder;
 use runtime::exec::frame::{CHUNK_BYTES, Kind};
-use runtime::exec::{Fault, Order};
+use runtime::exec::{ExecRequest, Fault};
 
 use super::host::Host;
 use super::session::{Session, run_of};
@@ -35,12 +35,13 @@ fn a_tree_travels_with_its_links_modes_and_times() {
     let (from, to) = (dir.path().join("from"), dir.path().join("to"));
     tree(&from);
     fs::create_dir(&to).expect("a folder");
-    let said = Session::open(&host, run, &Order::Get { path: from.display().to_string() }).finish();
+    let said =
+        Session::open(&host, run, &ExecRequest::Get { path: from.display().to_string() }).finish();
     assert_eq!(said.stat.expect("told first").name, "from");
     assert_eq!(said.code, Some(0));
     let order = PutOrder { path: to.display().to_string(), keep_kinds: true, own: false };
     let put = |bytes: &[u8]| {
-        let mut session = Session::open(&host, run, &Order::Put(order.clone()));
+        let mut session = Session::open(&host, run, &ExecRequest::Put(order.clone()));
         for chunk in bytes.chunks(CHUNK_BYTES) {
             session.send(Kind::Stdin, chunk);
         }
@@ -69,12 +70,12 @@ fn paths_that_are_not_there_and_names_that_lead_out_are_refused() {
     let mut host = Host::new();
     let run = run_of(&mut host);
     let dir = tempfile::tempdir().expect("a folder");
-    let get = Order::Get { path: "/no/such/path".to_owned() };
+    let get = ExecRequest::Get { path: "/no/such/path".to_owned() };
     let refusal = Session::open(&host, run, &get).finish().refusal.expect("refused");
     assert_eq!(refusal.fault, Fault::Missing);
     let put = |path: &Path, name: &str| {
         let order = PutOrder { path: path.display().to_string(), keep_kinds: true, own: false };
-        let mut session = Session::open(&host, run, &Order::Put(order));
+        let mut session = Session::open(&host, run, &ExecRequest::Put(order));
         let mut header = [0_u8; 512];
         header[..name.len()].copy_from_slice(name.as_bytes());
         header[100..108].copy_from_slice(b"0000644\0");
@@ -112,9 +113,9 @@ fn an_archive_that_is_cut_leaves_no_half_file() {
     let order = PutOrder { path: dir.path().display().to_string(), keep_kinds: true, own: false };
     let mut source = tempfile::NamedTempFile::new().expect("a file");
     source.write_all(&vec![1; 200_000]).expect("written");
-    let get = Order::Get { path: source.path().display().to_string() };
+    let get = ExecRequest::Get { path: source.path().display().to_string() };
     let archive = Session::open(&host, run, &get).finish().stdout;
-    let mut session = Session::open(&host, run, &Order::Put(order));
+    let mut session = Session::open(&host, run, &ExecRequest::Put(order));
     for chunk in archive[..100_000].chunks(CHUNK_BYTES) {
         session.send(Kind::Stdin, chunk);
     }

@@ -9,7 +9,7 @@ use crdt_state::spec::Template;
 use crdt_state::task::{Run, TaskStart};
 use runtime::copy::PathStat;
 use runtime::exec::frame::{Decoder, Frame, Kind};
-use runtime::exec::{ExecOrder, Order, Refusal};
+use runtime::exec::{ExecOrder, ExecRefusal, ExecRequest};
 
 use super::host::{self, Host};
 
@@ -26,7 +26,7 @@ pub struct Said {
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
     pub code: Option<i32>,
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<ExecRefusal>,
     pub stat: Option<PathStat>,
 }
 
@@ -37,7 +37,7 @@ impl Said {
 }
 
 impl Session {
-    pub fn open(host: &Host, run: Run, order: &Order) -> Session {
+    pub fn open(host: &Host, run: Run, order: &ExecRequest) -> Session {
         let (ours, theirs) = UnixStream::pair().expect("a pair");
         let helper = Command::new(env!("CARGO_BIN_EXE_runtime-monitor"))
             .arg("enter")
@@ -51,7 +51,7 @@ impl Session {
     }
 
     pub fn exec(host: &Host, run: Run, order: ExecOrder) -> Session {
-        Session::open(host, run, &Order::Exec(order))
+        Session::open(host, run, &ExecRequest::Exec(order))
     }
 
     pub fn send(&mut self, kind: Kind, payload: &[u8]) {

@@ -8,7 +8,7 @@ use crdt_state::task::Run;
 use nix::libc;
 use runtime::copy::PutOrder;
 use runtime::exec::frame::{Frame, Kind};
-use runtime::exec::{ExecOrder, Fault, Order, Size};
+use runtime::exec::{ExecOrder, ExecRequest, Fault, Size};
 use runtime::run_request::{RunReply, RunRequest, handle_run_request};
 
 use crate::host::{Host, lives, until};
@@ -115,7 +115,7 @@ fn files_go_into_its_root_and_nowhere_else(host: &mut Host) {
     runtime::copy::pack_here(&here.path().join("tree"), "tree", &mut archive).expect("packed");
     // Through a link that the container made: its root is its own.
     let order = PutOrder { path: "/tmp/root/tmp".to_owned(), keep_kinds: true, own: true };
-    let mut session = Session::open(host, run, &Order::Put(order));
+    let mut session = Session::open(host, run, &ExecRequest::Put(order));
     session.send(Kind::Stdin, &archive);
     session.send(Kind::End, &[]);
     let said = session.finish();
@@ -123,10 +123,12 @@ fn files_go_into_its_root_and_nowhere_else(host: &mut Host) {
     assert!(!std::path::Path::new("/tmp/tree").exists(), "nothing outside");
     let said = Session::exec(host, run, words(&["cat", "/tmp/tree/file"])).finish();
     assert_eq!(said.text(), "hello");
-    let said = Session::open(host, run, &Order::Stat { path: "/etc/passwd".to_owned() }).finish();
+    let said =
+        Session::open(host, run, &ExecRequest::Stat { path: "/etc/passwd".to_owned() }).finish();
     let own = said.stat.expect("it is there").size;
     assert_ne!(own, fs::metadata("/etc/passwd").expect("ours").len(), "the image's, not ours");
-    let said = Session::open(host, run, &Order::Get { path: "/tmp/tree".to_owned() }).finish();
+    let said =
+        Session::open(host, run, &ExecRequest::Get { path: "/tmp/tree".to_owned() }).finish();
     let back = here.path().join("back");
     fs::create_dir(&back).expect("a folder");
     let naming = runtime::copy::Naming::Instead("again".to_owned());
@@ -148,7 +150,7 @@ fn a_read_only_root_is_not_written_to(host: &mut Host) {
     let mut archive = Vec::new();
     runtime::copy::pack_here(here.path(), "x", &mut archive).expect("packed");
     let order = PutOrder { path: "/etc".to_owned(), keep_kinds: true, own: false };
-    let mut session = Session::open(host, start.run, &Order::Put(order));
+    let mut session = Session::open(host, start.run, &ExecRequest::Put(order));
     session.send(Kind::Stdin, &archive);
     session.send(Kind::End, &[]);
     assert_eq!(session.finish().refusal.expect("refused").fault, Fault::Forbidden);

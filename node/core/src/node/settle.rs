@@ -13,7 +13,7 @@ use crate::constraint::Constraint;
 use crate::input::Action;
 use crate::ledger::{self, Ledger};
 use crate::plan;
-use crate::tasks::Order;
+use crate::tasks::TaskOrder;
 use crate::view::{Holder, NodeView, Presence, ServiceView, Standing};
 use crate::volumes;
 
@@ -236,13 +236,15 @@ impl Node {
     fn give_orders(&mut self, now: Now, wall_ms: u64) {
         while let Some(order) = self.tasks.poll_order() {
             let action = match order {
-                Order::Start(start) => Action::StartRun(start),
-                Order::Stop { run, .. } if self.outbox.take_back_start(run) => {
+                TaskOrder::Start(start) => Action::StartRun(start),
+                TaskOrder::Stop { run, .. } if self.outbox.take_back_start(run) => {
                     self.never_started(now, wall_ms, run);
                     continue;
                 }
-                Order::Stop { run, signal, grace_ms } => Action::StopRun { run, signal, grace_ms },
-                Order::Forget(run) => Action::ForgetRun { run },
+                TaskOrder::Stop { run, signal, grace_ms } => {
+                    Action::StopRun { run, signal, grace_ms }
+                }
+                TaskOrder::Forget(run) => Action::ForgetRun { run },
             };
             self.outbox.push_held(action);
         }

@@ -10,7 +10,7 @@ use crdt_state::task::{
     AdoptedRun, Attempt, Run, RunEvent, Slot, TaskRecord, TaskState, TaskStatus,
 };
 
-use super::{After, Live, Local, Order, Phase, StepTime, Tasks};
+use super::{After, Live, Local, Phase, StepTime, TaskOrder, Tasks};
 use crate::backoff::Restarts;
 
 /// Reports that are to be handled once the services are known.
@@ -35,7 +35,7 @@ impl Tasks {
             match adopted.event {
                 RunEvent::Started { pid } => self.restore_unrecorded(time, adopted.start, pid),
                 _ if known.contains(&run) => {}
-                _ => self.orders.push_back(Order::Forget(run)),
+                _ => self.orders.push_back(TaskOrder::Forget(run)),
             }
         }
         pending
@@ -103,7 +103,7 @@ impl Tasks {
             status.current.pid = None;
             "the machine went down".clone_into(&mut status.current.message);
             let dropped = status.next_attempt(time.wall_ms, "the machine went down");
-            self.orders.extend(dropped.into_iter().map(Order::Forget));
+            self.orders.extend(dropped.into_iter().map(TaskOrder::Forget));
             self.touched.insert(key);
         }
         self.slots.insert(key, local);
@@ -132,7 +132,7 @@ impl Tasks {
         let local = self.slots.entry(key).or_insert_with(|| Local::empty(me, key));
         let (signal, grace_ms) = (start.template.stop_signal.clone(), start.template.stop_grace_ms);
         if local.status(start.run.task).is_some() {
-            self.orders.push_back(Order::Stop { run: start.run, signal, grace_ms });
+            self.orders.push_back(TaskOrder::Stop { run: start.run, signal, grace_ms });
             return;
         }
         let mut attempt = Attempt::first(time.wall_ms);

@@ -5,7 +5,7 @@ use crdt_state::spec::Template;
 use crdt_state::task::{Exit, Health, Run, RunEvent, Slot, TaskState, TaskStatus, message_of};
 use crdt_state::{ServiceId, TaskId};
 
-use super::{After, Local, Order, Phase, StepTime, TASKS_MAX, Tasks};
+use super::{After, Local, Phase, StepTime, TASKS_MAX, TaskOrder, Tasks};
 use crate::backoff::{Restarts, RunOutcome, Verdict};
 
 impl Tasks {
@@ -106,7 +106,7 @@ impl Tasks {
         let restart = &template.restart;
         let verdict = restarts.on_end(time.now, task, restart, end.outcome, lasted_ms);
         let dropped = local.after_end(time, task, end, verdict, restarts);
-        self.orders.extend(dropped.into_iter().map(Order::Forget));
+        self.orders.extend(dropped.into_iter().map(TaskOrder::Forget));
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a session is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Order {
+pub enum ExecRequest {
     /// To run a command.
     Exec(ExecOrder),
     /// To tell what is at a path.
