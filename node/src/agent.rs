@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use node_agent::config::{Config, Key};
+use node_agent::config::{Config, ConfigKey};
 use node_agent::identity::NODE_KEY_FILE;
 use node_agent::{Agent, ExitReason, StartError};
 use tokio::net::UnixListener;
@@ -70,22 +70,22 @@ pub struct AgentFlags {
 impl AgentFlags {
     /// What was given, as keys and texts. The fleet key has no flag: everybody could read it in
     /// the list of processes.
-    fn given(&self) -> Vec<(Key, String)> {
+    fn given(&self) -> Vec<(ConfigKey, String)> {
         let list = |items: &[String]| if items.is_empty() { None } else { Some(items.join(",")) };
         [
-            (Key::Fleet, self.fleet.clone()),
-            (Key::FleetKeyFile, self.fleet_key_file.clone()),
-            (Key::DataDir, self.data_dir.clone()),
-            (Key::Socket, self.socket.clone()),
-            (Key::Listen, self.listen.clone()),
-            (Key::Advertise, self.advertise.clone()),
-            (Key::Join, list(&self.join)),
-            (Key::Profile, self.profile.clone()),
-            (Key::Hostname, self.hostname.clone()),
-            (Key::Labels, list(&self.label)),
-            (Key::Log, self.log.clone()),
-            (Key::History, self.history.clone()),
-            (Key::Rumours, self.rumours.clone()),
+            (ConfigKey::Fleet, self.fleet.clone()),
+            (ConfigKey::FleetKeyFile, self.fleet_key_file.clone()),
+            (ConfigKey::DataDir, self.data_dir.clone()),
+            (ConfigKey::Socket, self.socket.clone()),
+            (ConfigKey::Listen, self.listen.clone()),
+            (ConfigKey::Advertise, self.advertise.clone()),
+            (ConfigKey::Join, list(&self.join)),
+            (ConfigKey::Profile, self.profile.clone()),
+            (ConfigKey::Hostname, self.hostname.clone()),
+            (ConfigKey::Labels, list(&self.label)),
+            (ConfigKey::Log, self.log.clone()),
+            (ConfigKey::History, self.history.clone()),
+            (ConfigKey::Rumours, self.rumours.clone()),
         ]
         .into_iter()
         .filter_map(|(key, text)| text.map(|text| (key, text)))

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use gossip::MemberState;
 use node_agent::Agent;
-use node_agent::config::{Config, FleetKey, JoinAddr, Key};
+use node_agent::config::{Config, ConfigKey, FleetKey, JoinAddr};
 use node_agent::images::{PinSource, PullRequest, PushEvent};
 use real::Registry;
 use runtime::image::{Digest, Image, Images, Origin, PullError, PullImage, Reference, platform};
@@ -23,10 +23,10 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 fn config(dir: &Path, name: &str, join: &[&Agent]) -> Config {
     let flags = [
-        (Key::DataDir, dir.join(name).display().to_string()),
-        (Key::Socket, dir.join(format!("{name}.sock")).display().to_string()),
-        (Key::Listen, "127.0.0.1:0".to_owned()),
-        (Key::Hostname, name.to_owned()),
+        (ConfigKey::DataDir, dir.join(name).display().to_string()),
+        (ConfigKey::Socket, dir.join(format!("{name}.sock")).display().to_string()),
+        (ConfigKey::Listen, "127.0.0.1:0".to_owned()),
+        (ConfigKey::Hostname, name.to_owned()),
     ];
     let mut config = Config::from_sources(None, |_| None, &flags).expect("a configuration");
     config.fleet_key = Some(FleetKey::from_bytes([5; 32]));

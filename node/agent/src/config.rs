@@ -21,7 +21,7 @@ use runtime::image::mirror::Host as MirrorHost;
 
 pub use error::{ConfigError, Place};
 pub use fleet_key::{BadFleetKey, FleetKey};
-pub use key::Key;
+pub use key::ConfigKey;
 
 use draft::{Draft, Raw};
 
@@ -108,7 +108,7 @@ impl std::fmt::Display for JoinAddr {
 
 impl Config {
     /// Reads the file (if there is one), the environment, and what flags say of keys.
-    pub fn load(file: Option<&Path>, flags: &[(Key, String)]) -> Result<Config, ConfigError> {
+    pub fn load(file: Option<&Path>, flags: &[(ConfigKey, String)]) -> Result<Config, ConfigError> {
         let environment = |name: &str| std::env::var(name).ok();
         let (path, text) = match file {
             Some(path) => (path, Some(read(path)?)),
@@ -129,7 +129,7 @@ impl Config {
     pub fn from_sources(
         file: Option<(&Path, &str)>,
         environment: impl Fn(&str) -> Option<String>,
-        flags: &[(Key, String)],
+        flags: &[(ConfigKey, String)],
     ) -> Result<Config, ConfigError> {
         let mut draft = Draft::default();
         if let Some((path, text)) = file {
@@ -137,7 +137,7 @@ impl Config {
                 draft.set(entry.key, entry.value, &entry.place)?;
             }
         }
-        for key in Key::ALL {
+        for key in ConfigKey::ALL {
             if let Some(text) = environment(&key.variable()) {
                 draft.set(key, Raw::Typed(text), &Place::Environment(key.variable()))?;
             }

@@ -97,7 +97,7 @@ fn interface_addresses() -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Key;
+    use crate::config::ConfigKey;
 
     #[test]
     fn memory_is_read_in_bytes_and_missing_memory_is_none() {
@@ -107,8 +107,10 @@ mod tests {
 
     #[test]
     fn the_advertised_address_comes_first_and_none_twice() {
-        let flags =
-            [(Key::Listen, "127.0.0.3:7000".to_owned()), (Key::Advertise, "192.0.2.1".to_owned())];
+        let flags = [
+            (ConfigKey::Listen, "127.0.0.3:7000".to_owned()),
+            (ConfigKey::Advertise, "192.0.2.1".to_owned()),
+        ];
         let mut config = Config::from_sources(None, |_| None, &flags).expect("a configuration");
         let texts = |config: &Config| read(config, config.listen).addresses;
         assert_eq!(texts(&config), ["192.0.2.1:7000", "127.0.0.3:7000"]);

@@ -36,13 +36,13 @@ const REPORTED_MAX: usize = 64;
 
 /// The two clocks.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Clock {
+pub(super) struct NodeClock {
     start: Instant,
 }
 
-impl Clock {
-    pub(super) fn start() -> Clock {
-        Clock { start: Instant::now() }
+impl NodeClock {
+    pub(super) fn start() -> NodeClock {
+        NodeClock { start: Instant::now() }
     }
 
     pub(super) fn now(&self) -> Now {
@@ -74,9 +74,9 @@ pub(super) struct Sources {
 }
 
 /// The node and what carries out its orders.
-pub(super) struct Machine {
+pub(super) struct NodeLoop {
     pub(super) node: Node,
-    pub(super) clock: Clock,
+    pub(super) clock: NodeClock,
     pub(super) shared: Arc<Shared>,
     pub(super) transport: Transport,
     pub(super) store: StoreWriter,
@@ -119,7 +119,7 @@ enum Fact {
     Abandoned,
 }
 
-impl Machine {
+impl NodeLoop {
     /// Runs until it is told to stop or the node has left the fleet.
     pub(super) async fn run(mut self, mut sources: Sources) -> ExitReason {
         let timer = tokio::time::sleep_until(self.clock.instant(Now::START));

@@ -15,7 +15,7 @@ use runtime::Driver;
 
 use super::applying::Applying;
 use super::history::{History, NotedSigner};
-use super::machine::Clock;
+use super::machine::NodeClock;
 use super::opening::{Opening, StartError};
 use super::{facts, volumes};
 use crate::config::JoinAddr;
@@ -38,7 +38,7 @@ pub(super) struct Made {
 pub(super) fn make(
     opening: &mut Opening,
     listens: SocketAddr,
-    clock: &Clock,
+    clock: &NodeClock,
 ) -> Result<Made, StartError> {
     let applying = Applying::open(&opening.config);
     let history = history(opening)?;

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::handle::{COMMANDS_MAX, EVENTS_MAX, Handle};
 use super::images::{FleetLink, PeerRequestHandler};
 use super::local_runs::LocalRuns;
-use super::machine::{Clock, Machine, PendingReplies, Sources};
+use super::machine::{NodeClock, NodeLoop, PendingReplies, Sources};
 use super::node::{self, Made};
 use super::opening::{Opening, StartError, open};
 use super::refused::Refused;
@@ -72,8 +72,8 @@ fn live(opening: Opening, ready: oneshot::Sender<Result<Handle, StartError>>) ->
     })
 }
 
-fn prepare(mut opening: Opening) -> Result<(Handle, Machine, Sources), StartError> {
-    let clock = Clock::start();
+fn prepare(mut opening: Opening) -> Result<(Handle, NodeLoop, Sources), StartError> {
+    let clock = NodeClock::start();
     let (inbox, arrivals) = mpsc::channel(ARRIVALS_MAX);
     let transport = listen(&opening, inbox)?;
     let Made { node, history, remembered } =
@@ -108,7 +108,7 @@ fn prepare(mut opening: Opening) -> Result<(Handle, Machine, Sources), StartErro
     let handle = Handle { shared: Arc::clone(&shared), commands };
     background.spawn(conditions::watch(handle.downgrade(), opening.driver.progress()));
     let driver = Box::new(opening.driver);
-    let mut machine = Machine {
+    let mut machine = NodeLoop {
         node,
         clock,
         shared,

@@ -34,7 +34,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 pub use answer::PeerService;
 pub use ask::PeerReply;
-pub use counters::{Counters, Dropped};
+pub use counters::{Dropped, TransportCounters};
 pub use dial::DialFailure;
 pub use keep_alive::KeepAlive;
 pub use opening::PeerStream;
@@ -47,7 +47,7 @@ use admission::Admission;
 use peers::Peers;
 use sealed::Seals;
 use socket::SharedSocket;
-use strangers::Strangers;
+use strangers::RejectedPeers;
 
 /// The largest reliable message.
 pub const MESSAGE_BYTES_MAX: usize = gossip::output::MESSAGE_BYTES_MAX;
@@ -171,8 +171,8 @@ struct Shared {
     peers: Mutex<Peers>,
     inbox: mpsc::Sender<Arrival>,
     service: OnceLock<Arc<dyn PeerService>>,
-    counters: Arc<Counters>,
-    strangers: Strangers,
+    counters: Arc<TransportCounters>,
+    strangers: RejectedPeers,
     handshakes: Arc<Semaphore>,
     relayed: Arc<Semaphore>,
     dial_deadline: Duration,
@@ -186,7 +186,7 @@ impl Transport {
         config: TransportConfig,
         inbox: mpsc::Sender<Arrival>,
     ) -> Result<Transport, ListenError> {
-        let counters = Arc::new(Counters::default());
+        let counters = Arc::new(TransportCounters::default());
         let seals = Arc::new(Seals::new(&config.fleet_key));
         let refused = |error| ListenError::Refused { addr: config.listen, error };
         let socket = SharedSocket::bind(
@@ -219,7 +219,7 @@ impl Transport {
             inbox,
             service: OnceLock::new(),
             counters,
-            strangers: Strangers::default(),
+            strangers: RejectedPeers::default(),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
             relayed: Arc::new(Semaphore::new(relay::RELAYED_MAX)),
             dial_deadline: config.dial_deadline,
@@ -307,7 +307,7 @@ impl Transport {
     }
 
     /// What was dropped and refused since the start.
-    pub fn counters(&self) -> &Counters {
+    pub fn counters(&self) -> &TransportCounters {
         &self.shared.counters
     }
 

@@ -10,7 +10,7 @@ use runtime::volume::{VolumeError, Volumes, in_use};
 
 use super::command::{Command, Unanswered};
 use super::handle::Handle;
-use super::machine::Machine;
+use super::machine::NodeLoop;
 
 /// Why a volume was not removed. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +55,7 @@ pub(super) fn found(volumes: &Volumes) -> NodeVolumes {
     volumes.list().into_iter().map(fact).collect()
 }
 
-impl Machine {
+impl NodeLoop {
     /// Tells the node what is on the disk now.
     pub(super) fn report_volumes(&mut self) {
         self.step(Input::VolumesFound(found(&self.shared.volumes)));

@@ -7,7 +7,7 @@ use chaos::replay::{Stopped, replay};
 use chaos::trace::Echo;
 use crdt_state::spec::{Placement, Scale, Template};
 use gossip::MemberState;
-use node_agent::config::{Config, FleetKey, JoinAddr, Key};
+use node_agent::config::{Config, ConfigKey, FleetKey, JoinAddr};
 use node_agent::{Agent, StartError};
 use node_core::history::{self, Entry};
 use node_core::{Edit, Edited, Input, Node, ServiceSpec};
@@ -17,10 +17,10 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 fn config(dir: &Path, name: &str, join: &[&Agent]) -> Config {
     let flags = [
-        (Key::DataDir, dir.join(name).display().to_string()),
-        (Key::Socket, dir.join(format!("{name}.sock")).display().to_string()),
-        (Key::Listen, "127.0.0.1:0".to_owned()),
-        (Key::Hostname, name.to_owned()),
+        (ConfigKey::DataDir, dir.join(name).display().to_string()),
+        (ConfigKey::Socket, dir.join(format!("{name}.sock")).display().to_string()),
+        (ConfigKey::Listen, "127.0.0.1:0".to_owned()),
+        (ConfigKey::Hostname, name.to_owned()),
     ];
     let mut config = Config::from_sources(None, |_| None, &flags).expect("a configuration");
     config.fleet_key = Some(FleetKey::from_bytes([5; 32]));

@@ -13,7 +13,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::error::{ConfigError, Place};
 use super::fleet_key::FleetKey;
-use super::key::Key;
+use super::key::ConfigKey;
 use runtime::OciRuntime;
 
 use super::{AGENT_PORT, Config, ImageFetch, JoinAddr};
@@ -61,7 +61,7 @@ pub(super) struct Draft {
 
 /// A value with its key and place, for messages.
 struct Given<'a> {
-    key: Key,
+    key: ConfigKey,
     value: Raw,
     place: &'a Place,
 }
@@ -72,7 +72,7 @@ impl Given<'_> {
     }
 
     fn bad(&self, value: &str, why: impl ToString) -> ConfigError {
-        let value = if self.key == Key::FleetKey { "…" } else { value };
+        let value = if self.key == ConfigKey::FleetKey { "…" } else { value };
         ConfigError::BadValue {
             place: self.place.clone(),
             key: self.key,
@@ -138,46 +138,51 @@ impl Given<'_> {
 
 impl Draft {
     /// Takes one value, or says what is wrong with it.
-    pub(super) fn set(&mut self, key: Key, value: Raw, place: &Place) -> Result<(), ConfigError> {
+    pub(super) fn set(
+        &mut self,
+        key: ConfigKey,
+        value: Raw,
+        place: &Place,
+    ) -> Result<(), ConfigError> {
         let given = Given { key, value, place };
         match key {
-            Key::Fleet => self.fleet = Some(name(&given)?),
-            Key::FleetKey => {
+            ConfigKey::Fleet => self.fleet = Some(name(&given)?),
+            ConfigKey::FleetKey => {
                 let text = given.text()?;
                 self.fleet_key = Some(text.parse().map_err(|why| given.bad(text, why))?);
             }
-            Key::FleetKeyFile => {
+            ConfigKey::FleetKeyFile => {
                 let path = given.path()?;
                 let key = FleetKey::read(&path)
                     .map_err(|why| given.bad(&path.display().to_string(), why))?;
                 self.fleet_key = Some(key);
             }
-            Key::DataDir => self.data_dir = Some(given.path()?),
-            Key::Socket => self.socket = Some(given.path()?),
-            Key::Listen => {
+            ConfigKey::DataDir => self.data_dir = Some(given.path()?),
+            ConfigKey::Socket => self.socket = Some(given.path()?),
+            ConfigKey::Listen => {
                 let (ip, port) = address(&given)?;
                 self.listen = Some(SocketAddr::new(ip, port.unwrap_or(AGENT_PORT)));
             }
-            Key::Advertise => self.advertise = Some(address(&given)?),
-            Key::Join => self.join = join(&given)?,
-            Key::Profile => self.profile = Some(profile(&given)?),
-            Key::Hostname => self.hostname = Some(name(&given)?),
+            ConfigKey::Advertise => self.advertise = Some(address(&given)?),
+            ConfigKey::Join => self.join = join(&given)?,
+            ConfigKey::Profile => self.profile = Some(profile(&given)?),
+            ConfigKey::Hostname => self.hostname = Some(name(&given)?),
             // A node's own labels are added to those of the fleet.
-            Key::Labels => self.labels.extend(labels(&given)?),
-            Key::Log => {
+            ConfigKey::Labels => self.labels.extend(labels(&given)?),
+            ConfigKey::Log => {
                 let text = given.text()?;
                 log_filter(text).map_err(|why| given.bad(text, why))?;
                 self.log = Some(text.to_owned());
             }
-            Key::InsecureRegistries => self.insecure_registries = given.list()?,
-            Key::RegistryMirrors => self.registry_mirrors = mirrors(&given)?,
-            Key::RegistryCertificates => self.registry_certificates = Some(given.path()?),
-            Key::DockerConfig => self.docker_config = Some(given.path()?),
-            Key::BlobRateLimit => self.blob_rate_limit = Some(bytes_per_second(&given)?),
-            Key::ImageFetch => self.image_fetch = image_fetch(&given)?,
-            Key::History => self.history = Some(given.path()?),
-            Key::OciRuntime => self.oci_runtime = oci_runtime(&given)?,
-            Key::Rumours => {
+            ConfigKey::InsecureRegistries => self.insecure_registries = given.list()?,
+            ConfigKey::RegistryMirrors => self.registry_mirrors = mirrors(&given)?,
+            ConfigKey::RegistryCertificates => self.registry_certificates = Some(given.path()?),
+            ConfigKey::DockerConfig => self.docker_config = Some(given.path()?),
+            ConfigKey::BlobRateLimit => self.blob_rate_limit = Some(bytes_per_second(&given)?),
+            ConfigKey::ImageFetch => self.image_fetch = image_fetch(&given)?,
+            ConfigKey::History => self.history = Some(given.path()?),
+            ConfigKey::OciRuntime => self.oci_runtime = oci_runtime(&given)?,
+            ConfigKey::Rumours => {
                 self.rumours = if given.switch()? { Rumours::On } else { Rumours::Off };
             }
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::key::Key;
+use super::key::ConfigKey;
 
 /// Where a value was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub enum ConfigError {
         /// As written.
         name: String,
         /// What was probably meant.
-        near: Option<Key>,
+        near: Option<ConfigKey>,
     },
     /// A table in a file that has none.
     #[error(
@@ -82,7 +82,7 @@ pub enum ConfigError {
         /// Where.
         place: Place,
         /// The key.
-        key: Key,
+        key: ConfigKey,
     },
     /// A number where a text belongs, and the like.
     #[error("{place}: `{}` is {found} and must be {wanted}\n  type: {}", key.name(), key.example())]
@@ -90,7 +90,7 @@ pub enum ConfigError {
         /// Where.
         place: Place,
         /// The key.
-        key: Key,
+        key: ConfigKey,
         /// What it is.
         found: &'static str,
         /// What it must be.
@@ -102,7 +102,7 @@ pub enum ConfigError {
         /// Where.
         place: Place,
         /// The key.
-        key: Key,
+        key: ConfigKey,
         /// As written; `…` for a key that is secret.
         value: String,
         /// What is wrong with it.
@@ -110,7 +110,7 @@ pub enum ConfigError {
     },
 }
 
-fn suggestion(near: Option<Key>) -> String {
+fn suggestion(near: Option<ConfigKey>) -> String {
     match near {
         Some(key) => format!("did you mean `{}`? type: {}", key.name(), key.example()),
         None => format!("known keys: {}", known_keys()),
@@ -118,6 +118,6 @@ fn suggestion(near: Option<Key>) -> String {
 }
 
 fn known_keys() -> String {
-    let names: Vec<&str> = Key::ALL.into_iter().map(Key::name).collect();
+    let names: Vec<&str> = ConfigKey::ALL.into_iter().map(ConfigKey::name).collect();
     names.join(", ")
 }

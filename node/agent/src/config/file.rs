@@ -7,11 +7,11 @@ use toml::de::{DeTable, DeValue};
 
 use super::draft::Raw;
 use super::error::{ConfigError, Place};
-use super::key::{Key, Scope};
+use super::key::{ConfigKey, Scope};
 
 /// One line of the file, understood as far as its key.
 pub(super) struct Entry {
-    pub(super) key: Key,
+    pub(super) key: ConfigKey,
     pub(super) value: Raw,
     pub(super) place: Place,
 }
@@ -31,10 +31,10 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Entry>, ConfigError> 
             let place = place(name.span().start);
             let name = name.into_inner().into_owned();
             let value = value.into_inner();
-            match (Key::from_name(&name), value) {
+            match (ConfigKey::from_name(&name), value) {
                 (None, DeValue::Table(_)) => Err(ConfigError::Table { place, name }),
                 (None, _) => {
-                    let near = Key::nearest(&name);
+                    let near = ConfigKey::nearest(&name);
                     Err(ConfigError::UnknownKey { place, name, near })
                 }
                 (Some(key), _) if key.scope() == Scope::Node => {

@@ -2,7 +2,7 @@
 
 /// One key of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Key {
+pub enum ConfigKey {
     /// Name of the fleet.
     Fleet,
     /// The fleet's key itself.
@@ -56,91 +56,91 @@ pub(super) enum Scope {
     Node,
 }
 
-impl Key {
+impl ConfigKey {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Key; 21] = [
-        Key::Fleet,
-        Key::FleetKey,
-        Key::FleetKeyFile,
-        Key::DataDir,
-        Key::Socket,
-        Key::Listen,
-        Key::Advertise,
-        Key::Join,
-        Key::Profile,
-        Key::Hostname,
-        Key::Labels,
-        Key::Log,
-        Key::Rumours,
-        Key::InsecureRegistries,
-        Key::RegistryMirrors,
-        Key::RegistryCertificates,
-        Key::DockerConfig,
-        Key::BlobRateLimit,
-        Key::ImageFetch,
-        Key::History,
-        Key::OciRuntime,
+    pub const ALL: [ConfigKey; 21] = [
+        ConfigKey::Fleet,
+        ConfigKey::FleetKey,
+        ConfigKey::FleetKeyFile,
+        ConfigKey::DataDir,
+        ConfigKey::Socket,
+        ConfigKey::Listen,
+        ConfigKey::Advertise,
+        ConfigKey::Join,
+        ConfigKey::Profile,
+        ConfigKey::Hostname,
+        ConfigKey::Labels,
+        ConfigKey::Log,
+        ConfigKey::Rumours,
+        ConfigKey::InsecureRegistries,
+        ConfigKey::RegistryMirrors,
+        ConfigKey::RegistryCertificates,
+        ConfigKey::DockerConfig,
+        ConfigKey::BlobRateLimit,
+        ConfigKey::ImageFetch,
+        ConfigKey::History,
+        ConfigKey::OciRuntime,
     ];
 
     /// As written in the file.
     pub fn name(self) -> &'static str {
         match self {
-            Key::Fleet => "fleet",
-            Key::FleetKey => "fleet_key",
-            Key::FleetKeyFile => "fleet_key_file",
-            Key::DataDir => "data_dir",
-            Key::Socket => "socket",
-            Key::Listen => "listen",
-            Key::Advertise => "advertise",
-            Key::Join => "join",
-            Key::Profile => "profile",
-            Key::Hostname => "hostname",
-            Key::Labels => "labels",
-            Key::Log => "log",
-            Key::Rumours => "rumours",
-            Key::InsecureRegistries => "insecure_registries",
-            Key::RegistryMirrors => "registry_mirrors",
-            Key::RegistryCertificates => "registry_certificates",
-            Key::DockerConfig => "docker_config",
-            Key::BlobRateLimit => "blob_rate_limit",
-            Key::ImageFetch => "image_fetch",
-            Key::History => "history",
-            Key::OciRuntime => "oci_runtime",
+            ConfigKey::Fleet => "fleet",
+            ConfigKey::FleetKey => "fleet_key",
+            ConfigKey::FleetKeyFile => "fleet_key_file",
+            ConfigKey::DataDir => "data_dir",
+            ConfigKey::Socket => "socket",
+            ConfigKey::Listen => "listen",
+            ConfigKey::Advertise => "advertise",
+            ConfigKey::Join => "join",
+            ConfigKey::Profile => "profile",
+            ConfigKey::Hostname => "hostname",
+            ConfigKey::Labels => "labels",
+            ConfigKey::Log => "log",
+            ConfigKey::Rumours => "rumours",
+            ConfigKey::InsecureRegistries => "insecure_registries",
+            ConfigKey::RegistryMirrors => "registry_mirrors",
+            ConfigKey::RegistryCertificates => "registry_certificates",
+            ConfigKey::DockerConfig => "docker_config",
+            ConfigKey::BlobRateLimit => "blob_rate_limit",
+            ConfigKey::ImageFetch => "image_fetch",
+            ConfigKey::History => "history",
+            ConfigKey::OciRuntime => "oci_runtime",
         }
     }
 
     /// What a correct line looks like.
     pub(super) fn example(self) -> &'static str {
         match self {
-            Key::Fleet => "fleet = \"shop-12\"",
-            Key::FleetKey => "fleet_key = \"<64 hex digits, from: openssl rand -hex 32>\"",
-            Key::FleetKeyFile => "fleet_key_file = \"/etc/edgectl/fleet.key\"",
-            Key::DataDir => "data_dir = \"/var/lib/edgectl\"",
-            Key::Socket => "socket = \"/run/edgectl/edgectl.sock\"",
-            Key::Listen => "listen = \"0.0.0.0:7946\"",
-            Key::Advertise => "advertise = \"192.168.1.12:7946\"",
-            Key::Join => "join = [\"192.168.1.11\", \"192.168.1.12:7946\"]",
-            Key::Profile => "profile = \"lan\"",
-            Key::Hostname => "hostname = \"till-3\"",
-            Key::Labels => "labels = [\"zone=a\", \"disk=ssd\"]",
-            Key::Log => "log = \"info\"",
-            Key::Rumours => "rumours = true",
-            Key::InsecureRegistries => "insecure_registries = [\"nas:5000\", \"10.0.0.9\"]",
-            Key::RegistryMirrors => {
+            ConfigKey::Fleet => "fleet = \"shop-12\"",
+            ConfigKey::FleetKey => "fleet_key = \"<64 hex digits, from: openssl rand -hex 32>\"",
+            ConfigKey::FleetKeyFile => "fleet_key_file = \"/etc/edgectl/fleet.key\"",
+            ConfigKey::DataDir => "data_dir = \"/var/lib/edgectl\"",
+            ConfigKey::Socket => "socket = \"/run/edgectl/edgectl.sock\"",
+            ConfigKey::Listen => "listen = \"0.0.0.0:7946\"",
+            ConfigKey::Advertise => "advertise = \"192.168.1.12:7946\"",
+            ConfigKey::Join => "join = [\"192.168.1.11\", \"192.168.1.12:7946\"]",
+            ConfigKey::Profile => "profile = \"lan\"",
+            ConfigKey::Hostname => "hostname = \"till-3\"",
+            ConfigKey::Labels => "labels = [\"zone=a\", \"disk=ssd\"]",
+            ConfigKey::Log => "log = \"info\"",
+            ConfigKey::Rumours => "rumours = true",
+            ConfigKey::InsecureRegistries => "insecure_registries = [\"nas:5000\", \"10.0.0.9\"]",
+            ConfigKey::RegistryMirrors => {
                 "registry_mirrors = [\"http://10.0.0.9:5000\", \"ghcr.io=https://mirror.shop\"]"
             }
-            Key::RegistryCertificates => "registry_certificates = \"/etc/docker/certs.d\"",
-            Key::DockerConfig => "docker_config = \"/root/.docker/config.json\"",
-            Key::BlobRateLimit => "blob_rate_limit = \"2m\"",
-            Key::ImageFetch => "image_fetch = \"on\"",
-            Key::History => "history = \"/var/lib/edgectl/node.history\"",
-            Key::OciRuntime => "oci_runtime = \"embedded\"",
+            ConfigKey::RegistryCertificates => "registry_certificates = \"/etc/docker/certs.d\"",
+            ConfigKey::DockerConfig => "docker_config = \"/root/.docker/config.json\"",
+            ConfigKey::BlobRateLimit => "blob_rate_limit = \"2m\"",
+            ConfigKey::ImageFetch => "image_fetch = \"on\"",
+            ConfigKey::History => "history = \"/var/lib/edgectl/node.history\"",
+            ConfigKey::OciRuntime => "oci_runtime = \"embedded\"",
         }
     }
 
     pub(super) fn scope(self) -> Scope {
         match self {
-            Key::Advertise | Key::Hostname | Key::History => Scope::Node,
+            ConfigKey::Advertise | ConfigKey::Hostname | ConfigKey::History => Scope::Node,
             _ => Scope::Fleet,
         }
     }
@@ -153,20 +153,20 @@ impl Key {
     /// `--data-dir`. Repeatable flags are named in the singular, as Docker does.
     pub fn flag(self) -> String {
         match self {
-            Key::Labels => "--label".to_owned(),
+            ConfigKey::Labels => "--label".to_owned(),
             key => format!("--{}", key.name().replace('_', "-")),
         }
     }
 
     /// The key of this exact name.
-    pub fn from_name(name: &str) -> Option<Key> {
-        Key::ALL.into_iter().find(|key| key.name() == name)
+    pub fn from_name(name: &str) -> Option<ConfigKey> {
+        ConfigKey::ALL.into_iter().find(|key| key.name() == name)
     }
 
     /// The key that `name` was probably meant to be: at most a third of its letters are wrong.
-    pub(super) fn nearest(name: &str) -> Option<Key> {
+    pub(super) fn nearest(name: &str) -> Option<ConfigKey> {
         let plain = name.to_lowercase().replace(['-', ' '], "_");
-        Key::ALL
+        ConfigKey::ALL
             .into_iter()
             .map(|key| (distance(&plain, key.name()), key))
             .filter(|(distance, key)| *distance <= key.name().len().div_ceil(3))

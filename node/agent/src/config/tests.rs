@@ -28,7 +28,7 @@ fn the_documented_example_is_a_configuration() {
     let config = load(text).expect("the example");
     // Whoever copies it as it is gets a node that works, on any machine and in any fleet.
     assert_eq!(config, load("").expect("defaults"));
-    for key in Key::ALL.into_iter().filter(|key| key.scope() == key::Scope::Fleet) {
+    for key in ConfigKey::ALL.into_iter().filter(|key| key.scope() == key::Scope::Fleet) {
         assert!(text.contains(&format!("{} = ", key.name())), "{} is undocumented", key.name());
     }
 }
@@ -38,7 +38,7 @@ fn every_key_that_the_example_proposes_is_valid() {
     let text = include_str!("../../../../examples/edge.toml");
     let proposed = text.lines().map(|line| line.strip_prefix("# ").unwrap_or(line));
     let proposed = proposed.filter(|line| {
-        line.split_once(" = ").is_some_and(|(key, _)| Key::from_name(key).is_some())
+        line.split_once(" = ").is_some_and(|(key, _)| ConfigKey::from_name(key).is_some())
     });
     let proposed = proposed.collect::<Vec<_>>().join("\n").replace("<64 hex digits>", KEY_HEX);
     // Either of both holds the key.
@@ -50,7 +50,7 @@ fn every_key_that_the_example_proposes_is_valid() {
 
 #[test]
 fn a_path_that_is_typed_is_meant_from_where_it_is_typed() {
-    let flags = [(Key::DataDir, "data".to_owned())];
+    let flags = [(ConfigKey::DataDir, "data".to_owned())];
     let config = Config::from_sources(None, |_| None, &flags).expect("a configuration");
     assert_eq!(config.data_dir, std::env::current_dir().expect("a folder").join("data"));
 }
@@ -97,8 +97,8 @@ fn the_environment_is_above_the_file_and_flags_are_above_both() {
         _ => None,
     };
     let flags = [
-        (Key::Listen, "10.0.0.3".to_owned()),
-        (Key::Join, "10.0.0.4,[fd00::1]:9,till-3:77".to_owned()),
+        (ConfigKey::Listen, "10.0.0.3".to_owned()),
+        (ConfigKey::Join, "10.0.0.4,[fd00::1]:9,till-3:77".to_owned()),
     ];
     let config = Config::from_sources(Some((Path::new("e"), text)), environment, &flags)
         .expect("a configuration");
@@ -218,7 +218,7 @@ fn what_is_not_flat_toml_is_refused_with_its_line() {
 
 #[test]
 fn a_bad_flag_names_itself() {
-    let flags = [(Key::Listen, "here".to_owned())];
+    let flags = [(ConfigKey::Listen, "here".to_owned())];
     let error = Config::from_sources(None, |_| None, &flags).expect_err("not an address");
     assert_eq!(
         error.to_string(),

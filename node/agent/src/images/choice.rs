@@ -20,7 +20,7 @@ pub const HOPS_MAX: u8 = 2;
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
-pub enum Holding {
+pub enum BlobHolding {
     /// All of it.
     Whole,
     /// It receives it, so many steps from the source: 0 is the uplink itself.
@@ -29,13 +29,13 @@ pub enum Holding {
     Nothing,
 }
 
-impl Holding {
+impl BlobHolding {
     /// How far whoever takes it from there is from the source; `None`: nothing to take.
     pub fn distance(self) -> Option<u8> {
         match self {
-            Holding::Whole => Some(0),
-            Holding::Growing(hops) if hops < HOPS_MAX => Some(hops + 1),
-            Holding::Growing(_) | Holding::Nothing => None,
+            BlobHolding::Whole => Some(0),
+            BlobHolding::Growing(hops) if hops < HOPS_MAX => Some(hops + 1),
+            BlobHolding::Growing(_) | BlobHolding::Nothing => None,
         }
     }
 }
@@ -51,7 +51,7 @@ pub fn ranked(digest: &Digest, members: impl IntoIterator<Item = NodeId>) -> Vec
 
 /// From whom `me` takes a blob, best first: whole before growing, near the source before far, and
 /// among equals another order for everybody, so that not all take from one.
-pub fn sources(digest: &Digest, me: NodeId, holders: &[(NodeId, Holding)]) -> Vec<NodeId> {
+pub fn sources(digest: &Digest, me: NodeId, holders: &[(NodeId, BlobHolding)]) -> Vec<NodeId> {
     let mut sources: Vec<_> = holders
         .iter()
         .filter(|(node, _)| *node != me)
@@ -123,12 +123,12 @@ mod tests {
     #[test]
     fn whole_comes_before_growing_and_what_is_too_far_is_no_source() {
         let holders = [
-            (node(1), Holding::Growing(1)),
-            (node(2), Holding::Nothing),
-            (node(3), Holding::Whole),
-            (node(4), Holding::Growing(HOPS_MAX)),
-            (node(5), Holding::Growing(0)),
-            (node(6), Holding::Whole),
+            (node(1), BlobHolding::Growing(1)),
+            (node(2), BlobHolding::Nothing),
+            (node(3), BlobHolding::Whole),
+            (node(4), BlobHolding::Growing(HOPS_MAX)),
+            (node(5), BlobHolding::Growing(0)),
+            (node(6), BlobHolding::Whole),
         ];
         let found = sources(&digest(1), node(6), &holders);
         assert_eq!(found, [node(3), node(5), node(1)]);
@@ -137,14 +137,14 @@ mod tests {
     #[test]
     fn a_node_is_always_further_from_the_source_than_whom_it_takes_from() {
         for hops in 0..=u8::MAX {
-            let distance = Holding::Growing(hops).distance();
+            let distance = BlobHolding::Growing(hops).distance();
             assert!(distance.is_none_or(|distance| distance == hops + 1 && distance <= HOPS_MAX));
         }
     }
 
     #[test]
     fn among_equals_not_everybody_takes_from_the_same() {
-        let holders: Vec<_> = (1..=4).map(|n| (node(n), Holding::Whole)).collect();
+        let holders: Vec<_> = (1..=4).map(|n| (node(n), BlobHolding::Whole)).collect();
         let firsts: std::collections::BTreeSet<_> =
             (10..40).map(|me| sources(&digest(1), node(me), &holders)[0]).collect();
         assert_eq!(firsts.len(), 4);

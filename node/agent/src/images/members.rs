@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::choice::Holding;
+use super::choice::BlobHolding;
 use crate::command::Command;
 use crate::transport::{PeerRequest, PeerStream, Route, Transport, WeakTransport};
 
@@ -128,10 +128,10 @@ impl Members {
         &self,
         digest: &Digest,
         members: &[Member],
-    ) -> Vec<(NodeId, Holding)> {
+    ) -> Vec<(NodeId, BlobHolding)> {
         let asked = members.iter().map(|member| async move {
             let request = PeerRequest::Have(vec![digest.to_string()]);
-            let answers: Vec<Holding> = self.ask(member, request).await?;
+            let answers: Vec<BlobHolding> = self.ask(member, request).await?;
             Some((member.node, *answers.first()?))
         });
         futures_util::future::join_all(asked).await.into_iter().flatten().collect()

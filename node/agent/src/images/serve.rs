@@ -15,7 +15,7 @@ use runtime::image::{Digest, Images};
 use tokio::sync::{mpsc, watch};
 
 use super::blob_fetch::Want;
-use super::choice::{HOPS_MAX, Holding, STREAMS_MAX};
+use super::choice::{BlobHolding, HOPS_MAX, STREAMS_MAX};
 use super::fetch::For;
 use super::frames::{Part, frame};
 use super::{ImagePuller, Source, What, blocking};
@@ -109,25 +109,25 @@ impl ImagePuller {
         });
     }
 
-    async fn has_of(&self, digests: Vec<String>) -> Vec<Holding> {
+    async fn has_of(&self, digests: Vec<String>) -> Vec<BlobHolding> {
         let mut holdings = Vec::new();
         for digest in digests.iter().take(ASKED_MAX) {
             holdings.push(match digest.parse() {
                 Ok(digest) => self.holding(&digest).await,
-                Err(_) => Holding::Nothing,
+                Err(_) => BlobHolding::Nothing,
             });
         }
         holdings
     }
 
-    async fn holding(&self, digest: &Digest) -> Holding {
+    async fn holding(&self, digest: &Digest) -> BlobHolding {
         if self.has(digest).await {
-            return Holding::Whole;
+            return BlobHolding::Whole;
         }
         let is_busy = self.0.streams.is_busy(digest);
         match self.0.fetches.of(digest).and_then(|fetch| fetch.hops()) {
-            Some(hops) if !is_busy => Holding::Growing(hops),
-            _ => Holding::Nothing,
+            Some(hops) if !is_busy => BlobHolding::Growing(hops),
+            _ => BlobHolding::Nothing,
         }
     }
 

@@ -57,7 +57,7 @@ impl Dropped {
 
 /// How often each happened.
 #[derive(Debug, Default)]
-pub struct Counters {
+pub struct TransportCounters {
     counts: Mutex<BTreeMap<Dropped, u64>>,
     /// By the system's name for the error: at most as many as there are.
     unsent: Mutex<BTreeMap<String, u64>>,
@@ -65,7 +65,7 @@ pub struct Counters {
     returned: Mutex<BTreeMap<String, u64>>,
 }
 
-impl Counters {
+impl TransportCounters {
     /// Counts one.
     pub fn on_dropped(&self, reason: Dropped) {
         *self.lock().entry(reason).or_default() += 1;
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn what_was_not_sent_is_counted_by_its_error() {
-        let counters = Counters::default();
+        let counters = TransportCounters::default();
         for code in [nix::libc::EPERM, nix::libc::ENETUNREACH, nix::libc::EPERM] {
             counters.on_unsent(&std::io::Error::from_raw_os_error(code));
         }

@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
 use super::Arrival;
-use super::counters::{Counters, Dropped};
+use super::counters::{Dropped, TransportCounters};
 use super::sealed::Seals;
 use super::socket_errors;
 
@@ -41,7 +41,7 @@ pub(super) struct SharedSocket {
     state: UdpSocketState,
     seals: Arc<Seals>,
     inbox: mpsc::Sender<Arrival>,
-    counters: Arc<Counters>,
+    counters: Arc<TransportCounters>,
     /// There was no room to send.
     is_full: AtomicBool,
     sent_bytes: AtomicU64,
@@ -53,7 +53,7 @@ impl SharedSocket {
         addr: SocketAddr,
         seals: Arc<Seals>,
         inbox: mpsc::Sender<Arrival>,
-        counters: Arc<Counters>,
+        counters: Arc<TransportCounters>,
     ) -> io::Result<SharedSocket> {
         let socket = std::net::UdpSocket::bind(addr)?;
         socket.set_nonblocking(true)?;

@@ -13,11 +13,11 @@ const REMEMBERED: Duration = Duration::from_secs(600);
 const STRANGERS_MAX: usize = 16;
 
 #[derive(Default)]
-pub(super) struct Strangers {
+pub(super) struct RejectedPeers {
     refused: Mutex<BTreeMap<IpAddr, Instant>>,
 }
 
-impl Strangers {
+impl RejectedPeers {
     pub(super) fn on_refused(&self, ip: IpAddr, now: Instant) {
         let mut refused = self.lock();
         refused.insert(ip, now);
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn a_stranger_is_remembered_for_a_while_and_a_crowd_within_bounds() {
-        let (strangers, start) = (Strangers::default(), Instant::now());
+        let (strangers, start) = (RejectedPeers::default(), Instant::now());
         let at = |n: u8| start + Duration::from_secs(n.into());
         for n in 0..100 {
             strangers.on_refused(IpAddr::from([10, 0, 0, n]), at(n));

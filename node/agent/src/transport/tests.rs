@@ -54,7 +54,7 @@ impl Peer {
             .expect("the transport lives")
     }
 
-    async fn until(&self, what: impl Fn(&Counters) -> bool) {
+    async fn until(&self, what: impl Fn(&TransportCounters) -> bool) {
         let counted = async {
             while !what(self.transport.counters()) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -209,7 +209,7 @@ async fn replayed_and_cut_datagrams_are_counted_and_dropped() {
     for length in 1..sealed.len() {
         socket.send_to(&sealed[..length], b.addr()).expect("sent");
     }
-    let cut = |counters: &Counters| {
+    let cut = |counters: &TransportCounters| {
         [SealJunk::Truncated, SealJunk::Forged].map(|junk| counters.count(Dropped::Unsealed(junk)))
     };
     b.until(|counters| cut(counters) == [31, sealed.len() as u64 - 32]).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crdt_state::spec::{Scale, Template};
 use futures_util::future::join_all;
 use node_agent::Agent;
-use node_agent::config::{Config, FleetKey, Key};
+use node_agent::config::{Config, ConfigKey, FleetKey};
 use node_core::{Edit, ServiceSpec};
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
@@ -20,10 +20,10 @@ const DEADLINE: Duration = Duration::from_secs(30);
 async fn lone_agent() -> (TempDir, Agent, Api) {
     let dir = tempfile::tempdir().expect("a directory");
     let flags = [
-        (Key::DataDir, dir.path().join("data").display().to_string()),
-        (Key::Socket, dir.path().join("socket").display().to_string()),
-        (Key::Listen, "127.0.0.1:0".to_owned()),
-        (Key::Hostname, "n1".to_owned()),
+        (ConfigKey::DataDir, dir.path().join("data").display().to_string()),
+        (ConfigKey::Socket, dir.path().join("socket").display().to_string()),
+        (ConfigKey::Listen, "127.0.0.1:0".to_owned()),
+        (ConfigKey::Hostname, "n1".to_owned()),
     ];
     let mut config = Config::from_sources(None, |_| None, &flags).expect("a configuration");
     config.fleet_key = Some(FleetKey::from_bytes([5; 32]));
