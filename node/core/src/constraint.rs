@@ -12,7 +12,7 @@ use crate::view::NodeView;
 
 /// What of a node is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Key {
+pub enum ConstraintKey {
     /// `node.id`
     Id,
     /// `node.hostname`
@@ -43,7 +43,7 @@ pub enum Comparison {
 /// One parsed constraint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Constraint {
-    key: Key,
+    key: ConstraintKey,
     comparison: Comparison,
     value: String,
 }
@@ -87,12 +87,12 @@ impl Constraint {
             return Err(BadConstraint::NoOperator(text.to_owned()));
         };
         let (left, value) = (left.trim(), right.trim());
-        let key = Key::parse(left)
+        let key = ConstraintKey::parse(left)
             .ok_or_else(|| BadConstraint::UnknownKey { text: text.into(), key: left.into() })?;
         if value.is_empty() {
             return Err(BadConstraint::NoValue(text.to_owned()));
         }
-        if key == Key::Ip && Prefix::parse(value).is_none() {
+        if key == ConstraintKey::Ip && Prefix::parse(value).is_none() {
             return Err(BadConstraint::BadAddress(text.to_owned()));
         }
         Ok(Constraint { key, comparison, value: value.to_owned() })
@@ -101,15 +101,17 @@ impl Constraint {
     /// Does the node satisfy it?
     pub fn fits(&self, node: &NodeView) -> bool {
         let equal = match &self.key {
-            Key::Id => self.value.parse::<NodeId>().is_ok_and(|id| id == node.id),
-            Key::Hostname => same(&node.hostname, &self.value),
-            Key::Ip => Prefix::parse(&self.value)
+            ConstraintKey::Id => self.value.parse::<NodeId>().is_ok_and(|id| id == node.id),
+            ConstraintKey::Hostname => same(&node.hostname, &self.value),
+            ConstraintKey::Ip => Prefix::parse(&self.value)
                 .is_some_and(|prefix| node.ips.iter().any(|ip| prefix.contains(*ip))),
-            Key::Role => same("manager", &self.value),
-            Key::Os => same(&node.os, &self.value),
-            Key::Arch => same(arch_name(&node.arch), arch_name(&self.value.to_ascii_lowercase())),
-            Key::Label(name) => label(&node.labels, name, &self.value),
-            Key::EngineLabel(name) => label(&node.engine_labels, name, &self.value),
+            ConstraintKey::Role => same("manager", &self.value),
+            ConstraintKey::Os => same(&node.os, &self.value),
+            ConstraintKey::Arch => {
+                same(arch_name(&node.arch), arch_name(&self.value.to_ascii_lowercase()))
+            }
+            ConstraintKey::Label(name) => label(&node.labels, name, &self.value),
+            ConstraintKey::EngineLabel(name) => label(&node.engine_labels, name, &self.value),
         };
         equal == (self.comparison == Comparison::Equal)
     }
@@ -118,14 +120,14 @@ impl Constraint {
 impl fmt::Display for Constraint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.key {
-            Key::Id => f.write_str("node.id"),
-            Key::Hostname => f.write_str("node.hostname"),
-            Key::Ip => f.write_str("node.ip"),
-            Key::Role => f.write_str("node.role"),
-            Key::Os => f.write_str("node.platform.os"),
-            Key::Arch => f.write_str("node.platform.arch"),
-            Key::Label(name) => write!(f, "node.labels.{name}"),
-            Key::EngineLabel(name) => write!(f, "engine.labels.{name}"),
+            ConstraintKey::Id => f.write_str("node.id"),
+            ConstraintKey::Hostname => f.write_str("node.hostname"),
+            ConstraintKey::Ip => f.write_str("node.ip"),
+            ConstraintKey::Role => f.write_str("node.role"),
+            ConstraintKey::Os => f.write_str("node.platform.os"),
+            ConstraintKey::Arch => f.write_str("node.platform.arch"),
+            ConstraintKey::Label(name) => write!(f, "node.labels.{name}"),
+            ConstraintKey::EngineLabel(name) => write!(f, "engine.labels.{name}"),
         }?;
         f.write_str(match self.comparison {
             Comparison::Equal => "==",
@@ -135,24 +137,24 @@ impl fmt::Display for Constraint {
     }
 }
 
-impl Key {
+impl ConstraintKey {
     /// Properties are known in any case, as in Swarm; the names of labels are told apart by it.
-    fn parse(text: &str) -> Option<Key> {
+    fn parse(text: &str) -> Option<ConstraintKey> {
         match text.to_ascii_lowercase().as_str() {
-            "node.id" => Some(Key::Id),
-            "node.hostname" => Some(Key::Hostname),
-            "node.ip" => Some(Key::Ip),
-            "node.role" => Some(Key::Role),
-            "node.platform.os" => Some(Key::Os),
-            "node.platform.arch" => Some(Key::Arch),
+            "node.id" => Some(ConstraintKey::Id),
+            "node.hostname" => Some(ConstraintKey::Hostname),
+            "node.ip" => Some(ConstraintKey::Ip),
+            "node.role" => Some(ConstraintKey::Role),
+            "node.platform.os" => Some(ConstraintKey::Os),
+            "node.platform.arch" => Some(ConstraintKey::Arch),
             _ => {
                 let named = |prefix: &str| {
                     let (start, name) = text.split_at_checked(prefix.len())?;
                     (same(start, prefix) && !name.is_empty()).then(|| name.to_owned())
                 };
                 named("node.labels.")
-                    .map(Key::Label)
-                    .or_else(|| named("engine.labels.").map(Key::EngineLabel))
+                    .map(ConstraintKey::Label)
+                    .or_else(|| named("engine.labels.").map(ConstraintKey::EngineLabel))
             }
         }
     }

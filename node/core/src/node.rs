@@ -22,7 +22,7 @@ use crate::handover::Handover;
 use crate::input::{Action, Input};
 use crate::outbox::Outbox;
 use crate::plan::Plan;
-use crate::rollout::Seen;
+use crate::rollout::RolloutProgress;
 use crate::tasks::{StepTime, Tasks};
 use crate::view::View;
 
@@ -120,7 +120,7 @@ pub struct Node {
     view: View,
     plan: Plan,
     tasks: Tasks,
-    seen: Seen,
+    seen: RolloutProgress,
     handover: Handover,
     /// What is on this node's disk, once somebody has looked.
     volumes: Option<NodeVolumes>,
@@ -173,7 +173,7 @@ impl Node {
             catalog,
             view: View::default(),
             plan: Plan::default(),
-            seen: Seen::default(),
+            seen: RolloutProgress::default(),
             handover,
             volumes: config.volumes,
             conditions: Conditions::default(),

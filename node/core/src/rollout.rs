@@ -20,13 +20,13 @@ use crate::tasks::is_healthy;
 /// Since when this node has seen slots run a template healthy. Late after a restart of the agent,
 /// which only makes a rollout slower.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
+pub struct RolloutProgress {
     since: BTreeMap<ServiceId, BTreeMap<Slot, (TemplateVersion, Now)>>,
     /// The version of each service that is being reached or was; whether it was.
     reached: BTreeMap<ServiceId, (u64, bool)>,
 }
 
-impl Seen {
+impl RolloutProgress {
     /// Notes what the owners of a service's slots say now.
     pub fn note(
         &mut self,

@@ -215,7 +215,7 @@ impl Node {
             let key = RecordKey::task(self.me, *service, *slot);
             let before = self.replica.owned::<TaskRecord>(&key).map(|(_, before)| before);
             let called = self.replica.life(&RecordKey::service(*service)).map(Life::into_name);
-            let of = task_events::Of {
+            let of = task_events::SlotService {
                 name: called.as_deref(),
                 service: self.catalog.services.get(service),
             };

@@ -9,7 +9,7 @@ use crate::expand::task_name;
 
 /// The service of a slot, as far as it is known.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Of<'a> {
+pub struct SlotService<'a> {
     /// Also of one that was removed: its tasks end last.
     pub name: Option<&'a str>,
     /// While it lives.
@@ -20,7 +20,7 @@ pub struct Of<'a> {
 pub fn between(
     before: Option<&TaskRecord>,
     after: Option<&TaskRecord>,
-    of: Of<'_>,
+    of: SlotService<'_>,
     wall_ms: u64,
 ) -> Vec<Event> {
     let mut events = Vec::new();
@@ -122,7 +122,7 @@ mod tests {
 
     fn told(before: &[TaskState], after: &[TaskState]) -> Vec<(String, &'static str)> {
         let (before, after) = (record(before), record(after));
-        let events = between(Some(&before), Some(&after), Of::default(), 0);
+        let events = between(Some(&before), Some(&after), SlotService::default(), 0);
         events.into_iter().map(|event| (event.attributes[0].1.clone(), event.action)).collect()
     }
 
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn what_is_no_longer_kept_was_destroyed() {
         let gone = record(&[TaskState::Failed, TaskState::Running]);
-        let events = between(Some(&gone), None, Of::default(), 0);
+        let events = between(Some(&gone), None, SlotService::default(), 0);
         let numbers: Vec<_> = events.iter().map(|event| event.attributes[0].1.as_str()).collect();
         assert_eq!(numbers, ["1", "2"]);
         assert!(events.iter().all(|event| event.action == "destroy"));
