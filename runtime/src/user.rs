@@ -43,11 +43,11 @@ struct Account {
 
 /// The group of a number that has no account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strangers {
+pub enum DefaultGroup {
     /// That of the same number: on a node, a stranger must never get what is root's.
-    GroupOfTheirOwn,
+    SameNumber,
     /// Root's, as images expect it of Docker: they make files of any user writable that way.
-    GroupOfRoot,
+    Root,
 }
 
 /// Finds who is meant among the node's accounts. A number without an account runs under the group
@@ -64,7 +64,7 @@ pub fn of_uid(uid: u32) -> Identity {
 fn look_up_in(etc: &Path, text: &str) -> Result<Identity, UnknownIdentity> {
     let accounts = fs::read_to_string(etc.join("passwd")).unwrap_or_default();
     let groups = fs::read_to_string(etc.join("group")).unwrap_or_default();
-    look_up_among(&accounts, &groups, text, Strangers::GroupOfTheirOwn)
+    look_up_among(&accounts, &groups, text, DefaultGroup::SameNumber)
 }
 
 /// Finds who is meant among these accounts and groups, the texts of `/etc/passwd` and
@@ -73,7 +73,7 @@ pub fn look_up_among(
     accounts: &str,
     groups: &str,
     text: &str,
-    strangers: Strangers,
+    default_group: DefaultGroup,
 ) -> Result<Identity, UnknownIdentity> {
     let (user, group) = match text.split_once(':') {
         Some((user, group)) => (user, Some(group)),
@@ -96,9 +96,9 @@ pub fn look_up_among(
         }),
         (None, Some(uid)) => Ok(Identity {
             uid,
-            gid: gid.unwrap_or(match strangers {
-                Strangers::GroupOfTheirOwn => uid,
-                Strangers::GroupOfRoot => 0,
+            gid: gid.unwrap_or(match default_group {
+                DefaultGroup::SameNumber => uid,
+                DefaultGroup::Root => 0,
             }),
             groups: vec![],
             name: None,

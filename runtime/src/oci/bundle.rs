@@ -2,7 +2,7 @@
 //! runtime takes, such as users of Docker expect it.
 //!
 //! The rules are pure and one file each; what they need to know of the machine comes in as
-//! [`Machine`]. Read is only what is below the container's own root, resolved inside it
+//! [`HostFeatures`]. Read is only what is below the container's own root, resolved inside it
 //! ([`Root`]), and the node's `/etc/hosts` and `/etc/resolv.conf`. Written are only the run's
 //! folder and the working directory. It must never follow a link out of the container's root.
 
@@ -30,7 +30,7 @@ use oci_spec::runtime::{
     Spec, User,
 };
 
-pub use machine::Machine;
+pub use machine::HostFeatures;
 pub use refusal::BundleError;
 
 use crate::refusal::StartError;
@@ -81,7 +81,7 @@ pub struct BundleInput<'a> {
     /// A program of the node that is to be its first process, if `--init` needs one.
     pub init: Option<&'a Path>,
     /// What is known of the machine.
-    pub machine: &'a Machine,
+    pub machine: &'a HostFeatures,
 }
 
 impl<'a> BundleInput<'a> {
@@ -92,7 +92,7 @@ impl<'a> BundleInput<'a> {
 
 /// A container as an OCI runtime takes it.
 #[derive(Debug, Clone)]
-pub struct Bundle {
+pub struct BundleOutput {
     /// `config.json`.
     pub spec: Spec,
     /// What was asked for and cannot be had on this machine, for people.
@@ -100,7 +100,7 @@ pub struct Bundle {
 }
 
 /// Makes the bundle of a run. Writes `hosts`, `resolv.conf` and `hostname` into the run's folder.
-pub fn bundle(input: &BundleInput<'_>) -> Result<Bundle, StartError> {
+pub fn bundle(input: &BundleInput<'_>) -> Result<BundleOutput, StartError> {
     let template = input.template();
     let root = open_root(input.rootfs)?;
     let mut warnings = Vec::new();
@@ -123,7 +123,7 @@ pub fn bundle(input: &BundleInput<'_>) -> Result<Bundle, StartError> {
         .set_process(Some(process))
         .set_hostname(Some(input.hostname.to_owned()))
         .set_linux(Some(linux));
-    Ok(Bundle { spec, warnings })
+    Ok(BundleOutput { spec, warnings })
 }
 
 fn linux(
@@ -156,7 +156,7 @@ fn linux(
     Ok(linux)
 }
 
-fn namespaces(network: NetworkMode, machine: &Machine) -> Vec<LinuxNamespace> {
+fn namespaces(network: NetworkMode, machine: &HostFeatures) -> Vec<LinuxNamespace> {
     use LinuxNamespaceType::{Cgroup, Ipc, Mount, Network, Pid, Uts};
     let own = [Pid, Mount, Uts, Ipc].into_iter();
     let own = own.chain((network == NetworkMode::None).then_some(Network));
@@ -188,7 +188,7 @@ fn open_root(path: &Path) -> Result<Root, StartError> {
 /// All that this process may hand on, for a privileged program of this user.
 pub fn every_capability(uid: u32) -> Result<LinuxCapabilities, StartError> {
     let privileged = Container { privileged: true, ..Container::default() };
-    Ok(capabilities::allowed(&privileged, &Machine::detect())?.of_user(uid))
+    Ok(capabilities::allowed(&privileged, &HostFeatures::detect())?.of_user(uid))
 }
 
 #[cfg(test)]

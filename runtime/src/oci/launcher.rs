@@ -18,7 +18,7 @@ use oci_spec::runtime::{LinuxResources, Spec};
 use serde::{Deserialize, Serialize};
 
 use super::backend::{self, Bundle, Stdio};
-use super::bundle::{BundleInput, Machine, bundle, is_bind};
+use super::bundle::{BundleInput, HostFeatures, bundle, is_bind};
 use super::{ContainerOrder, OciRuntime, backend_of, console, devices, explain, init, rootfs};
 use crate::cgroup::{Cgroup, CgroupScope, entry};
 use crate::refusal::StartError;
@@ -155,7 +155,7 @@ fn specify(
         volumes: &volumes,
         hostname: &container.hostname,
         init: init.as_deref(),
-        machine: &Machine::detect(),
+        machine: &HostFeatures::detect(),
     })?;
     let mut spec = made.spec;
     limits_are_set(&mut spec);

@@ -13,7 +13,7 @@ use crdt_state::task::{Run, Slot, TaskStart};
 use nix::sys::stat::{major, minor};
 use nix::unistd::geteuid;
 use oci_spec::image::{ConfigBuilder, ImageConfigurationBuilder};
-use runtime::oci::bundle::{BundleInput, Machine, bundle};
+use runtime::oci::bundle::{BundleInput, HostFeatures, bundle};
 
 static BOXES: AtomicU32 = AtomicU32::new(0);
 
@@ -130,7 +130,7 @@ impl Boxed {
             volumes: &self.volumes,
             hostname: "box-1",
             init: None,
-            machine: &Machine::detect(),
+            machine: &HostFeatures::detect(),
         });
         let spec = made.expect("it is well formed").spec;
         let json = serde_json::to_vec(&spec).expect("it has a form in JSON");

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use crdt_state::spec::Container;
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, LinuxCapabilitiesBuilder};
 
-use super::{BundleError, Machine};
+use super::{BundleError, HostFeatures};
 
 /// All capabilities in the order of their numbers, see capabilities(7).
 const ALL: [&str; 41] = [
@@ -113,7 +113,7 @@ impl Allowed {
 
 /// Applies Docker's rule: what is added counts for more than what is dropped, except that
 /// `--cap-add ALL` is all but what is dropped by name.
-pub fn allowed(container: &Container, machine: &Machine) -> Result<Allowed, BundleError> {
+pub fn allowed(container: &Container, machine: &HostFeatures) -> Result<Allowed, BundleError> {
     let add = parse(&container.cap_add)?;
     let drop = parse(&container.cap_drop)?;
     let wanted: BTreeSet<&'static str> = if container.privileged {
@@ -197,7 +197,8 @@ mod tests {
 
     #[test]
     fn what_the_agent_does_not_hold_is_refused_if_it_was_asked_for_and_missed_otherwise() {
-        let machine = Machine { capabilities: machine().capabilities & !(1 << 24), ..machine() };
+        let machine =
+            HostFeatures { capabilities: machine().capabilities & !(1 << 24), ..machine() };
         let asked = |add: &[&str]| {
             let cap_add = add.iter().map(|word| (*word).to_owned()).collect();
             allowed(&Container { cap_add, ..Container::default() }, &machine)
@@ -206,7 +207,7 @@ mod tests {
         let all = asked(&["ALL"]).expect("all that there are");
         assert_eq!((all.has("SYS_RESOURCE"), all.has("BPF")), (false, true));
         assert_eq!(all.missing_words(), None);
-        let poor = Machine { capabilities: 1, ..machine };
+        let poor = HostFeatures { capabilities: 1, ..machine };
         let found = allowed(&Container::default(), &poor).expect("it does without");
         assert!(found.missing_words().expect("thirteen of them").contains("SYS_CHROOT"));
     }

@@ -11,7 +11,7 @@ use oci_spec::runtime::{User, UserBuilder};
 use super::BundleError;
 use crate::refusal::StartError;
 use crate::tree::Root;
-use crate::user::{self, Strangers, UnknownIdentity};
+use crate::user::{self, DefaultGroup, UnknownIdentity};
 
 /// The largest `/etc/passwd` or `/etc/group` that is read: 10,000 users of 100 bytes.
 const FILE_BYTES_MAX: u64 = 1_000_000;
@@ -38,7 +38,7 @@ pub fn look_up(
         text if text.starts_with(':') => format!("0{text}"),
         text => text.to_owned(),
     };
-    let found = user::look_up_among(&accounts, &groups, &text, Strangers::GroupOfRoot);
+    let found = user::look_up_among(&accounts, &groups, &text, DefaultGroup::Root);
     let found = found.map_err(of_the_image)?;
     let further = further.iter().map(|group| user::group_id(&groups, group));
     let further = further.collect::<Result<Vec<u32>, _>>().map_err(of_the_image)?;

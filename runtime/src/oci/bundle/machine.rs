@@ -10,7 +10,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 /// Facts about the machine and about what this process may do on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Machine {
+pub struct HostFeatures {
     /// The capabilities that this process holds and can hand on, bit by number.
     pub capabilities: u64,
     /// The kernel has namespaces of cgroups.
@@ -39,9 +39,9 @@ const SYS_RESOURCE: u32 = 24;
 pub const NET_DEFAULTS: [(&str, &str); 2] =
     [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];
 
-impl Machine {
+impl HostFeatures {
     /// Looks at this machine, as this process sees it.
-    pub fn detect() -> Machine {
+    pub fn detect() -> HostFeatures {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
@@ -50,7 +50,7 @@ impl Machine {
         let held = field("CapEff").and_then(|hex| u64::from_str_radix(&hex, 16).ok());
         let score = fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
         let net = NET_DEFAULTS.iter().map(|(name, _)| *name);
-        Machine {
+        HostFeatures {
             capabilities: held.unwrap_or_default(),
             cgroup_namespaces: Path::new("/proc/self/ns/cgroup").exists(),
             seccomp: field("Seccomp").is_some(),

@@ -6,7 +6,7 @@ use oci_spec::runtime::{
     LinuxResourcesBuilder,
 };
 
-use super::Machine;
+use super::HostFeatures;
 
 /// Length of the period that processor time is shared out in: Docker's, 100 ms.
 const CPU_PERIOD_US: u64 = 100_000;
@@ -19,7 +19,7 @@ const CPU_QUOTA_US_MIN: u64 = 1_000;
 pub fn resources(
     limits: &Resources,
     devices: Vec<LinuxDeviceCgroup>,
-    machine: &Machine,
+    machine: &HostFeatures,
 ) -> LinuxResources {
     let mut resources =
         LinuxResourcesBuilder::default().devices(devices).build().expect("all have defaults");
@@ -59,7 +59,7 @@ mod tests {
         let found = resources(&limits, vec![], &machine());
         let memory = found.memory().expect("it is limited");
         assert_eq!((memory.limit(), memory.swap()), (Some(64 << 20), Some(64 << 20)));
-        let machine = Machine { swap_limit: false, ..machine() };
+        let machine = HostFeatures { swap_limit: false, ..machine() };
         let found = resources(&limits, vec![], &machine);
         assert_eq!(found.memory().expect("it is limited").swap(), None);
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crdt_state::spec::{Container, NetworkMode};
 
 use super::machine::NET_DEFAULTS;
-use super::{BundleError, Machine};
+use super::{BundleError, HostFeatures};
 
 /// Those of the namespace of System V IPC, whole names.
 const IPC: [&str; 8] = [
@@ -23,7 +23,7 @@ const IPC: [&str; 8] = [
 /// Reads the parameters, with what Docker sets by itself where the network is the container's own.
 pub fn sysctls(
     container: &Container,
-    machine: &Machine,
+    machine: &HostFeatures,
 ) -> Result<BTreeMap<String, String>, BundleError> {
     let mut set = BTreeMap::new();
     if container.network != NetworkMode::Host {

@@ -9,8 +9,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 /// A machine that can do everything.
-pub fn machine() -> Machine {
-    Machine {
+pub fn machine() -> HostFeatures {
+    HostFeatures {
         capabilities: (1 << 41) - 1,
         cgroup_namespaces: true,
         seccomp: true,
@@ -31,7 +31,7 @@ pub struct Made {
     /// What the image says.
     pub image: ImageConfiguration,
     /// Where it runs.
-    pub machine: Machine,
+    pub machine: HostFeatures,
 }
 
 impl Made {
@@ -60,7 +60,7 @@ impl Made {
         self.dir.path().join("rootfs")
     }
 
-    pub fn bundle(&self, template: Template) -> Result<Bundle, StartError> {
+    pub fn bundle(&self, template: Template) -> Result<BundleOutput, StartError> {
         let start = TaskStart {
             run: Run { task: TaskId([7; 16]), attempt: 1 },
             service: ServiceId([1; 16]),
@@ -83,11 +83,11 @@ impl Made {
     }
 }
 
-fn of(container: Container) -> Result<Bundle, StartError> {
+fn of(container: Container) -> Result<BundleOutput, StartError> {
     Made::new().bundle(Template { container, ..Template::default() })
 }
 
-fn kinds(bundle: &Bundle) -> Vec<LinuxNamespaceType> {
+fn kinds(bundle: &BundleOutput) -> Vec<LinuxNamespaceType> {
     let linux = bundle.spec.linux().as_ref().expect("it is Linux");
     linux.namespaces().iter().flatten().map(LinuxNamespace::typ).collect()
 }

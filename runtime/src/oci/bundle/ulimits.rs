@@ -3,7 +3,7 @@
 use crdt_state::spec::Ulimit;
 use oci_spec::runtime::{PosixRlimit, PosixRlimitBuilder, PosixRlimitType};
 
-use super::{BundleError, Machine};
+use super::{BundleError, HostFeatures};
 
 /// Docker's names.
 const NAMES: [(&str, PosixRlimitType); 15] = [
@@ -26,7 +26,7 @@ const NAMES: [(&str, PosixRlimitType); 15] = [
 
 /// Reads the limits; of two with one name the later counts. What is not said is inherited from the
 /// agent.
-pub fn ulimits(asked: &[Ulimit], machine: &Machine) -> Result<Vec<PosixRlimit>, BundleError> {
+pub fn ulimits(asked: &[Ulimit], machine: &HostFeatures) -> Result<Vec<PosixRlimit>, BundleError> {
     let mut limits: Vec<PosixRlimit> = Vec::new();
     for ulimit in asked {
         let limit = one(ulimit)?;
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     fn read(name: &str, soft: i64, hard: i64) -> Result<Vec<PosixRlimit>, BundleError> {
-        let machine = Machine { capabilities: 0, open_files_max: 20_000, ..machine() };
+        let machine = HostFeatures { capabilities: 0, open_files_max: 20_000, ..machine() };
         ulimits(&[Ulimit { name: name.to_owned(), soft, hard }], &machine)
     }
 

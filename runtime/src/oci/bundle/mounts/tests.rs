@@ -1,7 +1,7 @@
 //! Which mounts a container has, and in which order.
 
 use super::super::tests::Made;
-use super::super::{Bundle, StartError};
+use super::super::{BundleOutput, StartError};
 use super::*;
 use crdt_state::spec::{self, Container, MountSource, Template};
 use oci_spec::runtime::Mount;
@@ -22,16 +22,16 @@ fn volume_of(name: &str, target: &str) -> spec::Mount {
     spec::Mount { source, target: target.to_owned(), read_only: true }
 }
 
-fn with(made: &Made, mounts: &[spec::Mount]) -> Result<Bundle, StartError> {
+fn with(made: &Made, mounts: &[spec::Mount]) -> Result<BundleOutput, StartError> {
     let container = Container { mounts: mounts.to_vec(), ..Container::default() };
     made.bundle(Template { container, ..Template::default() })
 }
 
-fn mounts_of(bundle: &Bundle) -> Vec<Mount> {
+fn mounts_of(bundle: &BundleOutput) -> Vec<Mount> {
     bundle.spec.mounts().clone().unwrap_or_default()
 }
 
-fn at(bundle: &Bundle, target: &str) -> Mount {
+fn at(bundle: &BundleOutput, target: &str) -> Mount {
     let mounts = mounts_of(bundle);
     let mut found = mounts.into_iter().filter(|mount| mount.destination() == Path::new(target));
     let mount = found.next().unwrap_or_else(|| panic!("nothing at {target}"));

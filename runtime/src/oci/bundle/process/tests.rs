@@ -1,7 +1,7 @@
 //! What is executed, as whom and with which variables.
 
 use super::super::tests::Made;
-use super::super::{Bundle, Machine};
+use super::super::{BundleOutput, HostFeatures};
 use super::*;
 use crdt_state::spec::Container;
 use std::fs;
@@ -21,7 +21,7 @@ fn args(command: &[&str], args: &[&str]) -> Vec<String> {
 }
 
 fn refused(made: &Made, template: Template) -> BundleError {
-    match made.bundle(template).map(|_: Bundle| ()).expect_err("it cannot run") {
+    match made.bundle(template).map(|_: BundleOutput| ()).expect_err("it cannot run") {
         StartError::Bundle(error) => error,
         other => panic!("{other}"),
     }
@@ -82,7 +82,7 @@ fn a_program_that_is_not_in_the_image_is_refused_before_anything_starts() {
 
 #[test]
 fn a_score_that_the_agent_may_not_give_is_a_warning() {
-    let score = |machine: Machine, oom_score_adj| {
+    let score = |machine: HostFeatures, oom_score_adj| {
         let mut made = Made::new();
         made.machine = machine;
         let container = Container { oom_score_adj, ..Container::default() };
@@ -93,11 +93,11 @@ fn a_score_that_the_agent_may_not_give_is_a_warning() {
         })
     };
     let strong = super::super::tests::machine;
-    let weak = || Machine { capabilities: strong().capabilities & !(1 << 24), ..strong() };
+    let weak = || HostFeatures { capabilities: strong().capabilities & !(1 << 24), ..strong() };
     assert_eq!(score(strong(), -500).expect("allowed"), (Some(-500), 0));
     assert_eq!(score(weak(), 500).expect("allowed"), (Some(500), 0));
     assert_eq!(score(weak(), -500).expect("a warning"), (None, 1));
-    let spared = Machine { oom_score_adj: 100, ..weak() };
+    let spared = HostFeatures { oom_score_adj: 100, ..weak() };
     assert_eq!(score(spared, 0).expect("nobody asked"), (None, 0));
     assert!(score(strong(), -1001).is_err());
 }
