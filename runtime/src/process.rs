@@ -9,7 +9,7 @@
 
 mod adopt;
 mod container_context;
-mod keeper;
+mod driver_loop;
 mod launch;
 mod orphans;
 pub mod prepare;
@@ -31,7 +31,7 @@ use crate::cgroup::ability::Ability;
 use crate::cgroup::{self, CgroupPlan, Hierarchy};
 use crate::driver::{Driver, RUN_EVENTS_MAX, RunEvents};
 use crate::run_dir;
-use keeper::Keeper;
+use driver_loop::DriverLoop;
 use prepare::Prepare;
 
 pub use container_context::ContainerContext;
@@ -173,8 +173,8 @@ impl ProcessDriver {
         let (orders, inbox) = mpsc::unbounded_channel();
         let (events, outbox) = mpsc::channel(RUN_EVENTS_MAX);
         let work = move || {
-            let keeper = Keeper::new(context, events);
-            tokio::task::LocalSet::new().block_on(&reactor, keeper.serve(inbox));
+            let driver_loop = DriverLoop::new(context, events);
+            tokio::task::LocalSet::new().block_on(&reactor, driver_loop.serve(inbox));
         };
         let thread = thread::Builder::new().name("edgectl-runs".to_owned()).spawn(work);
         let thread = Some(thread.map_err(OpenError::Thread)?);

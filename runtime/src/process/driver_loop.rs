@@ -16,7 +16,7 @@ use crate::monitor::control::StopOrder;
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The driver's thread.
-pub struct Keeper {
+pub struct DriverLoop {
     context: Rc<DriverContext>,
     events: mpsc::Sender<(Run, RunEvent)>,
     /// The inbox of each run that is known.
@@ -24,11 +24,11 @@ pub struct Keeper {
     supervisors: JoinSet<()>,
 }
 
-impl Keeper {
+impl DriverLoop {
     /// A driver without runs.
-    pub fn new(context: DriverContext, events: mpsc::Sender<(Run, RunEvent)>) -> Keeper {
+    pub fn new(context: DriverContext, events: mpsc::Sender<(Run, RunEvent)>) -> DriverLoop {
         let (runs, supervisors) = (BTreeMap::new(), JoinSet::new());
-        Keeper { context: Rc::new(context), events, runs, supervisors }
+        DriverLoop { context: Rc::new(context), events, runs, supervisors }
     }
 
     /// Serves until the driver is dropped, and carries out the orders that were given by then.
