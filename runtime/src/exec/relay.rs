@@ -129,7 +129,7 @@ impl Relay<'_> {
             fds.push(PollFd::new(self.channel.as_fd(), events));
         }
         if self.channel.has_room() {
-            fds.extend(self.mouths().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+            fds.extend(self.open_outputs().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         }
         if let Some(stdin) = self.running.stdin.as_ref().filter(|_| !self.unread.is_empty()) {
             fds.push(PollFd::new(stdin.as_fd(), PollFlags::POLLOUT));
@@ -141,7 +141,7 @@ impl Relay<'_> {
         seen.and_then(PollFd::revents).is_some_and(|seen| seen.intersects(gone))
     }
 
-    fn mouths(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+    fn open_outputs(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let Running { stdout, stderr, .. } = &self.running;
         [stdout, stderr].into_iter().flatten().map(File::as_fd)
     }
@@ -232,7 +232,7 @@ impl Relay<'_> {
     /// say later is said to nobody, as with Docker.
     fn on_exit(&mut self) {
         let Some((exit, at)) = self.exit.filter(|_| !self.told) else { return };
-        let is_open = self.mouths().next().is_some();
+        let is_open = self.open_outputs().next().is_some();
         if !self.channel.is_gone() && is_open {
             // A full queue: there may be more in the pipes.
             if !self.channel.has_room() {

@@ -24,11 +24,11 @@ fn begin_program(order: &Order, log: LogWriter, null: BorrowedFd<'_>) -> Result<
     let template = &order.start.template;
     let mut setting = Setting::of(template, &run_dir::name(order.start.run))?;
     let found = setting.find(&program::words(template))?;
-    let (output, mouths) = Output::open(log, setting.identity.as_ref())
+    let (output, write_ends) = Output::open(log, setting.identity.as_ref())
         .map_err(|errno| StartError::Step { step: "make pipes", errno })?;
     let cgroup = Cgroup::create(&order.cgroup, &template.limits, CgroupScope::Needed);
     setting.join(&cgroup);
-    let stdio = [null, mouths.stdout.as_fd(), mouths.stderr.as_fd()];
+    let stdio = [null, write_ends.stdout.as_fd(), write_ends.stderr.as_fd()];
     let program = spawn::spawn(&setting, &found, stdio).inspect_err(|_| cgroup.remove())?;
     Ok(Begun { program, cgroup, output, body: Body::Program(Box::new(setting)) })
 }

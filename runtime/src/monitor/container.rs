@@ -44,7 +44,7 @@ pub fn begin(
 ) -> Result<Begun, StartError> {
     let step = |step| move |errno| StartError::Step { step, errno };
     let template = &order.start.template;
-    let (output, mouths) = Output::open(log, None).map_err(step("make pipes"))?;
+    let (output, write_ends) = Output::open(log, None).map_err(step("make pipes"))?;
     let (stdin, kept_open) = match template.container.open_stdin && !template.container.tty {
         true => pipe2(OFlag::O_CLOEXEC).map(|(read, write)| (Some(read), Some(write))),
         false => Ok((None, None)),
@@ -57,11 +57,11 @@ pub fn begin(
     let null = inherited.null();
     let stdin = stdin.as_ref().map_or(null, OwnedFd::as_fd);
     let io = Io {
-        streams: [stdin, mouths.stdout.as_fd(), mouths.stderr.as_fd()],
+        streams: [stdin, write_ends.stdout.as_fd(), write_ends.stderr.as_fd()],
         console: console.as_ref().map(Console::path),
     };
     let made = make(order, container, io, &cgroup, inherited);
-    drop(mouths);
+    drop(write_ends);
     // The runtime has made groups of its own under the same name.
     let warnings = cgroup.warnings;
     let mut cgroup = Cgroup::existing(&order.cgroup);

@@ -36,7 +36,7 @@ struct Source {
 }
 
 /// The ends of the pipes that the program writes to.
-pub struct Mouths {
+pub struct WriteEnds {
     /// Its standard output.
     pub stdout: OwnedFd,
     /// Its standard error.
@@ -45,7 +45,7 @@ pub struct Mouths {
 
 impl Output {
     /// Makes the pipes. They belong to the user of the run, who may want to open `/dev/stdout`.
-    pub fn open(log: LogWriter, owner: Option<&Identity>) -> nix::Result<(Output, Mouths)> {
+    pub fn open(log: LogWriter, owner: Option<&Identity>) -> nix::Result<(Output, WriteEnds)> {
         let (out, stdout) = pipe2(OFlag::O_CLOEXEC)?;
         let (err, stderr) = pipe2(OFlag::O_CLOEXEC)?;
         for ear in [&out, &err] {
@@ -62,7 +62,7 @@ impl Output {
             line: Vec::new(),
         };
         let streams = [source(Stream::Stdout, out), source(Stream::Stderr, err)];
-        Ok((Output { streams, log, buffer: Vec::new() }, Mouths { stdout, stderr }))
+        Ok((Output { streams, log, buffer: Vec::new() }, WriteEnds { stdout, stderr }))
     }
 
     /// Takes what arrives on a terminal, which is all that there is with one.

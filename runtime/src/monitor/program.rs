@@ -33,7 +33,7 @@ pub struct Setting {
     /// Whom to become; `None`: nobody else.
     pub identity: Option<Identity>,
     /// The cgroup to be born in.
-    pub home: Option<Home>,
+    pub home: Option<CgroupFolder>,
     /// Files of other cgroups to write `0` into.
     pub entrances: Vec<CString>,
     path: String,
@@ -41,7 +41,7 @@ pub struct Setting {
 
 /// A cgroup of version 2.
 #[derive(Debug)]
-pub struct Home {
+pub struct CgroupFolder {
     /// Its folder, for a kernel that lets a process be born in it.
     pub dir: File,
     /// Its file to write `0` into, for one that does not.
@@ -106,7 +106,10 @@ impl Setting {
             CString::new(path).expect("mount points hold no NUL")
         };
         let home = |dir: &Path| {
-            Some(Home { dir: File::open(dir).ok()?, entrance: entrance(dir, "cgroup.procs") })
+            Some(CgroupFolder {
+                dir: File::open(dir).ok()?,
+                entrance: entrance(dir, "cgroup.procs"),
+            })
         };
         self.home = cgroup.unified().and_then(home);
         // A process that moves its one thread waits for no grace period of the kernel's.
