@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::proc_table;
 
-pub use mounts::{Controller, Hierarchy, Version};
+pub use mounts::{CgroupVersion, Controller, Hierarchy};
 
 /// Where the groups of a run may live on this machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +52,7 @@ pub struct Cgroup {
 #[derive(Debug)]
 struct Group {
     dir: PathBuf,
-    version: Version,
+    version: CgroupVersion,
 }
 
 /// In which hierarchies a run has a group.
@@ -141,23 +141,23 @@ impl Cgroup {
 
     /// The group of version 2.
     pub fn unified(&self) -> Option<&Path> {
-        self.of(Version::V2).next()
+        self.of(CgroupVersion::V2).next()
     }
 
     /// The groups of version 1.
     pub fn separate(&self) -> impl Iterator<Item = &Path> {
-        self.of(Version::V1)
+        self.of(CgroupVersion::V1)
     }
 
-    fn of(&self, version: Version) -> impl Iterator<Item = &Path> {
+    fn of(&self, version: CgroupVersion) -> impl Iterator<Item = &Path> {
         self.groups.iter().filter(move |group| group.version == version).map(|g| g.dir.as_path())
     }
 
     /// SIGKILL to all members, once.
     pub fn kill(&self) {
         for group in &self.groups {
-            let at_once =
-                group.version == Version::V2 && put(&group.dir.join("cgroup.kill"), "1").is_ok();
+            let at_once = group.version == CgroupVersion::V2
+                && put(&group.dir.join("cgroup.kill"), "1").is_ok();
             if !at_once {
                 members(&group.dir)
                     .into_iter()
@@ -174,8 +174,8 @@ impl Cgroup {
     /// Processes that the kernel killed because the group was at its limit of memory.
     pub fn oom_kills(&self) -> u64 {
         let files = self.groups.iter().map(|group| match group.version {
-            Version::V1 => group.dir.join("memory.oom_control"),
-            Version::V2 => group.dir.join("memory.events"),
+            CgroupVersion::V1 => group.dir.join("memory.oom_control"),
+            CgroupVersion::V2 => group.dir.join("memory.events"),
         });
         let count = |text: String| {
             let line = text.lines().find_map(|line| line.strip_prefix("oom_kill "))?;
@@ -200,7 +200,7 @@ impl Cgroup {
 }
 
 fn set(
-    version: Version,
+    version: CgroupVersion,
     dir: &Path,
     controller: Controller,
     limits: &Resources,

@@ -3,8 +3,8 @@
 //! Everything happens below the task's root, which for a container is its own: whatever links and
 //! names say that somebody in there made, nothing outside is read or written.
 
+mod folder_entry;
 mod pack;
-mod place;
 mod unpack;
 
 use std::fs::File;
@@ -22,7 +22,7 @@ use crate::exec::refusal::{CODE_CANNOT_RUN, ExecRefusal, Fault};
 use crate::exec::target::Target;
 use crate::oci::backend::CONFIG;
 use crate::user;
-use place::shown;
+use folder_entry::shown;
 
 pub use crate::exec::request::PutOrder;
 pub use unpack::Naming;
@@ -129,7 +129,7 @@ pub fn pack_here(path: &Path, name: &str, out: impl Write) -> Result<(), CopyErr
     if name == "." {
         text.push_str("/.");
     }
-    let place = place::find(&place::root_at(Path::new("/"))?, &text)?;
+    let place = folder_entry::find(&folder_entry::root_at(Path::new("/"))?, &text)?;
     place.stat(&text)?;
     pack::pack(&place, name, out)
 }
@@ -137,7 +137,7 @@ pub fn pack_here(path: &Path, name: &str, out: impl Write) -> Result<(), CopyErr
 /// Unpacks an archive in a folder of this machine, of which nothing outside is touched. What is
 /// unpacked belongs to whoever calls.
 pub fn unpack_here(dir: &Path, naming: Naming, source: impl Read) -> Result<(), CopyError> {
-    let root = place::root_at(dir)?;
+    let root = folder_entry::root_at(dir)?;
     let order = PutOrder { path: ".".to_owned(), keep_kinds: true, own: false };
     let owner = Some((geteuid().as_raw(), getegid().as_raw()));
     unpack::unpack(&root, &unpack::Plan { order, owner, naming }, source)
@@ -145,8 +145,8 @@ pub fn unpack_here(dir: &Path, naming: Naming, source: impl Read) -> Result<(), 
 
 /// Tells what is at a path.
 pub(crate) fn stat(target: &Target, path: &str, channel: &mut Channel) -> Result<(), CopyError> {
-    let root = place::root_of(target.program())?;
-    let found = place::find(&root, path)?.stat(path)?;
+    let root = folder_entry::root_of(target.program())?;
+    let found = folder_entry::find(&root, path)?.stat(path)?;
     channel.send(Kind::Stat, &serde_json::to_vec(&found).expect("it is plain text"));
     channel.send(Kind::Exited, &0_i32.to_be_bytes());
     Ok(())
@@ -154,8 +154,8 @@ pub(crate) fn stat(target: &Target, path: &str, channel: &mut Channel) -> Result
 
 /// Packs what is at a path: first what it is, then the archive.
 pub(crate) fn get(target: &Target, path: &str, channel: &mut Channel) -> Result<(), CopyError> {
-    let root = place::root_of(target.program())?;
-    let place = place::find(&root, path)?;
+    let root = folder_entry::root_of(target.program())?;
+    let place = folder_entry::find(&root, path)?;
     let found = place.stat(path)?;
     channel.send(Kind::Stat, &serde_json::to_vec(&found).expect("it is plain text"));
     let mut buffered = BufWriter::with_capacity(CHUNK_BYTES, &mut *channel);
@@ -172,8 +172,8 @@ pub(crate) fn put(
     order: &PutOrder,
     channel: &mut Channel,
 ) -> Result<(), CopyError> {
-    let root = place::root_of(target.program())?;
-    place::folder(&root, &order.path)?;
+    let root = folder_entry::root_of(target.program())?;
+    folder_entry::folder(&root, &order.path)?;
     let owner = if order.own { owner(target) } else { None };
     channel.send(Kind::Started, &0_i32.to_be_bytes());
     let plan = unpack::Plan { order: order.clone(), owner, naming: Naming::Archive };

@@ -42,7 +42,7 @@ use blob::{BlobWriter, Blobs, Partial, locked};
 use names::Names;
 
 pub use archive::{Loaded, Selection};
-pub use collect::{Freed, Prune, Removal, Usage, Users};
+pub use collect::{DiskUsage, Freed, Prune, Removal, Users};
 pub use digest::Digest;
 pub use error::ImageError;
 pub use import::Import;

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use runtime::cgroup::{Controller, Version};
+use runtime::cgroup::{CgroupVersion, Controller};
 
 use super::failure::Failure;
 use super::nodes::node_object;
@@ -97,8 +97,8 @@ pub async fn info(State(api): State<Api>) -> Result<Json<Info>, Failure> {
     };
     let ability = api.handle.ability();
     let cgroup_version = match ability.version {
-        Some(Version::V1) => "1",
-        Some(Version::V2) => "2",
+        Some(CgroupVersion::V1) => "1",
+        Some(CgroupVersion::V2) => "2",
         None => "",
     };
     let label = |(key, value): (&String, &String)| format!("{key}={value}");

@@ -8,7 +8,9 @@ use std::path::Path;
 use crdt_state::spec::Resources;
 
 use super::limits::swap_file;
-use super::{Cgroup, CgroupPlan, CgroupScope, Controller, Hierarchy, Version, remove_parents};
+use super::{
+    Cgroup, CgroupPlan, CgroupScope, CgroupVersion, Controller, Hierarchy, remove_parents,
+};
 
 /// The name of the group that it is tried on, where runs have theirs; no run is called so.
 const GROUP: &str = "ability";
@@ -17,7 +19,7 @@ const GROUP: &str = "ability";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ability {
     /// Of the cgroups that limit; `None` without any.
-    pub version: Option<Version>,
+    pub version: Option<CgroupVersion>,
     /// A limit of memory is one of memory and swap.
     pub swap: bool,
     /// What cannot be limited, and why.

@@ -8,13 +8,13 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Hierarchy, Version, Withheld, put};
+use super::{CgroupVersion, Hierarchy, Withheld, put};
 
 /// Hands every controller of a hierarchy that limits or counts down to the parent of a group; why not,
 /// by controller.
 pub fn hand_down(hierarchy: &Hierarchy, path: &str) -> Withheld {
     let mut withheld = Withheld::new();
-    if hierarchy.version != Version::V2 {
+    if hierarchy.version != CgroupVersion::V2 {
         return withheld;
     }
     let mut parents: Vec<&Path> = Path::new(path).ancestors().skip(1).collect();

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 
-use super::{CgroupPlan, Hierarchy, Version, put};
+use super::{CgroupPlan, CgroupVersion, Hierarchy, put};
 
 /// Moves the calling process, which must have one thread and a mount namespace of its own, into the
 /// groups of a plan that are there. `shown` are folders of the node that the container is to see: what
@@ -25,8 +25,8 @@ pub fn enter(plan: &CgroupPlan, shown: &[PathBuf]) {
     for hierarchy in &plan.hierarchies {
         let group = hierarchy.root.join(&plan.path);
         let inside = match hierarchy.version {
-            Version::V2 => born_inside,
-            Version::V1 => move_self(&group, hierarchy, &plan.path).is_ok(),
+            CgroupVersion::V2 => born_inside,
+            CgroupVersion::V1 => move_self(&group, hierarchy, &plan.path).is_ok(),
         };
         let is_shown = |folder: &PathBuf| {
             hierarchy.root.starts_with(folder) || folder.starts_with(&hierarchy.root)

@@ -2,7 +2,7 @@
 
 use crdt_state::spec::Resources;
 
-use super::mounts::{Controller, Version};
+use super::mounts::{CgroupVersion, Controller};
 
 /// Length of the period that processor time is shared out in: the kernel's default, 100 ms.
 const CPU_PERIOD_US: u64 = 100_000;
@@ -29,7 +29,7 @@ pub fn asked(limits: &Resources) -> Vec<(Controller, String)> {
 /// The files to write, in this order: of version 1 swap can only be limited together with memory,
 /// and to no less than that.
 pub fn files(
-    version: Version,
+    version: CgroupVersion,
     controller: Controller,
     limits: &Resources,
 ) -> Vec<(&'static str, String)> {
@@ -38,17 +38,19 @@ pub fn files(
     // 10^9 billionths of a core are a whole period.
     let quota = (limits.nano_cpus / (1_000_000_000 / CPU_PERIOD_US)).max(CPU_QUOTA_US_MIN);
     match (version, controller) {
-        (Version::V1, Controller::Memory) => {
+        (CgroupVersion::V1, Controller::Memory) => {
             vec![("memory.limit_in_bytes", memory.clone()), (swap_file(version), memory)]
         }
-        (Version::V2, Controller::Memory) => {
+        (CgroupVersion::V2, Controller::Memory) => {
             vec![("memory.max", memory), (swap_file(version), "0".to_owned())]
         }
-        (Version::V1, Controller::Cpu) => vec![
+        (CgroupVersion::V1, Controller::Cpu) => vec![
             ("cpu.cfs_period_us", CPU_PERIOD_US.to_string()),
             ("cpu.cfs_quota_us", quota.to_string()),
         ],
-        (Version::V2, Controller::Cpu) => vec![("cpu.max", format!("{quota} {CPU_PERIOD_US}"))],
+        (CgroupVersion::V2, Controller::Cpu) => {
+            vec![("cpu.max", format!("{quota} {CPU_PERIOD_US}"))]
+        }
         (_, Controller::Pids) => vec![("pids.max", pids)],
         (_, Controller::Freezer | Controller::Cpuacct | Controller::Io) => vec![],
     }
@@ -56,10 +58,10 @@ pub fn files(
 
 /// The file that a limit of memory counts swap with. A kernel that does not account for swap has
 /// none.
-pub fn swap_file(version: Version) -> &'static str {
+pub fn swap_file(version: CgroupVersion) -> &'static str {
     match version {
-        Version::V1 => "memory.memsw.limit_in_bytes",
-        Version::V2 => "memory.swap.max",
+        CgroupVersion::V1 => "memory.memsw.limit_in_bytes",
+        CgroupVersion::V2 => "memory.swap.max",
     }
 }
 
@@ -71,10 +73,10 @@ mod tests {
     fn half_a_core_is_half_of_every_period() {
         let limits = Resources { nano_cpus: 500_000_000, ..Resources::default() };
         assert_eq!(
-            files(Version::V2, Controller::Cpu, &limits),
+            files(CgroupVersion::V2, Controller::Cpu, &limits),
             [("cpu.max", "50000 100000".to_owned())]
         );
-        assert_eq!(files(Version::V1, Controller::Cpu, &limits)[1].1, "50000");
+        assert_eq!(files(CgroupVersion::V1, Controller::Cpu, &limits)[1].1, "50000");
         assert_eq!(asked(&limits), [(Controller::Cpu, "0.500 cpus".to_owned())]);
     }
 
@@ -83,14 +85,17 @@ mod tests {
         let limits = Resources { memory_bytes: 4096, ..Resources::default() };
         let of = |version| files(version, Controller::Memory, &limits);
         let file = |name, value: &str| (name, value.to_owned());
-        assert_eq!(of(Version::V2), [file("memory.max", "4096"), file("memory.swap.max", "0")]);
+        assert_eq!(
+            of(CgroupVersion::V2),
+            [file("memory.max", "4096"), file("memory.swap.max", "0")]
+        );
         let together = file("memory.memsw.limit_in_bytes", "4096");
-        assert_eq!(of(Version::V1), [file("memory.limit_in_bytes", "4096"), together]);
+        assert_eq!(of(CgroupVersion::V1), [file("memory.limit_in_bytes", "4096"), together]);
     }
 
     #[test]
     fn hardly_any_core_is_the_least_that_the_kernel_takes() {
         let limits = Resources { nano_cpus: 1, ..Resources::default() };
-        assert_eq!(files(Version::V1, Controller::Cpu, &limits)[1].1, "1000");
+        assert_eq!(files(CgroupVersion::V1, Controller::Cpu, &limits)[1].1, "1000");
     }
 }

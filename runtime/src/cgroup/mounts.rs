@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Of cgroups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Version {
+pub enum CgroupVersion {
     /// One hierarchy per controller.
     V1,
     /// One hierarchy for all.
@@ -73,7 +73,7 @@ pub struct Hierarchy {
     /// Where.
     pub root: PathBuf,
     /// Which.
-    pub version: Version,
+    pub version: CgroupVersion,
     /// What it controls.
     pub controllers: Vec<Controller>,
 }
@@ -96,7 +96,7 @@ pub fn detect() -> Vec<Hierarchy> {
     let mut found: Vec<Hierarchy> = Vec::new();
     let mut names: Vec<&str> = Vec::new();
     for (name, mut hierarchy) in table.lines().filter_map(parse_line) {
-        if hierarchy.version == Version::V2 {
+        if hierarchy.version == CgroupVersion::V2 {
             let list = fs::read_to_string(hierarchy.root.join("cgroup.controllers"));
             hierarchy.controllers = named(list.unwrap_or_default().split_whitespace());
         }
@@ -114,7 +114,7 @@ pub fn detect() -> Vec<Hierarchy> {
 pub fn tracker(hierarchies: &[Hierarchy]) -> Option<usize> {
     let cheapest = [Controller::Freezer, Controller::Pids, Controller::Cpu, Controller::Memory];
     let position = |wanted: &dyn Fn(&Hierarchy) -> bool| hierarchies.iter().position(wanted);
-    position(&|hierarchy| hierarchy.version == Version::V2)
+    position(&|hierarchy| hierarchy.version == CgroupVersion::V2)
         .or_else(|| cheapest.iter().find_map(|c| position(&|hierarchy| hierarchy.has(*c))))
 }
 
@@ -125,11 +125,13 @@ fn parse_line(line: &str) -> Option<(&str, Hierarchy)> {
     let root = PathBuf::from(mount.split(' ').nth(4)?);
     let mut fields = file_system.split(' ');
     match fields.next()? {
-        "cgroup2" => Some(("", Hierarchy { root, version: Version::V2, controllers: Vec::new() })),
+        "cgroup2" => {
+            Some(("", Hierarchy { root, version: CgroupVersion::V2, controllers: Vec::new() }))
+        }
         "cgroup" => {
             let options = fields.nth(1)?;
             let controllers = named(options.split(','));
-            Some((options, Hierarchy { root, version: Version::V1, controllers }))
+            Some((options, Hierarchy { root, version: CgroupVersion::V1, controllers }))
         }
         _ => None,
     }
@@ -147,7 +149,7 @@ mod tests {
     fn version_1_is_read_from_the_options_of_the_file_system() {
         let line = "33 24 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu,cpuacct";
         let (_, hierarchy) = parse_line(line).expect("it is one");
-        assert_eq!(hierarchy.version, Version::V1);
+        assert_eq!(hierarchy.version, CgroupVersion::V1);
         assert_eq!(hierarchy.controllers, vec![Controller::Cpu, Controller::Cpuacct]);
         let disks = "37 24 0:33 / /sys/fs/cgroup/blkio rw - cgroup cgroup rw,blkio";
         let (_, hierarchy) = parse_line(disks).expect("it is one");
@@ -166,9 +168,9 @@ mod tests {
             version,
             controllers: controllers.to_vec(),
         };
-        let memory = hierarchy(Version::V1, &[Controller::Memory]);
-        let pids = hierarchy(Version::V1, &[Controller::Pids]);
-        let unified = hierarchy(Version::V2, &[]);
+        let memory = hierarchy(CgroupVersion::V1, &[Controller::Memory]);
+        let pids = hierarchy(CgroupVersion::V1, &[Controller::Pids]);
+        let unified = hierarchy(CgroupVersion::V2, &[]);
         assert_eq!(tracker(&[memory.clone(), pids.clone(), unified]), Some(2));
         assert_eq!(tracker(&[memory, pids]), Some(1));
         assert_eq!(tracker(&[]), None);

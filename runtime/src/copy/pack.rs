@@ -17,7 +17,7 @@ use nix::sys::stat::{FileStat, major, minor};
 use tar::{Builder, EntryType, Header};
 
 use super::CopyError;
-use super::place::{Place, shown};
+use super::folder_entry::{FolderEntry, shown};
 use crate::tree::name;
 
 /// Folders in folders at most: each is an open descriptor, and 1,024 is a usual limit.
@@ -40,7 +40,7 @@ struct Packer<W: Write> {
 }
 
 /// Packs what is at a place, under this name.
-pub fn pack(place: &Place, name: &str, out: impl Write) -> Result<(), CopyError> {
+pub fn pack(place: &FolderEntry, name: &str, out: impl Write) -> Result<(), CopyError> {
     let mut packer = Packer { archive: Builder::new(out), links: BTreeMap::new() };
     let name = if name == "/" { Path::new(".") } else { Path::new(name) };
     packer.entry(place.dir.as_fd(), &place.name, name, 0)?;
@@ -210,12 +210,12 @@ impl<R: Read> Read for Exactly<R> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::place;
+    use super::super::folder_entry;
     use super::*;
 
     fn packed(dir: &Path, path: &str) -> Vec<u8> {
-        let root = place::root_at(dir).expect("a folder");
-        let place = place::find(&root, path).expect("found");
+        let root = folder_entry::root_at(dir).expect("a folder");
+        let place = folder_entry::find(&root, path).expect("found");
         let mut archive = Vec::new();
         pack(&place, "it", &mut archive).expect("packed");
         let mut archive = tar::Archive::new(&archive[..]);

@@ -17,7 +17,7 @@ use nix::sys::stat::{Mode, futimens, mkdirat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, LinkatFlags, Uid, fchown, linkat, mkfifoat, symlinkat};
 
-use super::place::{folder, no_folder, shown};
+use super::folder_entry::{folder, no_folder, shown};
 use super::{CopyError, PutOrder};
 use crate::exec::frame::CHUNK_BYTES;
 use crate::tar_entries::{Entries, Entry, Kind, TarError, Unwritten};

@@ -55,7 +55,7 @@ pub enum Removal {
 
 /// What the store takes on the disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
+pub struct DiskUsage {
     /// Manifests, configurations and layers as they were fetched.
     pub blobs: u64,
     /// Their bytes.
@@ -139,11 +139,11 @@ impl Images {
     }
 
     /// What the store takes on the disk. Walks through all layers.
-    pub fn usage(&self) -> Usage {
+    pub fn usage(&self) -> DiskUsage {
         let (blobs, blob_bytes) = sizes(self.0.blobs.folder());
         let (layers, layer_bytes) = sizes(&self.layers_folder());
         let (_, partial_bytes) = sizes(self.0.blobs.partial_folder());
-        Usage { blobs, blob_bytes, partial_bytes, layers, layer_bytes }
+        DiskUsage { blobs, blob_bytes, partial_bytes, layers, layer_bytes }
     }
 
     /// The names of a digest, spelled out.

@@ -90,7 +90,7 @@ pub enum Purpose {
 
 /// A manifest or an index as the registry keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Manifest {
+pub struct RawManifest {
     /// Its bytes, of which the digest is the hash. At most [`MANIFEST_BYTES_MAX`].
     pub bytes: Bytes,
     /// What the registry calls it.
@@ -130,7 +130,7 @@ impl RegistryClient {
     }
 
     /// Reads a manifest by tag or digest, from the first that has it.
-    pub async fn manifest(&self, name: &str) -> Result<Manifest, RegistryError> {
+    pub async fn manifest(&self, name: &str) -> Result<RawManifest, RegistryError> {
         let mut last = None;
         for endpoint in &self.endpoints {
             match endpoint.manifest(name).await {

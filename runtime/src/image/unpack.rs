@@ -27,7 +27,7 @@ use super::layer_error::LayerError;
 use super::{Image, Images, Layer, Rootfs};
 use crate::tar_entries::{Entries, Entry};
 use apply::Applier;
-use check::Checker;
+use check::LayerChecker;
 use stream::Unpacked;
 
 pub(crate) use stream::{Compression, decompressed, storable};
@@ -140,7 +140,7 @@ fn each_entry(
 
 /// A name in an unpacked layer that is not as its blob says; `None` if all are.
 pub(crate) fn difference(folder: &Path, blob: File) -> Result<Option<String>, LayerError> {
-    let mut checker = Checker::new(folder)?;
+    let mut checker = LayerChecker::new(folder)?;
     each_entry(blob, |entry, data| checker.check(entry, data))?;
     Ok(checker.finish())
 }

@@ -43,16 +43,16 @@ enum Phase {
 
 /// The judge of one run.
 #[derive(Debug)]
-pub struct Checker {
+pub struct HealthChecker {
     check: HealthCheck,
     phase: Phase,
     verdict: Health,
     failures: u32,
 }
 
-impl Checker {
+impl HealthChecker {
     /// A program that has just started.
-    pub fn new(check: &HealthCheck) -> Checker {
+    pub fn new(check: &HealthCheck) -> HealthChecker {
         let or = |value: u64, default: u64| if value == 0 { default } else { value };
         let check = HealthCheck {
             test: check.test.clone(),
@@ -63,7 +63,7 @@ impl Checker {
             start_interval_ms: or(check.start_interval_ms, START_INTERVAL_MS),
         };
         let phase = Phase::Waits { until: 0 };
-        let mut checker = Checker { check, phase, verdict: Health::Starting, failures: 0 };
+        let mut checker = HealthChecker { check, phase, verdict: Health::Starting, failures: 0 };
         checker.wait(0);
         checker
     }
@@ -127,8 +127,8 @@ impl Checker {
 mod tests {
     use super::*;
 
-    fn checker(start_period_ms: u64) -> Checker {
-        Checker::new(&HealthCheck {
+    fn checker(start_period_ms: u64) -> HealthChecker {
+        HealthChecker::new(&HealthCheck {
             test: vec![],
             interval_ms: 1000,
             timeout_ms: 100,

@@ -19,7 +19,7 @@ use nix::unistd::Pid;
 
 use super::body::{self, Begun, Body};
 use super::control::{self, StopOrder};
-use super::health::{CheckResult, Checker, Due};
+use super::health::{CheckResult, Due, HealthChecker};
 use super::inherited::Inherited;
 use super::output::Output;
 use super::{descendants, descendants::Reaped};
@@ -43,7 +43,7 @@ pub struct Watch {
     kill_at: Option<u64>,
     asked: bool,
     body: Body,
-    health: Option<(Checker, Vec<String>)>,
+    health: Option<(HealthChecker, Vec<String>)>,
     check: Option<Process>,
 }
 
@@ -84,7 +84,9 @@ pub fn begin(order: &Order, inherited: &Inherited) -> Result<Watch, StartError> 
 
 /// The words of the health command. A program that is not there makes the task unhealthy, as in
 /// Docker; it does not refuse it.
-fn health_of(check: Option<&HealthCheck>) -> Result<Option<(Checker, Vec<String>)>, StartError> {
+fn health_of(
+    check: Option<&HealthCheck>,
+) -> Result<Option<(HealthChecker, Vec<String>)>, StartError> {
     let Some(check) = check else { return Ok(None) };
     let words = match check.test.split_first() {
         None => return Ok(None),
@@ -95,7 +97,7 @@ fn health_of(check: Option<&HealthCheck>) -> Result<Option<(Checker, Vec<String>
         }
         Some(_) => return Err(StartError::HealthTest(check.test.clone())),
     };
-    Ok(Some((Checker::new(check), words)))
+    Ok(Some((HealthChecker::new(check), words)))
 }
 
 fn wait_for_signals() -> nix::Result<SignalFd> {

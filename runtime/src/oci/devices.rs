@@ -221,7 +221,7 @@ fn of_spec(rule: &LinuxDeviceCgroup) -> Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cgroup::{Version, mounts};
+    use crate::cgroup::{CgroupVersion, mounts};
     use oci_spec::runtime::LinuxDeviceCgroupBuilder;
     use std::fs;
     use std::path::PathBuf;
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn only_what_the_rules_allow_can_be_opened() {
-        let unified = mounts::detect().into_iter().find(|found| found.version == Version::V2);
+        let unified = mounts::detect().into_iter().find(|found| found.version == CgroupVersion::V2);
         let Some(unified) = unified.filter(|_| nix::unistd::geteuid().is_root()) else {
             eprintln!("SKIPPED without root or version 2 of cgroups: devices");
             return;

@@ -31,7 +31,7 @@ use super::backend::{Backend, Bundle, STATE, Stdio, write_config};
 use super::bundle::{BundleError, is_bind};
 use super::explain;
 use super::rootfs::COPIES;
-use crate::cgroup::{Hierarchy, Version, mounts};
+use crate::cgroup::{CgroupVersion, Hierarchy, mounts};
 use crate::refusal::StartError;
 use complaints::Complaints;
 use filter::Compiled;
@@ -249,7 +249,7 @@ fn is_cgroup_for_reading(mount: &Mount) -> bool {
 
 /// Where libcontainer mounts them, those below before the one above.
 fn cgroup_mounts() -> Vec<String> {
-    let separate = mounts::detect().into_iter().filter(|found| found.version == Version::V1);
+    let separate = mounts::detect().into_iter().filter(|found| found.version == CgroupVersion::V1);
     let name = |found: Hierarchy| Some(found.root.file_name()?.to_string_lossy().into_owned());
     let below = separate.filter_map(name).map(|name| format!("{CGROUPS}/{name}"));
     below.chain([CGROUPS.to_owned()]).collect()
@@ -351,8 +351,8 @@ fn entrances(bundle: &Bundle<'_>) -> Vec<File> {
     let Ok(path) = path.strip_prefix("/") else { return Vec::new() };
     let entrance = |found: Hierarchy| {
         let name = match found.version {
-            Version::V1 => "tasks",
-            Version::V2 => "cgroup.procs",
+            CgroupVersion::V1 => "tasks",
+            CgroupVersion::V2 => "cgroup.procs",
         };
         File::options().write(true).open(found.root.join(path).join(name)).ok()
     };

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::failure::RegistryError;
 use super::token::Grant;
 use super::{
-    BlobStream, MANIFEST_BYTES_MAX, MANIFEST_TYPES, Manifest, Purpose, RegistryConfig, tls,
+    BlobStream, MANIFEST_BYTES_MAX, MANIFEST_TYPES, Purpose, RawManifest, RegistryConfig, tls,
 };
 use crate::image::auth::Login;
 use crate::image::mirror::{Host, Schemes};
@@ -103,7 +103,7 @@ impl Endpoint {
         self.timeouts
     }
 
-    pub(super) async fn manifest(&self, name: &str) -> Result<Manifest, RegistryError> {
+    pub(super) async fn manifest(&self, name: &str) -> Result<RawManifest, RegistryError> {
         let accept = HeaderMap::from_iter([(ACCEPT, header(MANIFEST_TYPES))]);
         let url = self.url(&format!("manifests/{name}")).await?;
         let response = self.ask(Method::GET, &url, accept).await?;
@@ -111,7 +111,7 @@ impl Endpoint {
         let media_type = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let media_type = media_type.unwrap_or_default().to_owned();
         let bytes = self.body(response, MANIFEST_BYTES_MAX).await?;
-        Ok(Manifest { bytes: bytes.into(), media_type, host: self.name().to_owned() })
+        Ok(RawManifest { bytes: bytes.into(), media_type, host: self.name().to_owned() })
     }
 
     pub(super) async fn blob(

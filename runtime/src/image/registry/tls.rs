@@ -28,7 +28,7 @@ pub(super) fn config(certificates: &Path, host: &Host) -> Result<ClientConfig, S
     let folder = certificates.join(&host.authority);
     let verifier: Arc<dyn ServerCertVerifier> = match host.schemes {
         Schemes::Https | Schemes::Http => Arc::new(Known::new(&folder, &provider)?),
-        Schemes::Either => Arc::new(Anybody(provider.signature_verification_algorithms)),
+        Schemes::Either => Arc::new(AnyCertificate(provider.signature_verification_algorithms)),
     };
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     let mut config = match client_pair(&folder)? {
@@ -166,9 +166,9 @@ impl ServerCertVerifier for Known {
 
 /// Accepts every certificate: for registries that were named insecure.
 #[derive(Debug)]
-struct Anybody(WebPkiSupportedAlgorithms);
+struct AnyCertificate(WebPkiSupportedAlgorithms);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,

@@ -20,14 +20,14 @@ use crate::tree::attributes::{self, CAPABILITY};
 use crate::tree::name::{open_file, path_of};
 
 /// Looks at the entries of one layer, in order.
-pub(super) struct Checker {
+pub(super) struct LayerChecker {
     stack: Stack,
     suspects: BTreeSet<Vec<u8>>,
 }
 
-impl Checker {
-    pub(super) fn new(root: &Path) -> Result<Checker, LayerError> {
-        Ok(Checker { stack: Stack::open(root)?, suspects: BTreeSet::new() })
+impl LayerChecker {
+    pub(super) fn new(root: &Path) -> Result<LayerChecker, LayerError> {
+        Ok(LayerChecker { stack: Stack::open(root)?, suspects: BTreeSet::new() })
     }
 
     pub(super) fn check(&mut self, entry: &Entry, data: &mut dyn Read) -> Result<(), LayerError> {

@@ -15,7 +15,7 @@ use crate::tree::{Root, itself, name};
 
 /// One name in one folder.
 #[derive(Debug)]
-pub struct Place {
+pub struct FolderEntry {
     /// The folder.
     pub dir: OwnedFd,
     /// The name in it, which is not followed if it is a link; `.` is the folder itself.
@@ -52,19 +52,19 @@ pub fn no_folder(path: &str, errno: Errno) -> CopyError {
 
 /// The place that a path means. Its last part is not followed, unless the path ends in `/` or
 /// `/.`, which ask for what is in a folder.
-pub fn find(root: &Root, path: &str) -> Result<Place, CopyError> {
+pub fn find(root: &Root, path: &str) -> Result<FolderEntry, CopyError> {
     let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
     if matches!(name, "" | "." | "..") {
-        return Ok(Place { dir: folder(root, path)?, name: itself().to_owned() });
+        return Ok(FolderEntry { dir: folder(root, path)?, name: itself().to_owned() });
     }
     let dir = folder(root, parent).map_err(|error| match error {
         CopyError::Missing { .. } => CopyError::Missing { path: path.to_owned() },
         other => other,
     })?;
-    Ok(Place { dir, name: OsString::from(name) })
+    Ok(FolderEntry { dir, name: OsString::from(name) })
 }
 
-impl Place {
+impl FolderEntry {
     /// What is there, links not followed.
     pub fn lstat(&self) -> nix::Result<FileStat> {
         name::stat(&self.dir, &self.name)
