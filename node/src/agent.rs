@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use node_agent::config::{Config, ConfigKey};
 use node_agent::identity::NODE_KEY_FILE;
-use node_agent::{Agent, ExitReason, StartError};
+use node_agent::{Agent, AgentStartError, ExitReason};
 use tokio::net::UnixListener;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
@@ -163,7 +163,7 @@ async fn live(
     config: Config,
     listener: UnixListener,
     told: impl Future<Output = ()>,
-) -> Result<ExitReason, StartError> {
+) -> Result<ExitReason, AgentStartError> {
     let mut agent = Agent::start(config).await?;
     let mut serving = tokio::spawn(node_api::serve(listener, agent.handle().clone()));
     let ending = tokio::select! {

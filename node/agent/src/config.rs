@@ -19,7 +19,7 @@ use crdt_state::spec::Labels;
 use gossip::{Profile, Rumours};
 use runtime::image::mirror::Host as MirrorHost;
 
-pub use error::{ConfigError, Place};
+pub use error::{ConfigError, SettingSource};
 pub use fleet_key::{BadFleetKey, FleetKey};
 pub use key::ConfigKey;
 
@@ -139,11 +139,11 @@ impl Config {
         }
         for key in ConfigKey::ALL {
             if let Some(text) = environment(&key.variable()) {
-                draft.set(key, Raw::Typed(text), &Place::Environment(key.variable()))?;
+                draft.set(key, Raw::Typed(text), &SettingSource::Environment(key.variable()))?;
             }
         }
         for (key, text) in flags {
-            draft.set(*key, Raw::Typed(text.clone()), &Place::Flag(key.flag()))?;
+            draft.set(*key, Raw::Typed(text.clone()), &SettingSource::Flag(key.flag()))?;
         }
         draft.finish()
     }

@@ -186,7 +186,7 @@ impl ImagePuller {
         let mut parts = vec![manifest.config];
         parts.extend(manifest.layers);
         let mut coming = futures_util::stream::iter(parts.into_iter().map(|part| {
-            let want = source.want(&part.digest, Some(part.size), What::Blob);
+            let want = source.want(&part.digest, Some(part.size), ContentKind::Blob);
             let events = request.events.clone();
             async move {
                 self.acquire(want).await?;
@@ -314,7 +314,7 @@ impl Drop for Fetching {
 
 /// What a part of an image is to a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
+enum ContentKind {
     Manifest,
     Blob,
 }
@@ -329,7 +329,7 @@ struct Source {
 }
 
 impl Source {
-    fn want(&self, digest: &Digest, size: Option<u64>, what: What) -> Want {
+    fn want(&self, digest: &Digest, size: Option<u64>, what: ContentKind) -> Want {
         Want { digest: digest.clone(), size, what, source: self.clone() }
     }
 }

@@ -48,7 +48,7 @@ pub use handle::{Handle, Traffic};
 pub use images::{ImagePuller, Pinned};
 pub use joining::Unresolved;
 pub use logs::{LogNews, LogStream, LogsGone};
-pub use opening::StartError;
+pub use opening::AgentStartError;
 pub use revision::Changes;
 pub use sessions::{RunSession, SessionGone, SessionWriter};
 pub use volumes::{NotRemoved, VolumeRemoval};
@@ -82,7 +82,7 @@ pub enum ExitReason {
 
 impl Agent {
     /// Opens everything and starts. To be called in the runtime that shall read logs.
-    pub async fn start(config: Config) -> Result<Agent, StartError> {
+    pub async fn start(config: Config) -> Result<Agent, AgentStartError> {
         start::start(config).await
     }
 

@@ -16,11 +16,11 @@ use runtime::Driver;
 use super::applying::Applying;
 use super::history::{History, NotedSigner};
 use super::machine::NodeClock;
-use super::opening::{Opening, StartError};
+use super::opening::{AgentStartError, OpenedParts};
 use super::{facts, volumes};
 use crate::config::JoinAddr;
 use crate::identity::NodeKey;
-use crate::store::Opened;
+use crate::store::OpenedStore;
 
 /// Remembered members that are asked first at a start, besides the configured ones.
 const REMEMBERED_MAX: usize = 8;
@@ -36,10 +36,10 @@ pub(super) struct Made {
 
 /// Makes it; `listens` is where its agent is reached.
 pub(super) fn make(
-    opening: &mut Opening,
+    opening: &mut OpenedParts,
     listens: SocketAddr,
     clock: &NodeClock,
-) -> Result<Made, StartError> {
+) -> Result<Made, AgentStartError> {
     let applying = Applying::open(&opening.config);
     let history = history(opening)?;
     let replica = load(&opening.key, &mut opening.opened, &applying, history.as_ref())?;
@@ -77,10 +77,10 @@ pub(super) fn make(
     Ok(Made { node, history, remembered })
 }
 
-fn history(opening: &Opening) -> Result<Option<History>, StartError> {
+fn history(opening: &OpenedParts) -> Result<Option<History>, AgentStartError> {
     let Some(path) = &opening.config.history else { return Ok(None) };
     let history = History::create(path);
-    history.map(Some).map_err(|error| StartError::History { path: path.clone(), error })
+    history.map(Some).map_err(|error| AgentStartError::History { path: path.clone(), error })
 }
 
 fn signer(key: &NodeKey) -> Ed25519Signer {
@@ -91,10 +91,10 @@ fn signer(key: &NodeKey) -> Ed25519Signer {
 /// under a new store id: it may have written more under the old one than it still knows.
 fn load(
     key: &NodeKey,
-    opened: &mut Opened,
+    opened: &mut OpenedStore,
     applying: &Applying,
     history: Option<&History>,
-) -> Result<Replica, StartError> {
+) -> Result<Replica, AgentStartError> {
     let (replica, unreadable) = replica_of(key, opened, applying, history);
     if unreadable == 0 {
         return Ok(replica);
@@ -106,7 +106,7 @@ fn load(
 
 fn replica_of(
     key: &NodeKey,
-    opened: &Opened,
+    opened: &OpenedStore,
     applying: &Applying,
     history: Option<&History>,
 ) -> (Replica, usize) {

@@ -12,7 +12,7 @@ use runtime::{ContainerContext, OpenError, ProcessConfig, ProcessDriver, RunEven
 use super::images::ImagePuller;
 use crate::config::{Config, FleetKey};
 use crate::identity::{self, IdentityError, NodeKey};
-use crate::store::{Opened, Store, StoreError};
+use crate::store::{OpenedStore, Store, StoreError};
 use crate::transport::ListenError;
 
 /// Digits of a container's id that it is called by, unless its service says otherwise: Docker's.
@@ -20,7 +20,7 @@ const HOSTNAME_CHARS: usize = 12;
 
 /// Why the agent did not start. Tasks of an earlier one go on.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum AgentStartError {
     /// Data directory or keys.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -56,13 +56,13 @@ pub enum StartError {
 }
 
 /// What was opened before the node's thread begins.
-pub(super) struct Opening {
+pub(super) struct OpenedParts {
     pub(super) config: Config,
     pub(super) key: NodeKey,
     pub(super) fleet_key: FleetKey,
     pub(super) boot: u64,
     pub(super) seed: u64,
-    pub(super) opened: Opened,
+    pub(super) opened: OpenedStore,
     pub(super) driver: ProcessDriver,
     pub(super) puller: ImagePuller,
     pub(super) runs: PathBuf,
@@ -72,7 +72,7 @@ pub(super) struct Opening {
 }
 
 /// Opens it; touches no network.
-pub(super) fn open(config: Config) -> Result<Opening, StartError> {
+pub(super) fn open(config: Config) -> Result<OpenedParts, AgentStartError> {
     identity::make_data_dir(&config.data_dir)?;
     let mut opened = Store::open(&config.data_dir)?;
     if let Some(aside) = opened.set_aside.take() {
@@ -103,7 +103,7 @@ pub(super) fn open(config: Config) -> Result<Opening, StartError> {
     }));
     let (driver, run_events) = ProcessDriver::open(process)?;
     driver.ability().words().iter().for_each(|words| tracing::warn!("{words}"));
-    Ok(Opening {
+    Ok(OpenedParts {
         key,
         fleet_key,
         boot,

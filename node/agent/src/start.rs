@@ -11,7 +11,7 @@ use super::images::{FleetLink, PeerRequestHandler};
 use super::local_runs::LocalRuns;
 use super::machine::{NodeClock, NodeLoop, PendingReplies, Sources};
 use super::node::{self, Made};
-use super::opening::{Opening, StartError, open};
+use super::opening::{AgentStartError, OpenedParts, open};
 use super::refused::Refused;
 use super::shared::Shared;
 use super::{Agent, ExitReason, collector, conditions, memory};
@@ -23,7 +23,7 @@ use crate::transport::{ARRIVALS_MAX, Arrival, Transport, TransportConfig};
 const DIAL_DEADLINE_MIN: Duration = Duration::from_secs(2);
 
 /// Opens everything and starts the thread of the node.
-pub(super) async fn start(config: Config) -> Result<Agent, StartError> {
+pub(super) async fn start(config: Config) -> Result<Agent, AgentStartError> {
     let opening = open(config)?;
     let (ready, started) = oneshot::channel();
     let (end, ended) = oneshot::channel();
@@ -34,9 +34,9 @@ pub(super) async fn start(config: Config) -> Result<Agent, StartError> {
             // Whoever waited may have gone.
             let _ = end.send(ending);
         })
-        .map_err(StartError::Thread)?;
+        .map_err(AgentStartError::Thread)?;
     let handle = started.await.unwrap_or_else(|_| {
-        Err(StartError::Thread(std::io::Error::other("the node's thread ended at once")))
+        Err(AgentStartError::Thread(std::io::Error::other("the node's thread ended at once")))
     })?;
     let mut upkeep = JoinSet::new();
     upkeep.spawn(collector::collect(handle.clone()));
@@ -45,7 +45,10 @@ pub(super) async fn start(config: Config) -> Result<Agent, StartError> {
 }
 
 /// The life of the node's thread.
-fn live(opening: Opening, ready: oneshot::Sender<Result<Handle, StartError>>) -> ExitReason {
+fn live(
+    opening: OpenedParts,
+    ready: oneshot::Sender<Result<Handle, AgentStartError>>,
+) -> ExitReason {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2)
@@ -54,7 +57,7 @@ fn live(opening: Opening, ready: oneshot::Sender<Result<Handle, StartError>>) ->
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            let _ = ready.send(Err(StartError::Thread(error)));
+            let _ = ready.send(Err(AgentStartError::Thread(error)));
             return ExitReason::Stopped;
         }
     };
@@ -72,7 +75,7 @@ fn live(opening: Opening, ready: oneshot::Sender<Result<Handle, StartError>>) ->
     })
 }
 
-fn prepare(mut opening: Opening) -> Result<(Handle, NodeLoop, Sources), StartError> {
+fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), AgentStartError> {
     let clock = NodeClock::start();
     let (inbox, arrivals) = mpsc::channel(ARRIVALS_MAX);
     let transport = listen(&opening, inbox)?;
@@ -132,7 +135,10 @@ fn prepare(mut opening: Opening) -> Result<(Handle, NodeLoop, Sources), StartErr
 }
 
 /// The socket between agents.
-fn listen(opening: &Opening, inbox: mpsc::Sender<Arrival>) -> Result<Transport, StartError> {
+fn listen(
+    opening: &OpenedParts,
+    inbox: mpsc::Sender<Arrival>,
+) -> Result<Transport, AgentStartError> {
     let round_trip = Duration::from_millis(opening.config.profile.probe_rtt_ms);
     let config = TransportConfig {
         listen: opening.config.listen,
@@ -144,11 +150,13 @@ fn listen(opening: &Opening, inbox: mpsc::Sender<Arrival>) -> Result<Transport, 
 }
 
 /// The store on a thread of its own, and what it reports.
-fn writer(store: Store) -> Result<(StoreWriter, mpsc::UnboundedReceiver<StoreEvent>), StartError> {
+fn writer(
+    store: Store,
+) -> Result<(StoreWriter, mpsc::UnboundedReceiver<StoreEvent>), AgentStartError> {
     let (reports, disk) = mpsc::unbounded_channel();
     let report = move |event| {
         // The machine may have ended; then nobody waits for it.
         let _ = reports.send(event);
     };
-    Ok((StoreWriter::spawn(store, report).map_err(StartError::Thread)?, disk))
+    Ok((StoreWriter::spawn(store, report).map_err(AgentStartError::Thread)?, disk))
 }

@@ -74,7 +74,7 @@ pub struct Store {
 }
 
 /// What an opened store held.
-pub struct Opened {
+pub struct OpenedStore {
     /// The store.
     pub store: Store,
     /// Its id, for the writer of this node.
@@ -106,7 +106,7 @@ type Contents = (Database, StoreId, Vec<(RecordKey, Vec<u8>)>);
 
 impl Store {
     /// Opens the store of a data directory, made if there is none, and reads all of it.
-    pub fn open(data_dir: &Path) -> Result<Opened, StoreError> {
+    pub fn open(data_dir: &Path) -> Result<OpenedStore, StoreError> {
         let path = data_dir.join(STORE_FILE);
         let (contents, set_aside) = match open_file(&path) {
             Ok(contents) => (contents, None),
@@ -123,7 +123,7 @@ impl Store {
             }
         };
         let (database, id, records) = contents;
-        Ok(Opened { store: Store { path, database }, id, records, set_aside })
+        Ok(OpenedStore { store: Store { path, database }, id, records, set_aside })
     }
 
     /// Opens a store again that refused a write. It must be there: state is never begun anew under

@@ -8,7 +8,7 @@ use chaos::trace::Echo;
 use crdt_state::spec::{Placement, Scale, Template};
 use gossip::MemberState;
 use node_agent::config::{Config, ConfigKey, FleetKey, JoinAddr};
-use node_agent::{Agent, StartError};
+use node_agent::{Agent, AgentStartError};
 use node_core::history::{self, Entry};
 use node_core::{Edit, Edited, Input, Node, ServiceSpec};
 
@@ -141,10 +141,10 @@ async fn a_second_agent_in_the_same_directory_or_on_the_same_port_is_refused() {
     let dir = tempfile::tempdir().expect("a directory");
     let first = start(config(dir.path(), "n1", &[])).await;
     let same_directory = Agent::start(config(dir.path(), "n1", &[])).await;
-    assert!(matches!(same_directory.err(), Some(StartError::Store(_))));
+    assert!(matches!(same_directory.err(), Some(AgentStartError::Store(_))));
     let mut same_port = config(dir.path(), "n2", &[]);
     same_port.listen = first.handle().local_addr();
-    assert!(matches!(Agent::start(same_port).await.err(), Some(StartError::Listen(_))));
+    assert!(matches!(Agent::start(same_port).await.err(), Some(AgentStartError::Listen(_))));
     first.stop().await;
 }
 

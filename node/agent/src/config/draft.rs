@@ -11,7 +11,7 @@ use runtime::image::mirror::{Host as MirrorHost, MirrorEntry};
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use super::error::{ConfigError, Place};
+use super::error::{ConfigError, SettingSource};
 use super::fleet_key::FleetKey;
 use super::key::ConfigKey;
 use runtime::OciRuntime;
@@ -63,7 +63,7 @@ pub(super) struct Draft {
 struct Given<'a> {
     key: ConfigKey,
     value: Raw,
-    place: &'a Place,
+    place: &'a SettingSource,
 }
 
 impl Given<'_> {
@@ -127,7 +127,7 @@ impl Given<'_> {
     fn path(&self) -> Result<PathBuf, ConfigError> {
         let text = self.text()?;
         match (self.place, PathBuf::from(text)) {
-            (Place::Line { .. }, path) if path.is_relative() => {
+            (SettingSource::Line { .. }, path) if path.is_relative() => {
                 Err(self.bad(text, "in the file a path begins with /"))
             }
             // A container has another working directory than the agent.
@@ -142,7 +142,7 @@ impl Draft {
         &mut self,
         key: ConfigKey,
         value: Raw,
-        place: &Place,
+        place: &SettingSource,
     ) -> Result<(), ConfigError> {
         let given = Given { key, value, place };
         match key {

@@ -7,7 +7,7 @@ use super::key::ConfigKey;
 
 /// Where a value was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum SettingSource {
     /// In the file, on this line, counted from 1.
     Line {
         /// The file.
@@ -21,12 +21,12 @@ pub enum Place {
     Flag(String),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SettingSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Line { path, line } => write!(f, "{}, line {line}", path.display()),
-            Place::Environment(name) => write!(f, "environment variable {name}"),
-            Place::Flag(name) => write!(f, "flag {name}"),
+            SettingSource::Line { path, line } => write!(f, "{}, line {line}", path.display()),
+            SettingSource::Environment(name) => write!(f, "environment variable {name}"),
+            SettingSource::Flag(name) => write!(f, "flag {name}"),
         }
     }
 }
@@ -46,7 +46,7 @@ pub enum ConfigError {
     #[error("{place}: {message}\n  the file is plain TOML, one `key = value` on a line")]
     Syntax {
         /// Where the parser gave up.
-        place: Place,
+        place: SettingSource,
         /// What it said.
         message: String,
     },
@@ -54,7 +54,7 @@ pub enum ConfigError {
     #[error("{place}: unknown key `{name}`\n  {}", suggestion(*near))]
     UnknownKey {
         /// Where.
-        place: Place,
+        place: SettingSource,
         /// As written.
         name: String,
         /// What was probably meant.
@@ -68,7 +68,7 @@ pub enum ConfigError {
     )]
     Table {
         /// Where.
-        place: Place,
+        place: SettingSource,
         /// As written.
         name: String,
     },
@@ -80,7 +80,7 @@ pub enum ConfigError {
     )]
     PerNode {
         /// Where.
-        place: Place,
+        place: SettingSource,
         /// The key.
         key: ConfigKey,
     },
@@ -88,7 +88,7 @@ pub enum ConfigError {
     #[error("{place}: `{}` is {found} and must be {wanted}\n  type: {}", key.name(), key.example())]
     WrongType {
         /// Where.
-        place: Place,
+        place: SettingSource,
         /// The key.
         key: ConfigKey,
         /// What it is.
@@ -100,7 +100,7 @@ pub enum ConfigError {
     #[error("{place}: `{}` cannot be \"{value}\": {why}\n  type: {}", key.name(), key.example())]
     BadValue {
         /// Where.
-        place: Place,
+        place: SettingSource,
         /// The key.
         key: ConfigKey,
         /// As written; `…` for a key that is secret.

@@ -6,19 +6,20 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::draft::Raw;
-use super::error::{ConfigError, Place};
+use super::error::{ConfigError, SettingSource};
 use super::key::{ConfigKey, Scope};
 
 /// One line of the file, understood as far as its key.
 pub(super) struct Entry {
     pub(super) key: ConfigKey,
     pub(super) value: Raw,
-    pub(super) place: Place,
+    pub(super) place: SettingSource,
 }
 
 /// The entries of a file, in the order of their keys.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Entry>, ConfigError> {
-    let place = |offset: usize| Place::Line { path: path.to_owned(), line: line_of(text, offset) };
+    let place =
+        |offset: usize| SettingSource::Line { path: path.to_owned(), line: line_of(text, offset) };
     let table = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
         place: place(error.span().map_or(0, |span| span.start)),
         message: error.message().to_owned(),

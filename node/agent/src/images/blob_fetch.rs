@@ -10,7 +10,7 @@ use runtime::image::Digest;
 use runtime::image::pull::PullError;
 use tokio::sync::watch;
 
-use super::{Source, What};
+use super::{ContentKind, Source};
 
 /// A blob that is wanted.
 #[derive(Debug, Clone)]
@@ -18,7 +18,7 @@ pub(super) struct Want {
     pub(super) digest: Digest,
     /// In bytes, if it is known.
     pub(super) size: Option<u64>,
-    pub(super) what: What,
+    pub(super) what: ContentKind,
     pub(super) source: Source,
 }
 
@@ -183,7 +183,7 @@ mod tests {
     fn all_who_want_a_blob_share_a_flight_until_it_ends() {
         let fetches = Flights::default();
         let source = Source { registry: None, name: "image".to_owned() };
-        let want = source.want(&Digest::of(b"blob"), None, What::Blob);
+        let want = source.want(&Digest::of(b"blob"), None, ContentKind::Blob);
         let mut begun = Vec::new();
         let first = fetches.join(&want, |fetch| begun.push(fetch));
         let second = fetches.join(&want, |fetch| begun.push(fetch));

@@ -4,7 +4,7 @@ use runtime::image::manifest::Document;
 use runtime::image::registry::MANIFEST_BYTES_MAX;
 use runtime::image::{Digest, ImageError};
 
-use super::{ImagePuller, PullError, Source, What, blocking};
+use super::{ContentKind, ImagePuller, PullError, Source, blocking};
 
 impl ImagePuller {
     /// Reads a document, fetching it if it is not here.
@@ -16,7 +16,7 @@ impl ImagePuller {
         if let Some(found) = self.document_here(digest).await? {
             return Ok(found);
         }
-        self.acquire(source.want(digest, None, What::Manifest)).await?;
+        self.acquire(source.want(digest, None, ContentKind::Manifest)).await?;
         let missing = || ImageError::Malformed {
             digest: digest.clone(),
             why: format!("is no document of at most {MANIFEST_BYTES_MAX} bytes"),

@@ -17,7 +17,7 @@ use super::choice::{self, HOPS_MAX};
 use super::frames::{self, Part};
 use super::members::Member;
 use super::sink::Sink;
-use super::{ImagePuller, PullError, What};
+use super::{ContentKind, ImagePuller, PullError};
 use crate::transport::{BlobOrigin, BlobRequest, PeerRequest};
 
 /// Holders that are tried before somebody is told to fetch.
@@ -28,7 +28,7 @@ const FETCHERS_TRIED: usize = 2;
 
 /// For whom a blob is fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum For {
+pub(super) enum FetchFor {
     /// This node; others may be asked.
     Myself,
     /// A peer, who was told that this node is to fetch it.
@@ -38,11 +38,11 @@ pub(super) enum For {
 impl ImagePuller {
     /// Returns when the blob is here, or every way failed.
     pub(super) async fn acquire(&self, want: Want) -> Result<(), PullError> {
-        self.fetch_blob(want, For::Myself).await
+        self.fetch_blob(want, FetchFor::Myself).await
     }
 
     /// The same for whoever wants it.
-    pub(super) async fn fetch_blob(&self, want: Want, whom: For) -> Result<(), PullError> {
+    pub(super) async fn fetch_blob(&self, want: Want, whom: FetchFor) -> Result<(), PullError> {
         if self.has(&want.digest).await {
             return Ok(());
         }
@@ -57,7 +57,7 @@ impl ImagePuller {
     }
 
     /// The fetch of a blob; begins one if there is none.
-    pub(super) fn join(&self, want: Want, whom: For) -> watch::Receiver<FetchState> {
+    pub(super) fn join(&self, want: Want, whom: FetchFor) -> watch::Receiver<FetchState> {
         let (puller, wanted) = (self.clone(), want.clone());
         self.0.fetches.join(&want, move |fetch| {
             let background = puller.0.background.clone();
@@ -75,8 +75,13 @@ impl ImagePuller {
         })
     }
 
-    async fn run_fetch(&self, want: &Want, whom: For, fetch: &BlobFetch) -> Result<(), PullError> {
-        if whom == For::Site {
+    async fn run_fetch(
+        &self,
+        want: &Want,
+        whom: FetchFor,
+        fetch: &BlobFetch,
+    ) -> Result<(), PullError> {
+        if whom == FetchFor::Site {
             return self.over_uplink(want, fetch).await;
         }
         let members = self.0.members.alive().await;
@@ -194,5 +199,5 @@ fn origin(want: &Want) -> BlobOrigin {
         }
         None => Default::default(),
     };
-    BlobOrigin { registry, repository, is_manifest: want.what == What::Manifest, login }
+    BlobOrigin { registry, repository, is_manifest: want.what == ContentKind::Manifest, login }
 }

@@ -15,7 +15,7 @@ use runtime::image::{Digest, Reference};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::{ImagePuller, Source, What, blocking};
+use super::{ContentKind, ImagePuller, Source, blocking};
 use crate::transport::PeerRequest;
 
 /// The registry is given so long to say what a name stands for; an operator waits for it.
@@ -154,7 +154,8 @@ impl ImagePuller {
         if let Some(Document::Manifest(found)) = self.document_here(&digest).await? {
             let registry = Some((session.repository().clone(), login));
             let source = Source { registry, name: reference.to_string() };
-            let config = source.want(&found.config.digest, Some(found.config.size), What::Blob);
+            let config =
+                source.want(&found.config.digest, Some(found.config.size), ContentKind::Blob);
             self.acquire(config).await?;
         }
         let pinned = self.pin_here(&digest, source).await?;

@@ -16,9 +16,9 @@ use tokio::sync::{mpsc, watch};
 
 use super::blob_fetch::Want;
 use super::choice::{BlobHolding, HOPS_MAX, STREAMS_MAX};
-use super::fetch::For;
+use super::fetch::FetchFor;
 use super::frames::{Part, frame};
-use super::{ImagePuller, Source, What, blocking};
+use super::{ContentKind, ImagePuller, Source, blocking};
 use crate::local_runs::LocalRuns;
 use crate::transport::{BlobOrigin, BlobRequest, PeerRequest, PeerService, PeerStream};
 
@@ -161,7 +161,7 @@ impl ImagePuller {
                 return Err("it looks for a source itself".to_owned());
             }
             (Some(fetch), _) => fetch.watch(),
-            (None, Some(origin)) => self.join(want(&digest, request.size, origin), For::Site),
+            (None, Some(origin)) => self.join(want(&digest, request.size, origin), FetchFor::Site),
             (None, None) => return Err("it does not have it".to_owned()),
         };
         loop {
@@ -256,7 +256,7 @@ fn read_at(
 
 /// What a peer wants fetched.
 fn want(digest: &Digest, size: Option<u64>, origin: BlobOrigin) -> Want {
-    let what = if origin.is_manifest { What::Manifest } else { What::Blob };
+    let what = if origin.is_manifest { ContentKind::Manifest } else { ContentKind::Blob };
     let name = format!("{}/{}", origin.registry, origin.repository);
     let registry = match origin.registry.is_empty() {
         true => None,

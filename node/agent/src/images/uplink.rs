@@ -11,7 +11,7 @@ use runtime::image::{Digest, ImageError};
 use super::blob_fetch::{BlobFetch, Want};
 use super::refusals::jittered;
 use super::sink::Sink;
-use super::{ImagePuller, What, blocking};
+use super::{ContentKind, ImagePuller, blocking};
 
 /// A blob whose connection was cut is resumed so often while it grows.
 const RESUMES_MAX: usize = 5;
@@ -60,8 +60,8 @@ impl ImagePuller {
     ) -> Result<(), PullError> {
         let session = self.0.registries.session(repository, login, Purpose::Pull).await?;
         match want.what {
-            What::Manifest => self.manifest_from(&session, &want.digest, fetch).await,
-            What::Blob => self.blob_from(&session, want, fetch).await,
+            ContentKind::Manifest => self.manifest_from(&session, &want.digest, fetch).await,
+            ContentKind::Blob => self.blob_from(&session, want, fetch).await,
         }
     }
 

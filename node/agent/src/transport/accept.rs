@@ -10,7 +10,7 @@ use crdt_state::NodeId;
 use quinn::{Connection, Incoming, RecvStream};
 use tokio::time::timeout;
 
-use super::admission::{NotAdmitted, Purpose};
+use super::admission::{ConnectionPurpose, NotAdmitted};
 use super::counters::Dropped;
 use super::peers::Dialler;
 use super::tls::{self, Close};
@@ -66,7 +66,7 @@ async fn handshake(shared: &Shared, incoming: Incoming) -> Option<(NodeId, Conne
     };
     tls::welcome(&connection);
     shared.peers().add(node, Dialler::Peer, connection.clone());
-    if purpose == Purpose::Meet {
+    if purpose == ConnectionPurpose::Meet {
         let addr = connection.remote_address();
         let _ = shared.inbox.send(Arrival::Connected { node, addr }).await;
     }

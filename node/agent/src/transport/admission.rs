@@ -20,7 +20,7 @@ const PROOF_BYTES: usize = blake3::OUT_LEN;
 
 /// Why a connection was dialled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum ConnectionPurpose {
     /// To carry messages between nodes that know each other.
     Talk,
     /// To get to know each other.
@@ -61,7 +61,7 @@ impl Admission {
     pub(super) async fn ask(
         &self,
         connection: &Connection,
-        purpose: Purpose,
+        purpose: ConnectionPurpose,
     ) -> Result<(), NotAdmitted> {
         let (mut send, mut receive) = connection.open_bi().await.map_err(closed)?;
         let mut hello = vec![VERSION, purpose_byte(purpose)];
@@ -77,14 +77,17 @@ impl Admission {
     }
 
     /// The acceptor's side.
-    pub(super) async fn admit(&self, connection: &Connection) -> Result<Purpose, NotAdmitted> {
+    pub(super) async fn admit(
+        &self,
+        connection: &Connection,
+    ) -> Result<ConnectionPurpose, NotAdmitted> {
         let (mut send, mut receive): (SendStream, RecvStream) =
             connection.accept_bi().await.map_err(closed)?;
         let mut head = [0; 2];
         receive.read_exact(&mut head).await.map_err(|_| NotAdmitted::Broken)?;
         let purpose = match head {
-            [VERSION, 0] => Purpose::Talk,
-            [VERSION, 1] => Purpose::Meet,
+            [VERSION, 0] => ConnectionPurpose::Talk,
+            [VERSION, 1] => ConnectionPurpose::Meet,
             _ => return Err(NotAdmitted::Broken),
         };
         let found = read_proof(&mut receive).await?;
@@ -101,7 +104,7 @@ impl Admission {
         &self,
         connection: &Connection,
         role: Role,
-        purpose: Purpose,
+        purpose: ConnectionPurpose,
     ) -> Result<blake3::Hash, NotAdmitted> {
         let mut session = [0; 32];
         connection
@@ -122,10 +125,10 @@ fn derived(fleet_key: &FleetKey) -> [u8; 32] {
     blake3::derive_key("edgectl admission 1", fleet_key.bytes())
 }
 
-fn purpose_byte(purpose: Purpose) -> u8 {
+fn purpose_byte(purpose: ConnectionPurpose) -> u8 {
     match purpose {
-        Purpose::Talk => 0,
-        Purpose::Meet => 1,
+        ConnectionPurpose::Talk => 0,
+        ConnectionPurpose::Meet => 1,
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::Shared;
 use super::counters::Dropped;
-use super::opening::{Opening, PeerStream};
+use super::opening::{PeerStream, StreamOpening};
 use super::request::{FRAME_BYTES_MAX, PeerRequest, SILENCE_MAX};
 use super::tls::Close;
 
@@ -40,22 +40,22 @@ pub(super) async fn answer(
     mut send: SendStream,
     mut receive: RecvStream,
 ) {
-    let opening = timeout(2 * shared.dial_deadline, Opening::read(&mut receive)).await;
+    let opening = timeout(2 * shared.dial_deadline, StreamOpening::read(&mut receive)).await;
     let request = match opening.ok().flatten() {
-        Some(Opening::Request(request)) => Some(request),
-        Some(Opening::Session(run)) => {
+        Some(StreamOpening::Request(request)) => Some(request),
+        Some(StreamOpening::Session(run)) => {
             if let Some(service) = shared.service.get() {
                 service.session(from, run, tokio::io::join(receive, send));
             }
             return;
         }
-        Some(Opening::Relay(to)) => {
+        Some(StreamOpening::Relay(to)) => {
             if let Some(service) = shared.service.get() {
                 service.relay(from, to, tokio::io::join(receive, send));
             }
             return;
         }
-        Some(Opening::KeepAlive) => return,
+        Some(StreamOpening::KeepAlive) => return,
         None => None,
     };
     let (Some(request), Some(service)) = (request, shared.service.get()) else {

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::Shared;
 use super::dial::DialFailure;
-use super::relay::{self, Opened, Route};
+use super::relay::{self, OpenedStream, Route};
 use super::request::{FRAME_BYTES_MAX, PeerRequest, SILENCE_MAX};
 use super::tls::Close;
 
@@ -46,7 +46,7 @@ async fn ask(
     request: &PeerRequest,
     frames: &mpsc::Sender<Result<Vec<u8>, DialFailure>>,
 ) -> Result<(), DialFailure> {
-    let Opened { mut send, mut receive, .. } = relay::open(shared, route).await?;
+    let OpenedStream { mut send, mut receive, .. } = relay::open(shared, route).await?;
     send.write_all(&wire::encode(request)).await.map_err(|_| DialFailure::NoAnswer)?;
     let _ = send.finish();
     loop {

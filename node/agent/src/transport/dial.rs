@@ -7,7 +7,7 @@ use crdt_state::NodeId;
 use quinn::Connection;
 use tokio::time::timeout;
 
-use super::admission::{Admission, NotAdmitted, Purpose};
+use super::admission::{Admission, ConnectionPurpose, NotAdmitted};
 use super::counters::Dropped;
 use super::peers::Dialler;
 use super::tls::{self, Close};
@@ -48,7 +48,7 @@ pub(super) async fn connect(shared: Arc<Shared>, addr: SocketAddr) {
     let known = shared.peers().at(addr);
     let arrival = match known {
         Some(node) => Arrival::Connected { node, addr },
-        None => match dial(&shared, addr, Purpose::Meet).await {
+        None => match dial(&shared, addr, ConnectionPurpose::Meet).await {
             Ok((node, _)) => Arrival::Connected { node, addr },
             Err(why) => Arrival::NotConnected { addr, why },
         },
@@ -60,7 +60,7 @@ pub(super) async fn connect(shared: Arc<Shared>, addr: SocketAddr) {
 pub(super) async fn dial(
     shared: &Arc<Shared>,
     addr: SocketAddr,
-    purpose: Purpose,
+    purpose: ConnectionPurpose,
 ) -> Result<(NodeId, Connection), DialFailure> {
     let (node, connection) = shake_hands(shared, addr, purpose, &shared.admission).await?;
     tls::welcome(&connection);
@@ -81,7 +81,7 @@ pub(super) async fn reach(
     if let Some(connection) = known {
         return Ok(connection);
     }
-    let dialled = dial(shared, addr, Purpose::Talk).await;
+    let dialled = dial(shared, addr, ConnectionPurpose::Talk).await;
     shared.peers().forget_if_idle(to);
     let (node, connection) = dialled?;
     if node != to {
@@ -100,7 +100,8 @@ pub(super) async fn probe(
     key: FleetKey,
 ) -> Result<NodeId, DialFailure> {
     let admission = Admission::new(&key);
-    let (node, connection) = shake_hands(&shared, addr, Purpose::Talk, &admission).await?;
+    let (node, connection) =
+        shake_hands(&shared, addr, ConnectionPurpose::Talk, &admission).await?;
     connection.close(Close::Going.code(), b"only looked");
     Ok(node)
 }
@@ -108,7 +109,7 @@ pub(super) async fn probe(
 async fn shake_hands(
     shared: &Shared,
     addr: SocketAddr,
-    purpose: Purpose,
+    purpose: ConnectionPurpose,
     admission: &Admission,
 ) -> Result<(NodeId, Connection), DialFailure> {
     let connecting = shared

@@ -8,7 +8,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use super::Shared;
-use super::opening::Opening;
+use super::opening::StreamOpening;
 
 /// A third of the silence after which a connection ends.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -31,7 +31,7 @@ async fn send_signs(connection: Connection) {
     loop {
         sleep(INTERVAL).await;
         let Ok((mut send, mut receive)) = connection.open_bi().await else { return };
-        let _ = send.write_all(&Opening::KeepAlive.encode()).await;
+        let _ = send.write_all(&StreamOpening::KeepAlive.encode()).await;
         let _ = send.finish();
         // Whether anybody is there is found out by those who wait for something.
         let _ = timeout(INTERVAL, receive.read_to_end(1)).await;

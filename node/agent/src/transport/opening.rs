@@ -29,38 +29,38 @@ const REQUEST_BYTES_MAX: usize = 16 * 1024;
 pub type PeerStream = Join<RecvStream, SendStream>;
 
 /// What a peer opened a stream for.
-pub(super) enum Opening {
+pub(super) enum StreamOpening {
     Request(PeerRequest),
     Session(Run),
     KeepAlive,
     Relay(NodeId),
 }
 
-impl Opening {
+impl StreamOpening {
     /// Its bytes, without the end of the stream.
     pub(super) fn encode(&self) -> Vec<u8> {
         match self {
-            Opening::Request(request) => wire::encode(request),
-            Opening::Session(run) => {
+            StreamOpening::Request(request) => wire::encode(request),
+            StreamOpening::Session(run) => {
                 [&[SESSION][..], &run.task.0, &run.attempt.to_be_bytes()].concat()
             }
-            Opening::KeepAlive => vec![KEEP_ALIVE],
-            Opening::Relay(to) => [&[RELAY][..], &to.0].concat(),
+            StreamOpening::KeepAlive => vec![KEEP_ALIVE],
+            StreamOpening::Relay(to) => [&[RELAY][..], &to.0].concat(),
         }
     }
 
     /// Reads what a stream is for; `None` if it cannot be read.
-    pub(super) async fn read(receive: &mut RecvStream) -> Option<Opening> {
+    pub(super) async fn read(receive: &mut RecvStream) -> Option<StreamOpening> {
         let mut first = [0];
         receive.read_exact(&mut first).await.ok()?;
         match first {
-            [SESSION] => read_run(receive).await.map(Opening::Session),
-            [KEEP_ALIVE] => Some(Opening::KeepAlive),
-            [RELAY] => read_node(receive).await.map(Opening::Relay),
+            [SESSION] => read_run(receive).await.map(StreamOpening::Session),
+            [KEEP_ALIVE] => Some(StreamOpening::KeepAlive),
+            [RELAY] => read_node(receive).await.map(StreamOpening::Relay),
             _ => {
                 let rest = receive.read_to_end(REQUEST_BYTES_MAX).await.ok()?;
                 let request = wire::decode::<PeerRequest>(&[&first[..], &rest].concat());
-                request.ok().map(Opening::Request)
+                request.ok().map(StreamOpening::Request)
             }
         }
     }

@@ -19,7 +19,7 @@ use tokio::io::{BufReader, copy_buf};
 use tokio::time::timeout;
 
 use super::dial::{DialFailure, reach};
-use super::opening::{Opening, PeerStream};
+use super::opening::{PeerStream, StreamOpening};
 use super::tls::Close;
 use super::{Shared, keep_alive};
 
@@ -53,14 +53,14 @@ impl Route {
 }
 
 /// A stream to a peer, and the connection that carries it.
-pub(super) struct Opened {
+pub(super) struct OpenedStream {
     pub(super) send: SendStream,
     pub(super) receive: RecvStream,
     pub(super) connection: Connection,
 }
 
 /// Opens a stream to a peer, through another member if need be.
-pub(super) async fn open(shared: &Arc<Shared>, route: &Route) -> Result<Opened, DialFailure> {
+pub(super) async fn open(shared: &Arc<Shared>, route: &Route) -> Result<OpenedStream, DialFailure> {
     let why = match open_direct(shared, route.to, route.addr).await {
         Ok(opened) => return Ok(opened),
         Err(why @ (DialFailure::NoAnswer | DialFailure::Impossible(_))) => why,
@@ -79,11 +79,11 @@ async fn open_direct(
     shared: &Arc<Shared>,
     to: NodeId,
     addr: SocketAddr,
-) -> Result<Opened, DialFailure> {
+) -> Result<OpenedStream, DialFailure> {
     let connection = reach(shared, to, addr).await?;
     let opened = timeout(shared.dial_deadline, connection.open_bi()).await;
     let (send, receive) = opened.ok().and_then(Result::ok).ok_or(DialFailure::NoAnswer)?;
-    Ok(Opened { send, receive, connection })
+    Ok(OpenedStream { send, receive, connection })
 }
 
 async fn through(
@@ -91,9 +91,9 @@ async fn through(
     relay: NodeId,
     addr: SocketAddr,
     to: NodeId,
-) -> Result<Opened, DialFailure> {
+) -> Result<OpenedStream, DialFailure> {
     let mut opened = open_direct(shared, relay, addr).await?;
-    let opening = Opening::Relay(to).encode();
+    let opening = StreamOpening::Relay(to).encode();
     opened.send.write_all(&opening).await.map_err(|_| DialFailure::NoAnswer)?;
     let mut answer = [0];
     // It dials in its turn, and then opens a stream.
@@ -118,7 +118,7 @@ pub(super) async fn pass_on(shared: &Arc<Shared>, to: NodeId, addr: SocketAddr, 
             return;
         }
     };
-    let (Opened { mut send, receive, connection }, _place) = opened;
+    let (OpenedStream { mut send, receive, connection }, _place) = opened;
     // A shell that nobody types into would end with the silence of this connection.
     let _keep_alive = keep_alive::keep(shared, connection);
     let hung_up = to_asker.stopped();

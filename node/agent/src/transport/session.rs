@@ -8,8 +8,8 @@ use crdt_state::task::Run;
 use super::Shared;
 use super::dial::DialFailure;
 use super::keep_alive::{self, KeepAlive};
-use super::opening::{Opening, PeerStream};
-use super::relay::{self, Opened, Route};
+use super::opening::{PeerStream, StreamOpening};
+use super::relay::{self, OpenedStream, Route};
 
 /// Opens a session in a run of a peer.
 pub(super) async fn open(
@@ -17,8 +17,8 @@ pub(super) async fn open(
     route: &Route,
     run: Run,
 ) -> Result<(PeerStream, KeepAlive), DialFailure> {
-    let Opened { mut send, receive, connection } = relay::open(shared, route).await?;
-    let opening = Opening::Session(run).encode();
+    let OpenedStream { mut send, receive, connection } = relay::open(shared, route).await?;
+    let opening = StreamOpening::Session(run).encode();
     send.write_all(&opening).await.map_err(|_| DialFailure::NoAnswer)?;
     Ok((tokio::io::join(receive, send), keep_alive::keep(shared, connection)))
 }
