@@ -143,8 +143,8 @@ impl Handle {
     }
 
     /// Who tried to connect lately and has another fleet key.
-    pub fn strangers(&self) -> Vec<IpAddr> {
-        self.shared.transport.strangers()
+    pub fn rejected_peers(&self) -> Vec<IpAddr> {
+        self.shared.transport.rejected_peers()
     }
 
     /// Leaves the fleet: others take the tasks over, then the agent ends. Answered when it has.

@@ -15,13 +15,13 @@ mod dial;
 mod keep_alive;
 mod opening;
 mod peers;
+mod rejected_peers;
 mod relay;
 mod request;
 mod sealed;
 mod session;
 mod socket;
 mod socket_errors;
-mod strangers;
 mod tls;
 
 use std::net::{IpAddr, SocketAddr};
@@ -45,9 +45,9 @@ use crate::config::FleetKey;
 use crate::identity::NodeKey;
 use admission::Admission;
 use peers::Peers;
+use rejected_peers::RejectedPeers;
 use sealed::Seals;
 use socket::SharedSocket;
-use strangers::RejectedPeers;
 
 /// The largest reliable message.
 pub const MESSAGE_BYTES_MAX: usize = gossip::output::MESSAGE_BYTES_MAX;
@@ -172,7 +172,7 @@ struct Shared {
     inbox: mpsc::Sender<Arrival>,
     service: OnceLock<Arc<dyn PeerService>>,
     counters: Arc<TransportCounters>,
-    strangers: RejectedPeers,
+    rejected_peers: RejectedPeers,
     handshakes: Arc<Semaphore>,
     relayed: Arc<Semaphore>,
     dial_deadline: Duration,
@@ -219,7 +219,7 @@ impl Transport {
             inbox,
             service: OnceLock::new(),
             counters,
-            strangers: RejectedPeers::default(),
+            rejected_peers: RejectedPeers::default(),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
             relayed: Arc::new(Semaphore::new(relay::RELAYED_MAX)),
             dial_deadline: config.dial_deadline,
@@ -268,8 +268,8 @@ impl Transport {
     }
 
     /// Who tried to connect lately and has another fleet key.
-    pub fn strangers(&self) -> Vec<IpAddr> {
-        self.shared.strangers.recent(Instant::now())
+    pub fn rejected_peers(&self) -> Vec<IpAddr> {
+        self.shared.rejected_peers.recent(Instant::now())
     }
 
     /// Sets who answers the requests of peers; the first call counts.

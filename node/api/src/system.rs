@@ -148,13 +148,18 @@ fn warnings(api: &Api, snapshot: &Snapshot) -> Vec<String> {
         let hint = if hint.is_empty() { "edgectl status" } else { hint.trim() };
         format!("cannot join through {addr}: {what}; {hint}")
     });
-    let strangers = api.handle.strangers().into_iter().map(|ip| {
+    let rejected_peers = api.handle.rejected_peers().into_iter().map(|ip| {
         format!(
             "a machine at {ip} wants to join and has another fleet key; edgectl swarm join-token \
              prints what to type on it"
         )
     });
-    disk_warning(api).into_iter().chain(unable(snapshot)).chain(refused).chain(strangers).collect()
+    disk_warning(api)
+        .into_iter()
+        .chain(unable(snapshot))
+        .chain(refused)
+        .chain(rejected_peers)
+        .collect()
 }
 
 fn swarm_info(api: &Api, snapshot: &Snapshot) -> SwarmInfo {

@@ -55,7 +55,7 @@ async fn handshake(shared: &Shared, incoming: Incoming) -> Option<(NodeId, Conne
         Ok(purpose) => purpose,
         Err(NotAdmitted::OtherFleet) => {
             shared.counters.on_dropped(Dropped::OtherFleet);
-            shared.strangers.on_refused(connection.remote_address().ip(), Instant::now());
+            shared.rejected_peers.on_refused(connection.remote_address().ip(), Instant::now());
             connection.close(Close::OtherFleet.code(), b"another fleet key");
             return None;
         }

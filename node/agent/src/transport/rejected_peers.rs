@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// Addresses at most; of more, the one that was longest silent is forgotten.
-const STRANGERS_MAX: usize = 16;
+const REJECTED_PEERS_MAX: usize = 16;
 
 #[derive(Default)]
 pub(super) struct RejectedPeers {
@@ -21,7 +21,7 @@ impl RejectedPeers {
     pub(super) fn on_refused(&self, ip: IpAddr, now: Instant) {
         let mut refused = self.lock();
         refused.insert(ip, now);
-        while refused.len() > STRANGERS_MAX {
+        while refused.len() > REJECTED_PEERS_MAX {
             let oldest = refused.iter().min_by_key(|(_, at)| **at).map(|(ip, _)| *ip);
             oldest.and_then(|ip| refused.remove(&ip));
         }
@@ -43,14 +43,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stranger_is_remembered_for_a_while_and_a_crowd_within_bounds() {
-        let (strangers, start) = (RejectedPeers::default(), Instant::now());
+    fn a_rejected_peer_is_remembered_for_a_while_and_a_crowd_within_bounds() {
+        let (rejected_peers, start) = (RejectedPeers::default(), Instant::now());
         let at = |n: u8| start + Duration::from_secs(n.into());
         for n in 0..100 {
-            strangers.on_refused(IpAddr::from([10, 0, 0, n]), at(n));
+            rejected_peers.on_refused(IpAddr::from([10, 0, 0, n]), at(n));
         }
-        assert_eq!(strangers.recent(at(99)).len(), STRANGERS_MAX);
-        assert_eq!(strangers.recent(at(99)).last(), Some(&IpAddr::from([10, 0, 0, 99])));
-        assert!(strangers.recent(at(99) + REMEMBERED).is_empty());
+        assert_eq!(rejected_peers.recent(at(99)).len(), REJECTED_PEERS_MAX);
+        assert_eq!(rejected_peers.recent(at(99)).last(), Some(&IpAddr::from([10, 0, 0, 99])));
+        assert!(rejected_peers.recent(at(99) + REMEMBERED).is_empty());
     }
 }
