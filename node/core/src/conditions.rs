@@ -38,7 +38,7 @@ enum Stage {
 }
 
 #[derive(Debug, Clone)]
-struct Course {
+struct TrackedCondition {
     stage: Stage,
     text: String,
     keep_ms: u64,
@@ -47,57 +47,60 @@ struct Course {
 /// All conditions that this node has or lately had.
 #[derive(Debug, Clone, Default)]
 pub struct Conditions {
-    courses: BTreeMap<String, Course>,
+    tracked: BTreeMap<String, TrackedCondition>,
 }
 
 impl Conditions {
     /// What is the matter now, everything.
     pub fn observe(&mut self, now: Now, found: &NodeConditions) {
         for (word, text) in found {
-            let fresh = Course { stage: Stage::Seen(now), text: text.clone(), keep_ms: KEEP_MS };
-            match self.courses.get_mut(word) {
+            let fresh =
+                TrackedCondition { stage: Stage::Seen(now), text: text.clone(), keep_ms: KEEP_MS };
+            match self.tracked.get_mut(word) {
                 None => {
-                    self.courses.insert(word.clone(), fresh);
+                    self.tracked.insert(word.clone(), fresh);
                 }
-                Some(course) => match course.stage {
+                Some(tracked) => match tracked.stage {
                     Stage::Seen(_) | Stage::Said => {}
-                    Stage::Ending(_) => course.stage = Stage::Said,
+                    Stage::Ending(_) => tracked.stage = Stage::Said,
                     Stage::Over(_) => {
-                        let keep_ms = (2 * course.keep_ms).min(KEEP_MS_MAX);
-                        *course = Course { keep_ms, ..fresh };
+                        let keep_ms = (2 * tracked.keep_ms).min(KEEP_MS_MAX);
+                        *tracked = TrackedCondition { keep_ms, ..fresh };
                     }
                 },
             }
         }
-        for (word, course) in &mut self.courses {
+        for (word, tracked) in &mut self.tracked {
             if found.contains_key(word) {
                 continue;
             }
-            match course.stage {
-                Stage::Seen(_) => course.stage = Stage::Over(now),
-                Stage::Said => course.stage = Stage::Ending(now.plus(course.keep_ms)),
+            match tracked.stage {
+                Stage::Seen(_) => tracked.stage = Stage::Over(now),
+                Stage::Said => tracked.stage = Stage::Ending(now.plus(tracked.keep_ms)),
                 Stage::Ending(_) | Stage::Over(_) => {}
             }
         }
         // What was never said is not held against it.
-        self.courses.retain(|_, c| !(c.stage == Stage::Over(now) && c.keep_ms == KEEP_MS));
+        self.tracked.retain(|_, c| !(c.stage == Stage::Over(now) && c.keep_ms == KEEP_MS));
     }
 
     /// The deadline has come, or is past.
     pub fn handle_due(&mut self, now: Now) {
-        self.courses.retain(|_, course| {
-            match course.stage {
-                Stage::Seen(since) if since.plus(SAY_AFTER_MS) <= now => course.stage = Stage::Said,
-                Stage::Ending(at) if at <= now => course.stage = Stage::Over(now),
+        self.tracked.retain(|_, tracked| {
+            match tracked.stage {
+                Stage::Seen(since) if since.plus(SAY_AFTER_MS) <= now => {
+                    tracked.stage = Stage::Said
+                }
+                Stage::Ending(at) if at <= now => tracked.stage = Stage::Over(now),
                 _ => {}
             }
-            !matches!(course.stage, Stage::Over(since) if since.plus(FORGIVEN_MS) <= now)
+            !matches!(tracked.stage, Stage::Over(since) if since.plus(FORGIVEN_MS) <= now)
         });
     }
 
     /// When something changes by itself.
     pub fn deadline(&self) -> Now {
-        let due = self.courses.values().map(|course| match course.stage {
+        let due = self.tracked.values().map(|tracked| match tracked.stage {
             Stage::Seen(since) => since.plus(SAY_AFTER_MS),
             Stage::Said => Now::NEVER,
             Stage::Ending(at) => at,
@@ -108,9 +111,10 @@ impl Conditions {
 
     /// What the node says of itself.
     pub fn said(&self) -> NodeConditions {
-        let said = |course: &Course| matches!(course.stage, Stage::Said | Stage::Ending(_));
-        let courses = self.courses.iter().filter(|(_, course)| said(course));
-        courses.map(|(word, course)| (word.clone(), course.text.clone())).collect()
+        let said =
+            |tracked: &TrackedCondition| matches!(tracked.stage, Stage::Said | Stage::Ending(_));
+        let tracked = self.tracked.iter().filter(|(_, tracked)| said(tracked));
+        tracked.map(|(word, tracked)| (word.clone(), tracked.text.clone())).collect()
     }
 }
 
