@@ -82,7 +82,7 @@ pub struct Clients {
 
 /// A connection that counts until this is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct ConnectionGuard {
     peer: Peer,
     open: Arc<Mutex<Open>>,
 }
@@ -94,7 +94,7 @@ impl Clients {
     }
 
     /// Counts one more connection, if it may be.
-    pub fn admit(&self, peer: Peer) -> Result<Place, Full> {
+    pub fn admit(&self, peer: Peer) -> Result<ConnectionGuard, Full> {
         let mut open = self.open.lock().expect("nothing panics while it holds this");
         let of_process = open.processes.get(&peer.process).copied().unwrap_or(0);
         let of_user = open.users.get(&peer.user).copied().unwrap_or(0);
@@ -110,11 +110,11 @@ impl Clients {
         open.total += 1;
         *open.users.entry(peer.user).or_default() += 1;
         *open.processes.entry(peer.process).or_default() += 1;
-        Ok(Place { peer, open: Arc::clone(&self.open) })
+        Ok(ConnectionGuard { peer, open: Arc::clone(&self.open) })
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         let mut open = self.open.lock().expect("nothing panics while it holds this");
         open.total -= 1;
@@ -136,17 +136,17 @@ fn less<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K) {
 #[derive(Debug)]
 pub struct Connection {
     stream: UnixStream,
-    place: Place,
+    place: ConnectionGuard,
 }
 
 impl Connection {
     /// One that was let in.
-    pub fn new(stream: UnixStream, place: Place) -> Connection {
+    pub fn new(stream: UnixStream, place: ConnectionGuard) -> Connection {
         Connection { stream, place }
     }
 
     /// The socket, and the place that is to be kept as long as it is open.
-    pub fn into_parts(self) -> (UnixStream, Place) {
+    pub fn into_parts(self) -> (UnixStream, ConnectionGuard) {
         (self.stream, self.place)
     }
 }
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn one_process_leaves_room_for_another_and_one_user_for_another() {
         let clients = Clients::new(Bounds { total: 8, user: 6, process: 4 });
-        let mut places: Vec<Place> =
+        let mut places: Vec<ConnectionGuard> =
             (0..4).map(|_| clients.admit(peer(1, 0)).expect("there is room")).collect();
         assert_eq!(clients.admit(peer(1, 0)).expect_err("full"), Full::Process(1, 4));
         places.extend((0..2).map(|_| clients.admit(peer(2, 0)).expect("another process")));

@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::Api;
-use super::clients::{Connection, Place};
+use super::clients::{Connection, ConnectionGuard};
 use super::execs::{Exec, ExecState};
 use node_agent::{RunSession, SessionWriter};
 
@@ -46,7 +46,7 @@ pub struct Client {
     input: Option<Input>,
     output: Output,
     /// Counts as a connection until all is said.
-    place: Option<Place>,
+    place: Option<ConnectionGuard>,
 }
 
 struct Input {

@@ -21,7 +21,7 @@ use super::container_object::state_word;
 use super::containers;
 use super::failure::Failure;
 use super::snapshot::Snapshot;
-use super::task_object::{Of, TaskObject, task_objects};
+use super::task_object::{TaskContext, TaskObject, task_objects};
 use super::{Answer, Api};
 
 /// Between two looks at whether it has ended, at least: a busy fleet changes more often.
@@ -139,7 +139,7 @@ async fn end_of(api: &Api, container: &Container) -> Result<Option<i32>, Failure
         views
     });
     let views = views.await?;
-    let mut objects = views.iter().flat_map(|view| task_objects(view, Of::default(), 0));
+    let mut objects = views.iter().flat_map(|view| task_objects(view, TaskContext::default(), 0));
     let Some(TaskObject { task, .. }) =
         objects.find(|object| object.run == Some((container.node, run)))
     else {

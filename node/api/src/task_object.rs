@@ -24,7 +24,7 @@ pub struct TaskObject {
 
 /// What is known of a task beside its view.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Of<'a> {
+pub struct TaskContext<'a> {
     /// Its service.
     pub service: Option<&'a Service>,
     /// What it runs, if its template is not the service's any more.
@@ -33,7 +33,7 @@ pub struct Of<'a> {
 
 /// The object of a task and of each of its past attempts, latest first.
 /// It is not shown as created before `after_ms`.
-pub fn task_objects(view: &TaskView, of: Of<'_>, after_ms: u64) -> Vec<TaskObject> {
+pub fn task_objects(view: &TaskView, of: TaskContext<'_>, after_ms: u64) -> Vec<TaskObject> {
     let Some(status) = &view.status else { return vec![unstarted(view, of, after_ms)] };
     let mut objects = vec![current(view, status, of, after_ms)];
     for (index, attempt) in status.history.iter().enumerate() {
@@ -44,7 +44,7 @@ pub fn task_objects(view: &TaskView, of: Of<'_>, after_ms: u64) -> Vec<TaskObjec
 }
 
 /// A wanted slot that nobody has, or of which its owner has not said anything.
-fn unstarted(view: &TaskView, of: Of<'_>, after_ms: u64) -> TaskObject {
+fn unstarted(view: &TaskView, of: TaskContext<'_>, after_ms: u64) -> TaskObject {
     let at = Timestamp(of.service.map_or(0, |service| service.updated_wall_ms).max(after_ms));
     let mut task = common(view, of);
     task.created_at = at;
@@ -66,7 +66,7 @@ fn unstarted(view: &TaskView, of: Of<'_>, after_ms: u64) -> TaskObject {
     TaskObject { task, run: None }
 }
 
-fn current(view: &TaskView, status: &TaskStatus, of: Of<'_>, after_ms: u64) -> TaskObject {
+fn current(view: &TaskView, status: &TaskStatus, of: TaskContext<'_>, after_ms: u64) -> TaskObject {
     let attempt = &status.current;
     let mut task = common(view, of);
     let began = status.history.first().map_or(status.created_wall_ms, |last| last.wall_ms);
@@ -91,7 +91,7 @@ fn past(
     status: &TaskStatus,
     attempt: &Attempt,
     created_wall_ms: u64,
-    of: Of<'_>,
+    of: TaskContext<'_>,
 ) -> TaskObject {
     let mut task = common(view, of);
     task.id = attempt_id(status.id, attempt.number).to_string();
@@ -115,7 +115,7 @@ fn run(view: &TaskView, task: TaskId, attempt: u32) -> Option<(NodeId, Run)> {
     view.node.filter(|_| attempt > 0).map(|node| (node, Run { task, attempt }))
 }
 
-fn common(view: &TaskView, of: Of<'_>) -> Task {
+fn common(view: &TaskView, of: TaskContext<'_>) -> Task {
     let up_to_date = of.service.is_some_and(|service| service.template_version == view.template);
     let desired = if view.desired_running { TaskState::Running } else { TaskState::Shutdown };
     Task {
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn past_attempts_are_tasks_of_their_own_latest_first() {
-        let objects = task_objects(&view(Some(restarted())), Of::default(), 0);
+        let objects = task_objects(&view(Some(restarted())), TaskContext::default(), 0);
         let shown = |object: &TaskObject| {
             let task = &object.task;
             (task.status.state.clone(), task.desired_state.clone(), task.created_at.0)
@@ -289,7 +289,7 @@ mod tests {
             runtime: Runtime::Container,
             name: "app:1".to_owned(),
         };
-        let of = Of { service: None, ran: Some(&ran) };
+        let of = TaskContext { service: None, ran: Some(&ran) };
         for object in task_objects(&view(Some(restarted())), of, 0) {
             assert_eq!(object.task.spec.container_spec.expect("always there").image, "app:1");
         }
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_slot_without_a_node_is_pending_with_its_reason() {
-        let objects = task_objects(&view(None), Of::default(), 0);
+        let objects = task_objects(&view(None), TaskContext::default(), 0);
         assert_eq!(objects.len(), 1);
         assert_eq!(objects[0].task.status.state, "pending");
         assert_eq!(objects[0].task.status.err, "no suitable node");
@@ -308,14 +308,15 @@ mod tests {
     fn a_task_on_an_unreachable_node_keeps_its_state_and_says_since_when() {
         let mut view = view(Some(restarted()));
         view.unreachable_ms = Some(90_000);
-        let task = task_objects(&view, Of::default(), 0).swap_remove(0).task;
+        let task = task_objects(&view, TaskContext::default(), 0).swap_remove(0).task;
         assert_eq!(task.status.state, "running");
         assert_eq!(task.status.message, "its node has been unreachable for 1 min");
     }
 
     #[test]
     fn a_wanted_task_is_never_shown_as_older_than_the_surplus_beside_it() {
-        let task = task_objects(&view(Some(restarted())), Of::default(), 999).swap_remove(0).task;
+        let task =
+            task_objects(&view(Some(restarted())), TaskContext::default(), 999).swap_remove(0).task;
         assert_eq!(task.created_at, Timestamp(999));
     }
 
@@ -324,7 +325,8 @@ mod tests {
         let shown = |message: &str| {
             let mut status = restarted();
             status.current.message = message.to_owned();
-            let task = task_objects(&view(Some(status)), Of::default(), 0).swap_remove(0).task;
+            let task =
+                task_objects(&view(Some(status)), TaskContext::default(), 0).swap_remove(0).task;
             (task.status.state, task.status.err)
         };
         let running = "running".to_owned();

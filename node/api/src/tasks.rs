@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::filters::Filters;
 use super::lookup;
 use super::snapshot::Snapshot;
-use super::task_object::{Of, TaskObject, task_objects};
+use super::task_object::{TaskContext, TaskObject, task_objects};
 use super::{Answer, Api};
 use node_docker::task::Task;
 
@@ -58,7 +58,8 @@ pub fn objects(snapshot: &Snapshot) -> impl Iterator<Item = TaskObject> {
     snapshot.tasks.iter().flat_map(move |view| {
         let slot = (view.service, view.slot);
         let after_ms = unwanted.get(&slot).filter(|_| view.desired_running).copied();
-        let of = Of { service: snapshot.service_of(view.service), ran: snapshot.ran(view) };
+        let of =
+            TaskContext { service: snapshot.service_of(view.service), ran: snapshot.ran(view) };
         task_objects(view, of, after_ms.unwrap_or(0))
     })
 }

@@ -33,8 +33,8 @@ pub async fn read_before_the_answer(request: Request, next: Next) -> Response {
     }
     let (head, body) = request.into_parts();
     let body = Arc::new(Mutex::new(body));
-    let lent = Body::new(Lent { body: Arc::clone(&body) });
-    let response = next.run(Request::from_parts(head, lent)).await;
+    let shared = Body::new(SharedBody { body: Arc::clone(&body) });
+    let response = next.run(Request::from_parts(head, shared)).await;
     if let Some(body) = Arc::into_inner(body) {
         let body = body.into_inner().expect("nothing panics while it reads a body");
         read_out(&mut body.into_data_stream()).await;
@@ -43,17 +43,17 @@ pub async fn read_before_the_answer(request: Request, next: Next) -> Response {
 }
 
 /// The body of somebody else.
-struct Lent {
+struct SharedBody {
     body: Arc<Mutex<Body>>,
 }
 
-impl Lent {
+impl SharedBody {
     fn with<T>(&self, read: impl FnOnce(&mut Body) -> T) -> T {
         read(&mut self.body.lock().expect("nothing panics while it reads a body"))
     }
 }
 
-impl HttpBody for Lent {
+impl HttpBody for SharedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

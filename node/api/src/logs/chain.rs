@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use super::Wanted;
 use super::frames::Source;
 use super::lines::Lines;
-use super::place::Place;
+use super::place::LogPosition;
 use crate::task_object::spoken;
 use node_agent::transport::LogRequest;
 use node_agent::{Handle, LogNews, LogsGone};
@@ -201,7 +201,7 @@ impl Chain {
         source: &Arc<Source>,
         tail: Option<u64>,
     ) -> Result<(), Stop> {
-        let mut place = Place::new(tail, self.wanted.since_ns);
+        let mut place = LogPosition::new(tail, self.wanted.since_ns);
         let mut lines = Lines::default();
         loop {
             // Known before it is read: what it wrote last is there.
@@ -237,7 +237,7 @@ impl Chain {
         &mut self,
         number: u32,
         source: &Arc<Source>,
-        place: &mut Place,
+        place: &mut LogPosition,
         lines: &mut Lines,
     ) -> Result<Ended, Stop> {
         if let Some(why) = self.unreachable() {

@@ -12,7 +12,7 @@ use node_agent::transport::LogRequest;
 
 /// A place in the log of one run.
 #[derive(Debug)]
-pub struct Place {
+pub struct LogPosition {
     tail: Option<u64>,
     since_ms: Option<u64>,
     /// The time of the last entry, and how many of that time were read.
@@ -25,11 +25,11 @@ pub struct Place {
     began_ns: [Option<u64>; 2],
 }
 
-impl Place {
+impl LogPosition {
     /// The beginning of what is wanted.
-    pub fn new(tail: Option<u64>, since_ns: Option<u64>) -> Place {
+    pub fn new(tail: Option<u64>, since_ns: Option<u64>) -> LogPosition {
         let since_ms = since_ns.map(|since| since / 1_000_000);
-        Place { tail, since_ms, last: None, from_ns: 0, again: 0, began_ns: [None; 2] }
+        LogPosition { tail, since_ms, last: None, from_ns: 0, again: 0, began_ns: [None; 2] }
     }
 
     /// What to ask for, to read on from here to the end.
@@ -102,7 +102,7 @@ mod tests {
         let run = Run { task: TaskId([1; 16]), attempt: 1 };
         for first in 0..=log.len() {
             for second in first..=log.len() {
-                let mut place = Place::new(None, None);
+                let mut place = LogPosition::new(None, None);
                 let mut read = Vec::new();
                 for written in [first, second, log.len()] {
                     let request = place.request(run);
