@@ -14,7 +14,7 @@ use node_cli::{Exit, Failure, examples};
 
 /// The commands that ask no agent.
 #[derive(Debug, Subcommand)]
-enum Own {
+enum LocalCommand {
     /// Run the agent of this machine
     #[command(display_order = 0, help_template = examples!(
         "edgectl agent --config /etc/edgectl/edge.toml",
@@ -26,11 +26,11 @@ enum Own {
     Lab(node_lab::LabCommand),
 }
 
-impl node_cli::Own for Own {
+impl node_cli::LocalCommands for LocalCommand {
     fn run(self) -> Result<Exit, Failure> {
         match self {
-            Own::Agent(flags) => finished(agent::run(&flags)),
-            Own::Lab(command) => finished(node_lab::run(command)),
+            LocalCommand::Agent(flags) => finished(agent::run(&flags)),
+            LocalCommand::Lab(command) => finished(node_lab::run(command)),
         }
     }
 }
@@ -53,5 +53,5 @@ fn main() -> ExitCode {
             _ => {}
         }
     }
-    node_cli::run::<Own>()
+    node_cli::run::<LocalCommand>()
 }

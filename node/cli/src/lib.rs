@@ -62,7 +62,7 @@ const SOCKET_DEFAULT: &str = "/run/edgectl/edgectl.sock";
     ),
     after_help = "Exit codes: 0 done, 1 failed, 2 tasks cannot be placed, 3 degraded, 4 island, 5 removed from the fleet.",
 )]
-struct Cli<O: Own> {
+struct Cli<O: LocalCommands> {
     /// Socket of the agent [default: /run/edgectl/edgectl.sock]
     #[arg(
         short = 'H',
@@ -78,7 +78,7 @@ struct Cli<O: Own> {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command<O: Own> {
+enum Command<O: LocalCommands> {
     /// Services: what shall run
     #[command(subcommand)]
     Service(service::ServiceCommand),
@@ -159,13 +159,13 @@ enum Command<O: Own> {
 }
 
 /// Commands that the program adds to those of the client: they ask no agent.
-pub trait Own: Subcommand {
+pub trait LocalCommands: Subcommand {
     /// Does what one of them says.
     fn run(self) -> Result<Exit, Failure>;
 }
 
 /// Runs the command that was typed, and renders what went wrong.
-pub fn run<O: Own>() -> ExitCode {
+pub fn run<O: LocalCommands>() -> ExitCode {
     let cli = match Cli::<O>::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -189,7 +189,7 @@ pub fn run<O: Own>() -> ExitCode {
     }
 }
 
-fn dispatch<O: Own>(cli: Cli<O>) -> Result<Exit, Failure> {
+fn dispatch<O: LocalCommands>(cli: Cli<O>) -> Result<Exit, Failure> {
     let socket = socket_path(cli.socket.as_deref())?;
     match cli.command {
         Command::Completion(args) => completion::run(&args, &mut Cli::<O>::command()),
@@ -206,7 +206,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::new("cannot start").why(error.to_string()))
 }
 
-async fn ask_agent<O: Own>(command: Command<O>, socket: &Path) -> Result<Exit, Failure> {
+async fn ask_agent<O: LocalCommands>(command: Command<O>, socket: &Path) -> Result<Exit, Failure> {
     let client = Client::connect(socket).await.map_err(Failure::from);
     match command {
         Command::Service(command) => service::run(command, client?).await,
@@ -253,7 +253,7 @@ type ClientCli = Cli<Nothing>;
 enum Nothing {}
 
 #[cfg(test)]
-impl Own for Nothing {
+impl LocalCommands for Nothing {
     fn run(self) -> Result<Exit, Failure> {
         match self {}
     }

@@ -24,13 +24,13 @@ pub enum LabCommand {
         log: String,
         /// Which lab
         #[command(flatten)]
-        which: Which,
+        which: LabName,
     },
     /// List the nodes
     Ls {
         /// Which lab
         #[command(flatten)]
-        which: Which,
+        which: LabName,
     },
     /// Drop all packets between some nodes and the others, in silence
     Cut {
@@ -42,13 +42,13 @@ pub enum LabCommand {
         from: Vec<String>,
         /// Which lab
         #[command(flatten)]
-        which: Which,
+        which: LabName,
     },
     /// Let all packets pass again
     Heal {
         /// Which lab
         #[command(flatten)]
-        which: Which,
+        which: LabName,
     },
     /// End a node as a power cut does: agent and tasks gone, the link silent
     Kill {
@@ -56,7 +56,7 @@ pub enum LabCommand {
         node: String,
         /// Which lab
         #[command(flatten)]
-        which: Which,
+        which: LabName,
     },
     /// Start the agent of a node that was killed
     Start {
@@ -64,7 +64,7 @@ pub enum LabCommand {
         node: String,
         /// Which lab
         #[command(flatten)]
-        which: Which,
+        which: LabName,
     },
     /// Run a command where a node runs: `lab exec n2 -- curl http://10.99.1.3:8001`
     Exec {
@@ -72,7 +72,7 @@ pub enum LabCommand {
         node: String,
         /// Which lab
         #[command(flatten)]
-        which: Which,
+        which: LabName,
         /// The command and its arguments
         #[arg(last = true, required = true)]
         command: Vec<String>,
@@ -83,19 +83,19 @@ pub enum LabCommand {
         node: String,
         /// Which lab
         #[command(flatten)]
-        which: Which,
+        which: LabName,
     },
     /// End everything and remove everything that the lab made
     Down {
         /// Which lab
         #[command(flatten)]
-        which: Which,
+        which: LabName,
     },
 }
 
 /// Which lab is meant.
 #[derive(Debug, Clone, Args)]
-pub struct Which {
+pub struct LabName {
     /// Name of the lab
     #[arg(long, default_value = "lab")]
     name: String,
@@ -104,7 +104,7 @@ pub struct Which {
     dir: Option<PathBuf>,
 }
 
-impl Which {
+impl LabName {
     fn dir(&self) -> PathBuf {
         self.dir.clone().unwrap_or_else(|| format!("/tmp/edgelab-{}", self.name).into())
     }
@@ -158,7 +158,7 @@ fn exec(lab: &Lab, node: &str, command: &[String]) -> Result<()> {
 }
 
 /// Also removes a lab whose state file is lost, as far as its name tells what was its.
-fn down(which: &Which) -> Result<()> {
+fn down(which: &LabName) -> Result<()> {
     match which.open() {
         Ok(lab) => lab.down(),
         Err(_) => Lab::sweep(&which.name),

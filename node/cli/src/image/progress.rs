@@ -11,7 +11,7 @@ use crate::failure::Failure;
 
 /// How much is said on stderr meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Talk {
+pub enum Verbosity {
     /// Nothing.
     Nothing,
     /// What happens.
@@ -29,8 +29,8 @@ struct Line {
 }
 
 /// Shows it to its end; gives what was said of the whole. An error in the stream is the failure.
-pub async fn show(mut stream: Stream, talk: Talk) -> Result<Vec<String>, Failure> {
-    let mut screen = Screen::new(talk);
+pub async fn show(mut stream: Stream, verbosity: Verbosity) -> Result<Vec<String>, Failure> {
+    let mut lines = ProgressLines::new(verbosity);
     let mut said = Vec::new();
     let mut bytes = Vec::new();
     while let Some(news) = stream.next().await? {
@@ -41,7 +41,7 @@ pub async fn show(mut stream: Stream, talk: Talk) -> Result<Vec<String>, Failure
             if !line.error.is_empty() {
                 return Err(failure(&line.error));
             }
-            screen.show(&line);
+            lines.show(&line);
             if line.id.is_empty() {
                 said.push(format!("{}{}", line.status, line.stream).trim_end().to_owned());
             }
@@ -56,22 +56,22 @@ fn failure(text: &str) -> Failure {
     lines.fold(first, |failure, line| failure.why(line))
 }
 
-struct Screen {
-    talk: Talk,
+struct ProgressLines {
+    verbosity: Verbosity,
     is_terminal: bool,
     /// The row of each part, from the top.
     rows: BTreeMap<String, usize>,
     last: BTreeMap<String, String>,
 }
 
-impl Screen {
-    fn new(talk: Talk) -> Screen {
+impl ProgressLines {
+    fn new(verbosity: Verbosity) -> ProgressLines {
         let is_terminal = std::io::stderr().is_terminal();
-        Screen { talk, is_terminal, rows: BTreeMap::new(), last: BTreeMap::new() }
+        ProgressLines { verbosity, is_terminal, rows: BTreeMap::new(), last: BTreeMap::new() }
     }
 
     fn show(&mut self, line: &Line) {
-        if self.talk == Talk::Nothing {
+        if self.verbosity == Verbosity::Nothing {
             return;
         }
         let text = format!("{}{}", line.status, line.stream.trim_end());

@@ -3,7 +3,7 @@
 
 use clap::Args;
 
-use super::progress::{self, Talk};
+use super::progress::{self, Verbosity};
 use crate::client::{Client, escape};
 use crate::failure::{Exit, Failure};
 use crate::output::print;
@@ -23,7 +23,8 @@ pub struct PullArgs {
 pub async fn run(args: PullArgs, client: Client) -> Result<Exit, Failure> {
     let path = format!("/images/create?fromImage={}", escape(&args.image));
     let stream = client.open(&path).await?;
-    progress::show(stream, if args.quiet { Talk::Nothing } else { Talk::Progress }).await?;
+    progress::show(stream, if args.quiet { Verbosity::Nothing } else { Verbosity::Progress })
+        .await?;
     print(&args.image)?;
     Ok(Exit::Done)
 }

@@ -9,7 +9,7 @@ use clap::Args;
 use hyper::Method;
 use runtime::image::reference::names_a_registry;
 
-use super::progress::{self, Talk};
+use super::progress::{self, Verbosity};
 use super::transfer::{Source, send};
 use crate::client::{Client, escape};
 use crate::each::Each;
@@ -32,7 +32,7 @@ pub struct PushArgs {
 
 /// Pushes it.
 pub async fn run(args: PushArgs, mut client: Client) -> Result<Exit, Failure> {
-    let talk = if args.quiet { Talk::Nothing } else { Talk::Progress };
+    let verbosity = if args.quiet { Verbosity::Nothing } else { Verbosity::Progress };
     let file = Path::new(&args.what);
     if file.is_file() {
         let socket = client.socket().to_owned();
@@ -47,7 +47,7 @@ pub async fn run(args: PushArgs, mut client: Client) -> Result<Exit, Failure> {
         }
         let mut each = Each::new();
         for name in names {
-            each.take(publish(Client::connect(&socket).await?, name.trim(), talk).await);
+            each.take(publish(Client::connect(&socket).await?, name.trim(), verbosity).await);
         }
         return Ok(each.exit());
     }
@@ -56,19 +56,19 @@ pub async fn run(args: PushArgs, mut client: Client) -> Result<Exit, Failure> {
             .hint("edgectl image push FILE.tar, or edgectl image push NAME"));
     }
     if args.fleet || !names_a_registry(&args.what) {
-        publish(client, &args.what, talk).await?;
+        publish(client, &args.what, verbosity).await?;
         return Ok(Exit::Done);
     }
     let _: serde_json::Value = client.get(&format!("/images/{}/json", escape(&args.what))).await?;
     let stream = client.open(&format!("/images/{}/push", escape(&args.what))).await?;
-    progress::show(stream, talk).await?;
+    progress::show(stream, verbosity).await?;
     print(&args.what)?;
     Ok(Exit::Done)
 }
 
-async fn publish(client: Client, name: &str, talk: Talk) -> Result<(), Failure> {
+async fn publish(client: Client, name: &str, verbosity: Verbosity) -> Result<(), Failure> {
     let stream = client.open(&format!("/edge/images/publish?name={}", escape(name))).await?;
-    progress::show(stream, talk).await?;
+    progress::show(stream, verbosity).await?;
     print(name)
 }
 
