@@ -33,7 +33,7 @@ pub const LOSS_UNKNOWN_MS: u64 = 10_000;
 /// Nothing was written for so long: what is on its way arrives in less.
 pub const QUIET_MS: u64 = 3_000;
 
-/// Links with a weather worse than this are not judged: loss in thousandths.
+/// Links with conditions worse than these are not judged: loss in thousandths.
 pub const FAIR_LOSS_PERMILLE: u32 = 20;
 
 /// The same: delay and jitter together; a probe has 200 ms there and back.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::dice::Dice;
-use crate::network::{MachineNo, Weather};
+use crate::network::{LinkConditions, MachineNo};
 
 /// A family of faults. Each seed has some of them, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,8 +82,8 @@ impl Nemesis {
 pub enum Harm {
     /// These links, each in one direction, let nothing through.
     Cut(Vec<(MachineNo, MachineNo)>),
-    /// The weather of these links is worse.
-    Weather(Vec<(MachineNo, MachineNo)>, Weather),
+    /// The conditions of these links are worse.
+    LinkConditions(Vec<(MachineNo, MachineNo)>, LinkConditions),
     /// The agent is gone; its tasks live on.
     AgentDown(MachineNo),
     /// The machine has no power.
@@ -132,7 +132,7 @@ impl Harm {
     /// nobody, or should not.
     pub fn disturbs(&self) -> BTreeSet<MachineNo> {
         match self {
-            Harm::Cut(links) | Harm::Weather(links, _) => {
+            Harm::Cut(links) | Harm::LinkConditions(links, _) => {
                 links.iter().flat_map(|(from, to)| [*from, *to]).collect()
             }
             Harm::AgentDown(machine)
@@ -159,14 +159,14 @@ impl fmt::Display for Harm {
                 f.write_str("cut")?;
                 links.iter().try_for_each(|(from, to)| write!(f, " {from}>{to}"))
             }
-            Harm::Weather(links, weather) => write!(
+            Harm::LinkConditions(links, conditions) => write!(
                 f,
                 "storm on {} links: {} ‰ lost, {} ‰ doubled, {} + {} ms",
                 links.len(),
-                weather.loss_permille,
-                weather.duplicate_permille,
-                weather.delay_ms,
-                weather.jitter_ms
+                conditions.loss_permille,
+                conditions.duplicate_permille,
+                conditions.delay_ms,
+                conditions.jitter_ms
             ),
             Harm::AgentDown(machine) => write!(f, "agent of n{machine} killed"),
             Harm::PowerDown(machine) => write!(f, "power of n{machine} cut"),
@@ -328,13 +328,13 @@ fn swizzle(machines: usize, (begin, end): Span, dice: &mut Dice) -> Vec<(Harm, u
 
 fn storm(machines: usize, dice: &mut Dice) -> Harm {
     let links = if dice.happens(500) { all_links(machines) } else { some_links(machines, dice) };
-    let weather = Weather {
+    let conditions = LinkConditions {
         loss_permille: *dice.pick(&[0, 20, 100, 300, 600]),
         duplicate_permille: *dice.pick(&[0, 50, 300]),
         delay_ms: *dice.pick(&[0, 5, 50, 300]),
         jitter_ms: *dice.pick(&[0, 10, 100, 800]),
     };
-    Harm::Weather(links, weather)
+    Harm::LinkConditions(links, conditions)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The network between the machines: who reaches whom, how late, how often not at all.
 //!
-//! Every ordered pair of machines is a link with its own weather. Faults add to a link and take
+//! Every ordered pair of machines is a link with its own conditions. Faults add to a link and take
 //! away again what they added, so that they overlap freely. Datagrams are lost, doubled and
 //! overtake each other; reliable messages are late instead, or fail as a whole.
 
@@ -9,13 +9,13 @@ use crate::dice::Dice;
 /// Number of a machine in its world.
 pub type MachineNo = usize;
 
-/// Loss is never total by weather: a cut is its own fault. 85 % still lets one of some 44 pings
+/// Loss is never total by conditions: a cut is its own fault. 85 % still lets one of some 44 pings
 /// and acknowledgements through.
 const LOSS_PERMILLE_MAX: u32 = 850;
 
 /// What a fault adds to a link. Delays in milliseconds, chances in thousandths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Weather {
+pub struct LinkConditions {
     /// Chance that a datagram is lost.
     pub loss_permille: u32,
     /// Chance that a datagram arrives twice.
@@ -29,7 +29,7 @@ pub struct Weather {
 #[derive(Debug, Clone, Copy, Default)]
 struct Link {
     cuts: u32,
-    weather: Weather,
+    conditions: LinkConditions,
 }
 
 /// The network of one world.
@@ -41,9 +41,9 @@ pub struct Network {
 }
 
 impl Network {
-    /// All machines reach each other in 1 to 3 ms, plus the weather that this place always has.
-    pub fn new(machines: usize, always: Weather, dice: Dice) -> Network {
-        let link = Link { cuts: 0, weather: always };
+    /// All machines reach each other in 1 to 3 ms, plus the conditions that this place always has.
+    pub fn new(machines: usize, always: LinkConditions, dice: Dice) -> Network {
+        let link = Link { cuts: 0, conditions: always };
         Network { machines, links: vec![link; machines * machines], dice }
     }
 
@@ -66,22 +66,22 @@ impl Network {
         link.cuts = link.cuts.checked_sub(1).expect("only what was cut is mended");
     }
 
-    /// Makes the weather of a link worse.
-    pub fn worsen(&mut self, from: MachineNo, to: MachineNo, by: Weather) {
-        let weather = &mut self.link_mut(from, to).weather;
-        weather.loss_permille += by.loss_permille;
-        weather.duplicate_permille += by.duplicate_permille;
-        weather.delay_ms += by.delay_ms;
-        weather.jitter_ms += by.jitter_ms;
+    /// Makes the conditions of a link worse.
+    pub fn worsen(&mut self, from: MachineNo, to: MachineNo, by: LinkConditions) {
+        let conditions = &mut self.link_mut(from, to).conditions;
+        conditions.loss_permille += by.loss_permille;
+        conditions.duplicate_permille += by.duplicate_permille;
+        conditions.delay_ms += by.delay_ms;
+        conditions.jitter_ms += by.jitter_ms;
     }
 
     /// Undoes one [`Network::worsen`].
-    pub fn calm(&mut self, from: MachineNo, to: MachineNo, by: Weather) {
-        let weather = &mut self.link_mut(from, to).weather;
-        weather.loss_permille -= by.loss_permille;
-        weather.duplicate_permille -= by.duplicate_permille;
-        weather.delay_ms -= by.delay_ms;
-        weather.jitter_ms -= by.jitter_ms;
+    pub fn calm(&mut self, from: MachineNo, to: MachineNo, by: LinkConditions) {
+        let conditions = &mut self.link_mut(from, to).conditions;
+        conditions.loss_permille -= by.loss_permille;
+        conditions.duplicate_permille -= by.duplicate_permille;
+        conditions.delay_ms -= by.delay_ms;
+        conditions.jitter_ms -= by.jitter_ms;
     }
 
     /// Does a packet get from one to the other?
@@ -95,15 +95,15 @@ impl Network {
     }
 
     fn transit_ms(&mut self, from: MachineNo, to: MachineNo) -> u64 {
-        let weather = self.link(from, to).weather;
-        weather.delay_ms + self.dice.between(1, 3) + self.dice.between(0, weather.jitter_ms)
+        let conditions = self.link(from, to).conditions;
+        conditions.delay_ms + self.dice.between(1, 3) + self.dice.between(0, conditions.jitter_ms)
     }
 
     /// After how many milliseconds a datagram arrives: never, once or twice.
     pub fn datagram(&mut self, from: MachineNo, to: MachineNo) -> Vec<u64> {
-        let weather = self.link(from, to).weather;
-        let lost = self.dice.happens(weather.loss_permille.min(LOSS_PERMILLE_MAX));
-        let doubled = self.dice.happens(weather.duplicate_permille);
+        let conditions = self.link(from, to).conditions;
+        let lost = self.dice.happens(conditions.loss_permille.min(LOSS_PERMILLE_MAX));
+        let doubled = self.dice.happens(conditions.duplicate_permille);
         let first = self.transit_ms(from, to);
         let second = self.transit_ms(from, to);
         match (self.is_open(from, to) && !lost, doubled) {
@@ -116,8 +116,8 @@ impl Network {
     /// After how many milliseconds one attempt at something reliable succeeds; `None` if it fails
     /// and the sender tries again. It needs both directions, for the acknowledgement.
     pub fn attempt(&mut self, from: MachineNo, to: MachineNo) -> Option<u64> {
-        let there = self.link(from, to).weather.loss_permille.min(LOSS_PERMILLE_MAX);
-        let back = self.link(to, from).weather.loss_permille.min(LOSS_PERMILLE_MAX);
+        let there = self.link(from, to).conditions.loss_permille.min(LOSS_PERMILLE_MAX);
+        let back = self.link(to, from).conditions.loss_permille.min(LOSS_PERMILLE_MAX);
         let lost = self.dice.happens(there) | self.dice.happens(back);
         let transit = self.transit_ms(from, to);
         (self.is_open_both_ways(from, to) && !lost).then_some(transit)
@@ -150,16 +150,17 @@ impl Network {
         component.iter().all(|a| component.iter().all(|b| self.is_open_both_ways(*a, *b)))
     }
 
-    /// The worst weather on the links among these machines, each figure by itself.
-    pub fn worst_weather(&self, among: &[MachineNo]) -> Weather {
-        let mut worst = Weather::default();
+    /// The worst conditions on the links among these machines, each figure by itself.
+    pub fn worst_conditions(&self, among: &[MachineNo]) -> LinkConditions {
+        let mut worst = LinkConditions::default();
         for a in among {
             for b in among.iter().filter(|b| *b != a) {
-                let weather = self.link(*a, *b).weather;
-                worst.loss_permille = worst.loss_permille.max(weather.loss_permille);
-                worst.duplicate_permille = worst.duplicate_permille.max(weather.duplicate_permille);
-                worst.delay_ms = worst.delay_ms.max(weather.delay_ms);
-                worst.jitter_ms = worst.jitter_ms.max(weather.jitter_ms);
+                let conditions = self.link(*a, *b).conditions;
+                worst.loss_permille = worst.loss_permille.max(conditions.loss_permille);
+                worst.duplicate_permille =
+                    worst.duplicate_permille.max(conditions.duplicate_permille);
+                worst.delay_ms = worst.delay_ms.max(conditions.delay_ms);
+                worst.jitter_ms = worst.jitter_ms.max(conditions.jitter_ms);
             }
         }
         worst
@@ -171,7 +172,7 @@ mod tests {
     use super::*;
 
     fn network(machines: usize) -> Network {
-        Network::new(machines, Weather::default(), Dice::new(1, "network"))
+        Network::new(machines, LinkConditions::default(), Dice::new(1, "network"))
     }
 
     #[test]

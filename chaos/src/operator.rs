@@ -14,7 +14,7 @@ use node_core::edit::{Edit, ServiceSpec};
 
 use crate::dice::Dice;
 use crate::profile::OperatorPace;
-use crate::programs::{Manners, manners};
+use crate::programs::{Reliability, reliability};
 
 /// Replicas that an operator asks for, at most: three times the machines of a small world.
 const REPLICAS_MAX: u64 = 9;
@@ -104,7 +104,7 @@ impl Operator {
         let unsound = seen
             .services
             .iter()
-            .filter(|service| manners(&service.template.command) == Manners::Unsound);
+            .filter(|service| reliability(&service.template.command) == Reliability::Unsound);
         unsound.map(|service| Edit::RemoveService { id: service.id }).collect()
     }
 

@@ -9,7 +9,7 @@ use gossip::Rumours;
 
 use crate::dice::Dice;
 use crate::fault::Nemesis;
-use crate::network::Weather;
+use crate::network::LinkConditions;
 use crate::sabotage::Sabotage;
 
 /// What the operators of some worlds do beside what all operators do.
@@ -77,8 +77,8 @@ pub struct Profile {
     pub nemeses: BTreeSet<Nemesis>,
     /// When it stops.
     pub harm_until: u64,
-    /// The weather that this network always has.
-    pub weather: Weather,
+    /// The conditions that this network always has.
+    pub conditions: LinkConditions,
     /// The operators.
     pub pace: OperatorPace,
     /// What some of them do beside.
@@ -123,7 +123,7 @@ impl Profile {
                 habits.extend(Habit::ALL.into_iter().filter(has));
             }
         }
-        let weather = Weather {
+        let conditions = LinkConditions {
             loss_permille: *dice.pick(&[0, 0, 0, 5, 20]),
             duplicate_permille: *dice.pick(&[0, 0, 10]),
             delay_ms: *dice.pick(&[0, 0, 5, 20]),
@@ -144,7 +144,7 @@ impl Profile {
             late,
             nemeses,
             harm_until,
-            weather,
+            conditions,
             pace,
             habits,
             rumours,

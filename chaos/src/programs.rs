@@ -1,4 +1,5 @@
-//! The programs of a machine: the fake runtime, with each program's manners drawn from its command.
+//! The programs of a machine: the fake runtime, with each program's reliability drawn from its
+//! command.
 //!
 //! ```text
 //! steady       starts within 0.4 s, runs until it is stopped
@@ -32,7 +33,7 @@ pub struct RunFacts {
 
 /// How a program can be counted on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Manners {
+pub enum Reliability {
     /// It starts at once and stays.
     Steady,
     /// It starts and stays in the end, after some attempts.
@@ -42,11 +43,11 @@ pub enum Manners {
 }
 
 /// What a command is like, by its first word.
-pub fn manners(command: &[String]) -> Manners {
+pub fn reliability(command: &[String]) -> Reliability {
     match command.first().map(String::as_str) {
-        Some("steady" | "stubborn") => Manners::Steady,
-        Some("flaky" | "refused") => Manners::Troubled,
-        _ => Manners::Unsound,
+        Some("steady" | "stubborn") => Reliability::Steady,
+        Some("flaky" | "refused") => Reliability::Troubled,
+        _ => Reliability::Unsound,
     }
 }
 
@@ -218,9 +219,9 @@ mod tests {
     }
 
     #[test]
-    fn manners_follow_from_the_first_word() {
-        assert_eq!(manners(&command("steady")), Manners::Steady);
-        assert_eq!(manners(&command("refused 3")), Manners::Troubled);
-        assert_eq!(manners(&command("broken")), Manners::Unsound);
+    fn reliability_follows_from_the_first_word() {
+        assert_eq!(reliability(&command("steady")), Reliability::Steady);
+        assert_eq!(reliability(&command("refused 3")), Reliability::Troubled);
+        assert_eq!(reliability(&command("broken")), Reliability::Unsound);
     }
 }

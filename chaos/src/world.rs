@@ -1,7 +1,7 @@
 //! The world: machines, a network between them, operators, and everything that goes wrong.
 //!
 //! One seed decides all of it. The world has one clock; each agent has its own, which begins when
-//! it is started. Whatever happens is one [`Happening`] from the queue: it is traced, done, and
+//! it is started. Whatever happens is one [`WorldEvent`] from the queue: it is traced, done, and
 //! what it changed is watched.
 //!
 //! ```text
@@ -53,7 +53,7 @@ pub enum Fact {
 
 /// Something reliable under way.
 #[derive(Debug, Clone)]
-pub struct Parcel {
+pub struct ReliableMessage {
     from: MachineNo,
     to: MachineNo,
     /// Where the receiver was when it was sent.
@@ -74,7 +74,7 @@ pub enum Contents {
 
 /// One thing that happens.
 #[derive(Debug, Clone)]
-pub enum Happening {
+pub enum WorldEvent {
     /// To the agent of a machine, if it is still the one of this life; 0: whichever is there.
     Agent {
         /// Where.
@@ -85,7 +85,7 @@ pub enum Happening {
         fact: Fact,
     },
     /// Something reliable is tried (again).
-    Attempt(Parcel),
+    Attempt(ReliableMessage),
     /// A machine is started for the first time.
     Join(MachineNo),
     /// A fault begins.
@@ -130,7 +130,7 @@ pub struct World {
     pub trace: Trace,
     /// The checkers.
     pub watch: Watch,
-    queue: Queue<Happening>,
+    queue: Queue<WorldEvent>,
     network: Network,
     gossip: GossipConfig,
     faults: Vec<Fault>,
@@ -158,7 +158,7 @@ impl World {
             .map(|no| Machine::new(no, Dice::new(seed, &format!("key {no}")).any()))
             .collect();
         let ids = machines.iter().map(|machine| (node_id(machine.seed), machine.no)).collect();
-        let network = Network::new(count, profile.weather, Dice::new(seed, "network"));
+        let network = Network::new(count, profile.conditions, Dice::new(seed, "network"));
         let mut world = World {
             at: 0,
             trace: Trace::new(echo),
@@ -212,45 +212,45 @@ impl World {
                 (_, false) => self.dice.between(0, 2_000),
                 (_, true) => self.dice.between(HARM_FROM_MS, self.profile.harm_until),
             };
-            self.queue.put(at, Happening::Join(machine));
+            self.queue.put(at, WorldEvent::Join(machine));
         }
         for (number, fault) in self.faults.iter().enumerate() {
-            self.queue.put(fault.begin, Happening::Begin(number));
+            self.queue.put(fault.begin, WorldEvent::Begin(number));
             if !fault.harm.has_no_end() {
-                self.queue.put(fault.end, Happening::End(number));
+                self.queue.put(fault.end, WorldEvent::End(number));
             }
         }
         let first = self.dice.between(500, 4_000);
-        self.queue.put(first, Happening::Operate);
-        self.queue.put(self.profile.harm_until + 1, Happening::Cleanup);
-        self.queue.put(1_000, Happening::Inspect);
+        self.queue.put(first, WorldEvent::Operate);
+        self.queue.put(self.profile.harm_until + 1, WorldEvent::Cleanup);
+        self.queue.put(1_000, WorldEvent::Inspect);
     }
 
     /// Lets everything happen until the end, a violation, or this time.
     pub fn run(&mut self, until: u64) -> Result<(), Violation> {
         while self.stage != Stage::Over && self.watch.violation.is_none() {
-            let Some((at, happening)) = self.queue.take() else { break };
+            let Some((at, event)) = self.queue.take() else { break };
             assert!(at >= self.at, "time does not run backwards");
             if at > until {
                 break;
             }
             self.at = at;
-            self.happen(happening);
+            self.happen(event);
         }
         self.watch.violation.take().map_or(Ok(()), Err)
     }
 
-    fn happen(&mut self, happening: Happening) {
-        match happening {
-            Happening::Agent { machine, life, fact } => self.on_fact(machine, life, fact),
-            Happening::Attempt(parcel) => self.on_attempt(parcel),
-            Happening::Join(machine) => self.on_join(machine),
-            Happening::Begin(fault) => self.on_begin(fault),
-            Happening::End(fault) => self.on_end(fault),
-            Happening::Operate => self.on_operate(),
-            Happening::Edit { machine, edit } => self.on_edit(machine, edit),
-            Happening::Cleanup => self.on_cleanup(),
-            Happening::Inspect => self.on_inspect(),
+    fn happen(&mut self, event: WorldEvent) {
+        match event {
+            WorldEvent::Agent { machine, life, fact } => self.on_fact(machine, life, fact),
+            WorldEvent::Attempt(message) => self.on_attempt(message),
+            WorldEvent::Join(machine) => self.on_join(machine),
+            WorldEvent::Begin(fault) => self.on_begin(fault),
+            WorldEvent::End(fault) => self.on_end(fault),
+            WorldEvent::Operate => self.on_operate(),
+            WorldEvent::Edit { machine, edit } => self.on_edit(machine, edit),
+            WorldEvent::Cleanup => self.on_cleanup(),
+            WorldEvent::Inspect => self.on_inspect(),
         }
     }
 
@@ -309,7 +309,7 @@ impl World {
     }
 
     fn on_inspect(&mut self) {
-        self.queue.put(self.at + 1_000, Happening::Inspect);
+        self.queue.put(self.at + 1_000, WorldEvent::Inspect);
         if self.stage == Stage::Harm && self.at > self.profile.harm_until {
             self.stage = Stage::Frozen;
         }

@@ -3,9 +3,9 @@
 use gossip::MemberEvent;
 
 use super::Figures;
-use super::world::{Weather, World};
+use super::world::{DatagramLoss, World};
 
-const CALM: Weather = Weather { loss: 0 };
+const CALM: DatagramLoss = DatagramLoss { loss: 0 };
 
 /// All figures.
 pub(super) fn measure(seed: u64) -> Figures {
@@ -30,8 +30,8 @@ pub(super) fn measure(seed: u64) -> Figures {
 }
 
 /// A fleet whose members know each other and have come to rest.
-fn settled(count: usize, weather: Weather, seed: u64) -> World {
-    let mut world = World::new(count, weather, seed);
+fn settled(count: usize, loss: DatagramLoss, seed: u64) -> World {
+    let mut world = World::new(count, loss, seed);
     world.join_all();
     world.run_until_all_agree(300);
     world.run_for_s(30);
@@ -66,7 +66,7 @@ fn false_verdicts_slow(seed: u64) -> u64 {
 }
 
 fn false_verdicts_loss(seed: u64) -> u64 {
-    let mut world = settled(200, Weather { loss: 100 }, seed);
+    let mut world = settled(200, DatagramLoss { loss: 100 }, seed);
     world.run_for_s(300);
     verdicts(&world)
 }
@@ -85,7 +85,7 @@ fn idle_bytes(count: usize, seed: u64) -> f64 {
 /// Median and 95th percentile over the survivors of deaths that come one after the other, each at
 /// another moment of the probe round: 720 observations with 10 nodes, 1,960 with 50, 3,980 with 200.
 fn detection(count: usize, deaths: usize, seed: u64) -> (f64, f64) {
-    let mut world = settled(count, Weather { loss: 20 }, seed);
+    let mut world = settled(count, DatagramLoss { loss: 20 }, seed);
     let mut delays = Vec::new();
     for death in 0..deaths {
         let victim = 1 + death % (count - 1);

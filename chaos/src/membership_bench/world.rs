@@ -24,7 +24,7 @@ pub(super) type PerMille = u32;
 
 /// What the network does to datagrams.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Weather {
+pub(super) struct DatagramLoss {
     pub(super) loss: PerMille,
 }
 
@@ -63,7 +63,7 @@ pub(super) struct World {
     pub(super) now_us: u64,
     pub(super) nodes: Vec<SimNode>,
     pub(super) sightings: Vec<Sighting>,
-    weather: Weather,
+    loss: DatagramLoss,
     rng: StdRng,
     queue: BTreeMap<(u64, u64), Event>,
     next: u64,
@@ -78,12 +78,12 @@ fn addr_of(index: usize) -> SocketAddr {
 
 impl World {
     /// `count` nodes that know nobody.
-    pub(super) fn new(count: usize, weather: Weather, seed: u64) -> World {
+    pub(super) fn new(count: usize, loss: DatagramLoss, seed: u64) -> World {
         let mut world = World {
             now_us: 0,
             nodes: Vec::new(),
             sightings: Vec::new(),
-            weather,
+            loss,
             rng: StdRng::seed_from_u64(seed),
             queue: BTreeMap::new(),
             next: 0,
@@ -271,7 +271,7 @@ impl World {
 
     fn send_datagram(&mut self, from: usize, addr: SocketAddr, bytes: Vec<u8>) {
         let Some(to) = self.by_addr.get(&addr).copied() else { return };
-        if self.rng.random_range(0..1_000) < self.weather.loss || !self.reachable(from, to) {
+        if self.rng.random_range(0..1_000) < self.loss.loss || !self.reachable(from, to) {
             return;
         }
         let at = self.now_us + self.one_way_us(from, to);
@@ -281,7 +281,7 @@ impl World {
     /// A trip that is repeated until it was not lost, 200 ms each time.
     fn reliable_trip_us(&mut self, from: usize, to: usize) -> u64 {
         let mut trip = self.one_way_us(from, to);
-        while self.rng.random_range(0..1_000) < self.weather.loss {
+        while self.rng.random_range(0..1_000) < self.loss.loss {
             trip += 200_000;
         }
         trip

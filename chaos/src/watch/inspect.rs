@@ -18,7 +18,7 @@ use crate::check::replicas::{self, Count};
 use crate::invariant::{Invariant, Verdict, Violation};
 use crate::machine::{JOIN_AT, Machine};
 use crate::network::{MachineNo, Network};
-use crate::programs::{Manners, manners};
+use crate::programs::{Reliability, reliability};
 use crate::sim_node::{SimNode, node_id};
 use crate::sometimes::Event;
 
@@ -76,9 +76,9 @@ impl Watch {
         machines: &[Machine],
         network: &Network,
     ) -> bool {
-        let weather = network.worst_weather(part);
-        let is_fair = weather.loss_permille <= FAIR_LOSS_PERMILLE
-            && weather.delay_ms + weather.jitter_ms <= FAIR_DELAY_MS;
+        let conditions = network.worst_conditions(part);
+        let is_fair = conditions.loss_permille <= FAIR_LOSS_PERMILLE
+            && conditions.delay_ms + conditions.jitter_ms <= FAIR_DELAY_MS;
         let calm =
             |no: &MachineNo| machines[*no].is_well() && at >= self.last[*no].disturbed_at + CALM_MS;
         let outside = machines.iter().filter(|m| m.is_up() && !part.contains(&m.no));
@@ -100,7 +100,7 @@ impl Watch {
         let first = node(&machines[part[0]]).expect("a part is of machines that are up");
         for count in counts(part, machines, first) {
             replicas::not_too_many(&count.0)?;
-            if count.1 == Manners::Steady {
+            if count.1 == Reliability::Steady {
                 replicas::not_too_few(&count.0)?;
             }
         }
@@ -137,9 +137,9 @@ impl Watch {
     /// What the fleet sent while it rested, if its links are such that nothing is sent twice.
     fn judge_idle_traffic(&self, at: u64, machines: &[Machine], network: &Network) -> Verdict {
         let all: Vec<MachineNo> = (0..machines.len()).collect();
-        let weather = network.worst_weather(&all);
-        let is_fair =
-            weather.loss_permille == 0 && weather.delay_ms + weather.jitter_ms <= FAIR_DELAY_MS;
+        let conditions = network.worst_conditions(&all);
+        let is_fair = conditions.loss_permille == 0
+            && conditions.delay_ms + conditions.jitter_ms <= FAIR_DELAY_MS;
         match self.idle_from {
             Some((from, before)) if is_fair => {
                 let bytes = self.traffic.total - before;
@@ -216,9 +216,9 @@ fn standings(part: &[MachineNo], machines: &[Machine]) -> Vec<Standing<crdt_stat
 /// Every sound service as often as it should; of the others not more.
 fn judge_fleet(part: &[MachineNo], machines: &[Machine]) -> Verdict {
     let first = node(&machines[part[0]]).expect("all are up");
-    for (count, manners) in counts(part, machines, first) {
+    for (count, reliability) in counts(part, machines, first) {
         replicas::not_too_many(&count)?;
-        if manners != Manners::Unsound {
+        if reliability != Reliability::Unsound {
             replicas::not_too_few(&count)?;
         }
     }
@@ -226,7 +226,7 @@ fn judge_fleet(part: &[MachineNo], machines: &[Machine]) -> Verdict {
 }
 
 /// Every service as one node of a part knows it, with what really runs of it there.
-fn counts(part: &[MachineNo], machines: &[Machine], node: &SimNode) -> Vec<(Count, Manners)> {
+fn counts(part: &[MachineNo], machines: &[Machine], node: &SimNode) -> Vec<(Count, Reliability)> {
     let mut running: BTreeMap<ServiceId, Vec<Slot>> = BTreeMap::new();
     for (_, facts) in part.iter().flat_map(|no| machines[*no].programs.running()) {
         running.entry(facts.service).or_default().push(facts.slot);
@@ -235,8 +235,8 @@ fn counts(part: &[MachineNo], machines: &[Machine], node: &SimNode) -> Vec<(Coun
     let views: Vec<NodeView> = part.iter().filter_map(|no| node.node_view(ids[no])).collect();
     let count = |service: Service| {
         let runs = running.remove(&service.id).unwrap_or_default();
-        let manners = manners(&service.template.command);
-        (count(&service, part, &views, &runs), manners)
+        let reliability = reliability(&service.template.command);
+        (count(&service, part, &views, &runs), reliability)
     };
     node.services().into_iter().map(count).collect()
 }
@@ -265,7 +265,7 @@ fn runs_as_planned(machines: &[Machine]) -> Verdict {
     let sound: BTreeSet<ServiceId> = first
         .services()
         .iter()
-        .filter(|service| manners(&service.template.command) != Manners::Unsound)
+        .filter(|service| reliability(&service.template.command) != Reliability::Unsound)
         .map(|service| service.id)
         .collect();
     let mut planned = BTreeSet::new();

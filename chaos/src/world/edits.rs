@@ -7,7 +7,7 @@ use crdt_state::{RecordKey, ServiceId};
 use node_core::Input;
 use node_core::edit::{Edit, Edited, Refusal};
 
-use super::{Happening, World};
+use super::{World, WorldEvent};
 use crate::check::writes::WriteId;
 use crate::network::MachineNo;
 use crate::operator::{Operator, in_words};
@@ -29,7 +29,7 @@ impl World {
             return;
         }
         let pause_ms = self.operator.pause_ms();
-        self.queue.put(self.at + pause_ms, Happening::Operate);
+        self.queue.put(self.at + pause_ms, WorldEvent::Operate);
         let seat = self.operator.seat(self.machines.len());
         let Some(agent) = &self.machines[seat].agent else { return };
         let seen = World::without_crowd(agent.node.seen());
@@ -38,7 +38,7 @@ impl World {
             Edit::UpdateService { id, .. } | Edit::RemoveService { id } => Some(*id),
             _ => None,
         };
-        self.queue.put(self.at, Happening::Edit { machine: seat, edit: edit.clone() });
+        self.queue.put(self.at, WorldEvent::Edit { machine: seat, edit: edit.clone() });
         if let Some(id) = changed {
             self.twin(id);
         }
@@ -57,7 +57,7 @@ impl World {
         let Some(id) = first.services.first().map(|service| service.id) else { return };
         for (machine, seen) in [(one, first), (other, second)] {
             if let Some(edit) = self.operator.set_note(&seen, id) {
-                self.queue.put(self.at, Happening::Edit { machine, edit });
+                self.queue.put(self.at, WorldEvent::Edit { machine, edit });
             }
         }
     }
@@ -68,7 +68,7 @@ impl World {
         let machines = self.machines.len();
         let Some((other, edit)) = self.operator.namesake(spec, machines) else { return };
         if other != seat {
-            self.queue.put(self.at, Happening::Edit { machine: other, edit });
+            self.queue.put(self.at, WorldEvent::Edit { machine: other, edit });
         }
     }
 
@@ -80,7 +80,7 @@ impl World {
         let seen = agent.node.seen();
         let at = (self.at + later_ms).min(self.profile.harm_until);
         if let Some(edit) = self.operator.change_of(&seen, id) {
-            self.queue.put(at, Happening::Edit { machine: seat, edit });
+            self.queue.put(at, WorldEvent::Edit { machine: seat, edit });
         }
     }
 

@@ -3,7 +3,7 @@
 use crdt_state::{RecordKey, ServiceId};
 use node_core::Input;
 
-use super::{Fact, Happening, World};
+use super::{Fact, World, WorldEvent};
 use crate::fault::Harm;
 use crate::machine::{Agent, JOIN_AT, address};
 use crate::network::MachineNo;
@@ -20,7 +20,7 @@ impl World {
                 links.iter().for_each(|(a, b)| self.network.cut(*a, *b));
                 self.on_cut(&links);
             }
-            Harm::Weather(links, by) => {
+            Harm::LinkConditions(links, by) => {
                 links.iter().for_each(|(a, b)| self.network.worsen(*a, *b, by));
             }
             Harm::AgentDown(no) => {
@@ -62,7 +62,7 @@ impl World {
         self.watch.disturbed(self.at, &harm.disturbs());
         match harm {
             Harm::Cut(links) => links.iter().for_each(|(a, b)| self.network.mend(*a, *b)),
-            Harm::Weather(links, by) => {
+            Harm::LinkConditions(links, by) => {
                 links.iter().for_each(|(a, b)| self.network.calm(*a, *b, by));
             }
             Harm::AgentDown(no)
@@ -103,7 +103,7 @@ impl World {
             return;
         }
         for (life, fact) in std::mem::take(&mut self.backlog[no]) {
-            self.queue.put(self.at, Happening::Agent { machine: no, life, fact });
+            self.queue.put(self.at, WorldEvent::Agent { machine: no, life, fact });
         }
     }
 
@@ -117,7 +117,7 @@ impl World {
     fn leave(&mut self, no: MachineNo) {
         self.watch.unsettled(self.at);
         let fact = Fact::Input(Input::Leave);
-        self.queue.put(self.at, Happening::Agent { machine: no, life: 0, fact });
+        self.queue.put(self.at, WorldEvent::Agent { machine: no, life: 0, fact });
     }
 
     /// Somebody starts the agent again, whether it has left by now or not.
@@ -144,7 +144,7 @@ impl World {
                 _ => Input::Message { from: node_id(self.machines[sender].seed), bytes },
             };
             let fact = Fact::Input(input);
-            self.queue.put(self.at, Happening::Agent { machine: no, life: 0, fact });
+            self.queue.put(self.at, WorldEvent::Agent { machine: no, life: 0, fact });
         }
     }
 
@@ -160,7 +160,7 @@ impl World {
             self.watch.poisoned(self.at, &poison);
             let input = Input::Message { from: poison.from, bytes: poison.bytes };
             let fact = Fact::Input(input);
-            self.queue.put(self.at, Happening::Agent { machine: no, life: 0, fact });
+            self.queue.put(self.at, WorldEvent::Agent { machine: no, life: 0, fact });
         }
     }
 
@@ -204,7 +204,7 @@ impl World {
         addrs.dedup();
         for addr in addrs.into_iter().filter(|addr| *addr != own) {
             let fact = Fact::Input(Input::Join { addr });
-            self.queue.put(self.at, Happening::Agent { machine: no, life, fact });
+            self.queue.put(self.at, WorldEvent::Agent { machine: no, life, fact });
         }
     }
 

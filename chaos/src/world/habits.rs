@@ -2,7 +2,7 @@
 
 use node_core::edit::Edit;
 
-use super::{Happening, World};
+use super::{World, WorldEvent};
 use crate::check::writes::WriteId;
 use crate::fault::{Fault, Harm};
 use crate::habit::CROWD;
@@ -21,7 +21,7 @@ impl World {
         let (machines, until) = (self.machines.len(), self.profile.harm_until);
         let (machine, [at, begin, end]) = self.habits.crowded(machines, HARM_FROM_MS, until);
         let edit = self.habits.crowd(machine);
-        self.queue.put(at, Happening::Edit { machine, edit });
+        self.queue.put(at, WorldEvent::Edit { machine, edit });
         self.faults.push(Fault { begin, end, harm: Harm::PowerDown(machine) });
     }
 
@@ -84,7 +84,7 @@ impl World {
 
     fn put_edit(&mut self, (machine, later_ms, edit): (MachineNo, u64, Edit)) {
         let at = (self.at + later_ms).min(self.profile.harm_until);
-        self.queue.put(at, Happening::Edit { machine, edit });
+        self.queue.put(at, WorldEvent::Edit { machine, edit });
     }
 
     fn has_habit(&self, habit: Habit) -> bool {

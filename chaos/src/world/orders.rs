@@ -5,7 +5,7 @@ use crdt_state::task::{Run, TaskStart};
 use node_core::tasks::STARTING_MAX;
 use node_core::{Action, Input};
 
-use super::{Contents, Fact, Happening, Parcel, World};
+use super::{Contents, Fact, ReliableMessage, World, WorldEvent};
 use crate::bounds::{RELIABLE_MS, RETRY_MS};
 use crate::check::budgets::{self, DATAGRAM_COSTS, STEP_ACTIONS_MAX, WAITING_WRITES_MAX};
 use crate::disk::Write;
@@ -45,7 +45,7 @@ impl World {
         if due < agent.timer_at {
             agent.timer_at = due;
             let fact = Fact::Timer(due);
-            self.queue.put(due, Happening::Agent { machine: no, life: agent.life, fact });
+            self.queue.put(due, WorldEvent::Agent { machine: no, life: agent.life, fact });
         }
     }
 
@@ -127,7 +127,7 @@ impl World {
                 Input::Datagram { from: self.machines[from].address(), bytes: bytes.clone() };
             let fact = Fact::Input(input);
             let at = self.at + transit_ms + late_ms;
-            self.queue.put(at, Happening::Agent { machine: to, life: 0, fact });
+            self.queue.put(at, WorldEvent::Agent { machine: to, life: 0, fact });
         }
     }
 
@@ -156,46 +156,46 @@ impl World {
         let life = self.machines[no].lives;
         let fact = Fact::Input(Input::Undelivered { to });
         let at = self.at + RELIABLE_MS;
-        self.queue.put(at, Happening::Agent { machine: no, life, fact });
+        self.queue.put(at, WorldEvent::Agent { machine: no, life, fact });
     }
 
     fn dispatch(&mut self, from: MachineNo, to: MachineNo, what: Contents) {
         let life = self.machines[from].lives;
         let give_up_at = self.at + RELIABLE_MS;
         let site = self.machines[to].site;
-        self.on_attempt(Parcel { from, to, site, what, life, give_up_at });
+        self.on_attempt(ReliableMessage { from, to, site, what, life, give_up_at });
     }
 
     /// Something reliable is tried. It fails for good when its sender gives up or is gone.
-    pub(super) fn on_attempt(&mut self, parcel: Parcel) {
-        let Parcel { from, to, life, give_up_at, .. } = parcel;
+    pub(super) fn on_attempt(&mut self, message: ReliableMessage) {
+        let ReliableMessage { from, to, life, give_up_at, .. } = message;
         if self.machines[from].agent.as_ref().is_none_or(|agent| agent.life != life) {
             return;
         }
-        let is_message = matches!(parcel.what, Contents::Message(_));
+        let is_message = matches!(message.what, Contents::Message(_));
         if is_message && self.profile.sabotage == Some(Sabotage::LostMessages) {
             return;
         }
         let transit_ms = self.network.attempt(from, to);
         let receiver = &self.machines[to];
-        let to_is_there = receiver.is_up() && receiver.paused == 0 && receiver.site == parcel.site;
+        let to_is_there = receiver.is_up() && receiver.paused == 0 && receiver.site == message.site;
         match transit_ms.filter(|_| to_is_there) {
-            Some(transit_ms) => self.arrive(parcel, transit_ms),
+            Some(transit_ms) => self.arrive(message, transit_ms),
             None if self.at + RETRY_MS <= give_up_at => {
-                self.queue.put(self.at + RETRY_MS, Happening::Attempt(parcel));
+                self.queue.put(self.at + RETRY_MS, WorldEvent::Attempt(message));
             }
             None if is_message => {
                 self.watch.sometimes.saw(Event::Undelivered);
                 let to = node_id(self.machines[to].seed);
                 let fact = Fact::Input(Input::Undelivered { to });
-                self.queue.put(self.at, Happening::Agent { machine: from, life, fact });
+                self.queue.put(self.at, WorldEvent::Agent { machine: from, life, fact });
             }
             None => {}
         }
     }
 
-    fn arrive(&mut self, parcel: Parcel, transit_ms: u64) {
-        let Parcel { from, to, what, life, .. } = parcel;
+    fn arrive(&mut self, message: ReliableMessage, transit_ms: u64) {
+        let ReliableMessage { from, to, what, life, .. } = message;
         let (from_id, to_id) = (node_id(self.machines[from].seed), node_id(self.machines[to].seed));
         let at = self.at + transit_ms + self.machines[to].slow_ms;
         let input = match what {
@@ -204,12 +204,12 @@ impl World {
                 let input = Input::Connected { node: to_id, addr: self.machines[to].address() };
                 let back = at + transit_ms + self.machines[from].slow_ms;
                 let fact = Fact::Input(input);
-                self.queue.put(back, Happening::Agent { machine: from, life, fact });
+                self.queue.put(back, WorldEvent::Agent { machine: from, life, fact });
                 Input::Connected { node: from_id, addr: self.machines[from].address() }
             }
         };
         let fact = Fact::Input(input);
-        self.queue.put(at, Happening::Agent { machine: to, life: 0, fact });
+        self.queue.put(at, WorldEvent::Agent { machine: to, life: 0, fact });
     }
 
     fn persist(&mut self, no: MachineNo, write: Write) {
@@ -233,12 +233,12 @@ impl World {
         let late_ms = machine.slow_ms;
         if is_lie {
             let fact = Fact::Input(Input::Persisted { seq });
-            self.queue.put(at + 1, Happening::Agent { machine: no, life, fact });
+            self.queue.put(at + 1, WorldEvent::Agent { machine: no, life, fact });
         } else {
             self.watch.report(budgets::at_most("waiting transactions", waiting, most, no));
         }
         let fact = Fact::Synced;
-        self.queue.put(done_at + late_ms, Happening::Agent { machine: no, life, fact });
+        self.queue.put(done_at + late_ms, WorldEvent::Agent { machine: no, life, fact });
     }
 
     /// Wakes the agent when its programs have something to tell.
@@ -251,7 +251,7 @@ impl World {
         if at < agent.programs_at {
             agent.programs_at = at;
             let (life, fact) = (agent.life, Fact::Programs(at));
-            self.queue.put(at, Happening::Agent { machine: no, life, fact });
+            self.queue.put(at, WorldEvent::Agent { machine: no, life, fact });
         }
     }
 }
