@@ -2,25 +2,25 @@
 //! once the cause is gone the task runs without anybody's help. Real agents, real containers, Debian's
 //! `docker-registry` behind a door that can be made to misbehave. Needs root.
 
-#[path = "refusals/door.rs"]
-mod door;
+#[path = "refusals/faulty_proxy.rs"]
+mod faulty_proxy;
 #[allow(dead_code, reason = "shared with other tests")]
 #[path = "docker_api/fleet.rs"]
 mod fleet;
+#[path = "refusals/image_builder.rs"]
+mod image_builder;
 #[path = "../../runtime/tests/registry/real.rs"]
 mod real;
-#[path = "refusals/shop.rs"]
-mod shop;
 
 use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use door::{Door, Fault};
+use faulty_proxy::{Fault, FaultyProxy};
 use fleet::Fleet;
+use image_builder::{ImageBuilder, edgectl, push, pushed};
 use real::Registry;
 use serde_json::{Value, json};
-use shop::{Shop, edgectl, push, pushed};
 
 /// A silent registry is waited for 20 s, and the tries grow apart; a healthy machine needs 60 s.
 const DEADLINE: Duration = Duration::from_secs(150);
@@ -94,20 +94,20 @@ async fn each_fault_of_a_registry_is_told_and_outlived() {
     let locked = Registry::with_login("ann", "s3cret").await;
     let logins = tempfile::tempdir().expect("a folder");
     let login = logins.path().join("config.json");
-    let shop = Shop::open(94);
-    shop.make("till:1", shop::Build::Here);
-    push(&shop, "till:1", &format!("{}/shop/till:1", registry.host));
-    shop.log_in(&locked.host);
-    push(&shop, "till:1", &format!("{}/shop/till:1", locked.host));
-    shop.make("dented:1", shop::Build::Here);
-    push(&shop, "dented:1", &format!("{}/shop/dented:1", registry.host));
+    let builder = ImageBuilder::open(94);
+    builder.make("till:1", image_builder::Build::Here);
+    push(&builder, "till:1", &format!("{}/shop/till:1", registry.host));
+    builder.log_in(&locked.host);
+    push(&builder, "till:1", &format!("{}/shop/till:1", locked.host));
+    builder.make("dented:1", image_builder::Build::Here);
+    push(&builder, "dented:1", &format!("{}/shop/dented:1", registry.host));
     let dented = pushed(&registry.host, "shop/dented", "1");
-    shop.make("forged:1", shop::Build::Here);
-    push(&shop, "forged:1", &format!("{}/shop/forged:1", registry.host));
+    builder.make("forged:1", image_builder::Build::Here);
+    push(&builder, "forged:1", &format!("{}/shop/forged:1", registry.host));
     let forged = pushed(&registry.host, "shop/forged", "1");
 
-    let fails = Door::open(&registry.host, Fault::Status("500 Internal Server Error"));
-    let hangs = Door::open(&registry.host, Fault::Hang);
+    let fails = FaultyProxy::open(&registry.host, Fault::Status("500 Internal Server Error"));
+    let hangs = FaultyProxy::open(&registry.host, Fault::Hang);
     let layer = registry.blob(&dented.layer);
     let right_layer = fs::read(&layer).expect("the registry keeps it there");
     let mut wrong = right_layer.clone();
@@ -142,8 +142,8 @@ async fn each_fault_of_a_registry_is_told_and_outlived() {
     hangs.set(Fault::None);
     fs::write(&layer, right_layer).expect("mended");
     fs::write(&manifest, right_manifest).expect("mended");
-    push(&shop, "till:1", &of(&registry.host, "later:1"));
-    fs::write(&login, shop::login(&locked.host)).expect("logged in");
+    push(&builder, "till:1", &of(&registry.host, "later:1"));
+    fs::write(&login, image_builder::login(&locked.host)).expect("logged in");
     for service in ["failing", "unknown", "locked", "dented", "forged", "silent"] {
         runs(&fleet, service);
     }
@@ -154,10 +154,10 @@ async fn what_an_image_lacks_is_told_until_the_service_is_mended() {
     if !is_root() {
         return;
     }
-    let shop = Shop::open(96);
-    let fleet = &shop.fleet;
-    shop.make("bare:1", shop::Build::WithoutShell);
-    shop.make("ibm:1", shop::Build::For("s390x"));
+    let builder = ImageBuilder::open(96);
+    let fleet = &builder.fleet;
+    builder.make("bare:1", image_builder::Build::WithoutShell);
+    builder.make("ibm:1", image_builder::Build::For("s390x"));
     create(fleet, "shell", "bare:1", &["sh", "-c", "sleep 1000"]);
     create(fleet, "entry", "bare:1", &["/opt/till/run"]);
     // Its name alone says nothing of its builds: the node finds out.
@@ -194,12 +194,12 @@ fn a_runtime_that_is_missing_is_told_until_it_is_there() {
     let dir = tempfile::tempdir().expect("a folder");
     let runtime = dir.path().join("crun");
     let runtime = runtime.display().to_string();
-    let shop = Shop::open_with(97, &[("EDGECTL_OCI_RUNTIME", &runtime)]);
-    shop.make("till:1", shop::Build::Here);
-    create(&shop.fleet, "till", "till:1", WAITS);
-    says(&shop.fleet, "till", &runtime);
+    let builder = ImageBuilder::open_with(97, &[("EDGECTL_OCI_RUNTIME", &runtime)]);
+    builder.make("till:1", image_builder::Build::Here);
+    create(&builder.fleet, "till", "till:1", WAITS);
+    says(&builder.fleet, "till", &runtime);
     fs::copy(crun, &runtime).expect("installed");
-    runs(&shop.fleet, "till");
+    runs(&builder.fleet, "till");
 }
 
 /// A file system in memory, gone with the guard.
@@ -229,10 +229,10 @@ async fn a_full_disk_is_told_and_outlived() {
         return;
     }
     let registry = Registry::plain().await;
-    let shop = Shop::open(98);
-    shop.make("wide:1", shop::Build::Large(20_000_000));
+    let builder = ImageBuilder::open(98);
+    builder.make("wide:1", image_builder::Build::Large(20_000_000));
     let name = format!("{}/shop/wide:1", registry.host);
-    push(&shop, "wide:1", &name);
+    push(&builder, "wide:1", &name);
     let disk = Small::mount(80);
     let folder = tempfile::tempdir_in(disk.0.path()).expect("a folder");
     let fleet = Fleet::start_in(folder, 99, 1, &[]);
@@ -261,10 +261,10 @@ async fn what_no_service_needs_makes_room_when_the_disk_is_full() {
         return;
     }
     let registry = Registry::plain().await;
-    let shop = Shop::open(92);
+    let builder = ImageBuilder::open(92);
     for name in ["old:1", "new:1"] {
-        shop.make(name, shop::Build::Large(20_000_000));
-        push(&shop, name, &format!("{}/shop/{name}", registry.host));
+        builder.make(name, image_builder::Build::Large(20_000_000));
+        push(&builder, name, &format!("{}/shop/{name}", registry.host));
     }
     // Either fits, packed and unpacked, but not both.
     let disk = Small::mount(70);
@@ -286,8 +286,8 @@ fn an_image_that_is_here_runs_whatever_its_registry_answers() {
     if !is_root() {
         return;
     }
-    let shop = Shop::open(78);
-    shop.make("app:1", shop::Build::Here);
+    let builder = ImageBuilder::open(78);
+    builder.make("app:1", image_builder::Build::Here);
     let statuses = [
         "401 Unauthorized",
         "403 Forbidden",
@@ -295,20 +295,20 @@ fn an_image_that_is_here_runs_whatever_its_registry_answers() {
         "500 Internal Server Error",
         "503 Service Unavailable",
     ];
-    let doors = statuses.map(|status| Door::open("127.0.0.1:1", Fault::Status(status)));
-    for (number, door) in doors.iter().enumerate() {
-        let image = format!("{}/shop/app:1", door.host);
-        let tagged = edgectl(&shop.fleet, &["image", "tag", "app:1", &image]);
+    let proxies = statuses.map(|status| FaultyProxy::open("127.0.0.1:1", Fault::Status(status)));
+    for (number, proxy) in proxies.iter().enumerate() {
+        let image = format!("{}/shop/app:1", proxy.host);
+        let tagged = edgectl(&builder.fleet, &["image", "tag", "app:1", &image]);
         assert!(tagged.status.success(), "{image}");
-        create(&shop.fleet, &format!("plain{number}"), &image, WAITS);
+        create(&builder.fleet, &format!("plain{number}"), &image, WAITS);
         let name = format!("asked{number}");
         let words = ["service", "create", "-d", "--name", &name, &image, "sleep", "1000"];
-        let created = edgectl(&shop.fleet, &words);
+        let created = edgectl(&builder.fleet, &words);
         assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
     }
-    for number in 0..doors.len() {
+    for number in 0..proxies.len() {
         for name in [format!("plain{number}"), format!("asked{number}")] {
-            wait(&name, &shop.fleet, || told(&shop.fleet, &name).contains("runs on"));
+            wait(&name, &builder.fleet, || told(&builder.fleet, &name).contains("runs on"));
         }
     }
 }

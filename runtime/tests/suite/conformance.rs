@@ -8,7 +8,7 @@ use runtime::Driver;
 use runtime_fake::{Behaviour, FakeRuntime, Lives, OnStop};
 
 use crate::host::{self, Host};
-use crate::shelf;
+use crate::test_images;
 
 /// A program as the suite wants it; each bench knows how to make one.
 #[derive(Debug, Clone, Copy)]
@@ -62,12 +62,12 @@ fn passing() -> HealthCheck {
 fn container_order(wanted: Wanted) -> TaskStart {
     let waits = "echo ready; while :; do sleep 0.01; done";
     match wanted {
-        Wanted::RunsOn => shelf::shell(&format!("trap 'exit 0' TERM; {waits}")),
-        Wanted::ExitsWith(code) => shelf::shell(&format!("sleep 0.05; exit {code}")),
-        Wanted::IgnoresStop => shelf::shell(&format!("trap '' TERM; {waits}")),
-        Wanted::IsMissing => shelf::container(&["no-such-program"]),
+        Wanted::RunsOn => test_images::shell(&format!("trap 'exit 0' TERM; {waits}")),
+        Wanted::ExitsWith(code) => test_images::shell(&format!("sleep 0.05; exit {code}")),
+        Wanted::IgnoresStop => test_images::shell(&format!("trap '' TERM; {waits}")),
+        Wanted::IsMissing => test_images::container(&["no-such-program"]),
         Wanted::TurnsHealthy => {
-            let mut order = shelf::container(&["sleep", "1000"]);
+            let mut order = test_images::container(&["sleep", "1000"]);
             order.template.health = Some(passing());
             order
         }
@@ -76,13 +76,13 @@ fn container_order(wanted: Wanted) -> TaskStart {
 
 impl Bench for Host {
     fn await_ready(&mut self, run: Run) {
-        if self.shelf.is_some() {
+        if self.test_images.is_some() {
             self.hear(run, "ready");
         }
     }
 
     fn order(&mut self, wanted: Wanted) -> TaskStart {
-        if self.shelf.is_some() {
+        if self.test_images.is_some() {
             return container_order(wanted);
         }
         match wanted {

@@ -13,7 +13,7 @@ use runtime::run_dir;
 
 use crate::cgroups::says_swap;
 use crate::host::{Host, lives, until};
-use crate::shelf::{container, shell};
+use crate::test_images::{container, shell};
 
 fn a_container_beyond_its_memory_is_killed_and_said_to_be(host: &mut Host) {
     // The last stage needs all of it in one process; runc itself needs some to begin with.

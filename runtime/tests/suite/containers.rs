@@ -12,10 +12,10 @@ use runtime::cgroup::mounts;
 use runtime::{Driver, run_dir};
 
 use crate::host::{Host, kill, lives, until};
-use crate::shelf::{Shelf, container, shell};
+use crate::test_images::{TestImages, container, shell};
 
-fn shelf(host: &Host) -> &Shelf {
-    host.shelf.as_ref().expect("it runs containers")
+fn test_images(host: &Host) -> &TestImages {
+    host.test_images.as_ref().expect("it runs containers")
 }
 
 fn image(config: ConfigBuilder) -> ImageConfiguration {
@@ -39,7 +39,7 @@ fn a_container_is_what_its_image_and_its_service_say(host: &mut Host) {
         .cmd(["echo cmd".to_owned()])
         .user("shop".to_owned())
         .working_dir("/made/for/it".to_owned());
-    shelf(host).change("busybox", |order| order.config = image(config));
+    test_images(host).change("busybox", |order| order.config = image(config));
     let mut order = container(&["env; pwd; id -u; id -g; id -G; echo host $(hostname); echo $$"]);
     order.template.env = vec!["OF_BOTH=service".to_owned()];
     host.run(&order);
@@ -71,7 +71,7 @@ fn a_container_is_confined_as_users_of_docker_expect(host: &mut Host) {
     // The three of every program, and the folder that ls reads.
     assert!(said.matches(" -> ").count() <= 4, "no descriptor of ours: {said}");
     assert!(said.matches("/proc/").count() < 8, "it sees its own processes only: {said}");
-    let layer = shelf(host).path().join("busybox/written");
+    let layer = test_images(host).path().join("busybox/written");
     assert!(!layer.exists(), "layers are never written to");
 }
 
@@ -121,8 +121,8 @@ fn every_way_to_end_is_told_apart(host: &mut Host) {
 }
 
 fn what_the_image_lacks_is_refused_for_good(host: &mut Host) {
-    let layer = shelf(host).layer("empty");
-    shelf(host).put("empty", &[layer]);
+    let layer = test_images(host).layer("empty");
+    test_images(host).put("empty", &[layer]);
     let mut order = shell("true");
     order.template.image = "empty".to_owned();
     let (permanent, reason) = host.refusal(&order);
@@ -131,11 +131,11 @@ fn what_the_image_lacks_is_refused_for_good(host: &mut Host) {
     order.template.user = Some("nobody-of-this-name".to_owned());
     let (permanent, reason) = host.refusal(&order);
     assert!(permanent && reason.contains("nobody-of-this-name"), "{reason}");
-    let layer = shelf(host).layer("broken");
+    let layer = test_images(host).layer("broken");
     fs::write(layer.join("tool"), "no program").expect("writable");
     let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(layer.join("tool"), executable).expect("ours");
-    shelf(host).put("broken", &[shelf(host).path().join("busybox"), layer]);
+    test_images(host).put("broken", &[test_images(host).path().join("busybox"), layer]);
     let mut order = container(&["/tool"]);
     order.template.image = "broken".to_owned();
     host.driver().start(&order);
@@ -162,8 +162,8 @@ fn what_the_node_lacks_is_refused_for_now(host: &mut Host) {
     order.template.image = "unknown".to_owned();
     let (permanent, reason) = host.refusal(&order);
     assert!(!permanent && reason.contains("unknown"), "{reason}");
-    let gone = shelf(host).path().join("gone");
-    shelf(host).put("gone", &[gone]);
+    let gone = test_images(host).path().join("gone");
+    test_images(host).put("gone", &[gone]);
     let mut order = shell("true");
     order.template.image = "gone".to_owned();
     let (permanent, reason) = host.refusal(&order);
@@ -180,7 +180,7 @@ fn health_is_asked_for_inside(host: &mut Host) {
         start_interval_ms: 0,
     };
     // What the image asks for counts, unless the service asks for something else.
-    shelf(host).change("busybox", |order| order.health = Some(check.clone()));
+    test_images(host).change("busybox", |order| order.health = Some(check.clone()));
     let order = shell("sleep 0.3; touch /flag; exec sleep 1000");
     host.run(&order);
     let health = |health| (order.run, RunEvent::HealthChanged(health));
@@ -273,14 +273,14 @@ fn nothing_outlives_a_monitor_that_was_killed(host: &mut Host) {
 }
 
 fn layers_lie_over_each_other(host: &mut Host) {
-    let mut layers = vec![shelf(host).path().join("busybox")];
+    let mut layers = vec![test_images(host).path().join("busybox")];
     for number in 1..127 {
-        let layer = shelf(host).layer(&format!("layer-of-an-image-with-many-{number:04}"));
+        let layer = test_images(host).layer(&format!("layer-of-an-image-with-many-{number:04}"));
         fs::write(layer.join("top"), number.to_string()).expect("writable");
         fs::write(layer.join(format!("file{number}")), "x").expect("writable");
         layers.push(layer);
     }
-    shelf(host).put("high", &layers);
+    test_images(host).put("high", &layers);
     let mut order = shell("cat /top; echo; ls / | grep -c file");
     order.template.image = "high".to_owned();
     host.run(&order);

@@ -7,17 +7,17 @@ use crdt_state::task::Exit;
 use runtime::{Driver, run_dir};
 
 use crate::host::{Host, until};
-use crate::shelf::{Shelf, container, shell};
+use crate::test_images::{TestImages, container, shell};
 
-fn shelf(host: &Host) -> &Shelf {
-    host.shelf.as_ref().expect("it runs containers")
+fn test_images(host: &Host) -> &TestImages {
+    host.test_images.as_ref().expect("it runs containers")
 }
 
 #[test]
 fn a_runtime_that_is_not_installed_is_said_to_be_missing() {
     let Some(mut host) = Host::containers("embedded") else { return };
     let missing = "/no/such/runc".parse().expect("a path");
-    shelf(&host).change("busybox", |order| order.runtime = missing);
+    test_images(&host).change("busybox", |order| order.runtime = missing);
     let (permanent, reason) = host.refusal(&shell("true"));
     assert!(!permanent && reason.contains("/no/such/runc"), "{reason}");
     assert!(reason.contains("oci_runtime = \"embedded\""), "{reason}");
@@ -53,9 +53,9 @@ impl Drop for Awkward {
 #[test]
 fn an_image_is_copied_where_overlayfs_cannot_be_mounted() {
     let Some(mut host) = Host::containers("embedded") else { return };
-    let top = shelf(&host).layer("top");
+    let top = test_images(&host).layer("top");
     fs::write(top.join("word"), "copied").expect("writable");
-    shelf(&host).put("copied", &[shelf(&host).path().join("busybox"), top]);
+    test_images(&host).put("copied", &[test_images(&host).path().join("busybox"), top]);
     let within = tempfile::tempdir().expect("a folder");
     let awkward = Awkward::new(&host.runs, within.path());
     let mut order = shell("cat /word; touch /written");
@@ -66,7 +66,7 @@ fn an_image_is_copied_where_overlayfs_cannot_be_mounted() {
     assert!(status.warnings.iter().any(|told| told.contains("overlayfs")), "{status:?}");
     assert_eq!(host.exit(order.run), Exit::Code(0));
     assert_eq!(host.said(order.run), "copied");
-    assert!(!shelf(&host).path().join("top/written").exists());
+    assert!(!test_images(&host).path().join("top/written").exists());
     host.driver().forget(order.run);
     let dir = host.dir(order.run);
     until("the folder to go", || (!dir.exists()).then_some(()));

@@ -6,7 +6,7 @@ use runtime::exec::{ExecOrder, Size};
 
 use crate::host::{Host, count_of, unique_sleep, until};
 use crate::session::Session;
-use crate::shelf;
+use crate::test_images;
 
 /// The confinement of whoever reads this.
 const CONFINED: &str = "grep -E '^(Seccomp|CapEff|CapBnd):' /proc/self/status | tr -d '\\t '";
@@ -23,7 +23,7 @@ fn sh(line: &str) -> ExecOrder {
 }
 
 fn run_of(host: &mut Host) -> crdt_state::task::Run {
-    let mut order = shelf::shell("echo $$ > /tmp/pid; echo ready; exec sleep 1000");
+    let mut order = test_images::shell("echo $$ > /tmp/pid; echo ready; exec sleep 1000");
     order.template.env = vec!["COLOUR=blue".to_owned(), "SIZE=1".to_owned()];
     order.template.dir = Some("/tmp".to_owned());
     host.run(&order);
@@ -93,7 +93,7 @@ fn a_terminal_is_one(host: &mut Host) {
 
 /// For a program and what it looks through: a terminal that a runtime opened is root's otherwise.
 fn a_terminal_belongs_to_whoever_runs_on_it(host: &mut Host) {
-    let mut order = shelf::shell("echo by name > /dev/stdout; exec sleep 1000");
+    let mut order = test_images::shell("echo by name > /dev/stdout; exec sleep 1000");
     order.template.user = Some("shop".to_owned());
     order.template.container.tty = true;
     host.run(&order);
@@ -129,7 +129,7 @@ fn what_a_command_leaves_behind_ends_with_it(host: &mut Host) {
 fn a_health_command_leaves_nothing_behind(host: &mut Host) {
     let seconds = unique_sleep();
     for rest in ["exec sleep", "exit 1; :"] {
-        let mut order = shelf::shell("exec sleep 1000");
+        let mut order = test_images::shell("exec sleep 1000");
         let line = format!("sleep {seconds} & (sleep {seconds} &); {rest} {seconds}");
         order.template.health = Some(HealthCheck {
             test: vec!["CMD-SHELL".to_owned(), line],

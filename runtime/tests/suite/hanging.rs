@@ -8,7 +8,7 @@ use crdt_state::task::RunEvent;
 use runtime::Driver;
 
 use crate::host::{Host, count_of, unique_sleep, until};
-use crate::shelf::container;
+use crate::test_images::container;
 
 /// A runtime that waits for something that never comes.
 struct Hanging {

@@ -12,7 +12,7 @@ use crdt_state::task::{AdoptedRun, Exit, Run, RunEvent, Slot, TaskStart};
 use runtime::logs::{LogReader, ReadFrom};
 use runtime::{Driver, Prepare, ProcessConfig, ProcessDriver, RunEvents};
 
-use crate::shelf::Shelf;
+use crate::test_images::TestImages;
 
 /// Longer than anything takes on a busy machine; a test that reaches it has failed.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -25,7 +25,7 @@ pub struct Host {
     agent: Option<(ProcessDriver, RunEvents)>,
     pub runs: PathBuf,
     pub cgroup_node: Option<String>,
-    pub shelf: Option<Arc<Shelf>>,
+    pub test_images: Option<Arc<TestImages>>,
     pub making_ms_max: u64,
     _dir: tempfile::TempDir,
 }
@@ -49,14 +49,14 @@ impl Host {
         }
         let mut host = Host::new();
         host.crash();
-        host.shelf = Some(Arc::new(Shelf::new(runtime)));
+        host.test_images = Some(Arc::new(TestImages::new(runtime)));
         host.open();
         Some(host)
     }
 
     /// Are its containers crun's?
     pub fn has_crun(&self) -> bool {
-        self.shelf.as_ref().is_some_and(|shelf| shelf.is_crun())
+        self.test_images.as_ref().is_some_and(|test_images| test_images.is_crun())
     }
 
     /// On a machine without cgroups.
@@ -64,11 +64,12 @@ impl Host {
         Host::with(None, None)
     }
 
-    fn with(cgroup_node: Option<String>, shelf: Option<Arc<Shelf>>) -> Host {
+    fn with(cgroup_node: Option<String>, test_images: Option<Arc<TestImages>>) -> Host {
         let dir = tempfile::tempdir().expect("a folder");
         let runs = dir.path().join("runs");
         let making_ms_max = runtime::run_dir::making_ms_max();
-        let mut host = Host { agent: None, runs, cgroup_node, shelf, making_ms_max, _dir: dir };
+        let mut host =
+            Host { agent: None, runs, cgroup_node, test_images, making_ms_max, _dir: dir };
         host.open();
         host
     }
@@ -77,7 +78,8 @@ impl Host {
         let mut config = ProcessConfig::new(self.runs.clone(), "");
         config.cgroup_node = self.cgroup_node.clone();
         config.monitor = PathBuf::from(env!("CARGO_BIN_EXE_runtime-monitor"));
-        config.containers = self.shelf.clone().map(|shelf| shelf as Arc<dyn Prepare>);
+        config.containers =
+            self.test_images.clone().map(|test_images| test_images as Arc<dyn Prepare>);
         config.making_ms_max = self.making_ms_max;
         self.agent = Some(ProcessDriver::open(config).expect("the driver opens"));
     }

@@ -13,7 +13,7 @@ use runtime::run_request::{RunReply, RunRequest, handle_run_request};
 
 use crate::host::{Host, lives, until};
 use crate::session::Session;
-use crate::shelf::shell;
+use crate::test_images::shell;
 
 fn words(words: &[&str]) -> ExecOrder {
     ExecOrder {

@@ -10,7 +10,7 @@ use crdt_state::task::RunEvent;
 use runtime::Driver;
 
 use crate::host::{Host, program, until, wakes};
-use crate::shelf;
+use crate::test_images;
 
 #[test]
 fn ten_runs_start_within_the_budget_of_a_fleet() {
@@ -71,7 +71,7 @@ fn a_container_starts_in_the_time_that_runc_takes_to_run_a_bundle() {
     let mut started = Vec::new();
     let mut bundle = None;
     for _ in 0..RUNS {
-        let order = shelf::container(&["sleep", "1000"]);
+        let order = test_images::container(&["sleep", "1000"]);
         let begun = Instant::now();
         host.run(&order);
         started.push(begun.elapsed());
@@ -81,7 +81,7 @@ fn a_container_starts_in_the_time_that_runc_takes_to_run_a_bundle() {
     // The same container, unpacked, without a driver, a monitor, an overlay or a log.
     let mut spec: oci_spec::runtime::Spec =
         serde_json::from_slice(&bundle.expect("it ran")).expect("a bundle");
-    let root = host.shelf.as_ref().expect("it has images").path().to_owned();
+    let root = host.test_images.as_ref().expect("it has images").path().to_owned();
     let files = oci_spec::runtime::RootBuilder::default().path(root.join("busybox")).build();
     spec.set_root(Some(files.expect("every field has a default")));
     let mut process = spec.process().clone().expect("it has one");

@@ -13,25 +13,25 @@ use runtime::volume::{Volumes, in_use};
 use runtime::{Driver, run_dir};
 
 use crate::host::{Host, until};
-use crate::shelf::{Shelf, shell};
+use crate::test_images::{TestImages, shell};
 
-fn shelf(host: &Host) -> &Shelf {
-    host.shelf.as_ref().expect("it runs containers")
+fn test_images(host: &Host) -> &TestImages {
+    host.test_images.as_ref().expect("it runs containers")
 }
 
 /// An image with `/data/seed`, owned by the shop; the folder of the volume `pgdata`.
 fn image_with_data(host: &Host) -> PathBuf {
-    let volumes = Volumes::open(&shelf(host).path().join("volumes")).expect("it is made");
+    let volumes = Volumes::open(&test_images(host).path().join("volumes")).expect("it is made");
     let volume = volumes.create("pgdata", &Labels::new()).expect("it is made");
-    let layer = shelf(host).layer("with-data");
+    let layer = test_images(host).layer("with-data");
     fs::create_dir(layer.join("data")).expect("writable");
     fs::write(layer.join("data/seed"), "grain\n").expect("writable");
     std::os::unix::fs::chown(layer.join("data"), Some(900), Some(901)).expect("root may");
-    let layers = [shelf(host).path().join("busybox"), layer];
+    let layers = [test_images(host).path().join("busybox"), layer];
     let mut config = ImageConfiguration::default();
     let declared = ConfigBuilder::default().volumes(["/data".to_owned()]).build();
     config.set_config(Some(declared.expect("every field has a default")));
-    shelf(host).change("database", |order| {
+    test_images(host).change("database", |order| {
         order.layers = layers.to_vec();
         order.config = config;
         order.volumes.insert("pgdata".to_owned(), volume.data.clone());

@@ -22,7 +22,7 @@ pub enum Build {
     Large(usize),
 }
 
-pub struct Shop {
+pub struct ImageBuilder {
     pub fleet: Fleet,
     dir: tempfile::TempDir,
 }
@@ -33,17 +33,17 @@ pub struct Pushed {
     pub layer: String,
 }
 
-impl Shop {
-    pub fn open(net: u8) -> Shop {
-        Shop::open_with(net, &[])
+impl ImageBuilder {
+    pub fn open(net: u8) -> ImageBuilder {
+        ImageBuilder::open_with(net, &[])
     }
 
-    pub fn open_with(net: u8, settings: &[(&str, &str)]) -> Shop {
+    pub fn open_with(net: u8, settings: &[(&str, &str)]) -> ImageBuilder {
         let dir = tempfile::tempdir().expect("a folder");
         let logins = dir.path().join("config.json").display().to_string();
         let settings = [&[("EDGECTL_DOCKER_CONFIG", logins.as_str())], settings].concat();
         let folder = tempfile::tempdir().expect("a folder");
-        Shop { fleet: Fleet::start_in(folder, net, 1, &settings), dir }
+        ImageBuilder { fleet: Fleet::start_in(folder, net, 1, &settings), dir }
     }
 
     pub fn log_in(&self, host: &str) {
@@ -88,9 +88,9 @@ impl Shop {
 }
 
 /// Pushes an image under a registry's name.
-pub fn push(shop: &Shop, image: &str, name: &str) {
-    expect(&shop.fleet, &["image", "tag", image, name]);
-    expect(&shop.fleet, &["image", "push", name]);
+pub fn push(builder: &ImageBuilder, image: &str, name: &str) {
+    expect(&builder.fleet, &["image", "tag", image, name]);
+    expect(&builder.fleet, &["image", "push", name]);
 }
 
 /// The digests of what a registry without login has under a tag.

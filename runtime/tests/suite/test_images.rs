@@ -21,19 +21,19 @@ const WORDS: [&str; 27] = [
 
 /// Images by name.
 #[derive(Debug)]
-pub struct Shelf {
+pub struct TestImages {
     runtime: OciRuntime,
     images: Mutex<BTreeMap<String, ContainerOrder>>,
     dir: tempfile::TempDir,
 }
 
-impl Shelf {
+impl TestImages {
     /// With the image `busybox`.
-    pub fn new(runtime: &str) -> Shelf {
+    pub fn new(runtime: &str) -> TestImages {
         let runtime = runtime.parse().expect("it is one");
         let dir = tempfile::tempdir().expect("a folder");
-        let shelf = Shelf { runtime, images: Mutex::default(), dir };
-        let layer = shelf.layer("busybox");
+        let test_images = TestImages { runtime, images: Mutex::default(), dir };
+        let layer = test_images.layer("busybox");
         for folder in ["bin", "etc", "tmp", "proc", "sys", "dev"] {
             fs::create_dir(layer.join(folder)).expect("writable");
         }
@@ -46,8 +46,8 @@ impl Shelf {
         fs::write(layer.join("etc/group"), "root:x:0:\nshop:x:901:\ncrew:x:50:shop\n")
             .expect("writable");
         fs::set_permissions(layer.join("tmp"), fs::Permissions::from_mode(0o1777)).expect("ours");
-        shelf.put("busybox", &[layer]);
-        shelf
+        test_images.put("busybox", &[layer]);
+        test_images
     }
 
     /// Is crun the runtime?
@@ -81,14 +81,14 @@ impl Shelf {
     }
 }
 
-impl Shelf {
+impl TestImages {
     /// Where its layers are.
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
 }
 
-impl Prepare for Shelf {
+impl Prepare for TestImages {
     fn prepare<'a>(
         &'a self,
         start: &'a TaskStart,

@@ -15,14 +15,14 @@ pub enum Fault {
 }
 
 /// Listens until the test process ends.
-pub struct Door {
+pub struct FaultyProxy {
     /// `127.0.0.1:PORT`.
     pub host: String,
     fault: Arc<Mutex<Fault>>,
 }
 
-impl Door {
-    pub fn open(registry: &str, fault: Fault) -> Door {
+impl FaultyProxy {
+    pub fn open(registry: &str, fault: Fault) -> FaultyProxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let host = listener.local_addr().expect("an address").to_string();
         let fault = Arc::new(Mutex::new(fault));
@@ -34,7 +34,7 @@ impl Door {
                 std::thread::spawn(move || serve(stream, &current, &registry));
             }
         });
-        Door { host, fault }
+        FaultyProxy { host, fault }
     }
 
     pub fn set(&self, fault: Fault) {
