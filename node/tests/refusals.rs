@@ -1,6 +1,6 @@
 //! What the world refuses a container: each cause has words of its own in `service ps` and `why`, and
 //! once the cause is gone the task runs without anybody's help. Real agents, real containers, Debian's
-//! `docker-registry` behind a door that can be made to misbehave. Needs root.
+//! `docker-registry` behind a proxy that can be made to misbehave. Needs root.
 
 #[path = "refusals/faulty_proxy.rs"]
 mod faulty_proxy;

@@ -1,4 +1,4 @@
-//! The one door to everything that runs tasks: host processes, the fake, OCI containers.
+//! The one interface to everything that runs tasks: host processes, the fake, OCI containers.
 //!
 //! Orders never fail and never wait: what becomes of them arrives as [`RunEvent`]s on a channel.
 //! Every driver passes the same suite, `tests/suite/conformance.rs`. A driver must never decide

@@ -56,7 +56,8 @@ pub const MESSAGE_BYTES_MAX: usize = gossip::output::MESSAGE_BYTES_MAX;
 /// flood fills; then datagrams are dropped and counted, and messages wait, which slows their sender.
 pub const ARRIVALS_MAX: usize = 1_024;
 
-/// Strangers that may be in the middle of a handshake. Each costs some 40 kB; more are not answered.
+/// Unknown peers that may be in the middle of a handshake. Each costs some 40 kB; more are not
+/// answered.
 const HANDSHAKES_MAX: usize = 32;
 
 /// What came from other agents. Facts of the past, in the order they happened.

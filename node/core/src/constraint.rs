@@ -160,7 +160,7 @@ impl ConstraintKey {
     }
 }
 
-/// As Swarm compares: without regard to case.
+/// As Swarm compares: without respect to case.
 fn same(a: &str, b: &str) -> bool {
     a.eq_ignore_ascii_case(b)
 }

@@ -1,4 +1,4 @@
-//! A door in front of a registry: it lets everything through, or does one thing wrong.
+//! A proxy in front of a registry: it lets everything through, or does one thing wrong.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

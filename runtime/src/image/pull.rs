@@ -1,5 +1,5 @@
-//! The door through which a driver asks for an image that may not be here, and the reasons why it
-//! does not come. Who pulls it (peers, a registry) is the agent's business.
+//! The interface through which a driver asks for an image that may not be here, and the reasons why
+//! it does not come. Who pulls it (peers, a registry) is the agent's business.
 
 use std::future::Future;
 use std::pin::Pin;

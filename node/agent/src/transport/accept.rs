@@ -1,7 +1,6 @@
 //! Connections that peers dial, and what arrives on any connection once it is admitted.
-//!
-//! A stranger is given a bounded time and a bounded number of places to prove who it is, and can
-//! make this node do nothing before that.
+//! An unknown peer is given a bounded time and a bounded number of places to prove who it is, and
+//! can make this node do nothing before that.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -41,8 +41,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// twice within the shortest deadline of a dial (2 s).
 const INITIAL_RTT: Duration = Duration::from_millis(150);
 
-/// Streams a stranger may open: the one with its proof. What strangers can make this node hold is
-/// one window each.
+/// Streams an unknown peer may open: the one with its proof. What unknown peers can make this node
+/// hold is one window each.
 const PROOFS_MAX: u32 = 1;
 
 /// Streams a member may have open: messages are sent one after the other, requests at most so many (a

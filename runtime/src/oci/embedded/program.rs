@@ -72,7 +72,7 @@ impl Failure {
 pub struct Filter {
     /// The container's.
     pub program: Compiled,
-    /// What remains once the filter is in force.
+    /// What is left once the filter is in force.
     pub capabilities: LinuxCapabilities,
 }
 
