@@ -11,6 +11,7 @@ mod layout;
 mod purity;
 mod signatures;
 mod source;
+mod words;
 
 use crate::repo;
 use anyhow::{Result, bail};
@@ -62,5 +63,6 @@ fn check(source: &Source) -> Vec<Finding> {
     findings.extend(hygiene::check(source));
     findings.extend(purity::check(source));
     findings.extend(signatures::check(source));
+    findings.extend(words::check(source));
     findings
 }

@@ -44,7 +44,7 @@ pub use resolve::{PinSource, Pinned};
 pub(super) use serve::PeerRequestHandler;
 
 use crate::config::{Config, ImageFetch};
-use blob_fetch::{Flights, Want};
+use blob_fetch::{BlobFetches, Want};
 use members::Members;
 use rate::Bucket;
 use refusals::Refusals;
@@ -87,7 +87,7 @@ struct Inner {
     registries: Registries,
     rate_limit: Option<u64>,
     uplink: Semaphore,
-    fetches: Flights,
+    fetches: BlobFetches,
     refused: Refusals,
     taken: Bucket,
     given: Bucket,
@@ -111,7 +111,7 @@ impl ImagePuller {
             registries: Registries::new(config),
             rate_limit: config.blob_rate_limit,
             uplink: Semaphore::new(UPLINK_AT_ONCE),
-            fetches: Flights::default(),
+            fetches: BlobFetches::default(),
             refused: Refusals::default(),
             taken: Bucket::new(config.blob_rate_limit),
             given: Bucket::new(config.blob_rate_limit),

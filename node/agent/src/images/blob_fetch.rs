@@ -119,13 +119,13 @@ impl BlobFetch {
     }
 }
 
-/// The flights that are under way, at most one of each blob.
+/// The fetches that are under way, at most one of each blob.
 #[derive(Default)]
-pub(super) struct Flights {
+pub(super) struct BlobFetches {
     under_way: Mutex<BTreeMap<Digest, Arc<BlobFetch>>>,
 }
 
-impl Flights {
+impl BlobFetches {
     /// All of them, for people.
     pub(super) fn shown(&self) -> Vec<Pull> {
         self.lock().iter().map(|(digest, fetch)| fetch.shown(digest)).collect()
@@ -136,8 +136,8 @@ impl Flights {
         self.lock().get(digest).cloned()
     }
 
-    /// Waits along with the flight of a blob. If there was none, `begin` is given one that has just
-    /// begun, and sees to it that it is ended by [`Flights::end`].
+    /// Waits along with the fetch of a blob. If there was none, `begin` is given one that has just
+    /// begun, and sees to it that it is ended by [`BlobFetches::end`].
     pub(super) fn join(
         &self,
         want: &Want,
@@ -180,8 +180,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_who_want_a_blob_share_a_flight_until_it_ends() {
-        let fetches = Flights::default();
+    fn all_who_want_a_blob_share_a_fetch_until_it_ends() {
+        let fetches = BlobFetches::default();
         let source = Source { registry: None, name: "image".to_owned() };
         let want = source.want(&Digest::of(b"blob"), None, ContentKind::Blob);
         let mut begun = Vec::new();
