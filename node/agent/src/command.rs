@@ -26,12 +26,12 @@ pub enum Unanswered {
 }
 
 /// A closure that reads the node.
-pub(super) type Look = Box<dyn FnOnce(&Node, Now) + Send>;
+pub(super) type Query = Box<dyn FnOnce(&Node, Now) + Send>;
 
 /// What the node's thread is asked.
 pub(super) enum Command {
     /// To run a query.
-    Read(Look),
+    Read(Query),
     /// To change something.
     Edit { edit: Box<Edit>, answer: oneshot::Sender<Result<Edited, Refusal>> },
     /// To get to know whoever is there.
