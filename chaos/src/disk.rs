@@ -11,9 +11,6 @@ use crdt_state::{RecordKey, StoreId};
 
 use crate::dice::Dice;
 
-/// The agent takes a copied store for the same one and would use stamps twice: off until it does not.
-const RESTORED_STORE_KEEPS_ID: bool = false;
-
 /// One transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Write {
@@ -104,13 +101,11 @@ impl Disk {
         self.copy = Some(self.records.clone());
     }
 
-    /// The store is replaced by its copy, if there is one: a new store that begins with the old
-    /// records.
+    /// The store is replaced by its copy, if there is one. The agent finds that it did not see the
+    /// last start, and gives it a new id: a new store that begins with the old records.
     pub fn restore(&mut self) -> bool {
         let Some(copy) = self.copy.clone() else { return false };
-        if !RESTORED_STORE_KEEPS_ID {
-            self.format();
-        }
+        self.format();
         self.waiting.clear();
         self.records = copy;
         true

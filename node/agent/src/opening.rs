@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crdt_state::StoreId;
 use node_docker::container_id;
 use runtime::image::{ImageError, Images, platform};
 use runtime::volume::{VolumeError, Volumes};
@@ -12,7 +13,7 @@ use runtime::{ContainerContext, OpenError, ProcessConfig, ProcessDriver, RunEven
 use super::images::ImagePuller;
 use crate::config::{Config, FleetKey};
 use crate::identity::{self, IdentityError, NodeKey};
-use crate::store::{OpenedStore, Store, StoreError};
+use crate::store::{Copied, OpenedStore, Store, StoreError};
 use crate::transport::ListenError;
 
 /// Digits of a container's id that it is called by, unless its service says otherwise: Docker's.
@@ -86,6 +87,9 @@ pub(super) fn open(config: Config) -> Result<OpenedParts, AgentStartError> {
     let key = NodeKey::load_or_create(&config.data_dir)?;
     let fleet_key = identity::fleet_key(&config)?;
     let boot = identity::next_boot(&config.data_dir)?;
+    if let Some(id) = id_of_copy(&opened.store, boot) {
+        opened.id = id;
+    }
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).map_err(IdentityError::Random)?;
     let background = tokio::runtime::Handle::current();
@@ -116,5 +120,26 @@ pub(super) fn open(config: Config) -> Result<OpenedParts, AgentStartError> {
         volumes,
         config,
         background,
+    })
+}
+
+/// A new id for a store that is an older copy: under the old one this node has signed more than the
+/// copy knows, and would use counters twice. A disk that takes no writes now keeps no node from
+/// starting; nothing is sent that it has not taken.
+fn id_of_copy(store: &Store, boot: u64) -> Option<StoreId> {
+    let renewed = store.note_boot(boot).and_then(|copied| match copied {
+        Copied::No => Ok(None),
+        Copied::Older { last } => {
+            tracing::error!(
+                "the store is an older copy: start {last} of this agent used it last, and this is \
+                 start {boot}; this node writes under a new store id, and pulls what is missing from \
+                 its peers"
+            );
+            store.renew_id().map(Some)
+        }
+    });
+    renewed.unwrap_or_else(|error| {
+        tracing::warn!("{error}");
+        None
     })
 }

@@ -32,6 +32,9 @@ const SET_ASIDE_MAX: u32 = 9;
 const RECORDS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("records");
 const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
 
+/// In `META`: the number of the agent's start that used the store last.
+const BOOT: &str = "boot";
+
 /// Why there is no store. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -83,6 +86,18 @@ pub struct OpenedStore {
     pub records: Vec<(RecordKey, Vec<u8>)>,
     /// The file that could not be read, if there was one.
     pub set_aside: Option<SetAside>,
+}
+
+/// Whether a store is a copy of an earlier time, put in the place of the one that was used last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copied {
+    /// It is the one that was used last.
+    No,
+    /// It is older.
+    Older {
+        /// The last start of the agent that used it.
+        last: u64,
+    },
 }
 
 /// A file that could not be read.
@@ -141,6 +156,29 @@ impl Store {
     pub fn renew_id(&self) -> Result<StoreId, StoreError> {
         initialise(&self.database)
             .map_err(|error| StoreError::Disk { path: self.path.clone(), error: error.to_string() })
+    }
+
+    /// Notes that the agent's start with this number uses the store. Tells whether the store is an
+    /// older copy: one that did not see the start before this one.
+    pub fn note_boot(&self, boot: u64) -> Result<Copied, StoreError> {
+        let note = || -> Result<Option<u64>, redb::Error> {
+            let transaction = self.database.begin_write()?;
+            let last = {
+                let mut table = transaction.open_table(META)?;
+                table.insert(BOOT, boot)?.map(|last| last.value())
+            };
+            transaction.commit()?;
+            Ok(last)
+        };
+        let last = note().map_err(|error| StoreError::Disk {
+            path: self.path.clone(),
+            error: error.to_string(),
+        })?;
+        // Stores of older versions do not say it.
+        Ok(match last {
+            Some(last) if last.saturating_add(1) != boot => Copied::Older { last },
+            _ => Copied::No,
+        })
     }
 
     /// Writes all of a batch or nothing of it; on disk when it returns.

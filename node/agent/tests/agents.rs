@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use chaos::replay::{Stopped, replay};
 use chaos::trace::Echo;
+use crdt_state::StoreId;
 use crdt_state::spec::{Placement, Scale, Template};
 use gossip::MemberState;
 use node_agent::config::{Config, ConfigKey, FleetKey, JoinAddr};
@@ -91,6 +92,35 @@ async fn a_lone_agent_keeps_what_it_acknowledged() {
     let names: Vec<String> = names.await.expect("the agent lives");
     assert_eq!(names, ["web"]);
     again.stop().await;
+}
+
+async fn store_id(agent: &Agent) -> StoreId {
+    agent.handle().read(|node| node.replica().writer().store).await.expect("the agent lives")
+}
+
+#[tokio::test]
+async fn an_older_copy_of_the_store_is_read_and_written_under_a_new_id() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = dir.path().join("n1").join(node_agent::store::STORE_FILE);
+    let copy = dir.path().join("copy");
+    let first = start(config(dir.path(), "n1", &[])).await;
+    let id = store_id(&first).await;
+    create(&first, "web").await;
+    first.stop().await;
+    std::fs::copy(&store, &copy).expect("copied");
+    let second = start(config(dir.path(), "n1", &[])).await;
+    assert_eq!(store_id(&second).await, id, "the same store");
+    create(&second, "db").await;
+    second.stop().await;
+    std::fs::copy(&copy, &store).expect("restored");
+    let third = start(config(dir.path(), "n1", &[])).await;
+    let restored = store_id(&third).await;
+    assert_ne!(restored, id, "it would sign with counters that it has used");
+    until(&[&third], "what the copy has", |node| node.services().count() == 1).await;
+    third.stop().await;
+    let fourth = start(config(dir.path(), "n1", &[])).await;
+    assert_eq!(store_id(&fourth).await, restored, "from then on it is the store");
+    fourth.stop().await;
 }
 
 /// Why a replay of what an agent wrote stopped, if it did; `damage` changes the entries before.
