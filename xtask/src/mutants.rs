@@ -17,10 +17,10 @@ use std::process::{Command, Stdio};
 #[derive(Args)]
 pub struct MutantsArgs {
     /// Only those whose name contains this
-    name: Option<String>,
+    pub name: Option<String>,
     /// Only see whether every patch applies
     #[arg(long)]
-    check: bool,
+    pub check: bool,
 }
 
 /// One rule taken out.

@@ -5,6 +5,7 @@
 //! saying so.
 
 use crate::chaos::{self, ChaosArgs};
+use crate::mutants::{self, MutantsArgs};
 use crate::soak::{self, SoakArgs};
 use crate::step::{Steps, succeed};
 use crate::{examples, repo, setup, tidy};
@@ -36,6 +37,7 @@ fn all(steps: &mut Steps, args: &TestArgs) -> Result<()> {
     steps.run("setup", setup::run)?;
     steps.run("format", || succeed(repo::cargo().args(["fmt", "--all", "--check"])))?;
     steps.run("tidy", tidy::run)?;
+    steps.run("mutants", || mutants::run(&MutantsArgs { name: None, check: true }))?;
     steps.run("clippy", || {
         let check = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
         succeed(repo::cargo().args(check))
