@@ -53,7 +53,7 @@ enum Command {
     Heal(heal::HealArgs),
     /// Read limits back in a virtual machine with systemd and cgroup v2 alone (needs qemu; 5 minutes)
     Vm,
-    /// Take each listed rule out of a copy, and see that its test turns red: `[NAME] [--check]`
+    /// Take each listed rule out of a copy, and see that its test turns red: `[NAME…] [--check]`
     Mutants(mutants::MutantsArgs),
     /// Measure the promised numbers
     #[command(subcommand)]

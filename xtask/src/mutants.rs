@@ -16,8 +16,8 @@ use std::process::{Command, Stdio};
 /// Which mutants.
 #[derive(Args)]
 pub struct MutantsArgs {
-    /// Only those whose name contains this
-    pub name: Option<String>,
+    /// Only those whose names contain one of these
+    pub names: Vec<String>,
     /// Only see whether every patch applies
     #[arg(long)]
     pub check: bool,
@@ -48,7 +48,10 @@ enum Fate {
 /// Runs the list, and prints a table.
 pub fn run(args: &MutantsArgs) -> Result<()> {
     let mutants = listed(&repo::root().join("xtask/mutants"))?;
-    let wanted = |mutant: &Mutant| args.name.as_ref().is_none_or(|name| mutant.name.contains(name));
+    let wanted = |mutant: &Mutant| {
+        let is_named = |name: &String| mutant.name.contains(name.as_str());
+        args.names.is_empty() || args.names.iter().any(is_named)
+    };
     let mutants: Vec<Mutant> = mutants.into_iter().filter(wanted).collect();
     ensure!(!mutants.is_empty(), "no mutant has this name; see xtask/mutants");
     for mutant in &mutants {

@@ -37,7 +37,7 @@ fn all(steps: &mut Steps, args: &TestArgs) -> Result<()> {
     steps.run("setup", setup::run)?;
     steps.run("format", || succeed(repo::cargo().args(["fmt", "--all", "--check"])))?;
     steps.run("tidy", tidy::run)?;
-    steps.run("mutants", || mutants::run(&MutantsArgs { name: None, check: true }))?;
+    steps.run("mutants", || mutants::run(&MutantsArgs { names: Vec::new(), check: true }))?;
     steps.run("clippy", || {
         let check = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
         succeed(repo::cargo().args(check))
