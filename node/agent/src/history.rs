@@ -17,7 +17,8 @@ use crdt_state::signature::{PublicKey, Signature, Signer};
 use crdt_state::task::AdoptedRun;
 use node_core::history::{self, Began, Entry};
 
-/// A history ends here. Some days of a quiet fleet, minutes of one that installs everything anew.
+/// A history ends here. Three nodes that were created on, scaled, drained and killed wrote 75 kB in 48 s: two
+/// days at that pace.
 const HISTORY_BYTES_MAX: usize = 256 << 20;
 
 /// Entries that wait for the disk, at most.
