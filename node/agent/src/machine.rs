@@ -19,7 +19,6 @@ use tokio::time::Instant;
 
 use super::command::Command;
 use super::history::History;
-use super::revision::Fingerprint;
 use super::shared::Shared;
 use super::{ExitReason, joining};
 use crate::store::{StoreEvent, StoreWriter};
@@ -95,8 +94,6 @@ pub(super) struct PendingReplies {
     leaving: Vec<oneshot::Sender<()>>,
     /// Addresses to join, and whether their failure was told.
     joining: BTreeMap<SocketAddr, Reported>,
-    /// Of the revision that readers were told last.
-    revision: Fingerprint,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,9 +189,10 @@ impl NodeLoop {
     /// Tells readers when the node's state is another. Before the orders, so that whoever gets an
     /// answer reads a state that has what was answered.
     fn tell_revision(&mut self) {
-        if self.pending.revision.update(&self.node) {
-            self.shared.revision.send_modify(|revision| *revision += 1);
-        }
+        let settlings = self.node.settlings();
+        self.shared
+            .revision
+            .send_if_modified(|revision| std::mem::replace(revision, settlings) != settlings);
     }
 
     fn on_arrival(&mut self, arrival: Arrival) {

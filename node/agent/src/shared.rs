@@ -19,7 +19,7 @@ pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) me: NodeId,
     pub(super) events: broadcast::Sender<Event>,
-    /// Raised by the node's thread alone, after a settling that changed something.
+    /// How often the node has settled; set by its thread alone.
     pub(super) revision: watch::Sender<u64>,
     pub(super) transport: Transport,
     pub(super) runs: PathBuf,

@@ -1,15 +1,13 @@
 //! What a request reads of the whole fleet, copied out of the node in one moment.
 //!
-//! The node's thread owns the state. It raises the revision after each change, and copies the state
+//! The node's thread owns the state. It raises the revision when it settles, and copies the state
 //! when a reader asks for a revision of which there is no copy yet; that copy never changes, and all
 //! readers of the revision share it through [`Latest`](super::latest::Latest). Looking up, filtering
 //! and writing JSON happen here, beside that thread. Nothing may ask for a snapshot in a loop that
 //! does not wait for a change, and what needs one service only must not ask for one.
 //!
-//! Without a change of revision only these move: `since_ms`, `heard_ms` and `unreachable_ms`, whose
-//! states are members' and raise one; a rollout that becomes `completed` at the end of its monitor
-//! time; and the places that the plan gives up at the end of a failover delay, until the next record.
-//! They are as of at most a second ago, see [`AGE_MAX`](super::latest::AGE_MAX).
+//! Without a change of revision only ages move: `since_ms`, `heard_ms` and `unreachable_ms`. They are
+//! as of at most a second ago, see [`AGE_MAX`](super::latest::AGE_MAX).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
