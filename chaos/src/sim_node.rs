@@ -18,10 +18,10 @@ use crdt_state::{
     Stamp, Writer, wire,
 };
 use gossip::{GossipConfig, MemberState, Now};
-use node_core::node::{Node, NodeConfig, NodeFacts};
 use node_core::plan::Placed;
 use node_core::view::{NodeView, Presence};
 use node_core::{Action, Input, TaskView};
+use node_core::{Node, NodeConfig, NodeFacts};
 
 use crate::check::reasons::Shown;
 use crate::check::writes::WriteId;
@@ -248,7 +248,7 @@ impl SimNode {
 
     /// The runs of a slot that this node takes for running, with the counter that says since when.
     pub fn known_runs(&self, service: ServiceId, slot: Slot) -> BTreeMap<Run, u64> {
-        let tasks = self.node.tasks(self.now);
+        let tasks = self.node.report(self.now).tasks();
         let of_slot = tasks.iter().filter(|task| task.service == service && task.slot == slot);
         let run = |task: &TaskView| {
             let status = task.status.as_ref()?;
@@ -267,7 +267,7 @@ impl SimNode {
     /// The run that the planned owner of a slot says it has there.
     pub fn owners_run(&self, service: ServiceId, slot: Slot) -> Option<Run> {
         let owner = self.node.plan().owner(service, slot)?;
-        let tasks = self.node.tasks(self.now);
+        let tasks = self.node.report(self.now).tasks();
         let runs = tasks.iter().find(|task| {
             let status = task.status.as_ref();
             let runs = status.is_some_and(|status| status.current.state == TaskState::Running);
@@ -286,7 +286,7 @@ impl SimNode {
 
     /// All that this node knows of a slot, for people.
     pub fn known_of(&self, service: ServiceId, slot: Slot) -> String {
-        let tasks = self.node.tasks(self.now);
+        let tasks = self.node.report(self.now).tasks();
         let known = tasks.iter().filter(|task| task.service == service && task.slot == slot);
         let words = known.map(|task| {
             let TaskView { node, desired_running, reason, status, .. } = task;
@@ -303,7 +303,7 @@ impl SimNode {
     /// The runs of this node that it does not want to run any more.
     pub fn unwanted_runs(&self) -> Vec<Run> {
         let me = self.node.me();
-        let tasks = self.node.tasks(self.now);
+        let tasks = self.node.report(self.now).tasks();
         let unwanted = tasks.iter().filter(|task| task.node == Some(me) && !task.desired_running);
         let run = |task: &TaskView| {
             let attempt = task.status.as_ref()?.current.number;
@@ -314,7 +314,7 @@ impl SimNode {
 
     /// Every wanted slot as operators are shown it.
     pub fn shown(&self) -> Vec<Shown> {
-        let tasks = self.node.tasks(self.now);
+        let tasks = self.node.report(self.now).tasks();
         let mut shown: BTreeMap<(ServiceId, Slot), Shown> = BTreeMap::new();
         for task in tasks.iter().filter(|task| task.desired_running) {
             let runs = task

@@ -56,7 +56,7 @@ async fn fleet_of(count: usize, config: impl Fn(usize, &[&Agent]) -> Config) -> 
                 let members = node.gossip().members();
                 let alive = members.filter(|member| member.state == MemberState::Alive).count();
                 // Their names are known too.
-                alive.min(node.nodes(gossip::Now::START).len().saturating_sub(1))
+                alive.min(node.report(gossip::Now::START).nodes().len().saturating_sub(1))
             });
             if alive.await.expect("the agent lives") == count - 1 {
                 break;

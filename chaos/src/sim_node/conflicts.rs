@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crdt_state::service::NameConflict;
+use crdt_state::service::{self, NameConflict};
 use crdt_state::spec::{Facet, Labels, Life};
 use crdt_state::{Conflict, Kind, RecordKey, Stamp, labels, wire};
 
@@ -23,12 +23,12 @@ pub enum Answered {
 impl SimNode {
     /// Everything that lost and was not settled.
     pub fn conflicts(&self) -> Vec<Conflict> {
-        self.node.conflicts()
+        self.node.replica().conflicts()
     }
 
     /// The names that several services have.
     pub fn shared_names(&self) -> Vec<NameConflict> {
-        self.node.name_conflicts()
+        service::name_conflicts(self.node.replica())
     }
 
     /// The writes that are listed as having lost.

@@ -74,7 +74,7 @@ impl Watch {
 
     /// What there is to see while it goes on.
     pub(super) fn note_conflicts(&mut self, node: &SimNode) {
-        let conflicts = node.conflicts();
+        let conflicts = node.replica().conflicts();
         let saw =
             |test: &dyn Fn(&crdt_state::Conflict) -> bool| u64::from(conflicts.iter().any(test));
         let unseen = saw(&|conflict| conflict.winner.facet != conflict.facet);

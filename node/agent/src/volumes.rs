@@ -95,8 +95,11 @@ impl Handle {
         }
         if removal == VolumeRemoval::IfUnused {
             let wanted = name.to_owned();
-            let service = self.read(move |node| node.services_naming(&wanted)).await?;
-            if let Some(service) = service.into_iter().next() {
+            let service = self.read(move |node| {
+                let id = node.view().services_naming(&wanted).next()?;
+                node.service(id).map(|service| service.name.clone())
+            });
+            if let Some(service) = service.await? {
                 return Err(NotRemoved::Wanted { name: name.to_owned(), service });
             }
         }

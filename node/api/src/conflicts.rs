@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use crdt_state::conflict::{Alternative, Conflict};
 use crdt_state::node::Availability;
-use crdt_state::service::{NameConflict, Service};
+use crdt_state::service::{self, NameConflict, Service};
 use crdt_state::spec::{self, Facet, Life, Scale, Template};
 use crdt_state::{ImageFact, Kind, NodeId, RecordKey, ServiceId, Stamp, StoreId, Writer, wire};
 use node_core::Edit;
@@ -21,7 +21,11 @@ use node_docker::{Timestamp, read};
 /// `GET /edge/conflicts`.
 pub async fn list(State(api): State<Api>) -> Result<Json<Vec<Row>>, Failure> {
     let snapshot = Snapshot::latest(&api).await?;
-    let (facets, names) = api.read(|node, _| (node.conflicts(), node.name_conflicts())).await?;
+    let found = api.read(|node, _| {
+        let replica = node.replica();
+        (replica.conflicts(), service::name_conflicts(replica))
+    });
+    let (facets, names) = found.await?;
     let mut rows: Vec<Row> = facets.iter().map(|found| facet_row(found, &snapshot)).collect();
     rows.extend(names.iter().map(|found| name_row(found, &snapshot)));
     Ok(Json(rows))

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use crdt_state::ServiceId;
-use crdt_state::service::Service;
+use crdt_state::service::{self, Service};
 use crdt_state::task::TaskState;
 use gossip::MemberState;
 use node_core::expand::task_name;
-use node_core::node::{HeldMove, SlotWhy};
+use node_core::report::{HeldMove, SlotWhy};
 use node_core::{NodeRow, TaskView, UnfitRow};
 
 use super::Api;
@@ -27,12 +27,12 @@ const UNFIT_MAX: usize = 20;
 pub async fn status(State(api): State<Api>) -> Result<Json<Status>, Failure> {
     let snapshot = Snapshot::latest(&api).await?;
     let shown = Arc::clone(&snapshot);
-    let state = api.read(move |node, _| {
-        let replica = node.replica();
-        let conflicts = node.conflicts().len() + node.name_conflicts().len();
-        let mut held = node.held_moves(&shown.tasks);
+    let state = api.read(move |node, now| {
+        let (replica, report) = (node.replica(), node.report(now));
+        let conflicts = replica.conflicts().len() + service::name_conflicts(replica).len();
+        let mut held = report.held_moves(&shown.tasks);
         held.retain(|held| held.is_failing);
-        (replica.digest(), conflicts, replica.quarantined().count(), node.unfit(), held)
+        (replica.digest(), conflicts, replica.quarantined().count(), report.unfit(), held)
     });
     let (digest, conflicts, damaged, unfit, held) = state.await?;
     let nodes = count_nodes(&snapshot.nodes);
@@ -74,7 +74,7 @@ fn unfit_record(row: &UnfitRow, snapshot: &Snapshot) -> UnfitRecord {
 /// `GET /edge/plan`.
 pub async fn plan(State(api): State<Api>) -> Result<Json<Vec<PlanRow>>, Failure> {
     let slots = api.read(|node, now| {
-        let of = |service: &Service| (service.id, node.why_service(now, service.id));
+        let of = |service: &Service| (service.id, node.report(now).why_service(service.id));
         node.services().map(of).collect::<Vec<_>>()
     });
     let slots = slots.await?;

@@ -134,7 +134,8 @@ async fn until_ended(api: &Api, container: &Container) -> Result<i32, Failure> {
 async fn end_of(api: &Api, container: &Container) -> Result<Option<i32>, Failure> {
     let (service, run) = (container.service_id, container.run);
     let views = api.read(move |node, now| {
-        let mut views = node.service(service).map(|s| node.tasks_of(now, s)).unwrap_or_default();
+        let mut views =
+            node.service(service).map(|s| node.report(now).tasks_of(s)).unwrap_or_default();
         views.retain(|view| view.id == run.task);
         views
     });

@@ -143,7 +143,7 @@ pub async fn remove(State(api): State<Api>, Path(wanted): Path<String>) -> Resul
 
 /// A service that nobody can read can be removed, by its whole id or its name.
 async fn unread(api: &Api, wanted: &str) -> Result<Option<ServiceId>, Failure> {
-    let unfit = api.read(|node, _| node.unfit()).await?;
+    let unfit = api.read(|node, now| node.report(now).unfit()).await?;
     let services = unfit.iter().filter(|row| row.key.kind == Kind::SERVICE);
     let mut ids = services.map(|row| (ServiceId(row.key.id), row.name.as_str()));
     Ok(ids.find(|(id, name)| id.to_string() == wanted || *name == wanted).map(|(id, _)| id))

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crdt_state::previous::RanImage;
 use crdt_state::read::NodeView;
-use crdt_state::service::Service;
+use crdt_state::service::{self, Service};
 use crdt_state::{FleetImage, NodeId, RecordKey, ServiceId, fleet_images};
 use gossip::Now;
 use node_core::{Node, NodeRow, Rollout, TaskView};
@@ -60,17 +60,18 @@ impl Snapshot {
 
     fn of(node: &Node, now: Now) -> Snapshot {
         let replica = node.replica();
-        let shared = node.name_conflicts();
-        let nodes = node.nodes(now);
+        let report = node.report(now);
+        let shared = service::name_conflicts(replica);
+        let nodes = report.nodes();
         let updated = |row: &NodeRow| (row.id, NodeView::read(replica, row.id).updated_wall_ms);
         Snapshot {
             me: node.me(),
             services: node.services().cloned().collect(),
-            tasks: node.tasks(now),
-            running: node.services().map(|service| (service.id, node.running(service))).collect(),
+            tasks: report.tasks(),
+            running: node.services().map(|service| (service.id, report.running(service))).collect(),
             rollouts: node
                 .services()
-                .filter_map(|service| Some((service.id, node.rollout(now, service)?)))
+                .filter_map(|service| Some((service.id, report.rollout(service)?)))
                 .collect(),
             node_updated_ms: nodes.iter().map(updated).collect(),
             ran: node.services().map(|service| (service.id, service.earlier_images())).collect(),

@@ -139,7 +139,7 @@ pub async fn prune(
 
 /// `GET /edge/volumes`.
 pub async fn fleet(State(api): State<Api>) -> Result<Json<Vec<EdgeVolume>>, Failure> {
-    let rows = api.read(|node, now| node.volumes(now)).await?;
+    let rows = api.read(|node, now| node.report(now).volumes()).await?;
     Ok(Json(rows.into_iter().map(row).collect()))
 }
 

@@ -7,7 +7,7 @@ use crdt_state::task::Slot;
 use crdt_state::{NodeId, ServiceId};
 use node_core::TaskView;
 use node_core::expand::task_name;
-use node_core::node::{NodeVerdict, SlotWhy};
+use node_core::report::{NodeVerdict, SlotWhy};
 
 use super::Api;
 use super::failure::Failure;
@@ -80,7 +80,7 @@ pub async fn node(
     let snapshot = Snapshot::latest(&api).await?;
     let row = snapshot.node(&wanted)?;
     let id = row.id;
-    let known = api.read(move |node, now| node.why_node(now, id)).await?;
+    let known = api.read(move |node, now| node.report(now).why_node(id)).await?;
     let known = known.ok_or_else(|| {
         Failure::Missing(format!("node {wanted} was just forgotten; `edgectl node ls` lists all"))
     })?;
@@ -123,7 +123,7 @@ fn name_notes(snapshot: &Snapshot, service: &Service) -> Vec<String> {
 }
 
 async fn why_slots(api: &Api, id: ServiceId) -> Result<Vec<SlotWhy>, Failure> {
-    api.read(move |node, now| node.why_service(now, id)).await
+    api.read(move |node, now| node.report(now).why_service(id)).await
 }
 
 fn slot_row(snapshot: &Snapshot, service: ServiceId, slot: &SlotWhy) -> WhyRow {

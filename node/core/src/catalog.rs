@@ -15,7 +15,7 @@ use crdt_state::service::Service;
 use crdt_state::spec::{Facet, Labels, Life};
 use crdt_state::task::{Slot, TaskRecord};
 use crdt_state::volume::Holding;
-use crdt_state::{Kind, NodeId, RecordKey, ServiceId};
+use crdt_state::{Kind, NodeId, Record, RecordKey, ServiceId};
 
 /// A node as the records describe it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct NodeEntry {
     pub volumes: BTreeMap<String, Holding>,
     /// Why it cannot start tasks, as it says itself.
     pub conditions: NodeConditions,
+    /// The highest counter of what operators set: Docker's `Version.Index`.
+    pub version: u64,
 }
 
 impl NodeEntry {
@@ -155,6 +157,12 @@ impl Catalog {
         self.tasks.get(&service)?.get(&(slot, node))
     }
 
+    /// A node's host name, or nothing if it has not reported it.
+    pub fn hostname(&self, id: NodeId) -> String {
+        let description = self.nodes.get(&id).and_then(|node| node.description.as_ref());
+        description.map(|description| description.hostname.clone()).unwrap_or_default()
+    }
+
     /// Does the service own its name? Of two that were created with one name on two sides, the
     /// older one does, the same on every node. Both run: only who asks by name meets one of them.
     pub fn owns_name(&self, service: &Service) -> bool {
@@ -177,8 +185,16 @@ fn read_node(replica: &Replica, id: NodeId) -> NodeEntry {
         labels: labels::labels(replica, &settings),
         volumes: read::holdings(replica, id),
         conditions: read::conditions_of(replica, id),
+        version: settings_version(replica, &settings),
         evicted: matches!(replica.life(&RecordKey::eviction(id)), Some(Life::Present { .. })),
     }
+}
+
+fn settings_version(replica: &Replica, settings: &RecordKey) -> u64 {
+    let Some(record) = replica.record(settings).and_then(Record::as_shared) else { return 0 };
+    let facets = [Facet::AVAILABILITY, Facet::LABELS, Facet::LABEL_CHANGES];
+    let writes = facets.into_iter().filter_map(|facet| record.winner(facet));
+    writes.map(|write| write.stamp.lamport).max().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -1,86 +1,48 @@
 //! The pure node: facts in, orders out.
 //!
-//! [`Node::step`] feeds one fact to the machine that it concerns, then settles: records that
-//! changed are read again, the plan of what they touch is made anew, this node's slots are brought
-//! towards it, and what changed on the way is written before anything that depends on it is sent.
+//! ```text
+//! Input ─▶ gossip ─▶ replica ─▶ planner ─▶ reconciler ─▶ outbox ─▶ Action
+//!             ▲         │ ▲                    │ ▲          │
+//!             └─────────┘ └─── own records ────┘ └─ Run     └── held until the records are on disk
+//! ```
+//! [`Node::step`] feeds one fact to the machine that it concerns, then settles: changed records are
+//! read again, what depends on them is planned again, this node's slots are brought towards the
+//! plan, and changes are written to disk before anything that depends on them is sent.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crdt_state::node::NodeDescription;
 use crdt_state::replica::Replica;
-use crdt_state::spec::{Labels, Resources};
-use crdt_state::task::{AdoptedRun, TaskRecord};
+use crdt_state::service::Service;
+use crdt_state::spec::{Facet, Life};
+use crdt_state::task::AdoptedRun;
 use crdt_state::volume::NodeVolumes;
 use crdt_state::{Kind, NodeId, RecordKey, ServiceId};
 use gossip::{Gossip, GossipConfig, Identity, MemberEvent, Now, Output};
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Catalog, Touched};
-use crate::conditions::Conditions;
+use crate::departure::Departure;
+use crate::edit::{Edit, Edited, Refusal};
+use crate::editor::Editor;
 use crate::event::{Event, Subject};
-use crate::handover::Handover;
 use crate::input::{Action, Input};
 use crate::outbox::Outbox;
+use crate::own_records::{NodeFacts, OwnRecords};
 use crate::plan::Plan;
-use crate::rollout::RolloutProgress;
-use crate::tasks::{StepTime, Tasks};
+use crate::planner::Planner;
+use crate::reconciler::Reconciler;
+use crate::report::NodeReport;
+use crate::tasks::StepTime;
 use crate::view::View;
 
-mod conditions;
-mod edits;
-mod names;
-mod read;
-mod reconcile;
 mod settle;
-mod task_events;
-mod tell;
 mod timers;
-mod unfit;
-mod update_status;
-mod volumes;
-mod why;
 
-pub use read::{NodeRow, TaskView};
-pub use settle::desired;
 pub use timers::NodeTimer;
-pub use unfit::UnfitRow;
-pub use update_status::{Rollout, RolloutState};
-pub use volumes::VolumeRow;
-pub use why::{HeldMove, NodeVerdict, NodeWhy, SlotWhy};
 
 /// At boot, nothing is started before this many milliseconds have passed or a member was heard for
-/// [`LOOK_AROUND_MS`]: others may have taken over while this node was away. A site without any
-/// network starts after it.
+/// [`LOOK_AROUND_MS`](crate::reconciler::LOOK_AROUND_MS): others may have taken over while this node
+/// was away. A site without any network starts after it.
 pub const BOOT_HOLD_MS: u64 = 3_000;
-
-/// From the first member heard to the first start: the time of one comparison.
-pub const LOOK_AROUND_MS: u64 = 700;
-
-/// How long after the first member was heard tasks of unknown services are kept, in milliseconds:
-/// three comparisons on the default profile.
-pub const ORPHAN_MS: u64 = 30_000;
-
-/// How long a node that leaves waits for others to take its tasks over, in milliseconds.
-pub const LEAVE_MS: u64 = 15_000;
-
-/// What a node knows of itself when it starts.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct NodeFacts {
-    /// Host name.
-    pub hostname: String,
-    /// `linux`.
-    pub os: String,
-    /// As Docker spells it: `x86_64`, `aarch64`, `armv7l`.
-    pub arch: String,
-    /// What the machine has.
-    pub resources: Resources,
-    /// Labels from the config file.
-    pub engine_labels: Labels,
-    /// Version of the agent.
-    pub engine_version: String,
-    /// Where it listens, best first.
-    pub addresses: Vec<String>,
-}
 
 /// What a node is made from, besides its records.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -93,50 +55,23 @@ pub struct NodeConfig {
     pub boot: u64,
     /// All of its randomness.
     pub seed: u64,
-    /// The named volumes on its disk; `None` if nobody has looked, and then it says nothing of
-    /// them.
+    /// The named volumes on its disk; `None` if nobody has looked: then it reports none.
     pub volumes: Option<NodeVolumes>,
-}
-
-/// Where a departure stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Departure {
-    /// It stays.
-    None,
-    /// It waits for others to take its tasks over, until then.
-    HandingOver { until: Now },
-    /// It has said goodbye.
-    Gone,
 }
 
 /// One node.
 pub struct Node {
     me: NodeId,
-    facts: NodeFacts,
-    failover_delay_ms: u64,
     replica: Replica,
     gossip: Gossip,
-    catalog: Catalog,
-    view: View,
-    plan: Plan,
-    tasks: Tasks,
-    seen: RolloutProgress,
-    handover: Handover,
-    /// What is on this node's disk, once somebody has looked.
-    volumes: Option<NodeVolumes>,
-    conditions: Conditions,
-    outbox: Outbox,
-    dirty: Touched,
-    /// When presence may change by itself: failover delays, the end of the boot grace.
-    presence_deadline: Now,
-    /// Services that are due by themselves: the next turn of a rollout, the end of an orphan.
-    due_at: BTreeMap<ServiceId, Now>,
-    /// Tasks of services that no record speaks of go on until then: a node that lost its disk
-    /// first hears what its peers know.
-    orphans_until: Now,
-    booted_until: Now,
+    planner: Planner,
+    reconciler: Reconciler,
+    own_records: OwnRecords,
     departure: Departure,
-    /// How often it settled, for tests and for whoever asks what a node spends its time with.
+    outbox: Outbox,
+    /// When a settling that left something over goes on.
+    settle_again_at: Now,
+    /// How often it settled: the revision of what readers see.
     settlings: u64,
 }
 
@@ -151,39 +86,27 @@ impl Node {
     ) -> Node {
         let me = replica.me();
         let profile = config.gossip.profile;
-        let catalog = Catalog::read(&replica);
-        let all = catalog.services.keys().chain(catalog.tasks.keys()).copied().collect();
-        let written = catalog.handovers.get(&me).cloned();
-        let handover = Handover::restore(me, replica.writer().store, written);
-        let alone = !replica.is_holding_back()
-            && !catalog.nodes.iter().any(|(id, node)| *id != me && node.is_member());
-        let hold_until = if alone { now } else { now.plus(BOOT_HOLD_MS) };
-        let identity = Identity::at_boot(me, config.boot);
         let boot_grace_ms = BOOT_HOLD_MS
             + profile.suspicion_ms
             + profile.failover_delay_ms
             + 4 * profile.probe_interval_ms;
+        let planner = Planner::new(me, &profile, &replica, now.plus(boot_grace_ms));
+        let catalog = planner.catalog();
+        let alone = !replica.is_holding_back()
+            && !catalog.nodes.iter().any(|(id, node)| *id != me && node.is_member());
+        let hold_until = if alone { now } else { now.plus(BOOT_HOLD_MS) };
+        let hostname = config.facts.hostname.clone();
+        let identity = Identity::at_boot(me, config.boot);
         let mut node = Node {
             me,
-            tasks: Tasks::new(me, config.facts.hostname.clone(), hold_until),
-            facts: config.facts,
-            failover_delay_ms: profile.failover_delay_ms,
+            reconciler: Reconciler::new(me, hostname, hold_until, &replica, catalog),
+            own_records: OwnRecords::new(me, config.facts, config.volumes),
             gossip: Gossip::new(config.gossip, identity, config.seed, now),
+            planner,
             replica,
-            catalog,
-            view: View::default(),
-            plan: Plan::default(),
-            seen: RolloutProgress::default(),
-            handover,
-            volumes: config.volumes,
-            conditions: Conditions::default(),
+            departure: Departure::none(),
             outbox: Outbox::default(),
-            dirty: Touched { services: all, nodes: true, handovers: BTreeSet::new() },
-            presence_deadline: now,
-            orphans_until: Now::NEVER,
-            due_at: BTreeMap::new(),
-            booted_until: now.plus(boot_grace_ms),
-            departure: Departure::None,
+            settle_again_at: Now::NEVER,
             settlings: 0,
         };
         node.boot(now, wall_ms, adopted);
@@ -192,38 +115,12 @@ impl Node {
 
     fn boot(&mut self, now: Now, wall_ms: u64, adopted: Vec<AdoptedRun>) {
         self.describe(wall_ms);
-        // Before anything is planned: what is not on the disk must not be begun anew.
-        self.say_volumes(wall_ms);
-        self.say_conditions(wall_ms);
+        // Before anything is planned: a task is not begun on an empty volume in place of a lost one.
+        self.own_records.write_volumes(&mut self.replica, wall_ms);
+        self.report_conditions(wall_ms);
         let time = self.step_time(now, wall_ms);
-        let mine: Vec<TaskRecord> = self.catalog.tasks_of(self.me).cloned().collect();
-        for (run, event) in self.tasks.restore(time, mine, adopted) {
-            let service =
-                self.tasks.slot_of(run).and_then(|(id, _)| self.catalog.services.get(&id));
-            self.tasks.handle_run(time, run, event, service);
-        }
+        self.reconciler.restore(time, adopted, self.planner.catalog());
         self.settle(now, wall_ms);
-    }
-
-    /// Says what this node is, if that differs from what it last said.
-    fn describe(&mut self, wall_ms: u64) {
-        let key = RecordKey::node(self.me);
-        let held = self.replica.owned::<NodeDescription>(&key).map(|(_, description)| description);
-        let joined =
-            held.map_or_else(|| self.replica.next_stamp(), |description| description.joined);
-        let facts = self.facts.clone();
-        let description = NodeDescription {
-            hostname: facts.hostname,
-            os: facts.os,
-            arch: facts.arch,
-            resources: facts.resources,
-            engine_labels: facts.engine_labels,
-            engine_version: facts.engine_version,
-            addresses: facts.addresses,
-            joined,
-            left: self.departure != Departure::None,
-        };
-        self.replica.put_owned(key, &description, wall_ms);
     }
 
     /// Takes one fact.
@@ -239,7 +136,11 @@ impl Node {
             Input::Undelivered { to } => self.gossip.handle_unreachable(now, to),
             Input::TimerFired => {}
             Input::Join { addr } => self.gossip.join(now, addr),
-            Input::Leave => self.depart(now, wall_ms),
+            Input::Leave => {
+                if self.departure.begin(now) {
+                    self.describe(wall_ms);
+                }
+            }
             Input::Edit { ticket, edit } => {
                 let result = self.edit(wall_ms, *edit);
                 let changed = self.replica.drain_changed();
@@ -248,16 +149,20 @@ impl Node {
             }
             Input::Run { run, event } => {
                 let time = self.step_time(now, wall_ms);
-                let service =
-                    self.tasks.slot_of(run).and_then(|(id, _)| self.catalog.services.get(&id));
-                self.tasks.handle_run(time, run, event, service);
+                self.reconciler.handle_run(time, run, event, self.planner.catalog());
             }
             Input::VolumesFound(found) => {
-                self.volumes = Some(found);
-                self.say_volumes(wall_ms);
+                self.own_records.on_volumes_found(found);
+                self.own_records.write_volumes(&mut self.replica, wall_ms);
             }
-            Input::VolumeRemoved { name } => self.on_volume_removed(wall_ms, &name),
-            Input::ConditionsFound(found) => self.on_conditions(now, wall_ms, &found),
+            Input::VolumeRemoved { name } => {
+                self.own_records.on_volume_removed(&mut self.replica, &name, wall_ms);
+            }
+            Input::ConditionsFound(found) => {
+                self.own_records.on_conditions_found(now, &found);
+                self.own_records.on_conditions_due(now);
+                self.report_conditions(wall_ms);
+            }
             Input::Persisted { seq } => {
                 let keys = self.outbox.on_persisted(seq);
                 self.gossip.on_changed(now, &keys);
@@ -266,8 +171,9 @@ impl Node {
         if self.gossip.deadline() <= now {
             self.gossip.handle_timeout(now, &mut self.replica);
         }
-        if self.conditions.deadline() <= now {
-            self.go_on_with_conditions(now, wall_ms);
+        if self.own_records.conditions_deadline() <= now {
+            self.own_records.on_conditions_due(now);
+            self.report_conditions(wall_ms);
         }
         self.settle_if_due(now, wall_ms);
     }
@@ -281,29 +187,30 @@ impl Node {
         StepTime { now, wall_ms, lamport: self.replica.next_stamp().lamport }
     }
 
-    fn depart(&mut self, now: Now, wall_ms: u64) {
-        if self.departure == Departure::None {
-            self.departure = Departure::HandingOver { until: now.plus(LEAVE_MS) };
-            self.describe(wall_ms);
+    fn edit(&mut self, wall_ms: u64, edit: Edit) -> Result<Edited, Refusal> {
+        if self.departure.has_begun() {
+            return Err(Refusal::HasLeft);
         }
+        let (me, planner, gossip) = (self.me, &self.planner, &self.gossip);
+        Editor { me, wall_ms, replica: &mut self.replica, planner, gossip }.apply(edit)
     }
 
-    /// Ends the departure when nothing runs here any more, or the others took too long.
-    fn go_on_departing(&mut self, time: StepTime) {
-        let evicted = self.catalog.nodes.get(&self.me).is_some_and(|node| node.evicted);
-        if evicted && self.departure == Departure::None {
-            self.departure = Departure::HandingOver { until: time.now };
-        }
-        let Departure::HandingOver { until } = self.departure else { return };
-        if until <= time.now {
-            self.tasks.stop_all(time);
-        }
-        if self.tasks.is_idle() && !self.outbox.is_writing() {
-            self.departure = Departure::Gone;
-            self.gossip.leave(time.now);
-            self.outbox.push_held(Action::Departed);
-        } else if until <= time.now {
-            self.departure = Departure::HandingOver { until: time.now.plus(1_000) };
+    /// Writes what this node is, if that differs from what it wrote last.
+    fn describe(&mut self, wall_ms: u64) {
+        self.own_records.write_description(&mut self.replica, &self.departure, wall_ms);
+    }
+
+    /// Writes the conditions of this node and tells them at once. A full disk is one of them, so
+    /// others hear of it before it is on disk: of two records of one version all nodes keep the same
+    /// one, and a node that starts reports its conditions anew.
+    fn report_conditions(&mut self, wall_ms: u64) {
+        let Some(changed) = self.own_records.write_conditions(&mut self.replica, wall_ms) else {
+            return;
+        };
+        self.gossip.tell_now(&self.replica, &BTreeSet::from([RecordKey::conditions(self.me)]));
+        for (word, text) in changed {
+            let attributes = vec![("condition", word), ("message", text)];
+            self.tell_node(self.me, "condition", attributes, wall_ms);
         }
     }
 
@@ -328,12 +235,11 @@ impl Node {
     }
 
     fn on_member(&mut self, now: Now, wall_ms: u64, event: MemberEvent) {
-        self.dirty.nodes = true;
+        self.planner.on_member();
         let mut attributes = Vec::new();
         let (id, action) = match event {
             MemberEvent::Up(id) => {
-                self.tasks.release(now.plus(LOOK_AROUND_MS));
-                self.orphans_until = self.orphans_until.min(now.plus(ORPHAN_MS));
+                self.reconciler.on_member_up(now);
                 (id, "up")
             }
             MemberEvent::Suspected(id) => (id, "suspect"),
@@ -346,29 +252,24 @@ impl Node {
             MemberEvent::Moved(id, _) => (id, "moved"),
             MemberEvent::Renewed(_) => return,
         };
-        let subject = Subject::Node { id, name: self.hostname(id) };
-        self.outbox.push(Action::Event(Event { subject, action, attributes, wall_ms }));
-    }
-
-    /// A node's host name, or nothing if it has not said it.
-    pub fn hostname(&self, id: NodeId) -> String {
-        let entry = self.catalog.nodes.get(&id).and_then(|node| node.description.as_ref());
-        entry.map(|description| description.hostname.clone()).unwrap_or_default()
+        self.tell_node(id, action, attributes, wall_ms);
     }
 
     /// Records changed, here or elsewhere.
     fn on_records(&mut self, now: Now, wall_ms: u64, keys: BTreeSet<RecordKey>) {
         for key in &keys {
-            let before = self.service_state(*key);
-            self.catalog.update(&self.replica, *key, &mut self.dirty);
+            let before = self.service_version(*key);
+            self.planner.on_record(&self.replica, *key);
             self.tell_service(wall_ms, *key, before);
             if *key == RecordKey::node(self.me) {
                 self.describe(wall_ms);
             }
             match key.kind {
-                Kind::TASK => self.refute(*key),
-                Kind::VOLUMES if key.id == self.me.0 => self.say_volumes(wall_ms),
-                Kind::CONDITIONS if key.id == self.me.0 => self.say_conditions(wall_ms),
+                Kind::TASK => self.reconciler.refute(&self.replica, *key),
+                Kind::VOLUMES if key.id == self.me.0 => {
+                    self.own_records.write_volumes(&mut self.replica, wall_ms);
+                }
+                Kind::CONDITIONS if key.id == self.me.0 => self.report_conditions(wall_ms),
                 Kind::EVICTION if key.id != self.me.0 => self.gossip.forget(now, NodeId(key.id)),
                 _ => {}
             }
@@ -376,11 +277,103 @@ impl Node {
         self.outbox.note_changed(keys);
     }
 
-    /// A record in this node's name that it did not write in this life is said again as it is.
-    fn refute(&mut self, key: RecordKey) {
-        let Some((owner, said)) = self.replica.owned::<TaskRecord>(&key) else { return };
-        if owner == self.me && self.tasks.record(said.service, said.slot) != Some(&said) {
-            self.tasks.refute(said.service, said.slot);
+    fn tell_node(
+        &mut self,
+        id: NodeId,
+        action: &'static str,
+        attributes: Vec<(&'static str, String)>,
+        wall_ms: u64,
+    ) {
+        let subject = Subject::Node { id, name: self.hostname(id) };
+        self.outbox.push(Action::Event(Event { subject, action, attributes, wall_ms }));
+    }
+
+    /// Name and version of the service that the key is of, if it is of one.
+    fn service_version(&self, key: RecordKey) -> Option<(String, u64)> {
+        let id = ServiceId(key.id);
+        let service = (key.kind == Kind::SERVICE).then(|| self.service(id)).flatten()?;
+        Some((service.name.clone(), service.version))
+    }
+
+    fn tell_service(&mut self, wall_ms: u64, key: RecordKey, before: Option<(String, u64)>) {
+        let after = self.service_version(key);
+        let (name, action) = match (before, after) {
+            (None, Some((name, _))) => (name, "create"),
+            (Some((name, _)), None) => (name, "remove"),
+            (Some((_, old)), Some((name, new))) if old != new => (name, "update"),
+            _ => return,
+        };
+        let subject = Subject::Service { id: ServiceId(key.id), name };
+        self.outbox.push(Action::Event(Event { subject, action, attributes: Vec::new(), wall_ms }));
+    }
+
+    /// This node.
+    pub fn me(&self) -> NodeId {
+        self.me
+    }
+
+    /// The records.
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// The membership and its counters.
+    pub fn gossip(&self) -> &Gossip {
+        &self.gossip
+    }
+
+    /// The plan as this node sees it.
+    pub fn plan(&self) -> &Plan {
+        self.planner.plan()
+    }
+
+    /// What the plan was made from.
+    pub fn view(&self) -> &View {
+        self.planner.view()
+    }
+
+    /// How often it settled since it started. A ping that brings no news does not make it settle.
+    pub fn settlings(&self) -> u64 {
+        self.settlings
+    }
+
+    /// Living services, by id.
+    pub fn services(&self) -> impl Iterator<Item = &Service> {
+        self.planner.catalog().services.values()
+    }
+
+    /// One living service.
+    pub fn service(&self, id: ServiceId) -> Option<&Service> {
+        self.planner.catalog().services.get(&id)
+    }
+
+    /// A node's host name, or nothing if it has not reported it.
+    pub fn hostname(&self, id: NodeId) -> String {
+        self.planner.catalog().hostname(id)
+    }
+
+    /// The node on which operators removed this one from the fleet, by host name or id; `None` if they
+    /// did not.
+    pub fn removed_by(&self) -> Option<String> {
+        let (stamp, life) = self.replica.facet(&RecordKey::eviction(self.me), Facet::LIFE)?;
+        let by = stamp.writer.node;
+        let name = Some(self.hostname(by)).filter(|name| !name.is_empty());
+        matches!(life, Life::Present { .. }).then(|| name.unwrap_or_else(|| by.to_string()))
+    }
+
+    /// What operators can ask, with ages as of `now`.
+    pub fn report(&self, now: Now) -> NodeReport<'_> {
+        NodeReport {
+            me: self.me,
+            now,
+            replica: &self.replica,
+            gossip: &self.gossip,
+            planner: &self.planner,
         }
+    }
+
+    /// The node has said goodbye and does nothing more.
+    pub fn has_departed(&self) -> bool {
+        self.departure.is_over()
     }
 }

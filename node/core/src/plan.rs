@@ -33,6 +33,15 @@ pub fn plan(view: &View) -> Plan {
     Plan { services }
 }
 
+/// How many tasks of a service should run: the wanted slots of a replicated service, the eligible
+/// nodes of a global one.
+pub fn desired(scale: Scale, planned: Option<&ServicePlan>) -> usize {
+    match scale {
+        Scale::Replicated { replicas } => usize::try_from(replicas).unwrap_or(usize::MAX),
+        Scale::Global => planned.map_or(0, |plan| plan.slots.len()),
+    }
+}
+
 /// Plans one service and enters what it takes in the ledger.
 pub fn plan_service(view: &View, service: &ServiceView, ledger: &mut Ledger) -> ServicePlan {
     let mut plan = match service.scale {

@@ -12,8 +12,7 @@ use crdt_state::task::{Slot, TaskRecord};
 use crdt_state::{NodeId, ServiceId};
 use gossip::Now;
 
-use crate::node::desired;
-use crate::plan::{Placed, ServicePlan};
+use crate::plan::{Placed, ServicePlan, desired};
 use crate::reason::Choice;
 use crate::tasks::is_healthy;
 

@@ -99,6 +99,18 @@ impl View {
         services
     }
 
+    /// The services whose tasks mount a volume of this name, on whatever node.
+    pub fn services_naming(&self, volume: &str) -> impl Iterator<Item = ServiceId> {
+        let names = move |service: &&ServiceView| {
+            service.volumes.contains(volume)
+                || self
+                    .wanted_slots(service)
+                    .iter()
+                    .any(|slot| service.volumes_of(*slot).contains(volume))
+        };
+        self.services.values().filter(names).map(|service| service.id)
+    }
+
     /// The slots of a service, as wanted.
     pub fn wanted_slots(&self, service: &ServiceView) -> BTreeSet<Slot> {
         match service.scale {

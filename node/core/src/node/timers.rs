@@ -5,7 +5,7 @@
 
 use gossip::{GossipTimer, Now};
 
-use super::{Departure, Node};
+use super::Node;
 
 /// A reason for which time alone makes a node act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,28 +67,14 @@ impl Node {
 
     /// All but those of gossip. One that does not run is due never.
     pub(super) fn own_timers(&self) -> [(NodeTimer, Now); 7] {
-        let (settling, presence) = if self.is_unfinished() {
-            (self.presence_deadline, Now::NEVER)
-        } else {
-            (Now::NEVER, self.presence_deadline)
-        };
-        let departure = match self.departure {
-            Departure::HandingOver { until } => until,
-            Departure::None | Departure::Gone => Now::NEVER,
-        };
         [
-            (NodeTimer::SettlingUnfinished, settling),
-            (NodeTimer::PresenceDue, presence),
-            (NodeTimer::StartDue, self.tasks.start_at()),
-            (NodeTimer::StopUnanswered, self.tasks.stop_again_at()),
-            (NodeTimer::ServiceDue, self.due_at.values().copied().fold(Now::NEVER, Now::min)),
-            (NodeTimer::ConditionDue, self.conditions.deadline()),
-            (NodeTimer::DepartureDue, departure),
+            (NodeTimer::SettlingUnfinished, self.settle_again_at),
+            (NodeTimer::PresenceDue, self.planner.presence_deadline()),
+            (NodeTimer::StartDue, self.reconciler.start_at()),
+            (NodeTimer::StopUnanswered, self.reconciler.stop_again_at()),
+            (NodeTimer::ServiceDue, self.reconciler.service_due_at()),
+            (NodeTimer::ConditionDue, self.own_records.conditions_deadline()),
+            (NodeTimer::DepartureDue, self.departure.deadline()),
         ]
-    }
-
-    /// Did the last settling leave anything over?
-    pub(super) fn is_unfinished(&self) -> bool {
-        self.dirty != Default::default() || self.replica.is_holding_back()
     }
 }

@@ -12,7 +12,7 @@ fn files() -> NodeConditions {
 }
 
 fn said(host: &Host) -> NodeConditions {
-    host.node.nodes(host.now).remove(0).conditions
+    host.node.report(host.now).nodes().remove(0).conditions
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn a_node_says_that_it_cannot_start_tasks_and_takes_it_back() {
     host.feed(Input::TimerFired);
     assert_eq!(said(&host), files());
     let me = host.node.me();
-    let why = host.node.why_node(host.now, me).expect("it knows itself");
+    let why = host.node.report(host.now).why_node(me).expect("it knows itself");
     assert!(why.summary.contains("cannot start tasks now: it may open no more files"));
     host.feed(Input::ConditionsFound(NodeConditions::new()));
     host.wait(KEEP_MS - 1);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crdt_state::service;
 use crdt_state::spec::{Facet, PublishedPort, Scale};
 use crdt_state::{
     Conflict, HashSigner, HashVerifier, Kind, NodeId, RecordKey, Replica, ServiceId, Signer,
@@ -46,7 +47,7 @@ fn removed_against_scaled() -> (Host, ServiceId, Conflict) {
     host.edit(Edit::RemoveService { id }).expect("it exists");
     let healed = heal(&host, &other);
     assert!(healed.started.is_empty());
-    let conflict = healed.node.conflicts().pop().expect("the edit is listed");
+    let conflict = healed.node.replica().conflicts().pop().expect("the edit is listed");
     (healed, id, conflict)
 }
 
@@ -58,7 +59,7 @@ fn an_edit_that_the_removal_did_not_see_brings_the_tasks_back() {
     assert_eq!(host.edit(pick), Ok(Edited::Done));
     host.wait(1_000);
     assert_eq!(host.node.service(id).map(|service| service.name.as_str()), Some("web"));
-    assert_eq!((host.started.len(), host.node.conflicts()), (3, Vec::new()));
+    assert_eq!((host.started.len(), host.node.replica().conflicts()), (3, Vec::new()));
 }
 
 #[test]
@@ -68,7 +69,7 @@ fn a_removal_is_kept_and_the_list_is_empty() {
     assert_eq!(host.edit(Edit::PickConflict { key, facet: Facet::LIFE, stamp }), Ok(Edited::Done));
     host.wait(1_000);
     assert!(host.node.service(id).is_none() && host.started.is_empty());
-    assert_eq!(host.node.conflicts(), []);
+    assert_eq!(host.node.replica().conflicts(), []);
 }
 
 #[test]
@@ -79,7 +80,7 @@ fn what_comes_back_leaves_its_name_to_who_has_it_now() {
     host.edit(Edit::PickConflict { key, facet: Facet::SCALE, stamp }).expect("listed");
     let name = |id| host.node.service(id).map(|service| service.name.clone());
     assert_eq!((name(now), name(id)), (Some("web".into()), Some("web-2".into())));
-    assert_eq!(host.node.name_conflicts(), []);
+    assert_eq!(service::name_conflicts(host.node.replica()), []);
 }
 
 /// `web` made on both sides, and how often it should run: the one of the other side is older.
@@ -103,11 +104,13 @@ fn two_services_of_one_name_both_run_and_the_older_is_meant_by_it() {
     let mut both = vec![older, younger];
     both.sort_unstable();
     assert_eq!(started, both);
-    let [shared] = &host.node.name_conflicts()[..] else { panic!("one name is shared") };
+    let [shared] = &service::name_conflicts(host.node.replica())[..] else {
+        panic!("one name is shared")
+    };
     assert_eq!((shared.owner, &shared.others[..]), (older, &[younger][..]));
-    let called = |id| host.node.called(host.node.service(id).expect("living"));
+    let called = |id| host.node.report(host.now).called(host.node.service(id).expect("living"));
     assert_eq!((called(older), called(younger)), ("web".into(), younger.to_string()));
-    assert_eq!(host.node.why_service(host.now, younger)[0].name, format!("{younger}.1"));
+    assert_eq!(host.node.report(host.now).why_service(younger)[0].name, format!("{younger}.1"));
 }
 
 #[test]
@@ -120,7 +123,10 @@ fn a_name_goes_to_who_is_picked_and_nothing_restarts() {
         host.wait(60_000);
         let name = |id| host.node.service(id).map(|service| service.name.clone());
         assert_eq!((name(picked), name(other)), (Some("web".into()), Some("web-2".into())));
-        assert_eq!((host.node.name_conflicts(), host.node.conflicts()), (vec![], vec![]));
+        assert_eq!(
+            (service::name_conflicts(host.node.replica()), host.node.replica().conflicts()),
+            (vec![], vec![])
+        );
         assert!(host.started.is_empty() && host.stopped.is_empty());
         assert_eq!(host.edit(Edit::TakeName { id: picked }), Err(Refusal::NoSuchConflict));
     }
@@ -136,7 +142,7 @@ fn a_service_is_renamed_and_its_tasks_go_on() {
     assert_eq!(host.edit(rename(younger, shop)), Ok(Edited::Service(younger)));
     host.wait(60_000);
     assert!(host.started.is_empty() && host.stopped.is_empty());
-    assert_eq!(host.node.name_conflicts(), []);
+    assert_eq!(service::name_conflicts(host.node.replica()), []);
     let taken = host.edit(rename(older, spec("shop", 1)));
     assert_eq!(taken, Err(Refusal::NameTaken { name: "shop".into(), id: younger }));
 }
@@ -147,7 +153,7 @@ fn of_two_services_of_one_name_and_port_the_younger_waits_and_says_so() {
     let (host, older, younger) = same_name(|web| web.endpoint.ports.push(port.clone()));
     let started: Vec<ServiceId> = host.started.iter().map(|start| start.service).collect();
     assert_eq!(started, [older]);
-    let why = &host.node.why_service(host.now, younger)[0];
+    let why = &host.node.report(host.now).why_service(younger)[0];
     assert_eq!(why.nodes[0].code, "host-port");
     assert!(why.fixes[0].ends_with(&younger.to_string()), "{:?}", why.fixes);
 }

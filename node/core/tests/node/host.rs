@@ -190,7 +190,7 @@ impl Host {
     }
 
     pub(crate) fn tasks(&self) -> Vec<TaskView> {
-        self.node.tasks(self.now)
+        self.node.report(self.now).tasks()
     }
 
     pub(crate) fn states(&self) -> Vec<TaskState> {

@@ -131,7 +131,7 @@ fn what_a_running_task_cannot_have_is_told_until_it_ends() {
     let current = |host: &Host| host.tasks()[0].status.as_ref().unwrap().current.clone();
     assert_eq!(current(&host).note(), Some(message.as_str()));
     assert_eq!(host.tasks()[0].reason, None, "it is well all the same");
-    let why = host.node.why_service(host.now, id);
+    let why = host.node.report(host.now).why_service(id);
     assert!(why[0].running && why[0].summary.ends_with(&message), "{}", why[0].summary);
     host.exit(run, 1);
     host.report(run, RunEvent::Noted { message });
@@ -234,7 +234,7 @@ fn a_constraint_that_fits_nowhere_stops_nothing() {
     host.edit(Edit::UpdateService { id, version: None, spec: Box::new(nowhere.clone()) }).unwrap();
     host.wait(600_000);
     assert!(host.stopped.is_empty());
-    let why = host.node.why_service(host.now, id);
+    let why = host.node.report(host.now).why_service(id);
     assert!(why[0].summary.contains("until there is a place"), "{}", why[0].summary);
     // Nor does an update of its template, which could not start anywhere.
     nowhere.template.env.push("VERSION=2".into());
@@ -346,7 +346,7 @@ fn every_task_that_does_not_run_has_a_reason() {
     let tasks = host.tasks();
     assert_eq!(tasks.len(), 2);
     assert!(tasks.iter().all(|t| t.reason.as_ref().is_some_and(|r| !r.is_empty())), "{tasks:?}");
-    let why = host.node.why_service(host.now, id);
+    let why = host.node.report(host.now).why_service(id);
     assert!(why[0].summary.contains("no suitable node"), "{}", why[0].summary);
     assert_eq!(
         why[0].fixes,
@@ -365,7 +365,7 @@ fn a_node_without_a_build_of_the_image_says_which_is_missing() {
     };
     other.template.container.platforms = vec![platform("amd64"), platform("riscv64")];
     let id = host.create(other);
-    let why = host.node.why_service(host.now, id);
+    let why = host.node.report(host.now).why_service(id);
     let verdict = &why[0].nodes[0];
     assert_eq!(verdict.code, "platform");
     assert_eq!(verdict.detail, "arm64: the image has no arm64 build (it has amd64, riscv64)");

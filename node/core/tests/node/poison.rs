@@ -52,15 +52,17 @@ fn four_billion_replicas_are_planned_by_nobody_and_survive_a_restart_as_little()
     tell(&mut host, &adversary);
     host.wait(60_000);
     assert_eq!(host.states(), [TaskState::Running; 2]);
-    let [row] = &host.node.unfit()[..] else { panic!("{:?}", host.node.unfit()) };
+    let [row] = &host.node.report(host.now).unfit()[..] else {
+        panic!("{:?}", host.node.report(host.now).unfit())
+    };
     assert_eq!((row.kind(), row.name.as_str()), ("service", "poison"));
     assert_eq!(row.writer, Some(adversary.me()));
     let key = RecordKey::service(POISONED);
     assert_eq!(host.disk[&key], adversary.encode_record(&key).expect("held"), "kept as it is");
     let again = Host::boot(1, host.disk.clone(), Vec::new());
-    assert_eq!(again.node.unfit().len(), 1);
+    assert_eq!(again.node.report(again.now).unfit().len(), 1);
     assert_eq!(host.edit(Edit::RemoveService { id: POISONED }).err(), None);
-    assert_eq!(host.node.unfit(), []);
+    assert_eq!(host.node.report(host.now).unfit(), []);
 }
 
 #[test]
@@ -321,11 +323,11 @@ proptest! {
             host.wait(2_000);
         }
         host.wait(120_000);
-        let running = host.node.service(sound).map(|service| host.node.running(service));
+        let running = host.node.service(sound).map(|service| host.node.report(host.now).running(service));
         prop_assert_eq!(running, Some((3, 3)));
         // All of it is kept, and read back as it was.
         let again = Host::boot(1, host.disk.clone(), Vec::new());
-        prop_assert_eq!(again.node.unfit(), host.node.unfit());
+        prop_assert_eq!(again.node.report(again.now).unfit(), host.node.report(host.now).unfit());
         for (key, digest, _) in adversary.unfit() {
             prop_assert_eq!(host.node.replica().record_digest(&key), Some(digest));
         }

@@ -18,7 +18,7 @@ fn update(host: &mut Host, id: ServiceId, spec: ServiceSpec) {
 
 fn state(host: &Host, id: ServiceId) -> Option<RolloutState> {
     let service = host.node.service(id).expect("it is there");
-    host.node.rollout(host.now, service).map(|rollout| rollout.state)
+    host.node.report(host.now).rollout(service).map(|rollout| rollout.state)
 }
 
 /// Ends what was asked to end and starts what was asked to start, until nothing is.
@@ -84,7 +84,7 @@ fn a_rollout_whose_slot_keeps_failing_is_paused_until_it_is_mended() {
         host.exit(first, 3);
     }
     let service = host.node.service(id).expect("it is there");
-    let held = host.node.rollout(host.now, service).expect("updated");
+    let held = host.node.report(host.now).rollout(service).expect("updated");
     assert_eq!(held.state, RolloutState::Paused);
     assert!(
         held.message.starts_with("update paused due to failure or early termination of task ")

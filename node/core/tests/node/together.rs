@@ -5,7 +5,8 @@ use crdt_state::RecordKey;
 use crdt_state::handover::Handovers;
 use crdt_state::task::{Run, TaskStart};
 use gossip::{MemberState, Traffic};
-use node_core::node::{BOOT_HOLD_MS, LOOK_AROUND_MS};
+use node_core::node::BOOT_HOLD_MS;
+use node_core::reconciler::LOOK_AROUND_MS;
 use node_core::{Edit, Input};
 
 use crate::host::{Host, addr, spec};

@@ -91,7 +91,7 @@ fn an_unhealthy_task_is_not_said_to_run_and_not_to_run() {
     let id = host.create(checked);
     let run = host.start_all()[0];
     host.report(run, RunEvent::HealthChanged(Health::Unhealthy));
-    let summary = host.node.why_service(host.now, id).swap_remove(0).summary;
+    let summary = host.node.report(host.now).why_service(id).swap_remove(0).summary;
     assert_eq!(
         summary,
         "web.1 runs on pi-1 and is NOT HEALTHY: its health command fails; it is stopped and \
@@ -147,15 +147,15 @@ fn a_drain_that_cannot_end_says_what_keeps_it() {
         event: RunEvent::Started { pid: 101 },
     };
     let host = Host::boot(1, disk, vec![adopted]);
-    let held = host.node.held_moves(&host.tasks());
+    let held = host.node.report(host.now).held_moves(&host.tasks());
     assert_eq!(held.len(), 1, "{:?}", host.tasks());
     assert!(held[0].is_failing && held[0].node == me && held[0].name == "web.1");
-    let why = host.node.why_node(host.now, me).expect("it knows itself");
+    let why = host.node.report(host.now).why_node(me).expect("it knows itself");
     let expected = "it is drained and still runs 1 task until the successors run healthy; \
                     web.1: its successor on pi-2: failed";
     assert!(why.summary.ends_with(expected), "{}", why.summary);
     assert_eq!(why.fixes, ["edgectl why web.1"]);
-    let summary = host.node.why_service(host.now, id).swap_remove(0).summary;
+    let summary = host.node.report(host.now).why_service(id).swap_remove(0).summary;
     assert!(summary.ends_with("; pi-1 runs it meanwhile"), "{summary}");
 }
 

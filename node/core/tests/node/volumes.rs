@@ -23,7 +23,7 @@ fn database() -> ServiceSpec {
 }
 
 fn holdings(host: &Host) -> Vec<(String, Holding)> {
-    host.node.volumes(host.now).into_iter().map(|row| (row.name, row.holding)).collect()
+    host.node.report(host.now).volumes().into_iter().map(|row| (row.name, row.holding)).collect()
 }
 
 #[test]

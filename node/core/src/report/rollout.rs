@@ -7,9 +7,8 @@
 use crdt_state::NodeId;
 use crdt_state::service::Service;
 use crdt_state::task::{Slot, TaskState, TaskStatus};
-use gossip::Now;
 
-use super::Node;
+use super::NodeReport;
 use crate::plan::Placed;
 use crate::reason::Choice;
 use crate::tasks::is_healthy;
@@ -53,9 +52,9 @@ pub struct Rollout {
     pub message: String,
 }
 
-impl Node {
+impl NodeReport<'_> {
     /// Where the rollout of a service's template stands; nothing if it was never updated.
-    pub fn rollout(&self, now: Now, service: &Service) -> Option<Rollout> {
+    pub fn rollout(&self, service: &Service) -> Option<Rollout> {
         if !service.is_template_updated() {
             return None;
         }
@@ -63,8 +62,8 @@ impl Node {
         let rollout = |state, message: String| {
             Some(Rollout { state, started_wall_ms, completed_wall_ms: None, message })
         };
-        let planned = self.plan.services.get(&service.id);
-        if self.seen.is_reached(now, service, planned) {
+        let planned = self.plan().services.get(&service.id);
+        if self.planner.progress().is_reached(self.now, service, planned) {
             return Some(Rollout {
                 completed_wall_ms: Some(self.last_start(service).max(started_wall_ms)),
                 ..rollout(RolloutState::Completed, "update completed".to_owned())?
@@ -72,7 +71,7 @@ impl Node {
         }
         if let Some((slot, node, task)) = self.failing(service) {
             let slot = self.slot_name(service, slot);
-            let (hostname, said) = (self.hostname(node), last_failure(task));
+            let (hostname, said) = (self.catalog().hostname(node), last_failure(task));
             let message = format!(
                 "update paused due to failure or early termination of task {}: {slot} on \
                  {hostname}: {said}; update it again to go on",
@@ -96,9 +95,9 @@ impl Node {
         &'a self,
         service: &'a Service,
     ) -> impl Iterator<Item = (Slot, NodeId, &'a TaskStatus)> {
-        let records = self.catalog.tasks.get(&service.id).into_iter().flatten();
+        let records = self.catalog().tasks.get(&service.id).into_iter().flatten();
         let owned =
-            records.filter(|((slot, node), _)| self.plan.owner(service.id, *slot) == Some(*node));
+            records.filter(|((slot, node), _)| self.plan().owner(service.id, *slot) == Some(*node));
         owned.flat_map(|((slot, node), record)| {
             let is_current = |task: &&TaskStatus| {
                 task.desired_running && task.template == service.template_version
@@ -123,7 +122,7 @@ impl Node {
     fn slot_name(&self, service: &Service, slot: Slot) -> String {
         match slot {
             Slot::Number(number) => format!("{}.{number}", service.name),
-            Slot::Node(node) => format!("{}.{}", service.name, self.hostname(node)),
+            Slot::Node(node) => format!("{}.{}", service.name, self.catalog().hostname(node)),
         }
     }
 }

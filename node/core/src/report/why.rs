@@ -6,9 +6,9 @@ use crdt_state::node::Availability;
 use crdt_state::service::Service;
 use crdt_state::task::{Slot, TaskState, TaskStatus};
 use crdt_state::{NodeId, ServiceId};
-use gossip::{Evidence, MemberState, Now};
+use gossip::{Evidence, MemberState};
 
-use super::{Node, TaskView};
+use super::{NodeReport, TaskView};
 use crate::expand::task_name;
 use crate::plan::Placed;
 use crate::reason::{Choice, NodeReason};
@@ -78,12 +78,12 @@ pub struct NodeWhy {
     pub fixes: Vec<String>,
 }
 
-impl Node {
+impl NodeReport<'_> {
     /// Why every slot of a service is where it is.
-    pub fn why_service(&self, now: Now, id: ServiceId) -> Vec<SlotWhy> {
-        let Some(service) = self.catalog.services.get(&id) else { return Vec::new() };
-        let tasks = self.tasks_of(now, service);
-        let plan = self.plan.services.get(&id);
+    pub fn why_service(&self, id: ServiceId) -> Vec<SlotWhy> {
+        let Some(service) = self.catalog().services.get(&id) else { return Vec::new() };
+        let tasks = self.tasks_of(service);
+        let plan = self.plan().services.get(&id);
         plan.into_iter()
             .flat_map(|plan| &plan.slots)
             .map(|(slot, placed)| self.why_slot(service, *slot, *placed, &tasks))
@@ -148,13 +148,13 @@ impl Node {
     }
 
     fn verdicts(&self, service: &Service, placed: Placed) -> Vec<NodeVerdict> {
-        let plan = self.plan.services.get(&service.id);
+        let plan = self.plan().services.get(&service.id);
         let count = |node: NodeId| {
             let slots = plan.into_iter().flat_map(|plan| plan.slots.values());
             slots.filter(|p| matches!(p, Placed::On(owner, _) if *owner == node)).count()
         };
         let mut verdicts: Vec<(u8, NodeVerdict)> = Vec::new();
-        for id in self.view.nodes.keys() {
+        for id in self.view().nodes.keys() {
             let excluded = plan.and_then(|plan| plan.excluded.get(id));
             let (rank, code, detail) = match (placed, excluded) {
                 (Placed::On(owner, choice), _) if owner == *id => {
@@ -176,7 +176,7 @@ impl Node {
             return vec![format!("edgectl service logs {name}")];
         }
         let mut fixes = Vec::new();
-        let excluded = self.plan.services.get(&service.id).into_iter().flat_map(|p| &p.excluded);
+        let excluded = self.plan().services.get(&service.id).into_iter().flat_map(|p| &p.excluded);
         for (node, reason) in excluded {
             let fix = match reason {
                 NodeReason::Drained | NodeReason::Paused => {
@@ -217,9 +217,9 @@ impl Node {
     }
 
     /// What this node knows of a node; `None` if it never heard of it.
-    pub fn why_node(&self, now: Now, id: NodeId) -> Option<NodeWhy> {
-        let row = self.nodes(now).into_iter().find(|row| row.id == id)?;
-        let all = self.tasks(now);
+    pub fn why_node(&self, id: NodeId) -> Option<NodeWhy> {
+        let row = self.nodes().into_iter().find(|row| row.id == id)?;
+        let all = self.tasks();
         let here = |task: &&TaskView| {
             task.node == Some(id) && task.status.as_ref().is_some_and(is_healthy)
         };
@@ -238,7 +238,7 @@ impl Node {
             MemberState::Unreachable => format!(
                 "{hostname} has not been heard for {seconds} s ({}) and may be alive on its own; its tasks run elsewhere {} s after that began, and it keeps its share when it returns",
                 evidence_text(row.evidence),
-                self.failover_delay_ms / 1_000
+                self.planner.failover_delay_ms() / 1_000
             ),
             MemberState::Left => format!("{hostname} has left the fleet"),
         };
@@ -273,7 +273,7 @@ impl Node {
     pub fn held_moves(&self, tasks: &[TaskView]) -> Vec<HeldMove> {
         let moves = tasks.iter().filter(|task| runs_healthy(task)).filter_map(|task| {
             let node = task.node?;
-            let service = self.plan.services.get(&task.service)?;
+            let service = self.plan().services.get(&task.service)?;
             let owner = match service.slots.get(&task.slot)? {
                 Placed::On(owner, _) if *owner == node => return None,
                 Placed::On(owner, _) => Some(*owner),
@@ -298,7 +298,7 @@ impl Node {
 
     /// A node's host name, or its id as long as it has none.
     pub(super) fn shown(&self, id: NodeId) -> String {
-        let hostname = self.hostname(id);
+        let hostname = self.catalog().hostname(id);
         if hostname.is_empty() { id.to_string() } else { hostname }
     }
 }

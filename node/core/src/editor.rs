@@ -1,55 +1,67 @@
-//! Edits: an operator's change becomes records, or is refused with nothing changed.
+//! The editor: an operator's edit becomes changed records, or is refused with nothing changed.
 //!
-//! Every check looks at this node's own state only; no peer is asked, ever.
+//! Every check looks at the state of this node only; no peer is ever asked.
 
 use crdt_state::limits::Bounded;
 use crdt_state::node::Availability;
+use crdt_state::read;
+use crdt_state::replica::Replica;
 use crdt_state::service::{self, Service};
 use crdt_state::spec::{Facet, Labels, Life};
-use crdt_state::{FleetImage, ImageFact, NodeId, Previous, Record, RecordKey, ServiceId, Stamp};
-use gossip::MemberState;
+use crdt_state::{FleetImage, ImageFact, NodeId, Previous, RecordKey, ServiceId, Stamp};
+use gossip::{Gossip, MemberState};
 
-use super::{Departure, Node};
 use crate::edit::{Edit, Edited, Refusal, Removal, ServiceSpec, check_size};
 use crate::expand::{self, Names};
+use crate::planner::Planner;
 use crate::tasks::is_healthy;
 
-impl Node {
-    pub(super) fn edit(&mut self, wall_ms: u64, edit: Edit) -> Result<Edited, Refusal> {
-        if self.departure != Departure::None {
-            return Err(Refusal::HasLeft);
-        }
+mod names;
+
+/// One edit of one node's records.
+pub struct Editor<'a> {
+    /// This node.
+    pub me: NodeId,
+    /// The time of day that the changed records carry, milliseconds since 1970.
+    pub wall_ms: u64,
+    /// What is edited.
+    pub replica: &'a mut Replica,
+    /// The records as they are before the edit.
+    pub planner: &'a Planner,
+    /// Who is reachable.
+    pub gossip: &'a Gossip,
+}
+
+impl Editor<'_> {
+    /// Makes the edit, or refuses it and changes nothing.
+    pub fn apply(mut self, edit: Edit) -> Result<Edited, Refusal> {
         match edit {
-            Edit::CreateService(spec) => self.create_service(wall_ms, &spec),
-            Edit::UpdateService { id, version, spec } => {
-                self.update_service(wall_ms, id, version, &spec)
-            }
-            Edit::RemoveService { id } => self.remove_service(wall_ms, id),
+            Edit::CreateService(spec) => self.create_service(&spec),
+            Edit::UpdateService { id, version, spec } => self.update_service(id, version, &spec),
+            Edit::RemoveService { id } => self.remove_service(id),
             Edit::UpdateNode { id, version, availability, labels } => {
                 self.check_node_version(id, version)?;
                 check_size("the labels", &labels)?;
-                self.update_node(wall_ms, id, availability, labels);
+                self.update_node(id, availability, labels);
                 Ok(Edited::Done)
             }
-            Edit::RemoveNode { id, removal } => self.remove_node(wall_ms, id, removal),
-            Edit::PutImage { name, fact } => self.put_image(wall_ms, &name, &fact),
-            Edit::RemoveImage { name } => self.remove_image(wall_ms, &name),
-            Edit::GiveUpVolume { node, name } => self.give_up_volume(wall_ms, node, &name),
-            Edit::TakeName { id } => self.take_name(wall_ms, id),
-            Edit::PickConflict { key, facet, stamp } => {
-                self.pick_conflict(wall_ms, key, facet, stamp)
-            }
+            Edit::RemoveNode { id, removal } => self.remove_node(id, removal),
+            Edit::PutImage { name, fact } => self.put_image(&name, &fact),
+            Edit::RemoveImage { name } => self.remove_image(&name),
+            Edit::GiveUpVolume { node, name } => self.give_up_volume(node, &name),
+            Edit::TakeName { id } => self.take_name(id),
+            Edit::PickConflict { key, facet, stamp } => self.pick_conflict(key, facet, stamp),
             Edit::PickLabel { key, label, stamp } => self
                 .replica
-                .pick_label(key, &label, stamp, wall_ms)
+                .pick_label(key, &label, stamp, self.wall_ms)
                 .map(|_| Edited::Done)
                 .map_err(|_| Refusal::NoSuchConflict),
         }
     }
 
-    fn create_service(&mut self, wall_ms: u64, spec: &ServiceSpec) -> Result<Edited, Refusal> {
+    fn create_service(&mut self, spec: &ServiceSpec) -> Result<Edited, Refusal> {
         spec.check()?;
-        if let Some(id) = service::name_owner(&self.replica, &spec.name) {
+        if let Some(id) = service::name_owner(self.replica, &spec.name) {
             return Err(Refusal::NameTaken { name: spec.name.clone(), id });
         }
         let created = self.replica.next_stamp();
@@ -57,28 +69,27 @@ impl Node {
         self.check_placeholders(id, spec)?;
         let key = RecordKey::service(id);
         let life = Life::Present { name: spec.name.clone(), created };
-        self.replica.edit(key, Facet::LIFE, &life, wall_ms);
-        self.replica.edit(key, Facet::TEMPLATE, &spec.template, wall_ms);
-        self.replica.edit(key, Facet::SCALE, &spec.scale, wall_ms);
+        self.replica.edit(key, Facet::LIFE, &life, self.wall_ms);
+        self.replica.edit(key, Facet::TEMPLATE, &spec.template, self.wall_ms);
+        self.replica.edit(key, Facet::SCALE, &spec.scale, self.wall_ms);
         // Facets that say nothing are not written: defaults are applied when reading.
         if spec.placement != Default::default() {
-            self.replica.edit(key, Facet::PLACEMENT, &spec.placement, wall_ms);
+            self.replica.edit(key, Facet::PLACEMENT, &spec.placement, self.wall_ms);
         }
         if spec.update_policy != Default::default() {
-            self.replica.edit(key, Facet::UPDATE_POLICY, &spec.update_policy, wall_ms);
+            self.replica.edit(key, Facet::UPDATE_POLICY, &spec.update_policy, self.wall_ms);
         }
         if spec.endpoint != Default::default() {
-            self.replica.edit(key, Facet::ENDPOINT, &spec.endpoint, wall_ms);
+            self.replica.edit(key, Facet::ENDPOINT, &spec.endpoint, self.wall_ms);
         }
         if !spec.labels.is_empty() {
-            self.replica.edit_labels(key, &spec.labels, wall_ms);
+            self.replica.edit_labels(key, &spec.labels, self.wall_ms);
         }
         Ok(Edited::Service(id))
     }
 
     fn update_service(
         &mut self,
-        wall_ms: u64,
         id: ServiceId,
         version: Option<u64>,
         spec: &ServiceSpec,
@@ -87,39 +98,39 @@ impl Node {
         check_version(version, held.version)?;
         spec.check_change(&held.name)?;
         self.check_placeholders(id, spec)?;
-        let owner = service::name_owner(&self.replica, &spec.name);
+        let owner = service::name_owner(self.replica, &spec.name);
         if let Some(id) = owner.filter(|_| spec.name != held.name) {
             return Err(Refusal::NameTaken { name: spec.name.clone(), id });
         }
         let key = RecordKey::service(id);
         if *spec != ServiceSpec::of(&held) {
             let previous: Option<Previous> = ServiceSpec::of(&held).into_previous().fitting();
-            self.replica.edit(key, Facet::PREVIOUS, &previous, wall_ms);
+            self.replica.edit(key, Facet::PREVIOUS, &previous, self.wall_ms);
         }
         if spec.name != held.name {
             let life = Life::Present { name: spec.name.clone(), created: held.created };
-            self.replica.edit(key, Facet::LIFE, &life, wall_ms);
+            self.replica.edit(key, Facet::LIFE, &life, self.wall_ms);
         }
         if spec.template != held.template {
             if self.is_proven(&held) {
-                self.replica.edit(key, Facet::LAST_GOOD, &held.template, wall_ms);
+                self.replica.edit(key, Facet::LAST_GOOD, &held.template, self.wall_ms);
             }
-            self.replica.edit(key, Facet::TEMPLATE, &spec.template, wall_ms);
+            self.replica.edit(key, Facet::TEMPLATE, &spec.template, self.wall_ms);
         }
         if spec.scale != held.scale {
-            self.replica.edit(key, Facet::SCALE, &spec.scale, wall_ms);
+            self.replica.edit(key, Facet::SCALE, &spec.scale, self.wall_ms);
         }
         if spec.placement != held.placement {
-            self.replica.edit(key, Facet::PLACEMENT, &spec.placement, wall_ms);
+            self.replica.edit(key, Facet::PLACEMENT, &spec.placement, self.wall_ms);
         }
         if spec.update_policy != held.update_policy {
-            self.replica.edit(key, Facet::UPDATE_POLICY, &spec.update_policy, wall_ms);
+            self.replica.edit(key, Facet::UPDATE_POLICY, &spec.update_policy, self.wall_ms);
         }
         if spec.endpoint != held.endpoint {
-            self.replica.edit(key, Facet::ENDPOINT, &spec.endpoint, wall_ms);
+            self.replica.edit(key, Facet::ENDPOINT, &spec.endpoint, self.wall_ms);
         }
         if spec.labels != held.labels {
-            self.replica.edit_labels(key, &spec.labels, wall_ms);
+            self.replica.edit_labels(key, &spec.labels, self.wall_ms);
         }
         Ok(Edited::Service(id))
     }
@@ -127,8 +138,8 @@ impl Node {
     /// Did the template of a service run healthy, and does no slot still run the one before it? What
     /// a node that is gone said last holds nothing up.
     fn is_proven(&self, service: &Service) -> bool {
-        let records = self.catalog.tasks.get(&service.id).into_iter().flatten();
-        let records = records.filter(|((_, node), _)| self.is_here(*node));
+        let records = self.planner.catalog().tasks.get(&service.id).into_iter().flatten();
+        let records = records.filter(|((_, node), _)| self.planner.is_here(*node));
         let tasks = || records.clone().flat_map(|(_, record)| &record.tasks);
         let running =
             |version| tasks().any(|s| s.desired_running && s.template == version && is_healthy(s));
@@ -136,41 +147,58 @@ impl Node {
         running(service.template_version) && !before.is_some_and(|(good, _)| running(*good))
     }
 
-    fn remove_service(&mut self, wall_ms: u64, id: ServiceId) -> Result<Edited, Refusal> {
+    fn remove_service(&mut self, id: ServiceId) -> Result<Edited, Refusal> {
         let key = RecordKey::service(id);
         // One that nobody can read can still be removed.
         let Some(Life::Present { .. }) = self.replica.life(&key) else {
             return Err(Refusal::NoSuchService(id));
         };
-        self.replica.remove(key, wall_ms).expect("it exists");
+        self.replica.remove(key, self.wall_ms).expect("it exists");
         Ok(Edited::Done)
     }
 
-    fn put_image(&mut self, wall_ms: u64, name: &str, fact: &ImageFact) -> Result<Edited, Refusal> {
+    fn put_image(&mut self, name: &str, fact: &ImageFact) -> Result<Edited, Refusal> {
         check_size("the image", fact)?;
         fact.check()?;
         let key = RecordKey::image(name);
-        let held = FleetImage::named(&self.replica, name);
+        let held = FleetImage::named(self.replica, name);
         if held.is_none() {
             let created = self.replica.next_stamp();
             let life = Life::Present { name: name.to_owned(), created };
-            self.replica.edit(key, Facet::LIFE, &life, wall_ms);
+            self.replica.edit(key, Facet::LIFE, &life, self.wall_ms);
         }
         if held.is_none_or(|held| held.fact != *fact) {
-            self.replica.edit(key, Facet::IMAGE, fact, wall_ms);
+            self.replica.edit(key, Facet::IMAGE, fact, self.wall_ms);
         }
         Ok(Edited::Done)
     }
 
-    fn remove_image(&mut self, wall_ms: u64, name: &str) -> Result<Edited, Refusal> {
-        FleetImage::named(&self.replica, name)
+    fn remove_image(&mut self, name: &str) -> Result<Edited, Refusal> {
+        FleetImage::named(self.replica, name)
             .ok_or_else(|| Refusal::NoSuchImage(name.to_owned()))?;
-        self.replica.remove(RecordKey::image(name), wall_ms).expect("it was just read");
+        self.replica.remove(RecordKey::image(name), self.wall_ms).expect("it was just read");
         Ok(Edited::Done)
     }
 
-    pub(super) fn living(&self, id: ServiceId) -> Result<Service, Refusal> {
-        Service::read(&self.replica, id).ok_or(Refusal::NoSuchService(id))
+    fn give_up_volume(&mut self, node: NodeId, name: &str) -> Result<Edited, Refusal> {
+        let unknown = || Refusal::NoSuchVolume {
+            node: self.planner.catalog().hostname(node),
+            name: name.to_owned(),
+        };
+        let held = read::volumes_of(self.replica, node);
+        let fact = held.get(name).ok_or_else(unknown)?;
+        let mut given_up = read::given_up(self.replica, node);
+        // What is no longer there need not be remembered.
+        given_up.retain(|id| held.values().any(|fact| fact.id == *id));
+        if given_up.insert(fact.id) {
+            let key = RecordKey::node_settings(node);
+            self.replica.edit(key, Facet::VOLUMES_GIVEN_UP, &given_up, self.wall_ms);
+        }
+        Ok(Edited::Done)
+    }
+
+    fn living(&self, id: ServiceId) -> Result<Service, Refusal> {
+        Service::read(self.replica, id).ok_or(Refusal::NoSuchService(id))
     }
 
     fn check_placeholders(&self, id: ServiceId, spec: &ServiceSpec) -> Result<(), Refusal> {
@@ -188,42 +216,27 @@ impl Node {
     }
 
     fn check_node_version(&self, id: NodeId, version: Option<u64>) -> Result<(), Refusal> {
-        self.catalog.nodes.get(&id).filter(|node| !node.evicted).ok_or(Refusal::NoSuchNode(id))?;
-        check_version(version, self.node_version(id))
-    }
-
-    /// The highest counter of what operators set on a node: Docker's `Version.Index`.
-    pub fn node_version(&self, id: NodeId) -> u64 {
-        let record = self.replica.record(&RecordKey::node_settings(id));
-        let Some(record) = record.and_then(Record::as_shared) else { return 0 };
-        let facets = [Facet::AVAILABILITY, Facet::LABELS, Facet::LABEL_CHANGES];
-        let stamps = facets.into_iter().filter_map(|facet| record.winner(facet));
-        stamps.map(|write| write.stamp.lamport).max().unwrap_or(0)
+        let node = self.planner.catalog().nodes.get(&id).filter(|node| !node.evicted);
+        check_version(version, node.ok_or(Refusal::NoSuchNode(id))?.version)
     }
 
     fn update_node(
         &mut self,
-        wall_ms: u64,
         id: NodeId,
         availability: Option<Availability>,
         labels: Option<Labels>,
     ) {
         let key = RecordKey::node_settings(id);
-        let held = self.catalog.nodes.get(&id).cloned().unwrap_or_default();
+        let held = self.planner.catalog().nodes.get(&id).cloned().unwrap_or_default();
         if let Some(availability) = availability.filter(|wanted| *wanted != held.availability) {
-            self.replica.edit(key, Facet::AVAILABILITY, &availability, wall_ms);
+            self.replica.edit(key, Facet::AVAILABILITY, &availability, self.wall_ms);
         }
         if let Some(labels) = labels.filter(|wanted| *wanted != held.labels) {
-            self.replica.edit_labels(key, &labels, wall_ms);
+            self.replica.edit_labels(key, &labels, self.wall_ms);
         }
     }
 
-    fn remove_node(
-        &mut self,
-        wall_ms: u64,
-        id: NodeId,
-        removal: Removal,
-    ) -> Result<Edited, Refusal> {
+    fn remove_node(&mut self, id: NodeId, removal: Removal) -> Result<Edited, Refusal> {
         self.check_node_version(id, None)?;
         let gone = match self.gossip.member(id) {
             Some(member) => {
@@ -232,11 +245,11 @@ impl Node {
             None => id != self.me,
         };
         if !gone && removal == Removal::IfGone {
-            return Err(Refusal::NodeReachable { name: self.hostname(id) });
+            return Err(Refusal::NodeReachable { name: self.planner.catalog().hostname(id) });
         }
         let created = self.replica.next_stamp();
-        let fact = Life::Present { name: self.hostname(id), created };
-        self.replica.edit(RecordKey::eviction(id), Facet::LIFE, &fact, wall_ms);
+        let fact = Life::Present { name: self.planner.catalog().hostname(id), created };
+        self.replica.edit(RecordKey::eviction(id), Facet::LIFE, &fact, self.wall_ms);
         Ok(Edited::Done)
     }
 }

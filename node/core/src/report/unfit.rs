@@ -3,7 +3,7 @@
 use crdt_state::spec::Life;
 use crdt_state::{Digest, Kind, NodeId, Record, RecordKey, Unfit};
 
-use super::Node;
+use super::NodeReport;
 
 /// A record that is held and passed on, and not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl UnfitRow {
     }
 }
 
-impl Node {
+impl NodeReport<'_> {
     /// The records that are held and not read, by key.
     pub fn unfit(&self) -> Vec<UnfitRow> {
         let row = |(key, digest, why)| UnfitRow {

@@ -5,51 +5,50 @@ use crdt_state::service::{self, Service};
 use crdt_state::spec::{Facet, Life};
 use crdt_state::{Kind, RecordKey, ServiceId, Stamp};
 
-use super::Node;
+use super::Editor;
 use crate::edit::{Edited, Refusal};
 
-impl Node {
+impl Editor<'_> {
     pub(super) fn pick_conflict(
         &mut self,
-        wall_ms: u64,
         key: RecordKey,
         facet: Facet,
         stamp: Stamp,
     ) -> Result<Edited, Refusal> {
         let was_removed = matches!(self.replica.life(&key), Some(Life::Removed { .. }));
-        self.replica.pick(key, facet, stamp, wall_ms).map_err(|_| Refusal::NoSuchConflict)?;
+        self.replica.pick(key, facet, stamp, self.wall_ms).map_err(|_| Refusal::NoSuchConflict)?;
         if was_removed && key.kind == Kind::SERVICE {
-            self.leave_name_to_others(wall_ms, ServiceId(key.id));
+            self.leave_name_to_others(ServiceId(key.id));
         }
         Ok(Edited::Done)
     }
 
-    pub(super) fn take_name(&mut self, wall_ms: u64, id: ServiceId) -> Result<Edited, Refusal> {
+    pub(super) fn take_name(&mut self, id: ServiceId) -> Result<Edited, Refusal> {
         let name = self.living(id)?.name;
-        let shared = service::name_conflicts(&self.replica);
+        let shared = service::name_conflicts(self.replica);
         let shared = shared.into_iter().find(|shared| shared.name == name);
         let shared = shared.ok_or(Refusal::NoSuchConflict)?;
         for other in shared.others.into_iter().chain([shared.owner]).filter(|other| *other != id) {
             let other = self.living(other)?;
-            self.rename_to_free(wall_ms, &other);
+            self.rename_to_free(&other);
         }
         Ok(Edited::Service(id))
     }
 
     /// A service that came back while its name was given away takes another one: who uses the name
     /// now would otherwise meet the old service under it, which is the older one.
-    fn leave_name_to_others(&mut self, wall_ms: u64, id: ServiceId) {
-        let Some(service) = Service::read(&self.replica, id) else { return };
-        let shared = service::name_conflicts(&self.replica);
+    fn leave_name_to_others(&mut self, id: ServiceId) {
+        let Some(service) = Service::read(self.replica, id) else { return };
+        let shared = service::name_conflicts(self.replica);
         if shared.iter().any(|shared| shared.name == service.name) {
-            self.rename_to_free(wall_ms, &service);
+            self.rename_to_free(&service);
         }
     }
 
-    fn rename_to_free(&mut self, wall_ms: u64, service: &Service) {
+    fn rename_to_free(&mut self, service: &Service) {
         let name = self.free_name(&service.name);
         let life = Life::Present { name, created: service.created };
-        self.replica.edit(RecordKey::service(service.id), Facet::LIFE, &life, wall_ms);
+        self.replica.edit(RecordKey::service(service.id), Facet::LIFE, &life, self.wall_ms);
     }
 
     /// `web-2`, or the first number after it that no living service has.
@@ -61,7 +60,7 @@ impl Node {
             // An older version let dots through; the new name is made by today's rule.
             format!("{}{ending}", stem.replace('.', "-"))
         });
-        let is_free = |name: &String| service::name_owner(&self.replica, name).is_none();
+        let is_free = |name: &String| service::name_owner(self.replica, name).is_none();
         numbered.into_iter().find(is_free).expect("there are fewer services than numbers")
     }
 }

@@ -1,0 +1,138 @@
+//! What this node writes about itself: its description, its volumes, its conditions.
+//!
+//! Each is written only if it differs from what the node wrote last. It must never write a record of
+//! another node.
+
+use crdt_state::condition::NodeConditions;
+use crdt_state::node::NodeDescription;
+use crdt_state::read;
+use crdt_state::replica::Replica;
+use crdt_state::spec::{Facet, Labels, Resources};
+use crdt_state::volume::{self, NodeVolumes};
+use crdt_state::{NodeId, RecordKey};
+use gossip::Now;
+use serde::{Deserialize, Serialize};
+
+use crate::conditions::Conditions;
+use crate::departure::Departure;
+
+/// What a node knows of itself when it starts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NodeFacts {
+    /// Host name.
+    pub hostname: String,
+    /// `linux`.
+    pub os: String,
+    /// As Docker spells it: `x86_64`, `aarch64`, `armv7l`.
+    pub arch: String,
+    /// What the machine has.
+    pub resources: Resources,
+    /// Labels from the config file.
+    pub engine_labels: Labels,
+    /// Version of the agent.
+    pub engine_version: String,
+    /// Where it listens, best first.
+    pub addresses: Vec<String>,
+}
+
+/// What this node has to say about itself.
+pub struct OwnRecords {
+    me: NodeId,
+    facts: NodeFacts,
+    /// What is on this node's disk, once somebody has looked.
+    volumes: Option<NodeVolumes>,
+    conditions: Conditions,
+}
+
+impl OwnRecords {
+    /// With `volumes: None`, nobody has looked at the disk yet: the node reports no volumes.
+    pub fn new(me: NodeId, facts: NodeFacts, volumes: Option<NodeVolumes>) -> OwnRecords {
+        OwnRecords { me, facts, volumes, conditions: Conditions::default() }
+    }
+
+    /// Writes what this node is, and whether it leaves the fleet.
+    pub fn write_description(&self, replica: &mut Replica, departure: &Departure, wall_ms: u64) {
+        let key = RecordKey::node(self.me);
+        let held = replica.owned::<NodeDescription>(&key).map(|(_, description)| description);
+        let joined = held.map_or_else(|| replica.next_stamp(), |description| description.joined);
+        let facts = self.facts.clone();
+        let description = NodeDescription {
+            hostname: facts.hostname,
+            os: facts.os,
+            arch: facts.arch,
+            resources: facts.resources,
+            engine_labels: facts.engine_labels,
+            engine_version: facts.engine_version,
+            addresses: facts.addresses,
+            joined,
+            left: departure.has_begun(),
+        };
+        replica.put_owned(key, &description, wall_ms);
+    }
+
+    /// Somebody looked at the disk.
+    pub fn on_volumes_found(&mut self, found: NodeVolumes) {
+        self.volumes = Some(found);
+    }
+
+    /// Writes which volumes this node holds. One that it reported before and does not find is
+    /// reported as missing: a disk that is not mounted must not look like an empty one.
+    pub fn write_volumes(&self, replica: &mut Replica, wall_ms: u64) {
+        let Some(found) = &self.volumes else { return };
+        let reported = read::volumes_of(replica, self.me);
+        let merged = volume::merge_found(&reported, found);
+        if merged != reported {
+            replica.put_owned(RecordKey::volumes(self.me), &merged, wall_ms);
+        }
+    }
+
+    /// A volume was removed from the disk by an operator: it is not missing.
+    pub fn on_volume_removed(&mut self, replica: &mut Replica, name: &str, wall_ms: u64) {
+        if let Some(found) = &mut self.volumes {
+            found.remove(name);
+        }
+        let mut reported = read::volumes_of(replica, self.me);
+        let Some(fact) = reported.remove(name) else { return };
+        replica.put_owned(RecordKey::volumes(self.me), &reported, wall_ms);
+        let mut given_up = read::given_up(replica, self.me);
+        if given_up.remove(&fact.id) {
+            let key = RecordKey::node_settings(self.me);
+            replica.edit(key, Facet::VOLUMES_GIVEN_UP, &given_up, wall_ms);
+        }
+    }
+
+    /// Somebody looked at the machine: everything that is the matter now.
+    pub fn on_conditions_found(&mut self, now: Now, found: &NodeConditions) {
+        self.conditions.observe(now, found);
+    }
+
+    /// When a condition is due to be reported, or is over.
+    pub fn conditions_deadline(&self) -> Now {
+        self.conditions.deadline()
+    }
+
+    /// Moves the conditions on to `now`.
+    pub fn on_conditions_due(&mut self, now: Now) {
+        self.conditions.handle_due(now);
+    }
+
+    /// Writes in which conditions this node cannot start tasks. `None`: as written before; else the
+    /// conditions that began or ended, each with a text.
+    pub fn write_conditions(
+        &self,
+        replica: &mut Replica,
+        wall_ms: u64,
+    ) -> Option<Vec<(String, String)>> {
+        let reported = self.conditions.said();
+        let before = read::conditions_of(replica, self.me);
+        if reported == before {
+            return None;
+        }
+        replica.put_owned(RecordKey::conditions(self.me), &reported, wall_ms);
+        let began = reported.iter().filter(|(word, _)| !before.contains_key(*word));
+        let ended = before.iter().filter(|(word, _)| !reported.contains_key(*word));
+        let changed = began.map(|(word, text)| (word.clone(), text.clone()));
+        let changed = changed.chain(ended.map(|(word, _)| (word.clone(), "over".to_owned())));
+        Some(changed.collect())
+    }
+}

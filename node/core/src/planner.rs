@@ -1,0 +1,209 @@
+//! The planner of one node: the records it has read, the plan made from them, and what in it is out
+//! of date.
+//!
+//! ```text
+//! record changed, member changed, timer ──▶ outdated ──replan──▶ plan, services to reconcile
+//! ```
+//! It reads records and members and changes neither. A service is planned again only when something
+//! that its plan depends on changed; [`plan`](mod@crate::plan) itself is a pure function of the view.
+
+use crdt_state::replica::Replica;
+use crdt_state::{NodeId, RecordKey, ServiceId};
+use gossip::{Gossip, MemberState, Now, Profile};
+
+use crate::catalog::{Catalog, Touched};
+use crate::ledger::{self, Ledger};
+use crate::plan::{self, Plan};
+use crate::rollout::RolloutProgress;
+use crate::view::{Presence, View};
+
+mod views;
+
+/// What one node knows of the fleet, and its plan.
+pub struct Planner {
+    me: NodeId,
+    failover_delay_ms: u64,
+    /// Until then, a node that was never heard counts as present: this node has just booted.
+    booted_until: Now,
+    catalog: Catalog,
+    view: View,
+    plan: Plan,
+    progress: RolloutProgress,
+    /// What changed since the last plan.
+    outdated: Touched,
+    /// When the presence of a member changes by itself: the end of a failover delay or of
+    /// `booted_until`.
+    presence_deadline: Now,
+}
+
+impl Planner {
+    /// A planner that has read all records of `replica`; everything is outdated.
+    pub fn new(me: NodeId, profile: &Profile, replica: &Replica, booted_until: Now) -> Planner {
+        let catalog = Catalog::read(replica);
+        let services = catalog.services.keys().chain(catalog.tasks.keys()).copied().collect();
+        Planner {
+            me,
+            failover_delay_ms: profile.failover_delay_ms,
+            booted_until,
+            catalog,
+            view: View::default(),
+            plan: Plan::default(),
+            progress: RolloutProgress::default(),
+            outdated: Touched { services, nodes: true, ..Touched::default() },
+            presence_deadline: Now::START,
+        }
+    }
+
+    /// The records, decoded.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// What the plan was made from.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// How far the rollout of each service is, as this node saw it.
+    pub fn progress(&self) -> &RolloutProgress {
+        &self.progress
+    }
+
+    /// How long an unreachable member keeps its tasks, in milliseconds.
+    pub fn failover_delay_ms(&self) -> u64 {
+        self.failover_delay_ms
+    }
+
+    /// Is the node present, by the view of the last plan?
+    pub fn is_here(&self, node: NodeId) -> bool {
+        self.view.nodes.get(&node).is_some_and(|view| view.presence == Presence::Here)
+    }
+
+    /// When the presence of a member changes by itself.
+    pub fn presence_deadline(&self) -> Now {
+        self.presence_deadline
+    }
+
+    /// Did anything change since the last plan?
+    pub fn is_outdated(&self) -> bool {
+        self.outdated != Touched::default()
+    }
+
+    /// Reads one record again.
+    pub fn on_record(&mut self, replica: &Replica, key: RecordKey) {
+        self.catalog.update(replica, key, &mut self.outdated);
+    }
+
+    /// The state of a member changed.
+    pub fn on_member(&mut self) {
+        self.outdated.nodes = true;
+    }
+
+    /// These services are due by themselves, without any change of a record.
+    pub fn on_due(&mut self, services: impl IntoIterator<Item = ServiceId>) {
+        self.outdated.services.extend(services);
+    }
+
+    /// Notes what the owners of a service's slots report now.
+    pub fn note_progress(&mut self, now: Now, id: ServiceId) {
+        match self.catalog.services.get(&id) {
+            Some(service) => {
+                let plan = self.plan.services.get(&id);
+                self.progress.note(now, service, plan, self.catalog.tasks.get(&id));
+            }
+            None => self.progress.forget(id),
+        }
+    }
+
+    /// Plans again everything that is outdated. Returns the services to reconcile; `local` are those
+    /// of which this node has tasks.
+    pub fn replan(
+        &mut self,
+        now: Now,
+        gossip: &Gossip,
+        local: impl Iterator<Item = ServiceId>,
+    ) -> Vec<ServiceId> {
+        if self.presence_deadline <= now {
+            self.outdated.nodes = true;
+        }
+        let outdated = std::mem::take(&mut self.outdated);
+        let mut is_shared = false;
+        if outdated.nodes {
+            is_shared = self.view_nodes(now, gossip);
+        }
+        for id in &outdated.services {
+            is_shared |= self.view_service(*id);
+        }
+        if is_shared {
+            let before = std::mem::replace(&mut self.plan, plan::plan(&self.view));
+            let mut concerned: Vec<ServiceId> = outdated.services.iter().copied().collect();
+            concerned.extend(before.services.keys());
+            concerned.extend(self.plan.services.keys());
+            concerned.extend(local);
+            concerned.extend(outdated.handovers);
+            concerned.sort_unstable();
+            concerned.dedup();
+            return concerned;
+        }
+        for id in &outdated.services {
+            match self.view.services.get(id) {
+                Some(service) => {
+                    let planned = plan::plan_service(&self.view, service, &mut Ledger::default());
+                    self.plan.services.insert(*id, planned);
+                }
+                None => {
+                    self.plan.services.remove(id);
+                }
+            }
+        }
+        outdated.services.union(&outdated.handovers).copied().collect()
+    }
+
+    /// Views all members again; whether any is different, which concerns every service.
+    fn view_nodes(&mut self, now: Now, gossip: &Gossip) -> bool {
+        self.presence_deadline = Now::NEVER;
+        let mut nodes = std::collections::BTreeMap::new();
+        for (id, entry) in self.catalog.nodes.iter().filter(|(_, entry)| entry.is_member()) {
+            let gone_at = self.gone_at(gossip, *id);
+            if gone_at > now {
+                self.presence_deadline = self.presence_deadline.min(gone_at);
+            }
+            let presence = if gone_at > now { Presence::Here } else { Presence::Gone };
+            nodes.extend(views::node(*id, entry, presence).map(|view| (*id, view)));
+        }
+        let is_changed = nodes != self.view.nodes;
+        self.view.nodes = nodes;
+        is_changed
+    }
+
+    /// From when on a node counts as gone, as far as placement cares.
+    fn gone_at(&self, gossip: &Gossip, id: NodeId) -> Now {
+        if id == self.me {
+            return Now::NEVER;
+        }
+        match gossip.member(id) {
+            Some(member) => match member.state {
+                MemberState::Alive | MemberState::Suspect => Now::NEVER,
+                MemberState::Left => Now::START,
+                MemberState::Unreachable => member.since.plus(self.failover_delay_ms),
+            },
+            None => self.booted_until,
+        }
+    }
+
+    /// Views one service again; whether it takes what others may lack, which concerns every service.
+    fn view_service(&mut self, id: ServiceId) -> bool {
+        let after = views::service(&self.catalog, id);
+        let is_counted = after.as_ref().is_some_and(ledger::is_counted);
+        let before = match after {
+            Some(view) => self.view.services.insert(id, view),
+            None => self.view.services.remove(&id),
+        };
+        is_counted || before.as_ref().is_some_and(ledger::is_counted)
+    }
+}

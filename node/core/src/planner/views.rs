@@ -1,0 +1,83 @@
+//! What the plan depends on, taken from the records of one service or one node.
+
+use crdt_state::task::TaskState;
+use crdt_state::{NodeId, ServiceId};
+
+use crate::assign;
+use crate::catalog::{Catalog, NodeEntry};
+use crate::constraint::Constraint;
+use crate::view::{Holder, NodeView, Presence, ServiceView, Standing};
+use crate::volumes;
+
+/// A service; `None` if it does not exist.
+pub fn service(catalog: &Catalog, id: ServiceId) -> Option<ServiceView> {
+    let service = catalog.services.get(&id)?;
+    let mut holders = Vec::new();
+    for ((slot, node), record) in catalog.tasks.get(&id).into_iter().flatten() {
+        let best = record
+            .tasks
+            .iter()
+            .filter(|s| s.desired_running)
+            .filter(|s| !s.current.state.is_terminal() || s.template == service.template_version)
+            .map(|s| (assign::standing(s), s.running_since))
+            .min();
+        if let Some((standing, running_since)) = best {
+            holders.push(Holder { slot: *slot, node: *node, standing, running_since });
+        }
+    }
+    Some(ServiceView {
+        id,
+        created: service.created,
+        scale: service.scale,
+        constraints: service
+            .placement
+            .constraints
+            .iter()
+            .map(|text| Constraint::parse(text).map_err(|_| text.clone()))
+            .collect(),
+        platforms: service.template.container.platforms.clone(),
+        max_per_node: service.placement.max_per_node,
+        priority: service.placement.priority,
+        reservations: service.template.reservations.clone(),
+        host_ports: service.endpoint.ports.iter().filter(|p| p.host).cloned().collect(),
+        volumes: volumes::named_by(service),
+        holders,
+    })
+}
+
+/// A node; `None` while it has not described itself.
+pub fn node(id: NodeId, entry: &NodeEntry, presence: Presence) -> Option<NodeView> {
+    let description = entry.description.as_ref()?;
+    let ip = |text: &String| {
+        text.parse::<std::net::SocketAddr>()
+            .map(|addr| addr.ip())
+            .or_else(|_| text.parse::<std::net::IpAddr>())
+            .ok()
+    };
+    Some(NodeView {
+        id,
+        presence,
+        availability: entry.availability,
+        hostname: description.hostname.clone(),
+        os: description.os.clone(),
+        arch: description.arch.clone(),
+        labels: entry.labels.clone(),
+        engine_labels: description.engine_labels.clone(),
+        ips: description.addresses.iter().filter_map(ip).collect(),
+        resources: description.resources.clone(),
+        volumes: entry.volumes.clone(),
+        unable: unable(entry),
+    })
+}
+
+/// Why a node cannot start tasks, in one line.
+fn unable(entry: &NodeEntry) -> Option<String> {
+    let texts: Vec<&str> = entry.conditions.values().map(String::as_str).collect();
+    (!texts.is_empty()).then(|| texts.join(", "))
+}
+
+const _: () = {
+    // Terminal states come last: `is_terminal` and the order of standings rely on it.
+    assert!((TaskState::Running as u8) < (TaskState::Complete as u8));
+    assert!((Standing::Running as u8) < (Standing::Ended as u8));
+};

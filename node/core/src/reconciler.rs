@@ -1,0 +1,273 @@
+//! This node's part of the plan: each slot that it owns or has a task in is brought towards it.
+//!
+//! The plan is enough to start a task. To end a healthy copy, the new owner has to answer, see
+//! [`crate::handover`]. Slots whose turn in a rollout has not come run the last template that was
+//! good, wherever they are started. It must never write a record of another node.
+
+use std::collections::BTreeMap;
+
+use crdt_state::handover::Handovers;
+use crdt_state::replica::Replica;
+use crdt_state::spec::{Life, TemplateVersion};
+use crdt_state::task::{AdoptedRun, Run, RunEvent, Slot, TaskRecord};
+use crdt_state::{NodeId, RecordKey, ServiceId};
+use gossip::Now;
+
+use crate::catalog::Catalog;
+use crate::event::Event;
+use crate::handover::Handover;
+use crate::planner::Planner;
+use crate::tasks::{SlotTarget, StepTime, TaskOrder, Tasks, is_healthy};
+
+mod target;
+mod task_events;
+
+/// From the first member heard to the first start: the time of one comparison.
+pub const LOOK_AROUND_MS: u64 = 700;
+
+/// How long after the first member was heard tasks of unknown services are kept, in milliseconds:
+/// three comparisons on the default profile.
+pub const ORPHAN_MS: u64 = 30_000;
+
+/// The tasks of one node, and what it asks of and answers to other nodes about their slots.
+pub struct Reconciler {
+    me: NodeId,
+    tasks: Tasks,
+    handover: Handover,
+    /// Until then, tasks of services that have no record go on: a node that lost its disk first
+    /// hears what its peers know.
+    orphans_until: Now,
+    /// When a service is due by itself: the next turn of a rollout, the end of its orphans.
+    due_at: BTreeMap<ServiceId, Now>,
+}
+
+impl Reconciler {
+    /// No tasks; nothing starts before `hold_until`.
+    pub fn new(
+        me: NodeId,
+        hostname: String,
+        hold_until: Now,
+        replica: &Replica,
+        catalog: &Catalog,
+    ) -> Reconciler {
+        let written = catalog.handovers.get(&me).cloned();
+        Reconciler {
+            me,
+            tasks: Tasks::new(me, hostname, hold_until),
+            handover: Handover::restore(me, replica.writer().store, written),
+            orphans_until: Now::NEVER,
+            due_at: BTreeMap::new(),
+        }
+    }
+
+    /// Takes over the runs that were found on this machine.
+    pub fn restore(&mut self, time: StepTime, adopted: Vec<AdoptedRun>, catalog: &Catalog) {
+        let mine: Vec<TaskRecord> = catalog.tasks_of(self.me).cloned().collect();
+        for (run, event) in self.tasks.restore(time, mine, adopted) {
+            self.handle_run(time, run, event, catalog);
+        }
+    }
+
+    /// Something became of a run.
+    pub fn handle_run(&mut self, time: StepTime, run: Run, event: RunEvent, catalog: &Catalog) {
+        let service = self.tasks.slot_of(run).and_then(|(id, _)| catalog.services.get(&id));
+        self.tasks.handle_run(time, run, event, service);
+    }
+
+    /// A member is up: what others know arrives with the next comparison.
+    pub fn on_member_up(&mut self, now: Now) {
+        self.tasks.release(now.plus(LOOK_AROUND_MS));
+        self.orphans_until = self.orphans_until.min(now.plus(ORPHAN_MS));
+    }
+
+    /// Starts what is due, and orders again the stops that were not answered.
+    pub fn handle_due(&mut self, time: StepTime, catalog: &Catalog) {
+        self.tasks.handle_due(time, |id| catalog.services.get(&id));
+    }
+
+    /// Stops every task.
+    pub fn stop_all(&mut self, time: StepTime) {
+        self.tasks.stop_all(time);
+    }
+
+    /// The next order for the runtime.
+    pub fn poll_order(&mut self) -> Option<TaskOrder> {
+        self.tasks.poll_order()
+    }
+
+    /// Does no task run or wait here?
+    pub fn is_idle(&self) -> bool {
+        self.tasks.is_idle()
+    }
+
+    /// Is everything written and ordered that the tasks led to?
+    pub fn is_settled(&self) -> bool {
+        self.tasks.is_settled()
+    }
+
+    /// When the next task that waits may start.
+    pub fn start_at(&self) -> Now {
+        self.tasks.start_at()
+    }
+
+    /// When the next stop that was not answered is ordered again.
+    pub fn stop_again_at(&self) -> Now {
+        self.tasks.stop_again_at()
+    }
+
+    /// When a service is due by itself.
+    pub fn service_due_at(&self) -> Now {
+        self.due_at.values().copied().fold(Now::NEVER, Now::min)
+    }
+
+    /// The services that are due by themselves.
+    pub fn due_services(&self, now: Now) -> impl Iterator<Item = ServiceId> {
+        self.due_at.iter().filter(move |(_, at)| **at <= now).map(|(id, _)| *id)
+    }
+
+    /// The services of which this node has tasks.
+    pub fn services(&self) -> impl Iterator<Item = ServiceId> {
+        self.tasks.slots().map(|(service, _)| service)
+    }
+
+    /// A task record in this node's name that it did not write in this life is overwritten by what
+    /// it knows.
+    pub fn refute(&mut self, replica: &Replica, key: RecordKey) {
+        let Some((owner, reported)) = replica.owned::<TaskRecord>(&key) else { return };
+        let (service, slot) = (reported.service, reported.slot);
+        if owner == self.me && self.tasks.record(service, slot) != Some(&reported) {
+            self.tasks.refute(service, slot);
+        }
+    }
+
+    /// Is the service to be left as it is for now? Nothing of it is begun and nothing ended: its
+    /// record cannot be read, or has not arrived yet.
+    pub fn leaves_alone(&mut self, now: Now, replica: &Replica, id: ServiceId) -> bool {
+        let key = RecordKey::service(id);
+        // No record at all, not even of the removal.
+        if replica.record(&key).is_none() && now < self.orphans_until {
+            self.due_at.insert(id, self.orphans_until);
+            return true;
+        }
+        let is_unfit = replica.is_unfit(&key);
+        if is_unfit {
+            self.due_at.remove(&id);
+        }
+        is_unfit
+    }
+
+    /// Brings the slots of one service towards the plan.
+    pub fn reconcile(&mut self, time: StepTime, planner: &Planner, id: ServiceId) {
+        let (plan, catalog) = (planner.plan(), planner.catalog());
+        let service = catalog.services.get(&id);
+        let mut next_turn = Now::NEVER;
+        for slot in self.concerned_slots(planner, id) {
+            let owner = plan.owner(id, slot);
+            let turn = self.turn(time.now, planner, id, slot);
+            next_turn = next_turn.min(turn.err().unwrap_or(Now::NEVER));
+            let owner_runs = owner.is_some_and(|node| runs(catalog, id, slot, node));
+            let keeper = owner.filter(|_| owner_runs);
+            let is_kept = self.hand_over(time, catalog, (id, slot), keeper);
+            let target = match service {
+                Some(service) => self.target(planner, service, slot, turn),
+                None => TemplateVersion(0),
+            };
+            let slot_target = SlotTarget {
+                service,
+                wanted: plan.wants(id, slot),
+                owner,
+                owner_runs,
+                is_kept,
+                target,
+                may_update: turn.is_ok(),
+            };
+            self.tasks.reconcile(time, id, slot, slot_target);
+        }
+        let (tasks, me) = (&self.tasks, self.me);
+        let keeps = |slot| plan.owner(id, slot) == Some(me) && tasks.keeps(id, slot);
+        self.handover.answer(id, &catalog.handovers, keeps);
+        match next_turn {
+            Now::NEVER => self.due_at.remove(&id),
+            at => self.due_at.insert(id, at),
+        };
+    }
+
+    /// The slots that this node owns, has something in, or asks about.
+    fn concerned_slots(&self, planner: &Planner, id: ServiceId) -> Vec<Slot> {
+        let mut slots: Vec<Slot> =
+            self.tasks.slots().filter(|(of, _)| *of == id).map(|(_, slot)| slot).collect();
+        let planned = planner.plan().services.get(&id);
+        let owned = planned.into_iter().flat_map(|plan| plan.slots.keys()).copied();
+        slots.extend(owned.filter(|slot| planner.plan().owner(id, *slot) == Some(self.me)));
+        slots.extend(self.handover.asked(id));
+        slots.sort_unstable();
+        slots.dedup();
+        slots
+    }
+
+    /// Asks the owner of a slot that this node runs as well whether it keeps the slot, if the owner
+    /// reports that it runs it. Returns whether it has answered so. `keeper` is that owner.
+    fn hand_over(
+        &mut self,
+        time: StepTime,
+        catalog: &Catalog,
+        (id, slot): (ServiceId, Slot),
+        keeper: Option<NodeId>,
+    ) -> bool {
+        let keeper = keeper.filter(|node| *node != self.me && self.tasks.runs(id, slot));
+        let Some(keeper) = keeper else {
+            self.handover.withdraw(id, slot);
+            return false;
+        };
+        // An agent of a version before handovers neither asks nor answers.
+        let Some(theirs) = catalog.handovers.get(&keeper) else { return true };
+        self.handover.ask(time.lamport, id, slot, keeper);
+        self.handover.is_kept_by(keeper, theirs, id, slot)
+    }
+
+    /// Writes what changed in this node's slots and handovers, and adds what became of its tasks to
+    /// `events`. Returns whether anything changed.
+    pub fn write(
+        &mut self,
+        replica: &mut Replica,
+        catalog: &Catalog,
+        wall_ms: u64,
+        events: &mut Vec<Event>,
+    ) -> bool {
+        let touched = self.tasks.drain_touched();
+        for ((service, slot), record) in &touched {
+            let key = RecordKey::task(self.me, *service, *slot);
+            let before = replica.owned::<TaskRecord>(&key).map(|(_, before)| before);
+            let called = replica.life(&RecordKey::service(*service)).map(Life::into_name);
+            let of = task_events::SlotService {
+                name: called.as_deref(),
+                service: catalog.services.get(service),
+            };
+            events.extend(task_events::between(before.as_ref(), record.as_ref(), of, wall_ms));
+            match record {
+                Some(record) => replica.put_owned(key, record, wall_ms),
+                None if replica.record(&key).is_some() => {
+                    replica.retire_owned(key, wall_ms);
+                }
+                None => {}
+            }
+        }
+        self.write_handovers(replica, wall_ms) || !touched.is_empty()
+    }
+
+    fn write_handovers(&self, replica: &mut Replica, wall_ms: u64) -> bool {
+        let key = RecordKey::handovers(self.me);
+        let written = replica.owned::<Handovers>(&key);
+        if written.is_some_and(|(_, written)| written == *self.handover.said()) {
+            return false;
+        }
+        replica.put_owned(key, self.handover.said(), wall_ms);
+        true
+    }
+}
+
+/// Does the node report that the slot runs on it, healthy, and that it is to go on?
+fn runs(catalog: &Catalog, id: ServiceId, slot: Slot, node: NodeId) -> bool {
+    let record = catalog.said(id, slot, node);
+    record.is_some_and(|record| record.tasks.iter().any(|s| s.desired_running && is_healthy(s)))
+}

@@ -1,0 +1,60 @@
+//! The answers of one node to what operators ask, at one moment.
+//!
+//! Every answer comes from this node's own state, at once, and changes nothing. No peer is asked:
+//! what an unreachable node reported last is shown with its age.
+
+use crdt_state::NodeId;
+use crdt_state::replica::Replica;
+use crdt_state::service::Service;
+use gossip::{Gossip, Now};
+
+use crate::catalog::Catalog;
+use crate::plan::Plan;
+use crate::planner::Planner;
+use crate::view::View;
+
+mod nodes;
+mod rollout;
+mod tasks;
+mod unfit;
+mod volumes;
+mod why;
+
+pub use nodes::NodeRow;
+pub use rollout::{Rollout, RolloutState};
+pub use tasks::TaskView;
+pub use unfit::UnfitRow;
+pub use volumes::VolumeRow;
+pub use why::{HeldMove, NodeVerdict, NodeWhy, SlotWhy};
+
+/// What can be asked of a node. It borrows the node's state; ages are counted to `now`.
+#[derive(Clone, Copy)]
+pub struct NodeReport<'a> {
+    pub(crate) me: NodeId,
+    pub(crate) now: Now,
+    pub(crate) replica: &'a Replica,
+    pub(crate) gossip: &'a Gossip,
+    pub(crate) planner: &'a Planner,
+}
+
+impl<'a> NodeReport<'a> {
+    fn catalog(&self) -> &'a Catalog {
+        self.planner.catalog()
+    }
+
+    fn plan(&self) -> &'a Plan {
+        self.planner.plan()
+    }
+
+    fn view(&self) -> &'a View {
+        self.planner.view()
+    }
+
+    /// What a service is called by: its name, or its id while an older one has that name too.
+    pub fn called(&self, service: &Service) -> String {
+        match self.catalog().owns_name(service) {
+            true => service.name.clone(),
+            false => service.id.to_string(),
+        }
+    }
+}

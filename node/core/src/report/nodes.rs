@@ -1,0 +1,107 @@
+//! Nodes for operators: what each reports about itself, and how this node sees it.
+
+use std::net::SocketAddr;
+
+use crdt_state::NodeId;
+use crdt_state::condition::NodeConditions;
+use crdt_state::node::{Availability, NodeDescription};
+use crdt_state::spec::Labels;
+use gossip::{Evidence, MemberState, Now};
+
+use super::NodeReport;
+use crate::catalog::NodeEntry;
+
+/// A node as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeRow {
+    /// Which.
+    pub id: NodeId,
+    /// What it says of itself.
+    pub description: Option<NodeDescription>,
+    /// What operators allow.
+    pub availability: Availability,
+    /// What operators call it.
+    pub labels: Labels,
+    /// As seen from here.
+    pub state: MemberState,
+    /// Why it counts as unreachable, if it does; absent if it was not heard since the start.
+    pub evidence: Option<Evidence>,
+    /// For how long it has been in this state, in milliseconds.
+    pub since_ms: u64,
+    /// For how long it has not been heard, in milliseconds; 0 for this node.
+    pub heard_ms: u64,
+    /// Where it was last heard.
+    pub addr: Option<SocketAddr>,
+    /// Docker's `Version.Index`.
+    pub version: u64,
+    /// Why it cannot start tasks, as it says itself.
+    pub conditions: NodeConditions,
+    /// Is it this node?
+    pub is_me: bool,
+}
+
+impl NodeReport<'_> {
+    /// Members and known nodes that are not evicted, this one first, then by id.
+    pub fn nodes(&self) -> Vec<NodeRow> {
+        let mut rows: Vec<NodeRow> = self
+            .catalog()
+            .nodes
+            .iter()
+            .filter(|(_, node)| !node.evicted)
+            .map(|(id, node)| {
+                let member = self.gossip.member(*id);
+                let is_me = *id == self.me;
+                let left = node.description.as_ref().is_some_and(|d| d.left);
+                let (state, since_ms, heard_ms) = match member {
+                    _ if left => (MemberState::Left, 0, 0),
+                    _ if is_me => (MemberState::Alive, self.now.since(Now::START), 0),
+                    Some(member) => {
+                        (member.state, self.now.since(member.since), self.now.since(member.heard))
+                    }
+                    None => (MemberState::Unreachable, self.now.0, self.now.0),
+                };
+                NodeRow {
+                    id: *id,
+                    description: node.description.clone(),
+                    availability: node.availability,
+                    labels: node.labels.clone(),
+                    state,
+                    evidence: member
+                        .and_then(|member| member.evidence)
+                        .filter(|_| state == MemberState::Unreachable),
+                    since_ms,
+                    heard_ms,
+                    addr: member.map(|member| member.addr),
+                    version: node.version,
+                    conditions: node.conditions.clone(),
+                    is_me,
+                }
+            })
+            .collect();
+        rows.sort_by_key(|row| (!row.is_me, row.id));
+        rows
+    }
+
+    /// For how long a node has been silent, if it is taken for unreachable.
+    pub(super) fn unreachable_ms(&self, id: NodeId) -> Option<u64> {
+        if id == self.me {
+            return None;
+        }
+        match self.gossip.member(id) {
+            Some(member) if member.state.is_active() => None,
+            Some(member) => Some(self.now.since(member.since)),
+            None => Some(self.now.since(Now::START)),
+        }
+    }
+
+    /// Has the node said goodbye, or did operators remove it? What it last said is over.
+    pub(super) fn has_left(&self, id: NodeId) -> bool {
+        let gone = |node: &NodeEntry| {
+            node.evicted || node.description.as_ref().is_some_and(|said| said.left)
+        };
+        // A node that leaves goes on for others until they took over, and says so itself.
+        id != self.me
+            && self.catalog().nodes.get(&id).is_some_and(gone)
+            && self.gossip.member(id).is_none_or(|member| !member.state.is_active())
+    }
+}

@@ -1,0 +1,183 @@
+//! Tasks for operators: what their owners report, and the slots that nobody has yet.
+
+use crdt_state::service::Service;
+use crdt_state::spec::TemplateVersion;
+use crdt_state::task::{Health, Slot, TaskState, TaskStatus};
+use crdt_state::{NodeId, ServiceId, TaskId};
+
+use super::NodeReport;
+use crate::plan::{self, Placed};
+use crate::reason::Unplaced;
+use crate::tasks::is_healthy;
+
+/// A task as operators see it: what its owner says of it, or a slot that nobody has yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskView {
+    /// Its id; of a slot without owner, one made for display.
+    pub id: TaskId,
+    /// Of which service.
+    pub service: ServiceId,
+    /// What the service is called by: its name, or its id while the name is another one's.
+    pub service_name: String,
+    /// Which slot.
+    pub slot: Slot,
+    /// Where.
+    pub node: Option<NodeId>,
+    /// What its owner says; nothing if it has not said anything yet.
+    pub status: Option<TaskStatus>,
+    /// Should it run, as far as its owner knows?
+    pub desired_running: bool,
+    /// The version of the template it runs, or will run.
+    pub template: TemplateVersion,
+    /// Why it does not run; absent exactly when it runs healthy or is not wanted.
+    pub reason: Option<String>,
+    /// For how long its node has not been heard, in milliseconds: what is shown is so old.
+    pub unreachable_ms: Option<u64>,
+}
+
+impl NodeReport<'_> {
+    /// Every task of every living service: what owners say, and the slots that nobody has yet.
+    pub fn tasks(&self) -> Vec<TaskView> {
+        self.catalog().services.values().flat_map(|service| self.tasks_of(service)).collect()
+    }
+
+    /// The tasks of one service.
+    pub fn tasks_of(&self, service: &Service) -> Vec<TaskView> {
+        let mut views = Vec::new();
+        let called = self.called(service);
+        for ((slot, node), record) in self.catalog().tasks.get(&service.id).into_iter().flatten() {
+            let has_left = self.has_left(*node);
+            let unreachable_ms = self.unreachable_ms(*node).filter(|_| !has_left);
+            for said in &record.tasks {
+                let status = if has_left { &orphaned(said) } else { said };
+                views.push(TaskView {
+                    id: status.id,
+                    service: service.id,
+                    service_name: called.clone(),
+                    slot: *slot,
+                    node: Some(*node),
+                    desired_running: status.desired_running,
+                    template: status.template,
+                    reason: not_running(status),
+                    unreachable_ms,
+                    status: Some(status.clone()),
+                });
+            }
+        }
+        let plan = self.plan().services.get(&service.id);
+        for (slot, placed) in plan.into_iter().flat_map(|plan| &plan.slots) {
+            let owner = match placed {
+                Placed::On(node, _) => Some(*node),
+                Placed::Nowhere(_) => None,
+            };
+            let said = owner.and_then(|node| self.catalog().said(service.id, *slot, node));
+            if said.is_some_and(|record| record.tasks.iter().any(|s| s.desired_running)) {
+                continue;
+            }
+            views.push(self.unsaid(service, *slot, *placed));
+        }
+        views.sort_by_key(|view| (view.slot, !view.desired_running));
+        views
+    }
+
+    /// A slot of which its owner, if it has one, has not said anything yet.
+    fn unsaid(&self, service: &Service, slot: Slot, placed: Placed) -> TaskView {
+        let owner = match placed {
+            Placed::On(node, _) => Some(node),
+            Placed::Nowhere(_) => None,
+        };
+        let nobody = NodeId([0; 16]);
+        let reason = match placed {
+            Placed::On(node, _) => {
+                format!("its owner {} has not reported it yet", self.catalog().hostname(node))
+            }
+            Placed::Nowhere(why) => self.why_nowhere(service.id, slot, why),
+        };
+        TaskView {
+            id: TaskId::of(service.id, slot, owner.unwrap_or(nobody), service.template_version),
+            service: service.id,
+            service_name: self.called(service),
+            slot,
+            node: owner,
+            status: None,
+            desired_running: true,
+            template: service.template_version,
+            reason: Some(reason),
+            unreachable_ms: None,
+        }
+    }
+
+    fn why_nowhere(&self, service: ServiceId, slot: Slot, why: Unplaced) -> String {
+        if let Unplaced::Volume(holder) = why {
+            return self.why_bound(service, slot, holder);
+        }
+        let mut counted = std::collections::BTreeMap::<String, usize>::new();
+        for reason in
+            self.plan().services.get(&service).into_iter().flat_map(|p| p.excluded.values())
+        {
+            *counted.entry(reason.to_string()).or_default() += 1;
+        }
+        let reasons: Vec<String> = counted
+            .into_iter()
+            .map(|(reason, nodes)| match nodes {
+                1 => format!("{reason} on 1 node"),
+                _ => format!("{reason} on {nodes} nodes"),
+            })
+            .collect();
+        let what = match why {
+            Unplaced::NoNode => "no suitable node",
+            Unplaced::Full | Unplaced::Volume(_) => "the suitable nodes are full",
+        };
+        if reasons.is_empty() {
+            what.to_owned()
+        } else {
+            format!("{what} ({})", reasons.join("; "))
+        }
+    }
+
+    /// How many tasks of a service run healthy, as far as this node knows, and how many should.
+    pub fn running(&self, service: &Service) -> (usize, usize) {
+        let planned = self.plan().services.get(&service.id);
+        let wanted = plan::desired(service.scale, planned);
+        let slots: std::collections::BTreeSet<Slot> = self
+            .catalog()
+            .tasks
+            .get(&service.id)
+            .into_iter()
+            .flatten()
+            .filter(|((_, node), _)| self.planner.is_here(*node))
+            .filter(|((slot, _), _)| planned.is_some_and(|plan| plan.slots.contains_key(slot)))
+            .filter(|(_, record)| record.tasks.iter().any(is_healthy))
+            .map(|((slot, _), _)| *slot)
+            .collect();
+        (slots.len(), wanted)
+    }
+}
+
+/// A task of a node that is no member any more: nobody looks after it.
+fn orphaned(said: &TaskStatus) -> TaskStatus {
+    let mut status = said.clone();
+    status.desired_running = false;
+    if !status.current.state.is_terminal() {
+        let wall_ms = status.current.wall_ms;
+        status.current.enter(TaskState::Orphaned, wall_ms);
+        status.current.message = "its node left the fleet".to_owned();
+    }
+    status
+}
+
+/// Why a task that is wanted does not run healthy.
+fn not_running(status: &TaskStatus) -> Option<String> {
+    if !status.desired_running || is_healthy(status) {
+        return None;
+    }
+    let state = status.current.state.as_str();
+    Some(match (status.current.health, status.current.message.as_str()) {
+        (Health::Unhealthy, _) => {
+            "its health command fails; it is stopped and started again".into()
+        }
+        (Health::Starting, _) => "its health command has not succeeded yet".into(),
+        (_, "") => state.to_owned(),
+        (_, message) => format!("{state}: {message}"),
+    })
+}
