@@ -246,16 +246,29 @@ impl SimNode {
         self.node.gossip().member(id).map(|member| member.state)
     }
 
+    /// The highest counter that this node has seen.
+    pub fn counter(&self) -> u64 {
+        self.node.replica().lamport()
+    }
+
     /// The runs of a slot that this node takes for running, with the counter that says since when.
     pub fn known_runs(&self, service: ServiceId, slot: Slot) -> BTreeMap<Run, u64> {
+        self.reported_runs(|task| (task.service, task.slot) == (service, slot))
+    }
+
+    /// This node's own runs that it reports as running, with the counter that says since when.
+    pub fn own_runs(&self) -> BTreeMap<Run, u64> {
+        self.reported_runs(|task| task.node == Some(self.id()))
+    }
+
+    fn reported_runs(&self, is_meant: impl Fn(&TaskView) -> bool) -> BTreeMap<Run, u64> {
         let tasks = self.node.report(self.now).tasks();
-        let of_slot = tasks.iter().filter(|task| task.service == service && task.slot == slot);
         let run = |task: &TaskView| {
             let status = task.status.as_ref()?;
             let run = Run { task: task.id, attempt: status.current.number };
             (status.current.state == TaskState::Running).then_some((run, status.running_since))
         };
-        of_slot.filter_map(run).collect()
+        tasks.iter().filter(|task| is_meant(task)).filter_map(run).collect()
     }
 
     /// How often it took a new identity since it was started.

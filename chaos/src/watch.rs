@@ -89,6 +89,9 @@ pub struct Watch {
     apart: BTreeSet<(Run, Run)>,
     /// For each run the others of its slot that its node took for running when it started it.
     knew: BTreeMap<Run, BTreeSet<Run>>,
+    /// The highest counter that a node had seen when it ordered the start of a run, for the runs that
+    /// began in the present life of its agent.
+    ordered_at: BTreeMap<(MachineNo, Run), u64>,
     /// Runs that their node ordered to end.
     stopping: BTreeSet<Run>,
     /// Where each run ran, what it was, and when it was last seen to run.
@@ -124,6 +127,7 @@ impl Watch {
             unwanted: BTreeMap::new(),
             apart: BTreeSet::new(),
             knew: BTreeMap::new(),
+            ordered_at: BTreeMap::new(),
             stopping: BTreeSet::new(),
             ran_lately: BTreeMap::new(),
             inspected_at: 0,
@@ -280,6 +284,8 @@ impl Watch {
         let agent = machine.agent.as_ref().expect("it was just started");
         self.last[machine.no].digest = agent.node.digest();
         self.last[machine.no].renewals = 0;
+        // A record that was lost with the last life is written again, with a counter of this one.
+        self.ordered_at.retain(|(no, _), _| *no != machine.no);
         self.unwanted.retain(|(no, run), _| *no != machine.no || machine.programs.is_running(*run));
         for service in agent.node.services() {
             self.report(self.removals.saw_living(machine.no, service.id));
@@ -377,6 +383,8 @@ impl Watch {
         self.starting.push((start.run, start.service));
         self.stopping.remove(&start.run);
         self.unwanted.remove(&(no, start.run));
+        let agent = machines[no].agent.as_ref();
+        self.ordered_at.extend(agent.map(|agent| ((no, start.run), agent.node.counter())));
         self.note_apart(no, start, machines);
         self.note_failover(no, start, machines);
     }

@@ -166,6 +166,21 @@ pub fn another_goes_on(stopped: &Stopped, copies: &[Copy]) -> Verdict {
     Err(broken(stopped, &format!("and it is the last copy ({copies:?})")))
 }
 
+/// A node reports since which counter its run runs. That is above the highest counter that the node
+/// had seen when it ordered the start, and at most the highest that it has seen now: `begun`. Else
+/// two copies on both sides of a cut are compared by a value that means nothing, and the younger one
+/// may stay.
+pub fn reported_since(machine: MachineNo, run: Run, since: u64, begun: (u64, u64)) -> Verdict {
+    let (ordered_at, now) = begun;
+    if (ordered_at + 1..=now).contains(&since) {
+        return Ok(());
+    }
+    let detail = format!(
+        "n{machine} reports that {run:?} runs since counter {since}; it ordered the start at {ordered_at}, and is at {now}"
+    );
+    Err(Violation::new(Invariant::I7Kept, detail))
+}
+
 /// A machine lets go of a run that still runs: it would never be stopped.
 pub fn forgot_running(machine: MachineNo, run: Run) -> Verdict {
     let detail = format!("n{machine} forgets {run:?}, which runs");
@@ -225,6 +240,14 @@ mod tests {
         assert_eq!(another_goes_on(&stopped(), &[stopping, copy]), Ok(()));
         assert!(another_goes_on(&stopped(), &[stopping, stopping]).is_err());
         assert!(another_goes_on(&stopped(), &[]).is_err());
+    }
+
+    #[test]
+    fn a_run_is_reported_to_run_since_a_counter_after_the_order_to_start_it() {
+        let run = stopped().run;
+        assert_eq!(reported_since(1, run, 8, (7, 9)), Ok(()));
+        assert!(reported_since(1, run, 7, (7, 9)).is_err());
+        assert!(reported_since(1, run, u64::MAX, (7, 9)).is_err(), "it was never written");
     }
 
     #[test]

@@ -132,6 +132,7 @@ impl Watch {
         self.sometimes.saw_times(Event::NotPlaced, waiting.min(1));
         self.note_conflicts(node);
         self.report(reasons::explained(self.next_shown, &shown));
+        self.ask_since_when(self.next_shown, node);
     }
 
     /// What the fleet sent while it rested, if its links are such that nothing is sent twice.

@@ -157,6 +157,16 @@ impl Watch {
         known.iter().filter(|(other, _)| other.task != run.task).filter_map(order).collect()
     }
 
+    /// Compares since when a node reports its own runs to run with when it ordered their start.
+    pub(super) fn ask_since_when(&mut self, no: MachineNo, node: &SimNode) {
+        for (run, since) in node.own_runs() {
+            if let Some(ordered_at) = self.ordered_at.get(&(no, run)) {
+                let begun = (*ordered_at, node.counter());
+                self.report(kept::reported_since(no, run, since, begun));
+            }
+        }
+    }
+
     /// Notes which runs of the slot the starting node takes for running.
     pub(super) fn note_knew(&mut self, node: &SimNode, start: &TaskStart) {
         let known = node.known_runs(start.service, start.slot);
