@@ -25,6 +25,9 @@ pub enum Unanswered {
     },
 }
 
+/// Answered when what was asked is refused, or on this node's disk.
+pub(super) type Written = oneshot::Sender<Result<Edited, Refusal>>;
+
 /// A closure that reads the node.
 pub(super) type Query = Box<dyn FnOnce(&Node, Now) + Send>;
 
@@ -33,11 +36,18 @@ pub(super) enum Command {
     /// To run a query.
     Read(Query),
     /// To change something.
-    Edit { edit: Box<Edit>, answer: oneshot::Sender<Result<Edited, Refusal>> },
+    Edit { edit: Box<Edit>, written: Written },
     /// To get to know whoever is there.
     Join(JoinAddr),
-    /// To remove a volume of this node.
-    RemoveVolume { name: String, answer: oneshot::Sender<Result<(), VolumeError>> },
+    /// To read which volumes are on the disk; answered when the record of them is written.
+    ReportVolumes { written: Written },
+    /// To remove a volume of this node. `written` is answered when its record is, unless the removal
+    /// fails.
+    RemoveVolume {
+        name: String,
+        removed: oneshot::Sender<Result<(), VolumeError>>,
+        written: Written,
+    },
     /// The machine was looked at.
     Conditions(NodeConditions),
     /// To leave the fleet; answered when it has.

@@ -93,12 +93,20 @@ impl Handle {
 
     /// Makes a change; answered when it is on this node's disk, or refused.
     pub async fn edit(&self, edit: Edit) -> Result<Result<Edited, Refusal>, Unanswered> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Command::Edit { edit: Box::new(edit), answer }).await?;
-        tokio::pin!(answered);
+        let (written, answer) = oneshot::channel();
+        self.send(Command::Edit { edit: Box::new(edit), written }).await?;
+        self.until_written(answer).await
+    }
+
+    /// Waits for the disk, and gives up when it refuses to be written.
+    pub(super) async fn until_written(
+        &self,
+        answer: oneshot::Receiver<Result<Edited, Refusal>>,
+    ) -> Result<Result<Edited, Refusal>, Unanswered> {
+        tokio::pin!(answer);
         loop {
             let timeout = if self.disk_error().is_some() { EDIT_TIMEOUT / 5 } else { EDIT_TIMEOUT };
-            match tokio::time::timeout(timeout, &mut answered).await {
+            match tokio::time::timeout(timeout, &mut answer).await {
                 Ok(answer) => return answer.map_err(|_| Unanswered::Ending),
                 Err(_) => match self.disk_error() {
                     Some(error) => return Err(Unanswered::Disk { error }),

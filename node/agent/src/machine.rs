@@ -12,12 +12,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crdt_state::task::{Run, RunEvent};
 use gossip::Now;
 use node_core::history::Entry;
-use node_core::{Action, Edited, Event, Input, Node, Refusal, Subject};
+use node_core::{Action, Event, Input, Node, Subject};
 use runtime::{Driver, RunEvents};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::command::Command;
+use super::command::{Command, Written};
 use super::history::History;
 use super::shared::Shared;
 use super::{ExitReason, joining};
@@ -89,7 +89,7 @@ pub(super) struct NodeLoop {
 /// Who waits for an answer, and who was told what.
 #[derive(Default)]
 pub(super) struct PendingReplies {
-    tickets: BTreeMap<u64, oneshot::Sender<Result<Edited, Refusal>>>,
+    tickets: BTreeMap<u64, Written>,
     last_ticket: u64,
     leaving: Vec<oneshot::Sender<()>>,
     /// Addresses to join, and whether their failure was told.
@@ -239,10 +239,8 @@ impl NodeLoop {
     fn on_command(&mut self, command: Command) {
         match command {
             Command::Read(query) => query(&self.node, self.clock.now()),
-            Command::Edit { edit, answer } => {
-                self.pending.last_ticket += 1;
-                let ticket = self.pending.last_ticket;
-                self.pending.tickets.insert(ticket, answer);
+            Command::Edit { edit, written } => {
+                let ticket = self.pending.ticket(written);
                 self.step(Input::Edit { ticket, edit });
             }
             Command::Join(name) => self.join(name),
@@ -251,12 +249,25 @@ impl NodeLoop {
                 self.pending.leaving.push(done);
                 self.step(Input::Leave);
             }
-            Command::RemoveVolume { name, answer } => {
-                // Whoever asked may have gone; the volume is.
-                let _ = answer.send(self.remove_volume(&name));
+            Command::ReportVolumes { written } => {
+                self.report_volumes();
+                self.flush(written);
+            }
+            Command::RemoveVolume { name, removed, written } => {
+                let result = self.remove_volume(&name);
+                if result.is_ok() {
+                    self.flush(written);
+                }
+                // Whoever asked may have gone; the volume is removed all the same.
+                let _ = removed.send(result);
             }
             Command::Stop => unreachable!("it ends the loop"),
         }
+    }
+
+    fn flush(&mut self, written: Written) {
+        let ticket = self.pending.ticket(written);
+        self.step(Input::Flush { ticket });
     }
 
     /// Begins to look for a node to ask first.
@@ -328,6 +339,13 @@ impl NodeLoop {
 }
 
 impl PendingReplies {
+    /// A new ticket, and who waits for it.
+    fn ticket(&mut self, written: Written) -> u64 {
+        self.last_ticket += 1;
+        self.tickets.insert(self.last_ticket, written);
+        self.last_ticket
+    }
+
     /// An address that an operator named and that does not answer is told once. Whether it is one.
     fn on_not_connected(&mut self, addr: SocketAddr, why: &DialFailure) -> bool {
         if *why == DialFailure::Myself {

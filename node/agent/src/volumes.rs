@@ -7,6 +7,7 @@ use crdt_state::read::volumes_of;
 use crdt_state::volume::{NodeVolumes, VolumeFact};
 use node_core::Input;
 use runtime::volume::{VolumeError, Volumes, in_use};
+use tokio::sync::oneshot;
 
 use super::command::{Command, Unanswered};
 use super::handle::Handle;
@@ -84,6 +85,15 @@ impl Handle {
         tokio::task::spawn_blocking(move || in_use(&runs)).await.unwrap_or_default()
     }
 
+    /// Reports a volume that was just made; answered when the record of it is on this node's disk. A
+    /// volume that was acknowledged and is lost with its disk is missing, and never begun anew.
+    pub async fn report_volumes(&self) -> Result<(), Unanswered> {
+        let (written, is_written) = oneshot::channel();
+        self.send(Command::ReportVolumes { written }).await?;
+        let _never_refused = self.until_written(is_written).await?;
+        Ok(())
+    }
+
     /// Removes a volume of this node and deletes what is in it.
     pub async fn remove_volume(
         &self,
@@ -103,12 +113,14 @@ impl Handle {
                 return Err(NotRemoved::Wanted { name: name.to_owned(), service });
             }
         }
-        let (answer, answered) = tokio::sync::oneshot::channel();
-        self.send(Command::RemoveVolume { name: name.to_owned(), answer }).await?;
-        answered.await.map_err(|_| Unanswered::Ending)??;
+        let (removed, was_removed) = oneshot::channel();
+        let (written, is_written) = oneshot::channel();
+        self.send(Command::RemoveVolume { name: name.to_owned(), removed, written }).await?;
+        was_removed.await.map_err(|_| Unanswered::Ending)??;
         let volumes = self.shared.volumes.clone();
         // It may take long, and what is left is deleted the next time.
         tokio::task::spawn_blocking(move || volumes.sweep());
+        let _never_refused = self.until_written(is_written).await?;
         Ok(())
     }
 }

@@ -83,6 +83,7 @@ pub async fn create(
         labels.insert(ANONYMOUS.to_owned(), String::new());
     }
     let made = blocking(&api, move |volumes| volumes.create(&name, &labels)).await??;
+    api.handle.report_volumes().await?;
     Ok((StatusCode::CREATED, Json(object(made))))
 }
 

@@ -60,6 +60,11 @@ pub enum Input {
         /// The change.
         edit: Box<Edit>,
     },
+    /// Somebody waits until everything that changed so far is on disk.
+    Flush {
+        /// Names the answer.
+        ticket: u64,
+    },
     /// A runtime reports.
     Run {
         /// Of which run.

@@ -143,9 +143,10 @@ impl Node {
             }
             Input::Edit { ticket, edit } => {
                 let result = self.edit(wall_ms, *edit);
-                let changed = self.replica.drain_changed();
-                self.on_records(now, wall_ms, changed);
-                self.outbox.push_held(Action::Answer { ticket, result });
+                self.answer_when_written(now, wall_ms, ticket, result);
+            }
+            Input::Flush { ticket } => {
+                self.answer_when_written(now, wall_ms, ticket, Ok(Edited::Done));
             }
             Input::Run { run, event } => {
                 let time = self.step_time(now, wall_ms);
@@ -193,6 +194,19 @@ impl Node {
         }
         let (me, planner, gossip) = (self.me, &self.planner, &self.gossip);
         Editor { me, wall_ms, replica: &mut self.replica, planner, gossip }.apply(edit)
+    }
+
+    /// Answers once everything that changed so far is on disk.
+    fn answer_when_written(
+        &mut self,
+        now: Now,
+        wall_ms: u64,
+        ticket: u64,
+        result: Result<Edited, Refusal>,
+    ) {
+        let changed = self.replica.drain_changed();
+        self.on_records(now, wall_ms, changed);
+        self.outbox.push_held(Action::Answer { ticket, result });
     }
 
     /// Writes what this node is, if that differs from what it wrote last.

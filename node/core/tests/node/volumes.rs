@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crdt_state::spec::{Labels, Mount, MountSource};
 use crdt_state::volume::{Holding, NodeVolumes, VolumeFact};
-use node_core::{Edit, Input, ServiceSpec};
+use node_core::{Edit, Edited, Input, ServiceSpec};
 
 use crate::host::{Host, spec};
 
@@ -47,6 +47,21 @@ fn a_node_that_comes_up_without_its_disk_starts_nothing_on_an_empty_one() {
     unmounted.feed(Input::VolumesFound(on_disk(&["pgdata"])));
     unmounted.wait(60_000);
     assert_eq!(unmounted.started.len(), 1, "the disk is mounted again");
+}
+
+#[test]
+fn a_volume_is_acknowledged_once_its_record_is_on_disk() {
+    let mut host = Host::boot_with(1, BTreeMap::new(), Vec::new(), Some(on_disk(&[])));
+    host.disk_answers = false;
+    host.feed(Input::VolumesFound(on_disk(&["pgdata"])));
+    host.feed(Input::Flush { ticket: 7 });
+    assert!(host.answers.is_empty(), "the disk has not answered");
+    let seq = host.unanswered.pop().expect("the record is being written");
+    host.feed(Input::Persisted { seq });
+    assert_eq!(host.answers.pop(), Some(Ok(Edited::Done)));
+
+    host.feed(Input::Flush { ticket: 8 });
+    assert_eq!(host.answers.pop(), Some(Ok(Edited::Done)), "nothing is waiting for the disk");
 }
 
 #[test]
