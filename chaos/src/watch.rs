@@ -376,18 +376,6 @@ impl Watch {
             self.report(kept::forgot_running(machine.no, run));
         }
     }
-
-    /// A node starts a run.
-    pub fn on_start(&mut self, no: MachineNo, start: &TaskStart, machines: &[Machine]) {
-        self.report(self.rest.moved(no, "starts a task"));
-        self.starting.push((start.run, start.service));
-        self.stopping.remove(&start.run);
-        self.unwanted.remove(&(no, start.run));
-        let agent = machines[no].agent.as_ref();
-        self.ordered_at.extend(agent.map(|agent| ((no, start.run), agent.node.counter())));
-        self.note_apart(no, start, machines);
-        self.note_failover(no, start, machines);
-    }
 }
 
 /// Names of machines, for people.

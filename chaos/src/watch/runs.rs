@@ -18,6 +18,18 @@ use crate::sim_node::{SimNode, node_id};
 use crate::sometimes::Event;
 
 impl Watch {
+    /// A node starts a run.
+    pub fn on_start(&mut self, no: MachineNo, start: &TaskStart, machines: &[Machine]) {
+        self.report(self.rest.moved(no, "starts a task"));
+        self.starting.push((start.run, start.service));
+        self.stopping.remove(&start.run);
+        self.unwanted.remove(&(no, start.run));
+        let agent = machines[no].agent.as_ref();
+        self.ordered_at.extend(agent.map(|agent| ((no, start.run), agent.node.counter())));
+        self.note_apart(no, start, machines);
+        self.note_failover(no, start, machines);
+    }
+
     /// A node stops a run.
     pub fn on_stop(&mut self, no: MachineNo, run: Run, machines: &[Machine]) {
         let machine = &machines[no];
@@ -168,13 +180,13 @@ impl Watch {
     }
 
     /// Notes which runs of the slot the starting node takes for running.
-    pub(super) fn note_knew(&mut self, node: &SimNode, start: &TaskStart) {
+    fn note_knew(&mut self, node: &SimNode, start: &TaskStart) {
         let known = node.known_runs(start.service, start.slot);
         self.knew.insert(start.run, known.into_keys().collect());
     }
 
     /// Notes whose run of the same slot the starting node does not see.
-    pub(super) fn note_apart(&mut self, no: MachineNo, start: &TaskStart, machines: &[Machine]) {
+    fn note_apart(&mut self, no: MachineNo, start: &TaskStart, machines: &[Machine]) {
         let Some(agent) = &machines[no].agent else { return };
         if !machines[no].programs.is_running(start.run) {
             self.note_knew(&agent.node, start);
@@ -190,7 +202,7 @@ impl Watch {
     }
 
     /// Was this started because the machine that runs it cannot be reached?
-    pub(super) fn note_failover(&mut self, no: MachineNo, start: &TaskStart, machines: &[Machine]) {
+    fn note_failover(&mut self, no: MachineNo, start: &TaskStart, machines: &[Machine]) {
         let Some(agent) = &machines[no].agent else { return };
         let is_it = |(_, facts): &(Run, RunFacts)| {
             facts.service == start.service && facts.slot == start.slot
