@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crdt_state::task::{Run, RunEvent, TaskStart};
+use crdt_state::task::{Run, RunEvent};
 use crdt_state::{Digest, Kind, NodeId, ServiceId, StoreId};
 use node_core::event::Event as NodeEvent;
 
