@@ -140,16 +140,16 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen to SIGINT")?;
     let (socket, data_dir) = (config.socket.clone(), config.data_dir.clone());
     let listener = node_api::socket::bind(&socket).await?;
-    let ending = live(config, listener, async {
+    let exit_reason = live(config, listener, async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-    });
-    let ending = ending.await;
-    // Nobody shall take it for that of a living agent.
+    })
+    .await;
+    // A client that finds the file expects an agent that answers.
     let _ = std::fs::remove_file(&socket);
-    match ending? {
+    match exit_reason? {
         ExitReason::Stopped | ExitReason::Departed => Ok(()),
         ExitReason::Removed { by } => Err(Removed { by, data_dir }.into()),
         ExitReason::Crashed => {
@@ -166,15 +166,15 @@ async fn live(
 ) -> Result<ExitReason, AgentStartError> {
     let mut agent = Agent::start(config).await?;
     let mut serving = tokio::spawn(node_api::serve(listener, agent.handle().clone()));
-    let ending = tokio::select! {
-        ending = agent.ended() => ending,
+    let exit_reason = tokio::select! {
+        reason = agent.ended() => reason,
         failed = &mut serving => {
             tracing::error!("the API has ended ({failed:?}); the agent ends, its tasks go on");
             ExitReason::Crashed
         }
         () = told => ExitReason::Stopped,
     };
-    match &ending {
+    match &exit_reason {
         ExitReason::Stopped => tracing::info!("the agent ends; its tasks go on"),
         ExitReason::Departed => {
             tracing::info!("this node has left the fleet");
@@ -185,5 +185,5 @@ async fn live(
     }
     agent.stop().await;
     serving.abort();
-    Ok(ending)
+    Ok(exit_reason)
 }

@@ -26,10 +26,12 @@ pub(super) fn config(certificates: &Path, host: &Host) -> Result<ClientConfig, S
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
     let folder = certificates.join(&host.authority);
-    let verifier: Arc<dyn ServerCertVerifier> = match host.schemes {
-        Schemes::Https | Schemes::Http => Arc::new(Known::new(&folder, &provider)?),
-        Schemes::Either => Arc::new(AnyCertificate(provider.signature_verification_algorithms)),
+    let trusted = match host.schemes {
+        Schemes::Https | Schemes::Http => Trusted::known(&folder, &provider)?,
+        Schemes::Either => Trusted::Anybody,
     };
+    let algorithms = provider.signature_verification_algorithms;
+    let verifier = Arc::new(RegistryVerifier { trusted, algorithms });
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     let mut config = match client_pair(&folder)? {
         Some((chain, key)) => {
@@ -86,19 +88,29 @@ pub(super) fn distrust(error: &reqwest::Error) -> Option<String> {
     None
 }
 
-/// Accepts whom the system's certificates or those of the registry's folder vouch for, and a server
-/// whose very certificate lies in the folder: that is what `openssl req -x509` makes, and Docker
-/// takes it.
+/// Whom a registry's certificate is accepted from.
 #[derive(Debug)]
-struct Known {
-    pinned: Vec<CertificateDer<'static>>,
-    /// `None`: there is no certificate at all.
-    vouched: Option<Arc<WebPkiServerVerifier>>,
+enum Trusted {
+    /// Whom the system's certificates or those of the registry's folder vouch for, and a server
+    /// whose very certificate is in the folder: that is what `openssl req -x509` makes, and Docker
+    /// accepts it.
+    Known {
+        pinned: Vec<CertificateDer<'static>>,
+        /// `None`: there is no certificate at all.
+        vouched: Option<Arc<WebPkiServerVerifier>>,
+    },
+    /// Anybody: for registries that were configured as insecure.
+    Anybody,
+}
+
+#[derive(Debug)]
+struct RegistryVerifier {
+    trusted: Trusted,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl Known {
-    fn new(folder: &Path, provider: &Arc<CryptoProvider>) -> Result<Known, String> {
+impl Trusted {
+    fn known(folder: &Path, provider: &Arc<CryptoProvider>) -> Result<Trusted, String> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         let mut pinned = Vec::new();
@@ -118,11 +130,11 @@ impl Known {
                     .map_err(|error| error.to_string())?,
             ),
         };
-        Ok(Known { pinned, vouched, algorithms: provider.signature_verification_algorithms })
+        Ok(Trusted::Known { pinned, vouched })
     }
 }
 
-impl ServerCertVerifier for Known {
+impl ServerCertVerifier for RegistryVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -131,11 +143,14 @@ impl ServerCertVerifier for Known {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if self.pinned.iter().any(|known| known.as_ref() == end_entity.as_ref()) {
+        let Trusted::Known { pinned, vouched } = &self.trusted else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        if pinned.iter().any(|known| known.as_ref() == end_entity.as_ref()) {
             let parsed = ParsedCertificate::try_from(end_entity)?;
             return verify_server_name(&parsed, name).map(|()| ServerCertVerified::assertion());
         }
-        match &self.vouched {
+        match vouched {
             Some(vouched) => vouched.verify_server_cert(end_entity, intermediates, name, ocsp, now),
             None => Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)),
         }
@@ -161,44 +176,5 @@ impl ServerCertVerifier for Known {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
-    }
-}
-
-/// Accepts every certificate: for registries that were named insecure.
-#[derive(Debug)]
-struct AnyCertificate(WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, signature, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, signature, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
     }
 }
