@@ -1,5 +1,5 @@
-//! `edgectl agent`: its flags, one for every key of the configuration, and the agent with its API
-//! from the first signal to the last answer.
+//! `edgectl agent`: its flags, which set keys of the configuration, and the agent with its API,
+//! until a signal ends it or it has left the fleet.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// The last answers of the API are given so long to leave.
+/// How long the last answers of the API may take to be sent.
 const LINGER_TIME: Duration = Duration::from_millis(300);
 
 /// Flags of `edgectl agent`.
@@ -68,8 +68,8 @@ pub struct AgentFlags {
 }
 
 impl AgentFlags {
-    /// What was given, as keys and texts. The fleet key has no flag: everybody could read it in
-    /// the list of processes.
+    /// The given flags, as keys and texts. The fleet key has no flag, because every user could read
+    /// it in the list of processes.
     fn given(&self) -> Vec<(ConfigKey, String)> {
         let list = |items: &[String]| if items.is_empty() { None } else { Some(items.join(",")) };
         [
@@ -93,7 +93,7 @@ impl AgentFlags {
     }
 }
 
-/// The agent of a removed node ends, however often it is started.
+/// The agent of a removed node ends at every start.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "this node was removed from its fleet (edgectl node rm, on {by}); its tasks have ended\n  \
@@ -158,7 +158,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     }
 }
 
-/// Everything between the first and the last answer of the API.
+/// Runs the agent and its API, until `told` or the agent ends.
 async fn live(
     config: Config,
     listener: UnixListener,

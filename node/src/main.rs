@@ -1,5 +1,5 @@
 //! `edgectl`: the agent, its command line, the monitor beside each task and the helper of each
-//! session in one, all in one program. It only puts the packages together.
+//! session, all in one program. It only combines the packages.
 //!
 //! A monitor lives as long as its task and there is one per task: it must begin before anything
 //! else has touched the memory of this process.
@@ -35,7 +35,7 @@ impl node_cli::LocalCommands for LocalCommand {
     }
 }
 
-/// The agent and the lab word their errors themselves.
+/// The agent and the lab write complete error messages themselves.
 fn finished(result: anyhow::Result<()>) -> Result<Exit, Failure> {
     result.map(|()| Exit::Done).map_err(|error| {
         let failure = Failure::new(format!("{error:#}"));

@@ -1,5 +1,5 @@
-//! The command line against real agents: what a person types, what it prints where, and the code
-//! it ends with.
+//! The command line against real agents: what a person types, what is printed on which stream, and
+//! the exit code.
 
 #[allow(dead_code, reason = "the API's tests use the rest of it")]
 #[path = "docker_api/fleet.rs"]

@@ -1,4 +1,4 @@
-//! Commands, files and figures of running tasks, of this node and of another, over the API of real
+//! Commands, files and figures of running tasks, on this node and on another, over the API of real
 //! agents: by hand, by `edgectl`, and by Docker's own client where it is installed.
 
 #[allow(dead_code, reason = "shared with other tests")]
@@ -13,7 +13,7 @@ use std::process::{Command, Output, Stdio};
 
 use fleet::{DEADLINE, Fleet};
 
-/// Waits, and says its name once.
+/// Prints a word once, and waits.
 const WAITER: &str = r#"{
     "Name": "wait", "TaskTemplate": {"ContainerSpec": {
         "Image": "process:/bin/sh", "StopGracePeriod": 1000000000, "Env": ["COLOUR=blue"],
@@ -23,7 +23,7 @@ const WAITER: &str = r#"{
 /// Two agents, and a task on each.
 struct Waiters {
     fleet: Fleet,
-    /// The names of the task on the first agent's node, and of the one on the second's.
+    /// The name of the task on the first agent's node, and of the one on the second's.
     tasks: [String; 2],
 }
 
@@ -40,7 +40,7 @@ impl Waiters {
         Waiters { tasks: tasks.map(str::to_owned), fleet }
     }
 
-    /// Asks the first agent.
+    /// A command that asks the first agent.
     fn edgectl(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_edgectl"));
         command.arg("-H").arg(self.fleet.socket(1)).args(arguments);
@@ -57,7 +57,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Processes that were started with this word.
+/// The number of processes that were started with this word.
 fn count(word: &str) -> usize {
     let is_it = |pid: &str| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -138,7 +138,7 @@ fn a_command_ends_with_its_client_with_its_task_and_with_its_node() {
     assert_eq!(stopped.status, 204);
     let done = running.wait_with_output().expect("it ends");
     assert_eq!(done.status.code(), Some(137), "{}", text(&done.stderr));
-    // As in Swarm: what a person stops, the fleet starts again.
+    // As in Swarm, the fleet restarts a task that a person stopped.
     waiters.fleet.until("another attempt runs", || waiters.fleet.running(1, "wait") == 2);
 
     let running = waiters.edgectl(&["exec", &tasks[1], "sleep", "88803"]).spawn().expect("it runs");

@@ -17,7 +17,7 @@ use std::process::Command;
 
 use fleet::Fleet;
 
-/// Says a word each second; `sleep` is not waited for by name, so that a stop is quick.
+/// Prints a line on each stream, then waits in short sleeps, so that a stop is quick.
 const TALKER: &str = r#"{
     "Name": "talk", "Labels": {"tier": "front"},
     "TaskTemplate": {"ContainerSpec": {
@@ -137,7 +137,7 @@ fn events_are_kept_for_those_who_ask_later() {
     assert_eq!(lines[0]["Actor"]["Attributes"]["name"], "talk");
 }
 
-/// Docker's client is no part of what is built here: without it there is nothing to show.
+/// Docker's client is not built here: without it there is nothing to test.
 fn has_docker() -> bool {
     Command::new("docker").arg("--version").output().is_ok_and(|output| output.status.success())
 }
@@ -192,7 +192,7 @@ fn dockers_own_client_drives_the_fleet() {
     assert!(!run(&["service", "ls"]).contains("web"));
 }
 
-/// A test that fails while an agent is down leaves nothing behind.
+/// Nothing is left behind if a test fails while an agent is down.
 #[test]
 fn what_a_killed_agent_ran_ends_with_its_test() {
     let seconds = format!("7{:07}", std::process::id());

@@ -1,5 +1,5 @@
-//! Images between whole agents on loopback and Debian's `docker-registry`, which counts who reads
-//! what. Needs `docker-registry`; see `cargo xtask setup`.
+//! Images between whole agents on loopback and Debian's `docker-registry`, whose log counts every
+//! read. Needs `docker-registry`; see `cargo xtask setup`.
 
 #[path = "images/clients.rs"]
 mod clients;
@@ -18,7 +18,7 @@ use node_agent::images::{PinSource, PullRequest, PushEvent};
 use real::Registry;
 use runtime::image::{Digest, Image, Images, Origin, PullError, PullImage, Reference, platform};
 
-/// Enough for a machine that compiles beside the tests.
+/// Enough for a machine that compiles at the same time.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 fn config(dir: &Path, name: &str, join: &[&Agent]) -> Config {
@@ -41,7 +41,7 @@ async fn fleet(dir: &Path, count: usize) -> Vec<Agent> {
     fleet_of(count, |number, join| config(dir, &format!("n{number}"), join)).await
 }
 
-/// The same, each as it is configured.
+/// The same, each with its own configuration.
 async fn fleet_of(count: usize, config: impl Fn(usize, &[&Agent]) -> Config) -> Vec<Agent> {
     let mut agents: Vec<Agent> = Vec::new();
     for number in 0..count {
@@ -82,7 +82,7 @@ fn reference(text: &str) -> Reference {
     text.parse().expect("a reference")
 }
 
-/// Bytes that are not the same twice.
+/// Pseudo-random bytes, which differ for each seed.
 fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut bytes = Vec::with_capacity(length);
@@ -96,8 +96,8 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
-/// An image of layers that are no tar, which nobody looks at before it runs. Returns the digests of
-/// its manifest and of its layers.
+/// An image whose layers are no tar archives, which is not noticed before it runs. Returns the
+/// digests of its manifest and of its layers.
 fn make(images: &Images, name: &str, architecture: &str, sizes: &[usize]) -> (Digest, Vec<Digest>) {
     let layers: Vec<Digest> = (1..)
         .zip(sizes)
@@ -128,7 +128,7 @@ fn make(images: &Images, name: &str, architecture: &str, sizes: &[usize]) -> (Di
     (manifest, layers)
 }
 
-/// Makes an image beside the agents and pushes it.
+/// Makes an image outside of the agents and pushes it.
 async fn publish(
     dir: &Path,
     name: &str,
@@ -174,7 +174,7 @@ async fn one_node_of_a_site_reads_each_blob_from_the_registry_and_the_others_tak
         assert_eq!(registry.reads(&format!("blobs/{layer}")), 1, "{layer} crosses the uplink once");
     }
     assert_eq!(registry.reads(&format!("manifests/{digest}")), 1);
-    // What is here costs no packet: the registry is gone and the others too.
+    // An image that is here costs no packet: the registry and the other agents are gone.
     drop(registry);
     let mut agents = agents;
     let last = agents.pop().expect("three");
@@ -198,7 +198,7 @@ async fn an_image_of_the_fleet_needs_no_registry() {
     let holders = agents.iter().filter(|agent| images(agent).has_blob(&digest).is_some()).count();
     assert_eq!(holders, 3, "its maker and two more");
 
-    // The builder is gone; everybody else still gets it by its name alone.
+    // The builder is gone; all others still get the image by its name alone.
     let mut agents = agents;
     agents.remove(0).stop().await;
     let begun = Instant::now();
@@ -237,7 +237,7 @@ async fn a_corrupt_layer_is_refused_and_taken_once_it_is_mended() {
     stop(agents).await;
 }
 
-/// Asks until it comes, as node-core does.
+/// Tries until the image is here, as node-core does.
 async fn again(agent: &Agent, name: &str) -> Image {
     let begun = Instant::now();
     loop {

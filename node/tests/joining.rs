@@ -1,15 +1,15 @@
-//! The first day of a fleet: agents that nobody gave a key find together by what `swarm init` prints,
-//! whoever types `join` hears why it did not work, and a removed node says why it ends.
+//! The first day of a fleet: agents without a key join with the command that `swarm init` prints, a
+//! failed `join` reports the reason, and a removed node reports why it ends.
 
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// Enough for a machine that compiles beside the tests; a healthy one needs 2 s.
+/// Enough for a machine that compiles at the same time; an idle one needs 2 s.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Machines with an agent each, as somebody installs them: no key, nobody to ask.
+/// Machines with an agent each, freshly installed: no key, and no node to ask.
 struct Machines {
     dir: tempfile::TempDir,
     net: u8,
@@ -47,7 +47,7 @@ impl Machines {
         let mut command = Command::new(env!("CARGO_BIN_EXE_edgectl"));
         command
             .args(["agent", "--hostname", &format!("m{number}")])
-            // The example of the documentation, as it is.
+            // The example of the documentation, unchanged.
             .args(["--config", concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/edge.toml")])
             .args(["--data-dir", &self.path(&format!("data-{number}")).display().to_string()])
             .args(["--socket", &self.socket(number).display().to_string()])
@@ -71,7 +71,7 @@ impl Machines {
         let _ = self.agents[number - 1].wait();
     }
 
-    /// How it ends by itself.
+    /// The exit code of an agent that ends by itself.
     fn ended(&mut self, number: usize) -> i32 {
         let begun = Instant::now();
         loop {
@@ -128,7 +128,7 @@ impl Drop for Machines {
     }
 }
 
-/// The words of the line that `swarm init` and `join-token` tell another machine to type.
+/// The words of the command for another machine that `swarm init` and `join-token` print.
 fn proposed(said: &Said) -> Vec<String> {
     let line = said.out.lines().find(|line| line.trim_start().starts_with("edgectl swarm join"));
     let line = line.unwrap_or_else(|| panic!("no command in {said:?}"));
@@ -160,7 +160,7 @@ fn what_swarm_init_prints_is_what_the_other_machines_type() {
         machines.until("all know each other", || machines.nodes(number) == 3);
     }
 
-    // The key is kept: what was joined stays joined.
+    // The key is kept: the node is still a member after a restart.
     machines.kill(3);
     machines.restart(3);
     machines.until_it_answers(3);
@@ -205,7 +205,7 @@ fn every_refusal_reaches_whoever_typed_join() {
         doctor.contains("cannot join through 127.142.0.8:7946: nobody answered")
     });
 
-    // One that answers is enough, and the others are named.
+    // One node that answers is enough, and the other addresses are reported.
     let said = machines.edgectl(3, &["swarm", "join", "--token", token, "127.142.0.9", &first]);
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(said.err.contains("warning: no answer from 127.142.0.9:7946"), "{said:?}");
@@ -249,7 +249,8 @@ fn leaving_takes_as_long_as_its_tasks_and_the_last_node_is_asked_twice() {
     let refused = machines.edgectl(1, &["swarm", "leave"]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.err.contains("the last of its fleet"), "{refused:?}");
-    // The task does not end by itself: longer than any other answer is waited for.
+    // The task does not end by itself, so that leaving takes longer than the deadline of other
+    // requests.
     let left = machines.edgectl(1, &["swarm", "leave", "--force"]);
     assert_eq!(
         (left.code, left.out.as_str()),

@@ -1,14 +1,14 @@
-//! `edgectl lab` with real agents: what it makes, and that nothing of it is left.
+//! `edgectl lab` with real agents: what it creates, and that nothing is left of it.
 //!
-//! As root these use network namespaces, otherwise 127.0.0.0/8; what only namespaces can do is
-//! asked for only there.
+//! As root these tests use network namespaces, otherwise 127.0.0.0/8; features that need namespaces
+//! are tested only there.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// A lab of this test's own, taken down when the test ends.
+/// A lab of this test alone, removed when the test ends.
 struct TestLab {
     name: String,
     dir: PathBuf,
@@ -70,7 +70,7 @@ fn namespaces(name: &str) -> usize {
     names.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)).count()
 }
 
-/// A process that has ended and was not yet collected by its parent is not alive.
+/// A process that has ended but was not yet reaped by its parent is not alive.
 fn is_alive(pid: u64) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
@@ -86,7 +86,7 @@ fn a_lab_that_is_taken_down_leaves_nothing_behind() {
     assert!(!agents.iter().any(|pid| is_alive(*pid)));
     assert_eq!(namespaces(&lab.name), 0);
     assert!(!lab.dir.exists());
-    // Once more: there is nothing to do, and that is no error.
+    // A second time there is nothing to do, and that is no error.
     lab.succeed(&["down"]);
 }
 
@@ -117,7 +117,7 @@ fn a_cut_drops_packets_in_silence_and_a_heal_lets_them_pass() {
     let address = lab.state()["nodes"][1]["address"].as_str().unwrap().to_owned();
     let known = lab.succeed(&["exec", "n1", "--", "ip", "neigh", "show", "nud", "permanent"]);
     assert!(known.contains(&address), "the kernel's one table must not fill: {known}");
-    // Nobody listens on this port: an open link refuses at once, a cut one says nothing.
+    // Nothing listens on this port: an open link refuses at once, a cut link gives no answer.
     let url = format!("http://{address}:1/");
     let request = ["exec", "n1", "--", "curl", "--silent", "--max-time", "1", &url];
     let (refused, silent) = (Some(7), Some(28));
@@ -138,7 +138,7 @@ fn a_second_lab_of_the_same_name_is_refused_and_the_first_stays() {
     assert!(is_alive(agents[0]));
 }
 
-/// A node whose uplink is there and answers nothing, and whose packets to it are counted.
+/// A node whose uplink exists and never answers, and whose packets to it are counted.
 struct Uplink<'a>(&'a TestLab);
 
 impl Uplink<'_> {
@@ -158,7 +158,7 @@ impl Uplink<'_> {
         Uplink(lab)
     }
 
-    /// Packets beyond the fleet so far.
+    /// Packets that left the fleet so far.
     fn packets(&self) -> u64 {
         let list = self.0.succeed(&["exec", "n1", "--", "nft", "list", "table", "inet", "uplink"]);
         let count = list.split("counter packets ").nth(1).and_then(|rest| rest.split(' ').next());
@@ -166,7 +166,8 @@ impl Uplink<'_> {
     }
 }
 
-/// The image's name says a registry; what is here is run without asking it, or a name server.
+/// The image's name contains a registry; an image that is here runs without a request to it or to a
+/// name server.
 #[test]
 fn a_node_that_boots_alone_runs_what_it_has_and_asks_nobody() {
     let lab = TestLab::up('e', 1);
@@ -201,7 +202,7 @@ fn a_node_that_boots_alone_runs_what_it_has_and_asks_nobody() {
     lab.succeed(&["start", "n1"]);
     let begun = std::time::Instant::now();
     loop {
-        // What runs comes first, what ended with the power after it.
+        // The running task comes first, after it the one that ended with the power.
         let shown = edgectl(&["service", "ps", "--format", "{{.CurrentState}}", "till"]);
         let states: Vec<&str> = shown.lines().collect();
         if states.len() == 2 && states[0].starts_with("Running") {
@@ -211,14 +212,14 @@ fn a_node_that_boots_alone_runs_what_it_has_and_asks_nobody() {
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
     assert_eq!(uplink.packets(), before, "nobody was asked");
-    // The counter counts: a name that must be looked up.
+    // Proves that the counter works: with a name that must be resolved.
     let mut asks = Command::new(env!("CARGO_BIN_EXE_edgectl"));
     let socket = lab.dir.join("n1/edge.sock");
     let _ = asks.arg("-H").arg(socket).args(["image", "pull", "registry.invalid/other:1"]).output();
     assert!(uplink.packets() > before, "a pull asks a name server");
 }
 
-/// It keeps what runs there: that needs nothing.
+/// The node keeps the tasks that run there, because they need no new files.
 #[test]
 fn a_node_that_has_no_files_left_says_so_and_tasks_go_elsewhere() {
     let lab = TestLab::up('f', 2);
@@ -262,7 +263,7 @@ fn a_node_that_has_no_files_left_says_so_and_tasks_go_elsewhere() {
     until("what ran there stays", &[&nodes[..], &["old"]].concat(), &both);
 }
 
-/// A socket that does not ask is told that such a datagram was sent.
+/// Without the socket's option, sending such a datagram would report success.
 #[test]
 fn a_datagram_that_the_machine_throws_away_is_counted_as_not_sent() {
     let lab = TestLab::up('g', 2);

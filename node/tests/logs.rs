@@ -1,5 +1,5 @@
-//! The output of tasks, as it is read by people and by Docker's client: whole, in order, from every
-//! run on every node, and never without a word about what is missing.
+//! The output of tasks for people and for Docker's client: complete, in order, from every run on
+//! every node, and always with a message about missing parts.
 
 #[allow(dead_code, reason = "the API's tests use the rest of it")]
 #[path = "docker_api/fleet.rs"]
@@ -31,7 +31,7 @@ fn create(fleet: &Fleet, flags: &[&str], script: &str) {
     assert_eq!(code, Some(0), "{err}");
 }
 
-/// Somebody who follows, into a file.
+/// A client that follows a log, with its output in a file.
 struct Follower {
     child: Child,
     path: PathBuf,
@@ -96,7 +96,7 @@ fn followers_see_every_run_from_before_the_first_until_the_service_is_gone() {
     assert_eq!(scaled.2, Some(0), "{}", scaled.1);
     let runs = || fs::read_to_string(&counted).map_or(0, |text| text.lines().count());
     fleet.until("five runs end", || runs() >= 5);
-    // It waits for its next run now, and what it said is still told.
+    // The task waits for its next run now, and its earlier output is still shown.
     for subject in ["f", "f.1"] {
         let (out, err, code) = done(&fleet, 2, &["logs", "--raw", subject]);
         assert!(out.starts_with(&numbered(1, 5)), "{subject}: {out}{err}");

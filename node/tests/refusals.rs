@@ -1,6 +1,6 @@
-//! What the world refuses a container: each cause has words of its own in `service ps` and `why`, and
-//! once the cause is gone the task runs without anybody's help. Real agents, real containers, Debian's
-//! `docker-registry` behind a proxy that can be made to misbehave. Needs root.
+//! Reasons why a container cannot run: each cause has a message of its own in `service ps` and
+//! `why`, and once the cause is gone the task runs without anybody's help. Real agents, real
+//! containers, Debian's `docker-registry` behind a proxy with switchable faults. Needs root.
 
 #[path = "refusals/faulty_proxy.rs"]
 mod faulty_proxy;
@@ -22,7 +22,8 @@ use image_builder::{ImageBuilder, edgectl, push, pushed};
 use real::Registry;
 use serde_json::{Value, json};
 
-/// A silent registry is waited for 20 s, and the tries grow apart; a healthy machine needs 60 s.
+/// A silent registry is waited for 20 s, with growing pauses between tries; an idle machine needs
+/// 60 s.
 const DEADLINE: Duration = Duration::from_secs(150);
 
 fn is_root() -> bool {
@@ -33,7 +34,7 @@ fn is_root() -> bool {
     root
 }
 
-/// A service of one container that waits, its image taken as it is named.
+/// Makes a service of one container that waits, with the image name as given.
 fn create(fleet: &Fleet, name: &str, image: &str, command: &[&str]) {
     let spec = json!({
         "Name": name,
@@ -58,7 +59,7 @@ fn wait(what: &str, fleet: &Fleet, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// What `service ps` and `why` say of the only task of a service.
+/// The output of `service ps` and `why` for the only task of a service.
 fn told(fleet: &Fleet, service: &str) -> String {
     let ps = edgectl(fleet, &["service", "ps", "--no-trunc", service]);
     let why = edgectl(fleet, &["why", &format!("{service}.1")]);
@@ -66,7 +67,7 @@ fn told(fleet: &Fleet, service: &str) -> String {
     format!("{}----\n{}{}", text(&ps.stdout), text(&why.stdout), text(&why.stderr))
 }
 
-/// Waits until both say these words.
+/// Waits until both contain these words.
 fn says(fleet: &Fleet, service: &str, words: &str) {
     let mut last = String::new();
     let begun = Instant::now();
@@ -160,7 +161,7 @@ async fn what_an_image_lacks_is_told_until_the_service_is_mended() {
     builder.make("ibm:1", image_builder::Build::For("s390x"));
     create(fleet, "shell", "bare:1", &["sh", "-c", "sleep 1000"]);
     create(fleet, "entry", "bare:1", &["/opt/till/run"]);
-    // Its name alone says nothing of its builds: the node finds out.
+    // The name alone does not tell the builds of an image: the node finds out.
     create(fleet, "ibm", "ibm:1", WAITS);
     says(fleet, "shell", "\"sh\"");
     says(fleet, "entry", "\"/opt/till/run\"");
@@ -202,7 +203,7 @@ fn a_runtime_that_is_missing_is_told_until_it_is_there() {
     runs(&builder.fleet, "till");
 }
 
-/// A file system in memory, gone with the guard.
+/// A file system in memory, unmounted when the guard is dropped.
 struct Small(tempfile::TempDir);
 
 impl Small {
@@ -246,7 +247,7 @@ async fn a_full_disk_is_told_and_outlived() {
     runs(&fleet, "wide");
 }
 
-/// Sets the clocks of an image store back, as if its content had lain there for a day.
+/// Sets the times of an image store back, as if its content were a day old.
 fn age(folder: &std::path::Path) {
     let done = Command::new("find")
         .arg(folder)
@@ -266,7 +267,7 @@ async fn what_no_service_needs_makes_room_when_the_disk_is_full() {
         builder.make(name, image_builder::Build::Large(20_000_000));
         push(&builder, name, &format!("{}/shop/{name}", registry.host));
     }
-    // Either fits, packed and unpacked, but not both.
+    // Each image fits alone, packed and unpacked, but not both.
     let disk = Small::mount(70);
     let folder = tempfile::tempdir_in(disk.0.path()).expect("a folder");
     let images = folder.path().join("data-1/images");
@@ -280,7 +281,8 @@ async fn what_no_service_needs_makes_room_when_the_disk_is_full() {
     runs(&fleet, "new");
 }
 
-/// What is here runs, whatever a registry says, and whether it is asked for a digest first or not.
+/// An image that is here runs whatever a registry answers, and whether or not its digest is
+/// requested first.
 #[test]
 fn an_image_that_is_here_runs_whatever_its_registry_answers() {
     if !is_root() {

@@ -1,13 +1,13 @@
 //! Control groups of a run, versions 1, 2 and hybrid, by writing the kernel's files.
 //!
-//! A run has the group `edgectl/<node>/<task>.<attempt>`: a program of the host in one hierarchy
-//! that tells what belongs to it (version 2 if mounted) and in those that count what it uses, a
-//! container in all of them. What is counted and what may be limited does not depend on the limits
-//! of a run: version 2 hands a controller to all groups below one or to none, so that the first run
-//! would decide for the others. Nothing here can fail a run: a limit that this machine cannot enforce
-//! becomes a warning, and a run without any group is followed through sessions and parents instead.
-//! Groups are made by a run's monitor and removed by it; what a killed monitor left is removed by the
-//! agent.
+//! A run has the group `edgectl/<node>/<task>.<attempt>`. A program of the host has it in one
+//! hierarchy that identifies its processes (version 2 if mounted) and in those that count what it
+//! uses. A container has it in every hierarchy. What is counted and what may be limited does not
+//! depend on the limits of a run. Otherwise the first run would decide for all others, because
+//! version 2 enables a controller for all child groups or for none. Nothing here can fail a run: a
+//! limit that this machine cannot enforce becomes a warning, and the processes of a run without any
+//! group are found through sessions and parents instead. A run's monitor makes the groups and
+//! removes them; the agent removes what a killed monitor left.
 
 pub mod ability;
 mod delegate;
@@ -45,7 +45,7 @@ pub struct Cgroup {
     groups: Vec<Group>,
     /// Limits that were asked for and are not enforced.
     pub warnings: Vec<String>,
-    /// Why not, by controller.
+    /// Why they are not enforced, by controller.
     unenforced: Vec<(Controller, String)>,
 }
 
@@ -58,20 +58,20 @@ struct Group {
 /// In which hierarchies a run has a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CgroupScope {
-    /// The one that tells what belongs to the run, and those that count what it uses.
+    /// The one that identifies the run's processes, and those that count what the run uses.
     Needed,
-    /// Every one. A container's runtime joins them all, and another run's end may take the group
-    /// above away from it, unless the run's own group is there already.
+    /// Every one. A container's runtime joins them all, and the end of another run may remove the
+    /// parent group meanwhile, unless the run's own group is there already.
     All,
-    /// Where it has one.
+    /// Those in which it has one already.
     There,
 }
 
-/// Times that a group is made again after another run's end removed its parent in between: each time
-/// that is less likely than not, and 2^-64 is never.
+/// How often a group is made again after the end of another run removed its parent in between. Each
+/// time this is less likely than not, so that 64 times in a row have a probability below 2^-64.
 const CREATE_TRIES: usize = 64;
-/// Times that a removal is tried, 1 ms apart: the kernel lets go of dead processes a little late, of a
-/// container's namespaces on a busy machine much later.
+/// How often a removal is tried, 1 ms apart: the kernel releases dead processes a little late, and
+/// a container's namespaces on a busy machine much later.
 const REMOVE_TRIES: usize = 1_000;
 
 impl Cgroup {
@@ -123,7 +123,7 @@ impl Cgroup {
         self.unenforced.push((controller, why));
     }
 
-    /// The groups of a run that are there now, whoever made them.
+    /// The groups of a run that exist now, no matter who made them.
     pub fn existing(plan: &CgroupPlan) -> Cgroup {
         let group = |hierarchy: &Hierarchy| {
             let dir = hierarchy.root.join(&plan.path);
@@ -166,7 +166,7 @@ impl Cgroup {
         }
     }
 
-    /// Who is in it, in any hierarchy.
+    /// The processes in it, in any hierarchy.
     pub fn members(&self) -> Vec<u32> {
         self.groups.iter().flat_map(|group| members(&group.dir)).collect()
     }
@@ -245,7 +245,7 @@ pub fn remove_parents(plan: &CgroupPlan) {
     }
 }
 
-/// Why a controller is not handed to a group of version 2, by its name.
+/// Why a controller is not enabled for a group of version 2, by the controller's name.
 type Withheld = BTreeMap<&'static str, String>;
 
 fn make(hierarchy: &Hierarchy, path: &str) -> io::Result<Withheld> {
@@ -255,7 +255,7 @@ fn make(hierarchy: &Hierarchy, path: &str) -> io::Result<Withheld> {
         let parent = dir.parent().unwrap_or(&hierarchy.root);
         let made = fs::create_dir_all(parent).and_then(|()| {
             let withheld = delegate::hand_down(hierarchy, path);
-            // Not with its parents: they would be new ones, to which nothing was handed.
+            // Does not create the parents: new ones would have no controllers enabled.
             match fs::create_dir(&dir) {
                 Err(error) if !dir.is_dir() => Err(error),
                 _ => Ok(withheld),
@@ -284,7 +284,7 @@ fn members(dir: &Path) -> Vec<u32> {
     found
 }
 
-/// A program that may write there makes groups of its own.
+/// The child groups: a program that may write there makes groups of its own.
 fn children(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()).collect()

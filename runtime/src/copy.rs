@@ -1,7 +1,7 @@
 //! Files into a task and out of it, as tar archives, by the helper process of a session.
 //!
-//! Everything happens below the task's root, which for a container is its own: whatever links and
-//! names say that somebody in there made, nothing outside is read or written.
+//! Everything happens below the task's root, which for a container is its own. Nothing outside is
+//! read or written, whatever links and names somebody inside made.
 
 mod folder_entry;
 mod pack;
@@ -59,7 +59,7 @@ pub enum CopyError {
         /// Where.
         path: String,
     },
-    /// What is there is of another kind.
+    /// What is there is of another kind than what was sent.
     #[error(
         "{path} in the task is {found}, and would be replaced by {sent}: remove it first, or copy to another name"
     )]
@@ -134,8 +134,8 @@ pub fn pack_here(path: &Path, name: &str, out: impl Write) -> Result<(), CopyErr
     pack::pack(&place, name, out)
 }
 
-/// Unpacks an archive in a folder of this machine, of which nothing outside is touched. What is
-/// unpacked belongs to whoever calls.
+/// Unpacks an archive in a folder of this machine; nothing outside that folder is touched. The
+/// files belong to the calling user.
 pub fn unpack_here(dir: &Path, naming: Naming, source: impl Read) -> Result<(), CopyError> {
     let root = folder_entry::root_at(dir)?;
     let order = PutOrder { path: ".".to_owned(), keep_kinds: true, own: false };
@@ -143,7 +143,7 @@ pub fn unpack_here(dir: &Path, naming: Naming, source: impl Read) -> Result<(), 
     unpack::unpack(&root, &unpack::Plan { order, owner, naming }, source)
 }
 
-/// Tells what is at a path.
+/// Sends the description of what is at a path.
 pub(crate) fn stat(target: &Target, path: &str, channel: &mut Channel) -> Result<(), CopyError> {
     let root = folder_entry::root_of(target.program())?;
     let found = folder_entry::find(&root, path)?.stat(path)?;
@@ -152,7 +152,7 @@ pub(crate) fn stat(target: &Target, path: &str, channel: &mut Channel) -> Result
     Ok(())
 }
 
-/// Packs what is at a path: first what it is, then the archive.
+/// Packs what is at a path: first sends its description, then the archive.
 pub(crate) fn get(target: &Target, path: &str, channel: &mut Channel) -> Result<(), CopyError> {
     let root = folder_entry::root_of(target.program())?;
     let place = folder_entry::find(&root, path)?;
@@ -166,7 +166,7 @@ pub(crate) fn get(target: &Target, path: &str, channel: &mut Channel) -> Result<
     Ok(())
 }
 
-/// Unpacks what is sent in a folder.
+/// Unpacks the archive that is received in a folder.
 pub(crate) fn put(
     target: &Target,
     order: &PutOrder,
@@ -182,7 +182,7 @@ pub(crate) fn put(
     Ok(())
 }
 
-/// The user and group of a task, if it does not run as whom the agent runs as.
+/// The user and group of a task, if they differ from the agent's.
 fn owner(target: &Target) -> Option<(u32, u32)> {
     if target.order.container.is_some() {
         let config = File::open(CONFIG).ok()?;

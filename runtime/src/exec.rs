@@ -5,9 +5,10 @@
 //!   ▲                       │ ▲
 //!   └──── one socket ───────┘ └── pipes or a terminal
 //! ```
-//! The helper is our own binary, like the monitor: one thread, one `poll`, no memory that grows with
-//! what passes through it. It outlives neither the task nor, unless it was asked to, whoever asked.
-//! What travels over the socket is in [`frame`]; agents pass it on between nodes as it is.
+//! The helper is our own binary, like the monitor: one thread, one `poll`, and no memory that grows
+//! with the bytes that pass through. It ends with the task and, unless the session is detached,
+//! with the client. The frames on the socket are defined in [`frame`]; agents pass them on between
+//! nodes unchanged.
 
 pub(crate) mod channel;
 mod command;
@@ -39,8 +40,8 @@ pub use target::{NotRunning, Target};
 /// As `ps` shows it; the kernel keeps 15 characters.
 const TITLE: &std::ffi::CStr = c"edgectl-enter";
 
-/// Serves one session in the run of this folder, and ends with it. The process is the helper from
-/// here on: to be called before anything else in `main`, with the socket as descriptor 0.
+/// Serves one session in the run of this folder, then ends the process. From here on the process is
+/// the helper: to be called before anything else in `main`, with the socket as descriptor 0.
 pub fn enter_main(dir: &Path) -> ! {
     let code = match Channel::take() {
         Ok(channel) => enter(dir, channel),
@@ -54,7 +55,7 @@ pub fn enter_main(dir: &Path) -> ! {
 
 fn enter(dir: &Path, mut channel: Channel) -> i32 {
     files::lower();
-    // Not fatal: a session leader already, an old kernel, a sandbox.
+    // A failure is not fatal: the process leads a session already, an old kernel, a sandbox.
     let _ = setsid();
     let _ = prctl::set_name(TITLE);
     let _ = prctl::set_child_subreaper(true);

@@ -1,8 +1,9 @@
-//! The limit of open files: high for the agent, as it was for everything that the agent starts.
+//! The limit of open files: raised for the agent, original for everything that the agent starts.
 //!
-//! Systems give a low soft limit and a high hard one, since programs that use `select` break above
-//! 1,024; who can do with more raises it himself. The agent does. Tasks and commands in them begin
-//! with what the agent was given: their programs were built for that.
+//! Systems give a low soft limit and a high hard one, because programs that use `select` break
+//! above 1,024; a program that can use more raises the limit itself. The agent does. Tasks and
+//! commands in them start with the limit that the agent was given: their programs were built for
+//! that.
 
 use std::ffi::OsStr;
 use std::sync::OnceLock;
@@ -16,7 +17,7 @@ static GIVEN: OnceLock<u64> = OnceLock::new();
 pub fn raise() {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
     if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
-        // Of two calls the first one knows what was given.
+        // If called twice, the first call knows the original limit.
         let _ = GIVEN.set(soft);
     }
 }
@@ -26,12 +27,12 @@ pub fn limit() -> u64 {
     getrlimit(Resource::RLIMIT_NOFILE).map_or(1_024, |(soft, _)| soft)
 }
 
-/// What a monitor or a helper is told in its last argument.
+/// The last argument for a monitor or a helper: the original limit.
 pub(crate) fn word() -> Option<String> {
     GIVEN.get().map(u64::to_string)
 }
 
-/// Begins a monitor or a helper: what it starts has the limit that the agent was given.
+/// Restores the original limit in a monitor or a helper, for everything that it starts.
 pub(crate) fn lower() {
     lower_to(std::env::args_os().nth(3).as_deref());
 }
@@ -39,7 +40,7 @@ pub(crate) fn lower() {
 fn lower_to(word: Option<&OsStr>) {
     let given = word.and_then(OsStr::to_str).and_then(|word| word.parse::<u64>().ok());
     let (Some(given), Ok((_, hard))) = (given, getrlimit(Resource::RLIMIT_NOFILE)) else { return };
-    // Not fatal: then it has more.
+    // A failure is not fatal: the limit stays higher.
     let _ = setrlimit(Resource::RLIMIT_NOFILE, given.min(hard), hard);
 }
 

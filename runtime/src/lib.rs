@@ -1,8 +1,8 @@
 //! Running tasks: drivers that start, watch and end one attempt of a task each.
 //!
-//! A driver does what it is told and reports what happened; it decides nothing: whether an ended
-//! task is started again, or an unhealthy one is stopped, is node-core's business. It must never
-//! take a task down because the agent goes: tasks outlive the agent and are adopted.
+//! A driver does what it is told and reports what happened. It decides nothing: node-core decides
+//! whether an ended task is started again or an unhealthy one is stopped. It must never take a task
+//! down because the agent goes: tasks outlive the agent and are adopted.
 
 pub mod cgroup;
 pub mod copy;

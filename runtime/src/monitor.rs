@@ -1,5 +1,5 @@
-//! The monitor: a small process beside each running program, so that the program outlives the
-//! agent and its end is known even if nobody was there to see it.
+//! The monitor: a small process beside each running program, so that the program outlives the agent
+//! and its exit is recorded even without an agent.
 //!
 //! ```text
 //! agent ──spawns──▶ monitor ──forks──▶ program ──▶ …      each in a session of its own
@@ -40,8 +40,9 @@ use inherited::Inherited;
 /// As `ps` shows it; the kernel keeps 15 characters.
 const TITLE: &std::ffi::CStr = c"edgectl-monitor";
 
-/// Watches over the run in this folder, and ends with it. The process is the monitor from here
-/// on: to be called before anything else in `main`, with the descriptors that the driver gave it.
+/// Supervises the run in this folder, then ends the process. From here on the process is the
+/// monitor: to be called before anything else in `main`, with the descriptors that the driver gave
+/// it.
 pub fn monitor_main(dir: &Path) -> ! {
     let code = match Inherited::take() {
         Ok(inherited) => monitor(dir, inherited),
@@ -55,11 +56,11 @@ pub fn monitor_main(dir: &Path) -> ! {
 
 fn monitor(dir: &Path, mut inherited: Inherited) -> i32 {
     files::lower();
-    // Not fatal: a session leader already, an old kernel, a sandbox.
+    // A failure is not fatal: the process leads a session already, an old kernel, a sandbox.
     let _ = setsid();
     let _ = prctl::set_name(TITLE);
     let _ = prctl::set_child_subreaper(true);
-    // The kernel should take the program for its memory, not the one that tells of it.
+    // When memory is short, the kernel should kill the program, not the monitor that reports it.
     let _ = std::fs::write("/proc/self/oom_score_adj", "-500");
     umask(Mode::from_bits_truncate(0o022));
     if chdir(dir).is_err() {
@@ -81,7 +82,7 @@ fn monitor(dir: &Path, mut inherited: Inherited) -> i32 {
     };
     let code = finish(&final_status, &mut inherited);
     if order.container.is_some() {
-        // Said already: nobody waits for what may be many files.
+        // The exit is reported already: nobody waits while this removes files, which may be many.
         oci::remove_files(Path::new("."));
     }
     code
@@ -90,7 +91,8 @@ fn monitor(dir: &Path, mut inherited: Inherited) -> i32 {
 fn run(order: &Order, inherited: &mut Inherited) -> Result<FinalStatus, StartError> {
     let mut watch = watch::begin(order, inherited)?;
     inherited.notify();
-    // The agent knows already; a power cut from here on finds the run in its folder.
+    // The agent is notified already; after a power cut from here on, the run is found in its
+    // folder.
     for path in [run_dir::ORDER, run_dir::STATUS, "."] {
         let _ = run_dir::sync(Path::new(path));
     }
@@ -99,7 +101,7 @@ fn run(order: &Order, inherited: &mut Inherited) -> Result<FinalStatus, StartErr
 }
 
 fn finish(final_status: &FinalStatus, inherited: &mut Inherited) -> i32 {
-    // A disk that does not take it: the agent finds a run whose end nobody knows.
+    // If the disk refuses the write, the agent finds a run whose exit is unknown.
     if run_dir::write(Path::new("."), run_dir::FINAL_STATUS, final_status).is_err() {
         return 1;
     }

@@ -35,10 +35,10 @@ use backend::Backend;
 use command::Command;
 use embedded::Embedded;
 
-/// What makes containers of bundles.
+/// The program that makes containers from bundles.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub enum OciRuntime {
-    /// The one in this program: a device needs nothing else.
+    /// The one that is part of this program: a device needs nothing else.
     #[default]
     Embedded,
     /// `runc`, or one that takes its arguments, by its path.
@@ -86,21 +86,21 @@ impl fmt::Display for OciRuntime {
 pub struct ContainerOrder {
     /// The folders of the image's unpacked layers, lowest first. Never written to.
     pub layers: Vec<PathBuf>,
-    /// What the image says.
+    /// The image's configuration.
     pub config: ImageConfiguration,
-    /// The image's health check, which counts unless the template has one.
+    /// The image's health check, used unless the template has one.
     #[serde(default)]
     pub health: Option<HealthCheck>,
-    /// Where its volumes are: by name, one without a name by its place in the container.
+    /// Where its volumes are: by name; a volume without a name by its path in the container.
     pub volumes: BTreeMap<String, PathBuf>,
-    /// What makes the container.
+    /// The OCI runtime that makes the container.
     pub runtime: OciRuntime,
-    /// The container's own name, expanded.
+    /// The container's own host name, placeholders expanded.
     pub hostname: String,
 }
 
-/// The backend for a runtime; changes this process' view of the machine where that runtime needs
-/// it, so [`rootfs::isolate`] comes first.
+/// The backend for a runtime. Changes this process' view of the machine where that runtime needs
+/// it, so that [`rootfs::isolate`] must be called before.
 pub(crate) fn backend_of(runtime: &OciRuntime) -> Box<dyn Backend> {
     match runtime {
         OciRuntime::Embedded => Box::new(Embedded::default()),
@@ -112,8 +112,8 @@ pub(crate) fn backend_of(runtime: &OciRuntime) -> Box<dyn Backend> {
     }
 }
 
-/// Removes what a container that has ended left in the folder of its run: what it wrote, and what
-/// its runtime kept. Its log and how it ended stay.
+/// Removes what a container that has ended left in the folder of its run: its files and the state
+/// of its runtime. Its log and its final status stay.
 pub fn remove_files(run_dir: &Path) {
     rootfs::remove(run_dir);
     let _ = fs::remove_dir_all(run_dir.join(backend::STATE));

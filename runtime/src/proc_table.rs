@@ -1,7 +1,7 @@
-//! The kernel's table of processes: who a process is, whose child, and since when.
+//! The kernel's table of processes: identity, parent and start time of a process.
 //!
-//! A process id alone names nobody: ids are reused. A [`Process`] is an id together with the
-//! moment it started, and is only ever signalled through that pair.
+//! A process id alone identifies no process, because ids are reused. A [`Process`] is an id
+//! together with the moment it started, and is only ever signalled through that pair.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -19,10 +19,10 @@ pub struct Process {
     pub started: u64,
 }
 
-/// What `/proc/<pid>/stat` says, as far as it is needed.
+/// The needed fields of `/proc/<pid>/stat`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
-    /// Which.
+    /// The process.
     pub process: Process,
     /// `Z` and `X` have ended.
     pub state: char,
@@ -56,7 +56,7 @@ pub fn stat(pid: u32) -> Option<Stat> {
     parse_stat(pid, File::open(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// All that the kernel says of one process in that file.
+/// All fields of that file.
 pub fn whole_stat(pid: u32) -> Option<procfs::process::Stat> {
     procfs::process::Stat::from_read(File::open(format!("/proc/{pid}/stat")).ok()?).ok()
 }
@@ -77,13 +77,13 @@ pub fn all() -> impl Iterator<Item = Stat> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter_map(stat)
 }
 
-/// Does the environment that this process was started with hold `variable` (`NAME=value`)?
+/// Was this process started with `variable` (`NAME=value`) in its environment?
 pub fn was_started_with(pid: u32, variable: &str) -> bool {
     let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     environment.split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes())
 }
 
-/// Sends a signal to a process id; a process that is gone is none of the caller's troubles.
+/// Sends a signal to a process id; it is no error if the process is gone.
 pub fn signal(pid: u32, number: i32) {
     let Ok(pid) = libc::pid_t::try_from(pid) else { return };
     assert!(pid > 1, "a signal to {pid} would reach more than one task");
@@ -99,7 +99,7 @@ pub fn signal_group(group: u32, number: i32) {
     unsafe { libc::kill(-group, number) };
 }
 
-/// The id of this boot of the kernel: a process id of another boot names nobody.
+/// The id of this boot of the kernel: a process id of another boot identifies no process.
 pub fn boot_id() -> String {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     text.trim_end().to_owned()
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_program_name_with_spaces_and_parentheses_does_not_shift_the_fields() {
-        // The last one was cut in the middle of a letter: the kernel keeps 15 bytes.
+        // The last name was cut in the middle of a letter: the kernel keeps 15 bytes.
         for name in [b"a) b (c".as_slice(), b"(", b"gr\xc3"] {
             let mut text = [b"42 (", name, b") S 7 42 40 0 -1 4194304 1"].concat();
             text.extend(b" 0 0 0 0 0 0 0 20 0 1 0 9901 2 3 18446744073709551615");
@@ -133,7 +133,7 @@ mod tests {
     fn a_program_lives_though_its_name_is_cut_in_a_letter() {
         use std::os::unix::process::CommandExt;
         let dir = tempfile::tempdir().expect("a folder");
-        // 14 bytes, and a letter of two: the kernel keeps the first of them.
+        // 14 bytes, and a letter of two bytes: the kernel keeps the first of these.
         let path = dir.path().join("fourteen-bytes\u{f6}");
         std::os::unix::fs::symlink("/bin/sleep", &path).expect("writable");
         let mut program = std::process::Command::new(&path);

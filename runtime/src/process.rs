@@ -1,9 +1,9 @@
-//! The driver of real tasks: programs of the host and containers, each with a monitor beside it.
+//! The driver of real tasks: programs of the host and containers, each with its own monitor.
 //!
-//! All work with files and processes is done by one thread of the driver's own, so that a slow
-//! SD card never holds up the agent's failure detector. That thread sleeps unless an order comes
-//! or a monitor notifies it. The driver must never end a run because it is dropped: dropping it is
-//! what a dying agent does.
+//! All work with files and processes is done by one thread of the driver's own, so that a slow SD
+//! card never holds up the agent's failure detector. That thread sleeps unless an order comes or a
+//! monitor notifies it. The driver must never end a run because it is dropped: a dying agent drops
+//! it.
 //!
 //! An agent under systemd needs `KillMode=process`, or its tasks end with it.
 
@@ -36,25 +36,25 @@ use prepare::Prepare;
 
 pub use container_context::ContainerContext;
 
-/// What the driver needs to know.
+/// The configuration of the driver.
 #[derive(Debug, Clone)]
 pub struct ProcessConfig {
     /// The folder of all runs, this driver's alone: `<data>/runs`.
     pub runs: PathBuf,
     /// The middle of `edgectl/<node>/<run>`: different for each agent on one machine, without a
-    /// slash. `None`: no cgroups; limits are warned of and not enforced.
+    /// slash. `None`: no cgroups; limits are not enforced, with a warning.
     pub cgroup_node: Option<String>,
     /// The program that is the monitor when called as `<program> monitor <folder>`; it calls
     /// [`crate::monitor_main`] first thing.
     pub monitor: PathBuf,
-    /// Where containers come from; without it only programs of the host are run.
+    /// Prepares containers; without it only programs of the host are run.
     pub containers: Option<Arc<dyn Prepare>>,
     /// As in [`run_dir::Order::making_ms_max`].
     pub making_ms_max: u64,
 }
 
 impl ProcessConfig {
-    /// The agent's own binary is the monitor, also after it was replaced on the disk.
+    /// Uses the agent's own binary as the monitor, even after the file was replaced on the disk.
     pub fn new(runs: PathBuf, cgroup_node: &str) -> ProcessConfig {
         let monitor = PathBuf::from("/proc/self/exe");
         let cgroup_node = Some(cgroup_node.to_owned());
@@ -74,7 +74,7 @@ pub enum OpenError {
         /// Why.
         source: io::Error,
     },
-    /// The thread, or what it waits with.
+    /// The thread, or its event loop.
     #[error("cannot begin the thread that watches tasks: {0}")]
     Thread(io::Error),
 }
@@ -89,21 +89,21 @@ enum DriverOrder {
     Report(oneshot::Sender<ProgressReport>),
 }
 
-/// What the driver's thread says of its work.
+/// The report of the driver's thread on its work.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ProgressReport {
     /// Containers that the OCI runtime has been making for too long.
     pub slow: usize,
 }
 
-/// Tells whether the driver's thread does its work. It keeps no driver alive.
+/// Checks whether the driver's thread makes progress. It keeps no driver alive.
 #[derive(Debug, Clone)]
 pub struct ProgressProbe {
     orders: mpsc::WeakUnboundedSender<DriverOrder>,
 }
 
 impl ProgressProbe {
-    /// Returns when all orders so far were looked at, or the driver is gone.
+    /// Returns when the thread has handled all earlier orders, or the driver is gone.
     pub async fn report(&self) -> ProgressReport {
         let Some(orders) = self.orders.upgrade() else { return ProgressReport::default() };
         let (answer, answered) = oneshot::channel();
@@ -113,7 +113,7 @@ impl ProgressProbe {
     }
 }
 
-/// What every part of the driver knows of this machine.
+/// What every part of the driver needs to know of this machine.
 #[derive(Debug)]
 struct DriverContext {
     runs: PathBuf,
@@ -144,17 +144,17 @@ impl DriverContext {
 pub struct ProcessDriver {
     runs: PathBuf,
     ability: Ability,
-    /// Unbounded, as an order cannot wait; node-core has a few orders per slot of this node under
-    /// way at most. `None` only while it is dropped.
+    /// Unbounded, because an order cannot wait; node-core has a few pending orders per slot of this
+    /// node at most. `None` only while the driver is dropped.
     orders: Option<mpsc::UnboundedSender<DriverOrder>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl ProcessDriver {
-    /// Begins; [`Driver::adopt`] is the first thing to call. Events arrive on the channel.
+    /// Starts the driver; call [`Driver::adopt`] first. Events arrive on the channel.
     pub fn open(config: ProcessConfig) -> Result<(ProcessDriver, RunEvents), OpenError> {
         let runs = config.runs;
-        // Absolute, because a monitor lives in the folder of its run.
+        // Absolute, because a monitor works in the folder of its run.
         let made = fs::create_dir_all(&runs).and_then(|()| runs.canonicalize());
         let runs = made.map_err(|source| OpenError::Runs { path: runs, source })?;
         let context = DriverContext {
@@ -191,7 +191,7 @@ impl ProcessDriver {
         &self.ability
     }
 
-    /// Whether its thread does its work.
+    /// Checks whether its thread makes progress.
     pub fn progress(&self) -> ProgressProbe {
         let orders = self.orders.as_ref().expect("it is only taken when the driver is dropped");
         ProgressProbe { orders: orders.downgrade() }
@@ -217,7 +217,7 @@ impl Driver for ProcessDriver {
         let signal = signal.and_then(|text| match crate::signal::parse(text) {
             Ok(signal) => Some(signal),
             Err(unknown) => {
-                // A stop must work: the signal of the template it is.
+                // A stop must work, so the signal of the template is used.
                 tracing::warn!(run = run_dir::name(run), "{unknown}");
                 None
             }
@@ -240,7 +240,7 @@ impl Drop for ProcessDriver {
     fn drop(&mut self) {
         self.orders = None;
         if let Some(thread) = self.thread.take() {
-            // Its panic has been printed; the runs go on either way.
+            // A panic of the thread has been printed; the runs continue in any case.
             let _ = thread.join();
         }
     }

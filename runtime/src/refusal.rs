@@ -10,7 +10,7 @@ use crate::signal::UnknownSignal;
 use crate::user::UnknownIdentity;
 use crate::volume::VolumeError;
 
-/// A start that came to nothing. Nothing of the run is left running.
+/// A failed start. Nothing of the run is left running.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The template asks for an OCI container.
@@ -25,7 +25,7 @@ pub enum StartError {
     /// Neither command nor arguments.
     #[error("the service has no command: give the program to run after the options")]
     NoCommand,
-    /// A NUL byte where the kernel takes none.
+    /// A NUL byte where the kernel accepts none.
     #[error("the {what} holds a NUL byte: remove it")]
     NulByte {
         /// Where.
@@ -56,13 +56,13 @@ pub enum StartError {
     /// The container.
     #[error("{0}")]
     Bundle(#[from] BundleError),
-    /// Namespaces and mounts are root's.
+    /// Only root may make namespaces and mounts.
     #[error(
         "the agent (uid {uid}) may not run the container {image:?}: run the agent as root, \
          or create the service with --runtime process and a command"
     )]
     NotRoot {
-        /// Who the agent is.
+        /// The agent's user.
         uid: u32,
         /// What was to be run.
         image: String,
@@ -80,7 +80,7 @@ pub enum StartError {
         /// Why.
         errno: Errno,
     },
-    /// The program that makes containers.
+    /// The OCI runtime could not be run.
     #[error(
         "cannot run the OCI runtime {path}: {source}: install it on this node, \
          or set oci_runtime = \"embedded\" in its configuration"
@@ -91,7 +91,7 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
-    /// A first process for the container.
+    /// There is no init program for the container.
     #[error(
         "--init with the OCI runtime {runtime} needs docker-init, tini-static or catatonit on \
          this node: apt-get install catatonit, or set oci_runtime = \"embedded\""
@@ -100,21 +100,21 @@ pub enum StartError {
         /// As it was configured.
         runtime: String,
     },
-    /// Whoever is root in the container could open the node's disks.
+    /// Root in the container could open the node's disks.
     #[error(
         "this node cannot keep a container from its devices: {0}: it needs a kernel with \
          CONFIG_CGROUP_BPF, or cgroups of version 1; or trust the service with --privileged"
     )]
     NoDeviceFilter(Errno),
-    /// The OCI runtime did not make the container, or not run the program.
+    /// The OCI runtime did not make the container, or did not run the program.
     #[error("the OCI runtime {runtime} refused: {reason}")]
     Runtime {
         /// Which.
         runtime: String,
-        /// In its own words.
+        /// Its own message.
         reason: String,
     },
-    /// Nor did it refuse.
+    /// The OCI runtime neither started the container nor refused it.
     #[error(
         "the OCI runtime {runtime} does not come to an end: see on this node what it waits for, or \
          set another oci_runtime in its configuration"
@@ -123,10 +123,10 @@ pub enum StartError {
         /// Which.
         runtime: String,
     },
-    /// As the process that tried has told it.
+    /// As the process that tried has reported it.
     #[error("{reason}")]
     Told {
-        /// Can it never start so?
+        /// Can it never start with this template on this node?
         permanent: bool,
         /// What, why, what to do.
         reason: String,
@@ -137,15 +137,15 @@ pub enum StartError {
     /// Its image.
     #[error("{0}")]
     Image(#[from] ImageError),
-    /// The agent may not become somebody else.
+    /// The agent may not become another user.
     #[error(
         "the agent (uid {uid}) may not run a task as {user:?}: \
          run the agent as root, or leave --user out"
     )]
     MayNotSwitchUser {
-        /// Who the agent is.
+        /// The agent's user.
         uid: u32,
-        /// Who was asked for.
+        /// The user that was asked for.
         user: String,
     },
     /// The program is in none of the folders of the task's PATH.
@@ -180,7 +180,7 @@ pub enum StartError {
          /proc/sys/kernel/threads-max) or of memory is reached; stop something or raise it"
     )]
     Fork(Errno),
-    /// Its group is full.
+    /// The task's cgroup is at its limit of processes.
     #[error(
         "the task has as many processes as it may: wait until some of them end, or raise --limit-pids"
     )]
@@ -209,7 +209,7 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
-    /// It was stopped before there was a program.
+    /// The run was stopped before its program started.
     #[error("stopped while its image was being brought here")]
     Unwanted,
     /// The agent, or the monitor, died before the program ran.

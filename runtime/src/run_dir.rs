@@ -1,15 +1,15 @@
-//! The folder of a run: the whole memory of the process driver, for an agent that comes later.
+//! The folder of a run: the whole state of the process driver, for a later agent.
 //!
 //! ```text
 //! <runs>/<task>.<attempt>/
 //!   order.json    what to run; its lock is held by the run's monitor as long as that lives
 //!   bell          fifo, monitor → agent: "read the folder"; end of file when the monitor ends
 //!   control       fifo, agent → monitor: orders to stop
-//!   status.json   the program runs: who it is, who watches it
-//!   slow          making its container takes too long: nobody may wait for it any longer
+//!   status.json   the program runs: its process, and its monitor's
+//!   slow          making its container takes too long
 //!   health        the last verdict of the health command
-//!   ending.json   how it ended, or why it was refused
-//!   log, log.1 …  what it said, see `logs`
+//!   ending.json   how the run ended, or why it was refused
+//!   log, log.1 …  its output, see `logs`
 //!   config.json, rootfs, upper, work, oci    of a container only, see `oci`
 //! ```
 //! `order.json`, `status.json` and `ending.json` reach the disk (fsync) once each; nothing is
@@ -29,7 +29,7 @@ use crate::proc_table::{self, Process};
 
 /// [`Order`].
 pub const ORDER: &str = "order.json";
-/// A fifo that says that the folder has changed.
+/// A fifo that reports that the folder has changed.
 pub const NOTIFY: &str = "bell";
 /// A fifo that takes orders to stop.
 pub const CONTROL: &str = "control";
@@ -37,26 +37,26 @@ pub const CONTROL: &str = "control";
 pub const STATUS: &str = "status.json";
 /// Empty: making the container takes longer than [`Order::making_ms_max`].
 pub const SLOW: &str = "slow";
-/// One word.
+/// One word, the last verdict.
 pub const HEALTH: &str = "health";
 /// [`FinalStatus`].
 pub const FINAL_STATUS: &str = "ending.json";
 /// The newest log file.
 pub const LOG: &str = "log";
 
-/// All that a monitor needs to know.
+/// The order that a monitor reads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// What to run.
     pub start: TaskStart,
-    /// Where its limits live.
+    /// Where its cgroups are.
     #[serde(default)]
     pub cgroup: CgroupPlan,
     /// What it is made of, if it is a container.
     #[serde(default)]
     pub container: Option<ContainerOrder>,
-    /// The OCI runtime may take so long, in milliseconds, before the node is told, and twice as long
-    /// before it is given up.
+    /// How long the OCI runtime may take, in milliseconds, before the node is told. After twice
+    /// that time the start is given up.
     #[serde(default = "making_ms_max")]
     pub making_ms_max: u64,
 }
@@ -75,12 +75,12 @@ pub struct Status {
     pub monitor: Process,
     /// The program.
     pub program: Process,
-    /// What was asked for and cannot be had on this machine.
+    /// Requests that this machine cannot fulfil.
     pub warnings: Vec<String>,
 }
 
 impl Status {
-    /// All of it for people, in one line.
+    /// All warnings for people, in one line.
     pub fn note(&self) -> Option<String> {
         (!self.warnings.is_empty()).then(|| self.warnings.join("; "))
     }
@@ -89,14 +89,14 @@ impl Status {
 /// The run is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FinalStatus {
-    /// It ran.
+    /// The program ran.
     Exited {
         /// How it ended.
         exit: Exit,
-        /// By the limit of its memory.
+        /// Ended because of its memory limit.
         oom: bool,
     },
-    /// It never ran.
+    /// The program never ran.
     Refused {
         /// As in [`crdt_state::task::RunEvent::Refused`].
         permanent: bool,
@@ -106,7 +106,7 @@ pub enum FinalStatus {
 }
 
 impl FinalStatus {
-    /// As the driver reports it.
+    /// The event that the driver reports.
     pub fn into_event(self) -> RunEvent {
         match self {
             FinalStatus::Exited { exit, oom } => RunEvent::Exited { exit, oom },
@@ -132,8 +132,8 @@ pub fn path(runs: &Path, run: Run) -> PathBuf {
     runs.join(name(run))
 }
 
-/// Writes a file so that a reader sees all of it or none. It survives a power cut once it and its
-/// folder went through [`sync`].
+/// Writes a file so that a reader sees all of it or nothing. It survives a power cut once the file
+/// and its folder went through [`sync`].
 pub fn write<T: Serialize>(dir: &Path, name: &str, value: &T) -> io::Result<()> {
     write_bytes(dir, name, &serde_json::to_vec(value).map_err(io::Error::from)?)
 }
@@ -145,12 +145,12 @@ pub fn write_bytes(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     fs::rename(&draft, dir.join(name))
 }
 
-/// Brings a file, or the names in a folder, to the disk.
+/// Writes a file, or the names in a folder, to the disk.
 pub fn sync(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Reads a file: `None` if it is not there, an error if it cannot be read or is cut.
+/// Reads a file: `None` if it does not exist, an error if it cannot be read or is incomplete.
 pub fn read<T: for<'a> Deserialize<'a>>(dir: &Path, name: &str) -> io::Result<Option<T>> {
     match fs::read(dir.join(name)) {
         Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(io::Error::from),
@@ -159,7 +159,7 @@ pub fn read<T: for<'a> Deserialize<'a>>(dir: &Path, name: &str) -> io::Result<Op
     }
 }
 
-/// Reads an order, also one of an older version: what that did not know is filled in with the
+/// Reads an order, also one of an older version: fields that the older version did not know get the
 /// defaults of a template, so that an upgraded agent adopts what its predecessor started.
 pub fn parse_order(bytes: &[u8]) -> Result<Order, serde_json::Error> {
     let mut stored: Value = serde_json::from_slice(bytes)?;
@@ -187,8 +187,8 @@ pub fn program_of(dir: &Path) -> Option<Process> {
     (here && !dir.join(FINAL_STATUS).exists()).then_some(status.program)
 }
 
-/// The root of a running container, as its programs see it. Its links lead out of it for everybody
-/// else: open what is below with `RESOLVE_IN_ROOT`, or after a `chroot`.
+/// The root of a running container, as its programs see it. For other processes its links lead out
+/// of it: open paths below it with `RESOLVE_IN_ROOT`, or after a `chroot`.
 pub fn root_of(dir: &Path) -> Option<PathBuf> {
     program_of(dir).map(|program| PathBuf::from(format!("/proc/{}/root", program.pid)))
 }

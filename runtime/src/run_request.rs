@@ -1,8 +1,7 @@
-//! Requests about a run from outside: what it uses, which processes it has, and telling it to
-//! end.
+//! Requests about a run from outside: its resource usage, its processes, signals, and stopping it.
 //!
-//! By reading the kernel's files; nothing is remembered and nothing of the run is entered. Blocking:
-//! an agent calls it on a thread of its own.
+//! They are answered from the kernel's files; nothing is remembered, and nothing of the run is
+//! entered. Blocking: an agent calls it on a thread of its own.
 
 mod groups;
 mod processes;
@@ -19,7 +18,7 @@ use crate::signal;
 pub use processes::Processes;
 pub use stats::{Block, Cpu, Memory, Network, Sample};
 
-/// What can be asked about a run.
+/// A request about a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunRequest {
     /// What it uses now.
@@ -34,7 +33,7 @@ pub enum RunRequest {
         /// By name or number; empty: SIGKILL.
         signal: String,
     },
-    /// To end it: a signal, and SIGKILL after the grace.
+    /// To end it: a signal, and SIGKILL after the grace period.
     Stop {
         /// That of its template if there is none.
         signal: Option<String>,
@@ -43,14 +42,14 @@ pub enum RunRequest {
     },
 }
 
-/// The answer to it.
+/// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum RunReply {
     /// What it uses.
     Stats(Box<Sample>),
     /// Its processes.
     Processes(Processes),
-    /// It was told.
+    /// The signal or the stop was delivered.
     #[serde(rename = "Told")]
     Delivered,
 }

@@ -1,9 +1,10 @@
-//! The entries of a tar stream, of layers and of `cp`: ustar, GNU's long names and sparse files, PAX.
+//! The entries of a tar stream, for layers and `cp`: ustar, GNU's long names and sparse files, PAX.
 //!
-//! Reads forward only and holds one entry's header at a time. The `tar` crate splits PAX records
-//! at line ends, which cuts binary attributes (a file capability may well hold a byte 10), and
-//! knows one of the four forms of sparse files: so headers are read here. Nothing of a header is
-//! believed further than its type allows, and no length leads to an allocation without a bound.
+//! Reads forward only and holds one entry's header at a time. Headers are read here because of two
+//! limits of the `tar` crate. It splits PAX records at line ends, which cuts binary attributes (a
+//! file capability may well contain a byte 10), and it knows one of the four forms of sparse files.
+//! A header is trusted only as far as its type allows, and no length leads to an allocation without
+//! a bound.
 
 mod header;
 mod pax;
@@ -14,10 +15,10 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use header::{BLOCK, Header};
 use pax::Pax;
 
-/// A long name or a PAX header; Go's reader has the same bound.
+/// Longest long name or PAX header; Go's reader has the same bound.
 const HEADER_BYTES_MAX: u64 = 1 << 20;
 
-/// What an entry makes.
+/// The kind of file that an entry makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     File,
@@ -42,22 +43,22 @@ pub(crate) struct Entry {
     pub(crate) path: Vec<u8>,
     pub(crate) link: Vec<u8>,
     pub(crate) kind: Kind,
-    /// Permission bits, setuid and its like among them.
+    /// Permission bits, including setuid, setgid and sticky.
     pub(crate) mode: u32,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
     /// Seconds and nanoseconds.
     pub(crate) mtime: (i64, u32),
-    /// Of the file, holes and all.
+    /// Size of the file, including its holes.
     pub(crate) size: u64,
     pub(crate) device: (u32, u32),
     /// Names and values.
     pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// What of a sparse file is stored, in order; `None`: all of it.
+    /// The stored pieces of a sparse file, in order; `None`: all of the file is stored.
     pub(crate) pieces: Option<Vec<Piece>>,
 }
 
-/// Why the data of an entry is not in its file.
+/// Why the data of an entry was not written to its file.
 #[derive(Debug)]
 pub(crate) enum Unwritten {
     /// The stream failed.
@@ -67,7 +68,7 @@ pub(crate) enum Unwritten {
 }
 
 impl Entry {
-    /// Copies what is stored to where it belongs in a new file; the rest of a sparse file stays a
+    /// Copies the stored pieces to their places in a new file; the rest of a sparse file stays a
     /// hole.
     pub(crate) fn write_to(
         &self,
@@ -104,7 +105,7 @@ pub enum TarError {
     /// It ended or failed in the middle.
     #[error("cannot be read: {0}")]
     Read(#[from] io::Error),
-    /// It says what cannot be.
+    /// It has invalid content.
     #[error("is no sound tar: {0}")]
     Junk(String),
 }
@@ -112,7 +113,7 @@ pub enum TarError {
 /// The entries of a stream, one after the other.
 pub(crate) struct Entries<R> {
     reader: R,
-    /// Of the current entry's data.
+    /// Bytes left of the current entry's data.
     left: u64,
     padding: u64,
 }
@@ -138,7 +139,7 @@ impl<R: Read> Entries<R> {
                 b'L' => long_name = Some(self.text()?),
                 b'K' => long_link = Some(self.text()?),
                 b'x' => pax = Pax::parse(&self.small()?)?,
-                // Of the whole archive: comments, as git writes them.
+                // Applies to the whole archive: comments, as git writes them.
                 b'g' => {}
                 b'V' => {}
                 _ => return self.entry(&header, pax, long_name, long_link).map(Some),
@@ -146,7 +147,7 @@ impl<R: Read> Entries<R> {
         }
     }
 
-    /// Reads to the end of the stream behind the last entry, and gives the reader back.
+    /// Reads to the end of the stream behind the last entry, and returns the reader.
     pub(crate) fn finish(mut self) -> Result<R, TarError> {
         io::copy(&mut self.reader, &mut io::sink())?;
         Ok(self.reader)
@@ -210,7 +211,7 @@ impl<R: Read> Entries<R> {
         let pieces = if pax.sparse_in_data {
             let before = self.left;
             let pieces = self.sparse_map()?;
-            // The map fills whole blocks.
+            // The map is padded to whole blocks.
             let read = before - self.left;
             let rest = read.next_multiple_of(BLOCK as u64) - read;
             self.read_exact(&mut vec![0; usize::try_from(rest).expect("less than a block")])?;
@@ -223,7 +224,7 @@ impl<R: Read> Entries<R> {
         self.checked(size, pieces)
     }
 
-    /// Decimal numbers, one per line: how many pieces, then offset and length of each.
+    /// Decimal numbers, one per line: the number of pieces, then offset and length of each.
     fn sparse_map(&mut self) -> Result<Vec<Piece>, TarError> {
         let count = self.decimal_line()?;
         let mut pieces = Vec::new();
@@ -250,7 +251,7 @@ impl<R: Read> Entries<R> {
         }
     }
 
-    /// Pieces must be in order, within the file, and as long as what is stored.
+    /// Checks that the pieces are in order, within the file, and as long as the stored data.
     fn checked(
         &self,
         size: u64,
@@ -281,7 +282,7 @@ impl<R: Read> Entries<R> {
     fn skip(&mut self) -> Result<(), TarError> {
         let skipped = self.left.saturating_add(self.padding);
         let copied = io::copy(&mut self.reader.by_ref().take(skipped), &mut io::sink())?;
-        // The padding of the very last entry is missing in what some programs write.
+        // Some programs omit the padding of the very last entry.
         if copied < self.left {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }

@@ -1,10 +1,11 @@
-//! A folder that nothing leads out of: every name is looked up below its open root.
+//! A folder with lookups that never leave it: every name is looked up below its open root.
 //!
-//! What is in it was made by somebody else: by an image, a task, or whoever sent an archive. A
-//! path is resolved as if the root were all there is (`openat2` with `RESOLVE_IN_ROOT`, through
-//! `pathrs`, which resolves it part by part where a filter of system calls forbids that): an
-//! absolute link counts from here, nothing is above it, and no magic link of `/proc` is followed.
-//! A single name in an open folder ([`name`]) is never followed at all.
+//! Its content was made by others: by an image, a task, or the sender of an archive. A path is
+//! resolved as if the root were the whole file system: an absolute link starts at this root, `..`
+//! never leads above it, and no magic link of `/proc` is followed. This is done by `openat2` with
+//! `RESOLVE_IN_ROOT`, through `pathrs`, which resolves the path part by part where a filter of
+//! system calls forbids that call. A single name in an open folder ([`name`]) is never followed at
+//! all.
 //!
 //! Image layers, copies into volumes, `cp` and bundles all look up their names here.
 
@@ -31,13 +32,13 @@ use pathrs::flags::OpenFlags;
 pub(crate) struct Root(pathrs::Root);
 
 impl Root {
-    /// Makes a folder of this machine the root of everything. Its own path is followed as usual.
+    /// Makes a folder of this machine the root of lookups. Its own path is followed as usual.
     pub(crate) fn open(path: &Path) -> nix::Result<Root> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         open(path, flags, Mode::empty()).map(|dir| Root(pathrs::Root::from_fd(dir)))
     }
 
-    /// What is at a path, links followed; not to be read.
+    /// Finds the file at a path, links followed; the result cannot be read.
     pub(crate) fn find(&self, path: &Path) -> nix::Result<File> {
         self.open_at(path, OpenFlags::O_PATH)
     }
@@ -60,7 +61,7 @@ impl Root {
     }
 
     /// Makes a folder and those missing above it, as `mkdir -p` does. Nothing is made behind a
-    /// link that leads nowhere.
+    /// broken link.
     pub(crate) fn make_folders(&self, path: &Path) -> nix::Result<OwnedFd> {
         match self.folder(path) {
             Err(Errno::ENOENT) => {}
@@ -78,7 +79,7 @@ impl Root {
 
     fn open_at(&self, path: &Path, flags: OpenFlags) -> nix::Result<File> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        // `pathrs` would take the part in front of it.
+        // `pathrs` would use only the part before the NUL byte.
         if path.as_os_str().as_bytes().contains(&0) {
             return Err(Errno::EINVAL);
         }
@@ -92,8 +93,8 @@ impl AsFd for Root {
     }
 }
 
-/// A path from the root without `.` and `..`, so that two names of one place are one. Links are not
-/// looked at.
+/// A path from the root without `.` and `..`, so that two names of one place are equal. Links are
+/// not resolved.
 pub(crate) fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::from("/");
     for part in path.components() {
@@ -114,13 +115,13 @@ pub(crate) fn itself() -> &'static OsStr {
 fn errno(error: &Error) -> Errno {
     match error.kind() {
         ErrorKind::OsError(Some(number)) => Errno::from_raw(number),
-        // Somebody moved folders about while a path was resolved part by part.
+        // A program moved folders while a path was resolved part by part.
         ErrorKind::SafetyViolation => Errno::EXDEV,
         _ => Errno::EINVAL,
     }
 }
 
-/// The number of an error of the system.
+/// The error number of an error of the system.
 pub(crate) fn of_system(error: io::Error) -> Errno {
     Errno::try_from(error).unwrap_or(Errno::EIO)
 }

@@ -1,14 +1,14 @@
-//! Who a task runs as: `user`, `uid`, `user:group` or `uid:gid`, looked up in `/etc/passwd` and
-//! `/etc/group`.
+//! The user that a task runs as: `user`, `uid`, `user:group` or `uid:gid`, looked up in
+//! `/etc/passwd` and `/etc/group`.
 //!
-//! The files are read directly: a static binary has no name service switch, and a lookup that
-//! goes to the network must never stand between a power cut and a running task. Users that only
-//! LDAP or the like knows are named by number.
+//! The files are read directly: a static binary has no name service switch, and a restart after a
+//! power cut must never depend on a lookup over the network. Users that only LDAP or the like knows
+//! are given by number.
 
 use std::fs;
 use std::path::Path;
 
-/// What a program runs as.
+/// The user and groups of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// User id.
@@ -23,7 +23,7 @@ pub struct Identity {
     pub home: String,
 }
 
-/// Why nobody is meant by a text.
+/// Why a text names no user or group.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownIdentity {
     /// The part before the colon.
@@ -41,17 +41,17 @@ struct Account {
     home: String,
 }
 
-/// The group of a number that has no account.
+/// Which group a number without an account gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DefaultGroup {
-    /// That of the same number: on a node, a stranger must never get what is root's.
+    /// The one of the same number: on a node, an unknown user must never get root's group.
     SameNumber,
-    /// Root's, as images expect it of Docker: they make files of any user writable that way.
+    /// Root's, as images expect from Docker: this makes their files writable for any user.
     Root,
 }
 
-/// Finds who is meant among the node's accounts. A number without an account runs under the group
-/// of the same number, and without supplementary groups.
+/// Finds a user in the node's accounts. A number without an account runs under the group of the
+/// same number, and without supplementary groups.
 pub fn look_up(text: &str) -> Result<Identity, UnknownIdentity> {
     look_up_in(Path::new("/etc"), text)
 }
@@ -67,8 +67,7 @@ fn look_up_in(etc: &Path, text: &str) -> Result<Identity, UnknownIdentity> {
     look_up_among(&accounts, &groups, text, DefaultGroup::SameNumber)
 }
 
-/// Finds who is meant among these accounts and groups, the texts of `/etc/passwd` and
-/// `/etc/group`.
+/// Finds a user in these accounts and groups, the texts of `/etc/passwd` and `/etc/group`.
 pub fn look_up_among(
     accounts: &str,
     groups: &str,
@@ -89,7 +88,7 @@ pub fn look_up_among(
         (Some(account), _) => Ok(Identity {
             uid: account.uid,
             gid: gid.unwrap_or(account.gid),
-            // As Docker: an explicit group stands alone.
+            // As in Docker, an explicit group replaces all others.
             groups: if gid.is_some() { vec![] } else { groups_of(groups, &account.name) },
             name: Some(account.name),
             home: account.home,

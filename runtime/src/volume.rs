@@ -2,16 +2,15 @@
 //!
 //! ```text
 //! <data>/volumes/<name>/
-//!   volume.json    when it was made, with what labels
+//!   volume.json    when it was made, and its labels
 //!   _data/         what is mounted; empty until a task fills it
-//!   _new/          a copy of an image's content that is not complete; removed by the next one
-//!   _whole/        a complete one on its way into _data, which is gone on with
-//!   lock           held by whoever fills it
+//!   _new/          an incomplete copy of an image's content; removed by the next copy
+//!   _whole/        a complete copy on its way into _data; the move is continued
+//!   lock           held by the process that fills it
 //! ```
 //! A folder without `volume.json` was never acknowledged and is made again. Nothing here decides
 //! where a task runs, and nothing removes a volume but [`Volumes::remove`]. Volumes without a name
-//! are no business of this file: they live in the folder of their run and go with it, see
-//! [`fill`].
+//! are not handled here: they are in the folder of their run and are removed with it, see [`fill`].
 
 mod fill;
 
@@ -32,14 +31,14 @@ pub use fill::{Filling, OF_RUN, fill};
 
 const DATA: &str = "_data";
 const META: &str = "volume.json";
-/// What the folder of a removed volume begins with; no name begins so.
+/// Prefix of a removed volume's folder; no name of a volume begins with it.
 const REMOVED: &str = ".removed-";
 
 /// The longest name.
 pub const NAME_BYTES_MAX: usize = 100;
 
-/// What a node holds at most: what it says of 500 volumes with the longest names, 125 bytes each,
-/// is 62 KB and fits into one record.
+/// How many volumes a node holds at most: the description of 500 volumes with the longest names,
+/// 125 bytes each, is 62 KB and fits into one record.
 pub const VOLUMES_MAX: usize = 500;
 
 /// A volume.
@@ -47,9 +46,9 @@ pub const VOLUMES_MAX: usize = 500;
 pub struct Volume {
     /// Its name.
     pub name: String,
-    /// Tells it from another one that had its name before.
+    /// Differs from the id of an earlier volume with the same name.
     pub id: u64,
-    /// What it was made with.
+    /// The labels that it was made with.
     pub labels: Labels,
     /// This node's time of day when it was made, milliseconds since 1970. Display only.
     pub created_wall_ms: u64,
@@ -57,25 +56,25 @@ pub struct Volume {
     pub data: PathBuf,
 }
 
-/// Why nothing came of it. Nothing was changed.
+/// Why an operation failed. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum VolumeError {
-    /// Docker's rule.
+    /// The name breaks Docker's rule.
     #[error(
         "{0:?} is no name for a volume: letters, digits, _ . and - may be in it, the first is a \
          letter or digit, and there are 2 to {NAME_BYTES_MAX} of them"
     )]
     Name(String),
-    /// Nobody made it.
+    /// No volume of this name was made.
     #[error("no volume {0:?} on this node: see edgectl volume ls")]
     Unknown(String),
-    /// It was here once.
+    /// The volume was here earlier.
     #[error(
         "the volume {0:?} was on this node's disk and is not there now: mount the disk that holds \
          it, or say that its data is lost: edgectl volume rm {0}"
     )]
     Missing(String),
-    /// More than can be told.
+    /// More than fit into the node's record.
     #[error("this node holds {VOLUMES_MAX} volumes, no more fit: edgectl volume prune")]
     TooMany,
     /// The disk.
@@ -114,13 +113,13 @@ struct Meta {
     created_wall_ms: u64,
 }
 
-/// All named volumes of this node. Its methods read and write files: call them where that may
-/// block.
+/// All named volumes of this node. Its methods read and write files: call them only where blocking
+/// is allowed.
 #[derive(Debug, Clone)]
 pub struct Volumes {
     root: PathBuf,
     changed: Arc<watch::Sender<()>>,
-    /// Those that were here once and were not removed, whether their disk is there or not.
+    /// Volumes that were made here and not removed, whether their disk is mounted or not.
     known: Arc<Mutex<BTreeSet<String>>>,
 }
 
@@ -138,8 +137,8 @@ impl Volumes {
         Ok(volumes)
     }
 
-    /// Remembers that these were made here: one of them is never made again because its disk is
-    /// not mounted.
+    /// Remembers that these were made here: none of them is made again just because its disk is not
+    /// mounted.
     pub fn know(&self, names: impl IntoIterator<Item = String>) {
         self.known().extend(names);
     }
@@ -148,12 +147,12 @@ impl Volumes {
         self.known.lock().expect("nothing panics while it holds this")
     }
 
-    /// Wakes whoever wants to know when a volume was made or removed.
+    /// Notifies the receiver when a volume was made or removed.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
 
-    /// All volumes by name. What cannot be read is left out.
+    /// All volumes by name. Unreadable ones are left out.
     pub fn list(&self) -> Vec<Volume> {
         let Ok(entries) = fs::read_dir(&self.root) else { return Vec::new() };
         let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
@@ -177,7 +176,7 @@ impl Volumes {
     }
 
     /// Makes a volume, or finds the one that has the name already, as Docker does. When this
-    /// returns it survives a power cut.
+    /// returns, the volume survives a power cut.
     pub fn create(&self, name: &str, labels: &Labels) -> Result<Volume, VolumeError> {
         check_name(name)?;
         if let Some(known) = self.find(name) {
@@ -207,8 +206,8 @@ impl Volumes {
         sync(&self.root)
     }
 
-    /// Removes a volume, also one whose disk is not here; what was in it is deleted by
-    /// [`Volumes::sweep`]. Whether somebody uses it is the caller's to know.
+    /// Removes a volume, also one whose disk is not mounted; [`Volumes::sweep`] deletes its
+    /// contents. The caller must know that no task uses it.
     pub fn remove(&self, name: &str) -> Result<(), VolumeError> {
         let here = self.find(name);
         let was_known = self.known().remove(name);
@@ -226,20 +225,21 @@ impl Volumes {
         Ok(())
     }
 
-    /// Deletes what was in removed volumes; bytes that were freed. Takes as long as that takes.
+    /// Deletes the contents of removed volumes; returns the freed bytes. Takes as long as deleting
+    /// takes.
     pub fn sweep(&self) -> u64 {
         let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
         let removed = entries.filter(|e| e.file_name().to_string_lossy().starts_with(REMOVED));
         removed
             .map(|entry| {
                 let bytes = usage(&entry.path());
-                // What cannot be deleted now is tried again with the next one.
+                // A folder that cannot be deleted now is tried again by the next call.
                 fs::remove_dir_all(entry.path()).map_or(0, |()| bytes)
             })
             .sum()
     }
 
-    /// The volumes that a template names, made if they are not there: where they are, by name.
+    /// The volumes that a template names, made if they do not exist: their folders, by name.
     pub fn of_template(
         &self,
         template: &Template,
@@ -256,8 +256,8 @@ impl Volumes {
     }
 }
 
-/// The named volumes that runs on this node have mounted, or may mount yet, by the folder of all
-/// runs. A run whose ending is written has none.
+/// The named volumes that runs on this node have mounted, or may still mount, read from the folder
+/// of all runs. A run whose final status is written has none.
 pub fn in_use(runs: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(runs).into_iter().flatten().flatten().map(|entry| entry.path());
     let live = entries.filter(|run| !run.join(run_dir::FINAL_STATUS).exists());
@@ -285,7 +285,7 @@ pub fn check_name(name: &str) -> Result<(), VolumeError> {
     if good { Ok(()) } else { Err(VolumeError::Name(name.to_owned())) }
 }
 
-/// Bytes in a folder and below.
+/// Bytes in a folder and all folders below.
 pub fn usage(data: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let Ok(entries) = fs::read_dir(data) else { return 0 };

@@ -1,5 +1,5 @@
 //! The registry client against Debian's `docker-registry` (plain, with a login, with TLS) and
-//! against toy servers that misbehave. Needs `docker-registry` and `openssl`; see `cargo xtask setup`.
+//! against small faulty servers. Needs `docker-registry` and `openssl`; see `cargo xtask setup`.
 
 #[path = "registry/real.rs"]
 mod real;
@@ -44,7 +44,7 @@ fn ann(password: &str) -> Login {
     Login::Basic { user: "ann".to_owned(), password: password.to_owned() }
 }
 
-/// Bytes that are not the same twice, and their digest.
+/// Pseudo-random bytes, and their digest.
 fn blob(length: usize) -> (Vec<u8>, String) {
     use sha2::Digest;
     let bytes: Vec<u8> =
@@ -74,7 +74,7 @@ async fn read(
     Ok(bytes)
 }
 
-/// Pushes a blob and an index of nothing, and reads both back.
+/// Pushes a blob and an index without content, and reads both back.
 async fn there_and_back(config: &RegistryConfig, registry: &str, login: Login) {
     let (bytes, digest) = blob(700_000);
     let push = session(config, registry, login.clone(), Purpose::Push);
@@ -123,7 +123,7 @@ async fn a_registry_with_tls_needs_its_ca_or_the_word_insecure() {
     let registry = Registry::with_tls().await;
     let name = registry.tls_name();
     let pull = |config: &RegistryConfig| session(config, &name, Login::Anonymous, Purpose::Pull);
-    // Loopback may be anything; a name may not.
+    // A loopback address needs no trusted certificate; a name does.
     let strict = config();
     let error = pull(&strict).manifest("1.0").await.expect_err("nobody knows its CA");
     assert!(matches!(error, RegistryError::Untrusted { .. }), "{error}");

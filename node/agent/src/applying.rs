@@ -1,15 +1,15 @@
-//! What was being applied when an agent ended: a record that ends it twice is set aside at the third
-//! start.
+//! Records that were being applied when an agent ended: a record that ends the agent twice is set
+//! aside at the third start.
 //!
 //! ```text
 //!  life 1   records come ─▶ journal: their digests ─▶ applied ─▶ journal: empty
 //!                                      └─▶ the process ends, however it ends
-//!  life 2   the journal is not empty: its records are held back, and let in a few at a time
-//!  life 3   the one that was in hand again, alone: set aside until it changes, or the version does
+//!  life 2   the journal is not empty: its records are held back, then applied a few at a time
+//!  life 3   the record being applied alone: set aside until the record or the version changes
 //! ```
-//! The journal lies beside the API's socket, in memory (`/run`) as a rule: it costs no write of a
-//! disk, and an idle agent writes nothing. What is suspected is written to the data directory, once
-//! after a crash. Neither may ever keep the agent from starting.
+//! The journal lies beside the API's socket, usually in memory (`/run`): it costs no write of a
+//! disk, and an idle agent writes nothing. The suspects are written to the data directory, once
+//! after a crash. Neither file may ever keep the agent from starting.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
@@ -24,14 +24,14 @@ use crate::config::Config;
 /// The file of suspects in the data directory.
 const SUSPECTS_FILE: &str = "suspects";
 
-/// Digests in the journal and in the file of suspects, at most: 1 MiB of them. Those that come
-/// after are not written down.
+/// Digests in the journal and in the file of suspects, at most: 1 MiB of them. Further ones are not
+/// written down.
 const DIGESTS_MAX: usize = 65_536;
 
 /// Bytes of a digest.
 const DIGEST_BYTES: usize = 16;
 
-/// Writes down what is in hand. A process that is killed leaves it as it is.
+/// Writes down the records that are being applied. If the process is killed, the journal stays.
 pub(super) struct Journal {
     file: File,
     bytes: u64,
@@ -42,7 +42,7 @@ impl Witness for Journal {
         let most = (DIGESTS_MAX * DIGEST_BYTES) as u64 - self.bytes;
         let bytes: Vec<u8> = records.iter().flat_map(|digest| digest.0).collect();
         let fits = bytes.len().min(usize::try_from(most).unwrap_or(usize::MAX));
-        // A journal that cannot be written finds no culprit; the node works as well.
+        // Without a journal no culprit is found; the node works all the same.
         if self.file.write_all_at(&bytes[..fits], self.bytes).is_ok() {
             self.bytes += fits as u64;
         }
@@ -55,17 +55,18 @@ impl Witness for Journal {
     }
 }
 
-/// What is held against records.
+/// The records under suspicion.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Suspects {
-    /// In hand when the last agent ended.
+    /// They were being applied when the last agent ended.
     pub(super) held_back: BTreeSet<Digest>,
-    /// In hand alone when one ended again.
+    /// It was being applied alone when an agent ended again.
     pub(super) set_aside: BTreeSet<Digest>,
 }
 
 impl Suspects {
-    /// After a life that ended with these in hand; none if it ended otherwise.
+    /// The suspects after an agent that ended with these records in hand; none in hand if it ended
+    /// otherwise.
     fn after(mut self, in_hand: BTreeSet<Digest>) -> Suspects {
         let again: BTreeSet<Digest> = self.held_back.intersection(&in_hand).copied().collect();
         match (again.len(), again.first()) {
@@ -79,7 +80,7 @@ impl Suspects {
         self
     }
 
-    /// A line with the version that they were found by, then one for each.
+    /// A line with the version that found them, then one line for each.
     fn to_text(&self) -> String {
         let lines = |word, digests: &BTreeSet<Digest>| -> String {
             digests.iter().map(|digest| format!("{word} {digest}\n")).collect()
@@ -92,7 +93,7 @@ impl Suspects {
         )
     }
 
-    /// Nothing of another version: that may have mended it.
+    /// Suspects of another version do not count: that version may have fixed the fault.
     fn from_text(text: &str) -> Suspects {
         let mut suspects = Suspects::default();
         let Some(lines) = text.strip_prefix(concat!(env!("CARGO_PKG_VERSION"), "\n")) else {
@@ -114,14 +115,14 @@ fn read_digest(text: &str) -> Option<Digest> {
     Some(Digest(number.to_be_bytes()))
 }
 
-/// What earlier agents left behind, and where this one writes.
+/// What earlier agents left behind, and where this one writes its journal.
 pub(super) struct Applying {
     journal: PathBuf,
     pub(super) suspects: Suspects,
 }
 
 impl Applying {
-    /// Reads it for an agent that starts now, and writes down what follows from it.
+    /// Reads the journal for an agent that starts now, and writes the suspects that follow from it.
     pub(super) fn open(config: &Config) -> Applying {
         Applying::at(config.socket.with_extension("applying"), &config.data_dir)
     }
@@ -163,7 +164,7 @@ impl Applying {
     }
 }
 
-/// All of it or what was there before.
+/// Writes the whole text, or leaves the old file as it was.
 fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     let new = path.with_extension("new");
     std::fs::write(&new, text)?;

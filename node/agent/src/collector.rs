@@ -1,8 +1,8 @@
-//! Keeping the disk clear of images that no service needs any more.
+//! Removes images that no service needs any more from the disk.
 //!
-//! Of every service the current and the previous image stay, and what runs here. Which one is the
-//! previous is remembered in `<images>/kept.json`, written when a service changes its image and at
-//! no other time. It must never take what an operator loaded or pulled: those are for `image rm`.
+//! The current and the previous image of every service stay, and images that run here. The previous
+//! ones are remembered in `<images>/kept.json`, which is written only when a service changes its
+//! image. It must never remove an image that an operator loaded or pulled: that is for `image rm`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -18,13 +18,13 @@ use serde::{Deserialize, Serialize};
 
 use super::Handle;
 
-/// Between two rounds. A round reads the names of images and what services there are.
+/// Between two rounds. A round reads the names of images and the list of services.
 const INTERVAL: Duration = Duration::from_secs(600);
-/// Between two rounds of a node whose disk is full, where every start is tried again and again.
+/// Between two rounds of a node whose disk is full, where every start is retried again and again.
 const INTERVAL_FULL: Duration = Duration::from_secs(10);
 const FILE: &str = "kept.json";
 
-/// What the services of the fleet run, and ran before: reference by service id.
+/// The images that the services of the fleet run, and ran before: reference by service id.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Kept(BTreeMap<String, Generations>);
 
@@ -35,7 +35,8 @@ struct Generations {
 }
 
 impl Kept {
-    /// What services run now becomes current; what differs from it was, and is the previous one.
+    /// Makes the images that services run now current; a current image that differs becomes the
+    /// previous.
     fn follow(&mut self, now: &BTreeMap<String, String>) {
         self.0.retain(|service, _| now.contains_key(service));
         for (service, image) in now {
@@ -54,7 +55,8 @@ impl Kept {
     }
 }
 
-/// Works from time to time, as long as the agent lives, and when something did not fit on the disk.
+/// Collects from time to time, as long as the agent lives, and when something did not fit on the
+/// disk.
 pub(super) async fn collect(handle: Handle) {
     let mut pause = Duration::ZERO;
     loop {
@@ -106,7 +108,7 @@ fn collect_once(
     }
     let digest = |text: &str| digest_of(images, text);
     let mut keep: BTreeSet<Digest> = kept.references().filter_map(digest).collect();
-    // Whoever has an image of the fleet keeps it for the others.
+    // A node that has an image of the fleet keeps it for the others.
     keep.extend(of_fleet.iter().filter_map(|digest| digest.parse().ok()));
     keep.extend(users(images, runs).into_keys());
     Ok(images.collect(&keep)?.bytes)
@@ -116,7 +118,7 @@ fn digest_of(images: &Images, text: &str) -> Option<Digest> {
     images.digest_of(&text.parse::<Reference>().ok()?).map(|named| named.digest)
 }
 
-/// Which images the runs of this node are made of, by their folders: also those of an earlier
+/// The images that the runs of this node use, read from their folders: also runs of an earlier
 /// agent.
 pub fn users(images: &Images, runs: &Path) -> Users {
     let mut users = Users::new();

@@ -1,4 +1,4 @@
-//! What the node's thread is asked by everybody else, and why there may be no answer.
+//! Commands from other threads to the node's thread, and why one may stay without an answer.
 
 use crdt_state::condition::NodeConditions;
 use gossip::Now;
@@ -14,13 +14,13 @@ pub enum Unanswered {
     /// Nothing was changed.
     #[error("the agent is ending; start it again: edgectl agent")]
     Ending,
-    /// The change is made in memory alone; it is written and spread when the disk takes it.
+    /// The change is in memory only; it is written and spread when the disk accepts writes again.
     #[error(
         "the change cannot be written: {error}\n  it waits in memory and is tried again; see that \
          the disk is mounted, writable and not full"
     )]
     Disk {
-        /// What the disk said.
+        /// The disk's error.
         error: String,
     },
 }
@@ -31,13 +31,13 @@ pub(super) type Written = oneshot::Sender<Result<Edited, Refusal>>;
 /// A closure that reads the node.
 pub(super) type Query = Box<dyn FnOnce(&Node, Now) + Send>;
 
-/// What the node's thread is asked.
+/// A command to the node's thread.
 pub(super) enum Command {
     /// To run a query.
     Read(Query),
     /// To change something.
     Edit { edit: Box<Edit>, written: Written },
-    /// To get to know whoever is there.
+    /// To contact the node at this address.
     Join(JoinAddr),
     /// To read which volumes are on the disk; answered when the record of them is written.
     ReportVolumes { written: Written },
@@ -48,7 +48,7 @@ pub(super) enum Command {
         removed: oneshot::Sender<Result<(), VolumeError>>,
         written: Written,
     },
-    /// The machine was looked at.
+    /// The conditions of the machine were checked.
     Conditions(NodeConditions),
     /// To leave the fleet; answered when it has.
     Leave { done: oneshot::Sender<()> },

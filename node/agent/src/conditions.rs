@@ -1,7 +1,7 @@
-//! What keeps this machine from starting tasks: files, disk, processes, the thread that runs them.
-//! Checked every few seconds and reported when it differs. What is made of it (whether it lasted
-//! long enough to be said, and for how long it is kept) is the node's business. Texts are fixed:
-//! what changes by itself would be written again and again.
+//! Conditions that keep this machine from starting tasks: files, disk, processes, the thread that
+//! runs them. They are checked every few seconds and reported when they change. The node decides
+//! whether a condition lasted long enough to be published, and for how long it is kept. Texts are
+//! fixed: a changing text would be written again and again.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -19,21 +19,21 @@ use super::handle::WeakHandle;
 /// Between two checks: four system calls and a thread that ends at once.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// The thread that runs tasks answers within this, or it is stuck: it works on the disk, and a slow
-/// card may hold it up for seconds.
+/// The thread that runs tasks must answer within this time, or it counts as stuck: it works on the
+/// disk, and a slow card may block it for seconds.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Files that must be left: 16 starts at a time take up to 8 each.
+/// Open files that must be left: 16 starts at a time take up to 8 each.
 const FILES_MIN: u64 = 128;
 
-/// Bytes that must be left on the disk: what a start writes, and the first lines of its log, for 16
-/// starts at a time. Less on a disk so small that this is more than a fiftieth of it.
+/// Bytes that must be left on the disk: what 16 starts at a time write, with the first lines of
+/// their logs. Less on a disk so small that this is more than a fiftieth of it.
 const DISK_BYTES_MIN: u64 = 16 * 1024 * 1024;
 
-/// The stack of the thread that shows whether there can be one.
+/// The stack of the thread that tests whether a thread can be made.
 const PROBE_STACK_BYTES: usize = 32 * 1024;
 
-/// Checks for as long as the agent lives, and keeps nothing of it alive.
+/// Checks for as long as the agent lives, without keeping any part of it alive.
 pub(super) async fn watch(handle: WeakHandle, probe: ProgressProbe) {
     let mut reported = NodeConditions::new();
     loop {
@@ -70,7 +70,7 @@ fn inspect(data_dir: &Path, files_max: u64) -> NodeConditions {
     found.map(|(word, _, text)| (word.to_owned(), text.to_owned())).collect()
 }
 
-/// The kernel gives the lowest number that is free: it tells how many files are open.
+/// The kernel assigns the lowest free number, so the number tells how many files are open.
 fn lacks_files(files_max: u64) -> bool {
     match File::open("/dev/null") {
         Ok(file) => {
@@ -82,7 +82,7 @@ fn lacks_files(files_max: u64) -> bool {
 }
 
 fn lacks_disk(data_dir: &Path) -> bool {
-    // A folder that is gone is not full.
+    // A folder that cannot be read is not full.
     let Ok(disk) = statvfs(data_dir) else { return false };
     let unit = disk.fragment_size();
     let root = nix::unistd::geteuid().is_root();
@@ -90,7 +90,7 @@ fn lacks_disk(data_dir: &Path) -> bool {
     let blocks = if root { disk.blocks_free() } else { disk.blocks_available() };
     let files = if root { disk.files_free() } else { disk.files_available() };
     let bytes_min = DISK_BYTES_MIN.min(disk.blocks().saturating_mul(unit) / 50);
-    // Some systems count no files.
+    // Some file systems count no files.
     let no_files = disk.files() > 0 && files < FILES_MIN.min(disk.files() / 50);
     blocks.saturating_mul(unit) < bytes_min || no_files
 }
@@ -99,7 +99,7 @@ fn lacks_processes() -> bool {
     let probe = std::thread::Builder::new().stack_size(PROBE_STACK_BYTES).spawn(|| {});
     match probe {
         Ok(thread) => {
-            // It does nothing.
+            // The thread does nothing, so it ends at once.
             let _ = thread.join();
             false
         }

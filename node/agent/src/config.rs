@@ -1,9 +1,9 @@
-//! The agent's configuration: one flat TOML file of plain keys, the same on every node of a fleet,
-//! with the environment (`EDGECTL_…`) above it and flags above that.
+//! The agent's configuration: one flat TOML file of plain keys, the same on every node of a fleet.
+//! The environment (`EDGECTL_…`) overrides the file, and flags override both.
 //!
-//! What belongs to one node only (its address, its host name) is refused in the file and taken from
-//! the environment or a flag. Nothing here opens a socket or writes a file. Documented key by key
-//! in `examples/edge.toml`, which is read by a test.
+//! Keys that belong to one node only (its address, its host name) are refused in the file and taken
+//! from the environment or a flag. Nothing here opens a socket or writes a file. Documented key by
+//! key in `examples/edge.toml`, which is read by a test.
 
 mod draft;
 mod error;
@@ -25,18 +25,18 @@ pub use key::ConfigKey;
 
 use draft::{Draft, Raw};
 
-/// The port of everything between agents: sealed datagrams and QUIC.
+/// The port of all traffic between agents: sealed datagrams and QUIC.
 pub const AGENT_PORT: u16 = 7946;
 
-/// Where the config is looked for when nobody names one; it need not be there.
+/// The default path of the config; the file need not exist.
 pub const CONFIG_PATH: &str = "/etc/edgectl/edge.toml";
 
-/// All that an agent is told before it starts.
+/// All settings of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Name of the fleet, for display.
     pub fleet: String,
-    /// The key that all nodes of the fleet share; `None` until one is given or made.
+    /// The key that all nodes of the fleet share; `None` until one is configured or made.
     pub fleet_key: Option<FleetKey>,
     /// Where the node's key, its state and its tasks' files are kept.
     pub data_dir: PathBuf,
@@ -44,7 +44,7 @@ pub struct Config {
     pub socket: PathBuf,
     /// Where the agent listens, UDP.
     pub listen: SocketAddr,
-    /// The address that others are told, if it is not the one that is found.
+    /// The address that is told to others, if it differs from the detected one.
     pub advertise: Option<SocketAddr>,
     /// Nodes to ask first; one that answers is enough.
     pub join: Vec<JoinAddr>,
@@ -54,26 +54,26 @@ pub struct Config {
     pub hostname: Option<String>,
     /// `engine.labels.*`, for placement constraints.
     pub labels: Labels,
-    /// What is logged, as `tracing` filters are written.
+    /// What is logged, in the form of `tracing` filters.
     pub log: String,
     /// Whether changes are also spread as rumours; off, only anti-entropy carries them.
     pub rumours: Rumours,
-    /// Registries that may be spoken to without TLS, besides loopback.
+    /// Registries that may be accessed without TLS, besides loopback.
     pub insecure_registries: Vec<String>,
     /// Mirrors by registry, in the order they are tried.
     pub registry_mirrors: BTreeMap<String, Vec<MirrorHost>>,
     /// A folder as Docker's `/etc/docker/certs.d`.
     pub registry_certificates: PathBuf,
-    /// Docker's file with logins; `None`: where Docker keeps it for the agent's user.
+    /// Docker's file with logins; `None`: Docker's default path for the agent's user.
     pub docker_config: Option<PathBuf>,
-    /// Bytes of images per second that this node takes in, and as many that it gives to peers;
-    /// `None`: as many as there are.
+    /// Bytes of images per second that this node downloads, and as many that it sends to peers;
+    /// `None`: no limit.
     pub blob_rate_limit: Option<u64>,
     /// Whether images are fetched at the start; an operator can change it while the agent runs.
     pub image_fetch: ImageFetch,
     /// Where the history of the node is written, if anywhere.
     pub history: Option<PathBuf>,
-    /// What makes containers.
+    /// The OCI runtime that makes containers.
     pub oci_runtime: runtime::OciRuntime,
 }
 
@@ -83,12 +83,12 @@ pub enum ImageFetch {
     /// When a task or an operator needs them.
     #[default]
     On,
-    /// Not now: the uplink is needed for something else. What is here runs.
+    /// Not now: the uplink is needed for something else. Images that are here still run.
     Paused,
 }
 
-/// A node to ask first: a name or an address, and a port. Names are resolved when it is dialled,
-/// because a node may come up before its name server.
+/// A node to ask first: a name or an address, and a port. Names are resolved when the node is
+/// dialled, because this node may start before its name server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JoinAddr {
     /// Name or address.
@@ -107,7 +107,7 @@ impl std::fmt::Display for JoinAddr {
 }
 
 impl Config {
-    /// Reads the file (if there is one), the environment, and what flags say of keys.
+    /// Reads the file (if there is one), the environment, and the values of flags.
     pub fn load(file: Option<&Path>, flags: &[(ConfigKey, String)]) -> Result<Config, ConfigError> {
         let environment = |name: &str| std::env::var(name).ok();
         let (path, text) = match file {
@@ -120,12 +120,12 @@ impl Config {
         Config::from_sources(text.as_deref().map(|text| (path, text)), environment, flags)
     }
 
-    /// What [`Config::log`] lets through.
+    /// The filter that [`Config::log`] describes.
     pub fn log_filter(&self) -> tracing_subscriber::filter::Targets {
         draft::log_filter(&self.log).expect("it was checked when it was set")
     }
 
-    /// The same without touching the machine: `file` is a path (for messages) and its text.
+    /// The same without access to the machine: `file` is a path (for messages) and its text.
     pub fn from_sources(
         file: Option<(&Path, &str)>,
         environment: impl Fn(&str) -> Option<String>,

@@ -1,4 +1,4 @@
-//! What this machine is, as the node tells others. Read once at the start: nothing in it changes by
+//! Facts about this machine, as the node publishes them. Read once at the start: no fact changes by
 //! itself, so that an idle fleet writes nothing.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use node_core::NodeFacts;
 
 use crate::config::Config;
 
-/// Addresses told at most.
+/// Addresses that are published at most.
 const ADDRESSES_MAX: usize = 8;
 
 /// The facts of this machine, for an agent that listens at `listening`.
@@ -57,8 +57,8 @@ fn memory_total(meminfo: &str) -> u64 {
     kib.unwrap_or(0) * 1024
 }
 
-/// The advertised address first, then where the agent can be reached, best first: IPv4 before IPv6,
-/// and this machine's own loop only if it listens nowhere else.
+/// The advertised address first, then the addresses where the agent can be reached, best first:
+/// IPv4 before IPv6, and loopback only if the agent listens nowhere else.
 fn addresses(config: &Config, listening: SocketAddr) -> Vec<SocketAddr> {
     let mut addresses: Vec<SocketAddr> = config.advertise.into_iter().collect();
     if listening.ip().is_unspecified() {

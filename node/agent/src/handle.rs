@@ -1,4 +1,4 @@
-//! How everything else reaches the node, which lives on a thread of its own.
+//! How other threads reach the node, which has a thread of its own.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -25,17 +25,17 @@ use crate::config::{Config, FleetKey, JoinAddr};
 use crate::identity::{self, IdentityError};
 use crate::transport::{DialFailure, LogRequest};
 
-/// Commands that wait for the node at most; then whoever asks waits.
+/// Commands that wait for the node at most; above, callers wait.
 pub(super) const COMMANDS_MAX: usize = 64;
 
-/// Events that a slow listener may be behind; then it misses the oldest.
+/// Events that a slow listener may be behind; then it misses the oldest ones.
 pub(super) const EVENTS_MAX: usize = 256;
 
-/// An answer to an edit that takes longer than this is looked into: it waits for the disk. A fifth
-/// of it while the disk is known to refuse.
+/// After this time without an answer to an edit the state of the disk is checked, because the edit
+/// waits for it. A fifth of this time while the disk is known to refuse writes.
 const EDIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Bytes on the wire since the start, all of UDP's payload.
+/// Bytes of UDP payload on the wire since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Traffic {
     /// Sent.
@@ -44,14 +44,14 @@ pub struct Traffic {
     pub received_bytes: u64,
 }
 
-/// The way to the node; clones lead to the same one.
+/// Access to the node; clones reach the same one.
 #[derive(Clone)]
 pub struct Handle {
     pub(super) shared: Arc<Shared>,
     pub(super) commands: mpsc::Sender<Command>,
 }
 
-/// A way that keeps neither the node alive nor its socket open.
+/// A handle that keeps neither the node alive nor its socket open.
 pub(super) struct WeakHandle {
     shared: Weak<Shared>,
     commands: mpsc::WeakSender<Command>,
@@ -68,8 +68,8 @@ impl Handle {
         WeakHandle { shared: Arc::downgrade(&self.shared), commands: self.commands.downgrade() }
     }
 
-    /// Runs `query` on the node's thread, which is the failure detector's. It must be short: copy
-    /// what is needed, not the fleet, and compute elsewhere.
+    /// Runs `query` on the node's thread, which also runs the failure detector. The query must be
+    /// short: it should copy only what is needed, and compute elsewhere.
     pub async fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Node) -> T + Send + 'static,
@@ -77,21 +77,21 @@ impl Handle {
         self.read_at(|node, _| query(node)).await
     }
 
-    /// The same for what depends on the time.
+    /// The same, for queries that depend on the time.
     pub async fn read_at<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Node, Now) -> T + Send + 'static,
     ) -> Result<T, Unanswered> {
         let (answer, answered) = oneshot::channel();
         let query: Query = Box::new(move |node, now| {
-            // Whoever asked may have gone.
+            // The caller may be gone.
             let _ = answer.send(query(node, now));
         });
         self.send(Command::Read(query)).await?;
         answered.await.map_err(|_| Unanswered::Ending)
     }
 
-    /// Makes a change; answered when it is on this node's disk, or refused.
+    /// Makes a change; answered when the change is on this node's disk, or refused.
     pub async fn edit(&self, edit: Edit) -> Result<Result<Edited, Refusal>, Unanswered> {
         let (written, answer) = oneshot::channel();
         self.send(Command::Edit { edit: Box::new(edit), written }).await?;
@@ -116,28 +116,28 @@ impl Handle {
         }
     }
 
-    /// Goes on trying to get to know whoever is there.
+    /// Keeps trying to contact the node at this address.
     pub async fn join(&self, addr: JoinAddr) -> Result<(), Unanswered> {
         self.send(Command::Join(addr)).await
     }
 
-    /// The addresses of a node to ask.
+    /// Resolves the addresses of a node to ask.
     pub async fn look_up(&self, name: &JoinAddr) -> Result<Vec<SocketAddr>, Unresolved> {
         joining::look_up(name, self.local_addr()).await
     }
 
-    /// Who listens at an address, if that node is of the fleet with this key.
+    /// Returns which node listens at an address, if that node is of the fleet with this key.
     pub async fn probe(&self, addr: SocketAddr, key: &FleetKey) -> Result<NodeId, DialFailure> {
         self.shared.transport.probe(addr, key.clone()).await
     }
 
-    /// What admits to the fleet.
+    /// The key of the fleet.
     pub fn fleet_key(&self) -> FleetKey {
         self.shared.fleet_key.lock().expect("nothing panics while it holds the key").clone()
     }
 
-    /// Belongs to the fleet with this key from now on, also after the next start. For a node that is
-    /// alone and whose key is not in its configuration.
+    /// From now on, and also after the next start, this node belongs to the fleet with this key.
+    /// For a node that is alone and whose key is not in its configuration.
     pub fn set_fleet_key(&self, key: FleetKey) -> Result<(), IdentityError> {
         identity::replace_fleet_key(&self.config().data_dir, &key)?;
         self.shared.transport.set_fleet_key(&key);
@@ -145,24 +145,25 @@ impl Handle {
         Ok(())
     }
 
-    /// Whom this node was to ask and why nobody answers there, by address or name.
+    /// The nodes that were to be asked but do not answer, with the reason, by address or name.
     pub fn refused(&self) -> BTreeMap<String, String> {
         self.shared.refused.all()
     }
 
-    /// Who tried to connect lately and has another fleet key.
+    /// Addresses that recently tried to connect with another fleet key.
     pub fn rejected_peers(&self) -> Vec<IpAddr> {
         self.shared.transport.rejected_peers()
     }
 
-    /// Leaves the fleet: others take the tasks over, then the agent ends. Answered when it has.
+    /// Leaves the fleet: others take over the tasks, then the agent ends. Answered when the agent
+    /// has left.
     pub async fn leave(&self) -> Result<(), Unanswered> {
         let (done, left) = oneshot::channel();
         self.send(Command::Leave { done }).await?;
         left.await.map_err(|_| Unanswered::Ending)
     }
 
-    /// What happens from now on.
+    /// All later events.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.shared.events.subscribe()
     }
@@ -172,7 +173,7 @@ impl Handle {
         Changes::new(self.shared.revision.subscribe(), self.commands.clone())
     }
 
-    /// The log of a run, wherever it ran: `node` is who has it.
+    /// The log of a run, on any node: `node` is the node that has it.
     pub async fn logs(&self, node: NodeId, request: LogRequest) -> Result<LogStream, Unanswered> {
         if node == self.shared.me {
             return Ok(LogStream::here(&self.log_dir(request.run), &request));
@@ -193,19 +194,19 @@ impl Handle {
         &self.shared.runs
     }
 
-    /// The images of this node. Work on them blocks: never on the node's thread.
+    /// The images of this node. Operations on them block: never call them on the node's thread.
     pub fn images(&self) -> &Images {
         self.shared.puller.images()
     }
 
-    /// What pulls images.
+    /// The puller of images.
     pub fn puller(&self) -> &ImagePuller {
         &self.shared.puller
     }
 
-    /// What an image's name stands for now: of the fleet, of the registry (asked for a few seconds),
-    /// of this node, of a peer, in that order. `login` is what the client sent along; without it
-    /// the node's own is used. The registry's reason is the error when nobody knows.
+    /// The current digest of an image's name: from the fleet, the registry (which is given a few
+    /// seconds), this node, or a peer, in that order. `login` comes from the client; without it the
+    /// node's own is used. When none of them knows the name, the registry's reason is the error.
     pub async fn resolve(
         &self,
         reference: &Reference,
@@ -214,7 +215,7 @@ impl Handle {
         self.shared.puller.resolve(reference, login).await
     }
 
-    /// What the agent was started with.
+    /// The configuration that the agent was started with.
     pub fn config(&self) -> &Config {
         &self.shared.config
     }
@@ -229,12 +230,12 @@ impl Handle {
         self.shared.me
     }
 
-    /// Where it listens.
+    /// The address that the agent listens on.
     pub fn local_addr(&self) -> SocketAddr {
         self.shared.transport.local_addr()
     }
 
-    /// What the disk says, if it refuses to be written: everything goes on, and is not durable.
+    /// The disk's error while it refuses writes: everything continues, but is not durable.
     pub fn disk_error(&self) -> Option<String> {
         self.shared.disk.lock().expect("nothing panics while it holds this").clone()
     }
@@ -245,7 +246,7 @@ impl Handle {
         Traffic { sent_bytes, received_bytes }
     }
 
-    /// Everything that was counted since the start, by name.
+    /// All counters since the start, by name.
     pub async fn counters(&self) -> Result<BTreeMap<String, u64>, Unanswered> {
         let counters = self.read(|node| {
             let counted = node.gossip().counters();

@@ -1,9 +1,9 @@
-//! Writes the node's history to a file, where the operator wants one: `edgectl agent --history FILE`,
-//! and `cargo xtask chaos replay FILE` makes the node again.
+//! Writes the node's history to a file, if the operator wants one: `edgectl agent --history FILE`.
+//! `cargo xtask chaos replay FILE` rebuilds the node from it.
 //!
-//! A thread of its own writes. The node's thread never waits for it: a disk that cannot follow, or
-//! a history of [`HISTORY_BYTES_MAX`], ends the history and nothing else. No key is written;
-//! what services are told is, so that only the agent's user may read the file.
+//! A thread of its own writes. The node's thread never waits for it: a disk that is too slow, or a
+//! history of [`HISTORY_BYTES_MAX`], ends the history and nothing else. No key is written, but the
+//! settings of services are, so that only the agent's user may read the file.
 
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
@@ -17,8 +17,8 @@ use crdt_state::signature::{PublicKey, Signature, Signer};
 use crdt_state::task::AdoptedRun;
 use node_core::history::{self, Began, Entry};
 
-/// A history ends here. Three nodes that were created on, scaled, drained and killed wrote 75 kB in 48 s: two
-/// days at that pace.
+/// A history ends here. Three nodes on which services were created, scaled, drained and killed
+/// wrote 75 kB in 48 s: two days at that pace.
 const HISTORY_BYTES_MAX: usize = 256 << 20;
 
 /// Entries that wait for the disk, at most.
@@ -30,7 +30,7 @@ pub(super) struct History {
     open: Arc<Mutex<Option<Open>>>,
 }
 
-/// One that has not ended.
+/// A history that has not ended.
 struct Open {
     entries: SyncSender<Vec<u8>>,
     bytes_left: usize,
@@ -38,7 +38,7 @@ struct Open {
 }
 
 impl History {
-    /// Begins a history. An older one in its place is kept as `FILE.old`.
+    /// Begins a history. An older file of this name is kept as `FILE.old`.
     pub(super) fn create(path: &Path) -> io::Result<History> {
         if path.exists() {
             std::fs::rename(path, path.with_added_extension("old"))?;
@@ -58,8 +58,8 @@ impl History {
         Ok(History { open: Arc::new(Mutex::new(Some(open))) })
     }
 
-    /// Writes how the node begins: its configuration, its records, the runs that were found. Waits
-    /// for the disk, as the node does not run yet.
+    /// Writes the node's initial state: its configuration, its records, the runs that were found.
+    /// Waits for the disk, because the node does not run yet.
     pub(super) fn begin(
         &self,
         began: Began,
@@ -98,7 +98,7 @@ impl History {
     }
 }
 
-/// Writes what comes, until nothing can come any more; whenever nothing waits, all is in the file.
+/// Writes entries until the channel is closed; flushes whenever no entry waits.
 fn write(file: &mut impl Write, waiting: &Receiver<Vec<u8>>) -> io::Result<()> {
     while let Ok(entry) = waiting.recv() {
         file.write_all(&entry)?;
@@ -110,7 +110,7 @@ fn write(file: &mut impl Write, waiting: &Receiver<Vec<u8>>) -> io::Result<()> {
     Ok(())
 }
 
-/// Signs as another signer does, and notes what it signed.
+/// A signer that passes calls on to another signer, and records what that signed.
 pub(super) struct NotedSigner<S> {
     pub(super) signer: S,
     pub(super) history: History,
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
     use gossip::Now;
 
-    /// All that stands in a file, once it has `count` entries.
+    /// All entries of a file, once it has `count` of them.
     fn entries(path: &Path, count: usize) -> Vec<Entry> {
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
         loop {

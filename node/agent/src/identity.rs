@@ -1,4 +1,4 @@
-//! Who this node is: an ed25519 key in the data directory, and how often it has started.
+//! This node's identity: an ed25519 key in the data directory, and how often the node has started.
 //!
 //! The key is made once and outlives every store; a node that loses it is another node. It never
 //! leaves this process except into its own file. No date takes part: a clock at 1970 is fine.
@@ -23,10 +23,10 @@ pub const NODE_KEY_FILE: &str = "node.key";
 /// The file of the fleet's key in the data directory, unless the configuration has one.
 pub const FLEET_KEY_FILE: &str = "fleet.key";
 
-/// Why a node cannot say who it is. Nothing was overwritten.
+/// Why a node has no identity. Nothing was overwritten.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// The data directory is not there and cannot be made, or not writable.
+    /// The data directory does not exist and cannot be made, or is not writable.
     #[error(
         "cannot use the data directory {}: {error}\n  \
          make it writable for this user, or name another with --data-dir DIR", path.display()
@@ -34,7 +34,7 @@ pub enum IdentityError {
     DataDir {
         /// The directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's message.
         error: std::io::Error,
     },
     /// A file cannot be read or written.
@@ -42,10 +42,10 @@ pub enum IdentityError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's message.
         error: std::io::Error,
     },
-    /// The file is there and is not a key.
+    /// The file exists but holds no key.
     #[error(
         "{} is not a key: it must be 64 hex digits\n  \
          restore it from a copy; without one move it away, and the node joins as a new one",
@@ -88,7 +88,7 @@ impl NodeKey {
         NodeId::of(&PublicKey(self.public_key()))
     }
 
-    /// The 32 secret bytes, for whoever signs with them.
+    /// The 32 secret bytes, for the code that signs with them.
     pub fn secret(&self) -> [u8; 32] {
         self.signing.to_bytes()
     }
@@ -98,7 +98,7 @@ impl NodeKey {
         self.signing.sign(message).to_bytes()
     }
 
-    /// The secret key as PKCS #8, the form in which TLS takes it.
+    /// The secret key as PKCS #8, the form that TLS needs.
     pub fn pkcs8(&self) -> Vec<u8> {
         let document =
             self.signing.to_pkcs8_der().expect("an ed25519 key always has a PKCS #8 form");
@@ -112,7 +112,7 @@ impl std::fmt::Debug for NodeKey {
     }
 }
 
-/// Makes the data directory, readable for its owner alone, unless it is there.
+/// Makes the data directory, readable for its owner only, unless it exists.
 pub fn make_data_dir(path: &Path) -> Result<(), IdentityError> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new()
@@ -131,7 +131,7 @@ pub fn fleet_key(config: &Config) -> Result<FleetKey, IdentityError> {
     }
 }
 
-/// Makes another key that of the data directory; the one before is kept beside it.
+/// Replaces the key of the data directory; the old key is kept beside it.
 pub fn replace_fleet_key(data_dir: &Path, key: &FleetKey) -> Result<(), IdentityError> {
     key_file::replace(&data_dir.join(FLEET_KEY_FILE), key.bytes())
 }

@@ -1,5 +1,5 @@
-//! From names to addresses to ask first, again and again: a name server may come up later than this
-//! node. What becomes of the addresses is gossip's business.
+//! From names to addresses of nodes to ask first, retried because a name server may start later
+//! than this node. What is done with the addresses is decided by gossip.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use crate::config::JoinAddr;
 const RETRY_MIN: Duration = Duration::from_secs(2);
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
-/// Why a name leads nowhere.
+/// Why a name gives no address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unresolved {
-    /// Nobody knows it.
+    /// The name is unknown.
     #[error("there is no address of this name: {0}")]
     Unknown(String),
-    /// Its addresses are of another family than the one that is listened on.
+    /// Its addresses are of another family than the listening socket.
     #[error("it has no address that {0} can reach")]
     Unreachable(SocketAddr),
 }
@@ -35,7 +35,7 @@ pub(super) async fn look_up(
     if usable.is_empty() { Err(Unresolved::Unreachable(listening)) } else { Ok(usable) }
 }
 
-/// Sends every address of a name that can be reached; ends when there was one.
+/// Resolves a name until it has reachable addresses, and sends all of them.
 pub(super) async fn resolve(name: JoinAddr, shared: Arc<Shared>, found: mpsc::Sender<SocketAddr>) {
     let mut wait = RETRY_MIN;
     loop {

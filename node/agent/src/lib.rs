@@ -1,5 +1,5 @@
-//! The agent: one pure node and everything that it needs of the machine. It decides nothing, and
-//! knows neither HTTP nor a command line: those ask through its [`Handle`].
+//! The agent: one pure node and everything that it needs from the machine. It decides nothing, and
+//! contains neither HTTP nor a command line: those use its [`Handle`].
 //!
 //! ```text
 //!  thread "main": API, signals, logs ──Handle──▶ thread "node": the node, its timer, all sockets
@@ -8,7 +8,7 @@
 //!                                  thread "store": the disk   the runtime's own thread
 //! ```
 //! The node's thread never waits for a disk, a peer or a request, so that its failure detector is
-//! on time. When the agent ends, tasks go on; whoever starts it again finds them.
+//! on time. When the agent ends, tasks continue; the next agent finds them.
 
 mod applying;
 mod collector;
@@ -55,25 +55,25 @@ pub use volumes::{NotRemoved, VolumeRemoval};
 
 use config::Config;
 
-/// A running agent without its API; dropping it ends it, and no task.
+/// A running agent without its API; dropping it ends the agent, and no task.
 pub struct Agent {
     handle: Handle,
     ended: oneshot::Receiver<ExitReason>,
     thread: Option<std::thread::JoinHandle<()>>,
-    /// What goes on beside the node; ends with it.
+    /// Background work beside the node; ends with it.
     upkeep: JoinSet<()>,
 }
 
 /// Why an agent ended by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExitReason {
-    /// It was told to stop.
+    /// It got an order to stop.
     Stopped,
     /// It has left the fleet.
     Departed,
     /// Operators removed it from the fleet.
     Removed {
-        /// The host name of the node that they did it on, or its id.
+        /// The host name of the node where the operators did it, or its id.
         by: String,
     },
     /// An assertion failed; a supervisor should start it again.
@@ -81,12 +81,12 @@ pub enum ExitReason {
 }
 
 impl Agent {
-    /// Opens everything and starts. To be called in the runtime that shall read logs.
+    /// Opens everything and starts. To be called in the runtime that is to read logs.
     pub async fn start(config: Config) -> Result<Agent, AgentStartError> {
         start::start(config).await
     }
 
-    /// The way to the node.
+    /// Access to the node.
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
@@ -96,7 +96,7 @@ impl Agent {
         (&mut self.ended).await.unwrap_or(ExitReason::Crashed)
     }
 
-    /// Ends it: what waits is written, peers are told, tasks stay.
+    /// Ends the agent: waiting writes are done, peers are notified, tasks continue.
     pub async fn stop(mut self) {
         self.upkeep.abort_all();
         self.handle.stop().await;

@@ -1,4 +1,4 @@
-//! What peers ask of the runs of this node: their logs, a look, a session.
+//! Answers peers' requests for runs of this node: logs, figures, sessions.
 
 use std::path::PathBuf;
 
@@ -11,14 +11,14 @@ use super::logs::{encode, open};
 use super::{run_request, sessions};
 use crate::transport::{LogRequest, PeerStream};
 
-/// Entries that wait for a peer to take them.
+/// Frames that wait until the peer takes them.
 const FRAMES_MAX: usize = 8;
 
-/// Entries in one frame together have at most so many bytes, and one entry more.
+/// The entries in one frame have at most this many bytes together, plus one entry.
 const FRAME_BYTES: usize = 16 * 1024;
 
-/// Answers peers that ask for runs of this node. Files are read on the background runtime, never on
-/// the node's thread.
+/// Answers requests of peers for runs of this node. Files are read on the background runtime, never
+/// on the node's thread.
 pub(super) struct LocalRuns {
     pub(super) runs: PathBuf,
     pub(super) background: tokio::runtime::Handle,
@@ -49,7 +49,7 @@ impl LocalRuns {
         let (frames, answer) = mpsc::channel(1);
         let dir = runtime::run_dir::path(&self.runs, run);
         self.background.spawn(async move {
-            // Whoever asked may have gone.
+            // The peer may be gone.
             let _ = frames.send(run_request::answer(&dir, request).await).await;
         });
         answer
@@ -71,7 +71,7 @@ async fn send(mut reader: LogReader, request: &LogRequest, frames: &mpsc::Sender
                 if !frame.is_empty() && frames.send(std::mem::take(&mut frame)).await.is_err() {
                     return;
                 }
-                // An empty frame: nothing more for now.
+                // An empty frame means that there is nothing more for now.
                 if !request.follow || frames.send(Vec::new()).await.is_err() {
                     return;
                 }

@@ -1,5 +1,4 @@
-//! Logs of runs as their readers see them: of this node from its disk, of others from whoever has
-//! them.
+//! Logs of runs for readers: those of this node from its disk, others from the node that has them.
 
 use std::path::Path;
 
@@ -25,17 +24,17 @@ pub enum LogsGone {
         /// Why not.
         why: DialFailure,
     },
-    /// It answers something that is no log.
+    /// The answer is no log.
     #[error("node {0} sent something that is no log; is it of another version?")]
     Junk(NodeId),
 }
 
-/// What comes out of a log.
+/// An item of a log stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogNews {
     /// A line, or a piece of one.
     Entry(LogEntry),
-    /// All that was written so far has come. Agents of before 0.2 do not say so.
+    /// Everything that was written so far was delivered. Agents before 0.2 do not send this.
     CaughtUp,
 }
 
@@ -48,7 +47,7 @@ enum Source {
     Here {
         reader: Box<LogReader>,
         follow: bool,
-        /// That all was read is said once, until there is more.
+        /// Whether `CaughtUp` was returned since the last entry.
         caught_up: bool,
     },
     Peer {
@@ -56,7 +55,7 @@ enum Source {
         reply: PeerReply,
         entries: std::vec::IntoIter<LogEntry>,
     },
-    /// The reason why there is none, once.
+    /// The reason why there is no log; taken when it is reported.
     None(Option<LogsGone>),
 }
 
@@ -82,7 +81,7 @@ impl LogStream {
         LogStream { source: Source::None(Some(LogsGone::Unknown(node))) }
     }
 
-    /// What comes next; `None` at the end. An error is the last.
+    /// The next item; `None` at the end. An error is the last item.
     pub async fn next(&mut self) -> Option<Result<LogNews, LogsGone>> {
         match &mut self.source {
             Source::Here { reader, follow, caught_up } => {
@@ -126,7 +125,7 @@ pub(super) fn open(dir: &Path, request: &LogRequest) -> std::io::Result<LogReade
     LogReader::open(dir, ReadFrom { tail: request.tail, since_ms })
 }
 
-/// Time, stream and length in front of the bytes.
+/// Time, stream and length, followed by the bytes.
 pub(super) fn encode(frame: &mut Vec<u8>, entry: &LogEntry) {
     frame.extend_from_slice(&entry.wall_ns.to_be_bytes());
     frame.push(match entry.stream {

@@ -1,7 +1,7 @@
-//! The loop on the node's thread: facts in, orders out.
+//! The loop on the node's thread: facts in, actions out.
 //!
-//! It waits for whatever comes first, tells the node, and carries out what the node orders, in that
-//! order. Nothing here waits for anything else, and nothing here decides. The only place where the
+//! It waits for the first fact, passes it to the node, and carries out the node's actions in order.
+//! Nothing here waits for anything else, and nothing here decides. This is the only place where the
 //! wall clock is read.
 
 use std::collections::BTreeMap;
@@ -24,13 +24,13 @@ use super::{ExitReason, joining};
 use crate::store::{StoreEvent, StoreWriter};
 use crate::transport::{Arrival, DialFailure, Transport};
 
-/// What has come already is taken in one go, at most so many facts, before orders are carried out.
+/// Facts that are taken in one go, at most, before actions are carried out.
 const BATCH_MAX: usize = 64;
 
-/// A deadline that never comes is looked at again after this.
+/// The longest sleep, also when there is no deadline.
 const SLEEP_MAX: Duration = Duration::from_secs(3_600);
 
-/// Addresses whose failure was told, at most; then all are told once more.
+/// Addresses whose failure was reported, at most; above, all are reported once more.
 const REPORTED_MAX: usize = 64;
 
 /// The two clocks.
@@ -72,7 +72,7 @@ pub(super) struct Sources {
     pub(super) volumes: watch::Receiver<()>,
 }
 
-/// The node and what carries out its orders.
+/// The node and the parts that carry out its actions.
 pub(super) struct NodeLoop {
     pub(super) node: Node,
     pub(super) clock: NodeClock,
@@ -81,18 +81,18 @@ pub(super) struct NodeLoop {
     pub(super) store: StoreWriter,
     pub(super) driver: Box<dyn Driver>,
     pub(super) joins: mpsc::Sender<SocketAddr>,
-    /// Where everything that the node is told is written, if anywhere.
+    /// The history of the node, if it is written.
     pub(super) history: Option<History>,
     pub(super) pending: PendingReplies,
 }
 
-/// Who waits for an answer, and who was told what.
+/// Callers that wait for an answer, and failures that were reported.
 #[derive(Default)]
 pub(super) struct PendingReplies {
     tickets: BTreeMap<u64, Written>,
     last_ticket: u64,
     leaving: Vec<oneshot::Sender<()>>,
-    /// Addresses to join, and whether their failure was told.
+    /// Addresses to join, and whether their failure was reported.
     joining: BTreeMap<SocketAddr, Reported>,
 }
 
@@ -102,7 +102,7 @@ enum Reported {
     Failure,
 }
 
-/// What one turn was about.
+/// The subject of one turn.
 enum Fact {
     Arrival(Arrival),
     Run(Run, RunEvent),
@@ -112,12 +112,12 @@ enum Fact {
     /// A volume was made or removed.
     Volumes,
     Timer,
-    /// Nobody can reach this node any more.
+    /// This node's handles are all gone.
     Abandoned,
 }
 
 impl NodeLoop {
-    /// Runs until it is told to stop or the node has left the fleet.
+    /// Runs until it is told to stop, or the node has left the fleet.
     pub(super) async fn run(mut self, mut sources: Sources) -> ExitReason {
         let timer = tokio::time::sleep_until(self.clock.instant(Now::START));
         tokio::pin!(timer);
@@ -147,7 +147,7 @@ impl NodeLoop {
         ending
     }
 
-    /// Takes what has come meanwhile from the two busy sources, so that a storm is one plan.
+    /// Takes waiting facts from the two busy sources, so that a burst leads to one plan.
     fn take_waiting(&mut self, sources: &mut Sources) {
         for _ in 0..BATCH_MAX {
             if let Ok(arrival) = sources.arrivals.try_recv() {
@@ -186,8 +186,8 @@ impl NodeLoop {
         }
     }
 
-    /// Tells readers when the node's state is another. Before the orders, so that whoever gets an
-    /// answer reads a state that has what was answered.
+    /// Notifies readers when the node's state has changed. This happens before the actions, so that
+    /// a caller who gets an answer reads a state that includes the answered change.
     fn tell_revision(&mut self) {
         let settlings = self.node.settlings();
         self.shared
@@ -258,7 +258,7 @@ impl NodeLoop {
                 if result.is_ok() {
                     self.flush(written);
                 }
-                // Whoever asked may have gone; the volume is removed all the same.
+                // The caller may be gone; the volume is removed in any case.
                 let _ = removed.send(result);
             }
             Command::Stop => unreachable!("it ends the loop"),
@@ -270,7 +270,7 @@ impl NodeLoop {
         self.step(Input::Flush { ticket });
     }
 
-    /// Begins to look for a node to ask first.
+    /// Begins to resolve a node to ask first.
     pub(super) fn join(&mut self, name: crate::config::JoinAddr) {
         let found = self.joins.clone();
         tokio::spawn(joining::resolve(name, Arc::clone(&self.shared), found));
@@ -283,7 +283,7 @@ impl NodeLoop {
         }
     }
 
-    /// Carries out what the node orders, in that order.
+    /// Carries out the node's actions in order.
     fn perform(&mut self) -> Option<ExitReason> {
         while let Some(action) = self.node.poll_action() {
             match action {
@@ -302,7 +302,7 @@ impl NodeLoop {
                 Action::ForgetRun { run } => self.driver.forget(run),
                 Action::Answer { ticket, result } => {
                     if let Some(answer) = self.pending.tickets.remove(&ticket) {
-                        // Whoever asked may have gone; the change stays.
+                        // The caller may be gone; the change stays.
                         let _ = answer.send(result);
                     }
                 }
@@ -333,7 +333,7 @@ impl NodeLoop {
             Subject::Node { name, .. } => tracing::info!("node {name}: {action} {facts}"),
             Subject::Task { name, .. } => tracing::debug!("task {name}: {action} {facts}"),
         }
-        // Nobody may be listening.
+        // An error means that there is no listener.
         let _ = self.shared.events.send(event);
     }
 }
@@ -346,7 +346,8 @@ impl PendingReplies {
         self.last_ticket
     }
 
-    /// An address that an operator named and that does not answer is told once. Whether it is one.
+    /// Reports once that an address which an operator named does not answer. Returns whether it is
+    /// such an address.
     fn on_not_connected(&mut self, addr: SocketAddr, why: &DialFailure) -> bool {
         if *why == DialFailure::Myself {
             self.joining.remove(&addr);

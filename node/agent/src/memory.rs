@@ -1,35 +1,35 @@
-//! Giving memory back: what a burst took is returned to the system when it is over.
+//! Returns memory to the system when a burst of work is over.
 //!
-//! glibc keeps what was freed. Each thread gets an arena of its own, and an arena is only ever
-//! shortened at its end, where some small thing of long life lies. So there is one arena, for the
-//! threads of an agent mostly wait; and when much of it has become free, the pages in its middle
-//! are given back, too. An agent at rest does nothing here.
+//! glibc keeps freed memory. Each thread gets an arena of its own, and an arena only shrinks at its
+//! end, where usually some small long-lived block lies. So there is only one arena, which is enough
+//! because an agent's threads mostly wait; and when much of it has become free, the pages in its
+//! middle are returned too. An idle agent does nothing here.
 
 use std::time::Duration;
 
 use nix::libc;
 
-/// Between two checks: the allocator adds up what it has, which takes well below a millisecond.
+/// Between two checks: the allocator sums its figures, which takes well below a millisecond.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// So much must have become free since the last time, or it is not worth the faults of taking it
-/// again.
+/// This much must have become free since the last time; less is not worth the page faults of using
+/// it again.
 const FREED_BYTES_MIN: usize = 1024 * 1024;
 
-/// What is larger than this is mapped by itself and given back at once: glibc's first value, which
-/// it would raise to as much as 32 MiB as soon as something large was freed.
+/// Blocks above this size are mapped separately and returned at once: glibc's initial value, which
+/// it would raise up to 32 MiB as soon as a large block was freed.
 const MAPPED_BYTES_MIN: libc::c_int = 128 * 1024;
 
-/// What the allocator has.
+/// The allocator's figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allocated {
     /// Bytes in use.
     pub used_bytes: usize,
-    /// Bytes that are kept for later, the parts that were given back among them.
+    /// Bytes that are kept for later, including pages that were returned.
     pub free_bytes: usize,
 }
 
-/// Sets the allocator up. To be called before the second thread begins.
+/// Sets up the allocator. To be called before the second thread begins.
 #[cfg(target_env = "gnu")]
 pub fn begin() {
     for (option, value) in [
@@ -37,13 +37,13 @@ pub fn begin() {
         (libc::M_MMAP_THRESHOLD, MAPPED_BYTES_MIN),
         (libc::M_TRIM_THRESHOLD, MAPPED_BYTES_MIN),
     ] {
-        // SAFETY: it takes two numbers and changes settings of the allocator under its own lock.
-        // Refused, the setting stays what it was.
+        // SAFETY: it takes two numbers and changes settings of the allocator under its own lock. If
+        // it is refused, the setting stays as it was.
         unsafe { libc::mallopt(option, value) };
     }
 }
 
-/// What the allocator has now.
+/// The allocator's current figures.
 #[cfg(target_env = "gnu")]
 pub fn allocated() -> Option<Allocated> {
     // SAFETY: it only reads, under the allocator's own locks.
@@ -53,11 +53,11 @@ pub fn allocated() -> Option<Allocated> {
 
 #[cfg(target_env = "gnu")]
 fn give_back() {
-    // SAFETY: it gives free pages back, under the allocator's own locks.
+    // SAFETY: it returns free pages, under the allocator's own locks.
     unsafe { libc::malloc_trim(0) };
 }
 
-/// Other allocators have ways of their own.
+/// Other allocators have their own rules.
 #[cfg(not(target_env = "gnu"))]
 pub fn begin() {}
 
@@ -81,8 +81,8 @@ pub(super) async fn tend() {
     }
 }
 
-/// How much was free when it was last given back, or since then at the least: pages that were
-/// given back still count as free.
+/// How much was free when memory was last returned, or the lowest value since then: returned pages
+/// still count as free.
 #[derive(Debug, Default)]
 struct Watermark {
     free_bytes: usize,
@@ -126,7 +126,7 @@ mod tests {
         begin();
         let mut kept = Vec::new();
         let mut freed = Vec::new();
-        // Whole pages lie in each of these, and none is mapped by itself.
+        // Each of these contains whole pages, and none is mapped separately.
         for _ in 0..1_000 {
             freed.push(vec![1_u8; 40_000]);
             kept.push(Box::new([1_u8; 64]));

@@ -1,9 +1,8 @@
 //! The kernel's table of neighbours: one for all network namespaces of a machine. When it is full,
-//! packets to new neighbours vanish while sending says that all is well.
+//! packets to new neighbours are lost, and sending on an ordinary socket reports success.
 //!
-//! The kernel would tell a socket with `IP_RECVERR`. Its errors look to tokio like the end of a
-//! socket's writing, for good, and a full socket would then be tried without pause; so what the
-//! kernel counts is read when somebody asks.
+//! A socket with `IP_RECVERR`, such as the transport's, gets errors for its own lost packets only.
+//! The kernel's counters, which are read on request, show the overflows of the whole machine.
 
 use std::path::Path;
 
@@ -15,7 +14,7 @@ pub(super) fn overflows(proc: &Path) -> [(u64, &'static str); 2] {
     })
 }
 
-/// The sum over all processors of the column that counts them. Old kernels have none.
+/// The sum of the column `table_fulls` over all processors. Old kernels do not have it.
 fn sum(text: &str) -> u64 {
     let mut lines = text.lines();
     let mut names = lines.next().unwrap_or_default().split_whitespace();

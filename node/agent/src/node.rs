@@ -22,19 +22,19 @@ use crate::config::JoinAddr;
 use crate::identity::NodeKey;
 use crate::store::OpenedStore;
 
-/// Remembered members that are asked first at a start, besides the configured ones.
+/// Remembered members that are asked first at a start, in addition to the configured ones.
 const REMEMBERED_MAX: usize = 8;
 
-/// A node, and what was found on the way.
+/// A node, and what was found while making it.
 pub(super) struct Made {
     pub(super) node: Node,
-    /// Where everything that it is told is written, if anywhere.
+    /// The history of the node, if it is written.
     pub(super) history: Option<History>,
-    /// Where members were when they were last heard of.
+    /// Addresses where members were last heard.
     pub(super) remembered: Vec<JoinAddr>,
 }
 
-/// Makes it; `listens` is where its agent is reached.
+/// Makes the node; `listens` is the address of its agent.
 pub(super) fn make(
     opening: &mut OpenedParts,
     listens: SocketAddr,
@@ -87,8 +87,9 @@ fn signer(key: &NodeKey) -> Ed25519Signer {
     Ed25519Signer::from_secret(&key.secret())
 }
 
-/// The replica of the store's records. What it cannot read is quarantined, and then this node writes
-/// under a new store id: it may have written more under the old one than it still knows.
+/// The replica of the store's records. Records that it cannot read are quarantined, and then this
+/// node writes under a new store id: it may have written more under the old one than it still
+/// knows.
 fn load(
     key: &NodeKey,
     opened: &mut OpenedStore,
@@ -129,7 +130,7 @@ fn replica_of(
     (replica, unreadable)
 }
 
-/// Where members were when they were last heard of.
+/// Addresses where members were last heard.
 fn remembered(replica: &Replica) -> Vec<JoinAddr> {
     let me = replica.me();
     replica

@@ -1,4 +1,4 @@
-//! Opening everything in the right order: the data directory, the store (which also keeps a second
+//! Opens everything in the right order: the data directory, the store (which also keeps a second
 //! agent out), the keys, the images, the volumes, and the tasks that still run.
 
 use std::path::PathBuf;
@@ -16,10 +16,10 @@ use crate::identity::{self, IdentityError, NodeKey};
 use crate::store::{Copied, OpenedStore, Store, StoreError};
 use crate::transport::ListenError;
 
-/// Digits of a container's id that it is called by, unless its service says otherwise: Docker's.
+/// Digits of a container's id that are its default host name, as in Docker.
 const HOSTNAME_CHARS: usize = 12;
 
-/// Why the agent did not start. Tasks of an earlier one go on.
+/// Why the agent did not start. Tasks of an earlier agent continue.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentStartError {
     /// Data directory or keys.
@@ -31,13 +31,13 @@ pub enum AgentStartError {
     /// The port.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// What runs tasks.
+    /// The runtime that runs tasks.
     #[error("cannot run tasks: {0}")]
     Runtime(#[from] OpenError),
-    /// What images there are.
+    /// The image store.
     #[error(transparent)]
     Images(#[from] ImageError),
-    /// What volumes there are.
+    /// The volume store.
     #[error(transparent)]
     Volumes(#[from] VolumeError),
     /// The history cannot be written.
@@ -46,9 +46,9 @@ pub enum AgentStartError {
         path = .path.display()
     )]
     History {
-        /// Where it was wanted.
+        /// The requested path.
         path: PathBuf,
-        /// What the system says.
+        /// The system's message.
         error: std::io::Error,
     },
     /// The system gives no thread.
@@ -72,7 +72,7 @@ pub(super) struct OpenedParts {
     pub(super) background: tokio::runtime::Handle,
 }
 
-/// Opens it; touches no network.
+/// Opens everything; uses no network.
 pub(super) fn open(config: Config) -> Result<OpenedParts, AgentStartError> {
     identity::make_data_dir(&config.data_dir)?;
     let mut opened = Store::open(&config.data_dir)?;
@@ -123,9 +123,9 @@ pub(super) fn open(config: Config) -> Result<OpenedParts, AgentStartError> {
     })
 }
 
-/// A new id for a store that is an older copy: under the old one this node has signed more than the
-/// copy knows, and would use counters twice. A disk that takes no writes now keeps no node from
-/// starting; nothing is sent that it has not taken.
+/// A new id for a store that is an older copy: under the old id this node has signed more than the
+/// copy knows, and would use counters twice. A disk that refuses writes now does not keep the node
+/// from starting; nothing is sent before it is on the disk.
 fn id_of_copy(store: &Store, boot: u64) -> Option<StoreId> {
     let renewed = store.note_boot(boot).and_then(|copied| match copied {
         Copied::No => Ok(None),

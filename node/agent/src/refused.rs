@@ -1,20 +1,20 @@
-//! Addresses to join that do not answer or refuse, and why: for whoever asks why this node is alone.
-//! Nothing is decided by it.
+//! Addresses to join that do not answer or refuse, with the reason: shown to operators who ask why
+//! this node is alone. Nothing is decided by it.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-/// Addresses at most, as many as gossip calls on; further ones are not remembered.
+/// Addresses at most, as many as gossip contacts; further ones are not remembered.
 const ADDRESSES_MAX: usize = 64;
 
-/// By address or name, as long as nobody has answered there.
+/// By address or name, until a node answers there.
 #[derive(Debug, Default)]
 pub(super) struct Refused {
     reasons: Mutex<BTreeMap<String, String>>,
 }
 
 impl Refused {
-    /// There is nobody, or somebody who refuses.
+    /// No node answers there, or the node refuses.
     pub(super) fn note(&self, address: impl ToString, why: impl ToString) {
         let (address, mut reasons) = (address.to_string(), self.lock());
         if reasons.len() < ADDRESSES_MAX || reasons.contains_key(&address) {
@@ -22,7 +22,7 @@ impl Refused {
         }
     }
 
-    /// Somebody answered there.
+    /// A node answered there.
     pub(super) fn forget(&self, address: impl ToString) {
         self.lock().remove(&address.to_string());
     }

@@ -1,8 +1,8 @@
-//! The revision of what the node knows: how often it has settled, which it does only when something
-//! changed or was due.
+//! The revision of the node's state: how often the node has settled, which it does only when
+//! something changed or was due.
 //!
-//! The node's thread copies nothing for it: whoever wants to see what changed reads it. How long ago
-//! something was is no change and raises no revision.
+//! The node's thread copies nothing for it: a reader who wants the changes reads the state. That
+//! time passes is no change and raises no revision.
 
 use tokio::sync::{mpsc, watch};
 
@@ -20,13 +20,13 @@ impl Changes {
         Changes { revision, commands }
     }
 
-    /// The present revision. What is read after this call is at least as new.
+    /// The current revision. Everything that is read after this call is at least as new.
     pub fn revision(&self) -> u64 {
         *self.revision.borrow()
     }
 
-    /// Waits until the revision is another than at the last return of this, at first than when this
-    /// was made. Dropping the future loses nothing.
+    /// Waits until the revision differs from that at its last return (at first: from that when this
+    /// value was made). Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<(), Unanswered> {
         tokio::select! {
             changed = self.revision.changed() => changed.map_err(|_| Unanswered::Ending),

@@ -1,4 +1,4 @@
-//! Ways to other nodes: where one was last heard, and who else may reach it.
+//! Routes to other nodes: their last known address, and members that may relay.
 
 use crdt_state::NodeId;
 use gossip::{Gossip, MemberState};
@@ -11,13 +11,13 @@ use crate::transport::Route;
 const RELAYS_MAX: usize = 4;
 
 impl Handle {
-    /// The way to a node; `None` if it is no known member.
+    /// The route to a node; `None` if it is no known member.
     pub(super) async fn route(&self, node: NodeId) -> Result<Option<Route>, Unanswered> {
         self.read(move |core| route(core.gossip(), node)).await
     }
 }
 
-/// Of those that are alive, the ones that this node heard itself most lately come first.
+/// Relays are alive members; those that this node itself heard last come first.
 fn route(gossip: &Gossip, to: NodeId) -> Option<Route> {
     let addr = gossip.member(to)?.addr;
     let alive = gossip.members().filter(|member| member.state == MemberState::Alive);

@@ -1,4 +1,4 @@
-//! Requests about runs: of this node at once, of others by asking the agents that have them.
+//! Requests about runs: answered at once for this node, sent to the agents of other nodes.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use super::sessions::SessionGone;
 use crate::transport::PeerRequest;
 
 impl Handle {
-    /// Sends a request about a run, wherever it is: `node` is who has it.
+    /// Sends a request about a run on any node: `node` is the node that has it.
     pub async fn request_run(
         &self,
         node: NodeId,
@@ -36,7 +36,7 @@ impl Handle {
     }
 }
 
-/// Off the thread that serves everybody else: the kernel may take its time.
+/// Runs on a blocking thread, because reading the kernel's files may take time.
 async fn here(dir: &Path, request: RunRequest) -> Result<RunReply, ExecRefusal> {
     let dir = dir.to_owned();
     let seen = spawn_blocking(move || handle_run_request(&dir, &request)).await;

@@ -1,8 +1,9 @@
-//! Sessions in tasks: of this node by a helper process, of others through the agents that have them.
+//! Sessions in tasks: on this node by a helper process, on others through their agents.
 //!
-//! Whoever asks sees frames ([`runtime::exec::frame`]) and never where the task is. The agent that has
-//! it passes bytes on and looks at none of them. A node that goes silent ends its sessions with a
-//! reason as soon as the fleet misses it, long before its connection would.
+//! The client sees frames ([`runtime::exec::frame`]) and never where the task is. The agent that
+//! has the task passes bytes on and inspects none of them. If a node becomes silent, its sessions
+//! end with a reason as soon as it is unreachable for the fleet, long before its connection times
+//! out.
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -47,16 +48,16 @@ pub enum SessionGone {
         /// Why not.
         why: DialFailure,
     },
-    /// The fleet does not hear the node any more.
+    /// The node is unreachable for the fleet.
     #[error("the task's node cannot be reached; edgectl node ls")]
     Silent,
-    /// It ended without a word.
+    /// The session ended without a last frame.
     #[error("the task's node, or its helper there, went away in the middle; edgectl node ls")]
     Cut,
-    /// What was asked is too long.
+    /// The request is too long.
     #[error("command and environment are {0} bytes, at most {PAYLOAD_BYTES_MAX} are taken")]
     TooLong(usize),
-    /// What arrives is no session.
+    /// The bytes that arrive are no session.
     #[error(transparent)]
     NoFrame(#[from] NoFrame),
 }
@@ -64,7 +65,7 @@ pub enum SessionGone {
 type Reader = Pin<Box<dyn AsyncRead + Send>>;
 type Writer = Pin<Box<dyn AsyncWrite + Send>>;
 
-/// A session while it goes on; dropping it and all its writers ends it.
+/// An open session; dropping it and all its writers ends it.
 pub struct RunSession {
     handle: Handle,
     node: NodeId,
@@ -74,27 +75,27 @@ pub struct RunSession {
     _keep_alive: Option<KeepAlive>,
 }
 
-/// The way into a session; clones lead to the same one.
+/// The writing side of a session; clones write to the same one.
 #[derive(Clone)]
 pub struct SessionWriter(Arc<Mutex<Writer>>);
 
 impl SessionWriter {
-    /// Sends a frame; waits while the other side does not read. False if there is nobody any more.
+    /// Sends a frame; waits while the other side does not read. False if the other side is gone.
     pub async fn send(&self, frame: &Frame) -> bool {
         let mut writer = self.0.lock().await;
         let bytes = frame.to_bytes();
         async { writer.write_all(&bytes).await.and(writer.flush().await) }.await.is_ok()
     }
 
-    /// Lets the other side go.
+    /// Closes this side, so that the other side ends.
     pub async fn close(&self) {
-        // It may have gone by itself.
+        // The other side may be gone already.
         let _ = self.0.lock().await.shutdown().await;
     }
 }
 
 impl RunSession {
-    /// The way in.
+    /// The writing side.
     pub fn writer(&self) -> SessionWriter {
         self.writer.clone()
     }
@@ -127,7 +128,7 @@ impl RunSession {
 }
 
 impl Handle {
-    /// Begins a session in a run, wherever it is: `node` is who has it.
+    /// Begins a session in a run on any node: `node` is the node that has it.
     pub async fn session(
         &self,
         node: NodeId,
@@ -166,7 +167,7 @@ impl Handle {
         }
     }
 
-    /// Does the fleet miss this node?
+    /// Is this node unreachable for the fleet?
     pub(super) async fn is_silent(&self, node: NodeId) -> Result<bool, Unanswered> {
         if node == self.me() {
             return Ok(false);
@@ -176,15 +177,15 @@ impl Handle {
     }
 }
 
-/// The agent's own binary, also after it was replaced on the disk.
+/// The agent's own binary, even after the file was replaced on the disk.
 fn helper() -> PathBuf {
     PathBuf::from("/proc/self/exe")
 }
 
-/// The side of the agent that has the task: bytes to the helper and back, until either has ended.
+/// The side of the agent that has the task: copies bytes to the helper and back, until either ends.
 pub(super) async fn serve(dir: &Path, stream: PeerStream) {
     let (from_peer, mut to_peer) = stream.into_inner();
-    // A run that is not here is told by the helper, in its own words.
+    // If the run is not here, the helper reports that.
     let Ok(socket) = exec::open(&helper(), dir) else { return };
     let (from_helper, mut to_helper) = socket.into_split();
     let inwards = async {
@@ -197,7 +198,7 @@ pub(super) async fn serve(dir: &Path, stream: PeerStream) {
         let mut from_helper = BufReader::with_capacity(CHUNK_BYTES, from_helper);
         let _ = copy_buf(&mut from_helper, &mut to_peer).await;
         let _ = to_peer.shutdown().await;
-        // The last words are on their way until the peer has them.
+        // The last bytes are not delivered until the peer has acknowledged them.
         let _ = tokio::time::timeout(CHECK_INTERVAL * 5, to_peer.stopped()).await;
     };
     tokio::select! {

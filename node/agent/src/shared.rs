@@ -1,4 +1,4 @@
-//! What all ways to the node share: who it is, and everything of the agent that stands beside it.
+//! What all handles to the node share: its identity, and the other parts of the agent.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -26,10 +26,10 @@ pub(super) struct Shared {
     pub(super) ability: Ability,
     pub(super) puller: ImagePuller,
     pub(super) volumes: Volumes,
-    /// What the disk last said, as long as it refuses.
+    /// The disk's last error, while it refuses writes.
     pub(super) disk: Mutex<Option<String>>,
-    /// What admits to the fleet.
+    /// The key of the fleet.
     pub(super) fleet_key: Mutex<FleetKey>,
-    /// Whom this node was to ask, and why nobody answers there.
+    /// The nodes that were to be asked but do not answer, with the reason.
     pub(super) refused: Refused,
 }

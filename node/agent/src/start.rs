@@ -1,4 +1,4 @@
-//! Starting the agent: the thread of the node with its loop, and what goes on beside it.
+//! Starts the agent: the node's thread with its loop, and the background work beside it.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub(super) async fn start(config: Config) -> Result<Agent, AgentStartError> {
         .name("node".to_owned())
         .spawn(move || {
             let ending = live(opening, ready);
-            // Whoever waited may have gone.
+            // The caller may be gone.
             let _ = end.send(ending);
         })
         .map_err(AgentStartError::Thread)?;
@@ -44,7 +44,7 @@ pub(super) async fn start(config: Config) -> Result<Agent, AgentStartError> {
     Ok(Agent { handle, ended, thread: Some(thread), upkeep })
 }
 
-/// The life of the node's thread.
+/// Runs the node's thread from start to end.
 fn live(
     opening: OpenedParts,
     ready: oneshot::Sender<Result<Handle, AgentStartError>>,
@@ -149,13 +149,13 @@ fn listen(
     Ok(Transport::listen(config, inbox)?)
 }
 
-/// The store on a thread of its own, and what it reports.
+/// The store on a thread of its own, and its reports.
 fn writer(
     store: Store,
 ) -> Result<(StoreWriter, mpsc::UnboundedReceiver<StoreEvent>), AgentStartError> {
     let (reports, disk) = mpsc::unbounded_channel();
     let report = move |event| {
-        // The machine may have ended; then nobody waits for it.
+        // The loop may have ended; then nobody needs the report.
         let _ = reports.send(event);
     };
     Ok((StoreWriter::spawn(store, report).map_err(AgentStartError::Thread)?, disk))

@@ -1,8 +1,9 @@
 //! The store: every record this node knows, in one transactional file in the data directory.
 //!
-//! What was acknowledged survives a cut at any write. A file that cannot be read is moved aside,
-//! never deleted, and an empty store with a new id takes its place: the node pulls from its peers.
-//! It must never be written when nothing changed, and never take the agent down.
+//! Acknowledged writes survive a power cut at any moment. A file that cannot be read is moved
+//! aside, never deleted, and an empty store with a new id takes its place: the node pulls its state
+//! from its peers. The store must never be written when nothing changed, and must never end the
+//! agent.
 
 mod writer;
 
@@ -23,10 +24,10 @@ pub const STORE_FILE: &str = "state.redb";
 const FORMAT: u64 = 1;
 
 /// Memory for pages. Records are read once, at the start, and kept by the replica; 256 KiB hold the
-/// branches of a tree of some thousand records, which is what a write goes through.
+/// inner pages of a tree of some thousand records, which every write needs.
 const CACHE_BYTES: usize = 256 * 1024;
 
-/// Unreadable files kept beside the store; from then on the last one is replaced.
+/// Unreadable files that are kept beside the store; above, the last one is replaced.
 const SET_ASIDE_MAX: u32 = 9;
 
 const RECORDS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("records");
@@ -65,7 +66,7 @@ pub enum StoreError {
     Disk {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's message.
         error: String,
     },
 }
@@ -76,7 +77,7 @@ pub struct Store {
     database: Database,
 }
 
-/// What an opened store held.
+/// The contents of an opened store.
 pub struct OpenedStore {
     /// The store.
     pub store: Store,
@@ -88,7 +89,7 @@ pub struct OpenedStore {
     pub set_aside: Option<SetAside>,
 }
 
-/// Whether a store is a copy of an earlier time, put in the place of the one that was used last.
+/// Whether a store is an older copy that replaced the one that was used last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Copied {
     /// It is the one that was used last.
@@ -141,8 +142,8 @@ impl Store {
         Ok(OpenedStore { store: Store { path, database }, id, records, set_aside })
     }
 
-    /// Opens a store again that refused a write. It must be there: state is never begun anew under
-    /// a running agent.
+    /// Opens a store again that refused a write. The file must exist: a store is never made from
+    /// scratch under a running agent.
     fn reopen(path: &Path) -> Result<Store, String> {
         let open = || Database::builder().set_cache_size(CACHE_BYTES).open(path);
         match catch_unwind(AssertUnwindSafe(open)) {
@@ -158,8 +159,8 @@ impl Store {
             .map_err(|error| StoreError::Disk { path: self.path.clone(), error: error.to_string() })
     }
 
-    /// Notes that the agent's start with this number uses the store. Tells whether the store is an
-    /// older copy: one that did not see the start before this one.
+    /// Notes that the agent's start with this number uses the store. Returns whether the store is
+    /// an older copy, which did not see the start before this one.
     pub fn note_boot(&self, boot: u64) -> Result<Copied, StoreError> {
         let note = || -> Result<Option<u64>, redb::Error> {
             let transaction = self.database.begin_write()?;
@@ -174,14 +175,14 @@ impl Store {
             path: self.path.clone(),
             error: error.to_string(),
         })?;
-        // Stores of older versions do not say it.
+        // Stores of older versions have no such note.
         Ok(match last {
             Some(last) if last.saturating_add(1) != boot => Copied::Older { last },
             _ => Copied::No,
         })
     }
 
-    /// Writes all of a batch or nothing of it; on disk when it returns.
+    /// Writes all of a batch or nothing of it; it is on disk when this returns.
     pub fn write(&self, batch: &Batch) -> Result<(), redb::Error> {
         let transaction = self.database.begin_write()?;
         {
@@ -199,7 +200,7 @@ impl Store {
 }
 
 /// Opens, creates where empty, and reads. A damaged file can trip an assertion of the database;
-/// that is a statement about the file, not about this program.
+/// that means a bad file, not a bug of this program.
 fn open_file(path: &Path) -> Result<Contents, OpenFailure> {
     catch_unwind(AssertUnwindSafe(|| open_or_create(path)))
         .unwrap_or_else(|panic| Err(OpenFailure::Unreadable(Unreadable(panic_text(&*panic)))))
@@ -274,7 +275,7 @@ fn initialise(database: &Database) -> Result<StoreId, redb::Error> {
     Ok(StoreId(id))
 }
 
-/// Tells a damaged file from a disk that refuses and may not tomorrow.
+/// Distinguishes a damaged file from a disk that refuses now and may work later.
 fn sort(path: &Path, error: redb::Error) -> OpenFailure {
     use OpenFailure::{Refused, Unreadable as Damaged};
     let path = path.to_owned();

@@ -1,9 +1,11 @@
-//! Everything between agents, over one UDP socket: sealed datagrams, and QUIC for what is larger or
-//! must arrive. The two are told apart by the first byte: every QUIC packet has bit 0x40 set.
+//! All traffic between agents, over one UDP socket: sealed datagrams, and QUIC for messages that
+//! are larger or must arrive. The first byte distinguishes the two: every QUIC packet has bit 0x40
+//! set.
 //!
-//! A peer is who its key says (TLS with bare ed25519 keys, no certificates, no dates) and a member
-//! of the fleet if it proves knowledge of the fleet's key. Every wait has a deadline, every queue a
-//! bound; what is dropped is counted. Bytes from outside must never be able to panic or block it.
+//! A peer is identified by its key (TLS with bare ed25519 keys, no certificates, no dates), and is
+//! a member of the fleet if it proves knowledge of the fleet's key. Every wait has a deadline,
+//! every queue a bound; dropped data is counted. Bytes from outside must never be able to panic or
+//! block it.
 
 mod accept;
 mod admission;
@@ -53,35 +55,36 @@ use socket::SharedSocket;
 pub const MESSAGE_BYTES_MAX: usize = gossip::output::MESSAGE_BYTES_MAX;
 
 /// Arrivals that wait for the node at most. 1,024 datagrams of 1.2 kB are 1.2 MB, which only a
-/// flood fills; then datagrams are dropped and counted, and messages wait, which slows their sender.
+/// flood fills. Then datagrams are dropped and counted, and messages wait, which slows their
+/// sender.
 pub const ARRIVALS_MAX: usize = 1_024;
 
-/// Unknown peers that may be in the middle of a handshake. Each costs some 40 kB; more are not
-/// answered.
+/// Unknown peers that may be in the middle of a handshake. Each costs some 40 kB; further ones get
+/// no answer.
 const HANDSHAKES_MAX: usize = 32;
 
-/// What came from other agents. Facts of the past, in the order they happened.
+/// What other agents sent, and results of connections, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Arrival {
-    /// A datagram of somebody who has the fleet's key; opened.
+    /// A datagram from a sender that has the fleet's key; opened.
     Datagram {
         /// Its source, which anybody can forge.
         from: SocketAddr,
-        /// What was sealed.
+        /// The content that was sealed.
         bytes: Vec<u8>,
     },
-    /// A whole message of this node.
+    /// A complete message to this node.
     Message {
-        /// Who proved to have sent it.
+        /// The sender, which proved its identity.
         from: NodeId,
         /// At most [`MESSAGE_BYTES_MAX`].
         bytes: Vec<u8>,
     },
-    /// This node or that one asked for a handshake, and it succeeded.
+    /// A handshake that either side asked for succeeded.
     Connected {
-        /// Who it is.
+        /// The peer.
         node: NodeId,
-        /// Where it is.
+        /// Its address.
         addr: SocketAddr,
     },
     /// A handshake that was asked for failed.
@@ -93,20 +96,20 @@ pub enum Arrival {
     },
     /// One or more messages to this node were lost.
     Undelivered {
-        /// For whom they were.
+        /// The node that they were for.
         to: NodeId,
     },
 }
 
-/// What a transport needs to begin.
+/// The settings of a transport.
 pub struct TransportConfig {
     /// UDP address to listen on; port 0 is any.
     pub listen: SocketAddr,
-    /// Who this is.
+    /// The identity of this node.
     pub key: NodeKey,
-    /// What admits to the fleet.
+    /// The key of the fleet.
     pub fleet_key: FleetKey,
-    /// A handshake, from the first packet to the proof of membership, takes at most so long. Above
+    /// Longest duration of a handshake, from the first packet to the proof of membership. More than
     /// five round trips of the link.
     pub dial_deadline: Duration,
 }
@@ -114,7 +117,7 @@ pub struct TransportConfig {
 /// Why the agent cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// Somebody else has the port.
+    /// Another program has the port.
     #[error(
         "UDP {addr} is taken\n  another agent may run here (edgectl status), or give this one \
          another port with --listen {}:PORT", addr.ip()
@@ -123,7 +126,7 @@ pub enum ListenError {
         /// Where.
         addr: SocketAddr,
     },
-    /// The address is none of this machine's.
+    /// The address does not belong to this machine.
     #[error(
         "{} is not an address of this machine\n  see `ip address`, or listen on all with --listen \
          0.0.0.0:{}", addr.ip(), addr.port()
@@ -137,31 +140,31 @@ pub enum ListenError {
     Refused {
         /// Where.
         addr: SocketAddr,
-        /// What the system said.
+        /// The system's message.
         error: std::io::Error,
     },
 }
 
-/// A handle to everything between agents; clones are the same transport.
+/// A handle to the transport; clones are the same transport.
 #[derive(Clone)]
 pub struct Transport {
     shared: Arc<Shared>,
 }
 
-/// A handle that does not keep the transport, for whoever answers its peers' requests.
+/// A handle that does not keep the transport alive, for services that answer its peers' requests.
 #[derive(Clone)]
 pub struct WeakTransport {
     shared: Weak<Shared>,
 }
 
 impl WeakTransport {
-    /// The transport, if it is still there.
+    /// The transport, if it still exists.
     pub fn upgrade(&self) -> Option<Transport> {
         self.shared.upgrade().map(|shared| Transport { shared })
     }
 }
 
-/// What the tasks of one transport share.
+/// The state that the tasks of one transport share.
 struct Shared {
     me: NodeId,
     endpoint: quinn::Endpoint,
@@ -181,8 +184,8 @@ struct Shared {
 }
 
 impl Transport {
-    /// Listens, and sends what arrives to `inbox`. To be called in the runtime that shall do the
-    /// work; the handle may then be used from any.
+    /// Listens, and sends arrivals to `inbox`. To be called in the runtime that is to do the work;
+    /// the handle may then be used from any.
     pub fn listen(
         config: TransportConfig,
         inbox: mpsc::Sender<Arrival>,
@@ -230,55 +233,57 @@ impl Transport {
         Ok(Transport { shared })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn local_addr(&self) -> SocketAddr {
         self.shared.endpoint.local_addr().expect("a bound socket has an address")
     }
 
-    /// Seals and sends at once. A full socket drops it, like the network would.
+    /// Seals and sends at once. If the socket's buffer is full, the datagram is dropped, as a
+    /// network would.
     pub fn send_datagram(&self, addr: SocketAddr, bytes: &[u8]) {
         let sealed = self.shared.seals.seal(bytes);
         self.shared.socket.send(addr, &sealed);
     }
 
     /// Sends a message over the connection with `to`, dialling `addr` if there is none. Messages to
-    /// one node arrive in order, or [`Arrival::Undelivered`] says that some did not.
+    /// one node arrive in order, or [`Arrival::Undelivered`] reports that some did not.
     pub fn send_message(&self, to: NodeId, addr: SocketAddr, bytes: Vec<u8>) {
         deliver::send(&self.shared, to, addr, bytes);
     }
 
-    /// Asks for a handshake with whoever listens at `addr`; answered by [`Arrival::Connected`] or
+    /// Starts a handshake with the node at `addr`; answered by [`Arrival::Connected`] or
     /// [`Arrival::NotConnected`].
     pub fn connect(&self, addr: SocketAddr) {
         let shared = Arc::clone(&self.shared);
         self.shared.runtime.spawn(dial::connect(shared, addr));
     }
 
-    /// Who listens at `addr`, if that node is of the fleet with this key. Nothing is kept of it.
+    /// Returns which node listens at `addr`, if it is of the fleet with this key. Keeps no
+    /// connection.
     pub async fn probe(&self, addr: SocketAddr, key: FleetKey) -> Result<NodeId, DialFailure> {
         let shared = Arc::clone(&self.shared);
         let probing = self.shared.runtime.spawn(dial::probe(shared, addr, key));
         probing.await.unwrap_or_else(|error| Err(DialFailure::Impossible(error.to_string())))
     }
 
-    /// Belongs to the fleet with this key from now on. Connections with members of the one before
-    /// stay until nobody uses them; a node changes its fleet only while it is alone.
+    /// From now on this node belongs to the fleet with this key. Connections with members of the
+    /// previous fleet stay until they are unused; a node changes its fleet only while it is alone.
     pub fn set_fleet_key(&self, key: &FleetKey) {
         self.shared.seals.set_key(key);
         self.shared.admission.set_key(key);
     }
 
-    /// Who tried to connect lately and has another fleet key.
+    /// Addresses that recently tried to connect with another fleet key.
     pub fn rejected_peers(&self) -> Vec<IpAddr> {
         self.shared.rejected_peers.recent(Instant::now())
     }
 
-    /// Sets who answers the requests of peers; the first call counts.
+    /// Sets the service that answers requests of peers; only the first call has an effect.
     pub fn serve(&self, service: Arc<dyn PeerService>) {
         let _ = self.shared.service.set(service);
     }
 
-    /// Asks a peer for something; what it answers arrives piece by piece.
+    /// Sends a request to a peer; the answer arrives piece by piece.
     pub fn request(&self, route: Route, request: PeerRequest) -> PeerReply {
         ask::request(&self.shared, route, request)
     }
@@ -288,7 +293,7 @@ impl Transport {
         relay::pass_on(&self.shared, to, addr, stream).await;
     }
 
-    /// A handle that does not keep it.
+    /// A handle that does not keep the transport alive.
     pub fn downgrade(&self) -> WeakTransport {
         WeakTransport { shared: Arc::downgrade(&self.shared) }
     }
@@ -307,12 +312,12 @@ impl Transport {
         self.shared.socket.traffic()
     }
 
-    /// What was dropped and refused since the start.
+    /// Counters of what was dropped and refused since the start.
     pub fn counters(&self) -> &TransportCounters {
         &self.shared.counters
     }
 
-    /// Tells peers that this end goes, and waits shortly for the word to leave.
+    /// Tells peers that this end closes, and waits shortly until the message is sent.
     pub async fn close(&self) {
         self.shared.endpoint.close(tls::Close::Going.code(), b"going");
         let idle = self.shared.endpoint.wait_idle();

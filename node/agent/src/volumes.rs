@@ -1,5 +1,5 @@
-//! The named volumes of this node, between the disk and the node: what is found is told, and what
-//! an operator removes is removed from both in one turn of the node's thread.
+//! The named volumes of this node: reports the volumes on the disk to the node, and removes a
+//! volume from both in one turn of the node's thread.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ pub enum NotRemoved {
     /// A task has it mounted.
     #[error("volume is in use: a task on this node mounts {0}; stop it, then remove the volume")]
     InUse(String),
-    /// It will be wanted again.
+    /// A service will mount it again.
     #[error(
         "the service {service} mounts the volume {name}: remove the service first, or repeat with \
          --force"
@@ -30,7 +30,7 @@ pub enum NotRemoved {
         /// One of the services.
         service: String,
     },
-    /// The disk, or there is none.
+    /// The disk refuses, or there is no such volume.
     #[error(transparent)]
     Volume(#[from] VolumeError),
     /// The agent is ending.
@@ -41,13 +41,13 @@ pub enum NotRemoved {
 /// May a volume be removed that services of the fleet still mount?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VolumeRemoval {
-    /// No: it is somebody's data.
+    /// No: it holds data of the services.
     IfUnused,
     /// Yes.
     Forced,
 }
 
-/// What is on the disk, as the node tells others.
+/// The volumes on the disk, as the node publishes them.
 pub(super) fn found(volumes: &Volumes) -> NodeVolumes {
     let fact = |volume: runtime::volume::Volume| {
         let created_wall_ms = volume.created_wall_ms;
@@ -57,7 +57,7 @@ pub(super) fn found(volumes: &Volumes) -> NodeVolumes {
 }
 
 impl NodeLoop {
-    /// Tells the node what is on the disk now.
+    /// Reports the volumes on the disk to the node.
     pub(super) fn report_volumes(&mut self) {
         self.step(Input::VolumesFound(found(&self.shared.volumes)));
     }
@@ -94,7 +94,7 @@ impl Handle {
         Ok(())
     }
 
-    /// Removes a volume of this node and deletes what is in it.
+    /// Removes a volume of this node and deletes its contents.
     pub async fn remove_volume(
         &self,
         name: &str,
@@ -118,7 +118,7 @@ impl Handle {
         self.send(Command::RemoveVolume { name: name.to_owned(), removed, written }).await?;
         was_removed.await.map_err(|_| Unanswered::Ending)??;
         let volumes = self.shared.volumes.clone();
-        // It may take long, and what is left is deleted the next time.
+        // It may take long; what is left is deleted the next time.
         tokio::task::spawn_blocking(move || volumes.sweep());
         let _never_refused = self.until_written(is_written).await?;
         Ok(())

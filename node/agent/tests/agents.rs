@@ -13,7 +13,7 @@ use node_agent::{Agent, AgentStartError};
 use node_core::history::{self, Entry};
 use node_core::{Edit, Edited, Input, Node, ServiceSpec};
 
-/// Enough for a machine that compiles beside the tests; a healthy one needs 2 s.
+/// Enough for a machine that compiles at the same time; an idle one needs 2 s.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 fn config(dir: &Path, name: &str, join: &[&Agent]) -> Config {
@@ -37,7 +37,7 @@ async fn start(config: Config) -> Agent {
     Agent::start(config).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Looks at every agent until all are as they should be.
+/// Checks every agent until the condition holds on all.
 async fn until(
     agents: &[&Agent],
     what: &str,
@@ -61,7 +61,7 @@ fn alive(node: &Node) -> usize {
     node.gossip().members().filter(|member| member.state == MemberState::Alive).count()
 }
 
-/// A service that places nothing: these agents have no program that could be a monitor.
+/// A service without tasks: these agents have no program that could be a monitor.
 fn service(name: &str) -> Edit {
     Edit::CreateService(Box::new(ServiceSpec {
         name: name.to_owned(),
@@ -123,7 +123,7 @@ async fn an_older_copy_of_the_store_is_read_and_written_under_a_new_id() {
     fourth.stop().await;
 }
 
-/// Why a replay of what an agent wrote stopped, if it did; `damage` changes the entries before.
+/// Why a replay of an agent's history stopped, if it did; `damage` changes the entries before.
 fn stopped(history: &Path, damage: impl Fn(&mut Vec<Entry>)) -> Option<Stopped> {
     let mut entries = history::decode(&std::fs::read(history).expect("a file")).expect("a history");
     damage(&mut entries);
@@ -144,7 +144,7 @@ async fn the_history_of_an_agent_replays_to_the_same_state() {
     first.stop().await;
     second.stop().await;
     assert_eq!(stopped(&history, |_| ()), None);
-    // The same with the records of a store.
+    // The same, starting with the records of a store.
     let again = start(recorded).await;
     create(&again, "cache").await;
     let digest = again.handle().read(|node| node.replica().digest()).await.expect("it lives");
@@ -152,7 +152,7 @@ async fn the_history_of_an_agent_replays_to_the_same_state() {
     let entries = history::decode(&std::fs::read(&history).expect("a file")).expect("a history");
     let report = replay(entries, Echo::Silent);
     assert_eq!((report.stopped, report.digest), (None, Some(digest)));
-    // A fact that is missing, and a signature that is another's, are told.
+    // A missing fact and a foreign signature are detected.
     let is_edit = |entry: &Entry| matches!(entry, Entry::Input { input, .. } if matches!(**input, Input::Edit { .. }));
     let missing = stopped(&history, |entries| entries.retain(|entry| !is_edit(entry)));
     assert!(matches!(missing, Some(Stopped::Diverged(_))), "{missing:?}");
@@ -196,7 +196,7 @@ async fn three_agents_find_each_other_and_agree() {
     digests.dedup();
     assert_eq!(digests.len(), 1, "the same state everywhere");
 
-    // One goes without a word, misses a change, and comes back from its own disk alone.
+    // One agent stops without leaving, misses a change, and starts again from its own disk alone.
     let (port, gone) = (c.handle().local_addr(), c.handle().me());
     c.stop().await;
     let is_gone = move |node: &Node| {

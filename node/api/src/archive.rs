@@ -1,6 +1,7 @@
-//! `/containers/{id}/archive`: files into running tasks and out of them, on any node, as tar archives.
+//! `/containers/{id}/archive`: copies files into and out of running tasks on any node, as tar.
 //!
-//! Nothing is kept here: each piece goes on as it comes, as fast as the slower side takes it.
+//! Nothing is stored here: each piece is passed on as it arrives, as fast as the slower side takes
+//! it.
 
 use std::io;
 
@@ -103,11 +104,12 @@ pub async fn put(
     expect(&mut session, Kind::Started).await?;
     let writer = session.writer();
     'body: while let Some(chunk) = body.next().await {
-        // A client that went in the middle: dropping the session removes the half file.
+        // If the client goes away in the middle, dropping the session removes the partly written
+        // file.
         let chunk = chunk.map_err(|error| Failure::Bad(format!("the archive is cut: {error}")))?;
         for part in chunk.chunks(CHUNK_BYTES) {
             if !writer.send(&Frame::new(Kind::Stdin, part)).await {
-                // It has said why.
+                // The session has sent the reason.
                 break 'body;
             }
         }
@@ -122,7 +124,7 @@ async fn begin(api: &Api, wanted: &str, order: ExecRequest) -> Result<RunSession
     Ok(api.handle.session(container.node, container.run, &order).await?)
 }
 
-/// What is at the path, which is told first.
+/// Reads the description of the path, which is sent first.
 async fn told(session: &mut RunSession) -> Result<PathStat, Failure> {
     let frame = expect(session, Kind::Stat).await?;
     Ok(serde_json::from_slice(&frame.payload)?)
@@ -138,7 +140,7 @@ async fn expect(session: &mut RunSession, kind: Kind) -> Result<Frame, Failure> 
     }
 }
 
-/// The archive ends in the middle, which is all that a client can be told by then.
+/// Breaks the archive off in the middle: the client can no longer be told more than that.
 fn broken(refusal: &[u8]) -> io::Error {
     let refusal = serde_json::from_slice::<ExecRefusal>(refusal);
     let why = refusal.map_or_else(|error| error.to_string(), |refusal| refusal.message);

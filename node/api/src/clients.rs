@@ -1,8 +1,8 @@
-//! How many connections the API has open, by client: one program that never hangs up must not take
-//! the API from the others, nor the files that the node needs to run tasks.
+//! How many connections the API has open, by client. One program that never closes its connections
+//! must not block the API for others, nor use up the files that the node needs to run tasks.
 //!
-//! A client is a process, as the kernel names it. What is over a bound is refused with words, and
-//! nothing that is open is ever closed for it.
+//! A client is a process, as the kernel reports it. A connection beyond a bound is refused with a
+//! message, and no open connection is ever closed because of a bound.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,7 +19,7 @@ const TOTAL_MAX: u64 = 1_024;
 /// Connections at least, however few files there are.
 const TOTAL_MIN: u64 = 16;
 
-/// Who has connected.
+/// The client of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
     /// Its process; 0 if the kernel does not show it here.
@@ -28,7 +28,7 @@ pub struct Peer {
     pub user: u32,
 }
 
-/// Connections at most.
+/// Bounds for connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// In all.
@@ -40,9 +40,9 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// A quarter of the files that the agent may have open. An interactive exec takes the most for
-    /// one connection, three: so a quarter of all files stays for the node's own work even then,
-    /// and usually three quarters.
+    /// A quarter of the files that the agent may have open. One connection uses at most three
+    /// files, for an interactive exec. So even then a quarter of all files is left for the node's
+    /// own work, and usually three quarters.
     pub fn of(files_max: u64) -> Bounds {
         let total = (files_max / 4).clamp(TOTAL_MIN, TOTAL_MAX);
         let total = usize::try_from(total).expect("at most a thousand");
@@ -50,7 +50,7 @@ impl Bounds {
     }
 }
 
-/// Which bound a connection is over.
+/// Which bound a connection exceeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Full {
     /// That of its process.
@@ -73,14 +73,14 @@ struct Open {
     processes: BTreeMap<i32, usize>,
 }
 
-/// All clients of the API; clones count together.
+/// All clients of the API; clones share the counts.
 #[derive(Debug, Clone)]
 pub struct Clients {
     bounds: Bounds,
     open: Arc<Mutex<Open>>,
 }
 
-/// A connection that counts until this is dropped.
+/// Counts a connection until this is dropped.
 #[derive(Debug)]
 pub struct ConnectionGuard {
     peer: Peer,
@@ -88,12 +88,12 @@ pub struct ConnectionGuard {
 }
 
 impl Clients {
-    /// Nobody yet.
+    /// No client is connected yet.
     pub fn new(bounds: Bounds) -> Clients {
         Clients { bounds, open: Arc::default() }
     }
 
-    /// Counts one more connection, if it may be.
+    /// Counts one more connection, unless a bound forbids it.
     pub fn admit(&self, peer: Peer) -> Result<ConnectionGuard, Full> {
         let mut open = self.open.lock().expect("nothing panics while it holds this");
         let of_process = open.processes.get(&peer.process).copied().unwrap_or(0);
@@ -132,7 +132,7 @@ fn less<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K) {
     }
 }
 
-/// A client's connection, with its place for as long as it lasts, upgraded or not.
+/// A client's connection. It counts for as long as it lasts, upgraded or not.
 #[derive(Debug)]
 pub struct Connection {
     stream: UnixStream,
@@ -140,12 +140,12 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// One that was let in.
+    /// A connection that was admitted.
     pub fn new(stream: UnixStream, place: ConnectionGuard) -> Connection {
         Connection { stream, place }
     }
 
-    /// The socket, and the place that is to be kept as long as it is open.
+    /// The socket, and the guard that must be kept as long as the socket is open.
     pub fn into_parts(self) -> (UnixStream, ConnectionGuard) {
         (self.stream, self.place)
     }

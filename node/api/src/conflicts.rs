@@ -1,4 +1,5 @@
-//! `/edge/conflicts`: what was written on both sides of a partition, and the way to choose again.
+//! `/edge/conflicts`: values that both sides of a partition wrote, and how to choose another
+//! winner.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +32,7 @@ pub async fn list(State(api): State<Api>) -> Result<Json<Vec<Row>>, Failure> {
     Ok(Json(rows))
 }
 
-/// `POST /edge/conflicts`: makes a losing value the winner, or settles that the winner is it.
+/// `POST /edge/conflicts`: makes a losing value the winner, or confirms the current winner.
 pub async fn pick(State(api): State<Api>, body: Sent) -> Result<(), Failure> {
     let request: PickRequest = read(&body?)?;
     let bad = |what: &str, text: &str| {
@@ -78,7 +79,7 @@ fn facet_row(conflict: &Conflict, snapshot: &Snapshot) -> Row {
     }
 }
 
-/// A name that several services have: who is picked has it, the others get free ones.
+/// A name that several services have: the picked service keeps it, the others get free names.
 fn name_row(conflict: &NameConflict, snapshot: &Snapshot) -> Row {
     let value = |id: &ServiceId| {
         let service = snapshot.service_of(*id);
@@ -145,7 +146,7 @@ fn facet_word(facet: Facet) -> String {
     word.to_owned()
 }
 
-/// A value for people; one that this version cannot read is shown by its size.
+/// A value as text; a value that this version cannot read is shown by its size.
 fn show_value(facet: Facet, bytes: &[u8]) -> String {
     let shown = match facet {
         Facet::LIFE => wire::decode(bytes).ok().map(|life| match life {

@@ -1,4 +1,4 @@
-//! An attempt of a task as a container, as requests find it.
+//! An attempt of a task as a container, for requests.
 
 use crdt_state::spec::Template;
 use crdt_state::task::Run;
@@ -16,27 +16,27 @@ pub struct Container {
     pub run: Run,
     /// The task object of the attempt.
     pub task: Task,
-    /// What it was made of, as far as it is known here.
+    /// The template that it was made of, as far as it is known here.
     pub template: Template,
     /// Its service.
     pub service_id: ServiceId,
     /// The name of its service.
     pub service: String,
-    /// What its image runs where the template does not say, if the image is on this node.
+    /// The image's command for parts that the template leaves out, if the image is on this node.
     pub image_words: ImageWords,
 }
 
-/// What an image runs unless it is told otherwise.
+/// The default command of an image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImageWords {
-    /// In front of the arguments.
+    /// The part in front of the arguments.
     pub entrypoint: Vec<String>,
-    /// The arguments, unless others are given.
+    /// The default arguments.
     pub cmd: Vec<String>,
 }
 
 impl Container {
-    /// As Swarm names containers: `web.1.<task id>`.
+    /// The name in Swarm's form: `web.1.<task id>`.
     pub fn name(&self) -> String {
         format!("{}.{}", self.task.edge.name, self.task.id)
     }

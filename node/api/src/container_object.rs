@@ -1,4 +1,4 @@
-//! A container in Docker's words: the line of a listing, and everything that is known of one.
+//! A container in Docker's terms: the line of a listing, and the full description.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use node_docker::container::{ContainerSummary, SummaryHostConfig, SummaryNetwork
 use node_docker::task::Task;
 use node_docker::task_spec::PROCESS_SCHEME;
 
-/// Docker's "never".
+/// Docker's value for "never".
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
 /// Characters of a command in a listing.
@@ -54,7 +54,7 @@ pub fn summary(container: &Container) -> ContainerSummary {
     }
 }
 
-/// All that is known.
+/// The full description.
 pub fn inspect(container: &Container, hostname: &str) -> Value {
     let Container { task, template, .. } = container;
     let words = words(container);
@@ -139,7 +139,7 @@ fn config(container: &Container, words: &[String]) -> Value {
     config
 }
 
-/// Does it print to a terminal, so that its log is not in frames?
+/// Does it print to a terminal? Then its log has no frames.
 pub fn is_terminal(template: &Template) -> bool {
     template.runtime == Runtime::Container && template.container.tty
 }
@@ -166,7 +166,7 @@ fn words(container: &Container) -> Vec<String> {
     entrypoint.iter().chain(cmd).cloned().collect()
 }
 
-/// Docker's rule: a program that is given does without all that the image says.
+/// Docker's rule: if the service gives a program, all words of the image are ignored.
 fn parts(container: &Container) -> (&[String], &[String]) {
     let Container { template, image_words, .. } = container;
     match (template.command.as_slice(), template.args.as_slice()) {
@@ -184,7 +184,7 @@ pub fn network(container: &Container) -> &'static str {
     }
 }
 
-/// Those of its service, and those by which Swarm's tools find the containers of a task.
+/// The labels of its service, and those by which Swarm's tools find the containers of a task.
 pub fn labels(container: &Container) -> Labels {
     let task = &container.task;
     let mut labels = container.template.labels.clone();
@@ -200,7 +200,7 @@ pub fn labels(container: &Container) -> Labels {
     labels
 }
 
-/// Does it mount this volume, by name or by where it is mounted?
+/// Does it mount this volume, given by name or by mount target?
 pub fn has_volume(container: &Container, wanted: &str) -> bool {
     container.template.container.mounts.iter().any(|mount| {
         let named = matches!(&mount.source, MountSource::Volume { name, .. } if name == wanted);
@@ -241,7 +241,7 @@ fn status_text(task: &Task, now: Timestamp) -> String {
     }
 }
 
-/// A duration as Docker tells it.
+/// A duration in Docker's words.
 fn duration(seconds: u64) -> String {
     const HOUR: u64 = 3_600;
     const DAY: u64 = 24 * HOUR;

@@ -1,7 +1,8 @@
-//! `/containers`: the attempts of tasks, as Docker's clients look at containers.
+//! `/containers`: the attempts of tasks, shown to Docker's clients as containers.
 //!
-//! A listing has those of this node, as Docker's; any other is found by task name, task id or whole
-//! container id on every node. A container is its fleet's: it is made and removed by its service.
+//! A listing has the containers of this node, as Docker's; any other container is found by task
+//! name, task id or whole container id on every node. Containers are not managed one by one: the
+//! service makes and removes them.
 
 use std::collections::BTreeMap;
 
@@ -38,13 +39,13 @@ pub fn count(snapshot: &Snapshot) -> (u64, u64) {
     })
 }
 
-/// `POST /containers/prune`: containers are their services', past attempts too, which go with the
-/// history of their task. There is never one to remove.
+/// `POST /containers/prune`: containers belong to their services. Past attempts do too, and are
+/// removed with the history of their task. So there is never a container to prune.
 pub async fn prune() -> Json<Value> {
     Json(json!({ "ContainersDeleted": null, "SpaceReclaimed": 0 }))
 }
 
-/// Adds what the images of containers say that run here.
+/// Adds the default commands of the images of containers on this node.
 async fn with_images(api: &Api, mut containers: Vec<Container>) -> Result<Vec<Container>, Failure> {
     let mut wanted: BTreeMap<String, ImageWords> = BTreeMap::new();
     for container in containers.iter().filter(|container| container.node == api.handle.me()) {
@@ -73,7 +74,7 @@ async fn with_images(api: &Api, mut containers: Vec<Container>) -> Result<Vec<Co
     Ok(containers)
 }
 
-/// What is not here, or cannot be read, says nothing.
+/// An image that is not here or cannot be read gives no command.
 fn words_of(images: &Images, image: &str) -> ImageWords {
     let found = image.parse::<Reference>().ok().and_then(|name| images.find(&name).ok().flatten());
     let config = found.as_ref().and_then(|image| image.config.config().as_ref());
@@ -126,7 +127,7 @@ pub async fn inspect(
     Ok(Json(container_object::inspect(&container, &hostname)))
 }
 
-/// The container that is meant and runs.
+/// Finds a running container.
 pub async fn running(api: &Api, wanted: &str) -> Result<Container, Failure> {
     let snapshot = Snapshot::latest(api).await?;
     let container = find(&snapshot, wanted)?;
@@ -151,8 +152,8 @@ fn not_running(name: &str, state: &str, why: &str) -> Failure {
     Failure::Conflict(format!("task {name} is not running: {state}{why}; edgectl why {name}"))
 }
 
-/// The container that is meant: by its id, the id or name of its task, its own name, or the beginning
-/// of its id.
+/// Finds a container: by its id, the id or name of its task, its own name, or the beginning of its
+/// id.
 pub fn find(snapshot: &Snapshot, wanted: &str) -> Result<Container, Failure> {
     let wanted = wanted.trim_start_matches('/');
     let mut all: Vec<Container> = all_of(snapshot).collect();
@@ -214,7 +215,7 @@ fn all_of(snapshot: &Snapshot) -> impl Iterator<Item = Container> {
 }
 
 impl Container {
-    /// What it was started with, if it is on this node.
+    /// Adds the template that it was started with, if it is on this node.
     fn with_order(mut self, api: &Api) -> Container {
         if self.node == api.handle.me() {
             let bytes = std::fs::read(api.handle.log_dir(self.run).join(runtime::run_dir::ORDER));

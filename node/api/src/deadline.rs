@@ -1,7 +1,7 @@
-//! Deadlines for what clients send: a request that is never finished is given up.
+//! Deadlines for requests: one that the client never finishes is given up.
 //!
-//! A short body is due as a whole. A long or endless one (an image, files into a task) may take as
-//! long as it likes, if only it goes on.
+//! A short body must arrive completely in time. A long or endless one (an image, files into a task)
+//! may take any time, as long as it makes progress.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,13 +11,13 @@ use axum::body::{Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A body that says that it is no longer than this is due as a whole.
+/// A body that announces at most this size must arrive completely in time.
 const SHORT_BYTES_MAX: u64 = 1024 * 1024;
 
 /// How long a client may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
-    /// For the head of a request; an open connection that asks nothing is closed after it, too.
+    /// For the head of a request; an idle connection is closed after this time, too.
     pub head: Duration,
     /// For a short body.
     pub body: Duration,
@@ -26,8 +26,8 @@ pub struct Deadlines {
 }
 
 impl Deadlines {
-    /// A local socket takes a request in milliseconds. What is piped in from elsewhere (`docker
-    /// load` over ssh) may come haltingly.
+    /// A local socket transfers a request in milliseconds. Data that is piped in from elsewhere
+    /// (`docker load` over ssh) may arrive with pauses.
     pub const USUAL: Deadlines = Deadlines {
         head: Duration::from_secs(60),
         body: Duration::from_secs(30),
@@ -51,7 +51,7 @@ pub struct Timed<B> {
 }
 
 impl<B: HttpBody> Timed<B> {
-    /// The clock of a short body begins now, that of a long one whenever somebody waits for it.
+    /// The clock of a short body starts now, that of a long one at each read.
     pub fn new(body: B, deadlines: Deadlines) -> Timed<B> {
         let is_short = body.size_hint().upper().is_some_and(|bytes| bytes <= SHORT_BYTES_MAX);
         let timeout = if is_short { deadlines.body } else { deadlines.pause };
@@ -110,7 +110,7 @@ mod tests {
         pause: Duration::from_millis(200),
     };
 
-    /// Pieces, one every so many milliseconds.
+    /// A body of pieces, one after each interval in milliseconds.
     fn slow(pieces: usize, every_ms: u64) -> Body {
         Body::from_stream(stream::unfold(0, move |at| async move {
             tokio::time::sleep(Duration::from_millis(every_ms)).await;

@@ -1,5 +1,5 @@
-//! `GET /distribution/{image}/json`: what a name stands for. Docker's client asks before it creates a
-//! service, and pins what it is told.
+//! `GET /distribution/{image}/json`: the digest of an image's name. Docker's client asks for it
+//! before it creates a service, and pins the answer.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::{Api, pin};
 use node_docker::task_spec::PROCESS_SCHEME;
 
-/// Answers with its digest and platforms. A program of the host has none, and is not warned of.
+/// Answers with digest and platforms. A program of the host has neither, and causes no warning.
 pub async fn inspect(
     State(api): State<Api>,
     Path(path): Path<String>,

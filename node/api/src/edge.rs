@@ -20,7 +20,7 @@ use super::wall_clock::wall_clock;
 use super::warnings::{disk_warning, unable};
 use node_docker::edge::{Counters, NodeCounts, PlanRow, Status, UnfitRecord, WhyRow};
 
-/// Unread records that are told one by one; all are counted.
+/// Unread records that are listed; all are counted.
 const UNFIT_MAX: usize = 20;
 
 /// `GET /edge/status`.
@@ -111,7 +111,7 @@ fn count_nodes(rows: &[NodeRow]) -> NodeCounts {
     }
 }
 
-/// The longest silence of a member that counts as there.
+/// The longest silence of a member that counts as present.
 fn view_age_ms(rows: &[NodeRow]) -> u64 {
     let there = |row: &&NodeRow| {
         !row.is_me && matches!(row.state, MemberState::Alive | MemberState::Suspect)
@@ -129,7 +129,7 @@ fn held_row(held: HeldMove, snapshot: &Snapshot) -> WhyRow {
     }
 }
 
-/// A task that is wanted and does not run.
+/// A task that should run but does not.
 fn waiting(task: &TaskView, snapshot: &Snapshot) -> Option<WhyRow> {
     let attempt = task.status.as_ref().map(|status| &status.current);
     let state = attempt.map_or(TaskState::Pending, |attempt| attempt.state);

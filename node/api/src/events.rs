@@ -1,6 +1,6 @@
-//! `/events`: one JSON object per line, for as long as the client listens.
+//! `/events`: one JSON object per line, until the client goes.
 //!
-//! Of the past only what the window of [`super::recent`] still holds. A client that reads too
+//! Past events are available only from the window of [`super::recent`]. A client that reads too
 //! slowly is told how many events it missed.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -34,9 +34,9 @@ const FILTERS: [&str; 9] =
 #[derive(Debug, Default, Deserialize)]
 pub struct EventsQuery {
     filters: Option<String>,
-    /// Seconds since 1970, with or without a fraction: what happened from then on.
+    /// Seconds since 1970, with or without a fraction: events from this time on.
     since: Option<String>,
-    /// The same: the stream ends then.
+    /// The same form: the stream ends at this time.
     until: Option<String>,
 }
 
@@ -105,7 +105,7 @@ fn instant(wall_ms: u64) -> Instant {
     Instant::now() + Duration::from_millis(wait_ms)
 }
 
-/// An event as Docker writes it.
+/// An event in Docker's form.
 fn event(fact: Fact) -> Event {
     let (kind, id, name) = match fact.subject {
         Subject::Service { id, name } => ("service", id.to_string(), name),
@@ -118,7 +118,8 @@ fn event(fact: Fact) -> Event {
     at(fact.wall_ms, kind, fact.action, Actor { id, attributes })
 }
 
-/// What happens to an attempt of a task happens to a container of this node, in Docker's words.
+/// An event of an attempt of a task is shown as an event of a container of this node, in Docker's
+/// words.
 fn container_event(task: TaskId, name: String, fact: Fact) -> Event {
     let mut attempt = 0;
     let mut attributes = BTreeMap::new();
@@ -175,7 +176,7 @@ fn is_wanted(event: &Event, filters: &Filters) -> bool {
         is("service", wanted) || is_of(keys.0, keys.1, wanted)
     };
     filters.holds("type", |kind| kind == event.kind)
-        // `health_status` is all of `health_status: healthy`, as Docker has it.
+        // `health_status` matches every `health_status: healthy` and the like, as in Docker.
         && filters.holds("event", |action| {
             event.action == action || event.action.split(':').next() == Some(action)
         })

@@ -1,4 +1,4 @@
-//! `/containers/{id}/exec` and `/exec/{id}/…`: commands in running tasks, of any node.
+//! `/containers/{id}/exec` and `/exec/{id}/…`: commands in running tasks, on any node.
 
 use axum::Json;
 use axum::body::Body;
@@ -17,7 +17,7 @@ use node_agent::RunSession;
 use node_docker::exec::{ExecCreate, ExecCreated, ExecInspect, ExecProcess, ExecStart};
 use node_docker::read;
 
-/// The body of a start is small.
+/// Longest body of a start.
 const START_BYTES_MAX: usize = 64 * 1024;
 
 /// `POST /containers/{id}/exec`.
@@ -141,7 +141,7 @@ pub async fn start(
     tokio::spawn(async move {
         match upgrade.await.map_err(drop).and_then(Client::of) {
             Ok(client) => exec_stream::serve(api, id, exec, client).await,
-            // It went before it began.
+            // The client was gone before the command began.
             Err(()) => api.execs.set(&id, ExecState::Ended { code: exec_stream::CODE_GONE }),
         }
     });
@@ -153,7 +153,7 @@ pub async fn start(
     Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
 }
 
-/// Answered once it runs, or does not.
+/// Answers once the command runs, or could not be started.
 async fn start_detached(api: Api, id: String, exec: Exec) -> Result<Response, Failure> {
     let ended = |code| api.execs.set(&id, ExecState::Ended { code });
     let session = api.handle.session(exec.node, exec.run, &ExecRequest::Exec(exec.order)).await;
@@ -178,7 +178,7 @@ async fn start_detached(api: Api, id: String, exec: Exec) -> Result<Response, Fa
     }
 }
 
-/// Waits for the end of a command that nobody listens to.
+/// Waits for the end of a command that has no listener.
 async fn follow(api: Api, id: String, mut session: RunSession) {
     let mut code = exec_stream::CODE_GONE;
     while let Ok(Some(frame)) = session.next().await {

@@ -1,11 +1,11 @@
-//! Between a client's connection and the session of its command.
+//! Copies between a client's connection and the session of its command.
 //!
 //! ```text
 //! client ── bytes as they are ──▶ stdin
 //!        ◀── as they are (terminal), or Docker's frames ── stdout, stderr
 //! ```
-//! A client that closes its half has nothing more to write; one that is gone ends its command. What
-//! goes wrong is told in the stream itself: its status was sent long ago.
+//! If a client closes its half, it has no more input; if it is gone, its command is ended. Errors
+//! are reported in the stream itself, because its status was sent long ago.
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
@@ -28,14 +28,14 @@ use super::clients::{Connection, ConnectionGuard};
 use super::execs::{Exec, ExecState};
 use node_agent::{RunSession, SessionWriter};
 
-/// The exit code of a command whose end is not known, Docker's for its own failures.
+/// The exit code of a command whose end is unknown; Docker's code for its own failures.
 pub const CODE_GONE: i32 = 125;
 
 /// The exit code of a command that was ended because its client was gone: 128 + SIGKILL.
 const CODE_KILLED: i32 = 137;
 
-/// A client that has nothing more to write is asked this often whether it is still there: nothing
-/// else tells a closed half from a closed connection.
+/// A client without more input is checked this often: nothing else distinguishes a closed half from
+/// a closed connection.
 const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Chunks that wait for a client without an upgraded connection.
@@ -45,7 +45,7 @@ const CHUNKS_MAX: usize = 4;
 pub struct Client {
     input: Option<Input>,
     output: Output,
-    /// Counts as a connection until all is said.
+    /// Counts the connection until everything is sent.
     place: Option<ConnectionGuard>,
 }
 
@@ -71,7 +71,7 @@ impl Client {
         Ok(Client { input: Some(input), output: Output::Socket(output), place: Some(place) })
     }
 
-    /// For one that only listens: what it is sent is the body of its answer.
+    /// A client that only listens: the output is the body of its answer.
     pub fn one_way() -> (Client, impl Stream<Item = Result<Bytes, Infallible>>) {
         let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
         let body = stream::unfold(receiver, |mut receiver: mpsc::Receiver<Bytes>| async move {
@@ -100,13 +100,13 @@ impl Output {
 }
 
 impl Input {
-    /// Passes on what the client writes; returns when it is gone.
+    /// Passes on the client's input; returns when the client is gone.
     async fn pass_on(mut self, to: SessionWriter) {
         let mut chunk = self.first.to_vec();
         loop {
             for part in chunk.chunks(CHUNK_BYTES) {
                 if !to.send(&Frame::new(Kind::Stdin, part)).await {
-                    // The command has ended; its last words are on their way.
+                    // The command has ended; its last output is still on the way.
                     return std::future::pending().await;
                 }
             }
@@ -131,7 +131,7 @@ impl Input {
     }
 }
 
-/// Runs a command for a client, and notes how it ended before the client can ask.
+/// Runs a command for a client, and notes its exit code before the client can ask for it.
 pub async fn serve(api: Api, id: String, exec: Exec, client: Client) {
     let Client { input, mut output, place } = client;
     let order = ExecRequest::Exec(exec.order.clone());
@@ -153,13 +153,14 @@ pub async fn serve(api: Api, id: String, exec: Exec, client: Client) {
     };
     api.execs.set(&id, ExecState::Ended { code });
     if let Output::Socket(mut half) = output {
-        // Whoever is gone does not hear it.
+        // An error means that the client is gone.
         let _ = half.shutdown().await;
     }
     drop(place);
 }
 
-/// Passes on what the command prints, until it has ended or its client has gone; the exit code.
+/// Passes on the command's output, until the command has ended or the client is gone; returns the
+/// exit code.
 async fn pass_back(
     api: &Api,
     id: &str,
@@ -210,7 +211,7 @@ async fn pass_back(
     }
 }
 
-/// Says in the stream what went wrong.
+/// Reports an error in the stream.
 async fn tell(output: &mut Output, exec: &Exec, message: &str, code: i32) -> i32 {
     let text = format!("cannot exec in {}: {message}\r\n", exec.task);
     let bytes = match exec.asked.tty {

@@ -1,5 +1,5 @@
-//! The commands that were asked for over this agent: from their creation until somebody has read how
-//! they ended. Only in memory: a command ends with the agent that its listener is connected to.
+//! The commands that clients of this agent asked for: from their creation until their exit code was
+//! read. They are only in memory: a command ends with the agent that its client is connected to.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -16,7 +16,7 @@ use node_docker::exec::ExecCreate;
 /// Commands that are known at most; each takes a kilobyte.
 const EXECS_MAX: usize = 256;
 
-/// How long one is known that was never started, or whose end nobody asked for.
+/// How long a command is known that was never started, or whose exit code nobody asked for.
 const KEPT: Duration = Duration::from_secs(300);
 
 /// One command.
@@ -26,34 +26,34 @@ pub struct Exec {
     pub container: String,
     /// The task's name, for messages.
     pub task: String,
-    /// Where.
+    /// The node of the run.
     pub node: NodeId,
-    /// In which run.
+    /// The run.
     pub run: Run,
-    /// As it was asked for.
+    /// The client's request.
     pub asked: ExecCreate,
-    /// The same for the helper.
+    /// The same request for the helper.
     pub order: ExecOrder,
-    /// Where it stands.
+    /// Its state.
     pub state: ExecState,
     since: Instant,
 }
 
-/// Where a command stands.
+/// The state of a command.
 #[derive(Clone)]
 pub enum ExecState {
     /// Not started.
     Created,
     /// Being started, or running.
     Running {
-        /// On its node; 0 while it is being started.
+        /// Its process id on its node; 0 while it is being started.
         pid: u32,
-        /// The way to it.
+        /// The writing side of its session.
         writer: Option<SessionWriter>,
     },
     /// Over.
     Ended {
-        /// How.
+        /// Its exit code.
         code: i32,
     },
 }
@@ -63,7 +63,7 @@ pub enum ExecState {
 pub struct Execs(Arc<Mutex<BTreeMap<String, Exec>>>);
 
 impl Exec {
-    /// One that was asked for.
+    /// A command that was requested.
     pub fn new(
         container: &super::container::Container,
         asked: ExecCreate,
@@ -87,7 +87,7 @@ impl Execs {
         self.0.lock().expect("nothing panics while it holds this")
     }
 
-    /// Keeps one, and gives it an id.
+    /// Stores a command, and returns its new id.
     pub fn add(&self, exec: Exec) -> Result<String, Failure> {
         let mut bytes = [0; 32];
         let no_luck = |error| Failure::Unavailable(format!("no random number: {error}"));
@@ -109,7 +109,7 @@ impl Execs {
         Ok(id)
     }
 
-    /// The one that is meant.
+    /// Finds a command by its id.
     pub fn find(&self, id: &str) -> Result<Exec, Failure> {
         let missing = || {
             Failure::Missing(format!(
@@ -120,7 +120,7 @@ impl Execs {
         self.all().get(id).cloned().ok_or_else(missing)
     }
 
-    /// Takes one to be started, which happens once.
+    /// Takes a command to start it, which is possible once.
     pub fn take(&self, id: &str) -> Result<Exec, Failure> {
         let exec = self.find(id)?;
         if !matches!(exec.state, ExecState::Created) {
@@ -132,7 +132,7 @@ impl Execs {
         Ok(exec)
     }
 
-    /// Notes where one stands.
+    /// Notes the state of a command.
     pub fn set(&self, id: &str, state: ExecState) {
         if let Some(exec) = self.all().get_mut(id) {
             exec.state = state;

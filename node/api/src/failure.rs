@@ -1,6 +1,6 @@
-//! What a request is answered with when it is not done: a status and `{"message": …}`.
+//! The answer to a request that was not carried out: a status and `{"message": …}`.
 //!
-//! The message says what, why and what to type. Nothing was changed by a request that failed.
+//! The message contains what, why and what to type. A request that failed has changed nothing.
 
 use axum::Json;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
@@ -13,7 +13,7 @@ use node_agent::{SessionGone, Unanswered};
 use node_docker::ErrorBody;
 use node_docker::state::BadSpec;
 
-/// A request that was not done.
+/// Why a request was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// The request makes no sense.
@@ -22,13 +22,13 @@ pub enum Failure {
     /// There is no such thing.
     #[error("{0}")]
     Missing(String),
-    /// It contradicts what is there.
+    /// It contradicts the current state.
     #[error("{0}")]
     Conflict(String),
-    /// It must not be done there.
+    /// It is not allowed there.
     #[error("{0}")]
     Forbidden(String),
-    /// Docker has it, this version has not.
+    /// A feature of Docker that this version does not have.
     #[error("{0}")]
     NotYet(String),
     /// The node cannot do it now.

@@ -1,7 +1,7 @@
 //! The `filters` parameter: `{"name": ["web"]}`, or `{"name": {"web": true}}` of older clients.
 //!
-//! Values of one filter are alternatives, different filters must all hold. A filter that an
-//! endpoint does not know is refused, as Docker does: ignoring it would answer another question.
+//! Values of one filter are alternatives; different filters must all hold. A filter that an
+//! endpoint does not know is refused, as in Docker: if it were ignored, the answer would be wrong.
 
 use std::collections::BTreeMap;
 
@@ -49,12 +49,12 @@ impl Filters {
         }
     }
 
-    /// Was anything asked of this filter?
+    /// Does the request use this filter?
     pub fn has(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|values| !values.is_empty())
     }
 
-    /// Labels must all be there: `key`, or `key=value`.
+    /// Are all requested labels present: `key`, or `key=value`?
     pub fn labels_hold(&self, name: &str, labels: &Labels) -> bool {
         self.0.get(name).is_none_or(|wanted| wanted.iter().all(|label| has_label(labels, label)))
     }

@@ -1,8 +1,8 @@
 //! `/images/…`: the images of this node, in the shape of Docker's API.
 //!
-//! The names of images have slashes, so that one route takes what comes behind `/images/` and looks
-//! at its end. All work on the store is done on blocking threads. It must never ask another node:
-//! what is not here is not here.
+//! The names of images contain slashes, so one route takes everything behind `/images/` and checks
+//! its last part. All work on the store is done on blocking threads. It must never ask another
+//! node: an image that is not here is missing.
 
 mod object;
 mod transfer;
@@ -26,7 +26,7 @@ use super::pushes;
 use super::{Answer, Api};
 use node_agent::users;
 
-/// Everything under `/images/`, and what is about them elsewhere.
+/// The routes below `/images/`, and other routes about images.
 pub fn routes() -> Router<Api> {
     Router::new()
         .route("/images/json", get(list))
@@ -62,7 +62,7 @@ pub struct TagQuery {
 }
 
 impl Api {
-    /// Works on the images, where that may take a while.
+    /// Runs work on the images on a blocking thread.
     pub(super) async fn images<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Images) -> Result<T, ImageError> + Send + 'static,
@@ -73,7 +73,7 @@ impl Api {
         Ok(done.map_err(ended)??)
     }
 
-    /// The same, with who runs which image.
+    /// The same, with the runs that use each image.
     async fn images_in_use<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Images, &Users) -> Result<T, ImageError> + Send + 'static,
@@ -91,7 +91,7 @@ async fn list(
     let filters = Filters::parse(query?.filters.as_deref(), &FILTERS)?;
     let mut rows = api.images(Images::list).await?;
     rows.retain(|row| fits(&filters, row));
-    // Of an image with several names those are shown that were asked for.
+    // Of an image with several names only the matching names are shown.
     let asked = |name: &Reference| filters.holds("reference", |wanted| is_named(name, wanted));
     rows.iter_mut().for_each(|row| row.names.retain(asked));
     let mut objects: Vec<_> = rows.iter().map(object::summary).collect();
@@ -111,7 +111,7 @@ fn is_named(name: &Reference, wanted: &str) -> bool {
     familiar == wanted || matches(wanted, &name.familiar_name()) || matches(wanted, &familiar)
 }
 
-/// `team/*:1`: a star stands for anything but a slash.
+/// `team/*:1`: a star matches any text without a slash.
 fn matches(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
@@ -195,7 +195,7 @@ async fn remove(
             pushes::withdraw(&api, name).await?;
             Ok(Json(gone(&freed)))
         }
-        // It may be known to the fleet without being here.
+        // The fleet may know the image although it is not here.
         (Err(Failure::Missing(_)), name) if pushes::withdraw(&api, name).await? => {
             Ok(Json(vec![json!({"Untagged": name})]))
         }
@@ -220,7 +220,7 @@ fn gone(freed: &Freed) -> Vec<Value> {
     untagged.chain(freed.deleted.iter().map(|digest| json!({"Deleted": digest}))).collect()
 }
 
-/// `GET /system/df`: of images alone.
+/// `GET /system/df`: the disk usage of images only.
 async fn disk_usage(State(api): State<Api>) -> Result<Json<Value>, Failure> {
     let (rows, usage, used) = api
         .images_in_use(|images, users| {

@@ -1,12 +1,12 @@
-//! `POST /swarm/join`: asks whoever listens at the addresses, and says what became of each.
+//! `POST /swarm/join`: tries the given addresses, and reports the result for each.
 //!
 //! ```text
 //! token, addresses ──understood?──▶ names ──resolved?──▶ hands shaken ──▶ known to each other
 //!        400                           each failure is told: 503
 //! ```
-//! An address where nobody answers yet is asked on in the background, with the key that this node has;
-//! one that refuses is not. A node that is alone takes over the key of the fleet it joins; one with
-//! members keeps its own.
+//! An address where nobody answers yet is retried in the background, with the key that this node
+//! has; an address that refuses is not. A node that is alone takes over the key of the fleet it
+//! joins; a node with members keeps its own key.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -28,34 +28,34 @@ use node_agent::transport::DialFailure;
 use node_docker::read;
 use node_docker::system::{JoinAnswer, JoinRequest};
 
-/// A name server answers in so long, or the name is looked up in the background.
+/// A name server must answer within this time; otherwise the name is resolved in the background.
 const LOOK_UP_MAX: Duration = Duration::from_secs(5);
 
 /// Addresses in one request, as many as gossip keeps.
 const ADDRESSES_MAX: usize = 64;
 
-/// How long a node that was met takes to be known. A handshake takes two round trips, a second try
-/// one second more.
+/// How long it may take until a contacted node is known as a member. A handshake takes two round
+/// trips, a second try one second more.
 const KNOWN_WAIT: Duration = Duration::from_secs(5);
 
-/// What to look at where nobody answers.
+/// Advice for an address where nobody answers.
 const CHECK: &str =
     "Check the address, that an agent runs there, and that UDP port 7946 is open on both sides";
 
-/// Whether an address where nobody answers is asked again.
+/// Whether an address where nobody answers is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Later {
     Asked,
     Forgotten,
 }
 
-/// What became of one address.
+/// The result for one address.
 enum Outcome {
     /// A node of the fleet listens there.
     Met(NodeId),
-    /// Why not, and what to do.
+    /// The reason, and what to do.
     Refused(String),
-    /// Nobody is there, yet.
+    /// Nobody answers there yet.
     Silent(String),
 }
 
@@ -74,7 +74,7 @@ pub async fn join(State(api): State<Api>, body: Sent) -> Result<Json<JoinAnswer>
     let key = other.as_ref().unwrap_or(&ours);
     let outcomes = join_all(addrs.iter().map(|addr| ask(&api, addr, key))).await;
     let met: BTreeSet<NodeId> = outcomes.iter().filter_map(Outcome::node).collect();
-    // What is asked later is asked with the key that this node has.
+    // Later tries use the key that this node has.
     let later = if met.is_empty() && other.is_some() { Later::Forgotten } else { Later::Asked };
     if let (false, Some(key)) = (met.is_empty(), other) {
         let failed =
@@ -158,7 +158,7 @@ fn token(text: &str) -> Result<FleetKey, Failure> {
     })
 }
 
-/// May this node become part of another fleet?
+/// May this node join another fleet?
 fn check_may_change(api: &Api, snapshot: &Snapshot) -> Result<(), Failure> {
     let others = snapshot.nodes.iter().filter(|row| !row.is_me && row.state != MemberState::Left);
     match others.count() {
@@ -178,7 +178,7 @@ fn check_may_change(api: &Api, snapshot: &Snapshot) -> Result<(), Failure> {
     }
 }
 
-/// Asks every address of a name; one that answers is enough.
+/// Tries every address of a name; one that answers is enough.
 async fn ask(api: &Api, name: &JoinAddr, key: &FleetKey) -> Outcome {
     let addrs = match timeout(LOOK_UP_MAX, api.handle.look_up(name)).await {
         Ok(Ok(addrs)) => addrs,
@@ -227,7 +227,7 @@ fn already(snapshot: &Snapshot, refused: &[String]) -> Failure {
     Failure::Unavailable(lines.join("\n"))
 }
 
-/// Waits until one of those who were met is a member as seen from here.
+/// Waits until this node sees one of the contacted nodes as a member.
 async fn until_known(api: &Api, met: &BTreeSet<NodeId>) -> Result<Arc<Snapshot>, Failure> {
     let deadline = Instant::now() + KNOWN_WAIT;
     let mut changes = api.handle.changes();

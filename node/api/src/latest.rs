@@ -1,8 +1,8 @@
-//! A value that is made at most once per revision, when somebody asks, and shared by all who do.
+//! A value that is made at most once per revision, on request, and shared by all readers.
 //!
-//! Whoever asks first makes it; those who ask meanwhile wait for the same one. It is served until
-//! the revision is another, and never longer than [`AGE_MAX`], because some of what it shows
-//! changes with the time alone. Then it is dropped: nothing is kept for nobody.
+//! The first reader makes it; readers that come meanwhile wait for the same value. It is served
+//! until the revision changes, and never longer than [`AGE_MAX`], because some of its content
+//! changes with time alone. Then it is dropped: no value is kept without readers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
-/// What is shown is at most so much older than the question: ages are shown in whole seconds.
+/// Longest age of a served value: ages are shown in whole seconds.
 pub const AGE_MAX: Duration = Duration::from_secs(1);
 
 /// The latest value, if it is still served. Clones share it.
@@ -37,12 +37,12 @@ impl<T> Clone for Latest<T> {
 }
 
 impl<T: Send + Sync + 'static> Latest<T> {
-    /// Nothing is made yet.
+    /// No value is made yet.
     pub fn new() -> Latest<T> {
         Latest { shared: Arc::new(Shared { held: Mutex::new(None), made: AtomicU64::new(0) }) }
     }
 
-    /// The value of this revision or a newer one. `make` says of which revision its value is.
+    /// The value of this revision or a newer one. `make` returns the revision of its value.
     pub async fn get<E>(
         &self,
         revision: u64,
@@ -53,7 +53,7 @@ impl<T: Send + Sync + 'static> Latest<T> {
         if let Some(held) = held.as_ref().filter(is_fresh) {
             return Ok(Arc::clone(&held.value));
         }
-        // Before it is made: what it shows is not younger.
+        // Taken before the value is made, so that the value is never older than it seems.
         let made = Instant::now();
         let (revision, value) = make.await?;
         let value = Arc::new(value);
@@ -63,7 +63,7 @@ impl<T: Send + Sync + 'static> Latest<T> {
         Ok(value)
     }
 
-    /// How many were made since the start.
+    /// How many values were made since the start.
     pub fn made(&self) -> u64 {
         self.shared.made.load(Ordering::Relaxed)
     }

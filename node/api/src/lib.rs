@@ -1,11 +1,11 @@
-//! The HTTP API: Docker's Engine API over a unix socket, and `/edge/…` for what Docker has no word
-//! for.
+//! The HTTP API: Docker's Engine API over a unix socket, and `/edge/…` for features that Docker
+//! does not have.
 //!
-//! What is asked of the fleet's state comes from this node's own through [`Handle`] and waits for no
-//! peer. Only two things do wait, with a deadline and a reason at its end: what is inside a task of
-//! another node (logs, commands, files, figures), and images that are pulled, sent or looked up.
-//! Paths are understood with and without a version in front:
-//! `/v1.47/services`.
+//! Requests about the fleet's state are answered from this node's own state through [`Handle`] and
+//! wait for no peer. Only two kinds of requests do wait, with a deadline and a reason when it
+//! passes. They are about the inside of a task of another node (logs, commands, files, figures), or
+//! about images that are pulled, sent or resolved. Paths are accepted with and without a version in
+//! front: `/v1.47/services`.
 
 mod archive;
 mod clients;
@@ -73,13 +73,13 @@ use node_agent::Handle;
 use recent::Recent;
 use snapshot::Snapshot;
 
-/// An extractor that is answered like every other failure.
+/// An extractor whose failure is answered like every other failure.
 type Answer<T> = Result<T, QueryRejection>;
 
-/// The body of a request, answered likewise when it cannot be had.
+/// The body of a request; a failure to read it is answered likewise.
 type Sent = Result<Bytes, BytesRejection>;
 
-/// What handlers work with.
+/// The shared state of the handlers.
 #[derive(Clone)]
 struct Api {
     handle: Handle,
@@ -95,7 +95,7 @@ impl Api {
         Api { handle, recent, execs, snapshots, started: Instant::now() }
     }
 
-    /// Reads the node, on its own thread: `read` only copies.
+    /// Reads the node, on its own thread: `read` should only copy.
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Node, Now) -> T + Send + 'static,
@@ -204,7 +204,7 @@ fn container_routes() -> Router<Api> {
         .route("/containers/create", post(lifecycle::create))
 }
 
-/// `/v1.47/services` is `/services`: what is newer than a client is additive.
+/// `/v1.47/services` is `/services`: fields that are newer than a client are additions only.
 fn drop_version(mut request: Request) -> Request {
     if let Some(uri) = without_version(request.uri()) {
         *request.uri_mut() = uri;

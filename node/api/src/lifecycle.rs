@@ -1,7 +1,8 @@
-//! Ending a task's container by hand: what then happens is for its fleet to decide, as in Swarm. A
-//! service with restart condition `any` starts another attempt at once.
+//! Ending a task's container by hand. The fleet decides what happens next, as in Swarm: a service
+//! with restart condition `any` starts another attempt at once.
 //!
-//! What Docker does to containers that belong to nobody is refused, with what to type instead.
+//! Operations that Docker offers for containers without a service are refused, with what to type
+//! instead.
 
 use std::io;
 use std::time::Duration;
@@ -24,17 +25,17 @@ use super::snapshot::Snapshot;
 use super::task_object::{TaskContext, TaskObject, task_objects};
 use super::{Answer, Api};
 
-/// Between two looks at whether it has ended, at least: a busy fleet changes more often.
+/// Shortest time between two checks whether it has ended: a busy fleet changes more often.
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Beyond the grace: SIGKILL, the last words, and the news of it.
+/// Time beyond the grace period: for SIGKILL, the last output, and the report.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The parameters of stop, restart and kill.
 #[derive(Debug, Default, Deserialize)]
 pub struct EndQuery {
     signal: Option<String>,
-    /// Seconds until SIGKILL; -1 without end.
+    /// Seconds until SIGKILL; -1: never.
     t: Option<i64>,
 }
 
@@ -96,7 +97,7 @@ pub async fn kill(
 }
 
 /// `POST /containers/{id}/wait`: the exit code of this attempt, when it has ended. The head of the
-/// answer comes at once: Docker's client does nothing else before it has that.
+/// answer is sent at once: Docker's client waits for it before anything else.
 pub async fn wait(State(api): State<Api>, Path(wanted): Path<String>) -> Result<Response, Failure> {
     let container = containers::find(&*Snapshot::latest(&api).await?, &wanted)?;
     let ended = stream::once(async move {
@@ -117,7 +118,7 @@ pub async fn attach(Path(wanted): Path<String>) -> Failure {
     ))
 }
 
-/// Waits for the end of an attempt; its exit code. Looks only when something changed.
+/// Waits for the end of an attempt; returns its exit code. Checks only when something changed.
 async fn until_ended(api: &Api, container: &Container) -> Result<i32, Failure> {
     let mut changes = api.handle.changes();
     loop {
@@ -130,7 +131,7 @@ async fn until_ended(api: &Api, container: &Container) -> Result<i32, Failure> {
     }
 }
 
-/// The exit code of an attempt that has ended. One that nobody remembers has ended, too.
+/// The exit code of an attempt that has ended. An attempt without a record has ended, too.
 async fn end_of(api: &Api, container: &Container) -> Result<Option<i32>, Failure> {
     let (service, run) = (container.service_id, container.run);
     let views = api.read(move |node, now| {
@@ -150,7 +151,7 @@ async fn end_of(api: &Api, container: &Container) -> Result<Option<i32>, Failure
     Ok((state_word(&task) == "exited").then_some(code))
 }
 
-/// What only somebody who owns a container could ask for.
+/// Refuses operations that only the owner of a container could request.
 pub async fn owned(Path(wanted): Path<String>, request: Request) -> Failure {
     let verb = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
     Failure::NotYet(format!(

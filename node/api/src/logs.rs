@@ -1,9 +1,9 @@
-//! Logs of a service, of a task with all its runs, or of one run, from wherever it ran, in Docker's
-//! stream of frames.
+//! Logs of a service, of a task with all its runs, or of one run, from any node, in Docker's stream
+//! of frames.
 //!
-//! Lines of all tasks come in order of time. A node that is silent costs one line that says so, and
-//! an error at the end, never the logs of the others. With `follow`, runs and tasks that come later
-//! join, until the service is gone.
+//! Lines of all tasks are sent in order of time. For a silent node there is one line that says so,
+//! and an error at the end; the logs of the other nodes are complete. With `follow`, later runs and
+//! tasks are added, until the service is removed.
 
 mod chain;
 mod frames;
@@ -32,7 +32,7 @@ use super::snapshot::Snapshot;
 use super::wall_clock::wall_ns;
 use super::{Answer, Api, container_object, containers};
 
-/// Lines that wait for a slow client; then the readers wait.
+/// Lines that wait for a slow client; above, the readers wait.
 const FRAMES_MAX: usize = 16;
 
 /// The parameters of `GET /services/{id}/logs`, `GET /tasks/{id}/logs` and
@@ -47,12 +47,12 @@ pub struct LogsQuery {
     tail: Option<String>,
     timestamps: Option<String>,
     until: Option<String>,
-    /// In frames even if a terminal showed it: `edgectl logs` names the task of each line.
+    /// In frames even for a terminal: `edgectl logs` names the task of each line.
     #[serde(rename = "_framed")]
     framed: Option<String>,
 }
 
-/// What a client wants to see.
+/// The request of a client.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted {
     prefix: Prefix,
@@ -62,7 +62,7 @@ pub struct Wanted {
     stderr: bool,
     stdout: bool,
     tail: Option<u64>,
-    /// Without frames, as Docker sends what a terminal showed.
+    /// Without frames, as Docker sends the output of a terminal.
     unframed: bool,
 }
 
@@ -95,7 +95,7 @@ pub async fn of_task(
     Ok(respond(api, scope, what))
 }
 
-/// `GET /containers/{id}/logs`. By the name of a task: all that ran under it; else one run.
+/// `GET /containers/{id}/logs`. For the name of a task: all its runs; otherwise one run.
 pub async fn of_container(
     State(api): State<Api>,
     Path(wanted): Path<String>,
@@ -103,7 +103,7 @@ pub async fn of_container(
 ) -> Result<Response, Failure> {
     let query = query?.0;
     let mut what = Wanted::read(&query)?;
-    // Docker's details of a container are labels of its log driver, of which there are none.
+    // Docker's details of a container are labels of its log driver, which do not exist here.
     what.prefix.details = false;
     let snapshot = Snapshot::latest(&api).await?;
     let (scope, is_terminal) = match Scope::of_name(&snapshot, wanted.trim_start_matches('/')) {
@@ -159,14 +159,14 @@ impl Wanted {
         Ok(wanted)
     }
 
-    /// Docker's clients take what a terminal showed without frames, and put no names before it.
+    /// Docker's clients expect the output of a terminal without frames, and put no names before it.
     fn on_terminal(mut self, query: &LogsQuery) -> Wanted {
         self.unframed = !is_set(&query.framed);
         self.prefix.details &= !self.unframed;
         self
     }
 
-    /// Byte by byte what was said, lines or not.
+    /// Is the output sent byte by byte, not by lines?
     fn is_exact(&self) -> bool {
         self.unframed && !self.prefix.timestamps
     }
@@ -196,7 +196,7 @@ fn tail(text: Option<&str>) -> Result<Option<u64>, Failure> {
     }
 }
 
-/// Seconds since 1970; Docker's client sends nothing, or 0, for no limit.
+/// Seconds since 1970; for no limit Docker's client sends nothing, or 0.
 fn moment(parameter: &str, text: Option<&str>) -> Result<Option<u64>, Failure> {
     match text {
         None | Some("" | "0") => Ok(None),

@@ -1,9 +1,9 @@
-//! From what an operator typed to one object: its whole id, its name, or the beginning of its id.
+//! Finds one object from an operator's input: a whole id, a name, or the beginning of an id.
 
 use super::failure::Failure;
 
-/// Finds the one that is meant, in Docker's order: whole id, whole name, beginning of one id only.
-/// `kind` and `list` are for the message: `service`, and the command that lists them.
+/// Finds the object in Docker's order: whole id, whole name, unique beginning of an id. `kind` and
+/// `list` are for the message: `service`, and the command that lists them.
 pub fn find<'a, T>(
     kind: &str,
     wanted: &str,

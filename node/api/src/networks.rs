@@ -1,4 +1,4 @@
-//! `/networks`: the two that every node has, `host` and `none`. Docker's client looks a network up
+//! `/networks`: the two that every node has, `host` and `none`. Docker's client resolves a network
 //! before it names it in a service, and again to show its name.
 
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ pub struct ListQuery {
     filters: Option<String>,
 }
 
-/// `GET /networks`. They are nobody's in particular: no label and no stack has them.
+/// `GET /networks`. They belong to no service or stack, and have no labels.
 pub async fn list(query: Answer<Query<ListQuery>>) -> Result<Json<Vec<Value>>, Failure> {
     let filters = Filters::parse(query?.filters.as_deref(), &FILTERS)?;
     let none = BTreeMap::new();
@@ -38,7 +38,7 @@ pub async fn list(query: Answer<Query<ListQuery>>) -> Result<Json<Vec<Value>>, F
     Ok(Json(ALL.iter().copied().filter(is_wanted).map(network).collect()))
 }
 
-/// `POST /networks/prune`: both are the node's own, and stay.
+/// `POST /networks/prune`: both networks belong to the node, and stay.
 pub async fn prune() -> Json<Value> {
     Json(json!({ "NetworksDeleted": null }))
 }
@@ -57,7 +57,7 @@ fn driver(name: &str) -> &str {
     if name == "none" { "null" } else { name }
 }
 
-/// Their ids are their names: they are the same on every node.
+/// The id of a network is its name, so that it is the same on every node.
 fn network(name: &str) -> Value {
     json!({
         "Name": name, "Id": name, "Created": "0001-01-01T00:00:00Z", "Scope": "swarm",

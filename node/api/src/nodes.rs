@@ -1,4 +1,4 @@
-//! `/nodes`: who is in the fleet, as the answering node sees it.
+//! `/nodes`: the members of the fleet, as the answering node sees them.
 
 use std::net::SocketAddr;
 
@@ -112,7 +112,7 @@ fn is_wanted(node: &Node, filters: &Filters) -> bool {
         && filters.labels_hold("label", &node.description.engine.labels)
 }
 
-/// A node as Docker shows it.
+/// A node in Docker's form.
 pub fn node_object(row: &NodeRow, snapshot: &Snapshot) -> Node {
     let updated = Timestamp(snapshot.node_updated_ms.get(&row.id).copied().unwrap_or(0));
     let addr = address(row);
@@ -151,7 +151,7 @@ pub fn node_object(row: &NodeRow, snapshot: &Snapshot) -> Node {
     }
 }
 
-/// Where it was last heard; of this node, what it tells others.
+/// The address where it was last heard; for this node, the one that it advertises.
 fn address(row: &NodeRow) -> String {
     let told = || row.description.as_ref().and_then(|said| said.addresses.first().cloned());
     row.addr.map(|addr| addr.to_string()).or_else(told).unwrap_or_default()
@@ -178,7 +178,7 @@ fn is_reachable(state: MemberState) -> bool {
     matches!(state, MemberState::Alive | MemberState::Suspect)
 }
 
-/// `down` is said of a node that left, never of one that may be alive on its own.
+/// `down` is only for a node that left, never for one that may still run on its own.
 fn docker_state(state: MemberState) -> &'static str {
     match state {
         MemberState::Alive | MemberState::Suspect => "ready",
@@ -187,7 +187,7 @@ fn docker_state(state: MemberState) -> &'static str {
     }
 }
 
-/// Our word.
+/// The state in edgectl's own words.
 pub fn state_word(state: MemberState) -> &'static str {
     match state {
         MemberState::Alive => "alive",

@@ -1,11 +1,11 @@
-//! The digest of an image, found out when a service is created or its image is changed, so that
-//! every node runs the same one.
+//! Resolves the digest of an image when a service is created or its image is changed, so that every
+//! node runs the same image.
 //!
 //! ```text
 //! create, update ─▶ image changed, has no digest, nobody refused ─▶ asked for ─▶ nginx:1@sha256:…
 //!                                                                      └ no answer ─▶ a warning
 //! ```
-//! A service is created in any case: a site without an uplink runs what it has.
+//! A service is created in any case: a site without an uplink runs the images that it has.
 
 use std::time::Duration;
 
@@ -17,25 +17,25 @@ use runtime::image::auth::{self, Login};
 use super::Api;
 use super::failure::Failure;
 
-/// A registry that has not answered by then is told of in a warning: whoever waits for the service
-/// waits for this. Shorter than the time that `edgectl` waits for an answer, 10 s.
+/// If a registry has not answered within this time, there is a warning instead: the client waits
+/// for this. Shorter than the time that `edgectl` waits for an answer, 10 s.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(6);
 
-/// Whether a digest is asked for.
+/// When the digest is requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolve {
     /// If the image changes.
     Changed,
-    /// Also if its name stays: it may mean another image by now.
+    /// Also if its name stays the same: the name may have another digest by now.
     Always,
-    /// Not at all.
+    /// Never.
     Never,
 }
 
-/// Reads what a request says of it: `?resolve=always|never`.
+/// Reads the option of a request: `?resolve=always|never`.
 ///
-/// Docker's own client asks the registry itself before it sends a spec: one without a digest is
-/// meant so, or it has warned already.
+/// Docker's own client asks the registry itself before it sends a spec: a spec without a digest is
+/// intended, or the client has warned already.
 pub fn resolve_mode(query: Option<&str>, headers: &HeaderMap) -> Result<Resolve, Failure> {
     let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
     let asked_itself = agent.is_some_and(|agent| agent.starts_with("Docker-Client/"));
@@ -57,7 +57,7 @@ pub fn login(headers: &HeaderMap) -> Result<Option<Login>, Failure> {
     auth::from_header(text).map_err(|bad| Failure::Bad(bad.to_string()))
 }
 
-/// Adds the digest to the image and notes its platforms. Gives the warning if that cannot be done.
+/// Adds the digest to the image and notes its platforms. Returns a warning if that fails.
 pub async fn pin(
     api: &Api,
     template: &mut Template,
@@ -94,7 +94,7 @@ fn is_asked_for(template: &Template, before: Option<&Template>, mode: Resolve) -
         }
 }
 
-/// In Docker's words, and why.
+/// The warning in Docker's words, and the reason.
 fn unresolved(image: &str, reason: &str) -> String {
     format!(
         "image {image} could not be accessed on a registry to record\nits digest. Each node will \

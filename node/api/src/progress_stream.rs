@@ -1,5 +1,5 @@
-//! Docker's stream of progress: lines of JSON while something takes its time, an error as the last
-//! of them. What fails before the first line is an ordinary failure with its status.
+//! Docker's stream of progress: lines of JSON during long work, with an error as the last line. A
+//! failure before the first line is an ordinary failure with its own status.
 
 use std::convert::Infallible;
 
@@ -14,20 +14,20 @@ use tokio::sync::mpsc;
 
 use super::failure::Failure;
 
-/// Lines that wait for a slow client; then whoever works waits.
+/// Lines that wait for a slow client; above, the work waits.
 const LINES_MAX: usize = 64;
 
-/// Where lines are put.
+/// The writer of lines.
 #[derive(Clone)]
 pub struct Lines(mpsc::Sender<Bytes>);
 
 impl Lines {
-    /// Puts one; false when the client is gone.
+    /// Writes a line; false when the client is gone.
     pub async fn put(&self, line: Value) -> bool {
         self.0.send(Bytes::from(format!("{line}\r\n"))).await.is_ok()
     }
 
-    /// Puts `status`, of a part if `id` is not empty.
+    /// Writes `status`, for a part if `id` is not empty.
     pub async fn status(&self, id: &str, status: &str) -> bool {
         self.put(if id.is_empty() {
             json!({"status": status})
@@ -37,7 +37,7 @@ impl Lines {
         .await
     }
 
-    /// Puts how far a part is.
+    /// Writes the progress of a part.
     pub async fn progress(&self, id: &str, status: &str, current: u64, total: u64) -> bool {
         self.put(json!({
             "status": status,
@@ -48,7 +48,7 @@ impl Lines {
         .await
     }
 
-    /// Puts why it did not work, which is the last line.
+    /// Writes the reason of a failure, which is the last line.
     pub async fn failed(&self, message: &str) {
         self.put(json!({"errorDetail": {"message": message}, "error": message})).await;
     }
@@ -59,7 +59,7 @@ impl Lines {
     }
 }
 
-/// A response, and where to put its lines.
+/// A response, and the writer of its lines.
 pub fn lines() -> (Lines, Response) {
     let (sender, receiver) = mpsc::channel(LINES_MAX);
     let pieces = stream::unfold(receiver, |mut receiver: mpsc::Receiver<Bytes>| async move {
@@ -80,7 +80,7 @@ fn bar(current: u64, total: u64) -> String {
     format!("[{done}{head}{left}] {:>8}/{}", size(current), size(total))
 }
 
-/// `1.2MB`, in thousands, as Docker writes it.
+/// `1.2MB`, in thousands, in Docker's form.
 fn size(bytes: u64) -> String {
     let units = ["B", "kB", "MB", "GB", "TB"];
     let (mut scaled, mut unit) = (bytes * 10, 0);

@@ -1,5 +1,5 @@
-//! Images that come to this node: `POST /images/create?fromImage=…` with Docker's progress, and
-//! what is on its way (`/edge/pulls`).
+//! Images that this node pulls: `POST /images/create?fromImage=…` with Docker's progress, and the
+//! list of running pulls (`/edge/pulls`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,10 +19,10 @@ use super::pin;
 use super::progress_stream::{self, Lines};
 use node_agent::images::{ImagePuller, PullEvent, PullRequest};
 
-/// Between two looks at how far the layers are.
+/// Between two checks of the progress of layers.
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Pulls an image as an operator asks for it: a tag is looked up anew. `tag` may be a digest.
+/// Pulls an image for an operator: a tag is resolved again. `tag` may be a digest.
 pub async fn pull(
     api: Api,
     image: &str,
@@ -41,7 +41,7 @@ pub async fn pull(
     let before = puller.images().digest_of(&reference).map(|named| named.digest);
     let (events, mut said) = mpsc::unbounded_channel();
     let mut fetching = Fetching::begin(puller.clone(), reference.clone(), login, events);
-    // Until the manifest is here a failure has a status of its own.
+    // Until the manifest is here, a failure has a status of its own.
     let layers = tokio::select! {
         ended = &mut fetching.0 => {
             if let Err(error) = flat(ended) {
@@ -50,7 +50,7 @@ pub async fn pull(
             fetching = Fetching(tokio::spawn(async { Err(PullError::Ending) }));
             None
         }
-        // Whoever works drops the sender when it ends; how it ended is for the other arm to say.
+        // The puller drops the sender when it ends; the other arm reports the result.
         Some(event) = said.recv() => Some(event),
     };
     let (lines, response) = progress_stream::lines();
@@ -59,7 +59,7 @@ pub async fn pull(
     Ok(response)
 }
 
-/// The work; dropped, it ends.
+/// The running pull; it ends when this is dropped.
 struct Fetching(tokio::task::JoinHandle<Result<Image, PullError>>);
 
 impl Fetching {
@@ -90,13 +90,13 @@ fn flat(
     ended.unwrap_or(Err(PullError::Ending))
 }
 
-/// What a client is shown of one pull.
+/// The progress of one pull for a client.
 struct Show {
     puller: ImagePuller,
     reference: Reference,
     before: Option<Digest>,
     lines: Lines,
-    /// Layers that are still to come, and how many bytes were shown of each.
+    /// Layers that are not complete, with the number of bytes that was shown for each.
     layers: BTreeMap<Digest, u64>,
 }
 

@@ -1,4 +1,4 @@
-//! Images that leave this node: to a registry, with Docker's progress, and to the fleet itself
+//! Images that this node sends: to a registry, with Docker's progress, and to the fleet itself
 //! (`POST /edge/images/publish?name=…`), which needs no registry.
 
 use axum::Json;
@@ -24,7 +24,7 @@ pub struct PublishQuery {
     name: String,
 }
 
-/// Pushes what this node has by a name to the registry in it.
+/// Pushes the image of this name to the registry in the name.
 pub async fn push(
     api: Api,
     name: &str,
@@ -67,7 +67,7 @@ fn read(name: &str) -> Result<Reference, Failure> {
     Ok(name.parse::<Reference>().map_err(bad)?.with_default_tag())
 }
 
-/// Shows what happens; at most twenty lines for a blob, however large.
+/// Shows the progress; at most twenty lines for a blob of any size.
 async fn tell(lines: &Lines, mut said: mpsc::UnboundedReceiver<PushEvent>) {
     let mut shown: Option<(Digest, u64)> = None;
     while let Some(event) = said.recv().await {
@@ -98,7 +98,7 @@ async fn done(lines: &Lines, reference: &Reference, pushed: &Pushed) {
     lines.put(json!({"progressDetail": {}, "aux": aux})).await;
 }
 
-/// Makes an image that is on this node known to the fleet and copies it to two more members.
+/// Publishes an image of this node in the fleet and copies it to two more members.
 pub async fn publish(
     State(api): State<Api>,
     query: Answer<Query<PublishQuery>>,
@@ -128,8 +128,8 @@ pub async fn publish(
     Ok(response)
 }
 
-/// Takes a name from the fleet; whether it had it. Who has the bytes clears them away when no service
-/// needs them.
+/// Removes a name from the fleet's images; returns whether it was there. Nodes that have the bytes
+/// remove them when no service needs them.
 pub async fn withdraw(api: &Api, name: &str) -> Result<bool, Failure> {
     let Ok(reference) = name.parse::<Reference>() else { return Ok(false) };
     let name = reference.with_default_tag().canonical();
@@ -142,7 +142,7 @@ pub async fn withdraw(api: &Api, name: &str) -> Result<bool, Failure> {
     Ok(true)
 }
 
-/// `GET /edge/images`: what the fleet has without a registry.
+/// `GET /edge/images`: the images that the fleet has without a registry.
 pub async fn of_fleet(State(api): State<Api>) -> Result<Json<Vec<Value>>, Failure> {
     let images = api.read(|node, _| crdt_state::fleet_images(node.replica())).await?;
     let rows = images.into_iter().map(|image| {

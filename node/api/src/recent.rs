@@ -1,6 +1,7 @@
 //! The latest events, for `events --since`: a bounded window that this node keeps in memory.
 //!
-//! The oldest is dropped first. Nothing depends on it: what an event tells is also in the state.
+//! The oldest event is dropped first. Nothing depends on the window: the state contains everything
+//! that events report.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -17,7 +18,7 @@ const EVENTS_MAX: usize = 256;
 /// Events that a slow listener may be behind before it misses some.
 const BEHIND_MAX: usize = 256;
 
-/// The window, and where new events come from.
+/// The window, and the source of new events.
 #[derive(Clone)]
 pub struct Recent {
     window: Arc<Mutex<VecDeque<Event>>>,
@@ -31,7 +32,7 @@ impl Recent {
         Recent { window: Arc::new(Mutex::new(VecDeque::new())), live }
     }
 
-    /// Takes what happens, until the agent ends.
+    /// Collects events, until the agent ends.
     pub async fn collect(self, handle: Handle) {
         let mut events = handle.events();
         loop {
@@ -49,11 +50,12 @@ impl Recent {
             window.pop_front();
         }
         window.push_back(event.clone());
-        // Nobody listening is no error. Sent under the lock: a new listener gets each event once.
+        // It is no error if nobody listens. Sent under the lock, so that a new listener gets each
+        // event once.
         let _ = self.live.send(event);
     }
 
-    /// What happened since a time of day (nothing without one), and what happens from now on.
+    /// Past events since a time of day (none without it), and all later events.
     pub fn listen(&self, since_ms: Option<u64>) -> (VecDeque<Event>, Receiver<Event>) {
         let window = self.window.lock().expect("nothing panics while it holds the window");
         let is_wanted = |event: &&Event| since_ms.is_some_and(|since| event.wall_ms >= since);

@@ -1,11 +1,11 @@
-//! Serving the API: who is let in, and for how long a request may stay unfinished.
+//! Serves the API: which clients are admitted, and for how long a request may stay unfinished.
 //!
 //! ```text
 //! accept ─▶ admit ─▶ requests, each with deadlines for head and body ─▶ closed, or upgraded
 //!              └─ full ─▶ told why
 //! ```
-//! A connection that asks nothing costs a file and is closed; a client with too many is refused with
-//! words. So the node always has files left to run tasks with.
+//! An idle connection costs a file and is closed; a client with too many connections is refused
+//! with a message. So the node always has files left to run tasks.
 
 use std::io;
 use std::sync::Arc;
@@ -27,27 +27,28 @@ use tower::{Layer, Service};
 use super::clients::{Bounds, Clients, Connection, Full, Peer};
 use super::deadline::{Deadlines, Timed};
 
-/// After the system had no file for a connection, it is asked again after this.
+/// Pause after the system had no file for a connection.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 
-/// Who is refused has this long to say what it wanted: it must have been read before the connection
-/// is closed, or the client sees a broken pipe instead of the reason.
+/// How long a refused client may take to send its request: it must be read before the connection is
+/// closed, or the client sees a broken pipe instead of the reason.
 const REFUSAL_READ_MAX: Duration = Duration::from_secs(1);
 
-/// Clients that are told at the same time why they are refused; more are hung up on.
+/// Refused clients that get the reason at the same time; for further ones the connection is just
+/// closed.
 const REFUSALS_MAX: usize = 16;
 
-/// What the API allows its clients.
+/// The limits for clients of the API.
 #[derive(Debug, Clone, Copy)]
 pub struct Allowance {
-    /// How many connections.
+    /// Bounds for the number of connections.
     pub bounds: Bounds,
-    /// How long they may take.
+    /// Deadlines for requests.
     pub deadlines: Deadlines,
 }
 
 impl Allowance {
-    /// For an agent that may have so many files open.
+    /// For an agent that may have this many files open.
     pub fn of(files_max: u64) -> Allowance {
         Allowance { bounds: Bounds::of(files_max), deadlines: Deadlines::USUAL }
     }
@@ -83,7 +84,7 @@ where
             Ok(place) => {
                 let io = TokioIo::new(Connection::new(stream, place));
                 let connection = http.serve_connection(io, service.clone()).with_upgrades();
-                // A client that hangs up in the middle is its own business.
+                // A client that hangs up in the middle is no error.
                 tokio::spawn(async move { drop(connection.await) });
             }
             Err(full) => {
@@ -104,7 +105,7 @@ fn is_lasting(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(EBADF | EINVAL | ENOTSOCK))
 }
 
-/// Every connected socket has a peer; nameless ones count together.
+/// Every connected socket has a peer; connections of unknown peers count together.
 fn peer(stream: &UnixStream) -> Peer {
     let credentials = stream.peer_cred();
     credentials.map_or(Peer { process: 0, user: u32::MAX }, |found| Peer {
@@ -121,7 +122,7 @@ async fn refuse(mut stream: UnixStream, full: Full) {
         message.len()
     );
     let talk = async {
-        // One read takes what a client sends before it waits.
+        // One read takes everything that a client sends before it waits.
         if stream.read(&mut [0; 8 * 1024]).await? == 0 {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! `/services`: what operators want, and how much of it there is.
+//! `/services`: the services that operators want, and how many of their tasks run.
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -141,7 +141,7 @@ pub async fn remove(State(api): State<Api>, Path(wanted): Path<String>) -> Resul
     Ok(())
 }
 
-/// A service that nobody can read can be removed, by its whole id or its name.
+/// A service that this version cannot read can be removed by its whole id or its name.
 async fn unread(api: &Api, wanted: &str) -> Result<Option<ServiceId>, Failure> {
     let unfit = api.read(|node, now| node.report(now).unfit()).await?;
     let services = unfit.iter().filter(|row| row.key.kind == Kind::SERVICE);
@@ -149,7 +149,8 @@ async fn unread(api: &Api, wanted: &str) -> Result<Option<ServiceId>, Failure> {
     Ok(ids.find(|(id, name)| id.to_string() == wanted || *name == wanted).map(|(id, _)| id))
 }
 
-/// On the node's own network nothing translates a port: it is the one that the task opens.
+/// On the node's own network no port is translated: the published port is the one that the task
+/// opens.
 fn port_warnings(spec: &ServiceSpec) -> Vec<String> {
     let shares_network = spec.template.runtime == Runtime::Container
         && spec.template.container.network == NetworkMode::Host;
@@ -164,7 +165,7 @@ fn port_warnings(spec: &ServiceSpec) -> Vec<String> {
     if shares_network { words.collect() } else { Vec::new() }
 }
 
-/// Docker names what nobody named: here after its program or image, with four random digits.
+/// Docker names services without a name: here after the program or image, with four random digits.
 fn made_up_name(spec: &ServiceSpec) -> Result<String, Failure> {
     let mut random = [0; 2];
     getrandom::fill(&mut random).map_err(|error| {
@@ -194,7 +195,7 @@ fn mode_word(mode: &ServiceMode) -> &'static str {
     if mode.global.is_some() { "global" } else { "replicated" }
 }
 
-/// A service as Docker shows it.
+/// A service in Docker's form.
 fn service_object(service: &ServiceState, snapshot: &Snapshot) -> Service {
     let spec = show(&ServiceSpec::of(service));
     let endpoint_spec = spec.endpoint_spec.clone().unwrap_or_default();
@@ -214,7 +215,7 @@ fn service_object(service: &ServiceState, snapshot: &Snapshot) -> Service {
     }
 }
 
-/// Where the rollout of the template stands; absent until it was updated for the first time.
+/// The state of the template's rollout; absent until the template was updated for the first time.
 fn update_status(id: ServiceId, snapshot: &Snapshot) -> Option<UpdateStatus> {
     let rollout = snapshot.rollouts.get(&id)?;
     Some(UpdateStatus {
@@ -225,8 +226,8 @@ fn update_status(id: ServiceId, snapshot: &Snapshot) -> Option<UpdateStatus> {
     })
 }
 
-/// How many tasks there are. One that is not healthy, or on an unreachable node, does not count as
-/// running.
+/// How many tasks there are. A task that is not healthy, or on an unreachable node, does not count
+/// as running.
 pub fn status(service: &ServiceState, snapshot: &Snapshot) -> ServiceStatus {
     let (running, wanted) = snapshot.running.get(&service.id).copied().unwrap_or_default();
     ServiceStatus {

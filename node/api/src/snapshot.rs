@@ -1,13 +1,13 @@
-//! What a request reads of the whole fleet, copied out of the node in one moment.
+//! What a request reads of the whole fleet, copied from the node at one moment.
 //!
 //! The node's thread owns the state. It raises the revision when it settles, and copies the state
-//! when a reader asks for a revision of which there is no copy yet; that copy never changes, and all
-//! readers of the revision share it through [`Latest`](super::latest::Latest). Looking up, filtering
-//! and writing JSON happen here, beside that thread. Nothing may ask for a snapshot in a loop that
-//! does not wait for a change, and what needs one service only must not ask for one.
+//! when a reader asks for a revision that has no copy yet. That copy never changes, and all readers
+//! of the revision share it through [`Latest`](super::latest::Latest). Lookups, filters and JSON
+//! are done here, outside of that thread. Nothing may request a snapshot in a loop that does not
+//! wait for a change, and a request that needs only one service must not use a snapshot.
 //!
-//! Without a change of revision only ages move: `since_ms`, `heard_ms` and `unreachable_ms`. They are
-//! as of at most a second ago, see [`AGE_MAX`](super::latest::AGE_MAX).
+//! While the revision stays the same, only ages change: `since_ms`, `heard_ms` and
+//! `unreachable_ms`. They are at most a second old, see [`AGE_MAX`](super::latest::AGE_MAX).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,31 +29,32 @@ pub struct Snapshot {
     pub me: NodeId,
     /// The living services.
     pub services: Vec<Service>,
-    /// Their tasks: what owners say, and slots that nobody runs.
+    /// Their tasks: as their owners report them, and slots without an owner.
     pub tasks: Vec<TaskView>,
     /// The members, present and past.
     pub nodes: Vec<NodeRow>,
-    /// How many tasks of a service run healthy, and how many should.
+    /// How many tasks of a service run and are healthy, and how many should.
     pub running: BTreeMap<ServiceId, (usize, usize)>,
-    /// Where the rollouts of updated templates stand.
+    /// The state of the rollouts of updated templates.
     pub rollouts: BTreeMap<ServiceId, Rollout>,
     /// When the records of a node were last written, by the writer's clock.
     pub node_updated_ms: BTreeMap<NodeId, u64>,
-    /// What the older tasks of a service run.
+    /// The images that tasks with older templates run.
     pub ran: BTreeMap<ServiceId, Vec<RanImage>>,
     /// The images that the fleet has without a registry.
     pub images: Vec<FleetImage>,
-    /// Who owns a name that several services have.
+    /// The service that owns a name which several services have.
     owners: BTreeMap<String, ServiceId>,
 }
 
 impl Snapshot {
-    /// The state of now, shared with everybody who asks of the same revision. Whoever must see what
-    /// comes next takes [`node_agent::Handle::changes`] first.
+    /// The current state, shared by all readers of the same revision. A reader that must see the
+    /// next change takes [`node_agent::Handle::changes`] first.
     pub async fn latest(api: &Api) -> Result<Arc<Snapshot>, Failure> {
         let changes = api.handle.changes();
         let revision = changes.revision();
-        // The revision is raised on the thread where this runs: it is that of what is copied.
+        // The revision is raised on the thread where this runs, so that it is the revision of the
+        // copy.
         let make = api.read(move |node, now| (changes.revision(), Snapshot::of(node, now)));
         api.snapshots.get(revision, make).await
     }
@@ -81,18 +82,18 @@ impl Snapshot {
         }
     }
 
-    /// The other service that this one's name means, if two sides of a partition gave it.
+    /// The other service that owns this one's name, if two sides of a partition created the name.
     pub fn name_owner(&self, service: &Service) -> Option<ServiceId> {
         self.owners.get(&service.name).copied().filter(|owner| *owner != service.id)
     }
 
-    /// The services that have the same name as this one, itself left out.
+    /// The other services that have the same name as this one.
     pub fn namesakes(&self, service: &Service) -> impl Iterator<Item = &Service> {
         let is_other = |other: &&Service| other.name == service.name && other.id != service.id;
         self.services.iter().filter(is_other)
     }
 
-    /// The service that is meant. A name that two sides of a partition created is its owner's.
+    /// Finds a service. A name that two sides of a partition created means its owner.
     pub fn service(&self, wanted: &str) -> Result<&Service, Failure> {
         let is_called = |service: &Service, name: &str| {
             service.name == name && self.name_owner(service).is_none()
@@ -100,7 +101,7 @@ impl Snapshot {
         lookup::find("service", wanted, self.services.iter(), |s| s.id.to_string(), is_called)
     }
 
-    /// Is the service the one that is meant by its name?
+    /// Does this service own its name?
     pub fn owns_its_name(&self, id: &str) -> bool {
         let called = self.services.iter().find(|service| service.id.to_string() == id);
         called
@@ -108,7 +109,7 @@ impl Snapshot {
             .is_none_or(|o| o.to_string() == id)
     }
 
-    /// The node that is meant: by id, host name, or `self`.
+    /// Finds a node: by id, host name, or `self`.
     pub fn node(&self, wanted: &str) -> Result<&NodeRow, Failure> {
         let me = self.me.to_string();
         let wanted = if wanted == "self" { &me } else { wanted };
@@ -116,7 +117,7 @@ impl Snapshot {
         lookup::find("node", wanted, self.nodes.iter(), |row| row.id.to_string(), is_called)
     }
 
-    /// What a task runs whose template is not the service's any more, as far as it is known.
+    /// The image of a task whose template is not the service's any more, as far as it is known.
     pub fn ran(&self, task: &TaskView) -> Option<&RanImage> {
         let mut images = self.ran.get(&task.service)?.iter();
         images.find(|image| image.version == task.template)
@@ -133,7 +134,7 @@ impl Snapshot {
         named.map(|image| image.name.clone())
     }
 
-    /// A node's host name; its id if it has not said one.
+    /// A node's host name; its id if it has not published one.
     pub fn hostname(&self, id: NodeId) -> String {
         let row = self.nodes.iter().find(|row| row.id == id);
         row.map(hostname)
@@ -142,7 +143,7 @@ impl Snapshot {
     }
 }
 
-/// What a node calls itself; empty if it has not said.
+/// The host name that a node has published; empty if there is none.
 pub fn hostname(row: &NodeRow) -> &str {
     row.description.as_ref().map_or("", |description| description.hostname.as_str())
 }

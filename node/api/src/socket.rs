@@ -1,26 +1,26 @@
-//! The unix socket of the API: made, and guarded against a second agent.
+//! The unix socket of the API: makes it, and protects it from a second agent.
 //!
-//! Whoever may write to it commands the fleet: it belongs to its owner and group alone.
+//! Everybody who may write to it controls the fleet: so only its owner and group may.
 
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixStream};
 
-/// Read and written by owner and group.
+/// Readable and writable for owner and group.
 const SOCKET_MODE: u32 = 0o660;
 
 /// Why there is no socket.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
-    /// Somebody answers on it.
+    /// Another process answers on it.
     #[error(
         "another agent serves {}; stop it, or give this one its own socket: \
          edgectl agent --socket PATH",
         .0.display()
     )]
     Taken(PathBuf),
-    /// Something else has its name.
+    /// Another kind of file has this name.
     #[error("{} is there and is no socket; move it away, or choose another path with --socket", .0.display())]
     NoSocket(PathBuf),
     /// The machine refuses.
@@ -33,7 +33,7 @@ pub enum SocketError {
     },
 }
 
-/// Binds the socket. One that nobody serves any more is replaced.
+/// Binds the socket. A socket that no process serves any more is replaced.
 pub async fn bind(path: &Path) -> Result<UnixListener, SocketError> {
     let refused = |error| SocketError::Refused { path: path.to_owned(), error };
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {

@@ -1,7 +1,7 @@
 //! `/swarm`: joining and leaving a fleet.
 //!
-//! There is nothing to create: an agent that knows nobody is a fleet of one. So `init` says what
-//! this node is, and refuses what would need a quorum or a manager.
+//! There is nothing to create: an agent without known members is a fleet of one. So `init` only
+//! returns this node's id, and refuses requests that would need a quorum or a manager.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,8 +16,8 @@ use super::{Answer, Api, Sent};
 use node_docker::system::{InitRequest, JoinTokens, Orchestration, Swarm, SwarmSpec};
 use node_docker::{Version, read};
 
-/// `GET /swarm`: with the token, which is the fleet's key until there are others. Whoever may use the
-/// socket may also read the file that it is in.
+/// `GET /swarm`: with the token, which is the fleet's key until there are other tokens. A client
+/// that may use the socket may also read the key's file.
 pub async fn inspect(State(api): State<Api>) -> Json<Swarm> {
     let token = api.handle.fleet_key().token();
     let join_tokens = Some(JoinTokens { worker: token.clone(), manager: token });
@@ -64,7 +64,8 @@ pub async fn init(State(api): State<Api>, body: Sent) -> Result<Json<String>, Fa
     Ok(Json(snapshot.me.to_string()))
 }
 
-/// Other nodes are told what the agent was started with: another address would be lost in silence.
+/// Other nodes know the address that the agent was started with, so a different one would silently
+/// have no effect.
 pub fn check_advertised(asked: &str, snapshot: &Snapshot) -> Result<(), Failure> {
     if asked.is_empty() {
         return Ok(());
@@ -93,8 +94,8 @@ pub struct LeaveQuery {
     force: Option<String>,
 }
 
-/// `POST /swarm/leave`: tasks move away, then the node says goodbye. The last node of a fleet has
-/// nobody to give its services to, and has to be forced.
+/// `POST /swarm/leave`: tasks move away, then the node leaves. The last node of a fleet has no
+/// other node for its services, so it has to be forced.
 pub async fn leave(
     State(api): State<Api>,
     query: Answer<Query<LeaveQuery>>,

@@ -1,4 +1,4 @@
-//! `/_ping`, `/version`, `/info`, and the answer to what is not served.
+//! `/_ping`, `/version`, `/info`, and the answer to unknown paths.
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -19,7 +19,7 @@ use node_docker::{API_VERSION, API_VERSION_MIN};
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// `GET` and `HEAD /_ping`: Docker's clients learn from its headers what they talk to.
+/// `GET` and `HEAD /_ping`: its headers tell Docker's clients about the server.
 pub async fn ping() -> Response {
     let mut headers = HeaderMap::new();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
@@ -28,7 +28,7 @@ pub async fn ping() -> Response {
     (headers, "OK").into_response()
 }
 
-/// Adds the headers that every answer of Docker's has.
+/// Adds the headers that every answer of Docker has.
 pub async fn add_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert("Api-Version", HeaderValue::from_static(API_VERSION));
@@ -38,7 +38,7 @@ pub async fn add_headers(mut response: Response) -> Response {
     response
 }
 
-/// Whatever is not served.
+/// Answers paths that are not served.
 pub async fn unknown(request: Request) -> Failure {
     let (method, path) = (request.method(), request.uri().path());
     Failure::Missing(format!(
@@ -47,12 +47,13 @@ pub async fn unknown(request: Request) -> Failure {
     ))
 }
 
-/// `GET /secrets` and `/configs`: there are none. Docker's client asks before it removes a stack.
+/// `GET /secrets` and `/configs`: there are none. Docker's client asks for them before it removes a
+/// stack.
 pub async fn none() -> Json<[(); 0]> {
     Json([])
 }
 
-/// `POST /build/prune`: nothing is built here, so that there is nothing to remove.
+/// `POST /build/prune`: nothing is built here, so there is nothing to remove.
 pub async fn prune_build() -> Json<serde_json::Value> {
     Json(serde_json::json!({ "CachesDeleted": null, "SpaceReclaimed": 0 }))
 }
@@ -137,7 +138,7 @@ pub async fn info(State(api): State<Api>) -> Result<Json<Info>, Failure> {
     }))
 }
 
-/// What an operator of this node should know: of its disk, and of nodes that did not find together.
+/// Warnings for operators: about this node's disk, and about nodes that could not be joined.
 fn warnings(api: &Api, snapshot: &Snapshot) -> Vec<String> {
     let is_known = |addr: &String| {
         snapshot.nodes.iter().any(|row| row.addr.is_some_and(|known| known.to_string() == *addr))
@@ -191,7 +192,7 @@ fn kernel() -> String {
         .unwrap_or_default()
 }
 
-/// Go's word for the architecture, which `docker version` shows.
+/// Go's name of the architecture, which `docker version` shows.
 fn docker_arch() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",

@@ -1,4 +1,5 @@
-//! Tasks as Docker's clients expect them: the current attempt, then each past one as its own task.
+//! Tasks as Docker's clients expect them: the current attempt, and each past one as a task of its
+//! own.
 
 use crdt_state::previous::RanImage;
 use crdt_state::service::Service;
@@ -14,25 +15,25 @@ use node_docker::task::{self as docker, ContainerStatus, EdgeTask, PortStatus, T
 use node_docker::task_spec::{PROCESS_SCHEME, TaskSpec};
 use node_docker::{Timestamp, container_id};
 
-/// A task object, and the run behind it; none before it was first started.
+/// A task object, and its run; no run before the task was first started.
 pub struct TaskObject {
-    /// What is shown.
+    /// The object that is shown.
     pub task: Task,
-    /// Whose logs these are.
+    /// The run, for its logs.
     pub run: Option<(NodeId, Run)>,
 }
 
-/// What is known of a task beside its view.
+/// What is known about a task in addition to its view.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TaskContext<'a> {
     /// Its service.
     pub service: Option<&'a Service>,
-    /// What it runs, if its template is not the service's any more.
+    /// The image that it runs, if its template is not the service's any more.
     pub ran: Option<&'a RanImage>,
 }
 
-/// The object of a task and of each of its past attempts, latest first.
-/// It is not shown as created before `after_ms`.
+/// The objects of a task and of its past attempts, latest first. The creation time that is shown is
+/// not before `after_ms`.
 pub fn task_objects(view: &TaskView, of: TaskContext<'_>, after_ms: u64) -> Vec<TaskObject> {
     let Some(status) = &view.status else { return vec![unstarted(view, of, after_ms)] };
     let mut objects = vec![current(view, status, of, after_ms)];
@@ -43,14 +44,14 @@ pub fn task_objects(view: &TaskView, of: TaskContext<'_>, after_ms: u64) -> Vec<
     objects
 }
 
-/// A wanted slot that nobody has, or of which its owner has not said anything.
+/// A slot that should run but has no owner, or whose owner has not reported yet.
 fn unstarted(view: &TaskView, of: TaskContext<'_>, after_ms: u64) -> TaskObject {
     let at = Timestamp(of.service.map_or(0, |service| service.updated_wall_ms).max(after_ms));
     let mut task = common(view, of);
     task.created_at = at;
     task.updated_at = at;
     let reason = view.reason.clone().unwrap_or_default();
-    // That a task is on its way to its node is no error, and clients show errors as failures.
+    // That a task is assigned but not started is no error, and clients show errors as failures.
     let (state, message, err) = match view.node {
         Some(_) => (TaskState::Assigned, reason, String::new()),
         None => (TaskState::Pending, "waiting for a node".to_owned(), reason),
@@ -79,7 +80,7 @@ fn current(view: &TaskView, status: &TaskStatus, of: TaskContext<'_>, after_ms: 
     }
     if let Some(ms) = view.unreachable_ms {
         task.status.message = format!("its node has been unreachable for {}", spoken(ms));
-        // Docker's client shows no message, only errors.
+        // Docker's client shows only errors, no messages.
         task.status.err.clone_from(&task.status.message);
     }
     set_attempt(&mut task.edge, attempt);
@@ -103,7 +104,7 @@ fn past(
     TaskObject { task, run: run(view, status.id, attempt.number) }
 }
 
-/// The id under which a past attempt is shown: a hash, as that of a task.
+/// The id under which a past attempt is shown: a hash, like the id of a task.
 fn attempt_id(task: TaskId, attempt: u32) -> TaskId {
     let mut hasher = blake3::Hasher::new_derive_key("edgectl attempt id 1");
     hasher.update(&task.0);
@@ -140,8 +141,8 @@ fn common(view: &TaskView, of: TaskContext<'_>) -> Task {
     }
 }
 
-/// Of an older template only the image is known; the rest of what such a task ran is not made up.
-/// The object is there even so: Docker's client reads through it without looking.
+/// For an older template only the image is known; other values are not invented. The object exists
+/// even so, because Docker's client reads its fields without a check.
 fn task_spec(service: Option<&Service>, ran: Option<&RanImage>) -> TaskSpec {
     match service {
         Some(service) => show_task(&service.template, &service.placement),
@@ -172,7 +173,7 @@ fn attempt_status(attempt: &Attempt, task: TaskId) -> docker::TaskStatus {
     let waits = attempt.state < TaskState::Running;
     let (message, err) = match failed || waits {
         true => (attempt.state.as_str().to_owned(), attempt.message.clone()),
-        // Docker's client shows no message, only errors.
+        // Docker's client shows only errors, no messages.
         false if attempt.note().is_some() => (attempt.message.clone(), attempt.message.clone()),
         false if attempt.message.is_empty() => (attempt.state.as_str().to_owned(), String::new()),
         false => (attempt.message.clone(), String::new()),

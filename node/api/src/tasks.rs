@@ -1,4 +1,4 @@
-//! `/tasks`: what owners say of their tasks, and the slots that wait for an owner.
+//! `/tasks`: the tasks as their owners report them, and the slots that wait for an owner.
 
 use std::collections::BTreeMap;
 
@@ -46,8 +46,8 @@ pub async fn inspect(
 
 /// All task objects.
 ///
-/// Docker's client shows the tasks of a slot by `CreatedAt`, latest first: a task that is wanted is
-/// therefore never shown as older than one of its slot that is not (the surplus after a heal).
+/// Docker's client shows the tasks of a slot by `CreatedAt`, latest first. So a task that should
+/// run is never shown as older than a surplus task of the same slot (after a heal).
 pub fn objects(snapshot: &Snapshot) -> impl Iterator<Item = TaskObject> {
     let mut unwanted = BTreeMap::new();
     for view in snapshot.tasks.iter().filter(|view| !view.desired_running) {
@@ -64,8 +64,8 @@ pub fn objects(snapshot: &Snapshot) -> impl Iterator<Item = TaskObject> {
     })
 }
 
-/// The task that is meant: by id, or by name the one of that name that is wanted. While a task
-/// moves there are two: the one that runs.
+/// Finds a task: by its id, or by its name the one that should run. While a task moves there are
+/// two: then the running one.
 pub fn find(snapshot: &Snapshot, wanted: &str) -> Result<TaskObject, Failure> {
     let mut all: Vec<TaskObject> = objects(snapshot).collect();
     let named = all.iter().map(|object| &object.task).filter(|task| {
@@ -80,7 +80,7 @@ pub fn find(snapshot: &Snapshot, wanted: &str) -> Result<TaskObject, Failure> {
     Ok(all.swap_remove(index))
 }
 
-/// The smaller, the rather it is the one that is meant by its name.
+/// The rank of a task among those of one name: the smallest is chosen.
 fn standing(task: &Task) -> u8 {
     match (task.edge.unreachable_ms, task.status.state.as_str()) {
         (None, "running") if task.edge.health != "unhealthy" => 0,
@@ -97,7 +97,7 @@ fn is_wanted(task: &Task, filters: &Filters, snapshot: &Snapshot) -> bool {
     };
     let is_node =
         |wanted: &str| snapshot.node(wanted).is_ok_and(|row| row.id.to_string() == task.node_id);
-    // A task has no labels of its own; those that are asked for are its service's, as in Swarm.
+    // A task has no labels of its own; the filter applies to its service's labels, as in Swarm.
     let has_labels = || {
         let service = snapshot.service(&task.service_id);
         service.is_ok_and(|service| filters.labels_hold("label", &service.labels))

@@ -1,6 +1,7 @@
-//! `/edge/top`: what the agent itself uses, from `/proc/self`.
+//! `/edge/top`: the resource usage of the agent itself, from `/proc/self`.
 //!
-//! A number that the kernel does not give is 0: this is for people and for budgets, not a decision.
+//! A number that the kernel does not give is 0: it is for people and for budgets, not for
+//! decisions.
 
 use std::fs;
 
@@ -48,7 +49,7 @@ fn field(text: &str, name: &str) -> u64 {
     line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
-/// User and system time: fields 14 and 15, counted behind the name, which may hold blanks.
+/// User and system time: fields 14 and 15, counted behind the name, which may contain blanks.
 fn cpu_ms(stat: &str) -> u64 {
     let Some((_, rest)) = stat.rsplit_once(')') else { return 0 };
     let ticks = rest.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok());

@@ -1,8 +1,8 @@
-//! The rest of a body that its handler did not read, because it refused or needed nothing of it.
+//! The rest of a body that its handler did not read, because it refused or did not need the body.
 //!
-//! Whoever still sends when an answer comes and the connection closes hears of a broken pipe, and
-//! never why. So the rest is read before the answer goes out, for a bounded time: who sends without
-//! end is hung up on.
+//! If the connection closes while a client still sends, the client gets a broken pipe and never the
+//! reason. So the rest is read before the answer is sent, for a bounded time: a client that sends
+//! without end is disconnected.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -16,17 +16,17 @@ use axum::response::Response;
 use futures_util::StreamExt;
 use hyper::body::{Frame, SizeHint};
 
-/// How long what was refused is still read: gigabytes over a local socket.
+/// How long a refused body is still read: enough for gigabytes over a local socket.
 const REFUSED_READ_MAX: Duration = Duration::from_secs(30);
 
-/// Reads on what was refused, and throws it away.
+/// Reads the rest of a refused body, and discards it.
 pub async fn read_out(body: &mut BodyDataStream) {
     let rest = async { while let Some(Ok(_)) = body.next().await {} };
     let _ = tokio::time::timeout(REFUSED_READ_MAX, rest).await;
 }
 
-/// Lends the body to the handler, and reads what it left before its answer is sent. A handler that
-/// answers while it still reads keeps the body.
+/// Lends the body to the handler, and reads the rest of it before the answer is sent. A handler
+/// that answers while it still reads keeps the body.
 pub async fn read_before_the_answer(request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
@@ -42,7 +42,7 @@ pub async fn read_before_the_answer(request: Request, next: Next) -> Response {
     response
 }
 
-/// The body of somebody else.
+/// A body that is shared with the handler.
 struct SharedBody {
     body: Arc<Mutex<Body>>,
 }

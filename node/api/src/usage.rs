@@ -1,4 +1,5 @@
-//! `/containers/{id}/stats` and `/containers/{id}/top`: what running tasks use, on any node.
+//! `/containers/{id}/stats` and `/containers/{id}/top`: resource usage and processes of running
+//! tasks, on any node.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -58,7 +59,7 @@ pub async fn stats(
                 Some(first) => first,
                 None => {
                     sleep(INTERVAL).await;
-                    // It has ended, or its node is gone: so does the stream.
+                    // If the task has ended or its node is gone, the stream ends too.
                     sample(&api, &container, Some(&before)).await.ok()?
                 }
             };

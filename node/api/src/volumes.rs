@@ -1,7 +1,8 @@
-//! `/volumes`: the named volumes of the node that answers, in Docker's shape; `/edge/volumes`: those
-//! of the fleet, from what every node says of its own.
+//! `/volumes`: the named volumes of the answering node, in Docker's shape; `/edge/volumes`: those
+//! of the fleet, from the records in which every node lists its own.
 //!
-//! Nothing here removes data of another node: that is asked of the node itself, or given up.
+//! Nothing here removes data of another node: only that node itself can do it, or its volume is
+//! given up.
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -23,7 +24,7 @@ use node_docker::{Timestamp, read};
 const FILTERS: [&str; 4] = ["dangling", "driver", "label", "name"];
 const PRUNE_FILTERS: [&str; 2] = ["all", "label"];
 const DRIVER: &str = "local";
-/// What Docker's clients look for in a volume that nobody named.
+/// The label by which Docker's clients recognise a volume without a name.
 const ANONYMOUS: &str = "com.docker.volume.anonymous";
 
 /// The parameters of `GET /volumes` and `POST /volumes/prune`.
@@ -106,21 +107,21 @@ pub async fn remove(
     let force = query?.force.as_deref().is_some_and(is_true);
     let removal = if force { VolumeRemoval::Forced } else { VolumeRemoval::IfUnused };
     match api.handle.remove_volume(&name, removal).await {
-        // As Docker: what is not there is removed.
+        // As in Docker, removing a missing volume with force succeeds.
         Err(NotRemoved::Volume(VolumeError::Unknown(_))) if force => {}
         other => other?,
     }
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `POST /volumes/prune`: those that no task mounts and no service names; without the filter
-/// `all` only those that nobody named, as Docker does.
+/// `POST /volumes/prune`: removes volumes that no task mounts and no service names; without the
+/// filter `all` only volumes that were created without a name, as Docker does.
 pub async fn prune(
     State(api): State<Api>,
     query: Answer<Query<ListQuery>>,
 ) -> Result<Json<VolumesPruned>, Failure> {
     let filters = Filters::parse(query?.filters.as_deref(), &PRUNE_FILTERS)?;
-    // Without the filter only what nobody named.
+    // Without the filter only volumes that were created without a name.
     let all = !filters.holds("all", |_| false) && filters.holds("all", is_true);
     let mut pruned = VolumesPruned::default();
     for volume in blocking(&api, |volumes| volumes.list()).await? {
@@ -144,8 +145,8 @@ pub async fn fleet(State(api): State<Api>) -> Result<Json<Vec<EdgeVolume>>, Fail
     Ok(Json(rows.into_iter().map(row).collect()))
 }
 
-/// `DELETE /edge/volumes/{node}/{name}`: the node's own volume is removed; one of another node is
-/// given up, which deletes nothing.
+/// `DELETE /edge/volumes/{node}/{name}`: removes the volume if it is on this node; a volume of
+/// another node is given up, which deletes nothing.
 pub async fn remove_on(
     State(api): State<Api>,
     Path((node, name)): Path<(String, String)>,

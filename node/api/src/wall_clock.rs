@@ -1,4 +1,4 @@
-//! The machine's time of day, for display, and how clients write one.
+//! The machine's time of day, for display, and the form in which clients send times.
 
 use super::failure::Failure;
 use node_docker::Timestamp;

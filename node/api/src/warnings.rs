@@ -1,9 +1,9 @@
-//! What operators are warned of in `/info` and `/edge/status`.
+//! Warnings for operators in `/info` and `/edge/status`.
 
 use super::Api;
 use super::snapshot::Snapshot;
 
-/// What is said while changes cannot be made durable.
+/// The warning while changes cannot be made durable.
 pub fn disk_warning(api: &Api) -> Option<String> {
     let error = api.handle.disk_error()?;
     Some(format!(

@@ -1,4 +1,4 @@
-//! `/edge/why/…`: the node's recorded reasons, written down. Nothing is reasoned here.
+//! `/edge/why/…`: returns the node's recorded reasons. Nothing is decided here.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -34,7 +34,7 @@ pub async fn service(
         rows: slots.iter().map(|slot| slot_row(&snapshot, service.id, slot)).collect(),
         ..Why::default()
     };
-    // The nodes are the same for every slot that waits: said once.
+    // The nodes are the same for every slot that waits, so they are listed once.
     if let Some(slot) = slots.iter().find(|slot| !slot.running) {
         why.excluded = excluded(slot);
         why.fixes.clone_from(&slot.fixes);
@@ -72,7 +72,7 @@ pub async fn task(
     Ok(Json(why))
 }
 
-/// `GET /edge/why/node/{id}`: what is known of it, and what runs there.
+/// `GET /edge/why/node/{id}`: what is known of the node, and its tasks.
 pub async fn node(
     State(api): State<Api>,
     Path(wanted): Path<String>,
@@ -105,7 +105,8 @@ pub async fn node(
     }))
 }
 
-/// Two sides of a cut made the same name: both services run, and the name means the older one.
+/// Two sides of a partition created the same name: both services run, and the name means the older
+/// one.
 fn name_notes(snapshot: &Snapshot, service: &Service) -> Vec<String> {
     let means = match snapshot.name_owner(service) {
         Some(_) => "means that one, this one goes by its id",
@@ -166,7 +167,7 @@ fn state_of(view: Option<&TaskView>) -> String {
     state.map_or("pending", |state| state.as_str()).to_owned()
 }
 
-/// Every node but the owner, and why the task is not there.
+/// Every node but the owner, with the reason why the task is not there.
 fn excluded(slot: &SlotWhy) -> Vec<ExcludedNode> {
     let others = slot.nodes.iter().filter(|verdict| Some(verdict.node) != slot.owner);
     let one = |verdict: &NodeVerdict| ExcludedNode {

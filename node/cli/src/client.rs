@@ -1,7 +1,7 @@
 //! The API of an agent, over its unix socket: one connection per command.
 //!
-//! Every wait has a deadline except that for the next line of a stream. Errors of the transport end
-//! here, as words.
+//! Every wait has a deadline, except the wait for the next line of a stream. Errors of the
+//! transport are turned into text here.
 
 mod streams;
 
@@ -27,8 +27,8 @@ use node_docker::{self, ErrorBody};
 
 pub use streams::Stream;
 
-/// An agent answers from its own memory, in milliseconds; an edit waits for its disk, and an SD
-/// card may take seconds.
+/// An agent answers from its own memory, in milliseconds. An edit waits for the agent's disk, and
+/// an SD card may take seconds.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// All but the unreserved characters of RFC 3986.
@@ -40,10 +40,10 @@ pub enum CallError {
     /// There is no such file.
     #[error("there is no agent at {0}")]
     NoSocket(PathBuf),
-    /// The file is there, and nobody listens.
+    /// The file exists, but nothing listens on it.
     #[error("the agent of {0} is gone")]
     NobodyListens(PathBuf),
-    /// The file belongs to somebody else.
+    /// No permission for the file.
     #[error("no permission to use {0}")]
     NotAllowed(PathBuf),
     /// The file is something else.
@@ -58,10 +58,10 @@ pub enum CallError {
     /// No answer in time.
     #[error("the agent took the request and does not answer")]
     Silent,
-    /// An answer that is not of the API.
+    /// The answer is not from the API.
     #[error("what answers at {0} does not speak edgectl's API")]
     NotTheApi(PathBuf, String),
-    /// The agent says no.
+    /// The agent refused the request.
     #[error("{message}")]
     Refused {
         /// HTTP's number.
@@ -103,7 +103,7 @@ impl From<CallError> for Failure {
     }
 }
 
-/// The agent words a refusal as `what; what to type`, or in lines.
+/// The agent writes a refusal as `what; what to type`, or in lines.
 fn refused(message: &str) -> Failure {
     let message = message.trim();
     if let (Some((what, hint)), false) = (message.split_once("; "), message.contains('\n')) {
@@ -120,7 +120,7 @@ fn refused(message: &str) -> Failure {
     failure
 }
 
-/// What is sent: whole, or while it is made.
+/// The body of a request: complete, or produced while it is sent.
 type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// An open connection to an agent.
@@ -141,7 +141,7 @@ impl Client {
         Ok(Client { socket: socket.to_owned(), sender })
     }
 
-    /// Where it is connected to.
+    /// The socket that it is connected to.
     pub fn socket(&self) -> &Path {
         &self.socket
     }
@@ -162,13 +162,13 @@ impl Client {
         self.parse(&answer)
     }
 
-    /// Sends an object to which the answer is that it was done.
+    /// Sends an object; the answer is only that the request succeeded.
     pub async fn send<B: Serialize>(&mut self, path: &str, body: &B) -> Result<(), CallError> {
         self.call(Method::POST, path, json(body)).await.map(drop)
     }
 
-    /// The same for what takes as long as it takes: the end of other people's programs, a handshake
-    /// over a slow link.
+    /// The same without a deadline, for requests that may take any time: the end of tasks, a
+    /// handshake over a slow link.
     pub async fn post_without_timeout<B: Serialize>(
         &mut self,
         path: &str,
@@ -177,7 +177,7 @@ impl Client {
         self.ask(Method::POST, path, json(body)).await
     }
 
-    /// Removes what the path names.
+    /// Removes the object at a path.
     pub async fn delete(&mut self, path: &str) -> Result<(), CallError> {
         self.call(Method::DELETE, path, Bytes::new()).await.map(drop)
     }
@@ -188,7 +188,7 @@ impl Client {
         self.into_stream(answer).await
     }
 
-    /// The same for something that is to be done, and tells how it goes.
+    /// The same for an operation that reports its progress.
     pub async fn open(mut self, path: &str) -> Result<Stream, CallError> {
         let answer = self.request(Method::POST, path, Bytes::new()).await?;
         self.into_stream(answer).await
@@ -294,7 +294,7 @@ pub fn filters(filters: &[(&str, &str)]) -> String {
     format!("filters={}", escape(&serde_json::Value::Object(object).to_string()))
 }
 
-/// Percent-encodes what may stand in a path segment or a query value.
+/// Percent-encodes text for a path segment or a query value.
 pub fn escape(text: &str) -> String {
     utf8_percent_encode(text, ESCAPED).to_string()
 }

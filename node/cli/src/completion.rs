@@ -19,7 +19,7 @@ enum KnownShell {
     Fish,
 }
 
-/// Prints the script for all that stands under `root`.
+/// Prints the script for all commands below `root`.
 pub fn run(args: &CompletionArgs, root: &mut Command) -> Result<Exit, Failure> {
     let shell = match args.shell {
         KnownShell::Bash => Shell::Bash,

@@ -1,4 +1,4 @@
-//! `edgectl conflicts`: values that lost against a concurrent write, and how to take one back.
+//! `edgectl conflicts`: values that lost against a concurrent write, and how to restore one.
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -132,7 +132,7 @@ fn is_name(conflict: &Conflict) -> bool {
     conflict.winner.stamp.is_empty()
 }
 
-/// Was the record removed by somebody who did not see this edit?
+/// Was the record removed by a node that had not seen this edit?
 fn is_removed(conflict: &Conflict) -> bool {
     let facet = conflict.winner.facet_number.unwrap_or(conflict.facet_number);
     facet == LIFE && conflict.winner.value == "removed"

@@ -1,5 +1,5 @@
-//! `edgectl cp`: files into a running task and out of it, on any node, with the rules of `cp`: into a
-//! folder that is there, else under the new name.
+//! `edgectl cp`: copies files into and out of a running task, on any node, with the rules of `cp`:
+//! into an existing folder, else under the new name.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use node_docker::path_stat::{ContainerPathStat, PATH_STAT_HEADER};
 /// Pieces that wait for the slower side.
 const PIECES_MAX: usize = 4;
 
-/// Links to links that are followed, as the kernel does.
+/// Links to links that are followed, as in the kernel.
 const LINKS_MAX: usize = 40;
 
 /// Operands.
@@ -105,7 +105,7 @@ fn archive(task: &Found, path: &str) -> String {
     format!("/containers/{}/archive?path={}", task.id, escape(path))
 }
 
-/// The last part of a path, by which the entries of its archive begin.
+/// The last part of a path, with which the entries of its archive begin.
 fn named(path: &str) -> String {
     if path.ends_with("/.") || matches!(path, "" | "." | "/") {
         return ".".to_owned();
@@ -113,7 +113,8 @@ fn named(path: &str) -> String {
     path.trim_end_matches('/').rsplit('/').next().unwrap_or(".").to_owned()
 }
 
-/// A name with a slash at its end is a folder: only a folder may become one that is not there yet.
+/// A name with a slash at its end means a folder: if it does not exist, only a folder can be copied
+/// to it.
 async fn check_folder(
     client: &mut Client,
     task: &Found,
@@ -129,7 +130,7 @@ async fn check_folder(
                 .why("there is no such folder here")
                 .hint("without the slash at the end, for a file of that name"))
         }
-        // What is not there, or cannot be looked at, is told by whoever reads it.
+        // If it is missing or cannot be read, the following read reports that.
         _ => Ok(()),
     }
 }
@@ -180,7 +181,7 @@ fn here(error: &CopyError) -> Failure {
         .why(error.to_string().replace(" in the task", " here"))
 }
 
-/// The folder in the task, and the name there: into a folder that is there, else as a new name.
+/// The folder in the task, and the name in it: into an existing folder, else under a new name.
 async fn place(
     client: &mut Client,
     task: &Found,
@@ -215,7 +216,7 @@ async fn place(
             Ok((format!("{parent}/."), new.to_owned()))
         }
         Err(CallError::Refused { .. }) => {
-            // Said again with words.
+            // Requested again, to get the message.
             let why = client.again().await?.stream(&archive(task, &folder)).await.err();
             Err(why.map_or_else(|| Failure::new("the task cannot be looked into"), Failure::from))
         }
@@ -223,7 +224,7 @@ async fn place(
     }
 }
 
-/// Where the links at the end of a path lead: what they mean is written, they stay.
+/// Follows links at the end of a path: their target is written, and the links stay.
 async fn followed(client: &mut Client, task: &Found, path: &str) -> Result<String, Failure> {
     let mut path = path.to_owned();
     for _ in 0..LINKS_MAX {
@@ -242,7 +243,7 @@ fn followed_here(target: &str) -> Result<PathBuf, Failure> {
     let mut path = PathBuf::from(target);
     for _ in 0..LINKS_MAX {
         match std::fs::read_link(&path) {
-            // One that is absolute takes the place of all before.
+            // An absolute target replaces the whole path.
             Ok(next) => path = path.parent().unwrap_or(Path::new("")).join(next),
             Err(_) => return Ok(path),
         }
@@ -266,7 +267,7 @@ async fn send(
     Ok(client.put(&path, pieces).await?)
 }
 
-/// What somebody writes on a thread of its own, in pieces.
+/// The output of `write`, which runs on a thread of its own, in pieces.
 fn pieces(
     write: impl FnOnce(&mut io::BufWriter<Sender>) -> io::Result<()> + Send + 'static,
 ) -> mpsc::Receiver<io::Result<Bytes>> {
@@ -275,7 +276,7 @@ fn pieces(
         let mut out = io::BufWriter::with_capacity(CHUNK_BYTES, Sender(sender.clone()));
         let written = write(&mut out).and_then(|()| out.flush());
         if let Err(error) = written {
-            // Whoever listened may have gone: then it has said why.
+            // If the receiver is gone, it has reported the reason.
             let _ = sender.blocking_send(Err(error));
         }
     });

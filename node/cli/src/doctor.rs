@@ -1,4 +1,4 @@
-//! `edgectl doctor`: checks of this node and its agent, each with what to do about it.
+//! `edgectl doctor`: checks of this node and its agent, each with advice.
 
 mod neighbours;
 
@@ -17,10 +17,10 @@ use node_docker::system::{Info, VersionInfo};
 /// 1 January 2026: a clock before that was never set.
 const CLOCK_MS_MIN: u64 = 1_767_225_600_000;
 
-/// Unread records that are named.
+/// Unread records that are listed by name.
 const RECORDS_NAMED_MAX: usize = 5;
 
-/// A share of datagrams that are not sent above which it is told: one in so many.
+/// Datagrams that could not be sent are reported above this share: one in this number.
 const UNSENT_SHARE: u64 = 20;
 
 /// Flags.
@@ -111,7 +111,7 @@ fn clock(now_ms: u64) -> Outcome {
     )
 }
 
-/// What the agent can enforce, which may see other mounts than this command.
+/// What the agent can enforce; the agent may see other mounts than this command.
 fn cgroups(info: &Info) -> Outcome {
     let enforced = [
         ("memory", info.memory_limit),
@@ -144,7 +144,7 @@ fn cgroups(info: &Info) -> Outcome {
     }
 }
 
-/// Whether the system takes what the agent sends.
+/// Whether the system accepts the datagrams that the agent sends.
 fn sends(counted: &Counters) -> Outcome {
     let count = |name: &str| counted.counters.get(name).copied().unwrap_or(0);
     let unsent = count("transport.dropped.unsent");

@@ -1,10 +1,10 @@
-//! Commands that take several names: each is tried, each failure is said when it happens, and none
-//! of them stops the others or is forgotten in the exit code.
+//! Commands that take several names: each name is tried, each failure is reported when it happens,
+//! and no failure stops the others or is lost in the exit code.
 
 use super::failure::{Exit, Failure};
 use super::output::complain;
 
-/// What became of the names tried so far.
+/// The result for the names tried so far.
 #[derive(Debug)]
 pub struct Each {
     exit: Exit,
@@ -16,7 +16,7 @@ impl Each {
         Each { exit: Exit::Done }
     }
 
-    /// What was asked for, or `None` after its failure was said.
+    /// The value, or `None` after its failure was reported.
     pub fn take<T>(&mut self, tried: Result<T, impl Into<Failure>>) -> Option<T> {
         tried.map_err(|failure| self.on_failed(&failure.into())).ok()
     }
@@ -26,17 +26,17 @@ impl Each {
         self.exit = match (self.exit, failure.code()) {
             (Exit::Done, code) => code,
             (before, code) if before == code => before,
-            // Of several kinds of failure no code is right but the plain one.
+            // With several kinds of failure only the general code is right.
             _ => Exit::Failed,
         };
     }
 
-    /// Whether nothing has failed yet.
+    /// Has nothing failed yet?
     pub fn is_well(&self) -> bool {
         self.exit == Exit::Done
     }
 
-    /// How the command ends.
+    /// The exit code of the command.
     pub fn exit(self) -> Exit {
         self.exit
     }

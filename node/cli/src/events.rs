@@ -1,4 +1,4 @@
-//! `edgectl events`: what happens, as the answering node learns of it.
+//! `edgectl events`: events, as the answering node learns of them.
 
 use clap::Args;
 
@@ -77,7 +77,7 @@ fn shown(line: &[u8], args: &EventsArgs, template: Option<&Template>) -> Result<
     }
 }
 
-/// `2026-05-01T12:00:00.25Z service create 1x2y3z… (name=web)`, as Docker writes it.
+/// `2026-05-01T12:00:00.25Z service create 1x2y3z… (name=web)`, in Docker's form.
 fn text(event: &Event) -> String {
     let at = Timestamp(u64::try_from(event.time_nano / 1_000_000).unwrap_or(0));
     let attributes: Vec<String> =

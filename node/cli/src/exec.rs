@@ -1,5 +1,5 @@
-//! `edgectl exec`: a command in a running task of any node, as if it ran here: its input, its output,
-//! its terminal and its exit code.
+//! `edgectl exec`: runs a command in a running task on any node as if it ran here, with input,
+//! output, terminal and exit code.
 
 use std::io::Write;
 
@@ -16,7 +16,7 @@ use super::terminal::{self, Raw};
 use super::{output, task};
 use node_docker::exec::{ExecCreate, ExecCreated, ExecInspect, ExecStart};
 
-/// What a shell says of a command that was told to end: 128 + SIGTERM.
+/// A shell's exit code for a command that was told to end: 128 + SIGTERM.
 const CODE_TERMINATED: u8 = 143;
 
 /// Flags and operands.
@@ -55,7 +55,7 @@ pub struct ExecArgs {
     command: Vec<String>,
 }
 
-/// Runs it; ends as it ends.
+/// Runs the command, and exits with its code.
 pub async fn run(args: ExecArgs, mut client: Client) -> Result<Exit, Failure> {
     if args.tty && args.interactive && !terminal::is_terminal() {
         return Err(Failure::new("the input is no terminal")
@@ -95,7 +95,7 @@ pub async fn run(args: ExecArgs, mut client: Client) -> Result<Exit, Failure> {
     }
 }
 
-/// A name alone takes its value from here.
+/// A name without a value takes its value from this environment.
 fn with_value(entry: &str) -> String {
     match (entry.contains('='), std::env::var(entry)) {
         (false, Ok(value)) => format!("{entry}={value}"),
@@ -111,14 +111,15 @@ async fn attach(
     client: &Client,
 ) -> Result<(), Failure> {
     let (reader, writer) = tokio::io::split(stream);
-    // Before the first key arrives; given back when this ends, also by an error.
+    // Before the first key arrives; restored at the end, also after an error.
     let raw = if args.tty && args.interactive { Raw::enter() } else { None };
     let input = async {
         if args.interactive {
             pass_on(writer).await;
         } else {
             let mut writer = writer;
-            // Told that nothing will come; kept open, or the agent takes this end for gone.
+            // Signals the end of the input. The connection stays open, because otherwise the agent
+            // would take the client for gone.
             let _ = writer.shutdown().await;
         }
         std::future::pending::<()>().await;
@@ -134,7 +135,7 @@ async fn attach(
         said = copy_out(reader, shape) => said,
         () = input => Ok(()),
         () = sizes => Ok(()),
-        // The command ends with the connection, and the terminal is given back.
+        // The command ends with the connection, and the terminal is restored.
         () = told_to_end() => Err(Failure::new("").exit(Exit::Code(CODE_TERMINATED))),
     };
     drop(raw);
@@ -172,16 +173,16 @@ async fn pass_on(mut writer: WriteHalf<TokioIo<Upgraded>>) {
         }
     }
     let _ = writer.shutdown().await;
-    // Dropped, it would close more than this half.
+    // Dropping the writer would close more than this half.
     std::future::pending::<()>().await;
 }
 
-/// How output arrives.
+/// The form of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
-    /// Of a terminal, as it is.
+    /// The bytes of a terminal.
     Raw,
-    /// In frames that tell the two streams apart.
+    /// Frames that separate the two streams.
     Framed,
 }
 
@@ -213,7 +214,7 @@ async fn copy_out(mut reader: ReadHalf<TokioIo<Upgraded>>, shape: Shape) -> Resu
     }
 }
 
-/// Tells the size of the terminal, now and whenever it changes.
+/// Sends the size of the terminal whenever it changes.
 async fn follow_size(path: &str, client: &Client) {
     let Ok(mut changed) = signal(SignalKind::window_change()) else { return };
     while changed.recv().await.is_some() {

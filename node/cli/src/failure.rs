@@ -1,22 +1,22 @@
-//! What a person is told when a command could not do what it was asked: what happened, why, what
-//! to type. The one place that renders errors.
+//! The error message of a command that failed: what happened, why, what to type. This is the only
+//! place that renders errors.
 //!
 //! ```text
 //! error: no service "wbe"
 //!   why: this node knows 2 services, none of this name or id
 //!   try: edgectl service inspect web
 //! ```
-//! Parts never end in a full stop, and never carry an error of the transport word for word.
+//! No part ends in a full stop, or contains an error of the transport word for word.
 
 use std::fmt;
 use std::process::ExitCode;
 
-/// How a command ended, as scripts see it.
+/// How a command ended, for scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// It did what it was asked.
+    /// The command succeeded.
     Done,
-    /// It did not.
+    /// The command failed.
     Failed,
     /// Stored, but some tasks fit on no node.
     CannotPlace,
@@ -26,7 +26,7 @@ pub enum Exit {
     Island,
     /// `agent`: this node was removed from the fleet.
     Removed,
-    /// `exec`: as the command in the task ended.
+    /// `exec`: the exit code of the command in the task.
     Code(u8),
 }
 
@@ -51,7 +51,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command ends with something else than [`Exit::Done`].
+/// Why a command ends with another code than [`Exit::Done`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     what: String,
@@ -61,18 +61,18 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// It failed: what happened, in one line.
+    /// A failure with what happened, in one line.
     pub fn new(what: impl Into<String>) -> Failure {
         Failure { what: what.into(), why: Vec::new(), hints: Vec::new(), exit: Exit::Failed }
     }
 
-    /// One more line that says why.
+    /// Adds a line that says why.
     pub fn why(mut self, why: impl Into<String>) -> Failure {
         self.why.push(why.into());
         self
     }
 
-    /// One more command to type, or thing to do.
+    /// Adds a command to type, or another thing to do.
     pub fn hint(mut self, hint: impl Into<String>) -> Failure {
         self.hints.push(hint.into());
         self
@@ -89,12 +89,12 @@ impl Failure {
         &self.hints
     }
 
-    /// The code it ends the command with.
+    /// The exit code of the command.
     pub fn code(&self) -> Exit {
         self.exit
     }
 
-    /// There is nobody left to tell.
+    /// Is the reader of the output gone?
     pub fn is_silent(&self) -> bool {
         self.what.is_empty()
     }
@@ -117,10 +117,11 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 impl From<std::io::Error> for Failure {
-    /// Only writing to the terminal or to a pipe ends here; everything else names its file.
+    /// Only errors of writing to the terminal or to a pipe arrive here; every other error names its
+    /// file.
     fn from(error: std::io::Error) -> Failure {
         let what = match error.kind() {
-            // `edgectl service ls | head -1`: the reader has what it wanted.
+            // `edgectl service ls | head -1`: the reader has all that it needs.
             std::io::ErrorKind::BrokenPipe => String::new(),
             _ => format!("cannot write the output: {error}"),
         };

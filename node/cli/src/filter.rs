@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::failure::Failure;
 use super::output::nearest;
 
-/// Parsed filters, of keys that the listing knows.
+/// Parsed filters, with keys that the listing knows.
 #[derive(Debug, Default)]
 pub struct Filters {
     values: BTreeMap<String, Vec<String>>,
@@ -35,12 +35,12 @@ impl Filters {
         Ok(filters)
     }
 
-    /// Does one of the values of `key` fit? Also true if there is none.
+    /// Does one of the values of `key` fit? Also true without any value.
     pub fn any(&self, key: &str, fits: impl Fn(&str) -> bool) -> bool {
         self.values.get(key).is_none_or(|values| values.iter().any(|value| fits(value)))
     }
 
-    /// Are all the labels asked for by `key` there? `name` or `name=value`.
+    /// Are all labels that `key` requests present? `name` or `name=value`.
     pub fn labels(&self, key: &str, labels: &BTreeMap<String, String>) -> bool {
         self.values.get(key).is_none_or(|wanted| {
             wanted.iter().all(|wanted| match wanted.split_once('=') {

@@ -1,13 +1,12 @@
-//! Words of Docker's command line that this one has not: which is not there yet, what stands in its
-//! place, and what to type. Without this a reader would be given the nearest spelling of something
-//! else.
+//! Words of Docker's command line that this one does not have: why, and what to type instead.
+//! Without this a user would get the nearest spelling of an unrelated word.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, Error};
 
 use super::failure::Failure;
 
-/// Subcommands: the command they stand under, their name, why they are not there, what to type.
+/// Subcommands: the parent command, their name, why they do not exist, what to type.
 const COMMANDS: &[(&str, &str, &str, &str)] = &[
     (
         "service",
@@ -95,7 +94,7 @@ const COMMANDS: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
-/// Flags of services by how they begin: why they are not there, what to type.
+/// Flags of services by their beginning: why they do not exist, what to type.
 const FLAGS: &[(&str, &str, &str)] = &[
     ("--config", "configs are not there yet", "--mount type=bind of a file that each node has"),
     ("--secret", "secrets are not there yet", "--mount type=bind of a file that each node has"),
@@ -131,8 +130,8 @@ const FLAGS: &[(&str, &str, &str)] = &[
     ("--memory-swap", "it is not there yet", "--limit-memory"),
 ];
 
-/// What to say instead of clap's words, if the line has a word of Docker's or a flag that nothing is
-/// near to.
+/// The message instead of clap's, if the line has a word of Docker's or a flag that no known flag
+/// is near to.
 pub fn explained(error: &Error, root: &Command, words: &[String]) -> Option<Failure> {
     let path = path(root, words);
     let text = |kind| match error.get(kind) {

@@ -1,7 +1,7 @@
-//! The command line of `edgectl`: Docker's spelling where Docker has a word, and an HTTP client of
-//! the agent otherwise. It holds no state and decides nothing: what it shows is what an agent says.
+//! The command line of `edgectl`: Docker's spelling where Docker has the feature, and an HTTP
+//! client of the agent. It holds no state and decides nothing: it shows what an agent answers.
 //!
-//! Data goes to stdout, talk to stderr. Exit codes: 0 done, 1 failed, 2 tasks cannot be placed,
+//! Data goes to stdout, messages to stderr. Exit codes: 0 done, 1 failed, 2 tasks cannot be placed,
 //! 3 degraded, 4 island (these two from `status`), 5 removed from the fleet (from `agent`).
 
 mod client;
@@ -44,7 +44,7 @@ use client::Client;
 
 pub use failure::{Exit, Failure};
 
-/// Where an agent listens unless its configuration says otherwise.
+/// The default socket of an agent.
 const SOCKET_DEFAULT: &str = "/run/edgectl/edgectl.sock";
 
 /// Runs services on a fleet of machines without a leader: any node takes any command
@@ -158,13 +158,13 @@ enum Command<O: LocalCommands> {
     Own(O),
 }
 
-/// Commands that the program adds to those of the client: they ask no agent.
+/// Commands that the program adds to those of the client: they use no agent.
 pub trait LocalCommands: Subcommand {
-    /// Does what one of them says.
+    /// Runs the command.
     fn run(self) -> Result<Exit, Failure>;
 }
 
-/// Runs the command that was typed, and renders what went wrong.
+/// Runs the command that was typed, and renders its failure.
 pub fn run<O: LocalCommands>() -> ExitCode {
     let cli = match Cli::<O>::try_parse() {
         Ok(cli) => cli,
@@ -175,7 +175,7 @@ pub fn run<O: LocalCommands>() -> ExitCode {
                 output::complain(&failure);
                 return failure.code().into();
             }
-            // Nothing can be done if there is no terminal to print to.
+            // An error means that there is no terminal to print to.
             let _ = error.print();
             return if error.use_stderr() { Exit::Failed.into() } else { Exit::Done.into() };
         }
@@ -243,7 +243,7 @@ fn socket_path(typed: Option<&str>) -> Result<PathBuf, Failure> {
     Ok(PathBuf::from(path))
 }
 
-/// The command line without what the program adds.
+/// The command line without the program's own commands.
 #[cfg(test)]
 type ClientCli = Cli<Nothing>;
 
@@ -259,7 +259,7 @@ impl LocalCommands for Nothing {
     }
 }
 
-/// Parses a line, and gives the arguments of its last command.
+/// Parses a line, and returns the arguments of its last command.
 #[cfg(test)]
 fn parse_for_tests<T: clap::FromArgMatches + clap::Args>(line: &[&str]) -> Result<T, String> {
     let words = std::iter::once("edgectl").chain(line.iter().copied());

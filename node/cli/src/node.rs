@@ -48,8 +48,8 @@ pub async fn run(command: NodeCommand, client: Client) -> Result<Exit, Failure> 
     }
 }
 
-/// What is known of a node here, in a word: a node that is not heard is `Unreachable`, for it may
-/// well be at work on its own.
+/// The state of a node as seen here, in a word: a node that is not heard is `Unreachable`, because
+/// it may still run on its own.
 pub fn status_text(node: &Node) -> String {
     let age = compact_age(Duration::from_millis(node.edge.since_ms));
     match node.edge.state.as_str() {

@@ -1,6 +1,6 @@
-//! What commands print: data on stdout, talk on stderr.
+//! The output of commands: data on stdout, messages on stderr.
 //!
-//! Nothing here moves or is coloured unless a person looks at it: a terminal, and no `NO_COLOR`.
+//! Nothing moves or is coloured here unless the output is a terminal and `NO_COLOR` is not set.
 
 mod cell;
 mod listing;
@@ -33,12 +33,12 @@ pub fn print(data: impl fmt::Display) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Says something to the person that the data does not need. Lost if nobody can read it.
+/// Prints a message that is no data. An error in printing is ignored.
 pub fn say(talk: impl fmt::Display) {
     let _ = writeln!(std::io::stderr().lock(), "{talk}");
 }
 
-/// Says what went wrong, unless there is nobody left to tell.
+/// Prints a failure, unless the reader of the output is gone.
 pub fn complain(failure: &Failure) {
     if !failure.is_silent() {
         let label = Paint::stderr().tone(Tone::Bad, "error:");
@@ -46,8 +46,8 @@ pub fn complain(failure: &Failure) {
     }
 }
 
-/// Prints values as Docker's `inspect` does: one indented JSON array, or each through a template;
-/// nothing if none of them was found.
+/// Prints values in the form of Docker's `inspect`: one indented JSON array, or each through a
+/// template; nothing if none of them was found.
 pub fn print_inspected<T: Serialize>(
     values: &[T],
     template: Option<&Template>,

@@ -1,4 +1,4 @@
-//! `edgectl plan`: who should run what, as this node computes it.
+//! `edgectl plan`: which node should run which task, as this node computes it.
 
 use clap::Args;
 use serde::Serialize;

@@ -1,11 +1,11 @@
-//! Waiting for a service to be as it was asked for, with Docker's progress view.
+//! Waits until a service is in its requested state, with Docker's progress view.
 //!
 //! ```text
 //! going ──all tasks run──▶ verifying ──for STABLE──▶ converged
 //!   ├──the rest fits on no node──▶ exit 2, with the reasons
 //!   └──a task keeps failing──────▶ exit 1, with its last error
 //! ```
-//! Waiting changes nothing: whoever stops to wait, by Ctrl-C or an error, leaves the fleet at work.
+//! Waiting changes nothing: if it is stopped by Ctrl-C or an error, the fleet continues its work.
 
 mod snapshot;
 mod view;
@@ -25,14 +25,16 @@ use node_docker::task::Task;
 use snapshot::{Baseline, Snapshot, Verdict};
 use view::View;
 
-/// Tasks must run for so long, without one of them being replaced, before they count as stable: a
-/// program that cannot work (a port in use, a wrong flag) mostly ends well within a second.
+/// For how long all tasks must run, without a replacement, before they count as stable: a program
+/// that cannot work (a port in use, a wrong flag) mostly ends well within a second.
 const STABLE: Duration = Duration::from_secs(1);
-/// Tasks that fit nowhere are given so long, for a node to be heard of or an older task to go.
+/// How long to wait when tasks fit on no node: a node may still be discovered, or an older task may
+/// end.
 const UNPLACED_WAIT: Duration = Duration::from_millis(1_500);
-/// Between two polls: at first a person waits for something that takes a fraction of a second.
+/// Pause between two polls at first, when a person waits for something that takes a fraction of a
+/// second.
 const POLL_INTERVAL_MIN: Duration = Duration::from_millis(50);
-/// Later on.
+/// Pause between two polls later on.
 const POLL_INTERVAL_MAX: Duration = Duration::from_millis(250);
 
 /// Whether a command waits, and says so.
@@ -46,7 +48,7 @@ pub struct WaitFlags {
     pub quiet: bool,
 }
 
-/// Waits until the service is as its spec says, or says why it will not be.
+/// Waits until the service is as its spec says, or reports why it will not be.
 pub async fn wait(client: &mut Client, id: &str, flags: &WaitFlags) -> Result<Exit, Failure> {
     if flags.detach {
         return Ok(Exit::Done);
@@ -119,7 +121,7 @@ async fn query(client: &mut Client, id: &str) -> Result<(Service, Vec<Task>), Ca
     Ok((service, tasks))
 }
 
-/// What was asked for is stored already: whoever types it again would ask twice.
+/// The request is stored already: typing it again would make it twice.
 fn while_waiting(error: CallError, name: &str) -> Failure {
     match error {
         CallError::HalfAnswer | CallError::Silent => {

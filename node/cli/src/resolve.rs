@@ -1,4 +1,4 @@
-//! From what a person types (a name, an id, the beginning of an id) to the object that is meant.
+//! Finds the object for what a person types: a name, an id, or the beginning of an id.
 
 use super::client::Client;
 use super::failure::Failure;
@@ -6,15 +6,16 @@ use super::output::{count, nearest};
 use node_docker::node::Node;
 use node_docker::service::Service;
 
-/// Something that has an id and a name.
+/// An object that has an id and a name.
 pub trait Named {
-    /// What it is: `service`.
+    /// Its kind: `service`.
     const KIND: &'static str;
     /// Its id.
     fn id(&self) -> &str;
     /// Its name.
     fn name(&self) -> &str;
-    /// Does its name mean it? Not so for the younger of two that were made on two sides of a cut.
+    /// Does its name mean it? Not for the younger of two that were created on two sides of a
+    /// partition.
     fn owns_name(&self) -> bool {
         true
     }
@@ -43,13 +44,13 @@ impl Named for Node {
     }
 }
 
-/// The service that is meant.
+/// Finds a service.
 pub async fn service(client: &mut Client, typed: &str) -> Result<Service, Failure> {
     let services = client.get("/services").await?;
     one(typed, services)
 }
 
-/// The node that is meant; `self` is the one that answers.
+/// Finds a node; `self` is the answering node.
 pub async fn node(client: &mut Client, typed: &str) -> Result<Node, Failure> {
     let nodes: Vec<Node> = client.get("/nodes").await?;
     match nodes.iter().position(|node| typed == "self" && node.edge.is_me) {
@@ -58,7 +59,7 @@ pub async fn node(client: &mut Client, typed: &str) -> Result<Node, Failure> {
     }
 }
 
-/// The one that is meant: by its whole id, else by its name, else by the beginning of its id.
+/// Finds one: by its whole id, else by its name, else by the beginning of its id.
 pub fn one<T: Named>(typed: &str, known: Vec<T>) -> Result<T, Failure> {
     let is_id = |item: &T| item.id() == typed;
     let is_name = |item: &T| item.name() == typed && item.owns_name();

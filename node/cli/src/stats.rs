@@ -1,4 +1,4 @@
-//! `edgectl stats`: what running tasks use, on any node.
+//! `edgectl stats`: the resource usage of running tasks, on any node.
 
 use std::io::IsTerminal;
 
@@ -26,7 +26,7 @@ pub struct StatsArgs {
     listing: Listing,
 }
 
-/// What one task uses.
+/// The resource usage of one task.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct StatsRow {
@@ -85,7 +85,7 @@ pub async fn run(args: StatsArgs, mut client: Client) -> Result<Exit, Failure> {
             match looked {
                 Ok(stats) => rows.push(row(task, &stats)),
                 Err(failure) if named => drop(each.take(Err::<(), _>(failure))),
-                // One of all may end in between.
+                // If all tasks are shown, one of them may end in between.
                 Err(_) => {}
             }
         }
@@ -93,18 +93,18 @@ pub async fn run(args: StatsArgs, mut client: Client) -> Result<Exit, Failure> {
             return Ok(each.exit());
         }
         if !once && std::io::stdout().is_terminal() {
-            // Home, and clear what is below.
+            // Moves to the top left, and clears the screen below.
             output::print("\x1b[H\x1b[J")?;
         }
         args.listing.print(&rows)?;
-        // Whoever watches the others would never see how this ends.
+        // A person who watches the other tasks would never see the exit code.
         if once || !each.is_well() {
             return Ok(each.exit());
         }
     }
 }
 
-/// Takes a second: what a processor did is a difference.
+/// Takes a second, because processor usage is a difference of two samples.
 async fn sample(client: &Client, task: &Found) -> Result<Stats, Failure> {
     let mut client = client.again().await?;
     Ok(client.get(&format!("/containers/{}/stats?stream=0", task.id)).await?)
@@ -151,7 +151,7 @@ fn scaled(bytes: u64, step: f64, units: &[&str]) -> String {
         amount /= step;
         unit += 1;
     }
-    // Four digits, as Docker shows them.
+    // Four digits, as in Docker.
     let digits = match amount {
         _ if unit == 0 => 0,
         ..10.0 => 3,

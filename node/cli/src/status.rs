@@ -14,8 +14,8 @@ use node_docker::node::Node;
 use node_docker::service::Service;
 use node_docker::task::Task;
 
-/// A view is called old when its oldest part is older than this: on `lan` a member is heard of
-/// every few seconds.
+/// A view counts as old when its oldest part is older than this: on `lan` a member is heard every
+/// few seconds.
 const VIEW_FRESH: Duration = Duration::from_secs(10);
 
 /// Flags.
@@ -32,7 +32,7 @@ pub struct StatusArgs {
     format: Option<String>,
 }
 
-/// All that is shown.
+/// The data that is shown.
 struct Fleet {
     status: Status,
     nodes: Vec<Node>,
@@ -53,7 +53,8 @@ pub async fn run(args: StatusArgs, mut client: Client) -> Result<Exit, Failure> 
             print(text)?;
             return Ok(fleet.exit());
         }
-        // Home, and clear what is below: no flicker, and nothing when it is not a terminal.
+        // Moves to the top left, and clears the screen below: no flicker, and no output if it is
+        // not a terminal.
         let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
         print(if is_terminal { format!("\x1b[H\x1b[J{text}") } else { text })?;
         tokio::select! {
@@ -122,7 +123,7 @@ impl Fleet {
         lines
     }
 
-    /// Whose view this is, and how old.
+    /// The node whose view this is, and its age.
     fn headline(&self, paint: Paint) -> String {
         let reached = self.members() - self.unreachable();
         let view_age = Duration::from_millis(self.status.view_age_ms);
@@ -183,7 +184,7 @@ impl Fleet {
         lines
     }
 
-    /// What a person should look at, and the command that shows more.
+    /// Points that need attention, with a command that shows more.
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.status.island {
@@ -226,7 +227,7 @@ impl Fleet {
     }
 }
 
-/// At most two, and how many more.
+/// At most two names, and the number of the others.
 fn names_text(names: &[&str]) -> String {
     match names {
         [first, second, _, ..] => format!("{first}, {second} and {} more", names.len() - 2),

@@ -1,4 +1,4 @@
-//! `edgectl swarm …`: who belongs to the fleet.
+//! `edgectl swarm …`: membership in the fleet.
 
 use clap::{Args, Subcommand};
 
@@ -108,7 +108,7 @@ async fn token(client: &mut Client) -> Result<String, Failure> {
     Ok(tokens.worker)
 }
 
-/// What another machine types.
+/// Prints the command for another machine.
 async fn invite(client: &mut Client, me: &Node) -> Result<(), Failure> {
     let token = token(client).await?;
     let told = me.manager_status.as_ref().map(|status| status.addr.as_str()).unwrap_or_default();
@@ -128,7 +128,7 @@ async fn invite(client: &mut Client, me: &Node) -> Result<(), Failure> {
     Ok(())
 }
 
-/// As it is typed: the port is named only if it is another than usual.
+/// The form to type: with a port only if it is not the default.
 fn without_usual_port(address: &str) -> &str {
     match address.strip_suffix(":7946") {
         Some(ip) if !ip.starts_with('[') => ip,
@@ -136,7 +136,7 @@ fn without_usual_port(address: &str) -> &str {
     }
 }
 
-/// The agent answers when somebody there answered it, or says why nobody does.
+/// The agent answers when a node there has answered, or reports why none does.
 async fn join(client: &mut Client, args: JoinArgs) -> Result<(), Failure> {
     let before = reached(client).await?;
     let request = JoinRequest {
@@ -146,7 +146,7 @@ async fn join(client: &mut Client, args: JoinArgs) -> Result<(), Failure> {
         ..JoinRequest::default()
     };
     let answer = client.post_without_timeout("/swarm/join", &request).await?;
-    // An agent that is older than this command says nothing.
+    // An agent that is older than this command sends no body.
     let answer: JoinAnswer = node_docker::read(&answer).unwrap_or_default();
     for refused in &answer.refused {
         say(format!("warning: {}", refused.replace('\n', "\n  ")));
@@ -158,8 +158,8 @@ async fn join(client: &mut Client, args: JoinArgs) -> Result<(), Failure> {
     }
 }
 
-/// A token on the command line can be read by everybody on the machine as long as the command runs,
-/// and in the shell's history: `-` reads it from elsewhere.
+/// Every user of the machine can read a token on the command line while the command runs, and it
+/// stays in the shell's history: `-` reads it from standard input.
 fn read_token(typed: Option<String>) -> Result<String, Failure> {
     if typed.as_deref() != Some("-") {
         return Ok(typed.unwrap_or_default());
@@ -175,14 +175,14 @@ fn read_token(typed: Option<String>) -> Result<String, Failure> {
     }
 }
 
-/// Waits as long as the tasks take to end.
+/// Waits without a deadline until the tasks have ended.
 async fn leave(client: &mut Client, path: &str) -> Result<(), Failure> {
     say("leaving: the tasks of this node move to others, then they are stopped here");
     client.post_without_timeout(path, &serde_json::json!({})).await?;
     print("Node left the fleet; its agent has ended.")
 }
 
-/// Other nodes that answer.
+/// The number of other nodes that answer.
 async fn reached(client: &mut Client) -> Result<usize, Failure> {
     let nodes: Vec<Node> = client.get("/nodes").await?;
     Ok(nodes.iter().filter(|node| !node.edge.is_me && node.edge.state == "alive").count())

@@ -1,5 +1,5 @@
-//! From what a person types to the container of a task: `web.2`, the id of a task or container, or a
-//! service that has one task.
+//! Finds the container of a task for what a person types: `web.2`, the id of a task or container,
+//! or a service that has one task.
 
 use super::client::Client;
 use super::failure::Failure;
@@ -7,23 +7,23 @@ use super::output::{count, nearest};
 use node_docker::service::Service;
 use node_docker::task::Task;
 
-/// A task to do something with.
+/// A task that a command works on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// What the API knows it by: the task's id.
+    /// Its id in the API: the task's id.
     pub id: String,
     /// `web.2`.
     pub name: String,
 }
 
-/// Finds the task. Whether it runs is the agent's to say.
+/// Finds the task. The agent checks whether it runs.
 pub async fn find(client: &mut Client, typed: &str) -> Result<Found, Failure> {
     let tasks: Vec<Task> = client.get("/tasks").await?;
     let services: Vec<Service> = client.get("/services").await?;
     choose(typed, &tasks, &services)
 }
 
-/// The tasks that run, of the whole fleet.
+/// The running tasks of the whole fleet.
 pub async fn running(client: &mut Client) -> Result<Vec<Found>, Failure> {
     let tasks: Vec<Task> = client.get("/tasks").await?;
     let runs = |task: &&Task| task.status.state == "running" && task.edge.unreachable_ms.is_none();
@@ -42,7 +42,7 @@ fn choose(typed: &str, tasks: &[Task], services: &[Service]) -> Result<Found, Fa
     }
     let wanted: Vec<&Task> = tasks.iter().filter(|task| task.desired_state == "running").collect();
     let called: Vec<&&Task> = wanted.iter().filter(|task| task.edge.name == typed).collect();
-    // The surplus of a heal, or a start-first update: any of them is that task.
+    // A surplus task after a heal, or a start-first update: any of them is right.
     let runs = called.iter().find(|task| task.status.state == "running");
     if let Some(task) = runs.or(called.first()) {
         return Ok(found(task));

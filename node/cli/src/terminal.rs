@@ -1,4 +1,4 @@
-//! The terminal of the person who typed: every key as it is, and back as it was, whatever happens.
+//! The user's terminal in raw mode, which is restored in any case.
 
 use std::io::{IsTerminal, stdin};
 
@@ -6,14 +6,14 @@ use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
 use runtime::exec::Size;
 
-/// A terminal that passes every key on; dropping this makes it as it was.
+/// A terminal that passes every key on; dropping this restores it.
 #[derive(Debug)]
 pub struct Raw {
     before: Termios,
 }
 
 impl Raw {
-    /// That of standard input; `None` if that is none.
+    /// Puts the terminal on standard input into raw mode; `None` if there is none.
     pub fn enter() -> Option<Raw> {
         let before = tcgetattr(stdin()).ok()?;
         let mut raw = before.clone();
@@ -25,17 +25,17 @@ impl Raw {
 
 impl Drop for Raw {
     fn drop(&mut self) {
-        // A terminal that is gone needs nothing.
+        // A terminal that is gone needs no restoring.
         let _ = tcsetattr(stdin(), SetArg::TCSANOW, &self.before);
     }
 }
 
-/// Is somebody typing?
+/// Is standard input a terminal?
 pub fn is_terminal() -> bool {
     stdin().is_terminal()
 }
 
-/// The size of the terminal that is looked at.
+/// The size of the terminal on standard output.
 pub fn size() -> Option<Size> {
     let (width, height) = terminal_size::terminal_size_of(std::io::stdout())?;
     Some(Size { rows: height.0, columns: width.0 })

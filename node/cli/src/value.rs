@@ -1,7 +1,7 @@
-//! Values of flags, read as Docker's command line reads them.
+//! Values of flags, with the rules of Docker's command line.
 //!
-//! Everything here is checked before a byte is sent. An error says what is wrong with the value
-//! and shows one that is right; clap adds which flag it was.
+//! All values are checked before anything is sent. An error says what is wrong with the value and
+//! shows a correct one; clap adds the name of the flag.
 
 mod address;
 mod amount;

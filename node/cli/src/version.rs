@@ -1,4 +1,4 @@
-//! `edgectl version`: of this command and of the agent.
+//! `edgectl version`: the versions of this command and of the agent.
 
 use clap::Args;
 use serde::Serialize;
@@ -33,7 +33,7 @@ struct ClientVersion {
     arch: &'static str,
 }
 
-/// Prints them. Without an agent it prints its own, and fails.
+/// Prints both versions. Without an agent it prints its own, and fails.
 pub async fn run(args: VersionArgs, client: Result<Client, Failure>) -> Result<Exit, Failure> {
     let server = match client {
         Ok(mut client) => client.get::<VersionInfo>("/version").await.map_err(Failure::from),

@@ -1,4 +1,4 @@
-//! `edgectl volume …`: where the data of services is, and making and removing it.
+//! `edgectl volume …`: shows where the data of services is, makes volumes and removes them.
 
 mod inspect;
 mod ls;

@@ -1,4 +1,4 @@
-//! `edgectl why`: the recorded reasons, grouped, closest to fitting first, and what to type.
+//! `edgectl why`: the recorded reasons, grouped, the closest to fitting first, and what to type.
 
 use clap::Args;
 
@@ -131,8 +131,8 @@ fn rows<'a>(rows: impl Iterator<Item = &'a WhyRow>, subject: &str, paint: Paint)
     table.lines().into_iter().map(|line| format!("  {line}")).collect()
 }
 
-/// Without the name and the state that stand before it in the same line, and without the reasons
-/// of the nodes, which follow on lines of their own.
+/// The reason without the name and the state that stand before it in the same line, and without the
+/// reasons of the nodes, which follow on lines of their own.
 fn reason(row: &WhyRow) -> &str {
     let reason = match row.reason.split_once(": ") {
         Some((head, rest)) if head.starts_with(&row.name) => rest,
@@ -165,7 +165,8 @@ pub fn grouped(excluded: &[ExcludedNode]) -> Vec<String> {
     groups.into_iter().map(line).collect()
 }
 
-/// How far a node is from fitting: first what another number would change, last what nobody can.
+/// How far a node is from fitting: first reasons that another number would change, last those that
+/// nothing can.
 fn distance(code: &str) -> usize {
     const CLOSEST_FIRST: [&str; 10] = [
         "max-per-node",

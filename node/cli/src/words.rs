@@ -1,5 +1,5 @@
-//! A command line in one text, split as a shell splits it: blanks, quotes, backslashes, comments. Nothing
-//! is expanded.
+//! Splits a command line in one text as a shell does: blanks, quotes, backslashes, comments.
+//! Nothing is expanded.
 
 /// The words of a command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub struct Words(pub Vec<String>);
 #[error("a quote is not closed, or a backslash is the last character")]
 pub struct OpenQuote;
 
-/// Splits it.
+/// Splits a text.
 pub fn split(text: &str) -> Result<Words, OpenQuote> {
     shlex::split(text).map(Words).ok_or(OpenQuote)
 }

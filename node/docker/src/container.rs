@@ -1,4 +1,4 @@
-//! The containers of a node as Docker lists them: each is one attempt of one task.
+//! The containers of a node in Docker's form: each is one attempt of one task.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub struct ContainerSummary {
     pub mounts: Vec<Value>,
 }
 
-/// What a listing says of a container's network.
+/// The network of a container in a listing.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct SummaryHostConfig {

@@ -1,14 +1,14 @@
-//! The id of a container: 64 hexadecimal digits, derived from the run it is.
+//! The id of a container: 64 hexadecimal digits, derived from its run.
 //!
-//! It is stored nowhere: whoever knows a task and its attempt knows the id, on every node.
+//! It is stored nowhere: every node can compute it from a task's id and the attempt.
 
 use crdt_state::task::Run;
 
 /// Digits of a whole id.
 pub const CONTAINER_ID_CHARS: usize = 64;
 
-/// The id of the container of a run, also of a run that is a program of the host. A task's id names
-/// its node, so ids of different nodes differ.
+/// The id of the container of a run, also of a run that is a program of the host. The id of a task
+/// depends on its node, so ids of different nodes differ.
 pub fn container_id(run: Run) -> String {
     let mut hasher = blake3::Hasher::new_derive_key("edgectl container id 1");
     hasher.update(&run.task.0);

@@ -1,7 +1,8 @@
-//! What runs in a task, as Docker writes it: `ContainerSpec` and all below it.
+//! What runs in a task, in Docker's form: `ContainerSpec` and all below it.
 //!
-//! What Docker has no word for in a service (devices, privileged) sits in [`EdgeContainer`]. A spec
-//! that comes back without it, as Docker's own clients send it, means "as it is".
+//! Settings that Docker does not have for services (devices, privileged) are in [`EdgeContainer`].
+//! If a spec comes back without it, as Docker's own clients send it, these settings stay as they
+//! are.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Nanos, Unknown};
 
-/// What runs. With a `process:` image, `Command` is what follows the program, before `Args`;
-/// without any image (and the runtime `process`) the program is the first of `Command`.
+/// What runs. With a `process:` image, `Command` holds the arguments before `Args`; without any
+/// image (and with the runtime `process`) the program is the first element of `Command`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ContainerSpec {
@@ -65,7 +66,8 @@ pub struct ContainerSpec {
     pub ulimits: Vec<Ulimit>,
     #[serde(skip_serializing_if = "is_zero")]
     pub oom_score_adj: i64,
-    /// Ours. Absent keeps what the service has: Docker's clients lose it.
+    /// Our own field. If it is absent, the service keeps its settings: Docker's clients lose this
+    /// field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub edge: Option<EdgeContainer>,
     #[serde(flatten)]
@@ -85,7 +87,7 @@ pub struct HealthConfig {
     pub retries: u32,
 }
 
-/// What processes may do beyond what their user may.
+/// Rights of processes beyond those of their user.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Privileges {
@@ -146,7 +148,7 @@ pub struct Mount {
     pub tmpfs_options: Option<TmpfsOptions>,
 }
 
-/// Of a path of the node.
+/// Options of a mounted path of the node.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct BindOptions {
@@ -158,7 +160,7 @@ pub struct BindOptions {
     pub create_mountpoint: bool,
 }
 
-/// Of a volume.
+/// Options of a mounted volume.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct VolumeOptions {
@@ -170,7 +172,7 @@ pub struct VolumeOptions {
     pub driver_config: Option<VolumeDriver>,
 }
 
-/// Who makes a volume.
+/// The driver of a volume.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct VolumeDriver {
@@ -179,7 +181,7 @@ pub struct VolumeDriver {
     pub name: String,
 }
 
-/// Of memory.
+/// Options of a tmpfs, which is in memory.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct TmpfsOptions {
@@ -190,7 +192,7 @@ pub struct TmpfsOptions {
     pub mode: u32,
 }
 
-/// What Docker has no word for in a service.
+/// Settings that Docker does not have for services.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct EdgeContainer {
@@ -198,7 +200,7 @@ pub struct EdgeContainer {
     pub privileged: bool,
 }
 
-/// A device of the node, in the words of Docker's `HostConfig`.
+/// A device of the node, with the fields of Docker's `HostConfig`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct DeviceMapping {

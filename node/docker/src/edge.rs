@@ -1,4 +1,4 @@
-//! What Docker has no word for: the shapes of `/edge/…`, written the same way as Docker's own.
+//! Features that Docker does not have: the shapes of `/edge/…`, in the same form as Docker's own.
 //!
 //! Codes are stable and for programs; texts are for people and may change.
 
@@ -12,13 +12,13 @@ use super::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Status {
-    /// Whose view this is.
+    /// The node whose view this is.
     #[serde(rename = "NodeID")]
     pub node_id: String,
     pub hostname: String,
     /// When it was taken, by the node's own clock.
     pub at: Timestamp,
-    /// How old the oldest part of it is: the longest silence of a member that counts as alive.
+    /// Age of its oldest part: the longest silence of a member that counts as alive.
     pub view_age_ms: u64,
     /// Root digest of the state, 32 hexadecimal digits: equal on all nodes that agree.
     pub digest: String,
@@ -26,27 +26,27 @@ pub struct Status {
     pub services: u64,
     pub tasks_running: u64,
     pub tasks_desired: u64,
-    /// Tasks that are wanted and do not run, and why.
+    /// Tasks that should run but do not, with the reason.
     pub waiting: Vec<WhyRow>,
-    /// Tasks that go on where they do not belong any more (a drained node), and what is known of
-    /// the successors that do not come to run.
+    /// Tasks that still run where they do not belong any more (on a drained node), with what is
+    /// known about successors that fail to start.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<WhyRow>,
-    /// Values that lost against a concurrent write and were not yet looked at.
+    /// Values that lost against a concurrent write and were not yet reviewed.
     pub conflicts: u64,
-    /// Records that are not read: of a later version, damaged, or beyond a limit.
+    /// Records that are not used: of a later version, damaged, or beyond a limit.
     pub quarantined: u64,
-    /// Those of them that are passed on to others, the first few.
+    /// The first few of them that are passed on to other nodes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unfit: Vec<UnfitRecord>,
-    /// Other members are known, and none of them is heard.
+    /// Other members are known, but none of them is heard.
     pub island: bool,
-    /// What is wrong with this node itself: a disk that refuses to be written.
+    /// Problems of this node itself: a disk that refuses writes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
-/// A record that is kept and passed on, and read by nobody.
+/// A record that is kept and passed on, but not used.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct UnfitRecord {
@@ -54,16 +54,16 @@ pub struct UnfitRecord {
     pub kind: String,
     #[serde(rename = "ID")]
     pub id: String,
-    /// What it is called, if that can be read.
+    /// Its name, if it can be read.
     pub name: String,
     /// 32 hexadecimal digits: equal on all nodes that hold the same.
     pub digest: String,
     pub reason: String,
-    /// Host name or id of who wrote it last.
+    /// Host name or id of the last writer.
     pub writer: String,
 }
 
-/// Members by what is known of them here.
+/// Members by their state, as seen here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct NodeCounts {
@@ -73,7 +73,7 @@ pub struct NodeCounts {
     pub left: u64,
 }
 
-/// `GET /edge/why/…`: recorded reasons, nothing made up.
+/// `GET /edge/why/…`: the recorded reasons.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Why {
@@ -82,17 +82,17 @@ pub struct Why {
     #[serde(rename = "ID")]
     pub id: String,
     pub name: String,
-    /// One sentence: how many of it run, or what is known of a node.
+    /// One sentence: how many tasks of it run, or what is known of a node.
     pub summary: String,
-    /// What else a person should know: another service has the same name.
+    /// Further information for people: another service has the same name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// Of a service or a node: each of its tasks. Of a task: that one.
     pub rows: Vec<WhyRow>,
-    /// Nodes that cannot take (more of) it, the closest to fitting first.
+    /// Nodes that cannot run (more of) its tasks, the closest to fitting first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub excluded: Vec<ExcludedNode>,
-    /// What to type if it should be otherwise, the best first.
+    /// Commands that would change the situation, the best first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fixes: Vec<String>,
 }
@@ -105,9 +105,9 @@ pub struct WhyRow {
     pub name: String,
     /// Host name of its owner; empty without one.
     pub node: String,
-    /// Docker's word for where it stands.
+    /// Docker's word for its state.
     pub state: String,
-    /// Stable.
+    /// A stable code.
     pub code: String,
     pub reason: String,
 }
@@ -119,12 +119,12 @@ pub struct ExcludedNode {
     #[serde(rename = "NodeID")]
     pub node_id: String,
     pub node: String,
-    /// Stable.
+    /// A stable code.
     pub code: String,
     pub reason: String,
 }
 
-/// One row of `GET /edge/plan`: who should run a slot.
+/// One row of `GET /edge/plan`: the node that should run a slot.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct PlanRow {
@@ -132,17 +132,17 @@ pub struct PlanRow {
     pub service_id: String,
     /// `web.1`.
     pub name: String,
-    /// Absent: nobody.
+    /// Absent: no node.
     #[serde(rename = "NodeID", skip_serializing_if = "String::is_empty")]
     pub node_id: String,
     pub node: String,
-    /// Stable.
+    /// A stable code.
     pub code: String,
     pub reason: String,
 }
 
-/// One row of `GET /edge/conflicts`: a value that was written concurrently on several nodes, an edit
-/// that a removal did not see, or a name that several services have.
+/// One row of `GET /edge/conflicts`: a value that was written concurrently on several nodes, an
+/// edit that a removal did not see, or a name that several services have.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Conflict {
@@ -155,20 +155,20 @@ pub struct Conflict {
     pub facet: String,
     /// The number of the facet.
     pub facet_number: u16,
-    /// The label that it is about.
+    /// The label in conflict.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     pub winner: ConflictValue,
     pub losers: Vec<ConflictValue>,
 }
 
-/// A value, and who wrote it when.
+/// A value, with its writer and time.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ConflictValue {
-    /// What to send back to pick it.
+    /// The stamp to send back to pick this value.
     pub stamp: String,
-    /// The number of its facet, where that is not the conflict's: what won is a removal.
+    /// The number of its facet, if it differs from the conflict's: the winner is a removal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub facet_number: Option<u16>,
     #[serde(rename = "NodeID")]
@@ -176,34 +176,34 @@ pub struct ConflictValue {
     pub node: String,
     /// By the writer's clock.
     pub written_at: Timestamp,
-    /// For people.
+    /// For display.
     pub value: String,
-    /// The record, where it is not the conflict's: another service of the same name.
+    /// The record, if it differs from the conflict's: another service of the same name.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub key: String,
 }
 
-/// `POST /edge/conflicts`: make a losing value the winner, or keep the one that won.
+/// `POST /edge/conflicts`: make a losing value the winner, or keep the winner.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct PickRequest {
     pub key: String,
     pub facet_number: u16,
-    /// The label that it is about.
+    /// The label in conflict.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// Empty: the service of this key gets the name that it shares.
+    /// Empty: the service of this key gets the shared name.
     pub stamp: String,
 }
 
-/// `GET /edge/counters`: what was counted since the agent started.
+/// `GET /edge/counters`: all counters since the agent started.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Counters {
     pub counters: BTreeMap<String, u64>,
 }
 
-/// `GET /edge/top`: what the agent itself uses.
+/// `GET /edge/top`: the resource usage of the agent itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Top {

@@ -1,4 +1,4 @@
-//! Events as Docker writes them, one JSON object per line of `GET /events`.
+//! Events in Docker's form, one JSON object per line of `GET /events`.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ pub struct Event {
     /// `create`, `update`, `remove`, `start`, `die`…
     pub action: String,
     pub actor: Actor,
-    /// `swarm`, or `local` for what is this node's own.
+    /// `swarm`, or `local` for events of this node only.
     #[serde(rename = "scope")]
     pub scope: String,
     /// Seconds since 1970.
@@ -25,7 +25,7 @@ pub struct Event {
     pub time_nano: i64,
 }
 
-/// What it happened to.
+/// The object of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Actor {

@@ -1,4 +1,4 @@
-//! Commands in running tasks, as Docker writes them.
+//! Commands in running tasks, in Docker's form.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ pub struct ExecCreate {
     pub console_size: Option<[u16; 2]>,
 }
 
-/// The answer to it.
+/// The answer to that request.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ExecCreated {
@@ -58,11 +58,11 @@ pub struct ExecInspect {
     #[serde(rename = "ContainerID")]
     pub container_id: String,
     pub detach_keys: String,
-    /// On its node; 0 before it runs.
+    /// On its node; 0 before the command runs.
     pub pid: u32,
 }
 
-/// What is run.
+/// The command.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ExecProcess {

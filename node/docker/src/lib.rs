@@ -1,9 +1,10 @@
 //! The shapes of the Docker Engine API (1.44 and later), for the server and for `edgectl`.
 //!
-//! Field names, spellings and meanings are Docker's, <https://docs.docker.com/reference/api/engine/>;
-//! what Docker has no word for sits in an `Edge` object, which Docker's own clients ignore.
-//! Nothing here reaches into the fleet's state: [`state`] turns specs into state types and back,
-//! and refuses what this version cannot do instead of dropping it.
+//! Field names, spellings and meanings are Docker's,
+//! <https://docs.docker.com/reference/api/engine/>; features that Docker does not have are in an
+//! `Edge` object, which Docker's own clients ignore. Nothing here accesses the fleet's state:
+//! [`state`] turns specs into state types and back, and refuses what this version cannot do instead
+//! of dropping it.
 
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod container;
@@ -43,19 +44,19 @@ use serde_json::Value;
 pub use container_id::{CONTAINER_ID_CHARS, container_id};
 pub use time::{Nanos, Timestamp};
 
-/// The version of Docker's API that is spoken.
+/// The version of Docker's API that is implemented.
 pub const API_VERSION: &str = "1.47";
-/// The oldest one that is understood: what is missing there is additive.
+/// The oldest accepted version: later versions only add to it.
 pub const API_VERSION_MIN: &str = "1.24";
 
 /// The body of every error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {
-    /// What happened, why, what to type.
+    /// What happened, why, and what to type.
     pub message: String,
 }
 
-/// The version of an object, sent back with an update so that nobody overwrites unseen changes.
+/// The version of an object, sent back with an update so that no unseen change is overwritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "PascalCase")]
 pub struct Version {
@@ -64,12 +65,12 @@ pub struct Version {
     pub index: u64,
 }
 
-/// Fields of a body that no shape here knows. They are looked at before a spec is accepted, see
+/// Fields of a body that no shape here knows. They are checked before a spec is accepted, see
 /// [`state`].
 pub type Unknown = BTreeMap<String, Value>;
 
-/// Reads a body as Docker's clients write it: Go writes `null` for an empty list or map, so every
-/// `null` is taken for an absent field.
+/// Reads a body from Docker's clients: Go writes `null` for an empty list or map, so every `null`
+/// counts as an absent field.
 pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
     let mut value: Value = serde_json::from_slice(body)?;
     drop_nulls(&mut value);

@@ -1,5 +1,5 @@
-//! Nodes as Docker writes them. Every node of a fleet is equal and takes any command, which in
-//! Docker's words is a reachable manager; none of them is the leader.
+//! Nodes in Docker's form. All nodes of a fleet are equal and accept any command, so in Docker's
+//! terms each is a reachable manager; none of them is the leader.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ pub struct NodeSpec {
     pub availability: String,
 }
 
-/// What a node says of itself.
+/// The description that a node publishes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct NodeDescription {
@@ -68,30 +68,30 @@ pub struct NodeStatus {
     pub addr: String,
 }
 
-/// Whether it takes commands.
+/// Whether it accepts commands.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ManagerStatus {
-    /// Never: there is none.
+    /// Always false: there is no leader.
     pub leader: bool,
     /// `reachable` or `unreachable`.
     pub reachability: String,
     pub addr: String,
 }
 
-/// What Docker has no word for.
+/// Fields that Docker does not have.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct EdgeNode {
     /// `alive`, `suspect`, `unreachable` or `left`.
     pub state: String,
-    /// Why it is unreachable: `probe` (it answered none of the answering node's), `others` (they
-    /// say so), or `island` (the answering node hears nobody).
+    /// Why it is unreachable: `probe` (it answered no probe of the answering node), `others` (other
+    /// nodes report it), or `island` (the answering node hears no other node).
     #[serde(skip_serializing_if = "String::is_empty")]
     pub evidence: String,
-    /// In this state for so long.
+    /// For how long it has been in this state.
     pub since_ms: u64,
-    /// Last heard of so long ago.
+    /// How long ago it was last heard.
     pub heard_ms: u64,
     /// The node that answers.
     pub is_me: bool,

@@ -1,5 +1,5 @@
-//! What is at a path in a container, as Docker puts it into a header: base64 of JSON, with the
-//! permission bits as Go has them.
+//! The description of a path in a container, in the form of Docker's header: base64 of JSON, with
+//! Go's permission bits.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// The header.
+/// The name of the header.
 pub const PATH_STAT_HEADER: &str = "X-Docker-Container-Path-Stat";
 
-/// `S_IFMT` and the types that it tells apart, with Go's bits for them.
+/// `S_IFMT` and its file types, with Go's bits for them.
 const TYPE_BITS: u32 = 0o170_000;
 const TYPES: [(u32, u32); 7] = [
     (0o040_000, GO_FOLDER),
@@ -44,7 +44,7 @@ pub struct ContainerPathStat {
 }
 
 impl ContainerPathStat {
-    /// In Docker's words.
+    /// Translates it to Docker's form.
     pub fn of(found: PathStat) -> ContainerPathStat {
         let mut mode = found.mode & 0o777;
         for (unix, go) in SPECIAL {
@@ -75,7 +75,7 @@ impl ContainerPathStat {
         STANDARD.encode(serde_json::to_vec(self).expect("it is plain text"))
     }
 
-    /// The inverse.
+    /// The inverse of [`ContainerPathStat::to_header`].
     pub fn from_header(text: &str) -> Option<ContainerPathStat> {
         serde_json::from_slice(&STANDARD.decode(text).ok()?).ok()
     }

@@ -1,4 +1,4 @@
-//! Services as Docker writes them: the spec that operators send, and the object that is shown.
+//! Services in Docker's form: the spec that operators send, and the object that is shown.
 
 use std::collections::BTreeMap;
 
@@ -17,25 +17,25 @@ pub struct Service {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub spec: ServiceSpec,
-    /// Before the last edit; absent before the first.
+    /// The spec before the last edit; absent before the first edit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous_spec: Option<ServiceSpec>,
     pub endpoint: Endpoint,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update_status: Option<UpdateStatus>,
-    /// Only when asked for with `?status=true`.
+    /// Only when requested with `?status=true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_status: Option<ServiceStatus>,
-    /// What Docker does not know.
+    /// Fields that Docker does not have.
     #[serde(skip_serializing_if = "ServiceEdge::is_empty")]
     pub edge: ServiceEdge,
 }
 
-/// What Docker does not know of a service.
+/// Fields of a service that Docker does not have.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ServiceEdge {
-    /// The id of an older service of the same name: the name means that one. Empty otherwise.
+    /// The id of an older service of the same name, which owns the name. Empty otherwise.
     pub name_owner: String,
 }
 
@@ -46,13 +46,13 @@ impl ServiceEdge {
 }
 
 impl Service {
-    /// What it is called by: its name, or its id while the name means another one.
+    /// The name to use for it: its name, or its id while another service owns the name.
     pub fn called(&self) -> &str {
         if self.edge.is_empty() { &self.spec.name } else { &self.id }
     }
 }
 
-/// What operators want of a service.
+/// What operators request from a service.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ServiceSpec {
@@ -86,7 +86,7 @@ pub struct ServiceMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Empty {}
 
-/// So many tasks, anywhere.
+/// This many tasks, on any nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Replicated {
@@ -150,7 +150,7 @@ pub struct Endpoint {
     pub ports: Vec<PortConfig>,
 }
 
-/// Where a rollout stands.
+/// The state of a rollout.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct UpdateStatus {

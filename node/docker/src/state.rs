@@ -1,8 +1,8 @@
-//! Specs of Docker's API to state types and back.
+//! Translates specs of Docker's API to state types and back.
 //!
-//! What this version cannot do is refused by name, never dropped; what is empty or Docker's own
-//! default is let through. [`accept`] of what [`show`] gives is the same spec again, also when a
-//! Docker client, which loses fields that it does not know, was in between.
+//! Settings that this version cannot handle are refused by name, never dropped; empty values and
+//! Docker's own defaults are accepted. [`accept`] of the result of [`show`] is the same spec again,
+//! even after a Docker client, which loses unknown fields, has sent it back.
 
 mod accept;
 pub mod names;
@@ -20,10 +20,10 @@ pub use unknown::read_spec;
 /// Why a spec is refused. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadSpec {
-    /// A field that this version has no use for.
+    /// A field that this version does not support.
     #[error("{0} is not supported yet; leave it out")]
     NotYet(String),
-    /// A word that is none of those that the field takes.
+    /// A word that the field does not accept.
     #[error("{field}: `{value}` is none of {allowed}")]
     BadWord {
         /// Path of the field.
@@ -40,7 +40,7 @@ pub enum BadSpec {
         field: &'static str,
         /// What was sent.
         value: u64,
-        /// The most.
+        /// The largest value.
         max: u64,
     },
     /// More than one mode.
@@ -49,20 +49,20 @@ pub enum BadSpec {
     /// A body that is no spec.
     #[error("the body of the request cannot be read: {0}")]
     Unreadable(String),
-    /// A value that makes no sense, and one that would.
+    /// An invalid value.
     #[error("{field} `{value}`: {hint}")]
     BadValue {
         /// Path of the field.
         field: &'static str,
         /// What was sent.
         value: String,
-        /// Why it makes no sense, and what to write.
+        /// Why it is invalid, and what to write.
         hint: String,
     },
-    /// Something of a container, for a program of the host.
+    /// A setting of containers, for a program of the host.
     #[error("{0}: only a container has it, not a program of the host; leave it out")]
     OnlyContainer(String),
-    /// An image that cannot be one.
+    /// An invalid image reference.
     #[error("{0}")]
     BadImage(#[from] BadReference),
     /// A network that does not exist.
@@ -85,7 +85,7 @@ pub enum BadSpec {
     /// A process without a program.
     #[error("the service names no program; write `process:/path/to/program` in place of the image")]
     NoProgram,
-    /// Nothing to run.
+    /// No image is named.
     #[error(
         "the service names no image; write one like nginx:1.27, or `process:/path/to/program` for \
          a program of the host"

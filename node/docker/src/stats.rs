@@ -1,5 +1,5 @@
-//! What a container uses, as Docker writes it. Most figures only grow; a client takes the difference
-//! to the sample before, which comes along.
+//! The resource usage of a container, in Docker's form. Most figures only grow; a client computes
+//! the difference to the previous sample, which is included.
 
 use std::collections::BTreeMap;
 
@@ -55,7 +55,7 @@ pub struct CpuUsage {
     pub usage_in_usermode: u64,
 }
 
-/// How a limit of processors was felt.
+/// The effect of a limit of processors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Throttling {
@@ -110,14 +110,15 @@ fn is_zero(amount: &u64) -> bool {
 }
 
 impl Stats {
-    /// A sample behind another one, if there is one.
+    /// A sample, with the previous one if there is one.
     pub fn of(sample: Sample, at: Timestamp, before: Option<&Stats>) -> Stats {
         let mut memory = MemoryStats {
             usage: sample.memory.used,
             limit: sample.memory.limit,
             stats: sample.memory.details,
         };
-        // Docker's client tells the versions of cgroups apart by this name, and subtracts it.
+        // Docker's client distinguishes the versions of cgroups by this name, and subtracts its
+        // value.
         let inactive =
             if sample.memory.version_1 { "total_inactive_file" } else { "inactive_file" };
         memory.stats.entry(inactive.to_owned()).or_insert(sample.memory.inactive_file);
@@ -158,7 +159,7 @@ impl Stats {
         }
     }
 
-    /// Hundredths of one processor in the time since the sample before.
+    /// Percent of one processor since the previous sample.
     pub fn cpu_percent(&self) -> f64 {
         let (now, before) = (&self.cpu_stats, &self.precpu_stats);
         let used = now.cpu_usage.total_usage.saturating_sub(before.cpu_usage.total_usage);

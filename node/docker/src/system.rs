@@ -1,4 +1,4 @@
-//! `/version`, `/info` and `/swarm` as Docker writes them.
+//! `/version`, `/info` and `/swarm` in Docker's form.
 
 use std::collections::BTreeMap;
 
@@ -23,14 +23,14 @@ pub struct VersionInfo {
     pub kernel_version: String,
 }
 
-/// What answers.
+/// The name of the server.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct PlatformName {
     pub name: String,
 }
 
-/// One part of what answers.
+/// One component of the server.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Component {
@@ -109,7 +109,7 @@ pub struct SwarmInfo {
     pub cluster: Option<Swarm>,
 }
 
-/// A node that takes commands.
+/// A node that accepts commands.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Peer {
@@ -142,14 +142,14 @@ pub struct SwarmSpec {
     pub orchestration: Orchestration,
 }
 
-/// Settings of placement.
+/// Settings of task history.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Orchestration {
     pub task_history_retention_limit: u64,
 }
 
-/// What a new node has to know. Every node is equal: both are the same.
+/// The tokens for new nodes. Every node is equal, so both are the same.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct JoinTokens {
@@ -177,12 +177,12 @@ pub struct JoinRequest {
     pub availability: String,
 }
 
-/// The answer to `POST /swarm/join`, which Docker's clients do not read: who was met, and which of the
-/// addresses were of no use.
+/// The answer to `POST /swarm/join`, which Docker's clients do not read: the nodes that answered,
+/// and the addresses that failed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct JoinAnswer {
-    /// Host names, or ids of nodes that have not said theirs.
+    /// Host names, or ids of nodes that have not published theirs.
     pub met: Vec<String>,
     /// Address and reason.
     pub refused: Vec<String>,

@@ -1,4 +1,4 @@
-//! Tasks as Docker writes them. A restart is a further attempt of one task inside; here each past
+//! Tasks in Docker's form. Internally a restart is a further attempt of one task; here each past
 //! attempt is a task of its own with the desired state `shutdown`, as Docker's clients expect.
 
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ pub struct Task {
     pub edge: EdgeTask,
 }
 
-/// Where a task stands.
+/// The state of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct TaskStatus {
@@ -50,7 +50,7 @@ pub struct TaskStatus {
     pub port_status: PortStatus,
 }
 
-/// The process behind a task.
+/// The process of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ContainerStatus {
@@ -69,16 +69,16 @@ pub struct PortStatus {
     pub ports: Vec<super::service::PortConfig>,
 }
 
-/// What Docker has no word for.
+/// Fields that Docker does not have.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct EdgeTask {
     /// `web.1`, or `web.<node id>` in a global service.
     pub name: String,
-    /// The task that this is an attempt of.
+    /// The task that this attempt belongs to.
     #[serde(rename = "TaskID")]
     pub task_id: String,
-    /// 1 is the first attempt; 0: it was never started.
+    /// 1 is the first attempt; 0: the task was never started.
     pub attempt: u32,
     /// `unchecked`, `starting`, `healthy` or `unhealthy`.
     pub health: String,
@@ -86,7 +86,7 @@ pub struct EdgeTask {
     pub template: String,
     /// Does it run the template that the service has now?
     pub up_to_date: bool,
-    /// Its node has not been heard of for so long; all else here is what it said before.
+    /// For how long its node has not been heard; all other fields are from its last report.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unreachable_ms: Option<u64>,
 }

@@ -1,10 +1,10 @@
-//! What a task of a service is made of, as Docker writes it: `TaskTemplate` and all below it.
+//! The spec of a service's tasks, in Docker's form: `TaskTemplate` and all below it.
 //!
-//! A task that runs a program of the host uses the same `ContainerSpec`, with the program where the
-//! image would stand: `process:/usr/bin/busybox`. Docker's own clients lose every object that they
-//! do not know when they send a spec back, and refuse a `ContainerSpec` with any other `Runtime`
-//! than `container`: so the reference alone tells what it is. `process` is understood as a
-//! `Runtime` in what is sent here, and left out of what is answered.
+//! A task that runs a program of the host uses the same `ContainerSpec`, with the program in place
+//! of the image: `process:/usr/bin/busybox`. When Docker's own clients send a spec back, they lose
+//! every object that they do not know, and refuse a `ContainerSpec` with another `Runtime` than
+//! `container`. So only the image reference shows the kind of task. `process` is accepted as a
+//! `Runtime` in requests, and left out of answers.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use super::{Nanos, Unknown};
 pub const RUNTIME_PROCESS: &str = "process";
 /// Value of [`TaskSpec::runtime`] for an OCI container; also what an empty one means.
 pub const RUNTIME_CONTAINER: &str = "container";
-/// What an image reference begins with when it names a program of the host.
+/// The prefix of an image reference that names a program of the host.
 pub const PROCESS_SCHEME: &str = "process:";
 
 /// All that defines a task.
@@ -43,7 +43,7 @@ pub struct TaskSpec {
     pub unknown: Unknown,
 }
 
-/// What a task may use at most, and what is set aside for it.
+/// The limits of a task, and the resources that are reserved for it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ResourceRequirements {
@@ -120,10 +120,10 @@ pub struct Placement {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub preferences: Vec<PlacementPreference>,
     pub max_replicas: u32,
-    /// Which platforms the image exists for: a registry's answer, not a setting of the operator's.
+    /// The platforms for which the image exists: a registry's answer, not a setting of an operator.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<Platform>,
-    /// Ours: higher is placed first. Absent keeps what the service has.
+    /// Our own field: higher is placed first. If it is absent, the service keeps its value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<i32>,
 }
@@ -151,7 +151,7 @@ pub struct Platform {
     pub architecture: String,
     #[serde(rename = "OS", skip_serializing_if = "String::is_empty")]
     pub os: String,
-    /// Ours: `v7`. Docker's clients lose it.
+    /// Our own field: `v7`. Docker's clients lose it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub variant: String,
 }

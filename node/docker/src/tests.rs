@@ -1,4 +1,4 @@
-//! The shapes against what Docker's own client (28.2) sends and reads.
+//! The shapes, checked with data of Docker's own client (28.2).
 
 use serde_json::json;
 

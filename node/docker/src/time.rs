@@ -1,6 +1,6 @@
-//! Times and durations as Docker writes them: RFC 3339 with nanoseconds, and whole nanoseconds.
+//! Times and durations in Docker's form: RFC 3339 with nanoseconds, and whole nanoseconds.
 //!
-//! Inside, both are milliseconds. Times of day are for display; nothing is decided by them.
+//! Internally both are milliseconds. Times of day are for display; nothing is decided by them.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

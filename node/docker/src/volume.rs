@@ -1,4 +1,4 @@
-//! Volumes as Docker writes them, and those of the fleet, of which Docker knows nothing.
+//! Volumes in Docker's form, and those of the fleet, which Docker does not have.
 
 use std::collections::BTreeMap;
 

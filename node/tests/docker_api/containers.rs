@@ -1,5 +1,5 @@
-//! Containers as Docker's own client asks for them and as `edgectl` does: what was asked for is what
-//! both show again. Nothing is run here: every service has no tasks.
+//! Containers in requests of Docker's own client and of `edgectl`: both show again what was
+//! requested. Nothing is run here: every service has no tasks.
 
 use std::process::Command;
 
@@ -15,7 +15,7 @@ const MOUNTS: [&str; 4] = [
     "type=tmpfs,target=/tmp,tmpfs-size=64m,tmpfs-mode=1777",
 ];
 
-/// The flags that Docker's `service create` and ours have in common, and what they become.
+/// The flags that Docker's `service create` and ours have in common, and their fields in the spec.
 fn flags() -> Vec<(Vec<&'static str>, &'static str, Value)> {
     let mount = |index: usize| vec!["--mount", MOUNTS[index]];
     vec![
@@ -105,7 +105,7 @@ fn spec_of(fleet: &Fleet, service: &str) -> Value {
     fleet.get(1, &format!("/services/{service}")).json()["Spec"].clone()
 }
 
-/// The field as Go writes it, without the zeros that Docker's client adds.
+/// The field in Go's form, without the zeros that Docker's client adds.
 fn shown(spec: &Value, field: &str) -> Value {
     let mut value = spec["TaskTemplate"]["ContainerSpec"][field].clone();
     if let (Some(object), "Healthcheck") = (value.as_object_mut(), field) {

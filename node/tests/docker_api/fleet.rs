@@ -1,4 +1,5 @@
-//! Real agents on loopback, asked over their sockets. Whatever they run ends with them.
+//! Real agents on loopback, with requests over their sockets. Everything that they run ends with
+//! them.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// Enough for a machine that compiles beside the tests; a healthy one needs 2 s.
+/// Enough for a machine that compiles at the same time; an idle one needs 2 s.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Agents of one fleet.
 pub struct Fleet {
     dir: tempfile::TempDir,
     agents: Vec<Child>,
-    /// Keys of `edge.toml`, as the environment has them.
+    /// Keys of `edge.toml`, as environment variables.
     settings: Vec<(String, String)>,
 }
 
@@ -39,12 +40,12 @@ impl Reply {
 
 impl Fleet {
     /// Starts agents that know each other. They listen on addresses of their own, 127.`net`.0.x, so
-    /// that tests do not meet.
+    /// that tests do not disturb each other.
     pub fn start(net: u8, count: usize) -> Fleet {
         Fleet::start_in(tempfile::tempdir().expect("a directory"), net, count, &[])
     }
 
-    /// The same in a folder, with keys of the configuration: `EDGECTL_LOG` and its like.
+    /// The same in a folder, with keys of the configuration, such as `EDGECTL_LOG`.
     pub fn start_in(
         dir: tempfile::TempDir,
         net: u8,
@@ -87,14 +88,14 @@ impl Fleet {
         command
     }
 
-    /// An agent dies at once, without a word.
+    /// Kills an agent at once, without leaving.
     pub fn kill(&mut self, number: usize) {
         let agent = &mut self.agents[number - 1];
         let _ = agent.kill();
         let _ = agent.wait();
     }
 
-    /// It comes up again.
+    /// Starts it again.
     pub fn restart(&mut self, net: u8, number: usize) {
         self.agents[number - 1] = self.agent(net, number).spawn().expect("the agent starts");
         self.until("it answers", || self.try_get(number, "/_ping").is_some());
@@ -104,7 +105,7 @@ impl Fleet {
         self.dir.path().join(format!("{number}.sock"))
     }
 
-    /// Looks until it is so.
+    /// Checks the condition until it holds.
     pub fn until(&self, what: &str, holds: impl Fn() -> bool) {
         let begun = Instant::now();
         while !holds() {
@@ -113,7 +114,7 @@ impl Fleet {
         }
     }
 
-    /// Asks an agent, the first being 1.
+    /// Sends a request to an agent; the first one is 1.
     pub fn ask(&self, number: usize, method: &str, path: &str, body: &str) -> Reply {
         self.try_ask(number, method, path, body).expect("the agent answers")
     }
@@ -185,8 +186,8 @@ impl Fleet {
 }
 
 impl Fleet {
-    /// Tasks of agents that a test killed, where it failed before they were back: their monitors are
-    /// told themselves, and end a moment later.
+    /// Ends tasks of agents that a test killed, if it failed before these agents were back: the
+    /// monitors get the order directly, and end a moment later.
     fn end_what_outlived_its_agent(&self) {
         for number in 1..=self.agents.len() {
             let runs = self.dir.path().join(format!("data-{number}/runs"));

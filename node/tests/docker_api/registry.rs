@@ -1,5 +1,5 @@
-//! A registry of one image: an index with builds for amd64 and for two ARMs. It knows nothing else,
-//! and counts how often it is asked.
+//! A registry with one image: an index with builds for amd64 and for two ARM variants. It has
+//! nothing else, and counts its requests.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,7 +14,7 @@ const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// Listens until the test process ends.
 pub struct Registry {
     pub addr: SocketAddr,
-    /// Of the index.
+    /// The digest of the index.
     pub digest: Digest,
     asked: Arc<AtomicUsize>,
 }
@@ -37,14 +37,14 @@ impl Registry {
         let counter = asked.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                // A client that hangs up in the middle is its own business.
+                // A client that hangs up in the middle is no error.
                 let _ = answer(stream, &index, &counter);
             }
         });
         Registry { addr, digest, asked }
     }
 
-    /// How often a manifest was asked for.
+    /// How often a manifest was requested.
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }

@@ -1,4 +1,4 @@
-//! What Docker's own client and our own lists show of a service that changes.
+//! What Docker's own client and our own lists show about a service that changes.
 
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ fn an_attached_update_that_cannot_work_ends_and_says_why() {
     let state = "{{.UpdateStatus.State}}: {{.UpdateStatus.Message}}";
     assert!(of(state).starts_with("paused: "), "{}", of(state));
     assert!(of("{{.PreviousSpec.TaskTemplate.ContainerSpec.Args}}").contains("sleep 1"));
-    // The one that was not replaced yet runs an older template, and says of what image.
+    // The task that was not replaced yet runs an older template, and shows its image.
     let tasks = docker(&fleet, &["service", "ps", "web", "--format", "{{.Name}} {{.Image}}"]);
     assert!(tasks.lines().all(|line| line.ends_with(" process:/bin/sh")), "{tasks}");
 }
@@ -75,7 +75,7 @@ fn the_whole_of_a_node_is_counted_listed_cleared_and_told() {
 #[test]
 fn a_task_that_moves_is_not_ambiguous() {
     let fleet = Fleet::start(104, 2);
-    // It does not end when it is told to.
+    // It ignores the signal that asks it to end.
     let stubborn = ["--runtime", "process", "--stop-grace-period", "3s", "--", "/bin/sh", "-c"];
     let words = ["trap '' TERM; while :; do sleep 0.2; done"];
     let name = ["service", "create", "-d", "--name", "web"];

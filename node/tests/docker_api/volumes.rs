@@ -1,8 +1,9 @@
-//! Volumes of real agents: Docker's own requests on one node, and who waits for whose data.
+//! Volumes of real agents: Docker's own requests on one node, and tasks that wait for data on
+//! another node.
 
 use super::{Fleet, has_docker};
 
-/// Its image is nowhere: where it is placed is all that is looked at.
+/// Its image does not exist: only its placement is checked.
 const DATABASE: &str = r#"{
     "Name": "db",
     "TaskTemplate": {"ContainerSpec": {
@@ -10,7 +11,7 @@ const DATABASE: &str = r#"{
         "Mounts": [{"Type": "volume", "Source": "pgdata", "Target": "/data"}]}},
     "Mode": {"Replicated": {"Replicas": 1}}}"#;
 
-/// The node of the database's one task that is wanted, and what is said of it.
+/// The node of the database's one task that should run, and its error.
 fn task(fleet: &Fleet, asked: usize) -> (String, String) {
     let tasks = fleet.get(asked, "/tasks").json();
     let tasks = tasks.as_array().cloned().unwrap_or_default();

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::{Registry, config, fleet, here, images, make, pull, stop};
 
-/// The API of an agent, as long as it lives.
+/// The API of an agent, until this is dropped.
 struct Api {
     socket: std::path::PathBuf,
     serving: JoinHandle<std::io::Result<()>>,
@@ -22,7 +22,7 @@ impl Api {
         Api { socket, serving }
     }
 
-    /// Runs a client beside the agent, which lives on this thread.
+    /// Runs a client as a process; the agent runs on this thread.
     async fn run(&self, program: &str, words: &[&str]) -> Output {
         let mut command = Command::new(program);
         let host = format!("unix://{}", self.socket.display());
@@ -53,7 +53,7 @@ fn done(output: &Output) -> String {
     text(output)
 }
 
-/// Docker's client is no part of what is built here: without it there is nothing to show.
+/// Docker's client is not built here: without it there is nothing to test.
 fn has_docker() -> bool {
     Command::new("docker").arg("--version").output().is_ok_and(|output| output.status.success())
 }
@@ -74,7 +74,7 @@ async fn dockers_own_client_pushes_and_pulls_with_a_login() {
     assert!(!refused.status.success(), "{}", text(&refused));
     assert!(text(&refused).contains("wants a login"), "{}", text(&refused));
 
-    // What `docker login` writes, without asking a daemon.
+    // The file that `docker login` writes, without a daemon.
     let config_dir = api.socket.with_extension("docker");
     std::fs::create_dir_all(&config_dir).expect("a folder");
     let logins = format!(r#"{{"auths":{{"{}":{{"auth":"YW5uOnMzY3JldA=="}}}}}}"#, registry.host);

@@ -1,5 +1,5 @@
-//! What a site shares over its uplink: once per site, within the rate, also when the node that fetches
-//! dies in the middle.
+//! The uplink of a site: each image is fetched once per site, within the rate, even if the node
+//! that fetches it dies in the middle.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use node_agent::Agent;
 use crate::real::Registry;
 use crate::{DEADLINE, config, fleet_of, here, publish, pull, stop};
 
-/// Bytes per second; a blob of three seconds.
+/// The rate in bytes per second; a blob takes three seconds.
 const RATE: u64 = 1_000_000;
 const BLOB: usize = 3_000_000;
 
@@ -58,7 +58,7 @@ async fn a_fetcher_that_dies_is_followed_by_another_that_goes_on_where_it_ended(
             })
         })
         .collect();
-    // Who reads from the registry, once a third of it has come.
+    // The agent that reads from the registry, once a third of the blob has arrived.
     let of_uplink = |agent: &Agent| {
         let pulls = agent.handle().puller().pulls();
         pulls.iter().any(|pull| {
@@ -81,7 +81,8 @@ async fn a_fetcher_that_dies_is_followed_by_another_that_goes_on_where_it_ended(
             pulled.expect("it does not panic").expect("it comes all the same");
         }
     }
-    // All of it passed one node's share of the uplink, less the quarter of a second that lay ready.
+    // The whole blob passed through one node's share of the uplink, minus the quarter of a second
+    // that was available at once.
     let least = Duration::from_secs_f64(BLOB as f64 / RATE as f64 * 0.5);
     assert!(begun.elapsed() > least, "the rate is kept: {:?}", begun.elapsed());
     assert_eq!(registry.reads(&format!("blobs/{}", layers[0])), 2, "one more node asked");

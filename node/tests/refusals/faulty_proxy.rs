@@ -1,4 +1,4 @@
-//! A proxy in front of a registry: it lets everything through, or does one thing wrong.
+//! A proxy in front of a registry: it passes everything on, or has one fault.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     None,
-    /// Takes every request and says nothing.
+    /// Takes every request and never answers.
     Hang,
     /// Answers every request with this status.
     Status(&'static str),
@@ -30,7 +30,7 @@ impl FaultyProxy {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (current, registry) = (current.clone(), registry.clone());
-                // A client that hangs up in the middle is its own business.
+                // A client that hangs up in the middle is no error.
                 std::thread::spawn(move || serve(stream, &current, &registry));
             }
         });
@@ -43,7 +43,7 @@ impl FaultyProxy {
 }
 
 fn serve(mut stream: TcpStream, current: &Mutex<Fault>, registry: &str) -> std::io::Result<()> {
-    // Whoever tries TLS first is told that there is none.
+    // A client that tries TLS first is refused.
     let mut first = [0];
     stream.peek(&mut first)?;
     if first == [0x16] {

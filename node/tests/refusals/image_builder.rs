@@ -9,16 +9,16 @@ use serde_json::Value;
 
 use crate::fleet::Fleet;
 
-/// What an image has in it.
+/// The content of an image.
 #[derive(Debug, Clone, Copy)]
 pub enum Build {
     /// A shell and its tools, for this machine.
     Here,
-    /// The one program, under no other name.
+    /// The program only, under one name.
     WithoutShell,
     /// For another processor.
     For(&'static str),
-    /// And so many bytes that nothing makes smaller.
+    /// With this many additional bytes, which cannot be compressed.
     Large(usize),
 }
 
@@ -27,7 +27,7 @@ pub struct ImageBuilder {
     dir: tempfile::TempDir,
 }
 
-/// Digests of what was pushed.
+/// Digests of a pushed image.
 pub struct Pushed {
     pub manifest: String,
     pub layer: String,
@@ -50,7 +50,7 @@ impl ImageBuilder {
         fs::write(self.dir.path().join("config.json"), login(host)).expect("writable");
     }
 
-    /// Makes an image. Each is another one, whatever is in it.
+    /// Makes an image. Each one is different, even with the same content.
     pub fn make(&self, name: &str, build: Build) {
         let path = self.dir.path().join("root.tar");
         let mut tar = tar::Builder::new(fs::File::create(&path).expect("writable"));
@@ -87,13 +87,13 @@ impl ImageBuilder {
     }
 }
 
-/// Pushes an image under a registry's name.
+/// Pushes an image under a name with a registry.
 pub fn push(builder: &ImageBuilder, image: &str, name: &str) {
     expect(&builder.fleet, &["image", "tag", image, name]);
     expect(&builder.fleet, &["image", "push", name]);
 }
 
-/// The digests of what a registry without login has under a tag.
+/// The digests of the image that a registry without login has under a tag.
 pub fn pushed(host: &str, repository: &str, tag: &str) -> Pushed {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(host).expect("it listens");
@@ -109,13 +109,13 @@ pub fn pushed(host: &str, repository: &str, tag: &str) -> Pushed {
     Pushed { manifest: Digest::of(body).to_string(), layer }
 }
 
-/// A `config.json` of Docker's that knows ann.
+/// A `config.json` in Docker's form, with a login for ann.
 pub fn login(host: &str) -> String {
     // ann:s3cret
     format!(r#"{{"auths":{{"{host}":{{"auth":"YW5uOnMzY3JldA=="}}}}}}"#)
 }
 
-/// Our own client, as an operator would call it.
+/// Runs our own client, as an operator would.
 pub fn edgectl(fleet: &Fleet, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_edgectl"));
     command.arg("-H").arg(fleet.socket(1)).args(words);

@@ -18,7 +18,7 @@ use crdt_state::task::{AdoptedRun, Exit, Health, Run, RunEvent, TaskStart};
 pub enum Lives {
     /// Until it is stopped.
     Forever,
-    /// So many milliseconds after it started; `For { ms: 0, .. }` is a crash loop.
+    /// This many milliseconds after it started; `For { ms: 0, .. }` is a crash loop.
     For {
         /// From `Started` to `Exited`.
         ms: u64,
@@ -30,9 +30,9 @@ pub enum Lives {
 /// What a scripted program does with the signal that asks it to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnStop {
-    /// It ends with code 0 after so many milliseconds, if the grace allows.
+    /// It exits with code 0 after this many milliseconds, if the grace period allows.
     EndsAfter(u64),
-    /// It takes no notice; SIGKILL ends it after the grace.
+    /// It ignores the signal; SIGKILL ends it after the grace period.
     Ignores,
 }
 
@@ -43,11 +43,11 @@ pub enum Behaviour {
     Runs {
         /// From `start` to `Started`.
         start_delay_ms: u64,
-        /// How long.
+        /// How long it runs.
         lives: Lives,
-        /// How it takes being stopped.
+        /// How it reacts to a stop.
         on_stop: OnStop,
-        /// Verdicts of its health command, each so many milliseconds after `Started`.
+        /// Results of its health command, each with its time in milliseconds after `Started`.
         health: Vec<(u64, Health)>,
     },
     /// It can not be started.
@@ -84,7 +84,7 @@ struct FakeRun {
     /// What it was last seen as; `None` until it has started or was refused.
     state: Option<RunEvent>,
     health: Option<Health>,
-    /// When it has started or is refused: nothing happens to it before.
+    /// When it has started or is refused: nothing else happens to it before.
     begins: u64,
     /// When its program really began to run.
     started_at: Option<u64>,
@@ -105,7 +105,7 @@ pub struct FakeRuntime {
     runs: BTreeMap<Run, FakeRun>,
     /// What happens when; the counter keeps the order of events of one millisecond.
     due: BTreeMap<(u64, u64), (Run, RunEvent)>,
-    /// Told again to a caller that asked for a run that is known.
+    /// Events repeated for a caller that started a run which is already known.
     again: BTreeMap<(u64, u64), (Run, RunEvent)>,
     counter: u64,
     pids: u32,
@@ -117,7 +117,7 @@ impl FakeRuntime {
         FakeRuntime::default()
     }
 
-    /// Runs of this service that are started from now on behave so.
+    /// Sets the behaviour of this service's runs that start from now on.
     pub fn script(&mut self, service_name: &str, behaviour: Behaviour) {
         self.behaviours.insert(service_name.to_owned(), behaviour);
     }
@@ -188,7 +188,7 @@ impl FakeRuntime {
     /// [`crate::Driver::adopt`].
     pub fn adopt(&mut self, now: u64) -> Vec<AdoptedRun> {
         self.catch_up(now);
-        // A start that was under way when the agent died is waited for.
+        // Waits for a start that was in progress when the agent died.
         let begins = self.runs.values().filter(|run| run.state.is_none()).map(|run| run.begins);
         if let Some(last) = begins.max() {
             self.catch_up(last);
@@ -223,7 +223,7 @@ impl FakeRuntime {
         }
     }
 
-    /// When [`FakeRuntime::poll`] has something next, if nothing is ordered before.
+    /// When [`FakeRuntime::poll`] has its next event, unless a new order comes before.
     pub fn deadline(&self) -> Option<u64> {
         let told = self.again.keys().next().map(|key| key.0);
         told.or_else(|| self.due.keys().next().map(|key| key.0))
@@ -235,14 +235,14 @@ impl FakeRuntime {
         self.plan(at, run, RunEvent::Exited { exit, oom: false });
     }
 
-    /// The agent is killed: what happened by now is known to [`FakeRuntime::adopt`] alone, the
-    /// programs go on.
+    /// The agent is killed: events up to now are seen by [`FakeRuntime::adopt`] only, the programs
+    /// keep running.
     pub fn crash_agent(&mut self, now: u64) {
         self.catch_up(now);
         self.again.clear();
     }
 
-    /// The power fails: every program ends, and how is not known to anybody.
+    /// The power fails: every program ends, and its exit status is unknown.
     pub fn lose_power(&mut self, now: u64) {
         self.catch_up(now);
         self.again.clear();
@@ -252,7 +252,7 @@ impl FakeRuntime {
         }
     }
 
-    /// What runs at the moment, whoever knows of it.
+    /// All runs that are running now, whether or not an agent knows of them.
     pub fn running(&self) -> impl Iterator<Item = Run> {
         let runs = self.runs.iter();
         runs.filter(|(_, run)| matches!(run.state, Some(RunEvent::Started { .. })))
@@ -264,7 +264,7 @@ impl FakeRuntime {
         self.runs.get(&run).map(|run| run.pid)
     }
 
-    /// When the program of a run really began, whatever an agent says; `None` if it never did.
+    /// When the program of a run really began, whatever an agent reports; `None` if it never did.
     pub fn started_at(&self, run: Run) -> Option<u64> {
         self.runs.get(&run)?.started_at
     }
@@ -288,7 +288,7 @@ impl FakeRuntime {
         self.due.insert(place, (run, event));
     }
 
-    /// Makes a planned event true, unless the run is over by now or never got so far.
+    /// Applies a planned event, unless the run is over by now or never reached that state.
     fn happens(&mut self, at: u64, id: Run, event: &RunEvent) -> bool {
         let Some(run) = self.runs.get_mut(&id).filter(|run| !run.is_over()) else { return false };
         let mut follows = Vec::new();

@@ -1,7 +1,7 @@
-//! What this machine can limit, tried on a group of no run before any run needs it.
+//! What this machine can limit, tested on a group without a run before any run needs it.
 //!
-//! What is mounted says too little: version 2 may list a controller that it does not hand down, and a
-//! kernel may limit memory without counting swap.
+//! The list of mounts says too little: version 2 may list a controller that it does not hand down,
+//! and a kernel may limit memory without counting swap.
 
 use std::path::Path;
 
@@ -12,22 +12,22 @@ use super::{
     Cgroup, CgroupPlan, CgroupScope, CgroupVersion, Controller, Hierarchy, remove_parents,
 };
 
-/// The name of the group that it is tried on, where runs have theirs; no run is called so.
+/// The name of the test group, next to the groups of the runs; no run has this name.
 const GROUP: &str = "ability";
 
 /// What can be limited.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ability {
-    /// Of the cgroups that limit; `None` without any.
+    /// Version of the cgroups that can limit; `None` if there are none.
     pub version: Option<CgroupVersion>,
-    /// A limit of memory is one of memory and swap.
+    /// A limit of memory covers memory and swap together.
     pub swap: bool,
     /// What cannot be limited, and why.
     pub unenforced: Vec<(Controller, String)>,
 }
 
 impl Ability {
-    /// Tries it, for the agent of this name.
+    /// Tests it, for the agent of this name.
     pub fn detect(hierarchies: &[Hierarchy], node: &str) -> Ability {
         let path = format!("edgectl/{node}/{GROUP}");
         let plan = CgroupPlan { hierarchies: hierarchies.to_vec(), path };
@@ -50,7 +50,7 @@ impl Ability {
         self.unenforced.iter().all(|(known, _)| *known != controller)
     }
 
-    /// What cannot, for people: one sentence each.
+    /// What cannot be limited, as text for people: one sentence each.
     pub fn words(&self) -> Vec<String> {
         let word = |controller: &Controller| match controller {
             Controller::Cpu => "processors",

@@ -1,4 +1,4 @@
-//! Which files say a limit, in either version.
+//! Which files set a limit, in either version.
 
 use crdt_state::spec::Resources;
 
@@ -9,7 +9,7 @@ const CPU_PERIOD_US: u64 = 100_000;
 /// The least quota that the kernel takes, 1 ms.
 const CPU_QUOTA_US_MIN: u64 = 1_000;
 
-/// The limits that are asked for, with words for people.
+/// The limits that are asked for, with a text for people.
 pub fn asked(limits: &Resources) -> Vec<(Controller, String)> {
     let mut asked = Vec::new();
     if limits.memory_bytes > 0 {
@@ -26,8 +26,8 @@ pub fn asked(limits: &Resources) -> Vec<(Controller, String)> {
     asked
 }
 
-/// The files to write, in this order: of version 1 swap can only be limited together with memory,
-/// and to no less than that.
+/// The files to write, in this order: on version 1 swap can only be limited together with memory,
+/// and not below the limit of memory.
 pub fn files(
     version: CgroupVersion,
     controller: Controller,
@@ -56,8 +56,7 @@ pub fn files(
     }
 }
 
-/// The file that a limit of memory counts swap with. A kernel that does not account for swap has
-/// none.
+/// The file that limits swap. A kernel that does not account for swap does not have it.
 pub fn swap_file(version: CgroupVersion) -> &'static str {
     match version {
         CgroupVersion::V1 => "memory.memsw.limit_in_bytes",

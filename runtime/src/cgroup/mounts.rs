@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// Of cgroups.
+/// Version of the cgroup interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CgroupVersion {
     /// One hierarchy per controller.
@@ -14,7 +14,7 @@ pub enum CgroupVersion {
     V2,
 }
 
-/// What can be limited, or told apart.
+/// What can be limited, counted or tracked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Controller {
     /// Memory.
@@ -23,7 +23,7 @@ pub enum Controller {
     Cpu,
     /// Number of processes and threads.
     Pids,
-    /// Limits nothing; tells on version 1 what belongs together.
+    /// Limits nothing; identifies the processes that belong together on version 1.
     Freezer,
     /// Counts time on processors, on version 1; version 2 always does.
     Cpuacct,
@@ -43,7 +43,7 @@ impl Controller {
     /// What can be limited.
     pub const LIMITING: [Controller; 3] = [Controller::Memory, Controller::Cpu, Controller::Pids];
 
-    /// The kernel's word, of version 2.
+    /// The kernel's name for it, in version 2.
     pub fn name(self) -> &'static str {
         match self {
             Controller::Memory => "memory",
@@ -61,7 +61,7 @@ impl Controller {
     }
 
     fn of(word: &str) -> Option<Controller> {
-        // Version 1 has another word for it.
+        // Version 1 has another name for it.
         let word = if word == "blkio" { "io" } else { word };
         Controller::ALL.into_iter().find(|controller| controller.name() == word)
     }
@@ -100,7 +100,7 @@ pub fn detect() -> Vec<Hierarchy> {
             let list = fs::read_to_string(hierarchy.root.join("cgroup.controllers"));
             hierarchy.controllers = named(list.unwrap_or_default().split_whitespace());
         }
-        // Mounted a second time somewhere else: the first is as good.
+        // A hierarchy may be mounted a second time somewhere else: the first mount is as good.
         if !names.contains(&name) {
             names.push(name);
             found.push(hierarchy);
@@ -109,8 +109,8 @@ pub fn detect() -> Vec<Hierarchy> {
     found
 }
 
-/// The hierarchy that tells what belongs to a run: version 2, which can kill a group at once, or
-/// the cheapest of version 1.
+/// The hierarchy that identifies the processes of a run: version 2, which can kill a group at once,
+/// or the cheapest of version 1.
 pub fn tracker(hierarchies: &[Hierarchy]) -> Option<usize> {
     let cheapest = [Controller::Freezer, Controller::Pids, Controller::Cpu, Controller::Memory];
     let position = |wanted: &dyn Fn(&Hierarchy) -> bool| hierarchies.iter().position(wanted);
@@ -118,8 +118,8 @@ pub fn tracker(hierarchies: &[Hierarchy]) -> Option<usize> {
         .or_else(|| cheapest.iter().find_map(|c| position(&|hierarchy| hierarchy.has(*c))))
 }
 
-/// One that controls nothing of ours is one all the same: a container's runtime makes groups in
-/// all of them, and they must go with it. Its name is the kernel's.
+/// A hierarchy without any of our controllers counts as well: a container's runtime makes groups in
+/// all of them, and they must be removed with the run. The returned name is the kernel's.
 fn parse_line(line: &str) -> Option<(&str, Hierarchy)> {
     let (mount, file_system) = line.split_once(" - ")?;
     let root = PathBuf::from(mount.split(' ').nth(4)?);

@@ -25,7 +25,7 @@ pub struct FolderEntry {
 /// The root of a process, as it sees it.
 pub fn root_of(process: Process) -> Result<Root, CopyError> {
     let root = root_at(Path::new(&format!("/proc/{}/root", process.pid)))?;
-    // Opened by its number: only now is it certain whose it is.
+    // Opened by the process number: only this check makes certain whose root it is.
     match process.is_alive() {
         true => Ok(root),
         false => Err(CopyError::of("/", Errno::ESRCH)),
@@ -50,8 +50,8 @@ pub fn no_folder(path: &str, errno: Errno) -> CopyError {
     }
 }
 
-/// The place that a path means. Its last part is not followed, unless the path ends in `/` or
-/// `/.`, which ask for what is in a folder.
+/// The entry that a path means. Its last part is not followed, unless the path ends in `/` or `/.`,
+/// which ask for the contents of a folder.
 pub fn find(root: &Root, path: &str) -> Result<FolderEntry, CopyError> {
     let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
     if matches!(name, "" | "." | "..") {
@@ -70,7 +70,7 @@ impl FolderEntry {
         name::stat(&self.dir, &self.name)
     }
 
-    /// What is there, as it is told.
+    /// What is there, as it is reported to clients.
     pub fn stat(&self, path: &str) -> Result<PathStat, CopyError> {
         let found = self.lstat().map_err(|errno| CopyError::of(path, errno))?;
         let link_target = match name::is_link(&found) {
@@ -94,7 +94,7 @@ impl FolderEntry {
     }
 }
 
-/// The last part of a path as Docker sees it: `.` asks for what is in a folder.
+/// The last part of a path as Docker sees it: `.` asks for the contents of a folder.
 fn base(path: &str) -> String {
     if path.ends_with("/.") {
         return ".".to_owned();
@@ -104,7 +104,7 @@ fn base(path: &str) -> String {
     if name.is_empty() { "/".to_owned() } else { name.to_owned() }
 }
 
-/// A name in a folder may hold any byte.
+/// A path as text; a name in a folder may hold any byte.
 pub fn shown(path: &Path) -> String {
     String::from_utf8_lossy(path.as_os_str().as_bytes()).into_owned()
 }

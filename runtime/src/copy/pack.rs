@@ -1,7 +1,8 @@
 //! From a place below a task's root to a tar archive, entry by entry.
 //!
-//! Names are opened in folders that are open already, never by their paths: whoever moves folders
-//! about meanwhile leads nowhere. The archive is made while it is sent; memory does not grow with it.
+//! Every name is opened in a folder that is open already, never by its full path: a program that
+//! moves folders meanwhile cannot lead out of the root. The archive is made while it is sent;
+//! memory does not grow with it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -20,16 +21,16 @@ use super::CopyError;
 use super::folder_entry::{FolderEntry, shown};
 use crate::tree::name;
 
-/// Folders in folders at most: each is an open descriptor, and 1,024 is a usual limit.
+/// Depth of nested folders at most: each is an open descriptor, and 1,024 is a usual limit.
 const DEPTH_MAX: usize = 512;
 
-/// Files with several names that are known as such; further ones are packed whole. 10 MB at most.
+/// Files with several names that are remembered; further ones are packed whole. 10 MB at most.
 const LINKS_MAX: usize = 100_000;
 
-/// So much of a file is read before its size is told.
+/// This much of a file is read before its size is decided.
 const BEGIN_BYTES: u64 = 64 * 1024;
 
-/// A file that does not tell its size is held in memory: at most so much of it. The longest in a
+/// A file whose reported size is wrong is held in memory, up to this size. The longest in a
 /// container's `/proc` have some megabytes.
 const UNTOLD_BYTES_MAX: u64 = 64 << 20;
 
@@ -39,7 +40,7 @@ struct Packer<W: Write> {
     links: BTreeMap<(u64, u64), PathBuf>,
 }
 
-/// Packs what is at a place, under this name.
+/// Packs an entry, under this name.
 pub fn pack(place: &FolderEntry, name: &str, out: impl Write) -> Result<(), CopyError> {
     let mut packer = Packer { archive: Builder::new(out), links: BTreeMap::new() };
     let name = if name == "/" { Path::new(".") } else { Path::new(name) };
@@ -84,7 +85,7 @@ impl<W: Write> Packer<W> {
                 set.map_err(failed)?;
                 self.archive.append_data(&mut header, path, io::empty()).map_err(failed)
             }
-            // Sockets: nobody can listen to a copy.
+            // Sockets are left out: nobody can listen on a copy.
             _ => Ok(()),
         }
     }
@@ -110,7 +111,7 @@ impl<W: Write> Packer<W> {
             Err(Errno::ENOENT) => return Ok(()),
             Err(errno) => return Err(errno.into()),
         };
-        // Another one by now, perhaps a pipe.
+        // The name may belong to another file by now, perhaps to a pipe.
         let opened = file.metadata()?;
         if !opened.is_file() {
             return Ok(());
@@ -139,7 +140,7 @@ impl<W: Write> Packer<W> {
             return Err(failed(io::Error::other(why)));
         }
         header.set_entry_type(EntryType::Directory);
-        // With a slash at its end, as everybody writes folders.
+        // With a slash at its end, as tar programs write folders.
         let named = path.join("");
         self.archive.append_data(&mut header, &named, io::empty()).map_err(failed)?;
         let folder = name::open_folder(dir, name).map_err(|errno| failed(errno.into()))?;
@@ -163,8 +164,9 @@ fn header(found: &FileStat) -> Header {
 }
 
 /// The beginning of a file, and whether that is all of it. The kernel's own files are smaller than
-/// they say (4,096 bytes in `/sys`) or larger (none in `/proc`): what ends soon has the size that was
-/// read, and what says that it ended before is read to its end.
+/// their reported size (4,096 bytes in `/sys`) or larger (none in `/proc`). So a file that ends
+/// soon has the size that was read. A file that is longer than its reported size is read to its
+/// end.
 fn begin_of(file: &fs::File) -> io::Result<(Vec<u8>, bool)> {
     let said = file.metadata()?.len();
     let mut begin = Vec::new();
@@ -185,8 +187,8 @@ fn begin_of(file: &fs::File) -> io::Result<(Vec<u8>, bool)> {
     }
 }
 
-/// As many bytes as the header says, whatever happens to the file: what grows is cut, what shrinks
-/// is filled with zeros.
+/// Exactly as many bytes as the header says, whatever happens to the file: a growing file is cut, a
+/// shrinking file is filled with zeros.
 struct Exactly<R> {
     file: R,
     left: u64,

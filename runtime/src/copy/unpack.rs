@@ -1,8 +1,8 @@
 //! From a tar archive to a folder below a task's root, entry by entry.
 //!
-//! The archive may come from anybody and the folder may be changed by the task meanwhile: every name
-//! is looked up below the root, nothing is written through a link at its last part, and a folder is
-//! never removed to make room.
+//! The archive may come from anybody, and the task may change the folder meanwhile. So every name
+//! is looked up below the root, nothing is written through a link at the last part of a name, and a
+//! folder is never removed to make room.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
@@ -23,10 +23,10 @@ use crate::exec::frame::CHUNK_BYTES;
 use crate::tar_entries::{Entries, Entry, Kind, TarError, Unwritten};
 use crate::tree::{Root, name};
 
-/// Folders whose time is set at the end, when nothing is written to them any more; 2 MB at most.
+/// Folders whose time is set at the end, when nothing more is written to them; 2 MB at most.
 const FOLDERS_MAX: usize = 10_000;
 
-/// What is unpacked, where to, and whose it will be.
+/// What is unpacked, where to, and the owner of the files.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// As it was asked for.
@@ -63,7 +63,7 @@ impl Naming {
 struct Unpacker<'a> {
     root: &'a Root,
     plan: &'a Plan,
-    /// With the times that they get last.
+    /// Folders, with the times that are set at the end.
     folders: Vec<(PathBuf, (i64, u32))>,
     buffer: Vec<u8>,
 }
@@ -136,7 +136,7 @@ impl Unpacker<'_> {
     fn spot(&self, path: &Path) -> Result<Option<Spot>, CopyError> {
         let Some(name) = path.file_name() else { return Ok(None) };
         let parent = path.parent().unwrap_or(Path::new(""));
-        // It must be there: a folder is only made in it.
+        // The target folder must exist: a folder is only made below it.
         let mut dir = folder(self.root, &self.plan.order.path)?;
         let mut place = self.plan.order.path.trim_end_matches('/').to_owned();
         if parent != Path::new("") {
@@ -196,7 +196,7 @@ impl Unpacker<'_> {
             self.dress_open(&file, entry)?;
             set_changed(&file, entry.mtime)
         });
-        // Half a file is worse than none.
+        // A partly written file is worse than none.
         copied.inspect_err(|_| {
             let _ = name::unlink(&spot.dir, &spot.name);
         })
@@ -206,11 +206,12 @@ impl Unpacker<'_> {
         self.plan.owner.unwrap_or((entry.uid, entry.gid))
     }
 
-    /// Owner and mode of what can be opened: whatever has its name by now, this is it.
+    /// Sets owner and mode through the open file: even if the name was given to another file
+    /// meanwhile, the right one is changed.
     fn dress_open(&self, file: &File, entry: &Entry) -> io::Result<()> {
         let (uid, gid) = self.ids(entry);
         match fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))) {
-            // An agent that is not root copies as who it is.
+            // An agent that is not root copies as its own user.
             Ok(()) | Err(Errno::EPERM) => {}
             Err(errno) => return Err(errno.into()),
         }
@@ -230,7 +231,7 @@ impl Unpacker<'_> {
         name::set_time(&spot.dir, &spot.name, entry.mtime).map_err(io::Error::from)
     }
 
-    /// Folders last, the deepest first: what is written into a folder changes its time.
+    /// Folders are set last, the deepest first: writing into a folder changes its time.
     fn set_times(&self) {
         for (path, changed) in self.folders.iter().rev() {
             let Ok(Some(spot)) = self.spot(path) else { continue };
@@ -250,7 +251,7 @@ fn path_of(name: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(name))
 }
 
-/// A name of an archive as a path that only leads down.
+/// A name of an archive as a path that never leads upwards.
 fn inside(path: &Path) -> Result<PathBuf, CopyError> {
     let mut inside = PathBuf::new();
     for part in path.components() {

@@ -1,6 +1,6 @@
-//! The helper's end of the socket: frames, waited for or not.
+//! The helper's end of the socket: frames, read with or without waiting.
 //!
-//! Whoever asked is gone when the socket is: a session that nobody listens to must end.
+//! The client is gone when the socket is closed: a session without a client must end.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
@@ -14,17 +14,17 @@ use super::ExecRequest;
 use super::frame::{self, CHUNK_BYTES, Decoder, Frame, Kind};
 use crate::monitor::inherited::{close_from, duplicate};
 
-/// Bytes that wait to be sent at most, and a chunk more; then nothing is read from the program.
+/// Bytes that wait to be sent at most, plus one chunk; above, nothing is read from the program.
 const WAITING_BYTES_MAX: usize = 64 * 1024;
 
-/// Frames to and from whoever asked.
+/// Frames to and from the client.
 #[derive(Debug)]
 pub struct Channel {
     socket: UnixStream,
     decoder: Decoder,
     waiting: Vec<u8>,
     gone: bool,
-    /// `Stdin` that was read with [`Read`] and not yet handed out.
+    /// Payload of `Stdin` that was received by [`Read`] and is not yet consumed.
     rest: Vec<u8>,
     ended: bool,
 }
@@ -54,13 +54,14 @@ impl Channel {
         }
     }
 
-    /// Waits for the order.
+    /// Waits for the request, which is the first frame.
     pub fn read_order(&mut self) -> Option<ExecRequest> {
         let frame = self.read_frame()?;
         if frame.kind == Kind::Order { serde_json::from_slice(&frame.payload).ok() } else { None }
     }
 
-    /// Sends, and waits until it is sent; a listener that is gone is noticed with the next frame.
+    /// Sends, and waits until the frame is sent; that the client is gone is noticed with the next
+    /// frame.
     pub fn send(&mut self, kind: Kind, payload: &[u8]) {
         let _ = self.try_send(kind, payload);
     }
@@ -87,12 +88,12 @@ impl Channel {
         }
     }
 
-    /// From here on nothing waits: [`Channel::queue`], [`Channel::flush`], [`Channel::receive`].
+    /// From here on no call waits: [`Channel::queue`], [`Channel::flush`], [`Channel::receive`].
     pub fn stop_waiting(&mut self) -> io::Result<()> {
         self.socket.set_nonblocking(true)
     }
 
-    /// Is nobody listening any more?
+    /// Is the client gone?
     pub fn is_gone(&self) -> bool {
         self.gone
     }
@@ -126,7 +127,7 @@ impl Channel {
         }
     }
 
-    /// The next frame that has arrived. Junk is a listener that cannot be spoken to: gone.
+    /// The next frame that has arrived. A client that sends junk counts as gone.
     pub fn receive(&mut self) -> Option<Frame> {
         let mut bytes = [0; CHUNK_BYTES];
         while !self.gone {
@@ -149,7 +150,7 @@ impl Channel {
         None
     }
 
-    /// Nobody listens: nothing waits for them any more.
+    /// Treats the client as gone: frames that wait for it are dropped.
     pub fn leave(&mut self) {
         self.gone = true;
         self.waiting.clear();
@@ -162,7 +163,8 @@ impl AsFd for Channel {
     }
 }
 
-/// The archive that is sent, up to [`Kind::End`]. Without that it was cut, which is an error.
+/// The archive that the client sends, up to [`Kind::End`]. Without that frame it was cut, which is
+/// an error.
 impl Read for Channel {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.rest.is_empty() && !self.ended {

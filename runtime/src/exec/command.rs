@@ -1,5 +1,5 @@
-//! A command in the circumstances of a task: for a program of the host its cgroup, environment, user and
-//! directory; for a container what its OCI runtime makes of it.
+//! A command in the circumstances of a task: for a program of the host its cgroup, environment,
+//! user and directory; for a container whatever its OCI runtime sets up.
 
 use std::fs::File;
 use std::io;
@@ -22,7 +22,7 @@ use crate::oci::exec::{self, ExecSpec};
 use crate::refusal::StartError;
 use crate::run_dir;
 
-/// The variable that tells a program what its terminal understands, and Docker's value for it.
+/// The variable that names the type of a terminal, and Docker's value for it.
 const TERM: (&str, &str) = ("TERM=", "TERM=xterm");
 
 /// Why a command does not run.
@@ -31,13 +31,13 @@ pub enum EnterError {
     /// It cannot be started.
     #[error("{0}")]
     Start(#[from] StartError),
-    /// Pipes, a terminal, or what is waited with.
+    /// Pipes, a terminal, or the wait for signals.
     #[error("cannot prepare the command: {0}")]
     Prepare(#[from] io::Error),
 }
 
 impl EnterError {
-    /// As it is told.
+    /// The refusal that is sent to the client.
     pub fn refusal(&self) -> ExecRefusal {
         let (fault, code) = match self {
             EnterError::Start(
@@ -53,16 +53,16 @@ impl EnterError {
     }
 }
 
-/// A command that runs, and our ends of what it reads and writes; none of them waits.
+/// A running command, and our ends of its input and output; none of these blocks.
 #[derive(Debug)]
 pub struct Running {
     /// Its process.
     pub pid: Pid,
     /// What it reads.
     pub stdin: Option<File>,
-    /// What it prints; with a terminal, everything.
+    /// Its standard output; with a terminal, all of its output.
     pub stdout: Option<File>,
-    /// What it prints beside that.
+    /// Its standard error.
     pub stderr: Option<File>,
     /// Our end of its terminal.
     pub terminal: Option<File>,
@@ -105,7 +105,7 @@ pub fn start(target: &Target, order: &ExecOrder) -> Result<Running, EnterError> 
     })
 }
 
-/// Runs it on these streams, or on a terminal of its own, of which our end is given back.
+/// Runs it on these streams, or on a terminal of its own; returns our end of the terminal.
 fn execute(
     target: &Target,
     order: &ExecOrder,
@@ -153,7 +153,8 @@ fn on_host(
         return Ok((pid, Some(ours)));
     }
     for stream in streams {
-        // It may open /dev/stdout by its name; /dev/null stays everybody's.
+        // The command may open /dev/stdout by its name. Only pipes change owner: /dev/null stays
+        // everybody's.
         let is_pipe =
             fstat(stream).is_ok_and(|found| found.st_mode & libc::S_IFMT == libc::S_IFIFO);
         if is_pipe {
@@ -177,7 +178,7 @@ fn setting(target: &Target, order: &ExecOrder) -> Result<Setting, StartError> {
     Ok(setting)
 }
 
-/// A name alone is a variable without a value: whoever asked had none of that name.
+/// A name without `=` is a variable without a value: the client had no variable of that name.
 fn filled_in(entry: &str) -> String {
     if entry.contains('=') { entry.to_owned() } else { format!("{entry}=") }
 }

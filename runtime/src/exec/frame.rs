@@ -1,11 +1,11 @@
-//! The frames between whoever asked for a session and the helper inside a task's circumstances.
+//! The frames between the client of a session and the helper inside a task's circumstances.
 //!
 //! ```text
 //! kind  0 0 0  length (u32, big end first)   payload
 //! ```
-//! Docker's header of a multiplexed stream, so that what a program prints needs no translation:
-//! kinds 0 to 2 are Docker's, the others never leave the fleet. Bytes come from a peer: decoding
-//! must never panic, and never hold more than one frame.
+//! The header is Docker's for a multiplexed stream, so that a program's output needs no
+//! translation: kinds 0 to 2 are Docker's, the others never leave the fleet. Bytes come from a
+//! peer: decoding must never panic, and never hold more than one frame.
 
 /// In front of every payload.
 pub const HEADER_BYTES: usize = 8;
@@ -13,7 +13,7 @@ pub const HEADER_BYTES: usize = 8;
 /// One payload at most: an order with a long environment is the largest.
 pub const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
 
-/// Bytes of a stream that are put into one frame: what the window of a link between nodes holds.
+/// Bytes of a stream that are put into one frame: half the window of a stream between nodes.
 pub const CHUNK_BYTES: usize = 16 * 1024;
 
 /// What a frame is.
@@ -25,17 +25,17 @@ pub enum Kind {
     Stdout = 1,
     /// Of the program.
     Stderr = 2,
-    /// What is asked, the first frame: [`super::ExecRequest`] in JSON.
+    /// The request, the first frame: [`super::ExecRequest`] in JSON.
     Order = 3,
     /// No more [`Kind::Stdin`] will come.
     End = 4,
     /// The terminal has another size: rows and columns, u16 each, big end first.
     Resize = 5,
-    /// The program runs, or what is to be written to is open: a process id, u32, or 0.
+    /// The program runs, or the target of an archive is open: a process id, u32, or 0.
     Started = 6,
-    /// It is over: the exit code, i32. The last frame.
+    /// The session is over: the exit code, i32. The last frame.
     Exited = 7,
-    /// It came to nothing: [`super::Refusal`] in JSON. The last frame.
+    /// The session failed: [`super::ExecRefusal`] in JSON. The last frame.
     Refused = 8,
     /// What is at a path: [`crate::copy::PathStat`] in JSON.
     Stat = 9,
@@ -65,7 +65,7 @@ pub struct Frame {
     pub payload: Vec<u8>,
 }
 
-/// What arrives is no stream of frames.
+/// The bytes that arrived are no stream of frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("what arrives is no session; is the other agent of another version?")]
 pub struct NoFrame;
@@ -95,7 +95,7 @@ impl Frame {
         Some(super::Size { rows, columns })
     }
 
-    /// Puts it behind what is already in `out`.
+    /// Appends the frame to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
         encode(self.kind, &self.payload, out);
     }
@@ -108,7 +108,7 @@ impl Frame {
     }
 }
 
-/// Puts a frame behind what is already in `out`.
+/// Appends a frame to `out`.
 pub fn encode(kind: Kind, payload: &[u8], out: &mut Vec<u8>) {
     assert!(payload.len() <= PAYLOAD_BYTES_MAX, "larger things are sent in parts");
     out.extend_from_slice(&[kind as u8, 0, 0, 0]);
@@ -123,7 +123,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Takes what arrived.
+    /// Takes the bytes that arrived.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }

@@ -11,9 +11,10 @@ use tokio::net::UnixStream;
 
 use crate::files;
 
-/// Begins a session in the run of a folder: the first frame to send is the order, what becomes of it
-/// arrives as frames, see [`super::frame`]; closing the socket ends it. `program` is the helper when
-/// called as `<program> enter <folder>`. To be called in a tokio runtime, which collects the helper.
+/// Begins a session in the run of a folder. The first frame to send is the request; the results
+/// arrive as frames, see [`super::frame`]; closing the socket ends the session. `program` is the
+/// helper when called as `<program> enter <folder>`. To be called in a tokio runtime, which reaps
+/// the helper.
 pub fn open(program: &Path, dir: &Path) -> io::Result<UnixStream> {
     let (ours, theirs) = StdStream::pair()?;
     ours.set_nonblocking(true)?;

@@ -1,12 +1,12 @@
 //! Between the socket and the command, until both are done.
 //!
 //! ```text
-//! runs ──exit──▶ its session is killed ──drained, told──▶ what took a session of its own runs on ──▶ end
+//! runs ──exit──▶ its session is killed ──drained, reported──▶ other sessions run on ──▶ end
 //!  ├── the task ends: everything is killed
-//!  └── nobody listens: SIGTERM (a terminal hangs up), SIGKILL after the grace
+//!  └── the client is gone: SIGTERM (a terminal hangs up), SIGKILL after the grace
 //! ```
-//! Nothing is read that cannot be passed on: a slow listener makes the command wait, a command
-//! that does not read makes the listener wait.
+//! Nothing is read that cannot be passed on: a slow client makes the command wait, and a command
+//! that does not read makes the client wait.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -28,21 +28,21 @@ use crate::cgroup::{self, Cgroup};
 use crate::monitor::descendants::{self, ProcessSession, Reaped};
 use crate::run_dir;
 
-/// What a command is given to end once nobody listens to it any more.
+/// How long a command may take to end after its client is gone.
 const HANGUP_GRACE: Duration = Duration::from_secs(3);
 
-/// How long the last words on a terminal are waited for after its command has ended: the kernel
-/// hands them on a little later.
+/// How long the relay waits for the last output on a terminal after its command has ended: the
+/// kernel delivers that output a little later.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Without a descriptor that tells of the task's end, it is looked for this often.
+/// Without a descriptor that reports the task's end, the relay checks the task this often.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Bytes that wait for the command to read them; then nothing more is taken from the socket. More
-/// than what anybody pastes, so that a resize gets past it.
+/// Bytes that wait for the command to read them; above, nothing more is taken from the socket. More
+/// than anybody pastes, so that a resize behind them is still received.
 const UNREAD_BYTES_MAX: usize = 64 * 1024;
 
-/// The listener has closed its end; nix has no name for it.
+/// The client has closed its end; nix has no name for this flag.
 const HANGS_UP: PollFlags = PollFlags::from_bits_retain(libc::POLLRDHUP);
 
 struct Relay<'a> {
@@ -52,17 +52,17 @@ struct Relay<'a> {
     /// The command's.
     session: Option<ProcessSession>,
     unread: Vec<u8>,
-    /// The listener has nothing more to write.
+    /// The client will send no more input.
     ended: bool,
     detached: bool,
     exit: Option<(Exit, Instant)>,
     told: bool,
-    /// When everything is killed, because nobody listens.
+    /// When everything is killed, because the client is gone.
     kill_at: Option<Instant>,
     children: bool,
 }
 
-/// Runs a command, and returns when all of it is over and told.
+/// Runs a command, and returns when everything is over and reported.
 pub fn run(target: &Target, order: &ExecOrder, channel: &mut Channel) -> Result<(), EnterError> {
     let mut waited = SigSet::empty();
     waited.add(Signal::SIGCHLD);
@@ -70,7 +70,7 @@ pub fn run(target: &Target, order: &ExecOrder, channel: &mut Channel) -> Result<
     let signals = SignalFd::with_flags(&waited, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC);
     let signals = signals.map_err(std::io::Error::from)?;
     let task = target::watch(target.program());
-    // What the command is in then is its own session, or this one.
+    // After this, the command's session is its own or this process's.
     let _ = setsid();
     let running = command::start(target, order)?;
     channel.stop_waiting()?;
@@ -98,7 +98,7 @@ impl Relay<'_> {
     fn until_over(&mut self, signals: &SignalFd, task: Option<&OwnedFd>) {
         while self.children || !self.told || self.channel.has_waiting() {
             if self.wait(signals, task) && self.unread.len() >= UNREAD_BYTES_MAX {
-                // What it sent is not all taken, and there is nobody to take more from.
+                // The client hung up before all of its input could be taken: it counts as gone.
                 self.channel.leave();
             }
             while let Ok(Some(_)) = signals.read_signal() {}
@@ -117,7 +117,7 @@ impl Relay<'_> {
         }
     }
 
-    /// Returns when there is something to look at; true if the listener hung up.
+    /// Returns when something happened; true if the client hung up.
     fn wait(&self, signals: &SignalFd, task: Option<&OwnedFd>) -> bool {
         let mut fds: Vec<PollFd<'_>> = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         fds.extend(task.map(|task| PollFd::new(task.as_fd(), PollFlags::POLLIN)));
@@ -134,7 +134,7 @@ impl Relay<'_> {
         if let Some(stdin) = self.running.stdin.as_ref().filter(|_| !self.unread.is_empty()) {
             fds.push(PollFd::new(stdin.as_fd(), PollFlags::POLLOUT));
         }
-        // An error is a signal or nothing to wait for: everything is looked at anyway.
+        // An error is a signal, or there was nothing to wait for: everything is checked anyway.
         let _ = poll(&mut fds, self.timeout(task));
         let gone = HANGS_UP | PollFlags::POLLHUP | PollFlags::POLLERR;
         let seen = fds.get(listener).filter(|_| !self.channel.is_gone());
@@ -190,7 +190,8 @@ impl Relay<'_> {
         }
     }
 
-    /// Gives the command what it takes now. One that reads no more is no error.
+    /// Writes to the command as much as it takes now. A command that has stopped reading is no
+    /// error.
     fn feed(&mut self) {
         let Some(stdin) = self.running.stdin.as_mut() else { return };
         while !self.unread.is_empty() {
@@ -205,7 +206,7 @@ impl Relay<'_> {
                 }
             }
         }
-        // A terminal has no end but a hangup, which is not what the end of a file means.
+        // A terminal can only be hung up, which is not the same as the end of a file.
         if self.ended && self.running.terminal.is_none() {
             self.running.stdin = None;
         }
@@ -221,20 +222,20 @@ impl Relay<'_> {
                     Ok(count) if count > 0 => self.channel.queue(kind, &chunk[..count]),
                     Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
                     Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                    // The end: of a pipe 0 bytes, of a terminal an error.
+                    // The end: a pipe reads 0 bytes, a terminal an error.
                     Ok(_) | Err(_) => *mouth = None,
                 }
             }
         }
     }
 
-    /// Tells how the command ended, once all that it said before is on its way. What its children
-    /// say later is said to nobody, as with Docker.
+    /// Reports how the command ended, once all of its earlier output is queued. Later output of its
+    /// children is dropped, as with Docker.
     fn on_exit(&mut self) {
         let Some((exit, at)) = self.exit.filter(|_| !self.told) else { return };
         let is_open = self.open_outputs().next().is_some();
         if !self.channel.is_gone() && is_open {
-            // A full queue: there may be more in the pipes.
+            // The queue is full: there may be more in the pipes.
             if !self.channel.has_room() {
                 return;
             }
@@ -263,7 +264,7 @@ impl Relay<'_> {
                 self.kill_at = Some(Instant::now() + HANGUP_GRACE);
                 let was_terminal = self.running.terminal.is_some();
                 let Running { stdin, stdout, stderr, terminal, .. } = &mut self.running;
-                // The kernel hangs up whoever is in front on a terminal that closes.
+                // The kernel hangs up the foreground processes of a terminal that closes.
                 (*stdin, *stdout, *stderr, *terminal) = (None, None, None, None);
                 if let (Some(session), false, None) = (self.session, was_terminal, self.exit) {
                     let cgroup = Cgroup::existing(&self.target.order.cgroup);
@@ -286,7 +287,7 @@ impl Relay<'_> {
         }
     }
 
-    /// A task whose end came in between could not remove a group with a command in it.
+    /// If the task ended meanwhile, its monitor could not remove a cgroup that held a command.
     fn clear_away(&self) {
         let ended = std::path::Path::new(run_dir::FINAL_STATUS).exists();
         if ended

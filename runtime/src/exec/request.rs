@@ -1,4 +1,4 @@
-//! What a session is asked to do; it travels between nodes as it is.
+//! The request of a session; it travels between nodes unchanged.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub enum ExecRequest {
     /// To run a command.
     Exec(ExecOrder),
-    /// To tell what is at a path.
+    /// To report what is at a path.
     Stat {
         /// Within the task's root.
         path: String,
@@ -36,9 +36,9 @@ pub struct ExecOrder {
     pub privileged: bool,
     /// On a terminal of this size, instead of pipes.
     pub terminal: Option<Size>,
-    /// Somebody will write to it; else it reads the end at once.
+    /// The client will write to it; else it reads an end of file at once.
     pub stdin: bool,
-    /// Nobody listens, and it goes on when whoever asked is gone.
+    /// No client listens, and the command continues when the client is gone.
     pub detached: bool,
 }
 
@@ -52,7 +52,7 @@ pub struct Size {
 }
 
 impl Default for Size {
-    /// What everything supposes that is not told.
+    /// The size that programs assume when none is known.
     fn default() -> Size {
         Size { rows: 24, columns: 80 }
     }
@@ -65,6 +65,6 @@ pub struct PutOrder {
     pub path: String,
     /// A folder never takes the place of something else, nor the other way round.
     pub keep_kinds: bool,
-    /// Files belong to the task's user, not to whom the archive says.
+    /// Files belong to the task's user, not to the owner in the archive.
     pub own: bool,
 }

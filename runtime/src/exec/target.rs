@@ -1,4 +1,4 @@
-//! The run that somebody wants to look into: what it was told to be, and who it is now.
+//! The run that a session enters: its order, and its current status.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -12,9 +12,9 @@ use crate::run_dir::{self, Order, Status};
 /// A run whose program lives.
 #[derive(Debug)]
 pub struct Target {
-    /// What it was told to be.
+    /// Its order.
     pub order: Order,
-    /// Who it is.
+    /// Its current status.
     pub status: Status,
 }
 
@@ -54,7 +54,7 @@ impl Target {
         self.status.program
     }
 
-    /// Sends a signal to its program, and to nobody else.
+    /// Sends a signal to its program, and to no other process.
     pub fn signal(&self, number: i32) -> Result<(), NotRunning> {
         let program = self.program();
         if !program.is_alive() {
@@ -65,11 +65,11 @@ impl Target {
     }
 }
 
-/// A descriptor that becomes readable when the process has ended. `None`: it has, or the kernel is
-/// older than 5.3.
+/// A descriptor that becomes readable when the process has ended. `None`: the process has ended, or
+/// the kernel is older than 5.3.
 pub fn watch(process: Process) -> Option<OwnedFd> {
     let pid = Pid::from_raw(i32::try_from(process.pid).ok()?)?;
     let fd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
-    // Opened by its number: only now is it certain whose it is.
+    // Opened by the process number: only this check makes certain which process it is.
     process.is_alive().then_some(fd)
 }

@@ -28,7 +28,8 @@ impl Terminal {
         ioctl_fionbio(&ours, true)?;
         let theirs = ioctl_tiocgptpeer(&ours, flags)?;
         if let Some(uid) = uid {
-            // Its user may open it by its name; who may not change owners is that user.
+            // The user may open it by its name; a caller that may not change owners is that user
+            // already.
             let _ = fchown(&theirs, Some(Uid::from_raw(uid)), None);
         }
         let (ours, theirs) = (File::from(ours), File::from(theirs));
@@ -37,7 +38,7 @@ impl Terminal {
     }
 }
 
-/// Sets the size; whoever runs on it is told by SIGWINCH.
+/// Sets the size; the kernel notifies the foreground processes with SIGWINCH.
 pub fn resize(ours: &File, size: Size) {
     let size = Winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 };
     // A terminal that is gone has no size: not an error.

@@ -7,7 +7,7 @@ pub const LINE_BYTES_MAX: usize = 16 * 1024;
 /// the newline.
 pub const OVERHEAD_BYTES_MAX: usize = 24;
 
-/// Where it was said.
+/// The stream that an entry was written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
     /// Standard output.
@@ -33,8 +33,8 @@ pub struct LogEntry {
     pub wall_ns: u64,
     /// Where.
     pub stream: Stream,
-    /// What, with the newline if the line ends here: all entries of a stream in a row are what
-    /// the program wrote.
+    /// The message, with the newline if the line ends here: the concatenated entries of a stream
+    /// are what the program wrote.
     pub bytes: Vec<u8>,
 }
 
@@ -43,7 +43,7 @@ pub struct LogEntry {
 pub enum Ends {
     /// Yes.
     Line,
-    /// No, the line goes on.
+    /// No, the line continues.
     Piece,
 }
 
@@ -61,7 +61,7 @@ pub fn encode(into: &mut Vec<u8>, wall_ns: u64, stream: Stream, ends: Ends, mess
     into.push(b'\n');
 }
 
-/// What the beginning of an entry's line says, be it cut after [`OVERHEAD_BYTES_MAX`] bytes.
+/// Decodes the beginning of an entry's line, which may be cut after [`OVERHEAD_BYTES_MAX`] bytes.
 pub fn decode_head(line: &[u8]) -> Option<(Stream, Ends)> {
     let blank = line.iter().position(|byte| *byte == b' ')?;
     match line.get(blank + 1)? {
@@ -73,7 +73,7 @@ pub fn decode_head(line: &[u8]) -> Option<(Stream, Ends)> {
     }
 }
 
-/// Reads a line, which ends in a newline; junk is `None`.
+/// Reads a line, which ends in a newline; `None` if it is junk.
 pub fn decode(line: &[u8]) -> Option<LogEntry> {
     let line = line.strip_suffix(b"\n")?;
     let blank = line.iter().position(|byte| *byte == b' ')?;

@@ -7,7 +7,7 @@ use crate::refusal::StartError;
 /// Bounds of the log of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogOptions {
-    /// A file that would grow beyond is rotated.
+    /// A file that would grow beyond this is rotated.
     pub file_bytes_max: u64,
     /// Files, the current one included.
     pub files_max: u32,
@@ -16,12 +16,12 @@ pub struct LogOptions {
 /// 10 MiB in each of 3 files: 50 tasks fill at most 1.5 GB.
 const FILE_BYTES_MAX: u64 = 10 << 20;
 const FILES_MAX: u32 = 3;
-/// Renaming is done in order, one file after the other.
+/// The limit is low because renaming is done in order, one file after the other.
 const FILES_MAX_MAX: u32 = 100;
 
 impl LogOptions {
-    /// Reads the options of a template. Names that only other log drivers know are given back, to
-    /// be warned of.
+    /// Reads the options of a template. Returns names that only other log drivers know, for a
+    /// warning.
     pub fn parse(
         options: &BTreeMap<String, String>,
     ) -> Result<(LogOptions, Vec<String>), StartError> {

@@ -14,14 +14,14 @@ use crate::run_dir;
 /// Where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ReadFrom {
-    /// So many lines before the end, however many entries they are; `None`: all.
+    /// This many lines before the end, however many entries they are; `None`: all.
     pub tail: Option<u64>,
     /// Lines that began at this time of day (ms since 1970) or later.
     pub since_ms: u64,
 }
 
-/// A follower looks this often. A poll: it costs one `stat` and one `read` while somebody watches,
-/// and nothing while nobody does.
+/// How often a follower checks. A poll: it costs one `stat` and one `read` while somebody follows,
+/// and nothing otherwise.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Bytes that are read at a time.
@@ -34,15 +34,15 @@ pub struct LogReader {
     dir: PathBuf,
     since_ns: u64,
     file: Option<BufReader<File>>,
-    /// The inode of `file`: names move when files are rotated.
+    /// The inode of `file`: names change when files are rotated.
     inode: u64,
-    /// The entry under way.
+    /// The incomplete entry.
     line: Vec<u8>,
-    /// Per stream: the line under way goes on, and whether it is shown.
+    /// Per stream: set while its line is incomplete, and whether that line is shown.
     under_way: [Option<Shown>; 2],
 }
 
-/// Is a line within what was asked for? Its pieces share the fate of its beginning.
+/// Is a line within the requested range? All its pieces are treated like its first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shown {
     Yes,
@@ -50,8 +50,8 @@ enum Shown {
 }
 
 impl LogReader {
-    /// Opens the log of the run in this folder ([`run_dir::path`]). A run that said nothing yet
-    /// has an empty log; a folder that is not there is an error.
+    /// Opens the log of the run in this folder ([`run_dir::path`]). A run without output has an
+    /// empty log; a folder that does not exist is an error.
     pub fn open(dir: &Path, from: ReadFrom) -> io::Result<LogReader> {
         fs::metadata(dir)?;
         let mut reader = LogReader {
@@ -93,7 +93,7 @@ impl LogReader {
                 }
             }
             if room == 0 {
-                // No entry is that long: junk. What follows its newline is read again.
+                // No entry is that long: junk. Reading continues after its newline.
                 self.line.clear();
             } else if read == 0 && !self.enter_newer()? {
                 return Ok(None);
@@ -101,7 +101,7 @@ impl LogReader {
         }
     }
 
-    /// The next entry as soon as there is one; `None` when the run is over and all is read.
+    /// Waits for the next entry; `None` when the run is over and everything is read.
     pub async fn follow(&mut self) -> io::Result<Option<LogEntry>> {
         loop {
             let over = !self.dir.exists() || self.dir.join(run_dir::FINAL_STATUS).exists();
@@ -148,7 +148,7 @@ impl LogReader {
         Ok(true)
     }
 
-    /// Goes on with the file after the current one, if there is one and the current one is read.
+    /// Continues with the file after the current one, if there is one and the current one is read.
     fn enter_newer(&mut self) -> io::Result<bool> {
         let inode_of = |number| fs::metadata(self.path(number)).map(|found| found.ino()).ok();
         if inode_of(0) == Some(self.inode) {
@@ -158,10 +158,10 @@ impl LogReader {
         let newer = match (0..=oldest).find(|number| inode_of(*number) == Some(self.inode)) {
             Some(0) => return Ok(false),
             Some(number) => number - 1,
-            // Removed while it was read: the oldest that is left.
+            // The file was removed while it was read: continues with the oldest that is left.
             None => oldest,
         };
-        // It was rotated away after the last read: its end may still be unread.
+        // The file was rotated after the last read: its end may still be unread.
         if let Some(file) = self.file.as_mut()
             && !file.fill_buf()?.is_empty()
         {

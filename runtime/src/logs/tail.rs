@@ -1,8 +1,9 @@
 //! Where the last lines of a log begin.
 //!
-//! Read from the end, because a log may be large and its last lines are few. A line may be several
-//! entries: it is counted at the entry that ends it, so a line is never begun in its middle. Only
-//! where both streams have lines of several entries at the same time, one of them may be cut.
+//! The log is read from its end, because it may be large and its last lines are few. A line may be
+//! several entries: it is counted at the entry that ends it, so that reading never begins in the
+//! middle of a line. Only where both streams have lines of several entries at the same time, one of
+//! these lines may be cut.
 
 use std::fs::File;
 use std::io;
@@ -29,16 +30,16 @@ impl Tail {
         Tail { wanted, found: 0, has_entry: [false; 2], reached: false }
     }
 
-    /// Is the beginning of the first of them found? Else the next older file has more.
+    /// Is the beginning of the first of them found? If not, the next older file has more.
     pub fn is_whole(&self) -> bool {
         self.reached
     }
 
-    /// Counts the lines of a file from its end; the offset from which on it is to be read.
+    /// Counts the lines of a file from its end; returns the offset where reading begins.
     pub fn reach_back(&mut self, file: &File) -> io::Result<u64> {
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut offset = file.metadata()?.len();
-        // Where the entry that was seen last begins: what is behind the last newline is none yet.
+        // Where the last seen entry begins: bytes behind the last newline are no entry yet.
         let mut begin = None;
         while offset > 0 {
             let length = offset.min(CHUNK_BYTES as u64);

@@ -1,7 +1,7 @@
 //! The writing side of a run's log, in its monitor.
 //!
-//! A program must never stop because its log cannot be written: what a full disk does not take is
-//! counted and lost, and the next entry that fits is preceded by one that says so.
+//! A program must never stop because its log cannot be written. Entries that a full disk does not
+//! take are counted and lost, and the next entry that fits is preceded by one that says so.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::entry::{self, Ends, OVERHEAD_BYTES_MAX, Stream};
 use super::options::LogOptions;
 
-/// Entries are collected up to here before they are written.
+/// Entries are collected up to this size before they are written.
 const BATCH_BYTES: usize = 16 * 1024;
 
 /// Appends entries to a log and rotates its files.
@@ -27,7 +27,7 @@ pub struct LogWriter {
 }
 
 impl LogWriter {
-    /// A log that begins with its first entry.
+    /// A log whose file is made with its first entry.
     pub fn new(path: PathBuf, options: LogOptions) -> LogWriter {
         LogWriter { path, options, file: None, size: 0, batch: Vec::new(), lost_bytes: 0 }
     }
@@ -80,7 +80,7 @@ impl LogWriter {
         }
         let file = self.file.as_mut().expect("it was opened above");
         if let Err(error) = file.write_all(bytes) {
-            // Half an entry would spoil the next one.
+            // A partly written entry would spoil the next one.
             let _ = file.set_len(self.size);
             return Err(error);
         }

@@ -1,5 +1,5 @@
-//! What is watched: a program of the host, or a container. They begin differently and their health
-//! is asked for differently; everything else about them is the same.
+//! What a monitor supervises: a program of the host, or a container. The two differ in how they
+//! begin and how their health is checked; everything else is the same.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -20,29 +20,29 @@ use crate::run_dir::Order;
 pub struct Begun {
     /// Its program.
     pub program: Pid,
-    /// Where its limits are, with what could not be had.
+    /// Its cgroups, with the limits that could not be set.
     pub cgroup: Cgroup,
-    /// What it says.
+    /// Its output.
     pub output: Output,
-    /// What it is.
+    /// The program or the container.
     pub body: Body,
 }
 
-/// What is watched.
+/// What is supervised.
 pub enum Body {
     /// A program of the host, in these circumstances.
     Program(Box<Setting>),
     /// A container, made by this order.
     Container {
-        /// The whole order: programs that are run in it later are described by it.
+        /// The whole order: it describes the programs that are run in the container later.
         order: Box<Order>,
-        /// The other end of a standard input that is to stay open.
+        /// The other end of a standard input that stays open.
         _stdin: Option<OwnedFd>,
     },
 }
 
 impl Body {
-    /// Runs a health command; the process that is to be waited for.
+    /// Runs a health command; returns the process to wait for.
     pub fn check(&self, words: &[String], null: BorrowedFd<'_>) -> Result<Pid, StartError> {
         match self {
             Body::Program(setting) => {
@@ -52,7 +52,7 @@ impl Body {
         }
     }
 
-    /// Ends a health command that takes too long, with all that it started.
+    /// Ends a health command that takes too long, with all processes that it started.
     pub fn end_check(&self, check: Process, cgroup: &Cgroup) {
         match self {
             Body::Program(_) => descendants::end_session(ProcessSession::of_leader(check), cgroup),
@@ -61,7 +61,7 @@ impl Body {
         }
     }
 
-    /// A health command has ended: so does what it left behind.
+    /// Cleans up after a health command: kills the processes that it left behind.
     pub fn clear_check(&self, check: Process, cgroup: &Cgroup) {
         match self {
             Body::Program(_) => descendants::end_session(ProcessSession::of_leader(check), cgroup),

@@ -1,7 +1,7 @@
-//! A container under watch: the launcher that makes it.
+//! A supervised container: the launcher that makes it.
 //!
-//! It is a fork of the monitor, which has one thread, and ends with it. What it needs of memory
-//! never becomes the monitor's.
+//! The launcher is a fork of the monitor, which has one thread, and it ends with the monitor.
+//! Memory that the launcher needs never becomes the monitor's.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -31,8 +31,8 @@ use crate::run_dir::{self, Order};
 
 /// Where the terminal is delivered, in the folder of the run.
 const CONSOLE: &str = "console.sock";
-/// How long a start that is no longer wanted may still take: as long as making a container takes
-/// on a slow machine, and half of what an agent waits for a run that it forgets.
+/// How long a start that is no longer wanted may still take: as long as making a container takes on
+/// a slow machine, and half of the time that an agent waits for a run that it forgets.
 const UNWANTED_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Makes the container of an order.
@@ -51,7 +51,8 @@ pub fn begin(
     }
     .map_err(step("make pipes"))?;
     let console = template.container.tty.then(console).transpose()?;
-    // Making a container takes processes; how many it may have is limited before its program runs.
+    // Making a container takes processes: the limit of processes is set just before its program
+    // runs.
     let to_begin_with = Resources { pids: 0, ..template.limits.clone() };
     let cgroup = Cgroup::create(&order.cgroup, &to_begin_with, CgroupScope::All);
     let null = inherited.null();
@@ -95,7 +96,7 @@ fn console() -> Result<Console, StartError> {
     Console::listen(&here, CONSOLE)
 }
 
-/// Runs the launcher, and waits for what it tells.
+/// Runs the launcher, and waits for its report.
 fn make(
     order: &Order,
     container: &ContainerOrder,
@@ -105,9 +106,9 @@ fn make(
 ) -> Result<(Pid, Vec<String>), StartError> {
     let step = |step| move |errno| StartError::Step { step, errno };
     let (report, reporter) = pipe2(OFlag::O_CLOEXEC).map_err(step("make a pipe"))?;
-    // Everything that the embedded runtime forks is born in the container's cgroup, and found
-    // there if both the launcher and this monitor are killed. Others refuse a group that has
-    // members.
+    // Everything that the embedded runtime forks starts in the container's cgroup, and is found
+    // there if both the launcher and this monitor are killed. Other runtimes refuse a group that
+    // has members.
     let home = cgroup.unified().filter(|_| container.runtime == OciRuntime::Embedded);
     let home = home.and_then(|dir| File::open(dir).ok());
     // SAFETY: a monitor has one thread.
@@ -135,9 +136,9 @@ fn make(
     }
 }
 
-/// All that the launcher tells; `None`: it was ended, as the OCI runtime took too long. An order to
-/// stop that comes meanwhile is carried out when the container runs; a launcher that does not come
-/// to an end then is ended.
+/// Reads the launcher's whole report; `None`: the launcher was killed, because the OCI runtime took
+/// too long. An order to stop that comes meanwhile is carried out when the container runs; a
+/// launcher that does not finish in time after such an order is killed.
 fn await_report(
     report: OwnedFd,
     launcher: Pid,
@@ -150,7 +151,7 @@ fn await_report(
     let mut told = Vec::new();
     let mut bytes = [0; 1024];
     let mut unwanted: Option<Instant> = None;
-    // Since when the OCI runtime makes it, and how long it may until the next step.
+    // Since when the OCI runtime makes the container, and how long it may take until the next step.
     let mut making: Option<(Instant, Duration)> = None;
     loop {
         let left = |since: Instant, timeout: Duration| timeout.saturating_sub(since.elapsed());
@@ -166,7 +167,8 @@ fn await_report(
                 return None;
             }
             making = making.map(|(since, _)| (since, timeout * 2));
-            // Without it the node is not told, and the rest follows all the same.
+            // If the file cannot be made, the agent is not told; everything else happens all the
+            // same.
             let _ = File::create(run_dir::SLOW);
             inherited.notify();
             continue;

@@ -1,7 +1,7 @@
 //! The health command of a container, run by a helper that ends with the command's code.
 //!
-//! The helper is a fork of the monitor, which has one thread, and ends with it. What it needs of
-//! memory never becomes the monitor's.
+//! The helper is a fork of the monitor, which has one thread, and it ends with the monitor. Memory
+//! that the helper needs never becomes the monitor's.
 
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::oci::exec::{self, ExecSpec};
 use crate::refusal::StartError;
 use crate::run_dir::Order;
 
-/// A health command ends like a shell that was told to.
+/// The exit code of a health command that could not run or was told to end.
 const CODE_FAILED: i32 = 125;
 
 /// Runs a health command in the container, by a helper that ends with the command's code.
@@ -37,7 +37,7 @@ pub fn check(order: &Order, words: &[String], null: BorrowedFd<'_>) -> Result<Pi
 
 fn help(order: &Order, words: &[String], null: BorrowedFd<'_>) -> i32 {
     let _ = prctl::set_pdeathsig(Signal::SIGKILL);
-    // What the command is in then is its own session, or this one.
+    // After this, the command's session is its own or this process's.
     let _ = setsid();
     let mut waited = SigSet::empty();
     waited.add(Signal::SIGCHLD);
@@ -61,7 +61,8 @@ fn help(order: &Order, words: &[String], null: BorrowedFd<'_>) -> i32 {
             }
         }
         if waited.wait() == Ok(Signal::SIGTERM) {
-            // Not every runtime gives it a group of its own; it and all it started are ours.
+            // Not every runtime gives the command a process group of its own; the command and all
+            // processes that it started are children of this process.
             descendants::end_all(&Cgroup::default());
             end_session();
             return CODE_FAILED;

@@ -1,6 +1,6 @@
 //! Orders from the agent to a monitor, one per line of the fifo `control`: `stop <signal> <grace>`.
 //!
-//! The fifo is held open by the monitor alone, so an order reaches this run's monitor or nobody.
+//! Only the monitor holds the fifo open, so an order reaches this run's monitor or nobody.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -14,16 +14,16 @@ use crate::run_dir;
 /// An order to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StopOrder {
-    /// The signal that asks; `None`: that of the template.
+    /// The signal to send; `None`: that of the template.
     pub signal: Option<i32>,
-    /// Until SIGKILL.
+    /// Time until SIGKILL.
     pub grace_ms: u64,
 }
 
-/// Orders that a monitor reads at once; more bytes than that are of no sane agent.
+/// Bytes of orders that a monitor reads at once; no correct agent sends more.
 const ORDER_BYTES_MAX: usize = 1024;
 
-/// Gives the order to the monitor of a run; an error if it has none any more.
+/// Sends the order to the monitor of a run; an error if the run has no monitor any more.
 pub fn send(dir: &Path, order: StopOrder) -> io::Result<()> {
     let mut options = OpenOptions::new();
     // Without a reader the open fails (ENXIO) instead of waiting for one.
@@ -32,8 +32,8 @@ pub fn send(dir: &Path, order: StopOrder) -> io::Result<()> {
     fifo?.write_all(format!("stop {signal} {}\n", order.grace_ms).as_bytes())
 }
 
-/// Takes the orders that have arrived. A line is shorter than a pipe's atomic write, so no line
-/// is ever cut.
+/// Reads the orders that have arrived. A line is shorter than a pipe's atomic write, so no line is
+/// ever cut.
 pub fn receive(fifo: &mut File) -> Vec<StopOrder> {
     let mut bytes = [0; ORDER_BYTES_MAX];
     let length = fifo.read(&mut bytes).unwrap_or(0);

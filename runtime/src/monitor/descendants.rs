@@ -1,5 +1,5 @@
-//! Ending everything that a program has started: the monitor is the subreaper of its run, so
-//! whatever loses its parent becomes a child of the monitor and cannot hide.
+//! Ending everything that a program has started. The monitor is the subreaper of its run: a process
+//! that loses its parent becomes a child of the monitor and cannot hide.
 
 use std::fs;
 use std::thread;
@@ -14,13 +14,14 @@ use rustix::process::{WaitOptions, wait};
 use crate::cgroup::Cgroup;
 use crate::proc_table::{self, Process, Stat};
 
-/// Between two looks at what still dies: from 1 ms, doubling, to 100 ms for a process that the
-/// kernel cannot end yet (it waits for a disk or a server).
+/// Pause between two checks for processes that are still dying: from 1 ms, doubling, to 100 ms for
+/// a process that the kernel cannot end yet (it waits for a disk or a server).
 const PAUSE: Duration = Duration::from_millis(1);
 const PAUSE_MAX: Duration = Duration::from_millis(100);
 
-/// Looks at a session that is being ended: 1, 2, 4 … ms apart, a quarter of a second in all. What the
-/// kernel cannot end by then has its SIGKILL, and the monitor has other work.
+/// How often a session that is being ended is checked: 1, 2, 4 … ms apart, a quarter of a second in
+/// all. A process that the kernel cannot end by then has its SIGKILL, and the monitor has other
+/// work.
 const SESSION_ROUNDS_MAX: u32 = 8;
 
 /// SIGKILL to everything of the run, once; `leader` leads the program's process group.
@@ -32,13 +33,14 @@ pub fn kill(cgroup: &Cgroup, leader: Pid) {
     }
 }
 
-/// Kills all that is left after the program ended, and returns when nothing is. No process of
-/// the run outlives this, except one that somebody else started for it.
+/// Kills all that is left after the program ended, and returns when nothing is left. No process of
+/// the run survives, except one that somebody else started for it.
 pub fn end_all(cgroup: &Cgroup) {
     cgroup.kill();
     let mut pause = PAUSE;
     loop {
-        // A killed process hands its children to this one, so that each round sees a generation.
+        // The children of a killed process become children of this process: each round finds the
+        // next generation.
         for child in children() {
             proc_table::signal(child, libc::SIGKILL);
         }
@@ -57,24 +59,25 @@ pub fn end_all(cgroup: &Cgroup) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProcessSession {
     id: u32,
-    /// Whose id it is; `None`: that of a process that has ended, which a runtime began it with.
+    /// The process that has this id; `None`: the leader has ended (a runtime began the session).
     leader: Option<Process>,
 }
 
 impl ProcessSession {
-    /// That of a process which began it.
+    /// The session that the given process began.
     pub fn of_leader(leader: Process) -> ProcessSession {
         ProcessSession { id: leader.pid, leader: Some(leader) }
     }
 
-    /// That of a command, be it its own or one that its runtime or this process began for it. To be
-    /// asked before the command is reaped, by a process that has a session of its own.
+    /// The session of a command: its own, or one that its runtime or this process began for it. To
+    /// be called before the command is reaped, by a process that has a session of its own.
     pub fn of_command(command: Pid) -> Option<ProcessSession> {
         let id = proc_table::stat(command.as_raw() as u32)?.session;
         Some(ProcessSession { id, leader: Process::of(id) }).filter(|session| session.id > 1)
     }
 
-    /// An id is not given again while its session lives: if it was, the session is over.
+    /// The kernel does not reuse an id while its session lives: if the id was reused, the session
+    /// is over.
     fn is_over(self) -> bool {
         proc_table::stat(self.id).is_some_and(|stat| Some(stat.process) != self.leader)
     }
@@ -87,9 +90,10 @@ pub fn signal_session(session: ProcessSession, cgroup: &Cgroup, number: i32) {
     }
 }
 
-/// Kills all of the session of a command that has ended, or is to. In a container what loses its
-/// parent becomes a child of the container's first process, not of this one: it is known by its
-/// session, among the members of the run's cgroup. What took a session of its own runs on.
+/// Kills the whole session of a command that has ended or is to end. A process in a container that
+/// loses its parent becomes a child of the container's first process, not of this one: it is found
+/// by its session, among the members of the run's cgroup. A process that took a session of its own
+/// runs on.
 pub fn end_session(session: ProcessSession, cgroup: &Cgroup) {
     let mut pause = PAUSE;
     for _ in 0..SESSION_ROUNDS_MAX {
@@ -116,7 +120,7 @@ fn members_of(session: ProcessSession, cgroup: &Cgroup) -> Vec<u32> {
     candidates(cgroup).into_iter().filter(is_member).map(|stat| stat.process.pid).collect()
 }
 
-/// Whoever may belong to a session of the run.
+/// All processes that may belong to a session of the run.
 fn candidates(cgroup: &Cgroup) -> Vec<Stat> {
     let members = cgroup.members();
     if members.is_empty() {
@@ -128,7 +132,7 @@ fn candidates(cgroup: &Cgroup) -> Vec<Stat> {
 /// What [`reap`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reaped {
-    /// This child has ended, so.
+    /// This child has ended, with this exit.
     One(Pid, Exit),
     /// All children live.
     NoneYet,
@@ -142,7 +146,7 @@ pub fn reap() -> Reaped {
         Ok(None) => Reaped::NoneYet,
         Err(_) => Reaped::NoChild,
         Ok(Some((pid, status))) => {
-            // Asked of rustix: nix knows no signal above 31.
+            // Uses rustix: nix knows no signal above 31.
             let exit = match status.terminating_signal() {
                 Some(number) => Exit::Signal(number),
                 None => Exit::Code(status.exit_status().unwrap_or(0)),

@@ -1,7 +1,7 @@
-//! A fork whose child is born into a cgroup, where the kernel can do that.
+//! A fork whose child starts in a cgroup, where the kernel can do that.
 //!
-//! Moving a process into a cgroup waits for a grace period of the kernel's: 11 ms measured, one
-//! mover at a time on the whole machine. Being born there (Linux 5.7, version 2) costs nothing.
+//! Moving a process into a cgroup waits for a grace period of the kernel: 11 ms measured, one move
+//! at a time on the whole machine. A child that starts there (Linux 5.7, version 2) costs nothing.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::unistd::{ForkResult, Pid, fork};
 
-/// `CLONE_INTO_CGROUP`, which libc declares too narrow.
+/// `CLONE_INTO_CGROUP`, for which libc declares a type that is too narrow.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// The kernel's `struct clone_args`, as of version 5.7.
@@ -50,7 +50,8 @@ pub unsafe fn fork_into(cgroup: Option<BorrowedFd<'_>>) -> nix::Result<Forked> {
         match unsafe { clone_into(cgroup) } {
             Ok(0) => return Ok(Forked::ChildInCgroup),
             Ok(pid) => return Ok(Forked::Parent(Pid::from_raw(pid))),
-            // An older kernel, a sandbox, a group that takes nobody: the child tries by itself.
+            // An older kernel, a sandbox, a group that accepts no process: the child tries to join
+            // by itself.
             Err(_) => {}
         }
     }

@@ -5,13 +5,13 @@
 //! starting ───────▶ healthy ◀─────────────────────────────────▶ unhealthy
 //!     └── retries failures in a row after the start period ──────────▲   (a pass leads back)
 //! ```
-//! All times are milliseconds since the program started. The checker only judges; who acts on an
-//! unhealthy task is none of its business.
+//! All times are milliseconds since the program started. The checker only judges; it never acts on
+//! an unhealthy task.
 
 use crdt_state::spec::HealthCheck;
 use crdt_state::task::Health;
 
-/// Unless given, as in Docker.
+/// The defaults, as in Docker.
 const INTERVAL_MS: u64 = 30_000;
 const TIMEOUT_MS: u64 = 30_000;
 const RETRIES: u32 = 3;
@@ -41,7 +41,7 @@ enum Phase {
     Checks { until: u64 },
 }
 
-/// The judge of one run.
+/// The health state of one run.
 #[derive(Debug)]
 pub struct HealthChecker {
     check: HealthCheck,
@@ -75,7 +75,7 @@ impl HealthChecker {
         }
     }
 
-    /// What is due now, told once.
+    /// What is due now, returned once.
     pub fn poll(&mut self, now: u64) -> Option<Due> {
         match self.phase {
             Phase::Waits { until } if until <= now => {
@@ -83,7 +83,8 @@ impl HealthChecker {
                 Some(Due::Check)
             }
             Phase::Checks { until } if until <= now => {
-                // Its end is reported by handle_result; until then it is not told again.
+                // Its end is reported by handle_result; until then the timeout is not returned
+                // again.
                 self.phase = Phase::Checks { until: u64::MAX };
                 Some(Due::TimeOut)
             }
@@ -91,7 +92,7 @@ impl HealthChecker {
         }
     }
 
-    /// A check is over. Returns the verdict if it is another one now.
+    /// A check is over. Returns the verdict if it has changed.
     pub fn handle_result(&mut self, now: u64, result: CheckResult) -> Option<Health> {
         let before = self.verdict;
         match result {
@@ -111,7 +112,7 @@ impl HealthChecker {
         (self.verdict != before).then_some(self.verdict)
     }
 
-    /// The start period ends with its time or with the first success.
+    /// The start period ends when its time is over, or with the first success.
     fn is_starting(&self, now: u64) -> bool {
         self.verdict == Health::Starting && now < self.check.start_period_ms
     }

@@ -1,7 +1,8 @@
 //! What the driver gives a monitor: the order on descriptor 0, the notify pipe on 1, the orders on
 //! 2.
 //!
-//! The three are moved out of the way and never reach a program: it gets /dev/null in their place.
+//! The three are moved to other numbers and never reach a program: it gets /dev/null in their
+//! place.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -14,17 +15,17 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 /// The descriptors of a monitor.
 #[derive(Debug)]
 pub struct Inherited {
-    /// Its lock, held through this descriptor, says that the monitor lives.
+    /// The monitor holds the lock of the order through this descriptor, which shows that it lives.
     order: File,
     notify: File,
-    /// Read and write end in one: it never sees an end of file.
+    /// Read and write end in one, so that there is never an end of file.
     pub control: File,
     /// `/dev/null`, for a program's standard input.
     null: File,
 }
 
 impl Inherited {
-    /// Takes them over.
+    /// Takes over the three descriptors.
     pub fn take() -> nix::Result<Inherited> {
         let [order, notify, control] = [0, 1, 2].map(duplicate);
         let (order, notify, control) = (order?, notify?, control?);
@@ -45,8 +46,8 @@ impl Inherited {
         Ok(bytes)
     }
 
-    /// Tells the agent to look at the folder, if there is an agent. A pipe that is full already
-    /// needs no further byte.
+    /// Tells the agent to check the folder, if there is an agent. A pipe that is full already needs
+    /// no further byte.
     pub fn notify(&self) {
         let _ = (&self.notify).write(b"!");
     }
@@ -57,7 +58,7 @@ impl Inherited {
     }
 }
 
-/// A copy of a descriptor, out of the way of the first three.
+/// A copy of a descriptor with a number above the first three.
 pub(crate) fn duplicate(fd: RawFd) -> nix::Result<File> {
     // SAFETY: fcntl on a number has no memory effects; the new descriptor belongs to nobody yet.
     let copy = Errno::result(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) })?;
@@ -70,8 +71,9 @@ pub(crate) fn close_from(first: RawFd) {
     close_between(first, libc::c_uint::MAX);
 }
 
-/// Closes everything but the standard streams and these. For a forked child that ends without
-/// giving back what it was given: whatever owned the others must not be used there any more.
+/// Closes everything but the standard streams and these descriptors. For a forked child that ends
+/// without running destructors: the owners of the other descriptors must not be used in it any
+/// more.
 pub fn keep_only(kept: &[BorrowedFd<'_>]) {
     let mut kept: Vec<RawFd> = kept.iter().map(AsRawFd::as_raw_fd).collect();
     kept.sort_unstable();

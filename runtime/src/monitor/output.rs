@@ -1,8 +1,8 @@
-//! What the program says: two pipes in, entries of the log out.
+//! The program's output: two pipes in, entries of the log out.
 //!
-//! A pipe that is not read stops its program, so reading never waits for anything and what cannot
-//! be written is dropped by the log. A line is kept until its newline comes, or until it is too
-//! long or its stream ends.
+//! A pipe that is not read blocks its program, so reading never waits for anything, and the log
+//! drops what it cannot write. A line is kept until its newline comes, until it is too long, or
+//! until its stream ends.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -18,10 +18,10 @@ use crate::user::Identity;
 
 /// Bytes taken from a pipe at a time.
 const READ_BYTES: usize = 8 * 1024;
-/// Reads per stream before the monitor looks at everything else again.
+/// Reads per stream before the monitor turns to its other work again.
 const READS_MAX: usize = 16;
 
-/// Takes the output of a run.
+/// Reads the output of a run.
 pub struct Output {
     streams: [Source; 2],
     log: LogWriter,
@@ -31,7 +31,7 @@ pub struct Output {
 struct Source {
     stream: Stream,
     pipe: Option<File>,
-    /// The line under way.
+    /// The incomplete line.
     line: Vec<u8>,
 }
 
@@ -65,7 +65,7 @@ impl Output {
         Ok((Output { streams, log, buffer: Vec::new() }, WriteEnds { stdout, stderr }))
     }
 
-    /// Takes what arrives on a terminal, which is all that there is with one.
+    /// Reads from a terminal, which carries all output.
     pub fn of_terminal(log: LogWriter, terminal: OwnedFd) -> Output {
         let source = |stream, pipe| Source { stream, pipe, line: Vec::new() };
         let terminal = Some(File::from(terminal));
@@ -73,7 +73,7 @@ impl Output {
         Output { streams, log, buffer: Vec::new() }
     }
 
-    /// Takes the log back, to write to another output.
+    /// Returns the log, for another output.
     pub fn into_log(self) -> LogWriter {
         self.log
     }
@@ -83,7 +83,7 @@ impl Output {
         self.streams.iter().filter_map(|source| source.pipe.as_ref()).map(AsFd::as_fd)
     }
 
-    /// Takes what is there.
+    /// Reads what has arrived.
     pub fn pump(&mut self) {
         self.buffer.resize(READ_BYTES, 0);
         let mut latest = 0;
@@ -98,7 +98,7 @@ impl Output {
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    // A terminal whose other end nobody has open any more.
+                    // The other end of a terminal is closed.
                     Err(_) => source.pipe = None,
                 }
             }
@@ -108,9 +108,9 @@ impl Output {
         }
     }
 
-    /// Everybody who could write is dead: takes the rest.
+    /// Nobody can write any more: reads the rest.
     pub fn finish(&mut self) {
-        // A pipe holds 64 KiB, less than one pump takes.
+        // A pipe holds 64 KiB, less than one call of `pump` reads.
         self.pump();
         let now = wall_ns();
         for source in &mut self.streams {
@@ -137,7 +137,8 @@ impl Source {
                 Some(ends) => {
                     self.line.extend_from_slice(part);
                     log.append(now, self.stream, ends, &self.line);
-                    // A program that wrote one long line does not hold the memory for ever.
+                    // Frees the memory: a program that wrote one long line does not keep it for
+                    // ever.
                     self.line = Vec::new();
                 }
                 None => self.line.extend_from_slice(part),

@@ -1,5 +1,5 @@
-//! What a run executes, made ready: everything is looked up and checked before the fork, so that
-//! the child has nothing left to do but system calls.
+//! Prepares what a run executes: everything is looked up and checked before the fork, so that the
+//! child only has to make system calls.
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -15,12 +15,12 @@ use crate::cgroup::Cgroup;
 use crate::refusal::StartError;
 use crate::user::{self, Identity};
 
-/// Where programs are looked for unless the template sets PATH. The agent's own environment is
-/// not handed on: it may hold the fleet's key.
+/// Where programs are searched unless the template sets PATH. The agent's own environment is not
+/// handed on: it may hold the fleet's key.
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The variable that every process of a run inherits; what is left of a run is found by it when
-/// its monitor was killed and there are no cgroups.
+/// The variable that every process of a run inherits. It identifies the processes of a run whose
+/// monitor was killed, where there are no cgroups.
 pub const RUN_VARIABLE: &str = "EDGECTL_RUN";
 
 /// The circumstances that the program of a run and its health command share.
@@ -30,9 +30,9 @@ pub struct Setting {
     pub env: Vec<CString>,
     /// Working directory.
     pub dir: CString,
-    /// Whom to become; `None`: nobody else.
+    /// The user to become; `None`: the agent's own.
     pub identity: Option<Identity>,
-    /// The cgroup to be born in.
+    /// The cgroup to start in.
     pub home: Option<CgroupFolder>,
     /// Files of other cgroups to write `0` into.
     pub entrances: Vec<CString>,
@@ -42,9 +42,9 @@ pub struct Setting {
 /// A cgroup of version 2.
 #[derive(Debug)]
 pub struct CgroupFolder {
-    /// Its folder, for a kernel that lets a process be born in it.
+    /// Its folder, for a kernel that lets a process start in it.
     pub dir: File,
-    /// Its file to write `0` into, for one that does not.
+    /// Its file to write `0` into, for a kernel that does not.
     pub entrance: CString,
 }
 
@@ -112,7 +112,7 @@ impl Setting {
             })
         };
         self.home = cgroup.unified().and_then(home);
-        // A process that moves its one thread waits for no grace period of the kernel's.
+        // A process that moves its only thread does not wait for a grace period of the kernel.
         self.entrances = cgroup.separate().map(|dir| entrance(dir, "tasks")).collect();
     }
 
@@ -142,7 +142,7 @@ impl Setting {
     }
 }
 
-/// The words of a template: `command`, then `args`, as Docker's `Command` and `Args`.
+/// The command line of a template: `command`, then `args`, as Docker's `Command` and `Args`.
 pub fn words(template: &Template) -> Vec<String> {
     template.command.iter().chain(&template.args).cloned().collect()
 }

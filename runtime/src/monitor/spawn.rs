@@ -1,8 +1,8 @@
 //! From a prepared program to a process: the fork, and every system call of the child.
 //!
-//! The monitor has one thread, so its child may do what it likes; it still only makes system calls
-//! on what was prepared, and tells through a pipe which of them failed. The pipe closes by itself
-//! when the program runs.
+//! The monitor has one thread, so its child may do anything. It still only makes system calls on
+//! prepared values, and reports through a pipe which of them failed. The pipe closes by itself when
+//! the program runs.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -45,7 +45,7 @@ const STEPS: [Step; 8] = [
 ];
 
 /// Starts a program in a session of its own, with these as stdin, stdout and stderr. Returns once
-/// it runs, or nothing of it is left.
+/// the program runs, or after a failure when nothing of it is left.
 pub fn spawn(
     setting: &Setting,
     program: &Program,
@@ -78,7 +78,7 @@ pub fn spawn(
             drop(reporter);
             let mut message = [0; 2];
             match into_file(report).read_exact(&mut message) {
-                // The pipe closed without a word: the program runs.
+                // The pipe closed without a message: the program runs.
                 Err(_) => Ok(child),
                 Ok(()) => {
                     let _ = waitpid(child, None);
@@ -108,7 +108,7 @@ fn explain(setting: &Setting, program: &Program, [step, errno]: [u8; 2]) -> Star
         Step::Stdio => StartError::Step { step: "connect the output", errno },
         Step::Groups => StartError::Step { step: "take on the user's groups", errno },
         Step::Group => StartError::Step { step: "take on the user's group", errno },
-        // The kernel counts the processes of a user where it becomes one.
+        // The kernel checks a user's number of processes when a process becomes that user.
         Step::User if errno == Errno::EAGAIN => StartError::Fork(errno),
         Step::User => StartError::Step { step: "become the user", errno },
         Step::Directory => StartError::Directory { dir: text(&setting.dir), errno },
@@ -137,13 +137,14 @@ unsafe fn prepare_child(
         for entrance in home.into_iter().chain(&setting.entrances) {
             write_file(Step::Cgroup, entrance, b"0")?;
         }
-        // The agent may be protected; its tasks are not. Not permitted without privileges, and
-        // then it was not protected either.
+        // The agent may be protected; its tasks are not. Without privileges this is not permitted,
+        // and then the agent was not protected either.
         let _ = write_file(Step::Session, c"/proc/self/oom_score_adj", b"0");
         for (wanted, fd) in (0..).zip(stdio) {
             check(Step::Stdio, libc::dup2(fd, wanted))?;
         }
-        // A terminal becomes the session's own; anything else is none, and says so.
+        // A terminal becomes the session's own; for anything else the call fails, which is
+        // harmless.
         libc::ioctl(0, libc::TIOCSCTTY, 0);
         if let Some(identity) = &setting.identity {
             let groups = identity.groups.as_ptr();
@@ -162,7 +163,7 @@ unsafe fn prepare_child(
     Ok(())
 }
 
-/// Writes a file of the kernel.
+/// Writes a kernel file.
 ///
 /// # Safety
 /// Only for a process with one thread: it may be called between fork and exec.

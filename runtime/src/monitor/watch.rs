@@ -1,4 +1,4 @@
-//! One run under watch: from the fork of its program to the end of its last process.
+//! One supervised run: from the fork of its program to the end of its last process.
 //!
 //! ```text
 //! begin ──▶ runs ──stop──▶ asked ──grace──▶ killed
@@ -61,7 +61,7 @@ pub fn begin(order: &Order, inherited: &Inherited) -> Result<Watch, StartError> 
         .warnings
         .extend(unknown.iter().map(|name| format!("the log option {name} is not known here")));
     if health.is_some() && template.health.is_none() {
-        // Whoever has read only the template does not expect a verdict.
+        // A reader of the template alone does not expect a verdict.
         tell_health(Health::Starting);
     }
     let stop_default = StopOrder { signal: stop_signal, grace_ms: template.stop_grace_ms };
@@ -82,8 +82,8 @@ pub fn begin(order: &Order, inherited: &Inherited) -> Result<Watch, StartError> 
     watch.tell_status()
 }
 
-/// The words of the health command. A program that is not there makes the task unhealthy, as in
-/// Docker; it does not refuse it.
+/// The health command. A health program that does not exist makes the task unhealthy, as in Docker;
+/// it does not refuse the start.
 fn health_of(
     check: Option<&HealthCheck>,
 ) -> Result<Option<(HealthChecker, Vec<String>)>, StartError> {
@@ -110,7 +110,7 @@ fn wait_for_signals() -> nix::Result<SignalFd> {
 }
 
 impl Watch {
-    /// Writes who runs. A run that cannot be found again must not run.
+    /// Writes which processes run. A run that cannot be found again must not run.
     fn tell_status(self) -> Result<Watch, StartError> {
         let process = |pid: u32| Process::of(pid).unwrap_or(Process { pid, started: 0 });
         let status = Status {
@@ -142,12 +142,12 @@ impl Watch {
         }
     }
 
-    /// Ends what the program left behind and says how it went.
+    /// Ends what the program left behind and returns the final status.
     pub fn end(mut self) -> run_dir::FinalStatus {
         descendants::end_all(&self.cgroup);
         self.output.finish();
         let exit = self.exit.unwrap_or(Exit::Unknown);
-        // 137 is what a shell says of a child that SIGKILL ended.
+        // 137 is the exit code that a shell gives for a child that SIGKILL ended.
         let killed = matches!(exit, Exit::Signal(libc::SIGKILL) | Exit::Code(137));
         let oom = killed && self.cgroup.oom_kills() > 0;
         self.cgroup.remove();
@@ -159,13 +159,13 @@ impl Watch {
     }
 
     fn wait(&self, inherited: &Inherited) {
-        // Nobody asks for the health of a program that is to end.
+        // The health of a program that was asked to end does not matter.
         let health = self.health.as_ref().filter(|_| !self.asked);
         let health = health.map(|(checker, _)| checker.deadline());
         let deadline = [self.kill_at, health].into_iter().flatten().min();
         let timeout = match deadline {
             None => PollTimeout::NONE,
-            // One more: the rest of the current millisecond must not become a busy loop.
+            // One millisecond more: the rest of the current one must not become a busy loop.
             Some(at) => {
                 let left = at.saturating_sub(self.now()).saturating_add(1);
                 PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
@@ -176,13 +176,13 @@ impl Watch {
             .chain(self.output.pipes())
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
             .collect();
-        // An error is a signal or nothing to wait for: everything is looked at anyway.
+        // An error is a signal, or there was nothing to wait for: everything is checked anyway.
         let _ = poll(&mut fds, timeout);
     }
 
     fn take_signals(&mut self) {
         while let Ok(Some(taken)) = self.signals.read_signal() {
-            // The machine goes down, or somebody kills monitors: the program gets its chance.
+            // The machine shuts down, or somebody kills monitors: the program gets its stop signal.
             if taken.ssi_signo == libc::SIGTERM as u32 {
                 self.stop(self.stop_default);
             }
@@ -211,7 +211,7 @@ impl Watch {
         if first && order.grace_ms > 0 {
             let signal = order.signal.or(self.stop_default.signal);
             let signal = signal.unwrap_or(signal::STOP_SIGNAL_DEFAULT);
-            // Its parent has not reaped it, so its id is still its own.
+            // The program is not reaped yet, so that its id is still its own.
             proc_table::signal(self.program.as_raw() as u32, signal);
         }
     }
@@ -226,7 +226,7 @@ impl Watch {
         match checker.poll(now) {
             None => {}
             Some(Due::Check) => match self.body.check(command, inherited.null()) {
-                // Nobody has reaped it yet, so it is found.
+                // The command is not reaped yet, so that its process is found.
                 Ok(pid) => self.check = Process::of(pid.as_raw() as u32),
                 Err(_) => self.on_checked(CheckResult::Failed, inherited),
             },
@@ -249,7 +249,7 @@ impl Watch {
 }
 
 fn tell_health(verdict: Health) {
-    // A disk that does not take it: the agent goes on with the last verdict.
+    // If the disk refuses the write, the agent keeps the last verdict.
     let word = run_dir::health_word(verdict);
     let _ = run_dir::write_bytes(Path::new("."), run_dir::HEALTH, word.as_bytes());
 }

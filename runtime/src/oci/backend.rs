@@ -1,9 +1,9 @@
-//! The one interface to what makes containers of bundles.
+//! The one interface to the OCI runtimes, which make containers from bundles.
 //!
 //! A backend creates and starts one container, and runs further programs in it. Everything else
-//! (its end, its exit code, its logs, its cgroup, its files) is the monitor's and needs no
-//! runtime, so that nothing hangs on one that was removed or upgraded meanwhile. A backend must
-//! never read what a container writes, and never wait for its end.
+//! (its end, its exit code, its logs, its cgroup, its files) is the monitor's work and needs no
+//! runtime, so that nothing depends on a runtime that was removed or upgraded meanwhile. A backend
+//! must never read what a container writes, and never wait for its end.
 
 use std::fs;
 use std::io;
@@ -15,9 +15,9 @@ use oci_spec::runtime::{Process, Spec};
 
 use crate::refusal::StartError;
 
-/// In the folder of the run: what the runtime itself keeps.
+/// In the folder of the run: the runtime's own state.
 pub const STATE: &str = "oci";
-/// In the folder of the run: what the runtime is told.
+/// In the folder of the run: the runtime's input.
 pub const CONFIG: &str = "config.json";
 
 /// One container as a runtime sees it.
@@ -27,13 +27,13 @@ pub struct Bundle<'a> {
     pub dir: &'a Path,
     /// Its name: that of the folder.
     pub id: &'a str,
-    /// What `config.json` says.
+    /// The content of `config.json`.
     pub spec: &'a Spec,
-    /// A first process of our own goes before the program.
+    /// A first process of our own starts the program.
     pub init: bool,
 }
 
-/// Where a program's input and output are.
+/// A program's input and output.
 #[derive(Debug, Clone, Copy)]
 pub struct Stdio<'a> {
     /// Standard input, output and error; ignored with a console.
@@ -42,7 +42,7 @@ pub struct Stdio<'a> {
     pub console: Option<&'a Path>,
 }
 
-/// Writes what a runtime is told of a container.
+/// Writes the description of a container for the runtime.
 pub fn write_config(dir: &Path, spec: &Spec) -> Result<(), StartError> {
     let written = serde_json::to_vec(spec)
         .map_err(io::Error::from)
@@ -50,13 +50,13 @@ pub fn write_config(dir: &Path, spec: &Spec) -> Result<(), StartError> {
     written.map_err(|source| StartError::RunDir { path: CONFIG.to_owned(), source })
 }
 
-/// What makes containers.
+/// An OCI runtime.
 pub trait Backend {
-    /// Makes the container, its program not yet running. Its first process becomes a child of
+    /// Makes the container without running its program yet. Its first process becomes a child of
     /// this process or of its subreaper.
     fn create(&mut self, bundle: &Bundle<'_>, stdio: Stdio<'_>) -> Result<Pid, StartError>;
 
-    /// Lets the program run.
+    /// Starts the program.
     fn start(&mut self, bundle: &Bundle<'_>) -> Result<(), StartError>;
 
     /// Runs a further program in a running container. It becomes a child of this process, which

@@ -1,10 +1,10 @@
-//! What a container is made of: from a template and an image to the `config.json` that an OCI
-//! runtime takes, such as users of Docker expect it.
+//! From a template and an image to the `config.json` that an OCI runtime takes, with the rules that
+//! users of Docker expect.
 //!
-//! The rules are pure and one file each; what they need to know of the machine comes in as
-//! [`HostFeatures`]. Read is only what is below the container's own root, resolved inside it
-//! ([`Root`]), and the node's `/etc/hosts` and `/etc/resolv.conf`. Written are only the run's
-//! folder and the working directory. It must never follow a link out of the container's root.
+//! The rules are pure and one file each; facts about the machine come in as [`HostFeatures`]. Only
+//! files below the container's own root, resolved inside it ([`Root`]), and the node's `/etc/hosts`
+//! and `/etc/resolv.conf` are read. Only the run's folder and the working directory are written. It
+//! must never follow a link out of the container's root.
 
 mod capabilities;
 mod devices;
@@ -40,7 +40,7 @@ use mounts::Mounted;
 /// The version of the specification that is written: what runc 1.1 and crun 1.8 know.
 const OCI_VERSION: &str = "1.0.2";
 
-/// The masked paths of Docker: what tells or changes something of the node in `/proc` and `/sys`.
+/// Docker's masked paths: files in `/proc` and `/sys` that reveal or change something of the node.
 const MASKED: [&str; 12] = [
     "/proc/acpi",
     "/proc/asound",
@@ -60,21 +60,21 @@ const MASKED: [&str; 12] = [
 const READ_ONLY: [&str; 5] =
     ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-/// What a container is made from.
+/// The inputs that a container is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct BundleInput<'a> {
     /// What to run, templates expanded.
     pub start: &'a TaskStart,
-    /// What the image says of itself.
+    /// The image's configuration.
     pub image: &'a ImageConfiguration,
-    /// The folder of the run: files that are mounted into the container are written here.
+    /// The folder of the run: files to mount into the container are written here.
     pub run_dir: &'a Path,
     /// The root of the container, mounted and writable.
     pub rootfs: &'a Path,
     /// The container's own cgroup, unique to it, from the root of the hierarchy.
     pub cgroups_path: &'a str,
-    /// Where the content of its volumes is on this node: by name, one without a name by the path
-    /// in the container where it is mounted.
+    /// Where the content of its volumes is on this node: by name; a volume without a name by its
+    /// path in the container.
     pub volumes: &'a BTreeMap<String, PathBuf>,
     /// Its host name.
     pub hostname: &'a str,
@@ -90,12 +90,12 @@ impl<'a> BundleInput<'a> {
     }
 }
 
-/// A container as an OCI runtime takes it.
+/// The description of a container for an OCI runtime.
 #[derive(Debug, Clone)]
 pub struct BundleOutput {
     /// `config.json`.
     pub spec: Spec,
-    /// What was asked for and cannot be had on this machine, for people.
+    /// Requests that this machine cannot fulfil, as text for people.
     pub warnings: Vec<String>,
 }
 
@@ -169,23 +169,24 @@ fn namespaces(network: NetworkMode, machine: &HostFeatures) -> Vec<LinuxNamespac
     .collect()
 }
 
-/// Shows something of the node.
+/// Is it a bind mount, which shows something of the node?
 pub fn is_bind(mount: &Mount) -> bool {
     mount.options().iter().flatten().any(|option| option == "bind" || option == "rbind")
 }
 
-/// The user that a text means in a container whose root is there, for a program run in it later.
+/// The user that a text means in the container with this root, for a program that is run in it
+/// later.
 pub fn user_in(root: &Path, text: &str) -> Result<User, StartError> {
     Ok(identity::look_up(&open_root(root)?, Some(text), &[])?.user)
 }
 
-/// The root of a container. An image is somebody else's: a link in it may lead anywhere.
+/// The root of a container. An image comes from somebody else: a link in it may lead anywhere.
 fn open_root(path: &Path) -> Result<Root, StartError> {
     let step = "open the container's root";
     Root::open(path).map_err(|errno| StartError::Step { step, errno })
 }
 
-/// All that this process may hand on, for a privileged program of this user.
+/// All capabilities that this process may hand on, for a privileged program of this user.
 pub fn every_capability(uid: u32) -> Result<LinuxCapabilities, StartError> {
     let privileged = Container { privileged: true, ..Container::default() };
     Ok(capabilities::allowed(&privileged, &HostFeatures::detect())?.of_user(uid))

@@ -1,7 +1,8 @@
-//! OCI runtimes that are programs of the node: `runc`, `crun`, and what takes runc's arguments.
+//! OCI runtimes that are programs of the node: `runc`, `crun`, and programs that take runc's
+//! arguments.
 //!
-//! Their own output goes to a log file, never to a pipe: they hand their standard streams to the
-//! container, so whoever read such a pipe to its end would wait for the container's.
+//! Their own output goes to a log file, never to a pipe. They hand their standard streams to the
+//! container, so that reading such a pipe to its end would mean to wait for the container.
 
 use std::fs;
 use std::io;
@@ -23,7 +24,7 @@ use crate::refusal::StartError;
 
 /// In the folder of the run.
 const LOG: &str = "oci.log";
-/// Of a runtime's log, what is read: it says the least important first.
+/// How much is read from the end of a runtime's log: the last messages are the important ones.
 const LOG_BYTES_MAX: usize = 16 * 1024;
 
 /// A runtime by its path.
@@ -34,7 +35,7 @@ pub struct Command {
 }
 
 impl Command {
-    /// `runc`, or what takes its arguments.
+    /// `runc`, or a program that takes its arguments.
     pub fn runc(path: &Path) -> Command {
         Command { path: path.to_owned(), options: &[] }
     }
@@ -46,7 +47,7 @@ impl Command {
 
     fn program(&self, bundle: &Bundle<'_>, verb: &str) -> Program {
         let mut program = Program::new(&self.path);
-        // The monitor has no environment; some look up their tools.
+        // The monitor has no environment; some runtimes look up their tools in the PATH.
         program
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
@@ -128,7 +129,8 @@ impl Backend for Command {
 
 fn connect(program: &mut Program, stdio: Stdio<'_>) -> Result<(), StartError> {
     if let Some(console) = stdio.console {
-        // Its own path may be longer than the address of a socket can be.
+        // The name without its folder: the full path may be longer than the address of a socket can
+        // be.
         program.arg("--console-socket").arg(console.file_name().unwrap_or(console.as_os_str()));
         program.stdin(Stream::null()).stdout(Stream::null()).stderr(Stream::null());
         return Ok(());

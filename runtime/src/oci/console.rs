@@ -18,10 +18,10 @@ use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer};
 
 use crate::refusal::StartError;
 
-/// The device numbers of what is in `/dev/pts`.
+/// The device numbers of the terminals in `/dev/pts`.
 const TERMINAL_MAJORS: std::ops::RangeInclusive<u64> = 136..=143;
 
-/// Between the moment at which a runtime has connected, or says that it is done, and the terminal.
+/// Longest wait for the terminal after a runtime has connected, or reports that it is done.
 const DELIVERY_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Where a runtime delivers a terminal.
@@ -32,8 +32,8 @@ pub struct Console {
 }
 
 impl Console {
-    /// Listens under this name in the folder of the run, for one terminal. The folder's own path
-    /// may be longer than the address of a socket can be.
+    /// Listens under this name in the folder of the run, for one terminal. It uses the name alone,
+    /// because the folder's full path may be longer than the address of a socket can be.
     pub fn listen(run_dir: &Path, name: &str) -> Result<Console, StartError> {
         let broken = |source| StartError::RunDir { path: name.to_owned(), source };
         let listener = bind(run_dir, name).map_err(broken)?;
@@ -56,8 +56,9 @@ impl Console {
     }
 }
 
-/// A terminal on its way: a process of its own takes it as soon as it is delivered, gives it to its
-/// user and hands it on, while this one is still busy having the program made.
+/// A terminal that is on its way. A process of its own takes the terminal as soon as it is
+/// delivered, gives it to its user and passes it on, while this process is still busy having the
+/// program made.
 #[derive(Debug)]
 pub struct Delivery {
     console: Console,
@@ -97,7 +98,7 @@ impl Delivery {
 }
 
 fn deliver(listener: &UnixListener, to: &UnixStream, uid: u32) -> nix::Result<()> {
-    // Whoever waits for it may give up or be killed: then the other end closes.
+    // The waiting process may give up or be killed: then the other end closes.
     let mut fds = [
         PollFd::new(listener.as_fd(), PollFlags::POLLIN),
         PollFd::new(to.as_fd(), PollFlags::empty()),
@@ -122,8 +123,8 @@ impl Drop for Console {
     }
 }
 
-/// Gives the terminal that a process has for its standard input to a user, who may want to open
-/// `/dev/stdout`: the runtime that opened it was root. Anything but a terminal stays as it is.
+/// Gives the terminal on a process' standard input to a user, who may want to open `/dev/stdout`:
+/// the runtime that opened it was root. Anything but a terminal stays as it is.
 pub fn own_terminal(pid: Pid, uid: u32) -> std::io::Result<()> {
     let path = format!("/proc/{pid}/fd/0");
     let found = fs::metadata(&path)?;

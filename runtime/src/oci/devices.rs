@@ -1,10 +1,10 @@
 //! Keeping a container from the node's devices where cgroups are of version 2.
 //!
-//! Version 1 has files for that; version 2 wants a program of the kernel's own machine, attached to
-//! the group, which is asked at every opening and making of a device. libcontainer would need a C
-//! library to write one, and without it lets everything pass: whoever is root in a container could
-//! make a node for the disk and read it. The program here is a list of comparisons, the latest rule
-//! first; what none allows is denied.
+//! Version 1 has files for that. Version 2 needs a BPF program, attached to the group, which the
+//! kernel runs whenever a device is opened or made. libcontainer would need a C library to write
+//! one, and without it allows everything: root in a container could make a node for the disk and
+//! read it. The program here is a list of comparisons, the latest rule first; a request that no
+//! rule allows is denied.
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -15,8 +15,8 @@ use nix::libc;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
 
-/// What every runtime allows besides, or a container could not have terminals: making nodes,
-/// `full`, `console`, `ptmx`, and what is in `/dev/pts`.
+/// What every runtime allows in addition, because a container could not have terminals otherwise:
+/// making nodes, `full`, `console`, `ptmx`, and the devices in `/dev/pts`.
 const ALWAYS: [(u32, Option<i32>, Option<i32>, u32); 6] = [
     (BLOCK, None, None, MAKE),
     (CHAR, None, None, MAKE),
@@ -49,7 +49,7 @@ struct Instruction {
     value: i32,
 }
 
-/// The part of the kernel's `union bpf_attr` that loading takes.
+/// The part of the kernel's `union bpf_attr` that loading needs.
 #[repr(C)]
 #[derive(Default)]
 struct Load {
@@ -84,7 +84,7 @@ const UNLESS_REGISTER: u8 = 0x5d;
 const IF_VALUE: u8 = 0x15;
 const EXIT: u8 = 0x95;
 
-/// Registers: what kind of device is asked for, what for, and its numbers.
+/// Registers: the kind of device, the requested access, and the device numbers.
 const KIND: u8 = 2;
 const ACCESS: u8 = 3;
 const MAJOR: u8 = 4;
@@ -98,8 +98,8 @@ struct Rule {
     access: u32,
 }
 
-/// Denies the members of a group all devices but those that the rules allow, later ones counting
-/// for more.
+/// Denies the members of a group all devices but those that the rules allow; a later rule wins over
+/// an earlier one.
 pub fn confine(group: &Path, rules: &[LinuxDeviceCgroup]) -> nix::Result<()> {
     let group = File::open(group)
         .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
@@ -122,7 +122,7 @@ pub fn allow_all(rules: &[LinuxDeviceCgroup]) -> bool {
 }
 
 fn load(program: &[Instruction]) -> nix::Result<OwnedFd> {
-    // Kernels before 5.11 count it as locked memory.
+    // Kernels before 5.11 count the program as locked memory.
     let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
     let load = Load {
         kind: PROG_TYPE_CGROUP_DEVICE,
@@ -151,7 +151,8 @@ fn program(rules: &[LinuxDeviceCgroup]) -> Vec<Instruction> {
         minor: *minor,
         access: *access,
     });
-    // A container's rules begin with a denial of everything: what is always allowed comes after.
+    // A container's rules begin with a denial of everything: the always allowed devices come after
+    // it.
     let (first, rest) = rules.split_at(rules.len().min(1));
     let rules: Vec<Rule> =
         first.iter().map(of_spec).chain(always).chain(rest.iter().map(of_spec)).collect();
@@ -169,14 +170,15 @@ fn program(rules: &[LinuxDeviceCgroup]) -> Vec<Instruction> {
 }
 
 impl Rule {
-    /// Every comparison that fails jumps behind the rule.
+    /// Every comparison that fails jumps to the end of the rule.
     fn append_to(&self, program: &mut Vec<Instruction>) {
         let mut steps = Vec::new();
         if let Some(kind) = self.kind {
             steps.push(op(UNLESS_VALUE, KIND, 0, 0, kind as i32));
         }
         steps.extend([op(COPY, 1, ACCESS, 0, 0), op(AND, 1, 0, 0, self.access as i32)]);
-        // Allowed is who asks for nothing else; denied is who asks for any of it.
+        // A rule allows a request that asks for nothing beyond it, and denies one that asks for any
+        // of it.
         steps.push(match self.allow {
             true => op(UNLESS_REGISTER, 1, ACCESS, 0, 0),
             false => op(IF_VALUE, 1, 0, 0, 0),

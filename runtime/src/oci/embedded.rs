@@ -1,8 +1,8 @@
-//! The OCI runtime in this program: libcontainer, and our own last step before the program.
+//! The OCI runtime in this program: libcontainer, and our own last step before the program starts.
 //!
 //! libcontainer forks and never unshares memory with its caller, so it only ever runs in a helper
-//! process with one thread. Its errors name a step, not a cause; the cause is in what it logs,
-//! which is collected in `complaints`.
+//! process with one thread. Its errors name a step, not a cause; the cause is in its log, which is
+//! collected in `complaints`.
 
 mod complaints;
 mod filter;
@@ -37,29 +37,29 @@ use complaints::Complaints;
 use filter::Compiled;
 use program::{Failure, Filter, First, Program};
 
-/// Where a container has its groups.
+/// Where a container's cgroups are mounted.
 const CGROUPS: &str = "/sys/fs/cgroup";
 
-/// A shorter end of a sentence says nothing of an error: `not found`.
+/// A shorter end of a sentence, such as `not found`, does not identify an error.
 const CAUSE_BYTES_MIN: usize = 12;
-/// Where libcontainer's account of its own clearing away begins in an error.
+/// Where libcontainer's report of its own cleanup begins in an error.
 const CLEANUP: &str = ". error during cleanup:";
-/// And what it says of that besides.
+/// Another message of that cleanup.
 const CLEANUP_COMPLAINT: &str = "failed to remove cgroup manager";
 
 /// libcontainer.
 #[derive(Debug, Default)]
 pub struct Embedded {
-    /// Of a container that is made.
+    /// The filter of a container that is being made.
     filter: Option<Compiled>,
-    /// Why the program could not be executed; its end of file says that it was.
+    /// Reports why the program could not be executed; its end of file means that it was executed.
     report: Option<File>,
     complaints: Complaints,
 }
 
 impl Embedded {
     fn explain(&self, error: &LibcontainerError) -> StartError {
-        // What it could not clear away is the monitor's.
+        // The monitor cleans up what libcontainer could not.
         let mut reason = error.to_string();
         if let Some(end) = reason.find(CLEANUP) {
             reason.truncate(end);
@@ -78,7 +78,7 @@ impl Embedded {
         StartError::Runtime { runtime: "embedded".to_owned(), reason }
     }
 
-    /// What filters a process of the container.
+    /// The filter of system calls for a process of the container.
     fn filter(
         &mut self,
         bundle: &Bundle<'_>,
@@ -120,11 +120,11 @@ impl Embedded {
         Ok(builder)
     }
 
-    /// Returns when the program runs, or with the reason why it does not.
+    /// Returns when the program runs, or why it does not run.
     fn await_program(&mut self, process: Option<&Process>) -> Result<(), StartError> {
         let mut message = Vec::new();
         if let Some(mut report) = self.report.take() {
-            // A pipe that breaks says as little as one that closes.
+            // A broken pipe means the same as a closed one.
             let _ = report.read_to_end(&mut message);
         }
         if let Some(filter) = self.filter.take() {
@@ -150,8 +150,8 @@ impl Embedded {
     }
 }
 
-/// Each layer of the library complains of one error again, in a longer or a shorter sentence with the
-/// same end: that is said once, in the longest.
+/// Each layer of the library reports one error again, in a longer or a shorter sentence with the
+/// same end: only the longest is kept.
 fn add_complaint(reason: &mut String, words: &str) {
     let end = |text: &str| text.rsplit(": ").next().unwrap_or_default().to_owned();
     if reason.contains(words) {
@@ -164,7 +164,7 @@ fn add_complaint(reason: &mut String, words: &str) {
     }
 }
 
-/// A failure in words for people.
+/// A failure as an error for people.
 fn failure_of(failure: Failure, process: Option<&Process>) -> StartError {
     let args = process.and_then(|process| process.args().as_ref());
     let program = args.and_then(|args| args.first()).cloned().unwrap_or_default();
@@ -195,7 +195,7 @@ impl Backend for Embedded {
         let program = move |report| Program::new(report, first, filter);
         let builder = self.builder(bundle, stdio, program)?;
         let built = builder.as_init(bundle.dir).with_systemd(false).with_detach(true).build();
-        // What programs are run with later is the whole truth again.
+        // Programs that are run later need the full description again.
         write_config(bundle.dir, bundle.spec)?;
         let container = built.map_err(|error| self.explain(&error))?;
         let pid = container.pid().map(|pid| Pid::from_raw(pid.as_raw()));
@@ -240,14 +240,14 @@ impl Backend for Embedded {
     }
 }
 
-/// libcontainer mounts groups of version 1 to be written to, whatever is asked for: a container could
-/// lift its own limits.
+/// libcontainer mounts groups of version 1 writable, whatever is asked for: a container could
+/// remove its own limits.
 fn is_cgroup_for_reading(mount: &Mount) -> bool {
     let reads = |option: &String| option == "ro";
     mount.typ().as_deref() == Some("cgroup") && mount.options().iter().flatten().any(reads)
 }
 
-/// Where libcontainer mounts them, those below before the one above.
+/// Where libcontainer mounts them, the lower ones before the one above.
 fn cgroup_mounts() -> Vec<String> {
     let separate = mounts::detect().into_iter().filter(|found| found.version == CgroupVersion::V1);
     let name = |found: Hierarchy| Some(found.root.file_name()?.to_string_lossy().into_owned());
@@ -255,9 +255,9 @@ fn cgroup_mounts() -> Vec<String> {
     below.chain([CGROUPS.to_owned()]).collect()
 }
 
-/// libcontainer knows nothing of a mount's own propagation: what it binds follows the node for ever. It
-/// copies mounts as they are, so what must not follow stops to do so before, where nobody but this
-/// process sees it: everything, or, if something else must follow, a copy of it.
+/// libcontainer ignores the propagation of a single mount: a bind mount follows the node for ever.
+/// It copies mounts as they are, so those that must not follow are made private before, for this
+/// process alone: all of them, or, if another mount must follow, copies of those that must not.
 fn keep_to_itself(told: &mut Spec, run_dir: &Path) -> nix::Result<()> {
     let none = None::<&str>;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
@@ -286,12 +286,13 @@ fn keep_to_itself(told: &mut Spec, run_dir: &Path) -> nix::Result<()> {
     Ok(())
 }
 
-/// The container as libcontainer is told of it. A filter is ours to set, so that it hears of none, and
-/// of a process that is able to set it.
+/// The container as it is described to libcontainer: without the filter of system calls, which is
+/// ours to set, and with a process that is permitted to set it.
 fn told(spec: &Spec, filtered: Option<Process>) -> Spec {
     let mut told = spec.clone();
     if let Some(linux) = told.linux_mut() {
-        // It knows the specification's words only, and means by them what others call `rslave`.
+        // libcontainer knows only the specification's words, and means by them what others call
+        // `rslave`.
         let propagation = linux.rootfs_propagation().as_deref();
         let propagation = propagation.map(|word| word.trim_start_matches('r').to_owned());
         linux.set_rootfs_propagation(propagation);
@@ -310,8 +311,8 @@ fn told(spec: &Spec, filtered: Option<Process>) -> Spec {
     told
 }
 
-/// The filter is the last thing before the program; a process must still be permitted to set it
-/// then.
+/// The filter is set as the last step before the program; a process must still be permitted to set
+/// it then.
 fn able_to_filter(mut process: Process) -> Process {
     let with = |set: &Option<HashSet<Capability>>| {
         let mut set = set.clone().unwrap_or_default();
@@ -326,8 +327,8 @@ fn able_to_filter(mut process: Process) -> Process {
 }
 
 /// libcontainer leaves a socket beside its state for each program that it runs later, and a health
-/// command is run for months. Laid over it, seen by this process alone and gone with it, is memory
-/// with a copy of the state: nothing stays, and nothing is written to the disk.
+/// command is run for months. So a memory file system with a copy of the state is mounted over the
+/// state, seen by this process alone: nothing stays behind, and nothing is written to the disk.
 fn state_in_memory(bundle: &Bundle<'_>) -> Result<(), StartError> {
     const STATE_FILE: &str = "state.json";
     let root = bundle.dir.join(STATE);
@@ -343,8 +344,8 @@ fn state_in_memory(bundle: &Bundle<'_>) -> Result<(), StartError> {
     copied.map_err(broken)
 }
 
-/// The ways into the container's groups that libcontainer does not take: of version 2 on a machine that
-/// also has version 1, and of hierarchies without a controller.
+/// The cgroup files for groups of the container that libcontainer does not join: those of version 2
+/// on a machine that also has version 1, and of hierarchies without a controller.
 fn entrances(bundle: &Bundle<'_>) -> Vec<File> {
     let path = bundle.spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
     let path = path.unwrap_or_default();
@@ -359,7 +360,7 @@ fn entrances(bundle: &Bundle<'_>) -> Vec<File> {
     mounts::detect().into_iter().filter_map(entrance).collect()
 }
 
-/// The process as a file, which is how libcontainer wants to be told of it.
+/// The process as a file, because libcontainer takes it as a file.
 fn told_file(process: &Process) -> Result<File, StartError> {
     let step = |errno| StartError::Step { step: "describe the program", errno };
     let file = memfd_create(c"process", MFdFlags::MFD_CLOEXEC).map_err(step)?;

@@ -1,4 +1,4 @@
-//! Further programs in a running container: health commands, and what people run.
+//! Further programs in a running container: health commands, and commands of users.
 //!
 //! For a helper process of our own binary with one thread, which becomes the program's parent and
 //! waits for it. Must never be called in the agent.
@@ -20,7 +20,7 @@ use super::{OciRuntime, backend_of, explain, rootfs};
 use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
 
-/// A program to run beside the container's own. What is not given is as the container's.
+/// A program to run beside the container's own. Values that are not given are the container's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExecSpec {
     /// The program and its arguments.
@@ -33,7 +33,7 @@ pub struct ExecSpec {
     pub dir: Option<String>,
     /// On a terminal of its own.
     pub tty: bool,
-    /// Rows and columns of that terminal, known to the program from its first moment.
+    /// Rows and columns of that terminal, set before the program starts.
     pub size: Option<(u16, u16)>,
     /// With every capability.
     pub privileged: bool,
@@ -49,8 +49,8 @@ pub struct Executed {
 }
 
 /// Runs a program in the container of a run. `streams` are its standard input, output and error,
-/// unless it gets a terminal. Changes this process for good: it becomes a subreaper, and the
-/// mounts that it sees may become its own.
+/// unless it gets a terminal. Changes this process for good: it becomes a subreaper, and may get a
+/// mount namespace of its own.
 pub fn exec(
     run_dir: &Path,
     order: &Order,
@@ -64,7 +64,7 @@ pub fn exec(
     let process = describe(&dir, &spec, program)?;
     let step = |step| move |errno| StartError::Step { step, errno };
     prctl::set_child_subreaper(true).map_err(step("adopt the program"))?;
-    // A monitor is protected; what runs in its container is not.
+    // A monitor is protected; programs in its container are not.
     let _ = fs::write("/proc/self/oom_score_adj", "0");
     if !matches!(container.runtime, OciRuntime::Runc(_)) {
         rootfs::isolate()?;
@@ -75,7 +75,7 @@ pub fn exec(
     let console = console.map(deliver).transpose().map_err(StartError::Fork)?;
     if !program.tty {
         for stream in streams {
-            // A file or a terminal of somebody else's stays as it is.
+            // A file or another process' terminal stays as it is.
             let user = process.user();
             let _ = own(stream, user.uid(), user.gid());
         }
@@ -102,7 +102,7 @@ fn read_spec(dir: &Path) -> io::Result<Spec> {
     serde_json::from_reader(io::BufReader::new(File::open(dir.join(CONFIG))?)).map_err(Into::into)
 }
 
-/// The container's own process with what differs.
+/// The container's own process, with the differences of this program.
 fn describe(dir: &Path, spec: &Spec, program: &ExecSpec) -> Result<Process, StartError> {
     if program.args.first().is_none_or(String::is_empty) {
         return Err(StartError::NoCommand);
@@ -139,7 +139,7 @@ fn describe(dir: &Path, spec: &Spec, program: &ExecSpec) -> Result<Process, Star
     Ok(process)
 }
 
-/// Only root has capabilities; for others they are what could be gained at most.
+/// Only root has capabilities; for other users they are only an upper bound.
 fn of_user(mut set: LinuxCapabilities, uid: u32) -> LinuxCapabilities {
     let bounding = set.bounding().clone();
     let (effective, permitted) = if uid == 0 { (bounding.clone(), bounding) } else { (None, None) };

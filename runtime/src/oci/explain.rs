@@ -1,5 +1,5 @@
-//! What an OCI runtime's complaint means, where it is about the program: the same words whichever
-//! runtime says it, and the knowledge that trying again is of no use.
+//! The meaning of an OCI runtime's error message that is about the program: the same error for
+//! every runtime, and whether trying again can help.
 
 use std::path::Path;
 
@@ -9,14 +9,14 @@ use oci_spec::runtime::{Process, Spec};
 use super::bundle::BundleError;
 use crate::refusal::StartError;
 
-/// The PATH that a container's program is looked for in.
+/// The PATH in which a container's program is searched.
 pub fn search_path(process: &Process) -> String {
     let env = process.env().as_deref().unwrap_or_default();
     let path = env.iter().find_map(|entry| entry.strip_prefix("PATH="));
     path.unwrap_or_default().to_owned()
 }
 
-/// An error out of a runtime's own words.
+/// The error that a runtime's message stands for.
 pub fn refined(process: Option<&Process>, reason: String, runtime: &Path) -> StartError {
     let args = process.and_then(|process| process.args().as_ref());
     let program = args.and_then(|args| args.first()).cloned().unwrap_or_default();
@@ -33,7 +33,7 @@ pub fn refined(process: Option<&Process>, reason: String, runtime: &Path) -> Sta
     let errno = errno.iter().find(|(text, _)| words.contains(text)).map(|(_, errno)| *errno);
     match errno {
         _ if about_the_program && words.contains("not found in $path") => {
-            // crun looks for a path in the PATH as well.
+            // crun searches the PATH even for a name with a slash.
             if program.contains('/') {
                 return StartError::Exec { program, errno: Errno::ENOENT };
             }
@@ -45,8 +45,8 @@ pub fn refined(process: Option<&Process>, reason: String, runtime: &Path) -> Sta
     }
 }
 
-/// The same where it is about what the service asks for beside the program: its folder, its limit of
-/// processes, its kernel parameters. Whatever else went wrong stays as it was told.
+/// The same for errors about the service's other requests: its folder, its limit of processes, its
+/// kernel parameters. Any other error is returned unchanged.
 pub fn reworded(spec: &Spec, process: &Process, error: StartError) -> StartError {
     let StartError::Runtime { reason, .. } = &error else { return error };
     let words = reason.to_lowercase();
@@ -73,7 +73,7 @@ pub fn reworded(spec: &Spec, process: &Process, error: StartError) -> StartError
     error
 }
 
-/// The kernel parameter that a complaint is about, as it was asked for.
+/// The kernel parameter that an error message is about, with its requested value.
 fn sysctl_in(spec: &Spec, reason: &str) -> Option<String> {
     let sysctls = spec.linux().as_ref()?.sysctl().as_ref()?;
     let is_named = |name: &str| reason.contains(name) || reason.contains(&name.replace('.', "/"));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::OciRuntime;
 use crate::refusal::StartError;
 
-/// Where distributions put them: Docker's, tini, Podman's.
+/// Where distributions install them: Docker's, tini, Podman's.
 const PROGRAMS: [&str; 8] = [
     "/usr/libexec/docker/docker-init",
     "/usr/bin/docker-init",
@@ -19,13 +19,13 @@ const PROGRAMS: [&str; 8] = [
     "/usr/bin/catatonit",
 ];
 
-/// A program that needs nothing of the image that it is mounted into.
+/// An init program that needs nothing of the image into which it is mounted.
 pub fn program(runtime: &OciRuntime) -> Result<PathBuf, StartError> {
     let found = PROGRAMS.into_iter().map(Path::new).find(|path| is_static(path));
     found.map(Path::to_owned).ok_or_else(|| StartError::NoInit { runtime: runtime.to_string() })
 }
 
-/// Does it begin as a program of Linux does, and name no interpreter that an image may lack?
+/// Is it an ELF file without an interpreter, which an image may lack?
 fn is_static(path: &Path) -> bool {
     const ELF: &[u8] = b"\x7fELF";
     let Ok(bytes) = fs::read(path) else { return false };

@@ -1,8 +1,8 @@
 //! The launcher: a child of the monitor that makes a container and ends.
 //!
-//! All that making takes (mounts, the OCI runtime, its memory) goes with it; the monitor stays as
-//! small as before. It tells how it went through a pipe. It must never outlive the monitor, and
-//! never hold what the monitor holds: the lock on the order and the notify pipe.
+//! Mounts, the OCI runtime and its memory end with the launcher; the monitor stays as small as
+//! before. The launcher reports the result through a pipe. It must never outlive the monitor, and
+//! never keep the monitor's descriptors open: the lock on the order, and the notify pipe.
 
 use std::fs;
 use std::io::Write;
@@ -25,17 +25,18 @@ use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
 use crate::volume::{self, Filling};
 
-/// How making a container went.
+/// The result of making a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LaunchReport {
     /// Its program runs.
     Running {
         /// Its first process.
         pid: i32,
-        /// What could not be had as it was asked for.
+        /// Requests that could not be fulfilled as given.
         warnings: Vec<String>,
     },
-    /// Nothing of it is left, once the launcher's children are ended.
+    /// The container could not be made: nothing of it is left, once the launcher's children are
+    /// ended.
     Refused {
         /// As in [`StartError::is_permanent`].
         permanent: bool,
@@ -53,7 +54,7 @@ pub struct Io<'a> {
     pub console: Option<&'a Path>,
 }
 
-/// Makes the container of an order in the current folder, and tells it. For a process with one
+/// Makes the container of an order in the current folder, and reports it. For a process with one
 /// thread that ends when this returns.
 pub fn make(order: &Order, container: &ContainerOrder, io: Io<'_>, mut report: impl Write) {
     let made = match attempt(order, container, io, &mut report) {
@@ -62,7 +63,7 @@ pub fn make(order: &Order, container: &ContainerOrder, io: Io<'_>, mut report: i
             LaunchReport::Refused { permanent: error.is_permanent(), reason: error.to_string() }
         }
     };
-    // The monitor is gone: this process goes with it.
+    // If the monitor is gone, this process ends as well.
     let _ = report.write_all(&serde_json::to_vec(&made).unwrap_or_default());
 }
 
@@ -91,18 +92,19 @@ fn attempt(
     let stdio = Stdio { streams: io.streams, console: io.console };
     let reworded =
         |error| explain::reworded(&spec, &spec.process().clone().unwrap_or_default(), error);
-    // All that may take long lies behind: from here on the monitor looks at its clock. A blank is
-    // nothing in JSON.
+    // Everything before may take long; from here on the monitor measures the time. JSON ignores a
+    // blank.
     let _ = report.write_all(b" ");
     let pid = backend.create(&bundle, stdio).map_err(reworded)?;
     if let (Some(_), Some(process)) = (io.console, spec.process()) {
-        // A file system of terminals that takes no owner: the program can still use what it has.
+        // If the terminal's file system does not change owners, the program can still use its
+        // descriptors.
         let _ = console::own_terminal(pid, process.user().uid());
     }
     if embedded {
         keep_from_devices(order, &spec)?;
     }
-    // crun begins with groups of its own, without limits.
+    // crun starts with groups of its own, without limits.
     let limited = Cgroup::create(&order.cgroup, &order.start.template.limits, CgroupScope::There);
     warnings.extend(limited.warnings);
     backend.start(&bundle).map_err(reworded)?;
@@ -115,9 +117,9 @@ fn shown(spec: &Spec) -> Vec<PathBuf> {
     binds.filter_map(|mount| mount.source().as_ref()?.canonicalize().ok()).collect()
 }
 
-/// What a fork of the monitor undoes of it.
+/// Undoes, in a fork of the monitor, what is special to a monitor.
 fn become_launcher() {
-    // Killed with the monitor, whoever kills that.
+    // Ends when the monitor ends, however that ends.
     let _ = prctl::set_pdeathsig(Signal::SIGKILL);
     let _ = SigSet::empty().thread_set_mask();
     for signal in 1..=64 {
@@ -128,7 +130,7 @@ fn become_launcher() {
     let _ = fs::write("/proc/self/oom_score_adj", "0");
 }
 
-/// Writes `config.json`; what it could not have.
+/// Writes `config.json`; returns warnings about requests that could not be fulfilled.
 fn specify(
     order: &Order,
     container: &ContainerOrder,
@@ -164,7 +166,7 @@ fn specify(
 }
 
 /// libcontainer keeps the container from the node's devices with version 1 of cgroups only. Where
-/// nobody can, it must not run.
+/// nothing can do that, the container must not run.
 fn keep_from_devices(order: &Order, spec: &Spec) -> Result<(), StartError> {
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
     let rules = resources.and_then(|resources| resources.devices().as_deref()).unwrap_or_default();
@@ -184,8 +186,8 @@ fn keep_from_devices(order: &Order, spec: &Spec) -> Result<(), StartError> {
     confined.map_err(StartError::NoDeviceFilter)
 }
 
-/// The monitor has set the limits on the same groups, and told which this machine cannot enforce;
-/// a runtime would refuse the container for one of those.
+/// The monitor has set the limits on the same groups, and reported which ones this machine cannot
+/// enforce; a runtime would refuse the container because of these.
 fn limits_are_set(spec: &mut Spec) {
     let Some(linux) = spec.linux_mut() else { return };
     let Some(resources) = linux.resources() else { return };
@@ -194,7 +196,7 @@ fn limits_are_set(spec: &mut Spec) {
     linux.set_resources(Some(kept));
 }
 
-/// The user of the container may want to open `/dev/stdout`.
+/// Gives the streams to the user of the container, who may want to open `/dev/stdout`.
 fn own_streams(spec: &Spec, io: Io<'_>) -> Result<(), StartError> {
     let Some(user) = spec.process().as_ref().map(|process| process.user().clone()) else {
         return Ok(());

@@ -1,12 +1,13 @@
-//! The root file system of a container: the image's layers below, a layer of its own above.
+//! The root file system of a container: the image's layers below, a layer of the container's own
+//! above.
 //!
 //! ```text
-//! <run>/rootfs   where it is mounted, in a mount namespace that only the launcher and the container see
+//! <run>/rootfs   where it is mounted, in a namespace that only the launcher and the container see
 //! <run>/upper    what the container writes
 //! <run>/work     overlayfs' own
 //! ```
-//! Nothing is ever mounted where the rest of the machine sees it, so a killed monitor leaves no
-//! mount behind. The layers are never written to.
+//! Nothing is ever mounted where other processes of the machine see it, so that a killed monitor
+//! leaves no mount behind. The layers are never written to.
 
 use std::fs;
 use std::io;
@@ -26,9 +27,9 @@ use crate::volume::OF_RUN;
 
 /// Where the root file system is mounted, in the folder of the run.
 pub const ROOTFS: &str = "rootfs";
-/// What the container wrote, in the folder of the run.
+/// Files that the container wrote, in the folder of the run.
 pub const UPPER: &str = "upper";
-/// Where copies of what is bound into it are mounted, in the folder of the run.
+/// Where copies of bind mounts are mounted, in the folder of the run.
 pub const COPIES: &str = "binds";
 const WORK: &str = "work";
 const EMPTY: &str = "empty";
@@ -36,7 +37,7 @@ const EMPTY: &str = "empty";
 /// Where version 2 of cgroups is mounted on a machine that also has version 1.
 const UNIFIED: &str = "/sys/fs/cgroup/unified";
 
-/// From here on this process mounts for itself alone, and still sees what others mount later.
+/// From here on mounts of this process are private to it, and it still sees later mounts of others.
 pub fn isolate() -> Result<(), StartError> {
     let step = |step| move |errno| StartError::Step { step, errno };
     unshare(CloneFlags::CLONE_NEWNS).map_err(step("make a mount namespace"))?;
@@ -45,9 +46,9 @@ pub fn isolate() -> Result<(), StartError> {
         .map_err(step("keep mounts from the rest of the machine"))
 }
 
-/// Takes version 2 of cgroups out of sight, for a runtime that refuses both at once.
+/// Hides version 2 of cgroups, for a runtime that refuses to work with both versions.
 pub fn hide_unified_cgroup() {
-    // Not mounted: nothing to hide.
+    // An error means that it is not mounted: nothing to hide.
     let _ = umount2(UNIFIED, MntFlags::MNT_DETACH);
 }
 
@@ -77,7 +78,7 @@ pub fn build(layers: &[PathBuf]) -> Result<Option<String>, StartError> {
     )))
 }
 
-/// The root of a merged file system has the owner and the mode of its upper folder.
+/// Sets owner and mode of the upper folder, which the root of an overlay takes over.
 fn like_its_image(layers: &[(&PathBuf, OwnedFd)]) -> Result<(), StartError> {
     let Some((top, _)) = layers.last() else { return Ok(()) };
     let made = fs::metadata(top).and_then(|top| {
@@ -87,8 +88,8 @@ fn like_its_image(layers: &[(&PathBuf, OwnedFd)]) -> Result<(), StartError> {
     made.map_err(|source| broken(UPPER, source))
 }
 
-/// 127 layers with absolute paths do not fit into the one page of options that the kernel takes;
-/// named by their descriptors, in the folder of descriptors, they take four bytes each.
+/// 127 layers with absolute paths do not fit into the one page of options that the kernel accepts.
+/// Named by their descriptors, in the folder of descriptors, they take four bytes each.
 fn overlay(layers: &[&OwnedFd]) -> nix::Result<()> {
     let here = place(".")?;
     let [target, upper, work] = [ROOTFS, UPPER, WORK].map(place);
@@ -126,9 +127,8 @@ fn broken(name: &str, source: io::Error) -> StartError {
     StartError::RunDir { path: name.to_owned(), source }
 }
 
-/// Removes what a container wrote, its volumes without a name, and what it was mounted on; it must
-/// have ended. What cannot be
-/// removed goes with the folder of the run.
+/// Removes the files that a container wrote, its volumes without a name, and its mount point. The
+/// container must have ended. What cannot be removed here is removed with the folder of the run.
 pub fn remove(run_dir: &Path) {
     for name in [ROOTFS, UPPER, WORK, EMPTY, COPIES, OF_RUN] {
         let _ = fs::remove_dir_all(run_dir.join(name));

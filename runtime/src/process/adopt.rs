@@ -1,7 +1,7 @@
-//! What the agent finds in the folder of runs when it comes up.
+//! What the agent finds in the folder of runs when it starts.
 //!
-//! Whether a monitor lives is told by the lock on its order, never by a process id. A folder that
-//! cannot be understood is put aside into `quarantine`, never deleted and never fatal.
+//! The lock on its order shows whether a monitor lives, never a process id. A folder that cannot be
+//! read is moved to `quarantine`, never deleted and never fatal.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -20,22 +20,22 @@ use crate::oci;
 use crate::refusal::StartError;
 use crate::run_dir::{self, FinalStatus, Order, Status};
 
-/// Folders put aside; the oldest is deleted for a further one.
+/// Folders in quarantine; the oldest is deleted for a further one.
 const QUARANTINE_MAX: usize = 16;
 /// Beside the runs' own folders.
 const QUARANTINE: &str = "quarantine";
-/// How long a start that was under way when the agent died is waited for: 20 times what it takes
+/// How long a start that was in progress when the agent died is waited for: 20 times what it takes
 /// on a slow machine.
 const START_TIMEOUT: Duration = Duration::from_secs(2);
-/// As that, of a container: on a slow card with nothing in memory its runtime takes seconds.
+/// The same for a container: on a slow card with nothing cached its runtime takes seconds.
 const CONTAINER_TIMEOUT: Duration = Duration::from_secs(10);
 const START_PAUSE: Duration = Duration::from_millis(5);
 
-/// A run that is known again.
+/// A run that was found again.
 pub struct Adopted {
     /// Which.
     pub run: Run,
-    /// What its discovery reports.
+    /// The events that its discovery reports.
     pub reported: Reported,
     /// `None` if its monitor has ended.
     pub notify: Option<pipe::Receiver>,
@@ -44,7 +44,7 @@ pub struct Adopted {
 /// Reads all folders.
 pub fn scan(context: &DriverContext) -> Vec<(AdoptedRun, Adopted)> {
     let mut found = Vec::new();
-    // They start at the same time, so one timeout is enough for all.
+    // All of them start at the same time, so one timeout is enough for all.
     let begun = Instant::now();
     for entry in fs::read_dir(&context.runs).into_iter().flatten().flatten() {
         let Some(run) = entry.file_name().to_str().and_then(run_dir::parse_name) else { continue };
@@ -67,7 +67,7 @@ fn read(
     if order.start.run != run {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the order is of another run"));
     }
-    // Opened before the folder is read, so that what happens after that is heard.
+    // Opened before the folder is read, so that no later change is missed.
     let lives = monitor_lives(dir)?;
     let notify = if lives { Some(open_notify(dir)?) } else { None };
     let event = if lives { await_start(dir, &order, begun)? } else { None };
@@ -93,12 +93,12 @@ fn monitor_lives(dir: &Path) -> io::Result<bool> {
     }
 }
 
-/// What a living monitor has written; `None` if it died before it wrote anything.
+/// The event that a living monitor has written; `None` if it died before it wrote any.
 fn await_start(dir: &Path, order: &Order, begun: Instant) -> io::Result<Option<RunEvent>> {
     let container = order.container.is_some();
     let timeout = if container { CONTAINER_TIMEOUT } else { START_TIMEOUT };
     loop {
-        // A cut file counts as none: its monitor still says something, or ends.
+        // An incomplete file counts as missing: the monitor will still write one, or end.
         if let Ok(Some(final_status)) = run_dir::read::<FinalStatus>(dir, run_dir::FINAL_STATUS) {
             return Ok(Some(final_status.into_event()));
         }
@@ -115,7 +115,7 @@ fn await_start(dir: &Path, order: &Order, begun: Instant) -> io::Result<Option<R
     }
 }
 
-/// A run whose monitor is gone: it said how the run ended, or nobody can.
+/// A run whose monitor is gone: its final status is on the disk, or its end is unknown.
 fn without_monitor(
     context: &DriverContext,
     run: Run,
@@ -127,7 +127,7 @@ fn without_monitor(
         Ok(None) => {}
         Err(error) => tracing::warn!(run = run_dir::name(run), "how it ended is lost: {error}"),
     }
-    // A cut status counts as none: whatever ran is found by its cgroup or its environment.
+    // An incomplete status counts as missing: its processes are found by cgroup or environment.
     let status = run_dir::read::<Status>(dir, run_dir::STATUS).ok().flatten();
     orphans::end_now(&order.cgroup, &run_dir::name(run), status.as_ref(), &context.boot);
     oci::remove_files(dir);
@@ -140,7 +140,7 @@ fn without_monitor(
     })
 }
 
-/// A folder that says nothing: what may still run of it is ended, because nobody could name it.
+/// Moves an unreadable folder aside, and ends its processes, because no order could name them.
 fn put_aside(context: &DriverContext, run: Run, dir: &Path, error: &io::Error) {
     let name = run_dir::name(run);
     tracing::warn!(run = name, "its folder cannot be read and is put aside: {error}");

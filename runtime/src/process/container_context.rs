@@ -1,6 +1,6 @@
-//! What a node has for its containers: images, volumes, and a runtime.
+//! What a node provides for its containers: images, volumes, and a runtime.
 //!
-//! All of it is work on files, done on blocking threads, but for pulling an image that is not
+//! All of this is work on files, done on blocking threads, except pulling an image that is not
 //! here. It must never decide which image is meant: the template says that by digest.
 
 use std::sync::Arc;
@@ -13,23 +13,23 @@ use crate::oci::{ContainerOrder, OciRuntime};
 use crate::refusal::StartError;
 use crate::volume::Volumes;
 
-/// A node's own.
+/// The resources of one node.
 #[derive(Debug)]
 pub struct ContainerContext {
     /// The images that are here.
     pub images: Images,
-    /// Who pulls those that are not; `None`: nobody.
+    /// Pulls the images that are not here; `None`: they cannot be pulled.
     pub puller: Option<Arc<dyn PullImage>>,
     /// The named volumes that are here.
     pub volumes: Volumes,
-    /// What makes containers.
+    /// The OCI runtime that makes containers.
     pub runtime: OciRuntime,
-    /// What a container is called that is given no name.
+    /// The name of a container that is given none.
     pub hostname: fn(Run) -> String,
 }
 
 impl ContainerContext {
-    /// The image, on the disk as a whole.
+    /// The image, completely on the disk.
     async fn image(
         &self,
         reference: Reference,
@@ -49,7 +49,7 @@ impl ContainerContext {
         })
     }
 
-    /// The image's layers as folders.
+    /// The image's layers as unpacked folders.
     async fn unpacked(&self, image: Image) -> Result<Rootfs, StartError> {
         let unpacked =
             self.blocking(move |images| Ok::<_, StartError>(images.rootfs(&image))).await?;

@@ -1,4 +1,4 @@
-//! The driver's thread: it hands each order to the supervisor of its run, in the order they came.
+//! The driver's thread: it passes each order to the supervisor of its run, in the order of arrival.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -31,7 +31,7 @@ impl DriverLoop {
         DriverLoop { context: Rc::new(context), events, runs, supervisors }
     }
 
-    /// Serves until the driver is dropped, and carries out the orders that were given by then.
+    /// Serves until the driver is dropped, and carries out the orders that were given before.
     pub async fn serve(mut self, mut inbox: mpsc::UnboundedReceiver<DriverOrder>) {
         while let Some(order) = inbox.recv().await {
             match order {
@@ -42,13 +42,13 @@ impl DriverLoop {
                 DriverOrder::Forget(run) => {
                     self.tell(run, RunOrder::Forget);
                 }
-                // Whoever asked may have given up.
+                // The caller may have given up.
                 DriverOrder::Report(answer) => {
                     let _ = answer.send(ProgressReport { slow: self.context.slow.borrow().len() });
                 }
                 DriverOrder::Adopt(answer) => {
                     let (answers, found) = adopt::scan(&self.context).into_iter().unzip();
-                    // Whoever asked waits for it, or is gone with the whole agent.
+                    // The caller waits for the answer, or is gone with the whole agent.
                     let _ = answer.send(answers);
                     self.take_over(found);
                 }
@@ -59,7 +59,7 @@ impl DriverLoop {
         }
         self.runs.clear();
         let all = async { while self.supervisors.join_next().await.is_some() {} };
-        // One may wait to report to an agent that no longer listens.
+        // A supervisor may wait to report to an agent that no longer listens.
         let _ = tokio::time::timeout(LEAVE_TIMEOUT, all).await;
     }
 
@@ -80,7 +80,7 @@ impl DriverLoop {
         }
     }
 
-    /// Gives the order back if the run is not known, or was forgotten.
+    /// Returns the order if the run is not known, or was forgotten.
     fn tell(&self, run: Run, order: RunOrder) -> Option<RunOrder> {
         match self.runs.get(&run) {
             Some(inbox) => inbox.send(order).err().map(|refused| refused.0),

@@ -1,7 +1,7 @@
 //! Starting a monitor: the folder, the fifos, the lock, and one cheap spawn.
 //!
-//! No fork of the agent: `Command` without hooks is a `posix_spawn`, which shares the memory until
-//! the exec, so the cost does not grow with the agent. Nothing here waits for the disk.
+//! The agent does not fork: `Command` without hooks is a `posix_spawn`, which shares the memory
+//! until the exec, so the cost does not grow with the agent. Nothing here waits for the disk.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -30,11 +30,11 @@ use crate::run_dir::{self, Order};
 pub struct Launched {
     /// Written by the monitor; its end of file is the monitor's end.
     pub notify: pipe::Receiver,
-    /// To be waited for when it has ended.
+    /// To be reaped when it has ended.
     pub monitor: Child,
 }
 
-/// Where the container of a run comes from; `None`: it is a program of the host.
+/// What prepares the container of a run; `None`: it is a program of the host.
 pub fn source<'a>(
     context: &'a DriverContext,
     start: &TaskStart,
@@ -49,7 +49,7 @@ pub fn source<'a>(
     if uid == 0 { Ok(Some(source)) } else { Err(StartError::NotRoot { uid, image: image() }) }
 }
 
-/// Starts the monitor of a run. After an error nothing is left, on the disk either.
+/// Starts the monitor of a run. After an error nothing is left, not on the disk either.
 pub fn launch(
     context: &DriverContext,
     start: &TaskStart,
@@ -79,7 +79,7 @@ fn prepare(order: &Order, dir: &Path) -> io::Result<Prepared> {
     run_dir::write(dir, run_dir::ORDER, order)?;
     mkfifo(&dir.join(run_dir::NOTIFY), private)?;
     mkfifo(&dir.join(run_dir::CONTROL), private)?;
-    // The reader first: opening the other end without waiting needs one.
+    // The reader is opened first: opening the other end without waiting needs one.
     let notify = open_notify(dir)?;
     let mut write = OpenOptions::new();
     let notifier =
@@ -95,8 +95,8 @@ pub fn open_notify(dir: &Path) -> io::Result<pipe::Receiver> {
     pipe::OpenOptions::new().open_receiver(dir.join(run_dir::NOTIFY))
 }
 
-/// The order, with the lock that its monitor holds for life. It belongs to the open file, not to
-/// the process, so it goes over to the monitor with the descriptor.
+/// The order, with the lock that its monitor holds for life. The lock belongs to the open file, not
+/// to the process, so the monitor gets it with the descriptor.
 fn locked(dir: &Path) -> io::Result<File> {
     let order = File::open(dir.join(run_dir::ORDER))?;
     order.try_lock().map_err(io::Error::from)?;
@@ -106,7 +106,7 @@ fn locked(dir: &Path) -> io::Result<File> {
 fn spawn(context: &DriverContext, dir: &Path, prepared: Prepared) -> Result<Launched, StartError> {
     let Prepared { order, notify, notifier, control } = prepared;
     let mut command = Command::new(&context.monitor);
-    // The agent's environment may hold secrets, and a monitor is there for long.
+    // The agent's environment may hold secrets, and a monitor lives long.
     command.arg0("edgectl").arg("monitor").arg(dir).args(files::word()).env_clear();
     command.stdin(Stdio::from(order)).stdout(Stdio::from(notifier)).stderr(Stdio::from(control));
     match command.spawn() {

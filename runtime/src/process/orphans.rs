@@ -1,8 +1,8 @@
 //! Ending what a killed monitor left behind, and removing the traces of a run.
 //!
-//! What belongs to a run is told by its cgroup, by the session of its program, and by the
-//! variable that all its processes inherit; a process id from the folder is believed only with
-//! its start time, and only in the boot that it was written in.
+//! The processes of a run are identified by its cgroup, by the session of its program, and by the
+//! variable that they all inherit. A process id from the folder is trusted only with its start
+//! time, and only in the boot in which it was written.
 
 use std::fs;
 use std::path::Path;
@@ -18,11 +18,11 @@ use crate::monitor::program::RUN_VARIABLE;
 use crate::proc_table::{self, Process};
 use crate::run_dir::Status;
 
-/// Rounds of SIGKILL, 5 ms apart: a second, and what still lives hangs in the kernel.
+/// Rounds of SIGKILL, 5 ms apart: a second in all; a process that still lives hangs in the kernel.
 const ROUNDS: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Kills until nothing is left, while the driver serves other runs.
+/// Kills until no process is left, while the driver serves other runs.
 pub async fn end(plan: &CgroupPlan, name: &str, status: Option<&Status>, boot: &str) {
     let cleanup = OrphanCleanup::new(plan, name, status, boot);
     for _ in 0..ROUNDS {
@@ -46,7 +46,7 @@ pub fn end_now(plan: &CgroupPlan, name: &str, status: Option<&Status>, boot: &st
     cleanup.give_up();
 }
 
-/// Removes the folder and the cgroup of a run of which nothing is left.
+/// Removes the folder and the cgroup of a run that has no process left.
 pub fn remove_traces(plan: &CgroupPlan, dir: &Path) {
     remove_groups(plan);
     if let Err(error) = fs::remove_dir_all(dir)
@@ -61,8 +61,8 @@ fn remove_groups(plan: &CgroupPlan) {
     cgroup::remove_parents(plan);
 }
 
-/// Collects the monitor of an adopted run if it happens to be a child of this process: one that
-/// was dropped and opened its driver again.
+/// Reaps the monitor of an adopted run if it is a child of this process, which then dropped its
+/// driver and opened it again.
 pub fn reap_adopted_monitor(status: Option<&Status>) {
     let Some(monitor) = status.map(|status| status.monitor) else { return };
     let me = std::process::id();
@@ -76,7 +76,7 @@ struct OrphanCleanup {
     cgroup: Cgroup,
     /// `EDGECTL_RUN=<name>`.
     variable: String,
-    /// The program, if its id is of this boot.
+    /// The program, if its id is of the current boot.
     program: Option<Process>,
     name: String,
 }
@@ -107,12 +107,12 @@ impl OrphanCleanup {
     }
 
     fn is_ours(&self, stat: &proc_table::Stat) -> bool {
-        // Whatever a damaged folder says, init is nobody's task.
+        // Whatever a damaged folder says, init belongs to no task.
         if stat.process.pid <= 1 || !stat.is_alive() {
             return false;
         }
-        // A session keeps its id as long as anybody is in it; if its leader's id is somebody
-        // else's by now, the session has ended.
+        // A session keeps its id as long as it has a member. If its leader's id belongs to another
+        // process by now, the session has ended.
         let in_session = self.program.is_some_and(|program| {
             let leader = Process::of(program.pid);
             stat.session == program.pid && leader.is_none_or(|leader| leader == program)

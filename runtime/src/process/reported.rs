@@ -1,13 +1,13 @@
-//! What the driver has reported of a run, so that it says nothing twice.
+//! The events of a run that the driver has reported, so that it reports none twice.
 
 use crdt_state::task::{Health, RunEvent};
 
-/// What was reported of a run already.
+/// The events that were reported already.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reported {
-    /// It started, as this process.
+    /// It started, with this process id.
     pub started: Option<u32>,
-    /// What was asked for and is not so; empty if all is.
+    /// Requests that could not be fulfilled; empty if there are none.
     pub note: Option<String>,
     /// The last verdict.
     pub health: Option<Health>,

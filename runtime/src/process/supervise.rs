@@ -1,7 +1,7 @@
 //! Supervision of runs: one small task per run waits for its notify pipe and for orders about it.
 //!
-//! What happened is always read from the run's folder; the pipe only says when to read it. So a
-//! lost notice, a notice too many and a run that was adopted are all the same.
+//! Events are always read from the run's folder; the pipe only says when to read it. So a lost
+//! notice, a notice too many and an adopted run need no special treatment.
 
 use std::io;
 use std::process::Child;
@@ -21,13 +21,13 @@ use crate::oci::{self, ContainerOrder};
 use crate::refusal::StartError;
 use crate::run_dir::{self, FinalStatus, Status};
 
-/// How long a run may take to end before it is forgotten over its head.
+/// How long the end of a run is awaited before it is forgotten all the same.
 const FORGET_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An order about one run.
 #[derive(Debug)]
 pub enum RunOrder {
-    /// Start it, or say again what became of it.
+    /// Start it, or report its state again.
     Start(Box<TaskStart>),
     /// It was adopted: report what was not reported yet.
     Report,
@@ -39,7 +39,7 @@ pub enum RunOrder {
 
 type Orders = mpsc::UnboundedReceiver<RunOrder>;
 
-/// Is there anybody left to serve?
+/// Are there more orders to serve?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Served {
     OnCall,
@@ -47,22 +47,22 @@ enum Served {
     Over,
 }
 
-/// Who watches one run.
+/// Supervises one run.
 pub struct RunSupervisor {
     run: Run,
     context: Rc<DriverContext>,
     events: mpsc::Sender<(Run, RunEvent)>,
-    /// It was started, or adopted, and is not forgotten.
+    /// It was started or adopted, and not forgotten since.
     is_known: bool,
     /// `None` when the monitor has ended.
     notify: Option<pipe::Receiver>,
-    /// If it is a child of this process.
+    /// The monitor, if it is a child of this process.
     monitor: Option<Child>,
     reported: Reported,
 }
 
 impl RunSupervisor {
-    /// Of a run that nothing is known of yet.
+    /// The supervisor of a run of which nothing is known yet.
     pub fn new(
         context: Rc<DriverContext>,
         run: Run,
@@ -72,7 +72,7 @@ impl RunSupervisor {
         RunSupervisor { run, context, events, is_known: false, notify, monitor, reported }
     }
 
-    /// Of a run that another agent has started.
+    /// The supervisor of a run that another agent has started.
     pub fn adopt(
         context: Rc<DriverContext>,
         adopted: Adopted,
@@ -103,7 +103,7 @@ impl RunSupervisor {
                 Some(RunOrder::Stop(stop)) => self.stop(stop).await,
                 Some(RunOrder::Forget) => {
                     self.forget().await;
-                    // It may have been ordered again meanwhile.
+                    // The run may have been started again meanwhile.
                     if orders.is_empty() {
                         return;
                     }
@@ -137,7 +137,7 @@ impl RunSupervisor {
         Served::OnCall
     }
 
-    /// Waits for what a container needs, or for an order that ends the wait. `None`: it was
+    /// Waits for what a container needs, or for an order that ends the wait. `None`: the run was
     /// forgotten, or the driver is dropped.
     async fn prepare(
         &mut self,
@@ -151,7 +151,7 @@ impl RunSupervisor {
         let mut reported: Option<RunEvent> = None;
         loop {
             let order = tokio::select! {
-                // What was said before the end is told before it.
+                // A message is reported before the end that follows it.
                 biased;
                 Some(message) = sayings.recv(), if reported.is_none() => {
                     reported = Some(RunEvent::Preparing { message });
@@ -200,7 +200,7 @@ impl RunSupervisor {
         self.end(event).await;
     }
 
-    /// Reports what the folder says and was not reported yet.
+    /// Reports the content of the folder that was not reported yet.
     async fn report_changes(&mut self) {
         if self.reported.over.is_some() {
             return;
@@ -209,7 +209,8 @@ impl RunSupervisor {
         if dir.join(run_dir::SLOW).exists() {
             self.context.slow.borrow_mut().insert(self.run);
         }
-        // The final status is read first: what was written before it is then there as well.
+        // The final status is read first: everything that was written before it can then be read as
+        // well.
         let final_status = run_dir::read::<FinalStatus>(&dir, run_dir::FINAL_STATUS);
         self.report_status().await;
         if self.reported.started.is_some()
@@ -222,12 +223,12 @@ impl RunSupervisor {
         match final_status {
             Ok(Some(final_status)) => self.end(final_status.into_event()).await,
             Ok(None) => {}
-            // Its monitor ends next, and then it counts as unknown.
+            // The monitor ends next, and then the run's exit counts as unknown.
             Err(error) => tracing::warn!(run = run_dir::name(self.run), "its ending: {error}"),
         }
     }
 
-    /// Who runs, and what is not as it was asked for.
+    /// Reports which process runs, and requests that could not be fulfilled.
     async fn report_status(&mut self) {
         if self.reported.started.is_some() && self.reported.note.is_some() {
             return;
@@ -239,7 +240,7 @@ impl RunSupervisor {
             self.reported.started = Some(pid);
             self.report(RunEvent::Started { pid }).await;
         }
-        // Of an adopted run the one who told it first may not have known how.
+        // An adopted run was reported as started before, perhaps without these warnings.
         let note = status.note().unwrap_or_default();
         if !note.is_empty() {
             tracing::warn!(run = run_dir::name(self.run), "{note}");
@@ -265,7 +266,7 @@ impl RunSupervisor {
             return;
         }
         if let Err(error) = control::send(&self.context.dir(self.run), order) {
-            // Its monitor is gone, or somebody deleted the folder and it cannot be asked.
+            // The monitor is gone, or somebody deleted the folder and it cannot be reached.
             tracing::warn!(run = run_dir::name(self.run), "killed, not stopped: {error}");
             self.end_orphans().await;
         }
@@ -299,8 +300,7 @@ impl RunSupervisor {
         self.is_known = false;
     }
 
-    /// Collects a monitor that has closed its notify pipe: it ends at this moment, so this hardly
-    /// waits.
+    /// Reaps a monitor that has closed its notify pipe: it is about to end, so this hardly waits.
     fn reap_monitor(&mut self) {
         match self.monitor.take() {
             Some(mut monitor) => drop(monitor.wait()),
@@ -319,7 +319,7 @@ impl RunSupervisor {
     }
 
     async fn report(&self, event: RunEvent) {
-        // Nobody listens any more: the agent is ending, and the next one reads the folder.
+        // An error means that the agent is ending; the next one reads the folder.
         let _ = self.events.send((self.run, event)).await;
     }
 }
@@ -331,7 +331,7 @@ enum Notice {
     Closed,
 }
 
-/// Waits for the pipe; for ever, once it is closed.
+/// Waits for the pipe; never returns once it is closed.
 async fn next_notice(notify: &mut Option<pipe::Receiver>) -> Notice {
     let Some(receiver) = notify else { return std::future::pending().await };
     let mut bytes = [0; 64];

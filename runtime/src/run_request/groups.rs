@@ -1,5 +1,6 @@
-//! The cgroups that a run is in, whoever made them: found from its program, and only those that bear
-//! its name, because the figures of any other group are not its own.
+//! The cgroups that a run is in, no matter who made them. They are found from its program, and only
+//! groups that bear the run's name count, because the figures of any other group are not the run's
+//! own.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +19,7 @@ pub struct Groups {
 }
 
 impl Groups {
-    /// Those of a run that lives.
+    /// The groups of a run that is running.
     pub fn of(target: &Target) -> Groups {
         let read = |path: String| fs::read_to_string(path).unwrap_or_default();
         let member = read(format!("/proc/{}/cgroup", target.program().pid));
@@ -56,7 +57,7 @@ impl Groups {
         fs::read_to_string(self.unified.as_ref()?.join(file)).ok()
     }
 
-    /// Everybody in the groups.
+    /// All processes in the groups.
     pub fn members(&self) -> Vec<u32> {
         let mut members = Vec::new();
         for group in self.unified.iter().chain(self.separate.values()) {
@@ -68,7 +69,7 @@ impl Groups {
     }
 }
 
-/// The run's own group: its program may have made further ones below and moved there.
+/// The run's own group: its program may have made further groups below and moved there.
 fn own<'a>(path: &'a str, name: &str) -> &'a str {
     let mut end = 0;
     for part in path.split('/') {

@@ -1,7 +1,7 @@
 //! The processes of a run, as `ps` shows them.
 //!
-//! The usual table is made here, because a device need not have a `ps`; any other is that of the
-//! node's `ps`, cut down to the processes of the run, as Docker does it.
+//! The usual table is made here, because a device need not have a `ps`. Any other table comes from
+//! the node's `ps`, reduced to the processes of the run, as Docker does it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,9 +20,9 @@ use crate::proc_table;
 const USUAL: [&str; 2] = ["", "-ef"];
 const TITLES: [&str; 8] = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"];
 
-/// Rows at most: a table of more is of no use to anybody, and must fit what is sent between nodes.
+/// Rows at most: a longer table is of no use, and must fit into a message between nodes.
 const ROWS_MAX: usize = 300;
-/// Of a command line.
+/// Bytes of a command line at most.
 const COMMAND_BYTES_MAX: usize = 100;
 
 /// Ticks of the kernel's clock for user programs in a second.
@@ -31,13 +31,13 @@ const TICKS_PER_SECOND: u64 = 100;
 /// A table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Processes {
-    /// Of its columns.
+    /// Titles of its columns.
     pub titles: Vec<String>,
     /// As many cells in each row.
     pub rows: Vec<Vec<String>>,
 }
 
-/// Everybody in a run: in its cgroups, or else in the session of its program.
+/// All processes of a run: those in its cgroups, or else those in the session of its program.
 pub fn members(target: &Target, groups: &Groups) -> Vec<u32> {
     let members = groups.members();
     if !members.is_empty() {
@@ -120,7 +120,7 @@ fn by_ps(members: &BTreeSet<u32>, args: &str) -> Result<Processes, ExecRefusal> 
     })
 }
 
-/// The rows of these processes. The last column may hold blanks.
+/// The rows of these processes. The last column may contain blanks.
 fn cut_down(text: &str, members: &BTreeSet<u32>) -> Option<Processes> {
     let mut lines = text.lines();
     let titles: Vec<String> = lines.next()?.split_whitespace().map(str::to_owned).collect();

@@ -1,7 +1,8 @@
-//! What a run uses: from its cgroups where it has its own, else added up over its processes.
+//! The resource usage of a run: from its cgroups where it has its own, else summed over its
+//! processes.
 //!
-//! Numbers that only grow are since the start of the run; of processes that have ended only a cgroup
-//! knows. What the machine does not tell is 0.
+//! Numbers that only grow count from the start of the run; only a cgroup counts processes that have
+//! ended. A figure that the machine does not provide is 0.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,9 +27,10 @@ pub struct Cpu {
     pub kernel_ns: u64,
     /// Of these in programs.
     pub user_ns: u64,
-    /// Periods in which it was limited, how many of them to the full, and for how long.
+    /// Periods in which the limit was enforced, those in which it was reached, and nanoseconds of
+    /// waiting.
     pub throttled: [u64; 3],
-    /// What all processors of the node did, nanoseconds.
+    /// Time used on all processors of the node, nanoseconds.
     pub machine_ns: u64,
     /// Processors of the node.
     pub processors: u32,
@@ -39,7 +41,7 @@ pub struct Cpu {
 pub struct Memory {
     /// Bytes, with the files that were read.
     pub used: u64,
-    /// Of these files that can be dropped at any time.
+    /// The part of these that is files which can be dropped at any time.
     pub inactive_file: u64,
     /// The limit; that of the machine if there is none.
     pub limit: u64,
@@ -69,7 +71,7 @@ pub struct Network {
     pub sent: [u64; 4],
 }
 
-/// What a run uses at a moment.
+/// The resource usage of a run at a moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
     /// Time on processors.
@@ -86,7 +88,7 @@ pub struct Sample {
     pub networks: BTreeMap<String, Network>,
 }
 
-/// Looks at all of it.
+/// Takes a sample of everything.
 pub fn sample(target: &Target) -> Sample {
     let groups = Groups::of(target);
     let members = processes::members(target, &groups);
@@ -103,7 +105,7 @@ pub fn sample(target: &Target) -> Sample {
 fn cpu(groups: &Groups, members: &[u32]) -> Cpu {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let processors = stat.lines().filter(|line| line.starts_with("cpu")).count().saturating_sub(1);
-    // Guest time, the last two numbers, is in the first two already.
+    // Guest time, the last two numbers, is included in the first two already.
     let machine = stat.lines().next().unwrap_or_default().split_whitespace().skip(1).take(8);
     let machine: u64 = machine.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
     let mut cpu = Cpu {
@@ -179,7 +181,7 @@ fn pids(groups: &Groups, members: &[u32]) -> u64 {
     told.map_or_else(|| members.iter().map(threads).sum(), |text| number(&text))
 }
 
-/// The limit that is in force, which may not be the one that was asked for; `max` is no number.
+/// The limit that is in force, which may differ from the requested one; `max` is no number.
 fn pids_limit(groups: &Groups) -> u64 {
     let told = groups.v1("pids", "pids.max").or_else(|| groups.v2("pids.max"));
     told.as_deref().map_or(0, number)
@@ -238,7 +240,7 @@ fn device(text: &str) -> Option<(u32, u32)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
-/// The interfaces of a network of its own.
+/// The interfaces of the run's own network namespace.
 fn networks(pid: u32) -> BTreeMap<String, Network> {
     let namespace = |who: &str| fs::read_link(format!("/proc/{who}/ns/net")).ok();
     if namespace("self") == namespace(&pid.to_string()) {

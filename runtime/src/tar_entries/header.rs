@@ -1,7 +1,7 @@
-//! One block of 512 bytes that says what follows.
+//! A header block of 512 bytes, which describes the entry that follows.
 //!
-//! Fields are read by their place; which fields there are depends on the magic. A wrong checksum
-//! is the end of the story: whatever follows is not known.
+//! Fields are read by their position; which fields there are depends on the magic. After a wrong
+//! checksum the rest of the archive cannot be read.
 
 use super::{Kind, Piece, TarError, junk};
 
@@ -19,7 +19,7 @@ impl Header {
         let expected = number(&header.0[148..156])?;
         let blank = |(at, byte): (usize, &u8)| if (148..156).contains(&at) { b' ' } else { *byte };
         let bytes = || header.0.iter().enumerate().map(blank);
-        // Some old programs added the bytes up as signed ones.
+        // Some old programs summed the bytes as signed numbers.
         let unsigned: i64 = bytes().map(i64::from).sum();
         let signed: i64 = bytes().map(|byte| i64::from(byte.cast_signed())).sum();
         if expected != unsigned && expected != signed {
@@ -32,7 +32,7 @@ impl Header {
         self.0[156]
     }
 
-    /// A name that ends in a slash is a folder, in what was written before folders had a type.
+    /// In formats from before folders had a type, a name that ends in a slash is a folder.
     pub(super) fn kind(&self, path: &[u8]) -> Result<Kind, TarError> {
         Ok(match self.kind_byte() {
             0 | b'0' if path.ends_with(b"/") => Kind::Dir,

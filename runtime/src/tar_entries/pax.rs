@@ -1,10 +1,10 @@
-//! PAX records: `<length> <key>=<value>\n`, where the length decides and the value is any bytes.
+//! PAX records: `<length> <key>=<value>\n`; only the length ends a value, which may be any bytes.
 //!
-//! What is not known here is ignored, as the format asks; what is known and makes no sense is junk.
+//! Unknown keys are ignored, as the format requires; an invalid value of a known key is an error.
 
 use super::{Piece, TarError, junk};
 
-/// What a PAX header says of the entry behind it.
+/// The PAX header of the entry behind it.
 #[derive(Debug, Default)]
 pub(super) struct Pax {
     pub(super) path: Option<Vec<u8>>,
@@ -14,7 +14,7 @@ pub(super) struct Pax {
     pub(super) gid: Option<i64>,
     pub(super) mtime: Option<(i64, u32)>,
     pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Of the file with its holes.
+    /// Size of the file, including its holes.
     pub(super) sparse_size: Option<u64>,
     pub(super) sparse: Vec<Piece>,
     /// The pieces are listed at the beginning of the data.
@@ -79,7 +79,7 @@ fn record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     Some((&body[..equals], &body[equals + 1..], rest))
 }
 
-/// An empty value takes an earlier one back.
+/// An empty value removes an earlier one.
 fn given(value: &[u8]) -> Option<Vec<u8>> {
     (!value.is_empty()).then(|| value.to_vec())
 }

@@ -1,8 +1,8 @@
-//! Streams made by hand: what is read right, and what is refused.
+//! Streams made by hand: which are read correctly, and which are refused.
 
 use super::*;
 
-/// A header of ustar with a right checksum, and its data.
+/// A ustar header with a correct checksum, and its data.
 fn block(name: &str, kind: u8, data: &[u8]) -> Vec<u8> {
     let mut header = [0_u8; BLOCK];
     header[..name.len()].copy_from_slice(name.as_bytes());
@@ -81,7 +81,7 @@ fn a_stream_cut_anywhere_is_an_error_or_shorter_and_no_panic() {
 #[test]
 fn a_flipped_bit_in_a_header_is_found() {
     let bytes = block("name", b'0', b"");
-    // The last byte of the checksum's own field is behind its end.
+    // The last byte of the checksum field is not part of the checksum.
     for at in (0..BLOCK).filter(|at| *at != 155) {
         let mut flipped = bytes.clone();
         flipped[at] ^= 1;

@@ -1,10 +1,10 @@
 //! A copy of a folder with everything in it: contents, owners, modes, times, attributes, links,
 //! devices.
 //!
-//! It is laid over what the target has, as overlayfs would: a file takes the place of a file, a
-//! whiteout removes, and an opaque folder hides what was there. Links between files stay links. Must
-//! never follow a symbolic link below either side: that is somebody else's work. Both sides are
-//! the node's own for as long as it takes, so paths are good enough: no container runs on them yet.
+//! The copy is merged into the target's content, as overlayfs would do it: a file replaces a file,
+//! a whiteout removes, and an opaque folder hides older content. Hard links stay hard links. It
+//! must never follow a symbolic link below either side, because others made these. Both sides
+//! belong to the node alone during the copy, so paths are safe: no container runs on them yet.
 
 use std::collections::HashMap;
 use std::fs::{self, DirEntry, Metadata};
@@ -21,8 +21,8 @@ use super::{itself, name, whiteout};
 /// Files with several names, by device and inode: where the first name was copied to.
 type Links = HashMap<(u64, u64), PathBuf>;
 
-/// Copies what is in `from`, and what it is itself, over the folder `to`. `from` may be a link of
-/// `/proc` to an open folder.
+/// Copies the contents of `from`, and its own attributes, over the folder `to`. `from` may be a
+/// link of `/proc` to an open folder.
 pub(crate) fn over(from: &Path, to: &Path) -> io::Result<()> {
     folder(&from.join(itself()), to, &mut Links::new())
 }
@@ -37,7 +37,7 @@ fn folder(from: &Path, to: &Path, links: &mut Links) -> io::Result<()> {
         let entry = entry?;
         one(&entry, &to.join(entry.file_name()), links)?;
     }
-    // Last: a folder may be read-only, and its time changes with what is put into it.
+    // The folder itself comes last: it may be read-only, and its time changes with new entries.
     like(from, to)
 }
 
@@ -77,7 +77,7 @@ fn one(entry: &DirEntry, to: &Path, links: &mut Links) -> io::Result<()> {
     dress(&from, &found, to)
 }
 
-/// The owner first: a change of owner takes set-user-id bits and capabilities away.
+/// The owner comes first: a change of owner removes set-user-id bits and capabilities.
 fn dress(from: &Path, found: &Metadata, to: &Path) -> io::Result<()> {
     lchown(to, Some(found.uid()), Some(found.gid()))?;
     if !found.is_symlink() {

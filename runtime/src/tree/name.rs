@@ -1,7 +1,7 @@
 //! One name in an open folder, which is never followed if it is a link.
 //!
-//! Whoever moves folders about meanwhile leads nowhere: the folder is open, and only its own
-//! entries are touched.
+//! A program that moves folders meanwhile cannot lead elsewhere: the folder is open, and only its
+//! own entries are touched.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, ReadDir};
@@ -17,7 +17,7 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
 
 use super::of_system;
 
-/// What it is; a link itself.
+/// The metadata of a name; of a link, its own.
 pub(crate) fn stat(dir: impl AsFd, name: &OsStr) -> nix::Result<FileStat> {
     fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)
 }
@@ -34,7 +34,7 @@ pub(crate) fn open_file(dir: impl AsFd, name: &OsStr) -> nix::Result<File> {
     openat(dir, name, flags, Mode::empty()).map(File::from)
 }
 
-/// Makes a file that nobody else may read yet.
+/// Makes a file that only its owner can read for now.
 pub(crate) fn create_file(dir: impl AsFd, name: &OsStr) -> nix::Result<File> {
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
     let mode = Mode::from_bits_truncate(0o600);
@@ -46,7 +46,7 @@ pub(crate) fn unlink(dir: impl AsFd, name: &OsStr) -> nix::Result<()> {
     unlinkat(dir, name, UnlinkatFlags::NoRemoveDir)
 }
 
-/// Removes whatever it is, a folder with all that is in it. What was there, if anything was.
+/// Removes a file, or a folder with all its contents. Returns what was there, if anything was.
 pub(crate) fn remove(dir: BorrowedFd<'_>, name: &OsStr) -> nix::Result<Option<FileStat>> {
     let found = match stat(dir, name) {
         Ok(found) => found,
@@ -61,13 +61,14 @@ pub(crate) fn remove(dir: BorrowedFd<'_>, name: &OsStr) -> nix::Result<Option<Fi
     Ok(Some(found))
 }
 
-/// Gives it to a user and a group, a link itself. This takes setuid bits and capabilities away.
+/// Sets the owner and group of a name; of a link, its own. This removes setuid bits and
+/// capabilities.
 pub(crate) fn set_owner(dir: impl AsFd, name: &OsStr, uid: u32, gid: u32) -> nix::Result<()> {
     let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
     fchownat(dir, name, uid, gid, AtFlags::AT_SYMLINK_NOFOLLOW)
 }
 
-/// Sets when it was last changed, and read: seconds and nanoseconds.
+/// Sets the times of the last change and the last access: seconds and nanoseconds.
 pub(crate) fn set_time(dir: impl AsFd, name: &OsStr, time: (i64, u32)) -> nix::Result<()> {
     let time = TimeSpec::new(time.0, time.1.into());
     utimensat(dir, name, &time, &time, UtimensatFlags::NoFollowSymlink)
@@ -83,7 +84,7 @@ pub(crate) fn path_of(dir: BorrowedFd<'_>, name: &OsStr) -> PathBuf {
     link_to(dir).join(name)
 }
 
-/// The link of `/proc` to what is open, which says what that is called.
+/// The link of `/proc` to an open file, whose target is the file's path.
 pub(crate) fn link_to(file: BorrowedFd<'_>) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }

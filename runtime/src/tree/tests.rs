@@ -1,4 +1,4 @@
-//! Links that somebody else made, and what must not be read or made because of them.
+//! Hostile links, and what must not be read or made because of them.
 
 use super::*;
 use std::fs;

@@ -1,9 +1,9 @@
-//! Making the volumes of a run ready, once its root is mounted: those without a name, those that
-//! its image declares, and what the image has at their place.
+//! Prepares the volumes of a run, once its root is mounted: volumes without a name, and those that
+//! its image declares, filled with the image's content.
 //!
-//! An empty volume gets what the image has at the place where it is mounted, with owners and
-//! modes, unless the service says otherwise: so a database finds the folders that its image
-//! brings. A volume with anything in it is left alone. The copy is complete or not there.
+//! An empty volume gets the image's content at the path where it is mounted, with owners and modes,
+//! unless the service forbids it: so a database finds the folders that its image contains. A volume
+//! that is not empty is left alone. The copy is complete or not there.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -22,19 +22,19 @@ use crate::tree::{self, Root, copy, name};
 
 /// In the folder of a run: its volumes without a name.
 pub const OF_RUN: &str = "volumes";
-/// A copy that is not complete.
+/// An incomplete copy.
 const NEW: &str = "_new";
-/// A complete copy on its way to where it belongs.
+/// A complete copy that is being moved into the volume.
 const WHOLE: &str = "_whole";
-/// Held by whoever fills the volume.
+/// Held by the process that fills the volume.
 const LOCK: &str = "lock";
 
-/// What is filled, from what.
+/// The volumes to fill, and the contents to fill them with.
 #[derive(Debug, Clone, Copy)]
 pub struct Filling<'a> {
     /// What the service mounts.
     pub template: &'a Template,
-    /// What the image declares.
+    /// The image's configuration, which declares volumes.
     pub image: &'a ImageConfiguration,
     /// The named volumes of the template, by name.
     pub named: &'a BTreeMap<String, PathBuf>,
@@ -44,7 +44,8 @@ pub struct Filling<'a> {
     pub rootfs: &'a Path,
 }
 
-/// Makes and fills; where all volumes of the run are, by name or by their place in the container.
+/// Makes and fills the volumes; returns the folders of all volumes of the run, by name or by their
+/// path in the container.
 pub fn fill(filling: &Filling<'_>) -> Result<BTreeMap<String, PathBuf>, VolumeError> {
     let mut volumes = filling.named.clone();
     for (place, named) in wanted(filling) {
@@ -64,8 +65,8 @@ pub fn fill(filling: &Filling<'_>) -> Result<BTreeMap<String, PathBuf>, VolumeEr
     Ok(volumes)
 }
 
-/// Places with the name of the volume that the service mounts there and whether it is filled. The
-/// service stands above the image, whatever it mounts.
+/// Paths in the container, with the name of the volume that the service mounts there and whether it
+/// is to be filled. The service's mounts replace the image's, whatever they are.
 fn wanted(filling: &Filling<'_>) -> BTreeMap<String, Option<(String, bool)>> {
     let declared = filling.image.config().as_ref().and_then(|config| config.volumes().as_ref());
     let declared = declared.into_iter().flatten().filter_map(|path| plain(path));
@@ -82,23 +83,23 @@ fn wanted(filling: &Filling<'_>) -> BTreeMap<String, Option<(String, bool)>> {
     wanted
 }
 
-/// The same form of a place as the mounts of a bundle have.
+/// A path in the same form as in the mounts of a bundle.
 fn plain(place: &str) -> Option<String> {
     let clean = tree::plain(Path::new(place));
     let usable = place.starts_with('/') && clean != Path::new("/");
     usable.then(|| clean.to_string_lossy().into_owned())
 }
 
-/// A name for a folder that stands for a place.
+/// A name for a folder that stands for a path.
 fn number(place: &str) -> String {
     place.trim_start_matches('/').replace('%', "%25").replace('/', "%2f")
 }
 
-/// Copies what the image has at a place into the folder, if that is empty. The folder itself stays
-/// the same one: another task may have it mounted.
+/// Copies the image's content at a path into the folder, if that is empty. The folder itself is
+/// kept: another task may have it mounted.
 fn copy_up(rootfs: &Path, place: &str, data: &Path) -> io::Result<()> {
     let folder = data.parent().unwrap_or(data);
-    // Two tasks of one node may begin with one volume at the same time.
+    // Two tasks of one node may start with one volume at the same time.
     let lock = File::options().create(true).append(true).open(folder.join(LOCK))?;
     let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;
     let (new, whole) = (folder.join(NEW), folder.join(WHOLE));
@@ -110,7 +111,7 @@ fn copy_up(rootfs: &Path, place: &str, data: &Path) -> io::Result<()> {
     }
     let source = match Root::open(rootfs)?.folder(Path::new(place)) {
         Ok(source) => source,
-        // The image has nothing there that could be copied.
+        // The image has nothing to copy there.
         Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(()),
         Err(errno) => return Err(errno.into()),
     };
@@ -119,14 +120,14 @@ fn copy_up(rootfs: &Path, place: &str, data: &Path) -> io::Result<()> {
     }
     fs::create_dir(&new)?;
     copy::over(&name::link_to(source.as_fd()), &new)?;
-    // What gets its name must be on the disk before that.
+    // The copy must be on the disk before it gets its final name.
     nix::unistd::syncfs(File::open(&new)?)?;
     fs::rename(&new, &whole)?;
     sync(folder)?;
     move_up(&whole, data)
 }
 
-/// Moves what was copied to where it belongs; cut off, it is gone on with before anything runs.
+/// Moves the copy into the volume; an interrupted move is continued before anything runs.
 fn move_up(whole: &Path, data: &Path) -> io::Result<()> {
     for entry in fs::read_dir(whole)? {
         let entry = entry?;

@@ -1,4 +1,5 @@
-//! A root of busybox in a folder of its own, and the guard that removes what is made of it.
+//! A root with busybox in a folder of its own, and the guard that removes the containers made from
+//! it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,8 +18,8 @@ use runtime::oci::bundle::{BundleInput, HostFeatures, bundle};
 
 static BOXES: AtomicU32 = AtomicU32::new(0);
 
-/// What runs the containers of a test, and how it is called: crun refuses hybrid cgroups, so it
-/// gets a view of the machine without the unified half.
+/// The runtimes of a test, and how each is called: crun refuses hybrid cgroups, so it gets a view
+/// of the machine without the unified half.
 const RUNTIMES: [(&str, &str); 2] = [
     ("runc", "exec runc \"$@\""),
     ("crun", "umount /sys/fs/cgroup/unified 2>/dev/null; exec crun \"$@\""),
@@ -33,14 +34,14 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// What it said, if it ended well.
+    /// Its output, if it ended well.
     pub fn text(&self) -> String {
         assert_eq!(self.code, Some(0), "{self:?}");
         self.stdout.clone()
     }
 }
 
-/// A root and what is mounted into it.
+/// A root and the mounts of its container.
 pub struct Boxed {
     dir: tempfile::TempDir,
     call: &'static str,
@@ -80,7 +81,7 @@ impl Boxed {
         let install =
             Command::new(&busybox).args(["--install", "-s"]).arg(root.join("bin")).status();
         assert!(install.expect("busybox runs").success());
-        // The links name the program by its path outside.
+        // The links name busybox by its path outside of the root.
         for entry in fs::read_dir(root.join("bin")).expect("a folder").flatten() {
             if entry.file_name() != "busybox" {
                 fs::remove_file(entry.path()).expect("ours");
@@ -105,7 +106,7 @@ impl Boxed {
         path
     }
 
-    /// Runs a shell's line in a container of this template, and waits for it.
+    /// Runs a shell line in a container of this template, and waits for its end.
     pub fn run(&self, mut template: Template, script: &str) -> Ended {
         let number = BOXES.fetch_add(1, Ordering::Relaxed);
         let id = format!("edgectl-test-{}-{number}", std::process::id());
@@ -147,7 +148,7 @@ impl Boxed {
     }
 }
 
-/// Whatever happens, nothing is left of it.
+/// Removes the container on drop, so that nothing is left of it in any case.
 struct Running<'a> {
     boxed: &'a Boxed,
     id: &'a str,

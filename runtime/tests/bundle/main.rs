@@ -1,7 +1,7 @@
-//! Real containers of what the rules make: a small root of busybox, run by runc and by crun.
+//! Real containers made from the rules' bundles: a small root of busybox, run by runc and by crun.
 //!
 //! Needs root, busybox-static, runc and crun (`cargo xtask setup` installs them); without root
-//! every test here says so and passes.
+//! every test here prints that it is skipped, and passes.
 
 mod boxed;
 
@@ -43,7 +43,7 @@ fn root_has_dockers_capabilities_and_others_have_none() {
 #[test]
 fn a_system_call_that_is_not_listed_fails_and_the_filter_can_be_left_out() {
     everywhere(|boxed| {
-        // A user namespace needs no capability: only the filter is in the way.
+        // A user namespace needs no capability: only the filter can refuse it.
         let script = "grep ^Seccomp: /proc/self/status; unshare -U echo made";
         let ended = boxed.run(Template::default(), script);
         assert!(ended.stdout.contains("Seccomp:\t2"), "{ended:?}");

@@ -1,4 +1,4 @@
-//! Archives there and back, through the programs that others use.
+//! Archives written and read back, through the programs that others use.
 
 use std::fs::{self, File};
 use std::io::Cursor;
@@ -96,7 +96,7 @@ fn an_archive_cut_anywhere_names_nothing() {
     let layout = format!("oci:{}:app", host.path("layout"));
     copy(&layout, &format!("docker-archive:{archive}:app:1"), &[]);
     let bytes = fs::read(&archive).expect("it was written");
-    // Behind the last entry there are only zeros.
+    // After the last entry there are only zeros.
     let end = bytes.iter().rposition(|byte| *byte != 0).expect("it is not empty");
     let other = Host::new();
     for part in 0..40 {

@@ -1,4 +1,4 @@
-//! What goes and what stays.
+//! What garbage collection removes and what it keeps.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -76,7 +76,7 @@ fn a_node_collects_what_was_brought_and_is_named_no_more() {
         host.images.remove(digest.short(), &Users::new(), Removal::Careful).expect("nameless");
         let digest = import(&host.images, version, None);
         host.images.set_name(&reference, &digest, Origin::ForTask).expect("a name");
-        // Without the nameless entry that the import made.
+        // Removes the nameless entry that the import made.
         host.images.prune(Prune::Nameless, &Users::new()).expect("pruned");
     }
     let digest = |text: &str| host.images.digest_of(&name(text)).map(|named| named.digest);

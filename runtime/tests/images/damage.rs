@@ -1,4 +1,4 @@
-//! Disks that lie, transfers that break off, and disks that are full.
+//! Damaged disks, interrupted transfers, and full disks.
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};

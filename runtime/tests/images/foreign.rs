@@ -1,4 +1,4 @@
-//! Images as others build them: archives put together here, in the ways that other writers have.
+//! Images as other programs build them: archives put together here, in the forms that those write.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -22,7 +22,7 @@ fn tar(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     tar.into_inner().expect("it ends")
 }
 
-/// `docker save` of layers, with the fields of a configuration besides them.
+/// A `docker save` archive of layers, with further fields in its configuration.
 fn docker_archive(layers: &[Vec<u8>], stored: &[Vec<u8>], mut config: Value) -> Vec<u8> {
     let diff_ids: Vec<String> = layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
     config["rootfs"] = json!({"type": "layers", "diff_ids": diff_ids});
@@ -39,7 +39,7 @@ fn load(host: &Host, archive: &[u8]) -> Loaded {
     host.images.load(archive).expect("it loads").swap_remove(0)
 }
 
-/// What a program makes of bytes; `None` if it is not installed.
+/// The output of a program for these bytes; `None` if it is not installed.
 fn through(program: &str, bytes: &[u8]) -> Option<Vec<u8>> {
     let mut command = Command::new(program);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
@@ -88,7 +88,7 @@ fn a_hard_link_to_a_file_of_a_layer_below_is_one_file_with_it() {
     let merged = tree::merge(&found);
     assert_eq!(merged["sbin"].content, b"/bin", "the link below is not hidden");
 
-    // What the layer itself takes away is not there to be linked.
+    // A file that the layer itself removes cannot be linked to.
     let above = Layer::new().file(".wh.gone").hard_link("again", "gone").bytes();
     let below = layers[0].clone();
     let layers = [below, above];
@@ -121,7 +121,7 @@ fn xz_and_bzip2_are_read_as_docker_reads_them() {
     }
 }
 
-/// An OCI layout in which an index stands in an index, after one that has nothing for this node.
+/// An OCI layout with an index inside an index, after one that has nothing for this node.
 #[test]
 fn an_index_in_an_index_is_searched() {
     let host = Host::new();
@@ -156,7 +156,7 @@ fn an_index_in_an_index_is_searched() {
     let loaded = load(&host, &tar(&files));
     let image = host.images.image(&loaded.digest).expect("it is sound").expect("it is here");
     assert_eq!(Some(image.manifest.as_str()), build["digest"].as_str());
-    // And on to the next machine, whole.
+    // Then to the next machine, complete.
     let next = Host::new();
     let selection = host.images.select(&[loaded.digest.to_string()]).expect("it is here");
     let mut saved = Vec::new();

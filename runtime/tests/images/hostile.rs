@@ -1,4 +1,4 @@
-//! Layers that try to leave their root, and what is no layer at all.
+//! Layers that try to leave their root, and data that is no layer at all.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ impl Layer {
         Layer(Builder::new(Vec::new()))
     }
 
-    /// Names and targets as they are given, unlike the `tar` crate's own checks.
+    /// Adds an entry with name and target as given, without the checks of the `tar` crate.
     fn add(mut self, kind: EntryType, name: &str, link: &str, data: &[u8]) -> Layer {
         let mut header = Header::new_ustar();
         let fields = header.as_old_mut();
@@ -102,7 +102,7 @@ fn a_layer_that_tries_to_leave_its_root_is_refused_and_leaves_nothing() {
     assert_eq!(fs::read_dir(layers).expect("a folder").count(), 0, "nothing is left");
 }
 
-/// As in the container that it will be the root of.
+/// A link in a layer is resolved as in the container that will have this root.
 #[test]
 fn a_link_means_what_it_means_in_the_container() {
     if !is_root() {

@@ -8,10 +8,10 @@ use std::process::Command;
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use runtime::image::{Images, platform};
 
-/// A file capability with a line end in it: `cap_dac_override,cap_fowner=ep`.
+/// A file capability that contains a line end: `cap_dac_override,cap_fowner=ep`.
 pub const CAPABILITY: [u8; 20] = [1, 0, 0, 2, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
-/// Root and the tools, or a word on why a test is skipped.
+/// Is this root, with the tools? If not, prints why a test is skipped.
 pub fn ready() -> bool {
     if !nix::unistd::geteuid().is_root() {
         eprintln!("skipped: unpacking needs root");
@@ -58,15 +58,15 @@ impl Host {
         self.dir.path().join(name).to_str().expect("a name in UTF-8").to_owned()
     }
 
-    /// The store as the next agent finds it.
+    /// Opens the store again, as the next agent does.
     pub fn reopen(&mut self) {
         let root = self.dir.path().join("images");
         self.images = Images::open(&root, platform::this_node()).expect("the store opens");
     }
 }
 
-/// An OCI layout `layout` in the folder, with the image `app` of two layers: everything there is,
-/// and then changes of it. Returns the path of umoci's own unpacked tree.
+/// Writes an OCI layout `layout` into the folder, with the image `app` of two layers: one with
+/// every kind of entry, one with changes of these. Returns the path of umoci's own unpacked tree.
 pub fn write_layout(dir: &Path) -> PathBuf {
     let path = |name: &str| dir.join(name).to_str().expect("UTF-8").to_owned();
     let (layout, bundle) = (path("layout"), path("bundle"));
@@ -86,7 +86,7 @@ pub fn write_layout(dir: &Path) -> PathBuf {
     Path::new(&seen).join("rootfs")
 }
 
-/// A file of a hole and an end.
+/// Writes a file that has a hole and data at its end.
 pub fn write_sparse(root: &Path) {
     let sparse = fs::File::create(root.join("sparse")).expect("a file");
     sparse.write_all_at(b"end", 5_000_000).expect("a hole and an end");

@@ -1,4 +1,4 @@
-//! A file tree as a map, and layers in overlayfs' form merged into one by the simplest means.
+//! A file tree as a map, and layers in overlayfs' form merged into one in the simplest way.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::libc;
 
-/// All that a container can see of a name, except its times' fractions.
+/// All that a container can see of a name, except the fractions of its times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     pub kind: u32,
@@ -26,12 +26,12 @@ pub struct Seen {
 
 pub type Tree = BTreeMap<String, Seen>;
 
-/// What one folder shows.
+/// The tree of one folder.
 pub fn read(root: &Path) -> Tree {
     merge(&[root.to_owned()])
 }
 
-/// What overlayfs would show of layers, lowest first.
+/// The tree that overlayfs would show for these layers, lowest first.
 pub fn merge(layers: &[PathBuf]) -> Tree {
     let mut merged: BTreeMap<String, (Seen, (u64, u64))> = BTreeMap::new();
     for layer in layers {
@@ -64,7 +64,7 @@ pub fn merge(layers: &[PathBuf]) -> Tree {
     merged.into_iter().map(linked).collect()
 }
 
-/// Names that differ, with what they are on both sides; content is shortened.
+/// Names that differ, with their state on both sides; content is shortened.
 pub fn differences(ours: &Tree, theirs: &Tree) -> Vec<String> {
     let short = |seen: Option<&Seen>| {
         seen.map(|seen| {

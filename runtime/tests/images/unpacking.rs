@@ -1,4 +1,4 @@
-//! Unpacked trees, compared with what umoci makes of the same image.
+//! Unpacked trees, compared with umoci's trees of the same image.
 
 use std::fs::{self, File};
 use std::process::Command;
@@ -8,7 +8,7 @@ use runtime::image::{Images, platform};
 use crate::tools::{self, CAPABILITY, Host};
 use crate::tree;
 
-/// The tree that the store makes of the only image of an archive.
+/// The tree that the store unpacks from the only image of an archive.
 fn unpacked(images: &Images, archive: &str) -> tree::Tree {
     let loaded = images.load(File::open(archive).expect("it was written")).expect("it loads");
     let image = images.image(&loaded[0].digest).expect("it is sound").expect("it is complete");
@@ -31,7 +31,7 @@ fn every_form_of_an_image_unpacks_to_the_tree_that_umoci_makes() {
         let archive = host.path("archive.tar");
         fs::remove_file(&archive).ok();
         tools::copy(&layout, &format!("{form}:{archive}:team/app:1"), options);
-        // A store of its own each: a layer that is there already is not unpacked again.
+        // A store of its own for each: a layer that is there already is not unpacked again.
         let fresh = Host::new();
         let found = tree::differences(&unpacked(&fresh.images, &archive), &expected);
         assert!(found.is_empty(), "{form} {options:?}:\n{}", found.join("\n"));
@@ -93,7 +93,7 @@ fn gnu_tar_in_every_format_unpacks_to_what_was_packed() {
         let image = fresh.images.image(&digest).expect("it is sound").expect("it is complete");
         let mut found = tree::merge(&fresh.images.rootfs(&image).expect("it unpacks").layers);
         if format == "gnu" {
-            // That format has no attributes.
+            // This format has no attributes.
             let capable = found.get_mut("bin/capable").expect("it is there");
             capable.capability = expected["bin/capable"].capability.clone();
             capable.note = expected["bin/capable"].note.clone();

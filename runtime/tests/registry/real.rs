@@ -1,4 +1,4 @@
-//! Debian's `docker-registry` on a port of loopback, for as long as the guard lives. Shared with the
+//! Debian's `docker-registry` on a loopback port, until the guard is dropped. Shared with the
 //! agent's tests; not every suite uses all of it.
 #![allow(dead_code)]
 
@@ -53,13 +53,13 @@ impl Registry {
         .await
     }
 
-    /// An address that leads to loopback and does not look like it.
+    /// An address that leads to loopback and is not recognised as loopback.
     pub fn tls_name(&self) -> String {
         let port = self.host.rsplit_once(':').expect("a port").1;
         format!("0.0.0.0:{port}")
     }
 
-    /// A folder like `/etc/docker/certs.d` that trusts it.
+    /// A folder like `/etc/docker/certs.d` with its certificate.
     pub fn certificates(&self) -> PathBuf {
         let folder = self.dir.path().join("certs.d");
         let own = folder.join(self.tls_name());
@@ -68,13 +68,13 @@ impl Registry {
         folder
     }
 
-    /// How often a path with this in it was read.
+    /// How often a path that contains this text was read.
     pub fn reads(&self, part: &str) -> usize {
         let log = std::fs::read_to_string(self.dir.path().join("access.log")).unwrap_or_default();
         log.lines().filter(|line| line.contains("\"GET /v2/") && line.contains(part)).count()
     }
 
-    /// How often a part of a path with this in it was asked for, instead of all of it.
+    /// How often a part of such a path was requested, instead of all of it.
     pub fn partial_reads(&self, part: &str) -> usize {
         let log = std::fs::read_to_string(self.dir.path().join("access.log")).unwrap_or_default();
         let is_partial = |line: &&str| line.contains(part) && line.contains("HTTP/1.1\" 206 ");
@@ -107,7 +107,8 @@ impl Registry {
                 .stderr(Stdio::null())
                 .spawn()
                 .expect("docker-registry is installed: cargo xtask setup");
-            // Somebody else may take the port first: then it ends, and the next one is tried.
+            // Another process may take the port first: then the registry ends, and the next port is
+            // tried.
             while begun.elapsed() < DEADLINE && child.try_wait().expect("its state").is_none() {
                 if std::net::TcpStream::connect(&host).is_ok() {
                     return Registry { host, dir, child };
@@ -134,7 +135,7 @@ pub fn free_host() -> String {
     listener.local_addr().expect("an address").to_string()
 }
 
-/// One line with bcrypt, which is all that the registry takes. Python's `crypt` knows it on Debian.
+/// One line with bcrypt, the only form that the registry accepts.
 fn htpasswd(user: &str, password: &str) -> Vec<u8> {
     let output = Command::new("htpasswd").args(["-Bbn", user, password]).output();
     let output = output.expect("apache2-utils' htpasswd runs");

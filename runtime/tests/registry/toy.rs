@@ -1,4 +1,4 @@
-//! A server of a few lines that does one thing wrong, for as long as the guard lives.
+//! A small server with one fault, until the guard is dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,19 +9,19 @@ use tokio::task::JoinHandle;
 
 #[derive(Clone)]
 pub enum Behaviour {
-    /// Takes the request and says nothing.
+    /// Takes the request and never answers.
     Hang,
     /// A status line and a header.
     Answer(&'static str, &'static str),
-    /// Closes without a word.
+    /// Closes without an answer.
     Cut,
-    /// Sends all of it whatever was asked.
+    /// Sends everything, even if a part was requested.
     Whole(Vec<u8>),
-    /// Promises all of it and sends half.
+    /// Announces everything and sends half.
     Short(Vec<u8>),
-    /// Sends the part that begins there, whatever part was asked for.
+    /// Sends the part that begins there, whatever part was requested.
     Part(Vec<u8>, usize),
-    /// Wants a token, gives one to ann, and answers who has it.
+    /// Requires a token, gives one to ann, and answers requests that have it.
     Token,
 }
 
@@ -62,7 +62,7 @@ async fn serve(
 ) {
     let mut request = Vec::new();
     while !request.windows(4).any(|end| end == b"\r\n\r\n") {
-        // Whoever tries TLS first is told that there is none.
+        // A client that tries TLS first is refused.
         if request.first() == Some(&0x16) {
             return;
         }
@@ -114,7 +114,7 @@ fn token(request: &str, host: &str) -> (String, Vec<u8>, usize) {
     if request.contains("authorization: bearer abc") {
         return ("200 OK".to_owned(), b"{}".to_vec(), 2);
     }
-    // Two in one header, with the blanks that RFC 9110 wants read.
+    // Two challenges in one header, with the optional blanks of RFC 9110.
     let challenge = format!(
         "WWW-Authenticate: Basic realm=\"toy\", Bearer realm = \"http://{host}/token\" , service=\"toy\""
     );

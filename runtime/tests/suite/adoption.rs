@@ -52,7 +52,7 @@ fn a_grace_that_runs_when_the_agent_dies_runs_on() {
     let pid = host.run(&order);
     host.hear(order.run, "ready");
     host.driver().stop(order.run, None, 300);
-    // The order has reached the monitor when the driver is gone: they are carried out in turn.
+    // Orders are carried out in turn: when the driver is gone, the monitor has this order.
     host.crash();
     until("the kill", || (!lives(pid)).then_some(()));
     until("the end", || {
@@ -92,7 +92,7 @@ fn a_monitor_killed_without_an_agent_takes_its_program_with_it_at_adoption() {
     }
 }
 
-/// A process of somebody else that leads a session, as the program of a run does.
+/// A foreign process that leads a session, as the program of a run does.
 struct Stranger(std::process::Child);
 
 impl Stranger {

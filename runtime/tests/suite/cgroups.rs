@@ -10,7 +10,7 @@ use runtime::run_request::{RunReply, RunRequest, handle_run_request};
 
 use crate::host::{Host, is_root, program, shell};
 
-/// Limits need root and the controller.
+/// Can this machine limit it? Limits need root and the controller.
 fn can(controller: Controller) -> bool {
     let there = mounts::detect().iter().any(|hierarchy| hierarchy.has(controller));
     if !there {
@@ -92,7 +92,7 @@ fn all_limits_are_in_force_and_gone_with_the_run() {
     assert!(dirs.iter().all(|dir| !dir.exists()), "{dirs:?}");
 }
 
-/// A limit of memory is one of memory and swap, where the kernel accounts for swap.
+/// Checks that a limit of memory covers swap, where the kernel accounts for swap.
 pub fn says_swap(dirs: &[std::path::PathBuf], bytes: &str) {
     let files = [("memory.memsw.limit_in_bytes", bytes), ("memory.swap.max", "0")];
     for (file, value) in files {
@@ -117,7 +117,7 @@ fn limits_that_cannot_be_enforced_are_told_and_do_not_refuse() {
     assert!(said.contains("1 processes is not enforced"), "{said}");
     assert!(said.contains("no memory controller"), "{said}");
 
-    // The next agent, whose predecessor may not have told it.
+    // The next agent reports it again: the previous one may not have reported it.
     let adopted = host.adopt();
     assert_eq!(adopted[0].event, RunEvent::Started { pid });
     assert_eq!(note(&mut host), said);
@@ -135,7 +135,7 @@ fn a_machine_without_cgroups_can_limit_nothing() {
     }
 }
 
-/// Whatever it is limited in: the kernel counts what it uses, and what its children used.
+/// Counted without any limit, and including its children.
 #[test]
 fn what_a_program_without_limits_uses_is_counted() {
     if !can(Controller::Memory) {

@@ -1,4 +1,4 @@
-//! What every driver does, the fake included: one suite, run on each through a [`Bench`].
+//! The behaviour of every driver, the fake included: one suite, run on each through a [`Bench`].
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use runtime_fake::{Behaviour, FakeRuntime, Lives, OnStop};
 use crate::host::{self, Host};
 use crate::test_images;
 
-/// A program as the suite wants it; each bench knows how to make one.
+/// A program that the suite needs; each bench knows how to make one.
 #[derive(Debug, Clone, Copy)]
 enum Wanted {
     RunsOn,
@@ -26,10 +26,10 @@ trait Bench {
     fn driver(&mut self) -> &mut dyn Driver;
     fn next(&mut self) -> (Run, RunEvent);
     fn is_quiet(&mut self) -> bool;
-    /// The agent dies and comes up again.
+    /// The agent dies and starts again.
     fn crash_and_adopt(&mut self) -> Vec<AdoptedRun>;
 
-    /// A run that has started is ready for a signal.
+    /// Waits until a run that has started is ready for a signal.
     fn await_ready(&mut self, _run: Run) {}
 
     fn start(&mut self, wanted: Wanted) -> (Run, u32) {
@@ -58,7 +58,7 @@ fn passing() -> HealthCheck {
     }
 }
 
-/// A container's first process is deaf to a signal that it did not ask for.
+/// The first process of a container ignores a signal for which it has no handler.
 fn container_order(wanted: Wanted) -> TaskStart {
     let waits = "echo ready; while :; do sleep 0.01; done";
     match wanted {
@@ -115,7 +115,7 @@ impl Bench for Host {
     }
 }
 
-/// The fake with a clock that jumps to whatever happens next.
+/// The fake, with a clock that jumps to the next event.
 #[derive(Default)]
 struct Simulated {
     runtime: FakeRuntime,

@@ -1,5 +1,5 @@
-//! Control groups of containers, the same with each runtime: limits that are in force, groups that
-//! nobody takes away meanwhile, and none left behind.
+//! Control groups of containers, the same with each runtime: limits are in force, no group is
+//! removed while it is used, and none is left behind.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ use crate::host::{Host, lives, until};
 use crate::test_images::{container, shell};
 
 fn a_container_beyond_its_memory_is_killed_and_said_to_be(host: &mut Host) {
-    // The last stage needs all of it in one process; runc itself needs some to begin with.
+    // `dd` needs all this memory in one process; runc itself needs some to begin with.
     let mut order = container(&["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"]);
     order.template.limits = Resources { memory_bytes: 48 << 20, ..Resources::default() };
     host.run(&order);
@@ -85,7 +85,7 @@ fn limits_are_in_force_and_nothing_stays(host: &mut Host) {
     assert!(!mounted.contains(&name), "no mount is seen outside");
 }
 
-/// Whoever ends last takes the groups above away, while another begins.
+/// The run that ends last removes the parent groups, while another run begins.
 fn a_container_begins_while_others_end(host: &mut Host) {
     let node = host.cgroup_node.clone().expect("it has cgroups");
     let plan = CgroupPlan { hierarchies: mounts::detect(), path: format!("edgectl/{node}/ended") };
@@ -106,7 +106,7 @@ fn a_container_begins_while_others_end(host: &mut Host) {
     });
 }
 
-/// Raised also when a test fails.
+/// Set on drop, so that it is set when a test fails too.
 struct Raised<'a>(&'a AtomicBool);
 
 impl Drop for Raised<'_> {

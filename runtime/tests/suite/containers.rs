@@ -1,5 +1,5 @@
-//! What only a container has, the same with each runtime: its own view of the machine, its image,
-//! its runtime, and that nothing of them stays behind.
+//! Behaviour that only containers have, the same with each runtime: a view of the machine of their
+//! own, an image, a runtime, and cleanup of all three.
 
 use std::fs;
 use std::time::Duration;
@@ -68,14 +68,15 @@ fn a_container_is_confined_as_users_of_docker_expect(host: &mut Host) {
     let ignored = u64::from_str_radix(ignored, 16).expect("a mask");
     // 32 and 33 are the C library's own and cannot be set through it.
     assert_eq!(ignored & !(0b11 << 31), 0, "{said}");
-    // The three of every program, and the folder that ls reads.
+    // The three descriptors of every program, and the folder that ls reads.
     assert!(said.matches(" -> ").count() <= 4, "no descriptor of ours: {said}");
     assert!(said.matches("/proc/").count() < 8, "it sees its own processes only: {said}");
     let layer = test_images(host).path().join("busybox/written");
     assert!(!layer.exists(), "layers are never written to");
 }
 
-/// The filter is set while a process may still do so; nothing of that may be left when the program runs.
+/// The filter is set while a process is still permitted to; none of that permission may be left
+/// when the program runs.
 fn a_container_has_its_capabilities_and_no_others(host: &mut Host) {
     const DEFAULT: u64 = 0xa804_25fb;
     let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
@@ -143,7 +144,7 @@ fn what_the_image_lacks_is_refused_for_good(host: &mut Host) {
         RunEvent::Refused { permanent: true, reason } => {
             assert!(reason.contains("neither a program"), "{reason}");
         }
-        // runc finds that out when it can only say so in the container's own output.
+        // runc notices it only when its sole way to report it is the container's own output.
         RunEvent::Started { .. } => assert_ne!(host.exit(order.run), Exit::Code(0)),
         other => panic!("{other:?}"),
     }
@@ -179,7 +180,7 @@ fn health_is_asked_for_inside(host: &mut Host) {
         start_period_ms: 0,
         start_interval_ms: 0,
     };
-    // What the image asks for counts, unless the service asks for something else.
+    // The image's health check is used, unless the service has its own.
     test_images(host).change("busybox", |order| order.health = Some(check.clone()));
     let order = shell("sleep 0.3; touch /flag; exec sleep 1000");
     host.run(&order);
@@ -215,7 +216,7 @@ fn health_is_asked_for_inside(host: &mut Host) {
         members.dedup();
         members.len()
     };
-    // At most the one that has just begun, and who began it.
+    // At most the one that has just started, and its parent.
     assert!(sleeps() <= 4, "checks that hang are ended: {}", sleeps());
 }
 
@@ -295,7 +296,7 @@ fn a_wait_for_an_image_ends_when_nobody_wants_it(host: &mut Host) {
     host.driver().start(&order);
     let preparing = RunEvent::Preparing { message: "fetching far-away".to_owned() };
     assert_eq!(host.next(), (order.run, preparing.clone()));
-    // Others are not held up.
+    // Other runs are not held up.
     let other = shell("exit 3");
     host.run(&other);
     assert_eq!(host.exit(other.run), Exit::Code(3));

@@ -48,7 +48,7 @@ fn a_tree_travels_with_its_links_modes_and_times() {
         session.send(Kind::End, &[]);
         session.finish()
     };
-    // Twice: what is there is replaced.
+    // Twice: existing files are replaced.
     for _ in 0..2 {
         let said = put(&said.stdout);
         assert_eq!((said.code, said.refusal), (Some(0), None));

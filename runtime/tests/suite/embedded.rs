@@ -1,4 +1,4 @@
-//! What only the embedded runtime does, or what is the same whichever one it is.
+//! Tests of the embedded runtime alone, or of behaviour that does not depend on the runtime.
 
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,7 @@ fn a_runtime_that_is_not_installed_is_said_to_be_missing() {
     assert!(reason.contains("oci_runtime = \"embedded\""), "{reason}");
 }
 
-/// A folder that overlayfs cannot write to, because it is one itself; unmounted whatever happens.
+/// A folder that overlayfs cannot write to, because it is an overlay itself; unmounted on drop.
 struct Awkward(std::path::PathBuf);
 
 impl Awkward {

@@ -8,7 +8,7 @@ use crate::host::{Host, count_of, unique_sleep, until};
 use crate::session::Session;
 use crate::test_images;
 
-/// The confinement of whoever reads this.
+/// Prints the confinement of the process that runs it.
 const CONFINED: &str = "grep -E '^(Seccomp|CapEff|CapBnd):' /proc/self/status | tr -d '\\t '";
 
 fn words(words: &[&str]) -> ExecOrder {
@@ -91,7 +91,8 @@ fn a_terminal_is_one(host: &mut Host) {
     assert_eq!(said.code, Some(4));
 }
 
-/// For a program and what it looks through: a terminal that a runtime opened is root's otherwise.
+/// Both for the container's program and for a session: without this, a terminal that a runtime
+/// opened belongs to root.
 fn a_terminal_belongs_to_whoever_runs_on_it(host: &mut Host) {
     let mut order = test_images::shell("echo by name > /dev/stdout; exec sleep 1000");
     order.template.user = Some("shop".to_owned());
@@ -101,7 +102,7 @@ fn a_terminal_belongs_to_whoever_runs_on_it(host: &mut Host) {
     let run = order.run;
     let terminal = Some(Size { rows: 33, columns: 101 });
     for user in [None, Some("root".to_owned()), Some("50".to_owned())] {
-        // crun asks nobody between opening the terminal and running the program.
+        // crun runs the program right after opening the terminal, before its owner can be changed.
         let pause = if host.has_crun() { "sleep 0.5; " } else { "" };
         let line =
             format!("{pause}echo by name > /dev/stdout && cat < /dev/null > /dev/stderr; exit $?");
@@ -119,7 +120,7 @@ fn what_a_command_leaves_behind_ends_with_it(host: &mut Host) {
     session.hear("on");
     drop(session);
     until("all is ended with its listener", || (count_of(&seconds) == 0).then_some(()));
-    // Its output is closed: else the end of it would be waited for.
+    // Its output is closed: otherwise the session would wait for the end of that output.
     let quiet = format!("exec > /dev/null 2>&1; {line}; exit 3");
     let said = Session::exec(host, run, sh(&quiet)).finish();
     assert_eq!(said.code, Some(3));

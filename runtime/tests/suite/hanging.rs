@@ -1,4 +1,4 @@
-//! An OCI runtime that does not come to an end: told of, given up, and ended by a stop.
+//! An OCI runtime that hangs: it is reported, given up, and ended by a stop.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -64,7 +64,7 @@ fn a_command_that_hangs_is_killed_with_all_it_started() {
 fn what_a_command_leaves_behind_ends_with_it() {
     for mut host in [Host::new(), Host::without_cgroups()] {
         let seconds = unique_sleep();
-        // With groups of their own, as a shell gives to what it runs in the background.
+        // Each with a process group of its own, as a shell starts background processes.
         let line =
             format!("set -m; sleep {seconds} & (sleep {seconds} & sleep {seconds}) & exit 1");
         let mut order = checked(&["CMD-SHELL", &line]);
@@ -106,7 +106,7 @@ fn a_grace_is_waited_for_without_work() {
     let before = wakes(monitor);
     host.driver().stop(order.run, None, 500);
     assert!(host.is_quiet_for(Duration::from_millis(400)));
-    // One that looks at the health that nobody asks for any more wakes every millisecond.
+    // A monitor that still handled the unneeded health check would wake every millisecond.
     let woken = wakes(monitor) - before;
     assert!(woken < 50, "{woken}");
     assert_eq!(host.exit(order.run), Exit::Signal(9));

@@ -1,4 +1,4 @@
-//! What programs say arrives in their logs, whole and bounded.
+//! The output of programs arrives in their logs, complete and bounded.
 
 use std::fs;
 

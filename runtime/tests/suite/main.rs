@@ -1,10 +1,10 @@
-//! Drivers at work: the suite that every driver passes, and what only real processes can show.
+//! Drivers at work: the suite that every driver passes, and tests that need real processes.
 //!
 //! Real programs run here, as root or not; parts that need root or cgroups say so on stderr and
 //! are skipped without them. Nothing here waits for a fixed time: conditions are polled, with a
 //! deadline, and everything that was started is ended by the guard in `host`, after a failure too.
 
-/// A module per OCI runtime, with each of these laws as a test on a host of its own.
+/// A module per OCI runtime, with each of these checks as a test on a host of its own.
 macro_rules! every_runtime {
     ($($law:ident),* $(,)?) => {
         every_runtime!(@ embedded $($law)*);

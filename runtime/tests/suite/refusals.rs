@@ -1,4 +1,4 @@
-//! What cannot start says what, why and what to do, and whether waiting can help.
+//! A refused start reports what, why and what to do, and whether waiting can help.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -108,7 +108,7 @@ fn a_limit_of_processes_is_no_fault_of_the_template() {
         limit.rlim_cur = 0;
         nix::libc::setrlimit(nix::libc::RLIMIT_NPROC, &raw const limit);
     }
-    // A user that nobody else runs anything as.
+    // A user that runs nothing else.
     let user = (100_000 + std::process::id()).to_string();
     let order = || {
         let mut order = program(&["sleep", "1000"]);
@@ -130,7 +130,7 @@ fn a_folder_that_takes_nothing_is_no_fault_of_the_template() {
     assert!(!permanent && reason.contains("cannot write the run's folder"), "{reason}");
 }
 
-/// A small disk, unmounted whatever happens.
+/// A small disk, unmounted on drop.
 struct Disk(std::path::PathBuf);
 
 impl Drop for Disk {
@@ -160,7 +160,7 @@ fn a_full_disk_refuses_for_now_and_starts_again_when_there_is_room() {
     let order = program(&["sleep", "1000"]);
     host.run(&order);
     let _ = fs::write(&filler, vec![0; 1 << 20]);
-    // Its end cannot be written any more, but it ends, and that is told.
+    // The final status cannot be written any more, but the run ends, and the end is reported.
     host.stop(order.run, None, 0);
     drop(disk);
 }

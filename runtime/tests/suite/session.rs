@@ -1,4 +1,4 @@
-//! A session with the helper itself: what an agent has, without an agent.
+//! A session directly with the helper: an agent's view, without an agent.
 
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -13,14 +13,14 @@ use runtime::exec::{ExecOrder, ExecRefusal, ExecRequest};
 
 use super::host::{self, Host};
 
-/// A session with the helper itself: what an agent has, without an agent.
+/// A session directly with the helper: an agent's view, without an agent.
 pub struct Session {
     pub socket: UnixStream,
     decoder: Decoder,
     pub helper: std::process::Child,
 }
 
-/// All that a session said until its end.
+/// The whole output of a session, and its end.
 #[derive(Debug, Default)]
 pub struct Said {
     pub stdout: Vec<u8>,
@@ -78,7 +78,7 @@ impl Session {
         frame.number().expect("a process id") as u32
     }
 
-    /// Reads up to a text on stdout.
+    /// Reads stdout until this text has arrived.
     pub fn hear(&mut self, word: &str) -> String {
         let mut heard = String::new();
         while !heard.contains(word) {

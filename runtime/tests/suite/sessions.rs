@@ -119,7 +119,7 @@ fn a_listener_that_does_not_listen_makes_the_command_wait() {
         let line = io.lines().find(|line| line.starts_with("wchar:")).expect("it is counted");
         line["wchar:".len()..].trim().parse::<u64>().expect("a number")
     };
-    // Full when two looks in a row see the same: the queue, the socket and the pipe are bounded.
+    // Full when two checks in a row see the same: the queue, the socket and the pipe are bounded.
     let mut last = 0;
     let stopped = until("it stands still", || {
         let (before, now) = (last, written());

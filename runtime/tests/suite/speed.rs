@@ -1,7 +1,8 @@
-//! What a run costs: time to start, memory beside it, work while it is idle.
+//! The cost of a run: time to start, memory of its monitor, wake-ups while it is idle.
 //!
-//! The bounds are wide, for a machine that does other things at the same time; the figures are
-//! printed. They guard against a cost of another order, like a fork of the whole agent.
+//! The bounds are wide, for a machine that does other work at the same time; the figures are
+//! printed. They detect costs that are higher by an order of magnitude, such as a fork of the whole
+//! agent.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -43,12 +44,12 @@ fn a_monitor_is_small_and_idle() {
         let line = rollup.lines().find(|line| line.starts_with(name)).expect("it is told");
         line.split_whitespace().nth(1).and_then(|word| word.parse::<u64>().ok()).expect("a number")
     };
-    // What is its own: heap, stack and relocated pages. Its code is shared by all monitors and
-    // the agent.
+    // Private memory: heap, stack and relocated pages. The code is shared by all monitors and the
+    // agent.
     let (own, pss) = (kib("Anonymous:"), kib("Pss:"));
     eprintln!("monitor: {own} KiB of its own, PSS {pss} KiB");
     assert!(own < 1024, "{own} KiB");
-    // After the fsyncs of its start.
+    // After the fsyncs of the start.
     until("it to rest", || {
         let before = wakes(monitor);
         std::thread::sleep(Duration::from_millis(300));
@@ -56,7 +57,7 @@ fn a_monitor_is_small_and_idle() {
     });
 }
 
-/// The middle one of some times.
+/// The median of these times.
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort();
     times[times.len() / 2]
@@ -78,7 +79,7 @@ fn a_container_starts_in_the_time_that_runc_takes_to_run_a_bundle() {
         bundle = Some(fs::read(host.dir(order.run).join("config.json")).expect("readable"));
         host.stop(order.run, None, 0);
     }
-    // The same container, unpacked, without a driver, a monitor, an overlay or a log.
+    // The same unpacked container, without a driver, a monitor, an overlay or a log.
     let mut spec: oci_spec::runtime::Spec =
         serde_json::from_slice(&bundle.expect("it ran")).expect("a bundle");
     let root = host.test_images.as_ref().expect("it has images").path().to_owned();

@@ -1,4 +1,4 @@
-//! What a program finds when it starts.
+//! The environment that a program has when it starts.
 
 use crdt_state::spec::Template;
 use crdt_state::task::Exit;
@@ -41,7 +41,7 @@ fn a_program_inherits_nothing_from_the_agent() {
     drop(leak);
     let said = host.said(order.run);
     let descriptors = said.lines().filter(|line| line.contains(" -> ")).count();
-    // The three of every program, and the folder that ls reads.
+    // The three descriptors of every program, and the folder that ls reads.
     assert_eq!(descriptors, 4, "{said}");
     assert!(said.contains("0 -> /dev/null"), "{said}");
     assert!(said.contains("SigBlk:\t0000000000000000"), "{said}");

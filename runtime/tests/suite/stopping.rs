@@ -1,4 +1,4 @@
-//! How runs end: politely, by force, and with everything they started.
+//! How runs end: by a signal, by force, and with all processes that they started.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! Images made by hand: folders with busybox, where the real thing would unpack layers.
+//! Images made by hand: folders with busybox, in place of unpacked layers.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use runtime::{ContainerOrder, OciRuntime, Prepare, Prepared, StartError};
 
 use crate::host;
 
-/// What the image has of busybox.
+/// The commands of busybox that the image has.
 const WORDS: [&str; 27] = [
     "sh", "sleep", "echo", "cat", "true", "false", "id", "env", "ls", "dd", "seq", "kill", "ps",
     "mkdir", "test", "grep", "stat", "head", "tr", "wc", "hostname", "touch", "setsid", "tty",
@@ -28,7 +28,7 @@ pub struct TestImages {
 }
 
 impl TestImages {
-    /// With the image `busybox`.
+    /// A set with the image `busybox`.
     pub fn new(runtime: &str) -> TestImages {
         let runtime = runtime.parse().expect("it is one");
         let dir = tempfile::tempdir().expect("a folder");
@@ -67,7 +67,7 @@ impl TestImages {
         self.change(name, |order| order.layers = layers.to_vec());
     }
 
-    /// Changes what an image says.
+    /// Changes the order that an image gives.
     pub fn change(&self, name: &str, change: impl FnOnce(&mut ContainerOrder)) {
         let mut images = self.images.lock().expect("nobody panicked");
         change(images.entry(name.to_owned()).or_insert_with(|| ContainerOrder {

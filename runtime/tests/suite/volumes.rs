@@ -1,5 +1,5 @@
 //! Volumes of real containers, the same with each runtime: filled from the image once, kept from
-//! run to run, and without a name gone with their run.
+//! run to run; those without a name are removed with their run.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -89,7 +89,7 @@ fn a_volume_without_a_name_is_gone_with_its_run(host: &mut Host) {
     until("the folder to go", || (!dir.exists()).then_some(()));
 }
 
-/// A folder of the node whose mounts others see; none of them outlives it.
+/// A folder of the node with mounts that propagate to others; unmounted on drop.
 struct Shared(tempfile::TempDir);
 
 impl Shared {
@@ -107,7 +107,7 @@ impl Shared {
         self.0.path().join("hub")
     }
 
-    /// A card is put in.
+    /// Mounts a memory card.
     fn insert(&self) {
         let card = self.hub().join("card");
         mount(Some("card"), &card, Some("tmpfs"), MsFlags::empty(), None::<&str>).expect("it may");

@@ -1,4 +1,4 @@
-//! Lives of an agent that a record ends, told by the same files as the real one.
+//! Lives of an agent that a record ends, with the same files as the real one.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,7 +18,7 @@ fn replica(seed: u64) -> Replica {
     Replica::new(writer, Box::new(signer), Arc::new(HashVerifier))
 }
 
-/// So many services of another member.
+/// A member with this many services.
 fn member(count: u8) -> Replica {
     let mut member = replica(2);
     for n in 1..=count {
@@ -33,7 +33,7 @@ fn member(count: u8) -> Replica {
 struct Lives {
     dir: tempfile::TempDir,
     disk: BTreeMap<RecordKey, Vec<u8>>,
-    /// Whatever reads this record ends the agent.
+    /// Reading this record ends the agent.
     poison: ServiceId,
 }
 
@@ -43,7 +43,8 @@ impl Lives {
         Lives { dir, disk: BTreeMap::new(), poison }
     }
 
-    /// As `Node::settle` does: some are let in, all that is there is read, then it is applied.
+    /// As `Node::settle` does: some records are released, all present records are read, then
+    /// applied.
     fn settle(&self, replica: &mut Replica) {
         loop {
             replica.let_in();
@@ -55,7 +56,7 @@ impl Lives {
         }
     }
 
-    /// An agent that starts and hears the member: its replica, unless it crashed.
+    /// An agent that starts and receives the member's records: its replica, unless it crashed.
     fn live(&mut self, member: &Replica, persists: bool) -> Option<Replica> {
         let at = Applying::at(self.dir.path().join("edgectl.applying"), self.dir.path());
         let Suspects { held_back, set_aside } = at.suspects.clone();

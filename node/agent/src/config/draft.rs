@@ -1,5 +1,6 @@
-//! A configuration while its sources are read, lowest first; a later value replaces an earlier one.
-//! Every value is checked where it is set, so that the message can say where it came from.
+//! A configuration while its sources are read, lowest priority first; a later value replaces an
+//! earlier one. Every value is checked where it is set, so that a message can say where it came
+//! from.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -29,7 +30,7 @@ pub(super) enum Raw {
     Switch(bool),
     /// Anything else in the file, by name.
     Other(&'static str),
-    /// From the environment or a flag, where everything is text and commas separate.
+    /// From the environment or a flag, where every value is text and commas separate.
     Typed(String),
 }
 
@@ -130,14 +131,15 @@ impl Given<'_> {
             (SettingSource::Line { .. }, path) if path.is_relative() => {
                 Err(self.bad(text, "in the file a path begins with /"))
             }
-            // A container has another working directory than the agent.
+            // A container has another working directory than the agent, so a relative path would
+            // not work.
             (_, path) => std::path::absolute(path).map_err(|error| self.bad(text, error)),
         }
     }
 }
 
 impl Draft {
-    /// Takes one value, or says what is wrong with it.
+    /// Sets one value, or returns what is wrong with it.
     pub(super) fn set(
         &mut self,
         key: ConfigKey,
@@ -189,7 +191,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Fills in what nobody set.
+    /// Fills in defaults.
     pub(super) fn finish(self) -> Result<Config, ConfigError> {
         let listen = self.listen.unwrap_or(SocketAddr::from(([0, 0, 0, 0], AGENT_PORT)));
         Ok(Config {
@@ -221,7 +223,7 @@ impl Draft {
     }
 }
 
-/// `info`, or `warn,node=debug`. The library would take a misspelt level for a part of the program.
+/// `info`, or `warn,node=debug`. The library would take a misspelt level for a module name.
 pub(super) fn log_filter(text: &str) -> Result<Targets, &'static str> {
     let is_level = |word: &str| word.parse::<LevelFilter>().is_ok();
     let is_right = |part: &str| match part.split_once('=') {
@@ -284,7 +286,7 @@ fn bytes_per_second(given: &Given<'_>) -> Result<u64, ConfigError> {
         t => (t, 1),
     };
     let bytes = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
-    // Below, a peer would take the silence between two pieces for the end.
+    // Below this, a peer would take the silence between two pieces for the end.
     bytes.filter(|bytes| *bytes >= 4_096).ok_or_else(|| {
         given.bad(text, "it is bytes per second, with k or m behind them, and at least 4k")
     })
@@ -343,8 +345,8 @@ impl std::str::FromStr for JoinAddr {
     }
 }
 
-/// What a resolver would ask for: labels of letters, digits, - and _ with dots between them. What is
-/// all digits and dots and no address is a mistyped one.
+/// Would a resolver accept this name: labels of letters, digits, - and _ with dots between them? A
+/// text of digits and dots that is no address is a mistyped address.
 fn is_host_name(host: &str) -> bool {
     let name = host.strip_suffix('.').unwrap_or(host);
     let is_label = |label: &str| {

@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration: where, what, why, and what to type instead.
+//! Errors in a configuration: where, what, why, and what to type instead.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -34,12 +34,12 @@ impl fmt::Display for SettingSource {
 /// Why there is no configuration. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// The file was named, or is at the usual place, and cannot be read.
+    /// The file was named, or exists at the default path, and cannot be read.
     #[error("cannot read {}: {error}\n  name another file with --config FILE", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's message.
         error: String,
     },
     /// It is not TOML.
@@ -47,7 +47,7 @@ pub enum ConfigError {
     Syntax {
         /// Where the parser gave up.
         place: SettingSource,
-        /// What it said.
+        /// The parser's message.
         message: String,
     },
     /// There is no such key.
@@ -72,7 +72,7 @@ pub enum ConfigError {
         /// As written.
         name: String,
     },
-    /// What belongs to one node, in the file of the whole fleet.
+    /// A key of one node, in the file of the whole fleet.
     #[error(
         "{place}: `{}` belongs to one node, and this file is the same on every node\n  \
          give it to that node as {}=… or {} …",
@@ -84,7 +84,7 @@ pub enum ConfigError {
         /// The key.
         key: ConfigKey,
     },
-    /// A number where a text belongs, and the like.
+    /// A number instead of a text, or the like.
     #[error("{place}: `{}` is {found} and must be {wanted}\n  type: {}", key.name(), key.example())]
     WrongType {
         /// Where.

@@ -1,5 +1,5 @@
-//! From TOML text to keys and values with their lines. It must never guess: what is not a known
-//! key of the right scope is an error.
+//! From TOML text to keys and values with their lines. It must never guess: an unknown key, or a
+//! key of the wrong scope, is an error.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::draft::Raw;
 use super::error::{ConfigError, SettingSource};
 use super::key::{ConfigKey, Scope};
 
-/// One line of the file, understood as far as its key.
+/// One entry of the file; its value is not checked yet.
 pub(super) struct Entry {
     pub(super) key: ConfigKey,
     pub(super) value: Raw,

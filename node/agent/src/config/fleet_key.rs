@@ -1,5 +1,5 @@
-//! The key that all nodes of a fleet share: it seals datagrams and admits to QUIC. It must never
-//! appear in a log, a message or a list of processes.
+//! The key that all nodes of a fleet share: it seals datagrams and proves membership on QUIC
+//! connections. It must never appear in a log, a message or a list of processes.
 
 use std::fmt;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-/// How a token begins: a later sort, which can be taken back, will begin in another way.
+/// The prefix of a token: a later kind, which can be revoked, will have another prefix.
 const TOKEN_HEAD: &str = "EDGE-1-";
 
 /// 32 secret bytes, given as 64 hex digits or in base64.
@@ -27,7 +27,7 @@ pub enum BadFleetKey {
 }
 
 impl FleetKey {
-    /// From bytes that are already secret.
+    /// From secret bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> FleetKey {
         FleetKey(bytes)
     }
@@ -44,7 +44,7 @@ impl FleetKey {
         text.lines().next().unwrap_or_default().parse()
     }
 
-    /// What another machine types to join the fleet. Whoever has it is a member.
+    /// The token that another machine needs to join the fleet. Everybody who has it is a member.
     pub fn token(&self) -> String {
         format!("{TOKEN_HEAD}{}", self.reveal())
     }
@@ -55,7 +55,7 @@ impl FleetKey {
         text.strip_prefix(TOKEN_HEAD).unwrap_or(text).parse()
     }
 
-    /// 64 hex digits: for whoever writes the file or shows a join token, nobody else.
+    /// 64 hex digits: only for writing the key file and showing a join token.
     pub fn reveal(&self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }

@@ -1,4 +1,4 @@
-//! The keys: their names, to whom they belong, what to type, and which one a typo meant.
+//! The keys: their names, their scope, an example of each, and the key that a typo probably means.
 
 /// One key of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -9,19 +9,19 @@ pub enum ConfigKey {
     FleetKey,
     /// A file that holds the fleet's key.
     FleetKeyFile,
-    /// Where everything is kept.
+    /// The data directory.
     DataDir,
     /// The API's unix socket.
     Socket,
     /// UDP address to listen on.
     Listen,
-    /// Address told to others.
+    /// Address that is told to other nodes.
     Advertise,
     /// Nodes to ask first.
     Join,
     /// `lan`, `wan` or `metered`.
     Profile,
-    /// Host name told to others.
+    /// Host name that is told to other nodes.
     Hostname,
     /// Labels for placement.
     Labels,
@@ -29,7 +29,7 @@ pub enum ConfigKey {
     Log,
     /// Rumours on or off.
     Rumours,
-    /// Registries that may be spoken to without TLS.
+    /// Registries that may be accessed without TLS.
     InsecureRegistries,
     /// Mirrors of registries.
     RegistryMirrors,
@@ -43,16 +43,16 @@ pub enum ConfigKey {
     ImageFetch,
     /// A file for the history of the node.
     History,
-    /// What makes containers.
+    /// The OCI runtime that makes containers.
     OciRuntime,
 }
 
-/// To whom the value of a key belongs.
+/// Where the value of a key may be set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// The same on every node: may stand in the file.
+    /// The same on every node: may be set in the file.
     Fleet,
-    /// One node's own: environment or flag only.
+    /// Different on each node: environment or flag only.
     Node,
 }
 
@@ -109,7 +109,7 @@ impl ConfigKey {
         }
     }
 
-    /// What a correct line looks like.
+    /// An example of a correct line.
     pub(super) fn example(self) -> &'static str {
         match self {
             ConfigKey::Fleet => "fleet = \"shop-12\"",
@@ -175,7 +175,7 @@ impl ConfigKey {
     }
 }
 
-/// Levenshtein's distance: insertions, deletions and replacements from one text to the other.
+/// Levenshtein distance: insertions, deletions and replacements from one text to the other.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

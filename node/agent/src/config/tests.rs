@@ -1,4 +1,4 @@
-//! What the configuration accepts, and the exact texts with which it refuses.
+//! What the configuration accepts, and the exact texts of its errors.
 
 use super::*;
 use runtime::OciRuntime;
@@ -26,7 +26,7 @@ fn an_empty_file_is_a_configuration() {
 fn the_documented_example_is_a_configuration() {
     let text = include_str!("../../../../examples/edge.toml");
     let config = load(text).expect("the example");
-    // Whoever copies it as it is gets a node that works, on any machine and in any fleet.
+    // A node that uses the example unchanged works, on any machine and in any fleet.
     assert_eq!(config, load("").expect("defaults"));
     for key in ConfigKey::ALL.into_iter().filter(|key| key.scope() == key::Scope::Fleet) {
         assert!(text.contains(&format!("{} = ", key.name())), "{} is undocumented", key.name());
@@ -41,7 +41,7 @@ fn every_key_that_the_example_proposes_is_valid() {
         line.split_once(" = ").is_some_and(|(key, _)| ConfigKey::from_name(key).is_some())
     });
     let proposed = proposed.collect::<Vec<_>>().join("\n").replace("<64 hex digits>", KEY_HEX);
-    // Either of both holds the key.
+    // Only one of the two may give the key.
     let without_file = proposed.replace("fleet_key_file", "# fleet_key_file");
     let config = load(&without_file).expect("all of them");
     assert_eq!((config.fleet.as_str(), config.join.len()), ("shop-12", 2));

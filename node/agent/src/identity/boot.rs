@@ -1,8 +1,8 @@
-//! How often this node has started: the upper half of its generation, so that a node that restarts
-//! is newer than what others remember of it, whatever its clock says.
+//! How often this node has started: the upper half of its generation. So a restarted node is newer
+//! than anything that others remember of it, whatever its clock says.
 //!
-//! The counter lives beside the key and not in the store: it must live as long as the key does. It
-//! is overwritten in place, so that a full disk does not keep a node from starting.
+//! The counter lives beside the key and not in the store, because it must live as long as the key
+//! does. It is overwritten in place, so that a full disk does not keep a node from starting.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -13,8 +13,8 @@ use super::IdentityError;
 /// Digits of the counter: the length of the file never changes.
 const DIGITS: usize = 20;
 
-/// Counts this start, durably, and returns its number; the first is 1. A damaged counter begins
-/// again: the node then learns from its peers that it must be newer.
+/// Counts this start, durably, and returns its number; the first is 1. A damaged counter starts
+/// again at 1: the node then learns from its peers that it must be newer.
 pub fn next_boot(data_dir: &Path) -> Result<u64, IdentityError> {
     let path = data_dir.join("boot");
     let failed = |error| IdentityError::File { path: path.clone(), error };

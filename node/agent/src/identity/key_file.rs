@@ -1,5 +1,6 @@
-//! A file with 32 secret bytes as hex, readable for its owner alone, made once and whole: under
-//! another name first, then renamed, both synced. It must never lose a key that is there.
+//! A file with 32 secret bytes as hex, readable for its owner only. It is written under another
+//! name first, then renamed, both synced, so that it is complete. It must never lose an existing
+//! key.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -29,7 +30,7 @@ pub(super) fn read_or_create(path: &Path) -> Result<[u8; 32], IdentityError> {
     }
 }
 
-/// Puts other bytes in place of those that are there, which are kept under another name.
+/// Replaces the bytes of the file; the old ones are kept under another name.
 pub(super) fn replace(path: &Path, secret: &[u8; 32]) -> Result<(), IdentityError> {
     let failed = |error| IdentityError::File { path: path.to_owned(), error };
     match std::fs::copy(path, path.with_extension("key.old")) {

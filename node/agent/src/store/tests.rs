@@ -1,4 +1,4 @@
-//! The store under cuts: of its file, of its process, of its disk.
+//! The store when its file is cut, its process killed, or its disk refuses.
 
 use std::io::{BufRead, BufReader};
 use std::sync::mpsc;
@@ -91,7 +91,8 @@ fn a_file_with_damage_anywhere_opens_or_is_set_aside() {
         damaged[offset..end].fill(0xa5);
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::write(dir.path().join(STORE_FILE), &damaged).expect("a damaged file");
-        // A changed version byte reads as a newer format and is refused; all else goes on.
+        // A changed version byte reads as a newer format and is refused; in all other cases the
+        // store opens.
         match Store::open(dir.path()) {
             Ok(_) | Err(StoreError::Newer { .. }) => {}
             Err(error) => panic!("{offset}: {error}"),
@@ -121,7 +122,7 @@ fn a_disk_that_refuses_is_reported_once_and_loses_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join(STORE_FILE);
     let opened = Store::open(dir.path()).expect("a new store");
-    // The database of a failed write is gone; opening it again fails while the file is away.
+    // After a failed write the database is closed; opening it again fails while the file is away.
     let away = dir.path().join("away");
     std::fs::rename(&path, &away).expect("moved");
     let (reports, events) = mpsc::channel();

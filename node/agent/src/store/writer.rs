@@ -1,9 +1,9 @@
-//! The store's own thread: takes batches, writes as many as wait in one transaction, and says which
-//! are on disk.
+//! The store's own thread: takes batches, writes all waiting ones in one transaction, and reports
+//! which are on disk.
 //!
-//! A disk that refuses is told once and tried again, every second at first and every minute at
-//! last; meanwhile batches are folded into one by key, so that what waits is never more than the
-//! state itself. It must never give up, and never answer for what is not on disk.
+//! A refusing disk is reported once and retried, every second at first and every minute at last.
+//! Meanwhile batches are merged into one by key, so that the waiting changes are never larger than
+//! the state itself. The thread must never give up, and never report a batch that is not on disk.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use super::Store;
 
 /// The first wait after a failed write.
 const RETRY_MIN: Duration = Duration::from_secs(1);
-/// The longest.
+/// The longest wait.
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// Changes by key: bytes to put, or `None` to delete.
@@ -45,7 +45,7 @@ pub enum StoreEvent {
     },
     /// A write failed and will be tried again.
     Refused {
-        /// What the disk said.
+        /// The disk's error.
         error: String,
     },
     /// A write succeeded after one that failed.
@@ -58,14 +58,14 @@ pub(super) struct Request {
     drops: Vec<RecordKey>,
 }
 
-/// A handle to the thread; dropping it writes what waits, once, and ends the thread.
+/// A handle to the thread; dropping it makes one attempt to write what waits, and ends the thread.
 pub struct StoreWriter {
     requests: Option<Sender<Request>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl StoreWriter {
-    /// Starts the thread. `report` is called on it and must not wait.
+    /// Starts the thread. `report` is called on it and must not block.
     pub fn spawn(
         store: Store,
         report: impl Fn(StoreEvent) + Send + 'static,
@@ -97,7 +97,7 @@ impl Drop for StoreWriter {
 
 pub(super) struct Worker<R> {
     path: PathBuf,
-    /// `None` after a failed write: the database refuses to go on until it is opened again.
+    /// `None` after a failed write: the database accepts no more writes until it is opened again.
     store: Option<Store>,
     inbox: Receiver<Request>,
     report: R,
@@ -145,7 +145,7 @@ impl<R: Fn(StoreEvent)> Worker<R> {
             Some(store) => store,
             None => Store::reopen(&self.path)?,
         };
-        // The store is put back only if it may be used again.
+        // The database is kept only if it can be used again.
         store.write(batch).map_err(|error| error.to_string())?;
         self.store = Some(store);
         Ok(())

@@ -1,11 +1,12 @@
-//! Who has shown its key proves to know the fleet's: a hash of this very TLS session, keyed with the
-//! fleet key, each side with its own word. A recorded or relayed proof fits no other session.
+//! Proof of membership, after both sides have shown their keys: a hash of this TLS session, keyed
+//! with the fleet key and with a different label for each side. A recorded or relayed proof fits no
+//! other session.
 //!
 //! ```text
 //! dialler ── version, purpose, proof ──▶ acceptor
 //!         ◀────────── proof ──────────
 //! ```
-//! Nothing else is read from a connection before this, and nothing is sent on it.
+//! Before this exchange nothing else is read from a connection, and nothing is sent on it.
 
 use std::sync::RwLock;
 
@@ -13,7 +14,7 @@ use quinn::{Connection, RecvStream, SendStream};
 
 use crate::config::FleetKey;
 
-/// Of this exchange.
+/// Version of this exchange.
 const VERSION: u8 = 1;
 
 const PROOF_BYTES: usize = blake3::OUT_LEN;
@@ -23,7 +24,7 @@ const PROOF_BYTES: usize = blake3::OUT_LEN;
 pub(super) enum ConnectionPurpose {
     /// To carry messages between nodes that know each other.
     Talk,
-    /// To get to know each other.
+    /// To make two nodes known to each other.
     Meet,
 }
 
@@ -33,12 +34,12 @@ enum Role {
     Acceptor,
 }
 
-/// The exchange did not end well.
+/// Why the exchange failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NotAdmitted {
     /// The proof is wrong: another fleet.
     OtherFleet,
-    /// The other side stopped, or speaks another version.
+    /// The other side stopped, or uses another version.
     Broken,
 }
 
@@ -52,7 +53,7 @@ impl Admission {
         Admission { key: RwLock::new(derived(fleet_key)) }
     }
 
-    /// Gives and checks those of another fleet from now on.
+    /// From now on gives and checks proofs for another fleet.
     pub(super) fn set_key(&self, fleet_key: &FleetKey) {
         *self.key.write().expect("nothing panics while it holds the key") = derived(fleet_key);
     }

@@ -1,4 +1,4 @@
-//! The answering side of every stream that a peer opens: reads what it is for, and serves it.
+//! The answering side of every stream that a peer opens: reads its purpose, and serves it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,25 +15,25 @@ use super::opening::{PeerStream, StreamOpening};
 use super::request::{FRAME_BYTES_MAX, PeerRequest, SILENCE_MAX};
 use super::tls::Close;
 
-/// Below what everything else has: messages between the nodes are sent first.
+/// Lower than the default priority: messages between the nodes are sent first.
 const BULK_PRIORITY: i32 = -1;
 
-/// An empty frame this often keeps the connection, which ends after 30 s of silence.
+/// An empty frame is sent this often to keep the connection, which ends after 30 s of silence.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
-/// Who answers the requests of peers.
+/// The service that answers the requests of peers.
 pub trait PeerService: Send + Sync {
-    /// The frames of the answer; the channel's end is the answer's end. Must not wait.
+    /// The frames of the answer, which ends with the channel. Must not block.
     fn answer(&self, from: NodeId, request: PeerRequest) -> mpsc::Receiver<Vec<u8>>;
 
-    /// A session in a run of this node; dropping the stream ends it. Must not wait.
+    /// A session in a run of this node; dropping the stream ends it. Must not block.
     fn session(&self, from: NodeId, run: Run, stream: PeerStream);
 
-    /// A stream that a peer wants to be passed on to another one. Must not wait.
+    /// A stream that is to be passed on to another peer. Must not block.
     fn relay(&self, from: NodeId, to: NodeId, stream: PeerStream);
 }
 
-/// Reads one request and sends what the service answers, or hands the stream over.
+/// Reads one request and sends the answer of the service, or gives the stream to the service.
 pub(super) async fn answer(
     shared: Arc<Shared>,
     from: NodeId,
@@ -64,7 +64,7 @@ pub(super) async fn answer(
         return;
     };
     if request.is_bulk() {
-        // The connection may have gone; then writing says so.
+        // If the connection is gone, writing reports that.
         let _ = send.set_priority(BULK_PRIORITY);
     }
     let mut frames = service.answer(from, request);

@@ -1,4 +1,4 @@
-//! The asking side of a request: sends it, and hands on the frames of the answer as they come.
+//! The asking side of a request: sends it, and passes on the frames of the answer as they arrive.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::relay::{self, OpenedStream, Route};
 use super::request::{FRAME_BYTES_MAX, PeerRequest, SILENCE_MAX};
 use super::tls::Close;
 
-/// Frames that wait for whoever reads: 8 of at most 64 KiB; then the sender waits.
+/// Frames that wait for the reader: 8 of at most 64 KiB; then the sender waits.
 const FRAMES_MAX: usize = 8;
 
 /// An answer while it arrives.
@@ -59,7 +59,7 @@ async fn ask(
             let _ = receive.stop(Close::Going.code());
             return Ok(());
         };
-        // A reader that went is noticed in the next round.
+        // A reader that is gone is noticed in the next round.
         if !frame.is_empty() || matches!(request, PeerRequest::Logs(_)) {
             let _ = frames.send(Ok(frame)).await;
         }

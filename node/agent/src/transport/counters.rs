@@ -1,4 +1,4 @@
-//! What the transport dropped or refused, by reason. Shown, and nothing is decided by it.
+//! What the transport dropped or refused, by reason. For display; nothing is decided by it.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -6,18 +6,18 @@ use std::sync::Mutex;
 use gossip::seal::SealJunk;
 use nix::errno::Errno;
 
-/// Why something from outside came no further.
+/// Why data from outside was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dropped {
     /// A datagram that could not be opened.
     Unsealed(SealJunk),
-    /// A datagram while the node had too much to do.
+    /// A datagram that arrived while the node was overloaded.
     Flood,
-    /// A datagram that the system did not take.
+    /// A datagram that the system refused to send.
     Unsent,
-    /// A handshake while too many others were under way.
+    /// A handshake while too many others were in progress.
     HandshakeFlood,
-    /// A handshake that did not end in time or in order.
+    /// A handshake that was too late or invalid.
     Handshake,
     /// A peer that does not know the fleet's key.
     OtherFleet,
@@ -25,18 +25,18 @@ pub enum Dropped {
     OtherNode,
     /// A message larger than any may be, or one that stopped half way.
     Message,
-    /// A request that makes no sense.
+    /// An invalid request.
     Request,
     /// A message while too many waited for the same peer.
     Queue,
     /// The system reported an error of the socket.
     Socket,
-    /// A datagram that was sent, and nobody listens there, or no way leads there.
+    /// A datagram that was sent but came back with an error: no listener, or no route.
     Returned,
 }
 
 impl Dropped {
-    /// For metrics.
+    /// The name in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Dropped::Unsealed(junk) => junk.as_str(),
@@ -59,9 +59,9 @@ impl Dropped {
 #[derive(Debug, Default)]
 pub struct TransportCounters {
     counts: Mutex<BTreeMap<Dropped, u64>>,
-    /// By the system's name for the error: at most as many as there are.
+    /// By the system's name for the error, so that the number of entries is bounded.
     unsent: Mutex<BTreeMap<String, u64>>,
-    /// Likewise.
+    /// By the system's name for the error.
     returned: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -71,7 +71,7 @@ impl TransportCounters {
         *self.lock().entry(reason).or_default() += 1;
     }
 
-    /// Counts a datagram that the system did not take.
+    /// Counts a datagram that the system refused to send.
     pub fn on_unsent(&self, error: &std::io::Error) {
         self.on_dropped(Dropped::Unsent);
         let name = match error.raw_os_error() {
@@ -82,7 +82,7 @@ impl TransportCounters {
         *unsent.entry(name.to_lowercase()).or_default() += 1;
     }
 
-    /// Counts a datagram that came back, unless it was a probe for a larger packet.
+    /// Counts a datagram that came back with an error, unless it was a probe for a larger packet.
     pub fn on_returned(&self, error: Errno) {
         if error == Errno::EMSGSIZE {
             return;
@@ -92,22 +92,22 @@ impl TransportCounters {
         *returned.entry(format!("{error:?}").to_lowercase()).or_default() += 1;
     }
 
-    /// Datagrams that came back, by the system's error: `econnrefused` where nobody listens.
+    /// Datagrams that came back, by the system's error: `econnrefused` where there is no listener.
     pub fn returned(&self) -> BTreeMap<String, u64> {
         self.returned.lock().expect("nothing panics while it counts").clone()
     }
 
-    /// Datagrams that the system did not take, by its error: `eperm`, `enetunreach`.
+    /// Datagrams that the system refused to send, by its error: `eperm`, `enetunreach`.
     pub fn unsent(&self) -> BTreeMap<String, u64> {
         self.unsent.lock().expect("nothing panics while it counts").clone()
     }
 
-    /// How often this happened.
+    /// How often something was dropped for this reason.
     pub fn count(&self, reason: Dropped) -> u64 {
         self.lock().get(&reason).copied().unwrap_or(0)
     }
 
-    /// Everything that happened at least once.
+    /// All counters above zero.
     pub fn all(&self) -> BTreeMap<Dropped, u64> {
         self.lock().clone()
     }

@@ -1,8 +1,9 @@
-//! Messages to one peer, one after the other on streams of their own, each until the peer has all of
-//! it. A connection that does not take one in time is closed; the message then gets one fresh one.
+//! Delivers messages to one peer, one after the other, each on a stream of its own that stays open
+//! until the peer has the whole message. A connection that is too slow for a message is closed; the
+//! message is then sent once more over a new connection.
 //!
-//! What cannot be delivered is reported once together with all that waits behind it: the state
-//! behind a message is still here, and anti-entropy asks for it again.
+//! If a message cannot be delivered, the loss of it and of all messages behind it is reported once:
+//! the state behind a message is still here, and anti-entropy asks for it again.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,10 +19,10 @@ use super::peers::{OutgoingMessage, Queued};
 use super::tls::Close;
 use super::{Arrival, MESSAGE_BYTES_MAX, Shared};
 
-/// The slowest link that still counts as one: 1 MiB takes 64 s on it.
+/// The lowest speed at which a link still counts as usable: 1 MiB takes 64 s.
 const BYTES_PER_SECOND_MIN: usize = 16 * 1024;
 
-/// Puts a message behind those that wait for this peer.
+/// Queues a message for this peer.
 pub(super) fn send(shared: &Arc<Shared>, to: NodeId, addr: SocketAddr, bytes: Vec<u8>) {
     assert!(bytes.len() <= MESSAGE_BYTES_MAX, "larger things are sent in parts");
     let queued = shared.peers().queue(to, OutgoingMessage { addr, bytes });
@@ -72,7 +73,7 @@ async fn deliver_one(
     }
 }
 
-/// True once the peer has all of it.
+/// True once the peer has the whole message.
 async fn write(shared: &Shared, connection: &Connection, bytes: &[u8]) -> bool {
     let seconds = bytes.len().div_ceil(BYTES_PER_SECOND_MIN) as u64;
     let deadline = 2 * shared.dial_deadline + Duration::from_secs(seconds);
@@ -80,7 +81,7 @@ async fn write(shared: &Shared, connection: &Connection, bytes: &[u8]) -> bool {
         let mut stream = connection.open_uni().await.ok()?;
         stream.write_all(bytes).await.ok()?;
         stream.finish().ok()?;
-        // Resolves when everything is acknowledged; a code says that the peer did not want it.
+        // Resolves when everything is acknowledged; a code means that the peer refused it.
         matches!(stream.stopped().await, Ok(None)).then_some(())
     })
     .await;

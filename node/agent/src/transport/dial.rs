@@ -14,36 +14,36 @@ use super::tls::{self, Close};
 use super::{Arrival, Shared, accept};
 use crate::config::FleetKey;
 
-/// The name that TLS asks for; nobody looks at it.
+/// The name that TLS requires; nothing checks it.
 const SERVER_NAME: &str = "edge";
 
-/// Why there is no connection. Nothing was sent but the attempt.
+/// Why there is no connection. Apart from the attempt nothing was sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DialFailure {
-    /// Silence.
+    /// No answer.
     #[error(
         "nobody answered\n  see that an agent runs there, that UDP reaches it (firewall), and that \
          the address is right"
     )]
     NoAnswer,
-    /// Somebody answered and is no member of this fleet.
+    /// A node answered that is no member of this fleet.
     #[error("it has another fleet key\n  give both nodes the same fleet_key")]
     OtherFleet,
-    /// Somebody answered and is not an agent of this version.
+    /// Whatever answered is not an agent of this version.
     #[error("what answered is not an agent that this one understands: {0}")]
     NotAnAgent(String),
     /// It is this node.
     #[error("it is this node itself")]
     Myself,
-    /// Another node than was expected.
+    /// Another node than expected answered.
     #[error("another node answered: {0}")]
     OtherNode(NodeId),
-    /// The system would not even try.
+    /// The system refused to send.
     #[error("it cannot be dialled: {0}")]
     Impossible(String),
 }
 
-/// Meets whoever listens at an address, and says how it went.
+/// Connects to the node at an address, and reports the result.
 pub(super) async fn connect(shared: Arc<Shared>, addr: SocketAddr) {
     let known = shared.peers().at(addr);
     let arrival = match known {
@@ -56,7 +56,8 @@ pub(super) async fn connect(shared: Arc<Shared>, addr: SocketAddr) {
     let _ = shared.inbox.send(arrival).await;
 }
 
-/// Dials and is admitted, within the deadline. The connection is in the table and served.
+/// Dials and proves membership, within the deadline. Adds the connection to the table and serves
+/// it.
 pub(super) async fn dial(
     shared: &Arc<Shared>,
     addr: SocketAddr,
@@ -69,7 +70,7 @@ pub(super) async fn dial(
     Ok((node, connection))
 }
 
-/// A connection with this very node: one that is open, or a fresh one.
+/// A connection with exactly this node: an open one, or a new one.
 pub(super) async fn reach(
     shared: &Arc<Shared>,
     to: NodeId,
@@ -85,15 +86,15 @@ pub(super) async fn reach(
     shared.peers().forget_if_idle(to);
     let (node, connection) = dialled?;
     if node != to {
-        // It is whoever it is, and stays connected as that; the message is not for it.
+        // The connection is kept for the node that answered; the message is not sent to it.
         shared.counters.on_dropped(Dropped::OtherNode);
         return Err(DialFailure::OtherNode(node));
     }
     Ok(connection)
 }
 
-/// Finds out who listens at an address, and whether that node is of the fleet with this key. Nothing
-/// is kept of it.
+/// Finds out which node listens at an address, and whether it is of the fleet with this key. Keeps
+/// no connection.
 pub(super) async fn probe(
     shared: Arc<Shared>,
     addr: SocketAddr,

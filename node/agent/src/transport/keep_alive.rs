@@ -1,5 +1,5 @@
-//! Keeps a connection on which nothing is said: it would end by silence, like that of a shell that
-//! nobody types into.
+//! Keeps a connection that carries no data: otherwise it would time out, for example under a shell
+//! in which nobody types.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use tokio::time::{sleep, timeout};
 use super::Shared;
 use super::opening::StreamOpening;
 
-/// A third of the silence after which a connection ends.
+/// A third of the idle timeout of a connection.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Keeps a connection as long as it lives.
+/// Keeps a connection until it is dropped.
 pub struct KeepAlive(AbortHandle);
 
 impl Drop for KeepAlive {
@@ -22,7 +22,7 @@ impl Drop for KeepAlive {
     }
 }
 
-/// Keeps a connection though nothing is said on it.
+/// Starts keeping a connection that carries no data.
 pub(super) fn keep(shared: &Shared, connection: Connection) -> KeepAlive {
     KeepAlive(shared.runtime.spawn(send_signs(connection)).abort_handle())
 }
@@ -33,7 +33,7 @@ async fn send_signs(connection: Connection) {
         let Ok((mut send, mut receive)) = connection.open_bi().await else { return };
         let _ = send.write_all(&StreamOpening::KeepAlive.encode()).await;
         let _ = send.finish();
-        // Whether anybody is there is found out by those who wait for something.
+        // Other tasks, which wait for an answer, find out whether the peer is still there.
         let _ = timeout(INTERVAL, receive.read_to_end(1)).await;
     }
 }

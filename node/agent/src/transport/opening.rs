@@ -1,4 +1,4 @@
-//! The first bytes of a stream between two agents: what it is for.
+//! The first bytes of a stream between two agents, which give its purpose.
 //!
 //! ```text
 //! 0xff, task (16), attempt (u32)    a session in a task that runs over there
@@ -19,16 +19,16 @@ const SESSION: u8 = 0xff;
 const KEEP_ALIVE: u8 = 0xfe;
 const RELAY: u8 = 0xfd;
 
-/// What names a run.
+/// Bytes that identify a run.
 const RUN_BYTES: usize = 16 + 4;
 
-/// A question is small.
+/// A request is small.
 const REQUEST_BYTES_MAX: usize = 16 * 1024;
 
 /// Both directions of a stream.
 pub type PeerStream = Join<RecvStream, SendStream>;
 
-/// What a peer opened a stream for.
+/// The purpose of a stream that a peer opened.
 pub(super) enum StreamOpening {
     Request(PeerRequest),
     Session(Run),
@@ -49,7 +49,7 @@ impl StreamOpening {
         }
     }
 
-    /// Reads what a stream is for; `None` if it cannot be read.
+    /// Reads the purpose of a stream; `None` if it cannot be read.
     pub(super) async fn read(receive: &mut RecvStream) -> Option<StreamOpening> {
         let mut first = [0];
         receive.read_exact(&mut first).await.ok()?;

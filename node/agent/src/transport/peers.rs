@@ -1,8 +1,8 @@
-//! The table of connections and of what waits for each peer. Plain data: it sends nothing.
+//! The table of connections and of messages that wait for each peer. Plain data: it sends nothing.
 //!
-//! Two nodes that dial each other at the same moment have two connections; both prefer the one that
-//! the smaller id dialled, and the other ends by its idle timeout. Neither is cut, because what is
-//! on its way over it would be lost.
+//! Two nodes that dial each other at the same moment have two connections. Both prefer the one that
+//! the smaller id dialled, and the other ends by its idle timeout. Neither is closed, because data
+//! in transit would be lost.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -13,12 +13,12 @@ use quinn::Connection;
 
 use super::tls::Close;
 
-/// Connections kept at most. At 40 kB each they take 2.5 MB; then the one that was used longest ago
-/// is closed, and dialled again when it is needed.
+/// Connections kept at most. At 40 kB each they take 2.5 MB. Above, the least recently used one is
+/// closed, and dialled again when it is needed.
 const LINKS_MAX: usize = 64;
 
-/// Messages that wait for one peer at most, and their bytes: two of the largest. What is more is
-/// refused and reported as undelivered; anti-entropy sends it again.
+/// Messages that wait for one peer at most, and their bytes: two of the largest. Further ones are
+/// refused and reported as undelivered; anti-entropy sends them again.
 const WAITING_MAX: usize = 64;
 const WAITING_BYTES_MAX: usize = 2 * super::MESSAGE_BYTES_MAX;
 
@@ -32,7 +32,7 @@ pub(super) enum Dialler {
 #[derive(Default)]
 pub(super) struct Peers {
     peers: BTreeMap<NodeId, Peer>,
-    /// Counts uses, to know which connection was used longest ago.
+    /// Counts uses, to find the least recently used connection.
     uses: u64,
 }
 
@@ -42,9 +42,9 @@ struct Peer {
     accepted: Option<Link>,
     waiting: VecDeque<OutgoingMessage>,
     waiting_bytes: usize,
-    /// A task is sending what waits.
+    /// A task is sending the waiting messages.
     sending: bool,
-    /// Held by whoever dials.
+    /// Held by the task that dials.
     dialling: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -53,26 +53,26 @@ struct Link {
     used: u64,
 }
 
-/// A message on its way.
+/// A message to a peer.
 pub(super) struct OutgoingMessage {
     pub(super) addr: SocketAddr,
     pub(super) bytes: Vec<u8>,
 }
 
-/// What became of a message that was to wait.
+/// The result of queueing a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Queued {
-    /// A task sends already and will come to it.
+    /// A task is sending already and will send this message too.
     Behind,
-    /// Nobody sends to this peer: begin.
+    /// No task sends to this peer: start one.
     First,
     /// There is no room.
     Full,
 }
 
 impl Peers {
-    /// Adds a connection, and closes one if there are too many. The one it replaces is used no more
-    /// and ends by its idle timeout: what is on its way over it may still arrive.
+    /// Adds a connection, and closes one if there are too many. The connection that it replaces is
+    /// used no more and ends by its idle timeout: data in transit may still arrive.
     pub(super) fn add(&mut self, node: NodeId, dialler: Dialler, connection: Connection) {
         self.uses += 1;
         let link = Link { connection, used: self.uses };
@@ -116,19 +116,19 @@ impl Peers {
         Some(link.connection.clone())
     }
 
-    /// What whoever dials a peer holds meanwhile: a second connection of the same direction would
-    /// cut the first, and what is on its way over it.
+    /// The lock that is held while a peer is dialled: a second connection of the same direction
+    /// would replace the first, and data in transit on that one could be lost.
     pub(super) fn dialling(&mut self, node: NodeId) -> Arc<tokio::sync::Mutex<()>> {
         Arc::clone(&self.peers.entry(node).or_default().dialling)
     }
 
-    /// Who is connected from or to this address.
+    /// The node that is connected from or to this address.
     pub(super) fn at(&self, addr: SocketAddr) -> Option<NodeId> {
         let is_there = |link: &Link| link.is_open() && link.connection.remote_address() == addr;
         self.peers.iter().find(|(_, peer)| peer.links().any(is_there)).map(|(node, _)| *node)
     }
 
-    /// Puts a message behind those that wait.
+    /// Queues a message.
     pub(super) fn queue(&mut self, to: NodeId, message: OutgoingMessage) -> Queued {
         let peer = self.peers.entry(to).or_default();
         let bytes = peer.waiting_bytes + message.bytes.len();
@@ -157,14 +157,14 @@ impl Peers {
         message
     }
 
-    /// Drops everything that waits for a peer; how many it were.
+    /// Drops all messages that wait for a peer; returns their number.
     pub(super) fn drop_waiting(&mut self, to: NodeId) -> usize {
         let Some(peer) = self.peers.get_mut(&to) else { return 0 };
         peer.waiting_bytes = 0;
         std::mem::take(&mut peer.waiting).len()
     }
 
-    /// Drops the entry of a peer that has nothing in it.
+    /// Drops the entry of a peer if it is empty.
     pub(super) fn forget_if_idle(&mut self, node: NodeId) {
         if let Some(peer) = self.peers.get(&node)
             && peer.links().next().is_none()

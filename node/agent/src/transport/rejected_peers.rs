@@ -1,5 +1,5 @@
-//! Who tried to connect with another fleet key: remembered for a while, for whoever asks why a
-//! machine does not join. Nothing is decided by it.
+//! Addresses that tried to connect with another fleet key. They are remembered for a while, to
+//! explain why a machine does not join. Nothing is decided by it.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// A node that wants to join tries at least once in this time, in every profile.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
-/// Addresses at most; of more, the one that was longest silent is forgotten.
+/// Addresses at most; above, the one that was silent for longest is forgotten.
 const REJECTED_PEERS_MAX: usize = 16;
 
 #[derive(Default)]

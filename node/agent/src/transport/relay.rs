@@ -1,13 +1,14 @@
-//! Streams through a third agent, to a peer that this one does not reach: two sites that see each
-//! other only through a node between them.
+//! Streams through a third agent, to a peer that this agent does not reach: for two sites that are
+//! connected only through a node between them.
 //!
 //! ```text
 //! asker ── 0xfd, node (16) ─▶ relay ── a stream of its own ─▶ answerer
 //!       ◀───────── 1 ────────
 //!       ◀──────────────── bytes, as they are ───────────────▶
 //! ```
-//! The answerer sees the relay ask. A relay dials itself and never asks a further one, so nothing
-//! goes in circles; it is a member of the fleet like both others, and could ask whatever it passes on.
+//! For the answerer, the relay is the asker. A relay dials the peer itself and never uses another
+//! relay, so that there are no loops. It is a member of the fleet like the two others, and could
+//! itself make every request that it passes on.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use super::opening::{PeerStream, StreamOpening};
 use super::tls::Close;
 use super::{Shared, keep_alive};
 
-/// The answer of a relay that has the stream open.
+/// The answer of a relay that has opened the stream.
 const OPEN: u8 = 1;
 
 /// Members that are asked at the same time.
@@ -34,19 +35,19 @@ pub(super) const RELAYED_MAX: usize = 64;
 
 const BUFFER_BYTES: usize = 16 * 1024;
 
-/// The way to a peer.
+/// The route to a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// Who.
+    /// The peer.
     pub to: NodeId,
-    /// Where it was last heard, by whomever.
+    /// The address where it was last heard by any member.
     pub addr: SocketAddr,
-    /// Members that may reach it if this node does not, the likeliest first.
+    /// Members that may reach it if this node does not, the most likely first.
     pub relays: Vec<(NodeId, SocketAddr)>,
 }
 
 impl Route {
-    /// The direct way alone.
+    /// The direct route only.
     pub fn direct(to: NodeId, addr: SocketAddr) -> Route {
         Route { to, addr, relays: Vec::new() }
     }
@@ -59,7 +60,7 @@ pub(super) struct OpenedStream {
     pub(super) connection: Connection,
 }
 
-/// Opens a stream to a peer, through another member if need be.
+/// Opens a stream to a peer, through another member if necessary.
 pub(super) async fn open(shared: &Arc<Shared>, route: &Route) -> Result<OpenedStream, DialFailure> {
     let why = match open_direct(shared, route.to, route.addr).await {
         Ok(opened) => return Ok(opened),
@@ -96,7 +97,7 @@ async fn through(
     let opening = StreamOpening::Relay(to).encode();
     opened.send.write_all(&opening).await.map_err(|_| DialFailure::NoAnswer)?;
     let mut answer = [0];
-    // It dials in its turn, and then opens a stream.
+    // The relay dials first, and then opens a stream.
     let answered = timeout(3 * shared.dial_deadline, opened.receive.read_exact(&mut answer)).await;
     match (answered, answer) {
         (Ok(Ok(())), [OPEN]) => Ok(opened),
@@ -104,7 +105,7 @@ async fn through(
     }
 }
 
-/// The relay's part: opens a stream to the peer at `addr`, and carries bytes until one side ends.
+/// The relay's side: opens a stream to the peer at `addr`, and copies bytes until one side ends.
 pub(super) async fn pass_on(shared: &Arc<Shared>, to: NodeId, addr: SocketAddr, asker: PeerStream) {
     let (from_asker, mut to_asker) = asker.into_inner();
     let opened = match Arc::clone(&shared.relayed).try_acquire_owned() {
@@ -119,12 +120,12 @@ pub(super) async fn pass_on(shared: &Arc<Shared>, to: NodeId, addr: SocketAddr, 
         }
     };
     let (OpenedStream { mut send, receive, connection }, _place) = opened;
-    // A shell that nobody types into would end with the silence of this connection.
+    // Without data this connection would time out, for example under a shell in which nobody types.
     let _keep_alive = keep_alive::keep(shared, connection);
     let hung_up = to_asker.stopped();
     let there = async {
         if carry(from_asker, &mut send).await {
-            // The question is complete; the answer comes.
+            // The request is complete; the answer is still to come.
             std::future::pending::<()>().await;
         }
     };
@@ -136,7 +137,7 @@ pub(super) async fn pass_on(shared: &Arc<Shared>, to: NodeId, addr: SocketAddr, 
     }
 }
 
-/// True if all of it was carried, to its end. What breaks off must not look complete.
+/// True if everything was copied to its end. A broken stream must not look complete.
 async fn carry(from: RecvStream, to: &mut SendStream) -> bool {
     let copied = copy_buf(&mut BufReader::with_capacity(BUFFER_BYTES, from), to).await;
     if copied.is_ok() {

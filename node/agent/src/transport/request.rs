@@ -1,6 +1,6 @@
-//! Questions from one agent to another, on a stream of their own: the logs of a task that runs over
-//! there. The answer comes in frames; an empty frame only says that more may come, and of a log
-//! that all so far has come.
+//! Requests from one agent to another, each on a stream of its own, such as for the log of a task
+//! that runs there. The answer comes in frames. An empty frame only means that more may come; in a
+//! log it means that everything so far has been sent.
 //!
 //! ```text
 //! asker    ── request (wire-encoded), end ─────────▶ answerer
@@ -14,13 +14,13 @@ use runtime::image::auth::Login;
 use runtime::run_request::RunRequest;
 use serde::{Deserialize, Serialize};
 
-/// One frame of an answer at most; a longer line of a log is cut before.
+/// One frame of an answer at most; a longer line of a log is split before.
 pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 
-/// No frame for so long: the peer is gone. Three signs of life.
+/// After this time without a frame the peer counts as gone: three keep-alive intervals.
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(30);
 
-/// What one agent can ask of another.
+/// A request of one agent to another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PeerRequest {
     /// The log of a run.
@@ -29,47 +29,48 @@ pub enum PeerRequest {
     Have(Vec<String>),
     /// A blob, from an offset on.
     Blob(BlobRequest),
-    /// What a name of an image stands for over there.
+    /// The digest that an image's name has there.
     Resolve(String),
     /// To keep a copy of an image of the fleet: its name and digest.
     Keep {
         /// Its full name.
         name: String,
-        /// What it stands for.
+        /// The digest of that name.
         digest: String,
     },
     /// A request about one run; answered in one frame of JSON.
     Run {
-        /// Which.
+        /// The run.
         run: Run,
-        /// What is asked.
+        /// The request.
         request: RunRequest,
     },
 }
 
 impl PeerRequest {
-    /// What is large and can wait comes after everything else on the same connection.
+    /// Large data that can wait has a lower priority than everything else on the same connection.
     pub(super) fn is_bulk(&self) -> bool {
         matches!(self, PeerRequest::Blob(_))
     }
 }
 
-/// Which part of which blob, and where else it could be had.
+/// Which part of which blob, and from where else it may be fetched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlobRequest {
     /// `sha256:…`.
     pub digest: String,
-    /// Of the whole, if it is known.
+    /// Size of the whole blob, if it is known.
     pub size: Option<u64>,
-    /// Where to begin.
+    /// The first byte to send.
     pub offset: u64,
-    /// How many nodes stand between it and whoever has it whole: the asker is one further.
+    /// How many nodes may stand between the answerer and the node that has the whole blob: for the
+    /// asker it is one more.
     pub hops_max: u8,
-    /// To be fetched from there if it is not here; `None`: only what is here.
+    /// Where to fetch the blob if it is not here; `None`: it is not fetched.
     pub origin: Option<BlobOrigin>,
 }
 
-/// A repository, and as whom it is asked.
+/// A repository, and the login for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlobOrigin {
     /// `docker.io`.
@@ -78,19 +79,19 @@ pub struct BlobOrigin {
     pub repository: String,
     /// Whether it is a manifest or an index rather than a blob.
     pub is_manifest: bool,
-    /// Sent along by an operator; else the node's own is used.
+    /// Sent along by an operator; without it the node's own is used.
     pub login: Option<Login>,
 }
 
 /// Which part of which log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogRequest {
-    /// Whose.
+    /// The run.
     pub run: Run,
-    /// Only the last so many lines.
+    /// Only this many last lines.
     pub tail: Option<u64>,
     /// Only lines since this time of day of the node that wrote them, milliseconds since 1970.
     pub since_wall_ms: Option<u64>,
-    /// Go on with what is written from now on.
+    /// Continue with everything that is written later.
     pub follow: bool,
 }

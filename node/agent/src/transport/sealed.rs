@@ -1,4 +1,4 @@
-//! Closing and opening datagrams with the fleet's key; the theory is in [`gossip::seal`].
+//! Seals and opens datagrams with the fleet's key; the theory is in [`gossip::seal`].
 
 use std::sync::Mutex;
 
@@ -22,7 +22,7 @@ impl Seals {
         Seals { sealer: Mutex::new(sealer), opener: Mutex::new(Opener::new(keys)) }
     }
 
-    /// Seals and opens with the key of another fleet from now on.
+    /// From now on seals and opens with the key of another fleet.
     pub(super) fn set_key(&self, fleet_key: &FleetKey) {
         let keys = KeyRing::new(*fleet_key.bytes());
         self.sealer.lock().expect("nothing panics while it seals").set_keys(&keys);

@@ -1,5 +1,5 @@
-//! The asking side of a session in a task that runs over there: bytes of both, until one of them
-//! ends. QUIC holds back whoever sends more than the other reads.
+//! The asking side of a session in a task of another node: bytes in both directions, until one side
+//! ends. QUIC's flow control slows a side that sends faster than the other reads.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
-//! The one UDP socket. QUIC reads it through [`quinn::AsyncUdpSocket`]; what is not QUIC is taken
-//! out on the way, opened, and sent to the node.
+//! The one UDP socket. QUIC reads it through [`quinn::AsyncUdpSocket`]; datagrams that are not QUIC
+//! are taken out before, opened, and sent to the node.
 //!
-//! The kernel may hand over several datagrams of one sender as one buffer (GRO), so both sorts can
-//! be in it. An error of the socket is counted and never ends the QUIC endpoint. It may also be news
-//! of a datagram that was sent before ([`socket_errors`]): then the call is made again.
+//! The kernel may return several datagrams of one sender as one buffer (GRO), so a buffer may hold
+//! both kinds. An error of the socket is counted and never ends the QUIC endpoint. An error may
+//! also belong to a datagram that was sent before ([`socket_errors`]): then the call is repeated.
 
 use std::fmt;
 use std::io::{self, IoSliceMut};
@@ -29,11 +29,11 @@ use super::counters::{Dropped, TransportCounters};
 use super::sealed::Seals;
 use super::socket_errors;
 
-/// After an error of the socket it is left alone for so long.
+/// Pause after an error of the socket.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
 
-/// Without room to send, QUIC tries again after so long: a buffer of 200 KB is not empty sooner on
-/// a link of 1 Gbit/s.
+/// Pause before QUIC tries again to send when there is no room: a buffer of 200 KB is not empty
+/// sooner on a link of 1 Gbit/s.
 const ROOM_PAUSE: Duration = Duration::from_millis(1);
 
 pub(super) struct SharedSocket {
@@ -64,8 +64,8 @@ impl SharedSocket {
         Ok(SharedSocket { io, state, seals, inbox, counters, is_full, sent_bytes, received_bytes })
     }
 
-    /// Sends one datagram or drops it. The system is asked itself: tokio refuses until it has seen
-    /// room, also when there is some.
+    /// Sends one datagram or drops it. This calls the system directly, because tokio refuses until
+    /// it has seen that there is room, even if there is some.
     pub(super) fn send(&self, to: SocketAddr, bytes: &[u8]) {
         let to = SockaddrStorage::from(to);
         let send = || sendto(self.io.as_raw_fd(), bytes, &to, MsgFlags::empty());
@@ -75,7 +75,7 @@ impl SharedSocket {
         }
     }
 
-    /// Sends, and a second time when the error may be that of a datagram before.
+    /// Sends, and repeats it once if the error may belong to an earlier datagram.
     fn again_if_other<T>(&self, send: impl Fn() -> io::Result<T>) -> io::Result<T> {
         match send() {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
@@ -86,7 +86,7 @@ impl SharedSocket {
         }
     }
 
-    /// Counts what came back; says whether anything did.
+    /// Counts datagrams that came back; returns whether there were any.
     fn count_returned(&self) -> bool {
         let returned = std::iter::from_fn(|| socket_errors::next(&self.io));
         returned.map(|error| self.counters.on_returned(error)).count() > 0
@@ -101,7 +101,7 @@ impl SharedSocket {
         self.sent_bytes.fetch_add(bytes as u64, Relaxed);
     }
 
-    /// Takes the sealed datagrams out of a buffer; what is left of it is QUIC's.
+    /// Takes the sealed datagrams out of a buffer; the rest belongs to QUIC.
     fn take_sealed(&self, buffer: &mut [u8], meta: &mut RecvMeta) {
         self.received_bytes.fetch_add(meta.len as u64, Relaxed);
         let stride = meta.stride.max(1);
@@ -137,15 +137,15 @@ impl AsyncUdpSocket for SharedSocket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        // What the system does not take is lost on the way, as QUIC expects of a network; the
-        // `send` of quinn's own would not tell us of it.
+        // A datagram that the system refuses counts as lost on the way, as QUIC expects from a
+        // network. quinn's own `send` would hide such an error from us.
         match self.again_if_other(|| self.state.try_send((&self.io).into(), transmit)) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.is_full.store(true, Relaxed);
                 return Err(error);
             }
-            // A probe for a larger packet than the link takes.
+            // A probe for a packet that is larger than the link allows.
             Err(error) if error.raw_os_error() == Some(nix::libc::EMSGSIZE) => return Ok(()),
             Err(error) => {
                 self.counters.on_unsent(&error);
@@ -210,8 +210,8 @@ impl fmt::Debug for SharedSocket {
     }
 }
 
-/// Waits for room to send, by the clock: once a datagram came back, tokio takes the socket for one
-/// that can be written to for good.
+/// Waits for room to send with a timer: after a datagram came back, tokio takes the socket for
+/// permanently writable.
 #[derive(Debug)]
 struct Writable {
     socket: Arc<SharedSocket>,

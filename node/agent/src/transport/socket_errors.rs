@@ -1,10 +1,10 @@
-//! Errors of datagrams that were sent: the system took them, and heard later that nobody listens
-//! there or that no way leads there.
+//! Errors of datagrams that were already sent: the system accepted them, and learned later that
+//! there is no listener or no route.
 //!
-//! A socket that asks for such news is also told at once when the machine itself throws a datagram
-//! away (a full queue, a full table of neighbours); one that does not hears that it was sent
-//! (`IP_RECVERR` in ip(7)). The price: such news ends the next call on the socket, which has nothing
-//! to do with it, and takes room in its receive buffer until it is read.
+//! A socket that asks for such errors also gets one at once when the machine itself drops a
+//! datagram (a full queue, a full table of neighbours). Without that option, sending reports
+//! success (`IP_RECVERR` in ip(7)). The price: such an error ends the next call on the socket,
+//! which is not related to it, and takes room in its receive buffer until it is read.
 
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt};
 
-/// Asks for such news of the datagrams of a socket that is bound to `addr`.
+/// Asks for such errors on a socket that is bound to `addr`.
 pub(super) fn ask(socket: &impl AsFd, addr: SocketAddr) -> io::Result<()> {
     setsockopt(socket, Ipv4RecvErr, &true)?;
     if addr.is_ipv6() {
@@ -23,9 +23,9 @@ pub(super) fn ask(socket: &impl AsFd, addr: SocketAddr) -> io::Result<()> {
     Ok(())
 }
 
-/// The next error of a datagram that was sent; none when all are read.
+/// The next error of a datagram that was sent; `None` when all are read.
 pub(super) fn next(socket: &impl AsFd) -> Option<Errno> {
-    // Room for what QUIC asks to be told of every datagram as well.
+    // Room also for the control messages that QUIC requests for every datagram.
     let mut space = nix::cmsg_space!([u8; 256]);
     let mut start = [0; 1];
     let mut buffers = [IoSliceMut::new(&mut start)];

@@ -1,4 +1,4 @@
-//! Two and more transports on loopback.
+//! Two or more transports on loopback.
 
 use gossip::seal::SealJunk;
 
@@ -12,7 +12,7 @@ pub(super) struct Peer {
     arrivals: mpsc::Receiver<Arrival>,
 }
 
-/// Long, because a machine that compiles beside the tests is slow.
+/// Long, because a machine that compiles at the same time is slow.
 const DIAL_DEADLINE: Duration = Duration::from_secs(5);
 
 fn peer_with(seed: u8, fleet: u8, listen: &str) -> Peer {
@@ -134,7 +134,8 @@ async fn a_dead_address_is_reported_within_the_deadline() {
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
 }
 
-/// What comes back from one address is told at the next call on the socket, whomever that is for.
+/// The error of a datagram to one address is reported at the next call on the socket, which may be
+/// for another address.
 #[tokio::test]
 async fn a_datagram_that_comes_back_is_counted_and_costs_no_other() {
     let (mut a, mut b) = (peer(1), peer(2));
@@ -178,7 +179,7 @@ async fn a_node_that_dials_itself_finds_itself() {
 async fn a_peer_that_was_killed_and_started_again_is_reached_again() {
     let a = peer(1);
     let (birth, born) = tokio::sync::oneshot::channel();
-    // A runtime that is dropped drops its tasks between two packets, like a kill.
+    // A runtime that is dropped drops its tasks between two packets, like a killed process.
     let life = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
@@ -286,7 +287,7 @@ impl PeerService for Echo {
     fn relay(&self, _: NodeId, _: NodeId, _: PeerStream) {}
 }
 
-/// The number at which a count stays for ten looks in a row.
+/// The value that a counter keeps for ten checks in a row.
 async fn at_rest(counted: tokio::sync::watch::Receiver<usize>) -> usize {
     let resting = async {
         let (mut last, mut same) = (0, 0);

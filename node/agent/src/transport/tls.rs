@@ -1,8 +1,8 @@
-//! QUIC's side of identity: TLS 1.3 with bare ed25519 keys (RFC 7250) on both sides, so that a peer
-//! is its key and nothing else: no certificate, no name, no date.
+//! Identity in QUIC: TLS 1.3 with bare ed25519 keys (RFC 7250) on both sides, so that a peer is
+//! identified by its key alone: no certificate, no name, no date.
 //!
-//! The signature over the handshake is checked by rustls's own code; whoever passes has the secret
-//! half of the key that it shows. Whether that node belongs to the fleet is `admission`'s business.
+//! rustls's own code checks the signature over the handshake; a peer that passes has the secret
+//! half of the key that it shows. Whether that node belongs to the fleet is checked by `admission`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,47 +28,47 @@ use rustls::{
 
 use crate::identity::NodeKey;
 
-/// The protocol between agents.
+/// The name of the protocol between agents.
 const ALPN: &[u8] = b"edge/1";
 
-/// What precedes the 32 bytes of an ed25519 key in its SubjectPublicKeyInfo (RFC 8410, 4).
+/// The prefix of the 32 bytes of an ed25519 key in its SubjectPublicKeyInfo (RFC 8410, 4).
 const SPKI_HEAD: [u8; 12] = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
 
-/// A connection that nobody uses ends after this. There is no keep-alive: idle links carry nothing.
+/// An unused connection ends after this. There is no keep-alive: idle links carry nothing.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Before the round trip is known. Lost packets of a handshake are sent again after three of them,
-/// twice within the shortest deadline of a dial (2 s).
+/// Assumed round trip until it is measured. Lost packets of a handshake are sent again after three
+/// of them, twice within the shortest deadline of a dial (2 s).
 const INITIAL_RTT: Duration = Duration::from_millis(150);
 
-/// Streams an unknown peer may open: the one with its proof. What unknown peers can make this node
-/// hold is one window each.
+/// Streams that an unknown peer may open: the one with its proof. So each unknown peer can make
+/// this node hold one window of data.
 const PROOFS_MAX: u32 = 1;
 
-/// Streams a member may have open: messages are sent one after the other, requests at most so many (a
-/// follower of a service's logs has one per task of this node).
+/// Streams that a member may have open. Messages are sent one after the other; of requests there
+/// are at most this many (a follower of a service's logs has one per task of this node).
 const MESSAGES_MAX: u32 = 4;
 const REQUESTS_MAX: u32 = 64;
 
-/// Bytes of one stream that are received and not yet read. At a round trip of 100 ms it carries
+/// Bytes of one stream that are received and not yet read. At a round trip of 100 ms this allows
 /// 320 kB/s, on a local network more than its disks write.
 const STREAM_WINDOW: u32 = 32 * 1024;
 
-/// The same of a connection: of all streams together, those that the peer opened and those that this
-/// node did. With less, one reader that pauses would stop all others. 4 MiB if everybody pauses.
+/// The same for a connection: for all streams together, opened by the peer or by this node. With
+/// less, one reader that pauses would stop all others. 4 MiB if all readers pause.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * (MESSAGES_MAX + 2 * REQUESTS_MAX);
 
 /// Bytes that are sent and not yet acknowledged, per connection.
 const SEND_WINDOW: u32 = 512 * 1024;
 
-/// Why a connection is closed, told to the peer.
+/// Why a connection is closed, as sent to the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Close {
     /// The agent ends.
     Going,
     /// The peer did not prove to know the fleet's key.
     OtherFleet,
-    /// A message was not taken in time, or another connection has taken its place.
+    /// A message was not accepted in time, or another connection has replaced this one.
     Stale,
     /// It is this node itself.
     Myself,
@@ -96,13 +96,13 @@ fn ed25519_key(spki: &[u8]) -> Option<[u8; 32]> {
     spki.strip_prefix(&SPKI_HEAD)?.try_into().ok()
 }
 
-/// The endpoint of this node. The key of its resets is derived from the node's, so that an agent that starts
-/// again can tell the peers of its past that their connections are gone.
+/// The endpoint of this node. The key of its stateless resets is derived from the node's key, so
+/// that a restarted agent can tell earlier peers that their connections are gone.
 pub(super) fn endpoint_config(key: &NodeKey) -> EndpointConfig {
     let reset_key = blake3::derive_key("edgectl quic reset key 1", &key.secret());
     let mut config = EndpointConfig::new(Arc::new(ResetKey(reset_key)));
     config.cid_generator(|| Box::new(RandomConnectionIds));
-    // Sealed datagrams are told from QUIC by the fixed bit: it must always be set.
+    // The fixed bit distinguishes QUIC from sealed datagrams: it must always be set.
     config.grease_quic_bit(false);
     config
 }
@@ -142,13 +142,13 @@ pub(super) fn client_config(key: &NodeKey) -> quinn::ClientConfig {
     config
 }
 
-/// Lets a peer that is admitted open all the streams that a member may have.
+/// Lets an admitted peer open all the streams that a member may have.
 pub(super) fn welcome(connection: &quinn::Connection) {
     connection.set_max_concurrent_uni_streams(MESSAGES_MAX.into());
     connection.set_max_concurrent_bi_streams(REQUESTS_MAX.into());
 }
 
-/// For a peer that may be anybody: it can open one stream for its proof if it dialled, else none.
+/// For an unknown peer: it can open one stream for its proof if it dialled, else none.
 fn transport_config(proofs_max: u32) -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
     config
@@ -160,7 +160,8 @@ fn transport_config(proofs_max: u32) -> Arc<TransportConfig> {
         .max_concurrent_uni_streams(0_u32.into())
         .max_concurrent_bidi_streams(proofs_max.into())
         .datagram_receive_buffer_size(None)
-        // Probing for a larger packet costs 7 kB per connection; most carry less than that.
+        // Probing for a larger packet costs 7 kB per connection; most connections carry less than
+        // that.
         .mtu_discovery_config(None);
     Arc::new(config)
 }
@@ -302,7 +303,8 @@ impl HmacKey for ResetKey {
     }
 }
 
-/// Every id may be one of this node's past, so that it answers each unknown one with a reset.
+/// Any id may belong to an earlier start of this node, so that it answers each unknown one with a
+/// reset.
 struct RandomConnectionIds;
 
 /// As long as quinn's own: no two of a million connections share one.

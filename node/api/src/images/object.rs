@@ -1,7 +1,7 @@
 //! Images as objects of Docker's API.
 //!
-//! The id is that of the configuration, as in Docker without containerd's store. `Edge` holds what
-//! Docker has no word for.
+//! The id is that of the configuration, as in Docker without containerd's store. `Edge` holds
+//! values for which Docker has no field.
 
 use crdt_state::spec::Labels;
 use runtime::image::{HistoryRow, ImageRow, Images, Origin};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use node_docker::Timestamp;
 
-/// Nothing that describes an image is longer.
+/// No description of an image is longer.
 const CONFIG_BYTES_MAX: u64 = runtime::image::manifest::DOCUMENT_BYTES_MAX;
 
 /// An entry of `GET /images/json`.
@@ -102,12 +102,12 @@ fn digests(row: &ImageRow) -> Vec<String> {
     digests
 }
 
-/// Seconds since 1970; 0 if the image does not say.
+/// Seconds since 1970; 0 if the image has no time.
 fn seconds(created: Option<&str>) -> u64 {
     created.and_then(|text| Timestamp::from_rfc3339(text).ok()).map_or(0, |at| at.0 / 1000)
 }
 
-/// The configuration with what only Docker knows in it.
+/// The raw configuration, with the fields that only Docker knows.
 fn raw_config(images: &Images, row: &ImageRow) -> Value {
     use std::io::Read;
     let file = images.read_blob(&row.image.config_digest);

@@ -1,7 +1,7 @@
-//! Images in and out as one stream: `load`, `save`, `import`.
+//! Images sent and received as one stream: `load`, `save`, `import`.
 //!
-//! The store reads and writes on a blocking thread; between it and the connection wait at most
-//! eight pieces. Whoever goes away in the middle ends the work.
+//! The store reads and writes on a blocking thread; at most eight pieces wait between it and the
+//! connection. If the client goes away in the middle, the work ends.
 
 use std::io::{self, Read, Write};
 
@@ -22,7 +22,7 @@ use super::super::wall_clock::wall_clock;
 use super::super::{Answer, Api};
 
 const PIECES_WAITING: usize = 8;
-/// What is written to a connection at once.
+/// Size of a piece that is written to a connection.
 const PIECE_BYTES: usize = 128 << 10;
 
 /// The parameters of `POST /images/create`.
@@ -53,7 +53,7 @@ fn loaded_lines(image: &Loaded) -> Vec<String> {
     image.names.iter().map(|name| format!("Loaded image: {name}\n")).collect()
 }
 
-/// `POST /images/create`: pulls an image (`fromImage=`), or makes one of the tar of a file system
+/// `POST /images/create`: pulls an image (`fromImage=`), or makes one from the tar of a file system
 /// (`fromSrc=-`).
 pub async fn create(
     State(api): State<Api>,
@@ -117,7 +117,7 @@ pub(super) async fn saved(api: &Api, names: Vec<String>) -> Result<Response, Fai
     tokio::task::spawn_blocking(move || {
         let outgoing = Outgoing { pieces: pieces.clone(), piece: Vec::new() };
         if let Err(error) = images.save(&selection, outgoing) {
-            // The connection breaks, so that nobody takes a part for the whole.
+            // The connection is broken off, so that no client takes a part for the whole.
             let _ = pieces.blocking_send(Err(error));
         }
     });
@@ -129,7 +129,7 @@ pub(super) async fn saved(api: &Api, names: Vec<String>) -> Result<Response, Fai
     Ok((kind, Body::from_stream(pieces)).into_response())
 }
 
-/// Lines of JSON, as Docker's clients read the progress of such things.
+/// Lines of JSON, in which Docker's clients expect progress.
 fn said(lines: impl IntoIterator<Item = serde_json::Value>) -> Response {
     let text: String = lines.into_iter().map(|line| format!("{line}\r\n")).collect();
     ([(header::CONTENT_TYPE, "application/json")], text).into_response()

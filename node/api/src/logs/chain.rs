@@ -1,8 +1,9 @@
-//! The output of one task on its node: its runs, one after the other, from the first that is kept.
+//! The output of one task on its node: its runs, one after the other, starting with the oldest kept
+//! one.
 //!
-//! A run that has not begun is waited for, one that ended is followed by the next, and after a
-//! break of the way to the node reading goes on where it was. Who asks learns what is missing, and
-//! ends all this by going away.
+//! A run that has not begun is waited for, and one that ended is followed by the next. If the
+//! connection to the node breaks, reading continues at the same place. The reader is told what is
+//! missing, and ends everything by going away.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -23,33 +24,33 @@ use crate::task_object::spoken;
 use node_agent::transport::LogRequest;
 use node_agent::{Handle, LogNews, LogsGone};
 
-/// A log that is not followed and says nothing for so long is given up.
+/// A log that is not followed is given up after this time without data.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 
-/// A followed log that broke off, or that is not there yet, is asked for again after this.
+/// A followed log that broke off, or does not exist yet, is requested again after this time.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Which chain, within one request.
+/// Number of a chain within one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ChainId(pub u64);
 
-/// What the fleet's records say of a task, as far as its output is concerned.
+/// A task in the fleet's records, as far as its output is concerned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Known {
     /// Its runs by number.
     pub runs: BTreeMap<u32, KnownRun>,
-    /// Its node has not been heard for so long.
+    /// For how long its node has not been heard.
     pub unreachable_ms: Option<u64>,
-    /// No record speaks of it any more: what was begun is read to its end.
+    /// No record mentions it any more: runs that have begun are read to their end.
     pub is_gone: bool,
-    /// No further run is wanted.
+    /// No further run is to be expected.
     pub is_last: bool,
 }
 
 /// One run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownRun {
-    /// Under which name its lines are shown.
+    /// The name under which its lines are shown.
     pub source: Arc<Source>,
     /// Did its program start?
     pub has_begun: bool,
@@ -57,41 +58,41 @@ pub struct KnownRun {
     pub is_over: bool,
 }
 
-/// What comes out of a chain.
+/// An item of a chain.
 #[derive(Debug)]
 pub enum Said {
     /// A line.
     Line(Arc<Source>, LogEntry),
     /// No more for now.
     CaughtUp,
-    /// Something cannot be read, and why.
+    /// Something cannot be read, with the reason.
     Lacks(String),
-    /// It can be read again.
+    /// Reading works again.
     Regained,
 }
 
 /// A task whose output is read.
 pub struct Chain {
-    /// Whom to ask.
+    /// Access to the nodes.
     pub handle: Handle,
-    /// Where it ran.
+    /// The node that ran it.
     pub node: NodeId,
-    /// Which.
+    /// The task.
     pub task: TaskId,
-    /// What is asked for.
+    /// The client's request.
     pub wanted: Wanted,
-    /// What is known of it.
+    /// The state of the task in the records.
     pub known: watch::Receiver<Known>,
-    /// Where its lines go.
+    /// The channel for its lines.
     pub said: mpsc::Sender<Said>,
-    /// Something is missing, and that was said.
+    /// Something is missing, and this was reported.
     pub lacks: bool,
 }
 
-/// Nothing more is to be read: whoever asked has gone, or it was said why.
+/// Reading ends: the client is gone, or the reason was reported.
 struct Stop;
 
-/// How a look at a log ended.
+/// How the reading of a log ended.
 enum Ended {
     Whole,
     Failed(String),
@@ -104,7 +105,7 @@ enum Step {
 }
 
 impl Known {
-    /// What to do when the runs up to this one are read.
+    /// The next step when the runs up to this one are read.
     fn after(&self, done: u32) -> Step {
         match self.runs.range(done.saturating_add(1)..).next() {
             Some((number, run)) if run.has_begun => Step::Read(*number, Arc::clone(&run.source)),
@@ -114,7 +115,7 @@ impl Known {
         }
     }
 
-    /// The same if nothing is waited for.
+    /// The same without waiting.
     fn already_after(&self, done: u32) -> Step {
         match self.runs.range(done.saturating_add(1)..).next() {
             Some((number, run)) => Step::Read(*number, Arc::clone(&run.source)),
@@ -122,14 +123,14 @@ impl Known {
         }
     }
 
-    /// Is all written that this run will ever write, as far as the records know?
+    /// Will this run write nothing more, as far as the records say?
     fn is_over(&self, number: u32) -> bool {
         self.is_gone || self.runs.get(&number).is_none_or(|run| run.is_over)
     }
 }
 
 impl Chain {
-    /// Reads until nothing more can come.
+    /// Reads until no more can come.
     pub async fn read(mut self) {
         let _ = self.read_runs().await;
     }
@@ -159,7 +160,7 @@ impl Chain {
         }
     }
 
-    /// How many of the last lines of each run are wanted: those of the newest first.
+    /// How many of the last lines of each run are requested, counted from the newest run.
     async fn tails(&mut self) -> BTreeMap<u32, u64> {
         let mut tails = BTreeMap::new();
         let Some(mut missing) = self.wanted.tail else { return tails };
@@ -204,7 +205,7 @@ impl Chain {
         let mut place = LogPosition::new(tail, self.wanted.since_ns);
         let mut lines = Lines::default();
         loop {
-            // Known before it is read: what it wrote last is there.
+            // Taken before the log is read, so that its last lines are not missed.
             let was_over = self.known.borrow().is_over(number);
             let ended = self.read_source(number, source, &mut place, &mut lines).await?;
             let is_read = match &ended {
@@ -221,7 +222,7 @@ impl Chain {
                 for line in lines.finish() {
                     self.show(source, line).await?;
                 }
-                // A node that does not answer would be asked for each of its runs.
+                // A node that does not answer would otherwise be asked for each of its runs.
                 return if self.lacks { Err(Stop) } else { Ok(()) };
             }
             self.say(Said::CaughtUp).await?;
@@ -232,7 +233,7 @@ impl Chain {
         }
     }
 
-    /// Reads on from a place until the log ends or breaks off.
+    /// Reads from a place until the log ends or breaks off.
     async fn read_source(
         &mut self,
         number: u32,
@@ -252,7 +253,7 @@ impl Chain {
                 next = entries.next() => next,
                 changed = self.known.changed() => {
                     changed.map_err(|_| Stop)?;
-                    // The way to it may be dead without a word; nothing is lost by asking again.
+                    // The connection may be dead without an error; asking again loses nothing.
                     if let Some(why) = self.unreachable() {
                         return Ok(Ended::Failed(why));
                     }
@@ -274,7 +275,7 @@ impl Chain {
                         self.take(source, entry, lines).await?;
                     }
                 }
-                // A run that never said anything, or whose files were cleared away.
+                // A run without output, or whose files were removed.
                 Some(Err(LogsGone::Disk(error))) if error.kind() == ErrorKind::NotFound => {
                     return Ok(Ended::Whole);
                 }

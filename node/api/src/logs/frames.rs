@@ -1,10 +1,10 @@
 //! Docker's multiplexed log stream: 8 bytes in front of every piece, then the piece.
 //!
 //! ```text
-//! ┌ 1 stdout, 2 stderr, 3 what went wrong
+//! ┌ 1 stdout, 2 stderr, 3 errors
 //! │ 0 0 0  length (u32, big end first)   payload
 //! ```
-//! A payload is one line: the time if asked for, the details if asked for, then what was said. The
+//! A payload is one line: the time if requested, the details if requested, then the output. The
 //! third stream is the error that ends the logs: Docker's client prints it and exits with 1.
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -12,16 +12,16 @@ use runtime::logs::{LogEntry, Stream};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// What is put in front of a line.
+/// The prefixes of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Prefix {
-    /// The time at which it was said.
+    /// The time of the line.
     pub timestamps: bool,
-    /// Which task said it.
+    /// The task of the line.
     pub details: bool,
 }
 
-/// Who said it, in the words of Docker's details.
+/// The origin of a line, in the words of Docker's details.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// Id of the node.
@@ -59,7 +59,7 @@ pub fn frame(prefix: Prefix, source: &Source, entry: &LogEntry) -> Bytes {
     framed(number, &payload(prefix, source, entry))
 }
 
-/// The frame that ends logs of which something is missing.
+/// The frame at the end of logs that are incomplete.
 pub fn error_frame(what: &str) -> Bytes {
     framed(3, what.as_bytes())
 }
@@ -74,7 +74,7 @@ fn framed(number: u8, payload: &[u8]) -> Bytes {
     frame.freeze()
 }
 
-/// With all nine digits, as Docker writes it in logs: columns stay aligned.
+/// With all nine digits, as in Docker's logs, so that columns stay aligned.
 fn timestamp(wall_ns: u64) -> String {
     let whole = OffsetDateTime::from_unix_timestamp_nanos(i128::from(wall_ns))
         .ok()

@@ -1,4 +1,5 @@
-//! Reads every task of a scope and sends its lines in order, until all are read or the client goes.
+//! Reads every task of a scope and sends its lines in order, until all are read or the client is
+//! gone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,11 +25,11 @@ use crate::Api;
 use crate::snapshot::Snapshot;
 use crate::task_object::TaskObject;
 
-/// Without a line or a change, `until` is looked at this often.
+/// Without a line or a change, `until` is checked this often.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A follower looks for runs that came later when something changed, and not more often than this: a
-/// look goes through the tasks of the whole fleet.
+/// A follower checks for new runs when something changed, but not more often than this: each check
+/// goes through the tasks of the whole fleet.
 const REFRESH_INTERVAL_MIN: Duration = Duration::from_millis(250);
 
 /// Its program has not started.
@@ -44,7 +45,7 @@ const OVER: [TaskState; 5] = [
     TaskState::Orphaned,
 ];
 
-/// The client has gone.
+/// The client is gone.
 struct ClientGone;
 
 /// One request for logs.
@@ -55,21 +56,21 @@ pub struct Gather {
     frames: mpsc::Sender<Bytes>,
     chains: BTreeMap<ChainId, Watched>,
     merge: Merge<Bytes>,
-    /// What the chains say next.
+    /// The next items of the chains.
     news: FuturesUnordered<BoxFuture<'static, News>>,
-    /// Chains whose line waits for its turn.
+    /// Chains whose line is waiting to be sent.
     held: BTreeMap<ChainId, mpsc::Receiver<Said>>,
     changes: Changes,
     is_over: bool,
     began: Instant,
     refreshed: Instant,
-    /// Absent as long as nothing changed since.
+    /// Absent if nothing has changed since the last refresh.
     refresh_at: Option<Instant>,
 }
 
 type News = (ChainId, mpsc::Receiver<Said>, Option<Said>);
 
-/// A chain, as its reader is told of it.
+/// A chain, and the state that its reader gets.
 struct Watched {
     node: NodeId,
     task: TaskId,
@@ -106,7 +107,7 @@ impl Gather {
     /// Reads and sends until the end.
     pub async fn run(mut self) {
         self.refresh().await;
-        // A client that has gone is told nothing.
+        // An error means that the client is gone.
         let _ = self.send_all().await;
     }
 
@@ -149,11 +150,11 @@ impl Gather {
         self.what.follow && self.what.until_ns.is_some_and(|until| wall_now_ns() > until)
     }
 
-    /// A task that starts or ends changes what there is to read.
+    /// A task that starts or ends changes the list of runs to read.
     fn on_change(&mut self, changed: &Result<(), Unanswered>) {
         match changed {
             Ok(()) => self.refresh_at = Some(self.refreshed + REFRESH_INTERVAL_MIN),
-            // The agent ends, and the chains with it.
+            // The ending agent also ends the chains.
             Err(_) => self.close(),
         }
     }
@@ -163,7 +164,7 @@ impl Gather {
         self.chains.values_mut().for_each(Watched::leave);
     }
 
-    /// Waits for what a chain says next.
+    /// Waits for the next item of a chain.
     fn ask(&mut self, chain: ChainId, said: mpsc::Receiver<Said>) {
         self.merge.on_asked(chain, self.clock());
         self.listen(chain, said);
@@ -207,7 +208,7 @@ impl Gather {
         Ok(())
     }
 
-    /// Tells in the stream itself why a log is missing: its status was sent long ago.
+    /// Reports in the stream itself why a log is missing, because its status was sent long ago.
     async fn note(&mut self, chain: ChainId, why: &str) -> Result<(), ClientGone> {
         let Some(watched) = self.chains.get_mut(&chain) else { return Ok(()) };
         watched.lacks = true;
@@ -222,7 +223,7 @@ impl Gather {
         self.frames.send(shown(&self.what, source, &line)).await.map_err(|_| ClientGone)
     }
 
-    /// What is still missing makes the whole a failure.
+    /// The request fails if some log is still missing.
     async fn end(&mut self) -> Result<(), ClientGone> {
         let mut nodes: Vec<&str> = self
             .chains
@@ -239,7 +240,7 @@ impl Gather {
         self.frames.send(error_frame(&what)).await.map_err(|_| ClientGone)
     }
 
-    /// Looks which runs there are.
+    /// Updates the list of runs.
     async fn refresh(&mut self) {
         self.refreshed = Instant::now();
         self.refresh_at = None;
@@ -287,7 +288,7 @@ impl Gather {
         };
         watched.tell(objects);
         self.chains.insert(chain, watched);
-        // One line waits here, one in the merge: the rest stays on the disk.
+        // One line waits here and one in the merge; all others stay on the disk.
         let (said, receiver) = mpsc::channel(1);
         let reader = Chain {
             handle: self.api.handle.clone(),
@@ -304,7 +305,7 @@ impl Gather {
 }
 
 impl Watched {
-    /// Tells the reader what the records say now. Runs that fell out of them are over.
+    /// Passes the current records to the reader. Runs without a record are over.
     fn tell(&self, objects: &[TaskObject]) {
         self.known.send_modify(|known| {
             known.runs.values_mut().for_each(|run| run.is_over = true);
@@ -320,13 +321,13 @@ impl Watched {
         });
     }
 
-    /// No record speaks of it any more.
+    /// No record mentions it any more.
     fn leave(&mut self) {
         self.is_gone = true;
         self.known.send_modify(|known| known.is_gone = true);
     }
 
-    /// What was begun is read to its end as long as its node answers.
+    /// Runs that have begun are read to their end as long as their node answers.
     fn check_node(&self, snapshot: &Snapshot) {
         let row = snapshot.nodes.iter().find(|row| row.id == self.node);
         let silent_ms = match row {
@@ -338,7 +339,7 @@ impl Watched {
     }
 }
 
-/// Without an instant never.
+/// Without an instant it never returns.
 async fn until(instant: Option<Instant>) {
     match instant {
         Some(instant) => sleep_until(instant).await,

@@ -1,16 +1,17 @@
-//! Lines out of the entries of one run: an entry holds 16 KiB at most, a line may be several.
+//! Builds lines from the entries of one run: an entry holds 16 KiB at most, so a line may need
+//! several.
 //!
 //! A line has the time of its beginning. It ends in a newline even if its run ended without one, so
-//! that what another run says next begins on a line of its own.
+//! that the output of the next run begins on a new line.
 
 use runtime::logs::LogEntry;
 
-/// A longer line is cut here and goes on as a line of its own. A request holds one line per task
-/// and stream at most: 100 lines of fifty tasks that all print such lines are 100 MiB, those of
-/// programs that print as people read are some KiB.
+/// A longer line is split here and continues as a separate line. A request holds one line per task
+/// and stream at most: 100 lines of fifty tasks that all print such long lines are 100 MiB; of
+/// programs that print normal text they are some KiB.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
-/// The lines under way of one run.
+/// The incomplete lines of one run.
 #[derive(Debug, Default)]
 pub struct Lines {
     streams: [Open; 2],
@@ -19,12 +20,12 @@ pub struct Lines {
 #[derive(Debug, Default)]
 struct Open {
     line: Option<LogEntry>,
-    /// The last one was cut: a newline that comes next ends it and begins nothing.
+    /// The last line was split: a newline that follows ends it and begins no new line.
     was_cut: bool,
 }
 
 impl Lines {
-    /// Takes an entry; the line that it completes, if it does.
+    /// Takes an entry; returns the line that it completes, if any.
     pub fn push(&mut self, entry: LogEntry) -> Option<LogEntry> {
         let open = &mut self.streams[entry.stream.index()];
         if std::mem::take(&mut open.was_cut) && entry.bytes == b"\n" {
@@ -49,7 +50,7 @@ impl Lines {
         Some(line)
     }
 
-    /// The run is over: what it left without a newline, in order of time.
+    /// The run is over: returns the lines that it left without a newline, in order of time.
     pub fn finish(&mut self) -> Vec<LogEntry> {
         let mut left: Vec<LogEntry> = std::mem::take(self)
             .streams

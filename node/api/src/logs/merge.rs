@@ -1,23 +1,22 @@
-//! The order of lines that come from several tasks: a pure machine that holds one line of each.
+//! The order of lines from several tasks: a pure machine that holds one line of each.
 //!
 //! ```text
 //! awaited ──line──▶ holds a line ──next──▶ awaited        a task that ended is forgotten
 //!    └──caught up──▶ quiet ──line──▶ holds a line
 //! ```
-//! A line goes out once no task can still come with an earlier one: each holds a line, has ended,
-//! or is quiet and the line is older than what may be on its way. Clocks of nodes differ; a line
-//! from the future is not waited for.
+//! A line is sent once no task can still have an earlier one. That is so when each other task holds
+//! a line, has ended, or is quiet while the line is older than anything that may be on the way.
+//! Clocks of nodes differ; a line from the future is not waited for.
 
 use std::collections::BTreeMap;
 
 use super::chain::ChainId;
 
-/// A task of which nothing is known yet holds the others up for so long at most, milliseconds: it
-/// may be behind a slow link. One that is not followed says itself when it gives up.
+/// A task in an unknown state holds up the others for at most this long, in milliseconds: it may be
+/// behind a slow link. For a log that is not followed, the reader itself reports when it gives up.
 pub const AWAIT_MS_MAX: u64 = 2_000;
 
-/// What a node has written may arrive so much later, milliseconds: two looks at the file, and the
-/// way.
+/// Longest delay of a written line, in milliseconds: two checks of the file, and the way here.
 pub const HOLD_MS: u64 = 500;
 
 /// The time of a step.
@@ -25,22 +24,22 @@ pub const HOLD_MS: u64 = 500;
 pub struct Clock {
     /// Monotonic.
     pub ms: u64,
-    /// Of the day.
+    /// Time of day.
     pub wall_ns: u64,
 }
 
 /// What to do next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next<T> {
-    /// Send this.
+    /// Send this line.
     Line(ChainId, T),
-    /// Nothing before so many milliseconds have passed, unless something comes.
+    /// Wait this many milliseconds, unless something arrives.
     Wait(u64),
-    /// Nothing until something comes.
+    /// Wait until something arrives.
     Nothing,
 }
 
-/// Lines and the tasks they are expected of.
+/// Lines, and the tasks from which lines are expected.
 #[derive(Debug)]
 pub struct Merge<T> {
     lines: BTreeMap<(u64, ChainId), T>,
@@ -55,45 +54,45 @@ enum Awaited {
 }
 
 impl<T> Merge<T> {
-    /// Of logs that end.
+    /// For logs that end.
     pub fn ending() -> Merge<T> {
         Merge { lines: BTreeMap::new(), awaited: BTreeMap::new(), follow: false }
     }
 
-    /// Of logs that are followed: nobody is waited for without end.
+    /// For followed logs: no task is waited for without end.
     pub fn following() -> Merge<T> {
         Merge { follow: true, ..Merge::ending() }
     }
 
-    /// A line is expected of a task.
+    /// A line is expected from a task.
     pub fn on_asked(&mut self, chain: ChainId, clock: Clock) {
         self.awaited.insert(chain, Awaited::Since(clock.ms));
     }
 
-    /// It has none for now.
+    /// The task has no line for now.
     pub fn on_caught_up(&mut self, chain: ChainId) {
         if let Some(awaited) = self.awaited.get_mut(&chain) {
             *awaited = Awaited::Quiet;
         }
     }
 
-    /// It came with one, and is asked again once that is sent.
+    /// The task has sent a line; it is asked again once that line is sent on.
     pub fn on_line(&mut self, chain: ChainId, wall_ns: u64, line: T) {
         self.awaited.remove(&chain);
         self.lines.insert((wall_ns, chain), line);
     }
 
-    /// No line comes of it any more.
+    /// The task sends no more lines.
     pub fn on_end(&mut self, chain: ChainId) {
         self.awaited.remove(&chain);
     }
 
-    /// Is everything sent that can come?
+    /// Was everything sent that can come?
     pub fn is_over(&self) -> bool {
         self.lines.is_empty() && self.awaited.is_empty()
     }
 
-    /// What to do now.
+    /// The next step.
     pub fn next(&mut self, clock: Clock) -> Next<T> {
         let Some(((wall_ns, _), _)) = self.lines.first_key_value() else { return Next::Nothing };
         let wait_ms = self.awaited.values().map(|awaited| match awaited {
@@ -111,7 +110,7 @@ impl<T> Merge<T> {
     }
 }
 
-/// For how long a line of this time is held.
+/// For how long a line of this time is held back.
 fn hold_ms(wall_ns: u64, now_ns: u64) -> u64 {
     let (wall_ms, now_ms) = (wall_ns / 1_000_000, now_ns / 1_000_000);
     match wall_ms > now_ms.saturating_add(HOLD_MS) {
@@ -127,7 +126,7 @@ mod tests {
     const A: ChainId = ChainId(1);
     const B: ChainId = ChainId(2);
 
-    /// Its monotonic clock and that of the day began together.
+    /// A clock whose monotonic time and time of day start together.
     fn at(ms: u64) -> Clock {
         Clock { ms, wall_ns: ms * 1_000_000 }
     }

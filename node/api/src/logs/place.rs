@@ -1,38 +1,39 @@
-//! How far a run's log was read, so that reading goes on after a break without a gap and without
+//! How far a run's log was read, so that reading continues after a break without a gap and without
 //! showing a line again.
 //!
-//! Entries have no numbers. Their times do not fall, as long as the clock of their node does not,
-//! and those of one time keep their order: the time of the last one and how many of that time were
-//! read say where to go on.
+//! Entries have no numbers. As long as the clock of their node does not go back, their times do not
+//! either, and entries of one time keep their order. So the time of the last entry, and the number
+//! of entries of that time that were read, tell where to continue.
 
 use crdt_state::task::Run;
 use runtime::logs::LogEntry;
 
 use node_agent::transport::LogRequest;
 
-/// A place in the log of one run.
+/// A position in the log of one run.
 #[derive(Debug)]
 pub struct LogPosition {
     tail: Option<u64>,
     since_ms: Option<u64>,
     /// The time of the last entry, and how many of that time were read.
     last: Option<(u64, u64)>,
-    /// When the oldest of the lines began that entries of that time are of.
+    /// When the oldest line began that has entries of that time.
     from_ns: u64,
-    /// Entries of that time which are to come again.
+    /// Entries of that time which will come again.
     again: u64,
-    /// Per stream, when the line under way began: asked for later, the rest of it would not come.
+    /// Per stream, when the incomplete line began: with a later start the rest of it would not
+    /// come.
     began_ns: [Option<u64>; 2],
 }
 
 impl LogPosition {
-    /// The beginning of what is wanted.
+    /// The beginning of the requested part.
     pub fn new(tail: Option<u64>, since_ns: Option<u64>) -> LogPosition {
         let since_ms = since_ns.map(|since| since / 1_000_000);
         LogPosition { tail, since_ms, last: None, from_ns: 0, again: 0, began_ns: [None; 2] }
     }
 
-    /// What to ask for, to read on from here to the end.
+    /// The request that continues from here to the end.
     pub fn request(&mut self, run: Run) -> LogRequest {
         let follow = false;
         let Some((last_ns, count)) = self.last else {
@@ -45,7 +46,7 @@ impl LogPosition {
         LogRequest { run, tail: None, since_wall_ms: Some(since_ms), follow }
     }
 
-    /// Moves on to an entry; false if it was read before.
+    /// Advances to an entry; false if it was read before.
     pub fn is_new(&mut self, entry: &LogEntry) -> bool {
         if self.again > 0 {
             let (last_ns, _) = self.last.unwrap_or_default();
@@ -83,7 +84,7 @@ mod tests {
         }
     }
 
-    /// As a node answers: entries of lines that began since then.
+    /// The answer of a node: entries of lines that began since the given time.
     fn answer(log: &[LogEntry], request: &LogRequest) -> Vec<LogEntry> {
         let since_ns = request.since_wall_ms.unwrap_or(0) * 1_000_000;
         let mut shown = None;

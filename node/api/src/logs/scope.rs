@@ -1,4 +1,4 @@
-//! Whose logs are asked for, and which of the fleet's runs these are.
+//! Whose logs are requested, and which of the fleet's runs these are.
 
 use crdt_state::task::Run;
 
@@ -7,7 +7,7 @@ use crate::snapshot::Snapshot;
 use crate::task_object::TaskObject;
 use crate::{container_object, tasks};
 
-/// Whose.
+/// The subject of a request for logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
     /// Every task of a service, by its id.
@@ -26,7 +26,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// The tasks of this name; of the service that owns its name, if there are two.
+    /// The tasks of this name; if two services have the name, those of the service that owns it.
     pub fn of_name(snapshot: &Snapshot, name: &str) -> Option<Scope> {
         let owner = name.rsplit_once('.').and_then(|(service, _)| snapshot.service(service).ok());
         let owner = owner.map(|service| service.id.to_string());
@@ -36,7 +36,8 @@ impl Scope {
         Some(Scope::Slot { service: found.task.service_id, name: name.to_owned() })
     }
 
-    /// By name all tasks, by the id of a task all its runs, by the id of a past attempt that one.
+    /// For a name all its tasks, for the id of a task all its runs, for the id of a past attempt
+    /// that one.
     pub fn of_task(snapshot: &Snapshot, wanted: &str) -> Result<Scope, Failure> {
         if let Some(scope) = Scope::of_name(snapshot, wanted) {
             return Ok(scope);
@@ -60,7 +61,8 @@ impl Scope {
         })
     }
 
-    /// Can no further run come? Of a service that is when it is gone, not when it has no task.
+    /// Can no further run come? For a service this means that it is removed, not that it has no
+    /// task.
     pub fn is_over(&self, snapshot: &Snapshot) -> bool {
         match self {
             Scope::Service(id) => {
@@ -75,7 +77,7 @@ impl Scope {
         }
     }
 
-    /// Does a terminal show it?
+    /// Does it print to a terminal?
     pub fn is_terminal(&self, snapshot: &Snapshot) -> bool {
         let of = |id: &str| {
             let service = snapshot.services.iter().find(|service| service.id.to_string() == id);

@@ -14,7 +14,7 @@ const QUICK: Deadlines = Deadlines {
     pause: Duration::from_millis(200),
 };
 
-/// Nothing here takes so long.
+/// No test takes this long.
 const LONG: Duration = Duration::from_secs(10);
 
 struct Served {
@@ -42,7 +42,7 @@ impl Served {
 
 const MANY: Bounds = Bounds { total: 64, user: 64, process: 64 };
 
-/// Everything until the other side hangs up.
+/// Everything until the other side closes.
 async fn rest(stream: &mut UnixStream) -> String {
     let mut bytes = Vec::new();
     let read = tokio::time::timeout(LONG, stream.read_to_end(&mut bytes)).await;

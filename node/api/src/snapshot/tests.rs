@@ -1,4 +1,4 @@
-//! A real agent, alone and without tasks: readers share its snapshot and are told of changes.
+//! A real agent, alone and without tasks: readers share its snapshot and are notified of changes.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::*;
 use crate::latest::AGE_MAX;
 use crate::recent::Recent;
 
-/// Enough for a machine that compiles beside the tests.
+/// Enough for a machine that compiles at the same time.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 async fn lone_agent() -> (TempDir, Agent, Api) {
@@ -32,7 +32,7 @@ async fn lone_agent() -> (TempDir, Agent, Api) {
     (dir, agent, api)
 }
 
-/// A service that places nothing.
+/// Makes a service without tasks.
 async fn create(api: &Api, name: &str) {
     let spec = ServiceSpec {
         name: name.to_owned(),
@@ -51,7 +51,7 @@ async fn a_burst_of_readers_without_a_change_makes_one_snapshot() {
     let (_dir, agent, api) = lone_agent().await;
     let deadline = Instant::now() + DEADLINE;
     // An agent that has just started still changes, and a slow machine may take longer than a
-    // snapshot is served: then once more.
+    // snapshot is served: then the loop tries again.
     loop {
         assert!(Instant::now() < deadline, "the agent never rests");
         let (begun, changes) = (Instant::now(), api.handle.changes());
@@ -59,7 +59,7 @@ async fn a_burst_of_readers_without_a_change_makes_one_snapshot() {
         let read = join_all((0..200).map(|_| Snapshot::latest(&api))).await;
         assert!(read.iter().all(Result::is_ok));
         if changes.revision() == revision && begun.elapsed() < AGE_MAX / 2 {
-            // None if one of this revision is still served.
+            // None is made if one of this revision is still served.
             assert!(api.snapshots.made() - made <= 1);
             break;
         }

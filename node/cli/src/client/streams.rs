@@ -1,4 +1,4 @@
-//! What goes on for longer than one answer: bodies in pieces, and connections that are taken over.
+//! Transfers that last longer than one answer: bodies in pieces, and upgraded connections.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, StreamBody};
@@ -34,21 +34,21 @@ impl Client {
         Ok(TokioIo::new(upgraded))
     }
 
-    /// Asks for what is in the head of an answer alone.
+    /// Requests only the head of an answer.
     pub async fn head(&mut self, path: &str, header: &str) -> Result<String, CallError> {
         let answer = self.request(Method::HEAD, path, Bytes::new()).await?;
         let status = answer.status();
         let value = answer.headers().get(header).and_then(|value| value.to_str().ok());
         match value.filter(|_| status.is_success()) {
             Some(value) => Ok(value.to_owned()),
-            // An answer to HEAD has no words.
+            // An answer to HEAD has no message.
             None => {
                 Err(CallError::Refused { status: status.as_u16(), message: status.to_string() })
             }
         }
     }
 
-    /// Sends what comes in pieces, an error being the end of it.
+    /// Sends a body in pieces; an error ends it.
     pub async fn put(
         &mut self,
         path: &str,
@@ -68,7 +68,7 @@ impl Client {
     }
 }
 
-/// The body of an answer that goes on.
+/// The body of an answer that arrives piece by piece.
 pub struct Stream {
     pub(super) body: Incoming,
     pub(super) _sender: SendRequest<Body>,

@@ -1,11 +1,12 @@
-//! Whether the kernel's table of neighbours was ever full: one for all network namespaces of a
-//! machine. When it is, packets to new neighbours vanish while sending says that all is well.
+//! Whether the kernel's table of neighbours was ever full. There is one table for all network
+//! namespaces of a machine. When it is full, packets to new neighbours are lost, and sending on an
+//! ordinary socket reports success.
 
 use node_docker::edge::Counters;
 
 use super::Outcome;
 
-/// Looks at what the agent read of the kernel's counters.
+/// Checks the kernel's counters, as the agent read them.
 pub(super) fn check(counted: &Counters) -> Outcome {
     let times = |family: &str| {
         let name = format!("machine.neighbours.{family}.overflows");

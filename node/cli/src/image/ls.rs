@@ -67,7 +67,7 @@ impl Row for ImageRow {
     }
 }
 
-/// Lists them, newest first; one with two names twice.
+/// Lists them, newest first; an image with two names appears twice.
 pub async fn run(args: LsArgs, mut client: Client) -> Result<Exit, Failure> {
     Filters::parse(&args.filter, &FILTERS)?;
     let mut filters = serde_json::Map::new();
@@ -100,7 +100,7 @@ fn rows(image: &Value, shown: Shown) -> Vec<ImageRow> {
             },
             created_since: since(image["Created"].as_u64().unwrap_or(0)),
             created_at: at(image["Created"].as_u64().unwrap_or(0)),
-            // Docker's word for what a plain listing does not count.
+            // Docker's word for a figure that a plain listing does not compute.
             shared_size: "N/A",
             unique_size: "N/A",
             containers: match image["Containers"].as_i64() {
@@ -120,7 +120,7 @@ fn rows(image: &Value, shown: Shown) -> Vec<ImageRow> {
     names.into_iter().map(|name| row(Some(name))).collect()
 }
 
-/// When, or nothing if the image does not say.
+/// The time, or nothing if the image has none.
 fn at(seconds: u64) -> String {
     match seconds {
         0 => String::new(),
@@ -128,7 +128,7 @@ fn at(seconds: u64) -> String {
     }
 }
 
-/// How long ago, or nothing if the image does not say when.
+/// How long ago, or nothing if the image has no time.
 pub fn since(seconds: u64) -> String {
     let then = Timestamp(seconds.saturating_mul(1000));
     age(now(), then).map(ago).unwrap_or_default()

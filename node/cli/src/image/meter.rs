@@ -1,13 +1,13 @@
-//! How far something is that takes longer than a second.
+//! The progress of a transfer that takes longer than a second.
 //!
-//! One line on stderr that is written over, if a person looks at it; otherwise nothing.
+//! One line on stderr that is overwritten, if stderr is a terminal; otherwise nothing.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use super::size::size;
 
-/// What is quicker needs no line.
+/// Shorter transfers show no line.
 const SILENT: Duration = Duration::from_secs(1);
 const INTERVAL: Duration = Duration::from_millis(200);
 
@@ -22,20 +22,20 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// `verb` is in the past: `sent`. `whole` is how much there will be, if that is known.
+    /// `verb` is in the past tense: `sent`. `whole` is the total size, if it is known.
     pub fn new(verb: &'static str, whole: Option<u64>) -> Meter {
         let is_watched = std::io::stderr().is_terminal();
         Meter { verb, whole, done: 0, begun: Instant::now(), shown: None, is_watched }
     }
 
-    /// So many more.
+    /// Adds this many bytes.
     pub fn advance(&mut self, bytes: usize) {
         self.done += bytes as u64;
         let is_due = self.shown.is_none_or(|shown| shown.elapsed() >= INTERVAL);
         if self.is_watched && self.begun.elapsed() >= SILENT && is_due {
             self.shown = Some(Instant::now());
             let line = line(self.verb, self.done, self.whole);
-            // Lost if nobody can read it.
+            // An error is ignored: the line is not essential.
             let _ = write!(std::io::stderr().lock(), "\r{line}\x1b[K");
         }
     }

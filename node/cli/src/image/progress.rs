@@ -1,5 +1,5 @@
-//! Docker's stream of progress on a terminal or in a log: a line per part that is rewritten in place,
-//! or one line per change of state where nobody rewrites lines.
+//! Docker's stream of progress: on a terminal a line per part that is rewritten in place, elsewhere
+//! one line per change of state.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -9,12 +9,12 @@ use serde::Deserialize;
 use crate::client::Stream;
 use crate::failure::Failure;
 
-/// How much is said on stderr meanwhile.
+/// How much is printed on stderr meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verbosity {
     /// Nothing.
     Nothing,
-    /// What happens.
+    /// The progress.
     Progress,
 }
 
@@ -28,7 +28,8 @@ struct Line {
     error: String,
 }
 
-/// Shows it to its end; gives what was said of the whole. An error in the stream is the failure.
+/// Shows the stream to its end; returns the messages about the whole. An error in the stream is the
+/// failure.
 pub async fn show(mut stream: Stream, verbosity: Verbosity) -> Result<Vec<String>, Failure> {
     let mut lines = ProgressLines::new(verbosity);
     let mut said = Vec::new();
@@ -76,9 +77,9 @@ impl ProgressLines {
         }
         let text = format!("{}{}", line.status, line.stream.trim_end());
         let mut out = std::io::stderr().lock();
-        // Talk that nobody can read is no failure.
+        // An error in printing progress is no failure.
         let _ = if line.id.is_empty() {
-            // What follows begins below.
+            // Later rows begin below this line.
             self.rows.clear();
             writeln!(out, "{text}")
         } else if self.is_terminal {

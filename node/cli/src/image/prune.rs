@@ -23,7 +23,7 @@ pub struct PruneArgs {
     force: bool,
 }
 
-/// Asks, if somebody can answer.
+/// Asks first, if stdin is a terminal.
 pub async fn run(args: PruneArgs, client: Client) -> Result<Exit, Failure> {
     let what = if args.all { "that no task of this node uses" } else { "without a name" };
     if !args.force && std::io::stdin().is_terminal() && !agreed(what)? {

@@ -1,4 +1,4 @@
-//! `edgectl image pull`: fetches an image to the node that is spoken to, from its site or from the
+//! `edgectl image pull`: fetches an image to the answering node, from its site or from the
 //! registry.
 
 use clap::Args;

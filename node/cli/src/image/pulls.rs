@@ -1,4 +1,4 @@
-//! `edgectl image pulls`: what is on its way to this node; `pause` and `resume`.
+//! `edgectl image pulls`: the running pulls of this node; `pause` and `resume`.
 
 use std::time::Duration;
 

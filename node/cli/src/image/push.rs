@@ -1,7 +1,8 @@
-//! `edgectl image push`: an archive or an image of the node to the fleet, or an image to its registry.
+//! `edgectl image push`: sends an archive or an image of the node to the fleet, or an image to its
+//! registry.
 //!
-//! What the operand is decides: a file is loaded and becomes an image of the fleet; a name with a
-//! registry in it goes there, as Docker's `push` does; any other name becomes an image of the fleet.
+//! The operand decides. A file is loaded and becomes an image of the fleet. A name with a registry
+//! is pushed there, as with Docker's `push`. Any other name becomes an image of the fleet.
 
 use std::path::Path;
 

@@ -21,7 +21,7 @@ pub struct RmArgs {
     images: Vec<String>,
 }
 
-/// Removes each; what cannot be removed does not stop the others.
+/// Removes each image; a failure does not stop the others.
 pub async fn run(args: RmArgs, client: Client) -> Result<Exit, Failure> {
     let mut each = Each::new();
     for typed in &args.images {
@@ -32,7 +32,7 @@ pub async fn run(args: RmArgs, client: Client) -> Result<Exit, Failure> {
     Ok(each.exit())
 }
 
-/// What went, in Docker's words.
+/// Prints what was removed, in Docker's words.
 pub fn print_gone(gone: &Value) -> Result<(), Failure> {
     for entry in gone.as_array().into_iter().flatten() {
         for word in ["Untagged", "Deleted"] {

@@ -20,7 +20,7 @@ pub struct SaveArgs {
     images: Vec<String>,
 }
 
-/// Writes the archive under another name first: a file that is there is whole.
+/// Writes the archive under another name first, so that an existing file is complete.
 pub async fn run(args: SaveArgs, client: Client) -> Result<Exit, Failure> {
     let names: Vec<_> = args.images.iter().map(|name| format!("names={}", escape(name))).collect();
     let Some(path) = &args.output else {
@@ -40,7 +40,7 @@ pub async fn run(args: SaveArgs, client: Client) -> Result<Exit, Failure> {
         Err(failure) => Err(failure),
     };
     if copied.is_err() {
-        // What is left of it is no archive.
+        // The partial file is no archive.
         let _ = std::fs::remove_file(&draft);
     }
     copied.map(|()| Exit::Done)

@@ -1,6 +1,6 @@
-//! Sizes in Docker's words: `7.8MB`, three digits, powers of 1000.
+//! Sizes in Docker's form: `7.8MB`, three digits, powers of 1000.
 
-/// For people.
+/// A size for people.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
     let mut unit = 0;

@@ -1,6 +1,6 @@
-//! Requests that take as long as they take: a file as their body, or an answer from a slow disk.
+//! Requests that may take any time: with a file as their body, or with an answer from a slow disk.
 //!
-//! Each has a connection of its own. The body is read as the agent takes it, so that an archive
+//! Each has a connection of its own. The body is read at the pace of the agent, so that an archive
 //! larger than memory can be sent.
 
 use std::fs::File;
@@ -24,7 +24,7 @@ use node_docker::ErrorBody;
 
 const PIECE_BYTES: usize = 128 << 10;
 
-/// What is sent.
+/// The body of such a request.
 pub struct Source {
     reader: Box<dyn Read + Send>,
     meter: Meter,
@@ -47,7 +47,7 @@ impl Source {
         Ok(Source { reader: Box::new(file), meter: Meter::new("sent", size) })
     }
 
-    /// Nothing.
+    /// An empty body.
     pub fn empty() -> Source {
         Source { reader: Box::new(std::io::empty()), meter: Meter::new("sent", None) }
     }
@@ -57,7 +57,7 @@ impl Body for Source {
     type Data = Bytes;
     type Error = std::io::Error;
 
-    /// Blocks while it reads: the command has nothing else to do.
+    /// Blocks while it reads: the command has no other work.
     fn poll_frame(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
@@ -75,8 +75,8 @@ impl Body for Source {
     }
 }
 
-/// Sends it and waits for the whole answer, however long that takes: a list of JSON values, one
-/// per line, or just one.
+/// Sends the request and waits for the whole answer, however long that takes: a list of JSON
+/// values, one per line, or a single one.
 pub async fn send(
     client: &Client,
     method: Method,

@@ -7,7 +7,7 @@ use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::output::{print, say};
 
-/// Prints what was damaged, and fails if something was.
+/// Prints what is damaged, and fails if anything is.
 pub async fn run(client: Client) -> Result<Exit, Failure> {
     let answers = send(&client, Method::POST, "/edge/images/verify", Source::empty()).await?;
     let mut exit = Exit::Done;

@@ -37,7 +37,7 @@ struct NodeRow {
     tls_status: &'static str,
     address: String,
     engine_version: String,
-    /// What `-q` prints: the id without the mark.
+    /// The output of `-q`: the id without the mark.
     #[serde(skip)]
     whole_id: String,
 }

@@ -19,7 +19,7 @@ pub struct RmArgs {
     force: bool,
 }
 
-/// Forgets each; what cannot be forgotten does not stop the others.
+/// Forgets each node; a failure does not stop the others.
 pub async fn run(args: RmArgs, mut client: Client) -> Result<Exit, Failure> {
     let mut each = Each::new();
     let force = if args.force { "?force=true" } else { "" };

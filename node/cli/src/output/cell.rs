@@ -1,4 +1,4 @@
-//! What stands in the cells of tables: ids, images, ports, ages.
+//! The contents of table cells: ids, images, ports, ages.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,7 +19,7 @@ pub fn short_id(id: &str) -> &str {
     id.get(..ID_CHARS_SHOWN).unwrap_or(id)
 }
 
-/// An id, cut or whole.
+/// An id, cut or complete.
 pub fn id(id: &str, shown: Shown) -> String {
     match shown {
         Shown::Short => short_id(id).to_owned(),
@@ -27,8 +27,8 @@ pub fn id(id: &str, shown: Shown) -> String {
     }
 }
 
-/// An image without the digest that was recorded for it: `nginx:1.27`. One that is named by its
-/// digest alone keeps it.
+/// An image without its recorded digest: `nginx:1.27`. An image that has only a digest and no tag
+/// keeps it.
 pub fn without_digest(reference: &str) -> &str {
     match reference.split_once('@') {
         Some((name, _)) if name.rsplit('/').next().is_some_and(|last| last.contains(':')) => name,
@@ -36,7 +36,7 @@ pub fn without_digest(reference: &str) -> &str {
     }
 }
 
-/// An image; of a program of the host a table shows its name without the path.
+/// An image; for a program of the host a table shows the name without the path.
 pub fn image(reference: &str, shown: Shown) -> String {
     match (shown, reference.strip_prefix(PROCESS_SCHEME)) {
         (Shown::Short, Some(program)) => {
@@ -56,7 +56,7 @@ pub fn ports<'a>(ports: impl IntoIterator<Item = &'a PortConfig>) -> String {
     texts.join(", ")
 }
 
-/// An error in quotes, cut or whole; nothing if there is none.
+/// An error in quotes, cut or complete; nothing if there is none.
 pub fn error(message: &str, shown: Shown) -> String {
     let line = message.replace('\n', " ");
     match shown {
@@ -72,13 +72,13 @@ pub fn capital(word: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
-/// The time of day here, to show ages by.
+/// This machine's time of day, for ages.
 pub fn now() -> Timestamp {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// How far the time of day of this machine is ahead of UTC now, in seconds.
+/// How far the local time of this machine is ahead of UTC now, in seconds.
 pub fn zone_offset_s() -> i32 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let Ok(seconds) = libc::time_t::try_from(since_1970.as_secs()) else { return 0 };
@@ -91,11 +91,11 @@ pub fn zone_offset_s() -> i32 {
         }
         local
     };
-    // `long` is no wider than this on the smallest machine; no zone is further than a day.
+    // On the smallest machines `long` is no wider than this; no zone differs by more than a day.
     i32::try_from(local.tm_gmtoff).unwrap_or(0)
 }
 
-/// How long ago something happened by the clock of the node that says so; `None` if the two clocks
+/// How long ago something happened, by the clock of the reporting node; `None` if the two clocks
 /// cannot both be right (a node without a clock begins in 1970).
 pub fn age(now: Timestamp, then: Timestamp) -> Option<Duration> {
     const CLOCK_SET_MS: u64 = 946_684_800_000;

@@ -1,4 +1,4 @@
-//! What every `ls` and `ps` has in common: columns, `--format`, `-q`, `--no-trunc`.
+//! The common part of every `ls` and `ps`: columns, `--format`, `-q`, `--no-trunc`.
 //!
 //! A row is a flat object of texts under Docker's field names, so that the default table,
 //! `--format json` and a Go template all show the same thing.
@@ -17,10 +17,10 @@ pub trait Row: Serialize {
     const FIELDS: &'static [(&'static str, &'static str)];
     /// The template of the default table, without the leading `table `.
     const TABLE: &'static str;
-    /// What to say on stderr when there is none.
+    /// The message on stderr when there are no rows.
     const NONE: &'static str;
 
-    /// What `-q` prints.
+    /// The output of `-q`.
     fn quiet(&self) -> &str;
 }
 
@@ -39,7 +39,7 @@ pub struct Listing {
     no_trunc: bool,
 }
 
-/// Whether ids and errors are shown whole.
+/// Whether ids and errors are shown completely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
     /// Cut to fit.
@@ -58,7 +58,7 @@ impl Listing {
         if lines.is_empty() { Ok(()) } else { print(lines.join("\n")) }
     }
 
-    /// What people read is cut to fit; what scripts read is whole.
+    /// Tables for people are cut to fit; output for scripts is complete.
     pub fn shown(&self) -> Shown {
         let is_table = self.format.as_deref().is_none_or(|format| format.starts_with("table"));
         if self.quiet || self.no_trunc || !is_table { Shown::Whole } else { Shown::Short }
@@ -68,7 +68,7 @@ impl Listing {
         !self.quiet && self.format.as_deref().is_none_or(|format| format == "table")
     }
 
-    /// What [`Listing::print`] prints.
+    /// The lines that [`Listing::print`] prints.
     pub fn lines<R: Row>(&self, rows: &[R]) -> Result<Vec<String>, Failure> {
         match self.format.as_deref() {
             _ if self.quiet => Ok(rows.iter().map(|row| row.quiet().to_owned()).collect()),
@@ -88,7 +88,7 @@ impl Listing {
     }
 }
 
-/// Without rows there is nothing to head: [`Row::NONE`] is said instead.
+/// Without rows there are no headings: [`Row::NONE`] is printed instead.
 fn table<R: Row>(columns: &str, rows: &[R], shown: Shown) -> Result<Vec<String>, Failure> {
     let template = Template::strict(columns.trim())?;
     if rows.is_empty() {

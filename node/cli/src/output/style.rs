@@ -1,15 +1,15 @@
-//! Colour, where a person looks: bold for what to see first, red and yellow for what to act on.
+//! Colours for terminals: bold for what matters most, red and yellow for what needs action.
 
 use std::io::IsTerminal;
 
-/// What a piece of text is.
+/// The meaning of a piece of text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
     /// A heading.
     Strong,
-    /// Well.
+    /// In order.
     Good,
-    /// To be looked at.
+    /// Needs attention.
     Warning,
     /// Wrong.
     Bad,

@@ -1,4 +1,4 @@
-//! Columns without borders, as Docker's tables are.
+//! Columns without borders, as in Docker's tables.
 
 use comfy_table::{ContentArrangement, Row, presets};
 
@@ -27,8 +27,8 @@ impl Table {
         self.aligned(BLANKS)
     }
 
-    /// The aligned lines for a terminal of this width: if they are too long, first the columns go
-    /// that have nothing but a heading, then blanks, then what stands farthest right.
+    /// The aligned lines for a terminal of this width. If they are too long, columns with only a
+    /// heading are removed first, then blanks, then the rightmost text.
     pub fn lines_within(&self, width: usize) -> Vec<String> {
         let fits = |lines: &Vec<String>| lines.iter().all(|line| line.chars().count() <= width);
         let whole = self.lines();
@@ -67,7 +67,7 @@ impl Table {
     }
 }
 
-/// A line cut to so many characters, and marked if it was longer.
+/// A line cut to this many characters, and marked if it was longer.
 pub fn cut(line: &str, width: usize) -> String {
     if line.chars().count() <= width {
         return line.to_owned();

@@ -12,12 +12,12 @@ pub struct Template {
 }
 
 impl Template {
-    /// Parses a template that rows of a table fill: a field that rows do not have is an error.
+    /// Parses a template for rows of a table: a field that rows do not have is an error.
     pub fn strict(text: &str) -> Result<Template, Failure> {
         Template::parse(text, MissingKey::Error)
     }
 
-    /// Parses a template for `inspect`: a field that this object does not have is `<no value>`.
+    /// Parses a template for `inspect`: a field that the object does not have gives `<no value>`.
     pub fn lenient(text: &str) -> Result<Template, Failure> {
         Template::parse(text, MissingKey::default())
     }
@@ -38,7 +38,7 @@ impl Template {
         Ok(Template { parsed })
     }
 
-    /// Fills it.
+    /// Renders a value with the template.
     pub fn render<T: Serialize>(&self, value: &T) -> Result<String, Failure> {
         let value = value
             .to_serde_value()
@@ -61,7 +61,7 @@ fn bad_template(text: &str, error: &TemplateError) -> Failure {
         .hint("--format '{{.ID}}\\t{{.Name}}', --format 'table {{.Name}}' or --format json")
 }
 
-/// A shell passes `\t` as two characters; Docker takes them for a tab, and `\n` for a new line.
+/// A shell passes `\t` as two characters; as in Docker they mean a tab, and `\n` a new line.
 fn unescape(text: &str) -> String {
     text.replace("\\t", "\t").replace("\\n", "\n")
 }

@@ -1,4 +1,4 @@
-//! Words for ages, counts and names.
+//! Text for ages, counts and names.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ pub fn compact_age(age: Duration) -> String {
     }
 }
 
-/// The known word nearest to a mistyped one, if one is near enough to be meant.
+/// The known word nearest to a mistyped one, if one is near enough.
 pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let distance_max = typed.chars().count().max(3) / 3;
     known
@@ -55,7 +55,7 @@ pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .map(|(_, word)| word)
 }
 
-/// Characters to insert, delete, replace or swap (optimal string alignment).
+/// Number of characters to insert, delete, replace or swap (optimal string alignment).
 fn edits(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];

@@ -1,11 +1,11 @@
-//! How far a service is, at one moment: a pure reading of its tasks.
+//! The progress of a service at one moment: computed from its tasks alone.
 
 use std::collections::BTreeMap;
 
 use node_docker::service::Service;
 use node_docker::task::Task;
 
-/// A task that ended so often since the wait began will hardly come to run.
+/// A task that ended this often since the wait began will probably never run.
 const FAILURES_MAX: u32 = 3;
 
 /// The place of a task: its number, or in a global service its node.
@@ -30,7 +30,7 @@ pub struct Baseline {
 }
 
 impl Baseline {
-    /// From the tasks as they were first seen.
+    /// From the first listing of the tasks.
     pub fn of(tasks: &[Task]) -> Baseline {
         let mut attempts = BTreeMap::new();
         for task in tasks.iter().filter(|task| task.edge.up_to_date) {
@@ -51,16 +51,16 @@ impl Baseline {
 pub struct PlaceState {
     /// `web.1`.
     pub name: String,
-    /// Docker's word for where its task stands.
+    /// Docker's word for the state of its task.
     pub state: String,
     /// By id; empty without one.
     pub node_id: String,
-    /// Why it does not run.
+    /// Why its task does not run.
     pub error: String,
     is_done: bool,
     has_ended: bool,
     failures: u32,
-    /// Which attempt it is: a task that was replaced is not stable.
+    /// The attempt: a task that was replaced is not stable.
     attempt: (String, u32),
 }
 
@@ -71,22 +71,22 @@ pub struct Snapshot {
     pub places: BTreeMap<Place, PlaceState>,
     /// How many tasks there should be.
     pub wanted: u64,
-    /// Tasks that should have ended and still run.
+    /// Tasks that should have ended but still run.
     pub surplus: usize,
 }
 
-/// What can be said of it.
+/// The result of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// On its way.
+    /// In progress.
     Going,
-    /// All that is wanted runs, and nothing else.
+    /// All requested tasks run, and no others.
     AllRun,
-    /// All that can run does; so many tasks fit on no node.
+    /// All tasks that can run do; this many fit on no node.
     Unplaced(usize),
-    /// A task does not come to run.
+    /// A task fails to start.
     Failing {
-        /// Which, and how often it failed.
+        /// The task, and how often it failed.
         what: String,
         /// Its last error, if it left one.
         error: String,
@@ -122,13 +122,13 @@ impl Snapshot {
         Snapshot { places, wanted, surplus }
     }
 
-    /// How many are as they should be.
+    /// How many places are in their requested state.
     pub fn done(&self) -> u64 {
         self.places.values().filter(|place| place.is_done).count() as u64
     }
 
-    /// What tasks that run say of themselves: a limit that their node cannot enforce. Those that
-    /// say the same are named together.
+    /// Notes of running tasks: a limit that their node cannot enforce. Tasks with the same note are
+    /// named together.
     pub fn notes(&self) -> Vec<String> {
         let mut names: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for place in self.places.values().filter(|place| place.state == "running") {
@@ -139,7 +139,7 @@ impl Snapshot {
         names.into_iter().map(|(note, names)| format!("{}: {note}", names.join(", "))).collect()
     }
 
-    /// What can be said of it.
+    /// The result of this snapshot.
     pub fn verdict(&self) -> Verdict {
         let failing = self
             .places
@@ -170,7 +170,7 @@ impl PlaceState {
         }
     }
 
-    /// Takes a task into account; one with the current template counts before one without.
+    /// Takes a task into account; one with the current template has precedence.
     fn take(&mut self, task: &Task, baseline: &Baseline) {
         let is_better = task.edge.up_to_date || self.state == "new";
         if !is_better || (self.is_done && !is_done(task)) {
@@ -190,7 +190,7 @@ impl PlaceState {
         self.attempt = (task.edge.task_id.clone(), task.edge.attempt);
     }
 
-    /// The error, unless it only says that a first start is under way.
+    /// The error, unless it only says that a first start is in progress.
     pub fn trouble(&self) -> Option<&str> {
         let is_on_its_way = matches!(
             self.state.as_str(),
@@ -200,7 +200,7 @@ impl PlaceState {
         Some(self.last_error()).filter(|error| !error.is_empty() && !is_first)
     }
 
-    /// Without the word that says that it is an earlier attempt's.
+    /// Without the prefix that marks an earlier attempt's error.
     fn last_error(&self) -> &str {
         self.error.strip_prefix("after: ").unwrap_or(&self.error)
     }

@@ -1,4 +1,4 @@
-//! The progress as a person sees it: lines that move on a terminal, one line per change elsewhere.
+//! The progress for a person: moving lines on a terminal, one line per change elsewhere.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::snapshot::{Place, PlaceState, Snapshot};
 use crate::output::{count, cut, say};
 
-/// More lines than this are not followed by anybody; Docker's number.
+/// Nobody can follow more lines than this; Docker's number.
 const LINES_MAX: usize = 20;
 /// The states that a task goes through, for its bar.
 const STEPS: [&str; 6] = ["new", "pending", "assigned", "preparing", "starting", "running"];
@@ -29,7 +29,7 @@ impl View {
         View::Silent
     }
 
-    /// Shows it on stderr, as fits what stderr is.
+    /// Shows it on stderr, depending on whether that is a terminal.
     pub fn for_stderr(hostnames: BTreeMap<String, String>) -> View {
         if std::io::stderr().is_terminal() {
             View::Moving(Moving { drawn: Vec::new(), hostnames })
@@ -38,7 +38,7 @@ impl View {
         }
     }
 
-    /// Shows how far it is.
+    /// Shows the progress.
     pub fn show(&mut self, snapshot: &Snapshot, verifying: Option<Duration>) {
         match self {
             View::Silent => {}
@@ -56,8 +56,8 @@ fn overall(snapshot: &Snapshot) -> String {
     format!("overall progress: {} out of {} tasks{stopping}", snapshot.done(), snapshot.wanted)
 }
 
-/// A block of lines that is drawn over and over. Each is cut where the terminal ends: one that
-/// wraps cannot be drawn over.
+/// A block of lines that is redrawn. Each line is cut to the width of the terminal: a wrapped line
+/// cannot be redrawn.
 pub struct Moving {
     drawn: Vec<String>,
     hostnames: BTreeMap<String, String>,
@@ -79,7 +79,7 @@ impl Moving {
         let lines: Vec<String> =
             lines.iter().map(|line| cut(line, width.saturating_sub(1))).collect();
         if lines != self.drawn {
-            // Up to the first line of the block, and clear from there.
+            // Up to the first line of the block, and clear the screen from there.
             let rewind = match self.drawn.len() {
                 0 => String::new(),
                 number => format!("\x1b[{number}A\r\x1b[J"),

@@ -1,11 +1,11 @@
-//! Adding to lists and removing from them, with an error for what is not there.
+//! Adds to lists and removes from them, with an error if the item to remove is missing.
 
 use std::collections::BTreeMap;
 
 use crate::failure::Failure;
 use crate::value::Pair;
 
-/// Somebody wants to remove what is not there.
+/// The error for a missing item.
 pub fn nothing_to_remove<'a>(
     what: &str,
     typed: &str,
@@ -18,7 +18,7 @@ pub fn nothing_to_remove<'a>(
     })
 }
 
-/// Removes by key, then adds; what has the key of an added one gives way to it in its place.
+/// Removes by key, then adds; an added item replaces the one with its key, at the same place.
 pub fn change_list<T: Clone>(
     what: &str,
     list: &mut Vec<T>,

@@ -11,7 +11,7 @@ use crate::value::SecurityOption;
 use node_docker::container_spec::{ContainerSpec, Seccomp};
 use node_docker::task_spec::PROCESS_SCHEME;
 
-/// Docker's word for "none of those that the service has".
+/// Docker's word for an empty list.
 const RESET: &str = "RESET";
 
 /// Applies the flags that `create` and `update` share.
@@ -38,8 +38,9 @@ pub fn apply(flags: &ContainerFlags, container: &mut ContainerSpec) {
     }
 }
 
-/// Docker's rules, measured with its client: to add what is dropped only takes the drop back, and
-/// the other way round; what is both is added; `ALL` stands for every other, `RESET` empties.
+/// Docker's rules, measured with its client. Adding a dropped capability only cancels the drop, and
+/// the other way round. One that is both added and dropped is added. `ALL` replaces all others,
+/// `RESET` empties the list.
 fn apply_capabilities(flags: &ContainerFlags, container: &mut ContainerSpec) {
     let held = |list: &[String], flags: &[String]| -> BTreeSet<String> {
         let is_reset = flags.iter().any(|name| name == RESET);
@@ -56,7 +57,7 @@ fn apply_capabilities(flags: &ContainerFlags, container: &mut ContainerSpec) {
     container.capability_drop = changed(&drops, &drop, &add, &adds);
 }
 
-/// `held` without what is `undone` and with what is `wanted`, unless `opposite` held that.
+/// `held` without `undone`, plus the part of `wanted` that is not in `opposite`.
 fn changed(
     held: &BTreeSet<String>,
     wanted: &BTreeSet<String>,
@@ -82,7 +83,7 @@ fn apply_security(option: SecurityOption, container: &mut ContainerSpec) {
     container.privileges = Some(privileges).filter(|given| *given != Default::default());
 }
 
-/// Checks an image before it is sent: a path is somebody who means a program of the host.
+/// Checks an image before it is sent: a path means that the user wants a program of the host.
 pub fn check_image(image: &str) -> Result<Reference, Failure> {
     image.parse::<Reference>().map_err(|bad| {
         let failure = Failure::new(format!("{image:?} is no image")).why(bad.to_string());
@@ -98,12 +99,12 @@ pub fn check_image(image: &str) -> Result<Reference, Failure> {
     })
 }
 
-/// What a program of the host has in place of an image, if `image` is one.
+/// The program, if `image` names a program of the host instead of an image.
 pub fn program(image: &str) -> Option<&str> {
     image.strip_prefix(PROCESS_SCHEME)
 }
 
-/// Says what `--with-registry-auth` means here.
+/// Explains what `--with-registry-auth` means here.
 pub fn say_auth(flags: &ContainerFlags) {
     if flags.with_registry_auth {
         say("note: logins are not sent to other nodes: each pulls with its own Docker config.json");

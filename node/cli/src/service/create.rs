@@ -72,7 +72,7 @@ pub async fn run(args: CreateArgs, mut client: Client) -> Result<Exit, Failure> 
     progress::wait(&mut client, &created.id, &args.shared.wait).await
 }
 
-/// What the flags ask for.
+/// The spec that the flags describe.
 pub fn spec_of(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
     let mut env = Vec::new();
     for file in &args.env_file {
@@ -105,7 +105,7 @@ pub fn spec_of(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
     Ok(spec)
 }
 
-/// What is not as with Docker is said where a user sees it.
+/// Differences from Docker are explained where a user sees them.
 fn say_meaning(args: &CreateArgs) {
     container::say_auth(&args.shared.container);
     if !is_process(args) && !args.lists.names_a_network() && !args.shared.wait.quiet {
@@ -145,7 +145,7 @@ fn set_image(args: &CreateArgs, spec: &mut ServiceSpec) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The last value of a name wins, at the place of its first.
+/// The last value of a name wins, at the place of the first one.
 fn by_name(pairs: &[Pair]) -> Vec<String> {
     let mut kept: Vec<&Pair> = Vec::new();
     for pair in pairs {

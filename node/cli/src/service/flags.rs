@@ -1,5 +1,5 @@
-//! Flags that `service create` and `service update` share, in Docker's spelling. Each one that is
-//! absent leaves alone what it would set.
+//! Flags that `service create` and `service update` share, in Docker's spelling. A flag that is
+//! absent leaves its setting unchanged.
 
 mod container;
 

@@ -1,4 +1,4 @@
-//! Lists of a container: set by `create`, added to and removed from by `update`.
+//! Lists of a container: `create` sets them, `update` adds to them and removes from them.
 
 use std::collections::BTreeMap;
 
@@ -46,12 +46,12 @@ pub struct NewLists {
 }
 
 impl NewLists {
-    /// Whether the operator chose a network.
+    /// Did the operator choose a network?
     pub fn names_a_network(&self) -> bool {
         !self.network.is_empty()
     }
 
-    /// Sets them.
+    /// Sets the lists.
     pub fn apply(&self, task: &mut TaskSpec) {
         task.networks = self.network.iter().map(|name| attachment(name)).collect();
         let container = task.container_spec.get_or_insert_default();
@@ -139,7 +139,7 @@ pub struct ListChanges {
 }
 
 impl ListChanges {
-    /// Makes them; what is not there cannot be removed.
+    /// Makes the changes; removing a missing item is an error.
     pub fn apply(&self, task: &mut TaskSpec) -> Result<(), Failure> {
         self.change_network(&mut task.networks)?;
         let container = task.container_spec.get_or_insert_default();
@@ -162,7 +162,7 @@ impl ListChanges {
         self.change_dns(container)
     }
 
-    /// A container has one network: a new one takes the place of the old one.
+    /// A container has one network: a new one replaces the old one.
     fn change_network(&self, networks: &mut Vec<NetworkAttachment>) -> Result<(), Failure> {
         let name = |network: &NetworkAttachment| network.target.clone();
         change_list("network", networks, &[], &self.network_rm, name)?;

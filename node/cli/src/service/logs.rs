@@ -1,5 +1,5 @@
-//! `edgectl service logs`: what the tasks of a service print, from all nodes, each line under the
-//! name of its task.
+//! `edgectl service logs`: the output of a service's tasks, from all nodes, each line with the name
+//! of its task.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -71,7 +71,7 @@ pub async fn run(args: LogsArgs, mut client: Client) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// What is asked for: `/services/ID` or `/tasks/NAME`.
+/// The subject of the request: `/services/ID` or `/tasks/NAME`.
 async fn subject(client: &mut Client, typed: &str) -> Result<String, Failure> {
     let services: Vec<Service> = client.get("/services").await?;
     let is_task_of = |service: &Service| {
@@ -107,9 +107,9 @@ fn path(subject: &str, args: &LogsArgs) -> String {
     path
 }
 
-/// What the ids in the stream stand for.
+/// The names for the ids in the stream.
 struct Names {
-    /// Asked again for tasks and nodes that came later; `None` once the agent has gone.
+    /// Used for tasks and nodes that appear later; `None` once the agent is gone.
     client: Option<Client>,
     tasks: BTreeMap<String, String>,
     nodes: BTreeMap<String, String>,
@@ -127,13 +127,13 @@ impl Names {
         let Some(client) = self.client.as_mut() else { return Ok(()) };
         let tasks: Vec<Task> = client.get("/tasks").await?;
         let nodes: Vec<Node> = client.get("/nodes").await?;
-        // What is gone keeps its name: its lines may still come.
+        // Removed objects keep their names, because more of their lines may come.
         self.tasks.extend(tasks.into_iter().map(|task| (task.id, task.edge.name)));
         self.nodes.extend(nodes.into_iter().map(|node| (node.id, node.description.hostname)));
         Ok(())
     }
 
-    /// Learns the names of a line's ids, asking at most once for each.
+    /// Looks up the names of a line's ids, with at most one request for each id.
     async fn learn(&mut self, payload: &[u8], args: &LogsArgs) {
         let details = payload.split(|byte| *byte == b' ').nth(usize::from(args.timestamps));
         let details = String::from_utf8_lossy(details.unwrap_or_default());
@@ -149,7 +149,7 @@ impl Names {
         self.nodes.entry(node.to_owned()).or_default();
     }
 
-    /// `web.1.0123456789ab@pi-1`, as Docker writes it.
+    /// `web.1.0123456789ab@pi-1`, in Docker's form.
     fn source(&self, details: &str, args: &LogsArgs) -> String {
         let (node, task) = ids(details);
         let shown = |id| if args.no_trunc { id } else { short_id(id) };
@@ -186,11 +186,11 @@ struct Frames {
 
 const HEADER_BYTES: usize = 8;
 const STDERR: u8 = 2;
-/// What is missing, at the end.
+/// The stream of the final error: what is missing.
 const ERROR: u8 = 3;
 
 impl Frames {
-    /// The next whole frame: which stream, and what was printed.
+    /// The next whole frame: the stream, and its bytes.
     fn next(&mut self) -> Option<(u8, Vec<u8>)> {
         let header = self.bytes.get(..HEADER_BYTES)?;
         let stream = header[0];

@@ -61,7 +61,8 @@ pub async fn run(args: LsArgs, mut client: Client) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The younger of two services that were made with one name on two sides of a cut.
+/// A note for the younger of two services that were created with one name on two sides of a
+/// partition.
 fn name_note(service: &Service) -> Option<String> {
     let (name, id) = (&service.spec.name, &service.id);
     let is_shared = service.called() == id;
@@ -94,7 +95,7 @@ fn row(service: &Service, shown: Shown) -> ServiceRow {
     }
 }
 
-/// `2/3`, with what limits it: `2/3 (max 1 per node)`.
+/// `2/3`, with the reason of a limit: `2/3 (max 1 per node)`.
 pub fn replicas_text(service: &Service) -> String {
     let status = service.service_status.unwrap_or(ServiceStatus {
         desired_tasks: service.spec.mode.replicated.and_then(|r| r.replicas).unwrap_or(0),

@@ -1,4 +1,4 @@
-//! `edgectl service ps`, and the rows of tasks that `node ps` shows as well.
+//! `edgectl service ps`, and the rows of tasks for `node ps`.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -40,7 +40,7 @@ pub struct TaskFlags {
     listing: Listing,
 }
 
-/// A task, or one that was in its place before.
+/// A task, or an earlier one in its place.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct TaskRow {
@@ -124,7 +124,7 @@ struct RowView {
 }
 
 impl RowView {
-    /// By place, in each the current task first and then those before it, latest first.
+    /// By place; for each the current task first, then earlier ones, latest first.
     fn rows(&self, mut tasks: Vec<Task>) -> Vec<TaskRow> {
         let place = |task: &Task| (task.service_id.clone(), task.slot, place_node(task));
         tasks.sort_by_key(|task| {
@@ -167,7 +167,7 @@ fn place_node(task: &Task) -> Option<String> {
     task.slot.is_none().then(|| task.node_id.clone())
 }
 
-/// `Running 3 minutes ago`, with what else is known of it.
+/// `Running 3 minutes ago`, with further information.
 fn current_state(task: &Task, now: Timestamp) -> String {
     let mut text = capital(&task.status.state);
     if let Some(age) = output::age(now, task.status.timestamp) {

@@ -36,7 +36,7 @@ impl NewName {
     }
 }
 
-/// Gives the new name. There is nothing to wait for: no task changes.
+/// Sets the new name. There is nothing to wait for: no task changes.
 pub async fn run(args: RenameArgs, mut client: Client) -> Result<Exit, Failure> {
     let service = resolve::service(&mut client, &args.service).await?;
     let spec = ServiceSpec { name: args.name, ..service.spec.clone() };

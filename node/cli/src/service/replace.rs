@@ -1,12 +1,12 @@
-//! A service's spec in place of the one that was read: the request behind update, scale and rename.
+//! Replaces a service's spec: the request behind update, scale and rename.
 
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::say;
 use node_docker::service::{Service, ServiceSpec, ServiceUpdated};
 
-/// Sends a spec in place of the one that was read. `resolve` is whether a registry is asked for the
-/// digest of the image: `always`, `changed` or `never`.
+/// Sends a spec that replaces the one that was read. `resolve` is whether a registry is asked for
+/// the digest of the image: `always`, `changed` or `never`.
 pub async fn send(
     client: &mut Client,
     read: &Service,

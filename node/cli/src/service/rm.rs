@@ -16,7 +16,7 @@ pub struct RmArgs {
     services: Vec<String>,
 }
 
-/// Removes each; what cannot be removed does not stop the others.
+/// Removes each service; a failure does not stop the others.
 pub async fn run(args: RmArgs, mut client: Client) -> Result<Exit, Failure> {
     let mut each = Each::new();
     for typed in &args.services {
@@ -30,7 +30,7 @@ pub async fn run(args: RmArgs, mut client: Client) -> Result<Exit, Failure> {
 async fn remove(client: &mut Client, typed: &str) -> Result<(), Failure> {
     let service = match resolve::service(client, typed).await {
         Ok(service) => service.id,
-        // One that no node can read is in no list, and can be removed.
+        // A service that no node can read is in no list, but can be removed.
         Err(failure) if is_plain(typed) => {
             let removed = client.delete(&format!("/services/{typed}")).await;
             return removed.map_err(|_| failure).map(|_| ());
@@ -41,7 +41,7 @@ async fn remove(client: &mut Client, typed: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// May it stand in a path as it is?
+/// Is it safe in a path without escaping?
 fn is_plain(typed: &str) -> bool {
     let is_inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     !typed.is_empty() && typed.chars().all(is_inner) && typed.chars().any(char::is_alphanumeric)

@@ -1,5 +1,5 @@
-//! Whatever flags are typed: what they become is accepted, shown and accepted again as the same,
-//! also when Docker's own client, which loses what it does not know, was in between.
+//! For any flags: the resulting spec is accepted, shown, and accepted again as the same, even if
+//! Docker's own client, which loses unknown fields, sends it back in between.
 
 use proptest::prelude::*;
 
@@ -9,7 +9,7 @@ use crate::parse_for_tests;
 use node_docker::service::ServiceSpec;
 use node_docker::state::{accept, read_spec, show};
 
-/// Flags that may stand together in any number and order.
+/// Flags that can be combined in any number and order.
 const FLAGS: [&[&str]; 42] = [
     &["--hostname", "h-{{.Task.Slot}}"],
     &["--entrypoint", "/bin/sh -c 'a b'"],
@@ -62,13 +62,13 @@ const IMAGES: [&str; 4] = [
     "app@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
 ];
 
-/// As it arrives: through JSON.
+/// The spec as it arrives: through JSON.
 fn arrived(spec: &ServiceSpec) -> ServiceSpec {
     let body = serde_json::to_vec(spec).expect("JSON");
     read_spec(&body).expect("our own spec has no field that is not known")
 }
 
-/// As Docker's client sends back what it was shown.
+/// The spec as Docker's client sends it back.
 fn through_docker(spec: &ServiceSpec) -> ServiceSpec {
     let mut spec = spec.clone();
     let task = &mut spec.task_template;
@@ -92,7 +92,7 @@ proptest! {
         let line = [&head[..], &flags, &["--", IMAGES[image]], &tail].concat();
         let args: CreateArgs = match parse_for_tests(&line) {
             Ok(args) => args,
-            // The same flag twice, where it may stand once.
+            // A flag was given twice that may be given once.
             Err(error) => {
                 prop_assert!(error.contains("cannot be used multiple times"), "{error}");
                 return Ok(());

@@ -55,7 +55,7 @@ pub async fn run(args: ScaleArgs, mut client: Client) -> Result<Exit, Failure> {
     Ok(each.exit())
 }
 
-/// Sends one number; which service has it now.
+/// Sends one number; returns the id of the service.
 async fn scale(client: &mut Client, target: &Target) -> Result<String, Failure> {
     let service = resolve::service(client, &target.service).await?;
     let mut changed = service.spec.clone();

@@ -1,4 +1,4 @@
-//! From flags to the spec that the API takes, and back to the flags' words.
+//! From flags to the spec for the API, and back to the form of the flags.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ pub fn apply(flags: &SharedFlags, spec: &mut ServiceSpec) -> Result<(), Failure>
     }
 }
 
-/// Sets the number of tasks, where there is one to set.
+/// Sets the number of tasks, if the mode has one.
 pub fn set_replicas(spec: &mut ServiceSpec, replicas: u32) -> Result<(), Failure> {
     if spec.mode.global.is_some() {
         return Err(Failure::new("a global service has no number of replicas")
@@ -53,7 +53,7 @@ pub fn set_replicas(spec: &mut ServiceSpec, replicas: u32) -> Result<(), Failure
     Ok(())
 }
 
-/// The program and its arguments, as an image and what follows it. The program may be written as
+/// Sets the program and its arguments, as an image and its arguments. The program may be written as
 /// `process:PROGRAM`, as other clients of the API have to.
 pub fn set_program(container: &mut ContainerSpec, program: &[String]) {
     if let Some((program, args)) = program.split_first() {
@@ -64,7 +64,7 @@ pub fn set_program(container: &mut ContainerSpec, program: &[String]) {
     }
 }
 
-/// A published port as the API takes it.
+/// A published port in the form of the API.
 pub fn port(port: &HostPort) -> PortConfig {
     PortConfig {
         name: String::new(),

@@ -1,5 +1,5 @@
-//! `edgectl service update`: reads the spec, changes what the flags say, and sends it back with the
-//! version that was read.
+//! `edgectl service update`: reads the spec, changes it as the flags say, and sends it back with
+//! the version that was read.
 
 use clap::Args;
 
@@ -81,7 +81,7 @@ pub async fn run(args: UpdateArgs, mut client: Client) -> Result<Exit, Failure> 
     progress::wait(&mut client, &service.id, &args.shared.wait).await
 }
 
-/// A name that is given again may mean another image by now.
+/// A name that is given again may have another digest by now.
 fn resolve(args: &UpdateArgs) -> &'static str {
     match (args.shared.container.no_resolve_image, &args.image) {
         (true, _) => "never",
@@ -90,7 +90,7 @@ fn resolve(args: &UpdateArgs) -> &'static str {
     }
 }
 
-/// The spec as the flags change it.
+/// The spec with the changes of the flags.
 pub fn changed(args: &UpdateArgs, before: &ServiceSpec) -> Result<ServiceSpec, Failure> {
     let mut spec = before.clone();
     spec::apply(&args.shared, &mut spec)?;
@@ -113,7 +113,7 @@ pub fn changed(args: &UpdateArgs, before: &ServiceSpec) -> Result<ServiceSpec, F
     Ok(spec)
 }
 
-/// The arguments stay: they are changed on their own.
+/// The arguments stay: another flag changes them.
 fn change_image(args: &UpdateArgs, spec: &mut ServiceSpec) -> Result<(), Failure> {
     let container = spec.task_template.container_spec.get_or_insert_default();
     let is_process = container::program(&container.image).is_some();
@@ -132,7 +132,7 @@ fn change_image(args: &UpdateArgs, spec: &mut ServiceSpec) -> Result<(), Failure
         container::check_image(image)?;
     }
     container.image.clone_from(image);
-    // They were those of the image before.
+    // They belonged to the previous image.
     if let Some(placement) = &mut spec.task_template.placement {
         placement.platforms.clear();
     }

@@ -1,10 +1,10 @@
-//! How a container finds others: `--host`, `--dns`, `--dns-search`, `--network`.
+//! Flags about names and networks: `--host`, `--dns`, `--dns-search`, `--network`.
 
 use std::net::IpAddr;
 
 use crate::output::nearest;
 
-/// Why a text is none of these.
+/// Why a text is not a valid value for these.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadAddress {
     /// `printer`.
@@ -21,7 +21,7 @@ pub enum BadAddress {
     Network {
         /// As typed.
         word: String,
-        /// What there is.
+        /// The networks that exist.
         hint: String,
     },
 }

@@ -9,7 +9,7 @@ pub enum BadAmount {
     /// Not a number of cores.
     #[error("not a number of cores: write it like 0.5 or 2")]
     NotCpus,
-    /// More digits than a billionth of a core.
+    /// More precise than a billionth of a core.
     #[error("more exact than a billionth of a core: write it like 0.5")]
     TooExact,
     /// Does not fit.

@@ -2,7 +2,7 @@
 
 use node_core::constraint::{BadConstraint, Constraint};
 
-/// Reads `node.labels.zone==a`. The text is sent as it was written.
+/// Checks `node.labels.zone==a`. The text is sent as it was written.
 pub fn constraint(text: &str) -> Result<String, BadConstraint> {
     Constraint::parse(text).map(|_| text.to_owned())
 }

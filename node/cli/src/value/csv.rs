@@ -1,4 +1,4 @@
-//! Comma-separated fields as Docker reads them: a field in double quotes may hold commas, and a
+//! Comma-separated fields with Docker's rules: a field in double quotes may contain commas, and a
 //! quote in it is written twice.
 
 /// A quote that is not closed, or one in the middle of a bare field.

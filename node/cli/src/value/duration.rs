@@ -1,4 +1,4 @@
-//! Durations as Go writes them: `5s`, `1m30s`, `1.5h`, `300ms`.
+//! Durations in Go's form: `5s`, `1m30s`, `1.5h`, `300ms`.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub enum BadDuration {
     Malformed,
 }
 
-/// Reads a duration. `0` needs no unit, everything else does.
+/// Reads a duration. Only `0` needs no unit.
 pub fn duration(text: &str) -> Result<Duration, BadDuration> {
     if text == "0" {
         return Ok(Duration::ZERO);
@@ -84,7 +84,7 @@ fn part(number: &str, unit: &str) -> Result<u64, BadDuration> {
     Ok(nanos)
 }
 
-/// Writes a duration as Go does: `1m30s`, `1h0m0s`, `500ms`.
+/// Writes a duration in Go's form: `1m30s`, `1h0m0s`, `500ms`.
 pub fn show_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     if millis == 0 {

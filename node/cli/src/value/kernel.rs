@@ -1,4 +1,4 @@
-//! What a container may do and how much of it: capabilities, limits, kernel parameters, devices.
+//! Rights and limits of a container: capabilities, limits, kernel parameters, devices.
 
 use crate::output::nearest;
 use node_docker::container_spec::{DeviceMapping, Ulimit};
@@ -6,7 +6,7 @@ use node_docker::state::names::{self, CAPABILITIES, SysctlOwner, ULIMITS};
 
 use super::Pair;
 
-/// Why a text is none of these.
+/// Why a text is not a valid value for these.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadKernelValue {
     /// `NET_ADMEN`.
@@ -156,9 +156,9 @@ pub fn oom_score_adj(text: &str) -> Result<i64, BadKernelValue> {
 /// One of Docker's security options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecurityOption {
-    /// Programs can gain no privileges, or can again.
+    /// Programs cannot gain privileges (`true`), or can again (`false`).
     NoNewPrivileges(bool),
-    /// No filter of system calls, or the default one.
+    /// No filter of system calls (`true`), or the default one (`false`).
     SeccompUnconfined(bool),
 }
 

@@ -1,4 +1,4 @@
-//! Moments, as Docker reads them: `10m` is ten minutes ago; a date, or a date and a time of day, in
+//! Moments with Docker's rules: `10m` is ten minutes ago; a date, or a date and a time of day, in
 //! the zone of this machine unless it names one; seconds since 1970.
 
 use time::OffsetDateTime;
@@ -23,7 +23,7 @@ pub fn moment(text: &str) -> Result<Moment, BadMoment> {
     if let Some(later) = text.strip_prefix('-').and_then(|text| duration(text).ok()) {
         return Ok(Moment(now_ns().saturating_add(nanos(later))));
     }
-    // `5` alone is a number of seconds since 1970, and so is 0.
+    // `5` without a unit is a number of seconds since 1970, and so is 0.
     if let Some(at) = since_1970(text) {
         return Ok(at);
     }
@@ -33,7 +33,7 @@ pub fn moment(text: &str) -> Result<Moment, BadMoment> {
     date(text, zone_offset_s()).ok_or(BadMoment)
 }
 
-/// Seconds since 1970 with all decimals, as the API takes it.
+/// Seconds since 1970 with all decimals, in the form of the API.
 pub fn show_moment(at: Moment) -> String {
     format!("{}.{:09}", at.0 / 1_000_000_000, at.0 % 1_000_000_000)
 }
@@ -58,8 +58,9 @@ fn since_1970(text: &str) -> Option<Moment> {
     Some(Moment(seconds.checked_mul(1_000_000_000)?.checked_add(nanos.parse().ok()?)?))
 }
 
-/// `2026-05-01`, `2026-05-01T12`, `2026-05-01T12:00`, `2026-05-01T12:00:00.25`, each with or without
-/// `Z` or `+02:00` behind it: what is left out is filled in, and the whole is one of RFC 3339.
+/// `2026-05-01`, `2026-05-01T12`, `2026-05-01T12:00`, `2026-05-01T12:00:00.25`, each with or
+/// without `Z` or `+02:00` behind it. Missing parts are filled in to give a time of
+/// RFC 3339.
 fn date(text: &str, local_offset_s: i32) -> Option<Moment> {
     let (date, rest) = (text.get(..10)?, text.get(10..)?);
     let zone_at = rest.find(['Z', 'z', '+', '-']).unwrap_or(rest.len());
@@ -82,7 +83,7 @@ fn date(text: &str, local_offset_s: i32) -> Option<Moment> {
         zone => zone.to_owned(),
     };
     let at = OffsetDateTime::parse(&format!("{date}T{time}{zone}"), &Rfc3339).ok()?;
-    // A time before 1970 is 1970: nothing was said before.
+    // A time before 1970 counts as 1970: there are no older entries.
     Some(Moment(u64::try_from(at.unix_timestamp_nanos()).unwrap_or(0)))
 }
 

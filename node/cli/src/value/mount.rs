@@ -1,7 +1,7 @@
 //! `--mount` in Docker's grammar: `type=volume,source=pgdata,target=/data,volume-nocopy`.
 //!
-//! What a key means is said here; whether the whole makes sense is the API's business, so that
-//! every client is told the same.
+//! Keys are interpreted here; whether they make sense together is checked by the API, so that every
+//! client gets the same answer.
 
 use super::csv::{self, BadQuote};
 use crate::output::nearest;
@@ -65,17 +65,17 @@ pub enum BadMount {
     /// `source` alone.
     #[error("{0} has no value: write {0}=VALUE")]
     NoValue(String),
-    /// A word that the key does not take.
+    /// A value that the key does not accept.
     #[error("{key}={word}: {hint}")]
     Word {
         /// The key.
         key: String,
         /// As typed.
         word: String,
-        /// What it takes.
+        /// The accepted values.
         hint: &'static str,
     },
-    /// Docker has it.
+    /// A feature of Docker that does not exist yet.
     #[error("{0} is not supported yet: leave it out")]
     NotYet(String),
     /// No target.
@@ -91,9 +91,9 @@ pub enum BadMount {
     OtherType {
         /// The key.
         key: String,
-        /// Whose it is.
+        /// The type that it belongs to.
         of: &'static str,
-        /// What the mount is.
+        /// The type of the mount.
         kind: String,
     },
 }
@@ -193,7 +193,7 @@ fn hint(typed: &str, known: &[&'static str]) -> String {
     }
 }
 
-/// A path beginning with a dot is one of this machine's, from here, as in Docker.
+/// A path that begins with a dot is relative to this command's directory, as in Docker.
 fn from_here(text: &str) -> String {
     match (text.starts_with('.'), std::path::absolute(text)) {
         (true, Ok(path)) => path.display().to_string(),
@@ -240,7 +240,7 @@ fn bad_word(key: &str, word: &str, hint: &'static str) -> BadMount {
     BadMount::Word { key: key.to_owned(), word: word.to_owned(), hint }
 }
 
-/// A key of another type than the mount's, wherever in the text the type stands.
+/// Refuses keys of another type than the mount's, wherever the type stands in the text.
 fn check_keys(mount: &Mount, keys: &[String]) -> Result<(), BadMount> {
     for key in keys {
         let of = match key.split_once('-').map(|(of, _)| of) {

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 pub struct Pair {
     /// Left of the first `=`.
     pub name: String,
-    /// Right of it; empty where Docker takes a bare name for an empty value.
+    /// Right of it; empty where Docker reads a bare name as an empty value.
     pub value: String,
 }
 
@@ -73,7 +73,7 @@ pub fn env(text: &str) -> Result<Pair, BadPair> {
     }
 }
 
-/// Reads a log option, of those that the runtime knows.
+/// Reads a log option that the runtime knows.
 pub fn log_option(text: &str) -> Result<Pair, BadPair> {
     let (name, value) = split(text)?;
     let is_valid = match (name.as_str(), &value) {

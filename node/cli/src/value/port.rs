@@ -3,9 +3,9 @@
 /// A port that is published on the nodes that run a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPort {
-    /// On the node.
+    /// The port on the node.
     pub published: u16,
-    /// Of the task.
+    /// The port of the task.
     pub target: u16,
     /// `tcp`, `udp` or `sctp`.
     pub protocol: String,

@@ -81,13 +81,13 @@ fn row(volume: &EdgeVolume) -> VolumeRow {
         created_at: volume.created_at.to_rfc3339(),
         driver: "local",
         scope: "local",
-        // Docker's word for what a plain listing does not count.
+        // Docker's word for a figure that a plain listing does not compute.
         links: "N/A",
         size: "N/A",
     }
 }
 
-/// What is the matter with it, if anything.
+/// The state of a volume, with the problem if there is one.
 fn state(volume: &EdgeVolume) -> String {
     let word = match volume.state.as_str() {
         "here" => "ok",

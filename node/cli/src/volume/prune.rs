@@ -19,7 +19,7 @@ pub struct PruneArgs {
     force: bool,
 }
 
-/// Removes what no task mounts and no service of the fleet names.
+/// Removes volumes that no task mounts and no service of the fleet names.
 pub async fn run(args: PruneArgs, mut client: Client) -> Result<Exit, Failure> {
     if !args.force {
         let all = if args.all { " --all" } else { "" };

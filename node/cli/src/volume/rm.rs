@@ -23,7 +23,7 @@ pub struct RmArgs {
     node: Option<String>,
 }
 
-/// Removes each; what cannot be removed does not stop the others.
+/// Removes each volume; a failure does not stop the others.
 pub async fn run(args: RmArgs, mut client: Client) -> Result<Exit, Failure> {
     let folder = match &args.node {
         Some(typed) => format!("/edge/volumes/{}", resolve::node(&mut client, typed).await?.id),

@@ -1,4 +1,4 @@
-//! From Docker's spec to the facets of a service.
+//! Translates Docker's spec to the facets of a service.
 
 mod container;
 mod mount;
@@ -13,7 +13,7 @@ use super::unknown::refuse_unknown;
 use crate::service as docker;
 use crate::task_spec::Placement;
 
-/// Reads a spec. `current` is what the service has now, for the fields that Docker's clients lose.
+/// Reads a spec. `current` is the service's present spec, for fields that Docker's clients lose.
 pub fn accept(
     sent: docker::ServiceSpec,
     current: Option<&ServiceSpec>,

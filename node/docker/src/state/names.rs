@@ -1,7 +1,7 @@
-//! The names that the kernel has for what a container may do and how much of it: capabilities,
-//! limits, parameters that belong to a container's namespaces.
+//! The kernel's names for rights and limits of a container: capabilities, limits, and parameters of
+//! a container's namespaces.
 //!
-//! One list for the command line, which suggests from it, and for the API, which refuses by it.
+//! One list for both: the command line suggests names from it, and the API refuses other names.
 
 /// Every capability, without `CAP_`.
 pub const CAPABILITIES: [&str; 41] = [
@@ -48,7 +48,7 @@ pub const CAPABILITIES: [&str; 41] = [
     "WAKE_ALARM",
 ];
 
-/// Every limit of a process.
+/// Every resource limit of a process.
 pub const ULIMITS: [&str; 15] = [
     "core",
     "cpu",
@@ -79,7 +79,7 @@ const SYSCTLS_OF_IPC: [&str; 8] = [
     "kernel.shm_rmid_forced",
 ];
 
-/// As Docker keeps a capability: `CAP_NET_ADMIN`, or `ALL`. `None` if there is no such one.
+/// A capability in Docker's form: `CAP_NET_ADMIN`, or `ALL`. `None` if it does not exist.
 pub fn capability(text: &str) -> Option<String> {
     let upper = text.trim().to_ascii_uppercase();
     let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
@@ -89,7 +89,7 @@ pub fn capability(text: &str) -> Option<String> {
     }
 }
 
-/// Whose a kernel parameter is.
+/// The owner of a kernel parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SysctlOwner {
     /// The container's own, always.
@@ -100,7 +100,7 @@ pub enum SysctlOwner {
     Machine,
 }
 
-/// Whose it is.
+/// The owner of this parameter.
 pub fn sysctl_owner(name: &str) -> SysctlOwner {
     if name.starts_with("net.") {
         SysctlOwner::Network

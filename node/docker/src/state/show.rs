@@ -1,4 +1,4 @@
-//! From the facets of a service to Docker's spec.
+//! Translates the facets of a service to Docker's spec.
 
 mod container;
 
@@ -27,7 +27,7 @@ pub fn show(service: &ServiceSpec) -> docker::ServiceSpec {
     }
 }
 
-/// What a task is made of.
+/// The spec of a task.
 pub fn show_task(template: &spec::Template, placement: &spec::Placement) -> TaskSpec {
     TaskSpec {
         container_spec: Some(show_container(template)),
@@ -50,14 +50,14 @@ pub fn show_task(template: &spec::Template, placement: &spec::Placement) -> Task
             spec::Runtime::Process => Vec::new(),
         },
         force_update: template.force_update,
-        // Docker's client sends back no other runtime than that of containers: the reference of
-        // the image says what it is.
+        // Docker's client sends back no other runtime than that of containers: so the reference of
+        // the image shows what it is.
         runtime: String::new(),
         unknown: Unknown::new(),
     }
 }
 
-/// Docker's word.
+/// Docker's word for it.
 pub fn availability_word(availability: Availability) -> &'static str {
     match availability {
         Availability::Active => "active",

@@ -1,4 +1,4 @@
-//! What is accepted, what is refused, and that nothing is lost on the way there and back.
+//! Accepted and refused specs, and that nothing is lost in the translation and back.
 
 use crdt_state::spec::{NetworkMode, Runtime, Scale, UpdateOrder};
 
@@ -130,7 +130,7 @@ fn what_docker_s_client_loses_is_kept() {
         String::new();
     assert_eq!(accept(sent.clone(), Some(&current)), Ok(current.clone()));
 
-    // Another image, and no registry that says what it is built for.
+    // Another image, and no registry that names its platforms.
     sent.task_template.container_spec.as_mut().expect("a container").image = "other".to_owned();
     let changed = accept(sent, Some(&current)).expect("accepted").template;
     assert_eq!(changed.image, "other:latest");

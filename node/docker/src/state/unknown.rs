@@ -1,7 +1,7 @@
-//! Fields of a spec that no shape here knows: refused by name, unless they ask for nothing.
+//! Fields of a spec that no shape here knows: refused by name, unless they request nothing.
 //!
-//! Docker's clients send many fields that nobody asked for: empty ones, and `Isolation`. Nothing
-//! else is let through: a setting that is dropped in silence is found out about at night.
+//! Docker's clients send many fields that no user asked for: empty ones, and `Isolation`. All other
+//! unknown fields are refused: a silently dropped setting would be noticed too late.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use super::BadSpec;
 use crate::service::ServiceSpec;
 use crate::{Unknown, read};
 
-/// Reads a spec, and refuses what of it would be lost.
+/// Reads a spec, and refuses fields that would be lost.
 pub fn read_spec(body: &[u8]) -> Result<ServiceSpec, BadSpec> {
     let unreadable = |error: serde_json::Error| BadSpec::Unreadable(error.to_string());
     let spec: ServiceSpec = read(body).map_err(unreadable)?;
@@ -21,7 +21,7 @@ pub fn read_spec(body: &[u8]) -> Result<ServiceSpec, BadSpec> {
     }
 }
 
-/// The path of the first field that is sent and not known.
+/// The path of the first field that is sent but not known.
 fn lost(sent: &Value, known: &Value) -> Option<String> {
     match (sent, known) {
         (Value::Object(sent), Value::Object(known)) => {
@@ -41,7 +41,7 @@ fn join(name: &str, path: &str) -> String {
     format!("{name}.{path}")
 }
 
-/// Refuses what was read into the field for everything else.
+/// Refuses the fields that were collected as unknown.
 pub(super) fn refuse_unknown(path: &str, unknown: &Unknown) -> Result<(), BadSpec> {
     match unknown.iter().find(|(name, value)| !asks_for_nothing(name, value)) {
         Some((name, _)) => Err(BadSpec::NotYet(format!("{path}{name}"))),

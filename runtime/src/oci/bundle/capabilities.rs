@@ -1,8 +1,9 @@
-//! Which capabilities the programs of a container may have: Docker's fourteen, with what
-//! `--cap-add` and `--cap-drop` say of it.
+//! Which capabilities the programs of a container may have: Docker's fourteen, changed by
+//! `--cap-add` and `--cap-drop`.
 //!
-//! As in Docker a program of root gets them all, one of anybody else none: they only bound what it
-//! can gain by executing a program that brings some. Nothing is inheritable or ambient.
+//! As in Docker a program of root gets them all, and a program of another user gets none: there
+//! they only bound what it can gain by executing a file that has capabilities. Nothing is
+//! inheritable or ambient.
 
 use std::collections::BTreeSet;
 
@@ -56,7 +57,7 @@ const ALL: [&str; 41] = [
     "CHECKPOINT_RESTORE",
 ];
 
-/// What a container of Docker has.
+/// Docker's default.
 const DEFAULT: [&str; 14] = [
     "AUDIT_WRITE",
     "CHOWN",
@@ -78,17 +79,17 @@ const DEFAULT: [&str; 14] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allowed {
     names: BTreeSet<&'static str>,
-    /// Wanted by default, and not this node's to give.
+    /// Wanted by default, but this node's agent does not hold them.
     missing: BTreeSet<&'static str>,
 }
 
 impl Allowed {
-    /// Has it the one with this name, without `CAP_`?
+    /// Does it include the capability of this name, given without `CAP_`?
     pub fn has(&self, name: &str) -> bool {
         self.names.contains(name)
     }
 
-    /// What a user's process gets.
+    /// The capabilities of a process of this user.
     pub fn of_user(&self, uid: u32) -> LinuxCapabilities {
         let all: Capabilities =
             self.names.iter().map(|name| name.parse::<Capability>().expect("it is one")).collect();
@@ -103,7 +104,7 @@ impl Allowed {
             .expect("every field has a default")
     }
 
-    /// Says what the container does without.
+    /// A text that names the missing capabilities.
     pub fn missing_words(&self) -> Option<String> {
         let names: Vec<&str> = self.missing.iter().copied().collect();
         let what = "the agent does not hold these capabilities, the container does without";
@@ -111,8 +112,8 @@ impl Allowed {
     }
 }
 
-/// Applies Docker's rule: what is added counts for more than what is dropped, except that
-/// `--cap-add ALL` is all but what is dropped by name.
+/// Applies Docker's rule: an added capability wins over a dropped one, except that `--cap-add ALL`
+/// is all but those dropped by name.
 pub fn allowed(container: &Container, machine: &HostFeatures) -> Result<Allowed, BundleError> {
     let add = parse(&container.cap_add)?;
     let drop = parse(&container.cap_drop)?;
@@ -132,7 +133,7 @@ pub fn allowed(container: &Container, machine: &HostFeatures) -> Result<Allowed,
         return Err(BundleError::CapabilityNotHeld((*name).to_owned()));
     }
     let (names, missing): (BTreeSet<_>, BTreeSet<_>) = wanted.into_iter().partition(held);
-    // "All" means all that there are here; what an older kernel does not know is not missed.
+    // "All" means all that this kernel has; one that an older kernel does not know is not missing.
     let missing = if container.privileged || add.all { BTreeSet::new() } else { missing };
     Ok(Allowed { names, missing })
 }

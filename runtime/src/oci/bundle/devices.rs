@@ -1,8 +1,9 @@
-//! The devices of a container: Docker's few, and those of the node that it was given.
+//! The devices of a container: Docker's default ones, and devices of the node that the service
+//! gives it.
 //!
 //! The runtime itself makes `null`, `zero`, `full`, `random`, `urandom`, `tty`, `ptmx` and the
-//! console. A rule of the cgroup allows the use of a device, a node in `/dev` names it; both are
-//! needed.
+//! console. A rule of the cgroup allows the use of a device, and a node in `/dev` gives it a name;
+//! both are needed.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -19,12 +20,12 @@ use super::BundleError;
 
 /// What Docker allows to every container: `zero`, `null`, `urandom`, `random`, `tty`, `console`.
 const DEFAULT: [(i64, i64); 6] = [(1, 5), (1, 3), (1, 9), (1, 8), (5, 0), (5, 1)];
-/// Folders of `/dev` that hold no devices of the node, or the container has its own of.
+/// Folders of `/dev` that hold no devices of the node, or that the container has itself.
 const OWN_FOLDERS: [&str; 5] = ["pts", "shm", "fd", "mqueue", "hugepages"];
 /// Deeper than any folder of devices is: `/dev/bus/usb/001/002` is three below.
 const DEPTH_MAX: u32 = 8;
 
-/// The nodes to make, and the rules of the cgroup, of which the later counts.
+/// The device nodes to make, and the rules of the cgroup; of these a later rule wins.
 pub fn devices(
     container: &Container,
 ) -> Result<(Vec<LinuxDevice>, Vec<LinuxDeviceCgroup>), BundleError> {
@@ -80,7 +81,7 @@ fn of_node(device: &Device) -> Result<Vec<LinuxDevice>, BundleError> {
         path: device.host.clone(),
         errno: Errno::from_raw(error.raw_os_error().unwrap_or(0)),
     };
-    // A link such as /dev/serial/by-id/… stands for what it leads to.
+    // A link such as /dev/serial/by-id/… stands for its target.
     let path = fs::canonicalize(path).map_err(missing)?;
     if fs::metadata(&path).map_err(missing)?.is_dir() {
         let mut nodes = Vec::new();

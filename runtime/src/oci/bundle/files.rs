@@ -1,7 +1,7 @@
 //! The three files that a container gets from its node: `/etc/hosts`, `/etc/resolv.conf` and
 //! `/etc/hostname`, written into the run's folder and mounted.
 //!
-//! A container on the node's own network sees what the node sees, as in Docker. They are the
+//! A container on the node's own network gets the node's content, as in Docker. The files are the
 //! run's own: what a program writes into them ends with the run. No name server is ever invented.
 
 use std::fmt::Write;
@@ -55,7 +55,7 @@ fn write_one(
     let path = input.run_dir.join(name);
     let write = |path: &Path| {
         fs::write(path, text)?;
-        // Any user of the container reads them, whatever the agent's umask.
+        // Any user of the container may read them, whatever the agent's umask.
         fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o644))
     };
     match write(&path) {
@@ -70,8 +70,8 @@ fn check_hostname(name: &str) -> Result<(), BundleError> {
     if good { Ok(()) } else { Err(BundleError::Hostname(name.to_owned())) }
 }
 
-/// The node's lines, if it is the node's network, then what the service adds, then the container's
-/// own name unless somebody has said already what that is.
+/// The node's lines (if the container uses the node's network), then the service's entries, then
+/// the container's own name unless an earlier line has it already.
 fn hosts(node: &str, added: &[String], hostname: &str) -> Result<String, BundleError> {
     const OWN: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
     let mut text = if node.trim().is_empty() { OWN.to_owned() } else { node.to_owned() };
@@ -95,7 +95,7 @@ fn hosts(node: &str, added: &[String], hostname: &str) -> Result<String, BundleE
     Ok(text)
 }
 
-/// The node's file; each of the three kinds of lines is replaced by what the service says of it.
+/// The node's file; each of the three kinds of lines is replaced by the service's values, if given.
 fn resolv_conf(node: &str, dns: &Dns) -> Result<String, BundleError> {
     let servers = dns.nameservers.iter().map(|server| match server.parse::<IpAddr>() {
         Ok(_) => Ok(format!("nameserver {server}")),
@@ -106,7 +106,7 @@ fn resolv_conf(node: &str, dns: &Dns) -> Result<String, BundleError> {
         [] => vec![],
         values => vec![format!("{word} {}", values.join(" "))],
     };
-    // Docker: a search list of "." means none at all.
+    // As in Docker, a search list of "." means none at all.
     let search = if dns.search == ["."] { vec![] } else { one_line("search", &dns.search) };
     let replaced: [(&[&str], bool, Vec<String>); 3] = [
         (&["nameserver"], !servers.is_empty(), servers),

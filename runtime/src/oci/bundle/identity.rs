@@ -1,7 +1,7 @@
-//! Whom the program of a container runs as, looked up in the container's own accounts.
+//! The user that the program of a container runs as, looked up in the container's own accounts.
 //!
-//! As in Docker: nobody said is root, a number without an account has the group of root, an
-//! explicit group stands alone. The node's accounts play no part.
+//! As in Docker: no user means root, a number without an account has the group of root, an explicit
+//! group replaces all others. The node's accounts play no part.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::user::{self, DefaultGroup, UnknownIdentity};
 /// The largest `/etc/passwd` or `/etc/group` that is read: 10,000 users of 100 bytes.
 const FILE_BYTES_MAX: u64 = 1_000_000;
 
-/// Who it is, with what programs like to know of it.
+/// The user, and the home directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerUser {
     /// For the runtime.
@@ -25,7 +25,7 @@ pub struct ContainerUser {
     pub home: String,
 }
 
-/// Finds who is meant: `user`, `uid`, `user:group` or `uid:gid`, and further groups.
+/// Finds the user: `user`, `uid`, `user:group` or `uid:gid`, and further groups.
 pub fn look_up(
     root: &Root,
     text: Option<&str>,
@@ -42,8 +42,8 @@ pub fn look_up(
     let found = found.map_err(of_the_image)?;
     let further = further.iter().map(|group| user::group_id(&groups, group));
     let further = further.collect::<Result<Vec<u32>, _>>().map_err(of_the_image)?;
-    // The own group is listed, too: otherwise a file that denies it something could be read by
-    // leaving it (CVE-2022-36109).
+    // The user's own group is listed, too: otherwise a process could leave it and read a file that
+    // denies access to this group (CVE-2022-36109).
     let mut gids = vec![found.gid];
     for gid in found.groups.iter().chain(&further) {
         if !gids.contains(gid) {

@@ -1,7 +1,7 @@
-//! What the rules need to know of the machine that the container will run on.
+//! Facts about the machine that the container will run on, as the rules need them.
 //!
-//! Looked at once per start; the rules themselves look at nothing, so that a test can be any
-//! machine.
+//! They are read once per start. The rules themselves read nothing of the machine, so that a test
+//! can describe any machine.
 
 use std::fs;
 use std::path::Path;
@@ -19,13 +19,14 @@ pub struct HostFeatures {
     pub seccomp: bool,
     /// Swap can be limited together with memory.
     pub swap_limit: bool,
-    /// What this process has in `/proc/self/oom_score_adj`: without privileges nothing below.
+    /// This process' `/proc/self/oom_score_adj`: without privileges no lower score is possible.
     pub oom_score_adj: i32,
-    /// The hard limit of open files of this process: without privileges nothing above.
+    /// The hard limit of open files of this process: without privileges no higher limit is
+    /// possible.
     pub open_files_max: u64,
     /// Parameters below `/proc/sys` that this kernel has, of those that Docker sets by itself.
     pub net_sysctls: Vec<&'static str>,
-    /// What the node itself resolves names with, `/etc/resolv.conf`.
+    /// The node's `/etc/resolv.conf`.
     pub resolv_conf: String,
     /// The node's own `/etc/hosts`.
     pub hosts: String,
@@ -34,13 +35,13 @@ pub struct HostFeatures {
 /// The number of `CAP_SYS_RESOURCE`.
 const SYS_RESOURCE: u32 = 24;
 
-/// What Docker sets in a network namespace of the container's own: everybody may ping, and bind
-/// ports below 1024.
+/// What Docker sets in a container's own network namespace: every user may ping, and bind ports
+/// below 1024.
 pub const NET_DEFAULTS: [(&str, &str); 2] =
     [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];
 
 impl HostFeatures {
-    /// Looks at this machine, as this process sees it.
+    /// Reads the facts of this machine, as this process sees it.
     pub fn detect() -> HostFeatures {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let field = |name: &str| {
@@ -69,13 +70,13 @@ impl HostFeatures {
     }
 }
 
-/// Where the kernel shows a parameter.
+/// The file in which the kernel shows a parameter.
 fn sysctl_path(name: &str) -> std::path::PathBuf {
     Path::new("/proc/sys").join(name.replace('.', "/"))
 }
 
-/// Version 1 has the file only if the kernel accounts for swap; version 2 can always be asked, and
-/// ignores it without swap.
+/// On version 1 the file exists only if the kernel accounts for swap. On version 2 the limit can
+/// always be set, and is ignored without swap.
 fn swap_limit() -> bool {
     let version_1 = Path::new("/sys/fs/cgroup/memory");
     !version_1.is_dir() || version_1.join("memory.memsw.limit_in_bytes").exists()

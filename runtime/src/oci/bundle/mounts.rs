@@ -1,8 +1,8 @@
-//! What is mounted into a container: what every container of Docker has, the run's own files, the
-//! volumes that the image declares, and what the service says.
+//! What is mounted into a container: the file systems of every Docker container, the run's own
+//! files, the volumes that the image declares, and the mounts of the service.
 //!
-//! What the service mounts stands above the rest: a mount of its own at `/dev/shm` replaces the
-//! default one, one at `/dev` everything below it. Folders come before what is in them.
+//! The service's mounts replace the others: a mount at `/dev/shm` replaces the default one, a mount
+//! at `/dev` everything below it. Folders come before their contents.
 
 mod asked;
 mod defaults;
@@ -27,7 +27,7 @@ pub struct Mounted {
     pub propagation: Option<&'static str>,
 }
 
-/// Collects the mounts. What cannot be as it was asked for goes to `warnings`.
+/// Collects the mounts. Requests that cannot be fulfilled as given are added to `warnings`.
 pub fn mounts(
     input: &BundleInput<'_>,
     files: &[RunFile],
@@ -38,7 +38,7 @@ pub fn mounts(
     let propagation = asked::root_propagation(&container.mounts, warnings);
 
     let mut mounts = defaults::defaults(container);
-    // As with Docker, they are no hole in a container that may only read.
+    // As with Docker, they are not writable in a read-only container.
     let access = if container.read_only { "ro" } else { "rw" };
     let options = ["rbind", access, "rprivate"];
     mounts.extend(files.iter().map(|file| bind(&file.path, file.target, &options)));
@@ -51,7 +51,7 @@ pub fn mounts(
         !asked.iter().any(covered)
     });
     mounts.extend(asked);
-    // Stable: of equally deep ones the defaults stay first.
+    // The sort is stable: of equally deep mounts the defaults stay first.
     mounts.sort_by_key(|mount| mount.destination().components().count());
     Ok(Mounted { mounts, propagation })
 }
@@ -71,7 +71,7 @@ fn mount(kind: &str, source: &Path, target: &str, options: &[&str]) -> Mount {
         .expect("no mappings are given")
 }
 
-/// A target in the container as [`tree::plain`] has it.
+/// A target in the container, normalised by [`tree::plain`].
 fn target(text: &str) -> Result<PathBuf, BundleError> {
     let path = Path::new(text);
     if !path.is_absolute() || text.contains('\0') {

@@ -1,4 +1,4 @@
-//! The program of a container: words, variables, folder, user, and what it may do.
+//! The program of a container: command line, variables, folder, user, and permissions.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
@@ -18,7 +18,7 @@ use crate::tree::Root;
 
 /// Docker's PATH.
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// What the kernel takes.
+/// The scores that the kernel accepts.
 const OOM_SCORE: std::ops::RangeInclusive<i32> = -1000..=1000;
 
 /// Describes the process. Makes its working directory, as Docker does.
@@ -80,7 +80,7 @@ fn words(template: &Template, image: &Config) -> Result<Vec<String>, StartError>
     }
 }
 
-/// The image's variables below the service's, above Docker's own.
+/// The environment: the service's variables win over the image's, and those over Docker's own.
 fn env(
     input: &BundleInput<'_>,
     image: &Config,
@@ -99,7 +99,7 @@ fn env(
     }
     set("HOME", &user.home);
     for entry in image.env().iter().flatten() {
-        // A name without a value in an image sets nothing.
+        // An entry of an image without `=` sets nothing.
         if let Some((name, value)) = entry.split_once('=') {
             set(name, value);
         }
@@ -122,12 +122,12 @@ fn dir(template: &Template, image: &Config) -> Result<String, BundleError> {
     if good { Ok(dir.to_owned()) } else { Err(BundleError::RelativeDirectory(dir.to_owned())) }
 }
 
-/// Is it in a mount, and so not to be seen yet?
+/// Is it below a mount, and so not visible yet?
 fn is_covered(covered: &BTreeSet<&Path>, path: &str) -> bool {
     covered.iter().any(|mount| Path::new(path).starts_with(mount))
 }
 
-/// What a name stands for.
+/// What a path leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
     /// A file with at least one bit of execution.
@@ -143,8 +143,8 @@ fn find(root: &Root, path: &str) -> Option<Found> {
     Some(if program { Found::Program } else { Found::Other })
 }
 
-/// Says now what an OCI runtime would only say as an error number of `execve`. What a mount brings
-/// is left to the runtime.
+/// Reports early what an OCI runtime would only report as an error number of `execve`. A program
+/// that comes with a mount is left to the runtime.
 fn find_program(
     word: &str,
     env: &[String],
@@ -178,7 +178,7 @@ fn find_program(
     })
 }
 
-/// The score, unless this process may not go so low: then the container has the agent's own.
+/// The score, unless this process may not set one that low: then the container has the agent's own.
 fn oom_score(
     input: &BundleInput<'_>,
     warnings: &mut Vec<String>,

@@ -1,11 +1,11 @@
-//! Why a container cannot be made of a template and an image: what, why, what to type.
+//! Why a container cannot be made from a template and an image: what, why, what to type.
 
 use nix::errno::Errno;
 
-/// What is wrong. Nothing was changed.
+/// The error. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
-    /// Neither of both names a program.
+    /// Neither the image nor the service names a program.
     #[error(
         "neither the image nor the service says what to run: \
          give the program after the image, or --entrypoint"
@@ -19,10 +19,10 @@ pub enum BundleError {
     NoProgram {
         /// As it was asked for.
         program: String,
-        /// Where it was looked for.
+        /// The PATH that was searched.
         path: String,
     },
-    /// It is there and cannot be executed.
+    /// The program is there but cannot be executed.
     #[error(
         "{program} in the image is not an executable file: chmod +x it when building the image"
     )]
@@ -30,13 +30,13 @@ pub enum BundleError {
         /// Its path.
         program: String,
     },
-    /// A user that the image does not know.
+    /// A user that is not in the image.
     #[error(
         "the image's /etc/passwd has no user {0:?}: \
          give one that it has with --user, or a number as in --user 1000:1000"
     )]
     NoUser(String),
-    /// A group that the image does not know.
+    /// A group that is not in the image.
     #[error(
         "the image's /etc/group has no group {0:?}: \
          give one that it has with --user or --group, or a number"
@@ -45,7 +45,7 @@ pub enum BundleError {
     /// Not a path from the root.
     #[error("the working directory {0:?} is not absolute: use --workdir /…")]
     RelativeDirectory(String),
-    /// The working directory is something else.
+    /// The working directory cannot be made.
     #[error("cannot make the working directory {dir:?} in the container: {errno}")]
     Directory {
         /// Which.
@@ -53,7 +53,7 @@ pub enum BundleError {
         /// Why.
         errno: Errno,
     },
-    /// A program is to run in a folder that is not there.
+    /// A program is to run in a folder that does not exist.
     #[error(
         "there is no folder {dir:?} in the container ({errno}): change --workdir, or make it first"
     )]
@@ -63,7 +63,7 @@ pub enum BundleError {
         /// Why.
         errno: Errno,
     },
-    /// The kernel knows no such parameter, or it cannot have this value.
+    /// The kernel has no such parameter, or does not accept this value.
     #[error(
         "this node's kernel does not take {sysctl} ({errno}): \
          change --sysctl, or constrain the service to nodes that have it"
@@ -80,7 +80,7 @@ pub enum BundleError {
          as in --cap-add NET_ADMIN, or ALL"
     )]
     UnknownCapability(String),
-    /// It exists, and this node cannot give it.
+    /// The capability exists, but this node cannot give it.
     #[error(
         "this node's agent does not hold the capability {0} and cannot hand it on: \
          run the agent with it, or leave out --cap-add"
@@ -102,7 +102,7 @@ pub enum BundleError {
         /// -1: unlimited.
         hard: i64,
     },
-    /// Below unlimited.
+    /// A negative value other than -1.
     #[error("the limit {name} cannot be {value}: give a number, or -1 for unlimited")]
     UlimitValue {
         /// Which.
@@ -110,7 +110,7 @@ pub enum BundleError {
         /// What it was set to.
         value: i64,
     },
-    /// Above what the agent has.
+    /// Above the agent's own limit.
     #[error(
         "this node's agent may not raise open files above its own limit of {max}: \
          use --ulimit nofile={max}, or give the agent more (LimitNOFILE=)"
@@ -119,7 +119,7 @@ pub enum BundleError {
         /// The limit of the agent.
         max: u64,
     },
-    /// Outside of what the kernel takes.
+    /// Outside of the range that the kernel accepts.
     #[error("--oom-score-adj {0} is not between -1000 and 1000")]
     OomScore(i32),
     /// It would change the node.
@@ -141,13 +141,13 @@ pub enum BundleError {
     /// Would hide everything.
     #[error("nothing can be mounted on / of a container: mount it on a folder, target=/…")]
     TargetIsRoot,
-    /// Twice the same place.
+    /// The same target twice.
     #[error("two mounts have the target {0:?}: leave one of them out")]
     DuplicateTarget(String),
     /// Not a path from the root.
     #[error("the bind mount's source {0:?} is not an absolute path: use source=/…")]
     RelativeSource(String),
-    /// Not there.
+    /// The source does not exist.
     #[error(
         "the bind mount's source {path} cannot be had on this node: {errno}: \
          create it on every node that may run the task, or constrain the service to those that have it"
@@ -158,19 +158,19 @@ pub enum BundleError {
         /// Why.
         errno: Errno,
     },
-    /// Not one of the six.
+    /// Not one of the six propagations.
     #[error(
         "there is no propagation {0:?}: \
          private, rprivate, shared, rshared, slave and rslave are"
     )]
     UnknownPropagation(String),
-    /// Nobody prepared it.
+    /// The volume is not prepared.
     #[error("the volume {0:?} is not on this node")]
     NoVolume(String),
     /// Bits outside of 7777.
     #[error("the mode {0:o} of a tmpfs is not one: use tmpfs-mode=1777")]
     TmpfsMode(u32),
-    /// Not there.
+    /// The device does not exist.
     #[error(
         "the device {path} cannot be had on this node: {errno}: plug it in, or constrain the \
          service to the nodes that have it (--constraint node.labels.…)"
@@ -181,10 +181,10 @@ pub enum BundleError {
         /// Why.
         errno: Errno,
     },
-    /// Something else.
+    /// The path is neither a device nor a folder.
     #[error("{0} is neither a device nor a folder of devices: use --mount type=bind for files")]
     NotADevice(String),
-    /// Other letters.
+    /// Other letters than r, w and m.
     #[error("the permissions {permissions:?} of the device {path} are not of r, w and m")]
     DevicePermissions {
         /// Of which.
@@ -192,13 +192,13 @@ pub enum BundleError {
         /// What was given.
         permissions: String,
     },
-    /// A name server that is none.
+    /// Not an address.
     #[error("the name server {0:?} is not an address: use --dns 192.0.2.53")]
     NameServer(String),
-    /// A line that is none.
+    /// Not an address and a name.
     #[error("the host entry {0:?} is not an address and a name: use --host NAME:ADDRESS")]
     HostEntry(String),
-    /// The kernel takes none like this.
+    /// A host name that the kernel does not accept.
     #[error(
         "the host name {0:?} is empty, longer than 63 bytes or has other characters than letters, digits, - and .: change --hostname"
     )]
@@ -206,8 +206,8 @@ pub enum BundleError {
 }
 
 impl BundleError {
-    /// Can it never work with this template on this node? What somebody can plug in, create or
-    /// mount may come.
+    /// Is it certain that this template can never run on this node? Devices, folders and mounts may
+    /// still be added to the node.
     pub fn is_permanent(&self) -> bool {
         !matches!(
             self,

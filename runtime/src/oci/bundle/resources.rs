@@ -1,4 +1,4 @@
-//! What a container may use at most, in the words of an OCI runtime.
+//! A container's limits, in the terms of an OCI runtime.
 
 use crdt_state::spec::Resources;
 use oci_spec::runtime::{
@@ -8,14 +8,14 @@ use oci_spec::runtime::{
 
 use super::HostFeatures;
 
-/// Length of the period that processor time is shared out in: Docker's, 100 ms.
+/// Length of the period in which processor time is shared out: Docker's, 100 ms.
 const CPU_PERIOD_US: u64 = 100_000;
-/// The least quota that the kernel takes, 1 ms.
+/// The smallest quota that the kernel accepts, 1 ms.
 const CPU_QUOTA_US_MIN: u64 = 1_000;
 
-/// Writes down the limits and the rules for devices. A limit of memory is one of memory and swap
-/// together: a task that outgrows it is killed and started again, instead of making the whole
-/// node swap to an SD card.
+/// Describes the limits and the rules for devices. A limit of memory covers memory and swap
+/// together: a task that exceeds it is killed and started again, instead of making the whole node
+/// swap to an SD card.
 pub fn resources(
     limits: &Resources,
     devices: Vec<LinuxDeviceCgroup>,

@@ -1,11 +1,11 @@
-//! The filter of system calls that users of Docker expect: a list of what is allowed, everything
-//! else fails with EPERM.
+//! The filter of system calls that users of Docker expect: a list of allowed calls; every other
+//! call fails with EPERM.
 //!
 //! Which calls are allowed is a matter of fact, taken from the default profile that Docker
 //! documents (docs.docker.com/engine/security/seccomp, as of Docker 28: without `io_uring_*`) and
-//! the kernel's man pages; [`table`] has them by what they are for. Some depend on the container's
-//! capabilities, some on their arguments, some on the processor. What a kernel or libseccomp does
-//! not know yet is skipped by the runtimes, and so denied.
+//! the kernel's man pages; [`table`] lists them by purpose. Some depend on the container's
+//! capabilities, some on their arguments, some on the processor. Runtimes skip a call that the
+//! kernel or libseccomp does not know yet, so that it is denied.
 
 mod table;
 
@@ -31,7 +31,7 @@ const NEW_NAMESPACES: u64 = (libc::CLONE_NEWNS
 const PERSONALITIES: [u64; 5] = [0x0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 
 /// Sockets of these two families may not be made: the kernel's cryptography is much code that
-/// hardly any program needs, a virtual machine's host is nothing that a container should reach.
+/// hardly any program needs, and a container should not reach the host of a virtual machine.
 const AF_ALG: u64 = 38;
 const AF_VSOCK: u64 = 40;
 
@@ -51,8 +51,8 @@ pub fn filter(capabilities: &Allowed) -> LinuxSeccomp {
     if !capabilities.has("SYS_ADMIN") {
         let no_namespaces = first(ScmpCmpMaskedEq, NEW_NAMESPACES, Some(0));
         calls.push(allow("clone", Some(no_namespaces)));
-        // Its flags are behind a pointer, where no filter can look. C libraries that are told that
-        // there is no such call go back to clone.
+        // The flags of `clone3` are behind a pointer, which a filter cannot follow. C libraries
+        // that get ENOSYS for it use `clone` instead.
         calls.push(answer("clone3", Errno::ENOSYS));
     }
     LinuxSeccompBuilder::default()
@@ -64,7 +64,8 @@ pub fn filter(capabilities: &Allowed) -> LinuxSeccomp {
         .expect("every field has a default")
 }
 
-/// This processor with the older ones that it can run programs of, and the calls that only it has.
+/// This processor's architecture with older ones whose programs it can run, and the calls that
+/// exist only on it.
 fn own_architecture() -> (Vec<Arch>, Option<&'static str>) {
     if cfg!(target_arch = "x86_64") {
         let older = vec![Arch::ScmpArchX86_64, Arch::ScmpArchX86, Arch::ScmpArchX32];

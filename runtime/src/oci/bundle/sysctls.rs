@@ -1,5 +1,5 @@
-//! Kernel parameters of a container: only those of its own namespaces. Anything else would change
-//! the node under every other task.
+//! Kernel parameters of a container: only those of its own namespaces. Any other parameter would
+//! change the node for all other tasks too.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crdt_state::spec::{Container, NetworkMode};
 use super::machine::NET_DEFAULTS;
 use super::{BundleError, HostFeatures};
 
-/// Those of the namespace of System V IPC, whole names.
+/// The parameters of the System V IPC namespace, as whole names.
 const IPC: [&str; 8] = [
     "kernel.msgmax",
     "kernel.msgmnb",
@@ -20,7 +20,7 @@ const IPC: [&str; 8] = [
     "kernel.shm_rmid_forced",
 ];
 
-/// Reads the parameters, with what Docker sets by itself where the network is the container's own.
+/// Reads the parameters, and adds Docker's own where the container has its own network.
 pub fn sysctls(
     container: &Container,
     machine: &HostFeatures,
@@ -31,7 +31,8 @@ pub fn sysctls(
         set.extend(here.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     }
     for (name, value) in &container.sysctls {
-        // The kernel's tools take both, the runtimes only dots; a device's name may hold the other.
+        // The kernel's tools accept both `.` and `/`, the runtimes only dots. In a name with dots,
+        // a `/` belongs to the name of a device.
         let dotted = if name.contains('.') { name.clone() } else { name.replace('/', ".") };
         check(&dotted, container.network)?;
         set.insert(dotted, value.clone());

@@ -1,4 +1,4 @@
-//! The rules together, and the machine that all of their tests run on.
+//! Tests of the rules together, and the machine that all tests of the rules use.
 
 use super::*;
 use crdt_state::id::{ServiceId, TaskId};
@@ -28,9 +28,9 @@ pub struct Made {
     dir: tempfile::TempDir,
     /// Where its volumes are.
     pub volumes: BTreeMap<String, PathBuf>,
-    /// What the image says.
+    /// The image's configuration.
     pub image: ImageConfiguration,
-    /// Where it runs.
+    /// The machine that it runs on.
     pub machine: HostFeatures,
 }
 

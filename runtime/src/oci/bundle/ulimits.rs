@@ -1,4 +1,4 @@
-//! The limits of each process of a container, as `setrlimit` knows them.
+//! The limits of each process of a container, as in `setrlimit`.
 
 use crdt_state::spec::Ulimit;
 use oci_spec::runtime::{PosixRlimit, PosixRlimitBuilder, PosixRlimitType};
@@ -24,8 +24,8 @@ const NAMES: [(&str, PosixRlimitType); 15] = [
     ("stack", PosixRlimitType::RlimitStack),
 ];
 
-/// Reads the limits; of two with one name the later counts. What is not said is inherited from the
-/// agent.
+/// Reads the limits; of two with one name the later wins. Limits that are not given are inherited
+/// from the agent.
 pub fn ulimits(asked: &[Ulimit], machine: &HostFeatures) -> Result<Vec<PosixRlimit>, BundleError> {
     let mut limits: Vec<PosixRlimit> = Vec::new();
     for ulimit in asked {

@@ -1,7 +1,7 @@
-//! What libcontainer logs as errors while it works, in whichever of its processes.
+//! The errors that libcontainer logs while it works, in any of its processes.
 //!
-//! All of them write to one memory file, which the helper process that called it reads afterwards.
-//! Must stay small: it is only for the helper, whose memory goes when the container runs.
+//! All of them write to one memory file, which the calling helper process reads afterwards. It must
+//! stay small: it is only for the helper, whose memory is freed when the container runs.
 
 use std::fmt::{self, Write as _};
 use std::fs::File;
@@ -12,7 +12,7 @@ use tracing::field::{Field, Visit};
 use tracing::span;
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// Complaints that are told; the first ones say most.
+/// Complaints that are reported; the first ones say most.
 const COMPLAINTS_MAX: usize = 3;
 
 /// The memory file.
@@ -30,13 +30,13 @@ impl Complaints {
         let file = memfd_create(c"complaints", MFdFlags::MFD_CLOEXEC).map(File::from);
         let Ok(file) = file else { return };
         if let Ok(copy) = file.try_clone() {
-            // A subscriber that is there already gets to know instead.
+            // A subscriber that is set already gets the messages instead.
             let _ = tracing::subscriber::set_global_default(Recorder { file: copy });
         }
         self.file = Some(file);
     }
 
-    /// What was said, each thing once.
+    /// The messages so far, each once.
     pub fn take(&self) -> Vec<String> {
         let Some(mut file) = self.file.as_ref() else { return Vec::new() };
         let mut text = String::new();

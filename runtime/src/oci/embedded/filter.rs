@@ -1,10 +1,10 @@
 //! The container's filter of system calls, compiled for the kernel once per filter.
 //!
 //! libcontainer compiles it in the container's process, after everything else and again for each
-//! program that is run later: 9 ms each time on a fast machine, of a health command every few
+//! program that is run later: 9 ms each time on a fast machine, for a health command every few
 //! seconds. Here a process of its own compiles it while the container is made, and keeps the result
-//! beside the runs for all that have the same. Who asked for a filter and cannot read a whole one
-//! must not go on.
+//! beside the runs for all containers with the same filter. A container that asks for a filter must
+//! not run without a complete one.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
@@ -32,15 +32,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::refusal::StartError;
 
-/// Compiled filters, in the folder of all runs: `sha256(program) program`, named by what they are
-/// compiled from.
+/// Compiled filters, in the folder of all runs: `sha256(program) program`, named by their source.
 const FOLDER: &str = "filters";
-/// Filters that are kept; for a further one all are forgotten, and compiled again when needed. There is
-/// one for each set of capabilities that services ask for.
+/// Filters that are kept; when a further one comes, all are deleted, and compiled again when
+/// needed. There is one for each set of capabilities that services ask for.
 const KEPT_MAX: usize = 64;
-/// Goes up with every change of what [`compile`] makes of a filter.
+/// Must be raised with every change of the result of [`compile`].
 const FORM: &str = "1";
-/// `BPF_MAXINSNS`: the kernel takes no longer program.
+/// `BPF_MAXINSNS`: the kernel accepts no longer program.
 const STEPS_MAX: usize = 4096;
 /// Bytes of one instruction.
 const STEP_BYTES: usize = size_of::<libc::sock_filter>();
@@ -49,18 +48,18 @@ const SUM_BYTES: usize = 32;
 
 type Steps = Rc<[libc::sock_filter]>;
 
-/// A filter, or where it can be read once it is compiled.
+/// A filter, or the pipe from which it can be read once it is compiled.
 #[derive(Debug, Clone)]
 pub enum Compiled {
-    /// It is here.
+    /// It is compiled.
     Ready(Steps),
     /// A child writes it to this pipe.
     Coming(Rc<File>, Pid),
 }
 
 impl Compiled {
-    /// The filter that the container of a run asks for. If it is not there yet, a child compiles it.
-    /// For a process with one thread.
+    /// The filter for the container of a run. If it is not compiled yet, a child compiles it. For a
+    /// process with one thread.
     pub fn of(run_dir: &Path, spec: &Spec) -> Result<Option<Compiled>, StartError> {
         let linux = spec.linux().as_ref();
         let Some(seccomp) = linux.and_then(|linux| linux.seccomp().as_ref()) else {
@@ -81,9 +80,9 @@ impl Compiled {
                 let _ = prctl::set_pdeathsig(Signal::SIGKILL);
                 match compile(seccomp) {
                     Ok(bytes) => {
-                        // One that cannot be kept is compiled again.
+                        // A filter that cannot be kept is compiled again.
                         let _ = keep(&path, &bytes);
-                        // A parent that is gone needs none.
+                        // A parent that is gone needs no filter.
                         let _ = File::from(write).write_all(&bytes);
                     }
                     Err(why) => tracing::error!("the filter of system calls: {why}"),
@@ -94,14 +93,14 @@ impl Compiled {
         }
     }
 
-    /// Collects the child, so that it counts as no process of the container's.
+    /// Reaps the child, so that it does not count as a process of the container.
     pub fn collect(&self) {
         if let Compiled::Coming(_, child) = self {
             let _ = waitpid(*child, None);
         }
     }
 
-    /// From here on this process, and what it starts, is filtered. Waits for the filter.
+    /// Waits for the filter, and sets it for this process and every process that it starts.
     pub fn enforce(&self) -> nix::Result<()> {
         let steps = match self {
             Compiled::Ready(steps) => steps.clone(),
@@ -124,7 +123,7 @@ impl Compiled {
     }
 }
 
-/// Another version of this program or of libseccomp may compile the same filter otherwise.
+/// Another version of this program or of libseccomp may give another result for the same filter.
 fn place(run_dir: &Path, seccomp: &LinuxSeccomp) -> PathBuf {
     let text = serde_json::to_vec(seccomp).expect("it has a form in JSON");
     let mut sum = Sha256::new();
@@ -150,13 +149,13 @@ fn keep(path: &Path, program: &[u8]) -> io::Result<()> {
     })
 }
 
-/// What was kept; `None` if the power went while it was written.
+/// The kept program; `None` if a power cut left it incomplete.
 fn whole(kept: &[u8]) -> Option<Steps> {
     let (sum, program) = kept.split_at_checked(SUM_BYTES)?;
     if Sha256::digest(program)[..] == *sum { parse(program) } else { None }
 }
 
-/// `None`: no program, or not all of one.
+/// `None`: the bytes are no program, or an incomplete one.
 fn parse(bytes: &[u8]) -> Option<Steps> {
     let (steps, rest) = bytes.as_chunks::<STEP_BYTES>();
     let legal = !steps.is_empty() && steps.len() <= STEPS_MAX && rest.is_empty();
@@ -169,7 +168,7 @@ fn parse(bytes: &[u8]) -> Option<Steps> {
     legal.then(|| steps.iter().map(step).collect())
 }
 
-/// The words of a failure; libseccomp and the memory file have one type each.
+/// The error is a text, because libseccomp and the memory file have one error type each.
 type Compiling<T> = Result<T, String>;
 
 fn compile(seccomp: &LinuxSeccomp) -> Compiling<Vec<u8>> {
@@ -184,7 +183,7 @@ fn compile(seccomp: &LinuxSeccomp) -> Compiling<Vec<u8>> {
         let conditions: Vec<_> =
             rule.args().iter().flatten().map(condition).collect::<Result<_, _>>()?;
         for name in rule.names() {
-            // One that this libseccomp does not know stays denied.
+            // A call that this libseccomp does not know stays denied.
             if let Ok(call) = ScmpSyscall::from_name(name) {
                 filter.add_rule_conditional(action, call, &conditions).map_err(words)?;
             }
@@ -202,7 +201,7 @@ fn export(filter: &ScmpFilterContext) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What our own filters are made of; anything else is refused rather than guessed at.
+/// The actions of our own filters; any other action is refused.
 fn action(action: LinuxSeccompAction, errno: Option<u32>) -> Compiling<ScmpAction> {
     match action {
         LinuxSeccompAction::ScmpActAllow => Ok(ScmpAction::Allow),
@@ -226,7 +225,7 @@ fn architecture(arch: Arch) -> Compiling<ScmpArch> {
 }
 
 fn condition(condition: &LinuxSeccompArg) -> Compiling<ScmpArgCompare> {
-    // In a masked comparison the specification has the mask first, and then what must remain.
+    // In a masked comparison the specification has first the mask, then the expected value.
     let (op, datum) = match condition.op() {
         LinuxSeccompOperator::ScmpCmpEq => (ScmpCompareOp::Equal, condition.value()),
         LinuxSeccompOperator::ScmpCmpLt => (ScmpCompareOp::Less, condition.value()),

@@ -1,8 +1,9 @@
-//! A first process for containers that ask for one: it starts the program, hands every signal on,
-//! collects what is orphaned, and ends with the program's code.
+//! A first process for containers that ask for one: it starts the program, passes every signal on,
+//! reaps orphans, and ends with the program's code.
 //!
-//! It is this program, in the place that libcontainer made, and executes nothing: a device needs
-//! no file for it. It must never hold a file open, or a descriptor that the program could miss.
+//! It is a fork of this program in the process that libcontainer made, and executes nothing: a
+//! device needs no file for it. It must never hold a file open, or a descriptor that the program
+//! could need.
 
 use nix::errno::Errno;
 use nix::libc;
@@ -11,15 +12,15 @@ use nix::unistd::{ForkResult, fork};
 /// Which side of the fork this is.
 #[derive(Debug, Clone, Copy)]
 pub enum Side {
-    /// The program's.
+    /// The side of the program.
     Program,
-    /// That of the container's first process.
+    /// The side of the container's first process.
     First(libc::pid_t),
 }
 
 /// Forks the process that becomes the program, in a session of its own.
 pub fn fork_program() -> nix::Result<Side> {
-    // Before the fork: a signal that comes in between waits.
+    // Before the fork: a signal that comes in between stays pending.
     // SAFETY: the set is written before it is read.
     unsafe {
         let mut all = std::mem::zeroed();
@@ -51,7 +52,7 @@ unsafe fn own_session() {
     unsafe {
         libc::setpgid(0, 0);
         if libc::isatty(0) == 1 {
-            // A background group that takes the terminal is told so by a signal.
+            // A background group that takes the terminal gets this signal.
             libc::signal(libc::SIGTTOU, libc::SIG_IGN);
             libc::tcsetpgrp(0, libc::getpgrp());
             libc::signal(libc::SIGTTOU, libc::SIG_DFL);
@@ -74,7 +75,7 @@ pub fn reap_children(program: libc::pid_t) -> ! {
         };
         match signal {
             libc::SIGCHLD => reap(program),
-            // It is a background group's business, not the program's.
+            // These signals concern the background group, not the program.
             libc::SIGTTIN | libc::SIGTTOU => {}
             other => {
                 // SAFETY: the program is a child that was not waited for.
@@ -84,7 +85,7 @@ pub fn reap_children(program: libc::pid_t) -> ! {
     }
 }
 
-/// Collects everybody who has ended; with the program this process ends too.
+/// Reaps every child that has ended; when the program has ended, this process ends too.
 fn reap(program: libc::pid_t) {
     loop {
         let mut status = 0;

@@ -1,7 +1,7 @@
-//! The last step of a container's process: from libcontainer's hands to the program.
+//! The last step of a container's process: from libcontainer to the program.
 //!
-//! libcontainer's own step looks for the program differently from Docker, loses the error number
-//! and filters no system calls of programs that are run later. Here the number goes through a
+//! libcontainer's own step searches the program differently from Docker, loses the error number,
+//! and does not filter system calls of programs that are run later. Here the number goes through a
 //! pipe, which closes by itself when the program runs.
 
 use std::ffi::CString;
@@ -25,7 +25,8 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use super::filter::Compiled;
 use super::init;
 
-/// A terminal that is not given to its user by then stays root's: the program runs without.
+/// After this time a terminal that was not given to its user stays root's, and the program runs all
+/// the same.
 const TERMINAL_WAIT_MAX: Duration = Duration::from_secs(1);
 const TERMINAL_CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
@@ -53,7 +54,7 @@ impl Failure {
         [kind, errno as i32 as u8]
     }
 
-    /// What came through the pipe; nothing is no failure.
+    /// The failure that came through the pipe; an empty message is no failure.
     pub fn decode(message: &[u8]) -> Option<Failure> {
         let &[kind, errno, ..] = message else { return None };
         let errno = Errno::from_raw(i32::from(errno));
@@ -72,11 +73,11 @@ impl Failure {
 pub struct Filter {
     /// The container's.
     pub program: Compiled,
-    /// What is left once the filter is in force.
+    /// The capabilities that remain once the filter is in force.
     pub capabilities: LinuxCapabilities,
 }
 
-/// Who is the container's first process.
+/// Which process is the container's first one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum First {
     /// The program.
@@ -95,12 +96,12 @@ pub struct Program {
 }
 
 impl Program {
-    /// Reports to this pipe.
+    /// A step that reports to this pipe.
     pub fn new(report: OwnedFd, first: First, filter: Option<Filter>) -> Program {
         Program { report: Rc::new(report), first, filter, entrances: Rc::default() }
     }
 
-    /// Joins cgroups by these files of them.
+    /// Joins the cgroups of these files.
     pub fn entering(self, entrances: Vec<File>) -> Program {
         Program { entrances: Rc::new(entrances), ..self }
     }
@@ -139,7 +140,8 @@ impl Executor for Program {
         set_size(spec);
         await_terminal(spec);
         for mut entrance in self.entrances.iter() {
-            // An older kernel asks who writes, not who opened: then the other groups must do.
+            // An older kernel checks the writer instead of the opener: then the other groups must
+            // be enough.
             let _ = entrance.write_all(b"0");
         }
         if let Err(failure) = self.filter() {
@@ -158,13 +160,14 @@ impl Executor for Program {
         Err(ExecutorError::Other(format!("{failure:?}")))
     }
 
-    /// Nothing: whether it can be executed shows when it is.
+    /// Checks nothing: whether the program can be executed shows when it is executed.
     fn validate(&self, _: &Spec) -> Result<(), ExecutorValidationError> {
         Ok(())
     }
 }
 
-/// libcontainer leaves a terminal without a size. What is no terminal refuses one, and needs none.
+/// libcontainer leaves a terminal without a size. Anything but a terminal refuses one, and needs
+/// none.
 fn set_size(spec: &Spec) {
     let size = spec.process().as_ref().and_then(|process| process.console_size());
     let Some(size) = size else { return };
@@ -178,8 +181,8 @@ fn set_size(spec: &Spec) {
     let _ = tcsetwinsize(std::io::stdin(), size);
 }
 
-/// The terminal was opened by root. It is given to the program's user from outside, by whoever had it
-/// made; until then the program could not open `/dev/stdout`.
+/// Waits until the terminal, which root opened, is given to the program's user by the process that
+/// had it made; before that the program could not open `/dev/stdout`.
 fn await_terminal(spec: &Spec) {
     let Some(process) = spec.process().as_ref().filter(|p| p.terminal() == Some(true)) else {
         return;
@@ -196,7 +199,7 @@ fn await_terminal(spec: &Spec) {
     }
 }
 
-/// A program begins with no signal blocked or ignored, whatever its helper process waits for.
+/// A program starts with no signal blocked or ignored, whatever its helper process waits for.
 fn forget_signals() {
     for signal in 1..=64 {
         // SAFETY: one system call on a number.
@@ -205,7 +208,8 @@ fn forget_signals() {
     let _ = SigSet::empty().thread_set_mask();
 }
 
-/// As the shell looks for it; unlike `execvp`, a file that is no program is not given to a shell.
+/// Searches the program as a shell does. Unlike with `execvp`, a file that is no program is not
+/// given to a shell.
 fn find(args: &[CString]) -> Result<CString, Failure> {
     let Some(name) = args.first().and_then(|name| name.to_str().ok()) else {
         return Err(Failure::Exec(Errno::EINVAL));

@@ -1,4 +1,4 @@
-//! A stream from one end to the other by way of a third agent.
+//! Streams from one agent to another through a third one.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use tokio::sync::mpsc;
 use crate::transport::tests::{Echo, Peer, logs_of, peer_with_timeout};
 use crate::transport::{PeerRequest, PeerService, PeerStream, Route, Transport};
 
-/// Short, since every test here waits for it once.
+/// Short, because every test here waits for it once.
 const DIAL_DEADLINE: Duration = Duration::from_secs(2);
 
 fn peer(seed: u8) -> Peer {
     peer_with_timeout(seed, 1, "127.0.0.1:0", DIAL_DEADLINE)
 }
 
-/// Passes everything on to one address.
+/// Passes every stream on to one address.
 struct Between(Transport, SocketAddr);
 
 impl PeerService for Between {
@@ -35,13 +35,13 @@ impl PeerService for Between {
     }
 }
 
-/// Where nobody answers.
+/// An address where nobody answers.
 fn nowhere() -> SocketAddr {
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
     socket.local_addr().expect("an address")
 }
 
-/// The way from a node that has a wrong address of `far`, through `between`.
+/// The route from a node that has a wrong address of `far`, through `between`.
 fn round_about(between: &Peer, far: &Peer) -> Route {
     Route { to: far.node, addr: nowhere(), relays: vec![(between.node, between.addr())] }
 }

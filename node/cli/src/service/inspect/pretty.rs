@@ -1,4 +1,4 @@
-//! What only a container has, in lines for people. What is as `docker run` has it is left out.
+//! Settings of containers only, in lines for people. Defaults of `docker run` are left out.
 
 use std::collections::BTreeMap;
 

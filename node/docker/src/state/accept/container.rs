@@ -1,4 +1,4 @@
-//! What only a container has, checked as far as it can be without the node that will run it.
+//! Settings of containers only, checked as far as possible without the node that will run them.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -13,8 +13,8 @@ use crate::container_spec::{
 };
 use crate::task_spec::NetworkAttachment;
 
-/// Takes out of `sent` what a template keeps apart. `kept` is what the service has, for what
-/// Docker's clients lose.
+/// Takes the container's settings out of `sent`. `kept` are the service's present settings, for
+/// fields that Docker's clients lose.
 pub(super) fn accept(
     sent: &mut ContainerSpec,
     networks: &[NetworkAttachment],
@@ -61,7 +61,7 @@ pub(super) fn accept(
     })
 }
 
-/// Refuses a program of the host what only a container has.
+/// Refuses settings of containers for a program of the host.
 pub(super) fn refuse(sent: &ContainerSpec, networks: &[NetworkAttachment]) -> Result<(), BadSpec> {
     let edge = sent.edge.clone().unwrap_or_default();
     let dns = sent.dns_config.clone().unwrap_or_default();
@@ -93,7 +93,7 @@ pub(super) fn refuse(sent: &ContainerSpec, networks: &[NetworkAttachment]) -> Re
     }
 }
 
-/// Without any, the network of the node.
+/// Without any network, the node's own is used.
 fn accept_networks(sent: &[NetworkAttachment]) -> Result<spec::NetworkMode, BadSpec> {
     let (first, others) = match sent.split_first() {
         None => return Ok(spec::NetworkMode::Host),
@@ -182,7 +182,7 @@ fn check_sysctl(name: &str, network: spec::NetworkMode) -> Result<(), BadSpec> {
     Err(bad_value("Sysctls", name, hint))
 }
 
-/// Placeholders are filled in on the node that runs the task, which looks again.
+/// Placeholders are expanded on the node that runs the task, which checks the result again.
 fn check_hostname(name: &str) -> Result<(), BadSpec> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
     if name.contains("{{") || (name.len() <= 63 && name.chars().all(is_plain)) {

@@ -1,4 +1,4 @@
-//! What is mounted into a container: `Mounts`.
+//! The mounts of a container: `Mounts`.
 
 use crdt_state::spec::{Mount, MountSource};
 
@@ -41,7 +41,7 @@ fn check_target(target: &str) -> Result<(), BadSpec> {
     Ok(())
 }
 
-/// Options of another kind of mount than this one.
+/// Refuses options of another kind of mount than this one.
 fn refuse_others(sent: &docker::Mount, other: Option<&'static str>) -> Result<(), BadSpec> {
     match other {
         Some(options) => Err(bad_value(

@@ -1,4 +1,4 @@
-//! What a task of a service is made of.
+//! The template of a service's tasks.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,11 @@ use crate::task_spec::{
     RestartPolicy, TaskSpec,
 };
 
-/// Unless given, the time between the stop signal and SIGKILL.
+/// Default time between the stop signal and SIGKILL.
 const STOP_GRACE_MS: u64 = 10_000;
 
-/// Reads it. `platforms` are what a registry said of the image, `current` is what the service has.
+/// Reads the template. `platforms` come from a registry, `current` is the service's present
+/// template.
 pub(super) fn accept(
     task: TaskSpec,
     platforms: &[Platform],
@@ -66,11 +67,11 @@ pub(super) fn accept(
     })
 }
 
-/// What a service names to be run.
+/// The program or image of a service.
 enum Program {
-    /// A program of the host, and what follows it before the arguments.
+    /// A program of the host, with the arguments before `Args`.
     OfHost(Vec<String>),
-    /// An image, and what stands in place of its entrypoint.
+    /// An image, with the words that replace its entrypoint.
     OfImage(String, Vec<String>),
 }
 
@@ -101,14 +102,14 @@ fn accept_program(runtime: &str, container: &mut ContainerSpec) -> Result<Progra
     }
 }
 
-/// As Docker stores it: with the tag that is meant, without what goes without saying.
+/// In the form that Docker stores: with an explicit tag, without default parts.
 fn accept_image(image: &str) -> Result<String, BadSpec> {
     let reference: Reference = image.parse()?;
     Ok(reference.with_default_tag().to_string())
 }
 
-/// What the image is built for. Docker's clients lose the variants, and keep the platforms of the
-/// image before when a registry does not answer for the new one.
+/// The platforms of the image. Docker's clients lose the variants, and keep the platforms of the
+/// previous image when a registry does not answer for the new one.
 fn accept_platforms(
     sent: &[Platform],
     image: &str,
@@ -167,9 +168,9 @@ fn accept_restart(sent: RestartPolicy) -> Result<spec::RestartPolicy, BadSpec> {
     })
 }
 
-/// Swarm's least: below it the kernel ends a task before it has begun.
+/// Swarm's minimum: below it the kernel ends a task before it has begun.
 const MEMORY_BYTES_MIN: u64 = 4 << 20;
-/// Swarm's least: a thousandth of a core.
+/// Swarm's minimum: a thousandth of a core.
 const NANO_CPUS_MIN: u64 = 1_000_000;
 
 fn accept_resources(sent: Resources) -> Result<spec::Resources, BadSpec> {

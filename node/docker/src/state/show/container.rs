@@ -1,4 +1,4 @@
-//! What only a container has, as Docker writes it.
+//! Settings of containers only, in Docker's form.
 
 use crdt_state::spec;
 
@@ -8,7 +8,7 @@ use crate::container_spec::{
 };
 use crate::task_spec::{NetworkAttachment, Platform};
 
-/// Fills in what `container` says; what is as `docker run` has it is left out.
+/// Fills in the settings of `container`; defaults of `docker run` are left out.
 pub(super) fn fill(container: &spec::Container, shown: &mut ContainerSpec) {
     shown.init = container.init.then_some(true);
     shown.read_only = container.read_only;

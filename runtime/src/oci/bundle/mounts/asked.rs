@@ -13,7 +13,7 @@ use super::{bind, mount, target};
 
 const PROPAGATIONS: [&str; 6] = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
 
-/// What the service mounts, targets made plain.
+/// The service's mounts, with normalised targets.
 pub fn asked(input: &BundleInput<'_>) -> Result<Vec<Mount>, BundleError> {
     let mut targets = BTreeSet::new();
     let mut mounts = Vec::new();
@@ -57,14 +57,14 @@ fn one(input: &BundleInput<'_>, asked: &spec::Mount, place: &Path) -> Result<Mou
     }
 }
 
-/// A path of the node.
+/// A path of the node, which must exist.
 fn existing(path: &str) -> Result<PathBuf, BundleError> {
     check_absolute(path)?;
     fs::metadata(path).map_err(|error| no_source(path, &error))?;
     Ok(PathBuf::from(path))
 }
 
-/// A folder of the node that was not there.
+/// A folder of the node, made if it does not exist.
 fn made(path: &str) -> Result<PathBuf, BundleError> {
     check_absolute(path)?;
     fs::create_dir_all(path).map_err(|error| no_source(path, &error))?;
@@ -89,9 +89,9 @@ fn propagation(given: &str) -> Result<&'static str, BundleError> {
     known.ok_or_else(|| BundleError::UnknownPropagation(given.to_owned()))
 }
 
-/// How the container's root must be propagated so that mounts of the node reach a bind mount. What
-/// the container mounts never reaches the node: a run's mounts are private to it, so that nothing
-/// of it is left when it ends.
+/// How the container's root must be propagated so that later mounts of the node reach a bind mount.
+/// Mounts that the container makes never reach the node: a run's mounts are private to it, so that
+/// nothing of them is left when it ends.
 pub fn root_propagation(asked: &[spec::Mount], warnings: &mut Vec<String>) -> Option<&'static str> {
     let mut needed = None;
     for asked in asked {

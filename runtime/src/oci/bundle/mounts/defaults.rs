@@ -10,8 +10,8 @@ use super::mount;
 /// `/dev/shm` of Docker: 64 MiB.
 const SHM_SIZE: &str = "size=67108864";
 
-/// They in the order in which they are made. Only a privileged container may write to `/sys` and
-/// to its cgroup.
+/// The default mounts in the order in which they are made. Only a privileged container may write to
+/// `/sys` and to its cgroup.
 pub fn defaults(container: &Container) -> Vec<Mount> {
     let writable = if container.privileged { "rw" } else { "ro" };
     let quiet = ["nosuid", "noexec", "nodev"];

@@ -1,4 +1,4 @@
-//! What is executed, as whom and with which variables.
+//! What is executed, as which user and with which variables.
 
 use super::super::tests::Made;
 use super::super::{BundleOutput, HostFeatures};

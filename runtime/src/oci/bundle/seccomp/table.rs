@@ -1,8 +1,8 @@
-//! The table of system calls that a container may make, by what they are for.
+//! The table of system calls that a container may make, by purpose.
 //!
-//! Facts, sorted within each group, names parted by spaces; the rules that go with them are in
-//! [`super`]. Nothing here depends on the machine: names that it does not know are skipped by the
-//! runtimes.
+//! Facts, sorted within each group, names separated by spaces; the rules that go with them are in
+//! [`super`]. Nothing here depends on the machine: the runtimes skip names that a machine does not
+//! know.
 
 /// Allowed to every container.
 pub const ALWAYS: [&str; 14] = [
@@ -12,7 +12,7 @@ pub const ALWAYS: [&str; 14] = [
      mknodat name_to_handle_at open openat openat2 readlink readlinkat rename renameat renameat2 \
      rmdir symlink symlinkat truncate truncate64 umask unlink unlinkat utime utimensat \
      utimensat_time64 utimes",
-    // What is said of files.
+    // Metadata of files.
     "fstat fstat64 fstatat64 fstatfs fstatfs64 getdents getdents64 listmount lstat lstat64 \
      newfstatat stat stat64 statfs statfs64 statmount statx",
     // Extended attributes.
@@ -55,7 +55,7 @@ pub const ALWAYS: [&str; 14] = [
     // Signals.
     "pause rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend \
      rt_sigtimedwait rt_sigtimedwait_time64 rt_tgsigqueueinfo sigaltstack sigprocmask sigreturn",
-    // Who a process is, and what it denies itself.
+    // Identity of a process, and restrictions that it sets for itself.
     "capget capset getegid getegid32 geteuid geteuid32 getgid getgid32 getgroups getgroups32 \
      getresgid getresgid32 getresuid getresuid32 getuid getuid32 landlock_add_rule \
      landlock_create_ruleset landlock_restrict_self seccomp setfsgid setfsgid32 setfsuid \
