@@ -17,6 +17,7 @@ mod fetch;
 mod frames;
 mod keep;
 mod members;
+mod peers;
 mod push;
 mod rate;
 mod refusals;
@@ -35,7 +36,7 @@ use runtime::image::manifest::{Descriptor, Document};
 use runtime::image::pull::{PullError, PullFuture, PullImage};
 use runtime::image::registry::Repository;
 use runtime::image::{Digest, Image, ImageError, Images, Origin, Reference, Search};
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 pub use blob_fetch::Pull;
 pub(super) use members::FleetLink;
@@ -46,16 +47,13 @@ pub(super) use serve::PeerRequestHandler;
 use crate::config::{Config, ImageFetch};
 use blob_fetch::{BlobFetches, Want};
 use members::Members;
+use peers::PeerSource;
 use rate::Bucket;
-use refusals::Refusals;
 use registries::Registries;
-use streams::Streams;
+use uplink::Uplink;
 
 /// Layers of one image that are fetched at the same time.
 const LAYERS_AT_ONCE: usize = 3;
-
-/// Blobs that come over the uplink at the same time, for this node and for its site.
-const UPLINK_AT_ONCE: usize = 3;
 
 /// What is on its way to somebody who waits for an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,19 +82,16 @@ pub struct ImagePuller(Arc<Inner>);
 
 struct Inner {
     images: Images,
-    registries: Registries,
-    rate_limit: Option<u64>,
-    uplink: Semaphore,
+    members: Arc<Members>,
+    registries: Arc<Registries>,
+    peers: Arc<PeerSource>,
+    uplink: Uplink,
     fetches: BlobFetches,
-    refused: Refusals,
-    taken: Bucket,
-    given: Bucket,
-    streams: Streams,
+    rate_limit: Option<u64>,
     paused: watch::Sender<bool>,
     /// Something did not fit on the disk.
     full: Notify,
     background: tokio::runtime::Handle,
-    members: Members,
 }
 
 impl ImagePuller {
@@ -106,20 +101,22 @@ impl ImagePuller {
         config: &Config,
         background: tokio::runtime::Handle,
     ) -> ImagePuller {
+        let rate_limit = config.blob_rate_limit;
+        let (members, received) = (Arc::default(), Arc::new(Bucket::new(rate_limit)));
+        let registries = Arc::new(Registries::new(config));
+        let peers = PeerSource { images: images.clone(), members: Arc::clone(&members), received };
+        let peers = Arc::new(peers);
         ImagePuller(Arc::new(Inner {
             images,
-            registries: Registries::new(config),
-            rate_limit: config.blob_rate_limit,
-            uplink: Semaphore::new(UPLINK_AT_ONCE),
+            members,
+            uplink: Uplink::new(Arc::clone(&registries), Arc::clone(&peers)),
+            registries,
+            peers,
             fetches: BlobFetches::default(),
-            refused: Refusals::default(),
-            taken: Bucket::new(config.blob_rate_limit),
-            given: Bucket::new(config.blob_rate_limit),
-            streams: Streams::default(),
+            rate_limit,
             paused: watch::Sender::new(config.image_fetch == ImageFetch::Paused),
             full: Notify::new(),
             background,
-            members: Members::default(),
         }))
     }
 

@@ -86,7 +86,7 @@ fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), Agen
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
     let background = opening.background;
     let local_runs = LocalRuns { runs: opening.runs.clone(), background: background.clone() };
-    transport.serve(Arc::new(PeerRequestHandler { local_runs, puller: opening.puller.clone() }));
+    transport.serve(Arc::new(PeerRequestHandler::new(local_runs, opening.puller.clone())));
     opening.puller.connect(FleetLink {
         me,
         transport: transport.downgrade(),

@@ -2,7 +2,7 @@
 
 use runtime::image::manifest::Document;
 use runtime::image::registry::MANIFEST_BYTES_MAX;
-use runtime::image::{Digest, ImageError};
+use runtime::image::{Digest, ImageError, Images};
 
 use super::{ContentKind, ImagePuller, PullError, Source, blocking};
 
@@ -13,7 +13,7 @@ impl ImagePuller {
         digest: &Digest,
         source: &Source,
     ) -> Result<Document, PullError> {
-        if let Some(found) = self.document_here(digest).await? {
+        if let Some(found) = document_here(&self.0.images, digest).await? {
             return Ok(found);
         }
         self.acquire(source.want(digest, None, ContentKind::Manifest)).await?;
@@ -21,15 +21,15 @@ impl ImagePuller {
             digest: digest.clone(),
             why: format!("is no document of at most {MANIFEST_BYTES_MAX} bytes"),
         };
-        Ok(self.document_here(digest).await?.ok_or_else(missing)?)
+        Ok(document_here(&self.0.images, digest).await?.ok_or_else(missing)?)
     }
+}
 
-    /// Reads a document that is here.
-    pub(super) async fn document_here(
-        &self,
-        digest: &Digest,
-    ) -> Result<Option<Document>, PullError> {
-        let (images, digest) = (self.0.images.clone(), digest.clone());
-        Ok(blocking(move || images.document(&digest)).await?)
-    }
+/// Reads a document that is here.
+pub(super) async fn document_here(
+    images: &Images,
+    digest: &Digest,
+) -> Result<Option<Document>, PullError> {
+    let (images, digest) = (images.clone(), digest.clone());
+    Ok(blocking(move || images.document(&digest)).await?)
 }

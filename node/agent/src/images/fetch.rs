@@ -8,20 +8,15 @@
 //! by rank: two nodes that take each other for the first refuse each other and go on, instead of
 //! waiting for each other.
 
-use bytes::Bytes;
-use runtime::image::{Digest, ImageError};
+use runtime::image::Digest;
 use tokio::sync::watch;
 
 use super::blob_fetch::{BlobFetch, FetchState, Want};
-use super::choice::{self, HOPS_MAX};
-use super::frames::{self, Part};
+use super::choice;
 use super::members::Member;
-use super::sink::Sink;
+use super::peers::is_damage;
 use super::{ContentKind, ImagePuller, PullError};
-use crate::transport::{BlobOrigin, BlobRequest, PeerRequest};
-
-/// Holders that are tried before somebody is told to fetch.
-const HOLDERS_TRIED: usize = 4;
+use crate::transport::BlobOrigin;
 
 /// Members that are told to fetch before this node does it itself.
 const FETCHERS_TRIED: usize = 2;
@@ -82,19 +77,19 @@ impl ImagePuller {
         fetch: &BlobFetch,
     ) -> Result<(), PullError> {
         if whom == FetchFor::Site {
-            return self.over_uplink(want, fetch).await;
+            return self.0.uplink.take(want, fetch).await;
         }
         let members = self.0.members.alive().await;
         let near: Vec<Member> = members.into_iter().filter(|member| member.is_near).collect();
-        if self.take_from_holders(want, &near, fetch).await? {
+        if self.0.peers.take_from_holders(want, &near, fetch).await? {
             return Ok(());
         }
-        let Some(me) = self.0.members.me() else { return self.over_uplink(want, fetch).await };
+        let Some(me) = self.0.members.me() else { return self.0.uplink.take(want, fetch).await };
         let ids = near.iter().map(|member| member.node).chain([me]);
         let mut last = None;
         for node in choice::ranked(&want.digest, ids).into_iter().take(FETCHERS_TRIED) {
             let Some(member) = near.iter().find(|member| member.node == node) else { break };
-            match self.take_from_peer(want, member, Some(origin(want)), fetch).await {
+            match self.0.peers.take_from_peer(want, member, Some(origin(want)), fetch).await {
                 Ok(()) => return Ok(()),
                 Err(error @ PullError::Store(_)) if !is_damage(&error) => return Err(error),
                 Err(error) => last = Some(error),
@@ -103,93 +98,8 @@ impl ImagePuller {
         if let Some(error) = last {
             tracing::debug!("{} is fetched by this node itself: {error}", want.digest);
         }
-        self.over_uplink(want, fetch).await
+        self.0.uplink.take(want, fetch).await
     }
-
-    /// True once somebody who has it has given it.
-    pub(super) async fn take_from_holders(
-        &self,
-        want: &Want,
-        members: &[Member],
-        fetch: &BlobFetch,
-    ) -> Result<bool, PullError> {
-        let Some(me) = self.0.members.me() else { return Ok(false) };
-        let holders = self.0.members.holders(&want.digest, members).await;
-        for node in choice::sources(&want.digest, me, &holders).into_iter().take(HOLDERS_TRIED) {
-            let Some(member) = members.iter().find(|member| member.node == node) else { continue };
-            match self.take_from_peer(want, member, None, fetch).await {
-                Ok(()) => return Ok(true),
-                Err(error @ PullError::Store(_)) if !is_damage(&error) => return Err(error),
-                Err(error) => tracing::debug!("{} from {}: {error}", want.digest, member.name),
-            }
-        }
-        Ok(false)
-    }
-
-    /// Takes a blob from a peer, from where an earlier source ended.
-    async fn take_from_peer(
-        &self,
-        want: &Want,
-        member: &Member,
-        origin: Option<BlobOrigin>,
-        fetch: &BlobFetch,
-    ) -> Result<(), PullError> {
-        let refused = |why: String| PullError::Peer {
-            what: want.source.name.clone(),
-            peer: member.name.clone(),
-            why,
-        };
-        let Some(transport) = self.0.members.transport() else {
-            return Err(refused("no network".into()));
-        };
-        let mut sink = Sink::open(&self.0.images, &want.digest, want.size).await?;
-        let request = BlobRequest {
-            digest: want.digest.to_string(),
-            size: want.size,
-            offset: sink.offset(),
-            hops_max: HOPS_MAX,
-            origin,
-        };
-        let mut reply = transport.request(member.route(), PeerRequest::Blob(request));
-        let result = loop {
-            match reply.next().await {
-                Some(Ok(frame)) => match frames::read(&frame) {
-                    Some(Part::Begin { hops }) => {
-                        fetch.decide(hops.saturating_add(1), &member.name, sink.offset());
-                    }
-                    Some(Part::Bytes(bytes)) => {
-                        self.0.taken.take(bytes.len()).await;
-                        fetch.advance(bytes.len());
-                        if !sink.write(Bytes::copy_from_slice(bytes)).await {
-                            break Ok(());
-                        }
-                    }
-                    Some(Part::End) => break Ok(()),
-                    Some(Part::Refused(why)) => break Err(why.to_owned()),
-                    None => break Err("it sent something that is no blob".to_owned()),
-                },
-                Some(Err(failure)) => break Err(failure.to_string()),
-                None => break Err("the stream ended in the middle".to_owned()),
-            }
-        };
-        fetch.undecide();
-        match result {
-            Ok(()) => Ok(sink.finish().await?),
-            Err(why) => {
-                sink.suspend().await?;
-                Err(refused(why))
-            }
-        }
-    }
-}
-
-/// The content was wrong or ended elsewhere than announced: another source may have the right one.
-fn is_damage(error: &PullError) -> bool {
-    let PullError::Store(error) = error else { return false };
-    matches!(
-        **error,
-        ImageError::WrongDigest { .. } | ImageError::WrongSize { .. } | ImageError::Busy(_)
-    )
 }
 
 fn origin(want: &Want) -> BlobOrigin {

@@ -7,6 +7,7 @@ use runtime::image::manifest::Document;
 use runtime::image::{Digest, ImageError, Origin, Reference};
 
 use super::choice;
+use super::document::document_here;
 use super::{ImagePuller, PinSource, Pinned, PullError, PullRequest};
 use crate::transport::PeerRequest;
 
@@ -41,7 +42,7 @@ impl ImagePuller {
         let mut size = self.0.images.has_blob(digest).unwrap_or(0);
         let mut documents = vec![digest.clone()];
         while let Some(digest) = documents.pop() {
-            match self.document_here(&digest).await? {
+            match document_here(&self.0.images, &digest).await? {
                 Some(Document::Manifest(manifest)) => {
                     size += manifest.config.size;
                     size += manifest.layers.iter().map(|layer| layer.size).sum::<u64>();

@@ -6,9 +6,10 @@ use runtime::image::manifest::{
 };
 use runtime::image::pull::PullError;
 use runtime::image::registry::{Purpose, RegistryClient, Repository, Source};
-use runtime::image::{Digest, ImageError, Reference};
+use runtime::image::{Digest, ImageError, Images, Reference};
 use tokio::sync::mpsc;
 
+use super::document::document_here;
 use super::{ImagePuller, blocking};
 
 /// What happens during a push.
@@ -41,35 +42,52 @@ impl ImagePuller {
     ) -> Result<Pushed, PullError> {
         let reference = reference.clone().with_default_tag();
         let unknown = || ImageError::Unknown(reference.to_string());
-        let named = self.0.images.digest_of(&reference).ok_or_else(unknown)?;
+        let images = &self.0.images;
+        let named = images.digest_of(&reference).ok_or_else(unknown)?;
         let repository =
             Repository { registry: reference.registry.clone(), name: reference.repository.clone() };
         let session = self.0.registries.session(&repository, login, Purpose::Push).await?;
         let tag = reference.tag.clone().unwrap_or_else(|| "latest".to_owned());
-        let digest = match self.document_here(&named.digest).await?.ok_or_else(unknown)? {
-            Document::Manifest(_) => {
-                self.push_build(&session, &named.digest, &tag, &events).await?;
-                named.digest
-            }
-            Document::Index(builds) => {
-                self.push_index(&session, &named.digest, &builds, &tag, &events).await?
-            }
-        };
-        let size = self.0.images.has_blob(&digest).unwrap_or(0);
+        let document = document_here(images, &named.digest).await?.ok_or_else(unknown)?;
+        let digest = Push { images, session, events }.all(named.digest, &document, &tag).await?;
+        let size = images.has_blob(&digest).unwrap_or(0);
         Ok(Pushed { digest, size })
+    }
+}
+
+/// One push under way.
+struct Push<'a> {
+    images: &'a Images,
+    session: RegistryClient,
+    events: mpsc::UnboundedSender<PushEvent>,
+}
+
+impl Push<'_> {
+    /// Pushes what the tag names; the digest that the tag then stands for.
+    async fn all(
+        &self,
+        digest: Digest,
+        document: &Document,
+        tag: &str,
+    ) -> Result<Digest, PullError> {
+        match document {
+            Document::Manifest(_) => {
+                self.build(&digest, tag).await?;
+                Ok(digest)
+            }
+            Document::Index(builds) => self.index(&digest, builds, tag).await,
+        }
     }
 
     /// An index of which all builds are here goes as it is; of another only the build for this node,
     /// as Docker does.
-    async fn push_index(
+    async fn index(
         &self,
-        session: &RegistryClient,
         digest: &Digest,
         builds: &[Descriptor],
         tag: &str,
-        events: &mpsc::UnboundedSender<PushEvent>,
     ) -> Result<Digest, PullError> {
-        let images = self.0.images.clone();
+        let images = self.images.clone();
         let wanted: Vec<Digest> = builds.iter().map(|build| build.digest.clone()).collect();
         let is_whole = blocking(move || {
             wanted.iter().all(|build| match images.image_of_manifest(build) {
@@ -81,55 +99,47 @@ impl ImagePuller {
         });
         if is_whole.await {
             for build in builds {
-                self.push_build(session, &build.digest, build.digest.as_str(), events).await?;
+                self.build(&build.digest, build.digest.as_str()).await?;
             }
-            self.push_document(session, digest, tag, OCI_INDEX).await?;
+            self.document(digest, tag, OCI_INDEX).await?;
             return Ok(digest.clone());
         }
-        let (images, whole) = (self.0.images.clone(), digest.clone());
+        let (images, whole) = (self.images.clone(), digest.clone());
         let build = blocking(move || images.image(&whole)).await?;
         let build = build.ok_or_else(|| ImageError::Unknown(digest.to_string()))?.manifest;
-        self.push_build(session, &build, tag, events).await?;
+        self.build(&build, tag).await?;
         Ok(build)
     }
 
-    async fn push_build(
-        &self,
-        session: &RegistryClient,
-        digest: &Digest,
-        name: &str,
-        events: &mpsc::UnboundedSender<PushEvent>,
-    ) -> Result<(), PullError> {
+    async fn build(&self, digest: &Digest, name: &str) -> Result<(), PullError> {
         let missing = |digest: &Digest| ImageError::Unknown(digest.to_string());
-        let Some(Document::Manifest(manifest)) = self.document_here(digest).await? else {
+        let Some(Document::Manifest(manifest)) = document_here(self.images, digest).await? else {
             return Err(missing(digest).into());
         };
         for part in manifest.layers.iter().chain([&manifest.config]) {
-            if session.has_blob(part.digest.as_str()).await? {
-                let _ = events.send(PushEvent::There(part.digest.clone()));
+            if self.session.has_blob(part.digest.as_str()).await? {
+                let _ = self.events.send(PushEvent::There(part.digest.clone()));
                 continue;
             }
-            let file =
-                self.0.images.read_blob(&part.digest).ok_or_else(|| missing(&part.digest))?;
+            let file = self.images.read_blob(&part.digest).ok_or_else(|| missing(&part.digest))?;
             let source = Source { digest: part.digest.to_string(), size: part.size, file };
-            let (said, which, size) = (events.clone(), part.digest.clone(), part.size);
+            let (said, which, size) = (self.events.clone(), part.digest.clone(), part.size);
             let sent = move |bytes| {
                 let _ = said.send(PushEvent::Sending(which.clone(), bytes, size));
             };
-            session.push_blob(source, sent).await?;
-            let _ = events.send(PushEvent::Sent(part.digest.clone()));
+            self.session.push_blob(source, sent).await?;
+            let _ = self.events.send(PushEvent::Sent(part.digest.clone()));
         }
-        self.push_document(session, digest, name, OCI_MANIFEST).await
+        self.document(digest, name, OCI_MANIFEST).await
     }
 
-    async fn push_document(
+    async fn document(
         &self,
-        session: &RegistryClient,
         digest: &Digest,
         name: &str,
         media_type: &str,
     ) -> Result<(), PullError> {
-        let (images, wanted) = (self.0.images.clone(), digest.clone());
+        let (images, wanted) = (self.images.clone(), digest.clone());
         let bytes = blocking(move || {
             let mut bytes = Vec::new();
             let file = images.read_blob(&wanted)?;
@@ -137,7 +147,7 @@ impl ImagePuller {
             Some(bytes)
         });
         let bytes = bytes.await.ok_or_else(|| ImageError::Unknown(digest.to_string()))?;
-        Ok(session.push_manifest(name, said_type(&bytes).unwrap_or(media_type), bytes).await?)
+        Ok(self.session.push_manifest(name, said_type(&bytes).unwrap_or(media_type), bytes).await?)
     }
 }
 

@@ -15,6 +15,7 @@ use runtime::image::{Digest, Reference};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
+use super::document::document_here;
 use super::{ContentKind, ImagePuller, Source, blocking};
 use crate::transport::PeerRequest;
 
@@ -151,7 +152,7 @@ impl ImagePuller {
             None => PinSource::Registry,
         };
         // What a single manifest was built for stands in its configuration.
-        if let Some(Document::Manifest(found)) = self.document_here(&digest).await? {
+        if let Some(Document::Manifest(found)) = document_here(&self.0.images, &digest).await? {
             let registry = Some((session.repository().clone(), login));
             let source = Source { registry, name: reference.to_string() };
             let config =
@@ -171,7 +172,7 @@ impl ImagePuller {
         digest: &Digest,
         source: PinSource,
     ) -> Result<Option<Pinned>, PullError> {
-        let Some(document) = self.document_here(digest).await? else { return Ok(None) };
+        let Some(document) = document_here(&self.0.images, digest).await? else { return Ok(None) };
         let (images, known) = (self.0.images.clone(), digest.clone());
         let (platforms, size) = blocking(move || {
             let platforms = match document {

@@ -18,6 +18,8 @@ use super::blob_fetch::Want;
 use super::choice::{BlobHolding, HOPS_MAX, STREAMS_MAX};
 use super::fetch::FetchFor;
 use super::frames::{Part, frame};
+use super::rate::Bucket;
+use super::streams::Streams;
 use super::{ContentKind, ImagePuller, Source, blocking};
 use crate::local_runs::LocalRuns;
 use crate::transport::{BlobOrigin, BlobRequest, PeerRequest, PeerService, PeerStream};
@@ -33,30 +35,55 @@ const ASKED_MAX: usize = 256;
 
 /// Everything that peers can ask of an agent.
 pub(crate) struct PeerRequestHandler {
-    pub(crate) local_runs: LocalRuns,
-    pub(crate) puller: ImagePuller,
+    local_runs: LocalRuns,
+    puller: ImagePuller,
+    blobs: Arc<BlobServer>,
+}
+
+impl PeerRequestHandler {
+    pub(crate) fn new(local_runs: LocalRuns, puller: ImagePuller) -> PeerRequestHandler {
+        let given = Bucket::new(puller.rate_limit());
+        let blobs = BlobServer { puller: puller.clone(), streams: Streams::default(), given };
+        PeerRequestHandler { local_runs, puller, blobs: Arc::new(blobs) }
+    }
+
+    /// Runs beside the node's thread, until the peer is gone.
+    fn spawn<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        frames: mpsc::Sender<Vec<u8>>,
+        work: impl FnOnce(mpsc::Sender<Vec<u8>>) -> F,
+    ) {
+        let gone = frames.clone();
+        let work = work(frames);
+        self.local_runs.background.spawn(async move {
+            tokio::select! {
+                () = work => {}
+                () = gone.closed() => {}
+            }
+        });
+    }
 }
 
 impl PeerService for PeerRequestHandler {
     fn answer(&self, _from: NodeId, request: PeerRequest) -> mpsc::Receiver<Vec<u8>> {
         let (frames, answer) = mpsc::channel(FRAMES_MAX);
-        let puller = self.puller.clone();
+        let (puller, blobs) = (self.puller.clone(), Arc::clone(&self.blobs));
         match request {
             PeerRequest::Logs(request) => return self.local_runs.answer(request),
             PeerRequest::Run { run, request } => {
                 return self.local_runs.handle_run_request(run, request);
             }
-            PeerRequest::Have(digests) => self.puller.spawn(frames, move |frames| async move {
-                let _ = frames.send(wire::encode(&puller.has_of(digests).await)).await;
+            PeerRequest::Have(digests) => self.spawn(frames, move |frames| async move {
+                let _ = frames.send(wire::encode(&blobs.has_of(digests).await)).await;
             }),
-            PeerRequest::Blob(request) => self.puller.spawn(frames, move |frames| async move {
-                puller.give(request, &frames).await;
+            PeerRequest::Blob(request) => self.spawn(frames, move |frames| async move {
+                blobs.give(request, &frames).await;
             }),
-            PeerRequest::Resolve(name) => self.puller.spawn(frames, move |frames| async move {
+            PeerRequest::Resolve(name) => self.spawn(frames, move |frames| async move {
                 let _ = frames.send(wire::encode(&puller.resolve_here(&name).await)).await;
             }),
             PeerRequest::Keep { name, digest } => {
-                self.puller.spawn(frames, move |frames| async move {
+                self.spawn(frames, move |frames| async move {
                     let kept = puller.keep(&name, &digest).await.map_err(|why| why.to_string());
                     let _ = frames.send(wire::encode(&kept)).await;
                 });
@@ -92,23 +119,15 @@ enum Streamed {
     Stopped,
 }
 
-impl ImagePuller {
-    fn spawn<F: Future<Output = ()> + Send + 'static>(
-        &self,
-        frames: mpsc::Sender<Vec<u8>>,
-        work: impl FnOnce(mpsc::Sender<Vec<u8>>) -> F,
-    ) {
-        let gone = frames.clone();
-        let work = work(frames);
-        self.0.background.spawn(async move {
-            tokio::select! {
-                () = work => {}
-                // Whoever asked has gone.
-                () = gone.closed() => {}
-            }
-        });
-    }
+/// Gives blobs to peers, within the rate limit and a few streams for each blob.
+struct BlobServer {
+    puller: ImagePuller,
+    streams: Streams,
+    /// Bounds the bytes per second that this node gives.
+    given: Bucket,
+}
 
+impl BlobServer {
     async fn has_of(&self, digests: Vec<String>) -> Vec<BlobHolding> {
         let mut holdings = Vec::new();
         for digest in digests.iter().take(ASKED_MAX) {
@@ -121,11 +140,11 @@ impl ImagePuller {
     }
 
     async fn holding(&self, digest: &Digest) -> BlobHolding {
-        if self.has(digest).await {
+        if self.puller.has(digest).await {
             return BlobHolding::Whole;
         }
-        let is_busy = self.0.streams.is_busy(digest);
-        match self.0.fetches.of(digest).and_then(|fetch| fetch.hops()) {
+        let is_busy = self.streams.is_busy(digest);
+        match self.puller.0.fetches.of(digest).and_then(|fetch| fetch.hops()) {
             Some(hops) if !is_busy => BlobHolding::Growing(hops),
             _ => BlobHolding::Nothing,
         }
@@ -145,7 +164,7 @@ impl ImagePuller {
     ) -> Result<(), String> {
         let digest: Digest = request.digest.parse().map_err(|_| "that is no digest".to_owned())?;
         let busy = || format!("it already gives this to {STREAMS_MAX} others");
-        let _stream = self.0.streams.begin(&digest).ok_or_else(busy)?;
+        let _stream = self.streams.begin(&digest).ok_or_else(busy)?;
         let hops_max = request.hops_max.min(HOPS_MAX);
         let mut offset = request.offset;
         if let Some(readable) = self.readable(&digest).await
@@ -154,14 +173,16 @@ impl ImagePuller {
             return Ok(());
         }
         // It is not here, or what this node receives itself has stopped for now.
-        let mut state = match (self.0.fetches.of(&digest), request.origin) {
+        let mut state = match (self.puller.0.fetches.of(&digest), request.origin) {
             // Who sends an origin comes after this node in the order of fetchers, so that nobody waits
             // for whoever waits for it; others must not wait for a source that is not found yet.
             (Some(fetch), None) if fetch.hops().is_none() => {
                 return Err("it looks for a source itself".to_owned());
             }
             (Some(fetch), _) => fetch.watch(),
-            (None, Some(origin)) => self.join(want(&digest, request.size, origin), FetchFor::Site),
+            (None, Some(origin)) => {
+                self.puller.join(want(&digest, request.size, origin), FetchFor::Site)
+            }
             (None, None) => return Err("it does not have it".to_owned()),
         };
         loop {
@@ -180,8 +201,8 @@ impl ImagePuller {
     }
 
     async fn readable(&self, digest: &Digest) -> Option<Readable> {
-        let (images, digest) = (self.0.images.clone(), digest.clone());
-        let hops = self.0.fetches.of(&digest).and_then(|fetch| fetch.hops());
+        let (images, digest) = (self.puller.0.images.clone(), digest.clone());
+        let hops = self.puller.0.fetches.of(&digest).and_then(|fetch| fetch.hops());
         blocking(move || open(&images, &digest, hops)).await
     }
 
@@ -208,7 +229,7 @@ impl ImagePuller {
             let bytes = blocking(move || read_at(&file, from, wanted)).await;
             let bytes = bytes.map_err(|error| format!("its disk: {error}"))?;
             for piece in bytes.chunks(PIECE_BYTES) {
-                self.0.given.take(piece.len()).await;
+                self.given.take(piece.len()).await;
                 frames.send(frame(&Part::Bytes(piece))).await.map_err(gone)?;
             }
             *offset += bytes.len() as u64;

@@ -1,17 +1,21 @@
 //! Over the uplink: from the registry, and from nodes of other sites when there is no registry or
 //! it is silent. At most three blobs at a time; the rest wait their turn.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use runtime::image::auth::Login;
 use runtime::image::pull::PullError;
 use runtime::image::registry::{Purpose, RegistryClient, RegistryError, Repository};
 use runtime::image::{Digest, ImageError};
+use tokio::sync::Semaphore;
 
 use super::blob_fetch::{BlobFetch, Want};
-use super::refusals::jittered;
+use super::peers::PeerSource;
+use super::refusals::{Refusals, jittered};
+use super::registries::Registries;
 use super::sink::Sink;
-use super::{ContentKind, ImagePuller, blocking};
+use super::{ContentKind, blocking};
 
 /// A blob whose connection was cut is resumed so often while it grows.
 const RESUMES_MAX: usize = 5;
@@ -19,14 +23,28 @@ const RESUMES_MAX: usize = 5;
 /// Before a cut blob is resumed, give or take a half.
 const RESUME_PAUSE: Duration = Duration::from_millis(500);
 
-impl ImagePuller {
-    pub(super) async fn over_uplink(
-        &self,
-        want: &Want,
-        fetch: &BlobFetch,
-    ) -> Result<(), PullError> {
-        let _turn = self.0.uplink.acquire().await.map_err(|_| PullError::Ending)?;
-        if let Some(error) = self.0.refused.lately(&want.digest, Instant::now()) {
+/// Blobs that come over the uplink at the same time, for this node and for its site.
+const AT_ONCE: usize = 3;
+
+/// The uplink of this node.
+pub(super) struct Uplink {
+    turns: Semaphore,
+    refused: Refusals,
+    registries: Arc<Registries>,
+    /// The peers, their members and the store behind them.
+    peers: Arc<PeerSource>,
+}
+
+impl Uplink {
+    pub(super) fn new(registries: Arc<Registries>, peers: Arc<PeerSource>) -> Uplink {
+        let (turns, refused) = (Semaphore::new(AT_ONCE), Refusals::default());
+        Uplink { turns, refused, registries, peers }
+    }
+
+    /// Fetches a blob over the uplink, in its turn.
+    pub(super) async fn take(&self, want: &Want, fetch: &BlobFetch) -> Result<(), PullError> {
+        let _turn = self.turns.acquire().await.map_err(|_| PullError::Ending)?;
+        if let Some(error) = self.refused.lately(&want.digest, Instant::now()) {
             return Err(error);
         }
         let refusal = match &want.source.registry {
@@ -39,15 +57,15 @@ impl ImagePuller {
             }
             None => None,
         };
-        let members = self.0.members.alive().await;
+        let members = self.peers.members.alive().await;
         let asked = members.len();
         // Those nearby were asked before; they are asked again because time has passed.
-        if self.take_from_holders(want, &members, fetch).await? {
+        if self.peers.take_from_holders(want, &members, fetch).await? {
             return Ok(());
         }
         let nobody = PullError::Nobody { what: want.source.name.clone(), asked };
         let error = refusal.unwrap_or(nobody);
-        self.0.refused.note(&want.digest, &error, Instant::now());
+        self.refused.note(&want.digest, &error, Instant::now());
         Err(error)
     }
 
@@ -58,7 +76,7 @@ impl ImagePuller {
         login: Option<Login>,
         fetch: &BlobFetch,
     ) -> Result<(), PullError> {
-        let session = self.0.registries.session(repository, login, Purpose::Pull).await?;
+        let session = self.registries.session(repository, login, Purpose::Pull).await?;
         match want.what {
             ContentKind::Manifest => self.manifest_from(&session, &want.digest, fetch).await,
             ContentKind::Blob => self.blob_from(&session, want, fetch).await,
@@ -77,8 +95,8 @@ impl ImagePuller {
             let (host, digest) = (manifest.host, digest.clone());
             return Err(PullError::Corrupt { host, what: "manifest", digest });
         }
-        self.0.taken.take(manifest.bytes.len()).await;
-        let images = self.0.images.clone();
+        self.peers.received.take(manifest.bytes.len()).await;
+        let images = self.peers.images.clone();
         blocking(move || images.keep(&manifest.bytes)).await?;
         Ok(())
     }
@@ -92,7 +110,7 @@ impl ImagePuller {
     ) -> Result<(), PullError> {
         let mut resumes = 0;
         loop {
-            let mut sink = Sink::open(&self.0.images, &want.digest, want.size).await?;
+            let mut sink = Sink::open(&self.peers.images, &want.digest, want.size).await?;
             let begun = sink.offset();
             fetch.decide(0, &session.repository().registry, begun);
             let received = match want.size == Some(begun) {
@@ -125,7 +143,7 @@ impl ImagePuller {
         let mut received = 0;
         while let Some(piece) = stream.next().await {
             let piece = piece.map_err(|error| (error, received))?;
-            self.0.taken.take(piece.len()).await;
+            self.peers.received.take(piece.len()).await;
             fetch.advance(piece.len());
             received += piece.len() as u64;
             if !sink.write(piece).await {
