@@ -1,8 +1,9 @@
-//! A member with the fleet's key that signs what no operator could write. It is no machine: it
-//! sends records, and answers nothing.
+//! A member with the fleet's key that signs records that no operator could write. It is not a
+//! machine: it sends records, and answers nothing.
 //!
-//! Each of them is of one kind of poison, beyond one limit; what it writes over is a write like any
-//! other. It must never say anything that a node may read: that would be an operator.
+//! Each of its records is poisoned in one way, beyond one limit. If it overwrites a record, that is
+//! a write like any other. It must never send a record that a node may read: that would be an
+//! operator's edit.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,14 +20,14 @@ use crate::check::writes::WriteId;
 use crate::dice::Dice;
 use crate::sim_node::{Held, writes_of};
 
-/// Something that it says.
+/// A message of the adversary.
 #[derive(Debug)]
 pub struct Poison {
     /// Who sends it.
     pub from: NodeId,
     /// The message.
     pub bytes: Vec<u8>,
-    /// The writes in it, each with those that it saw.
+    /// The writes in it, each with the writes that it saw.
     pub writes: Vec<(Held, Vec<WriteId>)>,
 }
 
@@ -44,7 +45,7 @@ impl fmt::Debug for Adversary {
 }
 
 impl Adversary {
-    /// The one of a seed.
+    /// The adversary of a seed.
     pub fn new(seed: u64) -> Adversary {
         let mut dice = Dice::new(seed, "villain");
         let signer = HashSigner::from_seed(dice.any());
@@ -53,17 +54,17 @@ impl Adversary {
         Adversary { replica, dice, services: 0 }
     }
 
-    /// The digests of all that it said last, by key.
+    /// The digests of the last version of each record that it sent, by key.
     pub fn said(&self) -> impl Iterator<Item = (RecordKey, Digest)> {
         self.replica.unfit().map(|(key, digest, _)| (key, digest))
     }
 
-    /// What it knows.
+    /// The records that it holds.
     pub fn replica(&self) -> &Replica {
         &self.replica
     }
 
-    /// The next record, over one of these if there are any.
+    /// The next record, written over one of these services if there are any.
     pub fn poison(&mut self, services: &[(ServiceId, Delta)]) -> Poison {
         let key = match self.dice.below(4) {
             0 => self.say_of_itself(),
@@ -95,7 +96,7 @@ impl Adversary {
         self.write(key)
     }
 
-    /// One facet beyond its limit.
+    /// Writes one facet beyond its limit.
     fn write(&mut self, key: RecordKey) -> Poison {
         let before = self.writes(key);
         let (replica, wall_ms) = (&mut self.replica, u64::MAX);
@@ -147,7 +148,7 @@ impl Adversary {
         key
     }
 
-    /// Of a slot that there is not, or in another's name.
+    /// A task record of a slot that does not exist, or under another node's id.
     fn say_of_a_slot(&mut self) -> RecordKey {
         let (me, service) = (self.replica.me(), ServiceId([0xee; 16]));
         let (node, slot) = match self.dice.below(2) {
@@ -164,7 +165,7 @@ impl Adversary {
         self.replica.record(&key).map(|record| writes_of(key, record)).unwrap_or_default()
     }
 
-    /// The record as it is now; what of it is not in `before` is new.
+    /// The record as it is now; writes that are not in `before` are new.
     fn tell(&self, key: RecordKey, before: &[Held]) -> Poison {
         let me = self.replica.me();
         let is_mine =

@@ -1,4 +1,4 @@
-//! The bounds that the fleet is held to, each derived from the numbers of its `lan` profile.
+//! The bounds that the fleet must meet, each derived from the numbers of its `lan` profile.
 //!
 //! ```text
 //! rejoin     5 s   announcements to members that are unreachable are that far apart
@@ -9,38 +9,39 @@
 //! ```
 //! They are bounds, not expectations: most worlds agree within five seconds.
 
-/// From the last fault until all agree and everything runs as planned. The sum of the above.
+/// From the last fault until all agree and everything runs as planned. The sum of the above,
+/// rounded up.
 pub const CONVERGE_MS: u64 = 90_000;
 
-/// How long a part must have been left in peace before it is held to the bounds: detect, failover,
-/// spread and the slots of a rollout that starts meanwhile, of which a judged service has none.
+/// How long a part must be undisturbed before it is held to the bounds: detect, failover and
+/// spread, with a reserve. No time for a rollout is included, because a judged service has none.
 pub const CALM_MS: u64 = 50_000;
 
-/// How long nothing may move once all agree: two comparisons, and some.
+/// How long nothing may change once all agree: two comparisons and a reserve.
 pub const REST_MS: u64 = 25_000;
 
-/// All may agree while members still call each other back: what a fleet sends at rest is counted
-/// from so long after the agreement. The first line of the table above.
+/// After all agree, members may still reconnect to each other. So the idle traffic of a fleet is
+/// counted from this long after the agreement. The first line of the table above.
 pub const REJOIN_MS: u64 = 5_000;
 
-/// With the cuts frozen: long enough to calm down, and then to rest.
+/// How long cuts stay frozen: long enough to become calm, and then to rest.
 pub const FROZEN_MS: u64 = CALM_MS + REST_MS;
 
-/// So long after a copy is lost to a fault its node may still be heard to run it: detect and
-/// failover, and a second because this is looked at once a second.
+/// How long after a fault ended a copy other nodes may still believe that its node runs it: detect
+/// and failover, and a second because the world is inspected once a second.
 pub const LOSS_UNKNOWN_MS: u64 = 10_000;
 
-/// Nothing was written for so long: what is on its way arrives in less.
+/// After no write for this long, everything under way has arrived.
 pub const QUIET_MS: u64 = 3_000;
 
-/// Links with conditions worse than these are not judged: loss in thousandths.
+/// The loss of a link that is still judged, in thousandths; worse links are not judged.
 pub const FAIR_LOSS_PERMILLE: u32 = 20;
 
-/// The same: delay and jitter together; a probe has 200 ms there and back.
+/// The same for delay and jitter together; a probe has 200 ms for the round trip.
 pub const FAIR_DELAY_MS: u64 = 60;
 
-/// A reliable message that has not arrived by then is undelivered, a handshake failed.
+/// The timeout of a reliable message or a handshake; after it the message counts as undelivered.
 pub const RELIABLE_MS: u64 = 5_000;
 
-/// Between two attempts of something reliable.
+/// The time between two attempts of a reliable message or a handshake.
 pub const RETRY_MS: u64 = 300;

@@ -1,7 +1,7 @@
 //! The checkers, one file each, numbered as in `docs/invariants.md`.
 //!
-//! A checker is plain data in, a verdict out: it knows nothing of nodes or of the world, so that a
-//! test can hand it a history that breaks the law. `crate::watch` feeds them.
+//! A checker takes plain data and returns a verdict. It knows nothing of nodes or of the world, so
+//! that a test can give it a history that breaks the law. `crate::watch` feeds the checkers.
 
 pub mod budgets;
 pub mod convergence;

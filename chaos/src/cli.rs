@@ -1,10 +1,10 @@
 //! The command line of the simulator.
 //!
-//! `chaos membership` measures the failure detector alone. `chaos run --seeds N [--from M]` runs N
-//! seeds on two threads and prints what they came to. A
+//! `chaos membership` measures the failure detector alone. `chaos replay` replays a history of an
+//! agent. `chaos run --seeds N [--from M]` runs N seeds on two threads and prints a summary. A
 //! failing seed prints the seed, the command that replays it, the invariant and the last fifty
-//! events; then the exit code is 1. So it is when a sweep that is long enough never reaches one of
-//! the interesting states.
+//! events; then the exit code is 1. The exit code is also 1 if a sweep that is long enough never
+//! reaches one of the interesting states.
 
 use std::io::Read;
 use std::process::ExitCode;
@@ -22,10 +22,11 @@ use crate::sabotage::Sabotage;
 use crate::sometimes::{Event, Sometimes};
 use crate::trace::Echo;
 
-/// Failing seeds that are printed in full; of the others the number.
+/// Failing seeds that are printed in full; the others are only counted.
 const FAILURES_SHOWN_MAX: usize = 3;
 
-/// A sweep of so many whole worlds from seed 0 must reach every interesting state: CI runs as many.
+/// A sweep of this many whole worlds from seed 0 must reach every interesting state: CI runs as
+/// many.
 const REACHES_ALL_SEEDS: u64 = 300;
 
 /// The simulator.

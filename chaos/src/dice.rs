@@ -1,7 +1,7 @@
-//! Randomness: one seed, and a stream of numbers of its own for each purpose.
+//! Randomness: one seed, and for each purpose a stream of numbers of its own.
 //!
-//! Streams do not disturb each other: a world without clock jumps draws the same partitions as
-//! the one with them. Nothing in this crate may draw a number from anywhere else.
+//! Streams are independent of each other: a world without clock jumps draws the same partitions as
+//! the same world with them. Nothing in this crate may take a random number from anywhere else.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -13,7 +13,7 @@ pub struct Dice {
 }
 
 impl Dice {
-    /// The stream of `seed` for `purpose`; the same words give the same numbers.
+    /// The stream of `seed` for `purpose`; equal arguments give equal numbers.
     pub fn new(seed: u64, purpose: &str) -> Dice {
         let mut hasher = blake3::Hasher::new_derive_key("edgectl chaos dice 1");
         hasher.update(&seed.to_be_bytes());
@@ -32,22 +32,22 @@ impl Dice {
         self.rng.random_range(low..=high)
     }
 
-    /// An index into something of this length.
+    /// A random index into a collection of this length.
     pub fn index(&mut self, len: usize) -> usize {
         self.below(len as u64) as usize
     }
 
-    /// Does what happens `permille` times in a thousand happen now?
+    /// True with a chance of `permille` in a thousand.
     pub fn happens(&mut self, permille: u32) -> bool {
         self.below(1000) < u64::from(permille)
     }
 
-    /// One of them. There must be one.
+    /// One element; there must be at least one.
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.index(from.len())]
     }
 
-    /// Puts them into another order.
+    /// Shuffles the elements.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.index(last + 1));

@@ -1,9 +1,9 @@
-//! The disk of a machine: a store of records with the time that writing takes.
+//! The disk of a machine: a store of records, and the time that a write takes.
 //!
-//! Writes are acknowledged in the order they were asked for. A power cut keeps everything that was
-//! acknowledged, and of what was not a prefix, as a transactional store does. A lost disk is a new
-//! store: its id was never used before. The machine's key and its counter of boots lie in files of
-//! their own and are kept.
+//! Writes are acknowledged in the order of their requests. A power cut keeps all acknowledged
+//! writes, and of the others a prefix, as a transactional store does. A lost disk is replaced by a
+//! new store with an id that was never used before. The machine's key and its boot counter are
+//! files of their own and survive.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,7 +14,7 @@ use crate::dice::Dice;
 /// One transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Write {
-    /// The node's number of it.
+    /// The sequence number that the node gave it.
     pub seq: u64,
     /// Records and their bytes.
     pub puts: Vec<(RecordKey, Vec<u8>)>,
@@ -59,14 +59,14 @@ impl Disk {
         self.waiting.clear();
     }
 
-    /// Asks for a write; it is on disk at the time that is returned, then call [`Disk::synced`].
+    /// Requests a write; it is on disk at the returned time. Then call [`Disk::synced`].
     pub fn write(&mut self, now: u64, takes_ms: u64, write: Write) -> u64 {
         self.free_at = self.free_at.max(now) + takes_ms;
         self.waiting.push_back(write);
         self.free_at
     }
 
-    /// The oldest write is on disk: what it was.
+    /// The oldest write is on disk; returns it.
     pub fn synced(&mut self) -> Write {
         let write = self.waiting.pop_front().expect("a write is synced after it was asked for");
         self.apply(&write);
@@ -83,7 +83,7 @@ impl Disk {
         }
     }
 
-    /// The agent or the power is gone: of the writes that wait, some first ones were made.
+    /// The agent or the power is gone: some of the waiting writes, the oldest ones, were made.
     pub fn crash(&mut self, dice: &mut Dice) {
         let made = dice.index(self.waiting.len() + 1);
         let waiting = std::mem::take(&mut self.waiting);
@@ -101,8 +101,8 @@ impl Disk {
         self.copy = Some(self.records.clone());
     }
 
-    /// The store is replaced by its copy, if there is one. The agent finds that it did not see the
-    /// last start, and gives it a new id: a new store that begins with the old records.
+    /// The store is replaced by its copy, if there is one. The agent finds that the copy did not
+    /// see the last start, and gives it a new id: a new store that begins with the old records.
     pub fn restore(&mut self) -> bool {
         let Some(copy) = self.copy.clone() else { return false };
         self.format();
@@ -111,7 +111,7 @@ impl Disk {
         true
     }
 
-    /// Gives back something else than was written: what no disk should do.
+    /// Replaces records by other bytes than were written: no disk should do that.
     pub fn falsify(&mut self, with: impl Fn(RecordKey, &[u8]) -> Option<Vec<u8>>) {
         for (key, bytes) in &mut self.records {
             if let Some(other) = with(*key, bytes) {
@@ -120,18 +120,18 @@ impl Disk {
         }
     }
 
-    /// The counter of agents that were started here: written before one does anything.
+    /// Raises the counter of agents started here; written before an agent does anything.
     pub fn boot(&mut self) -> u64 {
         self.boots += 1;
         self.boots
     }
 
-    /// Which store it is.
+    /// The id of the store.
     pub fn store(&self) -> StoreId {
         self.store
     }
 
-    /// What is on disk.
+    /// The records on disk.
     pub fn records(&self) -> &BTreeMap<RecordKey, Vec<u8>> {
         &self.records
     }

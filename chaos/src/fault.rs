@@ -1,7 +1,7 @@
-//! Faults: what goes wrong, from when until when.
+//! Faults: what goes wrong, and from when until when.
 //!
-//! All faults of a run are drawn before it begins, each nemesis from numbers of its own: what
-//! goes wrong does not depend on what the nodes do, and every fault is over at a known time.
+//! All faults of a run are drawn before it begins, each nemesis from a stream of its own. So the
+//! faults do not depend on what the nodes do, and every fault ends at a known time.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,41 +12,41 @@ use crate::network::{LinkConditions, MachineNo};
 /// A family of faults. Each seed has some of them, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Nemesis {
-    /// The fleet falls into two parts.
+    /// The fleet is partitioned into two parts.
     Halves,
-    /// Into three.
+    /// The fleet is partitioned into three parts.
     Thirds,
-    /// Two parts and one machine that reaches both.
+    /// The fleet is partitioned into two parts, and one machine reaches both.
     Bridge,
-    /// Single links stop in one direction.
+    /// Single links fail in one direction.
     OneWay,
-    /// Random links stop one by one and come back in another order.
+    /// Random links fail one by one and are restored in another order.
     Swizzle,
-    /// Datagrams are lost, doubled, delayed and overtake each other.
+    /// Datagrams are lost, duplicated, delayed and reordered.
     Storm,
-    /// Agents are killed and started again; their tasks live on.
+    /// Agents are killed and started again; their tasks keep running.
     AgentCrash,
     /// Machines lose power.
     PowerCut,
     /// Machines lose power and come back with an empty disk.
     DiskLost,
-    /// A disk takes 2 seconds for each write.
+    /// Each write of a disk takes 2 seconds longer.
     DiskStall,
     /// A machine handles everything late.
     Slow,
-    /// A machine stands still, and then goes on.
+    /// A machine stands still for a while.
     Pause,
     /// The time of day jumps.
     ClockJump,
     /// Programs are killed.
     ProgramKill,
-    /// Machines get another address.
+    /// Machines get a new address.
     Roam,
-    /// Machines leave the fleet and come back.
+    /// Machines leave the fleet and join again.
     Leave,
     /// Bytes that no node has sent arrive.
     Junk,
-    /// A member signs what no operator could write.
+    /// A member signs records that no operator could write.
     Poison,
     /// Machines lose power and come back with an older copy of their store.
     Restore,
@@ -80,42 +80,42 @@ impl Nemesis {
 /// What goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Harm {
-    /// These links, each in one direction, let nothing through.
+    /// These links, each in one direction, are cut.
     Cut(Vec<(MachineNo, MachineNo)>),
     /// The conditions of these links are worse.
     LinkConditions(Vec<(MachineNo, MachineNo)>, LinkConditions),
-    /// The agent is gone; its tasks live on.
+    /// The agent is killed; its tasks keep running.
     AgentDown(MachineNo),
     /// The machine has no power.
     PowerDown(MachineNo),
-    /// The machine has no power, and an empty disk afterwards.
+    /// The machine has no power, and an empty disk when the power is back.
     DiskLost(MachineNo),
-    /// Each write takes so much longer.
+    /// Each write takes this many milliseconds longer.
     DiskStall(MachineNo, u64),
-    /// Everything is handled so much later.
+    /// Everything is handled this many milliseconds later.
     Slow(MachineNo, u64),
-    /// Nothing is handled; it all waits.
+    /// Nothing is handled until the end; everything waits.
     Pause(MachineNo),
-    /// The time of day is off by so many milliseconds from now on. Has no end.
+    /// The time of day is off by this many milliseconds from now on. Has no end.
     ClockJump(MachineNo, i64),
     /// One of its programs is killed. Has no end.
     ProgramKill(MachineNo),
     /// It has another address from now on. Has no end.
     Roam(MachineNo),
-    /// It is told to leave the fleet; when this is over its agent is started again.
+    /// It is told to leave the fleet; at the end of the fault its agent is started again.
     Leave(MachineNo),
-    /// So many packets of nonsense reach it. Has no end.
+    /// This many packets of nonsense reach it. Has no end.
     Junk(MachineNo, u64),
-    /// So many records beyond a limit reach it, signed by a member. Has no end.
+    /// This many records beyond a limit, signed by a member, reach it. Has no end.
     Poison(MachineNo, u64),
-    /// Somebody copies its store. Has no end.
+    /// A copy of its store is made. Has no end.
     StoreCopied(MachineNo),
-    /// The machine has no power, and the store of the copy afterwards.
+    /// The machine has no power, and the copied store when the power is back.
     StoreRestored(MachineNo),
 }
 
 impl Harm {
-    /// Does it only begin?
+    /// Does it happen at one moment, without an end?
     pub fn has_no_end(&self) -> bool {
         matches!(
             self,
@@ -128,8 +128,8 @@ impl Harm {
         )
     }
 
-    /// The machines whose peace it disturbs. Clock jumps, junk and poison disturb
-    /// nobody, or should not.
+    /// The machines that it disturbs. Clock jumps, junk, poison and copies of a store should
+    /// disturb no machine.
     pub fn disturbs(&self) -> BTreeSet<MachineNo> {
         match self {
             Harm::Cut(links) | Harm::LinkConditions(links, _) => {
@@ -272,13 +272,13 @@ fn harms(nemesis: Nemesis, machines: usize, span: Span, dice: &mut Dice) -> Vec<
     vec![(harm, begin, end)]
 }
 
-/// The copy is made at the beginning; for the last seconds the machine is down.
+/// The copy is made at the beginning; the machine is down only for the last seconds.
 fn restore(victim: MachineNo, (begin, end): Span, dice: &mut Dice) -> Vec<(Harm, u64, u64)> {
     let down_at = end.saturating_sub(dice.between(500, 10_000)).max(begin);
     vec![(Harm::StoreCopied(victim), begin, begin), (Harm::StoreRestored(victim), down_at, end)]
 }
 
-/// A tenth of a second, a year, ten years; forth and back.
+/// A tenth of a second, an hour, a year or ten years, forward or back.
 fn clock_jump_ms(dice: &mut Dice) -> i64 {
     let size = *dice.pick(&[100, 3_600_000, 365 * 86_400_000, 3_650 * 86_400_000]);
     if dice.happens(500) { size } else { -size }

@@ -1,7 +1,7 @@
-//! Habits: what the operators of some worlds do beside what all operators do.
+//! Habits: extra things that the operators of some worlds do besides the usual edits.
 //!
-//! They came later, and draw from a stream of their own: a world without them is what it was. They
-//! must never choose what the other operators do.
+//! They were added later, and draw from a stream of their own, so that a world without habits is
+//! the same as before. They must never influence what the other operators do.
 
 use crdt_state::ServiceId;
 use crdt_state::spec::{
@@ -14,13 +14,13 @@ use crate::dice::Dice;
 use crate::network::MachineNo;
 use crate::operator::{NAMES, Seen, spec_of};
 
-/// Services that are made for the sake of their names in one world, at most.
+/// The most services in one world that are created only to reuse a name.
 const REUSES_MAX: u32 = 6;
 
-/// The service of more tasks than a node may start at once. No other operator changes it.
+/// The service with more tasks than a node may start at once. No other operator changes it.
 pub const CROWD: &str = "crowd";
 
-/// Draws what operators with habits do.
+/// Draws the edits of operators with habits.
 #[derive(Debug)]
 pub struct Habits {
     dice: Dice,
@@ -28,12 +28,12 @@ pub struct Habits {
 }
 
 impl Habits {
-    /// Those of a seed.
+    /// The habits of a seed.
     pub fn new(seed: u64) -> Habits {
         Habits { dice: Dice::new(seed, "habits"), reuses: 0 }
     }
 
-    /// One of the services gets another name, which may be taken.
+    /// Gives one of the services another name, which may be taken already.
     pub fn rename(&mut self, seen: &Seen) -> Option<Edit> {
         if seen.services.is_empty() || !self.dice.happens(250) {
             return None;
@@ -47,8 +47,8 @@ impl Habits {
         Some(Edit::UpdateService { id: service.id, version: None, spec: Box::new(spec) })
     }
 
-    /// Somebody makes a service of the name that another one is about to lose: where, and how much
-    /// later.
+    /// Somebody creates a service with the name that another one is about to lose. Returns where,
+    /// how much later, and the edit.
     pub fn after_removal(
         &mut self,
         seen: &Seen,
@@ -61,7 +61,8 @@ impl Habits {
         Some((seat, later_ms, self.create(&service.name)))
     }
 
-    /// On each side of a cut somebody makes a service of one name: how much later, and what.
+    /// On each side of a cut somebody creates a service of the same name. Returns for each where,
+    /// how much later, and the edit.
     pub fn across(
         &mut self,
         links: &[(MachineNo, MachineNo)],
@@ -93,7 +94,7 @@ impl Habits {
         }))
     }
 
-    /// So many tasks on one machine.
+    /// A service with too many tasks for one machine, placed on that machine.
     pub fn crowd(&mut self, no: MachineNo) -> Edit {
         let replicas = self.dice.between(18, 24) as u32;
         let placement = Placement {
@@ -111,7 +112,8 @@ impl Habits {
         }))
     }
 
-    /// A machine, when it gets the crowd, and from when until when its power fails.
+    /// The machine, the time at which it gets the crowd, and the beginning and end of its power
+    /// failure.
     pub fn crowded(&mut self, machines: usize, from: u64, until: u64) -> (MachineNo, [u64; 3]) {
         let no = self.dice.index(machines);
         let at = self.dice.between(from, until - 40_000);

@@ -1,6 +1,6 @@
-//! The invariants by number and name, and what a broken one looks like.
+//! The invariants by number and name, and the report of a broken one.
 //!
-//! The law itself is in `docs/invariants.md`; each checker is a file under `check/`.
+//! The invariants are defined in `docs/invariants.md`; each checker is a file under `check/`.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ use std::fmt;
 pub enum Invariant {
     /// After the last fault plus T all members have the same digest and the same placement.
     I1Convergence,
-    /// Every acknowledged write is there, superseded by one that saw it, or a listed conflict.
+    /// Every acknowledged write is held, superseded by one that saw it, or a listed conflict.
     I2Writes,
-    /// What is removed and known to all never returns.
+    /// A service whose removal is known to all never returns.
     I3Resurrection,
     /// Equal digests and equal member views give equal plans.
     I4Function,
-    /// Not more than desired plus surge, not less than what fits.
+    /// Not more runs than desired plus surge, not fewer than fit.
     I5Replicas,
     /// A healthy task with an unchanged template keeps its run.
     I7Kept,
@@ -55,14 +55,14 @@ impl fmt::Display for Invariant {
 /// A broken invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Which.
+    /// The invariant that is broken.
     pub invariant: Invariant,
-    /// How.
+    /// How it was broken.
     pub detail: String,
 }
 
 impl Violation {
-    /// A violation, told in words.
+    /// A violation, described in words.
     pub fn new(invariant: Invariant, detail: impl Into<String>) -> Violation {
         Violation { invariant, detail: detail.into() }
     }
@@ -74,5 +74,5 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What a checker says.
+/// The result of a checker.
 pub type Verdict = Result<(), Violation>;

@@ -1,9 +1,9 @@
 //! The simulated world: pure nodes driven from one seed under virtual time, and judged.
 //!
-//! First harm, then heal, then agreement within a stated bound, then rest. What goes wrong is
-//! drawn from the seed before anything happens; what the nodes do is up to them. A failing seed
-//! is replayed by its number alone. Nothing here reads a clock, opens a socket or starts a
-//! program, and no node under test knows that it is.
+//! A run has four phases: harm, heal, agreement within a stated bound, and rest. The faults are
+//! drawn from the seed before anything happens; what the nodes do follows from their own rules. The
+//! number of a failing seed is enough to replay it. Nothing here reads a clock, opens a socket or
+//! starts a program, and a node under test cannot tell that it is in a simulation.
 
 pub mod adversary;
 pub mod bounds;

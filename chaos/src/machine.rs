@@ -1,4 +1,4 @@
-//! One machine of the world: its disk, its programs, its clocks, and the agent while there is one.
+//! One machine of the world: its disk, its programs, its clocks, and its agent unless that is down.
 //!
 //! ```text
 //!              boot                    agent killed: programs live on
@@ -16,24 +16,25 @@ use crate::network::MachineNo;
 use crate::programs::Programs;
 use crate::sim_node::SimNode;
 
-/// The time of day when a world begins: some second of 2026. Display only, as everywhere.
+/// The time of day when a world begins: a second in 2026. Display only, as everywhere.
 const WALL_MS_AT_START: i64 = 1_790_000_000_000;
 
-/// The first so many machines are in the config of every agent, to be joined at: one may be down.
+/// The config of every agent names the first machines as addresses to join at. There are two,
+/// because one may be down.
 pub const JOIN_AT: usize = 2;
 
-/// An agent that runs.
+/// An agent that is running.
 #[derive(Debug)]
 pub struct Agent {
-    /// The node in it.
+    /// The agent's node.
     pub node: SimNode,
     /// When it was started: its own clock began then.
     pub booted_at: u64,
-    /// Tells it from the agents before it.
+    /// Distinguishes it from earlier agents of the machine.
     pub life: u64,
     /// When its timer is set to fire.
     pub timer_at: u64,
-    /// When it is set to look after its programs.
+    /// When the agent is set to poll its programs.
     pub programs_at: u64,
 }
 
@@ -48,17 +49,17 @@ pub struct Machine {
     pub programs: Programs,
     /// The agent, unless it is down.
     pub agent: Option<Agent>,
-    /// Agents so far.
+    /// The number of agents so far.
     pub lives: u64,
     /// Faults that keep the agent down.
     pub down: u32,
-    /// Faults that keep it from handling anything.
+    /// Faults that keep the machine from handling anything.
     pub paused: u32,
-    /// Everything is handled so much later.
+    /// Everything is handled this much later.
     pub slow_ms: u64,
-    /// Each write takes so much longer.
+    /// Each write takes this much longer.
     pub stall_ms: u64,
-    /// What its time of day is off by.
+    /// The error of its time of day.
     pub wall_off_ms: i64,
     /// How often its address has changed.
     pub site: u8,
@@ -66,9 +67,9 @@ pub struct Machine {
     pub has_left: bool,
     /// Has it ever been started?
     pub has_joined: bool,
-    /// Seed of what its agents draw.
+    /// The seed for the random numbers of its agents.
     pub seed: u64,
-    /// For how many writes of a crashed agent were made.
+    /// Draws how many waiting writes of a crashed agent were made.
     pub dice: Dice,
 }
 
@@ -95,23 +96,23 @@ impl Machine {
         }
     }
 
-    /// The time of day as this machine knows it.
+    /// The time of day by this machine's clock.
     pub fn wall_ms(&self, at: u64) -> u64 {
         let at = i64::try_from(at).expect("a world lasts minutes");
         u64::try_from(WALL_MS_AT_START + at + self.wall_off_ms).unwrap_or(0)
     }
 
-    /// Where its agent is reached.
+    /// The address of its agent.
     pub fn address(&self) -> SocketAddr {
         address(self.no, self.site)
     }
 
-    /// Is there an agent that handles what comes?
+    /// Is an agent running?
     pub fn is_up(&self) -> bool {
         self.agent.is_some()
     }
 
-    /// Is it up and as quick as it should be?
+    /// Is it up, and neither paused nor slow nor stalled?
     pub fn is_well(&self) -> bool {
         self.is_up() && self.paused == 0 && self.slow_ms == 0 && self.stall_ms == 0
     }

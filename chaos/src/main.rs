@@ -1,4 +1,4 @@
-//! The simulator's program: `chaos run` and `chaos membership`.
+//! The simulator's program: `chaos run`, `chaos replay` and `chaos membership`.
 
 use std::process::ExitCode;
 

@@ -1,9 +1,9 @@
-//! `chaos membership`: what the membership protocol does in fleets of up to 200 nodes, under
+//! `chaos membership`: how the membership protocol performs in fleets of up to 200 nodes, under
 //! virtual time.
 //!
-//! Real `gossip` machines from one seed, joined by a network with delay, loss, slow nodes and
-//! partitions. The same seed gives the same numbers on every machine. It must never measure with a
-//! clock of the machine it runs on.
+//! Real `gossip` machines from one seed, connected by a network with delay, loss, slow nodes and
+//! partitions. The same seed gives the same numbers on every machine. It must never use a clock of
+//! the machine it runs on for a measurement.
 
 mod scenarios;
 mod world;
@@ -13,25 +13,25 @@ use serde::Serialize;
 /// How the figures are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// A table for people, with what is asked for beside each figure.
+    /// A table for people, with the target beside each figure.
     Table,
     /// One JSON object.
     Json,
 }
 
-/// The figures. Names are part of the interface of `cargo xtask bench membership --json`.
+/// The figures. The names are part of the interface of `cargo xtask bench membership --json`.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Figures {
     /// 200 nodes start at once and join through one of them, until each knows all others.
     pub join_200_s: f64,
     /// 200 nodes agree again after a partition of 60 s into halves.
     pub heal_200_s: f64,
-    /// Members held for unreachable in 5 minutes, all of them healthy: 100 nodes, one of them slow
-    /// by 600 ms each way.
+    /// False verdicts "unreachable" in 5 minutes; all members are healthy. 100 nodes, one of them
+    /// delayed by 600 ms each way.
     pub false_verdicts_slow_1_of_100: u64,
     /// The same for 200 nodes and 10 % loss of datagrams.
     pub false_verdicts_loss_10_percent: u64,
-    /// From the moment a node falls silent until a survivor holds it for unreachable, median of all
+    /// From the moment a node falls silent until a survivor marks it unreachable, median of all
     /// survivors of all deaths. 2 % loss.
     pub detect_p50_s_10: f64,
     /// The same, 95th percentile.
@@ -48,11 +48,11 @@ pub struct Figures {
     pub detect_p50_s: f64,
     /// The worst of the three 95th percentiles.
     pub detect_p95_s: f64,
-    /// Sent by a node of an idle fleet of 10, in bytes a second before sealing.
+    /// Bytes per second that a node of an idle fleet of 10 sends, before sealing.
     pub bytes_per_node_s_10: f64,
-    /// The same of 50.
+    /// The same for 50 nodes.
     pub bytes_per_node_s_50: f64,
-    /// The same of 200.
+    /// The same for 200 nodes.
     pub bytes_per_node_s_200: f64,
 }
 

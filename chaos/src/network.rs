@@ -1,16 +1,16 @@
-//! The network between the machines: who reaches whom, how late, how often not at all.
+//! The network between the machines: who reaches whom, with which delay and loss.
 //!
-//! Every ordered pair of machines is a link with its own conditions. Faults add to a link and take
-//! away again what they added, so that they overlap freely. Datagrams are lost, doubled and
-//! overtake each other; reliable messages are late instead, or fail as a whole.
+//! Every ordered pair of machines is a link with its own conditions. A fault adds to a link, and at
+//! its end takes away what it added, so that faults may overlap. Datagrams are lost, duplicated and
+//! reordered; reliable messages are delayed instead, or fail as a whole.
 
 use crate::dice::Dice;
 
 /// Number of a machine in its world.
 pub type MachineNo = usize;
 
-/// Loss is never total by conditions: a cut is its own fault. 85 % still lets one of some 44 pings
-/// and acknowledgements through.
+/// Conditions never lose everything: a cut is a fault of its own. With 85 % loss, one of some 44
+/// pings still gets its acknowledgement.
 const LOSS_PERMILLE_MAX: u32 = 850;
 
 /// What a fault adds to a link. Delays in milliseconds, chances in thousandths.
@@ -22,7 +22,7 @@ pub struct LinkConditions {
     pub duplicate_permille: u32,
     /// Added to each packet.
     pub delay_ms: u64,
-    /// Up to this is added to each packet at random: what reorders them.
+    /// A random delay of at most this is added to each packet; it reorders packets.
     pub jitter_ms: u64,
 }
 
@@ -41,7 +41,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// All machines reach each other in 1 to 3 ms, plus the conditions that this place always has.
+    /// All machines reach each other in 1 to 3 ms, plus the conditions that this network always
+    /// has.
     pub fn new(machines: usize, always: LinkConditions, dice: Dice) -> Network {
         let link = Link { cuts: 0, conditions: always };
         Network { machines, links: vec![link; machines * machines], dice }
@@ -55,7 +56,7 @@ impl Network {
         &mut self.links[from * self.machines + to]
     }
 
-    /// Cuts the way from one machine to another; not the way back.
+    /// Cuts the link from one machine to another, but not the way back.
     pub fn cut(&mut self, from: MachineNo, to: MachineNo) {
         self.link_mut(from, to).cuts += 1;
     }
@@ -84,12 +85,12 @@ impl Network {
         conditions.jitter_ms -= by.jitter_ms;
     }
 
-    /// Does a packet get from one to the other?
+    /// Can a packet get from one machine to the other?
     pub fn is_open(&self, from: MachineNo, to: MachineNo) -> bool {
         self.link(from, to).cuts == 0
     }
 
-    /// Can they have a connection?
+    /// Can the two have a connection?
     pub fn is_open_both_ways(&self, a: MachineNo, b: MachineNo) -> bool {
         self.is_open(a, b) && self.is_open(b, a)
     }
@@ -99,7 +100,7 @@ impl Network {
         conditions.delay_ms + self.dice.between(1, 3) + self.dice.between(0, conditions.jitter_ms)
     }
 
-    /// After how many milliseconds a datagram arrives: never, once or twice.
+    /// The delays in milliseconds after which a datagram arrives: none, one or two.
     pub fn datagram(&mut self, from: MachineNo, to: MachineNo) -> Vec<u64> {
         let conditions = self.link(from, to).conditions;
         let lost = self.dice.happens(conditions.loss_permille.min(LOSS_PERMILLE_MAX));
@@ -113,8 +114,8 @@ impl Network {
         }
     }
 
-    /// After how many milliseconds one attempt at something reliable succeeds; `None` if it fails
-    /// and the sender tries again. It needs both directions, for the acknowledgement.
+    /// The delay in milliseconds of one attempt of a reliable message; `None` if it fails and the
+    /// sender tries again. An attempt needs both directions, because of the acknowledgement.
     pub fn attempt(&mut self, from: MachineNo, to: MachineNo) -> Option<u64> {
         let there = self.link(from, to).conditions.loss_permille.min(LOSS_PERMILLE_MAX);
         let back = self.link(to, from).conditions.loss_permille.min(LOSS_PERMILLE_MAX);
@@ -123,8 +124,8 @@ impl Network {
         (self.is_open_both_ways(from, to) && !lost).then_some(transit)
     }
 
-    /// The machines among `up` that can reach each other over connections, possibly by way of
-    /// others: each once, lowest first.
+    /// The groups of machines among `up` that can reach each other over connections, possibly
+    /// through others: each machine once, lowest first.
     pub fn components(&self, up: &[MachineNo]) -> Vec<Vec<MachineNo>> {
         let mut left: Vec<MachineNo> = up.to_vec();
         let mut components = Vec::new();
@@ -145,12 +146,12 @@ impl Network {
         components
     }
 
-    /// Does everybody in it reach everybody else directly?
+    /// Can every machine in the group reach every other one directly?
     pub fn is_clique(&self, component: &[MachineNo]) -> bool {
         component.iter().all(|a| component.iter().all(|b| self.is_open_both_ways(*a, *b)))
     }
 
-    /// The worst conditions on the links among these machines, each figure by itself.
+    /// The worst conditions on the links among these machines, separately for each figure.
     pub fn worst_conditions(&self, among: &[MachineNo]) -> LinkConditions {
         let mut worst = LinkConditions::default();
         for a in among {

@@ -1,7 +1,7 @@
-//! The operators: random changes at random machines.
+//! The operators: random edits at random machines.
 //!
-//! They know what the machine they sit at shows them, and nothing else. Their edits may be
-//! refused; whatever is acknowledged must not be lost.
+//! An operator knows only what the operator's machine shows. Edits may be refused; an acknowledged
+//! edit must not be lost.
 
 use crdt_state::node::Availability;
 use crdt_state::service::Service;
@@ -16,10 +16,10 @@ use crate::dice::Dice;
 use crate::profile::OperatorPace;
 use crate::programs::{Reliability, reliability};
 
-/// Replicas that an operator asks for, at most: three times the machines of a small world.
+/// The most replicas that an operator asks for: three times the machines of a small world.
 const REPLICAS_MAX: u64 = 9;
 
-/// The names that operators choose from: few, so that two of them choose the same now and then.
+/// The names that operators choose from: few, so that two operators sometimes choose the same.
 pub const NAMES: [&str; 7] = ["web", "db", "cam", "mqtt", "log", "till", "door"];
 
 /// Zones, as a label of nodes.
@@ -32,7 +32,7 @@ pub struct Seen {
     pub services: Vec<Service>,
     /// The nodes.
     pub nodes: Vec<NodeId>,
-    /// What lost, of which one may be picked.
+    /// Conflicts whose values may be picked.
     pub conflicts: Vec<Conflict>,
     /// The names that several services have.
     pub names: Vec<NameConflict>,
@@ -42,9 +42,9 @@ pub struct Seen {
 #[derive(Debug)]
 pub struct Operator {
     dice: Dice,
-    /// For the losers of conflicts that are picked.
+    /// For picking the losers of conflicts.
     picks: Dice,
-    /// For services of the same name, and what is done about them.
+    /// For creating services of the same name, and resolving such conflicts.
     names: Dice,
     pace: OperatorPace,
 }
@@ -61,19 +61,20 @@ impl Operator {
         self.dice.between(50, self.pace.pause_ms_max)
     }
 
-    /// At which of so many machines.
+    /// The machine at which the operator works.
     pub fn seat(&mut self, machines: usize) -> usize {
         self.dice.index(machines)
     }
 
-    /// Does another operator change the same service elsewhere at the same time?
+    /// If another operator changes the same service elsewhere at about the same time: how much
+    /// later.
     pub fn has_twin(&mut self) -> Option<u64> {
         let twin = self.dice.happens(self.pace.twin_permille);
         let later = self.dice.between(0, 50);
         twin.then_some(later)
     }
 
-    /// The next edit, by somebody who sees this.
+    /// The next edit, by an operator who sees this.
     pub fn edit(&mut self, seen: &Seen) -> Edit {
         if !seen.conflicts.is_empty() && self.picks.happens(80) {
             return self.pick_conflict(seen);
@@ -90,7 +91,7 @@ impl Operator {
         }
     }
 
-    /// A change of one service, if there is one.
+    /// A change of one service, if it exists.
     pub fn change_of(&mut self, seen: &Seen, id: ServiceId) -> Option<Edit> {
         let service = seen.services.iter().find(|service| service.id == id)?.clone();
         Some(match self.dice.below(10) {
@@ -99,7 +100,7 @@ impl Operator {
         })
     }
 
-    /// What the operators do when the harm is over: services that can never run are removed.
+    /// What the operators do when the harm is over: they remove services that can never run.
     pub fn cleanup(seen: &Seen) -> Vec<Edit> {
         let unsound = seen
             .services
@@ -175,7 +176,7 @@ impl Operator {
         }
     }
 
-    /// A name goes to one of those that have it, or one of them gets another name.
+    /// Gives a name to one of the services that share it, or renames one of them.
     fn settle_name(&mut self, seen: &Seen) -> Edit {
         let shared = self.names.pick(&seen.names);
         let ids: Vec<ServiceId> = shared.others.iter().copied().chain([shared.owner]).collect();
@@ -191,13 +192,13 @@ impl Operator {
         }
     }
 
-    /// Two machines at which operators set one label of one service at the same moment.
+    /// Two machines at which operators set the same label of one service at the same moment.
     pub fn conflicting_seats(&mut self, machines: usize) -> Option<(usize, usize)> {
         let seats = (self.names.index(machines), self.names.index(machines));
         (self.names.happens(250) && seats.0 != seats.1).then_some(seats)
     }
 
-    /// What one of them does, if there is the service.
+    /// The edit of one of them, if the service exists.
     pub fn set_note(&mut self, seen: &Seen, id: ServiceId) -> Option<Edit> {
         let service = seen.services.iter().find(|service| service.id == id)?;
         let mut spec = spec_of(service);
@@ -208,7 +209,7 @@ impl Operator {
         Some(Edit::UpdateService { id, version: None, spec: Box::new(spec) })
     }
 
-    /// What somebody makes elsewhere who thinks of the same name, and where.
+    /// Another operator's creation of a service with the same name, and the machine for it.
     pub fn namesake(&mut self, spec: &ServiceSpec, machines: usize) -> Option<(usize, Edit)> {
         let (thinks, seat) = (self.names.happens(400), self.names.index(machines));
         let mut spec = spec.clone();
@@ -229,7 +230,7 @@ impl Operator {
         }
     }
 
-    /// The mode of a service is for life.
+    /// The mode of a service never changes.
     fn rescale(&mut self, scale: Scale) -> Scale {
         match scale {
             Scale::Global => Scale::Global,
@@ -298,7 +299,7 @@ impl Operator {
     }
 }
 
-/// A service as it is, to be changed.
+/// The current spec of a service, for an edit.
 pub fn spec_of(service: &Service) -> ServiceSpec {
     ServiceSpec {
         name: service.name.clone(),

@@ -1,7 +1,7 @@
-//! The profile of a seed: how many machines, which nemeses, what the operators are like.
+//! The profile of a seed: how many machines, which nemeses, and how the operators behave.
 //!
-//! Swarm testing: each seed has a random part of everything that can go wrong on, because faults
-//! that are always all present hide each other's effects. One seed in ten has none at all.
+//! Swarm testing: each seed enables a random subset of all faults, because faults that are always
+//! all present hide each other's effects. One seed in ten has none.
 
 use std::collections::BTreeSet;
 
@@ -12,14 +12,15 @@ use crate::fault::Nemesis;
 use crate::network::LinkConditions;
 use crate::sabotage::Sabotage;
 
-/// What the operators of some worlds do beside what all operators do.
+/// Extra things that the operators of some worlds do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Habit {
-    /// They give services other names.
+    /// Operators rename services.
     Rename,
-    /// They use names again: on both sides of a cut, and after a removal.
+    /// Operators reuse names: on both sides of a cut, and after a removal.
     ReuseName,
-    /// They put more tasks on one node than it may start at once, and its power fails.
+    /// An operator puts more tasks on one node than it may start at once, and the node's power
+    /// fails.
     Crowd,
 }
 
@@ -28,20 +29,20 @@ impl Habit {
     pub const ALL: [Habit; 3] = [Habit::Rename, Habit::ReuseName, Habit::Crowd];
 }
 
-/// When the harm may begin: a fleet that has not formed yet is a case of its own, which the
-/// machines that come late and the storm that is always there cover.
+/// When the harm may begin. A fleet that has not formed yet is a separate case, which is covered by
+/// machines that join late and by the conditions that are always there.
 pub const HARM_FROM_MS: u64 = 5_000;
 
-/// What a caller may decide instead of the seed.
+/// What a caller may set instead of the seed.
 #[derive(Debug, Clone, Default)]
 pub struct RunOptions {
-    /// So many machines.
+    /// The number of machines.
     pub machines: Option<usize>,
-    /// These nemeses are off.
+    /// Nemeses that are switched off.
     pub without: BTreeSet<Nemesis>,
     /// A promise that the world breaks.
     pub sabotage: Option<Sabotage>,
-    /// Which worlds.
+    /// Which worlds the seeds stand for.
     pub worlds: Worlds,
 }
 
@@ -55,14 +56,14 @@ pub enum Worlds {
     AsKept,
 }
 
-/// How lively the operators are.
+/// How active the operators are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OperatorPace {
-    /// Between two edits, at most.
+    /// The longest time between two edits.
     pub pause_ms_max: u64,
-    /// Chance that an edit is joined by one of the same service elsewhere, at the same time.
+    /// The chance that another operator edits the same service elsewhere at the same time.
     pub twin_permille: u32,
-    /// Services that exist at the same time, at most.
+    /// The most services that exist at the same time.
     pub services_max: usize,
 }
 
@@ -71,19 +72,19 @@ pub struct OperatorPace {
 pub struct Profile {
     /// How many machines.
     pub machines: usize,
-    /// How many of them come after the harm has begun.
+    /// How many of them join after the harm has begun.
     pub late: usize,
-    /// What goes wrong.
+    /// The nemeses that are on.
     pub nemeses: BTreeSet<Nemesis>,
-    /// When it stops.
+    /// When the harm ends.
     pub harm_until: u64,
     /// The conditions that this network always has.
     pub conditions: LinkConditions,
     /// The operators.
     pub pace: OperatorPace,
-    /// What some of them do beside.
+    /// The habits of the operators.
     pub habits: BTreeSet<Habit>,
-    /// Are rumours spread, or is it left to anti-entropy?
+    /// Are rumours sent, or does anti-entropy work alone?
     pub rumours: Rumours,
     /// A promise that the world breaks.
     pub sabotage: Option<Sabotage>,
@@ -101,7 +102,8 @@ impl Profile {
             BTreeSet::new()
         } else {
             let chance = *dice.pick(&[150, 300, 500]);
-            // Those that came later draw from a stream of their own: the worlds of old seeds stay.
+            // Nemeses that were added later draw from a stream of their own, so that the worlds of
+            // old seeds do not change.
             let mut is_on = |nemesis: &Nemesis| match nemesis {
                 Nemesis::Roam
                 | Nemesis::Leave

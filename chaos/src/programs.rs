@@ -1,5 +1,4 @@
-//! The programs of a machine: the fake runtime, with each program's reliability drawn from its
-//! command.
+//! The programs of a machine: the fake runtime. A program's command decides how reliable it is.
 //!
 //! ```text
 //! steady       starts within 0.4 s, runs until it is stopped
@@ -20,29 +19,29 @@ use runtime_fake::{Behaviour, FakeRuntime, Lives, OnStop};
 
 use crate::dice::Dice;
 
-/// What a run was started as.
+/// The facts with which a run was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunFacts {
-    /// Of which service.
+    /// The service.
     pub service: ServiceId,
-    /// In which slot.
+    /// The slot.
     pub slot: Slot,
-    /// From which template.
+    /// The version of the template.
     pub template: TemplateVersion,
 }
 
-/// How a program can be counted on.
+/// How reliable a program is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reliability {
     /// It starts at once and stays.
     Steady,
-    /// It starts and stays in the end, after some attempts.
+    /// It runs steadily in the end, after some attempts.
     Troubled,
-    /// It does not stay, or never starts.
+    /// It does not keep running, or never starts.
     Unsound,
 }
 
-/// What a command is like, by its first word.
+/// The reliability of a command, by its first word.
 pub fn reliability(command: &[String]) -> Reliability {
     match command.first().map(String::as_str) {
         Some("steady" | "stubborn") => Reliability::Steady,
@@ -74,7 +73,7 @@ impl Programs {
         }
     }
 
-    /// The node wants a run.
+    /// The node starts a run.
     pub fn start(&mut self, now: u64, start: &TaskStart) {
         let starts = self.starts.entry((start.service, start.template_version)).or_default();
         *starts += 1;
@@ -86,12 +85,12 @@ impl Programs {
         self.facts.insert(start.run, facts);
     }
 
-    /// The node wants a run to end.
+    /// The node stops a run.
     pub fn stop(&mut self, now: u64, run: Run, grace_ms: u64) {
         self.runtime.stop(now, run, None, grace_ms);
     }
 
-    /// The node wants no trace of a run.
+    /// The node deletes everything about a run.
     pub fn forget(&mut self, run: Run) {
         if let Some(at) = self.runtime.started_at(run) {
             self.past.insert(run, at);
@@ -100,12 +99,12 @@ impl Programs {
         self.facts.remove(&run);
     }
 
-    /// An agent starts and asks what is there.
+    /// An agent starts and asks which runs there are.
     pub fn adopt(&mut self, now: u64) -> Vec<AdoptedRun> {
         self.runtime.adopt(now)
     }
 
-    /// What happened to which run by now.
+    /// The next event of a run that has happened by now.
     pub fn poll(&mut self, now: u64) -> Option<(Run, RunEvent)> {
         self.runtime.poll(now)
     }
@@ -115,17 +114,17 @@ impl Programs {
         self.runtime.deadline()
     }
 
-    /// The agent is gone.
+    /// The agent was killed.
     pub fn agent_crashed(&mut self, now: u64) {
         self.runtime.crash_agent(now);
     }
 
-    /// The power is gone, and every program with it.
+    /// The power failed, and every program ended.
     pub fn power_lost(&mut self, now: u64) {
         self.runtime.lose_power(now);
     }
 
-    /// One of the programs is killed, if there is one.
+    /// Kills one of the programs, if there is one.
     pub fn kill_one(&mut self, now: u64) -> Option<Run> {
         let running: Vec<Run> = self.runtime.running().collect();
         if running.is_empty() {
@@ -141,17 +140,17 @@ impl Programs {
         self.runtime.running().map(|run| (run, self.facts[&run]))
     }
 
-    /// What a run was started as.
+    /// The facts with which a run was started.
     pub fn facts(&self, run: Run) -> Option<RunFacts> {
         self.facts.get(&run).copied()
     }
 
-    /// When the program of a run really began, also of one that is forgotten.
+    /// When the program of a run really began, also for a forgotten run.
     pub fn started_at(&self, run: Run) -> Option<u64> {
         self.runtime.started_at(run).or_else(|| self.past.get(&run).copied())
     }
 
-    /// Runs that have neither started nor been refused, and that nobody asked to end.
+    /// Runs that have neither started nor been refused, and that were not asked to end.
     pub fn starting(&self) -> usize {
         self.runtime.starting()
     }

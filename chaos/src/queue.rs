@@ -1,7 +1,7 @@
-//! The queue of what is going to happen, in virtual time.
+//! The queue of future events, in virtual time.
 //!
-//! What is due in the same millisecond happens in the order in which it was put in: the order is
-//! a function of the seed.
+//! Events that are due in the same millisecond happen in the order in which they were put in, so
+//! that the order depends on the seed alone.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -36,7 +36,7 @@ impl<T> Ord for Entry<T> {
     }
 }
 
-/// What is going to happen, earliest first.
+/// Future events, earliest first.
 #[derive(Debug)]
 pub struct Queue<T> {
     heap: BinaryHeap<Reverse<Entry<T>>>,
@@ -50,28 +50,28 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T> Queue<T> {
-    /// Lets something happen at a time, which may be now.
+    /// Schedules an event for a time, which may be now.
     pub fn put(&mut self, at: Instant, what: T) {
         self.order += 1;
         self.heap.push(Reverse(Entry { at, order: self.order, what }));
     }
 
-    /// Takes what happens next.
+    /// Takes the next event.
     pub fn take(&mut self) -> Option<(Instant, T)> {
         self.heap.pop().map(|Reverse(entry)| (entry.at, entry.what))
     }
 
-    /// When something happens next.
+    /// When the next event happens.
     pub fn next_at(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse(entry)| entry.at)
     }
 
-    /// How much waits.
+    /// The number of waiting events.
     pub fn len(&self) -> usize {
         self.heap.len()
     }
 
-    /// Does nothing wait?
+    /// Is it empty?
     pub fn is_empty(&self) -> bool {
         self.heap.is_empty()
     }

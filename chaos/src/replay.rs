@@ -1,11 +1,12 @@
-//! Replays the history that an agent wrote (`edgectl agent --history FILE`): makes its node again,
-//! tells it the same facts at the same times, and asks after every step what one node's history can
-//! be asked: no panic, I2 (a refused edit writes nothing, no stamp twice), I4, I11, I12 (what is
-//! acknowledged is on the disk), I13, I14.
+//! Replays the history that an agent wrote (`edgectl agent --history FILE`): builds the agent's
+//! node again and gives it the same facts at the same times. After every step it checks the
+//! invariants that one node's history can show: no panic, I2 (a refused edit writes nothing, no
+//! stamp twice), I4, I11, I12 (what is acknowledged is on the disk), I13, I14.
 //!
-//! The node's key is not in a history, its signatures are: each must be the one of exactly what the
-//! node signs here, and its digests must be those of the agent. So a replay that comes to its end is
-//! what happened. It must never judge by what other nodes did: they are not in the history.
+//! A history holds no key, but it holds the node's signatures. Each of them must be the signature
+//! of exactly what the node signs here, and the state digests must equal those of the agent. So a
+//! replay that reaches the end of the history did what the agent did. It must never judge by the
+//! actions of other nodes: they are not in the history.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -35,7 +36,7 @@ use signatures::Signatures;
 /// The only machine of a replay.
 const MACHINE: usize = 0;
 
-/// Reasons are asked for so often.
+/// How often reasons are checked.
 const REASONS_INTERVAL_MS: u64 = 1_000;
 
 /// Why a replay ends before the history does.
@@ -43,7 +44,7 @@ const REASONS_INTERVAL_MS: u64 = 1_000;
 pub enum Stopped {
     /// An invariant is broken.
     Violated(Violation),
-    /// The node does something else here than it did there.
+    /// The node acts differently here than in the history.
     Diverged(String),
     /// The entries are in an order that no agent writes.
     NoHistory(&'static str),
@@ -65,7 +66,7 @@ impl From<Violation> for Stopped {
     }
 }
 
-/// A replay under way.
+/// A replay in progress.
 struct Replay {
     trace: Trace,
     at: u64,
@@ -74,14 +75,14 @@ struct Replay {
     node: SimNode,
     disk: BTreeMap<RecordKey, Vec<u8>>,
     waiting: VecDeque<Write>,
-    /// What each open edit wrote.
+    /// The writes of each edit that is not answered yet.
     tickets: BTreeMap<u64, Vec<WriteId>>,
     writes: Writes,
     plans: Plans<Digest>,
     reasons_at: u64,
 }
 
-/// What is known of a node before it is made.
+/// What the history says about a node before it is made.
 #[derive(Default)]
 struct Beginning {
     began: Option<Began>,
@@ -89,7 +90,7 @@ struct Beginning {
     found: Vec<crdt_state::task::AdoptedRun>,
 }
 
-/// One fact with what followed from it.
+/// One fact, and the results that the history has for it.
 struct Step {
     now: Now,
     wall_ms: u64,
@@ -98,16 +99,16 @@ struct Step {
     digest: Option<Digest>,
 }
 
-/// What came of a replay.
+/// The result of a replay.
 #[derive(Debug)]
 pub struct Report {
     /// Version of the agent that wrote the history.
     pub version: String,
-    /// Facts that the node was told.
+    /// The number of facts that the node was given.
     pub inputs: u64,
     /// The node's time at the end.
     pub at: u64,
-    /// The digest of its state at the end, if it was made at all.
+    /// The digest of its state at the end, if the node was made.
     pub digest: Option<Digest>,
     /// The last events, oldest first.
     pub last_events: Vec<String>,
@@ -148,7 +149,7 @@ pub fn replay(entries: Vec<Entry>, echo: Echo) -> Report {
     }
 }
 
-/// The beginning, and the steps; the first one is that in which the node was made.
+/// Splits a history into the beginning and the steps. In the first step the node is made.
 fn sorted(entries: Vec<Entry>) -> Result<(Beginning, Vec<Step>), Stopped> {
     let mut beginning = Beginning::default();
     let mut steps: Vec<Step> = Vec::new();
@@ -189,7 +190,7 @@ impl Replay {
         let mut replica = Replica::new(began.writer, signer, Arc::new(Ed25519Verifier));
         replica.watch(Box::new(Unwatched), began.held_back, began.set_aside);
         for (key, bytes) in &records {
-            // What cannot be read is quarantined, as it was there.
+            // A record that cannot be read is quarantined, as it was in the agent.
             let _ = replica.load(*key, bytes);
         }
         let node = Node::new(began.config, replica, found, start.now, start.wall_ms);
@@ -255,7 +256,7 @@ impl Replay {
         }
     }
 
-    /// What the agent's disk said: the oldest write is there.
+    /// The disk has made the oldest write.
     fn synced(&mut self, seq: u64) -> Result<(), Stopped> {
         let write = self.waiting.pop_front().filter(|write| write.seq == seq);
         let Some(write) = write else {
@@ -268,7 +269,7 @@ impl Replay {
         Ok(())
     }
 
-    /// Takes all orders, and asks everything that can be asked.
+    /// Takes all actions of the node, and makes all checks.
     fn after_step(&mut self, digest: Option<Digest>) -> Result<(), Stopped> {
         let mut orders = 0;
         while let Some(action) = self.node.poll_action() {
@@ -337,7 +338,7 @@ impl Replay {
             .flat_map(|(key, bytes)| writes_on_disk(*key, bytes))
             .map(|(write, _)| write)
             .collect();
-        // A later write of the same facet takes the place of one that it saw.
+        // A later write of the same facet replaces a write that it saw.
         let is_there = |write: &WriteId| {
             let later = |held: &&WriteId| {
                 (held.key, held.facet) == (write.key, write.facet) && held.stamp >= write.stamp
@@ -350,7 +351,7 @@ impl Replay {
     }
 }
 
-/// Nobody needs to know what was in hand.
+/// A replay has no need of reports of the records that are being applied.
 struct Unwatched;
 
 impl Witness for Unwatched {

@@ -1,4 +1,4 @@
-//! One run: one seed from the first event to the last, and what came of it.
+//! One run: one seed from the first event to the last, and its result.
 
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
@@ -10,7 +10,7 @@ use crate::sometimes::Sometimes;
 use crate::trace::{Echo, TraceHash};
 use crate::world::World;
 
-/// What came of a seed.
+/// The result of a seed.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// The seed.
@@ -31,10 +31,10 @@ pub struct Outcome {
     pub failure: Option<Failure>,
 }
 
-/// A broken invariant and what led to it.
+/// A broken invariant and the events that led to it.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    /// Which and how.
+    /// The invariant and how it was broken.
     pub violation: Violation,
     /// The last events, oldest first.
     pub last_events: Vec<String>,
@@ -48,7 +48,7 @@ thread_local! {
 
 static HOOK: Once = Once::new();
 
-/// A panic in a run is a finding: what it said is kept instead of being printed.
+/// A panic in a run is a finding: its message is kept instead of printed.
 fn keep_panics() {
     HOOK.call_once(|| {
         panic::set_hook(Box::new(|info| {
@@ -57,7 +57,7 @@ fn keep_panics() {
     });
 }
 
-/// What a body gives, or the violation that its panic is.
+/// The result of `body`, or a violation with the message of its panic.
 pub fn without_panic<T>(body: impl FnOnce() -> T) -> Result<T, Violation> {
     keep_panics();
     panic::catch_unwind(AssertUnwindSafe(body)).map_err(|_| {

@@ -1,7 +1,7 @@
 //! Sabotage: the world breaks a promise that the nodes rely on, so that a checker must find it.
 //!
-//! A checker that stays green whatever happens is worth nothing. Each of these takes one rule out
-//! of a whole world; `tests/sabotage.rs` asks that the right invariant breaks.
+//! A checker that never reports anything is worthless. Each sabotage takes one rule out of a whole
+//! world; `tests/sabotage.rs` demands that the right invariant breaks.
 
 use clap::ValueEnum;
 

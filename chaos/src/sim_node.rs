@@ -1,7 +1,7 @@
-//! The node under test, and everything this crate asks of it.
+//! The node under test, and everything that this crate reads from it.
 //!
-//! The only file that knows how a node is made, driven and read. It must never reach into a node
-//! beyond what an agent or its API can: what is judged is what operators and peers can see.
+//! This is the only file that knows how a node is made, driven and read. It must never read more of
+//! a node than an agent or the API can: only what operators and peers can see is judged.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -49,18 +49,18 @@ impl fmt::Debug for SimNode {
     }
 }
 
-/// What a machine's agent is started with.
+/// The arguments for the start of a machine's agent.
 #[derive(Debug)]
 pub struct Start<'a> {
     /// The machine.
     pub machine: MachineNo,
-    /// Where its agent is reached.
+    /// The address of its agent.
     pub address: SocketAddr,
-    /// Its seed, which is its key too.
+    /// Its seed; the key is derived from it too.
     pub seed: u64,
     /// Its disk.
     pub disk: &'a mut Disk,
-    /// The programs that were found.
+    /// The runs that were found.
     pub adopted: Vec<AdoptedRun>,
     /// The time of day.
     pub wall_ms: u64,
@@ -68,7 +68,7 @@ pub struct Start<'a> {
     pub gossip: GossipConfig,
 }
 
-/// The key of a machine: its own for ever.
+/// The key of a machine; it never changes.
 fn signer(seed: u64) -> HashSigner {
     HashSigner::from_seed(seed)
 }
@@ -79,7 +79,7 @@ pub fn node_id(seed: u64) -> NodeId {
 }
 
 impl SimNode {
-    /// Starts an agent, as the real one does: the counter of boots, the store, the programs.
+    /// Starts an agent as the real one does: boot counter, store, runs.
     pub fn boot(start: Start<'_>) -> SimNode {
         let boot = start.disk.boot();
         let writer = Writer { node: node_id(start.seed), store: start.disk.store() };
@@ -99,12 +99,12 @@ impl SimNode {
         SimNode { node: Node::new(config, replica, start.adopted, now, start.wall_ms), now }
     }
 
-    /// A node that was made elsewhere.
+    /// Wraps a node that was made elsewhere.
     pub fn of(node: Node, now: Now) -> SimNode {
         SimNode { node, now }
     }
 
-    /// Where the machines of the fleet were when this node last heard of them, from its records.
+    /// The last addresses of the fleet's members that this node knows, from its records.
     pub fn remembered(&self) -> Vec<SocketAddr> {
         let replica = self.node.replica();
         let others = replica.keys(Kind::NODE).filter(|key| NodeId(key.id) != self.node.me());
@@ -121,13 +121,13 @@ impl SimNode {
         self.node.replica()
     }
 
-    /// Feeds one fact.
+    /// Feeds one fact to the node.
     pub fn step(&mut self, now: u64, wall_ms: u64, input: Input) {
         self.now = Now(now);
         self.node.step(self.now, wall_ms, input);
     }
 
-    /// Takes the next order.
+    /// Takes the next action.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.node.poll_action()
     }
@@ -138,7 +138,7 @@ impl SimNode {
         (at != Now::NEVER).then_some(at.0)
     }
 
-    /// What an operator sees.
+    /// What an operator sees on this node.
     pub fn seen(&self) -> Seen {
         let nodes = self.node.replica().keys(Kind::NODE).map(|key| NodeId(key.id)).collect();
         let (conflicts, names) = (self.conflicts(), self.shared_names());
@@ -155,7 +155,7 @@ impl SimNode {
         self.node.replica().bytes()
     }
 
-    /// Everything that the plan depends on beside the state: who is there.
+    /// The hash of the member view: all inputs of the plan besides the state.
     pub fn members_hash(&self) -> u64 {
         let view = self.node.view();
         let mut hasher = DefaultHasher::new();
@@ -177,14 +177,14 @@ impl SimNode {
         slots.collect()
     }
 
-    /// The same, hashed.
+    /// The hash of the placement.
     pub fn placement_hash(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.placement().hash(&mut hasher);
         hasher.finish()
     }
 
-    /// The services that are there.
+    /// The services that exist.
     pub fn services(&self) -> Vec<Service> {
         services(self.node.replica())
     }
@@ -223,15 +223,15 @@ impl SimNode {
         self.node.view().nodes.get(&id).cloned()
     }
 
-    /// Would this node call the other where it is? Members are called, unless they have left, and
-    /// so is whom its records name.
+    /// Would this node contact the other one at this address? A node contacts members, unless they
+    /// have left, and the nodes that its records name.
     pub fn calls(&self, id: NodeId, address: SocketAddr) -> bool {
         let is_called =
             |member: &gossip::Member| member.addr == address && member.state != MemberState::Left;
         self.node.gossip().member(id).is_some_and(is_called) || self.remembered().contains(&address)
     }
 
-    /// Whom this node sees in which state, for people.
+    /// The members that this node sees, with their states, for people.
     pub fn sees(&self) -> String {
         let view = self.node.view();
         let member = |member: &gossip::Member| {
@@ -251,7 +251,7 @@ impl SimNode {
         self.node.replica().lamport()
     }
 
-    /// The runs of a slot that this node takes for running, with the counter that says since when.
+    /// The runs of a slot that this node believes to be running, with the counter since when.
     pub fn known_runs(&self, service: ServiceId, slot: Slot) -> BTreeMap<Run, u64> {
         self.reported_runs(|task| (task.service, task.slot) == (service, slot))
     }
@@ -271,13 +271,13 @@ impl SimNode {
         tasks.iter().filter(|task| is_meant(task)).filter_map(run).collect()
     }
 
-    /// How often it took a new identity since it was started.
+    /// How many new identities it took since it was started.
     pub fn renewals(&self) -> u64 {
         let me = self.node.gossip().me();
         me.generation - gossip::Identity::at_boot(me.node, me.boots()).generation
     }
 
-    /// The run that the planned owner of a slot says it has there.
+    /// The run of a slot that the planned owner reports.
     pub fn owners_run(&self, service: ServiceId, slot: Slot) -> Option<Run> {
         let owner = self.node.plan().owner(service, slot)?;
         let tasks = self.node.report(self.now).tasks();
@@ -289,7 +289,7 @@ impl SimNode {
         Some(Run { task: runs.id, attempt: runs.status.as_ref()?.current.number })
     }
 
-    /// Is the other there for this node, and known to have the slot?
+    /// Does this node see the other one as present, and as having the slot?
     pub fn sees_holder(&self, other: NodeId, service: ServiceId, slot: Slot) -> bool {
         let view = self.node.view();
         let is_here = view.nodes.get(&other).is_some_and(|node| node.presence == Presence::Here);
@@ -297,7 +297,7 @@ impl SimNode {
         is_here && holders.into_iter().any(|h| h.node == other && h.slot == slot)
     }
 
-    /// All that this node knows of a slot, for people.
+    /// Everything that this node knows of a slot, for people.
     pub fn known_of(&self, service: ServiceId, slot: Slot) -> String {
         let tasks = self.node.report(self.now).tasks();
         let known = tasks.iter().filter(|task| task.service == service && task.slot == slot);
@@ -313,7 +313,7 @@ impl SimNode {
         format!("{}; planned on {owner:?}", words.collect::<Vec<_>>().join("; "))
     }
 
-    /// The runs of this node that it does not want to run any more.
+    /// The runs of this node that it no longer wants.
     pub fn unwanted_runs(&self) -> Vec<Run> {
         let me = self.node.me();
         let tasks = self.node.report(self.now).tasks();
@@ -325,7 +325,7 @@ impl SimNode {
         unwanted.filter_map(run).collect()
     }
 
-    /// Every wanted slot as operators are shown it.
+    /// Every wanted slot as it is shown to operators.
     pub fn shown(&self) -> Vec<Shown> {
         let tasks = self.node.report(self.now).tasks();
         let mut shown: BTreeMap<(ServiceId, Slot), Shown> = BTreeMap::new();
@@ -358,7 +358,7 @@ pub fn writes_of(key: RecordKey, record: &Record) -> Vec<Held> {
     shared.writes().map(|(facet, write)| (name(facet, write.stamp), write.value.clone())).collect()
 }
 
-/// The same of bytes on a disk.
+/// The same for bytes on a disk.
 pub fn writes_on_disk(key: RecordKey, bytes: &[u8]) -> Vec<Held> {
     on_disk(key, bytes).map(|record| writes_of(key, &record)).unwrap_or_default()
 }

@@ -1,6 +1,6 @@
-//! What must happen sometimes: counters that prove that a run reached the interesting states.
+//! States that must be reached sometimes: counters that prove that a run reached them.
 //!
-//! A simulator that never records a conflict has not tested conflicts, however green it is.
+//! A simulator that never produces a conflict has not tested conflicts, even if no check fails.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ pub enum Event {
     EditDone,
     /// An edit was refused.
     EditRefused,
-    /// An edit was never answered: the agent died first.
+    /// An edit was not answered because the agent died first.
     EditUnanswered,
     /// The losing value of a conflict was kept.
     ConflictRecorded,
@@ -19,9 +19,9 @@ pub enum Event {
     SurplusDrained,
     /// A healthy task was moved to another node's share.
     Rebalanced,
-    /// A task was started because the node that had it is unreachable.
+    /// A task was started because its previous node is unreachable.
     Failover,
-    /// A run was found again after an agent restart.
+    /// A run was adopted after a restart of the agent.
     Adopted,
     /// A program could not be started.
     StartRefused,
@@ -33,11 +33,11 @@ pub enum Event {
     PowerLost,
     /// A disk was lost.
     StoreLost,
-    /// An acknowledged write was on a lost disk alone.
+    /// An acknowledged write was only on a disk that was lost.
     WriteLostWithDisk,
-    /// A node took a new generation, because others had given it up.
+    /// A node took a new identity because others had marked it unreachable.
     Renewed,
-    /// A member was given up.
+    /// A member was marked unreachable.
     Unreachable,
     /// A reliable message was not delivered.
     Undelivered,
@@ -47,17 +47,17 @@ pub enum Event {
     PartJudged,
     /// The whole fleet was settled.
     Settled,
-    /// A service was removed and everybody knew.
+    /// A service was removed, and all members knew.
     RemovalStable,
     /// Two services had one name.
     NameConflict,
-    /// An edit was listed that a removal did not see.
+    /// An edit was listed that a removal had not seen.
     UnseenByRemoval,
     /// A removed service was brought back.
     BroughtBack,
     /// One label was set to two values.
     LabelConflict,
-    /// A name was given to one of several services.
+    /// A name that several services shared was given to one of them.
     NameSettled,
     /// A wanted task had no node to run on.
     NotPlaced,
@@ -67,13 +67,13 @@ pub enum Event {
     StoreRestored,
     /// A service got another name.
     Renamed,
-    /// The name of a removed service was given again.
+    /// The name of a removed service was used again.
     NameReused,
-    /// As many runs were starting on a node as may at once.
+    /// As many runs were starting on a node as may start at once.
     StartsAtBound,
 }
 
-/// How often each happened.
+/// How often each state was reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sometimes {
     counts: BTreeMap<Event, u64>,
@@ -85,7 +85,7 @@ impl Sometimes {
         self.saw_times(event, 1);
     }
 
-    /// It happened so often.
+    /// It happened this many times.
     pub fn saw_times(&mut self, event: Event, times: u64) {
         if times > 0 {
             *self.counts.entry(event).or_default() += times;
@@ -104,7 +104,7 @@ impl Sometimes {
         }
     }
 
-    /// Every interesting state and how often it was reached, never reached ones included.
+    /// Every interesting state with its count, including those never reached.
     pub fn iter(&self) -> impl Iterator<Item = (Event, u64)> {
         Event::ALL.into_iter().map(|event| (event, self.count(event)))
     }

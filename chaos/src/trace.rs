@@ -1,7 +1,8 @@
 //! The trace of a run: a hash over everything that happened, and the last events as text.
 //!
-//! Two runs of one seed must have one hash: it takes in the bytes of every packet and the words of
-//! every other event. A difference means that something beside the seed decided.
+//! Two runs of one seed must have the same hash, which covers the bytes of every packet and the
+//! text of every other event. A difference means that something other than the seed had an
+//! influence.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,7 +19,7 @@ pub enum Echo {
     Printed,
 }
 
-/// What a run came to: equal for equal runs.
+/// The hash of a run: equal for equal runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceHash(pub u64);
 
@@ -50,7 +51,7 @@ impl Trace {
         }
     }
 
-    /// Something happened. `bytes` are hashed beside the words and not shown.
+    /// Something happened. `bytes` are hashed together with the text and not shown.
     pub fn note(&mut self, at: u64, words: fmt::Arguments<'_>, bytes: &[u8]) {
         let line = format!("{:>7}.{:03} {words}", at / 1000, at % 1000);
         self.hasher.update(line.as_bytes());
@@ -71,8 +72,8 @@ impl Trace {
         self.deeds.update(format!("{at} {words}").as_bytes());
     }
 
-    /// The hash over all deeds: equal for runs in which the same was done at the same times,
-    /// whatever the packets on the way looked like.
+    /// The hash over all deeds: equal for runs in which the nodes did the same at the same times,
+    /// whatever the packets between them were.
     pub fn deeds(&self) -> TraceHash {
         first_8(&self.deeds.finalize())
     }

@@ -1,6 +1,6 @@
-//! Feeds the checkers: after every step what it changed, every second the world as a whole.
+//! Feeds the checkers: after every step with its changes, every second with the world as a whole.
 //!
-//! It sees everything and changes nothing. The first violation is kept, and ends the run.
+//! It sees everything and changes nothing. It keeps the first violation, which ends the run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,7 +41,7 @@ pub enum Answer {
     Refused,
 }
 
-/// What was last seen of one machine.
+/// What was last seen of a machine.
 #[derive(Debug, Clone, Default)]
 struct Last {
     digest: Digest,
@@ -49,19 +49,19 @@ struct Last {
     placement: u64,
     /// New identities since its agent was started.
     renewals: u64,
-    /// When something last happened that it may need time to get over.
+    /// When it was last disturbed by something that it may need time to recover from.
     disturbed_at: u64,
-    /// The part it was in.
+    /// The part of the fleet that it was in.
     part: Vec<MachineNo>,
     wrote_at: u64,
 }
 
-/// All checkers, and what they need to remember.
+/// All checkers, and the facts that they need.
 #[derive(Debug)]
 pub struct Watch {
     /// The first broken invariant.
     pub violation: Option<Violation>,
-    /// What interesting states were reached.
+    /// The interesting states that were reached.
     pub sometimes: Sometimes,
     last: Vec<Last>,
     /// Machines that were ever started.
@@ -74,36 +74,36 @@ pub struct Watch {
     traffic: Traffic,
     settled_at: u64,
     unsettled_at: u64,
-    /// From when what is sent counts as idle traffic, and what was sent before.
+    /// From when bytes count as idle traffic, and how many were sent before.
     idle_from: Option<(u64, u64)>,
     agreed_after_ms: Option<u64>,
     next_shown: MachineNo,
     removed: Removed,
     labels: LabelEdits,
-    /// How nodes answer who asks for what lost.
+    /// What nodes answer to a query for the losers of conflicts.
     pub answered: Answered,
-    /// Runs that their node no longer wants, judged when it made up its mind: the order to stop
-    /// waits for the disk, and by then its reason may be gone.
+    /// Runs that their node no longer wants, judged when the node decided so. The order to stop
+    /// waits for the disk, and by then the reason for it may be gone.
     unwanted: BTreeMap<(MachineNo, Run), Result<Justified, Violation>>,
-    /// Runs of one slot of which the later was started by who could not see the other.
+    /// Pairs of runs of one slot: the node that started the later one could not see the other.
     apart: BTreeSet<(Run, Run)>,
-    /// For each run the others of its slot that its node took for running when it started it.
+    /// For each run the other runs of its slot that its node believed to be running at its start.
     knew: BTreeMap<Run, BTreeSet<Run>>,
     /// The highest counter that a node had seen when it ordered the start of a run, for the runs that
     /// began in the present life of its agent.
     ordered_at: BTreeMap<(MachineNo, Run), u64>,
     /// Runs that their node ordered to end.
     stopping: BTreeSet<Run>,
-    /// Where each run ran, what it was, and when it was last seen to run.
+    /// For each run its machine, its facts, and when it was last seen running.
     ran_lately: BTreeMap<Run, (MachineNo, RunFacts, u64)>,
-    /// When that was last brought up to date, or nearly.
+    /// The time of the last update of `ran_lately`, or nearly.
     inspected_at: u64,
     /// Runs started in this step.
     starting: Vec<(Run, ServiceId)>,
 }
 
 impl Watch {
-    /// Watches over so many machines.
+    /// Watches this many machines.
     pub fn new(machines: usize) -> Watch {
         Watch {
             violation: None,
@@ -149,12 +149,12 @@ impl Watch {
         self.disturbed(at, &[machine].into());
     }
 
-    /// The peace of these machines was disturbed.
+    /// These machines were disturbed.
     pub fn disturbed(&mut self, at: u64, machines: &BTreeSet<MachineNo>) {
         machines.iter().for_each(|machine| self.last[*machine].disturbed_at = at);
     }
 
-    /// Something happened that may change who owns which slot.
+    /// Something happened that may change the owners of slots.
     pub fn unsettled(&mut self, at: u64) {
         self.unsettled_at = at;
     }
@@ -189,7 +189,7 @@ impl Watch {
         self.report(durability::answered(machine.no, &missing));
     }
 
-    /// A node wants something written.
+    /// A node requests a write to its disk.
     pub fn on_persist(&mut self, at: u64, machine: &Machine, write: &Write) {
         self.last[machine.no].wrote_at = at;
         self.report(self.rest.moved(machine.no, "writes"));
@@ -240,7 +240,7 @@ impl Watch {
         }
     }
 
-    /// An agent is gone; of the writes that waited, its disk may hold some.
+    /// An agent is gone; its disk may hold some of the waiting writes.
     pub fn on_crash(&mut self, machine: &Machine) {
         for (key, bytes) in machine.disk.records() {
             self.note_stored(machine.disk.store(), writes_on_disk(*key, bytes).iter());
@@ -292,7 +292,7 @@ impl Watch {
         }
     }
 
-    /// A step was taken and its orders carried out.
+    /// A step was taken and its actions were performed.
     pub fn after_step(&mut self, at: u64, no: MachineNo, machines: &[Machine]) {
         let machine = &machines[no];
         for (_, service) in std::mem::take(&mut self.starting) {
@@ -318,7 +318,7 @@ impl Watch {
         self.judge_unwanted(no, &agent.node, machines);
     }
 
-    /// Bytes go onto a link.
+    /// Bytes are sent on a link.
     pub fn on_sent(&mut self, at: u64, from: MachineNo, to: MachineNo, bytes: u64) {
         let verdict = self.traffic.sent(at, from, to, bytes);
         self.report(verdict);
@@ -334,27 +334,27 @@ impl Watch {
         }
     }
 
-    /// A node tells its operators something.
+    /// A node emits an event for operators.
     pub fn on_event(&mut self, event: &NodeEvent) {
         if event.action == "unreachable" {
             self.sometimes.saw(Event::Unreachable);
         }
     }
 
-    /// From now on nothing may move on these machines.
+    /// From now on nothing may change on these machines.
     pub fn rest_begins(&mut self, at: u64, machines: BTreeSet<MachineNo>) {
         if self.rest.since().is_none() {
             self.rest.begin(at, machines);
         }
     }
 
-    /// Things may move again.
+    /// Changes are allowed again.
     pub fn rest_ends(&mut self) {
         self.rest.end();
         self.idle_from = None;
     }
 
-    /// All agreed, so long after the heal.
+    /// All agreed, this long after the heal.
     pub fn agreed(&mut self, took_ms: u64) {
         self.agreed_after_ms = Some(took_ms);
     }
@@ -369,7 +369,7 @@ impl Watch {
         self.traffic.total
     }
 
-    /// A node lets go of a run.
+    /// A node forgets a run.
     pub fn on_forget(&mut self, machine: &Machine, run: Run) {
         self.unwanted.remove(&(machine.no, run));
         if machine.programs.is_running(run) {

@@ -1,8 +1,8 @@
-//! The world: machines, a network between them, operators, and everything that goes wrong.
+//! The world: machines, a network between them, operators, and all faults.
 //!
 //! One seed decides all of it. The world has one clock; each agent has its own, which begins when
-//! it is started. Whatever happens is one [`WorldEvent`] from the queue: it is traced, done, and
-//! what it changed is watched.
+//! the agent starts. Everything that happens is a [`WorldEvent`] from the queue: it is traced and
+//! performed, and its effects are checked.
 //!
 //! ```text
 //! form ──▶ harm ──▶ frozen (some seeds: the last cuts stay) ──▶ heal ──▶ agree ──▶ rest ──▶ end
@@ -38,32 +38,32 @@ mod faults;
 mod habits;
 mod orders;
 
-/// What happens to an agent.
+/// An event of an agent.
 #[derive(Debug, Clone)]
 pub enum Fact {
-    /// This comes in.
+    /// An input arrives.
     Input(Input),
-    /// Its timer fires; it was set for this time.
+    /// The timer fires that was set for this time.
     Timer(u64),
     /// The disk has made the oldest write.
     Synced,
-    /// Something is due at its programs; it was set for this time.
+    /// An event of the programs is due that was set for this time.
     Programs(u64),
 }
 
-/// Something reliable under way.
+/// A reliable message or handshake under way.
 #[derive(Debug, Clone)]
 pub struct ReliableMessage {
     from: MachineNo,
     to: MachineNo,
-    /// Where the receiver was when it was sent.
+    /// The receiver's site when it was sent.
     site: u8,
     what: Contents,
     life: u64,
     give_up_at: u64,
 }
 
-/// What is under way.
+/// What is sent reliably.
 #[derive(Debug, Clone)]
 pub enum Contents {
     /// A message.
@@ -72,19 +72,20 @@ pub enum Contents {
     Handshake,
 }
 
-/// One thing that happens.
+/// One event.
 #[derive(Debug, Clone)]
 pub enum WorldEvent {
-    /// To the agent of a machine, if it is still the one of this life; 0: whichever is there.
+    /// An event of a machine's agent, if it is still the agent of this life; 0: whichever agent
+    /// runs.
     Agent {
-        /// Where.
+        /// The machine.
         machine: MachineNo,
-        /// Which agent.
+        /// The life of the agent.
         life: u64,
-        /// What.
+        /// The event.
         fact: Fact,
     },
-    /// Something reliable is tried (again).
+    /// An attempt of a reliable message, the first or a further one.
     Attempt(ReliableMessage),
     /// A machine is started for the first time.
     Join(MachineNo),
@@ -92,22 +93,22 @@ pub enum WorldEvent {
     Begin(usize),
     /// A fault is over.
     End(usize),
-    /// An operator sits down at a machine and changes something.
+    /// An operator works at a machine and changes something.
     Operate,
     /// An operator changes something at this machine.
     Edit {
-        /// Where.
+        /// The machine.
         machine: MachineNo,
-        /// What.
+        /// The change.
         edit: Edit,
     },
-    /// Operators remove what can never run.
+    /// Operators remove services that can never run.
     Cleanup,
-    /// The world is looked at as a whole.
+    /// The world is inspected as a whole.
     Inspect,
 }
 
-/// Where a run stands.
+/// The phase of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Harm,
@@ -120,7 +121,7 @@ enum Stage {
 /// One world.
 #[derive(Debug)]
 pub struct World {
-    /// What kind of world it is.
+    /// The profile of the seed.
     pub profile: Profile,
     /// Virtual time.
     pub at: u64,
@@ -146,7 +147,7 @@ pub struct World {
     last_ticket: u64,
     stage: Stage,
     heal_at: u64,
-    /// What a stale store comes back with; empty unless there is that sabotage.
+    /// The older records that a stale store comes back with; empty without that sabotage.
     living: BTreeMap<(MachineNo, RecordKey), Vec<u8>>,
 }
 
@@ -226,7 +227,7 @@ impl World {
         self.queue.put(1_000, WorldEvent::Inspect);
     }
 
-    /// Lets everything happen until the end, a violation, or this time.
+    /// Performs all events until the end, a violation, or this time.
     pub fn run(&mut self, until: u64) -> Result<(), Violation> {
         while self.stage != Stage::Over && self.watch.violation.is_none() {
             let Some((at, event)) = self.queue.take() else { break };
@@ -254,7 +255,7 @@ impl World {
         }
     }
 
-    /// Something happens to an agent, unless it is gone; one that is paused learns of it later.
+    /// An event of an agent, unless the agent is gone; a paused agent gets the event later.
     fn on_fact(&mut self, no: MachineNo, life: u64, fact: Fact) {
         let machine = &mut self.machines[no];
         if let (Fact::Synced, Some(agent)) = (&fact, &machine.agent)

@@ -1,5 +1,5 @@
-//! The checkers can fail: with one promise of the world broken, the right invariant breaks within
-//! a few seeds.
+//! The checkers can fail: if the world breaks one promise, the right invariant breaks within a few
+//! seeds.
 
 use chaos::invariant::Invariant;
 use chaos::profile::RunOptions;
@@ -7,7 +7,7 @@ use chaos::run::run;
 use chaos::sabotage::Sabotage;
 use chaos::trace::Echo;
 
-/// Seeds that a broken promise may take to be found.
+/// The number of seeds within which a broken promise must be found.
 const SEEDS: u64 = 8;
 
 fn breaks(sabotage: Sabotage, invariant: Invariant) -> bool {

@@ -37,7 +37,7 @@ fn seeds_that_found_a_fault_stay_green() {
     }
 }
 
-/// The metamorphic test: whatever the clocks of the machines say, the fleet does the same.
+/// The metamorphic test: whatever the clocks of the machines show, the fleet acts the same.
 #[test]
 fn clock_jumps_change_nothing_that_runs() {
     let mut seeds = (0..).filter(|seed| {

@@ -1,25 +1,26 @@
-//! What a node says of conditions in which it cannot start tasks.
+//! What a node reports of the conditions in which it cannot start tasks.
 //!
-//! A record of its own, written when a condition begins and when it ends: a node that never had one
-//! has no such record. What is said must not change while a condition lasts.
+//! The report is a record of its own, written when a condition begins and when it ends. A node that
+//! never had a condition has no such record. The text of a condition must not change while the
+//! condition lasts, because every change is a write.
 
 use std::collections::BTreeMap;
 
 use crate::id::NodeId;
 use crate::key::{Kind, RecordKey};
 
-/// Conditions of one node at a time, at most; what is more is not read.
+/// The most conditions of one node at a time; readers ignore any beyond that.
 pub const CONDITIONS_MAX: usize = 8;
 
-/// Bytes of a word or a sentence, at most; the rest is not read.
+/// The most bytes of a condition's word or sentence; readers cut the rest.
 pub const TEXT_BYTES_MAX: usize = 256;
 
-/// The value of a node's record of conditions: a stable word for each, and a sentence for people.
-/// Empty: it can start tasks.
+/// The value of a node's record of conditions: for each condition a stable word and a sentence for
+/// people. Empty: the node can start tasks.
 pub type NodeConditions = BTreeMap<String, String>;
 
 impl RecordKey {
-    /// The key of what a node says of its conditions.
+    /// The key of a node's record of conditions.
     pub fn conditions(id: NodeId) -> RecordKey {
         RecordKey::owned(Kind::CONDITIONS, id, &[])
     }

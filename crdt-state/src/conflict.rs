@@ -1,7 +1,7 @@
 //! Conflicts: facets that were written on both sides of a partition with different values, and
 //! edits of a record that was removed on the other side.
 //!
-//! One value won, by rule and alike on every node; the others stay in the register, and are shown,
+//! One value wins, by the same rule on every node. The others stay in the register, and are shown,
 //! until somebody writes the facet again. Nothing here decides anything.
 
 use crate::key::RecordKey;
@@ -11,14 +11,15 @@ use crate::spec::{Facet, Life};
 use crate::stamp::Stamp;
 use crate::wire;
 
-/// One of the values that were written without knowledge of each other.
+/// One of several values whose writers did not see each other's write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alternative {
-    /// Of which facet: the conflict's, but [`Facet::LIFE`] for a removal that did not see the edit.
+    /// The facet of the value: that of the conflict, or [`Facet::LIFE`] for a removal that did not
+    /// see the edit.
     pub facet: Facet,
-    /// Who wrote it, after what.
+    /// Who wrote the value, and after which writes.
     pub stamp: Stamp,
-    /// When, by the writer's clock, milliseconds since 1970. Display only.
+    /// The time of the write by the writer's clock, milliseconds since 1970. Display only.
     pub wall_ms: u64,
     /// The encoded value.
     pub value: Vec<u8>,
@@ -29,18 +30,18 @@ pub struct Alternative {
 pub struct Conflict {
     /// The record.
     pub key: RecordKey,
-    /// The facet of it.
+    /// The facet that is in conflict.
     pub facet: Facet,
-    /// The label, of [`Facet::LABEL_CHANGES`]: labels conflict one by one.
+    /// The label, for [`Facet::LABEL_CHANGES`]: labels conflict one by one.
     pub label: Option<String>,
     /// The value that counts, or the removal.
     pub winner: Alternative,
-    /// The values that do not, strongest first; each differs from the winner's.
+    /// The values that do not count, strongest first; each differs from the winner's.
     pub losers: Vec<Alternative>,
 }
 
-/// There is no such value to pick: somebody wrote the facet again meanwhile, or removed the record
-/// having seen it, or the value is beyond a limit. Nothing was changed.
+/// No such value can be picked: meanwhile somebody wrote the facet again, or removed the record
+/// after seeing the value, or the value is beyond a limit. Nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "there is no such value: the facet was written again, its record removed, or it is beyond a limit"
@@ -48,13 +49,13 @@ pub struct Conflict {
 pub struct NoSuchValue;
 
 impl Conflict {
-    /// Everything in a record that lost and was not settled since.
+    /// All conflicts of a record that are not settled yet.
     pub(crate) fn of(key: RecordKey, record: &SharedRecord) -> Vec<Conflict> {
         if let Some(removal) = record.removed_by() {
             return Conflict::of_removed(key, record, removal);
         }
         let facets = record.facets().filter(|(facet, _)| match *facet {
-            // Labels are listed key by key; what is given up on each side is given up.
+            // Labels are listed key by key. Volumes given up never conflict: both sides' ids count.
             Facet::LABEL_CHANGES | Facet::VOLUMES_GIVEN_UP => false,
             Facet::LABELS => record.has_whole_labels(),
             facet => is_operators(facet),
@@ -67,7 +68,8 @@ impl Conflict {
         conflicts.chain(record.label_conflicts(key)).collect()
     }
 
-    /// Other names that it was given, and every edit that no removal saw, facet by facet.
+    /// The other names that were given to the record, and every edit that no removal saw, facet by
+    /// facet.
     fn of_removed(key: RecordKey, record: &SharedRecord, removal: &Write) -> Vec<Conflict> {
         let winner = (Facet::LIFE, removal);
         let renamed = record
@@ -76,7 +78,7 @@ impl Conflict {
             .filter(|write| !matches!(wire::decode(&write.value), Ok(Life::Removed { .. })));
         let mut conflicts = Vec::from_iter(Conflict::between(key, winner, (Facet::LIFE, renamed)));
         let unseen = record.unseen();
-        // The entries of labels go with their map.
+        // Entries of labels are listed together with their map.
         let facets = record.facets().map(|(facet, _)| facet);
         let facets = facets.filter(|facet| *facet != Facet::LABEL_CHANGES);
         for facet in facets.filter(|facet| is_operators(*facet)) {
@@ -97,7 +99,7 @@ impl Conflict {
     }
 }
 
-/// What is written along with an operator's value goes with it: there is nothing to pick in it.
+/// Facets that are written along with an operator's value have nothing to pick.
 fn is_operators(facet: Facet) -> bool {
     !matches!(facet, Facet::REMOVAL | Facet::LAST_GOOD | Facet::PREVIOUS)
 }

@@ -1,7 +1,7 @@
 //! Deltas: records, or parts of them, on their way to another replica.
 //!
-//! Every part merges by itself, in any order and any number of times. A delta says nothing of what
-//! it leaves out and must never be taken for the whole.
+//! Every part merges by itself, in any order and any number of times. A record that a delta leaves
+//! out may still exist: a delta must never be treated as the whole state.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ use crate::wire;
 /// comes as several parts under the same key.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Delta {
-    /// Key and bytes of each.
+    /// The key and the encoded bytes of each record.
     pub records: Vec<(RecordKey, Vec<u8>)>,
 }
 
@@ -29,12 +29,12 @@ impl Delta {
         wire::decode_within(bytes, wire::MESSAGE_BYTES_MAX)
     }
 
-    /// Nothing in it?
+    /// Does it hold no records?
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// Bytes of its records and keys, close to those of its encoding.
+    /// Size of its records and keys in bytes, close to the size of its encoding.
     pub fn bytes(&self) -> usize {
         self.records.iter().map(|(_, bytes)| 20 + bytes.len()).sum()
     }
@@ -57,8 +57,8 @@ impl Delta {
 /// What a merge did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Merged {
-    /// Records that are not as they were, each once, in the order of the delta.
+    /// The records that changed, each once, in the order of the delta.
     pub changed: Vec<RecordKey>,
-    /// Records that were not taken in, and why.
+    /// The records that were refused, and why.
     pub junk: Vec<(RecordKey, Junk)>,
 }

@@ -1,11 +1,12 @@
-//! Digests: 16 bytes that tell whether two replicas hold the same, and the tree that finds where
-//! they differ.
+//! Digests: 16 bytes that tell whether two replicas hold the same records, and the tree that finds
+//! where they differ.
 //!
 //! ```text
 //! root ── 16 ── 256 ── 4096 leaves      a record's leaf: the first 12 bits of the hash of its key
 //! ```
 //! The digest of a node in the tree is the XOR of the digests of the records below it, so that a
-//! changed record costs four XORs. XOR finds accidents, not attacks: every record is signed.
+//! changed record costs four XORs. XOR detects accidents, not attacks; against attacks every record
+//! is signed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,7 +29,7 @@ const LEVEL_STARTS: [usize; DEPTH as usize + 1] = [0, 1, 17, 273];
 /// Nodes in the tree; at 16 bytes each, 70 KB.
 const NODES: usize = 1 + 16 + 256 + 4096;
 
-/// The hash of a record, or the XOR of several. All zero: of nothing.
+/// The hash of a record, or the XOR of several. All zero: the digest of nothing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
 pub struct Digest(pub [u8; 16]);
 
@@ -36,7 +37,7 @@ impl Digest {
     /// The digest of nothing.
     pub const EMPTY: Digest = Digest([0; 16]);
 
-    /// Of a record: its key and its canonical bytes.
+    /// The digest of a record: over its key and its canonical bytes.
     pub fn of(key: &RecordKey, bytes: &[u8]) -> Digest {
         let mut hasher = blake3::Hasher::new_derive_key("edgectl record digest 1");
         hasher.update(&key.to_bytes());
@@ -63,7 +64,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// The way from the root to a node of the tree: none to [`DEPTH`] branches.
+/// The path from the root to a node of the tree: none to [`DEPTH`] branches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "(u8, u16)", try_from = "(u8, u16)")]
 pub struct TreePath {
@@ -71,7 +72,7 @@ pub struct TreePath {
     index: u16,
 }
 
-/// A pair of numbers that is no way through the tree.
+/// A pair of numbers that is no path in the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no such place in the digest tree")]
 pub struct BadPath;
@@ -95,12 +96,12 @@ impl TreePath {
         Some(TreePath { depth: self.depth + 1, index: self.index * 16 + branch as u16 })
     }
 
-    /// Nothing below it but records?
+    /// Is this a leaf, with only records below it?
     pub fn is_leaf(self) -> bool {
         self.depth == DEPTH
     }
 
-    /// Branches from the root.
+    /// The number of branches from the root.
     pub fn depth(self) -> u8 {
         self.depth
     }
@@ -114,7 +115,7 @@ impl TreePath {
         Some(TreePath { depth, index: self.index / 16 })
     }
 
-    /// The first and the last leaf at or below this.
+    /// The first and the last leaf at or below this path.
     fn leaves(self) -> (u16, u16) {
         let bits = 4 * u32::from(DEPTH - self.depth);
         let first = self.index << bits;
@@ -152,7 +153,7 @@ impl Default for DigestTree {
 }
 
 impl DigestTree {
-    /// Takes note of a record's digest, and returns the one it had.
+    /// Stores a record's digest, and returns its previous one.
     pub fn insert(&mut self, key: RecordKey, digest: Digest) -> Option<Digest> {
         let leaf = TreePath::of(&key);
         let before = self.records.insert((leaf.index, key), digest);
@@ -162,7 +163,7 @@ impl DigestTree {
         before
     }
 
-    /// Forgets a record, and returns the digest it had.
+    /// Drops a record, and returns the digest it had.
     pub fn remove(&mut self, key: &RecordKey) -> Option<Digest> {
         let leaf = TreePath::of(key);
         let before = self.records.remove(&(leaf.index, *key))?;
@@ -188,12 +189,12 @@ impl DigestTree {
         self.node(TreePath::ROOT)
     }
 
-    /// The digest of all records at or below a place.
+    /// The digest of all records at or below a path.
     pub fn node(&self, path: TreePath) -> Digest {
         self.nodes[path.position()]
     }
 
-    /// The digests of a place's branches; all empty for a leaf.
+    /// The digests of the branches below a path; all empty for a leaf.
     pub fn children(&self, path: TreePath) -> [Digest; FAN_OUT] {
         match path.child(0) {
             None => [Digest::EMPTY; FAN_OUT],
@@ -201,7 +202,7 @@ impl DigestTree {
         }
     }
 
-    /// The records at or below a place with their digests.
+    /// The records at or below a path with their digests.
     pub fn records(&self, path: TreePath) -> impl Iterator<Item = (RecordKey, Digest)> {
         let (first, last) = path.leaves();
         let (least, greatest) = (RecordKey::LEAST, RecordKey::GREATEST);

@@ -1,14 +1,14 @@
-//! Identifiers: 16 bytes, shown as 25 characters of base 36, the shape that Docker's tools expect.
+//! Identifiers: 16 bytes, shown as 25 characters of base 36, the form that Docker's tools expect.
 //!
-//! An id is never reused and carries no meaning besides equality and a total order that every node
-//! computes alike.
+//! An id is never reused. It has no meaning besides equality and a total order, which is the same
+//! on every node.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Characters of an id as people see it: 128 bits need 25 digits of base 36.
+/// Characters of an id as it is shown: 128 bits need 25 digits of base 36.
 pub const ID_CHARS: usize = 25;
 
 /// Why a text is not an id.
@@ -84,8 +84,8 @@ id_type!(
     TaskId
 );
 
-/// The store that a writer's counters live in: new whenever a store is created, so that a writer
-/// that lost its disk is never taken for the one it was before.
+/// The store that a writer's counters belong to. Every new store gets a new id, so that a writer
+/// that lost its disk is never mistaken for the writer it was before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StoreId(pub u64);
 

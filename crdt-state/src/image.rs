@@ -1,7 +1,7 @@
 //! Images that the fleet has without a registry: a name, and the digest that it stands for.
 //!
-//! The record says what an image is, never who has its bytes: that changes by itself, and is asked
-//! of the nodes when somebody needs them.
+//! The record says what an image is, never which nodes have its bytes. That changes by itself, and
+//! nodes are asked when somebody needs the bytes.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,10 +10,10 @@ use crate::spec::Platform;
 /// What a name stands for. The value of [`crate::spec::Facet::IMAGE`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageFact {
-    /// Of a manifest or an index: `sha256:` and 64 hex digits.
+    /// The digest of a manifest or an index: `sha256:` and 64 hex digits.
     pub digest: String,
-    /// What it was built for.
+    /// The platforms that the image was built for.
     pub platforms: Vec<Platform>,
-    /// All its blobs together.
+    /// The sum of the sizes of its blobs.
     pub size_bytes: u64,
 }

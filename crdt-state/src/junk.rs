@@ -1,12 +1,12 @@
-//! Why bytes from outside, or from the disk, were not taken in.
+//! Why bytes from outside, or from the disk, were refused.
 //!
-//! Junk is a counted event, never an error that stops anything and never a panic. A reason is a
-//! plain word: it is the label of a counter.
+//! Junk is a counted event, never an error that stops anything and never a panic. Each reason is a
+//! plain word, because it is the label of a counter.
 
-/// Why something was not taken in. Nothing was changed by it.
+/// Why something was refused. Nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 pub enum Junk {
-    /// Longer than this kind of thing may be.
+    /// Longer than the limit for its kind.
     #[error("too large")]
     TooLarge,
     /// The version byte in front is not one that this version reads.
@@ -19,14 +19,14 @@ pub enum Junk {
     /// write that carries it.
     #[error("bad clock")]
     BadClock,
-    /// The signature is not that of the key beside it.
+    /// The signature was not made by the key beside it.
     #[error("bad signature")]
     BadSignature,
-    /// An owned record written by another than its owner.
+    /// An owned record that was written by a node other than its owner.
     #[error("not its owner")]
     NotOwner,
-    /// Its counter is more than [`crate::replica::LAMPORT_JUMP_MAX`] ahead of everything held: a
-    /// writer that would push the fleet's counters to their end.
+    /// The counter is more than [`crate::replica::LAMPORT_JUMP_MAX`] ahead of everything held: such
+    /// a writer would push the fleet's counters to their end.
     #[error("too far ahead")]
     TooFarAhead,
     /// The record would hold more than [`crate::record::WRITES_MAX`] writes.

@@ -1,7 +1,7 @@
 //! Record keys: a kind and 16 bytes.
 //!
 //! The top bit of a kind tells *owned* records (one writer, a version) from *shared* ones (any
-//! writer, facets), so that a version that does not know a kind still merges it right.
+//! writer, facets). So a version that does not know a kind still merges it correctly.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,16 +33,16 @@ impl Kind {
     pub const IMAGE: Kind = Kind(0x09);
     /// A node's own description. Owned; the id is the node's.
     pub const NODE: Kind = Kind(0x81);
-    /// What a node says of its tasks in one slot of one service. Owned.
+    /// A node's report of its tasks in one slot of one service. Owned.
     pub const TASK: Kind = Kind(0x82);
-    /// What a node says of the volumes that it holds. Owned; the id is the node's.
+    /// A node's report of the volumes that it holds. Owned; the id is the node's.
     pub const VOLUMES: Kind = Kind(0x83);
     /// Copies of tasks that a node asks others to keep, or keeps. Owned; the id is the node's.
     pub const HANDOVERS: Kind = Kind(0x84);
-    /// What a node says of conditions in which it cannot start tasks. Owned; the id is the node's.
+    /// A node's report of conditions in which it cannot start tasks. Owned; the id is the node's.
     pub const CONDITIONS: Kind = Kind(0x85);
 
-    /// Written by one node alone?
+    /// Does one node alone write records of this kind?
     pub fn is_owned(self) -> bool {
         self.0 & 0x80 != 0
     }
@@ -53,7 +53,7 @@ impl Kind {
 pub struct RecordKey {
     /// What it describes.
     pub kind: Kind,
-    /// Which one.
+    /// Identifies the record among those of its kind.
     pub id: [u8; 16],
 }
 
@@ -83,23 +83,23 @@ impl RecordKey {
         RecordKey { kind: Kind::EVICTION, id: id.0 }
     }
 
-    /// The key of an image of the fleet by its full name: a name pushed on two sides of a partition
-    /// is one record.
+    /// The key of an image of the fleet by its full name: one name pushed on both sides of a
+    /// partition is one record.
     pub fn image(name: &str) -> RecordKey {
         let mut hasher = blake3::Hasher::new_derive_key("edgectl image name 1");
         hasher.update(name.as_bytes());
         RecordKey { kind: Kind::IMAGE, id: first_16(&hasher.finalize()) }
     }
 
-    /// The key of what `node` says of its tasks for one slot. Independent of the template: the
-    /// number of records is bounded by nodes times slots, however often a service is updated.
+    /// The key of `node`'s report of its tasks for one slot. It does not depend on the template:
+    /// the number of records is bounded by nodes times slots, however often a service is updated.
     pub fn task(node: NodeId, service: ServiceId, slot: Slot) -> RecordKey {
         RecordKey::owned(Kind::TASK, node, &task_subject(service, slot))
     }
 
-    /// The key of a record that `owner` alone writes. Without a subject there is one per node, and
-    /// its id is the node's; with one the id is a hash of both, so that whoever holds the record
-    /// can check whose it is.
+    /// The key of a record that only `owner` writes. Without a subject there is one record per
+    /// node, and its id is the node's. With a subject the id is a hash of owner and subject, so
+    /// that everybody who holds the record can verify its owner.
     pub fn owned(kind: Kind, owner: NodeId, subject: &[u8]) -> RecordKey {
         if subject.is_empty() {
             return RecordKey { kind, id: owner.0 };

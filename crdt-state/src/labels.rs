@@ -1,11 +1,12 @@
-//! Labels, merged key by key: what both sides of a cut added, changed or removed stays.
+//! Labels, merged key by key: what both sides of a partition added, changed or removed is kept.
 //!
-//! Every edit writes the whole map ([`Facet::LABELS`]), which is all that older versions read, and
-//! after it one entry per key that was ever set ([`Facet::LABEL_CHANGES`]). An entry carries the
-//! stamp of the write that made it, and the clock of a write says which entries it had seen: of two
-//! concurrent writes an entry stays if both have it, or if the one without it never saw it. A key
-//! with several entries was set on several sides; the highest stamp counts, the others are listed.
-//! A map that is newer than all entries was written by an older version and counts as a whole.
+//! Every edit writes the whole map ([`Facet::LABELS`]), the only form that older versions read.
+//! After the map it writes one entry per key that was ever set ([`Facet::LABEL_CHANGES`]). An entry
+//! carries the stamp of the write that made it, and the clock of a write says which entries that
+//! write had seen. Of two concurrent writes an entry stays if both have it, or if the write without
+//! it never saw it. A key with several entries was set on several sides: the highest stamp counts,
+//! the others are listed. A map that is newer than all entries was written by an older version and
+//! counts as a whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,16 +21,17 @@ use crate::spec::{Facet, Labels};
 use crate::stamp::Stamp;
 use crate::wire;
 
-/// Removed keys that are remembered, the latest first. A removal that is forgotten still holds; it
-/// is only not listed any more against a side that set the key meanwhile.
+/// The number of removed keys that are remembered, the latest ones. A forgotten removal still
+/// holds, but no conflict is listed any more with a side that set the key meanwhile.
 pub const REMOVED_MAX: usize = 64;
 
-/// What one write made of one key.
+/// What one write did to one key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct LabelEntry {
     /// The writer's time of day, milliseconds since 1970. Display only.
     wall_ms: u64,
-    /// Taken over from a map that an older version wrote: yields to what anybody set since.
+    /// Taken over from a map that an older version wrote: gives way to every later change of the
+    /// key.
     inherited: bool,
     /// `None`: the key was removed.
     value: Option<String>,
@@ -39,7 +41,7 @@ struct LabelEntry {
 /// [`Facet::LABEL_CHANGES`].
 type LabelChanges = BTreeMap<String, BTreeMap<Stamp, LabelEntry>>;
 
-/// The labels of a service or a node; none of a record that is not fit to be read.
+/// The labels of a service or a node; empty if the record is unfit to be read.
 pub fn labels(replica: &Replica, key: &RecordKey) -> Labels {
     let record = replica.record(key).filter(|_| !replica.is_unfit(key));
     let record = record.and_then(Record::as_shared);
@@ -54,7 +56,8 @@ impl SharedRecord {
         }
     }
 
-    /// The map, where it counts as a whole: no entry is newer, or one that this version cannot read.
+    /// The map, if it counts as a whole: no entry is newer, or this version cannot read the
+    /// entries.
     fn whole_labels(&self) -> Option<Labels> {
         let map = self.winner(Facet::LABELS)?;
         let changes = self.writes_of(Facet::LABEL_CHANGES);
@@ -66,7 +69,7 @@ impl SharedRecord {
         Some(wire::decode(&map.value).unwrap_or_default())
     }
 
-    /// The entries that count, over all writes that did not see each other.
+    /// The entries that count, merged over all concurrent writes.
     fn label_changes(&self) -> LabelChanges {
         let writes = self.writes_of(Facet::LABEL_CHANGES);
         let sides: Vec<(&Clock, LabelChanges)> = writes
@@ -89,7 +92,7 @@ impl SharedRecord {
         merged
     }
 
-    /// The maps that older versions wrote, and that no entry stands for: they conflict as a whole.
+    /// Are there maps of older versions that no entry follows? Such maps conflict as a whole.
     pub(crate) fn has_whole_labels(&self) -> bool {
         let changes = self.writes_of(Facet::LABEL_CHANGES);
         let is_followed = |map: &Write| {
@@ -99,7 +102,7 @@ impl SharedRecord {
         self.writes_of(Facet::LABELS).iter().any(|map| !is_followed(map))
     }
 
-    /// Keys that were set to different values by writes that did not see each other.
+    /// Keys that concurrent writes set to different values.
     pub(crate) fn label_conflicts(&self, key: RecordKey) -> Vec<Conflict> {
         if self.whole_labels().is_some() {
             return Vec::new();
@@ -126,8 +129,8 @@ impl SharedRecord {
 }
 
 impl Replica {
-    /// Writes the labels of a service or a node: the keys that differ, over everything held of
-    /// them. Encoded they are at most [`wire::VALUE_BYTES_MAX`].
+    /// Writes the labels of a service or a node. The keys that differ replace everything held of
+    /// them. The encoded labels must be at most [`wire::VALUE_BYTES_MAX`].
     pub fn edit_labels(&mut self, key: RecordKey, wanted: &Labels, wall_ms: u64) -> Stamp {
         let differ = |held: &Labels, label: &String| held.get(label) != wanted.get(label);
         self.write_labels(key, wanted, differ, wall_ms).expect("a caller checks the size")
@@ -152,8 +155,8 @@ impl Replica {
         self.write_labels(key, &wanted, |_, other| other == label, wall_ms).ok_or(NoSuchValue)
     }
 
-    /// The map, and then the entries: those of keys that are `set` are made anew. Entries that do
-    /// not fit are left out: then the map counts as a whole.
+    /// Writes the map, and then the entries; keys for which `is_set` holds get new entries. If the
+    /// entries do not fit they are not written, and the map counts as a whole.
     fn write_labels(
         &mut self,
         key: RecordKey,
@@ -196,7 +199,8 @@ impl Replica {
     }
 }
 
-/// Takes over a map that an older version wrote: what it left out is gone, what it has counts.
+/// Takes over a map that an older version wrote: keys that it left out are removed, its values
+/// count.
 fn inherit(
     changes: &mut LabelChanges,
     whole: &Labels,
@@ -209,7 +213,7 @@ fn inherit(
     }
 }
 
-/// Forgets the removed keys that were removed first, beyond so many.
+/// Drops the entries of the keys that were removed first, beyond `most` of them.
 fn forget_removed(changes: &mut LabelChanges, most: usize) {
     let is_removed = |made: &BTreeMap<Stamp, LabelEntry>| made.values().all(|e| e.value.is_none());
     let removed = changes.iter().filter(|(_, made)| is_removed(made));
@@ -229,7 +233,7 @@ fn entries(changes: &LabelChanges) -> impl Iterator<Item = (&String, Stamp, &Lab
     changes.iter().flat_map(of)
 }
 
-/// The entry that counts: one that was set goes before one that was taken over.
+/// The entry that counts: an entry that was set comes before an inherited one.
 fn winning(made: &BTreeMap<Stamp, LabelEntry>) -> Option<(Stamp, &LabelEntry)> {
     let strongest = made.iter().max_by_key(|(stamp, entry)| (!entry.inherited, **stamp));
     strongest.map(|(stamp, entry)| (*stamp, entry))

@@ -1,8 +1,8 @@
 //! The fleet's state: ids, stamps, records, merge, digests, deltas and their wire encoding.
 //!
-//! Everything here is pure and knows nothing of sockets, clocks, disks or who is alive. To this
-//! crate a facet is a number and bytes; [`spec`], [`node`] and [`task`] give the bytes their types.
-//! It must never refuse a record for lack of another one: merge is total.
+//! Everything here is pure and knows nothing of sockets, clocks, disks or liveness. To this crate a
+//! facet is a number and bytes; [`spec`], [`node`] and [`task`] give the bytes their types. It must
+//! never refuse a record because another one is missing: merge is total.
 
 pub mod condition;
 pub mod conflict;

@@ -1,10 +1,11 @@
-//! Limits: what a value may be, for the operator who writes it and for the record that arrives.
+//! Limits of values: for an operator's edit and for a record that arrives.
 //!
-//! The one border between bytes and typed values: [`check`] decodes everything in a record that
-//! this version reads, and measures every number, length and count. What does not fit stays in the
-//! replica, in its digest and on its way to others, and is read by nobody ([`Unfit`]). It must
-//! depend on the record alone: equal records are read alike on every node. Whatever an edit
-//! accepts fits, so a limit may be raised and never lowered.
+//! This is the one border between bytes and typed values. [`check`] decodes everything in a record
+//! that this version reads, and compares every number, length and count with its limit. A record
+//! that does not fit is [`Unfit`]: it stays in the replica, in the digest and on its way to others,
+//! and nobody reads it. The result must depend on the record alone, so that every node reads equal
+//! records alike. Every value that an edit accepts must fit, so a limit may be raised and never
+//! lowered.
 
 use std::collections::BTreeMap;
 
@@ -38,52 +39,52 @@ pub const AMOUNT_MAX: u64 = i64::MAX as u64;
 /// Characters of a service's name: Docker's.
 pub const NAME_CHARS_MAX: usize = 63;
 
-/// Bytes of what a node is called, of its platform, its version or an address. A host name has 64,
-/// a name in the DNS 253.
+/// Bytes of a node's host name, platform, version or address. A host name has at most 64, a DNS
+/// name 253.
 pub const WORD_BYTES_MAX: usize = 255;
 
-/// Bytes of the name of an image: registry 255, repository 255, tag 128, and room.
+/// Bytes of the name of an image: registry 255, repository 255, tag 128, the rest is reserve.
 pub const IMAGE_NAME_BYTES_MAX: usize = 1_024;
 
-/// Addresses of one node: an agent tells eight.
+/// Addresses of one node: an agent announces eight.
 pub const ADDRESSES_MAX: usize = 64;
 
-/// Tasks in the record of a slot: a node keeps six that are over, and one for each template that
+/// Tasks in the record of a slot: a node keeps six ended ones, and one for each template whose task
 /// has not ended yet.
 pub const TASKS_MAX: usize = 64;
 
 /// Past attempts of a task: a node keeps five.
 pub const ATTEMPTS_MAX: usize = 64;
 
-/// Bytes of the message of an attempt: 512, and what is put in front of it.
+/// Bytes of the message of an attempt: 512, and the prefix that is put in front.
 pub const MESSAGE_BYTES_MAX: usize = 1_024;
 
-/// Why a record, or a value of it, is not read. Nothing of it is changed.
+/// Why a record, or a value of it, is not read. The record itself is not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
-    /// The bytes are those of another version, or of nothing.
+    /// The bytes were written by another version, or are no encoding at all.
     #[error("{0} cannot be read by this version")]
     Unreadable(&'static str),
-    /// A number, a length or a count.
+    /// A number, a length or a count is above its limit.
     #[error("{what} is {value}, at most {most} is possible")]
     TooMuch {
-        /// Of what.
+        /// The name of the quantity.
         what: &'static str,
-        /// As it is.
+        /// The value in the record.
         value: u64,
-        /// As it may be.
+        /// The limit.
         most: u64,
     },
     /// A word or a number that no edit writes.
     #[error("{0} is none that there is")]
     NoSuch(&'static str),
-    /// It speaks of something else than its key says.
+    /// The value names another node, service or slot than the record's key.
     #[error("it speaks of another node, service or slot than its key")]
     Misfiled,
-    /// This node failed while it applied it, and looks at it again at once.
+    /// This node failed while it applied the record, and will try it again soon.
     #[error("this agent failed while it applied it, and begins with it anew")]
     HeldBack,
-    /// This node failed over it twice.
+    /// This node failed twice while it applied the record.
     #[error("this agent failed twice while it applied it")]
     SetAside,
 }
@@ -102,14 +103,15 @@ impl Unfit {
     }
 }
 
-/// A value with limits.
+/// A value that has limits.
 pub trait Bounded {
-    /// Is everything in it within its limits?
+    /// Is every part of the value within its limits?
     fn check(&self) -> Result<(), Unfit>;
 }
 
-/// Does everything in a record that this version reads decode, within its limits? Of a removed
-/// record only its life is read. Kinds and facets that this version does not know fit.
+/// Does everything in a record that this version reads decode, and is it within its limits? Of a
+/// removed record only the life is read. Kinds and facets that this version does not know always
+/// fit.
 pub fn check(key: &RecordKey, record: &Record) -> Result<(), Unfit> {
     match record {
         Record::Shared(record) => check_shared(key.kind, record),
@@ -129,7 +131,7 @@ fn check_shared(kind: Kind, record: &SharedRecord) -> Result<(), Unfit> {
     facets.into_iter().try_for_each(|(facet, value)| check_facet(kind, facet, value))
 }
 
-/// The same of one value of a facet, the winning one or another.
+/// The same check for one value of a facet, the winning one or another.
 pub fn check_facet(kind: Kind, facet: Facet, value: &[u8]) -> Result<(), Unfit> {
     match (kind, facet) {
         (Kind::SERVICE, Facet::LIFE) => check_service_name(&read("the life", value)?),
@@ -200,8 +202,8 @@ fn duration(what: &'static str, ms: u64) -> Result<(), Unfit> {
     number(what, ms, DURATION_MS_MAX)
 }
 
-/// No stricter than any version's edit was: letters, digits and three signs. What is removed may
-/// have had any name.
+/// Must not be stricter than the check of an edit in any version: letters, digits and three signs.
+/// The name of a removed service is not checked.
 fn check_service_name(life: &Life) -> Result<(), Unfit> {
     let Life::Present { name, .. } = life else { return Ok(()) };
     at_most("the length of the name", name.len(), NAME_CHARS_MAX)?;
@@ -284,7 +286,7 @@ impl Bounded for Scale {
     }
 }
 
-/// Constraints are judged by the planner, which says of one that it cannot read that it cannot.
+/// The planner checks constraints, and reports a constraint that it cannot parse.
 impl Bounded for Placement {
     fn check(&self) -> Result<(), Unfit> {
         Ok(())

@@ -1,14 +1,15 @@
-//! What a node says of itself, and what operators set on it.
+//! A node's own description, and what operators set on a node.
 //!
-//! Nothing here says whether a node is alive: that is no record, and a verdict never changes one.
+//! Nothing here says whether a node is alive: liveness is not a record, and a verdict never changes
+//! a record.
 
 use serde::{Deserialize, Serialize};
 
 use crate::spec::{Labels, Resources};
 use crate::stamp::Stamp;
 
-/// The value of a node's own record. Nothing that changes by itself belongs here: an idle fleet
-/// writes nothing.
+/// The value of a node's own record. It must hold nothing that changes by itself, because an idle
+/// fleet writes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeDescription {
     /// Host name.
@@ -17,17 +18,18 @@ pub struct NodeDescription {
     pub os: String,
     /// As Docker spells it: `x86_64`, `aarch64`, `armv7l`.
     pub arch: String,
-    /// What the machine has.
+    /// The resources of the machine.
     pub resources: Resources,
     /// Labels from the config file (`engine.labels.*`).
     pub engine_labels: Labels,
     /// Version of the agent.
     pub engine_version: String,
-    /// Where it listens, best first (`ip:port`); hints, the address of a node roams.
+    /// The addresses that it listens on, best first (`ip:port`). They are hints, because a node's
+    /// address may change.
     pub addresses: Vec<String>,
     /// When it first wrote this record.
     pub joined: Stamp,
-    /// It left of its own accord and runs nothing.
+    /// It left the fleet by its own decision and runs nothing.
     pub left: bool,
 }
 
@@ -37,8 +39,8 @@ pub enum Availability {
     /// Yes.
     #[default]
     Active,
-    /// It keeps those it has and takes no others.
+    /// It keeps the tasks it has and takes no others.
     Pause,
-    /// Its tasks go elsewhere.
+    /// Its tasks are moved to other nodes.
     Drain,
 }

@@ -1,4 +1,4 @@
-//! What a service was before the last edit of it: what an operator compares with, and goes back to.
+//! A service before its last edit: an operator compares with it, and can roll back to it.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,12 +7,12 @@ use crate::spec::{
 };
 use crate::wire;
 
-/// All facets of a service that operators write, as they were.
+/// All facets of a service that operators write, before the edit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Previous {
     /// Its name.
     pub name: String,
-    /// What defined a task.
+    /// The template of its tasks.
     pub template: Template,
     /// Mode and replicas.
     pub scale: Scale,
@@ -27,8 +27,8 @@ pub struct Previous {
 }
 
 impl Previous {
-    /// The value of the facet. Each part fits into a value, all of them together may not: then it
-    /// says that what was before is not known, instead of leaving there what was earlier still.
+    /// The value of the facet. Each part fits into a value, but all of them together may not. Then
+    /// the value is `None`, "not known", so that no older one stays in its place.
     pub fn fitting(self) -> Option<Previous> {
         let value = Some(self);
         let fits = wire::encode(&value).len() <= wire::VALUE_BYTES_MAX;
@@ -36,19 +36,19 @@ impl Previous {
     }
 }
 
-/// What an earlier template of a service ran.
+/// The image that an earlier template of a service ran.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RanImage {
     /// The template.
     pub version: TemplateVersion,
-    /// What ran it.
+    /// What ran the task.
     pub runtime: Runtime,
-    /// Its image; of a process, its program.
+    /// Its image; for a process, its program.
     pub name: String,
 }
 
 impl RanImage {
-    /// Of a template.
+    /// The image of a template.
     pub fn of(version: TemplateVersion, template: &Template) -> RanImage {
         let name = match template.runtime {
             Runtime::Container => template.image.clone(),

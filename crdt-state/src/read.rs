@@ -1,8 +1,8 @@
-//! What a replica's records say, as values: one reader for each kind of record.
+//! The values of a replica's records: one reader for each kind of record.
 //!
-//! The values themselves, and their keys, are in the module of the kind ([`crate::node`],
-//! [`crate::volume`] and so on), which knows no replica. What is missing or not fit to be read
-//! reads as its default. Services have a file of their own, [`crate::service`].
+//! The value types, and their keys, are in the module of the kind ([`crate::node`],
+//! [`crate::volume`] and so on), which knows no replica. A record that is missing or unfit reads as
+//! its default. Services have a file of their own, [`crate::service`].
 
 mod condition;
 mod handover;

@@ -1,9 +1,9 @@
 //! Records: what is stored, sent and merged under one key.
 //!
-//! A *shared* record is an ordered map of facets, each an independent [`Register`], never a
-//! `crdts::Map`, which diverges. An *owned* record has one writer and a version. Which of the two
-//! it is follows from the kind in its key, so kinds and facets that this version does not know are
-//! kept, merged and passed on like any other.
+//! A *shared* record is an ordered map of facets, each an independent [`Register`]. It is never a
+//! `crdts::Map`, which diverges. An *owned* record has one writer and a version. The kind in the
+//! key decides which of the two a record is. So kinds and facets that this version does not know
+//! are kept, merged and passed on like any other.
 
 use std::collections::BTreeMap;
 
@@ -18,25 +18,25 @@ use crate::spec::{Facet, Life};
 use crate::stamp::Stamp;
 use crate::wire;
 
-/// Writes in one shared record, over all facets: 200 nodes that all edited one facet apart from
-/// each other, and some. Settling a register compares its writes in pairs, so this bounds time as
-/// well as memory. Beyond it a record from outside is junk.
+/// The most writes in one shared record, over all facets: 200 nodes that all edited one facet
+/// without seeing each other, and a reserve. Settling a register compares its writes in pairs, so
+/// this bounds time as well as memory. A record from outside with more writes is junk.
 pub const WRITES_MAX: usize = 256;
 
-/// What an owned record is about, besides its owner: a task's service and slot are 33 bytes.
+/// Bytes of an owned record's subject: a task's service and slot are 33 bytes.
 pub const SUBJECT_BYTES_MAX: usize = 64;
 
 /// What is held under one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
-    /// Written anywhere.
+    /// Any node may write it.
     Shared(SharedRecord),
-    /// Written by its owner alone.
+    /// Only its owner writes it.
     Owned(OwnedRecord),
 }
 
 impl Record {
-    /// Reads a record, or a part of a shared one. Checks its form, but no signature.
+    /// Reads a record, or a part of a shared one. Checks its form, but not its signatures.
     pub fn decode(key: &RecordKey, bytes: &[u8], bytes_max: usize) -> Result<Record, Junk> {
         if key.kind.is_owned() {
             let record: OwnedRecord = wire::decode_within(bytes, bytes_max)?;
@@ -65,7 +65,7 @@ impl Record {
     }
 }
 
-/// A record that can be written anywhere: facets, each with its own causal clock.
+/// A record that any node may write: facets, each with its own causal clock.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(transparent)]
 pub struct SharedRecord {
@@ -111,7 +111,7 @@ impl SharedRecord {
             .flat_map(|(facet, register)| register.writes().iter().map(move |write| (facet, write)))
     }
 
-    /// The write that counts: the highest stamp; for [`Facet::LIFE`] any removal before that.
+    /// The write that counts: the highest stamp. For [`Facet::LIFE`], any removal comes first.
     pub fn winner(&self, facet: Facet) -> Option<&Write> {
         let register = self.register(facet)?;
         if facet == Facet::LIFE {
@@ -128,12 +128,12 @@ impl SharedRecord {
         self.writes().map(|(_, write)| write.stamp).max()
     }
 
-    /// About the bytes it takes, here and encoded.
+    /// The approximate size in bytes, in memory and encoded.
     pub fn bytes(&self) -> usize {
         self.writes().map(|(_, write)| 200 + 40 * write.clock.len() + write.value.len()).sum()
     }
 
-    /// Takes in what the other holds. Tells whether that changed anything.
+    /// Merges the other record into this one. Returns whether anything changed.
     pub fn merge(&mut self, other: SharedRecord) -> bool {
         let mut changed = false;
         for (facet, register) in other.facets {
@@ -142,36 +142,38 @@ impl SharedRecord {
         changed
     }
 
-    /// The record of one write: a part that merges like the whole.
+    /// A record with one write only: a part that merges like the whole.
     pub(crate) fn of(facet: Facet, write: Write) -> SharedRecord {
         SharedRecord { facets: BTreeMap::from([(facet, Register::of(vec![write]))]) }
     }
 }
 
-/// A record that one node writes: the highest version is what counts.
+/// A record that one node writes: the highest version counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnedRecord {
-    /// The owner's key: the record's key is a hash of the node id that follows from it.
+    /// The owner's public key: the owner's node id is its hash, and the record's key follows from
+    /// that id.
     pub key: PublicKey,
-    /// What it is about, besides its owner, see [`RecordKey::owned`].
+    /// The subject of the record, besides its owner, see [`RecordKey::owned`].
     pub subject: Vec<u8>,
     /// The owner's Lamport counter when it wrote.
     pub version: u64,
     /// The owner's time of day, milliseconds since 1970. Display only.
     pub wall_ms: u64,
-    /// The encoded value; `None`: there is nothing more to say under this key.
+    /// The encoded value; `None`: the record is retired.
     pub value: Option<Vec<u8>>,
-    /// Of [`OwnedRecord::message`], by `key`.
+    /// The signature of [`OwnedRecord::message`], by `key`.
     pub signature: Signature,
 }
 
 impl OwnedRecord {
-    /// Who writes it.
+    /// The node that writes it.
     pub fn owner(&self) -> NodeId {
         NodeId::of(&self.key)
     }
 
-    /// What is signed: everything, under a name of its own, every part of known length.
+    /// The bytes that are signed: all fields, after a prefix for this type, every part of known
+    /// length.
     pub fn message(&self, key: &RecordKey) -> Vec<u8> {
         let value = self.value.as_deref();
         let mut message = Vec::with_capacity(128 + value.map_or(0, <[u8]>::len));
@@ -186,8 +188,8 @@ impl OwnedRecord {
         message
     }
 
-    /// Does this one count before the other? By version; then, for an owner whose disk went back
-    /// in time, by hash.
+    /// Does this record win over the other? The higher version wins. Two different records of one
+    /// version exist only if the owner's disk was rolled back; then the hash decides.
     pub fn outranks(&self, other: &OwnedRecord) -> bool {
         let hash = |record: &OwnedRecord| *blake3::hash(&wire::encode(record)).as_bytes();
         self.version > other.version

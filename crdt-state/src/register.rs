@@ -1,10 +1,11 @@
-//! One facet: all writes to it that no other write has seen, each signed, each with its causal
+//! One facet: all writes to it that no other write has seen, each with its signature and its causal
 //! clock.
 //!
-//! A register is a `crdts::MVReg` at rest in canonical order: every change goes through `MVReg`,
-//! which decides what has been overwritten; between changes the writes lie sorted, because `MVReg`
-//! lends no references and has no canonical form to hash. Never use its `PartialEq`: it asserts.
-//! A value is bytes here; the one rule that reads them (removal) is in [`crate::record`].
+//! A register is a `crdts::MVReg` stored in canonical order. Every change goes through `MVReg`,
+//! which decides what has been overwritten. Between changes the writes are kept sorted, because
+//! `MVReg` lends no references and has no canonical form to hash. Never use the `PartialEq` of
+//! `MVReg`: it asserts. A value is bytes here; the one rule that reads values (removal) is in
+//! [`crate::record`].
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -21,35 +22,35 @@ use crate::spec::Facet;
 use crate::stamp::{Stamp, Writer};
 use crate::wire;
 
-/// What a write had seen: for each writer the Lamport counter of its last write to this facet,
-/// the write itself included. Lamport counters rather than 1, 2, 3: a writer that lost one record
-/// to a damaged store still never uses a counter twice.
+/// What a write had seen: for each writer the Lamport counter of its last write to this facet, the
+/// write itself included. It holds Lamport counters rather than 1, 2, 3, so that a writer that lost
+/// one record to a damaged store still never uses a counter twice.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Clock(Box<[(Writer, u64)]>);
 
 impl Clock {
-    /// The last write of this writer that was seen; 0: none.
+    /// The last write of this writer that was seen; 0 if there was none.
     pub fn counter(&self, writer: &Writer) -> u64 {
         let found = self.0.binary_search_by(|(other, _)| other.cmp(writer));
         found.map_or(0, |at| self.0[at].1)
     }
 
-    /// Everything that the other had seen, and something else?
+    /// Had this clock seen everything that the other had seen, and more?
     pub fn is_after(&self, other: &Clock) -> bool {
         self != other && other.0.iter().all(|(writer, counter)| self.counter(writer) >= *counter)
     }
 
-    /// Of the first write to a facet.
+    /// The clock of the first write to a facet.
     pub fn first(stamp: Stamp) -> Clock {
         Clock([(stamp.writer, stamp.lamport)].into())
     }
 
-    /// How many writers it knows of.
+    /// How many writers it contains.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Nothing seen: never so in a record.
+    /// Is it empty? The clock of a write in a record never is.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -67,7 +68,7 @@ impl Clock {
         Clock(clock.dots.into_iter().collect())
     }
 
-    /// The form that honest writers make: ascending, the writer's own counter above all others.
+    /// Checks the form of an honest clock: ascending, the writer's own counter above all others.
     fn check(&self, writer: &Writer) -> Result<u64, Junk> {
         let own = self.counter(writer);
         let ascending = self.0.is_sorted_by(|(a, _), (b, _)| a < b);
@@ -81,21 +82,21 @@ impl Clock {
 /// One write to one facet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Write {
-    /// Who wrote, and its place in the order of writes.
+    /// Who wrote, and the write's place in the order of writes.
     pub stamp: Stamp,
     /// The writer's time of day, milliseconds since 1970. Display only.
     pub wall_ms: u64,
-    /// The key that the writer's node id is the hash of.
+    /// The public key of the writer: its hash is the node id.
     pub key: PublicKey,
-    /// What it had seen.
+    /// The writes that the writer had seen.
     pub clock: Clock,
     /// The encoded value; whether this version can read it does not matter here.
     pub value: Vec<u8>,
-    /// Of [`Write::message`], by `key`.
+    /// The signature of [`Write::message`], by `key`.
     pub signature: Signature,
 }
 
-/// A write as it is encoded: the stamp follows from key, store and clock.
+/// A write as it is encoded: the stamp is computed from key, store and clock.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct WireWrite {
     store: StoreId,
@@ -120,7 +121,7 @@ impl TryFrom<WireWrite> for Write {
     }
 }
 
-/// As [`WireWrite`], without cloning.
+/// The encoding of [`WireWrite`], without cloning.
 impl Serialize for Write {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Write { stamp, wall_ms, key, clock, value, signature } = self;
@@ -129,7 +130,8 @@ impl Serialize for Write {
 }
 
 impl Write {
-    /// What is signed: everything, under a name of its own, every part of known length.
+    /// The bytes that are signed: all fields, after a prefix for this type, every part of known
+    /// length.
     pub fn message(&self, key: &RecordKey, facet: Facet) -> Vec<u8> {
         let mut message = Vec::with_capacity(112 + 32 * self.clock.0.len() + self.value.len());
         message.extend(b"edgectl write 1\0");
@@ -148,8 +150,8 @@ impl Write {
         message
     }
 
-    /// Whether this one is stronger (less) or weaker (greater) than the other. Beyond the stamp
-    /// only a forged or a restored writer differs, and one hash for all nodes decides.
+    /// Orders writes, the stronger first. Two different writes have equal stamps only if their
+    /// writer was forged or restored from a copy; then the hash decides, alike on every node.
     fn strength(&self, other: &Write) -> Ordering {
         let by_stamp = other.stamp.cmp(&self.stamp);
         by_stamp.then_with(|| {
@@ -175,14 +177,14 @@ pub struct Register {
 }
 
 impl Register {
-    /// Of any writes, in any order.
+    /// The register of any writes, given in any order.
     pub fn of(writes: Vec<Write>) -> Register {
         let mut register = Register { writes };
         register.settle();
         register
     }
 
-    /// Takes in what the other holds. Tells whether that changed anything.
+    /// Merges the writes of the other register. Returns whether anything changed.
     pub fn merge(&mut self, other: Register) -> bool {
         let news: Vec<Write> =
             other.writes.into_iter().filter(|write| !self.outranks(write)).collect();
@@ -206,7 +208,7 @@ impl Register {
         self.knows(write) || self.writes.iter().any(clashes)
     }
 
-    /// The clock of a write by this stamp that has seen everything held.
+    /// The clock of a write with this stamp that has seen everything held.
     pub fn clock_for(&self, stamp: Stamp) -> Clock {
         let mut clock = VClock::new();
         self.writes.iter().for_each(|write| clock.merge(write.clock.to_vclock()));
@@ -219,13 +221,14 @@ impl Register {
         &self.writes
     }
 
-    /// The write that every node takes for the value: the highest stamp.
+    /// The write whose value counts on every node: the one with the highest stamp.
     pub fn winner(&self) -> Option<&Write> {
         self.writes.first()
     }
 
-    /// Sorts, and drops what another write has seen. Of two writes with one clock, which only a
-    /// forged or a restored writer makes, the stronger stays: `MVReg` would keep what came first.
+    /// Sorts the writes, and drops those that another write has seen. Only a forged or a restored
+    /// writer makes two writes with one clock. Then the stronger stays, where `MVReg` would keep
+    /// the first.
     fn settle(&mut self) {
         self.writes.sort_by(Write::strength);
         let mut values = MVReg::<usize, Writer>::new();

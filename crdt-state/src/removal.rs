@@ -1,9 +1,9 @@
-//! Removals: what was removed, what that removal had seen, and the way back.
+//! Removals: what was removed, what the removal had seen, and how the record can be brought back.
 //!
 //! A removal wins over every edit that it did not see, at once and on every node. So that such an
-//! edit does not vanish with it, the removal says which writes it saw: what else the record holds
-//! is listed as a conflict, until somebody confirms the removal or brings the record back. Nothing
-//! here ever undoes a removal by itself.
+//! edit is not lost, the removal lists the writes that it saw. All other writes in the record are
+//! shown as conflicts, until somebody confirms the removal or brings the record back. Nothing here
+//! ever undoes a removal by itself.
 
 use std::collections::BTreeSet;
 
@@ -19,14 +19,15 @@ use crate::spec::{Facet, Life};
 use crate::stamp::Stamp;
 use crate::wire;
 
-/// What a removal had seen: the value of [`Facet::REMOVAL`]. At most as many stamps as a record has
-/// writes, 256 of 37 bytes: 10 KB.
+/// What a removal had seen: the value of [`Facet::REMOVAL`]. It has at most as many stamps as a
+/// record has writes, 256 of 37 bytes: 10 KB.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemovalFact {
-    /// The write of [`Facet::LIFE`] that removes. A version without this facet writes that alone:
-    /// what it had seen is not known, and nothing is said about it.
+    /// The write of [`Facet::LIFE`] that removes. A version that does not know this facet writes
+    /// only [`Facet::LIFE`]: what such a removal had seen is not known, and its record lists no
+    /// unseen edits.
     pub life: Stamp,
-    /// When the record was created, for the day it is brought back.
+    /// When the record was created; needed if it is brought back.
     pub created: Stamp,
     /// The writes of other facets that were held.
     pub seen: Vec<(Facet, Stamp)>,
@@ -38,8 +39,8 @@ impl SharedRecord {
         self.winner(Facet::LIFE).filter(|write| is_removal(write))
     }
 
-    /// The writes of a removed record that none of its removals had seen. Empty also where it is
-    /// not known what they saw.
+    /// The writes of a removed record that none of its removals had seen. Empty also if it is not
+    /// known what the removals saw.
     pub fn unseen(&self) -> Vec<(Facet, &Write)> {
         let removals: Vec<Stamp> = self
             .writes_of(Facet::LIFE)
@@ -59,7 +60,7 @@ impl SharedRecord {
         if removals.is_empty() { Vec::new() } else { edits.collect() }
     }
 
-    /// The writes that say something of the record, not whether it exists.
+    /// The writes to the record's content, without those that say whether it exists.
     fn edits(&self) -> impl Iterator<Item = (Facet, &Write)> {
         self.writes().filter(|(facet, _)| !matches!(*facet, Facet::LIFE | Facet::REMOVAL))
     }
@@ -77,7 +78,7 @@ fn is_removal(write: &Write) -> bool {
 }
 
 impl Replica {
-    /// Removes a record that exists, or confirms that it is removed: over everything held of it.
+    /// Removes a record that exists, or confirms its removal. The write replaces everything held.
     pub fn remove(&mut self, key: RecordKey, wall_ms: u64) -> Result<Stamp, NoSuchValue> {
         let record = self.record(&key).and_then(Record::as_shared).ok_or(NoSuchValue)?;
         let (name, created) = match self.life(&key).ok_or(NoSuchValue)? {
@@ -90,8 +91,8 @@ impl Replica {
         Ok(life)
     }
 
-    /// Settles a conflict of a removed record: confirms the removal, or brings the record back with
-    /// everything that was written to it, and with this value where several were written.
+    /// Settles a conflict of a removed record. It confirms the removal, or brings the record back
+    /// with everything that was written to it; where several values were written, this one counts.
     pub(crate) fn pick_of_removed(
         &mut self,
         key: RecordKey,
@@ -117,7 +118,7 @@ impl Replica {
             return Err(NoSuchValue);
         }
         let created = created_before(record);
-        // Labels of several sides stand side by side.
+        // Labels of several sides are merged, so none has to be picked.
         let is_one_of_several = writes.len() > 1 && facet != Facet::LABELS;
         let settles = is_one_of_several.then(|| picked.value.clone());
         if let Some(value) = settles {
@@ -127,8 +128,8 @@ impl Replica {
     }
 }
 
-/// When a removed record was created, as its removals say; for one that an older version removed,
-/// the first write that is left.
+/// When a removed record was created, as its removals say. For a record that an older version
+/// removed: the stamp of its first remaining write.
 fn created_before(record: &SharedRecord) -> Stamp {
     let said = record.facts().into_iter().map(|fact| fact.created).min();
     let first = record.writes().map(|(_, write)| write.stamp).min();

@@ -1,8 +1,9 @@
-//! A replica: all records that one node holds, their digests, and what changed lately.
+//! A replica: all records that one node holds, their digests, and which records changed since they
+//! were last drained.
 //!
-//! It never refuses a record for lack of another one, never reads a clock, and never takes in a
-//! write whose signature it has not checked. Local edits are in [`edit`], what comes from outside
-//! in [`merge`].
+//! It never refuses a record because another one is missing, never reads a clock, and never accepts
+//! a write whose signature it has not checked. Local edits are in [`edit`], records from outside in
+//! [`merge`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,8 +31,9 @@ mod tests;
 
 pub use aside::Witness;
 
-/// How far ahead of everything held a counter from outside may be: at one write a second, day and
-/// night, a fleet needs 136 years for it, and a forger four billion steps to the end of a `u64`.
+/// How far ahead of everything held a counter from outside may be. At one write a second, day and
+/// night, a fleet needs 136 years to reach it; a forger needs four billion steps to the end of a
+/// `u64`.
 pub const LAMPORT_JUMP_MAX: u64 = 1 << 32;
 
 /// The records of one node.
@@ -44,24 +46,25 @@ pub struct Replica {
     tree: DigestTree,
     changed: BTreeSet<RecordKey>,
     quarantined: BTreeMap<RecordKey, Quarantined>,
-    /// Records that are held, passed on and not read.
+    /// Records that are held and passed on, but not read.
     unfit: BTreeMap<RecordKey, Unfit>,
     aside: aside::Aside,
 }
 
-/// A record of the store that this version cannot take in.
+/// A record of the store that this version cannot accept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantined {
-    /// Why.
+    /// Why it was refused.
     pub reason: Junk,
-    /// What it was found as; the store keeps them until a peer has sent a good copy.
+    /// The bytes that were found; the store keeps them until a peer has sent a good copy.
     pub bytes: Vec<u8>,
 }
 
 impl Replica {
-    /// An empty replica. The writer's node is the one that the signer's key proves. Its store id is
-    /// new for every store that is created, and for one that [`Replica::load`] quarantined parts of
-    /// before: a counter used twice loses writes.
+    /// An empty replica. The writer's node must be the one that the signer's key proves. Its store
+    /// id must be new for every store that is created, and also for a store of which
+    /// [`Replica::load`] quarantined records before: a writer that uses a counter twice loses
+    /// writes.
     pub fn new(writer: Writer, signer: Box<dyn Signer>, verifier: Arc<dyn Verifier>) -> Replica {
         assert_eq!(writer.node, NodeId::of(&signer.public_key()), "a node writes with its own key");
         Replica {
@@ -83,44 +86,43 @@ impl Replica {
         self.writer.node
     }
 
-    /// The actor that this replica writes as.
+    /// The writer id of this replica.
     pub fn writer(&self) -> Writer {
         self.writer
     }
 
-    /// The highest counter of any write held or made here.
+    /// The highest counter of any write that is held or was made here.
     pub fn lamport(&self) -> u64 {
         self.lamport
     }
 
-    /// The stamp that the next write here will have: for values that say when they were created.
+    /// The stamp of the next write here; for values that contain their own creation stamp.
     pub fn next_stamp(&self) -> Stamp {
         Stamp { lamport: self.lamport.saturating_add(1), writer: self.writer }
     }
 
-    /// Keys of the records that changed since this was last asked, by edits and by merging.
+    /// The keys of the records that edits and merges changed since the last call.
     pub fn drain_changed(&mut self) -> BTreeSet<RecordKey> {
         std::mem::take(&mut self.changed)
     }
 
-    /// Did any record change since [`Replica::drain_changed`] was last asked?
+    /// Did any record change since the last call of [`Replica::drain_changed`]?
     pub fn has_changed(&self) -> bool {
         !self.changed.is_empty()
     }
 
-    /// A record.
+    /// The record under this key.
     pub fn record(&self, key: &RecordKey) -> Option<&Record> {
         self.records.get(key)
     }
 
-    /// The keys of one kind, living, removed and retired.
+    /// The keys of one kind, including removed and retired records.
     pub fn keys(&self, kind: Kind) -> impl Iterator<Item = RecordKey> {
         let (first, last) = (RecordKey { kind, id: [0; 16] }, RecordKey { kind, id: [255; 16] });
         self.records.range(first..=last).map(|(key, _)| *key)
     }
 
-    /// The value of a facet that counts; `None` if there is none or the record is not fit to be
-    /// read.
+    /// The value of a facet that counts; `None` if there is none or the record is unfit.
     pub fn facet<T: DeserializeOwned>(&self, key: &RecordKey, facet: Facet) -> Option<(Stamp, T)> {
         if self.is_unfit(key) {
             return None;
@@ -133,8 +135,8 @@ impl Replica {
         Some((write.stamp, wire::decode(&write.value).ok()?))
     }
 
-    /// The value of an owned record and its owner; `None` if there is none, it was retired, or it is
-    /// not fit to be read.
+    /// The value of an owned record and its owner; `None` if there is none, it was retired, or it
+    /// is unfit.
     pub fn owned<T: DeserializeOwned>(&self, key: &RecordKey) -> Option<(NodeId, T)> {
         if self.is_unfit(key) {
             return None;
@@ -143,36 +145,36 @@ impl Replica {
         Some((record.owner(), wire::decode(record.value.as_ref()?).ok()?))
     }
 
-    /// Whether a shared record exists; told also of one that is not fit to be read otherwise.
+    /// Whether a shared record exists; answered also for a record that is otherwise unfit.
     pub fn life(&self, key: &RecordKey) -> Option<Life> {
         let write = self.records.get(key)?.as_shared()?.winner(Facet::LIFE)?;
         limits::check_facet(key.kind, Facet::LIFE, &write.value).ok()?;
         wire::decode(&write.value).ok()
     }
 
-    /// The records that are held and passed on, and not read, each by its digest: what is in them
-    /// is beyond a limit, or of another version. A write that replaces it makes a record fit again.
+    /// The records that are held and passed on but not read, each with its digest: their content is
+    /// beyond a limit, or of another version. A later write can make a record fit again.
     pub fn unfit(&self) -> impl Iterator<Item = (RecordKey, Digest, Unfit)> {
         let digest = |key: &RecordKey| self.record_digest(key).unwrap_or_default();
         self.unfit.iter().map(move |(key, unfit)| (*key, digest(key), *unfit))
     }
 
-    /// The digest of a record: two nodes that hold it alike have the same.
+    /// The digest of a record: the same on every node that holds the same record.
     pub fn record_digest(&self, key: &RecordKey) -> Option<Digest> {
         self.tree.record(key)
     }
 
-    /// Is it held, and not fit to be read?
+    /// Is the record held, but unfit to be read?
     pub fn is_unfit(&self, key: &RecordKey) -> bool {
         self.unfit.contains_key(key)
     }
 
-    /// The canonical bytes of a record, whole.
+    /// The canonical bytes of the whole record.
     pub fn encode_record(&self, key: &RecordKey) -> Option<Vec<u8>> {
         self.records.get(key).map(Record::encode)
     }
 
-    /// What others need to have these records too. Keys that are not held are left out.
+    /// The delta that gives others these records too. Keys that are not held are left out.
     pub fn delta(&self, keys: impl IntoIterator<Item = RecordKey>) -> Delta {
         let mut delta = Delta::default();
         for key in keys {
@@ -188,12 +190,12 @@ impl Replica {
         self.tree.root()
     }
 
-    /// The digests of a place's branches; all empty for a leaf.
+    /// The digests of the branches below a path; all empty for a leaf.
     pub fn children(&self, path: TreePath) -> [Digest; FAN_OUT] {
         self.tree.children(path)
     }
 
-    /// The records at or below a place, a leaf as a rule, with their digests.
+    /// The records at or below a path, usually a leaf, with their digests.
     pub fn leaf(&self, path: TreePath) -> Vec<(RecordKey, Digest)> {
         self.tree.records(path).collect()
     }
@@ -205,8 +207,8 @@ impl Replica {
         shared.flat_map(|(key, record)| Conflict::of(*key, record)).collect()
     }
 
-    /// Drops a record without a trace: only for one that every member has, and has as removed,
-    /// because it would come back from any that does not. Does not count as a change.
+    /// Drops a record without leaving a trace. Only for a record that every member holds as
+    /// removed: any other member would bring it back. Does not count as a change.
     pub fn forget(&mut self, key: &RecordKey) {
         self.records.remove(key);
         self.tree.remove(key);
@@ -215,13 +217,13 @@ impl Replica {
         self.unfit.remove(key);
     }
 
-    /// The records of the store that could not be taken in. They are not part of the digest and are
-    /// not sent: nobody could take them in.
+    /// The records of the store that could not be accepted. They are not part of the digest and are
+    /// not sent, because nobody could accept them.
     pub fn quarantined(&self) -> impl Iterator<Item = (&RecordKey, &Quarantined)> {
         self.quarantined.iter()
     }
 
-    /// Bytes held in values, clocks and signatures, for the budget of memory.
+    /// The size in bytes of all values, clocks and signatures, for the memory budget.
     pub fn bytes(&self) -> usize {
         let records = self.records.values().map(|record| match record {
             Record::Owned(record) => 180 + record.value.as_ref().map_or(0, Vec::len),
@@ -231,19 +233,19 @@ impl Replica {
         records.chain(quarantined).sum()
     }
 
-    /// Did this node write it, and it alone?
+    /// Is it an owned record of this node?
     fn is_own(&self, key: &RecordKey) -> bool {
         let record = self.records.get(key).and_then(Record::as_owned);
         record.is_some_and(|record| record.owner() == self.writer.node)
     }
 
-    /// Brings the digest of a record up to date, and judges it anew. Tells whether its bytes
-    /// changed.
+    /// Updates the digest of a record, and checks again whether it is fit to be read. Returns
+    /// whether its bytes changed.
     fn index(&mut self, key: RecordKey) -> bool {
         let record = self.records.get(&key).expect("the record that was just written");
         let digest = Digest::of(&key, &record.encode());
-        // What this node wrote of itself is no news from outside: without it a node would forget
-        // which volumes it holds, and what it runs.
+        // A node's own records are never set aside: without them the node would forget which
+        // volumes it holds, and what it runs.
         let judged = if self.is_own(&key) { Ok(()) } else { self.aside.judge(&digest) };
         match limits::check(&key, record).and(judged) {
             Ok(()) => self.unfit.remove(&key),

@@ -1,8 +1,8 @@
-//! Services, read from their records: facets that are missing read as their defaults, which are
-//! never written out.
+//! Services, read from their records. Facets that are missing read as their defaults, which are
+//! never written.
 //!
 //! Also the rule for names: two sides of a partition may create the same name, and every node
-//! picks the same one of them to own it.
+//! computes the same owner of it.
 
 use std::collections::BTreeMap;
 
@@ -23,22 +23,22 @@ use crate::wire;
 pub struct Service {
     /// Its id.
     pub id: ServiceId,
-    /// Its name; see [`name_owner`] for when it is not alone with it.
+    /// Its name; see [`name_owner`] for several services with one name.
     pub name: String,
-    /// When it was created: its age among services.
+    /// When it was created: defines its age among services.
     pub created: Stamp,
-    /// What defines a task.
+    /// The template of its tasks.
     pub template: Template,
     /// The version of `template`.
     pub template_version: TemplateVersion,
-    /// When `template` was written; when the service was created, if it never was.
+    /// When `template` was written; if it was never written, when the service was created.
     pub template_stamp: Stamp,
     /// The template that ran healthy before `template` was written, unless they are the same. Slots
-    /// whose turn has not come run it when they are started anew.
+    /// whose turn in the rollout has not come run it when their tasks are started again.
     pub last_good: Option<(TemplateVersion, Template)>,
     /// The writer's time of day when `template` was written, milliseconds since 1970. Display only.
     pub template_wall_ms: u64,
-    /// What it was before the last edit, if it was edited and that is known.
+    /// The service before its last edit, if it was edited and that is known.
     pub previous: Option<Box<Previous>>,
     /// Mode and replicas; one replica unless written.
     pub scale: Scale,
@@ -54,12 +54,12 @@ pub struct Service {
     pub version: u64,
     /// The writer's time of day at that write, milliseconds since 1970. Display only.
     pub updated_wall_ms: u64,
-    /// The same when its name was written. Display only.
+    /// The writer's time of day when the name was written. Display only.
     pub created_wall_ms: u64,
 }
 
 impl TemplateVersion {
-    /// Of a template's encoding: the same on every node, whoever wrote it.
+    /// The version of a template, from its encoding: the same on every node, whoever wrote it.
     pub fn of(template: &Template) -> TemplateVersion {
         TemplateVersion::of_encoded(&wire::encode(template))
     }
@@ -74,8 +74,8 @@ impl TemplateVersion {
 }
 
 impl Service {
-    /// Reads a service; `None` if there is none, it was removed, its life is not known yet, or it is
-    /// not fit to be read.
+    /// Reads a service; `None` if there is none, it was removed, its life is not known yet, or it
+    /// is unfit.
     pub fn read(replica: &Replica, id: ServiceId) -> Option<Service> {
         let key = RecordKey::service(id);
         if replica.is_unfit(&key) {
@@ -116,8 +116,8 @@ impl Service {
 }
 
 impl Service {
-    /// The template of a version, if the service still knows it: the current one, the last that
-    /// was good, or the one before the last edit.
+    /// The template of a version, if the service still knows it: the current one, the last good
+    /// one, or the one before the last edit.
     pub fn template_of(&self, version: TemplateVersion) -> Option<&Template> {
         if version == self.template_version {
             return Some(&self.template);
@@ -129,8 +129,8 @@ impl Service {
         before.filter(|template| TemplateVersion::of(template) == version)
     }
 
-    /// What is known of the templates that it ran before: the last good one, and the one before the
-    /// last edit.
+    /// The images of earlier templates that are still known: the last good one, and the one before
+    /// the last edit.
     pub fn earlier_images(&self) -> Vec<RanImage> {
         let good = self.last_good.iter().map(|(version, good)| RanImage::of(*version, good));
         let before = self.previous.iter().map(|previous| &previous.template);
@@ -138,8 +138,8 @@ impl Service {
         good.chain(before).collect()
     }
 
-    /// Was its template written again since it was created? A creation writes it right after the
-    /// name, with the next counter of the same writer.
+    /// Was the template written again since the service was created? A creation writes the template
+    /// right after the name, with the next counter of the same writer.
     pub fn is_template_updated(&self) -> bool {
         self.template_stamp.writer != self.created.writer
             || self.template_stamp.lamport > self.created.lamport.saturating_add(1)
@@ -190,7 +190,7 @@ pub fn name_conflicts(replica: &Replica) -> Vec<NameConflict> {
     conflicts.collect()
 }
 
-/// The living services of each name, oldest first; none that cannot be read.
+/// The living services of each name, oldest first; without those that cannot be read.
 fn names(replica: &Replica) -> BTreeMap<String, Vec<(Stamp, ServiceId)>> {
     let mut names = BTreeMap::<String, Vec<(Stamp, ServiceId)>>::new();
     for key in replica.keys(Kind::SERVICE).filter(|key| !replica.is_unfit(key)) {

@@ -1,7 +1,7 @@
-//! Who wrote: keys, signatures, and the node id that a key proves.
+//! Who wrote a record: keys, signatures, and the node id that a key proves.
 //!
 //! A node id is the hash of its public key, so a write that carries its key proves its writer
-//! without a directory. Keys are given from outside; nothing here makes or stores one.
+//! without a directory. Keys are passed in from outside; nothing here makes or stores one.
 
 use std::fmt;
 
@@ -26,14 +26,14 @@ pub trait Signer: Send {
     fn sign(&self, message: &[u8]) -> Signature;
 }
 
-/// Checks signatures of anybody.
+/// Verifies signatures of any node.
 pub trait Verifier: Send + Sync {
     /// Is this the signature of the message by that key?
     fn verify(&self, key: &PublicKey, message: &[u8], signature: &Signature) -> bool;
 }
 
 impl NodeId {
-    /// The node that holds the secret half of this key.
+    /// The node whose public key this is.
     pub fn of(key: &PublicKey) -> NodeId {
         let mut hasher = blake3::Hasher::new_derive_key("edgectl node id 1");
         hasher.update(&key.0);
@@ -61,7 +61,8 @@ impl Signer for Ed25519Signer {
     }
 }
 
-/// Verifies ed25519 strictly: one message and key have one signature, and weak keys have none.
+/// Verifies ed25519 strictly: for one message and key only one signature is valid, and none for
+/// weak keys.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Ed25519Verifier;
 
@@ -73,7 +74,7 @@ impl Verifier for Ed25519Verifier {
     }
 }
 
-/// Signs with a hash that anybody can compute: it finds damage but no forger. For the simulator
+/// Signs with a hash that anybody can compute: it detects damage but no forgery. For the simulator
 /// and for tests, which would otherwise spend their time in ed25519.
 pub struct HashSigner(PublicKey);
 
@@ -96,7 +97,7 @@ impl Signer for HashSigner {
     }
 }
 
-/// The other half of [`HashSigner`].
+/// Verifies the signatures of [`HashSigner`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HashVerifier;
 
@@ -132,7 +133,7 @@ impl fmt::Debug for Signature {
     }
 }
 
-/// As two halves: serde knows arrays of up to 32.
+/// Encoded as two halves: serde supports arrays of up to 32 elements.
 impl Serialize for Signature {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut halves = [[0; 32]; 2];
@@ -176,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_weak_key_verifies_nothing() {
-        // The identity point signs every message with itself unless verification is strict.
+        // The identity point is a valid signer of every message unless verification is strict.
         let mut identity = [0; 32];
         identity[0] = 1;
         let mut signature = [0; 64];

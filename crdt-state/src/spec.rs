@@ -1,8 +1,8 @@
-//! The facets of a service: what operators wrote, and nothing else.
+//! The facets of a service: only what operators wrote.
 //!
 //! Each type here is the value of one facet, encoded by [`crate::wire`] with a version byte and
-//! frozen per version: something new to say about a service is a new facet. Durations are
-//! milliseconds, memory is bytes, CPU is billionths of a core, as in Docker's API.
+//! frozen per version: a new property of a service needs a new facet. Durations are milliseconds,
+//! memory is bytes, CPU is billionths of a core, as in Docker's API.
 
 mod container;
 
@@ -31,11 +31,12 @@ impl Facet {
     pub const UPDATE_POLICY: Facet = Facet(4);
     /// Ports, networks, aliases: [`Endpoint`].
     pub const ENDPOINT: Facet = Facet(5);
-    /// Labels as a whole, for versions that know no entries: [`Labels`], see [`crate::labels`].
+    /// Labels as one map, for versions that do not know single entries: [`Labels`], see
+    /// [`crate::labels`].
     pub const LABELS: Facet = Facet(6);
     /// Availability of a node: [`crate::node::Availability`].
     pub const AVAILABILITY: Facet = Facet(7);
-    /// What the name of an image stands for: [`crate::image::ImageFact`].
+    /// What an image's name stands for: [`crate::image::ImageFact`].
     pub const IMAGE: Facet = Facet(8);
     /// Volumes of a node that operators gave up: [`crate::volume::GivenUp`].
     pub const VOLUMES_GIVEN_UP: Facet = Facet(9);
@@ -50,30 +51,29 @@ impl Facet {
     pub const LABEL_CHANGES: Facet = Facet(13);
 }
 
-/// Names and values that operators attach.
+/// Names and values that operators set.
 pub type Labels = BTreeMap<String, String>;
 
-/// Whether a shared record exists. A removal wins over every edit that it did not see, because it
-/// is read as a property of the register's values, not as their order: any concurrent `Removed`
-/// removes.
+/// Whether a shared record exists. A removal wins over every edit that it did not see: any
+/// concurrent `Removed` among the register's values removes the record, whatever its stamp.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Life {
-    /// It exists under this name, since this stamp: the age that placement orders by.
+    /// It exists under this name, since this stamp: the age that orders services in placement.
     Present {
-        /// Unique among the living, see the rule for names that both sides created.
+        /// Unique among existing records, except for names that both sides of a partition created.
         name: String,
         /// When it was created.
         created: Stamp,
     },
     /// It was removed.
     Removed {
-        /// What it was called, for display.
+        /// Its last name, for display.
         name: String,
     },
 }
 
 impl Life {
-    /// What it is or was called.
+    /// Its current or last name.
     pub fn into_name(self) -> String {
         match self {
             Life::Present { name, .. } | Life::Removed { name } => name,
@@ -81,8 +81,8 @@ impl Life {
     }
 }
 
-/// The first 8 bytes of the hash of the template's encoded bytes: equal templates are one version,
-/// whoever wrote them, so that a template written on both sides of a partition restarts nothing.
+/// The first 8 bytes of the hash of the encoded template. Equal templates are one version, whoever
+/// wrote them, so a template that was written on both sides of a partition restarts nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TemplateVersion(pub u64);
 
@@ -101,14 +101,15 @@ pub enum Runtime {
 pub struct Template {
     /// What runs it.
     pub runtime: Runtime,
-    /// Image reference as given, and `@` with the digest that it had then, if that was found out;
-    /// empty for a process.
+    /// Image reference as given, followed by `@` and the digest that it had then, if that could be
+    /// found out; empty for a process.
     pub image: String,
     /// Program and leading arguments (Docker's `Command`, the entrypoint).
     pub command: Vec<String>,
     /// Arguments after `command`.
     pub args: Vec<String>,
-    /// `NAME=value`; `{{.Task.Slot}}` and its like are expanded on the node that runs it.
+    /// `NAME=value`; `{{.Task.Slot}}` and similar templates are expanded on the node that runs the
+    /// task.
     pub env: Vec<String>,
     /// Working directory.
     pub dir: Option<String>,
@@ -116,25 +117,25 @@ pub struct Template {
     pub user: Option<String>,
     /// Host name; templates are expanded.
     pub hostname: Option<String>,
-    /// Signal that asks it to end, `SIGTERM` unless given.
+    /// Signal that asks the task to end, `SIGTERM` unless given.
     pub stop_signal: Option<String>,
     /// Time between that signal and SIGKILL.
     pub stop_grace_ms: u64,
-    /// How it is found healthy.
+    /// How its health is checked.
     pub health: Option<HealthCheck>,
     /// What happens when it ends.
     pub restart: RestartPolicy,
-    /// What it may use at most.
+    /// The most that it may use.
     pub limits: Resources,
-    /// What is set aside for it.
+    /// What is reserved for it.
     pub reservations: Resources,
     /// Labels of the task itself.
     pub labels: Labels,
     /// Log options: `max-size` (`10m`), `max-file` (`3`).
     pub log_options: BTreeMap<String, String>,
-    /// Raised by `service update --force`: a new version of the same template.
+    /// Raised by `service update --force`: makes a new version of an otherwise equal template.
     pub force_update: u64,
-    /// What only a container has.
+    /// Settings that only a container has.
     pub container: Container,
 }
 
@@ -143,15 +144,15 @@ pub struct Template {
 pub struct HealthCheck {
     /// `["CMD", program, args…]`, `["CMD-SHELL", line]` or `["NONE"]`.
     pub test: Vec<String>,
-    /// Between checks, 30 s unless given.
+    /// Time between checks, 30 s unless given.
     pub interval_ms: u64,
-    /// A check that takes longer has failed, 30 s unless given.
+    /// A check that takes longer counts as failed, 30 s unless given.
     pub timeout_ms: u64,
-    /// Failures in a row until unhealthy, 3 unless given.
+    /// Failures in a row that make the task unhealthy, 3 unless given.
     pub retries: u32,
     /// Failures in this time after the start do not count.
     pub start_period_ms: u64,
-    /// Between checks during the start period, 5 s unless given.
+    /// Time between checks during the start period, 5 s unless given.
     pub start_interval_ms: u64,
 }
 
@@ -160,7 +161,7 @@ pub struct HealthCheck {
 pub enum RestartCondition {
     /// Never.
     None,
-    /// When it exited with another code than 0, or could not be started.
+    /// When it exited with a code other than 0, or could not be started.
     OnFailure,
     /// Always.
     Any,
@@ -170,13 +171,13 @@ pub enum RestartCondition {
 /// jitter, up to 5 minutes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestartPolicy {
-    /// When.
+    /// When a task is restarted.
     pub condition: RestartCondition,
     /// The base of the backoff.
     pub delay_ms: u64,
-    /// At most this often within `window_ms`; `None`: without limit.
+    /// The most restarts within `window_ms`; `None`: without limit.
     pub max_attempts: Option<u64>,
-    /// The window that attempts are counted in; 0: the whole life.
+    /// The window in which restarts are counted; 0: the whole life of the task.
     pub window_ms: u64,
 }
 
@@ -200,16 +201,16 @@ pub struct Resources {
     pub memory_bytes: u64,
     /// Processes and threads; limits only.
     pub pids: u64,
-    /// Countable things by name.
+    /// Countable resources by name.
     pub generic: BTreeMap<String, u64>,
 }
 
 /// Mode and number of tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scale {
-    /// So many, anywhere.
+    /// This many tasks, on any nodes.
     Replicated {
-        /// Slots 1 to this.
+        /// The slots are numbered from 1 to this.
         replicas: u32,
     },
     /// One on every eligible node.
@@ -223,19 +224,19 @@ pub struct Placement {
     pub constraints: Vec<String>,
     /// `spread=node.labels.zone`, outermost first.
     pub preferences: Vec<String>,
-    /// At most so many of this service on one node; 0: no limit.
+    /// The most tasks of this service on one node; 0: no limit.
     pub max_per_node: u32,
-    /// Higher is placed first.
+    /// Services with a higher priority are placed first.
     pub priority: i32,
 }
 
-/// In which order the old and the new task of a slot change places.
+/// In which order the old and the new task of a slot are stopped and started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub enum UpdateOrder {
     /// Stop the old one, then start the new one.
     #[default]
     StopFirst,
-    /// Start the new one, stop the old one when it runs.
+    /// Start the new one, and stop the old one when the new one runs.
     StartFirst,
 }
 
@@ -244,11 +245,11 @@ pub enum UpdateOrder {
 pub struct UpdatePolicy {
     /// Slots changed at the same time; 0: all.
     pub parallelism: u32,
-    /// Between one slot and the next.
+    /// Time between one slot and the next.
     pub delay_ms: u64,
-    /// How long a new task must run before it counts.
+    /// How long a new task must run before its update counts as successful.
     pub monitor_ms: u64,
-    /// In which order.
+    /// Stop or start first.
     pub order: UpdateOrder,
 }
 
@@ -273,12 +274,12 @@ pub struct Endpoint {
 /// One published port.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishedPort {
-    /// On the node; 0: chosen.
+    /// The port on the node; 0: chosen automatically.
     pub published: u16,
-    /// Of the task.
+    /// The port of the task.
     pub target: u16,
     /// `tcp`, `udp` or `sctp`.
     pub protocol: String,
-    /// Only on the nodes that run a task: such a port is a resource of the node.
+    /// Published only on the nodes that run a task: such a port is a resource of the node.
     pub host: bool,
 }

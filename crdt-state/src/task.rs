@@ -1,11 +1,11 @@
-//! Tasks: what a node was asked to run, what it says of it, and the words between the pure node
-//! and whatever runs tasks.
+//! Tasks: what a node was asked to run, what it reports about them, and the types that the pure
+//! node and the runtimes share.
 //!
 //! ```text
 //! pending → assigned → preparing → starting → running → complete | failed | shutdown
 //!                 └────────┴──→ rejected                    (orphaned: lost with its node)
 //! ```
-//! States move forward only; a restart is a further attempt of the same task.
+//! States only move forward; a restart is a further attempt of the same task.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,9 +15,9 @@ use crate::spec::{Template, TemplateVersion};
 /// Which of a service's tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Slot {
-    /// Of a replicated service, from 1.
+    /// A slot of a replicated service, from 1.
     Number(u32),
-    /// Of a global service: the one on this node.
+    /// The slot of a global service on this node.
     Node(NodeId),
 }
 
@@ -37,7 +37,7 @@ impl Slot {
 }
 
 impl TaskId {
-    /// The same decision has the same id on every node; a new template is a new task.
+    /// The same decision gives the same id on every node; a new template gives a new task.
     pub fn of(service: ServiceId, slot: Slot, node: NodeId, template: TemplateVersion) -> TaskId {
         let mut hasher = blake3::Hasher::new_derive_key("edgectl task id 1");
         hasher.update(&service.0);
@@ -48,14 +48,14 @@ impl TaskId {
     }
 }
 
-/// The state of a task, in the order in which they are passed through.
+/// The states of a task, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum TaskState {
-    /// Wanted, without an owner.
+    /// The task is wanted but has no owner yet.
     Pending,
-    /// Its owner knows of it, and waits (for a backoff, a turn in a rollout).
+    /// Its owner knows the task, and waits (for a backoff, or for its turn in a rollout).
     Assigned,
-    /// Its files are being made ready.
+    /// Its files are being prepared.
     Preparing,
     /// It is being started.
     Starting,
@@ -63,7 +63,7 @@ pub enum TaskState {
     Running,
     /// It ended with code 0 and is not started again.
     Complete,
-    /// It ended otherwise.
+    /// It ended in any other way.
     Failed,
     /// It was stopped because it was no longer wanted here.
     Shutdown,
@@ -74,12 +74,12 @@ pub enum TaskState {
 }
 
 impl TaskState {
-    /// Over: complete, failed, shutdown, rejected or orphaned.
+    /// Has the task ended: complete, failed, shutdown, rejected or orphaned?
     pub fn is_terminal(self) -> bool {
         self >= TaskState::Complete
     }
 
-    /// Docker's word.
+    /// Docker's name of the state.
     pub fn as_str(self) -> &'static str {
         match self {
             TaskState::Pending => "pending",
@@ -96,17 +96,17 @@ impl TaskState {
     }
 }
 
-/// What the health command says.
+/// The result of the health command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub enum Health {
-    /// There is none: running is healthy.
+    /// There is no health command: running counts as healthy.
     #[default]
     Unchecked,
     /// Not yet known.
     Starting,
     /// Healthy.
     Healthy,
-    /// It failed so often in a row as the template allows; the task is stopped and has failed.
+    /// It failed as many times in a row as the template allows; the task is stopped and has failed.
     Unhealthy,
 }
 
@@ -115,7 +115,7 @@ pub enum Health {
 pub struct Attempt {
     /// 1 is the first.
     pub number: u32,
-    /// Where it stands.
+    /// The state of the attempt.
     pub state: TaskState,
     /// Health, while it runs.
     pub health: Health,
@@ -123,21 +123,21 @@ pub struct Attempt {
     pub pid: Option<u32>,
     /// Exit code; 128 + signal for a signal.
     pub exit_code: Option<i32>,
-    /// Why it is in this state, for people; empty if there is nothing to say. While it runs: how it
-    /// comes that it is begun again, or [`Attempt::note`].
+    /// Why it is in this state, for people; empty if there is nothing to report. While it runs: why
+    /// it was started again, or [`Attempt::note`].
     pub message: String,
     /// The owner's time of day when the state was entered, milliseconds since 1970. Display only.
     pub wall_ms: u64,
 }
 
-/// The longest message of an attempt, in bytes: six tasks of six attempts with a message each come
-/// to 18 KB, well below what a record takes. What is longer is cut.
+/// The longest message of an attempt, in bytes. Six tasks of six attempts with a message each come
+/// to 18 KB, well below the limit of a record. A longer message is cut.
 pub const MESSAGE_BYTES_MAX: usize = 512;
 
-/// Begins the message of an attempt that was made because the one before ended.
+/// The prefix of the message of an attempt that was made because the previous one ended.
 pub const AFTER: &str = "after: ";
 
-/// A text from outside as a message: whole, or its beginning.
+/// A text from outside as a message, cut to the limit.
 pub fn message_of(text: String) -> String {
     if text.len() <= MESSAGE_BYTES_MAX {
         return text;
@@ -160,7 +160,7 @@ impl Attempt {
         }
     }
 
-    /// What was asked for and is not so where it runs.
+    /// A request of the template that is not met where the task runs.
     pub fn note(&self) -> Option<&str> {
         let says = self.state == TaskState::Running && !self.message.is_empty();
         (says && !self.message.starts_with(AFTER)).then_some(self.message.as_str())
@@ -176,7 +176,7 @@ impl Attempt {
     }
 }
 
-/// One task as its owner tells it.
+/// One task as its owner reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskStatus {
     /// [`TaskId::of`] service, slot, node, template.
@@ -185,8 +185,8 @@ pub struct TaskStatus {
     pub template: TemplateVersion,
     /// Does its owner still want it to run?
     pub desired_running: bool,
-    /// The owner's Lamport counter when this task last entered `running`: the order of "runs
-    /// longest", comparable between nodes. `u64::MAX` before that.
+    /// The owner's Lamport counter when this task last entered `running`. It orders tasks by "runs
+    /// longest", comparably between nodes. `u64::MAX` before that.
     pub running_since: u64,
     /// The owner's time of day when the task was created. Display only.
     pub created_wall_ms: u64,
@@ -197,8 +197,8 @@ pub struct TaskStatus {
 }
 
 impl TaskStatus {
-    /// Moves the current attempt into the history and begins the next one; the runs that fell out
-    /// of the history.
+    /// Moves the current attempt into the history and begins the next one. Returns the runs that
+    /// were dropped from the history.
     pub fn next_attempt(&mut self, wall_ms: u64, why: &str) -> Vec<Run> {
         let mut next = Attempt::first(wall_ms);
         next.number = self.current.number.saturating_add(1);
@@ -216,20 +216,20 @@ impl TaskStatus {
 /// Past attempts and past tasks kept per slot and node, Docker's default. Older ones are dropped.
 pub const HISTORY_MAX: usize = 5;
 
-/// The value of a task record: all that one node says of one slot of one service.
+/// The value of a task record: one node's report of one slot of one service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskRecord {
-    /// Whose.
+    /// The service.
     pub service: ServiceId,
-    /// Which.
+    /// The slot of the service.
     pub slot: Slot,
-    /// The node that says so.
+    /// The node that reports.
     pub node: NodeId,
-    /// Latest first. More than one that is not over only while a start-first update is under way.
+    /// Latest first. More than one task that has not ended exists only during a start-first update.
     pub tasks: Vec<TaskStatus>,
 }
 
-/// One attempt of one task, the name under which a runtime knows it.
+/// One attempt of one task, the name by which a runtime knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Run {
     /// The task.
@@ -238,18 +238,19 @@ pub struct Run {
     pub attempt: u32,
 }
 
-/// Everything a runtime needs to run one attempt. Templates in `template` are already expanded.
+/// Everything a runtime needs to run one attempt. The placeholders in `template` are already
+/// expanded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskStart {
-    /// Which.
+    /// The attempt.
     pub run: Run,
     /// The service it belongs to.
     pub service: ServiceId,
     /// Its name: `web`.
     pub service_name: String,
-    /// Which slot.
+    /// The slot of the task.
     pub slot: Slot,
-    /// The version of the template; found again when tasks are adopted.
+    /// The version of the template; it is read back when tasks are adopted.
     pub template_version: TemplateVersion,
     /// What to run.
     pub template: Template,
@@ -262,16 +263,16 @@ pub enum Exit {
     Code(i32),
     /// By this signal.
     Signal(i32),
-    /// It is gone and nobody can say how.
+    /// It is gone and nobody knows how it ended.
     Unknown,
 }
 
-/// What a runtime reports. Facts of the past, in order per run.
+/// An event that a runtime reports, in order per run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunEvent {
-    /// What it needs is being brought here: its image. Said once, when it begins.
+    /// What the run needs, such as its image, is being fetched. Reported once, at the beginning.
     Preparing {
-        /// What is brought, from where.
+        /// What is fetched, and from where.
         message: String,
     },
     /// The program runs.
@@ -279,37 +280,37 @@ pub enum RunEvent {
         /// Process id.
         pid: u32,
     },
-    /// It runs, but something that was asked for is not so here: a limit that this machine cannot
-    /// enforce.
+    /// It runs, but something that was requested does not hold here, such as a limit that this
+    /// machine cannot enforce.
     Noted {
         /// What and why.
         message: String,
     },
-    /// A verdict of the health command that differs from the last one.
+    /// The result of the health command changed.
     HealthChanged(Health),
-    /// It ended; nothing of it is left running.
+    /// It ended; no process of it is left.
     Exited {
-        /// How.
+        /// How it ended.
         exit: Exit,
         /// It was killed for using more memory than its limit.
         oom: bool,
     },
-    /// It could not be started; nothing of it is left running.
+    /// It could not be started; no process of it is left.
     Refused {
-        /// It can never start with this template (no such program, no such user), or it may
-        /// later (no memory, disk full).
+        /// True: it can never start with this template (no such program, no such user). False: it
+        /// may start later (no memory, disk full).
         permanent: bool,
-        /// What, why, what to do.
+        /// What failed, why, and what to do.
         reason: String,
     },
 }
 
-/// A run that a runtime found when the agent came up, still running or ended meanwhile.
+/// A run that a runtime found when the agent started, still running or ended meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdoptedRun {
     /// What it was started from.
     pub start: TaskStart,
-    /// What happened to it so far: the process id, or how it ended.
+    /// What has happened to it so far: the process id, or how it ended.
     pub event: RunEvent,
 }
 

@@ -1,8 +1,8 @@
-//! What a node says of the named volumes that it holds, and which of them operators gave up.
+//! A node's report of the named volumes that it holds, and which of them operators gave up.
 //!
-//! A volume is a node's own: nobody else writes of it. It never disappears from what a node says
-//! because its disk does; only its removal ends it. What operators give up is a setting of the
-//! node, which takes effect also while that is silent.
+//! A volume belongs to its node: no other node writes about it. It stays in the node's report even
+//! if its disk disappears; only the removal of the volume ends it. Giving up a volume is a setting
+//! of the node that operators write, so it takes effect also while the node is silent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,40 +14,41 @@ use crate::key::{Kind, RecordKey};
 /// One volume of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeFact {
-    /// Tells it from another one that had its name on this node before.
+    /// Distinguishes it from an earlier volume of the same name on this node.
     pub id: u64,
-    /// The node's time of day when it was made, milliseconds since 1970. Display only.
+    /// The node's time of day when it was created, milliseconds since 1970. Display only.
     pub created_wall_ms: u64,
-    /// It was on the node's disk once and is not now: not mounted, or lost.
+    /// It was on the node's disk before and is not now: not mounted, or lost.
     pub missing: bool,
 }
 
 /// The value of a node's record of volumes: by name.
 pub type NodeVolumes = BTreeMap<String, VolumeFact>;
 
-/// Ids of volumes of one node that operators gave up: the value of [`crate::spec::Facet::VOLUMES_GIVEN_UP`].
+/// Ids of volumes of one node that operators gave up: the value of
+/// [`crate::spec::Facet::VOLUMES_GIVEN_UP`].
 pub type GivenUp = BTreeSet<u64>;
 
-/// What stands between a node and a volume that it says it holds.
+/// Whether a volume that a node reports can be mounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Holding {
-    /// Nothing: it can be mounted.
+    /// It can be mounted.
     Here,
     /// It is not on the node's disk.
     Missing,
-    /// Operators gave it up: others may begin anew.
+    /// Operators gave it up: other nodes may start with an empty volume.
     GivenUp,
 }
 
 impl RecordKey {
-    /// The key of what a node says of its volumes.
+    /// The key of a node's record of volumes.
     pub fn volumes(id: NodeId) -> RecordKey {
         RecordKey::owned(Kind::VOLUMES, id, &[])
     }
 }
 
-/// What a node says after it has looked at its disk: all that is there, and what it said before and
-/// is not there any more, as missing.
+/// The report of a node after it has looked at its disk: all volumes found there. Volumes that it
+/// reported before and that are not there any more are reported as missing.
 pub fn merge_found(said: &NodeVolumes, found: &NodeVolumes) -> NodeVolumes {
     let missing = |fact: &VolumeFact| VolumeFact { missing: true, ..fact.clone() };
     let mut merged: NodeVolumes =

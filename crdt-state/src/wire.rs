@@ -1,35 +1,36 @@
 //! The encoding of everything stored and sent: one version byte, then bincode 2, within a limit.
 //!
-//! The only file that names bincode, so that it can be replaced. It must never decode without a
-//! limit: a length of ten bytes would otherwise abort the process. Types that pass through here
-//! have no elements of size zero, no `skip_serializing_if`, no `flatten` and no `untagged`.
+//! This is the only file that names bincode, so that it can be replaced. It must never decode
+//! without a limit: otherwise ten bytes that claim a huge length would abort the process. Types
+//! that are encoded here have no elements of size zero, no `skip_serializing_if`, no `flatten` and
+//! no `untagged`.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::junk::Junk;
 
-/// The version written in front of every encoding. A structure is frozen per version.
+/// The version byte in front of every encoding. A structure is frozen per version.
 pub const VERSION: u8 = 1;
 
-/// A record, or a part of one, on the wire: a value of at most [`VALUE_BYTES_MAX`] together with a
-/// causal clock of 6,000 writers (32 bytes each).
+/// The largest record, or part of one, on the wire: a value of at most [`VALUE_BYTES_MAX`] together
+/// with a causal clock of 6,000 writers (32 bytes each).
 pub const RECORD_BYTES_MAX: usize = 256 * 1024;
 
-/// The value of one facet or of one owned record. A template with 500 variables of 100 bytes is
-/// 50 KB. Whoever takes values from people refuses larger ones before they are written.
+/// The largest value of one facet or of one owned record. A template with 500 variables of 100
+/// bytes is 50 KB. Code that takes values from people refuses larger ones before they are written.
 pub const VALUE_BYTES_MAX: usize = 64 * 1024;
 
-/// One reliable message: four of the largest records, or some thousand task records.
+/// The largest reliable message: four of the largest records, or some thousand task records.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
-/// What one record may come to by merging: twelve of the largest values. A record from outside
-/// that would make it larger is junk. What a node then edits itself still fits into what it reads
-/// back from its store, [`MESSAGE_BYTES_MAX`].
+/// The largest size that a record may reach by merging: twelve of the largest values. A record from
+/// outside that would make it larger is junk. After an edit of the node itself the record still
+/// fits into [`MESSAGE_BYTES_MAX`], the limit for reading it back from the store.
 pub const MERGED_BYTES_MAX: usize = 768 * 1024;
 
-/// What bincode may be led to expect: it counts a number with its width in memory, 8 for what may
-/// be one byte on the wire. So much address space a false length sets aside at most, for a moment.
+/// The limit given to bincode, which counts a number with its width in memory: 8 bytes for what may
+/// be one byte on the wire. A false length reserves at most this much address space, for a moment.
 const CLAIMED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 const _: () = assert!(8 * MESSAGE_BYTES_MAX <= CLAIMED_BYTES_MAX);
@@ -42,13 +43,14 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     bytes
 }
 
-/// Reads what [`encode`] wrote, if it is at most [`RECORD_BYTES_MAX`] bytes, without any left over.
+/// Decodes the result of [`encode`] of at most [`RECORD_BYTES_MAX`] bytes. Left-over bytes are an
+/// error.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Junk> {
     decode_within(bytes, RECORD_BYTES_MAX)
 }
 
-/// Reads what [`encode`] wrote, if it is at most `bytes_max` bytes (no more than the largest
-/// message), without any left over.
+/// Decodes the result of [`encode`] of at most `bytes_max` bytes (no more than the largest
+/// message). Left-over bytes are an error.
 pub fn decode_within<T: DeserializeOwned>(bytes: &[u8], bytes_max: usize) -> Result<T, Junk> {
     if bytes.len() > bytes_max.min(CLAIMED_BYTES_MAX / 8) {
         return Err(Junk::TooLarge);

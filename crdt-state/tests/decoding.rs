@@ -1,5 +1,5 @@
-//! Bytes from outside: whatever they are, nothing panics, and nothing that was not written by the
-//! key beside it becomes part of the state.
+//! Bytes from outside: whatever they are, nothing panics, and only what was written by the key
+//! beside it becomes part of the state.
 
 #[path = "support/world.rs"]
 mod world;
@@ -35,7 +35,7 @@ fn decode_as_everything(bytes: &[u8]) {
     }
 }
 
-/// A numbering of pseudorandom bytes that needs no crate: the same in every run.
+/// A generator of pseudorandom bytes that needs no crate: the same in every run.
 struct Noise(u64);
 
 impl Noise {
@@ -50,7 +50,7 @@ impl Noise {
     }
 }
 
-/// A node whose few records are of every sort, one of them with two writers.
+/// A node with a few records of every kind, one of them with two writers.
 fn sample(mut replica: Replica, mut peer: Replica) -> Replica {
     let node = replica.me();
     peer.edit(shared_key(1), Facet(900), &0, 0);
@@ -63,7 +63,7 @@ fn sample(mut replica: Replica, mut peer: Replica) -> Replica {
     replica
 }
 
-/// What a damaged delta may do: less than the whole one, and nothing else.
+/// A damaged delta may bring less than the whole one, and nothing else.
 fn takes_only_what_is_genuine(bytes: &[u8], genuine: &Replica, mut fresh: Replica) {
     if let Ok(delta) = Delta::decode(bytes) {
         fresh.merge(&delta);

@@ -1,4 +1,4 @@
-//! The descent through the digest tree finds what differs, and its cost grows with the difference.
+//! The descent through the digest tree finds the differences, and its cost grows with their number.
 
 #[path = "support/world.rs"]
 mod world;
@@ -10,7 +10,7 @@ use crdt_state::{Kind, RecordKey, Replica, TreePath};
 use proptest::prelude::*;
 use world::{everything, full_delta, replica};
 
-/// The keys that differ, found as two nodes find them, and how many places had to be compared.
+/// The keys that differ, found as two nodes find them, and how many paths had to be compared.
 fn descend(one: &Replica, other: &Replica) -> (BTreeSet<RecordKey>, usize) {
     let (mut found, mut places, mut open) = (BTreeSet::new(), 0, vec![TreePath::ROOT]);
     if one.digest() == other.digest() {

@@ -1,4 +1,4 @@
-//! Labels of two sides: they merge key by key, also where one side is of an older version.
+//! Labels of two sides merge key by key, even if one side runs an older version.
 
 #[path = "support/world.rs"]
 mod world;
@@ -11,7 +11,7 @@ use world::{full_delta, replica};
 
 const KEY: RecordKey = RecordKey { kind: Kind::SERVICE, id: [1; 16] };
 
-/// `a=1 b` sets `a` and removes `b`, of what this side has.
+/// Edits the labels that this side has: `a=1 b` sets `a` and removes `b`.
 fn edit(replica: &mut Replica, words: &str) {
     let mut wanted = labels(replica, &KEY);
     for word in words.split_whitespace() {
@@ -23,7 +23,7 @@ fn edit(replica: &mut Replica, words: &str) {
     replica.edit_labels(KEY, &wanted, 0);
 }
 
-/// The same by a version that knows only the map.
+/// The same edit by a version that knows only the map.
 fn edit_old(replica: &mut Replica, words: &str) {
     let mut wanted: Labels =
         replica.facet(&KEY, Facet::LABELS).map(|(_, map)| map).unwrap_or_default();
@@ -48,7 +48,7 @@ fn exchange(one: &mut Replica, other: &mut Replica) {
     assert_eq!(one.conflicts(), other.conflicts());
 }
 
-/// Two sides that both have these labels, edited by these words.
+/// Two sides that start with the same labels and then make these edits.
 fn sides(first: &str, one_words: &str, other_words: &str) -> (Replica, Replica) {
     let (mut one, mut other) = (replica(1, 1), replica(2, 2));
     edit(&mut one, first);
@@ -85,7 +85,7 @@ fn a_key_set_to_two_values_is_listed_and_picked_alone() {
     let won = labels(&one, &KEY).remove("x").expect("set");
     assert_eq!(value(&conflict.winner.value), Some(won.clone()));
     assert_ne!(lost, won);
-    // Who changes another label settles nothing.
+    // An edit of another label settles nothing.
     edit(&mut other, "c=3");
     exchange(&mut one, &mut other);
     assert_eq!(one.conflicts().len(), 1);
@@ -113,7 +113,7 @@ fn the_map_of_an_older_version_counts_whole_until_somebody_edits_key_by_key() {
     edit_old(&mut one, "a=1 b=2");
     exchange(&mut one, &mut other);
     assert_eq!(shown(&other), "a=1 b=2");
-    // Both sides are of this version: what neither touched conflicts with nothing.
+    // Both sides are of this version: a label that neither edited causes no conflict.
     edit(&mut one, "c=3");
     edit(&mut other, "a=9 b");
     exchange(&mut one, &mut other);
@@ -191,7 +191,7 @@ fn labels_too_large_for_their_entries_merge_as_a_whole() {
     assert_eq!((labels(&one, &KEY).len(), one.conflicts().len()), (4_001, 1));
 }
 
-/// One side's edit in words: a key and its value, or its removal.
+/// One side's edits in words: a key and its value, or its removal.
 fn words() -> impl Strategy<Value = Vec<(usize, String)>> {
     let word = prop_oneof![
         3 => (0u8..4, 0u8..9).prop_map(|(label, value)| format!("k{label}={value}")),
@@ -203,7 +203,7 @@ fn words() -> impl Strategy<Value = Vec<(usize, String)>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// Each side has its own keys: whatever the others do, it finds what it wrote.
+    /// Each side has its own keys: whatever the others do, each side finds what it wrote.
     #[test]
     fn what_one_side_alone_writes_is_there_in_the_end(edits in words(), met in any::<u32>()) {
         let mut sides: Vec<Replica> = (1..=3).map(|seed| replica(seed, seed)).collect();
@@ -227,7 +227,8 @@ proptest! {
         }
     }
 
-    /// Of keys that several write, each value that counts or is listed was written, and all agree.
+    /// For keys that several sides write: each value that counts or is listed was written, and all
+    /// sides agree.
     #[test]
     fn every_side_reads_the_same_labels_and_conflicts(edits in words(), met in any::<u32>()) {
         let mut sides: Vec<Replica> = (1..=3).map(|seed| replica(seed, seed)).collect();

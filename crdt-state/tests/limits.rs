@@ -1,5 +1,5 @@
-//! Records of members that no edit would have written: signed and merged like any other, read by
-//! nobody, passed on unchanged, and without effect on their neighbours.
+//! Records of members that no edit could have written: they are signed and merged like any other,
+//! read by nobody, passed on unchanged, and do not affect other records.
 
 #[path = "support/world.rs"]
 mod world;
@@ -30,7 +30,7 @@ fn create(replica: &mut Replica, id: ServiceId, name: &str) {
     replica.edit(RecordKey::service(id), Facet::LIFE, &life, 1);
 }
 
-/// Both nodes hold the same, and neither reads this record; everything else is read.
+/// Both nodes hold the same records, and neither reads this one; everything else is read.
 fn assert_harms_only_itself(member: &Replica, key: RecordKey, what: &str) {
     let mut other = replica(2, 2);
     create(&mut other, SOUND, "sound");

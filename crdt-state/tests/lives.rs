@@ -40,7 +40,7 @@ fn task(replica: &Replica) -> (RecordKey, TaskRecord) {
     (RecordKey::task(node, ID, slot), record)
 }
 
-/// A record of a kind that this version does not read: it may say anything.
+/// A record of a kind that this version does not read: its value may be anything.
 fn of_later(owner: NodeId) -> RecordKey {
     RecordKey::owned(Kind(0xf4), owner, &[])
 }

@@ -1,4 +1,4 @@
-//! Removals against edits that they did not see: listed alike everywhere, brought back or confirmed.
+//! Removals and the edits that they did not see: listed alike everywhere, restored or confirmed.
 
 #[path = "support/world.rs"]
 mod world;
@@ -31,7 +31,7 @@ fn exchange(one: &mut Replica, other: &mut Replica) {
     assert_eq!(one.conflicts(), other.conflicts());
 }
 
-/// Two sides that know of a service.
+/// Two sides that both hold a service.
 fn sides() -> (Replica, Replica, Stamp) {
     let (mut one, mut other) = (replica(1, 1), replica(2, 2));
     let created = create(&mut one);
@@ -159,7 +159,7 @@ fn of_a_removal_by_an_older_version_nothing_is_said() {
     assert_eq!(one.conflicts(), []);
     assert_eq!(one.pick(KEY, Facet::SCALE, edit, 0), Err(NoSuchValue));
     rename(&mut one, "web", created);
-    // What an earlier removal had seen says nothing of a later one.
+    // What an earlier removal had seen says nothing about a later removal.
     one.remove(KEY, 4_000).expect("it exists");
     rename(&mut one, "web", created);
     scale(&mut one, 3);

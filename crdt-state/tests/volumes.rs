@@ -1,4 +1,4 @@
-//! Volumes that were given up on both sides of a cut.
+//! Volumes that were given up on both sides of a partition.
 
 #[path = "support/world.rs"]
 mod world;

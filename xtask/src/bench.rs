@@ -1,8 +1,8 @@
-//! `cargo xtask bench`: the numbers that are promised, measured from outside.
+//! `cargo xtask bench`: measures the promised numbers from outside.
 //!
-//! `fleet` and `containers` run real agents of the release build; `membership` runs the simulator under virtual
-//! time. All print a table for people, or one JSON object. A shortfall is named and is no error:
-//! an error is what could not be measured.
+//! `fleet` and `containers` run real agents of the release build; `membership` runs the simulator
+//! under virtual time. Each prints a table for people, or one JSON object. A figure that misses its
+//! limit is marked but is not an error; a figure that cannot be measured is an error.
 
 mod containers;
 mod figures;
@@ -33,7 +33,7 @@ pub struct Output {
     json: bool,
 }
 
-/// Measures and prints.
+/// Measures and prints the figures.
 pub fn run(command: &BenchCommand) -> Result<()> {
     match command {
         BenchCommand::Fleet(output) => {

@@ -1,7 +1,7 @@
 //! `cargo xtask chaos`: builds the simulator optimised, with every assertion on, and runs it.
 //!
-//! It knows the simulator's commands by name, `run`, `replay` and `membership`, and nothing of what
-//! they check.
+//! It knows the simulator's commands by name, `run`, `replay` and `membership`, and nothing of
+//! their checks.
 
 use crate::{repo, step::succeed};
 use anyhow::{Context, Result};
@@ -55,7 +55,7 @@ pub fn run(args: &ChaosArgs) -> Result<()> {
     )
 }
 
-/// Cargo, told to build the simulator and start it with the arguments that follow.
+/// A cargo command that builds the simulator and starts it with the arguments that follow.
 pub fn simulator() -> Command {
     let mut command = repo::cargo();
     command.args(["run", "--quiet", "--profile", "sim", "--package", "chaos", "--bin", "chaos"]);

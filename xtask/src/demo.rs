@@ -1,8 +1,8 @@
-//! `cargo xtask demo`: the main job, shown in about a minute on one machine.
+//! `cargo xtask demo`: shows the main job in about a minute on one machine.
 //!
-//! Three agents, one service, a node that dies, a fleet cut in two that is edited on both sides
-//! and heals. Everything that is claimed is checked, and a claim that does not hold ends the demo
-//! with an error. It must leave nothing behind, unless it is told to keep the fleet.
+//! Three agents, one service, a node that dies, a fleet that is partitioned, edited on both sides
+//! and healed. Every claim is checked, and a claim that does not hold ends the demo with an error.
+//! It must leave nothing behind, unless it is told to keep the fleet.
 
 mod chapters;
 mod print;
@@ -25,7 +25,7 @@ pub struct DemoArgs {
     keep: bool,
 }
 
-/// Shows it all.
+/// Shows all chapters.
 pub fn run(args: &DemoArgs) -> Result<()> {
     setup::run()?;
     let edgectl = program::quickest()?;

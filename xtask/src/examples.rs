@@ -1,7 +1,7 @@
-//! The examples: config files that an agent takes, and images that run.
+//! The examples: checks the config files, and makes and runs the images.
 //!
-//! The agent itself is asked about the files, so that an example cannot teach a key that is gone.
-//! The images are made from Debian's packages, without a registry.
+//! The agent itself checks the config files, so that an example cannot contain a key that no longer
+//! exists. The images are made from Debian's packages, without a registry.
 
 mod build;
 mod packages;
@@ -25,7 +25,7 @@ pub struct ExamplesArgs {
     trial: bool,
 }
 
-/// Makes images, and says where they are.
+/// Makes images, and prints where they are.
 pub fn run(args: &ExamplesArgs) -> Result<()> {
     let names = if args.names.is_empty() { build::names()? } else { args.names.clone() };
     for name in &names {
@@ -39,7 +39,7 @@ pub fn run(args: &ExamplesArgs) -> Result<()> {
     Ok(())
 }
 
-/// Asks the debug build about each file.
+/// Checks each config file with the debug build of the agent.
 pub fn check() -> Result<()> {
     let edgectl = program::debug()?;
     let files = config_files()?;
@@ -52,7 +52,7 @@ pub fn check() -> Result<()> {
     Ok(())
 }
 
-/// Every TOML file below `examples/` that is not cargo's.
+/// Every TOML file below `examples/` except cargo's own.
 fn config_files() -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![repo::root().join("examples")];

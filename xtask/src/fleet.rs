@@ -1,7 +1,7 @@
-//! A fleet to demonstrate and to measure: a lab, driven by `edgectl lab` and by each agent's API.
+//! A fleet for demos and measurements: a lab, driven by `edgectl lab` and by each agent's API.
 //!
-//! It sees what an operator sees and nothing else: commands, sockets, `/proc`. It must never read
-//! an agent's data directory.
+//! It sees only what an operator sees: commands, sockets, `/proc`. It must never read an agent's
+//! data directory.
 
 pub mod program;
 pub mod service;
@@ -17,23 +17,23 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How often a condition is looked at. Short against every budget, long against one answer.
+/// The polling interval. Short compared with every limit, long compared with one answer.
 const POLL: Duration = Duration::from_millis(10);
 
 /// A lab that is up.
 pub struct Fleet {
     edgectl: PathBuf,
     name: String,
-    /// Its folder, also for what a service serves.
+    /// Its folder, which also holds files that a service serves.
     pub dir: PathBuf,
-    /// Whether links can be cut: the lab has namespaces, so somebody is root.
+    /// Whether links can be cut: they can if the lab has namespaces, which needs root.
     pub links: Links,
     /// Its nodes, `n1` first.
     pub nodes: Vec<Node>,
     guard: Guard,
 }
 
-/// How the lab's nodes are joined, as its state file says it.
+/// How the lab's nodes are connected, as its state file says.
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Links {
@@ -48,9 +48,9 @@ pub enum Links {
 pub struct Node {
     /// `n1`.
     pub name: String,
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: String,
-    /// Its API.
+    /// The socket of its API.
     pub socket: PathBuf,
     process: Option<Process>,
 }
@@ -69,9 +69,9 @@ struct State {
 }
 
 impl Fleet {
-    /// Starts a lab of `count` nodes and waits until all know each other.
+    /// Starts a lab of `count` nodes and waits until all nodes know each other.
     pub fn up(edgectl: &Path, name: &str, count: usize) -> Result<Fleet> {
-        // What an earlier run that was cut off left behind is in the way.
+        // Remove what an interrupted earlier run left behind.
         succeed(Command::new(edgectl).args(["lab", "down", "--name", name]))?;
         let guard = Guard::new(edgectl, name)?;
         let mut up = Command::new(edgectl);
@@ -88,7 +88,7 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Does every node call every node alive?
+    /// Does every node report every node as alive?
     fn is_met(&self) -> Result<bool> {
         for node in &self.nodes {
             if view::ready_nodes(&http::get(&node.socket, "/nodes")?) < self.nodes.len() {
@@ -104,7 +104,7 @@ impl Fleet {
         succeed(command.arg("lab").args(words).args(["--name", &self.name]).stdout(Stdio::null()))
     }
 
-    /// `edgectl <words>` against one node; what it printed on stdout.
+    /// Runs `edgectl <words>` against one node; returns its stdout.
     pub fn edgectl(&self, node: &Node, words: &[&str]) -> Result<String> {
         let mut command = Command::new(&self.edgectl);
         command.args(words).env("EDGECTL_SOCKET", &node.socket).stdin(Stdio::null());
@@ -116,7 +116,7 @@ impl Fleet {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// What a program prints when it runs where `node` runs.
+    /// The output of a program that runs in `node`'s network.
     pub fn on_node(&self, node: &Node, words: &[&str]) -> Result<String> {
         let mut command = Command::new(&self.edgectl);
         command.args(["lab", "exec", &node.name, "--name", &self.name, "--"]).args(words);
@@ -128,29 +128,29 @@ impl Fleet {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
-    /// `GET` on one node.
+    /// Sends a `GET` to one node.
     pub fn get(&self, node: &Node, path: &str) -> Result<Value> {
         http::get(&node.socket, path)
     }
 
-    /// `POST` on one node.
+    /// Sends a `POST` to one node.
     pub fn post(&self, node: &Node, path: &str, body: &Value) -> Result<Value> {
         http::post(&node.socket, path, body)
     }
 
-    /// The tasks that should run, as one node sees them.
+    /// The wanted tasks, as one node sees them.
     pub fn tasks(&self, node: &Node) -> Result<Vec<view::Task>> {
         let tasks = http::get(&node.socket, view::WANTED_TASKS)?;
         view::tasks(&tasks, &http::get(&node.socket, "/nodes")?)
     }
 
-    /// Process ids of all agents that run now, in the order of the nodes.
+    /// Process ids of all running agents, in the order of the nodes.
     pub fn agents(&self) -> Result<Vec<u32>> {
         let nodes = state(&self.dir)?.nodes;
         Ok(nodes.iter().filter_map(|node| node.process).map(|process| process.pid).collect())
     }
 
-    /// Waits until `done`; says how long it took. Errors of an attempt count as "not yet".
+    /// Waits until `done`; returns how long it took. Errors of an attempt count as "not yet".
     pub fn wait(
         &self,
         what: &str,
@@ -198,7 +198,7 @@ impl Fleet {
         &self.name
     }
 
-    /// Adds a line to the agents' configuration and starts them anew, before anything runs.
+    /// Adds a line to the agents' configuration and restarts them, before any task runs.
     pub fn configure(&self, line: &str) -> Result<()> {
         let path = self.dir.join("edge.toml");
         let mut text =

@@ -1,8 +1,8 @@
 //! Takes a lab down when this process ends, however it ends.
 //!
-//! A shell in a process group of its own waits for the end of a pipe that only we hold open. It
-//! reaches that end when we are done, when somebody types Ctrl-C and when we are killed, so no
-//! signal handler is needed and none can be forgotten.
+//! A shell in a process group of its own waits for the end of a pipe that only this process holds
+//! open. The pipe ends when we finish, when somebody types Ctrl-C, and when we are killed. So no
+//! signal handler is needed.
 
 use anyhow::{Context, Result, bail};
 use std::io::Write;
@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-/// Waits for a word or the end of input. Only `keep` keeps the lab.
+/// Waits for a word or the end of input. Only the word `keep` keeps the lab.
 const SCRIPT: &str = r#"
 trap "" INT TERM HUP
 read -r word
@@ -19,14 +19,14 @@ read -r word
 exec "$0" lab down --name "$1"
 "#;
 
-/// While it lives, the lab will be taken down.
+/// The lab is taken down when this value is dropped or the process ends.
 pub struct Guard {
     shell: Child,
     pipe: Option<ChildStdin>,
 }
 
 impl Guard {
-    /// Starts to watch over the lab of this name, which need not exist yet.
+    /// Starts to guard the lab of this name, which need not exist yet.
     pub fn new(edgectl: &Path, lab: &str) -> Result<Guard> {
         let mut shell = Command::new("/bin/sh")
             .args(["-c", SCRIPT])
@@ -64,7 +64,7 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // The end of the pipe is the word for "take it down".
+        // The end of the pipe means "take it down".
         if self.pipe.take().is_some() {
             let _ = self.shell.wait();
         }
@@ -75,7 +75,7 @@ impl Drop for Guard {
 mod tests {
     use super::*;
 
-    /// Stands in for edgectl: writes down with which words it was called.
+    /// A replacement for edgectl that records the arguments it was called with.
     fn stand_in(name: &str) -> (std::path::PathBuf, std::path::PathBuf) {
         let dir = std::env::temp_dir().join(format!("xtask-guard-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();

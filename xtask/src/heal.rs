@@ -1,8 +1,10 @@
-//! `cargo xtask heal`: a fleet is cut and healed again and again, and no slot loses its task.
+//! `cargo xtask heal`: a fleet is partitioned and healed again and again, and no slot may lose its
+//! task.
 //!
-//! Judged by what the programs themselves write, a file for each run: when it began, and that it
-//! still lives, five times a second. At each heal nearly every slot runs twice; afterwards one of
-//! the two must go on and nothing may have been started. It must never ask an agent what runs.
+//! This is judged by the output of the programs themselves. Each run writes a file: when it began,
+//! and five times a second that it is alive. At each heal nearly every slot runs twice; afterwards
+//! one of the two must keep running and nothing may have been started. The check must never ask an
+//! agent what runs.
 
 use crate::fleet::{Fleet, Links, program};
 use crate::setup;
@@ -18,17 +20,18 @@ use std::time::{Duration, SystemTime};
 const NODES: usize = 5;
 /// Services, and tasks of each.
 const SERVICES: [(&str, u64); 3] = [("alpha", 5), ("beta", 6), ("gamma", 10)];
-/// A part that was cut off is given so long to start what it misses.
+/// How long a part that was cut off may take to start the tasks that it misses.
 const APART: Duration = Duration::from_secs(13);
-/// Nothing has moved for so long: the fleet rests.
+/// The fleet counts as at rest when nothing has changed for this long.
 const REST: Duration = Duration::from_secs(3);
-/// For whatever must follow; more on a machine that does three times what it can.
+/// The timeout of every other wait; enough for a machine with three times the load that it can
+/// carry.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// A run that has written nothing for so long is gone: fifteen beats.
+/// A run that has written nothing for this long is gone: fifteen beats.
 const SILENCE_S: f64 = 3.0;
 
-/// Writes when it begins, and then five times a second that it lives. The shell's own `read` waits,
-/// so that a beat starts no program.
+/// Writes when it begins, and then five times a second that it is alive. The shell's own `read`
+/// waits, so that a beat starts no program.
 const BEAT: &str = r#"exec 3>>"$BEATS/$SERVICE.$SLOT.$$"; exec 4<> <(:)
 echo "$EPOCHREALTIME" >&3
 while :; do read -rt 0.2 -u 4; echo "$EPOCHREALTIME" >&3; done"#;
@@ -47,28 +50,28 @@ pub struct HealArgs {
     pub edgectl: Option<PathBuf>,
 }
 
-/// A run of a program, by what it wrote.
+/// A run of a program, as its file shows it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Beats {
     began: f64,
     last: f64,
 }
 
-/// What heals came to.
+/// The result of one or several heals.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Verdict {
     /// Slots that ran more than once when the cut was healed.
     doubled: usize,
-    /// Of the slots that ran then, those of which no run lives any more.
+    /// Of the slots that ran then, those without a living run afterwards.
     lost: usize,
     /// Of the slots that ran then, those in which something was started afterwards: a further copy,
-    /// or the last one anew.
+    /// or the last copy again.
     started: usize,
 }
 
 type Runs = BTreeMap<(String, u64), Vec<Beats>>;
 
-/// Cuts, heals, judges.
+/// Partitions, heals and judges.
 pub fn run(args: &HealArgs) -> Result<()> {
     setup::run()?;
     let edgectl = match &args.edgectl {
@@ -97,7 +100,7 @@ pub fn run(args: &HealArgs) -> Result<()> {
 fn keep_busy(busy: &mut Vec<Child>, count: u32) -> Result<()> {
     for _ in 0..count {
         let mut command = Command::new("/bin/sh");
-        // Ends with its parent, however that ends.
+        // The shell ends with its parent, however the parent ends.
         command.args(["-c", "while kill -0 \"$PPID\" 2>/dev/null; do i=0; while [ $i -lt 9999 ]; do i=$((i + 1)); done; done"]);
         busy.push(command.stdin(Stdio::null()).spawn().context("cannot start /bin/sh")?);
     }
@@ -122,14 +125,15 @@ fn heal_often(fleet: &Fleet, heals: u32) -> Result<Verdict> {
     Ok(all)
 }
 
-/// One node alone, or two against three.
+/// Cuts off one node, or two of the five.
 fn round(fleet: &Fleet, beats: &Path, number: usize, count: usize) -> Result<Verdict> {
     let name = |at: usize| fleet.nodes[at % NODES].name.as_str();
     let apart = if number % 3 == 2 { 2 } else { 1 };
     let mut words = vec!["cut"];
     words.extend((0..apart).map(|nth| name(number + nth)));
     fleet.lab(&words)?;
-    // On a busy machine a part may not manage all of it; what runs twice is counted.
+    // On a busy machine a part may not start all of its tasks; the slots that run twice are
+    // counted.
     let _ = fleet.wait("every slot runs on both sides", APART * 2, || {
         let living = living(&runs(beats)?, now()?);
         Ok(living.values().all(|runs| runs.len() > 1) && living.len() == count)
@@ -161,7 +165,7 @@ fn judge(before: &Runs, after: &Runs, healed_at: f64, now: f64) -> Verdict {
     }
 }
 
-/// Of all runs those that live.
+/// The runs that are alive.
 fn living(runs: &Runs, now: f64) -> Runs {
     let mut living = runs.clone();
     for runs in living.values_mut() {
@@ -171,7 +175,7 @@ fn living(runs: &Runs, now: f64) -> Runs {
     living
 }
 
-/// What all programs wrote so far.
+/// The beats of all programs so far.
 fn runs(beats: &Path) -> Result<Runs> {
     let mut all = Runs::new();
     for entry in std::fs::read_dir(beats)? {
@@ -183,7 +187,7 @@ fn runs(beats: &Path) -> Result<Runs> {
         };
         let text = std::fs::read_to_string(&path)?;
         let mut times = text.lines().filter_map(|line| line.parse::<f64>().ok());
-        // A file that was just opened.
+        // The file was just opened and has no line yet.
         let Some(began) = times.next() else { continue };
         let last = times.next_back().unwrap_or(began);
         all.entry((service.to_owned(), slot.parse()?)).or_default().push(Beats { began, last });

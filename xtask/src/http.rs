@@ -1,7 +1,7 @@
-//! The smallest HTTP client that speaks to an agent's unix socket.
+//! A minimal HTTP client for an agent's unix socket.
 //!
-//! HTTP/1.0, one request per connection: the answer ends where the connection does, so there is
-//! nothing to frame. It must never be used on a network.
+//! It uses HTTP/1.0 with one request per connection: the answer ends with the connection, so no
+//! framing is needed. It must never be used on a network.
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -10,15 +10,15 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-/// An agent answers from local state; one that needs longer is broken.
+/// An agent answers from local state; an agent that takes longer than this is broken.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// `GET`; the answer as JSON.
+/// Sends a `GET`; returns the answer as JSON.
 pub fn get(socket: &Path, path: &str) -> Result<Value> {
     request(socket, "GET", path, None)
 }
 
-/// `POST` with a JSON body; the answer as JSON.
+/// Sends a `POST` with a JSON body; returns the answer as JSON.
 pub fn post(socket: &Path, path: &str, body: &Value) -> Result<Value> {
     request(socket, "POST", path, Some(body))
 }
@@ -40,7 +40,7 @@ fn request(socket: &Path, method: &str, path: &str, body: Option<&Value>) -> Res
     parse(&answer).with_context(what)
 }
 
-/// Status line, headers, body; anything but 2xx is an error with the agent's message.
+/// Parses status line, headers and body; any status but 2xx is an error with the agent's message.
 fn parse(answer: &[u8]) -> Result<Value> {
     let answer = String::from_utf8_lossy(answer);
     let (head, body) = answer.split_once("\r\n\r\n").context("the answer has no end of headers")?;

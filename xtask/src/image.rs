@@ -1,7 +1,7 @@
 //! Image archives in the format of `docker save`, of one layer, written with `tar` and `sha256sum`.
 //!
-//! For the examples, the demo and the bench, which must not depend on what they show. It must never
-//! use code of the product: an image that only we can read proves nothing.
+//! For the examples, the demo and the bench, which must not depend on the code that they show. This
+//! module must never use code of the product: an image that only our code can read proves nothing.
 
 use crate::repo;
 use crate::step::succeed;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Writes the image `name` with the files below `root` and the configuration `config`, in Docker's
-/// words, to `archive`. All files belong to root.
+/// format, to `archive`. All files belong to root.
 pub fn write(root: &Path, config: &Value, name: &str, archive: &Path) -> Result<()> {
     let work = Folder::new(archive.with_extension("work"))?;
     let layer = work.0.join("layer.tar");
@@ -44,8 +44,8 @@ pub fn write(root: &Path, config: &Value, name: &str, archive: &Path) -> Result<
     succeed(&mut tar)
 }
 
-/// An image of busybox alone, with all its programs in `/bin` and `files` on top: what the demo,
-/// the bench and the soak run.
+/// An image of busybox only, with all its programs in `/bin` and `files` on top: used by the demo,
+/// the bench and the soak.
 pub fn busybox(name: &str, files: &[(&str, &str)], archive: &Path) -> Result<()> {
     let file = |(path, text): &(&str, &str)| ((*path).to_owned(), text.as_bytes().to_vec());
     busybox_with(name, &files.iter().map(file).collect::<Vec<_>>(), archive)
@@ -96,16 +96,16 @@ fn sha256(path: &Path) -> Result<String> {
     let output = Command::new("sha256sum").arg(path).output().context("cannot start sha256sum")?;
     ensure!(output.status.success(), "sha256sum {}", path.display());
     let line = String::from_utf8_lossy(&output.stdout).into_owned();
-    // A backslash leads the line if the path has to be escaped.
+    // If the path has to be escaped, the line begins with a backslash.
     let digits = line.trim_start_matches('\\').split_whitespace().next();
     digits.map(str::to_owned).context("sha256sum printed nothing")
 }
 
-/// A folder that is gone when this is.
+/// A folder that is deleted when this value is dropped.
 pub struct Folder(pub PathBuf);
 
 impl Folder {
-    /// Makes it, empty.
+    /// Creates the folder, empty.
     pub fn new(path: PathBuf) -> Result<Folder> {
         if path.exists() {
             std::fs::remove_dir_all(&path).with_context(|| path.display().to_string())?;

@@ -1,4 +1,4 @@
-//! `cargo xtask`: everything one does to this repository besides writing it.
+//! `cargo xtask`: all tasks for this repository except editing it.
 //!
 //! It imports nothing from the workspace, so that it builds in seconds and works while the rest
 //! does not compile. It must never hold product logic: it starts programs, reads what they print

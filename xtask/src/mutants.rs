@@ -1,9 +1,9 @@
-//! `cargo xtask mutants`: takes each rule of a list out of a copy of the sources, and sees that the
-//! test that guards it turns red. A rule that can be taken out unnoticed is no rule.
+//! `cargo xtask mutants`: removes each rule of a list from a copy of the sources, and checks that
+//! the test that guards it fails. A rule that can be removed without a failing test is not guarded.
 //!
 //! The list is `xtask/mutants/*.patch`: three lines that name the rule, the package and the test,
-//! then the patch that takes the rule out. Every push checks that all patches still apply; the run
-//! itself takes minutes and is for whoever changes a rule or its test. It must never touch the
+//! then the patch that removes the rule. Every push checks that all patches still apply. The run
+//! itself takes minutes and is for people who change a rule or its test. It must never touch the
 //! checkout: the copy is in the target folder, with build results of its own.
 
 use crate::repo;
@@ -23,7 +23,7 @@ pub struct MutantsArgs {
     pub check: bool,
 }
 
-/// One rule taken out.
+/// A rule and the patch that removes it.
 #[derive(Debug, PartialEq, Eq)]
 struct Mutant {
     name: String,
@@ -34,14 +34,14 @@ struct Mutant {
     patch: String,
 }
 
-/// What became of a mutant.
+/// The result of a mutant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// The test turned red, as it should.
+    /// The test failed, as it should.
     Red,
-    /// The test stayed green: nothing guards the rule.
+    /// The test passed: nothing guards the rule.
     Green,
-    /// Without the rule it does not compile: no proof.
+    /// The code without the rule does not compile, so nothing is proved.
     NotCompiled,
 }
 
@@ -81,7 +81,7 @@ pub fn run(args: &MutantsArgs) -> Result<()> {
     Ok(())
 }
 
-/// All mutants of a folder, by name.
+/// All mutants in a folder, by name.
 fn listed(folder: &Path) -> Result<Vec<Mutant>> {
     let mut mutants = Vec::new();
     for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
@@ -109,11 +109,11 @@ fn read(name: &str, text: &str) -> Result<Mutant> {
     })
 }
 
-/// Gives a patch to git; line numbers may have moved, its lines may not.
+/// Applies a patch with git; line numbers may have changed, but the lines must not.
 fn apply(root: &Path, mutant: &Mutant, flags: &[&str]) -> Result<()> {
     let mut git = Command::new("git")
         .current_dir(root)
-        // The copy lies in the checkout; git would take its paths for the checkout's.
+        // The copy is inside the checkout; git would treat its paths as the checkout's.
         .env("GIT_CEILING_DIRECTORIES", root.parent().context("a checkout lies in a folder")?)
         .args(["apply", "--recount", "-"])
         .args(flags)
@@ -162,7 +162,7 @@ impl Copy {
         cargo.output().context("cargo does not start")
     }
 
-    /// With the rule in place the test must be there, and pass.
+    /// With the rule in place the test must exist, and pass.
     fn sees_green(&self, mutant: &Mutant) -> Result<()> {
         let output = self.cargo_test(mutant, &[])?;
         let said = String::from_utf8_lossy(&output.stdout);

@@ -1,6 +1,6 @@
-//! Where the repository and its build results are, and the cargo that builds them.
+//! The paths of the repository and its build results, and the cargo that builds them.
 //!
-//! It knows paths only. It must never guess a target directory: cargo is asked.
+//! This module only knows paths. It must never guess a target directory: cargo is asked.
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -13,13 +13,13 @@ pub fn root() -> PathBuf {
     own.parent().expect("xtask lies in the workspace's root").to_path_buf()
 }
 
-/// A cargo command that runs in the root: the same cargo that started us.
+/// A cargo command that runs in the root: the same cargo that started this program.
 pub fn cargo() -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
     command.current_dir(root());
-    // What cargo told xtask of itself is not for the packages that are built now: some look at it
-    // and would be built again and again.
+    // Variables that cargo set for xtask itself must not reach the packages that are built now:
+    // some packages read them and would be rebuilt every time.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
@@ -29,12 +29,12 @@ pub fn cargo() -> Command {
     command
 }
 
-/// What `cargo metadata` says of the workspace; only the parts read here.
+/// The output of `cargo metadata` for the workspace; only the parts that are read here.
 #[derive(Debug, Deserialize)]
 pub struct Metadata {
     /// The members, in cargo's order.
     pub packages: Vec<Package>,
-    /// Where build results go, whatever the environment and the config say.
+    /// Where build results are stored, whatever the environment and the config say.
     pub target_directory: PathBuf,
 }
 
@@ -49,14 +49,14 @@ pub struct Package {
     pub dependencies: Vec<Dependency>,
 }
 
-/// One line of a package's dependencies.
+/// One entry of a package's dependencies.
 #[derive(Debug, Deserialize)]
 pub struct Dependency {
     /// The package that is imported.
     pub name: String,
 }
 
-/// Asks cargo about the workspace; needs no network.
+/// Asks cargo for the workspace's metadata; needs no network.
 pub fn metadata() -> Result<Metadata> {
     let output = cargo()
         .args(["metadata", "--no-deps", "--format-version", "1"])
@@ -68,16 +68,16 @@ pub fn metadata() -> Result<Metadata> {
     serde_json::from_slice(&output.stdout).context("cargo metadata printed no JSON")
 }
 
-/// Who runs this.
+/// The account that runs this program.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Account {
-    /// May make namespaces, links and packet filters, and install packages.
+    /// It may create namespaces, links and packet filters, and install packages.
     Root,
-    /// May not.
+    /// It may not do these things.
     Person,
 }
 
-/// The effective user, as the kernel tells it.
+/// The effective user, as the kernel reports it.
 pub fn account() -> Account {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("Uid:")).unwrap_or_default();
@@ -87,7 +87,7 @@ pub fn account() -> Account {
     }
 }
 
-/// The first place on `PATH`, or among the system's own folders, that holds `program`.
+/// The first path in `PATH`, or in the system's own folders, that holds `program`.
 pub fn program(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)

@@ -1,8 +1,8 @@
-//! `cargo xtask setup`: what the tests, the demo and the bench need from the system.
+//! `cargo xtask setup`: installs the system packages of the tests, the demo and the bench.
 //!
-//! Debian's packages only, by apt-get, as root; otherwise it prints what to type. It comes before
-//! anything but xtask is built, which needs a C compiler and a library. It must stay quick and
-//! silent about the network when everything is there.
+//! It uses only Debian's packages: as root it runs apt-get, otherwise it prints what to type. It
+//! runs before anything but xtask is built, because the build needs a C compiler and a library. It
+//! must stay quick and must not use the network when everything is installed.
 
 use crate::repo::{self, Account};
 use crate::step::succeed;
@@ -10,16 +10,16 @@ use anyhow::{Result, bail};
 use std::path::Path;
 use std::process::Command;
 
-/// Something from the system that something here needs, and Debian's package that brings it.
+/// Something that is needed from the system, and the Debian package that provides it.
 struct Tool {
-    /// What shows that it is there.
+    /// How to tell that it is installed.
     mark: Mark,
     package: &'static str,
     why: &'static str,
     need: Need,
 }
 
-/// How to tell whether a package is there.
+/// How to tell whether a package is installed.
 #[derive(Clone, Copy)]
 enum Mark {
     /// A program on `PATH`, or in one of the system's own folders.
@@ -28,14 +28,14 @@ enum Mark {
     Header(&'static str),
 }
 
-/// Who misses what is not there.
+/// Who needs a package.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Need {
     /// Nothing works without it.
     Always,
-    /// Only what root can do needs it: namespaces, packet filters, containers.
+    /// Needed only for features of root: namespaces, packet filters, containers.
     Root,
-    /// Only tests and the bench start it, as root: the product never does.
+    /// Started only by tests and the bench, as root; never by the product.
     Tests,
 }
 
@@ -98,17 +98,17 @@ const TOOLS: [Tool; 13] = [
     tested(Program("openssl"), "openssl", "writes the registry's certificates"),
 ];
 
-/// Nothing works without it.
+/// A package without which nothing works.
 const fn needed(mark: Mark, package: &'static str, why: &'static str) -> Tool {
     Tool { mark, package, why, need: Need::Always }
 }
 
-/// The product never starts it.
+/// A package that the product never starts.
 const fn tested(mark: Mark, package: &'static str, why: &'static str) -> Tool {
     Tool { mark, package, why, need: Need::Tests }
 }
 
-/// Installs what is missing; says what is there.
+/// Installs missing packages; reports what is installed.
 pub fn run() -> Result<()> {
     toolchain()?;
     let account = repo::account();
@@ -155,7 +155,7 @@ fn install(missing: &[&Tool], account: Account) -> Result<()> {
     if repo::program("apt-get").is_none() {
         bail!("no apt-get here; install by this system's own means: {}", packages.join(", "));
     }
-    // A bare image has no package lists, or old ones: one update, then the packages.
+    // A bare image has no package lists, or old ones: update once, then install the packages.
     succeed(apt_get().args(["--quiet", "update"]))?;
     succeed(
         apt_get().args(["--quiet", "install", "--yes", "--no-install-recommends"]).args(&packages),
@@ -168,7 +168,7 @@ fn install(missing: &[&Tool], account: Account) -> Result<()> {
     }
 }
 
-/// apt-get's talk goes to stderr's place: stdout belongs to results.
+/// apt-get's output goes to stderr, because stdout is for results.
 fn apt_get() -> Command {
     let mut command = Command::new("apt-get");
     command.env("DEBIAN_FRONTEND", "noninteractive").stdout(std::io::stderr());

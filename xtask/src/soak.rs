@@ -1,8 +1,9 @@
-//! `cargo xtask soak`: the agent dies by SIGKILL every three seconds, and no task notices.
+//! `cargo xtask soak`: the agent is killed by SIGKILL every three seconds, and no task may be
+//! affected.
 //!
-//! Tasks that count aloud run on one node; after the last kill every one must be the process that
-//! it was, with its log whole: each number once, in order. As root the tasks are containers. It
-//! must never restart a task itself, and never read an agent's data directory.
+//! Tasks that print a counter run on one node. After the last kill every task must still be the
+//! same process, with a complete log: each number once, in order. As root the tasks are containers.
+//! The soak must never restart a task itself, and never read an agent's data directory.
 
 use crate::fleet::view::Task;
 use crate::fleet::{Fleet, Links, program, service::Kind};
@@ -15,13 +16,13 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Tasks that count.
+/// The number of counting tasks.
 const TASKS: usize = 4;
-/// Between two kills.
+/// The time between two kills.
 const PAUSE: Duration = Duration::from_secs(3);
-/// For whatever must follow; a debug build on a busy machine needs some of it.
+/// The timeout of every other wait; a debug build on a busy machine needs some of it.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Ten numbers a second; the shell's own `sleep` makes it a program with children.
+/// Ten numbers a second; the external `sleep` gives the program children.
 const COUNT: &str = "i=0; while :; do i=$((i + 1)); echo \"count $i\"; sleep 0.1; done";
 const NAME: &str = "counter";
 const IMAGE: &str = "counter:soak";
@@ -72,7 +73,7 @@ fn soak(fleet: &Fleet, kind: Kind, kills: u32) -> Result<()> {
     }
     let seconds = begun.elapsed().as_secs_f64();
     let counted = judge_logs(&fleet.edgectl(node, &["service", "logs", NAME])?)?;
-    // At least half of what could be counted: the numbers must go on while no agent is there.
+    // At least half of the possible count: the numbers must continue while no agent runs.
     let least = (seconds * 5.0) as u64;
     ensure!(counted >= least, "the slowest task counted to {counted} in {seconds:.0} s");
     let what = if kind == Kind::Container { "containers" } else { "programs, no containers," };
@@ -113,7 +114,7 @@ fn running(fleet: &Fleet) -> Result<Vec<Task>> {
     Ok(fleet.tasks(&fleet.nodes[0])?.into_iter().filter(Task::is_running).collect())
 }
 
-/// Every task's process, and when the kernel says that it was started.
+/// Every task's process, with its start time as the kernel reports it.
 fn facts(fleet: &Fleet) -> Result<BTreeMap<u64, (u32, u64)>> {
     let fact = |task: Task| {
         let since = started(task.pid).with_context(|| format!("{} does not run", task.pid))?;
@@ -122,18 +123,18 @@ fn facts(fleet: &Fleet) -> Result<BTreeMap<u64, (u32, u64)>> {
     running(fleet)?.into_iter().map(fact).collect()
 }
 
-/// Field 22 of a process that runs: clock ticks from the boot of the machine to its start.
+/// Field 22 of a running process: clock ticks from the boot of the machine to its start.
 fn started(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    // One that has ended and was not yet collected does not run.
+    // A process that has ended but was not collected yet does not run.
     if fields.next()? == "Z" {
         return None;
     }
     fields.nth(18)?.parse().ok()
 }
 
-/// Is every task's log 1, 2, 3, … without a gap? To how much the slowest has counted.
+/// Is every task's log 1, 2, 3, … without a gap? Returns the count of the slowest task.
 fn judge_logs(logs: &str) -> Result<u64> {
     let mut last: BTreeMap<&str, u64> = BTreeMap::new();
     for line in logs.lines() {

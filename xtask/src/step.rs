@@ -1,13 +1,13 @@
-//! A named step of a longer run: announced, timed, and named again when it fails.
+//! A named step of a longer run: it is announced and timed, and named again when it fails.
 //!
-//! It prints on stderr, so that stdout stays the programs' own. It must never swallow what a
-//! program prints: a failing step shows its reason above its name.
+//! It prints on stderr, so that stdout stays the programs' own. It must never hide the output of a
+//! program: a failing step shows its reason above its name.
 
 use anyhow::{Result, bail};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// The steps that ran, with their times.
+/// The steps that have run, with their times.
 #[derive(Default)]
 pub struct Steps {
     done: Vec<(String, Duration)>,
@@ -30,7 +30,7 @@ impl Steps {
         }
     }
 
-    /// Prints every step with its time, then the sum.
+    /// Prints every step with its time, then the sum of the times.
     pub fn summary(&self) {
         eprintln!();
         for (name, took) in &self.done {
@@ -41,8 +41,8 @@ impl Steps {
     }
 }
 
-/// Runs a program with our own stdin and output; an exit code that is not zero is an error that
-/// says what to type to see it again.
+/// Runs a program with our own stdin and output. An exit code other than zero is an error that
+/// names the command to repeat it.
 pub fn succeed(command: &mut Command) -> Result<()> {
     let status = command.status();
     let line = spelled(command);
@@ -53,7 +53,7 @@ pub fn succeed(command: &mut Command) -> Result<()> {
     }
 }
 
-/// The command as one would type it.
+/// The command as a person would type it.
 fn spelled(command: &Command) -> String {
     let program = std::path::Path::new(command.get_program());
     let name = program.file_name().unwrap_or(command.get_program()).to_string_lossy();

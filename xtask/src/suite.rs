@@ -1,8 +1,8 @@
 //! `cargo xtask test`: every check and every test, on a fresh clone, with one command.
 //!
-//! Cheap checks come first, so that a missing doc comment is told before five minutes of
-//! compiling. The first step that fails ends the run, by name. It must never skip a step without
-//! saying so.
+//! Cheap checks come first, so that a missing doc comment is reported before five minutes of
+//! compiling. The first step that fails ends the run, and its name is printed. The suite must never
+//! skip a step without saying so.
 
 use crate::chaos::{self, ChaosArgs};
 use crate::mutants::{self, MutantsArgs};
@@ -54,7 +54,7 @@ fn all(steps: &mut Steps, args: &TestArgs) -> Result<()> {
     })
 }
 
-/// nextest where it is installed: it runs all files at once and ends with one summary.
+/// Uses nextest if it is installed: it runs all test files at once and ends with one summary.
 fn run_tests() -> Result<()> {
     match repo::program("cargo-nextest") {
         Some(_) => succeed(repo::cargo().args(["nextest", "run", "--workspace"])),
@@ -62,7 +62,7 @@ fn run_tests() -> Result<()> {
     }
 }
 
-/// `cargo test` has a summary per file; here they are added up.
+/// `cargo test` prints a summary per file; here they are added up.
 fn cargo_test() -> Result<()> {
     let all = ["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"];
     let mut child = repo::cargo().args(all).stdout(Stdio::piped()).spawn()?;

@@ -1,8 +1,8 @@
-//! `cargo xtask tidy`: the house rules that rustfmt and clippy do not know.
+//! `cargo xtask tidy`: checks the house rules that rustfmt and clippy do not know.
 //!
-//! Each rule looks at sources or manifests and returns findings; each finding names the place,
-//! the rule and the reason. It must never change a file, and never let a finding pass as a
-//! warning: an exception is written into the rule's own list, with its reason.
+//! Each rule reads sources or manifests and returns findings; each finding names the place, the
+//! rule and the reason. It must never change a file, and never report a finding as a mere warning:
+//! an exception is written into the rule's own list, with its reason.
 
 mod circles;
 mod crates;
@@ -35,7 +35,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Checks everything; prints the findings and fails if there is one.
+/// Checks everything, prints the findings, and fails if there is one.
 pub fn run() -> Result<()> {
     let metadata = repo::metadata()?;
     let sources = source::sources(&repo::root())?;

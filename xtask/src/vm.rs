@@ -1,8 +1,9 @@
-//! A virtual machine with Debian, systemd and cgroup v2 alone, in which limits are read back.
+//! A virtual machine with Debian, systemd and only cgroup v2, in which limits are read back.
 //!
-//! Made once below `target/vm` by debootstrap, from the network, and booted under qemu without any
-//! acceleration, so that it works wherever the two are: some four minutes. Not part of `cargo xtask
-//! test`. It must leave nothing running: the machine ends by itself, or is ended with this.
+//! debootstrap makes it once below `target/vm`, from the network. qemu boots it without any
+//! acceleration, so that it works wherever the two programs are: some four minutes. It is not part
+//! of `cargo xtask test`. It must leave nothing running: the machine ends by itself, or together
+//! with this program.
 
 use crate::repo::{self, Account};
 use crate::step::{Steps, succeed};
@@ -12,22 +13,22 @@ use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-/// Debian's name of what is booted.
+/// Debian's name of the release that is booted.
 const SUITE: &str = "bookworm";
 const PACKAGES: &str =
     "systemd,systemd-sysv,udev,dbus,busybox-static,kmod,initramfs-tools,linux-image-cloud-amd64";
-/// What is run in it.
+/// The script that runs in it.
 const CHECK: &str = include_str!("vm/check.sh");
 const UNIT: &str = "[Unit]\nAfter=multi-user.target\n[Service]\nType=oneshot\n\
                     ExecStart=/usr/local/sbin/check\n[Install]\nWantedBy=graphical.target\n";
-/// Nobody logs in: the console is the check's.
+/// No login on the console: it is used by the check.
 const GETTY: &str = "etc/systemd/system/serial-getty@ttyS0.service";
 const CONFIG: &str =
     "fleet = \"vm\"\ndata_dir = \"/var/lib/edgectl\"\nlisten = \"127.0.0.1:7946\"\n";
-/// Three times what it takes on two busy cores.
+/// Three times the duration on two busy cores.
 const DEADLINE: Duration = Duration::from_secs(720);
 
-/// Boots it and checks, or says why not.
+/// Boots it and checks, or says why it cannot.
 pub fn run() -> Result<()> {
     let tools = ["qemu-system-x86_64", "debootstrap", "mke2fs", "busybox"];
     let missing: Vec<&str> =
@@ -50,7 +51,7 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// A disk with all that is needed; the system itself is kept from the last time.
+/// A disk with everything that is needed; the system itself is kept from the last run.
 fn image(work: &Path) -> Result<()> {
     let root = work.join("root");
     if !root.join("etc/debian_version").is_file() {
@@ -89,7 +90,7 @@ fn image(work: &Path) -> Result<()> {
     succeed(make.args(["-q", "-t", "ext4", "-d"]).arg(root).arg(disk).arg("3G"))
 }
 
-/// Makes a link that may be there from the last time.
+/// Makes a link that may exist from the last run.
 fn link(target: &str, path: &Path) -> Result<()> {
     match std::os::unix::fs::symlink(target, path) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error.into()),
@@ -97,7 +98,7 @@ fn link(target: &str, path: &Path) -> Result<()> {
     }
 }
 
-/// Ends the machine with whoever holds it.
+/// Ends the machine when this value is dropped.
 struct Machine(Child);
 
 impl Drop for Machine {
@@ -145,7 +146,7 @@ fn boot(work: &Path) -> Result<()> {
     }
 }
 
-/// The part of a line of the console that is the check's, if it is whole.
+/// The check's part of a line of the console, if the line is complete.
 fn finding(line: &str) -> Option<&str> {
     let line = line.trim_end();
     ["ok    ", "FAIL  "].iter().find_map(|mark| line.find(mark).map(|at| &line[at..]))

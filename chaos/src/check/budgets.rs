@@ -19,16 +19,16 @@ pub const STEP_ACTIONS_MAX: usize = 10_000;
 pub const WAITING_WRITES_MAX: usize = 2;
 /// Bytes of all records of a machine.
 pub const STATE_BYTES_MAX: usize = 8 << 20;
-/// A link is judged over so long.
+/// The length of the window in which the bytes of a link are counted.
 pub const LINK_WINDOW_MS: u64 = 10_000;
 /// Bytes on one link, one direction, in one window.
 pub const LINK_BYTES_MAX: u64 = 4 << 20;
 /// Bytes that a machine at rest sends in a second, on average over the fleet.
 pub const IDLE_BYTES_MAX: u64 = 600;
-/// What a datagram costs beside its bytes: seal 32, UDP 8, IPv4 20.
+/// The overhead of a datagram besides its bytes: seal 32, UDP 8, IPv4 20.
 pub const DATAGRAM_COSTS: u64 = 60;
 
-/// What was sent, per link and window.
+/// The bytes that were sent, per link and window.
 #[derive(Debug, Default)]
 pub struct Traffic {
     window: u64,
@@ -51,7 +51,7 @@ impl Traffic {
     }
 }
 
-/// A figure of a machine against its budget.
+/// Compares a figure of a machine with its budget.
 pub fn at_most(what: &str, has: u64, budget: u64, machine: MachineNo) -> Verdict {
     if has <= budget {
         return Ok(());
@@ -60,7 +60,7 @@ pub fn at_most(what: &str, has: u64, budget: u64, machine: MachineNo) -> Verdict
     Err(Violation::new(Invariant::I11Budgets, detail))
 }
 
-/// What a fleet at rest sent in so many milliseconds against the budget.
+/// Compares the bytes that a fleet at rest sent in `for_ms` milliseconds with the budget.
 pub fn idles(bytes: u64, machines: u64, for_ms: u64) -> Verdict {
     let each = bytes * 1_000 / (machines * for_ms).max(1);
     if each <= IDLE_BYTES_MAX {

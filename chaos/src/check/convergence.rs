@@ -1,14 +1,14 @@
-//! I1: machines that had the time for it hold the same state and the same plan.
+//! I1: machines that had enough time hold the same state and the same plan.
 //!
-//! Asked of the whole fleet after the heal, and during the harm of every part of it that was left
-//! in peace for as long.
+//! This is checked for the whole fleet after the heal, and during the harm for every part of it
+//! that was undisturbed for long enough.
 
 use std::fmt::Display;
 
 use crate::invariant::{Invariant, Verdict, Violation};
 use crate::network::MachineNo;
 
-/// What one machine has come to.
+/// The state and the plan that one machine has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing<D> {
     /// Which machine.
@@ -19,7 +19,7 @@ pub struct Standing<D> {
     pub placement: u64,
 }
 
-/// All the same?
+/// Are all standings the same?
 pub fn agree<D: PartialEq + Display>(standings: &[Standing<D>]) -> Verdict {
     let Some(first) = standings.first() else { return Ok(()) };
     for other in &standings[1..] {

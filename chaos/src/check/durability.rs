@@ -1,8 +1,9 @@
-//! I12: a crash at any write loses nothing that was acknowledged, and nothing that others were told.
+//! I12: a crash at any write loses nothing that was acknowledged, and nothing that others hold.
 //!
-//! An answer waits for the disk: what it acknowledges lies there when it is given. So does a
-//! message: what anybody else holds of a store's writes lies in that store, or it would use a
-//! counter twice after a crash, and two different writes would have one stamp.
+//! An answer waits for the disk: the acknowledged writes are on the disk when the answer is given.
+//! A message waits too: writes of a store that any other node holds must be in that store.
+//! Otherwise the node would use a counter twice after a crash, and two different writes would have
+//! one stamp.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +13,7 @@ use crate::check::writes::WriteId;
 use crate::invariant::{Invariant, Verdict, Violation};
 use crate::network::MachineNo;
 
-/// The last counter that each living store holds of its own writes.
+/// The last counter of each store's own writes that is on its disk.
 #[derive(Debug, Default)]
 pub struct Counters {
     durable: BTreeMap<StoreId, u64>,
@@ -26,12 +27,12 @@ impl Counters {
         *counter = lamport.max(*counter);
     }
 
-    /// The store is gone; what others have of it is theirs.
+    /// The store is lost; writes that other nodes hold of it are no longer checked.
     pub fn store_lost(&mut self, store: StoreId) {
         self.lost.insert(store);
     }
 
-    /// A machine holds a write of a store. `is_own`: it is the machine that has the store.
+    /// A machine holds a write of a store. `is_own`: the store is that machine's own.
     pub fn held(&self, machine: MachineNo, writer: Writer, lamport: u64) -> Verdict {
         let durable = self.durable.get(&writer.store).copied().unwrap_or(0);
         if lamport <= durable || self.lost.contains(&writer.store) {
@@ -45,7 +46,7 @@ impl Counters {
     }
 }
 
-/// An edit is answered: of what it wrote, this is not on the disk.
+/// An edit is answered; `missing` are its writes that are not on the disk.
 pub fn answered(machine: MachineNo, missing: &[WriteId]) -> Verdict {
     match missing.first() {
         None => Ok(()),

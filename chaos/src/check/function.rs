@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 use crate::invariant::{Invariant, Verdict, Violation};
 use crate::network::MachineNo;
 
-/// All plans of a run, by what they were made from.
+/// All plans of a run, by the inputs of the plan.
 #[derive(Debug)]
 pub struct Plans<D> {
     made: BTreeMap<(D, u64), (u64, MachineNo, u64)>,
@@ -19,7 +19,8 @@ impl<D> Default for Plans<D> {
 }
 
 impl<D: Ord> Plans<D> {
-    /// At this time a machine made this plan of this state and this view of who is there.
+    /// At time `at` a machine made this plan from this state digest and this hash of its member
+    /// view.
     pub fn made(&mut self, at: u64, machine: MachineNo, from: (D, u64), plan: u64) -> Verdict {
         match self.made.entry(from) {
             Entry::Vacant(entry) => {

@@ -1,12 +1,13 @@
 //! I7: a healthy task with an unchanged template keeps its run through partition, heal, agent
 //! restart and clock jump.
 //!
-//! Looks at every order to stop a run that is healthy, and wants a reason for it. The surplus of a
-//! duplicate is one, when the other has really run longer, or when a cut made the two and the machine has
-//! its share of the service without this one. A move onto another node is one only if, since
-//! the fleet was last settled, something happened that changes the shares: a machine came without
-//! its tasks, a program ended by itself, an operator wrote. A cut, a heal, a pause, a killed agent
-//! and a wrong clock are nothing of the kind.
+//! Checks every order to stop a healthy run, and demands a reason for it. There are two reasons
+//! besides an operator's edit. First, the run is the surplus one of a duplicate: the other run
+//! really began earlier, or a cut made the two and the machine has its share of the service without
+//! this run. Second, the run moves to another node; this is a reason only if, since the fleet was
+//! last settled, something changed the shares: a machine came without its tasks, a program ended by
+//! itself, an operator wrote. A cut, a heal, a pause, a killed agent and a wrong clock change no
+//! shares.
 
 use crdt_state::ServiceId;
 use crdt_state::task::{Run, Slot};
@@ -14,33 +15,33 @@ use crdt_state::task::{Run, Slot};
 use crate::invariant::{Invariant, Verdict, Violation};
 use crate::network::MachineNo;
 
-/// Another run of the same slot that the machine that stops knows of.
+/// Another run of the same slot that the stopping machine knows of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Other {
     /// There is none.
     None,
-    /// It began to run before this one.
+    /// It began to run before the stopped run.
     RunsLonger,
-    /// It runs, since later.
+    /// It began to run after the stopped run.
     RunsShorter,
 }
 
 /// Which of two runs of a slot began first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// Who started the later one knew that the earlier one ran: the real times decide.
+    /// The node that started the later run knew that the earlier one ran: the real times decide.
     Known {
-        /// When the one that is stopped really began.
+        /// When the stopped run really began.
         mine_at: u64,
         /// When the other one really began.
         theirs_at: u64,
     },
-    /// Neither knew of the other, and no clock is shared: the counters that their nodes wrote
-    /// decide.
+    /// Neither node knew of the other's run, and they share no clock: the counters that their nodes
+    /// wrote decide.
     Concurrent {
-        /// Of the one that is stopped.
+        /// The counter of the stopped run.
         mine: u64,
-        /// Of the other one.
+        /// The counter of the other run.
         theirs: u64,
     },
 }
@@ -54,7 +55,7 @@ impl Order {
     }
 }
 
-/// What the other runs of a slot come to.
+/// Summarises the other runs of a slot.
 pub fn other(orders: &[Order]) -> Other {
     if orders.is_empty() {
         return Other::None;
@@ -63,41 +64,42 @@ pub fn other(orders: &[Order]) -> Other {
     if is_first { Other::RunsLonger } else { Other::RunsShorter }
 }
 
-/// How the run that stays came to be beside the one that goes.
+/// How the run that stays and the run that is stopped came to exist at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Born {
-    /// Whoever started the later one could not see who had the other.
+    /// The node that started the later run could not see the other run's node.
     Apart,
-    /// Whoever started the later one saw that the other was there: a move.
+    /// The node that started the later run saw the other run: a move.
     InSight,
 }
 
-/// What the machine that stops a run knows of it.
+/// What the machine that stops a run knows about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stopped {
-    /// Where.
+    /// The machine that stops it.
     pub machine: MachineNo,
-    /// Which run.
+    /// The run that is stopped.
     pub run: Run,
-    /// Of which service.
+    /// The service of the run.
     pub service: ServiceId,
-    /// In which slot.
+    /// The slot of the run.
     pub slot: Slot,
-    /// The service is there, under this name, and has this slot.
+    /// The service exists, owns its name, and has this slot.
     pub is_wanted: bool,
-    /// The template is the one it was started from.
+    /// The run was started from the current template.
     pub is_current: bool,
-    /// Availability and constraints let it stay here.
+    /// Availability and constraints allow the run to stay here.
     pub may_stay: bool,
     /// Another run of the slot.
     pub other: Other,
-    /// How that of the planned owner came to be.
+    /// How the planned owner's run and this one came to exist at the same time.
     pub born: Born,
-    /// How many tasks of the service the machine keeps, and its share when all are assigned evenly.
+    /// How many tasks of the service the machine keeps; its share if all are assigned evenly is
+    /// `share`.
     pub keeps: u32,
     /// See `keeps`.
     pub share: u32,
-    /// All that the machine knows of the slot, for people.
+    /// Everything that the machine knows about the slot, for people.
     pub known: String,
     /// When the fleet was last settled.
     pub settled_at: u64,
@@ -108,17 +110,17 @@ pub struct Stopped {
 /// Why a healthy run may be stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Justified {
-    /// The operator wants it otherwise.
+    /// An operator's change asks for it.
     ByOperator,
-    /// The slot has another one, that runs longer or fits the shares better after a cut.
+    /// The slot has another run that began earlier, or that fits the shares better after a cut.
     Surplus,
-    /// The shares have changed, and the new owner runs it.
+    /// The shares changed, and the new owner runs the task.
     Moved,
-    /// It did not run yet when its node gave it up; the order came late.
+    /// The run had not started when its node decided to stop it; the order came later.
     NotYetRunning,
 }
 
-/// Is there a reason?
+/// Is there a reason to stop the run?
 pub fn justify(stopped: &Stopped) -> Result<Justified, Violation> {
     if !(stopped.is_wanted && stopped.is_current && stopped.may_stay) {
         return Ok(Justified::ByOperator);
@@ -145,20 +147,20 @@ fn broken(stopped: &Stopped, how: &str) -> Violation {
     Violation::new(Invariant::I7Kept, detail)
 }
 
-/// Another copy of the slot that a machine stops, as it really is, whatever the nodes say.
+/// Another copy of the slot, as it really is and not as nodes report it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Copy {
-    /// Where.
+    /// The machine that has it.
     pub machine: MachineNo,
-    /// When it was last seen to run, a moment ago at most.
+    /// When it was last seen running, a moment ago at most.
     pub ran_at: u64,
-    /// Was it ordered to end for the sake of another one?
+    /// Was it ordered to end in favour of another copy?
     pub is_stopping: bool,
 }
 
-/// Of the copies of a wanted slot one goes on: a healthy one is stopped only while another one runs
-/// that nobody ordered to end for another's sake. One that a fault or an operator ended a moment ago
-/// counts as well: whoever stops the other could not know.
+/// One copy of a wanted slot must go on. A healthy copy may be stopped only while another one runs
+/// that was not ordered to end in favour of a third. A copy that a fault or an operator ended a
+/// moment ago counts as running, because the node that stops its copy could not know of the end.
 pub fn another_goes_on(stopped: &Stopped, copies: &[Copy]) -> Verdict {
     if copies.iter().any(|copy| !copy.is_stopping) {
         return Ok(());
@@ -181,7 +183,7 @@ pub fn reported_since(machine: MachineNo, run: Run, since: u64, begun: (u64, u64
     Err(Violation::new(Invariant::I7Kept, detail))
 }
 
-/// A machine lets go of a run that still runs: it would never be stopped.
+/// A machine forgets a run that still runs: nothing would ever stop it.
 pub fn forgot_running(machine: MachineNo, run: Run) -> Verdict {
     let detail = format!("n{machine} forgets {run:?}, which runs");
     Err(Violation::new(Invariant::I7Kept, detail))
@@ -218,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_node_that_misreports_since_when_its_program_runs_convinces_nobody() {
-        // What the nodes wrote says the opposite of what happened, and is not asked.
+        // The nodes' own reports say the opposite of what happened, and are not used.
         let younger = other(&[Order::Known { mine_at: 1_000, theirs_at: 60_000 }]);
         assert_eq!(younger, Other::RunsShorter);
         assert!(justify(&Stopped { other: younger, ..stopped() }).is_err());

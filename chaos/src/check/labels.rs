@@ -1,8 +1,8 @@
-//! I2 for labels: what one side did to a key is there, unless somebody who saw it did something
-//! else to that key, or it is listed.
+//! I2 for labels: an edit of a key is visible or listed, unless somebody who saw that edit changed
+//! the same key again.
 //!
-//! Keeps its own account of what each edit did to which key, and of which edits it had seen; knows
-//! nothing of entries and clocks.
+//! The checker keeps its own account of each edit's keys, and of the edits that it had seen. It
+//! knows nothing of entries and clocks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,15 +12,15 @@ use crdt_state::spec::Labels;
 use super::writes::WriteId;
 use crate::invariant::{Invariant, Verdict, Violation};
 
-/// What an edit made of labels: `None` is a removal.
+/// The changes of an edit to labels: `None` is a removal.
 pub type Done = BTreeMap<String, Option<String>>;
 
-/// What a node shows of the labels of one record.
+/// The labels of one record as a node shows them.
 #[derive(Debug, Clone, Default)]
 pub struct Shown {
-    /// Those that count.
+    /// The labels that count.
     pub labels: Labels,
-    /// Key and value of those that are listed as having lost.
+    /// Keys and values that are listed as losers of a conflict.
     pub listed: BTreeSet<(String, Option<String>)>,
 }
 
@@ -28,12 +28,12 @@ pub struct Shown {
 #[derive(Debug, Default)]
 pub struct LabelEdits {
     done: BTreeMap<WriteId, Done>,
-    /// For each edit those that saw it.
+    /// For each edit the edits that saw it.
     seen_by: BTreeMap<WriteId, Vec<WriteId>>,
 }
 
 impl LabelEdits {
-    /// Somebody who saw these edits did this.
+    /// An edit with these changes, by somebody who saw the edits in `saw`.
     pub fn edited(&mut self, write: WriteId, done: Done, saw: &[WriteId]) {
         self.done.insert(write, done);
         for seen in saw {
@@ -41,14 +41,14 @@ impl LabelEdits {
         }
     }
 
-    /// What an edit does to the labels between before and after.
+    /// The changes of an edit, computed from the labels before and after it.
     pub fn difference(before: &Labels, after: &Labels) -> Done {
         let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
         let differ = keys.into_iter().filter(|key| before.get(*key) != after.get(*key));
         differ.map(|key| (key.clone(), after.get(key).cloned())).collect()
     }
 
-    /// Is everything that was done to these records accounted for, of the edits that are `kept`?
+    /// Is every change that the edits in `kept` made to these records shown or listed?
     pub fn all_shown(
         &self,
         shown: &BTreeMap<RecordKey, Shown>,
@@ -70,7 +70,7 @@ impl LabelEdits {
         Ok(())
     }
 
-    /// Did somebody who saw it do something to the same key?
+    /// Did a later edit that saw this one change the same key?
     fn is_done_again(&self, write: WriteId, label: &str) -> bool {
         let mut asked = BTreeSet::from([write]);
         let mut next = vec![write];
@@ -127,7 +127,7 @@ mod tests {
         edits.edited(write(1, 2), done("a", "2"), &[]);
         assert_eq!(judge(&edits, &[("a", "2")], &[("a", "1")]), Ok(()));
         assert!(judge(&edits, &[("a", "2")], &[]).is_err());
-        // Who changes another key settles nothing; who changes this one does.
+        // An edit of another key settles nothing; an edit of this key does.
         edits.edited(write(2, 1), done("b", "1"), &[write(1, 1), write(1, 2)]);
         assert!(judge(&edits, &[("a", "2"), ("b", "1")], &[]).is_err());
         edits.edited(write(3, 1), done("a", "3"), &[write(2, 1)]);

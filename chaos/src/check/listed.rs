@@ -1,7 +1,8 @@
-//! I2 for what lost: an edit that the removal of its record did not see is listed, and so is every
-//! value of a facet but the one that counts; what a removal saw is not.
+//! I2 for losers: an edit that the removal of its record did not see is listed. Of several values
+//! of a facet all but the one that counts are listed. An edit that the removal saw is not listed.
 //!
-//! Keeps its own account of what each removal saw: all that its machine held of the record.
+//! The checker keeps its own account of what each removal saw: everything that its machine held of
+//! the record.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +12,7 @@ use crdt_state::{Kind, RecordKey};
 use super::writes::WriteId;
 use crate::invariant::{Invariant, Verdict, Violation};
 
-/// What a node holds of one facet, and lists of it.
+/// What each removal saw.
 #[derive(Debug, Default)]
 pub struct Removed {
     saw: BTreeMap<WriteId, BTreeSet<WriteId>>,
@@ -23,7 +24,7 @@ impl Removed {
         self.saw.insert(removal, saw);
     }
 
-    /// Of everything that a machine holds, is listed what must be, and nothing else?
+    /// Does a machine list exactly those of its writes that must be listed?
     pub fn all_listed(
         &self,
         held: &BTreeMap<WriteId, Vec<u8>>,
@@ -61,8 +62,8 @@ impl Removed {
     }
 }
 
-/// Services only; whether it exists, and labels, have rules of their own, and what is written along
-/// with an operator's value goes with it.
+/// Services only. Existence and labels have rules of their own, and a facet that is written along
+/// with an operator's value is listed with it.
 fn is_listed_by_itself(write: &WriteId) -> bool {
     let other = matches!(
         write.facet,

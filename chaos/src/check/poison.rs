@@ -1,7 +1,7 @@
-//! I13: a poison record harms only itself: nobody reads it, everybody who holds it passes it on as
-//! it was signed. That nothing else is harmed is what all other invariants say in its presence.
+//! I13: a poison record harms only itself: nobody reads it, and everybody who holds it passes it on
+//! as it was signed. All other invariants check that nothing else is harmed while poison is there.
 //!
-//! Has a naive account of its own of what may be read, and does not believe the node's.
+//! The checker has a simple rule of its own for what may be read, and does not rely on the node's.
 
 use crdt_state::Digest;
 use crdt_state::service::Service;
@@ -10,12 +10,12 @@ use crdt_state::spec::Scale;
 use crate::invariant::{Invariant, Verdict, Violation};
 use crate::network::MachineNo;
 
-/// More of anything is absurd: a century in milliseconds, and Docker's name.
+/// Larger values are absurd: a grace period of a century, and names longer than Docker's limit.
 const GRACE_MS_MAX: u64 = 3_155_760_000_000;
 const REPLICAS_MAX: u32 = 100_000;
 const NAME_CHARS_MAX: usize = 63;
 
-/// Is what a machine reads of this service what an operator could have written?
+/// Could an operator have written what a machine reads of this service?
 pub fn is_sound(machine: MachineNo, service: &Service) -> Verdict {
     let is_absurd = [
         ("name", !(1..=NAME_CHARS_MAX).contains(&service.name.len())),
@@ -37,8 +37,8 @@ pub fn is_sound(machine: MachineNo, service: &Service) -> Verdict {
     }
 }
 
-/// A poison record as its writer signed it last, and as a machine holds it: `is_later` if somebody
-/// has written over it since.
+/// Compares a poison record as its writer last signed it with the machine's copy. `is_later`:
+/// somebody has written over it since.
 pub fn is_passed_on(machine: MachineNo, signed: Digest, held: Held) -> Verdict {
     match held {
         Held { digest: None, .. } | Held { is_read: true, is_later: true, .. } => Ok(()),
@@ -54,14 +54,14 @@ pub fn is_passed_on(machine: MachineNo, signed: Digest, held: Held) -> Verdict {
     }
 }
 
-/// What a machine has of a record.
+/// A machine's copy of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Held {
-    /// Its digest there, if it is.
+    /// Its digest there, if the machine holds it.
     pub digest: Option<Digest>,
-    /// Does anybody read it there?
+    /// Is it read there?
     pub is_read: bool,
-    /// Has it other writes than those that were signed?
+    /// Does it hold writes other than those that were signed?
     pub is_later: bool,
 }
 

@@ -10,11 +10,11 @@ pub struct Shown {
     pub name: String,
     /// Does it run, as far as the machine knows?
     pub runs: bool,
-    /// What it says of it.
+    /// The reason that the machine gives.
     pub reason: Option<String>,
 }
 
-/// Has each that does not run a reason?
+/// Does every task that does not run have a reason?
 pub fn explained(machine: MachineNo, shown: &[Shown]) -> Verdict {
     let silent = |task: &&Shown| {
         let reason = task.reason.as_deref().map(str::trim);

@@ -1,7 +1,7 @@
-//! I5: in a part of the fleet that was left in peace, a service runs as often as it should.
+//! I5: in a part of the fleet that was undisturbed, a service runs as many tasks as it should.
 //!
-//! Judged from outside: by what really runs on the machines, against a naive count of the nodes
-//! that may take a task.
+//! This is judged from outside: it compares the programs that really run on the machines with a
+//! simple count of the nodes that may take a task.
 
 use crdt_state::spec::Scale;
 
@@ -12,21 +12,21 @@ use crate::invariant::{Invariant, Verdict, Violation};
 pub struct Count {
     /// Its name.
     pub service: String,
-    /// Machines of the part, for the message.
+    /// Machines of the part, for the error message.
     pub part: String,
-    /// How often it should run.
+    /// How many tasks it should run.
     pub scale: Scale,
     /// Nodes that take tasks of it.
     pub eligible: u32,
     /// Nodes that keep tasks of it but take none.
     pub paused: u32,
-    /// At most so many on one node; 0: no limit.
+    /// The most tasks on one node; 0: no limit.
     pub max_per_node: u32,
-    /// Tasks that may run beside the wanted ones, because a rollout starts first.
+    /// Tasks that may run beside the wanted ones, because a rollout starts the new task first.
     pub surge: u32,
-    /// Runs of it.
+    /// Runs of it that really run.
     pub running: u32,
-    /// Slots of which at least one run is there.
+    /// Slots that have at least one run.
     pub slots: u32,
 }
 
@@ -61,12 +61,12 @@ impl Count {
     }
 }
 
-/// Not too often?
+/// Are there not too many runs?
 pub fn not_too_many(count: &Count) -> Verdict {
     if count.running > count.most() + count.surge { Err(count.broken("too many")) } else { Ok(()) }
 }
 
-/// Not too seldom?
+/// Are there not too few slots with a run?
 pub fn not_too_few(count: &Count) -> Verdict {
     if count.slots < count.least() { Err(count.broken("too few")) } else { Ok(()) }
 }

@@ -1,11 +1,11 @@
-//! I10: with faults frozen every part of the fleet comes to rest: no writes, no moves.
+//! I10: with faults frozen every part of the fleet comes to rest: no writes, no moved tasks.
 
 use std::collections::BTreeSet;
 
 use crate::invariant::{Invariant, Verdict, Violation};
 use crate::network::MachineNo;
 
-/// Watches for the silence of some machines after a given time.
+/// Checks that some machines stay unchanged after a given time.
 #[derive(Debug, Default)]
 pub struct Rest {
     from: Option<u64>,
@@ -13,23 +13,23 @@ pub struct Rest {
 }
 
 impl Rest {
-    /// From now on nothing may happen on these machines any more.
+    /// From now on nothing may change on these machines.
     pub fn begin(&mut self, at: u64, machines: BTreeSet<MachineNo>) {
         self.from = Some(at);
         self.machines = machines;
     }
 
-    /// Things may happen again.
+    /// Changes are allowed again.
     pub fn end(&mut self) {
         self.from = None;
     }
 
-    /// Since when there must be rest.
+    /// The time since when nothing may change.
     pub fn since(&self) -> Option<u64> {
         self.from
     }
 
-    /// A machine wrote to its disk, or started or stopped something, or planned otherwise.
+    /// A machine wrote to its disk, started or stopped something, or changed its plan.
     pub fn moved(&self, machine: MachineNo, what: &str) -> Verdict {
         match self.from.filter(|_| self.machines.contains(&machine)) {
             None => Ok(()),

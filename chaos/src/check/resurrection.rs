@@ -1,5 +1,5 @@
-//! I3: what is removed and known to all never returns; and no machine that knew of a removal
-//! forgets it, unless it loses its disk. An operator may take a removal back that he saw.
+//! I3: a service whose removal all members know never returns; and no machine that knew of a
+//! removal forgets it, unless it loses its disk. An operator who saw a removal may undo it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,21 +8,21 @@ use crdt_state::{ServiceId, Stamp};
 use crate::invariant::{Invariant, Verdict, Violation};
 use crate::network::MachineNo;
 
-/// Who knows of which removal.
+/// Which machines know of which removal.
 #[derive(Debug, Default)]
 pub struct Removals {
     machines: BTreeSet<MachineNo>,
     known: BTreeMap<Removal, BTreeSet<MachineNo>>,
     stable: BTreeSet<Removal>,
-    /// For each removal those that it confirms.
+    /// For each removal the earlier removals that it confirms.
     confirms: BTreeMap<Removal, Vec<Removal>>,
     taken_back: BTreeSet<Removal>,
-    /// Services that a restored store brought back: whoever does not know of a removal may take
-    /// them for living until it hears.
+    /// Services that a restored store brought back: a machine that does not know of a removal may
+    /// treat them as living until it learns of it.
     rolled_back: BTreeSet<ServiceId>,
 }
 
-/// Which service, by which write.
+/// A service, and the write that removed it.
 type Removal = (ServiceId, Stamp);
 
 impl Removals {
@@ -31,7 +31,7 @@ impl Removals {
         self.machines.insert(machine);
     }
 
-    /// A removal by somebody who knew of these ones.
+    /// A removal by somebody who knew of the removals in `before`.
     pub fn confirmed(&mut self, service: ServiceId, removal: Stamp, before: &[Stamp]) {
         let before = before.iter().map(|stamp| (service, *stamp)).collect();
         self.confirms.insert((service, removal), before);
@@ -47,21 +47,21 @@ impl Removals {
         }
     }
 
-    /// A machine has it on disk that a service is removed; whether that is now known to all.
+    /// A machine has a removal of a service on disk. Returns whether all members know it now.
     pub fn saw_removed(&mut self, machine: MachineNo, service: ServiceId, removal: Stamp) -> bool {
         let known = self.known.entry((service, removal)).or_default();
         known.insert(machine);
         self.machines.is_subset(known) && self.stable.insert((service, removal))
     }
 
-    /// A machine lost its disk, and everything it knew.
+    /// A machine lost its disk, and with it everything it knew.
     pub fn lost_disk(&mut self, machine: MachineNo) {
         self.known.values_mut().for_each(|known| {
             known.remove(&machine);
         });
     }
 
-    /// A machine has an older store, which holds these services and of each these removals.
+    /// A machine has an older store, which holds these services, each with these removals.
     pub fn restored(&mut self, machine: MachineNo, held: &[(ServiceId, Vec<Stamp>)]) {
         self.lost_disk(machine);
         for (service, removals) in held {
@@ -74,7 +74,7 @@ impl Removals {
         }
     }
 
-    /// A machine holds a service to be wanted.
+    /// A machine treats a service as living.
     pub fn saw_living(&self, machine: MachineNo, service: ServiceId) -> Verdict {
         let is_stable = self.is_stable(service) && !self.may_not_know(machine, service);
         let how = match (is_stable, self.knows(machine, service)) {
@@ -101,12 +101,12 @@ impl Removals {
         known.any(|(_, machines)| machines.contains(&machine))
     }
 
-    /// Could it have the service from a restored store, and not the removal?
+    /// Could the machine have the service from a restored store, without the removal?
     fn may_not_know(&self, machine: MachineNo, service: ServiceId) -> bool {
         self.rolled_back.contains(&service) && !self.knows(machine, service)
     }
 
-    /// Did every member know of a removal at some time that nobody took back?
+    /// Did every member know at some time of a removal that nobody undid?
     fn is_stable(&self, service: ServiceId) -> bool {
         self.stable.iter().any(|removal| self.is_in_force(*removal, service))
     }

@@ -1,9 +1,9 @@
 //! I2: every acknowledged write is in the final state, superseded by one that saw it, or listed as
 //! a conflict.
 //!
-//! Keeps its own account of who saw what, and does not believe the causal clocks: when an operator
-//! writes on a machine, what that machine held of the facet is what the write saw. A write whose
-//! only copy was on a disk that was lost is the one loss that is allowed, and is counted.
+//! The checker keeps its own account of which write saw which, and does not rely on the causal
+//! clocks: a write has seen every value of the facet that its machine held at that time. One loss
+//! is allowed, and counted: a write whose only copy was on a lost disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,14 +19,14 @@ pub struct WriteId {
     pub key: RecordKey,
     /// Facet.
     pub facet: Facet,
-    /// Who and when.
+    /// Who wrote, and when.
     pub stamp: Stamp,
 }
 
 /// All writes of a run.
 #[derive(Debug, Default)]
 pub struct Writes {
-    /// For each write those that saw it.
+    /// For each write the writes that saw it.
     seen_by: BTreeMap<WriteId, BTreeSet<WriteId>>,
     values: BTreeMap<WriteId, Vec<u8>>,
     acknowledged: BTreeSet<WriteId>,
@@ -48,12 +48,12 @@ impl Writes {
         }
     }
 
-    /// The operator was told that it is done.
+    /// The operator was told that the write is done.
     pub fn acknowledged(&mut self, write: WriteId) {
         self.acknowledged.insert(write);
     }
 
-    /// Was the operator told that it is done, and is it not lost with a disk?
+    /// Was the operator told that it is done, and was it not lost with a disk?
     pub fn is_acknowledged(&self, write: WriteId) -> bool {
         self.acknowledged.contains(&write)
     }
@@ -74,7 +74,7 @@ impl Writes {
         count
     }
 
-    /// Is it there, or one that saw it, or one that saw that?
+    /// Is the write held, or a write that saw it, directly or through other writes?
     pub fn is_kept(&self, write: WriteId, held: &BTreeSet<WriteId>) -> bool {
         let mut asked = BTreeSet::from([write]);
         let mut next = vec![write];
@@ -88,7 +88,7 @@ impl Writes {
         false
     }
 
-    /// Is everything that was acknowledged accounted for in what a machine holds in the end?
+    /// Is everything that was acknowledged found in what a machine holds in the end?
     pub fn all_kept(&self, held: &BTreeSet<WriteId>) -> Verdict {
         match self.acknowledged.iter().find(|write| !self.is_kept(**write, held)) {
             None => Ok(()),

@@ -29,7 +29,7 @@ pub(super) fn measure(seed: u64) -> Figures {
     figures
 }
 
-/// A fleet whose members know each other and have come to rest.
+/// A fleet whose members all know each other and are at rest.
 fn settled(count: usize, loss: DatagramLoss, seed: u64) -> World {
     let mut world = World::new(count, loss, seed);
     world.join_all();
@@ -82,8 +82,9 @@ fn idle_bytes(count: usize, seed: u64) -> f64 {
     (sent(&world) - before) as f64 / SECONDS as f64 / count as f64
 }
 
-/// Median and 95th percentile over the survivors of deaths that come one after the other, each at
-/// another moment of the probe round: 720 observations with 10 nodes, 1,960 with 50, 3,980 with 200.
+/// Median and 95th percentile over the survivors of deaths that happen one after the other, each at
+/// another moment of the probe round: 720 observations with 10 nodes, 1,960 with 50, 3,980 with
+/// 200.
 fn detection(count: usize, deaths: usize, seed: u64) -> (f64, f64) {
     let mut world = settled(count, DatagramLoss { loss: 20 }, seed);
     let mut delays = Vec::new();
@@ -102,7 +103,7 @@ fn detection(count: usize, deaths: usize, seed: u64) -> (f64, f64) {
             .map(|sighting| sighting.at_us - died);
         let before = delays.len();
         delays.extend(seen);
-        // Whoever has not noticed by now counts with the whole time.
+        // A survivor that has not noticed by now counts with the whole time.
         delays.resize((before + count - 1).max(delays.len()), 8_000_000);
         world.restart(victim, 0);
         world.run_until_all_agree(60);

@@ -1,8 +1,8 @@
 //! A network of `gossip` machines under virtual time.
 //!
-//! One queue of events in order of time and age. Datagrams take 0.2 to 2 ms and may be lost;
-//! reliable messages begin with a handshake, are slower and arrive, unless there is no way. It must
-//! draw randomness from its seed alone.
+//! One queue holds the events, ordered by time and then by age. Datagrams take 0.2 to 2 ms and may
+//! be lost. Reliable messages begin with a handshake, are slower, and arrive unless there is no
+//! route. It must take random numbers from its seed alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,10 +16,10 @@ use rand::{RngExt, SeedableRng};
 /// Delay of a datagram, in microseconds.
 const DELAY_US: std::ops::RangeInclusive<u64> = 200..=2_000;
 
-/// A reliable message that finds no way is given up after so long, in microseconds.
+/// The timeout of a reliable message without a route, in microseconds.
 const GIVE_UP_US: u64 = 3_000_000;
 
-/// Of a thousand.
+/// Thousandths.
 pub(super) type PerMille = u32;
 
 /// What the network does to datagrams.
@@ -28,22 +28,22 @@ pub(super) struct DatagramLoss {
     pub(super) loss: PerMille,
 }
 
-/// A node: its machine, and what the world does to it.
+/// A node: its machine, and its conditions in the world.
 pub(super) struct SimNode {
     pub(super) id: NodeId,
     pub(super) gossip: Gossip,
     replica: Replica,
     boots: u64,
     alive: bool,
-    /// Nodes of different sides do not hear each other.
+    /// Nodes on different sides cannot reach each other.
     side: u8,
-    /// Added to each way of everything it sends and hears, in microseconds.
+    /// Added to the delay of everything it sends and receives, in microseconds.
     slow_us: u64,
     /// The earliest wake-up already in the queue, in microseconds.
     wake_at: u64,
 }
 
-/// A verdict or its like, as it was seen.
+/// A verdict or a similar event, as it was seen.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sighting {
     pub(super) at_us: u64,
@@ -77,7 +77,7 @@ fn addr_of(index: usize) -> SocketAddr {
 }
 
 impl World {
-    /// `count` nodes that know nobody.
+    /// `count` nodes that know no other node.
     pub(super) fn new(count: usize, loss: DatagramLoss, seed: u64) -> World {
         let mut world = World {
             now_us: 0,
@@ -131,7 +131,7 @@ impl World {
         self.connections.retain(|(a, b)| *a != index && *b != index);
     }
 
-    /// It comes back with a new boot, and joins through another one.
+    /// It comes back with a new boot number, and joins through another node.
     pub(super) fn restart(&mut self, index: usize, seed: usize) {
         let boots = self.nodes[index].boots + 1;
         self.nodes[index] = self.boot(index, boots);
@@ -142,7 +142,7 @@ impl World {
         self.nodes[index].slow_us = each_way_ms * 1_000;
     }
 
-    /// Cuts the fleet in two at `first`.
+    /// Cuts the fleet in two; the second part begins at `first`.
     pub(super) fn cut_at(&mut self, first: usize) {
         for (index, node) in self.nodes.iter_mut().enumerate() {
             node.side = u8::from(index >= first);
@@ -179,7 +179,7 @@ impl World {
         self.run_until(self.now_us + seconds * 1_000_000);
     }
 
-    /// Runs until all agree, at most `limit_s`; the seconds it took.
+    /// Runs until all agree, at most `limit_s`; returns the seconds that it took.
     pub(super) fn run_until_all_agree(&mut self, limit_s: u64) -> f64 {
         let started = self.now_us;
         while !self.all_agree() && self.now_us < started + limit_s * 1_000_000 {
@@ -229,7 +229,7 @@ impl World {
         self.drain(to);
     }
 
-    /// Performs what a machine asked for, and sees to it that it is woken in time.
+    /// Performs the outputs of a machine, and makes sure that it is woken in time.
     fn drain(&mut self, index: usize) {
         while let Some(output) = self.nodes[index].gossip.poll() {
             match output {
@@ -278,7 +278,7 @@ impl World {
         self.push(at, Event::Datagram { to, from: addr_of(from), bytes });
     }
 
-    /// A trip that is repeated until it was not lost, 200 ms each time.
+    /// The time of a trip that is repeated every 200 ms until it is not lost.
     fn reliable_trip_us(&mut self, from: usize, to: usize) -> u64 {
         let mut trip = self.one_way_us(from, to);
         while self.rng.random_range(0..1_000) < self.loss.loss {
@@ -295,7 +295,7 @@ impl World {
         self.handshake(from, to);
     }
 
-    /// A trip there, one back: both have the connection.
+    /// A trip there and one back: then both have the connection.
     fn handshake(&mut self, from: usize, to: usize) {
         let there = self.now_us + self.reliable_trip_us(from, to);
         let back = there + self.reliable_trip_us(to, from);

@@ -1,12 +1,12 @@
-//! The signatures of a history in place of the node's key: each is given out once, in order, and
-//! must be the signature of what is signed.
+//! The signatures of a history, used instead of the node's key. Each is returned once, in order,
+//! and must be the signature of the message that is signed.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use crdt_state::{Ed25519Verifier, PublicKey, Signature, Signer, Verifier};
 
-/// Signs with the signatures of the history, one after the other.
+/// Signs with the signatures of the history, in order.
 #[derive(Clone)]
 pub(super) struct Signatures(Arc<Mutex<Expected>>);
 
@@ -21,12 +21,12 @@ impl Signatures {
         Signatures(Arc::new(Mutex::new(Expected { key, next: VecDeque::new(), difference: None })))
     }
 
-    /// These are made in the step that follows.
+    /// These signatures belong to the step that follows.
     pub(super) fn expect(&self, signatures: Vec<Signature>) {
         self.0.lock().expect("one thread").next.extend(signatures);
     }
 
-    /// What was signed otherwise than in the history, if anything.
+    /// The first difference between what was signed and the history, if there is one.
     pub(super) fn difference(&self) -> Option<String> {
         let mut expected = self.0.lock().expect("one thread");
         let left = std::mem::take(&mut expected.next).len();

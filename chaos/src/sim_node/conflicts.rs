@@ -1,4 +1,4 @@
-//! What a node shows of the writes that did not see each other.
+//! The conflicts between concurrent writes that a node shows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,18 +10,19 @@ use super::{SimNode, on_disk};
 use crate::check::labels::Shown;
 use crate::check::writes::WriteId;
 
-/// How the nodes of a world answer who asks for what lost.
+/// What the nodes of a world answer to a query for the losers of conflicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Answered {
-    /// With all of it.
+    /// All losers.
     #[default]
     InFull,
-    /// As before removals said what they saw: without the edits that they did not.
+    /// As in versions whose removals did not store what they saw: without the edits that a removal
+    /// did not see.
     SilentOnRemovals,
 }
 
 impl SimNode {
-    /// Everything that lost and was not settled.
+    /// All conflicts that are not settled yet.
     pub fn conflicts(&self) -> Vec<Conflict> {
         self.node.replica().conflicts()
     }
@@ -31,7 +32,7 @@ impl SimNode {
         service::name_conflicts(self.node.replica())
     }
 
-    /// The writes that are listed as having lost.
+    /// The writes that are listed as losers of a conflict.
     pub fn listed(&self, answered: Answered) -> BTreeSet<WriteId> {
         let mut listed = BTreeSet::new();
         for conflict in self.conflicts() {
@@ -45,12 +46,13 @@ impl SimNode {
         listed
     }
 
-    /// The labels of a service or a node, and those that are listed as having lost.
+    /// The labels of a service or a node that count.
     pub fn labels(&self, key: &RecordKey) -> Labels {
         labels(self.node.replica(), key)
     }
 
-    /// The same of all that are there and read, for the end.
+    /// The labels of all living and readable records, and the labels that are listed as losers,
+    /// for the final check.
     pub fn shown_labels(&self) -> BTreeMap<RecordKey, Shown> {
         let replica = self.node.replica();
         let keys = [Kind::SERVICE, Kind::NODE_SETTINGS].into_iter().flat_map(|k| replica.keys(k));
@@ -70,7 +72,7 @@ impl SimNode {
     }
 }
 
-/// The removals of a service that these bytes on a disk hold; none while it is there.
+/// The removals of a service in these bytes of a disk; none while the service exists.
 pub fn removals_on_disk(key: RecordKey, bytes: &[u8]) -> Vec<Stamp> {
     let record = on_disk(key, bytes);
     let lives = record.as_ref().and_then(|record| record.as_shared());
@@ -78,7 +80,7 @@ pub fn removals_on_disk(key: RecordKey, bytes: &[u8]) -> Vec<Stamp> {
     lives.iter().filter(|write| is_removal(&write.value)).map(|write| write.stamp).collect()
 }
 
-/// Is this a value of a removal?
+/// Is this value a removal?
 pub fn is_removal(value: &[u8]) -> bool {
     matches!(wire::decode(value), Ok(Life::Removed { .. }))
 }

@@ -1,4 +1,4 @@
-//! What operators write without seeing each other: feeds I2 and I3 with who saw what.
+//! Concurrent edits of operators: feeds I2 and I3 with what each write saw.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,23 +11,23 @@ use crate::check::writes::WriteId;
 use crate::sim_node::{Held, SimNode, is_removal};
 use crate::sometimes::Event;
 
-/// One write of an operator, with all that its machine held before.
+/// One write of an operator, with everything that the machine held before it.
 #[derive(Debug)]
 pub struct Written<'a> {
     /// The write.
     pub write: WriteId,
     /// Its value.
     pub value: &'a [u8],
-    /// What was held of all records.
+    /// The writes of all records that were held.
     pub held: &'a [Held],
     /// The labels of its record before and after.
     pub labels: (&'a Labels, &'a Labels),
-    /// The label that was picked, whatever its value.
+    /// The label whose conflict was settled, whatever the picked value.
     pub picked: Option<&'a String>,
 }
 
 impl Watch {
-    /// An operator's write, and what it saw.
+    /// An operator's write, and the writes that it saw.
     pub fn written(&mut self, written: &Written<'_>) {
         let Written { write, value, held, .. } = written;
         let of_record = held.iter().filter(|(other, _)| other.key == write.key);
@@ -60,7 +60,7 @@ impl Watch {
         }
     }
 
-    /// What a machine holds in the end, against what it lists and shows.
+    /// Compares what a machine holds in the end with what it lists and shows.
     pub(super) fn judge_conflicts(&mut self, node: &SimNode) {
         let held: BTreeMap<WriteId, Vec<u8>> = node.shared_writes().into_iter().collect();
         let listed = node.listed(self.answered);
@@ -72,7 +72,7 @@ impl Watch {
         self.report(self.writes.all_kept(&names));
     }
 
-    /// What there is to see while it goes on.
+    /// Counts the conflicts that are visible during the run.
     pub(super) fn note_conflicts(&mut self, node: &SimNode) {
         let conflicts = node.replica().conflicts();
         let saw =

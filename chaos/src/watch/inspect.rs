@@ -1,4 +1,4 @@
-//! Looks at the world as a whole, every second: feeds I1, I5, I14, and at the end all the rest.
+//! Inspects the world as a whole every second: feeds I1, I5, I14, and at the end all other checks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ use crate::sim_node::{SimNode, node_id};
 use crate::sometimes::Event;
 
 impl Watch {
-    /// Looks at every part of the fleet, and asks one machine for its reasons.
+    /// Inspects every part of the fleet, and checks the reasons that one machine gives.
     pub fn inspect(&mut self, at: u64, machines: &[Machine], network: &Network) {
         self.note_running(at, machines);
         let up: Vec<MachineNo> = machines.iter().filter(|m| m.is_up()).map(|m| m.no).collect();
@@ -46,7 +46,8 @@ impl Watch {
         }
     }
 
-    /// Whoever is in another company than before has to get over it: a bridge may have died.
+    /// A machine whose part has changed needs time to recover: a bridge between two parts may be
+    /// gone.
     fn note_part(&mut self, at: u64, part: &[MachineNo]) {
         for no in part {
             let last = &mut self.last[*no];
@@ -56,7 +57,7 @@ impl Watch {
         }
     }
 
-    /// The machines of all parts that were left alone for long enough to be judged.
+    /// The machines of all parts that were undisturbed for long enough to be judged.
     pub fn in_peace(
         &self,
         at: u64,
@@ -68,7 +69,7 @@ impl Watch {
         parts.filter(|part| self.is_in_peace(at, part, machines, network)).flatten().collect()
     }
 
-    /// Was this part left alone, undisturbed and on fair links for long enough?
+    /// Was this part cut off from the rest, undisturbed and on fair links for long enough?
     fn is_in_peace(
         &self,
         at: u64,
@@ -107,7 +108,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Is everybody up and of one mind, and does exactly what is planned run?
+    /// Are all machines up, do they agree, and does exactly what is planned run?
     pub fn is_settled(&self, at: u64, machines: &[Machine]) -> Verdict {
         let all: Vec<MachineNo> = (0..machines.len()).collect();
         for machine in machines {
@@ -135,7 +136,7 @@ impl Watch {
         self.ask_since_when(self.next_shown, node);
     }
 
-    /// What the fleet sent while it rested, if its links are such that nothing is sent twice.
+    /// Judges what the fleet sent at rest, if its links are so good that nothing is sent twice.
     fn judge_idle_traffic(&self, at: u64, machines: &[Machine], network: &Network) -> Verdict {
         let all: Vec<MachineNo> = (0..machines.len()).collect();
         let conditions = network.worst_conditions(&all);
@@ -150,7 +151,7 @@ impl Watch {
         }
     }
 
-    /// The end: everything that is asked of the final state.
+    /// The end: all checks of the final state.
     pub fn end(&mut self, at: u64, machines: &[Machine], network: &Network) {
         self.report(self.judge_idle_traffic(at, machines, network));
         let all: Vec<MachineNo> = (0..machines.len()).collect();
@@ -169,7 +170,7 @@ impl Watch {
     }
 }
 
-/// A violation in a part, with whom everybody in it sees.
+/// A violation in a part, with the members that each machine in the part sees.
 fn with_sights(violation: Violation, part: &[MachineNo], machines: &[Machine]) -> Violation {
     let sight = |no: &MachineNo| {
         let sees = node(&machines[*no]).map(SimNode::sees).unwrap_or_default();
@@ -179,9 +180,9 @@ fn with_sights(violation: Violation, part: &[MachineNo], machines: &[Machine]) -
     Violation { detail: format!("{}; {}", violation.detail, sights.join(", ")), ..violation }
 }
 
-/// Can they find each other? A machine that lost its disk, is new or has moved is found by way of
-/// the addresses in the config, which stay, or by somebody who can be found and remembers where it
-/// is. Two who both moved while they were apart need somebody else.
+/// Can the machines find each other? A machine that lost its disk, is new or has moved is found
+/// through the addresses in the config, which never change, or through a machine that can be found
+/// and knows its address. Two machines that both moved while they were apart need a third one.
 fn can_meet(part: &[MachineNo], machines: &[Machine]) -> bool {
     let calls = |no: MachineNo, other: MachineNo| {
         let (id, address) = (node_id(machines[other].seed), machines[other].address());
@@ -214,7 +215,7 @@ fn standings(part: &[MachineNo], machines: &[Machine]) -> Vec<Standing<crdt_stat
     part.iter().filter_map(standing).collect()
 }
 
-/// Every sound service as often as it should; of the others not more.
+/// Every sound service runs as many tasks as it should; the others do not run more.
 fn judge_fleet(part: &[MachineNo], machines: &[Machine]) -> Verdict {
     let first = node(&machines[part[0]]).expect("all are up");
     for (count, reliability) in counts(part, machines, first) {
@@ -226,7 +227,7 @@ fn judge_fleet(part: &[MachineNo], machines: &[Machine]) -> Verdict {
     Ok(())
 }
 
-/// Every service as one node of a part knows it, with what really runs of it there.
+/// Every service as one node of a part knows it, with the number of its runs in the part.
 fn counts(part: &[MachineNo], machines: &[Machine], node: &SimNode) -> Vec<(Count, Reliability)> {
     let mut running: BTreeMap<ServiceId, Vec<Slot>> = BTreeMap::new();
     for (_, facts) in part.iter().flat_map(|no| machines[*no].programs.running()) {
@@ -258,7 +259,7 @@ fn count(service: &Service, part: &[MachineNo], views: &[NodeView], runs: &[Slot
     }
 }
 
-/// Does each slot of a sound service run where it is planned, and nowhere else?
+/// Does each slot of a sound service run where it is planned, and only there?
 fn runs_as_planned(machines: &[Machine]) -> Verdict {
     let first = node(&machines[0]).expect("all are up");
     let by_id: BTreeMap<NodeId, MachineNo> =

@@ -1,4 +1,4 @@
-//! Feeds I13: what the adversary signed, and what every machine makes of it.
+//! Feeds I13: the adversary's records, and how every machine treats them.
 
 use crdt_state::{Record, RecordKey, Replica};
 
@@ -10,7 +10,7 @@ use crate::sim_node::writes_of;
 use crate::sometimes::Event;
 
 impl Watch {
-    /// A member signed something: a write like any other for who counts writes.
+    /// A member signed something: for the checkers of writes it is a write like any other.
     pub fn poisoned(&mut self, at: u64, poison: &Poison) {
         self.unsettled(at);
         for ((write, value), saw) in &poison.writes {
@@ -20,7 +20,7 @@ impl Watch {
         }
     }
 
-    /// Does nobody read it, and is it everywhere as it was signed?
+    /// Is each poison record read by nobody, and passed on by everybody as it was signed?
     pub fn judge_poison(&mut self, machines: &[Machine], adversary: &Adversary) {
         for machine in machines {
             let Some(agent) = &machine.agent else { continue };

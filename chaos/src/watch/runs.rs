@@ -1,4 +1,4 @@
-//! What runs, and why it is stopped: feeds I7.
+//! The runs, and the reasons for stopping them: feeds I7.
 
 use crdt_state::NodeId;
 use crdt_state::node::Availability;
@@ -34,7 +34,7 @@ impl Watch {
     pub fn on_stop(&mut self, no: MachineNo, run: Run, machines: &[Machine]) {
         let machine = &machines[no];
         self.report(self.rest.moved(machine.no, "stops a task"));
-        // A start that waited for the disk until it was no longer wanted: nobody will notice.
+        // The start may still wait for the disk. Then nothing was started, and nobody will notice.
         self.starting.retain(|(other, _)| *other != run);
         let facts = machine.programs.facts(run);
         let (Some(agent), Some(facts)) = (&machine.agent, facts) else { return };
@@ -42,7 +42,8 @@ impl Watch {
             return;
         }
         let stopped = self.stopped((no, run), facts, &agent.node, machines);
-        // Kept after the order: an agent that is killed meanwhile begins the stop again.
+        // The verdict is kept after the order: an agent that is killed meanwhile will order the
+        // stop again.
         let decided = self.unwanted.get(&(machine.no, run)).cloned();
         let verdict = decided.unwrap_or_else(|| kept::justify(&stopped));
         let is_asked_for = matches!(verdict, Ok(Justified::ByOperator | Justified::NotYetRunning));
@@ -58,7 +59,7 @@ impl Watch {
         }
     }
 
-    /// All other copies of a slot, as they really are or were a moment ago.
+    /// All other copies of the slot that run now or ran a moment ago.
     fn copies(&self, no: MachineNo, of: RunFacts) -> Vec<Copy> {
         let same = self.ran_lately.iter().filter(|(_, (machine, facts, _))| {
             *machine != no && (facts.service, facts.slot) == (of.service, of.slot)
@@ -71,7 +72,8 @@ impl Watch {
         same.map(copy).collect()
     }
 
-    /// Remembers what runs for as long as others may take it for running, once it does not.
+    /// Remembers the runs for as long as other nodes may believe, after their end, that they still
+    /// run.
     pub(super) fn note_running(&mut self, at: u64, machines: &[Machine]) {
         self.inspected_at = at;
         for machine in machines {
@@ -81,7 +83,7 @@ impl Watch {
         self.ran_lately.retain(|_, (_, _, ran_at)| *ran_at + LOSS_UNKNOWN_MS > at);
     }
 
-    /// Judges the runs that a node has just given up.
+    /// Judges the runs that a node no longer wants since this step.
     pub(super) fn judge_unwanted(&mut self, no: MachineNo, node: &SimNode, machines: &[Machine]) {
         let machine = &machines[no];
         for run in node.unwanted_runs() {
@@ -145,8 +147,8 @@ impl Watch {
         }
     }
 
-    /// In which order a run and the others of its slot began that its node knows of. One that no
-    /// program ever ran is none.
+    /// The order in which a run and the other runs of its slot that its node knows of began. A run
+    /// whose program never ran is left out.
     fn orders(
         &self,
         run: Run,
@@ -179,13 +181,13 @@ impl Watch {
         }
     }
 
-    /// Notes which runs of the slot the starting node takes for running.
+    /// Remembers the runs of the slot that the starting node believes to be running.
     fn note_knew(&mut self, node: &SimNode, start: &TaskStart) {
         let known = node.known_runs(start.service, start.slot);
         self.knew.insert(start.run, known.into_keys().collect());
     }
 
-    /// Notes whose run of the same slot the starting node does not see.
+    /// Remembers the runs of the same slot that the starting node does not see.
     fn note_apart(&mut self, no: MachineNo, start: &TaskStart, machines: &[Machine]) {
         let Some(agent) = &machines[no].agent else { return };
         if !machines[no].programs.is_running(start.run) {
@@ -201,7 +203,7 @@ impl Watch {
         }
     }
 
-    /// Was this started because the machine that runs it cannot be reached?
+    /// Was the run started because the machine with the earlier run cannot be reached?
     fn note_failover(&mut self, no: MachineNo, start: &TaskStart, machines: &[Machine]) {
         let Some(agent) = &machines[no].agent else { return };
         let is_it = |(_, facts): &(Run, RunFacts)| {
@@ -217,20 +219,20 @@ impl Watch {
     }
 }
 
-/// Is the slot wanted as it is, and its node a member that is to stay: is the only reason for the
-/// stop that another copy does?
+/// Is another copy the only reason for the stop? It is if the slot is wanted with this template,
+/// and the node is a member.
 fn is_for_another(stopped: &Stopped, node: &SimNode) -> bool {
     let is_numbered = matches!(stopped.slot, Slot::Number(_));
     stopped.is_wanted && stopped.is_current && is_numbered && node.node_view(node.id()).is_some()
 }
 
-/// Two runs, whichever is named first.
+/// The pair of two runs, in either order.
 fn pair(one: Run, other: Run) -> (Run, Run) {
     (one.min(other), one.max(other))
 }
 
-/// How many slots of a service stay on a node, and how many each node has when all are assigned
-/// evenly: counted, without looking at how the plan came about.
+/// How many slots of a service stay on a node, and how many each node has if all are assigned
+/// evenly. Both are counted, without a look at how the plan was made.
 fn keeps_and_share(node: &SimNode, service: &Service) -> (u32, u32) {
     let views = node.node_views();
     let is_on = |owner: NodeId, availability| {
@@ -260,8 +262,8 @@ pub(super) fn has_slot(service: &Service, slot: Slot) -> bool {
     }
 }
 
-/// Do the constraints let a task of the service be on this node? Reads the few forms that the
-/// operators of this world write, in its own naive way.
+/// Do the constraints allow a task of the service on this node? Parses only the few forms that the
+/// operators of this world write, with simple code of its own.
 pub(super) fn fits(service: &Service, node: &NodeView) -> bool {
     service.placement.constraints.iter().all(|text| {
         let (key, wanted, value) = match text.split_once("!=") {

@@ -1,4 +1,4 @@
-//! Operators at work: what they change, where, and what they are answered.
+//! Operators at work: what they change, on which machine, and the answers that they get.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::sim_node::{Held, node_id};
 use crate::sometimes::Event;
 use crate::watch::{Answer, Written};
 
-/// An edit that was not answered yet.
+/// An edit that is not answered yet.
 #[derive(Debug)]
 pub struct Ticket {
     machine: MachineNo,
@@ -23,7 +23,7 @@ pub struct Ticket {
 }
 
 impl World {
-    /// An operator sits down somewhere, if there is an agent to talk to.
+    /// An operator edits something on a machine, if an agent runs there.
     pub(super) fn on_operate(&mut self) {
         if self.at >= self.profile.harm_until {
             return;
@@ -47,7 +47,7 @@ impl World {
         self.on_habits(seat, &seen, &edit);
     }
 
-    /// Two operators set the same label of a service, each to his own value.
+    /// Two operators set the same label of a service to different values.
     fn edit_in_conflict(&mut self) {
         let Some((one, other)) = self.operator.conflicting_seats(self.machines.len()) else {
             return;
@@ -62,7 +62,7 @@ impl World {
         }
     }
 
-    /// Another operator makes a service of the same name elsewhere, not knowing.
+    /// Another operator creates a service of the same name elsewhere, without knowing of the first.
     fn namesake(&mut self, seat: MachineNo, edit: &Edit) {
         let Edit::CreateService(spec) = edit else { return };
         let machines = self.machines.len();
@@ -72,7 +72,8 @@ impl World {
         }
     }
 
-    /// Another operator changes the same service elsewhere, not knowing; before the others clean up.
+    /// Another operator changes the same service elsewhere, without knowing of the first edit, and
+    /// before the cleanup.
     fn twin(&mut self, id: ServiceId) {
         let Some(later_ms) = self.operator.has_twin() else { return };
         let seat = self.operator.seat(self.machines.len());
@@ -84,18 +85,19 @@ impl World {
         }
     }
 
-    /// Whoever sits at a machine removes what can never run.
+    /// The operator at each machine removes services that can never run.
     pub(super) fn on_cleanup(&mut self) {
         for machine in 0..self.machines.len() {
             let Some(agent) = &self.machines[machine].agent else { continue };
-            // At once: who looks at the same moment must not find the fleet at rest before.
+            // At once: an inspection in the same millisecond must not find the fleet at rest before
+            // the cleanup.
             for edit in Operator::cleanup(&agent.node.seen()) {
                 self.on_edit(machine, edit);
             }
         }
     }
 
-    /// Somebody writes although all should rest.
+    /// Somebody writes although everything should be at rest.
     pub(super) fn disturb_rest(&mut self) {
         let labels = Some(Labels::from([("at".to_owned(), self.at.to_string())]));
         let id = node_id(self.machines[0].seed);
@@ -104,7 +106,7 @@ impl World {
     }
 
     pub(super) fn on_edit(&mut self, no: MachineNo, edit: Edit) {
-        // Who sits at a machine that does not answer goes away.
+        // An operator does not use a machine that does not answer.
         if self.machines[no].paused > 0 || self.machines[no].slow_ms > 0 {
             return;
         }
@@ -176,7 +178,7 @@ impl World {
         self.watch.on_answer(&self.machines[no], &open.wrote, answer);
     }
 
-    /// The agent is gone, and with it what it was asked.
+    /// The agent is gone, and with it its unanswered edits.
     pub(super) fn drop_tickets(&mut self, no: MachineNo) {
         let before = self.tickets.len();
         self.tickets.retain(|_, ticket| ticket.machine != no);

@@ -1,4 +1,4 @@
-//! Faults as they begin and end, and how agents come and go.
+//! How faults begin and end, and how agents start and stop.
 
 use crdt_state::{RecordKey, ServiceId};
 use node_core::Input;
@@ -87,7 +87,7 @@ impl World {
         }
     }
 
-    /// The key and the counter of boots lie beside the store and stay as they are.
+    /// The key and the boot counter are stored beside the store and do not change.
     fn restore_store(&mut self, no: MachineNo) {
         self.machines[no].down += 1;
         self.cut_power(no);
@@ -107,7 +107,7 @@ impl World {
         }
     }
 
-    /// The addresses in the config stay; the others may change.
+    /// The addresses in the config never change; the other machines may move.
     fn roam(&mut self, no: MachineNo) {
         if no >= JOIN_AT {
             self.machines[no].site = self.machines[no].site.wrapping_add(1);
@@ -120,7 +120,7 @@ impl World {
         self.queue.put(self.at, WorldEvent::Agent { machine: no, life: 0, fact });
     }
 
-    /// Somebody starts the agent again, whether it has left by now or not.
+    /// The agent is started again, whether it has already left or not.
     fn come_back(&mut self, no: MachineNo) {
         self.watch.unsettled(self.at);
         if std::mem::take(&mut self.machines[no].has_left) {
@@ -148,7 +148,8 @@ impl World {
         }
     }
 
-    /// A member says what no operator could, also of services that this machine knows.
+    /// A member sends records that no operator could write, also of services that this machine
+    /// knows.
     fn throw_poison(&mut self, no: MachineNo, count: u64) {
         for _ in 0..count {
             let Some(agent) = &self.machines[no].agent else { return };
@@ -194,7 +195,7 @@ impl World {
         }
     }
 
-    /// As the real agent does: whoever is in the config, and whoever it knew before.
+    /// Joins as the real agent does: at the addresses of the config, and of members known before.
     fn join_all(&mut self, no: MachineNo, life: u64) {
         let Some(agent) = &self.machines[no].agent else { return };
         let own = self.machines[no].address();

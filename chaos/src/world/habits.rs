@@ -1,4 +1,4 @@
-//! Operators with habits at work: what they do beside the others, when, and where.
+//! Operators with habits at work: what they do besides the usual edits, when, and where.
 
 use node_core::edit::Edit;
 
@@ -25,13 +25,13 @@ impl World {
         self.faults.push(Fault { begin, end, harm: Harm::PowerDown(machine) });
     }
 
-    /// What an operator sees, but for the crowd.
+    /// What an operator sees, without the crowd.
     pub(super) fn without_crowd(mut seen: Seen) -> Seen {
         seen.services.retain(|service| service.name != CROWD);
         seen
     }
 
-    /// Beside an edit that an operator makes who sees this.
+    /// Adds the edits of habits to an edit of an operator who sees this.
     pub(super) fn on_habits(&mut self, seat: MachineNo, seen: &Seen, edit: &Edit) {
         if let (true, Edit::RemoveService { id }) = (self.has_habit(Habit::ReuseName), edit)
             && let Some(told) = self.habits.after_removal(seen, *id, self.machines.len())
@@ -45,7 +45,7 @@ impl World {
         }
     }
 
-    /// The fleet is cut here.
+    /// The fleet is partitioned at these links.
     pub(super) fn on_cut(&mut self, links: &[(MachineNo, MachineNo)]) {
         if self.has_habit(Habit::ReuseName)
             && let Some(told) = self.habits.across(links)
@@ -54,7 +54,7 @@ impl World {
         }
     }
 
-    /// The name of the service that an edit is about, before it.
+    /// The name of the service of an edit, before the edit.
     pub(super) fn name_before(&self, no: MachineNo, edit: &Edit) -> Option<String> {
         let (Edit::UpdateService { id, .. } | Edit::RemoveService { id }) = edit else {
             return None;

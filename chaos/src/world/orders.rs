@@ -1,4 +1,4 @@
-//! Orders: what a node wants done, and how the world does it.
+//! Orders: the actions of a node, and how the world performs them.
 
 use crdt_state::Kind;
 use crdt_state::task::{Run, TaskStart};
@@ -15,11 +15,11 @@ use crate::sabotage::Sabotage;
 use crate::sim_node::{node_id, removals_on_disk};
 use crate::sometimes::Event;
 
-/// How much later than it says a lying disk has written.
+/// How long after its acknowledgement a lying disk really writes.
 const LIE_MS: u64 = 500;
 
 impl World {
-    /// Takes and performs all orders of a node, sets its timer, and has it looked at.
+    /// Takes and performs all actions of a node, sets its timer, and has the checkers look at it.
     pub(super) fn carry_out(&mut self, no: MachineNo) {
         let mut orders = 0;
         while let Some(action) = self.machines[no].agent.as_mut().and_then(|a| a.node.poll_action())
@@ -151,7 +151,7 @@ impl World {
         }
     }
 
-    /// Nobody of this name lives there.
+    /// No machine with this id has this address.
     fn undelivered(&mut self, no: MachineNo, to: crdt_state::NodeId) {
         let life = self.machines[no].lives;
         let fact = Fact::Input(Input::Undelivered { to });
@@ -166,7 +166,8 @@ impl World {
         self.on_attempt(ReliableMessage { from, to, site, what, life, give_up_at });
     }
 
-    /// Something reliable is tried. It fails for good when its sender gives up or is gone.
+    /// Tries a reliable message. It fails for good when its timeout has passed or its sender is
+    /// gone.
     pub(super) fn on_attempt(&mut self, message: ReliableMessage) {
         let ReliableMessage { from, to, life, give_up_at, .. } = message;
         if self.machines[from].agent.as_ref().is_none_or(|agent| agent.life != life) {
@@ -241,7 +242,7 @@ impl World {
         self.queue.put(done_at + late_ms, WorldEvent::Agent { machine: no, life, fact });
     }
 
-    /// Wakes the agent when its programs have something to tell.
+    /// Wakes the agent when its programs have an event.
     pub(super) fn wait_for_programs(&mut self, no: MachineNo) {
         let machine = &mut self.machines[no];
         let (Some(due), Some(agent)) = (machine.programs.deadline(), &mut machine.agent) else {

@@ -1,11 +1,11 @@
-//! The conditions of a node, as it says them itself.
+//! The conditions of a node, as the node itself reports them.
 
 use crate::condition::{CONDITIONS_MAX, NodeConditions, TEXT_BYTES_MAX};
 use crate::id::NodeId;
 use crate::key::RecordKey;
 use crate::replica::Replica;
 
-/// What a node says of itself, within bounds.
+/// The conditions that a node reports, within the limits of number and length.
 pub fn conditions_of(replica: &Replica, id: NodeId) -> NodeConditions {
     let said = replica.owned::<NodeConditions>(&RecordKey::conditions(id));
     let said = said.filter(|(owner, _)| *owner == id).map(|(_, said)| said).unwrap_or_default();

@@ -10,14 +10,14 @@ use crate::spec::{Facet, Life};
 pub struct FleetImage {
     /// Its full name with a tag: `docker.io/library/app:1`.
     pub name: String,
-    /// What it stands for.
+    /// The digest and platforms that the name stands for.
     pub fact: ImageFact,
     /// The writer's time of day when it was last pushed, milliseconds since 1970. Display only.
     pub pushed_wall_ms: u64,
 }
 
 impl FleetImage {
-    /// Reads one by its name; `None` if there is none or it was removed.
+    /// Reads an image by its name; `None` if there is none or it was removed.
     pub fn named(replica: &Replica, name: &str) -> Option<FleetImage> {
         FleetImage::read(replica, &RecordKey::image(name)).filter(|image| image.name == name)
     }

@@ -1,4 +1,4 @@
-//! Nodes, read from their records: what each says of itself, and what operators set on it.
+//! Nodes, read from their records: each node's own description, and what operators set on it.
 
 use crate::id::NodeId;
 use crate::key::{Kind, RecordKey};
@@ -8,12 +8,12 @@ use crate::replica::Replica;
 use crate::service::value_or_default;
 use crate::spec::{Facet, Labels, Life};
 
-/// A node as its records tell it.
+/// A node as its records describe it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeView {
     /// Its id.
     pub id: NodeId,
-    /// What it says of itself; `None` while that has not arrived, or if this version cannot read it.
+    /// Its own description; `None` while that has not arrived, or if this version cannot read it.
     pub description: Option<NodeDescription>,
     /// Labels that operators set (`node.labels.*`).
     pub labels: Labels,
@@ -28,7 +28,7 @@ pub struct NodeView {
 }
 
 impl NodeView {
-    /// Reads a node; everything unknown reads as its default.
+    /// Reads a node; everything unknown gets its default.
     pub fn read(replica: &Replica, id: NodeId) -> NodeView {
         let settings = RecordKey::node_settings(id);
         let own = replica.record(&RecordKey::node(id)).and_then(|record| record.as_owned());
@@ -50,7 +50,8 @@ impl NodeView {
     }
 }
 
-/// Was this node removed from the fleet? So says its eviction record, unless that was taken back.
+/// Was this node removed from the fleet? Its eviction record says so, unless the eviction was
+/// undone.
 pub fn is_evicted(replica: &Replica, id: NodeId) -> bool {
     matches!(replica.life(&RecordKey::eviction(id)), Some(Life::Present { .. }))
 }

@@ -1,4 +1,4 @@
-//! The named volumes of a node: what it says that it holds, and what operators say of them.
+//! The named volumes of a node: those that it reports, and those that operators gave up.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,13 @@ use crate::spec::Facet;
 use crate::volume::{GivenUp, Holding, NodeVolumes, VolumeFact};
 use crate::wire;
 
-/// What a node says that it holds.
+/// The volumes that a node reports.
 pub fn volumes_of(replica: &Replica, id: NodeId) -> NodeVolumes {
     let said = replica.owned::<NodeVolumes>(&RecordKey::volumes(id));
     said.filter(|(owner, _)| *owner == id).map(|(_, volumes)| volumes).unwrap_or_default()
 }
 
-/// Which volumes of a node were given up, on any side of a cut: an id is given up once and for all.
+/// The volumes of a node that were given up on any side of a partition: giving up an id is final.
 pub fn given_up(replica: &Replica, id: NodeId) -> GivenUp {
     let key = RecordKey::node_settings(id);
     let record = replica.record(&key).filter(|_| !replica.is_unfit(&key));
@@ -26,7 +26,7 @@ pub fn given_up(replica: &Replica, id: NodeId) -> GivenUp {
     sides.flatten().collect()
 }
 
-/// What a node holds, by name, with what operators say of it.
+/// The volumes of a node by name, each with its state.
 pub fn holdings(replica: &Replica, id: NodeId) -> BTreeMap<String, Holding> {
     let given_up = given_up(replica, id);
     let holding = |fact: &VolumeFact| match fact {

@@ -1,9 +1,9 @@
-//! Records that a node could not apply: which are being applied, which are held back after a
-//! crash, and which are set aside because it crashed again.
+//! Records that a node could not apply: which are being applied, which are held back after a crash,
+//! and which are set aside because the node crashed again.
 //!
-//! The only judgement of a record that is a node's own and not a function of the record. Such a
-//! record is held, passed on and part of the digest like any other; it is not read. Another write
-//! gives it another digest, and with that another chance.
+//! This is the only judgement of a record that depends on the node and not on the record alone.
+//! Such a record is held, passed on and part of the digest like any other, but it is not read. A
+//! further write gives the record another digest, and so it is tried again.
 
 use std::collections::BTreeSet;
 
@@ -12,19 +12,21 @@ use crate::digest::Digest;
 use crate::key::{Kind, RecordKey};
 use crate::limits::Unfit;
 
-/// Records that are let in at once after a crash: a sixteenth of those held back. One that
-/// crashed alone with few others is alone the next time; one of five thousand after four crashes.
+/// The share of the records held back that is released at a time after a crash: a sixteenth. Among
+/// up to 16 records the one that crashes the node is released alone the next time; among five
+/// thousand, after four crashes.
 const SHARE: usize = 16;
 
-/// Is told what is being applied, for whoever comes after a crash. Must not fail.
+/// Stores which records are being applied, so that the next start after a crash can read it. Must
+/// not fail.
 pub trait Witness: Send {
-    /// These are applied from now on, besides those told before.
+    /// These records are applied from now on, besides those that were reported before.
     fn applying(&mut self, records: &[Digest]);
-    /// All that were told are applied.
+    /// All reported records are applied.
     fn applied(&mut self);
 }
 
-/// What earlier lives of the node left behind.
+/// What earlier runs of the agent left.
 #[derive(Default)]
 pub(super) struct Aside {
     witness: Option<Box<dyn Witness>>,
@@ -51,9 +53,9 @@ impl Aside {
 }
 
 impl Replica {
-    /// Has every record from outside told to the witness. Those of `held_back` are let in a few at
-    /// a time by [`Replica::let_in`], those of `set_aside` not at all. To be called before anything
-    /// is loaded.
+    /// Reports every record from outside to the witness from now on. The records of `held_back` are
+    /// released a few at a time by [`Replica::let_in`], those of `set_aside` never. Must be called
+    /// before anything is loaded.
     pub fn watch(
         &mut self,
         witness: Box<dyn Witness>,
@@ -68,7 +70,7 @@ impl Replica {
         self.unfit.values().any(|unfit| *unfit == Unfit::HeldBack)
     }
 
-    /// Lets some of the records in that were held back, nodes first. They count as changed.
+    /// Releases some of the records that were held back, nodes first. They count as changed.
     pub fn let_in(&mut self) {
         if !self.is_holding_back() {
             return;
@@ -88,7 +90,7 @@ impl Replica {
         }
     }
 
-    /// Everything that came in was applied.
+    /// Everything that was merged or released has been applied.
     pub fn applied(&mut self) {
         if std::mem::take(&mut self.aside.in_hand)
             && let Some(witness) = &mut self.aside.witness

@@ -1,7 +1,8 @@
-//! What this node writes itself.
+//! The writes of this node.
 //!
 //! Every write raises the Lamport counter, is signed, and sees everything held. Arguments that no
-//! caller may pass (another's record, a value that does not fit) are bugs and are asserted.
+//! caller may pass (the record of another node, a value that does not fit) are bugs and are
+//! asserted.
 
 use serde::Serialize;
 
@@ -18,8 +19,9 @@ use crate::task::TaskRecord;
 use crate::wire;
 
 impl Replica {
-    /// Writes a facet of a shared record, over everything that is held of it. The encoded value is
-    /// at most [`wire::VALUE_BYTES_MAX`]: check before what comes from people.
+    /// Writes a facet of a shared record; the write replaces everything held of the facet. The
+    /// encoded value must be at most [`wire::VALUE_BYTES_MAX`]: callers check values from people
+    /// before.
     pub fn edit<T: Serialize>(
         &mut self,
         key: RecordKey,
@@ -30,9 +32,9 @@ impl Replica {
         self.write(key, facet, wire::encode(value), wall_ms)
     }
 
-    /// Settles a conflict: writes one of its values, named by its stamp, over all the others. An
-    /// edit of a removed record brings that back, and the removal itself is confirmed. A value
-    /// beyond a limit is none to pick.
+    /// Settles a conflict: writes one of its values, named by its stamp, over all the others.
+    /// Picking an edit of a removed record brings the record back; picking the removal confirms it.
+    /// A value beyond a limit cannot be picked.
     pub fn pick(
         &mut self,
         key: RecordKey,
@@ -55,16 +57,17 @@ impl Replica {
     }
 
     /// Writes one of this node's own records, unless it holds that value already. After the loss of
-    /// a store, the versions of before come back by merging; whoever calls this calls it again when
-    /// a record of its own has changed that way, and then outranks them.
+    /// a store, merging brings back the versions that were written before. The caller must call
+    /// this again when a merge has changed one of the node's own records, and then outranks that
+    /// version.
     pub fn put_owned<T: Serialize>(&mut self, key: RecordKey, value: &T, wall_ms: u64) {
         let value = wire::encode(value);
         let subject = subject_of(key.kind, &value);
         self.write_owned(key, subject, Some(value), wall_ms);
     }
 
-    /// Ends one of this node's own records: there is nothing more to say under this key. Nothing is
-    /// written if nothing is held.
+    /// Retires one of this node's own records: it has no value any more. Nothing is written if
+    /// nothing is held.
     pub fn retire_owned(&mut self, key: RecordKey, wall_ms: u64) {
         let held = self.record(&key).and_then(Record::as_owned);
         if let Some(subject) = held.map(|record| record.subject.clone()) {
@@ -78,7 +81,7 @@ impl Replica {
         stamp
     }
 
-    /// As [`Replica::edit`], of a value that is encoded already.
+    /// Like [`Replica::edit`], for a value that is encoded already.
     pub(crate) fn write(
         &mut self,
         key: RecordKey,
@@ -136,7 +139,7 @@ impl Replica {
     }
 }
 
-/// What an owned record is about, read from its value where its kind has more than one per node.
+/// The subject of an owned record, read from its value if its kind has several records per node.
 fn subject_of(kind: Kind, value: &[u8]) -> Vec<u8> {
     if kind != Kind::TASK {
         return Vec::new();

@@ -1,8 +1,8 @@
-//! What comes from outside: deltas from peers, and records from this node's own store.
+//! Records from outside: deltas from peers, and records from this node's own store.
 //!
-//! Each record is taken in whole or not at all, whatever becomes of the others. A write that is
-//! held already, or that a held one has seen, costs no signature check: exchanging known state is
-//! cheap, and a late write is not worth the check.
+//! Each record is accepted as a whole or refused as a whole, independently of the others. A write
+//! that is held already, or that a held one has seen, is dropped without a signature check. So
+//! exchanging known state is cheap.
 
 use super::{LAMPORT_JUMP_MAX, Quarantined, Replica};
 use crate::delta::{Delta, Merged};
@@ -13,7 +13,7 @@ use crate::record::{OwnedRecord, Record, SharedRecord, WRITES_MAX};
 use crate::wire;
 
 impl Replica {
-    /// Takes in what a peer sent. Junk is left out and named; everything else is merged.
+    /// Merges a delta of a peer. Junk is left out and reported; everything else is merged.
     pub fn merge(&mut self, delta: &Delta) -> Merged {
         let mut merged = Merged::default();
         let mut applying = Vec::new();
@@ -36,14 +36,14 @@ impl Replica {
         merged
     }
 
-    /// The digest of a record that somebody will read.
+    /// The digest of a record that was not written here and that readers will apply.
     fn to_be_applied(&self, key: &RecordKey) -> Option<Digest> {
         self.record_digest(key).filter(|_| !self.is_unfit(key) && !self.is_own(key))
     }
 
-    /// Takes in a record from this node's own store. One that cannot be taken in is quarantined:
+    /// Loads a record from this node's own store. A record that cannot be accepted is quarantined:
     /// kept beside the others and shown by [`Replica::quarantined`]. Signatures are checked here
-    /// too: a rotten bit must not be spread under this node's name.
+    /// too: a damaged bit must not be spread under this node's name.
     pub fn load(&mut self, key: RecordKey, bytes: &[u8]) -> Result<(), Junk> {
         let record = Record::decode(&key, bytes, wire::MESSAGE_BYTES_MAX);
         match record.and_then(|record| self.accept(key, record, u64::MAX)) {
@@ -62,7 +62,7 @@ impl Replica {
         }
     }
 
-    /// Merges a record whose counters are at most `horizon`. Tells whether that changed anything.
+    /// Merges a record whose counters are at most `horizon`. Returns whether anything changed.
     fn accept(&mut self, key: RecordKey, record: Record, horizon: u64) -> Result<bool, Junk> {
         match record {
             Record::Shared(record) => self.accept_shared(key, record, horizon),

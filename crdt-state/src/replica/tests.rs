@@ -1,5 +1,5 @@
-//! What writers do that no honest one does: forged, damaged, restored and runaway writes, made by
-//! hand here because the crate's interface makes none.
+//! Writes that no honest writer makes: forged, damaged, restored and with runaway counters. They
+//! are built by hand here, because the crate's interface cannot make them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,9 +1,8 @@
-//! What only a container has: the part of a template that a host process does not need.
+//! The part of a template that only a container has.
 //!
-//! The default of everything here is what `docker run` gives. What the image itself says
-//! (entrypoint, command, variables, user, directory, health check, stop signal, volumes) is not
-//! repeated: it is read from the image on the node that runs the task, below what the template
-//! says.
+//! The default of everything here is what `docker run` does. The image's own settings (entrypoint,
+//! command, variables, user, directory, health check, stop signal, volumes) are not repeated here.
+//! The node that runs the task reads them from the image, and the template overrides them.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +13,10 @@ use super::Labels;
 /// How a container differs from `docker run <image>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Container {
-    /// What the image was built for, recorded when its digest was pinned; a node that fits none is
-    /// never chosen. Empty: not known, so any node may be.
+    /// The platforms of the image, recorded when its digest was pinned; a node with none of them is
+    /// never chosen. Empty: not known, so every node may be chosen.
     pub platforms: Vec<Platform>,
-    /// A first process that reaps and forwards signals.
+    /// Run an init process that forwards signals and reaps children.
     pub init: bool,
     /// The root file system is read-only.
     pub read_only: bool,
@@ -29,33 +28,33 @@ pub struct Container {
     pub groups: Vec<String>,
     /// Lines for `/etc/hosts`: address, then names.
     pub hosts: Vec<String>,
-    /// What goes into `/etc/resolv.conf`; empty lists take the node's.
+    /// Content of `/etc/resolv.conf`; empty lists use the node's values.
     pub dns: Dns,
-    /// Added to the default set; `ALL`, or names with or without `CAP_`.
+    /// Added to the default set of capabilities; `ALL`, or names with or without `CAP_`.
     pub cap_add: Vec<String>,
-    /// Taken from the default set; likewise.
+    /// Removed from the default set; same form.
     pub cap_drop: Vec<String>,
     /// Resource limits of each process.
     pub ulimits: Vec<Ulimit>,
     /// Kernel parameters of its namespaces.
     pub sysctls: BTreeMap<String, String>,
-    /// What is mounted into it.
+    /// What is mounted into the container.
     pub mounts: Vec<Mount>,
     /// Devices of the node that it may use.
     pub devices: Vec<Device>,
-    /// Every capability and device, and no filter.
+    /// All capabilities and devices, and no system call filter.
     pub privileged: bool,
     /// No program in it can gain privileges by being executed.
     pub no_new_privileges: bool,
     /// No filter of system calls.
     pub seccomp_unconfined: bool,
-    /// Added to the kernel's score of whom to kill for memory, -1000 to 1000.
+    /// Added to the kernel's OOM score, -1000 to 1000.
     pub oom_score_adj: i32,
-    /// Which network it sees.
+    /// The network that the container uses.
     pub network: NetworkMode,
 }
 
-/// What an image is built for, in the words of OCI: `linux`, `arm`, `v7`.
+/// A platform that an image is built for, in OCI's terms: `linux`, `arm`, `v7`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Platform {
     /// `linux`.
@@ -66,13 +65,13 @@ pub struct Platform {
     pub variant: String,
 }
 
-/// The network that a container sees.
+/// The network that a container uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub enum NetworkMode {
-    /// The node's own.
+    /// The node's own network.
     #[default]
     Host,
-    /// A loopback of its own and nothing else.
+    /// Only a loopback interface of its own.
     None,
 }
 
@@ -87,7 +86,7 @@ pub struct Dns {
     pub options: Vec<String>,
 }
 
-/// A limit per process, as `setrlimit` knows them.
+/// A limit per process, as in `setrlimit`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ulimit {
     /// `nofile`.
@@ -105,16 +104,16 @@ pub struct Device {
     pub host: String,
     /// Its path in the container.
     pub container: String,
-    /// Of `r`, `w` and `m` (make the node).
+    /// Any of `r`, `w` and `m` (make the device node).
     pub permissions: String,
 }
 
 /// Something mounted into a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
-    /// What.
+    /// What is mounted.
     pub source: MountSource,
-    /// Where in the container, absolute.
+    /// Path in the container, absolute.
     pub target: String,
     /// Not writable.
     pub read_only: bool,
@@ -125,22 +124,22 @@ pub struct Mount {
 pub enum MountSource {
     /// A path of the node.
     Bind {
-        /// Absolute.
+        /// Path on the node, absolute.
         path: String,
         /// `rprivate` unless given: `private`, `shared`, `slave`, `rshared`, `rslave`.
         propagation: String,
-        /// Without what is mounted below it.
+        /// Without the mounts below it.
         non_recursive: bool,
-        /// Made as a folder if it is not there.
+        /// Created as a folder if it does not exist.
         create: bool,
     },
     /// A named volume of the node: the task is bound to the node that holds it.
     Volume {
-        /// Its name; empty: one of the task's own, gone with it.
+        /// Its name; empty: an anonymous volume, deleted together with the task.
         name: String,
-        /// What the image has at the target is not copied into an empty volume.
+        /// The image's files at the target are not copied into an empty volume.
         no_copy: bool,
-        /// For a volume that is made.
+        /// Labels of a volume that is created for this mount.
         labels: Labels,
     },
     /// Memory.

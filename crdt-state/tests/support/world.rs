@@ -1,9 +1,9 @@
-//! A few replicas, random histories over them, and the questions that laws are made of.
+//! A few replicas, random histories over them, and the queries that the tests of the laws use.
 //!
-//! It has no time and no network: a message is a delta in a pool, delivered at any later step, any
-//! number of times, or never.
+//! There is no time and no network: a message is a delta in a pool, delivered at any later step,
+//! any number of times, or never.
 
-// Every test binary includes this file and uses some of it.
+// Every test binary includes this file and uses only a part of it.
 #![allow(dead_code)]
 
 use std::collections::BTreeMap;
@@ -96,9 +96,9 @@ pub enum Step {
     PutOwned { at: usize, value: u8 },
     /// A replica retires one of its own records.
     Retire { at: usize },
-    /// A replica sends some of its records: those whose place is set in the mask.
+    /// A replica sends some of its records: those whose bit is set in the mask.
     Send { at: usize, mask: u32 },
-    /// A message of the pool arrives, maybe once more.
+    /// A message of the pool arrives, possibly once more.
     Deliver { message: usize, to: usize },
     /// A replica's node starts again from its store.
     Restart { at: usize },
@@ -129,7 +129,7 @@ pub fn history() -> impl Strategy<Value = Vec<Step>> {
 pub struct World {
     /// The replicas.
     pub replicas: Vec<Replica>,
-    /// Every write that was ever made and is not lost with its only store.
+    /// Every write that was ever made, except those that were lost with their only store.
     pub made: Vec<(RecordKey, Facet, Write)>,
     pool: Vec<Delta>,
     stores: u64,
@@ -145,7 +145,7 @@ impl World {
         world
     }
 
-    /// Every replica's whole state.
+    /// The whole state of every replica, as deltas.
     pub fn deltas(&self) -> Vec<Delta> {
         self.replicas.iter().map(full_delta).collect()
     }
@@ -194,7 +194,7 @@ impl World {
                         _ => conflict.losers[0].clone(),
                     };
                     let picked = self.replicas[at].pick(key, chosen.facet, chosen.stamp, 0);
-                    // What no edit could have written is listed, and no edit writes it.
+                    // A value that no edit could have written is listed, but no edit writes it.
                     let fits = limits::check_facet(key.kind, chosen.facet, &chosen.value);
                     assert_eq!(picked.is_ok(), fits.is_ok(), "{chosen:?}");
                     self.remember(at, key);
@@ -240,7 +240,8 @@ impl World {
         }
     }
 
-    /// Notes what a replica wrote: what is alone in its facet, since a write sees everything held.
+    /// Remembers what a replica wrote: a write that is alone in its facet, since a write sees
+    /// everything held.
     fn remember(&mut self, at: usize, key: RecordKey) {
         let replica = &self.replicas[at];
         let writer = replica.writer();

@@ -1,4 +1,5 @@
-//! The agents of a lab's nodes: starting one, finding everything that it started, its log.
+//! The agents of a lab's nodes: starts them, finds all processes that they started, reads their
+//! logs.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -12,8 +13,8 @@ use anyhow::{Context, Result};
 use super::process::{self, Process};
 use super::state::LabNode;
 
-/// Starts a node's agent in a session of its own, so that it lives on when this command ends.
-/// `command` is `setsid`, inside the node's namespace if it has one.
+/// Starts a node's agent in a session of its own, so that the agent survives the end of this
+/// command. `command` is `setsid`, inside the node's namespace if it has one.
 pub(super) fn start(command: &mut Command, node: &LabNode, config: &Path) -> Result<Process> {
     std::fs::create_dir_all(&node.data_dir)?;
     let log = OpenOptions::new().create(true).append(true).open(&node.log)?;
@@ -21,7 +22,7 @@ pub(super) fn start(command: &mut Command, node: &LabNode, config: &Path) -> Res
     command.arg(program).arg("agent").arg("--config").arg(config);
     command.arg("--data-dir").arg(&node.data_dir).arg("--socket").arg(&node.socket);
     command.args(["--listen", &node.address.to_string(), "--hostname", &node.name]);
-    // Where the operator's own shell points must not reach the agents of a lab.
+    // Settings of the operator's own shell must not reach the agents of a lab.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("EDGECTL_") {
             command.env_remove(name);
@@ -29,13 +30,13 @@ pub(super) fn start(command: &mut Command, node: &LabNode, config: &Path) -> Res
     }
     let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
     let child = child.with_context(|| format!("cannot start the agent of {}", node.name))?;
-    // Neither nsenter nor setsid forks here, so the child's id is the agent's.
+    // Neither nsenter nor setsid forks here, so the child's id is the agent's id.
     Process::find(child.id())
         .with_context(|| format!("{} ended at once:\n{}", node.name, log_tail(node)))
 }
 
-/// Without a namespace: the agent that was started with this node's data directory, the monitors
-/// of its tasks, which are started with a folder in it, and all below them.
+/// Without a namespace: the agent that was started with this node's data directory, the monitors of
+/// its tasks, which are started with a folder in that directory, and all their descendants.
 pub(super) fn of_node(node: &LabNode) -> Vec<u32> {
     let all = process::parents();
     let started = all.iter().map(|(pid, _)| *pid).filter(|pid| is_edgectl_of(*pid, &node.data_dir));
@@ -53,7 +54,7 @@ pub(super) fn of_node(node: &LabNode) -> Vec<u32> {
     }
 }
 
-/// Is it an edgectl that was told to work in this directory?
+/// Is this process an edgectl that was started with this data directory?
 fn is_edgectl_of(pid: u32, data_dir: &Path) -> bool {
     let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let mut words = bytes.split(|byte| *byte == 0).map(|word| Path::new(OsStr::from_bytes(word)));
@@ -61,7 +62,7 @@ fn is_edgectl_of(pid: u32, data_dir: &Path) -> bool {
     program == Some(OsStr::new("edgectl")) && words.any(|word| word.starts_with(data_dir))
 }
 
-/// The last lines that an agent wrote.
+/// The last lines of an agent's log.
 pub(super) fn log_tail(node: &LabNode) -> String {
     let text = std::fs::read_to_string(&node.log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();

@@ -1,4 +1,4 @@
-//! The commands of `edgectl lab`, as one types them.
+//! The commands of `edgectl lab` and their arguments.
 
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -114,7 +114,7 @@ impl LabName {
     }
 }
 
-/// Does what one command asks.
+/// Runs one command.
 pub fn run(command: LabCommand) -> Result<()> {
     match command {
         LabCommand::Up { nodes, profile, log, which } => {
@@ -150,14 +150,15 @@ fn up(plan: &LabPlan) -> Result<()> {
     Ok(())
 }
 
-/// Becomes the command, so that its exit code, its signals and its terminal are its own.
+/// Replaces this process by the command, so that its exit code, signals and terminal are the
+/// command's.
 fn exec(lab: &Lab, node: &str, command: &[String]) -> Result<()> {
     let (program, arguments) = command.split_first().context("a command is required")?;
     let error = lab.command_in(node, program)?.args(arguments).exec();
     Err(error).with_context(|| format!("cannot start {program}"))
 }
 
-/// Also removes a lab whose state file is lost, as far as its name tells what was its.
+/// Also removes a lab whose state file is lost, as far as names show what belonged to it.
 fn down(which: &LabName) -> Result<()> {
     match which.open() {
         Ok(lab) => lab.down(),

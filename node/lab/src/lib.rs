@@ -1,12 +1,12 @@
 //! `edgectl lab`: a whole fleet on one machine, to try things and to break them.
 //!
-//! As root every node is a network namespace of its own, joined to the others by a bridge that
-//! lives in a namespace too, so that nothing of the machine's own network is touched. Otherwise
-//! every node is an address of 127.0.0.0/8, and what needs a link to cut says that it needs root.
+//! As root every node is a network namespace of its own, connected to the others by a bridge in a
+//! further namespace, so that the machine's own network is not touched. Otherwise every node is an
+//! address of 127.0.0.0/8, and commands that need a link to cut say that they need root.
 //!
-//! The lab starts agents as an operator would, by the program and its flags; it must never reach
-//! into one. Everything it makes carries the lab's name, so that `down` finds it again, whatever
-//! failed before.
+//! The lab starts agents as an operator would, by the program and its flags; it must never read or
+//! change an agent's internals. The name of everything that the lab creates contains the lab's
+//! name, so that `down` finds it again, whatever failed before.
 
 mod agents;
 mod command;
@@ -28,17 +28,17 @@ pub use command::{LabCommand, run};
 pub use links::Links;
 pub use state::{LabNode, LabState, RunState};
 
-/// Agents are given so long to open their sockets; a loaded machine with 50 of them needs seconds.
+/// The timeout for agents to open their sockets; a loaded machine with 50 agents needs seconds.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A fleet on this machine, as its state file tells it.
+/// A fleet on this machine, as described by its state file.
 pub struct Lab {
     state: LabState,
 }
 
-/// What `lab up` is told.
+/// The arguments of `lab up`.
 pub struct LabPlan {
-    /// The lab's name, part of the names of all that is made.
+    /// The lab's name, a part of the names of everything that is created.
     pub name: String,
     /// Where its files are kept.
     pub dir: PathBuf,
@@ -46,12 +46,13 @@ pub struct LabPlan {
     pub nodes: u8,
     /// The link profile that the agents are given: `lan`, `wan` or `metered`.
     pub profile: String,
-    /// What the agents log, as their config says it.
+    /// The log filter of the agents, as in their config.
     pub log: String,
 }
 
 impl Lab {
-    /// Makes the network, starts the agents and waits until they are one fleet; on failure nothing is left behind.
+    /// Creates the network, starts the agents and waits until they are one fleet. If it fails,
+    /// nothing is left behind.
     pub fn up(plan: &LabPlan) -> Result<Lab> {
         let state = LabState::new(plan)?;
         ensure!(
@@ -71,7 +72,7 @@ impl Lab {
     fn build(&mut self, plan: &LabPlan) -> Result<()> {
         std::fs::create_dir_all(&self.state.dir)
             .with_context(|| format!("cannot make {}", self.state.dir.display()))?;
-        // The state is saved first: whatever is made from here on, `down` finds.
+        // The state is saved first, so that `down` finds everything that is created from here on.
         self.state.save()?;
         std::fs::write(self.state.config_path(), self.state.config(plan)?)?;
         if self.state.links == Links::Namespaces {
@@ -85,12 +86,12 @@ impl Lab {
         meet::wait(&self.state.nodes)
     }
 
-    /// The lab of this name, started earlier by whatever process.
+    /// The lab of this name, started earlier by any process.
     pub fn open(name: &str, dir: &Path) -> Result<Lab> {
         Ok(Lab { state: LabState::load(name, dir)? })
     }
 
-    /// Its nodes, with what is known of their processes now.
+    /// Its nodes, with the current state of their processes.
     pub fn nodes(&self) -> impl Iterator<Item = (&LabNode, RunState)> {
         self.state.nodes.iter().map(|node| (node, node.run_state()))
     }
@@ -110,8 +111,8 @@ impl Lab {
         })
     }
 
-    /// Drops, in silence, all packets between two groups of nodes, in both directions. No names in
-    /// `others` means everybody else.
+    /// Silently drops all packets between two groups of nodes, in both directions. An empty
+    /// `others` means all other nodes.
     pub fn cut(&mut self, names: &[String], others: &[String]) -> Result<()> {
         self.needs_namespaces("cut")?;
         let mut group = Vec::new();
@@ -132,7 +133,7 @@ impl Lab {
         self.state.save()
     }
 
-    /// Lets every node of `group` drop what comes from `others`.
+    /// Makes every node of `group` drop packets from `others`.
     fn drop_between(&mut self, group: &[usize], others: &[usize]) -> Result<()> {
         let names: Vec<String> =
             others.iter().map(|at| self.state.nodes[*at].name.clone()).collect();
@@ -144,7 +145,7 @@ impl Lab {
         Ok(())
     }
 
-    /// Lets all packets pass again. A killed node stays silent until it is started.
+    /// Ends all drops. A killed node stays silent until it is started.
     pub fn heal(&mut self) -> Result<()> {
         self.needs_namespaces("heal")?;
         for at in 0..self.state.nodes.len() {
@@ -154,11 +155,13 @@ impl Lab {
         self.state.save()
     }
 
-    /// Ends a node as a power cut does: its link falls silent, then agent and tasks are gone.
+    /// Ends a node as a power cut does: first its link falls silent, then agent and tasks are
+    /// killed.
     pub fn kill(&mut self, name: &str) -> Result<()> {
         let at = self.position(name)?;
         if self.state.links == Links::Namespaces {
-            // First: the kernel of a dead process would refuse what arrives for it.
+            // First the link: the kernel of a dead process would answer the packets that arrive for
+            // it.
             network::silence(&self.state.namespace(at))?;
         }
         self.state.nodes[at].killed = true;
@@ -181,7 +184,7 @@ impl Lab {
         self.wait_for_sockets()
     }
 
-    /// A command that runs where this node runs and talks to its agent.
+    /// A command that runs in this node's network and uses its agent.
     pub fn command_in(&self, name: &str, program: &str) -> Result<Command> {
         let at = self.position(name)?;
         let mut command = match self.state.links {
@@ -192,7 +195,7 @@ impl Lab {
         Ok(command)
     }
 
-    /// Ends everything and removes everything that this lab made, also what is half made.
+    /// Ends and removes everything that this lab created, also after an incomplete start.
     pub fn down(self) -> Result<()> {
         for at in 0..self.state.nodes.len() {
             self.end_processes(at)?;
@@ -202,8 +205,8 @@ impl Lab {
         self.state.remove()
     }
 
-    /// Removes the namespaces of a lab, and what runs in them, by its name alone: for a lab whose
-    /// state file is lost.
+    /// Removes the namespaces of a lab, and the processes in them, by its name only: for a lab
+    /// whose state file is lost.
     pub fn sweep(name: &str) -> Result<()> {
         for namespace in network::namespaces(name)? {
             process::end_all(&namespace, || network::processes(&namespace))?;
@@ -245,7 +248,7 @@ impl Lab {
         }
     }
 
-    /// Waits until every agent that should be up takes connections.
+    /// Waits until every agent that should be up accepts connections.
     fn wait_for_sockets(&self) -> Result<()> {
         let deadline = Instant::now() + START_TIMEOUT;
         for node in self.state.nodes.iter().filter(|node| !node.killed) {

@@ -1,26 +1,27 @@
-//! How the nodes of a lab are joined, and which address each has: the same for the same name, so
-//! that logs can be compared.
+//! The links between the nodes of a lab, and their addresses. The same name always gives the same
+//! addresses, so that logs can be compared.
 
 use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-/// How the nodes of a lab are joined.
+/// How the nodes of a lab are connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Links {
-    /// A network namespace each, and a bridge: links can be cut. Needs root.
+    /// A network namespace per node, and a bridge: links can be cut. Needs root.
     Namespaces,
-    /// An address of 127.0.0.0/8 each.
+    /// An address of 127.0.0.0/8 per node.
     Loopback,
 }
 
-/// Nodes of one lab at most: the last byte of an address, without 0, 255 and some to spare.
+/// The most nodes of one lab: the values of the last byte of an address, without 0, 255 and a
+/// reserve.
 pub(super) const NODES_MAX: u8 = 200;
 
 /// The address of node number `number` (from 1) in the lab of this name.
 pub(super) fn address(links: Links, lab: &str, number: u8) -> Ipv4Addr {
-    // Two labs at once should not share addresses: on loopback they would collide.
+    // Two labs at the same time should not share addresses: on loopback they would collide.
     let site = 1 + (spread(lab) % 254) as u8;
     match links {
         Links::Namespaces => Ipv4Addr::new(10, 99, site, number),

@@ -1,4 +1,5 @@
-//! Waiting until the agents of a lab know each other: each alone is up long before it is a fleet.
+//! Waits until the agents of a lab know each other: each agent is up long before the fleet has
+//! formed.
 //!
 //! It asks as any client would, over each agent's socket.
 
@@ -12,16 +13,16 @@ use anyhow::{Context, Result, bail};
 use super::{LabNode, RunState, agents};
 use node_docker::edge::{Counters, Status};
 
-/// A fleet of 50 agents on two cores meets within 10 s; more, and something keeps them apart.
+/// A fleet of 50 agents on two cores forms within 10 s; if it takes longer, something is broken.
 const MEET_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Between two questions.
+/// The time between two queries.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
-/// One answer of an agent on this machine comes within milliseconds, or not at all.
+/// An agent on this machine answers within milliseconds, or not at all.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Waits until each of them hears all the others.
+/// Waits until each agent hears all the others.
 pub fn wait(nodes: &[LabNode]) -> Result<()> {
     let deadline = Instant::now() + MEET_TIMEOUT;
     for node in nodes {
@@ -42,7 +43,7 @@ pub fn wait(nodes: &[LabNode]) -> Result<()> {
     Ok(())
 }
 
-/// Members that the agent hears, itself among them.
+/// The number of members that the agent hears, itself included.
 fn heard(socket: &Path) -> Result<usize> {
     let status: Status = get(socket, "/edge/status")?;
     Ok(usize::try_from(status.nodes.alive + status.nodes.suspect)?)
@@ -79,7 +80,7 @@ fn get<T: serde::de::DeserializeOwned>(socket: &Path, path: &str) -> Result<T> {
     Ok(serde_json::from_slice(body)?)
 }
 
-/// What comes behind the head of a good answer. HTTP/1.0 knows no chunks.
+/// The body of a successful answer. HTTP/1.0 has no chunks.
 fn body(answer: &[u8]) -> Option<&[u8]> {
     let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
     let status = answer.split(|byte| *byte == b' ').nth(1)?;

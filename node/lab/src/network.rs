@@ -1,8 +1,9 @@
-//! The lab's network as root: a namespace per node, a bridge in one more, and rules that drop.
+//! The lab's network as root: a namespace per node, a bridge in a further namespace, and rules that
+//! drop packets.
 //!
-//! Packets are dropped where they arrive, in the input hook: dropping them where they leave would
-//! tell the sender (EPERM), and a cut cable tells nobody. It must never touch a link, a rule or a
-//! namespace whose name does not begin with the lab's.
+//! Packets are dropped where they arrive, in the input hook. A drop at the sender would return an
+//! error to it (EPERM), which a cut cable does not do. This module must never touch a link, a rule
+//! or a namespace whose name does not begin with the lab's.
 
 use std::io::Write;
 use std::net::Ipv4Addr;
@@ -12,15 +13,15 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::state::LabState;
 
-/// Where `ip netns` keeps the names of namespaces.
+/// Where `ip netns` keeps the named namespaces.
 const NAMESPACES: &str = "/run/netns";
 
-/// The beginning of the names of all namespaces of a lab.
+/// The prefix of the names of all namespaces of a lab.
 fn prefix(lab: &str) -> String {
     format!("edgelab-{lab}-")
 }
 
-/// Makes all namespaces, the bridge and the links.
+/// Creates all namespaces, the bridge and the links.
 pub(super) fn create(state: &LabState) -> Result<()> {
     let switch = format!("{}switch", prefix(&state.name));
     ip(&["netns", "add", &switch])?;
@@ -37,7 +38,7 @@ pub(super) fn create(state: &LabState) -> Result<()> {
     Ok(())
 }
 
-/// One node's namespace, with its cable to the switch.
+/// Creates one node's namespace, with its link to the switch.
 fn plug_in(switch: &str, namespace: &str, port: &str, address: Ipv4Addr) -> Result<()> {
     ip(&["netns", "add", namespace])?;
     ip(&["-n", namespace, "link", "set", "lo", "up"])?;
@@ -51,15 +52,15 @@ fn plug_in(switch: &str, namespace: &str, port: &str, address: Ipv4Addr) -> Resu
     ip(&["-n", namespace, "link", "set", "eth0", "up"])
 }
 
-/// The address of a node's end of its cable: local, and the same for the same node.
+/// The link address of a node: locally administered, and always the same for the same node.
 fn link_address(address: Ipv4Addr) -> String {
     let [a, b, c, d] = address.octets();
     format!("02:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
 }
 
-/// Makes a node's neighbours known to its kernel, for good. The kernel has one table of neighbours
-/// for all namespaces, 1,024 entries that it learned by asking: 33 nodes would fill it, and then the
-/// machine itself finds nobody any more. Permanent entries do not count.
+/// Makes a node's neighbours permanently known to its kernel. The kernel has one table of
+/// neighbours for all namespaces, with 1,024 learned entries. 33 nodes would fill it, and then the
+/// machine itself could not reach any neighbour. Permanent entries do not count.
 fn introduce(namespace: &str, addresses: &[Ipv4Addr]) -> Result<()> {
     let entry = |address: &Ipv4Addr| {
         format!(
@@ -73,7 +74,7 @@ fn introduce(namespace: &str, addresses: &[Ipv4Addr]) -> Result<()> {
     feed(command, &entries).with_context(|| format!("ip neigh in {namespace}"))
 }
 
-/// No IPv6 address by itself: what an idle node sends should be the agent's alone.
+/// No automatic IPv6 address: the traffic of an idle node should be the agent's only.
 fn quiet(namespace: &str, link: &str) -> Result<()> {
     ip(&["-n", namespace, "link", "set", link, "addrgenmode", "none"])
 }
@@ -97,7 +98,7 @@ pub(super) fn remove(namespace: &str) -> Result<()> {
     ip(&["netns", "delete", namespace])
 }
 
-/// Drops what comes from these addresses; adds to what is dropped already.
+/// Drops packets from these addresses, in addition to earlier drops.
 pub(super) fn drop_from(namespace: &str, addresses: &[Ipv4Addr]) -> Result<()> {
     let addresses: Vec<String> = addresses.iter().map(Ipv4Addr::to_string).collect();
     let hook = "type filter hook input priority -300; policy accept;";
@@ -112,13 +113,13 @@ pub(super) fn drop_from(namespace: &str, addresses: &[Ipv4Addr]) -> Result<()> {
     )
 }
 
-/// Takes back every [`drop_from`].
+/// Undoes every [`drop_from`].
 pub(super) fn pass_all(namespace: &str) -> Result<()> {
     nft(namespace, "add table inet edgelab\ndelete table inet edgelab\n")
 }
 
-/// Nothing in, nothing out: a machine without power. Out as well, because the kernel says goodbye
-/// for a process that dies with open connections.
+/// Drops everything in both directions, like a machine without power. Outgoing packets too, because
+/// the kernel closes the open connections of a process that dies.
 pub(super) fn silence(namespace: &str) -> Result<()> {
     nft(
         namespace,
@@ -130,20 +131,20 @@ pub(super) fn silence(namespace: &str) -> Result<()> {
     )
 }
 
-/// Takes [`silence`] back.
+/// Undoes [`silence`].
 pub(super) fn unsilence(namespace: &str) -> Result<()> {
     nft(namespace, "add table inet edgelab-dead\ndelete table inet edgelab-dead\n")
 }
 
-/// A program inside a namespace. `nsenter` and not `ip netns exec`: that one also remounts /sys,
-/// and a task's cgroup would be out of reach.
+/// A program inside a namespace. It uses `nsenter`, because `ip netns exec` also remounts /sys, and
+/// then a task's cgroup could not be reached.
 pub(super) fn inside(namespace: &str, program: &str) -> Command {
     let mut command = Command::new("nsenter");
     command.arg(format!("--net={NAMESPACES}/{namespace}")).arg("--").arg(program);
     command
 }
 
-/// The processes in a namespace; none if it is not there.
+/// The processes in a namespace; none if it does not exist.
 pub(super) fn processes(namespace: &str) -> Result<Vec<u32>> {
     if !std::path::Path::new(NAMESPACES).join(namespace).exists() {
         return Ok(Vec::new());
@@ -169,7 +170,7 @@ fn nft(namespace: &str, rules: &str) -> Result<()> {
     feed(command, rules).with_context(|| format!("nft in {namespace}"))
 }
 
-/// Runs a program that reads what it is to do.
+/// Runs a program that reads its input from `text`.
 fn feed(mut command: Command, text: &str) -> Result<()> {
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let program = command.get_program().to_string_lossy().into_owned();

@@ -1,7 +1,7 @@
-//! Processes that a lab started, and those that they started.
+//! Processes that a lab started, and their descendants.
 //!
-//! A process is known by its id together with its start time, because ids are used again. It must
-//! never signal a process that is not provably one of the lab's.
+//! A process is identified by its id together with its start time, because ids are reused. This
+//! module must never signal a process that is not provably one of the lab's.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,11 @@ use nix::unistd::Pid;
 use procfs::process::Stat;
 use serde::{Deserialize, Serialize};
 
-/// So long killed processes may take to be gone; one in the middle of a disk write takes longest.
+/// The timeout for killed processes to disappear; a process in the middle of a disk write takes
+/// longest.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A process that was started, whatever became of it.
+/// A process that was started, whether it still runs or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// Its id.
@@ -30,13 +31,14 @@ impl Process {
         (stat.state != 'Z').then_some(Process { pid, started: stat.starttime })
     }
 
-    /// Does it still run?
+    /// Is it still running?
     pub fn is_alive(&self) -> bool {
         Process::find(self.pid) == Some(*self)
     }
 }
 
-/// Kills whatever `find` finds and waits until it finds nothing; `whose` is for the error.
+/// Kills the processes that `find` returns, until it returns none; `whose` is for the error
+/// message.
 pub(super) fn end_all(whose: &str, find: impl Fn() -> Result<Vec<u32>>) -> Result<()> {
     let deadline = Instant::now() + END_TIMEOUT;
     loop {
@@ -49,14 +51,14 @@ pub(super) fn end_all(whose: &str, find: impl Fn() -> Result<Vec<u32>>) -> Resul
             bail!("processes of {whose} do not end: {left:?}");
         }
         for pid in left {
-            // Gone meanwhile is as good as killed.
+            // A process that has ended meanwhile counts as killed.
             let _ = kill(Pid::from_raw(pid as i32), Signal::SIGKILL);
         }
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// The id of every process, and its parent's.
+/// The ids of every process and its parent.
 pub(super) fn parents() -> Vec<(u32, u32)> {
     let stats = procfs::process::all_processes().into_iter().flatten();
     let stats = stats.filter_map(|process| process.ok()?.stat().ok());

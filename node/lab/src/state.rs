@@ -1,6 +1,6 @@
-//! What a lab remembers between two commands: one JSON file in its folder, written whole.
+//! The state of a lab between two commands: one JSON file in its folder, replaced as a whole.
 //!
-//! It holds what was made, never what runs: whether an agent is up is asked of the system each
+//! It stores what was created, never what runs: whether an agent is up is asked of the system each
 //! time.
 
 use std::collections::BTreeSet;
@@ -14,14 +14,14 @@ use super::LabPlan;
 use super::links::{Links, NODES_MAX, address};
 use super::process::Process;
 
-/// Everything there is to know about a lab.
+/// The stored state of a lab.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LabState {
     /// Its name.
     pub name: String,
     /// Where its files are.
     pub dir: PathBuf,
-    /// How its nodes are joined.
+    /// How its nodes are connected.
     pub links: Links,
     /// Its nodes, `n1` first.
     pub nodes: Vec<LabNode>,
@@ -38,17 +38,17 @@ pub struct LabNode {
     pub data_dir: PathBuf,
     /// Its agent's API socket.
     pub socket: PathBuf,
-    /// What its agent said.
+    /// The log file of its agent.
     pub log: PathBuf,
     /// The agent that was started last.
     pub process: Option<Process>,
-    /// Killed on purpose, its link silent.
+    /// It was killed on purpose, and its link is silent.
     pub killed: bool,
     /// Nodes whose packets it drops.
     pub cut_from: BTreeSet<String>,
 }
 
-/// What one finds when looking for a node's agent.
+/// The state of a node's agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunState {
     /// It runs.
@@ -60,7 +60,7 @@ pub enum RunState {
 }
 
 impl RunState {
-    /// For the table.
+    /// The name in the table of nodes.
     pub fn as_str(self) -> &'static str {
         match self {
             RunState::Up => "up",
@@ -71,7 +71,7 @@ impl RunState {
 }
 
 impl LabNode {
-    /// Looks for the agent.
+    /// Looks for the agent's process.
     pub fn run_state(&self) -> RunState {
         match &self.process {
             Some(process) if process.is_alive() => RunState::Up,
@@ -82,7 +82,7 @@ impl LabNode {
 }
 
 impl LabState {
-    /// The state of a lab that is about to be made; touches nothing.
+    /// The state of a lab that is about to be created; touches nothing on disk.
     pub(super) fn new(plan: &LabPlan) -> Result<LabState> {
         let legal = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
         ensure!(
@@ -116,7 +116,7 @@ impl LabState {
         Ok(LabState { name: plan.name.clone(), dir, links, nodes })
     }
 
-    /// Reads the state file.
+    /// Loads the state file.
     pub(super) fn load(name: &str, dir: &Path) -> Result<LabState> {
         let path = dir.join("lab.json");
         let text = std::fs::read_to_string(&path).with_context(|| {
@@ -125,12 +125,12 @@ impl LabState {
         serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
     }
 
-    /// The state file.
+    /// The path of the state file.
     pub(super) fn path(&self) -> PathBuf {
         self.dir.join("lab.json")
     }
 
-    /// Writes the state file, whole or not at all.
+    /// Replaces the state file atomically.
     pub(super) fn save(&self) -> Result<()> {
         let draft = self.dir.join("lab.json.new");
         std::fs::write(&draft, serde_json::to_vec_pretty(self)?)
@@ -138,17 +138,17 @@ impl LabState {
             .with_context(|| format!("cannot write {}", self.path().display()))
     }
 
-    /// The one config file that all agents of the lab read.
+    /// The path of the config file that all agents of the lab read.
     pub(super) fn config_path(&self) -> PathBuf {
         self.dir.join("edge.toml")
     }
 
-    /// Its text: what is one node's own is given to its agent by flags.
+    /// The text of the config file; an agent gets the settings of its own node by flags.
     pub(super) fn config(&self, plan: &LabPlan) -> Result<String> {
         let mut key = [0_u8; 32];
         getrandom::fill(&mut key).context("no randomness for the fleet's key")?;
         let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        // Three to ask are enough: one that answers tells the others.
+        // Three addresses to join at are enough: a member that answers announces the others.
         let seeds = self.nodes.iter().take(3).map(|node| format!("\"{}\"", node.address));
         let seeds = seeds.collect::<Vec<_>>().join(", ");
         let LabPlan { name, profile, log, .. } = plan;
@@ -163,7 +163,7 @@ impl LabState {
         format!("edgelab-{}-{}", self.name, self.nodes[at].name)
     }
 
-    /// Removes the lab's folder with all that is in it.
+    /// Removes the lab's folder with its content.
     pub(super) fn remove(&self) -> Result<()> {
         match std::fs::remove_dir_all(&self.dir) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -1,8 +1,8 @@
 //! `bench containers`: five agents of the release build with containers, measured from outside.
 //!
-//! A start is from the request to what `GET /tasks` says. What runc alone needs is measured in the
-//! same run, so that the ratio says something on any machine. It must never count what a registry
-//! or a container does as the agent's.
+//! The start of a container is measured from the request until `GET /tasks` shows it running. runc
+//! alone is measured in the same run, so that the ratio is meaningful on any machine. The bench
+//! must never count the work of a registry or of a container as the agent's.
 
 mod bare;
 mod uplink;
@@ -32,23 +32,23 @@ const LIMITS: Limits = &[
 ];
 
 const NODES: usize = 5;
-/// Starts of each kind, of which the median counts.
+/// Starts of each kind; the median counts.
 const STARTS: usize = 9;
-/// Containers while memory is measured, and of `create_10_s`.
+/// The number of containers for `create_10_s` and while memory is measured.
 const CONTAINERS: usize = 10;
-/// The layer that comes over the uplink, and the one that is unpacked.
+/// The size of the layer that is fetched over the uplink, and of the one that is unpacked.
 const LAYER_BYTES: usize = 100_000_000;
-/// Small files in the layer that is unpacked, which are what takes time.
+/// Small files in the layer that is unpacked; they take most of the time.
 const SMALL_FILES: usize = 1_000;
-/// Longer than every limit by far: a shortfall is a number, not an error.
+/// Much longer than every limit, so that a miss gives a number and not an error.
 const TIMEOUT: Duration = Duration::from_secs(180);
-/// Short against one start.
+/// The polling interval; short compared with one start.
 const LOOK: Duration = Duration::from_millis(1);
 
 /// The image with many files.
 const LARGE: &str = "bench:large";
 
-/// Measures everything; takes the fleet down also when it fails.
+/// Measures all figures; takes the fleet down even if it fails.
 pub fn measure() -> Result<Figures> {
     setup::run()?;
     let edgectl = program::release()?;
@@ -71,7 +71,7 @@ fn all(fleet: &Fleet, edgectl: &Path, figures: &mut Figures) -> Result<()> {
     let archive = fleet.dir.join("small.tar");
     image::busybox("bench:small", &[], &archive)?;
     let small = uplink.offer(&archive, "small:1")?;
-    // Once everywhere: from now on it is a local image.
+    // Run it once on every node: from now on it is a local image.
     timed(fleet, &everywhere("first", &small), NODES)?;
     remove(fleet, "first")?;
     starts(fleet, &small, &archive, figures)?;
@@ -88,7 +88,7 @@ fn load(fleet: &Fleet, node: &Node, archive: &Path) -> Result<()> {
     fleet.edgectl(node, &["image", "load", "-i", archive]).map(drop)
 }
 
-/// A service that does nothing, `replicas` times.
+/// The spec of a service of `replicas` containers that do nothing.
 fn idle(name: &str, image: &str, replicas: usize, constraint: &[&str]) -> Value {
     json!({
         "Name": name,
@@ -104,19 +104,19 @@ fn idle(name: &str, image: &str, replicas: usize, constraint: &[&str]) -> Value 
     })
 }
 
-/// The same, once on every node.
+/// The same, one container on every node.
 fn everywhere(name: &str, image: &str) -> Value {
     let mut spec = idle(name, image, 0, &[]);
     spec["Mode"] = json!({"Global": {}});
     spec
 }
 
-/// Creates it; how long until all run, as the first node knows it.
+/// Creates the service; returns how long until all containers run, as the first node sees it.
 fn timed(fleet: &Fleet, spec: &Value, count: usize) -> Result<Duration> {
     timed_at(fleet, "/services/create", spec, count)
 }
 
-/// The same for an image that no registry is asked about.
+/// The same without resolving the image at a registry.
 fn timed_as_named(fleet: &Fleet, spec: &Value, count: usize) -> Result<Duration> {
     timed_at(fleet, "/services/create?resolve=never", spec, count)
 }
@@ -138,7 +138,7 @@ fn timed_at(fleet: &Fleet, path: &str, spec: &Value, count: usize) -> Result<Dur
     }
 }
 
-/// Removes a service and waits until nothing of it is left.
+/// Removes a service and waits until all its tasks are gone.
 fn remove(fleet: &Fleet, name: &str) -> Result<()> {
     fleet.edgectl(&fleet.nodes[0], &["service", "rm", name])?;
     fleet.wait("the service is gone", TIMEOUT, || {
@@ -149,13 +149,13 @@ fn remove(fleet: &Fleet, name: &str) -> Result<()> {
         }
         Ok(true)
     })?;
-    // The containers end after their records: their work is not to be in the next figure.
+    // The containers end after their records: their work must not count in the next figure.
     sleep(Duration::from_millis(500));
     Ok(())
 }
 
-/// Ours and runc's in turn, so that both have the same machine. A start is of a task whose image is
-/// here: what a registry answers about its name is no part of it.
+/// Measures our start and runc's in turn, so that both have the same conditions. The task's image
+/// is already on the node: the resolution of its name at a registry is not a part of the start.
 fn starts(fleet: &Fleet, image: &str, archive: &Path, figures: &mut Figures) -> Result<()> {
     let bare = Bare::unpack(archive, &fleet.dir.join("bare"))?;
     settle_disk()?;
@@ -179,7 +179,8 @@ fn create(fleet: &Fleet, image: &str, figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
-/// What each container costs beside its own program and the agent; and the largest agent.
+/// The memory of each container besides its own program and the agent, and that of the largest
+/// agent.
 fn memory(fleet: &Fleet, edgectl: &Path, figures: &mut Figures) -> Result<()> {
     let tasks = fleet.calm(CONTAINERS, Duration::from_secs(3))?;
     let agents = fleet.agents()?;
@@ -194,12 +195,12 @@ fn memory(fleet: &Fleet, edgectl: &Path, figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
-/// What was written and deleted before is not to be waited for in the next figure.
+/// Flushes earlier writes and deletions, so that the next figure does not wait for them.
 fn settle_disk() -> Result<()> {
     succeed(&mut std::process::Command::new("sync"))
 }
 
-/// The first start of an image against the second, which has nothing to unpack.
+/// Compares the first start of an image with the second, which has nothing to unpack.
 fn unpack(fleet: &Fleet, figures: &mut Figures) -> Result<()> {
     let archive = fleet.dir.join("large.tar");
     let size = LAYER_BYTES / 2 / SMALL_FILES;
@@ -224,7 +225,7 @@ fn unpack(fleet: &Fleet, figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
-/// One layer from a registry behind a thin uplink to all nodes.
+/// Fetches one layer from a registry behind a thin uplink to all nodes.
 fn peers(fleet: &Fleet, uplink: &Uplink, figures: &mut Figures) -> Result<()> {
     let archive = fleet.dir.join("thick.tar");
     let files = [("data/noise".to_owned(), noise(LAYER_BYTES)?)];
@@ -240,7 +241,7 @@ fn peers(fleet: &Fleet, uplink: &Uplink, figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
-/// Bytes that no compression makes smaller.
+/// Bytes that cannot be compressed.
 fn noise(count: usize) -> Result<Vec<u8>> {
     use std::io::Read;
     let mut bytes = vec![0; count];

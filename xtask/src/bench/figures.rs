@@ -1,14 +1,14 @@
-//! Figures: their names, their limits and how they are printed.
+//! Figures: their names, their limits and their output.
 
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// What a figure is held to.
+/// The limit of a figure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Limit {
-    /// It may not be larger.
+    /// The figure must not be larger.
     AtMost(f64),
-    /// It may not be smaller.
+    /// The figure must not be smaller.
     AtLeast(f64),
 }
 
@@ -31,26 +31,26 @@ impl Limit {
 /// Every figure of a bench in order, each with its limit.
 pub type Limits = &'static [(&'static str, Limit)];
 
-/// What was measured; a figure that needs root is missing without it.
+/// The measured figures; those that need root are missing without it.
 pub struct Figures {
     limits: Limits,
     values: BTreeMap<&'static str, f64>,
 }
 
 impl Figures {
-    /// Nothing measured yet.
+    /// No figure measured yet.
     pub fn new(limits: Limits) -> Figures {
         Figures { limits, values: BTreeMap::new() }
     }
 
-    /// Notes a figure and shows it, because the whole takes minutes.
+    /// Records a figure and prints it at once, because the whole bench takes minutes.
     pub fn note(&mut self, name: &'static str, value: f64) {
         assert!(self.limits.iter().any(|(known, _)| *known == name), "{name} has no limit");
         eprintln!("  {name} {}", short(value));
         self.values.insert(name, value);
     }
 
-    /// One flat object with all names; `null` is what could not be measured.
+    /// One flat object with all names; a figure that could not be measured is `null`.
     pub fn json(&self) -> String {
         let value = |name: &str| self.values.get(name).map_or(Value::Null, |value| rounded(*value));
         let all: Map<String, Value> =
@@ -82,7 +82,7 @@ fn rounded(value: f64) -> Value {
     if value == value.trunc() { Value::from(value as i64) } else { Value::from(value) }
 }
 
-/// The middle one; of an even number the upper of the two.
+/// The median; for an even number the upper of the two middle values.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(0.0)

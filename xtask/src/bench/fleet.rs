@@ -1,7 +1,7 @@
 //! `bench fleet`: five agents of the release build, measured from outside.
 //!
-//! Every time is from the request to what `GET /tasks` says, looked at every 10 ms. It must never
-//! ask an agent for a figure that the kernel can give.
+//! Every time is from the request until `GET /tasks` shows the result, polled every 10 ms. The
+//! bench must never ask an agent for a figure that the kernel can give.
 
 use super::figures::{Figures, Limit, Limits, median, worst};
 use super::heal;
@@ -14,7 +14,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Every figure in order, and the most it may be.
+/// Every figure in order, with its limit.
 const LIMITS: Limits = &[
     ("create_10_s", Limit::AtMost(0.5)),
     ("scale_10_to_50_s", Limit::AtMost(1.5)),
@@ -34,16 +34,16 @@ const NODES: usize = 5;
 const TASKS: u64 = 50;
 /// Cuts, each followed by a heal.
 const ROUNDS: usize = 10;
-/// Programs killed.
+/// How many programs are killed.
 const KILLS: usize = 5;
-/// Times the command line is run.
+/// How often the command line is run.
 const COMMANDS: usize = 20;
-/// How long idle cost is watched.
+/// How long idle cost is measured.
 const IDLE: Duration = Duration::from_secs(60);
-/// Longer than every budget by far: a shortfall is a number, not an error.
+/// Much longer than every limit, so that a miss gives a number and not an error.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Measures everything; takes the fleet down also when it fails.
+/// Measures all figures; takes the fleet down even if it fails.
 pub fn measure() -> Result<Figures> {
     setup::run()?;
     let edgectl = program::release()?;
@@ -86,7 +86,7 @@ fn scale(fleet: &Fleet, id: &str, figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
-/// The first node's word for it: it may know last.
+/// Waits until the first node reports that all run; it may be the last one to know.
 fn until_running(fleet: &Fleet, count: usize) -> Result<()> {
     let what = format!("{count} tasks run");
     fleet.wait(&what, TIMEOUT, || {
@@ -95,7 +95,7 @@ fn until_running(fleet: &Fleet, count: usize) -> Result<()> {
     Ok(())
 }
 
-/// The worst of some programs, each killed once: a second time it would be a matter of backoff.
+/// The worst time of some programs, each killed once: a second kill would measure the backoff.
 fn restart(fleet: &Fleet, figures: &mut Figures) -> Result<()> {
     let tasks = fleet.calm(TASKS as usize, Duration::from_secs(1))?;
     let mut times = Vec::new();
@@ -142,14 +142,14 @@ fn failover(fleet: &Fleet, figures: &mut Figures) -> Result<()> {
     Ok(())
 }
 
-/// The largest of the agents.
+/// The memory of the largest agent.
 fn memory(fleet: &Fleet, figures: &mut Figures) -> Result<()> {
     let sizes: Vec<f64> = fleet.agents()?.into_iter().map(rss_mib).collect::<Result<_>>()?;
     figures.note("rss_mib", worst(&sizes));
     Ok(())
 }
 
-/// The most that any agent used in a minute in which nobody asked for anything.
+/// The most that any agent used in a minute without requests.
 fn idle(fleet: &Fleet, figures: &mut Figures) -> Result<()> {
     fleet.calm(TASKS as usize, Duration::from_secs(3))?;
     sleep(Duration::from_secs(5));

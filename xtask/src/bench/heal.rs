@@ -1,7 +1,7 @@
 //! Failover and heal, ten times: a node is cut off, its tasks run elsewhere, the cut heals.
 //!
-//! The node that was cut off stays alive and starts what it misses, as it should; so every heal
-//! finds every task twice, and none of the survivors may be started anew.
+//! The node that was cut off stays alive and starts the tasks that it misses, as it should. So
+//! every heal finds every task twice, and no surviving task may be restarted.
 
 use crate::fleet::Fleet;
 use crate::fleet::view::Task;
@@ -9,18 +9,19 @@ use anyhow::Result;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// Longer than the budget by far: a shortfall is a number, not an error.
+/// Much longer than the limit, so that a miss gives a number and not an error.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// The cut-off node is given so long to start what it misses, so that the heal is a hard one.
+/// How long the cut-off node may take to start the tasks that it misses, so that the heal is a hard
+/// one.
 const APART: Duration = Duration::from_secs(15);
-/// Nothing has moved for so long: the fleet rests.
+/// The fleet counts as at rest when nothing has changed for this long.
 const REST: Duration = Duration::from_secs(3);
 
-/// What one round found.
+/// The result of one round.
 pub struct Round {
     /// From the cut until all tasks run on the others.
     pub failover_s: f64,
-    /// Tasks that had a healthy process when the cut healed, and have a new one.
+    /// Tasks that had a healthy process when the cut healed, and have a new process afterwards.
     pub restarts: usize,
 }
 
@@ -37,7 +38,7 @@ pub fn round(fleet: &Fleet, at: usize, count: usize) -> Result<Round> {
         Ok(elsewhere.map(|task| task.slot).collect::<BTreeSet<u64>>().len() == count)
     })?;
     let failover_s = begun.elapsed().as_secs_f64();
-    // Both sides at rest; what the cut-off node does not manage it does not manage.
+    // Both sides come to rest; tasks that the cut-off node does not start in time are left out.
     let _ = fleet.wait("the cut-off node runs all", APART, || {
         Ok(fleet.tasks(cut_off)?.iter().filter(|task| task.is_running()).count() == count)
     });
@@ -48,7 +49,7 @@ pub fn round(fleet: &Fleet, at: usize, count: usize) -> Result<Round> {
     Ok(Round { failover_s, restarts: restarts(&before, &after) })
 }
 
-/// Tasks that ran somewhere before and have a process after that did not run then.
+/// Tasks that ran before and whose process afterwards did not run before.
 fn restarts(before: &[Task], after: &[Task]) -> usize {
     let running = || before.iter().filter(|task| task.is_running());
     let slots: BTreeSet<u64> = running().map(|task| task.slot).collect();

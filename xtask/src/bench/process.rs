@@ -1,17 +1,18 @@
-//! What the kernel says of a process: memory, CPU time, bytes written, and bytes its network sent.
+//! The kernel's figures of a process: memory, CPU time, bytes written, and bytes that its network
+//! sent.
 
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 
-/// Clock ticks per second in `/proc`, the same on every Linux that we build for.
+/// Clock ticks per second in `/proc`, the same on every Linux that we support.
 const TICKS: f64 = 100.0;
 
-/// Counters that only grow; two of them tell what happened between.
+/// Counters that only grow; the difference of two readings tells what happened in between.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Counters {
     /// CPU time, user and system.
     pub cpu_s: f64,
-    /// Bytes that reached the block layer on this process's behalf.
+    /// Bytes that reached the block layer for this process.
     pub disk_bytes: f64,
     /// Bytes sent by the links of its network namespace, without loopback.
     pub sent_bytes: f64,
@@ -38,7 +39,7 @@ pub fn rss_mib(pid: u32) -> Result<f64> {
     Ok(field(&status, "VmRSS:").context("no VmRSS in status")? / 1024.0)
 }
 
-/// The share of memory that is this process's own, in MiB: pages that several use are divided
+/// The proportional memory of this process, in MiB: pages that several processes use are divided
 /// among them.
 pub fn pss_mib(pid: u32) -> Result<f64> {
     let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
@@ -51,7 +52,7 @@ pub fn of_program(program: &std::path::Path) -> Result<Vec<u32>> {
     for entry in std::fs::read_dir("/proc")? {
         let entry = entry?;
         let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
-        // One that has ended meanwhile is none.
+        // A process that has ended meanwhile is left out.
         if std::fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe == program) {
             pids.push(pid);
         }

@@ -1,6 +1,6 @@
 //! The chapters of the demo: create, kill, cut and heal.
 //!
-//! Each does something as an operator would, waits for what must follow, and checks it.
+//! Each chapter acts as an operator would, waits for the effect, and checks it.
 
 use super::print::{placement, say, title, typed};
 use crate::fleet::service::Kind;
@@ -10,9 +10,9 @@ use anyhow::{Result, ensure};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// Longer than anything here should take; then the demo says what did not happen.
+/// Longer than any step should take; then the demo names the step that did not happen.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Nothing has moved for so long: the fleet rests.
+/// The fleet counts as at rest when nothing has changed for this long.
 const REST: Duration = Duration::from_secs(2);
 
 /// Six replicas by one command, and an answer from each.
@@ -38,7 +38,7 @@ pub fn create(fleet: &Fleet) -> Result<()> {
         words.extend(["--env", variable]);
     }
     if program.kind == Kind::Container {
-        // As process 1 of its namespace a program without a handler takes no notice of SIGTERM.
+        // As process 1 of its namespace a program without a handler ignores SIGTERM.
         words.push("--init");
     }
     words.push(image);
@@ -79,10 +79,11 @@ pub fn kill(fleet: &Fleet) -> Result<()> {
     show(fleet, witness, &["n1", "n2", "n3"])
 }
 
-/// Both sides of a cut take commands; after the heal both commands hold and nothing was restarted.
+/// Both sides of a partition accept commands; after the heal both commands are in effect and no
+/// task was restarted.
 ///
-/// The larger side scales: what it adds fits its share after the heal. Eight tasks on n1 alone
-/// would be more than its share of eight, and balance would move one of them.
+/// The larger side scales, because the tasks that it adds fit its share after the heal. Eight tasks
+/// on n1 alone would be more than its share of eight, and balancing would move one of them.
 pub fn cut_and_heal(fleet: &Fleet) -> Result<()> {
     title("A fleet cut in two takes commands on both sides");
     let [left, right] = [&fleet.nodes[0], &fleet.nodes[1]];
@@ -117,7 +118,7 @@ pub fn cut_and_heal(fleet: &Fleet) -> Result<()> {
     answers(fleet, left)
 }
 
-/// What must hold after the heal, against what ran before and during the cut.
+/// Checks the state after the heal against what ran before and during the partition.
 fn judge(before: &[Task], split: &[Task], after: &[Task]) -> Result<()> {
     let processes =
         |tasks: &[Task]| -> BTreeSet<u32> { tasks.iter().map(|task| task.pid).collect() };
@@ -146,7 +147,7 @@ fn both_changes(fleet: &Fleet) -> Result<bool> {
     Ok(true)
 }
 
-/// Do these nodes by themselves run so many of the service's slots, as `node` sees it?
+/// Do these nodes alone run `count` of the service's slots, as `node` sees it?
 fn has(fleet: &Fleet, node: &Node, names: &[&str], count: usize) -> Result<bool> {
     Ok(slots(&on(&running(fleet, node)?, names)).len() == count)
 }
@@ -169,7 +170,7 @@ fn show(fleet: &Fleet, node: &Node, names: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Asks every task over HTTP who it is.
+/// Asks every task over HTTP for its name.
 fn answers(fleet: &Fleet, from: &Node) -> Result<()> {
     let tasks = running(fleet, from)?;
     for task in &tasks {
@@ -181,7 +182,7 @@ fn answers(fleet: &Fleet, from: &Node) -> Result<()> {
     Ok(())
 }
 
-/// A program that was started this moment may not listen yet.
+/// Retries: a program that was just started may not listen yet.
 fn ask(fleet: &Fleet, from: &Node, task: &Task) -> Result<String> {
     let owner = fleet.nodes.iter().find(|node| task.is_on(&node.name));
     let address = owner.map(|node| node.address.as_str()).unwrap_or_default();
@@ -194,7 +195,7 @@ fn ask(fleet: &Fleet, from: &Node, task: &Task) -> Result<String> {
     Ok(answer)
 }
 
-/// Does this process run? One that has ended and was not yet collected does not.
+/// Does this process run? A process that has ended but was not collected yet does not.
 fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))

@@ -1,6 +1,6 @@
-//! The images of `examples/images`: from a folder that describes one to an archive.
+//! Builds the images of `examples/images`: from a folder that describes an image to an archive.
 //!
-//! It must never know one example from another: what differs stands in its folder.
+//! The code must never distinguish the examples: all differences are in their folders.
 
 use super::packages;
 use crate::image::{self, Folder};
@@ -24,12 +24,12 @@ pub fn names() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Where the examples are described.
+/// The folder with the descriptions of the examples.
 pub fn folder() -> PathBuf {
     repo::root().join("examples/images")
 }
 
-/// Makes one image, `NAME:example`; the archive.
+/// Makes one image, `NAME:example`; returns the archive.
 pub fn build(name: &str) -> Result<PathBuf> {
     let from = folder().join(name);
     let text = |file: &str| {
@@ -61,7 +61,7 @@ pub fn build(name: &str) -> Result<PathBuf> {
     Ok(archive)
 }
 
-/// Copies files over those that are there.
+/// Copies files over existing ones.
 fn overlay(from: &Path, to: &Path) -> Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;

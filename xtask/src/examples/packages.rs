@@ -1,7 +1,8 @@
-//! A root folder from Debian's packages: downloaded by apt-get, unpacked by dpkg-deb, not installed.
+//! Makes a root folder from Debian's packages: apt-get downloads them, dpkg-deb unpacks them, and
+//! they are not installed.
 //!
 //! No script of a package is run, so nothing here needs root, a chroot or the network of a fleet.
-//! It must never touch what this machine itself has installed.
+//! This module must never touch the packages that are installed on this machine.
 
 use crate::image::Folder;
 use crate::step::succeed;
@@ -9,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What only the scripts of an installation need: left out, and with it half of every image.
+/// Packages that only installation scripts need: leaving them out saves half of every image.
 const SCRIPTS_ONLY: [&str; 10] = [
     "adduser",
     "debconf",
@@ -23,10 +24,10 @@ const SCRIPTS_ONLY: [&str; 10] = [
     "usrmerge",
 ];
 
-/// Folders that are links into `/usr` wherever Debian was installed in the last years.
+/// Folders that are links into `/usr` on every recent Debian.
 const MERGED: [&str; 4] = ["bin", "lib", "lib64", "sbin"];
 
-/// Accounts that the examples' programs run as: no script made them.
+/// Accounts of the examples' programs, because no package script creates them.
 const PASSWD: &str = "\
 root:x:0:0:root:/root:/bin/sh
 www-data:x:33:33:www-data:/var/www:/usr/sbin/nologin
@@ -44,7 +45,7 @@ prometheus:x:103:
 nogroup:x:65534:
 ";
 
-/// Downloads the packages and all that they depend on into `cache`, and unpacks them into `root`.
+/// Downloads the packages and all their dependencies into `cache`, and unpacks them into `root`.
 pub fn unpack(packages: &[&str], cache: &Path, root: &Path) -> Result<()> {
     for merged in MERGED {
         std::fs::create_dir_all(root.join("usr").join(merged))?;
@@ -65,11 +66,12 @@ pub fn unpack(packages: &[&str], cache: &Path, root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The archives of the closure, without what only scripts need.
+/// Downloads the packages with their dependencies, without those that only scripts need.
 fn download(packages: &[&str], cache: &Path) -> Result<Vec<PathBuf>> {
     let archives = Folder::new(cache.join("archives"))?;
     std::fs::create_dir_all(archives.0.join("partial"))?;
-    // apt-get is told that nothing is installed: the closure is complete, and the same everywhere.
+    // apt-get is told that nothing is installed, so the closure is complete, and the same
+    // everywhere.
     let status = cache.join("status");
     std::fs::write(&status, "")?;
     let mut apt_get = Command::new("apt-get");
@@ -108,7 +110,7 @@ fn is_wanted(file: &str) -> bool {
     !SCRIPTS_ONLY.contains(&package) && !package.contains("perl")
 }
 
-/// Unpacks one archive over the others; a folder that is a link stays one.
+/// Unpacks one archive over earlier ones; a folder that is a link stays a link.
 fn extract(archive: &Path, root: &Path) -> Result<()> {
     let mut from = Command::new("dpkg-deb")
         .arg("--fsys-tarfile")

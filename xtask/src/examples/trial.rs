@@ -1,7 +1,8 @@
-//! The examples, tried out: a fleet of one node, the images pushed, each asked for an answer that only
-//! the real program gives.
+//! Tries the examples: starts a fleet of one node, pushes the images, and asks each service for an
+//! answer that only the real program gives.
 //!
-//! The command lines are those of the examples' own `service.sh`. It must leave nothing behind.
+//! The command lines are those of the examples' own `service.sh`. The trial must leave nothing
+//! behind.
 
 use super::build;
 use crate::fleet::{Fleet, Links, Node, program};
@@ -12,19 +13,19 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// A container starts in a fraction of it; Prometheus asks the node-exporter every 15 s.
+/// A container starts in a fraction of this; Prometheus scrapes the node-exporter every 15 s.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// An example and how it shows that it works.
+/// An example, and the query that shows that it works.
 struct Trial {
     name: &'static str,
-    /// A line for the node's shell.
+    /// A command line for the node's shell.
     ask: &'static str,
-    /// What is in the answer.
+    /// A part of the expected answer.
     answer: &'static str,
 }
 
-/// In this order: Prometheus asks the node-exporter.
+/// In this order, because Prometheus scrapes the node-exporter.
 const TRIALS: [Trial; 5] = [
     Trial {
         name: "nginx",
@@ -36,7 +37,7 @@ const TRIALS: [Trial; 5] = [
         ask: r"printf 'PING\r\n' | busybox nc -w 2 127.0.0.1 6379",
         answer: "PONG",
     },
-    // CONNECT of MQTT 3.1.1 without a name; the broker's CONNACK accepts.
+    // CONNECT of MQTT 3.1.1 without a client id; the broker accepts with a CONNACK.
     Trial {
         name: "mosquitto",
         ask: r"printf '\020\014\000\004MQTT\004\002\000\074\000\000' | busybox nc -w 2 127.0.0.1 1883 | busybox hexdump -C",
@@ -54,7 +55,7 @@ const TRIALS: [Trial; 5] = [
     },
 ];
 
-/// Runs them all and asks each.
+/// Runs all examples and queries each.
 pub fn run() -> Result<()> {
     setup::run()?;
     let edgectl = program::quickest()?;

@@ -1,4 +1,4 @@
-//! The edgectl that a run uses: which build, and building it when it is old.
+//! The edgectl that a run uses: selects the build, and rebuilds it when it is out of date.
 
 use crate::repo;
 use crate::step::succeed;
@@ -6,14 +6,14 @@ use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// The release build, made if needed.
+/// The release build, built if needed.
 pub fn release() -> Result<PathBuf> {
     build(&["--release"])?;
     Ok(folder()?.join("release/edgectl"))
 }
 
-/// The release build if it is newer than every source, because it starts faster; otherwise the
-/// debug build, because it is made in a quarter of the time.
+/// The release build if it is newer than every source, because it starts faster. Otherwise the
+/// debug build, because building it takes a quarter of the time.
 pub fn quickest() -> Result<PathBuf> {
     let release = folder()?.join("release/edgectl");
     if modified(&release).is_some_and(|built| newest_source().is_some_and(|source| source < built))
@@ -23,7 +23,7 @@ pub fn quickest() -> Result<PathBuf> {
     debug()
 }
 
-/// The debug build, made if needed.
+/// The debug build, built if needed.
 pub fn debug() -> Result<PathBuf> {
     build(&[])?;
     Ok(folder()?.join("debug/edgectl"))
@@ -43,7 +43,7 @@ fn modified(path: &Path) -> Option<SystemTime> {
     path.metadata().ok()?.modified().ok()
 }
 
-/// When a source, a manifest or the lock file was last changed.
+/// The time of the last change of a source, a manifest or the lock file.
 fn newest_source() -> Option<SystemTime> {
     let mut newest = None;
     let mut folders = vec![repo::root()];

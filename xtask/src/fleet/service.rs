@@ -1,7 +1,7 @@
 //! The service that the demo and the bench run: busybox httpd, one port per slot.
 //!
-//! Tasks of one node share its addresses, so each slot listens on a port of its own: 8000 and its
-//! number. What it serves says who serves it.
+//! Tasks of one node share its addresses, so each slot listens on a port of its own: 8000 plus its
+//! number. The served page names the task that serves it.
 
 use super::{Fleet, Node};
 use crate::{image, repo};
@@ -18,35 +18,35 @@ pub fn port(slot: u64) -> u64 {
 /// Its name.
 pub const NAME: &str = "web";
 
-/// As what the tasks run.
+/// What the tasks run as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Containers of an image of busybox, made here: needs root.
+    /// Containers of a busybox image that is made here: needs root.
     Container,
-    /// Programs of this machine.
+    /// Programs of the host.
     Process,
 }
 
-/// What a service runs: an image and the words after it.
+/// What a service runs: an image and its arguments.
 #[derive(Debug, Clone)]
 pub struct Program {
-    /// As what.
+    /// Container or process.
     pub kind: Kind,
-    /// A reference; of a process, one that names busybox on this machine.
+    /// An image reference; for a process, the path of busybox on this machine.
     pub image: String,
-    /// A shell that becomes httpd, so that the process is httpd's.
+    /// A shell that replaces itself by httpd, so that the process is httpd.
     pub arguments: Vec<String>,
 }
 
 /// The image of the containers.
 const IMAGE: &str = "web:demo";
 
-/// Says which task answers.
+/// Prints which task answers.
 const WHO: &str = "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\n\
                    echo \"web.$SLOT on $NODE\"\n";
 
 impl Program {
-    /// A program of this machine that serves pages of the lab's folder.
+    /// A program of the host that serves pages from the lab's folder.
     pub fn process(fleet: &Fleet) -> Result<Program> {
         let busybox = repo::program("busybox").context("no busybox; type: cargo xtask setup")?;
         let image = format!("process:{}", busybox.display());
@@ -54,7 +54,7 @@ impl Program {
         Ok(Program { kind: Kind::Process, image, arguments: arguments(&pages) })
     }
 
-    /// A container that serves pages of its image, which is pushed into the fleet by one node.
+    /// A container that serves pages of its image, which one node pushes into the fleet.
     pub fn container(fleet: &Fleet) -> Result<Program> {
         let archive = fleet.dir.join("web.tar");
         image::busybox(
@@ -74,10 +74,10 @@ fn arguments(pages: &Path) -> Vec<String> {
     ["sh".into(), "-c".into(), line].into()
 }
 
-/// The environment, with Docker's template.
+/// The environment, with Docker's placeholders.
 pub const ENVIRONMENT: [&str; 2] = ["SLOT={{.Task.Slot}}", "NODE={{.Node.Hostname}}"];
 
-/// Writes the pages that are served: one program that says which task answers.
+/// Writes the served pages: one program that prints which task answers.
 fn pages(fleet: &Fleet) -> Result<PathBuf> {
     let pages = fleet.dir.join("pages");
     let programs = pages.join("cgi-bin");
@@ -89,7 +89,7 @@ fn pages(fleet: &Fleet) -> Result<PathBuf> {
     Ok(pages)
 }
 
-/// The body of `POST /services/create`.
+/// The request body of `POST /services/create`.
 pub fn spec(program: &Program, replicas: u64) -> Value {
     let runtime = match program.kind {
         Kind::Process => "process",

@@ -1,4 +1,4 @@
-//! What the API says of nodes and tasks, as far as the demo and the bench look at it.
+//! The API's answers about nodes and tasks, as far as the demo and the bench read them.
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -13,25 +13,25 @@ pub const WANTED_TASKS: &str = "/tasks?filters=%7B%22desired-state%22%3A%5B%22ru
 pub struct Task {
     /// The service's id.
     pub service: String,
-    /// Which of its tasks.
+    /// The number of the slot.
     pub slot: u64,
     /// Host name of the node that has it; empty if none has.
     pub node: String,
-    /// Docker's word for where it stands.
+    /// Docker's name of its state.
     pub state: String,
     /// Its process; 0 if it has none.
     pub pid: u32,
-    /// Its node cannot be reached: what is said here is old.
+    /// Its node cannot be reached: these values are old.
     pub unreachable: bool,
 }
 
 impl Task {
-    /// Does it run, as far as anybody can tell now?
+    /// Does it run, according to current information?
     pub fn is_running(&self) -> bool {
         self.state == "running" && !self.unreachable && self.pid != 0
     }
 
-    /// Is it the task of the node of this name?
+    /// Is it on the node of this name?
     pub fn is_on(&self, node: &str) -> bool {
         self.node == node
     }
@@ -70,7 +70,7 @@ struct RawEdge {
     unreachable_ms: Option<u64>,
 }
 
-/// Tasks in order of slot, with the names of their nodes.
+/// The tasks in order of slot, with the names of their nodes.
 pub fn tasks(tasks: &Value, nodes: &Value) -> Result<Vec<Task>> {
     let names = names(nodes);
     let raw: Vec<RawTask> = serde_json::from_value(tasks.clone()).context("/tasks")?;
@@ -96,7 +96,7 @@ fn names(nodes: &Value) -> BTreeMap<String, String> {
     all.iter().map(|node| (text(&node["ID"]), text(&node["Description"]["Hostname"]))).collect()
 }
 
-/// How many nodes are called ready, the answering one included.
+/// How many nodes are reported as ready, the answering one included.
 pub fn ready_nodes(nodes: &Value) -> usize {
     let all = nodes.as_array().map_or(&[][..], Vec::as_slice);
     all.iter().filter(|node| node["Status"]["State"] == "ready").count()

@@ -1,9 +1,10 @@
-//! The rule about files of one package: none imports another that, by whatever way, imports it.
+//! The rule about files of one package: no import cycles. No file imports another that imports it,
+//! directly or through others.
 //!
-//! A file and its own children (`foo.rs` and `foo/…`) are one idea and may know each other;
-//! everything else points one way, so that a file can be read, tested and moved without the rest of
-//! the package. Only code that ships counts. An import through a re-export counts for the file that
-//! defines what is imported.
+//! A file and its own children (`foo.rs` and `foo/…`) belong together and may import each other.
+//! All other imports point one way, so that a file can be read, tested and moved without the rest
+//! of the package. Only code that ships counts. An import through a re-export counts as an import
+//! of the file that defines the item.
 
 use super::{Finding, Source};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,11 +15,11 @@ type Module = Vec<String>;
 /// The files of one package.
 struct Package<'a> {
     modules: BTreeMap<Module, &'a Source>,
-    /// By module: what it re-exports, by name, and where that comes from.
+    /// For each module its re-exports by name, with the path that each comes from.
     exports: BTreeMap<Module, BTreeMap<String, Vec<String>>>,
 }
 
-/// The circles of all packages, one finding each.
+/// The import cycles of all packages, one finding each.
 pub fn check(sources: &[Source]) -> Vec<Finding> {
     let mut packages: BTreeMap<&str, BTreeMap<Module, &Source>> = BTreeMap::new();
     for source in sources {
@@ -53,7 +54,7 @@ impl<'a> Package<'a> {
         package
     }
 
-    /// One finding for each set of files that reach each other.
+    /// One finding for each set of files that import each other.
     fn circles(&self) -> Vec<Finding> {
         let edges: BTreeMap<&Module, BTreeSet<Module>> = self
             .modules
@@ -94,7 +95,7 @@ impl<'a> Package<'a> {
             .collect()
     }
 
-    /// A path from the package's root; `None` for one that leads to another package.
+    /// A path from the package's root; `None` for a path into another package.
     fn absolute(&self, module: &Module, path: &[String]) -> Option<Vec<String>> {
         let (first, rest) = path.split_first()?;
         let mut base = module.clone();
@@ -111,7 +112,7 @@ impl<'a> Package<'a> {
         self.modules.contains_key(&base).then(|| [base, rest.to_vec()].concat())
     }
 
-    /// The module that defines what a path from the root names.
+    /// The module that defines the item that a path from the root names.
     fn defining(&self, path: &[String], exports_left: usize) -> Module {
         let depth = (0..=path.len()).rev().find(|depth| self.modules.contains_key(&path[..*depth]));
         let (module, rest) = path.split_at(depth.unwrap_or(0));
@@ -125,7 +126,7 @@ impl<'a> Package<'a> {
     }
 }
 
-/// A name is re-exported through fewer modules than this.
+/// A re-export chain is followed through fewer modules than this.
 const EXPORTS_MAX: usize = 8;
 
 fn reach<'a>(
@@ -149,7 +150,7 @@ fn shipped(source: &Source) -> String {
     source.shipped().flat_map(|(_, line)| [line, "\n"]).collect()
 }
 
-/// Where the paths of `pub use` begin.
+/// The positions where the paths of `pub use` begin.
 fn exported(text: &str) -> Vec<usize> {
     let uses = text.match_indices("use ").filter(|(at, _)| {
         let before = text[..*at].trim_end();
@@ -158,7 +159,7 @@ fn exported(text: &str) -> Vec<usize> {
     uses.map(|(at, found)| at + found.len()).collect()
 }
 
-/// Where paths begin: words before `::` that do not follow one.
+/// The positions where paths begin: words before `::` that do not follow another `::`.
 fn named(text: &str) -> Vec<usize> {
     let mut starts = Vec::new();
     for (at, _) in text.match_indices("::") {
@@ -174,14 +175,14 @@ fn is_word(letter: char) -> bool {
     letter.is_alphanumeric() || letter == '_'
 }
 
-/// All paths of a tree like `a::{b, c::{d, e}}` that a text begins with.
+/// All paths of a tree like `a::{b, c::{d, e}}` at the beginning of a text.
 fn paths(text: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     tree(text, &Vec::new(), &mut found);
     found
 }
 
-/// Reads one tree below `prefix`; returns what follows it.
+/// Reads one tree below `prefix`; returns the text after it.
 fn tree<'t>(text: &'t str, prefix: &[String], found: &mut Vec<Vec<String>>) -> &'t str {
     let text = text.trim_start();
     if let Some(mut rest) = text.strip_prefix('{') {

@@ -1,7 +1,7 @@
-//! Rules about packages: who may import whom, and who may switch the purity lints off.
+//! Rules about packages: which package may import which, and which may switch the purity lints off.
 //!
-//! The table here is the one of ARCHITECTURE.md; a package that is not in it is a finding. What a
-//! package imports from the registry is limited only where it must be pure.
+//! The table here is that of ARCHITECTURE.md; a package that is not in it is a finding. Imports
+//! from the registry are restricted only for packages that must be pure.
 
 use super::Finding;
 use crate::repo::{self, Metadata, Package};
@@ -14,12 +14,13 @@ struct Entry {
     lints: Lints,
 }
 
-/// Whose lints a package has.
+/// Which lints a package uses.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Lints {
-    /// The workspace's: the purity lints are on.
+    /// The workspace's lints: the purity lints are on.
     Workspace,
-    /// Its own: it meets the world, so it may switch them off.
+    /// Lints of its own: the package has contact with the system, so it may switch the purity lints
+    /// off.
     Own,
 }
 
@@ -34,7 +35,7 @@ const TABLE: [Entry; 15] = [
     },
     Entry { name: "runtime", imports: &["crdt-state", "runtime-fake"], lints: Lints::Own },
     Entry { name: "runtime-fake", imports: &["crdt-state"], lints: Lints::Workspace },
-    // Docker's shapes; of `runtime` only values: references of images, samples, names of files.
+    // Docker's types; of `runtime` only values: references of images, samples, names of files.
     Entry {
         name: "node-docker",
         imports: &["crdt-state", "node-core", "runtime"],
@@ -49,7 +50,7 @@ const TABLE: [Entry; 15] = [
             "overlay",
             "runtime",
             "node-docker",
-            // A test replays what an agent wrote:
+            // A test replays the history that an agent wrote:
             "chaos",
         ],
         lints: Lints::Own,
@@ -59,14 +60,14 @@ const TABLE: [Entry; 15] = [
         imports: &["crdt-state", "gossip", "node-core", "runtime", "node-docker", "node-agent"],
         lints: Lints::Own,
     },
-    // A client: what it knows of the fleet, the API has told it. `node-core` for constraints.
+    // A client: it knows only what the API tells it. `node-core` is for constraints.
     Entry {
         name: "node-cli",
         imports: &["node-core", "runtime", "node-docker"],
         lints: Lints::Own,
     },
     Entry { name: "node-lab", imports: &["runtime", "node-docker"], lints: Lints::Own },
-    // The program; what only its tests import stands behind the line.
+    // The program; packages that only its tests import are listed after the line.
     Entry {
         name: "node",
         imports: &[
@@ -82,7 +83,7 @@ const TABLE: [Entry; 15] = [
         ],
         lints: Lints::Own,
     },
-    // The simulator starts no task: its programs are those of `runtime-fake`, on virtual time.
+    // The simulator starts no real task: its programs are those of `runtime-fake`, on virtual time.
     Entry {
         name: "chaos",
         imports: &["crdt-state", "gossip", "node-core", "overlay", "runtime-fake"],
@@ -92,7 +93,7 @@ const TABLE: [Entry; 15] = [
     Entry { name: "xtask", imports: &[], lints: Lints::Own },
 ];
 
-/// Packages of the registry that bring a clock, a socket, a file or chance into a pure crate.
+/// Packages of the registry that bring a clock, a socket, a file or randomness into a pure crate.
 const WORLDLY: [&str; 12] = [
     "tokio",
     "mio",
@@ -110,7 +111,7 @@ const WORLDLY: [&str; 12] = [
 
 const PURE: [&str; 4] = ["crdt-state", "gossip", "node-core", "runtime-fake"];
 
-/// Who imports what it may not.
+/// Imports that are not allowed.
 pub fn imports(metadata: &Metadata) -> Vec<Finding> {
     let members: Vec<&str> =
         metadata.packages.iter().map(|package| package.name.as_str()).collect();
@@ -143,7 +144,7 @@ fn imports_of(package: &Package, members: &[&str]) -> Vec<Finding> {
     findings
 }
 
-/// Who has switched the purity lints off without being allowed to.
+/// Packages that have switched the purity lints off without permission.
 pub fn lints(metadata: &Metadata) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for package in &metadata.packages {

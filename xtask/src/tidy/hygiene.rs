@@ -1,18 +1,18 @@
-//! Rules about what a line may hold: no unfinished work, no hidden panic, no test switched off,
-//! no word that belongs to whoever built this instead of to the product.
+//! Rules about the content of a line: no unfinished work, no hidden panic, no test switched off, no
+//! word that belongs to the authors' workplace instead of to the product.
 //!
-//! The product's words are those of the README; these are the ones it must never say.
+//! The product's terms are those of the README; this file lists texts that must never appear.
 
 use super::{Finding, Source};
 
-/// A text that has no place in code, and why.
+/// A text that must not appear, and why.
 struct Banned {
     text: &'static str,
     rule: &'static str,
     why: &'static str,
 }
 
-/// Never in code, tests included.
+/// Forbidden in all code, tests included.
 const IN_CODE: [Banned; 5] = [
     Banned { text: "todo!(", rule: "unfinished", why: UNFINISHED },
     Banned { text: "unimplemented!(", rule: "unfinished", why: UNFINISHED },
@@ -36,7 +36,7 @@ const IN_CODE: [Banned; 5] = [
 const UNFINISHED: &str =
     "an operator would be the one to find out; what is not built is not offered";
 
-/// Never in code that ships.
+/// Forbidden in code that ships.
 const IN_SHIPPED: [Banned; 2] = [
     Banned {
         text: ".unwrap()",
@@ -50,7 +50,7 @@ const IN_SHIPPED: [Banned; 2] = [
     },
 ];
 
-/// Never in a comment.
+/// Forbidden in comments.
 const IN_COMMENTS: [Banned; 3] = [
     Banned { text: "FIXME", rule: "unfinished", why: UNFINISHED },
     Banned { text: "XXX", rule: "unfinished", why: UNFINISHED },
@@ -61,7 +61,8 @@ const IN_COMMENTS: [Banned; 3] = [
     },
 ];
 
-/// Never anywhere: words of a workplace. In pieces, so that this file passes its own rule.
+/// Forbidden everywhere: paths and names of a workplace. Split into pieces, so that this file
+/// passes its own rule.
 const FOREIGN: [&str; 7] = [
     concat!("/wo", "rk/"),
     concat!("/tmp/", "wt"),

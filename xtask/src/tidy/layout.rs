@@ -1,6 +1,6 @@
-//! Rules about files: what they open with, how long they are, what they are called.
+//! Rules about files: their first line, their length, their names.
 //!
-//! A file that breaks one of these has two ideas in it, or none that a stranger can name.
+//! A file that breaks one of these rules contains two ideas, or no idea that can be named.
 
 use super::{Finding, Source};
 use anyhow::Result;
@@ -9,10 +9,10 @@ use std::path::Path;
 /// A file has fewer lines than this.
 const LINES_MAX: usize = 400;
 
-/// Longer files that are allowed, each with its reason. Empty, and meant to stay so.
+/// Longer files that are allowed, each with its reason. It is empty, and should stay empty.
 const LONG: [(&str, &str); 0] = [];
 
-/// Words that name no one thing; a file is named for what it defines.
+/// Names that do not name one thing; a file is named for what it defines.
 const VAGUE: [&str; 8] = ["helper", "helpers", "util", "utils", "common", "misc", "info", "mod"];
 
 /// All rules of this file about one source.
@@ -55,7 +55,7 @@ fn name(source: &Source) -> Option<Finding> {
     })
 }
 
-/// Clippy takes the nearest `clippy.toml` and does not merge, so there is exactly one.
+/// Clippy uses the nearest `clippy.toml` and does not merge them, so there must be exactly one.
 pub fn clippy_files(root: &Path) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let mut folders = vec![root.to_path_buf()];

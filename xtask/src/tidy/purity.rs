@@ -1,16 +1,16 @@
-//! The rule of the pure crates: no clock, no socket, file, thread, environment or hash-ordered
-//! map, no floats in a decision, and no switching off the lint that says the same.
+//! The rule of the pure crates: no clock, socket, file, thread, environment or hash-ordered map, no
+//! floats in a decision, and no switching off of the lint with the same purpose.
 //!
 //! Clippy's `disallowed-methods` and `disallowed-types` see calls and types; this rule sees words,
-//! so it also holds for code behind a `cfg` that clippy did not compile.
+//! so it also covers code behind a `cfg` that clippy did not compile.
 
 use super::{Finding, Source};
 
-/// Folders, or beginnings of paths, whose code is pure.
+/// Folders, or prefixes of paths, whose code is pure.
 const PURE: [&str; 5] =
     ["crdt-state/src/", "gossip/src/", "node/core/src/", "overlay/src/plan", "runtime/fake/src/"];
 
-/// Words that pure code does not hold, each with the reason.
+/// Words that pure code must not contain, each with the reason.
 const WORDS: [(&str, &str); 22] = [
     ("SystemTime", CLOCK),
     ("Instant", CLOCK),
@@ -76,7 +76,7 @@ fn finding(source: &Source, line: usize, word: &str, why: &'static str) -> Findi
     Finding { file: source.path.clone(), line, rule: "purity", what, why }
 }
 
-/// Whether `word` stands in the line as a word of its own.
+/// Is `word` in the line as a whole word?
 fn holds(line: &str, word: &str) -> bool {
     let letter = |letter: char| letter.is_alphanumeric() || letter == '_';
     line.match_indices(word).any(|(at, _)| {
@@ -86,7 +86,7 @@ fn holds(line: &str, word: &str) -> bool {
     })
 }
 
-/// Whether the line uses more of `overlay` than its pure plan.
+/// Does the line use more of `overlay` than its pure plan?
 fn beyond_plan(line: &str) -> bool {
     line.match_indices("overlay::").any(|(at, path)| {
         let rest = &line[at + path.len()..];

@@ -1,8 +1,8 @@
-//! Rules about what a function asks for: a call must read well without opening the callee.
+//! Rules about the parameters of functions: a call must be clear without reading the callee.
 
 use super::{Finding, Source};
 
-/// Parameters at most, `self` not counted.
+/// The most parameters of a function, without `self`.
 const PARAMETERS_MAX: usize = 5;
 
 /// All rules of this file about one source.
@@ -10,7 +10,7 @@ pub fn check(source: &Source) -> Vec<Finding> {
     signatures(source).iter().flat_map(|signature| signature.findings(source)).collect()
 }
 
-/// A function's head.
+/// The signature of a function.
 struct Signature {
     line: usize,
     name: String,
@@ -45,7 +45,7 @@ impl Signature {
                 "nobody knows the sixth one by its place; some of them are one thing",
             ));
         }
-        // `get_mut` is the standard library's own word beside `get`.
+        // `get_mut` is the standard library's own name for the mutable form of `get`.
         if name.starts_with("get_") && name != "get_mut" {
             let why = "the prefix says nothing; name what it returns";
             findings.push(finding("get", format!("`{name}`"), why));
@@ -54,7 +54,7 @@ impl Signature {
     }
 }
 
-/// The heads of all functions that ship.
+/// The signatures of all functions that ship.
 fn signatures(source: &Source) -> Vec<Signature> {
     let mut found = Vec::new();
     for (number, line) in source.shipped() {
@@ -73,7 +73,7 @@ fn signatures(source: &Source) -> Vec<Signature> {
     found
 }
 
-/// The parameters in the text after a function's name, split at the commas of their own level.
+/// The parameters in the text after a function's name, split at the commas of the outermost level.
 fn parameters(text: &str) -> Vec<String> {
     let (mut parameters, mut current) = (Vec::new(), String::new());
     let (mut depth, mut generics, mut last) = (0, 0, ' ');

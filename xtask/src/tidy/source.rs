@@ -1,7 +1,7 @@
-//! A Rust file as the rules see it: code, comments and test parts told apart.
+//! A Rust file as the rules see it: separated into code, comments and test parts.
 //!
-//! A small scanner, not a parser: it knows comments, strings, characters and braces, which is
-//! enough to say whether a word stands in code. It must keep every line in its place, because
+//! This is a small scanner, not a parser: it knows comments, strings, characters and braces, which
+//! is enough to tell whether a word is in code. It must keep every line in its place, because
 //! findings are reported by line.
 
 use anyhow::{Context, Result};
@@ -11,11 +11,11 @@ use std::path::Path;
 pub struct Source {
     /// Its path from the root, with `/`.
     pub path: String,
-    /// The file as it is.
+    /// The unchanged lines.
     pub lines: Vec<String>,
-    /// Code only: comments and the contents of strings are blank.
+    /// Only the code: comments and the contents of strings are blank.
     pub code: Vec<String>,
-    /// Comments only, the slashes included.
+    /// Only the comments, the slashes included.
     pub comments: Vec<String>,
     /// Whether a line is compiled for tests only.
     pub test: Vec<bool>,
@@ -52,7 +52,7 @@ fn collect(folder: &Path, paths: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-/// `#[cfg(test)] mod laws;` makes a test of the whole file `laws.rs` beside it.
+/// Marks test files: `#[cfg(test)] mod laws;` makes the whole file `laws.rs` beside it a test.
 fn mark_test_files(sources: &mut [Source]) {
     let declared: Vec<String> = sources.iter().flat_map(Source::test_modules).collect();
     for source in sources {
@@ -96,17 +96,17 @@ impl Source {
     }
 }
 
-/// Where the scanner stands.
+/// The state of the scanner.
 #[derive(Clone, Copy, PartialEq)]
 enum State {
     Code,
     LineComment,
     BlockComment(u32),
-    /// A string; raw ones end at a quote and so many hashes, others know the backslash.
+    /// A string. A raw string ends at a quote and this many hashes; any other string has escapes.
     Text(Option<usize>),
 }
 
-/// The text twice: once with only its code, once with only its comments, line by line alike.
+/// The text twice: once only its code, once only its comments, with the same lines.
 fn split(text: &str) -> (String, String) {
     let letters: Vec<char> = text.chars().collect();
     let (mut code, mut comments) = (String::new(), String::new());
@@ -126,7 +126,7 @@ fn split(text: &str) -> (String, String) {
     (code, comments)
 }
 
-/// The state after the letters at `at`, and how many letters belong together there.
+/// The state after the characters at `at`, and how many characters were read.
 fn step(state: State, letters: &[char], at: usize) -> (State, usize) {
     let pair = (letters[at], letters.get(at + 1).copied().unwrap_or('\n'));
     match (state, pair) {
@@ -154,7 +154,7 @@ fn in_word(letters: &[char], at: usize) -> bool {
         && letters[at - 1] != 'b'
 }
 
-/// `r"`, `r#"`, … opens a raw string; `r#name` is a word.
+/// `r"`, `r#"`, … opens a raw string; `r#name` is an identifier.
 fn raw(letters: &[char], at: usize) -> (State, usize) {
     let hashes = letters[at + 1..].iter().take_while(|letter| **letter == '#').count();
     match letters.get(at + 1 + hashes) {
@@ -167,7 +167,7 @@ fn closes(letters: &[char], at: usize, hashes: usize) -> bool {
     letters[at + 1..].iter().take(hashes).filter(|letter| **letter == '#').count() == hashes
 }
 
-/// The width of a character like `'"'` or `'\''`; a lifetime's tick stands alone.
+/// The width of a character literal like `'"'` or `'\''`; the tick of a lifetime has width 1.
 fn character(letters: &[char], at: usize) -> usize {
     if letters.get(at + 1) == Some(&'\\') {
         let rest = letters[at + 3..].iter().position(|letter| *letter == '\'');
@@ -176,7 +176,7 @@ fn character(letters: &[char], at: usize) -> usize {
     if letters.get(at + 2) == Some(&'\'') { 3 } else { 1 }
 }
 
-/// Marks the item after each `#[cfg(test)]` or `#[test]`, to its closing brace or semicolon.
+/// Marks the item after each `#[cfg(test)]` or `#[test]`, up to its closing brace or semicolon.
 fn test_lines(code: &[String]) -> Vec<bool> {
     let mut test = vec![false; code.len()];
     let mut at = 0;

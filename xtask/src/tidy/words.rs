@@ -1,11 +1,12 @@
-//! The rule about words: one per idea, the field's own. A word of this list once named something
-//! here that everybody else calls otherwise; it stands in no identifier and in no comment.
+//! The rule about words: one word per idea, the standard term of the field. Each word of this list
+//! once named something here that has another standard name. It must not appear in identifiers or
+//! comments.
 //!
-//! Strings are left alone: they are shown to people, stored, or sent.
+//! Strings are not checked: they are shown to people, stored, or sent.
 
 use super::{Finding, Source};
 
-/// Words, each with what to say instead.
+/// Forbidden words, each with the words to use instead.
 const BANNED: [(&str, &str); 30] = [
     ("flight", "fetch"),
     ("flights", "fetches"),
@@ -39,7 +40,7 @@ const BANNED: [(&str, &str); 30] = [
     ("retold", "reported again"),
 ];
 
-/// All places of one file that hold such a word.
+/// All places in one file that contain such a word.
 pub fn check(source: &Source) -> Vec<Finding> {
     let lines = source.code.iter().zip(&source.comments).enumerate();
     lines
@@ -58,7 +59,7 @@ pub fn check(source: &Source) -> Vec<Finding> {
         .collect()
 }
 
-/// The words of a line in small letters; `BlobFetch` and `blob_fetch` are two.
+/// The words of a line in lower case; `BlobFetch` and `blob_fetch` are two words each.
 fn words(line: &str) -> impl Iterator<Item = String> {
     let mut words: Vec<String> = Vec::new();
     let mut before = ' ';

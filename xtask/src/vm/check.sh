@@ -1,6 +1,6 @@
 #!/bin/bash
-# Runs as a unit in the virtual machine, its output on the console: what holds on a machine with systemd
-# and cgroup v2 alone. Each line is "ok" or "FAIL" and what was looked at.
+# Runs as a unit in the virtual machine and prints on the console: checks a machine with systemd and
+# only cgroup v2. Each line is "ok" or "FAIL" and the name of the check.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 exec > /dev/console 2>&1
 failed=0
@@ -16,7 +16,7 @@ until_true 30 edgectl image import -c 'ENV PATH=/bin' /root/root.tar bb:1 > /dev
 say "$(cat /sys/fs/cgroup/cgroup.controllers | grep -o memory)" memory "cgroup v2 has the memory controller"
 say "$(edgectl doctor | grep -c 'ok *cgroups *v2, limits of memory (with swap), processors, processes')" 1 doctor
 
-# A program without limits comes first: what it asks for must not decide for those that follow.
+# A program without limits comes first: its settings must not apply to the tasks that follow.
 create free --runtime process -- sleep 88888; until_true 30 runs free
 create lim --limit-memory 32m --limit-pids 20 --limit-cpu 0.5 bb:1 sleep 77777; until_true 30 runs lim
 group=$(ls -d /sys/fs/cgroup/edgectl/*/"$(basename "$(dirname "$(grep -l 77777 /var/lib/edgectl/runs/*/order.json)")")")

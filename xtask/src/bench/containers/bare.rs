@@ -1,4 +1,4 @@
-//! What runc alone needs: `runc run` of a bundle that lies there unpacked.
+//! The time of runc alone: `runc run` of a bundle that is already unpacked.
 
 use crate::step::succeed;
 use anyhow::{Context, Result, ensure};
@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A bundle.
+/// An unpacked bundle.
 pub struct Bare(PathBuf);
 
-/// The only container of this kind at a time.
+/// The id of the only container that runs this way at a time.
 const ID: &str = "edgectl-bench";
 
 impl Bare {
-    /// Unpacks an archive of one layer; the bundle runs what the measured containers run, with the
-    /// network of whoever starts it, as they do.
+    /// Unpacks an archive of one layer. The bundle runs the same program as the measured
+    /// containers, and like them it uses the network of the process that starts it.
     pub fn unpack(archive: &Path, bundle: &Path) -> Result<Bare> {
         let root = bundle.join("rootfs");
         std::fs::create_dir_all(&root)?;
@@ -37,7 +37,7 @@ impl Bare {
         Ok(Bare(bundle.to_owned()))
     }
 
-    /// Runs it once: from the start of runc until it says that the container runs.
+    /// Runs it once: the time from the start of runc until the container runs.
     pub fn run(&self) -> Result<Duration> {
         let mut run = Command::new("runc");
         run.args(["run", "--detach", "--bundle"]).arg(&self.0).arg(ID);
@@ -45,7 +45,7 @@ impl Bare {
         let begun = Instant::now();
         let status = run.status().context("cannot start runc")?;
         let took = begun.elapsed();
-        // Also what is left of one that failed.
+        // Deletes the container even if the run failed.
         let gone = Command::new("runc").args(["delete", "--force", ID]).status();
         ensure!(status.success(), "runc run: {status}");
         ensure!(gone.is_ok_and(|status| status.success()), "runc delete does not work");

@@ -1,9 +1,9 @@
-//! A thin uplink: a registry in a namespace of its own, plugged into the lab's switch, that sends
-//! 10 MB/s and no more.
+//! A thin uplink: a registry in a namespace of its own, connected to the lab's switch, that sends
+//! at most 10 MB/s.
 //!
-//! Bytes are counted by the link itself, with all headers. Packets leave in batches of up to 64 KiB
-//! with one header each, as they do on a link with segmentation in hardware. The namespace has a
-//! name of the lab's, so that it goes when the lab goes.
+//! The link itself counts the bytes, with all headers. Packets leave in batches of up to 64 KiB
+//! with one header each, as on a link with segmentation in hardware. The namespace has a name of
+//! the lab's, so that it is removed together with the lab.
 
 use crate::fleet::Fleet;
 use crate::repo;
@@ -14,15 +14,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// What it sends in a second.
+/// Bytes that it sends in a second.
 pub const BYTES_PER_S: f64 = 10_000_000.0;
-/// The same, as tc writes it: 80 million bits. A bucket of 256 KiB holds some batches.
+/// The same in the syntax of tc: 80 million bits. A bucket of 256 KiB holds some batches.
 const SHAPE: [&str; 6] = ["rate", "80mbit", "burst", "256kb", "latency", "400ms"];
 /// Its address in the lab's network.
 const HOST: u8 = 250;
 const PORT: u16 = 5000;
 
-/// While it lives, the registry answers.
+/// The registry runs as long as this value exists.
 pub struct Uplink {
     namespace: String,
     address: Ipv4Addr,
@@ -30,7 +30,7 @@ pub struct Uplink {
 }
 
 impl Uplink {
-    /// Makes the namespace, the link and the registry, and lets the fleet's agents speak to it
+    /// Creates the namespace, the link and the registry, and allows the fleet's agents to use it
     /// without TLS.
     pub fn lay(fleet: &Fleet) -> Result<Uplink> {
         let prefix = format!("edgelab-{}", fleet.name());
@@ -64,7 +64,8 @@ impl Uplink {
         Ok(status.success())
     }
 
-    /// Puts an archive's image into the registry, from its own side of the uplink; its reference.
+    /// Puts an archive's image into the registry, from the registry's side of the uplink; returns
+    /// its reference.
     pub fn offer(&self, archive: &Path, name: &str) -> Result<String> {
         let from = format!("docker-archive:{}", archive.display());
         let to = format!("docker://127.0.0.1:{PORT}/{name}");
@@ -92,7 +93,7 @@ impl Drop for Uplink {
     }
 }
 
-/// Debian's registry in the namespace; it dies with this process.
+/// Debian's registry in the namespace; it ends with this process.
 fn registry(namespace: &str, folder: &Path) -> Result<Child> {
     std::fs::create_dir_all(folder)?;
     let config = folder.join("config.yml");
