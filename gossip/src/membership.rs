@@ -90,7 +90,6 @@ pub(crate) struct Membership {
     probe: Option<OpenProbe>,
     /// foca's next push of changes, put aside while there are none.
     parked_push: Option<foca::Timer<Identity>>,
-    heard_anyone: Now,
     /// Until then it counts as standing between others who cannot reach each other.
     between_until: Now,
     /// A higher generation of this node itself that others speak of.
@@ -115,10 +114,9 @@ impl Membership {
             timers,
             view: View::default(),
             suspicions: BTreeMap::new(),
-            health: LocalHealth::default(),
+            health: LocalHealth::new(profile, now),
             probe: None,
             parked_push: None,
-            heard_anyone: now,
             between_until: Now::START,
             outranked_by: None,
             phase: Phase::Member,
@@ -199,7 +197,7 @@ impl Membership {
 
     /// A node was heard, by a datagram or over a connection.
     pub(crate) fn on_heard(&mut self, now: Now, node: NodeId, addr: Option<SocketAddr>) {
-        self.heard_anyone = now;
+        self.health.on_heard(now);
         if let Some(event) = addr.and_then(|addr| self.view.set_addr(node, addr)) {
             self.effects.push_back(Effect::Event(event));
         }
@@ -258,9 +256,7 @@ impl Membership {
     pub(crate) fn handle_timeout(&mut self, now: Now) {
         while let Some((at, due)) = self.timers.pop(now) {
             if now.since(at) > self.profile.late_ms() {
-                // The time that this node slept says nothing about others.
-                self.health.on_late_timer(now.plus(self.profile.suspicion_ms));
-                self.heard_anyone = now;
+                self.health.on_late_timer(now);
             }
             match due {
                 Due::Foca(timer) => self.on_foca_timer(now, at, timer),
@@ -306,7 +302,7 @@ impl Membership {
             }
             Change::Appeared => {
                 if self.view.active().count() == 1 {
-                    self.heard_anyone = now;
+                    self.health.on_heard(now);
                 }
                 self.effects.push_back(Effect::Event(MemberEvent::Up(node)));
                 self.effects.push_back(Effect::Appeared(node));

@@ -16,7 +16,7 @@ use foca::{
 use rand::rngs::StdRng;
 
 use super::codec::Codec;
-use super::health::{Around, Outcome, Quiet, Trust};
+use super::health::{Around, Outcome, Trust};
 use super::packet::{PACKET_BYTES_MAX, Packet, is_active};
 use super::timers::Due;
 use super::{Effect, Membership};
@@ -294,10 +294,10 @@ impl Membership {
         let _ = self.with_foca(now, Vec::new(), |foca, out| foca.handle_data(&bytes, out));
     }
 
-    /// Nothing heard from anybody for three suspicions: this node is an island. Everybody is
-    /// unreachable *from here*, which is nobody else's business: the verdicts are not spread.
+    /// A node that hears nobody is an island. Everybody is unreachable *from here*, which is nobody
+    /// else's business: the verdicts are not spread.
     pub(super) fn on_island(&mut self, now: Now) {
-        if now.since(self.heard_anyone) < self.profile.island_after_ms() {
+        if !self.health.is_island(now) {
             return;
         }
         let gone: Vec<foca::Member<Identity>> = self
@@ -321,9 +321,7 @@ impl Membership {
             peers += 1;
             suspects += usize::from(member.state == MemberState::Suspect);
         }
-        let quiet_ms = now.since(self.heard_anyone);
-        let quiet = if quiet_ms >= self.profile.suspicion_ms { Quiet::Dead } else { Quiet::Not };
-        self.health.trust(now, Around { peers, suspects, quiet })
+        self.health.trust(now, Around { peers, suspects })
     }
 
     /// Others speak of a higher generation of this node than its own: its counter was lost, or it

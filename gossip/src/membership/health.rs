@@ -1,10 +1,11 @@
 //! Whether this node may trust what it sees of others (after Lifeguard).
 //!
 //! A node that is slow, paused or cut off misses answers just as if everybody else were gone. So it
-//! looks at itself first: how its last probes went, whether its own timers come in time, how many
-//! peers it suspects. It must never speak for others: it only holds back this node's own verdicts.
+//! looks at itself first: how its last probes went, whether its own timers come in time, when it
+//! heard anybody, how many peers it suspects. It must never speak for others: it only holds back
+//! this node's own verdicts.
 
-use crate::Now;
+use crate::{Now, Profile};
 
 /// Probes remembered.
 const SAMPLES: u32 = 8;
@@ -34,17 +35,6 @@ pub(crate) struct Around {
     pub(crate) peers: usize,
     /// Those of them that are suspect.
     pub(crate) suspects: usize,
-    /// Was anybody at all heard during the last suspicion?
-    pub(crate) quiet: Quiet,
-}
-
-/// Is there anything to hear?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Quiet {
-    /// Nothing was heard from anybody.
-    Dead,
-    /// Somebody speaks.
-    Not,
 }
 
 /// What became of a probe.
@@ -55,16 +45,35 @@ pub(crate) enum Outcome {
 }
 
 /// The record of this node's own health.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct LocalHealth {
+    profile: Profile,
     /// One bit per probe, the last one lowest; 1 is missed.
     recent: u32,
     samples: u32,
     stretch: u64,
     late_until: Now,
+    /// When anybody at all was last heard.
+    heard_at: Now,
 }
 
 impl LocalHealth {
+    pub(crate) fn new(profile: Profile, now: Now) -> LocalHealth {
+        LocalHealth {
+            profile,
+            recent: 0,
+            samples: 0,
+            stretch: 0,
+            late_until: Now::START,
+            heard_at: now,
+        }
+    }
+
+    /// Somebody was heard, or is there from now on to be heard.
+    pub(crate) fn on_heard(&mut self, now: Now) {
+        self.heard_at = now;
+    }
+
     /// A probe of a member that was not yet suspect has ended. (One that is suspect already says
     /// nothing new about this node.)
     pub(crate) fn on_probe(&mut self, outcome: Outcome) {
@@ -77,10 +86,12 @@ impl LocalHealth {
         };
     }
 
-    /// One of this node's own timers came late: it was busy, paused or asleep.
-    pub(crate) fn on_late_timer(&mut self, doubt_until: Now) {
-        self.late_until = self.late_until.max(doubt_until);
+    /// One of this node's own timers came late: it was busy, paused or asleep. That time says
+    /// nothing about others.
+    pub(crate) fn on_late_timer(&mut self, now: Now) {
+        self.late_until = self.late_until.max(now.plus(self.profile.suspicion_ms));
         self.stretch = (self.stretch + 1).min(STRETCH_MAX);
+        self.heard_at = now;
     }
 
     /// The time that a probe and its timeouts take, longer while this node is not well.
@@ -88,11 +99,16 @@ impl LocalHealth {
         ms * (1 + self.stretch)
     }
 
+    /// Is this node an island? It is if it heard nothing from anybody for three suspicions.
+    pub(crate) fn is_island(&self, now: Now) -> bool {
+        now.since(self.heard_at) >= self.profile.island_after_ms()
+    }
+
     /// How far to trust this node.
     pub(crate) fn trust(&self, now: Now, around: Around) -> Trust {
-        let Around { peers, suspects, quiet } = around;
+        let Around { peers, suspects } = around;
         // With a single peer there is nobody to compare with.
-        let deaf = peers >= 2 && quiet == Quiet::Dead;
+        let deaf = peers >= 2 && now.since(self.heard_at) >= self.profile.suspicion_ms;
         let last = (1 << BLIND_AFTER) - 1;
         if deaf || self.samples >= BLIND_AFTER && self.recent & last == last {
             return Trust::Blind;
@@ -112,20 +128,26 @@ mod tests {
     use super::*;
 
     fn around(peers: usize, suspects: usize) -> Around {
-        Around { peers, suspects, quiet: Quiet::Not }
+        Around { peers, suspects }
+    }
+
+    fn well() -> LocalHealth {
+        LocalHealth::new(Profile::LAN, Now(0))
     }
 
     #[test]
     fn who_hears_nobody_is_blind_unless_there_is_only_one_to_hear() {
-        let health = LocalHealth::default();
-        let quiet = |peers| Around { peers, suspects: 1, quiet: Quiet::Dead };
-        assert_eq!(health.trust(Now(0), quiet(2)), Trust::Blind);
-        assert_eq!(health.trust(Now(0), quiet(1)), Trust::Full);
+        let mut health = well();
+        assert_eq!(health.trust(Now(2_499), around(2, 1)), Trust::Full);
+        assert_eq!(health.trust(Now(2_500), around(2, 1)), Trust::Blind);
+        assert_eq!(health.trust(Now(2_500), around(1, 1)), Trust::Full);
+        health.on_heard(Now(2_500));
+        assert_eq!(health.trust(Now(2_500), around(2, 1)), Trust::Full);
     }
 
     #[test]
     fn four_probes_missed_in_a_row_make_blind_and_one_answer_heals() {
-        let mut health = LocalHealth::default();
+        let mut health = well();
         for _ in 0..3 {
             health.on_probe(Outcome::Missed);
         }
@@ -138,7 +160,7 @@ mod tests {
 
     #[test]
     fn suspecting_more_than_half_of_the_peers_is_doubtful() {
-        let health = LocalHealth::default();
+        let health = well();
         assert_eq!(health.trust(Now(0), around(4, 2)), Trust::Full);
         assert_eq!(health.trust(Now(0), around(4, 3)), Trust::Doubtful);
         assert_eq!(
@@ -149,9 +171,19 @@ mod tests {
     }
 
     #[test]
+    fn an_island_hears_nobody_for_three_suspicions_that_it_did_not_sleep() {
+        let mut health = well();
+        assert!(!health.is_island(Now(7_499)));
+        assert!(health.is_island(Now(7_500)));
+        health.on_late_timer(Now(7_000));
+        assert!(!health.is_island(Now(7_500)));
+    }
+
+    #[test]
     fn a_late_timer_casts_doubt_for_a_while_and_stretches_probes() {
-        let mut health = LocalHealth::default();
-        health.on_late_timer(Now(2_500));
+        let mut health = well();
+        health.on_late_timer(Now(0));
+        health.on_heard(Now(2_000));
         assert_eq!(health.trust(Now(2_499), around(10, 0)), Trust::Doubtful);
         assert_eq!(health.trust(Now(2_500), around(10, 0)), Trust::Full);
         assert_eq!(health.stretched(500), 1_000);

@@ -32,7 +32,7 @@ impl Membership {
             return Err(JunkReason::Forgotten);
         }
         if !self.view.is_superseded(&src) {
-            self.heard_anyone = now;
+            self.health.on_heard(now);
             if let Some(event) = self.view.set_addr(src.node, from) {
                 self.effects.push_back(Effect::Event(event));
             }
