@@ -109,6 +109,17 @@ impl Membership {
     pub(super) fn with_foca(
         &mut self,
         now: Now,
+        touched: Vec<NodeId>,
+        call: impl FnOnce(&mut Foca, &mut Asked) -> Result<(), foca::Error>,
+    ) -> Result<(), foca::Error> {
+        self.with_foca_by(now, Evidence::Others, touched, call)
+    }
+
+    /// The same; `evidence`: by what a member is unreachable that now is.
+    fn with_foca_by(
+        &mut self,
+        now: Now,
+        evidence: Evidence,
         mut touched: Vec<NodeId>,
         call: impl FnOnce(&mut Foca, &mut Asked) -> Result<(), foca::Error>,
     ) -> Result<(), foca::Error> {
@@ -131,7 +142,7 @@ impl Membership {
         }
         touched.append(&mut asked.touched);
         touched.sort_unstable();
-        self.mirror(now, &touched);
+        self.mirror(now, evidence, &touched);
         if let Some(missed) = asked.missed {
             self.suspect_locally(now, missed);
         }
@@ -143,7 +154,7 @@ impl Membership {
         result
     }
 
-    fn mirror(&mut self, now: Now, touched: &[NodeId]) {
+    fn mirror(&mut self, now: Now, evidence: Evidence, touched: &[NodeId]) {
         if touched.is_empty() {
             return;
         }
@@ -154,7 +165,7 @@ impl Membership {
             .cloned()
             .collect();
         for update in updates {
-            let change = self.view.on_state(now, &update);
+            let change = self.view.on_state(now, &update, evidence);
             self.on_change(now, update.id().node, change);
         }
     }
@@ -251,13 +262,11 @@ impl Membership {
     }
 
     fn pass_verdict(&mut self, now: Now, timer: Timer<Identity>) {
-        self.view.set_evidence(Some(Evidence::Probe));
-        let _ = self.with_foca(now, Vec::new(), |foca, out| {
+        let _ = self.with_foca_by(now, Evidence::Probe, Vec::new(), |foca, out| {
             foca.handle_timer(timer, &mut *out)?;
             // Others should not have to wait for the next push.
             foca.gossip(out)
         });
-        self.view.set_evidence(None);
     }
 
     /// The probe's time is over: takes note of how it went, and takes it back where this node is in
@@ -307,10 +316,9 @@ impl Membership {
             .map(|id| foca::Member::new(id, 0, State::Down))
             .collect();
         let touched = gone.iter().map(|update| update.id().node).collect();
-        self.view.set_evidence(Some(Evidence::Island));
-        let result =
-            self.with_foca(now, touched, |foca, out| foca.apply_many(gone.into_iter(), false, out));
-        self.view.set_evidence(None);
+        let result = self.with_foca_by(now, Evidence::Island, touched, |foca, out| {
+            foca.apply_many(gone.into_iter(), false, out)
+        });
         debug_assert!(result.is_ok(), "nothing is sent");
     }
 

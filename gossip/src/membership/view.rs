@@ -57,21 +57,9 @@ pub(crate) struct View {
     forgotten: BTreeMap<NodeId, u64>,
     /// To be removed from the view as soon as they are gone.
     condemned: BTreeSet<NodeId>,
-    /// By what a member is taken for unreachable now; by what others say unless set.
-    evidence: Option<Evidence>,
 }
 
 impl View {
-    /// What follows is by this evidence; `None`: by what others say.
-    pub(crate) fn set_evidence(&mut self, evidence: Option<Evidence>) {
-        self.evidence = evidence;
-    }
-
-    fn evidence_of(&self, state: MemberState) -> Option<Evidence> {
-        let unreachable = state == MemberState::Unreachable;
-        unreachable.then_some(self.evidence.unwrap_or(Evidence::Others))
-    }
-
     pub(crate) fn get(&self, node: NodeId) -> Option<&Known> {
         self.known.get(&node)
     }
@@ -172,8 +160,13 @@ impl View {
         Some(identity)
     }
 
-    /// Takes over foca's state of one member.
-    pub(crate) fn on_state(&mut self, now: Now, update: &foca::Member<Identity>) -> Change {
+    /// Takes over foca's state of one member. `evidence`: by what it is unreachable, if it is.
+    pub(crate) fn on_state(
+        &mut self,
+        now: Now,
+        update: &foca::Member<Identity>,
+        evidence: Evidence,
+    ) -> Change {
         let identity = *update.id();
         let left = self.left.get(&identity.node).is_some_and(|g| *g >= identity.generation);
         let state = match update.state() {
@@ -182,9 +175,9 @@ impl View {
             foca::State::Down if left => MemberState::Left,
             foca::State::Down => MemberState::Unreachable,
         };
-        let evidence = self.evidence_of(state);
+        let evidence = (state == MemberState::Unreachable).then_some(evidence);
         let Some(known) = self.known.get_mut(&identity.node) else {
-            self.insert(now, update, state);
+            self.insert(now, update, (state, evidence));
             return if state.is_active() { Change::Appeared } else { Change::Same };
         };
         known.incarnation = update.incarnation();
@@ -205,14 +198,19 @@ impl View {
         }
     }
 
-    fn insert(&mut self, now: Now, update: &foca::Member<Identity>, state: MemberState) {
+    fn insert(
+        &mut self,
+        now: Now,
+        update: &foca::Member<Identity>,
+        (state, evidence): (MemberState, Option<Evidence>),
+    ) {
         let identity = *update.id();
         self.forgotten.remove(&identity.node);
         let member = Member {
             id: identity.node,
             addr: self.addr(identity.node).unwrap_or(NOWHERE),
             state,
-            evidence: self.evidence_of(state),
+            evidence,
             since: now,
             heard: Now::START,
             generation: identity.generation,
