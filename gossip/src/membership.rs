@@ -3,17 +3,17 @@
 //! - foca's timers and randomness are ours: a queue ordered by time, a seed.
 //! - A verdict falls only if the member was not heard since the suspicion began and this node
 //!   trusts itself ([`health`]); a verdict of others about a member that is not suspect here is
-//!   doubted first ([`suspicion`]).
+//!   doubted first ([`suspicions`]).
 //! - Whole member lists are exchanged when their digests differ ([`view`]); foca's own
 //!   dissemination only makes it fast.
 //!
 //! It must never touch a record: an unreachable member's data stays as it is.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use crdt_state::NodeId;
-use foca::Message;
+use foca::{Message, State};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -22,7 +22,7 @@ mod driver;
 mod health;
 mod incoming;
 mod packet;
-mod suspicion;
+mod suspicions;
 mod timers;
 mod view;
 
@@ -34,7 +34,7 @@ use crate::rumour::Vantage;
 use crate::{GossipTimer, Identity, Member, MemberEvent, MemberState, Now, Profile};
 use driver::{Foca, OpenProbe};
 use health::LocalHealth;
-use suspicion::Suspicion;
+use suspicions::{Noted, Suspicions};
 use timers::{Due, Timers};
 use view::{Change, View};
 
@@ -67,14 +67,6 @@ enum Phase {
     Leaving,
 }
 
-/// What only this part counts.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Noted {
-    pub(crate) verdicts_postponed: u64,
-    pub(crate) verdicts_refuted: u64,
-    pub(crate) timers_stale: u64,
-}
-
 /// One node's membership.
 pub(crate) struct Membership {
     profile: Profile,
@@ -85,7 +77,7 @@ pub(crate) struct Membership {
     rng: StdRng,
     timers: Timers,
     view: View,
-    suspicions: BTreeMap<NodeId, Suspicion>,
+    suspicions: Suspicions,
     health: LocalHealth,
     probe: Option<OpenProbe>,
     /// foca's next push of changes, put aside while there are none.
@@ -95,7 +87,6 @@ pub(crate) struct Membership {
     /// A higher generation of this node itself that others speak of.
     outranked_by: Option<u64>,
     phase: Phase,
-    noted: Noted,
     effects: VecDeque<Effect>,
 }
 
@@ -113,14 +104,13 @@ impl Membership {
             rng,
             timers,
             view: View::default(),
-            suspicions: BTreeMap::new(),
+            suspicions: Suspicions::new(&profile),
             health: LocalHealth::new(profile, now),
             probe: None,
             parked_push: None,
             between_until: Now::START,
             outranked_by: None,
             phase: Phase::Member,
-            noted: Noted::default(),
             effects: VecDeque::new(),
         }
     }
@@ -134,7 +124,7 @@ impl Membership {
     }
 
     pub(crate) fn noted(&self) -> Noted {
-        self.noted
+        self.suspicions.noted()
     }
 
     pub(crate) fn is_leaving(&self) -> bool {
@@ -244,7 +234,7 @@ impl Membership {
     /// active one is dropped when it goes.
     pub(crate) fn forget(&mut self, now: Now, node: NodeId) {
         if let Some(identity) = self.view.forget(node) {
-            self.suspicions.remove(&node);
+            self.suspicions.close(node);
             let removal = foca::Timer::RemoveDown(identity);
             let result =
                 self.with_foca(now, Vec::new(), |foca, out| foca.handle_timer(removal, out));
@@ -289,6 +279,24 @@ impl Membership {
         known.told = now;
         let identity = known.identity();
         self.send_bare(identity, Message::Announce, None);
+    }
+
+    /// Tells a suspect that was just heard, and so does not know, at most once per probe interval.
+    fn tell_suspect(&mut self, now: Now, node: NodeId) {
+        let told = self.view.get(node).map_or(Now::START, |known| known.told);
+        if told == Now::START || now.since(told) >= self.profile.probe_interval_ms {
+            self.tell(now, node, State::Suspect);
+        }
+    }
+
+    /// Tells a member what is said of it. It answers with a higher incarnation, or if it is held
+    /// for gone with a new generation.
+    fn tell(&mut self, now: Now, node: NodeId, claim: State) {
+        let Some(known) = self.view.get_mut(node) else { return };
+        known.told = now;
+        let identity = known.identity();
+        let update = foca::Member::new(identity, known.incarnation, claim);
+        self.send_bare(identity, Message::Ping(0), Some(update));
     }
 
     fn on_change(&mut self, now: Now, node: NodeId, change: Change) {

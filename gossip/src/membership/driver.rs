@@ -18,6 +18,7 @@ use rand::rngs::StdRng;
 use super::codec::Codec;
 use super::health::{Around, Outcome, Trust};
 use super::packet::{PACKET_BYTES_MAX, Packet, is_active};
+use super::suspicions::{FollowUp, Ruling};
 use super::timers::Due;
 use super::{Effect, Membership};
 use crate::{Evidence, Identity, MemberEvent, MemberState, Now, Profile};
@@ -174,8 +175,7 @@ impl Membership {
         self.me = identity;
         self.incarnation = 0;
         self.probe = None;
-        // foca dropped its verdicts under way; a probe that fails opens the suspicion again.
-        self.suspicions.retain(|_, suspicion| suspicion.is_remote());
+        self.suspicions.close_local();
         self.effects.push_back(Effect::Event(MemberEvent::Renewed(identity)));
     }
 
@@ -239,11 +239,8 @@ impl Membership {
     pub(super) fn on_foca_timer(&mut self, now: Now, at: Now, timer: Timer<Identity>) {
         match &timer {
             Timer::ChangeSuspectToDown { member_id, incarnation, .. } => {
-                let (identity, incarnation) = (*member_id, *incarnation);
-                if self.verdict_stands(now, identity, incarnation, &timer) {
-                    self.pass_verdict(now, timer);
-                }
-                return;
+                let about = (*member_id, *incarnation);
+                return self.on_verdict(now, about, timer);
             }
             Timer::ProbeRandomMember(_) => {
                 self.on_probe_over(now, at);
@@ -259,6 +256,19 @@ impl Membership {
         // The only error that a timer can bring is a probe cycle cut short by this node's own
         // lateness; foca recovers from it by itself.
         let _ = self.with_foca(now, Vec::new(), |foca, out| foca.handle_timer(timer, out));
+    }
+
+    /// foca's verdict about a suspect of this incarnation is due.
+    fn on_verdict(&mut self, now: Now, about: (Identity, u16), verdict: Timer<Identity>) {
+        let trust = self.trust(now);
+        let known = self.view.get(about.0.node);
+        match self.suspicions.judge(now, about, known, trust) {
+            Ruling::Stands => {
+                self.pass_verdict(now, verdict);
+            }
+            Ruling::Dropped => {}
+            Ruling::PutOff(until) => self.timers.push(until, Due::Foca(verdict)),
+        }
     }
 
     fn pass_verdict(&mut self, now: Now, timer: Timer<Identity>) {
@@ -301,6 +311,29 @@ impl Membership {
         };
         let bytes = Packet::new(header, None).encode();
         let _ = self.with_foca(now, Vec::new(), |foca, out| foca.handle_data(&bytes, out));
+    }
+
+    /// This node's probe of a member was missed.
+    pub(super) fn suspect_locally(&mut self, now: Now, identity: Identity) {
+        let Some(known) = self.view.get(identity.node) else { return };
+        if known.member.state == MemberState::Suspect
+            && known.identity() == identity
+            && self.suspicions.open_local(now, identity)
+        {
+            self.on_suspicion(now, identity.node);
+        }
+    }
+
+    /// Follows one suspicion up.
+    pub(super) fn on_suspicion(&mut self, now: Now, node: NodeId) {
+        match self.suspicions.follow_up(now, node, self.view.get(node)) {
+            FollowUp::Nothing => {}
+            FollowUp::Tell { claim, again_at } => {
+                self.tell(now, node, claim);
+                self.timers.push(again_at, Due::Suspicion(node));
+            }
+            FollowUp::Believe(gone) => self.apply(now, vec![foca::Member::down(gone)]),
+        }
     }
 
     /// A node that hears nobody is an island. Everybody is unreachable *from here*, which is nobody

@@ -7,8 +7,10 @@ use std::net::SocketAddr;
 
 use crdt_state::NodeId;
 use foca::{Header, Message, State};
+use rand::RngExt;
 
 use super::packet::Packet;
+use super::timers::Due;
 use super::{Effect, GOODBYE_FAN_OUT, Membership};
 use crate::message::Entry;
 use crate::{Identity, JunkReason, MemberState, Now};
@@ -81,6 +83,49 @@ impl Membership {
             self.send_bare(src, Message::Gossip, None);
         }
         self.leap(now);
+    }
+
+    /// Whether an update from outside may reach foca.
+    pub(super) fn admit(&mut self, now: Now, update: &foca::Member<Identity>) -> bool {
+        let identity = *update.id();
+        if identity.node == self.me.node {
+            if identity.generation > self.me.generation {
+                self.outranked_by = self.outranked_by.max(Some(identity.generation));
+            }
+            // What is said of an earlier self is over; foca would list it as a member.
+            return identity == self.me;
+        }
+        let Some(known) = self.view.get(identity.node) else {
+            return !self.view.is_forgotten(&identity);
+        };
+        if known.member.generation > identity.generation {
+            return false;
+        }
+        if update.state() != State::Down
+            || known.identity() != identity
+            || !known.member.state.is_active()
+        {
+            return true;
+        }
+        // A verdict about a member that is there as far as this node knows. After a partition
+        // heals, each side brings such verdicts about all of the other.
+        let suspect = known.member.state == MemberState::Suspect;
+        if suspect && known.member.heard <= known.member.since {
+            return true;
+        }
+        self.suspect_remotely(now, identity);
+        false
+    }
+
+    fn suspect_remotely(&mut self, now: Now, identity: Identity) {
+        if self.suspicions.has_remote(identity) {
+            return;
+        }
+        // Spread out: a healed partition brings hundreds of them in one list.
+        let delay_ms = self.rng.random_range(0..=self.profile.probe_interval_ms / 4);
+        let ask_at = now.plus(delay_ms);
+        self.suspicions.open_remote(now, identity, ask_at);
+        self.timers.push(ask_at, Due::Suspicion(identity.node));
     }
 
     /// A member answered another one and not this node: it may have moved while this node moved too,

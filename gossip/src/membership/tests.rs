@@ -1,6 +1,8 @@
 //! One machine alone, with packets written by hand: rules that a whole fleet would hide, because
 //! others make up for them.
 
+use std::collections::BTreeMap;
+
 use foca::{Header, State};
 
 use super::packet::Packet;

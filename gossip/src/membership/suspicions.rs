@@ -1,0 +1,212 @@
+//! The open suspicions: what is said of members, and whether it is true.
+//!
+//! ```text
+//!  own probe missed ──▶ local ───────▶ told to the suspect itself each probe interval
+//!                            │             it answers with a higher incarnation ──▶ closed
+//!                            ▼ foca's verdict is due
+//!       heard meanwhile, or this node doubts itself ──▶ one suspicion more
+//!                            └─▶ unreachable, spread
+//!
+//!  others say "unreachable" of one that is not suspect here ──▶ remote ───▶ asked directly
+//!                            heard, or a new generation ──▶ closed; else believed
+//! ```
+//! The member itself is always asked. A refutation that has to find its way by rumour loses too
+//! often on links that lose one datagram in ten. Nothing here sends or changes a member: each rule
+//! says what is to be done.
+
+use std::collections::BTreeMap;
+
+use crdt_state::NodeId;
+use foca::State;
+
+use super::health::Trust;
+use super::view::Known;
+use crate::{Identity, MemberState, Now, Profile};
+
+/// What only this part counts.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Noted {
+    pub(crate) verdicts_postponed: u64,
+    pub(crate) verdicts_refuted: u64,
+    pub(crate) timers_stale: u64,
+}
+
+/// Where a suspicion comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// This node's own probe was missed.
+    Local,
+    /// Others say that it is unreachable.
+    Remote,
+}
+
+/// At most one per member.
+#[derive(Debug, Clone, Copy)]
+struct Suspicion {
+    identity: Identity,
+    source: Source,
+    since: Now,
+    /// When the member is asked next.
+    ask_at: Now,
+    postponed: bool,
+}
+
+/// What is to be done about a suspicion whose time has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FollowUp {
+    /// Nothing: it is settled, or was and is new.
+    Nothing,
+    /// Tell the member that this is said of it, and follow up again at that time.
+    Tell { claim: State, again_at: Now },
+    /// Believe what others say: it is gone.
+    Believe(Identity),
+}
+
+/// What becomes of a verdict that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ruling {
+    /// It falls.
+    Stands,
+    /// It is void; if the member is still suspect, another one is under way.
+    Dropped,
+    /// It is due again at that time.
+    PutOff(Now),
+}
+
+/// The open suspicions, by member.
+pub(super) struct Suspicions {
+    open: BTreeMap<NodeId, Suspicion>,
+    probe_interval_ms: u64,
+    suspicion_ms: u64,
+    noted: Noted,
+}
+
+impl Suspicions {
+    pub(super) fn new(profile: &Profile) -> Suspicions {
+        Suspicions {
+            open: BTreeMap::new(),
+            probe_interval_ms: profile.probe_interval_ms,
+            suspicion_ms: profile.suspicion_ms,
+            noted: Noted::default(),
+        }
+    }
+
+    pub(super) fn noted(&self) -> Noted {
+        self.noted
+    }
+
+    /// This node's probe of a suspect was missed; false if a suspicion is open already. It is
+    /// followed up at once.
+    pub(super) fn open_local(&mut self, now: Now, identity: Identity) -> bool {
+        let is_new = !self.open.contains_key(&identity.node);
+        if is_new {
+            self.open(now, identity, Source::Local, now);
+        }
+        is_new
+    }
+
+    /// Is it followed up already that others hold this member for gone?
+    pub(super) fn has_remote(&self, identity: Identity) -> bool {
+        let open = self.open.get(&identity.node);
+        open.is_some_and(|open| open.source == Source::Remote && open.identity == identity)
+    }
+
+    /// Others hold a member for gone that is there as far as this node knows. It is followed up at
+    /// `ask_at`.
+    pub(super) fn open_remote(&mut self, now: Now, identity: Identity, ask_at: Now) {
+        self.open(now, identity, Source::Remote, ask_at);
+    }
+
+    fn open(&mut self, now: Now, identity: Identity, source: Source, ask_at: Now) {
+        let suspicion = Suspicion { identity, source, since: now, ask_at, postponed: false };
+        self.open.insert(identity.node, suspicion);
+    }
+
+    /// The member is gone and dropped.
+    pub(super) fn close(&mut self, node: NodeId) {
+        self.open.remove(&node);
+    }
+
+    /// foca dropped its verdicts under way; a probe that is missed opens the suspicion again.
+    pub(super) fn close_local(&mut self) {
+        self.open.retain(|_, suspicion| suspicion.source == Source::Remote);
+    }
+
+    /// The time of a suspicion has come: closes it if it is settled.
+    pub(super) fn follow_up(&mut self, now: Now, node: NodeId, known: Option<&Known>) -> FollowUp {
+        let Some(suspicion) = self.open.get_mut(&node) else { return FollowUp::Nothing };
+        if now < suspicion.ask_at {
+            // The timer of a suspicion that was closed meanwhile.
+            return FollowUp::Nothing;
+        }
+        let known = known.filter(|known| known.identity() == suspicion.identity);
+        let member = known.map(|known| (known.member.state, known.member.heard));
+        let (claim, after_ms) = match (suspicion.source, member) {
+            (Source::Local, Some((MemberState::Suspect, _))) => {
+                (State::Suspect, self.probe_interval_ms)
+            }
+            (Source::Remote, Some((state, heard))) if state.is_active() => {
+                if heard > suspicion.since {
+                    // It lives. It has been told, and will come with a new generation.
+                    self.noted.verdicts_refuted += 1;
+                    self.open.remove(&node);
+                    return FollowUp::Nothing;
+                }
+                if now.since(suspicion.since) >= 2 * self.probe_interval_ms {
+                    let identity = suspicion.identity;
+                    self.open.remove(&node);
+                    return FollowUp::Believe(identity);
+                }
+                (State::Down, self.probe_interval_ms / 2)
+            }
+            _ => {
+                self.open.remove(&node);
+                return FollowUp::Nothing;
+            }
+        };
+        suspicion.ask_at = now.plus(after_ms);
+        FollowUp::Tell { claim, again_at: suspicion.ask_at }
+    }
+
+    /// foca's verdict about a suspect is due. Whether it may fall.
+    pub(super) fn judge(
+        &mut self,
+        now: Now,
+        (identity, incarnation): (Identity, u16),
+        known: Option<&Known>,
+        trust: Trust,
+    ) -> Ruling {
+        let known = known.filter(|known| {
+            known.member.state == MemberState::Suspect
+                && known.identity() == identity
+                && known.incarnation == incarnation
+        });
+        let Some(heard) = known.map(|known| known.member.heard) else {
+            // It has refuted. foca 2.0.0 would still tell it that it is gone, and it would rejoin.
+            self.noted.timers_stale += 1;
+            return Ruling::Dropped;
+        };
+        let Some(suspicion) = self.open.get_mut(&identity.node) else {
+            // Settled and suspect again because others say so: a probe of our own has to miss it
+            // first.
+            self.noted.timers_stale += 1;
+            return Ruling::Dropped;
+        };
+        if now.since(suspicion.since) < self.suspicion_ms {
+            // A second probe missed it; the verdict of the first was put off and is under way.
+            return Ruling::Dropped;
+        }
+        let put_off = match trust {
+            _ if heard > suspicion.since => true,
+            Trust::Blind => true,
+            Trust::Doubtful => !std::mem::replace(&mut suspicion.postponed, true),
+            Trust::Full => false,
+        };
+        if !put_off {
+            return Ruling::Stands;
+        }
+        suspicion.since = now;
+        self.noted.verdicts_postponed += 1;
+        Ruling::PutOff(now.plus(self.suspicion_ms))
+    }
+}
