@@ -13,16 +13,17 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use crdt_state::NodeId;
-use foca::{Message, State};
+use foca::{Message, State, Timer};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 mod codec;
-mod driver;
 mod health;
 mod incoming;
 mod packet;
 mod suspicions;
+mod swim;
+mod timeouts;
 mod timers;
 mod view;
 
@@ -31,18 +32,13 @@ pub(crate) use packet::PACKET_BYTES_MAX;
 
 use crate::message::Entry;
 use crate::rumour::Vantage;
-use crate::{GossipTimer, Identity, Member, MemberEvent, MemberState, Now, Profile};
-use driver::{Foca, OpenProbe};
+use crate::{Evidence, GossipTimer, Identity, Member, MemberEvent, MemberState, Now, Profile};
 use health::LocalHealth;
+use packet::is_active;
 use suspicions::{Noted, Suspicions};
+use swim::{Swim, SwimOutput, SwimSend};
 use timers::{Due, Timers};
 use view::{Change, View};
-
-/// Unreachable members that are called at a time.
-const ANNOUNCE_FAN_OUT: usize = 2;
-
-/// To how many the word that another one goes is passed on, by each that hears it first.
-const GOODBYE_FAN_OUT: usize = 4;
 
 /// When a leaving node repeats itself: it may stop soon, and datagrams get lost.
 const GOODBYES_MS: [u64; 2] = [100, 300];
@@ -70,22 +66,14 @@ enum Phase {
 /// One node's membership.
 pub(crate) struct Membership {
     profile: Profile,
-    me: Identity,
-    /// This node's own incarnation, as foca last wrote it.
-    incarnation: u16,
-    foca: Foca,
-    rng: StdRng,
-    timers: Timers,
+    swim: Swim,
     view: View,
     suspicions: Suspicions,
     health: LocalHealth,
-    probe: Option<OpenProbe>,
-    /// foca's next push of changes, put aside while there are none.
-    parked_push: Option<foca::Timer<Identity>>,
+    timers: Timers,
+    rng: StdRng,
     /// Until then it counts as standing between others who cannot reach each other.
     between_until: Now,
-    /// A higher generation of this node itself that others speak of.
-    outranked_by: Option<u64>,
     phase: Phase,
     effects: VecDeque<Effect>,
 }
@@ -93,30 +81,25 @@ pub(crate) struct Membership {
 impl Membership {
     pub(crate) fn new(profile: Profile, me: Identity, seed: u64, now: Now) -> Membership {
         let mut rng = StdRng::seed_from_u64(seed);
-        let foca = driver::new_foca(&profile, me, StdRng::seed_from_u64(rng.random()));
+        let swim = Swim::new(&profile, me, StdRng::seed_from_u64(rng.random()));
         let mut timers = Timers::default();
         timers.push(now.plus(profile.announce_interval_ms), Due::Announce);
         Membership {
             profile,
-            me,
-            incarnation: 0,
-            foca,
-            rng,
-            timers,
+            swim,
             view: View::default(),
             suspicions: Suspicions::new(&profile),
             health: LocalHealth::new(profile, now),
-            probe: None,
-            parked_push: None,
+            timers,
+            rng,
             between_until: Now::START,
-            outranked_by: None,
             phase: Phase::Member,
             effects: VecDeque::new(),
         }
     }
 
     pub(crate) fn me(&self) -> Identity {
-        self.me
+        self.swim.me()
     }
 
     pub(crate) fn view(&self) -> &View {
@@ -141,7 +124,7 @@ impl Membership {
 
     /// The hash that tells whether two nodes see the same members.
     pub(crate) fn digest(&self) -> u64 {
-        self.view.digest(self.me)
+        self.view.digest(self.me())
     }
 
     /// Up to `count` different members out of `from`, at random.
@@ -203,8 +186,8 @@ impl Membership {
     /// The members as told to others, this node first.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         let me = Entry {
-            identity: self.me,
-            incarnation: self.incarnation,
+            identity: self.me(),
+            incarnation: self.swim.incarnation(),
             state: MemberState::Alive,
             addr: None,
         };
@@ -225,8 +208,9 @@ impl Membership {
     }
 
     fn say_goodbye(&mut self) {
+        let who = self.me();
         for to in self.active() {
-            self.effects.push_back(Effect::Leaving { to, who: self.me });
+            self.effects.push_back(Effect::Leaving { to, who });
         }
     }
 
@@ -235,38 +219,8 @@ impl Membership {
     pub(crate) fn forget(&mut self, now: Now, node: NodeId) {
         if let Some(identity) = self.view.forget(node) {
             self.suspicions.close(node);
-            let removal = foca::Timer::RemoveDown(identity);
-            let result =
-                self.with_foca(now, Vec::new(), |foca, out| foca.handle_timer(removal, out));
-            debug_assert!(result.is_ok(), "removing a member cannot fail");
-        }
-    }
-
-    /// The deadline has come, or is past.
-    pub(crate) fn handle_timeout(&mut self, now: Now) {
-        while let Some((at, due)) = self.timers.pop(now) {
-            if now.since(at) > self.profile.late_ms() {
-                self.health.on_late_timer(now);
-            }
-            match due {
-                Due::Foca(timer) => self.on_foca_timer(now, at, timer),
-                Due::Suspicion(node) => self.on_suspicion(now, node),
-                Due::Announce => self.on_announce(now),
-                Due::Goodbye => self.say_goodbye(),
-            }
-        }
-    }
-
-    /// Calls some of the unreachable members: they may be back and not know it. foca would do so
-    /// only as long as somebody else is there.
-    fn on_announce(&mut self, now: Now) {
-        self.timers.push(now.plus(self.profile.announce_interval_ms), Due::Announce);
-        // After a renewal foca probes nobody before it has heard somebody: a node that is cut off in
-        // that moment would never learn that it is alone.
-        self.on_island(now);
-        let gone = self.view.in_state(MemberState::Unreachable).map(|member| member.id).collect();
-        for node in self.choose(gone, ANNOUNCE_FAN_OUT) {
-            self.call(now, node);
+            let output = self.swim.remove(now, identity);
+            self.carry_out(now, Evidence::Others, output);
         }
     }
 
@@ -297,6 +251,69 @@ impl Membership {
         let identity = known.identity();
         let update = foca::Member::new(identity, known.incarnation, claim);
         self.send_bare(identity, Message::Ping(0), Some(update));
+    }
+
+    /// Sends a packet that foca has no call for.
+    fn send_bare(
+        &mut self,
+        dst: Identity,
+        message: Message<Identity>,
+        update: Option<foca::Member<Identity>>,
+    ) {
+        let packet = self.swim.write(dst, message, update);
+        self.effects.push_back(Effect::Swim { to: dst.node, packet, addrs: Vec::new() });
+    }
+
+    /// Sends what foca wrote, with the addresses of the members it speaks of, as far as they fit; last
+    /// that of the member whose answer is passed on.
+    fn send(&mut self, SwimSend { to, bytes, packet }: SwimSend) {
+        let mut addrs: Vec<Option<SocketAddr>> = packet
+            .updates
+            .iter()
+            .map(|update| {
+                is_active(update.state()).then(|| self.view.addr(update.id().node)).flatten()
+            })
+            .collect();
+        if let Message::ForwardedAck { origin, .. } = packet.header.message {
+            addrs.push(self.view.addr(origin.node));
+        }
+        self.effects.push_back(Effect::Swim { to: to.node, packet: bytes, addrs });
+    }
+
+    /// Gives foca updates and lets it spread what is new.
+    fn apply(&mut self, now: Now, updates: Vec<foca::Member<Identity>>) {
+        if updates.is_empty() {
+            return;
+        }
+        let output = self.swim.apply(now, updates);
+        self.carry_out(now, Evidence::Others, output);
+    }
+
+    /// Carries out what foca asked for. `evidence`: by what a member is unreachable that now is.
+    fn carry_out(&mut self, now: Now, evidence: Evidence, output: SwimOutput) {
+        if let Some(identity) = output.renewed {
+            self.suspicions.close_local();
+            self.effects.push_back(Effect::Event(MemberEvent::Renewed(identity)));
+        }
+        for (timer, after_ms) in output.timers {
+            let after_ms = match timer {
+                Timer::ProbeRandomMember(_) | Timer::SendIndirectProbe { .. } => {
+                    self.health.stretched(after_ms)
+                }
+                _ => after_ms,
+            };
+            self.timers.push(now.plus(after_ms), Due::Foca(timer));
+        }
+        for send in output.sends {
+            self.send(send);
+        }
+        for state in output.states {
+            let change = self.view.on_state(now, &state, evidence);
+            self.on_change(now, state.id().node, change);
+        }
+        if let Some(missed) = output.missed {
+            self.suspect_locally(now, missed);
+        }
     }
 
     fn on_change(&mut self, now: Now, node: NodeId, change: Change) {

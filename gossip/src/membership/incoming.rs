@@ -11,9 +11,12 @@ use rand::RngExt;
 
 use super::packet::Packet;
 use super::timers::Due;
-use super::{Effect, GOODBYE_FAN_OUT, Membership};
+use super::{Effect, Membership};
 use crate::message::Entry;
-use crate::{Identity, JunkReason, MemberState, Now};
+use crate::{Evidence, Identity, JunkReason, MemberState, Now};
+
+/// To how many the word that another one goes is passed on, by each that hears it first.
+const GOODBYE_FAN_OUT: usize = 4;
 
 impl Membership {
     /// A packet of the failure detector came.
@@ -27,7 +30,7 @@ impl Membership {
         let mut packet = Packet::decode(bytes).ok_or(JunkReason::Undecodable)?;
         let told = packet.updates.len();
         let src = packet.header.src;
-        if src.node == self.me.node {
+        if src.node == self.swim.me().node {
             return Err(JunkReason::FromMyself);
         }
         if self.view.is_forgotten(&src) {
@@ -39,7 +42,7 @@ impl Membership {
                 self.effects.push_back(Effect::Event(event));
             }
         }
-        self.on_answer(&packet.header);
+        self.swim.on_answer(&packet.header);
         if let Message::IndirectAck { .. } = packet.header.message {
             self.between_until = now.plus(self.round_ms());
         }
@@ -54,7 +57,8 @@ impl Membership {
         let touched = packet.updates.iter().map(|update| update.id().node).chain(sender).collect();
         let screened = (packet.updates.len() < told).then(|| packet.encode());
         let bytes = screened.as_deref().unwrap_or(bytes);
-        let result = self.with_foca(now, touched, |foca, out| foca.handle_data(bytes, out));
+        let (output, result) = self.swim.handle_data(now, bytes, touched);
+        self.carry_out(now, Evidence::Others, output);
         self.after_packet(now, &packet);
         result.map_err(|_| JunkReason::Swim)
     }
@@ -78,7 +82,7 @@ impl Membership {
                 self.tell_suspect(now, src.node);
             }
         }
-        if dst.node == self.me.node && dst.generation < self.me.generation {
+        if dst.node == self.swim.me().node && dst.generation < self.swim.me().generation {
             // It speaks to what this node was before it renewed; foca drops that in silence.
             self.send_bare(src, Message::Gossip, None);
         }
@@ -88,12 +92,9 @@ impl Membership {
     /// Whether an update from outside may reach foca.
     pub(super) fn admit(&mut self, now: Now, update: &foca::Member<Identity>) -> bool {
         let identity = *update.id();
-        if identity.node == self.me.node {
-            if identity.generation > self.me.generation {
-                self.outranked_by = self.outranked_by.max(Some(identity.generation));
-            }
+        if identity.node == self.swim.me().node {
             // What is said of an earlier self is over; foca would list it as a member.
-            return identity == self.me;
+            return self.swim.is_current(identity);
         }
         let Some(known) = self.view.get(identity.node) else {
             return !self.view.is_forgotten(&identity);
@@ -128,27 +129,28 @@ impl Membership {
         self.timers.push(ask_at, Due::Suspicion(identity.node));
     }
 
+    /// Takes a higher generation than others have of this node.
+    fn leap(&mut self, now: Now) {
+        let output = self.swim.leap(now);
+        self.carry_out(now, Evidence::Others, output);
+    }
+
     /// A member answered another one and not this node: it may have moved while this node moved too,
     /// and nobody else would tell, for both stay alive by way of others. Whoever asked in this
     /// node's stead says where it was heard.
     fn on_relayed(&mut self, header: &Header<Identity>, addr: Option<SocketAddr>) {
-        let (Some(probe), Message::ForwardedAck { origin, probe_number }) =
-            (&self.probe, &header.message)
-        else {
-            return;
-        };
-        let heard = self.view.get(origin.node).is_some_and(|k| k.member.heard > probe.started);
-        if *origin != probe.target || *probe_number != probe.number || heard {
+        let Some(probe) = self.swim.relayed_answer(header) else { return };
+        let (node, started) = (probe.target.node, probe.started);
+        if self.view.get(node).is_some_and(|known| known.member.heard > started) {
             return;
         }
-        let node = origin.node;
         if let Some(event) = addr.and_then(|addr| self.view.set_addr(node, addr)) {
             self.effects.push_back(Effect::Event(event));
         }
     }
 
     fn on_hint(&mut self, node: NodeId, addr: Option<SocketAddr>) {
-        if node == self.me.node {
+        if node == self.swim.me().node {
             return;
         }
         if let Some(event) = addr.and_then(|addr| self.view.hint_addr(node, addr)) {
@@ -158,7 +160,7 @@ impl Membership {
 
     /// A member says that it, or another one, goes.
     pub(crate) fn handle_leaving(&mut self, now: Now, who: Identity) -> Result<(), JunkReason> {
-        if who.node == self.me.node {
+        if who.node == self.swim.me().node {
             return Err(JunkReason::FromMyself);
         }
         if self.view.is_forgotten(&who) || self.view.is_superseded(&who) {
@@ -186,7 +188,7 @@ impl Membership {
                 MemberState::Unreachable | MemberState::Left => State::Down,
             };
             let update = foca::Member::new(entry.identity, entry.incarnation, state);
-            if entry.state == MemberState::Left && entry.identity.node != self.me.node {
+            if entry.state == MemberState::Left && entry.identity.node != self.swim.me().node {
                 let gone = self.view.is_forgotten(&entry.identity)
                     || self.view.is_superseded(&entry.identity);
                 if !gone && self.view.set_left(&entry.identity) {

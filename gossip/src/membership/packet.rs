@@ -23,7 +23,7 @@ pub(crate) struct Packet {
 }
 
 impl Packet {
-    /// A packet with one update or none, written by this driver and not by foca.
+    /// A packet with one update or none, written by this node and not by foca.
     pub(crate) fn new(header: Header<Identity>, update: Option<Member<Identity>>) -> Packet {
         Packet { header, updates: update.into_iter().collect() }
     }

@@ -1,8 +1,8 @@
-//! The timers of membership, foca's and its driver's, in the order in which they are due.
+//! The timers of membership, foca's and its own, in the order in which they are due.
 //!
 //! foca hands timers out and expects each back; the queue gives them back by time, and by age among
 //! those of one moment. Bounded: foca has at most one of each periodic kind per change of its own
-//! identity, and `suspicion / probe interval` (5) verdicts under way; the driver has one per
+//! identity, and `suspicion / probe interval` (5) verdicts under way; membership has one per
 //! suspicion.
 
 use std::collections::BTreeMap;
@@ -63,7 +63,6 @@ impl Timers {
         self.queue.clear();
     }
 
-    /// When the first one is due.
     /// What is due and when, earliest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (GossipTimer, Now)> {
         self.queue.iter().map(|((at, _), due)| (due.reason(), *at))

@@ -1,7 +1,7 @@
 //! The members as this node sees them, their addresses, and what of it is compared with others.
 //!
 //! It mirrors foca's states after every call and turns what changed into events. It must never
-//! decide that a member is gone: that is foca's and the driver's.
+//! decide that a member is gone: that is foca's and the suspicions'.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ const STRANGERS_MAX: usize = 1_024;
 pub(crate) const NOWHERE: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 
-/// A member and what only the driver needs of it.
+/// A member and what only membership needs of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
     pub(crate) member: Member,
