@@ -16,6 +16,7 @@ use rand::{RngExt, SeedableRng};
 use crate::{Gossip, GossipConfig, Identity, MemberEvent, MemberState, Now, Output};
 
 mod bridge;
+mod crowd;
 mod heal;
 mod hostile;
 mod membership;

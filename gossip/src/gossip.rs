@@ -37,7 +37,7 @@ pub struct Gossip {
     appeared: Option<NodeId>,
     /// The last comparison with such a member.
     greeted_at: Option<Now>,
-    /// When each peer was last sent the member list; dropped with the member.
+    /// When each peer was last sent the member list, as long as that makes it wait.
     listed_at: BTreeMap<NodeId, Now>,
     counters: Counters,
     outputs: VecDeque<Output>,

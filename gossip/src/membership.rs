@@ -17,6 +17,7 @@ use foca::{Message, State, Timer};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+mod address_book;
 mod codec;
 mod health;
 mod incoming;

@@ -148,7 +148,10 @@ impl Gossip {
             self.counters.unaddressed += 1;
             return;
         }
-        // Only members and whoever shook hands have an address, so this is bounded by them.
+        // One that is over says nothing, and whoever called may never call again: kept are as many
+        // as shook hands within the pause.
+        let pause_ms = self.profile.compare_interval_min_ms;
+        self.listed_at.retain(|_, at| now.since(*at) < pause_ms);
         self.listed_at.insert(to, now);
         let from = self.membership.me().node;
         let entries = self.membership.entries();

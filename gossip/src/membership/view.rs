@@ -8,16 +8,17 @@ use std::net::SocketAddr;
 
 use crdt_state::NodeId;
 
+use super::address_book::AddressBook;
 use crate::message::Entry;
 use crate::{Evidence, Identity, Member, MemberEvent, MemberState, Now};
-
-/// Addresses kept of nodes that are no members (yet): a joiner per handshake. Beyond it new ones
-/// are dropped and come again with the next datagram.
-const STRANGERS_MAX: usize = 1_024;
 
 /// An address that nobody said.
 pub(crate) const NOWHERE: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+
+fn is_nowhere(addr: SocketAddr) -> bool {
+    addr.ip().is_unspecified() || addr.port() == 0
+}
 
 /// A member and what only membership needs of it.
 #[derive(Debug, Clone)]
@@ -49,7 +50,7 @@ pub(crate) enum Change {
 #[derive(Debug, Default)]
 pub(crate) struct View {
     known: BTreeMap<NodeId, Known>,
-    book: BTreeMap<NodeId, SocketAddr>,
+    book: AddressBook,
     /// Up to which generation a node said that it goes.
     left: BTreeMap<NodeId, u64>,
     /// Up to which generation a node was removed from the view. One entry per removal by an
@@ -81,7 +82,7 @@ impl View {
     }
 
     pub(crate) fn addr(&self, node: NodeId) -> Option<SocketAddr> {
-        self.book.get(&node).copied()
+        self.book.addr(node)
     }
 
     /// Is there an active member that cannot be reached for want of an address?
@@ -91,19 +92,18 @@ impl View {
 
     /// Notes where a node is; the event, if a member moved.
     pub(crate) fn set_addr(&mut self, node: NodeId, addr: SocketAddr) -> Option<MemberEvent> {
-        if addr.ip().is_unspecified() || addr.port() == 0 {
+        if is_nowhere(addr) {
             return None;
         }
-        let strangers = self.book.len().saturating_sub(self.known.len());
-        let known = self.known.get_mut(&node);
-        if known.is_none() && strangers >= STRANGERS_MAX && !self.book.contains_key(&node) {
+        let Some(known) = self.known.get_mut(&node) else {
+            self.book.set_stranger(node, addr);
             return None;
-        }
-        let before = self.book.insert(node, addr);
+        };
+        let before = self.book.set_member(node, addr);
         if before == Some(addr) {
             return None;
         }
-        let member = &mut known?.member;
+        let member = &mut known.member;
         member.addr = addr;
         (before.is_some() && member.state.is_active()).then_some(MemberEvent::Moved(node, addr))
     }
@@ -111,9 +111,14 @@ impl View {
     /// An address that somebody else told: taken if there is none, or if the member is silent at
     /// the one that is known. What was heard from the member itself outweighs it.
     pub(crate) fn hint_addr(&mut self, node: NodeId, addr: SocketAddr) -> Option<MemberEvent> {
-        let written = self.book.get(&node);
-        let silent = || self.get(node).is_some_and(|k| k.member.state != MemberState::Alive);
-        if written == Some(&addr) || written.is_some() && !silent() {
+        let written = self.book.addr(node);
+        let state = self.get(node).map(|known| known.member.state);
+        let silent = state.is_some_and(|state| state != MemberState::Alive);
+        if written == Some(addr) || written.is_some() && !silent || is_nowhere(addr) {
+            return None;
+        }
+        if state.is_none() {
+            self.book.hint_stranger(node, addr);
             return None;
         }
         self.set_addr(node, addr)
@@ -154,7 +159,7 @@ impl View {
         }
         self.condemned.remove(&node);
         self.known.remove(&node);
-        self.book.remove(&node);
+        self.book.remove(node);
         self.left.remove(&node);
         self.forgotten.insert(node, identity.generation);
         Some(identity)
@@ -217,6 +222,7 @@ impl View {
         };
         let known = Known { member, incarnation: update.incarnation(), told: Now::START };
         self.known.insert(identity.node, known);
+        self.book.admit(identity.node);
     }
 
     /// The members as told to others. A suspicion is not passed on this way: it is the failure
