@@ -2,6 +2,11 @@
 //!
 //! foca asks for a codec that writes one item at a time into its own buffer, so this cannot go
 //! through `crdt_state::wire`. It must never decode without a limit.
+//!
+//! A packet that came is decoded twice, here for the screening and by foca: a header of 45 bytes
+//! costs 0.5 µs, and a node at rest receives 4 a second. foca owns its codec and shows it to nobody,
+//! so a header passed on through it needs a cell behind a lock, its length, and a rule by which one
+//! that foca did not take is never taken for the next packet's.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bytes::{Buf, BufMut};
