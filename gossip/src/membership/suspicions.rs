@@ -210,3 +210,86 @@ impl Suspicions {
         Ruling::PutOff(now.plus(self.suspicion_ms))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::view::NOWHERE;
+    use super::*;
+    use crate::Member;
+
+    const SUSPECT: NodeId = NodeId([4; 16]);
+
+    fn identity() -> Identity {
+        Identity::at_boot(SUSPECT, 1)
+    }
+
+    /// The member as the view has it, last heard at `heard`.
+    fn known(state: MemberState, heard: Now) -> Known {
+        let member = Member {
+            id: SUSPECT,
+            addr: NOWHERE,
+            state,
+            evidence: None,
+            since: Now::START,
+            heard,
+            generation: identity().generation,
+        };
+        Known { member, incarnation: 0, told: Now::START }
+    }
+
+    /// A suspicion by a probe of this node's own, since moment 100.
+    fn local() -> Suspicions {
+        let mut suspicions = Suspicions::new(&Profile::LAN);
+        assert!(suspicions.open_local(Now(100), identity()));
+        suspicions
+    }
+
+    fn judged(suspicions: &mut Suspicions, at: u64, heard: u64, trust: Trust) -> Ruling {
+        let known = known(MemberState::Suspect, Now(heard));
+        suspicions.judge(Now(at), (identity(), 0), Some(&known), trust)
+    }
+
+    #[test]
+    fn a_verdict_falls_once_the_suspect_was_silent_for_a_whole_suspicion() {
+        assert_eq!(judged(&mut local(), 2_599, 50, Trust::Full), Ruling::Dropped);
+        assert_eq!(judged(&mut local(), 2_600, 50, Trust::Full), Ruling::Stands);
+        let heard_meanwhile = judged(&mut local(), 2_600, 101, Trust::Full);
+        assert_eq!(heard_meanwhile, Ruling::PutOff(Now(5_100)));
+    }
+
+    #[test]
+    fn doubt_puts_a_verdict_off_once_and_blindness_for_as_long_as_it_lasts() {
+        let mut doubtful = local();
+        assert_eq!(judged(&mut doubtful, 2_600, 50, Trust::Doubtful), Ruling::PutOff(Now(5_100)));
+        assert_eq!(judged(&mut doubtful, 5_100, 50, Trust::Doubtful), Ruling::Stands);
+        let mut blind = local();
+        for at in [2_600, 5_100, 7_600] {
+            assert_eq!(judged(&mut blind, at, 50, Trust::Blind), Ruling::PutOff(Now(at + 2_500)));
+        }
+        assert_eq!(blind.noted().verdicts_postponed, 3);
+    }
+
+    #[test]
+    fn what_others_say_is_believed_after_two_probe_intervals_of_silence() {
+        let follow_up = |heard: u64| {
+            let mut suspicions = Suspicions::new(&Profile::LAN);
+            suspicions.open_remote(Now(100), identity(), Now(150));
+            let known = known(MemberState::Alive, Now(heard));
+            [100, 150, 400, 1_100].map(|at| suspicions.follow_up(Now(at), SUSPECT, Some(&known)))
+        };
+        let ask = |at| FollowUp::Tell { claim: State::Down, again_at: Now(at) };
+        let silent = [FollowUp::Nothing, ask(400), ask(650), FollowUp::Believe(identity())];
+        assert_eq!(follow_up(100), silent);
+        assert_eq!(follow_up(101), [FollowUp::Nothing; 4], "it lives");
+    }
+
+    #[test]
+    fn a_suspicion_of_an_earlier_identity_is_closed() {
+        let mut suspicions = local();
+        let mut renewed = known(MemberState::Suspect, Now::START);
+        renewed.member.generation += 1;
+        let followed_up = suspicions.follow_up(Now(100), SUSPECT, Some(&renewed));
+        assert_eq!(followed_up, FollowUp::Nothing);
+        assert!(suspicions.open_local(Now(200), identity()), "none is open any more");
+    }
+}
