@@ -1,7 +1,7 @@
-//! Assignment of a replicated service: keep what is held within the shares, assign the rest.
-//! The assignment is rendezvous hashing with a bound on the load. A slot's first choice comes from
-//! an assignment in rounds that looks at no holder; if that node has no room, the highest score
-//! with room wins.
+//! Assignment of a replicated service: keep what is held within the shares, assign the rest. The
+//! assignment is rendezvous hashing with a bound on the load. A slot's first choice comes from an
+//! assignment in rounds that ignores all holders. If that node has no room, the slot goes to the
+//! node with room that has the highest score.
 
 mod bound;
 
@@ -86,8 +86,8 @@ pub fn replicated(
     plan
 }
 
-/// Holders of wanted slots on nodes that may hold, in the order in which they are kept: running
-/// before coming, and among equals the longest-running.
+/// Holders of wanted slots on nodes that may hold them, in the order in which they are kept:
+/// running before coming, and among equals the longest-running.
 pub(crate) fn best_first(
     service: &ServiceView,
     replicas: u32,
@@ -105,12 +105,12 @@ pub(crate) fn best_first(
     held.into_iter().map(|(_, holder)| holder).collect()
 }
 
-/// Nodes that take nothing and keep what they have.
+/// Nodes that take no further tasks and keep what they have.
 #[derive(Debug, Default)]
 struct Keepers {
     /// They keep everything.
     paused: BTreeSet<NodeId>,
-    /// They keep what runs and what is done; what is still to begin goes elsewhere.
+    /// They keep tasks that run or have ended; tasks that have not started yet go elsewhere.
     unable: BTreeSet<NodeId>,
 }
 
@@ -128,7 +128,7 @@ impl Keepers {
             || self.unable.contains(&holder.node) && holder.standing != Standing::Coming
     }
 
-    /// The slots whose best holder is one of these stay there.
+    /// The slots that stay: those whose best holder is one of these nodes.
     fn kept(&self, held: &[Holder]) -> BTreeMap<Slot, NodeId> {
         let mut best: BTreeMap<Slot, &Holder> = BTreeMap::new();
         for holder in held {
@@ -139,8 +139,8 @@ impl Keepers {
     }
 }
 
-/// Is there no node but such as cannot start tasks? Then it is tried there: what they say may be
-/// over any moment, and nobody else could run anything.
+/// Is every possible node one that cannot start tasks? Then tasks are tried there: such a condition
+/// may end at any moment, and no other node could run anything.
 fn is_last_resort(view: &View, service: &ServiceView, ledger: &Ledger) -> bool {
     let takes = |node: &NodeView| {
         filter::exclusion(node, service).is_none() && ledger.capacity(node, service).0 > 0
@@ -163,7 +163,7 @@ impl Copies {
         }
     }
 
-    /// Would nobody else have the slot, if not the holder that stands like this?
+    /// Is a holder of this standing alone? A live copy also counts as alone beside ended ones.
     fn is_alone(self, standing: Standing) -> bool {
         match standing {
             Standing::Running | Standing::Coming => self.live == 1,
@@ -208,12 +208,13 @@ impl<'a> Assigner<'a> {
         self.counts[node] += 1;
     }
 
-    /// Slots that only one node holds come first: after a partition, what ran on one side only
-    /// goes on there, and of what ran on both sides the copies that fit the shares stay. Taking a
-    /// surplus copy away later changes nothing: everybody drains towards the same plan.
+    /// Slots that only one node holds come first. So after a partition, a slot that ran on one side
+    /// only goes on there. Of slots that ran on both sides, the copies that fit the shares stay.
+    /// Ending a surplus copy later does not change the plan: all nodes work towards the same plan.
     ///
-    /// What has ended holds its place only where nothing else of the slot is left: it cannot take
-    /// over, so a copy beside it runs alone and comes before everything that has ended.
+    /// An ended task keeps its place only if no other copy of the slot is left, because it cannot
+    /// take over. So a live copy beside it counts as alone and comes before everything that has
+    /// ended.
     fn keep(&mut self, held: &[Holder], plan: &mut ServicePlan) {
         let mut copies: BTreeMap<Slot, Copies> = BTreeMap::new();
         for holder in held {
@@ -231,8 +232,8 @@ impl<'a> Assigner<'a> {
     }
 
     /// The first choice if it has room, else the node with room that has the highest score. Both
-    /// are fixed for a slot whatever else is held: a node that has heard of some holders only
-    /// still makes the same plan as one that has heard of all.
+    /// are fixed for a slot and do not depend on its holders: a node that knows only some holders
+    /// still makes the same plan as one that knows all.
     fn next(&mut self, slot: Slot, first: Option<usize>) -> Option<NodeId> {
         let part = score::slot_part(slot);
         let node = first.filter(|node| self.has_room(*node)).or_else(|| {
@@ -261,8 +262,8 @@ impl<'a> Assigner<'a> {
     }
 }
 
-/// Where slots 1 to `last` would go if nobody held any: assigned in rounds, one to each node, so
-/// that every prefix is balanced and a service that is scaled down still is.
+/// Where slots 1 to `last` would go if no node held any. They are assigned in rounds, one to each
+/// node, so that every prefix is balanced, and so is a service that is scaled down.
 fn first_choices(
     service: &ServiceView,
     eligible: &[NodeId],
@@ -274,7 +275,7 @@ fn first_choices(
     (1..=last).map(|n| assigner.next_round(Slot::Number(n), &mut lowest)).collect()
 }
 
-/// How a task that its owner reports stands in the plan.
+/// The standing, in the plan, of a task that its owner reports.
 pub fn standing(status: &crdt_state::task::TaskStatus) -> Standing {
     use crdt_state::task::{Health, TaskState};
     match (status.current.state, status.current.health) {

@@ -1,7 +1,8 @@
 //! Restart policy: whether an ended task is started again, and when.
 //!
-//! The first restart is immediate, then the delay doubles with jitter up to [`BACKOFF_MS_MAX`].
-//! The jitter comes from the task's id, so that the same history gives the same delays.
+//! The first restart is immediate, unless the start was refused. Then the delay doubles with jitter
+//! up to [`BACKOFF_MS_MAX`]. The jitter comes from the task's id, so that the same history gives
+//! the same delays.
 
 use std::collections::VecDeque;
 
@@ -9,42 +10,43 @@ use crdt_state::TaskId;
 use crdt_state::spec::{RestartCondition, RestartPolicy};
 use gossip::Now;
 
-/// No wait is longer, in milliseconds: 5 minutes, so that a cause that is gone is noticed.
+/// The longest delay, in milliseconds: 5 minutes, so that a restart is tried soon after the cause
+/// is gone.
 pub const BACKOFF_MS_MAX: u64 = 300_000;
 
-/// A run that lasted so long, in milliseconds, was a success: the backoff begins anew.
+/// A run that lasted this long, in milliseconds, was a success: the backoff begins again.
 pub const LASTING_MS: u64 = 60_000;
 
-/// How a run ended, as far as the policy cares.
+/// How a run ended, as far as it matters to the policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunOutcome {
     /// With code 0.
     Success,
-    /// Otherwise.
+    /// In any other way.
     Failure,
-    /// It can never start like this: retried, but not at once.
+    /// It can never start with this template: retried, but not at once.
     Refused,
 }
 
-/// What the policy says.
+/// The decision of the policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Start again then.
+    /// Start again at this time.
     RestartAt(Now),
-    /// Leave it.
+    /// Do not start again.
     Leave,
 }
 
-/// The restarts of one task. Lives in memory only: a restarted agent begins anew.
+/// The restarts of one task. Kept in memory only: they begin again when the agent restarts.
 #[derive(Debug, Clone, Default)]
 pub struct Restarts {
     in_a_row: u32,
-    /// Within the policy's window; bounded by its `max_attempts`.
+    /// The restarts within the policy's window; bounded by its `max_attempts`.
     recent: VecDeque<Now>,
 }
 
 impl Restarts {
-    /// Decides after a run ended that was still wanted and had lasted `lasted_ms`.
+    /// Decides after the end of a run that was still wanted and had lasted `lasted_ms`.
     pub fn on_end(
         &mut self,
         now: Now,
@@ -91,7 +93,7 @@ fn doubled(delay_ms: u64, times: u32) -> u64 {
     delay_ms.saturating_mul(1 << times.min(32)).min(BACKOFF_MS_MAX)
 }
 
-/// Between three quarters and the whole: tasks that failed together do not return together.
+/// Between three quarters of the delay and all of it: tasks that failed together restart apart.
 fn jittered(wait_ms: u64, task: TaskId, nth: u32) -> u64 {
     let mut hasher = blake3::Hasher::new_derive_key("edgectl restart jitter 1");
     hasher.update(&task.0);

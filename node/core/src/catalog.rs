@@ -1,7 +1,7 @@
 //! The records as the node reads them: decoded once, kept up to date by key.
 //!
-//! A cache and nothing more: it can be built again from the replica at any time and must then be
-//! equal. Records that this version cannot decode are absent here and stay in the replica.
+//! The catalog is only a cache: built again from the replica at any time, it must be equal. Records
+//! that this version cannot decode are absent here and stay in the replica.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,17 +20,17 @@ use crdt_state::{Kind, NodeId, Record, RecordKey, ServiceId};
 /// A node as the records describe it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NodeEntry {
-    /// What it says of itself.
+    /// Its own description.
     pub description: Option<NodeDescription>,
-    /// What operators allow.
+    /// Its availability, set by operators.
     pub availability: Availability,
-    /// What operators call it.
+    /// Its labels, set by operators.
     pub labels: Labels,
     /// Operators removed it from the fleet.
     pub evicted: bool,
     /// The volumes that it holds.
     pub volumes: BTreeMap<String, Holding>,
-    /// Why it cannot start tasks, as it says itself.
+    /// Why it cannot start tasks, as the node itself reports.
     pub conditions: NodeConditions,
     /// The highest counter of what operators set: Docker's `Version.Index`.
     pub version: u64,
@@ -43,14 +43,14 @@ impl NodeEntry {
     }
 }
 
-/// What a change of records touched.
+/// What a change of records affects.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Touched {
     /// Services whose spec or tasks changed.
     pub services: BTreeSet<ServiceId>,
     /// Nodes changed: every service may be concerned.
     pub nodes: bool,
-    /// Services of which copies are handed over: planned as before.
+    /// Services whose handovers changed: reconciled again, but not planned again.
     pub handovers: BTreeSet<ServiceId>,
 }
 
@@ -73,9 +73,9 @@ pub struct Catalog {
     pub services: BTreeMap<ServiceId, Service>,
     /// Nodes, members or not.
     pub nodes: BTreeMap<NodeId, NodeEntry>,
-    /// What owners say, per service.
+    /// The task records of the owners, per service.
     pub tasks: BTreeMap<ServiceId, BTreeMap<(Slot, NodeId), TaskRecord>>,
-    /// What nodes ask of others' copies and keep of their own.
+    /// The handover records of the nodes: their questions and their answers.
     pub handovers: BTreeMap<NodeId, Handovers>,
     task_keys: BTreeMap<RecordKey, (ServiceId, Slot, NodeId)>,
 }
@@ -147,24 +147,25 @@ impl Catalog {
         }
     }
 
-    /// Everything that one node says of its tasks.
+    /// All task records of one node.
     pub fn tasks_of(&self, node: NodeId) -> impl Iterator<Item = &TaskRecord> {
         self.tasks.values().flat_map(|records| records.values()).filter(move |r| r.node == node)
     }
 
-    /// What a node says of one slot.
+    /// A node's record of one slot.
     pub fn said(&self, service: ServiceId, slot: Slot, node: NodeId) -> Option<&TaskRecord> {
         self.tasks.get(&service)?.get(&(slot, node))
     }
 
-    /// A node's host name, or nothing if it has not reported it.
+    /// The host name of a node; empty if the node has not reported it.
     pub fn hostname(&self, id: NodeId) -> String {
         let description = self.nodes.get(&id).and_then(|node| node.description.as_ref());
         description.map(|description| description.hostname.clone()).unwrap_or_default()
     }
 
-    /// Does the service own its name? Of two that were created with one name on two sides, the
-    /// older one does, the same on every node. Both run: only who asks by name meets one of them.
+    /// Does the service own its name? Of two services that were created with one name on two sides
+    /// of a partition, the older one does, on every node. Both run; the name leads only to its
+    /// owner.
     pub fn owns_name(&self, service: &Service) -> bool {
         !self.services.values().any(|other| {
             other.name == service.name && (other.created, other.id) < (service.created, service.id)

@@ -1,39 +1,39 @@
-//! Conditions of this node, from what is seen of the machine to what is said of it.
+//! Conditions of this node: from what is seen of the machine to what the node reports.
 //!
 //! ```text
-//!  seen ──SAY_AFTER──▶ said ──not seen for its keep──▶ over ──FORGIVEN──▶ forgotten
-//!    ▲                                                   │
-//!    └────────── seen again: its keep is doubled ────────┘
+//!  seen ──SAY_AFTER──▶ reported ──not seen for keep_ms──▶ over ──FORGIVEN──▶ forgotten
+//!    ▲                                                      │
+//!    └─────────── seen again: keep_ms is doubled ───────────┘
 //! ```
-//! What is said moves tasks, so it must not flap: a moment's trouble is not told, and one that comes
-//! again and again is told for longer each time. A fleet at rest says nothing.
+//! A reported condition moves tasks, so reports must not flap. A short problem is not reported, and
+//! a problem that returns is reported for longer each time. A node without changes reports nothing.
 
 use std::collections::BTreeMap;
 
 use crdt_state::condition::NodeConditions;
 use gossip::Now;
 
-/// A condition is said once it was seen for so long, in milliseconds.
+/// A condition is reported once it was seen for this long, in milliseconds.
 pub const SAY_AFTER_MS: u64 = 10_000;
 
-/// It is said for so long after it was last seen, in milliseconds, the first time.
+/// The first time, a condition is reported for this long after it was last seen, in milliseconds.
 pub const KEEP_MS: u64 = 60_000;
 
-/// However often it came back, it is said no longer than this after it was last seen.
+/// However often a condition came back, it is reported no longer than this after it was last seen.
 pub const KEEP_MS_MAX: u64 = 16 * KEEP_MS;
 
-/// One that did not come back for so long is as good as new.
+/// A condition that did not come back for this long, in milliseconds, counts as new.
 pub const FORGIVEN_MS: u64 = 60 * 60_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Seen since then, and not yet said.
+    /// Seen since this time, and not reported yet.
     Seen(Now),
-    /// Said, and seen.
+    /// Reported, and still seen.
     Said,
-    /// Said until then, unless it is seen again.
+    /// No longer seen; reported until this time, unless it is seen again.
     Ending(Now),
-    /// It ended then.
+    /// It ended at this time.
     Over(Now),
 }
 
@@ -44,14 +44,14 @@ struct TrackedCondition {
     keep_ms: u64,
 }
 
-/// All conditions that this node has or lately had.
+/// All conditions that this node has or recently had.
 #[derive(Debug, Clone, Default)]
 pub struct Conditions {
     tracked: BTreeMap<String, TrackedCondition>,
 }
 
 impl Conditions {
-    /// What is the matter now, everything.
+    /// Takes everything that was found on the machine now.
     pub fn observe(&mut self, now: Now, found: &NodeConditions) {
         for (word, text) in found {
             let fresh =
@@ -80,11 +80,11 @@ impl Conditions {
                 Stage::Ending(_) | Stage::Over(_) => {}
             }
         }
-        // What was never said is not held against it.
+        // A condition that ended before it was ever reported is forgotten.
         self.tracked.retain(|_, c| !(c.stage == Stage::Over(now) && c.keep_ms == KEEP_MS));
     }
 
-    /// The deadline has come, or is past.
+    /// The deadline has passed.
     pub fn handle_due(&mut self, now: Now) {
         self.tracked.retain(|_, tracked| {
             match tracked.stage {
@@ -98,7 +98,7 @@ impl Conditions {
         });
     }
 
-    /// When something changes by itself.
+    /// When a condition changes without a new observation.
     pub fn deadline(&self) -> Now {
         let due = self.tracked.values().map(|tracked| match tracked.stage {
             Stage::Seen(since) => since.plus(SAY_AFTER_MS),
@@ -109,7 +109,7 @@ impl Conditions {
         due.min().unwrap_or(Now::NEVER)
     }
 
-    /// What the node says of itself.
+    /// The conditions that the node reports.
     pub fn said(&self) -> NodeConditions {
         let said =
             |tracked: &TrackedCondition| matches!(tracked.stage, Stage::Said | Stage::Ending(_));
@@ -126,7 +126,7 @@ mod tests {
         NodeConditions::from([("files".to_owned(), "none is left".to_owned())])
     }
 
-    /// How long it goes on being said after it was seen for the last time.
+    /// How long the condition is still reported after it was last seen.
     fn said_for(conditions: &mut Conditions, mut now: Now) -> u64 {
         let began = now;
         conditions.observe(now, &NodeConditions::new());

@@ -1,7 +1,7 @@
 //! Placement constraints: `node.labels.zone==a`, `node.hostname!=pi-3`.
 //!
-//! Parsed before they are stored, so that a stored constraint that does not parse can only come
-//! from a newer version: it then fits no node, and the reason says so.
+//! A constraint is parsed before it is stored. So a stored constraint that does not parse can only
+//! come from a newer version: it fits no node, and the reason says so.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use crdt_state::NodeId;
 
 use crate::view::NodeView;
 
-/// What of a node is compared.
+/// The property of a node that is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConstraintKey {
     /// `node.id`
@@ -98,7 +98,7 @@ impl Constraint {
         Ok(Constraint { key, comparison, value: value.to_owned() })
     }
 
-    /// Does the node satisfy it?
+    /// Does the node satisfy the constraint?
     pub fn fits(&self, node: &NodeView) -> bool {
         let equal = match &self.key {
             ConstraintKey::Id => self.value.parse::<NodeId>().is_ok_and(|id| id == node.id),
@@ -138,7 +138,7 @@ impl fmt::Display for Constraint {
 }
 
 impl ConstraintKey {
-    /// Properties are known in any case, as in Swarm; the names of labels are told apart by it.
+    /// Property names are case-insensitive, as in Swarm; label names are case-sensitive.
     fn parse(text: &str) -> Option<ConstraintKey> {
         match text.to_ascii_lowercase().as_str() {
             "node.id" => Some(ConstraintKey::Id),
@@ -160,7 +160,7 @@ impl ConstraintKey {
     }
 }
 
-/// As Swarm compares: without respect to case.
+/// Compares as Swarm does: without respect to case.
 fn same(a: &str, b: &str) -> bool {
     a.eq_ignore_ascii_case(b)
 }

@@ -4,8 +4,8 @@
 //!            begin, evicted                 no task left, or the others took too long
 //! Staying ────────────────▶ HandingOver ─────────────────────────────────────────────▶ Gone
 //! ```
-//! While it hands over, its tasks go on until their new owners run them. At the end of the time it
-//! stops what is left.
+//! While the node hands over, its tasks go on until their new owners run them. When the time is
+//! over, the node stops the tasks that are left.
 
 use gossip::Now;
 
@@ -16,7 +16,7 @@ pub const LEAVE_MS: u64 = 15_000;
 /// milliseconds.
 const LOOK_AGAIN_MS: u64 = 1_000;
 
-/// Where a departure stands.
+/// The stage of a departure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Staying,
@@ -36,12 +36,12 @@ impl Departure {
         Departure { stage: Stage::Staying }
     }
 
-    /// Begins to hand over, unless it has begun; whether it begins now.
+    /// Begins to hand over, unless it has begun. Returns whether it begins now.
     pub fn begin(&mut self, now: Now) -> bool {
         self.hand_over_until(now.plus(LEAVE_MS))
     }
 
-    /// Operators removed this node from the fleet: it waits for nobody.
+    /// Operators removed this node from the fleet: it does not wait for others to take over.
     pub fn on_evicted(&mut self, now: Now) {
         self.hand_over_until(now);
     }
@@ -64,12 +64,12 @@ impl Departure {
         self.stage == Stage::Gone
     }
 
-    /// Begun, and not over: every step may bring it on.
+    /// Begun, and not over: every step has to check whether it can end.
     pub fn is_under_way(&self) -> bool {
         matches!(self.stage, Stage::HandingOver { .. })
     }
 
-    /// Waits no longer for others: what still runs is to be stopped.
+    /// The node no longer waits for others: it is to stop what still runs.
     pub fn is_due(&self, now: Now) -> bool {
         self.deadline() <= now
     }
@@ -92,7 +92,8 @@ impl Departure {
         ends
     }
 
-    /// Tasks that were stopped have not ended yet: looks again later, if it is due.
+    /// Tasks that were told to stop have not ended yet: a departure that is due is checked again
+    /// later.
     pub fn wait(&mut self, now: Now) {
         if self.is_due(now) {
             self.stage = Stage::HandingOver { until: now.plus(LOOK_AGAIN_MS) };

@@ -18,15 +18,15 @@ use crate::expand::NoSuchPlaceholder;
 /// A service as an operator writes it: one value per facet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceSpec {
-    /// Unique among the living.
+    /// Its name, unique among living services.
     pub name: String,
     /// What to run.
     pub template: Template,
-    /// How often.
+    /// How many tasks.
     pub scale: Scale,
-    /// Where.
+    /// Where to run them.
     pub placement: Placement,
-    /// How to change it.
+    /// How an update proceeds.
     pub update_policy: UpdatePolicy,
     /// Ports.
     pub endpoint: Endpoint,
@@ -35,7 +35,7 @@ pub struct ServiceSpec {
 }
 
 impl ServiceSpec {
-    /// As operators wrote a service last.
+    /// The specification of a service, as operators wrote it last.
     pub fn of(service: &Service) -> ServiceSpec {
         ServiceSpec {
             name: service.name.clone(),
@@ -48,7 +48,7 @@ impl ServiceSpec {
         }
     }
 
-    /// As it is kept beside what replaced it.
+    /// The form in which a specification is kept after an edit has replaced it.
     pub fn into_previous(self) -> Previous {
         let ServiceSpec { name, template, scale, placement, update_policy, endpoint, labels } =
             self;
@@ -80,23 +80,23 @@ pub enum Edit {
     CreateService(Box<ServiceSpec>),
     /// Writes the facets that differ.
     UpdateService {
-        /// Which.
+        /// Its id.
         id: ServiceId,
-        /// Refuse unless this is its version; `None`: whatever it is.
+        /// Refuse the edit unless this is its version; `None`: accept any version.
         version: Option<u64>,
-        /// As it shall be.
+        /// The new specification.
         spec: Box<ServiceSpec>,
     },
     /// Removes a service and stops its tasks.
     RemoveService {
-        /// Which.
+        /// Its id.
         id: ServiceId,
     },
-    /// Availability and labels of a node.
+    /// Changes availability and labels of a node.
     UpdateNode {
-        /// Which.
+        /// Its id.
         id: NodeId,
-        /// Refuse unless this is its version; `None`: whatever it is.
+        /// Refuse the edit unless this is its version; `None`: accept any version.
         version: Option<u64>,
         /// Unchanged if absent.
         availability: Option<Availability>,
@@ -105,36 +105,37 @@ pub enum Edit {
     },
     /// Evicts a node: its tasks are placed elsewhere for good.
     RemoveNode {
-        /// Which.
+        /// Its id.
         id: NodeId,
-        /// When.
+        /// Under which condition.
         removal: Removal,
     },
-    /// Makes an image known to the fleet by a name, or gives the name another one.
+    /// Makes an image known to the fleet by a name, or gives the name to another image.
     PutImage {
         /// Its full name with a tag: `docker.io/library/app:1`.
         name: String,
-        /// What it stands for.
+        /// The image that the name stands for.
         fact: ImageFact,
     },
-    /// Takes a name of an image from the fleet; who has the bytes keeps them.
+    /// Removes the name of an image from the fleet; nodes that have the bytes keep them.
     RemoveImage {
         /// Its full name with a tag.
         name: String,
     },
-    /// Gives up a volume that a node holds: its tasks may begin anew elsewhere. Nothing is deleted.
+    /// Gives up a volume that a node holds: its tasks may start on an empty volume elsewhere.
+    /// Nothing is deleted.
     GiveUpVolume {
-        /// Who holds it.
+        /// The node that holds it.
         node: NodeId,
         /// Its name.
         name: String,
     },
-    /// Gives a name that several services have to this one; each of the others gets a free one.
+    /// Gives a name that several services have to this one; every other service gets a free name.
     TakeName {
-        /// Which.
+        /// Its id.
         id: ServiceId,
     },
-    /// Makes a value of a conflict over one label the one that counts.
+    /// Resolves a conflict over one label: this value counts from now on.
     PickLabel {
         /// Of which record.
         key: RecordKey,
@@ -143,7 +144,7 @@ pub enum Edit {
         /// The value's stamp.
         stamp: Stamp,
     },
-    /// Makes a value of a conflict the one that counts.
+    /// Resolves a conflict over one facet: this value counts from now on.
     PickConflict {
         /// Of which record.
         key: RecordKey,
@@ -157,9 +158,9 @@ pub enum Edit {
 /// What an edit did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Edited {
-    /// It made this service.
+    /// It created or changed this service.
     Service(ServiceId),
-    /// It is done.
+    /// It changed something else.
     Done,
 }
 
@@ -173,10 +174,10 @@ pub enum Refusal {
     NameTaken {
         /// The name.
         name: String,
-        /// Who has it.
+        /// The service that has the name.
         id: ServiceId,
     },
-    /// Not a name.
+    /// The text is not a valid name.
     #[error(
         "`{0}` is not a service name: 1 to 63 letters, digits, `-` and `_`, beginning and ending with a letter or digit, and no dot: `web.1` is a task of `web`; write it like web-1"
     )]
@@ -195,14 +196,14 @@ pub enum Refusal {
         /// The name.
         name: String,
     },
-    /// Somebody changed it meanwhile.
+    /// It was changed since the operator read it.
     #[error(
         "update out of sequence: it is at version {has}, not {expected}; read it again and repeat the change"
     )]
     OutOfSequence {
-        /// As asked for.
+        /// The version that the edit expected.
         expected: u64,
-        /// As it is.
+        /// The current version.
         has: u64,
     },
     /// A constraint that does not parse.
@@ -211,7 +212,7 @@ pub enum Refusal {
     /// A placeholder that does not exist.
     #[error(transparent)]
     BadPlaceholder(#[from] NoSuchPlaceholder),
-    /// Not yet.
+    /// A feature that is not supported yet.
     #[error("{0} is not supported yet; leave it out")]
     NotYet(&'static str),
     /// There is nothing to run.
@@ -222,7 +223,7 @@ pub enum Refusal {
     /// A slot number is 32 bits, and a mistyped number should not start a million processes.
     #[error("{0} replicas are more than {REPLICAS_MAX}, the most for one service")]
     TooManyReplicas(u32),
-    /// A number beyond what a record may say: whoever got it would not read it.
+    /// A number is beyond the limit of a record: other nodes would not read such a record.
     #[error("{0}; give less")]
     BeyondLimit(#[from] Unfit),
     /// A facet is larger than what the fleet passes on.
@@ -233,10 +234,10 @@ pub enum Refusal {
     TooLarge {
         /// Which part of the specification.
         what: &'static str,
-        /// Encoded.
+        /// The size of its encoding.
         bytes: usize,
     },
-    /// The node is alive.
+    /// The node is reachable.
     #[error(
         "node {name} is reachable; drain it and let it leave first (on it: edgectl swarm leave), or repeat with --force"
     )]
@@ -247,7 +248,7 @@ pub enum Refusal {
     /// No such image.
     #[error("the fleet has no image {0} of its own; `edgectl image ls` lists what is there")]
     NoSuchImage(String),
-    /// The conflict is gone.
+    /// The conflict does not exist, or is resolved already.
     #[error("there is no such value in conflict; `edgectl conflicts` lists what there is")]
     NoSuchConflict,
     /// The node has left the fleet.
@@ -264,8 +265,8 @@ impl ServiceSpec {
         self.check_change(&self.name)
     }
 
-    /// The same for a change of a service that has this name already: one that an older version let
-    /// through stays until somebody changes it.
+    /// The same checks for an edit of a service whose name is `held`. A name that an older version
+    /// allowed stays until somebody changes it.
     pub fn check_change(&self, held: &str) -> Result<(), Refusal> {
         if self.name != held && !is_name(&self.name) {
             return Err(Refusal::BadName(self.name.clone()));
@@ -292,7 +293,7 @@ impl ServiceSpec {
         }
     }
 
-    /// The limits that are asked of every record that arrives.
+    /// Checks the limits that every arriving record is checked against.
     fn check_limits(&self) -> Result<(), Refusal> {
         self.template.check()?;
         self.scale.check()?;
@@ -303,7 +304,7 @@ impl ServiceSpec {
     }
 }
 
-/// Refuses a facet that no record may hold: writing it would be a bug.
+/// Refuses a facet that is too large for a record: writing it would be a bug.
 pub(crate) fn check_size<T: Serialize>(what: &'static str, value: &T) -> Result<(), Refusal> {
     let bytes = wire::encode(value).len();
     if bytes > wire::VALUE_BYTES_MAX {
@@ -312,7 +313,7 @@ pub(crate) fn check_size<T: Serialize>(what: &'static str, value: &T) -> Result<
     Ok(())
 }
 
-/// Docker's rule for names of services: without dots, they are one label of a DNS name.
+/// Docker's rule for names of services: no dots, so that a name is one label of a DNS name.
 fn is_name(name: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     (1..=limits::NAME_CHARS_MAX).contains(&name.len())

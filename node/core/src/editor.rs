@@ -28,7 +28,7 @@ pub struct Editor<'a> {
     pub replica: &'a mut Replica,
     /// The records as they are before the edit.
     pub planner: &'a Planner,
-    /// Who is reachable.
+    /// The members, and which of them are reachable.
     pub gossip: &'a Gossip,
 }
 
@@ -72,7 +72,7 @@ impl Editor<'_> {
         self.replica.edit(key, Facet::LIFE, &life, self.wall_ms);
         self.replica.edit(key, Facet::TEMPLATE, &spec.template, self.wall_ms);
         self.replica.edit(key, Facet::SCALE, &spec.scale, self.wall_ms);
-        // Facets that say nothing are not written: defaults are applied when reading.
+        // Facets with default values are not written: defaults are applied when reading.
         if spec.placement != Default::default() {
             self.replica.edit(key, Facet::PLACEMENT, &spec.placement, self.wall_ms);
         }
@@ -135,8 +135,8 @@ impl Editor<'_> {
         Ok(Edited::Service(id))
     }
 
-    /// Did the template of a service run healthy, and does no slot still run the one before it? What
-    /// a node that is gone said last holds nothing up.
+    /// Does the template of a service run healthy, and does no slot run the last good template any
+    /// more? Reports of nodes that are gone do not count.
     fn is_proven(&self, service: &Service) -> bool {
         let records = self.planner.catalog().tasks.get(&service.id).into_iter().flatten();
         let records = records.filter(|((_, node), _)| self.planner.is_here(*node));
@@ -149,7 +149,7 @@ impl Editor<'_> {
 
     fn remove_service(&mut self, id: ServiceId) -> Result<Edited, Refusal> {
         let key = RecordKey::service(id);
-        // One that nobody can read can still be removed.
+        // A service whose record cannot be read can still be removed.
         let Some(Life::Present { .. }) = self.replica.life(&key) else {
             return Err(Refusal::NoSuchService(id));
         };
@@ -188,7 +188,7 @@ impl Editor<'_> {
         let held = read::volumes_of(self.replica, node);
         let fact = held.get(name).ok_or_else(unknown)?;
         let mut given_up = read::given_up(self.replica, node);
-        // What is no longer there need not be remembered.
+        // Volumes that no longer exist need not be remembered.
         given_up.retain(|id| held.values().any(|fact| fact.id == *id));
         if given_up.insert(fact.id) {
             let key = RecordKey::node_settings(node);
@@ -261,7 +261,7 @@ fn check_version(expected: Option<u64>, has: u64) -> Result<(), Refusal> {
     }
 }
 
-/// New for every creation: no writer has the same counter twice.
+/// The id is new for every creation: no writer uses the same counter twice.
 fn new_service_id(created: Stamp, name: &str) -> ServiceId {
     let mut hasher = blake3::Hasher::new_derive_key("edgectl service id 1");
     hasher.update(&created.lamport.to_be_bytes());

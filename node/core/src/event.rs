@@ -1,6 +1,6 @@
 //! Events: what happened, for `events` and for the log.
 //!
-//! Derived from state that every node has; an event is never the only way to learn something.
+//! Events are derived from state that every node has: no fact is known from an event alone.
 
 use crdt_state::{NodeId, ServiceId, TaskId};
 
@@ -9,23 +9,23 @@ use crdt_state::{NodeId, ServiceId, TaskId};
 pub enum Subject {
     /// A service.
     Service {
-        /// Which.
+        /// Its id.
         id: ServiceId,
         /// Its name.
         name: String,
     },
     /// A node.
     Node {
-        /// Which.
+        /// Its id.
         id: NodeId,
         /// Its host name, if known.
         name: String,
     },
     /// A task of this node.
     Task {
-        /// Which.
+        /// Its id.
         id: TaskId,
-        /// `web.1`.
+        /// Its name: `web.1`.
         name: String,
     },
 }
@@ -33,9 +33,10 @@ pub enum Subject {
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// About what.
+    /// What the event is about.
     pub subject: Subject,
-    /// Docker's word where it has one: `create`, `update`, `remove`, `start`, `die`.
+    /// Docker's name of the action, where Docker has one: `create`, `update`, `remove`, `start`,
+    /// `die`.
     pub action: &'static str,
     /// Further facts, name and value.
     pub attributes: Vec<(&'static str, String)>,

@@ -1,4 +1,4 @@
-//! Docker's placeholders in `--env`, `--hostname` and `--mount`: `{{.Task.Slot}}` and its like.
+//! Docker's placeholders in `--env`, `--hostname` and `--mount`, such as `{{.Task.Slot}}`.
 //!
 //! Only Docker's documented names exist; anything else in braces is refused when a service is
 //! created, never passed on half expanded.

@@ -7,8 +7,8 @@ use crate::reason::NodeReason;
 use crate::view::{NodeView, Presence, ServiceView};
 use crate::volumes;
 
-/// Why the node may not take tasks of the service; `None`: it may. A paused node may keep those it
-/// has, and one that cannot start tasks those that run, which the caller decides.
+/// Why the node may not take tasks of the service; `None`: it may. The caller decides whether a
+/// paused node keeps the tasks that it has, and a node that cannot start tasks those that run.
 pub fn exclusion(node: &NodeView, service: &ServiceView) -> Option<NodeReason> {
     if node.presence == Presence::Gone {
         return Some(NodeReason::Unreachable);
@@ -36,7 +36,7 @@ pub fn exclusion(node: &NodeView, service: &ServiceView) -> Option<NodeReason> {
     node.unable.clone().map(NodeReason::Unable)
 }
 
-/// Is it something the node lacks, rather than something that operators or the network decided?
+/// Is the reason a resource that the node lacks, and not a decision of operators or the network?
 pub fn is_lack(reason: &NodeReason) -> bool {
     matches!(
         reason,

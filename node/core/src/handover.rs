@@ -1,4 +1,4 @@
-//! Handovers: who ends its copy of a slot that two nodes run, and when it may.
+//! Handovers: which node ends its copy of a slot that two nodes run, and when it may.
 //!
 //! ```text
 //!             plan: n2 keeps          n2 kept it, as n1 reads in n2's record
@@ -6,16 +6,17 @@
 //!                             │   ▲
 //! n2  running: its plan says n2, and it asks nobody ──▶ writes that it keeps
 //! ```
-//! A copy is ended only when the node that should keep the slot has answered *this* question, and
-//! it answers only while it does not ask anybody about that slot itself. So the last copy is never
-//! ended for another: of all questions about a slot that led to an end, take the one asked last. Whoever
-//! answered it was not asking then, and did not ask after it, so it has not ended its copy.
-//! No clock, no order of arrival and no agreement about the plan is needed; a lost, late or repeated
-//! record only makes a surplus copy run longer. `node/core/tests/handover.rs` tries every order.
+//! A node ends its copy only when the node that should keep the slot has answered *this* question.
+//! A node answers only while it does not itself ask any node about that slot. So the last copy is
+//! never ended. Of all questions about a slot that led to an end, take the one asked last. The node
+//! that answered it was not asking then, and none of its later questions led to an end, so it has
+//! not ended its copy. No clock, no order of arrival and no agreement about the plan is needed; a
+//! lost, late or repeated record only makes a surplus copy run longer.
+//! `node/core/tests/handover.rs` tries every order.
 //!
-//! A question is numbered by its asker and never asked under the same number again, also not after
-//! the loss of a disk: the store is part of the number. A copy that is gone by itself is not its
-//! concern; the plan takes care of that.
+//! The asker numbers its questions and never uses a number again for the same slot, not even after
+//! the loss of a disk: the store is part of the number. A copy that ends by itself is not part of a
+//! handover; the plan handles it.
 
 use std::collections::BTreeMap;
 
@@ -23,11 +24,12 @@ use crdt_state::handover::{Asked, Handovers};
 use crdt_state::task::Slot;
 use crdt_state::{NodeId, ServiceId, StoreId};
 
-/// Questions that a node asks at a time, and answers that it gives: 40 bytes each at most come to
-/// 40 KB of the 64 KiB that a record takes. A surplus copy beyond them waits for its turn.
+/// The most questions that a node asks at a time, and the most answers that it gives. At 40 bytes
+/// each at most, they come to 40 KB of the 64 KiB that a record takes. A surplus copy beyond them
+/// waits for its turn.
 pub const ENTRIES_MAX: usize = 500;
 
-/// What this node asks and keeps.
+/// The questions that this node asks, and the answers that it gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handover {
     me: NodeId,
@@ -35,7 +37,7 @@ pub struct Handover {
 }
 
 impl Handover {
-    /// As this node wrote it last, if that was in this store; else nothing.
+    /// What this node wrote last, if it wrote that with this store; else nothing.
     pub fn restore(me: NodeId, store: StoreId, written: Option<Handovers>) -> Handover {
         let written = written.filter(|written| written.store == store);
         Handover { me, said: written.unwrap_or_else(|| Handovers::none(store)) }
@@ -46,8 +48,8 @@ impl Handover {
         &self.said
     }
 
-    /// Asks `keeper` whether it keeps the slot, unless that is asked already. `number` is one that
-    /// this store never used for this slot in a record that was written.
+    /// Asks `keeper` whether it keeps the slot, unless it is asked already. This store must never
+    /// have used `number` for this slot in a record that was written.
     pub fn ask(&mut self, number: u64, service: ServiceId, slot: Slot, keeper: NodeId) {
         if self.said.asks.get(&(service, keeper)).is_some_and(|asked| asked.contains_key(&slot)) {
             return;
@@ -58,7 +60,7 @@ impl Handover {
         }
     }
 
-    /// Asks nobody about the slot any more.
+    /// Withdraws the question about the slot, if there is one.
     pub fn withdraw(&mut self, service: ServiceId, slot: Slot) {
         for ((of, _), asked) in &mut self.said.asks {
             if *of == service {
@@ -68,14 +70,14 @@ impl Handover {
         self.said.asks.retain(|_, asked| !asked.is_empty());
     }
 
-    /// The slots of a service about which this node asks somebody.
+    /// The slots of a service about which this node asks another node.
     pub fn asked(&self, service: ServiceId) -> Vec<Slot> {
         let of_it = self.said.asks.iter().filter(|((of, _), _)| *of == service);
         of_it.flat_map(|(_, asked)| asked.keys().copied()).collect()
     }
 
-    /// Has the node that is asked about the slot answered that it keeps it? `theirs` is what it
-    /// says.
+    /// Has the node that is asked about the slot answered that it keeps the slot? `theirs` is that
+    /// node's record.
     pub fn is_kept_by(
         &self,
         keeper: NodeId,
@@ -91,8 +93,8 @@ impl Handover {
         *store == self.said.store && kept.get(&slot) == Some(number)
     }
 
-    /// Answers what others ask about a service: of the slots that this node keeps, unless it asks
-    /// about them itself. An answer once given stands for as long as the question does.
+    /// Answers the questions of other nodes about a service: for the slots that this node keeps,
+    /// unless it asks about them itself. An answer stands for as long as its question does.
     pub fn answer(
         &mut self,
         service: ServiceId,

@@ -1,12 +1,12 @@
-//! The history of one node: how it began and everything that it was told, in order. Whoever has it
-//! makes the node again, in the same state after every entry.
+//! The history of one node: how the node began, and every input in order. From a history the node
+//! can be built again, with the same state after every entry.
 //!
 //! ```text
 //! head   Began   Record*   Found*   Started   ( Input  Signed*  Digest? )*
 //! ```
-//! A node's key is not in it: the signatures that it made are, so that its records come out the
-//! same. What services are told (variables, commands) is in it, as it is in the store. A history may
-//! end anywhere; it must never begin in the middle.
+//! A history does not contain the node's private key. It contains the signatures that the node
+//! made, so that its records are the same again. It contains the variables and commands of
+//! services, as the store does. A history may end anywhere; it must never begin in the middle.
 
 use std::collections::BTreeSet;
 
@@ -26,25 +26,25 @@ pub const HEAD: &[u8] = b"edgectl history 1\n";
 pub enum Entry {
     /// What the node is made from.
     Began(Box<Began>),
-    /// A record that its store had.
+    /// A record that was in the node's store.
     Record {
         /// Its key.
         key: RecordKey,
         /// As it was stored.
         bytes: Vec<u8>,
     },
-    /// A run that was found.
+    /// A run that was found on the machine.
     Found(Box<AdoptedRun>),
     /// The node was made.
     Started {
-        /// Its time.
+        /// The node's time.
         now: Now,
         /// The time of day, for display.
         wall_ms: u64,
     },
-    /// The node was told a fact.
+    /// The node was given an input.
     Input {
-        /// When, in its own time.
+        /// When, in the node's time.
         now: Now,
         /// The time of day, for display.
         wall_ms: u64,
@@ -53,7 +53,7 @@ pub enum Entry {
     },
     /// The node signed something, in the order in which it did.
     Signed(Signature),
-    /// The digest of its state after the last input, where it is another than before.
+    /// The digest of the node's state after the last input, if it changed.
     Digest(Digest),
 }
 
@@ -62,9 +62,9 @@ pub enum Entry {
 pub struct Began {
     /// Version of the agent.
     pub version: String,
-    /// The node's key, the public half.
+    /// The node's public key.
     pub key: PublicKey,
-    /// Under which it writes.
+    /// The writer of its records.
     pub writer: Writer,
     /// Its configuration.
     pub config: NodeConfig,
@@ -74,7 +74,8 @@ pub struct Began {
     pub set_aside: BTreeSet<Digest>,
 }
 
-/// An entry as it stands in a history: its length in four bytes, least first, and its encoding.
+/// An entry as it is written: its length in four bytes, little-endian, and its encoding. `None`:
+/// the entry is larger than the largest message.
 pub fn encode(entry: &Entry) -> Option<Vec<u8>> {
     let body = wire::encode(entry);
     let length =
@@ -85,7 +86,7 @@ pub fn encode(entry: &Entry) -> Option<Vec<u8>> {
 /// Why a history cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoHistory {
-    /// It does not begin as one.
+    /// It does not begin with [`HEAD`].
     #[error("this is no history of an agent, or one of another format")]
     Head,
     /// The entry with this number cannot be decoded.

@@ -1,8 +1,8 @@
-//! What a node is told, and what it orders.
+//! The inputs that a node is given, and the actions that it orders.
 //!
 //! Inputs are facts of the past, actions are imperatives. The agent performs actions in the order
-//! in which they are given: a `Persist` comes before everything that depends on it, and what
-//! depends on it is held back by the node until `Persisted` says that it is on disk.
+//! in which they are given. A `Persist` comes before every action that depends on it. The node
+//! holds those actions back until `Persisted` reports that the records are on disk.
 
 use std::net::SocketAddr;
 
@@ -29,61 +29,61 @@ pub enum Input {
     Message {
         /// Who sent it.
         from: NodeId,
-        /// What it said.
+        /// Its content.
         bytes: Vec<u8>,
     },
     /// A handshake succeeded, begun by either side.
     Connected {
-        /// With whom.
+        /// The peer.
         node: NodeId,
-        /// Where.
+        /// Its address.
         addr: SocketAddr,
     },
     /// A reliable message could not be delivered.
     Undelivered {
-        /// To whom.
+        /// The receiver.
         to: NodeId,
     },
-    /// The deadline passed; late is as good as on time.
+    /// The deadline passed. A late `TimerFired` has the same effect as one on time.
     TimerFired,
     /// An operator wants this node to join the fleet at an address.
     Join {
-        /// Of any member.
+        /// The address of any member.
         addr: SocketAddr,
     },
-    /// An operator wants this node to leave the fleet: its tasks are stopped.
+    /// An operator wants this node to leave the fleet: it hands its tasks over and stops the rest.
     Leave,
     /// An operator wants a change.
     Edit {
-        /// Names the answer.
+        /// Identifies the answer.
         ticket: u64,
         /// The change.
         edit: Box<Edit>,
     },
-    /// Somebody waits until everything that changed so far is on disk.
+    /// A caller waits until everything that changed so far is on disk.
     Flush {
-        /// Names the answer.
+        /// Identifies the answer.
         ticket: u64,
     },
-    /// A runtime reports.
+    /// A runtime reports what happened to a run.
     Run {
         /// Of which run.
         run: Run,
         /// What happened.
         event: RunEvent,
     },
-    /// The named volumes on this node's disk, all of them.
+    /// All named volumes on this node's disk.
     VolumesFound(NodeVolumes),
     /// A volume was removed from this node's disk, as an operator wanted.
     VolumeRemoved {
         /// Its name.
         name: String,
     },
-    /// The machine was looked at: everything that keeps it from starting tasks.
+    /// The machine was checked: everything that keeps it from starting tasks.
     ConditionsFound(NodeConditions),
     /// Everything up to this `Persist` is on disk.
     Persisted {
-        /// Which.
+        /// The number of that `Persist`.
         seq: u64,
     },
 }
@@ -91,63 +91,63 @@ pub enum Input {
 /// An order.
 #[derive(Debug, Clone)]
 pub enum Action {
-    /// Seal and send; may be lost.
+    /// Seal a datagram and send it; it may be lost.
     SendDatagram {
-        /// To whom.
+        /// The node that the message was for.
         to: NodeId,
-        /// Where.
+        /// Its address.
         addr: SocketAddr,
-        /// What.
+        /// The content.
         bytes: Vec<u8>,
     },
     /// Send reliably; answered by `Undelivered` if it fails.
     SendMessage {
-        /// To whom.
+        /// The receiver.
         to: NodeId,
-        /// Where.
+        /// Its address.
         addr: SocketAddr,
-        /// What.
+        /// The content.
         bytes: Vec<u8>,
     },
-    /// Shake hands with whoever is there; answered by `Connected`, or not at all.
+    /// Begin a handshake with the peer at an address; answered by `Connected`, or not at all.
     Connect {
-        /// Where.
+        /// Its address.
         addr: SocketAddr,
     },
     /// Write in one transaction; answered by `Persisted`. Only one is under way at a time.
     Persist {
-        /// Names the answer.
+        /// Identifies the answer.
         seq: u64,
-        /// Records as they now are.
+        /// Records with their current values.
         puts: Vec<(RecordKey, Vec<u8>)>,
-        /// Records that are forgotten.
+        /// Records to delete from the store.
         drops: Vec<RecordKey>,
     },
     /// Run a task; answered by `Run` events.
     StartRun(Box<TaskStart>),
-    /// Ask a run to end, and kill it after the grace.
+    /// Ask a run to end, and kill it after the grace period.
     StopRun {
-        /// Which.
+        /// The run.
         run: Run,
-        /// `SIGTERM` unless given.
+        /// The signal; `None`: `SIGTERM`.
         signal: Option<String>,
-        /// How long it may take.
+        /// The grace period.
         grace_ms: u64,
     },
     /// The files of an ended run are no longer wanted.
     ForgetRun {
-        /// Which.
+        /// The run.
         run: Run,
     },
-    /// The answer to an `Edit`; what it acknowledges is on disk.
+    /// The answer to an `Edit` or a `Flush`; what it acknowledges is on disk.
     Answer {
-        /// Which.
+        /// The ticket of that input.
         ticket: u64,
         /// Done, or refused with nothing changed.
         result: Result<Edited, Refusal>,
     },
     /// Something an operator may want to know.
     Event(Event),
-    /// The node has left the fleet: its tasks have ended, and it said goodbye.
+    /// The node has left the fleet: its tasks have ended, and it has told the other members.
     Departed,
 }

@@ -1,7 +1,7 @@
-//! What older services have set aside on each node, and how many tasks of a service still fit.
+//! The resources that earlier services have reserved on each node, and how many tasks still fit.
 //!
-//! Services are entered in canonical order; the capacity of a node for a service never depends on
-//! a younger one.
+//! Services are entered in canonical order; the capacity of a node for a service never depends on a
+//! service that comes later in that order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,10 +11,10 @@ use crdt_state::spec::{PublishedPort, Resources};
 use crate::reason::NodeReason;
 use crate::view::{NodeView, ServiceView};
 
-/// More than any service has slots: no limit.
+/// No limit: more slots than any service has.
 pub const UNLIMITED: u32 = u32::MAX;
 
-/// Amounts set aside, per node.
+/// Reserved amounts, per node.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
     taken: BTreeMap<NodeId, Taken>,
@@ -27,15 +27,15 @@ struct Taken {
 }
 
 impl Ledger {
-    /// How many tasks of the service the node may have besides those of older services, and what
-    /// stops the next one.
+    /// How many tasks of the service the node may have besides those of earlier services, and the
+    /// reason that limits this number.
     pub fn capacity(&self, node: &NodeView, service: &ServiceView) -> (u32, Option<NodeReason>) {
         let room = self.room(node, service);
         let most = service.max_per_node;
         if most > 0 && most < room.0 { (most, Some(NodeReason::MaxPerNode(most))) } else { room }
     }
 
-    /// The same, as far as the machine decides it and not the operator.
+    /// The same, without the operator's limit per node.
     pub fn room(&self, node: &NodeView, service: &ServiceView) -> (u32, Option<NodeReason>) {
         let none = Taken::default();
         let taken = self.taken.get(&node.id).unwrap_or(&none);
@@ -72,7 +72,7 @@ impl Ledger {
         least
     }
 
-    /// Sets aside what `count` tasks of the service need.
+    /// Reserves what `count` tasks of the service need.
     pub fn enter(&mut self, node: NodeId, service: &ServiceView, count: u32) {
         if count == 0 || !is_counted(service) {
             return;
@@ -89,7 +89,7 @@ impl Ledger {
     }
 }
 
-/// Does the service take anything that others may lack? If none does, services are independent.
+/// Does the service reserve anything that others may lack? If none does, services are independent.
 pub fn is_counted(service: &ServiceView) -> bool {
     service.reservations != Resources::default() || !service.host_ports.is_empty()
 }

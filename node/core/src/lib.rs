@@ -1,4 +1,4 @@
-//! The pure node: placement, ownership, reconciliation and the reasons for all of it.
+//! The pure node: placement, ownership, reconciliation, and the reasons for every decision.
 //!
 //! No clock, no socket, no disk: [`Node::step`](node::Node::step) takes facts, and
 //! [`Node::poll_action`](node::Node::poll_action) gives orders. A list of `(now, Input)` is a

@@ -5,9 +5,9 @@
 //!             ▲         │ ▲                    │ ▲          │
 //!             └─────────┘ └─── own records ────┘ └─ Run     └── held until the records are on disk
 //! ```
-//! [`Node::step`] feeds one fact to the machine that it concerns, then settles: changed records are
-//! read again, what depends on them is planned again, this node's slots are brought towards the
-//! plan, and changes are written to disk before anything that depends on them is sent.
+//! [`Node::step`] feeds one fact to the machine that it concerns, then settles. Settling reads
+//! changed records again, plans again what depends on them, and brings this node's slots towards
+//! the plan. Changes are written to disk before anything that depends on them is sent.
 
 use std::collections::BTreeSet;
 
@@ -39,9 +39,10 @@ mod timers;
 
 pub use timers::NodeTimer;
 
-/// At boot, nothing is started before this many milliseconds have passed or a member was heard for
-/// [`LOOK_AROUND_MS`](crate::reconciler::LOOK_AROUND_MS): others may have taken over while this node
-/// was away. A site without any network starts after it.
+/// At boot, a node starts nothing until this many milliseconds have passed, or until
+/// [`LOOK_AROUND_MS`](crate::reconciler::LOOK_AROUND_MS) after it first heard a member: other nodes
+/// may have taken over while it was away. A site without any network starts its tasks after this
+/// time. A node that knows no other member does not wait.
 pub const BOOT_HOLD_MS: u64 = 3_000;
 
 /// What a node is made from, besides its records.
@@ -49,13 +50,13 @@ pub const BOOT_HOLD_MS: u64 = 3_000;
 pub struct NodeConfig {
     /// Profile and switches of gossip.
     pub gossip: GossipConfig,
-    /// Itself.
+    /// What the node knows of itself.
     pub facts: NodeFacts,
-    /// The persisted counter of starts, already raised.
+    /// The persisted counter of agent starts, already increased for this start.
     pub boot: u64,
-    /// All of its randomness.
+    /// The seed of all its randomness.
     pub seed: u64,
-    /// The named volumes on its disk; `None` if nobody has looked: then it reports none.
+    /// The named volumes on its disk; `None` if the disk was not read: then it reports none.
     pub volumes: Option<NodeVolumes>,
 }
 
@@ -69,14 +70,14 @@ pub struct Node {
     own_records: OwnRecords,
     departure: Departure,
     outbox: Outbox,
-    /// When a settling that left something over goes on.
+    /// When settling continues, if the last settling left work over.
     settle_again_at: Now,
-    /// How often it settled: the revision of what readers see.
+    /// The number of settlings: the revision of the state that readers see.
     settlings: u64,
 }
 
 impl Node {
-    /// A node that comes up with the records from its store and the runs that it found.
+    /// A node that starts with the records from its store and the runs found on its machine.
     pub fn new(
         config: NodeConfig,
         replica: Replica,
@@ -115,7 +116,7 @@ impl Node {
 
     fn boot(&mut self, now: Now, wall_ms: u64, adopted: Vec<AdoptedRun>) {
         self.describe(wall_ms);
-        // Before anything is planned: a task is not begun on an empty volume in place of a lost one.
+        // Before anything is planned: no task may start on an empty volume in place of a lost one.
         self.own_records.write_volumes(&mut self.replica, wall_ms);
         self.report_conditions(wall_ms);
         let time = self.step_time(now, wall_ms);
@@ -214,9 +215,9 @@ impl Node {
         self.own_records.write_description(&mut self.replica, &self.departure, wall_ms);
     }
 
-    /// Writes the conditions of this node and tells them at once. A full disk is one of them, so
-    /// others hear of it before it is on disk: of two records of one version all nodes keep the same
-    /// one, and a node that starts reports its conditions anew.
+    /// Writes the conditions of this node and sends them at once, before they are on disk: a full
+    /// disk is one of them. This is safe: of two records of one version all nodes keep the same
+    /// one, and a node that starts reports its conditions again.
     fn report_conditions(&mut self, wall_ms: u64) {
         let Some(changed) = self.own_records.write_conditions(&mut self.replica, wall_ms) else {
             return;
@@ -228,7 +229,7 @@ impl Node {
         }
     }
 
-    /// Takes what gossip wants.
+    /// Handles what gossip wants to send or reports.
     fn drain_gossip(&mut self, now: Now, wall_ms: u64) {
         while let Some(output) = self.gossip.poll() {
             match output {
@@ -302,7 +303,7 @@ impl Node {
         self.outbox.push(Action::Event(Event { subject, action, attributes, wall_ms }));
     }
 
-    /// Name and version of the service that the key is of, if it is of one.
+    /// Name and version of the service, if the key is that of a service.
     fn service_version(&self, key: RecordKey) -> Option<(String, u64)> {
         let id = ServiceId(key.id);
         let service = (key.kind == Kind::SERVICE).then(|| self.service(id)).flatten()?;
@@ -341,12 +342,12 @@ impl Node {
         self.planner.plan()
     }
 
-    /// What the plan was made from.
+    /// The view that the plan was made from.
     pub fn view(&self) -> &View {
         self.planner.view()
     }
 
-    /// How often it settled since it started. A ping that brings no news does not make it settle.
+    /// How often the node settled since it started. A ping without news does not make it settle.
     pub fn settlings(&self) -> u64 {
         self.settlings
     }
@@ -361,13 +362,13 @@ impl Node {
         self.planner.catalog().services.get(&id)
     }
 
-    /// A node's host name, or nothing if it has not reported it.
+    /// The host name of a node; empty if the node has not reported it.
     pub fn hostname(&self, id: NodeId) -> String {
         self.planner.catalog().hostname(id)
     }
 
-    /// The node on which operators removed this one from the fleet, by host name or id; `None` if they
-    /// did not.
+    /// The node on which operators removed this node from the fleet, by host name or id; `None` if
+    /// this node was not removed.
     pub fn removed_by(&self) -> Option<String> {
         let (stamp, life) = self.replica.facet(&RecordKey::eviction(self.me), Facet::LIFE)?;
         let by = stamp.writer.node;
@@ -375,7 +376,7 @@ impl Node {
         matches!(life, Life::Present { .. }).then(|| name.unwrap_or_else(|| by.to_string()))
     }
 
-    /// What operators can ask, with ages as of `now`.
+    /// The answers to operators, with ages as of `now`.
     pub fn report(&self, now: Now) -> NodeReport<'_> {
         NodeReport {
             me: self.me,
@@ -386,7 +387,7 @@ impl Node {
         }
     }
 
-    /// The node has said goodbye and does nothing more.
+    /// The node has left the fleet and does nothing more.
     pub fn has_departed(&self) -> bool {
         self.departure.is_over()
     }

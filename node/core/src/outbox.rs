@@ -1,8 +1,8 @@
 //! The order of writes and of what depends on them.
 //!
 //! One `Persist` is under way at a time; changes that come meanwhile go into the next one, so a
-//! slow disk batches by itself. Actions that depend on a change are held until it is on disk;
-//! those of the failure detector never are.
+//! slow disk batches by itself. Actions that depend on a change are held until the change is on
+//! disk. Actions of the failure detector are never held.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -39,8 +39,8 @@ impl Outbox {
         self.held.push_back((gate, action));
     }
 
-    /// A run is not to be started after all: whether its start was still waiting for the disk, and
-    /// is taken back.
+    /// A run is not to be started after all. Returns whether its start still waited for the disk;
+    /// then the start is taken back.
     pub fn take_back_start(&mut self, run: Run) -> bool {
         let before = self.held.len();
         self.held
@@ -76,7 +76,8 @@ impl Outbox {
         self.under_way = Some((self.last_seq, keys));
     }
 
-    /// A write is on disk: releases what waited for it, and returns what may now be spread.
+    /// A write is on disk: releases the actions that waited for it, and returns the records that
+    /// may now be spread.
     pub fn on_persisted(&mut self, seq: u64) -> BTreeSet<RecordKey> {
         let Some((_, keys)) = self.under_way.take_if(|(under_way, _)| *under_way <= seq) else {
             return BTreeSet::new();
@@ -87,12 +88,12 @@ impl Outbox {
         keys
     }
 
-    /// Waiting for the disk?
+    /// Is a write under way?
     pub fn is_writing(&self) -> bool {
         self.under_way.is_some()
     }
 
-    /// Actions held back.
+    /// The number of actions held back.
     pub fn held(&self) -> usize {
         self.held.len()
     }

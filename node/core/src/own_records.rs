@@ -1,7 +1,7 @@
 //! What this node writes about itself: its description, its volumes, its conditions.
 //!
-//! Each is written only if it differs from what the node wrote last. It must never write a record of
-//! another node.
+//! A record is written only if it differs from what the node wrote last. This code must never write
+//! a record of another node.
 
 use crdt_state::condition::NodeConditions;
 use crdt_state::node::NodeDescription;
@@ -21,31 +21,31 @@ use crate::departure::Departure;
 pub struct NodeFacts {
     /// Host name.
     pub hostname: String,
-    /// `linux`.
+    /// Operating system: `linux`.
     pub os: String,
-    /// As Docker spells it: `x86_64`, `aarch64`, `armv7l`.
+    /// Architecture, in Docker's spelling: `x86_64`, `aarch64`, `armv7l`.
     pub arch: String,
-    /// What the machine has.
+    /// The resources of the machine.
     pub resources: Resources,
     /// Labels from the config file.
     pub engine_labels: Labels,
     /// Version of the agent.
     pub engine_version: String,
-    /// Where it listens, best first.
+    /// The addresses where it listens, best first.
     pub addresses: Vec<String>,
 }
 
-/// What this node has to say about itself.
+/// What this node reports about itself.
 pub struct OwnRecords {
     me: NodeId,
     facts: NodeFacts,
-    /// What is on this node's disk, once somebody has looked.
+    /// The volumes on this node's disk, once the disk was read.
     volumes: Option<NodeVolumes>,
     conditions: Conditions,
 }
 
 impl OwnRecords {
-    /// With `volumes: None`, nobody has looked at the disk yet: the node reports no volumes.
+    /// With `volumes: None`, the disk was not read yet: the node reports no volumes.
     pub fn new(me: NodeId, facts: NodeFacts, volumes: Option<NodeVolumes>) -> OwnRecords {
         OwnRecords { me, facts, volumes, conditions: Conditions::default() }
     }
@@ -70,12 +70,12 @@ impl OwnRecords {
         replica.put_owned(key, &description, wall_ms);
     }
 
-    /// Somebody looked at the disk.
+    /// The disk was read: it has these volumes.
     pub fn on_volumes_found(&mut self, found: NodeVolumes) {
         self.volumes = Some(found);
     }
 
-    /// Writes which volumes this node holds. One that it reported before and does not find is
+    /// Writes which volumes this node holds. A volume that it reported before and does not find is
     /// reported as missing: a disk that is not mounted must not look like an empty one.
     pub fn write_volumes(&self, replica: &mut Replica, wall_ms: u64) {
         let Some(found) = &self.volumes else { return };
@@ -101,7 +101,7 @@ impl OwnRecords {
         }
     }
 
-    /// Somebody looked at the machine: everything that is the matter now.
+    /// The machine was checked: these are all conditions that it has now.
     pub fn on_conditions_found(&mut self, now: Now, found: &NodeConditions) {
         self.conditions.observe(now, found);
     }
@@ -111,13 +111,13 @@ impl OwnRecords {
         self.conditions.deadline()
     }
 
-    /// Moves the conditions on to `now`.
+    /// Advances the conditions to `now`.
     pub fn on_conditions_due(&mut self, now: Now) {
         self.conditions.handle_due(now);
     }
 
-    /// Writes in which conditions this node cannot start tasks. `None`: as written before; else the
-    /// conditions that began or ended, each with a text.
+    /// Writes the conditions that keep this node from starting tasks. Returns the conditions that
+    /// began or ended, each with a text; `None` if nothing changed.
     pub fn write_conditions(
         &self,
         replica: &mut Replica,

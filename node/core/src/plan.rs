@@ -1,10 +1,11 @@
-//! The plan: for every service the owner of every slot, with reasons. A function of the view.
+//! The plan: the owner of every slot of every service, with reasons. A function of the view.
 //!
-//! Who has a slot keeps it while its share allows, the longest-running first; every other slot is
-//! assigned by rendezvous hashing within the shares, in a way that does not depend on who else is
-//! known to hold what: while news still travels, all nodes assign alike. So a node
-//! that fails moves its own slots only, a node that returns or joins takes at most its share, and
-//! scaling moves nothing. The plan knows nothing of time, order of arrival, or who computes it.
+//! A node that has a slot keeps it while its share allows, the longest-running first. Every other
+//! slot is assigned by rendezvous hashing within the shares. That assignment does not depend on
+//! which holders are known: while reports still spread, all nodes assign alike. So a node that
+//! fails moves its own slots only, a node that returns or joins takes at most its share, and
+//! scaling moves nothing. The plan does not depend on time, order of arrival, or the node that
+//! computes it.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +24,7 @@ mod placed;
 
 pub use placed::{Placed, Plan, ServicePlan};
 
-/// Plans everything, in canonical order.
+/// Plans every service, in canonical order.
 pub fn plan(view: &View) -> Plan {
     let mut ledger = Ledger::default();
     let mut services = BTreeMap::new();
@@ -33,8 +34,8 @@ pub fn plan(view: &View) -> Plan {
     Plan { services }
 }
 
-/// How many tasks of a service should run: the wanted slots of a replicated service, the eligible
-/// nodes of a global one.
+/// How many tasks of a service should run: the wanted slots of a replicated service, the planned
+/// slots of a global one.
 pub fn desired(scale: Scale, planned: Option<&ServicePlan>) -> usize {
     match scale {
         Scale::Replicated { replicas } => usize::try_from(replicas).unwrap_or(usize::MAX),
@@ -42,7 +43,7 @@ pub fn desired(scale: Scale, planned: Option<&ServicePlan>) -> usize {
     }
 }
 
-/// Plans one service and enters what it takes in the ledger.
+/// Plans one service and enters what it reserves in the ledger.
 pub fn plan_service(view: &View, service: &ServiceView, ledger: &mut Ledger) -> ServicePlan {
     let mut plan = match service.scale {
         Scale::Replicated { replicas } => {
@@ -75,8 +76,7 @@ fn global(view: &View, service: &ServiceView, ledger: &Ledger) -> ServicePlan {
         let verdict = match filter::exclusion(node, service) {
             Some(NodeReason::Paused) if holds => None,
             Some(reason) if !matches!(reason, NodeReason::Unable(_)) => Some(reason),
-            // On a node that cannot start it now it is tried again and again: nobody else has the
-            // slot.
+            // A node that cannot start it now tries again and again: no other node has the slot.
             _ => match ledger.capacity(node, service) {
                 (0, reason) => reason,
                 _ => None,
@@ -87,12 +87,12 @@ fn global(view: &View, service: &ServiceView, ledger: &Ledger) -> ServicePlan {
                 plan.slots.insert(slot, Placed::On(node.id, Choice::OnEveryNode));
             }
             Some(reason) => {
-                // Its data is there and cannot be had: it waits for that, as everywhere.
+                // Its data is on this node and cannot be mounted: the slot waits, as everywhere.
                 if matches!(reason, NodeReason::VolumeMissing(_) | NodeReason::VolumeGivenUp(_)) {
                     plan.slots.insert(slot, Placed::Nowhere(Unplaced::Volume(node.id)));
                 }
-                // A full node is asked for a task that it cannot run: that is a lack. A node that
-                // the operator excluded is not asked at all.
+                // A full node is expected to run a task and cannot: the slot counts as wanted. A
+                // node that the operator excluded is not expected to run one.
                 if filter::is_lack(&reason) {
                     plan.slots.insert(slot, Placed::Nowhere(Unplaced::Full));
                 }

@@ -1,5 +1,5 @@
-//! The planner of one node: the records it has read, the plan made from them, and what in it is out
-//! of date.
+//! The planner of one node: the records it has read, the plan made from them, and which parts of
+//! the plan are out of date.
 //!
 //! ```text
 //! record changed, member changed, timer ──▶ outdated ──replan──▶ plan, services to reconcile
@@ -23,7 +23,7 @@ mod views;
 pub struct Planner {
     me: NodeId,
     failover_delay_ms: u64,
-    /// Until then, a node that was never heard counts as present: this node has just booted.
+    /// Until this time, a node that was never heard counts as present: this node has just booted.
     booted_until: Now,
     catalog: Catalog,
     view: View,
@@ -59,7 +59,7 @@ impl Planner {
         &self.catalog
     }
 
-    /// What the plan was made from.
+    /// The view that the plan was made from.
     pub fn view(&self) -> &View {
         &self.view
     }
@@ -164,7 +164,8 @@ impl Planner {
         outdated.services.union(&outdated.handovers).copied().collect()
     }
 
-    /// Views all members again; whether any is different, which concerns every service.
+    /// Builds the views of all members again. Returns whether any changed, which concerns every
+    /// service.
     fn view_nodes(&mut self, now: Now, gossip: &Gossip) -> bool {
         self.presence_deadline = Now::NEVER;
         let mut nodes = std::collections::BTreeMap::new();
@@ -181,7 +182,7 @@ impl Planner {
         is_changed
     }
 
-    /// From when on a node counts as gone, as far as placement cares.
+    /// The time from which a node counts as gone for placement.
     fn gone_at(&self, gossip: &Gossip, id: NodeId) -> Now {
         if id == self.me {
             return Now::NEVER;
@@ -196,7 +197,8 @@ impl Planner {
         }
     }
 
-    /// Views one service again; whether it takes what others may lack, which concerns every service.
+    /// Builds the view of one service again. Returns whether the service reserves, or reserved,
+    /// what others may lack, which concerns every service.
     fn view_service(&mut self, id: ServiceId) -> bool {
         let after = views::service(&self.catalog, id);
         let is_counted = after.as_ref().is_some_and(ledger::is_counted);

@@ -1,16 +1,17 @@
 //! Platforms: what an image is built for, and which node runs such a build.
 //!
-//! The rule is Docker's: a 64-bit ARM also runs the 32-bit builds, an ARM the older variants, and
-//! `x86_64` those of `386`. It never guesses: a node that says nothing of itself is not left out.
+//! The rule is Docker's: 64-bit ARM also runs 32-bit builds, ARM also runs builds of older
+//! variants, and `x86_64` also runs builds of `386`. The rule never guesses: a node that does not
+//! report its platform is not left out.
 
 use crdt_state::spec::Platform;
 
 use crate::view::NodeView;
 
-/// The newest variant of ARM that is 32-bit: what a 64-bit one runs as well.
+/// The newest 32-bit variant of ARM: 64-bit ARM runs it as well.
 const ARM_32_NEWEST: u32 = 8;
 
-/// Can the node run one of the builds? An empty list is not known, and any node may.
+/// Can the node run one of the builds? An empty list means unknown: any node may run it.
 pub fn runs_one_of(node: &NodeView, platforms: &[Platform]) -> bool {
     platforms.is_empty() || platforms.iter().any(|platform| runs(node, platform))
 }
@@ -28,14 +29,14 @@ fn runs_arch(node: &NodeView, platform: &Platform) -> bool {
         ("arm64", "arm64") => matches!(platform.variant.as_str(), "" | "v8"),
         ("arm64", "arm") => arm_variant(&platform.variant) <= ARM_32_NEWEST,
         ("arm", "arm") => arm_variant(&platform.variant) <= arm_of_node(&node.arch),
-        // `v1` is what every such processor can; more is not known of a node.
+        // Every such processor runs `v1`; whether a node runs more is not known.
         ("amd64", "amd64") => matches!(platform.variant.as_str(), "" | "v1"),
         ("amd64", "386") => true,
         (here, build) => here == build,
     }
 }
 
-/// `v6` is 6; a build for ARM without a variant is one for the seventh, as in Docker.
+/// `v6` is 6; an ARM build without a variant is a build for `v7`, as in Docker.
 fn arm_variant(variant: &str) -> u32 {
     match variant {
         "" => 7,
@@ -43,14 +44,14 @@ fn arm_variant(variant: &str) -> u32 {
     }
 }
 
-/// `armv6l` is 6.
+/// The ARM variant of a node: `armv6l` is 6.
 fn arm_of_node(arch: &str) -> u32 {
     let digits: String =
         arch.trim_start_matches("arm").trim_start_matches('v').chars().take(1).collect();
     digits.parse().unwrap_or(7)
 }
 
-/// Go's name of an architecture, which images use, for that of the kernel, which nodes use.
+/// The architecture in Go's names, which images use, from the kernel's names, which nodes use.
 fn go_arch(arch: &str) -> &str {
     match arch {
         "x86_64" | "x86-64" => "amd64",
@@ -62,7 +63,7 @@ fn go_arch(arch: &str) -> &str {
     }
 }
 
-/// What to call the architecture of a node: `armv7`, `arm64`, `amd64`.
+/// How the architecture of a node is shown: `armv7`, `arm64`, `amd64`.
 pub fn node_word(arch: &str) -> String {
     match go_arch(arch) {
         "arm" => format!("armv{}", arm_of_node(arch)),
@@ -70,7 +71,7 @@ pub fn node_word(arch: &str) -> String {
     }
 }
 
-/// What to call builds: `amd64, armv7`.
+/// How builds are shown: `amd64, armv7`.
 pub fn build_words(platforms: &[Platform]) -> String {
     let word = |platform: &Platform| match platform.os.as_str() {
         "" | "linux" => format!("{}{}", go_arch(&platform.arch), platform.variant),

@@ -1,6 +1,7 @@
 //! Reasons: the closed list of answers to "why (not) here".
 //!
-//! Every choice of the planner carries one; `why` prints these and nothing else. Codes are stable.
+//! Every choice of the planner carries a reason; `why` prints these and nothing else. Codes are
+//! stable.
 
 use std::fmt;
 
@@ -15,27 +16,27 @@ pub enum NodeReason {
     Drained,
     /// An operator paused it: it keeps what it has.
     Paused,
-    /// The image has no build for it: its own architecture, and what there are builds for.
+    /// The image has no build for it: the node's architecture, and the platforms of the builds.
     Platform(String, String),
-    /// It cannot start tasks, for a reason of its own: it keeps what runs.
+    /// It reports, with this text, that it cannot start tasks: it keeps what runs.
     Unable(String),
-    /// It holds a volume of the service that is not on its disk.
+    /// It holds a volume of the service, but the volume is not on its disk.
     VolumeMissing(String),
     /// It holds a volume of the service that operators gave up.
     VolumeGivenUp(String),
-    /// A volume of the service is elsewhere: its name, and the host name of who holds it.
+    /// A volume of the service is elsewhere: its name, and the host name of its holder.
     VolumeElsewhere(String, String),
-    /// A constraint does not fit.
+    /// The node does not satisfy a constraint.
     Constraint(String),
     /// A constraint that this version cannot read.
     UnreadableConstraint(String),
-    /// Older services took the memory: needs, has free.
+    /// Not enough memory is free: needs, has free (bytes).
     Memory(u64, u64),
-    /// Older services took the cores: needs, has free (billionths).
+    /// Not enough CPU is free: needs, has free (billionths of a core).
     Cpu(u64, u64),
-    /// Not enough of a countable resource: name, needs, has free.
+    /// Not enough of a countable resource is free: name, needs, has free.
     Generic(String, u64, u64),
-    /// An older service has the host port.
+    /// A task on the node has the host port.
     HostPort(u16),
     /// It has as many tasks of this service as `replicas-max-per-node` allows.
     MaxPerNode(u32),
@@ -118,16 +119,16 @@ impl fmt::Display for NodeReason {
 pub enum Choice {
     /// Its owner has it already, and its share allows it to keep it.
     Held,
-    /// Nobody had it: it went to the least loaded node with the highest hash.
+    /// No node had it: it was assigned by rendezvous hashing within the shares.
     Assigned,
-    /// Another has it, but has more than its share; it moves to the owner.
+    /// Another node has it and may not keep it, usually because it has more than its share.
     Moved {
-        /// Where it runs until the owner has it running.
+        /// The node that runs it until the owner runs it.
         from: NodeId,
     },
-    /// A global service has one on each node.
+    /// A global service has one task on each node.
     OnEveryNode,
-    /// No node may take it, and here it runs: it goes on as it is until there is a place for it.
+    /// No node may take it, and this node runs it: it goes on unchanged until a node may take it.
     Stays,
 }
 
@@ -149,9 +150,9 @@ impl Choice {
 pub enum Unplaced {
     /// No node can take a task of this service at all.
     NoNode,
-    /// The nodes that can are full.
+    /// The nodes that can take one are full.
     Full,
-    /// A volume of it is on this node, which cannot take it.
+    /// A volume of the slot is on this node, which cannot take the slot.
     Volume(NodeId),
 }
 

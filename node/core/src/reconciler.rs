@@ -1,8 +1,9 @@
-//! This node's part of the plan: each slot that it owns or has a task in is brought towards it.
+//! This node's part of the plan: each slot that it owns or has a task in is brought towards the
+//! plan.
 //!
 //! The plan is enough to start a task. To end a healthy copy, the new owner has to answer, see
 //! [`crate::handover`]. Slots whose turn in a rollout has not come run the last template that was
-//! good, wherever they are started. It must never write a record of another node.
+//! good, wherever they are started. This code must never write a record of another node.
 
 use std::collections::BTreeMap;
 
@@ -22,10 +23,10 @@ use crate::tasks::{SlotTarget, StepTime, TaskOrder, Tasks, is_healthy};
 mod target;
 mod task_events;
 
-/// From the first member heard to the first start: the time of one comparison.
+/// From the first member heard to the first start, in milliseconds: the time of one comparison.
 pub const LOOK_AROUND_MS: u64 = 700;
 
-/// How long after the first member was heard tasks of unknown services are kept, in milliseconds:
+/// How long tasks of unknown services are kept after the first member was heard, in milliseconds:
 /// three comparisons on the default profile.
 pub const ORPHAN_MS: u64 = 30_000;
 
@@ -34,10 +35,10 @@ pub struct Reconciler {
     me: NodeId,
     tasks: Tasks,
     handover: Handover,
-    /// Until then, tasks of services that have no record go on: a node that lost its disk first
-    /// hears what its peers know.
+    /// Until this time, tasks of services that have no record go on: a node that lost its disk
+    /// first receives what its peers know.
     orphans_until: Now,
-    /// When a service is due by itself: the next turn of a rollout, the end of its orphans.
+    /// When a service is due by itself: the next turn of a rollout, or the end of `orphans_until`.
     due_at: BTreeMap<ServiceId, Now>,
 }
 
@@ -68,7 +69,7 @@ impl Reconciler {
         }
     }
 
-    /// Something became of a run.
+    /// The runtime reported what happened to a run.
     pub fn handle_run(&mut self, time: StepTime, run: Run, event: RunEvent, catalog: &Catalog) {
         let service = self.tasks.slot_of(run).and_then(|(id, _)| catalog.services.get(&id));
         self.tasks.handle_run(time, run, event, service);
@@ -100,7 +101,7 @@ impl Reconciler {
         self.tasks.is_idle()
     }
 
-    /// Is everything written and ordered that the tasks led to?
+    /// Is there nothing left to write and nothing left to order?
     pub fn is_settled(&self) -> bool {
         self.tasks.is_settled()
     }
@@ -130,8 +131,8 @@ impl Reconciler {
         self.tasks.slots().map(|(service, _)| service)
     }
 
-    /// A task record in this node's name that it did not write in this life is overwritten by what
-    /// it knows.
+    /// A task record in this node's name that differs from the node's own state is overwritten with
+    /// that state.
     pub fn refute(&mut self, replica: &Replica, key: RecordKey) {
         let Some((owner, reported)) = replica.owned::<TaskRecord>(&key) else { return };
         let (service, slot) = (reported.service, reported.slot);
@@ -140,8 +141,8 @@ impl Reconciler {
         }
     }
 
-    /// Is the service to be left as it is for now? Nothing of it is begun and nothing ended: its
-    /// record cannot be read, or has not arrived yet.
+    /// Is the service to be left as it is for now, because its record cannot be read or has not
+    /// arrived yet? Then none of its tasks is started or ended.
     pub fn leaves_alone(&mut self, now: Now, replica: &Replica, id: ServiceId) -> bool {
         let key = RecordKey::service(id);
         // No record at all, not even of the removal.
@@ -192,7 +193,7 @@ impl Reconciler {
         };
     }
 
-    /// The slots that this node owns, has something in, or asks about.
+    /// The slots that this node owns, has a task in, or asks about.
     fn concerned_slots(&self, planner: &Planner, id: ServiceId) -> Vec<Slot> {
         let mut slots: Vec<Slot> =
             self.tasks.slots().filter(|(of, _)| *of == id).map(|(_, slot)| slot).collect();
@@ -205,8 +206,9 @@ impl Reconciler {
         slots
     }
 
-    /// Asks the owner of a slot that this node runs as well whether it keeps the slot, if the owner
-    /// reports that it runs it. Returns whether it has answered so. `keeper` is that owner.
+    /// Asks the keeper whether it keeps a slot that this node runs as well. `keeper` is the slot's
+    /// owner, if that owner reports that it runs the slot. Returns whether it has answered that it
+    /// keeps it.
     fn hand_over(
         &mut self,
         time: StepTime,
@@ -266,7 +268,7 @@ impl Reconciler {
     }
 }
 
-/// Does the node report that the slot runs on it, healthy, and that it is to go on?
+/// Does the node report that it runs the slot healthy, and that the slot is to go on?
 fn runs(catalog: &Catalog, id: ServiceId, slot: Slot, node: NodeId) -> bool {
     let record = catalog.said(id, slot, node);
     record.is_some_and(|record| record.tasks.iter().any(|s| s.desired_running && is_healthy(s)))

@@ -50,7 +50,7 @@ impl<'a> NodeReport<'a> {
         self.planner.view()
     }
 
-    /// What a service is called by: its name, or its id while an older one has that name too.
+    /// How a service is shown: by its name, or by its id while an older service has the same name.
     pub fn called(&self, service: &Service) -> String {
         match self.catalog().owns_name(service) {
             true => service.name.clone(),

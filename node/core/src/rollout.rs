@@ -1,8 +1,9 @@
-//! Rollout without a leader: each node decides for its own slots, from what all owners say.
+//! Rollout without a leader: each node decides for its own slots, from the reports of all owners.
 //!
-//! Slots have an order. A slot may take a new template when, of the wanted slots before it, all
-//! but `parallelism - 1` run it healthy, and have done so for the monitor time and the delay, as
-//! this node saw it. It knows nothing of who began the rollout: that node can be gone.
+//! Slots have an order. A slot may take a new template when all but `parallelism - 1` of the wanted
+//! slots before it run that template healthy. They must have done so for the monitor time and the
+//! delay, as this node saw it. The rule does not depend on the node that began the rollout: that
+//! node can be gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,17 +17,17 @@ use crate::plan::{Placed, ServicePlan, desired};
 use crate::reason::Choice;
 use crate::tasks::is_healthy;
 
-/// Since when this node has seen slots run a template healthy. Late after a restart of the agent,
-/// which only makes a rollout slower.
+/// Since when this node has seen slots run a template healthy. These times begin again when the
+/// agent restarts, which only makes a rollout slower.
 #[derive(Debug, Clone, Default)]
 pub struct RolloutProgress {
     since: BTreeMap<ServiceId, BTreeMap<Slot, (TemplateVersion, Now)>>,
-    /// The version of each service that is being reached or was; whether it was.
+    /// The version of each service that this node saw last, and whether its rollout was completed.
     reached: BTreeMap<ServiceId, (u64, bool)>,
 }
 
 impl RolloutProgress {
-    /// Notes what the owners of a service's slots say now.
+    /// Notes what the owners of a service's slots report now.
     pub fn note(
         &mut self,
         now: Now,
@@ -55,9 +56,10 @@ impl RolloutProgress {
         self.reached.insert(service.id, (service.version, was_reached || is_all));
     }
 
-    /// Did all slots of a service run its template healthy for the monitor time since the last edit
-    /// of it? Once so, it stays so, whatever happens to its tasks later. Of an edit of which this
-    /// node has not seen a beginning, since its agent started later, it is enough that they run.
+    /// Since the last edit of a service, did all its slots run its template healthy for the monitor
+    /// time? Once true, this stays true for that edit, whatever happens to its tasks later. If all
+    /// slots run healthy when this node first sees the edit, for example because its agent started
+    /// later, that is enough.
     pub fn is_reached(&self, now: Now, service: &Service, plan: Option<&ServicePlan>) -> bool {
         let Some((_, reached)) =
             self.reached.get(&service.id).filter(|(of, _)| *of == service.version)
@@ -104,7 +106,7 @@ impl RolloutProgress {
         let seen = self.since.get(&service.id);
         let mut ripe_at = Vec::new();
         for (before, placed) in plan.slots.range(..slot) {
-            // What has no place, or stays as it is until it has one, is not waited for.
+            // A slot that has no place, or stays as it is until there is one, is not waited for.
             if matches!(placed, Placed::Nowhere(_) | Placed::On(_, Choice::Stays)) {
                 continue;
             }
@@ -123,7 +125,7 @@ impl RolloutProgress {
     }
 }
 
-/// Are these slots all that the service wants?
+/// Do these slots include all slots that the service wants?
 fn is_full<'a>(
     service: &Service,
     plan: Option<&ServicePlan>,

@@ -1,7 +1,7 @@
 //! The fixed hash of rendezvous placement: integers only, the same on every architecture.
 //!
 //! It must never change: a fleet in which two versions score differently would not agree. The
-//! golden test below holds it.
+//! golden test below guards it.
 
 use crdt_state::task::Slot;
 use crdt_state::{NodeId, ServiceId};
@@ -41,7 +41,7 @@ pub fn slot_part(slot: Slot) -> Part {
     })
 }
 
-/// How much a node wants a slot; the highest has it.
+/// The score of a node for a slot; the node with the highest score gets the slot.
 pub fn score(service: Part, slot: Part, node: Part) -> u64 {
     mix(service.0.wrapping_add(mix(slot.0 ^ node.0.rotate_left(29))))
 }

@@ -1,8 +1,8 @@
 //! Shares: how many slots of one service each node gets.
 //!
-//! A level is filled like water: nodes that can take less than the level take what they can, the
-//! others stand at the level or one above it. So eligible nodes differ by at most one task, unless
-//! their capacity forbids it.
+//! All nodes have one level: nodes that can take less than the level take what they can, the others
+//! take the level or one more. So eligible nodes differ by at most one task, unless their capacity
+//! forbids it.
 
 /// The result of sharing slots out.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,9 @@
-//! What runs healthy and has no place any more: it stays where it is.
+//! Slots that run healthy and have no place in the plan any more: they stay where they are.
 //!
-//! A constraint that fits no node, a drain of the last node, a limit per node that came later: to
-//! stop what runs would leave nothing, and nothing could take over. So the best copy of such a slot
-//! goes on, as it is, until a node may take the slot. A node that lacks what the task needs, because
-//! a service of higher priority took it, keeps nothing.
+//! A slot loses its place by a constraint that fits no node, a drain of the last node, or a limit
+//! per node that came later. If its task were stopped, no node could take over. So the best copy of
+//! such a slot goes on unchanged until a node may take the slot. A node that lacks what the task
+//! needs, because a service of higher priority took it, keeps nothing.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::plan::{Placed, ServicePlan};
 use crate::reason::Choice;
 use crate::view::{Holder, Presence, ServiceView, Standing, View};
 
-/// Gives the slots without a place to those who run them.
+/// Gives the slots without a place to the nodes that run them.
 pub fn let_stay(view: &View, service: &ServiceView, ledger: &Ledger, plan: &mut ServicePlan) {
     let Scale::Replicated { replicas } = service.scale else { return };
     if !plan.slots.values().any(|placed| matches!(placed, Placed::Nowhere(_))) {

@@ -1,5 +1,5 @@
 //! This node's own tasks: from the plan's targets to orders for the runtime, and back from the
-//! runtime's reports to what the node says of its tasks.
+//! runtime's reports to the node's task records.
 //!
 //! ```text
 //!            due                Started              superseded, surplus, unhealthy
@@ -7,8 +7,9 @@
 //!    ▲                   │ Refused          │ Exited                                  │ Exited
 //!    └── next attempt ───┴──────────────────┘  (restart policy)          shutdown ◀───┘
 //! ```
-//! Start when this node owns the slot; stop what it no longer owns only when the new owner has it
-//! running, or when nobody should run it. It must never write in another node's name.
+//! A task starts when this node owns the slot. A running task of a slot that another node owns
+//! stops only when that node runs the slot and has answered that it keeps it, or when no node
+//! should run the slot. This code must never write a record of another node.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -33,24 +34,24 @@ use local::{After, Live, Local, Phase};
 /// does not start them all at once on two cores.
 pub const STARTING_MAX: usize = 16;
 
-/// A stop that was not reported after the grace and this long, in milliseconds, is ordered again.
+/// A stop is ordered again if it was not reported after the grace and this long, in milliseconds.
 pub const STOP_AGAIN_MS: u64 = 30_000;
 
 /// What the runtime is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskOrder {
-    /// Run this.
+    /// Start a run.
     Start(Box<TaskStart>),
-    /// End this.
+    /// End a run.
     Stop {
         /// Which.
         run: Run,
-        /// `SIGTERM` unless given.
+        /// The signal; `None`: `SIGTERM`.
         signal: Option<String>,
-        /// How long it may take.
+        /// The grace period.
         grace_ms: u64,
     },
-    /// Its files are no longer wanted.
+    /// The files of this run are no longer wanted.
     Forget(Run),
 }
 
@@ -61,20 +62,20 @@ pub struct StepTime {
     pub now: Now,
     /// Time of day, display only.
     pub wall_ms: u64,
-    /// The replica's counter, larger than everything seen: the order of "runs longest".
+    /// The replica's counter, larger than every counter seen: it tells which task runs longest.
     pub lamport: u64,
 }
 
-/// What the plan says about one slot that this node owns, or has something in.
+/// What the plan says about one slot that this node owns, or has a task in.
 #[derive(Debug, Clone, Copy)]
 pub struct SlotTarget<'a> {
     /// The service, unless it is gone.
     pub service: Option<&'a Service>,
     /// Should anybody run the slot?
     pub wanted: bool,
-    /// Who should.
+    /// The node that should run it.
     pub owner: Option<NodeId>,
-    /// Does the owner, if it is another node, say that it runs and is healthy?
+    /// Does the owner, if it is another node, report that it runs the slot healthy?
     pub owner_runs: bool,
     /// Has the owner, if it is another node, answered that it keeps the slot? See
     /// [`crate::handover`].
@@ -100,7 +101,7 @@ pub struct Tasks {
     slots: BTreeMap<(ServiceId, Slot), Local>,
     orders: VecDeque<TaskOrder>,
     touched: BTreeSet<(ServiceId, Slot)>,
-    /// Nothing starts before: a node that just booted looks around first.
+    /// Nothing starts before this time: a node that just booted first waits for its peers' records.
     hold_until: Now,
 }
 
@@ -122,7 +123,7 @@ impl Tasks {
         self.hold_until = self.hold_until.min(now);
     }
 
-    /// The slots in which this node has something to say.
+    /// The slots for which this node has a record.
     pub fn slots(&self) -> impl Iterator<Item = (ServiceId, Slot)> + '_ {
         self.slots.keys().copied()
     }
@@ -132,8 +133,8 @@ impl Tasks {
         self.orders.pop_front()
     }
 
-    /// Slots whose record changed since the last call, with the record, or `None` if there is
-    /// nothing left to say.
+    /// Slots whose record changed since the last call, with the record; `None`: the record is to be
+    /// removed.
     pub fn drain_touched(&mut self) -> Vec<((ServiceId, Slot), Option<TaskRecord>)> {
         let touched = std::mem::take(&mut self.touched);
         touched
@@ -142,7 +143,7 @@ impl Tasks {
             .collect()
     }
 
-    /// What this node says of one slot.
+    /// This node's record of one slot.
     pub fn record(&self, service: ServiceId, slot: Slot) -> Option<&TaskRecord> {
         self.slots.get(&(service, slot)).map(|local| &local.record)
     }
@@ -229,7 +230,8 @@ impl Tasks {
         local.live.iter().filter_map(|(t, live)| Some((*t, reason_for(*t, live)?))).collect()
     }
 
-    /// Makes sure that the target is on its way, if it may be.
+    /// Begins the target task, unless it lives, has ended, or must wait for another task of the
+    /// slot.
     fn ensure(
         &mut self,
         time: StepTime,
@@ -255,7 +257,7 @@ impl Tasks {
         self.touched.insert(key);
     }
 
-    /// Asks a task to end; one that has not started simply does not.
+    /// Asks a task to end. A task that still waits for its start ends at once.
     fn stop(&mut self, time: StepTime, key: (ServiceId, Slot), task: TaskId, after: After) {
         let Some(local) = self.slots.get_mut(&key) else { return };
         let Some(live) = local.live.get_mut(&task) else { return };
@@ -280,7 +282,7 @@ impl Tasks {
         }
     }
 
-    /// A slot that is not wanted and in which nothing lives has nothing to say any more.
+    /// Removes the record of a slot that is not wanted and in which no task lives.
     fn retire_if_over(&mut self, key: (ServiceId, Slot), slot_target: SlotTarget<'_>) {
         if slot_target.wanted || self.slots.get(&key).is_none_or(|local| !local.live.is_empty()) {
             return;
@@ -296,7 +298,7 @@ impl Tasks {
         }
     }
 
-    /// Starts what is due, and orders again what was not answered.
+    /// Starts the tasks that are due, and orders again the stops that were not answered.
     pub fn handle_due<'a>(
         &mut self,
         time: StepTime,
@@ -323,7 +325,7 @@ impl Tasks {
         }
     }
 
-    /// Orders the start of a waiting task; whether it did.
+    /// Orders the start of a waiting task. Returns whether it did.
     fn start(
         &mut self,
         time: StepTime,
@@ -377,11 +379,11 @@ impl Tasks {
     }
 }
 
-/// Running, and as far as anybody checks, healthy.
+/// Running and healthy, or running without a health check.
 pub fn is_healthy(status: &TaskStatus) -> bool {
     status.current.state == TaskState::Running
         && matches!(status.current.health, Health::Unchecked | Health::Healthy)
 }
 
-/// Past tasks kept per slot.
+/// The most tasks kept per slot: the current one and `HISTORY_MAX` past ones.
 const TASKS_MAX: usize = HISTORY_MAX + 1;

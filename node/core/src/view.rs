@@ -1,7 +1,7 @@
-//! What the planner looks at: nodes, services, and what owners say they hold.
+//! The view that the planner plans from: nodes, services, and the tasks that owners report.
 //!
-//! A view is a plain value; equal views give equal plans. Liveness enters it as two words, here or
-//! gone, after the failover delay has passed: no clock reaches the planner.
+//! A view is a plain value; equal views give equal plans. Liveness is one of two values, here or
+//! gone, and the failover delay is applied before: no clock reaches the planner.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,58 +16,58 @@ mod node;
 
 pub use node::{NodeView, Presence};
 
-/// How well a holder does, best first.
+/// The state of a holder's task, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
-    /// Running and, as far as anybody checks, healthy.
+    /// Running and healthy, or running without a health check.
     Running,
-    /// On its way there.
+    /// Not ended, and not running healthy.
     Coming,
     /// Ended for good, with the current template: complete or failed.
     Ended,
 }
 
-/// A node that says it has a task in a slot.
+/// A node that reports a task in a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holder {
     /// Which slot.
     pub slot: Slot,
-    /// Who.
+    /// The node.
     pub node: NodeId,
-    /// How it does.
+    /// The state of its task.
     pub standing: Standing,
-    /// Lamport counter when it began to run: the lower, the longer.
+    /// Lamport counter when the task began to run: the lower, the longer it runs.
     pub running_since: u64,
 }
 
 /// A service as the planner sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceView {
-    /// Which.
+    /// Its id.
     pub id: ServiceId,
     /// Its age, which orders services of one priority.
     pub created: Stamp,
-    /// Mode and number.
+    /// Mode and number of tasks.
     pub scale: Scale,
     /// Parsed constraints, or the text of those that do not parse.
     pub constraints: Vec<Result<Constraint, String>>,
-    /// What its image is built for; empty: not known, or no image.
+    /// The platforms that its image is built for; empty: not known, or no image.
     pub platforms: Vec<Platform>,
-    /// At most so many on one node; 0: no limit.
+    /// The most tasks on one node; 0: no limit.
     pub max_per_node: u32,
     /// Higher is placed first.
     pub priority: i32,
-    /// What one task sets aside.
+    /// The resources that one task reserves.
     pub reservations: Resources,
     /// Ports that one task takes on its node.
     pub host_ports: Vec<PublishedPort>,
-    /// The named volumes of its tasks, with [`SLOT`] where the number of the slot stands.
+    /// The named volumes of its tasks, with [`SLOT`] in place of the slot's number.
     pub volumes: BTreeSet<String>,
-    /// Who has what.
+    /// The nodes that report tasks of it.
     pub holders: Vec<Holder>,
 }
 
-/// Stands for a slot in the name of a volume: every slot has a volume of its own.
+/// Stands for the slot's number in the name of a volume: every slot has a volume of its own.
 pub const SLOT: &str = "{{.Task.Slot}}";
 
 impl ServiceView {
@@ -84,15 +84,15 @@ impl ServiceView {
 /// Everything a plan depends on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct View {
-    /// All nodes that are neither evicted nor left.
+    /// All members: nodes that were not evicted and have not left.
     pub nodes: BTreeMap<NodeId, NodeView>,
     /// All services that are wanted.
     pub services: BTreeMap<ServiceId, ServiceView>,
 }
 
 impl View {
-    /// Services in the order in which they are placed: priority, then age. A new service comes
-    /// last and never moves another's tasks.
+    /// Services in the order in which they are placed: priority, then age. A new service comes last
+    /// in its priority and never moves tasks of the services before it.
     pub fn canonical_order(&self) -> Vec<&ServiceView> {
         let mut services: Vec<&ServiceView> = self.services.values().collect();
         services.sort_by_key(|s| (std::cmp::Reverse(s.priority), s.created, s.id));
@@ -111,7 +111,7 @@ impl View {
         self.services.values().filter(names).map(|service| service.id)
     }
 
-    /// The slots of a service, as wanted.
+    /// The wanted slots of a service.
     pub fn wanted_slots(&self, service: &ServiceView) -> BTreeSet<Slot> {
         match service.scale {
             Scale::Replicated { replicas } => (1..=replicas).map(Slot::Number).collect(),

@@ -1,7 +1,8 @@
-//! Which nodes hold the volumes of a service, as the planner needs it.
+//! The nodes that hold the volumes of a service, as the planner needs them.
 //!
-//! A node holds a volume because it says so, reachable or not. The planner must never take silence
-//! for absence: a database that is started on an empty volume looks like one that lost its data.
+//! A node holds a volume if its record says so, whether the node is reachable or not. The planner
+//! must never conclude from silence that a volume is absent: a database that is started on an empty
+//! volume looks like one that lost its data.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +14,7 @@ use crdt_state::volume::Holding;
 use crate::reason::NodeReason;
 use crate::view::{NodeView, SLOT, View};
 
-/// The named volumes of a service's tasks. What is different on every node binds nothing.
+/// The named volumes of a service's tasks. A name that differs on every node binds no task.
 pub fn named_by(service: &Service) -> BTreeSet<String> {
     let mounts = service.template.container.mounts.iter();
     let names = mounts.filter_map(|mount| match &mount.source {
@@ -44,7 +45,7 @@ fn expanded(name: &str, service: &Service) -> Option<String> {
     Some(text)
 }
 
-/// Why a node cannot mount one of these volumes although it says that it holds it.
+/// Why a node cannot mount one of these volumes although it reports that it holds it.
 pub fn obstacle(node: &NodeView, names: &BTreeSet<String>) -> Option<NodeReason> {
     names.iter().find_map(|name| match node.volumes.get(name)? {
         Holding::Here => None,
@@ -53,19 +54,20 @@ pub fn obstacle(node: &NodeView, names: &BTreeSet<String>) -> Option<NodeReason>
     })
 }
 
-/// Who holds the volumes of a task.
+/// The nodes that hold the volumes of a task.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Holders {
-    /// Those who hold each one that anybody holds.
+    /// The nodes that hold every one of those volumes that any node holds.
     pub of_all: BTreeSet<NodeId>,
-    /// Those who hold any.
+    /// The nodes that hold any of the volumes.
     pub of_any: BTreeSet<NodeId>,
-    /// So many tasks must not begin anew: the most nodes that hold one and the same volume.
+    /// So many tasks must not start on an empty volume: the most nodes that hold one and the same
+    /// volume.
     pub claims: usize,
 }
 
 impl Holders {
-    /// Looks through all nodes, silent ones too.
+    /// Counts all nodes, silent ones too.
     pub fn of(view: &View, names: &BTreeSet<String>) -> Holders {
         let holds = |node: &NodeView, name: &String| {
             matches!(node.volumes.get(name), Some(Holding::Here | Holding::Missing))

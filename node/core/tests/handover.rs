@@ -1,9 +1,9 @@
 //! Handovers in every order: an exhaustive model of two and three nodes that all run one slot.
 //!
-//! Each node's plan may name any node as the owner at any moment, as often as the bound allows, and
-//! each version of each record may arrive at any time after it was written, be lost, or come twice
-//! (an older or equal version changes nothing, as in the replica). Whatever happens, one copy stays.
-//! The rule of before, which ended a copy as soon as the owner was heard to run one, fails at once.
+//! Each node's plan may name any node as the owner at any moment, as often as the bound allows.
+//! Each version of each record may arrive at any time after it was written, be lost, or come twice
+//! (an older or equal version changes nothing, as in the replica). In every case, one copy stays.
+//! The earlier rule, which ended a copy as soon as the owner was heard to run one, fails at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,13 +21,13 @@ fn id(node: usize) -> NodeId {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Rule {
-    /// The keeper has to have answered.
+    /// The keeper must have answered.
     Answered,
-    /// It suffices to have heard that the owner runs the slot.
+    /// It is enough to have heard that the owner runs the slot.
     Heard,
 }
 
-/// What a node has written, a version after the other.
+/// One version of what a node has written.
 #[derive(Clone)]
 struct Version {
     said: Handovers,
@@ -38,12 +38,12 @@ struct Version {
 struct Holder {
     handover: Handover,
     runs: bool,
-    /// Who has the slot in its plan.
+    /// The node that owns the slot in this node's plan.
     owner: usize,
     /// How often its plan may still change.
     changes: usize,
     written: Vec<Version>,
-    /// How many versions of each other node have arrived at most.
+    /// For each other node, the newest of its versions that has arrived.
     heard: Vec<usize>,
 }
 
@@ -103,7 +103,7 @@ impl World {
         &self.holders[other].written[self.holders[me].heard[other] - 1]
     }
 
-    /// Every world that can come next.
+    /// Every world that can follow.
     fn next(&self) -> Vec<World> {
         let nodes = self.holders.len();
         let mut next = Vec::new();
@@ -130,8 +130,8 @@ impl World {
         next
     }
 
-    /// Tells worlds apart by all that what comes depends on: versions that everybody has passed
-    /// are none of that.
+    /// A digest of everything that later worlds depend on. Versions that every other node has
+    /// passed are not part of that.
     fn digest(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
         for (me, holder) in self.holders.iter().enumerate() {
@@ -188,7 +188,7 @@ fn to_have_heard_that_the_owner_runs_it_does_not_suffice() {
     assert!(explore(World::new(2, 1, Rule::Heard)).0.is_some());
 }
 
-/// All plans come to say the same, and all news arrives: what is left over ends.
+/// All plans come to agree, and all records arrive: surplus copies end.
 #[test]
 fn once_all_agree_only_the_owners_copy_stays() {
     for owner in 0..3 {

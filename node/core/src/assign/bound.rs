@@ -1,9 +1,10 @@
 //! Assignment of a replicated service with named volumes: a task goes where its data is.
 //!
-//! A slot stays with the node that has it and holds its volumes, also while that cannot run it:
-//! then it waits. Holders without a slot come next, and as many slots wait as there are holders
-//! that cannot take one. Only what is left over after that may begin anew with an empty volume. So
-//! no task is ever started on an empty volume while a node that is merely silent has its data.
+//! A slot stays with the node that has it and holds its volumes; if that node cannot run it, the
+//! slot waits. Nodes that hold volumes without a slot come next, and as many slots wait as there
+//! are holders that cannot take one. Only slots that are left after that may start on an empty
+//! volume. So no task is ever started on an empty volume while a node that is merely silent has its
+//! data.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,9 +41,9 @@ pub fn replicated(
 
 /// What a node can take.
 enum Room {
-    /// So many tasks.
+    /// At most so many tasks.
     Fits(u32),
-    /// Only what it has.
+    /// Only the tasks that it has.
     Keeps,
 }
 
@@ -96,7 +97,7 @@ impl<'a> BoundAssigner<'a> {
         BoundAssigner { view, service, part, plan, room, counts: BTreeMap::new(), held, first }
     }
 
-    /// Places the slots of one set of volumes as far as these bind them; the others.
+    /// Places those slots of one set of volumes that the volumes bind. Returns the other slots.
     fn place_bound(&mut self, slots: &[Slot]) -> Vec<Slot> {
         let Some(names) = slots.first().map(|slot| self.service.volumes_of(*slot)) else {
             return Vec::new();
@@ -120,9 +121,9 @@ impl<'a> BoundAssigner<'a> {
             used.insert(*node);
         }
         let waiting = open.len().min(holders.claims.saturating_sub(used.len()));
-        // A slot that runs somewhere goes on there for as long as another one can wait.
+        // Slots that run nowhere wait first: a slot that runs goes on while another one can wait.
         open.sort_by_key(|slot| (self.keeper(*slot).is_some(), *slot));
-        // There are at least as many of these: claims count the holders of one volume only.
+        // There are at least as many such nodes: `claims` counts the holders of one volume only.
         let unable: Vec<NodeId> = holders.of_any.difference(&used).copied().collect();
         for (slot, node) in open.drain(..waiting).zip(&unable) {
             self.wait(slot, *node, &names);
@@ -130,7 +131,8 @@ impl<'a> BoundAssigner<'a> {
         open
     }
 
-    /// A slot of a node that holds its volumes stays with it, and waits if that cannot run it.
+    /// A slot stays with a node that has it and holds its volumes, and waits if that node cannot
+    /// run it. Returns that node.
     fn place_held(
         &mut self,
         slot: Slot,
@@ -153,7 +155,7 @@ impl<'a> BoundAssigner<'a> {
         }
     }
 
-    /// The slot that a node would have been assigned, else the lowest that nobody else runs.
+    /// The best slot for a node: not kept by another node, then its first choice, then the lowest.
     fn best_slot(&self, open: &[Slot], node: NodeId) -> usize {
         let rank = |slot: Slot| {
             let first = self.first_choice(slot) == Some(node);
@@ -162,7 +164,7 @@ impl<'a> BoundAssigner<'a> {
         (0..open.len()).min_by_key(|at| rank(open[*at])).expect("the caller has checked")
     }
 
-    /// What no volume binds: it stays where it is, or is assigned.
+    /// Places the slots that no volume binds: they stay where they are, or are assigned.
     fn place_free(&mut self, free: &[Slot]) {
         let mut open = Vec::new();
         for slot in free {
@@ -192,7 +194,7 @@ impl<'a> BoundAssigner<'a> {
         }
     }
 
-    /// Who has the slot and can keep it.
+    /// The node that has the slot and can keep it.
     fn keeper(&self, slot: Slot) -> Option<NodeId> {
         let names = self.service.volumes_of(slot);
         let held = self.held.get(&slot).into_iter().flatten();
@@ -230,7 +232,7 @@ impl<'a> BoundAssigner<'a> {
         self.plan.slots.insert(slot, Placed::Nowhere(why));
     }
 
-    /// The slot waits for a node; every other one is told why it is not asked.
+    /// The slot waits for a node. Every other node gets the reason why it does not take the slot.
     fn wait(&mut self, slot: Slot, node: NodeId, names: &BTreeSet<String>) {
         self.nowhere(slot, Unplaced::Volume(node));
         let Some(holder) = self.view.nodes.get(&node) else { return };

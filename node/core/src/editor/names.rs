@@ -1,4 +1,4 @@
-//! Names of services, and conflicts that are settled: what is brought back finds a name that is free.
+//! Names of services when a conflict is resolved: a service that comes back gets a free name.
 
 use crdt_state::limits::NAME_CHARS_MAX;
 use crdt_state::service::{self, Service};
@@ -35,8 +35,8 @@ impl Editor<'_> {
         Ok(Edited::Service(id))
     }
 
-    /// A service that came back while its name was given away takes another one: who uses the name
-    /// now would otherwise meet the old service under it, which is the older one.
+    /// Renames a service that came back while another service has its name. Otherwise the name
+    /// would lead to the service that came back, because the older service owns a name.
     fn leave_name_to_others(&mut self, id: ServiceId) {
         let Some(service) = Service::read(self.replica, id) else { return };
         let shared = service::name_conflicts(self.replica);
@@ -51,13 +51,13 @@ impl Editor<'_> {
         self.replica.edit(RecordKey::service(service.id), Facet::LIFE, &life, self.wall_ms);
     }
 
-    /// `web-2`, or the first number after it that no living service has.
+    /// `web-2`, or the name with the first higher number that no living service has.
     fn free_name(&self, name: &str) -> String {
         let numbered = (2u64..).map(|number| {
             let ending = format!("-{number}");
             let room = NAME_CHARS_MAX - ending.len();
             let stem: String = name.chars().take(room).collect();
-            // An older version let dots through; the new name is made by today's rule.
+            // An older version allowed dots; the new name follows the current rule.
             format!("{}{ending}", stem.replace('.', "-"))
         });
         let is_free = |name: &String| service::name_owner(self.replica, name).is_none();

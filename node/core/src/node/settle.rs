@@ -8,12 +8,12 @@ use super::Node;
 use crate::input::Action;
 use crate::tasks::{StepTime, TaskOrder};
 
-/// Rounds of one settling. Each round but the last changed a record of this node; two are usual.
-/// What is left after that is taken up by the next step, at once.
+/// The most rounds of one settling; two are usual. Every round but the last changed a record of
+/// this node. The next step continues at once with what is left after the last round.
 const ROUNDS_MAX: usize = 8;
 
 impl Node {
-    /// Settles, unless nothing changed and nothing is due: a ping costs no look at the tasks.
+    /// Settles, unless nothing changed and nothing is due: a ping costs no pass over the tasks.
     pub(super) fn settle_if_due(&mut self, now: Now, wall_ms: u64) {
         self.drain_gossip(now, wall_ms);
         if !self.is_settled(now) {
@@ -21,8 +21,8 @@ impl Node {
         }
     }
 
-    /// Would settling do nothing? It stands beside [`Node::settle`]: everything that makes settling
-    /// act has to be asked here.
+    /// Would settling do nothing? Every condition that makes [`Node::settle`] act must be checked
+    /// here as well.
     fn is_settled(&self, now: Now) -> bool {
         let unchanged = !self.replica.has_changed() && !self.is_unfinished();
         unchanged
@@ -40,8 +40,8 @@ impl Node {
             self.drain_gossip(now, wall_ms);
             let changed = self.replica.drain_changed();
             self.on_records(now, wall_ms, changed);
-            // A node that lost its store receives what it wrote before. It must not plan by that:
-            // it would stop tasks that run for the sake of tasks that do not.
+            // A node that lost its store receives the records that it wrote before. It must not
+            // plan by them: it would stop tasks that run in favour of tasks that do not.
             if self.write_own_tasks(wall_ms) {
                 let refuted = self.replica.drain_changed();
                 self.on_records(now, wall_ms, refuted);
@@ -56,7 +56,7 @@ impl Node {
                 let time = self.step_time(now, wall_ms);
                 self.reconciler.reconcile(time, &self.planner, service);
             }
-            // Nothing begins on half of what is known: see `Replica::let_in`.
+            // No task starts while a part of the records is held back: see `Replica::let_in`.
             if !self.replica.is_holding_back() {
                 self.reconciler.handle_due(time, self.planner.catalog());
             }
@@ -74,12 +74,12 @@ impl Node {
         }
     }
 
-    /// Did the last settling leave anything over?
+    /// Did the last settling leave work over?
     fn is_unfinished(&self) -> bool {
         self.planner.is_outdated() || self.replica.is_holding_back()
     }
 
-    /// Writes what changed in this node's own slots; whether anything did.
+    /// Writes what changed in this node's own slots. Returns whether anything changed.
     fn write_own_tasks(&mut self, wall_ms: u64) -> bool {
         let mut events = Vec::new();
         let catalog = self.planner.catalog();
@@ -107,8 +107,8 @@ impl Node {
         }
     }
 
-    /// A slow disk held back a start until the task was no longer wanted. The run ends here: a
-    /// program of a removed service must not run even for the time of a write.
+    /// A slow disk held back a start until the task was no longer wanted. The run ends without a
+    /// start: a program of a removed service must not run even for the time of a write.
     fn on_never_started(&mut self, now: Now, wall_ms: u64, run: Run) {
         let time = self.step_time(now, wall_ms);
         let exited = RunEvent::Exited { exit: Exit::Unknown, oom: false };
@@ -119,8 +119,8 @@ impl Node {
         }
     }
 
-    /// Ends the departure when no task is left here, or stops what is left when the others took too
-    /// long.
+    /// Ends the departure when no task is left here. Stops the tasks that are left when other nodes
+    /// took too long to take them over.
     fn go_on_departing(&mut self, time: StepTime) {
         let me = self.planner.catalog().nodes.get(&self.me);
         if me.is_some_and(|node| node.evicted) {

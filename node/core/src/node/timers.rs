@@ -1,32 +1,33 @@
 //! Why a node wants to be called again: every reason, and when each is due.
 //!
-//! The one list of them. A part that waits for something shows its time here and nowhere else, so
-//! that [`Node::deadline`] cannot miss it. A time that has come is acted on in [`Node::step`].
+//! This is the only list of these reasons. A part that waits for something declares its deadline
+//! here and nowhere else, so that [`Node::deadline`] cannot miss it. [`Node::step`] handles a
+//! deadline that has passed.
 
 use gossip::{GossipTimer, Now};
 
 use super::Node;
 
-/// A reason for which time alone makes a node act.
+/// A reason for a node to act when nothing but time has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NodeTimer {
-    /// Of membership, comparisons and rumours.
+    /// A timer of gossip: of membership, comparisons or rumours.
     Gossip(GossipTimer),
-    /// A settling left something over, or records are let in a few at a time: it goes on at once.
+    /// A settling left work over, or records are released a few at a time: it continues at once.
     SettlingUnfinished,
-    /// The presence of a member changes by itself: its failover delay ends, or the time after boot
-    /// in which a node that was never heard counts as there.
+    /// The presence of a member changes without news: its failover delay ends, or the time after
+    /// boot ends in which a node that was never heard counts as present.
     PresenceDue,
-    /// A task that waits may start: its restart delay ends, or the looking around after boot.
+    /// A waiting task may start: its restart delay ends, or the wait after boot.
     StartDue,
-    /// A stop was ordered and nothing is heard of it: it is ordered again.
+    /// A stop was ordered and the end of the run was not reported: the stop is ordered again.
     StopUnanswered,
-    /// A service is due by itself: the next slot of a rollout, or the end of tasks that no record
-    /// speaks of.
+    /// A service is due without any change: the next slot of a rollout, or the end of the time for
+    /// which tasks of a service without a record are kept.
     ServiceDue,
-    /// A condition lasted, or was absent, long enough to be told.
+    /// A condition was present, or absent, for long enough to change what this node reports.
     ConditionDue,
-    /// A node that leaves waits no longer for others to take its tasks over.
+    /// A node that leaves no longer waits for other nodes to take its tasks over.
     DepartureDue,
 }
 
@@ -47,7 +48,7 @@ impl NodeTimer {
 }
 
 impl Node {
-    /// When `TimerFired` is due; late is as good as on time.
+    /// When `TimerFired` is due. A late `TimerFired` has the same effect as one on time.
     pub fn deadline(&self) -> Now {
         self.timers().map(|(_, at)| at).fold(Now::NEVER, Now::min)
     }
@@ -65,7 +66,7 @@ impl Node {
         gossip.chain(self.own_timers())
     }
 
-    /// All but those of gossip. One that does not run is due never.
+    /// All timers but those of gossip. A timer that does not run is never due.
     pub(super) fn own_timers(&self) -> [(NodeTimer, Now); 7] {
         [
             (NodeTimer::SettlingUnfinished, self.settle_again_at),

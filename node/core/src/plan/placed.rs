@@ -1,6 +1,6 @@
-//! A plan as a value: who has which slot, and why nobody else.
+//! A plan as a value: which node has which slot, and why other nodes do not.
 //!
-//! It plans nothing: [`crate::plan::plan`] makes it, in steps that each know this value only.
+//! This file plans nothing: [`crate::plan::plan`] makes the value, in steps that share only it.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub enum Placed {
 pub struct ServicePlan {
     /// Every wanted slot.
     pub slots: BTreeMap<Slot, Placed>,
-    /// The nodes that cannot take (more of) it, and why.
+    /// The nodes that cannot take tasks of it, or no more, and why.
     pub excluded: BTreeMap<NodeId, NodeReason>,
 }
 
@@ -35,7 +35,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Who should run this slot.
+    /// The node that should run this slot.
     pub fn owner(&self, service: ServiceId, slot: Slot) -> Option<NodeId> {
         match self.services.get(&service)?.slots.get(&slot)? {
             Placed::On(node, _) => Some(*node),

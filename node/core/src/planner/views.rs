@@ -1,4 +1,4 @@
-//! What the plan depends on, taken from the records of one service or one node.
+//! The views that the plan depends on, built from the records of one service or one node.
 
 use crdt_state::task::TaskState;
 use crdt_state::{NodeId, ServiceId};
@@ -9,7 +9,7 @@ use crate::constraint::Constraint;
 use crate::view::{Holder, NodeView, Presence, ServiceView, Standing};
 use crate::volumes;
 
-/// A service; `None` if it does not exist.
+/// The view of a service; `None` if it does not exist.
 pub fn service(catalog: &Catalog, id: ServiceId) -> Option<ServiceView> {
     let service = catalog.services.get(&id)?;
     let mut holders = Vec::new();
@@ -45,7 +45,7 @@ pub fn service(catalog: &Catalog, id: ServiceId) -> Option<ServiceView> {
     })
 }
 
-/// A node; `None` while it has not described itself.
+/// The view of a node; `None` while the node has not described itself.
 pub fn node(id: NodeId, entry: &NodeEntry, presence: Presence) -> Option<NodeView> {
     let description = entry.description.as_ref()?;
     let ip = |text: &String| {

@@ -10,8 +10,8 @@ use super::Reconciler;
 use crate::planner::Planner;
 
 impl Reconciler {
-    /// May the slot take the current template now? If not, when to ask again. All slots before it
-    /// are looked at only for slots that wait for their turn.
+    /// May the slot take the current template now? If not, when to ask again. The slots before it
+    /// are checked only for a slot that waits for its turn.
     pub(super) fn turn(
         &self,
         now: Now,
@@ -29,8 +29,9 @@ impl Reconciler {
         if waits { planner.progress().may_update(now, service, plan, slot) } else { Ok(()) }
     }
 
-    /// The version that a slot is to run. Before its turn that is what it ran last: an update that
-    /// fails in its first slots is not spread by replacements, moves and new slots.
+    /// The version that a slot is to run. Before its turn that is the last good one, while the slot
+    /// runs it, or while other slots do if the slot is empty. So replacements, moves and new slots
+    /// do not spread an update that fails in its first slots.
     pub(super) fn target(
         &self,
         planner: &Planner,

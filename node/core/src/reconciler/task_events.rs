@@ -1,4 +1,4 @@
-//! What became of this node's own tasks, as events: read off what is said of them before and after.
+//! Events of this node's own tasks: the differences between their records before and after.
 
 use crdt_state::service::Service;
 use crdt_state::spec::Runtime;
@@ -10,13 +10,13 @@ use crate::expand::task_name;
 /// The service of a slot, as far as it is known.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SlotService<'a> {
-    /// Also of one that was removed: its tasks end last.
+    /// Its name, also after it was removed: its tasks end last.
     pub name: Option<&'a str>,
-    /// While it lives.
+    /// The service, while it exists.
     pub service: Option<&'a Service>,
 }
 
-/// The events between two things that are said of one slot, oldest attempt first.
+/// The events between two records of one slot, oldest attempt first.
 pub fn between(
     before: Option<&TaskRecord>,
     after: Option<&TaskRecord>,

@@ -14,27 +14,28 @@ use crate::catalog::NodeEntry;
 /// A node as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeRow {
-    /// Which.
+    /// Its id.
     pub id: NodeId,
-    /// What it says of itself.
+    /// Its own description.
     pub description: Option<NodeDescription>,
-    /// What operators allow.
+    /// Its availability, set by operators.
     pub availability: Availability,
-    /// What operators call it.
+    /// Its labels, set by operators.
     pub labels: Labels,
-    /// As seen from here.
+    /// Its state, as this node sees it.
     pub state: MemberState,
-    /// Why it counts as unreachable, if it does; absent if it was not heard since the start.
+    /// Why it counts as unreachable, if it does; `None` if it was not heard since the agent
+    /// started.
     pub evidence: Option<Evidence>,
     /// For how long it has been in this state, in milliseconds.
     pub since_ms: u64,
     /// For how long it has not been heard, in milliseconds; 0 for this node.
     pub heard_ms: u64,
-    /// Where it was last heard.
+    /// The address at which it was last heard.
     pub addr: Option<SocketAddr>,
     /// Docker's `Version.Index`.
     pub version: u64,
-    /// Why it cannot start tasks, as it says itself.
+    /// Why it cannot start tasks, as the node itself reports.
     pub conditions: NodeConditions,
     /// Is it this node?
     pub is_me: bool,
@@ -82,7 +83,7 @@ impl NodeReport<'_> {
         rows
     }
 
-    /// For how long a node has been silent, if it is taken for unreachable.
+    /// For how long a node has been silent, if it counts as unreachable.
     pub(super) fn unreachable_ms(&self, id: NodeId) -> Option<u64> {
         if id == self.me {
             return None;
@@ -94,12 +95,12 @@ impl NodeReport<'_> {
         }
     }
 
-    /// Has the node said goodbye, or did operators remove it? What it last said is over.
+    /// Has the node left, or did operators remove it? Then its last report no longer holds.
     pub(super) fn has_left(&self, id: NodeId) -> bool {
         let gone = |node: &NodeEntry| {
             node.evicted || node.description.as_ref().is_some_and(|said| said.left)
         };
-        // A node that leaves goes on for others until they took over, and says so itself.
+        // A node that leaves runs its tasks until others took them over, and still reports them.
         id != self.me
             && self.catalog().nodes.get(&id).is_some_and(gone)
             && self.gossip.member(id).is_none_or(|member| !member.state.is_active())

@@ -1,8 +1,8 @@
-//! Where the rollout of a service stands, from what the owners of its slots say.
+//! The state of the rollout of a service, from the reports of the owners of its slots.
 //!
-//! Nobody leads a rollout, so nobody writes down that it is over or that it is held: every node
-//! answers from the records that it has. It is held, Docker's `paused`, by a slot that keeps
-//! failing with the new template: the slots after it wait for it.
+//! A rollout has no leader, so no record says that it is completed or paused: every node answers
+//! from the records that it has. A rollout is paused, in Docker's words, when a slot keeps failing
+//! with the new template: the slots after it wait for it.
 
 use crdt_state::NodeId;
 use crdt_state::service::Service;
@@ -13,23 +13,23 @@ use crate::plan::Placed;
 use crate::reason::Choice;
 use crate::tasks::is_healthy;
 
-/// The attempt that tells that a slot keeps failing: the first may have met a passing trouble, and
-/// so may the one that follows at once.
+/// From this attempt on, a slot counts as failing: a temporary problem may have ended the first
+/// attempt, and also the second, which follows at once.
 const FAILING_FROM_ATTEMPT: u32 = 3;
 
-/// Docker's words for it.
+/// The state of a rollout, in Docker's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RolloutState {
     /// Slots take the new template, or wait for their turn.
     Updating,
-    /// A slot keeps failing with it.
+    /// A slot keeps failing with the new template.
     Paused,
-    /// All slots ran it healthy for the monitor time.
+    /// All slots ran the new template healthy for the monitor time.
     Completed,
 }
 
 impl RolloutState {
-    /// The word.
+    /// Docker's word.
     pub fn as_str(self) -> &'static str {
         match self {
             RolloutState::Updating => "updating",
@@ -42,18 +42,18 @@ impl RolloutState {
 /// A rollout as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rollout {
-    /// Where it stands.
+    /// Its state.
     pub state: RolloutState,
     /// When the template was written, by the writer's clock.
     pub started_wall_ms: u64,
     /// When the last slot began to run it, by its owner's clock, once it is completed.
     pub completed_wall_ms: Option<u64>,
-    /// For people.
+    /// A text for operators.
     pub message: String,
 }
 
 impl NodeReport<'_> {
-    /// Where the rollout of a service's template stands; nothing if it was never updated.
+    /// The state of the rollout of a service's template; `None` if it was never updated.
     pub fn rollout(&self, service: &Service) -> Option<Rollout> {
         if !service.is_template_updated() {
             return None;
@@ -127,7 +127,7 @@ impl NodeReport<'_> {
     }
 }
 
-/// What a task said when it failed last.
+/// The message with which a task failed last.
 fn last_failure(task: &TaskStatus) -> String {
     let attempts = std::iter::once(&task.current).chain(&task.history);
     let mut over = attempts.filter(|attempt| attempt.state.is_terminal());

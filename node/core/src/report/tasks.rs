@@ -1,4 +1,4 @@
-//! Tasks for operators: what their owners report, and the slots that nobody has yet.
+//! Tasks for operators: what their owners report, and the slots that no node has yet.
 
 use crdt_state::service::Service;
 use crdt_state::spec::TemplateVersion;
@@ -10,20 +10,20 @@ use crate::plan::{self, Placed};
 use crate::reason::Unplaced;
 use crate::tasks::is_healthy;
 
-/// A task as operators see it: what its owner says of it, or a slot that nobody has yet.
+/// A task as operators see it: what its owner reports, or a slot that no node has yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskView {
-    /// Its id; of a slot without owner, one made for display.
+    /// Its id; for a slot without owner, an id made for display.
     pub id: TaskId,
     /// Of which service.
     pub service: ServiceId,
-    /// What the service is called by: its name, or its id while the name is another one's.
+    /// How the service is shown: by its name, or by its id while another service owns the name.
     pub service_name: String,
     /// Which slot.
     pub slot: Slot,
-    /// Where.
+    /// The node that has it.
     pub node: Option<NodeId>,
-    /// What its owner says; nothing if it has not said anything yet.
+    /// What its owner reports; `None` if the owner has not reported it yet.
     pub status: Option<TaskStatus>,
     /// Should it run, as far as its owner knows?
     pub desired_running: bool,
@@ -31,12 +31,12 @@ pub struct TaskView {
     pub template: TemplateVersion,
     /// Why it does not run; absent exactly when it runs healthy or is not wanted.
     pub reason: Option<String>,
-    /// For how long its node has not been heard, in milliseconds: what is shown is so old.
+    /// For how long its node has not been heard, in milliseconds: the report is that old.
     pub unreachable_ms: Option<u64>,
 }
 
 impl NodeReport<'_> {
-    /// Every task of every living service: what owners say, and the slots that nobody has yet.
+    /// Every task of every living service: what owners report, and the slots that no node has yet.
     pub fn tasks(&self) -> Vec<TaskView> {
         self.catalog().services.values().flat_map(|service| self.tasks_of(service)).collect()
     }
@@ -80,7 +80,7 @@ impl NodeReport<'_> {
         views
     }
 
-    /// A slot of which its owner, if it has one, has not said anything yet.
+    /// A slot that has no owner, or that its owner has not reported yet.
     fn unsaid(&self, service: &Service, slot: Slot, placed: Placed) -> TaskView {
         let owner = match placed {
             Placed::On(node, _) => Some(node),
@@ -154,7 +154,7 @@ impl NodeReport<'_> {
     }
 }
 
-/// A task of a node that is no member any more: nobody looks after it.
+/// A task whose node is no longer a member: no agent supervises it.
 fn orphaned(said: &TaskStatus) -> TaskStatus {
     let mut status = said.clone();
     status.desired_running = false;

@@ -1,27 +1,27 @@
-//! The records that nobody reads, for people: what they are called, what is wrong, who wrote them.
+//! The records that no node reads, for operators: their names, what is wrong, and who wrote them.
 
 use crdt_state::spec::Life;
 use crdt_state::{Digest, Kind, NodeId, Record, RecordKey, Unfit};
 
 use super::NodeReport;
 
-/// A record that is held and passed on, and not read.
+/// A record that is held and passed on, but not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnfitRow {
-    /// Which.
+    /// Its key.
     pub key: RecordKey,
-    /// What it holds: equal on all nodes that hold the same.
+    /// The digest of its content: equal on all nodes that hold the same content.
     pub digest: Digest,
     /// What is wrong with it.
     pub why: Unfit,
-    /// What it is called, if that can be read.
+    /// Its name, if that can be read.
     pub name: String,
     /// Who wrote it last.
     pub writer: Option<NodeId>,
 }
 
 impl UnfitRow {
-    /// The word for what it describes.
+    /// The kind of object that it describes.
     pub fn kind(&self) -> &'static str {
         match self.key.kind {
             Kind::SERVICE => "service",

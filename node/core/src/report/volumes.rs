@@ -13,11 +13,11 @@ use crate::view::Presence;
 pub struct VolumeRow {
     /// Its name.
     pub name: String,
-    /// Who holds it.
+    /// The node that holds it.
     pub node: NodeId,
     /// The holder's host name.
     pub hostname: String,
-    /// What the holder says of it.
+    /// What the holder reports about it.
     pub fact: VolumeFact,
     /// Can it be mounted?
     pub holding: Holding,
@@ -28,7 +28,7 @@ pub struct VolumeRow {
 }
 
 impl NodeReport<'_> {
-    /// Every volume of every node that is not evicted, by name, then by host name.
+    /// Every volume of every member of the fleet, by name, then by host name.
     pub fn volumes(&self) -> Vec<VolumeRow> {
         let members = self.catalog().nodes.iter().filter(|(_, node)| node.is_member());
         let mut rows: Vec<VolumeRow> = Vec::new();
@@ -66,7 +66,7 @@ impl NodeReport<'_> {
             .collect()
     }
 
-    /// Why a slot waits: where its volumes are, and what is the matter there.
+    /// Why a slot waits: where its volumes are, and why those nodes cannot run it.
     pub(super) fn why_bound(&self, service: ServiceId, slot: Slot, holder: NodeId) -> String {
         let Some(view) = self.view().services.get(&service) else { return String::new() };
         let mut parts = Vec::new();
@@ -96,7 +96,7 @@ impl NodeReport<'_> {
     }
 }
 
-/// A time for people, in its largest unit.
+/// A duration for operators, in its largest unit.
 fn age(ms: u64) -> String {
     match ms / 1_000 {
         seconds @ 0..120 => format!("{seconds} s"),

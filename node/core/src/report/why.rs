@@ -1,6 +1,6 @@
 //! Why: the recorded reasons of the plan and of the tasks' owners, gathered for one question.
 //!
-//! Nothing is reasoned anew here; what `why` says is what was decided by.
+//! No decision is computed again here: `why` shows the reasons that decisions were made by.
 
 use crdt_state::node::Availability;
 use crdt_state::service::Service;
@@ -14,7 +14,7 @@ use crate::plan::Placed;
 use crate::reason::{Choice, NodeReason};
 use crate::tasks::is_healthy;
 
-/// What one node is for one slot.
+/// Why one node has one slot, or does not have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeVerdict {
     /// Which node.
@@ -23,7 +23,7 @@ pub struct NodeVerdict {
     pub hostname: String,
     /// A code of [`NodeReason`] or [`Choice`], or `share`: it has its share of this service.
     pub code: &'static str,
-    /// For people.
+    /// A text for operators.
     pub detail: String,
 }
 
@@ -34,7 +34,7 @@ pub struct SlotWhy {
     pub name: String,
     /// Which slot.
     pub slot: Slot,
-    /// Who should run it.
+    /// The node that should run it.
     pub owner: Option<NodeId>,
     /// Does it run healthy?
     pub running: bool,
@@ -42,14 +42,14 @@ pub struct SlotWhy {
     pub summary: String,
     /// Every node, the owner first, then the closest to fitting.
     pub nodes: Vec<NodeVerdict>,
-    /// What to type if it should be otherwise.
+    /// Commands that may change it.
     pub fixes: Vec<String>,
 }
 
-/// A task that goes on where it is until its successor runs healthy.
+/// A task that goes on running where it is until its successor runs healthy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldMove {
-    /// Where it goes on meanwhile.
+    /// The node that runs it meanwhile.
     pub node: NodeId,
     /// Of which service.
     pub service: ServiceId,
@@ -57,14 +57,14 @@ pub struct HeldMove {
     pub name: String,
     /// Where the successor is, and why it does not run.
     pub reason: String,
-    /// The successor fits nowhere or has failed before: this will not pass by itself.
+    /// The successor fits nowhere or has failed before: waiting does not help.
     pub is_failing: bool,
 }
 
 /// What this node knows of a node, and what will happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeWhy {
-    /// Which.
+    /// Its id.
     pub node: NodeId,
     /// Its host name.
     pub hostname: String,
@@ -72,9 +72,9 @@ pub struct NodeWhy {
     pub summary: String,
     /// The tasks that it last reported as running.
     pub tasks: Vec<String>,
-    /// Those of them that should run elsewhere, and do not yet.
+    /// Those of these tasks that should run elsewhere, and do not run there yet.
     pub held: Vec<HeldMove>,
-    /// What to type if it should be otherwise.
+    /// Commands that may change it.
     pub fixes: Vec<String>,
 }
 
@@ -216,7 +216,7 @@ impl NodeReport<'_> {
         fixes
     }
 
-    /// What this node knows of a node; `None` if it never heard of it.
+    /// What this node knows of a node; `None` if the node is unknown or evicted.
     pub fn why_node(&self, id: NodeId) -> Option<NodeWhy> {
         let row = self.nodes().into_iter().find(|row| row.id == id)?;
         let all = self.tasks();
@@ -268,7 +268,7 @@ impl NodeReport<'_> {
         Some(NodeWhy { node: id, hostname, summary, tasks, held, fixes })
     }
 
-    /// The tasks that run healthy where they do not belong any more, because their successors do
+    /// The tasks that run healthy on a node that no longer owns them, because their successors do
     /// not run healthy yet.
     pub fn held_moves(&self, tasks: &[TaskView]) -> Vec<HeldMove> {
         let moves = tasks.iter().filter(|task| runs_healthy(task)).filter_map(|task| {
@@ -296,7 +296,7 @@ impl NodeReport<'_> {
         moves.collect()
     }
 
-    /// A node's host name, or its id as long as it has none.
+    /// A node's host name, or its id if it has not reported a host name.
     pub(super) fn shown(&self, id: NodeId) -> String {
         let hostname = self.catalog().hostname(id);
         if hostname.is_empty() { id.to_string() } else { hostname }
@@ -327,12 +327,12 @@ fn drained(tasks: usize, held: &[HeldMove]) -> String {
     }
 }
 
-/// It ended without being asked to, now or in an attempt before.
+/// Did the task end without being asked to, now or in an attempt before?
 fn has_failed(status: &TaskStatus) -> bool {
     status.current.state.is_terminal() || !status.history.is_empty()
 }
 
-/// Its process runs, healthy or not.
+/// Does its process run, healthy or not?
 fn is_up(status: &TaskStatus) -> bool {
     status.current.state == TaskState::Running
 }

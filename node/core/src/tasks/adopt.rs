@@ -1,7 +1,8 @@
-//! The start of an agent: what was written, compared with what really runs.
+//! The start of an agent: the records of its tasks are compared with the runs that it finds.
 //!
-//! What runs and is wanted goes on; what is gone is an ended attempt; what runs and is not in the
-//! records (the disk was lost) becomes a record again. Nothing healthy is touched.
+//! A recorded run that is found and wanted goes on. A recorded run that is gone becomes an ended
+//! attempt. A run without a record (the disk was lost) gets a record again. Nothing healthy is
+//! touched.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,7 @@ use crate::backoff::Restarts;
 pub type Pending = Vec<(Run, RunEvent)>;
 
 impl Tasks {
-    /// Takes over what the last agent left; returns the reports about runs that ended meanwhile.
+    /// Takes over the runs of the last agent; returns the reports about runs that ended meanwhile.
     pub fn restore(
         &mut self,
         time: StepTime,
@@ -110,7 +111,7 @@ impl Tasks {
         self.stop_if_unwanted(time, key);
     }
 
-    /// A stop that the last agent had begun is begun again.
+    /// A stop that the last agent had ordered is ordered again.
     fn stop_if_unwanted(&mut self, time: StepTime, key: (ServiceId, Slot)) {
         let Some(local) = self.slots.get(&key) else { return };
         let unwanted: Vec<_> = local
@@ -125,7 +126,7 @@ impl Tasks {
         }
     }
 
-    /// A run that no record speaks of: its record was lost, or says that it is over.
+    /// A run that no record expects: its record was lost, or reports that the run is over.
     fn restore_unrecorded(&mut self, time: StepTime, start: crdt_state::task::TaskStart, pid: u32) {
         let key: (ServiceId, Slot) = (start.service, start.slot);
         let me = self.me;
@@ -158,12 +159,13 @@ impl Tasks {
         self.touched.insert(key);
     }
 
-    /// Peers hold a record of ours that differs from what we know: ours is said again.
+    /// Peers hold a record of this node that differs from its own state: it writes the record
+    /// again.
     pub fn refute(&mut self, service: ServiceId, slot: Slot) {
         self.touched.insert((service, slot));
     }
 
-    /// Stops everything: the node leaves the fleet.
+    /// Stops every task: the node leaves the fleet.
     pub fn stop_all(&mut self, time: StepTime) {
         let keys: Vec<(ServiceId, Slot)> = self.slots.keys().copied().collect();
         for key in keys {

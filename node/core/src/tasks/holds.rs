@@ -1,4 +1,4 @@
-//! What this node has in a slot, for whoever decides about it.
+//! What this node has in a slot, for the code that decides about the slot.
 
 use crdt_state::spec::TemplateVersion;
 use crdt_state::task::Slot;
@@ -27,7 +27,7 @@ impl Tasks {
         })
     }
 
-    /// Does something live in this slot that is of this version of the template?
+    /// Does a live task in this slot have this version of the template?
     pub fn has_version(&self, service: ServiceId, slot: Slot, version: TemplateVersion) -> bool {
         self.slots.get(&(service, slot)).is_some_and(|local| {
             let of = |task: &TaskId| local.status(*task).map(|status| status.template);
@@ -35,7 +35,7 @@ impl Tasks {
         })
     }
 
-    /// Does something live in this slot that is not of this version of the template?
+    /// Does a live task in this slot have another version of the template?
     pub fn has_outdated(&self, service: ServiceId, slot: Slot, version: TemplateVersion) -> bool {
         self.slots.get(&(service, slot)).is_some_and(|local| {
             let of = |task: &TaskId| local.status(*task).map(|status| status.template);

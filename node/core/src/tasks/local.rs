@@ -1,4 +1,4 @@
-//! One slot of one service on this node: what is said of it, and what lives in it.
+//! One slot of one service on this node: its record, and its live tasks.
 
 use std::collections::BTreeMap;
 
@@ -58,7 +58,7 @@ impl Local {
         self.status(task).is_some_and(is_healthy)
     }
 
-    /// A new task, or a further attempt of one that had been stopped.
+    /// Begins a new task, or a further attempt of a task that had been stopped.
     pub(super) fn begin(
         &mut self,
         (task, version): (TaskId, TemplateVersion),
@@ -93,7 +93,7 @@ impl Local {
         self.live.insert(task, live);
     }
 
-    /// A task is over.
+    /// Ends a task.
     pub(super) fn finish(&mut self, time: StepTime, task: TaskId, after: &After) {
         self.live.remove(&task);
         if let Some(status) = self.status_mut(task) {

@@ -9,7 +9,7 @@ use super::{After, Local, Phase, StepTime, TASKS_MAX, TaskOrder, Tasks};
 use crate::backoff::{Restarts, RunOutcome, Verdict};
 
 impl Tasks {
-    /// Takes a report. One about a run that is not current is old news and changes nothing.
+    /// Handles a report. A report about a run that is not current is outdated and changes nothing.
     pub fn handle_run(
         &mut self,
         time: StepTime,
@@ -110,7 +110,7 @@ impl Tasks {
     }
 }
 
-/// Has the template a health command?
+/// Does the template have a health command?
 fn is_checked(template: &Template) -> bool {
     let test = template.health.as_ref().and_then(|health| health.test.first());
     test.is_some_and(|word| word != "NONE")
@@ -146,7 +146,7 @@ impl End {
 }
 
 impl Local {
-    /// What a task was started from, if the service still knows it.
+    /// The template that a task was started from, if the service still has it.
     fn template<'a>(&self, task: TaskId, service: &'a Service) -> Option<&'a Template> {
         service.template_of(self.status(task)?.template)
     }
@@ -158,7 +158,7 @@ impl Local {
         }
         if let Some(status) = self.status_mut(task) {
             if status.current.state == TaskState::Preparing {
-                // It told what was pulled.
+                // The message was about the pull of the image.
                 status.current.message.clear();
             }
             status.current.enter(TaskState::Running, time.wall_ms);
@@ -175,8 +175,8 @@ impl Local {
         }
     }
 
-    /// Ends the attempt and, if the policy says so, begins the next; the runs whose files are no
-    /// longer wanted.
+    /// Ends the attempt and, if the policy says so, begins the next one. Returns the runs whose
+    /// files are no longer wanted.
     fn after_end(
         &mut self,
         time: StepTime,
@@ -210,7 +210,7 @@ impl Local {
         dropped
     }
 
-    /// Forgets ended tasks beyond the history.
+    /// Forgets the oldest ended tasks beyond `TASKS_MAX`. Returns their runs.
     pub(super) fn drop_old_tasks(&mut self) -> Vec<Run> {
         let mut dropped = Vec::new();
         while self.record.tasks.len() > TASKS_MAX {

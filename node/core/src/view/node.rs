@@ -1,6 +1,6 @@
 //! A node as the planner sees it.
 //!
-//! A plain value without any constraint or service in it: both are compared with it elsewhere.
+//! A plain value that knows no constraint and no service: both are compared with it elsewhere.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -22,34 +22,35 @@ pub enum Presence {
 /// A node as the planner sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeView {
-    /// Which.
+    /// Its id.
     pub id: NodeId,
-    /// Is it there?
+    /// Is it present?
     pub presence: Presence,
     /// What operators allow.
     pub availability: Availability,
     /// Host name.
     pub hostname: String,
-    /// `linux`.
+    /// Operating system: `linux`.
     pub os: String,
-    /// Docker's spelling.
+    /// Architecture, in Docker's spelling.
     pub arch: String,
-    /// Set by operators.
+    /// Labels set by operators.
     pub labels: Labels,
-    /// From the config file.
+    /// Labels from the config file.
     pub engine_labels: Labels,
     /// Addresses.
     pub ips: Vec<IpAddr>,
-    /// What it has; an amount of 0 is unknown and never the reason to refuse a task.
+    /// Its resources. 0 bytes of memory or 0 cores mean unknown and are never the reason to refuse
+    /// a task.
     pub resources: Resources,
     /// The named volumes that it holds.
     pub volumes: BTreeMap<String, Holding>,
-    /// Why it cannot start tasks, as it says itself; `None`: it can.
+    /// Why it cannot start tasks, as the node itself reports; `None`: it can.
     pub unable: Option<String>,
 }
 
 impl NodeView {
-    /// A node of which nothing is known but that it is here.
+    /// A node of which only its presence is known.
     pub fn new(id: NodeId) -> NodeView {
         NodeView {
             id,

@@ -1,4 +1,4 @@
-//! A node that cannot start tasks: when it says so, and when it takes that back.
+//! A node that cannot start tasks: when it reports that, and when it withdraws the report.
 
 use crdt_state::RecordKey;
 use crdt_state::condition::NodeConditions;

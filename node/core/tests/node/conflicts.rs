@@ -1,4 +1,4 @@
-//! What two sides wrote without each other: a removal against edits, and the same name twice.
+//! Edits on two sides of a partition: a removal against edits, and the same name twice.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use node_core::{Edit, Edited, Refusal};
 
 use crate::host::{Host, replica, spec};
 
-/// The other side of a cut, which knows what is on the disk of this one.
+/// The other side of a partition, which has the service records of this one.
 fn other_side(host: &Host) -> Replica {
     let signer = HashSigner::from_seed(2);
     let writer = Writer { node: NodeId::of(&signer.public_key()), store: StoreId(1) };
@@ -26,7 +26,7 @@ fn keys(replica: &Replica) -> Vec<RecordKey> {
     replica.keys(Kind::SERVICE).collect()
 }
 
-/// The host after the heal, begun again with what both sides wrote.
+/// The host after the partition healed, started again with the records of both sides.
 fn heal(host: &Host, other: &Replica) -> Host {
     let mut merged = replica(1, &host.disk);
     assert_eq!(merged.merge(&other.delta(keys(other))).junk, []);
@@ -37,7 +37,7 @@ fn heal(host: &Host, other: &Replica) -> Host {
     healed
 }
 
-/// A service that was removed here and scaled to 3 there.
+/// A service that was removed on this side and scaled to 3 on the other side.
 fn removed_against_scaled() -> (Host, ServiceId, Conflict) {
     let mut host = Host::new();
     let id = host.create(spec("web", 1));
@@ -83,7 +83,7 @@ fn what_comes_back_leaves_its_name_to_who_has_it_now() {
     assert_eq!(service::name_conflicts(host.node.replica()), []);
 }
 
-/// `web` made on both sides, and how often it should run: the one of the other side is older.
+/// `web`, changed by `edit` and created on both sides: the service of the other side is older.
 fn same_name(edit: impl Fn(&mut node_core::ServiceSpec)) -> (Host, ServiceId, ServiceId) {
     let mut other = Host::new();
     let mut web = spec("web", 1);

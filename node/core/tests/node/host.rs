@@ -1,4 +1,4 @@
-//! A host for one node: answers its orders at once, or not, and keeps a list of them.
+//! A host for one node: it performs the node's actions at once, or not, and keeps a list of them.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,7 +27,7 @@ pub(crate) struct Host {
     pub(crate) stopped: Vec<Run>,
     pub(crate) answers: Vec<Result<Edited, Refusal>>,
     pub(crate) log: Vec<&'static str>,
-    /// What it sent to others and asked of the network.
+    /// The node's actions for the network: what it sent, and connections.
     pub(crate) sent: Vec<Action>,
 }
 
@@ -70,7 +70,7 @@ impl Host {
         Host::boot_with(store, disk, adopted, None)
     }
 
-    /// With these volumes on its disk.
+    /// Boots a host with these volumes on its disk.
     pub(crate) fn boot_with(
         store: u64,
         disk: BTreeMap<RecordKey, Vec<u8>>,
@@ -78,7 +78,7 @@ impl Host {
         volumes: Option<NodeVolumes>,
     ) -> Host {
         let mut host = Host::boot_as(facts(1), replica(store, &disk), store, adopted, volumes);
-        // Whatever it wrote while it booted is newer.
+        // What the node wrote while it booted is newer.
         for (key, bytes) in disk {
             host.disk.entry(key).or_insert(bytes);
         }

@@ -1,4 +1,4 @@
-//! One node, told facts by hand: what it orders, in which order, and what it says.
+//! One node, given inputs by hand: what it orders, in which order, and what it reports.
 
 mod conditions;
 mod conflicts;
@@ -177,7 +177,7 @@ fn a_new_template_replaces_slot_after_slot() {
     assert!(running.iter().all(|t| t.reason.is_none()));
 }
 
-/// Three replicas that run, and an update whose first task keeps failing.
+/// Three replicas that run, then an update whose first task keeps failing.
 fn held_rollout() -> (Host, ServiceId, Vec<Run>, Run) {
     let mut host = Host::new();
     let id = host.create(spec("web", 3));
@@ -194,7 +194,7 @@ fn held_rollout() -> (Host, ServiceId, Vec<Run>, Run) {
 #[test]
 fn while_a_rollout_is_held_a_replacement_runs_the_last_good_template() {
     let (mut host, id, old, first) = held_rollout();
-    // The slot whose turn it is goes on trying.
+    // The slot whose turn it is keeps trying.
     let again =
         host.started.iter().find(|start| start.run.task == first.task).expect("tried again");
     assert!(again.template.env.contains(&"BROKEN=1".to_owned()));
@@ -203,7 +203,7 @@ fn while_a_rollout_is_held_a_replacement_runs_the_last_good_template() {
     let again = host.started.iter().find(|start| start.slot == Slot::Number(2)).expect("restarted");
     assert!(!again.template.env.contains(&"BROKEN=1".to_owned()), "{:?}", again.template.env);
     assert_eq!(again.run.task, old[1].task, "a further attempt of the same task");
-    // New slots as well, also when the service is scaled while it is held.
+    // New slots run the last good template as well, also when the service is scaled meanwhile.
     let mut more = spec("web", 4);
     more.template.env.push("BROKEN=1".into());
     host.start_all();
@@ -236,7 +236,7 @@ fn a_constraint_that_fits_nowhere_stops_nothing() {
     assert!(host.stopped.is_empty());
     let why = host.node.report(host.now).why_service(id);
     assert!(why[0].summary.contains("until there is a place"), "{}", why[0].summary);
-    // Nor does an update of its template, which could not start anywhere.
+    // An update of its template, which could not start anywhere, does not stop it either.
     nowhere.template.env.push("VERSION=2".into());
     host.edit(Edit::UpdateService { id, version: None, spec: Box::new(nowhere) }).unwrap();
     host.wait(600_000);
@@ -297,7 +297,7 @@ fn a_node_that_lost_its_disk_adopts_what_runs() {
     let disk = BTreeMap::new();
     let adopted = vec![AdoptedRun { start, event: RunEvent::Started { pid: 101 } }];
     let mut again = Host::boot(2, disk, adopted);
-    // Nobody here knows the service any more, and no peer is there to ask: it goes on running.
+    // The node has no record of the service, and no peer is there to ask: the task goes on.
     again.wait(3_600_000);
     assert!(again.stopped.is_empty() && again.started.is_empty());
     assert_eq!(again.disk.keys().filter(|k| k.kind == crdt_state::Kind::TASK).count(), 1);

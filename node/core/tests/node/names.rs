@@ -1,4 +1,4 @@
-//! Names of services: which are refused, and what one does that an older version let through.
+//! Names of services: which are refused, and how a name works that an older version allowed.
 
 use crdt_state::spec::{Facet, Life, Scale};
 use crdt_state::{RecordKey, ServiceId};

@@ -1,4 +1,4 @@
-//! Two hosts and the link between them: what one sends reaches the other at once, or is lost.
+//! Two hosts and the link between them: what one host sends reaches the other at once, or is lost.
 
 use crdt_state::ServiceId;
 use node_core::{Action, Edit, Input};

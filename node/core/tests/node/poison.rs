@@ -1,5 +1,5 @@
-//! A member that signs what no operator could write: whatever it says, the node goes on, and what
-//! others wrote is done as if it had said nothing.
+//! A member that signs records that no operator could write. Whatever it sends, the node goes on,
+//! and it handles the records of other members as if that member had sent nothing.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ fn member(seed: u64) -> Replica {
     Replica::new(writer, Box::new(signer), Arc::new(HashVerifier))
 }
 
-/// The member tells all that it holds.
+/// The member sends every record that it holds.
 fn tell(host: &mut Host, member: &Replica) {
     let keys = (0..=255).flat_map(|kind| member.keys(crdt_state::Kind(kind)));
     let bytes = gossip::encode_rumour(member.me(), member.delta(keys.collect::<Vec<_>>()));
@@ -231,7 +231,7 @@ fn say(member: &mut Replica, of: ServiceId, said: Said) {
     };
 }
 
-/// What a node says in its own name.
+/// Writes a record that a node owns.
 fn say_owned(member: &mut Replica, of: ServiceId, said: Said) {
     let (me, joined) = (member.me(), member.next_stamp());
     match said {

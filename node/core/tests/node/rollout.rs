@@ -1,4 +1,4 @@
-//! What a node says of the rollout of a service: Docker's status of it, and what was before.
+//! What a node reports about the rollout of a service: Docker's status, and what ran before.
 
 use crdt_state::ServiceId;
 use crdt_state::task::Run;
@@ -21,7 +21,7 @@ fn state(host: &Host, id: ServiceId) -> Option<RolloutState> {
     host.node.report(host.now).rollout(service).map(|rollout| rollout.state)
 }
 
-/// Ends what was asked to end and starts what was asked to start, until nothing is.
+/// Ends the runs that are to end and starts the runs that are to start, until none is left.
 fn follow(host: &mut Host) -> Vec<Run> {
     let mut started = Vec::new();
     while !host.started.is_empty() || !host.stopped.is_empty() {
@@ -52,7 +52,7 @@ fn a_rollout_is_updating_until_all_slots_stayed_and_completed_for_good() {
         host.wait(5_001);
     }
     assert_eq!(state(&host, id), Some(RolloutState::Completed));
-    // Later failures are not the rollout's.
+    // Later failures do not change the state of the rollout.
     for _ in 0..4 {
         let run = latest.pop().expect("a run");
         host.exit(run, 1);
@@ -66,7 +66,7 @@ fn a_rollout_is_updating_until_all_slots_stayed_and_completed_for_good() {
     let _ = follow(&mut host);
     host.wait(5_001);
     assert_eq!(state(&host, id), Some(RolloutState::Completed));
-    // An agent that starts later finds it done.
+    // An agent that starts later still reports a state.
     let again = Host::boot(1, host.disk.clone(), Vec::new());
     assert!(state(&again, id).is_some());
 }

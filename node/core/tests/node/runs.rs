@@ -1,4 +1,4 @@
-//! What a node says of its own runs, and how many it starts at a time.
+//! What a node reports about its own runs, and how many it starts at a time.
 
 use crdt_state::task::{Slot, TaskStatus};
 use crdt_state::{RecordKey, ServiceId};
@@ -6,7 +6,7 @@ use node_core::tasks::STARTING_MAX;
 
 use crate::host::{Host, spec};
 
-/// What the node's record says of the newest task in slot 1.
+/// The status of the newest task in slot 1, from the node's record.
 fn said(host: &Host, service: ServiceId) -> TaskStatus {
     let key = RecordKey::task(host.node.me(), service, Slot::Number(1));
     let record = host.node.replica().owned::<crdt_state::task::TaskRecord>(&key);
@@ -22,7 +22,7 @@ fn a_node_says_since_when_a_run_runs_in_the_order_in_which_they_began() {
     let began = said(&host, web).running_since;
     assert!(began < said(&host, api).running_since, "the other one began later");
     assert!(said(&host, api).running_since < u64::MAX);
-    // A further attempt begins anew: it no longer is the one that runs longest.
+    // A further attempt starts again: it is no longer the task that runs longest.
     host.exit(first, 1);
     host.start_all();
     assert!(said(&host, web).running_since > said(&host, api).running_since, "{second:?}");

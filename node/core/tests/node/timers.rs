@@ -1,4 +1,4 @@
-//! Why a node wants to be called again.
+//! The reasons for which a node wants to be called again.
 
 use gossip::{GossipTimer, Now};
 use node_core::node::BOOT_HOLD_MS;

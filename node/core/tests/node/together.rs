@@ -1,5 +1,5 @@
-//! Rules that hold between two nodes: what is not on disk is not told, a copy stays until the new
-//! owner has it, a node that comes back looks around first.
+//! Rules that hold between two nodes: what is not on disk is not sent, a copy stays until the new
+//! owner runs the slot and keeps it, a node that returns first waits for its peers' records.
 
 use crdt_state::RecordKey;
 use crdt_state::handover::Handovers;
@@ -74,7 +74,7 @@ fn a_copy_is_kept_until_its_new_owner_runs_it() {
 #[test]
 fn a_copy_is_kept_until_its_new_owner_has_answered_that_it_keeps_its_own() {
     let mut pair = moving();
-    // What the first one asks does not arrive; it hears that the task runs, and no answer.
+    // The question of the first node does not arrive; it hears that the task runs, but no answer.
     pair.is_heard[0] = false;
     pair.hosts[1].start_all();
     pair.wait(1_000);

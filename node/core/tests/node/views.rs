@@ -1,4 +1,4 @@
-//! What a node tells of tasks and of nodes: the states that are no plain "it runs".
+//! What a node reports about tasks and nodes, in states other than plain "it runs".
 
 use crdt_state::node::{Availability, NodeDescription};
 use crdt_state::replica::Replica;
@@ -11,7 +11,7 @@ use node_core::Edit;
 
 use crate::host::{Host, replica, spec};
 
-/// What another node wrote, as it comes with the records from the store.
+/// The records of another node, as they come from the store.
 struct Other {
     records: Replica,
     me: NodeId,
@@ -59,7 +59,7 @@ impl Other {
         self.records.put_owned(RecordKey::task(self.me, service, slot), &record, 7);
     }
 
-    /// A host that starts with all that this node knows.
+    /// A host that starts with all records that this node has.
     fn boot(&self) -> Host {
         let mut disk = std::collections::BTreeMap::new();
         for kind in [crdt_state::Kind::NODE, crdt_state::Kind::SERVICE, crdt_state::Kind::TASK] {

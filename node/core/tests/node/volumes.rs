@@ -1,4 +1,4 @@
-//! A node and its disk: what it says of its volumes, and what it starts.
+//! A node and its disk: what it reports about its volumes, and what it starts.
 
 use std::collections::BTreeMap;
 

@@ -49,7 +49,7 @@ pub(crate) fn owners(plan: &Plan, id: ServiceId) -> BTreeMap<Slot, NodeId> {
         .collect()
 }
 
-/// Everybody does what the plan says: the next view.
+/// Every node does what the plan says: the next view.
 pub(crate) fn obey(view: &mut View, lamport: &mut u64) {
     let plan = plan(view);
     for service in view.services.values_mut() {
@@ -98,7 +98,7 @@ pub(crate) fn naive(view: &View, service: &ServiceView, replicas: u32) -> BTreeM
     };
     let mut held: Vec<&Holder> =
         service.holders.iter().filter(|h| nodes.contains(&h.node)).collect();
-    // Beside a copy that has ended, another one is the only one.
+    // Beside ended copies, a live copy counts as the only one.
     let is_live = |h: &&&Holder| h.standing != Standing::Ended;
     let is_shared = |of: &Holder| {
         let copies = || held.iter().filter(|h| h.slot == of.slot);
@@ -145,7 +145,7 @@ pub(crate) fn naive(view: &View, service: &ServiceView, replicas: u32) -> BTreeM
     owners
 }
 
-/// Nobody may take a slot: the longest-running copy of each stays.
+/// No node may take a slot: the longest-running copy of each stays.
 fn naive_stays(view: &View, service: &ServiceView, replicas: u32) -> BTreeMap<Slot, NodeId> {
     let part = score::service_part(service.id);
     let stays = |slot: Slot| {

@@ -46,7 +46,7 @@ proptest! {
         let own = before.values().filter(|node| **node == failing).count();
         prop_assert_eq!(moved(&before, &after), own);
 
-        // It returns, empty: it takes at most its share, and everybody rests after one round.
+        // The node returns, empty: it takes at most its share, and nothing changes after one round.
         obey(&mut view, &mut lamport);
         view.nodes.get_mut(&failing).unwrap().presence = Presence::Here;
         let failed_over = owners(&plan(&view), id);
@@ -64,7 +64,7 @@ proptest! {
         let mut lamport = 0;
         obey(&mut view, &mut lamport);
         let before = owners(&plan(&view), id);
-        // Each side runs everything; then both sides' reports come together.
+        // Each side runs every slot; then the reports of both sides are merged.
         let mut holders = BTreeSet::new();
         let far = |n: &NodeId| (0..cut % nodes).any(|c| node_id(c) == *n);
         for here in [true, false] {
@@ -90,7 +90,7 @@ proptest! {
     fn what_ran_on_one_side_only_goes_on_there(
         nodes in 2u8..10, replicas in 1u32..20, more in 0u32..10, cut in 1u8..10,
     ) {
-        // Both sides run everything, and the far side was scaled meanwhile.
+        // Both sides run every slot, and the far side was scaled meanwhile.
         let id = ServiceId([1; 16]);
         let far = cut % nodes;
         prop_assume!(far > 0);
@@ -122,8 +122,8 @@ proptest! {
                 prop_assert_eq!(after[&holder.slot], holder.node);
             }
         }
-        // The new owners of what moves take it up, and then the surplus is drained, in whatever
-        // order: nothing changes any more.
+        // The new owners start the slots that move, and then the surplus copies are ended in any
+        // order: the plan does not change any more.
         let healed = view.services.get_mut(&id).unwrap();
         for (slot, node) in &after {
             if !healed.holders.iter().any(|h| h.slot == *slot && h.node == *node) {
@@ -278,7 +278,7 @@ fn constraints_and_the_limit_per_node_are_kept() {
 
 #[test]
 fn what_has_ended_does_not_push_out_what_runs() {
-    // A limit per node that came later: one of the two has to go.
+    // A limit per node that came later: one of the two tasks has to go.
     let id = ServiceId([1; 16]);
     let mut view = fleet(2);
     let hold = |slot: u32, node: u8, standing: Standing| {
@@ -348,7 +348,7 @@ proptest! {
         builds in proptest::collection::btree_set(0usize..4, 0..4),
         replicas in 0u32..40,
     ) {
-        // Machine, and the build that fits it alone: none of these runs another's.
+        // A machine and the only build that fits it: none of them runs a build of another.
         let machines = [("x86_64", "amd64", ""), ("armv6l", "arm", "v6"),
             ("riscv64", "riscv64", ""), ("s390x", "s390x", "")];
         let id = ServiceId([1; 16]);

@@ -1,4 +1,4 @@
-//! What runs and has no place any more.
+//! Slots that run and have no place in the plan any more.
 
 use crdt_state::ServiceId;
 use crdt_state::spec::Resources;
@@ -19,7 +19,7 @@ fn what_runs_stays_when_no_node_may_have_it() {
     let nowhere = vec![Ok(Constraint::parse("node.labels.zone==moon").unwrap())];
     view.services.get_mut(&id).unwrap().constraints = nowhere;
     assert_eq!(owners(&plan(&view), id), before);
-    // One of two copies of a slot, and nothing that does not run.
+    // One of two copies of a slot stays, and nothing that does not run.
     let held = &mut view.services.get_mut(&id).unwrap().holders;
     let other = Holder { node: held[1].node, running_since: 99, ..held[0] };
     held.push(other);
@@ -28,7 +28,7 @@ fn what_runs_stays_when_no_node_may_have_it() {
     assert_eq!(owners(&after, id), [(Slot::Number(1), before[&Slot::Number(1)])].into());
     let stays = Placed::On(before[&Slot::Number(1)], node_core::reason::Choice::Stays);
     assert_eq!(after.services[&id].slots[&Slot::Number(1)], stays);
-    // A place for it: it moves.
+    // A node that may take the slots joins: they move to it.
     view.nodes.insert(node_id(7), NodeView::new(node_id(7)));
     view.nodes.get_mut(&node_id(7)).unwrap().labels.insert("zone".into(), "moon".into());
     assert!(owners(&plan(&view), id).values().all(|owner| *owner == node_id(7)));

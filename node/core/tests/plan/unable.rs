@@ -1,4 +1,4 @@
-//! Nodes that say that they cannot start tasks: what is new goes elsewhere, what runs stays.
+//! Nodes that report that they cannot start tasks: new tasks go elsewhere, running tasks stay.
 
 use crdt_state::task::Slot;
 use crdt_state::{NodeId, ServiceId};

@@ -31,7 +31,7 @@ fn hold(view: &mut View, node: u8, volume: &str, holding: Holding) {
     node.volumes.insert(volume.to_owned(), holding);
 }
 
-/// Everybody does what the plan says, and whoever starts a task makes its volumes.
+/// Every node does what the plan says, and a node that starts a task creates its volumes.
 fn obey_and_hold(view: &mut View, lamport: &mut u64) {
     obey(view, lamport);
     let service = &view.services[&ID];
@@ -169,7 +169,7 @@ proptest! {
             };
             prop_assert_eq!(owners(&plan(&view), ID).get(slot).copied(), expected);
         }
-        // They return, and everything is as it was.
+        // The nodes return, and everything is as it was.
         for node in view.nodes.values_mut() {
             node.presence = Presence::Here;
         }
