@@ -6,6 +6,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use gossip::STRANGERS_MAX;
+
 use crate::dice::Dice;
 use crate::network::{LinkConditions, MachineNo};
 
@@ -50,11 +52,13 @@ pub enum Nemesis {
     Poison,
     /// Machines lose power and come back with an older copy of their store.
     Restore,
+    /// Many machines that never become members call one.
+    Strangers,
 }
 
 impl Nemesis {
     /// All of them.
-    pub const ALL: [Nemesis; 19] = [
+    pub const ALL: [Nemesis; 20] = [
         Nemesis::Halves,
         Nemesis::Thirds,
         Nemesis::Bridge,
@@ -74,6 +78,7 @@ impl Nemesis {
         Nemesis::Junk,
         Nemesis::Poison,
         Nemesis::Restore,
+        Nemesis::Strangers,
     ];
 }
 
@@ -108,6 +113,8 @@ pub enum Harm {
     Junk(MachineNo, u64),
     /// This many records beyond a limit, signed by a member, reach it. Has no end.
     Poison(MachineNo, u64),
+    /// This many machines that never become members connect to it. Has no end.
+    Strangers(MachineNo, u64),
     /// A copy of its store is made. Has no end.
     StoreCopied(MachineNo),
     /// The machine has no power, and the copied store when the power is back.
@@ -124,11 +131,12 @@ impl Harm {
                 | Harm::Roam(_)
                 | Harm::Junk(..)
                 | Harm::Poison(..)
+                | Harm::Strangers(..)
                 | Harm::StoreCopied(_)
         )
     }
 
-    /// The machines that it disturbs. Clock jumps, junk, poison and copies of a store should
+    /// The machines that it disturbs. Clock jumps, junk, poison, strangers and copies of a store should
     /// disturb no machine.
     pub fn disturbs(&self) -> BTreeSet<MachineNo> {
         match self {
@@ -145,9 +153,11 @@ impl Harm {
             | Harm::Roam(machine)
             | Harm::Leave(machine)
             | Harm::StoreRestored(machine) => BTreeSet::from([*machine]),
-            Harm::ClockJump(..) | Harm::Junk(..) | Harm::Poison(..) | Harm::StoreCopied(_) => {
-                BTreeSet::new()
-            }
+            Harm::ClockJump(..)
+            | Harm::Junk(..)
+            | Harm::Poison(..)
+            | Harm::Strangers(..)
+            | Harm::StoreCopied(_) => BTreeSet::new(),
         }
     }
 }
@@ -180,6 +190,7 @@ impl fmt::Display for Harm {
             Harm::Leave(machine) => write!(f, "n{machine} leaves"),
             Harm::Junk(machine, count) => write!(f, "{count} packets of junk reach n{machine}"),
             Harm::Poison(machine, count) => write!(f, "{count} poison records reach n{machine}"),
+            Harm::Strangers(machine, count) => write!(f, "{count} strangers call n{machine}"),
             Harm::StoreCopied(machine) => write!(f, "store of n{machine} copied"),
             Harm::StoreRestored(machine) => write!(f, "store of n{machine} restored"),
         }
@@ -235,7 +246,8 @@ fn duration_ms(nemesis: Nemesis, dice: &mut Dice) -> u64 {
         | Nemesis::ProgramKill
         | Nemesis::Roam
         | Nemesis::Junk
-        | Nemesis::Poison => 1,
+        | Nemesis::Poison
+        | Nemesis::Strangers => 1,
     }
 }
 
@@ -267,6 +279,10 @@ fn harms(nemesis: Nemesis, machines: usize, span: Span, dice: &mut Dice) -> Vec<
         Nemesis::Leave => Harm::Leave(victim),
         Nemesis::Junk => Harm::Junk(victim, dice.between(1, 40)),
         Nemesis::Poison => Harm::Poison(victim, dice.between(1, 4)),
+        Nemesis::Strangers => {
+            let most = STRANGERS_MAX as u64;
+            Harm::Strangers(victim, *dice.pick(&[most / 2, most, most + 200]))
+        }
         Nemesis::Restore => return restore(victim, span, dice),
     };
     vec![(harm, begin, end)]

@@ -109,7 +109,8 @@ impl Profile {
                 | Nemesis::Leave
                 | Nemesis::Junk
                 | Nemesis::Poison
-                | Nemesis::Restore => {
+                | Nemesis::Restore
+                | Nemesis::Strangers => {
                     Dice::new(seed, &format!("is {nemesis:?} on")).happens(chance)
                 }
                 _ => dice.happens(chance),
@@ -119,7 +120,9 @@ impl Profile {
         nemeses.retain(|nemesis| !options.without.contains(nemesis));
         let mut habits = BTreeSet::new();
         match options.worlds {
-            Worlds::AsKept => drop(nemeses.remove(&Nemesis::Restore)),
+            Worlds::AsKept => {
+                nemeses.retain(|it| !matches!(it, Nemesis::Restore | Nemesis::Strangers));
+            }
             Worlds::Whole => {
                 let has = |habit: &Habit| Dice::new(seed, &format!("has {habit:?}")).happens(250);
                 habits.extend(Habit::ALL.into_iter().filter(has));

@@ -71,6 +71,8 @@ pub enum Event {
     NameReused,
     /// As many runs were starting on a node as may start at once.
     StartsAtBound,
+    /// More strangers called a node than it keeps addresses of.
+    StrangersBeyondBound,
 }
 
 /// How often each state was reached.
@@ -117,7 +119,7 @@ impl Sometimes {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Event; 32] = [
+    pub const ALL: [Event; 33] = [
         Event::EditDone,
         Event::EditRefused,
         Event::EditUnanswered,
@@ -150,6 +152,7 @@ impl Event {
         Event::Renamed,
         Event::NameReused,
         Event::StartsAtBound,
+        Event::StrangersBeyondBound,
     ];
 }
 

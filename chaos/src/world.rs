@@ -141,6 +141,8 @@ pub struct World {
     removed_names: BTreeSet<String>,
     adversary: Adversary,
     dice: Dice,
+    /// The ids of machines that call and never become members.
+    strangers: Dice,
     ids: BTreeMap<NodeId, MachineNo>,
     backlog: Vec<Vec<(u64, Fact)>>,
     tickets: BTreeMap<u64, edits::Ticket>,
@@ -173,6 +175,7 @@ impl World {
             removed_names: BTreeSet::new(),
             adversary: Adversary::new(seed),
             dice: Dice::new(seed, "world"),
+            strangers: Dice::new(seed, "strangers"),
             ids,
             backlog: vec![Vec::new(); count],
             tickets: BTreeMap::new(),

@@ -27,6 +27,7 @@ pub use counters::{Counters, Traffic};
 pub use gossip::Gossip;
 pub use identity::Identity;
 pub use member::{Evidence, Member, MemberEvent, MemberState};
+pub use membership::STRANGERS_MAX;
 pub use message::encode_rumour;
 pub use output::{JunkReason, Output};
 pub use time::Now;

@@ -31,6 +31,8 @@ mod view;
 #[cfg(test)]
 pub(crate) use packet::PACKET_BYTES_MAX;
 
+pub use address_book::STRANGERS_MAX;
+
 use crate::message::Entry;
 use crate::rumour::Vantage;
 use crate::{Evidence, GossipTimer, Identity, Member, MemberEvent, MemberState, Now, Profile};

@@ -1,6 +1,9 @@
 //! How faults begin and end, and how agents start and stop.
 
-use crdt_state::{RecordKey, ServiceId};
+use std::net::SocketAddr;
+
+use crdt_state::{NodeId, RecordKey, ServiceId};
+use gossip::STRANGERS_MAX;
 use node_core::Input;
 
 use super::{Fact, World, WorldEvent};
@@ -47,6 +50,7 @@ impl World {
             Harm::Leave(no) => self.leave(no),
             Harm::Junk(no, count) => self.throw_junk(no, count),
             Harm::Poison(no, count) => self.throw_poison(no, count),
+            Harm::Strangers(no, count) => self.call_by_strangers(no, count),
             Harm::ProgramKill(no) => {
                 if self.machines[no].programs.kill_one(self.at).is_some() {
                     self.watch.unsettled(self.at);
@@ -83,6 +87,7 @@ impl World {
             | Harm::Roam(_)
             | Harm::Junk(..)
             | Harm::Poison(..)
+            | Harm::Strangers(..)
             | Harm::StoreCopied(_) => {}
         }
     }
@@ -144,6 +149,20 @@ impl World {
                 _ => Input::Message { from: node_id(self.machines[sender].seed), bytes },
             };
             let fact = Fact::Input(input);
+            self.queue.put(self.at, WorldEvent::Agent { machine: no, life: 0, fact });
+        }
+    }
+
+    /// Machines that nobody knows complete the handshake and are never heard again.
+    fn call_by_strangers(&mut self, no: MachineNo, count: u64) {
+        let is_beyond = count > STRANGERS_MAX as u64 && self.machines[no].is_up();
+        self.watch.sometimes.saw_times(Event::StrangersBeyondBound, u64::from(is_beyond));
+        for number in 0..count {
+            let id = [self.strangers.any().to_be_bytes(), self.strangers.any().to_be_bytes()];
+            let node = NodeId(id.concat().try_into().expect("two times 8 bytes"));
+            // A network for documentation: no machine of the world has such an address.
+            let addr = SocketAddr::from(([203, 0, 113, 1], 1_024 + number as u16));
+            let fact = Fact::Input(Input::Connected { node, addr });
             self.queue.put(self.at, WorldEvent::Agent { machine: no, life: 0, fact });
         }
     }

@@ -13,7 +13,7 @@ use crdt_state::NodeId;
 /// Strangers kept: 16 bytes of id and 32 of address, 16 and 8 of order, 72 KB in all, and as much
 /// again for half-empty trees. A joiner is one for a few round trips; to push it out before it is a
 /// member takes as many handshakes as this within that time.
-pub(super) const STRANGERS_MAX: usize = 1_024;
+pub const STRANGERS_MAX: usize = 1_024;
 
 /// The addresses, by node.
 #[derive(Debug, Default)]

@@ -1,4 +1,4 @@
-//! What a node reports about the rollout of a service: Docker's status, and what ran before.
+//! What a node reports about the rollout of a service: Docker's status, and its specification before the last edit.
 
 use crdt_state::ServiceId;
 use crdt_state::task::Run;
