@@ -18,6 +18,7 @@ pub mod digest;
 pub mod error;
 pub mod import;
 mod layer_error;
+mod layers;
 pub mod list;
 pub mod manifest;
 pub mod mirror;
@@ -31,14 +32,15 @@ pub mod unpack;
 pub mod verify;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crdt_state::spec::{HealthCheck, Platform};
 use oci_spec::image::ImageConfiguration;
 
-use blob::{BlobWriter, Blobs, Partial, locked};
+use blob::{BlobWriter, Blobs, Partial};
+use layers::Layers;
 use names::Names;
 
 pub use archive::{Loaded, Selection};
@@ -60,13 +62,10 @@ pub struct Images(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    root: PathBuf,
     platform: Platform,
     blobs: Arc<Blobs>,
-    names: Mutex<Names>,
-    /// One layer is unpacked at a time: a small machine has neither the memory nor the disk for
-    /// more, and ten tasks of one image would all want the same layers.
-    unpacking: Mutex<()>,
+    names: Names,
+    layers: Layers,
 }
 
 /// An image for one platform.
@@ -110,15 +109,12 @@ pub struct Rootfs {
 impl Images {
     /// Opens the store in a folder, which need not exist yet, for a node that runs `platform`.
     pub fn open(root: &Path, platform: Platform) -> Result<Images, ImageError> {
-        let images = Images(Arc::new(Inner {
-            root: root.to_owned(),
+        Ok(Images(Arc::new(Inner {
             platform,
             blobs: Arc::new(Blobs::new(root)),
-            names: Mutex::new(Names::read(root)?),
-            unpacking: Mutex::default(),
-        }));
-        images.clear_drafts();
-        Ok(images)
+            names: Names::open(root)?,
+            layers: Layers::open(root),
+        })))
     }
 
     /// What this node runs.
@@ -128,23 +124,20 @@ impl Images {
 
     /// What a name stands for here; a digest stands for itself if its blob is here.
     pub fn digest_of(&self, reference: &Reference) -> Option<Named> {
-        let names = locked(&self.0.names);
-        match &reference.digest {
-            Some(digest) => {
-                let named = names.0.values().find(|named| named.digest == *digest);
-                named.cloned().or_else(|| {
-                    self.has_blob(digest)?;
-                    Some(Named { digest: digest.clone(), origin: Origin::ForTask })
-                })
-            }
-            None => names.0.get(&reference.canonical()).cloned(),
-        }
+        let Some(digest) = &reference.digest else {
+            return self.0.names.find(&reference.canonical());
+        };
+        let named = self.names().into_values().find(|named| named.digest == *digest);
+        named.or_else(|| {
+            self.has_blob(digest)?;
+            Some(Named { digest: digest.clone(), origin: Origin::ForTask })
+        })
     }
 
     /// Every name, spelled out, and what it stands for. An image without a name is listed under
     /// its digest.
     pub fn names(&self) -> BTreeMap<String, Named> {
-        locked(&self.0.names).0.clone()
+        self.0.names.all()
     }
 
     /// Gives an image a name; a digest in the reference is not part of that. A name that was
@@ -159,35 +152,12 @@ impl Images {
             (None, Some(_)) => reference.canonical(),
             _ => reference.clone().without_digest().canonical(),
         };
-        self.change_names(|names| {
-            let kept = names.0.get(&key).filter(|named| named.digest == *digest);
-            let origin = match (kept.map(|named| named.origin), origin) {
-                (Some(Origin::Loaded), _) | (_, Origin::Loaded) => Origin::Loaded,
-                (Some(Origin::Pulled), _) | (_, Origin::Pulled) => Origin::Pulled,
-                _ => Origin::ForTask,
-            };
-            names.0.insert(key, Named { digest: digest.clone(), origin });
-        })
+        self.0.names.set(key, digest, origin)
     }
 
-    /// Keeps an image that nobody named.
+    /// Keeps an image that has no name.
     pub(crate) fn set_nameless(&self, digest: &Digest, origin: Origin) -> Result<(), ImageError> {
-        self.change_names(|names| {
-            let named = Named { digest: digest.clone(), origin };
-            names.0.entry(digest.to_string()).or_insert(named);
-        })
-    }
-
-    /// Changes the names, on the disk too, unless they stay what they are.
-    pub(crate) fn change_names(&self, change: impl FnOnce(&mut Names)) -> Result<(), ImageError> {
-        let mut names = locked(&self.0.names);
-        let mut changed = names.clone();
-        change(&mut changed);
-        if changed != *names {
-            changed.write(&self.0.root)?;
-            *names = changed;
-        }
-        Ok(())
+        self.0.names.set_nameless(digest, origin)
     }
 
     /// The length of a blob that is here as a whole.
@@ -227,20 +197,6 @@ impl Images {
 
     /// Where an unpacked layer is, or will be.
     pub fn layer_path(&self, diff_id: &Digest) -> PathBuf {
-        self.layers_folder().join(diff_id.hex())
-    }
-
-    pub(crate) fn layers_folder(&self) -> PathBuf {
-        self.0.root.join("layers")
-    }
-
-    /// Layers that were being unpacked when the power went.
-    fn clear_drafts(&self) {
-        let Ok(entries) = fs::read_dir(self.layers_folder()) else { return };
-        for entry in entries.flatten() {
-            if entry.file_name().as_encoded_bytes().starts_with(unpack::DRAFT.as_bytes()) {
-                fs::remove_dir_all(entry.path()).ok();
-            }
-        }
+        self.0.layers.path(diff_id)
     }
 }

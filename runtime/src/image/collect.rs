@@ -10,13 +10,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Images;
-use super::blob::locked;
 use super::digest::Digest;
 use super::error::ImageError;
 use super::manifest::Document;
 use super::names::Origin;
 use super::reference::Reference;
-use super::unpack::DRAFT;
 
 /// A fetch that was interrupted so long ago is not continued.
 const PARTIAL_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -96,7 +94,7 @@ impl Images {
         }
         let gone: BTreeSet<String> = named.map_or(all, |name| vec![name]).into_iter().collect();
         let before = self.reached(self.roots(&digest))?;
-        self.change_names(|names| names.0.retain(|name, _| !gone.contains(name)))?;
+        self.0.names.retain(|name, _| !gone.contains(name))?;
         let mut freed = self.sweep(users.keys(), Some(&before))?;
         freed.untagged = familiar(gone);
         Ok(freed)
@@ -104,16 +102,9 @@ impl Images {
 
     /// Removes images that nobody runs, and content that no name reaches.
     pub fn prune(&self, prune: Prune, users: &Users) -> Result<Freed, ImageError> {
-        let mut gone = BTreeSet::new();
-        self.change_names(|names| {
-            names.0.retain(|name, named| {
-                let goes = prune == Prune::Unused || name.starts_with("sha256:");
-                let stays = !goes || users.contains_key(&named.digest);
-                if !stays {
-                    gone.insert(name.clone());
-                }
-                stays
-            });
+        let gone = self.0.names.retain(|name, named| {
+            let goes = prune == Prune::Unused || name.starts_with("sha256:");
+            !goes || users.contains_key(&named.digest)
         })?;
         let mut freed = self.sweep(users.keys(), None)?;
         freed.untagged = familiar(gone);
@@ -123,16 +114,10 @@ impl Images {
     /// What a node does by itself: images that were pulled for a task go when `keep` does not
     /// name them any more. What an operator loaded or pulled stays.
     pub fn collect(&self, keep: &BTreeSet<Digest>) -> Result<Freed, ImageError> {
-        let mut gone = BTreeSet::new();
-        self.change_names(|names| {
-            names.0.retain(|name, named| {
-                let stays = named.origin != Origin::ForTask || keep.contains(&named.digest);
-                if !stays {
-                    gone.insert(name.clone());
-                }
-                stays
-            });
-        })?;
+        let gone = self
+            .0
+            .names
+            .retain(|_, named| named.origin != Origin::ForTask || keep.contains(&named.digest))?;
         let mut freed = self.sweep(keep.iter(), None)?;
         freed.untagged = familiar(gone);
         Ok(freed)
@@ -141,16 +126,14 @@ impl Images {
     /// What the store takes on the disk. Walks through all layers.
     pub fn usage(&self) -> DiskUsage {
         let (blobs, blob_bytes) = sizes(self.0.blobs.folder());
-        let (layers, layer_bytes) = sizes(&self.layers_folder());
+        let (layers, layer_bytes) = sizes(self.0.layers.folder());
         let (_, partial_bytes) = sizes(self.0.blobs.partial_folder());
         DiskUsage { blobs, blob_bytes, partial_bytes, layers, layer_bytes }
     }
 
     /// The names of a digest, spelled out.
     pub(crate) fn names_of(&self, digest: &Digest) -> Vec<String> {
-        let names = locked(&self.0.names);
-        let of = names.0.iter().filter(|(_, named)| named.digest == *digest);
-        of.map(|(name, _)| name.clone()).collect()
+        self.0.names.of(digest)
     }
 
     fn roots(&self, digest: &Digest) -> BTreeSet<Digest> {
@@ -189,9 +172,9 @@ impl Images {
         keep: impl Iterator<Item = &'a Digest>,
         old: Option<&Reached>,
     ) -> Result<Freed, ImageError> {
-        let _not_while_unpacking = locked(&self.0.unpacking);
+        let _not_while_unpacking = self.0.layers.lock();
         let mut roots: BTreeSet<Digest> = keep.cloned().collect();
-        roots.extend(locked(&self.0.names).0.values().map(|named| named.digest.clone()));
+        roots.extend(self.0.names.digests());
         let reached = self.reached(roots)?;
         let mut freed = Freed::default();
         for (digest, path) in entries(self.0.blobs.folder()) {
@@ -203,23 +186,15 @@ impl Images {
             self.0.blobs.remove(&digest)?;
             freed.deleted.push(digest);
         }
-        for (diff_id, path) in entries(&self.layers_folder()) {
+        for (diff_id, path) in entries(self.0.layers.folder()) {
             if !reached.layers.contains(&diff_id) {
                 freed.bytes += folder_bytes(&path);
-                self.remove_layer(&diff_id, &path)?;
+                self.0.layers.remove(&diff_id)?;
                 freed.deleted.push(diff_id);
             }
         }
         self.sweep_partial();
         Ok(freed)
-    }
-
-    /// First the name, so that a power cut leaves no half of a layer under it.
-    pub(crate) fn remove_layer(&self, diff_id: &Digest, path: &Path) -> Result<(), ImageError> {
-        let aside = self.layers_folder().join(format!("{DRAFT}gone-{}", diff_id.hex()));
-        fs::remove_dir_all(&aside).ok();
-        let removed = fs::rename(path, &aside).and_then(|()| fs::remove_dir_all(&aside));
-        removed.map_err(ImageError::disk("remove", path))
     }
 
     fn sweep_partial(&self) {

@@ -9,7 +9,6 @@ use crdt_state::spec::{HealthCheck, Platform};
 use oci_spec::image::ImageConfiguration;
 use serde::Deserialize;
 
-use super::blob::locked;
 use super::digest::Digest;
 use super::error::ImageError;
 use super::manifest::{DOCUMENT_BYTES_MAX, Descriptor, Document, Manifest, fitting};
@@ -126,7 +125,7 @@ impl Images {
             return Err(unknown());
         }
         let mut found = std::collections::BTreeSet::new();
-        for named in locked(&self.0.names).0.values() {
+        for named in self.names().values() {
             let id = self.shown(&named.digest)?.map(|image| image.config_digest);
             if named.digest.hex().starts_with(prefix)
                 || id.is_some_and(|id| id.hex().starts_with(prefix))

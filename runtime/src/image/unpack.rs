@@ -13,14 +13,12 @@ mod check;
 mod stack;
 mod stream;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::errno::Errno;
 
-use super::blob::locked;
 use super::digest::Digest;
 use super::error::ImageError;
 use super::layer_error::LayerError;
@@ -31,11 +29,6 @@ use check::LayerChecker;
 use stream::Unpacked;
 
 pub(crate) use stream::{Compression, decompressed, storable};
-
-/// What the folder of an unfinished layer is called first.
-pub(crate) const DRAFT: &str = ".new-";
-
-static DRAFTS: AtomicU32 = AtomicU32::new(0);
 
 impl Images {
     /// The layers of an image as folders; unpacks those that are not yet.
@@ -52,7 +45,7 @@ impl Images {
     }
 
     fn unpack(&self, image: &Image) -> Result<(), ImageError> {
-        let _one_at_a_time = locked(&self.0.unpacking);
+        let _one_at_a_time = self.0.layers.lock();
         let mut drafts = Vec::new();
         let mut below = Vec::new();
         let mut diff_ids = std::collections::BTreeSet::new();
@@ -66,16 +59,16 @@ impl Images {
             if !nix::unistd::geteuid().is_root() {
                 return Err(failed(LayerError::NotRoot));
             }
-            let draft = Draft::new(&self.layers_folder(), &layer.diff_id)?;
-            match self.unpack_into(layer, &draft.0, &below) {
+            let draft = self.0.layers.draft(&layer.diff_id)?;
+            match self.unpack_into(layer, draft.path(), &below) {
                 Ok(()) => {
-                    below.push(draft.0.clone());
-                    drafts.push((draft, layer));
+                    below.push(draft.path().to_owned());
+                    drafts.push((draft, &layer.diff_id));
                 }
                 Err(error) => return Err(self.explained(layer, error)),
             }
         }
-        self.place(drafts)
+        self.0.layers.keep(drafts)
     }
 
     fn unpack_into(
@@ -94,24 +87,11 @@ impl Images {
         Err(LayerError::WrongContent { found })
     }
 
-    /// One sync for all layers of an image, then their names.
-    fn place(&self, drafts: Vec<(Draft, &Layer)>) -> Result<(), ImageError> {
-        let folder = self.layers_folder();
-        let synced = File::open(&folder).and_then(|file| Ok(nix::unistd::syncfs(&file)?));
-        synced.map_err(ImageError::disk("sync", &folder))?;
-        for (draft, layer) in drafts {
-            let path = self.layer_path(&layer.diff_id);
-            fs::rename(&draft.0, &path).map_err(ImageError::disk("keep the layer", &path))?;
-        }
-        let synced = File::open(&folder).and_then(|file| file.sync_all());
-        synced.map_err(ImageError::disk("sync", &folder))
-    }
-
     /// A stream that is broken comes from a blob that is: it goes, so that it is fetched again. A
     /// sound blob with a bad content stays, or it would be fetched over and over.
     fn explained(&self, layer: &Layer, error: LayerError) -> ImageError {
         if let LayerError::Disk { errno: Errno::ENOSPC | Errno::EDQUOT, .. } = &error {
-            let path = self.layers_folder().display().to_string();
+            let path = self.0.layers.folder().display().to_string();
             return ImageError::DiskFull { doing: "unpack a layer", path, wanted: None };
         }
         let from_content = matches!(error, LayerError::Tar(_) | LayerError::WrongContent { .. });
@@ -143,22 +123,4 @@ pub(crate) fn difference(folder: &Path, blob: File) -> Result<Option<String>, La
     let mut checker = LayerChecker::new(folder)?;
     each_entry(blob, |entry, data| checker.check(entry, data))?;
     Ok(checker.finish())
-}
-
-/// A folder that is removed unless it was renamed.
-struct Draft(PathBuf);
-
-impl Draft {
-    fn new(layers: &Path, diff_id: &Digest) -> Result<Draft, ImageError> {
-        let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
-        let path = layers.join(format!("{DRAFT}{}-{number}", diff_id.short()));
-        fs::create_dir_all(&path).map_err(ImageError::disk("make", &path))?;
-        Ok(Draft(path))
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
 }

@@ -50,7 +50,7 @@ impl Images {
             let layers = row.image.layers.into_iter();
             blobs.extend(layers.map(|layer| (layer.diff_id, layer.digest)));
         }
-        for (diff_id, path) in entries(&self.layers_folder()) {
+        for (diff_id, path) in entries(self.0.layers.folder()) {
             let Some(blob) = blobs.get(&diff_id).and_then(|blob| self.read_blob(blob)) else {
                 continue;
             };
@@ -58,18 +58,10 @@ impl Images {
                 .map_err(|source| ImageError::Layer { digest: diff_id.clone(), source })?;
             if let Some(entry) = differs {
                 tracing::warn!(%diff_id, entry, "a layer is damaged on the disk: removed");
-                self.set_aside(&diff_id, &path)?;
+                self.0.layers.set_aside(&diff_id)?;
                 damage.push(Damage::Layer { diff_id, entry });
             }
         }
         Ok(damage)
-    }
-
-    /// A container may still look through it: it loses its name now, and goes with the next start
-    /// of the agent.
-    fn set_aside(&self, diff_id: &Digest, path: &std::path::Path) -> Result<(), ImageError> {
-        let aside = path.with_file_name(format!("{}bad-{}", unpack::DRAFT, diff_id.hex()));
-        std::fs::remove_dir_all(&aside).ok();
-        std::fs::rename(path, aside).map_err(ImageError::disk("put aside", path))
     }
 }

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::image::blob::CHUNK;
 use crate::image::digest::Digest;
 use crate::image::error::ImageError;
+use crate::image::layers::DRAFT;
 use crate::image::manifest::DOCUMENT_BYTES_MAX;
 use crate::image::{Images, unpack};
 use crate::tar_entries::{Entries, Entry, Kind, TarError};
@@ -128,7 +129,7 @@ impl Spool {
 pub(crate) fn spool(images: &Images, data: &mut dyn Read) -> Result<(Digest, u64), ImageError> {
     let folder = images.0.blobs.partial_folder();
     let number = SPOOLS.fetch_add(1, Ordering::Relaxed);
-    let path = folder.join(format!("{}{number}", unpack::DRAFT));
+    let path = folder.join(format!("{}{number}", DRAFT));
     let mut file = std::fs::create_dir_all(folder)
         .and_then(|()| std::fs::File::create(&path))
         .map_err(ImageError::disk("make", &path))?;
