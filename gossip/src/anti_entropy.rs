@@ -1,4 +1,4 @@
-//! Anti-entropy: two replicas find where they differ and send each other only that.
+//! Anti-entropy: two replicas find where they differ and send each other only those records.
 //!
 //! ```text
 //!  A  compare(root) ──────────▶  B   equal: silence
@@ -7,9 +7,10 @@
 //!  A  ◀─── records, wanted ────  B
 //!  A  records ─────────────────▶ B  compare again, as long as something changed
 //! ```
-//! Stateless: each step is a function of the replica and of one message, any of them may be lost,
-//! and the next comparison begins anew. This must suffice alone; rumours only save time. The cost
-//! grows with the difference: 16 digests for each place on the way to a record that differs.
+//! Stateless: each step is a function of the replica and of one message. Any message may be lost,
+//! and the next comparison begins anew. Anti-entropy must suffice alone; rumours only save time.
+//! The cost grows with the difference: 16 digests for each place on the way to a record that
+//! differs.
 
 use std::collections::BTreeMap;
 
@@ -17,31 +18,32 @@ use crdt_state::{Delta, Digest, NodeId, RecordKey, Replica, TreePath};
 
 use crate::message::{Leaf, LeafRange, Level, Message};
 
-/// Below a place with so many records its records are listed instead of its branches: 24 × 33
-/// bytes is less than what two more levels would cost, and two trips shorter.
+/// At a place with at most this many records, the records are listed instead of the digests of its
+/// branches. 24 × 33 bytes are less than two more levels would cost, and save two one-way trips.
 const LEAF_RECORDS_MAX: usize = 24;
 
-/// Records of one message, in bytes. Half of a message, so that a record of the largest size
+/// The bytes of records in one message. Half of a message, so that a record of the largest size
 /// (256 KiB) always fits beside others.
 pub(crate) const RECORDS_BYTES_MAX: usize = 512 * 1024;
 
-/// Messages of records sent in one step: 2 MiB. What is left over differs still, and the next
-/// comparison finds it.
+/// Messages of records sent in one step: 2 MiB. Records that are left over still differ, and the
+/// next comparison finds them.
 const RECORDS_MESSAGES_MAX: usize = 4;
 
-/// Places compared per message: 16 levels of 260 bytes, or lists of [`LISTED_MAX`] records. The
-/// rest is found by the next comparison.
+/// Places compared per message: 256 levels of 260 bytes are 67 KB; or lists of [`LISTED_MAX`]
+/// records. The next comparison finds the rest.
 const PLACES_MAX: usize = 256;
 
-/// Records listed, wanted or answered per message: 8,192 × 33 bytes is 270 KB.
+/// Records that one message lists, asks for or is answered with: 8,192 × 33 bytes is 270 KB.
 const LISTED_MAX: usize = 8_192;
 
-/// Parts of one place listed in one step, 1.1 MB: an honest fleet of 200 nodes and 20,000 tasks has
-/// 5 records below a leaf, and one part is enough. A member that makes up keys can put more there
-/// than fits into one message. Which parts come first changes with what either side holds there.
+/// Parts of one place listed in one step, 1.1 MB. An honest fleet of 200 nodes and 20,000 tasks has
+/// 5 records below a leaf, and one part is enough. A member that makes up keys can put more records
+/// there than fit into one message. Which parts come first changes with the records that either
+/// side holds there.
 const PARTS_MAX: usize = 4;
 
-/// The other side's root differs: show the first level.
+/// Answers the other side's root: the first level, if the roots differ.
 pub(crate) fn on_root(me: NodeId, replica: &Replica, root: Digest) -> Option<Message> {
     (replica.digest() != root)
         .then(|| Message::Tree { from: me, levels: vec![level(replica, TreePath::ROOT)] })
@@ -51,7 +53,7 @@ fn level(replica: &Replica, path: TreePath) -> Level {
     Level { path, digests: replica.children(path) }
 }
 
-/// Branches of the other side: go down where they differ.
+/// Answers branches of the other side: descends where they differ.
 pub(crate) fn on_levels(me: NodeId, replica: &Replica, theirs: &[Level]) -> Vec<Message> {
     let (mut levels, mut leaves, mut listed) = (Vec::new(), Vec::new(), 0);
     let mut messages = Vec::new();
@@ -83,7 +85,7 @@ pub(crate) fn on_levels(me: NodeId, replica: &Replica, theirs: &[Level]) -> Vec<
     messages
 }
 
-/// The records of a place in parts that fit, beginning with any of them.
+/// The records of a place in parts that fit, beginning with part `first` modulo their number.
 fn parts(
     me: NodeId,
     path: TreePath,
@@ -103,7 +105,7 @@ fn parts(
     (0..count.min(PARTS_MAX)).map(part).collect::<Vec<_>>().into_iter()
 }
 
-/// The same as [`on_leaves`] of one part.
+/// Does the same as [`on_leaves`] for one part.
 pub(crate) fn on_part(
     me: NodeId,
     replica: &Replica,
@@ -117,7 +119,7 @@ pub(crate) fn on_part(
     records(me, replica, sent, wanted)
 }
 
-/// What is to be sent, and what to be asked for.
+/// Adds the keys to send to `sent`, and the keys to ask for to `wanted`.
 fn differences(
     ours: BTreeMap<RecordKey, Digest>,
     theirs: &[(RecordKey, Digest)],
@@ -129,7 +131,8 @@ fn differences(
     wanted.extend(listed.iter().filter(|(key, d)| ours.get(key) != Some(d)).map(|(k, _)| *k));
 }
 
-/// Records of the other side: send those that differ here, ask for those that differ there.
+/// Answers records of the other side: sends those that differ here, asks for those that differ
+/// there.
 pub(crate) fn on_leaves(me: NodeId, replica: &Replica, theirs: &[Leaf]) -> Vec<Message> {
     let (mut sent, mut wanted) = (Vec::new(), Vec::new());
     for leaf in theirs.iter().take(PLACES_MAX) {
@@ -143,7 +146,7 @@ pub(crate) fn on_leaves(me: NodeId, replica: &Replica, theirs: &[Leaf]) -> Vec<M
     records(me, replica, sent, wanted)
 }
 
-/// The records that the other side asked for.
+/// Sends the records that the other side asked for.
 pub(crate) fn on_wanted(me: NodeId, replica: &Replica, wanted: &[RecordKey]) -> Vec<Message> {
     records(me, replica, wanted.iter().take(LISTED_MAX).copied().collect(), Vec::new())
 }
@@ -175,7 +178,7 @@ fn records(
     let message = |(place, delta)| Message::Records {
         from: me,
         delta,
-        // The question comes last: its answer ends the step.
+        // The request comes last: its answer ends the step.
         wanted: if place + 1 == count { wanted.take().unwrap_or_default() } else { Vec::new() },
     };
     deltas.into_iter().enumerate().map(message).collect()
@@ -208,7 +211,7 @@ mod tests {
         replica
     }
 
-    /// A member that makes up keys until they fall below one leaf: more than a message holds.
+    /// A member that makes up keys until one leaf has more than a message holds.
     #[test]
     fn a_place_with_more_records_than_a_message_holds_is_told_in_parts() {
         let records: Vec<_> = (0..40_000).map(|n| (key(n), Digest([7; 16]))).collect();
@@ -230,7 +233,8 @@ mod tests {
                 });
             }
         }
-        // Five parts, four of them each time: each is told four times, whatever lies beyond them.
+        // Five parts, four of them in each step: each part is sent four times, however many records
+        // come after it.
         assert!(told.iter().all(|times| *times == 4));
     }
 
@@ -247,7 +251,7 @@ mod tests {
         let mut answers = on_part(ME, &ours, range, &listed);
         let Some(Message::Records { delta, wanted, .. }) = answers.pop() else { panic!() };
         let sent: Vec<RecordKey> = delta.records.iter().map(|(key, _)| *key).collect();
-        // What both hold was written by one signer at other times: it differs.
+        // Records that both hold were written by one signer at different times, so they differ.
         assert_eq!((sent, answers.len()), ((5..30).map(key).collect(), 0));
         assert_eq!(wanted, (10..35).map(key).collect::<Vec<_>>());
         let all = LeafRange { path: TreePath::ROOT, after: None, until: None };

@@ -1,48 +1,48 @@
-//! Profiles of links, and the numbers that follow from them.
+//! Profiles of links, and the values that follow from them.
 //!
-//! A profile is chosen by the operator (`lan`, `wan`, `metered`); the numbers beside it are the
-//! only place where the failure detector is tuned. Each says what a larger value buys and costs.
+//! The operator chooses a profile (`lan`, `wan`, `metered`). Its values are the only place where
+//! the failure detector is tuned. Each comment says what a larger value buys and costs.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// The numbers of one kind of link.
+/// The values for one kind of link.
 ///
-/// Bytes of a probe as the link carries them: ping and acknowledgement have 51 bytes each (header
-/// 45, count of updates 2, envelope 4), the seal 32, UDP and IPv4 28: 111 bytes. A node sends one
-/// ping and on average one acknowledgement per probe interval, and receives as many: `4 × 111 =
-/// 444` bytes per interval in both directions, 222 of them sent.
+/// The bytes of a probe on the link: ping and acknowledgement have 51 bytes each (header 45, count
+/// of updates 2, envelope 4), the seal 32, UDP and IPv4 28: 111 bytes. A node sends one ping and on
+/// average one acknowledgement per probe interval, and receives as many. That is `4 × 111 = 444`
+/// bytes per interval in both directions, 222 of them sent.
 ///
-/// A comparison has 43 bytes, 103 on the link; each interval a node sends one and receives one.
+/// A comparison has 43 bytes, 103 on the link; in each interval a node sends one and receives one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Profile {
     /// The name in the config.
     pub name: &'static str,
-    /// Between two probes. Shorter: failures are found sooner, for more bytes.
+    /// The time between two probes. Shorter: failures are found sooner, for more bytes.
     pub probe_interval_ms: u64,
-    /// An answer later than this asks others to probe too. Above the round trip of the link, below
-    /// half the probe interval.
+    /// If no answer comes within this time, others are asked to probe too. Above the round trip of
+    /// the link, at most half the probe interval.
     pub probe_rtt_ms: u64,
-    /// How long a suspect may refute. At least 5 probe intervals: that, more than anything, keeps
-    /// slow nodes from being accused and from accusing.
+    /// How long a suspect may refute. At least 5 probe intervals. More than anything else, this
+    /// keeps slow nodes from being suspected and from suspecting others.
     pub suspicion_ms: u64,
-    /// From the verdict until others take over the slots of the unreachable node.
+    /// The time from the verdict until others take over the slots of the unreachable node.
     pub failover_delay_ms: u64,
-    /// Between two comparisons with a random peer, when nothing differs.
+    /// The time between two comparisons with a random peer, when nothing differs.
     pub compare_interval_ms: u64,
-    /// The same while there is progress, doubled with each comparison that brought none.
+    /// The same while comparisons bring changes; doubled after each comparison without changes.
     pub compare_interval_min_ms: u64,
-    /// Between two attempts to reach members that are unreachable: what heals partitions.
+    /// The time between two attempts to reach unreachable members; these attempts heal partitions.
     pub announce_interval_ms: u64,
-    /// Between two rounds in which changes of the membership are pushed, while there are any.
+    /// The time between two pushes of membership changes, while there are any.
     pub push_interval_ms: u64,
 }
 
 impl Profile {
-    /// Cables and Wi-Fi of one site, the default.
+    /// Cables and Wi-Fi at one site; the default profile.
     ///
     /// Sent when idle: `222 B / 0.5 s = 444 B/s` and `103 B / 10 s = 10 B/s`: 454 B/s with all
-    /// headers, in a fleet of any size. First verdict: until somebody probes it 0.5 s on average,
-    /// until the probe has failed 0.5 s, suspicion 2.5 s: 3.5 s.
+    /// headers, in a fleet of any size. First verdict: 0.5 s on average until a member probes the
+    /// failed node, 0.5 s until the probe has failed, 2.5 s of suspicion: 3.5 s.
     pub const LAN: Profile = Profile {
         name: "lan",
         probe_interval_ms: 500,
@@ -55,7 +55,7 @@ impl Profile {
         push_interval_ms: 200,
     };
 
-    /// Sites joined over the internet.
+    /// Sites connected over the internet.
     ///
     /// Sent when idle: `222 B / 2 s + 103 B / 60 s = 113 B/s`. First verdict: 2 + 2 + 12 = 16 s.
     pub const WAN: Profile = Profile {
@@ -70,7 +70,7 @@ impl Profile {
         push_interval_ms: 500,
     };
 
-    /// Links that are paid by the byte: at most 1 MB a day when idle, both directions together.
+    /// Links where each byte costs money: at most 1 MB a day when idle, both directions together.
     ///
     /// `444 B / 60 s + 206 B / 600 s = 7.7 B/s = 669 kB` a day. Calls to a member that is
     /// unreachable add `107 B / 600 s`, 15 kB a day. First verdict: 1 + 1 + 5 = 7 minutes.
@@ -91,13 +91,13 @@ impl Profile {
         [Profile::LAN, Profile::WAN, Profile::METERED].into_iter().find(|p| p.name == name)
     }
 
-    /// Nothing heard from anybody for so long: this node is an island. Three suspicions, during
-    /// which every peer was probed or could have probed.
+    /// After this time without hearing anybody, this node is an island: three suspicions, during
+    /// which it probed every peer or each of them could have probed it.
     pub fn island_after_ms(&self) -> u64 {
         3 * self.suspicion_ms
     }
 
-    /// A timer that fires later than this was missed: the machine was busy, paused or asleep.
+    /// A timer that fires more than this late was missed: the machine was busy, paused or asleep.
     pub fn late_ms(&self) -> u64 {
         self.probe_interval_ms / 2
     }
@@ -117,22 +117,22 @@ impl<'de> Deserialize<'de> for Profile {
     }
 }
 
-/// Are changed records pushed at once?
+/// Whether changed records are pushed at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Rumours {
     /// Yes.
     #[default]
     On,
-    /// No: anti-entropy alone spreads them. Slower, and still complete.
+    /// No: only anti-entropy spreads them. Slower, but still complete.
     Off,
 }
 
-/// How a [`crate::Gossip`] behaves.
+/// The settings of a [`crate::Gossip`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GossipConfig {
-    /// The link's numbers.
+    /// The values for the link.
     pub profile: Profile,
-    /// Rumours.
+    /// Whether rumours are sent.
     pub rumours: Rumours,
 }
 

@@ -1,23 +1,23 @@
-//! What the machine counted since it started. Read by `doctor` and metrics, decides nothing.
+//! The machine's counters since its start. `doctor` and metrics read them; they decide nothing.
 
 use std::collections::BTreeMap;
 
 use crate::JunkReason;
 
-/// What went through, by kind.
+/// The kinds of messages that are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Traffic {
-    /// Probes, acknowledgements and what travels with them.
+    /// Probes, acknowledgements and the updates that travel with them.
     Swim,
-    /// The word that a member goes.
+    /// Good-byes of members that leave.
     Leave,
-    /// Digests compared with a peer.
+    /// Digests to compare with a peer.
     Compare,
     /// Levels and leaves of the digest tree.
     Tree,
     /// Records that differ.
     Records,
-    /// Records pushed while they are news.
+    /// Records pushed because they just changed.
     Rumour,
     /// The list of members.
     Members,
@@ -38,7 +38,7 @@ impl Traffic {
     }
 }
 
-/// How often, and how many bytes (before sealing).
+/// A number of messages, and their bytes (before sealing).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
     /// Datagrams or messages.
@@ -47,7 +47,7 @@ pub struct Tally {
     pub bytes: u64,
 }
 
-/// What was counted.
+/// All counters of one machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Counters {
     /// Sent, by kind.
@@ -56,15 +56,16 @@ pub struct Counters {
     pub received: BTreeMap<Traffic, Tally>,
     /// Dropped, by reason.
     pub junk: BTreeMap<JunkReason, u64>,
-    /// Verdicts of this node's own that waited because it doubted itself.
+    /// This node's own verdicts that were postponed, because the suspect was heard or this node
+    /// doubted itself.
     pub verdicts_postponed: u64,
-    /// Verdicts of others that were doubted and proved wrong.
+    /// Verdicts of others that this node doubted and that proved wrong.
     pub verdicts_refuted: u64,
-    /// Timers of foca that came too late to mean anything.
+    /// Verdict timers of foca that fired when the suspicion was already settled.
     pub timers_stale: u64,
-    /// Things not sent for want of an address.
+    /// Messages not sent because the peer's address is unknown.
     pub unaddressed: u64,
-    /// Messages not sent because they are larger than anybody reads.
+    /// Messages not sent because they are larger than any node accepts.
     pub oversize: u64,
     /// Reliable messages that could not be delivered.
     pub undelivered: u64,

@@ -1,8 +1,8 @@
 //! A small fleet for this crate's tests: machines joined by a network that can lose, delay, cut and
-//! silence, under virtual time, from one seed.
+//! silence datagrams, under virtual time, from one seed.
 //!
-//! Its steps are whole milliseconds and its datagrams take one. `chaos` has the large world; this
-//! one is for rules that can be seen with a few nodes.
+//! Its steps are whole milliseconds and a datagram takes one millisecond. `chaos` has the large
+//! simulation; this fleet is for rules that a few nodes can show.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -32,7 +32,7 @@ pub(crate) struct Node {
     pub(crate) datagram_bytes_max: usize,
     boots: u64,
     up: bool,
-    /// The nodes that it hears; `None`: all.
+    /// The nodes that this node hears; `None`: all.
     hears: Option<BTreeSet<usize>>,
     slow_ms: u64,
 }
@@ -47,7 +47,7 @@ pub(crate) struct Fleet {
     pub(crate) now: Now,
     pub(crate) nodes: Vec<Node>,
     pub(crate) loss_percent: u32,
-    /// Everything that was delivered, hashed.
+    /// A hash of all datagrams and messages delivered.
     pub(crate) trace: blake3::Hasher,
     config: GossipConfig,
     rng: StdRng,
@@ -60,7 +60,7 @@ pub(crate) fn addr_of(index: usize) -> SocketAddr {
 }
 
 impl Fleet {
-    /// `count` nodes that know nobody.
+    /// A fleet of `count` nodes that know no other node.
     pub(crate) fn new(count: usize, config: GossipConfig, seed: u64) -> Fleet {
         let mut fleet = Fleet {
             now: Now(1_000),
@@ -79,7 +79,7 @@ impl Fleet {
         fleet
     }
 
-    /// The same on a LAN, joined through the first node, at rest.
+    /// The same with the default config (a LAN), joined through the first node, and idle.
     pub(crate) fn settled(count: usize, seed: u64) -> Fleet {
         Fleet::settled_with(count, GossipConfig::default(), seed)
     }
@@ -125,17 +125,17 @@ impl Fleet {
         self.drain(index);
     }
 
-    /// The node neither hears, says nor notices the time.
+    /// Stops the node: it receives nothing, sends nothing, and its timers do not fire.
     pub(crate) fn stop(&mut self, index: usize) {
         self.nodes[index].up = false;
     }
 
-    /// It goes on where it stopped.
+    /// The node continues from the state in which it stopped.
     pub(crate) fn resume(&mut self, index: usize) {
         self.nodes[index].up = true;
     }
 
-    /// It starts again with an empty store, and joins through another node.
+    /// The node starts again with an empty store, and joins through another node.
     pub(crate) fn restart(&mut self, index: usize, seed: usize) {
         self.nodes[index] = self.boot(index, self.nodes[index].boots + 1);
         self.join(index, seed);
@@ -145,7 +145,7 @@ impl Fleet {
         self.nodes[index].slow_ms = each_way_ms;
     }
 
-    /// The node hears only these.
+    /// From now on the node hears only these.
     pub(crate) fn hears_only(&mut self, index: usize, heard: impl IntoIterator<Item = usize>) {
         self.nodes[index].hears = Some(heard.into_iter().collect());
     }
@@ -168,7 +168,7 @@ impl Fleet {
         self.drain(index);
     }
 
-    /// Writes a record of so many bytes here, and tells the machine.
+    /// Writes a record of `bytes` bytes on this node, and tells its machine.
     pub(crate) fn write(&mut self, index: usize, number: u32, bytes: usize) -> RecordKey {
         let mut id = [0; 16];
         id[..4].copy_from_slice(&number.to_be_bytes());
@@ -205,7 +205,7 @@ impl Fleet {
         self.nodes[at].gossip.member(self.id(of)).map(|member| member.state)
     }
 
-    /// Everything that was seen of this kind, with who saw it.
+    /// All events of the wanted kind, each with the node that saw it.
     pub(crate) fn seen(&self, wanted: impl Fn(&MemberEvent) -> bool) -> Vec<(usize, MemberEvent)> {
         let all = self.nodes.iter().enumerate();
         all.flat_map(|(index, node)| node.events.iter().map(move |(_, event)| (index, *event)))
@@ -224,7 +224,7 @@ impl Fleet {
         }
     }
 
-    /// Runs until something holds, at most so long.
+    /// Runs until `holds` is true, for at most `limit_ms`.
     pub(crate) fn runs_until(&mut self, limit_ms: u64, holds: impl Fn(&Fleet) -> bool) -> bool {
         let until = self.now.plus(limit_ms);
         while !holds(self) {
@@ -236,7 +236,7 @@ impl Fleet {
         true
     }
 
-    /// To the next moment at which something happens.
+    /// Advances to the next moment at which something happens.
     fn step(&mut self, until: Now) {
         let running = self.nodes.iter().filter(|node| node.up);
         let timers = running.map(|node| node.gossip.deadline()).min().unwrap_or(Now::NEVER);

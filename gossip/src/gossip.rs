@@ -1,9 +1,10 @@
 //! The machine: membership, rumours and anti-entropy behind one set of inputs and one queue of
 //! outputs.
 //!
-//! Inputs change, outputs drain, [`Gossip::deadline`] says when to call again; late is as good as
-//! on time. Bytes from outside cannot fail: junk becomes a counted output. What is said between
-//! two nodes about their differences is in [`dispatch`].
+//! The `handle_*` functions take inputs, [`Gossip::poll`] drains the outputs, and
+//! [`Gossip::deadline`] says when to call again; a late call is as good as one on time. Bytes from
+//! outside cannot cause an error: junk becomes a counted output. The messages by which two nodes
+//! compare member lists and records are in [`dispatch`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -30,26 +31,28 @@ pub struct Gossip {
     membership: Membership,
     rumours: RumourMill,
     seeds: Seeds,
-    /// When the next random peer is compared with, and how long the pause after it is.
+    /// When this node next compares with a random peer, and the length of the pause after that.
     compare_at: Now,
     compare_interval_ms: u64,
-    /// A member that is new, or was gone and is back, and was not yet compared with.
+    /// A member that is new, or was gone and is back, and with which this node has not compared
+    /// yet.
     appeared: Option<NodeId>,
-    /// The last comparison with such a member.
+    /// When this node last compared with such a member.
     greeted_at: Option<Now>,
-    /// When each peer was last sent the member list, as long as that makes it wait.
+    /// When each peer was last sent the member list; kept as long as the peer must wait for the
+    /// next list.
     listed_at: BTreeMap<NodeId, Now>,
     counters: Counters,
     outputs: VecDeque<Output>,
 }
 
 impl Gossip {
-    /// A machine that knows nobody yet. `me` must be newer than every identity that this node ever
-    /// used, see [`Identity::at_boot`].
+    /// A machine that knows no other node yet. `me` must be newer than every identity that this
+    /// node ever used, see [`Identity::at_boot`].
     pub fn new(config: GossipConfig, me: Identity, seed: u64, now: Now) -> Gossip {
         let profile = config.profile;
         let mut rng = StdRng::seed_from_u64(seed);
-        // Nodes that boot together should not compare in step.
+        // Nodes that boot together should not all compare at the same time.
         let phase_ms = rng.random_range(0..profile.compare_interval_ms);
         Gossip {
             profile,
@@ -66,7 +69,7 @@ impl Gossip {
         }
     }
 
-    /// A datagram came, already opened: whoever sent it has the fleet's key.
+    /// A datagram arrived, already opened: its sender has the fleet's key.
     pub fn handle_datagram(
         &mut self,
         now: Now,
@@ -87,7 +90,7 @@ impl Gossip {
         self.collect();
     }
 
-    /// A reliable message came from an authenticated peer.
+    /// A reliable message arrived from an authenticated peer.
     pub fn handle_message(&mut self, now: Now, from: NodeId, bytes: &[u8], replica: &mut Replica) {
         if self.membership.is_leaving() {
             return;
@@ -105,8 +108,8 @@ impl Gossip {
         self.collect();
     }
 
-    /// A handshake succeeded, ours or theirs. A node that is no member here is sent the member
-    /// list and asked for its own.
+    /// A handshake succeeded, started by this node or by the other. A node that is not an active
+    /// member here is sent the member list and asked for its own.
     pub fn handle_connected(&mut self, now: Now, node: NodeId, addr: SocketAddr) {
         if self.membership.is_leaving() {
             return;
@@ -123,14 +126,14 @@ impl Gossip {
         self.collect();
     }
 
-    /// A reliable message could not be delivered. What it carried still differs and is found by
-    /// the next comparison.
+    /// A reliable message could not be delivered. The records in it still differ, and the next
+    /// comparison finds them.
     pub fn handle_unreachable(&mut self, _now: Now, to: NodeId) {
         self.counters.undelivered += 1;
         self.listed_at.remove(&to);
     }
 
-    /// The deadline has come, or is past.
+    /// Does all work that is due now or was due earlier.
     pub fn handle_timeout(&mut self, now: Now, replica: &mut Replica) {
         self.membership.handle_timeout(now);
         if !self.membership.is_leaving() {
@@ -142,15 +145,15 @@ impl Gossip {
         self.greet_appeared(now, replica);
     }
 
-    /// Join the fleet that whoever listens at `addr` belongs to: asks for a handshake until one
-    /// succeeds and the other is a member.
+    /// Join the fleet of the node that listens at `addr`: asks for a handshake until one succeeds
+    /// and that node is a member.
     pub fn join(&mut self, now: Now, addr: SocketAddr) {
         self.seeds.add(now, addr);
         self.call_seeds(now);
     }
 
-    /// These records changed, by edits here or by what [`Output::Merged`] told: spread them. Naming
-    /// a record twice while it waits changes nothing.
+    /// These records changed, by edits here or by a merge that [`Output::Merged`] reported: spread
+    /// them. Naming a record twice while it waits changes nothing.
     pub fn on_changed(&mut self, now: Now, keys: &BTreeSet<RecordKey>) {
         let given_up = self.rumours.on_changed(now, keys);
         if given_up > 0 {
@@ -159,8 +162,8 @@ impl Gossip {
         }
     }
 
-    /// These records are to be known now, though the host's disk may not have them: they are the
-    /// word that it has no disk. Told once, to as many as any news.
+    /// Pushes records that must be known now, though the host's disk may not have them: they report
+    /// that the host has no disk. They are sent once, to as many peers as any change made here.
     pub fn tell_now(&mut self, replica: &Replica, keys: &BTreeSet<RecordKey>) {
         let me = self.membership.me().node;
         let peers = self.membership.active();
@@ -178,37 +181,38 @@ impl Gossip {
         }
     }
 
-    /// Say good-bye to everybody. Afterwards the machine repeats it twice and hears nothing.
+    /// Sends a good-bye to all active members. Afterwards the machine repeats it twice and ignores
+    /// all input.
     pub fn leave(&mut self, now: Now) {
         self.membership.leave(now);
         self.collect();
     }
 
-    /// Removes a member from the view until it comes back with a new generation: at once if it is
-    /// unreachable or has left, otherwise as soon as it goes.
+    /// Removes a member from the view until it comes back with a new generation. It is removed at
+    /// once if it is unreachable or has left, otherwise as soon as it is no longer active.
     pub fn forget(&mut self, now: Now, node: NodeId) {
         self.membership.forget(now, node);
         self.listed_at.remove(&node);
     }
 
-    /// The next thing to do.
+    /// The next output.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// When [`Gossip::handle_timeout`] wants to be called.
+    /// When [`Gossip::handle_timeout`] must be called next.
     pub fn deadline(&self) -> Now {
         self.timers().map(|(_, at)| at).fold(Now::NEVER, Now::min)
     }
 
-    /// Why it wants to be called, and when for each reason. One that does not run is due never.
+    /// The reasons for the next calls, each with its time. A timer that does not run is due never.
     pub fn timers(&self) -> impl Iterator<Item = (GossipTimer, Now)> {
         let own = [
             (GossipTimer::CompareDue, self.compare_at),
             (GossipTimer::RumourDue, self.rumours.deadline()),
             (GossipTimer::SeedDue, self.seeds.deadline()),
         ];
-        // Who has said good-bye repeats it, and nothing else.
+        // A node that is leaving repeats its good-bye, and does nothing else.
         let own = own.into_iter().filter(|_| !self.membership.is_leaving());
         self.membership.timers().chain(own)
     }
@@ -228,7 +232,7 @@ impl Gossip {
         self.membership.member(node)
     }
 
-    /// What was counted.
+    /// The counters.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
@@ -240,8 +244,8 @@ impl Gossip {
 
     fn call_seeds(&mut self, now: Now) {
         let view = self.membership.view();
-        // One that has left is called on too: it may have come back where nobody of ours could hear,
-        // and then it is the only one who knows both sides.
+        // A seed whose member has left is called on too. It may have come back where no node of
+        // this side could hear it, and then it is the only node that knows both sides.
         let calls = self.seeds.due(now, |node, addr| {
             let mut there = view.members().filter(|member| match node {
                 Some(node) => member.id == node,
@@ -261,7 +265,8 @@ impl Gossip {
         let vantage = self.membership.vantage(now);
         for batch in self.rumours.flush(active.len(), vantage) {
             let messages = rumour::pack(me, replica, &batch.keys);
-            // Whoever tells everybody also tells those that it never hears: it may be wrong.
+            // A node that sends to all members also sends to those that it never hears directly: it
+            // may be wrong about them.
             let peers = match batch.fan_out < active.len() {
                 true => self.membership.heard_directly(now),
                 false => active.clone(),
@@ -274,7 +279,7 @@ impl Gossip {
         }
     }
 
-    /// Turns what membership wants into outputs.
+    /// Turns the effects of membership into outputs.
     fn collect(&mut self) {
         while let Some(effect) = self.membership.poll() {
             match effect {
@@ -293,8 +298,8 @@ impl Gossip {
         self.counters.timers_stale = noted.timers_stale;
     }
 
-    /// Sends by the channel that fits: the detector's words at once, small state as a datagram,
-    /// the rest by reliable message.
+    /// Sends through the channel that fits: packets of the failure detector at once, small state as
+    /// a datagram, the rest as a reliable message.
     fn send(&mut self, to: NodeId, message: &Message) {
         let Some(addr) = self.membership.view().addr(to) else {
             self.counters.unaddressed += 1;
@@ -307,14 +312,15 @@ impl Gossip {
                 true
             }
             Message::Tree { .. } | Message::Rumour { .. } => bytes.len() <= DATAGRAM_RECORDS_MAX,
-            // What repairs differences must arrive.
+            // Messages that repair differences must arrive.
             Message::Leaves { .. }
             | Message::LeafPart { .. }
             | Message::Records { .. }
             | Message::Members { .. } => false,
         };
         if bytes.len() > MESSAGE_BYTES_MAX {
-            // What others made us hold must not end this node, whatever the arithmetic missed.
+            // An oversize message must not end this node: others may have made it hold such
+            // records, and the size arithmetic may have missed a case.
             debug_assert!(false, "every message is cut to size");
             self.counters.oversize += 1;
             return;

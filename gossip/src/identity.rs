@@ -1,15 +1,15 @@
-//! What foca knows a member by: the node's id and a generation, nothing else.
+//! The identity by which foca knows a member: the node's id and a generation, nothing else.
 //!
-//! Addresses change while a node lives, so they are never part of the identity: a node that roams
-//! is the same member. The generation only grows and never comes from a clock.
+//! Addresses change while a node lives, so they are never part of the identity: a node whose
+//! address changes is the same member. The generation only grows and never comes from a clock.
 
 use crdt_state::NodeId;
 use serde::{Deserialize, Serialize};
 
-/// Renewals that fit into one boot: the counter of boots begins at this bit.
+/// Bits for the renewals within one boot: the counter of boots begins at this bit.
 const RENEWAL_BITS: u32 = 20;
 
-/// One life of a node as a member.
+/// One generation of a node as a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// The node.
@@ -20,12 +20,14 @@ pub struct Identity {
 
 impl Identity {
     /// The first identity after a boot. `boots` is persisted and raised before it is used: a node
-    /// that presented the same generation twice would lose to its own past.
+    /// that presented the same generation twice would lose the conflict with its own earlier
+    /// identity.
     pub fn at_boot(node: NodeId, boots: u64) -> Identity {
         Identity { node, generation: boots << RENEWAL_BITS }
     }
 
-    /// The boot that this identity belongs to; the least that must be persisted after a renewal.
+    /// The number of the boot to which this identity belongs; the least that must be persisted
+    /// after a renewal.
     pub fn boots(&self) -> u64 {
         self.generation >> RENEWAL_BITS
     }

@@ -1,7 +1,7 @@
-//! Seeds: addresses that an operator gave, called until somebody who is a member answers there.
+//! Seeds: addresses that an operator configured. A seed is called until a member answers there.
 //!
-//! A seed is called on, seldom, as long as it is no known member's: two halves of a fleet that
-//! first met their own neighbours would otherwise never hear of each other.
+//! A seed that belongs to no known member is still called, at long intervals. Otherwise two halves
+//! of a fleet that first met only their own neighbours would never learn of each other.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,10 +10,11 @@ use crdt_state::NodeId;
 
 use crate::Now;
 
-/// The first wait after a call without an answer; doubled each time.
+/// The wait after the first call without an answer; doubled each time.
 const BACKOFF_MIN_MS: u64 = 1_000;
 
-/// Seeds kept. A config names a handful; beyond it new ones are ignored.
+/// The maximum number of seeds. A config names a handful; beyond the maximum, new seeds are
+/// ignored.
 const SEEDS_MAX: usize = 64;
 
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +37,7 @@ impl Seeds {
         Seeds { seeds: BTreeMap::new(), backoff_max_ms }
     }
 
-    /// Adds one, called at once.
+    /// Adds a seed, which is due at once.
     pub(crate) fn add(&mut self, now: Now, addr: SocketAddr) {
         if self.seeds.len() < SEEDS_MAX || self.seeds.contains_key(&addr) {
             let seed = Seed { call_at: now, backoff_ms: BACKOFF_MIN_MS, answered_by: None };
@@ -44,19 +45,20 @@ impl Seeds {
         }
     }
 
-    /// A handshake told who listens there.
+    /// A handshake showed which node listens there.
     pub(crate) fn on_answered(&mut self, addr: SocketAddr, node: NodeId) {
         if let Some(seed) = self.seeds.get_mut(&addr) {
             seed.answered_by = Some(node);
         }
     }
 
-    /// It is this node's own address.
+    /// Removes a seed that is this node's own address.
     pub(crate) fn drop_own(&mut self, addr: SocketAddr) {
         self.seeds.remove(&addr);
     }
 
-    /// The seeds to call now. `is_known`: is this node, or whoever has this address, a member?
+    /// The seeds to call now. `is_known`: is the node that answered there, or else the node that
+    /// has this address, a member?
     pub(crate) fn due(
         &mut self,
         now: Now,

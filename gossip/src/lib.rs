@@ -1,9 +1,10 @@
-//! Who is in the fleet, and how what changed reaches everybody.
+//! Membership of the fleet, and the spread of changed records to all members.
 //!
 //! One machine, [`Gossip`]: membership (SWIM by foca, driven as a pure machine), rumours (small
-//! deltas pushed at once, a hint that saves time) and anti-entropy (which must suffice alone).
-//! [`seal`] closes and opens the datagrams. Pure: no clock, no socket, no randomness but a seed.
-//! It must never decide who runs what, and never change a record because its owner is silent.
+//! deltas pushed at once, to save time) and anti-entropy (which must suffice alone). [`seal`]
+//! encrypts and decrypts the datagrams. Pure: no clock, no socket, no randomness but a seed. It
+//! must never decide which node runs which task, and never change a record because its owner is
+//! silent.
 
 mod anti_entropy;
 pub mod config;

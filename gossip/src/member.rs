@@ -4,12 +4,12 @@
 //!            probe failed            nobody heard it during the suspicion
 //!  Alive ──────────────────▶ Suspect ─────────────────────────────────▶ Unreachable
 //!    ▲  ◀──────────────────     │                                            │
-//!    │    it answered           │ it said so                                 │
+//!    │    it answered           │ good-bye                                   │
 //!    │                          ▼                                            │
-//!    └───── new generation ── Left ◀──── it said so                          │
+//!    └───── new generation ── Left ◀──── good-bye                            │
 //!    └───── new generation ──────────────────────────────────────────────────┘
 //! ```
-//! None of these says "down": an unreachable member may be alive on its own.
+//! None of these states is "down": an unreachable member may still run on its own.
 
 use std::net::SocketAddr;
 
@@ -18,21 +18,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Identity, Now};
 
-/// What is known of a member.
+/// The state of a member, as far as this node knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum MemberState {
     /// It answers.
     Alive,
-    /// A probe of it failed, here or elsewhere; it still counts as there.
+    /// A probe of it failed, here or elsewhere; it still counts as active.
     Suspect,
-    /// Nobody heard it during the suspicion. It may be alive on its own.
+    /// Nobody heard it during the suspicion. It may still run on its own.
     Unreachable,
-    /// It said that it goes.
+    /// It said good-bye.
     Left,
 }
 
 impl MemberState {
-    /// Alive or suspect: it counts as there.
+    /// Alive or suspect.
     pub fn is_active(self) -> bool {
         matches!(self, MemberState::Alive | MemberState::Suspect)
     }
@@ -43,9 +43,9 @@ impl MemberState {
 pub enum Evidence {
     /// It answered none of this node's own probes for the whole suspicion.
     Probe,
-    /// Others say so, and it did not answer when it was asked.
+    /// Others report it unreachable, and it did not answer when this node asked it.
     Others,
-    /// This node hears nobody at all: the member may be well.
+    /// This node hears nobody at all: the member may be healthy.
     Island,
 }
 
@@ -65,10 +65,10 @@ impl Evidence {
 pub struct Member {
     /// Which node.
     pub id: NodeId,
-    /// Where datagrams to it go: the last address that it was heard from, or told by others.
-    /// `0.0.0.0:0` as long as nobody said.
+    /// Where datagrams to it are sent: the last address from which it was heard, or which others
+    /// reported. `0.0.0.0:0` as long as no address is known.
     pub addr: SocketAddr,
-    /// What is known of it.
+    /// Its state.
     pub state: MemberState,
     /// Why it is unreachable, if it is.
     pub evidence: Option<Evidence>,
@@ -89,11 +89,11 @@ pub enum MemberEvent {
     Suspected(NodeId),
     /// It was not heard during the whole suspicion.
     Unreachable(NodeId),
-    /// It said that it goes.
+    /// It said good-bye.
     Left(NodeId),
     /// It is heard from another address; nothing else changed.
     Moved(NodeId, SocketAddr),
-    /// This node itself took a new generation, because others believe that the last one is gone.
-    /// To be persisted if [`Identity::boots`] changed.
+    /// This node itself took a new generation, because others believe that the last one is gone, or
+    /// reported a higher one. To be persisted if [`Identity::boots`] changed.
     Renewed(Identity),
 }

@@ -1,11 +1,12 @@
-//! Who is there: foca's SWIM, driven as a pure machine, with what simulations asked for around it.
+//! The membership: foca's SWIM, driven as a pure machine, with the additions that simulations
+//! showed to be necessary.
 //!
-//! - foca's timers and randomness are ours: a queue ordered by time, a seed.
-//! - A verdict falls only if the member was not heard since the suspicion began and this node
-//!   trusts itself ([`health`]); a verdict of others about a member that is not suspect here is
-//!   doubted first ([`suspicions`]).
+//! - foca's timers and randomness come from here: a queue ordered by time, and a seed.
+//! - A verdict is carried out only if the member was not heard since the suspicion began and this
+//!   node trusts itself ([`health`]). If others report a member unreachable that is not suspect
+//!   here, this node asks the member first ([`suspicions`]).
 //! - Whole member lists are exchanged when their digests differ ([`view`]); foca's own
-//!   dissemination only makes it fast.
+//!   dissemination only makes the spread of changes faster.
 //!
 //! It must never touch a record: an unreachable member's data stays as it is.
 
@@ -43,23 +44,23 @@ use swim::{Swim, SwimOutput, SwimSend};
 use timers::{Due, Timers};
 use view::{Change, View};
 
-/// When a leaving node repeats itself: it may stop soon, and datagrams get lost.
+/// When a leaving node repeats its good-bye: the node may stop soon, and datagrams get lost.
 const GOODBYES_MS: [u64; 2] = [100, 300];
 
-/// What membership wants done.
+/// What membership asks its caller to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// A packet for a member, with the addresses of those it speaks of.
+    /// A packet for a member, with the addresses of the members in its updates.
     Swim { to: NodeId, packet: Vec<u8>, addrs: Vec<Option<SocketAddr>> },
-    /// The word that a member goes.
+    /// The message that a member leaves the fleet.
     Leaving { to: NodeId, who: Identity },
-    /// To be told.
+    /// An event to report to the host.
     Event(MemberEvent),
-    /// A member is new, or was gone and is back: time to compare with it.
+    /// A member is new, or was gone and is back: compare records with it now.
     Appeared(NodeId),
 }
 
-/// Is this node a member, or on its way out?
+/// Is this node a member, or is it leaving?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Member,
@@ -75,7 +76,7 @@ pub(crate) struct Membership {
     health: LocalHealth,
     timers: Timers,
     rng: StdRng,
-    /// Until then it counts as standing between others who cannot reach each other.
+    /// Until then this node counts as a bridge between peers that cannot reach each other.
     between_until: Now,
     phase: Phase,
     effects: VecDeque<Effect>,
@@ -125,7 +126,7 @@ impl Membership {
         self.timers.iter()
     }
 
-    /// The hash that tells whether two nodes see the same members.
+    /// A hash by which two nodes find out whether they see the same members.
     pub(crate) fn digest(&self) -> u64 {
         self.view.digest(self.me())
     }
@@ -146,15 +147,16 @@ impl Membership {
         self.view.active().map(|member| member.id).collect()
     }
 
-    /// In this time everybody who can be reached was heard: each node probes each other one once in
-    /// a round of as many probes as there are members, and the same two once more in case of loss.
+    /// The time in which every reachable member is heard. Each node probes every other node once in
+    /// a round of as many probes as there are members. The time allows for two rounds, because a
+    /// probe may be lost.
     fn round_ms(&self) -> u64 {
         let members = self.view.active().count() as u64 + 1;
         2 * members * self.profile.probe_interval_ms + self.profile.suspicion_ms
     }
 
-    /// The active members that this node hears itself, and those that are new; all, if that is
-    /// nobody. The others are alive by way of somebody else.
+    /// The active members that this node hears directly, and those that are new. If there are none,
+    /// all active members. The others are known to be alive only through other members.
     pub(crate) fn heard_directly(&self, now: Now) -> Vec<NodeId> {
         let round_ms = self.round_ms();
         let lately = |at: Now| now.since(at) <= round_ms;
@@ -165,8 +167,8 @@ impl Membership {
         if heard.is_empty() { self.active() } else { heard }
     }
 
-    /// Does this node stand between others? It does if it lately carried an answer from one to the
-    /// other: they had asked each other in vain.
+    /// Is this node a bridge between others? It is if it lately relayed the answer to an indirect
+    /// probe: the member that asked for the probe had got no direct answer.
     pub(crate) fn vantage(&self, now: Now) -> Vantage {
         if now < self.between_until { Vantage::Between } else { Vantage::Among }
     }
@@ -186,7 +188,7 @@ impl Membership {
         }
     }
 
-    /// The members as told to others, this node first.
+    /// The members as they are sent to others, this node first.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         let me = Entry {
             identity: self.me(),
@@ -197,7 +199,7 @@ impl Membership {
         std::iter::once(me).chain(self.view.entries()).collect()
     }
 
-    /// Says good-bye to everybody, and again a little later.
+    /// Sends a good-bye to all active members, and repeats it a little later.
     pub(crate) fn leave(&mut self, now: Now) {
         if self.is_leaving() {
             return;
@@ -218,7 +220,7 @@ impl Membership {
     }
 
     /// Drops a member that is unreachable or left, until it comes back with a new generation. An
-    /// active one is dropped when it goes.
+    /// active member is dropped as soon as it is no longer active.
     pub(crate) fn forget(&mut self, now: Now, node: NodeId) {
         if let Some(identity) = self.view.forget(node) {
             self.suspicions.close(node);
@@ -227,7 +229,7 @@ impl Membership {
         }
     }
 
-    /// Calls one member, at most once per probe interval.
+    /// Sends an announcement to one member, at most once per probe interval.
     pub(crate) fn call(&mut self, now: Now, node: NodeId) {
         let Some(known) = self.view.get_mut(node) else { return };
         if known.told != Now::START && now.since(known.told) < self.profile.probe_interval_ms {
@@ -238,7 +240,8 @@ impl Membership {
         self.send_bare(identity, Message::Announce, None);
     }
 
-    /// Tells a suspect that was just heard, and so does not know, at most once per probe interval.
+    /// Tells a suspect that it is suspected, at most once per probe interval. It was just heard, so
+    /// it probably does not know.
     fn tell_suspect(&mut self, now: Now, node: NodeId) {
         let told = self.view.get(node).map_or(Now::START, |known| known.told);
         if told == Now::START || now.since(told) >= self.profile.probe_interval_ms {
@@ -246,8 +249,8 @@ impl Membership {
         }
     }
 
-    /// Tells a member what is said of it. It answers with a higher incarnation, or if it is held
-    /// for gone with a new generation.
+    /// Tells a member what others claim about its state. A suspect answers with a higher
+    /// incarnation; a member that was declared down answers with a new generation.
     fn tell(&mut self, now: Now, node: NodeId, claim: State) {
         let Some(known) = self.view.get_mut(node) else { return };
         known.told = now;
@@ -256,7 +259,7 @@ impl Membership {
         self.send_bare(identity, Message::Ping(0), Some(update));
     }
 
-    /// Sends a packet that foca has no call for.
+    /// Sends a packet for which foca offers no call.
     fn send_bare(
         &mut self,
         dst: Identity,
@@ -267,8 +270,8 @@ impl Membership {
         self.effects.push_back(Effect::Swim { to: dst.node, packet, addrs: Vec::new() });
     }
 
-    /// Sends what foca wrote, with the addresses of the members it speaks of, as far as they fit; last
-    /// that of the member whose answer is passed on.
+    /// Sends what foca wrote, with the addresses of the members in its updates, as far as they fit.
+    /// If the packet relays a member's answer, that member's address comes last.
     fn send(&mut self, SwimSend { to, bytes, packet }: SwimSend) {
         let mut addrs: Vec<Option<SocketAddr>> = packet
             .updates
@@ -292,7 +295,8 @@ impl Membership {
         self.carry_out(now, Evidence::Others, output);
     }
 
-    /// Carries out what foca asked for. `evidence`: by what a member is unreachable that now is.
+    /// Carries out what foca asked for. `evidence`: the reason why a member that becomes
+    /// unreachable counts as such.
     fn carry_out(&mut self, now: Now, evidence: Evidence, output: SwimOutput) {
         if let Some(identity) = output.renewed {
             self.suspicions.close_local();

@@ -1,8 +1,8 @@
-//! What travels between two machines: one enum, encoded by `crdt_state::wire` behind its version
+//! The messages between two machines: one enum, encoded by `crdt_state::wire` behind its version
 //! byte, frozen per version.
 //!
-//! Every message says who sent it, so that an answer needs no memory of a session. None may only
-//! make sense after another one has arrived.
+//! Every message names its sender, so that an answer needs no session state. No message may depend
+//! on the arrival of an earlier one.
 
 use std::net::SocketAddr;
 
@@ -12,13 +12,13 @@ use serde::{Deserialize, Serialize};
 use crate::output::{DATAGRAM_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::{Identity, JunkReason, MemberState, Traffic};
 
-/// A member as told to others.
+/// A member as it is sent to others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
     pub(crate) identity: Identity,
     pub(crate) incarnation: u16,
     pub(crate) state: MemberState,
-    /// Where the teller reaches it; `None` of itself.
+    /// The address at which the sender reaches it; `None` for the sender itself, or if unknown.
     pub(crate) addr: Option<SocketAddr>,
 }
 
@@ -36,13 +36,13 @@ pub(crate) struct Leaf {
     pub(crate) records: Vec<(RecordKey, Digest)>,
 }
 
-/// A part of a place in the digest tree, by the order of keys.
+/// A part of a place in the digest tree: a range of keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LeafRange {
     pub(crate) path: TreePath,
-    /// Without it; `None`: from the first.
+    /// Excluded from the range; `None`: from the first key.
     pub(crate) after: Option<RecordKey>,
-    /// With it; `None`: to the last.
+    /// Included in the range; `None`: to the last key.
     pub(crate) until: Option<RecordKey>,
 }
 
@@ -62,34 +62,35 @@ pub(crate) enum Answer {
 /// One datagram or reliable message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Message {
-    /// A packet of the failure detector, which names its sender itself, with the addresses of the
-    /// members that its updates speak of, in their order; behind them, of an answer that is passed
-    /// on, the address of who gave it.
+    /// A packet of the failure detector, which names its sender itself. `addrs` has the addresses
+    /// of the members in its updates, in the same order. If the packet relays an answer, the
+    /// address of the member that gave it comes last.
     Swim {
         #[serde(with = "plain")]
         packet: Vec<u8>,
         addrs: Vec<Option<SocketAddr>>,
     },
-    /// `who` goes; said by itself or passed on.
+    /// The good-bye of `who`, from `who` itself or passed on.
     Leaving { from: NodeId, who: Identity },
-    /// Is this what you see? Silence means yes.
+    /// The sender's digests of members and records, to be compared. No answer means that both are
+    /// equal.
     Compare { from: NodeId, view: u64, root: Digest },
-    /// Places where the sender found a difference.
+    /// Places in the digest tree where the sender found a difference.
     Tree { from: NodeId, levels: Vec<Level> },
     /// Places with few records where the sender found a difference.
     Leaves { from: NodeId, leaves: Vec<Leaf> },
-    /// Records that differ, and those that the sender would have.
+    /// Records that differ, and the keys of those that the sender asks for.
     Records { from: NodeId, delta: Delta, wanted: Vec<RecordKey> },
-    /// Records that are news.
+    /// Records that just changed.
     Rumour { from: NodeId, delta: Delta },
     /// All members, or a part of them.
     Members { from: NodeId, entries: Vec<Entry>, answer: Answer },
-    /// The records of one place between two keys, where they are too many for one message.
+    /// The records of one place between two keys, if the place has too many for one message.
     LeafPart { from: NodeId, range: LeafRange, records: Vec<(RecordKey, Digest)> },
 }
 
-/// The message by which `from` tells records as news: for whoever plays a member, as the simulator
-/// does.
+/// The message by which `from` pushes records as a rumour: for code that plays a member, as the
+/// simulator does.
 pub fn encode_rumour(from: NodeId, delta: Delta) -> Vec<u8> {
     Message::Rumour { from, delta }.encode()
 }
@@ -110,7 +111,7 @@ impl Message {
         decode(bytes, MESSAGE_BYTES_MAX)
     }
 
-    /// Who sent it; `None` for the detector's packets.
+    /// The sender; `None` for the failure detector's packets.
     pub(crate) fn from(&self) -> Option<NodeId> {
         match self {
             Message::Swim { .. } => None,
@@ -125,7 +126,7 @@ impl Message {
         }
     }
 
-    /// What it counts as.
+    /// The kind under which it is counted.
     pub(crate) fn traffic(&self) -> Traffic {
         match self {
             Message::Swim { .. } => Traffic::Swim,
@@ -141,7 +142,8 @@ impl Message {
     }
 }
 
-/// Bytes as bytes: the same encoding as a sequence of numbers, without a call for each of them.
+/// Serializes bytes as one byte string: the same encoding as a sequence of numbers, without a call
+/// for each number.
 mod plain {
     use serde::de::{Deserializer, Error, Visitor};
     use serde::ser::Serializer;
@@ -176,8 +178,8 @@ fn decode(bytes: &[u8], bytes_max: usize) -> Result<Message, JunkReason> {
     wire::decode_within::<Message>(bytes, bytes_max).map_err(|_| JunkReason::Undecodable)
 }
 
-/// A packet of the detector with as many of its addresses as a datagram carries. One that is left
-/// out is learned when member lists are exchanged.
+/// A packet of the failure detector with as many of its addresses as a datagram carries. An address
+/// that is left out is learned when member lists are exchanged.
 pub(crate) fn swim(packet: Vec<u8>, mut addrs: Vec<Option<SocketAddr>>) -> Message {
     // Version, kind, two lengths; 21 bytes for the longest address.
     let room = DATAGRAM_BYTES_MAX.saturating_sub(packet.len() + 8) / 21;
@@ -188,7 +190,7 @@ pub(crate) fn swim(packet: Vec<u8>, mut addrs: Vec<Option<SocketAddr>>) -> Messa
     Message::Swim { packet, addrs }
 }
 
-/// How many fit if all of them are IPv4, at 9 bytes; 0 if one is not.
+/// How many addresses fit if all are IPv4, at 9 bytes each; 0 if one is not.
 fn addrs_v4_only(addrs: &[Option<SocketAddr>], packet_bytes: usize) -> usize {
     if addrs.iter().flatten().any(SocketAddr::is_ipv6) {
         return 0;

@@ -1,4 +1,4 @@
-//! What the machine wants done, and why bytes from outside were dropped.
+//! What the machine asks its host to do, and why bytes from outside were dropped.
 
 use std::net::SocketAddr;
 
@@ -6,52 +6,53 @@ use crdt_state::{NodeId, RecordKey};
 
 use crate::MemberEvent;
 
-/// The largest reliable message; larger things are sent in parts.
+/// The largest reliable message; larger contents are sent in parts.
 pub const MESSAGE_BYTES_MAX: usize = crdt_state::wire::MESSAGE_BYTES_MAX;
 
-/// The largest datagram before sealing. The path is only sure to carry 1,280 bytes (IPv6); less 40
-/// IP, 8 UDP and 32 of the seal leaves 1,200, rounded down.
+/// The largest datagram before sealing. The path is only sure to carry 1,280 bytes (IPv6). Without
+/// 40 IP, 8 UDP and 32 of the seal that leaves 1,200; a little less is used.
 pub const DATAGRAM_BYTES_MAX: usize = 1_180;
 
-/// What the machine asks of its host. The order is meaning.
+/// What the machine asks its host to do. The host must keep the order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// A datagram that depends on no stored state: sent at once, always.
+    /// A datagram that need not wait for the disk: sent at once, always.
     Swim {
-        /// For whom.
+        /// The receiver.
         to: NodeId,
-        /// Where.
+        /// The address of the receiver.
         addr: SocketAddr,
         /// Not yet sealed, at most [`DATAGRAM_BYTES_MAX`].
         bytes: Vec<u8>,
     },
     /// A datagram that carries state: held back until the writes before it are on disk.
     Datagram {
-        /// For whom.
+        /// The receiver.
         to: NodeId,
-        /// Where.
+        /// The address of the receiver.
         addr: SocketAddr,
         /// Not yet sealed, at most [`DATAGRAM_BYTES_MAX`].
         bytes: Vec<u8>,
     },
-    /// A reliable message; likewise held back.
+    /// A reliable message; held back in the same way.
     Message {
-        /// For whom.
+        /// The receiver.
         to: NodeId,
-        /// Where.
+        /// The address of the receiver.
         addr: SocketAddr,
         /// At most [`MESSAGE_BYTES_MAX`].
         bytes: Vec<u8>,
     },
-    /// A handshake is wanted; answered by `handle_connected` or silence.
+    /// A handshake is requested. The host answers with `handle_connected`, or not at all if it
+    /// fails.
     Connect {
-        /// With whoever listens here.
+        /// The address of the peer.
         addr: SocketAddr,
     },
     /// The membership changed.
     Member(MemberEvent),
-    /// These records changed by what others sent. The host passes them to `on_changed` when it has
-    /// them, so that they travel on.
+    /// These records changed by a merge of records from others. The host passes them to
+    /// `on_changed` when it has stored them, so that they spread further.
     Merged(Vec<RecordKey>),
     /// Something from outside was dropped.
     Junk(JunkReason),
@@ -60,17 +61,17 @@ pub enum Output {
 /// Why bytes from outside were dropped. Each is counted, none is an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum JunkReason {
-    /// No message of this version.
+    /// Not a message of this version.
     Undecodable,
-    /// More bytes than any sender may send.
+    /// More bytes than a sender may send.
     Oversize,
     /// It claims to come from this node.
     FromMyself,
-    /// It came over a connection of another node than it says.
+    /// It arrived over the connection of another node than the sender that it names.
     WrongSender,
-    /// The failure detector could not make sense of it.
+    /// The failure detector rejected it.
     Swim,
-    /// The sender was removed from the fleet's view and has not come back as new.
+    /// The sender was removed from the fleet's view and has not come back with a new generation.
     Forgotten,
     /// A record that could not be merged: undecodable or not signed by its writer.
     Record,

@@ -1,9 +1,9 @@
-//! Rumours: records that changed are pushed at once, to a few.
+//! Rumours: records that changed are pushed at once, to a few peers.
 //!
-//! A hint that saves time, never the way on which something must arrive: a rumour that is lost is
-//! found by anti-entropy. Loss policy: a record waits at most once (a later change replaces the
-//! earlier one), and when more than [`WAITING_MAX`] wait, all are dropped and digests are compared
-//! instead, which is cheaper than pushing them.
+//! A rumour only saves time, and nothing may depend on its arrival: anti-entropy finds the records
+//! of a lost rumour. Loss policy: a record waits at most once (a later change replaces the earlier
+//! one). When more than [`WAITING_MAX`] records wait, all are dropped and digests are compared
+//! instead, which is cheaper than pushing the records.
 
 use std::collections::BTreeSet;
 
@@ -13,54 +13,55 @@ use crate::anti_entropy::RECORDS_BYTES_MAX;
 use crate::message::Message;
 use crate::{Now, Rumours};
 
-/// Changes are gathered for so long: short for people, long enough that a scale-up is a few
+/// Changes are gathered for this long: short for people, and long enough that a scale-up is a few
 /// datagrams.
 const GATHER_MS: u64 = 10;
 
-/// Records that wait at most. 256 task records of 500 bytes to 4 peers are 512 KB.
+/// The maximum number of waiting records. 256 task records of 500 bytes to 4 peers are 512 KB.
 const WAITING_MAX: usize = 256;
 
-/// In fleets up to this size the writer tells everybody.
+/// In fleets up to this size the writer sends to all members.
 const SMALL_FLEET: usize = 6;
 
-/// Peers told otherwise: with 4 each, 200 nodes have heard after 4 steps.
+/// Peers to which a rumour goes in larger fleets: with 4 each, 200 nodes have it after 4 steps.
 const FAN_OUT: usize = 4;
 
-/// Peers told of news from others in a small fleet: the writer told everybody, this only makes up
-/// for losses.
+/// Peers to which a node in a small fleet passes a rumour on. The writer sent it to all members, so
+/// this only makes up for losses.
 const FAN_OUT_SMALL: usize = 2;
 
-/// Peers told by a node that stands between others who cannot reach each other: whoever is left out
-/// may have nobody else to hear it from. 16 datagrams of at most 1 KB for each change.
+/// Peers to which a bridge passes a rumour on. A bridge is a node between others that cannot reach
+/// each other: a peer that it leaves out may have no other source. 16 datagrams of at most 1 KB for
+/// each change.
 const FAN_OUT_BRIDGE: usize = 16;
 
-/// The envelope of a rumour: version, kind, sender, count.
+/// The bytes of a rumour's envelope: version, kind, sender, count.
 const ENVELOPE_BYTES: usize = 21;
 
 /// The largest datagram that carries records.
 pub(crate) const DATAGRAM_RECORDS_MAX: usize = 1_000;
 
-/// What waits to be told.
+/// The records that wait to be pushed.
 #[derive(Debug)]
 pub(crate) struct RumourMill {
     mode: Rumours,
     own: BTreeSet<RecordKey>,
-    /// Merged from others, so told to fewer; waiting or yet to be named by the host.
+    /// Merged from others, so pushed to fewer peers. The host has not named these as changed yet.
     from_others: BTreeSet<RecordKey>,
     passed_on: BTreeSet<RecordKey>,
     flush_at: Now,
 }
 
-/// Where a node stands between the others.
+/// Whether this node is a bridge between others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Vantage {
-    /// As far as it knows, everybody reaches everybody.
+    /// As far as it knows, all members reach each other.
     Among,
-    /// Some reach each other only through this node.
+    /// Some members reach each other only through this node.
     Between,
 }
 
-/// Records to be told, and to how many.
+/// Records to be pushed, and to how many peers.
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) keys: Vec<RecordKey>,
@@ -82,14 +83,14 @@ impl RumourMill {
         self.flush_at
     }
 
-    /// These were merged; the host will name them as changed.
+    /// These records were merged; the host will name them as changed.
     pub(crate) fn on_merged(&mut self, keys: &[RecordKey]) {
         if self.mode == Rumours::On {
             self.from_others.extend(keys);
         }
     }
 
-    /// These changed. How many were given up, if too many wait.
+    /// These records changed. Returns how many were dropped, if too many wait.
     pub(crate) fn on_changed(&mut self, now: Now, keys: &BTreeSet<RecordKey>) -> usize {
         if self.mode == Rumours::Off || keys.is_empty() {
             return 0;
@@ -112,7 +113,7 @@ impl RumourMill {
         0
     }
 
-    /// What waits to be told, in a fleet with `peers` active peers.
+    /// Takes the waiting records, in a fleet with `peers` active peers.
     pub(crate) fn flush(&mut self, peers: usize, vantage: Vantage) -> Vec<Batch> {
         self.flush_at = Now::NEVER;
         let small = peers < SMALL_FLEET;
@@ -132,13 +133,13 @@ impl RumourMill {
     }
 }
 
-/// How many of `peers` a writer tells.
+/// To how many of `peers` a writer sends.
 pub(crate) fn fan_out(peers: usize) -> usize {
     if peers < SMALL_FLEET { peers } else { FAN_OUT }
 }
 
 /// The records as messages: small ones packed into datagrams, larger ones into reliable messages.
-/// Whoever sends them tells which is which by [`DATAGRAM_RECORDS_MAX`].
+/// The caller tells them apart by [`DATAGRAM_RECORDS_MAX`].
 pub(crate) fn pack(me: NodeId, replica: &Replica, keys: &[RecordKey]) -> Vec<Message> {
     let (mut small, mut large) = (Vec::new(), Vec::new());
     for part in replica.delta(keys.iter().copied()).records {
@@ -153,7 +154,8 @@ pub(crate) fn pack(me: NodeId, replica: &Replica, keys: &[RecordKey]) -> Vec<Mes
     deltas.into_iter().map(|delta| Message::Rumour { from: me, delta }).collect()
 }
 
-/// Parts in order, as many to a delta as fit; a part that is larger than `bytes_max` goes alone.
+/// Packs the parts into deltas, in order and as many as fit. A part that is larger than `bytes_max`
+/// has a delta of its own.
 fn gather(parts: Vec<(RecordKey, Vec<u8>)>, bytes_max: usize) -> Vec<Delta> {
     let mut deltas: Vec<Delta> = Vec::new();
     for part in parts {

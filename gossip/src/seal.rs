@@ -1,4 +1,4 @@
-//! The seal: datagrams between nodes that hold the fleet's gossip key.
+//! The seal: authenticated encryption of datagrams between nodes that hold the fleet's gossip key.
 //!
 //! ```text
 //!  0      1        2            10            16                        n+16    n+32
@@ -8,11 +8,11 @@
 //! ```
 //! The first byte has QUIC's fixed bit (0x40) clear, so that one socket carries both. The key of a
 //! session is derived from the fleet's key and the session id, which is random and new whenever an
-//! agent starts; the counter is the nonce and never repeats in a session. A sender seals with the
-//! first key of its ring, a receiver opens with any: a key is rotated by adding the new one
-//! everywhere, then moving it to the front, then dropping the old one, without a pause.
+//! agent starts. The counter is the nonce and never repeats in a session. A sender seals with the
+//! first key of its ring, and a receiver opens with any key. So a key is rotated without a pause:
+//! add the new key on all nodes, then move it to the front, then drop the old key.
 //!
-//! What cannot be opened is counted and dropped before anything parses it.
+//! Datagrams that cannot be opened are counted and dropped before anything parses them.
 
 use std::collections::BTreeMap;
 
@@ -26,27 +26,29 @@ use window::Window;
 /// The first byte of a sealed datagram: the version of the seal.
 const VERSION: u8 = 1;
 
-/// QUIC sets this bit in the first byte of every packet (unless it greases it, which is off).
+/// QUIC sets this bit in the first byte of every packet (unless QUIC greases it, which is off).
 const QUIC_FIXED_BIT: u8 = 0x40;
 
-/// Version, key tag, session, counter.
+/// Version, key tag, session id, counter.
 const HEADER_BYTES: usize = 16;
 
-/// What the seal adds to a datagram: the header, and the tag behind the text.
+/// The bytes that the seal adds to a datagram: the header, and the tag behind the ciphertext.
 pub const SEAL_BYTES: usize = HEADER_BYTES + 16;
 
-/// Keys of a ring. A rotation needs two; more than a few make forgeries expensive to refuse.
+/// The maximum number of keys in a ring. A rotation needs two; with more than a few, rejecting a
+/// forged datagram is expensive.
 pub const KEYS_MAX: usize = 4;
 
-/// Sessions that replays are told by. One per start of an agent that is heard: 200 nodes that each
-/// restarted five times. At about 250 bytes each, 256 KB. Beyond it the one not heard for longest
-/// is dropped; if it is heard again, it begins anew at the counter that is then heard.
+/// Sessions that are tracked to detect replays. There is one for each start of an agent that is
+/// heard: 200 nodes that each restarted five times. At about 250 bytes each, 256 KB. Beyond this
+/// number the session that was not heard for longest is dropped. If it is heard again, it starts
+/// anew at the counter of that datagram.
 pub const SESSIONS_MAX: usize = 1_024;
 
-/// A counter has 6 bytes: at 10,000 datagrams a second, 890 years.
+/// A counter has 6 bytes: at 10,000 datagrams a second they last 890 years.
 const COUNTER_MAX: u64 = (1 << 48) - 1;
 
-/// Is it a sealed datagram, as opposed to a QUIC packet?
+/// Is this a sealed datagram, as opposed to a QUIC packet?
 pub fn is_sealed(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|first| first & QUIC_FIXED_BIT == 0)
 }
@@ -57,16 +59,16 @@ pub enum SealJunk {
     /// Shorter than an empty sealed datagram.
     #[error("truncated")]
     Truncated,
-    /// Sealed by a version that this one does not know, or not sealed at all.
+    /// Sealed by a version that this agent does not know, or not sealed at all.
     #[error("unknown version")]
     UnknownVersion,
     /// Sealed with a key that is not in the ring.
     #[error("unknown key")]
     UnknownKey,
-    /// Changed on its way, or sealed by somebody without the key.
+    /// Changed in transit, or sealed by somebody without the key.
     #[error("forged")]
     Forged,
-    /// Opened before, or too old to tell.
+    /// Opened before, or too old to tell whether it was.
     #[error("replayed")]
     Replayed,
 }
@@ -84,7 +86,7 @@ impl SealJunk {
     }
 }
 
-/// The fleet's gossip keys: the first seals, all open.
+/// The fleet's gossip keys: the first one seals, any of them opens.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeyRing {
     keys: Vec<[u8; 32]>,
@@ -102,8 +104,8 @@ impl KeyRing {
         KeyRing { keys: vec![key] }
     }
 
-    /// The same ring with one more key to open with. A key that is there already, or one more than
-    /// [`KEYS_MAX`], changes nothing.
+    /// The same ring with one more key for opening. If the key is already in the ring, or the ring
+    /// has [`KEYS_MAX`] keys, nothing changes.
     pub fn with(mut self, key: [u8; 32]) -> KeyRing {
         if self.keys.len() < KEYS_MAX && !self.keys.contains(&key) {
             self.keys.push(key);
@@ -116,7 +118,7 @@ impl KeyRing {
     }
 }
 
-/// One byte of a key's hash: which key of the ring it may be.
+/// One byte of a key's hash: shows which key of the ring a datagram may need.
 fn tag_of(key: &[u8; 32]) -> u8 {
     blake3::derive_key("edgectl gossip key tag 1", key)[0]
 }
@@ -134,7 +136,7 @@ fn nonce(counter: u64) -> Nonce {
     bytes.into()
 }
 
-/// Seals what this agent sends.
+/// Seals the datagrams that this agent sends.
 pub struct Sealer {
     tag: u8,
     session: u64,
@@ -143,14 +145,14 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// `session` must be random and new whenever an agent starts: two agents that sealed with one
-    /// key and one session would seal different texts with the same nonce.
+    /// `session` must be random and new whenever an agent starts. Two agents that sealed with the
+    /// same key and the same session would seal different texts with the same nonce.
     pub fn new(keys: &KeyRing, session: u64) -> Sealer {
         let first = &keys.keys[0];
         Sealer { tag: tag_of(first), session, counter: 0, cipher: cipher(first, session) }
     }
 
-    /// Seals with the first key of another ring from now on. The counter goes on.
+    /// Seals with the first key of another ring from now on. The counter continues.
     pub fn set_keys(&mut self, keys: &KeyRing) {
         let first = &keys.keys[0];
         (self.tag, self.cipher) = (tag_of(first), cipher(first, self.session));
@@ -182,9 +184,9 @@ fn header(tag: u8, session: u64, counter: u64) -> [u8; HEADER_BYTES] {
 /// A datagram that was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened {
-    /// What was sealed.
+    /// The datagram before it was sealed.
     pub plain: Vec<u8>,
-    /// The session of its sender: one start of one agent.
+    /// The session id of its sender, which stands for one start of one agent.
     pub session: u64,
 }
 
@@ -192,15 +194,16 @@ struct SenderSession {
     tag: u8,
     cipher: ChaCha20Poly1305,
     window: Window,
-    /// The order in which sessions were heard last.
+    /// The opener's `heard` number at this session's last datagram: orders sessions by when they
+    /// were last heard.
     heard: u64,
 }
 
-/// Opens what this agent receives.
+/// Opens the datagrams that this agent receives.
 ///
-/// After a start the opener knows no session, and takes the first datagram of each for its
-/// beginning: what was recorded before may be played back to it once, in order. That tells it
-/// nothing that its sender did not say; generations, incarnations and merges make it harmless.
+/// After a start the opener knows no session, and takes the first datagram of each session as its
+/// beginning. So datagrams recorded before can be replayed to it once, in order. The replay
+/// contains only what the sender once sent; generations, incarnations and merges make it harmless.
 pub struct Opener {
     keys: KeyRing,
     sessions: BTreeMap<u64, SenderSession>,
@@ -208,7 +211,7 @@ pub struct Opener {
 }
 
 impl Opener {
-    /// An opener that has heard nobody.
+    /// An opener that knows no session yet.
     pub fn new(keys: KeyRing) -> Opener {
         Opener { keys, sessions: BTreeMap::new(), heard: 0 }
     }
@@ -219,7 +222,7 @@ impl Opener {
         self.keys = keys;
     }
 
-    /// Opens a datagram, once.
+    /// Opens a datagram; the same one a second time is [`SealJunk::Replayed`].
     pub fn open(&mut self, datagram: &[u8]) -> Result<Opened, SealJunk> {
         if datagram.len() < SEAL_BYTES {
             return Err(SealJunk::Truncated);
@@ -256,7 +259,7 @@ impl Opener {
         Ok(Opened { plain, session })
     }
 
-    /// A session that is new, or sealed with another key than before.
+    /// Records a session that is new, or sealed with another key than before.
     fn remember(&mut self, session: u64, tag: u8, cipher: ChaCha20Poly1305, counter: u64) {
         if let Some(known) = self.sessions.get_mut(&session) {
             known.window.mark(counter);

@@ -1,4 +1,4 @@
-//! Time as the machines know it: milliseconds since the agent started, given from outside.
+//! The time of the machines: milliseconds since the agent started, passed in from outside.
 //!
 //! Never a time of day: a clock that starts in 1970, jumps or stands still changes nothing here.
 

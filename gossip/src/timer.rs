@@ -1,20 +1,20 @@
-//! Why gossip wants to be called again.
+//! The reasons why gossip must be called again.
 //!
-//! The one list of the reasons; [`crate::Gossip::timers`] says when each is due. None of them is
-//! ever a reason to touch a record.
+//! The only list of these reasons; [`crate::Gossip::timers`] says when each is due. None of them is
+//! ever a reason to change a record.
 
-/// A reason for which time alone makes gossip act.
+/// A reason why gossip acts by time alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GossipTimer {
-    /// A member is probed, an open probe asks others for help, or it is over.
+    /// A member is probed, others are asked to probe it too, or an open probe ends.
     ProbeDue,
-    /// The time in which a suspect may refute is over.
+    /// The time in which a suspect may refute has ended.
     VerdictDue,
     /// Changes of the membership are pushed.
     PushDue,
-    /// A member of whom something is said is asked about it.
+    /// A member is told a claim about it, so that it can refute the claim.
     CaseDue,
-    /// Unreachable members are called, and this node asks itself whether it is alone.
+    /// Unreachable members are called, and this node checks whether it is an island.
     AnnounceDue,
     /// A node that leaves repeats its good-bye.
     GoodbyeDue,
@@ -22,7 +22,7 @@ pub enum GossipTimer {
     CompareDue,
     /// Changed records are pushed.
     RumourDue,
-    /// An address to join by is tried again.
+    /// A seed address is tried again.
     SeedDue,
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// `side` nodes, one that hears both sides, and `side` nodes more.
+/// A fleet of `side` nodes, one node that hears both sides, and `side` more nodes.
 fn bridge(side: usize, seed: u64) -> Fleet {
     let count = 2 * side + 1;
     let mut fleet = Fleet::new(count, GossipConfig::default(), seed);
@@ -18,7 +18,7 @@ fn bridge(side: usize, seed: u64) -> Fleet {
     fleet
 }
 
-/// How long each of many edits on one side took to be everywhere, in order, milliseconds.
+/// How long each of many edits on one side took to reach all nodes, sorted, in milliseconds.
 fn spreads(side: usize, loss_percent: u32, seeds: std::ops::Range<u64>) -> Vec<u64> {
     let mut took = Vec::new();
     for seed in seeds {

@@ -1,12 +1,13 @@
-//! More nodes than a fleet has: those that came once and are gone, and those that only called.
+//! More nodes than a fleet has members: nodes that were members once and are gone, and nodes that
+//! only called.
 
 use super::*;
 use crate::message::{Answer, Entry, Message};
 
-/// Half as many again as a node keeps addresses of strangers.
+/// One and a half times the number of strangers whose addresses a node keeps.
 const CROWD: usize = 1_536;
 
-/// Below the second after which a joiner calls its seed again.
+/// Less than the 1 s after which a joiner calls its seed again.
 const FIRST_CALL_MS: u64 = 900;
 
 fn passer_by(n: usize) -> (NodeId, SocketAddr) {
@@ -23,7 +24,7 @@ fn two_of_three(seed: u64) -> Fleet {
     fleet
 }
 
-/// Node 2 joins with its first call, and node 1 stayed what it was all the time.
+/// Node 2 joins with its first call, and node 1 stays an active member all the time.
 fn let_in(mut fleet: Fleet) {
     fleet.join(2, 0);
     fleet.run_ms(FIRST_CALL_MS);

@@ -1,4 +1,4 @@
-//! Partitions, and how they end.
+//! Partitions, and how they heal.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Bytes that no honest node sends, and records that nobody can merge.
+//! Bytes that no honest node sends, and records that no node can merge.
 
 use super::*;
 use crate::message::Message;
@@ -35,7 +35,7 @@ fn junk_is_counted_by_its_reason() {
 #[test]
 fn a_record_that_nobody_can_merge_costs_no_more_than_an_idle_fleet() {
     let mut fleet = Fleet::settled(3, 42);
-    // Signed with a key of another kind: every other node refuses it.
+    // Signed with another kind of key: all other nodes reject the record.
     let signer = crdt_state::Ed25519Signer::from_secret(&[7; 32]);
     let writer = Writer { node: NodeId::of(&signer.public_key()), store: StoreId(1) };
     fleet.nodes[0].replica = Replica::new(writer, Box::new(signer), Arc::new(HashVerifier));
@@ -48,7 +48,7 @@ fn a_record_that_nobody_can_merge_costs_no_more_than_an_idle_fleet() {
     let before = count(&fleet, Traffic::Records);
     fleet.run_ms(100_000);
     assert!(!fleet.all_equal());
-    // 3 nodes compare 10 times each; of the pairs two thirds differ.
+    // 3 nodes compare 10 times each; in two thirds of these comparisons the two nodes differ.
     let sent = count(&fleet, Traffic::Records) - before;
     assert!(sent <= 60, "{sent} messages of records in 100 s");
     let refused: u64 = fleet

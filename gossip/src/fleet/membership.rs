@@ -1,4 +1,4 @@
-//! What a fleet sees of its members. Each test turns red when the rule it names is taken out.
+//! A fleet's view of its members. Each test fails when the rule that it names is removed.
 
 use super::*;
 use crate::Profile;
@@ -216,7 +216,7 @@ fn the_same_seed_gives_the_same_trace() {
     assert_ne!(trace(14), trace(15));
 }
 
-/// What the link carries besides: seal, UDP, IPv4.
+/// The headers that the link carries in addition: seal, UDP, IPv4.
 const HEADERS: u64 = 32 + 28;
 
 fn link_bytes(fleet: &Fleet, index: usize) -> u64 {
@@ -242,7 +242,8 @@ fn an_idle_metered_link_costs_less_than_a_megabyte_a_day() {
     let before: u64 = (0..4).map(|index| link_bytes(&fleet, index)).sum();
     fleet.run_ms(24 * 3_600 * 1_000);
     let after: u64 = (0..4).map(|index| link_bytes(&fleet, index)).sum();
-    // Sent by one is received by another: both directions of a link.
+    // Each byte that one node sends is received by another: a link carries twice what its node
+    // sends.
     let day = 2 * (after - before) / 4;
     assert!(day < 1_000_000, "{day} bytes a day");
     assert_eq!(fleet.verdicts(), []);

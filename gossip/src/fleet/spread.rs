@@ -1,4 +1,4 @@
-//! How records travel: rumours that hurry, anti-entropy that suffices.
+//! How records spread: rumours are fast, anti-entropy alone is enough.
 
 use super::*;
 use crate::output::DATAGRAM_BYTES_MAX;
@@ -60,7 +60,7 @@ fn the_cost_of_a_session_is_that_of_the_difference() {
     assert!(fleet.runs_until(15_000, Fleet::all_equal));
     let tree = sent(&fleet, Traffic::Tree).1 - before.0;
     let records = sent(&fleet, Traffic::Records).1 - before.1;
-    // Two levels of 278 bytes and a list of at most 24 records; once more from the other side.
+    // Two levels of 278 bytes and a list of at most 24 records; then the same from the other side.
     assert!(tree < 3_000, "{tree} bytes of digests for one record of 3,000");
     assert!(records < 1_500, "{records} bytes of records for one of 200 bytes");
 }

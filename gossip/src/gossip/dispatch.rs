@@ -1,9 +1,9 @@
-//! What two nodes say to each other about their differences: member lists and records.
+//! The exchange of differences between two nodes: member lists and records.
 //!
 //! One small datagram compares both at once. It goes to a random peer each interval, and at once to
-//! a member that is new or back. While comparisons bring something the next follows soon; one that
-//! brings nothing doubles the pause, up to the profile's interval. So a record that can never be
-//! merged costs no more than an idle fleet.
+//! a member that is new or back. While comparisons bring changes, the next one follows soon. A
+//! comparison without changes doubles the pause, up to the profile's interval. So a record that can
+//! never be merged costs no more than an idle fleet.
 
 use std::net::SocketAddr;
 
@@ -27,7 +27,8 @@ impl Gossip {
         replica: &mut Replica,
     ) {
         if let Message::Swim { packet, addrs } = &message {
-            // Only ever a datagram: over a connection it would not have passed as its sender's.
+            // Such a packet only arrives as a datagram: over a connection it is rejected before,
+            // because its message names no sender to check.
             if let Some(from) = from
                 && let Err(reason) = self.membership.handle_swim(now, from, packet, addrs)
             {
@@ -74,7 +75,8 @@ impl Gossip {
             }
             Message::Rumour { delta, .. } => {
                 let is_news = self.merge(&delta, replica);
-                // Who is left out may have nobody else to hear it from.
+                // A peer that is left out may have no other node from which it could hear the
+                // rumour.
                 if is_news && self.membership.vantage(now) == Vantage::Between {
                     self.on_progress(now);
                 }
@@ -109,7 +111,7 @@ impl Gossip {
         }
     }
 
-    /// Merges and tells; true if anything changed.
+    /// Merges a delta and reports what changed; true if anything changed.
     fn merge(&mut self, delta: &Delta, replica: &mut Replica) -> bool {
         let merged = replica.merge(delta);
         for _ in &merged.junk {
@@ -125,7 +127,8 @@ impl Gossip {
 
     fn on_members(&mut self, now: Now, peer: NodeId, entries: &[Entry], answer: Answer) {
         let changed = self.membership.merge_entries(now, entries);
-        // Outputs in order: what the list brought is told before the answer goes out.
+        // Outputs keep their order: the changes from the list are reported before the answer is
+        // sent.
         self.collect();
         if answer == Answer::Wanted {
             self.list_members(now, peer, Answer::NotWanted);
@@ -135,7 +138,7 @@ impl Gossip {
         }
     }
 
-    /// Sends the member list, at most once per shortest interval and peer.
+    /// Sends the member list, at most once per peer within the shortest compare interval.
     pub(super) fn send_members(&mut self, now: Now, to: NodeId, answer: Answer) {
         let pause_ms = self.profile.compare_interval_min_ms;
         if self.listed_at.get(&to).is_none_or(|at| now.since(*at) >= pause_ms) {
@@ -148,8 +151,8 @@ impl Gossip {
             self.counters.unaddressed += 1;
             return;
         }
-        // One that is over says nothing, and whoever called may never call again: kept are as many
-        // as shook hands within the pause.
+        // An entry older than the pause has no effect, and its peer may never connect again. So
+        // entries are kept only for peers that were sent a list within the pause.
         let pause_ms = self.profile.compare_interval_min_ms;
         self.listed_at.retain(|_, at| now.since(*at) < pause_ms);
         self.listed_at.insert(to, now);
@@ -160,7 +163,7 @@ impl Gossip {
         }
     }
 
-    /// The pause is over: compare with somebody.
+    /// The pause is over: compare with a random peer.
     pub(super) fn on_compare_due(&mut self, now: Now, replica: &Replica) {
         if now < self.compare_at {
             return;
@@ -168,7 +171,7 @@ impl Gossip {
         self.compare_at = now.plus(self.compare_interval_ms);
         self.compare_interval_ms =
             (self.compare_interval_ms * 2).min(self.profile.compare_interval_ms);
-        // A comparison with one that answers others and not this node would be for nothing.
+        // A comparison with a peer that only others can reach would be wasted.
         let peers = self.membership.heard_directly(now);
         if let Some(peer) = self.membership.choose(peers, 1).first() {
             self.compare_with(*peer, replica);
@@ -183,14 +186,14 @@ impl Gossip {
         self.send(to, &Message::Compare { from, view, root: replica.digest() });
     }
 
-    /// A comparison brought something: the next one follows soon.
+    /// A comparison brought changes: the next one follows soon.
     pub(super) fn on_progress(&mut self, now: Now) {
         self.compare_interval_ms = self.profile.compare_interval_min_ms;
         self.compare_at = self.compare_at.min(now.plus(self.compare_interval_ms));
     }
 
-    /// Compares at once with a member that appeared; with one of them if there are many, others
-    /// follow by progress.
+    /// Compares at once with a member that appeared. If many appeared, this node compares with one
+    /// of them; comparisons with others follow because of the progress.
     pub(super) fn greet_appeared(&mut self, now: Now, replica: &Replica) {
         self.collect();
         let Some(node) = self.appeared.take() else { return };

@@ -1,9 +1,10 @@
-//! Where nodes are: of every member for which somebody said it, and of a bounded number of strangers.
+//! The addresses of nodes: of every member whose address was reported, and of a bounded number of
+//! strangers.
 //!
-//! A stranger is no member (yet): every joiner is one between its handshake and its member list,
-//! and without an address it is sent no answer. Many never become members: machines that are imaged
-//! again and again have a new id each time. So a stranger that calls takes the place of the one that
-//! has been silent for longest; a member never loses its own.
+//! A stranger is a node that is not a member, or not yet. Every joiner is one between its handshake
+//! and its member list, and without an address it is sent no answer. Many strangers never become
+//! members: machines that are re-imaged often have a new id each time. So a stranger that connects
+//! replaces the one that has been silent for longest; a member never loses its address.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,15 +12,15 @@ use std::net::SocketAddr;
 use crdt_state::NodeId;
 
 /// Strangers kept: 16 bytes of id and 32 of address, 16 and 8 of order, 72 KB in all, and as much
-/// again for half-empty trees. A joiner is one for a few round trips; to push it out before it is a
-/// member takes as many handshakes as this within that time.
+/// again for half-empty trees. A joiner is a stranger for a few round trips. To evict it before it
+/// is a member takes as many handshakes as this number within that time.
 pub const STRANGERS_MAX: usize = 1_024;
 
 /// The addresses, by node.
 #[derive(Debug, Default)]
 pub(super) struct AddressBook {
     addrs: BTreeMap<NodeId, SocketAddr>,
-    /// Those of them that are no members, by the number of the call in which they were last heard.
+    /// The nodes that are not members, each with the number of the call in which it was last heard.
     strangers: BTreeMap<NodeId, u64>,
     calls: u64,
 }
@@ -29,12 +30,12 @@ impl AddressBook {
         self.addrs.get(&node).copied()
     }
 
-    /// Notes where a member is; where it was before.
+    /// Notes the address of a member. Returns its address before.
     pub(super) fn set_member(&mut self, node: NodeId, addr: SocketAddr) -> Option<SocketAddr> {
         self.addrs.insert(node, addr)
     }
 
-    /// Notes where a stranger is that called itself.
+    /// Notes the address of a stranger that was itself heard.
     pub(super) fn set_stranger(&mut self, node: NodeId, addr: SocketAddr) {
         if self.strangers.len() >= STRANGERS_MAX && !self.strangers.contains_key(&node) {
             let silent = self.strangers.iter().min_by_key(|(_, call)| **call);
@@ -47,8 +48,8 @@ impl AddressBook {
         self.addrs.insert(node, addr);
     }
 
-    /// Notes where a stranger is by what a member says, as long as there is room. What is dropped
-    /// comes again with the next member list.
+    /// Notes the address of a stranger as a member reported it, as long as there is room. What is
+    /// dropped here comes again with the next member list.
     pub(super) fn hint_stranger(&mut self, node: NodeId, addr: SocketAddr) {
         if self.strangers.len() < STRANGERS_MAX {
             self.set_stranger(node, addr);

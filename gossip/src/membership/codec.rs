@@ -1,12 +1,12 @@
-//! How foca's headers and members become bytes: bincode, with a limit.
+//! The encoding of foca's headers and members: bincode, with a limit.
 //!
 //! foca asks for a codec that writes one item at a time into its own buffer, so this cannot go
 //! through `crdt_state::wire`. It must never decode without a limit.
 //!
-//! A packet that came is decoded twice, here for the screening and by foca: a header of 45 bytes
-//! costs 0.5 µs, and a node at rest receives 4 a second. foca owns its codec and shows it to nobody,
-//! so a header passed on through it needs a cell behind a lock, its length, and a rule by which one
-//! that foca did not take is never taken for the next packet's.
+//! A packet that arrives is decoded twice, here for the screening and by foca. A header of 45 bytes
+//! costs 0.5 µs, and an idle node receives 4 a second. foca owns its codec and gives no access to
+//! it. To hand it a decoded header would need a cell behind a lock, the header's length, and a rule
+//! that a header which foca did not take is never used for the next packet.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bytes::{Buf, BufMut};
@@ -23,7 +23,7 @@ type ItemConfig = Configuration<LittleEndian, Varint, Limit<ITEM_BYTES_MAX>>;
 
 const CONFIG: ItemConfig = bincode::config::standard().with_limit::<ITEM_BYTES_MAX>();
 
-/// The codec that foca is given.
+/// The codec that foca uses.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Codec;
 

@@ -1,50 +1,50 @@
-//! Whether this node may trust what it sees of others (after Lifeguard).
+//! Whether this node may trust what it observes of others (after Lifeguard).
 //!
-//! A node that is slow, paused or cut off misses answers just as if everybody else were gone. So it
-//! looks at itself first: how its last probes went, whether its own timers come in time, when it
-//! heard anybody, how many peers it suspects. It must never speak for others: it only holds back
-//! this node's own verdicts.
+//! A node that is slow, paused or cut off misses answers just as if all other nodes were gone. So
+//! it first checks itself: the results of its last probes, whether its own timers fire on time,
+//! when it last heard anybody, and how many peers it suspects. It must never decide for others: it
+//! only holds back this node's own verdicts.
 
 use crate::{Now, Profile};
 
-/// Probes remembered.
+/// Number of probes whose outcomes are remembered.
 const SAMPLES: u32 = 8;
 
-/// So many in a row without an answer, and nothing that this node believes of others counts.
+/// After this many missed probes in a row, this node's own suspicions and verdicts do not count.
 const BLIND_AFTER: u32 = 4;
 
-/// The most that probes are stretched: 4 times the interval. A link of 1.2 s round trip is probed
-/// with success at 3 times the lan's 500 ms.
+/// The maximum stretch: the probe interval becomes 4 times as long. A link with a round trip of 1.2
+/// s is probed with success at 3 times the 500 ms of the `lan` profile.
 const STRETCH_MAX: u64 = 3;
 
-/// How far this node believes itself.
+/// How far this node trusts its own observations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Trust {
-    /// Nobody was heard, or no probe answered, for a while: no suspicions, no verdicts.
+    /// For a while nobody was heard, or no probe was answered: no suspicions, no verdicts.
     Blind,
-    /// Too much went wrong at once to be others' fault: verdicts wait one suspicion longer.
+    /// Too much failed at once to be the fault of others: verdicts wait one suspicion longer.
     Doubtful,
-    /// It accuses and judges.
+    /// Its suspicions and verdicts count.
     Full,
 }
 
-/// What this node sees around it.
+/// This node's peers, in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Around {
     /// Active members.
     pub(crate) peers: usize,
-    /// Those of them that are suspect.
+    /// The active members that are suspect.
     pub(crate) suspects: usize,
 }
 
-/// What became of a probe.
+/// The result of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Answered,
     Missed,
 }
 
-/// The record of this node's own health.
+/// The state of this node's own health.
 #[derive(Debug, Clone)]
 pub(crate) struct LocalHealth {
     profile: Profile,
@@ -69,13 +69,13 @@ impl LocalHealth {
         }
     }
 
-    /// Somebody was heard, or is there from now on to be heard.
+    /// Somebody was heard, or a first member appeared that can be heard from now on.
     pub(crate) fn on_heard(&mut self, now: Now) {
         self.heard_at = now;
     }
 
-    /// A probe of a member that was not yet suspect has ended. (One that is suspect already says
-    /// nothing new about this node.)
+    /// A probe of a member that was not yet suspect has ended. (A probe of a suspect shows nothing
+    /// new about this node.)
     pub(crate) fn on_probe(&mut self, outcome: Outcome) {
         let missed = outcome == Outcome::Missed;
         self.recent = (self.recent << 1 | u32::from(missed)) & ((1 << SAMPLES) - 1);
@@ -86,20 +86,21 @@ impl LocalHealth {
         };
     }
 
-    /// One of this node's own timers came late: it was busy, paused or asleep. That time says
-    /// nothing about others.
+    /// One of this node's own timers fired late: the node was busy, paused or asleep. Silence
+    /// during that time is no evidence about others.
     pub(crate) fn on_late_timer(&mut self, now: Now) {
         self.late_until = self.late_until.max(now.plus(self.profile.suspicion_ms));
         self.stretch = (self.stretch + 1).min(STRETCH_MAX);
         self.heard_at = now;
     }
 
-    /// The time that a probe and its timeouts take, longer while this node is not well.
+    /// The time that a probe and its timeouts take; longer while this node's own probes miss or its
+    /// timers fire late.
     pub(crate) fn stretched(&self, ms: u64) -> u64 {
         ms * (1 + self.stretch)
     }
 
-    /// Is this node an island? It is if it heard nothing from anybody for three suspicions.
+    /// Is this node an island? It is if it heard nobody for three suspicion times.
     pub(crate) fn is_island(&self, now: Now) -> bool {
         now.since(self.heard_at) >= self.profile.island_after_ms()
     }
@@ -107,7 +108,7 @@ impl LocalHealth {
     /// How far to trust this node.
     pub(crate) fn trust(&self, now: Now, around: Around) -> Trust {
         let Around { peers, suspects } = around;
-        // With a single peer there is nobody to compare with.
+        // With a single peer there is no second one for comparison.
         let deaf = peers >= 2 && now.since(self.heard_at) >= self.profile.suspicion_ms;
         let last = (1 << BLIND_AFTER) - 1;
         if deaf || self.samples >= BLIND_AFTER && self.recent & last == last {

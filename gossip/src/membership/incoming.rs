@@ -1,7 +1,7 @@
-//! What comes from other members: packets of the detector, good-byes, member lists.
+//! Input from other members: packets of the failure detector, good-byes, member lists.
 //!
-//! Everything is screened before foca sees it. What comes in may be late, repeated or made up; it
-//! must never make this node its own member, or bring back what is over.
+//! Everything is screened before foca sees it. Input may be late, repeated or made up. It must
+//! never make this node a member in its own list, or bring back a superseded identity.
 
 use std::net::SocketAddr;
 
@@ -15,11 +15,11 @@ use super::{Effect, Membership};
 use crate::message::Entry;
 use crate::{Evidence, Identity, JunkReason, MemberState, Now};
 
-/// To how many the word that another one goes is passed on, by each that hears it first.
+/// Members to which each receiver passes a good-bye on when it hears it for the first time.
 const GOODBYE_FAN_OUT: usize = 4;
 
 impl Membership {
-    /// A packet of the failure detector came.
+    /// A packet of the failure detector arrived.
     pub(crate) fn handle_swim(
         &mut self,
         now: Now,
@@ -63,7 +63,7 @@ impl Membership {
         result.map_err(|_| JunkReason::Swim)
     }
 
-    /// Does a packet's header say nothing new of its sender? Most do.
+    /// Does a packet's header match the known state of its sender? Most headers do.
     fn is_unchanged(&self, header: &Header<Identity>) -> bool {
         self.view.get(header.src.node).is_some_and(|known| {
             known.identity() == header.src
@@ -83,7 +83,8 @@ impl Membership {
             }
         }
         if dst.node == self.swim.me().node && dst.generation < self.swim.me().generation {
-            // It speaks to what this node was before it renewed; foca drops that in silence.
+            // The packet is addressed to this node's identity before its renewal, and foca drops it
+            // silently. The answer carries the new identity.
             self.send_bare(src, Message::Gossip, None);
         }
         self.leap(now);
@@ -93,7 +94,8 @@ impl Membership {
     pub(super) fn admit(&mut self, now: Now, update: &foca::Member<Identity>) -> bool {
         let identity = *update.id();
         if identity.node == self.swim.me().node {
-            // What is said of an earlier self is over; foca would list it as a member.
+            // A claim about an earlier identity of this node no longer matters; foca would list
+            // that identity as a member.
             return self.swim.is_current(identity);
         }
         let Some(known) = self.view.get(identity.node) else {
@@ -108,8 +110,8 @@ impl Membership {
         {
             return true;
         }
-        // A verdict about a member that is there as far as this node knows. After a partition
-        // heals, each side brings such verdicts about all of the other.
+        // A verdict about a member that is active in this node's view. After a partition heals,
+        // each side brings such verdicts about all members of the other side.
         let suspect = known.member.state == MemberState::Suspect;
         if suspect && known.member.heard <= known.member.since {
             return true;
@@ -122,22 +124,24 @@ impl Membership {
         if self.suspicions.has_remote(identity) {
             return;
         }
-        // Spread out: a healed partition brings hundreds of them in one list.
+        // The requests are spread over time: a healed partition brings hundreds of verdicts in one
+        // list.
         let delay_ms = self.rng.random_range(0..=self.profile.probe_interval_ms / 4);
         let ask_at = now.plus(delay_ms);
         self.suspicions.open_remote(now, identity, ask_at);
         self.timers.push(ask_at, Due::Suspicion(identity.node));
     }
 
-    /// Takes a higher generation than others have of this node.
+    /// Takes a higher generation than the one that others reported of this node.
     fn leap(&mut self, now: Now) {
         let output = self.swim.leap(now);
         self.carry_out(now, Evidence::Others, output);
     }
 
-    /// A member answered another one and not this node: it may have moved while this node moved too,
-    /// and nobody else would tell, for both stay alive by way of others. Whoever asked in this
-    /// node's stead says where it was heard.
+    /// A member answered an indirect probe and not this node's own. It may have moved while this
+    /// node moved too, and no other message would bring its address, because both stay alive
+    /// through other members. The member that probed for this node reports the address at which it
+    /// heard the answer.
     fn on_relayed(&mut self, header: &Header<Identity>, addr: Option<SocketAddr>) {
         let Some(probe) = self.swim.relayed_answer(header) else { return };
         let (node, started) = (probe.target.node, probe.started);
@@ -158,7 +162,7 @@ impl Membership {
         }
     }
 
-    /// A member says that it, or another one, goes.
+    /// A good-bye arrived: from the member itself, or passed on by another one.
     pub(crate) fn handle_leaving(&mut self, now: Now, who: Identity) -> Result<(), JunkReason> {
         if who.node == self.swim.me().node {
             return Err(JunkReason::FromMyself);
@@ -177,7 +181,7 @@ impl Membership {
         Ok(())
     }
 
-    /// Takes in a member list. True if this node's view changed.
+    /// Merges a member list. True if the digest of this node's view changed.
     pub(crate) fn merge_entries(&mut self, now: Now, entries: &[Entry]) -> bool {
         let before = self.digest();
         let mut updates = Vec::new();

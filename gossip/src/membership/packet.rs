@@ -1,8 +1,8 @@
-//! A packet of the failure detector, taken apart and put together again.
+//! Decoding and encoding of the failure detector's packets.
 //!
-//! foca's packets are a header, a count and so many updates. They are opened before foca sees them,
-//! so that an update that must not count (about a superseded identity, a verdict that is doubted)
-//! never reaches it; and written by hand where foca has no call for what is to be said.
+//! A packet of foca is a header, a count and that many updates. It is decoded before foca sees it,
+//! so that an update that must not count never reaches foca: one about a superseded identity, or a
+//! verdict that is doubted. Packets for which foca offers no call are written here.
 
 use bytes::{Buf, BufMut};
 use foca::{Codec as _, Header, Member, Message, State};
@@ -10,12 +10,13 @@ use foca::{Codec as _, Header, Member, Message, State};
 use super::codec::Codec;
 use crate::Identity;
 
-/// The most that foca may write, never changed while it runs. Behind its updates travel their
-/// addresses: (800 - 47) / 23 = 32 updates, 32 × 9 bytes of IPv4 addresses, 12 bytes of envelope:
-/// 1,100 bytes. With IPv6 (21 bytes) the last 15 addresses do not fit and are learned by exchange.
+/// The largest packet that foca may write; constant while foca runs. The addresses of the updates
+/// follow the packet: (800 - 47) / 23 = 32 updates, 32 × 9 bytes of IPv4 addresses, 12 bytes of
+/// envelope: 1,100 bytes. With IPv6 (21 bytes) the last 15 addresses do not fit and are learned
+/// when member lists are exchanged.
 pub(crate) const PACKET_BYTES_MAX: usize = 800;
 
-/// A packet that can be read and changed.
+/// A decoded packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Packet {
     pub(crate) header: Header<Identity>,
@@ -28,7 +29,7 @@ impl Packet {
         Packet { header, updates: update.into_iter().collect() }
     }
 
-    /// Reads a packet; `None` if it is none, or has bytes left over.
+    /// Decodes a packet. `None` if the bytes are no packet, or if bytes are left over.
     pub(crate) fn decode(mut bytes: &[u8]) -> Option<Packet> {
         if bytes.len() > PACKET_BYTES_MAX {
             return None;
@@ -43,7 +44,7 @@ impl Packet {
         (!bytes.has_remaining()).then_some(Packet { header, updates })
     }
 
-    /// Writes it as foca does: announcements and the word that one is held for gone carry no count.
+    /// Encodes the packet as foca does: `Announce`, `TurnUndead` and `Broadcast` carry no count.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(64 + 24 * self.updates.len());
         Codec.encode_header(&self.header, &mut bytes).expect("a header is below the item limit");
@@ -60,7 +61,7 @@ impl Packet {
     }
 }
 
-/// Is this a state in which a member counts as there?
+/// Does a member in this state count as active?
 pub(crate) fn is_active(state: State) -> bool {
     matches!(state, State::Alive | State::Suspect)
 }

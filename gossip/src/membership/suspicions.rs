@@ -1,18 +1,18 @@
-//! The open suspicions: what is said of members, and whether it is true.
+//! The open suspicions: what is claimed about members, and whether it is true.
 //!
 //! ```text
 //!  own probe missed ──▶ local ───────▶ told to the suspect itself each probe interval
 //!                            │             it answers with a higher incarnation ──▶ closed
 //!                            ▼ foca's verdict is due
-//!       heard meanwhile, or this node doubts itself ──▶ one suspicion more
+//!       heard meanwhile, or this node doubts itself ──▶ postponed by one suspicion
 //!                            └─▶ unreachable, spread
 //!
-//!  others say "unreachable" of one that is not suspect here ──▶ remote ───▶ asked directly
+//!  others report a member unreachable, not suspect here ──▶ remote ───▶ asked directly
 //!                            heard, or a new generation ──▶ closed; else believed
 //! ```
-//! The member itself is always asked. A refutation that has to find its way by rumour loses too
-//! often on links that lose one datagram in ten. Nothing here sends or changes a member: each rule
-//! says what is to be done.
+//! The member itself is always asked. A refutation that reaches this node only by rumour arrives
+//! too late too often on links that lose one datagram in ten. Nothing here sends or changes a
+//! member: each rule returns what is to be done.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use super::health::Trust;
 use super::view::Known;
 use crate::{Identity, MemberState, Now, Profile};
 
-/// What only this part counts.
+/// The counters of the suspicions alone.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Noted {
     pub(crate) verdicts_postponed: u64,
@@ -36,11 +36,11 @@ pub(crate) struct Noted {
 enum Source {
     /// This node's own probe was missed.
     Local,
-    /// Others say that it is unreachable.
+    /// Others report that the member is unreachable.
     Remote,
 }
 
-/// At most one per member.
+/// One suspicion; at most one is open per member.
 #[derive(Debug, Clone, Copy)]
 struct Suspicion {
     identity: Identity,
@@ -51,25 +51,25 @@ struct Suspicion {
     postponed: bool,
 }
 
-/// What is to be done about a suspicion whose time has come.
+/// What is to be done about a suspicion that is due for a follow-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FollowUp {
-    /// Nothing: it is settled, or was and is new.
+    /// Nothing: the suspicion is settled, or it was settled and a new one is not due yet.
     Nothing,
-    /// Tell the member that this is said of it, and follow up again at that time.
+    /// Tell the member this claim about it, and follow up again at that time.
     Tell { claim: State, again_at: Now },
-    /// Believe what others say: it is gone.
+    /// Believe what others report: the member is gone.
     Believe(Identity),
 }
 
-/// What becomes of a verdict that is due.
+/// The ruling on a verdict that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ruling {
-    /// It falls.
+    /// It is carried out.
     Stands,
-    /// It is void; if the member is still suspect, another one is under way.
+    /// It is dropped. If the member is still suspect, another verdict is pending.
     Dropped,
-    /// It is due again at that time.
+    /// It is postponed to that time.
     PutOff(Now),
 }
 
@@ -95,8 +95,8 @@ impl Suspicions {
         self.noted
     }
 
-    /// This node's probe of a suspect was missed; false if a suspicion is open already. It is
-    /// followed up at once.
+    /// This node's probe of a suspect was missed. Returns false if a suspicion of it is open
+    /// already. A new suspicion is followed up at once.
     pub(super) fn open_local(&mut self, now: Now, identity: Identity) -> bool {
         let is_new = !self.open.contains_key(&identity.node);
         if is_new {
@@ -105,14 +105,14 @@ impl Suspicions {
         is_new
     }
 
-    /// Is it followed up already that others hold this member for gone?
+    /// Is the report of others that this identity is unreachable followed up already?
     pub(super) fn has_remote(&self, identity: Identity) -> bool {
         let open = self.open.get(&identity.node);
         open.is_some_and(|open| open.source == Source::Remote && open.identity == identity)
     }
 
-    /// Others hold a member for gone that is there as far as this node knows. It is followed up at
-    /// `ask_at`.
+    /// Others report a member unreachable that is active in this node's view. The suspicion is
+    /// followed up at `ask_at`.
     pub(super) fn open_remote(&mut self, now: Now, identity: Identity, ask_at: Now) {
         self.open(now, identity, Source::Remote, ask_at);
     }
@@ -122,21 +122,22 @@ impl Suspicions {
         self.open.insert(identity.node, suspicion);
     }
 
-    /// The member is gone and dropped.
+    /// Closes the suspicion of a member that was dropped from the view.
     pub(super) fn close(&mut self, node: NodeId) {
         self.open.remove(&node);
     }
 
-    /// foca dropped its verdicts under way; a probe that is missed opens the suspicion again.
+    /// foca dropped its pending verdicts: closes the local suspicions. The next missed probe opens
+    /// one again.
     pub(super) fn close_local(&mut self) {
         self.open.retain(|_, suspicion| suspicion.source == Source::Remote);
     }
 
-    /// The time of a suspicion has come: closes it if it is settled.
+    /// Follows up a suspicion that is due, and closes it if it is settled.
     pub(super) fn follow_up(&mut self, now: Now, node: NodeId, known: Option<&Known>) -> FollowUp {
         let Some(suspicion) = self.open.get_mut(&node) else { return FollowUp::Nothing };
         if now < suspicion.ask_at {
-            // The timer of a suspicion that was closed meanwhile.
+            // This timer belongs to an earlier suspicion that was closed meanwhile.
             return FollowUp::Nothing;
         }
         let known = known.filter(|known| known.identity() == suspicion.identity);
@@ -147,7 +148,8 @@ impl Suspicions {
             }
             (Source::Remote, Some((state, heard))) if state.is_active() => {
                 if heard > suspicion.since {
-                    // It lives. It has been told, and will come with a new generation.
+                    // The member is alive. It has been told the claim, and will come back with a
+                    // new generation.
                     self.noted.verdicts_refuted += 1;
                     self.open.remove(&node);
                     return FollowUp::Nothing;
@@ -168,7 +170,7 @@ impl Suspicions {
         FollowUp::Tell { claim, again_at: suspicion.ask_at }
     }
 
-    /// foca's verdict about a suspect is due. Whether it may fall.
+    /// foca's verdict about a suspect is due. Decides whether it may be carried out.
     pub(super) fn judge(
         &mut self,
         now: Now,
@@ -182,18 +184,20 @@ impl Suspicions {
                 && known.incarnation == incarnation
         });
         let Some(heard) = known.map(|known| known.member.heard) else {
-            // It has refuted. foca 2.0.0 would still tell it that it is gone, and it would rejoin.
+            // The suspect has refuted. foca 2.0.0 would still tell it that it is down, and it would
+            // rejoin.
             self.noted.timers_stale += 1;
             return Ruling::Dropped;
         };
         let Some(suspicion) = self.open.get_mut(&identity.node) else {
-            // Settled and suspect again because others say so: a probe of our own has to miss it
-            // first.
+            // The suspicion was settled, and the member is suspect again because others say so: a
+            // probe of this node's own has to miss first.
             self.noted.timers_stale += 1;
             return Ruling::Dropped;
         };
         if now.since(suspicion.since) < self.suspicion_ms {
-            // A second probe missed it; the verdict of the first was put off and is under way.
+            // A second probe was missed as well. The verdict of the first was postponed and is
+            // pending.
             return Ruling::Dropped;
         }
         let put_off = match trust {
@@ -223,7 +227,7 @@ mod tests {
         Identity::at_boot(SUSPECT, 1)
     }
 
-    /// The member as the view has it, last heard at `heard`.
+    /// The member as the view holds it, last heard at `heard`.
     fn known(state: MemberState, heard: Now) -> Known {
         let member = Member {
             id: SUSPECT,
@@ -237,7 +241,7 @@ mod tests {
         Known { member, incarnation: 0, told: Now::START }
     }
 
-    /// A suspicion by a probe of this node's own, since moment 100.
+    /// A suspicion from a missed probe of this node's own, open since moment 100.
     fn local() -> Suspicions {
         let mut suspicions = Suspicions::new(&Profile::LAN);
         assert!(suspicions.open_local(Now(100), identity()));

@@ -1,9 +1,9 @@
-//! foca and all that is needed to drive it: each call returns what foca asked for meanwhile.
+//! foca and all that is needed to drive it: each call returns what foca asked for during the call.
 //!
-//! [`Swim`] opens what foca sends once more, to learn its incarnation and its open probe, and puts
-//! the push of changes aside while there are none. It must never decide whether a verdict falls,
-//! and knows no addresses. foca 2.0.0 keeps members in vectors and binary heaps, no hash maps: the
-//! same seed gives the same trace.
+//! [`Swim`] decodes every packet that foca sends, to learn foca's incarnation and open probe. It
+//! holds foca's periodic push of changes back while there are no changes. It must never decide
+//! whether a verdict is carried out, and knows no addresses. foca 2.0.0 keeps members in vectors
+//! and binary heaps, no hash maps: the same seed gives the same trace.
 
 use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Duration;
@@ -21,14 +21,14 @@ use crate::{Identity, Now, Profile};
 /// foca with our types.
 type Foca = foca::Foca<Identity, Codec, StdRng, NoCustomBroadcast>;
 
-/// Packets in which a change is repeated. foca's own 4 to 9 leave stragglers that learn of a death
-/// up to a minute late; 12 cost 3 % more bytes while something changes, and none when idle.
+/// Packets in which a change is repeated. With foca's own 4 to 9, a few members learn of a death up
+/// to a minute late. 12 cost 3 % more bytes while something changes, and none when idle.
 const TRANSMISSIONS_MAX: u8 = 12;
 
-/// Members asked to probe in this node's stead, and members told of a change at a time.
+/// Members asked for an indirect probe, and members to which a change is pushed at a time.
 const FAN_OUT: usize = 3;
 
-/// The first push after a time without changes waits so long for more of them.
+/// The first push after a time without changes waits this long for more changes.
 const PUSH_GATHER_MS: u64 = 10;
 
 /// The probe that foca waits for.
@@ -60,13 +60,13 @@ pub(super) struct SwimSend {
     pub(super) packet: Packet,
 }
 
-/// What foca asked for during one call; to be carried out from the first field to the last.
+/// What foca asked for during one call. The caller carries it out from the first field to the last.
 #[derive(Debug, Default)]
 #[must_use = "foca counts on what it asks for"]
 pub(super) struct SwimOutput {
-    /// This node has a new identity: others held the last one for gone.
+    /// This node has a new identity: others believed that the last one was gone.
     pub(super) renewed: Option<Identity>,
-    /// Timers to give back after so many milliseconds.
+    /// Timers to give back to foca, each after this many milliseconds.
     pub(super) timers: Vec<(Timer<Identity>, u64)>,
     pub(super) sends: Vec<SwimSend>,
     /// The states, as foca has them now, of all members that the call may have changed.
@@ -103,7 +103,7 @@ impl foca::Runtime<Identity> for &mut SwimOutput {
     }
 }
 
-/// foca for a profile. What it would do by time alone is switched off where the host does it.
+/// foca for a profile. Periodic work that the host does is switched off in foca.
 fn new_foca(profile: &Profile, me: Identity, rng: StdRng) -> Foca {
     let fan_out = NonZeroUsize::new(FAN_OUT).expect("not zero");
     let config = Config {
@@ -112,8 +112,9 @@ fn new_foca(profile: &Profile, me: Identity, rng: StdRng) -> Foca {
         num_indirect_probes: fan_out,
         max_transmissions: NonZeroU8::new(TRANSMISSIONS_MAX).expect("not zero"),
         suspect_to_down_after: Duration::from_millis(profile.suspicion_ms),
-        // Kept until an operator removes it: members that forget at different times would bring
-        // each other's dead back for ever. Bounded by the nodes that ever were.
+        // A member that is down is kept until an operator removes it. Members that forget it at
+        // different times would bring it back to each other for ever. Bounded by the number of
+        // nodes that ever existed.
         remove_down_after: None,
         max_packet_size: NonZeroUsize::new(PACKET_BYTES_MAX).expect("not zero"),
         notify_down_members: true,
@@ -127,16 +128,16 @@ fn new_foca(profile: &Profile, me: Identity, rng: StdRng) -> Foca {
     Foca::new(me, config, rng, Codec)
 }
 
-/// foca and this node's side of it.
+/// foca, and the state that this node keeps about it.
 pub(super) struct Swim {
     foca: Foca,
     me: Identity,
     /// This node's own incarnation, as foca last wrote it.
     incarnation: u16,
     probe: Option<OpenProbe>,
-    /// foca's next push of changes, put aside while there are none.
+    /// foca's timer for the next push of changes, held back while there are none.
     parked_push: Option<Timer<Identity>>,
-    /// A higher generation of this node itself that others speak of.
+    /// A higher generation of this node itself that others reported.
     outranked_by: Option<u64>,
 }
 
@@ -152,7 +153,7 @@ impl Swim {
         }
     }
 
-    /// Who this node is now.
+    /// This node's current identity.
     pub(super) fn me(&self) -> Identity {
         self.me
     }
@@ -161,7 +162,7 @@ impl Swim {
         self.incarnation
     }
 
-    /// A packet that foca has no call for.
+    /// Writes a packet for which foca offers no call.
     pub(super) fn write(
         &self,
         dst: Identity,
@@ -172,8 +173,9 @@ impl Swim {
         Packet::new(header, update).encode()
     }
 
-    /// A packet came, already screened. `touched`: members whose state it may change without a word
-    /// of foca. What foca asks for counts even if it finds the packet at fault.
+    /// A packet arrived, already screened. `touched`: members whose state the packet may change
+    /// without a notification from foca. What foca asks for must be carried out even if foca
+    /// rejects the packet.
     pub(super) fn handle_data(
         &mut self,
         now: Now,
@@ -186,17 +188,18 @@ impl Swim {
     /// One of foca's timers is due.
     pub(super) fn handle_timer(&mut self, now: Now, timer: Timer<Identity>) -> SwimOutput {
         if matches!(timer, Timer::PeriodicGossip(_)) && self.foca.updates_backlog() == 0 {
-            // Five wake-ups a second for nothing, in a fleet where nothing changes for days.
+            // Otherwise the timer would wake the node five times a second for nothing, in a fleet
+            // where nothing changes for days.
             self.parked_push = Some(timer);
             return SwimOutput::default();
         }
-        // The only error that a timer can bring is a probe cycle cut short by this node's own
-        // lateness; foca recovers from it by itself.
+        // The only possible error of a timer is a probe cycle cut short because this node itself
+        // was late. foca recovers from it by itself.
         self.call(now, Vec::new(), |foca, out| foca.handle_timer(timer, out)).0
     }
 
-    /// A verdict falls: foca carries it out and tells others, who should not have to wait for the
-    /// next push.
+    /// Carries out a verdict: foca marks the member as down and pushes the change at once, so that
+    /// others need not wait for the next push.
     pub(super) fn pass_verdict(&mut self, now: Now, verdict: Timer<Identity>) -> SwimOutput {
         let call = |foca: &mut Foca, out: &mut SwimOutput| {
             foca.handle_timer(verdict, &mut *out)?;
@@ -205,7 +208,7 @@ impl Swim {
         self.call(now, Vec::new(), call).0
     }
 
-    /// Takes over states that others told, and spreads what is new.
+    /// Takes over states that others reported, and spreads what is new.
     pub(super) fn apply(&mut self, now: Now, states: Vec<foca::Member<Identity>>) -> SwimOutput {
         let touched = states.iter().map(|state| state.id().node).collect();
         let (output, result) =
@@ -214,7 +217,7 @@ impl Swim {
         output
     }
 
-    /// Takes these members for gone, and tells nobody.
+    /// Marks these members as down, and tells nobody.
     pub(super) fn give_up(&mut self, now: Now, gone: Vec<Identity>) -> SwimOutput {
         let touched = gone.iter().map(|identity| identity.node).collect();
         let states = gone.into_iter().map(|id| foca::Member::new(id, 0, State::Down));
@@ -224,7 +227,7 @@ impl Swim {
         output
     }
 
-    /// Drops a member that is gone.
+    /// Removes a member that is down.
     pub(super) fn remove(&mut self, now: Now, gone: Identity) -> SwimOutput {
         let removal = Timer::RemoveDown(gone);
         let (output, result) =
@@ -233,14 +236,14 @@ impl Swim {
         output
     }
 
-    /// Notes whether a packet answers the open probe, directly or by way of another member.
+    /// Notes whether a packet answers the open probe, directly or relayed by another member.
     pub(super) fn on_answer(&mut self, header: &Header<Identity>) {
         if let Some(probe) = &mut self.probe {
             probe.answered |= probe.is_answered_by(header);
         }
     }
 
-    /// The open probe, if this packet passes the member's answer to it on.
+    /// The open probe, if this packet relays the probed member's answer to it.
     pub(super) fn relayed_answer(&self, header: &Header<Identity>) -> Option<&OpenProbe> {
         let relayed = matches!(header.message, Message::ForwardedAck { .. });
         self.probe.as_ref().filter(|probe| relayed && probe.is_answered_by(header))
@@ -251,7 +254,7 @@ impl Swim {
         self.probe.take()
     }
 
-    /// Answers a probe in the member's stead: foca has no other way to call one off.
+    /// Cancels a probe by a made-up answer of the member: foca offers no other way.
     pub(super) fn call_off(&mut self, now: Now, probe: &OpenProbe) -> SwimOutput {
         let header = Header {
             src: probe.target,
@@ -263,7 +266,8 @@ impl Swim {
         self.call(now, Vec::new(), |foca, out| foca.handle_data(&bytes, out)).0
     }
 
-    /// Others speak of this node. Is it as who it is now? A higher generation is noted.
+    /// Is this identity of this node, as others reported it, the current one? A higher generation
+    /// is noted.
     pub(super) fn is_current(&mut self, identity: Identity) -> bool {
         if identity.generation > self.me.generation {
             self.outranked_by = self.outranked_by.max(Some(identity.generation));
@@ -271,8 +275,9 @@ impl Swim {
         identity == self.me
     }
 
-    /// If others spoke of a higher generation of this node than its own, its counter was lost or it
-    /// was copied. It takes one above, at most once per packet or list.
+    /// If others reported a higher generation of this node than its own, its counter was lost or
+    /// the node was copied. The node takes the generation above the reported one, at most once per
+    /// packet or list.
     pub(super) fn leap(&mut self, now: Now) -> SwimOutput {
         let Some(generation) = self.outranked_by.take() else { return SwimOutput::default() };
         let identity = Identity { node: self.me.node, generation: generation.saturating_add(1) };

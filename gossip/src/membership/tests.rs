@@ -1,5 +1,5 @@
-//! One machine alone, with packets written by hand: rules that a whole fleet would hide, because
-//! others make up for them.
+//! One machine alone, with packets written by hand. These tests check rules whose absence a whole
+//! fleet would hide, because other members make up for it.
 
 use std::collections::BTreeMap;
 
@@ -44,11 +44,12 @@ fn drain(membership: &mut Membership) -> Vec<Effect> {
     std::iter::from_fn(|| membership.poll()).collect()
 }
 
-/// What a run brought.
+/// The results of a run.
 type Sent = Vec<(Now, NodeId, Packet)>;
 type Events = Vec<(Now, MemberEvent)>;
 
-/// Runs to `until`; everything but `silent` answers its pings. The packets sent, and the events.
+/// Runs to `until`; all nodes but `silent` answer its pings. Returns the packets sent, and the
+/// events.
 fn run(membership: &mut Membership, until: Now, silent: &[u8]) -> (Sent, Events) {
     let (mut sent, mut events) = (Vec::new(), Vec::new());
     while due(membership) <= until {
@@ -144,7 +145,8 @@ fn a_suspect_that_is_heard_is_not_judged_until_it_is_silent_again() {
         }
     }
     let suspected_at = suspected_at.expect("it did not answer");
-    // A datagram of its own comes through, which does not refute: it has heard of nothing.
+    // A datagram from the suspect itself arrives. It does not refute, because the suspect knows of
+    // no suspicion.
     hear(&mut membership, suspected_at.plus(2_100), 4, Message::Gossip);
     let (_, events) = run(&mut membership, suspected_at.plus(4_900), &[4]);
     assert_eq!(events, [], "foca alone would have judged after 2.5 s");
@@ -176,7 +178,7 @@ fn an_island_keeps_its_verdicts_to_itself() {
     let (_, events) = run(&mut membership, Now(20_000), &everybody);
     let gone = events.iter().filter(|(_, e)| matches!(e, MemberEvent::Unreachable(_)));
     assert_eq!(gone.count(), 5);
-    // The first to come back is told nothing of the others.
+    // The first member that comes back is told nothing about the others.
     let back = Identity { generation: identity(2).generation + 1, ..identity(2) };
     let header =
         Header { src: back, src_incarnation: 0, dst: identity(1), message: Message::Ping(1) };
@@ -280,6 +282,6 @@ fn nothing_is_due_but_probes_while_nothing_changes() {
         run(&mut membership, now, &[]);
         wakes += 1;
     }
-    // 20 probes with a timeout each, 2 calls of the unreachable.
+    // 20 probes with a timeout each, and 2 announce timers.
     assert!(wakes <= 44, "{wakes} wake-ups in 10 s");
 }

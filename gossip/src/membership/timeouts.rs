@@ -1,8 +1,9 @@
-//! What time brings: probes, suspicions and verdicts that are due, calls, good-byes.
+//! The timers of membership that are due: probes, suspicions, verdicts, announcements and
+//! good-byes.
 //!
-//! foca's own timers pass through here, so that no verdict falls that this node is in no position
-//! to give: one about a member that was heard meanwhile, or while it hears nobody. Late is as good
-//! as on time, except that a node that slept doubts itself.
+//! foca's own timers pass through here, so that this node carries out no verdict without sound
+//! evidence: none about a member that was heard meanwhile, and none while it hears nobody. A late
+//! call is as good as one on time, except that a node that slept doubts itself.
 
 use crdt_state::NodeId;
 use foca::Timer;
@@ -13,11 +14,11 @@ use super::suspicions::{FollowUp, Ruling};
 use super::timers::Due;
 use crate::{Evidence, Identity, MemberState, Now};
 
-/// Unreachable members that are called at a time.
+/// Unreachable members that are called per announce interval.
 const ANNOUNCE_FAN_OUT: usize = 2;
 
 impl Membership {
-    /// The deadline has come, or is past.
+    /// Handles all timers that are due now or were due earlier.
     pub(crate) fn handle_timeout(&mut self, now: Now) {
         while let Some((at, due)) = self.timers.pop(now) {
             if now.since(at) > self.profile.late_ms() {
@@ -32,12 +33,12 @@ impl Membership {
         }
     }
 
-    /// Calls some of the unreachable members: they may be back and not know it. foca would do so
-    /// only as long as somebody else is there.
+    /// Calls some of the unreachable members: they may be back without knowing that they were
+    /// unreachable. foca would do so only as long as there is an active member.
     fn on_announce(&mut self, now: Now) {
         self.timers.push(now.plus(self.profile.announce_interval_ms), Due::Announce);
-        // After a renewal foca probes nobody before it has heard somebody: a node that is cut off in
-        // that moment would never learn that it is alone.
+        // After a renewal foca probes nobody before it has heard somebody. A node that is cut off
+        // in that moment would never notice that it is alone.
         self.on_island(now);
         let gone = self.view.in_state(MemberState::Unreachable).map(|member| member.id).collect();
         for node in self.choose(gone, ANNOUNCE_FAN_OUT) {
@@ -76,8 +77,8 @@ impl Membership {
         }
     }
 
-    /// The probe's time is over: takes note of how it went, and takes it back where this node is in
-    /// no position to accuse.
+    /// The probe's time is over: notes the outcome, and cancels the probe where this node has no
+    /// sound evidence for a suspicion.
     fn on_probe_over(&mut self, now: Now, at: Now) {
         let Some(probe) = self.swim.take_probe() else { return };
         let Some(known) = self.view.get(probe.target.node) else { return };
@@ -85,7 +86,7 @@ impl Membership {
         let was_suspect = known.member.state == MemberState::Suspect;
         let heard = known.member.heard > probe.started;
         let outcome = if probe.answered || heard { Outcome::Answered } else { Outcome::Missed };
-        // A member whose address nobody has told yet was not even asked.
+        // A member whose address nobody has reported yet was not even probed.
         let unasked = self.view.addr(probe.target.node).is_none();
         if !was_suspect && !unasked {
             self.health.on_probe(outcome);
@@ -111,7 +112,7 @@ impl Membership {
         }
     }
 
-    /// Follows one suspicion up.
+    /// Follows up one suspicion.
     fn on_suspicion(&mut self, now: Now, node: NodeId) {
         match self.suspicions.follow_up(now, node, self.view.get(node)) {
             FollowUp::Nothing => {}
@@ -123,8 +124,8 @@ impl Membership {
         }
     }
 
-    /// A node that hears nobody is an island. Everybody is unreachable *from here*, which is nobody
-    /// else's business: the verdicts are not spread.
+    /// A node that hears nobody is an island. All members are unreachable *from here*, which says
+    /// nothing about other nodes' view: the verdicts are not spread.
     fn on_island(&mut self, now: Now) {
         if self.health.is_island(now) {
             let active = self.view.active();

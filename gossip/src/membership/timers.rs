@@ -1,9 +1,9 @@
 //! The timers of membership, foca's and its own, in the order in which they are due.
 //!
-//! foca hands timers out and expects each back; the queue gives them back by time, and by age among
-//! those of one moment. Bounded: foca has at most one of each periodic kind per change of its own
-//! identity, and `suspicion / probe interval` (5) verdicts under way; membership has one per
-//! suspicion.
+//! foca submits timers and expects each back. The queue returns them by time, and those of the same
+//! moment in the order in which they were added. Bounded: foca has at most one of each periodic
+//! kind per change of its own identity, and `suspicion / probe interval` (5) pending verdicts;
+//! membership has one timer per suspicion.
 
 use std::collections::BTreeMap;
 
@@ -11,16 +11,16 @@ use crdt_state::NodeId;
 
 use crate::{GossipTimer, Identity, Now};
 
-/// What is due.
+/// The kinds of timers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Due {
-    /// One of foca's own.
+    /// One of foca's own timers.
     Foca(foca::Timer<Identity>),
-    /// Follow the suspicion against this member up.
+    /// Follow up the suspicion of this member.
     Suspicion(NodeId),
-    /// Try to reach those that are unreachable.
+    /// Call members that are unreachable.
     Announce,
-    /// Say once more that this node goes.
+    /// Repeat this node's good-bye.
     Goodbye,
 }
 
@@ -45,25 +45,25 @@ pub(crate) struct Timers {
 }
 
 impl Timers {
-    /// Adds one.
+    /// Adds a timer.
     pub(crate) fn push(&mut self, at: Now, due: Due) {
         self.queue.insert((at, self.next), due);
         self.next += 1;
     }
 
-    /// Takes the first one that is due, with the moment for which it was meant.
+    /// Takes the first timer that is due, with the moment at which it was due.
     pub(crate) fn pop(&mut self, now: Now) -> Option<(Now, Due)> {
         let entry = self.queue.first_entry()?;
         let at = entry.key().0;
         (at <= now).then(|| (at, entry.remove()))
     }
 
-    /// Drops all of them.
+    /// Drops all timers.
     pub(crate) fn clear(&mut self) {
         self.queue.clear();
     }
 
-    /// What is due and when, earliest first.
+    /// The reason and the time of each timer, earliest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (GossipTimer, Now)> {
         self.queue.iter().map(|((at, _), due)| (due.reason(), *at))
     }

@@ -1,7 +1,8 @@
-//! The members as this node sees them, their addresses, and what of it is compared with others.
+//! The members as this node sees them, their addresses, and the digest that is compared with
+//! others.
 //!
-//! It mirrors foca's states after every call and turns what changed into events. It must never
-//! decide that a member is gone: that is foca's and the suspicions'.
+//! The view mirrors foca's states after every call and turns changes into events. It must never
+//! decide that a member is gone: foca and the suspicions decide that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -12,7 +13,7 @@ use super::address_book::AddressBook;
 use crate::message::Entry;
 use crate::{Evidence, Identity, Member, MemberEvent, MemberState, Now};
 
-/// An address that nobody said.
+/// The address of a member whose address nobody has reported.
 pub(crate) const NOWHERE: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 
@@ -20,12 +21,12 @@ fn is_nowhere(addr: SocketAddr) -> bool {
     addr.ip().is_unspecified() || addr.port() == 0
 }
 
-/// A member and what only membership needs of it.
+/// A member, with the fields that only membership needs.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
     pub(crate) member: Member,
     pub(crate) incarnation: u16,
-    /// When it was last told what is said of it.
+    /// When it was last sent a claim about itself, or called.
     pub(crate) told: Now,
 }
 
@@ -35,12 +36,12 @@ impl Known {
     }
 }
 
-/// What became of a member by a change of its state.
+/// The effect of a state update on a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// Nothing to tell.
+    /// Nothing to report.
     Same,
-    /// An event to tell.
+    /// An event to report.
     Told(MemberEvent),
     /// It is new, or was gone and is back.
     Appeared,
@@ -51,12 +52,12 @@ pub(crate) enum Change {
 pub(crate) struct View {
     known: BTreeMap<NodeId, Known>,
     book: AddressBook,
-    /// Up to which generation a node said that it goes.
+    /// The highest generation in which a node said good-bye.
     left: BTreeMap<NodeId, u64>,
-    /// Up to which generation a node was removed from the view. One entry per removal by an
-    /// operator; gone when the node comes back.
+    /// The highest generation of a node that was removed from the view. One entry per removal by an
+    /// operator; deleted when the node comes back.
     forgotten: BTreeMap<NodeId, u64>,
-    /// To be removed from the view as soon as they are gone.
+    /// Active members to be removed from the view as soon as they are no longer active.
     condemned: BTreeSet<NodeId>,
 }
 
@@ -85,12 +86,12 @@ impl View {
         self.book.addr(node)
     }
 
-    /// Is there an active member that cannot be reached for want of an address?
+    /// Is there an active member that cannot be reached because its address is unknown?
     pub(crate) fn lacks_addresses(&self) -> bool {
         self.active().any(|member| member.addr == NOWHERE)
     }
 
-    /// Notes where a node is; the event, if a member moved.
+    /// Notes the address of a node. Returns the event if a member moved.
     pub(crate) fn set_addr(&mut self, node: NodeId, addr: SocketAddr) -> Option<MemberEvent> {
         if is_nowhere(addr) {
             return None;
@@ -108,8 +109,9 @@ impl View {
         (before.is_some() && member.state.is_active()).then_some(MemberEvent::Moved(node, addr))
     }
 
-    /// An address that somebody else told: taken if there is none, or if the member is silent at
-    /// the one that is known. What was heard from the member itself outweighs it.
+    /// An address that another member reported. It is used if no address is known, or if the member
+    /// is not alive, because it is then silent at the known address. An address from which the
+    /// member itself was heard takes precedence.
     pub(crate) fn hint_addr(&mut self, node: NodeId, addr: SocketAddr) -> Option<MemberEvent> {
         let written = self.book.addr(node);
         let state = self.get(node).map(|known| known.member.state);
@@ -129,12 +131,12 @@ impl View {
         self.forgotten.get(&identity.node).is_some_and(|gone| identity.generation <= *gone)
     }
 
-    /// Has this node a later identity than this one?
+    /// Does the view hold a later identity of this node?
     pub(crate) fn is_superseded(&self, identity: &Identity) -> bool {
         self.get(identity.node).is_some_and(|k| k.member.generation > identity.generation)
     }
 
-    /// Notes that this identity said that it goes; false if that was known.
+    /// Notes that this identity said good-bye. Returns false if that was known.
     pub(crate) fn set_left(&mut self, identity: &Identity) -> bool {
         let left = self.left.entry(identity.node).or_insert(0);
         let news = *left < identity.generation;
@@ -142,14 +144,14 @@ impl View {
         news
     }
 
-    /// Is it to be removed, and gone?
+    /// Is the member to be removed, and no longer active?
     pub(crate) fn is_due_to_be_forgotten(&self, node: NodeId) -> bool {
         self.condemned.contains(&node)
             && self.get(node).is_some_and(|known| !known.member.state.is_active())
     }
 
-    /// Drops a member that is unreachable or left; its identity. One that is active is dropped when
-    /// it goes.
+    /// Drops a member that is unreachable or left, and returns its identity. An active member is
+    /// dropped as soon as it is no longer active.
     pub(crate) fn forget(&mut self, node: NodeId) -> Option<Identity> {
         let known = self.get(node)?;
         let identity = known.identity();
@@ -165,7 +167,7 @@ impl View {
         Some(identity)
     }
 
-    /// Takes over foca's state of one member. `evidence`: by what it is unreachable, if it is.
+    /// Takes over foca's state of one member. `evidence`: why it counts as unreachable, if it does.
     pub(crate) fn on_state(
         &mut self,
         now: Now,
@@ -225,8 +227,8 @@ impl View {
         self.book.admit(identity.node);
     }
 
-    /// The members as told to others. A suspicion is not passed on this way: it is the failure
-    /// detector's, which asks the suspect first.
+    /// The members as they are sent to others. A suspicion is not passed on this way: it belongs to
+    /// the failure detector, which asks the suspect first.
     pub(crate) fn entries(&self) -> impl Iterator<Item = Entry> {
         self.known.values().map(|known| Entry {
             identity: known.identity(),
@@ -239,8 +241,9 @@ impl View {
         })
     }
 
-    /// A hash of what all members should agree about: who is in which generation, and whether it is
-    /// there, unreachable or left. Not the addresses, which differ by where one looks from.
+    /// A hash of what all members should agree on: which nodes are members, in which generation,
+    /// and whether each is active, unreachable or left. Addresses are left out, because they differ
+    /// by the place from which a node is seen.
     pub(crate) fn digest(&self, me: Identity) -> u64 {
         let mut hasher = blake3::Hasher::new_derive_key("edgectl membership view 1");
         let mut states: BTreeMap<Identity, u8> = self

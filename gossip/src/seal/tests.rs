@@ -1,4 +1,4 @@
-//! What the seal must refuse, and what it must not.
+//! Which datagrams the seal must reject, and which it must accept.
 
 use super::*;
 use proptest::prelude::*;

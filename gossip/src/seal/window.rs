@@ -1,7 +1,8 @@
-//! Which counters of a session were opened: the highest, and a bit for each of those below it.
+//! The counters of a session that were already opened: the highest, and a bit for each counter just
+//! below it.
 
-/// Counters below the highest that may still arrive. A sender of 1,000 datagrams a second that are
-/// reordered by a second.
+/// Counters below the highest that may still arrive: a sender of 1,000 datagrams a second, and
+/// reordering by up to a second.
 const BITS: u64 = 1_024;
 
 const WORDS: usize = (BITS / 64) as usize;
@@ -20,8 +21,8 @@ fn place(counter: u64) -> (usize, u64) {
 }
 
 impl Window {
-    /// A window that takes this counter for the first one: what is older was perhaps seen before
-    /// this agent started, and counts as replayed.
+    /// A window that starts at this counter. Older datagrams may have been opened before this agent
+    /// started, and count as replayed.
     pub(super) fn beginning_at(counter: u64) -> Window {
         Window { highest: counter, seen: [u64::MAX; WORDS] }
     }
@@ -35,7 +36,7 @@ impl Window {
         self.highest - counter < BITS && self.seen[word] & bit == 0
     }
 
-    /// It was opened.
+    /// Marks this counter as opened.
     pub(super) fn mark(&mut self, counter: u64) {
         if counter > self.highest {
             let skipped = (counter - self.highest).min(BITS);
