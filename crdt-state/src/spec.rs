@@ -32,7 +32,7 @@ impl Facet {
     /// Ports, networks, aliases: [`Endpoint`].
     pub const ENDPOINT: Facet = Facet(5);
     /// Labels as one map, for versions that do not know single entries: [`Labels`], see
-    /// [`crate::labels`].
+    /// [`mod@crate::labels`].
     pub const LABELS: Facet = Facet(6);
     /// Availability of a node: [`crate::node::Availability`].
     pub const AVAILABILITY: Facet = Facet(7);
@@ -47,7 +47,7 @@ impl Facet {
     pub const PREVIOUS: Facet = Facet(11);
     /// What the removal of a record had seen: [`crate::removal::RemovalFact`].
     pub const REMOVAL: Facet = Facet(12);
-    /// Labels key by key, see [`crate::labels`].
+    /// Labels key by key, see [`mod@crate::labels`].
     pub const LABEL_CHANGES: Facet = Facet(13);
 }
 

@@ -1,7 +1,7 @@
 //! Translates specs of Docker's API to state types and back.
 //!
 //! Settings that this version cannot handle are refused by name, never dropped; empty values and
-//! Docker's own defaults are accepted. [`accept`] of the result of [`show`] is the same spec again,
+//! Docker's own defaults are accepted. [`mod@accept`] of the result of [`mod@show`] is the same spec again,
 //! even after a Docker client, which loses unknown fields, has sent it back.
 
 mod accept;

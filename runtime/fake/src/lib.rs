@@ -122,7 +122,7 @@ impl FakeRuntime {
         self.behaviours.insert(service_name.to_owned(), behaviour);
     }
 
-    /// [`crate::Driver::start`].
+    /// `Driver::start` of package `runtime`.
     pub fn start(&mut self, now: u64, start: &TaskStart) {
         if let Some(known) = self.runs.get(&start.run) {
             if let Some(event) = known.state.clone() {
@@ -154,7 +154,7 @@ impl FakeRuntime {
         self.plan(now + delay, start.run, event);
     }
 
-    /// [`crate::Driver::stop`].
+    /// `Driver::stop` of package `runtime`.
     pub fn stop(&mut self, now: u64, run: Run, _signal: Option<&str>, grace_ms: u64) {
         let Some(known) = self.runs.get_mut(&run) else { return };
         if known.is_over() {
@@ -178,14 +178,14 @@ impl FakeRuntime {
         self.plan(kill_at, run, RunEvent::Exited { exit: KILLED, oom: false });
     }
 
-    /// [`crate::Driver::forget`].
+    /// `Driver::forget` of package `runtime`.
     pub fn forget(&mut self, run: Run) {
         self.runs.remove(&run);
         self.due.retain(|_, (of, _)| *of != run);
         self.again.retain(|_, (of, _)| *of != run);
     }
 
-    /// [`crate::Driver::adopt`].
+    /// `Driver::adopt` of package `runtime`.
     pub fn adopt(&mut self, now: u64) -> Vec<AdoptedRun> {
         self.catch_up(now);
         // Waits for a start that was in progress when the agent died.
