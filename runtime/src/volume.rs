@@ -10,7 +10,8 @@
 //! ```
 //! A folder without `volume.json` was never acknowledged and is made again. Nothing here decides
 //! where a task runs, and nothing removes a volume but [`Volumes::remove`]. Volumes without a name
-//! are not handled here: they are in the folder of their run and are removed with it, see [`mod@fill`].
+//! are not handled here: they are in the folder of their run and are removed with it, see
+//! [`mod@fill`].
 
 mod fill;
 

@@ -1,8 +1,8 @@
 //! Translates specs of Docker's API to state types and back.
 //!
 //! Settings that this version cannot handle are refused by name, never dropped; empty values and
-//! Docker's own defaults are accepted. [`mod@accept`] of the result of [`mod@show`] is the same spec again,
-//! even after a Docker client, which loses unknown fields, has sent it back.
+//! Docker's own defaults are accepted. [`mod@accept`] of the result of [`mod@show`] is the same
+//! spec again, even after a Docker client, which loses unknown fields, has sent it back.
 
 mod accept;
 pub mod names;
