@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! pull ─▶ here? ─▶ manifest ─▶ configuration and layers, three at a time
-//!                     each blob:  a member has it ─▶ take it, also while it grows
-//!                                 nobody has it   ─▶ the first by rank fetches it, the others take
-//!                                                    it from there while it grows
+//!                     each blob:  a member has it ─▶ fetch it from there, also while it grows
+//!                                 nobody has it   ─▶ the first by rank fetches it; the others
+//!                                                    fetch from that member while it grows
 //! ```
-//! All of this runs on the background runtime, never on the node's thread, and every wait has an
-//! end. What is here already costs no packet. It must never decide that a task may not run: a
+//! All of this runs on the background runtime, never on the node's thread, and every wait has a
+//! timeout. An image that is already on this node costs no packet. It must never decide that a task may not run: a
 //! failure goes to the driver with its reason, and node-core decides when to try again.
 
 mod blob_fetch;
@@ -55,28 +55,28 @@ use uplink::Uplink;
 /// Layers of one image that are fetched at the same time.
 const LAYERS_AT_ONCE: usize = 3;
 
-/// What is on its way to somebody who waits for an image.
+/// The progress of a pull, for the client that waits for the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PullEvent {
-    /// Its manifest is here; these are its layers.
+    /// The manifest is on this node; these are its layers.
     Layers(Vec<Descriptor>),
-    /// This layer is here.
+    /// This layer is on this node.
     LayerHere(Digest),
 }
 
-/// Who wants an image, and what for.
+/// A request to pull an image.
 pub struct PullRequest<'a> {
-    /// Which.
+    /// The image.
     pub reference: &'a Reference,
-    /// As whom to ask the registry; `None`: as this node's Docker config says.
+    /// The login for the registry; `None`: the one in this node's Docker config.
     pub login: Option<Login>,
-    /// How long it is to stay.
+    /// Why it is pulled, which decides how long it stays.
     pub origin: Origin,
-    /// Where to tell what happens; nobody need listen.
+    /// Where progress is reported; the receiver may be gone.
     pub events: Option<mpsc::UnboundedSender<PullEvent>>,
 }
 
-/// Everything that pulls images; clones are the same one.
+/// Pulls images to this node. All clones share one state.
 #[derive(Clone)]
 pub struct ImagePuller(Arc<Inner>);
 
@@ -89,13 +89,13 @@ struct Inner {
     fetches: BlobFetches,
     rate_limit: Option<u64>,
     paused: watch::Sender<bool>,
-    /// Something did not fit on the disk.
+    /// Notified when a blob did not fit on the disk.
     full: Notify,
     background: tokio::runtime::Handle,
 }
 
 impl ImagePuller {
-    /// Over a store; `background` does the work.
+    /// A puller for this store. Its work runs on `background`.
     pub(super) fn new(
         images: Images,
         config: &Config,
@@ -120,12 +120,12 @@ impl ImagePuller {
         }))
     }
 
-    /// Lets it ask other nodes; the first call counts.
+    /// Connects it to the fleet; only the first call has an effect.
     pub(super) fn connect(&self, link: FleetLink) {
         self.0.members.connect(link);
     }
 
-    /// What is here.
+    /// The store of images.
     pub fn images(&self) -> &Images {
         &self.0.images
     }
@@ -135,33 +135,33 @@ impl ImagePuller {
         *self.0.paused.borrow()
     }
 
-    /// Stops what is being fetched and begins nothing new; what is here is kept.
+    /// Cancels running fetches and starts no new ones. Data on the disk is kept.
     pub fn pause(&self) {
         self.0.paused.send_replace(true);
     }
 
-    /// Fetches again.
+    /// Allows fetches again.
     pub fn resume(&self) {
         self.0.paused.send_replace(false);
     }
 
-    /// Returns once something did not fit on the disk, also before this was called.
+    /// Returns after a blob did not fit on the disk, also if that was before this call.
     pub(super) async fn disk_filled(&self) {
         self.0.full.notified().await;
     }
 
-    /// Bytes per second that it keeps to.
+    /// The limit in bytes per second, in each direction; `None`: no limit.
     pub fn rate_limit(&self) -> Option<u64> {
         self.0.rate_limit
     }
 
-    /// What is being fetched.
+    /// The fetches that are running.
     pub fn pulls(&self) -> Vec<Pull> {
         self.0.fetches.shown()
     }
 
-    /// Pulls an image and names it. What is here already costs no packet, unless an operator asks
-    /// for a tag anew ([`Origin::Pulled`]): then the tag is looked up.
+    /// Pulls an image and gives it its name. An image that is on this node costs no packet, unless
+    /// an operator pulls a tag ([`Origin::Pulled`]): then the tag is resolved again.
     pub async fn fetch(&self, request: PullRequest<'_>) -> Result<Image, PullError> {
         let reference = request.reference.clone().with_default_tag();
         let looks_up = request.origin == Origin::Pulled && reference.digest.is_none();
@@ -207,13 +207,13 @@ impl ImagePuller {
         found.await?.ok_or_else(|| PullError::Nobody { what: reference.to_string(), asked: 0 })
     }
 
-    /// The image if all of it is here.
+    /// The image, if all of its blobs are on this node.
     pub async fn local(&self, reference: &Reference) -> Result<Option<Image>, PullError> {
         let (images, reference) = (self.0.images.clone(), reference.clone());
         Ok(blocking(move || images.find(&reference)).await?)
     }
 
-    /// The manifest of the build that this node runs, fetched with all that leads to it.
+    /// The manifest of the build for this node's platform, fetched with the indexes above it.
     async fn manifest_for_here(
         &self,
         digest: &Digest,
@@ -232,7 +232,7 @@ impl ImagePuller {
         Err(images.no_platform(&search.offered).into())
     }
 
-    /// Where the parts of an image can be had.
+    /// The sources of an image's blobs.
     async fn source(&self, reference: &Reference, login: Option<Login>) -> Source {
         let is_fleets =
             self.0.members.fleet_image(&reference.clone().without_digest()).await.is_some();
@@ -256,7 +256,7 @@ impl PullImage for ImagePuller {
         say: &'a (dyn Fn(String) + Send + Sync),
     ) -> PullFuture<'a> {
         Box::pin(async move {
-            // The driver waits on a runtime of its own; files and sockets are the background's.
+            // The driver waits on its own runtime; files and sockets belong to the background one.
             let (puller, wanted) = (self.clone(), reference.clone());
             let local = self.0.background.spawn(async move { puller.local(&wanted).await });
             if let Some(image) = local.await.map_err(|_| PullError::Ending)?? {
@@ -288,7 +288,7 @@ impl PullImage for ImagePuller {
     }
 }
 
-/// Ends the work when nobody waits for it any more.
+/// A fetch that is aborted when its waiter is dropped.
 struct Fetching(tokio::task::JoinHandle<Result<Image, PullError>>);
 
 impl Future for Fetching {
@@ -309,19 +309,19 @@ impl Drop for Fetching {
     }
 }
 
-/// What a part of an image is to a registry.
+/// The kind of content, which decides the registry's path for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ContentKind {
     Manifest,
     Blob,
 }
 
-/// Where the parts of an image come from besides this site.
+/// The source of an image's blobs outside this site.
 #[derive(Debug, Clone)]
 struct Source {
-    /// Its repository, and as whom it is asked; `None`: an image of the fleet.
+    /// The repository and the login for it; `None`: an image of the fleet, without a registry.
     registry: Option<(Repository, Option<Login>)>,
-    /// As it was asked for.
+    /// The reference as it was requested, for messages.
     name: String,
 }
 
@@ -331,7 +331,7 @@ impl Source {
     }
 }
 
-/// Work with files, beside the runtime.
+/// Runs blocking work with files outside the async runtime.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,

@@ -1,4 +1,4 @@
-//! Manifests and indexes: small blobs that a registry keeps in another place.
+//! Manifests and indexes: small blobs that a registry serves under a path of their own.
 
 use runtime::image::manifest::Document;
 use runtime::image::registry::MANIFEST_BYTES_MAX;
@@ -7,7 +7,7 @@ use runtime::image::{Digest, ImageError, Images};
 use super::{ContentKind, ImagePuller, PullError, Source, blocking};
 
 impl ImagePuller {
-    /// Reads a document, fetching it if it is not here.
+    /// Reads a document, and fetches it first if it is not on this node.
     pub(super) async fn document(
         &self,
         digest: &Digest,
@@ -25,7 +25,7 @@ impl ImagePuller {
     }
 }
 
-/// Reads a document that is here.
+/// Reads a document if it is on this node.
 pub(super) async fn document_here(
     images: &Images,
     digest: &Digest,

@@ -1,12 +1,12 @@
-//! Brings one blob to this node, from wherever it can be had.
+//! Fetches one blob to this node, from the nearest source that has it.
 //!
 //! ```text
 //! own need:   a holder nearby ─▶ the first by rank, told to fetch ─▶ the second ─▶ own uplink
 //! for a peer: own uplink at once
 //! ```
-//! A fetch that has not found its source yet gives nothing to others, unless this node is the first
-//! by rank: two nodes that take each other for the first refuse each other and go on, instead of
-//! waiting for each other.
+//! A fetch that has not found its source yet serves no peers, unless this node is the first by
+//! rank. So two nodes that each believe the other to be the first refuse each other and continue,
+//! instead of waiting for each other.
 
 use runtime::image::Digest;
 use tokio::sync::watch;
@@ -18,25 +18,25 @@ use super::peers::is_damage;
 use super::{ContentKind, ImagePuller, PullError};
 use crate::transport::BlobOrigin;
 
-/// Members that are told to fetch before this node does it itself.
+/// Members that are asked to fetch a blob before this node fetches it itself.
 const FETCHERS_TRIED: usize = 2;
 
-/// For whom a blob is fetched.
+/// The requester of a fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FetchFor {
-    /// This node; others may be asked.
+    /// This node; peers may be asked.
     Myself,
-    /// A peer, who was told that this node is to fetch it.
+    /// A peer that asks this node to fetch the blob for the site.
     Site,
 }
 
 impl ImagePuller {
-    /// Returns when the blob is here, or every way failed.
+    /// Returns when the blob is on this node, or all sources failed.
     pub(super) async fn acquire(&self, want: Want) -> Result<(), PullError> {
         self.fetch_blob(want, FetchFor::Myself).await
     }
 
-    /// The same for whoever wants it.
+    /// The same for either requester.
     pub(super) async fn fetch_blob(&self, want: Want, whom: FetchFor) -> Result<(), PullError> {
         if self.has(&want.digest).await {
             return Ok(());
@@ -51,7 +51,7 @@ impl ImagePuller {
         super::blocking(move || images.has_blob(&digest).is_some()).await
     }
 
-    /// The fetch of a blob; begins one if there is none.
+    /// The running fetch of a blob; starts one if there is none.
     pub(super) fn join(&self, want: Want, whom: FetchFor) -> watch::Receiver<FetchState> {
         let (puller, wanted) = (self.clone(), want.clone());
         self.0.fetches.join(&want, move |fetch| {

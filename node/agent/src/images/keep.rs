@@ -1,5 +1,5 @@
-//! Images that the fleet has without a registry: made known by a record, and copied to two more
-//! members at once, so that the loss of one machine loses no image.
+//! Images of the fleet, without a registry: announced by a record, and copied to two more members
+//! at once, so that no image is lost with one machine.
 
 use crdt_state::ImageFact;
 use node_core::Edit;
@@ -14,18 +14,17 @@ use crate::transport::PeerRequest;
 /// Further members that get a copy.
 const COPIES: usize = 2;
 
-/// What became of the copies of an image.
+/// The result of copying an image to other members.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Copies {
-    /// Who has one.
+    /// Members that have a copy.
     pub kept: Vec<String>,
-    /// Who was asked and has none yet, and why.
+    /// Members that were asked and have none yet, with the reason.
     pub failed: Vec<(String, String)>,
 }
 
 impl ImagePuller {
-    /// What the fleet is to know of an image that is here under this name, and the edit that says
-    /// so.
+    /// The edit that announces an image of this node to the fleet, and its digest.
     pub async fn announcement(&self, reference: &Reference) -> Result<(Pinned, Edit), PullError> {
         let reference = reference.clone().with_default_tag();
         let unknown = || ImageError::Unknown(reference.to_string());
@@ -37,7 +36,7 @@ impl ImagePuller {
         Ok((Pinned { source: PinSource::Fleet, ..pinned }, Edit::PutImage { name, fact }))
     }
 
-    /// All blobs of an image that are here.
+    /// The bytes of all blobs of an image on this node.
     async fn size_of(&self, digest: &Digest) -> Result<u64, PullError> {
         let mut size = self.0.images.has_blob(digest).unwrap_or(0);
         let mut documents = vec![digest.clone()];
@@ -56,7 +55,7 @@ impl ImagePuller {
         Ok(size)
     }
 
-    /// Lets two more members take a copy, those first by rank; returns when they have it.
+    /// Asks the two first members by rank to keep a copy; returns when they have it.
     pub async fn copy_out(&self, reference: &Reference, digest: &Digest) -> Copies {
         let members = self.0.members.alive().await;
         let ids = members.iter().map(|member| member.node);
@@ -80,11 +79,11 @@ impl ImagePuller {
         copies
     }
 
-    /// Takes a copy of an image of the fleet, as a peer asks.
+    /// Pulls a copy of an image of the fleet, at the request of a peer.
     pub(super) async fn keep(&self, name: &str, digest: &str) -> Result<(), PullError> {
         let mut reference: Reference = name.parse()?;
         reference.digest = Some(digest.parse().map_err(runtime::image::BadReference::from)?);
-        // It stays as long as the fleet knows it.
+        // It stays until the fleet's record of it is removed.
         let origin = Origin::ForTask;
         let request = PullRequest { reference: &reference, login: None, origin, events: None };
         self.fetch(request).await.map(drop)

@@ -1,4 +1,4 @@
-//! Blobs from other nodes: from the first that has one and gives it.
+//! Fetches blobs from peers: from the first holder that serves it.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use super::rate::Bucket;
 use super::sink::Sink;
 use crate::transport::{BlobOrigin, BlobRequest, PeerRequest};
 
-/// Holders that are tried before somebody is told to fetch.
+/// Holders that are tried before a member is asked to fetch the blob.
 const HOLDERS_TRIED: usize = 4;
 
-/// Takes blobs from peers into this node's store.
+/// Fetches blobs from peers into this node's store.
 pub(super) struct PeerSource {
     pub(super) images: Images,
     pub(super) members: Arc<Members>,
@@ -26,7 +26,7 @@ pub(super) struct PeerSource {
 }
 
 impl PeerSource {
-    /// True once somebody who has it has given it.
+    /// Fetches the blob from one of these members; false if no holder served it.
     pub(super) async fn take_from_holders(
         &self,
         want: &Want,
@@ -46,7 +46,7 @@ impl PeerSource {
         Ok(false)
     }
 
-    /// Takes a blob from a peer, from where an earlier source ended.
+    /// Fetches a blob from a peer, and resumes where an earlier source ended.
     pub(super) async fn take_from_peer(
         &self,
         want: &Want,
@@ -103,7 +103,7 @@ impl PeerSource {
     }
 }
 
-/// The content was wrong or ended elsewhere than announced: another source may have the right one.
+/// The content had another digest or length than announced: another source may have the right one.
 pub(super) fn is_damage(error: &PullError) -> bool {
     let PullError::Store(error) = error else { return false };
     matches!(

@@ -15,9 +15,9 @@ use super::{ImagePuller, blocking};
 /// What happens during a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PushEvent {
-    /// The registry has this blob already.
+    /// The registry already has this blob.
     There(Digest),
-    /// So many bytes of so many are under way.
+    /// The bytes sent so far, and the size of the blob.
     Sending(Digest, u64, u64),
     /// The registry has it now.
     Sent(Digest),
@@ -26,14 +26,14 @@ pub enum PushEvent {
 /// What was pushed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pushed {
-    /// Of the manifest or index that the name now stands for.
+    /// The manifest or index that the name now resolves to.
     pub digest: Digest,
     /// Its length.
     pub size: u64,
 }
 
 impl ImagePuller {
-    /// Pushes what this node has by a name. Of an index, the builds that are here whole.
+    /// Pushes the image that this node has under this name; of an index, the complete builds.
     pub async fn push(
         &self,
         reference: &Reference,
@@ -63,7 +63,7 @@ struct Push<'a> {
 }
 
 impl Push<'_> {
-    /// Pushes what the tag names; the digest that the tag then stands for.
+    /// Pushes a manifest or an index; returns the digest that the tag then resolves to.
     async fn all(
         &self,
         digest: Digest,
@@ -79,8 +79,8 @@ impl Push<'_> {
         }
     }
 
-    /// An index of which all builds are here goes as it is; of another only the build for this node,
-    /// as Docker does.
+    /// Pushes an index as it is if all of its builds are on this node; otherwise only the build for
+    /// this node's platform, as Docker does.
     async fn index(
         &self,
         digest: &Digest,
@@ -151,7 +151,7 @@ impl Push<'_> {
     }
 }
 
-/// What a document calls itself. The registry checks it against the header.
+/// The media type inside a document. The registry compares it with the header.
 fn said_type(bytes: &[u8]) -> Option<&'static str> {
     #[derive(serde::Deserialize)]
     struct Said {

@@ -1,7 +1,7 @@
-//! What a name stands for at this moment: the pin of a service, and `/distribution/…/json`.
+//! Resolves a name to a digest: for the pin of a service, and for `/distribution/…/json`.
 //!
-//! In this order: an image of the fleet; the registry, for a few seconds; what this node has by that
-//! name; what a peer has.
+//! The sources in order: an image of the fleet; the registry, with a timeout of a few seconds; this
+//! node's own images; the images of a peer.
 
 use std::time::Duration;
 
@@ -19,32 +19,32 @@ use super::document::document_here;
 use super::{ContentKind, ImagePuller, Source, blocking};
 use crate::transport::PeerRequest;
 
-/// The registry is given so long to say what a name stands for; an operator waits for it.
+/// The timeout for the registry to resolve a name; an operator waits for it.
 const REGISTRY_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Who said what a name stands for.
+/// Where the digest of a name comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PinSource {
-    /// The name itself has a digest.
+    /// The name contains the digest.
     Given,
     /// The fleet has an image of that name.
     Fleet,
     /// The registry, or a mirror of it.
     Registry,
-    /// This node has something by that name; no registry could be asked, or it has nothing.
+    /// This node has an image of that name; no registry could be asked, or it has none.
     Here,
-    /// The same of another node, by its host name.
+    /// Another node has one; its host name.
     Peer(String),
 }
 
-/// What a name stands for.
+/// A resolved name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pinned {
     /// Of a manifest or an index.
     pub digest: Digest,
-    /// What there are builds for; empty if that is not known.
+    /// The platforms of its builds; empty if unknown.
     pub platforms: Vec<Platform>,
-    /// Who said so.
+    /// Where the digest comes from.
     pub source: PinSource,
     /// `application/vnd.oci.image.index.v1+json` and its like; empty if that is not known.
     pub media_type: String,
@@ -53,8 +53,8 @@ pub struct Pinned {
 }
 
 impl ImagePuller {
-    /// Finds out what a name stands for. `login` is what the client sent along; else the node's own
-    /// is used. The registry's reason is the error if nobody knows.
+    /// Resolves a name. `login` is the client's; without it the node's own is used. If no source
+    /// knows the name, the error is the registry's.
     pub async fn resolve(
         &self,
         reference: &Reference,
@@ -85,7 +85,7 @@ impl ImagePuller {
         }
     }
 
-    /// What this node has by a name.
+    /// Resolves a name with this node's own images.
     pub(super) async fn resolve_here(&self, name: &str) -> Option<Pinned> {
         let reference: Reference = name.parse().ok()?;
         let digest = self.0.images.digest_of(&reference.with_default_tag())?.digest;
@@ -130,7 +130,7 @@ impl ImagePuller {
         timeout(REGISTRY_TIMEOUT, asked).await.unwrap_or_else(|_| Err(silent().into()))
     }
 
-    /// Keeps the manifest too: whoever pins wants to run it.
+    /// Keeps the manifest too: a pinned image is going to run.
     async fn pin_at(
         &self,
         session: &RegistryClient,
@@ -151,7 +151,7 @@ impl ImagePuller {
             Some(_) => PinSource::Given,
             None => PinSource::Registry,
         };
-        // What a single manifest was built for stands in its configuration.
+        // The platform of a single manifest is in its configuration.
         if let Some(Document::Manifest(found)) = document_here(&self.0.images, &digest).await? {
             let registry = Some((session.repository().clone(), login));
             let source = Source { registry, name: reference.to_string() };
@@ -166,7 +166,7 @@ impl ImagePuller {
         Ok(pinned)
     }
 
-    /// What a digest that is here stands for; `None` if it is not.
+    /// Describes a digest whose blob is on this node; `None` if it is not.
     async fn pin_here(
         &self,
         digest: &Digest,

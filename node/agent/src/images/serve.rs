@@ -1,8 +1,8 @@
-//! What peers ask of this node about images: what it has, a blob while it grows, a blob that it is
-//! to fetch for the site, a name, a copy to keep.
+//! Requests of peers about images: which blobs this node has, the content of a blob (also while it
+//! grows), to fetch a blob for the site, to resolve a name, to keep a copy.
 //!
-//! A blob travels in frames: one that begins, bytes, and one that ends; or a refusal, at any time.
-//! While the uplink is waited for, the transport's empty frames keep the asker waiting.
+//! A blob is sent in frames: a first one, bytes, and a last one; or a refusal, at any time. While
+//! this node waits for the uplink, the transport's empty frames keep the requester waiting.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
@@ -24,16 +24,16 @@ use super::{ContentKind, ImagePuller, Source, blocking};
 use crate::local_runs::LocalRuns;
 use crate::transport::{BlobOrigin, BlobRequest, PeerRequest, PeerService, PeerStream};
 
-/// Frames that wait for a peer to take them: 4 of 60 KiB per stream.
+/// Frames of one stream that wait for the peer to receive them, of up to 60 KiB each.
 const FRAMES_MAX: usize = 4;
 
-/// Bytes of a blob in one frame, with the byte in front within the transport's 64 KiB.
+/// Bytes of a blob in one frame. With the leading byte they fit the transport's 64 KiB.
 const PIECE_BYTES: usize = 60 * 1024;
 
-/// Blobs that a peer may ask about at once.
+/// Blobs that a peer may ask about in one request.
 const ASKED_MAX: usize = 256;
 
-/// Everything that peers can ask of an agent.
+/// Answers every request of peers to this agent.
 pub(crate) struct PeerRequestHandler {
     local_runs: LocalRuns,
     puller: ImagePuller,
@@ -47,7 +47,7 @@ impl PeerRequestHandler {
         PeerRequestHandler { local_runs, puller, blobs: Arc::new(blobs) }
     }
 
-    /// Runs beside the node's thread, until the peer is gone.
+    /// Answers on the background runtime, and stops when the peer is gone.
     fn spawn<F: Future<Output = ()> + Send + 'static>(
         &self,
         frames: mpsc::Sender<Vec<u8>>,
@@ -102,28 +102,28 @@ impl PeerService for PeerRequestHandler {
     }
 }
 
-/// A blob that can be read, all or as far as it is.
+/// A blob to read: a complete one, or the part that is already on the disk.
 struct Readable {
     file: std::fs::File,
     hops: u8,
-    /// `None`: it is whole.
+    /// `None`: it is complete.
     growth: Option<watch::Receiver<Growth>>,
 }
 
 /// How a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Streamed {
-    /// With all of it.
+    /// The whole blob was sent.
     All,
-    /// Nothing more comes for now.
+    /// The blob stopped growing before its end.
     Stopped,
 }
 
-/// Gives blobs to peers, within the rate limit and a few streams for each blob.
+/// Sends blobs to peers, within the rate limit and a maximum of streams for each blob.
 struct BlobServer {
     puller: ImagePuller,
     streams: Streams,
-    /// Bounds the bytes per second that this node gives.
+    /// Limits the bytes per second that this node sends.
     given: Bucket,
 }
 
@@ -150,7 +150,7 @@ impl BlobServer {
         }
     }
 
-    /// Gives a blob, or says why not.
+    /// Sends a blob, or a refusal with the reason.
     async fn give(&self, request: BlobRequest, frames: &mpsc::Sender<Vec<u8>>) {
         if let Err(why) = self.try_give(request, frames).await {
             let _ = frames.send(frame(&Part::Refused(&why))).await;
@@ -172,10 +172,10 @@ impl BlobServer {
         {
             return Ok(());
         }
-        // It is not here, or what this node receives itself has stopped for now.
+        // It is not on this node, or its own fetch has stopped for now.
         let mut state = match (self.puller.0.fetches.of(&digest), request.origin) {
-            // Who sends an origin comes after this node in the order of fetchers, so that nobody waits
-            // for whoever waits for it; others must not wait for a source that is not found yet.
+            // A requester that sends an origin ranks after this node as fetcher, so no two nodes
+            // wait for each other. Others must not wait for a fetch without a source.
             (Some(fetch), None) if fetch.hops().is_none() => {
                 return Err("it looks for a source itself".to_owned());
             }
@@ -250,7 +250,7 @@ impl BlobServer {
     }
 }
 
-/// Whole, or growing.
+/// Opens a complete or a growing blob.
 fn open(images: &Images, digest: &Digest, hops: Option<u8>) -> Option<Readable> {
     if let Some(file) = images.read_blob(digest) {
         return Some(Readable { file, hops: 0, growth: None });
@@ -258,7 +258,7 @@ fn open(images: &Images, digest: &Digest, hops: Option<u8>) -> Option<Readable> 
     if let (Some(partial), Some(hops)) = (images.partial(digest), hops) {
         return Some(Readable { file: partial.file, hops, growth: Some(partial.growth) });
     }
-    // It may have become whole between the two reads.
+    // It may have become complete between the two reads.
     let file = images.read_blob(digest)?;
     Some(Readable { file, hops: 0, growth: None })
 }
@@ -275,7 +275,7 @@ fn read_at(
     Ok(read)
 }
 
-/// What a peer wants fetched.
+/// The fetch that a peer requests.
 fn want(digest: &Digest, size: Option<u64>, origin: BlobOrigin) -> Want {
     let what = if origin.is_manifest { ContentKind::Manifest } else { ContentKind::Blob };
     let name = format!("{}/{}", origin.registry, origin.repository);

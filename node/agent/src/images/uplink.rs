@@ -1,5 +1,5 @@
-//! Over the uplink: from the registry, and from nodes of other sites when there is no registry or
-//! it is silent. At most three blobs at a time; the rest wait their turn.
+//! Fetches over the uplink: from the registry, and from nodes of other sites if there is no
+//! registry or it does not answer. At most three blobs are fetched at a time; the others wait.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,10 +17,10 @@ use super::registries::Registries;
 use super::sink::Sink;
 use super::{ContentKind, blocking};
 
-/// A blob whose connection was cut is resumed so often while it grows.
+/// How often a blob is resumed after its connection was cut, as long as it grows.
 const RESUMES_MAX: usize = 5;
 
-/// Before a cut blob is resumed, give or take a half.
+/// The pause before a blob is resumed, with a jitter of half of it.
 const RESUME_PAUSE: Duration = Duration::from_millis(500);
 
 /// Blobs that come over the uplink at the same time, for this node and for its site.
@@ -59,7 +59,7 @@ impl Uplink {
         };
         let members = self.peers.members.alive().await;
         let asked = members.len();
-        // Those nearby were asked before; they are asked again because time has passed.
+        // The members of this site were asked before. They are asked again: they may have it now.
         if self.peers.take_from_holders(want, &members, fetch).await? {
             return Ok(());
         }
@@ -101,7 +101,7 @@ impl Uplink {
         Ok(())
     }
 
-    /// Reads a blob, and resumes it as long as each attempt gets further.
+    /// Fetches a blob, and resumes it as long as each attempt receives something.
     async fn blob_from(
         &self,
         session: &RegistryClient,
@@ -130,7 +130,7 @@ impl Uplink {
         }
     }
 
-    /// How many bytes came; with an error, how many before it.
+    /// Returns the number of bytes received, also with an error.
     async fn receive(
         &self,
         session: &RegistryClient,
