@@ -7,8 +7,9 @@
 //!                                                    fetch from that member while it grows
 //! ```
 //! All of this runs on the background runtime, never on the node's thread, and every wait has a
-//! timeout. An image that is already on this node costs no packet. It must never decide that a task may not run: a
-//! failure goes to the driver with its reason, and node-core decides when to try again.
+//! timeout. An image that is already on this node costs no packet. The puller never decides that a
+//! task may not run: the driver receives each failure with its reason, and node-core decides when to
+//! try again.
 
 mod blob_fetch;
 mod choice;

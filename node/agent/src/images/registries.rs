@@ -1,5 +1,5 @@
-//! The way to registries: which hosts stand for one, by what they are trusted, and as whom this node
-//! asks when nobody else has said.
+//! Registries: the hosts that serve each one, the certificates by which they are trusted, and the
+//! login that this node uses if the client sent none.
 
 use std::path::{Path, PathBuf};
 
