@@ -1,14 +1,14 @@
-//! The images of a node: what is here, by name and by digest, and the unpacked layers of it.
+//! The images of a node: their names, their content by digest, and their unpacked layers.
 //!
 //! ```text
 //! <images>/blobs/sha256/<hex>   manifests, indexes, configurations, layers as they were fetched
-//! <images>/partial/<hex>        blobs that grow, and go on growing after an interruption
+//! <images>/partial/<hex>        blobs that are still received, and resumed after an interruption
 //! <images>/layers/<diff-id>/    unpacked layers, never written to once they have this name
-//! <images>/names.json           what is called how
+//! <images>/names.json           the names and their digests
 //! ```
-//! All of it is blocking work on files: call it from a thread or `spawn_blocking`. It must never
-//! ask anybody for what is missing, and never believe content that was not checked against its
-//! digest. Nothing is written, and no folder made, until something is kept.
+//! All methods block on files: call them from a thread or `spawn_blocking`. The store never fetches
+//! what is missing, and never uses content that was not checked against its digest. It writes
+//! nothing, and creates no folder, before the first content is kept.
 
 pub mod archive;
 pub mod auth;

@@ -1,8 +1,8 @@
-//! Archives: what `docker save`, skopeo and buildah write, and what they can read.
+//! Archives: the formats that `docker save`, skopeo and buildah write and read.
 //!
-//! Both forms are one tar each: OCI's layout (`index.json`, `blobs/sha256/…`) and Docker's
-//! (`manifest.json`, layers as files). An archive is read once, forward, while it arrives; what we
-//! write holds both forms over the same blobs.
+//! There are two formats, one tar each: OCI's layout (`index.json`, `blobs/sha256/…`) and Docker's
+//! (`manifest.json`, layers as files). An archive is read once, forward, while it is received. An
+//! archive that this module writes has both formats over the same blobs.
 
 mod load;
 mod save;

@@ -1,5 +1,6 @@
-//! Logins: what the docker client sends along (`X-Registry-Auth`), and what Docker's `config.json`
-//! of this node says, with its credential helpers. A secret must never get into a message or a log.
+//! Logins: those that the docker client sends (`X-Registry-Auth`), and those in Docker's
+//! `config.json` of this node, with its credential helpers. A secret must never appear in a message
+//! or a log.
 
 use std::fmt;
 use std::io::Write;

@@ -1,8 +1,8 @@
-//! Content by digest: `blobs/sha256/<hex>` whole and verified, `partial/<hex>` growing.
+//! Blobs by digest: `blobs/sha256/<hex>` complete and verified, `partial/<hex>` still received.
 //!
-//! A file under a blob's name was hashed and synced before it got that name: a power cut leaves
-//! the whole blob or none. A partial blob is kept until it is continued, and believed only once
-//! its hash was computed over all of it. Readers follow a blob while it grows.
+//! A file is hashed and synced before it gets a blob's name: a power cut leaves the complete blob
+//! or none. A partial blob is kept until it is resumed, and is used only after its hash was
+//! computed over all of it. Readers can follow a blob while it grows.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};

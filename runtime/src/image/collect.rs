@@ -1,8 +1,8 @@
-//! What may go: names that nobody needs, and content that no name reaches.
+//! Removes names that nobody needs, and content that no name reaches.
 //!
-//! Content goes only if no name and no digest that is asked to be kept reaches it, and if it was
-//! not written within the last hour: whoever fetches an image names it last. It must never take
-//! what a running container looks through; its image is among those to keep.
+//! Content is removed only if no name and no digest in the keep list reaches it, and if it was not
+//! written within the last hour: a pull sets the name last. It must never remove a layer that a
+//! running container uses; the container's image is in the keep list.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

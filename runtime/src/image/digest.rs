@@ -1,7 +1,7 @@
 //! The name of content: `sha256:` and 64 lower-case hexadecimal digits.
 //!
-//! A digest that parsed is safe to use as a file name. Nothing here says that any content has been
-//! checked against it.
+//! A parsed digest is safe to use as a file name. It does not prove that any content was checked
+//! against it.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,6 +1,6 @@
-//! What the image store refuses: what, why, and what to type.
+//! The errors of the image store: what, why, and what to type.
 //!
-//! A full disk is an error of its own, because it passes without anybody changing the image.
+//! A full disk is an error of its own, because it passes without a change of the image.
 
 use std::io;
 use std::path::Path;

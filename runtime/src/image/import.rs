@@ -1,8 +1,8 @@
-//! From the tar of a root file system to an image, as `docker import` does.
+//! Makes an image from the tar of a root file system, as `docker import` does.
 //!
-//! The tar is kept as it came, compressed or not, and becomes the only layer; one that no layer may
-//! be compressed like (xz, bzip2) is kept uncompressed. Changes are lines of
-//! a Dockerfile, of those instructions that change the configuration alone.
+//! The tar becomes the only layer and is kept as it is, compressed or not. A compression that
+//! layers may not have (xz, bzip2) is removed. Changes are lines of a Dockerfile, of the
+//! instructions that change the configuration alone.
 
 use std::io::Read;
 

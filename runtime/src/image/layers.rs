@@ -1,7 +1,7 @@
-//! The folder of unpacked layers: one folder for each, under the digest of its tar.
+//! The folder of unpacked layers: one folder for each layer, named by the digest of its tar.
 //!
-//! A layer has its final name only when it is whole: before that and while it is removed it is a
-//! draft, and drafts of an earlier agent are removed at the start.
+//! A layer gets its final name only when it is complete. Before that, and while it is removed, its
+//! folder has the name of a draft; drafts of an earlier agent are removed at the start.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

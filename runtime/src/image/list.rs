@@ -1,4 +1,4 @@
-//! What is shown of the images that are here.
+//! The rows that are shown for the images of this node.
 
 use std::collections::BTreeMap;
 

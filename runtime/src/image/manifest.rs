@@ -1,7 +1,7 @@
-//! Manifests and indexes, of OCI and of Docker's schema 2, and which build a node takes.
+//! Manifests and indexes of OCI and of Docker's schema 2, and the choice of the build for a node.
 //!
-//! Reads bytes that were verified by digest; fetches nothing. A media type is believed only where
-//! the content does not tell.
+//! It reads bytes that were verified by digest, and fetches nothing. A media type is used only
+//! where the content does not show what it is.
 
 use crdt_state::spec::Platform;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Where a registry or a mirror of it is, and how it is spoken to. Pure.
+//! The hosts of registries and mirrors, and the schemes to use for them. Pure.
 
 use std::str::FromStr;
 

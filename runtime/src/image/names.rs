@@ -1,7 +1,7 @@
-//! What images are called on this node: `names.json`, reference → digest and where it came from.
+//! The names of images on this node: `names.json`, from reference to digest and origin.
 //!
-//! Written as a whole, synced and renamed, only when something changed. A file that cannot be read
-//! is put aside and an empty one takes its place: content is found by digest without it.
+//! The file is written as a whole, synced and renamed, and only after a change. A file that cannot
+//! be read is renamed, and an empty one replaces it: content is found by digest without names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -17,25 +17,25 @@ use super::error::ImageError;
 
 const FILE: &str = "names.json";
 
-/// How an image came to this node, and with it how long it stays.
+/// How an image came to this node, which decides how long it stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
-    /// Loaded, imported or built here: nobody else may have it. Stays until it is removed.
+    /// Loaded, imported or built here: maybe the only copy. Stays until it is removed.
     Loaded,
     /// An operator asked for it. Stays until it is removed.
     Pulled,
-    /// A task needed it. Goes when no service names it any more.
+    /// A task needed it. Is removed when no service names it any more.
     #[serde(rename = "brought")]
     ForTask,
 }
 
-/// What a name stands for.
+/// What a name resolves to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {
-    /// Of a manifest or an index.
+    /// The digest of a manifest or an index.
     pub digest: Digest,
-    /// How it came here.
+    /// How it came to this node.
     pub origin: Origin,
 }
 
@@ -56,12 +56,12 @@ impl Names {
         Ok(Names { root: root.to_owned(), map: Mutex::new(read(root)?) })
     }
 
-    /// All names with what they stand for.
+    /// All names with what they resolve to.
     pub(crate) fn all(&self) -> Map {
         locked(&self.map).clone()
     }
 
-    /// What a name stands for.
+    /// What a name resolves to.
     pub(crate) fn find(&self, name: &str) -> Option<Named> {
         locked(&self.map).get(name).cloned()
     }

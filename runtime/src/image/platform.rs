@@ -1,7 +1,7 @@
-//! Which builds a machine runs, nearest first, by Docker's rule.
+//! The platforms whose builds a machine runs, best first, by Docker's rule.
 //!
-//! The planner has the same rule without the order (`node-core`, `platform.rs`): what it places
-//! here, this finds a build for.
+//! The planner has the same rule without the order (`node-core`, `platform.rs`): for every task
+//! that it places on this node, a build is found here.
 
 use crdt_state::spec::Platform;
 

@@ -1,5 +1,5 @@
-//! The interface through which a driver asks for an image that may not be here, and the reasons why
-//! it does not come. Who pulls it (peers, a registry) is the agent's business.
+//! The interface through which a driver requests an image that may not be on this node, and the
+//! reasons why a pull fails. The agent decides from where it is pulled (peers, a registry).
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,7 +1,7 @@
-//! What people call an image, read exactly as Docker reads it.
+//! References: the names that people type for images, parsed exactly as Docker parses them.
 //!
-//! `nginx` is `docker.io/library/nginx`; the part before the first slash is a registry only if it
-//! has a dot or a colon, is `localhost`, or has an upper-case letter. Nothing here asks anybody
+//! `nginx` is `docker.io/library/nginx`. The part before the first slash is a registry only if it
+//! has a dot or a colon, is `localhost`, or has an upper-case letter. Parsing does not check
 //! whether the image exists.
 
 use std::fmt;

@@ -1,10 +1,10 @@
 //! A registry as a client sees it: manifests by tag or digest, blobs from an offset, and the way
 //! back for a push (`push`).
 //! A [`RegistryClient`] is one piece of work with one repository: its mirrors in order, then the
-//! registry itself, each with its login and its token. It is dropped with the work, because a
-//! client with its certificates is a megabyte that an idle node need not hold. Nothing here
-//! retries: a failure goes up with its reason, and who asked decides when to ask again. Bytes are
-//! handed on as they come and are not verified here; whoever stores them does (`runtime::image`).
+//! registry itself, each with its login and its token. It is dropped after the work, because a
+//! client with its certificates takes a megabyte that an idle node need not hold. It does not
+//! retry: the caller gets the failure with its reason and decides when to retry. Bytes are passed
+//! on as they are received, unverified; the store verifies them (`runtime::image`).
 //!
 //! The theory: the OCI distribution specification 1.1.
 

@@ -5,8 +5,8 @@
 //!      (one thread)                          (the caller's thread)
 //! all layers done ─▶ hash = diff-id ─▶ one syncfs ─▶ rename
 //! ```
-//! A folder under a diff-id is whole and on the disk. It must never be written to again: every
-//! container of the image looks through it.
+//! A folder under a diff-id is complete and on the disk. It must never be written to again: every
+//! container of the image uses it as a lower layer.
 
 mod apply;
 mod check;

@@ -1,7 +1,7 @@
-//! Looks whether what is on the disk still is what its name says.
+//! Verifies the images on the disk: every blob against its digest, every layer against its blob.
 //!
-//! Reads everything once: for an operator who doubts a disk, not for every start. What is damaged
-//! is removed, so that it counts as missing and is fetched or unpacked again.
+//! It reads everything once: for an operator who doubts a disk, not for every start. Damaged
+//! content is removed, so that it counts as missing and is fetched or unpacked again.
 
 use std::collections::BTreeMap;
 

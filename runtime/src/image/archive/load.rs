@@ -1,8 +1,8 @@
-//! From an archive to images of this node.
+//! Loads images from an archive into the store of this node.
 //!
-//! Everything is verified before anything gets a name. The manifest that Docker's form lacks is
-//! made from what it has, the same bytes on every node, so that an image loaded twice in a fleet
-//! is one image.
+//! Everything is verified before it gets a name. Docker's format has no manifest: it is built from
+//! the configuration and the layers, with the same bytes on every node, so that an image that is
+//! loaded twice in a fleet is one image.
 
 use std::io::Read;
 use std::str::FromStr;

@@ -1,6 +1,6 @@
-//! From images of this node to an archive that everybody can load.
+//! Writes images of this node to an archive that every tool can load.
 //!
-//! Each blob is written once, however many images have it. The bytes depend on the images alone.
+//! Each blob is written once, however many images share it. The bytes depend on the images alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};

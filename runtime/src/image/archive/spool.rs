@@ -1,5 +1,5 @@
-//! The files of an archive, kept as they arrive: small ones in memory, blobs in the store, the
-//! rest in the store under the digest that they turn out to have.
+//! The files of an archive, kept while they are received: small ones in memory, blobs in the store,
+//! the rest in the store under their computed digest.
 //!
 //! Names in an archive are keys of a map and never paths of this machine.
 

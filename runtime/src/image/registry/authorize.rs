@@ -1,4 +1,5 @@
-//! The answer to a challenge: name and password, or a token of the service that the registry names.
+//! Answers a challenge: with name and password, or with a token of the service that the registry
+//! names.
 
 use reqwest::header::WWW_AUTHENTICATE;
 use reqwest::{Response, StatusCode};

@@ -1,5 +1,5 @@
-//! `WWW-Authenticate`: what a registry wants to see before it answers (RFC 9110, 11.6.1; the
-//! token part is Docker's). Pure text: nothing is asked here. One header may hold several challenges.
+//! `WWW-Authenticate`: the credentials that a registry requires (RFC 9110, 11.6.1; the token part
+//! is Docker's). Pure text: no request is sent. One header may hold several challenges.
 
 /// What is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! Why a registry did not give what was asked of it. Each says what, why and what to type; all of
-//! them may be over a moment later, so none is final.
+//! Why a request to a registry failed. Each variant says what, why and what to type. Every failure
+//! may pass by itself, so none is final.
 
 use std::time::Duration;
 

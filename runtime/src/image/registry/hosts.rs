@@ -1,4 +1,4 @@
-//! Which hosts stand for a registry, in which order, and which of them may do without TLS. Pure.
+//! The hosts that serve a registry, in order, and which of them may be used without TLS. Pure.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! The way back: blobs that the registry lacks, then the manifest that names them.
+//! Pushes to a registry: the blobs that it lacks, then the manifest that names them.
 
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION};
 use reqwest::{Method, StatusCode};

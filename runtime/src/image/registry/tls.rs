@@ -1,6 +1,6 @@
-//! Whom registries are trusted by: the system's certificates, and those that were put in the
-//! registry's own folder, as Docker has it. A node without any certificate still speaks to
-//! registries without TLS; those with TLS are then not trusted, and it says so.
+//! The certificates by which registries are trusted: the system's, and those in the registry's own
+//! folder, as in Docker. A node without any certificate can still use registries without TLS; those
+//! with TLS are not trusted, and the error says so.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! What registries accepted last, kept between pieces of work: one token per repository and login,
-//! not one per blob.
+//! The tokens that registries accepted last, kept between requests: one for each repository and
+//! login, not one for each blob.
 //!
-//! A token that has run out is answered with 401 and fetched anew, so nothing here knows how long one
-//! is good. What it is kept under is a hash: no password stays because of it.
+//! An expired token is answered with 401 and requested again, so no lifetime is kept. The key of a
+//! token is a hash: no password stays in memory because of it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -1,8 +1,8 @@
-//! Makes what an entry says, in overlayfs' form.
+//! Applies an entry of a layer to the disk, in the format of overlayfs.
 //!
 //! `.wh.name` becomes a character device 0:0, `.wh..wh..opq` the attribute of an opaque folder.
-//! Owner first, then mode, then attributes: a change of owner takes setuid bits and capabilities
-//! away. The times of folders come last, as every entry in them changes those.
+//! The order is owner, mode, attributes: a change of owner removes setuid bits and capabilities.
+//! The times of folders are set last, because every entry in a folder changes them.
 
 use std::collections::BTreeMap;
 use std::io::Read;

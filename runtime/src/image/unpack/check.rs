@@ -1,7 +1,7 @@
 //! Compares an unpacked layer with the tar that it came from.
 //!
-//! What decides for a name is the last entry of that name, as when it was unpacked: a difference
-//! is only suspected until the stream ends. Times are not compared, and nothing is changed.
+//! The last entry of a name decides, as when it was unpacked: until the stream ends, a difference
+//! is only suspected. Times are not compared, and nothing is changed.
 
 use std::collections::BTreeSet;
 use std::io::Read;

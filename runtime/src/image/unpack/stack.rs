@@ -1,9 +1,9 @@
-//! A layer that is being made, or checked, over the layers that are below it in its image.
+//! A layer that is unpacked, or checked, over the layers below it in its image.
 //!
-//! A link means what it means in the container: every name is looked up below the layer's open
-//! root ([`crate::tree`]), so `/usr/lib` is the layer's, and nothing is above it. A link to what the
-//! layer does not have leads nowhere, and nothing is made behind it. The last part of a name is
-//! never followed.
+//! A link resolves as it does in the container: every name is resolved below the layer's open root
+//! ([`crate::tree`]), so `/usr/lib` is the layer's own, and no path leads above the root. A link to
+//! a name that the layer does not have is broken, and nothing is created behind it. The last part
+//! of a name is never followed.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

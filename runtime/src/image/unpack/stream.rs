@@ -1,7 +1,7 @@
 //! From a blob to the bytes of its tar: read and decompressed in one thread, hashed in another.
 //!
-//! How a layer is compressed is told by its first bytes: media types are wrong too often. At most
-//! a megabyte waits between the threads.
+//! The compression is detected by the first bytes, because media types are wrong too often. At
+//! most a megabyte is buffered between the threads.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
