@@ -53,7 +53,7 @@ use rate::Bucket;
 use registries::Registries;
 use uplink::Uplink;
 
-/// Layers of one image that are fetched at the same time.
+/// Blobs of one image, its configuration and layers, that are fetched at the same time.
 const LAYERS_AT_ONCE: usize = 3;
 
 /// The progress of a pull, for the client that waits for the image.
@@ -61,7 +61,7 @@ const LAYERS_AT_ONCE: usize = 3;
 pub enum PullEvent {
     /// The manifest is on this node; these are its layers.
     Layers(Vec<Descriptor>),
-    /// This layer is on this node.
+    /// This layer, or the image's configuration, is on this node.
     LayerHere(Digest),
 }
 

@@ -75,7 +75,7 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// Lets it ask other nodes; the first call counts.
+    /// Connects this to the fleet; later calls have no effect.
     pub(super) fn connect(&self, link: FleetLink) {
         let _ = self.link.set(link);
     }

@@ -1,5 +1,5 @@
-//! Fetches over the uplink: from the registry, and from nodes of other sites if there is no
-//! registry or it does not answer. At most three blobs are fetched at a time; the others wait.
+//! Fetches over the uplink: from the registry, and from the other live members if there is no
+//! registry or it fails. At most three blobs are fetched at a time; the others wait.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
