@@ -4,37 +4,37 @@
 //! [`Node::poll_action`](node::Node::poll_action) gives orders. A list of `(now, Input)` is a
 //! complete history and can be replayed.
 
-pub mod assign;
-pub mod backoff;
-pub mod catalog;
+mod assign;
+mod backoff;
+mod catalog;
 pub mod conditions;
 pub mod constraint;
-pub mod departure;
+mod departure;
 pub mod edit;
-pub mod editor;
+mod editor;
 pub mod event;
 pub mod expand;
-pub mod filter;
+mod filter;
 pub mod handover;
 pub mod history;
-pub mod input;
-pub mod ledger;
+mod input;
+mod ledger;
 pub mod node;
-pub mod outbox;
-pub mod own_records;
+mod outbox;
+mod own_records;
 pub mod plan;
-pub mod planner;
-pub mod platform;
+mod planner;
+mod platform;
 pub mod reason;
 pub mod reconciler;
 pub mod report;
-pub mod rollout;
+mod rollout;
 pub mod score;
-pub mod share;
-pub mod stay;
+mod share;
+mod stay;
 pub mod tasks;
 pub mod view;
-pub mod volumes;
+mod volumes;
 
 pub use edit::{Edit, Edited, Refusal, Removal, ServiceSpec};
 pub use event::{Event, Subject};

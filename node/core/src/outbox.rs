@@ -93,11 +93,6 @@ impl Outbox {
         self.under_way.is_some()
     }
 
-    /// The number of actions held back.
-    pub fn held(&self) -> usize {
-        self.held.len()
-    }
-
     /// The next action.
     pub fn pop(&mut self) -> Option<Action> {
         self.ready.pop_front()

@@ -141,24 +141,40 @@ impl Reconciler {
         }
     }
 
-    /// Is the service to be left as it is for now, because its record cannot be read or has not
-    /// arrived yet? Then none of its tasks is started or ended.
-    pub fn leaves_alone(&mut self, now: Now, replica: &Replica, id: ServiceId) -> bool {
+    /// Brings the slots of one service towards the plan.
+    pub fn reconcile(
+        &mut self,
+        time: StepTime,
+        planner: &mut Planner,
+        replica: &Replica,
+        id: ServiceId,
+    ) {
+        let due_at = match self.left_alone_until(time.now, replica, id) {
+            Some(until) => until,
+            None => {
+                planner.note_progress(time.now, id);
+                self.reconcile_slots(time, planner, id)
+            }
+        };
+        match due_at {
+            Now::NEVER => self.due_at.remove(&id),
+            at => self.due_at.insert(id, at),
+        };
+    }
+
+    /// If the record of a service cannot be read or has not arrived yet, none of its tasks is
+    /// started or ended: until when, if this changes by itself.
+    fn left_alone_until(&self, now: Now, replica: &Replica, id: ServiceId) -> Option<Now> {
         let key = RecordKey::service(id);
         // No record at all, not even of the removal.
         if replica.record(&key).is_none() && now < self.orphans_until {
-            self.due_at.insert(id, self.orphans_until);
-            return true;
+            return Some(self.orphans_until);
         }
-        let is_unfit = replica.is_unfit(&key);
-        if is_unfit {
-            self.due_at.remove(&id);
-        }
-        is_unfit
+        replica.is_unfit(&key).then_some(Now::NEVER)
     }
 
-    /// Brings the slots of one service towards the plan.
-    pub fn reconcile(&mut self, time: StepTime, planner: &Planner, id: ServiceId) {
+    /// Returns when the next slot of the service may take its turn in a rollout.
+    fn reconcile_slots(&mut self, time: StepTime, planner: &Planner, id: ServiceId) -> Now {
         let (plan, catalog) = (planner.plan(), planner.catalog());
         let service = catalog.services.get(&id);
         let mut next_turn = Now::NEVER;
@@ -187,10 +203,7 @@ impl Reconciler {
         let (tasks, me) = (&self.tasks, self.me);
         let keeps = |slot| plan.owner(id, slot) == Some(me) && tasks.keeps(id, slot);
         self.handover.answer(id, &catalog.handovers, keeps);
-        match next_turn {
-            Now::NEVER => self.due_at.remove(&id),
-            at => self.due_at.insert(id, at),
-        };
+        next_turn
     }
 
     /// The slots that this node owns, has a task in, or asks about.

@@ -49,12 +49,8 @@ impl Node {
             self.planner.on_due(self.reconciler.due_services(now));
             let local = self.reconciler.services();
             for service in self.planner.replan(now, &self.gossip, local) {
-                if self.reconciler.leaves_alone(now, &self.replica, service) {
-                    continue;
-                }
-                self.planner.note_progress(now, service);
                 let time = self.step_time(now, wall_ms);
-                self.reconciler.reconcile(time, &self.planner, service);
+                self.reconciler.reconcile(time, &mut self.planner, &self.replica, service);
             }
             // No task starts while a part of the records is held back: see `Replica::let_in`.
             if !self.replica.is_holding_back() {
