@@ -15,6 +15,7 @@ pub struct Status {
     /// The node whose view this is.
     #[serde(rename = "NodeID")]
     pub node_id: String,
+    /// Its host name.
     pub hostname: String,
     /// When it was taken, by the node's own clock.
     pub at: Timestamp,
@@ -22,9 +23,13 @@ pub struct Status {
     pub view_age_ms: u64,
     /// Root digest of the state, 32 hexadecimal digits: equal on all nodes that agree.
     pub digest: String,
+    /// Members by their state.
     pub nodes: NodeCounts,
+    /// Services that exist.
     pub services: u64,
+    /// Tasks that run healthy, as far as this node knows.
     pub tasks_running: u64,
+    /// Tasks that should run.
     pub tasks_desired: u64,
     /// Tasks that should run but do not, with the reason.
     pub waiting: Vec<WhyRow>,
@@ -52,12 +57,14 @@ pub struct Status {
 pub struct UnfitRecord {
     /// `service`, `node`, `task`.
     pub kind: String,
+    /// What the record is of.
     #[serde(rename = "ID")]
     pub id: String,
     /// Its name, if it can be read.
     pub name: String,
     /// 32 hexadecimal digits: equal on all nodes that hold the same.
     pub digest: String,
+    /// What is wrong with the record.
     pub reason: String,
     /// Host name or id of the last writer.
     pub writer: String,
@@ -67,9 +74,13 @@ pub struct UnfitRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct NodeCounts {
+    /// Members that answer, this node included.
     pub alive: u64,
+    /// Members that missed a probe.
     pub suspect: u64,
+    /// Members that are not heard.
     pub unreachable: u64,
+    /// Nodes that left the fleet.
     pub left: u64,
 }
 
@@ -79,8 +90,10 @@ pub struct NodeCounts {
 pub struct Why {
     /// `service`, `task` or `node`.
     pub kind: String,
+    /// Its id.
     #[serde(rename = "ID")]
     pub id: String,
+    /// Its name.
     pub name: String,
     /// One sentence: how many tasks of it run, or what is known of a node.
     pub summary: String,
@@ -109,6 +122,7 @@ pub struct WhyRow {
     pub state: String,
     /// A stable code.
     pub code: String,
+    /// The reason, for people.
     pub reason: String,
 }
 
@@ -116,11 +130,14 @@ pub struct WhyRow {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ExcludedNode {
+    /// The node.
     #[serde(rename = "NodeID")]
     pub node_id: String,
+    /// Its host name.
     pub node: String,
     /// A stable code.
     pub code: String,
+    /// The reason, for people.
     pub reason: String,
 }
 
@@ -128,6 +145,7 @@ pub struct ExcludedNode {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct PlanRow {
+    /// The service.
     #[serde(rename = "ServiceID")]
     pub service_id: String,
     /// `web.1`.
@@ -135,9 +153,11 @@ pub struct PlanRow {
     /// Absent: no node.
     #[serde(rename = "NodeID", skip_serializing_if = "String::is_empty")]
     pub node_id: String,
+    /// The node's host name; empty: no node.
     pub node: String,
     /// A stable code.
     pub code: String,
+    /// The reason, for people.
     pub reason: String,
 }
 
@@ -150,6 +170,7 @@ pub struct Conflict {
     pub key: String,
     /// `service` or `node`.
     pub kind: String,
+    /// Its name.
     pub name: String,
     /// `template`, `scale`, `labels`…, or `name` for a name that several services have.
     pub facet: String,
@@ -158,7 +179,9 @@ pub struct Conflict {
     /// The label in conflict.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// The value that is in force.
     pub winner: ConflictValue,
+    /// The values that are not.
     pub losers: Vec<ConflictValue>,
 }
 
@@ -171,8 +194,10 @@ pub struct ConflictValue {
     /// The number of its facet, if it differs from the conflict's: the winner is a removal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub facet_number: Option<u16>,
+    /// The writer.
     #[serde(rename = "NodeID")]
     pub node_id: String,
+    /// The writer's host name.
     pub node: String,
     /// By the writer's clock.
     pub written_at: Timestamp,
@@ -187,7 +212,9 @@ pub struct ConflictValue {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct PickRequest {
+    /// The record, as `GET` shows it.
     pub key: String,
+    /// The number of the facet.
     pub facet_number: u16,
     /// The label in conflict.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -200,6 +227,7 @@ pub struct PickRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Counters {
+    /// The counters, by name.
     pub counters: BTreeMap<String, u64>,
 }
 
@@ -207,17 +235,29 @@ pub struct Counters {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Top {
+    /// The process.
     #[serde(rename = "PID")]
     pub pid: u32,
+    /// How long it has run.
     pub uptime_ms: u64,
+    /// Resident memory.
     pub rss_bytes: u64,
+    /// The most resident memory since the start.
     pub rss_peak_bytes: u64,
+    /// User and system time.
     pub cpu_ms: u64,
+    /// Threads.
     pub threads: u64,
+    /// Open file descriptors.
     pub open_files: u64,
+    /// Bytes sent to other nodes.
     pub sent_bytes: u64,
+    /// Bytes received from other nodes.
     pub received_bytes: u64,
+    /// Bytes written to block devices.
     pub written_bytes: u64,
+    /// Records of the state.
     pub records: u64,
+    /// Their encoded size.
     pub state_bytes: u64,
 }

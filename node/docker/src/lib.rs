@@ -11,7 +11,6 @@ pub mod container;
 pub mod container_id;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod container_spec;
-#[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod edge;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod event;
