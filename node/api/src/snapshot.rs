@@ -6,8 +6,9 @@
 //! are done here, outside of that thread. Nothing may request a snapshot in a loop that does not
 //! wait for a change, and a request that needs only one service must not use a snapshot.
 //!
-//! While the revision stays the same, only ages change: `since_ms`, `heard_ms` and
-//! `unreachable_ms`. They are at most a second old, see [`AGE_MAX`](super::latest::AGE_MAX).
+//! While the revision stays the same, only these change: the ages `since_ms`, `heard_ms` and
+//! `unreachable_ms`, and a rollout that becomes `completed` at the end of its monitor time. They are
+//! at most a second old, see [`AGE_MAX`](super::latest::AGE_MAX).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
