@@ -106,8 +106,8 @@ impl Handle {
         if removal == VolumeRemoval::IfUnused {
             let wanted = name.to_owned();
             let service = self.read(move |node| {
-                let id = node.view().services_naming(&wanted).next()?;
-                node.service(id).map(|service| service.name.clone())
+                let service = node.view().services_naming(&wanted).find_map(|id| node.service(id));
+                service.map(|service| service.name.clone())
             });
             if let Some(service) = service.await? {
                 return Err(NotRemoved::Wanted { name: name.to_owned(), service });
