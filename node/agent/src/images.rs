@@ -54,7 +54,7 @@ use registries::Registries;
 use uplink::Uplink;
 
 /// Blobs of one image, its configuration and layers, that are fetched at the same time.
-const LAYERS_AT_ONCE: usize = 3;
+const BLOBS_AT_ONCE: usize = 3;
 
 /// The progress of a pull, for the client that waits for the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,14 +103,22 @@ impl ImagePuller {
         background: tokio::runtime::Handle,
     ) -> ImagePuller {
         let rate_limit = config.blob_rate_limit;
-        let (members, received) = (Arc::default(), Arc::new(Bucket::new(rate_limit)));
+        let members = Arc::<Members>::default();
+        let received = Arc::new(Bucket::new(rate_limit));
         let registries = Arc::new(Registries::new(config));
-        let peers = PeerSource { images: images.clone(), members: Arc::clone(&members), received };
-        let peers = Arc::new(peers);
+        let peers =
+            Arc::new(PeerSource::new(images.clone(), Arc::clone(&members), Arc::clone(&received)));
+        let uplink = Uplink::new(
+            images.clone(),
+            Arc::clone(&members),
+            Arc::clone(&registries),
+            Arc::clone(&peers),
+            received,
+        );
         ImagePuller(Arc::new(Inner {
             images,
             members,
-            uplink: Uplink::new(Arc::clone(&registries), Arc::clone(&peers)),
+            uplink,
             registries,
             peers,
             fetches: BlobFetches::default(),
@@ -194,7 +202,7 @@ impl ImagePuller {
                 Ok::<_, PullError>(())
             }
         }))
-        .buffer_unordered(LAYERS_AT_ONCE);
+        .buffer_unordered(BLOBS_AT_ONCE);
         while let Some(part) = coming.next().await {
             part?;
         }

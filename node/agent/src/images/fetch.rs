@@ -33,15 +33,10 @@ pub(super) enum FetchFor {
 impl ImagePuller {
     /// Returns when the blob is on this node, or all sources failed.
     pub(super) async fn acquire(&self, want: Want) -> Result<(), PullError> {
-        self.fetch_blob(want, FetchFor::Myself).await
-    }
-
-    /// The same for either requester.
-    pub(super) async fn fetch_blob(&self, want: Want, whom: FetchFor) -> Result<(), PullError> {
         if self.has(&want.digest).await {
             return Ok(());
         }
-        let mut state = self.join(want, whom);
+        let mut state = self.join(want, FetchFor::Myself);
         let ended = state.wait_for(|state| state.ended.is_some()).await;
         ended.ok().and_then(|state| state.ended.clone()).unwrap_or(Err(PullError::Ending))
     }

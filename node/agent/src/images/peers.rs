@@ -19,13 +19,17 @@ const HOLDERS_TRIED: usize = 4;
 
 /// Fetches blobs from peers into this node's store.
 pub(super) struct PeerSource {
-    pub(super) images: Images,
-    pub(super) members: Arc<Members>,
-    /// Bounds the bytes per second that this node receives.
-    pub(super) received: Arc<Bucket>,
+    images: Images,
+    members: Arc<Members>,
+    /// Limits the bytes per second that this node receives.
+    received: Arc<Bucket>,
 }
 
 impl PeerSource {
+    pub(super) fn new(images: Images, members: Arc<Members>, received: Arc<Bucket>) -> PeerSource {
+        PeerSource { images, members, received }
+    }
+
     /// Fetches the blob from one of these members; false if no holder served it.
     pub(super) async fn take_from_holders(
         &self,

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use runtime::image::auth::Login;
 use runtime::image::pull::PullError;
 use runtime::image::registry::{Purpose, RegistryClient, RegistryError, Repository};
-use runtime::image::{Digest, ImageError};
+use runtime::image::{Digest, ImageError, Images};
 use tokio::sync::Semaphore;
 
 use super::blob_fetch::{BlobFetch, Want};
+use super::members::Members;
 use super::peers::PeerSource;
+use super::rate::Bucket;
 use super::refusals::{Refusals, jittered};
 use super::registries::Registries;
 use super::sink::Sink;
@@ -30,15 +32,24 @@ const AT_ONCE: usize = 3;
 pub(super) struct Uplink {
     turns: Semaphore,
     refused: Refusals,
+    images: Images,
+    members: Arc<Members>,
     registries: Arc<Registries>,
-    /// The peers, their members and the store behind them.
     peers: Arc<PeerSource>,
+    /// Limits the bytes per second that this node receives.
+    received: Arc<Bucket>,
 }
 
 impl Uplink {
-    pub(super) fn new(registries: Arc<Registries>, peers: Arc<PeerSource>) -> Uplink {
+    pub(super) fn new(
+        images: Images,
+        members: Arc<Members>,
+        registries: Arc<Registries>,
+        peers: Arc<PeerSource>,
+        received: Arc<Bucket>,
+    ) -> Uplink {
         let (turns, refused) = (Semaphore::new(AT_ONCE), Refusals::default());
-        Uplink { turns, refused, registries, peers }
+        Uplink { turns, refused, images, members, registries, peers, received }
     }
 
     /// Fetches a blob over the uplink, in its turn.
@@ -57,7 +68,7 @@ impl Uplink {
             }
             None => None,
         };
-        let members = self.peers.members.alive().await;
+        let members = self.members.alive().await;
         let asked = members.len();
         // The members of this site were asked before. They are asked again: they may have it now.
         if self.peers.take_from_holders(want, &members, fetch).await? {
@@ -95,8 +106,8 @@ impl Uplink {
             let (host, digest) = (manifest.host, digest.clone());
             return Err(PullError::Corrupt { host, what: "manifest", digest });
         }
-        self.peers.received.take(manifest.bytes.len()).await;
-        let images = self.peers.images.clone();
+        self.received.take(manifest.bytes.len()).await;
+        let images = self.images.clone();
         blocking(move || images.keep(&manifest.bytes)).await?;
         Ok(())
     }
@@ -110,7 +121,7 @@ impl Uplink {
     ) -> Result<(), PullError> {
         let mut resumes = 0;
         loop {
-            let mut sink = Sink::open(&self.peers.images, &want.digest, want.size).await?;
+            let mut sink = Sink::open(&self.images, &want.digest, want.size).await?;
             let begun = sink.offset();
             fetch.decide(0, &session.repository().registry, begun);
             let received = match want.size == Some(begun) {
@@ -143,7 +154,7 @@ impl Uplink {
         let mut received = 0;
         while let Some(piece) = stream.next().await {
             let piece = piece.map_err(|error| (error, received))?;
-            self.peers.received.take(piece.len()).await;
+            self.received.take(piece.len()).await;
             fetch.advance(piece.len());
             received += piece.len() as u64;
             if !sink.write(piece).await {
