@@ -122,6 +122,17 @@ fn a_database_waits_for_its_volume_until_somebody_gives_it_up() {
 }
 
 #[test]
+fn a_removed_volume_is_not_missed_after_a_crash() {
+    let mut fleet = Fleet::start(106, 1);
+    assert_eq!(fleet.ask(1, "POST", "/volumes/create", r#"{"Name": "pgdata"}"#).status, 201);
+    // The answer says that the record without it is on the disk.
+    assert_eq!(fleet.ask(1, "DELETE", "/volumes/pgdata", "").status, 204);
+    fleet.kill(1);
+    fleet.restart(106, 1);
+    assert_eq!(fleet.get(1, "/edge/volumes").json(), serde_json::json!([]));
+}
+
+#[test]
 fn a_volume_whose_disk_is_gone_is_missing_and_not_begun_anew() {
     let mut fleet = Fleet::start(99, 1);
     let made = fleet.ask(1, "POST", "/volumes/create", r#"{"Name": "pgdata"}"#).json();
