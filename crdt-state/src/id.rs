@@ -80,6 +80,10 @@ id_type!(
     ServiceId
 );
 id_type!(
+    /// A network. Creating the same name again makes a new id.
+    NetworkId
+);
+id_type!(
     /// A task: the hash of service, slot, node and version of the template, see [`TaskId::of`].
     TaskId
 );

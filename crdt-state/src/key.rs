@@ -41,6 +41,10 @@ impl Kind {
     pub const HANDOVERS: Kind = Kind(0x84);
     /// A node's report of conditions in which it cannot start tasks. Owned; the id is the node's.
     pub const CONDITIONS: Kind = Kind(0x85);
+    /// A node's report of itself on networks: its blocks of addresses. Owned; the id is the node's.
+    pub const NODE_NETWORKS: Kind = Kind(0x86);
+    /// A node's report of the addresses of its tasks in one slot of one service. Owned.
+    pub const ADDRESSES: Kind = Kind(0x87);
 
     /// Does one node alone write records of this kind?
     pub fn is_owned(self) -> bool {

@@ -49,6 +49,12 @@ impl Facet {
     pub const REMOVAL: Facet = Facet(12);
     /// Labels key by key, see [`mod@crate::labels`].
     pub const LABEL_CHANGES: Facet = Facet(13);
+    /// The configuration of a network: [`crate::network::NetworkSpec`].
+    pub const NETWORK: Facet = Facet(14);
+    /// The networks of a service: [`crate::network::Attachments`].
+    pub const NETWORKS: Facet = Facet(15);
+    /// How a service's name is answered: [`crate::network::Balancing`].
+    pub const BALANCING: Facet = Facet(16);
 }
 
 /// Names and values that operators set.

@@ -1,4 +1,5 @@
-//! The overlay network between tasks: a pure plan, and what applies it to Linux.
+//! The pure part of the overlay network: who has which address, and what a node's kernel must hold.
 //!
-//! Nothing is here yet: tasks use their node's network. The folder reserves the place for VXLAN,
-//! nftables and names, and fixes which packages may import it.
+//! [`plan`] is the border to Linux: a value that package `overlay-linux` compares with the kernel.
+
+pub mod plan;

@@ -24,10 +24,12 @@ enum Lints {
     Own,
 }
 
-const TABLE: [Entry; 15] = [
+const TABLE: [Entry; 17] = [
     Entry { name: "crdt-state", imports: &[], lints: Lints::Workspace },
     Entry { name: "gossip", imports: &["crdt-state"], lints: Lints::Workspace },
     Entry { name: "overlay", imports: &["crdt-state"], lints: Lints::Workspace },
+    Entry { name: "overlay-linux", imports: &["crdt-state", "overlay"], lints: Lints::Own },
+    Entry { name: "overlay-dns", imports: &[], lints: Lints::Own },
     Entry {
         name: "node-core",
         imports: &["crdt-state", "gossip", "overlay"],
@@ -48,6 +50,8 @@ const TABLE: [Entry; 15] = [
             "gossip",
             "node-core",
             "overlay",
+            "overlay-dns",
+            "overlay-linux",
             "runtime",
             "node-docker",
             // A test replays the history that an agent wrote:
@@ -109,7 +113,7 @@ const WORLDLY: [&str; 12] = [
     "chrono",
 ];
 
-const PURE: [&str; 4] = ["crdt-state", "gossip", "node-core", "runtime-fake"];
+const PURE: [&str; 5] = ["crdt-state", "gossip", "overlay", "node-core", "runtime-fake"];
 
 /// Imports that are not allowed.
 pub fn imports(metadata: &Metadata) -> Vec<Finding> {

@@ -8,7 +8,7 @@ use super::{Finding, Source};
 
 /// Folders, or prefixes of paths, whose code is pure.
 const PURE: [&str; 5] =
-    ["crdt-state/src/", "gossip/src/", "node/core/src/", "overlay/src/plan", "runtime/fake/src/"];
+    ["crdt-state/src/", "gossip/src/", "node/core/src/", "overlay/src/", "runtime/fake/src/"];
 
 /// Words that pure code must not contain, each with the reason.
 const WORDS: [(&str, &str); 22] = [
@@ -52,15 +52,6 @@ pub fn check(source: &Source) -> Vec<Finding> {
     for (number, line) in source.shipped() {
         let found = WORDS.iter().filter(|(word, _)| holds(line, word));
         findings.extend(found.map(|(word, why)| finding(source, number, word, why)));
-        let elsewhere = source.path.starts_with("node/core/") && beyond_plan(line);
-        if elsewhere {
-            findings.push(finding(
-                source,
-                number,
-                "overlay",
-                "node-core knows overlay's plan, not Linux",
-            ));
-        }
     }
     for (at, line) in source.code.iter().enumerate() {
         if line.contains("allow(clippy::disallowed") {
@@ -83,15 +74,6 @@ fn holds(line: &str, word: &str) -> bool {
         let before = line[..at].chars().next_back().is_some_and(letter);
         let after = line[at + word.len()..].chars().next().is_some_and(letter);
         !before && (!after || word.ends_with("::"))
-    })
-}
-
-/// Does the line use more of `overlay` than its pure plan?
-fn beyond_plan(line: &str) -> bool {
-    line.match_indices("overlay::").any(|(at, path)| {
-        let rest = &line[at + path.len()..];
-        let own = line[..at].ends_with("crate::") || line[..at].ends_with("self::");
-        !own && !rest.starts_with("plan")
     })
 }
 
@@ -130,15 +112,6 @@ mod tests {
         assert_eq!(
             found("node/core/src/plan.rs", text),
             ["`allow(clippy::disallowed…)` in pure code"]
-        );
-    }
-
-    #[test]
-    fn node_core_takes_only_the_plan_of_overlay() {
-        assert!(found("node/core/src/node.rs", "use overlay::plan::NetworkPlan;").is_empty());
-        assert_eq!(
-            found("node/core/src/node.rs", "overlay::vxlan::apply()"),
-            ["`overlay` in pure code"]
         );
     }
 }

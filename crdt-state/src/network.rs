@@ -1,0 +1,169 @@
+//! Networks that span nodes: what operators wrote, what nodes claim, and the addresses of tasks.
+//!
+//! A network is a shared record; its configuration is one facet, written once. What a node says of
+//! itself on networks, and the addresses of its tasks, are records that only this node writes: a
+//! node that is unreachable keeps its addresses.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{NetworkId, NodeId, ServiceId, TaskId, first_16};
+use crate::key::{Kind, RecordKey, task_subject};
+use crate::task::Slot;
+
+/// The name of the network of services that name none.
+pub const DEFAULT_NETWORK: &str = "default";
+
+/// A range of addresses of a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressRange {
+    /// All addresses of the network, of one family.
+    pub subnet: IpNet,
+    /// The address of every node's router on this network.
+    pub gateway: IpAddr,
+    /// Automatic addresses are taken from this part; absent: the whole subnet.
+    pub range: Option<IpNet>,
+    /// Addresses that are never given out, by the name that the operator gave them.
+    pub reserved: BTreeMap<String, IpAddr>,
+}
+
+/// The configuration of a network: the value of [`crate::spec::Facet::NETWORK`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct NetworkSpec {
+    /// At most one range of each family. Ranges that the operator left open are chosen when the
+    /// network is created.
+    pub ranges: Vec<AddressRange>,
+    /// The number of the network in VXLAN, 4096 to 2^24 - 1.
+    pub vni: u32,
+    /// There is no way out of the network.
+    pub internal: bool,
+    /// Containers that belong to no service may use it.
+    pub attachable: bool,
+    /// What travels between nodes is encrypted.
+    pub encrypted: bool,
+    /// The largest packet of the network below, in bytes, from which the overhead is taken; absent:
+    /// found by each node.
+    pub mtu: Option<u32>,
+    /// The options of the driver as they were given.
+    pub options: BTreeMap<String, String>,
+}
+
+/// A service's use of one network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// The network.
+    pub network: NetworkId,
+    /// Further names of the service on this network.
+    pub aliases: Vec<String>,
+    /// Options of the interface as they were given.
+    pub options: BTreeMap<String, String>,
+}
+
+/// The networks of a service: the value of [`crate::spec::Facet::NETWORKS`].
+pub type Attachments = Vec<Attachment>;
+
+/// How a service's name is answered on its networks: the value of
+/// [`crate::spec::Facet::BALANCING`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Balancing {
+    /// Names lead to the tasks; there is no virtual address.
+    pub by_name: bool,
+    /// The virtual addresses that were chosen, by network.
+    pub virtual_addresses: BTreeMap<NetworkId, Vec<IpAddr>>,
+}
+
+/// A block of addresses that a node claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Block {
+    /// The addresses.
+    pub subnet: IpNet,
+    /// The claimer's Lamport counter at that time: of two claims of one block the lower one holds.
+    pub claimed: u64,
+}
+
+/// A node's own record of what it is on networks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct NodeNetworks {
+    /// Why it takes part in no network: what is missing, and what to do. Empty: it can.
+    pub refusal: String,
+    /// The address that it sends from and is reached at by VXLAN, if it differs from the address of
+    /// its agent.
+    pub data_address: Option<IpAddr>,
+    /// The largest packet that leaves it whole, in bytes; 0: not known.
+    pub mtu: u32,
+    /// The routes of its site, without default routes and without those of the fleet's networks.
+    pub routes: Vec<IpNet>,
+    /// Its blocks by network.
+    pub blocks: BTreeMap<NetworkId, Vec<Block>>,
+}
+
+/// The addresses of one task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskAddresses {
+    /// The task.
+    pub task: TaskId,
+    /// Its addresses by network.
+    pub networks: BTreeMap<NetworkId, Vec<IpAddr>>,
+    /// It takes no new connections: it is about to be stopped.
+    pub withdrawn: bool,
+}
+
+/// The value of a node's record of the addresses in one slot of one service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotAddresses {
+    /// The service.
+    pub service: ServiceId,
+    /// The slot of the service.
+    pub slot: Slot,
+    /// The node that reports.
+    pub node: NodeId,
+    /// The tasks that have not ended.
+    pub tasks: Vec<TaskAddresses>,
+}
+
+/// One interface of a task, as its runtime needs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskInterface {
+    /// The network.
+    pub network: NetworkId,
+    /// The name of the interface: `eth0`.
+    pub name: String,
+    /// Its addresses, at most one of each family.
+    pub addresses: Vec<IpAddr>,
+    /// The link address, six bytes.
+    pub mac: [u8; 6],
+    /// The gateways of the network, at most one of each family.
+    pub gateways: Vec<IpAddr>,
+    /// The subnets that are reached by this interface.
+    pub subnets: Vec<IpNet>,
+    /// Does the default route lead here?
+    pub is_default: bool,
+}
+
+impl NetworkId {
+    /// The id of the fleet's default network: the same wherever it is first used.
+    pub fn default_network() -> NetworkId {
+        let hash = blake3::Hasher::new_derive_key("edgectl default network 1").finalize();
+        NetworkId(first_16(&hash))
+    }
+}
+
+impl RecordKey {
+    /// The key of a network.
+    pub fn network(id: NetworkId) -> RecordKey {
+        RecordKey { kind: Kind::NETWORK, id: id.0 }
+    }
+
+    /// The key of a node's record of itself on networks.
+    pub fn node_networks(id: NodeId) -> RecordKey {
+        RecordKey::owned(Kind::NODE_NETWORKS, id, &[])
+    }
+
+    /// The key of `node`'s report of the addresses in one slot.
+    pub fn addresses(node: NodeId, service: ServiceId, slot: Slot) -> RecordKey {
+        RecordKey::owned(Kind::ADDRESSES, node, &task_subject(service, slot))
+    }
+}

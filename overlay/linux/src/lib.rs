@@ -1,0 +1,1 @@
+//! What applies the overlay plan to Linux: network namespaces, links, routes and balancing.

@@ -1,0 +1,104 @@
+//! What the kernel of one node must hold, as a value.
+//!
+//! The plan is level-triggered: it says everything, and whoever applies it changes what differs.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crdt_state::task::Run;
+use crdt_state::{NetworkId, NodeId};
+use ipnet::IpNet;
+
+/// A link address.
+pub type Mac = [u8; 6];
+
+/// Everything that one node's kernel must hold for the fleet's networks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OverlayPlan {
+    /// The networks that this node takes part in.
+    pub networks: BTreeMap<NetworkId, LocalNetwork>,
+    /// The ports that this node publishes.
+    pub ports: BTreeMap<Port, PortTargets>,
+}
+
+/// One network on one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalNetwork {
+    /// Its name, for messages.
+    pub name: String,
+    /// Its number in VXLAN.
+    pub vni: u32,
+    /// The largest packet of the network below, in bytes; `None`: what the node's link has.
+    pub underlay_mtu: Option<u32>,
+    /// There is no way out of it.
+    pub internal: bool,
+    /// Its subnets, at most one of each family.
+    pub subnets: Vec<IpNet>,
+    /// Its gateways, at most one of each family: the same on all nodes.
+    pub gateways: Vec<IpAddr>,
+    /// The link address of this node's VXLAN device.
+    pub mac: Mac,
+    /// The address that VXLAN packets leave from.
+    pub underlay: IpAddr,
+    /// This node's own addresses on the network, at most one of each family: the source of what it
+    /// sends to tasks itself.
+    pub node_addresses: Vec<IpAddr>,
+    /// The other nodes that take part.
+    pub peers: BTreeMap<NodeId, Peer>,
+    /// The addresses of this node's tasks.
+    pub tasks: BTreeMap<Run, Vec<IpAddr>>,
+    /// The tasks that each virtual address leads to, by address of the same family. Without tasks,
+    /// connections are refused.
+    pub virtual_addresses: BTreeMap<IpAddr, Vec<IpAddr>>,
+}
+
+/// Another node that takes part in a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// Where VXLAN packets for it are sent.
+    pub underlay: IpAddr,
+    /// The link address of its VXLAN device.
+    pub mac: Mac,
+    /// Its blocks of addresses.
+    pub blocks: Vec<IpNet>,
+    /// The largest packet that it takes from the network below, in bytes; 0: not known.
+    pub underlay_mtu: u32,
+}
+
+/// A protocol with ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+}
+
+/// A port that a node publishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Port {
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Its number.
+    pub number: u16,
+}
+
+/// Where a published port leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortTargets {
+    /// The network by which the tasks are reached.
+    pub network: NetworkId,
+    /// The port of the tasks.
+    pub target: u16,
+    /// The addresses of the tasks, of both families.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// The link address of a node's VXLAN device: locally administered, the same on all networks.
+pub fn node_mac(node: NodeId) -> Mac {
+    let mut mac = [0x02; 6];
+    mac[1..].copy_from_slice(&node.0[..5]);
+    mac
+}
