@@ -12,7 +12,7 @@ use node_core::edit::{Edit, ServiceSpec};
 
 use crate::dice::Dice;
 use crate::network::MachineNo;
-use crate::operator::{NAMES, Seen, spec_of};
+use crate::operator::{NAMES, Seen};
 
 /// The most services in one world that are created only to reuse a name.
 const REUSES_MAX: u32 = 6;
@@ -39,7 +39,7 @@ impl Habits {
             return None;
         }
         let service = self.dice.pick(&seen.services);
-        let mut spec = spec_of(service);
+        let mut spec = ServiceSpec::of(service);
         spec.name = match self.dice.below(3) {
             0 => format!("{}-{}", spec.name, self.dice.below(10)),
             _ => (*self.dice.pick(&NAMES)).to_owned(),
@@ -90,6 +90,8 @@ impl Habits {
             placement: Placement::default(),
             update_policy: all_at_once(),
             endpoint: Endpoint::default(),
+            networks: Vec::new(),
+            by_name: false,
             labels: Labels::new(),
         }))
     }
@@ -108,6 +110,8 @@ impl Habits {
             placement,
             update_policy: all_at_once(),
             endpoint: Endpoint::default(),
+            networks: Vec::new(),
+            by_name: false,
             labels: Labels::new(),
         }))
     }

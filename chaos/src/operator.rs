@@ -122,12 +122,14 @@ impl Operator {
             placement: self.placement(),
             update_policy: self.update_policy(),
             endpoint: Endpoint::default(),
+            networks: Vec::new(),
+            by_name: false,
             labels: Labels::new(),
         }))
     }
 
     fn change(&mut self, service: &Service) -> Edit {
-        let mut spec = spec_of(service);
+        let mut spec = ServiceSpec::of(service);
         match self.dice.below(100) {
             0..45 => spec.scale = self.rescale(service.scale),
             45..65 => spec.template = self.template(),
@@ -184,7 +186,7 @@ impl Operator {
         let service = seen.services.iter().find(|service| service.id == id);
         match service.filter(|_| self.names.happens(500)) {
             Some(service) => {
-                let mut spec = spec_of(service);
+                let mut spec = ServiceSpec::of(service);
                 spec.name = format!("{}-{}", spec.name, self.names.below(100));
                 Edit::UpdateService { id, version: None, spec: Box::new(spec) }
             }
@@ -201,7 +203,7 @@ impl Operator {
     /// The edit of one of them, if the service exists.
     pub fn set_note(&mut self, seen: &Seen, id: ServiceId) -> Option<Edit> {
         let service = seen.services.iter().find(|service| service.id == id)?;
-        let mut spec = spec_of(service);
+        let mut spec = ServiceSpec::of(service);
         match self.names.below(6) {
             0 => drop(spec.labels.remove("note")),
             _ => drop(spec.labels.insert("note".to_owned(), self.names.below(100).to_string())),
@@ -296,19 +298,6 @@ impl Operator {
             monitor_ms: *self.dice.pick(&[0, 500, 2_000]),
             order: *self.dice.pick(&[UpdateOrder::StopFirst, UpdateOrder::StartFirst]),
         }
-    }
-}
-
-/// The current spec of a service, for an edit.
-pub fn spec_of(service: &Service) -> ServiceSpec {
-    ServiceSpec {
-        name: service.name.clone(),
-        template: service.template.clone(),
-        scale: service.scale,
-        placement: service.placement.clone(),
-        update_policy: service.update_policy.clone(),
-        endpoint: service.endpoint.clone(),
-        labels: service.labels.clone(),
     }
 }
 

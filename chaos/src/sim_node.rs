@@ -21,7 +21,7 @@ use gossip::{GossipConfig, MemberState, Now};
 use node_core::plan::Placed;
 use node_core::view::{NodeView, Presence};
 use node_core::{Action, Input, TaskView};
-use node_core::{Node, NodeConfig, NodeFacts};
+use node_core::{NetworkFacts, Node, NodeConfig, NodeFacts};
 
 use crate::check::reasons::Shown;
 use crate::check::writes::WriteId;
@@ -94,6 +94,7 @@ impl SimNode {
             boot,
             seed: start.seed.wrapping_add(boot),
             volumes: None,
+            networks: NetworkFacts::default(),
         };
         let now = Now::START;
         SimNode { node: Node::new(config, replica, start.adopted, now, start.wall_ms), now }

@@ -15,6 +15,9 @@ use crate::condition::NodeConditions;
 use crate::handover::Handovers;
 use crate::image::ImageFact;
 use crate::key::{Kind, RecordKey, task_subject};
+use crate::network::{
+    Attachments, Balancing, NetworkSpec, NodeNetworks, SlotAddresses, TaskAddresses,
+};
 use crate::node::{Availability, NodeDescription};
 use crate::previous::Previous;
 use crate::record::{OwnedRecord, Record, SharedRecord};
@@ -58,6 +61,13 @@ pub const ATTEMPTS_MAX: usize = 64;
 
 /// Bytes of the message of an attempt: 512, and the prefix that is put in front.
 pub const MESSAGE_BYTES_MAX: usize = 1_024;
+
+/// Networks of one service, and of one node with blocks; ranges, reserved addresses or routes of
+/// one of them.
+pub const NETWORKS_MAX: usize = 1_024;
+
+/// The highest number of a network in VXLAN: 24 bits.
+pub const VNI_MAX: u32 = (1 << 24) - 1;
 
 /// Why a record, or a value of it, is not read. The record itself is not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -135,6 +145,12 @@ fn check_shared(kind: Kind, record: &SharedRecord) -> Result<(), Unfit> {
 pub fn check_facet(kind: Kind, facet: Facet, value: &[u8]) -> Result<(), Unfit> {
     match (kind, facet) {
         (Kind::SERVICE, Facet::LIFE) => check_service_name(&read("the life", value)?),
+        (Kind::NETWORK, Facet::LIFE) => check_service_name(&read("the life", value)?),
+        (Kind::NETWORK, Facet::NETWORK) => fit::<NetworkSpec>("the network", value),
+        (Kind::SERVICE, Facet::NETWORKS | Facet::PREVIOUS_NETWORKS) => {
+            fit::<Attachments>("the networks", value)
+        }
+        (Kind::SERVICE, Facet::BALANCING) => fit::<Balancing>("the balancing", value),
         (Kind::IMAGE | Kind::EVICTION, Facet::LIFE) => check_life(&read("the life", value)?),
         (Kind::SERVICE, Facet::TEMPLATE) => fit::<Template>("the template", value),
         (Kind::SERVICE, Facet::LAST_GOOD) => fit::<Template>("the last good template", value),
@@ -143,7 +159,7 @@ pub fn check_facet(kind: Kind, facet: Facet, value: &[u8]) -> Result<(), Unfit> 
         (Kind::SERVICE, Facet::PLACEMENT) => fit::<Placement>("the placement", value),
         (Kind::SERVICE, Facet::UPDATE_POLICY) => fit::<UpdatePolicy>("the update policy", value),
         (Kind::SERVICE, Facet::ENDPOINT) => fit::<Endpoint>("the endpoint", value),
-        (Kind::SERVICE | Kind::NODE_SETTINGS, Facet::LABELS) => {
+        (Kind::SERVICE | Kind::NETWORK | Kind::NODE_SETTINGS, Facet::LABELS) => {
             read::<Labels>("the labels", value).map(|_| ())
         }
         (Kind::NODE_SETTINGS, Facet::AVAILABILITY) => {
@@ -160,7 +176,7 @@ pub fn check_facet(kind: Kind, facet: Facet, value: &[u8]) -> Result<(), Unfit> 
 fn check_owned(kind: Kind, record: &OwnedRecord) -> Result<(), Unfit> {
     let Some(value) = &record.value else { return Ok(()) };
     match kind {
-        Kind::NODE | Kind::VOLUMES | Kind::HANDOVERS | Kind::CONDITIONS
+        Kind::NODE | Kind::VOLUMES | Kind::HANDOVERS | Kind::CONDITIONS | Kind::NODE_NETWORKS
             if !record.subject.is_empty() =>
         {
             Err(Unfit::Misfiled)
@@ -170,6 +186,13 @@ fn check_owned(kind: Kind, record: &OwnedRecord) -> Result<(), Unfit> {
             .keys()
             .try_for_each(|name| at_most("the name of a volume", name.len(), WORD_BYTES_MAX)),
         Kind::CONDITIONS => read::<NodeConditions>("the conditions", value).map(|_| ()),
+        Kind::NODE_NETWORKS => fit::<NodeNetworks>("what a node says of networks", value),
+        Kind::ADDRESSES => {
+            let said: SlotAddresses = read("the addresses of a slot", value)?;
+            let is_its_own = said.node == record.owner()
+                && record.subject == task_subject(said.service, said.slot);
+            if is_its_own { said.check() } else { Err(Unfit::Misfiled) }
+        }
         Kind::HANDOVERS => read::<Handovers>("the handovers", value).map(|_| ()),
         Kind::TASK => {
             let said: TaskRecord = read("what a node says of a slot", value)?;
@@ -306,6 +329,50 @@ impl Bounded for Endpoint {
         let is_known = |protocol: &str| protocols.contains(&protocol);
         let are_known = self.ports.iter().all(|port| is_known(&port.protocol));
         are_known.then_some(()).ok_or(Unfit::NoSuch("the protocol of a port"))
+    }
+}
+
+impl Bounded for NetworkSpec {
+    fn check(&self) -> Result<(), Unfit> {
+        at_most("the number of ranges", self.ranges.len(), 2)?;
+        number("the number of the network", u64::from(self.vni), u64::from(VNI_MAX))?;
+        let fits = |range: &crate::network::AddressRange| {
+            range.subnet.addr() == range.subnet.network()
+                && range.subnet.contains(&range.gateway)
+                && range.range.is_none_or(|part| range.subnet.contains(&part))
+        };
+        let are_fit = self.ranges.iter().all(fits);
+        are_fit.then_some(()).ok_or(Unfit::NoSuch("the subnet"))
+    }
+}
+
+impl Bounded for Attachments {
+    fn check(&self) -> Result<(), Unfit> {
+        at_most("the number of networks", self.len(), NETWORKS_MAX)
+    }
+}
+
+impl Bounded for Balancing {
+    fn check(&self) -> Result<(), Unfit> {
+        at_most("the number of virtual addresses", self.virtual_addresses.len(), NETWORKS_MAX)
+    }
+}
+
+impl Bounded for NodeNetworks {
+    fn check(&self) -> Result<(), Unfit> {
+        at_most("the length of a message", self.refusal.len(), MESSAGE_BYTES_MAX)?;
+        at_most("the number of routes", self.routes.len(), NETWORKS_MAX)?;
+        at_most("the number of networks", self.blocks.len(), NETWORKS_MAX)
+    }
+}
+
+impl Bounded for SlotAddresses {
+    fn check(&self) -> Result<(), Unfit> {
+        at_most("the number of tasks", self.tasks.len(), TASKS_MAX)?;
+        let networks = |task: &TaskAddresses| {
+            at_most("the number of networks", task.networks.len(), NETWORKS_MAX)
+        };
+        self.tasks.iter().try_for_each(networks)
     }
 }
 

@@ -7,11 +7,13 @@
 mod condition;
 mod handover;
 mod image;
+mod network;
 mod node;
 mod volume;
 
 pub use condition::conditions_of;
 pub use handover::handovers_of;
 pub use image::{FleetImage, fleet_images};
+pub use network::{Network, networks, node_networks_of, slot_addresses};
 pub use node::{NodeView, is_evicted, nodes};
 pub use volume::{given_up, holdings, volumes_of};

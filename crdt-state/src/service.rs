@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use crate::id::ServiceId;
 use crate::key::{Kind, RecordKey};
 use crate::labels::labels;
+use crate::network::{Attachments, Balancing};
 use crate::previous::{Previous, RanImage};
 use crate::record::Record;
 use crate::replica::Replica;
@@ -48,6 +49,12 @@ pub struct Service {
     pub update_policy: UpdatePolicy,
     /// Ports.
     pub endpoint: Endpoint,
+    /// Its networks; none: those of its template, the node's own or a loopback.
+    pub networks: Attachments,
+    /// Its networks before its last edit.
+    pub previous_networks: Attachments,
+    /// How its name is answered on them.
+    pub balancing: Balancing,
     /// Labels.
     pub labels: Labels,
     /// The highest Lamport counter over all facets: Docker's `Version.Index`.
@@ -107,6 +114,9 @@ impl Service {
             placement: value_or_default(replica, &key, Facet::PLACEMENT),
             update_policy: value_or_default(replica, &key, Facet::UPDATE_POLICY),
             endpoint: value_or_default(replica, &key, Facet::ENDPOINT),
+            networks: value_or_default(replica, &key, Facet::NETWORKS),
+            previous_networks: value_or_default(replica, &key, Facet::PREVIOUS_NETWORKS),
+            balancing: value_or_default(replica, &key, Facet::BALANCING),
             labels: labels(replica, &key),
             version: last.stamp.lamport,
             updated_wall_ms: last.wall_ms,

@@ -53,6 +53,8 @@ impl Facet {
     pub const NETWORK: Facet = Facet(14);
     /// The networks of a service: [`crate::network::Attachments`].
     pub const NETWORKS: Facet = Facet(15);
+    /// The networks of a service before the last edit of it: [`crate::network::Attachments`].
+    pub const PREVIOUS_NETWORKS: Facet = Facet(17);
     /// How a service's name is answered: [`crate::network::Balancing`].
     pub const BALANCING: Facet = Facet(16);
 }

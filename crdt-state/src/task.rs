@@ -10,6 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{NodeId, ServiceId, TaskId, first_16};
+use crate::network::TaskInterface;
 use crate::spec::{Template, TemplateVersion};
 
 /// Which of a service's tasks.
@@ -254,6 +255,9 @@ pub struct TaskStart {
     pub template_version: TemplateVersion,
     /// What to run.
     pub template: Template,
+    /// The interfaces of its network namespace; none: it is on the network of its template.
+    #[serde(default)]
+    pub interfaces: Vec<TaskInterface>,
 }
 
 /// How a run ended.

@@ -1,5 +1,16 @@
 //! The pure part of the overlay network: who has which address, and what a node's kernel must hold.
 //!
-//! [`plan`] is the border to Linux: a value that package `overlay-linux` compares with the kernel.
+//! ```text
+//! networks ─▶ settled: subnet and VNI of each ─┐
+//! claims of nodes ─▶ claims: whose block is it ├─▶ addresses of tasks, virtual addresses ─▶ plan
+//! routes of sites ─▶ pool: what may be chosen ─┘
+//! ```
+//! Every function here is a function of what all nodes know, so that all nodes agree. [`plan`] is
+//! the border to Linux: a value that package `overlay-linux` compares with the kernel.
 
+pub mod blocks;
+pub mod claims;
 pub mod plan;
+pub mod pool;
+pub mod settled;
+pub mod virtual_address;

@@ -76,6 +76,18 @@ pub enum Protocol {
     Sctp,
 }
 
+impl Protocol {
+    /// The protocol of this name, as specs write it.
+    pub fn named(name: &str) -> Option<Protocol> {
+        match name {
+            "tcp" => Some(Protocol::Tcp),
+            "udp" => Some(Protocol::Udp),
+            "sctp" => Some(Protocol::Sctp),
+            _ => None,
+        }
+    }
+}
+
 /// A port that a node publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Port {

@@ -29,5 +29,5 @@ pub use exec::enter_main;
 pub use monitor::monitor_main;
 pub use oci::{ContainerOrder, OciRuntime};
 pub use process::prepare::{Prepare, Prepared};
-pub use process::{ContainerContext, OpenError, ProcessConfig, ProcessDriver};
+pub use process::{AttachNetworks, ContainerContext, OpenError, ProcessConfig, ProcessDriver};
 pub use refusal::StartError;

@@ -97,6 +97,9 @@ pub struct ContainerOrder {
     pub runtime: OciRuntime,
     /// The container's own host name, placeholders expanded.
     pub hostname: String,
+    /// The network namespace that it joins, if it has networks of the fleet.
+    #[serde(default)]
+    pub network: Option<PathBuf>,
 }
 
 /// The backend for a runtime. Changes this process' view of the machine where that runtime needs

@@ -34,7 +34,7 @@ use crate::run_dir;
 use driver_loop::DriverLoop;
 use prepare::Prepare;
 
-pub use container_context::ContainerContext;
+pub use container_context::{AttachNetworks, ContainerContext};
 
 /// The configuration of the driver.
 #[derive(Debug, Clone)]

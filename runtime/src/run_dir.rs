@@ -228,6 +228,7 @@ mod tests {
             slot: Slot::Number(2),
             template_version: TemplateVersion(9),
             template: Template { command: vec!["sleep".to_owned()], ..Template::default() },
+            interfaces: Vec::new(),
         };
         Order {
             start,

@@ -10,6 +10,7 @@ use super::Replica;
 use crate::conflict::NoSuchValue;
 use crate::key::{Kind, RecordKey, task_subject};
 use crate::limits;
+use crate::network::SlotAddresses;
 use crate::record::{OwnedRecord, Record, SharedRecord};
 use crate::register::{Clock, Write};
 use crate::signature::Signature;
@@ -141,9 +142,18 @@ impl Replica {
 
 /// The subject of an owned record, read from its value if its kind has several records per node.
 fn subject_of(kind: Kind, value: &[u8]) -> Vec<u8> {
-    if kind != Kind::TASK {
-        return Vec::new();
-    }
-    let record: TaskRecord = wire::decode(value).expect("a task record's value is a TaskRecord");
-    task_subject(record.service, record.slot).to_vec()
+    let (service, slot) = match kind {
+        Kind::TASK => {
+            let record = wire::decode::<TaskRecord>(value);
+            let record = record.expect("a task record's value is a TaskRecord");
+            (record.service, record.slot)
+        }
+        Kind::ADDRESSES => {
+            let record = wire::decode::<SlotAddresses>(value);
+            let record = record.expect("the value of a slot's addresses is SlotAddresses");
+            (record.service, record.slot)
+        }
+        _ => return Vec::new(),
+    };
+    task_subject(service, slot).to_vec()
 }

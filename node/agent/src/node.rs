@@ -59,6 +59,7 @@ pub(super) fn make(
         boot: opening.boot,
         seed: opening.seed,
         volumes: Some(volumes::found(&opening.volumes)),
+        networks: node_core::NetworkFacts::default(),
     };
     let (now, wall_ms) = (clock.now(), clock.wall_ms());
     if let Some(history) = &history {

@@ -103,6 +103,7 @@ pub(super) fn open(config: Config) -> Result<OpenedParts, AgentStartError> {
         puller: Some(Arc::new(puller.clone())),
         volumes: volumes.clone(),
         runtime: config.oci_runtime.clone(),
+        networks: None,
         hostname: |run| container_id(run)[..HOSTNAME_CHARS].to_owned(),
     }));
     let (driver, run_events) = ProcessDriver::open(process)?;

@@ -70,6 +70,8 @@ fn service(name: &str) -> Edit {
         placement: Placement::default(),
         update_policy: Default::default(),
         endpoint: Default::default(),
+        networks: Vec::new(),
+        by_name: false,
         labels: Default::default(),
     }))
 }

@@ -9,6 +9,8 @@ use axum::response::{IntoResponse, Response};
 use runtime::exec::{ExecRefusal, Fault};
 use runtime::image::ImageError;
 
+use node_core::edit::network::BadNetwork;
+
 use node_agent::{SessionGone, Unanswered};
 use node_docker::ErrorBody;
 use node_docker::state::BadSpec;
@@ -70,6 +72,7 @@ impl From<node_core::Refusal> for Failure {
             | Refusal::OutOfSequence { .. }
             | Refusal::NodeReachable { .. } => Failure::Conflict(message),
             Refusal::NotYet(_) => Failure::NotYet(message),
+            Refusal::Network(bad) => of_network(&bad, message),
             Refusal::HasLeft => Failure::Unavailable(message),
             Refusal::BadName(_)
             | Refusal::BadConstraint(_)
@@ -82,10 +85,33 @@ impl From<node_core::Refusal> for Failure {
     }
 }
 
+/// As in Docker: what the state forbids is a conflict, what nobody may do is forbidden.
+fn of_network(bad: &BadNetwork, message: String) -> Failure {
+    match bad {
+        BadNetwork::Missing(_) => Failure::Missing(message),
+        BadNetwork::Predefined(_) => Failure::Forbidden(message),
+        BadNetwork::NameTaken(_)
+        | BadNetwork::Overlap { .. }
+        | BadNetwork::SiteRoute { .. }
+        | BadNetwork::VniTaken { .. }
+        | BadNetwork::PoolExhausted { .. }
+        | BadNetwork::InUse { .. } => Failure::Conflict(message),
+        BadNetwork::Encrypted => Failure::NotYet(message),
+        _ => Failure::Bad(message),
+    }
+}
+
+impl From<BadNetwork> for Failure {
+    fn from(bad: BadNetwork) -> Failure {
+        of_network(&bad, bad.to_string())
+    }
+}
+
 impl From<BadSpec> for Failure {
     fn from(bad: BadSpec) -> Failure {
         match bad {
-            BadSpec::NotYet(_) | BadSpec::NoSuchNetwork(_) => Failure::NotYet(bad.to_string()),
+            BadSpec::NotYet(_) => Failure::NotYet(bad.to_string()),
+            BadSpec::NoSuchNetwork(_) => Failure::Missing(bad.to_string()),
             _ => Failure::Bad(bad.to_string()),
         }
     }

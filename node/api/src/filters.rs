@@ -49,6 +49,11 @@ impl Filters {
         }
     }
 
+    /// The values of a filter.
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.get(name).into_iter().flatten().map(String::as_str)
+    }
+
     /// Does the request use this filter?
     pub fn has(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|values| !values.is_empty())

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::failure::Failure;
 use super::filters::Filters;
+use super::networks;
 use super::pin;
 use super::snapshot::Snapshot;
 use super::{Answer, Api, Sent};
@@ -82,19 +83,25 @@ pub async fn create(
 ) -> Result<(StatusCode, Json<ServiceCreated>), Failure> {
     let mode = pin::resolve_mode(query?.resolve.as_deref(), &headers)?;
     let login = pin::login(&headers)?;
-    let mut spec = accept(read_spec(&body?)?, None)?;
+    let mut sent = read_spec(&body?)?;
+    let snapshot = Snapshot::latest(&api).await?;
+    let told = networks::resolve(&snapshot, &mut sent.task_template)?;
+    let mut spec = accept(sent, None)?;
     if spec.name.is_empty() {
         spec.name = made_up_name(&spec)?;
     }
     spec.check()?;
     let mut warnings = port_warnings(&spec);
+    warnings.extend(told);
     warnings.extend(pin::pin(&api, &mut spec.template, None, mode, login).await);
     match api.edit(Edit::CreateService(Box::new(spec))).await? {
         Edited::Service(id) => {
             let created = ServiceCreated { id: id.to_string(), warnings };
             Ok((StatusCode::CREATED, Json(created)))
         }
-        Edited::Done => unreachable!("a creation answers with the service that it made"),
+        Edited::Network(_) | Edited::Done => {
+            unreachable!("a creation answers with the service that it made")
+        }
     }
 }
 
@@ -117,13 +124,16 @@ pub async fn update(
     let mode = pin::resolve_mode(query.resolve.as_deref(), &headers)?;
     let login = pin::login(&headers)?;
     let before = ServiceSpec::of(service);
-    let mut spec = accept(read_spec(&body?)?, Some(&before))?;
+    let mut sent = read_spec(&body?)?;
+    let told = networks::resolve(&snapshot, &mut sent.task_template)?;
+    let mut spec = accept(sent, Some(&before))?;
     if spec.name.is_empty() {
         spec.name.clone_from(&service.name);
     }
     spec.check_change(&service.name)?;
     let mut warnings = port_warnings(&spec);
     warnings.retain(|warning| !port_warnings(&before).contains(warning));
+    warnings.extend(told);
     let template = &mut spec.template;
     warnings.extend(pin::pin(&api, template, Some(&before.template), mode, login).await);
     let (id, version) = (service.id, query.version);
@@ -205,7 +215,7 @@ fn service_object(service: &ServiceState, snapshot: &Snapshot) -> Service {
         created_at: Timestamp(service.created_wall_ms),
         updated_at: Timestamp(service.updated_wall_ms),
         endpoint: Endpoint { ports: endpoint_spec.ports.clone(), spec: endpoint_spec },
-        previous_spec: service.previous.as_deref().map(|previous| show(&previous.clone().into())),
+        previous_spec: ServiceSpec::before(service).as_ref().map(show),
         spec,
         update_status: update_status(service.id, snapshot),
         service_status: None,

@@ -18,7 +18,7 @@ use crdt_state::read::NodeView;
 use crdt_state::service::{self, Service};
 use crdt_state::{FleetImage, NodeId, RecordKey, ServiceId, fleet_images};
 use gossip::Now;
-use node_core::{Node, NodeRow, Rollout, TaskView};
+use node_core::{NetworkRow, Node, NodeRow, Rollout, TaskView};
 
 use super::Api;
 use super::failure::Failure;
@@ -44,6 +44,10 @@ pub struct Snapshot {
     pub ran: BTreeMap<ServiceId, Vec<RanImage>>,
     /// The images that the fleet has without a registry.
     pub images: Vec<FleetImage>,
+    /// The networks of the fleet.
+    pub networks: Vec<NetworkRow>,
+    /// Why this node takes part in no network; empty: it can.
+    pub network_refusal: String,
     /// The service that owns a name which several services have.
     owners: BTreeMap<String, ServiceId>,
 }
@@ -79,6 +83,8 @@ impl Snapshot {
             ran: node.services().map(|service| (service.id, service.earlier_images())).collect(),
             owners: shared.into_iter().map(|shared| (shared.name, shared.owner)).collect(),
             images: fleet_images(replica),
+            networks: node.network_rows(),
+            network_refusal: node.addressing().facts().refusal.clone(),
             nodes,
         }
     }
@@ -108,6 +114,17 @@ impl Snapshot {
         called
             .and_then(|service| self.owners.get(&service.name))
             .is_none_or(|o| o.to_string() == id)
+    }
+
+    /// Finds a network of the fleet. A name that two sides of a partition created means the older.
+    pub fn network(&self, wanted: &str) -> Result<&NetworkRow, Failure> {
+        let owns = |row: &NetworkRow, name: &str| {
+            let named = self.networks.iter().map(|row| &row.network).filter(|n| n.name == name);
+            let owner = named.min_by_key(|network| (network.created, network.id));
+            owner.is_some_and(|owner| owner.id == row.network.id)
+        };
+        let id = |row: &NetworkRow| row.network.id.to_string();
+        lookup::find("network", wanted, self.networks.iter(), id, owns)
     }
 
     /// Finds a node: by id, host name, or `self`.

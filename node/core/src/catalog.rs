@@ -17,6 +17,10 @@ use crdt_state::task::{Slot, TaskRecord};
 use crdt_state::volume::Holding;
 use crdt_state::{Kind, NodeId, Record, RecordKey, ServiceId};
 
+mod networks;
+
+pub use networks::NetworkCatalog;
+
 /// A node as the records describe it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NodeEntry {
@@ -52,10 +56,12 @@ pub struct Touched {
     pub nodes: bool,
     /// Services whose handovers changed: reconciled again, but not planned again.
     pub handovers: BTreeSet<ServiceId>,
+    /// Networks, claims or addresses changed: nothing is planned again for them.
+    pub networks: bool,
 }
 
 /// The kinds that are decoded.
-const READ: [Kind; 8] = [
+const READ: [Kind; 11] = [
     Kind::NODE,
     Kind::NODE_SETTINGS,
     Kind::EVICTION,
@@ -64,6 +70,9 @@ const READ: [Kind; 8] = [
     Kind::SERVICE,
     Kind::TASK,
     Kind::HANDOVERS,
+    Kind::NETWORK,
+    Kind::NODE_NETWORKS,
+    Kind::ADDRESSES,
 ];
 
 /// All records, decoded.
@@ -77,6 +86,8 @@ pub struct Catalog {
     pub tasks: BTreeMap<ServiceId, BTreeMap<(Slot, NodeId), TaskRecord>>,
     /// The handover records of the nodes: their questions and their answers.
     pub handovers: BTreeMap<NodeId, Handovers>,
+    /// Networks and addresses.
+    pub networks: NetworkCatalog,
     task_keys: BTreeMap<RecordKey, (ServiceId, Slot, NodeId)>,
 }
 
@@ -109,6 +120,9 @@ impl Catalog {
             | Kind::CONDITIONS => {
                 touched.nodes = true;
                 self.nodes.insert(NodeId(key.id), read_node(replica, NodeId(key.id)));
+            }
+            Kind::NETWORK | Kind::NODE_NETWORKS | Kind::ADDRESSES => {
+                self.networks.update(replica, key, touched);
             }
             Kind::HANDOVERS => self.update_handovers(replica, NodeId(key.id), touched),
             _ => {}

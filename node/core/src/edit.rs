@@ -6,11 +6,16 @@
 pub use crdt_state::limits::REPLICAS_MAX;
 
 use crdt_state::limits::{self, Bounded, Unfit};
+use crdt_state::network::Attachments;
 use crdt_state::node::Availability;
 use crdt_state::service::Service;
 use crdt_state::spec::{Endpoint, Facet, Labels, Placement, Scale, Template, UpdatePolicy};
-use crdt_state::{ImageFact, NodeId, Previous, RecordKey, ServiceId, Stamp, wire};
+use crdt_state::{ImageFact, NetworkId, NodeId, Previous, RecordKey, ServiceId, Stamp, wire};
 use serde::{Deserialize, Serialize};
+
+pub mod network;
+
+use network::{BadNetwork, NetworkRequest};
 
 use crate::constraint::{BadConstraint, Constraint};
 use crate::expand::NoSuchPlaceholder;
@@ -30,6 +35,10 @@ pub struct ServiceSpec {
     pub update_policy: UpdatePolicy,
     /// Ports.
     pub endpoint: Endpoint,
+    /// Networks; none: that of the template.
+    pub networks: Attachments,
+    /// Names lead to the tasks, without a virtual address.
+    pub by_name: bool,
     /// Labels.
     pub labels: Labels,
 }
@@ -44,23 +53,35 @@ impl ServiceSpec {
             placement: service.placement.clone(),
             update_policy: service.update_policy.clone(),
             endpoint: service.endpoint.clone(),
+            networks: service.networks.clone(),
+            by_name: service.balancing.by_name,
             labels: service.labels.clone(),
         }
     }
 
+    /// The specification of a service before its last edit, if it was edited and that is known.
+    pub fn before(service: &Service) -> Option<ServiceSpec> {
+        let Previous { name, template, scale, placement, update_policy, endpoint, labels } =
+            service.previous.as_deref()?.clone();
+        let (networks, by_name) = (service.previous_networks.clone(), service.balancing.by_name);
+        Some(ServiceSpec {
+            name,
+            template,
+            scale,
+            placement,
+            update_policy,
+            endpoint,
+            networks,
+            by_name,
+            labels,
+        })
+    }
+
     /// The form in which a specification is kept after an edit has replaced it.
     pub fn into_previous(self) -> Previous {
-        let ServiceSpec { name, template, scale, placement, update_policy, endpoint, labels } =
-            self;
+        let ServiceSpec { name, template, scale, placement, update_policy, .. } = self;
+        let (endpoint, labels) = (self.endpoint, self.labels);
         Previous { name, template, scale, placement, update_policy, endpoint, labels }
-    }
-}
-
-impl From<Previous> for ServiceSpec {
-    fn from(previous: Previous) -> ServiceSpec {
-        let Previous { name, template, scale, placement, update_policy, endpoint, labels } =
-            previous;
-        ServiceSpec { name, template, scale, placement, update_policy, endpoint, labels }
     }
 }
 
@@ -135,6 +156,13 @@ pub enum Edit {
         /// Its id.
         id: ServiceId,
     },
+    /// A new network.
+    CreateNetwork(Box<NetworkRequest>),
+    /// Removes a network that no service uses.
+    RemoveNetwork {
+        /// Its id.
+        id: NetworkId,
+    },
     /// Resolves a conflict over one label: this value counts from now on.
     PickLabel {
         /// Of which record.
@@ -160,6 +188,8 @@ pub enum Edit {
 pub enum Edited {
     /// It created or changed this service.
     Service(ServiceId),
+    /// It created this network.
+    Network(NetworkId),
     /// It changed something else.
     Done,
 }
@@ -206,6 +236,9 @@ pub enum Refusal {
         /// The current version.
         has: u64,
     },
+    /// A network, or what it asks for.
+    #[error(transparent)]
+    Network(#[from] BadNetwork),
     /// A constraint that does not parse.
     #[error(transparent)]
     BadConstraint(#[from] BadConstraint),
@@ -284,6 +317,7 @@ impl ServiceSpec {
         check_size("the task template", template)?;
         check_size("the placement", &self.placement)?;
         check_size("the endpoint", &self.endpoint)?;
+        check_size("the networks", &self.networks)?;
         check_size("the labels", &self.labels)?;
         match self.scale {
             Scale::Replicated { replicas } if replicas > REPLICAS_MAX => {
@@ -300,6 +334,7 @@ impl ServiceSpec {
         self.placement.check()?;
         self.update_policy.check()?;
         self.endpoint.check()?;
+        self.networks.check()?;
         Ok(())
     }
 }

@@ -11,12 +11,14 @@ use crdt_state::spec::{Facet, Labels, Life};
 use crdt_state::{FleetImage, ImageFact, NodeId, Previous, RecordKey, ServiceId, Stamp};
 use gossip::{Gossip, MemberState};
 
+use crate::catalog::Catalog;
 use crate::edit::{Edit, Edited, Refusal, Removal, ServiceSpec, check_size};
 use crate::expand::{self, Names};
 use crate::planner::Planner;
 use crate::tasks::is_healthy;
 
 mod names;
+mod networks;
 
 /// One edit of one node's records.
 pub struct Editor<'a> {
@@ -49,6 +51,8 @@ impl Editor<'_> {
             Edit::PutImage { name, fact } => self.put_image(&name, &fact),
             Edit::RemoveImage { name } => self.remove_image(&name),
             Edit::GiveUpVolume { node, name } => self.give_up_volume(node, &name),
+            Edit::CreateNetwork(request) => self.create_network(&request),
+            Edit::RemoveNetwork { id } => self.remove_network(id),
             Edit::TakeName { id } => self.take_name(id),
             Edit::PickConflict { key, facet, stamp } => self.pick_conflict(key, facet, stamp),
             Edit::PickLabel { key, label, stamp } => self
@@ -67,7 +71,10 @@ impl Editor<'_> {
         let created = self.replica.next_stamp();
         let id = new_service_id(created, &spec.name);
         self.check_placeholders(id, spec)?;
+        self.check_networks(&spec.networks)?;
+        let balancing = self.balancing(id, spec, None);
         let key = RecordKey::service(id);
+        let created = self.replica.next_stamp();
         let life = Life::Present { name: spec.name.clone(), created };
         self.replica.edit(key, Facet::LIFE, &life, self.wall_ms);
         self.replica.edit(key, Facet::TEMPLATE, &spec.template, self.wall_ms);
@@ -81,6 +88,12 @@ impl Editor<'_> {
         }
         if spec.endpoint != Default::default() {
             self.replica.edit(key, Facet::ENDPOINT, &spec.endpoint, self.wall_ms);
+        }
+        if !spec.networks.is_empty() {
+            self.replica.edit(key, Facet::NETWORKS, &spec.networks, self.wall_ms);
+        }
+        if balancing != Default::default() {
+            self.replica.edit(key, Facet::BALANCING, &balancing, self.wall_ms);
         }
         if !spec.labels.is_empty() {
             self.replica.edit_labels(key, &spec.labels, self.wall_ms);
@@ -102,10 +115,16 @@ impl Editor<'_> {
         if let Some(id) = owner.filter(|_| spec.name != held.name) {
             return Err(Refusal::NameTaken { name: spec.name.clone(), id });
         }
+        self.check_networks(&spec.networks)?;
+        let balancing = self.balancing(id, spec, Some(&held));
+        let spec = &on_its_networks(spec, &held);
         let key = RecordKey::service(id);
         if *spec != ServiceSpec::of(&held) {
             let previous: Option<Previous> = ServiceSpec::of(&held).into_previous().fitting();
             self.replica.edit(key, Facet::PREVIOUS, &previous, self.wall_ms);
+            if held.networks != held.previous_networks {
+                self.replica.edit(key, Facet::PREVIOUS_NETWORKS, &held.networks, self.wall_ms);
+            }
         }
         if spec.name != held.name {
             let life = Life::Present { name: spec.name.clone(), created: held.created };
@@ -128,6 +147,12 @@ impl Editor<'_> {
         }
         if spec.endpoint != held.endpoint {
             self.replica.edit(key, Facet::ENDPOINT, &spec.endpoint, self.wall_ms);
+        }
+        if spec.networks != held.networks {
+            self.replica.edit(key, Facet::NETWORKS, &spec.networks, self.wall_ms);
+        }
+        if balancing != held.balancing {
+            self.replica.edit(key, Facet::BALANCING, &balancing, self.wall_ms);
         }
         if spec.labels != held.labels {
             self.replica.edit_labels(key, &spec.labels, self.wall_ms);
@@ -197,6 +222,10 @@ impl Editor<'_> {
         Ok(Edited::Done)
     }
 
+    fn catalog(&self) -> &Catalog {
+        self.planner.catalog()
+    }
+
     fn living(&self, id: ServiceId) -> Result<Service, Refusal> {
         Service::read(self.replica, id).ok_or(Refusal::NoSuchService(id))
     }
@@ -252,6 +281,17 @@ impl Editor<'_> {
         self.replica.edit(RecordKey::eviction(id), Facet::LIFE, &fact, self.wall_ms);
         Ok(Edited::Done)
     }
+}
+
+/// A task is made on the network of its node or on networks of its own, and cannot change from one
+/// to the other: then it is made anew, as after `--force`.
+fn on_its_networks(spec: &ServiceSpec, held: &Service) -> ServiceSpec {
+    let mut spec = spec.clone();
+    let changes = spec.networks.is_empty() != held.networks.is_empty();
+    if changes && spec.template == held.template {
+        spec.template.force_update += 1;
+    }
+    spec
 }
 
 fn check_version(expected: Option<u64>, has: u64) -> Result<(), Refusal> {

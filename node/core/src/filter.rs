@@ -27,6 +27,11 @@ pub fn exclusion(node: &NodeView, service: &ServiceView) -> Option<NodeReason> {
             Err(text) => return Some(NodeReason::UnreadableConstraint(text.clone())),
         }
     }
+    if service.has_networks
+        && let Some(refusal) = &node.no_networks
+    {
+        return Some(NodeReason::NoNetworks(refusal.clone()));
+    }
     if let Some(reason) = volumes::obstacle(node, &service.volumes) {
         return Some(reason);
     }

@@ -12,6 +12,7 @@ use crdt_state::volume::NodeVolumes;
 use crdt_state::{NodeId, RecordKey};
 use serde::{Deserialize, Serialize};
 
+use crate::addressing::NetworkFacts;
 use crate::edit::{Edit, Edited, Refusal};
 use crate::event::Event;
 
@@ -79,6 +80,8 @@ pub enum Input {
         /// Its name.
         name: String,
     },
+    /// The machine's part in networks was looked at.
+    NetworksFound(NetworkFacts),
     /// The machine was checked: everything that keeps it from starting tasks.
     ConditionsFound(NodeConditions),
     /// Everything up to this `Persist` is on disk.

@@ -4,6 +4,7 @@
 //! [`Node::poll_action`](node::Node::poll_action) gives orders. A list of `(now, Input)` is a
 //! complete history and can be replayed.
 
+pub mod addressing;
 mod assign;
 mod backoff;
 mod catalog;
@@ -19,6 +20,7 @@ pub mod handover;
 pub mod history;
 mod input;
 mod ledger;
+pub mod network_plan;
 pub mod node;
 mod outbox;
 mod own_records;
@@ -36,9 +38,13 @@ pub mod tasks;
 pub mod view;
 mod volumes;
 
+pub use addressing::NetworkFacts;
 pub use edit::{Edit, Edited, Refusal, Removal, ServiceSpec};
 pub use event::{Event, Subject};
 pub use input::{Action, Input};
 pub use node::{Node, NodeConfig, NodeTimer};
 pub use own_records::NodeFacts;
-pub use report::{NodeReport, NodeRow, Rollout, RolloutState, TaskView, UnfitRow, VolumeRow};
+pub use report::{
+    NetworkDetail, NetworkRow, NetworkService, NetworkTask, NodeReport, NodeRow, Rollout,
+    RolloutState, TaskView, UnfitRow, VolumeRow,
+};

@@ -20,6 +20,8 @@ use crdt_state::{Kind, NodeId, RecordKey, ServiceId};
 use gossip::{Gossip, GossipConfig, Identity, MemberEvent, Now, Output};
 use serde::{Deserialize, Serialize};
 
+use crate::addressing::{Addressing, LiveTask, NetworkFacts};
+use crate::catalog::Catalog;
 use crate::departure::Departure;
 use crate::edit::{Edit, Edited, Refusal};
 use crate::editor::Editor;
@@ -58,6 +60,9 @@ pub struct NodeConfig {
     pub seed: u64,
     /// The named volumes on its disk; `None` if the disk was not read: then it reports none.
     pub volumes: Option<NodeVolumes>,
+    /// The machine's part in networks.
+    #[serde(default)]
+    pub networks: NetworkFacts,
 }
 
 /// One node.
@@ -68,6 +73,7 @@ pub struct Node {
     planner: Planner,
     reconciler: Reconciler,
     own_records: OwnRecords,
+    addressing: Addressing,
     departure: Departure,
     outbox: Outbox,
     /// When settling continues, if the last settling left work over.
@@ -101,6 +107,7 @@ impl Node {
         let mut node = Node {
             me,
             reconciler: Reconciler::new(me, hostname, hold_until, &replica, catalog),
+            addressing: Addressing::new(me, config.networks, &catalog.networks),
             own_records: OwnRecords::new(me, config.facts, config.volumes),
             gossip: Gossip::new(config.gossip, identity, config.seed, now),
             planner,
@@ -120,6 +127,7 @@ impl Node {
         self.own_records.write_volumes(&mut self.replica, wall_ms);
         self.report_conditions(wall_ms);
         let time = self.step_time(now, wall_ms);
+        self.addressing.restore(&adopted, &self.planner.catalog().networks);
         self.reconciler.restore(time, adopted, self.planner.catalog());
         self.settle(now, wall_ms);
     }
@@ -160,6 +168,7 @@ impl Node {
             Input::VolumeRemoved { name } => {
                 self.own_records.on_volume_removed(&mut self.replica, &name, wall_ms);
             }
+            Input::NetworksFound(facts) => self.addressing.on_facts_found(facts),
             Input::ConditionsFound(found) => {
                 self.own_records.on_conditions_found(now, &found);
                 self.own_records.on_conditions_due(now);
@@ -272,6 +281,10 @@ impl Node {
 
     /// Records changed, here or elsewhere.
     fn on_records(&mut self, now: Now, wall_ms: u64, keys: BTreeSet<RecordKey>) {
+        let networking = [Kind::NETWORK, Kind::NODE_NETWORKS, Kind::ADDRESSES, Kind::SERVICE];
+        if keys.iter().any(|key| networking.contains(&key.kind)) {
+            self.addressing.on_records();
+        }
         for key in &keys {
             let before = self.service_version(*key);
             self.planner.on_record(&self.replica, *key);
@@ -374,6 +387,21 @@ impl Node {
         let by = stamp.writer.node;
         let name = Some(self.hostname(by)).filter(|name| !name.is_empty());
         matches!(life, Life::Present { .. }).then(|| name.unwrap_or_else(|| by.to_string()))
+    }
+
+    /// The records, decoded.
+    pub(crate) fn catalog(&self) -> &Catalog {
+        self.planner.catalog()
+    }
+
+    /// The addresses of this node's tasks.
+    pub fn addressing(&self) -> &Addressing {
+        &self.addressing
+    }
+
+    /// The tasks of this node that have not ended.
+    pub fn live_tasks(&self) -> Vec<LiveTask> {
+        self.reconciler.live_tasks()
     }
 
     /// The answers to operators, with ages as of `now`.

@@ -175,7 +175,8 @@ impl Planner {
                 self.presence_deadline = self.presence_deadline.min(gone_at);
             }
             let presence = if gone_at > now { Presence::Here } else { Presence::Gone };
-            nodes.extend(views::node(*id, entry, presence).map(|view| (*id, view)));
+            let said = self.catalog.networks.claims.get(id);
+            nodes.extend(views::node(*id, entry, presence, said).map(|view| (*id, view)));
         }
         let is_changed = nodes != self.view.nodes;
         self.view.nodes = nodes;

@@ -20,6 +20,8 @@ pub enum NodeReason {
     Platform(String, String),
     /// It reports, with this text, that it cannot start tasks: it keeps what runs.
     Unable(String),
+    /// It takes part in no network of the fleet, with this reason.
+    NoNetworks(String),
     /// It holds a volume of the service, but the volume is not on its disk.
     VolumeMissing(String),
     /// It holds a volume of the service that operators gave up.
@@ -51,6 +53,7 @@ impl NodeReason {
             NodeReason::Paused => "paused",
             NodeReason::Platform(..) => "platform",
             NodeReason::Unable(_) => "unable",
+            NodeReason::NoNetworks(_) => "no-networks",
             NodeReason::VolumeMissing(_) => "volume-missing",
             NodeReason::VolumeGivenUp(_) => "volume-given-up",
             NodeReason::VolumeElsewhere(..) => "volume-elsewhere",
@@ -79,6 +82,7 @@ impl fmt::Display for NodeReason {
             NodeReason::Unable(text) => {
                 write!(f, "cannot start tasks now: {text}; it keeps what runs")
             }
+            NodeReason::NoNetworks(refusal) => write!(f, "makes no networks: {refusal}"),
             NodeReason::VolumeMissing(name) => {
                 write!(f, "its volume {name} is not on its disk: not mounted, or lost")
             }

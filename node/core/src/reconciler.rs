@@ -14,6 +14,7 @@ use crdt_state::task::{AdoptedRun, Run, RunEvent, Slot, TaskRecord};
 use crdt_state::{NodeId, RecordKey, ServiceId};
 use gossip::Now;
 
+use crate::addressing::LiveTask;
 use crate::catalog::Catalog;
 use crate::event::Event;
 use crate::handover::Handover;
@@ -94,6 +95,11 @@ impl Reconciler {
     /// The next order for the runtime.
     pub fn poll_order(&mut self) -> Option<TaskOrder> {
         self.tasks.poll_order()
+    }
+
+    /// The tasks that have not ended.
+    pub fn live_tasks(&self) -> Vec<LiveTask> {
+        self.tasks.live()
     }
 
     /// Does no task run or wait here?

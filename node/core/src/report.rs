@@ -13,6 +13,7 @@ use crate::plan::Plan;
 use crate::planner::Planner;
 use crate::view::View;
 
+mod networks;
 mod nodes;
 mod rollout;
 mod tasks;
@@ -20,6 +21,7 @@ mod unfit;
 mod volumes;
 mod why;
 
+pub use networks::{NetworkDetail, NetworkRow, NetworkService, NetworkTask};
 pub use nodes::NodeRow;
 pub use rollout::{Rollout, RolloutState};
 pub use tasks::TaskView;

@@ -63,6 +63,8 @@ pub struct ServiceView {
     pub host_ports: Vec<PublishedPort>,
     /// The named volumes of its tasks, with [`SLOT`] in place of the slot's number.
     pub volumes: BTreeSet<String>,
+    /// Are its tasks on networks of the fleet?
+    pub has_networks: bool,
     /// The nodes that report tasks of it.
     pub holders: Vec<Holder>,
 }

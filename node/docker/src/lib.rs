@@ -17,6 +17,8 @@ pub mod event;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod exec;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
+pub mod network;
+#[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod node;
 pub mod path_stat;
 #[allow(missing_docs, reason = "the fields are Docker's own")]

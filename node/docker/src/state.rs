@@ -6,6 +6,7 @@
 
 mod accept;
 pub mod names;
+pub mod network;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ mod unknown;
 use runtime::image::BadReference;
 
 pub use accept::{accept, availability};
+pub use network::accept_network;
 pub use show::{availability_word, show, show_port, show_resources, show_task};
 pub use unknown::read_spec;
 
@@ -66,9 +68,7 @@ pub enum BadSpec {
     #[error("{0}")]
     BadImage(#[from] BadReference),
     /// A network that does not exist.
-    #[error(
-        "network `{0}` is not supported yet; use --network host (the node's own) or --network none"
-    )]
+    #[error("network `{0}` not found; `edgectl network ls` lists them")]
     NoSuchNetwork(String),
     /// Two networks at once.
     #[error("networks `{0}` and `{1}`: a container has one of them; leave the other out")]

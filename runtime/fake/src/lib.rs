@@ -331,6 +331,7 @@ mod tests {
             slot: Slot::Number(1),
             template_version: TemplateVersion(1),
             template: Template::default(),
+            interfaces: Vec::new(),
         }
     }
 

@@ -80,6 +80,8 @@ pub struct BundleInput<'a> {
     pub hostname: &'a str,
     /// A program of the node that is to be its first process, if `--init` needs one.
     pub init: Option<&'a Path>,
+    /// The network namespace that it joins, if it has networks of the fleet.
+    pub network: Option<&'a Path>,
     /// What is known of the machine.
     pub machine: &'a HostFeatures,
 }
@@ -140,7 +142,7 @@ fn linux(
         paths.iter().map(|path| (*path).to_owned()).collect()
     };
     let mut linux = LinuxBuilder::default()
-        .namespaces(namespaces(container.network, input.machine))
+        .namespaces(namespaces(container.network, input))
         .devices(devices)
         .resources(resources::resources(&template.limits, rules, input.machine))
         .cgroups_path(input.cgroups_path)
@@ -156,14 +158,17 @@ fn linux(
     Ok(linux)
 }
 
-fn namespaces(network: NetworkMode, machine: &HostFeatures) -> Vec<LinuxNamespace> {
+fn namespaces(network: NetworkMode, input: &BundleInput<'_>) -> Vec<LinuxNamespace> {
     use LinuxNamespaceType::{Cgroup, Ipc, Mount, Network, Pid, Uts};
     let own = [Pid, Mount, Uts, Ipc].into_iter();
     let own = own.chain((network == NetworkMode::None).then_some(Network));
-    let own = own.chain(machine.cgroup_namespaces.then_some(Cgroup));
+    let own = own.chain(input.machine.cgroup_namespaces.then_some(Cgroup));
     own.map(|typ| {
         let mut namespace = LinuxNamespace::default();
         namespace.set_typ(typ);
+        if typ == Network {
+            namespace.set_path(input.network.map(Path::to_path_buf));
+        }
         namespace
     })
     .collect()

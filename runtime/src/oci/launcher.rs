@@ -157,6 +157,7 @@ fn specify(
         volumes: &volumes,
         hostname: &container.hostname,
         init: init.as_deref(),
+        network: container.network.as_deref(),
         machine: &HostFeatures::detect(),
     })?;
     let mut spec = made.spec;

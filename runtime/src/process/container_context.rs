@@ -3,6 +3,8 @@
 //! All of this is work on files, done on blocking threads, except pulling an image that is not
 //! here. It must never decide which image is meant: the template says that by digest.
 
+use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use crdt_state::task::{Run, TaskStart};
@@ -12,6 +14,15 @@ use crate::image::{Image, ImageError, Images, PullImage, Reference, Rootfs};
 use crate::oci::{ContainerOrder, OciRuntime};
 use crate::refusal::StartError;
 use crate::volume::Volumes;
+
+/// Makes the network namespace that a run joins, with its interfaces.
+pub trait AttachNetworks: Send + Sync + std::fmt::Debug {
+    /// Returns the path of the namespace, or why it cannot be made.
+    fn attach<'a>(
+        &'a self,
+        start: &'a TaskStart,
+    ) -> Pin<Box<dyn Future<Output = Result<PathBuf, String>> + Send + 'a>>;
+}
 
 /// The resources of one node.
 #[derive(Debug)]
@@ -24,6 +35,8 @@ pub struct ContainerContext {
     pub volumes: Volumes,
     /// The OCI runtime that makes containers.
     pub runtime: OciRuntime,
+    /// Makes the network namespaces of runs; `None`: there are no networks here.
+    pub networks: Option<Arc<dyn AttachNetworks>>,
     /// The name of a container that is given none.
     pub hostname: fn(Run) -> String,
 }
@@ -59,6 +72,19 @@ impl ContainerContext {
         Ok(unpacked?)
     }
 
+    /// The network namespace of a run that has interfaces.
+    async fn network(&self, start: &TaskStart) -> Result<Option<PathBuf>, StartError> {
+        if start.interfaces.is_empty() {
+            return Ok(None);
+        }
+        let attached = match &self.networks {
+            Some(networks) => networks.attach(start).await,
+            None => Err("this agent makes no networks".to_owned()),
+        };
+        let told = |reason| StartError::Told { permanent: false, reason };
+        attached.map(Some).map_err(told)
+    }
+
     async fn blocking<T: Send + 'static, E: Into<StartError> + Send + 'static>(
         &self,
         work: impl FnOnce(Images) -> Result<T, E> + Send + 'static,
@@ -83,6 +109,7 @@ impl Prepare for ContainerContext {
             let rootfs = self.unpacked(image).await?;
             let (named, template_of) = (self.volumes.clone(), template.clone());
             let volumes = self.blocking(move |_| named.of_template(&template_of)).await?;
+            let network = self.network(start).await?;
             let own = || (self.hostname)(start.run);
             Ok(ContainerOrder {
                 layers: rootfs.layers,
@@ -91,6 +118,7 @@ impl Prepare for ContainerContext {
                 volumes,
                 runtime: self.runtime.clone(),
                 hostname: template.hostname.clone().unwrap_or_else(own),
+                network,
             })
         })
     }

@@ -121,6 +121,7 @@ impl Boxed {
             slot: Slot::Number(1),
             template_version: TemplateVersion(1),
             template,
+            interfaces: Vec::new(),
         };
         let made = bundle(&BundleInput {
             start: &start,
@@ -131,6 +132,7 @@ impl Boxed {
             volumes: &self.volumes,
             hostname: "box-1",
             init: None,
+            network: None,
             machine: &HostFeatures::detect(),
         });
         let spec = made.expect("it is well formed").spec;

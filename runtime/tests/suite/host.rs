@@ -232,6 +232,7 @@ pub fn start(template: Template) -> TaskStart {
         slot: Slot::Number(number),
         template_version: TemplateVersion(7),
         template,
+        interfaces: Vec::new(),
     }
 }
 

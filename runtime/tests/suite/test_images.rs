@@ -77,6 +77,7 @@ impl TestImages {
             volumes: BTreeMap::new(),
             runtime: self.runtime.clone(),
             hostname: "till-3".to_owned(),
+            network: None,
         }));
     }
 }

@@ -28,6 +28,7 @@ impl Node {
         unchanged
             && !self.departure.is_under_way()
             && self.reconciler.is_settled()
+            && self.addressing.is_settled()
             && !self.outbox.is_due()
             && self.own_timers().iter().all(|(_, at)| *at > now)
     }
@@ -52,12 +53,14 @@ impl Node {
                 let time = self.step_time(now, wall_ms);
                 self.reconciler.reconcile(time, &mut self.planner, &self.replica, service);
             }
+            let gave = self.give_addresses(wall_ms);
             // No task starts while a part of the records is held back: see `Replica::let_in`.
             if !self.replica.is_holding_back() {
                 self.reconciler.handle_due(time, self.planner.catalog());
             }
             self.go_on_departing(time);
-            if !self.write_own_tasks(wall_ms) && !self.planner.is_outdated() {
+            let wrote = self.write_own_tasks(wall_ms);
+            if !wrote && !gave && !self.planner.is_outdated() {
                 break;
             }
         }
@@ -89,7 +92,15 @@ impl Node {
     fn give_orders(&mut self, now: Now, wall_ms: u64) {
         while let Some(order) = self.reconciler.poll_order() {
             let action = match order {
-                TaskOrder::Start(start) => Action::StartRun(start),
+                TaskOrder::Start(mut start) => {
+                    match self.addressing.equip(&mut start, self.planner.catalog()) {
+                        Ok(()) => Action::StartRun(start),
+                        Err(reason) => {
+                            self.on_not_equipped(now, wall_ms, start.run, reason);
+                            continue;
+                        }
+                    }
+                }
                 TaskOrder::Stop { run, .. } if self.outbox.take_back_start(run) => {
                     self.on_never_started(now, wall_ms, run);
                     continue;
@@ -103,12 +114,32 @@ impl Node {
         }
     }
 
+    /// Gives the tasks of this node their addresses. Returns whether a record changed.
+    fn give_addresses(&mut self, wall_ms: u64) -> bool {
+        let live = self.reconciler.live_tasks();
+        let (catalog, mut events) = (self.planner.catalog(), Vec::new());
+        let wrote = self.addressing.settle(live, catalog, &mut self.replica, wall_ms, &mut events);
+        events.into_iter().for_each(|event| self.outbox.push(Action::Event(event)));
+        wrote
+    }
+
+    /// A task cannot have its networks here: it tries again, as after any refusal that may pass.
+    fn on_not_equipped(&mut self, now: Now, wall_ms: u64, run: Run, reason: String) {
+        let refused = RunEvent::Refused { permanent: false, reason };
+        self.on_run_event(now, wall_ms, run, refused);
+    }
+
     /// A slow disk held back a start until the task was no longer wanted. The run ends without a
     /// start: a program of a removed service must not run even for the time of a write.
     fn on_never_started(&mut self, now: Now, wall_ms: u64, run: Run) {
-        let time = self.step_time(now, wall_ms);
         let exited = RunEvent::Exited { exit: Exit::Unknown, oom: false };
-        self.reconciler.handle_run(time, run, exited, self.planner.catalog());
+        self.on_run_event(now, wall_ms, run, exited);
+    }
+
+    /// Something happened to a run that the runtime never saw.
+    fn on_run_event(&mut self, now: Now, wall_ms: u64, run: Run, event: RunEvent) {
+        let time = self.step_time(now, wall_ms);
+        self.reconciler.handle_run(time, run, event, self.planner.catalog());
         if self.write_own_tasks(wall_ms) {
             let changed = self.replica.drain_changed();
             self.on_records(now, wall_ms, changed);

@@ -1,8 +1,10 @@
 //! The views that the plan depends on, built from the records of one service or one node.
 
+use crdt_state::network::NodeNetworks;
 use crdt_state::task::TaskState;
 use crdt_state::{NodeId, ServiceId};
 
+use crate::addressing::is_on_networks;
 use crate::assign;
 use crate::catalog::{Catalog, NodeEntry};
 use crate::constraint::Constraint;
@@ -41,12 +43,18 @@ pub fn service(catalog: &Catalog, id: ServiceId) -> Option<ServiceView> {
         reservations: service.template.reservations.clone(),
         host_ports: service.endpoint.ports.iter().filter(|p| p.host).cloned().collect(),
         volumes: volumes::named_by(service),
+        has_networks: is_on_networks(service),
         holders,
     })
 }
 
 /// The view of a node; `None` while the node has not described itself.
-pub fn node(id: NodeId, entry: &NodeEntry, presence: Presence) -> Option<NodeView> {
+pub fn node(
+    id: NodeId,
+    entry: &NodeEntry,
+    presence: Presence,
+    said: Option<&NodeNetworks>,
+) -> Option<NodeView> {
     let description = entry.description.as_ref()?;
     let ip = |text: &String| {
         text.parse::<std::net::SocketAddr>()
@@ -67,7 +75,15 @@ pub fn node(id: NodeId, entry: &NodeEntry, presence: Presence) -> Option<NodeVie
         resources: description.resources.clone(),
         volumes: entry.volumes.clone(),
         unable: unable(entry),
+        no_networks: no_networks(said),
     })
+}
+
+/// Why a node takes part in no network of the fleet.
+fn no_networks(said: Option<&NodeNetworks>) -> Option<String> {
+    let silent = "it has not said that it can, so its agent may be of an older version";
+    let refusal = said.map_or(silent, |said| said.refusal.as_str());
+    (!refusal.is_empty()).then(|| refusal.to_owned())
 }
 
 /// Why a node cannot start tasks, in one line.

@@ -201,6 +201,12 @@ impl NodeReport<'_> {
                 NodeReason::MaxPerNode(_) => {
                     format!("edgectl service update --replicas-max-per-node MORE {name}")
                 }
+                NodeReason::NoNetworks(_) => {
+                    format!(
+                        "edgectl service update --constraint-add 'node.hostname!={}' {name}",
+                        self.shown(*node)
+                    )
+                }
                 NodeReason::HostPort(port) => {
                     format!("edgectl service update --publish-rm {port} {name}")
                 }
@@ -352,6 +358,7 @@ fn distance(reason: &NodeReason) -> u8 {
         NodeReason::VolumeElsewhere(..) => 4,
         NodeReason::Constraint(_)
         | NodeReason::UnreadableConstraint(_)
+        | NodeReason::NoNetworks(_)
         | NodeReason::Platform(..) => 6,
         NodeReason::Unreachable => 7,
     }

@@ -47,6 +47,8 @@ pub struct NodeView {
     pub volumes: BTreeMap<String, Holding>,
     /// Why it cannot start tasks, as the node itself reports; `None`: it can.
     pub unable: Option<String>,
+    /// Why it takes part in no network of the fleet; `None`: it does.
+    pub no_networks: Option<String>,
 }
 
 impl NodeView {
@@ -65,6 +67,7 @@ impl NodeView {
             resources: Resources::default(),
             volumes: BTreeMap::new(),
             unable: None,
+            no_networks: None,
         }
     }
 }

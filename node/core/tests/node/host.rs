@@ -13,7 +13,8 @@ use crdt_state::volume::NodeVolumes;
 use crdt_state::{NodeId, RecordKey, ServiceId, StoreId};
 use gossip::{GossipConfig, Now};
 use node_core::{
-    Action, Edit, Edited, Input, Node, NodeConfig, NodeFacts, Refusal, ServiceSpec, TaskView,
+    Action, Edit, Edited, Input, NetworkFacts, Node, NodeConfig, NodeFacts, Refusal, ServiceSpec,
+    TaskView,
 };
 
 pub(crate) struct Host {
@@ -93,7 +94,7 @@ impl Host {
         volumes: Option<NodeVolumes>,
     ) -> Host {
         let gossip = GossipConfig::default();
-        let config = NodeConfig { gossip, facts, boot, seed: 7, volumes };
+        let config = NodeConfig { gossip, facts, boot, seed: 7, volumes, networks: networks() };
         let node = Node::new(config, replica, adopted, Now(0), 0);
         let mut host = Host {
             node,
@@ -199,6 +200,16 @@ impl Host {
     }
 }
 
+/// A machine that can take part in networks.
+pub(crate) fn networks() -> NetworkFacts {
+    NetworkFacts {
+        refusal: String::new(),
+        data_address: Some(addr(1).ip()),
+        mtu: 1_500,
+        routes: Vec::new(),
+    }
+}
+
 fn facts(no: u8) -> NodeFacts {
     NodeFacts {
         hostname: format!("pi-{no}"),
@@ -225,6 +236,8 @@ pub(crate) fn spec(name: &str, replicas: u32) -> ServiceSpec {
         placement: Default::default(),
         update_policy: UpdatePolicy::default(),
         endpoint: Default::default(),
+        networks: Vec::new(),
+        by_name: false,
         labels: Labels::new(),
     }
 }

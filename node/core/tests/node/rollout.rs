@@ -105,12 +105,12 @@ fn a_rollout_whose_slot_keeps_failing_is_paused_until_it_is_mended() {
 fn what_a_service_was_before_its_last_edit_is_kept() {
     let mut host = Host::new();
     let id = host.create(spec("web", 2));
-    let previous = |host: &Host| host.node.service(id).and_then(|s| s.previous.clone());
+    let previous = |host: &Host| host.node.service(id).and_then(ServiceSpec::before);
     assert_eq!(previous(&host), None);
     update(&mut host, id, spec("web", 2));
     assert_eq!(previous(&host), None, "nothing was changed");
     update(&mut host, id, changed(2, "VERSION=2"));
-    assert_eq!(ServiceSpec::from(*previous(&host).expect("kept")), spec("web", 2));
+    assert_eq!(previous(&host).expect("kept"), spec("web", 2));
     update(&mut host, id, changed(3, "VERSION=2"));
-    assert_eq!(ServiceSpec::from(*previous(&host).expect("kept")), changed(2, "VERSION=2"));
+    assert_eq!(previous(&host).expect("kept"), changed(2, "VERSION=2"));
 }

@@ -143,6 +143,7 @@ fn a_drain_that_cannot_end_says_what_keeps_it() {
             slot: Slot::Number(1),
             template_version: crdt_state::spec::TemplateVersion(version),
             template: spec("web", 1).template,
+            interfaces: Vec::new(),
         },
         event: RunEvent::Started { pid: 101 },
     };

@@ -30,6 +30,7 @@ pub(crate) fn service(n: u8, replicas: u32) -> ServiceView {
         reservations: Resources::default(),
         host_ports: Vec::new(),
         volumes: std::collections::BTreeSet::new(),
+        has_networks: false,
         holders: Vec::new(),
     }
 }

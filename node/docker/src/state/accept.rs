@@ -2,6 +2,7 @@
 
 mod container;
 mod mount;
+mod network;
 mod template;
 
 use crdt_state::node::Availability;
@@ -22,12 +23,16 @@ pub fn accept(
     refuse_unknown("TaskTemplate.", &sent.task_template.unknown)?;
     let scale = accept_mode(sent.mode)?;
     let update_policy = sent.update_config.map_or_else(|| Ok(Default::default()), accept_update)?;
-    let endpoint = sent.endpoint_spec.map_or_else(|| Ok(Default::default()), accept_endpoint)?;
+    let sent_endpoint = sent.endpoint_spec.unwrap_or_default();
+    let endpoint_mode = sent_endpoint.mode.clone();
+    let endpoint = accept_endpoint(sent_endpoint)?;
     let mut task = sent.task_template;
     let priority = current.map_or(0, |spec| spec.placement.priority);
     let mut sent_placement = task.placement.take().unwrap_or_default();
     let platforms = std::mem::take(&mut sent_placement.platforms);
     let placement = accept_placement(sent_placement, priority)?;
+    let networks = network::accept(&task)?;
+    let by_name = network::accept_mode(&endpoint_mode, &networks, &endpoint)?;
     let template = template::accept(task, &platforms, current.map(|spec| &spec.template))?;
     Ok(ServiceSpec {
         name: sent.name,
@@ -36,6 +41,8 @@ pub fn accept(
         placement,
         update_policy,
         endpoint,
+        networks: networks.attachments,
+        by_name,
         labels: sent.labels,
     })
 }
@@ -111,12 +118,17 @@ fn or_default(ms: u64, default: u64) -> u64 {
 }
 
 fn accept_endpoint(endpoint: docker::EndpointSpec) -> Result<spec::Endpoint, BadSpec> {
-    match endpoint.mode.as_str() {
-        "" | "vip" => {}
-        "dnsrr" => return Err(BadSpec::NotYet("EndpointSpec.Mode `dnsrr`".to_owned())),
-        other => return Err(bad_word("EndpointSpec.Mode", other, "vip, dnsrr")),
+    let ports = endpoint.ports.into_iter().map(accept_port).collect::<Result<Vec<_>, _>>()?;
+    let is_twin = |one: &spec::PublishedPort, other: &spec::PublishedPort| {
+        one.published != 0 && (one.published, &one.protocol) == (other.published, &other.protocol)
+    };
+    for (at, port) in ports.iter().enumerate() {
+        if ports[..at].iter().any(|other| is_twin(port, other)) {
+            let value = format!("{}/{}", port.published, port.protocol);
+            let hint = "it is published twice by this service; leave one out";
+            return Err(bad_value("EndpointSpec.Ports.PublishedPort", &value, hint));
+        }
     }
-    let ports = endpoint.ports.into_iter().map(accept_port).collect::<Result<_, _>>()?;
     Ok(spec::Endpoint { ports })
 }
 
@@ -126,20 +138,20 @@ fn accept_port(port: docker::PortConfig) -> Result<spec::PublishedPort, BadSpec>
         "tcp" | "udp" | "sctp" => port.protocol,
         other => return Err(bad_word("EndpointSpec.Ports.Protocol", other, "tcp, udp, sctp")),
     };
-    match port.publish_mode.as_str() {
-        "host" => {}
-        "" | "ingress" => {
-            let what = "EndpointSpec.Ports.PublishMode `ingress` (type --publish \
-                        mode=host,published=80,target=80 for a port of the nodes that run it)";
-            return Err(BadSpec::NotYet(what.to_owned()));
-        }
+    let host = match port.publish_mode.as_str() {
+        "host" => true,
+        "" | "ingress" => false,
         other => return Err(bad_word("EndpointSpec.Ports.PublishMode", other, "ingress, host")),
+    };
+    if port.target_port == 0 {
+        let hint = "a task listens on a port from 1 to 65535; give one";
+        return Err(bad_value("EndpointSpec.Ports.TargetPort", "0", hint));
     }
     Ok(spec::PublishedPort {
         published: port.published_port,
         target: port.target_port,
         protocol,
-        host: true,
+        host,
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod container;
 
+use crdt_state::network::Attachments;
 use crdt_state::node::Availability;
 use crdt_state::spec;
 use node_core::ServiceSpec;
@@ -9,8 +10,8 @@ use node_core::ServiceSpec;
 use crate::container_spec::{ContainerSpec, HealthConfig};
 use crate::service as docker;
 use crate::task_spec::{
-    DiscreteResource, GenericResource, LogDriver, PROCESS_SCHEME, Placement, PlacementPreference,
-    ResourceRequirements, Resources, RestartPolicy, SpreadOver, TaskSpec,
+    DiscreteResource, GenericResource, LogDriver, NetworkAttachment, PROCESS_SCHEME, Placement,
+    PlacementPreference, ResourceRequirements, Resources, RestartPolicy, SpreadOver, TaskSpec,
 };
 use crate::{Nanos, Unknown};
 
@@ -19,10 +20,16 @@ pub fn show(service: &ServiceSpec) -> docker::ServiceSpec {
     docker::ServiceSpec {
         name: service.name.clone(),
         labels: service.labels.clone(),
-        task_template: show_task(&service.template, &service.placement),
+        task_template: TaskSpec {
+            networks: show_networks(&service.template, &service.networks),
+            ..show_task(&service.template, &service.placement)
+        },
         mode: show_mode(service.scale),
         update_config: Some(show_update(&service.update_policy)),
-        endpoint_spec: Some(show_endpoint(&service.endpoint)),
+        endpoint_spec: Some(docker::EndpointSpec {
+            mode: if service.by_name { "dnsrr" } else { "vip" }.to_owned(),
+            ..show_endpoint(&service.endpoint)
+        }),
         unknown: Unknown::new(),
     }
 }
@@ -45,16 +52,29 @@ pub fn show_task(template: &spec::Template, placement: &spec::Placement) -> Task
             options: template.log_options.clone(),
         })
         .filter(|driver| !driver.options.is_empty()),
-        networks: match template.runtime {
-            spec::Runtime::Container => container::show_networks(&template.container),
-            spec::Runtime::Process => Vec::new(),
-        },
+        networks: show_networks(template, &Vec::new()),
         force_update: template.force_update,
         // Docker's client sends back no other runtime than that of containers: so the reference of
         // the image shows what it is.
         runtime: String::new(),
         unknown: Unknown::new(),
     }
+}
+
+/// The networks of a task: those of the fleet, or else that of its template.
+pub fn show_networks(template: &spec::Template, networks: &Attachments) -> Vec<NetworkAttachment> {
+    if template.runtime == spec::Runtime::Process {
+        return Vec::new();
+    }
+    if networks.is_empty() {
+        return container::show_networks(&template.container);
+    }
+    let shown = networks.iter().map(|attachment| NetworkAttachment {
+        target: attachment.network.to_string(),
+        aliases: attachment.aliases.clone(),
+        driver_opts: attachment.options.clone(),
+    });
+    shown.collect()
 }
 
 /// Docker's word for it.

@@ -17,6 +17,10 @@ use crate::refusal::StartError;
 /// The longest host name of Linux is 64 bytes, of the DNS 63.
 const HOSTNAME_BYTES_MAX: usize = 63;
 
+/// Where the fleet's name server answers in every container: configurations in the wild hold the
+/// address that Docker's has.
+pub const NAME_SERVER: &str = "127.0.0.11";
+
 /// A file of the run's folder and where it is mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunFile {
@@ -34,16 +38,25 @@ pub fn write(input: &BundleInput<'_>) -> Result<Vec<RunFile>, StartError> {
         NetworkMode::Host => input.machine.hosts.as_str(),
         NetworkMode::None => "",
     };
+    let mut added = container.hosts.clone();
+    let mut dns = container.dns.clone();
+    if input.network.is_some() {
+        added.extend(own_addresses(input));
+        // The servers of the service are asked by the fleet's own.
+        dns.nameservers = vec![NAME_SERVER.to_owned()];
+    }
     let contents = [
-        ("hosts", "/etc/hosts", hosts(node_hosts, &container.hosts, input.hostname)?),
-        (
-            "resolv.conf",
-            "/etc/resolv.conf",
-            resolv_conf(&input.machine.resolv_conf, &container.dns)?,
-        ),
+        ("hosts", "/etc/hosts", hosts(node_hosts, &added, input.hostname)?),
+        ("resolv.conf", "/etc/resolv.conf", resolv_conf(&input.machine.resolv_conf, &dns)?),
         ("hostname", "/etc/hostname", format!("{}\n", input.hostname)),
     ];
     contents.into_iter().map(|(name, target, text)| write_one(input, name, target, &text)).collect()
+}
+
+/// The container's addresses on the fleet's networks, with its name.
+fn own_addresses(input: &BundleInput<'_>) -> impl Iterator<Item = String> {
+    let addresses = input.start.interfaces.iter().flat_map(|interface| &interface.addresses);
+    addresses.map(|ip| format!("{ip} {}", input.hostname))
 }
 
 fn write_one(

@@ -68,6 +68,7 @@ impl Made {
             slot: Slot::Number(1),
             template_version: TemplateVersion(1),
             template,
+            interfaces: Vec::new(),
         };
         bundle(&BundleInput {
             start: &start,
@@ -78,6 +79,7 @@ impl Made {
             volumes: &self.volumes,
             hostname: "web-1",
             init: None,
+            network: None,
             machine: &self.machine,
         })
     }

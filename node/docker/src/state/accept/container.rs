@@ -7,7 +7,7 @@ use crdt_state::spec;
 
 use super::super::BadSpec;
 use super::super::names::{self, SysctlOwner};
-use super::{bad_value, bad_word, mount};
+use super::{bad_value, bad_word, mount, network};
 use crate::container_spec::{
     ContainerSpec, DeviceMapping, DnsConfig, EdgeContainer, Privileges, Ulimit,
 };
@@ -20,7 +20,7 @@ pub(super) fn accept(
     networks: &[NetworkAttachment],
     kept: Option<&spec::Container>,
 ) -> Result<spec::Container, BadSpec> {
-    let network = accept_networks(networks)?;
+    let network = network::accept_mode_of(networks)?;
     let privileges = accept_privileges(sent.privileges.take().unwrap_or_default())?;
     let (devices, privileged) = match (sent.edge.take(), kept) {
         (Some(edge), _) => accept_edge(edge)?,
@@ -87,37 +87,10 @@ pub(super) fn refuse(sent: &ContainerSpec, networks: &[NetworkAttachment]) -> Re
     if let Some((field, _)) = asked.iter().find(|(_, is_asked)| *is_asked) {
         return Err(BadSpec::OnlyContainer(format!("TaskTemplate.ContainerSpec.{field}")));
     }
-    match accept_networks(networks)? {
+    match network::accept_mode_of(networks)? {
         spec::NetworkMode::Host => Ok(()),
         spec::NetworkMode::None => Err(BadSpec::OnlyContainer("the network `none`".to_owned())),
     }
-}
-
-/// Without any network, the node's own is used.
-fn accept_networks(sent: &[NetworkAttachment]) -> Result<spec::NetworkMode, BadSpec> {
-    let (first, others) = match sent.split_first() {
-        None => return Ok(spec::NetworkMode::Host),
-        Some(split) => split,
-    };
-    let network = match first.target.as_str() {
-        "host" => spec::NetworkMode::Host,
-        "none" => spec::NetworkMode::None,
-        other => return Err(BadSpec::NoSuchNetwork(other.to_owned())),
-    };
-    if let Some(other) = others.iter().find(|other| other.target != first.target) {
-        return Err(BadSpec::TwoNetworks(first.target.clone(), other.target.clone()));
-    }
-    if let Some(alias) = first.aliases.first() {
-        return Err(bad_value(
-            "Networks.Aliases",
-            alias,
-            &format!("the network `{}` has no names; leave the alias out", first.target),
-        ));
-    }
-    if let Some(option) = first.driver_opts.keys().next() {
-        return Err(BadSpec::NotYet(format!("Networks.DriverOpts.{option}")));
-    }
-    Ok(network)
 }
 
 struct Accepted {

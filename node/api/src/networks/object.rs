@@ -1,0 +1,145 @@
+//! A network in Docker's form.
+
+use std::net::IpAddr;
+
+use crdt_state::network::AddressRange;
+use node_core::expand::task_name;
+use node_core::{NetworkDetail, NetworkRow, NetworkService, NetworkTask};
+use node_docker::network::{
+    EndpointResource, Ipam, IpamConfig, Network, NetworkEdge, PeerInfo, ServiceInfo, port_words,
+};
+use node_docker::state::network::{OVERLAY, VNI};
+use node_docker::state::show_port;
+use node_docker::{Timestamp, container_id, network};
+
+use super::Words;
+use crate::snapshot::Snapshot;
+
+/// The networks that every fleet has. Their ids are their names, the same on every node.
+pub(super) fn predefined() -> [Network; 3] {
+    let of = |name: &str, driver: &str| Network {
+        name: name.to_owned(),
+        id: name.to_owned(),
+        scope: "swarm".to_owned(),
+        driver: driver.to_owned(),
+        enable_ipv4: true,
+        ipam: Ipam { driver: "default".to_owned(), ..Ipam::default() },
+        ingress: name == "ingress",
+        ..Network::default()
+    };
+    [of("host", "host"), of("none", "null"), of("ingress", OVERLAY)]
+}
+
+/// A network of the fleet, as a listing shows it.
+pub(super) fn of_fleet(row: &NetworkRow) -> Network {
+    let (network, settled) = (&row.network, &row.settled);
+    let has = |is_family: fn(&IpAddr) -> bool| settled.ranges.iter().any(|r| is_family(&r.gateway));
+    let mut options: Words = network.spec.options.clone();
+    options.insert(VNI.to_owned(), settled.vni.to_string());
+    Network {
+        name: network.name.clone(),
+        id: network.id.to_string(),
+        created: Timestamp(network.created_wall_ms),
+        scope: "swarm".to_owned(),
+        driver: OVERLAY.to_owned(),
+        enable_ipv4: has(IpAddr::is_ipv4),
+        enable_ipv6: has(IpAddr::is_ipv6),
+        ipam: Ipam {
+            driver: "default".to_owned(),
+            options: None,
+            config: settled.ranges.iter().map(range).collect(),
+        },
+        internal: network.spec.internal,
+        attachable: network.spec.attachable,
+        options,
+        labels: network.labels.clone(),
+        ..Network::default()
+    }
+}
+
+fn range(range: &AddressRange) -> IpamConfig {
+    let reserved = range.reserved.iter();
+    IpamConfig {
+        subnet: range.subnet.to_string(),
+        ip_range: range.range.map(|range| range.to_string()).unwrap_or_default(),
+        gateway: range.gateway.to_string(),
+        auxiliary_addresses: reserved.map(|(name, ip)| (name.clone(), ip.to_string())).collect(),
+    }
+}
+
+/// How much of a network is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// What it is, and this node's containers on it.
+    Brief,
+    /// Also its services, with all their tasks.
+    WithServices,
+}
+
+/// A network with who is on it.
+pub(super) fn inspected(
+    snapshot: &Snapshot,
+    row: &NetworkRow,
+    detail: &NetworkDetail,
+    shown_parts: Shown,
+) -> Network {
+    let mut shown = of_fleet(row);
+    for service in &detail.services {
+        for task in service.tasks.iter().filter(|task| task.node == snapshot.me) {
+            let run = crdt_state::task::Run { task: task.task, attempt: task.attempt };
+            shown.containers.insert(container_id(run), endpoint(service, task));
+        }
+        if shown_parts == Shown::WithServices {
+            let name = service.service.name.clone();
+            shown.services.insert(name, service_info(snapshot, service));
+        }
+    }
+    let peers = detail.peers.iter().map(|(node, address)| PeerInfo {
+        name: snapshot.hostname(*node),
+        ip: address.map(|ip| ip.to_string()).unwrap_or_default(),
+    });
+    shown.peers = peers.collect();
+    let displaced_by = row.settled.displaced_by.map(|id| id.to_string()).unwrap_or_default();
+    let edge = NetworkEdge { displaced_by, refusal: snapshot.network_refusal.clone() };
+    shown.edge = (edge != NetworkEdge::default()).then_some(edge);
+    shown
+}
+
+fn endpoint(service: &NetworkService, task: &NetworkTask) -> EndpointResource {
+    let address = |is_family: fn(&IpAddr) -> bool, len: u8| {
+        let found = task.addresses.iter().find(|ip| is_family(ip));
+        found.map(|ip| format!("{ip}/{len}")).unwrap_or_default()
+    };
+    let mac = node_core::addressing::mac(&task.addresses);
+    let mac: Vec<String> = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+    EndpointResource {
+        name: container_name(service, task),
+        endpoint_id: task.task.to_string(),
+        mac_address: mac.join(":"),
+        ipv4_address: address(IpAddr::is_ipv4, 32),
+        ipv6_address: address(IpAddr::is_ipv6, 128),
+    }
+}
+
+fn service_info(snapshot: &Snapshot, service: &NetworkService) -> ServiceInfo {
+    let ports = service.service.endpoint.ports.iter();
+    let tasks = service.tasks.iter().map(|task| network::NetworkTask {
+        name: container_name(service, task),
+        endpoint_id: task.task.to_string(),
+        endpoint_ip: task.addresses.first().map(ToString::to_string).unwrap_or_default(),
+        info: Words::from([
+            ("Host".to_owned(), snapshot.hostname(task.node)),
+            ("Ready".to_owned(), task.is_ready.to_string()),
+        ]),
+    });
+    ServiceInfo {
+        vip: service.virtual_addresses.first().map(ToString::to_string).unwrap_or_default(),
+        ports: ports.map(|port| port_words(&show_port(port))).collect(),
+        local_lb_index: 0,
+        tasks: tasks.collect(),
+    }
+}
+
+fn container_name(service: &NetworkService, task: &NetworkTask) -> String {
+    format!("{}.{}", task_name(&service.service.name, task.slot), task.task)
+}

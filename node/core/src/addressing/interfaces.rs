@@ -1,0 +1,91 @@
+//! From the addresses of a task to its interfaces: link addresses, gateways, routes.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crdt_state::NetworkId;
+use crdt_state::network::TaskInterface;
+use crdt_state::service::Service;
+
+use super::{Lease, Leased, is_on_networks};
+use crate::catalog::{Catalog, NetworkCatalog};
+
+/// The network by which a service reaches the outside, and the outside its published ports: the
+/// first that is not internal; if all are, the first.
+pub fn gateway_network(service: &Service, networks: &NetworkCatalog) -> Option<NetworkId> {
+    let ids = || service.networks.iter().map(|attachment| attachment.network);
+    let known = |id: &NetworkId| networks.networks.get(id);
+    let open = ids().find(|id| known(id).is_some_and(|network| !network.spec.internal));
+    open.or_else(|| ids().find(|id| known(id).is_some()))
+}
+
+/// The networks by which ports are published on every node.
+pub fn mesh_networks(catalog: &Catalog) -> BTreeSet<NetworkId> {
+    let services = catalog.services.values().filter(|service| {
+        is_on_networks(service) && service.endpoint.ports.iter().any(|port| !port.host)
+    });
+    services.filter_map(|service| gateway_network(service, &catalog.networks)).collect()
+}
+
+/// The interfaces of a task, or why it cannot have them.
+pub fn of_lease(
+    lease: Option<&Lease>,
+    service: &Service,
+    networks: &NetworkCatalog,
+) -> Result<Vec<TaskInterface>, String> {
+    let leased = lease.map_or(&[][..], |lease| lease.interfaces.as_slice());
+    let gateway = gateway_network(service, networks);
+    for attachment in &service.networks {
+        if !leased.iter().any(|leased| leased.network == attachment.network) {
+            let id = attachment.network;
+            return Err(format!("network {id} is not known on this node yet"));
+        }
+    }
+    leased.iter().map(|leased| interface(leased, gateway, networks)).collect()
+}
+
+fn interface(
+    leased: &Leased,
+    gateway: Option<NetworkId>,
+    networks: &NetworkCatalog,
+) -> Result<TaskInterface, String> {
+    let network = networks.networks.get(&leased.network);
+    let settled = networks.settled.get(&leased.network);
+    let Some((network, settled)) = network.zip(settled) else {
+        return Err(format!("network {} is gone", leased.network));
+    };
+    if leased.addresses.len() < settled.ranges.len() {
+        let subnets: Vec<String> =
+            settled.ranges.iter().map(|range| range.subnet.to_string()).collect();
+        return Err(format!(
+            "no free address is left on network {} ({}): remove tasks from it, or put the service \
+             on a larger network",
+            network.name,
+            subnets.join(", ")
+        ));
+    }
+    Ok(TaskInterface {
+        network: leased.network,
+        name: leased.name.clone(),
+        addresses: leased.addresses.clone(),
+        mac: mac(&leased.addresses),
+        gateways: settled.ranges.iter().map(|range| range.gateway).collect(),
+        subnets: settled.ranges.iter().map(|range| range.subnet).collect(),
+        is_default: gateway == Some(leased.network) && !network.spec.internal,
+    })
+}
+
+/// Docker's rule, on which tools count: `02:42` and the IPv4 address. Without one, `02:43` and the
+/// last bytes of the IPv6 address.
+pub fn mac(addresses: &[IpAddr]) -> [u8; 6] {
+    let mut mac = [0x02, 0x43, 0, 0, 0, 0];
+    match addresses.iter().min_by_key(|ip| ip.is_ipv6()) {
+        Some(IpAddr::V4(ip)) => {
+            mac[1] = 0x42;
+            mac[2..].copy_from_slice(&ip.octets());
+        }
+        Some(IpAddr::V6(ip)) => mac[2..].copy_from_slice(&ip.octets()[12..]),
+        None => {}
+    }
+    mac
+}

@@ -1,0 +1,101 @@
+//! Networks as the node reads them: what operators wrote, what nodes claim, the addresses of tasks.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crdt_state::network::SlotAddresses;
+use crdt_state::read::{self, Network};
+use crdt_state::replica::Replica;
+use crdt_state::service::Service;
+use crdt_state::task::Slot;
+use crdt_state::{Kind, NetworkId, NodeId, RecordKey, ServiceId};
+use overlay::claims::Claims;
+use overlay::settled::{self, SettledNetwork};
+use overlay::virtual_address::{self, Asked};
+
+use super::Touched;
+
+/// All records of networks and addresses, decoded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NetworkCatalog {
+    /// Living networks.
+    pub networks: BTreeMap<NetworkId, Network>,
+    /// The subnets and the number that each of them really has.
+    pub settled: BTreeMap<NetworkId, SettledNetwork>,
+    /// What nodes say of themselves on networks.
+    pub claims: Claims,
+    /// The addresses of tasks, per service.
+    pub addresses: BTreeMap<ServiceId, BTreeMap<(Slot, NodeId), SlotAddresses>>,
+    address_keys: BTreeMap<RecordKey, (ServiceId, Slot, NodeId)>,
+}
+
+impl NetworkCatalog {
+    /// Reads one record again.
+    pub fn update(&mut self, replica: &Replica, key: RecordKey, touched: &mut Touched) {
+        touched.networks = true;
+        match key.kind {
+            Kind::NETWORK => {
+                let id = NetworkId(key.id);
+                self.networks.remove(&id);
+                self.networks.extend(Network::read(replica, id).map(|network| (id, network)));
+                let networks = self.networks.values();
+                self.settled = settled::settle(networks.map(|n| (n.id, n.created, &n.spec)));
+            }
+            Kind::NODE_NETWORKS => {
+                touched.nodes = true;
+                let id = NodeId(key.id);
+                self.claims.remove(&id);
+                self.claims.extend(read::node_networks_of(replica, id).map(|said| (id, said)));
+            }
+            Kind::ADDRESSES => self.update_addresses(replica, key),
+            _ => {}
+        }
+    }
+
+    fn update_addresses(&mut self, replica: &Replica, key: RecordKey) {
+        if let Some((service, slot, node)) = self.address_keys.remove(&key)
+            && let Some(records) = self.addresses.get_mut(&service)
+        {
+            records.remove(&(slot, node));
+            if records.is_empty() {
+                self.addresses.remove(&service);
+            }
+        }
+        if let Some(said) = read::slot_addresses(replica, &key) {
+            let SlotAddresses { service, slot, node, .. } = said;
+            self.address_keys.insert(key, (service, slot, node));
+            self.addresses.entry(service).or_default().insert((slot, node), said);
+        }
+    }
+
+    /// The living network that owns a name: the one created first, by stamp, then by id.
+    pub fn named(&self, name: &str) -> Option<&Network> {
+        let named = self.networks.values().filter(|network| network.name == name);
+        named.min_by_key(|network| (network.created, network.id))
+    }
+
+    /// The virtual addresses of the services on a network. A service whose name leads to its tasks
+    /// has none.
+    pub fn virtual_addresses(
+        &self,
+        services: &BTreeMap<ServiceId, Service>,
+        network: NetworkId,
+    ) -> BTreeMap<ServiceId, Vec<IpAddr>> {
+        let Some(settled) = self.settled.get(&network) else { return BTreeMap::new() };
+        let on_it = services.values().filter(|service| {
+            !service.balancing.by_name && service.networks.iter().any(|a| a.network == network)
+        });
+        let asked = on_it.map(|service| Asked {
+            service: service.id,
+            created: service.created,
+            written: service.balancing.virtual_addresses.get(&network).cloned().unwrap_or_default(),
+        });
+        virtual_address::settle(&settled.ranges, asked.collect(), |ip| self.is_claimed(network, ip))
+    }
+
+    /// Is the address in a block that a node has claimed?
+    pub fn is_claimed(&self, network: NetworkId, ip: IpAddr) -> bool {
+        let blocks = self.claims.values().filter_map(|said| said.blocks.get(&network)).flatten();
+        blocks.into_iter().any(|block| block.subnet.contains(&ip))
+    }
+}

@@ -1,0 +1,229 @@
+//! Edits of networks: created with what is free, removed when nobody uses them.
+
+use std::net::IpAddr;
+
+use crdt_state::network::{AddressRange, Attachments, Balancing, DEFAULT_NETWORK, NetworkSpec};
+use crdt_state::service::Service;
+use crdt_state::spec::{Facet, Life};
+use crdt_state::{NetworkId, RecordKey, ServiceId, Stamp};
+use ipnet::IpNet;
+use overlay::blocks::Division;
+use overlay::{pool, virtual_address};
+
+use super::Editor;
+use crate::edit::network::{BadNetwork, NetworkRequest, RangeRequest};
+use crate::edit::{Edited, Refusal, ServiceSpec, check_size};
+
+impl Editor<'_> {
+    pub(super) fn create_network(&mut self, request: &NetworkRequest) -> Result<Edited, Refusal> {
+        request.check()?;
+        check_size("the options", &request.options)?;
+        check_size("the labels", &request.labels)?;
+        if self.catalog().networks.named(&request.name).is_some() {
+            return Err(BadNetwork::NameTaken(request.name.clone()).into());
+        }
+        let created = self.replica.next_stamp();
+        let id = new_network_id(created, &request.name);
+        let spec = self.network_spec(id, request)?;
+        check_size("the network", &spec)?;
+        self.write_network(id, &request.name, &spec);
+        if !request.labels.is_empty() {
+            let key = RecordKey::network(id);
+            self.replica.edit_labels(key, &request.labels, self.wall_ms);
+        }
+        Ok(Edited::Network(id))
+    }
+
+    fn write_network(&mut self, id: NetworkId, name: &str, spec: &NetworkSpec) {
+        let key = RecordKey::network(id);
+        let life = Life::Present { name: name.to_owned(), created: self.replica.next_stamp() };
+        self.replica.edit(key, Facet::LIFE, &life, self.wall_ms);
+        self.replica.edit(key, Facet::NETWORK, spec, self.wall_ms);
+    }
+
+    pub(super) fn remove_network(&mut self, id: NetworkId) -> Result<Edited, Refusal> {
+        let networks = &self.catalog().networks;
+        let missing = || BadNetwork::Missing(id.to_string());
+        let name = networks.networks.get(&id).map(|network| network.name.clone());
+        let name = name.ok_or_else(missing)?;
+        if id == NetworkId::default_network() {
+            return Err(BadNetwork::Predefined(name).into());
+        }
+        let users = self.catalog().services.values();
+        let users = users.filter(|service| service.networks.iter().any(|a| a.network == id));
+        let users: Vec<&str> = users.map(|service| service.name.as_str()).collect();
+        if !users.is_empty() {
+            return Err(BadNetwork::InUse { name, services: users.join(", ") }.into());
+        }
+        self.replica.remove(RecordKey::network(id), self.wall_ms).expect("it was just read");
+        Ok(Edited::Done)
+    }
+
+    /// The networks of a service exist, and the default network is created when it is first used.
+    pub(super) fn check_networks(&mut self, networks: &Attachments) -> Result<(), Refusal> {
+        let default = NetworkId::default_network();
+        let known = &self.catalog().networks.networks;
+        let unknown = networks.iter().map(|attachment| attachment.network);
+        let unknown = unknown.filter(|id| *id != default && !known.contains_key(id)).next();
+        if let Some(id) = unknown {
+            return Err(BadNetwork::Missing(id.to_string()).into());
+        }
+        let uses_default = networks.iter().any(|attachment| attachment.network == default);
+        if uses_default && !known.contains_key(&default) {
+            let request = NetworkRequest { ipv4: true, ..NetworkRequest::default() };
+            let spec = self.network_spec(default, &request)?;
+            self.write_network(default, DEFAULT_NETWORK, &spec);
+        }
+        Ok(())
+    }
+
+    /// How a service is found on its networks. A virtual address that it has stays its own.
+    pub(super) fn balancing(
+        &self,
+        id: ServiceId,
+        spec: &ServiceSpec,
+        held: Option<&Service>,
+    ) -> Balancing {
+        let mut balancing = Balancing { by_name: spec.by_name, ..Balancing::default() };
+        if spec.by_name {
+            return balancing;
+        }
+        let catalog = self.catalog();
+        for attachment in &spec.networks {
+            let network = attachment.network;
+            let settled = catalog.networks.virtual_addresses(&catalog.services, network);
+            let mine = held.and_then(|service| settled.get(&service.id)).cloned();
+            let mine = mine.unwrap_or_else(|| {
+                let ranges = self.ranges(network);
+                let taken: Vec<IpAddr> = settled.values().flatten().copied().collect();
+                let is_taken = |ip| taken.contains(&ip) || catalog.networks.is_claimed(network, ip);
+                let chosen = ranges.iter().filter_map(|range| {
+                    virtual_address::choose(&Division::of(range), id, is_taken)
+                });
+                chosen.collect()
+            });
+            balancing.virtual_addresses.insert(network, mine);
+        }
+        balancing
+    }
+
+    /// The ranges of a network, also of one that was created by this edit.
+    fn ranges(&self, network: NetworkId) -> Vec<AddressRange> {
+        match self.catalog().networks.settled.get(&network) {
+            Some(settled) => settled.ranges.clone(),
+            None => {
+                let key = RecordKey::network(network);
+                let spec = self.replica.facet::<NetworkSpec>(&key, Facet::NETWORK);
+                spec.map(|(_, spec)| spec.ranges).unwrap_or_default()
+            }
+        }
+    }
+
+    /// The configuration that a request comes to: what it leaves open is chosen.
+    fn network_spec(
+        &self,
+        id: NetworkId,
+        request: &NetworkRequest,
+    ) -> Result<NetworkSpec, BadNetwork> {
+        let mut ranges = Vec::new();
+        for range in &request.ranges {
+            self.check_free(&range.subnet)?;
+            ranges.push(address_range(range));
+        }
+        let taken: Vec<IpNet> = self
+            .subnets()
+            .map(|(subnet, _)| subnet)
+            .chain(self.site_routes().map(|(route, _)| route))
+            .collect();
+        let has = |ranges: &[AddressRange], is_family: fn(&IpAddr) -> bool| {
+            ranges.iter().any(|range| is_family(&range.gateway))
+        };
+        if request.ipv4 && !has(&ranges, IpAddr::is_ipv4) {
+            let pools: Vec<String> = pool::POOLS.iter().map(ToString::to_string).collect();
+            let exhausted = BadNetwork::PoolExhausted { pools: pools.join(" and ") };
+            let subnet = pool::choose_ipv4(id, &taken).ok_or(exhausted)?;
+            ranges.push(address_range(&whole(subnet)));
+        }
+        if request.ipv6 && !has(&ranges, IpAddr::is_ipv6) {
+            ranges.push(address_range(&whole(pool::choose_ipv6(id, &taken))));
+        }
+        Ok(NetworkSpec {
+            ranges,
+            vni: self.vni(id, request.vni)?,
+            internal: request.internal,
+            attachable: request.attachable,
+            encrypted: request.encrypted,
+            mtu: request.mtu,
+            options: request.options.clone(),
+        })
+    }
+
+    fn vni(&self, id: NetworkId, asked: Option<u32>) -> Result<u32, BadNetwork> {
+        let networks = &self.catalog().networks;
+        let held = |vni| networks.settled.iter().find(|(_, settled)| settled.vni == vni);
+        let Some(vni) = asked else {
+            let taken: Vec<u32> = networks.settled.values().map(|settled| settled.vni).collect();
+            return Ok(pool::choose_vni(id, &taken));
+        };
+        match held(vni) {
+            Some((other, _)) => Err(BadNetwork::VniTaken { vni, name: self.network_name(*other) }),
+            None => Ok(vni),
+        }
+    }
+
+    fn check_free(&self, subnet: &IpNet) -> Result<(), BadNetwork> {
+        if let Some((other, id)) = self.subnets().find(|(other, _)| pool::overlap(other, subnet)) {
+            let name = self.network_name(id);
+            return Err(BadNetwork::Overlap { subnet: *subnet, other, name });
+        }
+        let met = self.site_routes().find(|(route, _)| pool::overlap(route, subnet));
+        match met {
+            Some((route, node)) => {
+                let node = self.catalog().hostname(node);
+                Err(BadNetwork::SiteRoute { subnet: *subnet, route, node })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn subnets(&self) -> impl Iterator<Item = (IpNet, NetworkId)> {
+        let settled = self.catalog().networks.settled.iter();
+        settled.flat_map(|(id, network)| network.ranges.iter().map(|range| (range.subnet, *id)))
+    }
+
+    /// The routes of the members' sites.
+    fn site_routes(&self) -> impl Iterator<Item = (IpNet, crdt_state::NodeId)> {
+        let catalog = self.catalog();
+        let members = catalog.nodes.iter().filter(|(_, entry)| entry.is_member());
+        let said = members.filter_map(|(id, _)| Some((*id, catalog.networks.claims.get(id)?)));
+        said.flat_map(|(id, said)| said.routes.iter().map(move |route| (*route, id)))
+    }
+
+    fn network_name(&self, id: NetworkId) -> String {
+        let network = self.catalog().networks.networks.get(&id);
+        network.map_or_else(|| id.to_string(), |network| network.name.clone())
+    }
+}
+
+fn whole(subnet: IpNet) -> RangeRequest {
+    RangeRequest { subnet, gateway: None, range: None, reserved: Default::default() }
+}
+
+fn address_range(range: &RangeRequest) -> AddressRange {
+    AddressRange {
+        subnet: range.subnet,
+        gateway: range.gateway.unwrap_or_else(|| pool::default_gateway(&range.subnet)),
+        range: range.range,
+        reserved: range.reserved.clone(),
+    }
+}
+
+/// The id is new for every creation: no writer uses the same counter twice.
+fn new_network_id(created: Stamp, name: &str) -> NetworkId {
+    let mut hasher = blake3::Hasher::new_derive_key("edgectl network id 1");
+    hasher.update(&created.lamport.to_be_bytes());
+    hasher.update(&created.writer.node.0);
+    hasher.update(&created.writer.store.0.to_be_bytes());
+    hasher.update(name.as_bytes());
+    NetworkId(crdt_state::id::first_16(&hasher.finalize()))
+}

@@ -1,0 +1,200 @@
+//! What this node's kernel must hold for networks, from the records and the members in view.
+//!
+//! Tasks of nodes that cannot be reached are left out of balancing; routes to them stay, because
+//! nobody else has their addresses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crdt_state::service::Service;
+use crdt_state::task::{Run, Slot, TaskStatus};
+use crdt_state::{NetworkId, NodeId, ServiceId, TaskId};
+use gossip::MemberState;
+use overlay::blocks::Division;
+use overlay::plan::{LocalNetwork, OverlayPlan, Peer, Port, PortTargets, Protocol, node_mac};
+
+use crate::addressing::{LiveTask, gateway_network};
+use crate::node::Node;
+use crate::tasks::is_healthy;
+
+/// A task with an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlacedTask<'a> {
+    /// Which slot.
+    pub slot: Slot,
+    /// The node that runs it.
+    pub node: NodeId,
+    /// What its node says of it.
+    pub status: &'a TaskStatus,
+    /// Its addresses on the network, at most one of each family.
+    pub addresses: &'a [IpAddr],
+}
+
+impl PlacedTask<'_> {
+    /// Does the task take new connections, as far as its node says?
+    pub fn is_ready(&self) -> bool {
+        self.status.desired_running && is_healthy(self.status)
+    }
+}
+
+impl Node {
+    /// What this node's kernel must hold.
+    pub fn overlay_plan(&self) -> OverlayPlan {
+        let Some(underlay) = self.addressing().facts().data_address else {
+            return OverlayPlan::default();
+        };
+        if !self.addressing().is_able() {
+            return OverlayPlan::default();
+        }
+        let live = self.live_tasks();
+        let networks = self.local_networks();
+        let networks = networks.into_iter().filter_map(|id| {
+            let network = self.local_network(id, underlay, &live)?;
+            Some((id, network))
+        });
+        OverlayPlan { networks: networks.collect(), ports: self.published_ports() }
+    }
+
+    /// The networks that this node takes part in: those of its tasks, and those by which it
+    /// publishes ports.
+    fn local_networks(&self) -> BTreeSet<NetworkId> {
+        let leases = self.addressing().leases().values();
+        let leased = leases.flat_map(|lease| lease.interfaces.iter().map(|leased| leased.network));
+        leased.chain(self.addressing().mesh_networks().iter().copied()).collect()
+    }
+
+    fn local_network(
+        &self,
+        id: NetworkId,
+        underlay: IpAddr,
+        live: &[LiveTask],
+    ) -> Option<LocalNetwork> {
+        let catalog = self.catalog();
+        let network = catalog.networks.networks.get(&id)?;
+        let settled = catalog.networks.settled.get(&id)?;
+        let own = |range| self.addressing().own_address(id, &Division::of(range));
+        let tasks = live.iter().filter_map(|live| {
+            let lease = self.addressing().leases().get(&live.task)?;
+            let leased = lease.interfaces.iter().find(|leased| leased.network == id)?;
+            Some((Run { task: live.task, attempt: live.attempt }, leased.addresses.clone()))
+        });
+        Some(LocalNetwork {
+            name: network.name.clone(),
+            vni: settled.vni,
+            underlay_mtu: network.spec.mtu,
+            internal: network.spec.internal,
+            subnets: settled.ranges.iter().map(|range| range.subnet).collect(),
+            gateways: settled.ranges.iter().map(|range| range.gateway).collect(),
+            mac: node_mac(self.me()),
+            underlay,
+            node_addresses: settled.ranges.iter().filter_map(own).collect(),
+            peers: self.peers(id),
+            tasks: tasks.collect(),
+            virtual_addresses: self.balanced(id),
+        })
+    }
+
+    fn peers(&self, id: NetworkId) -> BTreeMap<NodeId, Peer> {
+        let claims = self.catalog().networks.claims.iter();
+        let others = claims.filter(|(node, _)| **node != self.me());
+        let peer = |(node, said): (&NodeId, &crdt_state::network::NodeNetworks)| {
+            let blocks = said.blocks.get(&id)?;
+            let member = self.gossip().member(*node).map(|member| member.addr.ip());
+            let peer = Peer {
+                underlay: said.data_address.or(member)?,
+                mac: node_mac(*node),
+                blocks: blocks.iter().map(|block| block.subnet).collect(),
+                underlay_mtu: said.mtu,
+            };
+            Some((*node, peer))
+        };
+        others.filter_map(peer).collect()
+    }
+
+    /// The tasks that each virtual address of a network leads to.
+    fn balanced(&self, id: NetworkId) -> BTreeMap<IpAddr, Vec<IpAddr>> {
+        let catalog = self.catalog();
+        let given = catalog.networks.virtual_addresses(&catalog.services, id);
+        let balanced = given.into_iter().flat_map(|(service, addresses)| {
+            let tasks = self.ready_addresses(service, id);
+            addresses.into_iter().map(move |ip| {
+                let same = |task: &&IpAddr| task.is_ipv4() == ip.is_ipv4();
+                (ip, tasks.iter().filter(same).copied().collect())
+            })
+        });
+        balanced.collect()
+    }
+
+    /// The addresses of the tasks of a service that take connections: running, healthy, and on a
+    /// node that can be reached.
+    pub fn ready_addresses(&self, service: ServiceId, network: NetworkId) -> Vec<IpAddr> {
+        let tasks = self.placed_tasks(service, network);
+        let ready = tasks.filter(|task| task.is_ready() && self.is_reachable(task.node));
+        ready.flat_map(|task| task.addresses.iter().copied()).collect()
+    }
+
+    /// The tasks of a service with addresses on a network, by slot and node.
+    pub fn placed_tasks(
+        &self,
+        service: ServiceId,
+        network: NetworkId,
+    ) -> impl Iterator<Item = PlacedTask<'_>> {
+        let records = self.catalog().tasks.get(&service).into_iter().flatten();
+        records.flat_map(move |((slot, node), record)| {
+            let placed = record.tasks.iter().filter_map(move |status| {
+                let addresses = self.addresses(service, (*slot, *node), status.id, network)?;
+                Some(PlacedTask { slot: *slot, node: *node, status, addresses })
+            });
+            placed
+        })
+    }
+
+    fn addresses(
+        &self,
+        service: ServiceId,
+        of: (Slot, NodeId),
+        task: TaskId,
+        network: NetworkId,
+    ) -> Option<&[IpAddr]> {
+        let record = self.catalog().networks.addresses.get(&service)?.get(&of)?;
+        let said = record.tasks.iter().find(|said| said.task == task && !said.withdrawn)?;
+        said.networks.get(&network).map(Vec::as_slice)
+    }
+
+    /// Can packets reach the node now, as far as this node knows?
+    pub fn is_reachable(&self, node: NodeId) -> bool {
+        let member = self.gossip().member(node);
+        node == self.me()
+            || member.is_some_and(|member| {
+                matches!(member.state, MemberState::Alive | MemberState::Suspect)
+            })
+    }
+
+    fn published_ports(&self) -> BTreeMap<Port, PortTargets> {
+        let mut ports = BTreeMap::new();
+        // The older service has a port that two services publish.
+        let mut services: Vec<&Service> = self.services().collect();
+        services.sort_unstable_by_key(|service| (service.created, service.id));
+        for service in services {
+            let Some(network) = gateway_network(service, &self.catalog().networks) else {
+                continue;
+            };
+            for port in service.endpoint.ports.iter().filter(|port| port.published != 0) {
+                let Some(protocol) = Protocol::named(&port.protocol) else { continue };
+                let tasks = self.placed_tasks(service.id, network).filter(|task| {
+                    let is_here = task.node == self.me() || !port.host;
+                    is_here && task.is_ready() && self.is_reachable(task.node)
+                });
+                let addresses: Vec<IpAddr> =
+                    tasks.flat_map(|task| task.addresses.iter().copied()).collect();
+                // A port in host mode answers only where a task is.
+                if port.host && addresses.is_empty() {
+                    continue;
+                }
+                let targets = PortTargets { network, target: port.target, addresses };
+                ports.entry(Port { protocol, number: port.published }).or_insert(targets);
+            }
+        }
+        ports
+    }
+}

@@ -1,0 +1,110 @@
+//! Networks, who is on them, and with which addresses.
+
+use std::net::IpAddr;
+
+use crdt_state::read::Network;
+use crdt_state::service::Service;
+use crdt_state::task::Slot;
+use crdt_state::{NetworkId, NodeId, ServiceId, TaskId};
+use overlay::settled::SettledNetwork;
+
+use crate::node::Node;
+
+/// A network and what it really has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkRow {
+    /// As operators wrote it.
+    pub network: Network,
+    /// Its subnets and its number.
+    pub settled: SettledNetwork,
+    /// The services that name it.
+    pub services: Vec<ServiceId>,
+}
+
+/// Who is on a network.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NetworkDetail {
+    /// The nodes that take part, each with the address of its VXLAN packets.
+    pub peers: Vec<(NodeId, Option<IpAddr>)>,
+    /// The services, by name.
+    pub services: Vec<NetworkService>,
+}
+
+/// A service on a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkService {
+    /// The service.
+    pub service: Service,
+    /// Its virtual addresses, at most one of each family.
+    pub virtual_addresses: Vec<IpAddr>,
+    /// Its tasks with addresses.
+    pub tasks: Vec<NetworkTask>,
+}
+
+/// A task on a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkTask {
+    /// Which slot.
+    pub slot: Slot,
+    /// The node that runs it.
+    pub node: NodeId,
+    /// The task.
+    pub task: TaskId,
+    /// The number of its attempt.
+    pub attempt: u32,
+    /// At most one of each family.
+    pub addresses: Vec<IpAddr>,
+    /// Does it take connections now, as this node sees it?
+    pub is_ready: bool,
+}
+
+impl Node {
+    /// All networks of the fleet, by id.
+    pub fn network_rows(&self) -> Vec<NetworkRow> {
+        let networks = &self.catalog().networks;
+        let rows = networks.networks.values().filter_map(|network| {
+            let is_on_it = |service: &&Service| {
+                service.networks.iter().any(|attachment| attachment.network == network.id)
+            };
+            Some(NetworkRow {
+                network: network.clone(),
+                settled: networks.settled.get(&network.id)?.clone(),
+                services: self.services().filter(is_on_it).map(|service| service.id).collect(),
+            })
+        });
+        rows.collect()
+    }
+
+    /// Who is on a network.
+    pub fn network_detail(&self, id: NetworkId) -> NetworkDetail {
+        let catalog = self.catalog();
+        let claims = catalog.networks.claims.iter();
+        let peers = claims.filter(|(_, said)| said.blocks.contains_key(&id));
+        let peers = peers.map(|(node, said)| (*node, said.data_address)).collect();
+        let virtual_addresses = catalog.networks.virtual_addresses(&catalog.services, id);
+        let on_it = |service: &&Service| service.networks.iter().any(|a| a.network == id);
+        let services = self.services().filter(on_it).map(|service| NetworkService {
+            service: service.clone(),
+            virtual_addresses: virtual_addresses.get(&service.id).cloned().unwrap_or_default(),
+            tasks: self.network_tasks(service.id, id),
+        });
+        let mut services: Vec<NetworkService> = services.collect();
+        services.sort_by(|one, other| one.service.name.cmp(&other.service.name));
+        NetworkDetail { peers, services }
+    }
+
+    fn network_tasks(&self, service: ServiceId, id: NetworkId) -> Vec<NetworkTask> {
+        let tasks = self
+            .placed_tasks(service, id)
+            .filter(|placed| !placed.status.current.state.is_terminal());
+        let tasks = tasks.map(|placed| NetworkTask {
+            slot: placed.slot,
+            node: placed.node,
+            task: placed.status.id,
+            attempt: placed.status.current.number,
+            addresses: placed.addresses.to_vec(),
+            is_ready: placed.is_ready() && self.is_reachable(placed.node),
+        });
+        tasks.collect()
+    }
+}
