@@ -41,6 +41,8 @@ async fn create(api: &Api, name: &str) {
         placement: Default::default(),
         update_policy: Default::default(),
         endpoint: Default::default(),
+        networks: Vec::new(),
+        by_name: false,
         labels: Default::default(),
     };
     assert!(api.edit(Edit::CreateService(Box::new(spec))).await.is_ok());

@@ -176,15 +176,15 @@ fn what_is_not_supported_is_refused_by_name() {
         (container(r#""Mounts": [{"Type": "npipe", "Target": "/a"}]"#), "npipe"),
         (container(r#""Privileges": {"AppArmor": {"Mode": "disabled"}}"#), "Privileges.AppArmor"),
         (container(r#""Privileges": {"Seccomp": {"Mode": "custom"}}"#), "custom"),
-        (
-            r#"{"TaskTemplate": {"Networks": [{"Target": "a"}], "ContainerSpec": {"Image": "a"}}}"#
-                .to_owned(),
-            "--network host",
-        ),
         (r#"{"Networks": [{"Target": "a"}]}"#.to_owned(), "Networks"),
         (r#"{"Mode": {"ReplicatedJob": {}}}"#.to_owned(), "ReplicatedJob"),
         (r#"{"UpdateConfig": {"FailureAction": "rollback"}}"#.to_owned(), "rollback"),
-        (r#"{"EndpointSpec": {"Ports": [{"TargetPort": 80}]}}"#.to_owned(), "ingress"),
+        (
+            r#"{"TaskTemplate": {"Networks": [{"Target": "none", "DriverOpts": {"a": "b"}}],
+                "ContainerSpec": {"Image": "a"}}}"#
+                .to_owned(),
+            "Networks.DriverOpts.a",
+        ),
         (
             r#"{"TaskTemplate": {"Resources": {"Limits": {"SwapBytes": 1}}}}"#.to_owned(),
             "TaskTemplate.Resources.Limits.SwapBytes",
@@ -192,6 +192,45 @@ fn what_is_not_supported_is_refused_by_name() {
     ] {
         let message = refusal(&json);
         assert!(message.contains(names) && message.contains("not supported yet"), "{message}");
+    }
+}
+
+#[test]
+fn ports_and_networks_that_cannot_go_together_are_refused_with_what_to_type() {
+    let network = crdt_state::NetworkId([7; 16]).to_string();
+    let sent = |networks: &str, endpoint: &str| {
+        format!(
+            r#"{{"TaskTemplate": {{"Networks": [{networks}], "ContainerSpec": {{"Image": "a"}}}},
+                "EndpointSpec": {{{endpoint}}}}}"#
+        )
+    };
+    let on = format!(r#"{{"Target": "{network}", "Aliases": ["db"]}}"#);
+    let mesh = r#""Ports": [{"TargetPort": 80, "PublishedPort": 8080}]"#;
+    let accepted = accept(spec(&sent(&on, mesh)), None).expect("all of it is known");
+    assert_eq!(accepted.networks[0].aliases, ["db"]);
+    assert_eq!(accepted.template.container.network, NetworkMode::None);
+    assert!(!accepted.endpoint.ports[0].host);
+    let by_name = accept(spec(&sent(&on, r#""Mode": "dnsrr""#)), None).expect("known");
+    assert!(by_name.by_name);
+    for (networks, endpoint, told) in [
+        (r#"{"Target": "host"}"#, mesh, "mode=host"),
+        (r#"{"Target": "none"}"#, mesh, "mode=host"),
+        (on.as_str(), &format!(r#""Mode": "dnsrr", {mesh}"#), "needs the mode vip"),
+        (on.as_str(), r#""Mode": "sticky""#, "vip, dnsrr"),
+        (on.as_str(), r#""Ports": [{"TargetPort": 0}]"#, "1 to 65535"),
+        (
+            on.as_str(),
+            r#""Ports": [{"TargetPort": 80, "PublishedPort": 80},
+                {"TargetPort": 81, "PublishedPort": 80, "PublishMode": "host"}]"#,
+            "published twice",
+        ),
+        (&format!("{on}, {on}"), mesh, "on it already"),
+        (&format!(r#"{on}, {{"Target": "host"}}"#), mesh, "leave the other out"),
+        (r#"{"Target": "back"}"#, mesh, "network `back` not found"),
+        (r#"{"Target": "host", "Aliases": ["db"]}"#, "", "leave the alias out"),
+    ] {
+        let message = refusal(&sent(networks, endpoint));
+        assert!(message.contains(told), "{networks} {endpoint}: {message}");
     }
 }
 
