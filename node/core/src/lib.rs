@@ -20,6 +20,7 @@ pub mod handover;
 pub mod history;
 mod input;
 mod ledger;
+pub mod names;
 pub mod network_plan;
 pub mod node;
 mod outbox;
