@@ -1,0 +1,121 @@
+//! What can go wrong with links, and about whom.
+//!
+//! Nothing here is fatal: every part of a plan that could not be applied is reported, the rest is
+//! applied, and the next application tries again.
+
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+
+use crdt_state::task::Run;
+use crdt_state::{NetworkId, NodeId};
+
+use crate::netlink::Refusal;
+
+/// Why this machine cannot take part in any network, as a sentence that says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unsupported(pub String);
+
+/// What an error is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// The machine itself.
+    Host,
+    /// A network on this node.
+    Network(NetworkId),
+    /// Another node on a network.
+    Peer(NetworkId, NodeId),
+    /// A task on all its networks.
+    Task(Run),
+    /// A task on one network.
+    Interface(NetworkId, Run),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Subject::Host => write!(f, "this machine"),
+            Subject::Network(network) => write!(f, "network {network}"),
+            Subject::Peer(network, node) => write!(f, "network {network}, node {node}"),
+            Subject::Task(run) => write!(f, "task {}.{}", run.task, run.attempt),
+            Subject::Interface(network, run) => {
+                write!(f, "network {network}, task {}.{}", run.task, run.attempt)
+            }
+        }
+    }
+}
+
+/// Something that could not be done.
+#[derive(Debug, thiserror::Error)]
+#[error("{subject}: cannot {action}: {cause}")]
+pub struct LinkError {
+    /// About whom.
+    pub subject: Subject,
+    /// What should have been done.
+    pub action: String,
+    /// Why it was not.
+    #[source]
+    pub cause: Cause,
+}
+
+/// Why something could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// The kernel refused a request.
+    #[error(transparent)]
+    Kernel(#[from] Refusal),
+    /// A file or namespace could not be used.
+    #[error(transparent)]
+    System(#[from] io::Error),
+    /// No link has the address that VXLAN packets are to leave from.
+    #[error("no link of this machine has the address {0}; start the node with an address it has")]
+    NoUnderlay(IpAddr),
+    /// One VNI can exist once per host namespace.
+    #[error("another VXLAN device of this machine already has VNI {0}; remove that device")]
+    VniTaken(u32),
+    /// The network is not in the plan that was applied last.
+    #[error("the network is not set up on this node yet")]
+    NoNetwork,
+    /// Somebody unmounted the namespace of a task that runs in it.
+    #[error("the task's network namespace was removed by somebody else; restart the task")]
+    NoNamespace,
+}
+
+/// What an application did and what it could not do.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// How many changes were made in the kernel; 0: everything was there.
+    pub changes: usize,
+    /// What could not be done.
+    pub failures: Vec<LinkError>,
+}
+
+impl Applied {
+    /// Counts a change, or notes why it could not be made.
+    pub(crate) fn note(
+        &mut self,
+        subject: Subject,
+        action: &str,
+        result: Result<usize, impl Into<Cause>>,
+    ) {
+        match result {
+            Ok(changes) => self.changes += changes,
+            Err(cause) => self.fail(subject, action, cause),
+        }
+    }
+
+    /// The value, or `None` with a note why there is none.
+    pub(crate) fn value<T>(
+        &mut self,
+        subject: Subject,
+        action: &str,
+        result: Result<T, impl Into<Cause>>,
+    ) -> Option<T> {
+        result.map_err(|cause| self.fail(subject, action, cause)).ok()
+    }
+
+    pub(crate) fn fail(&mut self, subject: Subject, action: &str, cause: impl Into<Cause>) {
+        self.failures.push(LinkError { subject, action: action.into(), cause: cause.into() });
+    }
+}

@@ -1,0 +1,213 @@
+//! What holds a node's networks and tasks in the kernel: namespaces, links, addresses and routes.
+//!
+//! Every operation compares with the kernel and changes only what differs, so it repairs what
+//! somebody else changed, and costs no packet where nothing did. State is kept nowhere else but in
+//! the namespaces and next to them, in a directory that a restart of the machine empties.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use crdt_state::NetworkId;
+use crdt_state::network::TaskInterface;
+use crdt_state::task::Run;
+use overlay::plan::OverlayPlan;
+
+use crate::error::{Applied, LinkError, Subject, Unsupported};
+use crate::item::Scope;
+use crate::kernel;
+use crate::names;
+use crate::namespace::{self, Namespace};
+use crate::network::{self, Host, Network};
+use crate::space::Space;
+use crate::wanted::{self, Wanted};
+use crate::{probe, sysctl};
+
+/// The namespaces and links of one agent on this machine.
+pub struct Links {
+    pub(crate) directory: PathBuf,
+    pub(crate) host: Space,
+    pub(crate) networks: BTreeMap<NetworkId, Network>,
+    /// The interfaces of every task that was attached and not detached.
+    pub(crate) tasks: BTreeMap<Run, Vec<TaskInterface>>,
+}
+
+impl Links {
+    /// Opens the links that an agent keeps in `directory`, which must be on a file system in
+    /// memory. The host's namespace is that of this thread.
+    ///
+    /// # Errors
+    /// What networks need and this machine does not have or allow.
+    pub fn open(directory: &Path) -> Result<Links, Unsupported> {
+        let unsupported = |error: std::io::Error| {
+            Unsupported(format!("cannot keep namespaces in {}: {error}", directory.display()))
+        };
+        fs::create_dir_all(names::networks(directory)).map_err(unsupported)?;
+        fs::create_dir_all(names::tasks(directory)).map_err(unsupported)?;
+        let namespace = Namespace::current().map_err(unsupported)?;
+        let mut host = Space::open(namespace).map_err(unsupported)?;
+        probe::check(directory, &mut host)?;
+        let mut tasks = BTreeMap::new();
+        for (name, path) in namespace::files(&names::tasks(directory)).map_err(unsupported)? {
+            // A record that cannot be read is written anew when the task is attached again.
+            if let (true, Some(run)) = (name.ends_with(".json"), names::run_of(&name))
+                && let Ok(bytes) = fs::read(path)
+                && let Ok(interfaces) = serde_json::from_slice(&bytes)
+            {
+                tasks.insert(run, interfaces);
+            }
+        }
+        Ok(Links { directory: directory.into(), host, networks: BTreeMap::new(), tasks })
+    }
+
+    /// Compares the plan with the kernel and changes what differs. Networks and tasks that are not
+    /// in the plan are removed; the interfaces of tasks are those that they were attached with.
+    pub fn apply(&mut self, plan: &OverlayPlan) -> Applied {
+        let mut applied = Applied::default();
+        self.remove_absent(plan, &mut applied);
+        let read = self.host.read_links();
+        applied.note(Subject::Host, "read the links", read.map(|()| 0));
+        let addresses = kernel::addresses(&mut self.host.netlink);
+        let addresses = applied.value(Subject::Host, "read the addresses", addresses);
+        let Some(addresses) = addresses else { return applied };
+        let interfaces = self.planned_interfaces(plan);
+        let mut tasks = self.open_tasks(&interfaces, &mut applied);
+        let directory = self.directory.clone();
+        let mut host = Host { space: &mut self.host, addresses, directory: &directory };
+        for (id, local) in &plan.networks {
+            if !self.networks.contains_key(id) {
+                let Some(space) = network::open(&directory, *id, &mut applied) else { continue };
+                let network = Network { space, mtu: 0, sources: Vec::new() };
+                self.networks.insert(*id, network);
+            }
+            let Some(network) = self.networks.get_mut(id) else { continue };
+            let own: Vec<(Run, &TaskInterface)> = interfaces
+                .iter()
+                .flat_map(|(run, all)| all.iter().map(|interface| (*run, interface)))
+                .filter(|(_, interface)| interface.network == *id)
+                .collect();
+            network.apply_links(*id, local, &mut host, &mut applied);
+            network.apply_pairs(*id, &mut tasks, &own, &mut applied);
+            network.apply_items(*id, local, &own, &mut applied);
+        }
+        self.apply_host(plan, &mut applied);
+        for (run, space) in &mut tasks {
+            let own = interfaces.get(run).map_or(&[][..], Vec::as_slice);
+            hold_task(*run, own, space, &mut applied);
+        }
+        applied
+    }
+
+    /// The interfaces of attached tasks on the networks where the plan has the task.
+    fn planned_interfaces(&self, plan: &OverlayPlan) -> BTreeMap<Run, Vec<TaskInterface>> {
+        let is_planned = |run: &Run, interface: &&TaskInterface| {
+            let network = plan.networks.get(&interface.network);
+            network.is_some_and(|network| network.tasks.contains_key(run))
+        };
+        let planned = |(run, all): (&Run, &Vec<TaskInterface>)| {
+            let all = all.iter().filter(|interface| is_planned(run, interface));
+            (*run, all.cloned().collect())
+        };
+        self.tasks.iter().map(planned).collect()
+    }
+
+    fn apply_host(&mut self, plan: &OverlayPlan, applied: &mut Applied) {
+        let read = self.host.read_links();
+        if applied.value(Subject::Host, "read the links", read).is_none() {
+            return;
+        }
+        let (mut links, mut wanted) = (BTreeSet::new(), Wanted::new());
+        for (id, local) in &plan.networks {
+            let name = names::host_link(&self.directory, *id);
+            let (Some(link), Some(network)) = (self.host.index(&name), self.networks.get(id))
+            else {
+                continue;
+            };
+            let own = Subject::Network(*id);
+            // Nodes where IPv6 is switched off for new links need it on this one: it carries the
+            // next hops.
+            let setting = format!("ipv6/conf/{name}/disable_ipv6");
+            let allowed = self.host.namespace.enter(|| sysctl::set(&setting, "0"));
+            applied.note(own, "allow IPv6 on its link", allowed.map(usize::from));
+            self.host.settle(&name, network.mtu, own, applied);
+            links.insert(link);
+            wanted.extend(wanted::host(*id, local, link));
+        }
+        self.host.hold(&wanted, &Scope::Links(&links), None, Subject::Host, applied);
+    }
+
+    fn remove_absent(&mut self, plan: &OverlayPlan, applied: &mut Applied) {
+        let planned: BTreeSet<Run> =
+            plan.networks.values().flat_map(|network| network.tasks.keys().copied()).collect();
+        for run in self.known_runs() {
+            if !planned.contains(&run) {
+                self.remove_task(run, applied);
+            }
+        }
+        for id in self.known_networks() {
+            if !plan.networks.contains_key(&id) {
+                self.remove_network(id, applied);
+            }
+        }
+    }
+
+    fn known_networks(&self) -> BTreeSet<NetworkId> {
+        let files = namespace::files(&names::networks(&self.directory)).unwrap_or_default();
+        files.iter().filter_map(|(name, _)| name.parse().ok()).collect()
+    }
+
+    fn remove_network(&mut self, id: NetworkId, applied: &mut Applied) {
+        self.networks.remove(&id);
+        network::remove(&self.directory, id, applied);
+        // The other end has gone with the network's, if the namespace was still there.
+        let name = names::host_link(&self.directory, id);
+        if self.host.read_links().is_ok() {
+            let removed = self.host.remove_link(&name);
+            applied.note(Subject::Network(id), "remove its link to the host", removed);
+        }
+    }
+
+    /// Removes everything of this agent from the machine.
+    pub fn remove_all(&mut self) -> Applied {
+        let applied = self.apply(&OverlayPlan::default());
+        for directory in [names::networks(&self.directory), names::tasks(&self.directory)] {
+            // What could not be removed is already among the failures.
+            let _ = fs::remove_dir(directory);
+        }
+        let _ = fs::remove_dir(&self.directory);
+        applied
+    }
+
+    /// The namespace of a network of the applied plan.
+    pub fn namespace(&self, network: NetworkId) -> Option<BorrowedFd<'_>> {
+        self.networks.get(&network).map(|network| network.space.namespace.as_fd())
+    }
+
+    /// The namespace that the agent was started in.
+    pub fn host_namespace(&self) -> BorrowedFd<'_> {
+        self.host.namespace.as_fd()
+    }
+}
+
+/// Makes a task's namespace hold what its interfaces need.
+pub(crate) fn hold_task(
+    run: Run,
+    interfaces: &[TaskInterface],
+    space: &mut Space,
+    applied: &mut Applied,
+) {
+    let (mut links, mut wanted) = (BTreeSet::new(), Wanted::new());
+    for interface in interfaces {
+        if let Some(link) = space.index(&interface.name) {
+            links.insert(link);
+            wanted.extend(wanted::task(run, interface, link));
+        }
+    }
+    space.hold(&wanted, &Scope::Links(&links), None, Subject::Task(run), applied);
+}
+
+/// The first thing that failed.
+pub(crate) fn first_failure(applied: Applied) -> Result<(), LinkError> {
+    applied.failures.into_iter().next().map_or(Ok(()), Err)
+}

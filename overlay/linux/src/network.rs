@@ -1,0 +1,264 @@
+//! One network on this node: its namespace, its VXLAN device, the pair that leads to the host and
+//! the pairs that lead to tasks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::Path;
+
+use crdt_state::NetworkId;
+use crdt_state::network::TaskInterface;
+use crdt_state::task::Run;
+use ipnet::IpNet;
+use overlay::plan::LocalNetwork;
+
+use crate::error::{Applied, Cause, Subject};
+use crate::item::{LinkIndex, Scope};
+use crate::kernel::Link;
+use crate::message::{VXLAN_PORT, Vxlan};
+use crate::names::{self, HOST_END, NETWORK_END, UPLINK, VXLAN};
+use crate::namespace::{self, Namespace};
+use crate::space::{EndName, Space, is_pair, make_pair, make_vxlan};
+use crate::sysctl;
+use crate::wanted::{self, NetworkLinks, Wanted};
+
+/// The largest packet of the network below while this node's link to it is not known.
+const UNDERLAY_MTU_DEFAULT: u32 = 1500;
+
+/// A network that the applied plan has.
+pub struct Network {
+    /// Its namespace.
+    pub space: Space,
+    /// Its largest packet.
+    pub mtu: u32,
+    /// This node's addresses on it.
+    pub sources: Vec<IpAddr>,
+}
+
+/// The host's namespace with its addresses.
+pub struct Host<'a> {
+    /// The namespace.
+    pub space: &'a mut Space,
+    /// The addresses of its links.
+    pub addresses: BTreeSet<(LinkIndex, IpNet)>,
+    /// Where the files of this agent are.
+    pub directory: &'a Path,
+}
+
+/// Opens the namespace of a network, or makes it.
+pub fn open(directory: &Path, id: NetworkId, applied: &mut Applied) -> Option<Space> {
+    let (own, path) = (Subject::Network(id), names::network_file(directory, id));
+    let found = applied.value(own, "open its namespace", Namespace::open(&path))?;
+    let namespace = match found {
+        Some(namespace) => namespace,
+        None => {
+            let made = Namespace::create(&path);
+            let made = applied.value(own, "make its namespace", made)?;
+            applied.changes += 1;
+            made
+        }
+    };
+    applied.value(own, "open its namespace", Space::open(namespace))
+}
+
+impl Host<'_> {
+    /// The link that has an address. `Some(None)`: the address is on the loopback link, so packets
+    /// may leave by any.
+    fn underlay(&self, address: IpAddr) -> Option<Option<&Link>> {
+        let has = |link: &&Link| {
+            self.addresses.iter().any(|(at, net)| *at == link.index && net.addr() == address)
+        };
+        let found: Vec<&Link> = self.space.links.values().filter(has).collect();
+        match found.iter().find(|link| !link.is_loopback) {
+            Some(link) => Some(Some(*link)),
+            None => (!found.is_empty()).then_some(None),
+        }
+    }
+}
+
+impl Network {
+    /// Repairs the settings and the links of the network itself.
+    pub fn apply_links(
+        &mut self,
+        id: NetworkId,
+        plan: &LocalNetwork,
+        host: &mut Host<'_>,
+        applied: &mut Applied,
+    ) {
+        let own = Subject::Network(id);
+        let settings = self.space.namespace.enter(|| sysctl::apply(sysctl::OF_NETWORK));
+        applied.note(own, "write the settings of its namespace", settings);
+        let read = self.space.read_links();
+        if applied.value(own, "read its links", read).is_none() {
+            return;
+        }
+        self.sources = plan.node_addresses.clone();
+        let vxlan = self.apply_vxlan(id, plan, host, applied);
+        let is_taken = matches!(vxlan, Err(Cause::VniTaken(_)));
+        applied.note(own, "make its VXLAN device", vxlan);
+        // Another agent has this network here, and the host's routes to it.
+        if is_taken {
+            return;
+        }
+        self.apply_uplink(id, host, applied);
+        applied.note(own, "read its links", self.space.read_links().map(|()| 0));
+        for name in ["lo", VXLAN, UPLINK] {
+            self.space.settle(name, self.mtu, own, applied);
+        }
+    }
+
+    fn apply_vxlan(
+        &mut self,
+        id: NetworkId,
+        plan: &LocalNetwork,
+        host: &mut Host<'_>,
+        applied: &mut Applied,
+    ) -> Result<usize, Cause> {
+        let own = Subject::Network(id);
+        let present = self.space.links.get(VXLAN);
+        let Some(lower) = host.underlay(plan.underlay) else {
+            // Tasks of this node go on reaching each other.
+            let inner = wanted::inner_mtu(UNDERLAY_MTU_DEFAULT, plan.underlay);
+            self.mtu = self.space.links.get(UPLINK).map_or(inner, |link| link.mtu);
+            return Err(Cause::NoUnderlay(plan.underlay));
+        };
+        let below = lower.map_or(UNDERLAY_MTU_DEFAULT, |link| link.mtu);
+        let below = plan.underlay_mtu.map_or(below, |limit| limit.min(below));
+        self.mtu = wanted::inner_mtu(below, plan.underlay);
+        let vxlan = Vxlan {
+            vni: plan.vni,
+            port: VXLAN_PORT,
+            local: plan.underlay,
+            lower: lower.map_or(0, |link| link.index),
+            learning: false,
+            mac: plan.mac,
+        };
+        if present.is_some_and(|link| link.vxlan.as_ref() == Some(&vxlan)) {
+            return Ok(0);
+        }
+        let removed = self.space.remove_link(VXLAN);
+        applied.note(own, "remove its old VXLAN device", removed);
+        make_vxlan(host.space, &self.space, VXLAN, &vxlan, self.mtu)
+    }
+
+    fn apply_uplink(&mut self, id: NetworkId, host: &mut Host<'_>, applied: &mut Applied) {
+        let own = Subject::Network(id);
+        let name = names::host_link(host.directory, id);
+        let near = EndName { name: UPLINK, mac: NETWORK_END };
+        let far = EndName { name: &name, mac: HOST_END };
+        if is_pair((&self.space, near), (host.space, far)) {
+            return;
+        }
+        for removed in [self.space.remove_link(UPLINK), host.space.remove_link(&name)] {
+            applied.note(own, "remove its old link to the host", removed);
+        }
+        let made = make_pair((&mut self.space, near), (host.space, far), self.mtu);
+        applied.note(own, "make its link to the host", made);
+    }
+
+    /// Repairs the pairs that lead to these tasks and removes all others.
+    pub fn apply_pairs(
+        &mut self,
+        id: NetworkId,
+        tasks: &mut BTreeMap<Run, Space>,
+        interfaces: &[(Run, &TaskInterface)],
+        applied: &mut Applied,
+    ) {
+        let names: BTreeSet<String> = interfaces
+            .iter()
+            .map(|(run, interface)| names::task_link(*run, interface.network))
+            .collect();
+        let unwanted: Vec<String> = self.space.links.keys().cloned().collect();
+        for name in unwanted.iter().filter(|name| names::is_task_link(name)) {
+            if !names.contains(name) {
+                let removed = self.space.remove_link(name);
+                applied.note(Subject::Network(id), "remove the link of a task", removed);
+            }
+        }
+        self.make_pairs(tasks, interfaces, applied);
+    }
+
+    /// Repairs the pairs that lead to these tasks.
+    pub fn make_pairs(
+        &mut self,
+        tasks: &mut BTreeMap<Run, Space>,
+        interfaces: &[(Run, &TaskInterface)],
+        applied: &mut Applied,
+    ) {
+        let mut changed = false;
+        for (run, interface) in interfaces {
+            let Some(task) = tasks.get_mut(run) else { continue };
+            let own = Subject::Interface(interface.network, *run);
+            let name = names::task_link(*run, interface.network);
+            let near = EndName { name: &name, mac: NETWORK_END };
+            let far = EndName { name: &interface.name, mac: interface.mac };
+            if is_pair((&self.space, near), (task, far)) {
+                continue;
+            }
+            changed = true;
+            for removed in [self.space.remove_link(&name), task.remove_link(&interface.name)] {
+                applied.note(own, "remove its old interface", removed);
+            }
+            let made = make_pair((&mut self.space, near), (task, far), self.mtu);
+            applied.note(own, "make its interface", made);
+            applied.note(own, "read its links", task.read_links().map(|()| 0));
+        }
+        if let Some((_, first)) = interfaces.first().filter(|_| changed) {
+            let own = Subject::Network(first.network);
+            applied.note(own, "read its links", self.space.read_links().map(|()| 0));
+        }
+        for (run, interface) in interfaces {
+            let own = Subject::Interface(interface.network, *run);
+            let name = names::task_link(*run, interface.network);
+            self.space.settle(&name, self.mtu, own, applied);
+            if let Some(task) = tasks.get_mut(run) {
+                task.settle("lo", 0, own, applied);
+                task.settle(&interface.name, self.mtu, own, applied);
+            }
+        }
+    }
+
+    /// Repairs addresses, neighbours, forwarding entries and routes of the whole network.
+    pub fn apply_items(
+        &mut self,
+        id: NetworkId,
+        plan: &LocalNetwork,
+        interfaces: &[(Run, &TaskInterface)],
+        applied: &mut Applied,
+    ) {
+        let index = |name: &str| self.space.index(name);
+        let (lo, vxlan, uplink) = (index("lo").unwrap_or(1), index(VXLAN), index(UPLINK));
+        let mut wanted =
+            wanted::network(id, plan, &NetworkLinks { lo, vxlan, uplink, mtu: self.mtu });
+        let mut links: BTreeSet<LinkIndex> =
+            [Some(lo), vxlan, uplink].into_iter().flatten().collect();
+        for (run, interface) in interfaces {
+            if let Some(link) = self.space.index(&names::task_link(*run, id)) {
+                links.insert(link);
+                wanted.extend(self.items_of_task(*run, interface, link));
+            }
+        }
+        let scope = Scope::Namespace(&links);
+        self.space.hold(&wanted, &scope, vxlan, Subject::Network(id), applied);
+    }
+
+    /// What the network's namespace holds for one task.
+    pub fn items_of_task(&self, run: Run, interface: &TaskInterface, link: LinkIndex) -> Wanted {
+        wanted::task_in_network(run, interface, link, &self.sources)
+    }
+}
+
+/// Removes a network's namespace. Its links go first: the kernel takes a namespace apart later and
+/// until then would hold the VNI.
+pub fn remove(directory: &Path, id: NetworkId, applied: &mut Applied) {
+    let (own, path) = (Subject::Network(id), names::network_file(directory, id));
+    if let Ok(Some(namespace)) = Namespace::open(&path)
+        && let Ok(mut space) = Space::open(namespace)
+        && space.read_links().is_ok()
+    {
+        let links: Vec<String> = space.links.keys().cloned().collect();
+        for name in links.iter().filter(|name| *name != "lo") {
+            applied.note(own, "remove its links", space.remove_link(name));
+        }
+    }
+    applied.note(own, "remove its namespace", namespace::remove(&path).map(|()| 1));
+}

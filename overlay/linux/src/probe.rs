@@ -1,0 +1,111 @@
+//! Can this machine hold networks at all? Found out by making everything once, in a namespace that
+//! is removed at once: no list of versions and options tells as surely.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use ipnet::IpNet;
+
+use crate::error::Unsupported;
+use crate::item::{Item, LinkIndex, Route, Way};
+use crate::message::{self, End, VXLAN_PORT, Vxlan};
+use crate::names::{HOST_END, NETWORK_END};
+use crate::namespace::{self, Namespace};
+use crate::netlink::{Refusal, Request};
+use crate::space::Space;
+use crate::wanted::link_local;
+
+/// No network has this number: theirs begin at 4096.
+const PROBE_VNI: u32 = 1;
+
+/// Checks everything that networks need.
+pub fn check(directory: &Path, host: &mut Space) -> Result<(), Unsupported> {
+    let path = directory.join(format!("probe.{}", std::process::id()));
+    let result = check_in(&path, host);
+    // A probe that cannot be removed is in nobody's way, and the namespace ends with the machine.
+    let _ = namespace::remove(&path);
+    result
+}
+
+fn check_in(path: &Path, host: &mut Space) -> Result<(), Unsupported> {
+    let namespace = Namespace::create(path).map_err(|error| match error.raw_os_error() {
+        Some(nix::libc::EPERM) => unsupported(
+            "the agent may not make network namespaces: start it as root, with CAP_SYS_ADMIN",
+            &error,
+        ),
+        Some(nix::libc::EINVAL) => unsupported(
+            "the kernel has no network namespaces: use one built with CONFIG_NET_NS",
+            &error,
+        ),
+        _ => unsupported("no network namespace can be made", &error),
+    })?;
+    let mut space = Space::open(namespace)
+        .map_err(|error| unsupported("no socket of route netlink can be opened", &error))?;
+    let namespace = space.namespace.as_fd();
+    let (near, far) = (
+        End { name: "probe0", mac: NETWORK_END, namespace },
+        End { name: "probe1", mac: HOST_END, namespace },
+    );
+    let made = host.netlink.request(message::new_veth(&near, &far, 1500));
+    explain(made, "veth", "CONFIG_VETH")?;
+    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let (port, mac) = (VXLAN_PORT, NETWORK_END);
+    let vxlan = Vxlan { vni: PROBE_VNI, port, local, lower: 0, learning: false, mac };
+    match host.netlink.request(message::new_vxlan("probe2", &vxlan, 1450, namespace)) {
+        // Another agent is being started.
+        Err(refusal) if refusal.code == nix::libc::EEXIST => {}
+        made => explain(made, "vxlan", "CONFIG_VXLAN")?,
+    }
+    space.read_links().map_err(|error| unsupported("links cannot be read", &error))?;
+    let Some(link) = space.index("probe0") else {
+        return Err(Unsupported("the kernel made no veth pair where it was told to".into()));
+    };
+    check_next_hops(&mut space, link)
+}
+
+/// IPv4 routes lead over IPv6 next hops.
+fn check_next_hops(space: &mut Space, link: LinkIndex) -> Result<(), Unsupported> {
+    let via = IpAddr::from(link_local(HOST_END));
+    let to = IpNet::from(IpAddr::from(Ipv4Addr::new(198, 51, 100, 1)));
+    let way = Way { link, via: Some(via), source: None, mtu: None };
+    let items = [
+        Item::Neighbour { link, address: via, mac: HOST_END },
+        Item::Route(Route { to, way: Some(way) }),
+    ];
+    let add =
+        |item| Request { message: message::add(item), flags: netlink_packet_core::NLM_F_CREATE };
+    let mut requests = vec![message::no_automatic_address(link), message::up(link)];
+    requests.extend(items.iter().map(add));
+    for result in space.netlink.batch(requests) {
+        result.map_err(|refusal| {
+            unsupported(
+                "the kernel has no IPv4 routes over IPv6: use Linux 5.2 or later, and do not \
+                 start it with ipv6.disable=1",
+                &refusal,
+            )
+        })?;
+    }
+    Ok(())
+}
+
+fn explain(made: Result<(), Refusal>, module: &str, option: &str) -> Result<(), Unsupported> {
+    made.map_err(|refusal| match refusal.code {
+        nix::libc::EPERM => unsupported(
+            "the agent may not change the network: start it as root, with CAP_NET_ADMIN",
+            &refusal,
+        ),
+        nix::libc::EOPNOTSUPP => unsupported(
+            &format!(
+                "the kernel has no links of kind {module}: load the module ({module}) or use a \
+                 kernel built with {option}"
+            ),
+            &refusal,
+        ),
+        _ => unsupported(&format!("no link of kind {module} can be made"), &refusal),
+    })
+}
+
+fn unsupported(what: &str, cause: &dyn std::fmt::Display) -> Unsupported {
+    Unsupported(format!("{what} ({cause})"))
+}

@@ -1,0 +1,172 @@
+//! One namespace at work: its handle, its netlink socket and its links as last read.
+//!
+//! Links are made, repaired and removed here, by name. A link that is not as wanted is removed and
+//! made anew: EEXIST never counts as success.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::AsFd;
+
+use overlay::plan::Mac;
+
+use crate::difference::difference;
+use crate::error::{Applied, Cause, Subject};
+use crate::item::{Item, LinkIndex, Scope};
+use crate::kernel::{self, Link, Links};
+use crate::message::{self, End, Vxlan};
+use crate::namespace::Namespace;
+use crate::netlink::{Netlink, Refusal, Request};
+use crate::wanted::Wanted;
+
+/// A namespace with what is needed to change it.
+pub struct Space {
+    /// The namespace.
+    pub namespace: Namespace,
+    /// The socket in it.
+    pub netlink: Netlink,
+    /// Its links when they were last read.
+    pub links: Links,
+}
+
+/// The name and the link address of one end of a pair.
+#[derive(Debug, Clone, Copy)]
+pub struct EndName<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// The link address.
+    pub mac: Mac,
+}
+
+impl Space {
+    /// Opens a socket in the namespace. The links are not read yet.
+    pub fn open(namespace: Namespace) -> io::Result<Space> {
+        let netlink = namespace.netlink()?;
+        Ok(Space { namespace, netlink, links: Links::new() })
+    }
+
+    /// Reads the links.
+    pub fn read_links(&mut self) -> Result<(), Refusal> {
+        self.links = kernel::links(&mut self.netlink)?;
+        Ok(())
+    }
+
+    /// The index of a link.
+    pub fn index(&self, name: &str) -> Option<LinkIndex> {
+        self.links.get(name).map(|link| link.index)
+    }
+
+    /// Removes a link if it is there; says how many were removed.
+    pub fn remove_link(&mut self, name: &str) -> Result<usize, Refusal> {
+        let Some(link) = self.links.remove(name) else { return Ok(0) };
+        match self.netlink.request(message::delete_link(link.index)) {
+            // The other end of a pair was removed first, and this one with it.
+            Err(refusal) if refusal.code == nix::libc::ENODEV => Ok(0),
+            other => other.map(|()| 1),
+        }
+    }
+
+    /// Sets a link up, and its largest packet.
+    pub fn settle(&mut self, name: &str, mtu: u32, subject: Subject, applied: &mut Applied) {
+        let Some(link) = self.links.get(name) else { return };
+        let mut requests: Vec<(&str, Request)> = Vec::new();
+        if link.mtu != mtu && !link.is_loopback {
+            requests.push(("set the MTU", message::set_mtu(link.index, mtu)));
+        }
+        if !link.is_up {
+            if !link.is_loopback {
+                requests.push(("set the address mode", message::no_automatic_address(link.index)));
+            }
+            requests.push(("set the link up", message::up(link.index)));
+        }
+        let (names, requests): (Vec<&str>, Vec<Request>) = requests.into_iter().unzip();
+        for (action, result) in names.into_iter().zip(self.netlink.batch(requests)) {
+            applied.note(subject, &format!("{action} of {name}"), result.map(|()| 1));
+        }
+    }
+
+    /// Makes the namespace hold these items, and nothing else in the scope. `device` is the VXLAN
+    /// device whose forwarding entries are compared too.
+    pub fn hold(
+        &mut self,
+        wanted: &Wanted,
+        scope: &Scope<'_>,
+        device: Option<LinkIndex>,
+        subject: Subject,
+        applied: &mut Applied,
+    ) {
+        let held = kernel::items(&mut self.netlink).and_then(|mut held| {
+            if let Some(device) = device {
+                held.extend(kernel::forwards(&mut self.netlink, device)?);
+            }
+            Ok(held)
+        });
+        if let Some(held) = applied.value(subject, "read what the kernel has", held) {
+            self.change(wanted, &held, scope, subject, applied);
+        }
+    }
+
+    fn change(
+        &mut self,
+        wanted: &Wanted,
+        held: &BTreeSet<Item>,
+        scope: &Scope<'_>,
+        subject: Subject,
+        applied: &mut Applied,
+    ) {
+        let changes = difference(wanted, held, scope);
+        let (what, requests): (Vec<_>, Vec<_>) =
+            changes.into_iter().map(|change| ((change.owner, change.what), change.request)).unzip();
+        for ((owner, what), result) in what.into_iter().zip(self.netlink.batch(requests)) {
+            let is_removal = owner.is_none();
+            match result {
+                // With an address the kernel removes the routes that prefer it.
+                Err(refusal) if is_removal && is_absent(&refusal) => {}
+                result => applied.note(owner.unwrap_or(subject), &what, result.map(|()| 1)),
+            }
+        }
+    }
+}
+
+fn is_absent(refusal: &Refusal) -> bool {
+    use nix::libc::{EADDRNOTAVAIL, ENODEV, ENOENT, ESRCH};
+    [EADDRNOTAVAIL, ENODEV, ENOENT, ESRCH].contains(&refusal.code)
+}
+
+/// Are both ends there, each the other's peer, with these link addresses?
+pub fn is_pair(near: (&Space, EndName<'_>), far: (&Space, EndName<'_>)) -> bool {
+    let find = |(space, end): (&Space, EndName<'_>)| -> Option<Link> {
+        space.links.get(end.name).filter(|link| link.mac == end.mac).cloned()
+    };
+    let (Some(near), Some(far)) = (find(near), find(far)) else { return false };
+    near.peer == far.index && far.peer == near.index
+}
+
+/// Makes a pair of links; neither may be there.
+pub fn make_pair(
+    near: (&mut Space, EndName<'_>),
+    far: (&Space, EndName<'_>),
+    mtu: u32,
+) -> Result<usize, Refusal> {
+    let ((space, near), (far_space, far)) = (near, far);
+    let namespace = far_space.namespace.as_fd();
+    let far = End { name: far.name, mac: far.mac, namespace };
+    let near = End { name: near.name, mac: near.mac, namespace: space.namespace.as_fd() };
+    space.netlink.request(message::new_veth(&near, &far, mtu))?;
+    Ok(1)
+}
+
+/// Makes the VXLAN device of a network in the network's namespace, working in the host's.
+pub fn make_vxlan(
+    host: &mut Space,
+    network: &Space,
+    name: &str,
+    vxlan: &Vxlan,
+    mtu: u32,
+) -> Result<usize, Cause> {
+    let request = message::new_vxlan(name, vxlan, mtu, network.namespace.as_fd());
+    match host.netlink.request(request) {
+        // The name is free, for the links of the namespace were read just before.
+        Err(refusal) if refusal.code == nix::libc::EEXIST => Err(Cause::VniTaken(vxlan.vni)),
+        other => Ok(other.map(|()| 1)?),
+    }
+}

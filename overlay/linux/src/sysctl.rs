@@ -1,0 +1,63 @@
+//! The kernel's settings of a network namespace, below `/proc/sys/net`.
+//!
+//! A thread sees the settings of the namespace that it has entered, so the callers run these
+//! functions inside [`crate::namespace::Namespace::enter`].
+
+use std::{fs, io};
+
+/// A setting: its path below `/proc/sys/net`, and its value.
+pub type Setting = (&'static str, &'static str);
+
+/// A namespace of a network forwards packets. Its links copy `default` when they are made, so
+/// these are written before there is any. Reverse-path filtering adds nothing where every route is
+/// ours, and duplicate address detection would keep a link-local address unusable for two seconds.
+pub const OF_NETWORK: &[Setting] = &[
+    ("ipv4/ip_forward", "1"),
+    ("ipv4/conf/all/rp_filter", "0"),
+    ("ipv4/conf/default/rp_filter", "0"),
+    ("ipv4/conf/all/send_redirects", "0"),
+    ("ipv4/conf/default/send_redirects", "0"),
+    ("ipv6/conf/all/disable_ipv6", "0"),
+    ("ipv6/conf/default/disable_ipv6", "0"),
+    ("ipv6/conf/all/forwarding", "1"),
+    ("ipv6/conf/all/accept_dad", "0"),
+    ("ipv6/conf/default/accept_dad", "0"),
+];
+
+/// A new namespace copies its IPv4 settings from the machine's first one. A task on two networks
+/// that filters by reverse path would drop what its default route does not lead back to.
+pub const OF_TASK: &[Setting] = &[
+    ("ipv4/conf/all/rp_filter", "0"),
+    ("ipv4/conf/default/rp_filter", "0"),
+    ("ipv6/conf/all/disable_ipv6", "0"),
+    ("ipv6/conf/default/disable_ipv6", "0"),
+];
+
+/// Writes what differs, and counts it.
+pub fn apply(settings: &[Setting]) -> io::Result<usize> {
+    let mut changes = 0;
+    for (name, value) in settings {
+        changes += usize::from(set(name, value)?);
+    }
+    Ok(changes)
+}
+
+/// Writes one setting if it differs.
+pub fn set(name: &str, value: &str) -> io::Result<bool> {
+    let path = path(name);
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{path}: {error}"));
+    if fs::read_to_string(&path).map_err(named)?.trim() == value {
+        return Ok(false);
+    }
+    fs::write(&path, value).map_err(named)?;
+    Ok(true)
+}
+
+/// Reads one setting.
+pub fn read(name: &str) -> io::Result<String> {
+    Ok(fs::read_to_string(path(name))?.trim().into())
+}
+
+fn path(name: &str) -> String {
+    format!("/proc/sys/net/{name}")
+}

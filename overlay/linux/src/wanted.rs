@@ -1,0 +1,186 @@
+//! What each namespace must hold, as items: the plan in the words of the kernel. Pure.
+//!
+//! ```text
+//!  task                  network's namespace                 host
+//!  eth0 10.9.0.5/32 ---- t7f3a        uplink fe80::1 ------- ec51d0 fe80::2
+//!   via 10.9.0.1          10.9.0.5/32   default via fe80::2    10.9.0.0/16 via fe80::1
+//!                        vxlan0  10.9.1.0/24 via fe80::(peer)
+//!                        lo      10.9.0.1/32, this node's addresses
+//! ```
+//!
+//! Next hops are IPv6 link-local addresses, for IPv4 routes too: one neighbour serves both
+//! families, and no IPv4 addresses are used up by links.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
+
+use crdt_state::NetworkId;
+use crdt_state::network::TaskInterface;
+use crdt_state::task::Run;
+use ipnet::IpNet;
+use overlay::plan::{LocalNetwork, Mac, Peer};
+
+use crate::error::Subject;
+use crate::item::{Item, LinkIndex, Route, Way};
+use crate::names::{HOST_END, NETWORK_END};
+
+/// What a namespace must hold, each item with whom it serves.
+pub type Wanted = BTreeMap<Item, Subject>;
+
+/// IPv4, UDP, VXLAN and inner Ethernet header.
+const OVERHEAD_IPV4: u32 = 20 + 8 + 8 + 14;
+/// IPv6, UDP, VXLAN and inner Ethernet header.
+const OVERHEAD_IPV6: u32 = 40 + 8 + 8 + 14;
+
+/// The largest packet inside, when the largest packet of the network below is `underlay_mtu`.
+pub fn inner_mtu(underlay_mtu: u32, underlay: IpAddr) -> u32 {
+    let overhead = if underlay.is_ipv4() { OVERHEAD_IPV4 } else { OVERHEAD_IPV6 };
+    underlay_mtu.saturating_sub(overhead)
+}
+
+/// The link-local address that belongs to a link address (RFC 4291, EUI-64).
+pub fn link_local(mac: Mac) -> Ipv6Addr {
+    let [a, b, c, d, e, f] = mac;
+    let pair = |high: u8, low: u8| u16::from_be_bytes([high, low]);
+    Ipv6Addr::new(0xfe80, 0, 0, 0, pair(a ^ 2, b), pair(c, 0xff), pair(0xfe, d), pair(e, f))
+}
+
+/// The links of a network's namespace. A link that could not be made is absent.
+#[derive(Debug, Clone, Copy)]
+pub struct NetworkLinks {
+    /// The loopback link.
+    pub lo: LinkIndex,
+    /// The VXLAN device.
+    pub vxlan: Option<LinkIndex>,
+    /// The pair that leads to the host.
+    pub uplink: Option<LinkIndex>,
+    /// The largest packet of the network.
+    pub mtu: u32,
+}
+
+fn single(address: IpAddr) -> IpNet {
+    IpNet::from(address)
+}
+
+fn link_local_address(link: LinkIndex, mac: Mac) -> Item {
+    let address = IpNet::new_assert(link_local(mac).into(), 64);
+    Item::Address { link, address }
+}
+
+fn route(to: IpNet, link: LinkIndex, via: Option<IpAddr>, source: Option<IpAddr>) -> Item {
+    Item::Route(Route { to, way: Some(Way { link, via, source, mtu: None }) })
+}
+
+/// The address among these of the same family: the source for packets to it.
+fn of_family(addresses: &[IpAddr], of: IpAddr) -> Option<IpAddr> {
+    addresses.iter().copied().find(|address| address.is_ipv4() == of.is_ipv4())
+}
+
+/// What a network's namespace holds apart from its tasks.
+pub fn network(id: NetworkId, network: &LocalNetwork, links: &NetworkLinks) -> Wanted {
+    let own = Subject::Network(id);
+    let mut wanted = Wanted::new();
+    for address in network.node_addresses.iter().chain(&network.gateways) {
+        wanted.insert(Item::Address { link: links.lo, address: single(*address) }, own);
+    }
+    for subnet in &network.subnets {
+        wanted.insert(Item::Route(Route { to: subnet.trunc(), way: None }), own);
+    }
+    if let Some(vxlan) = links.vxlan {
+        wanted.insert(link_local_address(vxlan, network.mac), own);
+        for (node, peer) in &network.peers {
+            let items = peer_items(network, peer, vxlan, links.mtu);
+            wanted.extend(items.into_iter().map(|item| (item, Subject::Peer(id, *node))));
+        }
+    }
+    if let Some(uplink) = links.uplink {
+        wanted.insert(link_local_address(uplink, NETWORK_END), own);
+        wanted.extend(next_hop(uplink, HOST_END).map(|item| (item, own)));
+        if !network.internal {
+            let via = Some(link_local(HOST_END).into());
+            for subnet in &network.subnets {
+                wanted.insert(route(default_of(subnet), uplink, via, None), own);
+            }
+        }
+    }
+    wanted
+}
+
+fn default_of(subnet: &IpNet) -> IpNet {
+    match subnet {
+        IpNet::V4(_) => IpNet::V4(ipnet::Ipv4Net::default()),
+        IpNet::V6(_) => IpNet::V6(ipnet::Ipv6Net::default()),
+    }
+}
+
+/// The neighbour behind a link that has only one.
+fn next_hop(link: LinkIndex, mac: Mac) -> [Item; 1] {
+    [Item::Neighbour { link, address: link_local(mac).into(), mac }]
+}
+
+fn peer_items(network: &LocalNetwork, peer: &Peer, vxlan: LinkIndex, mtu: u32) -> Vec<Item> {
+    let via = IpAddr::from(link_local(peer.mac));
+    let mut items = vec![
+        Item::Neighbour { link: vxlan, address: via, mac: peer.mac },
+        Item::Forward { link: vxlan, mac: peer.mac, underlay: peer.underlay },
+    ];
+    let path = inner_mtu(peer.underlay_mtu, network.underlay);
+    let path = (peer.underlay_mtu != 0 && path < mtu).then_some(path);
+    for block in &peer.blocks {
+        let source = of_family(&network.node_addresses, block.addr());
+        let way = Way { link: vxlan, via: Some(via), source, mtu: path };
+        items.push(Item::Route(Route { to: block.trunc(), way: Some(way) }));
+    }
+    items
+}
+
+/// What a network's namespace holds for one task.
+pub fn task_in_network(
+    run: Run,
+    interface: &TaskInterface,
+    link: LinkIndex,
+    sources: &[IpAddr],
+) -> Wanted {
+    let mut wanted = Wanted::new();
+    let own = Subject::Interface(interface.network, run);
+    for address in &interface.addresses {
+        let source = of_family(sources, *address);
+        wanted.insert(route(single(*address), link, None, source), own);
+        wanted.insert(Item::Neighbour { link, address: *address, mac: interface.mac }, own);
+    }
+    wanted
+}
+
+/// What a task's namespace holds for one interface.
+pub fn task(run: Run, interface: &TaskInterface, link: LinkIndex) -> Wanted {
+    let mut wanted = Wanted::new();
+    let own = Subject::Interface(interface.network, run);
+    // With a prefix of all bits, glibc keeps the order of addresses that a name server gave.
+    for address in &interface.addresses {
+        wanted.insert(Item::Address { link, address: single(*address) }, own);
+    }
+    let has_family = |of: IpAddr| of_family(&interface.addresses, of).is_some();
+    for gateway in interface.gateways.iter().copied().filter(|gateway| has_family(*gateway)) {
+        wanted.insert(Item::Neighbour { link, address: gateway, mac: NETWORK_END }, own);
+        let same = |subnet: &&IpNet| subnet.addr().is_ipv4() == gateway.is_ipv4();
+        for subnet in interface.subnets.iter().filter(same) {
+            wanted.insert(route(subnet.trunc(), link, Some(gateway), None), own);
+        }
+        if interface.is_default {
+            wanted.insert(route(default_of(&single(gateway)), link, Some(gateway), None), own);
+        }
+    }
+    wanted
+}
+
+/// What the host holds for a network.
+pub fn host(id: NetworkId, network: &LocalNetwork, link: LinkIndex) -> Wanted {
+    let own = Subject::Network(id);
+    let mut wanted = Wanted::from([(link_local_address(link, HOST_END), own)]);
+    wanted.extend(next_hop(link, NETWORK_END).map(|item| (item, own)));
+    let via = Some(link_local(NETWORK_END).into());
+    for subnet in &network.subnets {
+        wanted.insert(route(subnet.trunc(), link, via, None), own);
+    }
+    wanted
+}
