@@ -1,8 +1,10 @@
 //! What applies the overlay plan to Linux: network namespaces, links, routes and balancing.
 //!
 //! Every network has a network namespace of its own on every node that takes part in it, and every
-//! task one more. [`links::Links`] makes them and all links, addresses and routes.
+//! task one more. [`links::Links`] makes them and all links, addresses and routes;
+//! [`balancing`] spreads connections over tasks.
 
+pub mod balancing;
 mod difference;
 pub mod error;
 mod forwarding;

@@ -1,0 +1,94 @@
+//! Measures the balancer: `unshare -n cargo run --release --example balancing` (root), in a namespace
+//! of its own.
+
+#![expect(clippy::unwrap_used, reason = "a measurement")]
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use overlay::plan::LocalNetwork;
+use overlay_linux::balancing::{Intact, NetworkBalancer};
+
+fn network(services: u32, tasks: u32) -> LocalNetwork {
+    let task = |service: u32, task: u32| -> IpAddr {
+        Ipv4Addr::from(0x0a01_0000 + service * tasks + task).into()
+    };
+    let services = (0..services).map(|service| {
+        let address = IpAddr::from(Ipv4Addr::from(0x0a80_0000 + service));
+        (address, (0..tasks).map(|each| task(service, each)).collect())
+    });
+    LocalNetwork {
+        name: "web".into(),
+        vni: 1,
+        underlay_mtu: None,
+        internal: false,
+        subnets: Vec::new(),
+        gateways: Vec::new(),
+        mac: [2; 6],
+        underlay: Ipv4Addr::LOCALHOST.into(),
+        node_addresses: Vec::new(),
+        peers: BTreeMap::new(),
+        tasks: BTreeMap::new(),
+        virtual_addresses: services.collect(),
+    }
+}
+
+fn median(mut times: Vec<Duration>) -> f64 {
+    times.sort();
+    times[times.len() / 2].as_secs_f64() * 1000.0
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+    let start = Instant::now();
+    let result = work();
+    (start.elapsed(), result)
+}
+
+fn main() {
+    let namespace = File::open("/proc/self/ns/net").unwrap();
+    for (services, tasks) in [(0, 0), (10, 10), (1000, 10), (1, 1000)] {
+        let mut first = Vec::new();
+        for _ in 0..11 {
+            let mut balancer = NetworkBalancer::open(namespace.as_fd()).unwrap();
+            let network = network(services, tasks);
+            first.push(timed(|| balancer.apply(&network).unwrap()).0);
+        }
+        println!("{services} x {tasks}: first load {:.2} ms", median(first));
+        if services == 0 {
+            continue;
+        }
+        let mut balancer = NetworkBalancer::open(namespace.as_fd()).unwrap();
+        let mut network = network(services, tasks);
+        balancer.apply(&network).unwrap();
+        let address = *network.virtual_addresses.keys().nth(services as usize / 2).unwrap();
+        let mut changes = Vec::new();
+        let mut nothing = Vec::new();
+        let mut checks = Vec::new();
+        let mut compares = Vec::new();
+        for change in 0..101 {
+            let backends = network.virtual_addresses.get_mut(&address).unwrap();
+            if change % 2 == 0 {
+                backends.remove(3);
+            } else {
+                backends.insert(3, Ipv4Addr::from(0x0a70_0000 + change).into());
+            }
+            changes.push(timed(|| balancer.apply(&network).unwrap()).0);
+            nothing.push(timed(|| balancer.apply(&network).unwrap()).0);
+            checks.push(timed(|| assert_eq!(balancer.is_intact().unwrap(), Intact::Yes)).0);
+            checks.push(timed(|| assert_eq!(balancer.is_intact().unwrap(), Intact::Yes)).0);
+            if change < 11 {
+                compares.push(timed(|| assert_eq!(balancer.compare().unwrap(), Intact::Yes)).0);
+            }
+        }
+        println!(
+            "{services} x {tasks}: one task {:.2} ms, nothing {:.2} ms, is_intact {:.3} ms, compare {:.2} ms",
+            median(changes),
+            median(nothing),
+            median(checks),
+            median(compares)
+        );
+    }
+}

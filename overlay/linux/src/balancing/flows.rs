@@ -1,0 +1,175 @@
+//! The flows that the kernel remembers (conntrack) in one namespace, and how they are forgotten.
+//!
+//! A flow keeps its translation as long as packets come: a UDP client that sends every second would
+//! stay with a task that left for ever. TCP and SCTP end by themselves, so they are left alone
+//! unless the task is gone.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::BorrowedFd;
+
+use nix::errno::Errno;
+
+use super::BalancingError;
+use super::message::{ACKNOWLEDGE, DUMP, Messages, attribute, family};
+use super::socket::NetfilterSocket;
+
+const GET: u16 = 1 << 8 | 1;
+const DELETE: u16 = 1 << 8 | 2;
+const TUPLE_ORIGINAL: u16 = 1;
+const TUPLE_REPLY: u16 = 2;
+const ID: u16 = 12;
+const ZONE: u16 = 18;
+
+/// TCP's number.
+pub(super) const TCP: u8 = 6;
+/// UDP's number.
+pub(super) const UDP: u8 = 17;
+/// SCTP's number.
+pub(super) const SCTP: u8 = 132;
+
+/// One end of one direction of a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct End {
+    /// Its address.
+    pub(super) address: IpAddr,
+    /// Its port; 0 for protocols without ports.
+    pub(super) port: u16,
+}
+
+impl From<End> for SocketAddr {
+    fn from(end: End) -> Self {
+        Self::new(end.address, end.port)
+    }
+}
+
+/// A flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Flow {
+    /// Its protocol.
+    pub(super) protocol: u8,
+    /// Who began it.
+    pub(super) from: End,
+    /// Where to, as the sender sees it.
+    pub(super) to: End,
+    /// Who answers: the task, if the destination was translated.
+    pub(super) answers_from: End,
+    /// Where the answer goes: this machine, if the source was translated.
+    pub(super) answers_to: End,
+}
+
+impl Flow {
+    /// Whether its end is told to both sides by the protocol itself.
+    pub(super) fn is_connection(&self) -> bool {
+        matches!(self.protocol, TCP | SCTP)
+    }
+
+    /// Whether it is the same on both sides of this machine.
+    pub(super) fn is_translated(&self) -> bool {
+        self.to != self.answers_from || self.from != self.answers_to
+    }
+
+    fn read(body: &[u8]) -> Option<Self> {
+        let (protocol, from, to) = read_tuple(attribute(body, TUPLE_ORIGINAL)?)?;
+        let (_, answers_from, answers_to) = read_tuple(attribute(body, TUPLE_REPLY)?)?;
+        Some(Self { protocol, from, to, answers_from, answers_to })
+    }
+}
+
+fn read_tuple(tuple: &[u8]) -> Option<(u8, End, End)> {
+    let (addresses, ports) = (attribute(tuple, 1)?, attribute(tuple, 2)?);
+    let address = |v4, v6| {
+        let v4 = attribute(addresses, v4).and_then(|octets| <[u8; 4]>::try_from(octets).ok());
+        let v6 = || attribute(addresses, v6).and_then(|octets| <[u8; 16]>::try_from(octets).ok());
+        v4.map(|octets| Ipv4Addr::from(octets).into())
+            .or_else(|| v6().map(|octets| Ipv6Addr::from(octets).into()))
+    };
+    let port = |kind| {
+        let port = attribute(ports, kind).and_then(|port| <[u8; 2]>::try_from(port).ok());
+        port.map_or(0, u16::from_be_bytes)
+    };
+    let protocol = *attribute(ports, 1)?.first()?;
+    let from = End { address: address(1, 3)?, port: port(2) };
+    let to = End { address: address(2, 4)?, port: port(3) };
+    Some((protocol, from, to))
+}
+
+/// The flows of one namespace.
+pub struct Flows {
+    socket: NetfilterSocket,
+}
+
+impl Flows {
+    /// Opens a namespace.
+    pub fn open(namespace: BorrowedFd<'_>) -> Result<Self, BalancingError> {
+        let socket = NetfilterSocket::open(namespace).map_err(BalancingError::Open)?;
+        Ok(Self { socket })
+    }
+
+    /// Deletes all flows that lead to `address`, directly or translated, TCP too. Returns how many.
+    pub fn delete_to(&mut self, address: IpAddr) -> Result<usize, BalancingError> {
+        self.delete(|flow| flow.answers_from.address == address)
+    }
+
+    /// Deletes the flows that `unwanted` chooses. Returns how many.
+    pub(super) fn delete(
+        &mut self,
+        mut unwanted: impl FnMut(&Flow) -> bool,
+    ) -> Result<usize, BalancingError> {
+        let mut chosen = Vec::new();
+        self.each(|flow, body| {
+            if unwanted(flow) {
+                chosen.push((Family::of(flow), key(body)));
+            }
+        })?;
+        for (family, key) in &chosen {
+            let mut message = Messages::default();
+            message.push(DELETE, ACKNOWLEDGE, family.0, |flow| {
+                for (kind, value) in key {
+                    flow.bytes(*kind, value);
+                }
+            });
+            match self.socket.execute(message) {
+                Ok(()) => {}
+                // It ended meanwhile.
+                Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => {}
+                Err(error) => return Err(BalancingError::Unanswered(error)),
+            }
+        }
+        Ok(chosen.len())
+    }
+
+    /// Shows each flow, with the message that describes it.
+    pub(super) fn each(
+        &mut self,
+        mut show: impl FnMut(&Flow, &[u8]),
+    ) -> Result<(), BalancingError> {
+        let mut question = Messages::default();
+        question.push(GET, DUMP, family::ANY, |_| ());
+        let listed = self.socket.ask(question, |body| {
+            if let Some(flow) = Flow::read(body) {
+                show(&flow, body);
+            }
+        });
+        match listed {
+            // Flows come and go while they are listed; those that stay are all shown.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            other => other.map_err(BalancingError::Unanswered),
+        }
+    }
+}
+
+struct Family(u8);
+
+impl Family {
+    fn of(flow: &Flow) -> Self {
+        Self(if flow.to.address.is_ipv4() { family::IPV4 } else { family::IPV6 })
+    }
+}
+
+/// What names one flow and no later one with the same addresses and ports.
+fn key(body: &[u8]) -> Vec<(u16, Vec<u8>)> {
+    const NESTED: u16 = 0x8000;
+    let part = |kind, flag| attribute(body, kind).map(|value| (kind | flag, value.to_vec()));
+    [part(TUPLE_ORIGINAL, NESTED), part(ZONE, 0), part(ID, 0)].into_iter().flatten().collect()
+}

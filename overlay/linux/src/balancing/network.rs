@@ -1,0 +1,266 @@
+//! Virtual addresses in the namespace of one overlay network.
+//!
+//! Every packet of a task passes here, so here the first packet of a connection to a virtual address
+//! gets its task, whatever its protocol and port. The rules in the language of `nft`:
+//!
+//! ```text
+//! chain prerouting  { type nat hook prerouting priority dstnat; ip daddr vmap @services4 }
+//! chain pick4-3     { dnat ip to ip daddr . numgen random mod 3 map @tasks4; goto last4 }
+//! chain last4       { dnat ip to ip daddr . 0 map @tasks4; goto refuse }
+//! chain refuse      { meta l4proto tcp reject with tcp reset; reject }
+//! chain translated  { type filter hook prerouting priority -90; ip daddr @gone4 goto refuse }
+//! chain postrouting { type nat hook postrouting priority srcnat;
+//!                     snat ip to ip saddr . ip daddr map @own4 }
+//! ```
+//!
+//! A task that reaches itself by a virtual address would drop the packet, which comes from its own
+//! address: `own4` holds the pairs of a local task with itself, and the gateway as the source to use.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use overlay::plan::LocalNetwork;
+
+use super::BalancingError;
+use super::chains::{Family, IPV4, IPV6, REFUSE, pick_chain, pick_chains, refuse_chain};
+use super::element::{Action, Edit, Elements, Fields, Place, Value};
+use super::expression::Translate;
+use super::flows::{Flow, Flows};
+use super::layout::{
+    Chain, Field, Holds, Layout, Map, POSTROUTING_TRANSLATE, PREROUTING_TRANSLATE,
+    PREROUTING_TRANSLATED,
+};
+use super::probe::{Prober, untracked};
+use super::socket::inside;
+use super::spread::{Applied, Changed, Spread, Target, Wanted};
+use super::table::Intact;
+
+use Field::{Address4, Address6, Slot};
+
+const TABLE: &str = "edgectl";
+/// A client that is asked for a packet answers at once, unless it is far away or overloaded.
+const GONE_MILLISECONDS: u64 = 10_000;
+
+const SERVICES: usize = 0;
+const TASKS: usize = 1;
+const OWN: usize = 2;
+const GONE: usize = 3;
+const MAPS_PER_FAMILY: usize = 4;
+
+static MAPS: [Map; 2 * MAPS_PER_FAMILY] = [
+    Map { name: "services4", key: &[Address4], holds: Holds::Chain },
+    Map { name: "tasks4", key: &[Address4, Slot], holds: Holds::Fields(&[Address4]) },
+    Map { name: "own4", key: &[Address4, Address4], holds: Holds::Fields(&[Address4]) },
+    Map { name: "gone4", key: &[Address4], holds: Holds::KeysFor(GONE_MILLISECONDS) },
+    Map { name: "services6", key: &[Address6], holds: Holds::Chain },
+    Map { name: "tasks6", key: &[Address6, Slot], holds: Holds::Fields(&[Address6]) },
+    Map { name: "own6", key: &[Address6, Address6], holds: Holds::Fields(&[Address6]) },
+    Map { name: "gone6", key: &[Address6], holds: Holds::KeysFor(GONE_MILLISECONDS) },
+];
+
+fn map(family: Family, map: usize) -> usize {
+    if family == IPV4 { map } else { MAPS_PER_FAMILY + map }
+}
+
+fn name(family: Family, number: usize) -> &'static str {
+    MAPS[map(family, number)].name
+}
+
+fn layout() -> Layout {
+    let mut chains = vec![refuse_chain(), untracked()];
+    let (mut prerouting, mut translated, mut postrouting) = (Vec::new(), Vec::new(), Vec::new());
+    for family in [IPV4, IPV6] {
+        let address = family.registers();
+        let load = |rule| family.load_destination(rule, 0);
+        chains.extend(pick_chains(family, address, load, |rule| {
+            rule.map(name(family, TASKS), 0).translate(Translate::Destination, family.number, 0)
+        }));
+        prerouting.push(load(family.rule()).verdict_map(name(family, SERVICES)));
+        translated.push(load(family.rule()).in_set(name(family, GONE)).goto(REFUSE));
+        let pair = family.load_destination(family.load_source(family.rule(), 0), address);
+        let own = pair.map(name(family, OWN), 0);
+        postrouting.push(own.translate(Translate::Source, family.number, 0));
+    }
+    chains.push(Chain::at(PREROUTING_TRANSLATE, "prerouting", prerouting));
+    chains.push(Chain::at(PREROUTING_TRANSLATED, "translated", translated));
+    chains.push(Chain::at(POSTROUTING_TRANSLATE, "postrouting", postrouting));
+    Layout { table: TABLE.into(), maps: &MAPS, chains }
+}
+
+fn service_elements(address: &IpAddr, slots: &[Target]) -> Elements {
+    let family = Family::of(*address);
+    let service = Place { map: map(family, SERVICES), key: Fields::default().address(*address) };
+    let mut elements = Elements::new();
+    elements.insert(service, Value::Chain(pick_chain(family, slots.len())));
+    for (slot, (task, _)) in (0..).zip(slots) {
+        let key = Fields::default().address(*address).slot(slot);
+        let place = Place { map: map(family, TASKS), key };
+        elements.insert(place, Value::Fields(Fields::default().address(*task)));
+    }
+    elements
+}
+
+fn wanted(network: &LocalNetwork) -> Wanted<IpAddr> {
+    let destinations = network.virtual_addresses.iter().map(|(address, tasks)| {
+        let same_family = tasks.iter().filter(|task| task.is_ipv4() == address.is_ipv4());
+        let mut targets: Vec<Target> = same_family.map(|task| (*task, 0)).collect();
+        targets.sort_unstable();
+        targets.dedup();
+        (*address, targets)
+    });
+    let mut others = Elements::new();
+    for task in network.tasks.values().flatten() {
+        let family = Family::of(*task);
+        let mut gateways = network.gateways.iter();
+        let Some(gateway) = gateways.find(|gateway| Family::of(**gateway) == family) else {
+            continue;
+        };
+        let key = Fields::default().address(*task).address(*task);
+        let value = Value::Fields(Fields::default().address(*gateway));
+        others.insert(Place { map: map(family, OWN), key }, value);
+    }
+    Wanted { destinations: destinations.collect(), others }
+}
+
+/// Settings of the network's own namespace. They exist once the kernel tracks connections.
+fn set_up(namespace: BorrowedFd<'_>) -> Result<(), BalancingError> {
+    for (setting, value) in [
+        // A packet outside the window would pass untranslated, and the client would reset the
+        // connection: the ends judge, not the way.
+        ("netfilter/nf_conntrack_tcp_be_liberal", "1"),
+        // Clients of UDP are refused at once each time, not only once per second.
+        ("ipv4/icmp_ratelimit", "0"),
+        ("ipv6/icmp/ratelimit", "0"),
+    ] {
+        let path = format!("/proc/sys/net/{setting}");
+        inside(namespace, || match std::fs::write(&path, value) {
+            // The kernel has no IPv6.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        })
+        .map_err(|source| BalancingError::Setting { setting: format!("net/{setting}"), source })?;
+    }
+    Ok(())
+}
+
+/// The virtual addresses of one network on this node.
+pub struct NetworkBalancer {
+    spread: Spread<IpAddr>,
+    flows: Flows,
+    prober: Prober,
+    namespace: OwnedFd,
+    subnets: Vec<IpNet>,
+    /// Addresses whose packets are refused for a while, and since when.
+    gone: BTreeMap<IpAddr, Instant>,
+    /// Virtual addresses whose flows are checked a second time: a packet that was on its way during
+    /// a change is entered in the list of flows after it.
+    recheck: Option<Vec<IpAddr>>,
+}
+
+impl NetworkBalancer {
+    /// Opens the network's namespace; nothing changes before the first [`apply`](Self::apply).
+    pub fn open(namespace: BorrowedFd<'_>) -> Result<Self, BalancingError> {
+        Ok(Self {
+            spread: Spread::open(namespace, layout(), service_elements)?,
+            flows: Flows::open(namespace)?,
+            prober: Prober::open(namespace).map_err(BalancingError::Open)?,
+            namespace: namespace.try_clone_to_owned().map_err(BalancingError::Open)?,
+            subnets: Vec::new(),
+            gone: BTreeMap::new(),
+            recheck: None,
+        })
+    }
+
+    /// Makes the kernel hold the network's virtual addresses, and deletes the flows without a
+    /// connection (UDP, ICMP) that lead to tasks that left. The first time it replaces the whole
+    /// table, in one transaction: connections do not notice.
+    pub fn apply(&mut self, network: &LocalNetwork) -> Result<Changed, BalancingError> {
+        let wanted = wanted(network);
+        self.subnets.clone_from(&network.subnets);
+        let removed: Vec<IpAddr> = self
+            .spread
+            .destinations()
+            .into_iter()
+            .flat_map(BTreeMap::keys)
+            .filter(|address| !wanted.destinations.contains_key(address))
+            .copied()
+            .collect();
+        self.welcome(&wanted)?;
+        let Applied { changed, misleads } = self.spread.apply(wanted)?;
+        if matches!(changed, Changed::Everything(_)) {
+            self.gone.clear();
+            set_up(self.namespace.as_fd())?;
+        }
+        if misleads {
+            self.delete_misled_flows(&removed)?;
+            self.recheck = Some(removed);
+        }
+        Ok(changed)
+    }
+
+    /// Whether the kernel still holds what was written; to be called each second. Cheap as long as
+    /// nobody changes rules in the namespace.
+    pub fn is_intact(&mut self) -> Result<Intact, BalancingError> {
+        if let Some(removed) = self.recheck.take() {
+            self.delete_misled_flows(&removed)?;
+        }
+        self.spread.is_intact()
+    }
+
+    /// Compares all elements with what was written.
+    pub fn compare(&mut self) -> Result<Intact, BalancingError> {
+        self.spread.compare()
+    }
+
+    fn delete_misled_flows(&mut self, removed: &[IpAddr]) -> Result<usize, BalancingError> {
+        let Some(destinations) = self.spread.destinations() else { return Ok(0) };
+        self.flows.delete(|flow: &Flow| {
+            if flow.is_connection() {
+                return false;
+            }
+            match destinations.get(&flow.to.address) {
+                Some(each) => !each.targets.contains(&(flow.answers_from.address, 0)),
+                None => removed.contains(&flow.to.address),
+            }
+        })
+    }
+
+    /// Tells the clients of a task that is gone, on this node or another: for 10 s all packets to
+    /// its address are refused, its flows of UDP are deleted, and clients of TCP on this network get
+    /// a reset, also those that only wait. Not for a task that ended by itself: its own kernel tells.
+    /// Returns the number of flows.
+    pub fn refuse_gone(&mut self, address: IpAddr) -> Result<usize, BalancingError> {
+        if self.spread.destinations().is_none() {
+            return Ok(0);
+        }
+        let place =
+            Place { map: map(Family::of(address), GONE), key: Fields::default().address(address) };
+        let edit = Edit { action: Action::Add, place, value: Value::Nothing };
+        self.spread.table().edit(vec![edit])?;
+        self.gone.insert(address, Instant::now());
+        let subnets = &self.subnets;
+        let is_near = |client| subnets.iter().any(|subnet| subnet.contains(&client));
+        self.prober.tell_clients(&mut self.flows, address, is_near)
+    }
+
+    /// Stops refusing packets to addresses that tasks have again.
+    fn welcome(&mut self, wanted: &Wanted<IpAddr>) -> Result<(), BalancingError> {
+        let refused = Duration::from_millis(GONE_MILLISECONDS);
+        self.gone.retain(|_, since| since.elapsed() < refused);
+        let mut tasks = wanted.destinations.values().flatten();
+        if !self.gone.is_empty() && tasks.any(|(task, _)| self.gone.contains_key(task)) {
+            self.gone.clear();
+            self.spread.table().clear(&[map(IPV4, GONE), map(IPV6, GONE)])?;
+        }
+        Ok(())
+    }
+
+    /// Removes the table.
+    pub fn remove(&mut self) -> Result<(), BalancingError> {
+        self.spread.remove()
+    }
+}

@@ -1,0 +1,287 @@
+//! Published ports in the namespace of the host, and the way out of the overlay networks.
+//!
+//! The rules in the language of `nft`:
+//!
+//! ```text
+//! chain prerouting  { type nat hook prerouting priority dstnat;
+//!                     fib daddr type local meta l4proto . th dport vmap @ports4 }
+//! chain output      { the same: the node itself, also by 127.0.0.1 }
+//! chain pick4-3     { dnat ip to meta l4proto . th dport . numgen random mod 3 map @targets4; … }
+//! chain raw         { iifname "ec*" ip daddr 127.0.0.0/8 drop; iifname "ec*" ip6 daddr ::1 drop }
+//! chain forward     { oifname "ec*" ct state new ct status & dnat == 0 reject with admin-prohibited }
+//! chain postrouting { ct status dnat ip saddr 127.0.0.0/8 snat ip to ip daddr map @nodes4
+//!                     ct status dnat iifname "ec*" snat ip to ip daddr map @nodes4
+//!                     ct status dnat snat ip to ip daddr map @remotes4
+//!                     iifname "ec*" oifname != "ec*" masquerade }
+//! ```
+//!
+//! `nodes4` leads from each task behind a port to this node's address on its network, `remotes4`
+//! does so for the tasks of other nodes only: they answer by their own node, so the source must be
+//! an address that leads back here. A local task sees the client's own address.
+//!
+//! A link that takes answers to loopback clients (see `loopback`) takes other packets to 127.0.0.1
+//! from the other side too, which would open the host's local services to tasks: chain `raw` drops
+//! them before connections are looked up.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
+
+use overlay::plan::{LocalNetwork, OverlayPlan, Port, Protocol};
+
+use super::BalancingError;
+use super::chains::{Family, IPV4, IPV6, pick_chain, pick_chains, refuse_chain};
+use super::element::{Elements, Fields, Place, Value};
+use super::expression::{
+    Connection, Meta, Rule, STATE_NEW, STATUS_DESTINATION_TRANSLATED, Translate,
+};
+use super::flows::{Flow, Flows, SCTP, TCP, UDP};
+use super::layout::{
+    Chain, FORWARD, Field, Holds, Layout, Map, OUTPUT_TRANSLATE, POSTROUTING_TRANSLATE,
+    PREROUTING_RAW, PREROUTING_TRANSLATE,
+};
+use super::probe::{Prober, untracked};
+use super::spread::{Applied, Changed, Spread, Target, Wanted};
+use super::table::Intact;
+
+use Field::{Address4, Address6, Port as PortField, Protocol as ProtocolField, Slot};
+
+/// How the names of our links in the host's namespace begin.
+pub(super) const LINKS: &[u8] = b"ec";
+
+const PORTS: usize = 0;
+const TARGETS: usize = 1;
+const NODES: usize = 2;
+const REMOTES: usize = 3;
+const MAPS_PER_FAMILY: usize = 4;
+
+const PORT_KEY: &[Field] = &[ProtocolField, PortField];
+const TARGET_KEY: &[Field] = &[ProtocolField, PortField, Slot];
+/// The register after a protocol and a port.
+const SLOT_REGISTER: u32 = 2;
+
+static MAPS: [Map; 2 * MAPS_PER_FAMILY] = [
+    Map { name: "ports4", key: PORT_KEY, holds: Holds::Chain },
+    Map { name: "targets4", key: TARGET_KEY, holds: Holds::Fields(&[Address4, PortField]) },
+    Map { name: "nodes4", key: &[Address4], holds: Holds::Fields(&[Address4]) },
+    Map { name: "remotes4", key: &[Address4], holds: Holds::Fields(&[Address4]) },
+    Map { name: "ports6", key: PORT_KEY, holds: Holds::Chain },
+    Map { name: "targets6", key: TARGET_KEY, holds: Holds::Fields(&[Address6, PortField]) },
+    Map { name: "nodes6", key: &[Address6], holds: Holds::Fields(&[Address6]) },
+    Map { name: "remotes6", key: &[Address6], holds: Holds::Fields(&[Address6]) },
+];
+
+fn map(family: Family, map: usize) -> usize {
+    if family == IPV4 { map } else { MAPS_PER_FAMILY + map }
+}
+
+fn name(family: Family, number: usize) -> &'static str {
+    MAPS[map(family, number)].name
+}
+
+fn layout(tag: &str) -> Layout {
+    let mut chains = vec![refuse_chain(), untracked()];
+    let (mut destinations, mut sources) = (Vec::new(), Vec::new());
+    for family in [IPV4, IPV6] {
+        let load = |rule: Rule| rule.meta(Meta::Protocol, 0).destination_port(1);
+        let port = family.registers();
+        chains.extend(pick_chains(family, SLOT_REGISTER, load, |rule| {
+            rule.map(name(family, TARGETS), 0).translate_port(family.number, 0, port)
+        }));
+        let local = family.rule().destination_is_local();
+        destinations.push(load(local).verdict_map(name(family, PORTS)));
+        sources.extend(source_rules(family));
+    }
+    let to_links = Rule::default().meta(Meta::OutputName, 0).is(0, LINKS);
+    let unpublished = to_links
+        .connection(Connection::State, STATE_NEW)
+        .connection_without(Connection::Status, STATUS_DESTINATION_TRANSLATED)
+        .prohibit();
+    let from_links = || Rule::default().meta(Meta::InputName, 0).is(0, LINKS);
+    let to_loopback = [IPV4, IPV6].map(|family| {
+        let rule = family.load_destination(from_links().family(family.number), 0);
+        rule.is(0, loopback(family)).drop_packet()
+    });
+    sources.push(from_links().meta(Meta::OutputName, 0).differs(0, LINKS).masquerade());
+    chains.push(Chain::at(PREROUTING_RAW, "raw", to_loopback.to_vec()));
+    chains.push(Chain::at(PREROUTING_TRANSLATE, "prerouting", destinations.clone()));
+    chains.push(Chain::at(OUTPUT_TRANSLATE, "output", destinations));
+    chains.push(Chain::at(FORWARD, "forward", vec![unpublished]));
+    chains.push(Chain::at(POSTROUTING_TRANSLATE, "postrouting", sources));
+    Layout { table: format!("edgectl-{tag}"), maps: &MAPS, chains }
+}
+
+/// How the loopback addresses of a family begin.
+fn loopback(family: Family) -> &'static [u8] {
+    if family == IPV4 { &[127] } else { &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1] }
+}
+
+fn source_rules(family: Family) -> [Rule; 3] {
+    let translated = || family.rule().connection(Connection::Status, STATUS_DESTINATION_TRANSLATED);
+    let to_node = |rule, number| {
+        family.load_destination(rule, 0).map(name(family, number), 0).translate(
+            Translate::Source,
+            family.number,
+            0,
+        )
+    };
+    let from_loopback = family.load_source(translated(), 0).is(0, loopback(family));
+    let from_tasks = translated().meta(Meta::InputName, 0).is(0, LINKS);
+    [to_node(from_loopback, NODES), to_node(from_tasks, NODES), to_node(translated(), REMOTES)]
+}
+
+/// A published port in one family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct FamilyPort {
+    port: Port,
+    is_ipv4: bool,
+}
+
+impl FamilyPort {
+    fn family(self) -> Family {
+        if self.is_ipv4 { IPV4 } else { IPV6 }
+    }
+}
+
+fn protocol(protocol: Protocol) -> u8 {
+    match protocol {
+        Protocol::Tcp => TCP,
+        Protocol::Udp => UDP,
+        Protocol::Sctp => SCTP,
+    }
+}
+
+fn port_elements(port: &FamilyPort, slots: &[Target]) -> Elements {
+    let family = port.family();
+    let key = || Fields::default().protocol(protocol(port.port.protocol)).port(port.port.number);
+    let mut elements = Elements::new();
+    let chain = Value::Chain(pick_chain(family, slots.len()));
+    elements.insert(Place { map: map(family, PORTS), key: key() }, chain);
+    for (slot, (address, target)) in (0..).zip(slots) {
+        let place = Place { map: map(family, TARGETS), key: key().slot(slot) };
+        elements.insert(place, Value::Fields(Fields::default().address(*address).port(*target)));
+    }
+    elements
+}
+
+fn wanted(plan: &OverlayPlan) -> Wanted<FamilyPort> {
+    let mut wanted = Wanted { destinations: BTreeMap::new(), others: Elements::new() };
+    for (port, targets) in &plan.ports {
+        let network = plan.networks.get(&targets.network);
+        let mut reached: Vec<Target> = match network {
+            Some(_) => targets.addresses.iter().map(|task| (*task, targets.target)).collect(),
+            None => Vec::new(),
+        };
+        reached.sort_unstable();
+        reached.dedup();
+        for (address, _) in &reached {
+            let network = network.expect("without its network no task is reached");
+            wanted.others.extend(node_elements(network, *address));
+        }
+        for is_ipv4 in [true, false] {
+            let of_family = reached.iter().filter(|(task, _)| task.is_ipv4() == is_ipv4);
+            let key = FamilyPort { port: *port, is_ipv4 };
+            wanted.destinations.insert(key, of_family.copied().collect());
+        }
+    }
+    wanted
+}
+
+/// The source by which a task is reached where the client's own address cannot be kept.
+fn node_elements(network: &LocalNetwork, task: IpAddr) -> Elements {
+    let family = Family::of(task);
+    let mut elements = Elements::new();
+    let mut nodes = network.node_addresses.iter();
+    if let Some(node) = nodes.find(|node| Family::of(**node) == family) {
+        let is_local = network.tasks.values().flatten().any(|local| *local == task);
+        let value = || Value::Fields(Fields::default().address(*node));
+        let place =
+            |number| Place { map: map(family, number), key: Fields::default().address(task) };
+        elements.insert(place(NODES), value());
+        if !is_local {
+            elements.insert(place(REMOTES), value());
+        }
+    }
+    elements
+}
+
+/// The published ports of one node.
+pub struct PortBalancer {
+    spread: Spread<FamilyPort>,
+    flows: Flows,
+    prober: Prober,
+    /// The ports whose flows are checked a second time, as in `NetworkBalancer`.
+    recheck: Option<Vec<FamilyPort>>,
+}
+
+impl PortBalancer {
+    /// Opens the host's namespace. The table is named `edgectl-` and `tag`, so that two agents in
+    /// one namespace do not meet. Nothing changes before the first [`apply`](Self::apply).
+    pub fn open(namespace: BorrowedFd<'_>, tag: &str) -> Result<Self, BalancingError> {
+        let spread = Spread::open(namespace, layout(tag), port_elements)?;
+        let prober = Prober::open(namespace).map_err(BalancingError::Open)?;
+        Ok(Self { spread, flows: Flows::open(namespace)?, prober, recheck: None })
+    }
+
+    /// Makes the kernel hold the published ports of `plan`, and deletes the UDP flows that lead to
+    /// tasks that left, or past a port that was just published.
+    pub fn apply(&mut self, plan: &OverlayPlan) -> Result<Changed, BalancingError> {
+        let wanted = wanted(plan);
+        let known = self.spread.destinations();
+        let new = wanted
+            .destinations
+            .keys()
+            .filter(|port| known.is_none_or(|known| !known.contains_key(port)));
+        let new: Vec<FamilyPort> = new.copied().collect();
+        let Applied { changed, misleads } = self.spread.apply(wanted)?;
+        if misleads {
+            self.delete_misled_flows(&new)?;
+            self.recheck = Some(new);
+        }
+        Ok(changed)
+    }
+
+    /// Whether the kernel still holds what was written; to be called each second. Cheap as long as
+    /// nobody changes rules in the namespace.
+    pub fn is_intact(&mut self) -> Result<Intact, BalancingError> {
+        if let Some(new) = self.recheck.take() {
+            self.delete_misled_flows(&new)?;
+        }
+        self.spread.is_intact()
+    }
+
+    /// Compares all elements with what was written.
+    pub fn compare(&mut self) -> Result<Intact, BalancingError> {
+        self.spread.compare()
+    }
+
+    fn delete_misled_flows(&mut self, new: &[FamilyPort]) -> Result<usize, BalancingError> {
+        let Some(destinations) = self.spread.destinations() else { return Ok(0) };
+        self.flows.delete(|flow: &Flow| {
+            if flow.protocol != UDP {
+                return false;
+            }
+            let port = Port { protocol: Protocol::Udp, number: flow.to.port };
+            let key = FamilyPort { port, is_ipv4: flow.to.address.is_ipv4() };
+            let Some(each) = destinations.get(&key) else { return false };
+            if flow.is_translated() {
+                let task = (flow.answers_from.address, flow.answers_from.port);
+                flow.to.address != flow.answers_from.address && !each.targets.contains(&task)
+            } else {
+                new.contains(&key)
+            }
+        })
+    }
+
+    /// Tells the clients of published ports that a task is gone, once
+    /// [`NetworkBalancer::refuse_gone`](super::NetworkBalancer::refuse_gone) refuses what they send:
+    /// UDP flows to it are deleted, and clients of TCP get a reset. Returns the number of flows.
+    pub fn tell_gone(&mut self, address: IpAddr) -> Result<usize, BalancingError> {
+        self.prober.tell_clients(&mut self.flows, address, |_| true)
+    }
+
+    /// Removes the table.
+    pub fn remove(&mut self) -> Result<(), BalancingError> {
+        self.spread.remove()
+    }
+}

@@ -1,0 +1,189 @@
+//! Connections to destinations, spread over tasks: what both balancers have in common.
+//!
+//! A destination is a virtual address or a published port. Its chain draws a slot, and a map says
+//! which task stands in it. What was written is kept, so that a change sends differences only; after
+//! an error or a restart it is not known, and the whole table is replaced in one transaction.
+//!
+//! ```text
+//! nothing written ── apply: replace ──> written ── apply: edit ──> written
+//!        ^                                 │
+//!        └── is_intact: No, edit refused ──┘
+//! ```
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
+
+use super::BalancingError;
+use super::element::{Edit, Elements, difference};
+use super::layout::Layout;
+use super::slots::fill;
+use super::table::{Intact, Table};
+
+/// A task as a destination leads to it: its address and, for published ports, its port.
+pub(super) type Target = (IpAddr, u16);
+
+/// A destination as it was written.
+pub(super) struct Destination {
+    /// The tasks as they were wanted, all different.
+    pub(super) targets: Vec<Target>,
+    slots: Vec<Target>,
+}
+
+/// What an `apply` did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    /// Nothing had to be changed.
+    Nothing,
+    /// So many elements were changed.
+    Elements(usize),
+    /// The table was written anew, with so many elements.
+    Everything(usize),
+}
+
+/// What an `apply` did, and whether flows may lead to the wrong place since.
+pub(super) struct Applied {
+    pub(super) changed: Changed,
+    /// A task left a destination, or a destination came or went.
+    pub(super) misleads: bool,
+}
+
+/// What the kernel of a namespace holds.
+struct Written<K> {
+    destinations: BTreeMap<K, Destination>,
+    /// Elements that belong to no destination.
+    others: Elements,
+}
+
+/// What the kernel shall hold.
+pub(super) struct Wanted<K> {
+    /// The tasks of each destination, all different.
+    pub(super) destinations: BTreeMap<K, Vec<Target>>,
+    /// Elements that belong to no destination.
+    pub(super) others: Elements,
+}
+
+/// The destinations of one table.
+pub(super) struct Spread<K> {
+    table: Table,
+    written: Option<Written<K>>,
+    elements: fn(&K, &[Target]) -> Elements,
+}
+
+impl<K: Ord + Copy> Spread<K> {
+    /// Opens a namespace; changes nothing. `elements` says how a destination with these slots is
+    /// written.
+    pub(super) fn open(
+        namespace: BorrowedFd<'_>,
+        layout: Layout,
+        elements: fn(&K, &[Target]) -> Elements,
+    ) -> Result<Self, BalancingError> {
+        Ok(Self { table: Table::open(namespace, layout)?, written: None, elements })
+    }
+
+    /// Makes the kernel hold what is wanted.
+    pub(super) fn apply(&mut self, wanted: Wanted<K>) -> Result<Applied, BalancingError> {
+        let Some(written) = self.written.take() else { return self.replace(wanted) };
+        let misleads = misleads(&written.destinations, &wanted.destinations);
+        let (next, edits) = self.plan(written, &wanted);
+        let count = edits.len();
+        match self.table.edit(edits) {
+            Ok(()) => self.written = Some(next),
+            // Somebody removed the table or changed its elements.
+            Err(error) if error.is_stale() => return self.replace(wanted),
+            Err(error) => return Err(error),
+        }
+        let changed = if count == 0 { Changed::Nothing } else { Changed::Elements(count) };
+        Ok(Applied { changed, misleads })
+    }
+
+    fn replace(&mut self, wanted: Wanted<K>) -> Result<Applied, BalancingError> {
+        let destinations = wanted.destinations.into_iter();
+        let destinations = destinations
+            .map(|(key, targets)| (key, Destination { slots: fill(&[], &targets), targets }))
+            .collect();
+        let written = Written { destinations, others: wanted.others };
+        let elements = self.all_elements(&written);
+        let count = elements.len();
+        self.table.replace(elements)?;
+        self.written = Some(written);
+        Ok(Applied { changed: Changed::Everything(count), misleads: true })
+    }
+
+    fn plan(&self, mut old: Written<K>, wanted: &Wanted<K>) -> (Written<K>, Vec<Edit>) {
+        let mut edits = Vec::new();
+        let mut destinations = BTreeMap::new();
+        for (key, targets) in &wanted.destinations {
+            let before = match old.destinations.remove(key) {
+                Some(same) if same.targets == *targets => {
+                    destinations.insert(*key, same);
+                    continue;
+                }
+                Some(before) => Some(before.slots),
+                None => None,
+            };
+            let slots = fill(before.as_deref().unwrap_or_default(), targets);
+            let elements = (self.elements)(key, &slots);
+            let before = before.map(|slots| (self.elements)(key, &slots));
+            difference(before.unwrap_or_default(), elements, &mut edits);
+            destinations.insert(*key, Destination { targets: targets.clone(), slots });
+        }
+        for (key, gone) in &old.destinations {
+            difference((self.elements)(key, &gone.slots), Elements::new(), &mut edits);
+        }
+        difference(old.others, wanted.others.clone(), &mut edits);
+        (Written { destinations, others: wanted.others.clone() }, edits)
+    }
+
+    fn all_elements(&self, written: &Written<K>) -> Elements {
+        let destinations = written.destinations.iter();
+        let mut elements: Elements =
+            destinations.flat_map(|(key, each)| (self.elements)(key, &each.slots)).collect();
+        elements.extend(written.others.clone());
+        elements
+    }
+
+    /// The destinations as they were written; `None`: not known.
+    pub(super) fn destinations(&self) -> Option<&BTreeMap<K, Destination>> {
+        self.written.as_ref().map(|written| &written.destinations)
+    }
+
+    /// Whether the kernel still holds what was written. If nobody changed any rule in the namespace
+    /// this is one short question, else all elements are compared.
+    pub(super) fn is_intact(&mut self) -> Result<Intact, BalancingError> {
+        if self.written.is_some() && self.table.is_untouched()? {
+            return Ok(Intact::Yes);
+        }
+        self.compare()
+    }
+
+    /// Compares all elements.
+    pub(super) fn compare(&mut self) -> Result<Intact, BalancingError> {
+        let Some(written) = self.written.take() else { return Ok(Intact::No) };
+        let intact = self.table.compare(self.all_elements(&written))?;
+        if intact == Intact::Yes {
+            self.written = Some(written);
+        }
+        Ok(intact)
+    }
+
+    /// The table itself, for what belongs to one balancer only.
+    pub(super) fn table(&mut self) -> &mut Table {
+        &mut self.table
+    }
+
+    /// Removes the table.
+    pub(super) fn remove(&mut self) -> Result<(), BalancingError> {
+        self.written = None;
+        self.table.remove()
+    }
+}
+
+fn misleads<K: Ord>(old: &BTreeMap<K, Destination>, new: &BTreeMap<K, Vec<Target>>) -> bool {
+    let lost = |key: &K, old: &Destination| {
+        new.get(key).is_none_or(|new| {
+            new != &old.targets && old.targets.iter().any(|target| !new.contains(target))
+        })
+    };
+    old.iter().any(|(key, old)| lost(key, old)) || new.keys().any(|key| !old.contains_key(key))
+}

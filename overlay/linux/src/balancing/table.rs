@@ -1,0 +1,190 @@
+//! One table in one namespace, and how to see that nobody else touched it.
+//!
+//! Each change of any rule in a namespace raises the kernel's generation number by one. So a change
+//! of ours must raise it to the number expected, and as long as it stays there nothing has to be
+//! compared. A change is one transaction. It must never be made from a listing.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use nix::errno::Errno;
+
+use super::BalancingError;
+use super::element::{
+    Edit, Elements, Positions, additions, describe, strike_out, write_clear, write_edits,
+    write_question,
+};
+use super::layout::{Holds, Layout};
+use super::message::{DUMP, Messages, attribute, family, number, tables};
+use super::socket::{NetfilterSocket, Refusal};
+
+const GET_TABLE: u16 = 1;
+const GET_RULE: u16 = 7;
+const GET_GENERATION: u16 = 16;
+
+/// Whether the kernel still holds what was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intact {
+    /// Yes.
+    Yes,
+    /// No, or nothing was written yet: the next `apply` writes everything.
+    No,
+}
+
+/// One table in one namespace.
+pub(super) struct Table {
+    socket: NetfilterSocket,
+    layout: Layout,
+    /// The kernel's generation after our last change, if nobody else made one.
+    generation: Option<u32>,
+}
+
+impl Table {
+    /// Opens a namespace; changes nothing.
+    pub(super) fn open(namespace: BorrowedFd<'_>, layout: Layout) -> Result<Self, BalancingError> {
+        let socket = NetfilterSocket::open(namespace).map_err(BalancingError::Open)?;
+        Ok(Self { socket, layout, generation: None })
+    }
+
+    /// Puts the table with these elements in place of whatever there is, in one transaction.
+    pub(super) fn replace(&mut self, elements: Elements) -> Result<(), BalancingError> {
+        let mut edits: Vec<Edit> = additions(elements).collect();
+        let mut transaction = Messages::transaction();
+        self.layout.write(&mut transaction);
+        self.generation = self.current_generation().ok();
+        self.commit(transaction, &mut edits)
+    }
+
+    /// Changes elements, in one transaction.
+    pub(super) fn edit(&mut self, mut edits: Vec<Edit>) -> Result<(), BalancingError> {
+        if edits.is_empty() {
+            return Ok(());
+        }
+        self.commit(Messages::transaction(), &mut edits)
+    }
+
+    /// Removes all elements of maps, in one transaction.
+    pub(super) fn clear(&mut self, maps: &[usize]) -> Result<(), BalancingError> {
+        let mut transaction = Messages::transaction();
+        for map in maps {
+            write_clear(&mut transaction, &self.layout.table, &self.layout.maps[*map]);
+        }
+        self.commit(transaction, &mut [])
+    }
+
+    fn commit(
+        &mut self,
+        mut transaction: Messages,
+        edits: &mut [Edit],
+    ) -> Result<(), BalancingError> {
+        let Layout { table, maps, .. } = &self.layout;
+        let positions = write_edits(&mut transaction, table, maps, edits);
+        match self.socket.commit(transaction) {
+            Ok(()) => {
+                self.generation = self.generation.map(next_generation);
+                Ok(())
+            }
+            Err(refusal) => {
+                self.generation = None;
+                Err(self.refused(refusal, &positions, edits))
+            }
+        }
+    }
+
+    fn refused(&self, refusal: Refusal, positions: &Positions, edits: &[Edit]) -> BalancingError {
+        let edit = refusal.message.and_then(|message| positions.edit(message, refusal.offset));
+        let what = match (edit, refusal.message) {
+            (Some(edit), _) => describe(self.layout.maps, &edits[edit]),
+            (None, Some(message)) => format!("message {message}"),
+            (None, None) => return BalancingError::Unanswered(refusal.error),
+        };
+        let table = self.layout.table.clone();
+        BalancingError::Refused { table, what, source: refusal.error }
+    }
+
+    /// Removes the table.
+    pub(super) fn remove(&mut self) -> Result<(), BalancingError> {
+        let mut transaction = Messages::transaction();
+        self.layout.write_removal(&mut transaction);
+        self.generation = None;
+        self.commit(transaction, &mut [])
+    }
+
+    /// Whether nothing changed since the last change of ours: one short question.
+    pub(super) fn is_untouched(&mut self) -> Result<bool, BalancingError> {
+        let current = self.current_generation().map_err(BalancingError::Unanswered)?;
+        Ok(self.generation == Some(current))
+    }
+
+    fn current_generation(&mut self) -> io::Result<u32> {
+        let mut question = Messages::default();
+        question.push(tables(GET_GENERATION), super::message::ACKNOWLEDGE, family::ANY, |_| ());
+        let mut generation = None;
+        self.socket.ask(question, |body| {
+            generation = attribute(body, 1).and_then(number).or(generation);
+        })?;
+        generation.ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
+    /// Compares the kernel's elements and the number of rules with what was written.
+    pub(super) fn compare(&mut self, expected: Elements) -> Result<Intact, BalancingError> {
+        // Asked first: a change during the comparison shows at the next question.
+        let generation = self.current_generation().map_err(BalancingError::Unanswered)?;
+        let same = match self.holds(expected) {
+            Ok(same) => same,
+            // Somebody changed something meanwhile; the next question compares again.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Intact::Yes),
+            Err(error) if is_absent(&error) => false,
+            Err(error) => return Err(BalancingError::Unanswered(error)),
+        };
+        self.generation = same.then_some(generation);
+        Ok(if same { Intact::Yes } else { Intact::No })
+    }
+
+    fn holds(&mut self, mut expected: Elements) -> io::Result<bool> {
+        let rules: usize = self.layout.chains.iter().map(|chain| chain.rules.len()).sum();
+        if !self.exists()? || self.rules()? != rules {
+            return Ok(false);
+        }
+        let mut same = true;
+        for (index, map) in self.layout.maps.iter().enumerate() {
+            if matches!(map.holds, Holds::KeysFor(_)) {
+                continue;
+            }
+            let question = write_question(&self.layout.table, map);
+            self.socket.ask(question, |body| same &= strike_out(&mut expected, index, body))?;
+        }
+        Ok(same && expected.is_empty())
+    }
+
+    fn exists(&mut self) -> io::Result<bool> {
+        let mut question = Messages::default();
+        let name = &self.layout.table;
+        question.push(tables(GET_TABLE), super::message::ACKNOWLEDGE, family::INET, |table| {
+            table.text(1, name);
+        });
+        match self.socket.ask(question, |_| ()) {
+            Ok(()) => Ok(true),
+            Err(error) if is_absent(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn rules(&mut self) -> io::Result<usize> {
+        let mut question = Messages::default();
+        let name = &self.layout.table;
+        question.push(tables(GET_RULE), DUMP, family::INET, |rule| _ = rule.text(1, name));
+        let mut rules = 0;
+        self.socket.ask(question, |_| rules += 1)?;
+        Ok(rules)
+    }
+}
+
+/// The kernel leaves out the number 0.
+fn next_generation(generation: u32) -> u32 {
+    generation.checked_add(1).unwrap_or(1)
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::ENOENT as i32)
+}

@@ -1,0 +1,9 @@
+//! Balancing against a real kernel, in namespaces that the tests make. Needs root.
+
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod forwarding;
+mod lab;
+mod network;
+mod ports;
+mod traffic;
