@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crdt_state::network::TaskInterface;
 use crdt_state::task::Run;
 use crdt_state::{NetworkId, NodeId};
 use ipnet::IpNet;
@@ -19,6 +20,17 @@ pub struct OverlayPlan {
     pub networks: BTreeMap<NetworkId, LocalNetwork>,
     /// The ports that this node publishes.
     pub ports: BTreeMap<Port, PortTargets>,
+    /// The tasks of this node that have networks.
+    pub tasks: BTreeMap<Run, TaskPlan>,
+}
+
+/// One task of this node on its networks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TaskPlan {
+    /// Its interfaces.
+    pub interfaces: Vec<TaskInterface>,
+    /// The servers that are asked for names that are not the fleet's; none: the node's.
+    pub name_servers: Vec<IpAddr>,
 }
 
 /// One network on one node.

@@ -26,6 +26,7 @@ mod logs;
 mod machine;
 pub mod memory;
 mod neighbours;
+mod networks;
 mod node;
 mod opening;
 mod refused;

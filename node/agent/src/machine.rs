@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::command::{Command, Written};
 use super::history::History;
+use super::networks::Networks;
 use super::shared::Shared;
 use super::{ExitReason, joining};
 use crate::store::{StoreEvent, StoreWriter};
@@ -84,6 +85,10 @@ pub(super) struct NodeLoop {
     /// The history of the node, if it is written.
     pub(super) history: Option<History>,
     pub(super) pending: PendingReplies,
+    /// The networks of this machine, if it can have some.
+    pub(super) networks: Option<Networks>,
+    /// How often the plan for networks had changed when it was told last.
+    pub(super) network_changes: Option<u64>,
 }
 
 /// Callers that wait for an answer, and failures that were reported.
@@ -123,6 +128,7 @@ impl NodeLoop {
         tokio::pin!(timer);
         let ending = loop {
             self.tell_revision();
+            self.tell_networks();
             if let Some(ending) = self.perform() {
                 break ending;
             }
@@ -193,6 +199,16 @@ impl NodeLoop {
         self.shared
             .revision
             .send_if_modified(|revision| std::mem::replace(revision, settlings) != settlings);
+    }
+
+    /// Tells the networks what changed. This happens before the actions, so that a task that is
+    /// started finds its networks.
+    fn tell_networks(&mut self) {
+        let Some(networks) = &self.networks else { return };
+        let changes = self.node.network_changes();
+        if self.network_changes.replace(changes) != Some(changes) {
+            networks.follow(&self.node);
+        }
     }
 
     fn on_arrival(&mut self, arrival: Arrival) {
@@ -308,6 +324,7 @@ impl NodeLoop {
                 }
                 Action::Event(event) => self.on_event(event),
                 Action::Departed => {
+                    self.networks.iter().for_each(Networks::leave);
                     for done in self.pending.leaving.drain(..) {
                         let _ = done.send(());
                     }

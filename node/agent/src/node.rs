@@ -53,13 +53,14 @@ pub(super) fn make(
         opening.opened.records.len(),
         found.len()
     );
+    let facts = facts::read(&opening.config, listens);
     let config = NodeConfig {
         gossip: GossipConfig { profile: opening.config.profile, rumours: opening.config.rumours },
-        facts: facts::read(&opening.config, listens),
+        networks: opening.networks.facts(&facts.addresses),
+        facts,
         boot: opening.boot,
         seed: opening.seed,
         volumes: Some(volumes::found(&opening.volumes)),
-        networks: node_core::NetworkFacts::default(),
     };
     let (now, wall_ms) = (clock.now(), clock.wall_ms());
     if let Some(history) = &history {

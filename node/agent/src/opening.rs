@@ -11,6 +11,7 @@ use runtime::volume::{VolumeError, Volumes};
 use runtime::{ContainerContext, OpenError, ProcessConfig, ProcessDriver, RunEvents};
 
 use super::images::ImagePuller;
+use super::networks::{self, OpenedNetworks};
 use crate::config::{Config, FleetKey};
 use crate::identity::{self, IdentityError, NodeKey};
 use crate::store::{Copied, OpenedStore, Store, StoreError};
@@ -69,6 +70,7 @@ pub(super) struct OpenedParts {
     pub(super) runs: PathBuf,
     pub(super) run_events: RunEvents,
     pub(super) volumes: Volumes,
+    pub(super) networks: OpenedNetworks,
     pub(super) background: tokio::runtime::Handle,
 }
 
@@ -95,6 +97,7 @@ pub(super) fn open(config: Config) -> Result<OpenedParts, AgentStartError> {
     let background = tokio::runtime::Handle::current();
     let store = Images::open(&config.data_dir.join("images"), platform::this_node())?;
     let puller = ImagePuller::new(store.clone(), &config, background.clone());
+    let networks = networks::open(&config, key.node(), &background);
     let runs = config.data_dir.join("runs");
     let mut process = ProcessConfig::new(runs, &key.node().to_string());
     let volumes = Volumes::open(&config.data_dir.join("volumes"))?;
@@ -103,7 +106,7 @@ pub(super) fn open(config: Config) -> Result<OpenedParts, AgentStartError> {
         puller: Some(Arc::new(puller.clone())),
         volumes: volumes.clone(),
         runtime: config.oci_runtime.clone(),
-        networks: None,
+        networks: networks.networks.clone().map(|networks| Arc::new(networks) as _),
         hostname: |run| container_id(run)[..HOSTNAME_CHARS].to_owned(),
     }));
     let (driver, run_events) = ProcessDriver::open(process)?;
@@ -119,6 +122,7 @@ pub(super) fn open(config: Config) -> Result<OpenedParts, AgentStartError> {
         puller,
         run_events,
         volumes,
+        networks,
         config,
         background,
     })

@@ -112,6 +112,8 @@ fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), Agen
     background.spawn(conditions::watch(handle.downgrade(), opening.driver.progress()));
     let driver = Box::new(opening.driver);
     let mut machine = NodeLoop {
+        networks: opening.networks.networks,
+        network_changes: None,
         node,
         clock,
         shared,

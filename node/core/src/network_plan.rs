@@ -11,7 +11,9 @@ use crdt_state::task::{Run, Slot, TaskStatus};
 use crdt_state::{NetworkId, NodeId, ServiceId, TaskId};
 use gossip::MemberState;
 use overlay::blocks::Division;
-use overlay::plan::{LocalNetwork, OverlayPlan, Peer, Port, PortTargets, Protocol, node_mac};
+use overlay::plan::{
+    LocalNetwork, OverlayPlan, Peer, Port, PortTargets, Protocol, TaskPlan, node_mac,
+};
 
 use crate::addressing::{LiveTask, gateway_network};
 use crate::node::Node;
@@ -52,7 +54,31 @@ impl Node {
             let network = self.local_network(id, underlay, &live)?;
             Some((id, network))
         });
-        OverlayPlan { networks: networks.collect(), ports: self.published_ports() }
+        OverlayPlan {
+            networks: networks.collect(),
+            ports: self.published_ports(),
+            tasks: live.iter().filter_map(|live| self.task_plan(live)).collect(),
+        }
+    }
+
+    fn task_plan(&self, live: &LiveTask) -> Option<(Run, TaskPlan)> {
+        let interfaces = self.addressing().interfaces(live.task, self.catalog());
+        if interfaces.is_empty() {
+            return None;
+        }
+        let service = self.catalog().services.get(&live.service);
+        let said = self.catalog().said(live.service, live.slot, self.me());
+        let version = said.and_then(|record| {
+            record.tasks.iter().find(|status| status.id == live.task).map(|s| s.template)
+        });
+        let template = service.zip(version).and_then(|(s, version)| s.template_of(version));
+        let servers = template.map(|template| template.container.dns.nameservers.as_slice());
+        let servers = servers.unwrap_or_default().iter();
+        let plan = TaskPlan {
+            interfaces,
+            name_servers: servers.filter_map(|text| text.parse().ok()).collect(),
+        };
+        Some((Run { task: live.task, attempt: live.attempt }, plan))
     }
 
     /// The networks that this node takes part in: those of its tasks, and those by which it

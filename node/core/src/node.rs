@@ -78,6 +78,8 @@ pub struct Node {
     outbox: Outbox,
     /// When settling continues, if the last settling left work over.
     settle_again_at: Now,
+    /// See [`Node::network_changes`].
+    network_changes: u64,
     /// The number of settlings: the revision of the state that readers see.
     settlings: u64,
 }
@@ -115,6 +117,7 @@ impl Node {
             departure: Departure::none(),
             outbox: Outbox::default(),
             settle_again_at: Now::NEVER,
+            network_changes: 0,
             settlings: 0,
         };
         node.boot(now, wall_ms, adopted);
@@ -168,7 +171,10 @@ impl Node {
             Input::VolumeRemoved { name } => {
                 self.own_records.on_volume_removed(&mut self.replica, &name, wall_ms);
             }
-            Input::NetworksFound(facts) => self.addressing.on_facts_found(facts),
+            Input::NetworksFound(facts) => {
+                self.network_changes += 1;
+                self.addressing.on_facts_found(facts);
+            }
             Input::ConditionsFound(found) => {
                 self.own_records.on_conditions_found(now, &found);
                 self.own_records.on_conditions_due(now);
@@ -259,6 +265,7 @@ impl Node {
     }
 
     fn on_member(&mut self, now: Now, wall_ms: u64, event: MemberEvent) {
+        self.network_changes += 1;
         self.planner.on_member();
         let mut attributes = Vec::new();
         let (id, action) = match event {
@@ -285,6 +292,7 @@ impl Node {
         if keys.iter().any(|key| networking.contains(&key.kind)) {
             self.addressing.on_records();
         }
+        self.network_changes += u64::from(!keys.is_empty());
         for key in &keys {
             let before = self.service_version(*key);
             self.planner.on_record(&self.replica, *key);
@@ -392,6 +400,11 @@ impl Node {
     /// The records, decoded.
     pub(crate) fn catalog(&self) -> &Catalog {
         self.planner.catalog()
+    }
+
+    /// How often something changed on which the plan for networks, or a name, may depend.
+    pub fn network_changes(&self) -> u64 {
+        self.network_changes
     }
 
     /// The addresses of this node's tasks.

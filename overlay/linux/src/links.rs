@@ -179,6 +179,30 @@ impl Links {
         applied
     }
 
+    /// The interfaces that an attached task has; `None`: it was not attached.
+    pub fn interfaces(&self, run: Run) -> Option<&[TaskInterface]> {
+        self.tasks.get(&run).map(Vec::as_slice)
+    }
+
+    /// The host's end of the pair that leads to a network.
+    pub fn host_link(&self, network: NetworkId) -> String {
+        names::host_link(&self.directory, network)
+    }
+
+    /// Does something in the namespace of an attached task, on a thread that ends with it.
+    ///
+    /// # Errors
+    /// That of `work`, or the namespace is not there.
+    pub fn in_task<T: Send>(
+        &self,
+        run: Run,
+        work: impl FnOnce() -> std::io::Result<T> + Send,
+    ) -> std::io::Result<T> {
+        let path = names::task_file(&self.directory, run);
+        let namespace = Namespace::open(&path)?.ok_or(std::io::ErrorKind::NotFound)?;
+        namespace.enter(work)
+    }
+
     /// The namespace of a network of the applied plan.
     pub fn namespace(&self, network: NetworkId) -> Option<BorrowedFd<'_>> {
         self.networks.get(&network).map(|network| network.space.namespace.as_fd())

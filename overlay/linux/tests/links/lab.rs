@@ -193,7 +193,7 @@ pub fn plan(node: u8, nodes: u8, tasks: u8) -> OverlayPlan {
         tasks: (0..tasks).map(|task| (task_run(node, task), addresses(node, task))).collect(),
         virtual_addresses: Default::default(),
     };
-    OverlayPlan { networks: [(NETWORK, local)].into(), ports: Default::default() }
+    OverlayPlan { networks: [(NETWORK, local)].into(), ..OverlayPlan::default() }
 }
 
 /// The plan with IPv6 below.

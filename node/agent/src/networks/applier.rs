@@ -1,0 +1,379 @@
+//! The thread that holds the plan in the kernel.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crdt_state::network::TaskInterface;
+use crdt_state::task::Run;
+use crdt_state::{NetworkId, NodeId};
+use overlay::plan::{LocalNetwork, OverlayPlan, TaskPlan};
+use overlay_dns::{Counters, NameServer, Sockets, Upstream, Upstreams};
+use overlay_linux::balancing::{
+    BalancingError, Intact, NetworkBalancer, PortBalancer, accept_loopback_clients,
+};
+use overlay_linux::links::Links;
+
+use super::names::{ContainerZone, FleetNames, ZoneNetwork};
+use super::resolv_conf::{DNS_PORT, HostServers};
+use super::{NAME_SERVER, Order};
+
+/// How often the kernel is asked whether tables are still there. One message for each network.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often everything is compared with the kernel, whether or not something changed.
+const COMPARE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Holds the plan in the kernel.
+pub(super) struct Applier {
+    links: Links,
+    tag: String,
+    plan: OverlayPlan,
+    balancers: BTreeMap<NetworkId, NetworkBalancer>,
+    ports: Option<PortBalancer>,
+    resolvers: BTreeMap<Run, Resolver>,
+    names: FleetNames,
+    counters: Arc<Counters>,
+    host_servers: HostServers,
+    failures: Arc<Mutex<Vec<String>>>,
+    /// What could not be done with links, and with balancing.
+    failed: [Vec<String>; 2],
+    background: tokio::runtime::Handle,
+    compared_at: Instant,
+}
+
+/// The name server of one container.
+struct Resolver {
+    server: NameServer,
+    zone: Arc<ContainerZone>,
+    upstreams: Upstreams,
+    plan: TaskPlan,
+}
+
+impl Applier {
+    pub(super) fn new(
+        links: Links,
+        me: NodeId,
+        names: FleetNames,
+        failures: Arc<Mutex<Vec<String>>>,
+        background: tokio::runtime::Handle,
+    ) -> Applier {
+        Applier {
+            links,
+            tag: me.to_string()[..8].to_owned(),
+            plan: OverlayPlan::default(),
+            balancers: BTreeMap::new(),
+            ports: None,
+            resolvers: BTreeMap::new(),
+            names,
+            counters: Arc::default(),
+            host_servers: HostServers::default(),
+            failures,
+            failed: [Vec::new(), Vec::new()],
+            background,
+            compared_at: Instant::now(),
+        }
+    }
+
+    /// Runs until the agent ends. The first plan is awaited: without one nothing is known about
+    /// what an earlier agent left.
+    pub(super) fn run(mut self, orders: &Receiver<Order>) {
+        let mut waiting = orders.recv().ok();
+        self.host_servers.refresh();
+        loop {
+            match waiting.take() {
+                Some(Order::Plan(plan)) => waiting = self.take_latest(plan, orders),
+                Some(Order::Attach { run, interfaces, done }) => {
+                    // The caller may be gone: then the next plan does not have the run.
+                    let _ = done.send(self.attach(run, &interfaces));
+                }
+                Some(Order::Leave { done }) => {
+                    self.remove_all();
+                    let _ = done.send(());
+                }
+                None => self.look(),
+            }
+            if waiting.is_none() {
+                waiting = match orders.recv_timeout(LOOK_INTERVAL) {
+                    Ok(order) => Some(order),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => return,
+                };
+            }
+        }
+    }
+
+    /// Applies the newest of the plans that wait in a row; returns the order behind them.
+    fn take_latest(&mut self, first: Box<OverlayPlan>, orders: &Receiver<Order>) -> Option<Order> {
+        let (mut latest, mut behind) = (first, None);
+        while let Ok(order) = orders.try_recv() {
+            match order {
+                Order::Plan(plan) => latest = plan,
+                other => {
+                    behind = Some(other);
+                    break;
+                }
+            }
+        }
+        self.apply(*latest);
+        behind
+    }
+
+    fn apply(&mut self, plan: OverlayPlan) {
+        let before = std::mem::replace(&mut self.plan, plan);
+        if links_of(&before) != links_of(&self.plan) {
+            self.apply_links();
+        } else {
+            self.apply_tasks(&before);
+        }
+        self.apply_balancing(&before);
+        self.apply_resolvers();
+    }
+
+    /// Compares all links, addresses and routes with the kernel.
+    fn apply_links(&mut self) {
+        self.compared_at = Instant::now();
+        let applied = self.links.apply(&self.plan);
+        if applied.changes > 0 {
+            tracing::debug!("networks: {} changes in the kernel", applied.changes);
+        }
+        self.failed[0] = applied.failures.iter().map(ToString::to_string).collect();
+        self.tell_failures();
+        self.apply_interfaces();
+    }
+
+    /// Only tasks came, went, or changed their interfaces.
+    fn apply_tasks(&mut self, before: &OverlayPlan) {
+        let gone = before.tasks.keys().filter(|run| !self.plan.tasks.contains_key(run));
+        for run in gone.copied().collect::<Vec<_>>() {
+            self.resolvers.remove(&run);
+            if let Err(error) = self.links.detach(run) {
+                tracing::warn!("networks: {error}");
+            }
+        }
+        self.apply_interfaces();
+    }
+
+    /// Changes the interfaces of running tasks whose networks or addresses changed.
+    fn apply_interfaces(&mut self) {
+        let differs = |(run, task): &(&Run, &TaskPlan)| {
+            self.links.interfaces(**run).is_some_and(|held| held != task.interfaces)
+        };
+        let changed: Vec<(Run, Vec<TaskInterface>)> = self
+            .plan
+            .tasks
+            .iter()
+            .filter(differs)
+            .map(|(run, task)| (*run, task.interfaces.clone()))
+            .collect();
+        for (run, interfaces) in changed {
+            if let Err(error) = self.links.attach(run, &interfaces) {
+                tracing::warn!("networks: {error}");
+            }
+        }
+    }
+
+    fn attach(&mut self, run: Run, interfaces: &[TaskInterface]) -> Result<PathBuf, String> {
+        let path = self.links.attach(run, interfaces).map_err(|error| error.to_string())?;
+        self.apply_resolvers();
+        Ok(path)
+    }
+
+    fn apply_balancing(&mut self, before: &OverlayPlan) {
+        self.balancers.retain(|id, _| self.plan.networks.contains_key(id));
+        let mut failed = Vec::new();
+        for (id, network) in &self.plan.networks {
+            let is_same =
+                before.networks.get(id).is_some_and(|was| is_balanced_alike(was, network));
+            if is_same && self.balancers.contains_key(id) {
+                continue;
+            }
+            let applied = balancer(&mut self.balancers, &self.links, *id)
+                .and_then(|balancer| balancer.map_or(Ok(()), |b| b.apply(network).map(drop)));
+            if let Err(error) = applied {
+                self.balancers.remove(id);
+                failed.push(format!("network {}: {error}", network.name));
+            }
+        }
+        if let Err(error) = self.apply_ports() {
+            self.ports = None;
+            failed.push(format!("published ports: {error}"));
+        }
+        self.failed[1] = failed;
+        self.tell_failures();
+    }
+
+    /// The host's table is there while this node takes part in any network.
+    fn apply_ports(&mut self) -> Result<(), BalancingError> {
+        if self.plan.networks.is_empty() {
+            return self.ports.take().map_or(Ok(()), |mut ports| ports.remove());
+        }
+        let namespace = self.links.host_namespace();
+        let ports = match &mut self.ports {
+            Some(ports) => ports,
+            closed => {
+                if let Err(error) = self.links.allow_forwarding() {
+                    tracing::warn!("networks: packets are not forwarded to the outside: {error}");
+                }
+                closed.insert(PortBalancer::open(namespace, &self.tag)?)
+            }
+        };
+        ports.apply(&self.plan)?;
+        for id in self.plan.networks.keys() {
+            accept_loopback_clients(namespace, &self.links.host_link(*id))?;
+        }
+        Ok(())
+    }
+
+    /// Starts the name servers of attached tasks, and tells them where their tasks are.
+    fn apply_resolvers(&mut self) {
+        self.resolvers.retain(|run, resolver| {
+            self.plan.tasks.contains_key(run) && resolver.server.is_running()
+        });
+        for (run, task) in &self.plan.tasks {
+            if let Some(resolver) = self.resolvers.get_mut(run) {
+                if resolver.plan != *task {
+                    resolver.zone.move_to(zone_networks(task));
+                    resolver.upstreams.replace(upstreams(task, &self.host_servers));
+                    resolver.plan.clone_from(task);
+                }
+                continue;
+            }
+            if self.links.interfaces(*run).is_none() {
+                continue;
+            }
+            match self.resolver(*run, task) {
+                Ok(resolver) => drop(self.resolvers.insert(*run, resolver)),
+                Err(error) => {
+                    tracing::warn!("no name server for task {}.{}: {error}", run.task, run.attempt);
+                }
+            }
+        }
+    }
+
+    fn resolver(&self, run: Run, task: &TaskPlan) -> std::io::Result<Resolver> {
+        let at = SocketAddr::new(NAME_SERVER, DNS_PORT);
+        let sockets = self.links.in_task(run, || {
+            let (udp, tcp) = (std::net::UdpSocket::bind(at)?, std::net::TcpListener::bind(at)?);
+            Ok(Sockets { udp, tcp })
+        })?;
+        let zone = Arc::new(ContainerZone::new(self.names.clone(), zone_networks(task)));
+        let upstreams = Upstreams::new(upstreams(task, &self.host_servers));
+        let _runtime = self.background.enter();
+        let counters = Arc::clone(&self.counters);
+        let server = NameServer::start(sockets, zone.clone(), upstreams.clone(), counters)?;
+        Ok(Resolver { server, zone, upstreams, plan: task.clone() })
+    }
+
+    /// Nothing was ordered for a second: is everything still there?
+    fn look(&mut self) {
+        if self.host_servers.refresh() {
+            for resolver in self.resolvers.values() {
+                resolver.upstreams.replace(upstreams(&resolver.plan, &self.host_servers));
+            }
+        }
+        let is_gone = |intact: Result<Intact, BalancingError>| !matches!(intact, Ok(Intact::Yes));
+        let mut lost: Vec<NetworkId> = Vec::new();
+        for (id, balancer) in &mut self.balancers {
+            if is_gone(balancer.is_intact()) {
+                lost.push(*id);
+            }
+        }
+        let are_ports_lost = self.ports.as_mut().is_some_and(|ports| is_gone(ports.is_intact()));
+        if !lost.is_empty() || are_ports_lost {
+            tracing::warn!("somebody removed tables of networks; they are made again");
+            lost.iter().for_each(|id| drop(self.balancers.remove(id)));
+            if are_ports_lost {
+                self.ports = None;
+            }
+            self.apply_balancing(&self.plan.clone());
+        }
+        let is_due = self.compared_at.elapsed() >= COMPARE_INTERVAL;
+        if !self.plan.networks.is_empty() && (is_due || !self.failed[0].is_empty()) {
+            self.apply_links();
+            if !self.failed[1].is_empty() {
+                self.apply_balancing(&self.plan.clone());
+            }
+        }
+    }
+
+    fn remove_all(&mut self) {
+        self.resolvers.clear();
+        self.balancers.clear();
+        if let Some(mut ports) = self.ports.take()
+            && let Err(error) = ports.remove()
+        {
+            tracing::warn!("networks: {error}");
+        }
+        self.plan = OverlayPlan::default();
+        for failure in self.links.remove_all().failures {
+            tracing::warn!("networks: {failure}");
+        }
+    }
+
+    /// Logs failures when they begin, and when all are over.
+    fn tell_failures(&self) {
+        let now: Vec<String> = self.failed.iter().flatten().cloned().collect();
+        let mut told = self.failures.lock().expect("nothing panics while it holds this");
+        for failure in now.iter().filter(|failure| !told.contains(failure)) {
+            tracing::warn!("networks: {failure}");
+        }
+        if now.is_empty() && !told.is_empty() {
+            tracing::info!("networks: everything is as planned again");
+        }
+        *told = now;
+    }
+}
+
+/// The part of a plan that decides about links: everything but tasks and balancing.
+fn links_of(plan: &OverlayPlan) -> BTreeMap<NetworkId, LocalNetwork> {
+    let links = plan.networks.iter().map(|(id, network)| {
+        let network = LocalNetwork {
+            tasks: BTreeMap::new(),
+            virtual_addresses: BTreeMap::new(),
+            ..network.clone()
+        };
+        (*id, network)
+    });
+    links.collect()
+}
+
+fn is_balanced_alike(was: &LocalNetwork, is: &LocalNetwork) -> bool {
+    was.virtual_addresses == is.virtual_addresses && was.subnets == is.subnets
+}
+
+/// The balancer of a network whose namespace is there.
+fn balancer<'a>(
+    balancers: &'a mut BTreeMap<NetworkId, NetworkBalancer>,
+    links: &Links,
+    id: NetworkId,
+) -> Result<Option<&'a mut NetworkBalancer>, BalancingError> {
+    let Some(namespace) = links.namespace(id) else { return Ok(None) };
+    if !balancers.contains_key(&id) {
+        balancers.insert(id, NetworkBalancer::open(namespace)?);
+    }
+    Ok(balancers.get_mut(&id))
+}
+
+fn zone_networks(task: &TaskPlan) -> Vec<ZoneNetwork> {
+    let networks = task
+        .interfaces
+        .iter()
+        .map(|interface| ZoneNetwork { id: interface.network, subnets: interface.subnets.clone() });
+    networks.collect()
+}
+
+/// A container that can reach the outside asks the servers of its service, or those of its node.
+fn upstreams(task: &TaskPlan, host: &HostServers) -> Vec<Upstream> {
+    let has_way_out = task.interfaces.iter().any(|interface| interface.is_default);
+    if !has_way_out {
+        return Vec::new();
+    }
+    let own = task.name_servers.iter().map(|ip| SocketAddr::new(*ip, DNS_PORT));
+    let own: Vec<SocketAddr> = own.collect();
+    let servers = if own.is_empty() { host.servers() } else { &own };
+    servers.iter().map(|address| Upstream::from_host(*address)).collect()
+}

@@ -1,0 +1,109 @@
+//! The names of the fleet as one container may resolve them.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crdt_state::NetworkId;
+use crdt_state::task::Run;
+use ipnet::IpNet;
+use node_core::Node;
+use node_core::names::{NamedAddress, NetworkNames, Reach};
+use node_docker::container_id;
+use overlay::plan::OverlayPlan;
+use overlay_dns::{Addresses, AskedName, Reverse, Zone};
+
+/// Digits of a container's id that are its short name, as in Docker.
+const SHORT_ID_CHARS: usize = 12;
+
+/// The names on all networks of this node's tasks; clones share them.
+#[derive(Clone, Default)]
+pub(super) struct FleetNames(Arc<RwLock<Arc<BTreeMap<NetworkId, Arc<NetworkNames>>>>>);
+
+impl FleetNames {
+    /// Takes the names of a node's networks.
+    pub(super) fn replace(&self, node: &Node, plan: &OverlayPlan) {
+        let names = plan.networks.iter().filter(|(_, network)| !network.tasks.is_empty());
+        let names = names.map(|(id, _)| (*id, Arc::new(node.network_names(*id, short_id))));
+        let names = Arc::new(names.collect());
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = names;
+    }
+
+    fn current(&self) -> Arc<BTreeMap<NetworkId, Arc<NetworkNames>>> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn short_id(run: Run) -> String {
+    container_id(run)[..SHORT_ID_CHARS].to_owned()
+}
+
+/// One network of a container, in the order of its interfaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ZoneNetwork {
+    /// The network.
+    pub(super) id: NetworkId,
+    /// Its subnets.
+    pub(super) subnets: Vec<IpNet>,
+}
+
+/// What one container may resolve: the names on its own networks.
+pub(super) struct ContainerZone {
+    names: FleetNames,
+    networks: RwLock<Vec<ZoneNetwork>>,
+}
+
+impl ContainerZone {
+    pub(super) fn new(names: FleetNames, networks: Vec<ZoneNetwork>) -> ContainerZone {
+        ContainerZone { names, networks: RwLock::new(networks) }
+    }
+
+    /// The container was put on other networks.
+    pub(super) fn move_to(&self, networks: Vec<ZoneNetwork>) {
+        *self.networks.write().unwrap_or_else(PoisonError::into_inner) = networks;
+    }
+
+    fn networks(&self) -> Vec<ZoneNetwork> {
+        self.networks.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Zone for ContainerZone {
+    fn addresses(&self, name: &AskedName) -> Option<Addresses> {
+        let names = self.names.current();
+        let networks = self.networks();
+        let of = |network: &ZoneNetwork| names.get(&network.id);
+        let mut found = None;
+        for names in networks.iter().filter_map(of) {
+            // `name.network` asks that network only.
+            let suffix = name.text().strip_suffix(names.network.as_str());
+            let inner = suffix.and_then(|text| text.strip_suffix('.'));
+            let asked = [Some(name.text()), inner];
+            let addresses = asked.into_iter().flatten().find_map(|text| names.addresses(text));
+            match addresses {
+                Some(addresses) if !addresses.is_empty() => return Some(ranked(&addresses)),
+                Some(_) => found = Some(Addresses::default()),
+                None => {}
+            }
+        }
+        found
+    }
+
+    fn reverse(&self, address: IpAddr) -> Reverse {
+        let names = self.names.current();
+        let networks = self.networks();
+        let own = networks
+            .iter()
+            .find(|network| network.subnets.iter().any(|subnet| subnet.contains(&address)));
+        let Some(own) = own else { return Reverse::Foreign };
+        let names = names.get(&own.id);
+        let named = names.and_then(|names| Some((names.name_of(address)?, &names.network)));
+        named
+            .map_or(Reverse::Unnamed, |(name, network)| Reverse::Named(format!("{name}.{network}")))
+    }
+}
+
+fn ranked(found: &[NamedAddress]) -> Addresses {
+    let of = |reach| found.iter().filter(move |f| f.reach == reach).map(|f| f.address).collect();
+    Addresses { reachable: of(Reach::Reachable), unreachable: of(Reach::Unreachable) }
+}
