@@ -78,7 +78,7 @@ impl Links {
         for (id, local) in &plan.networks {
             if !self.networks.contains_key(id) {
                 let Some(space) = network::open(&directory, *id, &mut applied) else { continue };
-                let network = Network { space, mtu: 0, sources: Vec::new() };
+                let network = Network { space, mtu: 0 };
                 self.networks.insert(*id, network);
             }
             let Some(network) = self.networks.get_mut(id) else { continue };

@@ -30,8 +30,6 @@ pub struct Network {
     pub space: Space,
     /// Its largest packet.
     pub mtu: u32,
-    /// This node's addresses on it.
-    pub sources: Vec<IpAddr>,
 }
 
 /// The host's namespace with its addresses.
@@ -91,7 +89,6 @@ impl Network {
         if applied.value(own, "read its links", read).is_none() {
             return;
         }
-        self.sources = plan.node_addresses.clone();
         let vxlan = self.apply_vxlan(id, plan, host, applied);
         let is_taken = matches!(vxlan, Err(Cause::VniTaken(_)));
         applied.note(own, "make its VXLAN device", vxlan);
@@ -243,7 +240,7 @@ impl Network {
 
     /// What the network's namespace holds for one task.
     pub fn items_of_task(&self, run: Run, interface: &TaskInterface, link: LinkIndex) -> Wanted {
-        wanted::task_in_network(run, interface, link, &self.sources)
+        wanted::task_in_network(run, interface, link)
     }
 }
 

@@ -80,7 +80,7 @@ fn of_family(addresses: &[IpAddr], of: IpAddr) -> Option<IpAddr> {
 pub fn network(id: NetworkId, network: &LocalNetwork, links: &NetworkLinks) -> Wanted {
     let own = Subject::Network(id);
     let mut wanted = Wanted::new();
-    for address in network.node_addresses.iter().chain(&network.gateways) {
+    for address in &network.gateways {
         wanted.insert(Item::Address { link: links.lo, address: single(*address) }, own);
     }
     for subnet in &network.subnets {
@@ -96,8 +96,12 @@ pub fn network(id: NetworkId, network: &LocalNetwork, links: &NetworkLinks) -> W
     if let Some(uplink) = links.uplink {
         wanted.insert(link_local_address(uplink, NETWORK_END), own);
         wanted.extend(next_hop(uplink, HOST_END).map(|item| (item, own)));
+        let via = Some(link_local(HOST_END).into());
+        // The node's own addresses are the host's: what it sends to tasks is answered there.
+        for address in &network.node_addresses {
+            wanted.insert(route(single(*address), uplink, via, None), own);
+        }
         if !network.internal {
-            let via = Some(link_local(HOST_END).into());
             for subnet in &network.subnets {
                 wanted.insert(route(default_of(subnet), uplink, via, None), own);
             }
@@ -127,25 +131,18 @@ fn peer_items(network: &LocalNetwork, peer: &Peer, vxlan: LinkIndex, mtu: u32) -
     let path = inner_mtu(peer.underlay_mtu, network.underlay);
     let path = (peer.underlay_mtu != 0 && path < mtu).then_some(path);
     for block in &peer.blocks {
-        let source = of_family(&network.node_addresses, block.addr());
-        let way = Way { link: vxlan, via: Some(via), source, mtu: path };
+        let way = Way { link: vxlan, via: Some(via), source: None, mtu: path };
         items.push(Item::Route(Route { to: block.trunc(), way: Some(way) }));
     }
     items
 }
 
 /// What a network's namespace holds for one task.
-pub fn task_in_network(
-    run: Run,
-    interface: &TaskInterface,
-    link: LinkIndex,
-    sources: &[IpAddr],
-) -> Wanted {
+pub fn task_in_network(run: Run, interface: &TaskInterface, link: LinkIndex) -> Wanted {
     let mut wanted = Wanted::new();
     let own = Subject::Interface(interface.network, run);
     for address in &interface.addresses {
-        let source = of_family(sources, *address);
-        wanted.insert(route(single(*address), link, None, source), own);
+        wanted.insert(route(single(*address), link, None, None), own);
         wanted.insert(Item::Neighbour { link, address: *address, mac: interface.mac }, own);
     }
     wanted
@@ -179,8 +176,12 @@ pub fn host(id: NetworkId, network: &LocalNetwork, link: LinkIndex) -> Wanted {
     let mut wanted = Wanted::from([(link_local_address(link, HOST_END), own)]);
     wanted.extend(next_hop(link, NETWORK_END).map(|item| (item, own)));
     let via = Some(link_local(NETWORK_END).into());
+    for address in &network.node_addresses {
+        wanted.insert(Item::Address { link, address: single(*address) }, own);
+    }
     for subnet in &network.subnets {
-        wanted.insert(route(subnet.trunc(), link, via, None), own);
+        let source = of_family(&network.node_addresses, subnet.addr());
+        wanted.insert(route(subnet.trunc(), link, via, source), own);
     }
     wanted
 }
