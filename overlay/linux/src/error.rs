@@ -71,6 +71,17 @@ pub enum Cause {
     /// No link has the address that VXLAN packets are to leave from.
     #[error("no link of this machine has the address {0}; start the node with an address it has")]
     NoUnderlay(IpAddr),
+    /// Over IPv6, packets cannot be split below.
+    #[error(
+        "the network below takes only {has} bytes, and networks over IPv6 need {needs}; raise the \
+         MTU or start the node with an IPv4 address"
+    )]
+    SmallUnderlay {
+        /// The largest packet of the network below.
+        has: u32,
+        /// The smallest that would do.
+        needs: u32,
+    },
     /// One VNI can exist once per host namespace.
     #[error("another VXLAN device of this machine already has VNI {0}; remove that device")]
     VniTaken(u32),
@@ -84,6 +95,7 @@ pub enum Cause {
 
 /// What an application did and what it could not do.
 #[derive(Debug, Default)]
+#[must_use = "what could not be done is said only here"]
 pub struct Applied {
     /// How many changes were made in the kernel; 0: everything was there.
     pub changes: usize,

@@ -88,6 +88,8 @@ pub enum Scope<'a> {
     Namespace(&'a BTreeSet<LinkIndex>),
     /// Only what is on these links.
     Links(&'a BTreeSet<LinkIndex>),
+    /// Only what is on these links, in a namespace with routes of others, which are not replaced.
+    Shared(&'a BTreeSet<LinkIndex>),
 }
 
 impl Item {
@@ -125,9 +127,11 @@ impl Scope<'_> {
     /// Is an item of the kernel in this part?
     pub fn covers(&self, item: &Item) -> bool {
         match (self, item.link()) {
-            (Scope::Namespace(links) | Scope::Links(links), Some(link)) => links.contains(&link),
+            (Scope::Namespace(links) | Scope::Links(links) | Scope::Shared(links), Some(link)) => {
+                links.contains(&link)
+            }
             (Scope::Namespace(_), None) => true,
-            (Scope::Links(_), None) => false,
+            (Scope::Links(_) | Scope::Shared(_), None) => false,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
-    InfoData, InfoVxlan, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
+    InfoData, InfoVxlan, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, State,
 };
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
@@ -17,6 +17,7 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteType, RouteVia,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use nix::libc::{EHOSTUNREACH, ENETUNREACH};
 use overlay::plan::Mac;
 
 use crate::item::{Item, LinkIndex, Route, Way};
@@ -34,6 +35,9 @@ pub struct Link {
     pub mtu: u32,
     /// Set up by its administrator.
     pub is_up: bool,
+    /// It passes packets on: the kernel has noticed that it has a carrier. Never so of a VXLAN
+    /// device, which has none to lose.
+    pub is_active: bool,
     /// The loopback link.
     pub is_loopback: bool,
     /// The other end of a veth pair, by its index in its own namespace.
@@ -53,25 +57,61 @@ pub fn links(netlink: &mut Netlink) -> Result<Links, Refusal> {
     Ok(dump.into_iter().filter_map(link).collect())
 }
 
-/// Reads the addresses of all links.
-pub fn addresses(netlink: &mut Netlink) -> Result<BTreeSet<(LinkIndex, IpNet)>, Refusal> {
-    let dump = netlink.dump(&RouteNetlinkMessage::GetAddress(AddressMessage::default()))?;
+/// Reads one link.
+pub fn find_link(netlink: &mut Netlink, name: &str) -> Result<Option<Link>, Refusal> {
+    let mut message = LinkMessage::default();
+    let mask = LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]);
+    message.attributes = vec![LinkAttribute::IfName(name.into()), mask];
+    match netlink.find(RouteNetlinkMessage::GetLink(message)) {
+        Err(refusal) if refusal.code == nix::libc::ENODEV => Ok(None),
+        found => Ok(found?.and_then(link).map(|(_, link)| link)),
+    }
+}
+
+/// Does the namespace take packets to this address as its own?
+pub fn is_local(netlink: &mut Netlink, address: IpAddr) -> Result<bool, Refusal> {
+    let mut message = RouteMessage::default();
+    let single = IpNet::from(address);
+    message.header.address_family = crate::message::family(address);
+    message.header.destination_prefix_length = single.prefix_len();
+    message.attributes = vec![RouteAttribute::Destination(address.into())];
+    match netlink.find(RouteNetlinkMessage::GetRoute(message)) {
+        // No route at all leads to it yet.
+        Err(refusal) if [ENETUNREACH, EHOSTUNREACH].contains(&refusal.code) => Ok(false),
+        found => Ok(matches!(
+            found?,
+            Some(RouteNetlinkMessage::NewRoute(route)) if route.header.kind == RouteType::Local
+        )),
+    }
+}
+
+/// Reads the addresses of all links, or of one.
+pub fn addresses(
+    netlink: &mut Netlink,
+    of: Option<LinkIndex>,
+) -> Result<BTreeSet<(LinkIndex, IpNet)>, Refusal> {
+    let mut message = AddressMessage::default();
+    message.header.index = of.unwrap_or_default();
+    let dump = netlink.dump(&RouteNetlinkMessage::GetAddress(message))?;
     Ok(dump.into_iter().filter_map(address).collect())
 }
 
-/// Reads everything but the links. Of the routes it reads only ours.
-pub fn items(netlink: &mut Netlink) -> Result<BTreeSet<Item>, Refusal> {
+/// Reads everything but the links, of all links or of one. Of the routes it reads only ours.
+pub fn items(netlink: &mut Netlink, of: Option<LinkIndex>) -> Result<BTreeSet<Item>, Refusal> {
     let mut items = BTreeSet::new();
-    for (link, address) in addresses(netlink)? {
+    for (link, address) in addresses(netlink, of)? {
         if !address.addr().is_loopback() {
             items.insert(Item::Address { link, address });
         }
     }
-    let neighbours = RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default());
-    items.extend(netlink.dump(&neighbours)?.into_iter().filter_map(neighbour));
+    let mut message = NeighbourMessage::default();
+    message.attributes = of.map(NeighbourAttribute::IfIndex).into_iter().collect();
+    let dump = netlink.dump(&RouteNetlinkMessage::GetNeighbour(message))?;
+    items.extend(dump.into_iter().filter_map(neighbour));
     let mut message = RouteMessage::default();
     message.header.table = RouteHeader::RT_TABLE_MAIN;
     message.header.protocol = PROTOCOL;
+    message.attributes = of.map(RouteAttribute::Oif).into_iter().collect();
     let dump = netlink.dump(&RouteNetlinkMessage::GetRoute(message))?;
     items.extend(dump.into_iter().filter_map(route).map(Item::Route));
     Ok(items)
@@ -93,6 +133,7 @@ fn link(message: RouteNetlinkMessage) -> Option<(String, Link)> {
         mac: Mac::default(),
         mtu: 0,
         is_up: message.header.flags.contains(LinkFlags::Up),
+        is_active: false,
         is_loopback: message.header.flags.contains(LinkFlags::Loopback),
         peer: 0,
         vxlan: None,
@@ -104,6 +145,7 @@ fn link(message: RouteNetlinkMessage) -> Option<(String, Link)> {
             LinkAttribute::Address(value) => link.mac = mac(&value).unwrap_or_default(),
             LinkAttribute::Mtu(value) => link.mtu = value,
             LinkAttribute::Link(value) => link.peer = value,
+            LinkAttribute::OperState(State::Up) => link.is_active = true,
             LinkAttribute::LinkInfo(infos) => link.vxlan = infos.into_iter().find_map(vxlan),
             _ => {}
         }

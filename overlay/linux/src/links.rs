@@ -68,7 +68,7 @@ impl Links {
         self.remove_absent(plan, &mut applied);
         let read = self.host.read_links();
         applied.note(Subject::Host, "read the links", read.map(|()| 0));
-        let addresses = kernel::addresses(&mut self.host.netlink);
+        let addresses = kernel::addresses(&mut self.host.netlink, None);
         let addresses = applied.value(Subject::Host, "read the addresses", addresses);
         let Some(addresses) = addresses else { return applied };
         let interfaces = self.planned_interfaces(plan);
@@ -82,6 +82,7 @@ impl Links {
                 self.networks.insert(*id, network);
             }
             let Some(network) = self.networks.get_mut(id) else { continue };
+            network.keep(*id, &directory, &mut applied);
             let own: Vec<(Run, &TaskInterface)> = interfaces
                 .iter()
                 .flat_map(|(run, all)| all.iter().map(|interface| (*run, interface)))
@@ -96,6 +97,9 @@ impl Links {
             let own = interfaces.get(run).map_or(&[][..], Vec::as_slice);
             hold_task(*run, own, space, &mut applied);
         }
+        self.host.await_ready();
+        tasks.values_mut().for_each(Space::await_ready);
+        self.networks.values_mut().for_each(|network| network.space.await_ready());
         applied
     }
 
@@ -134,20 +138,22 @@ impl Links {
             links.insert(link);
             wanted.extend(wanted::host(*id, local, link));
         }
-        self.host.hold(&wanted, &Scope::Links(&links), None, Subject::Host, applied);
+        self.host.hold(&wanted, &Scope::Shared(&links), None, Subject::Host, applied);
     }
 
     fn remove_absent(&mut self, plan: &OverlayPlan, applied: &mut Applied) {
+        // Networks first: what they take with them need not be removed link by link, each of which
+        // waits for all processors to forget it.
+        for id in self.known_networks() {
+            if !plan.networks.contains_key(&id) {
+                self.remove_network(id, applied);
+            }
+        }
         let planned: BTreeSet<Run> =
             plan.networks.values().flat_map(|network| network.tasks.keys().copied()).collect();
         for run in self.known_runs() {
             if !planned.contains(&run) {
                 self.remove_task(run, applied);
-            }
-        }
-        for id in self.known_networks() {
-            if !plan.networks.contains_key(&id) {
-                self.remove_network(id, applied);
             }
         }
     }

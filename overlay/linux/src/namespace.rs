@@ -7,7 +7,8 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -69,6 +70,24 @@ impl Namespace {
             let _ = remove(path);
         }
         made
+    }
+
+    /// Mounts this namespace on a file if it is not; says whether that was needed.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn keep(&self, path: &Path) -> io::Result<bool> {
+        let own = self.file.metadata()?;
+        let is_mounted =
+            fs::metadata(path).is_ok_and(|file| (file.dev(), file.ino()) == (own.dev(), own.ino()));
+        if is_mounted {
+            return Ok(false);
+        }
+        remove(path)?;
+        File::options().write(true).create_new(true).open(path)?;
+        let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        mount(Some(own.as_str()), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+        Ok(true)
     }
 
     /// Runs `work` on a thread that has entered the namespace.

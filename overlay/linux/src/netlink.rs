@@ -152,20 +152,32 @@ impl Netlink {
         message: &RouteNetlinkMessage,
     ) -> Result<Vec<RouteNetlinkMessage>, Refusal> {
         for _ in 0..DUMP_ATTEMPTS {
-            if let Some(objects) = self.dump_once(message.clone())? {
+            if let Some(objects) = self.query(message.clone(), NLM_F_DUMP)? {
                 return Ok(objects);
             }
         }
         Err(Refusal { code: nix::libc::EINTR, text: "the objects change all the time".into() })
     }
 
-    /// `None`: something changed meanwhile, and the answer may lack objects.
-    fn dump_once(
+    /// The one object that the message names.
+    ///
+    /// # Errors
+    /// The kernel's refusal; ENODEV if there is no such link.
+    pub fn find(
         &mut self,
         message: RouteNetlinkMessage,
+    ) -> Result<Option<RouteNetlinkMessage>, Refusal> {
+        Ok(self.query(message, NLM_F_ACK)?.and_then(|mut objects| objects.pop()))
+    }
+
+    /// `None`: something changed meanwhile, and the answer may lack objects.
+    fn query(
+        &mut self,
+        message: RouteNetlinkMessage,
+        flags: u16,
     ) -> Result<Option<Vec<RouteNetlinkMessage>>, Refusal> {
         let mut bytes = Vec::new();
-        self.append(&mut bytes, message, NLM_F_REQUEST | NLM_F_DUMP);
+        self.append(&mut bytes, message, NLM_F_REQUEST | flags);
         self.socket.send(&bytes, 0)?;
         let (mut objects, mut interrupted) = (Vec::new(), false);
         let mut buffer = Vec::with_capacity(RECEIVE_BYTES);
@@ -262,4 +274,48 @@ fn acknowledgement(received: &Received<'_>) -> Result<(), Refusal> {
         rest = rest.get(align(usize::from(length))..).unwrap_or_default();
     }
     Err(Refusal { code: code.wrapping_neg(), text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An answer of the kernel: an error number with an explanation.
+    fn refusal() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend(52u32.to_ne_bytes());
+        bytes.extend(NLMSG_ERROR.to_ne_bytes());
+        bytes.extend(NLM_F_ACK_TLVS.to_ne_bytes());
+        bytes.extend([0; 8]);
+        bytes.extend((-nix::libc::EEXIST).to_ne_bytes());
+        bytes.extend([0; HEADER_BYTES]);
+        bytes.extend(10u16.to_ne_bytes());
+        bytes.extend(NLMSGERR_ATTR_MSG.to_ne_bytes());
+        bytes.extend(*b"taken\0\0\0\0\0\0\0");
+        bytes
+    }
+
+    #[test]
+    fn a_refusal_carries_the_explanation_of_the_kernel() {
+        let bytes = refusal();
+        let received = messages(&bytes).next().unwrap();
+        let refused = acknowledgement(&received).unwrap_err();
+        assert_eq!(refused, Refusal { code: nix::libc::EEXIST, text: "taken".into() });
+        assert_eq!(refused.to_string(), "File exists (os error 17): taken");
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_off_anywhere_or_lies_about_lengths_causes_no_panic() {
+        let whole = refusal();
+        for end in 0..whole.len() {
+            assert!(messages(&whole[..end]).next().is_none());
+        }
+        for at in 0..whole.len() {
+            for value in [0, 1, 3, 0x7f, 0xff] {
+                let mut bytes = whole.clone();
+                bytes[at] = value;
+                messages(&bytes).for_each(|received| drop(acknowledgement(&received)));
+            }
+        }
+    }
 }

@@ -74,6 +74,13 @@ impl Host<'_> {
 }
 
 impl Network {
+    /// Mounts the namespace again if somebody unmounted it: the next life of the agent would not
+    /// find it.
+    pub fn keep(&self, id: NetworkId, directory: &Path, applied: &mut Applied) {
+        let kept = self.space.namespace.keep(&names::network_file(directory, id));
+        applied.note(Subject::Network(id), "keep its namespace", kept.map(usize::from));
+    }
+
     /// Repairs the settings and the links of the network itself.
     pub fn apply_links(
         &mut self,
@@ -121,11 +128,18 @@ impl Network {
         let below = lower.map_or(UNDERLAY_MTU_DEFAULT, |link| link.mtu);
         let below = plan.underlay_mtu.map_or(below, |limit| limit.min(below));
         self.mtu = wanted::inner_mtu(below, plan.underlay);
+        // A node whose link is itself a tunnel with an MTU of 1280: IPv4 splits packets below, if
+        // the device is not bound to the link; IPv6 drops them in silence.
+        let needs = self.mtu + wanted::overhead(plan.underlay);
+        if plan.underlay.is_ipv6() && below < needs {
+            return Err(Cause::SmallUnderlay { has: below, needs });
+        }
+        let fits = |link: &&Link| link.mtu >= needs;
         let vxlan = Vxlan {
             vni: plan.vni,
             port: VXLAN_PORT,
             local: plan.underlay,
-            lower: lower.map_or(0, |link| link.index),
+            lower: lower.filter(fits).map_or(0, |link| link.index),
             learning: false,
             mac: plan.mac,
         };
@@ -181,7 +195,6 @@ impl Network {
         interfaces: &[(Run, &TaskInterface)],
         applied: &mut Applied,
     ) {
-        let mut changed = false;
         for (run, interface) in interfaces {
             let Some(task) = tasks.get_mut(run) else { continue };
             let own = Subject::Interface(interface.network, *run);
@@ -191,17 +204,14 @@ impl Network {
             if is_pair((&self.space, near), (task, far)) {
                 continue;
             }
-            changed = true;
             for removed in [self.space.remove_link(&name), task.remove_link(&interface.name)] {
                 applied.note(own, "remove its old interface", removed);
             }
             let made = make_pair((&mut self.space, near), (task, far), self.mtu);
             applied.note(own, "make its interface", made);
-            applied.note(own, "read its links", task.read_links().map(|()| 0));
-        }
-        if let Some((_, first)) = interfaces.first().filter(|_| changed) {
-            let own = Subject::Network(first.network);
-            applied.note(own, "read its links", self.space.read_links().map(|()| 0));
+            for read in [task.read_link(&interface.name), self.space.read_link(&name)] {
+                applied.note(own, "read its links", read.map(|()| 0));
+            }
         }
         for (run, interface) in interfaces {
             let own = Subject::Interface(interface.network, *run);
@@ -244,16 +254,15 @@ impl Network {
     }
 }
 
-/// Removes a network's namespace. Its links go first: the kernel takes a namespace apart later and
-/// until then would hold the VNI.
+/// Removes a network's namespace. Two links go first, because the kernel takes a namespace apart
+/// later and all at once: until then it would hold the VNI and the name of the host's link.
 pub fn remove(directory: &Path, id: NetworkId, applied: &mut Applied) {
     let (own, path) = (Subject::Network(id), names::network_file(directory, id));
     if let Ok(Some(namespace)) = Namespace::open(&path)
         && let Ok(mut space) = Space::open(namespace)
         && space.read_links().is_ok()
     {
-        let links: Vec<String> = space.links.keys().cloned().collect();
-        for name in links.iter().filter(|name| *name != "lo") {
+        for name in [VXLAN, UPLINK] {
             applied.note(own, "remove its links", space.remove_link(name));
         }
     }

@@ -5,8 +5,11 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use overlay::plan::Mac;
 
 use crate::difference::difference;
@@ -26,7 +29,17 @@ pub struct Space {
     pub netlink: Netlink,
     /// Its links when they were last read.
     pub links: Links,
+    /// Links that were set up and may not pass packets on yet.
+    woken: BTreeSet<String>,
+    /// Addresses that were added and may not be taken in yet.
+    addressed: BTreeSet<IpAddr>,
 }
+
+/// The kernel notices a carrier after a second at the latest.
+const READY_WAIT_MAX: Duration = Duration::from_millis(1500);
+
+/// How often the kernel is asked.
+const READY_POLL: Duration = Duration::from_millis(1);
 
 /// The name and the link address of one end of a pair.
 #[derive(Debug, Clone, Copy)]
@@ -41,12 +54,27 @@ impl Space {
     /// Opens a socket in the namespace. The links are not read yet.
     pub fn open(namespace: Namespace) -> io::Result<Space> {
         let netlink = namespace.netlink()?;
-        Ok(Space { namespace, netlink, links: Links::new() })
+        Ok(Space {
+            namespace,
+            netlink,
+            links: Links::new(),
+            woken: BTreeSet::new(),
+            addressed: BTreeSet::new(),
+        })
     }
 
     /// Reads the links.
     pub fn read_links(&mut self) -> Result<(), Refusal> {
         self.links = kernel::links(&mut self.netlink)?;
+        Ok(())
+    }
+
+    /// Reads one link.
+    pub fn read_link(&mut self, name: &str) -> Result<(), Refusal> {
+        match kernel::find_link(&mut self.netlink, name)? {
+            Some(link) => self.links.insert(name.into(), link),
+            None => self.links.remove(name),
+        };
         Ok(())
     }
 
@@ -77,10 +105,38 @@ impl Space {
                 requests.push(("set the address mode", message::no_automatic_address(link.index)));
             }
             requests.push(("set the link up", message::up(link.index)));
+            if link.vxlan.is_none() && !link.is_loopback {
+                self.woken.insert(name.into());
+            }
         }
         let (names, requests): (Vec<&str>, Vec<Request>) = requests.into_iter().unzip();
         for (action, result) in names.into_iter().zip(self.netlink.batch(requests)) {
             applied.note(subject, &format!("{action} of {name}"), result.map(|()| 1));
+        }
+    }
+
+    /// Waits until what was set up passes packets on.
+    ///
+    /// The end of a pair that is set up first has no carrier yet. It gets it with the other end,
+    /// but drops what it is to send until the kernel's link watch has run, up to a second later.
+    /// Since Linux 6.8 the question for one link makes it run. An IPv6 address can be bound to at
+    /// once, but a work queue of the kernel makes the route by which packets to it are taken in.
+    pub fn await_ready(&mut self) {
+        let start = Instant::now();
+        let wait = || {
+            std::thread::sleep(READY_POLL);
+            start.elapsed() < READY_WAIT_MAX
+        };
+        for name in std::mem::take(&mut self.woken) {
+            while let Ok(Some(link)) = kernel::find_link(&mut self.netlink, &name)
+                && !link.is_active
+                && wait()
+            {}
+        }
+        for address in std::mem::take(&mut self.addressed) {
+            while let Ok(false) = kernel::is_local(&mut self.netlink, address)
+                && wait()
+            {}
         }
     }
 
@@ -94,7 +150,12 @@ impl Space {
         subject: Subject,
         applied: &mut Applied,
     ) {
-        let held = kernel::items(&mut self.netlink).and_then(|mut held| {
+        // A task that comes costs the same on a node with many.
+        let only = match scope {
+            Scope::Links(links) if links.len() == 1 => links.first().copied(),
+            _ => None,
+        };
+        let held = kernel::items(&mut self.netlink, only).and_then(|mut held| {
             if let Some(device) = device {
                 held.extend(kernel::forwards(&mut self.netlink, device)?);
             }
@@ -113,6 +174,16 @@ impl Space {
         subject: Subject,
         applied: &mut Applied,
     ) {
+        let added = wanted.keys().filter(|item| !held.contains(item));
+        self.addressed.extend(
+            added
+                .filter_map(|item| match item {
+                    Item::Address { address: IpNet::V6(net), .. } => Some(net.addr()),
+                    _ => None,
+                })
+                .filter(|address| !address.is_unicast_link_local())
+                .map(IpAddr::V6),
+        );
         let changes = difference(wanted, held, scope);
         let (what, requests): (Vec<_>, Vec<_>) =
             changes.into_iter().map(|change| ((change.owner, change.what), change.request)).unzip();

@@ -134,10 +134,10 @@ impl Links {
     fn remove_interfaces(&mut self, run: Run, keep: &[TaskInterface], applied: &mut Applied) {
         let is_kept = |id: &NetworkId| keep.iter().any(|interface| interface.network == *id);
         for (id, network) in self.networks.iter_mut().filter(|(id, _)| !is_kept(id)) {
-            let own = Subject::Interface(*id, run);
-            let read = network.space.read_links();
+            let (own, name) = (Subject::Interface(*id, run), names::task_link(run, *id));
+            let read = network.space.read_link(&name);
             applied.note(own, "read the links of the network", read.map(|()| 0));
-            let removed = network.space.remove_link(&names::task_link(run, *id));
+            let removed = network.space.remove_link(&name);
             applied.note(own, "remove its interface", removed);
         }
     }
@@ -153,10 +153,10 @@ impl Links {
         for interface in interfaces {
             let own = Subject::Interface(interface.network, run);
             let Some(network) = self.networks.get_mut(&interface.network) else { continue };
-            let read = network.space.read_links();
+            let name = names::task_link(run, interface.network);
+            let read = network.space.read_link(&name);
             applied.note(own, "read the links of the network", read.map(|()| 0));
             network.make_pairs(&mut tasks, &[(run, interface)], applied);
-            let name = names::task_link(run, interface.network);
             if let Some(link) = network.space.index(&name) {
                 let wanted = network.items_of_task(run, interface, link);
                 let links = BTreeSet::from([link]);
@@ -165,7 +165,9 @@ impl Links {
         }
         for (run, space) in &mut tasks {
             hold_task(*run, interfaces, space, applied);
+            space.await_ready();
         }
+        self.networks.values_mut().for_each(|network| network.space.await_ready());
     }
 }
 

@@ -27,15 +27,23 @@ use crate::names::{HOST_END, NETWORK_END};
 /// What a namespace must hold, each item with whom it serves.
 pub type Wanted = BTreeMap<Item, Subject>;
 
+/// The smallest MTU with which a link has IPv6 (RFC 8200), whose addresses all next hops are.
+const INNER_MTU_MIN: u32 = 1280;
+
 /// IPv4, UDP, VXLAN and inner Ethernet header.
 const OVERHEAD_IPV4: u32 = 20 + 8 + 8 + 14;
 /// IPv6, UDP, VXLAN and inner Ethernet header.
 const OVERHEAD_IPV6: u32 = 40 + 8 + 8 + 14;
 
-/// The largest packet inside, when the largest packet of the network below is `underlay_mtu`.
+/// The largest packet inside, when the largest packet of the network below is `underlay_mtu`. On a
+/// path with less than an inner 1280, VXLAN packets are split below.
 pub fn inner_mtu(underlay_mtu: u32, underlay: IpAddr) -> u32 {
-    let overhead = if underlay.is_ipv4() { OVERHEAD_IPV4 } else { OVERHEAD_IPV6 };
-    underlay_mtu.saturating_sub(overhead)
+    underlay_mtu.saturating_sub(overhead(underlay)).max(INNER_MTU_MIN)
+}
+
+/// What VXLAN adds to a packet.
+pub fn overhead(underlay: IpAddr) -> u32 {
+    if underlay.is_ipv4() { OVERHEAD_IPV4 } else { OVERHEAD_IPV6 }
 }
 
 /// The link-local address that belongs to a link address (RFC 4291, EUI-64).
@@ -184,4 +192,51 @@ pub fn host(id: NetworkId, network: &LocalNetwork, link: LinkIndex) -> Wanted {
         wanted.insert(route(subnet.trunc(), link, via, source), own);
     }
     wanted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_link_local_address_of_a_link_address_follows_rfc_4291() {
+        let address = link_local([0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde]);
+        assert_eq!(address, "fe80::3656:78ff:fe9a:bcde".parse::<Ipv6Addr>().unwrap());
+    }
+
+    #[test]
+    fn the_overhead_is_50_bytes_over_ipv4_and_70_over_ipv6_and_ipv6_always_fits_inside() {
+        let (ipv4, ipv6) = (ip("192.0.2.1"), ip("2001:db8::1"));
+        assert_eq!((inner_mtu(1500, ipv4), inner_mtu(1500, ipv6)), (1450, 1430));
+        assert_eq!((inner_mtu(1280, ipv4), inner_mtu(0, ipv6)), (1280, 1280));
+    }
+
+    fn interface(addresses: &[&str]) -> TaskInterface {
+        TaskInterface {
+            network: NetworkId([1; 16]),
+            name: "eth0".into(),
+            addresses: addresses.iter().map(|text| ip(text)).collect(),
+            mac: [2; 6],
+            gateways: vec![ip("10.9.0.1"), ip("fd09::1")],
+            subnets: vec!["10.9.0.0/16".parse().unwrap(), "fd09::/48".parse().unwrap()],
+            is_default: true,
+        }
+    }
+
+    #[test]
+    fn a_task_gets_routes_only_of_families_that_it_has_an_address_of() {
+        let run = Run { task: crdt_state::TaskId([7; 16]), attempt: 1 };
+        let routes = |addresses: &[&str]| -> Vec<String> {
+            let wanted = task(run, &interface(addresses), 2);
+            let is_route = |item: &&Item| matches!(item, Item::Route(_));
+            wanted.keys().filter(is_route).map(Item::describe).collect()
+        };
+        assert_eq!(routes(&["10.9.1.5"]), ["route to 0.0.0.0/0", "route to 10.9.0.0/16"]);
+        assert_eq!(routes(&["fd09::5"]), ["route to ::/0", "route to fd09::/48"]);
+        assert!(routes(&[]).is_empty());
+    }
 }

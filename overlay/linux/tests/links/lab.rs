@@ -85,7 +85,19 @@ impl Lab {
         for node in 1..=nodes {
             lab.plug_in(&switch, node);
         }
+        (2..=nodes).for_each(|node| lab.wait_for(node));
         Some(lab)
+    }
+
+    /// The ports of a bridge forward only some time after their links are up.
+    fn wait_for(&self, node: u8) {
+        for address in [format!("192.0.2.{node}"), format!("2001:db8::{node}")] {
+            let words = format!("ping -n -c 1 -W 0.3 {address}");
+            let start = std::time::Instant::now();
+            while let Err(error) = try_run_in(&self.host(1), &words) {
+                assert!(start.elapsed().as_secs() < 20, "{error}");
+            }
+        }
     }
 
     fn plug_in(&self, switch: &str, node: u8) {

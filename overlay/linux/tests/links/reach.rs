@@ -172,3 +172,108 @@ fn a_task_sees_its_addresses_before_its_first_packet() {
         inside(&tasks[1], || std::net::TcpListener::bind((address, 80)).unwrap());
     }
 }
+
+/// Both nodes with this MTU below.
+fn with_mtu_below(lab: &Lab, mtu: u32) {
+    for node in [1, 2] {
+        run_in(&lab.host(node), &format!("ip link set eth0 mtu {mtu}"));
+    }
+}
+
+#[test]
+fn a_link_below_that_is_a_small_tunnel_still_carries_both_families_over_ipv4() {
+    let Some(lab) = Lab::new(2) else { return };
+    with_mtu_below(&lab, 1280);
+    let (mut one, first) = start(&lab, 1, &plan(1, 2, 2));
+    let (_two, second) = start(&lab, 2, &plan(2, 2, 2));
+    for address in addresses(2, 0) {
+        for _ in 0..3 {
+            send_whole(&first[0], &second[0], address, 1280).unwrap();
+        }
+        send_whole(&first[0], &second[0], address, 1281).unwrap_err();
+    }
+    let failures = one.apply(&over_ipv6(plan(1, 2, 2))).failures;
+    let needs = overlay_linux::error::Cause::SmallUnderlay { has: 1280, needs: 1350 };
+    assert_eq!(failures[0].cause.to_string(), needs.to_string());
+}
+
+#[test]
+fn a_changed_mtu_below_is_followed_by_every_link() {
+    let Some(lab) = Lab::new(2) else { return };
+    let (mut one, first) = start(&lab, 1, &plan(1, 2, 2));
+    let (mut two, second) = start(&lab, 2, &plan(2, 2, 2));
+    for below in [1400, 9000] {
+        with_mtu_below(&lab, below);
+        if below == 9000 {
+            run_in(&lab.host(0), "ip link set port1 mtu 9000");
+            run_in(&lab.host(0), "ip link set port2 mtu 9000");
+        }
+        for (node, links) in [(1, &mut one), (2, &mut two)] {
+            let mut plan = plan(node, 2, 2);
+            let networks = plan.networks.values_mut();
+            networks.flat_map(|network| network.peers.values_mut()).for_each(|peer| {
+                peer.underlay_mtu = below;
+            });
+            assert!(apply(links, &plan) > 0);
+            assert_eq!(apply(links, &plan), 0);
+        }
+        let mtu = below as usize - 50;
+        for address in addresses(2, 0) {
+            send_whole(&first[0], &second[0], address, mtu).unwrap();
+            send_whole(&first[0], &second[0], address, mtu + 1).unwrap_err();
+        }
+    }
+}
+
+#[test]
+fn a_host_without_ipv6_and_with_strict_source_checks_is_good_enough() {
+    let Some(lab) = Lab::new(2) else { return };
+    for node in [1, 2] {
+        for family in ["all", "default"] {
+            let ipv6 = format!("net.ipv6.conf.{family}.disable_ipv6=1");
+            let strict = format!("net.ipv4.conf.{family}.rp_filter=1");
+            run_in(&lab.host(node), &format!("sysctl -q {ipv6} {strict}"));
+        }
+    }
+    let (_one, first) = start(&lab, 1, &plan(1, 2, 2));
+    let (_two, _second) = start(&lab, 2, &plan(2, 2, 2));
+    ping_all(&first[0], 2, 0);
+    ping(&lab.host(1), "10.9.1.10").unwrap();
+    ping(&first[0], "192.0.2.1").unwrap();
+}
+
+#[test]
+fn two_interfaces_of_a_running_task_can_swap_their_names() {
+    let Some(lab) = Lab::new(1) else { return };
+    let mut both = plan(1, 1, 2);
+    let other = crdt_state::NetworkId([2; 16]);
+    let mut second = both.networks.values().next().unwrap().clone();
+    (second.vni, second.subnets, second.gateways) = (5001, Vec::new(), Vec::new());
+    second.node_addresses.clear();
+    both.networks.insert(other, second);
+    let (mut links, tasks) = start(&lab, 1, &both);
+    let named = |first: &str, second: &str| {
+        let (mut one, mut two) = (interface(1, 0), interface(1, 0));
+        (one.name, two.name) = (first.into(), second.into());
+        (two.network, two.addresses, two.gateways) = (other, Vec::new(), Vec::new());
+        (two.subnets, two.is_default, two.mac) = (Vec::new(), false, [2, 0, 0, 8, 1, 1]);
+        [one, two]
+    };
+    links.attach(task_run(1, 0), &named("eth0", "eth1")).unwrap();
+    links.attach(task_run(1, 0), &named("eth1", "eth0")).unwrap();
+    ping_all(&tasks[0], 1, 1);
+    assert!(run_in(&tasks[0], "ip route get 10.9.1.11").contains("eth1"));
+    assert_eq!(apply(&mut links, &both), 0);
+}
+
+#[test]
+fn the_first_packet_of_a_task_is_not_lost() {
+    let Some(lab) = Lab::new(1) else { return };
+    let mut links = lab.open(1);
+    apply(&mut links, &plan(1, 1, 30));
+    for task in 0..30 {
+        let namespace = links.attach(task_run(1, task), &[interface(1, task)]).unwrap();
+        ping_all(&lab.network(1), 1, task);
+        ping(&namespace, "10.9.0.1").unwrap();
+    }
+}

@@ -211,7 +211,7 @@ fn a_copy_of_the_mounts_in_another_mount_namespace_keeps_no_namespace() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     assert!(copied(&directory));
-    links.remove_all();
+    let _ = links.remove_all();
     let left = copied(&directory);
     drop(other.stdin.take());
     other.wait().unwrap();
@@ -228,8 +228,32 @@ fn two_agents_on_one_machine_cannot_have_one_vni() {
     let applied = two.apply(&plan(1, 1, 0));
     let said: Vec<String> = applied.failures.iter().map(ToString::to_string).collect();
     assert!(said.iter().any(|said| said.contains("already has VNI 5000")), "{said:?}");
-    two.remove_all();
+    let _ = two.remove_all();
     assert_eq!(apply(&mut one, &plan(1, 1, 0)), 0);
+}
+
+#[test]
+fn a_namespace_of_a_network_that_was_unmounted_is_mounted_again() {
+    let Some(lab) = Lab::new(2) else { return };
+    let [mut one, _two] = start(&lab);
+    run("umount", lab.network(1).to_str().unwrap());
+    assert_eq!(apply(&mut one, &plan(1, 2, 1)), 1);
+    drop(one);
+    assert_eq!(apply(&mut lab.open(1), &plan(1, 2, 1)), 0);
+    across(&lab).unwrap();
+}
+
+#[test]
+fn a_route_of_the_host_to_the_same_addresses_stays_and_is_reported() {
+    let Some(lab) = Lab::new(1) else { return };
+    let mut links = lab.open(1);
+    run_in(&lab.host(1), "ip route add 10.9.0.0/16 via 192.0.2.77");
+    let failures = links.apply(&plan(1, 1, 0)).failures;
+    assert_eq!(failures.len(), 1);
+    assert!(failures[0].to_string().contains("cannot set route to 10.9.0.0/16"), "{failures:?}");
+    assert!(run_in(&lab.host(1), "ip route").contains("10.9.0.0/16 via 192.0.2.77"));
+    run_in(&lab.host(1), "ip route del 10.9.0.0/16");
+    assert_eq!(apply(&mut links, &plan(1, 1, 0)), 1);
 }
 
 #[test]
