@@ -33,8 +33,9 @@ use crate::config::Config;
 use applier::Applier;
 use names::FleetNames;
 
-/// Where the namespaces of agents are kept: in memory, so that a restart of the machine empties it.
-const DIRECTORY: &str = "/run/edgectl";
+/// The namespaces of an agent are kept beside its socket, in a directory with this extension:
+/// `/run` is in memory, so that a restart of the machine empties it.
+const EXTENSION: &str = "networks";
 
 /// What the thread is told.
 enum Order {
@@ -98,7 +99,7 @@ fn try_open(
     let (orders, inbox) = mpsc::channel();
     let names = FleetNames::default();
     let failures = Arc::new(Mutex::new(Vec::new()));
-    let directory = PathBuf::from(DIRECTORY).join(me.to_string());
+    let directory = config.socket.with_extension(EXTENSION);
     let (ready, opened) = mpsc::channel();
     let (thread_names, thread_failures) = (names.clone(), Arc::clone(&failures));
     let background = background.clone();

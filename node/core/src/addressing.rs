@@ -78,6 +78,8 @@ pub struct Lease {
     pub slot: Slot,
     /// One entry for each network, in the order of its interfaces.
     pub interfaces: Vec<Leased>,
+    /// It takes no new connections: it is about to be stopped.
+    pub is_withdrawn: bool,
 }
 
 /// The addresses of a task on one network.
@@ -141,7 +143,8 @@ impl Addressing {
                     .clone(),
             });
             let interfaces = interfaces.collect();
-            let lease = Lease { service: start.service, slot: start.slot, interfaces };
+            let lease =
+                Lease { service: start.service, slot: start.slot, interfaces, is_withdrawn: false };
             self.leases.insert(start.run.task, lease);
         }
     }
@@ -248,6 +251,9 @@ impl Addressing {
             self.leases.extend(held.map(|held| (live.task, held)));
             return;
         }
+        // A further attempt takes connections again.
+        let was_withdrawn = held.as_ref().is_some_and(|held| held.is_withdrawn);
+        let is_withdrawn = was_withdrawn && live.has_begun;
         let held = held.map(|lease| lease.interfaces).unwrap_or_default();
         let mut interfaces: Vec<Leased> = Vec::new();
         for attachment in &service.networks {
@@ -268,7 +274,8 @@ impl Addressing {
             let addresses = addresses.collect();
             interfaces.push(Leased { network, name, addresses });
         }
-        let lease = Lease { service: live.service, slot: live.slot, interfaces };
+        let (service, slot) = (live.service, live.slot);
+        let lease = Lease { service, slot, interfaces, is_withdrawn };
         self.leases.insert(live.task, lease);
     }
 
@@ -440,7 +447,11 @@ impl Addressing {
             let networks =
                 lease.interfaces.iter().map(|leased| (leased.network, leased.addresses.clone()));
             let networks = networks.collect();
-            record.tasks.push(TaskAddresses { task: *task, networks, withdrawn: false });
+            record.tasks.push(TaskAddresses {
+                task: *task,
+                networks,
+                withdrawn: lease.is_withdrawn,
+            });
         }
         for (key, record) in &slots {
             if own_record(networks, self.me, *key) != Some(record) {
@@ -458,6 +469,14 @@ impl Addressing {
             }
         }
         is_changed
+    }
+
+    /// From now on the task takes no new connections. Returns whether that changes anything.
+    pub fn withdraw(&mut self, task: TaskId) -> bool {
+        let Some(lease) = self.leases.get_mut(&task) else { return false };
+        let is_news = !std::mem::replace(&mut lease.is_withdrawn, true);
+        self.is_outdated |= is_news;
+        is_news
     }
 
     /// What a start gets: its interfaces, or why it cannot have them.

@@ -38,6 +38,7 @@ mod stay;
 pub mod tasks;
 pub mod view;
 mod volumes;
+mod withdrawals;
 
 pub use addressing::NetworkFacts;
 pub use edit::{Edit, Edited, Refusal, Removal, ServiceSpec};

@@ -35,6 +35,7 @@ use crate::reconciler::Reconciler;
 use crate::report::NodeReport;
 use crate::tasks::StepTime;
 use crate::view::View;
+use crate::withdrawals::Withdrawals;
 
 mod settle;
 mod timers;
@@ -74,6 +75,7 @@ pub struct Node {
     reconciler: Reconciler,
     own_records: OwnRecords,
     addressing: Addressing,
+    withdrawals: Withdrawals,
     departure: Departure,
     outbox: Outbox,
     /// When settling continues, if the last settling left work over.
@@ -110,6 +112,7 @@ impl Node {
             me,
             reconciler: Reconciler::new(me, hostname, hold_until, &replica, catalog),
             addressing: Addressing::new(me, config.networks, &catalog.networks),
+            withdrawals: Withdrawals::default(),
             own_records: OwnRecords::new(me, config.facts, config.volumes),
             gossip: Gossip::new(config.gossip, identity, config.seed, now),
             planner,

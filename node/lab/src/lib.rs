@@ -28,6 +28,9 @@ pub use command::{LabCommand, run};
 pub use links::Links;
 pub use state::{LabNode, LabState, RunState};
 
+/// The extension of the directory, beside its socket, where an agent keeps network namespaces.
+const NETWORKS: &str = "networks";
+
 /// The timeout for agents to open their sockets; a loaded machine with 50 agents needs seconds.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -166,7 +169,17 @@ impl Lab {
         }
         self.state.nodes[at].killed = true;
         self.state.save()?;
-        self.end_processes(at)
+        self.end_node(at)
+    }
+
+    /// Ends the agent and the tasks of a node, and what they left in the kernel.
+    fn end_node(&self, at: usize) -> Result<()> {
+        self.end_processes(at)?;
+        let node = &self.state.nodes[at];
+        groups::remove(&node.data_dir);
+        let networks = node.socket.with_extension(NETWORKS);
+        overlay_linux::links::sweep(&networks)
+            .with_context(|| format!("cannot remove {}", networks.display()))
     }
 
     /// Starts the agent of a node that was killed, or whose agent ended, with its old disk.
@@ -198,8 +211,7 @@ impl Lab {
     /// Ends and removes everything that this lab created, also after an incomplete start.
     pub fn down(self) -> Result<()> {
         for at in 0..self.state.nodes.len() {
-            self.end_processes(at)?;
-            groups::remove(&self.state.nodes[at].data_dir);
+            self.end_node(at)?;
         }
         Lab::sweep(&self.state.name)?;
         self.state.remove()

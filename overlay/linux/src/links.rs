@@ -220,6 +220,23 @@ impl Links {
     }
 }
 
+/// Removes the namespaces below a directory of an agent that is not there any more. Their links and
+/// rules end with them, unless a process is left in one.
+///
+/// # Errors
+/// The first file that could not be removed.
+pub fn sweep(directory: &Path) -> std::io::Result<()> {
+    for kept in [names::networks(directory), names::tasks(directory)] {
+        for (_, path) in namespace::files(&kept)? {
+            namespace::remove(&path)?;
+        }
+    }
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
 /// Makes a task's namespace hold what its interfaces need.
 pub(crate) fn hold_task(
     run: Run,

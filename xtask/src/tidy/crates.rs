@@ -70,7 +70,11 @@ const TABLE: [Entry; 17] = [
         imports: &["node-core", "runtime", "node-docker"],
         lints: Lints::Own,
     },
-    Entry { name: "node-lab", imports: &["runtime", "node-docker"], lints: Lints::Own },
+    Entry {
+        name: "node-lab",
+        imports: &["overlay-linux", "runtime", "node-docker"],
+        lints: Lints::Own,
+    },
     // The program; packages that only its tests import are listed after the line.
     Entry {
         name: "node",

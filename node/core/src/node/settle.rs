@@ -7,6 +7,7 @@ use gossip::Now;
 use super::Node;
 use crate::input::Action;
 use crate::tasks::{StepTime, TaskOrder};
+use crate::withdrawals::HeldStop;
 
 /// The most rounds of one settling; two are usual. Every round but the last changed a record of
 /// this node. The next step continues at once with what is left after the last round.
@@ -106,12 +107,36 @@ impl Node {
                     continue;
                 }
                 TaskOrder::Stop { run, signal, grace_ms } => {
-                    Action::StopRun { run, signal, grace_ms }
+                    let stop = HeldStop { signal, grace_ms };
+                    if self.withdraw(now, run, &stop) {
+                        continue;
+                    }
+                    stop.into_action(run)
                 }
                 TaskOrder::Forget(run) => Action::ForgetRun { run },
             };
             self.outbox.push_held(action);
         }
+        if self.give_addresses(wall_ms) {
+            let changed = self.replica.drain_changed();
+            self.on_records(now, wall_ms, changed);
+        }
+        for (run, stop) in self.withdrawals.drain_due(now) {
+            self.outbox.push_held(stop.into_action(run));
+        }
+    }
+
+    /// Withdraws a task that takes connections before it is stopped. Returns whether its stop is
+    /// held for that.
+    fn withdraw(&mut self, now: Now, run: Run, stop: &HeldStop) -> bool {
+        if self.withdrawals.is_held(run) {
+            return true;
+        }
+        let is_withdrawn = self.addressing.withdraw(run.task);
+        if is_withdrawn {
+            self.withdrawals.hold(now, run, stop.clone());
+        }
+        is_withdrawn
     }
 
     /// Gives the tasks of this node their addresses. Returns whether a record changed.

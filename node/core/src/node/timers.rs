@@ -22,6 +22,8 @@ pub enum NodeTimer {
     StartDue,
     /// A stop was ordered and the end of the run was not reported: the stop is ordered again.
     StopUnanswered,
+    /// A task that is to stop takes no new connection any more.
+    WithdrawalDue,
     /// A service is due without any change: the next slot of a rollout, or the end of the time for
     /// which tasks of a service without a record are kept.
     ServiceDue,
@@ -40,6 +42,7 @@ impl NodeTimer {
             NodeTimer::PresenceDue => "look who is there",
             NodeTimer::StartDue => "start a task that waits",
             NodeTimer::StopUnanswered => "order a stop again",
+            NodeTimer::WithdrawalDue => "stop a task that is withdrawn",
             NodeTimer::ServiceDue => "go on with a service",
             NodeTimer::ConditionDue => "tell a condition of this node",
             NodeTimer::DepartureDue => "leave without waiting any longer",
@@ -67,12 +70,13 @@ impl Node {
     }
 
     /// All timers but those of gossip. A timer that does not run is never due.
-    pub(super) fn own_timers(&self) -> [(NodeTimer, Now); 7] {
+    pub(super) fn own_timers(&self) -> [(NodeTimer, Now); 8] {
         [
             (NodeTimer::SettlingUnfinished, self.settle_again_at),
             (NodeTimer::PresenceDue, self.planner.presence_deadline()),
             (NodeTimer::StartDue, self.reconciler.start_at()),
             (NodeTimer::StopUnanswered, self.reconciler.stop_again_at()),
+            (NodeTimer::WithdrawalDue, self.withdrawals.deadline()),
             (NodeTimer::ServiceDue, self.reconciler.service_due_at()),
             (NodeTimer::ConditionDue, self.own_records.conditions_deadline()),
             (NodeTimer::DepartureDue, self.departure.deadline()),

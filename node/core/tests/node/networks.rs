@@ -260,6 +260,29 @@ fn a_service_is_found_by_its_names_while_its_tasks_are_ready() {
 }
 
 #[test]
+fn a_task_takes_no_new_connections_before_it_is_stopped() {
+    let mut host = Host::new();
+    let back = network(&mut host, "back", "");
+    let id = host.create(on(back, "web", 2));
+    host.start_all();
+    let balanced = |host: &Host| {
+        let plan = host.node.overlay_plan();
+        plan.networks[&back].virtual_addresses.values().next().map_or(0, Vec::len)
+    };
+    assert_eq!(balanced(&host), 2);
+    let update = Edit::UpdateService { id, version: None, spec: Box::new(on(back, "web", 1)) };
+    host.edit(update).expect("it is scaled");
+    assert_eq!((balanced(&host), host.stopped.len()), (1, 0));
+    assert_eq!(names(&host, back).addresses("tasks.web").expect("a name").len(), 1);
+    host.wait(299);
+    assert_eq!(host.stopped.len(), 0);
+    host.wait(1);
+    assert_eq!(host.stopped.len(), 1);
+    let plan = host.node.overlay_plan();
+    assert!(plan.tasks.contains_key(&host.stopped[0]), "its connections go on until it ends");
+}
+
+#[test]
 fn what_an_unreachable_node_runs_stays_in_its_names_at_the_end() {
     let mut pair = Pair::joined();
     let back = network(&mut pair.hosts[0], "back", "");
