@@ -69,6 +69,8 @@ impl From<node_core::Refusal> for Failure {
             | Refusal::NoSuchVolume { .. }
             | Refusal::NoSuchConflict => Failure::Missing(message),
             Refusal::NameTaken { .. }
+            | Refusal::PortTaken { .. }
+            | Refusal::NoPortLeft { .. }
             | Refusal::OutOfSequence { .. }
             | Refusal::NodeReachable { .. } => Failure::Conflict(message),
             Refusal::NotYet(_) => Failure::NotYet(message),

@@ -239,6 +239,28 @@ pub enum Refusal {
     /// A network, or what it asks for.
     #[error(transparent)]
     Network(#[from] BadNetwork),
+    /// Another service publishes the port.
+    #[error(
+        "port {port}/{protocol} is already published by the service {service}; choose another number, or leave it out to have one chosen"
+    )]
+    PortTaken {
+        /// The number.
+        port: u16,
+        /// `tcp`, `udp` or `sctp`.
+        protocol: String,
+        /// The other service's name.
+        service: String,
+    },
+    /// All numbers that may be chosen are published.
+    #[error(
+        "no number from 30000 to 32767 is left for port {target}/{protocol}; give one: --publish NUMBER:{target}"
+    )]
+    NoPortLeft {
+        /// `tcp`, `udp` or `sctp`.
+        protocol: String,
+        /// The port of the task.
+        target: u16,
+    },
     /// A constraint that does not parse.
     #[error(transparent)]
     BadConstraint(#[from] BadConstraint),

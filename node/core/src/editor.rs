@@ -19,6 +19,7 @@ use crate::tasks::is_healthy;
 
 mod names;
 mod networks;
+mod ports;
 
 /// One edit of one node's records.
 pub struct Editor<'a> {
@@ -71,6 +72,8 @@ impl Editor<'_> {
         let created = self.replica.next_stamp();
         let id = new_service_id(created, &spec.name);
         self.check_placeholders(id, spec)?;
+        let endpoint = self.endpoint(id, &spec.endpoint, None)?;
+        let spec = &ServiceSpec { endpoint, ..spec.clone() };
         self.check_networks(&spec.networks)?;
         let balancing = self.balancing(id, spec, None);
         let key = RecordKey::service(id);
@@ -115,9 +118,10 @@ impl Editor<'_> {
         if let Some(id) = owner.filter(|_| spec.name != held.name) {
             return Err(Refusal::NameTaken { name: spec.name.clone(), id });
         }
+        let endpoint = self.endpoint(id, &spec.endpoint, Some(&held))?;
+        let spec = &ServiceSpec { endpoint, ..on_its_networks(spec, &held) };
         self.check_networks(&spec.networks)?;
         let balancing = self.balancing(id, spec, Some(&held));
-        let spec = &on_its_networks(spec, &held);
         let key = RecordKey::service(id);
         if *spec != ServiceSpec::of(&held) {
             let previous: Option<Previous> = ServiceSpec::of(&held).into_previous().fitting();
