@@ -2,7 +2,7 @@
 
 use crdt_state::condition::NodeConditions;
 use gossip::Now;
-use node_core::{Edit, Edited, Node, Refusal};
+use node_core::{Edit, Edited, NetworkFacts, Node, Refusal};
 use runtime::volume::VolumeError;
 use tokio::sync::oneshot;
 
@@ -50,6 +50,8 @@ pub(super) enum Command {
     },
     /// The conditions of the machine were checked.
     Conditions(NodeConditions),
+    /// The machine's own network changed.
+    Networks(NetworkFacts),
     /// To leave the fleet; answered when it has.
     Leave { done: oneshot::Sender<()> },
     /// To end, with all tasks running.

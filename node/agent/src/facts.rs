@@ -57,6 +57,12 @@ fn memory_total(meminfo: &str) -> u64 {
     kib.unwrap_or(0) * 1024
 }
 
+/// The address by which this machine's agent is reached best; `None`: only by itself.
+pub(super) fn data_address(config: &Config) -> Option<IpAddr> {
+    let addresses = addresses(config, config.listen);
+    addresses.into_iter().map(|address| address.ip()).find(|ip| !ip.is_loopback())
+}
+
 /// The advertised address first, then the addresses where the agent can be reached, best first:
 /// IPv4 before IPv6, and loopback only if the agent listens nowhere else.
 fn addresses(config: &Config, listening: SocketAddr) -> Vec<SocketAddr> {

@@ -240,6 +240,11 @@ impl Handle {
         self.shared.disk.lock().expect("nothing panics while it holds this").clone()
     }
 
+    /// What the kernel does not hold as the networks of the fleet need it, as sentences.
+    pub fn network_failures(&self) -> Vec<String> {
+        self.shared.networks.as_ref().map(|networks| networks.failures()).unwrap_or_default()
+    }
+
     /// Bytes on the wire since the start.
     pub fn traffic(&self) -> Traffic {
         let (sent_bytes, received_bytes) = self.shared.transport.traffic();

@@ -85,8 +85,6 @@ pub(super) struct NodeLoop {
     /// The history of the node, if it is written.
     pub(super) history: Option<History>,
     pub(super) pending: PendingReplies,
-    /// The networks of this machine, if it can have some.
-    pub(super) networks: Option<Networks>,
     /// How often the plan for networks had changed when it was told last.
     pub(super) network_changes: Option<u64>,
 }
@@ -204,7 +202,7 @@ impl NodeLoop {
     /// Tells the networks what changed. This happens before the actions, so that a task that is
     /// started finds its networks.
     fn tell_networks(&mut self) {
-        let Some(networks) = &self.networks else { return };
+        let Some(networks) = &self.shared.networks else { return };
         let changes = self.node.network_changes();
         if self.network_changes.replace(changes) != Some(changes) {
             networks.follow(&self.node);
@@ -261,6 +259,7 @@ impl NodeLoop {
             }
             Command::Join(name) => self.join(name),
             Command::Conditions(found) => self.step(Input::ConditionsFound(found)),
+            Command::Networks(facts) => self.step(Input::NetworksFound(facts)),
             Command::Leave { done } => {
                 self.pending.leaving.push(done);
                 self.step(Input::Leave);
@@ -324,7 +323,7 @@ impl NodeLoop {
                 }
                 Action::Event(event) => self.on_event(event),
                 Action::Departed => {
-                    self.networks.iter().for_each(Networks::leave);
+                    self.shared.networks.iter().for_each(Networks::leave);
                     for done in self.pending.leaving.drain(..) {
                         let _ = done.send(());
                     }

@@ -10,11 +10,12 @@
 //! changes, and kept for those who ask.
 
 mod applier;
+mod machine_facts;
 mod names;
 mod resolv_conf;
 
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::mpsc::{self, Sender};
@@ -27,10 +28,13 @@ use node_core::{NetworkFacts, Node};
 use overlay::plan::OverlayPlan;
 use overlay_linux::links::Links;
 use runtime::AttachNetworks;
+use tokio::sync::mpsc::WeakSender;
 use tokio::sync::oneshot;
 
+use crate::command::Command;
 use crate::config::Config;
-use applier::Applier;
+use applier::{Applier, Parts};
+use machine_facts::Reporter;
 use names::FleetNames;
 
 /// The namespaces of an agent are kept beside its socket, in a directory with this extension:
@@ -57,6 +61,7 @@ pub(super) struct Networks {
     orders: Sender<Order>,
     names: FleetNames,
     failures: Arc<Mutex<Vec<String>>>,
+    reporter: Reporter,
 }
 
 impl std::fmt::Debug for Networks {
@@ -68,8 +73,8 @@ impl std::fmt::Debug for Networks {
 /// The networks, or why this machine has none.
 pub(super) struct OpenedNetworks {
     pub(super) networks: Option<Networks>,
-    /// Empty if there are networks.
-    pub(super) refusal: String,
+    /// What the node reports of this machine.
+    pub(super) facts: NetworkFacts,
 }
 
 /// Opens the networks of a node. `background` runs the name servers.
@@ -79,8 +84,11 @@ pub(super) fn open(
     background: &tokio::runtime::Handle,
 ) -> OpenedNetworks {
     match try_open(config, me, background) {
-        Ok(networks) => OpenedNetworks { networks: Some(networks), refusal: String::new() },
-        Err(refusal) => OpenedNetworks { networks: None, refusal },
+        Ok((networks, facts)) => OpenedNetworks { networks: Some(networks), facts },
+        Err(refusal) => {
+            let facts = NetworkFacts { refusal, ..NetworkFacts::default() };
+            OpenedNetworks { networks: None, facts }
+        }
     }
 }
 
@@ -88,7 +96,7 @@ fn try_open(
     config: &Config,
     me: NodeId,
     background: &tokio::runtime::Handle,
-) -> Result<Networks, String> {
+) -> Result<(Networks, NetworkFacts), String> {
     let reached_at = config.advertise.unwrap_or(config.listen).ip();
     if reached_at.is_loopback() {
         return Err(format!(
@@ -101,40 +109,28 @@ fn try_open(
     let failures = Arc::new(Mutex::new(Vec::new()));
     let directory = config.socket.with_extension(EXTENSION);
     let (ready, opened) = mpsc::channel();
-    let (thread_names, thread_failures) = (names.clone(), Arc::clone(&failures));
+    let reporter = Reporter::new(config.clone());
+    let networks = Networks { orders, names: names.clone(), failures: failures.clone(), reporter };
+    let reporter = networks.reporter.clone();
     let background = background.clone();
     // Links belong to the namespace of the thread that opens them, which is the agent's.
     let spawned = std::thread::Builder::new()
         .name("networks".to_owned())
         .stack_size(512 * 1024)
         .spawn(move || match Links::open(&directory) {
-            Ok(links) => {
-                let _ = ready.send(Ok(()));
-                Applier::new(links, me, thread_names, thread_failures, background).run(&inbox);
+            Ok(mut links) => {
+                let _ = ready.send(Ok(reporter.find(&mut links)));
+                let parts = Parts { names, failures, reporter, background };
+                Applier::new(links, me, parts).run(&inbox);
             }
             Err(unsupported) => {
                 let _ = ready.send(Err(unsupported.to_string()));
             }
         });
     spawned.map_err(|error| format!("no thread for networks: {error}"))?;
-    opened.recv().unwrap_or_else(|_| Err("the thread for networks ended".to_owned()))?;
-    Ok(Networks { orders, names, failures })
-}
-
-impl OpenedNetworks {
-    /// What the node reports of this machine. `addresses` are those where its agent is reached,
-    /// best first.
-    pub(super) fn facts(&self, addresses: &[String]) -> NetworkFacts {
-        let reached_at = addresses.iter().filter_map(|text| text.parse::<SocketAddr>().ok());
-        let ip = reached_at.map(|address| address.ip()).find(|ip| !ip.is_loopback());
-        let mut refusal = self.refusal.clone();
-        if refusal.is_empty() && ip.is_none() {
-            refusal = "no link of this machine has an address that others reach; connect it, and \
-                       start the agent again"
-                .to_owned();
-        }
-        NetworkFacts { refusal, data_address: ip, mtu: 0, routes: Vec::new() }
-    }
+    let ended = |_| Err("the thread for networks ended".to_owned());
+    let facts = opened.recv().unwrap_or_else(ended)?;
+    Ok((networks, facts))
 }
 
 impl Networks {
@@ -144,6 +140,11 @@ impl Networks {
         self.names.replace(node, &plan);
         // The thread ends with the agent.
         let _ = self.orders.send(Order::Plan(Box::new(plan)));
+    }
+
+    /// From now on the node is told when this machine's own network changes.
+    pub(super) fn connect(&self, commands: WeakSender<Command>) {
+        self.reporter.connect(commands);
     }
 
     /// Removes everything of this node's networks from the machine.

@@ -56,7 +56,7 @@ pub(super) fn make(
     let facts = facts::read(&opening.config, listens);
     let config = NodeConfig {
         gossip: GossipConfig { profile: opening.config.profile, rumours: opening.config.rumours },
-        networks: opening.networks.facts(&facts.addresses),
+        networks: opening.networks.facts.clone(),
         facts,
         boot: opening.boot,
         seed: opening.seed,

@@ -10,6 +10,7 @@ use runtime::volume::Volumes;
 use tokio::sync::{broadcast, watch};
 
 use super::images::ImagePuller;
+use super::networks::Networks;
 use super::refused::Refused;
 use crate::config::{Config, FleetKey};
 use crate::transport::Transport;
@@ -26,6 +27,8 @@ pub(super) struct Shared {
     pub(super) ability: Ability,
     pub(super) puller: ImagePuller,
     pub(super) volumes: Volumes,
+    /// The networks of this machine, if it can have some.
+    pub(super) networks: Option<Networks>,
     /// The disk's last error, while it refuses writes.
     pub(super) disk: Mutex<Option<String>>,
     /// The key of the fleet.

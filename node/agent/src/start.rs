@@ -92,6 +92,9 @@ fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), Agen
         transport: transport.downgrade(),
         commands: commands.downgrade(),
     });
+    if let Some(networks) = &opening.networks.networks {
+        networks.connect(commands.downgrade());
+    }
     let (joins, join_inbox) = mpsc::channel(COMMANDS_MAX);
     let names = opening.config.join.iter().cloned().chain(remembered).collect::<Vec<_>>();
     let shared = Arc::new(Shared {
@@ -104,6 +107,7 @@ fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), Agen
         ability: opening.driver.ability().clone(),
         puller: opening.puller,
         volumes: opening.volumes,
+        networks: opening.networks.networks,
         disk: Mutex::new(None),
         fleet_key: Mutex::new(opening.fleet_key),
         refused: Refused::default(),
@@ -112,7 +116,6 @@ fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), Agen
     background.spawn(conditions::watch(handle.downgrade(), opening.driver.progress()));
     let driver = Box::new(opening.driver);
     let mut machine = NodeLoop {
-        networks: opening.networks.networks,
         network_changes: None,
         node,
         clock,

@@ -9,7 +9,7 @@ use super::container::Container;
 use super::wall_clock::wall_clock;
 use node_docker::Timestamp;
 use node_docker::container::{ContainerSummary, SummaryHostConfig, SummaryNetworks};
-use node_docker::task::Task;
+use node_docker::task::{NetworkAttachment, Task};
 use node_docker::task_spec::PROCESS_SCHEME;
 
 /// Docker's value for "never".
@@ -47,9 +47,7 @@ pub fn summary(container: &Container) -> ContainerSummary {
         state: state_word(&container.task).to_owned(),
         status: status_text(&container.task, wall_clock()),
         host_config: SummaryHostConfig { network_mode: network.to_owned() },
-        network_settings: SummaryNetworks {
-            networks: BTreeMap::from([(network.to_owned(), json!({}))]),
-        },
+        network_settings: SummaryNetworks { networks: networks(container) },
         mounts: mounts(&container.template),
     }
 }
@@ -87,7 +85,7 @@ pub fn inspect(container: &Container, hostname: &str) -> Value {
         "HostConfig": host_config(template, network),
         "GraphDriver": { "Data": null, "Name": "overlay2" },
         "Mounts": mounts(template), "Config": config(container, &words),
-        "NetworkSettings": { "Ports": {}, "Networks": { network: {} } },
+        "NetworkSettings": { "Ports": {}, "Networks": networks(container) },
         "Edge": {
             "NodeID": task.node_id, "Node": hostname, "TaskID": task.id, "Task": task.edge.name,
             "Process": template.runtime == Runtime::Process,
@@ -176,8 +174,47 @@ fn parts(container: &Container) -> (&[String], &[String]) {
     }
 }
 
-/// `host` or `none`.
-pub fn network(container: &Container) -> &'static str {
+/// The networks of a container by name, each with its address.
+fn networks(container: &Container) -> BTreeMap<String, Value> {
+    let attachments = &container.task.networks_attachments;
+    if attachments.is_empty() {
+        return BTreeMap::from([(network(container).to_owned(), json!({}))]);
+    }
+    let endpoint = |attachment: &NetworkAttachment| {
+        let plain = |is_ipv6: bool| {
+            let of_family = attachment.addresses.iter().find(|ip| ip.contains(':') == is_ipv6);
+            of_family.and_then(|ip| ip.split('/').next()).unwrap_or_default().to_owned()
+        };
+        let gateway = |is_ipv6: bool| {
+            let configs = &attachment.network.ipam_options.configs;
+            let of_family = configs.iter().find(|config| config.gateway.contains(':') == is_ipv6);
+            of_family.map(|config| config.gateway.clone()).unwrap_or_default()
+        };
+        let (ipv4, ipv6) = (plain(false), plain(true));
+        json!({
+            "NetworkID": attachment.network.id, "EndpointID": container.task.id,
+            "IPAddress": ipv4, "IPPrefixLen": if ipv4.is_empty() { 0 } else { 32 },
+            "Gateway": gateway(false), "GlobalIPv6Address": ipv6,
+            "GlobalIPv6PrefixLen": if ipv6.is_empty() { 0 } else { 128 },
+            "IPv6Gateway": gateway(true), "MacAddress": mac(&ipv4, &ipv6),
+            "IPAMConfig": null, "Links": null, "Aliases": null, "DriverOpts": null,
+        })
+    };
+    let named = attachments.iter().map(|a| (a.network.spec.name.clone(), endpoint(a)));
+    named.collect()
+}
+
+fn mac(ipv4: &str, ipv6: &str) -> String {
+    let addresses = [ipv4, ipv6].into_iter().filter_map(|text| text.parse().ok());
+    let mac = node_core::addressing::mac(&addresses.collect::<Vec<_>>());
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+/// The first network of a container.
+pub fn network(container: &Container) -> &str {
+    if let Some(attachment) = container.task.networks_attachments.first() {
+        return &attachment.network.spec.name;
+    }
     match (container.template.runtime, container.template.container.network) {
         (Runtime::Container, NetworkMode::None) => "none",
         _ => "host",

@@ -18,6 +18,7 @@ use node_docker::network::{Network, NetworkCreate, NetworkCreated, NetworksPrune
 use node_docker::state::accept_network;
 use node_docker::task_spec::{NetworkAttachment, PROCESS_SCHEME, RUNTIME_PROCESS, TaskSpec};
 use object::Shown;
+pub use object::attachments;
 use serde::Deserialize;
 
 use super::failure::Failure;
@@ -125,7 +126,9 @@ pub async fn inspect(
     let row = snapshot.network(&wanted)?.clone();
     let id = row.network.id;
     let detail = api.read(move |node, _| node.network_detail(id)).await?;
-    Ok(Json(object::inspected(&snapshot, &row, &detail, detail_shown)))
+    let mut shown = object::inspected(&snapshot, &row, &detail, detail_shown);
+    shown.edge = object::edge(&snapshot, &row, api.handle.network_failures());
+    Ok(Json(shown))
 }
 
 /// `DELETE /networks/{id or name}`.

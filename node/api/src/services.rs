@@ -18,7 +18,7 @@ use super::snapshot::Snapshot;
 use super::{Answer, Api, Sent};
 use node_docker::service::{
     Endpoint, Service, ServiceCreated, ServiceEdge, ServiceMode, ServiceStatus, ServiceUpdated,
-    UpdateStatus,
+    UpdateStatus, VirtualIp,
 };
 use node_docker::state::{accept, read_spec, show};
 use node_docker::{Timestamp, Version};
@@ -214,7 +214,11 @@ fn service_object(service: &ServiceState, snapshot: &Snapshot) -> Service {
         version: Version { index: service.version },
         created_at: Timestamp(service.created_wall_ms),
         updated_at: Timestamp(service.updated_wall_ms),
-        endpoint: Endpoint { ports: endpoint_spec.ports.clone(), spec: endpoint_spec },
+        endpoint: Endpoint {
+            ports: endpoint_spec.ports.clone(),
+            spec: endpoint_spec,
+            virtual_ips: virtual_ips(service.id, snapshot),
+        },
         previous_spec: ServiceSpec::before(service).as_ref().map(show),
         spec,
         update_status: update_status(service.id, snapshot),
@@ -223,6 +227,15 @@ fn service_object(service: &ServiceState, snapshot: &Snapshot) -> Service {
             name_owner: snapshot.name_owner(service).map(|id| id.to_string()).unwrap_or_default(),
         },
     }
+}
+
+fn virtual_ips(id: ServiceId, snapshot: &Snapshot) -> Vec<VirtualIp> {
+    let addresses = snapshot.service_addresses.get(&id).into_iter().flatten();
+    let shown = addresses.map(|(network, ip)| VirtualIp {
+        network_id: network.to_string(),
+        addr: format!("{ip}/{}", if ip.is_ipv4() { 32 } else { 128 }),
+    });
+    shown.collect()
 }
 
 /// The state of the template's rollout; absent until the template was updated for the first time.

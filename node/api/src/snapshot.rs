@@ -11,12 +11,13 @@
 //! at most a second old, see [`AGE_MAX`](super::latest::AGE_MAX).
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crdt_state::previous::RanImage;
 use crdt_state::read::NodeView;
 use crdt_state::service::{self, Service};
-use crdt_state::{FleetImage, NodeId, RecordKey, ServiceId, fleet_images};
+use crdt_state::{FleetImage, NetworkId, NodeId, RecordKey, ServiceId, TaskId, fleet_images};
 use gossip::Now;
 use node_core::{NetworkRow, Node, NodeRow, Rollout, TaskView};
 
@@ -46,6 +47,10 @@ pub struct Snapshot {
     pub images: Vec<FleetImage>,
     /// The networks of the fleet.
     pub networks: Vec<NetworkRow>,
+    /// The addresses of tasks, by network.
+    pub task_addresses: BTreeMap<TaskId, BTreeMap<NetworkId, Vec<IpAddr>>>,
+    /// The virtual addresses of services, by network.
+    pub service_addresses: BTreeMap<ServiceId, Vec<(NetworkId, IpAddr)>>,
     /// Why this node takes part in no network; empty: it can.
     pub network_refusal: String,
     /// The service that owns a name which several services have.
@@ -84,6 +89,8 @@ impl Snapshot {
             owners: shared.into_iter().map(|shared| (shared.name, shared.owner)).collect(),
             images: fleet_images(replica),
             networks: node.network_rows(),
+            task_addresses: node.task_addresses(),
+            service_addresses: node.service_addresses(),
             network_refusal: node.addressing().facts().refusal.clone(),
             nodes,
         }

@@ -9,6 +9,8 @@ use crdt_state::{NodeId, TaskId};
 use node_core::TaskView;
 use node_core::expand::task_name;
 
+use super::networks::attachments;
+use super::snapshot::Snapshot;
 use node_docker::container_spec::ContainerSpec;
 use node_docker::state::{show_port, show_task};
 use node_docker::task::{self as docker, ContainerStatus, EdgeTask, PortStatus, Task};
@@ -24,12 +26,14 @@ pub struct TaskObject {
 }
 
 /// What is known about a task in addition to its view.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct TaskContext<'a> {
     /// Its service.
     pub service: Option<&'a Service>,
     /// The image that it runs, if its template is not the service's any more.
     pub ran: Option<&'a RanImage>,
+    /// The networks of the fleet and the addresses of tasks, if they are to be shown.
+    pub snapshot: Option<&'a Snapshot>,
 }
 
 /// The objects of a task and of its past attempts, latest first. The creation time that is shown is
@@ -83,6 +87,7 @@ fn current(view: &TaskView, status: &TaskStatus, of: TaskContext<'_>, after_ms: 
         // Docker's client shows only errors, no messages.
         task.status.err.clone_from(&task.status.message);
     }
+    task.networks_attachments = of.snapshot.map_or_else(Vec::new, |s| attachments(s, status.id));
     set_attempt(&mut task.edge, attempt);
     TaskObject { task, run: run(view, status.id, attempt.number) }
 }
@@ -290,7 +295,7 @@ mod tests {
             runtime: Runtime::Container,
             name: "app:1".to_owned(),
         };
-        let of = TaskContext { service: None, ran: Some(&ran) };
+        let of = TaskContext { ran: Some(&ran), ..TaskContext::default() };
         for object in task_objects(&view(Some(restarted())), of, 0) {
             assert_eq!(object.task.spec.container_spec.expect("always there").image, "app:1");
         }

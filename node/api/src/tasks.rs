@@ -58,8 +58,11 @@ pub fn objects(snapshot: &Snapshot) -> impl Iterator<Item = TaskObject> {
     snapshot.tasks.iter().flat_map(move |view| {
         let slot = (view.service, view.slot);
         let after_ms = unwanted.get(&slot).filter(|_| view.desired_running).copied();
-        let of =
-            TaskContext { service: snapshot.service_of(view.service), ran: snapshot.ran(view) };
+        let of = TaskContext {
+            service: snapshot.service_of(view.service),
+            ran: snapshot.ran(view),
+            snapshot: Some(snapshot),
+        };
         task_objects(view, of, after_ms.unwrap_or(0))
     })
 }

@@ -126,6 +126,9 @@ pub struct NetworkEdge {
     /// Why the answering node takes part in no network.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub refusal: String,
+    /// What the kernel of the answering node does not hold as planned, of any network.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<String>,
 }
 
 /// The body of `POST /networks/create`.

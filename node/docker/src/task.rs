@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::network::IpamConfig;
 use super::task_spec::TaskSpec;
 use super::{Timestamp, Version};
 
@@ -28,9 +29,46 @@ pub struct Task {
     #[serde(rename = "NodeID", skip_serializing_if = "String::is_empty")]
     pub node_id: String,
     pub status: TaskStatus,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub networks_attachments: Vec<NetworkAttachment>,
     /// `running` or `shutdown`.
     pub desired_state: String,
     pub edge: EdgeTask,
+}
+
+/// A network that a task is on.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct NetworkAttachment {
+    pub network: AttachedNetwork,
+    /// `10.0.1.7/32`.
+    pub addresses: Vec<String>,
+}
+
+/// A network, as a task names it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AttachedNetwork {
+    #[serde(rename = "ID")]
+    pub id: String,
+    pub spec: AttachedNetworkSpec,
+    #[serde(rename = "IPAMOptions")]
+    pub ipam_options: AttachedIpam,
+}
+
+/// The name of a network.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AttachedNetworkSpec {
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The ranges of a network.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AttachedIpam {
+    pub configs: Vec<IpamConfig>,
 }
 
 /// The state of a task.

@@ -281,7 +281,7 @@ fn route(message: RouteNetlinkMessage) -> Option<Route> {
     Some(Route { to, way: (header.kind == RouteType::Unicast).then_some(way) })
 }
 
-fn ip(address: RouteAddress) -> Option<IpAddr> {
+pub fn ip(address: RouteAddress) -> Option<IpAddr> {
     match address {
         RouteAddress::Inet(value) => Some(value.into()),
         RouteAddress::Inet6(value) => Some(value.into()),

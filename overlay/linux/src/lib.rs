@@ -18,9 +18,11 @@ mod netlink;
 mod network;
 mod probe;
 mod space;
+mod survey;
 mod sysctl;
 mod task;
 mod wanted;
 
 pub use forwarding::Forwarding;
 pub use netlink::Refusal;
+pub use survey::Survey;

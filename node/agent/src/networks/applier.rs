@@ -14,9 +14,11 @@ use overlay::plan::{LocalNetwork, OverlayPlan, TaskPlan};
 use overlay_dns::{Counters, NameServer, Sockets, Upstream, Upstreams};
 use overlay_linux::balancing::{
     BalancingError, Intact, NetworkBalancer, PortBalancer, accept_loopback_clients,
+    find_forwarding_obstacles,
 };
 use overlay_linux::links::Links;
 
+use super::machine_facts::Reporter;
 use super::names::{ContainerZone, FleetNames, ZoneNetwork};
 use super::resolv_conf::{DNS_PORT, HostServers};
 use super::{NAME_SERVER, Order};
@@ -39,10 +41,19 @@ pub(super) struct Applier {
     counters: Arc<Counters>,
     host_servers: HostServers,
     failures: Arc<Mutex<Vec<String>>>,
-    /// What could not be done with links, and with balancing.
-    failed: [Vec<String>; 2],
+    /// What could not be done with links and with balancing, and what the host's rules drop.
+    failed: [Vec<String>; 3],
+    reporter: Reporter,
     background: tokio::runtime::Handle,
     compared_at: Instant,
+}
+
+/// What the thread shares with the rest of the agent.
+pub(super) struct Parts {
+    pub(super) names: FleetNames,
+    pub(super) failures: Arc<Mutex<Vec<String>>>,
+    pub(super) reporter: Reporter,
+    pub(super) background: tokio::runtime::Handle,
 }
 
 /// The name server of one container.
@@ -54,13 +65,8 @@ struct Resolver {
 }
 
 impl Applier {
-    pub(super) fn new(
-        links: Links,
-        me: NodeId,
-        names: FleetNames,
-        failures: Arc<Mutex<Vec<String>>>,
-        background: tokio::runtime::Handle,
-    ) -> Applier {
+    pub(super) fn new(links: Links, me: NodeId, parts: Parts) -> Applier {
+        let Parts { names, failures, reporter, background } = parts;
         Applier {
             links,
             tag: me.to_string()[..8].to_owned(),
@@ -72,7 +78,8 @@ impl Applier {
             counters: Arc::default(),
             host_servers: HostServers::default(),
             failures,
-            failed: [Vec::new(), Vec::new()],
+            failed: Default::default(),
+            reporter,
             background,
             compared_at: Instant::now(),
         }
@@ -141,8 +148,20 @@ impl Applier {
             tracing::debug!("networks: {} changes in the kernel", applied.changes);
         }
         self.failed[0] = applied.failures.iter().map(ToString::to_string).collect();
+        self.failed[2] = self.obstacles();
         self.tell_failures();
         self.apply_interfaces();
+    }
+
+    /// Rules of the host that drop what it should forward, with what to type.
+    fn obstacles(&self) -> Vec<String> {
+        if self.plan.networks.is_empty() {
+            return Vec::new();
+        }
+        match find_forwarding_obstacles(self.links.host_namespace()) {
+            Ok(found) => found.iter().map(ToString::to_string).collect(),
+            Err(error) => vec![format!("the rules of this machine cannot be read: {error}")],
+        }
     }
 
     /// Only tasks came, went, or changed their interfaces.
@@ -275,6 +294,7 @@ impl Applier {
                 resolver.upstreams.replace(upstreams(&resolver.plan, &self.host_servers));
             }
         }
+        self.reporter.report(&mut self.links);
         let is_gone = |intact: Result<Intact, BalancingError>| !matches!(intact, Ok(Intact::Yes));
         let mut lost: Vec<NetworkId> = Vec::new();
         for (id, balancer) in &mut self.balancers {

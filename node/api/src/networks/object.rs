@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crdt_state::network::AddressRange;
+use crdt_state::{NetworkId, TaskId};
 use node_core::expand::task_name;
 use node_core::{NetworkDetail, NetworkRow, NetworkService, NetworkTask};
 use node_docker::network::{
@@ -10,6 +11,7 @@ use node_docker::network::{
 };
 use node_docker::state::network::{OVERLAY, VNI};
 use node_docker::state::show_port;
+use node_docker::task::{AttachedIpam, AttachedNetwork, AttachedNetworkSpec, NetworkAttachment};
 use node_docker::{Timestamp, container_id, network};
 
 use super::Words;
@@ -67,6 +69,29 @@ fn range(range: &AddressRange) -> IpamConfig {
     }
 }
 
+/// The networks that a task is on, with its addresses.
+pub fn attachments(snapshot: &Snapshot, task: TaskId) -> Vec<NetworkAttachment> {
+    let Some(networks) = snapshot.task_addresses.get(&task) else { return Vec::new() };
+    let attachment = |(id, addresses): (&NetworkId, &Vec<IpAddr>)| {
+        let row = snapshot.networks.iter().find(|row| row.network.id == *id)?;
+        let whole = |ip: &IpAddr| format!("{ip}/{}", if ip.is_ipv4() { 32 } else { 128 });
+        Some(NetworkAttachment {
+            network: AttachedNetwork {
+                id: id.to_string(),
+                spec: AttachedNetworkSpec {
+                    name: row.network.name.clone(),
+                    labels: row.network.labels.clone(),
+                },
+                ipam_options: AttachedIpam {
+                    configs: row.settled.ranges.iter().map(range).collect(),
+                },
+            },
+            addresses: addresses.iter().map(whole).collect(),
+        })
+    };
+    networks.iter().filter_map(attachment).collect()
+}
+
 /// How much of a network is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shown {
@@ -99,10 +124,19 @@ pub(super) fn inspected(
         ip: address.map(|ip| ip.to_string()).unwrap_or_default(),
     });
     shown.peers = peers.collect();
-    let displaced_by = row.settled.displaced_by.map(|id| id.to_string()).unwrap_or_default();
-    let edge = NetworkEdge { displaced_by, refusal: snapshot.network_refusal.clone() };
-    shown.edge = (edge != NetworkEdge::default()).then_some(edge);
     shown
+}
+
+/// What Docker has no word for; `failures` are those of the answering node.
+pub(super) fn edge(
+    snapshot: &Snapshot,
+    row: &NetworkRow,
+    failures: Vec<String>,
+) -> Option<NetworkEdge> {
+    let displaced_by = row.settled.displaced_by.map(|id| id.to_string()).unwrap_or_default();
+    let refusal = snapshot.network_refusal.clone();
+    let edge = NetworkEdge { displaced_by, refusal, failures };
+    (edge != NetworkEdge::default()).then_some(edge)
 }
 
 fn endpoint(service: &NetworkService, task: &NetworkTask) -> EndpointResource {

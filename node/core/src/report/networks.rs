@@ -1,5 +1,6 @@
 //! Networks, who is on them, and with which addresses.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crdt_state::read::Network;
@@ -73,6 +74,27 @@ impl Node {
             })
         });
         rows.collect()
+    }
+
+    /// The addresses of all tasks, by network, as their nodes report them.
+    pub fn task_addresses(&self) -> BTreeMap<TaskId, BTreeMap<NetworkId, Vec<IpAddr>>> {
+        let records = self.catalog().networks.addresses.values().flat_map(BTreeMap::values);
+        let tasks = records.flat_map(|record| &record.tasks);
+        tasks.map(|said| (said.task, said.networks.clone())).collect()
+    }
+
+    /// The virtual addresses of all services, by network.
+    pub fn service_addresses(&self) -> BTreeMap<ServiceId, Vec<(NetworkId, IpAddr)>> {
+        let catalog = self.catalog();
+        let mut found: BTreeMap<ServiceId, Vec<(NetworkId, IpAddr)>> = BTreeMap::new();
+        for network in catalog.networks.networks.keys() {
+            let given = catalog.networks.virtual_addresses(&catalog.services, *network);
+            for (service, addresses) in given {
+                let addresses = addresses.into_iter().map(|ip| (*network, ip));
+                found.entry(service).or_default().extend(addresses);
+            }
+        }
+        found
     }
 
     /// Who is on a network.
