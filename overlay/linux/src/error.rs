@@ -55,7 +55,6 @@ pub struct LinkError {
     /// What should have been done.
     pub action: String,
     /// Why it was not.
-    #[source]
     pub cause: Cause,
 }
 

@@ -40,6 +40,8 @@ pub struct Link {
     pub is_active: bool,
     /// The loopback link.
     pub is_loopback: bool,
+    /// What an operator sees of it besides its name.
+    pub alias: String,
     /// The other end of a veth pair, by its index in its own namespace.
     pub peer: LinkIndex,
     /// What a VXLAN device was made with.
@@ -134,6 +136,7 @@ fn link(message: RouteNetlinkMessage) -> Option<(String, Link)> {
         mtu: 0,
         is_up: message.header.flags.contains(LinkFlags::Up),
         is_active: false,
+        alias: String::new(),
         is_loopback: message.header.flags.contains(LinkFlags::Loopback),
         peer: 0,
         vxlan: None,
@@ -145,6 +148,7 @@ fn link(message: RouteNetlinkMessage) -> Option<(String, Link)> {
             LinkAttribute::Address(value) => link.mac = mac(&value).unwrap_or_default(),
             LinkAttribute::Mtu(value) => link.mtu = value,
             LinkAttribute::Link(value) => link.peer = value,
+            LinkAttribute::IfAlias(value) => link.alias = value,
             LinkAttribute::OperState(State::Up) => link.is_active = true,
             LinkAttribute::LinkInfo(infos) => link.vxlan = infos.into_iter().find_map(vxlan),
             _ => {}

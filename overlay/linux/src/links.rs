@@ -18,7 +18,7 @@ use crate::error::{Applied, LinkError, Subject, Unsupported};
 use crate::item::Scope;
 use crate::kernel;
 use crate::names;
-use crate::namespace::{self, Namespace};
+use crate::namespace;
 use crate::network::{self, Host, Network};
 use crate::space::Space;
 use crate::wanted::{self, Wanted};
@@ -45,12 +45,12 @@ impl Links {
         };
         fs::create_dir_all(names::networks(directory)).map_err(unsupported)?;
         fs::create_dir_all(names::tasks(directory)).map_err(unsupported)?;
-        let namespace = Namespace::current().map_err(unsupported)?;
-        let mut host = Space::open(namespace).map_err(unsupported)?;
+        let mut host = Space::current().map_err(unsupported)?;
         probe::check(directory, &mut host)?;
         let mut tasks = BTreeMap::new();
         for (name, path) in namespace::files(&names::tasks(directory)).map_err(unsupported)? {
-            // A record that cannot be read is written anew when the task is attached again.
+            // The links of a task whose record cannot be read, of another version perhaps, are left
+            // alone until it is attached again.
             if let (true, Some(run)) = (name.ends_with(".json"), names::run_of(&name))
                 && let Ok(bytes) = fs::read(path)
                 && let Ok(interfaces) = serde_json::from_slice(&bytes)
@@ -73,6 +73,8 @@ impl Links {
         let Some(addresses) = addresses else { return applied };
         let interfaces = self.planned_interfaces(plan);
         let mut tasks = self.open_tasks(&interfaces, &mut applied);
+        let known = self.known_runs().into_iter();
+        let unknown: BTreeSet<Run> = known.filter(|run| !interfaces.contains_key(run)).collect();
         let directory = self.directory.clone();
         let mut host = Host { space: &mut self.host, addresses, directory: &directory };
         for (id, local) in &plan.networks {
@@ -89,7 +91,7 @@ impl Links {
                 .filter(|(_, interface)| interface.network == *id)
                 .collect();
             network.apply_links(*id, local, &mut host, &mut applied);
-            network.apply_pairs(*id, &mut tasks, &own, &mut applied);
+            network.apply_pairs(*id, &mut tasks, &own, &unknown, &mut applied);
             network.apply_items(*id, local, &own, &mut applied);
         }
         self.apply_host(plan, &mut applied);
@@ -135,6 +137,8 @@ impl Links {
             let allowed = self.host.namespace.enter(|| sysctl::set(&setting, "0"));
             applied.note(own, "allow IPv6 on its link", allowed.map(usize::from));
             self.host.settle(&name, network.mtu, own, applied);
+            let explained = self.host.explain(&name, &format!("edgectl network {}", local.name));
+            applied.note(own, "explain its link", explained);
             links.insert(link);
             wanted.extend(wanted::host(*id, local, link));
         }

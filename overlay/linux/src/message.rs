@@ -243,6 +243,11 @@ pub fn set_mtu(link: LinkIndex, mtu: u32) -> Request {
     set_link(link, vec![LinkAttribute::Mtu(mtu)])
 }
 
+/// Says what a link is for.
+pub fn set_alias(link: LinkIndex, alias: &str) -> Request {
+    set_link(link, vec![LinkAttribute::IfAlias(alias.into())])
+}
+
 fn set_link(link: LinkIndex, attributes: Vec<LinkAttribute>) -> Request {
     let mut message = LinkMessage::default();
     message.header.index = link;

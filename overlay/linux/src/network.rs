@@ -166,18 +166,18 @@ impl Network {
         applied.note(own, "make its link to the host", made);
     }
 
-    /// Repairs the pairs that lead to these tasks and removes all others.
+    /// Repairs the pairs that lead to these tasks and removes all others, but for those of tasks
+    /// whose interfaces are not known yet.
     pub fn apply_pairs(
         &mut self,
         id: NetworkId,
         tasks: &mut BTreeMap<Run, Space>,
         interfaces: &[(Run, &TaskInterface)],
+        unknown: &BTreeSet<Run>,
         applied: &mut Applied,
     ) {
-        let names: BTreeSet<String> = interfaces
-            .iter()
-            .map(|(run, interface)| names::task_link(*run, interface.network))
-            .collect();
+        let runs = interfaces.iter().map(|(run, _)| run).chain(unknown);
+        let names: BTreeSet<String> = runs.map(|run| names::task_link(*run, id)).collect();
         let unwanted: Vec<String> = self.space.links.keys().cloned().collect();
         for name in unwanted.iter().filter(|name| names::is_task_link(name)) {
             if !names.contains(name) {

@@ -54,13 +54,17 @@ impl Space {
     /// Opens a socket in the namespace. The links are not read yet.
     pub fn open(namespace: Namespace) -> io::Result<Space> {
         let netlink = namespace.netlink()?;
-        Ok(Space {
-            namespace,
-            netlink,
-            links: Links::new(),
-            woken: BTreeSet::new(),
-            addressed: BTreeSet::new(),
-        })
+        Ok(Space::new(namespace, netlink))
+    }
+
+    /// The namespace of this thread, without entering anything: that alone needs a capability.
+    pub fn current() -> io::Result<Space> {
+        Ok(Space::new(Namespace::current()?, Netlink::open()?))
+    }
+
+    fn new(namespace: Namespace, netlink: Netlink) -> Space {
+        let (links, woken, addressed) = (Links::new(), BTreeSet::new(), BTreeSet::new());
+        Space { namespace, netlink, links, woken, addressed }
     }
 
     /// Reads the links.
@@ -112,6 +116,16 @@ impl Space {
         let (names, requests): (Vec<&str>, Vec<Request>) = requests.into_iter().unzip();
         for (action, result) in names.into_iter().zip(self.netlink.batch(requests)) {
             applied.note(subject, &format!("{action} of {name}"), result.map(|()| 1));
+        }
+    }
+
+    /// Says in the list of links what this one is for.
+    pub fn explain(&mut self, name: &str, alias: &str) -> Result<usize, Refusal> {
+        match self.links.get(name) {
+            Some(link) if link.alias != alias => {
+                self.netlink.request(message::set_alias(link.index, alias)).map(|()| 1)
+            }
+            _ => Ok(0),
         }
     }
 

@@ -77,6 +77,7 @@ fn a_host_reaches_the_tasks_of_its_node_and_they_reach_it() {
     let Some(lab) = Lab::new(1) else { return };
     let (_one, tasks) = start(&lab, 1, &plan(1, 1, 2));
     ping_all(&lab.host(1), 1, 0);
+    assert!(run_in(&lab.host(1), "ip link").contains("alias edgectl network default"));
     ping(&tasks[0], "192.0.2.1").unwrap();
     ping(&tasks[0], "2001:db8::1").unwrap();
 }

@@ -43,6 +43,39 @@ fn the_same_plan_again_changes_nothing() {
     across(&lab).unwrap();
 }
 
+#[test]
+fn a_restart_of_the_agent_disturbs_no_packet() {
+    let Some(lab) = Lab::new(2) else { return };
+    drop(start(&lab));
+    let words = "ping -n -i 0.002 -c 400 -W 2 10.9.2.10";
+    let said = std::thread::scope(|scope| {
+        let ping = scope.spawn(|| run_in(&task(&lab, 1), words));
+        while !ping.is_finished() {
+            for node in [1, 2] {
+                let mut again = lab.open(node);
+                assert_eq!(apply(&mut again, &plan(node, 2, 1)), 0);
+                again.attach(task_run(node, 0), &[interface(node, 0)]).unwrap();
+            }
+        }
+        ping.join().unwrap()
+    });
+    assert!(said.contains(" 0% packet loss"), "{said}");
+}
+
+#[test]
+fn a_task_with_a_record_of_another_version_keeps_its_links() {
+    let Some(lab) = Lab::new(2) else { return };
+    drop(start(&lab));
+    let record = format!("{}.json", task(&lab, 1).display());
+    std::fs::write(&record, "[{}]").unwrap();
+    let mut again = lab.open(1);
+    assert_eq!(apply(&mut again, &plan(1, 2, 1)), 0);
+    across(&lab).unwrap();
+    again.attach(task_run(1, 0), &[interface(1, 0)]).unwrap();
+    assert_eq!(apply(&mut lab.open(1), &plan(1, 2, 1)), 0);
+    across(&lab).unwrap();
+}
+
 /// Somebody does `words` on the first node; then the plan repairs it.
 fn repairs(place: impl Fn(&Lab) -> std::path::PathBuf, words: &[&str]) {
     let Some(lab) = Lab::new(2) else { return };
@@ -271,6 +304,38 @@ fn a_task_is_not_attached_to_an_unknown_network() {
     let mut links = lab.open(1);
     let error = links.attach(task_run(1, 0), &[interface(1, 0)]).unwrap_err();
     assert!(matches!(error.cause, Cause::NoNetwork), "{error}");
+}
+
+/// Takes a capability from this thread.
+fn without_capability(number: u32) {
+    /// `_LINUX_CAPABILITY_VERSION_3` of the kernel's `capability.h`.
+    const VERSION: u32 = 0x2008_0522;
+    #[repr(C)]
+    struct Header(u32, i32);
+    let mut sets = [[0u32; 3]; 2];
+    let header = Header(VERSION, 0);
+    // SAFETY: the version has two sets of three words; both pointers live during the calls.
+    unsafe {
+        let header = &raw const header;
+        assert_eq!(nix::libc::syscall(nix::libc::SYS_capget, header, sets.as_mut_ptr()), 0);
+        sets[0][0] &= !(1 << number);
+        assert_eq!(nix::libc::syscall(nix::libc::SYS_capset, header, sets.as_ptr()), 0);
+    }
+}
+
+#[test]
+fn a_machine_that_does_not_let_the_agent_is_said_to_be_unsupported() {
+    const CAP_NET_ADMIN: u32 = 12;
+    const CAP_SYS_ADMIN: u32 = 21;
+    let Some(lab) = Lab::new(1) else { return };
+    for (number, missing) in [(CAP_NET_ADMIN, "CAP_NET_ADMIN"), (CAP_SYS_ADMIN, "CAP_SYS_ADMIN")] {
+        let refused = crate::lab::inside(&lab.host(1), || {
+            without_capability(number);
+            Links::open(&lab.directory(1)).err().unwrap()
+        });
+        assert!(refused.to_string().contains(missing), "{refused}");
+    }
+    drop(lab.open(1));
 }
 
 #[test]
