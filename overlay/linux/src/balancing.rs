@@ -22,6 +22,7 @@ mod slots;
 mod socket;
 mod spread;
 mod table;
+mod typeof_data;
 
 use std::io;
 

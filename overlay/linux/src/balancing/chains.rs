@@ -71,13 +71,13 @@ pub(super) fn pick_chains(
 ) -> Vec<Chain> {
     let last = format!("last{}", family.digit);
     // A packet may read the number of slots before a change and the slot itself after it. The first
-    // slot exists as long as there is a task.
-    let first_slot = translate(load(Rule::default()).constant(slot, &[0; 4]));
+    // slot exists as long as there is a task. A random number below 1 is how `nft` can show a 0 here.
+    let first_slot = translate(load(family.rule()).random(1, slot));
     let refuse = Rule::default().goto(REFUSE);
     let mut chains = vec![Chain::inner(last.clone(), vec![first_slot, refuse])];
     for count in slots::counts() {
         let modulus = u32::try_from(count).expect("a few thousand slots");
-        let draw = translate(load(Rule::default()).random(modulus, slot));
+        let draw = translate(load(family.rule()).random(modulus, slot));
         let rules = vec![draw, Rule::default().goto(&last)];
         chains.push(Chain::inner(pick_chain(family, count), rules));
     }

@@ -170,13 +170,6 @@ impl Rule {
         })
     }
 
-    /// Loads a constant.
-    pub(super) fn constant(self, to: Register, value: &[u8]) -> Self {
-        self.expression("immediate", |data| {
-            data.number(1, REGISTER_BASE + to).nested(2, |constant| write_value(constant, value));
-        })
-    }
-
     /// Goes on if the registers from 0 on are in a set.
     pub(super) fn in_set(self, set: &str) -> Self {
         self.expression("lookup", |data| {

@@ -3,6 +3,10 @@
 //! A flow keeps its translation as long as packets come: a UDP client that sends every second would
 //! stay with a task that left for ever. TCP and SCTP end by themselves, so they are left alone
 //! unless the task is gone.
+//!
+//! A listing takes 10 ms on a machine of 8 GiB however few flows there are: the kernel walks one table
+//! of 262,144 buckets for all namespaces. So callers list once for many changes, and only when a flow
+//! can be wrong.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

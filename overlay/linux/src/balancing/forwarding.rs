@@ -55,7 +55,7 @@ pub fn find_forwarding_obstacles(
             }
         }
     }
-    found.extend(legacy_obstacle(namespace).map_err(BalancingError::Open)?);
+    found.extend(legacy_obstacles(namespace).map_err(BalancingError::Open)?);
     Ok(found)
 }
 
@@ -127,25 +127,29 @@ fn remedy(family: &str, chain: &HostChain, all: &[HostChain]) -> String {
 }
 
 /// The same for the kernel's older tables, which nf_tables does not show.
-fn legacy_obstacle(namespace: BorrowedFd<'_>) -> io::Result<Option<ForwardingObstacle>> {
+fn legacy_obstacles(namespace: BorrowedFd<'_>) -> io::Result<Vec<ForwardingObstacle>> {
     inside(namespace, || {
-        // The program would make the table if it asked for it.
-        let names = std::fs::read_to_string("/proc/thread-self/net/ip_tables_names");
-        if !names.unwrap_or_default().lines().any(|name| name == "filter") {
-            return Ok(None);
-        }
-        let Ok(output) = Command::new("iptables-legacy").args(["-S"]).output() else {
-            return Ok(None);
-        };
-        let rules = String::from_utf8_lossy(&output.stdout);
-        if !rules.contains("-P FORWARD DROP") || rules.contains(" ec+ ") {
-            return Ok(None);
-        }
-        let chain = if rules.contains("-N DOCKER-USER") { "DOCKER-USER" } else { "FORWARD" };
-        let insert = format!("iptables-legacy -I {chain}");
-        Ok(Some(ForwardingObstacle {
-            chain: "iptables-legacy filter FORWARD".into(),
-            remedy: format!("{insert} -i ec+ -j ACCEPT; {insert} -o ec+ -j ACCEPT"),
-        }))
+        let programs = [("ip_tables_names", "iptables"), ("ip6_tables_names", "ip6tables")];
+        Ok(programs.iter().filter_map(|(list, name)| legacy_obstacle(list, name)).collect())
+    })
+}
+
+fn legacy_obstacle(list: &str, name: &str) -> Option<ForwardingObstacle> {
+    // The program would make the table if it asked for it.
+    let tables = std::fs::read_to_string(format!("/proc/thread-self/net/{list}")).ok()?;
+    if !tables.lines().any(|name| name == "filter") {
+        return None;
+    }
+    let program = format!("{name}-legacy");
+    let output = Command::new(&program).args(["-S"]).output().ok()?;
+    let rules = String::from_utf8_lossy(&output.stdout);
+    if !rules.contains("-P FORWARD DROP") || rules.contains(" ec+ ") {
+        return None;
+    }
+    let chain = if rules.contains("-N DOCKER-USER") { "DOCKER-USER" } else { "FORWARD" };
+    let insert = format!("{program} -I {chain}");
+    Some(ForwardingObstacle {
+        chain: format!("{program} filter FORWARD"),
+        remedy: format!("{insert} -i ec+ -j ACCEPT; {insert} -o ec+ -j ACCEPT"),
     })
 }

@@ -1,10 +1,11 @@
 //! The fixed part of a table: chains, rules and empty maps, and how they are written.
 //!
-//! It is built by netlink, not by the program `nft`: that took 20 times as long, is not installed
-//! everywhere, and decides by its version in which byte order it stores the result of `numgen`.
+//! It is built by netlink, not by the program `nft`: that takes 10 to 20 ms where this takes 4, is not
+//! installed everywhere, and could not put the table and its elements in place in one transaction.
 
 use super::expression::Rule;
 use super::message::{APPEND, Attributes, CREATE, Messages, family, tables};
+use super::typeof_data;
 
 const NEW_TABLE: u16 = 0;
 const DELETE_TABLE: u16 = 2;
@@ -36,15 +37,15 @@ impl Field {
         }
     }
 
-    /// The number by which `nft list` knows how to show it. Slots are shown as marks: those are
-    /// the numbers of 32 bits whose length `nft` knows.
+    /// The number by which `nft` knows it. A slot is an integer, whose length `nft` learns by
+    /// [`typeof_data`](super::typeof_data) only.
     const fn kind(self) -> u32 {
         match self {
             Self::Address4 => 7,
             Self::Address6 => 8,
             Self::Protocol => 12,
             Self::Port => 13,
-            Self::Slot => 19,
+            Self::Slot => 4,
         }
     }
 }
@@ -196,6 +197,9 @@ impl Layout {
             }
             Holds::Fields(fields) => {
                 set.number(3, FLAG_MAP).number(6, kind(fields)).number(7, length(fields));
+                if map.key.contains(&Field::Slot) {
+                    set.bytes(13, &typeof_data::describe(map.key, fields));
+                }
             }
         }
     }

@@ -6,7 +6,7 @@
 //! ```text
 //! chain prerouting  { type nat hook prerouting priority dstnat; ip daddr vmap @services4 }
 //! chain pick4-3     { dnat ip to ip daddr . numgen random mod 3 map @tasks4; goto last4 }
-//! chain last4       { dnat ip to ip daddr . 0 map @tasks4; goto refuse }
+//! chain last4       { dnat ip to ip daddr . numgen random mod 1 map @tasks4; goto refuse }
 //! chain refuse      { meta l4proto tcp reject with tcp reset; reject }
 //! chain translated  { type filter hook prerouting priority -90; ip daddr @gone4 goto refuse }
 //! chain postrouting { type nat hook postrouting priority srcnat;
@@ -132,9 +132,11 @@ fn set_up(namespace: BorrowedFd<'_>) -> Result<(), BalancingError> {
         // A packet outside the window would pass untranslated, and the client would reset the
         // connection: the ends judge, not the way.
         ("netfilter/nf_conntrack_tcp_be_liberal", "1"),
-        // Clients of UDP are refused at once each time, not only once per second.
-        ("ipv4/icmp_ratelimit", "0"),
-        ("ipv6/icmp/ratelimit", "0"),
+        // Clients of UDP are refused each time: no kind of ICMP is limited, neither to one packet
+        // per second and client nor to 50 for all at once. Kind 2 of IPv6 never is; a list of none
+        // cannot be written.
+        ("ipv4/icmp_ratemask", "0"),
+        ("ipv6/icmp/ratemask", "2"),
     ] {
         let path = format!("/proc/sys/net/{setting}");
         inside(namespace, || match std::fs::write(&path, value) {

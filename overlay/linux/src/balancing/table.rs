@@ -188,3 +188,61 @@ fn next_generation(generation: u32) -> u32 {
 fn is_absent(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::ENOENT as i32)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::net::Ipv4Addr;
+    use std::os::fd::AsFd;
+
+    use nix::sched::{CloneFlags, unshare};
+
+    use super::super::chains::refuse_chain;
+    use super::super::element::{Fields, Place, Value};
+    use super::super::layout::{Field, Map};
+    use super::*;
+
+    static MAPS: [Map; 1] =
+        [Map { name: "services", key: &[Field::Address4], holds: Holds::Chain }];
+
+    fn table() -> Table {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        let namespace = File::open("/proc/thread-self/ns/net").unwrap();
+        let layout = Layout { table: "t".into(), maps: &MAPS, chains: vec![refuse_chain()] };
+        Table::open(namespace.as_fd(), layout).unwrap()
+    }
+
+    fn elements(count: u32, chain: impl Fn(u32) -> &'static str) -> Elements {
+        let element = |number| {
+            let key = Fields::default().address(Ipv4Addr::from(0x0a00_0000 + number).into());
+            (Place { map: 0, key }, Value::Chain(chain(number).into()))
+        };
+        (0..count).map(element).collect()
+    }
+
+    #[test]
+    fn a_refused_element_is_named_and_nothing_is_changed() {
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("skipped: needs root, to make a network namespace");
+            return;
+        }
+        let mut table = table();
+        table.replace(elements(10, |_| "refuse")).unwrap();
+        let chain = |number| if number == 777 { "nowhere" } else { "refuse" };
+        let error = table.replace(elements(1000, chain)).unwrap_err();
+        let named = "the kernel refuses `add services { 10.0.3.9 : goto nowhere }` in table t";
+        assert!(error.to_string().starts_with(named), "{error}");
+        assert_eq!(table.compare(elements(10, |_| "refuse")).unwrap(), Intact::Yes);
+    }
+
+    #[test]
+    fn a_large_transaction_is_taken_as_a_whole() {
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("skipped: needs root, to make a network namespace");
+            return;
+        }
+        let mut table = table();
+        table.replace(elements(30_000, |_| "refuse")).unwrap();
+        assert_eq!(table.compare(elements(30_000, |_| "refuse")).unwrap(), Intact::Yes);
+    }
+}

@@ -66,3 +66,8 @@ fn a_table_of_nft_is_found() {
 fn the_older_tables_are_found() {
     check(&["iptables-legacy -P FORWARD DROP"], "iptables-legacy -I FORWARD -i ec+ -j ACCEPT");
 }
+
+#[test]
+fn the_older_tables_of_ipv6_are_found() {
+    check(&["ip6tables-legacy -P FORWARD DROP"], "ip6tables-legacy -I FORWARD -i ec+ -j ACCEPT");
+}

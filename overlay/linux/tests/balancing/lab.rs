@@ -52,6 +52,15 @@ impl Namespace {
         self.run(&format!("sysctl -qw net.{setting}"));
     }
 
+    /// Saves all rules, removes them and loads them again, as hosts do when they start.
+    pub fn reload_rules(&self) {
+        let path = std::env::temp_dir().join(format!("{}.nft", self.name));
+        std::fs::write(&path, self.run("nft list ruleset")).unwrap();
+        self.run("nft flush ruleset");
+        self.run(&format!("nft -f {}", path.display()));
+        std::fs::remove_file(path).unwrap();
+    }
+
     /// Runs `work` in the namespace, on a thread of its own.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let file = &self.file;

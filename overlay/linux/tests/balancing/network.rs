@@ -1,7 +1,7 @@
 //! Virtual addresses.
 
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -298,12 +298,15 @@ fn what_others_change_is_found_and_repaired() {
     lab.network.run("nft add table inet other");
     assert_eq!(balancer.is_intact().unwrap(), Intact::Yes);
     assert_eq!(balancer.apply(&network).unwrap(), Changed::Nothing);
+    // Rules that were saved and loaded again are the same.
+    lab.network.reload_rules();
+    assert_eq!(balancer.is_intact().unwrap(), Intact::Yes);
+    assert!(lab.tasks[1].inside(|| connect(service(1), PORT).is_ok()));
     // A change that meets a damage repairs it at once.
     lab.network.run("nft flush ruleset");
     let mut network = network;
     network.virtual_addresses.remove(&service(1));
     assert!(matches!(balancer.apply(&network).unwrap(), Changed::Everything(_)));
-    lab.network.run("nft list ruleset");
     balancer.remove().unwrap();
     assert!(!lab.network.run("nft list ruleset").contains("edgectl"));
 }
@@ -352,4 +355,44 @@ fn clients_of_a_task_that_is_gone_are_told() {
             assert_eq!(connect(direct, PORT).unwrap().server, 1);
         });
     }
+}
+
+#[test]
+fn connections_outlive_a_flush_that_is_repaired() {
+    if !is_possible() {
+        return;
+    }
+    let lab = serving(1);
+    let mut balancer = balancer(&lab);
+    let network = network(&lab, &[(1, &[1])]);
+    balancer.apply(&network).unwrap();
+    lab.tasks[1].inside(|| {
+        let mut idle = connect(service(1), PORT).unwrap();
+        let mut busy = connect(service(1), PORT).unwrap();
+        lab.network.run("nft flush ruleset");
+        busy.stream.write_all(b"x").unwrap();
+        std::thread::sleep(Duration::from_millis(500));
+        assert_eq!(balancer.is_intact().unwrap(), Intact::No);
+        balancer.apply(&network).unwrap();
+        idle.echo().unwrap();
+        busy.stream.read_exact(&mut [0]).unwrap();
+    });
+}
+
+#[test]
+fn every_datagram_to_a_service_without_tasks_is_refused() {
+    if !is_possible() {
+        return;
+    }
+    let lab = serving(1);
+    let mut balancer = balancer(&lab);
+    balancer.apply(&network(&lab, &[(1, &[])])).unwrap();
+    lab.tasks[1].inside(|| {
+        for address in [service(1), service_6(1)] {
+            for _ in 0..200 {
+                let error = ask(&udp(address, PORT)).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+            }
+        }
+    });
 }
