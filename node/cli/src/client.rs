@@ -3,6 +3,8 @@
 //! Every wait has a deadline, except the wait for the next line of a stream. Errors of the
 //! transport are turned into text here.
 
+#[cfg(test)]
+pub mod fake;
 mod streams;
 
 use std::io::ErrorKind;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::client;
 use super::failure::Failure;
 use super::output::nearest;
 
@@ -33,6 +34,19 @@ impl Filters {
             filters.values.entry(key).or_default().push(value.to_owned());
         }
         Ok(filters)
+    }
+
+    /// All of them as a query for the agent, `?filters=…`, for listings that it filters; empty
+    /// without any.
+    pub fn query(&self) -> String {
+        let pairs = self
+            .values
+            .iter()
+            .flat_map(|(key, values)| values.iter().map(|value| (key.as_str(), value.as_str())));
+        match pairs.collect::<Vec<_>>().as_slice() {
+            [] => String::new(),
+            pairs => format!("?{}", client::filters(pairs)),
+        }
     }
 
     /// Does one of the values of `key` fit? Also true without any value.
@@ -72,6 +86,14 @@ mod tests {
         assert!(filters.labels("label", &labels(&[("a", ""), ("b", "1")])));
         assert!(!filters.labels("label", &labels(&[("b", "1")])));
         assert!(!filters.labels("label", &labels(&[("a", ""), ("b", "2")])));
+    }
+
+    #[test]
+    fn the_agent_gets_all_values_of_a_key() {
+        let query = parse(&["name=web", "name=db", "label=a=1"]).expect("valid").query();
+        let asked = percent_encoding::percent_decode_str(&query).decode_utf8_lossy();
+        assert_eq!(asked, r#"?filters={"label":["a=1"],"name":["web","db"]}"#);
+        assert_eq!(parse(&[]).expect("valid").query(), "");
     }
 
     #[test]

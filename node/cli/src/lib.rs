@@ -17,6 +17,7 @@ mod filter;
 mod foreign;
 mod help;
 mod image;
+mod network;
 mod node;
 mod output;
 mod plan;
@@ -104,6 +105,9 @@ enum Command<O: LocalCommands> {
     /// Volumes: data that outlives tasks
     #[command(subcommand)]
     Volume(volume::VolumeCommand),
+    /// Networks: what services reach one another by
+    #[command(subcommand)]
+    Network(network::NetworkCommand),
     /// Copy files into a running task, or out of it
     #[command(help_template = examples!(
         "edgectl cp web.2:/etc/nginx ./nginx       out of a task",
@@ -217,6 +221,7 @@ async fn ask_agent<O: LocalCommands>(command: Command<O>, socket: &Path) -> Resu
         Command::Stats(args) => stats::run(args, client?).await,
         Command::Logs(args) => service::run_logs(args, client?).await,
         Command::Volume(command) => volume::run(command, client?).await,
+        Command::Network(command) => network::run(command, client?).await,
         Command::Image(command) => image::run(command, client?).await,
         Command::Swarm(command) => swarm::run(command, client?).await,
         Command::Status(args) => status::run(args, client?).await,

@@ -3,11 +3,13 @@
 mod change;
 mod container;
 mod create;
+mod endpoint;
 mod flags;
 mod inspect;
 mod lists;
 mod logs;
 mod ls;
+mod networks;
 mod ps;
 mod rename;
 mod replace;
@@ -35,7 +37,7 @@ pub enum ServiceCommand {
     #[command(
         override_usage = "edgectl service create [OPTIONS] IMAGE [ARG]...",
         help_template = examples!(
-            "edgectl service create --name web --replicas 3 nginx:1.27",
+            "edgectl service create --name web --replicas 3 --network front -p 8080:80 nginx:1.27",
             "edgectl service create --name db --mount source=pgdata,target=/var/lib/postgresql/data \\",
             "    --env-file db.env --limit-memory 512m --stop-grace-period 1m postgres:16",
             "edgectl service create --name modem --mode global --device /dev/ttyUSB0 --read-only \\",
@@ -48,6 +50,7 @@ pub enum ServiceCommand {
     #[command(help_template = examples!(
         "edgectl service update --image nginx:1.28 web",
         "edgectl service update --env-add LEVEL=debug --mount-rm /scratch web",
+        "edgectl service update --network-add name=back,alias=shop --publish-rm 80 web",
         "edgectl service update --args 'httpd -f -p 8081' web",
         "edgectl service update --constraint-add node.labels.zone==a --force web",
     ))]

@@ -5,6 +5,7 @@
 
 mod address;
 mod amount;
+mod attachment;
 mod constraint;
 mod csv;
 mod duration;
@@ -14,8 +15,9 @@ mod mount;
 mod pair;
 mod port;
 
-pub use address::{address, domain, extra_host, network};
+pub use address::{Reserved, address, domain, extra_host, ip, reserved, subnet};
 pub use amount::{bytes, cpus, show_bytes, show_cpus};
+pub use attachment::attachment;
 pub use constraint::constraint;
 pub use duration::{duration, show_duration};
 pub use kernel::{
@@ -23,5 +25,5 @@ pub use kernel::{
 };
 pub use moment::{Moment, moment, show_moment};
 pub use mount::mount;
-pub use pair::{Pair, env, env_file, label, log_option};
-pub use port::{HostPort, host_port};
+pub use pair::{Pair, env, env_file, label, log_option, map};
+pub use port::{PortPattern, Published, port_pattern, published};

@@ -1,20 +1,21 @@
 //! `edgectl service create`
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
+use super::endpoint::NewPorts;
 use super::flags::SharedFlags;
 use super::lists::NewLists;
+use super::networks::is_first_on_default;
 use super::{container, spec};
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::output::{print, say};
 use crate::progress;
-use crate::value::{self, HostPort, Pair};
-use node_docker::service::{Empty, EndpointSpec, ServiceCreated, ServiceMode, ServiceSpec};
+use crate::value::{self, Pair};
+use node_docker::service::{Empty, ServiceCreated, ServiceMode, ServiceSpec};
 use node_docker::task_spec::{PROCESS_SCHEME, Placement, RUNTIME_PROCESS};
 
 /// Flags and operands.
@@ -46,9 +47,8 @@ pub struct CreateArgs {
     /// Nodes that may run it: node.labels.zone==a, node.hostname!=pi-3
     #[arg(long, value_name = "CONSTRAINT", value_parser = value::constraint, help_heading = "Placement")]
     constraint: Vec<String>,
-    /// Port of the nodes that run it: mode=host,published=8080,target=80
-    #[arg(short, long, value_name = "PORT", value_parser = value::host_port)]
-    publish: Vec<HostPort>,
+    #[command(flatten)]
+    ports: NewPorts,
     #[command(flatten)]
     lists: NewLists,
     #[command(flatten)]
@@ -67,7 +67,11 @@ pub async fn run(args: CreateArgs, mut client: Client) -> Result<Exit, Failure> 
     for warning in &created.warnings {
         say(format!("warning: {}", warning.trim_end()));
     }
-    say_meaning(&args);
+    container::say_auth(&args.shared.container);
+    if has_default_network(&args) && is_first_on_default(&mut client, &spec).await {
+        say("note: a service without --network is now on the network default, with addresses of \
+             its own; its node's network is --network host");
+    }
     print(&created.id)?;
     progress::wait(&mut client, &created.id, &args.shared.wait).await
 }
@@ -81,7 +85,7 @@ pub fn spec_of(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
     env.extend(args.env.iter().cloned());
 
     let mut spec =
-        ServiceSpec { name: name_of(args)?, labels: map(&args.label), ..Default::default() };
+        ServiceSpec { name: name_of(args)?, labels: value::map(&args.label), ..Default::default() };
     if args.mode == "global" {
         spec.mode = ServiceMode { global: Some(Empty {}), ..ServiceMode::default() };
     }
@@ -93,25 +97,19 @@ pub fn spec_of(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
     set_image(args, &mut spec)?;
     let container = spec.task_template.container_spec.get_or_insert_default();
     container.env = by_name(&env);
-    container.labels = map(&args.container_label);
+    container.labels = value::map(&args.container_label);
     if !args.constraint.is_empty() {
         let placement = spec.task_template.placement.get_or_insert_with(Placement::default);
         placement.constraints = args.constraint.clone();
     }
-    if !args.publish.is_empty() {
-        let ports = args.publish.iter().map(spec::port).collect();
-        spec.endpoint_spec = Some(EndpointSpec { ports, ..EndpointSpec::default() });
-    }
+    args.ports.apply(&mut spec.endpoint_spec);
     Ok(spec)
 }
 
-/// Differences from Docker are explained where a user sees them.
-fn say_meaning(args: &CreateArgs) {
-    container::say_auth(&args.shared.container);
-    if !is_process(args) && !args.lists.names_a_network() && !args.shared.wait.quiet {
-        say("note: its tasks use the network of their node (--network host) until there are \
-             networks of the fleet; --network none gives them none");
-    }
+/// Is a note due if the service is the first on the network default? It was on its node's network
+/// in earlier versions.
+fn has_default_network(args: &CreateArgs) -> bool {
+    !is_process(args) && !args.lists.networks.is_chosen() && !args.shared.wait.quiet
 }
 
 fn is_process(args: &CreateArgs) -> bool {
@@ -155,10 +153,6 @@ fn by_name(pairs: &[Pair]) -> Vec<String> {
         }
     }
     kept.iter().map(ToString::to_string).collect()
-}
-
-fn map(pairs: &[Pair]) -> BTreeMap<String, String> {
-    pairs.iter().map(|pair| (pair.name.clone(), pair.value.clone())).collect()
 }
 
 fn name_of(args: &CreateArgs) -> Result<String, Failure> {
@@ -303,7 +297,8 @@ mod tests {
             (&["--limit-memory", "64x", "x"], "64m"),
             (&["--restart-delay", "5", "x"], "did you mean 5s?"),
             (&["--restart-condition", "allways", "x"], "on-failure"),
-            (&["--publish", "8080:80", "x"], "mode=host,published=8080,target=80"),
+            (&["--publish", "8o80:80", "x"], "is not a port"),
+            (&["--endpoint-mode", "vpi", "x"], "vip, dnsrr"),
             (&["--no-healthcheck", "--health-cmd", "true", "x"], "cannot be used with"),
             (&["--health-interval", "5s", "x"], "--health-cmd"),
             (&["--env-file", "/nowhere", "x"], "cannot read the environment file /nowhere"),
@@ -320,7 +315,7 @@ mod tests {
             (&["--ulimit", "nofiles=1", "x"], "did you mean nofile?"),
             (&["--sysctl", "vm.swappiness=1", "x"], "/etc/sysctl.d"),
             (&["--device", "ttyUSB0", "x"], "/dev/ttyUSB0"),
-            (&["--network", "bridge", "x"], "write host (the node's own) or none"),
+            (&["--network", "alias=db", "x"], "write back, or name=back,alias=db"),
             (&["--host", "printer", "x"], "printer:10.0.0.7"),
             (&["--dns", "dns.lan", "x"], "write it like 10.0.0.1"),
             (&["--stop-signal", "SIGFOO", "x"], "write a name like SIGTERM"),

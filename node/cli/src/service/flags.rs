@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
+use super::endpoint::EndpointFlags;
 use crate::progress::WaitFlags;
 use crate::value::{self, Pair};
 
@@ -30,6 +31,8 @@ pub struct SharedFlags {
     pub restart: RestartFlags,
     #[command(flatten)]
     pub update: UpdateFlags,
+    #[command(flatten)]
+    pub endpoint: EndpointFlags,
     #[command(flatten)]
     pub wait: WaitFlags,
 }

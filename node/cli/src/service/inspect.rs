@@ -1,11 +1,13 @@
 //! `edgectl service inspect`
 
 mod pretty;
+mod reach;
 
 use std::time::Duration;
 
 use clap::Args;
 
+use super::networks::KnownNetworks;
 use crate::client::Client;
 use crate::each::Each;
 use crate::failure::{Exit, Failure};
@@ -41,7 +43,9 @@ pub async fn run(args: InspectArgs, mut client: Client) -> Result<Exit, Failure>
         services.extend(each.take(read(&mut client, typed).await));
     }
     if args.pretty && !services.is_empty() {
-        let texts: Vec<String> = services.iter().map(pretty).collect();
+        // An id is better than no answer.
+        let known = KnownNetworks::all(&mut client).await.unwrap_or_default();
+        let texts: Vec<String> = services.iter().map(|one| pretty(one, &known)).collect();
         print(texts.join("\n\n"))?;
     } else {
         print_inspected(&services, template.as_ref())?;
@@ -69,7 +73,7 @@ impl Lines {
     }
 }
 
-fn pretty(service: &Service) -> String {
+fn pretty(service: &Service, known: &KnownNetworks) -> String {
     let mut lines = Lines::default();
     let spec = &service.spec;
     lines.push("ID", service.id.as_str());
@@ -84,12 +88,11 @@ fn pretty(service: &Service) -> String {
         lines.push("Update", format!("{} {}", update.state, update.message).trim_end());
     }
     let task = &spec.task_template;
-    let networks: Vec<&str> = task.networks.iter().map(|network| network.target.as_str()).collect();
     if let Some(container) = &task.container_spec {
         push_container(&mut lines, container);
         pretty::push(&mut lines, container);
     }
-    lines.push("Network", networks.join(", "));
+    reach::push(&mut lines, service, known);
     if let Some(placement) = &task.placement {
         lines.push("Platforms", pretty::platforms(&placement.platforms));
         lines.push("Constraints", placement.constraints.join(", "));
@@ -104,8 +107,6 @@ fn pretty(service: &Service) -> String {
     }
     lines.push("Restart", task.restart_policy.as_ref().map(restart).unwrap_or_default());
     lines.push("Updates", spec.update_config.as_ref().map(updates).unwrap_or_default());
-    let ports = spec.endpoint_spec.iter().flat_map(|endpoint| &endpoint.ports);
-    lines.push("Ports", crate::output::ports(ports));
     lines.lines.join("\n")
 }
 
@@ -182,7 +183,7 @@ mod tests {
         }))
         .expect("a service");
         assert_eq!(
-            pretty(&service).lines().collect::<Vec<_>>(),
+            pretty(&service, &KnownNetworks::default()).lines().collect::<Vec<_>>(),
             [
                 "ID:             x1",
                 "Name:           web",

@@ -1,14 +1,13 @@
 //! Lists of a container: `create` sets them, `update` adds to them and removes from them.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
 
-use super::change::{change_list, change_map};
+use super::change::{change_list, change_map, nothing_to_remove};
+use super::networks::{KnownNetworks, NetworkChanges, NewNetworks};
 use crate::failure::Failure;
 use crate::value::{self, Pair};
 use node_docker::container_spec::{ContainerSpec, DeviceMapping, Mount, Ulimit};
-use node_docker::task_spec::{NetworkAttachment, TaskSpec};
+use node_docker::task_spec::TaskSpec;
 
 /// The lists of a new service.
 #[derive(Debug, Default, Args)]
@@ -28,9 +27,8 @@ pub struct NewLists {
     /// Kernel parameter of its namespaces: kernel.shmmax=67108864
     #[arg(long, value_name = "NAME=VALUE", value_parser = value::sysctl, help_heading = "Container")]
     sysctl: Vec<Pair>,
-    /// Network: host (the node's own) or none [default: host]
-    #[arg(long, value_name = "NETWORK", value_parser = value::network, help_heading = "Network")]
-    network: Vec<String>,
+    #[command(flatten)]
+    pub networks: NewNetworks,
     /// Name for /etc/hosts: printer:10.0.0.7
     #[arg(long, value_name = "NAME:IP", value_parser = value::extra_host, help_heading = "Network")]
     host: Vec<String>,
@@ -46,14 +44,9 @@ pub struct NewLists {
 }
 
 impl NewLists {
-    /// Did the operator choose a network?
-    pub fn names_a_network(&self) -> bool {
-        !self.network.is_empty()
-    }
-
     /// Sets the lists.
     pub fn apply(&self, task: &mut TaskSpec) {
-        task.networks = self.network.iter().map(|name| attachment(name)).collect();
+        self.networks.apply(&mut task.networks);
         let container = task.container_spec.get_or_insert_default();
         container.mounts.clone_from(&self.mount);
         container.groups.clone_from(&self.group);
@@ -106,12 +99,8 @@ pub struct ListChanges {
     /// Remove a kernel parameter
     #[arg(long, value_name = "NAME", help_heading = "Container")]
     sysctl_rm: Vec<String>,
-    /// Use this network instead: host or none
-    #[arg(long, value_name = "NETWORK", value_parser = value::network, help_heading = "Network")]
-    network_add: Vec<String>,
-    /// Remove a network; without any it is the node's own
-    #[arg(long, value_name = "NETWORK", help_heading = "Network")]
-    network_rm: Vec<String>,
+    #[command(flatten)]
+    pub networks: NetworkChanges,
     /// Add a name to /etc/hosts
     #[arg(long, value_name = "NAME:IP", value_parser = value::extra_host, help_heading = "Network")]
     host_add: Vec<String>,
@@ -140,8 +129,8 @@ pub struct ListChanges {
 
 impl ListChanges {
     /// Makes the changes; removing a missing item is an error.
-    pub fn apply(&self, task: &mut TaskSpec) -> Result<(), Failure> {
-        self.change_network(&mut task.networks)?;
+    pub fn apply(&self, task: &mut TaskSpec, known: &KnownNetworks) -> Result<(), Failure> {
+        self.networks.apply(&mut task.networks, known)?;
         let container = task.container_spec.get_or_insert_default();
         let mount = |mount: &Mount| mount.target.trim_end_matches('/').to_owned();
         let mount_rm: Vec<String> =
@@ -160,16 +149,6 @@ impl ListChanges {
         self.change_devices(container)?;
         self.change_hosts(&mut container.hosts)?;
         self.change_dns(container)
-    }
-
-    /// A container has one network: a new one replaces the old one.
-    fn change_network(&self, networks: &mut Vec<NetworkAttachment>) -> Result<(), Failure> {
-        let name = |network: &NetworkAttachment| network.target.clone();
-        change_list("network", networks, &[], &self.network_rm, name)?;
-        if let Some(wanted) = self.network_add.last() {
-            *networks = vec![attachment(wanted)];
-        }
-        Ok(())
     }
 
     fn change_devices(&self, container: &mut ContainerSpec) -> Result<(), Failure> {
@@ -191,7 +170,7 @@ impl ListChanges {
             };
             if !hosts.iter().any(is_meant) {
                 let known = hosts.iter().map(String::as_str);
-                return Err(super::change::nothing_to_remove("host", removed, known));
+                return Err(nothing_to_remove("host", removed, known));
             }
             hosts.retain(|held| !is_meant(held));
         }
@@ -210,8 +189,4 @@ impl ListChanges {
         container.dns_config = Some(dns).filter(|dns| *dns != Default::default());
         Ok(())
     }
-}
-
-fn attachment(name: &str) -> NetworkAttachment {
-    NetworkAttachment { target: name.to_owned(), aliases: Vec::new(), driver_opts: BTreeMap::new() }
 }

@@ -4,13 +4,14 @@
 use proptest::prelude::*;
 
 use super::create::{CreateArgs, spec_of};
+use super::networks::KnownNetworks;
 use super::update::{UpdateArgs, changed};
 use crate::parse_for_tests;
 use node_docker::service::ServiceSpec;
 use node_docker::state::{accept, read_spec, show};
 
 /// Flags that can be combined in any number and order.
-const FLAGS: [&[&str]; 42] = [
+const FLAGS: [&[&str]; 41] = [
     &["--hostname", "h-{{.Task.Slot}}"],
     &["--entrypoint", "/bin/sh -c 'a b'"],
     &["-e", "A=1"],
@@ -45,7 +46,6 @@ const FLAGS: [&[&str]; 42] = [
     &["--mount", "source=pgdata,target=/data,volume-nocopy,volume-label=a=b"],
     &["--mount", "target=/scratch"],
     &["--mount", "type=tmpfs,target=/tmp,tmpfs-size=64m,tmpfs-mode=1777"],
-    &["--network", "none"],
     &["--limit-cpu", "0.5", "--limit-memory", "64m", "--limit-pids", "9"],
     &["--reserve-cpu", "0.1"],
     &["--health-cmd", "true", "--health-start-period", "3s"],
@@ -53,6 +53,16 @@ const FLAGS: [&[&str]; 42] = [
     &["--container-label", "k=v"],
     &["--restart-condition", "on-failure", "--restart-max-attempts", "3"],
     &["--publish", "mode=host,published=8080,target=80"],
+];
+
+/// Ways to be reached, of which a service has one. The id of a network is like a name here, which
+/// is turned into an id before.
+const NETWORKS: [&[&str]; 5] = [
+    &[],
+    &["--network", "none"],
+    &["--network", "host", "--endpoint-mode", "dnsrr"],
+    &["--network", "name=000000000000000000000000b,alias=db", "-p", "53:53/udp", "-p", "1-3:80"],
+    &["--network", "000000000000000000000000b", "--network", "000000000000000000000000c"],
 ];
 
 const IMAGES: [&str; 4] = [
@@ -83,13 +93,14 @@ proptest! {
     #[test]
     fn what_is_typed_is_what_is_stored_and_shown(
         chosen in proptest::collection::btree_set(0..FLAGS.len(), 0..12),
+        network in 0..NETWORKS.len(),
         image in 0..IMAGES.len(),
         arguments in proptest::collection::vec("[ -~]{0,8}", 0..3),
     ) {
         let flags: Vec<&str> = chosen.iter().flat_map(|index| FLAGS[*index]).copied().collect();
         let head = ["service", "create", "--name", "web"];
         let tail: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let line = [&head[..], &flags, &["--", IMAGES[image]], &tail].concat();
+        let line = [&head[..], &flags, NETWORKS[network], &["--", IMAGES[image]], &tail].concat();
         let args: CreateArgs = match parse_for_tests(&line) {
             Ok(args) => args,
             // A flag was given twice that may be given once.
@@ -109,7 +120,8 @@ proptest! {
         prop_assert_eq!(accept(lossy, Some(&stored)), Ok(stored.clone()));
 
         let update: UpdateArgs = parse_for_tests(&["service", "update", "web"]).expect("no flags");
-        let unchanged = changed(&update, &shown).expect("nothing is changed");
+        let known = KnownNetworks::default();
+        let unchanged = changed(&update, &shown, &known).expect("nothing is changed");
         prop_assert_eq!(accept(arrived(&unchanged), Some(&stored)), Ok(stored.clone()));
     }
 }

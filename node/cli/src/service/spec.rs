@@ -5,10 +5,9 @@ use std::time::Duration;
 use super::container;
 use super::flags::{HealthFlags, ResourceFlags, RestartFlags, SharedFlags, TaskFlags, UpdateFlags};
 use crate::failure::Failure;
-use crate::value::HostPort;
 use node_docker::Nanos;
 use node_docker::container_spec::{ContainerSpec, HealthConfig};
-use node_docker::service::{PortConfig, Replicated, ServiceMode, ServiceSpec, UpdateConfig};
+use node_docker::service::{Replicated, ServiceMode, ServiceSpec, UpdateConfig};
 use node_docker::task_spec::{
     LogDriver, PROCESS_SCHEME, Placement, ResourceRequirements, Resources, RestartPolicy,
 };
@@ -35,6 +34,7 @@ pub fn apply(flags: &SharedFlags, spec: &mut ServiceSpec) -> Result<(), Failure>
         task.placement.get_or_insert_with(Placement::default).max_replicas = max;
     }
     apply_update(&flags.update, &mut spec.update_config);
+    flags.endpoint.apply(&mut spec.endpoint_spec);
     match flags.scale.replicas {
         Some(replicas) => set_replicas(spec, replicas),
         None => Ok(()),
@@ -61,17 +61,6 @@ pub fn set_program(container: &mut ContainerSpec, program: &[String]) {
         container.image = format!("{PROCESS_SCHEME}{program}");
         container.command = Vec::new();
         container.args = args.to_vec();
-    }
-}
-
-/// A published port in the form of the API.
-pub fn port(port: &HostPort) -> PortConfig {
-    PortConfig {
-        name: String::new(),
-        protocol: port.protocol.clone(),
-        target_port: port.target,
-        published_port: port.published,
-        publish_mode: "host".to_owned(),
     }
 }
 

@@ -4,17 +4,19 @@
 use clap::Args;
 
 use super::change::{change_list, change_map, nothing_to_remove};
+use super::endpoint::PortChanges;
 use super::flags::SharedFlags;
 use super::lists::ListChanges;
+use super::networks::KnownNetworks;
 use super::rename::NewName;
 use super::{container, replace, spec};
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::output::print;
 use crate::progress;
-use crate::value::{self, HostPort, Pair};
+use crate::value::{self, Pair};
 use crate::{resolve, words};
-use node_docker::service::{EndpointSpec, ServiceSpec};
+use node_docker::service::ServiceSpec;
 
 /// Flags and operand.
 #[derive(Debug, Args)]
@@ -54,17 +56,13 @@ pub struct UpdateArgs {
     /// Remove a constraint
     #[arg(long, value_name = "CONSTRAINT", help_heading = "Placement")]
     constraint_rm: Vec<String>,
-    /// Add a port
-    #[arg(long, value_name = "PORT", value_parser = value::host_port)]
-    publish_add: Vec<HostPort>,
-    /// Remove a port, by the number that the task uses
-    #[arg(long, value_name = "TARGET")]
-    publish_rm: Vec<u16>,
     /// Replace all tasks even if nothing changed
     #[arg(long)]
     force: bool,
     #[command(flatten)]
     name: NewName,
+    #[command(flatten)]
+    ports: PortChanges,
     #[command(flatten)]
     lists: ListChanges,
     #[command(flatten)]
@@ -74,7 +72,8 @@ pub struct UpdateArgs {
 /// Changes it, and waits.
 pub async fn run(args: UpdateArgs, mut client: Client) -> Result<Exit, Failure> {
     let service = resolve::service(&mut client, &args.service).await?;
-    let spec = changed(&args, &service.spec)?;
+    let known = args.lists.networks.look_up(&mut client).await?;
+    let spec = changed(&args, &service.spec, &known)?;
     container::say_auth(&args.shared.container);
     replace::send(&mut client, &service, &spec, resolve(&args)).await?;
     print(&args.service)?;
@@ -91,12 +90,16 @@ fn resolve(args: &UpdateArgs) -> &'static str {
 }
 
 /// The spec with the changes of the flags.
-pub fn changed(args: &UpdateArgs, before: &ServiceSpec) -> Result<ServiceSpec, Failure> {
+pub fn changed(
+    args: &UpdateArgs,
+    before: &ServiceSpec,
+    known: &KnownNetworks,
+) -> Result<ServiceSpec, Failure> {
     let mut spec = before.clone();
     spec::apply(&args.shared, &mut spec)?;
     args.name.apply(&mut spec);
     change_map("label", &mut spec.labels, &args.label_add, &args.label_rm)?;
-    args.lists.apply(&mut spec.task_template)?;
+    args.lists.apply(&mut spec.task_template, known)?;
     change_image(args, &mut spec)?;
     let container = spec.task_template.container_spec.get_or_insert_default();
     if let Some(words::Words(words)) = &args.args {
@@ -106,7 +109,7 @@ pub fn changed(args: &UpdateArgs, before: &ServiceSpec) -> Result<ServiceSpec, F
     change_map("container label", &mut container.labels, add, remove)?;
     change_env(&mut container.env, args)?;
     change_constraints(&mut spec, args)?;
-    change_ports(&mut spec, args)?;
+    args.ports.apply(&mut spec.endpoint_spec)?;
     if args.force {
         spec.task_template.force_update = spec.task_template.force_update.wrapping_add(1);
     }
@@ -167,25 +170,6 @@ fn change_constraints(spec: &mut ServiceSpec, args: &UpdateArgs) -> Result<(), F
     Ok(())
 }
 
-fn change_ports(spec: &mut ServiceSpec, args: &UpdateArgs) -> Result<(), Failure> {
-    if args.publish_add.is_empty() && args.publish_rm.is_empty() {
-        return Ok(());
-    }
-    let ports = &mut spec.endpoint_spec.get_or_insert_with(EndpointSpec::default).ports;
-    for target in &args.publish_rm {
-        let before = ports.len();
-        ports.retain(|port| port.target_port != *target);
-        if ports.len() == before {
-            let known: Vec<String> =
-                ports.iter().map(|port| port.target_port.to_string()).collect();
-            let known = known.iter().map(String::as_str);
-            return Err(nothing_to_remove("port", &target.to_string(), known));
-        }
-    }
-    ports.extend(args.publish_add.iter().map(spec::port));
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -212,7 +196,7 @@ mod tests {
     fn after(line: &[&str]) -> Result<ServiceSpec, String> {
         let line = [&["service", "update"], line, &["web"]].concat();
         let args: UpdateArgs = parse_for_tests(&line)?;
-        changed(&args, &before()).map_err(|failure| failure.to_string())
+        changed(&args, &before(), &KnownNetworks::default()).map_err(|failure| failure.to_string())
     }
 
     #[test]
@@ -282,7 +266,8 @@ mod tests {
     fn container_after(line: &[&str]) -> Result<ServiceSpec, String> {
         let line = [&["service", "update"], line, &["web"]].concat();
         let args: UpdateArgs = parse_for_tests(&line)?;
-        changed(&args, &container()).map_err(|failure| failure.to_string())
+        changed(&args, &container(), &KnownNetworks::default())
+            .map_err(|failure| failure.to_string())
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! Flags about names and networks: `--host`, `--dns`, `--dns-search`, `--network`.
+//! Addresses and names of hosts: `--host`, `--dns`, `--dns-search`, `--subnet`, `--gateway`.
 
+use std::fmt;
 use std::net::IpAddr;
 
-use crate::output::nearest;
+use ipnet::IpNet;
 
 /// Why a text is not a valid value for these.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -16,14 +17,27 @@ pub enum BadAddress {
     /// `-x`.
     #[error("{0:?} is no domain: write it like shop.lan, or . for none")]
     Domain(String),
-    /// `bridge`.
-    #[error("there is no network {word:?} yet: {hint}")]
-    Network {
-        /// As typed.
-        word: String,
-        /// The networks that exist.
-        hint: String,
-    },
+    /// `10.7`.
+    #[error("{0:?} is no subnet: write it like 10.7.0.0/16")]
+    NotASubnet(String),
+    /// `10.7.0.9`.
+    #[error("{0:?} is no name with an address: write it like printer=10.7.0.9")]
+    NotReserved(String),
+}
+
+/// An address of a subnet that is never given out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reserved {
+    /// What it is for.
+    pub name: String,
+    /// The address.
+    pub address: IpAddr,
+}
+
+impl fmt::Display for Reserved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.name, self.address)
+    }
 }
 
 /// Reads `printer:10.0.0.7` (or with `=`) as a line of `/etc/hosts`.
@@ -39,9 +53,26 @@ pub fn extra_host(text: &str) -> Result<String, BadAddress> {
 }
 
 /// Reads an address.
+pub fn ip(text: &str) -> Result<IpAddr, BadAddress> {
+    text.trim().parse().map_err(|_| BadAddress::NotAnIp(text.to_owned()))
+}
+
+/// Reads an address, for lists of texts.
 pub fn address(text: &str) -> Result<String, BadAddress> {
-    let address: IpAddr = text.trim().parse().map_err(|_| BadAddress::NotAnIp(text.to_owned()))?;
-    Ok(address.to_string())
+    Ok(ip(text)?.to_string())
+}
+
+/// Reads `10.7.0.0/16`.
+pub fn subnet(text: &str) -> Result<IpNet, BadAddress> {
+    text.trim().parse().map_err(|_| BadAddress::NotASubnet(text.to_owned()))
+}
+
+/// Reads `printer=10.7.0.9`.
+pub fn reserved(text: &str) -> Result<Reserved, BadAddress> {
+    let bad = || BadAddress::NotReserved(text.to_owned());
+    let (name, address) = text.split_once('=').ok_or_else(bad)?;
+    let (name, address) = (name.trim().to_owned(), ip(address).map_err(|_| bad())?);
+    if name.is_empty() { Err(bad()) } else { Ok(Reserved { name, address }) }
 }
 
 /// Reads a domain.
@@ -52,20 +83,6 @@ pub fn domain(text: &str) -> Result<String, BadAddress> {
     };
     let is_domain = text == "." || text.trim_end_matches('.').split('.').all(is_label);
     if is_domain { Ok(text.to_owned()) } else { Err(BadAddress::Domain(text.to_owned())) }
-}
-
-/// Reads `host` or `none`, also as `name=host`.
-pub fn network(text: &str) -> Result<String, BadAddress> {
-    const ALL: [&str; 2] = ["host", "none"];
-    let name = text.strip_prefix("name=").unwrap_or(text);
-    if ALL.contains(&name) {
-        return Ok(name.to_owned());
-    }
-    let hint = match nearest(name, ALL) {
-        Some(near) => format!("did you mean {near}?"),
-        None => "write host (the node's own) or none".to_owned(),
-    };
-    Err(BadAddress::Network { word: name.to_owned(), hint })
 }
 
 #[cfg(test)]
@@ -79,7 +96,8 @@ mod tests {
         assert_eq!(extra_host("v6:fd00::7"), Ok("fd00::7 v6".to_owned()));
         assert_eq!(address("fd00::1"), Ok("fd00::1".to_owned()));
         assert_eq!(domain("shop.lan"), Ok("shop.lan".to_owned()));
-        assert_eq!(network("name=none"), Ok("none".to_owned()));
+        assert_eq!(subnet("fd12::/64").map(|net| net.to_string()), Ok("fd12::/64".to_owned()));
+        assert_eq!(reserved("tv=10.7.0.9").map(|r| r.to_string()), Ok("tv=10.7.0.9".to_owned()));
     }
 
     #[test]
@@ -90,9 +108,7 @@ mod tests {
         }
         assert!(address("dns.lan").is_err() && address("10.0.0").is_err());
         assert!(domain("-x").is_err() && domain("a..b").is_err() && domain("").is_err());
-        let error = network("hots").expect_err("mistyped").to_string();
-        assert!(error.ends_with("did you mean host?"), "{error}");
-        let error = network("backend").expect_err("not yet").to_string();
-        assert!(error.ends_with("write host (the node's own) or none"), "{error}");
+        assert!(subnet("10.7").is_err() && subnet("10.7.0.0/33").is_err());
+        assert!(reserved("10.7.0.9").is_err() && reserved("=10.7.0.9").is_err());
     }
 }

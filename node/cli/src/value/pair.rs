@@ -1,5 +1,6 @@
 //! `NAME=value` in its uses: labels, environment, log options.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
@@ -18,6 +19,11 @@ impl fmt::Display for Pair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}={}", self.name, self.value)
     }
+}
+
+/// The pairs by name; the last value of a name wins.
+pub fn map(pairs: &[Pair]) -> BTreeMap<String, String> {
+    pairs.iter().map(|pair| (pair.name.clone(), pair.value.clone())).collect()
 }
 
 /// Why a text is no pair.
