@@ -17,7 +17,8 @@ use serde::Serialize;
 use super::failure::Failure;
 
 pub use cell::{
-    age, capital, error, id, image, now, ports, short_id, without_digest, zone_offset_s,
+    age, capital, error, id, image, now, ports, ports_with_mode, short_id, without_digest,
+    zone_offset_s,
 };
 pub use listing::{Listing, Row, Shown};
 pub use style::{Paint, Tone};

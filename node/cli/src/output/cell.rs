@@ -47,13 +47,56 @@ pub fn image(reference: &str, shown: Shown) -> String {
     }
 }
 
-/// Published ports: `*:8080->80/tcp`.
+/// Published ports: `*:8080->80/tcp`, and neighbours as a range: `*:8000-8009->80-89/tcp`.
 pub fn ports<'a>(ports: impl IntoIterator<Item = &'a PortConfig>) -> String {
-    let texts: Vec<String> = ports
-        .into_iter()
-        .map(|port| format!("*:{}->{}/{}", port.published_port, port.target_port, port.protocol))
-        .collect();
-    texts.join(", ")
+    let texts = port_runs(ports).into_iter().map(|run| run.text());
+    texts.collect::<Vec<_>>().join(", ")
+}
+
+/// The same with the mode, in Docker's word: `*:8080->80/tcp (ingress)` is a port of every node.
+pub fn ports_with_mode<'a>(ports: impl IntoIterator<Item = &'a PortConfig>) -> String {
+    let text = |run: PortRun| match run.first.publish_mode.as_str() {
+        "" => run.text(),
+        mode => format!("{} ({mode})", run.text()),
+    };
+    port_runs(ports).into_iter().map(text).collect::<Vec<_>>().join(", ")
+}
+
+/// Ports whose numbers follow one another, on both sides.
+struct PortRun<'a> {
+    first: &'a PortConfig,
+    /// How many ports come after the first one.
+    more: u16,
+}
+
+impl PortRun<'_> {
+    fn continues_with(&self, port: &PortConfig) -> bool {
+        let next = |number: u16| number.checked_add(self.more + 1);
+        port.protocol == self.first.protocol
+            && port.publish_mode == self.first.publish_mode
+            && next(self.first.published_port) == Some(port.published_port)
+            && next(self.first.target_port) == Some(port.target_port)
+    }
+
+    fn text(&self) -> String {
+        let range = |first: u16| match self.more {
+            0 => first.to_string(),
+            more => format!("{first}-{}", first + more),
+        };
+        let (from, to) = (range(self.first.published_port), range(self.first.target_port));
+        format!("*:{from}->{to}/{}", self.first.protocol)
+    }
+}
+
+fn port_runs<'a>(ports: impl IntoIterator<Item = &'a PortConfig>) -> Vec<PortRun<'a>> {
+    let mut runs: Vec<PortRun<'a>> = Vec::new();
+    for port in ports {
+        match runs.last_mut().filter(|run| run.continues_with(port)) {
+            Some(run) => run.more += 1,
+            None => runs.push(PortRun { first: port, more: 0 }),
+        }
+    }
+    runs
 }
 
 /// An error in quotes, cut or complete; nothing if there is none.
@@ -126,6 +169,27 @@ mod tests {
         let long = "cannot start /opt/x: no such file or directory";
         assert_eq!(error(long, Shown::Short), "\"cannot start /opt/x: no such …\"");
         assert_eq!(error(long, Shown::Whole), format!("\"{long}\""));
+    }
+
+    #[test]
+    fn neighbouring_ports_are_one_range() {
+        let port = |published_port, target_port, mode: &str| PortConfig {
+            protocol: "tcp".to_owned(),
+            published_port,
+            target_port,
+            publish_mode: mode.to_owned(),
+            ..PortConfig::default()
+        };
+        let held = [
+            port(8_000, 80, "ingress"),
+            port(8_001, 81, "ingress"),
+            port(8_002, 82, "host"),
+            port(65_535, 65_535, "host"),
+            port(90, 80, "host"),
+        ];
+        let expected = "*:8000-8001->80-81/tcp, *:8002->82/tcp, *:65535->65535/tcp, *:90->80/tcp";
+        assert_eq!(ports(&held), expected);
+        assert_eq!(ports_with_mode(&held[..2]), "*:8000-8001->80-81/tcp (ingress)");
     }
 
     #[test]

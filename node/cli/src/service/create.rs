@@ -9,7 +9,7 @@ use super::endpoint::NewPorts;
 use super::flags::SharedFlags;
 use super::lists::NewLists;
 use super::networks::is_first_on_default;
-use super::{container, spec};
+use super::{container, endpoint, spec};
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::output::{print, say};
@@ -103,6 +103,7 @@ pub fn spec_of(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
         placement.constraints = args.constraint.clone();
     }
     args.ports.apply(&mut spec.endpoint_spec);
+    endpoint::check(&spec)?;
     Ok(spec)
 }
 
@@ -262,6 +263,37 @@ mod tests {
     }
 
     #[test]
+    fn a_service_may_be_on_several_networks_with_ports_of_every_node() {
+        let spec = sent(&[
+            "--network",
+            "front",
+            "--network",
+            "name=back,alias=shop,driver-opt=a=b",
+            "--endpoint-mode",
+            "vip",
+            "-p",
+            "8080-8081:80-81",
+            "nginx",
+        ])
+        .expect("valid");
+        let port = |published, target| {
+            json!({"Protocol": "tcp", "TargetPort": target, "PublishedPort": published,
+                "PublishMode": "ingress"})
+        };
+        assert_eq!(
+            spec["TaskTemplate"]["Networks"],
+            json!([{"Target": "front"},
+                {"Target": "back", "Aliases": ["shop"], "DriverOpts": {"a": "b"}}])
+        );
+        assert_eq!(
+            spec["EndpointSpec"],
+            json!({"Mode": "vip", "Ports": [port(8080, 80), port(8081, 81)]})
+        );
+        let spec = sent(&["nginx"]).expect("the agent puts it on the network default");
+        assert_eq!(spec["TaskTemplate"]["Networks"], json!(null));
+    }
+
+    #[test]
     fn a_service_is_named_after_its_image_or_program() {
         for (image, name) in [
             ("nginx:1.27", "nginx"),
@@ -298,6 +330,7 @@ mod tests {
             (&["--restart-delay", "5", "x"], "did you mean 5s?"),
             (&["--restart-condition", "allways", "x"], "on-failure"),
             (&["--publish", "8o80:80", "x"], "is not a port"),
+            (&["--runtime", "process", "-p", "8080:80", "x"], "mode=host,published=8080,target=80"),
             (&["--endpoint-mode", "vpi", "x"], "vip, dnsrr"),
             (&["--no-healthcheck", "--health-cmd", "true", "x"], "cannot be used with"),
             (&["--health-interval", "5s", "x"], "--health-cmd"),

@@ -4,9 +4,10 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use super::change::nothing_to_remove;
+use super::container;
 use crate::failure::Failure;
 use crate::value::{self, PortPattern, Published};
-use node_docker::service::{EndpointSpec, PortConfig};
+use node_docker::service::{EndpointSpec, PortConfig, ServiceSpec};
 
 /// The ports of a new service.
 #[derive(Debug, Default, Args)]
@@ -74,6 +75,23 @@ impl PortChanges {
         }
         add(ports, &self.publish_add);
         Ok(())
+    }
+}
+
+/// A program of the host has no address of its own that a port of another node could lead to.
+pub fn check(spec: &ServiceSpec) -> Result<(), Failure> {
+    let image = spec.task_template.container_spec.as_ref().map_or("", |c| c.image.as_str());
+    let mut ports = spec.endpoint_spec.iter().flat_map(|endpoint| &endpoint.ports);
+    match ports.find(|port| port.publish_mode == "ingress") {
+        Some(port) if container::program(image).is_some() => {
+            let (published, target) = (port.published_port, port.target_port);
+            Err(Failure::new(format!(
+                "a program of the host has no port of every node: {published}"
+            ))
+            .why("it is on its node's own network, where only that node leads to it")
+            .hint(format!("mode=host,published={published},target={target} for this port")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -22,7 +22,7 @@ pub const DEFAULT: &str = "default";
 #[derive(Debug, Default, Args)]
 pub struct NewNetworks {
     /// Network, by name or id, also name=back,alias=db; or host (the node's own), or none
-    /// [default: default]
+    /// [default: the network default]
     #[arg(long, value_name = "NETWORK", value_parser = value::attachment,
         help_heading = "Network")]
     network: Vec<NetworkAttachment>,

@@ -9,7 +9,7 @@ use super::flags::SharedFlags;
 use super::lists::ListChanges;
 use super::networks::KnownNetworks;
 use super::rename::NewName;
-use super::{container, replace, spec};
+use super::{container, endpoint, replace, spec};
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::output::print;
@@ -110,6 +110,7 @@ pub fn changed(
     change_env(&mut container.env, args)?;
     change_constraints(&mut spec, args)?;
     args.ports.apply(&mut spec.endpoint_spec)?;
+    endpoint::check(&spec)?;
     if args.force {
         spec.task_template.force_update = spec.task_template.force_update.wrapping_add(1);
     }
@@ -333,6 +334,8 @@ mod tests {
             (["--label-rm", "z"], "there is no label \"z\" to remove\n  why: the service has tier"),
             (["--constraint-rm", "node.id==x"], "the service has node.labels.zone == a"),
             (["--publish-rm", "80"], "why: the service has no port"),
+            (["--publish-add", "8080:80"], "mode=host,published=8080,target=80"),
+            (["--network-rm", "back"], "there is no network \"back\" to remove"),
             (["--args", "a 'b"], "a quote is not closed"),
         ] {
             let error = after(&line).expect_err("refused");

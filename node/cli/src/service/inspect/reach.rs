@@ -1,9 +1,9 @@
 //! How a service is reached, in lines for people: networks by name, addresses, ports.
 
 use super::Lines;
-use crate::output::ports;
+use crate::output::ports_with_mode;
 use crate::service::networks::KnownNetworks;
-use node_docker::service::{PortConfig, Service};
+use node_docker::service::Service;
 use node_docker::task_spec::NetworkAttachment;
 
 pub(super) fn push(lines: &mut Lines, service: &Service, known: &KnownNetworks) {
@@ -20,16 +20,7 @@ pub(super) fn push(lines: &mut Lines, service: &Service, known: &KnownNetworks) 
         .map(|address| format!("{} {}", known.name(&address.network_id), address.addr))
         .collect();
     lines.push("Virtual IPs", addresses.join(", "));
-    lines.push("Ports", show_ports(&endpoint.ports));
-}
-
-/// The mode is Docker's word: `*:8080->80/tcp (ingress)` is open on every node.
-fn show_ports(held: &[PortConfig]) -> String {
-    let one = |port: &PortConfig| match port.publish_mode.as_str() {
-        "" => ports([port]),
-        mode => format!("{} ({mode})", ports([port])),
-    };
-    held.iter().map(one).collect::<Vec<_>>().join(", ")
+    lines.push("Ports", ports_with_mode(&endpoint.ports));
 }
 
 /// `back (db, store)`.
