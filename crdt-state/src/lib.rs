@@ -11,6 +11,7 @@ pub mod digest;
 pub mod handover;
 pub mod id;
 pub mod image;
+pub mod interface;
 pub mod junk;
 pub mod key;
 pub mod labels;

@@ -15,9 +15,7 @@ use crate::condition::NodeConditions;
 use crate::handover::Handovers;
 use crate::image::ImageFact;
 use crate::key::{Kind, RecordKey, task_subject};
-use crate::network::{
-    Attachments, Balancing, NetworkSpec, NodeNetworks, SlotAddresses, TaskAddresses,
-};
+use crate::network::{Attachments, Balancing, NetworkSpec, NodeNetworks, SlotAddresses};
 use crate::node::{Availability, NodeDescription};
 use crate::previous::Previous;
 use crate::record::{OwnedRecord, Record, SharedRecord};
@@ -28,6 +26,8 @@ use crate::spec::{
 use crate::task::{Slot, TaskRecord};
 use crate::volume::{GivenUp, NodeVolumes};
 use crate::wire;
+
+mod networks;
 
 /// The most replicas of one service, and the highest number of a slot: the planner's budget is
 /// 100,000 tasks.
@@ -329,50 +329,6 @@ impl Bounded for Endpoint {
         let is_known = |protocol: &str| protocols.contains(&protocol);
         let are_known = self.ports.iter().all(|port| is_known(&port.protocol));
         are_known.then_some(()).ok_or(Unfit::NoSuch("the protocol of a port"))
-    }
-}
-
-impl Bounded for NetworkSpec {
-    fn check(&self) -> Result<(), Unfit> {
-        at_most("the number of ranges", self.ranges.len(), 2)?;
-        number("the number of the network", u64::from(self.vni), u64::from(VNI_MAX))?;
-        let fits = |range: &crate::network::AddressRange| {
-            range.subnet.addr() == range.subnet.network()
-                && range.subnet.contains(&range.gateway)
-                && range.range.is_none_or(|part| range.subnet.contains(&part))
-        };
-        let are_fit = self.ranges.iter().all(fits);
-        are_fit.then_some(()).ok_or(Unfit::NoSuch("the subnet"))
-    }
-}
-
-impl Bounded for Attachments {
-    fn check(&self) -> Result<(), Unfit> {
-        at_most("the number of networks", self.len(), NETWORKS_MAX)
-    }
-}
-
-impl Bounded for Balancing {
-    fn check(&self) -> Result<(), Unfit> {
-        at_most("the number of virtual addresses", self.virtual_addresses.len(), NETWORKS_MAX)
-    }
-}
-
-impl Bounded for NodeNetworks {
-    fn check(&self) -> Result<(), Unfit> {
-        at_most("the length of a message", self.refusal.len(), MESSAGE_BYTES_MAX)?;
-        at_most("the number of routes", self.routes.len(), NETWORKS_MAX)?;
-        at_most("the number of networks", self.blocks.len(), NETWORKS_MAX)
-    }
-}
-
-impl Bounded for SlotAddresses {
-    fn check(&self) -> Result<(), Unfit> {
-        at_most("the number of tasks", self.tasks.len(), TASKS_MAX)?;
-        let networks = |task: &TaskAddresses| {
-            at_most("the number of networks", task.networks.len(), NETWORKS_MAX)
-        };
-        self.tasks.iter().try_for_each(networks)
     }
 }
 

@@ -124,25 +124,6 @@ pub struct SlotAddresses {
     pub tasks: Vec<TaskAddresses>,
 }
 
-/// One interface of a task, as its runtime needs it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaskInterface {
-    /// The network.
-    pub network: NetworkId,
-    /// The name of the interface: `eth0`.
-    pub name: String,
-    /// Its addresses, at most one of each family.
-    pub addresses: Vec<IpAddr>,
-    /// The link address, six bytes.
-    pub mac: [u8; 6],
-    /// The gateways of the network, at most one of each family.
-    pub gateways: Vec<IpAddr>,
-    /// The subnets that are reached by this interface.
-    pub subnets: Vec<IpNet>,
-    /// Does the default route lead here?
-    pub is_default: bool,
-}
-
 impl NetworkId {
     /// The id of the fleet's default network: the same wherever it is first used.
     pub fn default_network() -> NetworkId {

@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{NodeId, ServiceId, TaskId, first_16};
-use crate::network::TaskInterface;
+use crate::interface::TaskInterface;
 use crate::spec::{Template, TemplateVersion};
 
 /// Which of a service's tasks.

@@ -22,7 +22,7 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 
 use crdt_state::NodeId;
-use crdt_state::network::TaskInterface;
+use crdt_state::interface::TaskInterface;
 use crdt_state::task::{Run, TaskStart};
 use node_core::{NetworkFacts, Node};
 use overlay::plan::OverlayPlan;

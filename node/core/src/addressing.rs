@@ -12,24 +12,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crdt_state::network::{
-    AddressRange, Block, NodeNetworks, SlotAddresses, TaskAddresses, TaskInterface,
-};
+use crdt_state::interface::TaskInterface;
+use crdt_state::network::Block;
 use crdt_state::replica::Replica;
 use crdt_state::service::Service;
 use crdt_state::spec::{NetworkMode, Runtime};
 use crdt_state::task::{AdoptedRun, Slot, TaskStart};
-use crdt_state::{NetworkId, NodeId, RecordKey, ServiceId, TaskId};
+use crdt_state::{NetworkId, NodeId, ServiceId, TaskId};
 use ipnet::IpNet;
 use overlay::blocks::Division;
 use overlay::claims::{self, Claims};
-use overlay::pool;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, NetworkCatalog};
 use crate::event::{Event, Subject};
 
+mod blocks;
 mod interfaces;
+mod records;
 
 pub use interfaces::{gateway_network, mac};
 
@@ -215,33 +215,6 @@ impl Addressing {
         self.leases.retain(|task, _| live.contains(task));
     }
 
-    fn note_own(&self, claims: &mut Claims) {
-        let own = claims.entry(self.me).or_default();
-        own.blocks.clone_from(&self.blocks);
-    }
-
-    /// Gives up the blocks that another node holds, those of networks that are gone, and those that
-    /// a network's new subnet does not have.
-    fn give_up_lost(&mut self, catalog: &Catalog, claims: &mut Claims) -> Vec<claims::Lost> {
-        let mut given_up = Vec::new();
-        let settled = &catalog.networks.settled;
-        self.blocks.retain(|network, _| settled.contains_key(network));
-        for (network, blocks) in &mut self.blocks {
-            let lost = claims::lost(claims, self.me, *network);
-            let divisions = divisions(&settled[network].ranges);
-            let virtual_addresses = taken_by_services(catalog, *network, &divisions);
-            blocks.retain(|block| {
-                let is_lost = lost.iter().any(|lost| lost.block == *block);
-                let fits = divisions.iter().any(|division| division.is_block(&block.subnet));
-                let is_virtual = virtual_addresses.iter().any(|ip| block.subnet.contains(ip));
-                !is_lost && fits && !is_virtual
-            });
-            given_up.extend(lost);
-        }
-        self.note_own(claims);
-        given_up
-    }
-
     /// Sees to it that a task has an address on each network of its service.
     fn lease(&mut self, live: LiveTask, catalog: &Catalog, claims: &mut Claims, lamport: u64) {
         let Some(service) = catalog.services.get(&live.service) else { return };
@@ -279,196 +252,9 @@ impl Addressing {
         self.leases.insert(live.task, lease);
     }
 
-    /// Is the address in one of this node's blocks of this division?
-    fn is_mine(&self, network: NetworkId, division: &Division, ip: IpAddr) -> bool {
-        let blocks = self.blocks.get(&network).map_or(&[][..], Vec::as_slice);
-        let mut blocks = blocks.iter().filter(|block| division.is_block(&block.subnet));
-        blocks.any(|block| block.subnet.contains(&ip))
-    }
-
-    /// A node that lost its records claims the blocks again in which its tasks run, unless another
-    /// node has claimed them.
-    fn claim_again(
-        &mut self,
-        network: NetworkId,
-        division: &Division,
-        ip: IpAddr,
-        claims: &mut Claims,
-        lamport: u64,
-    ) -> bool {
-        let block = division.block_of(ip).filter(|block| division.is_block(block));
-        let Some(subnet) = block else { return false };
-        let others = claims.iter().filter(|(node, _)| **node != self.me);
-        let mut claimed = others.flat_map(|(_, said)| said.blocks.get(&network)).flatten();
-        if claimed.any(|other| pool::overlap(&other.subnet, &subnet)) {
-            return false;
-        }
-        self.blocks.entry(network).or_default().push(Block { subnet, claimed: lamport });
-        self.note_own(claims);
-        true
-    }
-
-    /// A free address of this node's blocks; if there is none, of a further block.
-    fn give(
-        &mut self,
-        network: NetworkId,
-        division: &Division,
-        catalog: &Catalog,
-        claims: &mut Claims,
-        lamport: u64,
-    ) -> Option<IpAddr> {
-        self.free_address(network, division).or_else(|| {
-            self.claim(network, division, catalog, claims, lamport)?;
-            self.free_address(network, division)
-        })
-    }
-
-    fn free_address(&mut self, network: NetworkId, division: &Division) -> Option<IpAddr> {
-        let leased = self.leases.values().flat_map(|lease| &lease.interfaces);
-        let leased = leased.filter(|leased| leased.network == network);
-        let mut used: BTreeSet<IpAddr> =
-            leased.flat_map(|leased| leased.addresses.iter().copied()).collect();
-        used.extend(self.own_address(network, division));
-        let blocks: Vec<IpNet> = self.blocks_of(network, division).collect();
-        for block in blocks {
-            let last = self.last.get(&block).copied();
-            let free = |ip: &IpAddr| !used.contains(ip);
-            let mut behind =
-                division.addresses(&block).filter(|ip| last.is_none_or(|last| *ip > last));
-            let found = behind.find(free).or_else(|| division.addresses(&block).find(free));
-            if let Some(ip) = found {
-                self.last.insert(block, ip);
-                return Some(ip);
-            }
-        }
-        None
-    }
-
-    fn blocks_of(
-        &self,
-        network: NetworkId,
-        division: &Division,
-    ) -> impl Iterator<Item = IpNet> + use<'_> {
-        let blocks = self.blocks.get(&network).map_or(&[][..], Vec::as_slice);
-        let blocks = blocks.iter().map(|block| block.subnet);
-        let blocks: Vec<IpNet> = blocks.filter(|subnet| division.is_block(subnet)).collect();
-        blocks.into_iter()
-    }
-
-    fn claim(
-        &mut self,
-        network: NetworkId,
-        division: &Division,
-        catalog: &Catalog,
-        claims: &mut Claims,
-        lamport: u64,
-    ) -> Option<IpNet> {
-        let taken = taken_by_services(catalog, network, std::slice::from_ref(division));
-        let is_taken = |block: &IpNet| taken.iter().any(|ip| block.contains(ip));
-        let subnet = claims::choose(division, claims, (self.me, network), is_taken)?;
-        self.blocks.entry(network).or_default().push(Block { subnet, claimed: lamport });
-        self.note_own(claims);
-        Some(subnet)
-    }
-
-    /// This node's own address on a network, if it has one: the first of its first block. Where
-    /// every address is a block, the first that no task has.
-    pub fn own_address(&self, network: NetworkId, division: &Division) -> Option<IpAddr> {
-        let mut blocks = self.blocks_of(network, division);
-        if !division.is_undivided() {
-            return division.addresses(&blocks.next()?).next();
-        }
-        let leased = self.leases.values().flat_map(|lease| &lease.interfaces);
-        let leased: Vec<IpAddr> = leased.flat_map(|leased| leased.addresses.clone()).collect();
-        blocks
-            .map(|block| block.addr())
-            .find(|ip| self.is_own_needed(network) && !leased.contains(ip))
-    }
-
     /// The networks by which this node publishes ports.
     pub fn mesh_networks(&self) -> &BTreeSet<NetworkId> {
         &self.own_needed
-    }
-
-    fn is_own_needed(&self, network: NetworkId) -> bool {
-        self.own_needed.contains(&network)
-    }
-
-    /// This node needs an address of its own on each network by which it publishes ports.
-    fn claim_own_addresses(&mut self, catalog: &Catalog, claims: &mut Claims, lamport: u64) {
-        self.own_needed =
-            if self.is_able() { interfaces::mesh_networks(catalog) } else { BTreeSet::new() };
-        for network in self.own_needed.clone() {
-            let Some(settled) = catalog.networks.settled.get(&network) else { continue };
-            for division in divisions(&settled.ranges) {
-                if self.own_address(network, &division).is_none() {
-                    self.claim(network, &division, catalog, claims, lamport);
-                }
-            }
-        }
-    }
-
-    /// A block of a single address that nobody has any more is free for others.
-    fn release_unused(&mut self, catalog: &Catalog) {
-        let leased = self.leases.values().flat_map(|lease| &lease.interfaces);
-        let mut used: BTreeSet<(NetworkId, IpAddr)> =
-            leased.flat_map(|l| l.addresses.iter().map(|ip| (l.network, *ip))).collect();
-        for (network, settled) in &catalog.networks.settled {
-            for division in divisions(&settled.ranges) {
-                used.extend(self.own_address(*network, &division).map(|ip| (*network, ip)));
-            }
-        }
-        for (network, blocks) in &mut self.blocks {
-            blocks.retain(|block| {
-                let is_single = block.subnet.prefix_len() == block.subnet.max_prefix_len();
-                !is_single || used.contains(&(*network, block.subnet.addr()))
-            });
-        }
-        self.blocks.retain(|_, blocks| !blocks.is_empty());
-    }
-
-    fn write(&self, replica: &mut Replica, networks: &NetworkCatalog, wall_ms: u64) -> bool {
-        let said = NodeNetworks {
-            refusal: self.facts.refusal.clone(),
-            data_address: self.facts.data_address,
-            mtu: self.facts.mtu,
-            routes: self.facts.routes.clone(),
-            blocks: self.blocks.clone(),
-        };
-        let mut is_changed = networks.claims.get(&self.me) != Some(&said);
-        if is_changed {
-            replica.put_owned(RecordKey::node_networks(self.me), &said, wall_ms);
-        }
-        let mut slots: BTreeMap<(ServiceId, Slot), SlotAddresses> = BTreeMap::new();
-        for (task, lease) in &self.leases {
-            let (service, slot, node) = (lease.service, lease.slot, self.me);
-            let empty = SlotAddresses { service, slot, node, tasks: Vec::new() };
-            let record = slots.entry((service, slot)).or_insert(empty);
-            let networks =
-                lease.interfaces.iter().map(|leased| (leased.network, leased.addresses.clone()));
-            let networks = networks.collect();
-            record.tasks.push(TaskAddresses {
-                task: *task,
-                networks,
-                withdrawn: lease.is_withdrawn,
-            });
-        }
-        for (key, record) in &slots {
-            if own_record(networks, self.me, *key) != Some(record) {
-                let key = RecordKey::addresses(self.me, key.0, key.1);
-                replica.put_owned(key, record, wall_ms);
-                is_changed = true;
-            }
-        }
-        for (service, records) in &networks.addresses {
-            for (slot, _) in records.keys().filter(|(_, node)| *node == self.me) {
-                if !slots.contains_key(&(*service, *slot)) {
-                    replica.retire_owned(RecordKey::addresses(self.me, *service, *slot), wall_ms);
-                    is_changed = true;
-                }
-            }
-        }
-        is_changed
     }
 
     /// From now on the task takes no new connections. Returns whether that changes anything.
@@ -508,31 +294,10 @@ pub fn is_on_networks(service: &Service) -> bool {
     !service.networks.is_empty() && service.template.runtime == Runtime::Container
 }
 
-fn divisions(ranges: &[AddressRange]) -> Vec<Division> {
-    ranges.iter().map(Division::of).collect()
-}
-
-/// The virtual addresses on a network that is not divided: there they lie among the blocks.
-fn taken_by_services(catalog: &Catalog, network: NetworkId, divisions: &[Division]) -> Vec<IpAddr> {
-    if divisions.iter().all(|division| !division.is_undivided()) {
-        return Vec::new();
-    }
-    let settled = catalog.networks.virtual_addresses(&catalog.services, network);
-    settled.into_values().flatten().collect()
-}
-
 /// The first name `eth0`, `eth1` … that is not among these.
 fn free_name(taken: Vec<&str>) -> String {
     let mut names = (0..).map(|number| format!("eth{number}"));
     names.find(|name| !taken.contains(&name.as_str())).expect("there are enough numbers")
-}
-
-fn own_record(
-    networks: &NetworkCatalog,
-    me: NodeId,
-    (service, slot): (ServiceId, Slot),
-) -> Option<&SlotAddresses> {
-    networks.addresses.get(&service)?.get(&(slot, me))
 }
 
 fn renumbered(catalog: &Catalog, lost: claims::Lost, wall_ms: u64) -> Event {

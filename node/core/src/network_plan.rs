@@ -167,11 +167,10 @@ impl Node {
     ) -> impl Iterator<Item = PlacedTask<'_>> {
         let records = self.catalog().tasks.get(&service).into_iter().flatten();
         records.flat_map(move |((slot, node), record)| {
-            let placed = record.tasks.iter().filter_map(move |status| {
+            record.tasks.iter().filter_map(move |status| {
                 let addresses = self.addresses(service, (*slot, *node), status.id, network)?;
                 Some(PlacedTask { slot: *slot, node: *node, status, addresses })
-            });
-            placed
+            })
         })
     }
 

@@ -20,12 +20,10 @@ use crdt_state::{Kind, NodeId, RecordKey, ServiceId};
 use gossip::{Gossip, GossipConfig, Identity, MemberEvent, Now, Output};
 use serde::{Deserialize, Serialize};
 
-use crate::addressing::{Addressing, LiveTask, NetworkFacts};
-use crate::catalog::Catalog;
+use crate::addressing::{Addressing, NetworkFacts};
 use crate::departure::Departure;
 use crate::edit::{Edit, Edited, Refusal};
 use crate::editor::Editor;
-use crate::event::{Event, Subject};
 use crate::input::{Action, Input};
 use crate::outbox::Outbox;
 use crate::own_records::{NodeFacts, OwnRecords};
@@ -37,6 +35,8 @@ use crate::tasks::StepTime;
 use crate::view::View;
 use crate::withdrawals::Withdrawals;
 
+mod events;
+mod networks;
 mod settle;
 mod timers;
 
@@ -316,36 +316,6 @@ impl Node {
         self.outbox.note_changed(keys);
     }
 
-    fn tell_node(
-        &mut self,
-        id: NodeId,
-        action: &'static str,
-        attributes: Vec<(&'static str, String)>,
-        wall_ms: u64,
-    ) {
-        let subject = Subject::Node { id, name: self.hostname(id) };
-        self.outbox.push(Action::Event(Event { subject, action, attributes, wall_ms }));
-    }
-
-    /// Name and version of the service, if the key is that of a service.
-    fn service_version(&self, key: RecordKey) -> Option<(String, u64)> {
-        let id = ServiceId(key.id);
-        let service = (key.kind == Kind::SERVICE).then(|| self.service(id)).flatten()?;
-        Some((service.name.clone(), service.version))
-    }
-
-    fn tell_service(&mut self, wall_ms: u64, key: RecordKey, before: Option<(String, u64)>) {
-        let after = self.service_version(key);
-        let (name, action) = match (before, after) {
-            (None, Some((name, _))) => (name, "create"),
-            (Some((name, _)), None) => (name, "remove"),
-            (Some((_, old)), Some((name, new))) if old != new => (name, "update"),
-            _ => return,
-        };
-        let subject = Subject::Service { id: ServiceId(key.id), name };
-        self.outbox.push(Action::Event(Event { subject, action, attributes: Vec::new(), wall_ms }));
-    }
-
     /// This node.
     pub fn me(&self) -> NodeId {
         self.me
@@ -398,26 +368,6 @@ impl Node {
         let by = stamp.writer.node;
         let name = Some(self.hostname(by)).filter(|name| !name.is_empty());
         matches!(life, Life::Present { .. }).then(|| name.unwrap_or_else(|| by.to_string()))
-    }
-
-    /// The records, decoded.
-    pub(crate) fn catalog(&self) -> &Catalog {
-        self.planner.catalog()
-    }
-
-    /// How often something changed on which the plan for networks, or a name, may depend.
-    pub fn network_changes(&self) -> u64 {
-        self.network_changes
-    }
-
-    /// The addresses of this node's tasks.
-    pub fn addressing(&self) -> &Addressing {
-        &self.addressing
-    }
-
-    /// The tasks of this node that have not ended.
-    pub fn live_tasks(&self) -> Vec<LiveTask> {
-        self.reconciler.live_tasks()
     }
 
     /// The answers to operators, with ages as of `now`.

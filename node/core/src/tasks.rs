@@ -21,11 +21,11 @@ use crdt_state::task::{
 use crdt_state::{NodeId, ServiceId, TaskId};
 use gossip::Now;
 
-use crate::addressing::LiveTask;
 use crate::expand::{self, Names};
 
 mod adopt;
 mod holds;
+mod live;
 mod local;
 mod report;
 
@@ -142,21 +142,6 @@ impl Tasks {
             .into_iter()
             .map(|key| (key, self.slots.get(&key).map(|local| local.record.clone())))
             .collect()
-    }
-
-    /// The tasks that have not ended.
-    pub fn live(&self) -> Vec<LiveTask> {
-        let locals = self.slots.iter();
-        let live = locals.flat_map(|((service, slot), local)| {
-            local.live.iter().map(move |(task, live)| LiveTask {
-                service: *service,
-                slot: *slot,
-                task: *task,
-                attempt: local.status(*task).map_or(1, |status| status.current.number),
-                has_begun: !matches!(live.phase, Phase::Waiting { .. }),
-            })
-        });
-        live.collect()
     }
 
     /// This node's record of one slot.

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use crdt_state::NetworkId;
-use crdt_state::network::TaskInterface;
+use crdt_state::interface::TaskInterface;
 use crdt_state::task::Run;
 use overlay::plan::OverlayPlan;
 
@@ -18,7 +18,7 @@ use crate::error::{Applied, LinkError, Subject, Unsupported};
 use crate::item::Scope;
 use crate::kernel;
 use crate::names;
-use crate::namespace;
+use crate::namespace::{self, Namespace};
 use crate::network::{self, Host, Network};
 use crate::space::Space;
 use crate::wanted::{self, Wanted};

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use crdt_state::NetworkId;
-use crdt_state::network::TaskInterface;
+use crdt_state::interface::TaskInterface;
 use crdt_state::task::Run;
 use ipnet::IpNet;
 use overlay::plan::LocalNetwork;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crdt_state::NetworkId;
-use crdt_state::network::TaskInterface;
+use crdt_state::interface::TaskInterface;
 use crdt_state::task::Run;
 
 use crate::error::{Applied, Cause, LinkError, Subject};

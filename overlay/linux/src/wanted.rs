@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
 use crdt_state::NetworkId;
-use crdt_state::network::TaskInterface;
+use crdt_state::interface::TaskInterface;
 use crdt_state::task::Run;
 use ipnet::IpNet;
 use overlay::plan::{LocalNetwork, Mac, Peer};

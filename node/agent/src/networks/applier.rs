@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crdt_state::network::TaskInterface;
+use crdt_state::interface::TaskInterface;
 use crdt_state::task::Run;
 use crdt_state::{NetworkId, NodeId};
 use overlay::plan::{LocalNetwork, OverlayPlan, TaskPlan};

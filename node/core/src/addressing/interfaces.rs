@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crdt_state::NetworkId;
-use crdt_state::network::TaskInterface;
+use crdt_state::interface::TaskInterface;
 use crdt_state::service::Service;
 
 use super::{Lease, Leased, is_on_networks};

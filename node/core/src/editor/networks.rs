@@ -63,9 +63,9 @@ impl Editor<'_> {
     pub(super) fn check_networks(&mut self, networks: &Attachments) -> Result<(), Refusal> {
         let default = NetworkId::default_network();
         let known = &self.catalog().networks.networks;
-        let unknown = networks.iter().map(|attachment| attachment.network);
-        let unknown = unknown.filter(|id| *id != default && !known.contains_key(id)).next();
-        if let Some(id) = unknown {
+        let mut asked = networks.iter().map(|attachment| attachment.network);
+        let is_unknown = |id: &NetworkId| *id != default && !known.contains_key(id);
+        if let Some(id) = asked.find(is_unknown) {
             return Err(BadNetwork::Missing(id.to_string()).into());
         }
         let uses_default = networks.iter().any(|attachment| attachment.network == default);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crdt_state::network::TaskInterface;
+use crdt_state::interface::TaskInterface;
 use crdt_state::task::Run;
 use crdt_state::{NetworkId, NodeId, TaskId};
 use nix::sched::{CloneFlags, setns};
