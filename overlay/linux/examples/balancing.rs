@@ -1,16 +1,16 @@
-//! Measures the balancer: `unshare -n cargo run --release --example balancing` (root), in a namespace
-//! of its own.
+//! Measures the balancer, as root and in a namespace of its own, after `cargo build --release`:
+//! `unshare -n sh -c "ip link set lo up; target/release/examples/balancing"`.
 
 #![expect(clippy::unwrap_used, reason = "a measurement")]
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use overlay::plan::LocalNetwork;
-use overlay_linux::balancing::{Intact, NetworkBalancer};
+use overlay_linux::balancing::{Flows, Intact, NetworkBalancer};
 
 fn network(services: u32, tasks: u32) -> LocalNetwork {
     let task = |service: u32, task: u32| -> IpAddr {
@@ -94,5 +94,16 @@ fn main() {
         ] {
             println!("{services} x {tasks}: {what} {:.3} ms", median(times));
         }
+    }
+    // Each source port makes a flow.
+    let mut flows = Flows::open(namespace.as_fd()).unwrap();
+    for count in [0, 20_000] {
+        for port in 30_000..30_000 + count {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+            socket.send_to(b"x", (Ipv4Addr::LOCALHOST, 9)).unwrap();
+        }
+        let absent = Ipv4Addr::from(0x0a00_0001).into();
+        let times = (0..11).map(|_| timed(|| flows.delete_to(absent).unwrap()).0).collect();
+        println!("{count} flows: listed in {:.2} ms", median(times));
     }
 }

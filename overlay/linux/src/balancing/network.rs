@@ -29,7 +29,7 @@ use super::BalancingError;
 use super::chains::{Family, IPV4, IPV6, REFUSE, pick_chain, pick_chains, refuse_chain};
 use super::element::{Action, Edit, Elements, Fields, Place, Value};
 use super::expression::Translate;
-use super::flows::{Flow, Flows};
+use super::flows::{Among, Flow, Flows};
 use super::layout::{
     Chain, Field, Holds, Layout, Map, POSTROUTING_TRANSLATE, PREROUTING_TRANSLATE,
     PREROUTING_TRANSLATED,
@@ -220,10 +220,7 @@ impl NetworkBalancer {
 
     fn delete_misled_flows(&mut self, removed: &[IpAddr]) -> Result<usize, BalancingError> {
         let Some(destinations) = self.spread.destinations() else { return Ok(0) };
-        self.flows.delete(|flow: &Flow| {
-            if flow.is_connection() {
-                return false;
-            }
+        self.flows.delete(Among::Connectionless, |flow: &Flow| {
             match destinations.get(&flow.to.address) {
                 Some(each) => !each.targets.contains(&(flow.answers_from.address, 0)),
                 None => removed.contains(&flow.to.address),

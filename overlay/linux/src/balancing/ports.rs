@@ -35,7 +35,7 @@ use super::element::{Elements, Fields, Place, Value};
 use super::expression::{
     Connection, Meta, Rule, STATE_NEW, STATUS_DESTINATION_TRANSLATED, Translate,
 };
-use super::flows::{Flow, Flows, SCTP, TCP, UDP};
+use super::flows::{Among, Flow, Flows, SCTP, TCP, UDP};
 use super::layout::{
     Chain, FORWARD, Field, Holds, Layout, Map, OUTPUT_TRANSLATE, POSTROUTING_TRANSLATE,
     PREROUTING_RAW, PREROUTING_TRANSLATE,
@@ -257,7 +257,7 @@ impl PortBalancer {
 
     fn delete_misled_flows(&mut self, new: &[FamilyPort]) -> Result<usize, BalancingError> {
         let Some(destinations) = self.spread.destinations() else { return Ok(0) };
-        self.flows.delete(|flow: &Flow| {
+        self.flows.delete(Among::Connectionless, |flow: &Flow| {
             if flow.protocol != UDP {
                 return false;
             }

@@ -18,7 +18,7 @@ use nix::sys::socket::{
 
 use super::BalancingError;
 use super::expression::{Meta, Rule};
-use super::flows::{Flow, Flows, TCP};
+use super::flows::{Among, Flow, Flows, TCP};
 use super::layout::{Chain, OUTPUT_RAW};
 use super::socket::inside;
 
@@ -58,7 +58,7 @@ impl Prober {
         is_near: impl Fn(IpAddr) -> bool,
     ) -> Result<usize, BalancingError> {
         let mut connections = Vec::new();
-        let deleted = flows.delete(|flow| {
+        let deleted = flows.delete(Among::All, |flow| {
             let is_lost = flow.answers_from.address == address;
             if is_lost && flow.protocol == TCP && is_near(flow.from.address) {
                 connections.push(*flow);
