@@ -1,7 +1,7 @@
 //! Measures the name server: `cargo bench -p overlay-dns`.
 //!
 //! One server on one current-thread runtime, one thread that asks, over loopback. Prints the
-//! queries per second with a number of queries in flight, the latency of each, and what an idle
+//! queries per second with a number of unanswered queries, the latency of each, and what an idle
 //! server costs in memory.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
@@ -88,7 +88,7 @@ fn query(name: &str, record_type: RecordType) -> Vec<u8> {
     message.to_vec().expect("encoded")
 }
 
-/// Keeps so many queries in flight until all are answered.
+/// Keeps so many queries unanswered until all are answered.
 fn load(server: SocketAddr, what: &str, query: &[u8], window: usize) {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     socket.connect(server).expect("connected");
@@ -125,7 +125,7 @@ fn load(server: SocketAddr, what: &str, query: &[u8], window: usize) {
     latencies.sort();
     let percentile = |p: usize| latencies[(latencies.len() - 1) * p / 100].as_micros();
     println!(
-        "{what:10} {window:4} in flight: dns_qps {:7.0}, p50 {:5} us, p99 {:5} us, lost {lost}",
+        "{what:10} {window:4} unanswered: dns_qps {:7.0}, p50 {:5} us, p99 {:5} us, lost {lost}",
         latencies.len() as f64 / seconds,
         percentile(50),
         percentile(99),

@@ -29,7 +29,7 @@ pub struct Counts {
     pub failed: u64,
     /// Not a proper query: refused, or not answered if it is no query at all.
     pub rejected: u64,
-    /// Not answered: too many queries in flight, or the socket took no more. A connection above the
+    /// Not answered: too many queries wait for upstream servers, or the socket took no more. A connection above the
     /// limit is also counted here, though not in `queries`.
     pub dropped: u64,
 }

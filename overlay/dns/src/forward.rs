@@ -13,9 +13,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
+use crate::framing::{framed, read_message};
 use crate::reply::Reply;
 use crate::request::{Request, Transport};
-use crate::tcp;
 use crate::upstream::Upstream;
 
 /// How often servers are asked for one query, and so how many servers of a list are used. With
@@ -96,8 +96,8 @@ impl Forward {
 
     async fn ask_tcp(&self, server: &Upstream) -> io::Result<Answered> {
         let mut stream = server.dialer.tcp(server.address)?.connect(server.address).await?;
-        stream.write_all(&tcp::framed(&self.message)).await?;
-        let answer = tcp::read_message(&mut stream).await?;
+        stream.write_all(&framed(&self.message)).await?;
+        let answer = read_message(&mut stream).await?;
         self.judge(&answer).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 

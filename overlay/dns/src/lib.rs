@@ -14,9 +14,11 @@
 mod answer;
 mod counters;
 mod forward;
+mod framing;
 mod reply;
 mod request;
 mod server;
+mod service;
 mod tcp;
 mod udp;
 mod upstream;

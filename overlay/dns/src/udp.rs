@@ -9,7 +9,7 @@ use tokio::net::UdpSocket;
 use crate::answer::Verdict;
 use crate::counters::Outcome;
 use crate::request::{Request, Transport};
-use crate::server::Service;
+use crate::service::Service;
 
 /// The largest query, in bytes. Queries have some hundred bytes; what is cut here is no proper query
 /// any more. The buffer is on the stack, so that an idle server has none.

@@ -80,7 +80,7 @@ impl Upstreams {
         Upstreams(Arc::new(RwLock::new(servers.into())))
     }
 
-    /// Replaces the list, for all clones. Queries in flight finish with the old one.
+    /// Replaces the list, for all clones. Queries that are waiting keep the old one.
     pub fn replace(&self, servers: Vec<Upstream>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = servers.into();
     }

@@ -19,7 +19,7 @@ use crate::server::{TestServer, sockets};
 use crate::upstream::{Behaviour, TestUpstream};
 use crate::zone::v4;
 
-/// How many queries may be in flight, and how many connections open.
+/// How many queries may wait for upstream servers, and how many connections open.
 const FORWARDS_MAX: u64 = 128;
 const CONNECTIONS_MAX: usize = 16;
 
@@ -60,7 +60,7 @@ async fn junk_ends_a_connection() {
 }
 
 #[tokio::test]
-async fn queries_in_flight_are_bounded_and_own_names_are_still_answered() {
+async fn waiting_queries_are_bounded_and_own_names_are_still_answered() {
     let upstream = TestUpstream::start(Behaviour::Silent).await;
     let server = TestServer::start(&[upstream.address]);
     let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
@@ -205,13 +205,18 @@ async fn starved() {
 
     let (own, other) = (query("four", RecordType::A), query("example.org", RecordType::A));
     let mut buffer = [0; 512];
-    let started = Instant::now();
-    for message in [&own, &other, &own] {
-        socket.send(&message.to_vec().expect("encoded")).await.expect("sent");
-        timeout(DEADLINE, socket.recv(&mut buffer)).await.expect("in time").expect("an answer");
+    let mut fastest = DEADLINE;
+    for _ in 0..10 {
+        let started = Instant::now();
+        for message in [&own, &other, &own] {
+            socket.send(&message.to_vec().expect("encoded")).await.expect("sent");
+            timeout(DEADLINE, socket.recv(&mut buffer)).await.expect("in time").expect("an answer");
+        }
+        fastest = fastest.min(started.elapsed());
     }
-    assert!(started.elapsed() < Duration::from_millis(80), "{:?}", started.elapsed());
-    assert_eq!((server.counts().own, server.counts().failed), (2, 1));
+    // Far below the pause of the listener.
+    assert!(fastest < Duration::from_millis(50), "{fastest:?}");
+    assert_eq!((server.counts().own, server.counts().failed), (20, 10));
 
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("raised");
     stream.set_nonblocking(true).expect("set");
