@@ -18,7 +18,7 @@ pub struct CreateArgs {
     /// There is one driver: overlay, which reaches all nodes
     #[arg(short, long, value_name = "DRIVER", default_value = "overlay")]
     driver: String,
-    /// Setting: encrypted, com.docker.network.driver.mtu=BYTES,
+    /// Setting: com.docker.network.driver.mtu=BYTES,
     /// com.docker.network.driver.overlay.vxlanid_list=NUMBER
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = value::label)]
     opt: Vec<Pair>,

@@ -33,7 +33,7 @@ pub async fn run(args: PruneArgs, mut client: Client) -> Result<Exit, Failure> {
     let pruned: NetworksPruned = client.post(&format!("/networks/prune{query}"), &()).await?;
     let names = pruned.networks_deleted.unwrap_or_default();
     if names.is_empty() {
-        say("every network is in use");
+        say("nothing to remove");
     }
     for name in &names {
         print(name)?;

@@ -93,7 +93,7 @@ pub fn spec_of(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
     if args.mode == "replicated" && args.shared.scale.replicas.is_none() {
         spec::set_replicas(&mut spec, 1)?;
     }
-    args.lists.apply(&mut spec.task_template);
+    args.lists.apply(&mut spec.task_template)?;
     set_image(args, &mut spec)?;
     let container = spec.task_template.container_spec.get_or_insert_default();
     container.env = by_name(&env);
@@ -349,6 +349,10 @@ mod tests {
             (&["--sysctl", "vm.swappiness=1", "x"], "/etc/sysctl.d"),
             (&["--device", "ttyUSB0", "x"], "/dev/ttyUSB0"),
             (&["--network", "alias=db", "x"], "write back, or name=back,alias=db"),
+            (&["--network", "a", "--network", "host", "x"], "leave host or a out"),
+            (&["--network", "a", "--network", "name=a,alias=b", "x"], "a is given twice"),
+            (&["--network", "none", "-p", "8080:80", "x"], "the service is on the network none"),
+            (&["--network", "back", "process:x"], "a program of the host is on no network"),
             (&["--host", "printer", "x"], "printer:10.0.0.7"),
             (&["--dns", "dns.lan", "x"], "write it like 10.0.0.1"),
             (&["--stop-signal", "SIGFOO", "x"], "write a name like SIGTERM"),

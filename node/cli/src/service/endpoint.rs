@@ -5,6 +5,7 @@ use clap::builder::PossibleValuesParser;
 
 use super::change::nothing_to_remove;
 use super::container;
+use super::networks::is_alone;
 use crate::failure::Failure;
 use crate::value::{self, PortPattern, Published};
 use node_docker::service::{EndpointSpec, PortConfig, ServiceSpec};
@@ -78,21 +79,28 @@ impl PortChanges {
     }
 }
 
-/// A program of the host has no address of its own that a port of another node could lead to.
+/// Does everything fit to the networks? The agent says the same in the words of the spec.
 pub fn check(spec: &ServiceSpec) -> Result<(), Failure> {
     let image = spec.task_template.container_spec.as_ref().map_or("", |c| c.image.as_str());
-    let mut ports = spec.endpoint_spec.iter().flat_map(|endpoint| &endpoint.ports);
-    match ports.find(|port| port.publish_mode == "ingress") {
-        Some(port) if container::program(image).is_some() => {
-            let (published, target) = (port.published_port, port.target_port);
-            Err(Failure::new(format!(
-                "a program of the host has no port of every node: {published}"
-            ))
-            .why("it is on its node's own network, where only that node leads to it")
-            .hint(format!("mode=host,published={published},target={target} for this port")))
-        }
-        _ => Ok(()),
+    let networks = &spec.task_template.networks;
+    let is_program = container::program(image).is_some();
+    if let Some(network) = networks.iter().find(|network| is_program && !is_alone(network)) {
+        return Err(Failure::new("a program of the host is on no network of the fleet")
+            .why("it sees its node's own network, as every program there")
+            .hint(format!("leave the network {} out", network.target)));
     }
+    let why = match networks.iter().find(|network| is_alone(network)) {
+        _ if is_program => "it is on its node's own network, where only that node leads to it",
+        Some(network) if network.target == "host" => "the service is on the network host",
+        Some(_) => "the service is on the network none",
+        None => return Ok(()),
+    };
+    let mut ports = spec.endpoint_spec.iter().flat_map(|endpoint| &endpoint.ports);
+    let Some(port) = ports.find(|port| port.publish_mode == "ingress") else { return Ok(()) };
+    let (published, target) = (port.published_port, port.target_port);
+    Err(Failure::new(format!("port {published} of every node needs a network of the fleet"))
+        .why(why)
+        .hint(format!("mode=host,published={published},target={target} for this port")))
 }
 
 /// A port that is there already is not added twice.

@@ -45,8 +45,8 @@ pub struct NewLists {
 
 impl NewLists {
     /// Sets the lists.
-    pub fn apply(&self, task: &mut TaskSpec) {
-        self.networks.apply(&mut task.networks);
+    pub fn apply(&self, task: &mut TaskSpec) -> Result<(), Failure> {
+        self.networks.apply(&mut task.networks)?;
         let container = task.container_spec.get_or_insert_default();
         container.mounts.clone_from(&self.mount);
         container.groups.clone_from(&self.group);
@@ -63,6 +63,7 @@ impl NewLists {
             dns.options.clone_from(&self.dns_option);
             dns.search.clone_from(&self.dns_search);
         }
+        Ok(())
     }
 }
 

@@ -35,8 +35,16 @@ impl NewNetworks {
     }
 
     /// Sets them.
-    pub fn apply(&self, networks: &mut Vec<NetworkAttachment>) {
+    pub fn apply(&self, networks: &mut Vec<NetworkAttachment>) -> Result<(), Failure> {
+        for (at, network) in self.network.iter().enumerate() {
+            let name = &network.target;
+            if self.network[..at].iter().any(|before| before.target == *name) {
+                return Err(Failure::new(format!("the network {name} is given twice"))
+                    .hint(format!("--network name={name},alias=A,alias=B for several names")));
+            }
+        }
         networks.clone_from(&self.network);
+        check_alone(networks, &KnownNetworks::default())
     }
 }
 
@@ -87,7 +95,6 @@ impl NetworkChanges {
             is_off_default |= known.name(id) == DEFAULT;
             networks.retain(|held| !is_meant(held));
         }
-        let is_alone = |held: &NetworkAttachment| matches!(held.target.as_str(), "host" | "none");
         if self.network_add.iter().any(is_alone) {
             networks.clear();
         } else if !self.network_add.is_empty() {
@@ -106,8 +113,26 @@ impl NetworkChanges {
                 .why("a service without any other network is on it")
                 .hint("--network-add NETWORK along with it, or --network-add none"));
         }
-        Ok(())
+        check_alone(networks, known)
     }
+}
+
+/// `host` and `none` take no other network beside them.
+pub fn is_alone(network: &NetworkAttachment) -> bool {
+    matches!(network.target.as_str(), "host" | "none")
+}
+
+fn check_alone(networks: &[NetworkAttachment], known: &KnownNetworks) -> Result<(), Failure> {
+    let Some(alone) = networks.iter().find(|network| is_alone(network)) else { return Ok(()) };
+    let Some(other) = networks.iter().find(|network| network.target != alone.target) else {
+        return Ok(());
+    };
+    let (alone, other) = (&alone.target, known.name(&other.target));
+    let meaning =
+        if alone == "host" { "is the node's own network" } else { "is no network at all" };
+    Err(Failure::new(format!("a service cannot be on the networks {alone} and {other} at once"))
+        .why(format!("{alone} {meaning}"))
+        .hint(format!("leave {alone} or {other} out")))
 }
 
 /// Networks as the agent knows them.
@@ -215,8 +240,8 @@ mod tests {
         assert_eq!(ok(&["host"], "--network-add back"), "id-1");
         assert_eq!(ok(&["id-1", "id-2"], "--network-add none"), "none");
         assert_eq!(ok(&["none"], "--network-add host"), "host");
-        // The agent refuses two that exclude each other.
-        assert_eq!(ok(&["id-0"], "--network-add host --network-add back"), "host id-1");
+        let error = after(&["id-0"], "--network-add host --network-add back").expect_err("two");
+        assert!(error.contains("networks host and back at once"), "{error}");
     }
 
     #[test]
@@ -252,6 +277,23 @@ mod tests {
         let line = Line::try_parse_from(["x"]).expect("valid");
         line.networks.look_up(&mut client).await.expect("nothing is asked");
         assert_eq!(asked.lines().len(), 4, "an update of another thing asks for no network");
+    }
+
+    #[tokio::test]
+    async fn only_who_may_be_surprised_by_the_default_is_looked_up() {
+        let answers: fake::Answers =
+            &[("POST /services/create?resolve=changed", 201, r#"{"ID":"x1"}"#)];
+        let asked = async |flags: &[&str]| {
+            let (client, asked) = fake::agent(answers).await;
+            let line = [&["service", "create", "-d", "--name", "web"], flags].concat();
+            let args = crate::parse_for_tests(&line).expect("valid");
+            crate::service::create::run(args, client).await.expect("created");
+            asked.lines().split_off(1)
+        };
+        assert_eq!(asked(&["nginx"]).await, ["GET /networks/default?verbose=true"]);
+        for flags in [&["-q", "nginx"][..], &["--network", "back", "nginx"], &["process:/opt/x"]] {
+            assert_eq!(asked(flags).await, Vec::<String>::new(), "{flags:?}");
+        }
     }
 
     #[test]
