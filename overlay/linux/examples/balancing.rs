@@ -48,40 +48,79 @@ fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
 }
 
 fn main() {
-    let namespace = File::open("/proc/self/ns/net").unwrap();
+    let namespace = File::open("/proc/self/ns/net").expect("the kernel and the clock answer");
     for (services, tasks) in [(0, 0), (10, 10), (1000, 10), (1, 1000)] {
         let mut first = Vec::new();
         for _ in 0..11 {
-            let mut balancer = NetworkBalancer::open(namespace.as_fd()).unwrap();
+            let mut balancer =
+                NetworkBalancer::open(namespace.as_fd()).expect("the kernel and the clock answer");
             let network = network(services, tasks);
-            first.push(timed(|| balancer.apply(&network).unwrap()).0);
+            first.push(
+                timed(|| balancer.apply(&network).expect("the kernel and the clock answer")).0,
+            );
         }
         println!("{services} x {tasks}: first load {:.2} ms", median(first));
         if services == 0 {
             continue;
         }
-        let mut balancer = NetworkBalancer::open(namespace.as_fd()).unwrap();
+        let mut balancer =
+            NetworkBalancer::open(namespace.as_fd()).expect("the kernel and the clock answer");
         let mut network = network(services, tasks);
-        balancer.apply(&network).unwrap();
-        let address = *network.virtual_addresses.keys().nth(services as usize / 2).unwrap();
+        balancer.apply(&network).expect("the kernel and the clock answer");
+        let address = *network
+            .virtual_addresses
+            .keys()
+            .nth(services as usize / 2)
+            .expect("the kernel and the clock answer");
         let (mut leaves, mut comes) = (Vec::new(), Vec::new());
         let mut nothing = Vec::new();
         let (mut rechecks, mut checks) = (Vec::new(), Vec::new());
         let mut compares = Vec::new();
         for change in 0..101 {
-            let backends = network.virtual_addresses.get_mut(&address).unwrap();
+            let backends = network
+                .virtual_addresses
+                .get_mut(&address)
+                .expect("the kernel and the clock answer");
             if change % 2 == 0 {
                 backends.remove(3);
             } else {
                 backends.insert(3, Ipv4Addr::from(0x0a70_0000 + change).into());
             }
             let changes = if change % 2 == 0 { &mut leaves } else { &mut comes };
-            changes.push(timed(|| balancer.apply(&network).unwrap()).0);
-            nothing.push(timed(|| balancer.apply(&network).unwrap()).0);
-            rechecks.push(timed(|| assert_eq!(balancer.is_intact().unwrap(), Intact::Yes)).0);
-            checks.push(timed(|| assert_eq!(balancer.is_intact().unwrap(), Intact::Yes)).0);
+            changes.push(
+                timed(|| balancer.apply(&network).expect("the kernel and the clock answer")).0,
+            );
+            nothing.push(
+                timed(|| balancer.apply(&network).expect("the kernel and the clock answer")).0,
+            );
+            rechecks.push(
+                timed(|| {
+                    assert_eq!(
+                        balancer.is_intact().expect("the kernel and the clock answer"),
+                        Intact::Yes
+                    )
+                })
+                .0,
+            );
+            checks.push(
+                timed(|| {
+                    assert_eq!(
+                        balancer.is_intact().expect("the kernel and the clock answer"),
+                        Intact::Yes
+                    )
+                })
+                .0,
+            );
             if change < 11 {
-                compares.push(timed(|| assert_eq!(balancer.compare().unwrap(), Intact::Yes)).0);
+                compares.push(
+                    timed(|| {
+                        assert_eq!(
+                            balancer.compare().expect("the kernel and the clock answer"),
+                            Intact::Yes
+                        )
+                    })
+                    .0,
+                );
             }
         }
         for (what, times) in [
@@ -96,14 +135,19 @@ fn main() {
         }
     }
     // Each source port makes a flow.
-    let mut flows = Flows::open(namespace.as_fd()).unwrap();
+    let mut flows = Flows::open(namespace.as_fd()).expect("the kernel and the clock answer");
     for count in [0, 20_000] {
         for port in 30_000..30_000 + count {
-            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
-            socket.send_to(b"x", (Ipv4Addr::LOCALHOST, 9)).unwrap();
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port))
+                .expect("the kernel and the clock answer");
+            socket
+                .send_to(b"x", (Ipv4Addr::LOCALHOST, 9))
+                .expect("the kernel and the clock answer");
         }
         let absent = Ipv4Addr::from(0x0a00_0001).into();
-        let times = (0..11).map(|_| timed(|| flows.delete_to(absent).unwrap()).0).collect();
+        let times = (0..11)
+            .map(|_| timed(|| flows.delete_to(absent).expect("the kernel and the clock answer")).0)
+            .collect();
         println!("{count} flows: listed in {:.2} ms", median(times));
     }
 }

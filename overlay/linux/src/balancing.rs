@@ -10,6 +10,7 @@
 mod chains;
 mod element;
 mod expression;
+mod field;
 mod flows;
 mod forwarding;
 mod layout;

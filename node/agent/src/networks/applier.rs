@@ -1,6 +1,7 @@
 //! The thread that holds the plan in the kernel.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -133,11 +134,11 @@ impl Applier {
         let before = std::mem::replace(&mut self.plan, plan);
         if links_of(&before) != links_of(&self.plan) {
             self.apply_links();
-        } else {
-            self.apply_tasks(&before);
         }
+        // The removal of a link takes the kernel tens of milliseconds: connections come first.
         self.apply_balancing(&before);
         self.apply_resolvers();
+        self.apply_tasks(&before);
     }
 
     /// Compares all links, addresses and routes with the kernel.
@@ -150,7 +151,6 @@ impl Applier {
         self.failed[0] = applied.failures.iter().map(ToString::to_string).collect();
         self.failed[2] = self.obstacles();
         self.tell_failures();
-        self.apply_interfaces();
     }
 
     /// Rules of the host that drop what it should forward, with what to type.
@@ -168,7 +168,6 @@ impl Applier {
     fn apply_tasks(&mut self, before: &OverlayPlan) {
         let gone = before.tasks.keys().filter(|run| !self.plan.tasks.contains_key(run));
         for run in gone.copied().collect::<Vec<_>>() {
-            self.resolvers.remove(&run);
             if let Err(error) = self.links.detach(run) {
                 tracing::warn!("networks: {error}");
             }
@@ -372,10 +371,10 @@ fn balancer<'a>(
     id: NetworkId,
 ) -> Result<Option<&'a mut NetworkBalancer>, BalancingError> {
     let Some(namespace) = links.namespace(id) else { return Ok(None) };
-    if !balancers.contains_key(&id) {
-        balancers.insert(id, NetworkBalancer::open(namespace)?);
-    }
-    Ok(balancers.get_mut(&id))
+    Ok(Some(match balancers.entry(id) {
+        Entry::Occupied(held) => held.into_mut(),
+        Entry::Vacant(free) => free.insert(NetworkBalancer::open(namespace)?),
+    }))
 }
 
 fn zone_networks(task: &TaskPlan) -> Vec<ZoneNetwork> {

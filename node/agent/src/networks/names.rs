@@ -18,7 +18,10 @@ const SHORT_ID_CHARS: usize = 12;
 
 /// The names on all networks of this node's tasks; clones share them.
 #[derive(Clone, Default)]
-pub(super) struct FleetNames(Arc<RwLock<Arc<BTreeMap<NetworkId, Arc<NetworkNames>>>>>);
+pub(super) struct FleetNames(Arc<RwLock<NamesByNetwork>>);
+
+/// A snapshot of all names.
+type NamesByNetwork = Arc<BTreeMap<NetworkId, Arc<NetworkNames>>>;
 
 impl FleetNames {
     /// Takes the names of a node's networks.
@@ -29,7 +32,7 @@ impl FleetNames {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = names;
     }
 
-    fn current(&self) -> Arc<BTreeMap<NetworkId, Arc<NetworkNames>>> {
+    fn current(&self) -> NamesByNetwork {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 }

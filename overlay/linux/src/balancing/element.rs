@@ -5,7 +5,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::expression::{ReadData, read_data, write_goto, write_value};
-use super::layout::{Field, Holds, Map};
+use super::field::Field;
+use super::layout::{Holds, Map};
 use super::message::{Attributes, CREATE, Messages, attribute, attributes, family, tables};
 
 pub(super) const NEW_ELEMENT: u16 = 12;

@@ -4,6 +4,7 @@
 //! installed everywhere, and could not put the table and its elements in place in one transaction.
 
 use super::expression::Rule;
+use super::field::Field;
 use super::message::{APPEND, Attributes, CREATE, Messages, family, tables};
 use super::typeof_data;
 
@@ -12,43 +13,6 @@ const DELETE_TABLE: u16 = 2;
 const NEW_CHAIN: u16 = 3;
 const NEW_RULE: u16 = 6;
 const NEW_SET: u16 = 9;
-
-/// What a part of a key or a value is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Field {
-    /// An address of IPv4.
-    Address4,
-    /// An address of IPv6.
-    Address6,
-    /// A protocol above IP.
-    Protocol,
-    /// A port.
-    Port,
-    /// The number of a slot, in the byte order of the machine.
-    Slot,
-}
-
-impl Field {
-    /// Its length in a register.
-    pub(super) const fn bytes(self) -> usize {
-        match self {
-            Self::Address6 => 16,
-            _ => 4,
-        }
-    }
-
-    /// The number by which `nft` knows it. A slot is an integer, whose length `nft` learns by
-    /// [`typeof_data`](super::typeof_data) only.
-    const fn kind(self) -> u32 {
-        match self {
-            Self::Address4 => 7,
-            Self::Address6 => 8,
-            Self::Protocol => 12,
-            Self::Port => 13,
-            Self::Slot => 4,
-        }
-    }
-}
 
 /// What a map holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -29,10 +29,10 @@ use super::BalancingError;
 use super::chains::{Family, IPV4, IPV6, REFUSE, pick_chain, pick_chains, refuse_chain};
 use super::element::{Action, Edit, Elements, Fields, Place, Value};
 use super::expression::Translate;
+use super::field::Field;
 use super::flows::{Among, Flow, Flows};
 use super::layout::{
-    Chain, Field, Holds, Layout, Map, POSTROUTING_TRANSLATE, PREROUTING_TRANSLATE,
-    PREROUTING_TRANSLATED,
+    Chain, Holds, Layout, Map, POSTROUTING_TRANSLATE, PREROUTING_TRANSLATE, PREROUTING_TRANSLATED,
 };
 use super::probe::{Prober, untracked};
 use super::socket::inside;

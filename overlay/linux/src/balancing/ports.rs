@@ -35,10 +35,11 @@ use super::element::{Elements, Fields, Place, Value};
 use super::expression::{
     Connection, Meta, Rule, STATE_NEW, STATUS_DESTINATION_TRANSLATED, Translate,
 };
+use super::field::Field;
 use super::flows::{Among, Flow, Flows, SCTP, TCP, UDP};
 use super::layout::{
-    Chain, FORWARD, Field, Holds, Layout, Map, OUTPUT_TRANSLATE, POSTROUTING_TRANSLATE,
-    PREROUTING_RAW, PREROUTING_TRANSLATE,
+    Chain, FORWARD, Holds, Layout, Map, OUTPUT_TRANSLATE, POSTROUTING_TRANSLATE, PREROUTING_RAW,
+    PREROUTING_TRANSLATE,
 };
 use super::probe::{Prober, untracked};
 use super::spread::{Applied, Changed, Spread, Target, Wanted};

@@ -5,7 +5,7 @@
 //! (`include/expression.h` and libnftnl's `udata.h`): records of kind, length and value, with numbers
 //! in the byte order of the machine.
 
-use super::layout::Field;
+use super::field::Field;
 
 const KEY_BYTE_ORDER: u8 = 0;
 const DATA_BYTE_ORDER: u8 = 1;
