@@ -3,66 +3,13 @@
 //! As root these tests use network namespaces, otherwise 127.0.0.0/8; features that need namespaces
 //! are tested only there.
 
-use std::path::PathBuf;
-use std::process::{Command, Output};
+#[path = "lab/test_lab.rs"]
+mod test_lab;
+
+use std::process::Command;
 
 use serde_json::Value;
-
-/// A lab of this test alone, removed when the test ends.
-struct TestLab {
-    name: String,
-    dir: PathBuf,
-}
-
-impl TestLab {
-    fn up(letter: char, nodes: u8) -> TestLab {
-        let name = format!("{letter}{}", std::process::id());
-        let dir = PathBuf::from(format!("/tmp/edgelab-{name}"));
-        let lab = TestLab { name, dir };
-        let up = lab.run(&["up", "-n", &nodes.to_string()]);
-        assert!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr));
-        lab
-    }
-
-    fn run(&self, words: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_edgectl"));
-        let (before, after) = match words.iter().position(|word| *word == "--") {
-            Some(at) => words.split_at(at),
-            None => (words, &[][..]),
-        };
-        command.arg("lab").args(before).args(["--name", &self.name]).args(after);
-        command.output().expect("edgectl was built for this test")
-    }
-
-    fn succeed(&self, words: &[&str]) -> String {
-        let output = self.run(words);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "lab {}: {said}", words.join(" "));
-        String::from_utf8(output.stdout).expect("the output is text")
-    }
-
-    fn state(&self) -> Value {
-        let text =
-            std::fs::read_to_string(self.dir.join("lab.json")).expect("a lab has a state file");
-        serde_json::from_str(&text).expect("the state is JSON")
-    }
-
-    fn has_namespaces(&self) -> bool {
-        self.state()["links"] == "namespaces"
-    }
-
-    /// The agents' process ids, in the order of the nodes.
-    fn agents(&self) -> Vec<u64> {
-        let nodes = self.state()["nodes"].as_array().expect("a list of nodes").clone();
-        nodes.iter().map(|node| node["process"]["pid"].as_u64().expect("a process id")).collect()
-    }
-}
-
-impl Drop for TestLab {
-    fn drop(&mut self) {
-        self.run(&["down"]);
-    }
-}
+use test_lab::TestLab;
 
 fn namespaces(name: &str) -> usize {
     let prefix = format!("edgelab-{name}-");

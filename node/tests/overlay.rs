@@ -1,0 +1,227 @@
+//! Containers of one network on three nodes: names, virtual addresses and published ports, while
+//! agents die and links are cut. As root only.
+
+#[path = "lab/test_lab.rs"]
+mod test_lab;
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use test_lab::TestLab;
+
+/// Enough for a machine that is busy with other tests.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+const IMAGE: &str = "registry.invalid/tools:1";
+
+/// Resolves a name as a client does, and takes the first address.
+const RESOLVE: &str = "resolve() { busybox nslookup $1 | busybox awk \
+                       '/^Name:/ { named = 1 } named && /^Address/ { print $2; exit }'; }";
+
+/// Serves its own host name.
+const SERVE: &str = "hostname > /tmp/index.html; exec busybox httpd -f -p 80 -h /tmp";
+
+/// Three nodes with an image, a network, a service `web` with a task on each node, and a task `cli`
+/// on the first.
+struct Shop {
+    lab: TestLab,
+}
+
+impl Shop {
+    /// `None` without root.
+    fn open(letter: char) -> Option<Shop> {
+        let shop = Shop { lab: TestLab::up(letter, 3) };
+        if !shop.lab.has_namespaces() {
+            eprintln!("SKIPPED without root: containers, network namespaces");
+            return None;
+        }
+        let tar = shop.lab.dir.join("root.tar");
+        image(&tar);
+        for node in 1..=3 {
+            shop.edgectl(node, &["image", "import", &tar.display().to_string(), IMAGE]);
+        }
+        shop.edgectl(1, &["network", "create", "back"]);
+        for node in 1..=3 {
+            let inspect = ["network", "inspect", "back"];
+            shop.until("every node knows it", || shop.try_edgectl(node, &inspect).is_ok());
+        }
+        let create = ["service", "create", "-d", "--no-resolve-image", "--network", "back"];
+        let web = ["--name", "web", "--replicas", "3", "--replicas-max-per-node", "1"];
+        let port = ["--publish", "8080:80", IMAGE, "/bin/sh", "-c", SERVE];
+        shop.edgectl(2, &[&create[..], &web, &port].concat());
+        let cli = ["--name", "cli", "--constraint", "node.hostname==n1", IMAGE];
+        shop.edgectl(3, &[&create[..], &cli, &["/bin/sleep", "100000"]].concat());
+        shop.until("all tasks run", || shop.runs("web") == 3 && shop.runs("cli") == 1);
+        Some(shop)
+    }
+
+    fn edgectl(&self, node: u8, words: &[&str]) -> String {
+        self.try_edgectl(node, words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    fn try_edgectl(&self, node: u8, words: &[&str]) -> Result<String, String> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edgectl"));
+        let socket = self.lab.dir.join(format!("n{node}/edge.sock"));
+        let output = command.arg("-H").arg(socket).args(words).output();
+        let output = output.expect("edgectl was built for this test");
+        match output.status.success() {
+            true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
+    }
+
+    fn runs(&self, service: &str) -> usize {
+        let shown = self.edgectl(1, &["service", "ps", "--format", "{{.CurrentState}}", service]);
+        shown.lines().filter(|state| state.starts_with("Running")).count()
+    }
+
+    /// A command in the task `cli`; empty if it fails.
+    fn in_cli(&self, words: &[&str]) -> String {
+        self.try_edgectl(1, &[&["exec", "cli.1"], words].concat()).unwrap_or_default()
+    }
+
+    /// Who answers a number of requests that a task or, with `from`, a node sends.
+    fn answers(&self, from: Option<u8>, host: &str, requests: usize) -> BTreeSet<String> {
+        let each =
+            format!("for i in $(busybox seq {requests}); do busybox timeout 3 busybox wget -qO-");
+        let said = match from {
+            None => {
+                let line = format!("{RESOLVE}; {each} http://$(resolve {host})/; done");
+                self.in_cli(&["/bin/sh", "-c", &line])
+            }
+            Some(node) => {
+                let (at, line) = (format!("n{node}"), format!("{each} http://{host}:8080/; done"));
+                let output = self.lab.run(&["exec", &at, "--", "sh", "-c", &line]);
+                String::from_utf8_lossy(&output.stdout).into_owned()
+            }
+        };
+        said.lines().map(str::to_owned).collect()
+    }
+
+    fn until(&self, what: &str, holds: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !holds() {
+            assert!(begun.elapsed() < DEADLINE, "waited in vain for: {what}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// The tasks of a service and since when each runs: nothing is restarted while this stays.
+    fn attempts(&self, service: &str) -> BTreeSet<String> {
+        let shown = self.edgectl(1, &["service", "ps", "-q", "--no-trunc", service]);
+        shown.lines().map(str::to_owned).collect()
+    }
+
+    fn address(&self, node: usize) -> String {
+        let state = self.lab.state();
+        state["nodes"][node - 1]["address"].as_str().expect("an address").to_owned()
+    }
+}
+
+/// An image with busybox and the programs that the tests run.
+fn image(path: &Path) {
+    let mut tar = tar::Builder::new(File::create(path).expect("writable"));
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"].map(Path::new);
+    let busybox = busybox.into_iter().find(|path| path.exists()).expect("busybox is installed");
+    tar.append_path_with_name(busybox, "bin/busybox").expect("added");
+    for program in ["sh", "sleep", "hostname", "ping", "nslookup"] {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_size(0);
+        tar.append_link(&mut header, format!("bin/{program}"), "busybox").expect("added");
+    }
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_size(0);
+    header.set_mode(0o1777);
+    tar.append_data(&mut header, "tmp", std::io::empty()).expect("added");
+    tar.finish().expect("written");
+}
+
+/// The lines of an answer of nslookup that are addresses of the name.
+fn found(said: &str) -> usize {
+    let behind = said.split_once("Name:").map_or("", |(_, behind)| behind);
+    behind.lines().filter(|line| line.trim_start().starts_with("Address")).count()
+}
+
+#[test]
+fn a_network_spans_nodes_by_name_by_virtual_address_and_by_port() {
+    let Some(shop) = Shop::open('o') else { return };
+    // By name, through the virtual address: every task gets its share.
+    shop.until("all three answer", || shop.answers(None, "web", 12).len() == 3);
+    assert_eq!(found(&shop.in_cli(&["nslookup", "web"])), 1);
+    assert_eq!(found(&shop.in_cli(&["nslookup", "tasks.web"])), 3);
+    let one = shop.answers(None, "web.2", 2);
+    assert_eq!(one.len(), 1);
+    assert!(shop.in_cli(&["nslookup", "nothing.back"]).is_empty(), "there is no such name");
+    assert!(shop.in_cli(&["ping", "-c", "1", "-W", "2", "web"]).contains("1 packets received"));
+    // By the port, on every node, from each and from itself.
+    for node in 1..=3 {
+        assert_eq!(shop.answers(Some(node), "127.0.0.1", 12).len(), 3, "node {node}");
+        let other = shop.address(usize::from(node));
+        assert_eq!(shop.answers(Some(1), &other, 12).len(), 3, "node {node} from the first");
+    }
+
+    let before = shop.attempts("web");
+    // Without agents everything goes on.
+    for agent in shop.lab.agents() {
+        let kill = Command::new("kill").args(["-9", &agent.to_string()]).status();
+        assert!(kill.expect("kill is there").success());
+    }
+    assert_eq!(shop.answers(Some(2), "127.0.0.1", 12).len(), 3);
+    // A start complains about the agents that are still missing, except the last.
+    for node in ["n1", "n2"] {
+        shop.lab.run(&["start", node]);
+    }
+    shop.lab.succeed(&["start", "n3"]);
+    shop.until("names answer again", || shop.answers(None, "web", 12).len() == 3);
+    assert_eq!(shop.attempts("web"), before, "nothing was restarted");
+
+    // A cut: what is left on this side answers, and nobody else is asked.
+    shop.lab.succeed(&["cut", "n1"]);
+    shop.until("only its own task answers", || {
+        let answers = shop.answers(None, "web", 12);
+        !answers.is_empty() && answers.len() < 3 && shop.answers(None, "web", 6) == answers
+    });
+    shop.lab.succeed(&["heal"]);
+    shop.until("all three answer", || shop.answers(None, "web", 12).len() == 3);
+
+    let dir = shop.lab.dir.clone();
+    shop.lab.succeed(&["down"]);
+    let mounts = std::fs::read_to_string("/proc/self/mounts").expect("readable");
+    assert!(!mounts.contains(&dir.display().to_string()), "a namespace is left: {mounts}");
+}
+
+#[test]
+fn clients_notice_nothing_when_a_service_is_scaled_and_updated() {
+    let Some(shop) = Shop::open('p') else { return };
+    shop.until("all three answer", || shop.answers(None, "web", 12).len() == 3);
+    // One request after the other; every failure leaves a line.
+    let script = format!(
+        "{RESOLVE}; i=0; while [ ! -e /tmp/stop ]; do \
+         busybox timeout 5 busybox wget -qO /tmp/answer http://$(resolve web)/ || echo $i >> /tmp/failures; \
+         i=$((i+1)); echo $i > /tmp/requests; done"
+    );
+    let client = ["exec", "-d", "cli.1", "/bin/sh", "-c", &script];
+    shop.edgectl(1, &client);
+    shop.edgectl(1, &["service", "scale", "-d", "web=1"]);
+    shop.until("one is left", || shop.runs("web") == 1);
+    shop.edgectl(2, &["service", "scale", "-d", "web=3"]);
+    shop.until("three run", || shop.runs("web") == 3);
+    let update = ["service", "update", "-d", "--no-resolve-image", "--env-add", "V=2"];
+    shop.edgectl(3, &[&update[..], &["--update-monitor", "1s", "web"]].concat());
+    shop.until("the new version runs", || {
+        let shown =
+            shop.edgectl(1, &["service", "inspect", "--format", "{{.UpdateStatus.State}}", "web"]);
+        shown.trim() == "completed" && shop.runs("web") == 3
+    });
+    shop.in_cli(&["/bin/sh", "-c", "echo > /tmp/stop"]);
+    let failures = shop.in_cli(&["/bin/sh", "-c", "busybox cat /tmp/failures"]);
+    let requests = shop.in_cli(&["/bin/sh", "-c", "busybox cat /tmp/requests"]);
+    let requests: usize = requests.trim().parse().expect("a number");
+    assert!(requests > 100, "only {requests} requests were sent");
+    assert_eq!(failures.lines().count(), 0, "of {requests} requests");
+}
