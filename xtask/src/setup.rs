@@ -56,7 +56,7 @@ impl Need {
     }
 }
 
-const TOOLS: [Tool; 13] = [
+const TOOLS: [Tool; 20] = [
     needed(Program("cc"), "build-essential", "links every program and compiles ring"),
     needed(
         Header("seccomp.h"),
@@ -96,6 +96,13 @@ const TOOLS: [Tool; 13] = [
     tested(Program("umoci"), "umoci", "writes images and archives that are not ours"),
     tested(Program("htpasswd"), "apache2-utils", "writes the registry's passwords"),
     tested(Program("openssl"), "openssl", "writes the registry's certificates"),
+    tested(Program("ping"), "iputils-ping", "tries the ways between containers"),
+    tested(Program("sysctl"), "procps", "sets up the machines between which networks are tried"),
+    tested(Program("iptables-legacy"), "iptables", "writes rules of a host that networks respect"),
+    tested(Program("dig"), "bind9-dnsutils", "asks the name server of containers"),
+    tested(Program("musl-gcc"), "musl-tools", "builds a program that resolves names by musl"),
+    tested(Header("ares.h"), "libc-ares-dev", "builds a program that resolves names by c-ares"),
+    tested(Program("iperf3"), "iperf3", "measures what networks carry"),
 ];
 
 /// A package without which nothing works.

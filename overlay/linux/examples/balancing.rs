@@ -1,8 +1,6 @@
 //! Measures the balancer, as root and in a namespace of its own, after `cargo build --release`:
 //! `unshare -n sh -c "ip link set lo up; target/release/examples/balancing"`.
 
-#![expect(clippy::unwrap_used, reason = "a measurement")]
-
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
@@ -47,107 +45,63 @@ fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
     (start.elapsed(), result)
 }
 
+const ANSWERS: &str = "the kernel answers";
+
 fn main() {
-    let namespace = File::open("/proc/self/ns/net").expect("the kernel and the clock answer");
-    for (services, tasks) in [(0, 0), (10, 10), (1000, 10), (1, 1000)] {
-        let mut first = Vec::new();
-        for _ in 0..11 {
-            let mut balancer =
-                NetworkBalancer::open(namespace.as_fd()).expect("the kernel and the clock answer");
-            let network = network(services, tasks);
-            first.push(
-                timed(|| balancer.apply(&network).expect("the kernel and the clock answer")).0,
-            );
-        }
-        println!("{services} x {tasks}: first load {:.2} ms", median(first));
-        if services == 0 {
-            continue;
-        }
-        let mut balancer =
-            NetworkBalancer::open(namespace.as_fd()).expect("the kernel and the clock answer");
-        let mut network = network(services, tasks);
-        balancer.apply(&network).expect("the kernel and the clock answer");
-        let address = *network
-            .virtual_addresses
-            .keys()
-            .nth(services as usize / 2)
-            .expect("the kernel and the clock answer");
-        let (mut leaves, mut comes) = (Vec::new(), Vec::new());
-        let mut nothing = Vec::new();
-        let (mut rechecks, mut checks) = (Vec::new(), Vec::new());
-        let mut compares = Vec::new();
-        for change in 0..101 {
-            let backends = network
-                .virtual_addresses
-                .get_mut(&address)
-                .expect("the kernel and the clock answer");
-            if change % 2 == 0 {
-                backends.remove(3);
-            } else {
-                backends.insert(3, Ipv4Addr::from(0x0a70_0000 + change).into());
-            }
-            let changes = if change % 2 == 0 { &mut leaves } else { &mut comes };
-            changes.push(
-                timed(|| balancer.apply(&network).expect("the kernel and the clock answer")).0,
-            );
-            nothing.push(
-                timed(|| balancer.apply(&network).expect("the kernel and the clock answer")).0,
-            );
-            rechecks.push(
-                timed(|| {
-                    assert_eq!(
-                        balancer.is_intact().expect("the kernel and the clock answer"),
-                        Intact::Yes
-                    )
-                })
-                .0,
-            );
-            checks.push(
-                timed(|| {
-                    assert_eq!(
-                        balancer.is_intact().expect("the kernel and the clock answer"),
-                        Intact::Yes
-                    )
-                })
-                .0,
-            );
-            if change < 11 {
-                compares.push(
-                    timed(|| {
-                        assert_eq!(
-                            balancer.compare().expect("the kernel and the clock answer"),
-                            Intact::Yes
-                        )
-                    })
-                    .0,
-                );
-            }
-        }
-        for (what, times) in [
-            ("a task comes", comes),
-            ("a task leaves, with its flows", leaves),
-            ("nothing changes", nothing),
-            ("is_intact after a change, with its flows", rechecks),
-            ("is_intact", checks),
-            ("compare", compares),
-        ] {
-            println!("{services} x {tasks}: {what} {:.3} ms", median(times));
-        }
+    let namespace = File::open("/proc/self/ns/net").expect("of this process");
+    for (services, tasks) in [(10, 10), (1000, 10), (1, 1000)] {
+        first_load(&namespace, services, tasks);
+        changes(&namespace, services, tasks);
     }
-    // Each source port makes a flow.
-    let mut flows = Flows::open(namespace.as_fd()).expect("the kernel and the clock answer");
+    listing(&namespace);
+}
+
+fn first_load(namespace: &File, services: u32, tasks: u32) {
+    let network = network(services, tasks);
+    let times = (0..11).map(|_| {
+        let mut balancer = NetworkBalancer::open(namespace.as_fd()).expect(ANSWERS);
+        timed(|| balancer.apply(&network).expect(ANSWERS)).0
+    });
+    println!("{services} x {tasks}: first load {:.2} ms", median(times.collect()));
+}
+
+fn changes(namespace: &File, services: u32, tasks: u32) {
+    let mut balancer = NetworkBalancer::open(namespace.as_fd()).expect(ANSWERS);
+    let mut network = network(services, tasks);
+    balancer.apply(&network).expect(ANSWERS);
+    let middle = services as usize / 2;
+    let address = *network.virtual_addresses.keys().nth(middle).expect("there are services");
+    let (mut leaves, mut comes, mut checks) = (Vec::new(), Vec::new(), Vec::new());
+    for change in 0..101 {
+        let backends = network.virtual_addresses.get_mut(&address).expect("it is a service");
+        match change % 2 {
+            0 => drop(backends.remove(3)),
+            _ => backends.insert(3, Ipv4Addr::from(0x0a70_0000 + change).into()),
+        }
+        let times = if change % 2 == 0 { &mut leaves } else { &mut comes };
+        times.push(timed(|| balancer.apply(&network).expect(ANSWERS)).0);
+        balancer.is_intact().expect(ANSWERS);
+        let (time, intact) = timed(|| balancer.is_intact().expect(ANSWERS));
+        assert_eq!(intact, Intact::Yes);
+        checks.push(time);
+    }
+    for (what, times) in
+        [("a task comes", comes), ("a task leaves, with its flows", leaves), ("check", checks)]
+    {
+        println!("{services} x {tasks}: {what} {:.3} ms", median(times));
+    }
+}
+
+/// Each source port makes a flow.
+fn listing(namespace: &File) {
+    let mut flows = Flows::open(namespace.as_fd()).expect(ANSWERS);
+    let absent = Ipv4Addr::from(0x0a00_0001).into();
     for count in [0, 20_000] {
         for port in 30_000..30_000 + count {
-            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port))
-                .expect("the kernel and the clock answer");
-            socket
-                .send_to(b"x", (Ipv4Addr::LOCALHOST, 9))
-                .expect("the kernel and the clock answer");
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).expect("a free port");
+            socket.send_to(b"x", (Ipv4Addr::LOCALHOST, 9)).expect("the loopback is up");
         }
-        let absent = Ipv4Addr::from(0x0a00_0001).into();
-        let times = (0..11)
-            .map(|_| timed(|| flows.delete_to(absent).expect("the kernel and the clock answer")).0)
-            .collect();
-        println!("{count} flows: listed in {:.2} ms", median(times));
+        let times = (0..11).map(|_| timed(|| flows.delete_to(absent).expect(ANSWERS)).0);
+        println!("{count} flows: listed in {:.2} ms", median(times.collect()));
     }
 }

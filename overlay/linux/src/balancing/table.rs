@@ -199,7 +199,8 @@ mod tests {
 
     use super::super::chains::refuse_chain;
     use super::super::element::{Fields, Place, Value};
-    use super::super::layout::{Field, Map};
+    use super::super::field::Field;
+    use super::super::layout::Map;
     use super::*;
 
     static MAPS: [Map; 1] =
