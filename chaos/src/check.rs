@@ -3,6 +3,7 @@
 //! A checker takes plain data and returns a verdict. It knows nothing of nodes or of the world, so
 //! that a test can give it a history that breaks the law. `crate::watch` feeds the checkers.
 
+pub mod addresses;
 pub mod budgets;
 pub mod convergence;
 pub mod durability;

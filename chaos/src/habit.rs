@@ -3,11 +3,12 @@
 //! They were added later, and draw from a stream of their own, so that a world without habits is
 //! the same as before. They must never influence what the other operators do.
 
-use crdt_state::ServiceId;
+use crdt_state::network::Attachment;
 use crdt_state::spec::{
-    Endpoint, Labels, Placement, RestartCondition, RestartPolicy, Scale, Template, UpdateOrder,
-    UpdatePolicy,
+    Endpoint, Labels, NetworkMode, Placement, RestartCondition, RestartPolicy, Runtime, Scale,
+    Template, UpdateOrder, UpdatePolicy,
 };
+use crdt_state::{NetworkId, ServiceId};
 use node_core::edit::{Edit, ServiceSpec};
 
 use crate::dice::Dice;
@@ -123,6 +124,30 @@ impl Habits {
         let at = self.dice.between(from, until - 40_000);
         let begin = at + self.dice.between(10_000, 20_000);
         (no, [at, begin, begin + *self.dice.pick(&[1_000, 3_000, 15_000])])
+    }
+}
+
+/// Puts services on networks; draws from a stream of its own.
+#[derive(Debug)]
+pub struct NetworkHabit(Dice);
+
+impl NetworkHabit {
+    /// The habit of a seed.
+    pub fn new(seed: u64) -> NetworkHabit {
+        NetworkHabit(Dice::new(seed, "networks"))
+    }
+
+    /// The spec as it is, or as a container on the default network.
+    pub fn attach(&mut self, mut spec: ServiceSpec) -> ServiceSpec {
+        if self.0.happens(500) {
+            let network = NetworkId::default_network();
+            let (aliases, options) = (Vec::new(), Default::default());
+            spec.networks = vec![Attachment { network, aliases, options }];
+            spec.template.runtime = Runtime::Container;
+            spec.template.container.network = NetworkMode::None;
+            spec.by_name = self.0.happens(300);
+        }
+        spec
     }
 }
 

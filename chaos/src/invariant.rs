@@ -19,6 +19,10 @@ pub enum Invariant {
     I5Replicas,
     /// A healthy task with an unchanged template keeps its run.
     I7Kept,
+    /// No two live tasks share an address.
+    I8Addresses,
+    /// Names resolve to what runs.
+    I9Names,
     /// With faults frozen every component comes to rest.
     I10Rest,
     /// Queues, state and bytes per link stay within their budgets.
@@ -42,6 +46,8 @@ impl fmt::Display for Invariant {
             Invariant::I4Function => "I4 the plan is a function",
             Invariant::I5Replicas => "I5 replica bounds",
             Invariant::I7Kept => "I7 no needless restart",
+            Invariant::I8Addresses => "I8 addresses",
+            Invariant::I9Names => "I9 names",
             Invariant::I10Rest => "I10 rest",
             Invariant::I11Budgets => "I11 budgets",
             Invariant::I12Durability => "I12 durability",

@@ -22,11 +22,13 @@ pub enum Habit {
     /// An operator puts more tasks on one node than it may start at once, and the node's power
     /// fails.
     Crowd,
+    /// They put services on networks.
+    Networks,
 }
 
 impl Habit {
     /// All of them.
-    pub const ALL: [Habit; 3] = [Habit::Rename, Habit::ReuseName, Habit::Crowd];
+    pub const ALL: [Habit; 4] = [Habit::Rename, Habit::ReuseName, Habit::Crowd, Habit::Networks];
 }
 
 /// When the harm may begin. A fleet that has not formed yet is a separate case, which is covered by

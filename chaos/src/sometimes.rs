@@ -73,6 +73,8 @@ pub enum Event {
     StartsAtBound,
     /// More strangers called a node than it keeps addresses of.
     StrangersBeyondBound,
+    /// A task with an address ran in a settled fleet.
+    OnNetwork,
 }
 
 /// How often each state was reached.
@@ -119,7 +121,7 @@ impl Sometimes {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Event; 33] = [
+    pub const ALL: [Event; 34] = [
         Event::EditDone,
         Event::EditRefused,
         Event::EditUnanswered,
@@ -153,6 +155,7 @@ impl Event {
         Event::NameReused,
         Event::StartsAtBound,
         Event::StrangersBeyondBound,
+        Event::OnNetwork,
     ];
 }
 

@@ -18,7 +18,7 @@ use node_core::edit::Edit;
 use crate::bounds::{CONVERGE_MS, FROZEN_MS, REST_MS};
 use crate::dice::Dice;
 use crate::fault::{self, Fault, Harm};
-use crate::habit::Habits;
+use crate::habit::{Habits, NetworkHabit};
 use crate::invariant::Violation;
 
 use crate::adversary::Adversary;
@@ -137,6 +137,7 @@ pub struct World {
     faults: Vec<Fault>,
     operator: Operator,
     habits: Habits,
+    networks: NetworkHabit,
     /// The names of services that were removed.
     removed_names: BTreeSet<String>,
     adversary: Adversary,
@@ -172,6 +173,7 @@ impl World {
             faults: Vec::new(),
             operator: Operator::new(profile.pace, seed),
             habits: Habits::new(seed),
+            networks: NetworkHabit::new(seed),
             removed_names: BTreeSet::new(),
             adversary: Adversary::new(seed),
             dice: Dice::new(seed, "world"),

@@ -101,7 +101,7 @@ impl Conflict {
 
 /// Facets that are written along with an operator's value have nothing to pick.
 fn is_operators(facet: Facet) -> bool {
-    !matches!(facet, Facet::REMOVAL | Facet::LAST_GOOD | Facet::PREVIOUS)
+    !matches!(facet, Facet::REMOVAL | Facet::LAST_GOOD | Facet::PREVIOUS | Facet::PREVIOUS_NETWORKS)
 }
 
 impl Alternative {

@@ -78,10 +78,10 @@ fn every_refusal_has_its_status_and_says_what_to_type() {
                     )
                     .replace("process:/bin/sh", "nginx"),
             ),
-            501,
-            "--network none",
+            404,
+            "edgectl network ls",
         ),
-        (fleet.get(1, "/networks/net1"), 404, "there are host"),
+        (fleet.get(1, "/networks/net1"), 404, "edgectl network ls"),
         (create(&quiet.replace("talk", "-")), 400, "not a service name"),
         (fleet.get(1, "/services/nothing"), 404, "edgectl service ls"),
         (fleet.get(1, "/nodes/nothing"), 404, "edgectl node ls"),

@@ -73,6 +73,7 @@ fn is_listed_by_itself(write: &WriteId) -> bool {
             | Facet::LABEL_CHANGES
             | Facet::LAST_GOOD
             | Facet::PREVIOUS
+            | Facet::PREVIOUS_NETWORKS
     );
     write.key.kind == Kind::SERVICE && !other
 }

@@ -11,6 +11,7 @@ use node_core::view::NodeView;
 use super::runs::fits;
 use super::{Watch, ids, names};
 use crate::bounds::{CALM_MS, FAIR_DELAY_MS, FAIR_LOSS_PERMILLE, QUIET_MS, REJOIN_MS};
+use crate::check::addresses::{self, Held, Lookup};
 use crate::check::budgets;
 use crate::check::convergence::{self, Standing};
 use crate::check::reasons;
@@ -42,6 +43,8 @@ impl Watch {
             self.idle_from.get_or_insert((at, self.traffic.total));
         }
         if self.is_settled(at, machines).is_ok() {
+            let all: Vec<MachineNo> = (0..machines.len()).collect();
+            self.sometimes.saw_times(Event::OnNetwork, held(&all, machines).len() as u64);
             self.settled_at = at;
         }
     }
@@ -99,6 +102,11 @@ impl Watch {
             convergence::agree(&standings(part, machines))?;
         }
         let first = node(&machines[part[0]]).expect("a part is of machines that are up");
+        let held = held(part, machines);
+        addresses::distinct(&held)?;
+        if is_quiet {
+            judge_names(part, machines, &held)?;
+        }
         for count in counts(part, machines, first) {
             replicas::not_too_many(&count.0)?;
             if count.1 == Reliability::Steady {
@@ -207,6 +215,57 @@ fn node(machine: &Machine) -> Option<&SimNode> {
     machine.agent.as_ref().map(|agent| &agent.node)
 }
 
+/// The addresses of the tasks that run in a part.
+fn held(part: &[MachineNo], machines: &[Machine]) -> Vec<Held> {
+    let of = |no: &MachineNo| {
+        let machine = &machines[*no];
+        let tasks = node(machine).map(SimNode::task_addresses).unwrap_or_default();
+        let held = tasks.into_iter().filter_map(|(network, run, address)| {
+            let facts = machine.programs.facts(run)?;
+            let runs = machine.programs.is_running(run);
+            let is_steady = node(machine)?.own_runs().contains_key(&run);
+            runs.then_some(Held {
+                machine: *no,
+                network,
+                run,
+                service: facts.service,
+                address,
+                is_steady,
+            })
+        });
+        held.collect::<Vec<_>>()
+    };
+    part.iter().flat_map(of).collect()
+}
+
+/// Does every node of a part answer with what runs there?
+fn judge_names(part: &[MachineNo], machines: &[Machine], held: &[Held]) -> Verdict {
+    for no in part {
+        let node = node(&machines[*no]).expect("a part is of machines that are up");
+        addresses::resolved(&lookups(node, held))?;
+    }
+    Ok(())
+}
+
+/// What a node answers for the services of a part, by their names for all tasks.
+fn lookups(node: &SimNode, held: &[Held]) -> Vec<Lookup> {
+    let services = node.services();
+    let named = services.iter().filter(|service| node.owns_name(service));
+    let lookups = named.flat_map(|service| {
+        let networks = service.networks.iter().map(|attachment| attachment.network);
+        networks.filter_map(|network| {
+            let name = format!("tasks.{}", service.name);
+            let of = |held: &&Held| held.service == service.id && held.network == network;
+            Some(Lookup {
+                answered: node.resolve(network, &name)?,
+                runs: held.iter().filter(of).cloned().collect(),
+                name,
+            })
+        })
+    });
+    lookups.collect()
+}
+
 fn standings(part: &[MachineNo], machines: &[Machine]) -> Vec<Standing<crdt_state::Digest>> {
     let standing = |no: &MachineNo| {
         let node = node(&machines[*no])?;
@@ -217,6 +276,9 @@ fn standings(part: &[MachineNo], machines: &[Machine]) -> Vec<Standing<crdt_stat
 
 /// Every sound service runs as many tasks as it should; the others do not run more.
 fn judge_fleet(part: &[MachineNo], machines: &[Machine]) -> Verdict {
+    let held = held(part, machines);
+    addresses::distinct(&held)?;
+    judge_names(part, machines, &held)?;
     let first = node(&machines[part[0]]).expect("all are up");
     for (count, reliability) in counts(part, machines, first) {
         replicas::not_too_many(&count)?;

@@ -106,6 +106,7 @@ impl World {
     }
 
     pub(super) fn on_edit(&mut self, no: MachineNo, edit: Edit) {
+        let edit = self.on_networks(edit);
         // An operator does not use a machine that does not answer.
         if self.machines[no].paused > 0 || self.machines[no].slow_ms > 0 {
             return;

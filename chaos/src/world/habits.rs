@@ -82,6 +82,16 @@ impl World {
         }
     }
 
+    /// Half of all new services are on the fleet's default network.
+    pub(super) fn on_networks(&mut self, edit: Edit) -> Edit {
+        match edit {
+            Edit::CreateService(spec) if self.has_habit(Habit::Networks) => {
+                Edit::CreateService(Box::new(self.networks.attach(*spec)))
+            }
+            other => other,
+        }
+    }
+
     fn put_edit(&mut self, (machine, later_ms, edit): (MachineNo, u64, Edit)) {
         let at = (self.at + later_ms).min(self.profile.harm_until);
         self.queue.put(at, WorldEvent::Edit { machine, edit });

@@ -15,8 +15,9 @@ use crdt_state::network::DEFAULT_NETWORK;
 use node_core::edit::network::{BadNetwork, PREDEFINED};
 use node_core::{Edit, Edited, NetworkRow};
 use node_docker::network::{Network, NetworkCreate, NetworkCreated, NetworksPruned};
+use node_docker::service::ServiceSpec;
 use node_docker::state::accept_network;
-use node_docker::task_spec::{NetworkAttachment, PROCESS_SCHEME, RUNTIME_PROCESS, TaskSpec};
+use node_docker::task_spec::{NetworkAttachment, PROCESS_SCHEME, RUNTIME_PROCESS};
 use object::Shown;
 pub use object::attachments;
 use serde::Deserialize;
@@ -172,13 +173,22 @@ pub async fn prune(
 
 /// Puts ids in place of the names of networks. A container without a network gets the fleet's
 /// default network; where this node makes none, the node's own, with a warning.
-pub fn resolve(snapshot: &Snapshot, task: &mut TaskSpec) -> Result<Option<String>, Failure> {
+pub fn resolve(snapshot: &Snapshot, spec: &mut ServiceSpec) -> Result<Option<String>, Failure> {
+    let ports = spec.endpoint_spec.iter().flat_map(|endpoint| &endpoint.ports);
+    let in_mesh = ports.into_iter().any(|port| port.publish_mode != "host");
+    let task = &mut spec.task_template;
     let image = task.container_spec.as_ref().map_or("", |container| container.image.as_str());
     if task.runtime == RUNTIME_PROCESS || image.starts_with(PROCESS_SCHEME) {
         return Ok(None);
     }
     if task.networks.is_empty() {
         let refusal = &snapshot.network_refusal;
+        if !refusal.is_empty() && in_mesh {
+            return Err(Failure::Unavailable(format!(
+                "a port of every node needs a network of the fleet, and this node makes none: \
+                 {refusal}; publish it with mode=host"
+            )));
+        }
         if !refusal.is_empty() {
             return Ok(Some(format!(
                 "the service is on the nodes' own network, because this node makes no networks: \

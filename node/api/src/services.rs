@@ -85,15 +85,15 @@ pub async fn create(
     let login = pin::login(&headers)?;
     let mut sent = read_spec(&body?)?;
     let snapshot = Snapshot::latest(&api).await?;
-    let told = networks::resolve(&snapshot, &mut sent.task_template)?;
+    let told = networks::resolve(&snapshot, &mut sent)?;
     let mut spec = accept(sent, None)?;
     if spec.name.is_empty() {
         spec.name = made_up_name(&spec)?;
     }
     spec.check()?;
     let mut warnings = port_warnings(&spec);
-    warnings.extend(told);
     warnings.extend(pin::pin(&api, &mut spec.template, None, mode, login).await);
+    warnings.extend(told);
     match api.edit(Edit::CreateService(Box::new(spec))).await? {
         Edited::Service(id) => {
             let created = ServiceCreated { id: id.to_string(), warnings };
@@ -125,7 +125,7 @@ pub async fn update(
     let login = pin::login(&headers)?;
     let before = ServiceSpec::of(service);
     let mut sent = read_spec(&body?)?;
-    let told = networks::resolve(&snapshot, &mut sent.task_template)?;
+    let told = networks::resolve(&snapshot, &mut sent)?;
     let mut spec = accept(sent, Some(&before))?;
     if spec.name.is_empty() {
         spec.name.clone_from(&service.name);
@@ -133,7 +133,8 @@ pub async fn update(
     spec.check_change(&service.name)?;
     let mut warnings = port_warnings(&spec);
     warnings.retain(|warning| !port_warnings(&before).contains(warning));
-    warnings.extend(told);
+    let was_told = before.networks.is_empty();
+    warnings.extend(told.filter(|_| !was_told));
     let template = &mut spec.template;
     warnings.extend(pin::pin(&api, template, Some(&before.template), mode, login).await);
     let (id, version) = (service.id, query.version);

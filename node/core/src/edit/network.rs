@@ -61,9 +61,7 @@ pub enum BadNetwork {
     )]
     Name(String),
     /// The name is one of the fleet's own.
-    #[error(
-        "the network {0} is predefined: it can be neither created nor removed; choose another name"
-    )]
+    #[error("the network {0} is predefined: it can be neither created nor removed")]
     Predefined(String),
     /// A living network has the name.
     #[error(
@@ -163,7 +161,7 @@ pub enum BadNetwork {
     Encrypted,
     /// Services use the network.
     #[error(
-        "network {name} is in use by service {services}; take it off first: edgectl service update --network-rm {name} {services}"
+        "network {name} is in use by service {services}; take it off each of them first: edgectl service update --network-rm {name} SERVICE"
     )]
     InUse {
         /// Its name.

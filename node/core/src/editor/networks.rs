@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use crdt_state::network::{AddressRange, Attachments, Balancing, DEFAULT_NETWORK, NetworkSpec};
 use crdt_state::service::Service;
 use crdt_state::spec::{Facet, Life};
-use crdt_state::{NetworkId, RecordKey, ServiceId, Stamp};
+use crdt_state::stamp::Writer;
+use crdt_state::{NetworkId, NodeId, RecordKey, ServiceId, Stamp, StoreId};
 use ipnet::IpNet;
 use overlay::blocks::Division;
 use overlay::{pool, virtual_address};
@@ -13,6 +14,10 @@ use overlay::{pool, virtual_address};
 use super::Editor;
 use crate::edit::network::{BadNetwork, NetworkRequest, RangeRequest};
 use crate::edit::{Edited, Refusal, ServiceSpec, check_size};
+
+/// The age of the default network: older than every other, and the same wherever it is created.
+const EVER: Stamp =
+    Stamp { lamport: 0, writer: Writer { node: NodeId([0; 16]), store: StoreId(0) } };
 
 impl Editor<'_> {
     pub(super) fn create_network(&mut self, request: &NetworkRequest) -> Result<Edited, Refusal> {
@@ -26,7 +31,7 @@ impl Editor<'_> {
         let id = new_network_id(created, &request.name);
         let spec = self.network_spec(id, request)?;
         check_size("the network", &spec)?;
-        self.write_network(id, &request.name, &spec);
+        self.write_network(id, &request.name, created, &spec);
         if !request.labels.is_empty() {
             let key = RecordKey::network(id);
             self.replica.edit_labels(key, &request.labels, self.wall_ms);
@@ -34,9 +39,9 @@ impl Editor<'_> {
         Ok(Edited::Network(id))
     }
 
-    fn write_network(&mut self, id: NetworkId, name: &str, spec: &NetworkSpec) {
+    fn write_network(&mut self, id: NetworkId, name: &str, created: Stamp, spec: &NetworkSpec) {
         let key = RecordKey::network(id);
-        let life = Life::Present { name: name.to_owned(), created: self.replica.next_stamp() };
+        let life = Life::Present { name: name.to_owned(), created };
         self.replica.edit(key, Facet::LIFE, &life, self.wall_ms);
         self.replica.edit(key, Facet::NETWORK, spec, self.wall_ms);
     }
@@ -72,7 +77,7 @@ impl Editor<'_> {
         if uses_default && !known.contains_key(&default) {
             let request = NetworkRequest { ipv4: true, ..NetworkRequest::default() };
             let spec = self.network_spec(default, &request)?;
-            self.write_network(default, DEFAULT_NETWORK, &spec);
+            self.write_network(default, DEFAULT_NETWORK, EVER, &spec);
         }
         Ok(())
     }
