@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crdt_state::node::NodeDescription;
@@ -14,11 +14,10 @@ use crdt_state::service::{Service, services};
 use crdt_state::spec::{Labels, Life, Resources};
 use crdt_state::task::{AdoptedRun, Run, Slot, TaskState};
 use crdt_state::{
-    Digest, HashSigner, HashVerifier, Kind, NetworkId, NodeId, Record, RecordKey, Replica,
-    ServiceId, Signer, Stamp, Writer, wire,
+    Digest, HashSigner, HashVerifier, Kind, NodeId, Record, RecordKey, Replica, ServiceId, Signer,
+    Stamp, Writer, wire,
 };
 use gossip::{GossipConfig, MemberState, Now};
-use node_core::names::Reach;
 use node_core::plan::Placed;
 use node_core::view::{NodeView, Presence};
 use node_core::{Action, Input, TaskView};
@@ -31,6 +30,7 @@ use crate::network::MachineNo;
 use crate::operator::Seen;
 
 mod conflicts;
+mod networks;
 
 pub use conflicts::{Answered, is_removal, removals_on_disk};
 
@@ -172,28 +172,6 @@ impl SimNode {
         hasher.finish()
     }
 
-    /// The addresses of its live tasks, with their networks.
-    pub fn task_addresses(&self) -> Vec<(NetworkId, Run, IpAddr)> {
-        let plan = self.node.overlay_plan();
-        let tasks = plan.tasks.into_iter().flat_map(|(run, task)| {
-            let interfaces = task.interfaces.into_iter();
-            interfaces.flat_map(move |interface| {
-                let network = interface.network;
-                interface.addresses.into_iter().map(move |ip| (network, run, ip))
-            })
-        });
-        tasks.collect()
-    }
-
-    /// The addresses to which a name leads on a network, without those of nodes that this node does
-    /// not reach; `None`: no such name.
-    pub fn resolve(&self, network: NetworkId, name: &str) -> Option<Vec<IpAddr>> {
-        let names = self.node.network_names(network, |run| run.task.to_string());
-        let found = names.addresses(name)?;
-        let reachable = found.into_iter().filter(|found| found.reach == Reach::Reachable);
-        Some(reachable.map(|found| found.address).collect())
-    }
-
     /// The owner of every slot of every service.
     pub fn placement(&self) -> BTreeMap<(ServiceId, Slot), Option<NodeId>> {
         let plan = self.node.plan();
@@ -221,11 +199,6 @@ impl SimNode {
     /// One service.
     pub fn service(&self, id: ServiceId) -> Option<Service> {
         Service::read(self.node.replica(), id)
-    }
-
-    /// Does the service own its name, as this node sees it?
-    pub fn owns_name(&self, service: &Service) -> bool {
-        crdt_state::name_owner(self.node.replica(), &service.name) == Some(service.id)
     }
 
     /// Is a service known to be removed?
