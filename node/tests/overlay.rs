@@ -189,6 +189,16 @@ fn a_network_spans_nodes_by_name_by_virtual_address_and_by_port() {
     shop.lab.succeed(&["heal"]);
     shop.until("all three answer", || shop.answers(None, "web", 12).len() == 3);
 
+    // Somebody flushes the rules of a node and removes a link of ours: both come back.
+    let host = |words: &[&str]| shop.lab.succeed(&[&["exec", "n1", "--"], words].concat());
+    let links = host(&["ip", "-o", "link"]);
+    let name = links.split_whitespace().find(|word| word.starts_with("ec")).expect("one of ours");
+    let name = name.split('@').next().expect("a name");
+    host(&["nft", "flush", "ruleset"]);
+    host(&["ip", "link", "delete", name]);
+    shop.until("the port answers again", || shop.answers(Some(1), "127.0.0.1", 12).len() == 3);
+    assert_eq!(shop.attempts("web"), before, "nothing was restarted");
+
     let dir = shop.lab.dir.clone();
     shop.lab.succeed(&["down"]);
     let mounts = std::fs::read_to_string("/proc/self/mounts").expect("readable");

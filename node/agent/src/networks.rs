@@ -13,6 +13,7 @@ mod applier;
 mod machine_facts;
 mod names;
 mod resolv_conf;
+mod resolvers;
 
 use std::future::Future;
 use std::net::IpAddr;

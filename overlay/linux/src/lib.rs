@@ -22,6 +22,7 @@ mod survey;
 mod sysctl;
 mod task;
 mod wanted;
+mod watch;
 
 pub use forwarding::Forwarding;
 pub use netlink::Refusal;

@@ -22,12 +22,14 @@ use crate::namespace::{self, Namespace};
 use crate::network::{self, Host, Network};
 use crate::space::Space;
 use crate::wanted::{self, Wanted};
+use crate::watch::{Ours, Watch};
 use crate::{probe, sysctl};
 
 /// The namespaces and links of one agent on this machine.
 pub struct Links {
     pub(crate) directory: PathBuf,
     pub(crate) host: Space,
+    host_watch: Option<Watch>,
     pub(crate) networks: BTreeMap<NetworkId, Network>,
     /// The interfaces of every task that was attached and not detached.
     pub(crate) tasks: BTreeMap<Run, Vec<TaskInterface>>,
@@ -58,7 +60,9 @@ impl Links {
                 tasks.insert(run, interfaces);
             }
         }
-        Ok(Links { directory: directory.into(), host, networks: BTreeMap::new(), tasks })
+        let host_watch = Watch::open(&host.namespace, Ours::LinksNamed(names::HOST_LINKS)).ok();
+        let (directory, networks) = (directory.into(), BTreeMap::new());
+        Ok(Links { directory, host, host_watch, networks, tasks })
     }
 
     /// Compares the plan with the kernel and changes what differs. Networks and tasks that are not
@@ -80,7 +84,11 @@ impl Links {
         for (id, local) in &plan.networks {
             if !self.networks.contains_key(id) {
                 let Some(space) = network::open(&directory, *id, &mut applied) else { continue };
-                let network = Network { space, mtu: 0 };
+                let network = Network {
+                    watch: Watch::open(&space.namespace, Ours::Everything).ok(),
+                    space,
+                    mtu: 0,
+                };
                 self.networks.insert(*id, network);
             }
             let Some(network) = self.networks.get_mut(id) else { continue };
@@ -187,6 +195,15 @@ impl Links {
         }
         let _ = fs::remove_dir(&self.directory);
         applied
+    }
+
+    /// Did somebody else change links, addresses or routes of ours since the last call, or since our
+    /// own last change? [`Links::apply`] finds and repairs it.
+    pub fn is_disturbed(&mut self) -> bool {
+        let watches = self.networks.values_mut().filter_map(|network| network.watch.as_mut());
+        let watches = watches.chain(&mut self.host_watch);
+        // Every one is drained.
+        watches.fold(false, |disturbed, watch| watch.drain() | disturbed)
     }
 
     /// The interfaces that an attached task has; `None`: it was not attached.

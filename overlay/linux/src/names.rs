@@ -20,11 +20,14 @@ pub const NETWORK_END: Mac = [0x02, 0xec, 0, 0, 0, 1];
 /// The link address of the host's end of every uplink.
 pub const HOST_END: Mac = [0x02, 0xec, 0, 0, 0, 2];
 
+/// What the names of the host's ends begin with.
+pub const HOST_LINKS: &str = "ec";
+
 /// The host's end of the pair that leads to a network: two agents on one machine differ by their
 /// directories.
 pub fn host_link(directory: &Path, network: NetworkId) -> String {
     let hash = hash(&[directory.as_os_str().as_encoded_bytes(), &network.0]);
-    format!("ec{}", &hash[..8])
+    format!("{HOST_LINKS}{}", &hash[..8])
 }
 
 /// The network's end of the pair that leads to a task.

@@ -20,6 +20,7 @@ use crate::namespace::{self, Namespace};
 use crate::space::{EndName, Space, is_pair, make_pair, make_vxlan};
 use crate::sysctl;
 use crate::wanted::{self, NetworkLinks, Wanted};
+use crate::watch::Watch;
 
 /// The largest packet of the network below while this node's link to it is not known.
 const UNDERLAY_MTU_DEFAULT: u32 = 1500;
@@ -30,6 +31,8 @@ pub struct Network {
     pub space: Space,
     /// Its largest packet.
     pub mtu: u32,
+    /// Tells what somebody else changes in it; `None`: only comparisons find it.
+    pub watch: Option<Watch>,
 }
 
 /// The host's namespace with its addresses.

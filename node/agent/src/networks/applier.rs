@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
@@ -12,23 +11,22 @@ use crdt_state::interface::TaskInterface;
 use crdt_state::task::Run;
 use crdt_state::{NetworkId, NodeId};
 use overlay::plan::{LocalNetwork, OverlayPlan, TaskPlan};
-use overlay_dns::{Counters, NameServer, Sockets, Upstream, Upstreams};
 use overlay_linux::balancing::{
     BalancingError, Intact, NetworkBalancer, PortBalancer, accept_loopback_clients,
     find_forwarding_obstacles,
 };
 use overlay_linux::links::Links;
 
+use super::Order;
 use super::machine_facts::Reporter;
-use super::names::{ContainerZone, FleetNames, ZoneNetwork};
-use super::resolv_conf::{DNS_PORT, HostServers};
-use super::{NAME_SERVER, Order};
+use super::names::FleetNames;
+use super::resolvers::Resolvers;
 
 /// How often the kernel is asked whether tables are still there. One message for each network.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often everything is compared with the kernel, whether or not something changed.
-const COMPARE_INTERVAL: Duration = Duration::from_secs(30);
+const COMPARE_INTERVAL: Duration = Duration::from_secs(120);
 
 /// Holds the plan in the kernel.
 pub(super) struct Applier {
@@ -37,15 +35,11 @@ pub(super) struct Applier {
     plan: OverlayPlan,
     balancers: BTreeMap<NetworkId, NetworkBalancer>,
     ports: Option<PortBalancer>,
-    resolvers: BTreeMap<Run, Resolver>,
-    names: FleetNames,
-    counters: Arc<Counters>,
-    host_servers: HostServers,
+    resolvers: Resolvers,
     failures: Arc<Mutex<Vec<String>>>,
     /// What could not be done with links and with balancing, and what the host's rules drop.
     failed: [Vec<String>; 3],
     reporter: Reporter,
-    background: tokio::runtime::Handle,
     compared_at: Instant,
 }
 
@@ -57,14 +51,6 @@ pub(super) struct Parts {
     pub(super) background: tokio::runtime::Handle,
 }
 
-/// The name server of one container.
-struct Resolver {
-    server: NameServer,
-    zone: Arc<ContainerZone>,
-    upstreams: Upstreams,
-    plan: TaskPlan,
-}
-
 impl Applier {
     pub(super) fn new(links: Links, me: NodeId, parts: Parts) -> Applier {
         let Parts { names, failures, reporter, background } = parts;
@@ -74,14 +60,10 @@ impl Applier {
             plan: OverlayPlan::default(),
             balancers: BTreeMap::new(),
             ports: None,
-            resolvers: BTreeMap::new(),
-            names,
-            counters: Arc::default(),
-            host_servers: HostServers::default(),
+            resolvers: Resolvers::new(names, background),
             failures,
             failed: Default::default(),
             reporter,
-            background,
             compared_at: Instant::now(),
         }
     }
@@ -90,7 +72,6 @@ impl Applier {
     /// what an earlier agent left.
     pub(super) fn run(mut self, orders: &Receiver<Order>) {
         let mut waiting = orders.recv().ok();
-        self.host_servers.refresh();
         loop {
             match waiting.take() {
                 Some(Order::Plan(plan)) => waiting = self.take_latest(plan, orders),
@@ -137,7 +118,7 @@ impl Applier {
         }
         // The removal of a link takes the kernel tens of milliseconds: connections come first.
         self.apply_balancing(&before);
-        self.apply_resolvers();
+        self.resolvers.apply(&self.plan, &self.links);
         self.apply_tasks(&before);
     }
 
@@ -145,6 +126,8 @@ impl Applier {
     fn apply_links(&mut self) {
         self.compared_at = Instant::now();
         let applied = self.links.apply(&self.plan);
+        // What was just done is no disturbance.
+        self.links.is_disturbed();
         if applied.changes > 0 {
             tracing::debug!("networks: {} changes in the kernel", applied.changes);
         }
@@ -172,6 +155,7 @@ impl Applier {
                 tracing::warn!("networks: {error}");
             }
         }
+        self.links.is_disturbed();
         self.apply_interfaces();
     }
 
@@ -196,7 +180,8 @@ impl Applier {
 
     fn attach(&mut self, run: Run, interfaces: &[TaskInterface]) -> Result<PathBuf, String> {
         let path = self.links.attach(run, interfaces).map_err(|error| error.to_string())?;
-        self.apply_resolvers();
+        self.links.is_disturbed();
+        self.resolvers.apply(&self.plan, &self.links);
         Ok(path)
     }
 
@@ -246,53 +231,9 @@ impl Applier {
         Ok(())
     }
 
-    /// Starts the name servers of attached tasks, and tells them where their tasks are.
-    fn apply_resolvers(&mut self) {
-        self.resolvers.retain(|run, resolver| {
-            self.plan.tasks.contains_key(run) && resolver.server.is_running()
-        });
-        for (run, task) in &self.plan.tasks {
-            if let Some(resolver) = self.resolvers.get_mut(run) {
-                if resolver.plan != *task {
-                    resolver.zone.move_to(zone_networks(task));
-                    resolver.upstreams.replace(upstreams(task, &self.host_servers));
-                    resolver.plan.clone_from(task);
-                }
-                continue;
-            }
-            if self.links.interfaces(*run).is_none() {
-                continue;
-            }
-            match self.resolver(*run, task) {
-                Ok(resolver) => drop(self.resolvers.insert(*run, resolver)),
-                Err(error) => {
-                    tracing::warn!("no name server for task {}.{}: {error}", run.task, run.attempt);
-                }
-            }
-        }
-    }
-
-    fn resolver(&self, run: Run, task: &TaskPlan) -> std::io::Result<Resolver> {
-        let at = SocketAddr::new(NAME_SERVER, DNS_PORT);
-        let sockets = self.links.in_task(run, || {
-            let (udp, tcp) = (std::net::UdpSocket::bind(at)?, std::net::TcpListener::bind(at)?);
-            Ok(Sockets { udp, tcp })
-        })?;
-        let zone = Arc::new(ContainerZone::new(self.names.clone(), zone_networks(task)));
-        let upstreams = Upstreams::new(upstreams(task, &self.host_servers));
-        let _runtime = self.background.enter();
-        let counters = Arc::clone(&self.counters);
-        let server = NameServer::start(sockets, zone.clone(), upstreams.clone(), counters)?;
-        Ok(Resolver { server, zone, upstreams, plan: task.clone() })
-    }
-
     /// Nothing was ordered for a second: is everything still there?
     fn look(&mut self) {
-        if self.host_servers.refresh() {
-            for resolver in self.resolvers.values() {
-                resolver.upstreams.replace(upstreams(&resolver.plan, &self.host_servers));
-            }
-        }
+        self.resolvers.follow_host();
         self.reporter.report(&mut self.links);
         let is_gone = |intact: Result<Intact, BalancingError>| !matches!(intact, Ok(Intact::Yes));
         let mut lost: Vec<NetworkId> = Vec::new();
@@ -311,7 +252,9 @@ impl Applier {
             self.apply_balancing(&self.plan.clone());
         }
         let is_due = self.compared_at.elapsed() >= COMPARE_INTERVAL;
-        if !self.plan.networks.is_empty() && (is_due || !self.failed[0].is_empty()) {
+        let is_disturbed = self.links.is_disturbed();
+        let is_wanted = is_due || is_disturbed || !self.failed[0].is_empty();
+        if !self.plan.networks.is_empty() && is_wanted {
             self.apply_links();
             if !self.failed[1].is_empty() {
                 self.apply_balancing(&self.plan.clone());
@@ -375,24 +318,4 @@ fn balancer<'a>(
         Entry::Occupied(held) => held.into_mut(),
         Entry::Vacant(free) => free.insert(NetworkBalancer::open(namespace)?),
     }))
-}
-
-fn zone_networks(task: &TaskPlan) -> Vec<ZoneNetwork> {
-    let networks = task
-        .interfaces
-        .iter()
-        .map(|interface| ZoneNetwork { id: interface.network, subnets: interface.subnets.clone() });
-    networks.collect()
-}
-
-/// A container that can reach the outside asks the servers of its service, or those of its node.
-fn upstreams(task: &TaskPlan, host: &HostServers) -> Vec<Upstream> {
-    let has_way_out = task.interfaces.iter().any(|interface| interface.is_default);
-    if !has_way_out {
-        return Vec::new();
-    }
-    let own = task.name_servers.iter().map(|ip| SocketAddr::new(*ip, DNS_PORT));
-    let own: Vec<SocketAddr> = own.collect();
-    let servers = if own.is_empty() { host.servers() } else { &own };
-    servers.iter().map(|address| Upstream::from_host(*address)).collect()
 }

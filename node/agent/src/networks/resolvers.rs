@@ -1,0 +1,117 @@
+//! The name servers of this node's containers: one for each, with sockets opened in its namespace.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crdt_state::task::Run;
+use overlay::plan::{OverlayPlan, TaskPlan};
+use overlay_dns::{Counters, NameServer, Sockets, Upstream, Upstreams};
+use overlay_linux::links::Links;
+
+use super::NAME_SERVER;
+use super::names::{ContainerZone, FleetNames, ZoneNetwork};
+use super::resolv_conf::{DNS_PORT, HostServers};
+
+/// All name servers of one node.
+pub(super) struct Resolvers {
+    servers: BTreeMap<Run, Resolver>,
+    names: FleetNames,
+    counters: Arc<Counters>,
+    host: HostServers,
+    /// What runs them.
+    background: tokio::runtime::Handle,
+}
+
+/// The name server of one container.
+struct Resolver {
+    server: NameServer,
+    zone: Arc<ContainerZone>,
+    upstreams: Upstreams,
+    plan: TaskPlan,
+}
+
+impl Resolvers {
+    pub(super) fn new(names: FleetNames, background: tokio::runtime::Handle) -> Resolvers {
+        let mut host = HostServers::default();
+        host.refresh();
+        let (servers, counters) = (BTreeMap::new(), Arc::default());
+        Resolvers { servers, names, counters, host, background }
+    }
+
+    /// Starts the name servers of attached tasks, tells them where their tasks are, and ends those
+    /// of tasks that are gone.
+    pub(super) fn apply(&mut self, plan: &OverlayPlan, links: &Links) {
+        self.servers
+            .retain(|run, resolver| plan.tasks.contains_key(run) && resolver.server.is_running());
+        for (run, task) in &plan.tasks {
+            if let Some(resolver) = self.servers.get_mut(run) {
+                if resolver.plan != *task {
+                    resolver.zone.move_to(zone_networks(task));
+                    resolver.upstreams.replace(upstreams(task, &self.host));
+                    resolver.plan.clone_from(task);
+                }
+                continue;
+            }
+            if links.interfaces(*run).is_none() {
+                continue;
+            }
+            match self.start(*run, task, links) {
+                Ok(resolver) => drop(self.servers.insert(*run, resolver)),
+                Err(error) => {
+                    tracing::warn!("no name server for task {}.{}: {error}", run.task, run.attempt);
+                }
+            }
+        }
+    }
+
+    fn start(&self, run: Run, task: &TaskPlan, links: &Links) -> io::Result<Resolver> {
+        let at = SocketAddr::new(NAME_SERVER, DNS_PORT);
+        let sockets = links.in_task(run, || {
+            let (udp, tcp) = (std::net::UdpSocket::bind(at)?, std::net::TcpListener::bind(at)?);
+            Ok(Sockets { udp, tcp })
+        })?;
+        let zone = Arc::new(ContainerZone::new(self.names.clone(), zone_networks(task)));
+        let upstreams = Upstreams::new(upstreams(task, &self.host));
+        let _runtime = self.background.enter();
+        let counters = Arc::clone(&self.counters);
+        let server = NameServer::start(sockets, zone.clone(), upstreams.clone(), counters)?;
+        Ok(Resolver { server, zone, upstreams, plan: task.clone() })
+    }
+
+    /// Takes over the node's own name servers, if they changed.
+    pub(super) fn follow_host(&mut self) {
+        if self.host.refresh() {
+            for resolver in self.servers.values() {
+                resolver.upstreams.replace(upstreams(&resolver.plan, &self.host));
+            }
+        }
+    }
+
+    /// Ends all.
+    pub(super) fn clear(&mut self) {
+        self.servers.clear();
+    }
+}
+
+fn zone_networks(task: &TaskPlan) -> Vec<ZoneNetwork> {
+    let networks = task
+        .interfaces
+        .iter()
+        .map(|interface| ZoneNetwork { id: interface.network, subnets: interface.subnets.clone() });
+    networks.collect()
+}
+
+/// A container that can reach the outside asks the servers of its service, or those of its node. One
+/// that is given its own name server as `--dns` would ask itself for ever.
+fn upstreams(task: &TaskPlan, host: &HostServers) -> Vec<Upstream> {
+    let has_way_out = task.interfaces.iter().any(|interface| interface.is_default);
+    if !has_way_out {
+        return Vec::new();
+    }
+    let own = task.name_servers.iter().filter(|ip| **ip != NAME_SERVER);
+    let own: Vec<SocketAddr> = own.map(|ip| SocketAddr::new(*ip, DNS_PORT)).collect();
+    let servers = if own.is_empty() { host.servers() } else { &own };
+    servers.iter().map(|address| Upstream::from_host(*address)).collect()
+}
