@@ -137,6 +137,9 @@ fn try_open(
 impl Networks {
     /// The plan of a node, and the names on its networks. Costs nothing unless something changed.
     pub(super) fn follow(&self, node: &Node) {
+        if !node.knows_its_networks() {
+            return;
+        }
         let plan = node.overlay_plan();
         self.names.replace(node, &plan);
         // The thread ends with the agent.

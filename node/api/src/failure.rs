@@ -97,6 +97,7 @@ fn of_network(bad: &BadNetwork, message: String) -> Failure {
         | BadNetwork::SiteRoute { .. }
         | BadNetwork::VniTaken { .. }
         | BadNetwork::PoolExhausted { .. }
+        | BadNetwork::HasTasks { .. }
         | BadNetwork::InUse { .. } => Failure::Conflict(message),
         BadNetwork::Encrypted => Failure::NotYet(message),
         _ => Failure::Bad(message),

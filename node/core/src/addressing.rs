@@ -91,6 +91,8 @@ pub struct Leased {
     pub name: String,
     /// At most one of each family.
     pub addresses: Vec<IpAddr>,
+    /// Does the default route lead here?
+    pub is_default: bool,
 }
 
 /// The addresses that one node has given.
@@ -111,8 +113,9 @@ pub struct Addressing {
 
 impl Addressing {
     /// With the blocks that this node claimed before.
-    pub fn new(me: NodeId, facts: NetworkFacts, networks: &NetworkCatalog) -> Addressing {
+    pub fn new(me: NodeId, mut facts: NetworkFacts, networks: &NetworkCatalog) -> Addressing {
         let said = networks.claims.get(&me);
+        facts.data_address = facts.data_address.or(said.and_then(|said| said.data_address));
         Addressing {
             me,
             facts,
@@ -141,6 +144,7 @@ impl Addressing {
                     .and_then(|said| said.networks.get(&interface.network))
                     .unwrap_or(&interface.addresses)
                     .clone(),
+                is_default: interface.is_default,
             });
             let interfaces = interfaces.collect();
             let lease =
@@ -149,8 +153,9 @@ impl Addressing {
         }
     }
 
-    /// The machine was looked at again.
-    pub fn on_facts_found(&mut self, facts: NetworkFacts) {
+    /// The machine was looked at again. A cable that is pulled takes the address away, and not the networks: the last one stays.
+    pub fn on_facts_found(&mut self, mut facts: NetworkFacts) {
+        facts.data_address = facts.data_address.or(self.facts.data_address);
         self.is_outdated |= self.facts != facts;
         self.facts = facts;
     }
@@ -228,6 +233,7 @@ impl Addressing {
         let was_withdrawn = held.as_ref().is_some_and(|held| held.is_withdrawn);
         let is_withdrawn = was_withdrawn && live.has_begun;
         let held = held.map(|lease| lease.interfaces).unwrap_or_default();
+        let way_out = interfaces::way_out(service, &catalog.networks);
         let mut interfaces: Vec<Leased> = Vec::new();
         for attachment in &service.networks {
             let network = attachment.network;
@@ -245,7 +251,8 @@ impl Addressing {
                 kept.or_else(|| self.give(network, &division, catalog, claims, lamport))
             });
             let addresses = addresses.collect();
-            interfaces.push(Leased { network, name, addresses });
+            let is_default = way_out == Some(network);
+            interfaces.push(Leased { network, name, addresses, is_default });
         }
         let (service, slot) = (live.service, live.slot);
         let lease = Lease { service, slot, interfaces, is_withdrawn };
@@ -275,7 +282,8 @@ impl Addressing {
             return if falls_back { Ok(()) } else { Err(refusal()) };
         }
         let lease = self.leases.get(&start.run.task);
-        start.interfaces = interfaces::of_lease(lease, service, &catalog.networks)?;
+        interfaces::check(lease, service)?;
+        start.interfaces = interfaces::of_lease(lease, &catalog.networks)?;
         start.template.container.network = NetworkMode::None;
         Ok(())
     }
@@ -283,9 +291,8 @@ impl Addressing {
     /// The interfaces that a live task has now; none: it is on the network of its template.
     pub fn interfaces(&self, task: TaskId, catalog: &Catalog) -> Vec<TaskInterface> {
         let Some(lease) = self.leases.get(&task) else { return Vec::new() };
-        let service = catalog.services.get(&lease.service);
-        let made = service.map(|s| interfaces::of_lease(Some(lease), s, &catalog.networks));
-        made.and_then(Result::ok).unwrap_or_default()
+        // Also when its service is gone: it may still have connections.
+        interfaces::of_lease(Some(lease), &catalog.networks).unwrap_or_default()
     }
 }
 

@@ -4,7 +4,7 @@
 //! nobody else has their addresses.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crdt_state::service::Service;
 use crdt_state::task::{Run, Slot, TaskStatus};
@@ -42,12 +42,12 @@ impl PlacedTask<'_> {
 impl Node {
     /// What this node's kernel must hold.
     pub fn overlay_plan(&self) -> OverlayPlan {
-        let Some(underlay) = self.addressing().facts().data_address else {
-            return OverlayPlan::default();
-        };
         if !self.addressing().is_able() {
             return OverlayPlan::default();
         }
+        // Without an address, tasks of this node still reach each other.
+        let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let underlay = self.addressing().facts().data_address.unwrap_or(unknown);
         let live = self.live_tasks();
         let networks = self.local_networks();
         let networks = networks.into_iter().filter_map(|id| {
@@ -59,6 +59,15 @@ impl Node {
             ports: self.published_ports(),
             tasks: live.iter().filter_map(|live| self.task_plan(live)).collect(),
         }
+    }
+
+    /// Does this node know every network that its tasks are on? If not, its records were lost or
+    /// have not all been read, and the plan lacks what tasks are using.
+    pub fn knows_its_networks(&self) -> bool {
+        let leases = self.addressing().leases().values();
+        let mut leased = leases.flat_map(|lease| &lease.interfaces);
+        let known = &self.catalog().networks.settled;
+        !self.replica().is_holding_back() && leased.all(|one| known.contains_key(&one.network))
     }
 
     fn task_plan(&self, live: &LiveTask) -> Option<(Run, TaskPlan)> {

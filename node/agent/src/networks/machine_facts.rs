@@ -1,6 +1,7 @@
 //! What the node reports of this machine's own network, found again while the agent runs: a cable is
 //! plugged in, an address changes, a route appears.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
 
 use node_core::NetworkFacts;
@@ -58,13 +59,9 @@ impl Reporter {
     }
 
     fn inspect(&self, links: &mut Links) -> NetworkFacts {
-        let Some(address) = facts::data_address(&self.config) else {
-            let refusal = "no link of this machine has an address that others reach; connect it, \
-                           or set advertise";
-            return NetworkFacts { refusal: refusal.to_owned(), ..NetworkFacts::default() };
-        };
-        let data_address = Some(address);
-        match links.survey(address) {
+        let data_address = facts::data_address(&self.config);
+        // Without an address there is no link whose packets have a size.
+        match links.survey(data_address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))) {
             Ok(survey) => NetworkFacts {
                 refusal: String::new(),
                 data_address,

@@ -27,28 +27,34 @@ pub fn mesh_networks(catalog: &Catalog) -> BTreeSet<NetworkId> {
     services.filter_map(|service| gateway_network(service, &catalog.networks)).collect()
 }
 
-/// The interfaces of a task, or why it cannot have them.
-pub fn of_lease(
-    lease: Option<&Lease>,
-    service: &Service,
-    networks: &NetworkCatalog,
-) -> Result<Vec<TaskInterface>, String> {
+/// The network to which the default route of a service's tasks leads, if one has a way out.
+pub fn way_out(service: &Service, networks: &NetworkCatalog) -> Option<NetworkId> {
+    let open = |id: &NetworkId| !networks.networks.get(id).is_some_and(|n| n.spec.internal);
+    gateway_network(service, networks).filter(open)
+}
+
+/// Does the task have a lease on each network of its service?
+pub fn check(lease: Option<&Lease>, service: &Service) -> Result<(), String> {
     let leased = lease.map_or(&[][..], |lease| lease.interfaces.as_slice());
-    let gateway = gateway_network(service, networks);
     for attachment in &service.networks {
         if !leased.iter().any(|leased| leased.network == attachment.network) {
             let id = attachment.network;
             return Err(format!("network {id} is not known on this node yet"));
         }
     }
-    leased.iter().map(|leased| interface(leased, gateway, networks)).collect()
+    Ok(())
 }
 
-fn interface(
-    leased: &Leased,
-    gateway: Option<NetworkId>,
+/// The interfaces of a task, or why it cannot have them.
+pub fn of_lease(
+    lease: Option<&Lease>,
     networks: &NetworkCatalog,
-) -> Result<TaskInterface, String> {
+) -> Result<Vec<TaskInterface>, String> {
+    let leased = lease.map_or(&[][..], |lease| lease.interfaces.as_slice());
+    leased.iter().map(|leased| interface(leased, networks)).collect()
+}
+
+fn interface(leased: &Leased, networks: &NetworkCatalog) -> Result<TaskInterface, String> {
     let network = networks.networks.get(&leased.network);
     let settled = networks.settled.get(&leased.network);
     let Some((network, settled)) = network.zip(settled) else {
@@ -71,7 +77,7 @@ fn interface(
         mac: mac(&leased.addresses),
         gateways: settled.ranges.iter().map(|range| range.gateway).collect(),
         subnets: settled.ranges.iter().map(|range| range.subnet).collect(),
-        is_default: gateway == Some(leased.network) && !network.spec.internal,
+        is_default: leased.is_default,
     })
 }
 

@@ -169,6 +169,14 @@ pub enum BadNetwork {
         /// The services, in one line.
         services: String,
     },
+    /// Tasks of removed services have not ended yet.
+    #[error(
+        "network {name} is in use by tasks that are still stopping; repeat it when they have ended"
+    )]
+    HasTasks {
+        /// Its name.
+        name: String,
+    },
     /// No such network.
     #[error("network {0} not found; `edgectl network ls` lists them")]
     Missing(String),

@@ -60,8 +60,19 @@ impl Editor<'_> {
         if !users.is_empty() {
             return Err(BadNetwork::InUse { name, services: users.join(", ") }.into());
         }
+        if self.has_tasks(id) {
+            return Err(BadNetwork::HasTasks { name }.into());
+        }
         self.replica.remove(RecordKey::network(id), self.wall_ms).expect("it was just read");
         Ok(Edited::Done)
+    }
+
+    /// Is a task of a node that is there on the network? Those of a removed service end last.
+    fn has_tasks(&self, id: NetworkId) -> bool {
+        let records = self.catalog().networks.addresses.values().flatten();
+        let here = records.filter(|((_, node), _)| self.planner.is_here(*node));
+        let mut tasks = here.flat_map(|(_, record)| &record.tasks);
+        tasks.any(|task| task.networks.contains_key(&id))
     }
 
     /// The networks of a service exist, and the default network is created when it is first used.

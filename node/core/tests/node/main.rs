@@ -4,6 +4,7 @@ mod conditions;
 mod conflicts;
 mod host;
 mod names;
+mod network_names;
 mod networks;
 mod pair;
 mod poison;

@@ -8,7 +8,6 @@ use crdt_state::network::Attachment;
 use crdt_state::spec::{PublishedPort, Runtime};
 use crdt_state::task::RunEvent;
 use node_core::edit::network::{BadNetwork, NetworkRequest, RangeRequest};
-use node_core::names::Reach;
 use node_core::{Edit, Edited, Input, NetworkFacts, Refusal, ServiceSpec};
 
 use overlay::plan::{Port, Protocol};
@@ -160,16 +159,49 @@ fn an_adopted_task_keeps_its_address_also_when_the_records_are_lost() {
 }
 
 #[test]
+fn a_node_that_lost_its_records_says_that_it_does_not_know_its_networks() {
+    let mut host = Host::new();
+    let back = network(&mut host, "back", "");
+    host.create(on(back, "web", 1));
+    let start = host.started[0].clone();
+    assert!(host.node.knows_its_networks());
+    let event = RunEvent::Started { pid: 7 };
+    let adopted = vec![crdt_state::task::AdoptedRun { start, event }];
+    let lost = Host::boot(2, Default::default(), adopted);
+    assert!(!lost.node.knows_its_networks(), "a plan without them would cut the task off");
+}
+
+#[test]
+fn a_pulled_cable_takes_no_network_away() {
+    let mut host = Host::new();
+    let back = network(&mut host, "back", "");
+    host.create(on(back, "web", 1));
+    host.start_all();
+    let before = host.node.overlay_plan();
+    assert_eq!(before.networks.len(), 1);
+    host.feed(Input::NetworksFound(NetworkFacts { data_address: None, ..networks() }));
+    assert_eq!(host.node.overlay_plan(), before);
+}
+
+#[test]
 fn a_network_in_use_is_not_removed_and_an_unused_one_is() {
     let mut host = Host::new();
     let back = network(&mut host, "back", "");
     let id = host.create(on(back, "web", 1));
+    let run = host.start_all()[0];
     let refused = host.edit(Edit::RemoveNetwork { id: back });
     let Err(Refusal::Network(BadNetwork::InUse { name, services })) = refused else {
         panic!("{refused:?}")
     };
     assert_eq!((name.as_str(), services.as_str()), ("back", "web"));
     host.edit(Edit::RemoveService { id }).expect("removed");
+    let refused = host.edit(Edit::RemoveNetwork { id: back });
+    assert!(matches!(refused, Err(Refusal::Network(BadNetwork::HasTasks { .. }))), "{refused:?}");
+    host.wait(1_000);
+    assert_eq!(host.stopped, [run]);
+    let plan = host.node.overlay_plan();
+    assert!(plan.tasks.contains_key(&run), "its connections go on until it ends");
+    host.exit(run, 0);
     assert_eq!(host.edit(Edit::RemoveNetwork { id: back }), Ok(Edited::Done));
     let missing = host.edit(Edit::RemoveNetwork { id: back });
     assert!(matches!(missing, Err(Refusal::Network(BadNetwork::Missing(_)))));
@@ -220,68 +252,6 @@ fn a_node_without_networks_gets_no_task_that_needs_one() {
     assert!(reasons.iter().any(|reason| reason.contains("no vxlan")), "{reasons:?}");
     host.feed(Input::NetworksFound(networks()));
     assert_eq!(host.started.len(), 2, "the kernel module was loaded");
-}
-
-fn names(host: &Host, network: NetworkId) -> node_core::names::NetworkNames {
-    host.node.network_names(network, |run| format!("{}.{}", run.task, run.attempt))
-}
-
-#[test]
-fn a_service_is_found_by_its_names_while_its_tasks_are_ready() {
-    let mut host = Host::new();
-    let back = network(&mut host, "back", "");
-    let mut web = on(back, "Web", 2);
-    web.networks[0].aliases = vec!["store".into()];
-    web.template.hostname = Some("till-{{.Task.Slot}}".into());
-    let id = host.create(web);
-    let found = |host: &Host, name: &str| -> Option<Vec<IpAddr>> {
-        let found = names(host, back).addresses(name)?;
-        Some(found.into_iter().map(|found| found.address).collect())
-    };
-    assert_eq!(found(&host, "web"), Some(Vec::new()), "it is no unknown name");
-    let runs = host.start_all();
-    let service = host.node.service(id).expect("there").clone();
-    let given = &service.balancing.virtual_addresses[&back];
-    assert_eq!(found(&host, "WEB").as_ref(), Some(given));
-    assert_eq!(found(&host, "store").as_ref(), Some(given));
-    let tasks = found(&host, "tasks.web").expect("a name");
-    assert_eq!((tasks.len(), found(&host, "tasks.store")), (2, Some(tasks.clone())));
-    let one = found(&host, "web.1").expect("a name");
-    assert_eq!(one.len(), 1);
-    let task = names(&host, back).name_of(one[0]).expect("it has one");
-    assert!(task.starts_with("Web.1."), "{task}");
-    assert_eq!(found(&host, &task), Some(one.clone()));
-    assert_eq!(found(&host, "till-1"), Some(one));
-    assert_eq!(found(&host, &format!("{}.1", runs[0].task)).map(|found| found.len()), Some(1));
-    assert_eq!(found(&host, "web.3"), None);
-    assert_eq!(found(&host, "tasks.db"), None);
-    host.exit(runs[0], 1);
-    assert_eq!(found(&host, "tasks.web").expect("a name").len(), 1);
-    host.exit(runs[1], 1);
-    assert_eq!(found(&host, "web"), Some(Vec::new()));
-}
-
-#[test]
-fn a_task_takes_no_new_connections_before_it_is_stopped() {
-    let mut host = Host::new();
-    let back = network(&mut host, "back", "");
-    let id = host.create(on(back, "web", 2));
-    host.start_all();
-    let balanced = |host: &Host| {
-        let plan = host.node.overlay_plan();
-        plan.networks[&back].virtual_addresses.values().next().map_or(0, Vec::len)
-    };
-    assert_eq!(balanced(&host), 2);
-    let update = Edit::UpdateService { id, version: None, spec: Box::new(on(back, "web", 1)) };
-    host.edit(update).expect("it is scaled");
-    assert_eq!((balanced(&host), host.stopped.len()), (1, 0));
-    assert_eq!(names(&host, back).addresses("tasks.web").expect("a name").len(), 1);
-    host.wait(299);
-    assert_eq!(host.stopped.len(), 0);
-    host.wait(1);
-    assert_eq!(host.stopped.len(), 1);
-    let plan = host.node.overlay_plan();
-    assert!(plan.tasks.contains_key(&host.stopped[0]), "its connections go on until it ends");
 }
 
 fn port(published: u16, protocol: &str, host: bool) -> PublishedPort {
@@ -335,27 +305,6 @@ fn a_published_port_leads_to_ready_tasks_and_a_port_in_host_mode_to_its_own() {
         assert_eq!(plan.networks[&back].node_addresses.len(), 1);
         assert_eq!(plan.networks[&back].peers.len(), 1);
     }
-}
-
-#[test]
-fn what_an_unreachable_node_runs_stays_in_its_names_at_the_end() {
-    let mut pair = Pair::joined();
-    let back = network(&mut pair.hosts[0], "back", "");
-    let mut web = on(back, "web", 2);
-    web.by_name = true;
-    pair.hosts[0].create(web);
-    pair.wait(20_000);
-    assert_eq!((pair.hosts[0].start_all().len(), pair.hosts[1].start_all().len()), (1, 1));
-    pair.wait(20_000);
-    let reach = |pair: &Pair| -> Vec<Reach> {
-        let found = names(&pair.hosts[0], back).addresses("web").expect("a name");
-        found.into_iter().map(|found| found.reach).collect()
-    };
-    assert_eq!(reach(&pair), [Reach::Reachable, Reach::Reachable]);
-    pair.is_heard = [false, false];
-    pair.wait(20_000);
-    let cut = reach(&pair);
-    assert_eq!((cut.first(), cut.last()), (Some(&Reach::Reachable), Some(&Reach::Unreachable)));
 }
 
 /// Both sides of a cut claim the only block of a subnet.

@@ -1,0 +1,94 @@
+//! The names on a network, and which tasks they lead to.
+
+use std::net::IpAddr;
+
+use crdt_state::NetworkId;
+use node_core::Edit;
+use node_core::names::Reach;
+
+use crate::host::Host;
+use crate::networks::{network, on};
+use crate::pair::Pair;
+
+fn names(host: &Host, network: NetworkId) -> node_core::names::NetworkNames {
+    host.node.network_names(network, |run| format!("{}.{}", run.task, run.attempt))
+}
+
+#[test]
+fn a_service_is_found_by_its_names_while_its_tasks_are_ready() {
+    let mut host = Host::new();
+    let back = network(&mut host, "back", "");
+    let mut web = on(back, "Web", 2);
+    web.networks[0].aliases = vec!["store".into()];
+    web.template.hostname = Some("till-{{.Task.Slot}}".into());
+    let id = host.create(web);
+    let found = |host: &Host, name: &str| -> Option<Vec<IpAddr>> {
+        let found = names(host, back).addresses(name)?;
+        Some(found.into_iter().map(|found| found.address).collect())
+    };
+    assert_eq!(found(&host, "web"), Some(Vec::new()), "it is no unknown name");
+    let runs = host.start_all();
+    let service = host.node.service(id).expect("there").clone();
+    let given = &service.balancing.virtual_addresses[&back];
+    assert_eq!(found(&host, "WEB").as_ref(), Some(given));
+    assert_eq!(found(&host, "store").as_ref(), Some(given));
+    let tasks = found(&host, "tasks.web").expect("a name");
+    assert_eq!((tasks.len(), found(&host, "tasks.store")), (2, Some(tasks.clone())));
+    let one = found(&host, "web.1").expect("a name");
+    assert_eq!(one.len(), 1);
+    let task = names(&host, back).name_of(one[0]).expect("it has one");
+    assert!(task.starts_with("Web.1."), "{task}");
+    assert_eq!(found(&host, &task), Some(one.clone()));
+    assert_eq!(found(&host, "till-1"), Some(one));
+    assert_eq!(found(&host, &format!("{}.1", runs[0].task)).map(|found| found.len()), Some(1));
+    assert_eq!(found(&host, "web.3"), None);
+    assert_eq!(found(&host, "tasks.db"), None);
+    host.exit(runs[0], 1);
+    assert_eq!(found(&host, "tasks.web").expect("a name").len(), 1);
+    host.exit(runs[1], 1);
+    assert_eq!(found(&host, "web"), Some(Vec::new()));
+}
+
+#[test]
+fn a_task_takes_no_new_connections_before_it_is_stopped() {
+    let mut host = Host::new();
+    let back = network(&mut host, "back", "");
+    let id = host.create(on(back, "web", 2));
+    host.start_all();
+    let balanced = |host: &Host| {
+        let plan = host.node.overlay_plan();
+        plan.networks[&back].virtual_addresses.values().next().map_or(0, Vec::len)
+    };
+    assert_eq!(balanced(&host), 2);
+    let update = Edit::UpdateService { id, version: None, spec: Box::new(on(back, "web", 1)) };
+    host.edit(update).expect("it is scaled");
+    assert_eq!((balanced(&host), host.stopped.len()), (1, 0));
+    assert_eq!(names(&host, back).addresses("tasks.web").expect("a name").len(), 1);
+    host.wait(299);
+    assert_eq!(host.stopped.len(), 0);
+    host.wait(1);
+    assert_eq!(host.stopped.len(), 1);
+    let plan = host.node.overlay_plan();
+    assert!(plan.tasks.contains_key(&host.stopped[0]), "its connections go on until it ends");
+}
+
+#[test]
+fn what_an_unreachable_node_runs_stays_in_its_names_at_the_end() {
+    let mut pair = Pair::joined();
+    let back = network(&mut pair.hosts[0], "back", "");
+    let mut web = on(back, "web", 2);
+    web.by_name = true;
+    pair.hosts[0].create(web);
+    pair.wait(20_000);
+    assert_eq!((pair.hosts[0].start_all().len(), pair.hosts[1].start_all().len()), (1, 1));
+    pair.wait(20_000);
+    let reach = |pair: &Pair| -> Vec<Reach> {
+        let found = names(&pair.hosts[0], back).addresses("web").expect("a name");
+        found.into_iter().map(|found| found.reach).collect()
+    };
+    assert_eq!(reach(&pair), [Reach::Reachable, Reach::Reachable]);
+    pair.is_heard = [false, false];
+    pair.wait(20_000);
+    let cut = reach(&pair);
+    assert_eq!((cut.first(), cut.last()), (Some(&Reach::Reachable), Some(&Reach::Unreachable)));
+}
