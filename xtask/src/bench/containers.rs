@@ -100,6 +100,8 @@ fn idle(name: &str, image: &str, replicas: usize, constraint: &[&str]) -> Value 
                 "StopGracePeriod": 100_000_000,
             },
             "Placement": {"Constraints": constraint},
+            // Like the bare containers that they are compared with.
+            "Networks": [{"Target": "host"}],
         },
     })
 }

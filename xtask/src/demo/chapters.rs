@@ -40,6 +40,8 @@ pub fn create(fleet: &Fleet) -> Result<()> {
     if program.kind == Kind::Container {
         // As process 1 of its namespace a program without a handler ignores SIGTERM.
         words.push("--init");
+        // Every task opens a port of its own on its node.
+        words.extend(["--network", "host"]);
     }
     words.push(image);
     words.extend(program.arguments.iter().map(String::as_str));

@@ -105,6 +105,8 @@ pub fn spec(program: &Program, replicas: u64) -> Value {
                 "Args": program.arguments,
                 "Env": ENVIRONMENT,
             },
+            // Every task opens a port of its own on its node.
+            "Networks": [{"Target": "host"}],
         },
     })
 }
