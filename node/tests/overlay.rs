@@ -24,6 +24,9 @@ const RESOLVE: &str = "resolve() { busybox nslookup $1 | busybox awk \
 /// Serves its own host name.
 const SERVE: &str = "hostname > /tmp/index.html; exec busybox httpd -f -p 80 -h /tmp";
 
+/// Does it answer?
+const CHECK: &str = "busybox wget -qO /dev/null http://127.0.0.1/";
+
 /// Three nodes with an image, a network, a service `web` with a task on each node, and a task `cli`
 /// on the first.
 struct Shop {
@@ -49,9 +52,12 @@ impl Shop {
             shop.until("every node knows it", || shop.try_edgectl(node, &inspect).is_ok());
         }
         let create = ["service", "create", "-d", "--no-resolve-image", "--network", "back"];
-        let web = ["--name", "web", "--replicas", "3", "--replicas-max-per-node", "1"];
+        let web = ["--name", "web", "--init", "--replicas", "3", "--replicas-max-per-node", "1"];
+        // Without a check a task takes connections from the moment its program runs, which is before
+        // it listens.
+        let check = ["--health-cmd", CHECK, "--health-interval", "200ms", "--health-retries", "1"];
         let port = ["--publish", "8080:80", IMAGE, "/bin/sh", "-c", SERVE];
-        shop.edgectl(2, &[&create[..], &web, &port].concat());
+        shop.edgectl(2, &[&create[..], &web, &check, &port].concat());
         let cli = ["--name", "cli", "--constraint", "node.hostname==n1", IMAGE];
         shop.edgectl(3, &[&create[..], &cli, &["/bin/sleep", "100000"]].concat());
         shop.until("all tasks run", || shop.runs("web") == 3 && shop.runs("cli") == 1);
@@ -76,6 +82,11 @@ impl Shop {
     fn runs(&self, service: &str) -> usize {
         let shown = self.edgectl(1, &["service", "ps", "--format", "{{.CurrentState}}", service]);
         shown.lines().filter(|state| state.starts_with("Running")).count()
+    }
+
+    /// How many tasks of `web` take connections, as the task `cli` sees it.
+    fn ready(&self) -> usize {
+        found(&self.in_cli(&["nslookup", "tasks.web"]))
     }
 
     /// A command in the task `cli`; empty if it fails.
@@ -218,15 +229,15 @@ fn clients_notice_nothing_when_a_service_is_scaled_and_updated() {
     let client = ["exec", "-d", "cli.1", "/bin/sh", "-c", &script];
     shop.edgectl(1, &client);
     shop.edgectl(1, &["service", "scale", "-d", "web=1"]);
-    shop.until("one is left", || shop.runs("web") == 1);
+    shop.until("one is left", || shop.ready() == 1);
     shop.edgectl(2, &["service", "scale", "-d", "web=3"]);
-    shop.until("three run", || shop.runs("web") == 3);
+    shop.until("three are ready", || shop.ready() == 3);
     let update = ["service", "update", "-d", "--no-resolve-image", "--env-add", "V=2"];
     shop.edgectl(3, &[&update[..], &["--update-monitor", "1s", "web"]].concat());
     shop.until("the new version runs", || {
         let shown =
             shop.edgectl(1, &["service", "inspect", "--format", "{{.UpdateStatus.State}}", "web"]);
-        shown.trim() == "completed" && shop.runs("web") == 3
+        shown.trim() == "completed" && shop.ready() == 3
     });
     shop.in_cli(&["/bin/sh", "-c", "echo > /tmp/stop"]);
     let failures = shop.in_cli(&["/bin/sh", "-c", "busybox cat /tmp/failures"]);

@@ -76,9 +76,7 @@ fn container_order(wanted: Wanted) -> TaskStart {
 
 impl Bench for Host {
     fn await_ready(&mut self, run: Run) {
-        if self.test_images.is_some() {
-            self.hear(run, "ready");
-        }
+        self.hear(run, "ready");
     }
 
     fn order(&mut self, wanted: Wanted) -> TaskStart {
@@ -86,9 +84,11 @@ impl Bench for Host {
             return container_order(wanted);
         }
         match wanted {
-            Wanted::RunsOn => host::program(&["sleep", "1000"]),
+            Wanted::RunsOn => host::shell("echo ready; exec sleep 1000"),
             Wanted::ExitsWith(code) => host::shell(&format!("sleep 0.05; exit {code}")),
-            Wanted::IgnoresStop => host::shell("trap '' TERM; while :; do sleep 0.01; done"),
+            Wanted::IgnoresStop => {
+                host::shell("trap '' TERM; echo ready; while :; do sleep 0.01; done")
+            }
             Wanted::IsMissing => host::program(&["no-such-program"]),
             Wanted::TurnsHealthy => {
                 let mut order = host::program(&["sleep", "1000"]);
