@@ -24,12 +24,13 @@ enum Lints {
     Own,
 }
 
-const TABLE: [Entry; 17] = [
+const TABLE: [Entry; 18] = [
     Entry { name: "crdt-state", imports: &[], lints: Lints::Workspace },
     Entry { name: "gossip", imports: &["crdt-state"], lints: Lints::Workspace },
     Entry { name: "overlay", imports: &["crdt-state"], lints: Lints::Workspace },
     Entry { name: "overlay-linux", imports: &["crdt-state", "overlay"], lints: Lints::Own },
     Entry { name: "overlay-dns", imports: &[], lints: Lints::Own },
+    Entry { name: "overlay-tunnel", imports: &[], lints: Lints::Own },
     Entry {
         name: "node-core",
         imports: &["crdt-state", "gossip", "overlay"],

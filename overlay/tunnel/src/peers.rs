@@ -1,0 +1,206 @@
+//! The peers of a tunnel, found by address, by key and by the number in their packets.
+
+use std::collections::HashMap;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use defguard_boringtun::noise::Tunn;
+use defguard_boringtun::noise::rate_limiter::RateLimiter;
+use defguard_boringtun::x25519;
+
+use crate::control::PeerState;
+use crate::key::{PublicKey, TunnelKey};
+
+/// Peers at most: as many as a state of the largest size has.
+pub const PEERS_MAX: usize = 4096;
+
+/// Another node.
+pub struct Peer {
+    /// As the agent described it last.
+    pub state: PeerState,
+    /// Where it was heard last.
+    pub endpoint: SocketAddr,
+    /// The keys that are shared with it.
+    pub tunn: Tunn,
+    /// The life of its process when `tunn` was made.
+    pub tunn_life: u64,
+}
+
+/// The peers of this node.
+pub struct Peers {
+    key: TunnelKey,
+    /// Checks handshakes that were checked before; it never refuses one for its number.
+    limiter: Arc<RateLimiter>,
+    /// A peer keeps its place: the place is in the packets that the peer sends.
+    places: Vec<Option<Peer>>,
+    by_address: HashMap<Ipv6Addr, usize>,
+    by_key: HashMap<PublicKey, usize>,
+}
+
+impl Peers {
+    /// No peers yet, of the node that has this key.
+    pub fn new(key: TunnelKey) -> Peers {
+        let public = x25519::PublicKey::from(key.public());
+        Peers {
+            key,
+            limiter: Arc::new(RateLimiter::new(&public, u64::MAX)),
+            places: Vec::new(),
+            by_address: HashMap::new(),
+            by_key: HashMap::new(),
+        }
+    }
+
+    /// Makes these the peers. Keys that are shared with a peer that stays are kept. Returns the
+    /// places of new peers.
+    pub fn replace(&mut self, wanted: &[PeerState]) -> Vec<usize> {
+        let wanted = &wanted[..wanted.len().min(PEERS_MAX)];
+        let by_key: HashMap<PublicKey, &PeerState> =
+            wanted.iter().map(|peer| (peer.public_key, peer)).collect();
+        self.by_key.retain(|key, place| {
+            let stays = by_key.contains_key(key);
+            if !stays {
+                self.places[*place] = None;
+            }
+            stays
+        });
+        let mut new = Vec::new();
+        for (key, state) in by_key {
+            match self.by_key.get(&key) {
+                Some(place) => self.update(*place, state),
+                None => new.push(self.add(state.clone())),
+            }
+        }
+        let address = |(place, peer): (usize, &Option<Peer>)| {
+            peer.as_ref().map(|peer| (peer.state.address, place))
+        };
+        self.by_address = self.places.iter().enumerate().filter_map(address).collect();
+        new
+    }
+
+    fn update(&mut self, place: usize, state: &PeerState) {
+        let Some(peer) = &mut self.places[place] else { return };
+        // It may be heard from elsewhere than its agent says, behind a router for example.
+        if peer.state.endpoint != state.endpoint {
+            peer.endpoint = state.endpoint;
+        }
+        peer.state = state.clone();
+    }
+
+    fn add(&mut self, state: PeerState) -> usize {
+        let place = self.places.iter().position(Option::is_none).unwrap_or(self.places.len());
+        let (key, endpoint, life) = (state.public_key, state.endpoint, state.life);
+        let tunn = self.tunn(key, place);
+        let peer = Peer { state, endpoint, tunn, tunn_life: life };
+        match self.places.get_mut(place) {
+            Some(free) => *free = Some(peer),
+            None => self.places.push(Some(peer)),
+        }
+        self.by_key.insert(key, place);
+        place
+    }
+
+    /// Forgets the keys that are shared with a peer, whose process has forgotten them too.
+    pub fn renew(&mut self, place: usize) {
+        let Some(key) = self.get(place).map(|peer| peer.state.public_key) else { return };
+        let tunn = self.tunn(key, place);
+        if let Some(peer) = self.get(place) {
+            peer.tunn = tunn;
+            peer.tunn_life = peer.state.life;
+        }
+    }
+
+    fn tunn(&self, key: PublicKey, place: usize) -> Tunn {
+        let index = u32::try_from(place).expect("a place is below the number of peers");
+        let limiter = Some(self.limiter.clone());
+        Tunn::new(self.key.secret(), x25519::PublicKey::from(key), None, None, index, limiter)
+    }
+
+    /// The peer in a place.
+    pub fn get(&mut self, place: usize) -> Option<&mut Peer> {
+        self.places.get_mut(place)?.as_mut()
+    }
+
+    /// The place of the peer with this address in the tunnel.
+    pub fn with_address(&self, address: Ipv6Addr) -> Option<usize> {
+        self.by_address.get(&address).copied()
+    }
+
+    /// The place of the peer with this key.
+    pub fn with_key(&self, key: &PublicKey) -> Option<usize> {
+        self.by_key.get(key).copied()
+    }
+
+    /// All places, of which some are empty.
+    pub fn places(&self) -> std::ops::Range<usize> {
+        0..self.places.len()
+    }
+
+    /// How many peers there are.
+    pub fn count(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// Is there a peer whose keys change with time?
+    pub fn is_any_awake(&self) -> bool {
+        self.places.iter().flatten().any(|peer| !peer.tunn.is_expired())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(number: u8) -> PeerState {
+        PeerState {
+            public_key: TunnelKey::derive(&[number; 32]).public(),
+            address: Ipv6Addr::from(u128::from(number)),
+            endpoint: SocketAddr::from(([10, 0, 0, number], 7947)),
+            life: 1,
+        }
+    }
+
+    #[test]
+    fn a_peer_keeps_its_place_while_others_come_and_go() {
+        let mut peers = Peers::new(TunnelKey::derive(&[9; 32]));
+        assert_eq!(peers.replace(&[peer(1)]).len(), 1);
+        assert_eq!(peers.replace(&[peer(2), peer(1), peer(3)]).len(), 2);
+        let (one, two) = (peer(1), peer(2));
+        let place = peers.with_key(&one.public_key).expect("a peer");
+        assert!(peers.replace(&[peer(3), peer(1)]).is_empty());
+        assert_eq!(peers.with_key(&one.public_key), Some(place));
+        assert_eq!(peers.with_address(one.address), Some(place));
+        assert_eq!(
+            (peers.with_key(&two.public_key), peers.with_address(two.address)),
+            (None, None)
+        );
+        assert_eq!((peers.count(), peers.places().len()), (2, 3));
+        peers.replace(&[peer(3), peer(1), peer(4)]);
+        assert_eq!(peers.places().len(), 3);
+    }
+
+    #[test]
+    fn where_a_peer_was_heard_counts_until_its_agent_says_otherwise() {
+        let mut peers = Peers::new(TunnelKey::derive(&[9; 32]));
+        let place = peers.replace(&[peer(1)])[0];
+        let heard = SocketAddr::from(([10, 9, 9, 9], 999));
+        peers.get(place).expect("a peer").endpoint = heard;
+        peers.replace(&[peer(1)]);
+        assert_eq!(peers.get(place).expect("a peer").endpoint, heard);
+        let moved = PeerState { endpoint: SocketAddr::from(([10, 0, 0, 77], 7947)), ..peer(1) };
+        peers.replace(std::slice::from_ref(&moved));
+        assert_eq!(peers.get(place).expect("a peer").endpoint, moved.endpoint);
+    }
+
+    #[test]
+    fn one_key_is_one_peer_and_there_are_not_more_than_the_limit() {
+        let mut peers = Peers::new(TunnelKey::derive(&[9; 32]));
+        peers.replace(&[peer(1), peer(1)]);
+        assert_eq!(peers.count(), 1);
+        let many = (0..PEERS_MAX + 10).map(|number| PeerState {
+            public_key: blake3::derive_key("test", &number.to_be_bytes()),
+            ..peer(1)
+        });
+        peers.replace(&many.collect::<Vec<_>>());
+        assert_eq!(peers.count(), PEERS_MAX);
+    }
+}

@@ -1,0 +1,5 @@
+//! Tunnel processes on the real kernel: namespaces, TUN devices, UDP.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod lab;
+mod processes;
