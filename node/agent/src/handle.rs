@@ -301,6 +301,10 @@ impl Handle {
         for (times, family) in super::neighbours::overflows(Path::new("/proc")) {
             counters.insert(format!("machine.neighbours.{family}.overflows"), times);
         }
+        if let Some(networks) = &self.shared.networks {
+            let dropped = networks.dropped().await.counters();
+            counters.extend(dropped.map(|(name, count)| (name.to_owned(), count)));
+        }
         let traffic = self.traffic();
         counters.insert("transport.sent.bytes".to_owned(), traffic.sent_bytes);
         counters.insert("transport.received.bytes".to_owned(), traffic.received_bytes);

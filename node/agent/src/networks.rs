@@ -10,6 +10,7 @@
 //! changes, and kept for those who ask.
 
 mod applier;
+mod dropped;
 mod machine_facts;
 mod names;
 mod resolv_conf;
@@ -35,6 +36,7 @@ use tokio::sync::oneshot;
 use crate::command::Command;
 use crate::config::Config;
 use applier::{Applier, Parts};
+use dropped::Dropped;
 use machine_facts::Reporter;
 use names::FleetNames;
 
@@ -52,6 +54,8 @@ enum Order {
         interfaces: Vec<TaskInterface>,
         done: oneshot::Sender<Result<PathBuf, String>>,
     },
+    /// Somebody asks what was dropped.
+    Count { done: oneshot::Sender<Dropped> },
     /// This node has left the fleet: everything of its networks is removed.
     Leave { done: Sender<()> },
 }
@@ -157,6 +161,13 @@ impl Networks {
         if self.orders.send(Order::Leave { done }).is_ok() {
             let _ = removed.recv_timeout(std::time::Duration::from_secs(10));
         }
+    }
+
+    /// The packets that were dropped because of where they came from.
+    pub(super) async fn dropped(&self) -> Dropped {
+        let (done, counted) = oneshot::channel();
+        let _ = self.orders.send(Order::Count { done });
+        counted.await.unwrap_or_default()
     }
 
     /// What the kernel does not hold as planned, as sentences.

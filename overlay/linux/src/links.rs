@@ -17,7 +17,7 @@ use overlay::plan::OverlayPlan;
 use crate::error::{Applied, LinkError, Subject, Unsupported};
 use crate::item::Scope;
 use crate::kernel;
-use crate::names;
+use crate::names::{self, VXLAN};
 use crate::namespace::{self, Namespace};
 use crate::network::{self, Host, Network};
 use crate::space::Space;
@@ -228,6 +228,11 @@ impl Links {
         let path = names::task_file(&self.directory, run);
         let namespace = Namespace::open(&path)?.ok_or(std::io::ErrorKind::NotFound)?;
         namespace.enter(work)
+    }
+
+    /// Is there a VXLAN device of ours for the network, as far as the last application knows?
+    pub fn has_vxlan(&self, network: NetworkId) -> bool {
+        self.networks.get(&network).is_some_and(|network| network.space.index(VXLAN).is_some())
     }
 
     /// The namespace of a network of the applied plan.

@@ -10,11 +10,14 @@ pub type Setting = (&'static str, &'static str);
 
 /// A namespace of a network forwards packets. Its links copy `default` when they are made, so
 /// these are written before there is any. Reverse-path filtering adds nothing where every route is
-/// ours, and duplicate address detection would keep a link-local address unusable for two seconds.
+/// ours, and duplicate address detection would keep a link-local address unusable for two seconds. All
+/// gateways of a network have one address, so errors of another node's come from an address that is
+/// this one's too.
 pub const OF_NETWORK: &[Setting] = &[
     ("ipv4/ip_forward", "1"),
     ("ipv4/conf/all/rp_filter", "0"),
     ("ipv4/conf/default/rp_filter", "0"),
+    ("ipv4/conf/all/accept_local", "1"),
     ("ipv4/conf/all/send_redirects", "0"),
     ("ipv4/conf/default/send_redirects", "0"),
     ("ipv6/conf/all/disable_ipv6", "0"),

@@ -1,7 +1,7 @@
 //! The thread that holds the plan in the kernel.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
@@ -18,6 +18,7 @@ use overlay_linux::balancing::{
 use overlay_linux::links::Links;
 
 use super::Order;
+use super::dropped::Dropped;
 use super::machine_facts::Reporter;
 use super::names::FleetNames;
 use super::resolvers::Resolvers;
@@ -41,6 +42,7 @@ pub(super) struct Applier {
     failed: [Vec<String>; 3],
     reporter: Reporter,
     compared_at: Instant,
+    told: Dropped,
 }
 
 /// What the thread shares with the rest of the agent.
@@ -65,6 +67,7 @@ impl Applier {
             failed: Default::default(),
             reporter,
             compared_at: Instant::now(),
+            told: Dropped::default(),
         }
     }
 
@@ -78,6 +81,9 @@ impl Applier {
                 Some(Order::Attach { run, interfaces, done }) => {
                     // The caller may be gone: then the next plan does not have the run.
                     let _ = done.send(self.attach(run, &interfaces));
+                }
+                Some(Order::Count { done }) => {
+                    let _ = done.send(self.dropped());
                 }
                 Some(Order::Leave { done }) => {
                     self.remove_all();
@@ -114,12 +120,32 @@ impl Applier {
     fn apply(&mut self, plan: OverlayPlan) {
         let before = std::mem::replace(&mut self.plan, plan);
         if links_of(&before) != links_of(&self.plan) {
+            self.let_members_in();
             self.apply_links();
         }
         // The removal of a link takes the kernel tens of milliseconds: connections come first.
         self.apply_balancing(&before);
         self.resolvers.apply(&self.plan, &self.links);
         self.apply_tasks(&before);
+    }
+
+    /// A member's packets are taken before any can be sent to it.
+    fn let_members_in(&mut self) {
+        let foreign_vnis = self.foreign_vnis();
+        if let Some(ports) = &mut self.ports
+            && !self.plan.networks.is_empty()
+        {
+            ports.leave_alone(foreign_vnis);
+            // What fails is tried again behind the links, and told there.
+            let _ = ports.apply(&self.plan);
+        }
+    }
+
+    /// The numbers of networks whose device is not there: somebody else's may have them.
+    fn foreign_vnis(&self) -> BTreeSet<u32> {
+        let networks = self.plan.networks.iter();
+        let others = networks.filter(|(id, _)| !self.links.has_vxlan(**id));
+        others.map(|(_, network)| network.vni).collect()
     }
 
     /// Compares all links, addresses and routes with the kernel.
@@ -214,6 +240,7 @@ impl Applier {
         if self.plan.networks.is_empty() {
             return self.ports.take().map_or(Ok(()), |mut ports| ports.remove());
         }
+        let foreign_vnis = self.foreign_vnis();
         let namespace = self.links.host_namespace();
         let ports = match &mut self.ports {
             Some(ports) => ports,
@@ -224,6 +251,7 @@ impl Applier {
                 closed.insert(PortBalancer::open(namespace, &self.tag)?)
             }
         };
+        ports.leave_alone(foreign_vnis);
         ports.apply(&self.plan)?;
         for id in self.plan.networks.keys() {
             accept_loopback_clients(namespace, &self.links.host_link(*id))?;
@@ -252,6 +280,10 @@ impl Applier {
             self.apply_balancing(&self.plan.clone());
         }
         let is_due = self.compared_at.elapsed() >= COMPARE_INTERVAL;
+        if is_due {
+            let dropped = self.dropped();
+            self.told.tell(dropped);
+        }
         let is_disturbed = self.links.is_disturbed();
         let is_wanted = is_due || is_disturbed || !self.failed[0].is_empty();
         if !self.plan.networks.is_empty() && is_wanted {
@@ -260,6 +292,18 @@ impl Applier {
                 self.apply_balancing(&self.plan.clone());
             }
         }
+    }
+
+    /// The packets that our tables dropped.
+    fn dropped(&mut self) -> Dropped {
+        let mut dropped = Dropped::default();
+        if let Some(ports) = &mut self.ports {
+            dropped.vxlan = ports.dropped_vxlan().unwrap_or_default();
+        }
+        let networks = self.balancers.values_mut();
+        let counted = networks.map(|network| network.dropped_strangers().unwrap_or_default());
+        dropped.strangers = counted.sum();
+        dropped
     }
 
     fn remove_all(&mut self) {

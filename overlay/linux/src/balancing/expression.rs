@@ -8,6 +8,9 @@ use super::message::Attributes;
 /// A register of 4 bytes, numbered from 0; addresses of IPv6 take four.
 pub(super) type Register = u32;
 
+const COUNTER: &str = "counter";
+const COUNTER_PACKETS: u16 = 2;
+
 const REGISTER_BASE: u32 = 8;
 const REGISTER_VERDICT: u32 = 0;
 
@@ -19,6 +22,8 @@ const DATA_VERDICT: u16 = 2;
 const VERDICT_CODE: u16 = 1;
 const VERDICT_CHAIN: u16 = 2;
 const VERDICT_GOTO: i32 = -4;
+const VERDICT_DROP: i32 = 0;
+const VERDICT_ACCEPT: i32 = 1;
 
 /// A property of a packet that is not in it.
 #[derive(Clone, Copy)]
@@ -92,6 +97,17 @@ impl Rule {
         self.payload(2, 2, 2, to)
     }
 
+    /// Loads the number of the network from a packet of VXLAN: behind the eight bytes of UDP and the
+    /// first four of VXLAN.
+    pub(super) fn vni(self, to: Register) -> Self {
+        self.payload(2, 12, 3, to)
+    }
+
+    /// Loads a byte of the transport header.
+    pub(super) fn transport_byte(self, offset: u32, to: Register) -> Self {
+        self.payload(2, offset, 1, to)
+    }
+
     fn payload(self, base: u32, offset: u32, bytes: u32, to: Register) -> Self {
         self.expression("payload", |data| {
             data.number(1, REGISTER_BASE + to).number(2, base).number(3, offset).number(4, bytes);
@@ -149,17 +165,37 @@ impl Rule {
         })
     }
 
-    /// Goes on if the destination is an address of this machine.
+    /// Goes on if the destination is an address of this namespace.
     pub(super) fn destination_is_local(self) -> Self {
-        const RESULT_ADDRESS_TYPE: u32 = 3;
         const FLAG_DESTINATION: u32 = 2;
+        self.local_address(FLAG_DESTINATION)
+    }
+
+    /// Goes on if the source is an address of this namespace.
+    pub(super) fn source_is_local(self) -> Self {
+        const FLAG_SOURCE: u32 = 1;
+        self.local_address(FLAG_SOURCE)
+    }
+
+    fn local_address(self, which: u32) -> Self {
+        const RESULT_ADDRESS_TYPE: u32 = 3;
         const LOCAL: u32 = 2;
         self.expression("fib", |data| {
-            data.number(1, REGISTER_BASE)
-                .number(2, RESULT_ADDRESS_TYPE)
-                .number(3, FLAG_DESTINATION);
+            data.number(1, REGISTER_BASE).number(2, RESULT_ADDRESS_TYPE).number(3, which);
         })
         .is(0, &LOCAL.to_ne_bytes())
+    }
+
+    /// Goes on if no answer to the source would leave by the device by which the packet came.
+    pub(super) fn source_is_not_behind_input(self) -> Self {
+        const RESULT_DEVICE: u32 = 1;
+        const FLAGS_SOURCE_INPUT_PRESENT: u32 = 1 | 8 | 32;
+        self.expression("fib", |data| {
+            data.number(1, REGISTER_BASE)
+                .number(2, RESULT_DEVICE)
+                .number(3, FLAGS_SOURCE_INPUT_PRESENT);
+        })
+        .is(0, &[0; 4])
     }
 
     /// Loads a random number below `modulus`.
@@ -244,10 +280,25 @@ impl Rule {
         self.expression("notrack", |_| ())
     }
 
+    /// Counts the packets that come here.
+    pub(super) fn counted(self) -> Self {
+        self.expression(COUNTER, |_| ())
+    }
+
     /// Drops the packet.
     pub(super) fn drop_packet(self) -> Self {
+        self.verdict(VERDICT_DROP)
+    }
+
+    /// Lets the packet go on; other tables still judge it.
+    pub(super) fn accept(self) -> Self {
+        self.verdict(VERDICT_ACCEPT)
+    }
+
+    fn verdict(self, code: i32) -> Self {
         self.expression("immediate", |data| {
-            data.number(1, REGISTER_VERDICT).nested(2, |verdict| write_verdict(verdict, 0, None));
+            data.number(1, REGISTER_VERDICT)
+                .nested(2, |verdict| write_verdict(verdict, code, None));
         })
     }
 
@@ -276,6 +327,17 @@ fn write_verdict(data: &mut Attributes<'_>, code: i32, chain: Option<&str>) {
             verdict.text(VERDICT_CHAIN, chain);
         }
     });
+}
+
+/// The packets that the expressions of a rule counted.
+pub(super) fn read_counted(expressions: &[u8]) -> u64 {
+    use super::message::{attribute, attributes, text};
+    let counters = attributes(expressions).filter_map(|(_, expression)| {
+        let is_counter = attribute(expression, EXPRESSION_NAME).map(text) == Some(COUNTER);
+        let data = attribute(expression, EXPRESSION_DATA).filter(|_| is_counter)?;
+        attribute(data, COUNTER_PACKETS)?.try_into().ok().map(u64::from_be_bytes)
+    });
+    counters.sum()
 }
 
 /// The value, or the chain of the verdict, in the data of an element.

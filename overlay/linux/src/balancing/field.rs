@@ -13,6 +13,8 @@ pub(super) enum Field {
     Port,
     /// The number of a slot, in the byte order of the machine.
     Slot,
+    /// The number of a network in VXLAN.
+    Vni,
 }
 
 impl Field {
@@ -24,15 +26,15 @@ impl Field {
         }
     }
 
-    /// The number by which `nft` knows it. A slot is an integer, whose length `nft` learns by
-    /// `typeof_data` only.
+    /// The number by which `nft` knows it. A slot and the number of a network are integers, whose
+    /// length `nft` learns by `typeof_data` only.
     pub(super) const fn kind(self) -> u32 {
         match self {
             Self::Address4 => 7,
             Self::Address6 => 8,
             Self::Protocol => 12,
             Self::Port => 13,
-            Self::Slot => 4,
+            Self::Slot | Self::Vni => 4,
         }
     }
 }

@@ -17,6 +17,8 @@ const NEW_SET: u16 = 9;
 /// What a map holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Holds {
+    /// Only its keys.
+    Keys,
     /// Only its keys, each for some milliseconds.
     KeysFor(u64),
     /// The chain to go to.
@@ -59,6 +61,8 @@ pub(super) const PREROUTING_RAW: Hook = Hook { kind: "filter", number: 0, priori
 pub(super) const OUTPUT_RAW: Hook = Hook { kind: "filter", number: 3, priority: -300 };
 /// After translation, before routing.
 pub(super) const PREROUTING_TRANSLATED: Hook = Hook { kind: "filter", number: 0, priority: -90 };
+/// What is for this namespace itself.
+pub(super) const INPUT: Hook = Hook { kind: "filter", number: 1, priority: 0 };
 /// What is forwarded.
 pub(super) const FORWARD: Hook = Hook { kind: "filter", number: 2, priority: 0 };
 
@@ -153,6 +157,9 @@ impl Layout {
         set.text(1, &self.table).text(2, map.name).number(10, number);
         set.number(4, kind(map.key)).number(5, length(map.key));
         match map.holds {
+            Holds::Keys => {
+                set.number(3, 0).bytes(13, &typeof_data::describe_key(map.key));
+            }
             Holds::KeysFor(milliseconds) => {
                 set.number(3, FLAG_TIMEOUT).bytes(11, &milliseconds.to_be_bytes());
             }

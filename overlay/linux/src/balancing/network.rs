@@ -1,4 +1,5 @@
-//! Virtual addresses in the namespace of one overlay network.
+//! Virtual addresses in the namespace of one overlay network. What else its table does is in
+//! `sources`.
 //!
 //! Every packet of a task passes here, so here the first packet of a connection to a virtual address
 //! gets its task, whatever its protocol and port. The rules in the language of `nft`:
@@ -36,6 +37,7 @@ use super::layout::{
 };
 use super::probe::{Prober, untracked};
 use super::socket::inside;
+use super::sources::{self, STRANGERS_CHAIN};
 use super::spread::{Applied, Changed, Spread, Target, Wanted};
 use super::table::Intact;
 
@@ -72,6 +74,7 @@ fn name(family: Family, number: usize) -> &'static str {
 
 fn layout() -> Layout {
     let mut chains = vec![refuse_chain(), untracked()];
+    chains.extend(sources::chains());
     let (mut prerouting, mut translated, mut postrouting) = (Vec::new(), Vec::new(), Vec::new());
     for family in [IPV4, IPV6] {
         let address = family.registers();
@@ -216,6 +219,12 @@ impl NetworkBalancer {
     /// Compares all elements with what was written.
     pub fn compare(&mut self) -> Result<Intact, BalancingError> {
         self.spread.compare()
+    }
+
+    /// How many packets were dropped since the table was written, because their source is not behind
+    /// the link by which they came.
+    pub fn dropped_strangers(&mut self) -> Result<u64, BalancingError> {
+        self.spread.table().counted(STRANGERS_CHAIN)
     }
 
     fn delete_misled_flows(&mut self, removed: &[IpAddr]) -> Result<usize, BalancingError> {

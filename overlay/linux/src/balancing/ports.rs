@@ -1,4 +1,5 @@
-//! Published ports in the namespace of the host, and the way out of the overlay networks.
+//! Published ports in the namespace of the host, and the way out of the overlay networks. Who may
+//! send packets of VXLAN is in `members`.
 //!
 //! The rules in the language of `nft`:
 //!
@@ -23,7 +24,7 @@
 //! from the other side too, which would open the host's local services to tasks: chain `raw` drops
 //! them before connections are looked up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 
@@ -41,6 +42,7 @@ use super::layout::{
     Chain, FORWARD, Holds, Layout, Map, OUTPUT_TRANSLATE, POSTROUTING_TRANSLATE, PREROUTING_RAW,
     PREROUTING_TRANSLATE,
 };
+use super::members::{self, VXLAN_CHAIN};
 use super::probe::{Prober, untracked};
 use super::spread::{Applied, Changed, Spread, Target, Wanted};
 use super::table::Intact;
@@ -61,7 +63,7 @@ const TARGET_KEY: &[Field] = &[ProtocolField, PortField, Slot];
 /// The register after a protocol and a port.
 const SLOT_REGISTER: u32 = 2;
 
-static MAPS: [Map; 2 * MAPS_PER_FAMILY] = [
+static MAPS: [Map; 2 * MAPS_PER_FAMILY + 3] = [
     Map { name: "ports4", key: PORT_KEY, holds: Holds::Chain },
     Map { name: "targets4", key: TARGET_KEY, holds: Holds::Fields(&[Address4, PortField]) },
     Map { name: "nodes4", key: &[Address4], holds: Holds::Fields(&[Address4]) },
@@ -70,7 +72,11 @@ static MAPS: [Map; 2 * MAPS_PER_FAMILY] = [
     Map { name: "targets6", key: TARGET_KEY, holds: Holds::Fields(&[Address6, PortField]) },
     Map { name: "nodes6", key: &[Address6], holds: Holds::Fields(&[Address6]) },
     Map { name: "remotes6", key: &[Address6], holds: Holds::Fields(&[Address6]) },
+    members::VNIS,
+    members::MEMBERS_4,
+    members::MEMBERS_6,
 ];
+const FIRST_OF_MEMBERS: usize = 2 * MAPS_PER_FAMILY;
 
 fn map(family: Family, map: usize) -> usize {
     if family == IPV4 { map } else { MAPS_PER_FAMILY + map }
@@ -82,6 +88,7 @@ fn name(family: Family, number: usize) -> &'static str {
 
 fn layout(tag: &str) -> Layout {
     let mut chains = vec![refuse_chain(), untracked()];
+    chains.extend(members::chains());
     let (mut destinations, mut sources) = (Vec::new(), Vec::new());
     for family in [IPV4, IPV6] {
         let load = |rule: Rule| rule.meta(Meta::Protocol, 0).destination_port(1);
@@ -165,8 +172,9 @@ fn port_elements(port: &FamilyPort, slots: &[Target]) -> Elements {
     elements
 }
 
-fn wanted(plan: &OverlayPlan) -> Wanted<FamilyPort> {
-    let mut wanted = Wanted { destinations: BTreeMap::new(), others: Elements::new() };
+fn wanted(plan: &OverlayPlan, foreign_vnis: &BTreeSet<u32>) -> Wanted<FamilyPort> {
+    let others = members::elements(plan, foreign_vnis, FIRST_OF_MEMBERS);
+    let mut wanted = Wanted { destinations: BTreeMap::new(), others };
     for (port, targets) in &plan.ports {
         let network = plan.networks.get(&targets.network);
         let mut reached: Vec<Target> = match network {
@@ -213,6 +221,7 @@ pub struct PortBalancer {
     prober: Prober,
     /// The ports whose flows are checked a second time, as in `NetworkBalancer`.
     recheck: Option<Vec<FamilyPort>>,
+    foreign_vnis: BTreeSet<u32>,
 }
 
 impl PortBalancer {
@@ -221,13 +230,26 @@ impl PortBalancer {
     pub fn open(namespace: BorrowedFd<'_>, tag: &str) -> Result<Self, BalancingError> {
         let spread = Spread::open(namespace, layout(tag), port_elements)?;
         let prober = Prober::open(namespace).map_err(BalancingError::Open)?;
-        Ok(Self { spread, flows: Flows::open(namespace)?, prober, recheck: None })
+        let (flows, foreign_vnis) = (Flows::open(namespace)?, BTreeSet::new());
+        Ok(Self { spread, flows, prober, recheck: None, foreign_vnis })
+    }
+
+    /// From the next [`apply`](Self::apply) on, packets of VXLAN with these numbers are left alone,
+    /// whatever the plan says: devices of somebody else on this machine have them.
+    pub fn leave_alone(&mut self, vnis: BTreeSet<u32>) {
+        self.foreign_vnis = vnis;
+    }
+
+    /// How many packets of VXLAN were dropped since the table was written, because they came from
+    /// the address of no member that takes part in their network.
+    pub fn dropped_vxlan(&mut self) -> Result<u64, BalancingError> {
+        self.spread.table().counted(VXLAN_CHAIN)
     }
 
     /// Makes the kernel hold the published ports of `plan`, and deletes the UDP flows that lead to
     /// tasks that left, or past a port that was just published.
     pub fn apply(&mut self, plan: &OverlayPlan) -> Result<Changed, BalancingError> {
-        let wanted = wanted(plan);
+        let wanted = wanted(plan, &self.foreign_vnis);
         let known = self.spread.destinations();
         let new = wanted
             .destinations

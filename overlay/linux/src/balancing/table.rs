@@ -14,6 +14,7 @@ use super::element::{
     Edit, Elements, Positions, additions, describe, strike_out, write_clear, write_edits,
     write_question,
 };
+use super::expression::read_counted;
 use super::layout::{Holds, Layout};
 use super::message::{DUMP, Messages, attribute, family, number, tables};
 use super::socket::{NetfilterSocket, Refusal};
@@ -177,6 +178,25 @@ impl Table {
         let mut rules = 0;
         self.socket.ask(question, |_| rules += 1)?;
         Ok(rules)
+    }
+
+    /// The packets that the rules of a chain counted since the table was written.
+    pub(super) fn counted(&mut self, chain: &str) -> Result<u64, BalancingError> {
+        let mut question = Messages::default();
+        let name = &self.layout.table;
+        question.push(tables(GET_RULE), DUMP, family::INET, |rule| {
+            rule.text(1, name).text(2, chain);
+        });
+        let mut packets = 0;
+        let listed = self.socket.ask(question, |body| {
+            packets += attribute(body, 4).map(read_counted).unwrap_or_default();
+        });
+        match listed {
+            Ok(()) => Ok(packets),
+            // Somebody changes rules, or removed the table: the next question tells more.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted || is_absent(&error) => Ok(0),
+            Err(error) => Err(BalancingError::Unanswered(error)),
+        }
     }
 }
 

@@ -23,6 +23,11 @@ const META: u32 = 9;
 const CONCATENATION: u32 = 13;
 const NUMGEN: u32 = 23;
 
+/// The data beside a set of `key`, which has several fields.
+pub(super) fn describe_key(key: &[Field]) -> Vec<u8> {
+    [number(KEY_BYTE_ORDER, BYTE_ORDER_NONE), record(KEY_TYPE, &fields(key))].concat()
+}
+
 /// The data beside a map from `key` to `value`.
 pub(super) fn describe(key: &[Field], value: &[Field]) -> Vec<u8> {
     let order = if value.len() == 1 { BYTE_ORDER_NETWORK } else { BYTE_ORDER_NONE };
@@ -53,6 +58,11 @@ fn expression(field: Field) -> Vec<u8> {
         Field::Address6 => payload(13, 9),
         Field::Port => payload(11, 2),
         Field::Protocol => of_kind(META, &number(0, 16)),
+        // 24 bits of the transport header, from bit 96 on: behind UDP and a word of VXLAN.
+        Field::Vni => {
+            let bits = [number(0, 0), number(1, 0), number(2, 3), number(3, 96), number(4, 24)];
+            of_kind(PAYLOAD, &bits.concat())
+        }
         Field::Slot => of_kind(NUMGEN, &[number(0, 1), number(1, 2), number(2, 0)].concat()),
     }
 }

@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod lab;
 #[cfg(test)]
+mod members;
+#[cfg(test)]
 mod reach;
 #[cfg(test)]
 mod repair;
+#[cfg(test)]
+mod sources;
