@@ -20,6 +20,7 @@ mod message;
 mod network;
 mod ports;
 mod probe;
+mod segments;
 mod slots;
 mod socket;
 mod sources;

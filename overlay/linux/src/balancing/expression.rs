@@ -280,6 +280,26 @@ impl Rule {
         self.expression("notrack", |_| ())
     }
 
+    /// Lowers the largest segment that a packet of TCP asks for to what the routes of both
+    /// directions carry. A smaller one stays.
+    pub(super) fn clamp_segment(self) -> Self {
+        const KEY_SEGMENT: u32 = 3;
+        const TO_NETWORK_ORDER: u32 = 1;
+        const OPTION_SEGMENT: u8 = 2;
+        const OF_TCP: u32 = 1;
+        self.expression("rt", |data| {
+            data.number(1, REGISTER_BASE).number(2, KEY_SEGMENT);
+        })
+        .expression("byteorder", |data| {
+            data.number(1, REGISTER_BASE).number(2, REGISTER_BASE);
+            data.number(3, TO_NETWORK_ORDER).number(4, 2).number(5, 2);
+        })
+        .expression("exthdr", |data| {
+            data.bytes(2, &[OPTION_SEGMENT]).number(3, 2).number(4, 2);
+            data.number(6, OF_TCP).number(7, REGISTER_BASE);
+        })
+    }
+
     /// Counts the packets that come here.
     pub(super) fn counted(self) -> Self {
         self.expression(COUNTER, |_| ())

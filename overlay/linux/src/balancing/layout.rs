@@ -63,6 +63,8 @@ pub(super) const OUTPUT_RAW: Hook = Hook { kind: "filter", number: 3, priority: 
 pub(super) const PREROUTING_TRANSLATED: Hook = Hook { kind: "filter", number: 0, priority: -90 };
 /// What is for this namespace itself.
 pub(super) const INPUT: Hook = Hook { kind: "filter", number: 1, priority: 0 };
+/// What is forwarded, to be changed before others judge it.
+pub(super) const FORWARD_CHANGE: Hook = Hook { kind: "filter", number: 2, priority: -150 };
 /// What is forwarded.
 pub(super) const FORWARD: Hook = Hook { kind: "filter", number: 2, priority: 0 };
 

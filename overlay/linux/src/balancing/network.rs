@@ -1,5 +1,5 @@
 //! Virtual addresses in the namespace of one overlay network. What else its table does is in
-//! `sources`.
+//! `sources` and `segments`.
 //!
 //! Every packet of a task passes here, so here the first packet of a connection to a virtual address
 //! gets its task, whatever its protocol and port. The rules in the language of `nft`:
@@ -36,6 +36,7 @@ use super::layout::{
     Chain, Holds, Layout, Map, POSTROUTING_TRANSLATE, PREROUTING_TRANSLATE, PREROUTING_TRANSLATED,
 };
 use super::probe::{Prober, untracked};
+use super::segments;
 use super::socket::inside;
 use super::sources::{self, STRANGERS_CHAIN};
 use super::spread::{Applied, Changed, Spread, Target, Wanted};
@@ -73,7 +74,7 @@ fn name(family: Family, number: usize) -> &'static str {
 }
 
 fn layout() -> Layout {
-    let mut chains = vec![refuse_chain(), untracked()];
+    let mut chains = vec![refuse_chain(), untracked(), segments::chain()];
     chains.extend(sources::chains());
     let (mut prerouting, mut translated, mut postrouting) = (Vec::new(), Vec::new(), Vec::new());
     for family in [IPV4, IPV6] {

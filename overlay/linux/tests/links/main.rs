@@ -9,4 +9,6 @@ mod reach;
 #[cfg(test)]
 mod repair;
 #[cfg(test)]
+mod segments;
+#[cfg(test)]
 mod sources;
