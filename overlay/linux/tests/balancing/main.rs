@@ -6,4 +6,5 @@ mod forwarding;
 mod lab;
 mod network;
 mod ports;
+mod sctp;
 mod traffic;
