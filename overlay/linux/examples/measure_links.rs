@@ -1,8 +1,8 @@
 //! What links cost: times of the operations, and throughput and connections per second between two
 //! tasks, compared with the link below and with a bridge per network that is set up by hand.
 //!
-//! Run as root: `cargo run --release -p overlay-linux --example measure_links`; with `task`, `many` or
-//! `traffic` only this part. It needs iperf3.
+//! Run as root: `cargo run --release -p overlay-linux --example measure_links`; with `task`, `many`,
+//! `traffic` or `rules` only this part. It needs iperf3.
 
 use std::io::Read;
 use std::net::{IpAddr, TcpListener, TcpStream};
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crdt_state::NetworkId;
+use overlay_linux::balancing::{Intact, NetworkBalancer, PortBalancer};
 use overlay_linux::links::Links;
 
 #[allow(dead_code)]
@@ -17,7 +18,7 @@ use overlay_linux::links::Links;
 #[path = "../tests/links/lab.rs"]
 mod lab;
 
-use lab::{Lab, addresses, apply, inside, interface, plan, run, run_in, task_run};
+use lab::{Lab, NETWORK, addresses, apply, inside, interface, plan, run, run_in, task_run};
 
 /// What is measured is also what is needed to go on.
 const WORKS: &str = "the machine that is measured does what it is told";
@@ -39,6 +40,9 @@ fn main() {
     }
     if wants("traffic") {
         traffic(&lab);
+    }
+    if wants("rules") {
+        rules(&lab);
     }
 }
 
@@ -195,6 +199,63 @@ fn traffic(lab: &Lab) {
     for node in [1, 2] {
         for name in ["b", "x", "y"] {
             let _ = lab::try_run("ip", &format!("netns delete {}", hand(lab, node, name)));
+        }
+    }
+}
+
+/// What each of the chains that judge or change every packet costs: with and without it in turn.
+fn rules(lab: &Lab) {
+    let nodes = [1, 2].map(|node| (two_tasks(lab, node), plan(node, 2, 2)));
+    let mut tables: Vec<_> = nodes
+        .iter()
+        .map(|((links, _), plan)| {
+            let network = NetworkBalancer::open(links.namespace(NETWORK).expect(WORKS));
+            let host = PortBalancer::open(links.host_namespace(), "a");
+            (network.expect(WORKS), host.expect(WORKS), plan)
+        })
+        .collect();
+    let nodes: Vec<&Vec<PathBuf>> = nodes.iter().map(|((_, tasks), _)| tasks).collect();
+    let way = |name, to: &Path, address: IpAddr| Way {
+        name,
+        from: nodes[0][0].clone(),
+        to: to.into(),
+        address,
+    };
+    let ways = [
+        way("two nodes", &nodes[1][0], addresses(2, 0)[0]),
+        way("one node", &nodes[0][1], addresses(1, 1)[0]),
+    ];
+    for chain in ["sources", "segments", "input"] {
+        let mut ratios = vec![(Vec::new(), Vec::new()); ways.len()];
+        for _ in 0..ROUNDS {
+            for (network, host, plan) in &mut tables {
+                // Whoever flushed a chain is found and repaired.
+                if network.compare().expect(WORKS) == Intact::No {
+                    network.apply(&plan.networks[&NETWORK]).expect(WORKS);
+                }
+                if host.compare().expect(WORKS) == Intact::No {
+                    host.apply(plan).expect(WORKS);
+                }
+            }
+            let with: Vec<_> = ways.iter().map(|way| (throughput(way), connections(way))).collect();
+            for node in [1, 2] {
+                let (place, table) = match chain {
+                    "input" => (lab.host(node), "edgectl-a"),
+                    _ => (lab.network(node), "edgectl"),
+                };
+                run_in(&place, &format!("nft flush chain inet {table} {chain}"));
+            }
+            for ((way, with), ratios) in ways.iter().zip(with).zip(&mut ratios) {
+                ratios.0.push(with.0 / throughput(way));
+                ratios.1.push(with.1 / connections(way));
+            }
+        }
+        for (way, (throughput, connections)) in ways.iter().zip(ratios) {
+            let ratios = (median(throughput), median(connections));
+            println!(
+                "{chain}, {}: throughput x {:.3}, connections x {:.3}",
+                way.name, ratios.0, ratios.1
+            );
         }
     }
 }
