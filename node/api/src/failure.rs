@@ -98,6 +98,8 @@ fn of_network(bad: &BadNetwork, message: String) -> Failure {
         | BadNetwork::VniTaken { .. }
         | BadNetwork::PoolExhausted { .. }
         | BadNetwork::HasTasks { .. }
+        | BadNetwork::AliasTaken { .. }
+        | BadNetwork::NameIsAlias { .. }
         | BadNetwork::InUse { .. } => Failure::Conflict(message),
         BadNetwork::Encrypted => Failure::NotYet(message),
         _ => Failure::Bad(message),

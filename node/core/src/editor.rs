@@ -74,6 +74,7 @@ impl Editor<'_> {
         self.check_placeholders(id, spec)?;
         let endpoint = self.endpoint(id, &spec.endpoint, None)?;
         let spec = &ServiceSpec { endpoint, ..spec.clone() };
+        self.check_aliases(id, spec, None)?;
         self.check_networks(&spec.networks)?;
         let balancing = self.balancing(id, spec, None);
         let key = RecordKey::service(id);
@@ -120,6 +121,7 @@ impl Editor<'_> {
         }
         let endpoint = self.endpoint(id, &spec.endpoint, Some(&held))?;
         let spec = &ServiceSpec { endpoint, ..on_its_networks(spec, &held) };
+        self.check_aliases(id, spec, Some(&held))?;
         self.check_networks(&spec.networks)?;
         let balancing = self.balancing(id, spec, Some(&held));
         let key = RecordKey::service(id);

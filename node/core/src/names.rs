@@ -21,7 +21,7 @@ use crate::expand::{self, Names};
 use crate::node::Node;
 
 /// The prefix of a name that leads to all tasks of a service.
-const TASKS: &str = "tasks.";
+pub(crate) const TASKS: &str = "tasks.";
 
 /// An address that a name leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

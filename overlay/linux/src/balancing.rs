@@ -70,6 +70,15 @@ pub enum BalancingError {
 }
 
 impl BalancingError {
+    /// The number of the error that the kernel gave.
+    pub(crate) fn code(&self) -> Option<Errno> {
+        let (Self::Open(source)
+        | Self::Unanswered(source)
+        | Self::Refused { source, .. }
+        | Self::Setting { source, .. }) = self;
+        source.raw_os_error().map(Errno::from_raw)
+    }
+
     /// Whether the kernel holds something else than what was written.
     fn is_stale(&self) -> bool {
         let Self::Refused { source, .. } = self else { return false };

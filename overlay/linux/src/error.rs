@@ -84,6 +84,12 @@ pub enum Cause {
     /// One VNI can exist once per host namespace.
     #[error("another VXLAN device of this machine already has VNI {0}; remove that device")]
     VniTaken(u32),
+    /// A program has a socket at the port of VXLAN.
+    #[error(
+        "another program of this machine has UDP port 4789 (`ss -lunp 'sport = :4789'` names it); \
+         stop it, and packets pass within a second"
+    )]
+    PortTaken,
     /// The network is not in the plan that was applied last.
     #[error("the network is not set up on this node yet")]
     NoNetwork,

@@ -1,12 +1,16 @@
 //! Can this machine hold networks at all? Found out by making everything once, in a namespace that
 //! is removed at once: no list of versions and options tells as surely.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd;
 use std::path::Path;
 
 use ipnet::IpNet;
+use nix::errno::Errno;
+use overlay::plan::{LocalNetwork, OverlayPlan};
 
+use crate::balancing::{BalancingError, Changed, NetworkBalancer, PortBalancer};
 use crate::error::Unsupported;
 use crate::item::{Item, LinkIndex, Route, Way};
 use crate::message::{self, End, VXLAN_PORT, Vxlan};
@@ -61,7 +65,8 @@ fn check_in(path: &Path, host: &mut Space) -> Result<(), Unsupported> {
     let Some(link) = space.index("probe0") else {
         return Err(Unsupported("the kernel made no veth pair where it was told to".into()));
     };
-    check_next_hops(&mut space, link)
+    check_next_hops(&mut space, link)?;
+    check_balancing(&space)
 }
 
 /// IPv4 routes lead over IPv6 next hops.
@@ -89,6 +94,47 @@ fn check_next_hops(space: &mut Space, link: LinkIndex) -> Result<(), Unsupported
     Ok(())
 }
 
+/// Virtual addresses and published ports: every kind of rule that they need.
+fn check_balancing(space: &Space) -> Result<(), Unsupported> {
+    let namespace = space.namespace.as_fd();
+    let network = LocalNetwork {
+        name: String::new(),
+        vni: PROBE_VNI,
+        underlay_mtu: None,
+        internal: false,
+        subnets: Vec::new(),
+        gateways: Vec::new(),
+        mac: NETWORK_END,
+        underlay: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        node_addresses: Vec::new(),
+        peers: BTreeMap::new(),
+        tasks: BTreeMap::new(),
+        virtual_addresses: BTreeMap::new(),
+    };
+    let of_network =
+        NetworkBalancer::open(namespace).and_then(|mut balancer| balancer.apply(&network));
+    explain_balancing(of_network)?;
+    let plan = OverlayPlan::default();
+    let of_host = PortBalancer::open(namespace, "probe").and_then(|mut ports| ports.apply(&plan));
+    explain_balancing(of_host)
+}
+
+fn explain_balancing(made: Result<Changed, BalancingError>) -> Result<(), Unsupported> {
+    let Err(error) = made else { return Ok(()) };
+    let what = match error.code() {
+        Some(Errno::EPERM) => {
+            "the agent may not change rules of nf_tables: start it as root, with CAP_NET_ADMIN"
+        }
+        Some(Errno::EPROTONOSUPPORT | Errno::EOPNOTSUPP | Errno::ENOENT | Errno::EINVAL) => {
+            "the kernel lacks nf_tables or a part of it: load the modules nf_tables, nf_conntrack, \
+             nft_ct, nft_nat, nft_masq, nft_fib_inet, nft_numgen and nft_reject_inet, or use a \
+             kernel that has them"
+        }
+        _ => "no table of nf_tables can be made",
+    };
+    Err(unsupported(what, &error))
+}
+
 fn explain(made: Result<(), Refusal>, module: &str, option: &str) -> Result<(), Unsupported> {
     made.map_err(|refusal| match refusal.code {
         nix::libc::EPERM => unsupported(
@@ -108,4 +154,24 @@ fn explain(made: Result<(), Refusal>, module: &str, option: &str) -> Result<(), 
 
 fn unsupported(what: &str, cause: &dyn std::fmt::Display) -> Unsupported {
     Unsupported(format!("{what} ({cause})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a kernel without the kind of links says.
+    #[test]
+    fn a_kernel_without_a_kind_of_links_is_told_what_to_load() {
+        let refusal =
+            || Refusal { code: nix::libc::EOPNOTSUPP, text: "Unknown device type".to_owned() };
+        for (module, option) in [("vxlan", "CONFIG_VXLAN"), ("veth", "CONFIG_VETH")] {
+            let told = explain(Err(refusal()), module, option).expect_err("it was refused");
+            let begin = format!(
+                "the kernel has no links of kind {module}: load the module ({module}) or use a \
+                 kernel built with {option} ("
+            );
+            assert!(told.0.starts_with(&begin), "{told}");
+        }
+    }
 }

@@ -114,8 +114,13 @@ impl Space {
             }
         }
         let (names, requests): (Vec<&str>, Vec<Request>) = requests.into_iter().unzip();
+        let is_vxlan = link.vxlan.is_some();
         for (action, result) in names.into_iter().zip(self.netlink.batch(requests)) {
-            applied.note(subject, &format!("{action} of {name}"), result.map(|()| 1));
+            let result = result.map(|()| 1).map_err(|refusal| match refusal.code {
+                nix::libc::EADDRINUSE if is_vxlan => Cause::PortTaken,
+                _ => Cause::Kernel(refusal),
+            });
+            applied.note(subject, &format!("{action} of {name}"), result);
         }
     }
 

@@ -177,6 +177,30 @@ pub enum BadNetwork {
         /// Its name.
         name: String,
     },
+    /// An alias that is the name of another service there.
+    #[error(
+        "the alias {alias} is the name of the service {service} on the network {network}, whose clients would reach both; choose another alias"
+    )]
+    AliasTaken {
+        /// As it was given.
+        alias: String,
+        /// The other service.
+        service: String,
+        /// The network.
+        network: String,
+    },
+    /// A name that another service carries as an alias there.
+    #[error(
+        "the name {name} is an alias of the service {service} on the network {network}, whose clients would reach both; choose another name, or take the alias off first"
+    )]
+    NameIsAlias {
+        /// As it was given.
+        name: String,
+        /// The other service.
+        service: String,
+        /// The network.
+        network: String,
+    },
     /// No such network.
     #[error("network {0} not found; `edgectl network ls` lists them")]
     Missing(String),

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use crdt_state::network::{AddressRange, Attachments, Balancing, DEFAULT_NETWORK, NetworkSpec};
+use crdt_state::network::{
+    AddressRange, Attachment, Attachments, Balancing, DEFAULT_NETWORK, NetworkSpec,
+};
 use crdt_state::service::Service;
 use crdt_state::spec::{Facet, Life};
 use crdt_state::stamp::Writer;
@@ -14,6 +16,7 @@ use overlay::{pool, virtual_address};
 use super::Editor;
 use crate::edit::network::{BadNetwork, NetworkRequest, RangeRequest};
 use crate::edit::{Edited, Refusal, ServiceSpec, check_size};
+use crate::names::TASKS;
 
 /// The age of the default network: older than every other, and the same wherever it is created.
 const EVER: Stamp =
@@ -89,6 +92,41 @@ impl Editor<'_> {
             let request = NetworkRequest { ipv4: true, ..NetworkRequest::default() };
             let spec = self.network_spec(default, &request)?;
             self.write_network(default, DEFAULT_NETWORK, EVER, &spec);
+        }
+        Ok(())
+    }
+
+    /// No alias hides another service, and no service an alias: clients that ask for one of two
+    /// would be led to both. What an edit does not change stays as it is.
+    pub(super) fn check_aliases(
+        &self,
+        id: ServiceId,
+        spec: &ServiceSpec,
+        held: Option<&Service>,
+    ) -> Result<(), BadNetwork> {
+        for attachment in &spec.networks {
+            let network = attachment.network;
+            let had = held.and_then(|service| on_network(service, network));
+            let is_new = |alias: &&String| !had.is_some_and(|had| had.aliases.contains(alias));
+            let has_name = had.is_some() && held.is_some_and(|service| service.name == spec.name);
+            let services = self.catalog().services.values();
+            for other in services.filter(|other| other.id != id) {
+                let Some(theirs) = on_network(other, network) else { continue };
+                let hides = |alias: &&String| is_name_of(alias, &other.name);
+                let service = other.name.clone();
+                let network = self.network_name(network);
+                if let Some(alias) = attachment.aliases.iter().filter(is_new).find(hides) {
+                    return Err(BadNetwork::AliasTaken { alias: alias.clone(), service, network });
+                }
+                let is_hidden = theirs.aliases.iter().any(|alias| is_name_of(alias, &spec.name));
+                if is_hidden && !has_name {
+                    return Err(BadNetwork::NameIsAlias {
+                        name: spec.name.clone(),
+                        service,
+                        network,
+                    });
+                }
+            }
         }
         Ok(())
     }
@@ -219,6 +257,16 @@ impl Editor<'_> {
         let network = self.catalog().networks.networks.get(&id);
         network.map_or_else(|| id.to_string(), |network| network.name.clone())
     }
+}
+
+fn on_network(service: &Service, network: NetworkId) -> Option<&Attachment> {
+    service.networks.iter().find(|attachment| attachment.network == network)
+}
+
+/// Is the alias a name that leads to the service of this name?
+fn is_name_of(alias: &str, name: &str) -> bool {
+    let alias = alias.to_ascii_lowercase();
+    alias.strip_prefix(TASKS).unwrap_or(&alias) == name.to_ascii_lowercase()
 }
 
 fn whole(subnet: IpNet) -> RangeRequest {

@@ -92,3 +92,62 @@ fn what_an_unreachable_node_runs_stays_in_its_names_at_the_end() {
     let cut = reach(&pair);
     assert_eq!((cut.first(), cut.last()), (Some(&Reach::Reachable), Some(&Reach::Unreachable)));
 }
+
+#[test]
+fn an_alias_that_hides_a_service_is_refused() {
+    let mut host = Host::new();
+    let (back, front) = (network(&mut host, "back", ""), network(&mut host, "front", ""));
+    let with = |name: &str, network, alias: &str| {
+        let mut spec = on(network, name, 1);
+        spec.networks[0].aliases = vec![alias.into()];
+        spec
+    };
+    let db = host.create(with("db", back, "store"));
+    let before = host.node.services().count();
+    let refused = |host: &mut Host, spec| {
+        host.edit(Edit::CreateService(Box::new(spec))).expect_err("refused").to_string()
+    };
+    for alias in ["db", "DB", "tasks.db"] {
+        let told = refused(&mut host, with("cache", back, alias));
+        assert!(told.contains("the name of the service db on the network back"), "{told}");
+    }
+    let told = refused(&mut host, on(back, "store", 1));
+    assert!(told.contains("an alias of the service db on the network back"), "{told}");
+    assert_eq!(host.node.services().count(), before);
+    // Two may share an alias, a service may have its own name as one, and networks are apart.
+    let mut cache = with("cache", back, "store");
+    cache.networks[0].aliases.push("vault".into());
+    host.create(cache);
+    host.create(with("web", back, "web"));
+    host.create(with("far", front, "db"));
+    host.create(on(front, "store", 1));
+    // What was there before the check stays, whatever else is changed.
+    let mut spec = node_core::ServiceSpec::of(host.node.service(db).expect("there"));
+    spec.name = "cache-2".into();
+    let update = |spec| Edit::UpdateService { id: db, version: None, spec: Box::new(spec) };
+    host.edit(update(spec.clone())).expect("the name is free");
+    spec.name = "vault".into();
+    let told = host.edit(update(spec)).expect_err("cache has the alias").to_string();
+    assert!(told.contains("an alias of the service cache"), "{told}");
+}
+
+#[test]
+fn of_two_networks_of_one_name_from_both_sides_of_a_cut_the_older_has_it() {
+    let mut pair = Pair::joined();
+    pair.is_heard = [false, false];
+    pair.wait(60_000);
+    let older = network(&mut pair.hosts[0], "back", "10.7.0.0/16");
+    network(&mut pair.hosts[1], "front", "");
+    let younger = network(&mut pair.hosts[1], "back", "10.7.0.0/16");
+    pair.is_heard = [true, true];
+    pair.wait(60_000);
+    for host in &pair.hosts {
+        let rows = host.node.network_rows();
+        let row = |id| rows.iter().find(|row| row.network.id == id).expect("both are listed");
+        let (held, other) = (&row(older).settled, &row(younger).settled);
+        assert_eq!((held.displaced_by, other.displaced_by), (None, Some(older)));
+        assert_eq!(held.ranges[0].subnet.to_string(), "10.7.0.0/16");
+        assert_ne!(other.ranges[0].subnet, held.ranges[0].subnet);
+        assert_ne!(other.vni, held.vni);
+    }
+}

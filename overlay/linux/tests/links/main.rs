@@ -7,6 +7,8 @@ mod members;
 #[cfg(test)]
 mod reach;
 #[cfg(test)]
+mod refused;
+#[cfg(test)]
 mod repair;
 #[cfg(test)]
 mod segments;
