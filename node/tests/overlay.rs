@@ -6,10 +6,12 @@ mod test_lab;
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use nix::sched::{CloneFlags, setns};
 use test_lab::TestLab;
 
 /// Enough for a machine that is busy with other tests.
@@ -104,7 +106,7 @@ impl Shop {
                 self.in_cli(&["/bin/sh", "-c", &line])
             }
             Some(node) => {
-                let (at, line) = (format!("n{node}"), format!("{each} http://{host}:8080/; done"));
+                let (at, line) = (format!("n{node}"), format!("{each} http://{host}/; done"));
                 let output = self.lab.run(&["exec", &at, "--", "sh", "-c", &line]);
                 String::from_utf8_lossy(&output.stdout).into_owned()
             }
@@ -171,18 +173,20 @@ fn a_network_spans_nodes_by_name_by_virtual_address_and_by_port() {
     assert!(shop.in_cli(&["ping", "-c", "1", "-W", "2", "web"]).contains("1 packets received"));
     // By the port, on every node, from each and from itself.
     for node in 1..=3 {
-        assert_eq!(shop.answers(Some(node), "127.0.0.1", 12).len(), 3, "node {node}");
-        let other = shop.address(usize::from(node));
+        assert_eq!(shop.answers(Some(node), "127.0.0.1:8080", 12).len(), 3, "node {node}");
+        let other = format!("{}:8080", shop.address(usize::from(node)));
         assert_eq!(shop.answers(Some(1), &other, 12).len(), 3, "node {node} from the first");
     }
 
     let before = shop.attempts("web");
+    check_taken_port(&shop);
+
     // Without agents everything goes on.
     for agent in shop.lab.agents() {
         let kill = Command::new("kill").args(["-9", &agent.to_string()]).status();
         assert!(kill.expect("kill is there").success());
     }
-    assert_eq!(shop.answers(Some(2), "127.0.0.1", 12).len(), 3);
+    assert_eq!(shop.answers(Some(2), "127.0.0.1:8080", 12).len(), 3);
     // A start complains about the agents that are still missing, except the last.
     for node in ["n1", "n2"] {
         shop.lab.run(&["start", node]);
@@ -207,13 +211,37 @@ fn a_network_spans_nodes_by_name_by_virtual_address_and_by_port() {
     let name = name.split('@').next().expect("a name");
     host(&["nft", "flush", "ruleset"]);
     host(&["ip", "link", "delete", name]);
-    shop.until("the port answers again", || shop.answers(Some(1), "127.0.0.1", 12).len() == 3);
+    shop.until("the port answers again", || shop.answers(Some(1), "127.0.0.1:8080", 12).len() == 3);
     assert_eq!(shop.attempts("web"), before, "nothing was restarted");
 
     let dir = shop.lab.dir.clone();
     shop.lab.succeed(&["down"]);
     let mounts = std::fs::read_to_string("/proc/self/mounts").expect("readable");
     assert!(!mounts.contains(&dir.display().to_string()), "a namespace is left: {mounts}");
+}
+
+/// A program of a node keeps its port, and only there the port is missing, for as long.
+fn check_taken_port(shop: &Shop) {
+    let agent = shop.lab.agents()[1];
+    let namespace = File::open(format!("/proc/{agent}/ns/net")).expect("the agent runs");
+    let bound = std::thread::spawn(move || {
+        setns(namespace, CloneFlags::CLONE_NEWNET).expect("it is a namespace");
+        TcpListener::bind("127.0.0.1:8081").expect("nobody has the port yet")
+    });
+    let program = bound.join().expect("it is bound");
+    let publish = ["service", "update", "-d", "--no-resolve-image", "--publish-add", "8081:80"];
+    shop.edgectl(3, &[&publish[..], &["web"]].concat());
+    let why = |node| shop.edgectl(node, &["why", "web"]);
+    let answers =
+        |node: u8| shop.answers(Some(1), &format!("{}:8081", shop.address(node.into())), 6);
+    shop.until("others publish it", || answers(3).len() > 1);
+    let holder = format!("(process {}) has it; stop it", std::process::id());
+    shop.until("the program is named", || why(2).contains(&holder));
+    assert!(!why(3).contains("not published"));
+    assert!(answers(2).is_empty(), "nobody listens at that address");
+    drop(program);
+    shop.until("it is published", || answers(2).len() > 1);
+    assert!(!why(2).contains("not published"));
 }
 
 #[test]

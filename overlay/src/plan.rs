@@ -89,6 +89,15 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// Its name, as specs write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+            Protocol::Sctp => "sctp",
+        }
+    }
+
     /// The protocol of this name, as specs write it.
     pub fn named(name: &str) -> Option<Protocol> {
         match name {

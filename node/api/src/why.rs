@@ -30,7 +30,7 @@ pub async fn service(
         id: service.id.to_string(),
         name: service.name.clone(),
         summary: format!("{running} of {desired} tasks of {} run healthy", service.name),
-        notes: name_notes(&snapshot, service),
+        notes: [name_notes(&snapshot, service), port_notes(&api, service)].concat(),
         rows: slots.iter().map(|slot| slot_row(&snapshot, service.id, slot)).collect(),
         ..Why::default()
     };
@@ -55,7 +55,9 @@ pub async fn task(
     let mut why =
         Why { kind: "task".to_owned(), id: found.id, name: found.edge.name, ..Why::default() };
     let service = snapshot.service_of(view.service);
-    why.notes = service.map(|service| name_notes(&snapshot, service)).unwrap_or_default();
+    why.notes = service
+        .map(|service| [name_notes(&snapshot, service), port_notes(&api, service)].concat())
+        .unwrap_or_default();
     match slots.iter().find(|slot| slot.slot == view.slot) {
         Some(slot) => {
             why.summary.clone_from(&slot.summary);
@@ -121,6 +123,17 @@ fn name_notes(snapshot: &Snapshot, service: &Service) -> Vec<String> {
         )
     };
     snapshot.namesakes(service).map(note).collect()
+}
+
+/// The ports of the service that this node could not publish.
+fn port_notes(api: &Api, service: &Service) -> Vec<String> {
+    let failures = api.handle.network_failures().into_iter();
+    let is_of_it = |failure: &String| {
+        let mut ports = service.endpoint.ports.iter();
+        ports
+            .any(|port| failure.starts_with(&format!("port {}/{} ", port.published, port.protocol)))
+    };
+    failures.filter(is_of_it).collect()
 }
 
 async fn why_slots(api: &Api, id: ServiceId) -> Result<Vec<SlotWhy>, Failure> {

@@ -20,6 +20,7 @@ mod message;
 mod network;
 mod ports;
 mod probe;
+mod reservations;
 mod segments;
 mod slots;
 mod socket;
@@ -37,6 +38,7 @@ pub use forwarding::{ForwardingObstacle, find_forwarding_obstacles};
 pub use loopback::accept_loopback_clients;
 pub use network::NetworkBalancer;
 pub use ports::PortBalancer;
+pub use reservations::TakenPort;
 pub use spread::Changed;
 pub use table::Intact;
 

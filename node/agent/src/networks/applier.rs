@@ -38,8 +38,9 @@ pub(super) struct Applier {
     ports: Option<PortBalancer>,
     resolvers: Resolvers,
     failures: Arc<Mutex<Vec<String>>>,
-    /// What could not be done with links and with balancing, and what the host's rules drop.
-    failed: [Vec<String>; 3],
+    /// What could not be done with links and with balancing, what the host's rules drop, and which
+    /// ports programs of this machine have.
+    failed: [Vec<String>; 4],
     reporter: Reporter,
     compared_at: Instant,
     told: Dropped,
@@ -232,6 +233,8 @@ impl Applier {
             failed.push(format!("published ports: {error}"));
         }
         self.failed[1] = failed;
+        let taken = self.ports.iter().flat_map(PortBalancer::taken);
+        self.failed[3] = taken.map(ToString::to_string).collect();
         self.tell_failures();
     }
 
@@ -277,6 +280,9 @@ impl Applier {
             if are_ports_lost {
                 self.ports = None;
             }
+            self.apply_balancing(&self.plan.clone());
+        }
+        if self.ports.as_mut().is_some_and(PortBalancer::look_for_free_ports) {
             self.apply_balancing(&self.plan.clone());
         }
         let is_due = self.compared_at.elapsed() >= COMPARE_INTERVAL;

@@ -9,6 +9,9 @@ use crdt_state::spec::Labels;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+/// Where packets of networks arrive, by UDP.
+pub const VXLAN_PORT: u16 = 4789;
+
 /// Names that are no network of operators.
 pub const PREDEFINED: [&str; 5] = ["host", "none", "bridge", "ingress", DEFAULT_NETWORK];
 
@@ -201,6 +204,11 @@ pub enum BadNetwork {
         /// The network.
         network: String,
     },
+    /// The port between nodes cannot be published.
+    #[error(
+        "port {VXLAN_PORT}/udp carries the networks between nodes and cannot be published; choose another number, or leave it out to have one chosen"
+    )]
+    OwnPort,
     /// No such network.
     #[error("network {0} not found; `edgectl network ls` lists them")]
     Missing(String),

@@ -8,6 +8,7 @@ use crdt_state::spec::{Endpoint, PublishedPort};
 
 use super::Editor;
 use crate::edit::Refusal;
+use crate::edit::network::{BadNetwork, VXLAN_PORT};
 
 /// Numbers that are chosen for ports of every node: Docker's range.
 pub const AUTOMATIC: std::ops::RangeInclusive<u16> = 30_000..=32_767;
@@ -29,6 +30,9 @@ impl Editor<'_> {
         }
         let mut endpoint = asked.clone();
         for port in &mut endpoint.ports {
+            if (port.published, port.protocol.as_str()) == (VXLAN_PORT, "udp") {
+                return Err(BadNetwork::OwnPort.into());
+            }
             if port.published == 0 && !port.host {
                 let before = held.and_then(|service| published_before(service, port));
                 let chosen = before.or_else(|| choose(id, port, &taken));

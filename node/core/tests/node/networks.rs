@@ -276,6 +276,11 @@ fn a_port_has_one_service_and_a_chosen_number_is_for_life() {
         let Err(Refusal::PortTaken { service, .. }) = refused else { panic!("{refused:?}") };
         assert_eq!(service, "one");
     }
+    for own in [port(4789, "udp", false), port(4789, "udp", true)] {
+        let refused = host.edit(Edit::CreateService(Box::new(with("two", vec![own]))));
+        assert_eq!(refused, Err(Refusal::Network(BadNetwork::OwnPort)));
+    }
+    host.create(with("tunnel", vec![port(4789, "tcp", false)]));
     host.create(with("other", vec![port(8080, "udp", false), port(9000, "tcp", true)]));
     host.create(with("elsewhere", vec![port(9000, "tcp", true)]));
     let mut update = with("one", vec![port(0, "tcp", false), port(8081, "tcp", false)]);

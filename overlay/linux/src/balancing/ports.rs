@@ -44,6 +44,7 @@ use super::layout::{
 };
 use super::members::{self, VXLAN_CHAIN};
 use super::probe::{Prober, untracked};
+use super::reservations::{Reservations, TakenPort};
 use super::spread::{Applied, Changed, Spread, Target, Wanted};
 use super::table::Intact;
 
@@ -172,10 +173,14 @@ fn port_elements(port: &FamilyPort, slots: &[Target]) -> Elements {
     elements
 }
 
-fn wanted(plan: &OverlayPlan, foreign_vnis: &BTreeSet<u32>) -> Wanted<FamilyPort> {
+fn wanted(
+    plan: &OverlayPlan,
+    foreign_vnis: &BTreeSet<u32>,
+    reservations: &Reservations,
+) -> Wanted<FamilyPort> {
     let others = members::elements(plan, foreign_vnis, FIRST_OF_MEMBERS);
     let mut wanted = Wanted { destinations: BTreeMap::new(), others };
-    for (port, targets) in &plan.ports {
+    for (port, targets) in plan.ports.iter().filter(|(port, _)| !reservations.is_taken(port)) {
         let network = plan.networks.get(&targets.network);
         let mut reached: Vec<Target> = match network {
             Some(_) => targets.addresses.iter().map(|task| (*task, targets.target)).collect(),
@@ -222,6 +227,7 @@ pub struct PortBalancer {
     /// The ports whose flows are checked a second time, as in `NetworkBalancer`.
     recheck: Option<Vec<FamilyPort>>,
     foreign_vnis: BTreeSet<u32>,
+    reservations: Reservations,
 }
 
 impl PortBalancer {
@@ -231,7 +237,8 @@ impl PortBalancer {
         let spread = Spread::open(namespace, layout(tag), port_elements)?;
         let prober = Prober::open(namespace).map_err(BalancingError::Open)?;
         let (flows, foreign_vnis) = (Flows::open(namespace)?, BTreeSet::new());
-        Ok(Self { spread, flows, prober, recheck: None, foreign_vnis })
+        let reservations = Reservations::open(namespace).map_err(BalancingError::Open)?;
+        Ok(Self { spread, flows, prober, recheck: None, foreign_vnis, reservations })
     }
 
     /// From the next [`apply`](Self::apply) on, packets of VXLAN with these numbers are left alone,
@@ -247,9 +254,12 @@ impl PortBalancer {
     }
 
     /// Makes the kernel hold the published ports of `plan`, and deletes the UDP flows that lead to
-    /// tasks that left, or past a port that was just published.
+    /// tasks that left, or past a port that was just published. A port that a program of this
+    /// machine has is left to it.
     pub fn apply(&mut self, plan: &OverlayPlan) -> Result<Changed, BalancingError> {
-        let wanted = wanted(plan, &self.foreign_vnis);
+        self.reservations.retain(|port| plan.ports.contains_key(port));
+        self.reservations.reserve(plan.ports.keys().copied());
+        let wanted = wanted(plan, &self.foreign_vnis, &self.reservations);
         let known = self.spread.destinations();
         let new = wanted
             .destinations
@@ -262,6 +272,17 @@ impl PortBalancer {
             self.recheck = Some(new);
         }
         Ok(changed)
+    }
+
+    /// The ports of the plan that were left to programs of this machine.
+    pub fn taken(&self) -> impl Iterator<Item = &TakenPort> {
+        self.reservations.taken()
+    }
+
+    /// Looks whether these programs are gone; to be called each second. If this returns true, other
+    /// ports can be published, and the plan has to be applied.
+    pub fn look_for_free_ports(&mut self) -> bool {
+        self.reservations.try_again()
     }
 
     /// Whether the kernel still holds what was written; to be called each second. Cheap as long as

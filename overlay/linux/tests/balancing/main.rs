@@ -7,4 +7,5 @@ mod lab;
 mod network;
 mod ports;
 mod sctp;
+mod taken;
 mod traffic;

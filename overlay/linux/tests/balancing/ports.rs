@@ -15,7 +15,7 @@ use crate::lab::{GATEWAY, HOST, HOST_6, Lab, NODE, NODE_6, is_possible, task, ta
 use crate::network::network;
 use crate::traffic::{PORT, ask, connect, serve, udp};
 
-const WEB: NetworkId = NetworkId([1; 16]);
+pub const WEB: NetworkId = NetworkId([1; 16]);
 const PUBLISHED: u16 = 8080;
 
 /// A plan that publishes TCP and UDP 8080 with these tasks.
@@ -31,7 +31,7 @@ fn plan(lab: &Lab, tasks: &[u8]) -> OverlayPlan {
 }
 
 /// A lab with so many serving tasks on this node, one more without a server, and the others.
-fn serving(tasks: u8, others: u8) -> (Lab, PortBalancer) {
+pub fn serving(tasks: u8, others: u8) -> (Lab, PortBalancer) {
     let lab = Lab::new(tasks + 1, others);
     for (number, namespace) in (1..=tasks).zip(&lab.tasks) {
         serve(namespace, number);
