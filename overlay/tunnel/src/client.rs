@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use nix::unistd::Pid;
 use serde::de::DeserializeOwned;
 
 use crate::control::{Hello, LINE_BYTES_MAX, State, Taken, VERSION, decode, encode};
-use crate::process::{READY, SOCKET_FILE};
+use crate::process::{END_FILE, PANIC_FILE, READY, SOCKET_FILE};
 
 /// A process answers at once, but the machine may be busy.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -69,6 +70,15 @@ impl Tunnel {
         &self.setup.link
     }
 
+    /// Finds a process of this version, and starts none. Returns the number of its life.
+    pub fn find(&mut self) -> Option<u64> {
+        if !self.is_alive() {
+            let found = Held::find(&self.setup.directory).ok();
+            self.held = found.filter(|held| held.is_of(&self.setup));
+        }
+        self.held.as_ref().map(|held| held.hello.life)
+    }
+
     /// Makes the tunnel what `state` says. Starts a process if there is none of this version.
     /// Returns the number of its life.
     ///
@@ -109,7 +119,7 @@ impl Tunnel {
 
     fn find_or_start(&mut self) -> Result<Held, TunnelError> {
         if let Ok(held) = Held::find(&self.setup.directory) {
-            if held.hello.version == VERSION && held.hello.link == self.setup.link {
+            if held.is_of(&self.setup) {
                 return Ok(held);
             }
             end_process(held.stream.into_inner());
@@ -123,7 +133,7 @@ impl Tunnel {
 
     fn start(&mut self) -> Result<(), TunnelError> {
         let mut command = Command::new(&self.setup.program);
-        command.arg("tunnel").arg(&self.setup.directory).arg(&self.setup.link);
+        command.arg0("edgectl").arg("tunnel").arg(&self.setup.directory).arg(&self.setup.link);
         command.arg(self.setup.port.to_string());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().map_err(TunnelError::Start)?;
@@ -149,7 +159,9 @@ impl Tunnel {
         if let Some(mut child) = self.child.take() {
             let _ = child.wait();
         }
-        let _ = std::fs::remove_file(self.setup.directory.join(SOCKET_FILE));
+        for file in [SOCKET_FILE, PANIC_FILE, END_FILE] {
+            let _ = std::fs::remove_file(self.setup.directory.join(file));
+        }
     }
 }
 
@@ -161,6 +173,10 @@ impl Held {
         let mut stream = BufReader::new(stream);
         let hello = read_line(&mut stream)?;
         Ok(Held { stream, hello, told: None })
+    }
+
+    fn is_of(&self, setup: &Setup) -> bool {
+        self.hello.version == VERSION && self.hello.link == setup.link
     }
 
     fn tell(&mut self, state: &State) -> io::Result<()> {

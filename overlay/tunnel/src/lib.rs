@@ -22,4 +22,5 @@ mod tun;
 
 pub use key::{PublicKey, TunnelKey};
 pub use process::tunnel_main;
+pub use socket::is_free;
 pub use tun::is_able;

@@ -18,7 +18,7 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 
 use crate::control::{Hello, State, Taken, VERSION, encode};
 use crate::engine::{Engine, PACKET_BYTES_MAX, Sink};
-use crate::socket::{Batch, Buffers, Socket};
+use crate::socket::{self, Batch, Buffers, Socket};
 use crate::tun::Tun;
 
 mod connection;
@@ -26,6 +26,12 @@ use connection::{Connection, Heard};
 
 /// The process's socket in the directory that it is started with.
 pub const SOCKET_FILE: &str = "tunnel.sock";
+
+/// Why it panicked, in the same directory.
+pub const PANIC_FILE: &str = "tunnel.panic";
+
+/// Why it ended by itself, in the same directory.
+pub const END_FILE: &str = "tunnel.end";
 
 /// What it says when everything is open.
 pub const READY: &str = "ready";
@@ -55,12 +61,12 @@ pub fn tunnel_main(arguments: &[OsString]) -> ! {
     match Process::open(Path::new(directory), link, port) {
         Ok(mut process) => {
             println!("{READY}");
-            let trace = Path::new(directory).join("tunnel.panic");
+            let trace = Path::new(directory).join(PANIC_FILE);
             std::panic::set_hook(Box::new(move |panic| {
                 let _ = std::fs::write(&trace, panic.to_string());
             }));
             if let Err(error) = let_go_of_the_agent().and_then(|()| process.run()) {
-                let _ = std::fs::write(Path::new(directory).join("tunnel.end"), error.to_string());
+                let _ = std::fs::write(Path::new(directory).join(END_FILE), error.to_string());
             }
             std::process::exit(0)
         }
@@ -123,13 +129,7 @@ impl Sink for Out<'_> {
 
 impl Process {
     fn open(directory: &Path, link: &str, port: u16) -> Result<Process, String> {
-        let socket = Socket::open(port).map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => format!(
-                "UDP port {port}, which encrypted networks use, is taken by another program of this \
-                 machine: end it (ss -ulpn 'sport = {port}' names it)"
-            ),
-            _ => format!("UDP port {port} cannot be opened: {error}"),
-        })?;
+        let socket = Socket::open(port).map_err(|error| socket::explain(port, &error))?;
         let tun = Tun::open(link).map_err(|error| format!("the link {link}: {error}"))?;
         let path = directory.join(SOCKET_FILE);
         // What an ended process left. One that lives has the port.

@@ -23,6 +23,35 @@ const RECEIVE_BUFFERS: usize = 4;
 /// What the kernel keeps while this process computes: at 1 Gbit/s, 30 ms.
 const QUEUE_BYTES: usize = 4 * 1024 * 1024;
 
+/// Could a tunnel open this port now?
+///
+/// # Errors
+/// Why not, and what to do.
+pub fn is_free(port: u16) -> Result<(), String> {
+    bind(port).map(drop).map_err(|error| explain(port, &error))
+}
+
+/// Why a port cannot be opened, and what to do.
+pub fn explain(port: u16, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "UDP port {port}, which encrypted networks use, is taken by another program of this \
+             machine: end it (ss -ulpn 'sport = {port}' names it)"
+        ),
+        _ => format!("UDP port {port} cannot be opened: {error}"),
+    }
+}
+
+fn bind(port: u16) -> io::Result<(UdpSocket, Families)> {
+    let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+    match UdpSocket::bind(any) {
+        Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
+            Ok((UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))?, Families::Ipv4))
+        }
+        other => Ok((other?, Families::Both)),
+    }
+}
+
 /// The socket.
 pub struct Socket {
     socket: UdpSocket,
@@ -66,13 +95,7 @@ impl Socket {
     /// # Errors
     /// The port is taken, most likely.
     pub fn open(port: u16) -> io::Result<Socket> {
-        let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-        let (socket, families) = match UdpSocket::bind(any) {
-            Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
-                (UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))?, Families::Ipv4)
-            }
-            other => (other?, Families::Both),
-        };
+        let (socket, families) = bind(port)?;
         let state = UdpSocketState::new((&socket).into())?;
         allow_fragments(&socket, families)?;
         // Without the right to exceed the machine's limit, the limit is what there is.

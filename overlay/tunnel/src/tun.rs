@@ -66,7 +66,7 @@ impl AsFd for Tun {
 /// # Errors
 /// What is missing, and what to do.
 pub fn is_able() -> Result<(), String> {
-    let name = format!("ect{}", std::process::id());
+    let name = format!("probe{}", std::process::id());
     let explain = |error: io::Error| match error.raw_os_error() {
         Some(libc::ENOENT | libc::ENODEV | libc::ENXIO) => format!(
             "the machine has no {DEVICE}: load the module tun, or use a kernel with CONFIG_TUN \

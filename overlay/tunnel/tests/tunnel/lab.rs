@@ -2,18 +2,18 @@
 //! removed when the lab is dropped, also when the test fails.
 
 use std::fs::File;
-use std::io::Read;
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 use overlay_tunnel::TunnelKey;
 use overlay_tunnel::client::{self, Setup, Tunnel, TunnelError};
 use overlay_tunnel::control::{PeerState, State};
+
+use crate::capture::Capture;
 
 /// What the tunnel carries.
 pub const CARRIED: u16 = 4789;
@@ -172,28 +172,9 @@ impl Lab {
         socket
     }
 
-    /// Captures what passes a link of a node.
-    pub fn capture(&self, node: u8, link: &str) -> Capture {
-        let words = format!("tcpdump -i {link} --immediate-mode -U -s 0 -w - -n");
-        let mut command = self.command(node, &words);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        // It says that it listens.
-        let mut stderr = child.stderr.take().unwrap();
-        let (mut said, mut byte) = (Vec::new(), [0]);
-        while !String::from_utf8_lossy(&said).contains("listening on") {
-            assert!(stderr.read(&mut byte).unwrap() > 0, "{}", String::from_utf8_lossy(&said));
-            said.push(byte[0]);
-        }
-        let bytes = Arc::new(Mutex::new(Vec::new()));
-        let (held, mut output) = (bytes.clone(), child.stdout.take().unwrap());
-        std::thread::spawn(move || {
-            let mut buffer = [0; 65_536];
-            while let Ok(length @ 1..) = output.read(&mut buffer) {
-                held.lock().unwrap().extend_from_slice(&buffer[..length]);
-            }
-        });
-        Capture { child, _stderr: stderr, bytes }
+    /// Captures what passes between the nodes.
+    pub fn capture(&self) -> Capture {
+        Capture::begin(&self.file(0))
     }
 }
 
@@ -205,31 +186,5 @@ impl Drop for Lab {
         for node in 0..=self.nodes {
             let _ = Command::new("ip").args(["netns", "delete", &self.name(node)]).output();
         }
-    }
-}
-
-/// A running tcpdump.
-pub struct Capture {
-    child: Child,
-    _stderr: ChildStderr,
-    bytes: Arc<Mutex<Vec<u8>>>,
-}
-
-impl Capture {
-    /// Was this on the wire?
-    pub fn shows(&self, what: &[u8]) -> bool {
-        self.bytes.lock().unwrap().windows(what.len()).any(|window| window == what)
-    }
-
-    /// Waits until this was on the wire.
-    pub fn await_bytes(&self, what: &[u8]) {
-        until("it is captured", || self.shows(what));
-    }
-}
-
-impl Drop for Capture {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

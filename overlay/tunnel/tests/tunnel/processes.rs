@@ -31,7 +31,7 @@ fn received(socket: &UdpSocket) -> bool {
 #[test]
 fn packets_pass_in_both_directions_and_the_wire_shows_nothing_of_them() {
     let Some(lab) = Lab::new(2) else { return };
-    let wire = lab.capture(0, "port1");
+    let wire = lab.capture();
     let _tunnels = pair(&lab);
     let (one, two) = (lab.socket(1), lab.socket(2));
     let secret = b"a secret of thirty-two bytes ...";
@@ -59,7 +59,7 @@ fn a_packet_of_the_largest_size_passes_whole() {
     let _tunnels = pair(&lab);
     let (one, two) = (lab.socket(1), lab.socket(2));
     until("a packet passes", || arrives(&one, (&two, 2), b"x"));
-    let wire = lab.capture(0, "port1");
+    let wire = lab.capture();
     // The MTU of the link less the headers of IPv6 and UDP: in WireGuard and IPv4 it is 1500.
     assert!(arrives(&one, (&two, 2), &[7; 1440 - 48]));
     let length = 1500_u16.to_be_bytes();
@@ -75,7 +75,9 @@ fn the_process_outlives_whoever_started_it_and_loses_nothing() {
     drop(first);
     assert!(arrives(&one, (&two, 2), b"without an agent"));
     let mut second = lab.tunnel(1);
+    let found = second.find();
     let life = lab.inside(1, || second.hold(&state(1, &[2]))).unwrap();
+    assert_eq!(found, Some(life));
     assert!(arrives(&one, (&two, 2), b"with the next one"));
     let mut third = lab.tunnel(1);
     assert_eq!(lab.inside(1, || third.hold(&state(1, &[2]))).unwrap(), life);
