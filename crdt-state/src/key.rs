@@ -45,6 +45,8 @@ impl Kind {
     pub const NODE_NETWORKS: Kind = Kind(0x86);
     /// A node's report of the addresses of its tasks in one slot of one service. Owned.
     pub const ADDRESSES: Kind = Kind(0x87);
+    /// A node's report of its end of the tunnel between nodes. Owned; the id is the node's.
+    pub const TUNNEL: Kind = Kind(0x88);
 
     /// Does one node alone write records of this kind?
     pub fn is_owned(self) -> bool {

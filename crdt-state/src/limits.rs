@@ -15,7 +15,9 @@ use crate::condition::NodeConditions;
 use crate::handover::Handovers;
 use crate::image::ImageFact;
 use crate::key::{Kind, RecordKey, task_subject};
-use crate::network::{Attachments, Balancing, NetworkSpec, NodeNetworks, SlotAddresses};
+use crate::network::{
+    Attachments, Balancing, NetworkSpec, NodeNetworks, NodeTunnel, SlotAddresses,
+};
 use crate::node::{Availability, NodeDescription};
 use crate::previous::Previous;
 use crate::record::{OwnedRecord, Record, SharedRecord};
@@ -176,7 +178,12 @@ pub fn check_facet(kind: Kind, facet: Facet, value: &[u8]) -> Result<(), Unfit> 
 fn check_owned(kind: Kind, record: &OwnedRecord) -> Result<(), Unfit> {
     let Some(value) = &record.value else { return Ok(()) };
     match kind {
-        Kind::NODE | Kind::VOLUMES | Kind::HANDOVERS | Kind::CONDITIONS | Kind::NODE_NETWORKS
+        Kind::NODE
+        | Kind::VOLUMES
+        | Kind::HANDOVERS
+        | Kind::CONDITIONS
+        | Kind::NODE_NETWORKS
+        | Kind::TUNNEL
             if !record.subject.is_empty() =>
         {
             Err(Unfit::Misfiled)
@@ -187,6 +194,7 @@ fn check_owned(kind: Kind, record: &OwnedRecord) -> Result<(), Unfit> {
             .try_for_each(|name| at_most("the name of a volume", name.len(), WORD_BYTES_MAX)),
         Kind::CONDITIONS => read::<NodeConditions>("the conditions", value).map(|_| ()),
         Kind::NODE_NETWORKS => fit::<NodeNetworks>("what a node says of networks", value),
+        Kind::TUNNEL => fit::<NodeTunnel>("what a node says of its tunnel", value),
         Kind::ADDRESSES => {
             let said: SlotAddresses = read("the addresses of a slot", value)?;
             let is_its_own = said.node == record.owner()

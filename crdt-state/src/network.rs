@@ -100,6 +100,20 @@ pub struct NodeNetworks {
     pub blocks: BTreeMap<NetworkId, Vec<Block>>,
 }
 
+/// A node's own record of its end of the tunnel that encrypted networks go through.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeTunnel {
+    /// Why it has none: what is missing, and what to do. Empty: it has one when it needs it.
+    pub refusal: String,
+    /// Its public key, an x25519 point.
+    pub public_key: [u8; 32],
+    /// The UDP port that it is reached at.
+    pub port: u16,
+    /// A random number of the process that held it last: another process has forgotten the keys of
+    /// all sessions. 0: none is known.
+    pub life: u64,
+}
+
 /// The addresses of one task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskAddresses {
@@ -141,6 +155,11 @@ impl RecordKey {
     /// The key of a node's record of itself on networks.
     pub fn node_networks(id: NodeId) -> RecordKey {
         RecordKey::owned(Kind::NODE_NETWORKS, id, &[])
+    }
+
+    /// The key of a node's record of its end of the tunnel.
+    pub fn tunnel(id: NodeId) -> RecordKey {
+        RecordKey::owned(Kind::TUNNEL, id, &[])
     }
 
     /// The key of `node`'s report of the addresses in one slot.

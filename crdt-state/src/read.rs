@@ -14,6 +14,6 @@ mod volume;
 pub use condition::conditions_of;
 pub use handover::handovers_of;
 pub use image::{FleetImage, fleet_images};
-pub use network::{Network, networks, node_networks_of, slot_addresses};
+pub use network::{Network, networks, node_networks_of, slot_addresses, tunnel_of};
 pub use node::{NodeView, is_evicted, nodes};
 pub use volume::{given_up, holdings, volumes_of};

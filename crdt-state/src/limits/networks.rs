@@ -2,7 +2,8 @@
 
 use super::{Bounded, MESSAGE_BYTES_MAX, NETWORKS_MAX, TASKS_MAX, Unfit, VNI_MAX, at_most, number};
 use crate::network::{
-    AddressRange, Attachments, Balancing, NetworkSpec, NodeNetworks, SlotAddresses, TaskAddresses,
+    AddressRange, Attachments, Balancing, NetworkSpec, NodeNetworks, NodeTunnel, SlotAddresses,
+    TaskAddresses,
 };
 
 impl Bounded for NetworkSpec {
@@ -36,6 +37,12 @@ impl Bounded for NodeNetworks {
         at_most("the length of a message", self.refusal.len(), MESSAGE_BYTES_MAX)?;
         at_most("the number of routes", self.routes.len(), NETWORKS_MAX)?;
         at_most("the number of networks", self.blocks.len(), NETWORKS_MAX)
+    }
+}
+
+impl Bounded for NodeTunnel {
+    fn check(&self) -> Result<(), Unfit> {
+        at_most("the length of a message", self.refusal.len(), MESSAGE_BYTES_MAX)
     }
 }
 
