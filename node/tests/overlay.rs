@@ -1,6 +1,8 @@
 //! Containers of one network on three nodes: names, virtual addresses and published ports, while
 //! agents die and links are cut. As root only.
 
+#[path = "lab/busybox_image.rs"]
+mod busybox_image;
 #[path = "lab/test_lab.rs"]
 mod test_lab;
 
@@ -11,13 +13,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use busybox_image::IMAGE;
 use nix::sched::{CloneFlags, setns};
 use test_lab::TestLab;
 
 /// Enough for a machine that is busy with other tests.
 const DEADLINE: Duration = Duration::from_secs(60);
-
-const IMAGE: &str = "registry.invalid/tools:1";
 
 /// Resolves a name as a client does, and takes the first address.
 const RESOLVE: &str = "resolve() { busybox nslookup $1 | busybox awk \
@@ -44,7 +45,7 @@ impl Shop {
             return None;
         }
         let tar = shop.lab.dir.join("root.tar");
-        image(&tar);
+        busybox_image::write(&tar);
         for node in 1..=3 {
             shop.edgectl(node, &["image", "import", &tar.display().to_string(), IMAGE]);
         }
@@ -132,26 +133,6 @@ impl Shop {
         let state = self.lab.state();
         state["nodes"][node - 1]["address"].as_str().expect("an address").to_owned()
     }
-}
-
-/// An image with busybox and the programs that the tests run.
-fn image(path: &Path) {
-    let mut tar = tar::Builder::new(File::create(path).expect("writable"));
-    let busybox = ["/bin/busybox", "/usr/bin/busybox"].map(Path::new);
-    let busybox = busybox.into_iter().find(|path| path.exists()).expect("busybox is installed");
-    tar.append_path_with_name(busybox, "bin/busybox").expect("added");
-    for program in ["sh", "sleep", "hostname", "ping", "nslookup"] {
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(tar::EntryType::Symlink);
-        header.set_size(0);
-        tar.append_link(&mut header, format!("bin/{program}"), "busybox").expect("added");
-    }
-    let mut header = tar::Header::new_gnu();
-    header.set_entry_type(tar::EntryType::Directory);
-    header.set_size(0);
-    header.set_mode(0o1777);
-    tar.append_data(&mut header, "tmp", std::io::empty()).expect("added");
-    tar.finish().expect("written");
 }
 
 /// The lines of an answer of nslookup that are addresses of the name.

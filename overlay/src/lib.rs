@@ -13,4 +13,5 @@ pub mod claims;
 pub mod plan;
 pub mod pool;
 pub mod settled;
+pub mod tunnel;
 pub mod virtual_address;

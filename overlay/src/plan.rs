@@ -3,7 +3,7 @@
 //! The plan is level-triggered: it says everything, and whoever applies it changes what differs.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crdt_state::interface::TaskInterface;
 use crdt_state::task::Run;
@@ -52,6 +52,9 @@ pub struct LocalNetwork {
     pub mac: Mac,
     /// The address that VXLAN packets leave from.
     pub underlay: IpAddr,
+    /// The network is encrypted: `underlay` is this node's address in the tunnel, whose own packets
+    /// leave from this address.
+    pub tunnel: Option<IpAddr>,
     /// This node's own addresses on the network, at most one of each family: the source of what it
     /// sends to tasks itself.
     pub node_addresses: Vec<IpAddr>,
@@ -75,6 +78,19 @@ pub struct Peer {
     pub blocks: Vec<IpNet>,
     /// The largest packet that it takes from the network below, in bytes; 0: not known.
     pub underlay_mtu: u32,
+    /// Its end of the tunnel, if the network is encrypted; the tunnel is above the network below.
+    pub tunnel: Option<TunnelEnd>,
+}
+
+/// Another node's end of the tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TunnelEnd {
+    /// Its public key.
+    pub public_key: [u8; 32],
+    /// Where it is reached.
+    pub endpoint: SocketAddr,
+    /// The number of its process; 0: not known.
+    pub life: u64,
 }
 
 /// A protocol with ports.

@@ -1,6 +1,7 @@
 //! Commands from other threads to the node's thread, and why one may stay without an answer.
 
 use crdt_state::condition::NodeConditions;
+use crdt_state::network::NodeTunnel;
 use gossip::Now;
 use node_core::{Edit, Edited, NetworkFacts, Node, Refusal};
 use runtime::volume::VolumeError;
@@ -52,6 +53,8 @@ pub(super) enum Command {
     Conditions(NodeConditions),
     /// The machine's own network changed.
     Networks(NetworkFacts),
+    /// This node's end of the tunnel changed.
+    Tunnel(NodeTunnel),
     /// To leave the fleet; answered when it has.
     Leave { done: oneshot::Sender<()> },
     /// To end, with all tasks running.

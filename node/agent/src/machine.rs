@@ -260,6 +260,7 @@ impl NodeLoop {
             Command::Join(name) => self.join(name),
             Command::Conditions(found) => self.step(Input::ConditionsFound(found)),
             Command::Networks(facts) => self.step(Input::NetworksFound(facts)),
+            Command::Tunnel(found) => self.step(Input::TunnelFound(found)),
             Command::Leave { done } => {
                 self.pending.leaving.push(done);
                 self.step(Input::Leave);

@@ -15,6 +15,7 @@ mod machine_facts;
 mod names;
 mod resolv_conf;
 mod resolvers;
+mod tunnel;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -23,22 +24,24 @@ use std::pin::Pin;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 
-use crdt_state::NodeId;
 use crdt_state::interface::TaskInterface;
 use crdt_state::task::{Run, TaskStart};
 use node_core::{NetworkFacts, Node};
 use overlay::plan::OverlayPlan;
 use overlay_linux::links::Links;
+use overlay_tunnel::TunnelKey;
 use runtime::AttachNetworks;
 use tokio::sync::mpsc::WeakSender;
 use tokio::sync::oneshot;
 
 use crate::command::Command;
 use crate::config::Config;
+use crate::identity::NodeKey;
 use applier::{Applier, Parts};
 use dropped::Dropped;
 use machine_facts::Reporter;
 use names::FleetNames;
+use tunnel::NodeTunnelHolder;
 
 /// The namespaces of an agent are kept beside its socket, in a directory with this extension:
 /// `/run` is in memory, so that a restart of the machine empties it.
@@ -85,10 +88,10 @@ pub(super) struct OpenedNetworks {
 /// Opens the networks of a node. `background` runs the name servers.
 pub(super) fn open(
     config: &Config,
-    me: NodeId,
+    key: &NodeKey,
     background: &tokio::runtime::Handle,
 ) -> OpenedNetworks {
-    match try_open(config, me, background) {
+    match try_open(config, key, background) {
         Ok((networks, facts)) => OpenedNetworks { networks: Some(networks), facts },
         Err(refusal) => {
             let facts = NetworkFacts { refusal, ..NetworkFacts::default() };
@@ -99,7 +102,7 @@ pub(super) fn open(
 
 fn try_open(
     config: &Config,
-    me: NodeId,
+    key: &NodeKey,
     background: &tokio::runtime::Handle,
 ) -> Result<(Networks, NetworkFacts), String> {
     let reached_at = config.advertise.unwrap_or(config.listen).ip();
@@ -118,15 +121,19 @@ fn try_open(
     let networks = Networks { orders, names: names.clone(), failures: failures.clone(), reporter };
     let reporter = networks.reporter.clone();
     let background = background.clone();
+    let (me, tunnel_key) = (key.node(), TunnelKey::derive(&key.secret()));
     // Links belong to the namespace of the thread that opens them, which is the agent's.
     let spawned = std::thread::Builder::new()
         .name("networks".to_owned())
         .stack_size(512 * 1024)
         .spawn(move || match Links::open(&directory) {
             Ok(mut links) => {
+                let tag = me.to_string()[..8].to_owned();
+                let tunnel = NodeTunnelHolder::new(&links, &directory, &tag, tunnel_key);
+                reporter.report_tunnel(&tunnel.said());
                 let _ = ready.send(Ok(reporter.find(&mut links)));
-                let parts = Parts { names, failures, reporter, background };
-                Applier::new(links, me, parts).run(&inbox);
+                let parts = Parts { names, failures, reporter, background, tunnel };
+                Applier::new(links, tag, parts).run(&inbox);
             }
             Err(unsupported) => {
                 let _ = ready.send(Err(unsupported.to_string()));

@@ -97,7 +97,7 @@ pub(super) fn open(config: Config) -> Result<OpenedParts, AgentStartError> {
     let background = tokio::runtime::Handle::current();
     let store = Images::open(&config.data_dir.join("images"), platform::this_node())?;
     let puller = ImagePuller::new(store.clone(), &config, background.clone());
-    let networks = networks::open(&config, key.node(), &background);
+    let networks = networks::open(&config, &key, &background);
     let runs = config.data_dir.join("runs");
     let mut process = ProcessConfig::new(runs, &key.node().to_string());
     let volumes = Volumes::open(&config.data_dir.join("volumes"))?;

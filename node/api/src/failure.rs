@@ -101,7 +101,6 @@ fn of_network(bad: &BadNetwork, message: String) -> Failure {
         | BadNetwork::AliasTaken { .. }
         | BadNetwork::NameIsAlias { .. }
         | BadNetwork::InUse { .. } => Failure::Conflict(message),
-        BadNetwork::Encrypted => Failure::NotYet(message),
         _ => Failure::Bad(message),
     }
 }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crdt_state::interface::TaskInterface;
-use crdt_state::network::Block;
+use crdt_state::network::{Block, NodeTunnel};
 use crdt_state::replica::Replica;
 use crdt_state::service::Service;
 use crdt_state::spec::{NetworkMode, Runtime};
@@ -99,6 +99,8 @@ pub struct Leased {
 pub struct Addressing {
     me: NodeId,
     facts: NetworkFacts,
+    /// This node's end of the tunnel; `None`: nobody has looked yet.
+    tunnel: Option<NodeTunnel>,
     blocks: BTreeMap<NetworkId, Vec<Block>>,
     leases: BTreeMap<TaskId, Lease>,
     /// The last address given from each block: the next one is looked for behind it, so that a name
@@ -119,6 +121,7 @@ impl Addressing {
         Addressing {
             me,
             facts,
+            tunnel: networks.tunnels.get(&me).cloned(),
             blocks: said.map(|said| said.blocks.clone()).unwrap_or_default(),
             leases: BTreeMap::new(),
             last: BTreeMap::new(),
@@ -158,6 +161,13 @@ impl Addressing {
         facts.data_address = facts.data_address.or(self.facts.data_address);
         self.is_outdated |= self.facts != facts;
         self.facts = facts;
+    }
+
+    /// The tunnel was looked at again.
+    pub fn on_tunnel_found(&mut self, found: NodeTunnel) {
+        let found = Some(found);
+        self.is_outdated |= self.tunnel != found;
+        self.tunnel = found;
     }
 
     /// Records of networks, claims, services or tasks changed.
@@ -280,6 +290,12 @@ impl Addressing {
             let falls_back = start.template.container.network == NetworkMode::Host;
             let refusal = || format!("no network on this node: {}", self.facts.refusal);
             return if falls_back { Ok(()) } else { Err(refusal()) };
+        }
+        if let (Some(network), Some(refusal)) =
+            (catalog.networks.encrypted_of(service), catalog.networks.no_tunnel(self.me))
+        {
+            let name = &network.name;
+            return Err(format!("network {name} is encrypted, and this node cannot: {refusal}"));
         }
         let lease = self.leases.get(&start.run.task);
         interfaces::check(lease, service)?;

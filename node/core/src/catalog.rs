@@ -15,7 +15,7 @@ use crdt_state::service::Service;
 use crdt_state::spec::{Facet, Labels, Life};
 use crdt_state::task::{Slot, TaskRecord};
 use crdt_state::volume::Holding;
-use crdt_state::{Kind, NodeId, Record, RecordKey, ServiceId};
+use crdt_state::{Kind, NetworkId, NodeId, Record, RecordKey, ServiceId};
 
 mod networks;
 
@@ -61,7 +61,7 @@ pub struct Touched {
 }
 
 /// The kinds that are decoded.
-const READ: [Kind; 11] = [
+const READ: [Kind; 12] = [
     Kind::NODE,
     Kind::NODE_SETTINGS,
     Kind::EVICTION,
@@ -72,6 +72,7 @@ const READ: [Kind; 11] = [
     Kind::HANDOVERS,
     Kind::NETWORK,
     Kind::NODE_NETWORKS,
+    Kind::TUNNEL,
     Kind::ADDRESSES,
 ];
 
@@ -121,8 +122,15 @@ impl Catalog {
                 touched.nodes = true;
                 self.nodes.insert(NodeId(key.id), read_node(replica, NodeId(key.id)));
             }
-            Kind::NETWORK | Kind::NODE_NETWORKS | Kind::ADDRESSES => {
+            Kind::NETWORK | Kind::NODE_NETWORKS | Kind::TUNNEL | Kind::ADDRESSES => {
                 self.networks.update(replica, key, touched);
+                if key.kind == Kind::NETWORK {
+                    // Whether it is encrypted decides where their tasks may run.
+                    let id = NetworkId(key.id);
+                    let is_on = |s: &&Service| s.networks.iter().any(|a| a.network == id);
+                    let on_it = self.services.values().filter(is_on);
+                    touched.services.extend(on_it.map(|service| service.id));
+                }
             }
             Kind::HANDOVERS => self.update_handovers(replica, NodeId(key.id), touched),
             _ => {}
@@ -216,6 +224,7 @@ fn settings_version(replica: &Replica, settings: &RecordKey) -> u64 {
 mod tests {
     use std::sync::Arc;
 
+    use crdt_state::network::{Attachment, NetworkSpec};
     use crdt_state::stamp::Writer;
     use crdt_state::{HashSigner, HashVerifier, Signer, StoreId};
 
@@ -247,5 +256,28 @@ mod tests {
             let is_removed = matches!(life, Life::Removed { .. });
             assert_eq!(catalog.owns_name(&catalog.services[&younger]), is_removed);
         }
+    }
+
+    #[test]
+    fn a_network_that_comes_after_its_service_has_the_service_planned_again() {
+        let (mut replica, mut catalog) = (fleet(), Catalog::default());
+        let (network, service) = (NetworkId([3; 16]), ServiceId([1; 16]));
+        let key = RecordKey::service(service);
+        let created = crdt_state::Stamp { lamport: 1, writer: fleet().writer() };
+        let life = |name: &str| Life::Present { name: name.to_owned(), created };
+        replica.edit(key, Facet::LIFE, &life("web"), 0);
+        let (aliases, options) = (Vec::new(), BTreeMap::new());
+        let attachment = Attachment { network, aliases, options };
+        replica.edit(key, Facet::NETWORKS, &vec![attachment], 0);
+        catalog.update(&replica, key, &mut Touched::default());
+        assert!(catalog.networks.encrypted_of(&catalog.services[&service]).is_none());
+        let key = RecordKey::network(network);
+        replica.edit(key, Facet::LIFE, &life("safe"), 0);
+        let spec = NetworkSpec { encrypted: true, ..NetworkSpec::default() };
+        replica.edit(key, Facet::NETWORK, &spec, 0);
+        let mut touched = Touched::default();
+        catalog.update(&replica, key, &mut touched);
+        assert!(touched.services.contains(&service));
+        assert!(catalog.networks.encrypted_of(&catalog.services[&service]).is_some());
     }
 }

@@ -32,6 +32,11 @@ pub fn exclusion(node: &NodeView, service: &ServiceView) -> Option<NodeReason> {
     {
         return Some(NodeReason::NoNetworks(refusal.clone()));
     }
+    if service.needs_tunnel
+        && let Some(refusal) = &node.no_tunnel
+    {
+        return Some(NodeReason::NoTunnel(refusal.clone()));
+    }
     if let Some(reason) = volumes::obstacle(node, &service.volumes) {
         return Some(reason);
     }

@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 
 use crdt_state::condition::NodeConditions;
+use crdt_state::network::NodeTunnel;
 use crdt_state::task::{Run, RunEvent, TaskStart};
 use crdt_state::volume::NodeVolumes;
 use crdt_state::{NodeId, RecordKey};
@@ -89,6 +90,8 @@ pub enum Input {
         /// The number of that `Persist`.
         seq: u64,
     },
+    /// This node's end of the tunnel was looked at.
+    TunnelFound(NodeTunnel),
 }
 
 /// An order.

@@ -4,7 +4,7 @@
 //! nobody else has their addresses.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crdt_state::service::Service;
 use crdt_state::task::{Run, Slot, TaskStatus};
@@ -12,8 +12,9 @@ use crdt_state::{NetworkId, NodeId, ServiceId, TaskId};
 use gossip::MemberState;
 use overlay::blocks::Division;
 use overlay::plan::{
-    LocalNetwork, OverlayPlan, Peer, Port, PortTargets, Protocol, TaskPlan, node_mac,
+    LocalNetwork, OverlayPlan, Peer, Port, PortTargets, Protocol, TaskPlan, TunnelEnd, node_mac,
 };
+use overlay::tunnel::{tunnel_address, tunnel_mtu};
 
 use crate::addressing::{LiveTask, gateway_network};
 use crate::node::Node;
@@ -113,17 +114,23 @@ impl Node {
             let leased = lease.interfaces.iter().find(|leased| leased.network == id)?;
             Some((Run { task: live.task, attempt: live.attempt }, leased.addresses.clone()))
         });
+        let tunnel = network.spec.encrypted.then_some(underlay);
+        let limit = |mtu| tunnel.map_or(mtu, |outer| tunnel_mtu(mtu, outer));
         Some(LocalNetwork {
             name: network.name.clone(),
             vni: settled.vni,
-            underlay_mtu: network.spec.mtu,
+            underlay_mtu: network.spec.mtu.map(limit),
             internal: network.spec.internal,
             subnets: settled.ranges.iter().map(|range| range.subnet).collect(),
             gateways: settled.ranges.iter().map(|range| range.gateway).collect(),
             mac: node_mac(self.me()),
-            underlay,
+            underlay: tunnel.map_or(underlay, |_| tunnel_address(self.me()).into()),
+            tunnel,
             node_addresses: settled.ranges.iter().filter_map(own).collect(),
-            peers: self.peers(id),
+            peers: match tunnel {
+                None => self.peers(id),
+                Some(_) => self.tunnel_peers(id),
+            },
             tasks: tasks.collect(),
             virtual_addresses: self.balanced(id),
         })
@@ -140,10 +147,27 @@ impl Node {
                 mac: node_mac(*node),
                 blocks: blocks.iter().map(|block| block.subnet).collect(),
                 underlay_mtu: said.mtu,
+                tunnel: None,
             };
             Some((*node, peer))
         };
         others.filter_map(peer).collect()
+    }
+
+    /// The other nodes on an encrypted network: the members that have a tunnel, by their addresses
+    /// in it. Who was removed from the fleet is told nothing more.
+    fn tunnel_peers(&self, id: NetworkId) -> BTreeMap<NodeId, Peer> {
+        let catalog = self.catalog();
+        let through = |(node, peer): (NodeId, Peer)| {
+            catalog.nodes.get(&node).filter(|entry| entry.is_member())?;
+            let said = catalog.networks.tunnels.get(&node);
+            let said = said.filter(|said| said.refusal.is_empty())?;
+            let endpoint = SocketAddr::new(peer.underlay, said.port);
+            let end = TunnelEnd { public_key: said.public_key, endpoint, life: said.life };
+            let underlay = tunnel_address(node).into();
+            Some((node, Peer { underlay, tunnel: Some(end), ..peer }))
+        };
+        self.peers(id).into_iter().filter_map(through).collect()
     }
 
     /// The tasks that each virtual address of a network leads to.

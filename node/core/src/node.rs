@@ -178,6 +178,7 @@ impl Node {
                 self.network_changes += 1;
                 self.addressing.on_facts_found(facts);
             }
+            Input::TunnelFound(found) => self.addressing.on_tunnel_found(found),
             Input::ConditionsFound(found) => {
                 self.own_records.on_conditions_found(now, &found);
                 self.own_records.on_conditions_due(now);
@@ -291,7 +292,8 @@ impl Node {
 
     /// Records changed, here or elsewhere.
     fn on_records(&mut self, now: Now, wall_ms: u64, keys: BTreeSet<RecordKey>) {
-        let networking = [Kind::NETWORK, Kind::NODE_NETWORKS, Kind::ADDRESSES, Kind::SERVICE];
+        let networking =
+            [Kind::NETWORK, Kind::NODE_NETWORKS, Kind::TUNNEL, Kind::ADDRESSES, Kind::SERVICE];
         if keys.iter().any(|key| networking.contains(&key.kind)) {
             self.addressing.on_records();
         }

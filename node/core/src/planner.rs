@@ -175,8 +175,8 @@ impl Planner {
                 self.presence_deadline = self.presence_deadline.min(gone_at);
             }
             let presence = if gone_at > now { Presence::Here } else { Presence::Gone };
-            let said = self.catalog.networks.claims.get(id);
-            nodes.extend(views::node(*id, entry, presence, said).map(|view| (*id, view)));
+            let networks = &self.catalog.networks;
+            nodes.extend(views::node(*id, entry, presence, networks).map(|view| (*id, view)));
         }
         let is_changed = nodes != self.view.nodes;
         self.view.nodes = nodes;

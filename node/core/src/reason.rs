@@ -22,6 +22,8 @@ pub enum NodeReason {
     Unable(String),
     /// It takes part in no network of the fleet, with this reason.
     NoNetworks(String),
+    /// It takes part in no encrypted network, with this reason.
+    NoTunnel(String),
     /// It holds a volume of the service, but the volume is not on its disk.
     VolumeMissing(String),
     /// It holds a volume of the service that operators gave up.
@@ -54,6 +56,7 @@ impl NodeReason {
             NodeReason::Platform(..) => "platform",
             NodeReason::Unable(_) => "unable",
             NodeReason::NoNetworks(_) => "no-networks",
+            NodeReason::NoTunnel(_) => "no-tunnel",
             NodeReason::VolumeMissing(_) => "volume-missing",
             NodeReason::VolumeGivenUp(_) => "volume-given-up",
             NodeReason::VolumeElsewhere(..) => "volume-elsewhere",
@@ -83,6 +86,7 @@ impl fmt::Display for NodeReason {
                 write!(f, "cannot start tasks now: {text}; it keeps what runs")
             }
             NodeReason::NoNetworks(refusal) => write!(f, "makes no networks: {refusal}"),
+            NodeReason::NoTunnel(refusal) => write!(f, "encrypts no networks: {refusal}"),
             NodeReason::VolumeMissing(name) => {
                 write!(f, "its volume {name} is not on its disk: not mounted, or lost")
             }

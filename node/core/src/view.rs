@@ -65,6 +65,8 @@ pub struct ServiceView {
     pub volumes: BTreeSet<String>,
     /// Are its tasks on networks of the fleet?
     pub has_networks: bool,
+    /// Is one of these networks encrypted?
+    pub needs_tunnel: bool,
     /// The nodes that report tasks of it.
     pub holders: Vec<Holder>,
 }

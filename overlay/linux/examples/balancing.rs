@@ -27,6 +27,7 @@ fn network(services: u32, tasks: u32) -> LocalNetwork {
         gateways: Vec::new(),
         mac: [2; 6],
         underlay: Ipv4Addr::LOCALHOST.into(),
+        tunnel: None,
         node_addresses: Vec::new(),
         peers: BTreeMap::new(),
         tasks: BTreeMap::new(),

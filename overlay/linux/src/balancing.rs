@@ -1,7 +1,8 @@
 //! Balancing of connections over tasks: virtual addresses and published ports, by nf_tables.
 //!
 //! [`NetworkBalancer`] serves the virtual addresses of one overlay network in the network's own
-//! namespace, [`PortBalancer`] the published ports in the namespace of the host. Chains and rules
+//! namespace, [`PortBalancer`] the published ports in the namespace of the host; [`TunnelGuard`] has
+//! the rules that keep encrypted networks inside the tunnel. Chains and rules
 //! are written once; afterwards only elements of maps change, in one transaction per change. Nothing
 //! here blocks for longer than the kernel works; all of it is called from one thread.
 //!
@@ -13,6 +14,7 @@ mod expression;
 mod field;
 mod flows;
 mod forwarding;
+mod guard;
 mod layout;
 mod loopback;
 mod members;
@@ -35,6 +37,7 @@ use nix::errno::Errno;
 
 pub use flows::Flows;
 pub use forwarding::{ForwardingObstacle, find_forwarding_obstacles};
+pub use guard::TunnelGuard;
 pub use loopback::accept_loopback_clients;
 pub use network::NetworkBalancer;
 pub use ports::PortBalancer;

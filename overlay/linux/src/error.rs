@@ -70,6 +70,9 @@ pub enum Cause {
     /// No link has the address that VXLAN packets are to leave from.
     #[error("no link of this machine has the address {0}; start the node with an address it has")]
     NoUnderlay(IpAddr),
+    /// The network is encrypted, and its packets must not go elsewhere.
+    #[error("the tunnel of this node is not there, and nothing is sent unencrypted")]
+    NoTunnel,
     /// Over IPv6, packets cannot be split below.
     #[error(
         "the network below takes only {has} bytes, and networks over IPv6 need {needs}; raise the \

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use overlay::plan::Mac;
+use overlay::tunnel::tunnel_subnet;
 
 /// The index of a link in its namespace.
 pub type LinkIndex = u32;
@@ -88,11 +89,18 @@ pub enum Scope<'a> {
     Namespace(&'a BTreeSet<LinkIndex>),
     /// Only what is on these links.
     Links(&'a BTreeSet<LinkIndex>),
-    /// Only what is on these links, in a namespace with routes of others, which are not replaced.
+    /// Only what is on these links, and the tunnel's route that leads nowhere, in a namespace with
+    /// routes of others, which are not replaced.
     Shared(&'a BTreeSet<LinkIndex>),
 }
 
 impl Item {
+    /// Packets for nodes that the tunnel does not lead to are answered here: no default route may
+    /// take them to the network below.
+    pub fn no_way_out_of_tunnel() -> Item {
+        Item::Route(Route { to: tunnel_subnet().into(), way: None })
+    }
+
     /// What it replaces.
     pub fn key(&self) -> Key {
         match self {
@@ -131,7 +139,8 @@ impl Scope<'_> {
                 links.contains(&link)
             }
             (Scope::Namespace(_), None) => true,
-            (Scope::Links(_) | Scope::Shared(_), None) => false,
+            (Scope::Shared(_), None) => *item == Item::no_way_out_of_tunnel(),
+            (Scope::Links(_), None) => false,
         }
     }
 }

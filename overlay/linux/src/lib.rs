@@ -21,6 +21,7 @@ mod space;
 mod survey;
 mod sysctl;
 mod task;
+mod tunnel;
 mod wanted;
 mod watch;
 

@@ -15,7 +15,7 @@ use crdt_state::task::Run;
 use overlay::plan::OverlayPlan;
 
 use crate::error::{Applied, LinkError, Subject, Unsupported};
-use crate::item::Scope;
+use crate::item::{Item, Scope};
 use crate::kernel;
 use crate::names::{self, VXLAN};
 use crate::namespace::{self, Namespace};
@@ -72,6 +72,8 @@ impl Links {
         self.remove_absent(plan, &mut applied);
         let read = self.host.read_links();
         applied.note(Subject::Host, "read the links", read.map(|()| 0));
+        // Before the networks: their packets leave from its address.
+        self.apply_tunnel(plan.tunnel().as_ref(), &mut applied);
         let addresses = kernel::addresses(&mut self.host.netlink, None);
         let addresses = applied.value(Subject::Host, "read the addresses", addresses);
         let Some(addresses) = addresses else { return applied };
@@ -132,6 +134,9 @@ impl Links {
             return;
         }
         let (mut links, mut wanted) = (BTreeSet::new(), Wanted::new());
+        if plan.tunnel().is_some() {
+            wanted.insert(Item::no_way_out_of_tunnel(), Subject::Host);
+        }
         for (id, local) in &plan.networks {
             let name = names::host_link(&self.directory, *id);
             let (Some(link), Some(network)) = (self.host.index(&name), self.networks.get(id))

@@ -30,6 +30,11 @@ pub fn host_link(directory: &Path, network: NetworkId) -> String {
     format!("{HOST_LINKS}{}", &hash[..8])
 }
 
+/// The device of the tunnel, in the host's namespace.
+pub fn tunnel_link(directory: &Path) -> String {
+    format!("{HOST_LINKS}t{}", &hash(&[directory.as_os_str().as_encoded_bytes()])[..8])
+}
+
 /// The network's end of the pair that leads to a task.
 pub fn task_link(run: Run, network: NetworkId) -> String {
     let hash = hash(&[&run.task.0, &run.attempt.to_be_bytes(), &network.0]);
@@ -94,6 +99,7 @@ mod tests {
     fn a_name_of_a_link_fits_into_fifteen_bytes() {
         let network = NetworkId([9; 16]);
         assert_eq!(host_link(Path::new("/run/edgectl/a/net"), network).len(), 10);
+        assert_eq!(tunnel_link(Path::new("/run/edgectl/a/net")).len(), 11);
         assert_eq!(task_link(run(), network).len(), 13);
         assert!(is_task_link(&task_link(run(), network)));
         assert!(!is_task_link("tunl0"));

@@ -23,7 +23,7 @@ use crate::wanted::{self, NetworkLinks, Wanted};
 use crate::watch::Watch;
 
 /// The largest packet of the network below while this node's link to it is not known.
-const UNDERLAY_MTU_DEFAULT: u32 = 1500;
+pub const UNDERLAY_MTU_DEFAULT: u32 = 1500;
 
 /// A network that the applied plan has.
 pub struct Network {
@@ -126,7 +126,10 @@ impl Network {
             // Tasks of this node go on reaching each other.
             let inner = wanted::inner_mtu(UNDERLAY_MTU_DEFAULT, plan.underlay);
             self.mtu = self.space.links.get(UPLINK).map_or(inner, |link| link.mtu);
-            return Err(Cause::NoUnderlay(plan.underlay));
+            return Err(match plan.tunnel {
+                Some(_) => Cause::NoTunnel,
+                None => Cause::NoUnderlay(plan.underlay),
+            });
         };
         let below = lower.map_or(UNDERLAY_MTU_DEFAULT, |link| link.mtu);
         let below = plan.underlay_mtu.map_or(below, |limit| limit.min(below));
@@ -137,7 +140,8 @@ impl Network {
         if plan.underlay.is_ipv6() && below < needs {
             return Err(Cause::SmallUnderlay { has: below, needs });
         }
-        let fits = |link: &&Link| link.mtu >= needs;
+        // A device that is bound to the tunnel's would go with it when the tunnel is made anew.
+        let fits = |link: &&Link| link.mtu >= needs && plan.tunnel.is_none();
         let vxlan = Vxlan {
             vni: plan.vni,
             port: VXLAN_PORT,

@@ -106,6 +106,7 @@ fn check_balancing(space: &Space) -> Result<(), Unsupported> {
         gateways: Vec::new(),
         mac: NETWORK_END,
         underlay: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        tunnel: None,
         node_addresses: Vec::new(),
         peers: BTreeMap::new(),
         tasks: BTreeMap::new(),

@@ -109,7 +109,8 @@ impl Space {
                 requests.push(("set the address mode", message::no_automatic_address(link.index)));
             }
             requests.push(("set the link up", message::up(link.index)));
-            if link.vxlan.is_none() && !link.is_loopback {
+            // Only the ends of pairs begin without a carrier.
+            if link.vxlan.is_none() && link.peer != 0 {
                 self.woken.insert(name.into());
             }
         }

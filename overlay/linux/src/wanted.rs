@@ -19,6 +19,7 @@ use crdt_state::interface::TaskInterface;
 use crdt_state::task::Run;
 use ipnet::IpNet;
 use overlay::plan::{LocalNetwork, Mac, Peer};
+use overlay::tunnel::{TunnelPlan, tunnel_overhead};
 
 use crate::error::Subject;
 use crate::item::{Item, LinkIndex, Route, Way};
@@ -136,7 +137,8 @@ fn peer_items(network: &LocalNetwork, peer: &Peer, vxlan: LinkIndex, mtu: u32) -
         Item::Neighbour { link: vxlan, address: via, mac: peer.mac },
         Item::Forward { link: vxlan, mac: peer.mac, underlay: peer.underlay },
     ];
-    let path = inner_mtu(peer.underlay_mtu, network.underlay);
+    let tunnel = peer.tunnel.map_or(0, |end| tunnel_overhead(end.endpoint.ip()));
+    let path = inner_mtu(peer.underlay_mtu.saturating_sub(tunnel), network.underlay);
     let path = (peer.underlay_mtu != 0 && path < mtu).then_some(path);
     for block in &peer.blocks {
         let way = Way { link: vxlan, via: Some(via), source: None, mtu: path };
@@ -190,6 +192,18 @@ pub fn host(id: NetworkId, network: &LocalNetwork, link: LinkIndex) -> Wanted {
     for subnet in &network.subnets {
         let source = of_family(&network.node_addresses, subnet.addr());
         wanted.insert(route(subnet.trunc(), link, via, source), own);
+    }
+    wanted
+}
+
+/// What the host holds for the tunnel; without its device, packets for other nodes are refused.
+pub fn tunnel(plan: &TunnelPlan, link: Option<LinkIndex>) -> Wanted {
+    let mut wanted = Wanted::from([(Item::no_way_out_of_tunnel(), Subject::Host)]);
+    let Some(link) = link else { return wanted };
+    let address = single(plan.address.into());
+    wanted.insert(Item::Address { link, address }, Subject::Host);
+    for peer in plan.peers.keys() {
+        wanted.insert(route(single((*peer).into()), link, None, None), Subject::Host);
     }
     wanted
 }

@@ -53,6 +53,7 @@ const TABLE: [Entry; 18] = [
             "overlay",
             "overlay-dns",
             "overlay-linux",
+            "overlay-tunnel",
             "runtime",
             "node-docker",
             // A test replays the history that an agent wrote:
@@ -84,6 +85,7 @@ const TABLE: [Entry; 18] = [
             "node-api",
             "node-cli",
             "node-lab",
+            "overlay-tunnel",
             "runtime",
             // tests:
             "crdt-state",

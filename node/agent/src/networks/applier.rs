@@ -7,9 +7,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crdt_state::NetworkId;
 use crdt_state::interface::TaskInterface;
 use crdt_state::task::Run;
-use crdt_state::{NetworkId, NodeId};
 use overlay::plan::{LocalNetwork, OverlayPlan, TaskPlan};
 use overlay_linux::balancing::{
     BalancingError, Intact, NetworkBalancer, PortBalancer, accept_loopback_clients,
@@ -22,6 +22,7 @@ use super::dropped::Dropped;
 use super::machine_facts::Reporter;
 use super::names::FleetNames;
 use super::resolvers::Resolvers;
+use super::tunnel::NodeTunnelHolder;
 
 /// How often the kernel is asked whether tables are still there. One message for each network.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -42,6 +43,7 @@ pub(super) struct Applier {
     /// ports programs of this machine have.
     failed: [Vec<String>; 4],
     reporter: Reporter,
+    tunnel: NodeTunnelHolder,
     compared_at: Instant,
     told: Dropped,
 }
@@ -52,14 +54,15 @@ pub(super) struct Parts {
     pub(super) failures: Arc<Mutex<Vec<String>>>,
     pub(super) reporter: Reporter,
     pub(super) background: tokio::runtime::Handle,
+    pub(super) tunnel: NodeTunnelHolder,
 }
 
 impl Applier {
-    pub(super) fn new(links: Links, me: NodeId, parts: Parts) -> Applier {
-        let Parts { names, failures, reporter, background } = parts;
+    pub(super) fn new(links: Links, tag: String, parts: Parts) -> Applier {
+        let Parts { names, failures, reporter, background, tunnel } = parts;
         Applier {
             links,
-            tag: me.to_string()[..8].to_owned(),
+            tag,
             plan: OverlayPlan::default(),
             balancers: BTreeMap::new(),
             ports: None,
@@ -67,6 +70,7 @@ impl Applier {
             failures,
             failed: Default::default(),
             reporter,
+            tunnel,
             compared_at: Instant::now(),
             told: Dropped::default(),
         }
@@ -152,13 +156,19 @@ impl Applier {
     /// Compares all links, addresses and routes with the kernel.
     fn apply_links(&mut self) {
         self.compared_at = Instant::now();
+        let tunnel = self.plan.tunnel();
+        let mut failures = self.tunnel.prepare(tunnel.as_ref(), &self.links);
         let applied = self.links.apply(&self.plan);
+        let foreign = self.foreign_vnis();
+        failures.extend(self.tunnel.finish(tunnel.as_ref(), foreign, &self.links));
+        self.reporter.report_tunnel(&self.tunnel.said());
         // What was just done is no disturbance.
         self.links.is_disturbed();
         if applied.changes > 0 {
             tracing::debug!("networks: {} changes in the kernel", applied.changes);
         }
-        self.failed[0] = applied.failures.iter().map(ToString::to_string).collect();
+        failures.extend(applied.failures.iter().map(ToString::to_string));
+        self.failed[0] = failures;
         self.failed[2] = self.obstacles();
         self.tell_failures();
     }
@@ -266,6 +276,8 @@ impl Applier {
     fn look(&mut self) {
         self.resolvers.follow_host();
         self.reporter.report(&mut self.links);
+        let is_tunnel_lost = self.tunnel.is_lost(self.plan.tunnel().as_ref());
+        self.reporter.report_tunnel(&self.tunnel.said());
         let is_gone = |intact: Result<Intact, BalancingError>| !matches!(intact, Ok(Intact::Yes));
         let mut lost: Vec<NetworkId> = Vec::new();
         for (id, balancer) in &mut self.balancers {
@@ -291,7 +303,7 @@ impl Applier {
             self.told.tell(dropped);
         }
         let is_disturbed = self.links.is_disturbed();
-        let is_wanted = is_due || is_disturbed || !self.failed[0].is_empty();
+        let is_wanted = is_due || is_disturbed || is_tunnel_lost || !self.failed[0].is_empty();
         if !self.plan.networks.is_empty() && is_wanted {
             self.apply_links();
             if !self.failed[1].is_empty() {
@@ -321,6 +333,7 @@ impl Applier {
             tracing::warn!("networks: {error}");
         }
         self.plan = OverlayPlan::default();
+        self.tunnel.end(&self.links);
         for failure in self.links.remove_all().failures {
             tracing::warn!("networks: {failure}");
         }

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
 
+use crdt_state::network::NodeTunnel;
 use node_core::NetworkFacts;
 use overlay_linux::links::Links;
 use tokio::sync::mpsc::WeakSender;
@@ -22,6 +23,8 @@ pub(super) struct Reporter {
 #[derive(Default)]
 struct Reported {
     last: Option<NetworkFacts>,
+    /// What is said of the tunnel, and whether the node was told.
+    tunnel: (Option<NodeTunnel>, bool),
     commands: Option<WeakSender<Command>>,
 }
 
@@ -31,7 +34,9 @@ impl Reporter {
     }
 
     pub(super) fn connect(&self, commands: WeakSender<Command>) {
-        self.reported.lock().expect("nothing panics while it holds this").commands = Some(commands);
+        let mut reported = self.reported.lock().expect("nothing panics while it holds this");
+        reported.commands = Some(commands);
+        reported.tell_tunnel();
     }
 
     /// What this machine's network is like now.
@@ -58,6 +63,15 @@ impl Reporter {
         }
     }
 
+    /// Reports what the node says of its tunnel, if that changed.
+    pub(super) fn report_tunnel(&self, said: &NodeTunnel) {
+        let mut reported = self.reported.lock().expect("nothing panics while it holds this");
+        if reported.tunnel.0.as_ref() != Some(said) {
+            reported.tunnel = (Some(said.clone()), false);
+        }
+        reported.tell_tunnel();
+    }
+
     fn inspect(&self, links: &mut Links) -> NetworkFacts {
         let data_address = facts::data_address(&self.config);
         // Without an address there is no link whose packets have a size.
@@ -73,5 +87,15 @@ impl Reporter {
                 NetworkFacts { refusal: String::new(), data_address, mtu: 0, routes: Vec::new() }
             }
         }
+    }
+}
+
+impl Reported {
+    /// Before the node's thread runs nobody can be told; it is made up for when it does.
+    fn tell_tunnel(&mut self) {
+        let (Some(said), false) = &self.tunnel else { return };
+        let commands = self.commands.as_ref().and_then(WeakSender::upgrade);
+        self.tunnel.1 = commands
+            .is_some_and(|commands| commands.try_send(Command::Tunnel(said.clone())).is_ok());
     }
 }

@@ -168,6 +168,11 @@ impl Addressing {
     ) {
         self.own_needed =
             if self.is_able() { interfaces::mesh_networks(catalog) } else { BTreeSet::new() };
+        if catalog.networks.no_tunnel(self.me).is_some() {
+            let networks = &catalog.networks.networks;
+            let is_clear = |id: &NetworkId| networks.get(id).is_some_and(|n| !n.spec.encrypted);
+            self.own_needed.retain(is_clear);
+        }
         for network in self.own_needed.clone() {
             let Some(settled) = catalog.networks.settled.get(&network) else { continue };
             for division in divisions(&settled.ranges) {

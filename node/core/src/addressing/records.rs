@@ -28,6 +28,12 @@ impl Addressing {
         if is_changed {
             replica.put_owned(RecordKey::node_networks(self.me), &said, wall_ms);
         }
+        if let Some(tunnel) = &self.tunnel
+            && networks.tunnels.get(&self.me) != Some(tunnel)
+        {
+            replica.put_owned(RecordKey::tunnel(self.me), tunnel, wall_ms);
+            is_changed = true;
+        }
         let mut slots: BTreeMap<(ServiceId, Slot), SlotAddresses> = BTreeMap::new();
         for (task, lease) in &self.leases {
             let (service, slot, node) = (lease.service, lease.slot, self.me);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crdt_state::network::SlotAddresses;
+use crdt_state::network::{NodeTunnel, SlotAddresses};
 use crdt_state::read::{self, Network};
 use crdt_state::replica::Replica;
 use crdt_state::service::Service;
@@ -24,6 +24,8 @@ pub struct NetworkCatalog {
     pub settled: BTreeMap<NetworkId, SettledNetwork>,
     /// What nodes say of themselves on networks.
     pub claims: Claims,
+    /// What nodes say of their ends of the tunnel.
+    pub tunnels: BTreeMap<NodeId, NodeTunnel>,
     /// The addresses of tasks, per service.
     pub addresses: BTreeMap<ServiceId, BTreeMap<(Slot, NodeId), SlotAddresses>>,
     address_keys: BTreeMap<RecordKey, (ServiceId, Slot, NodeId)>,
@@ -47,6 +49,12 @@ impl NetworkCatalog {
                 self.claims.remove(&id);
                 self.claims.extend(read::node_networks_of(replica, id).map(|said| (id, said)));
             }
+            Kind::TUNNEL => {
+                touched.nodes = true;
+                let id = NodeId(key.id);
+                self.tunnels.remove(&id);
+                self.tunnels.extend(read::tunnel_of(replica, id).map(|said| (id, said)));
+            }
             Kind::ADDRESSES => self.update_addresses(replica, key),
             _ => {}
         }
@@ -66,6 +74,19 @@ impl NetworkCatalog {
             self.address_keys.insert(key, (service, slot, node));
             self.addresses.entry(service).or_default().insert((slot, node), said);
         }
+    }
+
+    /// The first network of a service that is encrypted.
+    pub fn encrypted_of(&self, service: &Service) -> Option<&Network> {
+        let mut networks = service.networks.iter().filter_map(|a| self.networks.get(&a.network));
+        networks.find(|network| network.spec.encrypted)
+    }
+
+    /// Why a node takes part in no encrypted network; `None`: it does.
+    pub fn no_tunnel(&self, node: NodeId) -> Option<&str> {
+        let silent = "it has not said that it can encrypt, so its agent may be of an older version";
+        let refusal = self.tunnels.get(&node).map_or(silent, |said| said.refusal.as_str());
+        (!refusal.is_empty()).then_some(refusal)
     }
 
     /// The living network that owns a name: the one created first, by stamp, then by id.

@@ -6,7 +6,7 @@ use crdt_state::{NodeId, ServiceId};
 
 use crate::addressing::is_on_networks;
 use crate::assign;
-use crate::catalog::{Catalog, NodeEntry};
+use crate::catalog::{Catalog, NetworkCatalog, NodeEntry};
 use crate::constraint::Constraint;
 use crate::view::{Holder, NodeView, Presence, ServiceView, Standing};
 use crate::volumes;
@@ -44,6 +44,7 @@ pub fn service(catalog: &Catalog, id: ServiceId) -> Option<ServiceView> {
         host_ports: service.endpoint.ports.iter().filter(|p| p.host).cloned().collect(),
         volumes: volumes::named_by(service),
         has_networks: is_on_networks(service),
+        needs_tunnel: is_on_networks(service) && catalog.networks.encrypted_of(service).is_some(),
         holders,
     })
 }
@@ -53,7 +54,7 @@ pub fn node(
     id: NodeId,
     entry: &NodeEntry,
     presence: Presence,
-    said: Option<&NodeNetworks>,
+    networks: &NetworkCatalog,
 ) -> Option<NodeView> {
     let description = entry.description.as_ref()?;
     let ip = |text: &String| {
@@ -75,7 +76,8 @@ pub fn node(
         resources: description.resources.clone(),
         volumes: entry.volumes.clone(),
         unable: unable(entry),
-        no_networks: no_networks(said),
+        no_networks: no_networks(networks.claims.get(&id)),
+        no_tunnel: networks.no_tunnel(id).map(str::to_owned),
     })
 }
 

@@ -201,7 +201,7 @@ impl NodeReport<'_> {
                 NodeReason::MaxPerNode(_) => {
                     format!("edgectl service update --replicas-max-per-node MORE {name}")
                 }
-                NodeReason::NoNetworks(_) => {
+                NodeReason::NoNetworks(_) | NodeReason::NoTunnel(_) => {
                     format!(
                         "edgectl service update --constraint-add 'node.hostname!={}' {name}",
                         self.shown(*node)
@@ -359,6 +359,7 @@ fn distance(reason: &NodeReason) -> u8 {
         NodeReason::Constraint(_)
         | NodeReason::UnreadableConstraint(_)
         | NodeReason::NoNetworks(_)
+        | NodeReason::NoTunnel(_)
         | NodeReason::Platform(..) => 6,
         NodeReason::Unreachable => 7,
     }

@@ -49,6 +49,8 @@ pub struct NodeView {
     pub unable: Option<String>,
     /// Why it takes part in no network of the fleet; `None`: it does.
     pub no_networks: Option<String>,
+    /// Why it takes part in no encrypted network; `None`: it does.
+    pub no_tunnel: Option<String>,
 }
 
 impl NodeView {
@@ -68,6 +70,7 @@ impl NodeView {
             volumes: BTreeMap::new(),
             unable: None,
             no_networks: None,
+            no_tunnel: None,
         }
     }
 }

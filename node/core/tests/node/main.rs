@@ -2,6 +2,7 @@
 
 mod conditions;
 mod conflicts;
+mod encrypted;
 mod host;
 mod names;
 mod network_names;

@@ -31,6 +31,7 @@ pub(crate) fn service(n: u8, replicas: u32) -> ServiceView {
         host_ports: Vec::new(),
         volumes: std::collections::BTreeSet::new(),
         has_networks: false,
+        needs_tunnel: false,
         holders: Vec::new(),
     }
 }

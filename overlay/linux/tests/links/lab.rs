@@ -187,6 +187,7 @@ pub fn plan(node: u8, nodes: u8, tasks: u8) -> OverlayPlan {
             format!("fd09:0:0:{other}::/64").parse().unwrap(),
         ],
         underlay_mtu: 1500,
+        tunnel: None,
     };
     let local = LocalNetwork {
         name: "default".into(),
@@ -197,6 +198,7 @@ pub fn plan(node: u8, nodes: u8, tasks: u8) -> OverlayPlan {
         gateways: gateways(),
         mac: node_mac(node_id(node)),
         underlay: ip(format!("192.0.2.{node}")),
+        tunnel: None,
         node_addresses: vec![ip(format!("10.9.{node}.1")), ip(format!("fd09:0:0:{node}::1"))],
         peers: (1..=nodes)
             .filter(|other| *other != node)

@@ -14,3 +14,5 @@ mod repair;
 mod segments;
 #[cfg(test)]
 mod sources;
+#[cfg(test)]
+mod tunnel;

@@ -1,0 +1,194 @@
+//! An encrypted network of two nodes: what passes between them, and what an agent that dies
+//! interrupts. As root only.
+
+#[path = "lab/busybox_image.rs"]
+mod busybox_image;
+#[path = "../../overlay/tunnel/tests/tunnel/capture.rs"]
+mod capture;
+#[path = "lab/test_lab.rs"]
+mod test_lab;
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use busybox_image::IMAGE;
+use capture::Capture;
+use test_lab::TestLab;
+
+/// Enough for a machine that is busy with other tests.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+const SECRET: &str = "what-only-the-two-may-read";
+
+const SERVE: &str =
+    "echo what-only-the-two-may-read > /tmp/index.html; exec busybox httpd -f -p 80 -h /tmp";
+
+/// Asks the server, by its name on a network.
+const ASK: &str = "a=$(busybox nslookup $0 | busybox awk '/^Name:/ { named = 1 } \
+                   named && /^Address/ { print $2; exit }'); \
+                   busybox timeout 3 busybox wget -qO- http://$a/";
+
+struct Safe {
+    lab: TestLab,
+}
+
+impl Safe {
+    /// `None` without root. A network in clear, and an encrypted one; a server on the second node and
+    /// a client on the first are on both.
+    fn open() -> Option<Safe> {
+        let safe = Safe { lab: TestLab::up('q', 2) };
+        if !safe.lab.has_namespaces() {
+            eprintln!("SKIPPED without root: containers, network namespaces");
+            return None;
+        }
+        let tar = safe.lab.dir.join("root.tar");
+        busybox_image::write(&tar);
+        for node in 1..=2 {
+            safe.edgectl(node, &["image", "import", &tar.display().to_string(), IMAGE]);
+        }
+        safe.edgectl(1, &["network", "create", "plain"]);
+        safe.create_as_docker_does();
+        let create = ["service", "create", "-d", "--no-resolve-image", "--init"];
+        let networks = ["--network", "plain", "--network", "safe"];
+        for (name, node, command) in [("server", "n2", SERVE), ("cli", "n1", "sleep 100000")] {
+            let constraint = format!("node.hostname=={node}");
+            let task =
+                ["--name", name, "--constraint", &constraint, IMAGE, "/bin/sh", "-c", command];
+            safe.edgectl(1, &[&create[..], &networks, &task].concat());
+        }
+        safe.until("both run and answer", || {
+            safe.ask("server.plain").contains(SECRET) && safe.ask("server.safe").contains(SECRET)
+        });
+        Some(safe)
+    }
+
+    /// Docker's own client makes the network where it is installed.
+    fn create_as_docker_does(&self) {
+        let words = ["network", "create", "-d", "overlay", "--opt", "encrypted", "safe"];
+        let host = format!("unix://{}", self.socket(1));
+        match Command::new("docker").args(["-H", &host]).args(words).output() {
+            Ok(output) => succeeded(output, "docker network create"),
+            Err(_) => {
+                eprintln!("SKIPPED: no program docker; edgectl makes the network");
+                self.edgectl(1, &words)
+            }
+        };
+        let inspect = ["network", "inspect", "--format", "{{.Options}}", "safe"];
+        self.until("every node knows it is encrypted", || {
+            (1..=2).all(|node| self.edgectl(node, &inspect).contains("encrypted"))
+        });
+    }
+
+    fn socket(&self, node: u8) -> String {
+        self.lab.dir.join(format!("n{node}/edge.sock")).display().to_string()
+    }
+
+    fn edgectl(&self, node: u8, words: &[&str]) -> String {
+        succeeded(self.try_edgectl(node, words), &words.join(" "))
+    }
+
+    fn try_edgectl(&self, node: u8, words: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edgectl"));
+        let output = command.arg("-H").arg(self.socket(node)).args(words).output();
+        output.expect("edgectl was built for this test")
+    }
+
+    /// What the client is answered.
+    fn ask(&self, name: &str) -> String {
+        let output = self.try_edgectl(1, &["exec", "cli.1", "/bin/sh", "-c", ASK, name]);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn until(&self, what: &str, holds: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !holds() {
+            let why = || String::from_utf8(self.try_edgectl(1, &["why", "cli.1"]).stdout);
+            assert!(begun.elapsed() < DEADLINE, "waited in vain for: {what}; {:?}", why());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn vni(&self, network: &str) -> u32 {
+        let number = "{{index .Options \"com.docker.network.driver.overlay.vxlanid_list\"}}";
+        let shown = self.edgectl(1, &["network", "inspect", "--format", number, network]);
+        shown.trim().parse().expect("a number")
+    }
+}
+
+fn succeeded(output: Output, what: &str) -> String {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{what}: {said}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// Is it a packet of VXLAN of this network, in clear? Behind Ethernet and IP come the ports, and the
+/// number of the network after UDP's header and four bytes.
+fn is_vxlan(frame: &[u8], vni: u32) -> bool {
+    let (ip, protocol) = match frame.get(12..14) {
+        Some([0x08, 0x00]) => (20, frame.get(14 + 9)),
+        Some([0x86, 0xdd]) => (40, frame.get(14 + 6)),
+        _ => return false,
+    };
+    let udp = frame.get(14 + ip..).unwrap_or_default();
+    protocol == Some(&17)
+        && udp.get(2..4) == Some(&4789_u16.to_be_bytes())
+        && udp.get(12..15) == Some(&vni.to_be_bytes()[1..])
+}
+
+#[test]
+fn an_encrypted_network_shows_nothing_of_itself_and_outlives_the_agent() {
+    let Some(safe) = Safe::open() else { return };
+    let switch = format!("/run/netns/edgelab-{}-switch", safe.lab.name);
+    let (plain, encrypted) = (safe.vni("plain"), safe.vni("safe"));
+    let wire = Capture::begin(Path::new(&switch));
+    assert!(safe.ask("server.plain").contains(SECRET));
+    wire.await_bytes(SECRET.as_bytes());
+    assert!(wire.any(|frame| is_vxlan(frame, plain)), "this is what a network in clear shows");
+    drop(wire);
+
+    let wire = Capture::begin(Path::new(&switch));
+    assert!(safe.ask("server.safe").contains(SECRET));
+    // Who comes last in clear: when this is captured, so is everything before.
+    assert!(safe.ask("server.plain").contains(SECRET));
+    wire.await_bytes(SECRET.as_bytes());
+    let is_clear = |frame: &[u8]| {
+        let shows = frame.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
+        is_vxlan(frame, encrypted) || shows && !is_vxlan(frame, plain)
+    };
+    assert!(!wire.any(is_clear), "something passed in clear");
+    let is_tunnel = |frame: &[u8]| frame.get(36..38) == Some(&7947_u16.to_be_bytes());
+    assert!(wire.any(is_tunnel));
+    drop(wire);
+
+    // Fifty packets a second, while the agent is killed and started again.
+    let ping = "ping -i 0.02 -w 6 server.safe > /tmp/pings; echo done >> /tmp/pings";
+    safe.edgectl(1, &["exec", "-d", "cli.1", "/bin/sh", "-c", ping]);
+    let read = || {
+        let output =
+            safe.try_edgectl(1, &["exec", "cli.1", "/bin/sh", "-c", "busybox cat /tmp/pings"]);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    safe.until("the pings are answered", || read().contains("seq=20"));
+    let agent = safe.lab.agents()[0].to_string();
+    assert!(Command::new("kill").args(["-9", &agent]).status().expect("kill").success());
+    safe.lab.succeed(&["start", "n1"]);
+    safe.until("the pings are over", || read().contains("done"));
+    let said = read();
+    assert!(said.contains(" 0% packet loss"), "{}", said.lines().rev().take(5).collect::<String>());
+
+    let (dir, name) = (safe.lab.dir.display().to_string(), safe.lab.name.clone());
+    assert!(is_named_by_a_process(&dir), "the tunnel's processes have the folder as an argument");
+    safe.lab.succeed(&["down"]);
+    assert!(!is_named_by_a_process(&dir), "a process is left");
+    let namespaces = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
+    let mut left = namespaces.filter(|entry| entry.file_name().to_string_lossy().contains(&name));
+    assert!(left.next().is_none(), "a namespace is left");
+}
+
+/// Has a process this in its command line?
+fn is_named_by_a_process(dir: &str) -> bool {
+    let processes = std::fs::read_dir("/proc").expect("readable").flatten();
+    let mut lines = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    lines.any(|line| String::from_utf8_lossy(&line).contains(dir))
+}
