@@ -9,7 +9,6 @@ mod test_lab;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 

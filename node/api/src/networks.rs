@@ -11,7 +11,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use crdt_state::NetworkId;
-use crdt_state::network::DEFAULT_NETWORK;
+use crdt_state::network::{DEFAULT_NETWORK, NetworkSpec};
 use node_core::edit::network::{BadNetwork, PREDEFINED};
 use node_core::{Edit, Edited, NetworkRow};
 use node_docker::network::{Network, NetworkCreate, NetworkCreated, NetworksPruned};
@@ -93,7 +93,8 @@ pub async fn create(
     request.check()?;
     match api.edit(Edit::CreateNetwork(Box::new(request))).await? {
         Edited::Network(id) => {
-            let warning = Snapshot::latest(&api).await?.network_warning();
+            let snapshot = Snapshot::latest(&api).await?;
+            let warning = snapshot.network_warning(id);
             let created = NetworkCreated { id: id.to_string(), warning };
             Ok((StatusCode::CREATED, Json(created)))
         }
@@ -221,10 +222,19 @@ pub fn resolve(snapshot: &Snapshot, spec: &mut ServiceSpec) -> Result<Option<Str
 
 impl Snapshot {
     /// What should be known when a network was created on this node.
-    fn network_warning(&self) -> String {
-        match self.network_refusal.as_str() {
+    fn network_warning(&self, id: NetworkId) -> String {
+        let row = self.networks.iter().find(|row| row.network.id == id);
+        match row.map_or("", |row| self.refusal(&row.network.spec)) {
             "" => String::new(),
-            refusal => format!("this node itself makes no networks: {refusal}"),
+            refusal => format!("this node itself takes no part in this network: {refusal}"),
+        }
+    }
+
+    /// Why this node takes part in no such network; empty: it can.
+    pub(super) fn refusal(&self, spec: &NetworkSpec) -> &str {
+        match self.network_refusal.as_str() {
+            "" if spec.encrypted => &self.tunnel_refusal,
+            refusal => refusal,
         }
     }
 }

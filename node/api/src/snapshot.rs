@@ -53,6 +53,8 @@ pub struct Snapshot {
     pub service_addresses: BTreeMap<ServiceId, Vec<(NetworkId, IpAddr)>>,
     /// Why this node takes part in no network; empty: it can.
     pub network_refusal: String,
+    /// Why it takes part in no encrypted network; empty: it can.
+    pub tunnel_refusal: String,
     /// The service that owns a name which several services have.
     owners: BTreeMap<String, ServiceId>,
 }
@@ -92,6 +94,7 @@ impl Snapshot {
             task_addresses: node.task_addresses(),
             service_addresses: node.service_addresses(),
             network_refusal: node.addressing().facts().refusal.clone(),
+            tunnel_refusal: node.tunnel_refusal(),
             nodes,
         }
     }

@@ -123,7 +123,7 @@ pub struct NetworkEdge {
     /// The network that has the subnet or the number that this one asked for.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub displaced_by: String,
-    /// Why the answering node takes part in no network.
+    /// Why the answering node takes no part in it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub refusal: String,
     /// What the kernel of the answering node does not hold as planned, of any network.

@@ -134,7 +134,7 @@ pub(super) fn edge(
     failures: Vec<String>,
 ) -> Option<NetworkEdge> {
     let displaced_by = row.settled.displaced_by.map(|id| id.to_string()).unwrap_or_default();
-    let refusal = snapshot.network_refusal.clone();
+    let refusal = snapshot.refusal(&row.network.spec).to_owned();
     let edge = NetworkEdge { displaced_by, refusal, failures };
     (edge != NetworkEdge::default()).then_some(edge)
 }

@@ -5,6 +5,11 @@ use crate::addressing::{Addressing, LiveTask};
 use crate::catalog::Catalog;
 
 impl Node {
+    /// Why this node takes part in no encrypted network; empty: it can.
+    pub fn tunnel_refusal(&self) -> String {
+        self.catalog().networks.no_tunnel(self.me()).unwrap_or_default().to_owned()
+    }
+
     /// The records, decoded.
     pub(crate) fn catalog(&self) -> &Catalog {
         self.planner.catalog()

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use crdt_state::NetworkId;
 use crdt_state::network::NodeTunnel;
+use crdt_state::spec::PublishedPort;
 use node_core::edit::Removal;
 use node_core::edit::network::NetworkRequest;
 use node_core::{Edit, Edited, Input};
@@ -44,9 +45,18 @@ fn a_node_that_cannot_encrypt_gets_no_task_of_an_encrypted_network_and_why_says_
     let refusal = "no /dev/net/tun".to_owned();
     host.feed(Input::TunnelFound(NodeTunnel { refusal, ..tunnel(1) }));
     assert!(reason(&host).is_some_and(|text| text.contains("no /dev/net/tun")));
-    assert!(host.started.is_empty() && host.node.overlay_plan().networks.is_empty());
+    let mut published = on(safe, "public", 1);
+    published.endpoint.ports.push(PublishedPort {
+        published: 8_080,
+        target: 80,
+        protocol: "tcp".into(),
+        host: false,
+    });
+    host.create(published);
+    let plan = host.node.overlay_plan();
+    assert!(host.started.is_empty() && plan.networks.is_empty(), "and it publishes no port of one");
     host.feed(Input::TunnelFound(tunnel(1)));
-    assert_eq!(host.started.len(), 1, "the kernel module was loaded");
+    assert_eq!(host.started.len(), 2, "the kernel module was loaded");
 }
 
 #[test]
