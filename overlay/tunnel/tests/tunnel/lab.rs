@@ -58,6 +58,15 @@ pub fn endpoint(node: u8) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, node], PORT))
 }
 
+/// The state with the other nodes reached by IPv6.
+pub fn over_ipv6(mut state: State, others: &[u8]) -> State {
+    for (peer, node) in state.peers.iter_mut().zip(others) {
+        let outer = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(*node));
+        peer.endpoint = SocketAddr::from((outer, PORT));
+    }
+    state
+}
+
 pub fn key(node: u8) -> TunnelKey {
     TunnelKey::derive(&[node; 32])
 }
@@ -94,6 +103,7 @@ impl Lab {
             run(&format!("ip -n {name} link add eth0 type veth peer name {port} netns {switch}"));
             run(&format!("ip -n {switch} link set {port} master bridge0 up"));
             run(&format!("ip -n {name} address add 192.0.2.{node}/24 dev eth0"));
+            run(&format!("ip -n {name} address add 2001:db8::{node}/64 dev eth0 nodad"));
             run(&format!("ip -n {name} link set eth0 up"));
         }
         for node in 2..=nodes {

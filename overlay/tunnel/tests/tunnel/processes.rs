@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use overlay_tunnel::client::{Tunnel, TunnelError};
 
-use crate::lab::{CARRIED, LINK, Lab, PORT, address, endpoint, run, state, until};
+use crate::lab::{CARRIED, LINK, Lab, PORT, address, endpoint, over_ipv6, run, state, until};
 
 /// Two nodes whose tunnels know each other.
 fn pair(lab: &Lab) -> [Tunnel; 2] {
@@ -64,6 +64,24 @@ fn a_packet_of_the_largest_size_passes_whole() {
     assert!(arrives(&one, (&two, 2), &[7; 1440 - 48]));
     let length = 1500_u16.to_be_bytes();
     wire.await_bytes(&[0x45, 0, length[0], length[1]]);
+}
+
+#[test]
+fn over_ipv6_the_tunnel_adds_80_bytes() {
+    let Some(lab) = Lab::new(2) else { return };
+    let mut tunnels = [lab.tunnel(1), lab.tunnel(2)];
+    lab.hold(&mut tunnels[0], 1, &over_ipv6(state(1, &[2]), &[2])).unwrap();
+    lab.hold(&mut tunnels[1], 2, &over_ipv6(state(2, &[1]), &[1])).unwrap();
+    let (one, two) = (lab.socket(1), lab.socket(2));
+    until("a packet passes", || arrives(&one, (&two, 2), b"x"));
+    let wire = lab.capture();
+    assert!(arrives(&one, (&two, 2), &[7; 1420 - 48]));
+    // Behind Ethernet: what follows a header of 40 bytes has 1460, so all of it has 1500.
+    let is_whole = |frame: &[u8]| {
+        let length = 1460_u16.to_be_bytes();
+        frame.get(12..14) == Some(&[0x86, 0xdd]) && frame.get(18..20) == Some(&length)
+    };
+    until("it is captured", || wire.any(is_whole));
 }
 
 #[test]
