@@ -15,6 +15,7 @@ pub mod client;
 pub mod control;
 mod engine;
 mod key;
+mod merge;
 mod peers;
 mod process;
 mod socket;

@@ -18,6 +18,7 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 
 use crate::control::{Hello, State, Taken, VERSION, encode};
 use crate::engine::{Engine, PACKET_BYTES_MAX, Sink};
+use crate::merge::{Merged, VIRTIO_HEADER};
 use crate::socket::{self, Batch, Buffers, Socket};
 use crate::tun::Tun;
 
@@ -105,6 +106,9 @@ struct Process {
     packet: Vec<u8>,
     batch: Batch,
     next: Batch,
+    merged: Merged,
+    /// The kernel splits what is merged: since Linux 6.2.
+    does_split: bool,
     /// The socket takes no more: the device is not read either, and the kernel's queue fills.
     is_waiting: bool,
     ticked: Instant,
@@ -114,6 +118,8 @@ struct Process {
 struct Out<'a> {
     tun: &'a Tun,
     socket: &'a Socket,
+    merged: &'a mut Merged,
+    does_split: &'a mut bool,
 }
 
 impl Sink for Out<'_> {
@@ -122,8 +128,30 @@ impl Sink for Out<'_> {
     }
 
     fn deliver(&mut self, packet: &[u8]) {
-        // A kernel without room drops it, as any link would.
-        let _ = self.tun.write(packet);
+        if self.merged.push(packet) {
+            return;
+        }
+        self.flush();
+        let is_taken = self.merged.push(packet);
+        debug_assert!(is_taken, "nothing waits before it");
+    }
+}
+
+impl Out<'_> {
+    /// Hands on what waits. A kernel without room drops it, as any link would.
+    fn flush(&mut self) {
+        let count = self.merged.count();
+        if count == 1 || count > 1 && *self.does_split {
+            let written = self.tun.write(self.merged.whole());
+            if count > 1 && written.is_err_and(|error| error.kind() == io::ErrorKind::InvalidInput)
+            {
+                *self.does_split = false;
+            }
+        }
+        if count > 1 && !*self.does_split {
+            self.merged.each(|packet| _ = self.tun.write(packet));
+        }
+        self.merged.clear();
     }
 }
 
@@ -148,9 +176,11 @@ impl Process {
             connection: None,
             engine: None,
             buffers: Buffers::new(),
-            packet: vec![0; PACKET_BYTES_MAX],
+            packet: vec![0; VIRTIO_HEADER + PACKET_BYTES_MAX],
             batch: Batch::new(),
             next: Batch::new(),
+            merged: Merged::new(),
+            does_split: true,
             is_waiting: false,
             ticked: Instant::now(),
         })
@@ -162,9 +192,7 @@ impl Process {
             let ready = self.wait()?;
             if self.ticked.elapsed() >= TICK {
                 self.ticked = Instant::now();
-                if let Some(engine) = &mut self.engine {
-                    engine.tick(&mut Out { tun: &self.tun, socket: &self.socket });
-                }
+                self.with_engine(|engine, out| engine.tick(out));
             }
             if ready.device.intersects(PollFlags::POLLERR | PollFlags::POLLHUP) {
                 return Err(io::Error::other("somebody removed the link"));
@@ -210,14 +238,27 @@ impl Process {
         Ok(Ready { device: of(0), socket: of(1), listener: of(2), connection: of(3) })
     }
 
+    /// Does something with the engine and where it hands things to, until an agent has said what is
+    /// wanted nothing.
+    fn with_engine(&mut self, work: impl FnOnce(&mut Engine, &mut Out<'_>)) {
+        let Some(engine) = &mut self.engine else { return };
+        let (tun, socket) = (&self.tun, &self.socket);
+        let (merged, does_split) = (&mut self.merged, &mut self.does_split);
+        let mut out = Out { tun, socket, merged, does_split };
+        work(engine, &mut out);
+        out.flush();
+    }
+
     fn read_socket(&mut self) {
-        let Some(engine) = &mut self.engine else {
-            return self.socket.receive(&mut self.buffers, |_, _| ());
-        };
-        let mut out = Out { tun: &self.tun, socket: &self.socket };
-        self.socket.receive(&mut self.buffers, |from, datagram| {
-            engine.incoming(from, datagram, &mut out);
+        let mut buffers = std::mem::take(&mut self.buffers);
+        if self.engine.is_none() {
+            self.socket.receive(&mut buffers, |_, _| ());
+        }
+        self.with_engine(|engine, out| {
+            let socket = out.socket;
+            socket.receive(&mut buffers, |from, datagram| engine.incoming(from, datagram, out));
         });
+        self.buffers = buffers;
     }
 
     fn read_device(&mut self) -> io::Result<()> {
@@ -229,10 +270,8 @@ impl Process {
                 Err(error) => return Err(error),
             };
             let Some(engine) = &mut self.engine else { continue };
-            let Some((to, length)) = engine.outgoing(&self.packet[..length], self.batch.room())
-            else {
-                continue;
-            };
+            let packet = self.packet[..length].get(VIRTIO_HEADER..).unwrap_or_default();
+            let Some((to, length)) = engine.outgoing(packet, self.batch.room()) else { continue };
             if !self.batch.push(to, length, &mut self.next) {
                 self.flush();
             }
@@ -280,11 +319,15 @@ impl Process {
     }
 
     fn apply(&mut self, state: &State) -> Taken {
-        let engine = self.engine.get_or_insert_with(|| {
+        self.engine.get_or_insert_with(|| {
             Engine::new(state.key.clone(), state.address, state.carried_port)
         });
-        engine.apply(state, &mut Out { tun: &self.tun, socket: &self.socket });
-        Taken { peers: engine.peers() }
+        let mut peers = 0;
+        self.with_engine(|engine, out| {
+            engine.apply(state, out);
+            peers = engine.peers();
+        });
+        Taken { peers }
     }
 }
 

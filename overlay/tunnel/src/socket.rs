@@ -80,6 +80,7 @@ impl Families {
 }
 
 /// Where datagrams arrive.
+#[derive(Default)]
 pub struct Buffers(Vec<Vec<u8>>);
 
 impl Buffers {

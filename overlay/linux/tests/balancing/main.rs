@@ -7,6 +7,5 @@ mod lab;
 mod network;
 mod ports;
 mod sctp;
-mod some;
 mod taken;
 mod traffic;

@@ -67,6 +67,29 @@ fn a_packet_of_the_largest_size_passes_whole() {
 }
 
 #[test]
+fn a_burst_arrives_whole_and_in_order() {
+    let Some(lab) = Lab::new(2) else { return };
+    let _tunnels = pair(&lab);
+    let (one, two) = (lab.socket(1), lab.socket(2));
+    until("a packet passes", || arrives(&one, (&two, 2), b"x"));
+    // As many as one socket holds. The first bytes are the same, as those of one network in VXLAN.
+    let content = |number: u8| {
+        let length = if number % 7 == 3 { 500 } else { 1000 };
+        [&[8, 0, 0, 0, 0, 0, 7, 0][..], &vec![number; length]].concat()
+    };
+    for _ in 0..20 {
+        for number in 0..100 {
+            one.send_to(&content(number), (address(2), CARRIED)).unwrap();
+        }
+        let mut buffer = [0; 2000];
+        for number in 0..100 {
+            let length = two.recv(&mut buffer).unwrap();
+            assert!(buffer[..length] == content(number), "{number}: {length} bytes");
+        }
+    }
+}
+
+#[test]
 fn over_ipv6_the_tunnel_adds_80_bytes() {
     let Some(lab) = Lab::new(2) else { return };
     let mut tunnels = [lab.tunnel(1), lab.tunnel(2)];
