@@ -18,10 +18,12 @@ use crdt_state::{
     Stamp, Writer, wire,
 };
 use gossip::{GossipConfig, MemberState, Now};
+use node_core::network_state::NetworkState;
 use node_core::plan::Placed;
 use node_core::view::{NodeView, Presence};
 use node_core::{Action, Input, TaskView};
 use node_core::{NetworkFacts, Node, NodeConfig, NodeFacts};
+use overlay::plan::OverlayPlan;
 
 use crate::check::reasons::Shown;
 use crate::check::writes::WriteId;
@@ -42,6 +44,10 @@ pub struct SimNode {
     node: Node,
     /// Its time at the last step.
     now: Now,
+    /// Its networks, kept up to date as an agent does.
+    networks: NetworkState,
+    /// What its kernel was told to hold.
+    plan: OverlayPlan,
 }
 
 impl fmt::Debug for SimNode {
@@ -103,12 +109,15 @@ impl SimNode {
             },
         };
         let now = Now::START;
-        SimNode { node: Node::new(config, replica, start.adopted, now, start.wall_ms), now }
+        SimNode::of(Node::new(config, replica, start.adopted, now, start.wall_ms), now)
     }
 
     /// Wraps a node that was made elsewhere.
     pub fn of(node: Node, now: Now) -> SimNode {
-        SimNode { node, now }
+        let (networks, plan) = (networks::new_networks(), OverlayPlan::default());
+        let mut node = SimNode { node, now, networks, plan };
+        node.follow_networks();
+        node
     }
 
     /// The last addresses of the fleet's members that this node knows, from its records.
@@ -132,6 +141,7 @@ impl SimNode {
     pub fn step(&mut self, now: u64, wall_ms: u64, input: Input) {
         self.now = Now(now);
         self.node.step(self.now, wall_ms, input);
+        self.follow_networks();
     }
 
     /// Takes the next action.

@@ -9,6 +9,7 @@
 //! the border to Linux: a value that package `overlay-linux` compares with the kernel.
 
 pub mod blocks;
+pub mod change;
 pub mod claims;
 pub mod plan;
 pub mod pool;

@@ -6,27 +6,45 @@ use crdt_state::NetworkId;
 use crdt_state::service::Service;
 use crdt_state::task::Run;
 use node_core::names::Reach;
+use node_core::network_state::NetworkState;
 
 use super::SimNode;
 
 impl SimNode {
     /// The addresses of its live tasks, with their networks.
+    ///
+    /// # Panics
+    ///
+    /// The plan that was changed step by step is another than one made from nothing.
     pub fn task_addresses(&self) -> Vec<(NetworkId, Run, IpAddr)> {
-        let plan = self.node.overlay_plan();
-        let tasks = plan.tasks.into_iter().flat_map(|(run, task)| {
-            let interfaces = task.interfaces.into_iter();
-            interfaces.flat_map(move |interface| {
+        assert_eq!(self.plan, self.node.overlay_plan(), "a change of the plan was not told");
+        let tasks = self.plan.tasks.iter().flat_map(|(run, task)| {
+            task.interfaces.iter().flat_map(move |interface| {
                 let network = interface.network;
-                interface.addresses.into_iter().map(move |ip| (network, run, ip))
+                interface.addresses.iter().map(move |ip| (network, *run, *ip))
             })
         });
         tasks.collect()
     }
 
+    /// Brings its networks up to date.
+    pub(super) fn follow_networks(&mut self) {
+        if self.node.has_network_news() {
+            let news = self.node.drain_network_news();
+            self.plan.apply(self.networks.update(&self.node, news));
+        }
+    }
+
     /// The addresses to which a name leads on a network, without those of nodes that this node does
     /// not reach; `None`: no such name.
+    ///
+    /// # Panics
+    ///
+    /// The names that were changed step by step are others than those made from nothing.
     pub fn resolve(&self, network: NetworkId, name: &str) -> Option<Vec<IpAddr>> {
-        let names = self.node.network_names(network, |run| run.task.to_string());
+        let names = self.node.network_names(network, container_name);
+        let kept = self.networks.names(network).unwrap_or(&names);
+        assert_eq!(*kept, names, "a change of names was not told");
         let found = names.addresses(name)?;
         let reachable = found.into_iter().filter(|found| found.reach == Reach::Reachable);
         Some(reachable.map(|found| found.address).collect())
@@ -36,4 +54,13 @@ impl SimNode {
     pub fn owns_name(&self, service: &Service) -> bool {
         crdt_state::name_owner(self.node.replica(), &service.name) == Some(service.id)
     }
+}
+
+fn container_name(run: Run) -> String {
+    run.task.to_string()
+}
+
+/// The networks of a node that has none yet.
+pub(super) fn new_networks() -> NetworkState {
+    NetworkState::new(container_name)
 }

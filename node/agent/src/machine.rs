@@ -85,8 +85,6 @@ pub(super) struct NodeLoop {
     /// The history of the node, if it is written.
     pub(super) history: Option<History>,
     pub(super) pending: PendingReplies,
-    /// How often the plan for networks had changed when it was told last.
-    pub(super) network_changes: Option<u64>,
 }
 
 /// Callers that wait for an answer, and failures that were reported.
@@ -202,10 +200,8 @@ impl NodeLoop {
     /// Tells the networks what changed. This happens before the actions, so that a task that is
     /// started finds its networks.
     fn tell_networks(&mut self) {
-        let Some(networks) = &self.shared.networks else { return };
-        let changes = self.node.network_changes();
-        if self.network_changes.replace(changes) != Some(changes) {
-            networks.follow(&self.node);
+        if let Some(networks) = &self.shared.networks {
+            networks.follow(&mut self.node);
         }
     }
 

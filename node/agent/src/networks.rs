@@ -10,6 +10,7 @@
 //! changes, and kept for those who ask.
 
 mod applier;
+mod concerned;
 mod dropped;
 mod machine_facts;
 mod names;
@@ -21,13 +22,14 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 
 use crdt_state::interface::TaskInterface;
 use crdt_state::task::{Run, TaskStart};
 use node_core::{NetworkFacts, Node};
-use overlay::plan::OverlayPlan;
+use overlay::change::PlanChange;
 use overlay_linux::links::Links;
 use overlay_tunnel::TunnelKey;
 use runtime::AttachNetworks;
@@ -49,8 +51,8 @@ const EXTENSION: &str = "networks";
 
 /// What the thread is told.
 enum Order {
-    /// The plan and the names changed.
-    Plan(Box<OverlayPlan>),
+    /// The plan changed.
+    Change(Box<PlanChange>),
     /// A task is about to start.
     Attach {
         run: Run,
@@ -70,6 +72,8 @@ pub(super) struct Networks {
     names: FleetNames,
     failures: Arc<Mutex<Vec<String>>>,
     reporter: Reporter,
+    /// Was the thread told any plan?
+    has_told: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Networks {
@@ -118,7 +122,13 @@ fn try_open(
     let directory = config.socket.with_extension(EXTENSION);
     let (ready, opened) = mpsc::channel();
     let reporter = Reporter::new(config.clone());
-    let networks = Networks { orders, names: names.clone(), failures: failures.clone(), reporter };
+    let networks = Networks {
+        orders,
+        names: names.clone(),
+        failures: failures.clone(),
+        reporter,
+        has_told: Arc::default(),
+    };
     let reporter = networks.reporter.clone();
     let background = background.clone();
     let (me, tunnel_key) = (key.node(), TunnelKey::derive(&key.secret()));
@@ -146,15 +156,18 @@ fn try_open(
 }
 
 impl Networks {
-    /// The plan of a node, and the names on its networks. Costs nothing unless something changed.
-    pub(super) fn follow(&self, node: &Node) {
-        if !node.knows_its_networks() {
+    /// Brings names and kernel up to date with a node. Costs nothing unless something changed.
+    pub(super) fn follow(&self, node: &mut Node) {
+        if !node.has_network_news() || !node.knows_its_networks() {
             return;
         }
-        let plan = node.overlay_plan();
-        self.names.replace(node, &plan);
-        // The thread ends with the agent.
-        let _ = self.orders.send(Order::Plan(Box::new(plan)));
+        let news = node.drain_network_news();
+        let change = self.names.update(node, news);
+        // The first is awaited, also if it is empty: what an earlier agent left may have to go.
+        if !self.has_told.swap(true, Ordering::Relaxed) || !change.is_empty() {
+            // The thread ends with the agent.
+            let _ = self.orders.send(Order::Change(Box::new(change)));
+        }
     }
 
     /// From now on the node is told when this machine's own network changes.

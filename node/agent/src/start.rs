@@ -116,7 +116,6 @@ fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), Agen
     background.spawn(conditions::watch(handle.downgrade(), opening.driver.progress()));
     let driver = Box::new(opening.driver);
     let mut machine = NodeLoop {
-        network_changes: None,
         node,
         clock,
         shared,

@@ -111,6 +111,8 @@ pub struct Addressing {
     is_outdated: bool,
     /// The networks by which this node publishes ports: it has an address of its own there.
     own_needed: BTreeSet<NetworkId>,
+    /// The services of which a lease changed since somebody asked.
+    changed: BTreeSet<ServiceId>,
 }
 
 impl Addressing {
@@ -128,6 +130,7 @@ impl Addressing {
             live: Vec::new(),
             is_outdated: true,
             own_needed: BTreeSet::new(),
+            changed: BTreeSet::new(),
         }
     }
 
@@ -152,6 +155,7 @@ impl Addressing {
             let interfaces = interfaces.collect();
             let lease =
                 Lease { service: start.service, slot: start.slot, interfaces, is_withdrawn: false };
+            self.changed.insert(start.service);
             self.leases.insert(start.run.task, lease);
         }
     }
@@ -180,6 +184,11 @@ impl Addressing {
         !self.is_outdated
     }
 
+    /// Were these the live tasks at the last settling?
+    pub fn has_given_to(&self, live: impl Iterator<Item = LiveTask>) -> bool {
+        self.live.iter().copied().eq(live)
+    }
+
     /// Can this node take part in networks?
     pub fn is_able(&self) -> bool {
         self.facts.refusal.is_empty()
@@ -188,6 +197,16 @@ impl Addressing {
     /// What the agent has found out about this machine.
     pub fn facts(&self) -> &NetworkFacts {
         &self.facts
+    }
+
+    /// Did any lease change since the last call of [`Addressing::drain_changed`]?
+    pub fn has_changed(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    /// The services of which a lease changed since the last call.
+    pub fn drain_changed(&mut self) -> BTreeSet<ServiceId> {
+        std::mem::take(&mut self.changed)
     }
 
     /// The addresses of each task.
@@ -205,9 +224,6 @@ impl Addressing {
         wall_ms: u64,
         events: &mut Vec<Event>,
     ) -> bool {
-        if !self.is_outdated && self.live == live {
-            return false;
-        }
         self.is_outdated = false;
         self.live = live;
         let lamport = replica.next_stamp().lamport;
@@ -227,6 +243,8 @@ impl Addressing {
 
     fn end_leases(&mut self) {
         let live: BTreeSet<TaskId> = self.live.iter().map(|live| live.task).collect();
+        let ended = |(task, _): &(&TaskId, &Lease)| !live.contains(task);
+        self.changed.extend(self.leases.iter().filter(ended).map(|(_, lease)| lease.service));
         self.leases.retain(|task, _| live.contains(task));
     }
 
@@ -242,6 +260,7 @@ impl Addressing {
         // A further attempt takes connections again.
         let was_withdrawn = held.as_ref().is_some_and(|held| held.is_withdrawn);
         let is_withdrawn = was_withdrawn && live.has_begun;
+        let before = held.clone();
         let held = held.map(|lease| lease.interfaces).unwrap_or_default();
         let way_out = interfaces::way_out(service, &catalog.networks);
         let mut interfaces: Vec<Leased> = Vec::new();
@@ -266,6 +285,9 @@ impl Addressing {
         }
         let (service, slot) = (live.service, live.slot);
         let lease = Lease { service, slot, interfaces, is_withdrawn };
+        if before.as_ref() != Some(&lease) {
+            self.changed.insert(service);
+        }
         self.leases.insert(live.task, lease);
     }
 
@@ -278,6 +300,7 @@ impl Addressing {
     pub fn withdraw(&mut self, task: TaskId) -> bool {
         let Some(lease) = self.leases.get_mut(&task) else { return false };
         let is_news = !std::mem::replace(&mut lease.is_withdrawn, true);
+        self.changed.insert(lease.service);
         self.is_outdated |= is_news;
         is_news
     }
@@ -307,8 +330,8 @@ impl Addressing {
     /// The interfaces that a live task has now; none: it is on the network of its template.
     pub fn interfaces(&self, task: TaskId, catalog: &Catalog) -> Vec<TaskInterface> {
         let Some(lease) = self.leases.get(&task) else { return Vec::new() };
-        // Also when its service is gone: it may still have connections.
-        interfaces::of_lease(Some(lease), &catalog.networks).unwrap_or_default()
+        // Also when its service is gone, or one of its networks: it may still have connections.
+        interfaces::that_can_be(lease, &catalog.networks)
     }
 }
 

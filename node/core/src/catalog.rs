@@ -13,6 +13,7 @@ use crdt_state::read;
 use crdt_state::replica::Replica;
 use crdt_state::service::Service;
 use crdt_state::spec::{Facet, Labels, Life};
+use crdt_state::stamp::Stamp;
 use crdt_state::task::{Slot, TaskRecord};
 use crdt_state::volume::Holding;
 use crdt_state::{Kind, NetworkId, NodeId, Record, RecordKey, ServiceId};
@@ -56,8 +57,19 @@ pub struct Touched {
     pub nodes: bool,
     /// Services whose handovers changed: reconciled again, but not planned again.
     pub handovers: BTreeSet<ServiceId>,
-    /// Networks, claims or addresses changed: nothing is planned again for them.
-    pub networks: bool,
+    /// Services whose addresses changed, or the owner of whose name: nothing is planned again for
+    /// them.
+    pub named: BTreeSet<ServiceId>,
+}
+
+impl Touched {
+    /// Adds what another change affects.
+    pub fn add(&mut self, other: &Touched) {
+        self.services.extend(&other.services);
+        self.nodes |= other.nodes;
+        self.handovers.extend(&other.handovers);
+        self.named.extend(&other.named);
+    }
 }
 
 /// The kinds that are decoded.
@@ -90,6 +102,8 @@ pub struct Catalog {
     /// Networks and addresses.
     pub networks: NetworkCatalog,
     task_keys: BTreeMap<RecordKey, (ServiceId, Slot, NodeId)>,
+    /// The living services of each name, the oldest first.
+    by_name: BTreeMap<String, BTreeSet<(Stamp, ServiceId)>>,
 }
 
 impl Catalog {
@@ -107,12 +121,7 @@ impl Catalog {
     /// Reads one record again.
     pub fn update(&mut self, replica: &Replica, key: RecordKey, touched: &mut Touched) {
         match key.kind {
-            Kind::SERVICE => {
-                let id = ServiceId(key.id);
-                touched.services.insert(id);
-                self.services.remove(&id);
-                self.services.extend(Service::read(replica, id).map(|service| (id, service)));
-            }
+            Kind::SERVICE => self.update_service(replica, ServiceId(key.id), touched),
             Kind::TASK => self.update_task(replica, key, touched),
             Kind::NODE
             | Kind::NODE_SETTINGS
@@ -135,6 +144,32 @@ impl Catalog {
             Kind::HANDOVERS => self.update_handovers(replica, NodeId(key.id), touched),
             _ => {}
         }
+    }
+
+    fn update_service(&mut self, replica: &Replica, id: ServiceId, touched: &mut Touched) {
+        touched.services.insert(id);
+        let before = self.services.remove(&id);
+        let after = Service::read(replica, id);
+        let age = |service: &Service| (service.created, service.id);
+        let is_same =
+            before.as_ref().map(|s| (age(s), &s.name)) == after.as_ref().map(|s| (age(s), &s.name));
+        if !is_same {
+            if let Some(service) = &before
+                && let Some(named) = self.by_name.get_mut(&service.name)
+            {
+                named.remove(&age(service));
+                touched.named.extend(named.iter().map(|(_, id)| *id));
+                if named.is_empty() {
+                    self.by_name.remove(&service.name);
+                }
+            }
+            if let Some(service) = &after {
+                let named = self.by_name.entry(service.name.clone()).or_default();
+                touched.named.extend(named.iter().map(|(_, id)| *id));
+                named.insert(age(service));
+            }
+        }
+        self.services.extend(after.map(|service| (id, service)));
     }
 
     fn update_handovers(&mut self, replica: &Replica, node: NodeId, touched: &mut Touched) {
@@ -189,9 +224,8 @@ impl Catalog {
     /// of a partition, the older one does, on every node. Both run; the name leads only to its
     /// owner.
     pub fn owns_name(&self, service: &Service) -> bool {
-        !self.services.values().any(|other| {
-            other.name == service.name && (other.created, other.id) < (service.created, service.id)
-        })
+        let named = self.by_name.get(&service.name).and_then(BTreeSet::first);
+        named.is_some_and(|(_, owner)| *owner == service.id)
     }
 }
 

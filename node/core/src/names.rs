@@ -10,12 +10,13 @@
 //! A task is in its names while it takes connections. What an unreachable node said last stays, at
 //! the end of an answer: nobody knows that the task is gone. Names are compared in lower case.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crdt_state::service::Service;
+use crdt_state::stamp::{Stamp, Writer};
 use crdt_state::task::{Run, Slot};
-use crdt_state::{NetworkId, NodeId, ServiceId, TaskId};
+use crdt_state::{NetworkId, NodeId, ServiceId, StoreId, TaskId};
 
 use crate::expand::{self, Names};
 use crate::node::Node;
@@ -46,16 +47,22 @@ pub enum Reach {
 pub struct NetworkNames {
     /// The name of the network.
     pub network: String,
-    services: Vec<NamedService>,
-    /// Places in `services`, by name and alias, in lower case.
-    by_name: BTreeMap<String, Vec<usize>>,
-    /// Places in `services` and in its tasks, by host name and container name, in lower case.
-    by_host: BTreeMap<String, (usize, usize)>,
+    services: BTreeMap<Age, NamedService>,
+    /// The services of each name and alias, in lower case.
+    by_name: BTreeSet<(String, Age)>,
+    /// The tasks of each host name and container name, in lower case, by their place in the service.
+    by_host: BTreeSet<(String, (Age, usize))>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct NamedService {
+/// Of two services with one name the older one is asked for first.
+pub(crate) type Age = (Stamp, ServiceId);
+
+/// A service as it is found on one network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamedService {
+    age: Age,
     name: String,
+    aliases: Vec<String>,
     virtual_addresses: Vec<IpAddr>,
     tasks: Vec<NamedTask>,
 }
@@ -65,29 +72,51 @@ struct NamedTask {
     /// `1`, or the id of the node for a global service.
     slot: String,
     task: TaskId,
+    /// Its host names and container names.
+    hosts: Vec<String>,
     addresses: Vec<NamedAddress>,
 }
+
+/// All entries of a name, in order.
+fn entries<'a, T: Ord + Copy + 'a>(
+    set: &'a BTreeSet<(String, T)>,
+    name: &str,
+    first: T,
+) -> impl Iterator<Item = T> + use<'a, T> {
+    let name = name.to_owned();
+    let from = set.range((name.clone(), first)..);
+    from.take_while(move |(other, _)| *other == name).map(|(_, entry)| *entry)
+}
+
+const FIRST: Age = (
+    Stamp { lamport: 0, writer: Writer { node: NodeId([0; 16]), store: StoreId(0) } },
+    ServiceId([0; 16]),
+);
 
 impl NetworkNames {
     /// The addresses of a name, in the order in which they should be tried; `None`: there is no
     /// such name here. A service without tasks has a name and no address.
     pub fn addresses(&self, name: &str) -> Option<Vec<NamedAddress>> {
         let name = name.to_ascii_lowercase();
-        if let Some(places) = self.by_name.get(&name) {
-            let services = places.iter().map(|at| &self.services[*at]);
-            return Some(sorted(services.flat_map(NamedService::answer)));
+        if let Some(services) = self.named(&name) {
+            return Some(sorted(services.into_iter().flat_map(NamedService::answer)));
         }
-        if let Some(places) = name.strip_prefix(TASKS).and_then(|name| self.by_name.get(name)) {
-            let services = places.iter().map(|at| &self.services[*at]);
-            return Some(sorted(services.flat_map(NamedService::all)));
+        if let Some(services) = name.strip_prefix(TASKS).and_then(|name| self.named(name)) {
+            return Some(sorted(services.into_iter().flat_map(NamedService::all)));
         }
-        let (service, task) = self.by_host.get(&name)?;
-        Some(sorted(self.services[*service].tasks[*task].addresses.iter().copied()))
+        let (age, task) = entries(&self.by_host, &name, (FIRST, 0)).next()?;
+        Some(sorted(self.services.get(&age)?.tasks.get(task)?.addresses.iter().copied()))
+    }
+
+    fn named(&self, name: &str) -> Option<Vec<&NamedService>> {
+        let ages = entries(&self.by_name, name, FIRST);
+        let services: Vec<&NamedService> = ages.filter_map(|age| self.services.get(&age)).collect();
+        Some(services).filter(|services| !services.is_empty())
     }
 
     /// The name of an address: `web.1.<task>`, or that of the service for a virtual address.
     pub fn name_of(&self, address: IpAddr) -> Option<String> {
-        self.services.iter().find_map(|service| {
+        self.services.values().find_map(|service| {
             if service.virtual_addresses.contains(&address) {
                 return Some(service.name.clone());
             }
@@ -97,25 +126,39 @@ impl NetworkNames {
         })
     }
 
-    fn add(&mut self, service: NamedService, aliases: &[String], hosts: Vec<Vec<String>>) {
-        let at = self.services.len();
-        let names = std::iter::once(&service.name).chain(aliases);
-        for name in names {
-            let places = self.by_name.entry(name.to_ascii_lowercase()).or_default();
-            if places.last() != Some(&at) {
-                places.push(at);
-            }
+    pub(crate) fn add(&mut self, service: NamedService) {
+        let age = service.age;
+        self.by_name.extend(service.names().map(|name| (name, age)));
+        self.by_host.extend(service.hosts().map(|(host, task)| (host, (age, task))));
+        self.services.insert(age, service);
+    }
+
+    pub(crate) fn remove(&mut self, service: &NamedService) {
+        let age = service.age;
+        for name in service.names() {
+            self.by_name.remove(&(name, age));
         }
-        for (task, hosts) in hosts.into_iter().enumerate() {
-            for host in hosts {
-                self.by_host.entry(host.to_ascii_lowercase()).or_insert((at, task));
-            }
+        for (host, task) in service.hosts() {
+            self.by_host.remove(&(host, (age, task)));
         }
-        self.services.push(service);
+        self.services.remove(&age);
     }
 }
 
 impl NamedService {
+    /// Its name and aliases, in lower case.
+    fn names(&self) -> impl Iterator<Item = String> {
+        std::iter::once(&self.name).chain(&self.aliases).map(|name| name.to_ascii_lowercase())
+    }
+
+    /// The names of its tasks, in lower case, with their places.
+    fn hosts(&self) -> impl Iterator<Item = (String, usize)> {
+        let tasks = self.tasks.iter().enumerate();
+        tasks.flat_map(|(at, task)| {
+            task.hosts.iter().map(move |host| (host.to_ascii_lowercase(), at))
+        })
+    }
+
     fn all(&self) -> impl Iterator<Item = NamedAddress> {
         self.tasks.iter().flat_map(|task| task.addresses.iter().copied())
     }
@@ -148,47 +191,49 @@ impl Node {
             ..NetworkNames::default()
         };
         let virtual_addresses = catalog.networks.virtual_addresses(&catalog.services, id);
-        // Of two services with one name the older is asked for first.
-        let mut services: Vec<&Service> = catalog.services.values().collect();
-        services.sort_unstable_by_key(|service| (service.created, service.id));
-        for service in services {
-            let Some(attachment) = service.networks.iter().find(|a| a.network == id) else {
-                continue;
-            };
-            if !catalog.owns_name(service) {
-                continue;
+        for service in catalog.services.values() {
+            let given = virtual_addresses.get(&service.id).cloned().unwrap_or_default();
+            if let Some(named) = self.named_service(service, id, given, container_name) {
+                names.add(named);
             }
-            let mut hosts = Vec::new();
-            let mut named = NamedService {
-                name: service.name.clone(),
-                virtual_addresses: virtual_addresses.get(&service.id).cloned().unwrap_or_default(),
-                tasks: Vec::new(),
-            };
-            for placed in self.placed_tasks(service.id, id).filter(|placed| placed.is_ready()) {
-                let run = Run { task: placed.status.id, attempt: placed.status.current.number };
-                let reach = match self.is_reachable(placed.node) {
-                    true => Reach::Reachable,
-                    false => Reach::Unreachable,
-                };
-                let slot = slot_word(placed.slot);
-                let own = format!("{}.{slot}", service.name);
-                let mut of_task = vec![format!("{own}.{}", run.task), own];
-                of_task.push(container_name(run));
-                of_task.extend(self.hostname_of(service, placed.slot, placed.node, run.task));
-                hosts.push(of_task);
-                named.tasks.push(NamedTask {
-                    slot,
-                    task: run.task,
-                    addresses: placed
-                        .addresses
-                        .iter()
-                        .map(|address| NamedAddress { reach, address: *address })
-                        .collect(),
-                });
-            }
-            names.add(named, &attachment.aliases, hosts);
         }
         names
+    }
+
+    /// A service as it is found on a network; `None`: it is not on it, or does not own its name.
+    pub(crate) fn named_service(
+        &self,
+        service: &Service,
+        id: NetworkId,
+        virtual_addresses: Vec<IpAddr>,
+        container_name: fn(Run) -> String,
+    ) -> Option<NamedService> {
+        let attachment = service.networks.iter().find(|a| a.network == id)?;
+        if !self.catalog().owns_name(service) {
+            return None;
+        }
+        let ready = self.placed_tasks(service.id, id).filter(|placed| placed.is_ready());
+        let tasks = ready.map(|placed| {
+            let run = Run { task: placed.status.id, attempt: placed.status.current.number };
+            let reach = match self.is_reachable(placed.node) {
+                true => Reach::Reachable,
+                false => Reach::Unreachable,
+            };
+            let slot = slot_word(placed.slot);
+            let own = format!("{}.{slot}", service.name);
+            let mut hosts = vec![format!("{own}.{}", run.task), own, container_name(run)];
+            hosts.extend(self.hostname_of(service, placed.slot, placed.node, run.task));
+            let addresses = placed.addresses.iter();
+            let addresses = addresses.map(|address| NamedAddress { reach, address: *address });
+            NamedTask { slot, task: run.task, hosts, addresses: addresses.collect() }
+        });
+        Some(NamedService {
+            age: (service.created, service.id),
+            name: service.name.clone(),
+            aliases: attachment.aliases.clone(),
+            virtual_addresses,
+            tasks: tasks.collect(),
+        })
     }
 
     /// The host name that the template gives a task.

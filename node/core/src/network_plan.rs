@@ -1,4 +1,5 @@
-//! What this node's kernel must hold for networks, from the records and the members in view.
+//! What this node's kernel must hold for networks, from the records and the members in view: for all
+//! networks, and for one service.
 //!
 //! Tasks of nodes that cannot be reached are left out of balancing; routes to them stay, because
 //! nobody else has their addresses.
@@ -17,6 +18,8 @@ use overlay::plan::{
 use overlay::tunnel::{tunnel_address, tunnel_mtu};
 
 use crate::addressing::{LiveTask, gateway_network};
+use crate::network_news::NetworkNews;
+use crate::network_state::NetworkState;
 use crate::node::Node;
 use crate::tasks::is_healthy;
 
@@ -43,23 +46,18 @@ impl PlacedTask<'_> {
 impl Node {
     /// What this node's kernel must hold.
     pub fn overlay_plan(&self) -> OverlayPlan {
-        if !self.addressing().is_able() {
-            return OverlayPlan::default();
-        }
+        let mut plan = OverlayPlan::default();
+        plan.apply(NetworkState::new(|_| String::new()).update(self, NetworkNews::everything()));
+        plan
+    }
+
+    /// The links of this node's networks, without tasks and virtual addresses.
+    pub(crate) fn network_links(&self) -> BTreeMap<NetworkId, LocalNetwork> {
         // Without an address, tasks of this node still reach each other.
         let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let underlay = self.addressing().facts().data_address.unwrap_or(unknown);
-        let live = self.live_tasks();
-        let networks = self.local_networks();
-        let networks = networks.into_iter().filter_map(|id| {
-            let network = self.local_network(id, underlay, &live)?;
-            Some((id, network))
-        });
-        OverlayPlan {
-            networks: networks.collect(),
-            ports: self.published_ports(),
-            tasks: live.iter().filter_map(|live| self.task_plan(live)).collect(),
-        }
+        let networks = self.local_networks().into_iter();
+        networks.filter_map(|id| Some((id, self.network_link(id, underlay)?))).collect()
     }
 
     /// Does this node know every network that its tasks are on? If not, its records were lost or
@@ -69,6 +67,12 @@ impl Node {
         let mut leased = leases.flat_map(|lease| &lease.interfaces);
         let known = &self.catalog().networks.settled;
         !self.replica().is_holding_back() && leased.all(|one| known.contains_key(&one.network))
+    }
+
+    /// The tasks of a service on this node that have networks.
+    pub(crate) fn task_plans(&self, service: ServiceId) -> BTreeMap<Run, TaskPlan> {
+        let live = self.live_tasks_of(service);
+        live.iter().filter_map(|live| self.task_plan(live)).collect()
     }
 
     fn task_plan(&self, live: &LiveTask) -> Option<(Run, TaskPlan)> {
@@ -94,26 +98,19 @@ impl Node {
     /// The networks that this node takes part in: those of its tasks, and those by which it
     /// publishes ports.
     fn local_networks(&self) -> BTreeSet<NetworkId> {
+        if !self.addressing().is_able() {
+            return BTreeSet::new();
+        }
         let leases = self.addressing().leases().values();
         let leased = leases.flat_map(|lease| lease.interfaces.iter().map(|leased| leased.network));
         leased.chain(self.addressing().mesh_networks().iter().copied()).collect()
     }
 
-    fn local_network(
-        &self,
-        id: NetworkId,
-        underlay: IpAddr,
-        live: &[LiveTask],
-    ) -> Option<LocalNetwork> {
+    fn network_link(&self, id: NetworkId, underlay: IpAddr) -> Option<LocalNetwork> {
         let catalog = self.catalog();
         let network = catalog.networks.networks.get(&id)?;
         let settled = catalog.networks.settled.get(&id)?;
         let own = |range| self.addressing().own_address(id, &Division::of(range));
-        let tasks = live.iter().filter_map(|live| {
-            let lease = self.addressing().leases().get(&live.task)?;
-            let leased = lease.interfaces.iter().find(|leased| leased.network == id)?;
-            Some((Run { task: live.task, attempt: live.attempt }, leased.addresses.clone()))
-        });
         let tunnel = network.spec.encrypted.then_some(underlay);
         let limit = |mtu| tunnel.map_or(mtu, |outer| tunnel_mtu(mtu, outer));
         Some(LocalNetwork {
@@ -131,8 +128,8 @@ impl Node {
                 None => self.peers(id),
                 Some(_) => self.tunnel_peers(id),
             },
-            tasks: tasks.collect(),
-            virtual_addresses: self.balanced(id),
+            tasks: BTreeMap::new(),
+            virtual_addresses: BTreeMap::new(),
         })
     }
 
@@ -168,20 +165,6 @@ impl Node {
             Some((node, Peer { underlay, tunnel: Some(end), ..peer }))
         };
         self.peers(id).into_iter().filter_map(through).collect()
-    }
-
-    /// The tasks that each virtual address of a network leads to.
-    fn balanced(&self, id: NetworkId) -> BTreeMap<IpAddr, Vec<IpAddr>> {
-        let catalog = self.catalog();
-        let given = catalog.networks.virtual_addresses(&catalog.services, id);
-        let balanced = given.into_iter().flat_map(|(service, addresses)| {
-            let tasks = self.ready_addresses(service, id);
-            addresses.into_iter().map(move |ip| {
-                let same = |task: &&IpAddr| task.is_ipv4() == ip.is_ipv4();
-                (ip, tasks.iter().filter(same).copied().collect())
-            })
-        });
-        balanced.collect()
     }
 
     /// The addresses of the tasks of a service that take connections: running, healthy, and on a
@@ -228,30 +211,26 @@ impl Node {
             })
     }
 
-    fn published_ports(&self) -> BTreeMap<Port, PortTargets> {
+    /// The ports that a service publishes on this node.
+    pub(crate) fn published_ports(&self, service: &Service) -> BTreeMap<Port, PortTargets> {
+        let Some(network) = gateway_network(service, &self.catalog().networks) else {
+            return BTreeMap::new();
+        };
         let mut ports = BTreeMap::new();
-        // The older service has a port that two services publish.
-        let mut services: Vec<&Service> = self.services().collect();
-        services.sort_unstable_by_key(|service| (service.created, service.id));
-        for service in services {
-            let Some(network) = gateway_network(service, &self.catalog().networks) else {
+        for port in service.endpoint.ports.iter().filter(|port| port.published != 0) {
+            let Some(protocol) = Protocol::named(&port.protocol) else { continue };
+            let tasks = self.placed_tasks(service.id, network).filter(|task| {
+                let is_here = task.node == self.me() || !port.host;
+                is_here && task.is_ready() && self.is_reachable(task.node)
+            });
+            let addresses: Vec<IpAddr> =
+                tasks.flat_map(|task| task.addresses.iter().copied()).collect();
+            // A port in host mode answers only where a task is.
+            if port.host && addresses.is_empty() {
                 continue;
-            };
-            for port in service.endpoint.ports.iter().filter(|port| port.published != 0) {
-                let Some(protocol) = Protocol::named(&port.protocol) else { continue };
-                let tasks = self.placed_tasks(service.id, network).filter(|task| {
-                    let is_here = task.node == self.me() || !port.host;
-                    is_here && task.is_ready() && self.is_reachable(task.node)
-                });
-                let addresses: Vec<IpAddr> =
-                    tasks.flat_map(|task| task.addresses.iter().copied()).collect();
-                // A port in host mode answers only where a task is.
-                if port.host && addresses.is_empty() {
-                    continue;
-                }
-                let targets = PortTargets { network, target: port.target, addresses };
-                ports.entry(Port { protocol, number: port.published }).or_insert(targets);
             }
+            let targets = PortTargets { network, target: port.target, addresses };
+            ports.entry(Port { protocol, number: port.published }).or_insert(targets);
         }
         ports
     }

@@ -25,6 +25,7 @@ use crate::departure::Departure;
 use crate::edit::{Edit, Edited, Refusal};
 use crate::editor::Editor;
 use crate::input::{Action, Input};
+use crate::network_news::NetworkNews;
 use crate::outbox::Outbox;
 use crate::own_records::{NodeFacts, OwnRecords};
 use crate::plan::Plan;
@@ -80,8 +81,8 @@ pub struct Node {
     outbox: Outbox,
     /// When settling continues, if the last settling left work over.
     settle_again_at: Now,
-    /// See [`Node::network_changes`].
-    network_changes: u64,
+    /// See [`Node::drain_network_news`].
+    network_news: NetworkNews,
     /// The number of settlings: the revision of the state that readers see.
     settlings: u64,
 }
@@ -120,7 +121,7 @@ impl Node {
             departure: Departure::none(),
             outbox: Outbox::default(),
             settle_again_at: Now::NEVER,
-            network_changes: 0,
+            network_news: NetworkNews::everything(),
             settlings: 0,
         };
         node.boot(now, wall_ms, adopted);
@@ -175,7 +176,7 @@ impl Node {
                 self.own_records.on_volume_removed(&mut self.replica, &name, wall_ms);
             }
             Input::NetworksFound(facts) => {
-                self.network_changes += 1;
+                self.network_news = NetworkNews::everything();
                 self.addressing.on_facts_found(facts);
             }
             Input::TunnelFound(found) => self.addressing.on_tunnel_found(found),
@@ -269,7 +270,7 @@ impl Node {
     }
 
     fn on_member(&mut self, now: Now, wall_ms: u64, event: MemberEvent) {
-        self.network_changes += 1;
+        self.note_member_news(&event);
         self.planner.on_member();
         let mut attributes = Vec::new();
         let (id, action) = match event {
@@ -292,15 +293,15 @@ impl Node {
 
     /// Records changed, here or elsewhere.
     fn on_records(&mut self, now: Now, wall_ms: u64, keys: BTreeSet<RecordKey>) {
-        let networking =
-            [Kind::NETWORK, Kind::NODE_NETWORKS, Kind::TUNNEL, Kind::ADDRESSES, Kind::SERVICE];
-        if keys.iter().any(|key| networking.contains(&key.kind)) {
-            self.addressing.on_records();
-        }
-        self.network_changes += u64::from(!keys.is_empty());
         for key in &keys {
             let before = self.service_version(*key);
-            self.planner.on_record(&self.replica, *key);
+            let mut is_mine = self.is_addressed_by(*key);
+            let touched = self.planner.on_record(&self.replica, *key);
+            is_mine |= self.is_addressed_by(*key);
+            if is_mine {
+                self.addressing.on_records();
+            }
+            self.note_network_news(key.kind, &touched);
             self.tell_service(wall_ms, *key, before);
             if *key == RecordKey::node(self.me) {
                 self.describe(wall_ms);

@@ -94,9 +94,12 @@ impl Planner {
         self.outdated != Touched::default()
     }
 
-    /// Reads one record again.
-    pub fn on_record(&mut self, replica: &Replica, key: RecordKey) {
-        self.catalog.update(replica, key, &mut self.outdated);
+    /// Reads one record again. Returns what that affects.
+    pub fn on_record(&mut self, replica: &Replica, key: RecordKey) -> Touched {
+        let mut touched = Touched::default();
+        self.catalog.update(replica, key, &mut touched);
+        self.outdated.add(&touched);
+        touched
     }
 
     /// The state of a member changed.

@@ -98,8 +98,13 @@ impl Reconciler {
     }
 
     /// The tasks that have not ended.
-    pub fn live_tasks(&self) -> Vec<LiveTask> {
+    pub fn live_tasks(&self) -> impl Iterator<Item = LiveTask> {
         self.tasks.live()
+    }
+
+    /// The tasks of one service that have not ended.
+    pub fn live_tasks_of(&self, service: ServiceId) -> Vec<LiveTask> {
+        self.tasks.live_of(service)
     }
 
     /// Does no task run or wait here?

@@ -306,24 +306,28 @@ impl Tasks {
         service_of: impl Fn(ServiceId) -> Option<&'a Service>,
     ) {
         let mut room = STARTING_MAX.saturating_sub(self.starting());
-        let keys: Vec<(ServiceId, Slot)> = self.slots.keys().copied().collect();
-        for key in keys {
-            let tasks: Vec<TaskId> = self.slots[&key].live.keys().copied().collect();
-            for task in tasks {
-                let phase = self.slots[&key].live[&task].phase.clone();
-                match phase {
-                    Phase::Waiting { until }
-                        if until <= time.now && self.hold_until <= time.now && room > 0 =>
-                    {
-                        room -= usize::from(self.start(time, key, task, service_of(key.0)));
-                    }
-                    Phase::Stopping { again_at, after } if again_at <= time.now => {
-                        self.stop(time, key, task, after);
-                    }
-                    _ => {}
+        for (key, task) in self.due(time.now) {
+            match self.slots[&key].live[&task].phase.clone() {
+                Phase::Waiting { .. } if room > 0 => {
+                    room -= usize::from(self.start(time, key, task, service_of(key.0)));
                 }
+                Phase::Stopping { after, .. } => self.stop(time, key, task, after),
+                _ => {}
             }
         }
+    }
+
+    /// The tasks that may start now, and those whose stop is ordered again.
+    fn due(&self, now: Now) -> Vec<((ServiceId, Slot), TaskId)> {
+        let is_due = |phase: &Phase| match phase {
+            Phase::Waiting { until } => *until <= now && self.hold_until <= now,
+            Phase::Stopping { again_at, .. } => *again_at <= now,
+            _ => false,
+        };
+        let live = self.slots.iter().flat_map(|(key, local)| {
+            local.live.iter().map(move |(task, live)| (*key, *task, &live.phase))
+        });
+        live.filter(|(.., phase)| is_due(phase)).map(|(key, task, _)| (key, task)).collect()
     }
 
     /// Orders the start of a waiting task. Returns whether it did.

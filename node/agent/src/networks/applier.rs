@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use crdt_state::NetworkId;
 use crdt_state::interface::TaskInterface;
 use crdt_state::task::Run;
-use overlay::plan::{LocalNetwork, OverlayPlan, TaskPlan};
+use overlay::change::PlanChange;
+use overlay::plan::OverlayPlan;
 use overlay_linux::balancing::{
     BalancingError, Intact, NetworkBalancer, PortBalancer, accept_loopback_clients,
     find_forwarding_obstacles,
@@ -18,6 +19,7 @@ use overlay_linux::balancing::{
 use overlay_linux::links::Links;
 
 use super::Order;
+use super::concerned::Concerned;
 use super::dropped::Dropped;
 use super::machine_facts::Reporter;
 use super::names::FleetNames;
@@ -35,6 +37,8 @@ pub(super) struct Applier {
     links: Links,
     tag: String,
     plan: OverlayPlan,
+    /// Was any plan applied?
+    has_plan: bool,
     balancers: BTreeMap<NetworkId, NetworkBalancer>,
     ports: Option<PortBalancer>,
     resolvers: Resolvers,
@@ -64,6 +68,7 @@ impl Applier {
             links,
             tag,
             plan: OverlayPlan::default(),
+            has_plan: false,
             balancers: BTreeMap::new(),
             ports: None,
             resolvers: Resolvers::new(names, background),
@@ -82,7 +87,7 @@ impl Applier {
         let mut waiting = orders.recv().ok();
         loop {
             match waiting.take() {
-                Some(Order::Plan(plan)) => waiting = self.take_latest(plan, orders),
+                Some(Order::Change(change)) => waiting = self.take_latest(*change, orders),
                 Some(Order::Attach { run, interfaces, done }) => {
                     // The caller may be gone: then the next plan does not have the run.
                     let _ = done.send(self.attach(run, &interfaces));
@@ -106,32 +111,39 @@ impl Applier {
         }
     }
 
-    /// Applies the newest of the plans that wait in a row; returns the order behind them.
-    fn take_latest(&mut self, first: Box<OverlayPlan>, orders: &Receiver<Order>) -> Option<Order> {
-        let (mut latest, mut behind) = (first, None);
+    /// Applies the changes that wait in a row; returns the order behind them.
+    fn take_latest(&mut self, first: PlanChange, orders: &Receiver<Order>) -> Option<Order> {
+        let (mut change, mut behind) = (first, None);
         while let Ok(order) = orders.try_recv() {
             match order {
-                Order::Plan(plan) => latest = plan,
+                Order::Change(later) => change.add(*later),
                 other => {
                     behind = Some(other);
                     break;
                 }
             }
         }
-        self.apply(*latest);
+        self.apply(change);
         behind
     }
 
-    fn apply(&mut self, plan: OverlayPlan) {
-        let before = std::mem::replace(&mut self.plan, plan);
-        if links_of(&before) != links_of(&self.plan) {
+    fn apply(&mut self, change: PlanChange) {
+        let is_first = !std::mem::replace(&mut self.has_plan, true);
+        let are_links_changed = is_first || change.networks.is_some();
+        let runs: Vec<Run> = change.tasks.keys().copied().collect();
+        let concerned = Concerned::of(&change, &self.plan);
+        self.plan.apply(change);
+        if are_links_changed {
             self.let_members_in();
             self.apply_links();
         }
         // The removal of a link takes the kernel tens of milliseconds: connections come first.
-        self.apply_balancing(&before);
+        match are_links_changed {
+            true => self.apply_balancing(),
+            false => self.apply_some_balancing(&concerned),
+        }
         self.resolvers.apply(&self.plan, &self.links);
-        self.apply_tasks(&before);
+        self.apply_tasks(&runs);
     }
 
     /// A member's packets are taken before any can be sent to it.
@@ -184,35 +196,24 @@ impl Applier {
         }
     }
 
-    /// Only tasks came, went, or changed their interfaces.
-    fn apply_tasks(&mut self, before: &OverlayPlan) {
-        let gone = before.tasks.keys().filter(|run| !self.plan.tasks.contains_key(run));
-        for run in gone.copied().collect::<Vec<_>>() {
-            if let Err(error) = self.links.detach(run) {
+    /// Brings these tasks to the interfaces that they are to have.
+    fn apply_tasks(&mut self, runs: &[Run]) {
+        for run in runs {
+            let result = match self.plan.tasks.get(run) {
+                None => self.links.detach(*run),
+                Some(task) => {
+                    let held = self.links.interfaces(*run);
+                    if held.is_none_or(|held| *held == task.interfaces) {
+                        continue;
+                    }
+                    self.links.attach(*run, &task.interfaces).map(drop)
+                }
+            };
+            if let Err(error) = result {
                 tracing::warn!("networks: {error}");
             }
         }
         self.links.is_disturbed();
-        self.apply_interfaces();
-    }
-
-    /// Changes the interfaces of running tasks whose networks or addresses changed.
-    fn apply_interfaces(&mut self) {
-        let differs = |(run, task): &(&Run, &TaskPlan)| {
-            self.links.interfaces(**run).is_some_and(|held| held != task.interfaces)
-        };
-        let changed: Vec<(Run, Vec<TaskInterface>)> = self
-            .plan
-            .tasks
-            .iter()
-            .filter(differs)
-            .map(|(run, task)| (*run, task.interfaces.clone()))
-            .collect();
-        for (run, interfaces) in changed {
-            if let Err(error) = self.links.attach(run, &interfaces) {
-                tracing::warn!("networks: {error}");
-            }
-        }
     }
 
     fn attach(&mut self, run: Run, interfaces: &[TaskInterface]) -> Result<PathBuf, String> {
@@ -222,15 +223,10 @@ impl Applier {
         Ok(path)
     }
 
-    fn apply_balancing(&mut self, before: &OverlayPlan) {
+    fn apply_balancing(&mut self) {
         self.balancers.retain(|id, _| self.plan.networks.contains_key(id));
         let mut failed = Vec::new();
         for (id, network) in &self.plan.networks {
-            let is_same =
-                before.networks.get(id).is_some_and(|was| is_balanced_alike(was, network));
-            if is_same && self.balancers.contains_key(id) {
-                continue;
-            }
             let applied = balancer(&mut self.balancers, &self.links, *id)
                 .and_then(|balancer| balancer.map_or(Ok(()), |b| b.apply(network).map(drop)));
             if let Err(error) = applied {
@@ -246,6 +242,29 @@ impl Applier {
         let taken = self.ports.iter().flat_map(PortBalancer::taken);
         self.failed[3] = taken.map(ToString::to_string).collect();
         self.tell_failures();
+    }
+
+    /// Nothing changed but what these lead to. New connections of all networks come first, then the
+    /// flows that there are.
+    fn apply_some_balancing(&mut self, concerned: &Concerned) {
+        let mut is_done = self.failed[1].is_empty();
+        for (id, (addresses, tasks)) in &concerned.networks {
+            let Some(network) = self.plan.networks.get(id) else { continue };
+            let balancer = self.balancers.get_mut(id);
+            is_done &= balancer.is_some_and(|b| b.apply_some(network, addresses, tasks).is_ok());
+        }
+        let ports = self.ports.as_mut().filter(|_| !concerned.ports.is_empty());
+        is_done &= match ports {
+            Some(ports) => ports.apply_some(&self.plan, &concerned.ports).is_ok(),
+            None => concerned.ports.is_empty(),
+        };
+        let balancers = self.balancers.values_mut();
+        let mut followed: Vec<_> = balancers.map(NetworkBalancer::follow_flows).collect();
+        followed.extend(self.ports.as_mut().map(PortBalancer::follow_flows));
+        is_done &= followed.iter().all(Result::is_ok);
+        if !is_done {
+            self.apply_balancing();
+        }
     }
 
     /// The host's table is there while this node takes part in any network.
@@ -292,10 +311,10 @@ impl Applier {
             if are_ports_lost {
                 self.ports = None;
             }
-            self.apply_balancing(&self.plan.clone());
+            self.apply_balancing();
         }
         if self.ports.as_mut().is_some_and(PortBalancer::look_for_free_ports) {
-            self.apply_balancing(&self.plan.clone());
+            self.apply_balancing();
         }
         let is_due = self.compared_at.elapsed() >= COMPARE_INTERVAL;
         if is_due {
@@ -307,7 +326,7 @@ impl Applier {
         if !self.plan.networks.is_empty() && is_wanted {
             self.apply_links();
             if !self.failed[1].is_empty() {
-                self.apply_balancing(&self.plan.clone());
+                self.apply_balancing();
             }
         }
     }
@@ -351,23 +370,6 @@ impl Applier {
         }
         *told = now;
     }
-}
-
-/// The part of a plan that decides about links: everything but tasks and balancing.
-fn links_of(plan: &OverlayPlan) -> BTreeMap<NetworkId, LocalNetwork> {
-    let links = plan.networks.iter().map(|(id, network)| {
-        let network = LocalNetwork {
-            tasks: BTreeMap::new(),
-            virtual_addresses: BTreeMap::new(),
-            ..network.clone()
-        };
-        (*id, network)
-    });
-    links.collect()
-}
-
-fn is_balanced_alike(was: &LocalNetwork, is: &LocalNetwork) -> bool {
-    was.virtual_addresses == is.virtual_addresses && was.subnets == is.subnets
 }
 
 /// The balancer of a network whose namespace is there.

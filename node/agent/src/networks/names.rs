@@ -1,39 +1,40 @@
 //! The names of the fleet as one container may resolve them.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use crdt_state::NetworkId;
 use crdt_state::task::Run;
 use ipnet::IpNet;
 use node_core::Node;
-use node_core::names::{NamedAddress, NetworkNames, Reach};
+use node_core::names::{NamedAddress, Reach};
+use node_core::network_news::NetworkNews;
+use node_core::network_state::NetworkState;
 use node_docker::container_id;
-use overlay::plan::OverlayPlan;
+use overlay::change::PlanChange;
 use overlay_dns::{Addresses, AskedName, Reverse, Zone};
 
 /// Digits of a container's id that are its short name, as in Docker.
 const SHORT_ID_CHARS: usize = 12;
 
-/// The names on all networks of this node's tasks; clones share them.
-#[derive(Clone, Default)]
-pub(super) struct FleetNames(Arc<RwLock<NamesByNetwork>>);
+/// The networks of this node, of which containers see the names; clones share them.
+#[derive(Clone)]
+pub(super) struct FleetNames(Arc<RwLock<NetworkState>>);
 
-/// A snapshot of all names.
-type NamesByNetwork = Arc<BTreeMap<NetworkId, Arc<NetworkNames>>>;
+impl Default for FleetNames {
+    fn default() -> FleetNames {
+        FleetNames(Arc::new(RwLock::new(NetworkState::new(short_id))))
+    }
+}
 
 impl FleetNames {
-    /// Takes the names of a node's networks.
-    pub(super) fn replace(&self, node: &Node, plan: &OverlayPlan) {
-        let names = plan.networks.iter().filter(|(_, network)| !network.tasks.is_empty());
-        let names = names.map(|(id, _)| (*id, Arc::new(node.network_names(*id, short_id))));
-        let names = Arc::new(names.collect());
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = names;
+    /// Brings the networks up to date with a node. Returns what its kernel must change.
+    pub(super) fn update(&self, node: &Node, news: NetworkNews) -> PlanChange {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).update(node, news)
     }
 
-    fn current(&self) -> NamesByNetwork {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    fn current(&self) -> RwLockReadGuard<'_, NetworkState> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -75,7 +76,7 @@ impl Zone for ContainerZone {
     fn addresses(&self, name: &AskedName) -> Option<Addresses> {
         let names = self.names.current();
         let networks = self.networks();
-        let of = |network: &ZoneNetwork| names.get(&network.id);
+        let of = |network: &ZoneNetwork| names.names(network.id);
         let mut found = None;
         for names in networks.iter().filter_map(of) {
             // `name.network` asks that network only.
@@ -99,7 +100,7 @@ impl Zone for ContainerZone {
             .iter()
             .find(|network| network.subnets.iter().any(|subnet| subnet.contains(&address)));
         let Some(own) = own else { return Reverse::Foreign };
-        let names = names.get(&own.id);
+        let names = names.names(own.id);
         let named = names.and_then(|names| Some((names.name_of(address)?, &names.network)));
         named
             .map_or(Reverse::Unnamed, |(name, network)| Reverse::Named(format!("{name}.{network}")))

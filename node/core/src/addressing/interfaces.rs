@@ -54,6 +54,11 @@ pub fn of_lease(
     leased.iter().map(|leased| interface(leased, networks)).collect()
 }
 
+/// Those interfaces of a task that it can have.
+pub fn that_can_be(lease: &Lease, networks: &NetworkCatalog) -> Vec<TaskInterface> {
+    lease.interfaces.iter().filter_map(|leased| interface(leased, networks).ok()).collect()
+}
+
 fn interface(leased: &Leased, networks: &NetworkCatalog) -> Result<TaskInterface, String> {
     let network = networks.networks.get(&leased.network);
     let settled = networks.settled.get(&leased.network);

@@ -34,7 +34,6 @@ pub struct NetworkCatalog {
 impl NetworkCatalog {
     /// Reads one record again.
     pub fn update(&mut self, replica: &Replica, key: RecordKey, touched: &mut Touched) {
-        touched.networks = true;
         match key.kind {
             Kind::NETWORK => {
                 let id = NetworkId(key.id);
@@ -55,22 +54,29 @@ impl NetworkCatalog {
                 self.tunnels.remove(&id);
                 self.tunnels.extend(read::tunnel_of(replica, id).map(|said| (id, said)));
             }
-            Kind::ADDRESSES => self.update_addresses(replica, key),
+            Kind::ADDRESSES => self.update_addresses(replica, key, touched),
             _ => {}
         }
     }
 
-    fn update_addresses(&mut self, replica: &Replica, key: RecordKey) {
-        if let Some((service, slot, node)) = self.address_keys.remove(&key)
-            && let Some(records) = self.addresses.get_mut(&service)
-        {
-            records.remove(&(slot, node));
-            if records.is_empty() {
-                self.addresses.remove(&service);
+    /// The node whose addresses a record tells.
+    pub fn addresses_owner(&self, key: &RecordKey) -> Option<NodeId> {
+        self.address_keys.get(key).map(|(_, _, node)| *node)
+    }
+
+    fn update_addresses(&mut self, replica: &Replica, key: RecordKey, touched: &mut Touched) {
+        if let Some((service, slot, node)) = self.address_keys.remove(&key) {
+            touched.named.insert(service);
+            if let Some(records) = self.addresses.get_mut(&service) {
+                records.remove(&(slot, node));
+                if records.is_empty() {
+                    self.addresses.remove(&service);
+                }
             }
         }
         if let Some(said) = read::slot_addresses(replica, &key) {
             let SlotAddresses { service, slot, node, .. } = said;
+            touched.named.insert(service);
             self.address_keys.insert(key, (service, slot, node));
             self.addresses.entry(service).or_default().insert((slot, node), said);
         }

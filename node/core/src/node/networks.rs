@@ -1,8 +1,12 @@
 //! What plans and names of networks are made from.
 
+use crdt_state::{Kind, RecordKey, ServiceId};
+use gossip::MemberEvent;
+
 use super::Node;
 use crate::addressing::{Addressing, LiveTask};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Touched};
+use crate::network_news::NetworkNews;
 
 impl Node {
     /// Why this node takes part in no encrypted network; empty: it can.
@@ -15,9 +19,18 @@ impl Node {
         self.planner.catalog()
     }
 
-    /// How often something changed on which the plan for networks, or a name, may depend.
-    pub fn network_changes(&self) -> u64 {
-        self.network_changes
+    /// Did anything change on which the plan for networks, or a name, may depend?
+    pub fn has_network_news(&self) -> bool {
+        !self.network_news.is_empty() || self.addressing.has_changed()
+    }
+
+    /// What changed on which the plan for networks, or a name, may depend, since the last call.
+    pub fn drain_network_news(&mut self) -> NetworkNews {
+        let mut news = std::mem::take(&mut self.network_news);
+        let leases = self.addressing.drain_changed();
+        news.links |= !leases.is_empty();
+        news.services.extend(leases);
+        news
     }
 
     /// The addresses of this node's tasks.
@@ -27,6 +40,55 @@ impl Node {
 
     /// The tasks of this node that have not ended.
     pub fn live_tasks(&self) -> Vec<LiveTask> {
-        self.reconciler.live_tasks()
+        self.reconciler.live_tasks().collect()
+    }
+
+    /// The tasks of one service on this node that have not ended.
+    pub(crate) fn live_tasks_of(&self, service: ServiceId) -> Vec<LiveTask> {
+        self.reconciler.live_tasks_of(service)
+    }
+
+    /// Do the addresses that this node gives depend on this record? On what other nodes gave they
+    /// do not.
+    pub(super) fn is_addressed_by(&self, key: RecordKey) -> bool {
+        match key.kind {
+            Kind::NETWORK | Kind::NODE_NETWORKS | Kind::TUNNEL | Kind::SERVICE => true,
+            Kind::ADDRESSES => self.catalog().networks.addresses_owner(&key) == Some(self.me),
+            _ => false,
+        }
+    }
+
+    /// A record was read again: what of networks depends on it?
+    pub(super) fn note_network_news(&mut self, kind: Kind, touched: &Touched) {
+        let news = &mut self.network_news;
+        // Who is a member, and which end of a tunnel it has.
+        news.links |= touched.nodes;
+        match kind {
+            // Names of nodes are parts of host names.
+            Kind::NODE | Kind::NETWORK => news.everything = true,
+            Kind::NODE_NETWORKS => news.claims = true,
+            Kind::SERVICE | Kind::TASK | Kind::ADDRESSES => {
+                // A service decides by which networks ports are published.
+                news.links |= kind == Kind::SERVICE;
+                news.services.extend(touched.services.union(&touched.named));
+            }
+            _ => {}
+        }
+    }
+
+    /// A member came or went: what leads to its tasks changes.
+    pub(super) fn note_member_news(&mut self, event: &MemberEvent) {
+        let (MemberEvent::Up(node)
+        | MemberEvent::Unreachable(node)
+        | MemberEvent::Left(node)
+        | MemberEvent::Moved(node, _)) = event
+        else {
+            return;
+        };
+        self.network_news.links = true;
+        let addresses = &self.planner.catalog().networks.addresses;
+        let concerned =
+            addresses.iter().filter(|(_, records)| records.keys().any(|(_, at)| at == node));
+        self.network_news.services.extend(concerned.map(|(service, _)| *service));
     }
 }

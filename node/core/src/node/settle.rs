@@ -141,7 +141,12 @@ impl Node {
 
     /// Gives the tasks of this node their addresses. Returns whether a record changed.
     fn give_addresses(&mut self, wall_ms: u64) -> bool {
-        let live = self.reconciler.live_tasks();
+        if self.addressing.is_settled()
+            && self.addressing.has_given_to(self.reconciler.live_tasks())
+        {
+            return false;
+        }
+        let live = self.reconciler.live_tasks().collect();
         let (catalog, mut events) = (self.planner.catalog(), Vec::new());
         let wrote = self.addressing.settle(live, catalog, &mut self.replica, wall_ms, &mut events);
         events.into_iter().for_each(|event| self.outbox.push(Action::Event(event)));

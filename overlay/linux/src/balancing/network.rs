@@ -17,7 +17,7 @@
 //! A task that reaches itself by a virtual address would drop the packet, which comes from its own
 //! address: `own4` holds the pairs of a local task with itself, and the gateway as the source to use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -108,26 +108,32 @@ fn service_elements(address: &IpAddr, slots: &[Target]) -> Elements {
     elements
 }
 
+fn targets(address: IpAddr, tasks: &[IpAddr]) -> Vec<Target> {
+    let same_family = tasks.iter().filter(|task| task.is_ipv4() == address.is_ipv4());
+    let mut targets: Vec<Target> = same_family.map(|task| (*task, 0)).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    targets
+}
+
+/// Where it stands which source a local task has that reaches itself by a virtual address.
+fn own_place(task: IpAddr) -> Place {
+    let key = Fields::default().address(task).address(task);
+    Place { map: map(Family::of(task), OWN), key }
+}
+
+fn own_source(network: &LocalNetwork, task: IpAddr) -> Option<Value> {
+    let gateways = network.gateways.iter();
+    let mut gateways = gateways.filter(|gateway| Family::of(**gateway) == Family::of(task));
+    gateways.next().map(|gateway| Value::Fields(Fields::default().address(*gateway)))
+}
+
 fn wanted(network: &LocalNetwork) -> Wanted<IpAddr> {
-    let destinations = network.virtual_addresses.iter().map(|(address, tasks)| {
-        let same_family = tasks.iter().filter(|task| task.is_ipv4() == address.is_ipv4());
-        let mut targets: Vec<Target> = same_family.map(|task| (*task, 0)).collect();
-        targets.sort_unstable();
-        targets.dedup();
-        (*address, targets)
-    });
-    let mut others = Elements::new();
-    for task in network.tasks.values().flatten() {
-        let family = Family::of(*task);
-        let mut gateways = network.gateways.iter();
-        let Some(gateway) = gateways.find(|gateway| Family::of(**gateway) == family) else {
-            continue;
-        };
-        let key = Fields::default().address(*task).address(*task);
-        let value = Value::Fields(Fields::default().address(*gateway));
-        others.insert(Place { map: map(family, OWN), key }, value);
-    }
-    Wanted { destinations: destinations.collect(), others }
+    let destinations = network.virtual_addresses.iter();
+    let destinations = destinations.map(|(address, tasks)| (*address, targets(*address, tasks)));
+    let tasks = network.tasks.values().flatten();
+    let others = tasks.filter_map(|task| Some((own_place(*task), own_source(network, *task)?)));
+    Wanted { destinations: destinations.collect(), others: others.collect() }
 }
 
 /// Settings of the network's own namespace. They exist once the kernel tracks connections.
@@ -162,6 +168,8 @@ pub struct NetworkBalancer {
     subnets: Vec<IpNet>,
     /// Addresses whose packets are refused for a while, and since when.
     gone: BTreeMap<IpAddr, Instant>,
+    /// Flows may lead elsewhere since the last change, also to these removed virtual addresses.
+    misled: Option<Vec<IpAddr>>,
     /// Virtual addresses whose flows are checked a second time: a packet that was on its way during
     /// a change is entered in the list of flows after it.
     recheck: Option<Vec<IpAddr>>,
@@ -177,6 +185,7 @@ impl NetworkBalancer {
             namespace: namespace.try_clone_to_owned().map_err(BalancingError::Open)?,
             subnets: Vec::new(),
             gone: BTreeMap::new(),
+            misled: None,
             recheck: None,
         })
     }
@@ -195,17 +204,65 @@ impl NetworkBalancer {
             .filter(|address| !wanted.destinations.contains_key(address))
             .copied()
             .collect();
-        self.welcome(&wanted)?;
-        let Applied { changed, misleads } = self.spread.apply(wanted)?;
-        if matches!(changed, Changed::Everything(_)) {
+        self.welcome(wanted.destinations.values().flatten())?;
+        let applied = self.spread.apply(wanted)?;
+        if matches!(applied.changed, Changed::Everything(_)) {
             self.gone.clear();
             set_up(self.namespace.as_fd())?;
         }
-        if misleads {
+        self.note_misled(&applied, removed);
+        self.follow_flows()?;
+        Ok(applied.changed)
+    }
+
+    /// As [`apply`](Self::apply), where nothing changed but what these virtual addresses and local
+    /// tasks lead to; with the flows left to [`follow_flows`](Self::follow_flows).
+    pub fn apply_some(
+        &mut self,
+        network: &LocalNetwork,
+        virtual_addresses: &BTreeSet<IpAddr>,
+        tasks: &BTreeSet<IpAddr>,
+    ) -> Result<Changed, BalancingError> {
+        let wanted = virtual_addresses.iter().map(|address| {
+            let tasks = network.virtual_addresses.get(address);
+            (*address, tasks.map(|tasks| targets(*address, tasks)))
+        });
+        let wanted: BTreeMap<IpAddr, Option<Vec<Target>>> = wanted.collect();
+        let local: BTreeSet<&IpAddr> = match tasks.is_empty() {
+            true => BTreeSet::new(),
+            false => network.tasks.values().flatten().collect(),
+        };
+        let others = tasks.iter().map(|task| {
+            let source = local.contains(task).then(|| own_source(network, *task));
+            (own_place(*task), source.flatten())
+        });
+        let removed = wanted.iter().filter(|(_, tasks)| tasks.is_none());
+        let removed = removed.map(|(address, _)| *address).collect();
+        self.welcome(wanted.values().flatten().flatten())?;
+        match self.spread.apply_some(wanted, others.collect())? {
+            Some(applied) => {
+                self.note_misled(&applied, removed);
+                Ok(applied.changed)
+            }
+            None => self.apply(network),
+        }
+    }
+
+    fn note_misled(&mut self, applied: &Applied, removed: Vec<IpAddr>) {
+        if applied.misleads {
+            self.misled.get_or_insert_default().extend(removed);
+        }
+    }
+
+    /// Deletes the flows without a connection that lead elsewhere since. This reads all flows of the
+    /// machine, which takes many times as long as a change: new connections of all networks come
+    /// first.
+    pub fn follow_flows(&mut self) -> Result<(), BalancingError> {
+        if let Some(removed) = self.misled.take() {
             self.delete_misled_flows(&removed)?;
             self.recheck = Some(removed);
         }
-        Ok(changed)
+        Ok(())
     }
 
     /// Whether the kernel still holds what was written; to be called each second. Cheap as long as
@@ -257,10 +314,12 @@ impl NetworkBalancer {
     }
 
     /// Stops refusing packets to addresses that tasks have again.
-    fn welcome(&mut self, wanted: &Wanted<IpAddr>) -> Result<(), BalancingError> {
+    fn welcome<'a>(
+        &mut self,
+        mut tasks: impl Iterator<Item = &'a Target>,
+    ) -> Result<(), BalancingError> {
         let refused = Duration::from_millis(GONE_MILLISECONDS);
         self.gone.retain(|_, since| since.elapsed() < refused);
-        let mut tasks = wanted.destinations.values().flatten();
         if !self.gone.is_empty() && tasks.any(|(task, _)| self.gone.contains_key(task)) {
             self.gone.clear();
             self.spread.table().clear(&[map(IPV4, GONE), map(IPV6, GONE)])?;

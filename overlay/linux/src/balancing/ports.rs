@@ -28,64 +28,33 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 
-use overlay::plan::{LocalNetwork, OverlayPlan, Port, Protocol};
+use overlay::plan::{OverlayPlan, Port, Protocol};
+
+use elements::{
+    FamilyPort, MAPS, NODES, PORTS, REMOTES, SLOT_REGISTER, TARGETS, by_family, name,
+    node_elements, node_place, port_elements, reached, wanted,
+};
 
 use super::BalancingError;
-use super::chains::{Family, IPV4, IPV6, pick_chain, pick_chains, refuse_chain};
-use super::element::{Elements, Fields, Place, Value};
+use super::chains::{Family, IPV4, IPV6, pick_chains, refuse_chain};
 use super::expression::{
     Connection, Meta, Rule, STATE_NEW, STATUS_DESTINATION_TRANSLATED, Translate,
 };
-use super::field::Field;
-use super::flows::{Among, Flow, Flows, SCTP, TCP, UDP};
+use super::flows::{Among, Flow, Flows, UDP};
 use super::layout::{
-    Chain, FORWARD, Holds, Layout, Map, OUTPUT_TRANSLATE, POSTROUTING_TRANSLATE, PREROUTING_RAW,
+    Chain, FORWARD, Layout, OUTPUT_TRANSLATE, POSTROUTING_TRANSLATE, PREROUTING_RAW,
     PREROUTING_TRANSLATE,
 };
 use super::members::{self, VXLAN_CHAIN};
 use super::probe::{Prober, untracked};
 use super::reservations::{Reservations, TakenPort};
-use super::spread::{Applied, Changed, Spread, Target, Wanted};
+use super::spread::{Changed, Spread};
 use super::table::Intact;
 
-use Field::{Address4, Address6, Port as PortField, Protocol as ProtocolField, Slot};
+mod elements;
 
 /// How the names of our links in the host's namespace begin.
 pub(super) const LINKS: &[u8] = b"ec";
-
-const PORTS: usize = 0;
-const TARGETS: usize = 1;
-const NODES: usize = 2;
-const REMOTES: usize = 3;
-const MAPS_PER_FAMILY: usize = 4;
-
-const PORT_KEY: &[Field] = &[ProtocolField, PortField];
-const TARGET_KEY: &[Field] = &[ProtocolField, PortField, Slot];
-/// The register after a protocol and a port.
-const SLOT_REGISTER: u32 = 2;
-
-static MAPS: [Map; 2 * MAPS_PER_FAMILY + 3] = [
-    Map { name: "ports4", key: PORT_KEY, holds: Holds::Chain },
-    Map { name: "targets4", key: TARGET_KEY, holds: Holds::Fields(&[Address4, PortField]) },
-    Map { name: "nodes4", key: &[Address4], holds: Holds::Fields(&[Address4]) },
-    Map { name: "remotes4", key: &[Address4], holds: Holds::Fields(&[Address4]) },
-    Map { name: "ports6", key: PORT_KEY, holds: Holds::Chain },
-    Map { name: "targets6", key: TARGET_KEY, holds: Holds::Fields(&[Address6, PortField]) },
-    Map { name: "nodes6", key: &[Address6], holds: Holds::Fields(&[Address6]) },
-    Map { name: "remotes6", key: &[Address6], holds: Holds::Fields(&[Address6]) },
-    members::VNIS,
-    members::MEMBERS_4,
-    members::MEMBERS_6,
-];
-const FIRST_OF_MEMBERS: usize = 2 * MAPS_PER_FAMILY;
-
-fn map(family: Family, map: usize) -> usize {
-    if family == IPV4 { map } else { MAPS_PER_FAMILY + map }
-}
-
-fn name(family: Family, number: usize) -> &'static str {
-    MAPS[map(family, number)].name
-}
 
 fn layout(tag: &str) -> Layout {
     let mut chains = vec![refuse_chain(), untracked()];
@@ -139,95 +108,19 @@ fn source_rules(family: Family) -> [Rule; 3] {
     [to_node(from_loopback, NODES), to_node(from_tasks, NODES), to_node(translated(), REMOTES)]
 }
 
-/// A published port in one family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct FamilyPort {
-    port: Port,
-    is_ipv4: bool,
-}
-
-impl FamilyPort {
-    fn family(self) -> Family {
-        if self.is_ipv4 { IPV4 } else { IPV6 }
-    }
-}
-
-fn protocol(protocol: Protocol) -> u8 {
-    match protocol {
-        Protocol::Tcp => TCP,
-        Protocol::Udp => UDP,
-        Protocol::Sctp => SCTP,
-    }
-}
-
-fn port_elements(port: &FamilyPort, slots: &[Target]) -> Elements {
-    let family = port.family();
-    let key = || Fields::default().protocol(protocol(port.port.protocol)).port(port.port.number);
-    let mut elements = Elements::new();
-    let chain = Value::Chain(pick_chain(family, slots.len()));
-    elements.insert(Place { map: map(family, PORTS), key: key() }, chain);
-    for (slot, (address, target)) in (0..).zip(slots) {
-        let place = Place { map: map(family, TARGETS), key: key().slot(slot) };
-        elements.insert(place, Value::Fields(Fields::default().address(*address).port(*target)));
-    }
-    elements
-}
-
-fn wanted(
-    plan: &OverlayPlan,
-    foreign_vnis: &BTreeSet<u32>,
-    reservations: &Reservations,
-) -> Wanted<FamilyPort> {
-    let others = members::elements(plan, foreign_vnis, FIRST_OF_MEMBERS);
-    let mut wanted = Wanted { destinations: BTreeMap::new(), others };
-    for (port, targets) in plan.ports.iter().filter(|(port, _)| !reservations.is_taken(port)) {
-        let network = plan.networks.get(&targets.network);
-        let mut reached: Vec<Target> = match network {
-            Some(_) => targets.addresses.iter().map(|task| (*task, targets.target)).collect(),
-            None => Vec::new(),
-        };
-        reached.sort_unstable();
-        reached.dedup();
-        for (address, _) in &reached {
-            let network = network.expect("without its network no task is reached");
-            wanted.others.extend(node_elements(network, *address));
-        }
-        for is_ipv4 in [true, false] {
-            let of_family = reached.iter().filter(|(task, _)| task.is_ipv4() == is_ipv4);
-            let key = FamilyPort { port: *port, is_ipv4 };
-            wanted.destinations.insert(key, of_family.copied().collect());
-        }
-    }
-    wanted
-}
-
-/// The source by which a task is reached where the client's own address cannot be kept.
-fn node_elements(network: &LocalNetwork, task: IpAddr) -> Elements {
-    let family = Family::of(task);
-    let mut elements = Elements::new();
-    let mut nodes = network.node_addresses.iter();
-    if let Some(node) = nodes.find(|node| Family::of(**node) == family) {
-        let is_local = network.tasks.values().flatten().any(|local| *local == task);
-        let value = || Value::Fields(Fields::default().address(*node));
-        let place =
-            |number| Place { map: map(family, number), key: Fields::default().address(task) };
-        elements.insert(place(NODES), value());
-        if !is_local {
-            elements.insert(place(REMOTES), value());
-        }
-    }
-    elements
-}
-
 /// The published ports of one node.
 pub struct PortBalancer {
     spread: Spread<FamilyPort>,
     flows: Flows,
     prober: Prober,
+    /// Flows may lead elsewhere since the last change, also past these new ports.
+    misled: Option<Vec<FamilyPort>>,
     /// The ports whose flows are checked a second time, as in `NetworkBalancer`.
     recheck: Option<Vec<FamilyPort>>,
     foreign_vnis: BTreeSet<u32>,
     reservations: Reservations,
+    /// How many destinations lead to each task.
+    led: BTreeMap<IpAddr, usize>,
 }
 
 impl PortBalancer {
@@ -238,7 +131,8 @@ impl PortBalancer {
         let prober = Prober::open(namespace).map_err(BalancingError::Open)?;
         let (flows, foreign_vnis) = (Flows::open(namespace)?, BTreeSet::new());
         let reservations = Reservations::open(namespace).map_err(BalancingError::Open)?;
-        Ok(Self { spread, flows, prober, recheck: None, foreign_vnis, reservations })
+        let (misled, recheck, led) = (None, None, BTreeMap::new());
+        Ok(Self { spread, flows, prober, misled, recheck, foreign_vnis, reservations, led })
     }
 
     /// From the next [`apply`](Self::apply) on, packets of VXLAN with these numbers are left alone,
@@ -266,12 +160,67 @@ impl PortBalancer {
             .keys()
             .filter(|port| known.is_none_or(|known| !known.contains_key(port)));
         let new: Vec<FamilyPort> = new.copied().collect();
-        let Applied { changed, misleads } = self.spread.apply(wanted)?;
-        if misleads {
+        self.led.clear();
+        for (address, _) in wanted.destinations.values().flatten() {
+            *self.led.entry(*address).or_default() += 1;
+        }
+        let applied = self.spread.apply(wanted)?;
+        if applied.misleads {
+            self.misled.get_or_insert_default().extend(new);
+        }
+        self.follow_flows()?;
+        Ok(applied.changed)
+    }
+
+    /// As [`apply`](Self::apply), where nothing changed but where these ports lead; with the flows
+    /// left to [`follow_flows`](Self::follow_flows).
+    pub fn apply_some(
+        &mut self,
+        plan: &OverlayPlan,
+        ports: &BTreeSet<Port>,
+    ) -> Result<Changed, BalancingError> {
+        let Some(known) = self.spread.destinations() else { return self.apply(plan) };
+        let (mut wanted, mut others) = (BTreeMap::new(), BTreeMap::new());
+        let mut left: Vec<IpAddr> = Vec::new();
+        for port in ports {
+            let Some((network, targets)) = reached(plan, *port) else { return self.apply(plan) };
+            for (key, targets) in by_family(*port, &targets) {
+                let Some(before) = known.get(&key) else { return self.apply(plan) };
+                left.extend(before.targets.iter().map(|(address, _)| *address));
+                let elements = targets.iter().flat_map(|(at, _)| node_elements(network, *at));
+                others.extend(elements.map(|(place, value)| (place, Some(value))));
+                wanted.insert(key, Some(targets));
+            }
+        }
+        for address in &left {
+            self.led.entry(*address).and_modify(|led| *led = led.saturating_sub(1));
+        }
+        for (address, _) in wanted.values().flatten().flatten() {
+            *self.led.entry(*address).or_default() += 1;
+        }
+        self.led.retain(|_, led| *led > 0);
+        let gone = left.into_iter().filter(|address| !self.led.contains_key(address));
+        let gone = gone.flat_map(|address| [NODES, REMOTES].map(|at| node_place(at, address)));
+        others.extend(gone.map(|place| (place, None)));
+        match self.spread.apply_some(wanted, others)? {
+            Some(applied) => {
+                if applied.misleads {
+                    self.misled.get_or_insert_default();
+                }
+                Ok(applied.changed)
+            }
+            None => self.apply(plan),
+        }
+    }
+
+    /// Deletes the UDP flows that lead elsewhere since. This reads all flows of the machine, which
+    /// takes many times as long as a change: new connections of all networks come first.
+    pub fn follow_flows(&mut self) -> Result<(), BalancingError> {
+        if let Some(new) = self.misled.take() {
             self.delete_misled_flows(&new)?;
             self.recheck = Some(new);
         }
-        Ok(changed)
+        Ok(())
     }
 
     /// The ports of the plan that were left to programs of this machine.

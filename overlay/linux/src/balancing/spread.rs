@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 
 use super::BalancingError;
-use super::element::{Edit, Elements, difference};
+use super::element::{Edit, Elements, Place, Value, difference};
 use super::layout::Layout;
 use super::slots::fill;
 use super::table::{Intact, Table};
@@ -95,6 +95,45 @@ impl<K: Ord + Copy> Spread<K> {
         }
         let changed = if count == 0 { Changed::Nothing } else { Changed::Elements(count) };
         Ok(Applied { changed, misleads })
+    }
+
+    /// Makes the kernel hold these destinations and elements as wanted, and leaves all others. An
+    /// entry without a value is removed. `None`: it is not known what the kernel holds, and
+    /// everything has to be applied.
+    pub(super) fn apply_some(
+        &mut self,
+        wanted: BTreeMap<K, Option<Vec<Target>>>,
+        others: BTreeMap<Place, Option<Value>>,
+    ) -> Result<Option<Applied>, BalancingError> {
+        let Some(mut written) = self.written.take() else { return Ok(None) };
+        let (mut edits, mut misleads) = (Vec::new(), false);
+        for (key, targets) in wanted {
+            let before = written.destinations.remove(&key);
+            misleads |= is_misled(before.as_ref(), targets.as_deref());
+            let old = before.as_ref().map_or(&[][..], |before| before.slots.as_slice());
+            let elements = |slots: &[Target]| (self.elements)(&key, slots);
+            let had = before.as_ref().map(|_| elements(old)).unwrap_or_default();
+            let slots = targets.as_ref().map(|targets| fill(old, targets));
+            let has = slots.as_ref().map(|slots| elements(slots)).unwrap_or_default();
+            difference(had, has, &mut edits);
+            let after = slots.zip(targets).map(|(slots, targets)| Destination { targets, slots });
+            written.destinations.extend(after.map(|after| (key, after)));
+        }
+        for (place, value) in others {
+            let had = written.others.remove_entry(&place);
+            let has = value.map(|value| (place, value));
+            difference(had.into_iter().collect(), has.clone().into_iter().collect(), &mut edits);
+            written.others.extend(has);
+        }
+        let count = edits.len();
+        match self.table.edit(edits) {
+            Ok(()) => self.written = Some(written),
+            // Somebody removed the table or changed its elements.
+            Err(error) if error.is_stale() => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let changed = if count == 0 { Changed::Nothing } else { Changed::Elements(count) };
+        Ok(Some(Applied { changed, misleads }))
     }
 
     fn replace(&mut self, wanted: Wanted<K>) -> Result<Applied, BalancingError> {
@@ -180,10 +219,16 @@ impl<K: Ord + Copy> Spread<K> {
 }
 
 fn misleads<K: Ord>(old: &BTreeMap<K, Destination>, new: &BTreeMap<K, Vec<Target>>) -> bool {
-    let lost = |key: &K, old: &Destination| {
-        new.get(key).is_none_or(|new| {
-            new != &old.targets && old.targets.iter().any(|target| !new.contains(target))
-        })
-    };
+    let lost = |key, old| is_misled(Some(old), new.get(key).map(Vec::as_slice));
     old.iter().any(|(key, old)| lost(key, old)) || new.keys().any(|key| !old.contains_key(key))
+}
+
+/// Did a task leave the destination, or did the destination come or go?
+fn is_misled(old: Option<&Destination>, new: Option<&[Target]>) -> bool {
+    match (old, new) {
+        (Some(old), Some(new)) => {
+            new != old.targets && old.targets.iter().any(|target| !new.contains(target))
+        }
+        (old, new) => old.is_some() != new.is_some(),
+    }
 }

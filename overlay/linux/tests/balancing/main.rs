@@ -7,5 +7,6 @@ mod lab;
 mod network;
 mod ports;
 mod sctp;
+mod some;
 mod taken;
 mod traffic;

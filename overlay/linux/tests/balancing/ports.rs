@@ -19,7 +19,7 @@ pub const WEB: NetworkId = NetworkId([1; 16]);
 const PUBLISHED: u16 = 8080;
 
 /// A plan that publishes TCP and UDP 8080 with these tasks.
-fn plan(lab: &Lab, tasks: &[u8]) -> OverlayPlan {
+pub fn plan(lab: &Lab, tasks: &[u8]) -> OverlayPlan {
     let addresses = tasks.iter().flat_map(|number| [task(*number), task_6(*number)]);
     let targets = PortTargets { network: WEB, target: PORT, addresses: addresses.collect() };
     let mut plan = OverlayPlan::default();

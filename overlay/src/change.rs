@@ -1,0 +1,100 @@
+//! What changed in a plan: as much as changed, so that one task costs the same among thousands.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crdt_state::NetworkId;
+use crdt_state::task::Run;
+
+use crate::plan::{LocalNetwork, OverlayPlan, Port, PortTargets, TaskPlan};
+
+/// What changed in a plan. An entry without a value is removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PlanChange {
+    /// Everything about links, if any of it changed: all networks, without tasks and virtual
+    /// addresses.
+    pub networks: Option<BTreeMap<NetworkId, LocalNetwork>>,
+    /// The tasks that virtual addresses lead to.
+    pub virtual_addresses: BTreeMap<(NetworkId, IpAddr), Option<Vec<IpAddr>>>,
+    /// Published ports.
+    pub ports: BTreeMap<Port, Option<PortTargets>>,
+    /// The tasks of this node.
+    pub tasks: BTreeMap<Run, Option<TaskPlan>>,
+}
+
+impl PlanChange {
+    /// Does it change nothing?
+    pub fn is_empty(&self) -> bool {
+        *self == PlanChange::default()
+    }
+
+    /// Adds a change that came after this one.
+    pub fn add(&mut self, later: PlanChange) {
+        self.networks = later.networks.or_else(|| self.networks.take());
+        self.virtual_addresses.extend(later.virtual_addresses);
+        self.ports.extend(later.ports);
+        self.tasks.extend(later.tasks);
+    }
+}
+
+impl OverlayPlan {
+    /// Takes a change over.
+    pub fn apply(&mut self, change: PlanChange) {
+        for (run, task) in change.tasks {
+            match task {
+                Some(task) => {
+                    self.forget(run);
+                    self.enter(run, &task);
+                    self.tasks.insert(run, task);
+                }
+                None => {
+                    self.forget(run);
+                    self.tasks.remove(&run);
+                }
+            }
+        }
+        if let Some(networks) = change.networks {
+            let before = std::mem::replace(&mut self.networks, networks);
+            for (id, was) in before {
+                if let Some(network) = self.networks.get_mut(&id) {
+                    network.virtual_addresses = was.virtual_addresses;
+                }
+            }
+            for (run, task) in std::mem::take(&mut self.tasks) {
+                self.enter(run, &task);
+                self.tasks.insert(run, task);
+            }
+        }
+        for ((id, address), tasks) in change.virtual_addresses {
+            let Some(network) = self.networks.get_mut(&id) else { continue };
+            match tasks {
+                Some(tasks) => network.virtual_addresses.insert(address, tasks),
+                None => network.virtual_addresses.remove(&address),
+            };
+        }
+        for (port, targets) in change.ports {
+            match targets {
+                Some(targets) => self.ports.insert(port, targets),
+                None => self.ports.remove(&port),
+            };
+        }
+    }
+
+    /// Enters the addresses of a task at its networks.
+    fn enter(&mut self, run: Run, task: &TaskPlan) {
+        for interface in &task.interfaces {
+            if let Some(network) = self.networks.get_mut(&interface.network) {
+                network.tasks.insert(run, interface.addresses.clone());
+            }
+        }
+    }
+
+    fn forget(&mut self, run: Run) {
+        let interfaces = self.tasks.get(&run).into_iter().flat_map(|task| &task.interfaces);
+        for interface in interfaces {
+            if let Some(network) = self.networks.get_mut(&interface.network) {
+                network.tasks.remove(&run);
+            }
+        }
+    }
+}
