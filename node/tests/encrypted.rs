@@ -172,6 +172,11 @@ fn an_encrypted_network_shows_nothing_of_itself_and_outlives_the_agent() {
     safe.until("the pings are answered", || read().contains("seq=20"));
     let agent = safe.lab.agents()[0].to_string();
     assert!(Command::new("kill").args(["-9", &agent]).status().expect("kill").success());
+    // A large process takes a moment to end.
+    safe.until("the agent has ended", || {
+        let line = std::fs::read(format!("/proc/{agent}/cmdline"));
+        !line.is_ok_and(|line| !line.is_empty())
+    });
     safe.lab.succeed(&["start", "n1"]);
     safe.until("the pings are over", || read().contains("done"));
     let said = read();
