@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 use serde::de::DeserializeOwned;
 
 use crate::control::{Hello, LINE_BYTES_MAX, State, Taken, VERSION, decode, encode};
+use crate::key::PublicKey;
 use crate::process::{END_FILE, PANIC_FILE, READY, SOCKET_FILE};
 
 /// A process answers at once, but the machine may be busy.
@@ -91,7 +92,7 @@ impl Tunnel {
         let Some(held) = &mut self.held else { unreachable!("it was just found") };
         if held.told.as_ref() != Some(state) {
             match held.tell(state) {
-                Ok(()) => held.told = Some(state.clone()),
+                Ok(_) => held.told = Some(state.clone()),
                 Err(error) => {
                     if let Some(held) = self.held.take() {
                         end_process(held.stream.into_inner());
@@ -101,6 +102,22 @@ impl Tunnel {
             }
         }
         Ok(held.hello.life)
+    }
+
+    /// The peers that packets wait for in vain, as of now; none if there is no process.
+    pub fn silent(&mut self) -> Vec<PublicKey> {
+        let Some(held) = self.held.as_mut() else { return Vec::new() };
+        // To be told the same again changes nothing.
+        let taken = held.told.clone().map(|state| held.tell(&state));
+        match taken {
+            Some(Ok(taken)) => taken.silent,
+            // The next attempt to hold it finds that out.
+            Some(Err(_)) => {
+                held.told = None;
+                Vec::new()
+            }
+            None => Vec::new(),
+        }
     }
 
     /// Is the process there that was told last?
@@ -179,9 +196,9 @@ impl Held {
         self.hello.version == VERSION && self.hello.link == setup.link
     }
 
-    fn tell(&mut self, state: &State) -> io::Result<()> {
+    fn tell(&mut self, state: &State) -> io::Result<Taken> {
         self.stream.get_mut().write_all(&encode(state))?;
-        read_line::<Taken>(&mut self.stream).map(drop)
+        read_line(&mut self.stream)
     }
 
     fn is_alive(&mut self) -> bool {

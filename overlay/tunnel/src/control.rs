@@ -63,6 +63,9 @@ pub struct PeerState {
 pub struct Taken {
     /// The number of its peers.
     pub peers: usize,
+    /// The peers that packets wait for in vain.
+    #[serde(default)]
+    pub silent: Vec<PublicKey>,
 }
 
 /// A message as a line.

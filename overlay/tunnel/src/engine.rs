@@ -14,7 +14,7 @@ use defguard_boringtun::noise::{Packet, TunnResult};
 use defguard_boringtun::x25519;
 
 use crate::control::State;
-use crate::key::TunnelKey;
+use crate::key::{PublicKey, TunnelKey};
 use crate::peers::Peers;
 
 /// The largest packet of a TUN device.
@@ -27,6 +27,10 @@ pub const ROOM: usize = 148;
 /// Handshakes in a second without asking the sender for a cookie. A node that starts among 100
 /// peers hears from all of them at once.
 const HANDSHAKES_PER_SECOND: u64 = 200;
+
+/// A peer that packets have waited for this long is silent: 10 s of four ticks each. Keys are asked
+/// for every five seconds.
+const SILENT_TICKS: u32 = 40;
 
 const IPV6_HEADER: usize = 40;
 const UDP_HEADER: usize = 8;
@@ -86,6 +90,11 @@ impl Engine {
         self.peers.count()
     }
 
+    /// The peers that packets wait for in vain.
+    pub fn silent(&self) -> Vec<PublicKey> {
+        self.peers.waited_for(SILENT_TICKS)
+    }
+
     /// Must [`Engine::tick`] be called again, though nothing happens?
     pub fn is_awake(&self) -> bool {
         self.peers.is_any_awake()
@@ -106,9 +115,17 @@ impl Engine {
         let place = self.peers.with_address(destination)?;
         let peer = self.peers.get(place)?;
         match peer.tunn.encapsulate(packet, to) {
-            TunnResult::WriteToNetwork(datagram) => Some((peer.endpoint, datagram.len())),
-            // It waits in the library until keys are exchanged.
-            _ => None,
+            TunnResult::WriteToNetwork(datagram) => {
+                if is_handshake(datagram) {
+                    peer.waited_ticks.get_or_insert(0);
+                }
+                Some((peer.endpoint, datagram.len()))
+            }
+            // It waits in the library until keys are exchanged, which were asked for before.
+            _ => {
+                peer.waited_ticks.get_or_insert(0);
+                None
+            }
         }
     }
 
@@ -169,6 +186,10 @@ impl Engine {
         }
         // Whoever has the keys is where it sends from.
         peer.endpoint = from;
+        // Who only asks for keys may not hear the answer.
+        if !is_handshake(datagram) {
+            peer.waited_ticks = None;
+        }
         // An empty datagram asks for packets that waited for keys.
         while may_send_more
             && let TunnResult::WriteToNetwork(waiting) =
@@ -185,12 +206,18 @@ impl Engine {
         self.limiter.reset_count();
         for place in self.peers.places() {
             let Some(peer) = self.peers.get(place) else { continue };
+            peer.waited_ticks = peer.waited_ticks.map(|ticks| ticks.saturating_add(1));
             if let TunnResult::WriteToNetwork(datagram) = peer.tunn.update_timers(&mut self.scratch)
             {
                 sink.send(peer.endpoint, datagram);
             }
         }
     }
+}
+
+/// Does it ask for keys, in place of a packet that waits?
+fn is_handshake(datagram: &[u8]) -> bool {
+    datagram.first() == Some(&1)
 }
 
 /// The upper 24 bits of a number in a packet are the place of the peer that it was given to.

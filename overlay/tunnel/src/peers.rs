@@ -24,6 +24,8 @@ pub struct Peer {
     pub tunn: Tunn,
     /// The life of its process when `tunn` was made.
     pub tunn_life: u64,
+    /// How many ticks ago a packet for it had to wait for keys, if nothing was heard since.
+    pub waited_ticks: Option<u32>,
 }
 
 /// The peers of this node.
@@ -90,7 +92,7 @@ impl Peers {
         let place = self.places.iter().position(Option::is_none).unwrap_or(self.places.len());
         let (key, endpoint, life) = (state.public_key, state.endpoint, state.life);
         let tunn = self.tunn(key, place);
-        let peer = Peer { state, endpoint, tunn, tunn_life: life };
+        let peer = Peer { state, endpoint, tunn, tunn_life: life, waited_ticks: None };
         match self.places.get_mut(place) {
             Some(free) => *free = Some(peer),
             None => self.places.push(Some(peer)),
@@ -138,6 +140,12 @@ impl Peers {
     /// How many peers there are.
     pub fn count(&self) -> usize {
         self.by_key.len()
+    }
+
+    /// The peers that packets have waited for this long.
+    pub fn waited_for(&self, ticks: u32) -> Vec<PublicKey> {
+        let waits = |peer: &&Peer| peer.waited_ticks.is_some_and(|waited| waited >= ticks);
+        self.places.iter().flatten().filter(waits).map(|peer| peer.state.public_key).collect()
     }
 
     /// Is there a peer whose keys change with time?

@@ -322,12 +322,12 @@ impl Process {
         self.engine.get_or_insert_with(|| {
             Engine::new(state.key.clone(), state.address, state.carried_port)
         });
-        let mut peers = 0;
+        let mut taken = Taken::default();
         self.with_engine(|engine, out| {
             engine.apply(state, out);
-            peers = engine.peers();
+            taken = Taken { peers: engine.peers(), silent: engine.silent() };
         });
-        Taken { peers }
+        taken
     }
 }
 

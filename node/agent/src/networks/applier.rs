@@ -297,6 +297,7 @@ impl Applier {
         self.reporter.report(&mut self.links);
         let is_tunnel_lost = self.tunnel.is_lost(self.plan.tunnel().as_ref());
         self.reporter.report_tunnel(&self.tunnel.said());
+        self.tell_failures();
         let is_gone = |intact: Result<Intact, BalancingError>| !matches!(intact, Ok(Intact::Yes));
         let mut lost: Vec<NetworkId> = Vec::new();
         for (id, balancer) in &mut self.balancers {
@@ -360,7 +361,8 @@ impl Applier {
 
     /// Logs failures when they begin, and when all are over.
     fn tell_failures(&self) {
-        let now: Vec<String> = self.failed.iter().flatten().cloned().collect();
+        let now = self.failed.iter().flatten().chain(self.tunnel.silent());
+        let now: Vec<String> = now.cloned().collect();
         let mut told = self.failures.lock().expect("nothing panics while it holds this");
         for failure in now.iter().filter(|failure| !told.contains(failure)) {
             tracing::warn!("networks: {failure}");

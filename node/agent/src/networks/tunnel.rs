@@ -36,6 +36,7 @@ pub(super) struct NodeTunnelHolder {
     refusal: String,
     looked_at: Instant,
     life: u64,
+    silent: Vec<String>,
     /// There may be a process, of an earlier agent perhaps.
     may_be_there: bool,
 }
@@ -57,6 +58,7 @@ impl NodeTunnelHolder {
             refusal: overlay_tunnel::is_able().err().unwrap_or_default(),
             looked_at: Instant::now(),
             life,
+            silent: Vec::new(),
             may_be_there: true,
         }
     }
@@ -145,6 +147,11 @@ impl NodeTunnelHolder {
         }
     }
 
+    /// What is wrong with the way to other nodes.
+    pub(super) fn silent(&self) -> &[String] {
+        &self.silent
+    }
+
     /// To be called each second. Returns whether something of the tunnel is not there.
     pub(super) fn is_lost(&mut self, plan: Option<&TunnelPlan>) -> bool {
         if plan.is_none() {
@@ -156,7 +163,24 @@ impl NodeTunnelHolder {
             self.guard = None;
             return true;
         }
+        if self.looked_at.elapsed() >= RETRY_INTERVAL {
+            self.looked_at = Instant::now();
+            self.silent = plan.map_or_else(Vec::new, |plan| self.ask_for_silent(plan));
+        }
         !self.tunnel.is_alive()
+    }
+
+    fn ask_for_silent(&mut self, plan: &TunnelPlan) -> Vec<String> {
+        let silent = self.tunnel.silent();
+        let ends = plan.peers.values().filter(|end| silent.contains(&end.public_key));
+        let told = ends.map(|end| {
+            let (ip, port) = (end.endpoint.ip(), end.endpoint.port());
+            format!(
+                "tunnel: {ip} does not answer, and packets of encrypted networks to it are lost; see \
+                 that the node is up, and that UDP {port} is open between the two"
+            )
+        });
+        told.collect()
     }
 
     /// A module may be loaded meanwhile, and another program may have taken the port.
@@ -176,6 +200,7 @@ impl NodeTunnelHolder {
             return;
         }
         self.failed = None;
+        self.silent.clear();
         self.tunnel.end();
         self.guard = None;
         if let Err(error) = TunnelGuard::remove(links.host_namespace(), &self.tag) {

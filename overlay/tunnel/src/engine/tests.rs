@@ -242,6 +242,33 @@ fn a_process_whose_clock_stands_in_the_past_is_understood_once_its_record_is_the
 }
 
 #[test]
+fn a_peer_that_packets_wait_for_is_silent_until_it_is_heard() {
+    let (mut one, mut two) = (node(1, &[2]), node(2, &[1]));
+    one.taken.sent.clear();
+    let tick = |node: &mut Node| (0..SILENT_TICKS).for_each(|_| node.engine.tick(&mut node.taken));
+    tick(&mut one);
+    assert!(one.engine.silent().is_empty(), "nobody wanted anything of it");
+    one.send(&packet(1, 2, PORT, b"x"));
+    assert!(one.engine.silent().is_empty(), "it has just been asked");
+    tick(&mut one);
+    assert_eq!(one.engine.silent(), [TunnelKey::derive(&[2; 32]).public()]);
+    // What it sends arrives, and what is sent to it does not.
+    let (_, asks) = two.taken.sent.pop_front().expect("it greets too");
+    one.hear(endpoint(2), &asks);
+    assert_eq!(one.engine.silent().len(), 1);
+    one.taken.sent.clear();
+    // It comes back.
+    one.engine.peers.renew(0);
+    one.send(&packet(1, 2, PORT, b"x"));
+    assert_eq!(one.engine.silent().len(), 1);
+    settle(&mut one, &mut two);
+    assert!(one.engine.silent().is_empty());
+    one.send(&packet(1, 2, PORT, b"x"));
+    tick(&mut one);
+    assert!(one.engine.silent().is_empty());
+}
+
+#[test]
 fn a_state_that_is_told_again_changes_nothing() {
     let (mut one, mut two) = (node(1, &[2]), node(2, &[1]));
     settle(&mut one, &mut two);
