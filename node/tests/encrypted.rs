@@ -8,7 +8,7 @@ mod capture;
 #[path = "lab/test_lab.rs"]
 mod test_lab;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -31,17 +31,21 @@ const ASK: &str = "a=$(busybox nslookup $0 | busybox awk '/^Name:/ { named = 1 }
 
 struct Safe {
     lab: TestLab,
+    /// Everything that has passed between the nodes.
+    wire: Capture,
 }
 
 impl Safe {
     /// `None` without root. A network in clear, and an encrypted one; a server on the second node and
     /// a client on the first are on both.
     fn open() -> Option<Safe> {
-        let safe = Safe { lab: TestLab::up('q', 2) };
-        if !safe.lab.has_namespaces() {
+        let lab = TestLab::up('q', 2);
+        if !lab.has_namespaces() {
             eprintln!("SKIPPED without root: containers, network namespaces");
             return None;
         }
+        let wire = Capture::begin(&switch(&lab));
+        let safe = Safe { lab, wire };
         let tar = safe.lab.dir.join("root.tar");
         busybox_image::write(&tar);
         for node in 1..=2 {
@@ -116,6 +120,11 @@ impl Safe {
     }
 }
 
+/// Between the nodes.
+fn switch(lab: &TestLab) -> PathBuf {
+    format!("/run/netns/edgelab-{}-switch", lab.name).into()
+}
+
 fn succeeded(output: Output, what: &str) -> String {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{what}: {said}");
@@ -139,15 +148,12 @@ fn is_vxlan(frame: &[u8], vni: u32) -> bool {
 #[test]
 fn an_encrypted_network_shows_nothing_of_itself_and_outlives_the_agent() {
     let Some(safe) = Safe::open() else { return };
-    let switch = format!("/run/netns/edgelab-{}-switch", safe.lab.name);
     let (plain, encrypted) = (safe.vni("plain"), safe.vni("safe"));
-    let wire = Capture::begin(Path::new(&switch));
-    assert!(safe.ask("server.plain").contains(SECRET));
-    wire.await_bytes(SECRET.as_bytes());
-    assert!(wire.any(|frame| is_vxlan(frame, plain)), "this is what a network in clear shows");
-    drop(wire);
+    safe.wire.await_bytes(SECRET.as_bytes());
+    let shows_plain = safe.wire.any(|frame| is_vxlan(frame, plain));
+    assert!(shows_plain, "this is what a network in clear shows");
 
-    let wire = Capture::begin(Path::new(&switch));
+    let wire = Capture::begin(&switch(&safe.lab));
     assert!(safe.ask("server.safe").contains(SECRET));
     // Who comes last in clear: when this is captured, so is everything before.
     assert!(safe.ask("server.plain").contains(SECRET));
@@ -182,18 +188,28 @@ fn an_encrypted_network_shows_nothing_of_itself_and_outlives_the_agent() {
     let said = read();
     assert!(said.contains(" 0% packet loss"), "{}", said.lines().rev().take(5).collect::<String>());
 
-    let (dir, name) = (safe.lab.dir.display().to_string(), safe.lab.name.clone());
-    assert!(is_named_by_a_process(&dir), "the tunnel's processes have the folder as an argument");
+    // The tunnel itself is killed: the agent makes another one, and meanwhile nothing passes.
+    let tunnel = process_named_by(&safe.lab.dir.join("n1/edge.networks")).expect("a tunnel");
+    assert!(Command::new("kill").args(["-9", &tunnel]).status().expect("kill").success());
+    safe.until("the server answers again", || safe.ask("server.safe").contains(SECRET));
+    let is_clear = |frame: &[u8]| is_vxlan(frame, encrypted);
+    assert!(!safe.wire.any(is_clear), "from the first packet to the last");
+
+    let (dir, name) = (safe.lab.dir.clone(), safe.lab.name.clone());
     safe.lab.succeed(&["down"]);
-    assert!(!is_named_by_a_process(&dir), "a process is left");
+    assert_eq!(process_named_by(&dir), None, "a process is left");
     let namespaces = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
     let mut left = namespaces.filter(|entry| entry.file_name().to_string_lossy().contains(&name));
     assert!(left.next().is_none(), "a namespace is left");
 }
 
-/// Has a process this in its command line?
-fn is_named_by_a_process(dir: &str) -> bool {
+/// A process that has this in its command line.
+fn process_named_by(path: &Path) -> Option<String> {
+    let path = path.display().to_string();
     let processes = std::fs::read_dir("/proc").expect("readable").flatten();
-    let mut lines = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
-    lines.any(|line| String::from_utf8_lossy(&line).contains(dir))
+    let mut found = processes.filter(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(&path)
+    });
+    found.next().map(|entry| entry.file_name().to_string_lossy().into_owned())
 }
