@@ -47,6 +47,8 @@ impl Kind {
     pub const ADDRESSES: Kind = Kind(0x87);
     /// A node's report of its end of the tunnel between nodes. Owned; the id is the node's.
     pub const TUNNEL: Kind = Kind(0x88);
+    /// A node's report of the ports that it picked for its tasks. Owned; the id is the node's.
+    pub const PICKED_PORTS: Kind = Kind(0x89);
 
     /// Does one node alone write records of this kind?
     pub fn is_owned(self) -> bool {

@@ -16,7 +16,7 @@ use crate::handover::Handovers;
 use crate::image::ImageFact;
 use crate::key::{Kind, RecordKey, task_subject};
 use crate::network::{
-    Attachments, Balancing, NetworkSpec, NodeNetworks, NodeTunnel, SlotAddresses,
+    Attachments, Balancing, NetworkSpec, NodeNetworks, NodeTunnel, PickedPorts, SlotAddresses,
 };
 use crate::node::{Availability, NodeDescription};
 use crate::previous::Previous;
@@ -184,6 +184,7 @@ fn check_owned(kind: Kind, record: &OwnedRecord) -> Result<(), Unfit> {
         | Kind::CONDITIONS
         | Kind::NODE_NETWORKS
         | Kind::TUNNEL
+        | Kind::PICKED_PORTS
             if !record.subject.is_empty() =>
         {
             Err(Unfit::Misfiled)
@@ -195,6 +196,7 @@ fn check_owned(kind: Kind, record: &OwnedRecord) -> Result<(), Unfit> {
         Kind::CONDITIONS => read::<NodeConditions>("the conditions", value).map(|_| ()),
         Kind::NODE_NETWORKS => fit::<NodeNetworks>("what a node says of networks", value),
         Kind::TUNNEL => fit::<NodeTunnel>("what a node says of its tunnel", value),
+        Kind::PICKED_PORTS => fit::<PickedPorts>("the ports that a node picked", value),
         Kind::ADDRESSES => {
             let said: SlotAddresses = read("the addresses of a slot", value)?;
             let is_its_own = said.node == record.owner()

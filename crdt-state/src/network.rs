@@ -138,6 +138,24 @@ pub struct SlotAddresses {
     pub tasks: Vec<TaskAddresses>,
 }
 
+/// A number that a node picked, for a port that is published by the nodes that run a task, and
+/// without a number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PickedPort {
+    /// The port of the task.
+    pub target: u16,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: String,
+    /// The port of the node.
+    pub published: u16,
+}
+
+/// The most ports that a node picks: a record of them fits into a value.
+pub const PICKED_PORTS_MAX: usize = 1_024;
+
+/// A node's own record of the ports that it picked, by task.
+pub type PickedPorts = BTreeMap<TaskId, Vec<PickedPort>>;
+
 impl NetworkId {
     /// The id of the fleet's default network: the same wherever it is first used.
     pub fn default_network() -> NetworkId {
@@ -160,6 +178,11 @@ impl RecordKey {
     /// The key of a node's record of its end of the tunnel.
     pub fn tunnel(id: NodeId) -> RecordKey {
         RecordKey::owned(Kind::TUNNEL, id, &[])
+    }
+
+    /// The key of a node's record of the ports that it picked.
+    pub fn picked_ports(id: NodeId) -> RecordKey {
+        RecordKey::owned(Kind::PICKED_PORTS, id, &[])
     }
 
     /// The key of `node`'s report of the addresses in one slot.

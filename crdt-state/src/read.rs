@@ -14,6 +14,8 @@ mod volume;
 pub use condition::conditions_of;
 pub use handover::handovers_of;
 pub use image::{FleetImage, fleet_images};
-pub use network::{Network, networks, node_networks_of, slot_addresses, tunnel_of};
+pub use network::{
+    Network, networks, node_networks_of, picked_ports_of, slot_addresses, tunnel_of,
+};
 pub use node::{NodeView, is_evicted, nodes};
 pub use volume::{given_up, holdings, volumes_of};

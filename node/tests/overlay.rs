@@ -160,6 +160,7 @@ fn a_network_spans_nodes_by_name_by_virtual_address_and_by_port() {
 
     let before = shop.attempts("web");
     check_taken_port(&shop);
+    check_picked_ports(&shop);
 
     // Without agents everything goes on.
     for agent in shop.lab.agents() {
@@ -222,6 +223,29 @@ fn check_taken_port(shop: &Shop) {
     drop(program);
     shop.until("it is published", || answers(2).len() > 1);
     assert!(!why(2).contains("not published"));
+}
+
+/// Each task has a port of its own, on its node only.
+fn check_picked_ports(shop: &Shop) {
+    let publish = ["service", "update", "-d", "--no-resolve-image", "--publish-add"];
+    shop.edgectl(1, &[&publish[..], &["mode=host,target=80", "web"]].concat());
+    let shown = || -> Vec<(u8, String)> {
+        let rows = shop.edgectl(3, &["service", "ps", "--format", "{{.Node}} {{.Ports}}", "web"]);
+        let row = |row: &str| {
+            let (node, ports) = row.split_once(" *:")?;
+            let (number, _) = ports.split_once("->80/tcp")?;
+            Some((node.strip_prefix('n')?.parse().ok()?, number.to_owned()))
+        };
+        rows.lines().filter_map(row).collect()
+    };
+    shop.until("all numbers are shown", || shown().len() == 3);
+    for (node, number) in shown() {
+        let of =
+            |node: u8| shop.answers(Some(1), &format!("{}:{number}", shop.address(node.into())), 3);
+        shop.until("the task answers", || of(node).len() == 1);
+        let other = node % 3 + 1;
+        assert!(of(other).is_empty(), "{number} is a port of n{node} only, and n{other} answers");
+    }
 }
 
 #[test]

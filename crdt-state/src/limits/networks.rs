@@ -2,8 +2,8 @@
 
 use super::{Bounded, MESSAGE_BYTES_MAX, NETWORKS_MAX, TASKS_MAX, Unfit, VNI_MAX, at_most, number};
 use crate::network::{
-    AddressRange, Attachments, Balancing, NetworkSpec, NodeNetworks, NodeTunnel, SlotAddresses,
-    TaskAddresses,
+    AddressRange, Attachments, Balancing, NetworkSpec, NodeNetworks, NodeTunnel, PICKED_PORTS_MAX,
+    PickedPorts, SlotAddresses, TaskAddresses,
 };
 
 impl Bounded for NetworkSpec {
@@ -53,5 +53,11 @@ impl Bounded for SlotAddresses {
             at_most("the number of networks", task.networks.len(), NETWORKS_MAX)
         };
         self.tasks.iter().try_for_each(networks)
+    }
+}
+
+impl Bounded for PickedPorts {
+    fn check(&self) -> Result<(), Unfit> {
+        at_most("the number of ports", self.values().map(Vec::len).sum(), PICKED_PORTS_MAX)
     }
 }

@@ -3,7 +3,7 @@
 use crate::id::{NetworkId, NodeId};
 use crate::key::{Kind, RecordKey};
 use crate::labels::labels;
-use crate::network::{NetworkSpec, NodeNetworks, NodeTunnel, SlotAddresses};
+use crate::network::{NetworkSpec, NodeNetworks, NodeTunnel, PickedPorts, SlotAddresses};
 use crate::record::Record;
 use crate::replica::Replica;
 use crate::spec::{Facet, Labels, Life};
@@ -62,6 +62,12 @@ pub fn networks(replica: &Replica) -> Vec<Network> {
 /// What a node says of itself on networks; `None` if it said nothing: its version is older.
 pub fn node_networks_of(replica: &Replica, id: NodeId) -> Option<NodeNetworks> {
     let said = replica.owned::<NodeNetworks>(&RecordKey::node_networks(id));
+    said.filter(|(owner, _)| *owner == id).map(|(_, said)| said)
+}
+
+/// The ports that a node picked; `None` if it picked none.
+pub fn picked_ports_of(replica: &Replica, id: NodeId) -> Option<PickedPorts> {
+    let said = replica.owned::<PickedPorts>(&RecordKey::picked_ports(id));
     said.filter(|(owner, _)| *owner == id).map(|(_, said)| said)
 }
 

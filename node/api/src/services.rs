@@ -165,7 +165,8 @@ async fn unread(api: &Api, wanted: &str) -> Result<Option<ServiceId>, Failure> {
 fn port_warnings(spec: &ServiceSpec) -> Vec<String> {
     let shares_network = spec.template.runtime == Runtime::Container
         && spec.template.container.network == NetworkMode::Host;
-    let differs = spec.endpoint.ports.iter().filter(|port| port.published != port.target);
+    let chosen = spec.endpoint.ports.iter().filter(|port| port.published != 0);
+    let differs = chosen.filter(|port| port.published != port.target);
     let words = differs.map(|port| {
         format!(
             "port {} is published as {}, but on the node's own network nothing translates it: \

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crdt_state::network::PickedPorts;
 use crdt_state::previous::RanImage;
 use crdt_state::read::NodeView;
 use crdt_state::service::{self, Service};
@@ -49,6 +50,8 @@ pub struct Snapshot {
     pub networks: Vec<NetworkRow>,
     /// The addresses of tasks, by network.
     pub task_addresses: BTreeMap<TaskId, BTreeMap<NetworkId, Vec<IpAddr>>>,
+    /// The ports that nodes picked for their tasks.
+    pub picked_ports: PickedPorts,
     /// The virtual addresses of services, by network.
     pub service_addresses: BTreeMap<ServiceId, Vec<(NetworkId, IpAddr)>>,
     /// Why this node takes part in no network; empty: it can.
@@ -92,6 +95,7 @@ impl Snapshot {
             images: fleet_images(replica),
             networks: node.network_rows(),
             task_addresses: node.task_addresses(),
+            picked_ports: node.picked_ports_of_all(),
             service_addresses: node.service_addresses(),
             network_refusal: node.addressing().facts().refusal.clone(),
             tunnel_refusal: node.tunnel_refusal(),

@@ -1,12 +1,14 @@
 //! Tasks as Docker's clients expect them: the current attempt, and each past one as a task of its
 //! own.
 
+use crdt_state::network::PickedPort;
 use crdt_state::previous::RanImage;
 use crdt_state::service::Service;
 use crdt_state::spec::Runtime;
 use crdt_state::task::{Attempt, Health, Run, Slot, TaskState, TaskStatus};
 use crdt_state::{NodeId, TaskId};
 use node_core::TaskView;
+use node_core::addressing::is_picked_by_node;
 use node_core::expand::task_name;
 
 use super::networks::attachments;
@@ -78,7 +80,7 @@ fn current(view: &TaskView, status: &TaskStatus, of: TaskContext<'_>, after_ms: 
     task.created_at = Timestamp(began.max(after_ms));
     task.updated_at = Timestamp(attempt.wall_ms);
     task.status = attempt_status(attempt, status.id);
-    task.status.port_status = host_ports(&task.status, of.service);
+    task.status.port_status = host_ports(&task.status, of, status.id);
     if attempt.state < TaskState::Running && task.status.err.is_empty() {
         task.status.err = view.reason.clone().unwrap_or_default();
     }
@@ -167,10 +169,21 @@ fn image_text(ran: &RanImage) -> String {
 }
 
 /// The ports that a running task has opened on its own node.
-fn host_ports(status: &docker::TaskStatus, service: Option<&Service>) -> PortStatus {
+fn host_ports(status: &docker::TaskStatus, of: TaskContext<'_>, task: TaskId) -> PortStatus {
     let runs = status.state == TaskState::Running.as_str();
-    let ports = service.filter(|_| runs).into_iter().flat_map(|service| &service.endpoint.ports);
-    PortStatus { ports: ports.filter(|port| port.host).map(show_port).collect() }
+    let ports = of.service.filter(|_| runs).into_iter().flat_map(|service| &service.endpoint.ports);
+    let picked = of.snapshot.and_then(|snapshot| snapshot.picked_ports.get(&task));
+    let shown = ports.filter(|port| port.host).filter_map(|port| {
+        let mut shown = show_port(port);
+        if is_picked_by_node(port) {
+            let same = |picked: &&PickedPort| {
+                (picked.target, &picked.protocol) == (port.target, &port.protocol)
+            };
+            shown.published_port = picked.into_iter().flatten().find(same)?.published;
+        }
+        Some(shown)
+    });
+    PortStatus { ports: shown.collect() }
 }
 
 fn attempt_status(attempt: &Attempt, task: TaskId) -> docker::TaskStatus {

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crdt_state::interface::TaskInterface;
-use crdt_state::network::{Block, NodeTunnel};
+use crdt_state::network::{Block, NodeTunnel, PickedPorts};
 use crdt_state::replica::Replica;
 use crdt_state::service::Service;
 use crdt_state::spec::{NetworkMode, Runtime};
@@ -29,9 +29,12 @@ use crate::event::{Event, Subject};
 
 mod blocks;
 mod interfaces;
+mod ports;
 mod records;
 
 pub use interfaces::{gateway_network, mac};
+pub(crate) use ports::free_number;
+pub use ports::is_picked_by_node;
 
 /// What the agent has found out about this machine's part in networks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +106,7 @@ pub struct Addressing {
     tunnel: Option<NodeTunnel>,
     blocks: BTreeMap<NetworkId, Vec<Block>>,
     leases: BTreeMap<TaskId, Lease>,
+    picked_ports: PickedPorts,
     /// The last address given from each block: the next one is looked for behind it, so that a name
     /// that somebody still remembers leads to nobody rather than to another task.
     last: BTreeMap<IpNet, IpAddr>,
@@ -126,6 +130,7 @@ impl Addressing {
             tunnel: networks.tunnels.get(&me).cloned(),
             blocks: said.map(|said| said.blocks.clone()).unwrap_or_default(),
             leases: BTreeMap::new(),
+            picked_ports: networks.picked_ports.get(&me).cloned().unwrap_or_default(),
             last: BTreeMap::new(),
             live: Vec::new(),
             is_outdated: true,
@@ -238,6 +243,7 @@ impl Addressing {
         }
         self.claim_own_addresses(catalog, &mut claims, lamport);
         self.release_unused(catalog);
+        self.pick_ports(catalog);
         self.write(replica, &catalog.networks, wall_ms)
     }
 

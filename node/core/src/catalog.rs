@@ -73,7 +73,7 @@ impl Touched {
 }
 
 /// The kinds that are decoded.
-const READ: [Kind; 12] = [
+const READ: [Kind; 13] = [
     Kind::NODE,
     Kind::NODE_SETTINGS,
     Kind::EVICTION,
@@ -85,6 +85,7 @@ const READ: [Kind; 12] = [
     Kind::NETWORK,
     Kind::NODE_NETWORKS,
     Kind::TUNNEL,
+    Kind::PICKED_PORTS,
     Kind::ADDRESSES,
 ];
 
@@ -131,7 +132,11 @@ impl Catalog {
                 touched.nodes = true;
                 self.nodes.insert(NodeId(key.id), read_node(replica, NodeId(key.id)));
             }
-            Kind::NETWORK | Kind::NODE_NETWORKS | Kind::TUNNEL | Kind::ADDRESSES => {
+            Kind::NETWORK
+            | Kind::NODE_NETWORKS
+            | Kind::TUNNEL
+            | Kind::PICKED_PORTS
+            | Kind::ADDRESSES => {
                 self.networks.update(replica, key, touched);
                 if key.kind == Kind::NETWORK {
                     // Whether it is encrypted decides where their tasks may run.

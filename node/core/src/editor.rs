@@ -72,7 +72,7 @@ impl Editor<'_> {
         let created = self.replica.next_stamp();
         let id = new_service_id(created, &spec.name);
         self.check_placeholders(id, spec)?;
-        let endpoint = self.endpoint(id, &spec.endpoint, None)?;
+        let endpoint = self.endpoint(id, spec, None)?;
         let spec = &ServiceSpec { endpoint, ..spec.clone() };
         self.check_aliases(id, spec, None)?;
         self.check_networks(&spec.networks)?;
@@ -119,7 +119,7 @@ impl Editor<'_> {
         if let Some(id) = owner.filter(|_| spec.name != held.name) {
             return Err(Refusal::NameTaken { name: spec.name.clone(), id });
         }
-        let endpoint = self.endpoint(id, &spec.endpoint, Some(&held))?;
+        let endpoint = self.endpoint(id, spec, Some(&held))?;
         let spec = &ServiceSpec { endpoint, ..on_its_networks(spec, &held) };
         self.check_aliases(id, spec, Some(&held))?;
         self.check_networks(&spec.networks)?;

@@ -232,6 +232,28 @@ impl Node {
             let targets = PortTargets { network, target: port.target, addresses };
             ports.entry(Port { protocol, number: port.published }).or_insert(targets);
         }
+        for (port, targets) in self.picked_ports(service.id, network) {
+            ports.entry(port).or_insert(targets);
+        }
         ports
+    }
+
+    /// The ports that this node picked for its tasks of a service; each leads to one task.
+    fn picked_ports(
+        &self,
+        service: ServiceId,
+        network: NetworkId,
+    ) -> impl Iterator<Item = (Port, PortTargets)> {
+        let tasks = self.placed_tasks(service, network);
+        let own = tasks.filter(|task| task.node == self.me() && task.is_ready());
+        own.flat_map(move |task| {
+            let picked = self.addressing().picked_ports(task.status.id).iter();
+            picked.filter_map(move |picked| {
+                let protocol = Protocol::named(&picked.protocol)?;
+                let addresses = task.addresses.to_vec();
+                let targets = PortTargets { network, target: picked.target, addresses };
+                Some((Port { protocol, number: picked.published }, targets))
+            })
+        })
     }
 }

@@ -239,8 +239,7 @@ impl Applier {
             failed.push(format!("published ports: {error}"));
         }
         self.failed[1] = failed;
-        let taken = self.ports.iter().flat_map(PortBalancer::taken);
-        self.failed[3] = taken.map(ToString::to_string).collect();
+        self.note_taken_ports();
         self.tell_failures();
     }
 
@@ -264,7 +263,17 @@ impl Applier {
         is_done &= followed.iter().all(Result::is_ok);
         if !is_done {
             self.apply_balancing();
+        } else if self.note_taken_ports() {
+            self.tell_failures();
         }
+    }
+
+    /// Returns whether programs of this machine have other ports than before.
+    fn note_taken_ports(&mut self) -> bool {
+        let taken = self.ports.iter().flat_map(PortBalancer::taken);
+        let taken = taken.map(ToString::to_string).collect();
+        let before = std::mem::replace(&mut self.failed[3], taken);
+        before != self.failed[3]
     }
 
     /// The host's table is there while this node takes part in any network.

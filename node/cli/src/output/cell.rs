@@ -83,7 +83,12 @@ impl PortRun<'_> {
             0 => first.to_string(),
             more => format!("{first}-{}", first + more),
         };
-        let (from, to) = (range(self.first.published_port), range(self.first.target_port));
+        let to = range(self.first.target_port);
+        let from = match self.first.published_port {
+            // Each task has its own, which `service ps` shows.
+            0 => "any".to_owned(),
+            first => range(first),
+        };
         format!("*:{from}->{to}/{}", self.first.protocol)
     }
 }
@@ -186,8 +191,10 @@ mod tests {
             port(8_002, 82, "host"),
             port(65_535, 65_535, "host"),
             port(90, 80, "host"),
+            port(0, 80, "host"),
         ];
-        let expected = "*:8000-8001->80-81/tcp, *:8002->82/tcp, *:65535->65535/tcp, *:90->80/tcp";
+        let expected = "*:8000-8001->80-81/tcp, *:8002->82/tcp, *:65535->65535/tcp, *:90->80/tcp, \
+                        *:any->80/tcp";
         assert_eq!(ports(&held), expected);
         assert_eq!(ports_with_mode(&held[..2]), "*:8000-8001->80-81/tcp (ingress)");
     }

@@ -13,8 +13,8 @@ use node_docker::service::{EndpointSpec, PortConfig, ServiceSpec};
 /// The ports of a new service.
 #[derive(Debug, Default, Args)]
 pub struct NewPorts {
-    /// Port of every node: 8080:80, 53:53/udp, 8000-8009:80-89; only of the nodes that run it:
-    /// mode=host,published=8080,target=80
+    /// Port of every node: 8080:80, 53:53/udp, 8000-8009:80-89, or 80 to have a number chosen; only
+    /// of the nodes that run it: mode=host,published=8080,target=80
     #[arg(short, long, value_name = "PORT", value_parser = value::published,
         help_heading = "Network")]
     publish: Vec<Published>,
@@ -97,7 +97,8 @@ pub fn check(spec: &ServiceSpec) -> Result<(), Failure> {
     };
     let mut ports = spec.endpoint_spec.iter().flat_map(|endpoint| &endpoint.ports);
     let Some(port) = ports.find(|port| port.publish_mode == "ingress") else { return Ok(()) };
-    let (published, target) = (port.published_port, port.target_port);
+    let target = port.target_port;
+    let published = if port.published_port == 0 { target } else { port.published_port };
     Err(Failure::new(format!("port {published} of every node needs a network of the fleet"))
         .why(why)
         .hint(format!("mode=host,published={published},target={target} for this port")))
@@ -106,7 +107,12 @@ pub fn check(spec: &ServiceSpec) -> Result<(), Failure> {
 /// A port that is there already is not added twice.
 fn add(ports: &mut Vec<PortConfig>, added: &[Published]) {
     for port in added.iter().flat_map(|Published(ports)| ports) {
-        if !ports.contains(port) {
+        // A number that was chosen for it stays.
+        let is_there = ports.iter().any(|held| {
+            let published_port = if port.published_port == 0 { 0 } else { held.published_port };
+            PortConfig { published_port, ..held.clone() } == *port
+        });
+        if !is_there {
             ports.push(port.clone());
         }
     }
@@ -153,6 +159,7 @@ mod tests {
             ["53:53/tcp", "8081:80/tcp"]
         );
         assert_eq!(ports("--publish-add 1-2:1-2/udp")[2..], ["1:1/udp", "2:2/udp"]);
+        assert_eq!(ports("--publish-add 80 --publish-add 81")[2..], ["0:81/tcp"]);
     }
 
     #[test]

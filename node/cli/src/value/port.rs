@@ -1,8 +1,8 @@
 //! `--publish`: ports of a service that are reached from outside the fleet, with ranges, in both of
 //! Docker's forms.
 //!
-//! Without a published port it is the same as the target: no node could choose a free one for all
-//! the others while they are apart.
+//! Without a published port the agent chooses one: for a port of every node when the service is
+//! written, else each node for each of its tasks.
 
 use crate::output::{count, nearest};
 use node_docker::service::PortConfig;
@@ -92,7 +92,7 @@ pub fn published(text: &str) -> Result<Published, BadPort> {
         name: String::new(),
         protocol: protocol.to_owned(),
         target_port: *target,
-        published_port: published.unwrap_or(*target),
+        published_port: published.unwrap_or(0),
         publish_mode: publish_mode.to_owned(),
     });
     Ok(Published(ports.collect()))
@@ -195,9 +195,10 @@ mod tests {
         for (text, ports) in [
             ("8080:80", &["8080:80/tcp ingress"][..]),
             ("53:53/UDP", &["53:53/udp ingress"]),
-            ("80", &["80:80/tcp ingress"]),
+            ("80", &["0:80/tcp ingress"]),
             ("published=8080,target=80,mode=host,protocol=sctp", &["8080:80/sctp host"]),
-            ("target=80", &["80:80/tcp ingress"]),
+            ("target=80", &["0:80/tcp ingress"]),
+            ("mode=host,target=80", &["0:80/tcp host"]),
             ("mode=ingress,target=80,published=81", &["81:80/tcp ingress"]),
         ] {
             assert_eq!(shown(text), ports, "{text}");
@@ -209,9 +210,9 @@ mod tests {
         for (text, ports) in [
             ("8000-8001:80-81", &["8000:80/tcp ingress", "8001:81/tcp ingress"][..]),
             ("8000-8001:80/udp", &["8000:80/udp ingress", "8001:80/udp ingress"]),
-            ("80-81", &["80:80/tcp ingress", "81:81/tcp ingress"]),
+            ("80-81", &["0:80/tcp ingress", "0:81/tcp ingress"]),
             ("mode=host,published=90-91,target=80-81", &["90:80/tcp host", "91:81/tcp host"]),
-            ("65534-65535", &["65534:65534/tcp ingress", "65535:65535/tcp ingress"]),
+            ("65534-65535", &["0:65534/tcp ingress", "0:65535/tcp ingress"]),
         ] {
             assert_eq!(shown(text), ports, "{text}");
         }

@@ -34,6 +34,15 @@ impl Addressing {
             replica.put_owned(RecordKey::tunnel(self.me), tunnel, wall_ms);
             is_changed = true;
         }
+        let picked = self.all_picked_ports();
+        if networks.picked_ports.get(&self.me).map_or(!picked.is_empty(), |said| said != picked) {
+            let key = RecordKey::picked_ports(self.me);
+            match picked.is_empty() {
+                true => replica.retire_owned(key, wall_ms),
+                false => replica.put_owned(key, picked, wall_ms),
+            }
+            is_changed = true;
+        }
         let mut slots: BTreeMap<(ServiceId, Slot), SlotAddresses> = BTreeMap::new();
         for (task, lease) in &self.leases {
             let (service, slot, node) = (lease.service, lease.slot, self.me);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crdt_state::network::{NodeTunnel, SlotAddresses};
+use crdt_state::network::{NodeTunnel, PickedPorts, SlotAddresses};
 use crdt_state::read::{self, Network};
 use crdt_state::replica::Replica;
 use crdt_state::service::Service;
@@ -26,6 +26,8 @@ pub struct NetworkCatalog {
     pub claims: Claims,
     /// What nodes say of their ends of the tunnel.
     pub tunnels: BTreeMap<NodeId, NodeTunnel>,
+    /// The ports that nodes picked for their tasks.
+    pub picked_ports: BTreeMap<NodeId, PickedPorts>,
     /// The addresses of tasks, per service.
     pub addresses: BTreeMap<ServiceId, BTreeMap<(Slot, NodeId), SlotAddresses>>,
     address_keys: BTreeMap<RecordKey, (ServiceId, Slot, NodeId)>,
@@ -53,6 +55,11 @@ impl NetworkCatalog {
                 let id = NodeId(key.id);
                 self.tunnels.remove(&id);
                 self.tunnels.extend(read::tunnel_of(replica, id).map(|said| (id, said)));
+            }
+            Kind::PICKED_PORTS => {
+                let id = NodeId(key.id);
+                self.picked_ports.remove(&id);
+                self.picked_ports.extend(read::picked_ports_of(replica, id).map(|said| (id, said)));
             }
             Kind::ADDRESSES => self.update_addresses(replica, key, touched),
             _ => {}

@@ -7,10 +7,11 @@ use crdt_state::limits::{NAME_CHARS_MAX, VNI_MAX};
 use crdt_state::network::DEFAULT_NETWORK;
 use crdt_state::spec::Labels;
 use ipnet::IpNet;
+use overlay::tunnel::TUNNEL_PORT;
 use serde::{Deserialize, Serialize};
 
-/// Where packets of networks arrive, by UDP.
-pub const VXLAN_PORT: u16 = 4789;
+/// Where packets of networks arrive, by UDP: VXLAN and the tunnel.
+pub const OWN_PORTS: [u16; 2] = [4_789, TUNNEL_PORT];
 
 /// Names that are no network of operators.
 pub const PREDEFINED: [&str; 5] = ["host", "none", "bridge", "ingress", DEFAULT_NETWORK];
@@ -199,11 +200,11 @@ pub enum BadNetwork {
         /// The network.
         network: String,
     },
-    /// The port between nodes cannot be published.
+    /// A port between nodes cannot be published.
     #[error(
-        "port {VXLAN_PORT}/udp carries the networks between nodes and cannot be published; choose another number, or leave it out to have one chosen"
+        "port {0}/udp carries the networks between nodes and cannot be published; choose another number, or leave it out to have one chosen"
     )]
-    OwnPort,
+    OwnPort(u16),
     /// No such network.
     #[error("network {0} not found; `edgectl network ls` lists them")]
     Missing(String),

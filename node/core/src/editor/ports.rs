@@ -3,15 +3,14 @@
 use std::collections::BTreeSet;
 
 use crdt_state::ServiceId;
+use crdt_state::network::PickedPorts;
 use crdt_state::service::Service;
-use crdt_state::spec::{Endpoint, PublishedPort};
+use crdt_state::spec::{Endpoint, PublishedPort, Runtime};
 
 use super::Editor;
-use crate::edit::Refusal;
-use crate::edit::network::{BadNetwork, VXLAN_PORT};
-
-/// Numbers that are chosen for ports of every node: Docker's range.
-pub const AUTOMATIC: std::ops::RangeInclusive<u16> = 30_000..=32_767;
+use crate::addressing::{free_number, is_picked_by_node};
+use crate::edit::network::{BadNetwork, OWN_PORTS};
+use crate::edit::{Refusal, ServiceSpec};
 
 impl Editor<'_> {
     /// The endpoint with a number for each port of every node that has none, or a refusal. A number
@@ -19,21 +18,32 @@ impl Editor<'_> {
     pub(super) fn endpoint(
         &self,
         id: ServiceId,
-        asked: &Endpoint,
+        spec: &ServiceSpec,
         held: Option<&Service>,
     ) -> Result<Endpoint, Refusal> {
+        let asked = &spec.endpoint;
         let services = self.catalog().services.values();
         let others: Vec<&Service> = services.filter(|service| service.id != id).collect();
         let mut taken: BTreeSet<(String, u16)> = BTreeSet::new();
         for port in others.iter().flat_map(|other| &other.endpoint.ports).chain(&asked.ports) {
             taken.insert((port.protocol.clone(), port.published));
         }
+        // Nodes give way to what is asked for, but need not.
+        let picked = self.catalog().networks.picked_ports.values().flat_map(PickedPorts::values);
+        for picked in picked.flatten() {
+            taken.insert((picked.protocol.clone(), picked.published));
+        }
         let mut endpoint = asked.clone();
         for port in &mut endpoint.ports {
-            if (port.published, port.protocol.as_str()) == (VXLAN_PORT, "udp") {
-                return Err(BadNetwork::OwnPort.into());
+            if port.protocol == "udp" && OWN_PORTS.contains(&port.published) {
+                return Err(BadNetwork::OwnPort(port.published).into());
             }
-            if port.published == 0 && !port.host {
+            if is_picked_by_node(port) {
+                // Without networks nothing is translated: the port is the one that the task opens.
+                if !has_networks(spec) {
+                    port.published = port.target;
+                }
+            } else if port.published == 0 {
                 let before = held.and_then(|service| published_before(service, port));
                 let chosen = before.or_else(|| choose(id, port, &taken));
                 let (protocol, target) = (port.protocol.clone(), port.target);
@@ -52,6 +62,10 @@ impl Editor<'_> {
     }
 }
 
+fn has_networks(spec: &ServiceSpec) -> bool {
+    !spec.networks.is_empty() && spec.template.runtime == Runtime::Container
+}
+
 /// The number that the service has for this protocol and target.
 fn published_before(service: &Service, port: &PublishedPort) -> Option<u16> {
     let same = |held: &&PublishedPort| {
@@ -66,13 +80,7 @@ fn choose(id: ServiceId, port: &PublishedPort, taken: &BTreeSet<(String, u16)>) 
     hasher.update(&id.0);
     hasher.update(&port.target.to_be_bytes());
     hasher.update(port.protocol.as_bytes());
-    let hash = hasher.finalize();
-    let start = u16::from_be_bytes([hash.as_bytes()[0], hash.as_bytes()[1]]);
-    let count = AUTOMATIC.end() - AUTOMATIC.start() + 1;
-    let numbers = (0..count).map(|step| {
-        AUTOMATIC.start() + (u32::from(start) + u32::from(step)).rem_euclid(count.into()) as u16
-    });
-    numbers.into_iter().find(|number| !taken.contains(&(port.protocol.clone(), *number)))
+    free_number(&hasher, |number| taken.contains(&(port.protocol.clone(), number)))
 }
 
 /// Does another service publish the number, where either of the two does on every node?

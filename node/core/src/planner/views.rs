@@ -27,6 +27,9 @@ pub fn service(catalog: &Catalog, id: ServiceId) -> Option<ServiceView> {
             holders.push(Holder { slot: *slot, node: *node, standing, running_since });
         }
     }
+    // Ports without a number are picked by each node, so they keep no task from any.
+    let ports = service.endpoint.ports.iter();
+    let fixed = ports.filter(|port| port.host && port.published != 0);
     Some(ServiceView {
         id,
         created: service.created,
@@ -41,7 +44,7 @@ pub fn service(catalog: &Catalog, id: ServiceId) -> Option<ServiceView> {
         max_per_node: service.placement.max_per_node,
         priority: service.placement.priority,
         reservations: service.template.reservations.clone(),
-        host_ports: service.endpoint.ports.iter().filter(|p| p.host).cloned().collect(),
+        host_ports: fixed.cloned().collect(),
         volumes: volumes::named_by(service),
         has_networks: is_on_networks(service),
         needs_tunnel: is_on_networks(service) && catalog.networks.encrypted_of(service).is_some(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crdt_state::network::PickedPorts;
 use crdt_state::read::Network;
 use crdt_state::service::Service;
 use crdt_state::task::Slot;
@@ -81,6 +82,12 @@ impl Node {
         let records = self.catalog().networks.addresses.values().flat_map(BTreeMap::values);
         let tasks = records.flat_map(|record| &record.tasks);
         tasks.map(|said| (said.task, said.networks.clone())).collect()
+    }
+
+    /// The ports that nodes picked for their tasks.
+    pub fn picked_ports_of_all(&self) -> PickedPorts {
+        let said = self.catalog().networks.picked_ports.values();
+        said.flatten().map(|(task, ports)| (*task, ports.clone())).collect()
     }
 
     /// The virtual addresses of all services, by network.

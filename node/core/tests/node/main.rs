@@ -9,6 +9,7 @@ mod network_names;
 mod networks;
 mod pair;
 mod poison;
+mod ports;
 mod rollout;
 mod runs;
 mod timers;

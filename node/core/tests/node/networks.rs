@@ -5,12 +5,10 @@ use std::net::IpAddr;
 
 use crdt_state::NetworkId;
 use crdt_state::network::Attachment;
-use crdt_state::spec::{PublishedPort, Runtime};
+use crdt_state::spec::Runtime;
 use crdt_state::task::RunEvent;
 use node_core::edit::network::{BadNetwork, NetworkRequest, RangeRequest};
 use node_core::{Edit, Edited, Input, NetworkFacts, Refusal, ServiceSpec};
-
-use overlay::plan::{Port, Protocol};
 
 use crate::host::{Host, networks, spec};
 use crate::pair::Pair;
@@ -252,64 +250,6 @@ fn a_node_without_networks_gets_no_task_that_needs_one() {
     assert!(reasons.iter().any(|reason| reason.contains("no vxlan")), "{reasons:?}");
     host.feed(Input::NetworksFound(networks()));
     assert_eq!(host.started.len(), 2, "the kernel module was loaded");
-}
-
-fn port(published: u16, protocol: &str, host: bool) -> PublishedPort {
-    PublishedPort { published, target: 80, protocol: protocol.into(), host }
-}
-
-#[test]
-fn a_port_has_one_service_and_a_chosen_number_is_for_life() {
-    let mut host = Host::new();
-    let back = network(&mut host, "back", "");
-    let with = |name: &str, ports: Vec<PublishedPort>| {
-        let mut spec = on(back, name, 1);
-        spec.endpoint.ports = ports;
-        spec
-    };
-    let one = host.create(with("one", vec![port(0, "tcp", false), port(8080, "tcp", false)]));
-    let ports = |host: &Host, id| host.node.service(id).expect("there").endpoint.ports.clone();
-    let chosen = ports(&host, one)[0].published;
-    assert!((30_000..=32_767).contains(&chosen));
-    for taken in [port(8080, "tcp", false), port(8080, "tcp", true), port(chosen, "tcp", false)] {
-        let refused = host.edit(Edit::CreateService(Box::new(with("two", vec![taken]))));
-        let Err(Refusal::PortTaken { service, .. }) = refused else { panic!("{refused:?}") };
-        assert_eq!(service, "one");
-    }
-    for own in [port(4789, "udp", false), port(4789, "udp", true)] {
-        let refused = host.edit(Edit::CreateService(Box::new(with("two", vec![own]))));
-        assert_eq!(refused, Err(Refusal::Network(BadNetwork::OwnPort)));
-    }
-    host.create(with("tunnel", vec![port(4789, "tcp", false)]));
-    host.create(with("other", vec![port(8080, "udp", false), port(9000, "tcp", true)]));
-    host.create(with("elsewhere", vec![port(9000, "tcp", true)]));
-    let mut update = with("one", vec![port(0, "tcp", false), port(8081, "tcp", false)]);
-    update.scale = crdt_state::spec::Scale::Global;
-    let update = Edit::UpdateService { id: one, version: None, spec: Box::new(update) };
-    host.edit(update).expect("updated");
-    assert_eq!(ports(&host, one)[0].published, chosen);
-}
-
-#[test]
-fn a_published_port_leads_to_ready_tasks_and_a_port_in_host_mode_to_its_own() {
-    let mut pair = Pair::joined();
-    let back = network(&mut pair.hosts[0], "back", "");
-    let mut web = on(back, "web", 2);
-    web.endpoint.ports = vec![port(8080, "tcp", false), port(9090, "tcp", true)];
-    pair.hosts[0].create(web);
-    pair.wait(20_000);
-    pair.hosts.iter_mut().for_each(|host| drop(host.start_all()));
-    pair.wait(20_000);
-    for host in &pair.hosts {
-        let plan = host.node.overlay_plan();
-        let targets =
-            |number| plan.ports[&Port { protocol: Protocol::Tcp, number }].addresses.clone();
-        assert_eq!((targets(8080).len(), targets(9090).len()), (2, 1));
-        let own = plan.networks[&back].tasks.values().flatten().copied().collect::<Vec<_>>();
-        assert_eq!(targets(9090), own);
-        assert_eq!(plan.networks[&back].node_addresses.len(), 1);
-        assert_eq!(plan.networks[&back].peers.len(), 1);
-    }
 }
 
 /// Both sides of a cut claim the only block of a subnet.

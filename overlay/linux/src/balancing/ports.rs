@@ -182,7 +182,9 @@ impl PortBalancer {
         let Some(known) = self.spread.destinations() else { return self.apply(plan) };
         let (mut wanted, mut others) = (BTreeMap::new(), BTreeMap::new());
         let mut left: Vec<IpAddr> = Vec::new();
-        for port in ports {
+        let is_left =
+            |port: &&Port| self.reservations.is_taken(port) && plan.ports.contains_key(port);
+        for port in ports.iter().filter(|port| !is_left(port)) {
             let Some((network, targets)) = reached(plan, *port) else { return self.apply(plan) };
             for (key, targets) in by_family(*port, &targets) {
                 let Some(before) = known.get(&key) else { return self.apply(plan) };

@@ -20,6 +20,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use overlay::plan::{Port, Protocol};
+use overlay::tunnel::TUNNEL_PORT;
 use procfs::net::TcpState;
 use procfs::process::{FDTarget, Process, all_processes};
 use socket2::{Domain, Socket, Type};
@@ -44,7 +45,7 @@ impl fmt::Display for TakenPort {
         write!(f, "port {number}/{protocol} is not published on this node: ")?;
         match &self.holder {
             Some((name, process)) => write!(f, "{name} (process {process}) has it")?,
-            None if is_of_vxlan(self.port) => write!(f, "it carries the networks themselves")?,
+            None if is_of_networks(self.port) => write!(f, "it carries the networks themselves")?,
             None => write!(f, "a program that the agent cannot see has it")?,
         }
         write!(f, "; stop it, or publish another number")
@@ -121,12 +122,13 @@ impl Reservations {
     }
 }
 
-fn is_of_vxlan(port: Port) -> bool {
-    (port.protocol, port.number) == (Protocol::Udp, VXLAN_PORT)
+/// Also before the socket for it is there.
+fn is_of_networks(port: Port) -> bool {
+    port.protocol == Protocol::Udp && [VXLAN_PORT, TUNNEL_PORT].contains(&port.number)
 }
 
 fn try_one(port: Port, listeners: &mut Option<Listeners>) -> State {
-    if is_of_vxlan(port) {
+    if is_of_networks(port) {
         return State::Taken(TakenPort { port, holder: None });
     }
     match bind(port) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeVal;
 use overlay::plan::{OverlayPlan, Port, PortTargets, Protocol};
+use overlay_linux::balancing::Changed;
 
 use crate::lab::{HOST, HOST_6, Lab, is_possible, task, task_6};
 use crate::network::network;
@@ -55,6 +56,8 @@ fn a_program_of_the_machine_keeps_its_port_and_all_others_are_published() {
     assert!(told[0].starts_with("port 8080/tcp is not published on this node: "), "{told:?}");
     assert!(told[0].contains(&process) && told[2].contains(&process), "{told:?}");
     assert!(told[1].contains("4789/udp") && told[1].contains("the networks themselves"));
+    let ports = plan.ports.keys().copied().collect();
+    assert_eq!(balancer.apply_some(&plan, &ports).unwrap(), Changed::Nothing);
     // The program goes on.
     setsockopt(&own, sockopt::ReceiveTimeout, &TimeVal::new(2, 0)).unwrap();
     let mut client = lab.outside.inside(|| TcpStream::connect((HOST, PUBLISHED)).unwrap());

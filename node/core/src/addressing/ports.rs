@@ -1,0 +1,95 @@
+//! Numbers for ports that the nodes of a task publish, and that were asked for without one: each
+//! task has its own, so that several of a service can be on one node.
+//!
+//! A number stays as long as the task is there, unless somebody asks for this very number. Nobody
+//! else is asked: the port is one of this node alone, and everybody reads it in its record.
+
+use std::collections::BTreeSet;
+
+use crdt_state::TaskId;
+use crdt_state::network::{PICKED_PORTS_MAX, PickedPort, PickedPorts};
+use crdt_state::spec::PublishedPort;
+
+use super::{Addressing, is_on_networks};
+use crate::catalog::Catalog;
+
+/// Numbers that are chosen for ports of every node: Docker's range.
+pub const AUTOMATIC: std::ops::RangeInclusive<u16> = 30_000..=32_767;
+
+/// Is it to be picked by each node?
+pub fn is_picked_by_node(port: &PublishedPort) -> bool {
+    port.host && port.published == 0
+}
+
+impl Addressing {
+    /// The ports that were picked for a task.
+    pub fn picked_ports(&self, task: TaskId) -> &[PickedPort] {
+        self.picked_ports.get(&task).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn all_picked_ports(&self) -> &PickedPorts {
+        &self.picked_ports
+    }
+
+    /// Picks a number for each port that has none, and forgets those of tasks that are gone.
+    pub(super) fn pick_ports(&mut self, catalog: &Catalog) {
+        let before = std::mem::take(&mut self.picked_ports);
+        self.picked_ports = self.picked(&before, catalog);
+        let differs = |task: &TaskId| self.picked_ports.get(task) != before.get(task);
+        let changed = self.leases.iter().filter(|(task, _)| differs(task));
+        self.changed.extend(changed.map(|(_, lease)| lease.service));
+    }
+
+    fn picked(&self, before: &PickedPorts, catalog: &Catalog) -> PickedPorts {
+        let mut picked_ports = PickedPorts::new();
+        let mut open: BTreeSet<(TaskId, &str, u16)> = BTreeSet::new();
+        for (task, lease) in &self.leases {
+            let service = catalog.services.get(&lease.service).filter(|s| is_on_networks(s));
+            let ports = service.into_iter().flat_map(|service| &service.endpoint.ports);
+            let ports = ports.filter(|port| is_picked_by_node(port));
+            open.extend(ports.map(|port| (*task, port.protocol.as_str(), port.target)));
+        }
+        if open.is_empty() {
+            return picked_ports;
+        }
+        let asked = catalog.services.values().flat_map(|service| &service.endpoint.ports);
+        let mut taken: BTreeSet<(&str, u16)> =
+            asked.map(|port| (port.protocol.as_str(), port.published)).collect();
+        let mut missing = Vec::new();
+        for (task, protocol, target) in open.into_iter().take(PICKED_PORTS_MAX) {
+            let held = before.get(&task).into_iter().flatten();
+            let mut held =
+                held.filter(|held| (held.protocol.as_str(), held.target) == (protocol, target));
+            match held.next().filter(|held| !taken.contains(&(protocol, held.published))) {
+                Some(held) => {
+                    taken.insert((protocol, held.published));
+                    picked_ports.entry(task).or_default().push(held.clone());
+                }
+                None => missing.push((task, protocol, target)),
+            }
+        }
+        for (task, protocol, target) in missing {
+            let mut hasher = blake3::Hasher::new_derive_key("edgectl port of a task 1");
+            hasher.update(&task.0);
+            hasher.update(&target.to_be_bytes());
+            hasher.update(protocol.as_bytes());
+            let free = free_number(&hasher, |number| taken.contains(&(protocol, number)));
+            let Some(published) = free else { continue };
+            taken.insert((protocol, published));
+            let picked = PickedPort { target, protocol: protocol.to_owned(), published };
+            picked_ports.entry(task).or_default().push(picked);
+        }
+        picked_ports
+    }
+}
+
+/// The first automatic number that is not taken, from a place that the hash says.
+pub(crate) fn free_number(of: &blake3::Hasher, is_taken: impl Fn(u16) -> bool) -> Option<u16> {
+    let hash = of.finalize();
+    let start = u16::from_be_bytes([hash.as_bytes()[0], hash.as_bytes()[1]]);
+    let count = AUTOMATIC.end() - AUTOMATIC.start() + 1;
+    let numbers = (0..count).map(|step| {
+        AUTOMATIC.start() + (u32::from(start) + u32::from(step)).rem_euclid(count.into()) as u16
+    });
+    numbers.into_iter().find(|number| !is_taken(*number))
+}
