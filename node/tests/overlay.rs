@@ -19,6 +19,9 @@ use test_lab::TestLab;
 /// Enough for a machine that is busy with other tests.
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// Each request draws one of three tasks: so many miss one once in 60,000 times.
+const ENOUGH: usize = 30;
+
 /// Resolves a name as a client does, and takes the first address.
 const RESOLVE: &str = "resolve() { busybox nslookup $1 | busybox awk \
                        '/^Name:/ { named = 1 } named && /^Address/ { print $2; exit }'; }";
@@ -153,9 +156,9 @@ fn a_network_spans_nodes_by_name_by_virtual_address_and_by_port() {
     assert!(shop.in_cli(&["ping", "-c", "1", "-W", "2", "web"]).contains("1 packets received"));
     // By the port, on every node, from each and from itself.
     for node in 1..=3 {
-        assert_eq!(shop.answers(Some(node), "127.0.0.1:8080", 12).len(), 3, "node {node}");
+        assert_eq!(shop.answers(Some(node), "127.0.0.1:8080", ENOUGH).len(), 3, "node {node}");
         let other = format!("{}:8080", shop.address(usize::from(node)));
-        assert_eq!(shop.answers(Some(1), &other, 12).len(), 3, "node {node} from the first");
+        assert_eq!(shop.answers(Some(1), &other, ENOUGH).len(), 3, "node {node} from the first");
     }
 
     let before = shop.attempts("web");
@@ -167,7 +170,7 @@ fn a_network_spans_nodes_by_name_by_virtual_address_and_by_port() {
         let kill = Command::new("kill").args(["-9", &agent.to_string()]).status();
         assert!(kill.expect("kill is there").success());
     }
-    assert_eq!(shop.answers(Some(2), "127.0.0.1:8080", 12).len(), 3);
+    assert_eq!(shop.answers(Some(2), "127.0.0.1:8080", ENOUGH).len(), 3);
     // A start complains about the agents that are still missing, except the last.
     for node in ["n1", "n2"] {
         shop.lab.run(&["start", node]);
