@@ -17,6 +17,8 @@ use overlay_linux::links::Links;
 #[expect(clippy::unwrap_used, reason = "shared with the tests")]
 #[path = "../tests/links/lab.rs"]
 mod lab;
+#[path = "measure_links/one_task.rs"]
+mod one_task;
 
 use lab::{Lab, NETWORK, addresses, apply, inside, interface, plan, run, run_in, task_run};
 
@@ -33,7 +35,7 @@ fn main() {
     let parts: Vec<String> = std::env::args().skip(1).collect();
     let wants = |name: &str| parts.is_empty() || parts.iter().any(|part| part == name);
     if wants("task") {
-        one_task(&lab);
+        one_task::one_task(&lab);
     }
     if wants("many") {
         many(&lab);
@@ -67,35 +69,6 @@ fn available() -> i64 {
     let status = std::fs::read_to_string("/proc/meminfo").expect(WORKS);
     let line = status.lines().find(|line| line.starts_with("MemAvailable")).expect(WORKS);
     line.split_whitespace().nth(1).expect(WORKS).parse().expect(WORKS)
-}
-
-fn one_task(lab: &Lab) {
-    let started = Instant::now();
-    let mut links = lab.open(1);
-    println!("open with probe: {:.1} ms", ms(started));
-    let started = Instant::now();
-    apply(&mut links, &plan(1, 2, 50));
-    println!("first apply, one network: {:.1} ms", ms(started));
-    let mut times = (Vec::new(), Vec::new(), Vec::new());
-    for task in 0..50 {
-        let started = Instant::now();
-        links.attach(task_run(1, task), &[interface(1, task)]).expect(WORKS);
-        times.0.push(ms(started));
-    }
-    for task in 0..50 {
-        let started = Instant::now();
-        links.attach(task_run(1, task), &[interface(1, task)]).expect(WORKS);
-        times.1.push(ms(started));
-    }
-    for task in 0..50 {
-        let started = Instant::now();
-        links.detach(task_run(1, task)).expect(WORKS);
-        times.2.push(ms(started));
-    }
-    println!("attach, one interface, median of 50: {:.2} ms", median(times.0));
-    println!("attach again, nothing to do, median of 50: {:.2} ms", median(times.1));
-    println!("detach, median of 50: {:.2} ms", median(times.2));
-    assert!(links.remove_all().failures.is_empty());
 }
 
 /// 20 networks with 5 peers and 10 tasks each.

@@ -33,6 +33,8 @@ pub struct Links {
     pub(crate) networks: BTreeMap<NetworkId, Network>,
     /// The interfaces of every task that was attached and not detached.
     pub(crate) tasks: BTreeMap<Run, Vec<TaskInterface>>,
+    /// Those of them that have ended, and are detached when there is time.
+    pub(crate) ended: BTreeSet<Run>,
 }
 
 impl Links {
@@ -62,7 +64,8 @@ impl Links {
         }
         let host_watch = Watch::open(&host.namespace, Ours::LinksNamed(names::HOST_LINKS)).ok();
         let (directory, networks) = (directory.into(), BTreeMap::new());
-        Ok(Links { directory, host, host_watch, networks, tasks })
+        let ended = BTreeSet::new();
+        Ok(Links { directory, host, host_watch, networks, tasks, ended })
     }
 
     /// Compares the plan with the kernel and changes what differs. Networks and tasks that are not

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crdt_state::NetworkId;
@@ -16,6 +17,9 @@ use crate::names;
 use crate::namespace::{self, Namespace};
 use crate::space::Space;
 use crate::sysctl;
+
+/// The most tasks that wait to be detached.
+const ENDED_MAX: usize = 64;
 
 impl Links {
     /// Gives a task exactly these interfaces and returns the file of its namespace, which is made
@@ -35,6 +39,7 @@ impl Links {
             applied.fail(own, "attach it", Cause::NoNetwork);
             return first_failure(applied).map(|()| PathBuf::new());
         }
+        self.detach_holders(run, interfaces, &mut applied);
         self.record(run, interfaces, &mut applied);
         let path = names::task_file(&self.directory, run);
         let space = self.task_space(run, &mut applied);
@@ -56,7 +61,47 @@ impl Links {
         first_failure(applied)
     }
 
+    /// As [`Links::detach`], when there is time: by [`Links::detach_next`]. The kernel takes tens of
+    /// milliseconds to remove a link, and a task that starts should not wait for those that ended.
+    ///
+    /// # Errors
+    /// That of another task: if too many wait, the first of them is removed now.
+    pub fn detach_later(&mut self, run: Run) -> Result<(), LinkError> {
+        self.ended.insert(run);
+        match self.ended.len() > ENDED_MAX {
+            true => self.detach_next(),
+            false => Ok(()),
+        }
+    }
+
+    /// Is there a task to detach?
+    pub fn has_ended(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
+    /// Removes one of the tasks that wait for it.
+    ///
+    /// # Errors
+    /// The first thing that could not be removed.
+    pub fn detach_next(&mut self) -> Result<(), LinkError> {
+        self.ended.pop_first().map_or(Ok(()), |run| self.detach(run))
+    }
+
+    /// The tasks that ended and had an address that another one is to have now.
+    fn detach_holders(&mut self, run: Run, interfaces: &[TaskInterface], applied: &mut Applied) {
+        self.ended.remove(&run);
+        let wanted: BTreeSet<&IpAddr> = interfaces.iter().flat_map(|one| &one.addresses).collect();
+        let holds = |run: &&Run| {
+            let mut held = self.tasks.get(run).into_iter().flatten().flat_map(|one| &one.addresses);
+            held.any(|address| wanted.contains(address))
+        };
+        for holder in self.ended.iter().filter(holds).copied().collect::<Vec<_>>() {
+            self.remove_task(holder, applied);
+        }
+    }
+
     pub(crate) fn remove_task(&mut self, run: Run, applied: &mut Applied) {
+        self.ended.remove(&run);
         self.remove_interfaces(run, &[], applied);
         let own = Subject::Task(run);
         let path = names::task_file(&self.directory, run);

@@ -29,6 +29,9 @@ use super::tunnel::NodeTunnelHolder;
 /// How often the kernel is asked whether tables are still there. One message for each network.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// For how long there must be nothing to do before the links of a task that ended are removed.
+const DETACH_PAUSE: Duration = Duration::from_millis(50);
+
 /// How often everything is compared with the kernel, whether or not something changed.
 const COMPARE_INTERVAL: Duration = Duration::from_secs(120);
 
@@ -93,16 +96,18 @@ impl Applier {
                     let _ = done.send(self.attach(run, &interfaces));
                 }
                 Some(Order::Count { done }) => {
-                    let _ = done.send(self.dropped());
+                    let _ = done.send(Dropped::count(self.ports.as_mut(), &mut self.balancers));
                 }
                 Some(Order::Leave { done }) => {
                     self.remove_all();
                     let _ = done.send(());
                 }
+                None if self.links.has_ended() => self.detach_next(),
                 None => self.look(),
             }
             if waiting.is_none() {
-                waiting = match orders.recv_timeout(LOOK_INTERVAL) {
+                let pause = if self.links.has_ended() { DETACH_PAUSE } else { LOOK_INTERVAL };
+                waiting = match orders.recv_timeout(pause) {
                     Ok(order) => Some(order),
                     Err(RecvTimeoutError::Timeout) => None,
                     Err(RecvTimeoutError::Disconnected) => return,
@@ -200,7 +205,7 @@ impl Applier {
     fn apply_tasks(&mut self, runs: &[Run]) {
         for run in runs {
             let result = match self.plan.tasks.get(run) {
-                None => self.links.detach(*run),
+                None => self.links.detach_later(*run),
                 Some(task) => {
                     let held = self.links.interfaces(*run);
                     if held.is_none_or(|held| *held == task.interfaces) {
@@ -212,6 +217,13 @@ impl Applier {
             if let Err(error) = result {
                 tracing::warn!("networks: {error}");
             }
+        }
+        self.links.is_disturbed();
+    }
+
+    fn detach_next(&mut self) {
+        if let Err(error) = self.links.detach_next() {
+            tracing::warn!("networks: {error}");
         }
         self.links.is_disturbed();
     }
@@ -328,8 +340,7 @@ impl Applier {
         }
         let is_due = self.compared_at.elapsed() >= COMPARE_INTERVAL;
         if is_due {
-            let dropped = self.dropped();
-            self.told.tell(dropped);
+            self.told.tell(Dropped::count(self.ports.as_mut(), &mut self.balancers));
         }
         let is_disturbed = self.links.is_disturbed();
         let is_wanted = is_due || is_disturbed || is_tunnel_lost || !self.failed[0].is_empty();
@@ -339,18 +350,6 @@ impl Applier {
                 self.apply_balancing();
             }
         }
-    }
-
-    /// The packets that our tables dropped.
-    fn dropped(&mut self) -> Dropped {
-        let mut dropped = Dropped::default();
-        if let Some(ports) = &mut self.ports {
-            dropped.vxlan = ports.dropped_vxlan().unwrap_or_default();
-        }
-        let networks = self.balancers.values_mut();
-        let counted = networks.map(|network| network.dropped_strangers().unwrap_or_default());
-        dropped.strangers = counted.sum();
-        dropped
     }
 
     fn remove_all(&mut self) {

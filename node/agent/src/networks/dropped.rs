@@ -1,5 +1,10 @@
 //! Packets that our tables dropped because of where they came from.
 
+use std::collections::BTreeMap;
+
+use crdt_state::NetworkId;
+use overlay_linux::balancing::{NetworkBalancer, PortBalancer};
+
 /// How many, since each table was written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Dropped {
@@ -10,6 +15,17 @@ pub(crate) struct Dropped {
 }
 
 impl Dropped {
+    /// What the tables of the host and of these networks dropped.
+    pub(super) fn count(
+        host: Option<&mut PortBalancer>,
+        networks: &mut BTreeMap<NetworkId, NetworkBalancer>,
+    ) -> Dropped {
+        let vxlan = host.map_or(0, |host| host.dropped_vxlan().unwrap_or_default());
+        let networks = networks.values_mut();
+        let strangers = networks.map(|network| network.dropped_strangers().unwrap_or_default());
+        Dropped { vxlan, strangers: strangers.sum() }
+    }
+
     /// The numbers with their names among the agent's counters.
     pub(crate) fn counters(self) -> [(&'static str, u64); 2] {
         [("networks.dropped.vxlan", self.vxlan), ("networks.dropped.source", self.strangers)]

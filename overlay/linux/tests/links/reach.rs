@@ -278,3 +278,34 @@ fn the_first_packet_of_a_task_is_not_lost() {
         ping(&namespace, "10.9.0.1").unwrap();
     }
 }
+
+#[test]
+fn a_task_gets_the_address_of_one_that_ended_and_waits_for_no_other() {
+    let Some(lab) = Lab::new(1) else { return };
+    let mut links = lab.open(1);
+    apply(&mut links, &plan(1, 1, 4));
+    let mut attach = |task| links.attach(task_run(1, task), &[interface(1, task)]).unwrap();
+    let tasks: Vec<PathBuf> = (0..4).map(&mut attach).collect();
+    for ended in [0, 1, 2] {
+        links.detach_later(task_run(1, ended)).unwrap();
+    }
+    let other = interface(1, 1);
+    links.attach(task_run(1, 9), std::slice::from_ref(&other)).unwrap();
+    for address in &other.addresses {
+        ping(&tasks[3], &address.to_string()).unwrap();
+    }
+    let there = |links: &Links| {
+        [0, 1, 2].into_iter().filter(|task| links.interfaces(task_run(1, *task)).is_some()).count()
+    };
+    assert_eq!(there(&links), 2, "only the one that had the address is gone");
+    while links.has_ended() {
+        links.detach_next().unwrap();
+    }
+    assert_eq!(there(&links), 0);
+    let shown = run_in(&lab.network(1), "ip -o link");
+    // The loopback link, VXLAN, the way to the host, and two tasks.
+    assert_eq!(shown.lines().count(), 5, "{shown}");
+    for address in &other.addresses {
+        ping(&tasks[3], &address.to_string()).unwrap();
+    }
+}
