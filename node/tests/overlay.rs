@@ -153,6 +153,19 @@ fn a_network_spans_nodes_by_name_by_virtual_address_and_by_port() {
     let one = shop.answers(None, "web.2", 2);
     assert_eq!(one.len(), 1);
     assert!(shop.in_cli(&["nslookup", "nothing.back"]).is_empty(), "there is no such name");
+    // What each node answers, as their own servers say.
+    let said = |name: &str| -> serde_json::Value {
+        // It fails while nodes answer differently.
+        let json = shop.try_edgectl(1, &["dns", "--json", "--all", name]).unwrap_or_default();
+        let found: serde_json::Value = serde_json::from_str(&json).unwrap_or_default();
+        found["Networks"][0].clone()
+    };
+    let count = |rows: &serde_json::Value, key: &str, word: &str| {
+        rows.as_array().into_iter().flatten().filter(|row| row[key] == word).count()
+    };
+    shop.until("all nodes answer alike", || {
+        count(&said("web.back")["Nodes"], "Outcome", "answers") == 3
+    });
     assert!(shop.in_cli(&["ping", "-c", "1", "-W", "2", "web"]).contains("1 packets received"));
     // By the port, on every node, from each and from itself.
     for node in 1..=3 {
@@ -184,6 +197,11 @@ fn a_network_spans_nodes_by_name_by_virtual_address_and_by_port() {
     shop.until("only its own task answers", || {
         let answers = shop.answers(None, "web", 12);
         !answers.is_empty() && answers.len() < 3 && shop.answers(None, "web", 6) == answers
+    });
+    shop.until("the others are silent, and last in the answer", || {
+        let found = said("tasks.web");
+        let last = count(&found["Services"][0]["Tasks"], "Standing", "last");
+        last == 2 && count(&found["Nodes"], "Outcome", "silent") == 2
     });
     shop.lab.succeed(&["heal"]);
     shop.until("all three answer", || shop.answers(None, "web", 12).len() == 3);

@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 
+use crdt_state::NetworkId;
 use crdt_state::interface::TaskInterface;
 use crdt_state::task::{Run, TaskStart};
 use node_core::{NetworkFacts, Node};
@@ -39,10 +40,12 @@ use tokio::sync::oneshot;
 use crate::command::Command;
 use crate::config::Config;
 use crate::identity::NodeKey;
+use crate::name_said::NameSaid;
 use applier::{Applier, Parts};
 use dropped::Dropped;
 use machine_facts::Reporter;
 use names::FleetNames;
+pub(super) use names::short_id;
 use tunnel::NodeTunnelHolder;
 
 /// The namespaces of an agent are kept beside its socket, in a directory with this extension:
@@ -168,6 +171,11 @@ impl Networks {
             // The thread ends with the agent.
             let _ = self.orders.send(Order::Change(Box::new(change)));
         }
+    }
+
+    /// What the name servers of this node's containers answer about a name on one network.
+    pub(super) fn say_name(&self, name: &str, network: NetworkId) -> NameSaid {
+        self.names.say(name, network)
     }
 
     /// From now on the node is told when this machine's own network changes.

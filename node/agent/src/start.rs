@@ -86,7 +86,9 @@ fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), Agen
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
     let background = opening.background;
     let local_runs = LocalRuns { runs: opening.runs.clone(), background: background.clone() };
-    transport.serve(Arc::new(PeerRequestHandler::new(local_runs, opening.puller.clone())));
+    let networks = opening.networks.networks.clone();
+    let service = PeerRequestHandler::new(local_runs, opening.puller.clone(), networks);
+    transport.serve(Arc::new(service));
     opening.puller.connect(FleetLink {
         me,
         transport: transport.downgrade(),

@@ -28,6 +28,7 @@ mod latest;
 mod lifecycle;
 mod logs;
 mod lookup;
+mod names;
 mod networks;
 mod nodes;
 mod pin;
@@ -167,6 +168,7 @@ fn router(api: Api) -> Router {
         .route("/edge/plan", get(edge::plan))
         .route("/edge/counters", get(edge::counters))
         .route("/edge/top", get(top::top))
+        .route("/edge/names/{name}", get(names::find))
         .route("/edge/conflicts", get(conflicts::list).post(conflicts::pick))
         .route("/edge/volumes", get(volumes::fleet))
         .route("/edge/volumes/{node}/{name}", delete(volumes::remove_on))

@@ -8,6 +8,7 @@ mod client;
 mod completion;
 mod conflicts;
 mod cp;
+mod dns;
 mod doctor;
 mod each;
 mod events;
@@ -137,6 +138,16 @@ enum Command<O: LocalCommands> {
         "edgectl why pi-3       a node",
     ))]
     Why(why::WhyArgs),
+    /// What a name leads to, and why
+    #[command(
+        help_template = examples!(
+            "edgectl dns web            what containers of this node are answered, and which tasks that is",
+            "edgectl dns --all web      also what the name servers of every node answer",
+            "edgectl dns tasks.web.back on one network",
+        ),
+        after_help = "Exit codes: 0 the name has an address, 1 it has none, or nodes answer differently (--all).",
+    )]
+    Dns(dns::DnsArgs),
     /// Who should run what
     Plan(plan::PlanArgs),
     /// Edits that lost against a concurrent one
@@ -226,6 +237,7 @@ async fn ask_agent<O: LocalCommands>(command: Command<O>, socket: &Path) -> Resu
         Command::Swarm(command) => swarm::run(command, client?).await,
         Command::Status(args) => status::run(args, client?).await,
         Command::Why(args) => why::run(args, client?).await,
+        Command::Dns(args) => dns::run(args, client?).await,
         Command::Plan(args) => plan::run(args, client?).await,
         Command::Conflicts(args) => conflicts::run(args, client?).await,
         Command::Events(args) => events::run(args, client?).await,

@@ -18,7 +18,7 @@ use crdt_state::stamp::{Stamp, Writer};
 use crdt_state::task::{Run, Slot};
 use crdt_state::{NetworkId, NodeId, ServiceId, StoreId, TaskId};
 
-use crate::expand::{self, Names};
+use crate::expand::{self, Names, task_name};
 use crate::node::Node;
 
 /// The prefix of a name that leads to all tasks of a service.
@@ -220,9 +220,8 @@ impl Node {
                 false => Reach::Unreachable,
             };
             let slot = slot_word(placed.slot);
-            let own = format!("{}.{slot}", service.name);
-            let mut hosts = vec![format!("{own}.{}", run.task), own, container_name(run)];
-            hosts.extend(self.hostname_of(service, placed.slot, placed.node, run.task));
+            let mut hosts = self.host_names(service, placed.slot, placed.node, run);
+            hosts.push(container_name(run));
             let addresses = placed.addresses.iter();
             let addresses = addresses.map(|address| NamedAddress { reach, address: *address });
             NamedTask { slot, task: run.task, hosts, addresses: addresses.collect() }
@@ -234,6 +233,20 @@ impl Node {
             virtual_addresses,
             tasks: tasks.collect(),
         })
+    }
+
+    /// The names of one task, without that of its container.
+    pub(crate) fn host_names(
+        &self,
+        service: &Service,
+        slot: Slot,
+        node: NodeId,
+        run: Run,
+    ) -> Vec<String> {
+        let own = task_name(&service.name, slot);
+        let mut names = vec![format!("{own}.{}", run.task), own];
+        names.extend(self.hostname_of(service, slot, node, run.task));
+        names
     }
 
     /// The host name that the template gives a task.

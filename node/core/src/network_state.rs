@@ -83,6 +83,12 @@ impl NetworkState {
         self.names.get(&network)
     }
 
+    /// Is any task of this node on the network?
+    pub fn has_tasks_on(&self, network: NetworkId) -> bool {
+        let tasks = self.services.values().flat_map(|service| service.tasks.values());
+        tasks.flat_map(|task| &task.interfaces).any(|interface| interface.network == network)
+    }
+
     /// Brings the state up to date. Returns what this node's kernel must change.
     pub fn update(&mut self, node: &Node, news: NetworkNews) -> PlanChange {
         let mut change = PlanChange::default();

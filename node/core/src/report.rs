@@ -13,6 +13,7 @@ use crate::plan::Plan;
 use crate::planner::Planner;
 use crate::view::View;
 
+mod names;
 mod networks;
 mod nodes;
 mod rollout;
@@ -21,6 +22,7 @@ mod unfit;
 mod volumes;
 mod why;
 
+pub use names::{NameMeaning, NameRow, NameService, NameTask, Standing};
 pub use networks::{NetworkDetail, NetworkRow, NetworkService, NetworkTask};
 pub use nodes::NodeRow;
 pub use rollout::{Rollout, RolloutState};

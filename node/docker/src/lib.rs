@@ -16,6 +16,7 @@ pub mod edge;
 pub mod event;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod exec;
+pub mod name;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod network;
 #[allow(missing_docs, reason = "the fields are Docker's own")]

@@ -1,5 +1,6 @@
 //! Requests of peers about images: which blobs this node has, the content of a blob (also while it
-//! grows), to fetch a blob for the site, to resolve a name, to keep a copy.
+//! grows), to fetch a blob for the site, to resolve a name, to keep a copy. The other requests are
+//! passed on from here.
 //!
 //! A blob is sent in frames: a first one, bytes, and a last one; or a refusal, at any time. While
 //! this node waits for the uplink, the transport's empty frames keep the requester waiting.
@@ -22,6 +23,8 @@ use super::rate::Bucket;
 use super::streams::Streams;
 use super::{ContentKind, ImagePuller, Source, blocking};
 use crate::local_runs::LocalRuns;
+use crate::names;
+use crate::networks::Networks;
 use crate::transport::{BlobOrigin, BlobRequest, PeerRequest, PeerService, PeerStream};
 
 /// Frames of one stream that wait for the peer to receive them, of up to 60 KiB each.
@@ -37,14 +40,19 @@ const ASKED_MAX: usize = 256;
 pub(crate) struct PeerRequestHandler {
     local_runs: LocalRuns,
     puller: ImagePuller,
+    networks: Option<Networks>,
     blobs: Arc<BlobServer>,
 }
 
 impl PeerRequestHandler {
-    pub(crate) fn new(local_runs: LocalRuns, puller: ImagePuller) -> PeerRequestHandler {
+    pub(crate) fn new(
+        local_runs: LocalRuns,
+        puller: ImagePuller,
+        networks: Option<Networks>,
+    ) -> PeerRequestHandler {
         let given = Bucket::new(puller.rate_limit());
         let blobs = BlobServer { puller: puller.clone(), streams: Streams::default(), given };
-        PeerRequestHandler { local_runs, puller, blobs: Arc::new(blobs) }
+        PeerRequestHandler { local_runs, puller, networks, blobs: Arc::new(blobs) }
     }
 
     /// Answers on the background runtime, and stops when the peer is gone.
@@ -79,6 +87,12 @@ impl PeerService for PeerRequestHandler {
             PeerRequest::Blob(request) => self.spawn(frames, move |frames| async move {
                 blobs.give(request, &frames).await;
             }),
+            PeerRequest::Names { name, networks } => {
+                let served = self.networks.clone();
+                self.spawn(frames, move |frames| async move {
+                    names::answer(served.as_ref(), &name, &networks, &frames).await;
+                });
+            }
             PeerRequest::Resolve(name) => self.spawn(frames, move |frames| async move {
                 let _ = frames.send(wire::encode(&puller.resolve_here(&name).await)).await;
             }),

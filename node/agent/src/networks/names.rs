@@ -14,6 +14,8 @@ use node_docker::container_id;
 use overlay::change::PlanChange;
 use overlay_dns::{Addresses, AskedName, Reverse, Zone};
 
+use crate::name_said::NameSaid;
+
 /// Digits of a container's id that are its short name, as in Docker.
 const SHORT_ID_CHARS: usize = 12;
 
@@ -33,12 +35,25 @@ impl FleetNames {
         self.0.write().unwrap_or_else(PoisonError::into_inner).update(node, news)
     }
 
+    /// What the servers of this node answer about a name on one network.
+    pub(super) fn say(&self, name: &str, network: NetworkId) -> NameSaid {
+        let state = self.current();
+        let names = state.names(network).filter(|_| state.has_tasks_on(network));
+        let Some(names) = names else {
+            return NameSaid { network, is_served: false, addresses: None };
+        };
+        let addresses =
+            |found: Vec<NamedAddress>| found.iter().map(|found| found.address).collect();
+        NameSaid { network, is_served: true, addresses: names.addresses(name).map(addresses) }
+    }
+
     fn current(&self) -> RwLockReadGuard<'_, NetworkState> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn short_id(run: Run) -> String {
+/// The name of a container that is given none.
+pub(crate) fn short_id(run: Run) -> String {
     container_id(run)[..SHORT_ID_CHARS].to_owned()
 }
 

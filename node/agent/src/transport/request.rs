@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use crdt_state::NetworkId;
 use crdt_state::task::Run;
 use runtime::image::auth::Login;
 use runtime::run_request::RunRequest;
@@ -44,6 +45,14 @@ pub enum PeerRequest {
         run: Run,
         /// The request.
         request: RunRequest,
+    },
+    /// What the name servers there answer about a name on these networks, one frame each. Agents
+    /// before networks had names end the stream without an answer.
+    Names {
+        /// The name, without that of a network.
+        name: String,
+        /// The networks.
+        networks: Vec<NetworkId>,
     },
 }
 

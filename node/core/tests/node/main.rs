@@ -5,6 +5,7 @@ mod conflicts;
 mod encrypted;
 mod host;
 mod names;
+mod names_behind;
 mod network_names;
 mod networks;
 mod pair;

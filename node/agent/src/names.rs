@@ -1,0 +1,90 @@
+//! What the name servers of each node answer: here at once, on other nodes by asking their agents.
+
+use crdt_state::task::Run;
+use crdt_state::{NetworkId, NodeId, wire};
+use tokio::sync::mpsc;
+
+use super::command::Unanswered;
+use super::handle::Handle;
+use super::name_said::NameSaid;
+use super::networks::{self, Networks};
+use crate::transport::{DialFailure, PeerRequest};
+
+/// Networks that a peer may ask about in one request; a frame of each is sent.
+const NETWORKS_MAX: usize = 64;
+
+/// Addresses of one name that are sent: of 17 bytes each, in a frame of at most 64 KiB. A name
+/// server's answer over TCP ends there as well.
+const ADDRESSES_MAX: usize = 3_000;
+
+/// Why a node does not say what it answers.
+#[derive(Debug, thiserror::Error)]
+pub enum NamesUnsaid {
+    /// This agent is ending.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+    /// The node is unreachable for the fleet, or no member.
+    #[error("it cannot be reached; edgectl node ls")]
+    Silent,
+    /// It does not answer.
+    #[error("{0}")]
+    Peer(DialFailure),
+    /// The answer is cut off, or no answer.
+    #[error("its agent does not know this question; is it of an older version?")]
+    Junk,
+}
+
+impl Handle {
+    /// What the name servers of a node answer about a name on these networks. A node that has no
+    /// container on a network does not serve it.
+    pub async fn ask_name(
+        &self,
+        node: NodeId,
+        name: &str,
+        on: &[NetworkId],
+    ) -> Result<Vec<NameSaid>, NamesUnsaid> {
+        let on = &on[..on.len().min(NETWORKS_MAX)];
+        if node == self.me() {
+            return Ok(on.iter().map(|id| say(self.shared.networks.as_ref(), name, *id)).collect());
+        }
+        if self.is_silent(node).await? {
+            return Err(NamesUnsaid::Silent);
+        }
+        let route = self.route(node).await?.ok_or(NamesUnsaid::Silent)?;
+        let request = PeerRequest::Names { name: name.to_owned(), networks: on.to_vec() };
+        let mut reply = self.shared.transport.request(route, request);
+        let mut said = Vec::new();
+        while said.len() < on.len() {
+            let frame = reply.next().await.ok_or(NamesUnsaid::Junk)?.map_err(NamesUnsaid::Peer)?;
+            said.push(wire::decode(&frame).map_err(|_| NamesUnsaid::Junk)?);
+        }
+        Ok(said)
+    }
+
+    /// The name of a container that is given none, as the name servers know it.
+    pub fn container_name() -> fn(Run) -> String {
+        networks::short_id
+    }
+}
+
+fn say(networks: Option<&Networks>, name: &str, id: NetworkId) -> NameSaid {
+    let nothing = NameSaid { network: id, is_served: false, addresses: None };
+    let mut said = networks.map_or(nothing, |networks| networks.say_name(name, id));
+    if let Some(addresses) = &mut said.addresses {
+        addresses.truncate(ADDRESSES_MAX);
+    }
+    said
+}
+
+/// The answer to a peer, frame by frame.
+pub(super) async fn answer(
+    served: Option<&Networks>,
+    name: &str,
+    networks: &[NetworkId],
+    frames: &mpsc::Sender<Vec<u8>>,
+) {
+    for id in networks.iter().take(NETWORKS_MAX) {
+        // The peer may be gone.
+        let _ = frames.send(wire::encode(&say(served, name, *id))).await;
+    }
+}
