@@ -8,13 +8,14 @@
 //!                   fib saddr . iif oif missing goto strangers }
 //! chain strangers { iifname "vxlan0" icmp type 3 fib saddr type local accept; … 11; … 12
 //!                   iifname "vxlan0" icmpv6 type & 0x80 == 0 fib saddr type local accept
-//!                   counter drop }
+//!                   ip6 saddr :: drop; counter drop }
 //! ```
 //!
 //! Routes say who is behind which link: the task behind its pair, each peer's blocks behind VXLAN,
 //! everything else, if there is a way out, behind the host. So a task that comes or goes changes
 //! nothing here. The gateway has one address on all nodes: what another node's gateway has to say
-//! about a packet comes from an address that is ours too.
+//! about a packet comes from an address that is ours too. A task without an address yet asks whether
+//! anybody has it, from `::`: nobody answers here, and it pretends nothing.
 
 use super::chains::{IPV4, IPV6};
 use super::expression::{Meta, Rule};
@@ -44,7 +45,8 @@ pub(super) fn chains() -> [Chain; 2] {
     let errors_6 = kind(IPV6.number, ICMP_6).mask(0, &[ICMP_6_INFORMATION]).is(0, &[0]);
     let told = errors.into_iter().chain([errors_6]);
     let mut strangers: Vec<Rule> = told.map(|rule| rule.source_is_local().accept()).collect();
-    strangers.push(Rule::default().counted().drop_packet());
+    let without_address = IPV6.load_source(IPV6.rule(), 0).is(0, &[0; 16]);
+    strangers.extend([without_address.drop_packet(), Rule::default().counted().drop_packet()]);
     let is_stranger = Rule::default().source_is_not_behind_input();
     [
         Chain::inner(STRANGERS_CHAIN, strangers),

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, UdpSocket};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::lab::{Lab, addresses, inside, interface, ping, plan, run_in, task_run};
 use crate::members::{guarded, heard, listen, packet};
@@ -39,6 +40,20 @@ fn a_task_cannot_use_the_address_of_another() {
         }
     }
     assert!(one.network.dropped_strangers().unwrap() >= before + 6);
+}
+
+#[test]
+fn a_task_that_gives_itself_no_address_is_no_stranger() {
+    let Some(lab) = Lab::new(1) else { return };
+    let mut one = guarded(&lab, 1, &plan(1, 1, 1));
+    // The kernel asks from `::` whether somebody has this address, and says so when nobody answers.
+    run_in(&one.task, "ip address add fd09:0:0:1::99/64 dev eth0");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while run_in(&one.task, "ip address show dev eth0").contains("tentative") {
+        assert!(Instant::now() < deadline, "nobody has the address, and it is not taken");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(one.network.dropped_strangers().unwrap(), 0);
 }
 
 #[test]
