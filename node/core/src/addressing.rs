@@ -21,16 +21,17 @@ use crdt_state::task::{AdoptedRun, Slot, TaskStart};
 use crdt_state::{NetworkId, NodeId, ServiceId, TaskId};
 use ipnet::IpNet;
 use overlay::blocks::Division;
-use overlay::claims::{self, Claims};
+use overlay::claims::Claims;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, NetworkCatalog};
-use crate::event::{Event, Subject};
+use crate::event::Event;
 
 mod blocks;
 mod interfaces;
 mod ports;
 mod records;
+mod renumbered;
 
 pub use interfaces::{gateway_network, mac};
 pub(crate) use ports::free_number;
@@ -235,11 +236,13 @@ impl Addressing {
         self.end_leases();
         let mut claims = catalog.networks.claims.clone();
         self.note_own(&mut claims);
-        for lost in self.give_up_lost(catalog, &mut claims) {
-            events.push(renumbered(catalog, lost, wall_ms));
-        }
+        self.give_up_lost(catalog, &mut claims);
         for live in self.live.clone() {
-            self.lease(live, catalog, &mut claims, lamport);
+            let held = self.lease(live, catalog, &mut claims, lamport);
+            if let Some(lease) = self.leases.get(&live.task) {
+                let known = (catalog, &claims);
+                events.extend(renumbered::events(live, &held, lease, known, wall_ms));
+            }
         }
         self.claim_own_addresses(catalog, &mut claims, lamport);
         self.release_unused(catalog);
@@ -254,14 +257,21 @@ impl Addressing {
         self.leases.retain(|task, _| live.contains(task));
     }
 
-    /// Sees to it that a task has an address on each network of its service.
-    fn lease(&mut self, live: LiveTask, catalog: &Catalog, claims: &mut Claims, lamport: u64) {
-        let Some(service) = catalog.services.get(&live.service) else { return };
+    /// Sees to it that a task has an address on each network of its service. Returns what it had
+    /// before, if that was looked at.
+    fn lease(
+        &mut self,
+        live: LiveTask,
+        catalog: &Catalog,
+        claims: &mut Claims,
+        lamport: u64,
+    ) -> Vec<Leased> {
+        let Some(service) = catalog.services.get(&live.service) else { return Vec::new() };
         let held = self.leases.remove(&live.task);
         let is_wanted = held.is_some() || !live.has_begun;
         if !is_wanted || !self.is_able() || !is_on_networks(service) {
             self.leases.extend(held.map(|held| (live.task, held)));
-            return;
+            return Vec::new();
         }
         // A further attempt takes connections again.
         let was_withdrawn = held.as_ref().is_some_and(|held| held.is_withdrawn);
@@ -280,8 +290,11 @@ impl Addressing {
             let addresses = settled.ranges.iter().filter_map(|range| {
                 let division = Division::of(range);
                 let kept = kept.iter().copied().find(|ip| {
-                    self.is_mine(network, &division, *ip)
-                        || self.claim_again(network, &division, *ip, claims, lamport)
+                    self.is_mine(network, &division, *ip) || {
+                        let own = std::slice::from_ref(&division);
+                        let taken = blocks::taken_by_services(catalog, network, own);
+                        self.claim_again(network, (&division, &taken), *ip, claims, lamport)
+                    }
                 });
                 kept.or_else(|| self.give(network, &division, catalog, claims, lamport))
             });
@@ -295,6 +308,7 @@ impl Addressing {
             self.changed.insert(service);
         }
         self.leases.insert(live.task, lease);
+        held
     }
 
     /// The networks by which this node publishes ports.
@@ -336,7 +350,8 @@ impl Addressing {
     /// The interfaces that a live task has now; none: it is on the network of its template.
     pub fn interfaces(&self, task: TaskId, catalog: &Catalog) -> Vec<TaskInterface> {
         let Some(lease) = self.leases.get(&task) else { return Vec::new() };
-        // Also when its service is gone, or one of its networks: it may still have connections.
+        // Also when its service is gone: it may still have connections. A network that has no
+        // address for it takes no other away.
         interfaces::that_can_be(lease, &catalog.networks)
     }
 }
@@ -350,11 +365,4 @@ pub fn is_on_networks(service: &Service) -> bool {
 fn free_name(taken: Vec<&str>) -> String {
     let mut names = (0..).map(|number| format!("eth{number}"));
     names.find(|name| !taken.contains(&name.as_str())).expect("there are enough numbers")
-}
-
-fn renumbered(catalog: &Catalog, lost: claims::Lost, wall_ms: u64) -> Event {
-    let (block, node) = (lost.block.subnet.to_string(), catalog.hostname(lost.to));
-    let subject = Subject::Node { id: lost.to, name: node };
-    let attributes = vec![("block", block)];
-    Event { subject, action: "renumber", attributes, wall_ms }
 }

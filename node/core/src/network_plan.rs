@@ -76,10 +76,10 @@ impl Node {
     }
 
     fn task_plan(&self, live: &LiveTask) -> Option<(Run, TaskPlan)> {
+        // Also a task whose only address went to somebody else, until there is another: a
+        // namespace that was made anew would not be that of its process.
+        self.addressing().leases().get(&live.task).filter(|lease| !lease.interfaces.is_empty())?;
         let interfaces = self.addressing().interfaces(live.task, self.catalog());
-        if interfaces.is_empty() {
-            return None;
-        }
         let service = self.catalog().services.get(&live.service);
         let said = self.catalog().said(live.service, live.slot, self.me());
         let version = said.and_then(|record| {

@@ -21,12 +21,7 @@ impl Addressing {
 
     /// Gives up the blocks that another node holds, those of networks that are gone, and those that
     /// a network's new subnet does not have.
-    pub(super) fn give_up_lost(
-        &mut self,
-        catalog: &Catalog,
-        claims: &mut Claims,
-    ) -> Vec<claims::Lost> {
-        let mut given_up = Vec::new();
+    pub(super) fn give_up_lost(&mut self, catalog: &Catalog, claims: &mut Claims) {
         let settled = &catalog.networks.settled;
         self.blocks.retain(|network, _| settled.contains_key(network));
         for (network, blocks) in &mut self.blocks {
@@ -39,10 +34,8 @@ impl Addressing {
                 let is_virtual = virtual_addresses.iter().any(|ip| block.subnet.contains(ip));
                 !is_lost && fits && !is_virtual
             });
-            given_up.extend(lost);
         }
         self.note_own(claims);
-        given_up
     }
 
     /// Is the address in one of this node's blocks of this division?
@@ -53,15 +46,18 @@ impl Addressing {
     }
 
     /// A node that lost its records claims the blocks again in which its tasks run, unless another
-    /// node has claimed them.
+    /// node has claimed them, or `virtual_addresses` has the address.
     pub(super) fn claim_again(
         &mut self,
         network: NetworkId,
-        division: &Division,
+        (division, virtual_addresses): (&Division, &[IpAddr]),
         ip: IpAddr,
         claims: &mut Claims,
         lamport: u64,
     ) -> bool {
+        if virtual_addresses.contains(&ip) {
+            return false;
+        }
         let block = division.block_of(ip).filter(|block| division.is_block(block));
         let Some(subnet) = block else { return false };
         let others = claims.iter().filter(|(node, _)| **node != self.me);
@@ -208,7 +204,11 @@ fn divisions(ranges: &[AddressRange]) -> Vec<Division> {
 }
 
 /// The virtual addresses on a network that is not divided: there they lie among the blocks.
-fn taken_by_services(catalog: &Catalog, network: NetworkId, divisions: &[Division]) -> Vec<IpAddr> {
+pub(super) fn taken_by_services(
+    catalog: &Catalog,
+    network: NetworkId,
+    divisions: &[Division],
+) -> Vec<IpAddr> {
     if divisions.iter().all(|division| !division.is_undivided()) {
         return Vec::new();
     }

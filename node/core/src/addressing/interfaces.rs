@@ -54,7 +54,7 @@ pub fn of_lease(
     leased.iter().map(|leased| interface(leased, networks)).collect()
 }
 
-/// Those interfaces of a task that it can have.
+/// The interfaces of a task on the networks that have addresses for it.
 pub fn that_can_be(lease: &Lease, networks: &NetworkCatalog) -> Vec<TaskInterface> {
     lease.interfaces.iter().filter_map(|leased| interface(leased, networks).ok()).collect()
 }

@@ -284,3 +284,36 @@ fn after_a_heal_one_of_two_claims_holds_and_the_other_task_goes_on_with_another_
     assert_eq!(distinct(&after), after.len(), "{after:?}");
     assert_eq!(after.len(), 5, "the subnet holds no more");
 }
+
+/// One side of a cut gives its services the virtual addresses at which the other has tasks.
+#[test]
+fn a_task_makes_room_for_a_virtual_address_of_the_other_side_and_goes_on() {
+    for (subnet, kept) in [("10.9.0.0/28", 8), ("10.9.0.0/29", 2)] {
+        let mut pair = Pair::joined();
+        let small = network(&mut pair.hosts[0], "small", subnet);
+        pair.wait(20_000);
+        pair.is_heard = [false, false];
+        pair.wait(60_000);
+        let tasks = if kept == 8 { 8 } else { 5 };
+        let mut by_name = on(small, "tasks", tasks);
+        by_name.by_name = true;
+        pair.hosts[1].create(by_name);
+        pair.wait(10_000);
+        let runs = pair.hosts[1].start_all();
+        assert_eq!(runs.len(), tasks as usize);
+        let names = ["a", "b", "c", "d", "e"];
+        names[..if kept == 8 { 5 } else { 3 }].iter().for_each(|name| {
+            pair.hosts[0].create(on(small, name, 0));
+        });
+        pair.is_heard = [true, true];
+        pair.wait(60_000);
+        let plan = pair.hosts[1].node.overlay_plan();
+        let virtual_addresses: Vec<_> = plan.networks[&small].virtual_addresses.keys().collect();
+        let given: Vec<IpAddr> = plan.networks[&small].tasks.values().flatten().copied().collect();
+        assert!(given.iter().all(|ip| !virtual_addresses.contains(&ip)), "{plan:?}");
+        assert_eq!(given.len(), kept, "{plan:?}");
+        // A task without an address keeps its namespace: the next address goes into it.
+        assert!(runs.iter().all(|run| plan.tasks.contains_key(run)), "{plan:?}");
+        assert!(pair.hosts[1].stopped.is_empty());
+    }
+}
