@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crdt_state::NetworkId;
 use crdt_state::task::Run;
 
-use crate::plan::{LocalNetwork, OverlayPlan, Port, PortTargets, TaskPlan};
+use crate::plan::{LocalNetwork, OverlayPlan, PathPlan, Port, PortTargets, TaskPlan};
 
 /// What changed in a plan. An entry without a value is removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct PlanChange {
     pub ports: BTreeMap<Port, Option<PortTargets>>,
     /// The tasks of this node.
     pub tasks: BTreeMap<Run, Option<TaskPlan>>,
+    /// The paths to other nodes, if any of it changed.
+    pub paths: Option<Option<PathPlan>>,
 }
 
 impl PlanChange {
@@ -34,12 +36,16 @@ impl PlanChange {
         self.virtual_addresses.extend(later.virtual_addresses);
         self.ports.extend(later.ports);
         self.tasks.extend(later.tasks);
+        self.paths = later.paths.or_else(|| self.paths.take());
     }
 }
 
 impl OverlayPlan {
     /// Takes a change over.
     pub fn apply(&mut self, change: PlanChange) {
+        if let Some(paths) = change.paths {
+            self.paths = paths;
+        }
         for (run, task) in change.tasks {
             match task {
                 Some(task) => {

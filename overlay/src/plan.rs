@@ -3,7 +3,7 @@
 //! The plan is level-triggered: it says everything, and whoever applies it changes what differs.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use crdt_state::interface::TaskInterface;
 use crdt_state::task::Run;
@@ -22,6 +22,79 @@ pub struct OverlayPlan {
     pub ports: BTreeMap<Port, PortTargets>,
     /// The tasks of this node that have networks.
     pub tasks: BTreeMap<Run, TaskPlan>,
+    /// The paths to the other nodes that make networks; `None`: there is none.
+    pub paths: Option<PathPlan>,
+}
+
+/// The network by which nodes probe the paths between them: no operator sees it, and no task is on
+/// it.
+pub const PATH_NETWORK: NetworkId = NetworkId([0; 16]);
+
+/// Its number in VXLAN. Those that are chosen begin at 4096; operators may not choose it.
+pub const PATH_VNI: u32 = 2;
+
+/// This node's ends of the paths to others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathPlan {
+    /// The link address of this node's VXLAN device.
+    pub mac: Mac,
+    /// The address that VXLAN packets leave from.
+    pub underlay: IpAddr,
+    /// The largest packet of this node's link, in bytes; 0: not known.
+    pub underlay_mtu: u32,
+    /// The other nodes that make networks.
+    pub peers: BTreeMap<NodeId, PathPeer>,
+}
+
+/// The other end of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PathPeer {
+    /// Where VXLAN packets for it are sent.
+    pub underlay: IpAddr,
+    /// The link address of its VXLAN device.
+    pub mac: Mac,
+    /// The largest packet that it takes from the network below, in bytes; 0: not known.
+    pub underlay_mtu: u32,
+    /// Does membership hear it?
+    pub is_heard: bool,
+}
+
+impl PathPlan {
+    /// The network of probes, with every peer that has an address of this node's family.
+    pub fn network(&self) -> LocalNetwork {
+        let like = |peer: &PathPeer| peer.underlay.is_ipv4() == self.underlay.is_ipv4();
+        let peers = self.peers.iter().filter(|(_, peer)| like(peer)).map(|(node, peer)| {
+            let PathPeer { underlay, mac, underlay_mtu, .. } = *peer;
+            (*node, Peer { underlay, mac, blocks: Vec::new(), underlay_mtu, tunnel: None })
+        });
+        LocalNetwork {
+            name: "of probes".to_owned(),
+            vni: PATH_VNI,
+            underlay_mtu: None,
+            internal: true,
+            subnets: Vec::new(),
+            gateways: Vec::new(),
+            mac: self.mac,
+            underlay: self.underlay,
+            tunnel: None,
+            node_addresses: Vec::new(),
+            peers: peers.collect(),
+            tasks: BTreeMap::new(),
+            virtual_addresses: BTreeMap::new(),
+        }
+    }
+}
+
+/// What VXLAN adds to a packet: the headers of IP, UDP and VXLAN, and Ethernet's inside.
+pub fn vxlan_overhead(underlay: IpAddr) -> u32 {
+    if underlay.is_ipv4() { 20 + 8 + 8 + 14 } else { 40 + 8 + 8 + 14 }
+}
+
+/// The link-local address that belongs to a link address (RFC 4291, EUI-64).
+pub fn link_local(mac: Mac) -> Ipv6Addr {
+    let [a, b, c, d, e, f] = mac;
+    let pair = |high: u8, low: u8| u16::from_be_bytes([high, low]);
+    Ipv6Addr::new(0xfe80, 0, 0, 0, pair(a ^ 2, b), pair(c, 0xff), pair(0xfe, d), pair(e, f))
 }
 
 /// One task of this node on its networks.

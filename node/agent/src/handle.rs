@@ -19,6 +19,7 @@ use super::command::{Command, Query, Unanswered};
 use super::images::{ImagePuller, Pinned};
 use super::joining::{self, Unresolved};
 use super::logs::LogStream;
+use super::path_row::{Freshness, PathRow};
 use super::revision::Changes;
 use super::shared::Shared;
 use crate::config::{Config, FleetKey, JoinAddr};
@@ -243,6 +244,15 @@ impl Handle {
     /// What the kernel does not hold as the networks of the fleet need it, as sentences.
     pub fn network_failures(&self) -> Vec<String> {
         self.shared.networks.as_ref().map(|networks| networks.failures()).unwrap_or_default()
+    }
+
+    /// What this node knows of the paths to other nodes; probed now, if that is asked for.
+    pub async fn paths(&self, freshness: Freshness) -> Vec<PathRow> {
+        match (&self.shared.networks, freshness) {
+            (None, _) => Vec::new(),
+            (Some(networks), Freshness::Known) => networks.paths(),
+            (Some(networks), Freshness::Probed) => networks.check_paths().await,
+        }
     }
 
     /// Bytes on the wire since the start.

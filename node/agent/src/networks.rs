@@ -14,10 +14,14 @@ mod concerned;
 mod dropped;
 mod machine_facts;
 mod names;
+mod obstacles;
+mod path_links;
+mod paths;
 mod resolv_conf;
 mod resolvers;
 mod tunnel;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -26,9 +30,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 
-use crdt_state::NetworkId;
 use crdt_state::interface::TaskInterface;
 use crdt_state::task::{Run, TaskStart};
+use crdt_state::{NetworkId, NodeId};
 use node_core::{NetworkFacts, Node};
 use overlay::change::PlanChange;
 use overlay_linux::links::Links;
@@ -41,11 +45,14 @@ use crate::command::Command;
 use crate::config::Config;
 use crate::identity::NodeKey;
 use crate::name_said::NameSaid;
+use crate::path_row::PathRow;
 use applier::{Applier, Parts};
 use dropped::Dropped;
 use machine_facts::Reporter;
 use names::FleetNames;
 pub(super) use names::short_id;
+use path_links::PathLinks;
+use paths::{PathOrder, Prober, SeenPaths};
 use tunnel::NodeTunnelHolder;
 
 /// The namespaces of an agent are kept beside its socket, in a directory with this extension:
@@ -64,6 +71,9 @@ enum Order {
     },
     /// Somebody asks what was dropped.
     Count { done: oneshot::Sender<Dropped> },
+    /// The largest packet of the network below, in bytes, on paths that take less than both of their
+    /// ends.
+    Limits(BTreeMap<NodeId, u32>),
     /// This node has left the fleet: everything of its networks is removed.
     Leave { done: Sender<()> },
 }
@@ -71,12 +81,14 @@ enum Order {
 /// The networks of this node; clones share the thread.
 #[derive(Clone)]
 pub(super) struct Networks {
-    orders: Sender<Order>,
+    orders: Arc<Sender<Order>>,
     names: FleetNames,
     failures: Arc<Mutex<Vec<String>>>,
     reporter: Reporter,
     /// Was the thread told any plan?
     has_told: Arc<AtomicBool>,
+    paths: tokio::sync::mpsc::UnboundedSender<PathOrder>,
+    seen_paths: SeenPaths,
 }
 
 impl std::fmt::Debug for Networks {
@@ -120,18 +132,26 @@ fn try_open(
         ));
     }
     let (orders, inbox) = mpsc::channel();
+    let orders = Arc::new(orders);
     let names = FleetNames::default();
     let failures = Arc::new(Mutex::new(Vec::new()));
     let directory = config.socket.with_extension(EXTENSION);
     let (ready, opened) = mpsc::channel();
     let reporter = Reporter::new(config.clone());
+    let seen_paths = SeenPaths::default();
+    let (paths, path_inbox) = tokio::sync::mpsc::unbounded_channel();
+    let prober = Prober::new(path_inbox, Arc::downgrade(&orders), seen_paths.clone());
+    background.spawn(prober.run());
     let networks = Networks {
         orders,
         names: names.clone(),
         failures: failures.clone(),
         reporter,
         has_told: Arc::default(),
+        paths: paths.clone(),
+        seen_paths,
     };
+    let paths = PathLinks::new(paths);
     let reporter = networks.reporter.clone();
     let background = background.clone();
     let (me, tunnel_key) = (key.node(), TunnelKey::derive(&key.secret()));
@@ -145,7 +165,7 @@ fn try_open(
                 let tunnel = NodeTunnelHolder::new(&links, &directory, &tag, tunnel_key);
                 reporter.report_tunnel(&tunnel.said());
                 let _ = ready.send(Ok(reporter.find(&mut links)));
-                let parts = Parts { names, failures, reporter, background, tunnel };
+                let parts = Parts { names, failures, reporter, background, tunnel, paths };
                 Applier::new(links, tag, parts).run(&inbox);
             }
             Err(unsupported) => {
@@ -176,6 +196,21 @@ impl Networks {
     /// What the name servers of this node's containers answer about a name on one network.
     pub(super) fn say_name(&self, name: &str, network: NetworkId) -> NameSaid {
         self.names.say(name, network)
+    }
+
+    /// What is known of the paths to other nodes.
+    pub(super) fn paths(&self) -> Vec<PathRow> {
+        self.seen_paths.rows()
+    }
+
+    /// The same, after every path was probed.
+    pub(super) async fn check_paths(&self) -> Vec<PathRow> {
+        let (done, checked) = oneshot::channel();
+        if self.paths.send(PathOrder::Check { done }).is_ok() {
+            // It ends with the agent.
+            let _ = checked.await;
+        }
+        self.paths()
     }
 
     /// From now on the node is told when this machine's own network changes.

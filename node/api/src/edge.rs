@@ -8,6 +8,7 @@ use crdt_state::ServiceId;
 use crdt_state::service::{self, Service};
 use crdt_state::task::TaskState;
 use gossip::MemberState;
+use node_agent::{Freshness, PathReach, PathRow};
 use node_core::expand::task_name;
 use node_core::report::{HeldMove, SlotWhy};
 use node_core::{NodeRow, TaskView, UnfitRow};
@@ -18,7 +19,7 @@ use super::services::status as service_status;
 use super::snapshot::Snapshot;
 use super::wall_clock::wall_clock;
 use super::warnings::{disk_warning, unable};
-use node_docker::edge::{Counters, NodeCounts, PlanRow, Status, UnfitRecord, WhyRow};
+use node_docker::edge::{Counters, EdgePath, NodeCounts, PlanRow, Status, UnfitRecord, WhyRow};
 
 /// Unread records that are listed; all are counted.
 const UNFIT_MAX: usize = 20;
@@ -68,6 +69,35 @@ fn unfit_record(row: &UnfitRow, snapshot: &Snapshot) -> UnfitRecord {
         digest: row.digest.to_string(),
         reason: row.why.to_string(),
         writer: row.writer.map(|node| snapshot.hostname(node)).unwrap_or_default(),
+    }
+}
+
+/// `GET /edge/paths`: probes every path first, which takes seconds.
+pub async fn paths(State(api): State<Api>) -> Result<Json<Vec<EdgePath>>, Failure> {
+    let rows = api.handle.paths(Freshness::Probed).await;
+    let snapshot = Snapshot::latest(&api).await?;
+    Ok(Json(rows.into_iter().map(|row| path(row, &snapshot)).collect()))
+}
+
+fn path(row: PathRow, snapshot: &Snapshot) -> EdgePath {
+    let (state, silent_ms) = match row.reach {
+        PathReach::Unknown => ("unknown", None),
+        PathReach::Answers => ("answers", None),
+        PathReach::Silent { ms } => ("silent", Some(ms)),
+        PathReach::Unlike => ("unlike", None),
+    };
+    EdgePath {
+        node_id: row.node.to_string(),
+        node: snapshot.hostname(row.node),
+        address: row.address.to_string(),
+        state: state.to_owned(),
+        is_heard: row.is_heard,
+        silent_ms,
+        round_trip_us: row.rtt_us,
+        sent: row.sent,
+        lost: row.lost,
+        packet_bytes: row.bytes,
+        packet_bytes_max: row.bytes_max,
     }
 }
 

@@ -166,6 +166,7 @@ fn router(api: Api) -> Router {
         .route("/edge/images/publish", post(pushes::publish))
         .route("/edge/status", get(edge::status))
         .route("/edge/plan", get(edge::plan))
+        .route("/edge/paths", get(edge::paths))
         .route("/edge/counters", get(edge::counters))
         .route("/edge/top", get(top::top))
         .route("/edge/names/{name}", get(names::find))

@@ -107,7 +107,7 @@ enum Command<O: LocalCommands> {
     #[command(subcommand)]
     Volume(volume::VolumeCommand),
     /// Networks: what services reach one another by
-    #[command(subcommand)]
+    #[command(subcommand, visible_alias = "net")]
     Network(network::NetworkCommand),
     /// Copy files into a running task, or out of it
     #[command(help_template = examples!(

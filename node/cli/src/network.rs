@@ -3,6 +3,7 @@
 //! What a network may be is decided by the agent; only what Docker's client decides by itself is
 //! decided here: to which subnet a gateway, a range or a reserved address belongs.
 
+mod check;
 mod create;
 mod inspect;
 mod ipam;
@@ -26,6 +27,15 @@ pub enum NetworkCommand {
         "edgectl network create --internal --label tier=data db   without a way out",
     ))]
     Create(Box<create::CreateArgs>),
+    /// Probe the paths from this node to those that it shares networks with
+    #[command(
+        after_help = "Exit codes: 0 all answer, 3 one is silent.",
+        help_template = examples!(
+            "edgectl network check                    takes some seconds",
+            "edgectl network check --format json",
+        )
+    )]
+    Check(check::CheckArgs),
     /// List networks
     #[command(visible_alias = "list")]
     Ls(ls::LsArgs),
@@ -46,6 +56,7 @@ pub enum NetworkCommand {
 pub async fn run(command: NetworkCommand, client: Client) -> Result<Exit, Failure> {
     match command {
         NetworkCommand::Create(args) => create::run(*args, client).await,
+        NetworkCommand::Check(args) => check::run(args, client).await,
         NetworkCommand::Ls(args) => ls::run(args, client).await,
         NetworkCommand::Inspect(args) => inspect::run(args, client).await,
         NetworkCommand::Rm(args) => rm::run(args, client).await,

@@ -27,6 +27,7 @@ pub mod network_state;
 pub mod node;
 mod outbox;
 mod own_records;
+mod paths;
 pub mod plan;
 mod planner;
 mod platform;

@@ -15,7 +15,7 @@ use crdt_state::service::Service;
 use crdt_state::task::Run;
 use crdt_state::{NetworkId, ServiceId};
 use overlay::change::PlanChange;
-use overlay::plan::{LocalNetwork, Port, PortTargets, TaskPlan};
+use overlay::plan::{LocalNetwork, PathPlan, Port, PortTargets, TaskPlan};
 
 use crate::names::{Age, NamedService, NetworkNames};
 use crate::network_news::NetworkNews;
@@ -27,6 +27,7 @@ pub struct NetworkState {
     container_name: fn(Run) -> String,
     /// Without tasks and virtual addresses.
     links: BTreeMap<NetworkId, LocalNetwork>,
+    paths: Option<PathPlan>,
     /// The virtual addresses on each of these networks.
     given: BTreeMap<NetworkId, BTreeMap<ServiceId, Vec<IpAddr>>>,
     names: BTreeMap<NetworkId, NetworkNames>,
@@ -71,6 +72,7 @@ impl NetworkState {
         NetworkState {
             container_name,
             links: BTreeMap::new(),
+            paths: None,
             given: BTreeMap::new(),
             names: BTreeMap::new(),
             services: BTreeMap::new(),
@@ -101,6 +103,11 @@ impl NetworkState {
         }
         if news.everything || news.links || news.claims {
             outdated.extend(self.update_links(node, &mut change));
+            let paths = node.path_plan(&self.links);
+            if paths != self.paths {
+                self.paths.clone_from(&paths);
+                change.paths = Some(paths);
+            }
         }
         let concerned = match news.everything || news.claims {
             true => self.links.keys().copied().collect(),

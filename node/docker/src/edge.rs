@@ -51,6 +51,38 @@ pub struct Status {
     pub warnings: Vec<String>,
 }
 
+/// `GET /edge/paths`: the path of data from the answering node to another one.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct EdgePath {
+    /// The other node.
+    #[serde(rename = "NodeID")]
+    pub node_id: String,
+    /// Its host name.
+    pub node: String,
+    /// Where its packets are sent.
+    pub address: String,
+    /// `answers`, `silent`, `unknown` or `unlike`: the addresses are of different families.
+    pub state: String,
+    /// Does membership hear the node?
+    pub is_heard: bool,
+    /// Nothing came back for this time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silent_ms: Option<u64>,
+    /// The round trip, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub round_trip_us: Option<u64>,
+    /// The last probes, at most 32.
+    pub sent: u32,
+    /// Those of them without an answer.
+    pub lost: u32,
+    /// The largest packet of a container that passes, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packet_bytes: Option<u32>,
+    /// The largest one that the links at both ends could take.
+    pub packet_bytes_max: u32,
+}
+
 /// A record that is kept and passed on, but not used.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use crdt_state::task::Run;
 use crdt_state::{NetworkId, NodeId};
+use overlay::plan::PATH_NETWORK;
 
 use crate::netlink::Refusal;
 
@@ -36,6 +37,8 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Subject::Host => write!(f, "this machine"),
+            Subject::Network(PATH_NETWORK) => write!(f, "the probes of paths"),
+            Subject::Peer(PATH_NETWORK, node) => write!(f, "the probes of the path to node {node}"),
             Subject::Network(network) => write!(f, "network {network}"),
             Subject::Peer(network, node) => write!(f, "network {network}, node {node}"),
             Subject::Task(run) => write!(f, "task {}.{}", run.task, run.attempt),

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
     InfoData, InfoVxlan, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, State,
+    VxlanDf,
 };
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
@@ -169,6 +170,7 @@ fn vxlan(info: LinkInfo) -> Option<Vxlan> {
         local: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         lower: 0,
         learning: true,
+        is_whole: false,
         mac: Mac::default(),
     };
     for info in infos {
@@ -179,6 +181,7 @@ fn vxlan(info: LinkInfo) -> Option<Vxlan> {
             InfoVxlan::Local6(value) => vxlan.local = value.into(),
             InfoVxlan::Link(value) => vxlan.lower = value,
             InfoVxlan::Learning(value) => vxlan.learning = value,
+            InfoVxlan::Df(value) => vxlan.is_whole = value == VxlanDf::Set,
             _ => {}
         }
     }

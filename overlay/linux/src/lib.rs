@@ -6,6 +6,7 @@
 
 pub mod balancing;
 mod difference;
+pub mod echo;
 pub mod error;
 mod forwarding;
 mod item;

@@ -12,7 +12,7 @@ use netlink_packet_route::address::{
 };
 use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoData, InfoKind, InfoVeth, InfoVxlan,
-    LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    LinkAttribute, LinkFlags, LinkInfo, LinkMessage, VxlanDf,
 };
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
@@ -57,6 +57,8 @@ pub struct Vxlan {
     pub lower: LinkIndex,
     /// Whether it learns from what it receives.
     pub learning: bool,
+    /// Whether its packets may not be split on the way.
+    pub is_whole: bool,
     /// Its link address.
     pub mac: Mac,
 }
@@ -218,6 +220,9 @@ pub fn new_vxlan(name: &str, vxlan: &Vxlan, mtu: u32, namespace: BorrowedFd<'_>)
             IpAddr::V6(local) => InfoVxlan::Local6(local),
         },
     ];
+    if vxlan.is_whole {
+        data.push(InfoVxlan::Df(VxlanDf::Set));
+    }
     if vxlan.lower != 0 {
         data.push(InfoVxlan::Link(vxlan.lower));
     }

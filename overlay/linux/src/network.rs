@@ -9,7 +9,7 @@ use crdt_state::NetworkId;
 use crdt_state::interface::TaskInterface;
 use crdt_state::task::Run;
 use ipnet::IpNet;
-use overlay::plan::LocalNetwork;
+use overlay::plan::{LocalNetwork, PATH_NETWORK, vxlan_overhead};
 
 use crate::error::{Applied, Cause, Subject};
 use crate::item::{LinkIndex, Scope};
@@ -106,7 +106,9 @@ impl Network {
         if is_taken {
             return;
         }
-        self.apply_uplink(id, host, applied);
+        if id != PATH_NETWORK {
+            self.apply_uplink(id, host, applied);
+        }
         applied.note(own, "read its links", self.space.read_links().map(|()| 0));
         for name in ["lo", VXLAN, UPLINK] {
             self.space.settle(name, self.mtu, own, applied);
@@ -136,7 +138,7 @@ impl Network {
         self.mtu = wanted::inner_mtu(below, plan.underlay);
         // A node whose link is itself a tunnel with an MTU of 1280: IPv4 splits packets below, if
         // the device is not bound to the link; IPv6 drops them in silence.
-        let needs = self.mtu + wanted::overhead(plan.underlay);
+        let needs = self.mtu + vxlan_overhead(plan.underlay);
         if plan.underlay.is_ipv6() && below < needs {
             return Err(Cause::SmallUnderlay { has: below, needs });
         }
@@ -148,6 +150,7 @@ impl Network {
             local: plan.underlay,
             lower: lower.filter(fits).map_or(0, |link| link.index),
             learning: false,
+            is_whole: id == PATH_NETWORK,
             mac: plan.mac,
         };
         if present.is_some_and(|link| link.vxlan.as_ref() == Some(&vxlan)) {

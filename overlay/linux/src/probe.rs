@@ -54,8 +54,15 @@ fn check_in(path: &Path, host: &mut Space) -> Result<(), Unsupported> {
     let made = host.netlink.request(message::new_veth(&near, &far, 1500));
     explain(made, "veth", "CONFIG_VETH")?;
     let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let (port, mac) = (VXLAN_PORT, NETWORK_END);
-    let vxlan = Vxlan { vni: PROBE_VNI, port, local, lower: 0, learning: false, mac };
+    let vxlan = Vxlan {
+        vni: PROBE_VNI,
+        port: VXLAN_PORT,
+        local,
+        lower: 0,
+        learning: false,
+        is_whole: true,
+        mac: NETWORK_END,
+    };
     match host.netlink.request(message::new_vxlan("probe2", &vxlan, 1450, namespace)) {
         // Another agent is being started.
         Err(refusal) if refusal.code == nix::libc::EEXIST => {}

@@ -12,14 +12,16 @@
 //! families, and no IPv4 addresses are used up by links.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use crdt_state::NetworkId;
 use crdt_state::interface::TaskInterface;
 use crdt_state::task::Run;
 use ipnet::IpNet;
-use overlay::plan::{LocalNetwork, Mac, Peer};
+use overlay::plan::{LocalNetwork, Mac, PATH_NETWORK, Peer, vxlan_overhead};
 use overlay::tunnel::{TunnelPlan, tunnel_overhead};
+
+pub use overlay::plan::link_local;
 
 use crate::error::Subject;
 use crate::item::{Item, LinkIndex, Route, Way};
@@ -31,27 +33,22 @@ pub type Wanted = BTreeMap<Item, Subject>;
 /// The smallest MTU with which a link has IPv6 (RFC 8200), whose addresses all next hops are.
 const INNER_MTU_MIN: u32 = 1280;
 
-/// IPv4, UDP, VXLAN and inner Ethernet header.
-const OVERHEAD_IPV4: u32 = 20 + 8 + 8 + 14;
-/// IPv6, UDP, VXLAN and inner Ethernet header.
-const OVERHEAD_IPV6: u32 = 40 + 8 + 8 + 14;
+/// The smallest packet that every link takes (RFC 791).
+const ROUTE_MTU_MIN: u32 = 68;
 
 /// The largest packet inside, when the largest packet of the network below is `underlay_mtu`. On a
 /// path with less than an inner 1280, VXLAN packets are split below.
 pub fn inner_mtu(underlay_mtu: u32, underlay: IpAddr) -> u32 {
-    underlay_mtu.saturating_sub(overhead(underlay)).max(INNER_MTU_MIN)
+    underlay_mtu.saturating_sub(vxlan_overhead(underlay)).max(INNER_MTU_MIN)
 }
 
-/// What VXLAN adds to a packet.
-pub fn overhead(underlay: IpAddr) -> u32 {
-    if underlay.is_ipv4() { OVERHEAD_IPV4 } else { OVERHEAD_IPV6 }
-}
-
-/// The link-local address that belongs to a link address (RFC 4291, EUI-64).
-pub fn link_local(mac: Mac) -> Ipv6Addr {
-    let [a, b, c, d, e, f] = mac;
-    let pair = |high: u8, low: u8| u16::from_be_bytes([high, low]);
-    Ipv6Addr::new(0xfe80, 0, 0, 0, pair(a ^ 2, b), pair(c, 0xff), pair(0xfe, d), pair(e, f))
+/// The same for the routes to one peer. IPv4 follows the path to the byte; a packet of IPv6 may
+/// always have 1280 bytes, and is then split below.
+fn path_mtu(underlay_mtu: u32, underlay: IpAddr, block: &IpNet) -> u32 {
+    match block {
+        IpNet::V4(_) => underlay_mtu.saturating_sub(vxlan_overhead(underlay)).max(ROUTE_MTU_MIN),
+        IpNet::V6(_) => inner_mtu(underlay_mtu, underlay),
+    }
 }
 
 /// The links of a network's namespace. A link that could not be made is absent.
@@ -97,6 +94,10 @@ pub fn network(id: NetworkId, network: &LocalNetwork, links: &NetworkLinks) -> W
     }
     if let Some(vxlan) = links.vxlan {
         wanted.insert(link_local_address(vxlan, network.mac), own);
+        if id == PATH_NETWORK {
+            let all = IpNet::new_assert(link_local(network.mac).into(), 64).trunc();
+            wanted.insert(route(all, vxlan, None, None), own);
+        }
         for (node, peer) in &network.peers {
             let items = peer_items(network, peer, vxlan, links.mtu);
             wanted.extend(items.into_iter().map(|item| (item, Subject::Peer(id, *node))));
@@ -138,9 +139,10 @@ fn peer_items(network: &LocalNetwork, peer: &Peer, vxlan: LinkIndex, mtu: u32) -
         Item::Forward { link: vxlan, mac: peer.mac, underlay: peer.underlay },
     ];
     let tunnel = peer.tunnel.map_or(0, |end| tunnel_overhead(end.endpoint.ip()));
-    let path = inner_mtu(peer.underlay_mtu.saturating_sub(tunnel), network.underlay);
-    let path = (peer.underlay_mtu != 0 && path < mtu).then_some(path);
+    let below = peer.underlay_mtu.saturating_sub(tunnel);
     for block in &peer.blocks {
+        let path = path_mtu(below, network.underlay, block);
+        let path = (peer.underlay_mtu != 0 && path < mtu).then_some(path);
         let way = Way { link: vxlan, via: Some(via), source: None, mtu: path };
         items.push(Item::Route(Route { to: block.trunc(), way: Some(way) }));
     }
@@ -219,7 +221,7 @@ mod tests {
     #[test]
     fn the_link_local_address_of_a_link_address_follows_rfc_4291() {
         let address = link_local([0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde]);
-        assert_eq!(address, "fe80::3656:78ff:fe9a:bcde".parse::<Ipv6Addr>().unwrap());
+        assert_eq!(address, "fe80::3656:78ff:fe9a:bcde".parse::<std::net::Ipv6Addr>().unwrap());
     }
 
     #[test]

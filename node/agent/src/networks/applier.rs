@@ -11,10 +11,9 @@ use crdt_state::NetworkId;
 use crdt_state::interface::TaskInterface;
 use crdt_state::task::Run;
 use overlay::change::PlanChange;
-use overlay::plan::OverlayPlan;
+use overlay::plan::{OverlayPlan, PATH_NETWORK, PATH_VNI};
 use overlay_linux::balancing::{
     BalancingError, Intact, NetworkBalancer, PortBalancer, accept_loopback_clients,
-    find_forwarding_obstacles,
 };
 use overlay_linux::links::Links;
 
@@ -23,6 +22,8 @@ use super::concerned::Concerned;
 use super::dropped::Dropped;
 use super::machine_facts::Reporter;
 use super::names::FleetNames;
+use super::obstacles::obstacles;
+use super::path_links::PathLinks;
 use super::resolvers::Resolvers;
 use super::tunnel::NodeTunnelHolder;
 
@@ -53,6 +54,7 @@ pub(super) struct Applier {
     tunnel: NodeTunnelHolder,
     compared_at: Instant,
     told: Dropped,
+    paths: PathLinks,
 }
 
 /// What the thread shares with the rest of the agent.
@@ -62,11 +64,12 @@ pub(super) struct Parts {
     pub(super) reporter: Reporter,
     pub(super) background: tokio::runtime::Handle,
     pub(super) tunnel: NodeTunnelHolder,
+    pub(super) paths: PathLinks,
 }
 
 impl Applier {
     pub(super) fn new(links: Links, tag: String, parts: Parts) -> Applier {
-        let Parts { names, failures, reporter, background, tunnel } = parts;
+        let Parts { names, failures, reporter, background, tunnel, paths } = parts;
         Applier {
             links,
             tag,
@@ -81,6 +84,7 @@ impl Applier {
             tunnel,
             compared_at: Instant::now(),
             told: Dropped::default(),
+            paths,
         }
     }
 
@@ -97,6 +101,10 @@ impl Applier {
                 }
                 Some(Order::Count { done }) => {
                     let _ = done.send(Dropped::count(self.ports.as_mut(), &mut self.balancers));
+                }
+                Some(Order::Limits(limits)) => {
+                    self.paths.limits = limits;
+                    self.apply_links();
                 }
                 Some(Order::Leave { done }) => {
                     self.remove_all();
@@ -134,7 +142,7 @@ impl Applier {
 
     fn apply(&mut self, change: PlanChange) {
         let is_first = !std::mem::replace(&mut self.has_plan, true);
-        let are_links_changed = is_first || change.networks.is_some();
+        let are_links_changed = is_first || change.networks.is_some() || change.paths.is_some();
         let runs: Vec<Run> = change.tasks.keys().copied().collect();
         let concerned = Concerned::of(&change, &self.plan);
         self.plan.apply(change);
@@ -167,7 +175,9 @@ impl Applier {
     fn foreign_vnis(&self) -> BTreeSet<u32> {
         let networks = self.plan.networks.iter();
         let others = networks.filter(|(id, _)| !self.links.has_vxlan(**id));
-        others.map(|(_, network)| network.vni).collect()
+        let others = others.map(|(_, network)| network.vni);
+        let probes = (!self.links.has_vxlan(PATH_NETWORK)).then_some(PATH_VNI);
+        others.chain(probes).collect()
     }
 
     /// Compares all links, addresses and routes with the kernel.
@@ -175,10 +185,11 @@ impl Applier {
         self.compared_at = Instant::now();
         let tunnel = self.plan.tunnel();
         let mut failures = self.tunnel.prepare(tunnel.as_ref(), &self.links);
-        let applied = self.links.apply(&self.plan);
+        let applied = self.links.apply(&self.paths.linked(&self.plan));
         let foreign = self.foreign_vnis();
         failures.extend(self.tunnel.finish(tunnel.as_ref(), foreign, &self.links));
         self.reporter.report_tunnel(&self.tunnel.said());
+        self.paths.tell_prober(&self.plan, &self.links);
         // What was just done is no disturbance.
         self.links.is_disturbed();
         if applied.changes > 0 {
@@ -186,19 +197,8 @@ impl Applier {
         }
         failures.extend(applied.failures.iter().map(ToString::to_string));
         self.failed[0] = failures;
-        self.failed[2] = self.obstacles();
+        self.failed[2] = obstacles(&self.plan, &self.links);
         self.tell_failures();
-    }
-
-    /// Rules of the host that drop what it should forward, with what to type.
-    fn obstacles(&self) -> Vec<String> {
-        if self.plan.networks.is_empty() {
-            return Vec::new();
-        }
-        match find_forwarding_obstacles(self.links.host_namespace()) {
-            Ok(found) => found.iter().map(ToString::to_string).collect(),
-            Err(error) => vec![format!("the rules of this machine cannot be read: {error}")],
-        }
     }
 
     /// Brings these tasks to the interfaces that they are to have.
@@ -344,7 +344,8 @@ impl Applier {
         }
         let is_disturbed = self.links.is_disturbed();
         let is_wanted = is_due || is_disturbed || is_tunnel_lost || !self.failed[0].is_empty();
-        if !self.plan.networks.is_empty() && is_wanted {
+        let is_empty = self.plan.networks.is_empty() && self.plan.paths.is_none();
+        if !is_empty && is_wanted {
             self.apply_links();
             if !self.failed[1].is_empty() {
                 self.apply_balancing();
@@ -365,6 +366,7 @@ impl Applier {
         for failure in self.links.remove_all().failures {
             tracing::warn!("networks: {failure}");
         }
+        self.paths.tell_prober(&self.plan, &self.links);
     }
 
     /// Logs failures when they begin, and when all are over.

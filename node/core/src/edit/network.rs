@@ -7,11 +7,15 @@ use crdt_state::limits::{NAME_CHARS_MAX, VNI_MAX};
 use crdt_state::network::DEFAULT_NETWORK;
 use crdt_state::spec::Labels;
 use ipnet::IpNet;
+use overlay::plan::PATH_VNI;
 use overlay::tunnel::TUNNEL_PORT;
 use serde::{Deserialize, Serialize};
 
 /// Where packets of networks arrive, by UDP: VXLAN and the tunnel.
 pub const OWN_PORTS: [u16; 2] = [4_789, TUNNEL_PORT];
+
+/// The smallest number in VXLAN that an operator may choose.
+const VNI_MIN: u32 = PATH_VNI + 1;
 
 /// Names that are no network of operators.
 pub const PREDEFINED: [&str; 5] = ["host", "none", "bridge", "ingress", DEFAULT_NETWORK];
@@ -141,7 +145,9 @@ pub enum BadNetwork {
         pools: String,
     },
     /// The number in VXLAN is out of range.
-    #[error("{0} is no VXLAN network identifier: they go from 1 to {VNI_MAX}")]
+    #[error(
+        "{0} is no VXLAN network identifier for a network: they go from {VNI_MIN} to {VNI_MAX}, those below are for probes between nodes"
+    )]
     Vni(u32),
     /// The number in VXLAN is taken.
     #[error(
@@ -234,7 +240,7 @@ impl NetworkRequest {
                 return Err(BadNetwork::TwoRanges(twin.subnet, range.subnet));
             }
         }
-        if let Some(vni) = self.vni.filter(|vni| !(1..=VNI_MAX).contains(vni)) {
+        if let Some(vni) = self.vni.filter(|vni| !(VNI_MIN..=VNI_MAX).contains(vni)) {
             return Err(BadNetwork::Vni(vni));
         }
         if let Some(mtu) = self.mtu.filter(|mtu| !MTU.contains(mtu)) {
@@ -367,6 +373,8 @@ mod tests {
             assert!(matches!(request.check(), Err(BadNetwork::Predefined(_))), "{name}");
         }
         assert_eq!(with(|request| request.vni = Some(0)), Err(BadNetwork::Vni(0)));
+        let probes = with(|request| request.vni = Some(PATH_VNI));
+        assert_eq!(probes, Err(BadNetwork::Vni(PATH_VNI)));
         assert_eq!(with(|request| request.mtu = Some(1_279)), Err(BadNetwork::Mtu(1_279)));
         assert_eq!(with(|request| request.ipv4 = false), Err(BadNetwork::NoFamily));
         assert_eq!(with(|request| request.encrypted = true), Ok(()));

@@ -18,7 +18,7 @@
 
 use std::collections::BTreeSet;
 
-use overlay::plan::OverlayPlan;
+use overlay::plan::{OverlayPlan, PATH_VNI};
 
 use super::chains::{Family, IPV4, IPV6};
 use super::element::{Elements, Fields, Place, Value};
@@ -69,6 +69,14 @@ pub(super) fn elements(plan: &OverlayPlan, others: &BTreeSet<u32>, first: usize)
         for peer in network.peers.values() {
             let map = first + if peer.underlay.is_ipv4() { 1 } else { 2 };
             add(map, Fields::default().address(peer.underlay).vni(network.vni));
+        }
+    }
+    // Probes come from those with whom this node shares a network.
+    if let Some(paths) = plan.paths.as_ref().filter(|_| !others.contains(&PATH_VNI)) {
+        add(first, Fields::default().port(VXLAN_PORT).vni(PATH_VNI));
+        for peer in paths.peers.values() {
+            let map = first + if peer.underlay.is_ipv4() { 1 } else { 2 };
+            add(map, Fields::default().address(peer.underlay).vni(PATH_VNI));
         }
     }
     elements

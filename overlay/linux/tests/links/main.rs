@@ -5,6 +5,8 @@ mod lab;
 #[cfg(test)]
 mod members;
 #[cfg(test)]
+mod paths;
+#[cfg(test)]
 mod reach;
 #[cfg(test)]
 mod refused;

@@ -1,0 +1,62 @@
+//! What the links of networks take from the paths between nodes: the network of probes, and routes
+//! on which no packet is larger than its path takes. It tells the prober who there is to probe.
+
+use std::collections::BTreeMap;
+
+use crdt_state::NodeId;
+use overlay::plan::{OverlayPlan, PATH_NETWORK};
+use overlay_linux::links::Links;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::paths::{Ends, PathOrder};
+
+/// What was told to the prober, and what it found.
+pub(super) struct PathLinks {
+    orders: UnboundedSender<PathOrder>,
+    ends: Ends,
+    /// The device of the prober's socket.
+    device: Option<u32>,
+    /// The largest packet of the network below, on paths that take less than their ends.
+    pub(super) limits: BTreeMap<NodeId, u32>,
+}
+
+impl PathLinks {
+    pub(super) fn new(orders: UnboundedSender<PathOrder>) -> PathLinks {
+        PathLinks { orders, ends: Ends::default(), device: None, limits: BTreeMap::new() }
+    }
+
+    /// The networks as their links are. What an encrypted network sends goes through the tunnel,
+    /// which is above the same path.
+    pub(super) fn linked(&self, plan: &OverlayPlan) -> OverlayPlan {
+        let mut networks = plan.networks.clone();
+        for (node, peer) in networks.values_mut().flat_map(|network| &mut network.peers) {
+            if let Some(limit) = self.limits.get(node) {
+                let is_smaller = peer.underlay_mtu == 0 || *limit < peer.underlay_mtu;
+                peer.underlay_mtu = if is_smaller { *limit } else { peer.underlay_mtu };
+            }
+        }
+        networks.extend(plan.paths.as_ref().map(|paths| (PATH_NETWORK, paths.network())));
+        OverlayPlan { networks, ..OverlayPlan::default() }
+    }
+
+    pub(super) fn tell_prober(&mut self, plan: &OverlayPlan, links: &Links) {
+        let device = links.path_device();
+        if device.is_some() && device != self.device {
+            let mut secret = [0; 8];
+            let opened = getrandom::fill(&mut secret)
+                .map_err(std::io::Error::from)
+                .and_then(|()| links.open_echo(secret));
+            match opened {
+                // The prober ends with the agent.
+                Ok(socket) => drop(self.orders.send(PathOrder::Socket(socket))),
+                Err(error) => tracing::warn!("networks: no probes of paths: {error}"),
+            }
+        }
+        self.device = device;
+        let ends = Ends::of(plan);
+        if ends != self.ends {
+            let _ = self.orders.send(PathOrder::Plan(Box::new(ends.clone())));
+            self.ends = ends;
+        }
+    }
+}

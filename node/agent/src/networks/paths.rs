@@ -1,0 +1,291 @@
+//! Probes of the paths to other nodes: a task of the background runtime that sends them, takes the
+//! answers, and tells what it finds.
+//!
+//! ```text
+//! thread "networks" ── socket, targets ──▶ prober ──▶ largest packets ──▶ thread "networks"
+//! who asks ─────────── check ────────────▶   │   └──▶ silent paths ─────▶ node, log
+//!                                            └──▶ what is known, for those who ask
+//! ```
+//! It decides nothing: [`overlay::paths`] does. It must never delay a task that is attached, so it
+//! shares no thread with that.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use crdt_state::NodeId;
+use overlay::paths::{Paths, Reach, Target, Verdict};
+use overlay::plan::{OverlayPlan, PathPlan, link_local, vxlan_overhead};
+use overlay_linux::echo::EchoSocket;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{mpsc, oneshot};
+
+use super::Order;
+use crate::path_row::{PathReach, PathRow};
+
+/// A check that takes longer is answered with what is known then: a search for the largest packet
+/// takes a few seconds, and a fleet of hundreds some more.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The largest packet of a link whose size is not known.
+const UNDERLAY_MTU_DEFAULT: u32 = 1500;
+
+/// Sleep without anything to send.
+const IDLE: Duration = Duration::from_secs(3_600);
+
+/// What the prober is told.
+pub(super) enum PathOrder {
+    /// The device of probes was made, or made anew.
+    Socket(EchoSocket),
+    /// The other nodes changed.
+    Plan(Box<Ends>),
+    /// Somebody wants to know what is so now; answered when every path was probed.
+    Check { done: oneshot::Sender<()> },
+}
+
+/// The ends of all paths, as of a plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Ends {
+    underlay: Option<IpAddr>,
+    peers: BTreeMap<NodeId, End>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct End {
+    underlay: IpAddr,
+    address: Ipv6Addr,
+    target: Target,
+    is_heard: bool,
+}
+
+impl Ends {
+    /// A path is used if its node is heard and takes part in a network that this node is on.
+    pub(super) fn of(plan: &OverlayPlan) -> Ends {
+        let Some(paths) = &plan.paths else { return Ends::default() };
+        let used: BTreeSet<NodeId> =
+            plan.networks.values().flat_map(|network| network.peers.keys().copied()).collect();
+        let end = |(node, peer): (&NodeId, &overlay::plan::PathPeer)| {
+            let bytes_max = bytes_max(paths, peer.underlay_mtu);
+            let is_used = peer.is_heard && used.contains(node);
+            let target = Target { bytes_max, is_used };
+            let (underlay, address) = (peer.underlay, link_local(peer.mac));
+            (*node, End { underlay, address, target, is_heard: peer.is_heard })
+        };
+        Ends { underlay: Some(paths.underlay), peers: paths.peers.iter().map(end).collect() }
+    }
+
+    /// Two nodes with addresses of different families have no path.
+    fn is_unlike(&self, end: &End) -> bool {
+        self.underlay.is_some_and(|own| own.is_ipv4() != end.underlay.is_ipv4())
+    }
+}
+
+fn bytes_max(paths: &PathPlan, peer_mtu: u32) -> u32 {
+    let known = [paths.underlay_mtu, peer_mtu].into_iter().filter(|mtu| *mtu != 0);
+    let smaller = known.min().unwrap_or(UNDERLAY_MTU_DEFAULT);
+    smaller.saturating_sub(vxlan_overhead(paths.underlay)).max(overlay::paths::SMALL_BYTES)
+}
+
+/// What is known of the paths, shared with those who ask.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SeenPaths(Arc<Mutex<Vec<PathRow>>>);
+
+impl SeenPaths {
+    pub(super) fn rows(&self) -> Vec<PathRow> {
+        self.0.lock().expect("nothing panics while it holds this").clone()
+    }
+}
+
+/// The task.
+pub(super) struct Prober {
+    inbox: mpsc::UnboundedReceiver<PathOrder>,
+    networks: Weak<Sender<Order>>,
+    seen: SeenPaths,
+    start: Instant,
+    paths: Paths,
+    ends: Ends,
+    socket: Option<AsyncFd<EchoSocket>>,
+    limits: BTreeMap<NodeId, u32>,
+    silent: BTreeSet<NodeId>,
+    checks: Vec<(Instant, oneshot::Sender<()>)>,
+}
+
+impl Prober {
+    pub(super) fn new(
+        inbox: mpsc::UnboundedReceiver<PathOrder>,
+        networks: Weak<Sender<Order>>,
+        seen: SeenPaths,
+    ) -> Prober {
+        Prober {
+            inbox,
+            networks,
+            seen,
+            start: Instant::now(),
+            paths: Paths::default(),
+            ends: Ends::default(),
+            socket: None,
+            limits: BTreeMap::new(),
+            silent: BTreeSet::new(),
+            checks: Vec::new(),
+        }
+    }
+
+    /// Runs until the thread "networks" has ended.
+    pub(super) async fn run(mut self) {
+        loop {
+            self.send();
+            self.tell();
+            let wake = tokio::time::Instant::from_std(self.wake());
+            tokio::select! {
+                order = self.inbox.recv() => match order {
+                    Some(order) => self.take(order),
+                    None => return,
+                },
+                answer = next_answer(self.socket.as_ref()) => match answer {
+                    Ok(Some(answer)) => self.take_answer(answer),
+                    Ok(None) => {}
+                    // Its device is gone; another one will follow.
+                    Err(_) => self.socket = None,
+                },
+                () = tokio::time::sleep_until(wake) => {}
+            }
+        }
+    }
+
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn wake(&self) -> Instant {
+        let probe = self.paths.deadline_us().filter(|_| self.socket.is_some());
+        let probe = probe.map(|due_us| self.start + Duration::from_micros(due_us));
+        let checks = self.checks.iter().map(|(end, _)| *end);
+        checks.chain(probe).min().unwrap_or_else(|| Instant::now() + IDLE)
+    }
+
+    fn take(&mut self, order: PathOrder) {
+        match order {
+            PathOrder::Socket(socket) => {
+                // SAFETY: the socket owns its descriptor, which stays the same until it is dropped
+                // with the registration.
+                let registered =
+                    unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
+                self.socket = registered
+                    .inspect_err(|error| tracing::warn!("networks: no probes of paths: {error}"))
+                    .ok();
+            }
+            PathOrder::Plan(ends) => {
+                self.ends = *ends;
+                let alike = self.ends.peers.iter().filter(|(_, end)| !self.ends.is_unlike(end));
+                let targets = alike.map(|(node, end)| (*node, end.target)).collect();
+                self.paths.set_targets(self.now_us(), &targets);
+            }
+            PathOrder::Check { done } => {
+                // Who comes while a check goes on gets its result.
+                if self.checks.is_empty() {
+                    self.paths.check(self.now_us());
+                }
+                self.checks.push((Instant::now() + CHECK_TIMEOUT, done));
+            }
+        }
+    }
+
+    fn take_answer(&mut self, answer: overlay_linux::echo::Echo) {
+        let from = self.ends.peers.iter().find(|(_, end)| end.address == answer.from);
+        if let Some((node, _)) = from {
+            let (node, now_us) = (*node, self.now_us());
+            self.paths.handle_answer(now_us, node, answer.number, answer.bytes);
+        }
+    }
+
+    fn send(&mut self) {
+        let Some(socket) = &self.socket else { return };
+        while let Some(probe) = self.paths.poll_probe(self.now_us()) {
+            let Some(end) = self.ends.peers.get(&probe.to) else { continue };
+            // A probe that could not be sent is one without an answer.
+            if let Err(error) = socket.get_ref().send(end.address, probe.number, probe.bytes) {
+                tracing::trace!("probe of {} bytes to {}: {error}", probe.bytes, probe.to);
+            }
+        }
+    }
+
+    /// Tells what became different.
+    fn tell(&mut self) {
+        self.seen.0.lock().expect("nothing panics while it holds this").clone_from(&self.rows());
+        let limits = self.paths.limits();
+        if limits != self.limits {
+            for (node, bytes) in limits.iter().filter(|(node, b)| self.limits.get(node) != Some(b))
+            {
+                tracing::info!("networks: packets to node {node} have at most {bytes} bytes");
+            }
+            self.limits.clone_from(&limits);
+            let overhead = self.ends.underlay.map_or(0, vxlan_overhead);
+            let below = limits.into_iter().map(|(node, bytes)| (node, bytes + overhead));
+            // The thread ends with the agent.
+            if let Some(networks) = self.networks.upgrade() {
+                let _ = networks.send(Order::Limits(below.collect()));
+            }
+        }
+        let silent = self.paths.silent();
+        for node in silent.difference(&self.silent) {
+            tracing::warn!("networks: no packet comes back from node {node}: edgectl net check");
+        }
+        for node in self.silent.difference(&silent) {
+            tracing::info!("networks: packets come back from node {node} again");
+        }
+        self.silent = silent;
+        let (is_over, now) = (!self.paths.is_checking(), Instant::now());
+        for (_, done) in self.checks.extract_if(.., |(end, _)| is_over || *end <= now) {
+            // Who asked may be gone.
+            let _ = done.send(());
+        }
+    }
+
+    fn rows(&self) -> Vec<PathRow> {
+        let verdicts: BTreeMap<NodeId, Verdict> = self.paths.verdicts().collect();
+        let now_us = self.now_us();
+        let row = |(node, end): (&NodeId, &End)| {
+            let mut row = PathRow {
+                node: *node,
+                address: end.underlay,
+                is_heard: end.is_heard,
+                reach: PathReach::Unlike,
+                rtt_us: None,
+                sent: 0,
+                lost: 0,
+                bytes: None,
+                bytes_max: end.target.bytes_max,
+            };
+            if let Some(verdict) = verdicts.get(node) {
+                row.reach = match verdict.reach {
+                    Reach::Unknown => PathReach::Unknown,
+                    Reach::Answers => PathReach::Answers,
+                    Reach::Silent(since_us) => {
+                        PathReach::Silent { ms: now_us.saturating_sub(since_us) / 1_000 }
+                    }
+                };
+                (row.rtt_us, row.bytes) = (verdict.rtt_us, verdict.bytes);
+                (row.sent, row.lost) = (verdict.sent, verdict.lost);
+            }
+            row
+        };
+        self.ends.peers.iter().map(row).collect()
+    }
+}
+
+/// Waits for an answer; forever without a socket.
+async fn next_answer(
+    socket: Option<&AsyncFd<EchoSocket>>,
+) -> io::Result<Option<overlay_linux::echo::Echo>> {
+    let Some(socket) = socket else { return std::future::pending().await };
+    loop {
+        let mut ready = socket.readable().await?;
+        if let Ok(received) = ready.try_io(|socket| socket.get_ref().receive()) {
+            return received;
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! `edgectl network check`
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::client::Client;
+use crate::failure::{Exit, Failure};
+use crate::output::{Listing, Row, compact_age, say};
+use node_docker::edge::EdgePath;
+
+/// What every path is to take: the smallest packet of IPv6.
+const PACKET_BYTES_MIN: u32 = 1280;
+
+/// Flags.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    listing: Listing,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct PathLine {
+    #[serde(rename = "NodeID")]
+    node_id: String,
+    node: String,
+    address: String,
+    state: String,
+    round_trip: String,
+    loss: String,
+    packet: String,
+    /// What to do about it; empty if nothing.
+    r#try: String,
+}
+
+impl Row for PathLine {
+    const FIELDS: &'static [(&'static str, &'static str)] = &[
+        ("NodeID", "NODE ID"),
+        ("Node", "NODE"),
+        ("Address", "ADDRESS"),
+        ("State", "STATE"),
+        ("RoundTrip", "ROUND TRIP"),
+        ("Loss", "LOSS"),
+        ("Packet", "LARGEST PACKET"),
+        ("Try", "TRY"),
+    ];
+    const TABLE: &'static str =
+        "{{.Node}}\t{{.Address}}\t{{.State}}\t{{.RoundTrip}}\t{{.Loss}}\t{{.Packet}}\t{{.Try}}";
+    const NONE: &'static str =
+        "this node shares no network with another one, or only encrypted ones";
+    fn quiet(&self) -> &str {
+        &self.node_id
+    }
+}
+
+/// Has the agent probe every path, and lists them.
+pub async fn run(args: CheckArgs, mut client: Client) -> Result<Exit, Failure> {
+    let paths: Vec<EdgePath> = client.get("/edge/paths").await?;
+    let rows: Vec<PathLine> = paths.iter().map(line).collect();
+    args.listing.print(&rows)?;
+    let silent = paths.iter().filter(|path| path.state != "answers").count();
+    if silent == 0 {
+        return Ok(Exit::Done);
+    }
+    say(format_args!("{silent} of {} paths do not answer", paths.len()));
+    Ok(Exit::Degraded)
+}
+
+fn line(path: &EdgePath) -> PathLine {
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    PathLine {
+        node_id: path.node_id.clone(),
+        node: path.node.clone(),
+        address: path.address.clone(),
+        state: match path.silent_ms {
+            Some(ms) => format!("silent {}", compact_age(Duration::from_millis(ms))),
+            None => path.state.clone(),
+        },
+        round_trip: or_dash(
+            path.round_trip_us.map(|us| format!("{}.{:03} ms", us / 1_000, us % 1_000)),
+        ),
+        loss: format!("{} of {}", path.lost, path.sent),
+        packet: or_dash(path.packet_bytes.map(|bytes| match bytes < path.packet_bytes_max {
+            true => format!("{bytes} of {}", path.packet_bytes_max),
+            false => bytes.to_string(),
+        })),
+        r#try: advice(path),
+    }
+}
+
+fn advice(path: &EdgePath) -> String {
+    let is_small = path.packet_bytes.is_some_and(|bytes| bytes < PACKET_BYTES_MIN);
+    match path.state.as_str() {
+        "unlike" => "set data_addr of both nodes to addresses of one family".to_owned(),
+        "silent" if !path.is_heard => format!("edgectl why {}", path.node),
+        "silent" => format!("let UDP port 4789 through to {}, and back", path.address),
+        _ if is_small => "raise the MTU of the links between the nodes".to_owned(),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::fake::{self, Answers};
+    use crate::parse_for_tests;
+
+    #[tokio::test]
+    async fn a_silent_path_is_told_with_what_to_do() {
+        let answers: Answers = &[(
+            "GET /edge/paths",
+            200,
+            r#"[{"Node":"n2","State":"silent","IsHeard":true,"SilentMs":9000}]"#,
+        )];
+        let (client, _) = fake::agent(answers).await;
+        let args = parse_for_tests(&["net", "check"]).expect("valid");
+        assert_eq!(run(args, client).await, Ok(Exit::Degraded));
+        let path = |state: &str, is_heard, packet_bytes| {
+            let address = "192.0.2.2".to_owned();
+            let (node, state) = ("n2".to_owned(), state.to_owned());
+            EdgePath { node, address, state, is_heard, packet_bytes, ..EdgePath::default() }
+        };
+        let told = advice(&path("silent", true, None));
+        assert_eq!(told, "let UDP port 4789 through to 192.0.2.2, and back");
+        assert_eq!(advice(&path("silent", false, None)), "edgectl why n2");
+        assert!(advice(&path("answers", true, Some(1230))).contains("MTU"));
+        assert_eq!(advice(&path("answers", true, Some(1450))), "");
+    }
+}
