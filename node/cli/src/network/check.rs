@@ -93,7 +93,7 @@ fn line(path: &EdgePath) -> PathLine {
 fn advice(path: &EdgePath) -> String {
     let is_small = path.packet_bytes.is_some_and(|bytes| bytes < PACKET_BYTES_MIN);
     match path.state.as_str() {
-        "unlike" => "set data_addr of both nodes to addresses of one family".to_owned(),
+        "unlike" => "set `advertise` of both nodes to addresses of one family".to_owned(),
         "silent" if !path.is_heard => format!("edgectl why {}", path.node),
         "silent" => format!("let UDP port 4789 through to {}, and back", path.address),
         _ if is_small => "raise the MTU of the links between the nodes".to_owned(),
