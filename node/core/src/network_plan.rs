@@ -202,13 +202,14 @@ impl Node {
         said.networks.get(&network).map(Vec::as_slice)
     }
 
-    /// Can packets reach the node now, as far as this node knows?
+    /// Can packets reach the node now, as far as this node knows? A node that just booted has heard
+    /// of nobody yet: an agent that is restarted must not lead connections away from tasks that run.
     pub fn is_reachable(&self, node: NodeId) -> bool {
-        let member = self.gossip().member(node);
         node == self.me()
-            || member.is_some_and(|member| {
-                matches!(member.state, MemberState::Alive | MemberState::Suspect)
-            })
+            || match self.gossip().member(node) {
+                Some(member) => matches!(member.state, MemberState::Alive | MemberState::Suspect),
+                None => self.is_here(node),
+            }
     }
 
     /// The ports that a service publishes on this node.

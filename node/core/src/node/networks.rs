@@ -1,6 +1,6 @@
 //! What plans and names of networks are made from.
 
-use crdt_state::{Kind, RecordKey, ServiceId};
+use crdt_state::{Kind, NodeId, RecordKey, ServiceId};
 use gossip::MemberEvent;
 
 use super::Node;
@@ -17,6 +17,11 @@ impl Node {
     /// The records, decoded.
     pub(crate) fn catalog(&self) -> &Catalog {
         self.planner.catalog()
+    }
+
+    /// Is the node there, as far as placement knows?
+    pub(crate) fn is_here(&self, node: NodeId) -> bool {
+        self.planner.is_here(node)
     }
 
     /// Did anything change on which the plan for networks, or a name, may depend?

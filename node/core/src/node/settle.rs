@@ -49,6 +49,8 @@ impl Node {
                 self.on_records(now, wall_ms, refuted);
             }
             self.planner.on_due(self.reconciler.due_services(now));
+            // Whom nobody has heard since this node booted counts as gone from now on.
+            self.network_news.everything |= self.planner.presence_deadline() <= now;
             let local = self.reconciler.services();
             for service in self.planner.replan(now, &self.gossip, local) {
                 let time = self.step_time(now, wall_ms);

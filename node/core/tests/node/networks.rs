@@ -317,3 +317,25 @@ fn a_task_makes_room_for_a_virtual_address_of_the_other_side_and_goes_on() {
         assert!(pair.hosts[1].stopped.is_empty());
     }
 }
+
+/// An agent that is restarted keeps connections of its tasks to other nodes' tasks.
+#[test]
+fn a_node_that_boots_leads_to_tasks_of_nodes_that_it_has_not_heard_yet() {
+    let mut pair = Pair::joined();
+    let back = network(&mut pair.hosts[0], "back", "");
+    pair.wait(20_000);
+    let mut web = on(back, "web", 1);
+    web.placement.constraints = vec!["node.hostname==pi-2".into()];
+    let id = pair.hosts[0].create(web);
+    pair.wait(20_000);
+    pair.hosts[1].start_all();
+    pair.wait(20_000);
+    let ready = |host: &Host| host.node.ready_addresses(id, back).len();
+    assert_eq!(ready(&pair.hosts[0]), 1);
+    let mut again = Host::boot(1, pair.hosts[0].disk.clone(), Vec::new());
+    again.node.drain_network_news();
+    assert_eq!(ready(&again), 1, "nobody said that the other node is gone");
+    again.wait(60_000);
+    assert_eq!(ready(&again), 0, "nobody has heard it since");
+    assert!(again.node.drain_network_news().everything, "which is news");
+}
