@@ -192,7 +192,7 @@ impl NetworkBalancer {
 
     /// Makes the kernel hold the network's virtual addresses, and deletes the flows without a
     /// connection (UDP, ICMP) that lead to tasks that left. The first time it replaces the whole
-    /// table, in one transaction: connections do not notice.
+    /// table, while an equal one stands in: connections do not notice.
     pub fn apply(&mut self, network: &LocalNetwork) -> Result<Changed, BalancingError> {
         let wanted = wanted(network);
         self.subnets.clone_from(&network.subnets);

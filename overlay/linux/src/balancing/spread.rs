@@ -2,7 +2,7 @@
 //!
 //! A destination is a virtual address or a published port. Its chain draws a slot, and a map says
 //! which task stands in it. What was written is kept, so that a change sends differences only; after
-//! an error or a restart it is not known, and the whole table is replaced in one transaction.
+//! an error or a restart it is not known, and the whole table is replaced.
 //!
 //! ```text
 //! nothing written ── apply: replace ──> written ── apply: edit ──> written

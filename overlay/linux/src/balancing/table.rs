@@ -47,8 +47,31 @@ impl Table {
         Ok(Self { socket, layout, generation: None })
     }
 
-    /// Puts the table with these elements in place of whatever there is, in one transaction.
+    /// Puts the table with these elements in place of whatever there is.
+    ///
+    /// One transaction would not suffice: the kernel asks the chains of a hook one after the other,
+    /// the new one first. A packet that has passed it before the transaction takes effect, and meets
+    /// the old one after that, is judged by neither. So an equal table stands in meanwhile.
     pub(super) fn replace(&mut self, elements: Elements) -> Result<(), BalancingError> {
+        if !self.exists().map_err(BalancingError::Unanswered)? {
+            return self.write(elements);
+        }
+        self.as_stand_in(|table| table.write(elements.clone()))?;
+        let written = self.write(elements);
+        let removed = self.as_stand_in(Table::erase);
+        written.and(removed)
+    }
+
+    /// Does something with a table that is as this one and has another name.
+    fn as_stand_in<T>(&mut self, act: impl FnOnce(&mut Table) -> T) -> T {
+        let name = self.layout.table.clone();
+        self.layout.table.push_str("-new");
+        let done = act(self);
+        self.layout.table = name;
+        done
+    }
+
+    fn write(&mut self, elements: Elements) -> Result<(), BalancingError> {
         let mut edits: Vec<Edit> = additions(elements).collect();
         let mut transaction = Messages::transaction();
         self.layout.write(&mut transaction);
@@ -105,9 +128,15 @@ impl Table {
 
     /// Removes the table.
     pub(super) fn remove(&mut self) -> Result<(), BalancingError> {
+        self.generation = None;
+        // It is there if an agent was killed while it replaced the table.
+        self.as_stand_in(Table::erase)?;
+        self.erase()
+    }
+
+    fn erase(&mut self) -> Result<(), BalancingError> {
         let mut transaction = Messages::transaction();
         self.layout.write_removal(&mut transaction);
-        self.generation = None;
         self.commit(transaction, &mut [])
     }
 
@@ -254,6 +283,26 @@ mod tests {
         let named = "the kernel refuses `add services { 10.0.3.9 : goto nowhere }` in table t";
         assert!(error.to_string().starts_with(named), "{error}");
         assert_eq!(table.compare(elements(10, |_| "refuse")).unwrap(), Intact::Yes);
+    }
+
+    #[test]
+    fn what_stood_in_is_removed_at_once_or_with_the_table() {
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("skipped: needs root, to make a network namespace");
+            return;
+        }
+        let mut table = table();
+        let stands_in = |table: &mut Table| table.as_stand_in(|table| table.exists().unwrap());
+        for _ in 0..2 {
+            table.replace(elements(10, |_| "refuse")).unwrap();
+            assert!(table.is_untouched().unwrap());
+            assert!(!stands_in(&mut table));
+        }
+        // As an agent leaves it that is killed meanwhile.
+        table.as_stand_in(|table| table.write(elements(10, |_| "refuse"))).unwrap();
+        assert!(stands_in(&mut table));
+        table.remove().unwrap();
+        assert!(!stands_in(&mut table) && !table.exists().unwrap());
     }
 
     #[test]

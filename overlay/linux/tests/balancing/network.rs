@@ -158,7 +158,7 @@ fn a_task_that_leaves_keeps_its_connections_only() {
             for connection in &mut connections {
                 connection.echo().unwrap();
             }
-            for _ in 0..200 {
+            for _ in 0..100 {
                 assert_ne!(connect(address, PORT).unwrap().server, 2);
             }
         });
@@ -222,14 +222,12 @@ fn a_restarted_agent_costs_no_connection() {
     let network = network(&lab, &[(1, &[1, 2])]);
     balancer(&lab).apply(&network).unwrap();
     let (_, errors) = under_load(&lab, service(1), || {
-        for _ in 0..10 {
+        for _ in 0..100 {
             let changed = balancer(&lab).apply(&network).unwrap();
             assert!(matches!(changed, Changed::Everything(_)));
-            std::thread::sleep(Duration::from_millis(50));
         }
     });
-    // In one of some fifty replacements a new connection meets a moment without translation.
-    assert!(errors.len() <= 3 && errors.iter().all(|e| e.contains("No route")), "{errors:?}");
+    assert_eq!(errors, [""; 0]);
 }
 
 #[test]
@@ -390,7 +388,7 @@ fn every_datagram_to_a_service_without_tasks_is_refused() {
     balancer.apply(&network(&lab, &[(1, &[])])).unwrap();
     lab.tasks[1].inside(|| {
         for address in [service(1), service_6(1)] {
-            for _ in 0..200 {
+            for _ in 0..100 {
                 let error = ask(&udp(address, PORT)).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
             }
