@@ -1,6 +1,7 @@
 //! What an agent does with its tunnel process: finds it or starts it, tells it everything, ends it.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::Ipv6Addr;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,6 @@ use nix::unistd::Pid;
 use serde::de::DeserializeOwned;
 
 use crate::control::{Hello, LINE_BYTES_MAX, State, Taken, VERSION, decode, encode};
-use crate::key::PublicKey;
 use crate::process::{END_FILE, PANIC_FILE, READY, SOCKET_FILE};
 
 /// A process answers at once, but the machine may be busy.
@@ -66,11 +66,6 @@ impl Tunnel {
         Tunnel { setup, held: None, child: None }
     }
 
-    /// The name of its link.
-    pub fn link(&self) -> &str {
-        &self.setup.link
-    }
-
     /// Finds a process of this version, and starts none. Returns the number of its life.
     pub fn find(&mut self) -> Option<u64> {
         if !self.is_alive() {
@@ -105,7 +100,7 @@ impl Tunnel {
     }
 
     /// The peers that packets wait for in vain, as of now; none if there is no process.
-    pub fn silent(&mut self) -> Vec<PublicKey> {
+    pub fn silent(&mut self) -> Vec<Ipv6Addr> {
         let Some(held) = self.held.as_mut() else { return Vec::new() };
         // To be told the same again changes nothing.
         let taken = held.told.clone().map(|state| held.tell(&state));
@@ -144,8 +139,27 @@ impl Tunnel {
             // One that does not greet is of no use, and has the port.
             end(&self.setup.directory);
         }
+        self.reap();
         self.start()?;
         Held::find(&self.setup.directory).map_err(TunnelError::Silent)
+    }
+
+    /// Why the last process ended by itself, if it did; asked once.
+    pub fn end_reason(&mut self) -> Option<String> {
+        let reasons = [PANIC_FILE, END_FILE].map(|file| {
+            let path = self.setup.directory.join(file);
+            let reason = std::fs::read_to_string(&path).ok()?;
+            let _ = std::fs::remove_file(path);
+            Some(reason)
+        });
+        reasons.into_iter().flatten().next()
+    }
+
+    /// Waits for a process of ours that is told to end.
+    fn reap(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.wait();
+        }
     }
 
     fn start(&mut self) -> Result<(), TunnelError> {
@@ -173,9 +187,7 @@ impl Tunnel {
             Some(held) => end_process(held.stream.into_inner()),
             None => end(&self.setup.directory),
         }
-        if let Some(mut child) = self.child.take() {
-            let _ = child.wait();
-        }
+        self.reap();
         for file in [SOCKET_FILE, PANIC_FILE, END_FILE] {
             let _ = std::fs::remove_file(self.setup.directory.join(file));
         }

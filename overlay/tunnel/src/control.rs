@@ -61,11 +61,8 @@ pub struct PeerState {
 /// A process took a state.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Taken {
-    /// The number of its peers.
-    pub peers: usize,
-    /// The peers that packets wait for in vain.
-    #[serde(default)]
-    pub silent: Vec<PublicKey>,
+    /// The peers that packets wait for in vain, by their addresses in the tunnel.
+    pub silent: Vec<Ipv6Addr>,
 }
 
 /// A message as a line.

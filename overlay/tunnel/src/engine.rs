@@ -14,7 +14,7 @@ use defguard_boringtun::noise::{Packet, TunnResult};
 use defguard_boringtun::x25519;
 
 use crate::control::State;
-use crate::key::{PublicKey, TunnelKey};
+use crate::key::TunnelKey;
 use crate::peers::Peers;
 
 /// The largest packet of a TUN device.
@@ -85,13 +85,8 @@ impl Engine {
         }
     }
 
-    /// How many peers there are.
-    pub fn peers(&self) -> usize {
-        self.peers.count()
-    }
-
     /// The peers that packets wait for in vain.
-    pub fn silent(&self) -> Vec<PublicKey> {
+    pub fn silent(&self) -> Vec<Ipv6Addr> {
         self.peers.waited_for(SILENT_TICKS)
     }
 
@@ -157,6 +152,9 @@ impl Engine {
             // looks like a repetition. Its record says that its process is another one.
             self.peers.renew(place);
             let _ = self.decapsulate(place, from, datagram, sink);
+        } else if result.is_ok() && is_handshake(datagram) {
+            // The keys are those of its new process: a recorded greeting must not end them.
+            self.peers.note_life(place);
         }
     }
 

@@ -22,7 +22,7 @@ pub struct Peer {
     pub endpoint: SocketAddr,
     /// The keys that are shared with it.
     pub tunn: Tunn,
-    /// The life of its process when `tunn` was made.
+    /// The life of its process when `tunn` was made, or when it greeted last.
     pub tunn_life: u64,
     /// How many ticks ago a packet for it had to wait for keys, if nothing was heard since.
     pub waited_ticks: Option<u32>,
@@ -111,6 +111,13 @@ impl Peers {
         }
     }
 
+    /// The process that the peer's record names has greeted.
+    pub fn note_life(&mut self, place: usize) {
+        if let Some(peer) = self.get(place) {
+            peer.tunn_life = peer.state.life;
+        }
+    }
+
     fn tunn(&self, key: PublicKey, place: usize) -> Tunn {
         let index = u32::try_from(place).expect("a place is below the number of peers");
         let limiter = Some(self.limiter.clone());
@@ -137,15 +144,10 @@ impl Peers {
         0..self.places.len()
     }
 
-    /// How many peers there are.
-    pub fn count(&self) -> usize {
-        self.by_key.len()
-    }
-
     /// The peers that packets have waited for this long.
-    pub fn waited_for(&self, ticks: u32) -> Vec<PublicKey> {
+    pub fn waited_for(&self, ticks: u32) -> Vec<Ipv6Addr> {
         let waits = |peer: &&Peer| peer.waited_ticks.is_some_and(|waited| waited >= ticks);
-        self.places.iter().flatten().filter(waits).map(|peer| peer.state.public_key).collect()
+        self.places.iter().flatten().filter(waits).map(|peer| peer.state.address).collect()
     }
 
     /// Is there a peer whose keys change with time?
@@ -181,7 +183,7 @@ mod tests {
             (peers.with_key(&two.public_key), peers.with_address(two.address)),
             (None, None)
         );
-        assert_eq!((peers.count(), peers.places().len()), (2, 3));
+        assert_eq!((peers.by_key.len(), peers.places().len()), (2, 3));
         peers.replace(&[peer(3), peer(1), peer(4)]);
         assert_eq!(peers.places().len(), 3);
     }
@@ -203,12 +205,12 @@ mod tests {
     fn one_key_is_one_peer_and_there_are_not_more_than_the_limit() {
         let mut peers = Peers::new(TunnelKey::derive(&[9; 32]));
         peers.replace(&[peer(1), peer(1)]);
-        assert_eq!(peers.count(), 1);
+        assert_eq!(peers.by_key.len(), 1);
         let many = (0..PEERS_MAX + 10).map(|number| PeerState {
             public_key: blake3::derive_key("test", &number.to_be_bytes()),
             ..peer(1)
         });
         peers.replace(&many.collect::<Vec<_>>());
-        assert_eq!(peers.count(), PEERS_MAX);
+        assert_eq!(peers.by_key.len(), PEERS_MAX);
     }
 }

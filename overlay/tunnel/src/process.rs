@@ -158,7 +158,11 @@ impl Out<'_> {
 impl Process {
     fn open(directory: &Path, link: &str, port: u16) -> Result<Process, String> {
         let socket = Socket::open(port).map_err(|error| socket::explain(port, &error))?;
-        let tun = Tun::open(link).map_err(|error| format!("the link {link}: {error}"))?;
+        let tun = Tun::open(link).map_err(|error| {
+            format!(
+                "the link {link} cannot be made: {error}; if it is there: ip link delete {link}"
+            )
+        })?;
         let path = directory.join(SOCKET_FILE);
         // What an ended process left. One that lives has the port.
         let _ = std::fs::remove_file(&path);
@@ -325,7 +329,7 @@ impl Process {
         let mut taken = Taken::default();
         self.with_engine(|engine, out| {
             engine.apply(state, out);
-            taken = Taken { peers: engine.peers(), silent: engine.silent() };
+            taken = Taken { silent: engine.silent() };
         });
         taken
     }

@@ -3,7 +3,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -173,23 +173,35 @@ impl AsFd for Socket {
 /// inside a link of 1280 bytes would carry nothing otherwise. What is learned from strangers about
 /// the path is ignored.
 fn allow_fragments(socket: &UdpSocket, families: Families) -> io::Result<()> {
-    let mut options = vec![(libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT)];
+    setsockopt(socket, options::MtuDiscovery4, &libc::IP_PMTUDISC_OMIT)?;
     if families == Families::Both {
-        let omit = libc::IPV6_PMTUDISC_OMIT;
-        options.push((libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, omit));
-        options.push((libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG, 0));
-    }
-    for (level, name, value) in options {
-        let size = size_of::<libc::c_int>() as libc::socklen_t;
-        // SAFETY: the descriptor is open, and the value is a number of the size given.
-        let set = unsafe {
-            libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), size)
-        };
-        if set < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        setsockopt(socket, options::MtuDiscovery6, &libc::IPV6_PMTUDISC_OMIT)?;
+        setsockopt(socket, sockopt::Ipv6DontFrag, &false)?;
     }
     Ok(())
+}
+
+/// Options that `nix` has no name for: how a socket finds the largest packet of a path.
+mod options {
+    use nix::{libc, setsockopt_impl, sockopt_impl};
+
+    sockopt_impl!(
+        /// Over IPv4.
+        MtuDiscovery4,
+        SetOnly,
+        libc::IPPROTO_IP,
+        libc::IP_MTU_DISCOVER,
+        libc::c_int
+    );
+
+    sockopt_impl!(
+        /// Over IPv6.
+        MtuDiscovery6,
+        SetOnly,
+        libc::IPPROTO_IPV6,
+        libc::IPV6_MTU_DISCOVER,
+        libc::c_int
+    );
 }
 
 /// Datagrams that leave together: to one peer, all of one size but for the last.

@@ -8,15 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crdt_state::network::NodeTunnel;
+use overlay::plan::VXLAN_PORT;
 use overlay::tunnel::{TUNNEL_PORT, TunnelPlan};
 use overlay_linux::balancing::{Intact, TunnelGuard};
 use overlay_linux::links::Links;
 use overlay_tunnel::TunnelKey;
 use overlay_tunnel::client::{Setup, Tunnel, TunnelError};
 use overlay_tunnel::control::{PeerState, State};
-
-/// The port of VXLAN: nothing else goes through the tunnel.
-const CARRIED_PORT: u16 = 4789;
 
 /// How long to wait before a process that did not start is started again, and before it is looked
 /// again whether one could be started.
@@ -79,8 +77,7 @@ impl NodeTunnelHolder {
         let Some(plan) = plan else { return Vec::new() };
         self.may_be_there = true;
         let mut failures = self.apply_guard(plan, links);
-        let is_waiting = self.failed.as_ref().filter(|(_, at)| at.elapsed() < RETRY_INTERVAL);
-        if is_waiting.is_none() {
+        if self.failed.as_ref().is_none_or(|(_, at)| at.elapsed() >= RETRY_INTERVAL) {
             self.hold(plan);
         }
         failures.extend(self.failed.iter().map(|(reason, _)| format!("tunnel: {reason}")));
@@ -119,6 +116,11 @@ impl NodeTunnelHolder {
     }
 
     fn hold(&mut self, plan: &TunnelPlan) {
+        if !self.tunnel.is_alive()
+            && let Some(reason) = self.tunnel.end_reason()
+        {
+            tracing::warn!("networks: the process of the tunnel ended: {reason}");
+        }
         let peers = plan.peers.iter().map(|(address, end)| PeerState {
             public_key: end.public_key,
             address: *address,
@@ -128,7 +130,8 @@ impl NodeTunnelHolder {
         let state = State {
             key: self.key.clone(),
             address: plan.address,
-            carried_port: CARRIED_PORT,
+            // Nothing else goes through the tunnel.
+            carried_port: VXLAN_PORT,
             peers: peers.collect(),
         };
         match self.tunnel.hold(&state) {
@@ -172,7 +175,7 @@ impl NodeTunnelHolder {
 
     fn ask_for_silent(&mut self, plan: &TunnelPlan) -> Vec<String> {
         let silent = self.tunnel.silent();
-        let ends = plan.peers.values().filter(|end| silent.contains(&end.public_key));
+        let ends = silent.iter().filter_map(|address| plan.peers.get(address));
         let told = ends.map(|end| {
             let (ip, port) = (end.endpoint.ip(), end.endpoint.port());
             format!(
@@ -185,7 +188,8 @@ impl NodeTunnelHolder {
 
     /// A module may be loaded meanwhile, and another program may have taken the port.
     fn look_again(&mut self) {
-        if self.looked_at.elapsed() < RETRY_INTERVAL {
+        // Until a plan says otherwise, what has the port may be our own, of an earlier agent.
+        if self.may_be_there || self.looked_at.elapsed() < RETRY_INTERVAL {
             return;
         }
         self.looked_at = Instant::now();

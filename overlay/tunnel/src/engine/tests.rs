@@ -242,6 +242,23 @@ fn a_process_whose_clock_stands_in_the_past_is_understood_once_its_record_is_the
 }
 
 #[test]
+fn a_recorded_greeting_ends_no_keys_of_a_process_that_was_started_again() {
+    let (mut one, mut two) = (node(1, &[2]), node(2, &[1]));
+    two.taken.sent.clear();
+    let (_, greeting) = one.taken.sent[0].clone();
+    settle(&mut one, &mut two);
+    two.state.peers = vec![describe(1, 5)];
+    two.apply();
+    let mut one = node(1, &[2]);
+    settle(&mut one, &mut two);
+    two.hear(endpoint(1), &greeting);
+    assert!(two.taken.sent.is_empty(), "the recorded greeting was answered");
+    one.send(&packet(1, 2, PORT, b"x"));
+    settle(&mut one, &mut two);
+    assert_eq!(two.taken.delivered, [packet(1, 2, PORT, b"x")]);
+}
+
+#[test]
 fn a_peer_that_packets_wait_for_is_silent_until_it_is_heard() {
     let (mut one, mut two) = (node(1, &[2]), node(2, &[1]));
     one.taken.sent.clear();
@@ -251,7 +268,7 @@ fn a_peer_that_packets_wait_for_is_silent_until_it_is_heard() {
     one.send(&packet(1, 2, PORT, b"x"));
     assert!(one.engine.silent().is_empty(), "it has just been asked");
     tick(&mut one);
-    assert_eq!(one.engine.silent(), [TunnelKey::derive(&[2; 32]).public()]);
+    assert_eq!(one.engine.silent(), [address(2)]);
     // What it sends arrives, and what is sent to it does not.
     let (_, asks) = two.taken.sent.pop_front().expect("it greets too");
     one.hear(endpoint(2), &asks);
