@@ -27,7 +27,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::flows::SCTP;
 use super::socket::inside;
-use crate::message::VXLAN_PORT;
+use overlay::plan::VXLAN_PORT;
 
 /// A published number that a program of this machine has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,18 +44,27 @@ impl fmt::Display for TakenPort {
         let protocol = protocol.name();
         write!(f, "port {number}/{protocol} is not published on this node: ")?;
         match &self.holder {
-            Some((name, process)) => write!(f, "{name} (process {process}) has it")?,
-            None if is_of_networks(self.port) => write!(f, "it carries the networks themselves")?,
-            None => write!(f, "a program that the agent cannot see has it")?,
+            Some((name, process)) => write!(f, "{name} (process {process}) has it; stop it, or")?,
+            None if is_of_networks(self.port) => write!(f, "it carries the networks themselves;")?,
+            None => {
+                let list = protocol.chars().next().unwrap_or('t').to_ascii_lowercase();
+                let list = if self.port.protocol == Protocol::Sctp { 'S' } else { list };
+                write!(
+                    f,
+                    "a program that the agent cannot see has it (`ss -ln{list}p 'sport = :{number}'` \
+                     may name it); stop it, or"
+                )?;
+            }
         }
-        write!(f, "; stop it, or publish another number")
+        write!(f, " publish another number")
     }
 }
 
 enum State {
     /// `None`: the kernel has no such protocol, so nobody can have the number.
     Reserved(#[expect(dead_code, reason = "it is held, not used")] Option<Socket>),
-    Taken(TakenPort),
+    /// The socket that has it, if it is known.
+    Taken(TakenPort, Option<u64>),
     Shared,
 }
 
@@ -85,21 +94,23 @@ impl Reservations {
 
     /// Does a program of this machine have the number?
     pub(super) fn is_taken(&self, port: &Port) -> bool {
-        matches!(self.states.get(port), Some(State::Taken(_)))
+        matches!(self.states.get(port), Some(State::Taken(..)))
     }
 
     /// The numbers that programs of this machine have.
     pub(super) fn taken(&self) -> impl Iterator<Item = &TakenPort> {
         self.states.values().filter_map(|state| match state {
-            State::Taken(taken) => Some(taken),
+            State::Taken(taken, _) => Some(taken),
             State::Reserved(_) | State::Shared => None,
         })
     }
 
     /// Tries again what is not reserved. Returns whether other numbers are taken now.
     pub(super) fn try_again(&mut self) -> bool {
-        let open = self.states.iter().filter(|(_, state)| !matches!(state, State::Reserved(_)));
-        let open: Vec<Port> = open.map(|(port, _)| *port).collect();
+        let is_open = |(port, state): &(&Port, &State)| {
+            !matches!(state, State::Reserved(_)) && !is_of_networks(**port)
+        };
+        let open: Vec<Port> = self.states.iter().filter(is_open).map(|(port, _)| *port).collect();
         let before: BTreeSet<Port> = self.taken().map(|taken| taken.port).collect();
         self.try_all(open);
         self.taken().map(|taken| taken.port).ne(before)
@@ -111,7 +122,10 @@ impl Reservations {
         }
         let states = inside(self.namespace.as_fd(), || {
             let mut listeners = None;
-            let states = ports.iter().map(|port| (*port, try_one(*port, &mut listeners)));
+            let states = ports.iter().map(|port| {
+                let before = self.states.get(port);
+                (*port, try_one(*port, before, &mut listeners))
+            });
             Ok(states.collect::<Vec<_>>())
         });
         match states {
@@ -127,19 +141,24 @@ fn is_of_networks(port: Port) -> bool {
     port.protocol == Protocol::Udp && [VXLAN_PORT, TUNNEL_PORT].contains(&port.number)
 }
 
-fn try_one(port: Port, listeners: &mut Option<Listeners>) -> State {
+/// To search all processes for a socket takes long: who has it is found out once.
+fn try_one(port: Port, before: Option<&State>, listeners: &mut Option<Listeners>) -> State {
+    let unknown = || State::Taken(TakenPort { port, holder: None }, None);
     if is_of_networks(port) {
-        return State::Taken(TakenPort { port, holder: None });
+        return unknown();
     }
     match bind(port) {
         Ok(socket) => State::Reserved(Some(socket)),
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
             match listeners.get_or_insert_with(Listeners::read).find(port) {
-                Some(inode) => State::Taken(TakenPort { port, holder: program(inode) }),
+                Some(inode) => match before {
+                    Some(State::Taken(taken, Some(held))) if *held == inode => {
+                        State::Taken(taken.clone(), Some(inode))
+                    }
+                    _ => State::Taken(TakenPort { port, holder: program(inode) }, Some(inode)),
+                },
                 // Connections of SCTP are not listed apart from listeners.
-                None if port.protocol == Protocol::Sctp => {
-                    State::Taken(TakenPort { port, holder: None })
-                }
+                None if port.protocol == Protocol::Sctp => unknown(),
                 None => State::Shared,
             }
         }
