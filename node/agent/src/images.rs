@@ -31,6 +31,7 @@ mod uplink;
 
 use std::sync::Arc;
 
+use crdt_state::NodeId;
 use futures_util::StreamExt;
 use runtime::image::auth::Login;
 use runtime::image::manifest::{Descriptor, Document};
@@ -43,9 +44,10 @@ pub use blob_fetch::Pull;
 pub(super) use members::FleetLink;
 pub use push::{PushEvent, Pushed};
 pub use resolve::{PinSource, Pinned};
-pub(super) use serve::PeerRequestHandler;
+pub(super) use serve::BlobServer;
 
 use crate::config::{Config, ImageFetch};
+use crate::transport::PeerStream;
 use blob_fetch::{BlobFetches, Want};
 use members::Members;
 use peers::PeerSource;
@@ -157,6 +159,11 @@ impl ImagePuller {
     /// Returns after a blob did not fit on the disk, also if that was before this call.
     pub(super) async fn disk_filled(&self) {
         self.0.full.notified().await;
+    }
+
+    /// Carries a peer's stream to a node that the peer does not reach.
+    pub(crate) async fn relay(&self, to: NodeId, stream: PeerStream) {
+        self.0.members.relay(to, stream).await;
     }
 
     /// The limit in bytes per second, in each direction; `None`: no limit.

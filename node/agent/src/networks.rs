@@ -2,14 +2,15 @@
 //! namespaces, and looks every second whether the kernel still holds what it was told.
 //!
 //! ```text
-//! node's thread ──plan, names──▶ thread "networks" ──▶ links, balancing      (overlay-linux)
+//! node's thread ─changes, names▶ thread "networks" ──▶ links, balancing      (overlay-linux)
 //! runtime ─────── attach(run) ─▶        │         └──▶ name servers of tasks (overlay-dns)
 //!                 ◀── namespace ────────┘
 //! ```
-//! Only the latest plan counts. The thread decides nothing; what it could not do is logged when it
+//! Changes that wait are applied as one. The thread decides nothing; what it could not do is logged when it
 //! changes, and kept for those who ask.
 
 mod applier;
+mod balancers;
 mod concerned;
 mod dropped;
 mod machine_facts;
@@ -47,12 +48,12 @@ use crate::identity::NodeKey;
 use crate::name_said::NameSaid;
 use crate::path_row::PathRow;
 use applier::{Applier, Parts};
-use dropped::Dropped;
+use dropped::DroppedPackets;
 use machine_facts::Reporter;
 use names::FleetNames;
 pub(super) use names::short_id;
 use path_links::PathLinks;
-use paths::{PathOrder, Prober, SeenPaths};
+use paths::{PathOrder, PathProber};
 use tunnel::NodeTunnelHolder;
 
 /// The namespaces of an agent are kept beside its socket, in a directory with this extension:
@@ -70,7 +71,7 @@ enum Order {
         done: oneshot::Sender<Result<PathBuf, String>>,
     },
     /// Somebody asks what was dropped.
-    Count { done: oneshot::Sender<Dropped> },
+    Count { done: oneshot::Sender<DroppedPackets> },
     /// The largest packet of the network below, in bytes, on paths that take less than both of their
     /// ends.
     Limits(BTreeMap<NodeId, u32>),
@@ -88,7 +89,6 @@ pub(super) struct Networks {
     /// Was the thread told any plan?
     has_told: Arc<AtomicBool>,
     paths: tokio::sync::mpsc::UnboundedSender<PathOrder>,
-    seen_paths: SeenPaths,
 }
 
 impl std::fmt::Debug for Networks {
@@ -138,9 +138,8 @@ fn try_open(
     let directory = config.socket.with_extension(EXTENSION);
     let (ready, opened) = mpsc::channel();
     let reporter = Reporter::new(config.clone());
-    let seen_paths = SeenPaths::default();
     let (paths, path_inbox) = tokio::sync::mpsc::unbounded_channel();
-    let prober = Prober::new(path_inbox, Arc::downgrade(&orders), seen_paths.clone());
+    let prober = PathProber::new(path_inbox, Arc::downgrade(&orders));
     background.spawn(prober.run());
     let networks = Networks {
         orders,
@@ -149,7 +148,6 @@ fn try_open(
         reporter,
         has_told: Arc::default(),
         paths: paths.clone(),
-        seen_paths,
     };
     let paths = PathLinks::new(paths);
     let reporter = networks.reporter.clone();
@@ -198,19 +196,12 @@ impl Networks {
         self.names.say(name, network)
     }
 
-    /// What is known of the paths to other nodes.
-    pub(super) fn paths(&self) -> Vec<PathRow> {
-        self.seen_paths.rows()
-    }
-
-    /// The same, after every path was probed.
+    /// What is known of the paths to other nodes, after every path was probed.
     pub(super) async fn check_paths(&self) -> Vec<PathRow> {
         let (done, checked) = oneshot::channel();
-        if self.paths.send(PathOrder::Check { done }).is_ok() {
-            // It ends with the agent.
-            let _ = checked.await;
-        }
-        self.paths()
+        // It ends with the agent.
+        let _ = self.paths.send(PathOrder::Check { done });
+        checked.await.unwrap_or_default()
     }
 
     /// From now on the node is told when this machine's own network changes.
@@ -227,7 +218,7 @@ impl Networks {
     }
 
     /// The packets that were dropped because of where they came from.
-    pub(super) async fn dropped(&self) -> Dropped {
+    pub(super) async fn dropped(&self) -> DroppedPackets {
         let (done, counted) = oneshot::channel();
         let _ = self.orders.send(Order::Count { done });
         counted.await.unwrap_or_default()

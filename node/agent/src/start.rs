@@ -7,11 +7,12 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::handle::{COMMANDS_MAX, EVENTS_MAX, Handle};
-use super::images::{FleetLink, PeerRequestHandler};
+use super::images::FleetLink;
 use super::local_runs::LocalRuns;
 use super::machine::{NodeClock, NodeLoop, PendingReplies, Sources};
 use super::node::{self, Made};
 use super::opening::{AgentStartError, OpenedParts, open};
+use super::peer_requests::PeerRequestHandler;
 use super::refused::Refused;
 use super::shared::Shared;
 use super::{Agent, ExitReason, collector, conditions, memory};

@@ -80,7 +80,7 @@ impl ImagePuller {
     }
 
     /// Pulls a copy of an image of the fleet, at the request of a peer.
-    pub(super) async fn keep(&self, name: &str, digest: &str) -> Result<(), PullError> {
+    pub(crate) async fn keep(&self, name: &str, digest: &str) -> Result<(), PullError> {
         let mut reference: Reference = name.parse()?;
         reference.digest = Some(digest.parse().map_err(runtime::image::BadReference::from)?);
         // It stays until the fleet's record of it is removed.

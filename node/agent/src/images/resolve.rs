@@ -86,7 +86,7 @@ impl ImagePuller {
     }
 
     /// Resolves a name with this node's own images.
-    pub(super) async fn resolve_here(&self, name: &str) -> Option<Pinned> {
+    pub(crate) async fn resolve_here(&self, name: &str) -> Option<Pinned> {
         let reference: Reference = name.parse().ok()?;
         let digest = self.0.images.digest_of(&reference.with_default_tag())?.digest;
         self.pin_here(&digest, PinSource::Here).await.ok()?

@@ -1,6 +1,5 @@
-//! Requests of peers about images: which blobs this node has, the content of a blob (also while it
-//! grows), to fetch a blob for the site, to resolve a name, to keep a copy. The other requests are
-//! passed on from here.
+//! Requests of peers about blobs: which this node has, and the content of one, also while it grows or
+//! after it was fetched for the site.
 //!
 //! A blob is sent in frames: a first one, bytes, and a last one; or a refusal, at any time. While
 //! this node waits for the uplink, the transport's empty frames keep the requester waiting.
@@ -8,8 +7,6 @@
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
 
-use crdt_state::task::Run;
-use crdt_state::{NodeId, wire};
 use runtime::image::blob::Growth;
 use runtime::image::registry::Repository;
 use runtime::image::{Digest, Images};
@@ -22,99 +19,13 @@ use super::frames::{Part, frame};
 use super::rate::Bucket;
 use super::streams::Streams;
 use super::{ContentKind, ImagePuller, Source, blocking};
-use crate::local_runs::LocalRuns;
-use crate::names;
-use crate::networks::Networks;
-use crate::transport::{BlobOrigin, BlobRequest, PeerRequest, PeerService, PeerStream};
-
-/// Frames of one stream that wait for the peer to receive them, of up to 60 KiB each.
-const FRAMES_MAX: usize = 4;
+use crate::transport::{BlobOrigin, BlobRequest};
 
 /// Bytes of a blob in one frame. With the leading byte they fit the transport's 64 KiB.
 const PIECE_BYTES: usize = 60 * 1024;
 
 /// Blobs that a peer may ask about in one request.
 const ASKED_MAX: usize = 256;
-
-/// Answers every request of peers to this agent.
-pub(crate) struct PeerRequestHandler {
-    local_runs: LocalRuns,
-    puller: ImagePuller,
-    networks: Option<Networks>,
-    blobs: Arc<BlobServer>,
-}
-
-impl PeerRequestHandler {
-    pub(crate) fn new(
-        local_runs: LocalRuns,
-        puller: ImagePuller,
-        networks: Option<Networks>,
-    ) -> PeerRequestHandler {
-        let given = Bucket::new(puller.rate_limit());
-        let blobs = BlobServer { puller: puller.clone(), streams: Streams::default(), given };
-        PeerRequestHandler { local_runs, puller, networks, blobs: Arc::new(blobs) }
-    }
-
-    /// Answers on the background runtime, and stops when the peer is gone.
-    fn spawn<F: Future<Output = ()> + Send + 'static>(
-        &self,
-        frames: mpsc::Sender<Vec<u8>>,
-        work: impl FnOnce(mpsc::Sender<Vec<u8>>) -> F,
-    ) {
-        let gone = frames.clone();
-        let work = work(frames);
-        self.local_runs.background.spawn(async move {
-            tokio::select! {
-                () = work => {}
-                () = gone.closed() => {}
-            }
-        });
-    }
-}
-
-impl PeerService for PeerRequestHandler {
-    fn answer(&self, _from: NodeId, request: PeerRequest) -> mpsc::Receiver<Vec<u8>> {
-        let (frames, answer) = mpsc::channel(FRAMES_MAX);
-        let (puller, blobs) = (self.puller.clone(), Arc::clone(&self.blobs));
-        match request {
-            PeerRequest::Logs(request) => return self.local_runs.answer(request),
-            PeerRequest::Run { run, request } => {
-                return self.local_runs.handle_run_request(run, request);
-            }
-            PeerRequest::Have(digests) => self.spawn(frames, move |frames| async move {
-                let _ = frames.send(wire::encode(&blobs.has_of(digests).await)).await;
-            }),
-            PeerRequest::Blob(request) => self.spawn(frames, move |frames| async move {
-                blobs.give(request, &frames).await;
-            }),
-            PeerRequest::Names { name, networks } => {
-                let served = self.networks.clone();
-                self.spawn(frames, move |frames| async move {
-                    names::answer(served.as_ref(), &name, &networks, &frames).await;
-                });
-            }
-            PeerRequest::Resolve(name) => self.spawn(frames, move |frames| async move {
-                let _ = frames.send(wire::encode(&puller.resolve_here(&name).await)).await;
-            }),
-            PeerRequest::Keep { name, digest } => {
-                self.spawn(frames, move |frames| async move {
-                    let kept = puller.keep(&name, &digest).await.map_err(|why| why.to_string());
-                    let _ = frames.send(wire::encode(&kept)).await;
-                });
-            }
-        }
-        answer
-    }
-
-    fn session(&self, _from: NodeId, run: Run, stream: PeerStream) {
-        self.local_runs.session(run, stream);
-    }
-
-    fn relay(&self, _from: NodeId, to: NodeId, stream: PeerStream) {
-        let puller = self.puller.clone();
-        self.local_runs.background.spawn(async move { puller.0.members.relay(to, stream).await });
-    }
-}
 
 /// A blob to read: a complete one, or the part that is already on the disk.
 struct Readable {
@@ -134,7 +45,7 @@ enum Streamed {
 }
 
 /// Sends blobs to peers, within the rate limit and a maximum of streams for each blob.
-struct BlobServer {
+pub(crate) struct BlobServer {
     puller: ImagePuller,
     streams: Streams,
     /// Limits the bytes per second that this node sends.
@@ -142,7 +53,12 @@ struct BlobServer {
 }
 
 impl BlobServer {
-    async fn has_of(&self, digests: Vec<String>) -> Vec<BlobHolding> {
+    pub(crate) fn new(puller: ImagePuller) -> BlobServer {
+        let given = Bucket::new(puller.rate_limit());
+        BlobServer { puller, streams: Streams::default(), given }
+    }
+
+    pub(crate) async fn has_of(&self, digests: Vec<String>) -> Vec<BlobHolding> {
         let mut holdings = Vec::new();
         for digest in digests.iter().take(ASKED_MAX) {
             holdings.push(match digest.parse() {
@@ -165,7 +81,7 @@ impl BlobServer {
     }
 
     /// Sends a blob, or a refusal with the reason.
-    async fn give(&self, request: BlobRequest, frames: &mpsc::Sender<Vec<u8>>) {
+    pub(crate) async fn give(&self, request: BlobRequest, frames: &mpsc::Sender<Vec<u8>>) {
         if let Err(why) = self.try_give(request, frames).await {
             let _ = frames.send(frame(&Part::Refused(&why))).await;
         }

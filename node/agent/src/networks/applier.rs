@@ -1,25 +1,20 @@
 //! The thread that holds the plan in the kernel.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crdt_state::NetworkId;
 use crdt_state::interface::TaskInterface;
 use crdt_state::task::Run;
 use overlay::change::PlanChange;
-use overlay::plan::{OverlayPlan, PATH_NETWORK, PATH_VNI};
-use overlay_linux::balancing::{
-    BalancingError, Intact, NetworkBalancer, PortBalancer, accept_loopback_clients,
-};
+use overlay::plan::{OverlayPlan, PathPlan};
 use overlay_linux::links::Links;
 
 use super::Order;
+use super::balancers::{Balancers, foreign_vnis};
 use super::concerned::Concerned;
-use super::dropped::Dropped;
+use super::dropped::DroppedPackets;
 use super::machine_facts::Reporter;
 use super::names::FleetNames;
 use super::obstacles::obstacles;
@@ -39,22 +34,35 @@ const COMPARE_INTERVAL: Duration = Duration::from_secs(120);
 /// Holds the plan in the kernel.
 pub(super) struct Applier {
     links: Links,
-    tag: String,
     plan: OverlayPlan,
     /// Was any plan applied?
     has_plan: bool,
-    balancers: BTreeMap<NetworkId, NetworkBalancer>,
-    ports: Option<PortBalancer>,
+    balancers: Balancers,
     resolvers: Resolvers,
     failures: Arc<Mutex<Vec<String>>>,
-    /// What could not be done with links and with balancing, what the host's rules drop, and which
-    /// ports programs of this machine have.
-    failed: [Vec<String>; 4],
+    failed: Failed,
     reporter: Reporter,
     tunnel: NodeTunnelHolder,
     compared_at: Instant,
-    told: Dropped,
+    told: DroppedPackets,
     paths: PathLinks,
+}
+
+/// What is not as planned, as sentences.
+#[derive(Default)]
+struct Failed {
+    links: Vec<String>,
+    balancing: Vec<String>,
+    /// Rules of the host that drop what it should forward.
+    host: Vec<String>,
+    /// Published ports that programs of this machine have.
+    taken: Vec<String>,
+}
+
+impl Failed {
+    fn all(&self) -> impl Iterator<Item = &String> {
+        [&self.links, &self.balancing, &self.host, &self.taken].into_iter().flatten()
+    }
 }
 
 /// What the thread shares with the rest of the agent.
@@ -72,18 +80,16 @@ impl Applier {
         let Parts { names, failures, reporter, background, tunnel, paths } = parts;
         Applier {
             links,
-            tag,
             plan: OverlayPlan::default(),
             has_plan: false,
-            balancers: BTreeMap::new(),
-            ports: None,
+            balancers: Balancers::new(tag),
             resolvers: Resolvers::new(names, background),
             failures,
-            failed: Default::default(),
+            failed: Failed::default(),
             reporter,
             tunnel,
             compared_at: Instant::now(),
-            told: Dropped::default(),
+            told: DroppedPackets::default(),
             paths,
         }
     }
@@ -100,7 +106,7 @@ impl Applier {
                     let _ = done.send(self.attach(run, &interfaces));
                 }
                 Some(Order::Count { done }) => {
-                    let _ = done.send(Dropped::count(self.ports.as_mut(), &mut self.balancers));
+                    let _ = done.send(self.dropped());
                 }
                 Some(Order::Limits(limits)) => {
                     self.paths.limits = limits;
@@ -142,12 +148,18 @@ impl Applier {
 
     fn apply(&mut self, change: PlanChange) {
         let is_first = !std::mem::replace(&mut self.has_plan, true);
-        let are_links_changed = is_first || change.networks.is_some() || change.paths.is_some();
+        let probed = self.plan.paths.as_ref().map(PathPlan::network);
+        let (are_networks_changed, are_paths_changed) =
+            (change.networks.is_some(), change.paths.is_some());
         let runs: Vec<Run> = change.tasks.keys().copied().collect();
         let concerned = Concerned::of(&change, &self.plan);
         self.plan.apply(change);
+        // Who is heard changes no link, and connections to its tasks are what matters then.
+        let is_probed_alike =
+            !are_paths_changed || self.plan.paths.as_ref().map(PathPlan::network) == probed;
+        let are_links_changed = is_first || are_networks_changed || !is_probed_alike;
         if are_links_changed {
-            self.let_members_in();
+            self.balancers.admit_members(&self.plan, &self.links);
             self.apply_links();
         }
         // The removal of a link takes the kernel tens of milliseconds: connections come first.
@@ -155,29 +167,11 @@ impl Applier {
             true => self.apply_balancing(),
             false => self.apply_some_balancing(&concerned),
         }
+        if are_paths_changed {
+            self.paths.tell_prober(&self.plan, &self.links);
+        }
         self.resolvers.apply(&self.plan, &self.links);
         self.apply_tasks(&runs);
-    }
-
-    /// A member's packets are taken before any can be sent to it.
-    fn let_members_in(&mut self) {
-        let foreign_vnis = self.foreign_vnis();
-        if let Some(ports) = &mut self.ports
-            && !self.plan.networks.is_empty()
-        {
-            ports.leave_alone(foreign_vnis);
-            // What fails is tried again behind the links, and told there.
-            let _ = ports.apply(&self.plan);
-        }
-    }
-
-    /// The numbers of networks whose device is not there: somebody else's may have them.
-    fn foreign_vnis(&self) -> BTreeSet<u32> {
-        let networks = self.plan.networks.iter();
-        let others = networks.filter(|(id, _)| !self.links.has_vxlan(**id));
-        let others = others.map(|(_, network)| network.vni);
-        let probes = (!self.links.has_vxlan(PATH_NETWORK)).then_some(PATH_VNI);
-        others.chain(probes).collect()
     }
 
     /// Compares all links, addresses and routes with the kernel.
@@ -186,7 +180,7 @@ impl Applier {
         let tunnel = self.plan.tunnel();
         let mut failures = self.tunnel.prepare(tunnel.as_ref(), &self.links);
         let applied = self.links.apply(&self.paths.linked(&self.plan));
-        let foreign = self.foreign_vnis();
+        let foreign = foreign_vnis(&self.plan, &self.links);
         failures.extend(self.tunnel.finish(tunnel.as_ref(), foreign, &self.links));
         self.reporter.report_tunnel(&self.tunnel.said());
         self.paths.tell_prober(&self.plan, &self.links);
@@ -196,8 +190,8 @@ impl Applier {
             tracing::debug!("networks: {} changes in the kernel", applied.changes);
         }
         failures.extend(applied.failures.iter().map(ToString::to_string));
-        self.failed[0] = failures;
-        self.failed[2] = obstacles(&self.plan, &self.links);
+        self.failed.links = failures;
+        self.failed.host = obstacles(&self.plan, &self.links);
         self.tell_failures();
     }
 
@@ -236,44 +230,14 @@ impl Applier {
     }
 
     fn apply_balancing(&mut self) {
-        self.balancers.retain(|id, _| self.plan.networks.contains_key(id));
-        let mut failed = Vec::new();
-        for (id, network) in &self.plan.networks {
-            let applied = balancer(&mut self.balancers, &self.links, *id)
-                .and_then(|balancer| balancer.map_or(Ok(()), |b| b.apply(network).map(drop)));
-            if let Err(error) = applied {
-                self.balancers.remove(id);
-                failed.push(format!("network {}: {error}", network.name));
-            }
-        }
-        if let Err(error) = self.apply_ports() {
-            self.ports = None;
-            failed.push(format!("published ports: {error}"));
-        }
-        self.failed[1] = failed;
+        self.failed.balancing = self.balancers.apply(&self.plan, &self.links);
         self.note_taken_ports();
         self.tell_failures();
     }
 
-    /// Nothing changed but what these lead to. New connections of all networks come first, then the
-    /// flows that there are.
     fn apply_some_balancing(&mut self, concerned: &Concerned) {
-        let mut is_done = self.failed[1].is_empty();
-        for (id, (addresses, tasks)) in &concerned.networks {
-            let Some(network) = self.plan.networks.get(id) else { continue };
-            let balancer = self.balancers.get_mut(id);
-            is_done &= balancer.is_some_and(|b| b.apply_some(network, addresses, tasks).is_ok());
-        }
-        let ports = self.ports.as_mut().filter(|_| !concerned.ports.is_empty());
-        is_done &= match ports {
-            Some(ports) => ports.apply_some(&self.plan, &concerned.ports).is_ok(),
-            None => concerned.ports.is_empty(),
-        };
-        let balancers = self.balancers.values_mut();
-        let mut followed: Vec<_> = balancers.map(NetworkBalancer::follow_flows).collect();
-        followed.extend(self.ports.as_mut().map(PortBalancer::follow_flows));
-        is_done &= followed.iter().all(Result::is_ok);
-        if !is_done {
+        let is_known = self.failed.balancing.is_empty();
+        if !is_known || !self.balancers.apply_some(&self.plan, concerned) {
             self.apply_balancing();
         } else if self.note_taken_ports() {
             self.tell_failures();
@@ -282,34 +246,9 @@ impl Applier {
 
     /// Returns whether programs of this machine have other ports than before.
     fn note_taken_ports(&mut self) -> bool {
-        let taken = self.ports.iter().flat_map(PortBalancer::taken);
-        let taken = taken.map(ToString::to_string).collect();
-        let before = std::mem::replace(&mut self.failed[3], taken);
-        before != self.failed[3]
-    }
-
-    /// The host's table is there while this node takes part in any network.
-    fn apply_ports(&mut self) -> Result<(), BalancingError> {
-        if self.plan.networks.is_empty() {
-            return self.ports.take().map_or(Ok(()), |mut ports| ports.remove());
-        }
-        let foreign_vnis = self.foreign_vnis();
-        let namespace = self.links.host_namespace();
-        let ports = match &mut self.ports {
-            Some(ports) => ports,
-            closed => {
-                if let Err(error) = self.links.allow_forwarding() {
-                    tracing::warn!("networks: packets are not forwarded to the outside: {error}");
-                }
-                closed.insert(PortBalancer::open(namespace, &self.tag)?)
-            }
-        };
-        ports.leave_alone(foreign_vnis);
-        ports.apply(&self.plan)?;
-        for id in self.plan.networks.keys() {
-            accept_loopback_clients(namespace, &self.links.host_link(*id))?;
-        }
-        Ok(())
+        let taken = self.balancers.taken();
+        let before = std::mem::replace(&mut self.failed.taken, taken);
+        before != self.failed.taken
     }
 
     /// Nothing was ordered for a second: is everything still there?
@@ -319,35 +258,20 @@ impl Applier {
         let is_tunnel_lost = self.tunnel.is_lost(self.plan.tunnel().as_ref());
         self.reporter.report_tunnel(&self.tunnel.said());
         self.tell_failures();
-        let is_gone = |intact: Result<Intact, BalancingError>| !matches!(intact, Ok(Intact::Yes));
-        let mut lost: Vec<NetworkId> = Vec::new();
-        for (id, balancer) in &mut self.balancers {
-            if is_gone(balancer.is_intact()) {
-                lost.push(*id);
-            }
-        }
-        let are_ports_lost = self.ports.as_mut().is_some_and(|ports| is_gone(ports.is_intact()));
-        if !lost.is_empty() || are_ports_lost {
-            tracing::warn!("somebody removed tables of networks; they are made again");
-            lost.iter().for_each(|id| drop(self.balancers.remove(id)));
-            if are_ports_lost {
-                self.ports = None;
-            }
-            self.apply_balancing();
-        }
-        if self.ports.as_mut().is_some_and(PortBalancer::look_for_free_ports) {
+        if self.balancers.look() {
             self.apply_balancing();
         }
         let is_due = self.compared_at.elapsed() >= COMPARE_INTERVAL;
         if is_due {
-            self.told.tell(Dropped::count(self.ports.as_mut(), &mut self.balancers));
+            let dropped = self.dropped();
+            self.told.tell(dropped);
         }
         let is_disturbed = self.links.is_disturbed();
-        let is_wanted = is_due || is_disturbed || is_tunnel_lost || !self.failed[0].is_empty();
+        let is_wanted = is_due || is_disturbed || is_tunnel_lost || !self.failed.links.is_empty();
         let is_empty = self.plan.networks.is_empty() && self.plan.paths.is_none();
         if !is_empty && is_wanted {
             self.apply_links();
-            if !self.failed[1].is_empty() {
+            if !self.failed.balancing.is_empty() {
                 self.apply_balancing();
             }
         }
@@ -355,10 +279,7 @@ impl Applier {
 
     fn remove_all(&mut self) {
         self.resolvers.clear();
-        self.balancers.clear();
-        if let Some(mut ports) = self.ports.take()
-            && let Err(error) = ports.remove()
-        {
+        if let Err(error) = self.balancers.remove() {
             tracing::warn!("networks: {error}");
         }
         self.plan = OverlayPlan::default();
@@ -369,9 +290,14 @@ impl Applier {
         self.paths.tell_prober(&self.plan, &self.links);
     }
 
+    /// As of now; what cannot be counted now, as it was told last.
+    fn dropped(&mut self) -> DroppedPackets {
+        self.balancers.dropped().unwrap_or(self.told)
+    }
+
     /// Logs failures when they begin, and when all are over.
     fn tell_failures(&self) {
-        let now = self.failed.iter().flatten().chain(self.tunnel.silent());
+        let now = self.failed.all().chain(self.tunnel.silent());
         let now: Vec<String> = now.cloned().collect();
         let mut told = self.failures.lock().expect("nothing panics while it holds this");
         for failure in now.iter().filter(|failure| !told.contains(failure)) {
@@ -382,17 +308,4 @@ impl Applier {
         }
         *told = now;
     }
-}
-
-/// The balancer of a network whose namespace is there.
-fn balancer<'a>(
-    balancers: &'a mut BTreeMap<NetworkId, NetworkBalancer>,
-    links: &Links,
-    id: NetworkId,
-) -> Result<Option<&'a mut NetworkBalancer>, BalancingError> {
-    let Some(namespace) = links.namespace(id) else { return Ok(None) };
-    Ok(Some(match balancers.entry(id) {
-        Entry::Occupied(held) => held.into_mut(),
-        Entry::Vacant(free) => free.insert(NetworkBalancer::open(namespace)?),
-    }))
 }

@@ -1,0 +1,154 @@
+//! The balancers of this node: one of each network, and one of published ports.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crdt_state::NetworkId;
+use overlay::plan::{LocalNetwork, OverlayPlan, PATH_NETWORK, PATH_VNI};
+use overlay_linux::balancing::{
+    BalancingError, Intact, NetworkBalancer, PortBalancer, accept_loopback_clients,
+};
+use overlay_linux::links::Links;
+
+use super::concerned::Concerned;
+use super::dropped::DroppedPackets;
+
+/// The balancers whose tables are in the kernel.
+pub(super) struct Balancers {
+    /// Two agents of one machine have different tables.
+    tag: String,
+    networks: BTreeMap<NetworkId, NetworkBalancer>,
+    /// There while this node takes part in any network.
+    ports: Option<PortBalancer>,
+}
+
+impl Balancers {
+    pub(super) fn new(tag: String) -> Balancers {
+        Balancers { tag, networks: BTreeMap::new(), ports: None }
+    }
+
+    /// Makes the kernel hold the plan. Returns what could not be done.
+    pub(super) fn apply(&mut self, plan: &OverlayPlan, links: &Links) -> Vec<String> {
+        self.networks.retain(|id, _| plan.networks.contains_key(id));
+        let mut failed = Vec::new();
+        for (id, network) in &plan.networks {
+            if let Err(error) = self.apply_network(*id, network, links) {
+                self.networks.remove(id);
+                failed.push(format!("network {}: {error}", network.name));
+            }
+        }
+        if let Err(error) = self.apply_ports(plan, links) {
+            self.ports = None;
+            failed.push(format!("published ports: {error}"));
+        }
+        failed
+    }
+
+    /// As `apply`, where nothing changed but what these lead to. New connections of all networks
+    /// come first, then the flows that there are. Returns whether that was done.
+    pub(super) fn apply_some(&mut self, plan: &OverlayPlan, concerned: &Concerned) -> bool {
+        let mut is_done = true;
+        for (id, (addresses, tasks)) in &concerned.networks {
+            let Some(network) = plan.networks.get(id) else { continue };
+            let balancer = self.networks.get_mut(id);
+            is_done &= balancer.is_some_and(|b| b.apply_some(network, addresses, tasks).is_ok());
+        }
+        if !concerned.ports.is_empty() {
+            let ports = self.ports.as_mut();
+            is_done &= ports.is_some_and(|p| p.apply_some(plan, &concerned.ports).is_ok());
+        }
+        let networks = self.networks.values_mut();
+        let mut followed: Vec<_> = networks.map(NetworkBalancer::follow_flows).collect();
+        followed.extend(self.ports.as_mut().map(PortBalancer::follow_flows));
+        is_done && followed.iter().all(Result::is_ok)
+    }
+
+    /// A member's packets are taken before any can be sent to it.
+    pub(super) fn admit_members(&mut self, plan: &OverlayPlan, links: &Links) {
+        if let Some(ports) = &mut self.ports
+            && !plan.networks.is_empty()
+        {
+            ports.leave_alone(foreign_vnis(plan, links));
+            // What fails is tried again behind the links, and told there.
+            let _ = ports.apply(plan);
+        }
+    }
+
+    /// The published ports that programs of this machine have, as sentences.
+    pub(super) fn taken(&self) -> Vec<String> {
+        let taken = self.ports.iter().flat_map(PortBalancer::taken);
+        taken.map(ToString::to_string).collect()
+    }
+
+    /// Is everything still there, and does nobody free a port? Returns whether the plan has to be
+    /// applied.
+    pub(super) fn look(&mut self) -> bool {
+        let is_gone = |intact: Result<Intact, BalancingError>| !matches!(intact, Ok(Intact::Yes));
+        let before = self.networks.len();
+        self.networks.retain(|_, balancer| !is_gone(balancer.is_intact()));
+        let are_ports_lost = self.ports.as_mut().is_some_and(|ports| is_gone(ports.is_intact()));
+        if are_ports_lost {
+            self.ports = None;
+        }
+        let is_lost = are_ports_lost || self.networks.len() < before;
+        if is_lost {
+            tracing::warn!("somebody removed tables of networks; they are made again");
+        }
+        is_lost || self.ports.as_mut().is_some_and(PortBalancer::look_for_free_ports)
+    }
+
+    /// The packets that were dropped because of where they came from.
+    pub(super) fn dropped(&mut self) -> Result<DroppedPackets, BalancingError> {
+        DroppedPackets::count(self.ports.as_mut(), self.networks.values_mut())
+    }
+
+    /// Removes the host's table; those of networks end with their namespaces.
+    pub(super) fn remove(&mut self) -> Result<(), BalancingError> {
+        self.networks.clear();
+        self.ports.take().map_or(Ok(()), |mut ports| ports.remove())
+    }
+
+    fn apply_network(
+        &mut self,
+        id: NetworkId,
+        network: &LocalNetwork,
+        links: &Links,
+    ) -> Result<(), BalancingError> {
+        let Some(namespace) = links.namespace(id) else { return Ok(()) };
+        let balancer = match self.networks.entry(id) {
+            Entry::Occupied(held) => held.into_mut(),
+            Entry::Vacant(free) => free.insert(NetworkBalancer::open(namespace)?),
+        };
+        balancer.apply(network).map(drop)
+    }
+
+    fn apply_ports(&mut self, plan: &OverlayPlan, links: &Links) -> Result<(), BalancingError> {
+        if plan.networks.is_empty() {
+            return self.remove();
+        }
+        let namespace = links.host_namespace();
+        let ports = match &mut self.ports {
+            Some(ports) => ports,
+            closed => {
+                if let Err(error) = links.allow_forwarding() {
+                    tracing::warn!("networks: packets are not forwarded to the outside: {error}");
+                }
+                closed.insert(PortBalancer::open(namespace, &self.tag)?)
+            }
+        };
+        ports.leave_alone(foreign_vnis(plan, links));
+        ports.apply(plan)?;
+        for id in plan.networks.keys() {
+            accept_loopback_clients(namespace, &links.host_link(*id))?;
+        }
+        Ok(())
+    }
+}
+
+/// The numbers of networks whose device is not there: somebody else's may have them.
+pub(super) fn foreign_vnis(plan: &OverlayPlan, links: &Links) -> BTreeSet<u32> {
+    let others = plan.networks.iter().filter(|(id, _)| !links.has_vxlan(**id));
+    let others = others.map(|(_, network)| network.vni);
+    let probes = (!links.has_vxlan(PATH_NETWORK)).then_some(PATH_VNI);
+    others.chain(probes).collect()
+}
