@@ -104,3 +104,63 @@ impl OverlayPlan {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crdt_state::TaskId;
+
+    use super::*;
+    use crate::plan::{PathPlan, Protocol};
+
+    const NETWORK: NetworkId = NetworkId([1; 16]);
+
+    fn run(number: u8) -> Run {
+        Run { task: TaskId([number; 16]), attempt: 1 }
+    }
+
+    fn address(number: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, number])
+    }
+
+    /// The number says what it changes, and to what; an even one removes.
+    fn change(number: u8) -> PlanChange {
+        let paths = PathPlan {
+            mac: [number; 6],
+            underlay: address(1),
+            underlay_mtu: 1500,
+            peers: BTreeMap::new(),
+        };
+        let is_there = number % 2 == 1;
+        let targets =
+            PortTargets { network: NETWORK, target: 80, addresses: vec![address(number)] };
+        let task = TaskPlan { name_servers: vec![address(number)], ..TaskPlan::default() };
+        let port = |last: u8| Port { protocol: Protocol::Tcp, number: u16::from(last) };
+        let each = |last: u8| [last, number];
+        PlanChange {
+            networks: is_there.then(|| BTreeMap::from([(NETWORK, paths.network())])),
+            virtual_addresses: each(7)
+                .map(|at| ((NETWORK, address(at)), is_there.then(|| vec![address(number)])))
+                .into(),
+            ports: each(8).map(|at| (port(at), is_there.then(|| targets.clone()))).into(),
+            tasks: each(9).map(|at| (run(at), is_there.then(|| task.clone()))).into(),
+            paths: number.is_multiple_of(3).then_some(Some(paths)),
+        }
+    }
+
+    #[test]
+    fn changes_that_are_added_change_what_they_change_one_by_one() {
+        for numbers in [[1, 3, 5], [3, 1, 2], [1, 2, 3], [3, 4, 6], [9, 12, 1]] {
+            let (mut single, mut added) = (OverlayPlan::default(), PlanChange::default());
+            for number in numbers {
+                single.apply(change(number));
+                added.add(change(number));
+            }
+            let mut together = OverlayPlan::default();
+            together.apply(added);
+            assert_eq!(together, single, "{numbers:?}");
+            assert!(
+                !together.networks.is_empty() && !together.ports.is_empty() || numbers[2] % 2 == 0
+            );
+        }
+    }
+}

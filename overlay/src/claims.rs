@@ -16,27 +16,18 @@ use crate::pool::{hash, overlap};
 /// The claims of all nodes.
 pub type Claims = BTreeMap<NodeId, NodeNetworks>;
 
-/// A claim of another node that holds against a block of this node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lost {
-    /// The block that has to be given up.
-    pub block: Block,
-    /// The node that has it.
-    pub to: NodeId,
-}
-
 /// The blocks of a node on a network that it has to give up.
-pub fn lost(claims: &Claims, me: NodeId, network: NetworkId) -> Vec<Lost> {
+pub fn lost(claims: &Claims, me: NodeId, network: NetworkId) -> Vec<Block> {
     let mine = blocks(claims, me, network);
     let others = || claims.keys().copied().filter(|node| *node != me);
-    let stronger = |block: &Block| {
-        others().find(|node| {
-            let theirs = blocks(claims, *node, network).iter();
+    let is_lost = |block: &&Block| {
+        others().any(|node| {
+            let theirs = blocks(claims, node, network).iter();
             let mut theirs = theirs.filter(|other| overlap(&other.subnet, &block.subnet));
-            theirs.any(|other| (other.claimed, *node) < (block.claimed, me))
+            theirs.any(|other| (other.claimed, node) < (block.claimed, me))
         })
     };
-    mine.iter().filter_map(|block| Some(Lost { block: *block, to: stronger(block)? })).collect()
+    mine.iter().filter(is_lost).copied().collect()
 }
 
 /// The next block for a node: the first free one from a place that is a hash of node and network.
@@ -111,6 +102,6 @@ mod tests {
         claim(&mut claims, node(2), block, 4);
         assert_eq!(lost(&claims, node(2), NET), []);
         let given_up = lost(&claims, node(1), NET);
-        assert_eq!(given_up, [Lost { block: Block { subnet: block, claimed: 9 }, to: node(2) }]);
+        assert_eq!(given_up, [Block { subnet: block, claimed: 9 }]);
     }
 }

@@ -10,6 +10,7 @@
 //! node, whatever the number of peers. One path is [`path::Path`], its largest packet
 //! [`size::SizeSearch`].
 
+pub mod ends;
 mod path;
 mod size;
 
@@ -23,12 +24,12 @@ use path::Path;
 pub const SMALL_BYTES: u32 = 40 + 8 + 16;
 
 /// A path in use is probed this often, if its node has few of them.
-pub const STEADY_INTERVAL_US: u64 = 30 * SECOND_US;
+const STEADY_INTERVAL_US: u64 = 30 * SECOND_US;
 
 /// Between two steady probes of a node, whatever the number of its peers. Over IPv4 one is 114 bytes,
 /// one in 30 is as large as the link, and the other side sends as much back: with the probes of its
 /// peers a node sends at most 330 bytes in a second.
-pub const STEADY_SPACING_US: u64 = SECOND_US;
+const STEADY_SPACING_US: u64 = SECOND_US;
 
 /// The largest packet of a path in use is found again after so many steady probes.
 const SIZE_INTERVALS: u64 = 30;
@@ -61,7 +62,7 @@ pub struct Probe {
 
 /// Does a path answer?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
+pub enum PathState {
     /// It was not probed, or not long enough.
     Unknown,
     /// Its last probes were answered.
@@ -70,10 +71,10 @@ pub enum Reach {
     Silent(u64),
 }
 
-impl Reach {
+impl PathState {
     /// Did answers stop, or never begin?
     pub fn is_silent(self) -> bool {
-        matches!(self, Reach::Silent(_))
+        matches!(self, PathState::Silent(_))
     }
 }
 
@@ -81,7 +82,7 @@ impl Reach {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
     /// Does it answer?
-    pub reach: Reach,
+    pub reach: PathState,
     /// The smoothed round trip, in microseconds.
     pub rtt_us: Option<u64>,
     /// Small probes of the window, at most 32.

@@ -26,6 +26,12 @@ pub struct OverlayPlan {
     pub paths: Option<PathPlan>,
 }
 
+/// The port of VXLAN that IANA assigned. Without it Linux takes 8472.
+pub const VXLAN_PORT: u16 = 4789;
+
+/// The largest packet of the network below while this node's link to it is not known.
+pub const UNDERLAY_MTU_DEFAULT: u32 = 1500;
+
 /// The network by which nodes probe the paths between them: no operator sees it, and no task is on
 /// it.
 pub const PATH_NETWORK: NetworkId = NetworkId([0; 16]);

@@ -19,7 +19,7 @@ use super::command::{Command, Query, Unanswered};
 use super::images::{ImagePuller, Pinned};
 use super::joining::{self, Unresolved};
 use super::logs::LogStream;
-use super::path_row::{Freshness, PathRow};
+use super::path_row::PathRow;
 use super::revision::Changes;
 use super::shared::Shared;
 use crate::config::{Config, FleetKey, JoinAddr};
@@ -246,12 +246,11 @@ impl Handle {
         self.shared.networks.as_ref().map(|networks| networks.failures()).unwrap_or_default()
     }
 
-    /// What this node knows of the paths to other nodes; probed now, if that is asked for.
-    pub async fn paths(&self, freshness: Freshness) -> Vec<PathRow> {
-        match (&self.shared.networks, freshness) {
-            (None, _) => Vec::new(),
-            (Some(networks), Freshness::Known) => networks.paths(),
-            (Some(networks), Freshness::Probed) => networks.check_paths().await,
+    /// The paths to other nodes: all are probed first, which takes seconds.
+    pub async fn check_paths(&self) -> Vec<PathRow> {
+        match &self.shared.networks {
+            None => Vec::new(),
+            Some(networks) => networks.check_paths().await,
         }
     }
 

@@ -1,12 +1,11 @@
-//! What a node knows of the data path to another one, as agents tell each other.
+//! What a node knows of the data path to another one.
 
 use std::net::IpAddr;
 
 use crdt_state::NodeId;
-use serde::{Deserialize, Serialize};
 
 /// Does a path answer?
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PathReach {
     /// It was not probed, or not long enough.
     Unknown,
@@ -22,7 +21,7 @@ pub enum PathReach {
 }
 
 /// The path from one node to another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathRow {
     /// The other node.
     pub node: NodeId,
@@ -42,13 +41,4 @@ pub struct PathRow {
     pub bytes: Option<u32>,
     /// The largest packet that the links at both ends could take.
     pub bytes_max: u32,
-}
-
-/// How fresh an answer has to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Freshness {
-    /// What is known.
-    Known,
-    /// Every path is probed first, which takes seconds.
-    Probed,
 }

@@ -8,7 +8,7 @@ use crdt_state::ServiceId;
 use crdt_state::service::{self, Service};
 use crdt_state::task::TaskState;
 use gossip::MemberState;
-use node_agent::{Freshness, PathReach, PathRow};
+use node_agent::{PathReach, PathRow};
 use node_core::expand::task_name;
 use node_core::report::{HeldMove, SlotWhy};
 use node_core::{NodeRow, TaskView, UnfitRow};
@@ -74,7 +74,7 @@ fn unfit_record(row: &UnfitRow, snapshot: &Snapshot) -> UnfitRecord {
 
 /// `GET /edge/paths`: probes every path first, which takes seconds.
 pub async fn paths(State(api): State<Api>) -> Result<Json<Vec<EdgePath>>, Failure> {
-    let rows = api.handle.paths(Freshness::Probed).await;
+    let rows = api.handle.check_paths().await;
     let snapshot = Snapshot::latest(&api).await?;
     Ok(Json(rows.into_iter().map(|row| path(row, &snapshot)).collect()))
 }

@@ -30,9 +30,6 @@ use crate::netlink::Request;
 /// The mark of our routes: a number that no routing daemon in `/etc/iproute2/rt_protos` has.
 pub const PROTOCOL: RouteProtocol = RouteProtocol::Other(236);
 
-/// The port of VXLAN that IANA assigned. Without it Linux takes 8472.
-pub const VXLAN_PORT: u16 = 4789;
-
 /// One end of a veth pair.
 #[derive(Debug, Clone, Copy)]
 pub struct End<'a> {

@@ -14,16 +14,14 @@ use overlay::plan::{LocalNetwork, PATH_NETWORK, vxlan_overhead};
 use crate::error::{Applied, Cause, Subject};
 use crate::item::{LinkIndex, Scope};
 use crate::kernel::Link;
-use crate::message::{VXLAN_PORT, Vxlan};
+use crate::message::Vxlan;
 use crate::names::{self, HOST_END, NETWORK_END, UPLINK, VXLAN};
 use crate::namespace::{self, Namespace};
 use crate::space::{EndName, Space, is_pair, make_pair, make_vxlan};
 use crate::sysctl;
 use crate::wanted::{self, NetworkLinks, Wanted};
 use crate::watch::Watch;
-
-/// The largest packet of the network below while this node's link to it is not known.
-pub const UNDERLAY_MTU_DEFAULT: u32 = 1500;
+use overlay::plan::{UNDERLAY_MTU_DEFAULT, VXLAN_PORT};
 
 /// A network that the applied plan has.
 pub struct Network {

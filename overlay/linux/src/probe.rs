@@ -13,12 +13,13 @@ use overlay::plan::{LocalNetwork, OverlayPlan};
 use crate::balancing::{BalancingError, Changed, NetworkBalancer, PortBalancer};
 use crate::error::Unsupported;
 use crate::item::{Item, LinkIndex, Route, Way};
-use crate::message::{self, End, VXLAN_PORT, Vxlan};
+use crate::message::{self, End, Vxlan};
 use crate::names::{HOST_END, NETWORK_END};
 use crate::namespace::{self, Namespace};
 use crate::netlink::{Refusal, Request};
 use crate::space::Space;
 use crate::wanted::link_local;
+use overlay::plan::VXLAN_PORT;
 
 /// No network has this number: theirs begin at 4096.
 const PROBE_VNI: u32 = 1;

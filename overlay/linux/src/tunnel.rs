@@ -12,9 +12,9 @@ use crate::item::Scope;
 use crate::kernel;
 use crate::links::Links;
 use crate::names;
-use crate::network::UNDERLAY_MTU_DEFAULT;
 use crate::sysctl;
 use crate::wanted;
+use overlay::plan::UNDERLAY_MTU_DEFAULT;
 
 impl Links {
     /// The name that the tunnel's device must have.

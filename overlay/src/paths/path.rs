@@ -9,7 +9,7 @@
 //! A lost probe is repeated at once, so that a silent path is known a few seconds after the first.
 
 use super::size::{SizeSearch, Step};
-use super::{Reach, SECOND_US, SIZE_INTERVALS, SMALL_BYTES, Target, Verdict};
+use super::{PathState, SECOND_US, SIZE_INTERVALS, SMALL_BYTES, Target, Verdict};
 
 /// So many small probes lost in a row make a path silent. One in eight lost, each by itself: once in
 /// 512 probes, four hours of steady probing, and mended by the next.
@@ -211,7 +211,8 @@ impl Path {
         self.is_checking = false;
         (self.search, self.try_us, self.size_due_us) = (None, None, None);
         let doublings = self.lost_in_row.saturating_sub(LOST_MAX).min(8);
-        let wait_us = (SILENT_INTERVAL_MIN_US << doublings).min(SILENT_INTERVAL_MAX_US);
+        let most_us = SILENT_INTERVAL_MAX_US.max(self.interval_us);
+        let wait_us = (SILENT_INTERVAL_MIN_US << doublings).min(most_us);
         self.small_due_us = self.target.is_used.then_some(now_us + wait_us);
     }
 
@@ -264,7 +265,7 @@ impl Path {
             return Some(SMALL_BYTES);
         }
         if self.search.is_none() {
-            self.search = Some(SizeSearch::new(SMALL_BYTES, self.bytes, self.target.bytes_max));
+            self.search = Some(SizeSearch::new(self.bytes, self.target.bytes_max));
             self.begin_try(now_us);
         }
         let search = self.search.as_mut()?;
@@ -295,9 +296,9 @@ impl Path {
 
     pub fn verdict(&self) -> Verdict {
         let reach = match (self.silent_us, self.answered_us) {
-            (Some(since_us), _) => Reach::Silent(since_us),
-            (None, Some(_)) => Reach::Answers,
-            (None, None) => Reach::Unknown,
+            (Some(since_us), _) => PathState::Silent(since_us),
+            (None, Some(_)) => PathState::Answers,
+            (None, None) => PathState::Unknown,
         };
         let mask = u32::MAX.checked_shr(u32::BITS - self.window_len).unwrap_or(0);
         Verdict {

@@ -8,6 +8,8 @@
 //! ```
 //! It sends nothing and reads no clock: [`super::path::Path`] does.
 
+use super::SMALL_BYTES;
+
 /// Sizes that are tried at the same time.
 const SIZES_MAX: u32 = 4;
 
@@ -24,7 +26,7 @@ pub struct SizeSearch {
     max: u32,
     /// What is tried, the smallest first.
     sizes: Vec<u32>,
-    /// How many of these are still to be sent.
+    /// Those of them that are still to be sent.
     unsent: Vec<u32>,
     tries: u8,
 }
@@ -39,15 +41,15 @@ pub enum Step {
 }
 
 impl SizeSearch {
-    /// Begins. `small` is known to pass, `last` was the largest packet until now.
-    pub fn new(small: u32, last: Option<u32>, max: u32) -> SizeSearch {
+    /// Begins. `last` was the largest packet until now; [`SMALL_BYTES`] pass.
+    pub fn new(last: Option<u32>, max: u32) -> SizeSearch {
         let sizes = match last {
             // One byte more shows whether the path has grown.
             Some(last) if last < max => vec![last, last + 1],
             _ => vec![max],
         };
         let unsent = sizes.clone();
-        SizeSearch { low: small, high: max + 1, max, sizes, unsent, tries: 1 }
+        SizeSearch { low: SMALL_BYTES, high: max + 1, max, sizes, unsent, tries: 1 }
     }
 
     /// The next size to send of this try.
@@ -113,7 +115,7 @@ mod tests {
 
     /// Searches on a path that passes `limit` bytes; returns what was found, and the probes.
     fn search(last: Option<u32>, max: u32, limit: u32) -> (u32, usize) {
-        let (mut search, mut probes) = (SizeSearch::new(64, last, max), 0);
+        let (mut search, mut probes) = (SizeSearch::new(last, max), 0);
         loop {
             let mut step = None;
             while let Some(size) = search.next_size() {
@@ -154,9 +156,9 @@ mod tests {
 
     #[test]
     fn answers_to_what_was_never_asked_change_nothing() {
-        let mut search = SizeSearch::new(64, None, 1450);
+        let mut search = SizeSearch::new(None, 1450);
         assert_eq!(search.on_answer(1451), None);
         assert_eq!(search.on_answer(64), None);
-        assert_eq!(search, SizeSearch::new(64, None, 1450));
+        assert_eq!(search, SizeSearch::new(None, 1450));
     }
 }

@@ -100,7 +100,7 @@ fn a_new_path_is_known_at_once_with_its_largest_packet() {
     let mut world = World::new([PEER]);
     world.run_until(1, |paths| paths.verdicts().all(|(_, verdict)| verdict.bytes.is_some()));
     let verdict = world.verdict();
-    assert_eq!((verdict.reach, verdict.bytes), (Reach::Answers, Some(MAX)));
+    assert_eq!((verdict.reach, verdict.bytes), (PathState::Answers, Some(MAX)));
     assert_eq!((verdict.rtt_us, verdict.lost), (Some(5_000), 0));
     assert!(world.sent.len() <= 3, "{:?}", world.sent);
     assert!(world.paths.limits().is_empty());
@@ -113,7 +113,7 @@ fn a_path_that_goes_silent_is_told_within_the_interval_and_a_few_seconds() {
     world.passes.clear();
     let seconds = world.run_until(60, is_silent);
     assert!(seconds <= 34, "{seconds}");
-    let Reach::Silent(since_us) = world.verdict().reach else { panic!("it is silent") };
+    let PathState::Silent(since_us) = world.verdict().reach else { panic!("it is silent") };
     assert!(
         world.now_us - since_us >= 3 * SECOND_US,
         "since the last answer, not since it is told"
@@ -131,7 +131,7 @@ fn a_node_that_appears_has_time_to_set_up_its_end() {
     assert!(!is_silent(&world.paths));
     world.passes.insert(PEER, 9_000);
     world.run(3);
-    assert_eq!(world.verdict().reach, Reach::Answers);
+    assert_eq!(world.verdict().reach, PathState::Answers);
     let mut never = World::new([PEER]);
     never.passes.clear();
     assert!(never.run_until(60, is_silent) <= 20);
@@ -155,7 +155,7 @@ fn a_path_that_swallows_large_packets_is_found_to_the_byte() {
     let seconds = world.run_until(60, |paths| !paths.limits().is_empty());
     assert!(seconds <= 8, "{seconds}");
     assert_eq!(world.paths.limits(), BTreeMap::from([(PEER, 1230)]));
-    assert_eq!(world.verdict().reach, Reach::Answers, "small packets pass all the time");
+    assert_eq!(world.verdict().reach, PathState::Answers, "small packets pass all the time");
     assert!(world.bytes_sent() < 60_000, "{}", world.bytes_sent());
 }
 
@@ -210,6 +210,13 @@ fn an_hour_with_many_peers_stays_within_the_budget() {
         let spaced = world.sent.windows(2).all(|pair| pair[1].0 - pair[0].0 >= SPACING_US);
         assert!(spaced, "never more than 50 in a second");
         assert!(world.sent.len() >= 100);
+        // Also when nobody answers.
+        world.passes.clear();
+        world.run(600);
+        world.sent.clear();
+        world.run(3_600);
+        assert!(world.bytes_sent() <= bytes_max, "{peers}: {}", world.bytes_sent());
+        assert!(world.sent.len() >= 100);
     }
 }
 
@@ -224,7 +231,7 @@ fn a_path_that_nobody_uses_is_probed_only_when_somebody_asks() {
     let seconds = world.run_until(60, |paths| !paths.is_checking());
     assert!(seconds <= 8, "{seconds}");
     let verdicts: BTreeMap<NodeId, Verdict> = world.paths.verdicts().collect();
-    assert_eq!((verdicts[&PEER].reach, verdicts[&PEER].bytes), (Reach::Answers, Some(1300)));
+    assert_eq!((verdicts[&PEER].reach, verdicts[&PEER].bytes), (PathState::Answers, Some(1300)));
     assert!(verdicts[&node(8)].reach.is_silent(), "who asks is told");
     assert!(world.paths.silent().is_empty(), "nobody else is");
     world.run(60);

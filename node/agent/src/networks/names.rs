@@ -40,11 +40,11 @@ impl FleetNames {
         let state = self.current();
         let names = state.names(network).filter(|_| state.has_tasks_on(network));
         let Some(names) = names else {
-            return NameSaid { network, is_served: false, addresses: None };
+            return NameSaid { is_served: false, addresses: None };
         };
         let addresses =
             |found: Vec<NamedAddress>| found.iter().map(|found| found.address).collect();
-        NameSaid { network, is_served: true, addresses: names.addresses(name).map(addresses) }
+        NameSaid { is_served: true, addresses: names.addresses(name).map(addresses) }
     }
 
     fn current(&self) -> RwLockReadGuard<'_, NetworkState> {

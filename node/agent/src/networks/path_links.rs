@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use crdt_state::NodeId;
+use overlay::paths::ends::Ends;
 use overlay::plan::{OverlayPlan, PATH_NETWORK};
 use overlay_linux::links::Links;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::paths::{Ends, PathOrder};
+use super::paths::PathOrder;
 
 /// What was told to the prober, and what it found.
 pub(super) struct PathLinks {
@@ -39,20 +40,27 @@ impl PathLinks {
         OverlayPlan { networks, ..OverlayPlan::default() }
     }
 
-    pub(super) fn tell_prober(&mut self, plan: &OverlayPlan, links: &Links) {
-        let device = links.path_device();
-        if device.is_some() && device != self.device {
-            let mut secret = [0; 8];
-            let opened = getrandom::fill(&mut secret)
-                .map_err(std::io::Error::from)
-                .and_then(|()| links.open_echo(secret));
-            match opened {
-                // The prober ends with the agent.
-                Ok(socket) => drop(self.orders.send(PathOrder::Socket(socket))),
-                Err(error) => tracing::warn!("networks: no probes of paths: {error}"),
+    /// Returns whether there is one: if not, it is tried again with the next plan or comparison.
+    fn open_socket(&self, links: &Links) -> bool {
+        let mut secret = [0; 8];
+        let opened = getrandom::fill(&mut secret)
+            .map_err(std::io::Error::from)
+            .and_then(|()| links.open_echo(secret));
+        match opened {
+            // The prober ends with the agent.
+            Ok(socket) => self.orders.send(PathOrder::Socket(socket)).is_ok(),
+            Err(error) => {
+                tracing::warn!("networks: no probes of paths: {error}");
+                false
             }
         }
-        self.device = device;
+    }
+
+    pub(super) fn tell_prober(&mut self, plan: &OverlayPlan, links: &Links) {
+        let device = links.path_device();
+        if device != self.device {
+            self.device = device.filter(|_| self.open_socket(links));
+        }
         let ends = Ends::of(plan);
         if ends != self.ends {
             let _ = self.orders.send(PathOrder::Plan(Box::new(ends.clone())));

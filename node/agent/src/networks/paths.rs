@@ -3,22 +3,22 @@
 //!
 //! ```text
 //! thread "networks" ── socket, targets ──▶ prober ──▶ largest packets ──▶ thread "networks"
-//! who asks ─────────── check ────────────▶   │   └──▶ silent paths ─────▶ node, log
-//!                                            └──▶ what is known, for those who ask
+//! who asks ─────────── check ────────────▶   │   └──▶ silent paths ─────▶ log
+//! who asks ◀────────── what was found ───────┘
 //! ```
 //! It decides nothing: [`overlay::paths`] does. It must never delay a task that is attached, so it
 //! shares no thread with that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Weak;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use crdt_state::NodeId;
-use overlay::paths::{Paths, Reach, Target, Verdict};
-use overlay::plan::{OverlayPlan, PathPlan, link_local, vxlan_overhead};
+use overlay::paths::ends::{End, Ends};
+use overlay::paths::{PathState, Paths, Verdict};
+use overlay::plan::vxlan_overhead;
 use overlay_linux::echo::EchoSocket;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -31,9 +31,6 @@ use crate::path_row::{PathReach, PathRow};
 /// takes a few seconds, and a fleet of hundreds some more.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The largest packet of a link whose size is not known.
-const UNDERLAY_MTU_DEFAULT: u32 = 1500;
-
 /// Sleep without anything to send.
 const IDLE: Duration = Duration::from_secs(3_600);
 
@@ -44,86 +41,30 @@ pub(super) enum PathOrder {
     /// The other nodes changed.
     Plan(Box<Ends>),
     /// Somebody wants to know what is so now; answered when every path was probed.
-    Check { done: oneshot::Sender<()> },
-}
-
-/// The ends of all paths, as of a plan.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Ends {
-    underlay: Option<IpAddr>,
-    peers: BTreeMap<NodeId, End>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct End {
-    underlay: IpAddr,
-    address: Ipv6Addr,
-    target: Target,
-    is_heard: bool,
-}
-
-impl Ends {
-    /// A path is used if its node is heard and takes part in a network that this node is on.
-    pub(super) fn of(plan: &OverlayPlan) -> Ends {
-        let Some(paths) = &plan.paths else { return Ends::default() };
-        let used: BTreeSet<NodeId> =
-            plan.networks.values().flat_map(|network| network.peers.keys().copied()).collect();
-        let end = |(node, peer): (&NodeId, &overlay::plan::PathPeer)| {
-            let bytes_max = bytes_max(paths, peer.underlay_mtu);
-            let is_used = peer.is_heard && used.contains(node);
-            let target = Target { bytes_max, is_used };
-            let (underlay, address) = (peer.underlay, link_local(peer.mac));
-            (*node, End { underlay, address, target, is_heard: peer.is_heard })
-        };
-        Ends { underlay: Some(paths.underlay), peers: paths.peers.iter().map(end).collect() }
-    }
-
-    /// Two nodes with addresses of different families have no path.
-    fn is_unlike(&self, end: &End) -> bool {
-        self.underlay.is_some_and(|own| own.is_ipv4() != end.underlay.is_ipv4())
-    }
-}
-
-fn bytes_max(paths: &PathPlan, peer_mtu: u32) -> u32 {
-    let known = [paths.underlay_mtu, peer_mtu].into_iter().filter(|mtu| *mtu != 0);
-    let smaller = known.min().unwrap_or(UNDERLAY_MTU_DEFAULT);
-    smaller.saturating_sub(vxlan_overhead(paths.underlay)).max(overlay::paths::SMALL_BYTES)
-}
-
-/// What is known of the paths, shared with those who ask.
-#[derive(Debug, Clone, Default)]
-pub(super) struct SeenPaths(Arc<Mutex<Vec<PathRow>>>);
-
-impl SeenPaths {
-    pub(super) fn rows(&self) -> Vec<PathRow> {
-        self.0.lock().expect("nothing panics while it holds this").clone()
-    }
+    Check { done: oneshot::Sender<Vec<PathRow>> },
 }
 
 /// The task.
-pub(super) struct Prober {
+pub(super) struct PathProber {
     inbox: mpsc::UnboundedReceiver<PathOrder>,
     networks: Weak<Sender<Order>>,
-    seen: SeenPaths,
     start: Instant,
     paths: Paths,
     ends: Ends,
     socket: Option<AsyncFd<EchoSocket>>,
     limits: BTreeMap<NodeId, u32>,
     silent: BTreeSet<NodeId>,
-    checks: Vec<(Instant, oneshot::Sender<()>)>,
+    checks: Vec<(Instant, oneshot::Sender<Vec<PathRow>>)>,
 }
 
-impl Prober {
+impl PathProber {
     pub(super) fn new(
         inbox: mpsc::UnboundedReceiver<PathOrder>,
         networks: Weak<Sender<Order>>,
-        seen: SeenPaths,
-    ) -> Prober {
-        Prober {
+    ) -> PathProber {
+        PathProber {
             inbox,
             networks,
-            seen,
             start: Instant::now(),
             paths: Paths::default(),
             ends: Ends::default(),
@@ -215,7 +156,6 @@ impl Prober {
 
     /// Tells what became different.
     fn tell(&mut self) {
-        self.seen.0.lock().expect("nothing panics while it holds this").clone_from(&self.rows());
         let limits = self.paths.limits();
         if limits != self.limits {
             for (node, bytes) in limits.iter().filter(|(node, b)| self.limits.get(node) != Some(b))
@@ -239,9 +179,11 @@ impl Prober {
         }
         self.silent = silent;
         let (is_over, now) = (!self.paths.is_checking(), Instant::now());
-        for (_, done) in self.checks.extract_if(.., |(end, _)| is_over || *end <= now) {
+        let is_done = |(end, _): &mut (Instant, _)| is_over || *end <= now;
+        let done: Vec<_> = self.checks.extract_if(.., is_done).collect();
+        for (_, done) in done {
             // Who asked may be gone.
-            let _ = done.send(());
+            let _ = done.send(self.rows());
         }
     }
 
@@ -262,9 +204,9 @@ impl Prober {
             };
             if let Some(verdict) = verdicts.get(node) {
                 row.reach = match verdict.reach {
-                    Reach::Unknown => PathReach::Unknown,
-                    Reach::Answers => PathReach::Answers,
-                    Reach::Silent(since_us) => {
+                    PathState::Unknown => PathReach::Unknown,
+                    PathState::Answers => PathReach::Answers,
+                    PathState::Silent(since_us) => {
                         PathReach::Silent { ms: now_us.saturating_sub(since_us) / 1_000 }
                     }
                 };

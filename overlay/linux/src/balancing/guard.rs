@@ -23,7 +23,7 @@ use super::expression::{Meta, Rule};
 use super::flows::UDP;
 use super::layout::{Chain, Layout, OUTPUT_RAW, PREROUTING_RAW};
 use super::table::{Intact, Table};
-use crate::message::VXLAN_PORT;
+use overlay::plan::VXLAN_PORT;
 
 /// The rules of one node.
 pub struct TunnelGuard {

@@ -26,7 +26,7 @@ use super::expression::{Meta, Rule};
 use super::field::Field;
 use super::flows::UDP;
 use super::layout::{Chain, Holds, INPUT, Map};
-use crate::message::VXLAN_PORT;
+use overlay::plan::VXLAN_PORT;
 
 use Field::{Address4, Address6, Port, Vni};
 

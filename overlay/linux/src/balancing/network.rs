@@ -281,7 +281,7 @@ impl NetworkBalancer {
 
     /// How many packets were dropped since the table was written, because their source is not behind
     /// the link by which they came.
-    pub fn dropped_strangers(&mut self) -> Result<u64, BalancingError> {
+    pub fn dropped_by_source(&mut self) -> Result<u64, BalancingError> {
         self.spread.table().counted(STRANGERS_CHAIN)
     }
 

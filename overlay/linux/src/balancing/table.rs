@@ -222,8 +222,7 @@ impl Table {
         });
         match listed {
             Ok(()) => Ok(packets),
-            // Somebody changes rules, or removed the table: the next question tells more.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted || is_absent(&error) => Ok(0),
+            Err(error) if is_absent(&error) => Ok(0),
             Err(error) => Err(BalancingError::Unanswered(error)),
         }
     }

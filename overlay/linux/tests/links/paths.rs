@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crdt_state::NodeId;
-use overlay::paths::{Paths, Reach, Target, Verdict};
+use overlay::paths::{PathState, Paths, Target, Verdict};
 use overlay::plan::{
     OverlayPlan, PATH_NETWORK, PathPeer, PathPlan, link_local, node_mac, vxlan_overhead,
 };
@@ -297,7 +297,7 @@ fn probes_are_answered_without_an_agent_and_a_path_that_drops_vxlan_is_silent() 
     // Its namespaces stay, as when an agent ends.
     drop(two);
     let answered = one.probe(|verdict| verdict.sent >= 1 && verdict.bytes.is_some());
-    assert_eq!((answered.reach, answered.lost), (Reach::Answers, 0));
+    assert_eq!((answered.reach, answered.lost), (PathState::Answers, 0));
     assert!(answered.rtt_us.is_some_and(|rtt_us| rtt_us < 100_000));
     let rule = "chain f { type filter hook forward priority 0; udp dport 4789 drop; }";
     nft(&road.host("a"), &format!("table inet cut {{ {rule}; }}"));
@@ -305,5 +305,5 @@ fn probes_are_answered_without_an_agent_and_a_path_that_drops_vxlan_is_silent() 
     one.probe(|verdict| verdict.reach.is_silent());
     assert!(begun.elapsed() < Duration::from_secs(6), "three probes, a second each");
     run_in(&road.host("a"), "nft delete table inet cut");
-    one.probe(|verdict| verdict.reach == Reach::Answers);
+    one.probe(|verdict| verdict.reach == PathState::Answers);
 }

@@ -27,7 +27,7 @@ fn a_task_cannot_use_the_address_of_another() {
         let nodad = if address.is_ipv6() { "nodad" } else { "" };
         run_in(&one.task, &format!("ip address add {address} dev eth0 {nodad}"));
     }
-    let before = one.network.dropped_strangers().unwrap();
+    let before = one.network.dropped_by_source().unwrap();
     for (node, task) in [(2, &two.task), (1, &neighbour)] {
         for (index, own) in addresses(1, 0).into_iter().enumerate() {
             let target = addresses(node, if node == 1 { 1 } else { 0 })[index];
@@ -39,7 +39,7 @@ fn a_task_cannot_use_the_address_of_another() {
             assert_eq!(heard(&socket), "own", "{own} to node {node}");
         }
     }
-    assert!(one.network.dropped_strangers().unwrap() >= before + 6);
+    assert!(one.network.dropped_by_source().unwrap() >= before + 6);
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_task_that_gives_itself_no_address_is_no_stranger() {
         assert!(Instant::now() < deadline, "nobody has the address, and it is not taken");
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert_eq!(one.network.dropped_strangers().unwrap(), 0);
+    assert_eq!(one.network.dropped_by_source().unwrap(), 0);
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn what_comes_from_other_nodes_has_a_source_of_other_nodes() {
     let target = addresses(1, 0)[0];
     let socket = listen(&one.task, target);
     let wire = inside(&lab.host(2), || UdpSocket::bind("0.0.0.0:0").unwrap());
-    let before = one.network.dropped_strangers().unwrap();
+    let before = one.network.dropped_by_source().unwrap();
     // A neighbour of the target, its gateway, somebody outside, a block that nobody has.
     for from in ["10.9.1.11", "10.9.0.1", "198.51.100.1", "10.9.77.7"] {
         let packet = packet(5000, 1, from.parse().unwrap(), target, b"forged");
@@ -72,7 +72,7 @@ fn what_comes_from_other_nodes_has_a_source_of_other_nodes() {
     let packet = packet(5000, 1, addresses(2, 0)[0], target, b"own");
     wire.send_to(&packet, "192.0.2.1:4789").unwrap();
     assert_eq!(heard(&socket), "own");
-    assert!(one.network.dropped_strangers().unwrap() >= before + 4);
+    assert!(one.network.dropped_by_source().unwrap() >= before + 4);
 }
 
 #[test]
