@@ -2,7 +2,6 @@
 
 use crdt_state::task::Run;
 use crdt_state::{NetworkId, NodeId, wire};
-use tokio::sync::mpsc;
 
 use super::command::Unanswered;
 use super::handle::Handle;
@@ -10,12 +9,9 @@ use super::name_said::NameSaid;
 use super::networks::{self, Networks};
 use crate::transport::{DialFailure, PeerRequest};
 
-/// Networks that a peer may ask about in one request; a frame of each is sent.
-const NETWORKS_MAX: usize = 64;
-
 /// Addresses of one name that are sent: of 17 bytes each, in a frame of at most 64 KiB. A name
 /// server's answer over TCP ends there as well.
-const ADDRESSES_MAX: usize = 3_000;
+pub const NAME_ADDRESSES_MAX: usize = 3_000;
 
 /// Why a node does not say what it answers.
 #[derive(Debug, thiserror::Error)]
@@ -35,30 +31,25 @@ pub enum NamesUnsaid {
 }
 
 impl Handle {
-    /// What the name servers of a node answer about a name on these networks. A node that has no
-    /// container on a network does not serve it.
+    /// What the name servers of a node answer about a name on a network. A node that has no
+    /// container on the network does not serve it.
     pub async fn ask_name(
         &self,
         node: NodeId,
         name: &str,
-        on: &[NetworkId],
-    ) -> Result<Vec<NameSaid>, NamesUnsaid> {
-        let on = &on[..on.len().min(NETWORKS_MAX)];
+        network: NetworkId,
+    ) -> Result<NameSaid, NamesUnsaid> {
         if node == self.me() {
-            return Ok(on.iter().map(|id| say(self.shared.networks.as_ref(), name, *id)).collect());
+            return Ok(say(self.shared.networks.as_ref(), name, network));
         }
         if self.is_silent(node).await? {
             return Err(NamesUnsaid::Silent);
         }
         let route = self.route(node).await?.ok_or(NamesUnsaid::Silent)?;
-        let request = PeerRequest::Names { name: name.to_owned(), networks: on.to_vec() };
+        let request = PeerRequest::Names { name: name.to_owned(), network };
         let mut reply = self.shared.transport.request(route, request);
-        let mut said = Vec::new();
-        while said.len() < on.len() {
-            let frame = reply.next().await.ok_or(NamesUnsaid::Junk)?.map_err(NamesUnsaid::Peer)?;
-            said.push(wire::decode(&frame).map_err(|_| NamesUnsaid::Junk)?);
-        }
-        Ok(said)
+        let frame = reply.next().await.ok_or(NamesUnsaid::Junk)?.map_err(NamesUnsaid::Peer)?;
+        wire::decode(&frame).map_err(|_| NamesUnsaid::Junk)
     }
 
     /// The name of a container that is given none, as the name servers know it.
@@ -67,24 +58,12 @@ impl Handle {
     }
 }
 
-fn say(networks: Option<&Networks>, name: &str, id: NetworkId) -> NameSaid {
-    let nothing = NameSaid { network: id, is_served: false, addresses: None };
-    let mut said = networks.map_or(nothing, |networks| networks.say_name(name, id));
+/// The answer of this node, also to a peer.
+pub(super) fn say(networks: Option<&Networks>, name: &str, network: NetworkId) -> NameSaid {
+    let nothing = NameSaid { is_served: false, addresses: None };
+    let mut said = networks.map_or(nothing, |networks| networks.say_name(name, network));
     if let Some(addresses) = &mut said.addresses {
-        addresses.truncate(ADDRESSES_MAX);
+        addresses.truncate(NAME_ADDRESSES_MAX);
     }
     said
-}
-
-/// The answer to a peer, frame by frame.
-pub(super) async fn answer(
-    served: Option<&Networks>,
-    name: &str,
-    networks: &[NetworkId],
-    frames: &mpsc::Sender<Vec<u8>>,
-) {
-    for id in networks.iter().take(NETWORKS_MAX) {
-        // The peer may be gone.
-        let _ = frames.send(wire::encode(&say(served, name, *id))).await;
-    }
 }

@@ -9,9 +9,11 @@ use axum::extract::{Path, Query, State};
 use crdt_state::{NetworkId, NodeId};
 use futures_util::future::join_all;
 use gossip::MemberState;
-use node_agent::{Handle, NameSaid, NamesUnsaid};
-use node_core::report::{NameMeaning, NameRow, NameService, NameTask, Standing};
-use node_docker::name::{NameAnswers, NameOnNetwork, NamedService, NamedTask, NodeNameAnswer};
+use node_agent::{Handle, NAME_ADDRESSES_MAX, NameSaid};
+use node_core::report::{NameMeaning, NameRow, NameService, NameStanding, NameTask};
+use node_docker::name::{
+    EdgeNameService, EdgeNameTask, NameAnswers, NameOnNetwork, NodeNameAnswer,
+};
 use serde::Deserialize;
 use tokio::time::timeout;
 
@@ -68,14 +70,14 @@ fn on_network(snapshot: &Snapshot, row: &NameRow) -> NameOnNetwork {
     }
 }
 
-fn named_service(snapshot: &Snapshot, service: &NameService) -> NamedService {
+fn named_service(snapshot: &Snapshot, service: &NameService) -> EdgeNameService {
     let meaning = match service.meaning {
         NameMeaning::Service => "service",
         NameMeaning::Alias => "alias",
         NameMeaning::Tasks => "tasks",
         NameMeaning::Task => "task",
     };
-    NamedService {
+    EdgeNameService {
         service_id: service.service.to_string(),
         service: service.service_name.clone(),
         meaning: meaning.to_owned(),
@@ -84,14 +86,14 @@ fn named_service(snapshot: &Snapshot, service: &NameService) -> NamedService {
     }
 }
 
-fn named_task(snapshot: &Snapshot, task: &NameTask) -> NamedTask {
+fn named_task(snapshot: &Snapshot, task: &NameTask) -> EdgeNameTask {
     let (standing, reason) = match &task.standing {
-        Standing::Answered => ("answered", "it runs and is healthy"),
-        Standing::Balanced => ("balanced", "it runs and is healthy"),
-        Standing::Last => ("last", "its node does not answer"),
-        Standing::Absent(reason) => ("absent", reason.as_str()),
+        NameStanding::Answered => ("answered", "it runs and is healthy"),
+        NameStanding::Balanced => ("balanced", "it runs and is healthy"),
+        NameStanding::Last => ("last", "its node does not answer"),
+        NameStanding::Absent(reason) => ("absent", reason.as_str()),
     };
-    NamedTask {
+    EdgeNameTask {
         name: task.name.clone(),
         task_id: task.task.to_string(),
         node: task.node.map(|node| snapshot.hostname(node)).unwrap_or_default(),
@@ -123,12 +125,11 @@ async fn ask_all(api: &Api, snapshot: &Snapshot, rows: &[NameRow], networks: &mu
 }
 
 async fn ask(api: &Api, node: NodeId, name: &str, network: NetworkId) -> Result<NameSaid, String> {
-    let asked = timeout(ASK_TIMEOUT, api.handle.ask_name(node, name, &[network])).await;
-    let said = match asked {
-        Ok(said) => said.map_err(|unsaid| unsaid.to_string())?,
-        Err(_) => return Err("it does not answer in time; edgectl node ls".to_owned()),
-    };
-    said.into_iter().next().ok_or_else(|| NamesUnsaid::Junk.to_string())
+    let asked = timeout(ASK_TIMEOUT, api.handle.ask_name(node, name, network)).await;
+    match asked {
+        Ok(said) => said.map_err(|unsaid| unsaid.to_string()),
+        Err(_) => Err("it does not answer in time; edgectl node ls".to_owned()),
+    }
 }
 
 fn node_answer(
@@ -143,7 +144,10 @@ fn node_answer(
         Ok(NameSaid { addresses: Some(found), .. }) => ("answers", words(&found), String::new()),
     };
     let differs = match outcome {
-        "answers" => !here.known || addresses != here.addresses,
+        "answers" => {
+            let here_first = here.addresses.iter().take(NAME_ADDRESSES_MAX);
+            !here.known || !addresses.iter().eq(here_first)
+        }
         "unknown" => here.known,
         _ => false,
     };

@@ -6,7 +6,9 @@ use clap::Args;
 use super::client::{Client, escape};
 use super::failure::{Exit, Failure};
 use super::output::{Paint, Table, Tone, print};
-use node_docker::name::{NameAnswers, NameOnNetwork, NamedService, NamedTask, NodeNameAnswer};
+use node_docker::name::{
+    EdgeNameService, EdgeNameTask, NameAnswers, NameOnNetwork, NodeNameAnswer,
+};
 
 /// Flags and operand.
 #[derive(Debug, Args)]
@@ -90,7 +92,7 @@ fn of_network(found: &NameOnNetwork, node: &str, paint: Paint) -> Vec<String> {
     lines
 }
 
-fn meaning(service: &NamedService) -> String {
+fn meaning(service: &EdgeNameService) -> String {
     let name = &service.service;
     let vip = match service.virtual_ips.as_slice() {
         [] => "its tasks that take connections".to_owned(),
@@ -104,7 +106,7 @@ fn meaning(service: &NamedService) -> String {
     }
 }
 
-fn task_row(task: &NamedTask, paint: Paint) -> [String; 5] {
+fn task_row(task: &EdgeNameTask, paint: Paint) -> [String; 5] {
     let (tone, standing) = match task.standing.as_str() {
         "answered" => (Tone::Good, "in the answer".to_owned()),
         "balanced" => (Tone::Good, "takes its share".to_owned()),

@@ -22,7 +22,7 @@ mod unfit;
 mod volumes;
 mod why;
 
-pub use names::{NameMeaning, NameRow, NameService, NameTask, Standing};
+pub use names::{NameMeaning, NameRow, NameService, NameStanding, NameTask};
 pub use networks::{NetworkDetail, NetworkRow, NetworkService, NetworkTask};
 pub use nodes::NodeRow;
 pub use rollout::{Rollout, RolloutState};

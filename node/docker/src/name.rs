@@ -30,7 +30,7 @@ pub struct NameOnNetwork {
     /// What this node answers, in the order in which it should be tried.
     pub addresses: Vec<String>,
     /// The services that the name means.
-    pub services: Vec<NamedService>,
+    pub services: Vec<EdgeNameService>,
     /// What the name servers of each node answer, if that was asked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodeNameAnswer>,
@@ -39,7 +39,7 @@ pub struct NameOnNetwork {
 /// A service that a name means.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct NamedService {
+pub struct EdgeNameService {
     /// Its id.
     #[serde(rename = "ServiceID")]
     pub service_id: String,
@@ -51,13 +51,13 @@ pub struct NamedService {
     #[serde(rename = "VirtualIPs")]
     pub virtual_ips: Vec<String>,
     /// The tasks that the name means, also those that are in no answer.
-    pub tasks: Vec<NamedTask>,
+    pub tasks: Vec<EdgeNameTask>,
 }
 
 /// A task that a name means.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct NamedTask {
+pub struct EdgeNameTask {
     /// `web.1`.
     pub name: String,
     /// Its id.

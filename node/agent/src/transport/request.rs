@@ -46,13 +46,13 @@ pub enum PeerRequest {
         /// The request.
         request: RunRequest,
     },
-    /// What the name servers there answer about a name on these networks, one frame each. Agents
-    /// before networks had names end the stream without an answer.
+    /// What the name servers there answer about a name on a network, in one frame. Agents before
+    /// networks had names end the stream without an answer.
     Names {
         /// The name, without that of a network.
         name: String,
-        /// The networks.
-        networks: Vec<NetworkId>,
+        /// The network.
+        network: NetworkId,
     },
 }
 

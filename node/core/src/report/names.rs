@@ -70,12 +70,12 @@ pub struct NameTask {
     /// Its state.
     pub state: TaskState,
     /// Is it in the answer, and why?
-    pub standing: Standing,
+    pub standing: NameStanding,
 }
 
 /// Is a task in the answer about a name?
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum NameStanding {
     /// Its address is in the answer.
     Answered,
     /// Its address is at the end of the answer: its node does not answer.
@@ -84,6 +84,19 @@ pub enum Standing {
     Balanced,
     /// It is not, with the reason.
     Absent(String),
+}
+
+impl NameTask {
+    /// Of several that have a host name the first one answers to it, and a name of a service comes
+    /// before it.
+    fn compare(&mut self, answer: &[NamedAddress]) {
+        let is_said = matches!(self.standing, NameStanding::Answered | NameStanding::Last);
+        let is_in = |address: &IpAddr| answer.iter().any(|found| found.address == *address);
+        if is_said && !self.addresses.iter().any(is_in) {
+            let reason = "another task or service has the name, and comes first";
+            self.standing = NameStanding::Absent(reason.to_owned());
+        }
+    }
 }
 
 impl Node {
@@ -131,12 +144,11 @@ impl Node {
             let named = Named { node: self, service, network, now, container_name };
             named.by(&asked, attachment)
         });
-        NameRow {
-            network,
-            asked: name.to_owned(),
-            services: meant.collect(),
-            answer: self.network_names(network, container_name).addresses(name),
-        }
+        let answer = self.network_names(network, container_name).addresses(name);
+        let mut services: Vec<NameService> = meant.collect();
+        let tasks = services.iter_mut().flat_map(|service| &mut service.tasks);
+        tasks.for_each(|task| task.compare(answer.as_deref().unwrap_or_default()));
+        NameRow { network, asked: name.to_owned(), services, answer }
     }
 }
 
@@ -215,25 +227,25 @@ impl Named<'_> {
         let is_withdrawn = said.is_some_and(|said| said.withdrawn);
         let standing = match (&view.status, view.node) {
             (Some(status), Some(_)) if is_withdrawn || !status.desired_running => {
-                Standing::Absent("it is to stop, and takes no new connections".to_owned())
+                NameStanding::Absent("it is to stop, and takes no new connections".to_owned())
             }
             (Some(status), Some(node)) if is_healthy(status) => {
                 let is_reachable = self.node.is_reachable(node);
                 match (&addresses, is_reachable, !virtual_addresses.is_empty()) {
-                    (None, ..) => {
-                        Standing::Absent("its node has not said its address here yet".to_owned())
-                    }
-                    (_, true, true) => Standing::Balanced,
-                    (_, true, false) => Standing::Answered,
-                    (_, false, true) => Standing::Absent(
+                    (None, ..) => NameStanding::Absent(
+                        "its node has not said its address here yet".to_owned(),
+                    ),
+                    (_, true, true) => NameStanding::Balanced,
+                    (_, true, false) => NameStanding::Answered,
+                    (_, false, true) => NameStanding::Absent(
                         "its node does not answer: no new connections go there".to_owned(),
                     ),
-                    (_, false, false) => Standing::Last,
+                    (_, false, false) => NameStanding::Last,
                 }
             }
-            _ => {
-                Standing::Absent(view.reason.clone().unwrap_or_else(|| state(view).as_str().into()))
-            }
+            _ => NameStanding::Absent(
+                view.reason.clone().unwrap_or_else(|| state(view).as_str().into()),
+            ),
         };
         NameTask {
             name: task_name(&self.service.name, view.slot),

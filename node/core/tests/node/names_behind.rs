@@ -4,7 +4,7 @@ use crdt_state::NetworkId;
 use crdt_state::spec::HealthCheck;
 use crdt_state::task::{Health, RunEvent};
 use node_core::Edit;
-use node_core::report::{NameMeaning, NameRow, Standing};
+use node_core::report::{NameMeaning, NameRow, NameStanding};
 
 use crate::host::Host;
 use crate::networks::{network, on};
@@ -14,12 +14,12 @@ fn asked(host: &Host, name: &str, on: Option<NetworkId>) -> Vec<NameRow> {
     host.node.name_rows(host.now, name, on, |run| format!("{}.{}", run.task, run.attempt))
 }
 
-fn standings(row: &NameRow) -> Vec<&Standing> {
+fn standings(row: &NameRow) -> Vec<&NameStanding> {
     row.services.iter().flat_map(|service| &service.tasks).map(|task| &task.standing).collect()
 }
 
-fn absent(reason: &str) -> Standing {
-    Standing::Absent(reason.to_owned())
+fn absent(reason: &str) -> NameStanding {
+    NameStanding::Absent(reason.to_owned())
 }
 
 #[test]
@@ -47,9 +47,12 @@ fn each_task_of_a_name_says_why_it_is_in_the_answer_or_not() {
     }
     let service = &row(&host, "web").services[0];
     assert_eq!(service.virtual_addresses.len(), 1);
-    assert_eq!(standings(&row(&host, "web")), [&Standing::Balanced, &Standing::Balanced, &waits]);
+    assert_eq!(
+        standings(&row(&host, "web")),
+        [&NameStanding::Balanced, &NameStanding::Balanced, &waits]
+    );
     let tasks = row(&host, "tasks.store.back");
-    assert_eq!(standings(&tasks), [&Standing::Answered, &Standing::Answered, &waits]);
+    assert_eq!(standings(&tasks), [&NameStanding::Answered, &NameStanding::Answered, &waits]);
     assert_eq!(tasks.asked, "tasks.store");
     assert_eq!(tasks.answer.map(|answer| answer.len()), Some(2));
     // A task that takes no connections has no name, and yet the name means it.
@@ -70,6 +73,26 @@ fn each_task_of_a_name_says_why_it_is_in_the_answer_or_not() {
 }
 
 #[test]
+fn of_tasks_that_share_a_host_name_the_first_is_in_the_answer() {
+    let mut host = Host::new();
+    let back = network(&mut host, "back", "");
+    let mut web = on(back, "web", 3);
+    web.template.hostname = Some("shop".into());
+    host.create(web);
+    host.start_all();
+    let other = absent("another task or service has the name, and comes first");
+    let row = asked(&host, "shop", None).remove(0);
+    assert_eq!(standings(&row), [&NameStanding::Answered, &other, &other]);
+    assert_eq!(row.answer.map(|answer| answer.len()), Some(1));
+    // From now on the name is that of a service.
+    host.create(on(back, "shop", 1));
+    host.start_all();
+    let row = asked(&host, "shop", None).remove(0);
+    let expected = [&other, &other, &other, &NameStanding::Balanced];
+    assert_eq!(standings(&row), expected);
+}
+
+#[test]
 fn a_name_that_nobody_has_is_found_on_no_network() {
     let mut host = Host::new();
     let back = network(&mut host, "back", "");
@@ -85,7 +108,7 @@ fn a_name_that_nobody_has_is_found_on_no_network() {
     pinned.placement.constraints = vec!["node.hostname==nowhere".into()];
     host.create(pinned);
     let far = asked(&host, "far.1", None).remove(0);
-    assert!(matches!(standings(&far)[..], [Standing::Absent(why)] if why.contains("node")));
+    assert!(matches!(standings(&far)[..], [NameStanding::Absent(why)] if why.contains("node")));
 }
 
 #[test]
@@ -101,7 +124,7 @@ fn a_task_of_an_unreachable_node_is_last_or_out_of_balancing() {
     pair.wait(20_000);
     let rows = |name: &str| asked(&pair.hosts[0], name, None).remove(0);
     let last = rows("tasks.web");
-    assert!(standings(&last).contains(&&Standing::Last), "{last:?}");
+    assert!(standings(&last).contains(&&NameStanding::Last), "{last:?}");
     let out = absent("its node does not answer: no new connections go there");
     assert!(standings(&rows("web")).contains(&&out), "{:?}", rows("web"));
 }
