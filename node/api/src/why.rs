@@ -30,7 +30,7 @@ pub async fn service(
         id: service.id.to_string(),
         name: service.name.clone(),
         summary: format!("{running} of {desired} tasks of {} run healthy", service.name),
-        notes: [name_notes(&snapshot, service), port_notes(&api, service)].concat(),
+        notes: [name_notes(&snapshot, service), port_notes(&api, &snapshot, service)].concat(),
         rows: slots.iter().map(|slot| slot_row(&snapshot, service.id, slot)).collect(),
         ..Why::default()
     };
@@ -56,7 +56,9 @@ pub async fn task(
         Why { kind: "task".to_owned(), id: found.id, name: found.edge.name, ..Why::default() };
     let service = snapshot.service_of(view.service);
     why.notes = service
-        .map(|service| [name_notes(&snapshot, service), port_notes(&api, service)].concat())
+        .map(|service| {
+            [name_notes(&snapshot, service), port_notes(&api, &snapshot, service)].concat()
+        })
         .unwrap_or_default();
     match slots.iter().find(|slot| slot.slot == view.slot) {
         Some(slot) => {
@@ -126,14 +128,17 @@ fn name_notes(snapshot: &Snapshot, service: &Service) -> Vec<String> {
 }
 
 /// The ports of the service that this node could not publish.
-fn port_notes(api: &Api, service: &Service) -> Vec<String> {
+fn port_notes(api: &Api, snapshot: &Snapshot, service: &Service) -> Vec<String> {
+    let asked = service.endpoint.ports.iter().map(|port| (port.published, &port.protocol));
+    let tasks = snapshot.tasks.iter().filter(|task| task.service == service.id);
+    let picked = tasks.filter_map(|task| snapshot.picked_ports.get(&task.id)).flatten();
+    let picked = picked.map(|port| (port.published, &port.protocol));
+    let ports: Vec<String> = asked
+        .chain(picked)
+        .map(|(number, protocol)| format!("port {number}/{protocol} "))
+        .collect();
     let failures = api.handle.network_failures().into_iter();
-    let is_of_it = |failure: &String| {
-        let mut ports = service.endpoint.ports.iter();
-        ports
-            .any(|port| failure.starts_with(&format!("port {}/{} ", port.published, port.protocol)))
-    };
-    failures.filter(is_of_it).collect()
+    failures.filter(|why| ports.iter().any(|port| why.starts_with(port))).collect()
 }
 
 async fn why_slots(api: &Api, id: ServiceId) -> Result<Vec<SlotWhy>, Failure> {

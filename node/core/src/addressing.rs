@@ -343,6 +343,7 @@ impl Addressing {
         let lease = self.leases.get(&start.run.task);
         interfaces::check(lease, service)?;
         start.interfaces = interfaces::of_lease(lease, &catalog.networks)?;
+        self.check_picked_ports(start.run.task, service)?;
         start.template.container.network = NetworkMode::None;
         Ok(())
     }

@@ -29,7 +29,7 @@ impl Addressing {
             let divisions = divisions(&settled[network].ranges);
             let virtual_addresses = taken_by_services(catalog, *network, &divisions);
             blocks.retain(|block| {
-                let is_lost = lost.iter().any(|lost| lost.block == *block);
+                let is_lost = lost.contains(block);
                 let fits = divisions.iter().any(|division| division.is_block(&block.subnet));
                 let is_virtual = virtual_addresses.iter().any(|ip| block.subnet.contains(ip));
                 !is_lost && fits && !is_virtual

@@ -8,13 +8,14 @@ use std::collections::BTreeSet;
 
 use crdt_state::TaskId;
 use crdt_state::network::{PICKED_PORTS_MAX, PickedPort, PickedPorts};
+use crdt_state::service::Service;
 use crdt_state::spec::PublishedPort;
 
 use super::{Addressing, is_on_networks};
 use crate::catalog::Catalog;
 
 /// Numbers that are chosen for ports of every node: Docker's range.
-pub const AUTOMATIC: std::ops::RangeInclusive<u16> = 30_000..=32_767;
+const AUTOMATIC: std::ops::RangeInclusive<u16> = 30_000..=32_767;
 
 /// Is it to be picked by each node?
 pub fn is_picked_by_node(port: &PublishedPort) -> bool {
@@ -27,8 +28,19 @@ impl Addressing {
         self.picked_ports.get(&task).map_or(&[], Vec::as_slice)
     }
 
-    pub(super) fn all_picked_ports(&self) -> &PickedPorts {
-        &self.picked_ports
+    /// Has a task all the ports that its service asks this node to pick?
+    pub(super) fn check_picked_ports(&self, task: TaskId, service: &Service) -> Result<(), String> {
+        let wanted = service.endpoint.ports.iter().filter(|port| is_picked_by_node(port));
+        let wanted: BTreeSet<_> = wanted.map(|port| (&port.protocol, port.target)).collect();
+        if self.picked_ports(task).len() >= wanted.len() {
+            return Ok(());
+        }
+        Err(format!(
+            "this node has no number left for a port in mode host: it gives {PICKED_PORTS_MAX}, from \
+             {} to {}; publish with published=NUMBER, or run fewer such tasks on it",
+            AUTOMATIC.start(),
+            AUTOMATIC.end()
+        ))
     }
 
     /// Picks a number for each port that has none, and forgets those of tasks that are gone.

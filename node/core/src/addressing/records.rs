@@ -34,7 +34,7 @@ impl Addressing {
             replica.put_owned(RecordKey::tunnel(self.me), tunnel, wall_ms);
             is_changed = true;
         }
-        let picked = self.all_picked_ports();
+        let picked = &self.picked_ports;
         if networks.picked_ports.get(&self.me).map_or(!picked.is_empty(), |said| said != picked) {
             let key = RecordKey::picked_ports(self.me);
             match picked.is_empty() {

@@ -7,12 +7,12 @@ use crdt_state::limits::{NAME_CHARS_MAX, VNI_MAX};
 use crdt_state::network::DEFAULT_NETWORK;
 use crdt_state::spec::Labels;
 use ipnet::IpNet;
-use overlay::plan::PATH_VNI;
+use overlay::plan::{PATH_VNI, VXLAN_PORT};
 use overlay::tunnel::TUNNEL_PORT;
 use serde::{Deserialize, Serialize};
 
 /// Where packets of networks arrive, by UDP: VXLAN and the tunnel.
-pub const OWN_PORTS: [u16; 2] = [4_789, TUNNEL_PORT];
+pub const OWN_PORTS: [u16; 2] = [VXLAN_PORT, TUNNEL_PORT];
 
 /// The smallest number in VXLAN that an operator may choose.
 const VNI_MIN: u32 = PATH_VNI + 1;
@@ -161,7 +161,7 @@ pub enum BadNetwork {
     },
     /// A size of packets that no network below has.
     #[error(
-        "an MTU of {0} cannot be: com.docker.network.driver.mtu is the size of packets outside, 1280 to 65535 bytes, from which 50 to 70 are taken for VXLAN, and 60 to 80 more for encryption; 0 has it found"
+        "an MTU of {0} cannot be: com.docker.network.driver.mtu is the size of packets outside, 1280 to 65535 bytes, from which 50 to 70 are taken for VXLAN, or 130 to 150 if it is encrypted; 0 has it found"
     )]
     Mtu(u32),
     /// Services use the network.

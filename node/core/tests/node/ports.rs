@@ -69,6 +69,19 @@ fn a_published_port_leads_to_ready_tasks_and_a_port_in_host_mode_to_its_own() {
 }
 
 #[test]
+fn a_task_for_which_no_number_is_left_does_not_start_and_says_why() {
+    let mut host = Host::new();
+    let back = network(&mut host, "back", "");
+    let mut web = on(back, "web", 2);
+    let all = (1..=600).map(|target| PublishedPort { target, ..port(0, "tcp", true) });
+    web.endpoint.ports = all.collect();
+    host.create(web);
+    assert_eq!(host.started.len(), 1, "1,024 numbers are enough for one");
+    let reasons: Vec<String> = host.tasks().into_iter().filter_map(|task| task.reason).collect();
+    assert!(reasons.iter().any(|why| why.contains("published=NUMBER")), "{reasons:?}");
+}
+
+#[test]
 fn a_host_port_without_a_number_gets_one_for_each_task() {
     let mut pair = Pair::joined();
     let back = network(&mut pair.hosts[0], "back", "");
