@@ -265,6 +265,7 @@ pub fn sweep(directory: &Path) -> std::io::Result<()> {
             namespace::remove(&path)?;
         }
     }
+    namespace::remove(&names::probe(directory))?;
     match fs::remove_dir_all(directory) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         other => other,

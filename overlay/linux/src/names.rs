@@ -66,6 +66,11 @@ pub fn tasks(directory: &Path) -> PathBuf {
     directory.join("task")
 }
 
+/// The namespace in which an agent tries what the machine can do, while it does.
+pub fn probe(directory: &Path) -> PathBuf {
+    directory.join("probe")
+}
+
 /// The namespace of a network.
 pub fn network_file(directory: &Path, network: NetworkId) -> PathBuf {
     networks(directory).join(network.to_string())

@@ -14,7 +14,7 @@ use crate::balancing::{BalancingError, Changed, NetworkBalancer, PortBalancer};
 use crate::error::Unsupported;
 use crate::item::{Item, LinkIndex, Route, Way};
 use crate::message::{self, End, Vxlan};
-use crate::names::{HOST_END, NETWORK_END};
+use crate::names::{self, HOST_END, NETWORK_END};
 use crate::namespace::{self, Namespace};
 use crate::netlink::{Refusal, Request};
 use crate::space::Space;
@@ -26,9 +26,11 @@ const PROBE_VNI: u32 = 1;
 
 /// Checks everything that networks need.
 pub fn check(directory: &Path, host: &mut Space) -> Result<(), Unsupported> {
-    let path = directory.join(format!("probe.{}", std::process::id()));
+    let path = names::probe(directory);
+    // An agent that was killed while it probed has left one. A probe that cannot be removed is in
+    // nobody's way, and the namespace ends with the machine.
+    let _ = namespace::remove(&path);
     let result = check_in(&path, host);
-    // A probe that cannot be removed is in nobody's way, and the namespace ends with the machine.
     let _ = namespace::remove(&path);
     result
 }

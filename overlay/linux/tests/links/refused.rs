@@ -3,6 +3,7 @@
 use std::net::UdpSocket;
 
 use nix::libc;
+use nix::mount::{MsFlags, mount};
 use overlay_linux::links::Links;
 
 use crate::lab::{Lab, addresses, inside, interface, ping, plan, task_run};
@@ -59,6 +60,24 @@ fn a_kernel_without_nf_tables_is_said_to_be_unsupported() {
         name.starts_with("probe")
     });
     assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn what_an_agent_that_was_killed_while_it_probed_has_left_is_removed() {
+    let Some(lab) = Lab::new(1) else { return };
+    let probe = lab.directory(1).join("probe");
+    let leave = || {
+        std::fs::create_dir_all(lab.directory(1)).unwrap();
+        std::fs::write(&probe, "").unwrap();
+        let namespace = Some("/proc/self/ns/net");
+        mount(namespace, &probe, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+    };
+    leave();
+    drop(lab.open(1));
+    assert!(!probe.exists(), "the next agent");
+    leave();
+    overlay_linux::links::sweep(&lab.directory(1)).unwrap();
+    assert!(!lab.directory(1).exists(), "the end of the lab");
 }
 
 #[test]
