@@ -11,6 +11,7 @@
 pub mod blocks;
 pub mod change;
 pub mod claims;
+pub mod detour;
 pub mod paths;
 pub mod plan;
 pub mod pool;

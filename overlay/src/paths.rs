@@ -101,6 +101,8 @@ pub struct Verdict {
 #[derive(Debug, Default)]
 pub struct Paths {
     paths: BTreeMap<NodeId, Path>,
+    /// Paths that an earlier life had given up, and that are not known yet.
+    remembered: BTreeSet<NodeId>,
     last_number: u32,
     /// Before this time nothing is sent.
     free_us: u64,
@@ -114,10 +116,15 @@ impl Paths {
             match self.paths.get_mut(node) {
                 Some(path) => path.set_target(now_us, *target),
                 None => {
-                    self.paths.insert(*node, Path::new(now_us, *target, node.0[0]));
+                    let mut path = Path::new(now_us, *target, node.0[0]);
+                    if self.remembered.contains(node) {
+                        path.give_up();
+                    }
+                    self.paths.insert(*node, path);
                 }
             }
         }
+        self.remembered.clear();
         self.set_interval();
     }
 
@@ -180,6 +187,18 @@ impl Paths {
     pub fn silent(&self) -> BTreeSet<NodeId> {
         let is_silent = |verdict: &Verdict| verdict.is_used && verdict.reach.is_silent();
         self.verdicts().filter(|(_, verdict)| is_silent(verdict)).map(|(node, _)| node).collect()
+    }
+
+    /// The paths that are silent for so long that their nodes are to be reached in another way,
+    /// until some answers in a row have come.
+    pub fn given_up(&self) -> BTreeSet<NodeId> {
+        let given_up = self.paths.iter().filter(|(_, path)| path.is_given_up());
+        given_up.map(|(node, _)| *node).collect()
+    }
+
+    /// An earlier life of this node had given these paths up. Told before the targets.
+    pub fn remember_given_up(&mut self, nodes: BTreeSet<NodeId>) {
+        self.remembered = nodes;
     }
 
     /// The largest packet of each path that takes less than both of its ends could.

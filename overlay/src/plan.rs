@@ -71,7 +71,8 @@ impl PathPlan {
         let like = |peer: &PathPeer| peer.underlay.is_ipv4() == self.underlay.is_ipv4();
         let peers = self.peers.iter().filter(|(_, peer)| like(peer)).map(|(node, peer)| {
             let PathPeer { underlay, mac, underlay_mtu, .. } = *peer;
-            (*node, Peer { underlay, mac, blocks: Vec::new(), underlay_mtu, tunnel: None })
+            let (blocks, tunnel, detour) = (Vec::new(), None, None);
+            (*node, Peer { underlay, mac, blocks, underlay_mtu, tunnel, detour })
         });
         LocalNetwork {
             name: "of probes".to_owned(),
@@ -83,6 +84,7 @@ impl PathPlan {
             mac: self.mac,
             underlay: self.underlay,
             tunnel: None,
+            detour: None,
             node_addresses: Vec::new(),
             peers: peers.collect(),
             tasks: BTreeMap::new(),
@@ -134,6 +136,9 @@ pub struct LocalNetwork {
     /// The network is encrypted: `underlay` is this node's address in the tunnel, whose own packets
     /// leave from this address.
     pub tunnel: Option<IpAddr>,
+    /// This node's address in the tunnel, if some peers are reached through it although the network
+    /// is not encrypted.
+    pub detour: Option<Ipv6Addr>,
     /// This node's own addresses on the network, at most one of each family: the source of what it
     /// sends to tasks itself.
     pub node_addresses: Vec<IpAddr>,
@@ -149,7 +154,7 @@ pub struct LocalNetwork {
 /// Another node that takes part in a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
-    /// Where VXLAN packets for it are sent.
+    /// Where VXLAN packets for it are sent: its address in the tunnel, if they go through that.
     pub underlay: IpAddr,
     /// The link address of its VXLAN device.
     pub mac: Mac,
@@ -157,8 +162,11 @@ pub struct Peer {
     pub blocks: Vec<IpNet>,
     /// The largest packet that it takes from the network below, in bytes; 0: not known.
     pub underlay_mtu: u32,
-    /// Its end of the tunnel, if the network is encrypted; the tunnel is above the network below.
+    /// Its end of the tunnel, if packets for it go through that; the tunnel is above the network
+    /// below.
     pub tunnel: Option<TunnelEnd>,
+    /// Its end of the tunnel, for times in which nothing passes without: see [`crate::detour`].
+    pub detour: Option<TunnelEnd>,
 }
 
 /// Another node's end of the tunnel.
@@ -170,6 +178,9 @@ pub struct TunnelEnd {
     pub endpoint: SocketAddr,
     /// The number of its process; 0: not known.
     pub life: u64,
+    /// Nothing else reaches the node, so its keys are held ready, and routers on the way are kept
+    /// from forgetting it.
+    pub is_only_way: bool,
 }
 
 /// A protocol with ports.

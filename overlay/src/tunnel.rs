@@ -4,8 +4,8 @@
 //! ```text
 //! packet of a task ─▶ VXLAN over IPv6 between addresses of the tunnel ─▶ WireGuard between nodes
 //! ```
-//! A node has one tunnel for all its encrypted networks. Its address in it follows from its id, so
-//! that nobody has to say it.
+//! A node has one tunnel for all its encrypted networks, and for the nodes that nothing else reaches
+//! ([`crate::detour`]). Its address in it follows from its id, so that nobody has to say it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
@@ -68,19 +68,23 @@ pub struct TunnelPlan {
 }
 
 impl OverlayPlan {
-    /// What this plan needs of the tunnel; `None`: no network of it is encrypted.
+    /// What this plan needs of the tunnel; `None`: nothing goes through it.
     pub fn tunnel(&self) -> Option<TunnelPlan> {
         let mut plan: Option<TunnelPlan> = None;
         for network in self.networks.values() {
-            let (Some(outer), IpAddr::V6(address)) = (network.tunnel, network.underlay) else {
-                continue;
+            let (outer, address) = match (network.tunnel, network.underlay, network.detour) {
+                (Some(outer), IpAddr::V6(address), _) => (outer, address),
+                (None, outer, Some(address)) => (outer, address),
+                _ => continue,
             };
             let (peers, vnis) = (BTreeMap::new(), BTreeSet::new());
             let plan = plan.get_or_insert(TunnelPlan { address, outer, peers, vnis });
-            plan.vnis.insert(network.vni);
-            for peer in network.peers.values() {
-                if let (IpAddr::V6(address), Some(end)) = (peer.underlay, peer.tunnel) {
-                    plan.peers.insert(address, end);
+            if network.tunnel.is_some() {
+                plan.vnis.insert(network.vni);
+            }
+            for (node, peer) in &network.peers {
+                if let Some(end) = peer.tunnel {
+                    plan.peers.insert(tunnel_address(*node), end);
                 }
             }
         }

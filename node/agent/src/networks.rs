@@ -12,6 +12,7 @@
 mod applier;
 mod balancers;
 mod concerned;
+mod detours;
 mod dropped;
 mod machine_facts;
 mod names;
@@ -22,7 +23,7 @@ mod resolv_conf;
 mod resolvers;
 mod tunnel;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -48,6 +49,7 @@ use crate::identity::NodeKey;
 use crate::name_said::NameSaid;
 use crate::path_row::PathRow;
 use applier::{Applier, Parts};
+use detours::DetourHolder;
 use dropped::DroppedPackets;
 use machine_facts::Reporter;
 use names::FleetNames;
@@ -75,6 +77,8 @@ enum Order {
     /// The largest packet of the network below, in bytes, on paths that take less than both of their
     /// ends.
     Limits(BTreeMap<NodeId, u32>),
+    /// The nodes that are heard, and that no packet of VXLAN comes back from.
+    Detours(BTreeSet<NodeId>),
     /// This node has left the fleet: everything of its networks is removed.
     Leave { done: Sender<()> },
 }
@@ -139,7 +143,8 @@ fn try_open(
     let (ready, opened) = mpsc::channel();
     let reporter = Reporter::new(config.clone());
     let (paths, path_inbox) = tokio::sync::mpsc::unbounded_channel();
-    let prober = PathProber::new(path_inbox, Arc::downgrade(&orders));
+    let detours = DetourHolder::open(&directory);
+    let prober = PathProber::new(path_inbox, Arc::downgrade(&orders), detours.taken().clone());
     background.spawn(prober.run());
     let networks = Networks {
         orders,
@@ -149,7 +154,7 @@ fn try_open(
         has_told: Arc::default(),
         paths: paths.clone(),
     };
-    let paths = PathLinks::new(paths);
+    let paths = PathLinks::new(paths, key.node(), detours);
     let reporter = networks.reporter.clone();
     let background = background.clone();
     let (me, tunnel_key) = (key.node(), TunnelKey::derive(&key.secret()));

@@ -29,6 +29,8 @@ pub struct PathRow {
     pub address: IpAddr,
     /// Does membership hear it?
     pub is_heard: bool,
+    /// Do packets for it go through the tunnel instead?
+    pub is_detoured: bool,
     /// Does the path answer?
     pub reach: PathReach,
     /// The round trip, in microseconds.

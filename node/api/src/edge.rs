@@ -92,6 +92,7 @@ fn path(row: PathRow, snapshot: &Snapshot) -> EdgePath {
         address: row.address.to_string(),
         state: state.to_owned(),
         is_heard: row.is_heard,
+        is_detoured: row.is_detoured,
         silent_ms,
         round_trip_us: row.rtt_us,
         sent: row.sent,

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use crdt_state::network::NodeTunnel;
 use crdt_state::service::Service;
 use crdt_state::task::{Run, Slot, TaskStatus};
 use crdt_state::{NetworkId, NodeId, ServiceId, TaskId};
@@ -123,6 +124,7 @@ impl Node {
             mac: node_mac(self.me()),
             underlay: tunnel.map_or(underlay, |_| tunnel_address(self.me()).into()),
             tunnel,
+            detour: None,
             node_addresses: settled.ranges.iter().filter_map(own).collect(),
             peers: match tunnel {
                 None => self.peers(id),
@@ -145,24 +147,33 @@ impl Node {
                 blocks: blocks.iter().map(|block| block.subnet).collect(),
                 underlay_mtu: said.mtu,
                 tunnel: None,
+                detour: None,
             };
-            Some((*node, peer))
+            let detour = self.tunnel_end(*node, peer.underlay);
+            Some((*node, Peer { detour, ..peer }))
         };
         others.filter_map(peer).collect()
     }
 
-    /// The other nodes on an encrypted network: the members that have a tunnel, by their addresses
-    /// in it. Who was removed from the fleet is told nothing more.
-    fn tunnel_peers(&self, id: NetworkId) -> BTreeMap<NodeId, Peer> {
+    /// The end of the tunnel of a member that has one. Who was removed from the fleet is told nothing
+    /// more.
+    fn tunnel_end(&self, node: NodeId, reached_at: IpAddr) -> Option<TunnelEnd> {
         let catalog = self.catalog();
+        catalog.nodes.get(&node).filter(|entry| entry.is_member())?;
+        let said = catalog.networks.tunnels.get(&node)?;
+        let NodeTunnel { refusal, public_key, port, life } = said;
+        let endpoint = SocketAddr::new(reached_at, *port);
+        let end = TunnelEnd { public_key: *public_key, endpoint, life: *life, is_only_way: false };
+        refusal.is_empty().then_some(end)
+    }
+
+    /// The other nodes on an encrypted network: the members that have a tunnel, by their addresses
+    /// in it.
+    fn tunnel_peers(&self, id: NetworkId) -> BTreeMap<NodeId, Peer> {
         let through = |(node, peer): (NodeId, Peer)| {
-            catalog.nodes.get(&node).filter(|entry| entry.is_member())?;
-            let said = catalog.networks.tunnels.get(&node);
-            let said = said.filter(|said| said.refusal.is_empty())?;
-            let endpoint = SocketAddr::new(peer.underlay, said.port);
-            let end = TunnelEnd { public_key: said.public_key, endpoint, life: said.life };
+            let tunnel = Some(peer.detour?);
             let underlay = tunnel_address(node).into();
-            Some((node, Peer { underlay, tunnel: Some(end), ..peer }))
+            Some((node, Peer { underlay, tunnel, detour: None, ..peer }))
         };
         self.peers(id).into_iter().filter_map(through).collect()
     }

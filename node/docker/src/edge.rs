@@ -66,6 +66,8 @@ pub struct EdgePath {
     pub state: String,
     /// Does membership hear the node?
     pub is_heard: bool,
+    /// Do packets for it go through the tunnel instead?
+    pub is_detoured: bool,
     /// Nothing came back for this time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub silent_ms: Option<u64>,

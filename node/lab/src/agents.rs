@@ -21,7 +21,8 @@ pub(super) fn start(command: &mut Command, node: &LabNode, config: &Path) -> Res
     let program = std::env::current_exe().context("cannot find the edgectl that runs")?;
     command.arg(program).arg("agent").arg("--config").arg(config);
     command.arg("--data-dir").arg(&node.data_dir).arg("--socket").arg(&node.socket);
-    command.args(["--listen", &node.address.to_string(), "--hostname", &node.name]);
+    let address = node.behind_router.unwrap_or(node.address);
+    command.args(["--listen", &address.to_string(), "--hostname", &node.name]);
     // Settings of the operator's own shell must not reach the agents of a lab.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("EDGECTL_") {

@@ -66,6 +66,15 @@ pub enum LabCommand {
         #[command(flatten)]
         which: LabName,
     },
+    /// Put a node behind a router that translates addresses, and start it again: it can dial out, and
+    /// nobody can dial in
+    Nat {
+        /// Which
+        node: String,
+        /// Which lab
+        #[command(flatten)]
+        which: LabName,
+    },
     /// Run a command where a node runs: `lab exec n2 -- curl http://10.99.1.3:8001`
     Exec {
         /// Which
@@ -129,6 +138,7 @@ pub fn run(command: LabCommand) -> Result<()> {
         LabCommand::Heal { which } => which.open()?.heal(),
         LabCommand::Kill { node, which } => which.open()?.kill(&node),
         LabCommand::Start { node, which } => which.open()?.start(&node),
+        LabCommand::Nat { node, which } => which.open()?.put_behind_router(&node),
         LabCommand::Exec { node, which, command } => exec(&which.open()?, &node, &command),
         LabCommand::Env { node, which } => {
             println!("export EDGECTL_SOCKET={}", which.open()?.node(&node)?.socket.display());

@@ -197,6 +197,22 @@ impl Lab {
         self.wait_for_sockets()
     }
 
+    /// Puts a node behind a router that translates addresses, as most homes and small sites have
+    /// one: it can dial out, and nobody can dial in. The node is killed and started again.
+    pub fn put_behind_router(&mut self, name: &str) -> Result<()> {
+        self.needs_namespaces("nat")?;
+        let at = self.position(name)?;
+        if self.state.nodes[at].behind_router.is_some() {
+            bail!("node {name} is behind a router already");
+        }
+        self.kill(name)?;
+        let (namespace, router) = (self.state.namespace(at), self.state.router(at));
+        let inner = network::insert_router(&namespace, &router, self.state.nodes[at].address)?;
+        self.state.nodes[at].behind_router = Some(inner);
+        self.state.save()?;
+        self.start(name)
+    }
+
     /// A command that runs in this node's network and uses its agent.
     pub fn command_in(&self, name: &str, program: &str) -> Result<Command> {
         let at = self.position(name)?;

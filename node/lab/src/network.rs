@@ -131,6 +131,50 @@ pub(super) fn silence(namespace: &str) -> Result<()> {
     )
 }
 
+/// The network behind every router: most have the same.
+const BEHIND: [&str; 2] = ["192.168.77.1/24", "192.168.77.2/24"];
+
+/// Puts a router in place of a node, which is then behind it: the node's link to the switch becomes
+/// the router's. Each flow of the node gets another port, and only answers pass. Returns the node's
+/// address behind it.
+pub(super) fn insert_router(node: &str, router: &str, address: Ipv4Addr) -> Result<Ipv4Addr> {
+    ip(&["netns", "add", router])?;
+    ip(&["-n", router, "link", "set", "lo", "up"])?;
+    ip(&["-n", node, "link", "set", "eth0", "netns", router])?;
+    ip(&[
+        "-n", node, "link", "add", "eth0", "type", "veth", "peer", "name", "in0", "netns", router,
+    ])?;
+    for (namespace, link) in [(node, "eth0"), (router, "in0")] {
+        quiet(namespace, link)?;
+    }
+    let outside = format!("{address}/24");
+    let addresses =
+        [(router, "eth0", outside.as_str()), (router, "in0", BEHIND[0]), (node, "eth0", BEHIND[1])];
+    for (namespace, link, address) in addresses {
+        ip(&["-n", namespace, "address", "add", address, "dev", link])?;
+        ip(&["-n", namespace, "link", "set", link, "up"])?;
+    }
+    let [gateway, inner] = BEHIND.map(|net| net.split('/').next().unwrap_or(net));
+    ip(&["-n", node, "route", "add", "default", "via", gateway])?;
+    nft(
+        router,
+        "add table inet edgelab\n\
+         add chain inet edgelab out { type nat hook postrouting priority srcnat; }\n\
+         add chain inet edgelab through { type filter hook forward priority filter; }\n\
+         add chain inet edgelab in { type filter hook input priority filter; }\n\
+         add rule inet edgelab out oif \"eth0\" masquerade fully-random\n\
+         add rule inet edgelab through iif \"eth0\" ct state established,related accept\n\
+         add rule inet edgelab through iif \"eth0\" drop\n\
+         add rule inet edgelab in iif \"eth0\" meta l4proto { tcp, udp } drop\n",
+    )?;
+    let mut forward = inside(router, "sysctl");
+    forward.args(["-qw", "net.ipv4.ip_forward=1"]).stdin(Stdio::null());
+    let output = forward.output().context("cannot start sysctl, of Debian's procps")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "sysctl in {router}: {}", said.trim());
+    inner.parse().context("it is an address")
+}
+
 /// Undoes [`silence`].
 pub(super) fn unsilence(namespace: &str) -> Result<()> {
     nft(namespace, "add table inet edgelab-dead\ndelete table inet edgelab-dead\n")

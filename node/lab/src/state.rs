@@ -32,8 +32,11 @@ pub struct LabState {
 pub struct LabNode {
     /// `n1`, `n2`, …: also its host name.
     pub name: String,
-    /// Where its agent listens.
+    /// Where the other nodes see it, and where its agent listens, unless it is behind a router.
     pub address: Ipv4Addr,
+    /// Where its agent listens behind its router.
+    #[serde(default)]
+    pub behind_router: Option<Ipv4Addr>,
     /// Its agent's data directory.
     pub data_dir: PathBuf,
     /// Its agent's API socket.
@@ -103,6 +106,7 @@ impl LabState {
             let own = dir.join(&name);
             LabNode {
                 address: address(links, &plan.name, number),
+                behind_router: None,
                 data_dir: own.join("data"),
                 socket: own.join("edge.sock"),
                 log: own.join("agent.log"),
@@ -161,6 +165,11 @@ impl LabState {
     /// The network namespace of a node.
     pub(super) fn namespace(&self, at: usize) -> String {
         format!("edgelab-{}-{}", self.name, self.nodes[at].name)
+    }
+
+    /// The network namespace of a node's router.
+    pub(super) fn router(&self, at: usize) -> String {
+        format!("{}-router", self.namespace(at))
     }
 
     /// Removes the lab's folder with its content.

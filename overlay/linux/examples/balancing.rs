@@ -28,6 +28,7 @@ fn network(services: u32, tasks: u32) -> LocalNetwork {
         mac: [2; 6],
         underlay: Ipv4Addr::LOCALHOST.into(),
         tunnel: None,
+        detour: None,
         node_addresses: Vec::new(),
         peers: BTreeMap::new(),
         tasks: BTreeMap::new(),

@@ -76,6 +76,9 @@ pub enum Cause {
     /// The network is encrypted, and its packets must not go elsewhere.
     #[error("the tunnel of this node is not there, and nothing is sent unencrypted")]
     NoTunnel,
+    /// Some nodes are reached through the tunnel only.
+    #[error("the tunnel of this node is not there, and VXLAN does not reach some nodes")]
+    NoDetour,
     /// Over IPv6, packets cannot be split below.
     #[error(
         "the network below takes only {has} bytes, and networks over IPv6 need {needs}; raise the \

@@ -158,7 +158,7 @@ impl Links {
             links.insert(link);
             wanted.extend(wanted::host(*id, local, link));
         }
-        self.host.hold(&wanted, &Scope::Shared(&links), None, Subject::Host, applied);
+        self.host.hold(&wanted, &Scope::Shared(&links), &[], Subject::Host, applied);
     }
 
     fn remove_absent(&mut self, plan: &OverlayPlan, applied: &mut Applied) {
@@ -286,7 +286,7 @@ pub(crate) fn hold_task(
             wanted.extend(wanted::task(run, interface, link));
         }
     }
-    space.hold(&wanted, &Scope::Links(&links), None, Subject::Task(run), applied);
+    space.hold(&wanted, &Scope::Links(&links), &[], Subject::Task(run), applied);
 }
 
 /// The first thing that failed.

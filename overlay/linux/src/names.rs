@@ -10,6 +10,13 @@ use overlay::plan::Mac;
 /// The VXLAN device of a network, in its namespace.
 pub const VXLAN: &str = "vxlan0";
 
+/// The VXLAN device of a network whose packets go through the tunnel, although the network is not
+/// encrypted; beside the other one.
+pub const DETOUR: &str = "vxlan1";
+
+/// What the names of both begin with.
+pub const VXLAN_LINKS: &str = "vxlan";
+
 /// The network's end of the pair that leads to the host.
 pub const UPLINK: &str = "uplink";
 

@@ -15,7 +15,7 @@ use crate::error::{Applied, Cause, Subject};
 use crate::item::{LinkIndex, Scope};
 use crate::kernel::Link;
 use crate::message::Vxlan;
-use crate::names::{self, HOST_END, NETWORK_END, UPLINK, VXLAN};
+use crate::names::{self, DETOUR, HOST_END, NETWORK_END, UPLINK, VXLAN};
 use crate::namespace::{self, Namespace};
 use crate::space::{EndName, Space, is_pair, make_pair, make_vxlan};
 use crate::sysctl;
@@ -97,7 +97,7 @@ impl Network {
         if applied.value(own, "read its links", read).is_none() {
             return;
         }
-        let vxlan = self.apply_vxlan(id, plan, host, applied);
+        let vxlan = self.apply_vxlan(id, plan, host);
         let is_taken = matches!(vxlan, Err(Cause::VniTaken(_)));
         applied.note(own, "make its VXLAN device", vxlan);
         // Another agent has this network here, and the host's routes to it.
@@ -107,10 +107,46 @@ impl Network {
         if id != PATH_NETWORK {
             self.apply_uplink(id, host, applied);
         }
+        let detour = self.apply_detour(plan, host, applied);
+        let detour_mtu = applied.value(own, "make the VXLAN device of its detour", detour);
         applied.note(own, "read its links", self.space.read_links().map(|()| 0));
         for name in ["lo", VXLAN, UPLINK] {
             self.space.settle(name, self.mtu, own, applied);
         }
+        self.space.settle(DETOUR, detour_mtu.unwrap_or(self.mtu), own, applied);
+    }
+
+    /// Makes or removes the VXLAN device of the detour. Returns its largest packet.
+    fn apply_detour(
+        &mut self,
+        plan: &LocalNetwork,
+        host: &mut Host<'_>,
+        applied: &mut Applied,
+    ) -> Result<u32, Cause> {
+        let Some(address) = plan.detour.map(IpAddr::from) else {
+            applied.changes += self.space.remove_link(DETOUR)?;
+            return Ok(self.mtu);
+        };
+        let tunnel = host.underlay(address).flatten().ok_or(Cause::NoDetour)?;
+        let mtu = wanted::inner_mtu(tunnel.mtu, address);
+        let vxlan = vxlan_at(plan, address);
+        applied.changes += self.hold_vxlan(DETOUR, &vxlan, mtu, host)?;
+        Ok(mtu)
+    }
+
+    /// Makes a VXLAN device, also in place of one that differs. Returns the number of changes.
+    fn hold_vxlan(
+        &mut self,
+        name: &str,
+        vxlan: &Vxlan,
+        mtu: u32,
+        host: &mut Host<'_>,
+    ) -> Result<usize, Cause> {
+        if self.space.links.get(name).is_some_and(|link| link.vxlan.as_ref() == Some(vxlan)) {
+            return Ok(0);
+        }
+        let removed = self.space.remove_link(name)?;
+        Ok(removed + make_vxlan(host.space, &self.space, name, vxlan, mtu)?)
     }
 
     fn apply_vxlan(
@@ -118,10 +154,7 @@ impl Network {
         id: NetworkId,
         plan: &LocalNetwork,
         host: &mut Host<'_>,
-        applied: &mut Applied,
     ) -> Result<usize, Cause> {
-        let own = Subject::Network(id);
-        let present = self.space.links.get(VXLAN);
         let Some(lower) = host.underlay(plan.underlay) else {
             // Tasks of this node go on reaching each other.
             let inner = wanted::inner_mtu(UNDERLAY_MTU_DEFAULT, plan.underlay);
@@ -142,21 +175,9 @@ impl Network {
         }
         // A device that is bound to the tunnel's would go with it when the tunnel is made anew.
         let fits = |link: &&Link| link.mtu >= needs && plan.tunnel.is_none();
-        let vxlan = Vxlan {
-            vni: plan.vni,
-            port: VXLAN_PORT,
-            local: plan.underlay,
-            lower: lower.filter(fits).map_or(0, |link| link.index),
-            learning: false,
-            is_whole: id == PATH_NETWORK,
-            mac: plan.mac,
-        };
-        if present.is_some_and(|link| link.vxlan.as_ref() == Some(&vxlan)) {
-            return Ok(0);
-        }
-        let removed = self.space.remove_link(VXLAN);
-        applied.note(own, "remove its old VXLAN device", removed);
-        make_vxlan(host.space, &self.space, VXLAN, &vxlan, self.mtu)
+        let lower = lower.filter(fits).map_or(0, |link| link.index);
+        let vxlan = Vxlan { lower, is_whole: id == PATH_NETWORK, ..vxlan_at(plan, plan.underlay) };
+        self.hold_vxlan(VXLAN, &vxlan, self.mtu, host)
     }
 
     fn apply_uplink(&mut self, id: NetworkId, host: &mut Host<'_>, applied: &mut Applied) {
@@ -241,11 +262,13 @@ impl Network {
         applied: &mut Applied,
     ) {
         let index = |name: &str| self.space.index(name);
-        let (lo, vxlan, uplink) = (index("lo").unwrap_or(1), index(VXLAN), index(UPLINK));
+        let (vxlan, detour, uplink) = (index(VXLAN), index(DETOUR), index(UPLINK));
+        let (lo, mtu) = (index("lo").unwrap_or(1), self.mtu);
         let mut wanted =
-            wanted::network(id, plan, &NetworkLinks { lo, vxlan, uplink, mtu: self.mtu });
-        let mut links: BTreeSet<LinkIndex> =
-            [Some(lo), vxlan, uplink].into_iter().flatten().collect();
+            wanted::network(id, plan, &NetworkLinks { lo, vxlan, detour, uplink, mtu });
+        let devices: Vec<LinkIndex> = [vxlan, detour].into_iter().flatten().collect();
+        let mut links: BTreeSet<LinkIndex> = devices.iter().copied().chain(uplink).collect();
+        links.insert(lo);
         for (run, interface) in interfaces {
             if let Some(link) = self.space.index(&names::task_link(*run, id)) {
                 links.insert(link);
@@ -253,7 +276,7 @@ impl Network {
             }
         }
         let scope = Scope::Namespace(&links);
-        self.space.hold(&wanted, &scope, vxlan, Subject::Network(id), applied);
+        self.space.hold(&wanted, &scope, &devices, Subject::Network(id), applied);
     }
 
     /// What the network's namespace holds for one task.
@@ -262,7 +285,20 @@ impl Network {
     }
 }
 
-/// Removes a network's namespace. Two links go first, because the kernel takes a namespace apart
+/// The VXLAN device of a network that sends from this address.
+fn vxlan_at(plan: &LocalNetwork, local: IpAddr) -> Vxlan {
+    Vxlan {
+        vni: plan.vni,
+        port: VXLAN_PORT,
+        local,
+        lower: 0,
+        learning: false,
+        is_whole: false,
+        mac: plan.mac,
+    }
+}
+
+/// Removes a network's namespace. These links go first, because the kernel takes a namespace apart
 /// later and all at once: until then it would hold the VNI and the name of the host's link.
 pub fn remove(directory: &Path, id: NetworkId, applied: &mut Applied) {
     let (own, path) = (Subject::Network(id), names::network_file(directory, id));
@@ -270,7 +306,7 @@ pub fn remove(directory: &Path, id: NetworkId, applied: &mut Applied) {
         && let Ok(mut space) = Space::open(namespace)
         && space.read_links().is_ok()
     {
-        for name in [VXLAN, UPLINK] {
+        for name in [VXLAN, DETOUR, UPLINK] {
             applied.note(own, "remove its links", space.remove_link(name));
         }
     }

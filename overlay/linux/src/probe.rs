@@ -117,6 +117,7 @@ fn check_balancing(space: &Space) -> Result<(), Unsupported> {
         mac: NETWORK_END,
         underlay: IpAddr::V4(Ipv4Addr::LOCALHOST),
         tunnel: None,
+        detour: None,
         node_addresses: Vec::new(),
         peers: BTreeMap::new(),
         tasks: BTreeMap::new(),

@@ -160,13 +160,13 @@ impl Space {
         }
     }
 
-    /// Makes the namespace hold these items, and nothing else in the scope. `device` is the VXLAN
-    /// device whose forwarding entries are compared too.
+    /// Makes the namespace hold these items, and nothing else in the scope. `devices` are the VXLAN
+    /// devices whose forwarding entries are compared too.
     pub fn hold(
         &mut self,
         wanted: &Wanted,
         scope: &Scope<'_>,
-        device: Option<LinkIndex>,
+        devices: &[LinkIndex],
         subject: Subject,
         applied: &mut Applied,
     ) {
@@ -176,8 +176,8 @@ impl Space {
             _ => None,
         };
         let held = kernel::items(&mut self.netlink, only).and_then(|mut held| {
-            if let Some(device) = device {
-                held.extend(kernel::forwards(&mut self.netlink, device)?);
+            for device in devices {
+                held.extend(kernel::forwards(&mut self.netlink, *device)?);
             }
             Ok(held)
         });

@@ -205,7 +205,7 @@ impl Links {
             if let Some(link) = network.space.index(&name) {
                 let wanted = network.items_of_task(run, interface, link);
                 let links = BTreeSet::from([link]);
-                network.space.hold(&wanted, &Scope::Links(&links), None, own, applied);
+                network.space.hold(&wanted, &Scope::Links(&links), &[], own, applied);
             }
         }
         for (run, space) in &mut tasks {

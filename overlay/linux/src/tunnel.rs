@@ -40,7 +40,7 @@ impl Links {
         }
         let wanted = wanted::tunnel(plan, link);
         let links = link.into_iter().collect();
-        self.host.hold(&wanted, &Scope::Shared(&links), None, Subject::Host, applied);
+        self.host.hold(&wanted, &Scope::Shared(&links), &[], Subject::Host, applied);
     }
 
     /// The largest packet of the link that the tunnel's packets leave by.

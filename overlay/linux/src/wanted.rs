@@ -58,6 +58,8 @@ pub struct NetworkLinks {
     pub lo: LinkIndex,
     /// The VXLAN device.
     pub vxlan: Option<LinkIndex>,
+    /// The VXLAN device of peers that are reached through the tunnel.
+    pub detour: Option<LinkIndex>,
     /// The pair that leads to the host.
     pub uplink: Option<LinkIndex>,
     /// The largest packet of the network.
@@ -98,10 +100,16 @@ pub fn network(id: NetworkId, network: &LocalNetwork, links: &NetworkLinks) -> W
             let all = IpNet::new_assert(link_local(network.mac).into(), 64).trunc();
             wanted.insert(route(all, vxlan, None, None), own);
         }
-        for (node, peer) in &network.peers {
-            let items = peer_items(network, peer, vxlan, links.mtu);
-            wanted.extend(items.into_iter().map(|item| (item, Subject::Peer(id, *node))));
-        }
+    }
+    if let Some(detour) = links.detour {
+        wanted.insert(link_local_address(detour, network.mac), own);
+    }
+    for (node, peer) in &network.peers {
+        let is_detoured = network.tunnel.is_none() && peer.is_in_tunnel();
+        let device = if is_detoured { links.detour } else { links.vxlan };
+        let items = device.map(|device| peer_items(peer, device, links.mtu));
+        let items = items.into_iter().flatten();
+        wanted.extend(items.map(|item| (item, Subject::Peer(id, *node))));
     }
     if let Some(uplink) = links.uplink {
         wanted.insert(link_local_address(uplink, NETWORK_END), own);
@@ -132,16 +140,17 @@ fn next_hop(link: LinkIndex, mac: Mac) -> [Item; 1] {
     [Item::Neighbour { link, address: link_local(mac).into(), mac }]
 }
 
-fn peer_items(network: &LocalNetwork, peer: &Peer, vxlan: LinkIndex, mtu: u32) -> Vec<Item> {
+fn peer_items(peer: &Peer, vxlan: LinkIndex, mtu: u32) -> Vec<Item> {
     let via = IpAddr::from(link_local(peer.mac));
     let mut items = vec![
         Item::Neighbour { link: vxlan, address: via, mac: peer.mac },
         Item::Forward { link: vxlan, mac: peer.mac, underlay: peer.underlay },
     ];
-    let tunnel = peer.tunnel.map_or(0, |end| tunnel_overhead(end.endpoint.ip()));
+    let tunnel = peer.tunnel.filter(|_| peer.is_in_tunnel());
+    let tunnel = tunnel.map_or(0, |end| tunnel_overhead(end.endpoint.ip()));
     let below = peer.underlay_mtu.saturating_sub(tunnel);
     for block in &peer.blocks {
-        let path = path_mtu(below, network.underlay, block);
+        let path = path_mtu(below, peer.underlay, block);
         let path = (peer.underlay_mtu != 0 && path < mtu).then_some(path);
         let way = Way { link: vxlan, via: Some(via), source: None, mtu: path };
         items.push(Item::Route(Route { to: block.trunc(), way: Some(way) }));

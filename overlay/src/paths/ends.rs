@@ -30,19 +30,24 @@ pub struct End {
     pub target: Target,
     /// Does membership hear the node?
     pub is_heard: bool,
+    /// Could it be reached through the tunnel?
+    pub has_tunnel: bool,
 }
 
 impl Ends {
     /// A path is used if its node is heard and takes part in a network that this node is on.
     pub fn of(plan: &OverlayPlan) -> Ends {
         let Some(paths) = &plan.paths else { return Ends::default() };
-        let used: BTreeSet<NodeId> =
-            plan.networks.values().flat_map(|network| network.peers.keys().copied()).collect();
+        let peers = || plan.networks.values().flat_map(|network| &network.peers);
+        let used: BTreeSet<NodeId> = peers().map(|(node, _)| *node).collect();
+        let with_tunnel: BTreeSet<NodeId> =
+            peers().filter(|(_, peer)| peer.detour.is_some()).map(|(node, _)| *node).collect();
         let end = |(node, peer): (&NodeId, &PathPeer)| {
             let bytes_max = bytes_max(paths, peer.underlay_mtu);
             let target = Target { bytes_max, is_used: peer.is_heard && used.contains(node) };
             let (underlay, address) = (peer.underlay, link_local(peer.mac));
-            (*node, End { underlay, address, target, is_heard: peer.is_heard })
+            let (is_heard, has_tunnel) = (peer.is_heard, with_tunnel.contains(node));
+            (*node, End { underlay, address, target, is_heard, has_tunnel })
         };
         Ends { underlay: Some(paths.underlay), peers: paths.peers.iter().map(end).collect() }
     }

@@ -18,6 +18,9 @@ const LOST_MAX: u32 = 3;
 /// So many answers in a row end a silence: what is told of a path that comes and goes stays rare.
 const ANSWERED_MIN: u32 = 3;
 
+/// So many make it given up: a node that is gone is rarely heard for that long.
+const LOST_GIVEN_UP: u32 = LOST_MAX + 2;
+
 /// The other end may not be set up yet when its node appears.
 const GRACE_US: u64 = 15 * SECOND_US;
 
@@ -49,6 +52,7 @@ pub struct Path {
     known_us: u64,
     answered_us: Option<u64>,
     silent_us: Option<u64>,
+    is_given_up: bool,
     rtt_us: Option<u64>,
     lost_in_row: u32,
     answered_in_row: u32,
@@ -75,6 +79,7 @@ impl Path {
             known_us: now_us,
             answered_us: None,
             silent_us: None,
+            is_given_up: false,
             rtt_us: None,
             lost_in_row: 0,
             answered_in_row: 0,
@@ -97,6 +102,14 @@ impl Path {
 
     pub fn target(&self) -> Target {
         self.target
+    }
+
+    pub fn is_given_up(&self) -> bool {
+        self.is_given_up
+    }
+
+    pub fn give_up(&mut self) {
+        self.is_given_up = true;
     }
 
     pub fn is_checking(&self) -> bool {
@@ -156,6 +169,9 @@ impl Path {
             let wait_us = self.wait_us();
             self.small_due_us = self.target.is_used.then_some(now_us + wait_us);
         }
+        if self.answered_in_row >= ANSWERED_MIN {
+            self.is_given_up = false;
+        }
         if self.answered_in_row >= ANSWERED_MIN && self.silent_us.take().is_some() {
             // The way may be another one now.
             (self.search, self.try_us) = (None, None);
@@ -167,7 +183,7 @@ impl Path {
 
     /// From an answer to the next steady probe.
     fn wait_us(&mut self) -> u64 {
-        if self.silent_us.is_some() {
+        if self.silent_us.is_some() || self.is_given_up {
             return SECOND_US;
         }
         let shift_us =
@@ -208,6 +224,7 @@ impl Path {
             self.small_due_us = Some(now_us);
             return;
         }
+        self.is_given_up |= self.lost_in_row >= LOST_GIVEN_UP;
         self.is_checking = false;
         (self.search, self.try_us, self.size_due_us) = (None, None, None);
         let doublings = self.lost_in_row.saturating_sub(LOST_MAX).min(8);

@@ -264,3 +264,36 @@ fn answers_that_nobody_asked_for_change_little_and_break_nothing() {
     world.run(100);
     assert_eq!(world.verdict().bytes, Some(MAX));
 }
+
+#[test]
+fn a_silent_path_is_given_up_some_seconds_later_and_taken_back_after_answers_in_a_row() {
+    let mut world = World::new([PEER]);
+    world.run(100);
+    world.passes.clear();
+    world.run_until(60, is_silent);
+    assert!(world.paths.given_up().is_empty(), "a node that is gone is silent too");
+    let seconds = world.run_until(60, |paths| !paths.given_up().is_empty());
+    assert!((3..=10).contains(&seconds), "{seconds}");
+    // It is not heard for a while, and then again.
+    world.aim(&[PEER], false);
+    world.run(60);
+    world.aim(&[PEER], true);
+    assert_eq!(world.paths.given_up(), [PEER].into());
+    world.passes.insert(PEER, 9_000);
+    let seconds = world.run_until(60, |paths| paths.given_up().is_empty());
+    assert!((1..=4).contains(&seconds), "{seconds}");
+}
+
+#[test]
+fn a_path_that_was_given_up_in_an_earlier_life_stays_so_until_it_answers() {
+    let mut world = World::new([]);
+    world.paths.remember_given_up([PEER, node(1)].into());
+    world.aim(&[PEER], true);
+    world.run(40);
+    assert_eq!(world.paths.given_up(), [PEER].into(), "node 1 is not there");
+    world.aim(&[PEER, node(1)], true);
+    assert_eq!(world.paths.given_up(), [PEER].into(), "it is another one now");
+    world.passes.insert(PEER, 9_000);
+    world.run_until(60, |paths| paths.given_up().is_empty());
+    assert!(world.paths.given_up().is_empty());
+}

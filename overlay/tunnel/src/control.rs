@@ -56,6 +56,10 @@ pub struct PeerState {
     pub endpoint: SocketAddr,
     /// [`Hello::life`] of its process; 0: not known.
     pub life: u64,
+    /// Nothing else reaches it: keys are held ready, and routers on the way are kept from forgetting
+    /// it. A process of an older version does not know this.
+    #[serde(default)]
+    pub is_only_way: bool,
 }
 
 /// A process took a state.
@@ -88,6 +92,7 @@ mod tests {
             address: Ipv6Addr::LOCALHOST,
             endpoint: "[::1]:7947".parse().expect("an address"),
             life: u64::MAX,
+            is_only_way: false,
         };
         let state = State {
             key: TunnelKey::derive(&[1; 32]),

@@ -32,6 +32,10 @@ const HANDSHAKES_PER_SECOND: u64 = 200;
 /// for every five seconds.
 const SILENT_TICKS: u32 = 40;
 
+/// A way that is kept open is used at least this often: every 20 s. Routers forget flows of UDP
+/// after 30 s and more.
+const KEPT_TICKS: u32 = 80;
+
 const IPV6_HEADER: usize = 40;
 const UDP_HEADER: usize = 8;
 const UDP: u8 = 17;
@@ -109,6 +113,7 @@ impl Engine {
         let (_, destination) = addresses(packet)?;
         let place = self.peers.with_address(destination)?;
         let peer = self.peers.get(place)?;
+        peer.quiet_ticks = 0;
         match peer.tunn.encapsulate(packet, to) {
             TunnResult::WriteToNetwork(datagram) => {
                 if is_handshake(datagram) {
@@ -208,6 +213,16 @@ impl Engine {
             if let TunnResult::WriteToNetwork(datagram) = peer.tunn.update_timers(&mut self.scratch)
             {
                 sink.send(peer.endpoint, datagram);
+            }
+            peer.quiet_ticks += 1;
+            if peer.is_kept() && peer.quiet_ticks >= KEPT_TICKS {
+                peer.quiet_ticks = 0;
+                // Without keys it asks for them.
+                if let TunnResult::WriteToNetwork(datagram) =
+                    peer.tunn.encapsulate(&[], &mut self.scratch)
+                {
+                    sink.send(peer.endpoint, datagram);
+                }
             }
         }
     }

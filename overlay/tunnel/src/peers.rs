@@ -24,8 +24,18 @@ pub struct Peer {
     pub tunn: Tunn,
     /// The life of its process when `tunn` was made, or when it greeted last.
     pub tunn_life: u64,
+    /// How many ticks ago something was sent to it.
+    pub quiet_ticks: u32,
     /// How many ticks ago a packet for it had to wait for keys, if nothing was heard since.
     pub waited_ticks: Option<u32>,
+}
+
+impl Peer {
+    /// Is the way to it kept open, whether or not there are packets? One that is heard from
+    /// elsewhere than its agent says is behind a router that forgets it.
+    pub fn is_kept(&self) -> bool {
+        self.state.is_only_way || self.endpoint != self.state.endpoint
+    }
 }
 
 /// The peers of this node.
@@ -92,7 +102,8 @@ impl Peers {
         let place = self.places.iter().position(Option::is_none).unwrap_or(self.places.len());
         let (key, endpoint, life) = (state.public_key, state.endpoint, state.life);
         let tunn = self.tunn(key, place);
-        let peer = Peer { state, endpoint, tunn, tunn_life: life, waited_ticks: None };
+        let (quiet_ticks, waited_ticks) = (0, None);
+        let peer = Peer { state, endpoint, tunn, tunn_life: life, quiet_ticks, waited_ticks };
         match self.places.get_mut(place) {
             Some(free) => *free = Some(peer),
             None => self.places.push(Some(peer)),
@@ -152,7 +163,7 @@ impl Peers {
 
     /// Is there a peer whose keys change with time?
     pub fn is_any_awake(&self) -> bool {
-        self.places.iter().flatten().any(|peer| !peer.tunn.is_expired())
+        self.places.iter().flatten().any(|peer| peer.is_kept() || !peer.tunn.is_expired())
     }
 }
 
@@ -166,6 +177,7 @@ mod tests {
             address: Ipv6Addr::from(u128::from(number)),
             endpoint: SocketAddr::from(([10, 0, 0, number], 7947)),
             life: 1,
+            is_only_way: false,
         }
     }
 

@@ -1,14 +1,17 @@
 //! The thread that holds the plan in the kernel.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crdt_state::NodeId;
 use crdt_state::interface::TaskInterface;
 use crdt_state::task::Run;
 use overlay::change::PlanChange;
 use overlay::plan::{OverlayPlan, PathPlan};
+use overlay::tunnel::TunnelPlan;
 use overlay_linux::links::Links;
 
 use super::Order;
@@ -43,6 +46,8 @@ pub(super) struct Applier {
     failed: Failed,
     reporter: Reporter,
     tunnel: NodeTunnelHolder,
+    /// What goes through the tunnel, as it was applied last.
+    carried: Option<TunnelPlan>,
     compared_at: Instant,
     told: DroppedPackets,
     paths: PathLinks,
@@ -88,6 +93,7 @@ impl Applier {
             failed: Failed::default(),
             reporter,
             tunnel,
+            carried: None,
             compared_at: Instant::now(),
             told: DroppedPackets::default(),
             paths,
@@ -110,6 +116,11 @@ impl Applier {
                 }
                 Some(Order::Limits(limits)) => {
                     self.paths.limits = limits;
+                    self.apply_links();
+                }
+                Some(Order::Detours(nodes)) => {
+                    self.tell_detours(&nodes);
+                    self.paths.detours.take(nodes);
                     self.apply_links();
                 }
                 Some(Order::Leave { done }) => {
@@ -177,9 +188,11 @@ impl Applier {
     /// Compares all links, addresses and routes with the kernel.
     fn apply_links(&mut self) {
         self.compared_at = Instant::now();
-        let tunnel = self.plan.tunnel();
+        let linked = self.paths.linked(&self.plan, &self.tunnel);
+        self.carried = linked.tunnel();
+        let tunnel = self.carried.clone();
         let mut failures = self.tunnel.prepare(tunnel.as_ref(), &self.links);
-        let applied = self.links.apply(&self.paths.linked(&self.plan));
+        let applied = self.links.apply(&linked);
         let foreign = foreign_vnis(&self.plan, &self.links);
         failures.extend(self.tunnel.finish(tunnel.as_ref(), foreign, &self.links));
         self.reporter.report_tunnel(&self.tunnel.said());
@@ -255,7 +268,7 @@ impl Applier {
     fn look(&mut self) {
         self.resolvers.follow_host();
         self.reporter.report(&mut self.links);
-        let is_tunnel_lost = self.tunnel.is_lost(self.plan.tunnel().as_ref());
+        let is_tunnel_lost = self.tunnel.is_lost(self.carried.as_ref());
         self.reporter.report_tunnel(&self.tunnel.said());
         self.tell_failures();
         if self.balancers.look() {
@@ -267,7 +280,12 @@ impl Applier {
             self.told.tell(dropped);
         }
         let is_disturbed = self.links.is_disturbed();
-        let is_wanted = is_due || is_disturbed || is_tunnel_lost || !self.failed.links.is_empty();
+        let is_detour_over = self.paths.detours.close();
+        let is_wanted = is_due
+            || is_disturbed
+            || is_tunnel_lost
+            || is_detour_over
+            || !self.failed.links.is_empty();
         let is_empty = self.plan.networks.is_empty() && self.plan.paths.is_none();
         if !is_empty && is_wanted {
             self.apply_links();
@@ -283,11 +301,22 @@ impl Applier {
             tracing::warn!("networks: {error}");
         }
         self.plan = OverlayPlan::default();
+        self.carried = None;
+        self.paths.detours.clear();
         self.tunnel.end(&self.links);
         for failure in self.links.remove_all().failures {
             tracing::warn!("networks: {failure}");
         }
         self.paths.tell_prober(&self.plan, &self.links);
+    }
+
+    fn tell_detours(&self, nodes: &BTreeSet<NodeId>) {
+        for node in nodes.difference(self.paths.detours.taken()) {
+            tracing::warn!("networks: packets for node {node} take the detour through the tunnel");
+        }
+        for node in self.paths.detours.taken().difference(nodes) {
+            tracing::info!("networks: packets for node {node} need no detour any more");
+        }
     }
 
     /// As of now; what cannot be counted now, as it was told last.

@@ -2,14 +2,19 @@
 //! on which no packet is larger than its path takes. It tells the prober who there is to probe.
 
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 
 use crdt_state::NodeId;
+use overlay::detour::Detours;
 use overlay::paths::ends::Ends;
 use overlay::plan::{OverlayPlan, PATH_NETWORK};
+use overlay::tunnel::tunnel_address;
 use overlay_linux::links::Links;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::detours::DetourHolder;
 use super::paths::PathOrder;
+use super::tunnel::NodeTunnelHolder;
 
 /// What was told to the prober, and what it found.
 pub(super) struct PathLinks {
@@ -19,17 +24,32 @@ pub(super) struct PathLinks {
     device: Option<u32>,
     /// The largest packet of the network below, on paths that take less than their ends.
     pub(super) limits: BTreeMap<NodeId, u32>,
+    /// The nodes that are reached through the tunnel.
+    pub(super) detours: DetourHolder,
+    /// This node's address in the tunnel.
+    address: Ipv6Addr,
 }
 
 impl PathLinks {
-    pub(super) fn new(orders: UnboundedSender<PathOrder>) -> PathLinks {
-        PathLinks { orders, ends: Ends::default(), device: None, limits: BTreeMap::new() }
+    pub(super) fn new(
+        orders: UnboundedSender<PathOrder>,
+        me: NodeId,
+        detours: DetourHolder,
+    ) -> PathLinks {
+        let (ends, limits, address) = (Ends::default(), BTreeMap::new(), tunnel_address(me));
+        PathLinks { orders, ends, device: None, limits, detours, address }
     }
 
     /// The networks as their links are. What an encrypted network sends goes through the tunnel,
     /// which is above the same path.
-    pub(super) fn linked(&self, plan: &OverlayPlan) -> OverlayPlan {
+    pub(super) fn linked(&self, plan: &OverlayPlan, tunnel: &NodeTunnelHolder) -> OverlayPlan {
         let mut networks = plan.networks.clone();
+        // A node without a tunnel goes on as well as it can.
+        let detours = match tunnel.is_refused() {
+            true => Detours::default(),
+            false => self.detours.now(),
+        };
+        networks.values_mut().for_each(|network| network.detour(self.address, &detours));
         for (node, peer) in networks.values_mut().flat_map(|network| &mut network.peers) {
             if let Some(limit) = self.limits.get(node) {
                 let is_smaller = peer.underlay_mtu == 0 || *limit < peer.underlay_mtu;

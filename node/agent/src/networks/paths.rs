@@ -54,6 +54,10 @@ pub(super) struct PathProber {
     socket: Option<AsyncFd<EchoSocket>>,
     limits: BTreeMap<NodeId, u32>,
     silent: BTreeSet<NodeId>,
+    /// Was it told who there is?
+    is_told: bool,
+    /// The nodes that are to be reached in another way.
+    given_up: BTreeSet<NodeId>,
     checks: Vec<(Instant, oneshot::Sender<Vec<PathRow>>)>,
 }
 
@@ -61,16 +65,21 @@ impl PathProber {
     pub(super) fn new(
         inbox: mpsc::UnboundedReceiver<PathOrder>,
         networks: Weak<Sender<Order>>,
+        given_up: BTreeSet<NodeId>,
     ) -> PathProber {
+        let mut paths = Paths::default();
+        paths.remember_given_up(given_up.clone());
         PathProber {
             inbox,
             networks,
             start: Instant::now(),
-            paths: Paths::default(),
+            paths,
             ends: Ends::default(),
             socket: None,
             limits: BTreeMap::new(),
             silent: BTreeSet::new(),
+            is_told: false,
+            given_up,
             checks: Vec::new(),
         }
     }
@@ -120,7 +129,7 @@ impl PathProber {
                     .ok();
             }
             PathOrder::Plan(ends) => {
-                self.ends = *ends;
+                (self.ends, self.is_told) = (*ends, true);
                 let alike = self.ends.peers.iter().filter(|(_, end)| !self.ends.is_unlike(end));
                 let targets = alike.map(|(node, end)| (*node, end.target)).collect();
                 self.paths.set_targets(self.now_us(), &targets);
@@ -170,6 +179,14 @@ impl PathProber {
                 let _ = networks.send(Order::Limits(below.collect()));
             }
         }
+        // Until then those of an earlier agent hold.
+        let given_up = if self.is_told { self.given_up() } else { self.given_up.clone() };
+        if given_up != self.given_up {
+            self.given_up.clone_from(&given_up);
+            if let Some(networks) = self.networks.upgrade() {
+                let _ = networks.send(Order::Detours(given_up));
+            }
+        }
         let silent = self.paths.silent();
         for node in silent.difference(&self.silent) {
             tracing::warn!("networks: no packet comes back from node {node}: edgectl net check");
@@ -187,6 +204,13 @@ impl PathProber {
         }
     }
 
+    /// Of two nodes with addresses of different families one may have both.
+    fn given_up(&self) -> BTreeSet<NodeId> {
+        let unlike = self.ends.peers.iter().filter(|(_, end)| self.ends.is_unlike(end));
+        let unlike = unlike.filter(|(_, end)| end.target.is_used).map(|(node, _)| *node);
+        self.paths.given_up().into_iter().chain(unlike).collect()
+    }
+
     fn rows(&self) -> Vec<PathRow> {
         let verdicts: BTreeMap<NodeId, Verdict> = self.paths.verdicts().collect();
         let now_us = self.now_us();
@@ -195,6 +219,7 @@ impl PathProber {
                 node: *node,
                 address: end.underlay,
                 is_heard: end.is_heard,
+                is_detoured: end.has_tunnel && self.given_up.contains(node),
                 reach: PathReach::Unlike,
                 rtt_us: None,
                 sent: 0,

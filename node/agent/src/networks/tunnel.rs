@@ -1,7 +1,8 @@
 //! This node's tunnel: its process, the rules that keep encrypted networks inside, and what the node
 //! says of it.
 //!
-//! The process is there while this node takes part in an encrypted network, and outlives the agent.
+//! The process is there while this node takes part in an encrypted network, or reaches a node in no
+//! other way, and outlives the agent.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -71,6 +72,11 @@ impl NodeTunnelHolder {
         }
     }
 
+    /// Can this machine have no tunnel?
+    pub(super) fn is_refused(&self) -> bool {
+        !self.refusal.is_empty()
+    }
+
     /// Before the links of a plan are made: the rules, and the device that they need. Returns what
     /// could not be done.
     pub(super) fn prepare(&mut self, plan: Option<&TunnelPlan>, links: &Links) -> Vec<String> {
@@ -126,6 +132,7 @@ impl NodeTunnelHolder {
             address: *address,
             endpoint: end.endpoint,
             life: end.life,
+            is_only_way: end.is_only_way,
         });
         let state = State {
             key: self.key.clone(),
@@ -179,8 +186,8 @@ impl NodeTunnelHolder {
         let told = ends.map(|end| {
             let (ip, port) = (end.endpoint.ip(), end.endpoint.port());
             format!(
-                "tunnel: {ip} does not answer, and packets of encrypted networks to it are lost; see \
-                 that the node is up, and that UDP {port} is open between the two"
+                "tunnel: {ip} does not answer, and packets for it that only the tunnel carries are \
+                 lost; see that the node is up, and that UDP {port} is open between the two"
             )
         });
         told.collect()

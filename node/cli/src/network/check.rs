@@ -27,6 +27,7 @@ struct PathLine {
     node_id: String,
     node: String,
     address: String,
+    way: &'static str,
     state: String,
     round_trip: String,
     loss: String,
@@ -40,14 +41,14 @@ impl Row for PathLine {
         ("NodeID", "NODE ID"),
         ("Node", "NODE"),
         ("Address", "ADDRESS"),
+        ("Way", "WAY"),
         ("State", "STATE"),
         ("RoundTrip", "ROUND TRIP"),
         ("Loss", "LOSS"),
         ("Packet", "LARGEST PACKET"),
         ("Try", "TRY"),
     ];
-    const TABLE: &'static str =
-        "{{.Node}}\t{{.Address}}\t{{.State}}\t{{.RoundTrip}}\t{{.Loss}}\t{{.Packet}}\t{{.Try}}";
+    const TABLE: &'static str = "{{.Node}}\t{{.Address}}\t{{.Way}}\t{{.State}}\t{{.RoundTrip}}\t{{.Loss}}\t{{.Packet}}\t{{.Try}}";
     const NONE: &'static str =
         "this node shares no network with another one, or only encrypted ones";
     fn quiet(&self) -> &str {
@@ -60,7 +61,8 @@ pub async fn run(args: CheckArgs, mut client: Client) -> Result<Exit, Failure> {
     let paths: Vec<EdgePath> = client.get("/edge/paths").await?;
     let rows: Vec<PathLine> = paths.iter().map(line).collect();
     args.listing.print(&rows)?;
-    let silent = paths.iter().filter(|path| path.state != "answers").count();
+    let has_way = |path: &&EdgePath| path.state == "answers" || path.is_detoured;
+    let silent = paths.iter().filter(|path| !has_way(path)).count();
     if silent == 0 {
         return Ok(Exit::Done);
     }
@@ -74,6 +76,7 @@ fn line(path: &EdgePath) -> PathLine {
         node_id: path.node_id.clone(),
         node: path.node.clone(),
         address: path.address.clone(),
+        way: if path.is_detoured { "tunnel" } else { "direct" },
         state: match path.silent_ms {
             Some(ms) => format!("silent {}", compact_age(Duration::from_millis(ms))),
             None => path.state.clone(),
@@ -95,6 +98,9 @@ fn advice(path: &EdgePath) -> String {
     match path.state.as_str() {
         "unlike" => "set `advertise` of both nodes to addresses of one family".to_owned(),
         "silent" if !path.is_heard => format!("edgectl why {}", path.node),
+        "silent" if path.is_detoured => {
+            "it is slower: let UDP port 4789 through if neither node is behind NAT".to_owned()
+        }
         "silent" => format!("let UDP port 4789 through to {}, and back", path.address),
         _ if is_small => "raise the MTU of the links between the nodes".to_owned(),
         _ => String::new(),
@@ -106,6 +112,18 @@ mod tests {
     use super::*;
     use crate::client::fake::{self, Answers};
     use crate::parse_for_tests;
+
+    #[tokio::test]
+    async fn a_path_with_a_detour_is_one() {
+        let answers: Answers = &[(
+            "GET /edge/paths",
+            200,
+            r#"[{"Node":"n2","State":"silent","IsHeard":true,"IsDetoured":true}]"#,
+        )];
+        let (client, _) = fake::agent(answers).await;
+        let args = parse_for_tests(&["net", "check"]).expect("valid");
+        assert_eq!(run(args, client).await, Ok(Exit::Done));
+    }
 
     #[tokio::test]
     async fn a_silent_path_is_told_with_what_to_do() {
@@ -125,6 +143,9 @@ mod tests {
         let told = advice(&path("silent", true, None));
         assert_eq!(told, "let UDP port 4789 through to 192.0.2.2, and back");
         assert_eq!(advice(&path("silent", false, None)), "edgectl why n2");
+        let detoured = EdgePath { is_detoured: true, ..path("silent", true, None) };
+        assert_eq!(line(&detoured).way, "tunnel");
+        assert!(advice(&detoured).contains("NAT"));
         assert!(advice(&path("answers", true, Some(1230))).contains("MTU"));
         assert_eq!(advice(&path("answers", true, Some(1450))), "");
     }

@@ -198,6 +198,15 @@ impl Rule {
         .is(0, &[0; 4])
     }
 
+    /// Loads the name of the device by which an answer to the source would leave; empty: by none.
+    pub(super) fn source_device(self) -> Self {
+        const RESULT_DEVICE_NAME: u32 = 2;
+        const FLAG_SOURCE: u32 = 1;
+        self.expression("fib", |data| {
+            data.number(1, REGISTER_BASE).number(2, RESULT_DEVICE_NAME).number(3, FLAG_SOURCE);
+        })
+    }
+
     /// Loads a random number below `modulus`.
     pub(super) fn random(self, modulus: u32, to: Register) -> Self {
         const RANDOM: u32 = 1;

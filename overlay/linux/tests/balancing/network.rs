@@ -37,6 +37,7 @@ pub fn network(lab: &Lab, services: &[(u8, &[u8])]) -> LocalNetwork {
         mac: [2, 0, 0, 0, 0, 1],
         underlay: "192.0.2.1".parse().unwrap(),
         tunnel: None,
+        detour: None,
         node_addresses: vec![NODE.parse().unwrap(), NODE_6.parse().unwrap()],
         peers: BTreeMap::new(),
         tasks: tasks.collect(),

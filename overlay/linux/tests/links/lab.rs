@@ -188,6 +188,7 @@ pub fn plan(node: u8, nodes: u8, tasks: u8) -> OverlayPlan {
         ],
         underlay_mtu: 1500,
         tunnel: None,
+        detour: None,
     };
     let local = LocalNetwork {
         name: "default".into(),
@@ -199,6 +200,7 @@ pub fn plan(node: u8, nodes: u8, tasks: u8) -> OverlayPlan {
         mac: node_mac(node_id(node)),
         underlay: ip(format!("192.0.2.{node}")),
         tunnel: None,
+        detour: None,
         node_addresses: vec![ip(format!("10.9.{node}.1")), ip(format!("fd09:0:0:{node}::1"))],
         peers: (1..=nodes)
             .filter(|other| *other != node)

@@ -1,6 +1,8 @@
 //! Links of nodes against the real kernel, in namespaces that the tests make.
 
 #[cfg(test)]
+mod detour;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod members;

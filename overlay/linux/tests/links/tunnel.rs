@@ -21,7 +21,8 @@ fn encrypted(mut plan: OverlayPlan, node: u8) -> OverlayPlan {
         network.underlay = tunnel_address(node_id(node)).into();
         for (id, peer) in &mut network.peers {
             let endpoint = SocketAddr::new(peer.underlay, 7947);
-            peer.tunnel = Some(TunnelEnd { public_key: [0; 32], endpoint, life: 0 });
+            peer.tunnel =
+                Some(TunnelEnd { public_key: [0; 32], endpoint, life: 0, is_only_way: false });
             peer.underlay = tunnel_address(*id).into();
         }
     }

@@ -37,6 +37,7 @@ fn describe(number: u8, life: u64) -> PeerState {
         address: address(number),
         endpoint: endpoint(number),
         life,
+        is_only_way: false,
     }
 }
 
@@ -205,6 +206,49 @@ fn a_peer_is_answered_where_it_was_heard_last() {
     );
     two.send(&packet(2, 1, PORT, b"found"));
     assert_eq!(two.taken.sent[0].0, endpoint(77));
+}
+
+impl Node {
+    /// How many datagrams leave while nobody has anything to send, in 25 s.
+    fn quiet_datagrams(&mut self) -> usize {
+        self.taken.sent.clear();
+        for _ in 0..100 {
+            self.engine.tick(&mut self.taken);
+        }
+        self.taken.sent.len()
+    }
+}
+
+#[test]
+fn the_only_way_to_a_peer_is_kept_open_and_so_is_one_through_a_router() {
+    let (mut one, mut two) = (node(1, &[2]), node(2, &[1]));
+    settle(&mut one, &mut two);
+    assert_eq!(one.quiet_datagrams(), 0, "a peer that is reached otherwise costs nothing");
+    one.state.peers[0].is_only_way = true;
+    one.apply();
+    assert_eq!(one.quiet_datagrams(), 1);
+    assert!(one.engine.is_awake());
+    // It comes through a router: the other side cannot know that the way is its only one.
+    assert_eq!(two.quiet_datagrams(), 0);
+    one.at = endpoint(99);
+    one.send(&packet(1, 2, PORT, b"x"));
+    settle(&mut one, &mut two);
+    assert_eq!(two.quiet_datagrams(), 1);
+    assert_eq!(two.taken.sent[0].0, endpoint(99));
+}
+
+#[test]
+fn the_only_way_is_asked_for_keys_again_and_again() {
+    let mut one = node(1, &[2]);
+    one.state.peers[0].is_only_way = true;
+    one.engine = Engine::new(one.state.key.clone(), one.state.address, PORT);
+    one.apply();
+    assert_eq!(one.taken.sent.len(), 1, "the greeting");
+    // The library gives an unanswered greeting up after 90 s.
+    let place = one.engine.peers.with_address(address(2)).expect("a peer");
+    one.engine.peers.renew(place);
+    assert_eq!(one.quiet_datagrams(), 1);
+    assert!(is_handshake(&one.taken.sent[0].1));
 }
 
 #[test]

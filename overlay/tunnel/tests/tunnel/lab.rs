@@ -73,7 +73,7 @@ pub fn key(node: u8) -> TunnelKey {
 
 pub fn peer(node: u8) -> PeerState {
     let (public_key, address) = (key(node).public(), address(node));
-    PeerState { public_key, address, endpoint: endpoint(node), life: 0 }
+    PeerState { public_key, address, endpoint: endpoint(node), life: 0, is_only_way: false }
 }
 
 pub fn state(node: u8, peers: &[u8]) -> State {

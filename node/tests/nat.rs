@@ -1,0 +1,145 @@
+//! Nodes behind routers that translate addresses: they dial out, nobody dials in, and their
+//! containers are on the network like all others. As root only.
+
+#[path = "lab/busybox_image.rs"]
+mod busybox_image;
+#[path = "lab/test_lab.rs"]
+mod test_lab;
+
+use std::collections::BTreeSet;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use busybox_image::IMAGE;
+use test_lab::TestLab;
+
+/// Enough for a machine that is busy with other tests: a path is given up after some 20 s.
+const DEADLINE: Duration = Duration::from_secs(90);
+
+/// Each request draws one of three tasks: so many miss one once in 60,000 times.
+const ENOUGH: usize = 30;
+
+const SERVE: &str = "hostname > /tmp/index.html; exec busybox httpd -f -p 80 -h /tmp";
+
+/// Asks the service by its name so many times; a line for each answer.
+const ASK: &str = "a=$(busybox nslookup web | busybox awk '/^Name:/ { named = 1 } \
+                   named && /^Address/ { print $2; exit }'); \
+                   for i in $(busybox seq $0); do \
+                   busybox timeout 3 busybox wget -qO- http://$a/ || echo lost; done";
+
+/// Three nodes, with a task of `web` on each; the second is behind a router.
+struct Park {
+    lab: TestLab,
+}
+
+impl Park {
+    /// `None` without root.
+    fn open() -> Option<Park> {
+        let park = Park { lab: TestLab::up('x', 3) };
+        if !park.lab.has_namespaces() {
+            eprintln!("SKIPPED without root: network namespaces");
+            return None;
+        }
+        park.lab.succeed(&["nat", "n2"]);
+        let tar = park.lab.dir.join("root.tar");
+        busybox_image::write(&tar);
+        for node in 1..=3 {
+            park.edgectl(node, &["image", "import", &tar.display().to_string(), IMAGE]);
+        }
+        park.until("all are a fleet again", || {
+            (1..=3).all(|node| park.edgectl(node, &["node", "ls"]).matches("Ready").count() == 3)
+        });
+        park.edgectl(2, &["network", "create", "back"]);
+        let inspect = ["network", "inspect", "back"];
+        park.until("every node knows the network", || {
+            (1..=3).all(|node| park.try_edgectl(node, &inspect).status.success())
+        });
+        let create = ["service", "create", "-d", "--no-resolve-image", "--network", "back"];
+        let web = ["--name", "web", "--init", "--replicas", "3", "--replicas-max-per-node", "1"];
+        let task = ["-p", "8080:80", IMAGE, "/bin/sh", "-c", SERVE];
+        park.edgectl(2, &[&create[..], &web, &task].concat());
+        Some(park)
+    }
+
+    fn try_edgectl(&self, node: u8, words: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edgectl"));
+        command.arg("-H").arg(self.lab.dir.join(format!("n{node}/edge.sock"))).args(words);
+        command.output().expect("edgectl was built for this test")
+    }
+
+    fn edgectl(&self, node: u8, words: &[&str]) -> String {
+        let output = self.try_edgectl(node, words);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {said}", words.join(" "));
+        String::from_utf8(output.stdout).expect("the output is text")
+    }
+
+    fn until(&self, what: &str, holds: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !holds() {
+            let paths = || String::from_utf8(self.try_edgectl(2, &["net", "check"]).stdout);
+            assert!(begun.elapsed() < DEADLINE, "waited in vain for: {what}; {:?}", paths());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// What the task on a node is answered, by name.
+    fn ask(&self, node: u8, times: usize) -> Vec<String> {
+        let list = ["service", "ps", "web", "--format", "{{.Name}} {{.Node}}"];
+        let listed = String::from_utf8(self.try_edgectl(node, &list).stdout).expect("text");
+        let here = format!(" n{node}");
+        let Some(task) = listed.lines().find_map(|line| line.strip_suffix(&here)) else {
+            return Vec::new();
+        };
+        let times = times.to_string();
+        let output = self.try_edgectl(node, &["exec", task, "/bin/sh", "-c", ASK, &times]);
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+    }
+
+    /// What a client of a node is answered on the published port.
+    fn ask_port(&self, node: u8) -> String {
+        let program = format!("/run/netns/edgelab-{}-n{node}", self.lab.name);
+        let words = ["curl", "-s", "-m", "3", "http://127.0.0.1:8080/"];
+        let output =
+            Command::new("nsenter").arg(format!("--net={program}")).arg("--").args(words).output();
+        String::from_utf8_lossy(&output.expect("nsenter is there").stdout).trim().to_owned()
+    }
+
+    /// Does every node reach all three tasks, by name and by port, and none of them in vain?
+    fn is_whole(&self) -> bool {
+        (1..=3).all(|node| {
+            let answers: BTreeSet<String> = self.ask(node, ENOUGH).into_iter().collect();
+            let ports: BTreeSet<String> = (0..ENOUGH).map(|_| self.ask_port(node)).collect();
+            answers.len() == 3 && !answers.contains("lost") && ports == answers
+        })
+    }
+}
+
+#[test]
+fn a_node_behind_a_router_is_a_full_member() {
+    let Some(park) = Park::open() else { return };
+    park.until("every task is reached from every node", || park.is_whole());
+    let paths = park.edgectl(2, &["net", "check", "--format", "{{.Node}} {{.Way}} {{.State}}"]);
+    assert!(paths.contains("n1 tunnel silent") && paths.contains("n3 tunnel silent"), "{paths}");
+    let paths = park.edgectl(1, &["net", "check", "--format", "{{.Node}} {{.Way}} {{.State}}"]);
+    assert!(paths.contains("n2 tunnel silent") && paths.contains("n3 direct answers"), "{paths}");
+    // A later agent leads packets as before, before it has probed anything.
+    let agents = park.lab.agents();
+    let asks = std::thread::scope(|scope| {
+        let asks = scope.spawn(|| {
+            let (begun, mut answers) = (Instant::now(), Vec::new());
+            while begun.elapsed() < Duration::from_secs(10) {
+                answers.push(park.ask_port(1));
+            }
+            answers
+        });
+        let pid = i32::try_from(agents[1]).expect("a process id");
+        let pid = nix::unistd::Pid::from_raw(pid);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("it runs");
+        park.lab.succeed(&["start", "n2"]);
+        asks.join().expect("it asks")
+    });
+    let lost = asks.iter().filter(|answer| answer.is_empty()).count();
+    assert!(lost == 0 && asks.len() > ENOUGH, "{lost} of {} lost", asks.len());
+    assert!(park.is_whole());
+}
