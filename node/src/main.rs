@@ -1,5 +1,6 @@
 //! `edgectl`: the agent, its command line, the monitor beside each task, the helper of each
-//! session and the tunnel of encrypted networks, all in one program. It only combines the packages.
+//! session, the tunnel of encrypted networks and the keeper of name servers' sockets, all in one
+//! program. It only combines the packages.
 //!
 //! A monitor lives as long as its task and there is one per task: it must begin before anything
 //! else has touched the memory of this process.
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         match word.to_str() {
             Some("monitor") => runtime::monitor_main(Path::new(&dir)),
             Some("enter") => runtime::enter_main(Path::new(&dir)),
+            Some("keeper") => overlay_dns::keeper_main(),
             Some("tunnel") => {
                 overlay_tunnel::tunnel_main(&[dir].into_iter().chain(arguments).collect::<Vec<_>>())
             }

@@ -21,6 +21,7 @@ mod path_links;
 mod paths;
 mod resolv_conf;
 mod resolvers;
+mod socket_keeper;
 mod tunnel;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,6 +57,7 @@ use names::FleetNames;
 pub(super) use names::short_id;
 use path_links::PathLinks;
 use paths::{PathOrder, PathProber};
+use resolvers::Resolvers;
 use tunnel::NodeTunnelHolder;
 
 /// The namespaces of an agent are kept beside its socket, in a directory with this extension:
@@ -168,7 +170,8 @@ fn try_open(
                 let tunnel = NodeTunnelHolder::new(&links, &directory, &tag, tunnel_key);
                 reporter.report_tunnel(&tunnel.said());
                 let _ = ready.send(Ok(reporter.find(&mut links)));
-                let parts = Parts { names, failures, reporter, background, tunnel, paths };
+                let resolvers = Resolvers::new(names, background, &directory);
+                let parts = Parts { resolvers, failures, reporter, tunnel, paths };
                 Applier::new(links, tag, parts).run(&inbox);
             }
             Err(unsupported) => {

@@ -15,6 +15,7 @@ mod answer;
 mod counters;
 mod forward;
 mod framing;
+mod keeper;
 mod reply;
 mod request;
 mod server;
@@ -25,6 +26,7 @@ mod upstream;
 mod zone;
 
 pub use counters::{Counters, Counts};
+pub use keeper::{Keeper, KeptSockets, keeper_main};
 pub use server::{NameServer, Sockets};
 pub use upstream::{Dialer, HostDialer, Upstream, Upstreams};
 pub use zone::{Addresses, AskedName, Reverse, Zone};

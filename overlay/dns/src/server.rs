@@ -6,6 +6,7 @@
 
 use std::future::pending;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub struct Sockets {
 #[derive(Debug)]
 pub struct NameServer {
     task: AbortHandle,
+    udp: Arc<UdpSocket>,
+    tcp: Arc<TcpListener>,
 }
 
 impl NameServer {
@@ -64,15 +67,22 @@ impl NameServer {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
         let random = Mutex::new(StdRng::from_seed(seed));
+        let udp = Arc::new(UdpSocket::from_std(sockets.udp)?);
+        let tcp = Arc::new(TcpListener::from_std(sockets.tcp)?);
         let server = Server {
-            udp: Arc::new(UdpSocket::from_std(sockets.udp)?),
-            tcp: TcpListener::from_std(sockets.tcp)?,
+            udp: udp.clone(),
+            tcp: tcp.clone(),
             service: Arc::new(Service { zone, upstreams, counters, random }),
             forwards: JoinSet::new(),
             connections: JoinSet::new(),
             accepting: Accepting::Now,
         };
-        Ok(NameServer { task: tokio::spawn(server.run()).abort_handle() })
+        Ok(NameServer { task: tokio::spawn(server.run()).abort_handle(), udp, tcp })
+    }
+
+    /// Its sockets, for a [`Keeper`](crate::Keeper).
+    pub fn sockets(&self) -> [BorrowedFd<'_>; 2] {
+        [self.udp.as_fd(), self.tcp.as_fd()]
     }
 
     /// Is it still answering? It ends by itself only if the zone panics.
@@ -89,7 +99,7 @@ impl Drop for NameServer {
 
 struct Server {
     udp: Arc<UdpSocket>,
-    tcp: TcpListener,
+    tcp: Arc<TcpListener>,
     service: Arc<Service>,
     forwards: JoinSet<()>,
     connections: JoinSet<()>,

@@ -85,6 +85,7 @@ const TABLE: [Entry; 18] = [
             "node-api",
             "node-cli",
             "node-lab",
+            "overlay-dns",
             "overlay-tunnel",
             "runtime",
             // tests:

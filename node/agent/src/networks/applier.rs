@@ -19,7 +19,6 @@ use super::balancers::{Balancers, foreign_vnis};
 use super::concerned::Concerned;
 use super::dropped::DroppedPackets;
 use super::machine_facts::Reporter;
-use super::names::FleetNames;
 use super::obstacles::obstacles;
 use super::path_links::PathLinks;
 use super::resolvers::Resolvers;
@@ -72,23 +71,22 @@ impl Failed {
 
 /// What the thread shares with the rest of the agent.
 pub(super) struct Parts {
-    pub(super) names: FleetNames,
+    pub(super) resolvers: Resolvers,
     pub(super) failures: Arc<Mutex<Vec<String>>>,
     pub(super) reporter: Reporter,
-    pub(super) background: tokio::runtime::Handle,
     pub(super) tunnel: NodeTunnelHolder,
     pub(super) paths: PathLinks,
 }
 
 impl Applier {
     pub(super) fn new(links: Links, tag: String, parts: Parts) -> Applier {
-        let Parts { names, failures, reporter, background, tunnel, paths } = parts;
+        let Parts { resolvers, failures, reporter, tunnel, paths } = parts;
         Applier {
             links,
             plan: OverlayPlan::default(),
             has_plan: false,
             balancers: Balancers::new(tag),
-            resolvers: Resolvers::new(names, background),
+            resolvers,
             failures,
             failed: Failed::default(),
             reporter,
@@ -183,6 +181,7 @@ impl Applier {
         }
         self.resolvers.apply(&self.plan, &self.links);
         self.apply_tasks(&runs);
+        self.resolvers.hold(&self.plan, &self.links);
     }
 
     /// Compares all links, addresses and routes with the kernel.
@@ -267,6 +266,9 @@ impl Applier {
     /// Nothing was ordered for a second: is everything still there?
     fn look(&mut self) {
         self.resolvers.follow_host();
+        if self.has_plan {
+            self.resolvers.hold(&self.plan, &self.links);
+        }
         self.reporter.report(&mut self.links);
         let is_tunnel_lost = self.tunnel.is_lost(self.carried.as_ref());
         self.reporter.report_tunnel(&self.tunnel.said());

@@ -1,22 +1,29 @@
 //! The name servers of this node's containers: one for each, with sockets opened in its namespace.
+//! A keeper holds the sockets while the agent is restarted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use crdt_state::task::Run;
 use overlay::plan::{OverlayPlan, TaskPlan};
 use overlay_dns::{Counters, NameServer, Sockets, Upstream, Upstreams};
 use overlay_linux::links::Links;
+use runtime::run_dir;
 
 use super::NAME_SERVER;
 use super::names::{ContainerZone, FleetNames, ZoneNetwork};
 use super::resolv_conf::{DNS_PORT, HostServers};
+use super::socket_keeper::SocketKeeper;
 
 /// All name servers of one node.
 pub(super) struct Resolvers {
     servers: BTreeMap<Run, Resolver>,
+    /// Those that could not be started. It is tried again.
+    failed: BTreeSet<Run>,
+    keeper: SocketKeeper,
     names: FleetNames,
     counters: Arc<Counters>,
     host: HostServers,
@@ -33,18 +40,28 @@ struct Resolver {
 }
 
 impl Resolvers {
-    pub(super) fn new(names: FleetNames, background: tokio::runtime::Handle) -> Resolvers {
+    /// `directory`: of the keeper's socket.
+    pub(super) fn new(
+        names: FleetNames,
+        background: tokio::runtime::Handle,
+        directory: &Path,
+    ) -> Resolvers {
         let mut host = HostServers::default();
         host.refresh();
-        let (servers, counters) = (BTreeMap::new(), Arc::default());
-        Resolvers { servers, names, counters, host, background }
+        let (servers, failed, counters) = (BTreeMap::new(), BTreeSet::new(), Arc::default());
+        let keeper = SocketKeeper::find(directory);
+        Resolvers { servers, failed, keeper, names, counters, host, background }
     }
 
     /// Starts the name servers of attached tasks, tells them where their tasks are, and ends those
     /// of tasks that are gone.
     pub(super) fn apply(&mut self, plan: &OverlayPlan, links: &Links) {
-        self.servers
-            .retain(|run, resolver| plan.tasks.contains_key(run) && resolver.server.is_running());
+        let is_over =
+            |run: &Run, server: &NameServer| !plan.tasks.contains_key(run) || !server.is_running();
+        for (run, _) in self.servers.extract_if(.., |run, held| is_over(run, &held.server)) {
+            self.keeper.forget(run);
+        }
+        self.failed.retain(|run| plan.tasks.contains_key(run));
         for (run, task) in &plan.tasks {
             if let Some(resolver) = self.servers.get_mut(run) {
                 if resolver.plan != *task {
@@ -58,20 +75,39 @@ impl Resolvers {
                 continue;
             }
             match self.start(*run, task, links) {
-                Ok(resolver) => drop(self.servers.insert(*run, resolver)),
+                Ok(resolver) => {
+                    self.keeper.keep(*run, &resolver.server);
+                    self.servers.insert(*run, resolver);
+                    self.failed.remove(run);
+                }
                 Err(error) => {
-                    tracing::warn!("no name server for task {}.{}: {error}", run.task, run.attempt);
+                    if self.failed.insert(*run) {
+                        let name = run_dir::name(*run);
+                        tracing::warn!("no name server for task {name}: {error}");
+                    }
                 }
             }
         }
     }
 
-    fn start(&self, run: Run, task: &TaskPlan, links: &Links) -> io::Result<Resolver> {
+    /// Starts what could not be started before, and keeps all sockets beyond this agent's life.
+    /// Only for a plan that is known: what an earlier agent kept for other tasks is closed.
+    pub(super) fn hold(&mut self, plan: &OverlayPlan, links: &Links) {
+        if !self.failed.is_empty() {
+            self.apply(plan, links);
+        }
+        let servers = self.servers.iter().map(|(run, resolver)| (*run, &resolver.server));
+        self.keeper.keep_all(servers, |run| plan.tasks.contains_key(&run));
+    }
+
+    fn start(&mut self, run: Run, task: &TaskPlan, links: &Links) -> io::Result<Resolver> {
         let at = SocketAddr::new(NAME_SERVER, DNS_PORT);
-        let sockets = links.in_task(run, || {
+        let bind = || {
             let (udp, tcp) = (std::net::UdpSocket::bind(at)?, std::net::TcpListener::bind(at)?);
             Ok(Sockets { udp, tcp })
-        })?;
+        };
+        let kept = self.keeper.take(run);
+        let sockets = kept.map_or_else(|| links.in_task(run, bind), Ok)?;
         let zone = Arc::new(ContainerZone::new(self.names.clone(), zone_networks(task)));
         let upstreams = Upstreams::new(upstreams(task, &self.host));
         let _runtime = self.background.enter();
@@ -92,6 +128,7 @@ impl Resolvers {
     /// Ends all.
     pub(super) fn clear(&mut self) {
         self.servers.clear();
+        self.keeper.end();
     }
 }
 

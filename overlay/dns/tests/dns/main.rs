@@ -9,6 +9,7 @@ mod client;
 mod clients;
 mod container;
 mod forwarding;
+mod keeper;
 mod own;
 mod server;
 mod upstream;
