@@ -8,6 +8,7 @@ use runtime::volume::VolumeError;
 use tokio::sync::oneshot;
 
 use crate::config::JoinAddr;
+use crate::networks::Repair;
 
 /// Why there is no answer from the node.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +56,8 @@ pub(super) enum Command {
     Networks(NetworkFacts),
     /// This node's end of the tunnel changed.
     Tunnel(NodeTunnel),
+    /// Something of this node's networks was missing in the kernel, and is there again.
+    Repaired(Repair),
     /// To leave the fleet; answered when it has.
     Leave { done: oneshot::Sender<()> },
     /// To end, with all tasks running.

@@ -257,6 +257,11 @@ impl NodeLoop {
             Command::Conditions(found) => self.step(Input::ConditionsFound(found)),
             Command::Networks(facts) => self.step(Input::NetworksFound(facts)),
             Command::Tunnel(found) => self.step(Input::TunnelFound(found)),
+            Command::Repaired(repair) => {
+                let me = self.node.me();
+                let subject = Subject::Node { id: me, name: self.node.hostname(me) };
+                self.on_event(repair.event(subject, self.clock.wall_ms()));
+            }
             Command::Leave { done } => {
                 self.pending.leaving.push(done);
                 self.step(Input::Leave);

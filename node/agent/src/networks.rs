@@ -1,5 +1,6 @@
 //! This node's networks in the kernel: a thread that applies the latest plan, gives tasks their
-//! namespaces, and looks every second whether the kernel still holds what it was told.
+//! namespaces, and looks every second whether the kernel still holds what it was told, also while
+//! orders come without a pause.
 //!
 //! ```text
 //! node's thread ─changes, names▶ thread "networks" ──▶ links, balancing      (overlay-linux)
@@ -19,6 +20,7 @@ mod names;
 mod obstacles;
 mod path_links;
 mod paths;
+mod repair;
 mod resolv_conf;
 mod resolvers;
 mod socket_keeper;
@@ -57,6 +59,7 @@ use names::FleetNames;
 pub(super) use names::short_id;
 use path_links::PathLinks;
 use paths::{PathOrder, PathProber};
+pub(super) use repair::Repair;
 use resolvers::Resolvers;
 use tunnel::NodeTunnelHolder;
 

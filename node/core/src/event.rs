@@ -1,6 +1,7 @@
 //! Events: what happened, for `events` and for the log.
 //!
-//! Events are derived from state that every node has: no fact is known from an event alone.
+//! Events are derived from state that every node has: no fact is known from an event alone. The
+//! exception is what a node repaired on its own machine, which is over when it is told.
 
 use crdt_state::{NodeId, ServiceId, TaskId};
 

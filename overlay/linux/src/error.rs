@@ -3,6 +3,7 @@
 //! Nothing here is fatal: every part of a plan that could not be applied is reported, the rest is
 //! applied, and the next application tries again.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
@@ -31,6 +32,16 @@ pub enum Subject {
     Task(Run),
     /// A task on one network.
     Interface(NetworkId, Run),
+}
+
+impl Subject {
+    /// The network that it is about.
+    fn network(self) -> Option<NetworkId> {
+        match self {
+            Subject::Host | Subject::Task(_) => None,
+            Subject::Network(id) | Subject::Peer(id, _) | Subject::Interface(id, _) => Some(id),
+        }
+    }
 }
 
 impl fmt::Display for Subject {
@@ -113,6 +124,8 @@ pub enum Cause {
 pub struct Applied {
     /// How many changes were made in the kernel; 0: everything was there.
     pub changes: usize,
+    /// The networks that were changed; without those of which only a task's own namespace was.
+    pub networks: BTreeSet<NetworkId>,
     /// What could not be done.
     pub failures: Vec<LinkError>,
 }
@@ -126,7 +139,11 @@ impl Applied {
         result: Result<usize, impl Into<Cause>>,
     ) {
         match result {
-            Ok(changes) => self.changes += changes,
+            Ok(0) => {}
+            Ok(changes) => {
+                self.changes += changes;
+                self.networks.extend(subject.network());
+            }
             Err(cause) => self.fail(subject, action, cause),
         }
     }

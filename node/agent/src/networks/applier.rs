@@ -6,25 +6,27 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crdt_state::NodeId;
 use crdt_state::interface::TaskInterface;
 use crdt_state::task::Run;
+use crdt_state::{NetworkId, NodeId};
 use overlay::change::PlanChange;
 use overlay::plan::{OverlayPlan, PathPlan};
 use overlay::tunnel::TunnelPlan;
 use overlay_linux::links::Links;
 
 use super::Order;
-use super::balancers::{Balancers, foreign_vnis};
+use super::balancers::{Balancers, Looked, foreign_vnis};
 use super::concerned::Concerned;
 use super::dropped::DroppedPackets;
 use super::machine_facts::Reporter;
 use super::obstacles::obstacles;
 use super::path_links::PathLinks;
+use super::repair::{Repair, Repaired};
 use super::resolvers::Resolvers;
 use super::tunnel::NodeTunnelHolder;
 
-/// How often the kernel is asked whether tables are still there. One message for each network.
+/// How often the kernel is asked whether tables are still there, and whether it told of disturbed
+/// links. One message for each network.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// For how long there must be nothing to do before the links of a task that ended are removed.
@@ -48,6 +50,9 @@ pub(super) struct Applier {
     /// What goes through the tunnel, as it was applied last.
     carried: Option<TunnelPlan>,
     compared_at: Instant,
+    looked_at: Instant,
+    /// Did somebody else change links, addresses or routes since they were compared?
+    is_disturbed: bool,
     told: DroppedPackets,
     paths: PathLinks,
 }
@@ -93,6 +98,8 @@ impl Applier {
             tunnel,
             carried: None,
             compared_at: Instant::now(),
+            looked_at: Instant::now(),
+            is_disturbed: false,
             told: DroppedPackets::default(),
             paths,
         }
@@ -126,10 +133,15 @@ impl Applier {
                     let _ = done.send(());
                 }
                 None if self.links.has_ended() => self.detach_next(),
-                None => self.look(),
+                None => {}
+            }
+            // Not only when there is a pause: a busy fleet may order something every moment.
+            let due = LOOK_INTERVAL.saturating_sub(self.looked_at.elapsed());
+            if due.is_zero() {
+                self.look();
             }
             if waiting.is_none() {
-                let pause = if self.links.has_ended() { DETACH_PAUSE } else { LOOK_INTERVAL };
+                let pause = if self.links.has_ended() { DETACH_PAUSE.min(due) } else { due };
                 waiting = match orders.recv_timeout(pause) {
                     Ok(order) => Some(order),
                     Err(RecvTimeoutError::Timeout) => None,
@@ -184,8 +196,9 @@ impl Applier {
         self.resolvers.hold(&self.plan, &self.links);
     }
 
-    /// Compares all links, addresses and routes with the kernel.
-    fn apply_links(&mut self) {
+    /// Compares all links, addresses and routes with the kernel. Returns the networks of which
+    /// something was changed.
+    fn apply_links(&mut self) -> BTreeSet<NetworkId> {
         self.compared_at = Instant::now();
         let linked = self.paths.linked(&self.plan, &self.tunnel);
         self.carried = linked.tunnel();
@@ -196,8 +209,8 @@ impl Applier {
         failures.extend(self.tunnel.finish(tunnel.as_ref(), foreign, &self.links));
         self.reporter.report_tunnel(&self.tunnel.said());
         self.paths.tell_prober(&self.plan, &self.links);
-        // What was just done is no disturbance.
-        self.links.is_disturbed();
+        self.forget_own_changes();
+        self.is_disturbed = false;
         if applied.changes > 0 {
             tracing::debug!("networks: {} changes in the kernel", applied.changes);
         }
@@ -205,10 +218,22 @@ impl Applier {
         self.failed.links = failures;
         self.failed.host = obstacles(&self.plan, &self.links);
         self.tell_failures();
+        applied.networks
+    }
+
+    /// Before this thread changes links: what the kernel told until now was done by somebody else.
+    fn note_disturbance(&mut self) {
+        self.is_disturbed |= self.links.is_disturbed();
+    }
+
+    /// After this thread changed links: what it did is no disturbance.
+    fn forget_own_changes(&mut self) {
+        self.links.is_disturbed();
     }
 
     /// Brings these tasks to the interfaces that they are to have.
     fn apply_tasks(&mut self, runs: &[Run]) {
+        self.note_disturbance();
         for run in runs {
             let result = match self.plan.tasks.get(run) {
                 None => self.links.detach_later(*run),
@@ -224,19 +249,22 @@ impl Applier {
                 tracing::warn!("networks: {error}");
             }
         }
-        self.links.is_disturbed();
+        self.forget_own_changes();
     }
 
     fn detach_next(&mut self) {
+        self.note_disturbance();
         if let Err(error) = self.links.detach_next() {
             tracing::warn!("networks: {error}");
         }
-        self.links.is_disturbed();
+        self.forget_own_changes();
     }
 
     fn attach(&mut self, run: Run, interfaces: &[TaskInterface]) -> Result<PathBuf, String> {
-        let path = self.links.attach(run, interfaces).map_err(|error| error.to_string())?;
-        self.links.is_disturbed();
+        self.note_disturbance();
+        let attached = self.links.attach(run, interfaces);
+        self.forget_own_changes();
+        let path = attached.map_err(|error| error.to_string())?;
         self.resolvers.apply(&self.plan, &self.links);
         Ok(path)
     }
@@ -263,8 +291,9 @@ impl Applier {
         before != self.failed.taken
     }
 
-    /// Nothing was ordered for a second: is everything still there?
+    /// Is everything still there?
     fn look(&mut self) {
+        self.looked_at = Instant::now();
         self.resolvers.follow_host();
         if self.has_plan {
             self.resolvers.hold(&self.plan, &self.links);
@@ -273,15 +302,21 @@ impl Applier {
         let is_tunnel_lost = self.tunnel.is_lost(self.carried.as_ref());
         self.reporter.report_tunnel(&self.tunnel.said());
         self.tell_failures();
-        if self.balancers.look() {
-            self.apply_balancing();
+        match self.balancers.look() {
+            Looked::Intact => {}
+            Looked::PortFree => self.apply_balancing(),
+            Looked::Lost(networks) => {
+                self.apply_balancing();
+                self.tell_repair(Repaired::Rules, &networks);
+            }
         }
         let is_due = self.compared_at.elapsed() >= COMPARE_INTERVAL;
         if is_due {
             let dropped = self.dropped();
             self.told.tell(dropped);
         }
-        let is_disturbed = self.links.is_disturbed();
+        self.note_disturbance();
+        let is_disturbed = self.is_disturbed;
         let is_detour_over = self.paths.detours.close();
         let is_wanted = is_due
             || is_disturbed
@@ -290,11 +325,22 @@ impl Applier {
             || !self.failed.links.is_empty();
         let is_empty = self.plan.networks.is_empty() && self.plan.paths.is_none();
         if !is_empty && is_wanted {
-            self.apply_links();
+            let networks = self.apply_links();
+            if is_disturbed && !networks.is_empty() {
+                self.tell_repair(Repaired::Links, &networks);
+            }
             if !self.failed.balancing.is_empty() {
                 self.apply_balancing();
             }
         }
+    }
+
+    fn tell_repair(&self, what: Repaired, networks: &BTreeSet<NetworkId>) {
+        let plan = &self.plan.networks;
+        let networks = networks.iter().filter_map(|id| plan.get(id)).map(|n| n.name.clone());
+        let repair = Repair { what, networks: networks.collect() };
+        tracing::warn!("{repair}");
+        self.reporter.tell_repair(repair);
     }
 
     fn remove_all(&mut self) {

@@ -22,6 +22,15 @@ pub(super) struct Balancers {
     ports: Option<PortBalancer>,
 }
 
+/// What a look at the tables found.
+pub(super) enum Looked {
+    Intact,
+    /// A published port can be had that a program had before: the plan has to be applied.
+    PortFree,
+    /// Tables are gone: those of these networks, or that of the ports. The plan has to be applied.
+    Lost(BTreeSet<NetworkId>),
+}
+
 impl Balancers {
     pub(super) fn new(tag: String) -> Balancers {
         Balancers { tag, networks: BTreeMap::new(), ports: None }
@@ -80,21 +89,22 @@ impl Balancers {
         taken.map(ToString::to_string).collect()
     }
 
-    /// Is everything still there, and does nobody free a port? Returns whether the plan has to be
-    /// applied.
-    pub(super) fn look(&mut self) -> bool {
+    /// Is everything still there, and does nobody free a port?
+    pub(super) fn look(&mut self) -> Looked {
         let is_gone = |intact: Result<Intact, BalancingError>| !matches!(intact, Ok(Intact::Yes));
-        let before = self.networks.len();
-        self.networks.retain(|_, balancer| !is_gone(balancer.is_intact()));
+        let lost = self.networks.extract_if(.., |_, balancer| is_gone(balancer.is_intact()));
+        let lost: BTreeSet<NetworkId> = lost.map(|(id, _)| id).collect();
         let are_ports_lost = self.ports.as_mut().is_some_and(|ports| is_gone(ports.is_intact()));
         if are_ports_lost {
             self.ports = None;
         }
-        let is_lost = are_ports_lost || self.networks.len() < before;
-        if is_lost {
-            tracing::warn!("somebody removed tables of networks; they are made again");
+        match are_ports_lost || !lost.is_empty() {
+            true => Looked::Lost(lost),
+            false => match self.ports.as_mut().is_some_and(PortBalancer::look_for_free_ports) {
+                true => Looked::PortFree,
+                false => Looked::Intact,
+            },
         }
-        is_lost || self.ports.as_mut().is_some_and(PortBalancer::look_for_free_ports)
     }
 
     /// The packets that were dropped because of where they came from.

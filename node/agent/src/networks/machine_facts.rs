@@ -9,6 +9,7 @@ use node_core::NetworkFacts;
 use overlay_linux::links::Links;
 use tokio::sync::mpsc::WeakSender;
 
+use super::repair::Repair;
 use crate::command::Command;
 use crate::config::Config;
 use crate::facts;
@@ -70,6 +71,14 @@ impl Reporter {
             reported.tunnel = (Some(said.clone()), false);
         }
         reported.tell_tunnel();
+    }
+
+    /// Tells what was repaired. It is lost if the node's thread is that busy; the log has it.
+    pub(super) fn tell_repair(&self, repair: Repair) {
+        let reported = self.reported.lock().expect("nothing panics while it holds this");
+        if let Some(commands) = reported.commands.as_ref().and_then(WeakSender::upgrade) {
+            let _ = commands.try_send(Command::Repaired(repair));
+        }
     }
 
     fn inspect(&self, links: &mut Links) -> NetworkFacts {
