@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: measures the promised numbers from outside.
 //!
-//! `fleet` and `containers` run real agents of the release build; `membership` runs the simulator
+//! `fleet`, `containers` and `overlay` run real agents of the release build; `membership` runs the simulator
 //! under virtual time. Each prints a table for people, or one JSON object. A figure that misses its
 //! limit is marked but is not an error; a figure that cannot be measured is an error.
 
@@ -8,6 +8,7 @@ mod containers;
 mod figures;
 mod fleet;
 mod heal;
+mod overlay;
 mod process;
 
 use crate::{chaos, step::succeed};
@@ -21,6 +22,8 @@ pub enum BenchCommand {
     Fleet(Output),
     /// Containers on five agents: start, images between peers, memory; needs root (about 2 minutes)
     Containers(Output),
+    /// Networks of five nodes: throughput, names, what clients notice; needs root (about 7 minutes)
+    Overlay(overlay::OverlayArgs),
     /// The membership protocol in the simulator: joins, verdicts, heals
     Membership(Output),
 }
@@ -46,6 +49,7 @@ pub fn run(command: &BenchCommand) -> Result<()> {
             print!("{}", if output.json { figures.json() } else { figures.table() });
             Ok(())
         }
+        BenchCommand::Overlay(args) => overlay::run(args),
         BenchCommand::Membership(output) => {
             let mut simulator = chaos::simulator();
             simulator.arg("membership").args(output.json.then_some("--json"));

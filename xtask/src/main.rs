@@ -13,6 +13,7 @@ mod guard;
 mod heal;
 mod http;
 mod image;
+mod load;
 mod mutants;
 mod repo;
 mod setup;
@@ -55,6 +56,9 @@ enum Command {
     Vm,
     /// Take each listed rule out of a copy, and see that its test turns red: `[NAME…] [--check]`
     Mutants(mutants::MutantsArgs),
+    /// Servers and clients that the bench starts in network namespaces
+    #[command(subcommand, hide = true)]
+    Load(load::LoadCommand),
     /// Measure the promised numbers
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -72,6 +76,7 @@ fn main() -> ExitCode {
         Command::Heal(args) => heal::run(&args),
         Command::Vm => vm::run(),
         Command::Mutants(args) => mutants::run(&args),
+        Command::Load(command) => load::run(&command),
         Command::Bench(command) => bench::run(&command),
     };
     match result {

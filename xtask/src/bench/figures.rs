@@ -13,14 +13,16 @@ pub enum Limit {
 }
 
 impl Limit {
-    fn is_kept_by(self, value: f64) -> bool {
+    /// Does the value keep it?
+    pub fn is_kept_by(self, value: f64) -> bool {
         match self {
             Limit::AtMost(limit) => value <= limit,
             Limit::AtLeast(limit) => value >= limit,
         }
     }
 
-    fn in_words(self) -> String {
+    /// `≤ 5`.
+    pub fn in_words(self) -> String {
         match self {
             Limit::AtMost(limit) => format!("≤ {}", short(limit)),
             Limit::AtLeast(limit) => format!("≥ {}", short(limit)),
@@ -73,11 +75,13 @@ impl Figures {
     }
 }
 
-fn short(value: f64) -> String {
+/// A number for people.
+pub fn short(value: f64) -> String {
     if value == value.trunc() { format!("{value:.0}") } else { format!("{value:.3}") }
 }
 
-fn rounded(value: f64) -> Value {
+/// A number for machines, to three digits.
+pub fn rounded(value: f64) -> Value {
     let value = (value * 1000.0).round() / 1000.0;
     if value == value.trunc() { Value::from(value as i64) } else { Value::from(value) }
 }

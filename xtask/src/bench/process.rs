@@ -35,8 +35,13 @@ impl Counters {
 
 /// Resident memory in MiB.
 pub fn rss_mib(pid: u32) -> Result<f64> {
+    status_mib(pid, "VmRSS:")
+}
+
+/// A part of the memory, in MiB, by its name in `status`: `RssAnon:`.
+pub fn status_mib(pid: u32, name: &str) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    Ok(field(&status, "VmRSS:").context("no VmRSS in status")? / 1024.0)
+    Ok(field(&status, name).with_context(|| format!("no {name} in status"))? / 1024.0)
 }
 
 /// The proportional memory of this process, in MiB: pages that several processes use are divided

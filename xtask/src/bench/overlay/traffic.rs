@@ -1,0 +1,175 @@
+//! Throughput and new connections per second: ways from a client to a server, measured in turn.
+//!
+//! Every round measures every way once, and the median of the rounds' ratios counts: the speed of a
+//! shared machine changes from minute to minute, and both sides of a ratio must see the same one.
+
+use super::by_hand::ByHand;
+use super::place::Place;
+use super::report::{Measured, Report};
+use super::shop::{IDLE, Shop};
+use crate::bench::figures::median;
+use crate::load::connections::Connections;
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// Rounds of throughput, and of connections.
+const ROUNDS: usize = 7;
+/// The port of iperf3, and the one that it is published as.
+const PORT: u16 = 5201;
+const PUBLISHED: u16 = 8201;
+/// The port of the server that takes connections.
+const ACCEPT: u16 = 5301;
+/// The encrypted network.
+const SECRET: &str = "secret";
+
+/// A way from a client to a server.
+struct Way {
+    from: Place,
+    address: IpAddr,
+    port: u16,
+}
+
+/// A figure whose value is the ratio of one way to another.
+struct Ratio {
+    figure: &'static str,
+    what: &'static str,
+    own: Way,
+    baseline: Way,
+}
+
+/// Measures the figures of throughput that are wanted.
+pub fn throughput(shop: &Shop, wanted: &[&str], report: &mut Report) -> Result<()> {
+    let [first, second, third] = [0, 1, 2].map(|at| &shop.fleet.nodes[at]);
+    let client = shop.client(first)?;
+    let published = format!("{PUBLISHED}:{PORT}");
+    let constraint = ["--constraint", "node.hostname==n2"];
+    shop.create("server", &[&constraint[..], &["--publish", &published]].concat(), &IDLE)?;
+    let server = Place::of_task(&shop.running("server", 1)?[0]);
+    let by_hand = ByHand::join(&shop.fleet, [first, second])?;
+    let mut servers = vec![iperf3_server(&server)?, iperf3_server(&by_hand.ends[1])?];
+    let way = |from: &Place, address| Way { from: from.clone(), address, port: PORT };
+    let task = shop.resolve(&client, "server.1")?;
+    let virtual_address = shop.resolve(&client, "server")?;
+    let mut ratios = Vec::new();
+    let mut ratio = |figure, what, own, baseline| {
+        if wanted.contains(&figure) {
+            ratios.push(Ratio { figure, what, own, baseline });
+        }
+    };
+    let direct = || way(&client, task);
+    ratio("overlay_ratio", "by hand", direct(), way(&by_hand.ends[0], by_hand.address));
+    ratio("vip_ratio", "direct", way(&client, virtual_address), direct());
+    let mesh = |address: &str| -> Result<Way> {
+        Ok(Way { from: client.clone(), address: address.parse()?, port: PUBLISHED })
+    };
+    ratio("mesh_ratio", "direct", mesh(&first.address)?, direct());
+    ratio("mesh_far_ratio", "direct", mesh(&third.address)?, direct());
+    let mut encrypted = None;
+    if wanted.contains(&"encrypted_ratio") {
+        match secret(shop) {
+            Ok((from, to, address)) => {
+                servers.push(iperf3_server(&to)?);
+                ratio("encrypted_ratio", "direct", way(&from, address), direct());
+            }
+            Err(error) => encrypted = Some(format!("not built: {error:#}")),
+        }
+    }
+    in_turn(&ratios, report, "Gbit/s", throughput_once)?;
+    if let Some(why) = encrypted {
+        report.add("encrypted_ratio", Measured::absent(why));
+    }
+    drop(servers);
+    shop.remove("server")
+}
+
+/// Measures new connections per second through the virtual address.
+pub fn connections(shop: &Shop, report: &mut Report) -> Result<()> {
+    let client = shop.client(&shop.fleet.nodes[0])?;
+    shop.create("server", &["--constraint", "node.hostname==n2"], &IDLE)?;
+    let server = Place::of_task(&shop.running("server", 1)?[0]);
+    let _server = server.start_load(&["accept", &ACCEPT.to_string()])?;
+    let way = |name: &str| -> Result<Way> {
+        let address = shop.resolve(&client, name)?;
+        Ok(Way { from: client.clone(), address, port: ACCEPT })
+    };
+    let (own, baseline) = (way("server")?, way("server.1")?);
+    shop.fleet.wait("the server accepts", Duration::from_secs(5), || {
+        connections_once(&baseline).map(|_| true)
+    })?;
+    let ratio = Ratio { figure: "vip_connections_ratio", what: "direct", own, baseline };
+    in_turn(&[ratio], report, "1/s", connections_once)?;
+    shop.remove("server")
+}
+
+/// Two tasks on an encrypted network: the client's and the server's place, and its address.
+fn secret(shop: &Shop) -> Result<(Place, Place, IpAddr)> {
+    shop.network(SECRET, &["--opt", "encrypted"])?;
+    let flags = |node| ["--network", SECRET, "--constraint", node];
+    shop.create("from", &flags("node.hostname==n1"), &IDLE)?;
+    shop.create("to", &flags("node.hostname==n2"), &IDLE)?;
+    let from = Place::of_task(&shop.running("from", 1)?[0]);
+    let to = Place::of_task(&shop.running("to", 1)?[0]);
+    let address = shop.resolve(&from, "to.1")?;
+    Ok((from, to, address))
+}
+
+/// Measures both ways of every ratio in every round.
+fn in_turn(
+    ratios: &[Ratio],
+    report: &mut Report,
+    unit: &'static str,
+    once: impl Fn(&Way) -> Result<f64>,
+) -> Result<()> {
+    let mut rounds = vec![(Vec::new(), Vec::new()); ratios.len()];
+    for round in 0..ROUNDS {
+        for (ratio, values) in ratios.iter().zip(&mut rounds) {
+            // Who goes first changes, so that a trend of the machine favours nobody.
+            if round % 2 == 0 {
+                values.0.push(once(&ratio.own)?);
+                values.1.push(once(&ratio.baseline)?);
+            } else {
+                values.1.push(once(&ratio.baseline)?);
+                values.0.push(once(&ratio.own)?);
+            }
+        }
+    }
+    for (ratio, (own, baseline)) in ratios.iter().zip(rounds) {
+        let each = own.iter().zip(&baseline).map(|(own, baseline)| own / baseline);
+        let value = Measured::value(median(each.collect()));
+        report.add(ratio.figure, value.against(ratio.what, unit, (median(own), median(baseline))));
+    }
+    Ok(())
+}
+
+fn iperf3_server(place: &Place) -> Result<super::place::Running> {
+    place.start(&["sh", "-c", &format!("exec iperf3 -s -p {PORT} > /dev/null")])
+}
+
+/// One stream for a second, in Gbit/s.
+fn throughput_once(way: &Way) -> Result<f64> {
+    let (address, port) = (way.address.to_string(), way.port.to_string());
+    let words = ["iperf3", "-c", &address, "-p", &port, "-t", "1", "-J"];
+    let mut last = None;
+    // A server that has just served refuses for a moment, as does one that has just started.
+    for _ in 0..50 {
+        match way.from.run(&words) {
+            Ok(said) => {
+                let said: Value = serde_json::from_str(&said).context("iperf3 printed no JSON")?;
+                let bits = said["end"]["sum_received"]["bits_per_second"].as_f64();
+                return Ok(bits.context("iperf3 received nothing")? / 1e9);
+            }
+            Err(error) => last = Some(error),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Err(last.context("it was tried")?)
+}
+
+fn connections_once(way: &Way) -> Result<f64> {
+    let address = SocketAddr::new(way.address, way.port).to_string();
+    let seen: Connections = way.from.load(&["connect", &address])?;
+    ensure!(seen.failed == 0, "{} connections to {address} failed", seen.failed);
+    Ok(seen.per_second)
+}
