@@ -8,12 +8,8 @@ mod test_lab;
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::ErrorKind;
-use std::net::{TcpListener, UdpSocket};
+use std::net::TcpListener;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use busybox_image::IMAGE;
@@ -183,8 +179,6 @@ fn a_network_spans_nodes_by_name_by_virtual_address_and_by_port() {
     check_picked_ports(&shop);
 
     // Without agents everything goes on.
-    let client = NameClient::begin(&shop);
-    shop.until("it is answered", || client.answers() > 10);
     for agent in shop.lab.agents() {
         let kill = Command::new("kill").args(["-9", &agent.to_string()]).status();
         assert!(kill.expect("kill is there").success());
@@ -195,9 +189,6 @@ fn a_network_spans_nodes_by_name_by_virtual_address_and_by_port() {
         shop.lab.run(&["start", node]);
     }
     shop.lab.succeed(&["start", "n3"]);
-    let answered = client.answers();
-    shop.until("it is answered again", || client.answers() > answered + 10);
-    client.end();
     shop.until("names answer again", || shop.answers(None, "web", 12).len() == 3);
     assert_eq!(shop.attempts("web"), before, "nothing was restarted");
 
@@ -229,79 +220,6 @@ fn a_network_spans_nodes_by_name_by_virtual_address_and_by_port() {
     shop.lab.succeed(&["down"]);
     let mounts = std::fs::read_to_string("/proc/self/mounts").expect("readable");
     assert!(!mounts.contains(&dir.display().to_string()), "a namespace is left: {mounts}");
-}
-
-/// Asks the name server of a container of the first node again and again, whether or not it
-/// answers, as the programs in it do.
-struct NameClient {
-    is_over: Arc<AtomicBool>,
-    answers: Arc<AtomicUsize>,
-    thread: JoinHandle<Vec<String>>,
-}
-
-/// Some hundred queries wait in a socket at most, which is more than are sent in ten seconds.
-const QUERY_PAUSE: Duration = Duration::from_millis(50);
-
-impl NameClient {
-    fn begin(shop: &Shop) -> NameClient {
-        let task = shop.attempts("cli").pop_first().expect("it runs");
-        let directory = shop.lab.dir.join("n1/edge.networks/task");
-        let namespace = File::open(directory.join(format!("{task}.1"))).expect("its namespace");
-        let (is_over, answers) = <(Arc<AtomicBool>, Arc<AtomicUsize>)>::default();
-        let (until, count) = (is_over.clone(), answers.clone());
-        let thread = std::thread::spawn(move || {
-            setns(namespace, CloneFlags::CLONE_NEWNET).expect("it is a namespace");
-            let (mut asked, mut failures) = (Vec::new(), Vec::new());
-            while !until.load(Ordering::Relaxed) {
-                asked.push(NameClient::ask());
-                std::thread::sleep(QUERY_PAUSE);
-                asked.retain(|socket| match NameClient::hear(socket) {
-                    Ok(()) => count.fetch_add(1, Ordering::Relaxed) == usize::MAX,
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => true,
-                    Err(error) => {
-                        failures.push(error.to_string());
-                        false
-                    }
-                });
-            }
-            failures.extend(asked.iter().map(|_| "not answered".to_owned()));
-            failures
-        });
-        NameClient { is_over, answers, thread }
-    }
-
-    /// A libc takes a new socket for each query.
-    fn ask() -> UdpSocket {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
-        socket.connect("127.0.0.11:53").expect("it takes no packet");
-        socket.set_nonblocking(true).expect("it is open");
-        // One question: the address of `web`.
-        let question = b"\x47\x11\x01\0\0\x01\0\0\0\0\0\0\x03web\0\0\x01\0\x01";
-        socket.send(question).expect("a new socket has room");
-        socket
-    }
-
-    fn hear(socket: &UdpSocket) -> std::io::Result<()> {
-        let mut answer = [0; 512];
-        let length = socket.recv(&mut answer)?;
-        match answer[..length] {
-            // No error, and one address.
-            [0x47, 0x11, _, code, _, _, 0, 1, ..] if code & 15 == 0 => Ok(()),
-            _ => Err(std::io::Error::other(format!("answered {:?}", &answer[..length]))),
-        }
-    }
-
-    fn answers(&self) -> usize {
-        self.answers.load(Ordering::Relaxed)
-    }
-
-    /// Nothing was refused. Two may be lost: what the agent had taken when it died, and the last.
-    fn end(self) {
-        self.is_over.store(true, Ordering::Relaxed);
-        let failures = self.thread.join().expect("it only asks");
-        let lost = failures.iter().filter(|failure| *failure == "not answered").count();
-        assert!(lost == failures.len() && lost <= 2, "{failures:?}");
-    }
 }
 
 /// A program of a node keeps its port, and only there the port is missing, for as long.

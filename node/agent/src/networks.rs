@@ -24,6 +24,7 @@ mod repair;
 mod resolv_conf;
 mod resolvers;
 mod socket_keeper;
+mod task_servers;
 mod tunnel;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -224,18 +224,9 @@ impl Links {
         names::host_link(&self.directory, network)
     }
 
-    /// Does something in the namespace of an attached task, on a thread that ends with it.
-    ///
-    /// # Errors
-    /// That of `work`, or the namespace is not there.
-    pub fn in_task<T: Send>(
-        &self,
-        run: Run,
-        work: impl FnOnce() -> std::io::Result<T> + Send,
-    ) -> std::io::Result<T> {
-        let path = names::task_file(&self.directory, run);
-        let namespace = Namespace::open(&path)?.ok_or(std::io::ErrorKind::NotFound)?;
-        namespace.enter(work)
+    /// The namespace of an attached task.
+    pub fn task_namespace(&self, run: Run) -> TaskNamespace {
+        TaskNamespace::at(names::task_file(&self.directory, run))
     }
 
     /// Is there a VXLAN device of ours for the network, as far as the last application knows?
@@ -251,6 +242,29 @@ impl Links {
     /// The namespace that the agent was started in.
     pub fn host_namespace(&self) -> BorrowedFd<'_> {
         self.host.namespace.as_fd()
+    }
+}
+
+/// The namespace of a task, for who opens sockets in it. It does not keep the namespace alive.
+#[derive(Debug, Clone)]
+pub struct TaskNamespace(PathBuf);
+
+impl TaskNamespace {
+    /// The namespace that is kept in this file, now or later.
+    pub fn at(file: PathBuf) -> TaskNamespace {
+        TaskNamespace(file)
+    }
+
+    /// Does something in the namespace, on a thread that ends with it.
+    ///
+    /// # Errors
+    /// That of `work`, or the namespace is not there.
+    pub fn enter<T: Send>(
+        &self,
+        work: impl FnOnce() -> std::io::Result<T> + Send,
+    ) -> std::io::Result<T> {
+        let namespace = Namespace::open(&self.0)?.ok_or(std::io::ErrorKind::NotFound)?;
+        namespace.enter(work)
     }
 }
 

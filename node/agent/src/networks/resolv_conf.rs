@@ -31,6 +31,12 @@ impl HostServers {
         is_changed
     }
 
+    /// Those of a file that never changes.
+    #[cfg(test)]
+    pub(super) fn of(text: &str) -> HostServers {
+        HostServers { read_at: None, servers: servers(text) }
+    }
+
     /// The servers, in order.
     pub(super) fn servers(&self) -> &[SocketAddr] {
         &self.servers

@@ -9,14 +9,15 @@ use std::sync::Arc;
 
 use crdt_state::task::Run;
 use overlay::plan::{OverlayPlan, TaskPlan};
-use overlay_dns::{Counters, NameServer, Sockets, Upstream, Upstreams};
-use overlay_linux::links::Links;
+use overlay_dns::{Counters, NameServer, Sockets, Upstreams};
+use overlay_linux::links::{Links, TaskNamespace};
 use runtime::run_dir;
 
 use super::NAME_SERVER;
 use super::names::{ContainerZone, FleetNames, ZoneNetwork};
 use super::resolv_conf::{DNS_PORT, HostServers};
 use super::socket_keeper::SocketKeeper;
+use super::task_servers;
 
 /// All name servers of one node.
 pub(super) struct Resolvers {
@@ -36,6 +37,7 @@ struct Resolver {
     server: NameServer,
     zone: Arc<ContainerZone>,
     upstreams: Upstreams,
+    namespace: TaskNamespace,
     plan: TaskPlan,
 }
 
@@ -66,7 +68,8 @@ impl Resolvers {
             if let Some(resolver) = self.servers.get_mut(run) {
                 if resolver.plan != *task {
                     resolver.zone.move_to(zone_networks(task));
-                    resolver.upstreams.replace(upstreams(task, &self.host));
+                    let servers = task_servers::of_task(task, &self.host, &resolver.namespace);
+                    resolver.upstreams.replace(servers);
                     resolver.plan.clone_from(task);
                 }
                 continue;
@@ -107,20 +110,23 @@ impl Resolvers {
             Ok(Sockets { udp, tcp })
         };
         let kept = self.keeper.take(run);
-        let sockets = kept.map_or_else(|| links.in_task(run, bind), Ok)?;
+        let sockets = kept.map_or_else(|| links.task_namespace(run).enter(bind), Ok)?;
         let zone = Arc::new(ContainerZone::new(self.names.clone(), zone_networks(task)));
-        let upstreams = Upstreams::new(upstreams(task, &self.host));
+        let namespace = links.task_namespace(run);
+        let servers = task_servers::of_task(task, &self.host, &namespace);
+        let upstreams = Upstreams::new(servers);
         let _runtime = self.background.enter();
         let counters = Arc::clone(&self.counters);
         let server = NameServer::start(sockets, zone.clone(), upstreams.clone(), counters)?;
-        Ok(Resolver { server, zone, upstreams, plan: task.clone() })
+        Ok(Resolver { server, zone, upstreams, namespace, plan: task.clone() })
     }
 
     /// Takes over the node's own name servers, if they changed.
     pub(super) fn follow_host(&mut self) {
         if self.host.refresh() {
             for resolver in self.servers.values() {
-                resolver.upstreams.replace(upstreams(&resolver.plan, &self.host));
+                let Resolver { plan, namespace, .. } = resolver;
+                resolver.upstreams.replace(task_servers::of_task(plan, &self.host, namespace));
             }
         }
     }
@@ -138,17 +144,4 @@ fn zone_networks(task: &TaskPlan) -> Vec<ZoneNetwork> {
         .iter()
         .map(|interface| ZoneNetwork { id: interface.network, subnets: interface.subnets.clone() });
     networks.collect()
-}
-
-/// A container that can reach the outside asks the servers of its service, or those of its node. One
-/// that is given its own name server as `--dns` would ask itself for ever.
-fn upstreams(task: &TaskPlan, host: &HostServers) -> Vec<Upstream> {
-    let has_way_out = task.interfaces.iter().any(|interface| interface.is_default);
-    if !has_way_out {
-        return Vec::new();
-    }
-    let own = task.name_servers.iter().filter(|ip| **ip != NAME_SERVER);
-    let own: Vec<SocketAddr> = own.map(|ip| SocketAddr::new(*ip, DNS_PORT)).collect();
-    let servers = if own.is_empty() { host.servers() } else { &own };
-    servers.iter().map(|address| Upstream::from_host(*address)).collect()
 }

@@ -260,6 +260,7 @@ fn a_value_that_makes_no_sense_is_refused_with_one_that_does() {
         (r#""Sysctls": {"vm.swappiness": "1"}"#, "/etc/sysctl.d"),
         (r#""Hosts": ["printer 10.0.0.7"]"#, "--host printer:10.0.0.7"),
         (r#""DNSConfig": {"Nameservers": ["dns.lan"]}"#, "write it like 10.0.0.1"),
+        (r#""DNSConfig": {"Search": ["lan\nnameserver 192.0.2.1"]}"#, "as one word"),
         (r#""OomScoreAdj": 5000"#, "from -1000"),
         (r#""Hostname": "bad host!""#, "write it like till-1"),
         (r#""Groups": [""]"#, "a name or a number"),

@@ -195,6 +195,23 @@ fn a_single_label_is_found_in_the_search_domain_and_as_it_is() {
     }
 }
 
+/// A node without an uplink: its search domains are others' to answer, the fleet's names are not.
+#[test]
+fn with_bare_names_first_silent_servers_delay_no_name_of_the_fleet() {
+    if !ready() {
+        return;
+    }
+    let resolvers = resolvers();
+    inside("search lan\noptions ndots:0\n", Place::Outside(Behaviour::Silent), |container| {
+        for resolver in resolvers {
+            for found in resolver.resolve(container, &["four", "both"]) {
+                let is_answered = found.ok && found.milliseconds < AT_ONCE;
+                assert!(is_answered, "{}: {found:?}", resolver.name);
+            }
+        }
+    });
+}
+
 /// On internal networks only (N7): nobody waits for seconds.
 #[test]
 fn without_upstream_servers_every_resolver_fails_at_once() {

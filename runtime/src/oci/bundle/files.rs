@@ -21,6 +21,11 @@ const HOSTNAME_BYTES_MAX: usize = 63;
 /// address that Docker's has.
 pub const NAME_SERVER: &str = "127.0.0.11";
 
+/// The fleet's names have no dot and are served bare. Without this every lookup of one would first
+/// ask the search domains, which are somebody else's: a node that lost its uplink would wait for each
+/// of them, and musl would give up. Docker has the same line.
+const BARE_FIRST: &str = "options ndots:0\n";
+
 /// A file of the run's folder and where it is mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunFile {
@@ -45,9 +50,13 @@ pub fn write(input: &BundleInput<'_>) -> Result<Vec<RunFile>, StartError> {
         // The servers of the service are asked by the fleet's own.
         dns.nameservers = vec![NAME_SERVER.to_owned()];
     }
+    let mut resolv_conf = resolv_conf(&input.machine.resolv_conf, &dns)?;
+    if input.network.is_some() && !sets_ndots(&resolv_conf) {
+        resolv_conf.push_str(BARE_FIRST);
+    }
     let contents = [
         ("hosts", "/etc/hosts", hosts(node_hosts, &added, input.hostname)?),
-        ("resolv.conf", "/etc/resolv.conf", resolv_conf(&input.machine.resolv_conf, &dns)?),
+        ("resolv.conf", "/etc/resolv.conf", resolv_conf),
         ("hostname", "/etc/hostname", format!("{}\n", input.hostname)),
     ];
     contents.into_iter().map(|(name, target, text)| write_one(input, name, target, &text)).collect()
@@ -135,6 +144,12 @@ fn resolv_conf(node: &str, dns: &Dns) -> Result<String, BundleError> {
     Ok(lines.map(|line| format!("{line}\n")).collect())
 }
 
+/// Does the file say how many dots a name needs to be asked as it is first?
+fn sets_ndots(resolv_conf: &str) -> bool {
+    let options = resolv_conf.lines().filter_map(|line| line.trim_start().strip_prefix("options"));
+    options.flat_map(str::split_whitespace).any(|option| option.starts_with("ndots:"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,6 +199,17 @@ mod tests {
         assert!(!resolv_conf(node, &dns).expect("well formed").contains("search"));
         let dns = Dns { nameservers: words(&["dns.example"]), ..Dns::default() };
         assert!(matches!(resolv_conf(node, &dns), Err(BundleError::NameServer(_))));
+    }
+
+    #[test]
+    fn the_number_of_dots_is_that_of_the_service_or_the_node() {
+        for (text, is_set) in [
+            ("nameserver 192.0.2.1\noptions edns0 ndots:2\n", true),
+            ("options edns0\noptions ndots:0\n", true),
+            ("options edns0\n# options ndots:2\nsearch ndots:2\n", false),
+        ] {
+            assert_eq!(sets_ndots(text), is_set, "{text}");
+        }
     }
 
     #[test]

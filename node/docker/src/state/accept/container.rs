@@ -181,6 +181,14 @@ fn accept_dns(sent: DnsConfig) -> Result<spec::Dns, BadSpec> {
         let hint = "a name server is an address; write it like 10.0.0.1";
         return Err(bad_value("DNSConfig.Nameservers", server, hint));
     }
+    // Each is a word of a line of `/etc/resolv.conf`.
+    let is_word = |text: &&String| !text.is_empty() && !text.contains(char::is_whitespace);
+    for (field, list) in [("DNSConfig.Search", &sent.search), ("DNSConfig.Options", &sent.options)]
+    {
+        if let Some(text) = list.iter().find(|text| !is_word(text)) {
+            return Err(bad_value(field, text, "write each as one word: lan, ndots:2"));
+        }
+    }
     Ok(spec::Dns { nameservers: sent.nameservers, search: sent.search, options: sent.options })
 }
 

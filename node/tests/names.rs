@@ -1,0 +1,258 @@
+//! The name server of real containers: the servers, search domains and options of a service, on
+//! networks with and without a way out; and while the agent is restarted. As root only.
+
+#[path = "lab/busybox_image.rs"]
+mod busybox_image;
+#[path = "lab/test_lab.rs"]
+mod test_lab;
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::net::{IpAddr, UdpSocket};
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use busybox_image::IMAGE;
+use nix::sched::{CloneFlags, setns};
+use test_lab::TestLab;
+
+/// Enough for a machine that is busy with other tests.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A resolver waits for five seconds where nobody answers.
+const AT_ONCE: Duration = Duration::from_secs(3);
+
+/// Serves one name of a domain of its own in a task, until the test ends, at the address from which
+/// the task reaches another one.
+fn serve_printer(namespace: File, other: IpAddr) {
+    let bind = move || {
+        setns(namespace, CloneFlags::CLONE_NEWNET).expect("it is a namespace");
+        let probe = UdpSocket::bind("0.0.0.0:0").expect("a port");
+        probe.connect((other, 9)).expect("it takes no packet");
+        let own = probe.local_addr().expect("connected").ip();
+        UdpSocket::bind((own, 53)).expect("nobody else serves there")
+    };
+    let socket = std::thread::spawn(bind).join().expect("it is bound");
+    std::thread::spawn(move || {
+        let mut query = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut query) {
+            let _ = socket.send_to(&answer(&query[..length]), from);
+        }
+    });
+}
+
+/// The address of `printer.lan`. No other name exists.
+fn answer(query: &[u8]) -> Vec<u8> {
+    let name = b"\x07printer\x03lan\0";
+    let (is_known, is_address) = (query[12..].starts_with(name), query[12..].get(name.len() + 1));
+    let mut answer = query.to_vec();
+    // An answer, recursion is available; NXDOMAIN. Nothing but the question is in it.
+    (answer[2], answer[3]) = (0x81, if is_known { 0x80 } else { 0x83 });
+    answer[6..12].fill(0);
+    if is_known && is_address == Some(&1) {
+        answer.truncate(12 + name.len() + 4);
+        answer[7] = 1;
+        answer.extend(b"\xc0\x0c\0\x01\0\x01\0\0\0\x05\0\x04\xc0\0\x02\x09");
+    }
+    answer
+}
+
+/// Asks the name server of a container again and again, whether or not it
+/// answers, as the programs in it do.
+struct NameClient {
+    is_over: Arc<AtomicBool>,
+    answers: Arc<AtomicUsize>,
+    thread: JoinHandle<Vec<String>>,
+}
+
+/// Some hundred queries wait in a socket at most, which is more than are sent in ten seconds.
+const QUERY_PAUSE: Duration = Duration::from_millis(50);
+
+impl NameClient {
+    fn begin(namespace: File) -> NameClient {
+        let (is_over, answers) = <(Arc<AtomicBool>, Arc<AtomicUsize>)>::default();
+        let (until, count) = (is_over.clone(), answers.clone());
+        let thread = std::thread::spawn(move || {
+            setns(namespace, CloneFlags::CLONE_NEWNET).expect("it is a namespace");
+            let (mut asked, mut failures) = (Vec::new(), Vec::new());
+            while !until.load(Ordering::Relaxed) {
+                asked.push(NameClient::ask());
+                std::thread::sleep(QUERY_PAUSE);
+                asked.retain(|socket| match NameClient::hear(socket) {
+                    Ok(()) => count.fetch_add(1, Ordering::Relaxed) == usize::MAX,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => true,
+                    Err(error) => {
+                        failures.push(error.to_string());
+                        false
+                    }
+                });
+            }
+            failures.extend(asked.iter().map(|_| "not answered".to_owned()));
+            failures
+        });
+        NameClient { is_over, answers, thread }
+    }
+
+    /// A libc takes a new socket for each query.
+    fn ask() -> UdpSocket {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        socket.connect("127.0.0.11:53").expect("it takes no packet");
+        socket.set_nonblocking(true).expect("it is open");
+        // One question: the address of `dns`.
+        let question = b"\x47\x11\x01\0\0\x01\0\0\0\0\0\0\x03dns\0\0\x01\0\x01";
+        socket.send(question).expect("a new socket has room");
+        socket
+    }
+
+    fn hear(socket: &UdpSocket) -> std::io::Result<()> {
+        let mut answer = [0; 512];
+        let length = socket.recv(&mut answer)?;
+        match answer[..length] {
+            // No error, and one address.
+            [0x47, 0x11, _, code, _, _, 0, 1, ..] if code & 15 == 0 => Ok(()),
+            _ => Err(std::io::Error::other(format!("answered {:?}", &answer[..length]))),
+        }
+    }
+
+    fn answers(&self) -> usize {
+        self.answers.load(Ordering::Relaxed)
+    }
+
+    /// Nothing was refused. Two may be lost: what the agent had taken when it died, and the last.
+    fn end(self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        let failures = self.thread.join().expect("it only asks");
+        let lost = failures.iter().filter(|failure| *failure == "not answered").count();
+        assert!(lost == failures.len() && lost <= 2, "{failures:?}");
+    }
+}
+
+struct Office {
+    lab: TestLab,
+}
+
+impl Office {
+    fn edgectl(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edgectl"));
+        let output = command.arg("-H").arg(self.lab.dir.join("n1/edge.sock")).args(words).output();
+        output.expect("edgectl was built for this test")
+    }
+
+    fn succeed(&self, words: &[&str]) -> String {
+        let output = self.edgectl(words);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words:?}: {said}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// A service of one task that sleeps.
+    fn create(&self, name: &str, flags: &[&str]) {
+        let create = ["service", "create", "-d", "--no-resolve-image", "--init", "--name", name];
+        self.succeed(&[&create[..], flags, &[IMAGE, "/bin/sleep", "100000"]].concat());
+    }
+
+    /// What a program in the task of a service prints, whether or not it succeeds.
+    fn inside(&self, service: &str, words: &[&str]) -> String {
+        let task = format!("{service}.1");
+        let output = self.edgectl(&[&["exec", &task], words].concat());
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn resolve(&self, service: &str, name: &str) -> String {
+        self.inside(service, &["nslookup", name])
+    }
+
+    /// The network namespace of the first task of a service.
+    fn namespace(&self, service: &str) -> std::io::Result<File> {
+        let task = self.succeed(&["service", "ps", "-q", "--no-trunc", service]);
+        let task = task.split_whitespace().next().unwrap_or_default();
+        File::open(self.lab.dir.join("n1/edge.networks/task").join(format!("{task}.1")))
+    }
+
+    fn until(&self, what: &str, holds: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !holds() {
+            assert!(begun.elapsed() < DEADLINE, "waited in vain for: {what}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+#[test]
+fn a_container_asks_the_servers_and_domains_of_its_service_and_waits_for_the_next_agent() {
+    let office = Office { lab: TestLab::up('d', 1) };
+    if !office.lab.has_namespaces() {
+        eprintln!("SKIPPED without root: containers, network namespaces");
+        return;
+    }
+    let tar = office.lab.dir.join("root.tar");
+    busybox_image::write(&tar);
+    office.succeed(&["image", "import", &tar.display().to_string(), IMAGE]);
+    office.succeed(&["network", "create", "--internal", "inner"]);
+    office.succeed(&["network", "create", "outer"]);
+    office.create("dns", &["--network", "inner"]);
+    let server = "{{with index .Endpoint.VirtualIPs 0}}{{.Addr}}{{end}}";
+    let server = office.succeed(&["service", "inspect", "--format", server, "dns"]);
+    let server = server.trim().split('/').next().expect("an address").to_owned();
+    office.until("it has a namespace", || office.namespace("dns").is_ok());
+    let namespace = office.namespace("dns").expect("it was just there");
+    serve_printer(namespace, server.parse().expect("an address"));
+
+    // A server on a network that leads nowhere else, by its virtual address.
+    let dns = ["--dns", &server, "--dns-search", "lan", "--dns-option", "ndots:1"];
+    office.create("cli", &[&["--network", "inner"], &dns[..]].concat());
+    office
+        .until("its server answers", || office.resolve("cli", "printer.lan").contains("192.0.2.9"));
+    // A name without a dot is searched in the domain.
+    assert!(office.resolve("cli", "printer").contains("192.0.2.9"));
+    let file = office.inside("cli", &["/bin/busybox", "cat", "/etc/resolv.conf"]);
+    for line in ["nameserver 127.0.0.11", "search lan", "options ndots:1"] {
+        assert_eq!(file.matches(line).count(), 1, "{file}");
+    }
+    assert!(!file.contains(&server) && !file.contains("ndots:0"), "{file}");
+
+    // A container with a way out reaches a server by either of its networks.
+    let both = ["--network", "outer", "--network", "inner", "--dns", &server];
+    office.create("both", &both);
+    office.until("its server answers", || {
+        office.resolve("both", "printer.lan").contains("192.0.2.9")
+    });
+    assert!(
+        office.inside("both", &["/bin/busybox", "cat", "/etc/resolv.conf"]).contains("ndots:0")
+    );
+
+    // Nobody waits for a server that cannot be reached.
+    let update = ["service", "update", "-d", "--no-resolve-image", "--dns-rm", &server];
+    let update = [&update[..], &["--dns-add", "198.51.100.53", "--dns-search-rm", "lan", "cli"]];
+    office.succeed(&update.concat());
+    office.until("it has another server", || {
+        let file = office.inside("cli", &["/bin/busybox", "cat", "/etc/resolv.conf"]);
+        file.contains("nameserver") && !file.contains("search lan")
+    });
+    let begun = Instant::now();
+    let said = office.resolve("cli", "printer.lan");
+    assert!(
+        said.contains("NXDOMAIN") && begun.elapsed() < AT_ONCE,
+        "{:?}: {said}",
+        begun.elapsed()
+    );
+    assert!(office.resolve("cli", "dns.inner").contains(&server), "the fleet's names stay");
+
+    // Queries wait while the agent is killed and started.
+    let client = NameClient::begin(office.namespace("both").expect("it runs"));
+    office.until("it is answered", || client.answers() > 10);
+    let agent = office.lab.agents()[0].to_string();
+    assert!(Command::new("kill").args(["-9", &agent]).status().expect("kill is there").success());
+    // A large process takes a moment to end.
+    office.until("the agent has ended", || {
+        let line = std::fs::read(format!("/proc/{agent}/cmdline"));
+        !line.is_ok_and(|line| !line.is_empty())
+    });
+    office.lab.succeed(&["start", "n1"]);
+    let answered = client.answers();
+    office.until("it is answered again", || client.answers() > answered + 10);
+    client.end();
+}
