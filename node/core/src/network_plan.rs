@@ -19,6 +19,7 @@ use overlay::plan::{
 use overlay::tunnel::{tunnel_address, tunnel_mtu};
 
 use crate::addressing::{LiveTask, gateway_network};
+use crate::catalog::NetworkCatalog;
 use crate::network_news::NetworkNews;
 use crate::network_state::NetworkState;
 use crate::node::Node;
@@ -62,12 +63,14 @@ impl Node {
     }
 
     /// Does this node know every network that its tasks are on? If not, its records were lost or
-    /// have not all been read, and the plan lacks what tasks are using.
+    /// have not all been read, and the plan lacks what tasks are using. A network that was removed is
+    /// known: its tasks are without it, and all other networks go on.
     pub fn knows_its_networks(&self) -> bool {
         let leases = self.addressing().leases().values();
         let mut leased = leases.flat_map(|lease| &lease.interfaces);
-        let known = &self.catalog().networks.settled;
-        !self.replica().is_holding_back() && leased.all(|one| known.contains_key(&one.network))
+        let NetworkCatalog { settled, removed, .. } = &self.catalog().networks;
+        let is_known = |id: &NetworkId| settled.contains_key(id) || removed.contains_key(id);
+        !self.replica().is_holding_back() && leased.all(|one| is_known(&one.network))
     }
 
     /// The tasks of a service on this node that have networks.

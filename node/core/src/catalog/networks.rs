@@ -7,6 +7,7 @@ use crdt_state::network::{NodeTunnel, PickedPorts, SlotAddresses};
 use crdt_state::read::{self, Network};
 use crdt_state::replica::Replica;
 use crdt_state::service::Service;
+use crdt_state::spec::Life;
 use crdt_state::task::Slot;
 use crdt_state::{Kind, NetworkId, NodeId, RecordKey, ServiceId};
 use overlay::claims::Claims;
@@ -20,6 +21,8 @@ use super::Touched;
 pub struct NetworkCatalog {
     /// Living networks.
     pub networks: BTreeMap<NetworkId, Network>,
+    /// The names of the networks that were removed.
+    pub removed: BTreeMap<NetworkId, String>,
     /// The subnets and the number that each of them really has.
     pub settled: BTreeMap<NetworkId, SettledNetwork>,
     /// What nodes say of themselves on networks.
@@ -41,6 +44,10 @@ impl NetworkCatalog {
                 let id = NetworkId(key.id);
                 self.networks.remove(&id);
                 self.networks.extend(Network::read(replica, id).map(|network| (id, network)));
+                self.removed.remove(&id);
+                if let Some(Life::Removed { name }) = replica.life(&key) {
+                    self.removed.insert(id, name);
+                }
                 let networks = self.networks.values();
                 self.settled = settled::settle(networks.map(|n| (n.id, n.created, &n.spec)));
             }

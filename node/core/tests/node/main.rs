@@ -2,6 +2,7 @@
 
 mod conditions;
 mod conflicts;
+mod departed_networks;
 mod encrypted;
 mod host;
 mod names;
