@@ -15,7 +15,7 @@ use crate::key::{PublicKey, TunnelKey};
 
 /// The version of everything that a process does. An agent replaces a process of another version,
 /// which costs packets: raise it when that is worth it.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The longest line: 4,096 peers of some 250 bytes each.
 pub const LINE_BYTES_MAX: usize = 1024 * 1024;

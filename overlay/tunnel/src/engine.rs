@@ -5,6 +5,8 @@
 //! sender has shown that it knows this node's key, and beyond [`HANDSHAKES_PER_SECOND`] also that
 //! it receives what is sent to its address.
 
+mod relay;
+
 use std::net::{Ipv6Addr, SocketAddr};
 
 use defguard_boringtun::noise::errors::WireGuardError;
@@ -15,14 +17,19 @@ use defguard_boringtun::x25519;
 
 use crate::control::State;
 use crate::key::TunnelKey;
-use crate::peers::Peers;
+use crate::peers::{Peers, Way};
+use relay::Inner;
 
 /// The largest packet of a TUN device.
 pub const PACKET_BYTES_MAX: usize = 65_535;
 
-/// What a WireGuard packet has besides its content: header of 16 bytes, tag of 16 bytes. A
-/// handshake is 148 bytes.
-pub const ROOM: usize = 148;
+/// A handshake, which is larger than what a WireGuard packet has besides its content: header of 16
+/// bytes, tag of 16 bytes.
+const HANDSHAKE: usize = 148;
+
+/// What may have to be sent besides a packet, or in place of it: a handshake inside the packet of a
+/// relay.
+pub const ROOM: usize = HANDSHAKE + relay::WRAPPING + 32;
 
 /// Handshakes in a second without asking the sender for a cookie. A node that starts among 100
 /// peers hears from all of them at once.
@@ -58,6 +65,11 @@ pub struct Engine {
     carried_port: u16,
     peers: Peers,
     scratch: Vec<u8>,
+    /// A packet for a relay, and the datagram that carries it.
+    wrapped: Vec<u8>,
+    outer: Vec<u8>,
+    /// A packet of a peer that is not for the device.
+    copied: Vec<u8>,
 }
 
 impl Engine {
@@ -73,6 +85,9 @@ impl Engine {
             peers: Peers::new(key.clone()),
             key,
             scratch: vec![0; PACKET_BYTES_MAX + ROOM],
+            wrapped: Vec::new(),
+            outer: vec![0; PACKET_BYTES_MAX + ROOM],
+            copied: Vec::new(),
         }
     }
 
@@ -101,10 +116,21 @@ impl Engine {
 
     fn greet(&mut self, place: usize, sink: &mut impl Sink) {
         let Some(peer) = self.peers.get(place) else { return };
-        let greeting = peer.tunn.format_handshake_initiation(&mut self.scratch, true);
-        if let TunnResult::WriteToNetwork(datagram) = greeting {
-            sink.send(peer.endpoint, datagram);
+        if peer.state.is_only_way {
+            peer.waited_ticks.get_or_insert(0);
         }
+        let way = peer.way;
+        self.greet_by(place, way, sink);
+    }
+
+    fn greet_by(&mut self, place: usize, way: Way, sink: &mut impl Sink) {
+        let Some(peer) = self.peers.get(place) else { return };
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let greeting = peer.tunn.format_handshake_initiation(&mut scratch, true);
+        if let TunnResult::WriteToNetwork(datagram) = greeting {
+            self.transmit(way, datagram, sink);
+        }
+        self.scratch = scratch;
     }
 
     /// A packet of the device, encrypted into `to`, which has [`ROOM`] more than the packet. Returns
@@ -114,27 +140,48 @@ impl Engine {
         let place = self.peers.with_address(destination)?;
         let peer = self.peers.get(place)?;
         peer.quiet_ticks = 0;
-        match peer.tunn.encapsulate(packet, to) {
+        let buffer = match peer.way {
+            Way::Direct(_) => &mut *to,
+            Way::Via { .. } => &mut self.scratch,
+        };
+        let length = match peer.tunn.encapsulate(packet, buffer) {
             TunnResult::WriteToNetwork(datagram) => {
                 if is_handshake(datagram) {
                     peer.waited_ticks.get_or_insert(0);
                 }
-                Some((peer.endpoint, datagram.len()))
+                datagram.len()
             }
             // It waits in the library until keys are exchanged, which were asked for before.
             _ => {
                 peer.waited_ticks.get_or_insert(0);
-                None
+                return None;
             }
+        };
+        let (relay, end) = match peer.way {
+            Way::Direct(endpoint) => return Some((endpoint, length)),
+            Way::Via { relay, end } => (relay, end),
+        };
+        relay::wrap(self.address, end, &self.scratch[..length], &mut self.wrapped);
+        let relay = self.peers.with_address(relay)?;
+        let relay = self.peers.get(relay)?;
+        let Way::Direct(endpoint) = relay.way else { return None };
+        relay.quiet_ticks = 0;
+        match relay.tunn.encapsulate(&self.wrapped, to) {
+            TunnResult::WriteToNetwork(datagram) => Some((endpoint, datagram.len())),
+            _ => None,
         }
     }
 
     /// A datagram of the socket.
     pub fn incoming(&mut self, from: SocketAddr, datagram: &[u8], sink: &mut impl Sink) {
-        let mut reply = [0; ROOM];
-        let packet = match self.limiter.verify_packet(Some(from.ip()), datagram, &mut reply) {
+        self.take_in(Way::Direct(from), datagram, sink);
+    }
+
+    fn take_in(&mut self, from: Way, datagram: &[u8], sink: &mut impl Sink) {
+        let mut reply = [0; HANDSHAKE];
+        let packet = match self.limiter.verify_packet(Some(from.address()), datagram, &mut reply) {
             Ok(packet) => packet,
-            Err(TunnResult::WriteToNetwork(cookie)) => return sink.send(from, cookie),
+            Err(TunnResult::WriteToNetwork(cookie)) => return self.transmit(from, cookie, sink),
             Err(_) => return,
         };
         let place = match packet {
@@ -166,41 +213,65 @@ impl Engine {
     fn decapsulate(
         &mut self,
         place: usize,
-        from: SocketAddr,
+        from: Way,
         datagram: &[u8],
         sink: &mut impl Sink,
     ) -> Result<(), WireGuardError> {
-        let Some(peer) = self.peers.get(place) else { return Ok(()) };
-        let mut may_send_more = false;
-        match peer.tunn.decapsulate(Some(from.ip()), datagram, &mut self.scratch) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let result = self.decapsulate_into(&mut scratch, place, (from, datagram), sink);
+        self.scratch = scratch;
+        let (inner, peer) = result?;
+        let copied = std::mem::take(&mut self.copied);
+        self.take_inner(&inner, peer, &copied, sink);
+        self.copied = copied;
+        Ok(())
+    }
+
+    /// Returns what else is to be done with the packet that was copied, and the address of the peer
+    /// that sent it.
+    fn decapsulate_into(
+        &mut self,
+        scratch: &mut [u8],
+        place: usize,
+        (from, datagram): (Way, &[u8]),
+        sink: &mut impl Sink,
+    ) -> Result<(Inner, Ipv6Addr), WireGuardError> {
+        let (mut may_send_more, mut inner) = (false, Inner::Other);
+        let Some(peer) = self.peers.get(place) else { return Ok((inner, self.address)) };
+        let address = peer.state.address;
+        match peer.tunn.decapsulate(Some(from.address()), datagram, scratch) {
             TunnResult::Err(error) => return Err(error),
             TunnResult::Done => may_send_more = true,
             TunnResult::WriteToNetwork(reply) => {
-                sink.send(from, reply);
+                self.transmit(from, reply, sink);
                 may_send_more = true;
             }
             TunnResult::WriteToTunnelV6(packet, source) => {
-                let is_from_peer = source == peer.state.address;
-                if is_from_peer && is_carried(packet, self.address, self.carried_port) {
+                inner = self.inner(from, packet, source, address);
+                if !matches!(inner, Inner::Other) {
+                    self.copied.clear();
+                    self.copied.extend_from_slice(packet);
+                } else if source == address && is_carried(packet, self.address, self.carried_port) {
                     sink.deliver(packet);
                 }
             }
             TunnResult::WriteToTunnelV4(..) => {}
         }
+        let Some(peer) = self.peers.get(place) else { return Ok((inner, address)) };
         // Whoever has the keys is where it sends from.
-        peer.endpoint = from;
+        peer.way = from;
         // Who only asks for keys may not hear the answer.
         if !is_handshake(datagram) {
-            peer.waited_ticks = None;
+            (peer.waited_ticks, peer.heard_ticks, peer.tries) = (None, Some(0), 0);
         }
         // An empty datagram asks for packets that waited for keys.
         while may_send_more
-            && let TunnResult::WriteToNetwork(waiting) =
-                peer.tunn.decapsulate(None, &[], &mut self.scratch)
+            && let Some(peer) = self.peers.get(place)
+            && let TunnResult::WriteToNetwork(waiting) = peer.tunn.decapsulate(None, &[], scratch)
         {
-            sink.send(peer.endpoint, waiting);
+            self.transmit(from, waiting, sink);
         }
-        Ok(())
+        Ok((inner, address))
     }
 
     /// Lets time pass: keys expire, handshakes are repeated. To be called a few times a second while
@@ -208,23 +279,35 @@ impl Engine {
     pub fn tick(&mut self, sink: &mut impl Sink) {
         self.limiter.reset_count();
         for place in self.peers.places() {
-            let Some(peer) = self.peers.get(place) else { continue };
-            peer.waited_ticks = peer.waited_ticks.map(|ticks| ticks.saturating_add(1));
-            if let TunnResult::WriteToNetwork(datagram) = peer.tunn.update_timers(&mut self.scratch)
-            {
-                sink.send(peer.endpoint, datagram);
+            self.tick_keys(place, sink);
+            self.tick_way(place, sink);
+        }
+    }
+
+    fn tick_keys(&mut self, place: usize, sink: &mut impl Sink) {
+        let Some(peer) = self.peers.get(place) else { return };
+        peer.waited_ticks = peer.waited_ticks.map(|ticks| ticks.saturating_add(1));
+        peer.quiet_ticks = peer.quiet_ticks.saturating_add(1);
+        let way = peer.way;
+        let mut scratch = std::mem::take(&mut self.scratch);
+        if let TunnResult::WriteToNetwork(datagram) = peer.tunn.update_timers(&mut scratch) {
+            self.transmit(way, datagram, sink);
+        }
+        if let Some(peer) = self.peers.get(place)
+            && peer.is_kept()
+            && peer.quiet_ticks >= KEPT_TICKS
+        {
+            peer.quiet_ticks = 0;
+            // Without keys it asks for them, and waits.
+            let sent = peer.tunn.encapsulate(&[], &mut scratch);
+            if !matches!(&sent, TunnResult::WriteToNetwork(datagram) if !is_handshake(datagram)) {
+                peer.waited_ticks.get_or_insert(0);
             }
-            peer.quiet_ticks += 1;
-            if peer.is_kept() && peer.quiet_ticks >= KEPT_TICKS {
-                peer.quiet_ticks = 0;
-                // Without keys it asks for them.
-                if let TunnResult::WriteToNetwork(datagram) =
-                    peer.tunn.encapsulate(&[], &mut self.scratch)
-                {
-                    sink.send(peer.endpoint, datagram);
-                }
+            if let TunnResult::WriteToNetwork(datagram) = sent {
+                self.transmit(way, datagram, sink);
             }
         }
+        self.scratch = scratch;
     }
 }
 
@@ -250,14 +333,17 @@ fn addresses(packet: &[u8]) -> Option<(Ipv6Addr, Ipv6Addr)> {
     Some((address(8), address(24)))
 }
 
+/// The port that a packet of UDP goes to.
+fn udp_port(packet: &[u8]) -> Option<u16> {
+    let is_udp = packet.len() >= IPV6_HEADER + UDP_HEADER && packet[6] == UDP;
+    is_udp.then(|| u16::from_be_bytes([packet[IPV6_HEADER + 2], packet[IPV6_HEADER + 3]]))
+}
+
 /// Is it what the tunnel is for? A member of the fleet reaches no other service of this machine
 /// through it.
 fn is_carried(packet: &[u8], own: Ipv6Addr, port: u16) -> bool {
-    let Some((_, destination)) = addresses(packet) else { return false };
-    packet.len() >= IPV6_HEADER + UDP_HEADER
-        && destination == own
-        && packet[6] == UDP
-        && packet[IPV6_HEADER + 2..IPV6_HEADER + 4] == port.to_be_bytes()
+    addresses(packet).is_some_and(|(_, destination)| destination == own)
+        && udp_port(packet) == Some(port)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The peers of a tunnel, found by address, by key and by the number in their packets.
 
 use std::collections::HashMap;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use defguard_boringtun::noise::Tunn;
@@ -14,12 +14,42 @@ use crate::key::{PublicKey, TunnelKey};
 /// Peers at most: as many as a state of the largest size has.
 pub const PEERS_MAX: usize = 4096;
 
+/// How datagrams come and go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// To and from this address.
+    Direct(SocketAddr),
+    /// Inside of what is exchanged with a peer that reaches both ends.
+    Via {
+        /// The relaying peer, by its address in the tunnel.
+        relay: Ipv6Addr,
+        /// The other end.
+        end: Ipv6Addr,
+    },
+}
+
+impl Way {
+    /// Who is to be thought the sender.
+    pub fn address(self) -> IpAddr {
+        match self {
+            Way::Direct(endpoint) => endpoint.ip(),
+            Way::Via { end, .. } => end.into(),
+        }
+    }
+}
+
 /// Another node.
 pub struct Peer {
     /// As the agent described it last.
     pub state: PeerState,
-    /// Where it was heard last.
-    pub endpoint: SocketAddr,
+    /// How it was heard last.
+    pub way: Way,
+    /// How many other ways were tried since it was heard.
+    pub tries: usize,
+    /// How many ticks ago it was heard, if it was.
+    pub heard_ticks: Option<u32>,
+    /// For how many ticks it was reached by way of a relay.
+    pub via_ticks: u32,
     /// The keys that are shared with it.
     pub tunn: Tunn,
     /// The life of its process when `tunn` was made, or when it greeted last.
@@ -34,7 +64,7 @@ impl Peer {
     /// Is the way to it kept open, whether or not there are packets? One that is heard from
     /// elsewhere than its agent says is behind a router that forgets it.
     pub fn is_kept(&self) -> bool {
-        self.state.is_only_way || self.endpoint != self.state.endpoint
+        self.state.is_only_way || self.way != Way::Direct(self.state.endpoint)
     }
 }
 
@@ -93,17 +123,26 @@ impl Peers {
         let Some(peer) = &mut self.places[place] else { return };
         // It may be heard from elsewhere than its agent says, behind a router for example.
         if peer.state.endpoint != state.endpoint {
-            peer.endpoint = state.endpoint;
+            peer.way = Way::Direct(state.endpoint);
         }
         peer.state = state.clone();
     }
 
     fn add(&mut self, state: PeerState) -> usize {
         let place = self.places.iter().position(Option::is_none).unwrap_or(self.places.len());
-        let (key, endpoint, life) = (state.public_key, state.endpoint, state.life);
+        let (key, way, life) = (state.public_key, Way::Direct(state.endpoint), state.life);
         let tunn = self.tunn(key, place);
-        let (quiet_ticks, waited_ticks) = (0, None);
-        let peer = Peer { state, endpoint, tunn, tunn_life: life, quiet_ticks, waited_ticks };
+        let peer = Peer {
+            state,
+            way,
+            tries: 0,
+            heard_ticks: None,
+            via_ticks: 0,
+            tunn,
+            tunn_life: life,
+            quiet_ticks: 0,
+            waited_ticks: None,
+        };
         match self.places.get_mut(place) {
             Some(free) => *free = Some(peer),
             None => self.places.push(Some(peer)),
@@ -133,6 +172,16 @@ impl Peers {
         let index = u32::try_from(place).expect("a place is below the number of peers");
         let limiter = Some(self.limiter.clone());
         Tunn::new(self.key.secret(), x25519::PublicKey::from(key), None, None, index, limiter)
+    }
+
+    /// The peers that are heard directly, by their addresses, but for one.
+    pub fn heard_directly(&self, within: u32, but: Ipv6Addr) -> Vec<Ipv6Addr> {
+        let is_heard = |peer: &&Peer| {
+            matches!(peer.way, Way::Direct(_))
+                && peer.heard_ticks.is_some_and(|ticks| ticks <= within)
+                && peer.state.address != but
+        };
+        self.places.iter().flatten().filter(is_heard).map(|peer| peer.state.address).collect()
     }
 
     /// The peer in a place.
@@ -204,13 +253,13 @@ mod tests {
     fn where_a_peer_was_heard_counts_until_its_agent_says_otherwise() {
         let mut peers = Peers::new(TunnelKey::derive(&[9; 32]));
         let place = peers.replace(&[peer(1)])[0];
-        let heard = SocketAddr::from(([10, 9, 9, 9], 999));
-        peers.get(place).expect("a peer").endpoint = heard;
+        let heard = Way::Direct(SocketAddr::from(([10, 9, 9, 9], 999)));
+        peers.get(place).expect("a peer").way = heard;
         peers.replace(&[peer(1)]);
-        assert_eq!(peers.get(place).expect("a peer").endpoint, heard);
+        assert_eq!(peers.get(place).expect("a peer").way, heard);
         let moved = PeerState { endpoint: SocketAddr::from(([10, 0, 0, 77], 7947)), ..peer(1) };
         peers.replace(std::slice::from_ref(&moved));
-        assert_eq!(peers.get(place).expect("a peer").endpoint, moved.endpoint);
+        assert_eq!(peers.get(place).expect("a peer").way, Way::Direct(moved.endpoint));
     }
 
     #[test]
