@@ -54,6 +54,8 @@ pub(super) enum Command {
     Conditions(NodeConditions),
     /// The machine's own network changed.
     Networks(NetworkFacts),
+    /// The addresses by which other nodes reach it changed.
+    Addresses(Vec<String>),
     /// This node's end of the tunnel changed.
     Tunnel(NodeTunnel),
     /// Something of this node's networks was missing in the kernel, and is there again.

@@ -31,6 +31,7 @@ mod neighbours;
 mod networks;
 mod node;
 mod opening;
+mod own_addresses;
 mod path_row;
 mod peer_requests;
 mod refused;

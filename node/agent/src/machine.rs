@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crdt_state::task::{Run, RunEvent};
-use gossip::Now;
+use gossip::{MemberState, Now};
 use node_core::history::Entry;
 use node_core::{Action, Event, Input, Node, Subject};
 use runtime::{Driver, RunEvents};
@@ -192,9 +192,15 @@ impl NodeLoop {
     /// a caller who gets an answer reads a state that includes the answered change.
     fn tell_revision(&mut self) {
         let settlings = self.node.settlings();
-        self.shared
+        let is_changed = self
+            .shared
             .revision
             .send_if_modified(|revision| std::mem::replace(revision, settlings) != settlings);
+        if is_changed {
+            let members = self.node.gossip().members();
+            let there = members.filter(|member| member.state != MemberState::Left);
+            self.shared.own_addresses.know_members(there.map(|member| member.addr));
+        }
     }
 
     /// Tells the networks what changed. This happens before the actions, so that a task that is
@@ -256,6 +262,7 @@ impl NodeLoop {
             Command::Join(name) => self.join(name),
             Command::Conditions(found) => self.step(Input::ConditionsFound(found)),
             Command::Networks(facts) => self.step(Input::NetworksFound(facts)),
+            Command::Addresses(found) => self.step(Input::AddressesFound(found)),
             Command::Tunnel(found) => self.step(Input::TunnelFound(found)),
             Command::Repaired(repair) => {
                 let me = self.node.me();

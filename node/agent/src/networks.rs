@@ -51,6 +51,7 @@ use crate::command::Command;
 use crate::config::Config;
 use crate::identity::NodeKey;
 use crate::name_said::NameSaid;
+use crate::own_addresses::OwnAddresses;
 use crate::path_row::PathRow;
 use applier::{Applier, Parts};
 use detours::DetourHolder;
@@ -78,6 +79,8 @@ enum Order {
         interfaces: Vec<TaskInterface>,
         done: oneshot::Sender<Result<PathBuf, String>>,
     },
+    /// The machine is to be looked at.
+    Find { done: Sender<NetworkFacts> },
     /// Somebody asks what was dropped.
     Count { done: oneshot::Sender<DroppedPackets> },
     /// The largest packet of the network below, in bytes, on paths that take less than both of their
@@ -110,30 +113,36 @@ impl std::fmt::Debug for Networks {
 /// The networks, or why this machine has none.
 pub(super) struct OpenedNetworks {
     pub(super) networks: Option<Networks>,
-    /// What the node reports of this machine.
-    pub(super) facts: NetworkFacts,
+    refusal: String,
+}
+
+impl OpenedNetworks {
+    /// What the node reports of this machine, as it is now.
+    pub(super) fn facts(&self) -> NetworkFacts {
+        let refused = || NetworkFacts { refusal: self.refusal.clone(), ..NetworkFacts::default() };
+        self.networks.as_ref().map_or_else(refused, Networks::find_facts)
+    }
 }
 
 /// Opens the networks of a node. `background` runs the name servers.
 pub(super) fn open(
     config: &Config,
     key: &NodeKey,
+    own_addresses: &OwnAddresses,
     background: &tokio::runtime::Handle,
 ) -> OpenedNetworks {
-    match try_open(config, key, background) {
-        Ok((networks, facts)) => OpenedNetworks { networks: Some(networks), facts },
-        Err(refusal) => {
-            let facts = NetworkFacts { refusal, ..NetworkFacts::default() };
-            OpenedNetworks { networks: None, facts }
-        }
+    match try_open(config, key, own_addresses, background) {
+        Ok(networks) => OpenedNetworks { networks: Some(networks), refusal: String::new() },
+        Err(refusal) => OpenedNetworks { networks: None, refusal },
     }
 }
 
 fn try_open(
     config: &Config,
     key: &NodeKey,
+    own_addresses: &OwnAddresses,
     background: &tokio::runtime::Handle,
-) -> Result<(Networks, NetworkFacts), String> {
+) -> Result<Networks, String> {
     let reached_at = config.advertise.unwrap_or(config.listen).ip();
     if reached_at.is_loopback() {
         return Err(format!(
@@ -147,7 +156,7 @@ fn try_open(
     let failures = Arc::new(Mutex::new(Vec::new()));
     let directory = config.socket.with_extension(EXTENSION);
     let (ready, opened) = mpsc::channel();
-    let reporter = Reporter::new(config.clone());
+    let reporter = Reporter::new(own_addresses.clone());
     let (paths, path_inbox) = tokio::sync::mpsc::unbounded_channel();
     let detours = DetourHolder::open(&directory);
     let prober = PathProber::new(path_inbox, Arc::downgrade(&orders), detours.taken().clone());
@@ -169,11 +178,11 @@ fn try_open(
         .name("networks".to_owned())
         .stack_size(512 * 1024)
         .spawn(move || match Links::open(&directory) {
-            Ok(mut links) => {
+            Ok(links) => {
                 let tag = me.to_string()[..8].to_owned();
                 let tunnel = NodeTunnelHolder::new(&links, &directory, &tag, tunnel_key);
                 reporter.report_tunnel(&tunnel.said());
-                let _ = ready.send(Ok(reporter.find(&mut links)));
+                let _ = ready.send(Ok(()));
                 let resolvers = Resolvers::new(names, background, &directory);
                 let parts = Parts { resolvers, failures, reporter, tunnel, paths };
                 Applier::new(links, tag, parts).run(&inbox);
@@ -184,11 +193,18 @@ fn try_open(
         });
     spawned.map_err(|error| format!("no thread for networks: {error}"))?;
     let ended = |_| Err("the thread for networks ended".to_owned());
-    let facts = opened.recv().unwrap_or_else(ended)?;
-    Ok((networks, facts))
+    opened.recv().unwrap_or_else(ended)?;
+    Ok(networks)
 }
 
 impl Networks {
+    fn find_facts(&self) -> NetworkFacts {
+        let (done, found) = mpsc::channel();
+        // The thread ends with the agent.
+        let _ = self.orders.send(Order::Find { done });
+        found.recv().unwrap_or_default()
+    }
+
     /// Brings names and kernel up to date with a node. Costs nothing unless something changed.
     pub(super) fn follow(&self, node: &mut Node) {
         if !node.has_network_news() || !node.knows_its_networks() {

@@ -7,7 +7,7 @@ use crdt_state::node::NodeDescription;
 use crdt_state::read::volumes_of;
 use crdt_state::replica::Replica;
 use crdt_state::signature::{Ed25519Signer, Ed25519Verifier, Signer};
-use crdt_state::{Kind, Writer};
+use crdt_state::{Kind, RecordKey, Writer};
 use gossip::GossipConfig;
 use node_core::history::{Began, Entry};
 use node_core::{Node, NodeConfig};
@@ -53,10 +53,13 @@ pub(super) fn make(
         opening.opened.records.len(),
         found.len()
     );
-    let facts = facts::read(&opening.config, listens);
+    opening.own_addresses.listens_at(listens.port());
+    opening.own_addresses.remember(published(&replica));
+    opening.own_addresses.know_members(members(&replica));
+    let facts = facts::read(&opening.config, &opening.own_addresses);
     let config = NodeConfig {
         gossip: GossipConfig { profile: opening.config.profile, rumours: opening.config.rumours },
-        networks: opening.networks.facts.clone(),
+        networks: opening.networks.facts(),
         facts,
         boot: opening.boot,
         seed: opening.seed,
@@ -134,12 +137,22 @@ fn replica_of(
 
 /// Addresses where members were last heard.
 fn remembered(replica: &Replica) -> Vec<JoinAddr> {
+    let addresses = members(replica).take(REMEMBERED_MAX);
+    addresses.filter_map(|addr| addr.to_string().parse().ok()).collect()
+}
+
+/// The address that each other member told last.
+fn members(replica: &Replica) -> impl Iterator<Item = SocketAddr> {
     let me = replica.me();
     replica
         .keys(Kind::NODE)
         .filter_map(|key| replica.owned::<NodeDescription>(&key))
-        .filter(|(node, description)| *node != me && !description.left)
+        .filter(move |(node, description)| *node != me && !description.left)
         .filter_map(|(_, description)| description.addresses.first()?.parse().ok())
-        .take(REMEMBERED_MAX)
-        .collect()
+}
+
+/// The address that this node told last.
+fn published(replica: &Replica) -> Option<SocketAddr> {
+    let (_, description) = replica.owned::<NodeDescription>(&RecordKey::node(replica.me()))?;
+    description.addresses.first()?.parse().ok()
 }

@@ -12,6 +12,7 @@ use runtime::{ContainerContext, OpenError, ProcessConfig, ProcessDriver, RunEven
 
 use super::images::ImagePuller;
 use super::networks::{self, OpenedNetworks};
+use super::own_addresses::OwnAddresses;
 use crate::config::{Config, FleetKey};
 use crate::identity::{self, IdentityError, NodeKey};
 use crate::store::{Copied, OpenedStore, Store, StoreError};
@@ -71,6 +72,7 @@ pub(super) struct OpenedParts {
     pub(super) run_events: RunEvents,
     pub(super) volumes: Volumes,
     pub(super) networks: OpenedNetworks,
+    pub(super) own_addresses: OwnAddresses,
     pub(super) background: tokio::runtime::Handle,
 }
 
@@ -97,7 +99,8 @@ pub(super) fn open(config: Config) -> Result<OpenedParts, AgentStartError> {
     let background = tokio::runtime::Handle::current();
     let store = Images::open(&config.data_dir.join("images"), platform::this_node())?;
     let puller = ImagePuller::new(store.clone(), &config, background.clone());
-    let networks = networks::open(&config, &key, &background);
+    let own_addresses = OwnAddresses::new(&config);
+    let networks = networks::open(&config, &key, &own_addresses, &background);
     let runs = config.data_dir.join("runs");
     let mut process = ProcessConfig::new(runs, &key.node().to_string());
     let volumes = Volumes::open(&config.data_dir.join("volumes"))?;
@@ -123,6 +126,7 @@ pub(super) fn open(config: Config) -> Result<OpenedParts, AgentStartError> {
         run_events,
         volumes,
         networks,
+        own_addresses,
         config,
         background,
     })

@@ -11,6 +11,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::images::ImagePuller;
 use super::networks::Networks;
+use super::own_addresses::OwnAddresses;
 use super::refused::Refused;
 use crate::config::{Config, FleetKey};
 use crate::transport::Transport;
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     pub(super) volumes: Volumes,
     /// The networks of this machine, if it can have some.
     pub(super) networks: Option<Networks>,
+    /// The addresses by which other nodes reach this machine.
+    pub(super) own_addresses: OwnAddresses,
     /// The disk's last error, while it refuses writes.
     pub(super) disk: Mutex<Option<String>>,
     /// The key of the fleet.

@@ -111,6 +111,7 @@ fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), Agen
         puller: opening.puller,
         volumes: opening.volumes,
         networks: opening.networks.networks,
+        own_addresses: opening.own_addresses,
         disk: Mutex::new(None),
         fleet_key: Mutex::new(opening.fleet_key),
         refused: Refused::default(),

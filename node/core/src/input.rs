@@ -92,6 +92,8 @@ pub enum Input {
     },
     /// This node's end of the tunnel was looked at.
     TunnelFound(NodeTunnel),
+    /// The addresses by which other nodes reach the machine were looked at: best first.
+    AddressesFound(Vec<String>),
 }
 
 /// An order.

@@ -179,6 +179,10 @@ impl Node {
                 self.network_news = NetworkNews::everything();
                 self.addressing.on_facts_found(facts);
             }
+            Input::AddressesFound(found) => {
+                self.own_records.on_addresses_found(found);
+                self.describe(wall_ms);
+            }
             Input::TunnelFound(found) => self.addressing.on_tunnel_found(found),
             Input::ConditionsFound(found) => {
                 self.own_records.on_conditions_found(now, &found);

@@ -70,6 +70,11 @@ impl OwnRecords {
         replica.put_owned(key, &description, wall_ms);
     }
 
+    /// The machine is reached by these addresses now, best first.
+    pub fn on_addresses_found(&mut self, found: Vec<String>) {
+        self.facts.addresses = found;
+    }
+
     /// The disk was read: it has these volumes.
     pub fn on_volumes_found(&mut self, found: NodeVolumes) {
         self.volumes = Some(found);

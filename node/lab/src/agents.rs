@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
+use std::net::Ipv4Addr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -21,7 +22,10 @@ pub(super) fn start(command: &mut Command, node: &LabNode, config: &Path) -> Res
     let program = std::env::current_exe().context("cannot find the edgectl that runs")?;
     command.arg(program).arg("agent").arg("--config").arg(config);
     command.arg("--data-dir").arg(&node.data_dir).arg("--socket").arg(&node.socket);
-    let address = node.behind_router.unwrap_or(node.address);
+    let address = match node.listens_anywhere {
+        true => Ipv4Addr::UNSPECIFIED,
+        false => node.behind_router.unwrap_or(node.address),
+    };
     command.args(["--listen", &address.to_string(), "--hostname", &node.name]);
     // Settings of the operator's own shell must not reach the agents of a lab.
     for (name, _) in std::env::vars_os() {

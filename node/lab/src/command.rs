@@ -22,6 +22,9 @@ pub enum LabCommand {
         /// What the agents log
         #[arg(long, default_value = "info")]
         log: String,
+        /// Let the agents listen at all addresses of their nodes, as on real machines
+        #[arg(long)]
+        listen_anywhere: bool,
         /// Which lab
         #[command(flatten)]
         which: LabName,
@@ -126,9 +129,9 @@ impl LabName {
 /// Runs one command.
 pub fn run(command: LabCommand) -> Result<()> {
     match command {
-        LabCommand::Up { nodes, profile, log, which } => {
+        LabCommand::Up { nodes, profile, log, listen_anywhere, which } => {
             let (name, dir) = (which.name.clone(), which.dir());
-            up(&LabPlan { name, dir, nodes, profile, log })
+            up(&LabPlan { name, dir, nodes, profile, log, listen_anywhere })
         }
         LabCommand::Ls { which } => {
             print!("{}", table(&which.open()?));

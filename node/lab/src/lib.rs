@@ -51,6 +51,8 @@ pub struct LabPlan {
     pub profile: String,
     /// The log filter of the agents, as in their config.
     pub log: String,
+    /// The agents listen at all addresses of their nodes.
+    pub listen_anywhere: bool,
 }
 
 impl Lab {

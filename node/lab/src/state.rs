@@ -37,6 +37,9 @@ pub struct LabNode {
     /// Where its agent listens behind its router.
     #[serde(default)]
     pub behind_router: Option<Ipv4Addr>,
+    /// Its agent listens at all addresses of the node.
+    #[serde(default)]
+    pub listens_anywhere: bool,
     /// Its agent's data directory.
     pub data_dir: PathBuf,
     /// Its agent's API socket.
@@ -107,6 +110,7 @@ impl LabState {
             LabNode {
                 address: address(links, &plan.name, number),
                 behind_router: None,
+                listens_anywhere: plan.listen_anywhere,
                 data_dir: own.join("data"),
                 socket: own.join("edge.sock"),
                 log: own.join("agent.log"),
@@ -194,6 +198,7 @@ mod tests {
             nodes,
             profile: "lan".into(),
             log: "info".into(),
+            listen_anywhere: false,
         }
     }
 

@@ -12,11 +12,16 @@ pub struct TestLab {
 }
 
 impl TestLab {
+    #[allow(dead_code, reason = "not every test that has this file starts plain labs")]
     pub fn up(letter: char, nodes: u8) -> TestLab {
+        TestLab::up_with(letter, nodes, &[])
+    }
+
+    pub fn up_with(letter: char, nodes: u8, flags: &[&str]) -> TestLab {
         let name = format!("{letter}{}", std::process::id());
         let dir = PathBuf::from(format!("/tmp/edgelab-{name}"));
         let lab = TestLab { name, dir };
-        let up = lab.run(&["up", "-n", &nodes.to_string()]);
+        let up = lab.run(&[&["up", "-n", &nodes.to_string()], flags].concat());
         assert!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr));
         lab
     }

@@ -116,6 +116,9 @@ impl Applier {
                     // The caller may be gone: then the next plan does not have the run.
                     let _ = done.send(self.attach(run, &interfaces));
                 }
+                Some(Order::Find { done }) => {
+                    let _ = done.send(self.reporter.find(&mut self.links));
+                }
                 Some(Order::Count { done }) => {
                     let _ = done.send(self.dropped());
                 }

@@ -11,27 +11,27 @@ use tokio::sync::mpsc::WeakSender;
 
 use super::repair::Repair;
 use crate::command::Command;
-use crate::config::Config;
-use crate::facts;
+use crate::own_addresses::OwnAddresses;
 
 /// Finds the facts, and reports them to the node when they changed. Clones share what was reported.
 #[derive(Clone)]
 pub(super) struct Reporter {
-    config: Arc<Config>,
+    own_addresses: OwnAddresses,
     reported: Arc<Mutex<Reported>>,
 }
 
 #[derive(Default)]
 struct Reported {
     last: Option<NetworkFacts>,
+    addresses: Vec<String>,
     /// What is said of the tunnel, and whether the node was told.
     tunnel: (Option<NodeTunnel>, bool),
     commands: Option<WeakSender<Command>>,
 }
 
 impl Reporter {
-    pub(super) fn new(config: Config) -> Reporter {
-        Reporter { config: Arc::new(config), reported: Arc::default() }
+    pub(super) fn new(own_addresses: OwnAddresses) -> Reporter {
+        Reporter { own_addresses, reported: Arc::default() }
     }
 
     pub(super) fn connect(&self, commands: WeakSender<Command>) {
@@ -43,15 +43,18 @@ impl Reporter {
     /// What this machine's network is like now.
     pub(super) fn find(&self, links: &mut Links) -> NetworkFacts {
         let facts = self.inspect(links);
-        self.reported.lock().expect("nothing panics while it holds this").last =
-            Some(facts.clone());
+        let mut reported = self.reported.lock().expect("nothing panics while it holds this");
+        reported.last = Some(facts.clone());
+        reported.addresses = self.own_addresses.texts();
         facts
     }
 
     /// Finds the facts again, and reports them if they changed.
     pub(super) fn report(&self, links: &mut Links) {
         let facts = self.inspect(links);
+        let addresses = self.own_addresses.texts();
         let mut reported = self.reported.lock().expect("nothing panics while it holds this");
+        reported.tell_addresses(addresses);
         if reported.last.as_ref() == Some(&facts) {
             return;
         }
@@ -82,7 +85,7 @@ impl Reporter {
     }
 
     fn inspect(&self, links: &mut Links) -> NetworkFacts {
-        let data_address = facts::data_address(&self.config);
+        let data_address = self.own_addresses.data_address();
         // Without an address there is no link whose packets have a size.
         match links.survey(data_address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))) {
             Ok(survey) => NetworkFacts {
@@ -100,6 +103,19 @@ impl Reporter {
 }
 
 impl Reported {
+    /// A cable that is pulled takes all addresses away: then the last ones are the best to try.
+    fn tell_addresses(&mut self, found: Vec<String>) {
+        if found.is_empty() || self.addresses == found {
+            return;
+        }
+        let commands = self.commands.as_ref().and_then(WeakSender::upgrade);
+        let is_sent = commands
+            .is_some_and(|commands| commands.try_send(Command::Addresses(found.clone())).is_ok());
+        if is_sent {
+            self.addresses = found;
+        }
+    }
+
     /// Before the node's thread runs nobody can be told; it is made up for when it does.
     fn tell_tunnel(&mut self) {
         let (Some(said), false) = &self.tunnel else { return };

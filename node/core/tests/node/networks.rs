@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crdt_state::NetworkId;
 use crdt_state::network::Attachment;
+use crdt_state::node::NodeDescription;
 use crdt_state::spec::Runtime;
 use crdt_state::task::RunEvent;
+use crdt_state::{NetworkId, RecordKey};
 use node_core::edit::network::{BadNetwork, NetworkRequest, RangeRequest};
 use node_core::{Edit, Edited, Input, NetworkFacts, Refusal, ServiceSpec};
 
@@ -179,6 +180,23 @@ fn a_pulled_cable_takes_no_network_away() {
     assert_eq!(before.networks.len(), 1);
     host.feed(Input::NetworksFound(NetworkFacts { data_address: None, ..networks() }));
     assert_eq!(host.node.overlay_plan(), before);
+}
+
+#[test]
+fn other_addresses_of_the_machine_are_told_once() {
+    let mut host = Host::new();
+    let told = |host: &Host| {
+        let key = RecordKey::node(host.node.me());
+        let (_, said) = host.node.replica().owned::<NodeDescription>(&key).expect("it is written");
+        said.addresses
+    };
+    let found = vec!["192.0.2.7:7946".to_owned()];
+    assert_ne!(told(&host), found);
+    host.feed(Input::AddressesFound(found.clone()));
+    assert_eq!(told(&host), found);
+    let before = host.node.replica().digest();
+    host.feed(Input::AddressesFound(found));
+    assert_eq!(host.node.replica().digest(), before);
 }
 
 #[test]
