@@ -63,6 +63,11 @@ impl Filters {
     pub fn labels_hold(&self, name: &str, labels: &Labels) -> bool {
         self.0.get(name).is_none_or(|wanted| wanted.iter().all(|label| has_label(labels, label)))
     }
+
+    /// Is none of the requested labels present: `key`, or `key=value`?
+    pub fn labels_are_absent(&self, name: &str, labels: &Labels) -> bool {
+        !self.values(name).any(|label| has_label(labels, label))
+    }
 }
 
 fn has_label(labels: &Labels, wanted: &str) -> bool {
@@ -83,6 +88,21 @@ mod tests {
             Filters::parse(Some(r#"{"name": {"a": true, "b": true, "c": false}}"#), &["name"]);
         assert_eq!(list, set);
         assert!(list.expect("filters").holds("name", |name| name == "b"));
+    }
+
+    #[test]
+    fn labels_are_asked_for_and_excluded() {
+        let text = r#"{"label": ["tier"], "label!": ["keep", "tier=db"]}"#;
+        let filters = Filters::parse(Some(text), &["label", "label!"]).expect("filters");
+        let holds = |labels: &[(&str, &str)]| {
+            let pairs = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            let labels: Labels = pairs.collect();
+            filters.labels_hold("label", &labels) && filters.labels_are_absent("label!", &labels)
+        };
+        assert!(holds(&[("tier", "web")]));
+        for labels in [&[][..], &[("tier", "db")], &[("tier", "web"), ("keep", "")]] {
+            assert!(!holds(labels), "{labels:?}");
+        }
     }
 
     #[test]

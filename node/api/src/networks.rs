@@ -28,7 +28,7 @@ use super::snapshot::Snapshot;
 use super::{Answer, Api, Sent};
 
 const FILTERS: [&str; 7] = ["dangling", "driver", "id", "label", "name", "scope", "type"];
-const PRUNE_FILTERS: [&str; 2] = ["label", "until"];
+const PRUNE_FILTERS: [&str; 3] = ["label", "label!", "until"];
 
 /// The parameters of `GET /networks` and `POST /networks/prune`.
 #[derive(Debug, Default, Deserialize)]
@@ -58,7 +58,7 @@ pub async fn list(
         let is_builtin = PREDEFINED.contains(&network.name.as_str());
         let kind = if is_builtin { "builtin" } else { "custom" };
         filters.holds("name", |wanted| network.name.contains(wanted))
-            && filters.holds("id", |wanted| network.id.starts_with(wanted))
+            && filters.holds("id", |wanted| network.id.contains(wanted))
             && filters.holds("driver", |wanted| wanted == network.driver)
             && filters.holds("scope", |wanted| wanted == network.scope)
             && filters.holds("type", |wanted| wanted == kind)
@@ -161,6 +161,7 @@ pub async fn prune(
         row.services.is_empty()
             && row.network.id != NetworkId::default_network()
             && filters.labels_hold("label", &row.network.labels)
+            && filters.labels_are_absent("label!", &row.network.labels)
     };
     let mut removed = Vec::new();
     for row in snapshot.networks.iter().filter(is_unused) {

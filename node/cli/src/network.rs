@@ -108,11 +108,22 @@ mod tests {
         assert_eq!(asked.lines(), expected);
     }
 
+    /// The standard input of a test is no terminal.
+    #[tokio::test]
+    async fn nothing_is_pruned_where_nobody_can_be_asked() {
+        let (client, asked) = fake::agent(&[]).await;
+        let args = parse_for_tests(&["network", "prune"]).expect("valid");
+        let refused = prune::run(args, client).await.expect_err("nobody agreed").to_string();
+        assert!(refused.contains("edgectl network prune --force"), "{refused}");
+        assert!(asked.lines().is_empty());
+    }
+
     #[tokio::test]
     async fn the_agent_filters_what_is_pruned() {
-        const ASKED: &str = "POST /networks/prune?filters=%7B%22label%22%3A%5B%22tier%22%5D%7D";
+        const ASKED: &str = "POST /networks/prune?filters=%7B%22label%22%3A%5B%22tier%22%5D%2C\
+                             %22label%21%22%3A%5B%22keep%22%5D%7D";
         let (client, asked) = fake::agent(&[(ASKED, 200, r#"{"NetworksDeleted":["back"]}"#)]).await;
-        let line = ["network", "prune", "-f", "--filter", "label=tier"];
+        let line = ["network", "prune", "-f", "--filter", "label=tier", "--filter", "label!=keep"];
         let args = parse_for_tests(&line).expect("valid");
         assert_eq!(prune::run(args, client).await, Ok(Exit::Done));
         assert_eq!(asked.lines(), [format!("{ASKED} null")]);

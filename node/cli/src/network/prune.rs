@@ -11,12 +11,12 @@ use crate::output::{print, say};
 use crate::terminal;
 use node_docker::network::NetworksPruned;
 
-const FILTERS: [&str; 2] = ["label", "until"];
+const FILTERS: [&str; 3] = ["label", "label!", "until"];
 
 /// Flags.
 #[derive(Debug, Args)]
 pub struct PruneArgs {
-    /// Remove only what fits: label
+    /// Remove only what fits: label=KEY, label=KEY=VALUE; not what has it: label!=KEY
     #[arg(long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
     /// Do not ask
