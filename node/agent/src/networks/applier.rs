@@ -378,7 +378,8 @@ impl Applier {
     /// Logs failures when they begin, and when all are over.
     fn tell_failures(&self) {
         let now = self.failed.all().chain(self.tunnel.silent());
-        let now: Vec<String> = now.cloned().collect();
+        let mut now: Vec<String> = now.cloned().collect();
+        now.extend(self.paths.unreached(&self.plan, &self.tunnel));
         let mut told = self.failures.lock().expect("nothing panics while it holds this");
         for failure in now.iter().filter(|failure| !told.contains(failure)) {
             tracing::warn!("networks: {failure}");

@@ -60,6 +60,23 @@ impl PathLinks {
         OverlayPlan { networks, ..OverlayPlan::default() }
     }
 
+    /// The nodes that no packet reaches: VXLAN does not, and one of both ends has no tunnel.
+    pub(super) fn unreached(&self, plan: &OverlayPlan, tunnel: &NodeTunnelHolder) -> Vec<String> {
+        let found = plan.detours_to(self.detours.taken());
+        let in_vain = found.into_iter().filter_map(|(at, end)| match (tunnel.is_refused(), end) {
+            (true, _) => Some((at, "this node")),
+            (false, None) => Some((at, "it")),
+            (false, Some(_)) => None,
+        });
+        let told = in_vain.map(|(at, who)| {
+            format!(
+                "no packet of a network comes back from {at}, and {who} has no tunnel for a detour; \
+                 let UDP 4789 through between the two"
+            )
+        });
+        told.collect()
+    }
+
     /// Returns whether there is one: if not, it is tried again with the next plan or comparison.
     fn open_socket(&self, links: &Links) -> bool {
         let mut secret = [0; 8];
