@@ -234,7 +234,8 @@ impl Addressing {
         self.live = live;
         let lamport = replica.next_stamp().lamport;
         self.end_leases();
-        let mut claims = catalog.networks.claims.clone();
+        let held = catalog.networks.held_claims();
+        let mut claims: Claims = held.map(|(node, said)| (node, said.clone())).collect();
         self.note_own(&mut claims);
         self.give_up_lost(catalog, &mut claims);
         for live in self.live.clone() {
@@ -246,6 +247,10 @@ impl Addressing {
         }
         self.claim_own_addresses(catalog, &mut claims, lamport);
         self.release_unused(catalog);
+        // The last word of a node that leaves.
+        if catalog.is_leaving(self.me) && self.leases.is_empty() {
+            self.blocks.clear();
+        }
         self.pick_ports(catalog);
         self.write(replica, &catalog.networks, wall_ms)
     }

@@ -46,6 +46,11 @@ impl NodeEntry {
     pub fn is_member(&self) -> bool {
         !self.evicted && self.description.as_ref().is_some_and(|d| !d.left)
     }
+
+    /// Does it say that it has left, or begins to?
+    fn leaves(&self) -> bool {
+        self.description.as_ref().is_some_and(|said| said.left)
+    }
 }
 
 /// What a change of records affects.
@@ -57,6 +62,8 @@ pub struct Touched {
     pub nodes: bool,
     /// Services whose handovers changed: reconciled again, but not planned again.
     pub handovers: BTreeSet<ServiceId>,
+    /// Operators removed a node: its addresses are free.
+    pub evictions: bool,
     /// Services whose addresses changed, or the owner of whose name: nothing is planned again for
     /// them.
     pub named: BTreeSet<ServiceId>,
@@ -67,6 +74,7 @@ impl Touched {
     pub fn add(&mut self, other: &Touched) {
         self.services.extend(&other.services);
         self.nodes |= other.nodes;
+        self.evictions |= other.evictions;
         self.handovers.extend(&other.handovers);
         self.named.extend(&other.named);
     }
@@ -130,7 +138,10 @@ impl Catalog {
             | Kind::VOLUMES
             | Kind::CONDITIONS => {
                 touched.nodes = true;
-                self.nodes.insert(NodeId(key.id), read_node(replica, NodeId(key.id)));
+                let id = NodeId(key.id);
+                let entry = read_node(replica, id);
+                touched.evictions |= self.networks.note_evicted(id, &entry);
+                self.nodes.insert(id, entry);
             }
             Kind::NETWORK
             | Kind::NODE_NETWORKS
@@ -217,6 +228,11 @@ impl Catalog {
     /// A node's record of one slot.
     pub fn said(&self, service: ServiceId, slot: Slot, node: NodeId) -> Option<&TaskRecord> {
         self.tasks.get(&service)?.get(&(slot, node))
+    }
+
+    /// Has the node left or been removed, or does it begin to leave?
+    pub fn is_leaving(&self, id: NodeId) -> bool {
+        self.nodes.get(&id).is_some_and(|node| node.evicted || node.leaves())
     }
 
     /// The host name of a node; empty if the node has not reported it.

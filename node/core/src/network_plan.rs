@@ -138,33 +138,32 @@ impl Node {
         })
     }
 
+    /// The other nodes on a network. Who is absent stays one, since nobody else has its addresses. Who
+    /// has left gave its blocks back; who was removed from the fleet is told nothing more.
     fn peers(&self, id: NetworkId) -> BTreeMap<NodeId, Peer> {
-        let claims = self.catalog().networks.claims.iter();
-        let others = claims.filter(|(node, _)| **node != self.me());
-        let peer = |(node, said): (&NodeId, &crdt_state::network::NodeNetworks)| {
+        let claims = self.catalog().networks.held_claims();
+        let others = claims.filter(|(node, _)| *node != self.me());
+        let peer = |(node, said): (NodeId, &crdt_state::network::NodeNetworks)| {
             let blocks = said.blocks.get(&id)?;
-            let member = self.gossip().member(*node).map(|member| member.addr.ip());
+            let member = self.gossip().member(node).map(|member| member.addr.ip());
             let peer = Peer {
                 underlay: said.data_address.or(member)?,
-                mac: node_mac(*node),
+                mac: node_mac(node),
                 blocks: blocks.iter().map(|block| block.subnet).collect(),
                 underlay_mtu: said.mtu,
                 tunnel: None,
                 detour: None,
             };
-            let detour = self.tunnel_end(*node, peer.underlay);
-            Some((*node, Peer { detour, ..peer }))
+            let detour = self.tunnel_end(node, peer.underlay);
+            Some((node, Peer { detour, ..peer }))
         };
         others.filter_map(peer).collect()
     }
 
-    /// The end of the tunnel of a member that has one. Who was removed from the fleet is told nothing
-    /// more.
+    /// The end of the tunnel of a peer that has one.
     fn tunnel_end(&self, node: NodeId, reached_at: IpAddr) -> Option<TunnelEnd> {
-        let catalog = self.catalog();
-        catalog.nodes.get(&node).filter(|entry| entry.is_member())?;
-        let said = catalog.networks.tunnels.get(&node)?;
-        let NodeTunnel { refusal, public_key, port, life } = said;
+        let NodeTunnel { refusal, public_key, port, life } =
+            self.catalog().networks.tunnels.get(&node)?;
         let endpoint = SocketAddr::new(reached_at, *port);
         let end = TunnelEnd { public_key: *public_key, endpoint, life: *life, is_only_way: false };
         refusal.is_empty().then_some(end)

@@ -131,7 +131,11 @@ impl Addressing {
     ) -> Option<IpNet> {
         let taken = taken_by_services(catalog, network, std::slice::from_ref(division));
         let is_taken = |block: &IpNet| taken.iter().any(|ip| block.contains(ip));
-        let subnet = claims::choose(division, claims, (self.me, network), is_taken)?;
+        let freed = catalog.networks.freed_blocks(network);
+        let is_freed = |block: &IpNet| freed.iter().any(|other| pool::overlap(other, block));
+        let who = (self.me, network);
+        let never_used = claims::choose(division, claims, who, |b| is_taken(b) || is_freed(b));
+        let subnet = never_used.or_else(|| claims::choose(division, claims, who, is_taken))?;
         self.blocks.entry(network).or_default().push(Block { subnet, claimed: lamport });
         self.note_own(claims);
         Some(subnet)

@@ -1,20 +1,21 @@
 //! Networks as the node reads them: what operators wrote, what nodes claim, the addresses of tasks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crdt_state::network::{NodeTunnel, PickedPorts, SlotAddresses};
+use crdt_state::network::{NodeNetworks, NodeTunnel, PickedPorts, SlotAddresses};
 use crdt_state::read::{self, Network};
 use crdt_state::replica::Replica;
 use crdt_state::service::Service;
 use crdt_state::spec::Life;
 use crdt_state::task::Slot;
 use crdt_state::{Kind, NetworkId, NodeId, RecordKey, ServiceId};
+use ipnet::IpNet;
 use overlay::claims::Claims;
 use overlay::settled::{self, SettledNetwork};
 use overlay::virtual_address::{self, Asked};
 
-use super::Touched;
+use super::{NodeEntry, Touched};
 
 /// All records of networks and addresses, decoded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,8 +26,11 @@ pub struct NetworkCatalog {
     pub removed: BTreeMap<NetworkId, String>,
     /// The subnets and the number that each of them really has.
     pub settled: BTreeMap<NetworkId, SettledNetwork>,
-    /// What nodes say of themselves on networks.
+    /// What nodes say of themselves on networks, also those that operators removed.
     pub claims: Claims,
+    /// The nodes that operators removed: what they claimed does not count. It is known by that record
+    /// and not by age: who is merely absent keeps its blocks.
+    evicted: BTreeSet<NodeId>,
     /// What nodes say of their ends of the tunnel.
     pub tunnels: BTreeMap<NodeId, NodeTunnel>,
     /// The ports that nodes picked for their tasks.
@@ -96,6 +100,28 @@ impl NetworkCatalog {
         }
     }
 
+    /// Notes whether operators removed a node. Returns whether that is news.
+    pub(super) fn note_evicted(&mut self, node: NodeId, entry: &NodeEntry) -> bool {
+        match entry.evicted {
+            true => self.evicted.insert(node),
+            false => self.evicted.remove(&node),
+        }
+    }
+
+    /// What the nodes say of themselves that operators have not removed.
+    pub fn held_claims(&self) -> impl Iterator<Item = (NodeId, &NodeNetworks)> {
+        let held = self.claims.iter().filter(|(node, _)| !self.evicted.contains(node));
+        held.map(|(node, said)| (*node, said))
+    }
+
+    /// The blocks on a network of nodes that operators removed. They are given last: who has not
+    /// heard of the removal still takes them for that node's.
+    pub fn freed_blocks(&self, network: NetworkId) -> Vec<IpNet> {
+        let evicted = self.evicted.iter().filter_map(|node| self.claims.get(node));
+        let blocks = evicted.filter_map(|said| said.blocks.get(&network)).flatten();
+        blocks.map(|block| block.subnet).collect()
+    }
+
     /// The first network of a service that is encrypted.
     pub fn encrypted_of(&self, service: &Service) -> Option<&Network> {
         let mut networks = service.networks.iter().filter_map(|a| self.networks.get(&a.network));
@@ -134,9 +160,9 @@ impl NetworkCatalog {
         virtual_address::settle(&settled.ranges, asked.collect(), |ip| self.is_claimed(network, ip))
     }
 
-    /// Is the address in a block that a node has claimed?
+    /// Is the address in a block that a node holds?
     pub fn is_claimed(&self, network: NetworkId, ip: IpAddr) -> bool {
-        let blocks = self.claims.values().filter_map(|said| said.blocks.get(&network)).flatten();
+        let blocks = self.held_claims().filter_map(|(_, said)| said.blocks.get(&network)).flatten();
         blocks.into_iter().any(|block| block.subnet.contains(&ip))
     }
 }

@@ -58,6 +58,7 @@ impl Node {
     pub(super) fn is_addressed_by(&self, key: RecordKey) -> bool {
         match key.kind {
             Kind::NETWORK | Kind::NODE_NETWORKS | Kind::TUNNEL | Kind::SERVICE => true,
+            Kind::NODE | Kind::EVICTION => key.id == self.me.0,
             Kind::ADDRESSES => self.catalog().networks.addresses_owner(&key) == Some(self.me),
             _ => false,
         }
@@ -68,6 +69,7 @@ impl Node {
         let news = &mut self.network_news;
         // Who is a member, and which end of a tunnel it has.
         news.links |= touched.nodes;
+        news.claims |= touched.evictions;
         match kind {
             // Names of nodes are parts of host names.
             Kind::NODE | Kind::NETWORK => news.everything = true,

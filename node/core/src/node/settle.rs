@@ -1,6 +1,9 @@
 //! Settling: from changed records to a new plan, to orders, to further records, until nothing
 //! changes any more.
 
+use std::collections::BTreeSet;
+
+use crdt_state::RecordKey;
 use crdt_state::task::{Exit, Run, RunEvent};
 use gossip::Now;
 
@@ -188,10 +191,15 @@ impl Node {
         if self.departure.is_due(time.now) {
             self.reconciler.stop_all(time);
         }
-        if !self.reconciler.is_idle() || self.outbox.is_writing() {
+        let is_unwritten = self.replica.has_changed() || self.outbox.is_due();
+        if !self.reconciler.is_idle() || self.outbox.is_writing() || is_unwritten {
             self.departure.wait(time.now);
         } else if self.departure.finish() {
+            // Who leaves spreads no rumours any more: this one frees its addresses for others.
+            let own = BTreeSet::from([RecordKey::node_networks(self.me)]);
+            self.gossip.tell_now(&self.replica, &own);
             self.gossip.leave(time.now);
+            self.drain_gossip(time.now, time.wall_ms);
             self.outbox.push_held(Action::Departed);
         }
     }

@@ -107,9 +107,9 @@ impl Node {
     /// Who is on a network.
     pub fn network_detail(&self, id: NetworkId) -> NetworkDetail {
         let catalog = self.catalog();
-        let claims = catalog.networks.claims.iter();
+        let claims = catalog.networks.held_claims();
         let peers = claims.filter(|(_, said)| said.blocks.contains_key(&id));
-        let peers = peers.map(|(node, said)| (*node, said.data_address)).collect();
+        let peers = peers.map(|(node, said)| (node, said.data_address)).collect();
         let virtual_addresses = catalog.networks.virtual_addresses(&catalog.services, id);
         let on_it = |service: &&Service| service.networks.iter().any(|a| a.network == id);
         let services = self.services().filter(on_it).map(|service| NetworkService {

@@ -1,8 +1,13 @@
 //! Networks and nodes that are gone: a network that was removed while one of its nodes was away, and
 //! a node that is no member any more.
 
-use node_core::{Edit, Edited};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 
+use crdt_state::{NetworkId, NodeId};
+use node_core::{Edit, Edited, Input, Removal};
+
+use crate::host::{Host, addr};
 use crate::networks::{network, on};
 use crate::pair::Pair;
 
@@ -41,4 +46,107 @@ fn a_task_that_stops_on_a_removed_network_holds_up_no_other_network() {
     assert!(plan.networks.contains_key(&front) && !plan.networks.contains_key(&back));
     assert_eq!(plan.tasks[&started].interfaces.len(), 1);
     assert!(plan.tasks.contains_key(&run), "its namespace stays until it ends");
+}
+
+fn is_peer(host: &Host, id: NetworkId, node: NodeId) -> bool {
+    let in_plan = host.node.overlay_plan().networks[&id].peers.contains_key(&node);
+    let told = host.node.network_detail(id).peers.iter().any(|(peer, _)| *peer == node);
+    assert_eq!(in_plan, told, "what is applied is what is shown");
+    told
+}
+
+/// A network of five addresses; the first host has tasks on it, and `count` tasks of the second host
+/// run there.
+fn small(count: u32) -> (Pair, NetworkId) {
+    let mut pair = Pair::joined();
+    let small = network(&mut pair.hosts[0], "small", "10.9.0.0/29");
+    for (name, node, count) in [("one", "pi-1", 1), ("two", "pi-2", count)] {
+        let mut spec = on(small, name, count);
+        spec.by_name = true;
+        spec.placement.constraints = vec![format!("node.hostname=={node}")];
+        pair.hosts[0].create(spec);
+    }
+    pair.wait(5_000);
+    pair.hosts.iter_mut().for_each(|host| drop(host.start_all()));
+    pair.wait(5_000);
+    (pair, small)
+}
+
+fn given(host: &Host, network: NetworkId) -> BTreeSet<IpAddr> {
+    let plan = host.node.overlay_plan();
+    plan.networks
+        .get(&network)
+        .into_iter()
+        .flat_map(|n| n.tasks.values().flatten().copied())
+        .collect()
+}
+
+/// Five more tasks on the first host, of which as many start as there are addresses.
+fn fill(pair: &mut Pair, network: NetworkId) -> usize {
+    let mut more = on(network, "more", 5);
+    more.by_name = true;
+    more.placement.constraints = vec!["node.hostname==pi-1".into()];
+    pair.hosts[0].create(more);
+    pair.wait(5_000);
+    pair.hosts[0].start_all().len()
+}
+
+#[test]
+fn a_node_that_leaves_is_a_peer_until_its_last_task_has_ended_and_then_its_addresses_are_free() {
+    let (mut pair, small) = small(2);
+    let second = pair.hosts[1].node.me();
+    let had = given(&pair.hosts[1], small);
+    assert_eq!(had.len(), 2);
+    pair.hosts[1].feed(Input::Leave);
+    pair.wait(16_000);
+    assert!(is_peer(&pair.hosts[0], small, second), "its tasks have not stopped yet");
+    assert_eq!(given(&pair.hosts[1], small), had);
+    assert_eq!(fill(&mut pair, small), 2);
+    for run in std::mem::take(&mut pair.hosts[1].stopped).into_iter().collect::<BTreeSet<_>>() {
+        pair.hosts[1].exit(run, 0);
+    }
+    pair.wait(60_000);
+    assert!(pair.hosts[1].node.has_departed());
+    assert!(!is_peer(&pair.hosts[0], small, second));
+    pair.wait(60_000);
+    assert_eq!(pair.hosts[0].start_all().len(), 2, "the addresses that the other node had");
+    let taken = given(&pair.hosts[0], small);
+    assert!(taken.is_superset(&had), "{taken:?}");
+
+    // It joins again, with what is on its disk.
+    let disk = pair.hosts[1].disk.clone();
+    pair.hosts[1] = Host::booted_again(2, 2, disk);
+    pair.hosts[1].feed(Input::Join { addr: addr(1) });
+    pair.wait(60_000);
+    assert_eq!(given(&pair.hosts[0], small), taken, "nobody moves for it");
+    assert!(pair.hosts[1].started.is_empty(), "no address is left for its tasks");
+    let more = pair.hosts[0].node.services().find(|service| service.name == "more");
+    let id = more.expect("there").id;
+    pair.hosts[0].edit(Edit::RemoveService { id }).expect("removed");
+    pair.wait(1_000);
+    for run in std::mem::take(&mut pair.hosts[0].stopped).into_iter().collect::<BTreeSet<_>>() {
+        pair.hosts[0].exit(run, 0);
+    }
+    pair.wait(60_000);
+    pair.hosts[1].start_all();
+    pair.wait(5_000);
+    assert_eq!(given(&pair.hosts[1], small).len(), 2, "it claims again");
+    assert!(is_peer(&pair.hosts[0], small, second));
+    assert!(given(&pair.hosts[1], small).is_disjoint(&given(&pair.hosts[0], small)));
+}
+
+#[test]
+fn an_absent_node_keeps_its_addresses_and_one_that_is_removed_does_not() {
+    let (mut pair, small) = small(2);
+    let second = pair.hosts[1].node.me();
+    pair.is_heard = [false, false];
+    pair.wait(3_600_000);
+    assert_eq!(fill(&mut pair, small), 2, "two of five stay with a node that nobody hears");
+    assert!(is_peer(&pair.hosts[0], small, second));
+    let removal = Edit::RemoveNode { id: second, removal: Removal::IfGone };
+    assert_eq!(pair.hosts[0].edit(removal), Ok(Edited::Done));
+    assert!(!is_peer(&pair.hosts[0], small, second));
+    pair.wait(60_000);
+    assert_eq!(pair.hosts[0].start_all().len(), 2);
+    assert_eq!(given(&pair.hosts[0], small).len(), 5);
 }

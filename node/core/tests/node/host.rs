@@ -86,6 +86,16 @@ impl Host {
         host
     }
 
+    /// The host `pi-NO` as it starts again with what is on its disk, and with no task.
+    pub(crate) fn booted_again(no: u8, boot: u64, disk: BTreeMap<RecordKey, Vec<u8>>) -> Host {
+        let mut host =
+            Host::boot_as(facts(no), replica_of(no, boot, &disk), boot, Vec::new(), None);
+        for (key, bytes) in disk {
+            host.disk.entry(key).or_insert(bytes);
+        }
+        host
+    }
+
     fn boot_as(
         facts: NodeFacts,
         replica: Replica,
