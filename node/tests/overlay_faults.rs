@@ -1,272 +1,47 @@
 //! What clients of a network notice when agents, links, rules and nodes fail, and what is left of a
 //! fleet that ends. As root only.
 
+#[path = "overlay_faults/agents.rs"]
+mod agents;
 #[path = "lab/busybox_image.rs"]
 mod busybox_image;
+#[path = "overlay_faults/dead_node.rs"]
+mod dead_node;
 #[path = "overlay_faults/fleet.rs"]
 mod fleet;
+#[path = "overlay_faults/leftovers.rs"]
+mod leftovers;
 #[path = "overlay_faults/load.rs"]
 mod load;
+#[path = "overlay_faults/moved.rs"]
+mod moved;
+#[path = "overlay_faults/partition.rs"]
+mod partition;
+#[path = "overlay_faults/repairs.rs"]
+mod repairs;
+#[path = "overlay_faults/shop.rs"]
+mod shop;
+#[path = "overlay_faults/silence.rs"]
+mod silence;
 #[path = "lab/test_lab.rs"]
 mod test_lab;
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
-
-use fleet::{Fleet, Task, address_in, first_processes, run_in, until_within, virtual_address};
-use load::{ECHO_PORT, Echo, Load};
-
-/// Three nodes with a network `back`, a service `web` with a task on each, and a task `cli` on each
-/// node, from which clients ask.
-struct Shop {
-    fleet: Fleet,
-    web: Vec<Task>,
-    cli: Vec<Task>,
-    virtual_address: IpAddr,
-    /// In each task of `web`.
-    _echoes: Vec<Echo>,
-}
-
-impl Shop {
-    fn open(letter: char) -> Option<Shop> {
-        let fleet = Fleet::open(letter, 3)?;
-        fleet.create_network(&["back"]);
-        let web = ["--network", "back", "--replicas", "3", "--publish", "8080:80"];
-        fleet.create_web(2, "web", &web);
-        fleet.create_idle(3, "cli", &["--network", "back", "--mode", "global"]);
-        let mut cli = fleet.await_tasks(1, "cli", 3);
-        cli.sort_by_key(|task| task.node);
-        let mut web = fleet.await_tasks(1, "web", 3);
-        web.sort_by_key(|task| task.node);
-        assert_eq!(web.iter().map(|task| task.node).collect::<Vec<_>>(), [1, 2, 3]);
-        let virtual_address = virtual_address(&fleet, "web");
-        let _echoes = web.iter().map(|task| Echo::begin(&task.space)).collect();
-        let shop = Shop { fleet, web, cli, virtual_address, _echoes };
-        shop.await_all(3);
-        Some(shop)
-    }
-
-    /// Waits until this many tasks answer through the virtual address and through every node's port.
-    fn await_all(&self, count: usize) {
-        for node in self.fleet.nodes() {
-            let (inside, outside) = (self.by_virtual_address(node), self.by_port(node));
-            for load in [inside, outside] {
-                let answers = |load: &Load| load.answers().len() == count;
-                self.fleet.until("all tasks answer", || answers(&load));
-                load.end();
-            }
-        }
-    }
-
-    /// Clients in the task `cli` of a node.
-    fn by_virtual_address(&self, node: u8) -> Load {
-        let space = &self.cli[usize::from(node) - 1].space;
-        Load::http("virtual address", space, SocketAddr::new(self.virtual_address, 80))
-    }
-
-    /// Clients on another node.
-    fn by_port(&self, node: u8) -> Load {
-        let to = SocketAddr::new(self.fleet.address(node).into(), 8080);
-        Load::http("published port", &self.fleet.host(node % 3 + 1), to)
-    }
-
-    fn udp_by_virtual_address(&self, node: u8) -> Load {
-        let space = &self.cli[usize::from(node) - 1].space;
-        Load::udp("UDP", space, SocketAddr::new(self.virtual_address, ECHO_PORT))
-    }
-
-    /// From the task `cli` of one node to the task of `web` of another.
-    fn udp_to_task(&self, from: u8, to: u8) -> Load {
-        let address = address_in(&self.web[usize::from(to) - 1].space).expect("an address");
-        let to = SocketAddr::new(IpAddr::V4(address), ECHO_PORT);
-        Load::udp("UDP to a task", &self.cli[usize::from(from) - 1].space, to)
-    }
-}
-
-/// Within this time the first node repairs what somebody else changed: it looks every second, and
-/// the machine may be busy.
-const REPAIR_MAX: Duration = Duration::from_millis(2_500);
-
-impl Shop {
-    /// Does every way in and out of the first node work?
-    fn is_whole(&self) -> bool {
-        let web = |node: usize| address_in(&self.web[node - 1].space).map(IpAddr::V4);
-        let (Some(first), Some(second)) = (web(1), web(2)) else { return false };
-        let (port, own) = (8080, IpAddr::V4(self.fleet.address(1)));
-        let asks = [
-            (&self.cli[0].space, SocketAddr::new(self.virtual_address, 80)),
-            (&self.cli[0].space, SocketAddr::new(first, 80)),
-            (&self.cli[0].space, SocketAddr::new(second, 80)),
-            (&self.cli[1].space, SocketAddr::new(first, 80)),
-            (&self.fleet.host(1), SocketAddr::new(own, port)),
-            (&self.fleet.host(2), SocketAddr::new(own, port)),
-            (&self.fleet.host(1), SocketAddr::new(IpAddr::V4(self.fleet.address(2)), port)),
-        ];
-        // Each virtual address and port leads to any of three tasks.
-        let answers =
-            |(space, to): &(&PathBuf, SocketAddr)| (0..3).all(|_| load::answers(space, *to));
-        asks.iter().all(answers)
-    }
-
-    /// Somebody disturbs the first node: it is as before in time, and tells what it made again.
-    fn repairs(&self, what: &str, told: Option<&str>, disturb: impl FnOnce()) {
-        let repairs = || -> Vec<String> {
-            let events = self.fleet.events(1);
-            let repair = |row: &&str| row.contains(" repair ");
-            events.lines().filter(repair).map(str::to_owned).collect()
-        };
-        let before = repairs().len();
-        disturb();
-        let begun = Instant::now();
-        until_within(REPAIR_MAX, what, || self.is_whole());
-        eprintln!("{what}: whole after {:?}", begun.elapsed());
-        let Some(told) = told else { return };
-        let is_told = || repairs()[before..].iter().any(|row| row.contains(told));
-        until_within(REPAIR_MAX, &format!("{what} is told: {told}"), is_told);
-    }
-}
-
-/// Keeps the first node's agent busy: tasks come and go all the time, and somebody reads its counters.
-struct Noise {
-    is_over: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Noise {
-    fn begin(fleet: &Fleet) -> Noise {
-        fleet.create_idle(1, "noise", &["--network", "back", "--constraint", "node.hostname==n1"]);
-        let is_over = Arc::new(AtomicBool::new(false));
-        let socket = fleet.lab.dir.join("n1/edge.sock");
-        let scale = |count: usize| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_edgectl"));
-            command.arg("-H").arg(&socket).args(["service", "scale", "-d"]);
-            command.arg(format!("noise={count}")).stdout(Stdio::null());
-            command
-        };
-        let (mut more, mut fewer) = (scale(2), scale(1));
-        let comes_and_goes = move || {
-            more.status().expect("it was built for this test");
-            std::thread::sleep(Duration::from_millis(300));
-            fewer.status().expect("it was built for this test");
-            std::thread::sleep(Duration::from_millis(300));
-        };
-        let reads = {
-            let socket = socket.clone();
-            move || {
-                let mut stream = UnixStream::connect(&socket).expect("the agent runs");
-                stream.write_all(b"GET /edge/counters HTTP/1.0\r\n\r\n").expect("written");
-                let mut answer = String::new();
-                stream.read_to_string(&mut answer).expect("an answer");
-                assert!(answer.contains("networks.dropped"), "{answer}");
-                std::thread::sleep(Duration::from_millis(100));
-            }
-        };
-        let repeat = |mut each: Box<dyn FnMut() + Send>| {
-            let is_over = is_over.clone();
-            std::thread::spawn(move || {
-                while !is_over.load(Ordering::Relaxed) {
-                    each();
-                }
-            })
-        };
-        let threads = vec![repeat(Box::new(comes_and_goes)), repeat(Box::new(reads))];
-        Noise { is_over, threads }
-    }
-
-    fn end(self) {
-        self.is_over.store(true, Ordering::Relaxed);
-        for thread in self.threads {
-            thread.join().expect("it did not panic");
-        }
-    }
-}
+use shop::Shop;
 
 #[test]
 fn clients_notice_no_agent_and_only_what_a_dead_node_had() {
-    let Some(shop) = Shop::open('r') else { return };
-    check_agents_killed_under_load(&shop);
-    check_repairs(&shop);
+    let Some(mut shop) = Shop::open('r') else { return };
+    agents::check_agents_killed_under_load(&shop);
+    repairs::check_repairs(&shop);
+    dead_node::check_dead_node(&mut shop);
+    leftovers::check_leave(&shop);
+    leftovers::check_down(shop);
 }
 
-/// All agents are killed and started again, while clients ask without a pause.
-fn check_agents_killed_under_load(shop: &Shop) {
-    let spaces: Vec<_> = shop.web.iter().chain(&shop.cli).map(|task| task.space.clone()).collect();
-    let before = first_processes(&spaces);
-    assert_eq!(before.len(), spaces.len());
-    let mut loads: Vec<Load> = (1..=3).map(|node| shop.by_virtual_address(node)).collect();
-    loads.extend((1..=3).map(|node| shop.by_port(node)));
-    loads.extend((1..=3).map(|node| shop.udp_by_virtual_address(node)));
-    loads.extend((1..=3).map(|node| shop.udp_to_task(node, node % 3 + 1)));
-    let go_on = |what: &str| {
-        let answered: Vec<usize> = loads.iter().map(Load::answered).collect();
-        let is_more = |(load, before): (&Load, &usize)| load.answered() > before + 20;
-        shop.fleet.until(what, || loads.iter().zip(&answered).all(is_more));
-    };
-    go_on("all clients are answered");
-    for node in shop.fleet.nodes() {
-        shop.fleet.kill_agent(node);
-    }
-    go_on("all clients are answered without agents");
-    // A start complains about the agents that are still missing, except the last.
-    for node in ["n1", "n2"] {
-        shop.fleet.lab.run(&["start", node]);
-    }
-    shop.fleet.lab.succeed(&["start", "n3"]);
-    for node in shop.fleet.nodes() {
-        let is_up = |row: &str| row.split_whitespace().last() == Some("Ready");
-        let rows = || shop.fleet.edgectl(node, &["node", "ls", "--format", "{{.Status}}"]);
-        shop.fleet.until("the agents know each other", || {
-            rows().lines().filter(|r| is_up(r)).count() == 3
-        });
-        shop.fleet
-            .until("the agents know their tasks", || shop.fleet.tasks(node, "web").len() == 3);
-    }
-    go_on("all clients are answered after that");
-    for load in loads {
-        load.end_without_failure();
-    }
-    assert_eq!(first_processes(&spaces), before, "nothing was restarted");
-}
-
-/// Links are set down and up, rules flushed and devices removed on the first node, one after the
-/// other, while the agent is busy with other things.
-fn check_repairs(shop: &Shop) {
-    let fleet = &shop.fleet;
-    let host = fleet.host(1);
-    let task = shop.cli[0].space.clone();
-    let network = fleet.network_spaces(1).into_iter();
-    // The other one is that of probes.
-    let mut network = network.filter(|space| run_in(space, &["ip", "link"]).contains("uplink"));
-    let network = network.next().expect("the network's namespace");
-    let links = run_in(&host, &["ip", "-o", "link"]);
-    let own = links.split_whitespace().find(|word| word.starts_with("ec")).expect("one of ours");
-    let own = own.split('@').next().expect("a name");
-    let (links, rules) = ("network=back, what=links", "network=back, what=rules");
-    let (links, rules) = (Some(links), Some(rules));
-    let noise = Noise::begin(fleet);
-    let flap = |space: &Path, link: &str| {
-        for state in ["down", "up"] {
-            run_in(space, &["ip", "link", "set", link, state]);
-        }
-    };
-    let remove = |space: &Path, link: &str| drop(run_in(space, &["ip", "link", "delete", link]));
-    let flush = |space: &Path| drop(run_in(space, &["nft", "flush", "ruleset"]));
-    shop.repairs("the underlay's link flaps", None, || flap(&host, "eth0"));
-    shop.repairs("the VXLAN device flaps", links, || flap(&network, "vxlan0"));
-    shop.repairs("the network's link to the node flaps", links, || flap(&network, "uplink"));
-    shop.repairs("the node's link to the network flaps", links, || flap(&host, own));
-    shop.repairs("the interface of a task flaps", links, || flap(&task, "eth0"));
-    shop.repairs("the node's rules are flushed", Some("what=rules"), || flush(&host));
-    shop.repairs("the network's rules are flushed", rules, || flush(&network));
-    shop.repairs("the VXLAN device is removed", links, || remove(&network, "vxlan0"));
-    shop.repairs("the link to the network is removed", links, || remove(&host, own));
-    shop.repairs("the interface of a task is removed", links, || remove(&task, "eth0"));
-    noise.end();
+#[test]
+fn a_healed_fleet_has_one_task_for_every_address_and_finds_a_node_that_moved() {
+    let Some((fleet, base)) = partition::open('s') else { return };
+    partition::check_partition(&fleet, &base);
+    moved::check_moved(&fleet, &base);
+    silence::check_silence(&fleet, &base);
 }

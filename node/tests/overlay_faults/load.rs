@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,8 +19,12 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// second, and that is an answer.
 const TIMEOUT: Duration = Duration::from_secs(4);
 
+/// The same of hasty clients: a packet that is lost is sent again once.
+const HASTE: Duration = Duration::from_millis(1_500);
+
 /// One request.
 pub struct Request {
+    pub begun: Instant,
     pub took: Duration,
     /// What was answered.
     pub outcome: Result<String, String>,
@@ -46,9 +50,15 @@ impl Load {
         Load::start(what, space, 2, move || move || http(to, TIMEOUT))
     }
 
+    /// Clients that give up soon, so that at every moment some request begins, also while some of the
+    /// tasks do not answer. Few: busybox lets nine connections wait, and drops the tenth.
+    pub fn hasty_http(what: &'static str, space: &Path, to: SocketAddr) -> Load {
+        Load::start(what, space, 2, move || move || http(to, HASTE))
+    }
+
     /// Datagrams that are sent back, from one port.
     pub fn udp(what: &'static str, space: &Path, to: SocketAddr) -> Load {
-        Load::start(what, space, 1, move || {
+        Load::start(what, space, 3, move || {
             let socket = UdpSocket::bind("0.0.0.0:0").expect("a free port");
             socket.connect(to).expect("a route");
             socket.set_read_timeout(Some(TIMEOUT)).expect("a time");
@@ -75,7 +85,7 @@ impl Load {
                     let begun = Instant::now();
                     let outcome = ask().map_err(|error| error.to_string());
                     shared.answered.fetch_add(usize::from(outcome.is_ok()), Ordering::Relaxed);
-                    let request = Request { took: begun.elapsed(), outcome };
+                    let request = Request { begun, took: begun.elapsed(), outcome };
                     shared.requests.lock().expect("nothing panics here").push(request);
                     std::thread::sleep(PAUSE);
                 }
@@ -141,20 +151,62 @@ fn http(to: SocketAddr, timeout: Duration) -> io::Result<String> {
     }
 }
 
-/// Sends a number and waits until it comes back.
+/// Sends a number and waits until it comes back. Who sent it back.
 fn echoed(socket: &UdpSocket, number: u64) -> io::Result<String> {
     socket.send(&number.to_be_bytes())?;
-    let mut answer = [0; 8];
+    let mut answer = [0; 9];
     loop {
         let len = socket.recv(&mut answer)?;
         // What came too late was counted as lost.
-        if answer[..len] == number.to_be_bytes() {
-            return Ok(number.to_string());
+        if answer[..len.min(8)] == number.to_be_bytes() {
+            return Ok(answer[8].to_string());
         }
     }
 }
 
-/// Sends back what comes in the namespace of a task: every datagram, and every line of a connection.
+/// A connection that is kept, and on which something is said ten times a second.
+pub struct Conversation {
+    is_over: Arc<AtomicBool>,
+    /// Who answers.
+    pub with: u8,
+    thread: JoinHandle<io::Result<usize>>,
+}
+
+impl Conversation {
+    pub fn begin(space: &Path, to: SocketAddr) -> Conversation {
+        let (first, answered) = std::sync::mpsc::channel();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let (ended, space) = (is_over.clone(), space.to_owned());
+        let thread = std::thread::spawn(move || {
+            enter(&space);
+            let mut stream = TcpStream::connect_timeout(&to, TIMEOUT)?;
+            stream.set_read_timeout(Some(TIMEOUT))?;
+            for round in 0.. {
+                let (word, mut answer) = ([round as u8], [0; 2]);
+                stream.write_all(&word)?;
+                stream.read_exact(&mut answer)?;
+                assert_eq!(answer[..1], word);
+                // Only the first is waited for.
+                let _ = first.send(answer[1]);
+                if ended.load(Ordering::Relaxed) {
+                    return Ok(round);
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            unreachable!("there are more numbers than time")
+        });
+        Conversation { is_over, with: answered.recv().expect("an answer"), thread }
+    }
+
+    /// How often it was answered, or why not any more.
+    pub fn end(self) -> io::Result<usize> {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.thread.join().expect("it does not panic")
+    }
+}
+
+/// Sends back what comes in the namespace of a task, with a number behind it that says who it is:
+/// every datagram, and every byte of a connection.
 pub struct Echo {
     is_over: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -164,24 +216,45 @@ pub struct Echo {
 pub const ECHO_PORT: u16 = 7;
 
 impl Echo {
-    pub fn begin(space: &Path) -> Echo {
+    pub fn begin(space: &Path, who: u8) -> Echo {
         let is_over = Arc::new(AtomicBool::new(false));
-        let (ended, space) = (is_over.clone(), space.to_owned());
-        let (ready, is_ready) = std::sync::mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            enter(&space);
+        let path = space.to_owned();
+        let opened = std::thread::spawn(move || {
+            enter(&path);
             let socket = UdpSocket::bind(("0.0.0.0", ECHO_PORT)).expect("a free port");
-            socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a time");
-            ready.send(()).expect("it is waited for");
+            let listener = TcpListener::bind(("0.0.0.0", ECHO_PORT)).expect("a free port");
+            (socket, listener)
+        });
+        let (socket, listener) = opened.join().expect("it does not panic");
+        let poll = Some(Duration::from_millis(50));
+        socket.set_read_timeout(poll).expect("a time");
+        listener.set_nonblocking(true).expect("it can");
+        let ended = is_over.clone();
+        let datagrams = std::thread::spawn(move || {
             let mut bytes = [0; 64];
             while !ended.load(Ordering::Relaxed) {
-                if let Ok((len, from)) = socket.recv_from(&mut bytes) {
-                    let _ = socket.send_to(&bytes[..len], from);
+                if let Ok((len, from)) = socket.recv_from(&mut bytes[..63]) {
+                    bytes[len] = who;
+                    let _ = socket.send_to(&bytes[..=len], from);
                 }
             }
         });
-        is_ready.recv().expect("it listens");
-        Echo { is_over, threads: vec![thread] }
+        let ended = is_over.clone();
+        let connections = std::thread::spawn(move || {
+            let mut open: Vec<TcpStream> = Vec::new();
+            while !ended.load(Ordering::Relaxed) {
+                open.extend(listener.accept().map(|(stream, _)| stream));
+                for stream in &mut open {
+                    stream.set_nonblocking(true).expect("it can");
+                    let mut byte = [0; 1];
+                    if stream.read(&mut byte).is_ok_and(|len| len == 1) {
+                        let _ = stream.write_all(&[byte[0], who]);
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        Echo { is_over, threads: vec![datagrams, connections] }
     }
 }
 

@@ -205,8 +205,8 @@ impl Links {
         applied
     }
 
-    /// Did somebody else change links, addresses or routes of ours since the last call, or since our
-    /// own last change? [`Links::apply`] finds and repairs it.
+    /// Did somebody, perhaps these links themselves, change links, addresses or routes of ours since
+    /// the last call? [`Links::apply`] finds and repairs what somebody else did.
     pub fn is_disturbed(&mut self) -> bool {
         let watches = self.networks.values_mut().filter_map(|network| network.watch.as_mut());
         let watches = watches.chain(&mut self.host_watch);

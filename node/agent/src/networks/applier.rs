@@ -51,8 +51,6 @@ pub(super) struct Applier {
     carried: Option<TunnelPlan>,
     compared_at: Instant,
     looked_at: Instant,
-    /// Did somebody else change links, addresses or routes since they were compared?
-    is_disturbed: bool,
     told: DroppedPackets,
     paths: PathLinks,
 }
@@ -99,7 +97,6 @@ impl Applier {
             carried: None,
             compared_at: Instant::now(),
             looked_at: Instant::now(),
-            is_disturbed: false,
             told: DroppedPackets::default(),
             paths,
         }
@@ -203,6 +200,9 @@ impl Applier {
     /// something was changed.
     fn apply_links(&mut self) -> BTreeSet<NetworkId> {
         self.compared_at = Instant::now();
+        // What is told from here on is not discarded, though most of it is what this does: somebody
+        // else may change something meanwhile. The next look finds nothing to do, or that.
+        self.links.is_disturbed();
         let linked = self.paths.linked(&self.plan, &self.tunnel);
         self.carried = linked.tunnel();
         let tunnel = self.carried.clone();
@@ -212,8 +212,6 @@ impl Applier {
         failures.extend(self.tunnel.finish(tunnel.as_ref(), foreign, &self.links));
         self.reporter.report_tunnel(&self.tunnel.said());
         self.paths.tell_prober(&self.plan, &self.links);
-        self.forget_own_changes();
-        self.is_disturbed = false;
         if applied.changes > 0 {
             tracing::debug!("networks: {} changes in the kernel", applied.changes);
         }
@@ -224,19 +222,8 @@ impl Applier {
         applied.networks
     }
 
-    /// Before this thread changes links: what the kernel told until now was done by somebody else.
-    fn note_disturbance(&mut self) {
-        self.is_disturbed |= self.links.is_disturbed();
-    }
-
-    /// After this thread changed links: what it did is no disturbance.
-    fn forget_own_changes(&mut self) {
-        self.links.is_disturbed();
-    }
-
     /// Brings these tasks to the interfaces that they are to have.
     fn apply_tasks(&mut self, runs: &[Run]) {
-        self.note_disturbance();
         for run in runs {
             let result = match self.plan.tasks.get(run) {
                 None => self.links.detach_later(*run),
@@ -252,22 +239,16 @@ impl Applier {
                 tracing::warn!("networks: {error}");
             }
         }
-        self.forget_own_changes();
     }
 
     fn detach_next(&mut self) {
-        self.note_disturbance();
         if let Err(error) = self.links.detach_next() {
             tracing::warn!("networks: {error}");
         }
-        self.forget_own_changes();
     }
 
     fn attach(&mut self, run: Run, interfaces: &[TaskInterface]) -> Result<PathBuf, String> {
-        self.note_disturbance();
-        let attached = self.links.attach(run, interfaces);
-        self.forget_own_changes();
-        let path = attached.map_err(|error| error.to_string())?;
+        let path = self.links.attach(run, interfaces).map_err(|error| error.to_string())?;
         self.resolvers.apply(&self.plan, &self.links);
         Ok(path)
     }
@@ -318,8 +299,7 @@ impl Applier {
             let dropped = self.dropped();
             self.told.tell(dropped);
         }
-        self.note_disturbance();
-        let is_disturbed = self.is_disturbed;
+        let is_disturbed = self.links.is_disturbed();
         let is_detour_over = self.paths.detours.close();
         let is_wanted = is_due
             || is_disturbed
