@@ -241,6 +241,20 @@ fn a_container_asks_the_servers_and_domains_of_its_service_and_waits_for_the_nex
     );
     assert!(office.resolve("cli", "dns.inner").contains(&server), "the fleet's names stay");
 
+    // A network with IPv6 only: no other address, and no answer of the other family.
+    office.succeed(&["network", "create", "--ipv6", "--ipv4=false", "six"]);
+    office.create("six", &["--network", "six"]);
+    office.until("it resolves itself", || office.resolve("six", "six").contains("Name:"));
+    assert!(
+        office.inside("six", &["ping", "-c", "1", "-W", "2", "six"]).contains(" 0% packet loss")
+    );
+    let links = office.inside("six", &["/bin/busybox", "ip", "-o", "addr"]);
+    assert!(
+        !links.lines().any(|line| line.contains(" inet ") && !line.contains(" lo ")),
+        "{links}"
+    );
+    assert!(links.lines().any(|line| line.contains(" inet6 ") && line.contains("eth0")), "{links}");
+
     // Queries wait while the agent is killed and started.
     let client = NameClient::begin(office.namespace("both").expect("it runs"));
     office.until("it is answered", || client.answers() > 10);
