@@ -10,7 +10,7 @@ use crdt_state::node::Availability;
 use crdt_state::service::{self, NameConflict, Service};
 use crdt_state::spec::{self, Facet, Life, Scale, Template};
 use crdt_state::{ImageFact, Kind, NodeId, RecordKey, ServiceId, Stamp, StoreId, Writer, wire};
-use node_core::Edit;
+use node_core::{Edit, NetworkConflict};
 
 use super::failure::Failure;
 use super::snapshot::Snapshot;
@@ -24,11 +24,12 @@ pub async fn list(State(api): State<Api>) -> Result<Json<Vec<Row>>, Failure> {
     let snapshot = Snapshot::latest(&api).await?;
     let found = api.read(|node, _| {
         let replica = node.replica();
-        (replica.conflicts(), service::name_conflicts(replica))
+        (replica.conflicts(), service::name_conflicts(replica), node.network_conflicts())
     });
-    let (facets, names) = found.await?;
+    let (facets, names, networks) = found.await?;
     let mut rows: Vec<Row> = facets.iter().map(|found| facet_row(found, &snapshot)).collect();
     rows.extend(names.iter().map(|found| name_row(found, &snapshot)));
+    rows.extend(networks.into_iter().map(network_row));
     Ok(Json(rows))
 }
 
@@ -104,6 +105,15 @@ fn name_row(conflict: &NameConflict, snapshot: &Snapshot) -> Row {
         winner: value(&conflict.owner),
         losers: conflict.others.iter().map(value).collect(),
     }
+}
+
+/// There is nothing to pick: the sentence says what to do.
+fn network_row(found: NetworkConflict) -> Row {
+    let NetworkConflict { key, name, what, detail } = found;
+    let kind = if key.kind == Kind::NETWORK { "network" } else { "service" };
+    let winner = ConflictValue { value: detail, ..ConflictValue::default() };
+    let (key, kind, facet) = (show_key(key), kind.to_owned(), what.to_owned());
+    Row { key, kind, name, facet, winner, ..Row::default() }
 }
 
 fn subject(conflict: &Conflict, snapshot: &Snapshot) -> (&'static str, String) {

@@ -215,7 +215,12 @@ pub fn resolve(snapshot: &Snapshot, spec: &mut ServiceSpec) -> Result<Option<Str
         attachment.target = match target {
             DEFAULT_NETWORK => NetworkId::default_network().to_string(),
             id if id == NetworkId::default_network().to_string() => continue,
-            _ => snapshot.network(target)?.network.id.to_string(),
+            _ => match (snapshot.network(target), target.parse::<NetworkId>()) {
+                (Ok(row), _) => row.network.id.to_string(),
+                // A service may go on with one that was removed: the edit decides.
+                (Err(_), Ok(_)) => continue,
+                (Err(failure), Err(_)) => return Err(failure),
+            },
         };
     }
     Ok(None)

@@ -81,7 +81,9 @@ fn current(view: &TaskView, status: &TaskStatus, of: TaskContext<'_>, after_ms: 
     task.updated_at = Timestamp(attempt.wall_ms);
     task.status = attempt_status(attempt, status.id);
     task.status.port_status = host_ports(&task.status, of, status.id);
-    if attempt.state < TaskState::Running && task.status.err.is_empty() {
+    let is_up = attempt.state == TaskState::Running
+        && matches!(attempt.health, Health::Unchecked | Health::Healthy);
+    if (attempt.state < TaskState::Running || is_up) && task.status.err.is_empty() {
         task.status.err = view.reason.clone().unwrap_or_default();
     }
     if let Some(ms) = view.unreachable_ms {

@@ -169,8 +169,12 @@ fn row(conflict: &Conflict, value: &ConflictValue, outcome: &str, number: String
         facet: conflict.facet.clone(),
         outcome: outcome.to_owned(),
         node: value.node.clone(),
-        written: output::age(now(), value.written_at)
-            .map_or_else(|| value.written_at.to_rfc3339(), ago),
+        // What follows from several writes was written by nobody.
+        written: match value.node.as_str() {
+            "" => String::new(),
+            _ => output::age(now(), value.written_at)
+                .map_or_else(|| value.written_at.to_rfc3339(), ago),
+        },
         value: value.value.clone(),
     }
 }

@@ -346,7 +346,7 @@ impl Addressing {
             return Err(format!("network {name} is encrypted, and this node cannot: {refusal}"));
         }
         let lease = self.leases.get(&start.run.task);
-        interfaces::check(lease, service)?;
+        interfaces::check(lease, service, &catalog.networks)?;
         start.interfaces = interfaces::of_lease(lease, &catalog.networks)?;
         self.check_picked_ports(start.run.task, service)?;
         start.template.container.network = NetworkMode::None;

@@ -75,7 +75,7 @@ impl Editor<'_> {
         let endpoint = self.endpoint(id, spec, None)?;
         let spec = &ServiceSpec { endpoint, ..spec.clone() };
         self.check_aliases(id, spec, None)?;
-        self.check_networks(&spec.networks)?;
+        self.check_networks(&spec.networks, &[])?;
         let balancing = self.balancing(id, spec, None);
         let key = RecordKey::service(id);
         let created = self.replica.next_stamp();
@@ -122,7 +122,7 @@ impl Editor<'_> {
         let endpoint = self.endpoint(id, spec, Some(&held))?;
         let spec = &ServiceSpec { endpoint, ..on_its_networks(spec, &held) };
         self.check_aliases(id, spec, Some(&held))?;
-        self.check_networks(&spec.networks)?;
+        self.check_networks(&spec.networks, &held.networks)?;
         let balancing = self.balancing(id, spec, Some(&held));
         let key = RecordKey::service(id);
         if *spec != ServiceSpec::of(&held) {

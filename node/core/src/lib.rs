@@ -50,6 +50,6 @@ pub use input::{Action, Input};
 pub use node::{Node, NodeConfig, NodeTimer};
 pub use own_records::NodeFacts;
 pub use report::{
-    NetworkDetail, NetworkRow, NetworkService, NetworkTask, NodeReport, NodeRow, Rollout,
-    RolloutState, TaskView, UnfitRow, VolumeRow,
+    NetworkConflict, NetworkDetail, NetworkRow, NetworkService, NetworkTask, NodeReport, NodeRow,
+    Rollout, RolloutState, TaskView, UnfitRow, VolumeRow,
 };

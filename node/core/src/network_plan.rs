@@ -18,7 +18,7 @@ use overlay::plan::{
 };
 use overlay::tunnel::{tunnel_address, tunnel_mtu};
 
-use crate::addressing::{LiveTask, gateway_network};
+use crate::addressing::{Lease, LiveTask, gateway_network};
 use crate::catalog::NetworkCatalog;
 use crate::network_news::NetworkNews;
 use crate::network_state::NetworkState;
@@ -82,7 +82,9 @@ impl Node {
     fn task_plan(&self, live: &LiveTask) -> Option<(Run, TaskPlan)> {
         // Also a task whose only address went to somebody else, until there is another: a
         // namespace that was made anew would not be that of its process.
-        self.addressing().leases().get(&live.task).filter(|lease| !lease.interfaces.is_empty())?;
+        // So also a task of which every network was removed.
+        let is_made = |lease: &&Lease| live.has_begun || !lease.interfaces.is_empty();
+        self.addressing().leases().get(&live.task).filter(is_made)?;
         let interfaces = self.addressing().interfaces(live.task, self.catalog());
         let service = self.catalog().services.get(&live.service);
         let said = self.catalog().said(live.service, live.slot, self.me());

@@ -23,7 +23,7 @@ mod volumes;
 mod why;
 
 pub use names::{NameMeaning, NameRow, NameService, NameStanding, NameTask};
-pub use networks::{NetworkDetail, NetworkRow, NetworkService, NetworkTask};
+pub use networks::{NetworkConflict, NetworkDetail, NetworkRow, NetworkService, NetworkTask};
 pub use nodes::NodeRow;
 pub use rollout::{Rollout, RolloutState};
 pub use tasks::TaskView;

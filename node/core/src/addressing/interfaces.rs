@@ -34,7 +34,14 @@ pub fn way_out(service: &Service, networks: &NetworkCatalog) -> Option<NetworkId
 }
 
 /// Does the task have a lease on each network of its service?
-pub fn check(lease: Option<&Lease>, service: &Service) -> Result<(), String> {
+pub fn check(
+    lease: Option<&Lease>,
+    service: &Service,
+    networks: &NetworkCatalog,
+) -> Result<(), String> {
+    if let Some(gone) = networks.removed_of(service) {
+        return Err(gone);
+    }
     let leased = lease.map_or(&[][..], |lease| lease.interfaces.as_slice());
     for attachment in &service.networks {
         if !leased.iter().any(|leased| leased.network == attachment.network) {

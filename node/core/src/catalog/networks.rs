@@ -122,6 +122,14 @@ impl NetworkCatalog {
         blocks.map(|block| block.subnet).collect()
     }
 
+    /// What is to be said of a service that names a network which was removed; `None`: it names none.
+    pub fn removed_of(&self, service: &Service) -> Option<String> {
+        let mut named = service.networks.iter().map(|attachment| attachment.network);
+        let (id, network) = named.find_map(|id| Some((id, self.removed.get(&id)?)))?;
+        let (name, command) = (&service.name, "edgectl service update --network-rm");
+        Some(format!("its network {network} was removed: {command} {id} {name}"))
+    }
+
     /// The first network of a service that is encrypted.
     pub fn encrypted_of(&self, service: &Service) -> Option<&Network> {
         let mut networks = service.networks.iter().filter_map(|a| self.networks.get(&a.network));

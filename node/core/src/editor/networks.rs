@@ -78,12 +78,18 @@ impl Editor<'_> {
         tasks.any(|task| task.networks.contains_key(&id))
     }
 
-    /// The networks of a service exist, and the default network is created when it is first used.
-    pub(super) fn check_networks(&mut self, networks: &Attachments) -> Result<(), Refusal> {
+    /// The networks of a service exist, or it `held` them before they were removed; and the default
+    /// network is created when it is first used.
+    pub(super) fn check_networks(
+        &mut self,
+        networks: &Attachments,
+        held: &[Attachment],
+    ) -> Result<(), Refusal> {
         let default = NetworkId::default_network();
         let known = &self.catalog().networks.networks;
         let mut asked = networks.iter().map(|attachment| attachment.network);
-        let is_unknown = |id: &NetworkId| *id != default && !known.contains_key(id);
+        let is_held = |id: &NetworkId| held.iter().any(|attachment| attachment.network == *id);
+        let is_unknown = |id: &NetworkId| *id != default && !known.contains_key(id) && !is_held(id);
         if let Some(id) = asked.find(is_unknown) {
             return Err(BadNetwork::Missing(id.to_string()).into());
         }

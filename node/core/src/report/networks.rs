@@ -7,9 +7,10 @@ use crdt_state::network::PickedPorts;
 use crdt_state::read::Network;
 use crdt_state::service::Service;
 use crdt_state::task::Slot;
-use crdt_state::{NetworkId, NodeId, ServiceId, TaskId};
+use crdt_state::{NetworkId, NodeId, RecordKey, ServiceId, TaskId};
 use overlay::settled::SettledNetwork;
 
+use crate::addressing::is_on_networks;
 use crate::node::Node;
 
 /// A network and what it really has.
@@ -60,7 +61,62 @@ pub struct NetworkTask {
     pub is_ready: bool,
 }
 
+/// What two sides of a partition did to networks, and what does not fit together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkConflict {
+    /// The key of the service or network that lost.
+    pub key: RecordKey,
+    /// How it is called.
+    pub name: String,
+    /// What it lost: `networks`, `name` or `ports`.
+    pub what: &'static str,
+    /// To whom, and what to do.
+    pub detail: String,
+}
+
 impl Node {
+    /// What the two sides of a partition did to networks, and what does not fit together: a network
+    /// that was removed under a service, a name that two networks have, a port of two services.
+    pub fn network_conflicts(&self) -> Vec<NetworkConflict> {
+        let catalog = self.catalog();
+        let mut found = Vec::new();
+        let mut holders = BTreeMap::new();
+        let mut services: Vec<&Service> = catalog.services.values().collect();
+        services.sort_unstable_by_key(|service| (service.created, service.id));
+        for service in services {
+            let (key, name) = (RecordKey::service(service.id), service.name.clone());
+            if let Some(detail) = catalog.networks.removed_of(service) {
+                found.push(NetworkConflict { key, name: name.clone(), what: "networks", detail });
+            }
+            let ports = service.endpoint.ports.iter().filter(|p| !p.host && p.published != 0);
+            for port in ports.filter(|_| is_on_networks(service)) {
+                let (number, protocol) = (port.published, port.protocol.as_str());
+                let holder = *holders.entry((number, protocol)).or_insert(service);
+                if holder.id != service.id {
+                    let detail = format!(
+                        "port {number}/{protocol} leads to {}, which is older: edgectl service \
+                         update --publish-rm {} {}",
+                        holder.name, port.target, service.id
+                    );
+                    let name = name.clone();
+                    found.push(NetworkConflict { key, name, what: "ports", detail });
+                }
+            }
+        }
+        for network in catalog.networks.networks.values() {
+            let owner = catalog.networks.named(&network.name);
+            if let Some(owner) = owner.filter(|owner| owner.id != network.id) {
+                let (key, name) = (RecordKey::network(network.id), network.name.clone());
+                let detail = format!(
+                    "the name means {}, which is older; this one is named by its id {}",
+                    owner.id, network.id
+                );
+                found.push(NetworkConflict { key, name, what: "name", detail });
+            }
+        }
+        found
+    }
+
     /// All networks of the fleet, by id.
     pub fn network_rows(&self) -> Vec<NetworkRow> {
         let networks = &self.catalog().networks;

@@ -29,7 +29,7 @@ pub struct TaskView {
     pub desired_running: bool,
     /// The version of the template it runs, or will run.
     pub template: TemplateVersion,
-    /// Why it does not run; absent exactly when it runs healthy or is not wanted.
+    /// Why it does not run, or what it runs without; absent when it runs healthy or is not wanted.
     pub reason: Option<String>,
     /// For how long its node has not been heard, in milliseconds: the report is that old.
     pub unreachable_ms: Option<u64>,
@@ -58,7 +58,7 @@ impl NodeReport<'_> {
                     node: Some(*node),
                     desired_running: status.desired_running,
                     template: status.template,
-                    reason: not_running(status),
+                    reason: not_running(status).or_else(|| self.runs_without(service, status)),
                     unreachable_ms,
                     status: Some(status.clone()),
                 });
@@ -78,6 +78,12 @@ impl NodeReport<'_> {
         }
         views.sort_by_key(|view| (view.slot, !view.desired_running));
         views
+    }
+
+    /// What a task that runs is without: a network of its service was removed.
+    fn runs_without(&self, service: &Service, status: &TaskStatus) -> Option<String> {
+        let is_up = status.desired_running && is_healthy(status);
+        self.catalog().networks.removed_of(service).filter(|_| is_up)
     }
 
     /// A slot that has no owner, or that its owner has not reported yet.

@@ -111,7 +111,8 @@ impl NodeReport<'_> {
         let summary = match (owner, placed) {
             (Some(node), Placed::On(_, choice)) if running => {
                 let (node, choice) = (self.shown(node), self.choice_text(choice));
-                format!("{name} runs on {node}: {choice}{note}")
+                let without = if reason.is_empty() { reason } else { format!("; {reason}") };
+                format!("{name} runs on {node}: {choice}{note}{without}")
             }
             (Some(node), _) if is_up => {
                 format!("{name} runs on {} and is NOT HEALTHY: {reason}", self.shown(node))
@@ -289,7 +290,7 @@ impl NodeReport<'_> {
                 let same = other.service == task.service && other.slot == task.slot;
                 same && other.node == owner && other.desired_running
             })?;
-            let reason = next.reason.as_ref()?;
+            let reason = next.reason.as_ref().filter(|_| !runs_healthy(next))?;
             let place = owner.map(|owner| format!(" on {}", self.shown(owner)));
             Some(HeldMove {
                 node,

@@ -150,3 +150,46 @@ fn an_absent_node_keeps_its_addresses_and_one_that_is_removed_does_not() {
     assert_eq!(pair.hosts[0].start_all().len(), 2);
     assert_eq!(given(&pair.hosts[0], small).len(), 5);
 }
+
+/// The other side of the cut has put a service on the network that is removed on this side.
+#[test]
+fn a_service_on_a_removed_network_goes_on_says_so_and_can_leave_it() {
+    let (mut pair, back, id, run) = cut_off();
+    pair.hosts[0].edit(Edit::RemoveService { id }).expect("removed");
+    assert_eq!(pair.hosts[0].edit(Edit::RemoveNetwork { id: back }), Ok(Edited::Done));
+    let mut api = on(back, "api", 1);
+    api.placement.constraints = vec!["node.hostname==pi-2".into()];
+    let api_id = pair.hosts[1].create(api.clone());
+    pair.wait(5_000);
+    let started = pair.hosts[1].start_all()[0];
+    assert_ne!(started, run);
+    pair.is_heard = [true, true];
+    pair.wait(60_000);
+    let second = &mut pair.hosts[1];
+    let plan = second.node.overlay_plan();
+    assert!(plan.tasks[&started].interfaces.is_empty(), "its namespace stays");
+    let removed =
+        format!("its network back was removed: edgectl service update --network-rm {back} api");
+    let told = |host: &Host| {
+        let tasks = host.tasks().into_iter().filter(|task| task.service == api_id);
+        tasks.filter_map(|task| task.reason).collect::<Vec<_>>()
+    };
+    assert_eq!(told(second), std::slice::from_ref(&removed));
+    let conflicts = second.node.network_conflicts();
+    assert_eq!((conflicts[0].name.as_str(), &conflicts[0].detail), ("api", &removed));
+    let why = &second.node.report(second.now).why_service(api_id)[0];
+    assert!(why.running && why.summary.ends_with(&removed), "{}", why.summary);
+    let update = |spec| Edit::UpdateService { id: api_id, version: None, spec: Box::new(spec) };
+    api.template.force_update += 1;
+    second.edit(update(api.clone())).expect("what it had does not stand in the way");
+    let front = network(second, "front", "");
+    api.networks = on(front, "api", 1).networks;
+    second.edit(update(api)).expect("it leaves the network");
+    second.wait(5_000);
+    assert_eq!(second.node.network_conflicts(), []);
+    assert!(
+        told(second).iter().all(|reason| !reason.contains("was removed")),
+        "{:?}",
+        told(second)
+    );
+}

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use crdt_state::NetworkId;
+use crdt_state::spec::PublishedPort;
+use crdt_state::{NetworkId, RecordKey};
 use node_core::Edit;
 use node_core::names::Reach;
 
@@ -139,6 +140,14 @@ fn of_two_networks_of_one_name_from_both_sides_of_a_cut_the_older_has_it() {
     let older = network(&mut pair.hosts[0], "back", "10.7.0.0/16");
     network(&mut pair.hosts[1], "front", "");
     let younger = network(&mut pair.hosts[1], "back", "10.7.0.0/16");
+    let mut services = Vec::new();
+    for (host, network, name) in [(0, older, "web"), (1, younger, "api")] {
+        let mut spec = on(network, name, 0);
+        let (published, target) = (8080, 80);
+        spec.endpoint.ports =
+            vec![PublishedPort { published, target, protocol: "tcp".into(), host: false }];
+        services.push(pair.hosts[host].create(spec));
+    }
     pair.is_heard = [true, true];
     pair.wait(60_000);
     for host in &pair.hosts {
@@ -149,5 +158,13 @@ fn of_two_networks_of_one_name_from_both_sides_of_a_cut_the_older_has_it() {
         assert_eq!(held.ranges[0].subnet.to_string(), "10.7.0.0/16");
         assert_ne!(other.ranges[0].subnet, held.ranges[0].subnet);
         assert_ne!(other.vni, held.vni);
+        let [port, name] = &host.node.network_conflicts()[..] else {
+            panic!("{:?}", host.node.network_conflicts())
+        };
+        assert_eq!((port.name.as_str(), port.what), ("api", "ports"));
+        let update = format!("edgectl service update --publish-rm 80 {}", services[1]);
+        assert_eq!(port.detail, format!("port 8080/tcp leads to web, which is older: {update}"));
+        assert_eq!((name.key, name.what), (RecordKey::network(younger), "name"));
+        assert!(name.detail.starts_with(&format!("the name means {older}, ")), "{}", name.detail);
     }
 }
