@@ -29,6 +29,7 @@ mod lifecycle;
 mod logs;
 mod lookup;
 mod names;
+mod network_failures;
 mod networks;
 mod nodes;
 mod pin;

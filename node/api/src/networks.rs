@@ -24,6 +24,7 @@ use serde::Deserialize;
 
 use super::failure::Failure;
 use super::filters::Filters;
+use super::network_failures::network_failures;
 use super::snapshot::Snapshot;
 use super::{Answer, Api, Sent};
 
@@ -129,7 +130,7 @@ pub async fn inspect(
     let id = row.network.id;
     let detail = api.read(move |node, _| node.network_detail(id)).await?;
     let mut shown = object::inspected(&snapshot, &row, &detail, detail_shown);
-    shown.edge = object::edge(&snapshot, &row, api.handle.network_failures());
+    shown.edge = object::edge(&snapshot, &row, network_failures(&api, &snapshot));
     Ok(Json(shown))
 }
 
