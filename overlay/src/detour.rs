@@ -49,6 +49,13 @@ impl LocalNetwork {
     }
 }
 
+impl LocalNetwork {
+    /// Are packets for this peer sent through the tunnel although the network is not encrypted?
+    pub fn is_detoured(&self, peer: &Peer) -> bool {
+        self.tunnel.is_none() && peer.is_in_tunnel()
+    }
+}
+
 impl OverlayPlan {
     /// The ends of the detours to these nodes, by where VXLAN would reach them; `None`: the node has
     /// no tunnel. Encrypted networks are left out.

@@ -34,6 +34,10 @@ const STEADY_SPACING_US: u64 = SECOND_US;
 /// The largest packet of a path in use is found again after so many steady probes.
 const SIZE_INTERVALS: u64 = 30;
 
+/// What an earlier life had given up is remembered for this time of the caller's clock, which begins
+/// with this life, if the node is not there.
+const REMEMBERED_US: u64 = 300 * SECOND_US;
+
 /// Between two probes of any kind: a node that comes to a fleet of hundreds sends no burst.
 const SPACING_US: u64 = SECOND_US / 50;
 
@@ -117,14 +121,17 @@ impl Paths {
                 Some(path) => path.set_target(now_us, *target),
                 None => {
                     let mut path = Path::new(now_us, *target, node.0[0]);
-                    if self.remembered.contains(node) {
+                    if self.remembered.remove(node) {
                         path.give_up();
                     }
                     self.paths.insert(*node, path);
                 }
             }
         }
-        self.remembered.clear();
+        // Members are heard of one after the other.
+        if now_us > REMEMBERED_US {
+            self.remembered.clear();
+        }
         self.set_interval();
     }
 
@@ -193,7 +200,7 @@ impl Paths {
     /// until some answers in a row have come.
     pub fn given_up(&self) -> BTreeSet<NodeId> {
         let given_up = self.paths.iter().filter(|(_, path)| path.is_given_up());
-        given_up.map(|(node, _)| *node).collect()
+        given_up.map(|(node, _)| *node).chain(self.remembered.iter().copied()).collect()
     }
 
     /// An earlier life of this node had given these paths up. Told before the targets.

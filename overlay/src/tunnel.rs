@@ -18,6 +18,14 @@ use crate::plan::{OverlayPlan, TunnelEnd};
 /// The UDP port of every tunnel.
 pub const TUNNEL_PORT: u16 = 7947;
 
+/// The UDP port of VXLAN inside the tunnel, for networks that are not encrypted: the kernel takes no
+/// two devices of one number, one port and one family, and nothing else may arrive there.
+pub const DETOUR_PORT: u16 = 7948;
+
+/// What the datagrams of a third node add, which passes packets on: headers of IPv6 and UDP, and
+/// WireGuard's.
+pub const RELAY_OVERHEAD: u32 = 40 + 8 + WIREGUARD;
+
 /// Where the addresses of all tunnels are: a random part of the private addresses (RFC 4193).
 const PREFIX: [u8; 6] = [0xfd, 0x8d, 0x5d, 0xbf, 0x12, 0xc4];
 

@@ -22,6 +22,7 @@ use crate::sysctl;
 use crate::wanted::{self, NetworkLinks, Wanted};
 use crate::watch::Watch;
 use overlay::plan::{UNDERLAY_MTU_DEFAULT, VXLAN_PORT};
+use overlay::tunnel::{DETOUR_PORT, RELAY_OVERHEAD};
 
 /// A network that the applied plan has.
 pub struct Network {
@@ -128,8 +129,8 @@ impl Network {
             return Ok(self.mtu);
         };
         let tunnel = host.underlay(address).flatten().ok_or(Cause::NoDetour)?;
-        let mtu = wanted::inner_mtu(tunnel.mtu, address);
-        let vxlan = vxlan_at(plan, address);
+        let mtu = wanted::inner_mtu(tunnel.mtu.saturating_sub(RELAY_OVERHEAD), address);
+        let vxlan = Vxlan { port: DETOUR_PORT, ..vxlan_at(plan, address) };
         applied.changes += self.hold_vxlan(DETOUR, &vxlan, mtu, host)?;
         Ok(mtu)
     }

@@ -19,7 +19,7 @@ use crdt_state::interface::TaskInterface;
 use crdt_state::task::Run;
 use ipnet::IpNet;
 use overlay::plan::{LocalNetwork, Mac, PATH_NETWORK, Peer, vxlan_overhead};
-use overlay::tunnel::{TunnelPlan, tunnel_overhead};
+use overlay::tunnel::{RELAY_OVERHEAD, TunnelPlan, tunnel_overhead};
 
 pub use overlay::plan::link_local;
 
@@ -105,9 +105,8 @@ pub fn network(id: NetworkId, network: &LocalNetwork, links: &NetworkLinks) -> W
         wanted.insert(link_local_address(detour, network.mac), own);
     }
     for (node, peer) in &network.peers {
-        let is_detoured = network.tunnel.is_none() && peer.is_in_tunnel();
-        let device = if is_detoured { links.detour } else { links.vxlan };
-        let items = device.map(|device| peer_items(peer, device, links.mtu));
+        let device = if network.is_detoured(peer) { links.detour } else { links.vxlan };
+        let items = device.map(|device| peer_items(network, peer, device, links.mtu));
         let items = items.into_iter().flatten();
         wanted.extend(items.map(|item| (item, Subject::Peer(id, *node))));
     }
@@ -140,7 +139,8 @@ fn next_hop(link: LinkIndex, mac: Mac) -> [Item; 1] {
     [Item::Neighbour { link, address: link_local(mac).into(), mac }]
 }
 
-fn peer_items(peer: &Peer, vxlan: LinkIndex, mtu: u32) -> Vec<Item> {
+fn peer_items(network: &LocalNetwork, peer: &Peer, vxlan: LinkIndex, mtu: u32) -> Vec<Item> {
+    let is_detoured = network.is_detoured(peer);
     let via = IpAddr::from(link_local(peer.mac));
     let mut items = vec![
         Item::Neighbour { link: vxlan, address: via, mac: peer.mac },
@@ -148,7 +148,9 @@ fn peer_items(peer: &Peer, vxlan: LinkIndex, mtu: u32) -> Vec<Item> {
     ];
     let tunnel = peer.tunnel.filter(|_| peer.is_in_tunnel());
     let tunnel = tunnel.map_or(0, |end| tunnel_overhead(end.endpoint.ip()));
-    let below = peer.underlay_mtu.saturating_sub(tunnel);
+    // Routers drop the parts of split packets.
+    let relay = if is_detoured { RELAY_OVERHEAD } else { 0 };
+    let below = peer.underlay_mtu.saturating_sub(tunnel + relay);
     for block in &peer.blocks {
         let path = path_mtu(below, peer.underlay, block);
         let path = (peer.underlay_mtu != 0 && path < mtu).then_some(path);

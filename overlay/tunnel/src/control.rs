@@ -39,8 +39,8 @@ pub struct State {
     pub key: TunnelKey,
     /// This node's address in the tunnel: only packets to it are handed on.
     pub address: Ipv6Addr,
-    /// The UDP port of what is carried: no other packets are handed on.
-    pub carried_port: u16,
+    /// The UDP ports of what is carried: no other packets are handed on.
+    pub carried_ports: Vec<u16>,
     /// The other nodes.
     pub peers: Vec<PeerState>,
 }
@@ -97,7 +97,7 @@ mod tests {
         let state = State {
             key: TunnelKey::derive(&[1; 32]),
             address: Ipv6Addr::LOCALHOST,
-            carried_port: 4789,
+            carried_ports: vec![4789, 7948],
             peers: vec![peer; 4096],
         };
         let line = encode(&state);

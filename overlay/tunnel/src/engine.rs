@@ -17,7 +17,7 @@ use defguard_boringtun::x25519;
 
 use crate::control::State;
 use crate::key::TunnelKey;
-use crate::peers::{Peers, Way};
+use crate::peers::{Peers, RECENT_TICKS, Way};
 use relay::Inner;
 
 /// The largest packet of a TUN device.
@@ -62,7 +62,7 @@ pub struct Engine {
     public: x25519::PublicKey,
     limiter: RateLimiter,
     address: Ipv6Addr,
-    carried_port: u16,
+    carried_ports: Vec<u16>,
     peers: Peers,
     scratch: Vec<u8>,
     /// A packet for a relay, and the datagram that carries it.
@@ -74,14 +74,14 @@ pub struct Engine {
 
 impl Engine {
     /// A tunnel without peers.
-    pub fn new(key: TunnelKey, address: Ipv6Addr, carried_port: u16) -> Engine {
+    pub fn new(key: TunnelKey, address: Ipv6Addr, carried_ports: Vec<u16>) -> Engine {
         let public = x25519::PublicKey::from(key.public());
         Engine {
             secret: key.secret(),
             public,
             limiter: RateLimiter::new(&public, HANDSHAKES_PER_SECOND),
             address,
-            carried_port,
+            carried_ports,
             peers: Peers::new(key.clone()),
             key,
             scratch: vec![0; PACKET_BYTES_MAX + ROOM],
@@ -94,9 +94,10 @@ impl Engine {
     /// Makes the tunnel what the agent says.
     pub fn apply(&mut self, state: &State, sink: &mut impl Sink) {
         if state.key != self.key {
-            *self = Engine::new(state.key.clone(), state.address, state.carried_port);
+            *self = Engine::new(state.key.clone(), state.address, state.carried_ports.clone());
         }
-        (self.address, self.carried_port) = (state.address, state.carried_port);
+        self.address = state.address;
+        self.carried_ports.clone_from(&state.carried_ports);
         // Whoever hears of the other later begins, and is answered: neither waits for a packet, or
         // for the repetition of a handshake that was not understood.
         for place in self.peers.replace(&state.peers) {
@@ -161,15 +162,21 @@ impl Engine {
             Way::Direct(endpoint) => return Some((endpoint, length)),
             Way::Via { relay, end } => (relay, end),
         };
-        relay::wrap(self.address, end, &self.scratch[..length], &mut self.wrapped);
-        let relay = self.peers.with_address(relay)?;
-        let relay = self.peers.get(relay)?;
-        let Way::Direct(endpoint) = relay.way else { return None };
-        relay.quiet_ticks = 0;
-        match relay.tunn.encapsulate(&self.wrapped, to) {
-            TunnResult::WriteToNetwork(datagram) => Some((endpoint, datagram.len())),
-            _ => None,
+        let mut wrapped = std::mem::take(&mut self.wrapped);
+        relay::wrap(self.address, end, &self.scratch[..length], &mut wrapped);
+        let sent = self.relay_to(relay).and_then(|(endpoint, tunn)| {
+            match tunn.encapsulate(&wrapped, to) {
+                TunnResult::WriteToNetwork(datagram) => Some((endpoint, datagram.len())),
+                _ => None,
+            }
+        });
+        self.wrapped = wrapped;
+        if sent.is_none()
+            && let Some(peer) = self.peers.get(place)
+        {
+            peer.waited_ticks.get_or_insert(0);
         }
+        sent
     }
 
     /// A datagram of the socket.
@@ -195,7 +202,7 @@ impl Engine {
             Packet::PacketCookieReply(packet) => Some(place_in(packet.receiver_idx)),
             Packet::PacketData(packet) => Some(place_in(packet.receiver_idx)),
         };
-        let Some(place) = place else { return };
+        let Some(place) = place.filter(|place| self.is_from(*place, from)) else { return };
         let result = self.decapsulate(place, from, datagram, sink);
         if let Err(WireGuardError::WrongTai64nTimestamp) = result
             && self.peers.get(place).is_some_and(|peer| peer.tunn_life != peer.state.life)
@@ -251,18 +258,23 @@ impl Engine {
                 if !matches!(inner, Inner::Other) {
                     self.copied.clear();
                     self.copied.extend_from_slice(packet);
-                } else if source == address && is_carried(packet, self.address, self.carried_port) {
+                } else if source == address && is_carried(packet, self.address, &self.carried_ports)
+                {
                     sink.deliver(packet);
                 }
             }
             TunnResult::WriteToTunnelV4(..) => {}
         }
         let Some(peer) = self.peers.get(place) else { return Ok((inner, address)) };
-        // Whoever has the keys is where it sends from.
-        peer.way = from;
-        // Who only asks for keys may not hear the answer.
-        if !is_handshake(datagram) {
-            (peer.waited_ticks, peer.heard_ticks, peer.tries) = (None, Some(0), 0);
+        match datagram[0] {
+            // Who only asks for keys may not hear the answer, and what is exchanged with it goes on
+            // as before until it does.
+            GREETING if peer.heard_ticks.is_some_and(|ticks| ticks < RECENT_TICKS) => {}
+            GREETING => peer.way = from,
+            // Whoever is on the way can send it.
+            COOKIE => {}
+            // Whoever has the keys is where it sends from.
+            _ => peer.note_heard(from),
         }
         // An empty datagram asks for packets that waited for keys.
         while may_send_more
@@ -311,9 +323,13 @@ impl Engine {
     }
 }
 
+/// The first byte of what asks for keys, and of what asks its sender to prove its address.
+const GREETING: u8 = 1;
+const COOKIE: u8 = 3;
+
 /// Does it ask for keys, in place of a packet that waits?
 fn is_handshake(datagram: &[u8]) -> bool {
-    datagram.first() == Some(&1)
+    datagram.first() == Some(&GREETING)
 }
 
 /// The upper 24 bits of a number in a packet are the place of the peer that it was given to.
@@ -341,9 +357,9 @@ fn udp_port(packet: &[u8]) -> Option<u16> {
 
 /// Is it what the tunnel is for? A member of the fleet reaches no other service of this machine
 /// through it.
-fn is_carried(packet: &[u8], own: Ipv6Addr, port: u16) -> bool {
+fn is_carried(packet: &[u8], own: Ipv6Addr, ports: &[u16]) -> bool {
     addresses(packet).is_some_and(|(_, destination)| destination == own)
-        && udp_port(packet) == Some(port)
+        && udp_port(packet).is_some_and(|port| ports.contains(&port))
 }
 
 #[cfg(test)]

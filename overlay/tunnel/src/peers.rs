@@ -14,6 +14,9 @@ use crate::key::{PublicKey, TunnelKey};
 /// Peers at most: as many as a state of the largest size has.
 pub const PEERS_MAX: usize = 4096;
 
+/// A peer was heard so lately that it is still there: 5 s.
+pub const RECENT_TICKS: u32 = 20;
+
 /// How datagrams come and go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
@@ -46,8 +49,12 @@ pub struct Peer {
     pub way: Way,
     /// How many other ways were tried since it was heard.
     pub tries: usize,
+    /// The next way is tried some ticks after this many of waiting.
+    pub try_at: u32,
     /// How many ticks ago it was heard, if it was.
     pub heard_ticks: Option<u32>,
+    /// How many ticks ago it was heard directly, if it was.
+    pub direct_ticks: Option<u32>,
     /// For how many ticks it was reached by way of a relay.
     pub via_ticks: u32,
     /// The keys that are shared with it.
@@ -61,6 +68,20 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// It has sent something this way that only it could.
+    pub fn note_heard(&mut self, from: Way) {
+        // What is still on its way through a relay moves nobody away from the direct way.
+        let is_direct = matches!(from, Way::Direct(_));
+        if is_direct || self.direct_ticks.is_none_or(|ticks| ticks >= RECENT_TICKS) {
+            self.way = from;
+        }
+        if is_direct {
+            self.direct_ticks = Some(0);
+        }
+        (self.waited_ticks, self.heard_ticks) = (None, Some(0));
+        (self.tries, self.try_at) = (0, 0);
+    }
+
     /// Is the way to it kept open, whether or not there are packets? One that is heard from
     /// elsewhere than its agent says is behind a router that forgets it.
     pub fn is_kept(&self) -> bool {
@@ -108,6 +129,12 @@ impl Peers {
         let mut new = Vec::new();
         for (key, state) in by_key {
             match self.by_key.get(&key) {
+                // A process that was started anew has forgotten the keys.
+                Some(place) if self.is_other_life(*place, state) => {
+                    let place = *place;
+                    self.update(place, state);
+                    new.push(place);
+                }
                 Some(place) => self.update(*place, state),
                 None => new.push(self.add(state.clone())),
             }
@@ -119,10 +146,18 @@ impl Peers {
         new
     }
 
+    fn is_other_life(&self, place: usize, state: &PeerState) -> bool {
+        let peer = self.places[place].as_ref();
+        peer.is_some_and(|peer| ![0, peer.state.life, peer.tunn_life].contains(&state.life))
+    }
+
     fn update(&mut self, place: usize, state: &PeerState) {
         let Some(peer) = &mut self.places[place] else { return };
         // It may be heard from elsewhere than its agent says, behind a router for example.
-        if peer.state.endpoint != state.endpoint {
+        // Then its agent, which knew it earlier, does not know better.
+        let is_recent = peer.heard_ticks.is_some_and(|ticks| ticks < RECENT_TICKS);
+        let was_there = peer.way == Way::Direct(peer.state.endpoint);
+        if peer.state.endpoint != state.endpoint && (was_there || !is_recent) {
             peer.way = Way::Direct(state.endpoint);
         }
         peer.state = state.clone();
@@ -136,7 +171,9 @@ impl Peers {
             state,
             way,
             tries: 0,
+            try_at: 0,
             heard_ticks: None,
+            direct_ticks: None,
             via_ticks: 0,
             tunn,
             tunn_life: life,

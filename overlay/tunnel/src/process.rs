@@ -324,7 +324,7 @@ impl Process {
 
     fn apply(&mut self, state: &State) -> Taken {
         self.engine.get_or_insert_with(|| {
-            Engine::new(state.key.clone(), state.address, state.carried_port)
+            Engine::new(state.key.clone(), state.address, state.carried_ports.clone())
         });
         let mut taken = Taken::default();
         self.with_engine(|engine, out| {

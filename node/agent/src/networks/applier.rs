@@ -170,6 +170,7 @@ impl Applier {
     fn apply(&mut self, change: PlanChange) {
         let is_first = !std::mem::replace(&mut self.has_plan, true);
         let probed = self.plan.paths.as_ref().map(PathPlan::network);
+        let held = self.paths.held(&self.plan);
         let (are_networks_changed, are_paths_changed) =
             (change.networks.is_some(), change.paths.is_some());
         let runs: Vec<Run> = change.tasks.keys().copied().collect();
@@ -178,7 +179,9 @@ impl Applier {
         // Who is heard changes no link, and connections to its tasks are what matters then.
         let is_probed_alike =
             !are_paths_changed || self.plan.paths.as_ref().map(PathPlan::network) == probed;
-        let are_links_changed = is_first || are_networks_changed || !is_probed_alike;
+        let is_held_alike = self.paths.held(&self.plan) == held;
+        let are_links_changed =
+            is_first || are_networks_changed || !is_probed_alike || !is_held_alike;
         if are_links_changed {
             self.balancers.admit_members(&self.plan, &self.links);
             self.apply_links();
@@ -189,7 +192,7 @@ impl Applier {
             false => self.apply_some_balancing(&concerned),
         }
         if are_paths_changed {
-            self.paths.tell_prober(&self.plan, &self.links);
+            self.paths.tell_prober(&self.plan, &self.links, &self.tunnel);
         }
         self.resolvers.apply(&self.plan, &self.links);
         self.apply_tasks(&runs);
@@ -211,7 +214,7 @@ impl Applier {
         let foreign = foreign_vnis(&self.plan, &self.links);
         failures.extend(self.tunnel.finish(tunnel.as_ref(), foreign, &self.links));
         self.reporter.report_tunnel(&self.tunnel.said());
-        self.paths.tell_prober(&self.plan, &self.links);
+        self.paths.tell_prober(&self.plan, &self.links, &self.tunnel);
         if applied.changes > 0 {
             tracing::debug!("networks: {} changes in the kernel", applied.changes);
         }
@@ -338,7 +341,7 @@ impl Applier {
         for failure in self.links.remove_all().failures {
             tracing::warn!("networks: {failure}");
         }
-        self.paths.tell_prober(&self.plan, &self.links);
+        self.paths.tell_prober(&self.plan, &self.links, &self.tunnel);
     }
 
     fn tell_detours(&self, nodes: &BTreeSet<NodeId>) {

@@ -18,7 +18,7 @@ const FILE: &str = "detours.json";
 
 /// For how long a detour that is no longer taken stays open. The other end probes a silent path
 /// every 30 s, in fleets of hundreds every few minutes.
-const OPEN_TIME: Duration = Duration::from_secs(300);
+const OPEN_TIME: Duration = Duration::from_secs(900);
 
 /// The file's content: ids of nodes.
 #[derive(Default, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! What the links of networks take from the paths between nodes: the network of probes, and routes
 //! on which no packet is larger than its path takes. It tells the prober who there is to probe.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 
 use crdt_state::NodeId;
@@ -50,6 +50,17 @@ impl PathLinks {
             false => self.detours.now(),
         };
         networks.values_mut().for_each(|network| network.detour(self.address, &detours));
+        // Nobody asks a node for keys again and again that is switched off.
+        let unheard = |node: &NodeId| {
+            let paths = plan.paths.as_ref();
+            paths.is_some_and(|p| p.peers.get(node).is_some_and(|peer| !peer.is_heard))
+        };
+        let peers = networks.values_mut().flat_map(|network| &mut network.peers);
+        for (_, peer) in peers.filter(|(node, _)| unheard(node)) {
+            if let Some(end) = &mut peer.tunnel {
+                end.is_only_way = false;
+            }
+        }
         for (node, peer) in networks.values_mut().flat_map(|network| &mut network.peers) {
             if let Some(limit) = self.limits.get(node) {
                 let is_smaller = peer.underlay_mtu == 0 || *limit < peer.underlay_mtu;
@@ -58,6 +69,14 @@ impl PathLinks {
         }
         networks.extend(plan.paths.as_ref().map(|paths| (PATH_NETWORK, paths.network())));
         OverlayPlan { networks, ..OverlayPlan::default() }
+    }
+
+    /// The nodes that only the tunnel reaches, and that are heard.
+    pub(super) fn held(&self, plan: &OverlayPlan) -> BTreeSet<NodeId> {
+        let peers = plan.paths.iter().flat_map(|paths| &paths.peers);
+        let taken = self.detours.taken();
+        let held = peers.filter(|(node, peer)| peer.is_heard && taken.contains(node));
+        held.map(|(node, _)| *node).collect()
     }
 
     /// The nodes that no packet reaches: VXLAN does not, and one of both ends has no tunnel.
@@ -93,12 +112,20 @@ impl PathLinks {
         }
     }
 
-    pub(super) fn tell_prober(&mut self, plan: &OverlayPlan, links: &Links) {
+    pub(super) fn tell_prober(
+        &mut self,
+        plan: &OverlayPlan,
+        links: &Links,
+        tunnel: &NodeTunnelHolder,
+    ) {
         let device = links.path_device();
         if device != self.device {
             self.device = device.filter(|_| self.open_socket(links));
         }
-        let ends = Ends::of(plan);
+        let mut ends = Ends::of(plan);
+        if tunnel.is_refused() {
+            ends.peers.values_mut().for_each(|end| end.has_tunnel = false);
+        }
         if ends != self.ends {
             let _ = self.orders.send(PathOrder::Plan(Box::new(ends.clone())));
             self.ends = ends;

@@ -207,7 +207,7 @@ impl PathProber {
     /// Of two nodes with addresses of different families one may have both.
     fn given_up(&self) -> BTreeSet<NodeId> {
         let unlike = self.ends.peers.iter().filter(|(_, end)| self.ends.is_unlike(end));
-        let unlike = unlike.filter(|(_, end)| end.target.is_used).map(|(node, _)| *node);
+        let unlike = unlike.map(|(node, _)| *node);
         self.paths.given_up().into_iter().chain(unlike).collect()
     }
 

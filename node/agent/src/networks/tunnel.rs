@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crdt_state::network::NodeTunnel;
 use overlay::plan::VXLAN_PORT;
-use overlay::tunnel::{TUNNEL_PORT, TunnelPlan};
+use overlay::tunnel::{DETOUR_PORT, TUNNEL_PORT, TunnelPlan};
 use overlay_linux::balancing::{Intact, TunnelGuard};
 use overlay_linux::links::Links;
 use overlay_tunnel::TunnelKey;
@@ -138,7 +138,7 @@ impl NodeTunnelHolder {
             key: self.key.clone(),
             address: plan.address,
             // Nothing else goes through the tunnel.
-            carried_port: VXLAN_PORT,
+            carried_ports: vec![VXLAN_PORT, DETOUR_PORT],
             peers: peers.collect(),
         };
         match self.tunnel.hold(&state) {

@@ -8,11 +8,11 @@ use crdt_state::network::DEFAULT_NETWORK;
 use crdt_state::spec::Labels;
 use ipnet::IpNet;
 use overlay::plan::{PATH_VNI, VXLAN_PORT};
-use overlay::tunnel::TUNNEL_PORT;
+use overlay::tunnel::{DETOUR_PORT, TUNNEL_PORT};
 use serde::{Deserialize, Serialize};
 
 /// Where packets of networks arrive, by UDP: VXLAN and the tunnel.
-pub const OWN_PORTS: [u16; 2] = [VXLAN_PORT, TUNNEL_PORT];
+pub const OWN_PORTS: [u16; 3] = [VXLAN_PORT, TUNNEL_PORT, DETOUR_PORT];
 
 /// The smallest number in VXLAN that an operator may choose.
 const VNI_MIN: u32 = PATH_VNI + 1;

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! chain arriving { type filter hook prerouting priority raw
+//!                  iifname != "ect1a2b3c4d" udp dport 7948 drop
 //!                  iifname != "ect1a2b3c4d" udp dport 4789 @th,96,24 0x001388 drop }
 //! chain leaving  { type filter hook output priority raw
 //!                  oifname != "ect1a2b3c4d" udp dport 4789 @th,96,24 0x001388 drop }
@@ -12,7 +13,8 @@
 //! A VXLAN device takes packets from any link of the host, and `members` looks at their source
 //! only, which anybody can write: without the first chain, anybody who reaches this machine could
 //! send to the tasks of an encrypted network. The second holds also while somebody changes the
-//! host's routes.
+//! host's routes. Networks that are not encrypted have a port of their own for what comes through the
+//! tunnel: nothing else may arrive there.
 
 use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
@@ -24,6 +26,7 @@ use super::flows::UDP;
 use super::layout::{Chain, Layout, OUTPUT_RAW, PREROUTING_RAW};
 use super::table::{Intact, Table};
 use overlay::plan::VXLAN_PORT;
+use overlay::tunnel::DETOUR_PORT;
 
 /// The rules of one node.
 pub struct TunnelGuard {
@@ -69,21 +72,24 @@ impl TunnelGuard {
 
 fn layout(tag: &str, link: &str, vnis: &BTreeSet<u32>) -> Layout {
     let rules = |name: Meta| {
-        let rule = |vni: &u32| elsewhere(name, link).is(0, &vni.to_be_bytes()[1..]).drop_packet();
+        let of = || elsewhere(name, link, VXLAN_PORT).vni(0);
+        let rule = |vni: &u32| of().is(0, &vni.to_be_bytes()[1..]).drop_packet();
         vnis.iter().map(rule).collect()
     };
+    let mut arriving = vec![elsewhere(Meta::InputName, link, DETOUR_PORT).drop_packet()];
+    arriving.extend(rules(Meta::InputName));
     Layout {
         table: format!("edgectl-{tag}-tunnel"),
         maps: &[],
         chains: vec![
-            Chain::at(PREROUTING_RAW, "arriving", rules(Meta::InputName)),
+            Chain::at(PREROUTING_RAW, "arriving", arriving),
             Chain::at(OUTPUT_RAW, "leaving", rules(Meta::OutputName)),
         ],
     }
 }
 
-/// Loads the number of the network of a VXLAN packet that passes another link.
-fn elsewhere(name: Meta, link: &str) -> Rule {
+/// Goes on with a packet to a port of UDP that passes another link.
+fn elsewhere(name: Meta, link: &str, port: u16) -> Rule {
     let mut device = link.as_bytes().to_vec();
     // With the zero at its end: no longer name is meant.
     device.push(0);
@@ -93,6 +99,5 @@ fn elsewhere(name: Meta, link: &str) -> Rule {
         .meta(Meta::Protocol, 0)
         .is(0, &[UDP])
         .destination_port(0)
-        .is(0, &VXLAN_PORT.to_be_bytes())
-        .vni(0)
+        .is(0, &port.to_be_bytes())
 }

@@ -19,7 +19,6 @@
 use std::collections::BTreeSet;
 
 use overlay::plan::{OverlayPlan, PATH_VNI};
-use overlay::tunnel::tunnel_address;
 
 use super::chains::{Family, IPV4, IPV6};
 use super::element::{Elements, Fields, Place, Value};
@@ -70,11 +69,6 @@ pub(super) fn elements(plan: &OverlayPlan, others: &BTreeSet<u32>, first: usize)
         for peer in network.peers.values() {
             let map = first + if peer.underlay.is_ipv4() { 1 } else { 2 };
             add(map, Fields::default().address(peer.underlay).vni(network.vni));
-        }
-        // Who may take the detour may do so before this node does.
-        for node in network.peers.iter().filter(|(_, peer)| peer.detour.is_some()).map(|(n, _)| n) {
-            let address = tunnel_address(*node).into();
-            add(first + 2, Fields::default().address(address).vni(network.vni));
         }
     }
     // Probes come from those with whom this node shares a network.

@@ -20,7 +20,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use overlay::plan::{Port, Protocol};
-use overlay::tunnel::TUNNEL_PORT;
+use overlay::tunnel::{DETOUR_PORT, TUNNEL_PORT};
 use procfs::net::TcpState;
 use procfs::process::{FDTarget, Process, all_processes};
 use socket2::{Domain, Socket, Type};
@@ -138,7 +138,7 @@ impl Reservations {
 
 /// Also before the socket for it is there.
 fn is_of_networks(port: Port) -> bool {
-    port.protocol == Protocol::Udp && [VXLAN_PORT, TUNNEL_PORT].contains(&port.number)
+    port.protocol == Protocol::Udp && [VXLAN_PORT, TUNNEL_PORT, DETOUR_PORT].contains(&port.number)
 }
 
 /// To search all processes for a socket takes long: who has it is found out once.

@@ -7,7 +7,7 @@ use overlay::plan::{OverlayPlan, TunnelEnd};
 use overlay::tunnel::tunnel_address;
 
 use crate::lab::{
-    Lab, NETWORK, addresses, apply, node_id, ping, plan, run_in, send_whole, try_run_in,
+    Lab, NETWORK, addresses, apply, node_id, over_ipv6, ping, plan, run_in, send_whole, try_run_in,
 };
 use crate::members::{Guarded, guarded};
 
@@ -48,7 +48,7 @@ struct Two {
 }
 
 impl Two {
-    fn new() -> Option<Two> {
+    fn new(direct: impl Fn(u8) -> OverlayPlan) -> Option<Two> {
         let lab = Lab::new(2)?;
         let links = [1, 2].map(|node| lab.open(node).tunnel_link());
         let far = format!("peer name {} netns {}", links[1], file_name(lab.host(2)));
@@ -98,7 +98,18 @@ const NONE: [bool; 2] = [false; 2];
 
 #[test]
 fn tasks_reach_each_other_by_the_detour_whole_and_by_whichever_way_each_end_sends() {
-    let Some(mut two) = Two::new() else { return };
+    check_detour(|plan| plan, [1290, 1290]);
+}
+
+#[test]
+fn a_network_over_ipv6_has_the_same_detour_beside_it() {
+    check_detour(over_ipv6, [1270, 1280]);
+}
+
+/// `bytes` is the largest packet on the detour, of IPv4 and of IPv6.
+fn check_detour(adapt: fn(OverlayPlan) -> OverlayPlan, bytes: [usize; 2]) {
+    let direct = |node| with_tunnels(adapt(plan(node, 2, 1)));
+    let Some(mut two) = Two::new(direct) else { return };
     assert_eq!(two.pings(), ALL);
     two.cut();
     assert_eq!(two.pings(), NONE);
@@ -107,9 +118,9 @@ fn tasks_reach_each_other_by_the_detour_whole_and_by_whichever_way_each_end_send
     two.apply(2, &detoured(2, direct(2), &to(1)));
     assert_eq!(two.pings(), ALL);
     let tasks = two.nodes.each_ref().map(|node| &node.task);
-    for to in addresses(2, 0) {
-        send_whole(tasks[0], tasks[1], to, 1370).unwrap();
-        assert!(send_whole(tasks[0], tasks[1], to, 1371).is_err(), "the tunnel carries 1440");
+    for (to, bytes) in addresses(2, 0).into_iter().zip(bytes) {
+        send_whole(tasks[0], tasks[1], to, bytes).unwrap();
+        assert!(send_whole(tasks[0], tasks[1], to, bytes + 1).is_err(), "a relay needs room");
     }
     // Each goes back by itself, and takes what comes on the other way.
     two.heal();
@@ -127,7 +138,7 @@ fn tasks_reach_each_other_by_the_detour_whole_and_by_whichever_way_each_end_send
 
 #[test]
 fn a_task_does_not_pass_for_one_that_is_reached_by_the_detour() {
-    let Some(mut two) = Two::new() else { return };
+    let Some(mut two) = Two::new(direct) else { return };
     two.apply(1, &detoured(1, direct(1), &to(2)));
     let one = &mut two.nodes[0];
     let before = one.network.dropped_by_source().unwrap();

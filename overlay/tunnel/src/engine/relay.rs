@@ -9,9 +9,9 @@
 //! C can read nothing, and cannot pretend to be A: the inner keys are those of A and B. It passes on
 //! only between its own peers, which are members of the fleet, and only what it was sent itself.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddr};
 
-use defguard_boringtun::noise::TunnResult;
+use defguard_boringtun::noise::{Tunn, TunnResult};
 
 use super::{Engine, Sink, UDP, addresses, udp_port};
 use crate::peers::Way;
@@ -32,6 +32,9 @@ const LOST_TICKS: u32 = 180;
 
 /// After so many ticks without an answer another way is tried: 5 s.
 const TRY_TICKS: u32 = 20;
+
+/// After each round of all ways the pause doubles, this many times: to five minutes.
+const ROUNDS_MAX: usize = 6;
 
 /// A peer that is reached through a relay is greeted directly this often, in ticks: every two
 /// minutes. It may have come nearer.
@@ -60,15 +63,33 @@ impl Engine {
         self.wrapped = wrapped;
     }
 
-    /// Sends a packet to a peer that is reached directly.
+    /// Sends a packet to a peer that is heard directly; no packet waits for one that is not.
     fn pass(&mut self, to: Ipv6Addr, packet: &[u8], sink: &mut impl Sink) {
-        let place = self.peers.with_address(to);
-        let Some(peer) = place.and_then(|place| self.peers.get(place)) else { return };
-        let Way::Direct(endpoint) = peer.way else { return };
-        if let TunnResult::WriteToNetwork(datagram) = peer.tunn.encapsulate(packet, &mut self.outer)
+        let mut outer = std::mem::take(&mut self.outer);
+        if let Some((endpoint, tunn)) = self.relay_to(to)
+            && let TunnResult::WriteToNetwork(datagram) = tunn.encapsulate(packet, &mut outer)
         {
-            peer.quiet_ticks = 0;
             sink.send(endpoint, datagram);
+        }
+        self.outer = outer;
+    }
+
+    /// The way to a peer that is heard directly.
+    pub(super) fn relay_to(&mut self, address: Ipv6Addr) -> Option<(SocketAddr, &mut Tunn)> {
+        let place = self.peers.with_address(address)?;
+        let peer = self.peers.get(place)?;
+        let Way::Direct(endpoint) = peer.way else { return None };
+        peer.heard_ticks.filter(|ticks| *ticks <= HEARD_TICKS)?;
+        peer.quiet_ticks = 0;
+        Some((endpoint, &mut peer.tunn))
+    }
+
+    /// Can a datagram with this peer's keys have come this way?
+    pub(super) fn is_from(&mut self, place: usize, from: Way) -> bool {
+        let Some(peer) = self.peers.get(place) else { return false };
+        match from {
+            Way::Direct(_) => true,
+            Way::Via { relay, end } => end == peer.state.address && relay != end,
         }
     }
 
@@ -113,26 +134,14 @@ impl Engine {
         let own = self.address;
         let Some(peer) = self.peers.get(place) else { return };
         peer.heard_ticks = peer.heard_ticks.map(|ticks| ticks.saturating_add(1));
-        if peer.state.is_only_way && peer.heard_ticks.is_some_and(|ticks| ticks >= LOST_TICKS) {
+        peer.direct_ticks = peer.direct_ticks.map(|ticks| ticks.saturating_add(1));
+        if peer.is_kept() && peer.heard_ticks.is_some_and(|ticks| ticks >= LOST_TICKS) {
             peer.waited_ticks.get_or_insert(0);
         }
         // Of two greetings that cross neither is answered in a way that the other end takes.
         let turn = if own < peer.state.address { 0 } else { TRY_TICKS / 2 };
-        let is_stuck = |ticks: u32| ticks > 0 && ticks % TRY_TICKS == turn;
-        if peer.waited_ticks.is_some_and(is_stuck) {
-            peer.tries += 1;
-            let (tries, state) = (peer.tries, peer.state.clone());
-            let relays = self.relays(state.address);
-            let Some(peer) = self.peers.get(place) else { return };
-            let before = peer.way;
-            peer.way = match tries % (relays.len() + 1) {
-                0 => Way::Direct(state.endpoint),
-                at => Way::Via { relay: relays[at - 1], end: state.address },
-            };
-            if peer.way != before {
-                self.greet(place, sink);
-            }
-            return;
+        if peer.waited_ticks.is_some_and(|ticks| ticks >= peer.try_at + TRY_TICKS + turn) {
+            return self.try_next_way(place, sink);
         }
         let Way::Via { .. } = peer.way else {
             peer.via_ticks = 0;
@@ -143,6 +152,23 @@ impl Engine {
             let way = Way::Direct(peer.state.endpoint);
             self.greet_by(place, way, sink);
         }
+    }
+
+    fn try_next_way(&mut self, place: usize, sink: &mut impl Sink) {
+        let Some(peer) = self.peers.get(place) else { return };
+        peer.tries += 1;
+        let (tries, state) = (peer.tries, peer.state.clone());
+        let relays = self.relays(state.address);
+        let Some(peer) = self.peers.get(place) else { return };
+        let ways = relays.len() + 1;
+        // A peer that is switched off costs less and less.
+        let rounds = (tries / ways).min(ROUNDS_MAX);
+        peer.try_at = peer.waited_ticks.unwrap_or(0) + TRY_TICKS * ((1 << rounds) - 1);
+        peer.way = match tries % ways {
+            0 => Way::Direct(state.endpoint),
+            at => Way::Via { relay: relays[at - 1], end: state.address },
+        };
+        self.greet(place, sink);
     }
 
     /// Those that may reach a peer, in an order that is the same at both ends.

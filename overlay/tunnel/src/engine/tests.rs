@@ -52,8 +52,8 @@ pub(super) fn endpoint(number: u8) -> SocketAddr {
 pub(super) fn node(number: u8, peers: &[u8]) -> Node {
     let key = TunnelKey::derive(&[number; 32]);
     let (address, peers) = (address(number), peers.iter().map(|peer| describe(*peer, 0)).collect());
-    let state = State { key: key.clone(), address, carried_port: PORT, peers };
-    let engine = Engine::new(key, address, PORT);
+    let state = State { key: key.clone(), address, carried_ports: vec![PORT], peers };
+    let engine = Engine::new(key, address, vec![PORT]);
     let mut node = Node { engine, taken: Taken::default(), at: endpoint(number), state };
     node.apply();
     node
@@ -235,6 +235,8 @@ fn the_only_way_to_a_peer_is_kept_open_and_so_is_one_through_a_router() {
     let (mut one, mut two) = (node(1, &[2]), node(2, &[1]));
     settle(&mut one, &mut two);
     assert_eq!(one.quiet_datagrams(), 0, "a peer that is reached otherwise costs nothing");
+    two.send(&packet(2, 1, PORT, b"x"));
+    settle(&mut one, &mut two);
     one.state.peers[0].is_only_way = true;
     one.apply();
     assert_eq!(one.quiet_datagrams(), 2, "at once, and 20 s later");
@@ -256,8 +258,8 @@ fn the_only_way_is_asked_for_keys_again_and_again() {
     // The library gives an unanswered greeting up after 90 s.
     let place = one.engine.peers.with_address(address(2)).expect("a peer");
     one.engine.peers.renew(place);
-    assert_eq!(one.quiet_datagrams(), 1);
-    assert!(is_handshake(&one.taken.sent[0].1));
+    assert!((2..=4).contains(&one.quiet_datagrams()), "ever more rarely");
+    assert!(one.taken.sent.iter().all(|(_, datagram)| is_handshake(datagram)));
 }
 
 #[test]

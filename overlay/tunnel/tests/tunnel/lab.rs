@@ -78,7 +78,7 @@ pub fn peer(node: u8) -> PeerState {
 
 pub fn state(node: u8, peers: &[u8]) -> State {
     let peers = peers.iter().map(|node| peer(*node)).collect();
-    State { key: key(node), address: address(node), carried_port: CARRIED, peers }
+    State { key: key(node), address: address(node), carried_ports: vec![CARRIED], peers }
 }
 
 impl Lab {

@@ -1,6 +1,9 @@
 //! Two nodes behind routers, and nodes that both can dial.
 
-use crate::engine::tests::{Node, PORT, endpoint, node, packet};
+use defguard_boringtun::noise::TunnResult;
+
+use crate::engine::tests::{Node, PORT, address, endpoint, node, packet};
+use crate::peers::Way;
 
 /// What passes between nodes: those with a router are heard from elsewhere, and hear only whom they
 /// have dialled.
@@ -130,14 +133,25 @@ fn a_relay_passes_on_only_what_its_peer_sent_itself_and_only_to_its_peers() {
     assert_eq!(sent_by_3(&mut world, &wrapped(1, 2)), [endpoint(2)]);
     assert_eq!(sent_by_3(&mut world, &wrapped(2, 1)), [], "from somebody else");
     assert_eq!(sent_by_3(&mut world, &wrapped(1, 9)), [], "to a stranger");
-    // A datagram in a datagram in a datagram.
-    let mut nested = Vec::new();
-    super::wrap(
-        super::super::tests::address(1),
-        super::super::tests::address(3),
-        &[4; 40],
-        &mut nested,
-    );
-    assert_eq!(sent_by_3(&mut world, &nested), []);
     assert!(world.nodes.iter().all(|node| node.taken.delivered.is_empty()));
+}
+
+#[test]
+fn what_was_passed_on_is_not_passed_on_again() {
+    let mut world = World::new(4, &[1, 2]);
+    world.tick(200);
+    assert!(world.passes(1, 2), "through another");
+    // Inside of what only the two can read: a packet for the fourth node, to be passed on.
+    let inner = packet(1, 4, super::RELAY_PORT, b"junk");
+    let peers = &mut world.nodes[0].engine.peers;
+    let place = peers.with_address(address(2)).expect("a peer");
+    let peer = peers.get(place).expect("a peer");
+    let Way::Via { relay, .. } = peer.way else { panic!("{:?}", peer.way) };
+    let mut room = vec![0; 500];
+    let TunnResult::WriteToNetwork(datagram) = peer.tunn.encapsulate(&inner, &mut room) else {
+        panic!("there are keys");
+    };
+    let two = &mut world.nodes[1];
+    two.engine.take_in(Way::Via { relay, end: address(1) }, datagram, &mut two.taken);
+    assert!(two.taken.sent.is_empty() && two.taken.delivered.is_empty());
 }
