@@ -241,7 +241,12 @@ fn a_container_asks_the_servers_and_domains_of_its_service_and_waits_for_the_nex
     );
     assert!(office.resolve("cli", "dns.inner").contains(&server), "the fleet's names stay");
 
-    // A network with IPv6 only: no other address, and no answer of the other family.
+    check_ipv6_alone(&office);
+    check_that_queries_wait(&office);
+}
+
+/// On a network with IPv6 only there is no other address, and no answer of the other family.
+fn check_ipv6_alone(office: &Office) {
     office.succeed(&["network", "create", "--ipv6", "--ipv4=false", "six"]);
     office.create("six", &["--network", "six"]);
     office.until("it resolves itself", || office.resolve("six", "six").contains("Name:"));
@@ -254,8 +259,10 @@ fn a_container_asks_the_servers_and_domains_of_its_service_and_waits_for_the_nex
         "{links}"
     );
     assert!(links.lines().any(|line| line.contains(" inet6 ") && line.contains("eth0")), "{links}");
+}
 
-    // Queries wait while the agent is killed and started.
+/// Queries wait while the agent is killed and started.
+fn check_that_queries_wait(office: &Office) {
     let client = NameClient::begin(office.namespace("both").expect("it runs"));
     office.until("it is answered", || client.answers() > 10);
     let agent = office.lab.agents()[0].to_string();
