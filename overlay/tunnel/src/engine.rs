@@ -251,7 +251,9 @@ impl Engine {
             TunnResult::Done => may_send_more = true,
             TunnResult::WriteToNetwork(reply) => {
                 self.transmit(from, reply, sink);
-                may_send_more = true;
+                // Who answers a greeting may not use the keys yet, and would greet again for a
+                // packet that waits: findings/boringtun-asks-to-repeat-a-call-that-greets-again.sh
+                may_send_more = !is_handshake(datagram);
             }
             TunnResult::WriteToTunnelV6(packet, source) => {
                 inner = self.inner(from, packet, source, address);

@@ -141,6 +141,26 @@ fn the_first_packet_waits_for_keys_and_none_travels_readable() {
 }
 
 #[test]
+fn greetings_that_cross_while_packets_wait_lead_to_few_more() {
+    let (mut one, mut two) = (node(1, &[2]), node(2, &[1]));
+    one.send(&packet(1, 2, PORT, b"to two"));
+    two.send(&packet(2, 1, PORT, b"to one"));
+    let mut greetings = 0;
+    while let Some((to, datagram)) =
+        one.taken.sent.pop_front().or_else(|| two.taken.sent.pop_front())
+    {
+        greetings += u32::from(is_handshake(&datagram));
+        match to == one.at {
+            true => one.hear(two.at, &datagram),
+            false => two.hear(one.at, &datagram),
+        }
+    }
+    assert!(greetings <= 3, "{greetings}");
+    assert_eq!(one.taken.delivered, [packet(2, 1, PORT, b"to one")]);
+    assert_eq!(two.taken.delivered, [packet(1, 2, PORT, b"to two")]);
+}
+
+#[test]
 fn a_stranger_is_not_answered_until_it_is_a_peer_and_then_at_once() {
     let (mut one, mut two) = (node(1, &[2]), node(2, &[]));
     one.send(&packet(1, 2, PORT, b"early"));
