@@ -346,8 +346,8 @@ mod tests {
         let shown = |message: &str| {
             let mut status = restarted();
             status.current.message = message.to_owned();
-            let task =
-                task_objects(&view(Some(status)), TaskContext::default(), 0).swap_remove(0).task;
+            let view = TaskView { reason: None, ..view(Some(status)) };
+            let task = task_objects(&view, TaskContext::default(), 0).swap_remove(0).task;
             (task.status.state, task.status.err)
         };
         let running = "running".to_owned();

@@ -27,7 +27,7 @@ impl Sink for Taken {
 pub(super) struct Node {
     pub(super) engine: Engine,
     pub(super) taken: Taken,
-    at: SocketAddr,
+    pub(super) at: SocketAddr,
     pub(super) state: State,
 }
 
@@ -88,7 +88,7 @@ impl Node {
 }
 
 /// Lets datagrams travel until there are none.
-fn settle(one: &mut Node, other: &mut Node) {
+pub(super) fn settle(one: &mut Node, other: &mut Node) {
     while let Some((from, (to, datagram))) = one
         .taken
         .sent
@@ -237,49 +237,6 @@ fn a_peer_is_answered_where_it_was_heard_last() {
     );
     two.send(&packet(2, 1, PORT, b"found"));
     assert_eq!(two.taken.sent[0].0, endpoint(77));
-}
-
-impl Node {
-    /// How many datagrams leave while nobody has anything to send, in 25 s.
-    fn quiet_datagrams(&mut self) -> usize {
-        self.taken.sent.clear();
-        for _ in 0..100 {
-            self.engine.tick(&mut self.taken);
-        }
-        self.taken.sent.len()
-    }
-}
-
-#[test]
-fn the_only_way_to_a_peer_is_kept_open_and_so_is_one_through_a_router() {
-    let (mut one, mut two) = (node(1, &[2]), node(2, &[1]));
-    settle(&mut one, &mut two);
-    assert_eq!(one.quiet_datagrams(), 0, "a peer that is reached otherwise costs nothing");
-    two.send(&packet(2, 1, PORT, b"x"));
-    settle(&mut one, &mut two);
-    one.state.peers[0].is_only_way = true;
-    one.apply();
-    assert_eq!(one.quiet_datagrams(), 2, "at once, and 20 s later");
-    assert!(one.engine.is_awake());
-    // It comes through a router: the other side cannot know that the way is its only one.
-    assert_eq!(two.quiet_datagrams(), 0);
-    one.at = endpoint(99);
-    one.send(&packet(1, 2, PORT, b"x"));
-    settle(&mut one, &mut two);
-    assert_eq!(two.quiet_datagrams(), 2);
-    assert_eq!(two.taken.sent[0].0, endpoint(99));
-}
-
-#[test]
-fn the_only_way_is_asked_for_keys_again_and_again() {
-    let mut one = node(1, &[2]);
-    one.state.peers[0].is_only_way = true;
-    one.apply();
-    // The library gives an unanswered greeting up after 90 s.
-    let place = one.engine.peers.with_address(address(2)).expect("a peer");
-    one.engine.peers.renew(place);
-    assert!((2..=4).contains(&one.quiet_datagrams()), "ever more rarely");
-    assert!(one.taken.sent.iter().all(|(_, datagram)| is_handshake(datagram)));
 }
 
 #[test]
