@@ -57,8 +57,7 @@ pub struct PeerState {
     /// [`Hello::life`] of its process; 0: not known.
     pub life: u64,
     /// Nothing else reaches it: keys are held ready, and routers on the way are kept from forgetting
-    /// it. A process of an older version does not know this.
-    #[serde(default)]
+    /// it.
     pub is_only_way: bool,
 }
 

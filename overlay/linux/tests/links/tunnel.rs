@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use overlay::plan::{OverlayPlan, TunnelEnd};
-use overlay::tunnel::tunnel_address;
+use overlay::tunnel::{DETOUR_PORT, tunnel_address};
 use overlay_linux::balancing::{Intact, TunnelGuard};
 
 use crate::lab::{Lab, NETWORK, addresses, apply, inside, node_id, plan, run_in, try_run_in};
@@ -76,6 +76,23 @@ fn an_encrypted_network_has_the_size_of_the_tunnel_and_is_the_same_when_applied_
     apply(&mut one.links, &OverlayPlan::default());
     let routes = run_in(&lab.host(1), "ip -6 route show proto 236");
     assert!(routes.trim().is_empty(), "{routes}");
+}
+
+#[test]
+fn what_passes_nodes_behind_nat_is_taken_from_the_tunnel_only() {
+    let Some(lab) = Lab::new(2) else { return };
+    let (one, _plan, _wire) = node_beside_the_tunnel(&lab);
+    let any = (Ipv6Addr::UNSPECIFIED, DETOUR_PORT);
+    let socket = inside(&lab.host(1), || UdpSocket::bind(any).unwrap());
+    socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    let sender = inside(&lab.host(2), || UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap());
+    let arrives = || {
+        sender.send_to(b"x", ("2001:db8::1", DETOUR_PORT)).unwrap();
+        socket.recv(&mut [0; 9]).is_ok()
+    };
+    assert!(arrives(), "there are no rules yet");
+    let _guard = guard(&one);
+    assert!(!arrives());
 }
 
 #[test]
