@@ -113,7 +113,7 @@ pub struct PortBalancer {
     spread: Spread<FamilyPort>,
     flows: Flows,
     prober: Prober,
-    /// Flows may lead elsewhere since the last change, also past these new ports.
+    /// Flows may lead elsewhere since the last change, also past these new ports of UDP.
     misled: Option<Vec<FamilyPort>>,
     /// The ports whose flows are checked a second time, as in `NetworkBalancer`.
     recheck: Option<Vec<FamilyPort>>,
@@ -155,17 +155,17 @@ impl PortBalancer {
         self.reservations.reserve(plan.ports.keys().copied());
         let wanted = wanted(plan, &self.foreign_vnis, &self.reservations);
         let known = self.spread.destinations();
-        let new = wanted
-            .destinations
-            .keys()
-            .filter(|port| known.is_none_or(|known| !known.contains_key(port)));
-        let new: Vec<FamilyPort> = new.copied().collect();
+        let is_new = |port: &FamilyPort| known.is_none_or(|known| !known.contains_key(port));
+        let is_udp = |port: &FamilyPort| port.port.protocol == Protocol::Udp;
+        let new = wanted.destinations.keys().copied();
+        let new: Vec<FamilyPort> = new.filter(|port| is_udp(port) && is_new(port)).collect();
         self.led.clear();
         for (address, _) in wanted.destinations.values().flatten() {
             *self.led.entry(*address).or_default() += 1;
         }
         let applied = self.spread.apply(wanted)?;
-        if applied.misleads {
+        // A client that sent to a port of UDP before it was published has a flow that leads past it.
+        if applied.misleads || !new.is_empty() {
             self.misled.get_or_insert_default().extend(new);
         }
         self.follow_flows()?;

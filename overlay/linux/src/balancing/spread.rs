@@ -44,7 +44,7 @@ pub enum Changed {
 /// What an `apply` did, and whether flows may lead to the wrong place since.
 pub(super) struct Applied {
     pub(super) changed: Changed,
-    /// A task left a destination, or a destination came or went.
+    /// A task left a destination, or a destination went.
     pub(super) misleads: bool,
 }
 
@@ -109,7 +109,7 @@ impl<K: Ord + Copy> Spread<K> {
         let (mut edits, mut misleads) = (Vec::new(), false);
         for (key, targets) in wanted {
             let before = written.destinations.remove(&key);
-            misleads |= is_misled(before.as_ref(), targets.as_deref());
+            misleads |= before.as_ref().is_some_and(|before| is_misled(before, targets.as_deref()));
             let old = before.as_ref().map_or(&[][..], |before| before.slots.as_slice());
             let elements = |slots: &[Target]| (self.elements)(&key, slots);
             let had = before.as_ref().map(|_| elements(old)).unwrap_or_default();
@@ -219,16 +219,35 @@ impl<K: Ord + Copy> Spread<K> {
 }
 
 fn misleads<K: Ord>(old: &BTreeMap<K, Destination>, new: &BTreeMap<K, Vec<Target>>) -> bool {
-    let lost = |key, old| is_misled(Some(old), new.get(key).map(Vec::as_slice));
-    old.iter().any(|(key, old)| lost(key, old)) || new.keys().any(|key| !old.contains_key(key))
+    old.iter().any(|(key, old)| is_misled(old, new.get(key).map(Vec::as_slice)))
 }
 
-/// Did a task leave the destination, or did the destination come or go?
-fn is_misled(old: Option<&Destination>, new: Option<&[Target]>) -> bool {
-    match (old, new) {
-        (Some(old), Some(new)) => {
-            new != old.targets && old.targets.iter().any(|target| !new.contains(target))
-        }
-        (old, new) => old.is_some() != new.is_some(),
+/// Did a task leave the destination, or did the destination go? No flow has been led by one that is
+/// new.
+fn is_misled(old: &Destination, new: Option<&[Target]>) -> bool {
+    new.is_none_or(|new| old.targets.iter().any(|target| !new.contains(target)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(number: u8) -> Target {
+        (IpAddr::from([10, 1, 0, number]), 0)
+    }
+
+    #[test]
+    fn flows_are_misled_by_what_goes_and_by_nothing_that_comes() {
+        let old = || Destination { targets: vec![task(1), task(2)], slots: Vec::new() };
+        let held = BTreeMap::from([(1, old())]);
+        let after = |tasks: &[(u8, &[Target])]| -> BTreeMap<u8, Vec<Target>> {
+            tasks.iter().map(|(key, tasks)| (*key, tasks.to_vec())).collect()
+        };
+        let both = [task(1), task(2)];
+        assert!(!misleads(&held, &after(&[(1, &both)])));
+        assert!(!misleads(&held, &after(&[(1, &both), (2, &[task(3)])])), "a destination came");
+        assert!(!misleads(&held, &after(&[(1, &[task(1), task(2), task(3)])])), "a task came");
+        assert!(misleads(&held, &after(&[(1, &[task(2), task(3)])])), "a task went");
+        assert!(misleads(&held, &after(&[(2, &both)])), "the destination went");
     }
 }

@@ -151,6 +151,9 @@ fn a_published_port_follows_its_tasks() {
         return;
     }
     let (lab, mut balancer) = serving(2, 1);
+    let mut unpublished = plan(&lab, &[]);
+    unpublished.ports.clear();
+    balancer.apply(&unpublished).unwrap();
     // Before it is published a client has already asked.
     let early = lab.outside.inside(|| udp(address(HOST), PUBLISHED));
     assert!(ask(&early).is_err());
