@@ -194,12 +194,21 @@ fn end(end: &End<'_>, mtu: u32) -> LinkMessage {
     message
 }
 
+/// One end of a pair. It has one queue for each direction, where the kernel would give it one for
+/// every processor that the machine can have: each is two objects in sysfs, and the removal of each
+/// waits until all processors have forgotten it.
+fn veth_end(end: &End<'_>, mtu: u32) -> LinkMessage {
+    let mut message = self::end(end, mtu);
+    message.attributes.extend([LinkAttribute::NumTxQueues(1), LinkAttribute::NumRxQueues(1)]);
+    message
+}
+
 /// Makes a veth pair, each end in its namespace. It fails if a name is taken.
 pub fn new_veth(near: &End<'_>, far: &End<'_>, mtu: u32) -> Request {
-    let mut message = end(near, mtu);
+    let mut message = veth_end(near, mtu);
     message.attributes.push(LinkAttribute::LinkInfo(vec![
         LinkInfo::Kind(InfoKind::Veth),
-        LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(end(far, mtu)))),
+        LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(veth_end(far, mtu)))),
     ]));
     new_link(message)
 }

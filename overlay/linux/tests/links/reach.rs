@@ -78,6 +78,11 @@ fn a_host_reaches_the_tasks_of_its_node_and_they_reach_it() {
     let (_one, tasks) = start(&lab, 1, &plan(1, 1, 2));
     ping_all(&lab.host(1), 1, 0);
     assert!(run_in(&lab.host(1), "ip link").contains("alias edgectl network default"));
+    // With more queues the kernel takes longer to make a link and to remove it.
+    for (namespace, ours) in [(lab.network(1), 3), (tasks[0].clone(), 1)] {
+        let pairs = run_in(&namespace, "ip -details link show type veth");
+        assert_eq!(pairs.matches("numtxqueues 1 numrxqueues 1 ").count(), ours, "{pairs}");
+    }
     ping(&tasks[0], "192.0.2.1").unwrap();
     ping(&tasks[0], "2001:db8::1").unwrap();
 }
