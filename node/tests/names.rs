@@ -8,7 +8,7 @@ mod test_lab;
 
 use std::fs::File;
 use std::io::ErrorKind;
-use std::net::{IpAddr, UdpSocket};
+use std::net::{TcpListener, UdpSocket};
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -25,23 +25,22 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// A resolver waits for five seconds where nobody answers.
 const AT_ONCE: Duration = Duration::from_secs(3);
 
-/// Serves one name of a domain of its own in a task, until the test ends, at the address from which
-/// the task reaches another one.
-fn serve_printer(namespace: File, other: IpAddr) {
+/// Serves one name of a domain of its own in a task, until the test ends, at all addresses of the
+/// task, as name servers do. By TCP it only takes what comes.
+fn serve_printer(namespace: File) -> TcpListener {
     let bind = move || {
         setns(namespace, CloneFlags::CLONE_NEWNET).expect("it is a namespace");
-        let probe = UdpSocket::bind("0.0.0.0:0").expect("a port");
-        probe.connect((other, 9)).expect("it takes no packet");
-        let own = probe.local_addr().expect("connected").ip();
-        UdpSocket::bind((own, 53)).expect("nobody else serves there")
+        let udp = UdpSocket::bind("0.0.0.0:53").expect("nobody else serves there");
+        (udp, TcpListener::bind("0.0.0.0:53").expect("nobody else serves there"))
     };
-    let socket = std::thread::spawn(bind).join().expect("it is bound");
+    let (socket, listener) = std::thread::spawn(bind).join().expect("it is bound");
     std::thread::spawn(move || {
         let mut query = [0; 512];
         while let Ok((length, from)) = socket.recv_from(&mut query) {
             let _ = socket.send_to(&answer(&query[..length]), from);
         }
     });
+    listener
 }
 
 /// The address of `printer.lan`. No other name exists.
@@ -199,7 +198,8 @@ fn a_container_asks_the_servers_and_domains_of_its_service_and_waits_for_the_nex
     let server = server.trim().split('/').next().expect("an address").to_owned();
     office.until("it has a namespace", || office.namespace("dns").is_ok());
     let namespace = office.namespace("dns").expect("it was just there");
-    serve_printer(namespace, server.parse().expect("an address"));
+    let listener = serve_printer(namespace);
+    office.until("it has its own name server", || office.resolve("dns", "dns").contains(&server));
 
     // A server on a network that leads nowhere else, by its virtual address.
     let dns = ["--dns", &server, "--dns-search", "lan", "--dns-option", "ndots:1"];
@@ -220,6 +220,12 @@ fn a_container_asks_the_servers_and_domains_of_its_service_and_waits_for_the_nex
     office.until("its server answers", || {
         office.resolve("both", "printer.lan").contains("192.0.2.9")
     });
+    // It is a service like others: asked by its name, and by TCP too.
+    let said = office.inside("both", &["nslookup", "printer.lan", "dns"]);
+    assert!(said.contains("192.0.2.9"), "{said}");
+    office.inside("both", &["/bin/busybox", "timeout", "2", "/bin/busybox", "nc", "dns", "53"]);
+    listener.set_nonblocking(true).expect("it is open");
+    listener.accept().expect("the connection that was just made");
     assert!(
         office.inside("both", &["/bin/busybox", "cat", "/etc/resolv.conf"]).contains("ndots:0")
     );

@@ -29,7 +29,6 @@ mod tunnel;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -275,6 +274,3 @@ impl AttachNetworks for Networks {
         })
     }
 }
-
-/// The address of the name server in every container.
-pub(super) const NAME_SERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 11));

@@ -36,7 +36,7 @@ const FAILURE_PAUSE: Duration = Duration::from_millis(100);
 /// The sockets of one container, opened in its network namespace.
 #[derive(Debug)]
 pub struct Sockets {
-    /// Bound to 127.0.0.11, port 53.
+    /// Bound to 127.0.0.11, at the port that port 53 leads to.
     pub udp: std::net::UdpSocket,
     /// The same, listening.
     pub tcp: std::net::TcpListener,

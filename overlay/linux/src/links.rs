@@ -14,6 +14,7 @@ use crdt_state::interface::TaskInterface;
 use crdt_state::task::Run;
 use overlay::plan::OverlayPlan;
 
+use crate::balancing::{BalancingError, lead_to_name_server};
 use crate::error::{Applied, LinkError, Subject, Unsupported};
 use crate::item::{Item, Scope};
 use crate::kernel;
@@ -263,8 +264,20 @@ impl TaskNamespace {
         &self,
         work: impl FnOnce() -> std::io::Result<T> + Send,
     ) -> std::io::Result<T> {
-        let namespace = Namespace::open(&self.0)?.ok_or(std::io::ErrorKind::NotFound)?;
-        namespace.enter(work)
+        self.open()?.enter(work)
+    }
+
+    /// Leads what the task asks its name server at port 53 to the port at which that listens.
+    ///
+    /// # Errors
+    /// The kernel's, or the namespace is not there.
+    pub fn lead_to_name_server(&self) -> Result<(), BalancingError> {
+        let namespace = self.open().map_err(BalancingError::Open)?;
+        lead_to_name_server(namespace.as_fd())
+    }
+
+    fn open(&self) -> std::io::Result<Namespace> {
+        Ok(Namespace::open(&self.0)?.ok_or(std::io::ErrorKind::NotFound)?)
     }
 }
 

@@ -3,19 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use crdt_state::task::Run;
 use overlay::plan::{OverlayPlan, TaskPlan};
 use overlay_dns::{Counters, NameServer, Sockets, Upstreams};
+use overlay_linux::balancing::{NAME_SERVER, NAME_SERVER_PORT};
 use overlay_linux::links::{Links, TaskNamespace};
 use runtime::run_dir;
 
-use super::NAME_SERVER;
 use super::names::{ContainerZone, FleetNames, ZoneNetwork};
-use super::resolv_conf::{DNS_PORT, HostServers};
+use super::resolv_conf::HostServers;
 use super::socket_keeper::SocketKeeper;
 use super::task_servers;
 
@@ -104,15 +103,19 @@ impl Resolvers {
     }
 
     fn start(&mut self, run: Run, task: &TaskPlan, links: &Links) -> io::Result<Resolver> {
-        let at = SocketAddr::new(NAME_SERVER, DNS_PORT);
+        let at = (NAME_SERVER, NAME_SERVER_PORT);
         let bind = || {
             let (udp, tcp) = (std::net::UdpSocket::bind(at)?, std::net::TcpListener::bind(at)?);
             Ok(Sockets { udp, tcp })
         };
         let kept = self.keeper.take(run);
-        let sockets = kept.map_or_else(|| links.task_namespace(run).enter(bind), Ok)?;
-        let zone = Arc::new(ContainerZone::new(self.names.clone(), zone_networks(task)));
         let namespace = links.task_namespace(run);
+        let sockets = kept.map_or_else(|| namespace.enter(bind), Ok)?;
+        // An agent of an earlier version listened at the port that is asked.
+        if sockets.udp.local_addr()?.port() == NAME_SERVER_PORT {
+            namespace.lead_to_name_server().map_err(io::Error::other)?;
+        }
+        let zone = Arc::new(ContainerZone::new(self.names.clone(), zone_networks(task)));
         let servers = task_servers::of_task(task, &self.host, &namespace);
         let upstreams = Upstreams::new(servers);
         let _runtime = self.background.enter();

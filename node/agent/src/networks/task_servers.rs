@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use overlay::plan::TaskPlan;
 use overlay_dns::{Dialer, HostDialer, Upstream};
+use overlay_linux::balancing::NAME_SERVER;
 use overlay_linux::links::TaskNamespace;
 use tokio::net::TcpSocket;
 
-use super::NAME_SERVER;
 use super::resolv_conf::{DNS_PORT, HostServers};
 
 /// The servers to ask. None for a container that reaches none: on internal networks only, that is
@@ -38,7 +38,7 @@ pub(super) fn of_task(
 
 /// One that is given its own name server as `--dns` would ask itself for ever.
 fn own_servers(task: &TaskPlan) -> Vec<IpAddr> {
-    task.name_servers.iter().copied().filter(|ip| *ip != NAME_SERVER).collect()
+    task.name_servers.iter().copied().filter(|ip| *ip != IpAddr::V4(NAME_SERVER)).collect()
 }
 
 /// Does the container reach the address without a way out?

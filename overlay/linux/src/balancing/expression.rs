@@ -3,7 +3,11 @@
 //! Names and numbers are those of `include/uapi/linux/netfilter/nf_tables.h`. What `nft
 //! --debug=netlink` shows for the same rule in its own language is what is built here.
 
+mod rewrite;
+
 use super::message::Attributes;
+
+pub(super) use rewrite::Checksum;
 
 /// A register of 4 bytes, numbered from 0; addresses of IPv6 take four.
 pub(super) type Register = u32;

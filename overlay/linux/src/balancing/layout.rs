@@ -5,7 +5,7 @@
 
 use super::expression::Rule;
 use super::field::Field;
-use super::message::{APPEND, Attributes, CREATE, Messages, family, tables};
+use super::message::{APPEND, Attributes, CREATE, EXCLUSIVE, Messages, family, tables};
 use super::typeof_data;
 
 const NEW_TABLE: u16 = 0;
@@ -59,6 +59,8 @@ pub(super) const POSTROUTING_TRANSLATE: Hook = Hook { kind: "nat", number: 4, pr
 pub(super) const PREROUTING_RAW: Hook = Hook { kind: "filter", number: 0, priority: -300 };
 /// What this namespace sends itself, before connections are looked up.
 pub(super) const OUTPUT_RAW: Hook = Hook { kind: "filter", number: 3, priority: -300 };
+/// After connections are looked up, before translation.
+pub(super) const PREROUTING_CHANGE: Hook = Hook { kind: "filter", number: 0, priority: -150 };
 /// After translation, before routing.
 pub(super) const PREROUTING_TRANSLATED: Hook = Hook { kind: "filter", number: 0, priority: -90 };
 /// What is for this namespace itself.
@@ -104,7 +106,13 @@ impl Layout {
     /// Writes messages that put the table, with empty maps, in place of whatever has its name.
     pub(super) fn write(&self, transaction: &mut Messages) {
         self.write_removal(transaction);
-        self.push(transaction, NEW_TABLE, CREATE, |table| _ = table.text(1, &self.table));
+        self.write_new(transaction);
+    }
+
+    /// Writes messages that make the table, with empty maps; it must not be there.
+    pub(super) fn write_new(&self, transaction: &mut Messages) {
+        let flags = CREATE | EXCLUSIVE;
+        self.push(transaction, NEW_TABLE, flags, |table| _ = table.text(1, &self.table));
         for (number, map) in (1..).zip(self.maps) {
             self.push(transaction, NEW_SET, CREATE, |set| self.write_map(set, map, number));
         }

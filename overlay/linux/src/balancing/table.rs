@@ -54,7 +54,7 @@ impl Table {
     /// the old one after that, is judged by neither. So an equal table stands in meanwhile.
     pub(super) fn replace(&mut self, elements: Elements) -> Result<(), BalancingError> {
         if !self.exists().map_err(BalancingError::Unanswered)? {
-            return self.write(elements);
+            return self.write_new(elements);
         }
         self.as_stand_in(|table| table.write(elements.clone()))?;
         let written = self.write(elements);
@@ -72,9 +72,22 @@ impl Table {
     }
 
     fn write(&mut self, elements: Elements) -> Result<(), BalancingError> {
+        self.write_by(Layout::write, elements)
+    }
+
+    /// A removal, of nothing too, makes who waits for the kernel wait for milliseconds.
+    fn write_new(&mut self, elements: Elements) -> Result<(), BalancingError> {
+        self.write_by(Layout::write_new, elements)
+    }
+
+    fn write_by(
+        &mut self,
+        layout: impl Fn(&Layout, &mut Messages),
+        elements: Elements,
+    ) -> Result<(), BalancingError> {
         let mut edits: Vec<Edit> = additions(elements).collect();
         let mut transaction = Messages::transaction();
-        self.layout.write(&mut transaction);
+        layout(&self.layout, &mut transaction);
         self.generation = self.current_generation().ok();
         self.commit(transaction, &mut edits)
     }

@@ -7,6 +7,8 @@ mod lab;
 #[cfg(test)]
 mod members;
 #[cfg(test)]
+mod name_server;
+#[cfg(test)]
 mod paths;
 #[cfg(test)]
 mod reach;
