@@ -111,8 +111,6 @@ pub struct Addressing {
     /// The last address given from each block: the next one is looked for behind it, so that a name
     /// that somebody still remembers leads to nobody rather than to another task.
     last: BTreeMap<IpNet, IpAddr>,
-    /// The live tasks of the last settling; settled again when they or the records changed.
-    live: Vec<LiveTask>,
     is_outdated: bool,
     /// The networks by which this node publishes ports: it has an address of its own there.
     own_needed: BTreeSet<NetworkId>,
@@ -133,7 +131,6 @@ impl Addressing {
             leases: BTreeMap::new(),
             picked_ports: networks.picked_ports.get(&me).cloned().unwrap_or_default(),
             last: BTreeMap::new(),
-            live: Vec::new(),
             is_outdated: true,
             own_needed: BTreeSet::new(),
             changed: BTreeSet::new(),
@@ -180,19 +177,14 @@ impl Addressing {
         self.tunnel = found;
     }
 
-    /// Records of networks, claims, services or tasks changed.
-    pub fn on_records(&mut self) {
+    /// Records of networks, claims or services changed, or the live tasks of this node.
+    pub fn on_changed(&mut self) {
         self.is_outdated = true;
     }
 
     /// Is there nothing left to give or to write?
     pub fn is_settled(&self) -> bool {
         !self.is_outdated
-    }
-
-    /// Were these the live tasks at the last settling?
-    pub fn has_given_to(&self, live: impl Iterator<Item = LiveTask>) -> bool {
-        self.live.iter().copied().eq(live)
     }
 
     /// Can this node take part in networks?
@@ -224,25 +216,24 @@ impl Addressing {
     /// what changed. Returns whether anything was written.
     pub fn settle(
         &mut self,
-        live: Vec<LiveTask>,
+        live: &[LiveTask],
         catalog: &Catalog,
         replica: &mut Replica,
         wall_ms: u64,
         events: &mut Vec<Event>,
     ) -> bool {
         self.is_outdated = false;
-        self.live = live;
         let lamport = replica.next_stamp().lamport;
-        self.end_leases();
+        self.end_leases(live);
         let held = catalog.networks.held_claims();
         let mut claims: Claims = held.map(|(node, said)| (node, said.clone())).collect();
         self.note_own(&mut claims);
         self.give_up_lost(catalog, &mut claims);
-        for live in self.live.clone() {
-            let held = self.lease(live, catalog, &mut claims, lamport);
+        for live in live {
+            let held = self.lease(*live, catalog, &mut claims, lamport);
             if let Some(lease) = self.leases.get(&live.task) {
                 let known = (catalog, &claims);
-                events.extend(renumbered::events(live, &held, lease, known, wall_ms));
+                events.extend(renumbered::events(*live, &held, lease, known, wall_ms));
             }
         }
         self.claim_own_addresses(catalog, &mut claims, lamport);
@@ -255,8 +246,8 @@ impl Addressing {
         self.write(replica, &catalog.networks, wall_ms)
     }
 
-    fn end_leases(&mut self) {
-        let live: BTreeSet<TaskId> = self.live.iter().map(|live| live.task).collect();
+    fn end_leases(&mut self, live: &[LiveTask]) {
+        let live: BTreeSet<TaskId> = live.iter().map(|live| live.task).collect();
         let ended = |(task, _): &(&TaskId, &Lease)| !live.contains(task);
         self.changed.extend(self.leases.iter().filter(ended).map(|(_, lease)| lease.service));
         self.leases.retain(|task, _| live.contains(task));

@@ -303,7 +303,7 @@ impl Node {
             let touched = self.planner.on_record(&self.replica, *key);
             is_mine |= self.is_addressed_by(*key);
             if is_mine {
-                self.addressing.on_records();
+                self.addressing.on_changed();
             }
             self.note_network_news(key.kind, &touched);
             self.tell_service(wall_ms, *key, before);

@@ -107,6 +107,11 @@ impl Reconciler {
         self.tasks.live_of(service)
     }
 
+    /// Did the tasks that have not ended change since the last call?
+    pub fn take_live_changed(&mut self) -> bool {
+        self.tasks.take_live_changed()
+    }
+
     /// Does no task run or wait here?
     pub fn is_idle(&self) -> bool {
         self.tasks.is_idle()
@@ -139,7 +144,7 @@ impl Reconciler {
 
     /// The services of which this node has tasks.
     pub fn services(&self) -> impl Iterator<Item = ServiceId> {
-        self.tasks.slots().map(|(service, _)| service)
+        self.tasks.services()
     }
 
     /// A task record in this node's name that differs from the node's own state is overwritten with
@@ -219,8 +224,7 @@ impl Reconciler {
 
     /// The slots that this node owns, has a task in, or asks about.
     fn concerned_slots(&self, planner: &Planner, id: ServiceId) -> Vec<Slot> {
-        let mut slots: Vec<Slot> =
-            self.tasks.slots().filter(|(of, _)| *of == id).map(|(_, slot)| slot).collect();
+        let mut slots: Vec<Slot> = self.tasks.slots_of(id).collect();
         let planned = planner.plan().services.get(&id);
         let owned = planned.into_iter().flat_map(|plan| plan.slots.keys()).copied();
         slots.extend(owned.filter(|slot| planner.plan().owner(id, *slot) == Some(self.me)));

@@ -11,7 +11,7 @@
 //! stops only when that node runs the slot and has answered that it keeps it, or when no node
 //! should run the slot. This code must never write a record of another node.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use crdt_state::service::Service;
 use crdt_state::spec::{Runtime, TemplateVersion, UpdateOrder};
@@ -28,8 +28,10 @@ mod holds;
 mod live;
 mod local;
 mod report;
+mod slots;
 
 use local::{After, Live, Local, Phase};
+use slots::{SlotKey, Slots};
 
 /// Runs that may be starting at the same time; further ones wait. A node that boots with 50 tasks
 /// does not start them all at once on two cores.
@@ -99,9 +101,9 @@ impl SlotTarget<'_> {
 pub struct Tasks {
     me: NodeId,
     hostname: String,
-    slots: BTreeMap<(ServiceId, Slot), Local>,
+    slots: Slots,
     orders: VecDeque<TaskOrder>,
-    touched: BTreeSet<(ServiceId, Slot)>,
+    touched: BTreeSet<SlotKey>,
     /// Nothing starts before this time: a node that just booted first waits for its peers' records.
     hold_until: Now,
 }
@@ -112,7 +114,7 @@ impl Tasks {
         Tasks {
             me,
             hostname,
-            slots: BTreeMap::new(),
+            slots: Slots::default(),
             orders: VecDeque::new(),
             touched: BTreeSet::new(),
             hold_until,
@@ -124,9 +126,14 @@ impl Tasks {
         self.hold_until = self.hold_until.min(now);
     }
 
-    /// The slots for which this node has a record.
-    pub fn slots(&self) -> impl Iterator<Item = (ServiceId, Slot)> + '_ {
-        self.slots.keys().copied()
+    /// The services of which this node has a record of a slot.
+    pub fn services(&self) -> impl Iterator<Item = ServiceId> {
+        self.slots.iter().map(|((service, _), _)| *service)
+    }
+
+    /// The slots of one service for which this node has a record.
+    pub fn slots_of(&self, service: ServiceId) -> impl Iterator<Item = Slot> {
+        self.slots.of(service).map(|((_, slot), _)| *slot)
     }
 
     /// The next order for the runtime.
@@ -140,42 +147,26 @@ impl Tasks {
         let touched = std::mem::take(&mut self.touched);
         touched
             .into_iter()
-            .map(|key| (key, self.slots.get(&key).map(|local| local.record.clone())))
+            .map(|key| (key, self.slots.get(key).map(|local| local.record.clone())))
             .collect()
     }
 
     /// This node's record of one slot.
     pub fn record(&self, service: ServiceId, slot: Slot) -> Option<&TaskRecord> {
-        self.slots.get(&(service, slot)).map(|local| &local.record)
+        self.slots.get((service, slot)).map(|local| &local.record)
     }
 
     /// When the next task that waits may start.
     pub fn start_at(&self) -> Now {
-        if self.starting() >= STARTING_MAX {
+        if self.slots.starting() >= STARTING_MAX {
             return Now::NEVER;
         }
-        let waiting = self.phases().filter_map(|phase| match phase {
-            Phase::Waiting { until } => Some((*until).max(self.hold_until)),
-            Phase::Starting { .. } | Phase::Running { .. } | Phase::Stopping { .. } => None,
-        });
-        waiting.min().unwrap_or(Now::NEVER)
+        self.slots.first_waiting().max(self.hold_until)
     }
 
     /// When the next stop that was not answered is ordered again.
     pub fn stop_again_at(&self) -> Now {
-        let stopping = self.phases().filter_map(|phase| match phase {
-            Phase::Stopping { again_at, .. } => Some(*again_at),
-            Phase::Waiting { .. } | Phase::Starting { .. } | Phase::Running { .. } => None,
-        });
-        stopping.min().unwrap_or(Now::NEVER)
-    }
-
-    fn phases(&self) -> impl Iterator<Item = &Phase> {
-        self.slots.values().flat_map(|local| local.live.values()).map(|live| &live.phase)
-    }
-
-    fn starting(&self) -> usize {
-        self.phases().filter(|phase| matches!(phase, Phase::Starting { .. })).count()
+        self.slots.first_stopping()
     }
 
     /// Brings one slot towards its target.
@@ -202,12 +193,12 @@ impl Tasks {
     /// The live tasks of a slot that should stop now, with the reason.
     fn unwanted(
         &self,
-        key: (ServiceId, Slot),
+        key: SlotKey,
         target: Option<TaskId>,
         slot_target: SlotTarget<'_>,
     ) -> Vec<(TaskId, &'static str)> {
         let mine = slot_target.is_for(self.me);
-        let Some(local) = self.slots.get(&key) else { return Vec::new() };
+        let Some(local) = self.slots.get(key) else { return Vec::new() };
         let target_runs = target.is_some_and(|target| local.is_healthy(target));
         let order = slot_target.service.map(|s| s.update_policy.order).unwrap_or_default();
         let reason_for = |task: TaskId, live: &Live| -> Option<&'static str> {
@@ -236,12 +227,12 @@ impl Tasks {
     fn ensure(
         &mut self,
         time: StepTime,
-        key: (ServiceId, Slot),
+        key: SlotKey,
         service: &Service,
         target: TaskId,
         slot_target: SlotTarget<'_>,
     ) {
-        if let Some(local) = self.slots.get(&key) {
+        if let Some(local) = self.slots.get(key) {
             let start_first = service.update_policy.order == UpdateOrder::StartFirst;
             let others_live = local.live.keys().any(|task| *task != target);
             let ended = local
@@ -252,15 +243,14 @@ impl Tasks {
                 return;
             }
         }
-        let me = self.me;
-        let local = self.slots.entry(key).or_insert_with(|| Local::empty(me, key));
+        let mut local = self.slots.ensure(self.me, key);
         local.begin((target, slot_target.target), service, time);
         self.touched.insert(key);
     }
 
     /// Asks a task to end. A task that still waits for its start ends at once.
-    fn stop(&mut self, time: StepTime, key: (ServiceId, Slot), task: TaskId, after: After) {
-        let Some(local) = self.slots.get_mut(&key) else { return };
+    fn stop(&mut self, time: StepTime, key: SlotKey, task: TaskId, after: After) {
+        let Some(mut local) = self.slots.get_mut(key) else { return };
         let Some(live) = local.live.get_mut(&task) else { return };
         if let Phase::Waiting { .. } = live.phase {
             local.finish(time, task, &after);
@@ -284,11 +274,11 @@ impl Tasks {
     }
 
     /// Removes the record of a slot that is not wanted and in which no task lives.
-    fn retire_if_over(&mut self, key: (ServiceId, Slot), slot_target: SlotTarget<'_>) {
-        if slot_target.wanted || self.slots.get(&key).is_none_or(|local| !local.live.is_empty()) {
+    fn retire_if_over(&mut self, key: SlotKey, slot_target: SlotTarget<'_>) {
+        if slot_target.wanted || self.slots.get(key).is_none_or(|local| !local.live.is_empty()) {
             return;
         }
-        if let Some(local) = self.slots.remove(&key) {
+        if let Some(local) = self.slots.remove(key) {
             for status in &local.record.tasks {
                 for attempt in std::iter::once(&status.current).chain(&status.history) {
                     let run = Run { task: status.id, attempt: attempt.number };
@@ -305,41 +295,42 @@ impl Tasks {
         time: StepTime,
         service_of: impl Fn(ServiceId) -> Option<&'a Service>,
     ) {
-        let mut room = STARTING_MAX.saturating_sub(self.starting());
-        for (key, task) in self.due(time.now) {
-            match self.slots[&key].live[&task].phase.clone() {
-                Phase::Waiting { .. } if room > 0 => {
+        if cfg!(debug_assertions) {
+            self.slots.check();
+        }
+        let mut room = STARTING_MAX.saturating_sub(self.slots.starting());
+        for (key, task) in self.due(time.now, room) {
+            match self.slots.phase(key, task).cloned() {
+                Some(Phase::Waiting { .. }) if room > 0 => {
                     room -= usize::from(self.start(time, key, task, service_of(key.0)));
                 }
-                Phase::Stopping { after, .. } => self.stop(time, key, task, after),
+                Some(Phase::Stopping { after, .. }) => self.stop(time, key, task, after),
                 _ => {}
             }
         }
     }
 
-    /// The tasks that may start now, and those whose stop is ordered again.
-    fn due(&self, now: Now) -> Vec<((ServiceId, Slot), TaskId)> {
-        let is_due = |phase: &Phase| match phase {
-            Phase::Waiting { until } => *until <= now && self.hold_until <= now,
-            Phase::Stopping { again_at, .. } => *again_at <= now,
-            _ => false,
-        };
-        let live = self.slots.iter().flat_map(|(key, local)| {
-            local.live.iter().map(move |(task, live)| (*key, *task, &live.phase))
-        });
-        live.filter(|(.., phase)| is_due(phase)).map(|(key, task, _)| (key, task)).collect()
+    /// The tasks whose stop is ordered again and, if there is room, those that may start now; in
+    /// the order of their slots.
+    fn due(&self, now: Now, room: usize) -> Vec<(SlotKey, TaskId)> {
+        let mut due: Vec<_> = self.slots.due_to_stop(now).collect();
+        if room > 0 && self.hold_until <= now {
+            due.extend(self.slots.due_to_start(now));
+        }
+        due.sort_unstable();
+        due
     }
 
     /// Orders the start of a waiting task. Returns whether it did.
     fn start(
         &mut self,
         time: StepTime,
-        key: (ServiceId, Slot),
+        key: SlotKey,
         task: TaskId,
         service: Option<&Service>,
     ) -> bool {
         let (me, hostname) = (self.me, self.hostname.clone());
-        let Some(local) = self.slots.get_mut(&key) else { return false };
+        let Some(mut local) = self.slots.get_mut(key) else { return false };
         let version = local.status(task).map(|status| status.template);
         let known = service.zip(version).and_then(|(service, version)| {
             service.template_of(version).map(|template| (service, version, template))

@@ -8,6 +8,7 @@ use crdt_state::task::{Exit, Run, RunEvent};
 use gossip::Now;
 
 use super::Node;
+use crate::addressing::LiveTask;
 use crate::input::Action;
 use crate::tasks::{StepTime, TaskOrder};
 use crate::withdrawals::HeldStop;
@@ -146,14 +147,15 @@ impl Node {
 
     /// Gives the tasks of this node their addresses. Returns whether a record changed.
     fn give_addresses(&mut self, wall_ms: u64) -> bool {
-        if self.addressing.is_settled()
-            && self.addressing.has_given_to(self.reconciler.live_tasks())
-        {
+        if self.reconciler.take_live_changed() {
+            self.addressing.on_changed();
+        }
+        if self.addressing.is_settled() {
             return false;
         }
-        let live = self.reconciler.live_tasks().collect();
+        let live: Vec<LiveTask> = self.reconciler.live_tasks().collect();
         let (catalog, mut events) = (self.planner.catalog(), Vec::new());
-        let wrote = self.addressing.settle(live, catalog, &mut self.replica, wall_ms, &mut events);
+        let wrote = self.addressing.settle(&live, catalog, &mut self.replica, wall_ms, &mut events);
         events.into_iter().for_each(|event| self.outbox.push(Action::Event(event)));
         wrote
     }

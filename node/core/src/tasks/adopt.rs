@@ -43,7 +43,7 @@ impl Tasks {
     }
 
     fn known_runs(&self) -> BTreeSet<Run> {
-        let statuses = self.slots.values().flat_map(|local| &local.record.tasks);
+        let statuses = self.slots.iter().flat_map(|(_, local)| &local.record.tasks);
         statuses
             .flat_map(|s| {
                 let attempts = std::iter::once(&s.current).chain(&s.history);
@@ -107,13 +107,13 @@ impl Tasks {
             self.orders.extend(dropped.into_iter().map(TaskOrder::Forget));
             self.touched.insert(key);
         }
-        self.slots.insert(key, local);
+        *self.slots.ensure(self.me, key) = local;
         self.stop_if_unwanted(time, key);
     }
 
     /// A stop that the last agent had ordered is ordered again.
     fn stop_if_unwanted(&mut self, time: StepTime, key: (ServiceId, Slot)) {
-        let Some(local) = self.slots.get(&key) else { return };
+        let Some(local) = self.slots.get(key) else { return };
         let unwanted: Vec<_> = local
             .record
             .tasks
@@ -129,8 +129,7 @@ impl Tasks {
     /// A run that no record expects: its record was lost, or reports that the run is over.
     fn restore_unrecorded(&mut self, time: StepTime, start: crdt_state::task::TaskStart, pid: u32) {
         let key: (ServiceId, Slot) = (start.service, start.slot);
-        let me = self.me;
-        let local = self.slots.entry(key).or_insert_with(|| Local::empty(me, key));
+        let mut local = self.slots.ensure(self.me, key);
         let (signal, grace_ms) = (start.template.stop_signal.clone(), start.template.stop_grace_ms);
         if local.status(start.run.task).is_some() {
             self.orders.push_back(TaskOrder::Stop { run: start.run, signal, grace_ms });
@@ -167,15 +166,13 @@ impl Tasks {
 
     /// Stops every task: the node leaves the fleet.
     pub fn stop_all(&mut self, time: StepTime) {
-        let keys: Vec<(ServiceId, Slot)> = self.slots.keys().copied().collect();
-        for key in keys {
-            let tasks: Vec<_> = self.slots[&key].live.keys().copied().collect();
-            for task in tasks {
-                let stopping = matches!(self.slots[&key].live[&task].phase, Phase::Stopping { .. });
-                if !stopping {
-                    self.stop(time, key, task, After::Shutdown("the node leaves the fleet"));
-                }
-            }
+        let live = self.slots.iter().flat_map(|(key, local)| {
+            let goes_on = |live: &Live| !matches!(live.phase, Phase::Stopping { .. });
+            let tasks = local.live.iter().filter(move |(_, live)| goes_on(live));
+            tasks.map(|(task, _)| (*key, *task))
+        });
+        for (key, task) in live.collect::<Vec<_>>() {
+            self.stop(time, key, task, After::Shutdown("the node leaves the fleet"));
         }
     }
 }

@@ -10,18 +10,18 @@ use super::local::{Live, Phase};
 impl Tasks {
     /// Does the node run, start or wait for anything in this slot?
     pub fn is_busy(&self, service: ServiceId, slot: Slot) -> bool {
-        self.slots.get(&(service, slot)).is_some_and(|local| !local.live.is_empty())
+        self.slots.get((service, slot)).is_some_and(|local| !local.live.is_empty())
     }
 
     /// Does the node run anything in this slot that it has not been told to end?
     pub fn runs(&self, service: ServiceId, slot: Slot) -> bool {
-        let live = self.slots.get(&(service, slot)).into_iter().flat_map(|l| l.live.values());
+        let live = self.slots.get((service, slot)).into_iter().flat_map(|l| l.live.values());
         live.into_iter().any(|live| matches!(live.phase, Phase::Running { .. }))
     }
 
     /// Does the node run a healthy task in this slot that it has not been told to end?
     pub fn keeps(&self, service: ServiceId, slot: Slot) -> bool {
-        self.slots.get(&(service, slot)).is_some_and(|local| {
+        self.slots.get((service, slot)).is_some_and(|local| {
             let running = |live: &Live| matches!(live.phase, Phase::Running { .. });
             local.live.iter().any(|(task, live)| running(live) && local.is_healthy(*task))
         })
@@ -29,7 +29,7 @@ impl Tasks {
 
     /// Does a live task in this slot have this version of the template?
     pub fn has_version(&self, service: ServiceId, slot: Slot, version: TemplateVersion) -> bool {
-        self.slots.get(&(service, slot)).is_some_and(|local| {
+        self.slots.get((service, slot)).is_some_and(|local| {
             let of = |task: &TaskId| local.status(*task).map(|status| status.template);
             local.live.keys().any(|task| of(task) == Some(version))
         })
@@ -37,7 +37,7 @@ impl Tasks {
 
     /// Does a live task in this slot have another version of the template?
     pub fn has_outdated(&self, service: ServiceId, slot: Slot, version: TemplateVersion) -> bool {
-        self.slots.get(&(service, slot)).is_some_and(|local| {
+        self.slots.get((service, slot)).is_some_and(|local| {
             let of = |task: &TaskId| local.status(*task).map(|status| status.template);
             local.live.keys().any(|task| of(task) != Some(version))
         })
@@ -50,6 +50,6 @@ impl Tasks {
 
     /// Does the node run, start or wait for anything at all?
     pub fn is_idle(&self) -> bool {
-        self.slots.values().all(|local| local.live.is_empty())
+        !self.slots.has_live()
     }
 }

@@ -9,6 +9,7 @@ use crdt_state::{NodeId, ServiceId, TaskId};
 use gossip::Now;
 
 use super::{StepTime, is_healthy};
+use crate::addressing::LiveTask;
 use crate::backoff::Restarts;
 
 #[derive(Debug, Clone)]
@@ -56,6 +57,17 @@ impl Local {
 
     pub(super) fn is_healthy(&self, task: TaskId) -> bool {
         self.status(task).is_some_and(is_healthy)
+    }
+
+    /// The tasks that have not ended.
+    pub(super) fn live_tasks(&self) -> impl Iterator<Item = LiveTask> {
+        self.live.iter().map(|(task, live)| LiveTask {
+            service: self.record.service,
+            slot: self.record.slot,
+            task: *task,
+            attempt: self.status(*task).map_or(1, |status| status.current.number),
+            has_begun: !matches!(live.phase, Phase::Waiting { .. }),
+        })
     }
 
     /// Begins a new task, or a further attempt of a task that had been stopped.

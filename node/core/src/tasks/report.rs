@@ -5,7 +5,7 @@ use crdt_state::spec::Template;
 use crdt_state::task::{Exit, Health, Run, RunEvent, Slot, TaskState, TaskStatus, message_of};
 use crdt_state::{ServiceId, TaskId};
 
-use super::{After, Local, Phase, StepTime, TASKS_MAX, TaskOrder, Tasks};
+use super::{After, Local, Phase, SlotKey, StepTime, TASKS_MAX, TaskOrder, Tasks};
 use crate::backoff::{Restarts, RunOutcome, Verdict};
 
 impl Tasks {
@@ -18,21 +18,17 @@ impl Tasks {
         service: Option<&Service>,
     ) {
         let Some(key) = self.slot_of(run) else { return };
-        let Some(local) = self.slots.get_mut(&key) else { return };
         self.touched.insert(key);
         match event {
             RunEvent::Preparing { message } => {
-                if let Some(status) = local.status_mut(run.task) {
-                    status.current.message = message_of(message);
-                }
+                self.slots.change(key, |local| local.on_preparing(run.task, message));
             }
             RunEvent::Started { pid } => {
-                let template = service.and_then(|s| local.template(run.task, s));
-                let checked = template.is_some_and(is_checked);
-                let health = if checked { Health::Starting } else { Health::Unchecked };
-                local.on_started(time, run.task, pid, health);
+                self.slots.change(key, |local| local.on_started(time, run.task, pid, service));
             }
-            RunEvent::Noted { message } => local.on_noted(run.task, message),
+            RunEvent::Noted { message } => {
+                self.slots.change(key, |local| local.on_noted(run.task, message));
+            }
             RunEvent::HealthChanged(health) => self.on_health(time, key, run.task, health),
             RunEvent::Exited { exit, oom } => {
                 let end = if oom { End::out_of_memory() } else { End::of(exit) };
@@ -53,20 +49,19 @@ impl Tasks {
 
     /// The slot of a run that is the current attempt of a live task.
     pub fn slot_of(&self, run: Run) -> Option<(ServiceId, Slot)> {
-        self.slots.iter().find_map(|(key, local)| {
-            let current = local.live.contains_key(&run.task)
-                && local.status(run.task).is_some_and(|s| s.current.number == run.attempt);
-            current.then_some(*key)
-        })
+        let key = self.slots.slot_of(run.task)?;
+        let status = self.slots.get(key)?.status(run.task)?;
+        (status.current.number == run.attempt).then_some(key)
     }
 
-    fn on_health(&mut self, time: StepTime, key: (ServiceId, Slot), task: TaskId, health: Health) {
-        let Some(local) = self.slots.get_mut(&key) else { return };
-        if let Some(status) = local.status_mut(task) {
-            status.current.health = health;
-        }
+    fn on_health(&mut self, time: StepTime, key: SlotKey, task: TaskId, health: Health) {
+        self.slots.change(key, |local| {
+            if let Some(status) = local.status_mut(task) {
+                status.current.health = health;
+            }
+        });
         if health == Health::Unhealthy
-            && matches!(local.live.get(&task).map(|l| &l.phase), Some(Phase::Running { .. }))
+            && matches!(self.slots.phase(key, task), Some(Phase::Running { .. }))
         {
             self.stop(time, key, task, After::Failed("unhealthy"));
         }
@@ -75,12 +70,12 @@ impl Tasks {
     fn on_end(
         &mut self,
         time: StepTime,
-        key: (ServiceId, Slot),
+        key: SlotKey,
         task: TaskId,
         mut end: End,
         service: Option<&Service>,
     ) {
-        let Some(local) = self.slots.get_mut(&key) else { return };
+        let Some(mut local) = self.slots.get_mut(key) else { return };
         let Some(live) = local.live.get_mut(&task) else { return };
         let (phase, mut restarts) = (live.phase.clone(), std::mem::take(&mut live.restarts));
         if let Some(status) = local.status_mut(task) {
@@ -151,7 +146,15 @@ impl Local {
         service.template_of(self.status(task)?.template)
     }
 
-    fn on_started(&mut self, time: StepTime, task: TaskId, pid: u32, health: Health) {
+    fn on_preparing(&mut self, task: TaskId, message: String) {
+        if let Some(status) = self.status_mut(task) {
+            status.current.message = message_of(message);
+        }
+    }
+
+    fn on_started(&mut self, time: StepTime, task: TaskId, pid: u32, service: Option<&Service>) {
+        let is_checked = service.and_then(|s| self.template(task, s)).is_some_and(is_checked);
+        let health = if is_checked { Health::Starting } else { Health::Unchecked };
         let Some(live) = self.live.get_mut(&task) else { return };
         if matches!(live.phase, Phase::Starting { .. } | Phase::Waiting { .. }) {
             live.phase = Phase::Running { since: time.now };
