@@ -191,6 +191,11 @@ fn every_refusal_reaches_whoever_typed_join() {
             "are not told the address",
         ),
         (3, &["swarm", "init", "--advertise-addr", "192.0.2.7"], "are not told the address"),
+        (3, &["swarm", "init", "--data-path-addr", "192.0.2.7"], "are not told the address"),
+        (3, &["swarm", "init", "--listen-addr", "192.0.2.7"], "does not listen at 192.0.2.7"),
+        (3, &["swarm", "init", "--availability", "drain"], "node update --availability drain"),
+        (3, &["swarm", "join", "--availability", "drain", &first], "joins as active"),
+        (3, &["swarm", "join", "--listen-addr", "0.0.0.0:99", &first], "does not listen"),
         (1, &["swarm", "init"], "edgectl swarm join-token"),
     ] {
         let said = machines.edgectl(number, line);

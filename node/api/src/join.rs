@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::failure::Failure;
 use super::snapshot::Snapshot;
-use super::{Api, Sent};
+use super::{Api, Sent, swarm};
 use node_agent::config::{AGENT_PORT, FleetKey, JoinAddr};
 use node_agent::transport::DialFailure;
 use node_docker::read;
@@ -61,10 +61,14 @@ enum Outcome {
 
 /// `POST /swarm/join`.
 pub async fn join(State(api): State<Api>, body: Sent) -> Result<Json<JoinAnswer>, Failure> {
-    let request: JoinRequest = read(&body?)?;
+    let body = body?;
+    let request: JoinRequest = read(&body)?;
     let addrs = addresses(&request)?;
     let snapshot = Snapshot::latest(&api).await?;
-    super::swarm::check_advertised(&request.advertise_addr, &snapshot)?;
+    swarm::check_options(&body, &request.availability, "joins")?;
+    swarm::check_listening(&request.listen_addr, &api)?;
+    swarm::check_advertised(&request.advertise_addr, &snapshot)?;
+    swarm::check_advertised(&request.data_path_addr, &snapshot)?;
     let ours = api.handle.fleet_key();
     let key = if request.join_token.is_empty() { None } else { Some(token(&request.join_token)?) };
     let other = key.filter(|key| *key != ours);
@@ -132,13 +136,6 @@ fn addresses(request: &JoinRequest) -> Result<Vec<JoinAddr>, Failure> {
         return Err(Failure::Bad(format!(
             "{} addresses are too many; {ADDRESSES_MAX} at most, and one that answers is enough",
             texts.len()
-        )));
-    }
-    if !matches!(request.availability.as_str(), "" | "active") {
-        return Err(Failure::NotYet(format!(
-            "a node joins as active, not as {0}; after it has joined: edgectl node update \
-             --availability {0} self",
-            request.availability
         )));
     }
     let parse = |text: &String| {

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::failure::Failure;
 use super::snapshot::Snapshot;
 use super::{Answer, Api, Sent};
+use node_docker::swarm_options::without_effect;
 use node_docker::system::{InitRequest, JoinTokens, Orchestration, Swarm, SwarmSpec};
 use node_docker::{Version, read};
 
@@ -42,7 +43,8 @@ pub fn fleet(api: &Api) -> Swarm {
 
 /// `POST /swarm/init`: answers the id of this node.
 pub async fn init(State(api): State<Api>, body: Sent) -> Result<Json<String>, Failure> {
-    let request: InitRequest = read(&body?)?;
+    let body = body?;
+    let request: InitRequest = read(&body)?;
     if request.force_new_cluster {
         return Err(Failure::Bad(
             "there is no quorum to recover: every node takes commands by itself; \
@@ -60,8 +62,46 @@ pub async fn init(State(api): State<Api>, body: Sent) -> Result<Json<String>, Fa
             others + 1
         )));
     }
-    check_advertised(&request.advertise_addr, &snapshot)?;
+    let InitRequest { listen_addr, advertise_addr, data_path_addr, availability, .. } = &request;
+    check_options(&body, availability, "begins a fleet")?;
+    check_listening(listen_addr, &api)?;
+    check_advertised(advertise_addr, &snapshot)?;
+    check_advertised(data_path_addr, &snapshot)?;
     Ok(Json(snapshot.me.to_string()))
+}
+
+/// Refuses what a request asks for and would not get. `how`: what the node does.
+pub fn check_options(body: &[u8], availability: &str, how: &str) -> Result<(), Failure> {
+    if let Some(refusal) = without_effect(&read(body)?) {
+        return Err(Failure::Bad(refusal));
+    }
+    if matches!(availability, "" | "active") {
+        return Ok(());
+    }
+    Err(Failure::NotYet(format!(
+        "a node {how} as active, not as {availability}; afterwards: edgectl node update \
+         --availability {availability} self"
+    )))
+}
+
+/// An agent listens where it was started to. Docker's clients send all addresses and Docker's own
+/// port when nobody asks for anything.
+pub fn check_listening(asked: &str, api: &Api) -> Result<(), Failure> {
+    const DOCKER_PORT: u16 = 2377;
+    let listen = api.handle.config().listen;
+    let socket = asked.parse::<SocketAddr>().ok();
+    let ip = socket.map_or_else(|| asked.parse::<IpAddr>().ok(), |asked| Some(asked.ip()));
+    let port = socket.map_or(DOCKER_PORT, |asked| asked.port());
+    let is_port = [DOCKER_PORT, listen.port()].contains(&port);
+    let is_address = ip.is_some_and(|ip| ip.is_unspecified() || ip == listen.ip());
+    if asked.is_empty() || (is_port && is_address) {
+        return Ok(());
+    }
+    Err(Failure::Bad(format!(
+        "this node does not listen at {asked}\n\
+         why: the agent listens at {listen}\n\
+         try: start the agent with --listen ADDRESS, and leave --listen-addr out"
+    )))
 }
 
 /// Other nodes know the address that the agent was started with, so a different one would silently

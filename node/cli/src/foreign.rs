@@ -3,6 +3,7 @@
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, Error};
+use node_docker::swarm_options::NO_EFFECT;
 
 use super::failure::Failure;
 
@@ -179,6 +180,11 @@ fn command(path: &str, typed: &str) -> Option<Failure> {
 }
 
 fn flag_of(path: &str, flag: &str) -> Option<Failure> {
+    if matches!(path, "swarm init" | "swarm join") {
+        let option = NO_EFFECT.iter().find(|option| option.flag == flag)?;
+        let refused = Failure::new(format!("{flag} would have no effect"));
+        return Some(refused.why(option.why).hint(option.hint));
+    }
     if !matches!(path, "service create" | "service update") {
         return None;
     }
@@ -221,6 +227,8 @@ mod tests {
             (&["service", "update", "--rollback", "web"], "an update that fails is held"),
             (&["service", "update", "--rollback-monitor", "5s", "web"], "no --rollback-monitor"),
             (&["service", "update", "--config-add", "x", "web"], "configs are not there yet"),
+            (&["swarm", "init", "--data-path-port", "5789"], "UDP 4789"),
+            (&["swarm", "init", "--autolock"], "no locked state"),
             (
                 &["service", "create", "--mode", "global-job", "nginx"],
                 "global-job is not there yet",

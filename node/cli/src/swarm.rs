@@ -14,9 +14,8 @@ use node_docker::system::{InitRequest, JoinAnswer, JoinRequest, Swarm};
 pub enum SwarmCommand {
     /// Say what other machines type to join this one, the first of its fleet
     Init {
-        /// Address that other nodes are told; refused unless the agent tells it
-        #[arg(long, value_name = "ADDR", hide = true)]
-        advertise_addr: Option<String>,
+        #[command(flatten)]
+        common: CommonArgs,
         /// Refused: there is no quorum that could be lost
         #[arg(long, hide = true)]
         force_new_cluster: bool,
@@ -38,15 +37,31 @@ pub enum SwarmCommand {
     },
 }
 
+/// Flags of Docker's that ask for what an agent is started with: the agent refuses what is not so.
+#[derive(Debug, Default, Args)]
+pub struct CommonArgs {
+    /// Address that other nodes are told; refused unless the agent tells it
+    #[arg(long, value_name = "ADDR", hide = true, default_value_t)]
+    advertise_addr: String,
+    /// Address that packets of containers leave from; refused unless the agent tells it
+    #[arg(long, value_name = "ADDR", hide = true, default_value_t)]
+    data_path_addr: String,
+    /// Address to listen at; refused unless the agent does
+    #[arg(long, value_name = "ADDR", hide = true, default_value_t)]
+    listen_addr: String,
+    /// Refused unless it is active
+    #[arg(long, value_name = "WORD", hide = true, default_value_t)]
+    availability: String,
+}
+
 /// Flags and operands.
 #[derive(Debug, Args)]
 pub struct JoinArgs {
     /// The fleet's token, as swarm init and swarm join-token print it; -: read it from standard input
     #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
     token: Option<String>,
-    /// Address that other nodes are told; refused unless the agent tells it
-    #[arg(long, value_name = "ADDR", hide = true)]
-    advertise_addr: Option<String>,
+    #[command(flatten)]
+    common: CommonArgs,
     /// Any node of the fleet; of several, all are tried and one that answers is enough
     #[arg(required = true, value_name = "HOST[:PORT]")]
     addresses: Vec<String>,
@@ -66,9 +81,15 @@ pub struct TokenArgs {
 /// Runs one of them.
 pub async fn run(command: SwarmCommand, mut client: Client) -> Result<Exit, Failure> {
     match command {
-        SwarmCommand::Init { advertise_addr, force_new_cluster } => {
-            let advertise_addr = advertise_addr.unwrap_or_default();
-            let request = InitRequest { advertise_addr, force_new_cluster, ..Default::default() };
+        SwarmCommand::Init { common, force_new_cluster } => {
+            let CommonArgs { advertise_addr, data_path_addr, listen_addr, availability } = common;
+            let request = InitRequest {
+                listen_addr,
+                advertise_addr,
+                data_path_addr,
+                force_new_cluster,
+                availability,
+            };
             init(&mut client, &request).await?;
         }
         SwarmCommand::Join(args) => join(&mut client, args).await?,
@@ -139,11 +160,14 @@ fn without_usual_port(address: &str) -> &str {
 /// The agent answers when a node there has answered, or reports why none does.
 async fn join(client: &mut Client, args: JoinArgs) -> Result<(), Failure> {
     let before = reached(client).await?;
+    let CommonArgs { advertise_addr, data_path_addr, listen_addr, availability } = args.common;
     let request = JoinRequest {
+        listen_addr,
+        advertise_addr,
+        data_path_addr,
         remote_addrs: args.addresses,
         join_token: read_token(args.token)?,
-        advertise_addr: args.advertise_addr.unwrap_or_default(),
-        ..JoinRequest::default()
+        availability,
     };
     let answer = client.post_without_timeout("/swarm/join", &request).await?;
     // An agent that is older than this command sends no body.

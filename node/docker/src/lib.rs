@@ -27,6 +27,7 @@ pub mod service;
 pub mod state;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod stats;
+pub mod swarm_options;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod system;
 #[allow(missing_docs, reason = "the fields are Docker's own")]

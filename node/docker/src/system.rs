@@ -163,7 +163,9 @@ pub struct JoinTokens {
 pub struct InitRequest {
     pub listen_addr: String,
     pub advertise_addr: String,
+    pub data_path_addr: String,
     pub force_new_cluster: bool,
+    pub availability: String,
 }
 
 /// The body of `POST /swarm/join`.
@@ -172,6 +174,7 @@ pub struct InitRequest {
 pub struct JoinRequest {
     pub listen_addr: String,
     pub advertise_addr: String,
+    pub data_path_addr: String,
     pub remote_addrs: Vec<String>,
     pub join_token: String,
     pub availability: String,

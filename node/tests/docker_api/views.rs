@@ -93,3 +93,36 @@ fn a_task_that_moves_is_not_ambiguous() {
     }
     assert!(most > 1, "it was never on two nodes, and nothing was tried");
 }
+
+#[test]
+fn an_option_of_swarm_init_without_an_effect_is_refused_by_its_name() {
+    if !has_docker() {
+        return;
+    }
+    let fleet = Fleet::start(107, 1);
+    let init = |options: &[&str]| fleet.docker(1, &[&["swarm", "init"], options].concat());
+    let plain = init(&[]);
+    assert!(plain.status.success(), "{}", text(&plain.stderr));
+    assert!(init(&["--data-path-port", "4789"]).status.success());
+    for (flag, value) in [
+        ("--data-path-port", "5789"),
+        ("--default-addr-pool", "10.20.0.0/16"),
+        ("--default-addr-pool-mask-length", "26"),
+        ("--autolock", "true"),
+        ("--cert-expiry", "24h"),
+        ("--external-ca", "protocol=cfssl,url=https://ca.invalid"),
+        ("--dispatcher-heartbeat", "9s"),
+        ("--task-history-limit", "3"),
+        ("--snapshot-interval", "7"),
+        ("--max-snapshots", "7"),
+        ("--listen-addr", "192.0.2.7:2377"),
+        ("--data-path-addr", "192.0.2.7"),
+        ("--availability", "drain"),
+    ] {
+        let refused = init(&[&format!("{flag}={value}")]);
+        let said = text(&refused.stderr);
+        let is_named = said.contains(flag) || said.contains("192.0.2.7");
+        assert!(!refused.status.success() && is_named, "{flag}: {said}");
+        assert!(said.contains("try: ") || said.contains("edgectl node update"), "{flag}: {said}");
+    }
+}

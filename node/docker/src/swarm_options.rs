@@ -1,0 +1,199 @@
+//! Options of `swarm init` and `swarm join` that would have no effect: refused, unless they ask for
+//! what is so anyway. A setting that is silently dropped would be noticed too late.
+//!
+//! It must refuse no request that Docker's clients send without an option.
+
+use serde_json::Value;
+
+/// An option without an effect here.
+pub struct SwarmOption {
+    /// As it is typed.
+    pub flag: &'static str,
+    /// Where it is in a request: the beginning of a path.
+    path: &'static str,
+    /// Why it has no effect.
+    pub why: &'static str,
+    /// What to do instead.
+    pub hint: &'static str,
+}
+
+const NO_RAFT: &str = "there is no Raft log: every node has the fleet's records";
+
+/// All of them. Of two that fit, the first counts.
+pub const NO_EFFECT: &[SwarmOption] = &[
+    SwarmOption {
+        flag: "--data-path-port",
+        path: "DataPathPort",
+        why: "containers' packets always travel by UDP 4789, or 7947 where that is closed",
+        hint: "leave it out, and open these two between the nodes",
+    },
+    SwarmOption {
+        flag: "--default-addr-pool-mask-length",
+        path: "SubnetSize",
+        why: "networks get a /16 of 100.64.0.0/10 or 10.128.0.0/9 that no node has a route to",
+        hint: "leave it out, and choose per network: edgectl network create --subnet CIDR NAME",
+    },
+    SwarmOption {
+        flag: "--default-addr-pool",
+        path: "DefaultAddrPool",
+        why: "networks get a /16 of 100.64.0.0/10 or 10.128.0.0/9 that no node has a route to",
+        hint: "leave it out, and choose per network: edgectl network create --subnet CIDR NAME",
+    },
+    SwarmOption {
+        flag: "--autolock",
+        path: "AutoLockManagers",
+        why: "there is no locked state: a node starts without anybody's help",
+        hint: "leave it out, and encrypt the disk that has the agent's data directory",
+    },
+    SwarmOption {
+        flag: "--autolock",
+        path: "Spec.EncryptionConfig",
+        why: "there is no locked state: a node starts without anybody's help",
+        hint: "leave it out, and encrypt the disk that has the agent's data directory",
+    },
+    SwarmOption {
+        flag: "--cert-expiry",
+        path: "Spec.CAConfig.NodeCertExpiry",
+        why: "there are no certificates: a node is its key, which does not expire",
+        hint: "leave it out; edgectl node rm NODE takes a node out of the fleet",
+    },
+    SwarmOption {
+        flag: "--external-ca",
+        path: "Spec.CAConfig",
+        why: "there are no certificates: a node is its key",
+        hint: "leave it out",
+    },
+    SwarmOption {
+        flag: "--dispatcher-heartbeat",
+        path: "Spec.Dispatcher",
+        why: "no node dispatches; how soon nodes notice that one is gone follows from their links",
+        hint: "leave it out, or set link in edge.toml",
+    },
+    SwarmOption {
+        flag: "--task-history-limit",
+        path: "Spec.Orchestration.TaskHistoryRetentionLimit",
+        why: "a task's last five attempts are kept",
+        hint: "leave it out",
+    },
+    SwarmOption {
+        flag: "--snapshot-interval",
+        path: "Spec.Raft.SnapshotInterval",
+        why: NO_RAFT,
+        hint: "leave it out",
+    },
+    SwarmOption { flag: "--max-snapshots", path: "Spec.Raft", why: NO_RAFT, hint: "leave it out" },
+];
+
+/// Those that have an effect, or are answered where more is known.
+const UNDERSTOOD: [&str; 8] = [
+    "ListenAddr",
+    "AdvertiseAddr",
+    "DataPathAddr",
+    "ForceNewCluster",
+    "RemoteAddrs",
+    "JoinToken",
+    "Availability",
+    "Spec.Name",
+];
+
+/// The first thing that a request asks for and would not get, as a sentence with what to do.
+pub fn without_effect(request: &Value) -> Option<String> {
+    let asked = first_asked("", request)?;
+    let option = NO_EFFECT.iter().find(|option| is_within(&asked, option.path));
+    Some(match option {
+        Some(SwarmOption { flag, why, hint, .. }) => {
+            format!("{flag} would have no effect\nwhy: {why}\ntry: {hint}")
+        }
+        None => format!("{asked} would have no effect\ntry: leave it out"),
+    })
+}
+
+fn is_within(path: &str, beginning: &str) -> bool {
+    let rest = path.strip_prefix(beginning);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// The path of the first field that asks for something other than what is so anyway.
+fn first_asked(path: &str, value: &Value) -> Option<String> {
+    if UNDERSTOOD.contains(&path) {
+        return None;
+    }
+    let is_so_anyway = match value {
+        Value::Object(fields) => {
+            return fields.iter().find_map(|(name, value)| {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                first_asked(&path, value)
+            });
+        }
+        Value::Null | Value::Bool(false) => true,
+        Value::Bool(true) => false,
+        Value::Array(items) => items.is_empty(),
+        Value::String(text) => text.is_empty(),
+        Value::Number(number) => match path {
+            // What Docker's clients send, and what there is.
+            "DataPathPort" => [0, 4789].map(Some).contains(&number.as_u64()),
+            "SubnetSize" => [0, 24].map(Some).contains(&number.as_u64()),
+            "Spec.Orchestration.TaskHistoryRetentionLimit" => number.as_u64() == Some(5),
+            _ => number.as_f64() == Some(0.0),
+        },
+    };
+    (!is_so_anyway).then(|| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_clients_send_without_an_option_is_taken() {
+        let spec = json!({
+            "Labels": null,
+            "Orchestration": {}, "Raft": { "ElectionTick": 0, "HeartbeatTick": 0 },
+            "Dispatcher": {}, "CAConfig": {}, "TaskDefaults": {},
+            "EncryptionConfig": { "AutoLockManagers": false },
+        });
+        let init = json!({
+            "ListenAddr": "0.0.0.0:2377", "AdvertiseAddr": "", "DataPathAddr": "",
+            "DataPathPort": 0, "ForceNewCluster": false, "Spec": spec,
+            "AutoLockManagers": false, "Availability": "active", "DefaultAddrPool": null,
+            "SubnetSize": 24,
+        });
+        assert_eq!(without_effect(&init), None);
+        let join = json!({
+            "ListenAddr": "0.0.0.0:2377", "AdvertiseAddr": "", "DataPathAddr": "",
+            "RemoteAddrs": ["10.0.0.1:2377"], "JoinToken": "EDGE-1-5f", "Availability": "active",
+        });
+        assert_eq!(without_effect(&join), None);
+    }
+
+    #[test]
+    fn an_option_without_an_effect_is_refused_by_its_name() {
+        for (request, flag) in [
+            (json!({ "DataPathPort": 5789 }), "--data-path-port"),
+            (
+                json!({ "DefaultAddrPool": ["10.20.0.0/16"], "SubnetSize": 24 }),
+                "--default-addr-pool ",
+            ),
+            (json!({ "SubnetSize": 26 }), "--default-addr-pool-mask-length"),
+            (json!({ "AutoLockManagers": true }), "--autolock"),
+            (json!({ "Spec": { "EncryptionConfig": { "AutoLockManagers": true } } }), "--autolock"),
+            (json!({ "Spec": { "CAConfig": { "NodeCertExpiry": 3_600_000 } } }), "--cert-expiry"),
+            (json!({ "Spec": { "CAConfig": { "ExternalCAs": [{}] } } }), "--external-ca"),
+            (
+                json!({ "Spec": { "Dispatcher": { "HeartbeatPeriod": 9 } } }),
+                "--dispatcher-heartbeat",
+            ),
+            (
+                json!({ "Spec": { "Orchestration": { "TaskHistoryRetentionLimit": 0 } } }),
+                "--task-history-limit",
+            ),
+            (json!({ "Spec": { "Raft": { "SnapshotInterval": 7 } } }), "--snapshot-interval"),
+            (json!({ "Spec": { "Raft": { "KeepOldSnapshots": 7 } } }), "--max-snapshots"),
+            (json!({ "Spec": { "Labels": { "a": "b" } } }), "Spec.Labels.a "),
+        ] {
+            let said = without_effect(&request).expect("it is refused");
+            assert!(said.starts_with(flag) && said.contains("try: "), "{request}: {said}");
+        }
+    }
+}
