@@ -51,6 +51,18 @@ pub struct NetworkSpec {
     pub options: BTreeMap<String, String>,
 }
 
+/// The option that has multicast carried.
+pub const MULTICAST_OPTION: &str = "edge.multicast";
+
+impl NetworkSpec {
+    /// Does what is sent to a group, or to everybody, reach all tasks of the network?
+    pub fn is_multicast(&self) -> bool {
+        // An option without a value is switched on.
+        let value = self.options.get(MULTICAST_OPTION);
+        value.is_some_and(|value| matches!(value.as_str(), "" | "true" | "1"))
+    }
+}
+
 /// A service's use of one network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {

@@ -15,6 +15,8 @@ mod leftovers;
 mod load;
 #[path = "overlay_faults/moved.rs"]
 mod moved;
+#[path = "overlay_faults/multicast.rs"]
+mod multicast;
 #[path = "overlay_faults/partition.rs"]
 mod partition;
 #[path = "overlay_faults/repairs.rs"]
@@ -44,4 +46,5 @@ fn a_healed_fleet_has_one_task_for_every_address_and_finds_a_node_that_moved() {
     partition::check_partition(&fleet, &base);
     moved::check_moved(&fleet, &base);
     silence::check_silence(&fleet, &base);
+    multicast::check_multicast(&fleet);
 }

@@ -79,6 +79,7 @@ impl PathPlan {
             vni: PATH_VNI,
             underlay_mtu: None,
             internal: true,
+            multicast: false,
             subnets: Vec::new(),
             gateways: Vec::new(),
             mac: self.mac,
@@ -125,6 +126,8 @@ pub struct LocalNetwork {
     pub underlay_mtu: Option<u32>,
     /// There is no way out of it.
     pub internal: bool,
+    /// What is sent to a group reaches every task.
+    pub multicast: bool,
     /// Its subnets, at most one of each family.
     pub subnets: Vec<IpNet>,
     /// Its gateways, at most one of each family: the same on all nodes.

@@ -16,6 +16,7 @@ mod concerned;
 mod detours;
 mod dropped;
 mod machine_facts;
+mod multicast;
 mod names;
 mod obstacles;
 mod path_links;

@@ -124,6 +124,7 @@ impl Node {
             vni: settled.vni,
             underlay_mtu: network.spec.mtu.map(limit),
             internal: network.spec.internal,
+            multicast: network.spec.is_multicast(),
             subnets: settled.ranges.iter().map(|range| range.subnet).collect(),
             gateways: settled.ranges.iter().map(|range| range.gateway).collect(),
             mac: node_mac(self.me()),

@@ -23,6 +23,7 @@ fn network(services: u32, tasks: u32) -> LocalNetwork {
         vni: 1,
         underlay_mtu: None,
         internal: false,
+        multicast: false,
         subnets: Vec::new(),
         gateways: Vec::new(),
         mac: [2; 6],

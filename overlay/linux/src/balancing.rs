@@ -2,7 +2,7 @@
 //!
 //! [`NetworkBalancer`] serves the virtual addresses of one overlay network in the network's own
 //! namespace, [`PortBalancer`] the published ports in the namespace of the host; [`TunnelGuard`] has
-//! the rules that keep encrypted networks inside the tunnel. Chains and rules
+//! the rules that keep encrypted networks inside the tunnel, [`Multicast`] those that copy multicast. Chains and rules
 //! are written once; afterwards only elements of maps change, in one transaction per change. Nothing
 //! here blocks for longer than the kernel works; all of it is called from one thread.
 //!
@@ -19,6 +19,7 @@ mod layout;
 mod loopback;
 mod members;
 mod message;
+mod multicast;
 mod name_server;
 mod network;
 mod ports;
@@ -40,6 +41,7 @@ pub use flows::Flows;
 pub use forwarding::{ForwardingObstacle, find_forwarding_obstacles};
 pub use guard::TunnelGuard;
 pub use loopback::accept_loopback_clients;
+pub use multicast::{Devices, Multicast};
 pub(crate) use name_server::lead_to_name_server;
 pub use name_server::{NAME_SERVER, NAME_SERVER_PORT};
 pub use network::NetworkBalancer;

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 
-use crate::item::{Item, Key, Scope};
+use crate::item::{ANY_MAC, Item, Key, Scope};
 use crate::message;
 use crate::netlink::Request;
 
@@ -60,6 +60,8 @@ fn flags(item: &Item, ours: &BTreeSet<Key>, scope: &Scope<'_>) -> u16 {
         (Scope::Shared(_), Item::Route(_)) if !ours.contains(&item.key()) => {
             NLM_F_CREATE | NLM_F_EXCL
         }
+        // The kernel refuses to replace where groups go.
+        (_, Item::Forward { mac: ANY_MAC, .. }) => NLM_F_CREATE | NLM_F_APPEND,
         _ => NLM_F_CREATE | NLM_F_REPLACE,
     }
 }

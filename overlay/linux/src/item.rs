@@ -13,6 +13,10 @@ use overlay::tunnel::tunnel_subnet;
 /// The index of a link in its namespace.
 pub type LinkIndex = u32;
 
+/// A forwarding entry with it is for frames to groups and to everybody. It has a destination for each
+/// peer, and the device sends a copy to every one.
+pub const ANY_MAC: Mac = [0; 6];
+
 /// One thing that a namespace holds. The order is the order in which they can be made: a route
 /// needs the address that it prefers as source.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

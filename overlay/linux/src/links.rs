@@ -16,9 +16,9 @@ use overlay::plan::OverlayPlan;
 
 use crate::balancing::{BalancingError, lead_to_name_server};
 use crate::error::{Applied, LinkError, Subject, Unsupported};
-use crate::item::{Item, Scope};
+use crate::item::{Item, LinkIndex, Scope};
 use crate::kernel;
-use crate::names::{self, VXLAN};
+use crate::names::{self, VXLAN, VXLAN_LINKS};
 use crate::namespace::{self, Namespace};
 use crate::network::{self, Host, Network};
 use crate::space::Space;
@@ -233,6 +233,14 @@ impl Links {
     /// Is there a VXLAN device of ours for the network, as far as the last application knows?
     pub fn has_vxlan(&self, network: NetworkId) -> bool {
         self.networks.get(&network).is_some_and(|network| network.space.index(VXLAN).is_some())
+    }
+
+    /// The links of a network, as far as is known, that lead to tasks and to other nodes.
+    pub fn devices(&self, network: NetworkId) -> BTreeMap<String, LinkIndex> {
+        let links = self.networks.get(&network).into_iter().flat_map(|held| &held.space.links);
+        let leads = |name: &str| names::is_task_link(name) || name.starts_with(VXLAN_LINKS);
+        let links = links.filter(|(name, _)| leads(name));
+        links.map(|(name, link)| (name.clone(), link.index)).collect()
     }
 
     /// The namespace of a network of the applied plan.

@@ -112,6 +112,7 @@ fn check_balancing(space: &Space) -> Result<(), Unsupported> {
         vni: PROBE_VNI,
         underlay_mtu: None,
         internal: false,
+        multicast: false,
         subnets: Vec::new(),
         gateways: Vec::new(),
         mac: NETWORK_END,

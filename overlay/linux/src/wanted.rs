@@ -24,7 +24,7 @@ use overlay::tunnel::{RELAY_OVERHEAD, TunnelPlan, tunnel_overhead};
 pub use overlay::plan::link_local;
 
 use crate::error::Subject;
-use crate::item::{Item, LinkIndex, Route, Way};
+use crate::item::{ANY_MAC, Item, LinkIndex, Route, Way};
 use crate::names::{HOST_END, NETWORK_END};
 
 /// What a namespace must hold, each item with whom it serves.
@@ -146,6 +146,9 @@ fn peer_items(network: &LocalNetwork, peer: &Peer, vxlan: LinkIndex, mtu: u32) -
         Item::Neighbour { link: vxlan, address: via, mac: peer.mac },
         Item::Forward { link: vxlan, mac: peer.mac, underlay: peer.underlay },
     ];
+    if network.multicast {
+        items.push(Item::Forward { link: vxlan, mac: ANY_MAC, underlay: peer.underlay });
+    }
     let tunnel = peer.tunnel.filter(|_| peer.is_in_tunnel());
     let tunnel = tunnel.map_or(0, |end| tunnel_overhead(end.endpoint.ip()));
     // Routers drop the parts of split packets.
@@ -184,7 +187,9 @@ pub fn task(run: Run, interface: &TaskInterface, link: LinkIndex) -> Wanted {
         wanted.insert(Item::Neighbour { link, address: gateway, mac: NETWORK_END }, own);
         let same = |subnet: &&IpNet| subnet.addr().is_ipv4() == gateway.is_ipv4();
         for subnet in interface.subnets.iter().filter(same) {
-            wanted.insert(route(subnet.trunc(), link, Some(gateway), None), own);
+            // To a group there is no next hop: its link address follows from the group.
+            let via = Some(gateway).filter(|_| !subnet.addr().is_multicast());
+            wanted.insert(route(subnet.trunc(), link, via, None), own);
         }
         if interface.is_default {
             wanted.insert(route(default_of(&single(gateway)), link, Some(gateway), None), own);

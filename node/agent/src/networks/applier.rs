@@ -242,16 +242,25 @@ impl Applier {
                 tracing::warn!("networks: {error}");
             }
         }
+        self.follow_links();
     }
 
     fn detach_next(&mut self) {
         if let Err(error) = self.links.detach_next() {
             tracing::warn!("networks: {error}");
         }
+        self.follow_links();
+    }
+
+    fn follow_links(&mut self) {
+        if !self.balancers.follow_links(&self.plan, &self.links) {
+            self.apply_balancing();
+        }
     }
 
     fn attach(&mut self, run: Run, interfaces: &[TaskInterface]) -> Result<PathBuf, String> {
         let path = self.links.attach(run, interfaces).map_err(|error| error.to_string())?;
+        self.follow_links();
         self.resolvers.apply(&self.plan, &self.links);
         Ok(path)
     }

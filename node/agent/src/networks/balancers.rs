@@ -1,4 +1,5 @@
-//! The balancers of this node: one of each network, and one of published ports.
+//! The balancers of this node: one of each network, and one of published ports; and the rules that
+//! copy multicast.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,12 +13,14 @@ use overlay_linux::links::Links;
 
 use super::concerned::Concerned;
 use super::dropped::DroppedPackets;
+use super::multicast::MulticastNetworks;
 
 /// The balancers whose tables are in the kernel.
 pub(super) struct Balancers {
     /// Two agents of one machine have different tables.
     tag: String,
     networks: BTreeMap<NetworkId, NetworkBalancer>,
+    multicast: MulticastNetworks,
     /// There while this node takes part in any network.
     ports: Option<PortBalancer>,
 }
@@ -33,7 +36,12 @@ pub(super) enum Looked {
 
 impl Balancers {
     pub(super) fn new(tag: String) -> Balancers {
-        Balancers { tag, networks: BTreeMap::new(), ports: None }
+        Balancers {
+            tag,
+            networks: BTreeMap::new(),
+            multicast: MulticastNetworks::default(),
+            ports: None,
+        }
     }
 
     /// Makes the kernel hold the plan. Returns what could not be done.
@@ -50,6 +58,7 @@ impl Balancers {
             self.ports = None;
             failed.push(format!("published ports: {error}"));
         }
+        failed.extend(self.multicast.apply(plan, links));
         failed
     }
 
@@ -70,6 +79,11 @@ impl Balancers {
         let mut followed: Vec<_> = networks.map(NetworkBalancer::follow_flows).collect();
         followed.extend(self.ports.as_mut().map(PortBalancer::follow_flows));
         is_done && followed.iter().all(Result::is_ok)
+    }
+
+    /// Links came or went. Whether the multicast of all of them is copied now.
+    pub(super) fn follow_links(&mut self, plan: &OverlayPlan, links: &Links) -> bool {
+        self.multicast.apply(plan, links).is_empty()
     }
 
     /// A member's packets are taken before any can be sent to it.
@@ -93,7 +107,8 @@ impl Balancers {
     pub(super) fn look(&mut self) -> Looked {
         let is_gone = |intact: Result<Intact, BalancingError>| !matches!(intact, Ok(Intact::Yes));
         let lost = self.networks.extract_if(.., |_, balancer| is_gone(balancer.is_intact()));
-        let lost: BTreeSet<NetworkId> = lost.map(|(id, _)| id).collect();
+        let mut lost: BTreeSet<NetworkId> = lost.map(|(id, _)| id).collect();
+        lost.append(&mut self.multicast.lost());
         let are_ports_lost = self.ports.as_mut().is_some_and(|ports| is_gone(ports.is_intact()));
         if are_ports_lost {
             self.ports = None;
@@ -115,6 +130,7 @@ impl Balancers {
     /// Removes the host's table; those of networks end with their namespaces.
     pub(super) fn remove(&mut self) -> Result<(), BalancingError> {
         self.networks.clear();
+        self.multicast = MulticastNetworks::default();
         self.ports.take().map_or(Ok(()), |mut ports| ports.remove())
     }
 

@@ -1,14 +1,18 @@
 //! From the addresses of a task to its interfaces: link addresses, gateways, routes.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crdt_state::NetworkId;
 use crdt_state::interface::TaskInterface;
 use crdt_state::service::Service;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::{Lease, Leased, is_on_networks};
 use crate::catalog::{Catalog, NetworkCatalog};
+
+/// All groups of IPv4.
+const GROUPS_4: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 4);
 
 /// The network by which a service reaches the outside, and the outside its published ports: the
 /// first that is not internal; if all are, the first.
@@ -82,13 +86,19 @@ fn interface(leased: &Leased, networks: &NetworkCatalog) -> Result<TaskInterface
             subnets.join(", ")
         ));
     }
+    let mut subnets: Vec<IpNet> = settled.ranges.iter().map(|range| range.subnet).collect();
+    // Where the default route leads elsewhere, groups would be looked for there. IPv6 asks the
+    // program by which interface.
+    if network.spec.is_multicast() && subnets.iter().any(|subnet| subnet.addr().is_ipv4()) {
+        subnets.push(GROUPS_4.into());
+    }
     Ok(TaskInterface {
         network: leased.network,
         name: leased.name.clone(),
         addresses: leased.addresses.clone(),
         mac: mac(&leased.addresses),
         gateways: settled.ranges.iter().map(|range| range.gateway).collect(),
-        subnets: settled.ranges.iter().map(|range| range.subnet).collect(),
+        subnets,
         is_default: leased.is_default,
     })
 }

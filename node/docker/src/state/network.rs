@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crdt_state::network::MULTICAST_OPTION;
 use ipnet::IpNet;
 use node_core::edit::network::{NetworkRequest, RangeRequest};
 
@@ -103,6 +104,11 @@ fn accept_option(request: &mut NetworkRequest, name: &str, value: &str) -> Resul
                 other => return Err(bad("Options.encrypted", other, "write true or false")),
             };
         }
+        MULTICAST_OPTION => {
+            if !matches!(value, "" | "true" | "1" | "false" | "0") {
+                return Err(bad("Options.edge.multicast", value, "write true or false"));
+            }
+        }
         MTU => {
             let mtu = number("the size of packets is a number of bytes")?;
             request.mtu = (mtu != 0).then_some(mtu);
@@ -110,7 +116,8 @@ fn accept_option(request: &mut NetworkRequest, name: &str, value: &str) -> Resul
         VNI => request.vni = Some(number("a network has one VXLAN network identifier: a number")?),
         other => {
             let hint = format!(
-                "there is no such option of networks; there are {ENCRYPTED}, {MTU} and {VNI}"
+                "there is no such option of networks; there are {ENCRYPTED}, {MTU}, {VNI} and \
+                 {MULTICAST_OPTION}"
             );
             return Err(bad("Options", other, &hint));
         }
@@ -166,6 +173,7 @@ mod tests {
                 "Internal": true, "Attachable": true, "Ingress": false, "ConfigOnly": false,
                 "ConfigFrom": null, "Labels": {"a": "b"},
                 "Options": {"com.docker.network.driver.mtu": "1400", "encrypted": "false",
+                    "edge.multicast": "true",
                     "com.docker.network.driver.overlay.vxlanid_list": "5000"}}"#,
         );
         let request = request.expect("all of it is known");
@@ -187,6 +195,7 @@ mod tests {
             (r#"{"Name": "a", "Ingress": true}"#, "leave --ingress out"),
             (r#"{"Name": "a", "ConfigOnly": true}"#, "--config-only"),
             (r#"{"Name": "a", "Options": {"encrypted": "yes"}}"#, "true or false"),
+            (r#"{"Name": "a", "Options": {"edge.multicast": "yes"}}"#, "true or false"),
             (r#"{"Name": "a", "Options": {"parent": "eth0"}}"#, "no such option"),
             (r#"{"Name": "a", "IPAM": {"Driver": "dhcp"}}"#, "driver default"),
             (r#"{"Name": "a", "IPAM": {"Config": [{"Subnet": "10.1"}]}}"#, "10.1.0.0/16"),

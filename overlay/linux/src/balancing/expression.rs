@@ -4,6 +4,7 @@
 //! --debug=netlink` shows for the same rule in its own language is what is built here.
 
 mod rewrite;
+mod routes;
 
 use super::message::Attributes;
 
@@ -34,6 +35,8 @@ const VERDICT_ACCEPT: i32 = 1;
 pub(super) enum Meta {
     /// Its priority in the queue of the device.
     Priority = 2,
+    /// The index of the device by which it came.
+    Input = 4,
     /// The name of the device by which it came.
     InputName = 6,
     /// The name of the device by which it leaves.
@@ -42,6 +45,8 @@ pub(super) enum Meta {
     Family = 15,
     /// The protocol above IP.
     Protocol = 16,
+    /// Whom it is for: this machine, or all on the link, or a group.
+    Kind = 19,
 }
 
 /// Bits of a connection.
@@ -169,48 +174,6 @@ impl Rule {
         })
     }
 
-    /// Goes on if the destination is an address of this namespace.
-    pub(super) fn destination_is_local(self) -> Self {
-        const FLAG_DESTINATION: u32 = 2;
-        self.local_address(FLAG_DESTINATION)
-    }
-
-    /// Goes on if the source is an address of this namespace.
-    pub(super) fn source_is_local(self) -> Self {
-        const FLAG_SOURCE: u32 = 1;
-        self.local_address(FLAG_SOURCE)
-    }
-
-    fn local_address(self, which: u32) -> Self {
-        const RESULT_ADDRESS_TYPE: u32 = 3;
-        const LOCAL: u32 = 2;
-        self.expression("fib", |data| {
-            data.number(1, REGISTER_BASE).number(2, RESULT_ADDRESS_TYPE).number(3, which);
-        })
-        .is(0, &LOCAL.to_ne_bytes())
-    }
-
-    /// Goes on if no answer to the source would leave by the device by which the packet came.
-    pub(super) fn source_is_not_behind_input(self) -> Self {
-        const RESULT_DEVICE: u32 = 1;
-        const FLAGS_SOURCE_INPUT_PRESENT: u32 = 1 | 8 | 32;
-        self.expression("fib", |data| {
-            data.number(1, REGISTER_BASE)
-                .number(2, RESULT_DEVICE)
-                .number(3, FLAGS_SOURCE_INPUT_PRESENT);
-        })
-        .is(0, &[0; 4])
-    }
-
-    /// Loads the name of the device by which an answer to the source would leave; empty: by none.
-    pub(super) fn source_device(self) -> Self {
-        const RESULT_DEVICE_NAME: u32 = 2;
-        const FLAG_SOURCE: u32 = 1;
-        self.expression("fib", |data| {
-            data.number(1, REGISTER_BASE).number(2, RESULT_DEVICE_NAME).number(3, FLAG_SOURCE);
-        })
-    }
-
     /// Loads a random number below `modulus`.
     pub(super) fn random(self, modulus: u32, to: Register) -> Self {
         const RANDOM: u32 = 1;
@@ -311,6 +274,15 @@ impl Rule {
             data.bytes(2, &[OPTION_SEGMENT]).number(3, 2).number(4, 2);
             data.number(6, OF_TCP).number(7, REGISTER_BASE);
         })
+    }
+
+    /// Sends a copy out by the device with this index.
+    pub(super) fn copy_to(self, device: u32) -> Self {
+        self.expression("immediate", |data| {
+            data.number(1, REGISTER_BASE)
+                .nested(2, |value| _ = value.bytes(DATA_VALUE, &device.to_ne_bytes()));
+        })
+        .expression("dup", |data| _ = data.number(2, REGISTER_BASE))
     }
 
     /// Counts the packets that come here.

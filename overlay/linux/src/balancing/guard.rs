@@ -24,6 +24,7 @@ use super::element::Elements;
 use super::expression::{Meta, Rule};
 use super::flows::UDP;
 use super::layout::{Chain, Layout, OUTPUT_RAW, PREROUTING_RAW};
+use super::message::family;
 use super::table::{Intact, Table};
 use overlay::plan::VXLAN_PORT;
 use overlay::tunnel::DETOUR_PORT;
@@ -79,6 +80,7 @@ fn layout(tag: &str, link: &str, vnis: &BTreeSet<u32>) -> Layout {
     let mut arriving = vec![elsewhere(Meta::InputName, link, DETOUR_PORT).drop_packet()];
     arriving.extend(rules(Meta::InputName));
     Layout {
+        family: family::INET,
         table: format!("edgectl-{tag}-tunnel"),
         maps: &[],
         chains: vec![

@@ -5,7 +5,7 @@
 
 use super::expression::Rule;
 use super::field::Field;
-use super::message::{APPEND, Attributes, CREATE, EXCLUSIVE, Messages, family, tables};
+use super::message::{APPEND, Attributes, CREATE, EXCLUSIVE, Messages, tables};
 use super::typeof_data;
 
 const NEW_TABLE: u16 = 0;
@@ -69,6 +69,8 @@ pub(super) const INPUT: Hook = Hook { kind: "filter", number: 1, priority: 0 };
 pub(super) const FORWARD_CHANGE: Hook = Hook { kind: "filter", number: 2, priority: -150 };
 /// What is forwarded.
 pub(super) const FORWARD: Hook = Hook { kind: "filter", number: 2, priority: 0 };
+/// What comes in by a device, before IP sees it: only of [`family::DEVICE`](super::message::family).
+pub(super) const DEVICE_INPUT: Hook = Hook { kind: "filter", number: 0, priority: 0 };
 
 /// A chain.
 pub(super) struct Chain {
@@ -76,6 +78,8 @@ pub(super) struct Chain {
     pub(super) name: String,
     /// Where it is called from, if not from another chain only.
     pub(super) hook: Option<Hook>,
+    /// The devices whose packets it sees; none: those of all.
+    pub(super) devices: Vec<String>,
     /// Its rules.
     pub(super) rules: Vec<Rule>,
 }
@@ -83,17 +87,19 @@ pub(super) struct Chain {
 impl Chain {
     /// A chain that is called from a hook.
     pub(super) fn at(hook: Hook, name: &str, rules: Vec<Rule>) -> Self {
-        Self { name: name.into(), hook: Some(hook), rules }
+        Self { name: name.into(), hook: Some(hook), devices: Vec::new(), rules }
     }
 
     /// A chain that others go to.
     pub(super) fn inner(name: impl Into<String>, rules: Vec<Rule>) -> Self {
-        Self { name: name.into(), hook: None, rules }
+        Self { name: name.into(), hook: None, devices: Vec::new(), rules }
     }
 }
 
 /// The fixed part of a table.
 pub(super) struct Layout {
+    /// Its family.
+    pub(super) family: u8,
     /// The name of the table.
     pub(super) table: String,
     /// Its maps.
@@ -146,7 +152,7 @@ impl Layout {
         flags: u16,
         body: impl FnOnce(&mut Attributes<'_>),
     ) {
-        transaction.push(tables(message), flags, family::INET, body);
+        transaction.push(tables(message), flags, self.family, body);
     }
 
     fn write_chain(&self, attributes: &mut Attributes<'_>, chain: &Chain) {
@@ -155,6 +161,11 @@ impl Layout {
             attributes
                 .nested(4, |place| {
                     place.number(1, hook.number).bytes(2, &hook.priority.to_be_bytes());
+                    if !chain.devices.is_empty() {
+                        place.nested(4, |devices| {
+                            chain.devices.iter().for_each(|name| _ = devices.text(1, name));
+                        });
+                    }
                 })
                 .text(7, hook.kind);
         }

@@ -40,6 +40,8 @@ pub(super) mod family {
     pub(in super::super) const INET: u8 = 1;
     /// IPv4.
     pub(in super::super) const IPV4: u8 = 2;
+    /// Whatever comes by a device.
+    pub(in super::super) const DEVICE: u8 = 5;
     /// IPv6.
     pub(in super::super) const IPV6: u8 = 10;
 }

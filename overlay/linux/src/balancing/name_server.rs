@@ -25,6 +25,7 @@ use super::element::Elements;
 use super::expression::{Checksum, Meta, Rule};
 use super::flows::{TCP, UDP};
 use super::layout::{Chain, Layout, OUTPUT_RAW, PREROUTING_CHANGE};
+use super::message::family;
 use super::table::{Intact, Table};
 
 /// The address of the name server in every container.
@@ -50,6 +51,7 @@ pub(crate) fn lead_to_name_server(namespace: BorrowedFd<'_>) -> Result<(), Balan
 
 fn layout() -> Layout {
     Layout {
+        family: family::INET,
         table: "edgectl".to_owned(),
         maps: &[],
         chains: vec![

@@ -35,6 +35,7 @@ use super::flows::{Among, Flow, Flows};
 use super::layout::{
     Chain, Holds, Layout, Map, POSTROUTING_TRANSLATE, PREROUTING_TRANSLATE, PREROUTING_TRANSLATED,
 };
+use super::message::family;
 use super::probe::{Prober, untracked};
 use super::segments;
 use super::socket::inside;
@@ -92,7 +93,7 @@ fn layout() -> Layout {
     chains.push(Chain::at(PREROUTING_TRANSLATE, "prerouting", prerouting));
     chains.push(Chain::at(PREROUTING_TRANSLATED, "translated", translated));
     chains.push(Chain::at(POSTROUTING_TRANSLATE, "postrouting", postrouting));
-    Layout { table: TABLE.into(), maps: &MAPS, chains }
+    Layout { family: family::INET, table: TABLE.into(), maps: &MAPS, chains }
 }
 
 fn service_elements(address: &IpAddr, slots: &[Target]) -> Elements {

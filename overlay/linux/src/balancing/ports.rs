@@ -46,6 +46,7 @@ use super::layout::{
     PREROUTING_TRANSLATE,
 };
 use super::members::{self, VXLAN_CHAIN};
+use super::message::family;
 use super::probe::{Prober, untracked};
 use super::reservations::{Reservations, TakenPort};
 use super::spread::{Changed, Spread};
@@ -86,7 +87,7 @@ fn layout(tag: &str) -> Layout {
     chains.push(Chain::at(OUTPUT_TRANSLATE, "output", destinations));
     chains.push(Chain::at(FORWARD, "forward", vec![unpublished]));
     chains.push(Chain::at(POSTROUTING_TRANSLATE, "postrouting", sources));
-    Layout { table: format!("edgectl-{tag}"), maps: &MAPS, chains }
+    Layout { family: family::INET, table: format!("edgectl-{tag}"), maps: &MAPS, chains }
 }
 
 /// How the loopback addresses of a family begin.

@@ -62,6 +62,12 @@ impl Table {
         written.and(removed)
     }
 
+    /// Puts the table with these elements in place of whatever there is, in one transaction: a packet
+    /// on its way may be judged by neither, and none by both.
+    pub(super) fn exchange(&mut self, elements: Elements) -> Result<(), BalancingError> {
+        self.write(elements)
+    }
+
     /// Does something with a table that is as this one and has another name.
     fn as_stand_in<T>(&mut self, act: impl FnOnce(&mut Table) -> T) -> T {
         let name = self.layout.table.clone();
@@ -203,9 +209,14 @@ impl Table {
     fn exists(&mut self) -> io::Result<bool> {
         let mut question = Messages::default();
         let name = &self.layout.table;
-        question.push(tables(GET_TABLE), super::message::ACKNOWLEDGE, family::INET, |table| {
-            table.text(1, name);
-        });
+        question.push(
+            tables(GET_TABLE),
+            super::message::ACKNOWLEDGE,
+            self.layout.family,
+            |table| {
+                table.text(1, name);
+            },
+        );
         match self.socket.ask(question, |_| ()) {
             Ok(()) => Ok(true),
             Err(error) if is_absent(&error) => Ok(false),
@@ -216,7 +227,7 @@ impl Table {
     fn rules(&mut self) -> io::Result<usize> {
         let mut question = Messages::default();
         let name = &self.layout.table;
-        question.push(tables(GET_RULE), DUMP, family::INET, |rule| _ = rule.text(1, name));
+        question.push(tables(GET_RULE), DUMP, self.layout.family, |rule| _ = rule.text(1, name));
         let mut rules = 0;
         self.socket.ask(question, |_| rules += 1)?;
         Ok(rules)
@@ -226,7 +237,7 @@ impl Table {
     pub(super) fn counted(&mut self, chain: &str) -> Result<u64, BalancingError> {
         let mut question = Messages::default();
         let name = &self.layout.table;
-        question.push(tables(GET_RULE), DUMP, family::INET, |rule| {
+        question.push(tables(GET_RULE), DUMP, self.layout.family, |rule| {
             rule.text(1, name).text(2, chain);
         });
         let mut packets = 0;
@@ -270,7 +281,8 @@ mod tests {
     fn table() -> Table {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
         let namespace = File::open("/proc/thread-self/ns/net").unwrap();
-        let layout = Layout { table: "t".into(), maps: &MAPS, chains: vec![refuse_chain()] };
+        let chains = vec![refuse_chain()];
+        let layout = Layout { family: family::INET, table: "t".into(), maps: &MAPS, chains };
         Table::open(namespace.as_fd(), layout).unwrap()
     }
 

@@ -32,6 +32,7 @@ pub fn network(lab: &Lab, services: &[(u8, &[u8])]) -> LocalNetwork {
         vni: 1,
         underlay_mtu: None,
         internal: false,
+        multicast: false,
         subnets: vec!["10.1.0.0/16".parse().unwrap(), "fd01::/64".parse().unwrap()],
         gateways: vec![GATEWAY.parse().unwrap(), GATEWAY_6.parse().unwrap()],
         mac: [2, 0, 0, 0, 0, 1],

@@ -195,6 +195,7 @@ pub fn plan(node: u8, nodes: u8, tasks: u8) -> OverlayPlan {
         vni: 5000,
         underlay_mtu: None,
         internal: false,
+        multicast: false,
         subnets: vec!["10.9.0.0/16".parse().unwrap(), "fd09::/48".parse().unwrap()],
         gateways: gateways(),
         mac: node_mac(node_id(node)),

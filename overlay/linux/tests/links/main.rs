@@ -7,6 +7,8 @@ mod lab;
 #[cfg(test)]
 mod members;
 #[cfg(test)]
+mod multicast;
+#[cfg(test)]
 mod name_server;
 #[cfg(test)]
 mod paths;
