@@ -1,28 +1,36 @@
-//! `cargo xtask demo`: shows the main job in about a minute on one machine.
+//! `cargo xtask demo`: shows the main job in less than a minute on one machine.
 //!
-//! Three agents, one service, a node that dies, a fleet that is partitioned, edited on both sides
-//! and healed. Every claim is checked, and a claim that does not hold ends the demo with an error.
-//! It must leave nothing behind, unless it is told to keep the fleet.
+//! Three agents, a web page that asks a redis by its name, a node that dies, a fleet that is
+//! partitioned, edited on both sides and healed. Every claim is checked, and a claim that does not
+//! hold ends the demo with an error. It must leave nothing behind, unless it is told to keep the
+//! fleet.
 
 mod chapters;
 mod print;
+mod shop;
+mod visitors;
 
 use crate::fleet::{Fleet, Links, program};
 use crate::setup;
 use anyhow::Result;
 use clap::Args;
 use print::{say, title};
-use std::time::Instant;
+use shop::Shop;
+use std::time::{Duration, Instant};
 
 /// Nodes of the demo.
 const NODES: usize = 3;
+/// Longer than any step should take; then the demo names the step that did not happen.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Between what the API shows and what every node's names and virtual addresses lead to.
+const SPREAD: Duration = Duration::from_secs(1);
 
 /// What to do with the fleet in the end.
 #[derive(Args)]
 pub struct DemoArgs {
     /// Leave the fleet up and say how to talk to it
     #[arg(long)]
-    keep: bool,
+    pub keep: bool,
 }
 
 /// Shows all chapters.
@@ -54,14 +62,15 @@ pub fn run(args: &DemoArgs) -> Result<()> {
 }
 
 fn tell(fleet: &Fleet) -> Result<()> {
-    chapters::create(fleet)?;
-    chapters::kill(fleet)?;
+    let shop = Shop::on(fleet);
+    chapters::create(&shop)?;
+    chapters::kill(&shop)?;
     if fleet.links == Links::Loopback {
         title("A fleet cut in two: left out");
         say("cutting a link needs network namespaces; type: sudo -E cargo xtask demo");
         return Ok(());
     }
-    chapters::cut_and_heal(fleet)
+    chapters::cut_and_heal(&shop)
 }
 
 fn keep(fleet: Fleet, edgectl: &str) -> Result<()> {

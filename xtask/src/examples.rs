@@ -39,6 +39,11 @@ pub fn run(args: &ExamplesArgs) -> Result<()> {
     Ok(())
 }
 
+/// The archive of one image, which is made anew only if its description is newer.
+pub fn archive(name: &str) -> Result<PathBuf> {
+    build::newest(name)
+}
+
 /// Checks each config file with the debug build of the agent.
 pub fn check() -> Result<()> {
     let edgectl = program::debug()?;

@@ -3,6 +3,7 @@
 //! It sees only what an operator sees: commands, sockets, `/proc`. It must never read an agent's
 //! data directory.
 
+pub mod place;
 pub mod program;
 pub mod service;
 pub mod view;
@@ -116,10 +117,11 @@ impl Fleet {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// The output of a program that runs in `node`'s network.
+    /// The output of a program that runs in `node`'s network; `edgectl` there talks to that node.
     pub fn on_node(&self, node: &Node, words: &[&str]) -> Result<String> {
         let mut command = Command::new(&self.edgectl);
         command.args(["lab", "exec", &node.name, "--name", &self.name, "--"]).args(words);
+        command.env("EDGECTL_SOCKET", &node.socket);
         let output = command.stdin(Stdio::null()).output().context("cannot start edgectl")?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);

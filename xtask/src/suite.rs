@@ -5,6 +5,7 @@
 //! skip a step without saying so.
 
 use crate::chaos::{self, ChaosArgs};
+use crate::demo::{self, DemoArgs};
 use crate::mutants::{self, MutantsArgs};
 use crate::soak::{self, SoakArgs};
 use crate::step::{Steps, succeed};
@@ -48,6 +49,7 @@ fn all(steps: &mut Steps, args: &TestArgs) -> Result<()> {
         succeed(repo::cargo().args(["test", "--quiet", "--workspace", "--doc"]))
     })?;
     steps.run("examples", examples::check)?;
+    steps.run("demo", || demo::run(&DemoArgs { keep: false }))?;
     steps.run("soak", || soak::run(&SoakArgs { kills: SOAK_KILLS, processes: false }))?;
     steps.run("chaos", || {
         chaos::run(&ChaosArgs { command: None, seeds: args.seeds, from: 0, rest: Vec::new() })

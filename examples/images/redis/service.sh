@@ -1,5 +1,7 @@
 #!/bin/sh
-# One redis in the fleet, with its data in a volume: it stays on the node that holds the volume.
+# One redis in the fleet, which only containers of the network `back` reach, by its name. Its data is
+# in a volume: it stays on the node that holds the volume.
 set -eu
-edgectl service create --name redis --network host --read-only \
+edgectl network inspect back >/dev/null 2>&1 || edgectl network create back
+edgectl service create --name redis --network back --read-only \
     --mount type=volume,source=redis,target=/data --limit-memory 128M redis:example

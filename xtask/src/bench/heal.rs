@@ -63,7 +63,16 @@ mod tests {
 
     fn task(slot: u64, pid: u32) -> Task {
         let (service, node, state) = (String::new(), "n1".to_owned(), "running".to_owned());
-        Task { service, slot, node, state, pid, unreachable: false }
+        Task {
+            service,
+            name: String::new(),
+            health: String::new(),
+            slot,
+            node,
+            state,
+            pid,
+            unreachable: false,
+        }
     }
 
     #[test]

@@ -10,7 +10,6 @@ mod by_hand;
 mod clients;
 mod memory;
 mod names;
-mod place;
 mod report;
 mod shop;
 mod start;

@@ -3,121 +3,176 @@
 //! Each chapter acts as an operator would, waits for the effect, and checks it.
 
 use super::print::{placement, say, title, typed};
+use super::shop::Shop;
+use super::visitors::{self, Side};
+use super::{SPREAD, TIMEOUT};
+use crate::fleet::place::Running;
 use crate::fleet::service::Kind;
 use crate::fleet::view::Task;
-use crate::fleet::{Fleet, Links, Node, service};
+use crate::fleet::{Fleet, Links, Node};
+use crate::load::now_ms;
 use anyhow::{Result, ensure};
 use std::collections::BTreeSet;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Longer than any step should take; then the demo names the step that did not happen.
-const TIMEOUT: Duration = Duration::from_secs(30);
 /// The fleet counts as at rest when nothing has changed for this long.
 const REST: Duration = Duration::from_secs(2);
+/// Tasks of the web service, at first and in the end.
+const WEB: usize = 6;
+const WEB_SCALED: usize = 8;
 
-/// Six replicas by one command, and an answer from each.
-pub fn create(fleet: &Fleet) -> Result<()> {
-    title("One command on any of them");
-    let program = match fleet.links {
-        Links::Namespaces => service::Program::container(fleet)?,
-        Links::Loopback => service::Program::process(fleet)?,
-    };
-    match program.kind {
-        Kind::Container => {
-            typed("n1", "edgectl image push web.tar");
-            say("an image of busybox, in the fleet without any registry");
-        }
-        Kind::Process => say("not root: the tasks are programs of this machine, not containers"),
-    }
-    let image = &program.image;
-    let node = &fleet.nodes[1];
-    typed(&node.name, &format!("edgectl service create --name web --replicas 6 … {image} httpd …"));
-    let mut words =
-        vec!["service", "create", "--detach", "--name", service::NAME, "--replicas", "6"];
-    for variable in service::ENVIRONMENT {
-        words.extend(["--env", variable]);
-    }
-    if program.kind == Kind::Container {
-        // As process 1 of its namespace a program without a handler ignores SIGTERM.
-        words.push("--init");
-        // Every task opens a port of its own on its node.
-        words.extend(["--network", "host"]);
-    }
-    words.push(image);
-    words.extend(program.arguments.iter().map(String::as_str));
+/// Two services by a command each, and an answer from every task.
+pub fn create(shop: &Shop) -> Result<()> {
+    title(match shop.kind {
+        Kind::Container => "A web page that asks redis by its name, across nodes",
+        Kind::Process => "One command on any of them",
+    });
+    shop.open(WEB)?;
+    let nodes: Vec<&Node> = shop.fleet.nodes.iter().collect();
     let begun = Instant::now();
-    fleet.edgectl(node, &words)?;
-    fleet.wait("six tasks run", TIMEOUT, || Ok(running(fleet, node)?.len() == 6))?;
-    say(&format!("six tasks run after {:.2} s:", begun.elapsed().as_secs_f64()));
-    show(fleet, &fleet.nodes[0], &["n1", "n2", "n3"])?;
-    answers(fleet, &fleet.nodes[0])
+    whole(shop, &nodes, shop.tasks(WEB))?;
+    let seconds = begun.elapsed().as_secs_f64();
+    say(&match shop.kind {
+        Kind::Container => format!("all run after {seconds:.1} s, found healthy by their checks:"),
+        Kind::Process => format!("all run after {seconds:.1} s:"),
+    });
+    show(shop, nodes[0], &["n1", "n2", "n3"])?;
+    sleep(SPREAD);
+    shop.answers(&nodes)
 }
 
 /// A node dies; its tasks run elsewhere.
-pub fn kill(fleet: &Fleet) -> Result<()> {
+pub fn kill(shop: &Shop) -> Result<()> {
     title("A node dies");
     let victim = "n3";
-    say(match fleet.links {
+    say(match shop.fleet.links {
         Links::Namespaces => {
             "n3 loses its power: agent and tasks gone, packets to it dropped, nothing refused"
         }
         Links::Loopback => {
-            "n3 loses its power: agent and tasks gone (that its link falls silent too needs root)"
+            "n3 loses its power: agent and tasks gone (that its link falls silent needs root)"
         }
     });
-    let witness = &fleet.nodes[0];
+    let rest = [&shop.fleet.nodes[0], &shop.fleet.nodes[1]];
+    let had_redis = redis(&shop.serving(rest[0])?).is_some_and(|redis| redis.is_on(victim));
     let begun = Instant::now();
-    fleet.lab(&["kill", victim])?;
-    fleet.wait("its tasks run elsewhere", TIMEOUT, || {
-        let tasks = running(fleet, witness)?;
-        Ok(slots(&tasks).len() == 6 && !tasks.iter().any(|task| task.is_on(victim)))
-    })?;
+    shop.fleet.lab(&["kill", victim])?;
+    whole(shop, &rest, shop.tasks(WEB))?;
     say(&format!("its tasks run elsewhere after {:.1} s:", begun.elapsed().as_secs_f64()));
-    show(fleet, witness, &["n1", "n2"])?;
-    answers(fleet, witness)?;
+    if had_redis {
+        say("redis was one of them; it has no volume, so that the new one counts from 1");
+    }
+    show(shop, rest[0], &["n1", "n2"])?;
+    sleep(SPREAD);
+    shop.answers(&rest)?;
     say("n3 is plugged in again, with its old disk");
-    fleet.lab(&["start", victim])?;
-    fleet.calm(6, REST)?;
-    show(fleet, witness, &["n1", "n2", "n3"])
+    shop.fleet.lab(&["start", victim])?;
+    shop.fleet.calm(shop.tasks(WEB), REST)?;
+    show(shop, rest[0], &["n1", "n2", "n3"])
 }
 
-/// Both sides of a partition accept commands; after the heal both commands are in effect and no
-/// task was restarted.
+/// Both sides of a partition accept commands and serve the page; after the heal both commands are
+/// in effect and no task was restarted.
 ///
 /// The larger side scales, because the tasks that it adds fit its share after the heal. Eight tasks
 /// on n1 alone would be more than its share of eight, and balancing would move one of them.
-pub fn cut_and_heal(fleet: &Fleet) -> Result<()> {
-    title("A fleet cut in two takes commands on both sides");
-    let [left, right] = [&fleet.nodes[0], &fleet.nodes[1]];
-    let (left_side, right_side) = (["n1"], ["n2", "n3"]);
-    let before = fleet.calm(6, REST)?;
+pub fn cut_and_heal(shop: &Shop) -> Result<()> {
+    title("A fleet cut in two serves, and takes commands, on both sides");
+    let fleet = shop.fleet;
+    let [left, right, third] = [0, 1, 2].map(|at| &fleet.nodes[at]);
+    let before = fleet.calm(shop.tasks(WEB), REST)?;
+    let visitors = visitors(shop, [left, right])?;
+    let cut_at_ms = now_ms();
     fleet.lab(&["cut", "n1"])?;
     say("n1 is cut off from n2 and n3");
-    let took = fleet.wait("each side runs all six", TIMEOUT, || {
-        Ok(has(fleet, left, &left_side, 6)? && has(fleet, right, &right_side, 6)?)
-    })?;
-    say(&format!("each side runs all six by itself after {:.1} s", took.as_secs_f64()));
+    if let Some(redis) = redis(&before) {
+        say(match redis.is_on("n1") {
+            true => "redis is on n1; n2 and n3 will start another, which counts from 1",
+            false => "redis is on the other side; n1 will start another, which counts from 1",
+        });
+    }
+    let whole_at_ms = both_whole(shop, [&[left], &[right, third]], cut_at_ms)?;
     typed("n1", "edgectl service update --label-add tested=yes web");
     fleet.edgectl(left, &["service", "update", "--detach", "--label-add", "tested=yes", "web"])?;
-    typed("n2", "edgectl service scale web=8");
-    fleet.edgectl(right, &["service", "scale", "--detach", "web=8"])?;
-    fleet.wait("eight run", TIMEOUT, || has(fleet, right, &right_side, 8))?;
+    typed("n2", &format!("edgectl service scale web={WEB_SCALED}"));
+    let scaled = format!("web={WEB_SCALED}");
+    fleet.edgectl(right, &["service", "scale", "--detach", &scaled])?;
+    whole(shop, &[right, third], shop.tasks(WEB_SCALED))?;
     say("what n1 sees:");
-    show(fleet, left, &left_side)?;
+    show(shop, left, &["n1"])?;
     say("what n2 sees:");
-    show(fleet, right, &right_side)?;
-    let mut split = on(&running(fleet, left)?, &left_side);
-    split.extend(on(&running(fleet, right)?, &right_side));
+    show(shop, right, &["n2", "n3"])?;
+    sleep(SPREAD);
+    shop.answers(&[left])?;
+    shop.answers(&[right, third])?;
+    let mut split = on(&shop.serving(left)?, &["n1"]);
+    split.extend(on(&shop.serving(right)?, &["n2", "n3"]));
 
     title("The cut heals");
+    let healed_at_ms = now_ms();
     fleet.lab(&["heal"])?;
     let took = fleet.wait("both changes are everywhere", TIMEOUT, || both_changes(fleet))?;
     say(&format!("every node knows both changes after {:.1} s", took.as_secs_f64()));
-    let after = fleet.calm(8, REST)?;
+    let after = fleet.calm(shop.tasks(WEB_SCALED), REST)?;
+    let calm_at_ms = now_ms();
     say("every node prints the same placement:");
-    show(fleet, left, &["n1", "n2", "n3"])?;
+    show(shop, left, &["n1", "n2", "n3"])?;
     judge(&before, &split, &after)?;
-    answers(fleet, left)
+    one_redis(&before, &after);
+    shop.answers(&[left, right, third])?;
+    if shop.kind == Kind::Container {
+        say("who asked for the page without a pause, from before the cut until now:");
+    }
+    for ((visitors, node), whole_at_ms) in visitors.into_iter().zip([left, right]).zip(whole_at_ms)
+    {
+        let side = Side { cut_at_ms, whole_at_ms, healed_at_ms, calm_at_ms };
+        visitors::judge(&node.name, &visitors.finish()?, side)?;
+    }
+    Ok(())
+}
+
+/// Starts visitors at these nodes, if there is a page that every node has.
+fn visitors(shop: &Shop, nodes: [&Node; 2]) -> Result<Vec<Running>> {
+    match shop.kind {
+        Kind::Container => nodes.iter().map(|node| shop.visitors(node)).collect(),
+        Kind::Process => Ok(Vec::new()),
+    }
+}
+
+/// Waits until each side runs everything by itself, and tells when, on the machine's clock.
+fn both_whole(shop: &Shop, sides: [&[&Node]; 2], cut_at_ms: f64) -> Result<[f64; 2]> {
+    let mut whole_at_ms = [None; 2];
+    shop.fleet.wait("each side runs everything", TIMEOUT, || {
+        for (side, at_ms) in sides.iter().zip(&mut whole_at_ms) {
+            if at_ms.is_none() && is_whole(shop, side, shop.tasks(WEB))? {
+                *at_ms = Some(now_ms());
+            }
+        }
+        Ok(whole_at_ms.iter().all(Option::is_some))
+    })?;
+    let whole_at_ms = whole_at_ms.map(Option::unwrap_or_default);
+    let [left, right] = whole_at_ms.map(|at_ms| (at_ms - cut_at_ms) / 1000.0);
+    say(&format!("n1 runs everything by itself after {left:.1} s, n2 and n3 after {right:.1} s"));
+    Ok(whole_at_ms)
+}
+
+/// Waits until so many tasks run on these nodes, as each of them sees it.
+fn whole(shop: &Shop, nodes: &[&Node], count: usize) -> Result<()> {
+    let what = format!("{count} tasks run");
+    shop.fleet.wait(&what, TIMEOUT, || is_whole(shop, nodes, count)).map(drop)
+}
+
+fn is_whole(shop: &Shop, nodes: &[&Node], count: usize) -> Result<bool> {
+    let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+    for node in nodes {
+        let tasks = on(&shop.serving(node)?, &names);
+        let slots: BTreeSet<&str> = tasks.iter().map(|task| task.name.as_str()).collect();
+        if slots.len() != count {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Checks the state after the heal against what ran before and during the partition.
@@ -134,14 +189,29 @@ fn judge(before: &[Task], split: &[Task], after: &[Task]) -> Result<()> {
     let kept = processes(before).intersection(&runs).count();
     say(&format!("  surplus drained: {} processes of {} ended", surplus.len(), ran.len()));
     say("  restarted: none; every task has the process id that it had before the heal");
-    say(&format!("  of the six from before the cut, {kept} run on as if nothing had happened"));
+    let all = before.len();
+    say(&format!("  of the {all} from before the cut, {kept} run on as if nothing had happened"));
     Ok(())
+}
+
+/// Tells which of the two is left.
+fn one_redis(before: &[Task], after: &[Task]) {
+    let (Some(before), Some(after)) = (redis(before), redis(after)) else { return };
+    let which = match before.pid == after.pid {
+        true => "the one from before the cut, with its count",
+        false => "the one that the cut made, with its own count",
+    };
+    say(&format!("  one redis is left, on {}: {which}", after.node));
+}
+
+fn redis(tasks: &[Task]) -> Option<&Task> {
+    tasks.iter().find(|task| task.name == "redis.1")
 }
 
 fn both_changes(fleet: &Fleet) -> Result<bool> {
     for node in &fleet.nodes {
         let spec = &fleet.get(node, "/services/web")?["Spec"];
-        let scaled = spec["Mode"]["Replicated"]["Replicas"] == 8;
+        let scaled = spec["Mode"]["Replicated"]["Replicas"] == WEB_SCALED;
         if !scaled || spec["Labels"]["tested"] != "yes" {
             return Ok(false);
         }
@@ -149,52 +219,14 @@ fn both_changes(fleet: &Fleet) -> Result<bool> {
     Ok(true)
 }
 
-/// Do these nodes alone run `count` of the service's slots, as `node` sees it?
-fn has(fleet: &Fleet, node: &Node, names: &[&str], count: usize) -> Result<bool> {
-    Ok(slots(&on(&running(fleet, node)?, names)).len() == count)
-}
-
 /// The tasks of these nodes.
 fn on(tasks: &[Task], names: &[&str]) -> Vec<Task> {
     tasks.iter().filter(|task| names.iter().any(|name| task.is_on(name))).cloned().collect()
 }
 
-fn running(fleet: &Fleet, node: &Node) -> Result<Vec<Task>> {
-    Ok(fleet.tasks(node)?.into_iter().filter(Task::is_running).collect())
-}
-
-fn slots(tasks: &[Task]) -> BTreeSet<u64> {
-    tasks.iter().map(|task| task.slot).collect()
-}
-
-fn show(fleet: &Fleet, node: &Node, names: &[&str]) -> Result<()> {
-    placement(&fleet.tasks(node)?, names);
+fn show(shop: &Shop, node: &Node, names: &[&str]) -> Result<()> {
+    placement(&shop.fleet.tasks(node)?, names);
     Ok(())
-}
-
-/// Asks every task over HTTP for its name.
-fn answers(fleet: &Fleet, from: &Node) -> Result<()> {
-    let tasks = running(fleet, from)?;
-    for task in &tasks {
-        let answer = ask(fleet, from, task)?;
-        let expected = format!("web.{} on {}", task.slot, task.node);
-        ensure!(answer == expected, "web.{} answered `{answer}`", task.slot);
-    }
-    say(&format!("each of the {} answers over HTTP, asked from {}", tasks.len(), from.name));
-    Ok(())
-}
-
-/// Retries: a program that was just started may not listen yet.
-fn ask(fleet: &Fleet, from: &Node, task: &Task) -> Result<String> {
-    let owner = fleet.nodes.iter().find(|node| task.is_on(&node.name));
-    let address = owner.map(|node| node.address.as_str()).unwrap_or_default();
-    let url = format!("http://{address}:{}/cgi-bin/who", service::port(task.slot));
-    let mut answer = String::new();
-    fleet.wait(&format!("{url} answers"), Duration::from_secs(5), || {
-        answer = fleet.on_node(from, &["curl", "--silent", "--fail", "--max-time", "2", &url])?;
-        Ok(true)
-    })?;
-    Ok(answer)
 }
 
 /// Does this process run? A process that has ended but was not collected yet does not.
@@ -209,7 +241,8 @@ mod tests {
 
     fn task(slot: u64, pid: u32) -> Task {
         let (service, node, state) = (String::new(), "n1".to_owned(), "running".to_owned());
-        Task { service, slot, node, state, pid, unreachable: false }
+        let name = format!("web.{slot}");
+        Task { service, name, slot, node, state, health: String::new(), pid, unreachable: false }
     }
 
     #[test]

@@ -29,6 +29,27 @@ pub fn folder() -> PathBuf {
     repo::root().join("examples/images")
 }
 
+/// The image that was made last, unless a file of its description is newer or there is none.
+pub fn newest(name: &str) -> Result<PathBuf> {
+    let archive = repo::metadata()?.target_directory.join(format!("examples/{name}.tar"));
+    let Ok(made) = archive.metadata().and_then(|archive| archive.modified()) else {
+        return build(name);
+    };
+    let mut folders = vec![folder().join(name)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            let entry = entry?;
+            if entry.metadata()?.modified()? > made {
+                return build(name);
+            }
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    Ok(archive)
+}
+
 /// Makes one image, `NAME:example`; returns the archive.
 pub fn build(name: &str) -> Result<PathBuf> {
     let from = folder().join(name);
@@ -86,7 +107,7 @@ mod tests {
     #[test]
     fn every_example_is_whole() {
         let names = names().unwrap();
-        assert_eq!(names, ["mosquitto", "nginx", "node-exporter", "prometheus", "redis"]);
+        assert_eq!(names, ["mosquitto", "nginx", "node-exporter", "prometheus", "redis", "visits"]);
         for name in names {
             let from = folder().join(&name);
             for file in ["packages", "folders", "service.sh"] {

@@ -25,17 +25,18 @@ struct Trial {
     answer: &'static str,
 }
 
-/// In this order, because Prometheus scrapes the node-exporter.
-const TRIALS: [Trial; 5] = [
+/// In this order, because Prometheus scrapes the node-exporter, and visits are counted in redis.
+const TRIALS: [Trial; 6] = [
     Trial {
         name: "nginx",
         ask: "curl --silent --fail --max-time 2 http://127.0.0.1:8080/",
         answer: "nginx in a container of edgectl",
     },
+    Trial { name: "redis", ask: "edgectl exec redis.1 redis-cli ping", answer: "PONG" },
     Trial {
-        name: "redis",
-        ask: r"printf 'PING\r\n' | busybox nc -w 2 127.0.0.1 6379",
-        answer: "PONG",
+        name: "visits",
+        ask: "curl --silent --fail --max-time 5 http://127.0.0.1:8088/",
+        answer: "visit 1, answered by visits.",
     },
     // CONNECT of MQTT 3.1.1 without a client id; the broker accepts with a CONNACK.
     Trial {
@@ -70,11 +71,12 @@ fn try_all(fleet: &Fleet, edgectl: &Path) -> Result<()> {
         bail!("containers need root; type: sudo -E cargo xtask examples --try");
     }
     let node = &fleet.nodes[0];
+    let path = format!("PATH={}", path_with(edgectl)?);
     for trial in &TRIALS {
         start(fleet, node, edgectl, trial.name)?;
         let mut told = String::new();
         fleet.wait(&format!("{} answers", trial.name), TIMEOUT, || {
-            told = fleet.on_node(node, &["sh", "-c", trial.ask])?;
+            told = fleet.on_node(node, &["env", &path, "sh", "-c", trial.ask])?;
             Ok(told.contains(trial.answer))
         })?;
         let line = told.lines().next().unwrap_or_default();
@@ -88,12 +90,17 @@ fn start(fleet: &Fleet, node: &Node, edgectl: &Path, name: &str) -> Result<()> {
     let archive = build::build(name)?;
     let archive = archive.to_str().context("the path is no text")?;
     fleet.edgectl(node, &["image", "push", archive])?;
-    let folder = edgectl.parent().context("edgectl lies in a folder")?;
-    let path = std::env::var("PATH").unwrap_or_default();
     let mut create = Command::new("sh");
     create
         .arg(build::folder().join(name).join("service.sh"))
-        .env("PATH", format!("{}:{path}", folder.display()))
+        .env("PATH", path_with(edgectl)?)
         .env("EDGECTL_SOCKET", &node.socket);
     succeed(&mut create)
+}
+
+/// `PATH`, with the folder of this edgectl first.
+fn path_with(edgectl: &Path) -> Result<String> {
+    let folder = edgectl.parent().context("edgectl lies in a folder")?;
+    let path = std::env::var("PATH").unwrap_or_default();
+    Ok(format!("{}:{path}", folder.display()))
 }

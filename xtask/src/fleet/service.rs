@@ -1,10 +1,11 @@
-//! The service that the demo and the bench run: busybox httpd, one port per slot.
+//! The service that the bench runs, and the demo where it cannot have containers: busybox httpd, one
+//! port per slot.
 //!
 //! Tasks of one node share its addresses, so each slot listens on a port of its own: 8000 plus its
 //! number. The served page names the task that serves it.
 
 use super::{Fleet, Node};
-use crate::{image, repo};
+use crate::repo;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
@@ -18,28 +19,23 @@ pub fn port(slot: u64) -> u64 {
 /// Its name.
 pub const NAME: &str = "web";
 
-/// What the tasks run as.
+/// What the tasks of a fleet run as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Containers of a busybox image that is made here: needs root.
+    /// Containers: needs root.
     Container,
     /// Programs of the host.
     Process,
 }
 
-/// What a service runs: an image and its arguments.
+/// What the service runs: a program of the host and its arguments.
 #[derive(Debug, Clone)]
 pub struct Program {
-    /// Container or process.
-    pub kind: Kind,
-    /// An image reference; for a process, the path of busybox on this machine.
+    /// The path of busybox on this machine.
     pub image: String,
     /// A shell that replaces itself by httpd, so that the process is httpd.
     pub arguments: Vec<String>,
 }
-
-/// The image of the containers.
-const IMAGE: &str = "web:demo";
 
 /// Prints which task answers.
 const WHO: &str = "#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\n\
@@ -51,21 +47,7 @@ impl Program {
         let busybox = repo::program("busybox").context("no busybox; type: cargo xtask setup")?;
         let image = format!("process:{}", busybox.display());
         let pages = pages(fleet)?;
-        Ok(Program { kind: Kind::Process, image, arguments: arguments(&pages) })
-    }
-
-    /// A container that serves pages of its image, which one node pushes into the fleet.
-    pub fn container(fleet: &Fleet) -> Result<Program> {
-        let archive = fleet.dir.join("web.tar");
-        image::busybox(
-            IMAGE,
-            &[("www/index.html", "hello\n"), ("www/cgi-bin/who", WHO)],
-            &archive,
-        )?;
-        let archive = archive.to_str().context("the lab's folder is no text")?;
-        fleet.edgectl(&fleet.nodes[0], &["image", "push", archive])?;
-        let arguments = arguments(Path::new("/www"));
-        Ok(Program { kind: Kind::Container, image: IMAGE.to_owned(), arguments })
+        Ok(Program { image, arguments: arguments(&pages) })
     }
 }
 
@@ -91,15 +73,11 @@ fn pages(fleet: &Fleet) -> Result<PathBuf> {
 
 /// The request body of `POST /services/create`.
 pub fn spec(program: &Program, replicas: u64) -> Value {
-    let runtime = match program.kind {
-        Kind::Process => "process",
-        Kind::Container => "container",
-    };
     json!({
         "Name": NAME,
         "Mode": {"Replicated": {"Replicas": replicas}},
         "TaskTemplate": {
-            "Runtime": runtime,
+            "Runtime": "process",
             "ContainerSpec": {
                 "Image": program.image,
                 "Args": program.arguments,

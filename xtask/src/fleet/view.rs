@@ -13,12 +13,16 @@ pub const WANTED_TASKS: &str = "/tasks?filters=%7B%22desired-state%22%3A%5B%22ru
 pub struct Task {
     /// The service's id.
     pub service: String,
+    /// Its own name: `web.2`.
+    pub name: String,
     /// The number of the slot.
     pub slot: u64,
     /// Host name of the node that has it; empty if none has.
     pub node: String,
     /// Docker's name of its state.
     pub state: String,
+    /// What its health check last said: `starting` before its first report, `unchecked` without one.
+    pub health: String,
     /// Its process; 0 if it has none.
     pub pid: u32,
     /// Its node cannot be reached: these values are old.
@@ -29,6 +33,11 @@ impl Task {
     /// Does it run, according to current information?
     pub fn is_running(&self) -> bool {
         self.state == "running" && !self.unreachable && self.pid != 0
+    }
+
+    /// Does it run, and has its health check passed if it has one?
+    pub fn is_serving(&self) -> bool {
+        self.is_running() && !["starting", "unhealthy"].contains(&self.health.as_str())
     }
 
     /// Is it on the node of this name?
@@ -67,6 +76,10 @@ struct RawProcess {
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "PascalCase")]
 struct RawEdge {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    health: String,
     unreachable_ms: Option<u64>,
 }
 
@@ -78,6 +91,8 @@ pub fn tasks(tasks: &Value, nodes: &Value) -> Result<Vec<Task>> {
         .into_iter()
         .map(|task| Task {
             service: task.service_id,
+            name: task.edge.name,
+            health: task.edge.health,
             slot: task.slot,
             node: names.get(&task.node_id).cloned().unwrap_or_default(),
             state: task.status.state,
@@ -120,5 +135,9 @@ mod tests {
         let old = tasks(&task(json!({"UnreachableMs": 1200})), &nodes).unwrap();
         assert!(!old[0].is_running());
         assert_eq!(ready_nodes(&nodes), 1);
+        let of = |health: &str| tasks(&task(json!({"Health": health})), &nodes).unwrap().remove(0);
+        assert!(of("healthy").is_serving() && of("unchecked").is_serving());
+        assert!(of("starting").is_running() && !of("starting").is_serving());
+        assert!(!of("unhealthy").is_serving());
     }
 }

@@ -1,7 +1,7 @@
 //! What the overlay is measured against: two containers on two nodes, joined by a bridge and a VXLAN
 //! device on each, set up with `ip` and static entries.
 
-use super::place::Place;
+use crate::fleet::place::Place;
 use crate::fleet::{Fleet, Node};
 use crate::step::succeed;
 use anyhow::Result;

@@ -1,10 +1,10 @@
 //! What clients notice of changes: requests that fail while a service is changed, and connections
 //! that still go to a task which was killed.
 
-use super::place::{Place, Running};
 use super::report::{Measured, Report};
 use super::shop::{SERVE, Shop, TIMEOUT, WEB};
 use crate::bench::figures::{median, worst};
+use crate::fleet::place::{Place, Running};
 use crate::fleet::view::Task;
 use crate::load::now_ms;
 use crate::load::pull::{Failure, Pulled};

@@ -1,6 +1,6 @@
 //! The fleet of `bench overlay`: five nodes with a network and containers of busybox.
 
-use super::place::Place;
+use crate::fleet::place::Place;
 use crate::fleet::view::Task;
 use crate::fleet::{Fleet, Links, Node};
 use crate::image;
@@ -90,12 +90,12 @@ impl Shop {
         self.on_first(&[&create, network, flags, program].concat()).map(drop)
     }
 
-    /// Waits until so many tasks of a service run, and no other; returns them.
+    /// Waits until so many tasks of a service run and are healthy, and no other; returns them.
     pub fn running(&self, name: &str, count: usize) -> Result<Vec<Task>> {
         let mut tasks = Vec::new();
         self.fleet.wait(&format!("{count} tasks of {name} run"), TIMEOUT, || {
             tasks = self.tasks(name)?;
-            Ok(tasks.len() == count && tasks.iter().all(Task::is_running))
+            Ok(tasks.len() == count && tasks.iter().all(Task::is_serving))
         })?;
         Ok(tasks)
     }

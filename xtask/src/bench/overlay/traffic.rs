@@ -4,10 +4,10 @@
 //! shared machine changes from minute to minute, and both sides of a ratio must see the same one.
 
 use super::by_hand::ByHand;
-use super::place::Place;
 use super::report::{Measured, Report};
 use super::shop::{IDLE, Shop};
 use crate::bench::figures::median;
+use crate::fleet::place::Place;
 use crate::load::connections::Connections;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -143,7 +143,7 @@ fn in_turn(
     Ok(())
 }
 
-fn iperf3_server(place: &Place) -> Result<super::place::Running> {
+fn iperf3_server(place: &Place) -> Result<crate::fleet::place::Running> {
     place.start(&["sh", "-c", &format!("exec iperf3 -s -p {PORT} > /dev/null")])
 }
 

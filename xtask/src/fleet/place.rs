@@ -1,7 +1,7 @@
-//! A network namespace in which the bench runs programs: that of a task, or of a node.
+//! A network namespace in which the demo and the bench run programs: that of a task, or of a node.
 
-use crate::fleet::view::Task;
-use crate::fleet::{Fleet, Node};
+use super::view::Task;
+use super::{Fleet, Node};
 use anyhow::{Context, Result, ensure};
 use serde::de::DeserializeOwned;
 use std::process::{Child, Command, Stdio};
