@@ -128,9 +128,11 @@ pub async fn inspect(
     let snapshot = Snapshot::latest(&api).await?;
     let row = snapshot.network(&wanted)?.clone();
     let id = row.network.id;
-    let detail = api.read(move |node, _| node.network_detail(id)).await?;
+    let read = api.read(move |node, _| (node.network_detail(id), node.met_routes(&[id])));
+    let (detail, met_routes) = read.await?;
     let mut shown = object::inspected(&snapshot, &row, &detail, detail_shown);
-    shown.edge = object::edge(&snapshot, &row, network_failures(&api, &snapshot));
+    let failures = [network_failures(&api, &snapshot), met_routes].concat();
+    shown.edge = object::edge(&snapshot, &row, failures);
     Ok(Json(shown))
 }
 

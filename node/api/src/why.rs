@@ -30,7 +30,7 @@ pub async fn service(
         id: service.id.to_string(),
         name: service.name.clone(),
         summary: format!("{running} of {desired} tasks of {} run healthy", service.name),
-        notes: [name_notes(&snapshot, service), port_notes(&api, &snapshot, service)].concat(),
+        notes: notes(&api, &snapshot, service).await?,
         rows: slots.iter().map(|slot| slot_row(&snapshot, service.id, slot)).collect(),
         ..Why::default()
     };
@@ -55,11 +55,9 @@ pub async fn task(
     let mut why =
         Why { kind: "task".to_owned(), id: found.id, name: found.edge.name, ..Why::default() };
     let service = snapshot.service_of(view.service);
-    why.notes = service
-        .map(|service| {
-            [name_notes(&snapshot, service), port_notes(&api, &snapshot, service)].concat()
-        })
-        .unwrap_or_default();
+    if let Some(service) = service {
+        why.notes = notes(&api, &snapshot, service).await?;
+    }
     match slots.iter().find(|slot| slot.slot == view.slot) {
         Some(slot) => {
             why.summary.clone_from(&slot.summary);
@@ -107,6 +105,13 @@ pub async fn node(
         excluded: Vec::new(),
         fixes: known.fixes,
     }))
+}
+
+/// What else there is to say of a service.
+async fn notes(api: &Api, snapshot: &Snapshot, service: &Service) -> Result<Vec<String>, Failure> {
+    let networks: Vec<_> = service.networks.iter().map(|attached| attached.network).collect();
+    let met_routes = api.read(move |node, _| node.met_routes(&networks)).await?;
+    Ok([name_notes(snapshot, service), port_notes(api, snapshot, service), met_routes].concat())
 }
 
 /// Two sides of a partition created the same name: both services run, and the name means the older

@@ -24,11 +24,12 @@ use overlay::blocks::Division;
 use overlay::claims::Claims;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Catalog, NetworkCatalog};
+use crate::catalog::{Catalog, MetRoute, NetworkCatalog};
 use crate::event::Event;
 
 mod blocks;
 mod interfaces;
+mod met_routes;
 mod ports;
 mod records;
 mod renumbered;
@@ -112,6 +113,8 @@ pub struct Addressing {
     /// that somebody still remembers leads to nobody rather than to another task.
     last: BTreeMap<IpNet, IpAddr>,
     is_outdated: bool,
+    /// Where routes of this machine's site met networks at the last settling.
+    met_routes: BTreeSet<MetRoute>,
     /// The networks by which this node publishes ports: it has an address of its own there.
     own_needed: BTreeSet<NetworkId>,
     /// The services of which a lease changed since somebody asked.
@@ -132,6 +135,7 @@ impl Addressing {
             picked_ports: networks.picked_ports.get(&me).cloned().unwrap_or_default(),
             last: BTreeMap::new(),
             is_outdated: true,
+            met_routes: BTreeSet::new(),
             own_needed: BTreeSet::new(),
             changed: BTreeSet::new(),
         }
@@ -243,6 +247,7 @@ impl Addressing {
             self.blocks.clear();
         }
         self.pick_ports(catalog);
+        events.extend(self.met_route_events(catalog, wall_ms));
         self.write(replica, &catalog.networks, wall_ms)
     }
 

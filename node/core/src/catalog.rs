@@ -19,8 +19,10 @@ use crdt_state::volume::Holding;
 use crdt_state::{Kind, NetworkId, NodeId, Record, RecordKey, ServiceId};
 
 mod networks;
+mod site_routes;
 
 pub use networks::NetworkCatalog;
+pub use site_routes::MetRoute;
 
 /// A node as the records describe it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -127,7 +127,7 @@ pub(super) fn inspected(
     shown
 }
 
-/// What Docker has no word for; `failures` are those of the answering node.
+/// What Docker has no word for; `failures` are those of the answering node, and what the fleet knows.
 pub(super) fn edge(
     snapshot: &Snapshot,
     row: &NetworkRow,

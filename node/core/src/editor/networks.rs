@@ -193,7 +193,7 @@ impl Editor<'_> {
         let taken: Vec<IpNet> = self
             .subnets()
             .map(|(subnet, _)| subnet)
-            .chain(self.site_routes().map(|(route, _)| route))
+            .chain(self.catalog().site_routes().map(|(_, route)| route))
             .collect();
         let has = |ranges: &[AddressRange], is_family: fn(&IpAddr) -> bool| {
             ranges.iter().any(|range| is_family(&range.gateway))
@@ -236,9 +236,10 @@ impl Editor<'_> {
             let name = self.network_name(id);
             return Err(BadNetwork::Overlap { subnet: *subnet, other, name });
         }
-        let met = self.site_routes().find(|(route, _)| pool::overlap(route, subnet));
+        let mut routes = self.catalog().site_routes();
+        let met = routes.find(|(_, route)| pool::overlap(route, subnet));
         match met {
-            Some((route, node)) => {
+            Some((node, route)) => {
                 let node = self.catalog().hostname(node);
                 Err(BadNetwork::SiteRoute { subnet: *subnet, route, node })
             }
@@ -249,14 +250,6 @@ impl Editor<'_> {
     fn subnets(&self) -> impl Iterator<Item = (IpNet, NetworkId)> {
         let settled = self.catalog().networks.settled.iter();
         settled.flat_map(|(id, network)| network.ranges.iter().map(|range| (range.subnet, *id)))
-    }
-
-    /// The routes of the members' sites.
-    fn site_routes(&self) -> impl Iterator<Item = (IpNet, crdt_state::NodeId)> {
-        let catalog = self.catalog();
-        let members = catalog.nodes.iter().filter(|(_, entry)| entry.is_member());
-        let said = members.filter_map(|(id, _)| Some((*id, catalog.networks.claims.get(id)?)));
-        said.flat_map(|(id, said)| said.routes.iter().map(move |route| (*route, id)))
     }
 
     fn network_name(&self, id: NetworkId) -> String {

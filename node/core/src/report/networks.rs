@@ -68,7 +68,7 @@ pub struct NetworkConflict {
     pub key: RecordKey,
     /// How it is called.
     pub name: String,
-    /// What it lost: `networks`, `name` or `ports`.
+    /// What it lost, or what does not fit: `networks`, `name`, `ports` or `subnet`.
     pub what: &'static str,
     /// To whom, and what to do.
     pub detail: String,
@@ -76,7 +76,8 @@ pub struct NetworkConflict {
 
 impl Node {
     /// What the two sides of a partition did to networks, and what does not fit together: a network
-    /// that was removed under a service, a name that two networks have, a port of two services.
+    /// that was removed under a service, a name that two networks have, a port of two services, a
+    /// subnet that a member's site has as well.
     pub fn network_conflicts(&self) -> Vec<NetworkConflict> {
         let catalog = self.catalog();
         let mut found = Vec::new();
@@ -114,7 +115,21 @@ impl Node {
                 found.push(NetworkConflict { key, name, what: "name", detail });
             }
         }
+        for met in catalog.met_routes(catalog.site_routes()) {
+            let Some(network) = catalog.networks.networks.get(&met.network) else { continue };
+            let (key, name) = (RecordKey::network(network.id), network.name.clone());
+            let detail = catalog.tell_met_route(&met);
+            found.push(NetworkConflict { key, name, what: "subnet", detail });
+        }
         found
+    }
+
+    /// What is to be said of routes of members' sites that meet one of these networks.
+    pub fn met_routes(&self, networks: &[NetworkId]) -> Vec<String> {
+        let catalog = self.catalog();
+        let met = catalog.met_routes(catalog.site_routes());
+        let of_these = met.filter(|met| networks.contains(&met.network));
+        of_these.map(|met| catalog.tell_met_route(&met)).collect()
     }
 
     /// All networks of the fleet, by id.

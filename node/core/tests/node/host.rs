@@ -13,8 +13,8 @@ use crdt_state::volume::NodeVolumes;
 use crdt_state::{NodeId, RecordKey, ServiceId, StoreId};
 use gossip::{GossipConfig, Now};
 use node_core::{
-    Action, Edit, Edited, Input, NetworkFacts, Node, NodeConfig, NodeFacts, Refusal, ServiceSpec,
-    TaskView,
+    Action, Edit, Edited, Event, Input, NetworkFacts, Node, NodeConfig, NodeFacts, Refusal,
+    ServiceSpec, TaskView,
 };
 
 pub(crate) struct Host {
@@ -28,6 +28,7 @@ pub(crate) struct Host {
     pub(crate) stopped: Vec<Run>,
     pub(crate) answers: Vec<Result<Edited, Refusal>>,
     pub(crate) log: Vec<&'static str>,
+    pub(crate) events: Vec<Event>,
     /// The node's actions for the network: what it sent, and connections.
     pub(crate) sent: Vec<Action>,
 }
@@ -116,6 +117,7 @@ impl Host {
             stopped: Vec::new(),
             answers: Vec::new(),
             log: Vec::new(),
+            events: Vec::new(),
             sent: Vec::new(),
         };
         host.drain();
@@ -157,7 +159,8 @@ impl Host {
                 Action::SendDatagram { .. }
                 | Action::SendMessage { .. }
                 | Action::Connect { .. } => self.sent.push(action),
-                Action::ForgetRun { .. } | Action::Event(_) | Action::Departed => {}
+                Action::Event(event) => self.events.push(event),
+                Action::ForgetRun { .. } | Action::Departed => {}
             }
         }
     }

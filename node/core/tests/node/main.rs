@@ -14,6 +14,7 @@ mod poison;
 mod ports;
 mod rollout;
 mod runs;
+mod site_routes;
 mod timers;
 mod together;
 mod views;
