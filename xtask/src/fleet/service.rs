@@ -47,12 +47,17 @@ impl Program {
         let busybox = repo::program("busybox").context("no busybox; type: cargo xtask setup")?;
         let image = format!("process:{}", busybox.display());
         let pages = pages(fleet)?;
-        Ok(Program { image, arguments: arguments(&pages) })
+        Ok(Program { image, arguments: arguments(&fleet.nodes, &pages) })
     }
 }
 
-fn arguments(pages: &Path) -> Vec<String> {
-    let line = format!("exec busybox httpd -f -p $((8000 + SLOT)) -h {}", pages.display());
+/// Listens at the address of its own node only: without root all nodes share this machine's
+/// addresses, and a node that comes back starts its slot while another one still runs it.
+fn arguments(nodes: &[Node], pages: &Path) -> Vec<String> {
+    let own = |node: &Node| format!("{}) own={};;", node.name, node.address);
+    let cases: Vec<String> = nodes.iter().map(own).collect();
+    let listen = "exec busybox httpd -f -p $own:$((8000 + SLOT)) -h";
+    let line = format!("case $NODE in {} esac; {listen} {}", cases.join(" "), pages.display());
     ["sh".into(), "-c".into(), line].into()
 }
 
