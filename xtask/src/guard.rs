@@ -1,10 +1,11 @@
-//! Takes a lab down when this process ends, however it ends.
+//! Takes a lab down when this process ends, however it ends, and removes other things likewise.
 //!
 //! A shell in a process group of its own waits for the end of a pipe that only this process holds
 //! open. The pipe ends when we finish, when somebody types Ctrl-C, and when we are killed. So no
 //! signal handler is needed.
 
 use anyhow::{Context, Result, bail};
+use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -19,7 +20,8 @@ read -r word
 exec "$0" lab down --name "$1"
 "#;
 
-/// The lab is taken down when this value is dropped or the process ends.
+/// The lab is taken down, or what else the script does is done, when this value is dropped or the
+/// process ends.
 pub struct Guard {
     shell: Child,
     pipe: Option<ChildStdin>,
@@ -28,10 +30,15 @@ pub struct Guard {
 impl Guard {
     /// Starts to guard the lab of this name, which need not exist yet.
     pub fn new(edgectl: &Path, lab: &str) -> Result<Guard> {
+        Guard::with_script(SCRIPT, [edgectl.as_ref(), lab.as_ref()])
+    }
+
+    /// Starts a shell with this script, `$0` and `$1`. Such a script ignores SIGINT, SIGTERM and
+    /// SIGHUP, and first reads a word or the end of its input.
+    pub fn with_script(script: &str, words: [&OsStr; 2]) -> Result<Guard> {
         let mut shell = Command::new("/bin/sh")
-            .args(["-c", SCRIPT])
-            .arg(edgectl)
-            .arg(lab)
+            .args(["-c", script])
+            .args(words)
             .stdin(Stdio::piped())
             .process_group(0)
             .spawn()

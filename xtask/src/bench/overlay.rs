@@ -13,6 +13,7 @@ mod names;
 mod report;
 mod shop;
 mod start;
+mod swarm;
 mod traffic;
 
 use super::figures::Limit::{self, AtLeast, AtMost};
@@ -44,6 +45,8 @@ const FIGURES: &[Figure] = &[
     wanted("mesh_ratio", "", AtLeast(0.9)),
     printed("mesh_far_ratio", ""),
     printed("encrypted_ratio", ""),
+    wanted("swarm_throughput_ratio", "", AtLeast(1.1)),
+    wanted("swarm_name_ratio", "", AtLeast(5.0)),
     wanted("vip_connections_ratio", "", AtLeast(0.9)),
     wanted("dns_p99_ms", "ms", AtMost(1.0)),
     wanted("dns_qps", "1/s", AtLeast(20_000.0)),
@@ -104,7 +107,8 @@ const DNS: Names = &["dns_p99_ms", "dns_qps"];
 const READY: Names = &["name_ready_ms"];
 const DEAD: Names = &["dead_after_same_ms", "dead_after_other_ms"];
 const DRAIN: Names = &["drain_errors"];
-const ON_SHOP: [Names; 7] = [START, THROUGHPUT, CONNECTIONS, DNS, READY, DEAD, DRAIN];
+const ON_SHOP: [Names; 8] =
+    [START, THROUGHPUT, CONNECTIONS, DNS, READY, &swarm::NAMES, DEAD, DRAIN];
 
 /// A run of the bench.
 struct Bench {
@@ -145,6 +149,7 @@ impl Bench {
         self.part(&[CONNECTIONS], |report| traffic::connections(shop, report));
         self.part(&[DNS], |report| names::load(shop, report));
         self.part(&[READY], |report| names::ready(shop, report));
+        self.part(&[&swarm::NAMES], |report| swarm::measure(shop, &chosen, report));
         self.part(&[DEAD], |report| clients::dead(shop, report));
         self.part(&[DRAIN], |report| clients::drain(shop, report));
     }

@@ -4,6 +4,7 @@ use super::view::Task;
 use super::{Fleet, Node};
 use anyhow::{Context, Result, ensure};
 use serde::de::DeserializeOwned;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// A network namespace.
@@ -19,6 +20,11 @@ impl Place {
     /// That of a node, which stands for a machine.
     pub fn of_node(fleet: &Fleet, node: &Node) -> Place {
         Place::named(&format!("edgelab-{}-{}", fleet.name(), node.name))
+    }
+
+    /// The one that this file is.
+    pub fn at(file: &Path) -> Place {
+        Place(file.display().to_string())
     }
 
     /// One with a name.
@@ -72,6 +78,16 @@ pub struct Running {
 }
 
 impl Running {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Has it ended by itself?
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// Closes its stdin, waits for its end, and returns what it printed.
     pub fn finish<T: DeserializeOwned>(mut self) -> Result<T> {
         drop(self.child.stdin.take());

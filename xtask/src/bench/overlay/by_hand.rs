@@ -8,9 +8,30 @@ use anyhow::Result;
 use std::net::IpAddr;
 use std::process::Command;
 
+/// Network namespaces with names, which are removed when this value is dropped.
+#[derive(Default)]
+pub struct Namespaces(Vec<String>);
+
+impl Namespaces {
+    /// Makes one.
+    pub fn add(&mut self, name: String) -> Result<String> {
+        ip(&format!("netns add {name}"))?;
+        self.0.push(name.clone());
+        Ok(name)
+    }
+}
+
+impl Drop for Namespaces {
+    fn drop(&mut self) {
+        for name in &self.0 {
+            let _ = ip(&format!("netns delete {name}"));
+        }
+    }
+}
+
 /// The two ends; nothing of them is left when this value is dropped.
 pub struct ByHand {
-    namespaces: Vec<String>,
+    namespaces: Namespaces,
     /// The containers' namespaces.
     pub ends: [Place; 2],
     /// The address of the second one.
@@ -25,9 +46,8 @@ impl ByHand {
             |node: &Node, what: &str| format!("edgelab-{}-{what}{}", fleet.name(), node.name);
         let ends = nodes.map(|node| name(node, "end"));
         let bridges = nodes.map(|node| name(node, "bridge"));
-        let namespaces = ends.iter().chain(&bridges).cloned().collect();
-        let joined = ByHand {
-            namespaces,
+        let mut joined = ByHand {
+            namespaces: Namespaces::default(),
             ends: ends.each_ref().map(|end| Place::named(end)),
             address: IpAddr::from([10, 7, 0, 2]),
         };
@@ -35,7 +55,7 @@ impl ByHand {
             let (end, bridge) = (&ends[at], &bridges[at]);
             let (node, other) = (nodes[at], nodes[1 - at]);
             for namespace in [end, bridge] {
-                ip(&format!("netns add {namespace}"))?;
+                joined.namespaces.add(namespace.clone())?;
             }
             ip(&format!("-n {bridge} link add br0 type bridge"))?;
             let vxlan = format!(
@@ -65,14 +85,7 @@ impl ByHand {
     }
 }
 
-impl Drop for ByHand {
-    fn drop(&mut self) {
-        for namespace in &self.namespaces {
-            let _ = ip(&format!("netns delete {namespace}"));
-        }
-    }
-}
-
-fn ip(words: &str) -> Result<()> {
+/// `ip` with these words.
+pub fn ip(words: &str) -> Result<()> {
     succeed(Command::new("ip").args(words.split_whitespace()))
 }

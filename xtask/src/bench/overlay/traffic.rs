@@ -7,7 +7,7 @@ use super::by_hand::ByHand;
 use super::report::{Measured, Report};
 use super::shop::{IDLE, Shop};
 use crate::bench::figures::median;
-use crate::fleet::place::Place;
+use crate::fleet::place::{Place, Running};
 use crate::load::connections::Connections;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -25,18 +25,29 @@ const ACCEPT: u16 = 5301;
 const SECRET: &str = "secret";
 
 /// A way from a client to a server.
-struct Way {
+pub struct Way {
     from: Place,
     address: IpAddr,
     port: u16,
 }
 
+impl Way {
+    /// To the port of iperf3 at an address.
+    pub fn of_throughput(from: &Place, address: IpAddr) -> Way {
+        Way { from: from.clone(), address, port: PORT }
+    }
+}
+
 /// A figure whose value is the ratio of one way to another.
-struct Ratio {
-    figure: &'static str,
-    what: &'static str,
-    own: Way,
-    baseline: Way,
+pub struct Ratio {
+    /// Its name.
+    pub figure: &'static str,
+    /// What it is compared with.
+    pub what: &'static str,
+    /// The way that is measured.
+    pub own: Way,
+    /// The one that it is compared with.
+    pub baseline: Way,
 }
 
 /// Measures the figures of throughput that are wanted.
@@ -49,7 +60,6 @@ pub fn throughput(shop: &Shop, wanted: &[&str], report: &mut Report) -> Result<(
     let server = Place::of_task(&shop.running("server", 1)?[0]);
     let by_hand = ByHand::join(&shop.fleet, [first, second])?;
     let mut servers = vec![iperf3_server(&server)?, iperf3_server(&by_hand.ends[1])?];
-    let way = |from: &Place, address| Way { from: from.clone(), address, port: PORT };
     let task = shop.resolve(&client, "server.1")?;
     let virtual_address = shop.resolve(&client, "server")?;
     let mut ratios = Vec::new();
@@ -58,9 +68,14 @@ pub fn throughput(shop: &Shop, wanted: &[&str], report: &mut Report) -> Result<(
             ratios.push(Ratio { figure, what, own, baseline });
         }
     };
-    let direct = || way(&client, task);
-    ratio("overlay_ratio", "by hand", direct(), way(&by_hand.ends[0], by_hand.address));
-    ratio("vip_ratio", "direct", way(&client, virtual_address), direct());
+    let direct = || Way::of_throughput(&client, task);
+    ratio(
+        "overlay_ratio",
+        "by hand",
+        direct(),
+        Way::of_throughput(&by_hand.ends[0], by_hand.address),
+    );
+    ratio("vip_ratio", "direct", Way::of_throughput(&client, virtual_address), direct());
     let mesh = |address: &str| -> Result<Way> {
         Ok(Way { from: client.clone(), address: address.parse()?, port: PUBLISHED })
     };
@@ -71,12 +86,15 @@ pub fn throughput(shop: &Shop, wanted: &[&str], report: &mut Report) -> Result<(
         match secret(shop) {
             Ok((from, to, address)) => {
                 servers.push(iperf3_server(&to)?);
-                ratio("encrypted_ratio", "direct", way(&from, address), direct());
+                let own = Way::of_throughput(&from, address);
+                ratio("encrypted_ratio", "direct", own, direct());
             }
             Err(error) => encrypted = Some(format!("not built: {error:#}")),
         }
     }
-    in_turn(&ratios, report, "Gbit/s", throughput_once)?;
+    for (figure, measured) in throughputs(&ratios)? {
+        report.add(figure, measured);
+    }
     if let Some(why) = encrypted {
         report.add("encrypted_ratio", Measured::absent(why));
     }
@@ -99,7 +117,9 @@ pub fn connections(shop: &Shop, report: &mut Report) -> Result<()> {
         connections_once(&baseline).map(|_| true)
     })?;
     let ratio = Ratio { figure: "vip_connections_ratio", what: "direct", own, baseline };
-    in_turn(&[ratio], report, "1/s", connections_once)?;
+    for (figure, measured) in in_turn(&[ratio], "1/s", connections_once)? {
+        report.add(figure, measured);
+    }
     shop.remove("server")
 }
 
@@ -115,13 +135,17 @@ fn secret(shop: &Shop) -> Result<(Place, Place, IpAddr)> {
     Ok((from, to, address))
 }
 
+/// Measures the throughput of both ways of every ratio.
+pub fn throughputs(ratios: &[Ratio]) -> Result<Vec<(&'static str, Measured)>> {
+    in_turn(ratios, "Gbit/s", throughput_once)
+}
+
 /// Measures both ways of every ratio in every round.
 fn in_turn(
     ratios: &[Ratio],
-    report: &mut Report,
     unit: &'static str,
     once: impl Fn(&Way) -> Result<f64>,
-) -> Result<()> {
+) -> Result<Vec<(&'static str, Measured)>> {
     let mut rounds = vec![(Vec::new(), Vec::new()); ratios.len()];
     for round in 0..ROUNDS {
         for (ratio, values) in ratios.iter().zip(&mut rounds) {
@@ -135,15 +159,17 @@ fn in_turn(
             }
         }
     }
-    for (ratio, (own, baseline)) in ratios.iter().zip(rounds) {
+    let measured = |(ratio, (own, baseline)): (&Ratio, (Vec<f64>, Vec<f64>))| {
         let each = own.iter().zip(&baseline).map(|(own, baseline)| own / baseline);
         let value = Measured::value(median(each.collect()));
-        report.add(ratio.figure, value.against(ratio.what, unit, (median(own), median(baseline))));
-    }
-    Ok(())
+        let pair = (median(own), median(baseline));
+        (ratio.figure, value.against(ratio.what, unit, pair))
+    };
+    Ok(ratios.iter().zip(rounds).map(measured).collect())
 }
 
-fn iperf3_server(place: &Place) -> Result<crate::fleet::place::Running> {
+/// Starts iperf3 as a server.
+pub fn iperf3_server(place: &Place) -> Result<Running> {
     place.start(&["sh", "-c", &format!("exec iperf3 -s -p {PORT} > /dev/null")])
 }
 
