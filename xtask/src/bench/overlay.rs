@@ -7,7 +7,8 @@
 
 mod apply;
 mod by_hand;
-mod clients;
+mod dead;
+mod drain;
 mod memory;
 mod names;
 mod report;
@@ -34,6 +35,9 @@ pub struct OverlayArgs {
     /// This build, to compare it with another, instead of the release build of this tree
     #[arg(long, value_name = "PATH")]
     edgectl: Option<PathBuf>,
+    /// The name of the lab; two benches at a time need two
+    #[arg(long, value_name = "NAME", default_value = "bench")]
+    lab: String,
     /// One JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -76,7 +80,7 @@ pub fn run(args: &OverlayArgs) -> Result<()> {
     setup::run()?;
     let edgectl = args.edgectl.clone().map_or_else(program::release, Ok)?;
     let mut bench = Bench { chosen, report: Report::new(FIGURES), failed: 0 };
-    bench.measure(&edgectl);
+    bench.measure(&edgectl, &args.lab);
     print!("{}", if args.json { bench.report.json() } else { bench.report.table() });
     ensure!(bench.failed == 0, "{} parts of the bench failed; their figures say why", bench.failed);
     Ok(())
@@ -119,18 +123,18 @@ struct Bench {
 }
 
 impl Bench {
-    fn measure(&mut self, edgectl: &Path) {
+    fn measure(&mut self, edgectl: &Path, lab: &str) {
         self.part(&[APPLY], apply::measure);
         // A fleet of its own: memory grows with what an agent has done.
         self.part(&[RSS], |report| {
-            let shop = Shop::open(edgectl)?;
+            let shop = Shop::open(edgectl, lab)?;
             let measured = memory::measure(&shop, report);
             shop.close(measured)
         });
         if !self.wants(&ON_SHOP) {
             return;
         }
-        let opened = Shop::open(edgectl);
+        let opened = Shop::open(edgectl, lab);
         let shop = match opened {
             Ok(shop) => shop,
             Err(error) => return self.part(&ON_SHOP, |_| Err(error)),
@@ -150,8 +154,8 @@ impl Bench {
         self.part(&[DNS], |report| names::load(shop, report));
         self.part(&[READY], |report| names::ready(shop, report));
         self.part(&[&swarm::NAMES], |report| swarm::measure(shop, &chosen, report));
-        self.part(&[DEAD], |report| clients::dead(shop, report));
-        self.part(&[DRAIN], |report| clients::drain(shop, report));
+        self.part(&[DEAD], |report| dead::measure(shop, report));
+        self.part(&[DRAIN], |report| drain::measure(shop, report));
     }
 
     fn wants(&self, parts: &[Names]) -> bool {

@@ -25,12 +25,16 @@ pub const WEB: [&str; 8] = [
     "--health-interval",
     "200ms",
     "--health-retries",
-    "1",
+    "3",
     IMAGE,
 ];
-/// Its program.
-pub const SERVE: [&str; 3] =
-    ["sh", "-c", "hostname > /www/index.html; exec httpd -f -p 80 -h /www"];
+/// Its program. Told to end, it takes no more connections and finishes what it has begun: the
+/// children that answer live on for a second.
+pub const SERVE: [&str; 3] = [
+    "sh",
+    "-c",
+    "hostname > /www/index.html; httpd -f -p 80 -h /www & trap \"kill $!; sleep 1\" TERM; wait; wait",
+];
 /// A program that does nothing.
 pub const IDLE: [&str; 3] = [IMAGE, "sleep", "100000"];
 
@@ -42,8 +46,8 @@ pub struct Shop {
 
 impl Shop {
     /// Starts it.
-    pub fn open(edgectl: &Path) -> Result<Shop> {
-        let fleet = Fleet::up(edgectl, "bench", NODES)?;
+    pub fn open(edgectl: &Path, lab: &str) -> Result<Shop> {
+        let fleet = Fleet::up(edgectl, lab, NODES)?;
         if fleet.links == Links::Loopback {
             fleet.down()?;
             bail!("networks need root; type: sudo -E cargo xtask bench overlay");
