@@ -15,6 +15,7 @@ mod balancers;
 mod concerned;
 mod detours;
 mod dropped;
+mod flow_thread;
 mod machine_facts;
 mod multicast;
 mod names;

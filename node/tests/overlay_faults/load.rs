@@ -19,8 +19,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// second, and that is an answer.
 const TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The same of hasty clients: a packet that is lost is sent again after one second and after three.
-const HASTE: Duration = Duration::from_millis(3_500);
+/// The same of hasty clients: a packet that is lost is sent again once.
+const HASTE: Duration = Duration::from_millis(1_500);
 
 /// One request.
 pub struct Request {

@@ -13,6 +13,7 @@ mod element;
 mod expression;
 mod field;
 mod flows;
+mod follower;
 mod forwarding;
 mod guard;
 mod layout;
@@ -38,6 +39,7 @@ use std::io;
 use nix::errno::Errno;
 
 pub use flows::Flows;
+pub use follower::{FlowFollower, NextLook};
 pub use forwarding::{ForwardingObstacle, find_forwarding_obstacles};
 pub use guard::TunnelGuard;
 pub use loopback::accept_loopback_clients;

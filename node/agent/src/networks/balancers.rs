@@ -13,6 +13,7 @@ use overlay_linux::links::Links;
 
 use super::concerned::Concerned;
 use super::dropped::DroppedPackets;
+use super::flow_thread::FlowThread;
 use super::multicast::MulticastNetworks;
 
 /// The balancers whose tables are in the kernel.
@@ -23,6 +24,7 @@ pub(super) struct Balancers {
     multicast: MulticastNetworks,
     /// There while this node takes part in any network.
     ports: Option<PortBalancer>,
+    flows: FlowThread,
 }
 
 /// What a look at the tables found.
@@ -41,6 +43,7 @@ impl Balancers {
             networks: BTreeMap::new(),
             multicast: MulticastNetworks::default(),
             ports: None,
+            flows: FlowThread::start(),
         }
     }
 
@@ -59,11 +62,11 @@ impl Balancers {
             failed.push(format!("published ports: {error}"));
         }
         failed.extend(self.multicast.apply(plan, links));
+        self.flows.look();
         failed
     }
 
-    /// As `apply`, where nothing changed but what these lead to. New connections of all networks
-    /// come first, then the flows that there are. Returns whether that was done.
+    /// As `apply`, where nothing changed but what these lead to. Returns whether that was done.
     pub(super) fn apply_some(&mut self, plan: &OverlayPlan, concerned: &Concerned) -> bool {
         let mut is_done = true;
         for (id, (addresses, tasks)) in &concerned.networks {
@@ -75,10 +78,8 @@ impl Balancers {
             let ports = self.ports.as_mut();
             is_done &= ports.is_some_and(|p| p.apply_some(plan, &concerned.ports).is_ok());
         }
-        let networks = self.networks.values_mut();
-        let mut followed: Vec<_> = networks.map(NetworkBalancer::follow_flows).collect();
-        followed.extend(self.ports.as_mut().map(PortBalancer::follow_flows));
-        is_done && followed.iter().all(Result::is_ok)
+        self.flows.look();
+        is_done
     }
 
     /// Links came or went. Whether the multicast of all of them is copied now.
@@ -131,7 +132,9 @@ impl Balancers {
     pub(super) fn remove(&mut self) -> Result<(), BalancingError> {
         self.networks.clear();
         self.multicast = MulticastNetworks::default();
-        self.ports.take().map_or(Ok(()), |mut ports| ports.remove())
+        let removed = self.ports.take().map_or(Ok(()), |mut ports| ports.remove());
+        self.flows.look();
+        removed
     }
 
     fn apply_network(
@@ -143,7 +146,11 @@ impl Balancers {
         let Some(namespace) = links.namespace(id) else { return Ok(()) };
         let balancer = match self.networks.entry(id) {
             Entry::Occupied(held) => held.into_mut(),
-            Entry::Vacant(free) => free.insert(NetworkBalancer::open(namespace)?),
+            Entry::Vacant(free) => {
+                let balancer = NetworkBalancer::open(namespace)?;
+                self.flows.follow(balancer.follower()?);
+                free.insert(balancer)
+            }
         };
         balancer.apply(network).map(drop)
     }
@@ -159,7 +166,9 @@ impl Balancers {
                 if let Err(error) = links.allow_forwarding() {
                     tracing::warn!("networks: packets are not forwarded to the outside: {error}");
                 }
-                closed.insert(PortBalancer::open(namespace, &self.tag)?)
+                let ports = PortBalancer::open(namespace, &self.tag)?;
+                self.flows.follow(ports.follower()?);
+                closed.insert(ports)
             }
         };
         ports.leave_alone(foreign_vnis(plan, links));

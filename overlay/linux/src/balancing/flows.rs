@@ -1,12 +1,13 @@
 //! The flows that the kernel remembers (conntrack) in one namespace, and how they are forgotten.
 //!
 //! A flow keeps its translation as long as packets come: a UDP client that sends every second would
-//! stay with a task that left for ever. TCP and SCTP end by themselves, so they are left alone
-//! unless the task is gone.
+//! stay with a task that left for ever. Connections of TCP and SCTP end by themselves, so they are
+//! left alone unless the task is gone. Who deletes which flows after a change, and when, is in
+//! `follower`.
 //!
 //! A listing takes 10 ms on a machine of 8 GiB however few flows there are: the kernel walks one table
-//! of 262,144 buckets for all namespaces. So callers list once for many changes, and only when a flow
-//! can be wrong.
+//! of 262,144 buckets for all namespaces. With the flows of some thousand connections, on a machine
+//! that is busy with them, it takes a second.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -22,8 +23,12 @@ const GET: u16 = 1 << 8 | 1;
 const DELETE: u16 = 1 << 8 | 2;
 const TUPLE_ORIGINAL: u16 = 1;
 const TUPLE_REPLY: u16 = 2;
+const STATUS: u16 = 3;
 const ID: u16 = 12;
 const ZONE: u16 = 18;
+
+/// Packets came in both directions.
+const IS_ANSWERED: u32 = 1 << 1;
 
 /// TCP's number.
 pub(super) const TCP: u8 = 6;
@@ -60,6 +65,8 @@ pub(super) struct Flow {
     pub(super) answers_from: End,
     /// Where the answer goes: this machine, if the source was translated.
     pub(super) answers_to: End,
+    /// Has anybody answered?
+    pub(super) is_answered: bool,
 }
 
 impl Flow {
@@ -71,7 +78,8 @@ impl Flow {
     fn read(body: &[u8]) -> Option<Self> {
         let (protocol, from, to) = read_tuple(attribute(body, TUPLE_ORIGINAL)?)?;
         let (_, answers_from, answers_to) = read_tuple(attribute(body, TUPLE_REPLY)?)?;
-        Some(Self { protocol, from, to, answers_from, answers_to })
+        let is_answered = is_answered(body);
+        Some(Self { protocol, from, to, answers_from, answers_to, is_answered })
     }
 }
 
@@ -98,9 +106,10 @@ fn read_tuple(tuple: &[u8]) -> Option<(u8, End, End)> {
 pub(super) enum Among {
     /// All of them.
     All,
-    /// Those whose end no protocol tells to both sides. The others are passed over unread: a node
-    /// that serves 1,000 connections per second remembers 120,000 of them.
-    Connectionless,
+    /// Those that can lead elsewhere without harm: no protocol tells their end to both sides, or
+    /// nobody has answered yet. The others are passed over unread: a node that serves 1,000
+    /// connections per second remembers 120,000 of them.
+    Movable,
 }
 
 impl Among {
@@ -109,7 +118,39 @@ impl Among {
             let ports = attribute(attribute(body, TUPLE_ORIGINAL)?, 2)?;
             attribute(ports, 1)?.first().copied()
         };
-        self == Self::All || !matches!(protocol(), Some(TCP | SCTP))
+        self == Self::All || !is_answered(body) || !matches!(protocol(), Some(TCP | SCTP))
+    }
+}
+
+fn is_answered(body: &[u8]) -> bool {
+    let status = attribute(body, STATUS).and_then(|status| <[u8; 4]>::try_from(status).ok());
+    status.is_none_or(|status| u32::from_be_bytes(status) & IS_ANSWERED != 0)
+}
+
+/// What names one flow and no later one with the same addresses and ports.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FlowKey {
+    family: u8,
+    parts: Vec<(u16, Vec<u8>)>,
+}
+
+impl FlowKey {
+    fn of(flow: &Flow, body: &[u8]) -> Self {
+        const NESTED: u16 = 0x8000;
+        let part = |kind, flag| attribute(body, kind).map(|value| (kind | flag, value.to_vec()));
+        let parts = [part(TUPLE_ORIGINAL, NESTED), part(ZONE, 0), part(ID, 0)];
+        let family = if flow.to.address.is_ipv4() { family::IPV4 } else { family::IPV6 };
+        Self { family, parts: parts.into_iter().flatten().collect() }
+    }
+
+    fn message(&self, kind: u16) -> Messages {
+        let mut message = Messages::default();
+        message.push(kind, ACKNOWLEDGE, self.family, |flow| {
+            for (kind, value) in &self.parts {
+                flow.bytes(*kind, value);
+            }
+        });
+        message
     }
 }
 
@@ -137,38 +178,49 @@ impl Flows {
         mut unwanted: impl FnMut(&Flow) -> bool,
     ) -> Result<usize, BalancingError> {
         let mut chosen = Vec::new();
-        self.each(among, |flow, body| {
+        self.each(among, |flow, key| {
             if unwanted(flow) {
-                chosen.push((Family::of(flow), key(body)));
+                chosen.push(key());
             }
         })?;
-        for (family, key) in &chosen {
-            let mut message = Messages::default();
-            message.push(DELETE, ACKNOWLEDGE, family.0, |flow| {
-                for (kind, value) in key {
-                    flow.bytes(*kind, value);
-                }
-            });
-            match self.socket.execute(message) {
-                Ok(()) => {}
-                // It ended meanwhile.
-                Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => {}
-                Err(error) => return Err(BalancingError::Unanswered(error)),
-            }
+        for key in &chosen {
+            self.delete_one(key)?;
         }
         Ok(chosen.len())
     }
 
-    fn each(
+    /// Deletes a flow, unless it ended meanwhile.
+    pub(super) fn delete_one(&mut self, key: &FlowKey) -> Result<(), BalancingError> {
+        match self.socket.execute(key.message(DELETE)) {
+            Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => Ok(()),
+            other => other.map_err(BalancingError::Unanswered),
+        }
+    }
+
+    /// Is the flow still there, and has nobody answered?
+    pub(super) fn is_unanswered(&mut self, key: &FlowKey) -> Result<bool, BalancingError> {
+        let mut is_unanswered = false;
+        let asked = self.socket.ask(key.message(GET), |body| {
+            let same = Flow::read(body).is_some_and(|flow| FlowKey::of(&flow, body) == *key);
+            is_unanswered = same && !is_answered(body);
+        });
+        match asked {
+            Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => Ok(false),
+            other => other.map(|()| is_unanswered).map_err(BalancingError::Unanswered),
+        }
+    }
+
+    /// Shows each flow, with a function that makes its key.
+    pub(super) fn each(
         &mut self,
         among: Among,
-        mut show: impl FnMut(&Flow, &[u8]),
+        mut show: impl FnMut(&Flow, &dyn Fn() -> FlowKey),
     ) -> Result<(), BalancingError> {
         let mut question = Messages::default();
         question.push(GET, DUMP, family::ANY, |_| ());
         let listed = self.socket.ask(question, |body| {
             if let Some(flow) = Some(body).filter(|body| among.has(body)).and_then(Flow::read) {
-                show(&flow, body);
+                show(&flow, &|| FlowKey::of(&flow, body));
             }
         });
         match listed {
@@ -177,19 +229,4 @@ impl Flows {
             other => other.map_err(BalancingError::Unanswered),
         }
     }
-}
-
-struct Family(u8);
-
-impl Family {
-    fn of(flow: &Flow) -> Self {
-        Self(if flow.to.address.is_ipv4() { family::IPV4 } else { family::IPV6 })
-    }
-}
-
-/// What names one flow and no later one with the same addresses and ports.
-fn key(body: &[u8]) -> Vec<(u16, Vec<u8>)> {
-    const NESTED: u16 = 0x8000;
-    let part = |kind, flag| attribute(body, kind).map(|value| (kind | flag, value.to_vec()));
-    [part(TUPLE_ORIGINAL, NESTED), part(ZONE, 0), part(ID, 0)].into_iter().flatten().collect()
 }

@@ -31,7 +31,8 @@ use super::chains::{Family, IPV4, IPV6, REFUSE, pick_chain, pick_chains, refuse_
 use super::element::{Action, Edit, Elements, Fields, Place, Value};
 use super::expression::Translate;
 use super::field::Field;
-use super::flows::{Among, Flow, Flows};
+use super::flows::Flows;
+use super::follower::{FlowFollower, Watched};
 use super::layout::{
     Chain, Holds, Layout, Map, POSTROUTING_TRANSLATE, PREROUTING_TRANSLATE, PREROUTING_TRANSLATED,
 };
@@ -40,7 +41,7 @@ use super::probe::{Prober, untracked};
 use super::segments;
 use super::socket::inside;
 use super::sources::{self, STRANGERS_CHAIN};
-use super::spread::{Applied, Changed, Spread, Target, Wanted};
+use super::spread::{Changed, Spread, Target, Wanted};
 use super::table::Intact;
 
 use Field::{Address4, Address6, Slot};
@@ -169,11 +170,7 @@ pub struct NetworkBalancer {
     subnets: Vec<IpNet>,
     /// Addresses whose packets are refused for a while, and since when.
     gone: BTreeMap<IpAddr, Instant>,
-    /// Flows may lead elsewhere since the last change, also to these removed virtual addresses.
-    misled: Option<Vec<IpAddr>>,
-    /// Virtual addresses whose flows are checked a second time: a packet that was on its way during
-    /// a change is entered in the list of flows after it.
-    recheck: Option<Vec<IpAddr>>,
+    watched: Watched<IpAddr>,
 }
 
 impl NetworkBalancer {
@@ -186,38 +183,35 @@ impl NetworkBalancer {
             namespace: namespace.try_clone_to_owned().map_err(BalancingError::Open)?,
             subnets: Vec::new(),
             gone: BTreeMap::new(),
-            misled: None,
-            recheck: None,
+            watched: Watched::new(),
         })
     }
 
-    /// Makes the kernel hold the network's virtual addresses, and deletes the flows without a
-    /// connection (UDP, ICMP) that lead to tasks that left. The first time it replaces the whole
+    /// Opens what makes flows follow the changes that this makes.
+    pub fn follower(&self) -> Result<FlowFollower, BalancingError> {
+        self.watched.follower(self.namespace.as_fd(), |led, flow| {
+            let led = led.get(&flow.to.address);
+            led.is_some_and(|led| !led.targets.contains(&(flow.answers_from.address, 0)))
+        })
+    }
+
+    /// Makes the kernel hold the network's virtual addresses. The first time it replaces the whole
     /// table, while an equal one stands in: connections do not notice.
     pub fn apply(&mut self, network: &LocalNetwork) -> Result<Changed, BalancingError> {
         let wanted = wanted(network);
         self.subnets.clone_from(&network.subnets);
-        let removed: Vec<IpAddr> = self
-            .spread
-            .destinations()
-            .into_iter()
-            .flat_map(BTreeMap::keys)
-            .filter(|address| !wanted.destinations.contains_key(address))
-            .copied()
-            .collect();
         self.welcome(wanted.destinations.values().flatten())?;
         let applied = self.spread.apply(wanted)?;
         if matches!(applied.changed, Changed::Everything(_)) {
             self.gone.clear();
             set_up(self.namespace.as_fd())?;
         }
-        self.note_misled(&applied, removed);
-        self.follow_flows()?;
+        self.watched.note(&applied.misled, &[], self.spread.destinations());
         Ok(applied.changed)
     }
 
     /// As [`apply`](Self::apply), where nothing changed but what these virtual addresses and local
-    /// tasks lead to; with the flows left to [`follow_flows`](Self::follow_flows).
+    /// tasks lead to.
     pub fn apply_some(
         &mut self,
         network: &LocalNetwork,
@@ -237,41 +231,19 @@ impl NetworkBalancer {
             let source = local.contains(task).then(|| own_source(network, *task));
             (own_place(*task), source.flatten())
         });
-        let removed = wanted.iter().filter(|(_, tasks)| tasks.is_none());
-        let removed = removed.map(|(address, _)| *address).collect();
         self.welcome(wanted.values().flatten().flatten())?;
         match self.spread.apply_some(wanted, others.collect())? {
             Some(applied) => {
-                self.note_misled(&applied, removed);
+                self.watched.note(&applied.misled, &[], self.spread.destinations());
                 Ok(applied.changed)
             }
             None => self.apply(network),
         }
     }
 
-    fn note_misled(&mut self, applied: &Applied, removed: Vec<IpAddr>) {
-        if applied.misleads {
-            self.misled.get_or_insert_default().extend(removed);
-        }
-    }
-
-    /// Deletes the flows without a connection that lead elsewhere since. This reads all flows of the
-    /// machine, which takes many times as long as a change: new connections of all networks come
-    /// first.
-    pub fn follow_flows(&mut self) -> Result<(), BalancingError> {
-        if let Some(removed) = self.misled.take() {
-            self.delete_misled_flows(&removed)?;
-            self.recheck = Some(removed);
-        }
-        Ok(())
-    }
-
     /// Whether the kernel still holds what was written; to be called each second. Cheap as long as
     /// nobody changes rules in the namespace.
     pub fn is_intact(&mut self) -> Result<Intact, BalancingError> {
-        if let Some(removed) = self.recheck.take() {
-            self.delete_misled_flows(&removed)?;
-        }
         self.spread.is_intact()
     }
 
@@ -284,16 +256,6 @@ impl NetworkBalancer {
     /// the link by which they came.
     pub fn dropped_by_source(&mut self) -> Result<u64, BalancingError> {
         self.spread.table().counted(STRANGERS_CHAIN)
-    }
-
-    fn delete_misled_flows(&mut self, removed: &[IpAddr]) -> Result<usize, BalancingError> {
-        let Some(destinations) = self.spread.destinations() else { return Ok(0) };
-        self.flows.delete(Among::Connectionless, |flow: &Flow| {
-            match destinations.get(&flow.to.address) {
-                Some(each) => !each.targets.contains(&(flow.answers_from.address, 0)),
-                None => removed.contains(&flow.to.address),
-            }
-        })
     }
 
     /// Tells the clients of a task that is gone, on this node or another: for 10 s all packets to

@@ -26,13 +26,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use overlay::plan::{OverlayPlan, Port, Protocol};
 
 use elements::{
     FamilyPort, MAPS, NODES, PORTS, REMOTES, SLOT_REGISTER, TARGETS, by_family, name,
-    node_elements, node_place, port_elements, reached, wanted,
+    named_protocol, node_elements, node_place, port_elements, reached, wanted,
 };
 
 use super::BalancingError;
@@ -40,7 +40,8 @@ use super::chains::{Family, IPV4, IPV6, pick_chains, refuse_chain};
 use super::expression::{
     Connection, Meta, Rule, STATE_NEW, STATUS_DESTINATION_TRANSLATED, Translate,
 };
-use super::flows::{Among, Flow, Flows, UDP};
+use super::flows::Flows;
+use super::follower::{FlowFollower, Watched};
 use super::layout::{
     Chain, FORWARD, Layout, OUTPUT_TRANSLATE, POSTROUTING_TRANSLATE, PREROUTING_RAW,
     PREROUTING_TRANSLATE,
@@ -114,10 +115,8 @@ pub struct PortBalancer {
     spread: Spread<FamilyPort>,
     flows: Flows,
     prober: Prober,
-    /// Flows may lead elsewhere since the last change, also past these new ports of UDP.
-    misled: Option<Vec<FamilyPort>>,
-    /// The ports whose flows are checked a second time, as in `NetworkBalancer`.
-    recheck: Option<Vec<FamilyPort>>,
+    namespace: OwnedFd,
+    watched: Watched<FamilyPort>,
     foreign_vnis: BTreeSet<u32>,
     reservations: Reservations,
     /// How many destinations lead to each task.
@@ -132,8 +131,9 @@ impl PortBalancer {
         let prober = Prober::open(namespace).map_err(BalancingError::Open)?;
         let (flows, foreign_vnis) = (Flows::open(namespace)?, BTreeSet::new());
         let reservations = Reservations::open(namespace).map_err(BalancingError::Open)?;
-        let (misled, recheck, led) = (None, None, BTreeMap::new());
-        Ok(Self { spread, flows, prober, misled, recheck, foreign_vnis, reservations, led })
+        let namespace = namespace.try_clone_to_owned().map_err(BalancingError::Open)?;
+        let (watched, led) = (Watched::new(), BTreeMap::new());
+        Ok(Self { spread, flows, prober, namespace, watched, foreign_vnis, reservations, led })
     }
 
     /// From the next [`apply`](Self::apply) on, packets of VXLAN with these numbers are left alone,
@@ -148,9 +148,23 @@ impl PortBalancer {
         self.spread.table().counted(VXLAN_CHAIN)
     }
 
-    /// Makes the kernel hold the published ports of `plan`, and deletes the UDP flows that lead to
-    /// tasks that left, or past a port that was just published. A port that a program of this
-    /// machine has is left to it.
+    /// Opens what makes flows follow the changes that this makes.
+    pub fn follower(&self) -> Result<FlowFollower, BalancingError> {
+        self.watched.follower(self.namespace.as_fd(), |led, flow| {
+            let Some(protocol) = named_protocol(flow.protocol) else { return false };
+            let port = Port { protocol, number: flow.to.port };
+            let key = FamilyPort { port, is_ipv4: flow.to.address.is_ipv4() };
+            let Some(led) = led.get(&key) else { return false };
+            if !flow.is_translated() {
+                return led.is_new;
+            }
+            let task = (flow.answers_from.address, flow.answers_from.port);
+            flow.to.address != flow.answers_from.address && !led.targets.contains(&task)
+        })
+    }
+
+    /// Makes the kernel hold the published ports of `plan`. A port that a program of this machine
+    /// has is left to it.
     pub fn apply(&mut self, plan: &OverlayPlan) -> Result<Changed, BalancingError> {
         self.reservations.retain(|port| plan.ports.contains_key(port));
         self.reservations.reserve(plan.ports.keys().copied());
@@ -166,15 +180,11 @@ impl PortBalancer {
         }
         let applied = self.spread.apply(wanted)?;
         // A client that sent to a port of UDP before it was published has a flow that leads past it.
-        if applied.misleads || !new.is_empty() {
-            self.misled.get_or_insert_default().extend(new);
-        }
-        self.follow_flows()?;
+        self.watched.note(&applied.misled, &new, self.spread.destinations());
         Ok(applied.changed)
     }
 
-    /// As [`apply`](Self::apply), where nothing changed but where these ports lead; with the flows
-    /// left to [`follow_flows`](Self::follow_flows).
+    /// As [`apply`](Self::apply), where nothing changed but where these ports lead.
     pub fn apply_some(
         &mut self,
         plan: &OverlayPlan,
@@ -207,23 +217,11 @@ impl PortBalancer {
         others.extend(gone.map(|place| (place, None)));
         match self.spread.apply_some(wanted, others)? {
             Some(applied) => {
-                if applied.misleads {
-                    self.misled.get_or_insert_default();
-                }
+                self.watched.note(&applied.misled, &[], self.spread.destinations());
                 Ok(applied.changed)
             }
             None => self.apply(plan),
         }
-    }
-
-    /// Deletes the UDP flows that lead elsewhere since. This reads all flows of the machine, which
-    /// takes many times as long as a change: new connections of all networks come first.
-    pub fn follow_flows(&mut self) -> Result<(), BalancingError> {
-        if let Some(new) = self.misled.take() {
-            self.delete_misled_flows(&new)?;
-            self.recheck = Some(new);
-        }
-        Ok(())
     }
 
     /// The ports of the plan that were left to programs of this machine.
@@ -240,33 +238,12 @@ impl PortBalancer {
     /// Whether the kernel still holds what was written; to be called each second. Cheap as long as
     /// nobody changes rules in the namespace.
     pub fn is_intact(&mut self) -> Result<Intact, BalancingError> {
-        if let Some(new) = self.recheck.take() {
-            self.delete_misled_flows(&new)?;
-        }
         self.spread.is_intact()
     }
 
     /// Compares all elements with what was written.
     pub fn compare(&mut self) -> Result<Intact, BalancingError> {
         self.spread.compare()
-    }
-
-    fn delete_misled_flows(&mut self, new: &[FamilyPort]) -> Result<usize, BalancingError> {
-        let Some(destinations) = self.spread.destinations() else { return Ok(0) };
-        self.flows.delete(Among::Connectionless, |flow: &Flow| {
-            if flow.protocol != UDP {
-                return false;
-            }
-            let port = Port { protocol: Protocol::Udp, number: flow.to.port };
-            let key = FamilyPort { port, is_ipv4: flow.to.address.is_ipv4() };
-            let Some(each) = destinations.get(&key) else { return false };
-            if flow.is_translated() {
-                let task = (flow.answers_from.address, flow.answers_from.port);
-                flow.to.address != flow.answers_from.address && !each.targets.contains(&task)
-            } else {
-                new.contains(&key)
-            }
-        })
     }
 
     /// Tells the clients of published ports that a task is gone, once

@@ -10,7 +10,7 @@
 //!        └── is_intact: No, edit refused ──┘
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 
@@ -41,11 +41,11 @@ pub enum Changed {
     Everything(usize),
 }
 
-/// What an `apply` did, and whether flows may lead to the wrong place since.
-pub(super) struct Applied {
+/// What an `apply` did, and where flows may lead to the wrong place since.
+pub(super) struct Applied<K> {
     pub(super) changed: Changed,
-    /// A task left a destination, or a destination went.
-    pub(super) misleads: bool,
+    /// The destinations that a task left, and those that went.
+    pub(super) misled: BTreeSet<K>,
 }
 
 /// What the kernel of a namespace holds.
@@ -82,9 +82,9 @@ impl<K: Ord + Copy> Spread<K> {
     }
 
     /// Makes the kernel hold what is wanted.
-    pub(super) fn apply(&mut self, wanted: Wanted<K>) -> Result<Applied, BalancingError> {
+    pub(super) fn apply(&mut self, wanted: Wanted<K>) -> Result<Applied<K>, BalancingError> {
         let Some(written) = self.written.take() else { return self.replace(wanted) };
-        let misleads = misleads(&written.destinations, &wanted.destinations);
+        let misled = misled(&written.destinations, &wanted.destinations);
         let (next, edits) = self.plan(written, &wanted);
         let count = edits.len();
         match self.table.edit(edits) {
@@ -94,7 +94,7 @@ impl<K: Ord + Copy> Spread<K> {
             Err(error) => return Err(error),
         }
         let changed = if count == 0 { Changed::Nothing } else { Changed::Elements(count) };
-        Ok(Applied { changed, misleads })
+        Ok(Applied { changed, misled })
     }
 
     /// Makes the kernel hold these destinations and elements as wanted, and leaves all others. An
@@ -104,12 +104,14 @@ impl<K: Ord + Copy> Spread<K> {
         &mut self,
         wanted: BTreeMap<K, Option<Vec<Target>>>,
         others: BTreeMap<Place, Option<Value>>,
-    ) -> Result<Option<Applied>, BalancingError> {
+    ) -> Result<Option<Applied<K>>, BalancingError> {
         let Some(mut written) = self.written.take() else { return Ok(None) };
-        let (mut edits, mut misleads) = (Vec::new(), false);
+        let (mut edits, mut misled) = (Vec::new(), BTreeSet::new());
         for (key, targets) in wanted {
             let before = written.destinations.remove(&key);
-            misleads |= before.as_ref().is_some_and(|before| is_misled(before, targets.as_deref()));
+            if before.as_ref().is_some_and(|before| is_misled(before, targets.as_deref())) {
+                misled.insert(key);
+            }
             let old = before.as_ref().map_or(&[][..], |before| before.slots.as_slice());
             let elements = |slots: &[Target]| (self.elements)(&key, slots);
             let had = before.as_ref().map(|_| elements(old)).unwrap_or_default();
@@ -133,10 +135,11 @@ impl<K: Ord + Copy> Spread<K> {
             Err(error) => return Err(error),
         }
         let changed = if count == 0 { Changed::Nothing } else { Changed::Elements(count) };
-        Ok(Some(Applied { changed, misleads }))
+        Ok(Some(Applied { changed, misled }))
     }
 
-    fn replace(&mut self, wanted: Wanted<K>) -> Result<Applied, BalancingError> {
+    fn replace(&mut self, wanted: Wanted<K>) -> Result<Applied<K>, BalancingError> {
+        let misled = wanted.destinations.keys().copied().collect();
         let destinations = wanted.destinations.into_iter();
         let destinations = destinations
             .map(|(key, targets)| (key, Destination { slots: fill(&[], &targets), targets }))
@@ -146,7 +149,7 @@ impl<K: Ord + Copy> Spread<K> {
         let count = elements.len();
         self.table.replace(elements)?;
         self.written = Some(written);
-        Ok(Applied { changed: Changed::Everything(count), misleads: true })
+        Ok(Applied { changed: Changed::Everything(count), misled })
     }
 
     fn plan(&self, mut old: Written<K>, wanted: &Wanted<K>) -> (Written<K>, Vec<Edit>) {
@@ -218,8 +221,12 @@ impl<K: Ord + Copy> Spread<K> {
     }
 }
 
-fn misleads<K: Ord>(old: &BTreeMap<K, Destination>, new: &BTreeMap<K, Vec<Target>>) -> bool {
-    old.iter().any(|(key, old)| is_misled(old, new.get(key).map(Vec::as_slice)))
+fn misled<K: Ord + Copy>(
+    old: &BTreeMap<K, Destination>,
+    new: &BTreeMap<K, Vec<Target>>,
+) -> BTreeSet<K> {
+    let lost = old.iter().filter(|(key, old)| is_misled(old, new.get(*key).map(Vec::as_slice)));
+    lost.map(|(key, _)| *key).collect()
 }
 
 /// Did a task leave the destination, or did the destination go? No flow has been led by one that is
@@ -244,10 +251,16 @@ mod tests {
             tasks.iter().map(|(key, tasks)| (*key, tasks.to_vec())).collect()
         };
         let both = [task(1), task(2)];
-        assert!(!misleads(&held, &after(&[(1, &both)])));
-        assert!(!misleads(&held, &after(&[(1, &both), (2, &[task(3)])])), "a destination came");
-        assert!(!misleads(&held, &after(&[(1, &[task(1), task(2), task(3)])])), "a task came");
-        assert!(misleads(&held, &after(&[(1, &[task(2), task(3)])])), "a task went");
-        assert!(misleads(&held, &after(&[(2, &both)])), "the destination went");
+        assert!(misled(&held, &after(&[(1, &both)])).is_empty());
+        assert!(
+            misled(&held, &after(&[(1, &both), (2, &[task(3)])])).is_empty(),
+            "a destination came"
+        );
+        assert!(
+            misled(&held, &after(&[(1, &[task(1), task(2), task(3)])])).is_empty(),
+            "a task came"
+        );
+        assert!(!misled(&held, &after(&[(1, &[task(2), task(3)])])).is_empty(), "a task went");
+        assert!(!misled(&held, &after(&[(2, &both)])).is_empty(), "the destination went");
     }
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+mod follower;
 mod forwarding;
 mod lab;
 mod network;

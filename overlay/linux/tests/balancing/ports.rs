@@ -11,6 +11,7 @@ use overlay_linux::balancing::{
     Changed, Intact, NetworkBalancer, PortBalancer, accept_loopback_clients,
 };
 
+use crate::follower::follow_to_the_end;
 use crate::lab::{GATEWAY, HOST, HOST_6, Lab, NODE, NODE_6, is_possible, task, task_6};
 use crate::network::network;
 use crate::traffic::{PORT, ask, connect, serve, udp};
@@ -151,6 +152,7 @@ fn a_published_port_follows_its_tasks() {
         return;
     }
     let (lab, mut balancer) = serving(2, 1);
+    let mut follower = balancer.follower().unwrap();
     let mut unpublished = plan(&lab, &[]);
     unpublished.ports.clear();
     balancer.apply(&unpublished).unwrap();
@@ -158,6 +160,7 @@ fn a_published_port_follows_its_tasks() {
     let early = lab.outside.inside(|| udp(address(HOST), PUBLISHED));
     assert!(ask(&early).is_err());
     balancer.apply(&plan(&lab, &[1, 2, 101])).unwrap();
+    follow_to_the_end(&mut follower);
     assert!(ask(&early).is_ok());
     lab.outside.inside(|| {
         let host = address(HOST);
@@ -166,10 +169,12 @@ fn a_published_port_follows_its_tasks() {
         let before: Vec<u8> = sockets.iter().map(|socket| ask(socket).unwrap()).collect();
         assert!([1, 2, 101].iter().all(|number| before.contains(number)));
         balancer.apply(&plan(&lab, &[1])).unwrap();
+        follow_to_the_end(&mut follower);
         assert!(sockets.iter().all(|socket| ask(socket).unwrap() == 1));
         assert!(connections.iter_mut().all(|connection| connection.echo().is_ok()));
         assert!((0..100).all(|_| connect(host, PUBLISHED).unwrap().server == 1));
         balancer.apply(&plan(&lab, &[])).unwrap();
+        follow_to_the_end(&mut follower);
         let start = Instant::now();
         let refused = connect(host, PUBLISHED).err().unwrap().kind();
         assert_eq!(refused, ErrorKind::ConnectionRefused);

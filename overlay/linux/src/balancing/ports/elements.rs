@@ -71,6 +71,12 @@ pub(super) fn protocol(protocol: Protocol) -> u8 {
     }
 }
 
+/// The protocol with this number, if ports of it can be published.
+pub(super) fn named_protocol(number: u8) -> Option<Protocol> {
+    let all = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+    all.into_iter().find(|one| protocol(*one) == number)
+}
+
 pub(super) fn port_elements(port: &FamilyPort, slots: &[Target]) -> Elements {
     let family = port.family();
     let key = || Fields::default().protocol(protocol(port.port.protocol)).port(port.port.number);
