@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: shows the main job in less than a minute on one machine.
+//! `cargo xtask demo`: shows the main job in about a minute on one machine.
 //!
 //! Three agents, a web page that asks a redis by its name, a node that dies, a fleet that is
 //! partitioned, edited on both sides and healed. Every claim is checked, and a claim that does not

@@ -46,7 +46,7 @@ enum Command {
     Chaos(chaos::ChaosArgs),
     /// Make small real images from Debian's packages: `cargo xtask examples [NAME…] [--try]`
     Examples(examples::ExamplesArgs),
-    /// Show the main job in less than a minute: a web page and its redis, a dead node, a cut and a heal
+    /// Show the main job in about a minute: a web page and its redis, a dead node, a cut and a heal
     Demo(demo::DemoArgs),
     /// Kill the agent again and again, and see that no task notices: `--kills N` (40, in 2 minutes)
     Soak(soak::SoakArgs),
