@@ -86,7 +86,8 @@ fn layout(tag: &str, link: &str, vnis: &BTreeSet<u32>) -> Layout {
         chains: vec![
             Chain::at(PREROUTING_RAW, "arriving", arriving),
             Chain::at(OUTPUT_RAW, "leaving", rules(Meta::OutputName)),
-        ],
+        ]
+        .into(),
     }
 }
 

@@ -113,6 +113,6 @@ fn layout(devices: &Devices) -> Layout {
     let mut arriving =
         Chain::at(DEVICE_INPUT, "arriving", vec![behind_input, on_other_way.goto(COPIES)]);
     arriving.devices = devices.keys().cloned().collect();
-    let chains = vec![Chain::inner(COPIES, copies), arriving];
+    let chains = vec![Chain::inner(COPIES, copies), arriving].into();
     Layout { family: family::DEVICE, table: TABLE.into(), maps: &[], chains }
 }

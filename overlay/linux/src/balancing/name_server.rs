@@ -72,7 +72,8 @@ fn layout() -> Layout {
                     refused(),
                 ],
             ),
-        ],
+        ]
+        .into(),
     }
 }
 

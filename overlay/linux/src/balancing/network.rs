@@ -17,10 +17,12 @@
 //! A task that reaches itself by a virtual address would drop the packet, which comes from its own
 //! address: `own4` holds the pairs of a local task with itself, and the gateway as the source to use.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
@@ -75,7 +77,10 @@ fn name(family: Family, number: usize) -> &'static str {
     MAPS[map(family, number)].name
 }
 
-fn layout() -> Layout {
+/// The chains of every network's table, once in memory.
+static CHAINS: LazyLock<Vec<Chain>> = LazyLock::new(chains);
+
+fn chains() -> Vec<Chain> {
     let mut chains = vec![refuse_chain(), untracked(), segments::chain()];
     chains.extend(sources::chains());
     let (mut prerouting, mut translated, mut postrouting) = (Vec::new(), Vec::new(), Vec::new());
@@ -94,6 +99,11 @@ fn layout() -> Layout {
     chains.push(Chain::at(PREROUTING_TRANSLATE, "prerouting", prerouting));
     chains.push(Chain::at(PREROUTING_TRANSLATED, "translated", translated));
     chains.push(Chain::at(POSTROUTING_TRANSLATE, "postrouting", postrouting));
+    chains
+}
+
+fn layout() -> Layout {
+    let chains = Cow::Borrowed(CHAINS.as_slice());
     Layout { family: family::INET, table: TABLE.into(), maps: &MAPS, chains }
 }
 

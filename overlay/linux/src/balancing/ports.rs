@@ -88,7 +88,8 @@ fn layout(tag: &str) -> Layout {
     chains.push(Chain::at(OUTPUT_TRANSLATE, "output", destinations));
     chains.push(Chain::at(FORWARD, "forward", vec![unpublished]));
     chains.push(Chain::at(POSTROUTING_TRANSLATE, "postrouting", sources));
-    Layout { family: family::INET, table: format!("edgectl-{tag}"), maps: &MAPS, chains }
+    let (family, table) = (family::INET, format!("edgectl-{tag}"));
+    Layout { family, table, maps: &MAPS, chains: chains.into() }
 }
 
 /// How the loopback addresses of a family begin.

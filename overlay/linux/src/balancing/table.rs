@@ -281,7 +281,7 @@ mod tests {
     fn table() -> Table {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
         let namespace = File::open("/proc/thread-self/ns/net").unwrap();
-        let chains = vec![refuse_chain()];
+        let chains = vec![refuse_chain()].into();
         let layout = Layout { family: family::INET, table: "t".into(), maps: &MAPS, chains };
         Table::open(namespace.as_fd(), layout).unwrap()
     }
