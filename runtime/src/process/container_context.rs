@@ -106,10 +106,15 @@ impl Prepare for ContainerContext {
             let reference: Reference = template.image.parse().map_err(malformed)?;
             let image = self.image(reference, say).await?;
             let (config, health) = (image.config.clone(), image.health.clone());
-            let rootfs = self.unpacked(image).await?;
             let (named, template_of) = (self.volumes.clone(), template.clone());
-            let volumes = self.blocking(move |_| named.of_template(&template_of)).await?;
-            let network = self.network(start).await?;
+            let files = async {
+                let rootfs = self.unpacked(image).await?;
+                let volumes = self.blocking(move |_| named.of_template(&template_of)).await?;
+                Ok((rootfs, volumes))
+            };
+            // The kernel's work on links takes some milliseconds: the disk need not wait for it. Not
+            // before the image is here: that may take minutes, or fail each time.
+            let ((rootfs, volumes), network) = tokio::try_join!(files, self.network(start))?;
             let own = || (self.hostname)(start.run);
             Ok(ContainerOrder {
                 layers: rootfs.layers,
@@ -126,4 +131,71 @@ impl Prepare for ContainerContext {
 
 fn malformed(error: crate::image::BadReference) -> StartError {
     StartError::Told { permanent: true, reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use crdt_state::id::{NetworkId, ServiceId, TaskId};
+    use crdt_state::interface::TaskInterface;
+    use crdt_state::spec::{Template, TemplateVersion};
+    use crdt_state::task::Slot;
+
+    use super::*;
+    use crate::image::platform;
+
+    /// Counts namespaces.
+    #[derive(Debug, Default)]
+    struct Counted(AtomicUsize);
+
+    impl AttachNetworks for Counted {
+        fn attach<'a>(
+            &'a self,
+            _start: &'a TaskStart,
+        ) -> Pin<Box<dyn Future<Output = Result<PathBuf, String>> + Send + 'a>> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async { Ok(PathBuf::from("/nowhere")) })
+        }
+    }
+
+    fn start() -> TaskStart {
+        let interface = TaskInterface {
+            network: NetworkId([1; 16]),
+            name: "eth0".to_owned(),
+            addresses: Vec::new(),
+            mac: [2; 6],
+            gateways: Vec::new(),
+            subnets: Vec::new(),
+            is_default: true,
+        };
+        TaskStart {
+            run: Run { task: TaskId([7; 16]), attempt: 1 },
+            service: ServiceId([1; 16]),
+            service_name: "web".to_owned(),
+            slot: Slot::Number(1),
+            template_version: TemplateVersion(1),
+            template: Template { image: "shop/web:1".to_owned(), ..Template::default() },
+            interfaces: vec![interface],
+        }
+    }
+
+    #[test]
+    fn a_run_whose_image_is_not_here_gets_no_namespace() {
+        let dir = tempfile::tempdir().unwrap();
+        let networks = Arc::new(Counted::default());
+        let context = ContainerContext {
+            images: Images::open(&dir.path().join("images"), platform::this_node()).unwrap(),
+            puller: None,
+            volumes: Volumes::open(&dir.path().join("volumes")).unwrap(),
+            runtime: OciRuntime::default(),
+            networks: Some(networks.clone()),
+            hostname: |_| "web".to_owned(),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let start = start();
+        let prepared = runtime.block_on(context.prepare(&start, &|_| ()));
+        assert!(matches!(prepared, Err(StartError::Told { permanent: false, .. })));
+        assert_eq!(networks.0.load(Ordering::Relaxed), 0);
+    }
 }
