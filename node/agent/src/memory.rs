@@ -3,18 +3,21 @@
 //! glibc keeps freed memory. Each thread gets an arena of its own, and an arena only shrinks at its
 //! end, where usually some small long-lived block lies. So there is only one arena, which is enough
 //! because an agent's threads mostly wait; and when much of it has become free, the pages in its
-//! middle are returned too. An idle agent does nothing here.
+//! middle are returned too. Code that was not used lately is unmapped (`code`).
+
+mod code;
 
 use std::time::Duration;
 
 use nix::libc;
 
-/// Between two checks: the allocator sums its figures, which takes well below a millisecond.
-const INTERVAL: Duration = Duration::from_secs(10);
+/// Between two checks: the allocator sums its figures, and code that is in use is mapped again. Both
+/// together take well below a millisecond.
+const INTERVAL: Duration = Duration::from_secs(5);
 
 /// This much must have become free since the last time; less is not worth the page faults of using
 /// it again.
-const FREED_BYTES_MIN: usize = 1024 * 1024;
+const FREED_BYTES_MIN: usize = 512 * 1024;
 
 /// Blocks above this size are mapped separately and returned at once: glibc's initial value, which
 /// it would raise up to 32 MiB as soon as a large block was freed.
@@ -73,10 +76,11 @@ fn give_back() {}
 /// Checks for as long as the agent lives.
 pub(super) async fn tend() {
     let mut watermark = Watermark::default();
-    while let Some(found) = allocated() {
-        if watermark.is_passed(found.free_bytes) {
+    loop {
+        if allocated().is_some_and(|found| watermark.is_passed(found.free_bytes)) {
             give_back();
         }
+        code::unmap();
         tokio::time::sleep(INTERVAL).await;
     }
 }
