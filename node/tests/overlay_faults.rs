@@ -19,6 +19,8 @@ mod moved;
 mod multicast;
 #[path = "overlay_faults/partition.rs"]
 mod partition;
+#[path = "overlay_faults/refused.rs"]
+mod refused;
 #[path = "overlay_faults/repairs.rs"]
 mod repairs;
 #[path = "overlay_faults/shop.rs"]
@@ -34,6 +36,8 @@ use shop::Shop;
 fn clients_notice_no_agent_and_only_what_a_dead_node_had() {
     let Some(mut shop) = Shop::open('r') else { return };
     agents::check_agents_killed_under_load(&shop);
+    // Before others make the agent apply its plan again all the time.
+    refused::check_refused(&shop);
     repairs::check_repairs(&shop);
     dead_node::check_dead_node(&mut shop);
     leftovers::check_leave(&shop);

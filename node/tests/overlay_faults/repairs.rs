@@ -20,7 +20,7 @@ const REPAIR_MAX: Duration = Duration::from_millis(2_500);
 
 impl Shop {
     /// Does every way in and out of the first node work?
-    fn is_whole(&self) -> bool {
+    pub fn is_whole(&self) -> bool {
         let web = |node: usize| address_in(&self.web[node - 1].space).map(IpAddr::V4);
         let (Some(first), Some(second)) = (web(1), web(2)) else { return false };
         let (port, own) = (8080, IpAddr::V4(self.fleet.address(1)));

@@ -12,6 +12,7 @@ use crdt_state::{NetworkId, NodeId};
 use overlay::change::PlanChange;
 use overlay::plan::{OverlayPlan, PathPlan};
 use overlay::tunnel::TunnelPlan;
+use overlay_linux::error::LinkError;
 use overlay_linux::links::Links;
 
 use super::Order;
@@ -238,16 +239,21 @@ impl Applier {
                     self.links.attach(*run, &task.interfaces).map(drop)
                 }
             };
-            if let Err(error) = result {
-                tracing::warn!("networks: {error}");
-            }
+            self.note_tried(result);
         }
         self.follow_links();
     }
 
     fn detach_next(&mut self) {
-        if let Err(error) = self.links.detach_next() {
-            tracing::warn!("networks: {error}");
+        let result = self.links.detach_next();
+        self.note_tried(result);
+    }
+
+    /// What failed is tried again with all links.
+    fn note_tried(&mut self, result: Result<(), LinkError>) {
+        if let Err(error) = result {
+            self.failed.links.push(error.to_string());
+            self.tell_failures();
         }
         self.follow_links();
     }
@@ -324,9 +330,13 @@ impl Applier {
             if is_disturbed && !networks.is_empty() {
                 self.tell_repair(Repaired::Links, &networks);
             }
-            if !self.failed.balancing.is_empty() {
-                self.apply_balancing();
-            }
+            // A task that was to have other interfaces may have to wait for a network.
+            let runs: Vec<Run> = self.plan.tasks.keys().copied().collect();
+            self.apply_tasks(&runs);
+        }
+        // The kernel refused a table, or a network's namespace could not be made before.
+        if self.has_plan && !self.balancers.are_complete(&self.plan) {
+            self.apply_balancing();
         }
     }
 
@@ -371,6 +381,7 @@ impl Applier {
     fn tell_failures(&self) {
         let now = self.failed.all().chain(self.tunnel.silent());
         let mut now: Vec<String> = now.cloned().collect();
+        now.extend(self.resolvers.failures());
         now.extend(self.paths.unreached(&self.plan, &self.tunnel));
         let mut told = self.failures.lock().expect("nothing panics while it holds this");
         for failure in now.iter().filter(|failure| !told.contains(failure)) {

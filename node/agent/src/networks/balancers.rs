@@ -66,6 +66,12 @@ impl Balancers {
         failed
     }
 
+    /// Has everything that the plan needs a table? What failed has none.
+    pub(super) fn are_complete(&self, plan: &OverlayPlan) -> bool {
+        let has_ports = self.ports.is_some() || plan.networks.is_empty();
+        has_ports && plan.networks.keys().all(|id| self.networks.contains_key(id))
+    }
+
     /// As `apply`, where nothing changed but what these lead to. Returns whether that was done.
     pub(super) fn apply_some(&mut self, plan: &OverlayPlan, concerned: &Concerned) -> bool {
         let mut is_done = true;

@@ -1,7 +1,7 @@
 //! The name servers of this node's containers: one for each, with sockets opened in its namespace.
 //! A keeper holds the sockets while the agent is restarted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,8 +21,8 @@ use super::task_servers;
 /// All name servers of one node.
 pub(super) struct Resolvers {
     servers: BTreeMap<Run, Resolver>,
-    /// Those that could not be started. It is tried again.
-    failed: BTreeSet<Run>,
+    /// Why some could not be started. It is tried again.
+    failed: BTreeMap<Run, String>,
     keeper: SocketKeeper,
     names: FleetNames,
     counters: Arc<Counters>,
@@ -49,7 +49,7 @@ impl Resolvers {
     ) -> Resolvers {
         let mut host = HostServers::default();
         host.refresh();
-        let (servers, failed, counters) = (BTreeMap::new(), BTreeSet::new(), Arc::default());
+        let (servers, failed, counters) = (BTreeMap::new(), BTreeMap::new(), Arc::default());
         let keeper = SocketKeeper::find(directory);
         Resolvers { servers, failed, keeper, names, counters, host, background }
     }
@@ -62,7 +62,7 @@ impl Resolvers {
         for (run, _) in self.servers.extract_if(.., |run, held| is_over(run, &held.server)) {
             self.keeper.forget(run);
         }
-        self.failed.retain(|run| plan.tasks.contains_key(run));
+        self.failed.retain(|run, _| plan.tasks.contains_key(run));
         for (run, task) in &plan.tasks {
             if let Some(resolver) = self.servers.get_mut(run) {
                 if resolver.plan != *task {
@@ -82,14 +82,17 @@ impl Resolvers {
                     self.servers.insert(*run, resolver);
                     self.failed.remove(run);
                 }
-                Err(error) => {
-                    if self.failed.insert(*run) {
-                        let name = run_dir::name(*run);
-                        tracing::warn!("no name server for task {name}: {error}");
-                    }
-                }
+                Err(error) => _ = self.failed.insert(*run, error.to_string()),
             }
         }
+    }
+
+    /// The tasks that have no name server, as sentences.
+    pub(super) fn failures(&self) -> impl Iterator<Item = String> {
+        let name = |run: &Run| run_dir::name(*run);
+        self.failed
+            .iter()
+            .map(move |(run, why)| format!("task {} has no name server: {why}", name(run)))
     }
 
     /// Starts what could not be started before, and keeps all sockets beyond this agent's life.
