@@ -8,7 +8,7 @@ use runtime::volume::VolumeError;
 use tokio::sync::oneshot;
 
 use crate::config::JoinAddr;
-use crate::networks::Repair;
+use crate::networks::NetworkNews;
 
 /// Why there is no answer from the node.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,8 +58,8 @@ pub(super) enum Command {
     Addresses(Vec<String>),
     /// This node's end of the tunnel changed.
     Tunnel(NodeTunnel),
-    /// Something of this node's networks was missing in the kernel, and is there again.
-    Repaired(Repair),
+    /// Something happened to this node's networks that is to be told.
+    NetworkNews(NetworkNews),
     /// To leave the fleet; answered when it has.
     Leave { done: oneshot::Sender<()> },
     /// To end, with all tasks running.

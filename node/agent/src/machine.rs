@@ -264,10 +264,10 @@ impl NodeLoop {
             Command::Networks(facts) => self.step(Input::NetworksFound(facts)),
             Command::Addresses(found) => self.step(Input::AddressesFound(found)),
             Command::Tunnel(found) => self.step(Input::TunnelFound(found)),
-            Command::Repaired(repair) => {
+            Command::NetworkNews(news) => {
                 let me = self.node.me();
                 let subject = Subject::Node { id: me, name: self.node.hostname(me) };
-                self.on_event(repair.event(subject, self.clock.wall_ms()));
+                self.on_event(news.event(subject, self.clock.wall_ms()));
             }
             Command::Leave { done } => {
                 self.pending.leaving.push(done);

@@ -19,6 +19,7 @@ mod flow_thread;
 mod machine_facts;
 mod multicast;
 mod names;
+mod news;
 mod obstacles;
 mod path_links;
 mod paths;
@@ -60,9 +61,9 @@ use dropped::DroppedPackets;
 use machine_facts::Reporter;
 use names::FleetNames;
 pub(super) use names::short_id;
+pub(super) use news::NetworkNews;
 use path_links::PathLinks;
 use paths::{PathOrder, PathProber};
-pub(super) use repair::Repair;
 use resolvers::Resolvers;
 use tunnel::NodeTunnelHolder;
 

@@ -27,9 +27,16 @@ pub fn check_refused(shop: &Shop) {
     fleet.until("the refusal is told", || {
         failures().contains("published ports: the kernel refuses")
     });
+    let told = |action: &str| {
+        let row = |row: &str| row.contains(action) && row.contains("published ports");
+        fleet.events(1).lines().any(row)
+    };
+    fleet.until("it is an event", || told(" failure "));
+    assert!(!told(" recovery "), "{}", fleet.events(1));
     // The table ends with the program that has it.
     drop(holder.stdin.take());
     holder.wait().expect("it ends with its input");
     until_within(AGAIN_MAX, "the table is there again", || shop.is_whole());
     until_within(AGAIN_MAX, "nothing is told any more", || !failures().contains("published ports"));
+    until_within(AGAIN_MAX, "that is an event", || told(" recovery "));
 }

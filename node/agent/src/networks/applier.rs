@@ -20,6 +20,7 @@ use super::balancers::{Balancers, Looked, foreign_vnis};
 use super::concerned::Concerned;
 use super::dropped::DroppedPackets;
 use super::machine_facts::Reporter;
+use super::news::{NetworkNews, named};
 use super::obstacles::obstacles;
 use super::path_links::PathLinks;
 use super::repair::{Repair, Repaired};
@@ -345,7 +346,7 @@ impl Applier {
         let networks = networks.iter().filter_map(|id| plan.get(id)).map(|n| n.name.clone());
         let repair = Repair { what, networks: networks.collect() };
         tracing::warn!("{repair}");
-        self.reporter.tell_repair(repair);
+        self.reporter.tell(NetworkNews::Repaired(repair));
     }
 
     fn remove_all(&mut self) {
@@ -377,7 +378,7 @@ impl Applier {
         self.balancers.dropped().unwrap_or(self.told)
     }
 
-    /// Logs failures when they begin, and when all are over.
+    /// Tells failures when they begin, and when they are over.
     fn tell_failures(&self) {
         let now = self.failed.all().chain(self.tunnel.silent());
         let mut now: Vec<String> = now.cloned().collect();
@@ -386,9 +387,11 @@ impl Applier {
         let mut told = self.failures.lock().expect("nothing panics while it holds this");
         for failure in now.iter().filter(|failure| !told.contains(failure)) {
             tracing::warn!("networks: {failure}");
+            self.reporter.tell(NetworkNews::FailureBegan(named(failure, &self.plan)));
         }
-        if now.is_empty() && !told.is_empty() {
-            tracing::info!("networks: everything is as planned again");
+        for failure in told.iter().filter(|failure| !now.contains(failure)) {
+            tracing::info!("networks: not any more: {failure}");
+            self.reporter.tell(NetworkNews::FailureEnded(named(failure, &self.plan)));
         }
         *told = now;
     }

@@ -9,7 +9,7 @@ use node_core::NetworkFacts;
 use overlay_linux::links::Links;
 use tokio::sync::mpsc::WeakSender;
 
-use super::repair::Repair;
+use super::news::NetworkNews;
 use crate::command::Command;
 use crate::own_addresses::OwnAddresses;
 
@@ -77,10 +77,10 @@ impl Reporter {
     }
 
     /// Tells what was repaired. It is lost if the node's thread is that busy; the log has it.
-    pub(super) fn tell_repair(&self, repair: Repair) {
+    pub(super) fn tell(&self, news: NetworkNews) {
         let reported = self.reported.lock().expect("nothing panics while it holds this");
         if let Some(commands) = reported.commands.as_ref().and_then(WeakSender::upgrade) {
-            let _ = commands.try_send(Command::Repaired(repair));
+            let _ = commands.try_send(Command::NetworkNews(news));
         }
     }
 

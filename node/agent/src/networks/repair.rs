@@ -24,7 +24,7 @@ pub(in super::super) struct Repair {
 
 impl Repair {
     /// It is told as an event of the node.
-    pub(in super::super) fn event(&self, subject: Subject, wall_ms: u64) -> Event {
+    pub(super) fn event(&self, subject: Subject, wall_ms: u64) -> Event {
         let what = match self.what {
             Repaired::Links => "links",
             Repaired::Rules => "rules",
