@@ -217,3 +217,35 @@ fn what_a_killed_agent_ran_ends_with_its_test() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }
+
+#[test]
+fn a_service_that_finds_its_network_full_is_named_with_what_to_do() {
+    let fleet = Fleet::start(108, 1);
+    let network = r#"{"Name": "small", "Driver": "overlay",
+        "IPAM": {"Config": [{"Subnet": "10.77.0.0/29"}]}}"#;
+    assert_eq!(fleet.ask(1, "POST", "/networks/create", network).status, 201);
+    let service = |name: &str, mode: &str| {
+        let body = format!(
+            r#"{{"Name": "{name}", "Mode": {{"Replicated": {{"Replicas": 0}}}},
+            "EndpointSpec": {{"Mode": "{mode}"}},
+            "TaskTemplate": {{"ContainerSpec": {{"Image": "registry.invalid/a:1"}},
+            "Networks": [{{"Target": "small"}}]}}}}"#
+        );
+        let created = fleet.ask(1, "POST", "/services/create", &body);
+        assert_eq!(created.status, 201, "{}", created.message());
+    };
+    // Of eight addresses three are never given out.
+    (1..=5).for_each(|number| service(&format!("s{number}"), "vip"));
+    let failures = || fleet.get(1, "/networks/small").json()["Edge"]["Failures"].to_string();
+    let notes =
+        |name: &str| fleet.get(1, &format!("/edge/why/service/{name}")).json()["Notes"].to_string();
+    let told = "no address of 10.77.0.0/29 is left for late";
+    assert!(!failures().contains("is left for"), "{}", failures());
+    service("late", "vip");
+    service("named", "dnsrr");
+    assert!(failures().contains(told) && notes("late").contains(told), "{}", failures());
+    assert!(!failures().contains("named") && !notes("s5").contains("is left"), "{}", failures());
+    // An address that becomes free is its own at once.
+    assert_eq!(fleet.ask(1, "DELETE", "/services/s3", "").status, 200);
+    assert!(!failures().contains("is left for"), "{}", failures());
+}

@@ -22,6 +22,7 @@ mod exec_stream;
 mod execs;
 mod failure;
 mod filters;
+mod full_networks;
 mod images;
 mod join;
 mod latest;

@@ -24,6 +24,7 @@ use serde::Deserialize;
 
 use super::failure::Failure;
 use super::filters::Filters;
+use super::full_networks;
 use super::network_failures::network_failures;
 use super::snapshot::Snapshot;
 use super::{Answer, Api, Sent};
@@ -131,7 +132,8 @@ pub async fn inspect(
     let read = api.read(move |node, _| (node.network_detail(id), node.met_routes(&[id])));
     let (detail, met_routes) = read.await?;
     let mut shown = object::inspected(&snapshot, &row, &detail, detail_shown);
-    let failures = [network_failures(&api, &snapshot), met_routes].concat();
+    let full = full_networks::on_network(&row, &detail);
+    let failures = [network_failures(&api, &snapshot), met_routes, full].concat();
     shown.edge = object::edge(&snapshot, &row, failures);
     Ok(Json(shown))
 }

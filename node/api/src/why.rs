@@ -11,6 +11,7 @@ use node_core::report::{NodeVerdict, SlotWhy};
 
 use super::Api;
 use super::failure::Failure;
+use super::full_networks;
 use super::nodes::state_word;
 use super::snapshot::Snapshot;
 use super::tasks;
@@ -54,8 +55,7 @@ pub async fn task(
     let slots = why_slots(&api, view.service).await?;
     let mut why =
         Why { kind: "task".to_owned(), id: found.id, name: found.edge.name, ..Why::default() };
-    let service = snapshot.service_of(view.service);
-    if let Some(service) = service {
+    if let Some(service) = snapshot.service_of(view.service) {
         why.notes = notes(&api, &snapshot, service).await?;
     }
     match slots.iter().find(|slot| slot.slot == view.slot) {
@@ -107,11 +107,13 @@ pub async fn node(
     }))
 }
 
-/// What else there is to say of a service.
+/// What is not as its service asks, though tasks run.
 async fn notes(api: &Api, snapshot: &Snapshot, service: &Service) -> Result<Vec<String>, Failure> {
     let networks: Vec<_> = service.networks.iter().map(|attached| attached.network).collect();
     let met_routes = api.read(move |node, _| node.met_routes(&networks)).await?;
-    Ok([name_notes(snapshot, service), port_notes(api, snapshot, service), met_routes].concat())
+    let full = full_networks::of_service(api, snapshot, service).await?;
+    let (names, ports) = (name_notes(snapshot, service), port_notes(api, snapshot, service));
+    Ok([names, ports, met_routes, full].concat())
 }
 
 /// Two sides of a partition created the same name: both services run, and the name means the older
