@@ -6,6 +6,7 @@ use crdt_state::spec::{Labels, MountSource, NetworkMode, Runtime, Template};
 use serde_json::{Value, json};
 
 use super::container::Container;
+use super::container_ports::{port_list, port_map};
 use super::wall_clock::wall_clock;
 use node_docker::Timestamp;
 use node_docker::container::{ContainerSummary, SummaryHostConfig, SummaryNetworks};
@@ -42,7 +43,7 @@ pub fn summary(container: &Container) -> ContainerSummary {
         image_id: pinned(&container.template),
         command: words(container).join(" ").chars().take(COMMAND_CHARS_MAX).collect(),
         created: i64::try_from(container.task.created_at.0 / 1_000).unwrap_or(0),
-        ports: Vec::new(),
+        ports: port_list(container),
         labels: labels(container),
         state: state_word(&container.task).to_owned(),
         status: status_text(&container.task, wall_clock()),
@@ -85,7 +86,7 @@ pub fn inspect(container: &Container, hostname: &str) -> Value {
         "HostConfig": host_config(template, network),
         "GraphDriver": { "Data": null, "Name": "overlay2" },
         "Mounts": mounts(template), "Config": config(container, &words),
-        "NetworkSettings": { "Ports": {}, "Networks": networks(container) },
+        "NetworkSettings": { "Ports": port_map(container), "Networks": networks(container) },
         "Edge": {
             "NodeID": task.node_id, "Node": hostname, "TaskID": task.id, "Task": task.edge.name,
             "Process": template.runtime == Runtime::Process,

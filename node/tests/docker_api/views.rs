@@ -53,6 +53,13 @@ fn the_whole_of_a_node_is_counted_listed_cleared_and_told() {
     assert_eq!(running.trim(), r#""/bin/sh -c while :; do sleep 1; done""#);
     let tasks = docker(&fleet, &["service", "ps", "web", "--format", "{{.Ports}}"]);
     assert_eq!(tasks.trim(), "*:9000->80/tcp");
+    let ports = docker(&fleet, &["ps", "--format", "{{.Ports}}"]);
+    assert_eq!(ports.trim(), "0.0.0.0:9000->80/tcp");
+    let container = docker(&fleet, &["ps", "-q"]);
+    let ports = ["inspect", "--format", "{{json .NetworkSettings.Ports}}", container.trim()];
+    let bound = r#"{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"9000"}]}"#;
+    assert_eq!(docker(&fleet, &ports).trim(), bound);
+    assert_eq!(docker(&fleet, &["port", container.trim()]).trim(), "80/tcp -> 0.0.0.0:9000");
     docker(&fleet, &["system", "prune", "--force"]);
     assert_eq!(fleet.running(1, "web"), 1);
 

@@ -155,16 +155,24 @@ fn endpoint(service: &NetworkService, task: &NetworkTask) -> EndpointResource {
     }
 }
 
+/// Docker has a place for one address; a second one is among the words.
+fn task_words(snapshot: &Snapshot, task: &NetworkTask) -> Words {
+    let mut words = Words::from([
+        ("Host".to_owned(), snapshot.hostname(task.node)),
+        ("Ready".to_owned(), task.is_ready.to_string()),
+    ]);
+    let further = task.addresses.get(1);
+    words.extend(further.map(|address| ("IPv6".to_owned(), address.to_string())));
+    words
+}
+
 fn service_info(snapshot: &Snapshot, service: &NetworkService) -> ServiceInfo {
     let ports = service.service.endpoint.ports.iter();
     let tasks = service.tasks.iter().map(|task| network::NetworkTask {
         name: container_name(service, task),
         endpoint_id: task.task.to_string(),
         endpoint_ip: task.addresses.first().map(ToString::to_string).unwrap_or_default(),
-        info: Words::from([
-            ("Host".to_owned(), snapshot.hostname(task.node)),
-            ("Ready".to_owned(), task.is_ready.to_string()),
-        ]),
+        info: task_words(snapshot, task),
     });
     ServiceInfo {
         vip: service.virtual_addresses.first().map(ToString::to_string).unwrap_or_default(),
