@@ -171,6 +171,24 @@ impl Office {
         File::open(self.lab.dir.join("n1/edge.networks/task").join(format!("{task}.1")))
     }
 
+    fn kill_agent(&self) {
+        let agent = self.lab.agents()[0].to_string();
+        let killed = Command::new("kill").args(["-9", &agent]).status();
+        assert!(killed.expect("kill is there").success());
+        // A large process takes a moment to end.
+        self.until("the agent has ended", || {
+            let line = std::fs::read(format!("/proc/{agent}/cmdline"));
+            !line.is_ok_and(|line| !line.is_empty())
+        });
+    }
+
+    /// What `nft` says in the namespace of the node.
+    fn nft(&self, words: &[&str]) -> String {
+        let space = format!("--net=/run/netns/edgelab-{}-n1", self.lab.name);
+        let output = Command::new("nsenter").args([&space, "nft"]).args(words).output();
+        String::from_utf8_lossy(&output.expect("nft is installed").stdout).into_owned()
+    }
+
     fn until(&self, what: &str, holds: impl Fn() -> bool) {
         let begun = Instant::now();
         while !holds() {
@@ -249,6 +267,7 @@ fn a_container_asks_the_servers_and_domains_of_its_service_and_waits_for_the_nex
 
     check_ipv6_alone(&office);
     check_that_queries_wait(&office);
+    check_former_identity(&office);
 }
 
 /// On a network with IPv6 only there is no other address, and no answer of the other family.
@@ -271,15 +290,28 @@ fn check_ipv6_alone(office: &Office) {
 fn check_that_queries_wait(office: &Office) {
     let client = NameClient::begin(office.namespace("both").expect("it runs"));
     office.until("it is answered", || client.answers() > 10);
-    let agent = office.lab.agents()[0].to_string();
-    assert!(Command::new("kill").args(["-9", &agent]).status().expect("kill is there").success());
-    // A large process takes a moment to end.
-    office.until("the agent has ended", || {
-        let line = std::fs::read(format!("/proc/{agent}/cmdline"));
-        !line.is_ok_and(|line| !line.is_empty())
-    });
+    office.kill_agent();
     office.lab.succeed(&["start", "n1"]);
     let answered = client.answers();
     office.until("it is answered again", || client.answers() > answered + 10);
     client.end();
+}
+
+/// An agent that begins anew removes the tables of the node that was here before it, and no others.
+fn check_former_identity(office: &Office) {
+    let file = office.lab.dir.join("n1/edge.networks/identity");
+    let own = std::fs::read_to_string(&file).expect("the agent names itself");
+    office.kill_agent();
+    let (former, foreign) = ("edgectl-deadbeef", "edgectl-0badcafe");
+    for table in [former, "edgectl-deadbeef-tunnel", foreign] {
+        office.nft(&["add", "table", "inet", table]);
+    }
+    std::fs::write(&file, "deadbeef").expect("written");
+    office.lab.succeed(&["start", "n1"]);
+    office.until("the tables of the former are gone", || {
+        !office.nft(&["list", "tables"]).contains(former)
+    });
+    let tables = office.nft(&["list", "tables"]);
+    assert!(tables.contains(foreign) && tables.contains(&format!("edgectl-{own}")), "{tables}");
+    assert_eq!(std::fs::read_to_string(&file).expect("the agent names itself"), own);
 }

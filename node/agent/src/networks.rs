@@ -16,6 +16,7 @@ mod concerned;
 mod detours;
 mod dropped;
 mod flow_thread;
+mod identity_file;
 mod machine_facts;
 mod multicast;
 mod names;
@@ -58,6 +59,7 @@ use crate::path_row::PathRow;
 use applier::{Applier, Parts};
 use detours::DetourHolder;
 use dropped::DroppedPackets;
+use identity_file::IdentityFile;
 use machine_facts::Reporter;
 use names::FleetNames;
 pub(super) use names::short_id;
@@ -182,11 +184,12 @@ fn try_open(
         .spawn(move || match Links::open(&directory) {
             Ok(links) => {
                 let tag = me.to_string()[..8].to_owned();
+                let identity = IdentityFile::take_over(&directory, &tag, &links);
                 let tunnel = NodeTunnelHolder::new(&links, &directory, &tag, tunnel_key);
                 reporter.report_tunnel(&tunnel.said());
                 let _ = ready.send(Ok(()));
                 let resolvers = Resolvers::new(names, background, &directory);
-                let parts = Parts { resolvers, failures, reporter, tunnel, paths };
+                let parts = Parts { resolvers, failures, reporter, tunnel, paths, identity };
                 Applier::new(links, tag, parts).run(&inbox);
             }
             Err(unsupported) => {

@@ -19,6 +19,7 @@ use super::Order;
 use super::balancers::{Balancers, Looked, foreign_vnis};
 use super::concerned::Concerned;
 use super::dropped::DroppedPackets;
+use super::identity_file::IdentityFile;
 use super::machine_facts::Reporter;
 use super::news::{NetworkNews, named};
 use super::obstacles::obstacles;
@@ -55,6 +56,7 @@ pub(super) struct Applier {
     looked_at: Instant,
     told: DroppedPackets,
     paths: PathLinks,
+    identity: IdentityFile,
 }
 
 /// What is not as planned, as sentences.
@@ -81,11 +83,12 @@ pub(super) struct Parts {
     pub(super) reporter: Reporter,
     pub(super) tunnel: NodeTunnelHolder,
     pub(super) paths: PathLinks,
+    pub(super) identity: IdentityFile,
 }
 
 impl Applier {
     pub(super) fn new(links: Links, tag: String, parts: Parts) -> Applier {
-        let Parts { resolvers, failures, reporter, tunnel, paths } = parts;
+        let Parts { resolvers, failures, reporter, tunnel, paths, identity } = parts;
         Applier {
             links,
             plan: OverlayPlan::default(),
@@ -101,6 +104,7 @@ impl Applier {
             looked_at: Instant::now(),
             told: DroppedPackets::default(),
             paths,
+            identity,
         }
     }
 
@@ -358,6 +362,7 @@ impl Applier {
         self.carried = None;
         self.paths.detours.clear();
         self.tunnel.end(&self.links);
+        self.identity.remove();
         for failure in self.links.remove_all().failures {
             tracing::warn!("networks: {failure}");
         }

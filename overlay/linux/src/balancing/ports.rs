@@ -51,7 +51,7 @@ use super::message::family;
 use super::probe::{Prober, untracked};
 use super::reservations::{Reservations, TakenPort};
 use super::spread::{Changed, Spread};
-use super::table::Intact;
+use super::table::{Intact, Table};
 
 mod elements;
 
@@ -257,5 +257,13 @@ impl PortBalancer {
     /// Removes the table.
     pub fn remove(&mut self) -> Result<(), BalancingError> {
         self.spread.remove()
+    }
+
+    /// Removes the table of an agent that is not there any more.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn remove_table(namespace: BorrowedFd<'_>, tag: &str) -> Result<(), BalancingError> {
+        Table::open(namespace, layout(tag))?.remove()
     }
 }
