@@ -16,6 +16,8 @@ mod concerned;
 mod detours;
 mod dropped;
 mod flow_thread;
+mod failed;
+mod hosts_file;
 mod identity_file;
 mod machine_facts;
 mod multicast;
@@ -159,6 +161,7 @@ fn try_open(
     let names = FleetNames::default();
     let failures = Arc::new(Mutex::new(Vec::new()));
     let directory = config.socket.with_extension(EXTENSION);
+    let runs = config.data_dir.join("runs");
     let (ready, opened) = mpsc::channel();
     let reporter = Reporter::new(own_addresses.clone());
     let (paths, path_inbox) = tokio::sync::mpsc::unbounded_channel();
@@ -189,7 +192,7 @@ fn try_open(
                 reporter.report_tunnel(&tunnel.said());
                 let _ = ready.send(Ok(()));
                 let resolvers = Resolvers::new(names, background, &directory);
-                let parts = Parts { resolvers, failures, reporter, tunnel, paths, identity };
+                let parts = Parts { resolvers, failures, reporter, tunnel, paths, identity, runs };
                 Applier::new(links, tag, parts).run(&inbox);
             }
             Err(unsupported) => {

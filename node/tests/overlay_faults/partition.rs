@@ -67,6 +67,13 @@ pub fn check_partition(fleet: &Fleet, base: &[Task]) {
         }
     }
     assert_eq!(first_processes(&spaces), before, "nothing was restarted");
+    fleet.until("every container knows its own address", || {
+        before.iter().all(|(space, pid)| {
+            let hosts = std::fs::read_to_string(format!("/proc/{pid}/root/etc/hosts"));
+            let own = address_in(space).map(|ip| format!("{ip}\t")).expect("an address");
+            hosts.is_ok_and(|hosts| hosts.lines().any(|line| line.starts_with(&own)))
+        })
+    });
     let events: String = fleet.nodes().map(|node| fleet.events(node)).collect();
     let told = |ip: &Ipv4Addr| {
         let from = format!("from={ip}");

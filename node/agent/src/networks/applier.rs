@@ -19,6 +19,8 @@ use super::Order;
 use super::balancers::{Balancers, Looked, foreign_vnis};
 use super::concerned::Concerned;
 use super::dropped::DroppedPackets;
+use super::failed::Failed;
+use super::hosts_file;
 use super::identity_file::IdentityFile;
 use super::machine_facts::Reporter;
 use super::news::{NetworkNews, named};
@@ -57,23 +59,7 @@ pub(super) struct Applier {
     told: DroppedPackets,
     paths: PathLinks,
     identity: IdentityFile,
-}
-
-/// What is not as planned, as sentences.
-#[derive(Default)]
-struct Failed {
-    links: Vec<String>,
-    balancing: Vec<String>,
-    /// Rules of the host that drop what it should forward.
-    host: Vec<String>,
-    /// Published ports that programs of this machine have.
-    taken: Vec<String>,
-}
-
-impl Failed {
-    fn all(&self) -> impl Iterator<Item = &String> {
-        [&self.links, &self.balancing, &self.host, &self.taken].into_iter().flatten()
-    }
+    runs: PathBuf,
 }
 
 /// What the thread shares with the rest of the agent.
@@ -84,11 +70,13 @@ pub(super) struct Parts {
     pub(super) tunnel: NodeTunnelHolder,
     pub(super) paths: PathLinks,
     pub(super) identity: IdentityFile,
+    /// The folder of all runs.
+    pub(super) runs: PathBuf,
 }
 
 impl Applier {
     pub(super) fn new(links: Links, tag: String, parts: Parts) -> Applier {
-        let Parts { resolvers, failures, reporter, tunnel, paths, identity } = parts;
+        let Parts { resolvers, failures, reporter, tunnel, paths, identity, runs } = parts;
         Applier {
             links,
             plan: OverlayPlan::default(),
@@ -105,6 +93,7 @@ impl Applier {
             told: DroppedPackets::default(),
             paths,
             identity,
+            runs,
         }
     }
 
@@ -240,6 +229,11 @@ impl Applier {
                     let held = self.links.interfaces(*run);
                     if held.is_none_or(|held| *held == task.interfaces) {
                         continue;
+                    }
+                    let before = held.unwrap_or_default().to_vec();
+                    let followed = hosts_file::follow(&self.runs, *run, &before, &task.interfaces);
+                    if let Err(error) = followed {
+                        tracing::warn!("networks: /etc/hosts of a task is not up to date: {error}");
                     }
                     self.links.attach(*run, &task.interfaces).map(drop)
                 }
