@@ -333,8 +333,9 @@ impl Applier {
             let runs: Vec<Run> = self.plan.tasks.keys().copied().collect();
             self.apply_tasks(&runs);
         }
-        // The kernel refused a table, or a network's namespace could not be made before.
-        if self.has_plan && !self.balancers.are_complete(&self.plan) {
+        // The kernel refused something, or a network's namespace could not be made before.
+        let is_refused = !self.failed.balancing.is_empty();
+        if self.has_plan && (is_refused || !self.balancers.are_complete(&self.plan)) {
             self.apply_balancing();
         }
     }
