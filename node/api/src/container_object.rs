@@ -1,17 +1,19 @@
 //! A container in Docker's terms: the line of a listing, and the full description.
 
+mod ports;
+
 use std::collections::BTreeMap;
 
 use crdt_state::spec::{Labels, MountSource, NetworkMode, Runtime, Template};
 use serde_json::{Value, json};
 
 use super::container::Container;
-use super::container_ports::{port_list, port_map};
 use super::wall_clock::wall_clock;
 use node_docker::Timestamp;
 use node_docker::container::{ContainerSummary, SummaryHostConfig, SummaryNetworks};
 use node_docker::task::{NetworkAttachment, Task};
 use node_docker::task_spec::PROCESS_SCHEME;
+use ports::{port_list, port_map};
 
 /// Docker's value for "never".
 const NEVER: &str = "0001-01-01T00:00:00Z";

@@ -12,7 +12,6 @@ mod clients;
 mod conflicts;
 mod container;
 mod container_object;
-mod container_ports;
 mod containers;
 mod deadline;
 mod distribution;

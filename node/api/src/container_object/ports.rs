@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::container::Container;
-use super::container_object::is_running;
+use super::is_running;
+use crate::container::Container;
 use node_docker::service::PortConfig;
 
 /// A port of its node that leads to a container, at the addresses of one family.
