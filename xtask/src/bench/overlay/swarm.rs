@@ -50,16 +50,17 @@ pub fn measure(shop: &Shop, wanted: &[&str], report: &mut Report) -> Result<()> 
     Ok(())
 }
 
-/// One stream between tasks on two nodes.
+/// One stream between tasks on two nodes. The service has a name that no other part uses, because a
+/// part that failed may have left its own.
 fn throughput(shop: &Shop, swarm: &Swarm, report: &mut Report) -> Result<()> {
     let constraint = ["--constraint", "node.hostname==n2"];
-    shop.create("server", &constraint, &IDLE)?;
-    let ours = Place::of_task(&shop.running("server", 1)?[0]);
-    swarm.create("server", 1, &IDLE)?;
-    let theirs = swarm.running("server", 1)?;
+    shop.create("stream", &constraint, &IDLE)?;
+    let ours = Place::of_task(&shop.running("stream", 1)?[0]);
+    swarm.create("stream", 1, &IDLE)?;
+    let theirs = swarm.running("stream", 1)?;
     let _servers = [iperf3_server(&ours)?, iperf3_server(&theirs.place)?];
     let way = |from: &Place| -> Result<Way> {
-        Ok(Way::of_throughput(from, shop.resolve(from, "tasks.server")?))
+        Ok(Way::of_throughput(from, shop.resolve(from, "tasks.stream")?))
     };
     let own = way(&shop.client(&shop.fleet.nodes[0])?)?;
     let baseline = way(&swarm.client)?;
@@ -68,8 +69,8 @@ fn throughput(shop: &Shop, swarm: &Swarm, report: &mut Report) -> Result<()> {
     for (figure, measured) in throughputs(&[ratio])? {
         report.add(figure, measured.note(&*note));
     }
-    swarm.remove("server")?;
-    shop.remove("server")
+    swarm.remove("stream")?;
+    shop.remove("stream")
 }
 
 /// From the beginning of a task's program until its service's name has an address in a container on
