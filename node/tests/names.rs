@@ -175,10 +175,12 @@ impl Office {
         let agent = self.lab.agents()[0].to_string();
         let killed = Command::new("kill").args(["-9", &agent]).status();
         assert!(killed.expect("kill is there").success());
-        // A large process takes a moment to end.
+        // Its sockets are closed when the last of its threads has ended.
         self.until("the agent has ended", || {
-            let line = std::fs::read(format!("/proc/{agent}/cmdline"));
-            !line.is_ok_and(|line| !line.is_empty())
+            let threads = std::fs::read_dir(format!("/proc/{agent}/task"));
+            let threads = threads.map_or(0, Iterator::count);
+            let stat = std::fs::read_to_string(format!("/proc/{agent}/stat")).unwrap_or_default();
+            threads == 0 || threads == 1 && stat.contains(") Z ")
         });
     }
 

@@ -153,10 +153,12 @@ impl Fleet {
     pub fn kill_agent(&self, node: u8) {
         let agent = self.lab.agents()[usize::from(node) - 1].to_string();
         succeeded(Command::new("kill").args(["-9", &agent]).output(), "kill");
-        // A large process takes a moment to end.
+        // Its sockets are closed when the last of its threads has ended.
         self.until("the agent has ended", || {
-            let line = std::fs::read(format!("/proc/{agent}/cmdline"));
-            !line.is_ok_and(|line| !line.is_empty())
+            let threads = std::fs::read_dir(format!("/proc/{agent}/task"));
+            let threads = threads.map_or(0, Iterator::count);
+            let stat = std::fs::read_to_string(format!("/proc/{agent}/stat")).unwrap_or_default();
+            threads == 0 || threads == 1 && stat.contains(") Z ")
         });
     }
 

@@ -19,7 +19,10 @@ pub fn check_silence(fleet: &Fleet, base: &[Task]) {
                 serde_json::from_str(&run_in(&space, words)).expect("JSON")
             };
             for neighbour in rows(&["ip", "-j", "neighbour", "show", "dev", "vxlan0"]) {
-                assert_eq!(neighbour["state"][0], "PERMANENT", "{neighbour}");
+                // Nobody answered for one without a link address: a packet for the node itself that
+                // came while its device was made anew leaves such an entry.
+                let is_known = neighbour.get("lladdr").is_some();
+                assert!(!is_known || neighbour["state"][0] == "PERMANENT", "{neighbour}");
             }
             for entry in rows(&["bridge", "-j", "fdb", "show", "dev", "vxlan0"]) {
                 assert_eq!(entry["state"], "permanent", "{entry}");
