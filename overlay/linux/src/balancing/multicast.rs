@@ -20,7 +20,7 @@
 //! everything, and kernels of tasks drop what nobody joined.
 
 use std::collections::BTreeMap;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::BalancingError;
 use super::element::Elements;
@@ -62,13 +62,12 @@ impl Multicast {
     /// # Errors
     /// The kernel's; nothing was changed then, and the next call tries again.
     pub fn apply(&mut self, devices: &Devices) -> Result<(), BalancingError> {
-        use std::os::fd::AsFd;
         if self.written.as_ref().is_some_and(|(_, written)| written == devices) {
             return Ok(());
         }
         self.written = None;
         let mut table = Table::open(self.namespace.as_fd(), layout(devices))?;
-        table.exchange(Elements::new())?;
+        table.write(Elements::new())?;
         self.written = Some((table, devices.clone()));
         Ok(())
     }

@@ -62,12 +62,6 @@ impl Table {
         written.and(removed)
     }
 
-    /// Puts the table with these elements in place of whatever there is, in one transaction: a packet
-    /// on its way may be judged by neither, and none by both.
-    pub(super) fn exchange(&mut self, elements: Elements) -> Result<(), BalancingError> {
-        self.write(elements)
-    }
-
     /// Does something with a table that is as this one and has another name.
     fn as_stand_in<T>(&mut self, act: impl FnOnce(&mut Table) -> T) -> T {
         let name = self.layout.table.clone();
@@ -77,7 +71,9 @@ impl Table {
         done
     }
 
-    fn write(&mut self, elements: Elements) -> Result<(), BalancingError> {
+    /// Puts the table with these elements in place of whatever there is, in one transaction: a packet
+    /// on its way may be judged by neither, and none by both.
+    pub(super) fn write(&mut self, elements: Elements) -> Result<(), BalancingError> {
         self.write_by(Layout::write, elements)
     }
 
