@@ -3,7 +3,8 @@
 //! network namespace of this process.
 //!
 //! Two nodes run 10 tasks of each service. One task after another of one of them becomes unhealthy;
-//! the other is told. `cargo bench -p node-agent --bench apply_change`.
+//! the other is told. Then the same of tasks of the node that is measured.
+//! `cargo bench -p node-agent --bench apply_change`.
 
 #![allow(dead_code, unused_imports, reason = "the hosts of the tests can do more")]
 
@@ -43,23 +44,34 @@ struct World {
     networks: NetworkState,
     plan: OverlayPlan,
     balancer: NetworkBalancer,
-    /// Tasks of the second node.
-    runs: Vec<Run>,
+    /// Tasks of each node that run.
+    runs: [Vec<Run>; 2],
+}
+
+/// The node that is measured, and whose task changes.
+#[derive(Clone, Copy)]
+enum Whose {
+    Own = 0,
+    Another = 1,
 }
 
 fn main() {
     unshare(CloneFlags::CLONE_NEWNET).expect("root can make a network namespace");
-    println!("{:>9} {:>11} {:>11} {:>11} {:>11}", "services", "state", "plan", "kernel", "sum");
+    let mut lines: [Vec<String>; 2] = Default::default();
     for services in [10, 100, 1_000] {
         let mut world = World::new(services);
-        let mut figures = [const { Vec::new() }; 4];
-        for _ in 0..ROUNDS {
-            let took = world.change();
-            let all = took.into_iter().chain([took.iter().sum()]);
-            figures.iter_mut().zip(all).for_each(|(figure, took)| figure.push(took));
+        for whose in [Whose::Another, Whose::Own] {
+            let [state, plan, kernel, sum] = world.measure(whose);
+            lines[whose as usize].push(format!(
+                "{services:>9} {state:>8.3} ms {plan:>8.3} ms {kernel:>8.3} ms {sum:>8.3} ms"
+            ));
         }
-        let [state, plan, kernel, sum] = figures.map(median);
-        println!("{services:>9} {state:>8.3} ms {plan:>8.3} ms {kernel:>8.3} ms {sum:>8.3} ms");
+    }
+    let [own, another] = lines;
+    for (whose, lines) in [("another node", another), ("this node", own)] {
+        println!("a task of {whose} changes");
+        println!("{:>9} {:>11} {:>11} {:>11} {:>11}", "services", "state", "plan", "kernel", "sum");
+        lines.iter().for_each(|line| println!("{line}"));
     }
 }
 
@@ -89,10 +101,12 @@ impl World {
             }
         }
         pair.wait(10_000);
-        let live = pair.hosts[1].node.live_tasks().into_iter();
-        let live = live.map(|task| Run { task: task.task, attempt: task.attempt });
         let said: BTreeSet<TaskId> = Self::healthy(&pair.hosts[0]);
-        let runs = live.filter(|run| said.contains(&run.task)).collect();
+        let runs = [0, 1].map(|host| {
+            let live = pair.hosts[host].node.live_tasks().into_iter();
+            let live = live.map(|task| Run { task: task.task, attempt: task.attempt });
+            live.filter(|run| said.contains(&run.task)).collect()
+        });
         let namespace = File::open("/proc/thread-self/ns/net").expect("proc is mounted");
         let mut world = World {
             pair,
@@ -116,11 +130,28 @@ impl World {
         status.filter(is_healthy).map(|status| status.id).collect()
     }
 
-    /// The first host hears that a task of the second changed.
-    fn change(&mut self) -> [Duration; 3] {
-        let run = self.runs.pop().expect("it runs more tasks than there are rounds");
-        self.pair.hosts[1].report(run, RunEvent::HealthChanged(Health::Unhealthy));
-        let (mut state, mut plan) = (Duration::ZERO, Duration::ZERO);
+    /// Medians in milliseconds.
+    fn measure(&mut self, whose: Whose) -> [f64; 4] {
+        let mut figures = [const { Vec::new() }; 4];
+        for _ in 0..ROUNDS {
+            let took = self.change(whose);
+            let all = took.into_iter().chain([took.iter().sum()]);
+            figures.iter_mut().zip(all).for_each(|(figure, took)| figure.push(took));
+        }
+        figures.map(median)
+    }
+
+    /// A task changes, and the first host hears of it.
+    fn change(&mut self, whose: Whose) -> [Duration; 3] {
+        let run = self.runs[whose as usize].pop().expect("there are more tasks than rounds");
+        let start = Instant::now();
+        let unhealthy = RunEvent::HealthChanged(Health::Unhealthy);
+        self.pair.hosts[whose as usize].report(run, unhealthy);
+        let mut state = match whose {
+            Whose::Own => start.elapsed(),
+            Whose::Another => Duration::ZERO,
+        };
+        let mut plan = Duration::ZERO;
         for _ in 0..1_000 {
             state += self.hear();
             let start = Instant::now();

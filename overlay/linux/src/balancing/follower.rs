@@ -17,14 +17,14 @@
 //!   its first packet, which is led to another task.
 //! - Connections that were answered stay with their task until it ends.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use super::BalancingError;
 use super::flows::{Among, Flow, FlowKey, Flows, SCTP, TCP};
-use super::spread::{Destination, Target};
+use super::spread::{Applied, Destination, Target};
 
 /// From one look to the next.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -58,23 +58,32 @@ impl<K: Ord + Copy + Send + 'static> Watched<K> {
         Self(Arc::new(Mutex::new(Changes { led: BTreeMap::new(), are_fresh: false })))
     }
 
-    /// Flows to these destinations may be misled; `new` are those that were not there before.
+    /// Destinations were changed, and now are these; `new` are those that were not there before. A
+    /// change of one costs the same however many others changed lately.
     pub(super) fn note(
         &self,
-        misled: &BTreeSet<K>,
+        applied: &Applied<K>,
         new: &[K],
         destinations: Option<&BTreeMap<K, Destination>>,
     ) {
         let mut changes = lock(&self.0);
-        changes.are_fresh |= !misled.is_empty() || !new.is_empty();
-        for key in misled.iter().chain(new) {
+        changes.are_fresh |= !applied.misled.is_empty() || !new.is_empty();
+        for key in applied.misled.iter().chain(new) {
             changes.led.entry(*key).or_insert(Led { targets: Vec::new(), is_new: false });
         }
-        for (key, led) in &mut changes.led {
+        let update = |key: &K, led: &mut Led| {
             let now = destinations.and_then(|destinations| destinations.get(key));
             led.targets.clear();
             led.targets.extend(now.into_iter().flat_map(|now| &now.targets));
             led.is_new |= new.contains(key);
+        };
+        match &applied.moved {
+            None => changes.led.iter_mut().for_each(|(key, led)| update(key, led)),
+            Some(moved) => {
+                for key in moved {
+                    changes.led.get_mut(key).into_iter().for_each(|led| update(key, led));
+                }
+            }
         }
     }
 
@@ -179,5 +188,55 @@ impl<K: Ord + Copy> Follower<K> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::super::spread::Changed;
+    use super::*;
+
+    fn target(number: u8) -> Target {
+        (IpAddr::from([10, 1, 0, number]), 0)
+    }
+
+    fn destination(tasks: &[u8]) -> Destination {
+        let targets = tasks.iter().map(|number| target(*number)).collect();
+        Destination { targets, slots: Vec::new() }
+    }
+
+    fn applied(misled: &[u8], moved: Option<&[u8]>) -> Applied<u8> {
+        let moved = moved.map(|moved| moved.iter().copied().collect());
+        Applied { changed: Changed::Elements(1), misled: misled.iter().copied().collect(), moved }
+    }
+
+    fn led(watched: &Watched<u8>) -> BTreeMap<u8, Vec<Target>> {
+        let changes = lock(&watched.0);
+        changes.led.iter().map(|(key, led)| (*key, led.targets.clone())).collect()
+    }
+
+    #[test]
+    fn where_destinations_lead_that_changed_lately_follows_every_change() {
+        let watched = Watched::new();
+        let mut now = BTreeMap::from([(1, destination(&[1, 2])), (2, destination(&[3]))]);
+        watched.note(&applied(&[1, 2], None), &[], Some(&now));
+        assert_eq!(led(&watched)[&1], [target(1), target(2)]);
+
+        // A task comes: no flow is misled by that, and those of the task that left may lead to it.
+        now.insert(1, destination(&[2, 4]));
+        watched.note(&applied(&[], Some(&[1])), &[], Some(&now));
+        assert_eq!(led(&watched)[&1], [target(2), target(4)]);
+        assert_eq!(led(&watched)[&2], [target(3)]);
+
+        now.remove(&2);
+        now.insert(3, destination(&[5]));
+        watched.note(&applied(&[2], Some(&[2, 3])), &[], Some(&now));
+        assert_eq!(led(&watched), BTreeMap::from([(1, vec![target(2), target(4)]), (2, vec![])]));
+
+        now.insert(1, destination(&[]));
+        watched.note(&applied(&[], None), &[], Some(&now));
+        assert!(led(&watched)[&1].is_empty(), "what is not known to be the same is looked at");
     }
 }

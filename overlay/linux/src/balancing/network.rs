@@ -216,7 +216,7 @@ impl NetworkBalancer {
             self.gone.clear();
             set_up(self.namespace.as_fd())?;
         }
-        self.watched.note(&applied.misled, &[], self.spread.destinations());
+        self.watched.note(&applied, &[], self.spread.destinations());
         Ok(applied.changed)
     }
 
@@ -244,7 +244,7 @@ impl NetworkBalancer {
         self.welcome(wanted.values().flatten().flatten())?;
         match self.spread.apply_some(wanted, others.collect())? {
             Some(applied) => {
-                self.watched.note(&applied.misled, &[], self.spread.destinations());
+                self.watched.note(&applied, &[], self.spread.destinations());
                 Ok(applied.changed)
             }
             None => self.apply(network),

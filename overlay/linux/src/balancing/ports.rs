@@ -181,7 +181,7 @@ impl PortBalancer {
         }
         let applied = self.spread.apply(wanted)?;
         // A client that sent to a port of UDP before it was published has a flow that leads past it.
-        self.watched.note(&applied.misled, &new, self.spread.destinations());
+        self.watched.note(&applied, &new, self.spread.destinations());
         Ok(applied.changed)
     }
 
@@ -212,13 +212,17 @@ impl PortBalancer {
         for (address, _) in wanted.values().flatten().flatten() {
             *self.led.entry(*address).or_default() += 1;
         }
-        self.led.retain(|_, led| *led > 0);
+        for address in &left {
+            if self.led.get(address) == Some(&0) {
+                self.led.remove(address);
+            }
+        }
         let gone = left.into_iter().filter(|address| !self.led.contains_key(address));
         let gone = gone.flat_map(|address| [NODES, REMOTES].map(|at| node_place(at, address)));
         others.extend(gone.map(|place| (place, None)));
         match self.spread.apply_some(wanted, others)? {
             Some(applied) => {
-                self.watched.note(&applied.misled, &[], self.spread.destinations());
+                self.watched.note(&applied, &[], self.spread.destinations());
                 Ok(applied.changed)
             }
             None => self.apply(plan),

@@ -27,7 +27,7 @@ pub(super) type Target = (IpAddr, u16);
 pub(super) struct Destination {
     /// The tasks as they were wanted, all different.
     pub(super) targets: Vec<Target>,
-    slots: Vec<Target>,
+    pub(super) slots: Vec<Target>,
 }
 
 /// What an `apply` did.
@@ -46,6 +46,8 @@ pub(super) struct Applied<K> {
     pub(super) changed: Changed,
     /// The destinations that a task left, and those that went.
     pub(super) misled: BTreeSet<K>,
+    /// The destinations that were changed; `None`: it may be any.
+    pub(super) moved: Option<BTreeSet<K>>,
 }
 
 /// What the kernel of a namespace holds.
@@ -94,7 +96,7 @@ impl<K: Ord + Copy> Spread<K> {
             Err(error) => return Err(error),
         }
         let changed = if count == 0 { Changed::Nothing } else { Changed::Elements(count) };
-        Ok(Applied { changed, misled })
+        Ok(Applied { changed, misled, moved: None })
     }
 
     /// Makes the kernel hold these destinations and elements as wanted, and leaves all others. An
@@ -107,6 +109,7 @@ impl<K: Ord + Copy> Spread<K> {
     ) -> Result<Option<Applied<K>>, BalancingError> {
         let Some(mut written) = self.written.take() else { return Ok(None) };
         let (mut edits, mut misled) = (Vec::new(), BTreeSet::new());
+        let moved = Some(wanted.keys().copied().collect());
         for (key, targets) in wanted {
             let before = written.destinations.remove(&key);
             if before.as_ref().is_some_and(|before| is_misled(before, targets.as_deref())) {
@@ -135,7 +138,7 @@ impl<K: Ord + Copy> Spread<K> {
             Err(error) => return Err(error),
         }
         let changed = if count == 0 { Changed::Nothing } else { Changed::Elements(count) };
-        Ok(Some(Applied { changed, misled }))
+        Ok(Some(Applied { changed, misled, moved }))
     }
 
     fn replace(&mut self, wanted: Wanted<K>) -> Result<Applied<K>, BalancingError> {
@@ -149,7 +152,7 @@ impl<K: Ord + Copy> Spread<K> {
         let count = elements.len();
         self.table.replace(elements)?;
         self.written = Some(written);
-        Ok(Applied { changed: Changed::Everything(count), misled })
+        Ok(Applied { changed: Changed::Everything(count), misled, moved: None })
     }
 
     fn plan(&self, mut old: Written<K>, wanted: &Wanted<K>) -> (Written<K>, Vec<Edit>) {
