@@ -16,35 +16,32 @@ use crate::pool::{hash, overlap};
 /// The claims of all nodes.
 pub type Claims = BTreeMap<NodeId, NodeNetworks>;
 
-/// The blocks of a node on a network that it has to give up.
-pub fn lost(claims: &Claims, me: NodeId, network: NetworkId) -> Vec<Block> {
-    let mine = blocks(claims, me, network);
-    let others = || claims.keys().copied().filter(|node| *node != me);
+/// Which of a node's blocks on one network it has to give up; `others` are the blocks of all other
+/// nodes there.
+pub fn lost<'a>(
+    mine: &[Block],
+    me: NodeId,
+    others: impl Iterator<Item = (NodeId, &'a Block)>,
+) -> Vec<Block> {
+    let others: Vec<(NodeId, &Block)> = others.collect();
     let is_lost = |block: &&Block| {
-        others().any(|node| {
-            let theirs = blocks(claims, node, network).iter();
-            let mut theirs = theirs.filter(|other| overlap(&other.subnet, &block.subnet));
-            theirs.any(|other| (other.claimed, node) < (block.claimed, me))
-        })
+        let mut theirs = others.iter().filter(|(_, other)| overlap(&other.subnet, &block.subnet));
+        theirs.any(|(node, other)| (other.claimed, *node) < (block.claimed, me))
     };
     mine.iter().filter(is_lost).copied().collect()
 }
 
 /// The next block for a node: the first free one from a place that is a hash of node and network.
-/// `None`: all are taken. `is_taken` names what is taken otherwise, such as virtual addresses.
+/// `None`: all are taken. `claimed` are the blocks of all nodes on the network; `is_taken` names what
+/// is taken otherwise, such as virtual addresses.
 pub fn choose(
     division: &Division,
-    claims: &Claims,
     (node, network): (NodeId, NetworkId),
+    claimed: &[IpNet],
     is_taken: impl Fn(&IpNet) -> bool,
 ) -> Option<IpNet> {
     let count = division.claimable();
     let start = hash("edgectl network block 1", &[&network.0, &node.0]) % count.max(1);
-    let claimed: Vec<IpNet> = claims
-        .keys()
-        .flat_map(|other| blocks(claims, *other, network))
-        .map(|block| block.subnet)
-        .collect();
     let candidates = (0..count).map(|step| division.block((start + step) % count));
     let is_free = |block: &IpNet| {
         division.is_usable(block)
@@ -53,10 +50,6 @@ pub fn choose(
     };
     // At most so many blocks are taken: the search ends long before the last of 2^32 blocks.
     candidates.into_iter().find(is_free)
-}
-
-fn blocks(claims: &Claims, node: NodeId, network: NetworkId) -> &[Block] {
-    claims.get(&node).and_then(|said| said.blocks.get(&network)).map_or(&[], Vec::as_slice)
 }
 
 #[cfg(test)]
@@ -78,30 +71,34 @@ mod tests {
         NodeId([n; 16])
     }
 
-    fn claim(claims: &mut Claims, node: NodeId, subnet: IpNet, claimed: u64) {
-        let said = claims.entry(node).or_default();
-        said.blocks.entry(NET).or_default().push(Block { subnet, claimed });
+    /// The blocks that a node has to give up, of all that were claimed.
+    fn lost_by(claims: &[(NodeId, Block)], me: NodeId) -> Vec<Block> {
+        let mine = claims.iter().filter(|(node, _)| *node == me).map(|(_, block)| *block);
+        let others = claims.iter().filter(|(node, _)| *node != me).map(|(node, b)| (*node, b));
+        lost(&mine.collect::<Vec<_>>(), me, others)
     }
 
     #[test]
     fn nodes_that_see_each_other_never_claim_alike() {
-        let (division, mut claims) = (division("10.0.0.0/28"), Claims::new());
+        let (division, mut claims) = (division("10.0.0.0/28"), Vec::new());
+        let next = |node, claims: &[(NodeId, Block)]| {
+            let claimed: Vec<IpNet> = claims.iter().map(|(_, block)| block.subnet).collect();
+            choose(&division, (node, NET), &claimed, |_| false)
+        };
         for at in 0..13 {
-            let block = choose(&division, &claims, (node(at % 5), NET), |_| false).expect("free");
-            claim(&mut claims, node(at % 5), block, u64::from(at));
+            let subnet = next(node(at % 5), &claims).expect("free");
+            claims.push((node(at % 5), Block { subnet, claimed: at.into() }));
         }
-        assert_eq!(choose(&division, &claims, (node(1), NET), |_| false), None);
-        assert!((0..5).all(|n| lost(&claims, node(n), NET).is_empty()));
+        assert_eq!(next(node(1), &claims), None);
+        assert!((0..5).all(|n| lost_by(&claims, node(n)).is_empty()));
     }
 
     #[test]
     fn of_two_claims_of_one_block_the_earlier_holds() {
         let block: IpNet = "10.0.0.64/26".parse().expect("a subnet");
-        let mut claims = Claims::new();
-        claim(&mut claims, node(1), block, 9);
-        claim(&mut claims, node(2), block, 4);
-        assert_eq!(lost(&claims, node(2), NET), []);
-        let given_up = lost(&claims, node(1), NET);
-        assert_eq!(given_up, [Block { subnet: block, claimed: 9 }]);
+        let claim = |claimed| Block { subnet: block, claimed };
+        let claims = [(node(1), claim(9)), (node(2), claim(4))];
+        assert_eq!(lost_by(&claims, node(2)), []);
+        assert_eq!(lost_by(&claims, node(1)), [claim(9)]);
     }
 }

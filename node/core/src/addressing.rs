@@ -21,7 +21,6 @@ use crdt_state::task::{AdoptedRun, Slot, TaskStart};
 use crdt_state::{NetworkId, NodeId, ServiceId, TaskId};
 use ipnet::IpNet;
 use overlay::blocks::Division;
-use overlay::claims::Claims;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, MetRoute, NetworkCatalog};
@@ -29,12 +28,16 @@ use crate::event::Event;
 
 mod blocks;
 mod interfaces;
+mod leases;
 mod met_routes;
+mod outdated;
 mod ports;
 mod records;
 mod renumbered;
 
 pub use interfaces::{gateway_network, mac};
+pub use leases::Leases;
+pub use outdated::Outdated;
 pub(crate) use ports::free_number;
 pub use ports::is_picked_by_node;
 
@@ -107,18 +110,27 @@ pub struct Addressing {
     /// This node's end of the tunnel; `None`: nobody has looked yet.
     tunnel: Option<NodeTunnel>,
     blocks: BTreeMap<NetworkId, Vec<Block>>,
-    leases: BTreeMap<TaskId, Lease>,
+    leases: Leases,
     picked_ports: PickedPorts,
     /// The last address given from each block: the next one is looked for behind it, so that a name
     /// that somebody still remembers leads to nobody rather than to another task.
     last: BTreeMap<IpNet, IpAddr>,
-    is_outdated: bool,
+    outdated: Outdated,
+    /// The networks on which something has not all the addresses that it needs: every settling
+    /// tries again.
+    full: BTreeSet<NetworkId>,
     /// Where routes of this machine's site met networks at the last settling.
     met_routes: BTreeSet<MetRoute>,
+    /// The network by which each service publishes ports on every node.
+    meshed: BTreeMap<ServiceId, NetworkId>,
     /// The networks by which this node publishes ports: it has an address of its own there.
     own_needed: BTreeSet<NetworkId>,
+    /// This node's own addresses on each network that it takes part in.
+    own_addresses: BTreeMap<NetworkId, Vec<IpAddr>>,
     /// The services of which a lease changed since somebody asked.
     changed: BTreeSet<ServiceId>,
+    /// Did the networks that this node takes part in, or its own addresses, change since then?
+    has_links_changed: bool,
 }
 
 impl Addressing {
@@ -131,13 +143,17 @@ impl Addressing {
             facts,
             tunnel: networks.tunnels.get(&me).cloned(),
             blocks: said.map(|said| said.blocks.clone()).unwrap_or_default(),
-            leases: BTreeMap::new(),
+            leases: Leases::default(),
             picked_ports: networks.picked_ports.get(&me).cloned().unwrap_or_default(),
             last: BTreeMap::new(),
-            is_outdated: true,
+            outdated: Outdated::everything(),
+            full: BTreeSet::new(),
             met_routes: BTreeSet::new(),
+            meshed: BTreeMap::new(),
             own_needed: BTreeSet::new(),
+            own_addresses: BTreeMap::new(),
             changed: BTreeSet::new(),
+            has_links_changed: false,
         }
     }
 
@@ -170,25 +186,20 @@ impl Addressing {
     /// The machine was looked at again. A cable that is pulled takes the address away, and not the networks: the last one stays.
     pub fn on_facts_found(&mut self, mut facts: NetworkFacts) {
         facts.data_address = facts.data_address.or(self.facts.data_address);
-        self.is_outdated |= self.facts != facts;
+        self.outdated.everything |= self.facts != facts;
         self.facts = facts;
     }
 
     /// The tunnel was looked at again.
     pub fn on_tunnel_found(&mut self, found: NodeTunnel) {
         let found = Some(found);
-        self.is_outdated |= self.tunnel != found;
+        self.outdated.everything |= self.tunnel != found;
         self.tunnel = found;
-    }
-
-    /// Records of networks, claims or services changed, or the live tasks of this node.
-    pub fn on_changed(&mut self) {
-        self.is_outdated = true;
     }
 
     /// Is there nothing left to give or to write?
     pub fn is_settled(&self) -> bool {
-        !self.is_outdated
+        self.outdated == Outdated::default()
     }
 
     /// Can this node take part in networks?
@@ -201,9 +212,9 @@ impl Addressing {
         &self.facts
     }
 
-    /// Did any lease change since the last call of [`Addressing::drain_changed`]?
+    /// Did any lease or own address change since somebody asked?
     pub fn has_changed(&self) -> bool {
-        !self.changed.is_empty()
+        !self.changed.is_empty() || self.has_links_changed
     }
 
     /// The services of which a lease changed since the last call.
@@ -211,69 +222,87 @@ impl Addressing {
         std::mem::take(&mut self.changed)
     }
 
+    /// Did the networks that this node takes part in, or its own addresses there, change since the
+    /// last call?
+    pub fn take_links_changed(&mut self) -> bool {
+        std::mem::take(&mut self.has_links_changed)
+    }
+
     /// The addresses of each task.
-    pub fn leases(&self) -> &BTreeMap<TaskId, Lease> {
+    pub fn leases(&self) -> &Leases {
         &self.leases
     }
 
     /// Gives addresses to the tasks that need some, takes back those of ended tasks, and writes
-    /// what changed. Returns whether anything was written.
+    /// what changed. `live` are the live tasks of the services that are outdated. Returns whether
+    /// anything was written.
     pub fn settle(
         &mut self,
-        live: &[LiveTask],
+        (outdated, live): (&Outdated, &[LiveTask]),
         catalog: &Catalog,
         replica: &mut Replica,
         wall_ms: u64,
         events: &mut Vec<Event>,
     ) -> bool {
-        self.is_outdated = false;
         let lamport = replica.next_stamp().lamport;
-        self.end_leases(live);
-        let held = catalog.networks.held_claims();
-        let mut claims: Claims = held.map(|(node, said)| (node, said.clone())).collect();
-        self.note_own(&mut claims);
-        self.give_up_lost(catalog, &mut claims);
+        let mut networks = outdated.networks.clone();
+        let ended = self.end_leases(outdated, live, &mut networks);
+        self.give_up_lost(&outdated.networks, catalog);
         for live in live {
-            let held = self.lease(*live, catalog, &mut claims, lamport);
-            if let Some(lease) = self.leases.get(&live.task) {
-                let known = (catalog, &claims);
-                events.extend(renumbered::events(*live, &held, lease, known, wall_ms));
+            let before = self.lease(*live, catalog, lamport);
+            let (held, lease) = (before.unwrap_or_default(), self.leases.get(live.task));
+            if let Some(lease) = lease {
+                networks.extend(held.iter().chain(&lease.interfaces).map(|leased| leased.network));
+                let whose = (self.me, *live);
+                events.extend(renumbered::events(whose, &held, lease, catalog, wall_ms));
             }
         }
-        self.claim_own_addresses(catalog, &mut claims, lamport);
-        self.release_unused(catalog);
+        self.note_meshed(outdated, catalog, &mut networks);
+        self.claim_own_addresses(&networks, catalog, lamport);
+        self.release_unused(&networks, catalog);
         // The last word of a node that leaves.
         if catalog.is_leaving(self.me) && self.leases.is_empty() {
             self.blocks.clear();
         }
-        self.pick_ports(catalog);
-        events.extend(self.met_route_events(catalog, wall_ms));
-        self.write(replica, &catalog.networks, wall_ms)
+        self.pick_ports(outdated, &ended, catalog);
+        if outdated.everything {
+            events.extend(self.met_route_events(catalog, wall_ms));
+        }
+        self.note_own_addresses(&networks, catalog);
+        if cfg!(debug_assertions) {
+            self.leases.check();
+        }
+        self.write(&outdated.services, replica, &catalog.networks, wall_ms)
     }
 
-    fn end_leases(&mut self, live: &[LiveTask]) {
+    /// Ends the leases of tasks that have ended, and adds the networks that they were on. Returns
+    /// these tasks.
+    fn end_leases(
+        &mut self,
+        outdated: &Outdated,
+        live: &[LiveTask],
+        networks: &mut BTreeSet<NetworkId>,
+    ) -> Vec<TaskId> {
         let live: BTreeSet<TaskId> = live.iter().map(|live| live.task).collect();
-        let ended = |(task, _): &(&TaskId, &Lease)| !live.contains(task);
-        self.changed.extend(self.leases.iter().filter(ended).map(|(_, lease)| lease.service));
-        self.leases.retain(|task, _| live.contains(task));
+        let leased = outdated.services.iter().flat_map(|service| self.leases.of(*service));
+        let ended = leased.map(|(task, _)| task).filter(|task| !live.contains(task));
+        let ended: Vec<TaskId> = ended.collect();
+        for lease in ended.iter().filter_map(|task| self.leases.remove(*task)) {
+            self.changed.insert(lease.service);
+            networks.extend(lease.interfaces.iter().map(|leased| leased.network));
+        }
+        ended
     }
 
     /// Sees to it that a task has an address on each network of its service. Returns what it had
     /// before, if that was looked at.
-    fn lease(
-        &mut self,
-        live: LiveTask,
-        catalog: &Catalog,
-        claims: &mut Claims,
-        lamport: u64,
-    ) -> Vec<Leased> {
-        let Some(service) = catalog.services.get(&live.service) else { return Vec::new() };
-        let held = self.leases.remove(&live.task);
-        let is_wanted = held.is_some() || !live.has_begun;
+    fn lease(&mut self, live: LiveTask, catalog: &Catalog, lamport: u64) -> Option<Vec<Leased>> {
+        let service = catalog.services.get(&live.service)?;
+        let is_wanted = self.leases.get(live.task).is_some() || !live.has_begun;
         if !is_wanted || !self.is_able() || !is_on_networks(service) {
-            self.leases.extend(held.map(|held| (live.task, held)));
-            return Vec::new();
+            return None;
         }
+        let held = self.leases.remove(live.task);
         // A further attempt takes connections again.
         let was_withdrawn = held.as_ref().is_some_and(|held| held.is_withdrawn);
         let is_withdrawn = was_withdrawn && live.has_begun;
@@ -291,13 +320,10 @@ impl Addressing {
             let addresses = settled.ranges.iter().filter_map(|range| {
                 let division = Division::of(range);
                 let kept = kept.iter().copied().find(|ip| {
-                    self.is_mine(network, &division, *ip) || {
-                        let own = std::slice::from_ref(&division);
-                        let taken = blocks::taken_by_services(catalog, network, own);
-                        self.claim_again(network, (&division, &taken), *ip, claims, lamport)
-                    }
+                    self.is_mine(network, &division, *ip)
+                        || self.claim_again(network, &division, *ip, catalog, lamport)
                 });
-                kept.or_else(|| self.give(network, &division, catalog, claims, lamport))
+                kept.or_else(|| self.give(network, &division, catalog, lamport))
             });
             let addresses = addresses.collect();
             let is_default = way_out == Some(network);
@@ -309,7 +335,7 @@ impl Addressing {
             self.changed.insert(service);
         }
         self.leases.insert(live.task, lease);
-        held
+        Some(held)
     }
 
     /// The networks by which this node publishes ports.
@@ -319,10 +345,11 @@ impl Addressing {
 
     /// From now on the task takes no new connections. Returns whether that changes anything.
     pub fn withdraw(&mut self, task: TaskId) -> bool {
-        let Some(lease) = self.leases.get_mut(&task) else { return false };
-        let is_news = !std::mem::replace(&mut lease.is_withdrawn, true);
-        self.changed.insert(lease.service);
-        self.is_outdated |= is_news;
+        let Some((service, is_news)) = self.leases.withdraw(task) else { return false };
+        self.changed.insert(service);
+        if is_news {
+            self.outdated.services.insert(service);
+        }
         is_news
     }
 
@@ -341,7 +368,7 @@ impl Addressing {
             let name = &network.name;
             return Err(format!("network {name} is encrypted, and this node cannot: {refusal}"));
         }
-        let lease = self.leases.get(&start.run.task);
+        let lease = self.leases.get(start.run.task);
         interfaces::check(lease, service, &catalog.networks)?;
         start.interfaces = interfaces::of_lease(lease, &catalog.networks)?;
         self.check_picked_ports(start.run.task, service)?;
@@ -351,7 +378,7 @@ impl Addressing {
 
     /// The interfaces that a live task has now; none: it is on the network of its template.
     pub fn interfaces(&self, task: TaskId, catalog: &Catalog) -> Vec<TaskInterface> {
-        let Some(lease) = self.leases.get(&task) else { return Vec::new() };
+        let Some(lease) = self.leases.get(task) else { return Vec::new() };
         // Also when its service is gone: it may still have connections. A network that has no
         // address for it takes no other away.
         interfaces::that_can_be(lease, &catalog.networks)

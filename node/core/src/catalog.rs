@@ -21,7 +21,7 @@ use crdt_state::{Kind, NetworkId, NodeId, Record, RecordKey, ServiceId};
 mod networks;
 mod site_routes;
 
-pub use networks::NetworkCatalog;
+pub use networks::{Asked, NetworkCatalog};
 pub use site_routes::MetRoute;
 
 /// A node as the records describe it.
@@ -69,6 +69,12 @@ pub struct Touched {
     /// Services whose addresses changed, or the owner of whose name: nothing is planned again for
     /// them.
     pub named: BTreeSet<ServiceId>,
+    /// Nodes that gave addresses which changed.
+    pub givers: BTreeSet<NodeId>,
+    /// Networks on which blocks of a node changed.
+    pub claims: BTreeSet<NetworkId>,
+    /// Networks on which a service asks for another virtual address.
+    pub asked: BTreeSet<NetworkId>,
 }
 
 impl Touched {
@@ -79,6 +85,9 @@ impl Touched {
         self.evictions |= other.evictions;
         self.handovers.extend(&other.handovers);
         self.named.extend(&other.named);
+        self.givers.extend(&other.givers);
+        self.claims.extend(&other.claims);
+        self.asked.extend(&other.asked);
     }
 }
 
@@ -186,6 +195,11 @@ impl Catalog {
                 touched.named.extend(named.iter().map(|(_, id)| *id));
                 named.insert(age(service));
             }
+        }
+        let (asked, asks) = (before.as_ref().map(Asked::of), after.as_ref().map(Asked::of));
+        if asked != asks {
+            let both = asked.into_iter().chain(asks);
+            touched.asked.extend(both.flat_map(|asked| asked.networks.into_keys()));
         }
         self.services.extend(after.map(|service| (id, service)));
     }

@@ -272,14 +272,14 @@ impl Node {
 
     /// The networks that a live task of this node is on.
     pub fn networks_of_task(&self, task: TaskId) -> Vec<NetworkId> {
-        let lease = self.addressing().leases().get(&task);
+        let lease = self.addressing().leases().get(task);
         let leased = lease.into_iter().flat_map(|lease| &lease.interfaces);
         leased.map(|leased| leased.network).collect()
     }
 
     /// The service of a live task of this node.
     pub fn service_of_task(&self, task: TaskId) -> Option<ServiceId> {
-        self.addressing().leases().get(&task).map(|lease| lease.service)
+        self.addressing().leases().get(task).map(|lease| lease.service)
     }
 }
 

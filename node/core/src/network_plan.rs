@@ -66,11 +66,10 @@ impl Node {
     /// have not all been read, and the plan lacks what tasks are using. A network that was removed is
     /// known: its tasks are without it, and all other networks go on.
     pub fn knows_its_networks(&self) -> bool {
-        let leases = self.addressing().leases().values();
-        let mut leased = leases.flat_map(|lease| &lease.interfaces);
+        let mut leased = self.addressing().leases().networks();
         let NetworkCatalog { settled, removed, .. } = &self.catalog().networks;
         let is_known = |id: &NetworkId| settled.contains_key(id) || removed.contains_key(id);
-        !self.replica().is_holding_back() && leased.all(|one| is_known(&one.network))
+        !self.replica().is_holding_back() && leased.all(|id| is_known(&id))
     }
 
     /// The tasks of a service on this node that have networks.
@@ -84,7 +83,7 @@ impl Node {
         // namespace that was made anew would not be that of its process.
         // So also a task of which every network was removed.
         let is_made = |lease: &&Lease| live.has_begun || !lease.interfaces.is_empty();
-        self.addressing().leases().get(&live.task).filter(is_made)?;
+        self.addressing().leases().get(live.task).filter(is_made)?;
         let interfaces = self.addressing().interfaces(live.task, self.catalog());
         let service = self.catalog().services.get(&live.service);
         let said = self.catalog().said(live.service, live.slot, self.me());
@@ -107,8 +106,7 @@ impl Node {
         if !self.addressing().is_able() {
             return BTreeSet::new();
         }
-        let leases = self.addressing().leases().values();
-        let leased = leases.flat_map(|lease| lease.interfaces.iter().map(|leased| leased.network));
+        let leased = self.addressing().leases().networks();
         leased.chain(self.addressing().mesh_networks().iter().copied()).collect()
     }
 

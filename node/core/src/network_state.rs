@@ -11,12 +11,12 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crdt_state::service::Service;
 use crdt_state::task::Run;
 use crdt_state::{NetworkId, ServiceId};
 use overlay::change::PlanChange;
 use overlay::plan::{LocalNetwork, PathPlan, Port, PortTargets, TaskPlan};
 
+use crate::catalog::Asked;
 use crate::names::{Age, NamedService, NetworkNames};
 use crate::network_news::NetworkNews;
 use crate::node::Node;
@@ -46,23 +46,6 @@ struct Contribution {
     ports: BTreeMap<Port, PortTargets>,
     tasks: BTreeMap<Run, TaskPlan>,
     names: BTreeMap<NetworkId, NamedService>,
-}
-
-/// On what the virtual addresses of a service depend.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Asked {
-    age: Age,
-    networks: BTreeMap<NetworkId, Vec<IpAddr>>,
-}
-
-impl Asked {
-    fn of(service: &Service) -> Asked {
-        let written = |id: &NetworkId| service.balancing.virtual_addresses.get(id).cloned();
-        let networks = service.networks.iter().filter(|_| !service.balancing.by_name);
-        let networks =
-            networks.map(|a| (a.network, written(&a.network).unwrap_or_default())).collect();
-        Asked { age: (service.created, service.id), networks }
-    }
 }
 
 impl NetworkState {
@@ -99,7 +82,7 @@ impl NetworkState {
             outdated.extend(self.services.keys());
             outdated.extend(node.catalog().services.keys());
             // Tasks of a service that is gone may still have connections.
-            outdated.extend(node.addressing().leases().values().map(|lease| lease.service));
+            outdated.extend(node.addressing().leases().services());
         }
         if news.everything || news.links || news.claims {
             outdated.extend(self.update_links(node, &mut change));

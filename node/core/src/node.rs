@@ -299,12 +299,8 @@ impl Node {
     fn on_records(&mut self, now: Now, wall_ms: u64, keys: BTreeSet<RecordKey>) {
         for key in &keys {
             let before = self.service_version(*key);
-            let mut is_mine = self.is_addressed_by(*key);
             let touched = self.planner.on_record(&self.replica, *key);
-            is_mine |= self.is_addressed_by(*key);
-            if is_mine {
-                self.addressing.on_changed();
-            }
+            self.addressing.on_record(*key, &touched, self.planner.catalog());
             self.note_network_news(key.kind, &touched);
             self.tell_service(wall_ms, *key, before);
             if *key == RecordKey::node(self.me) {

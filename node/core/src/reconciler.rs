@@ -5,7 +5,7 @@
 //! [`crate::handover`]. Slots whose turn in a rollout has not come run the last template that was
 //! good, wherever they are started. This code must never write a record of another node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crdt_state::handover::Handovers;
 use crdt_state::replica::Replica;
@@ -107,8 +107,8 @@ impl Reconciler {
         self.tasks.live_of(service)
     }
 
-    /// Did the tasks that have not ended change since the last call?
-    pub fn take_live_changed(&mut self) -> bool {
+    /// The services of which the tasks that have not ended changed since the last call.
+    pub fn take_live_changed(&mut self) -> BTreeSet<ServiceId> {
         self.tasks.take_live_changed()
     }
 

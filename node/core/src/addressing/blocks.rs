@@ -7,26 +7,25 @@ use crdt_state::NetworkId;
 use crdt_state::network::{AddressRange, Block};
 use ipnet::IpNet;
 use overlay::blocks::Division;
-use overlay::claims::{self, Claims};
+use overlay::claims;
 use overlay::pool;
 
-use super::{Addressing, interfaces};
+use super::{Addressing, Outdated, interfaces};
 use crate::catalog::Catalog;
 
 impl Addressing {
-    pub(super) fn note_own(&self, claims: &mut Claims) {
-        let own = claims.entry(self.me).or_default();
-        own.blocks.clone_from(&self.blocks);
-    }
-
-    /// Gives up the blocks that another node holds, those of networks that are gone, and those that
-    /// a network's new subnet does not have.
-    pub(super) fn give_up_lost(&mut self, catalog: &Catalog, claims: &mut Claims) {
-        let settled = &catalog.networks.settled;
-        self.blocks.retain(|network, _| settled.contains_key(network));
-        for (network, blocks) in &mut self.blocks {
-            let lost = claims::lost(claims, self.me, *network);
-            let divisions = divisions(&settled[network].ranges);
+    /// Of these networks, gives up the blocks that another node holds, those of networks that are
+    /// gone, and those that a network's new subnet does not have.
+    pub(super) fn give_up_lost(&mut self, networks: &BTreeSet<NetworkId>, catalog: &Catalog) {
+        for network in networks {
+            let Some(settled) = catalog.networks.settled.get(network) else {
+                self.blocks.remove(network);
+                continue;
+            };
+            let Some(blocks) = self.blocks.get_mut(network) else { continue };
+            let others = catalog.networks.blocks_of_others(self.me, *network);
+            let lost = claims::lost(blocks, self.me, others);
+            let divisions = divisions(&settled.ranges);
             let virtual_addresses = taken_by_services(catalog, *network, &divisions);
             blocks.retain(|block| {
                 let is_lost = lost.contains(block);
@@ -35,7 +34,6 @@ impl Addressing {
                 !is_lost && fits && !is_virtual
             });
         }
-        self.note_own(claims);
     }
 
     /// Is the address in one of this node's blocks of this division?
@@ -46,27 +44,23 @@ impl Addressing {
     }
 
     /// A node that lost its records claims the blocks again in which its tasks run, unless another
-    /// node has claimed them, or `virtual_addresses` has the address.
+    /// node has claimed them, or the address is a virtual one.
     pub(super) fn claim_again(
         &mut self,
         network: NetworkId,
-        (division, virtual_addresses): (&Division, &[IpAddr]),
+        division: &Division,
         ip: IpAddr,
-        claims: &mut Claims,
+        catalog: &Catalog,
         lamport: u64,
     ) -> bool {
-        if virtual_addresses.contains(&ip) {
-            return false;
-        }
+        let taken = taken_by_services(catalog, network, std::slice::from_ref(division));
         let block = division.block_of(ip).filter(|block| division.is_block(block));
-        let Some(subnet) = block else { return false };
-        let others = claims.iter().filter(|(node, _)| **node != self.me);
-        let mut claimed = others.flat_map(|(_, said)| said.blocks.get(&network)).flatten();
-        if claimed.any(|other| pool::overlap(&other.subnet, &subnet)) {
+        let Some(subnet) = block.filter(|_| !taken.contains(&ip)) else { return false };
+        let mut others = catalog.networks.blocks_of_others(self.me, network);
+        if others.any(|(_, other)| pool::overlap(&other.subnet, &subnet)) {
             return false;
         }
         self.blocks.entry(network).or_default().push(Block { subnet, claimed: lamport });
-        self.note_own(claims);
         true
     }
 
@@ -76,13 +70,16 @@ impl Addressing {
         network: NetworkId,
         division: &Division,
         catalog: &Catalog,
-        claims: &mut Claims,
         lamport: u64,
     ) -> Option<IpAddr> {
-        self.free_address(network, division).or_else(|| {
-            self.claim(network, division, catalog, claims, lamport)?;
+        let given = self.free_address(network, division).or_else(|| {
+            self.claim(network, division, catalog, lamport)?;
             self.free_address(network, division)
-        })
+        });
+        if given.is_none() {
+            self.full.insert(network);
+        }
+        given
     }
 
     pub(super) fn free_address(
@@ -90,15 +87,11 @@ impl Addressing {
         network: NetworkId,
         division: &Division,
     ) -> Option<IpAddr> {
-        let leased = self.leases.values().flat_map(|lease| &lease.interfaces);
-        let leased = leased.filter(|leased| leased.network == network);
-        let mut used: BTreeSet<IpAddr> =
-            leased.flat_map(|leased| leased.addresses.iter().copied()).collect();
-        used.extend(self.own_address(network, division));
+        let own = self.own_address(network, division);
         let blocks: Vec<IpNet> = self.blocks_of(network, division).collect();
         for block in blocks {
             let last = self.last.get(&block).copied();
-            let free = |ip: &IpAddr| !used.contains(ip);
+            let free = |ip: &IpAddr| own != Some(*ip) && !self.leases.is_held(network, *ip);
             let mut behind =
                 division.addresses(&block).filter(|ip| last.is_none_or(|last| *ip > last));
             let found = behind.find(free).or_else(|| division.addresses(&block).find(free));
@@ -126,7 +119,6 @@ impl Addressing {
         network: NetworkId,
         division: &Division,
         catalog: &Catalog,
-        claims: &mut Claims,
         lamport: u64,
     ) -> Option<IpNet> {
         let taken = taken_by_services(catalog, network, std::slice::from_ref(division));
@@ -134,10 +126,12 @@ impl Addressing {
         let freed = catalog.networks.freed_blocks(network);
         let is_freed = |block: &IpNet| freed.iter().any(|other| pool::overlap(other, block));
         let who = (self.me, network);
-        let never_used = claims::choose(division, claims, who, |b| is_taken(b) || is_freed(b));
-        let subnet = never_used.or_else(|| claims::choose(division, claims, who, is_taken))?;
+        let others = catalog.networks.blocks_of_others(self.me, network).map(|(_, block)| block);
+        let own = self.blocks.get(&network).into_iter().flatten();
+        let claimed: Vec<IpNet> = others.chain(own).map(|block| block.subnet).collect();
+        let never_used = claims::choose(division, who, &claimed, |b| is_taken(b) || is_freed(b));
+        let subnet = never_used.or_else(|| claims::choose(division, who, &claimed, is_taken))?;
         self.blocks.entry(network).or_default().push(Block { subnet, claimed: lamport });
-        self.note_own(claims);
         Some(subnet)
     }
 
@@ -148,58 +142,93 @@ impl Addressing {
         if !division.is_undivided() {
             return division.addresses(&blocks.next()?).next();
         }
-        let leased = self.leases.values().flat_map(|lease| &lease.interfaces);
-        let leased: Vec<IpAddr> = leased.flat_map(|leased| leased.addresses.clone()).collect();
-        blocks
-            .map(|block| block.addr())
-            .find(|ip| self.is_own_needed(network) && !leased.contains(ip))
+        let blocks = blocks.filter(|_| self.own_needed.contains(&network));
+        blocks.map(|block| block.addr()).find(|ip| !self.leases.is_held(network, *ip))
     }
 
-    pub(super) fn is_own_needed(&self, network: NetworkId) -> bool {
-        self.own_needed.contains(&network)
+    /// Notes by which networks the outdated services publish ports, and adds the networks by which
+    /// this node begins or ceases to publish some.
+    pub(super) fn note_meshed(
+        &mut self,
+        outdated: &Outdated,
+        catalog: &Catalog,
+        networks: &mut BTreeSet<NetworkId>,
+    ) {
+        let mut is_changed = outdated.everything;
+        for id in &outdated.services {
+            let service = catalog.services.get(id).filter(|_| self.is_able());
+            let after = service.and_then(|s| interfaces::mesh_network(s, &catalog.networks));
+            let before = match after {
+                Some(network) => self.meshed.insert(*id, network),
+                None => self.meshed.remove(id),
+            };
+            is_changed |= before != after;
+        }
+        if is_changed {
+            let mut needed: BTreeSet<NetworkId> = self.meshed.values().copied().collect();
+            if catalog.networks.no_tunnel(self.me).is_some() {
+                let known = &catalog.networks.networks;
+                needed.retain(|id| known.get(id).is_some_and(|n| !n.spec.encrypted));
+            }
+            networks.extend(self.own_needed.symmetric_difference(&needed));
+            self.own_needed = needed;
+        }
     }
 
     /// This node needs an address of its own on each network by which it publishes ports.
     pub(super) fn claim_own_addresses(
         &mut self,
+        networks: &BTreeSet<NetworkId>,
         catalog: &Catalog,
-        claims: &mut Claims,
         lamport: u64,
     ) {
-        self.own_needed =
-            if self.is_able() { interfaces::mesh_networks(catalog) } else { BTreeSet::new() };
-        if catalog.networks.no_tunnel(self.me).is_some() {
-            let networks = &catalog.networks.networks;
-            let is_clear = |id: &NetworkId| networks.get(id).is_some_and(|n| !n.spec.encrypted);
-            self.own_needed.retain(is_clear);
-        }
-        for network in self.own_needed.clone() {
-            let Some(settled) = catalog.networks.settled.get(&network) else { continue };
+        for network in networks {
+            let settled = catalog.networks.settled.get(network);
+            let Some(settled) = settled.filter(|_| self.own_needed.contains(network)) else {
+                continue;
+            };
             for division in divisions(&settled.ranges) {
-                if self.own_address(network, &division).is_none() {
-                    self.claim(network, &division, catalog, claims, lamport);
+                let is_missing = self.own_address(*network, &division).is_none();
+                if is_missing && self.claim(*network, &division, catalog, lamport).is_none() {
+                    self.full.insert(*network);
                 }
             }
         }
     }
 
     /// A block of a single address that nobody has any more is free for others.
-    pub(super) fn release_unused(&mut self, catalog: &Catalog) {
-        let leased = self.leases.values().flat_map(|lease| &lease.interfaces);
-        let mut used: BTreeSet<(NetworkId, IpAddr)> =
-            leased.flat_map(|l| l.addresses.iter().map(|ip| (l.network, *ip))).collect();
-        for (network, settled) in &catalog.networks.settled {
-            for division in divisions(&settled.ranges) {
-                used.extend(self.own_address(*network, &division).map(|ip| (*network, ip)));
-            }
-        }
-        for (network, blocks) in &mut self.blocks {
+    pub(super) fn release_unused(&mut self, networks: &BTreeSet<NetworkId>, catalog: &Catalog) {
+        for network in networks {
+            let settled = catalog.networks.settled.get(network);
+            let divisions = settled.map(|settled| divisions(&settled.ranges)).unwrap_or_default();
+            let own = |division| self.own_address(*network, division);
+            let own: Vec<IpAddr> = divisions.iter().filter_map(own).collect();
+            let Some(blocks) = self.blocks.get_mut(network) else { continue };
             blocks.retain(|block| {
                 let is_single = block.subnet.prefix_len() == block.subnet.max_prefix_len();
-                !is_single || used.contains(&(*network, block.subnet.addr()))
+                let ip = block.subnet.addr();
+                !is_single || own.contains(&ip) || self.leases.is_held(*network, ip)
             });
+            if blocks.is_empty() {
+                self.blocks.remove(network);
+            }
         }
-        self.blocks.retain(|_, blocks| !blocks.is_empty());
+    }
+
+    /// Notes this node's own addresses on the networks that it takes part in.
+    pub(super) fn note_own_addresses(&mut self, networks: &BTreeSet<NetworkId>, catalog: &Catalog) {
+        for network in networks {
+            let takes_part = self.leases.is_on(*network) || self.own_needed.contains(network);
+            let settled = catalog.networks.settled.get(network);
+            let ranges = settled.map(|settled| divisions(&settled.ranges)).unwrap_or_default();
+            let own = ranges.iter().filter_map(|range| self.own_address(*network, range));
+            let after = takes_part.then(|| own.collect::<Vec<IpAddr>>());
+            let before = match after.clone() {
+                Some(own) => self.own_addresses.insert(*network, own),
+                None => self.own_addresses.remove(network),
+            };
+            self.has_links_changed |= before != after;
+        }
     }
 }
 

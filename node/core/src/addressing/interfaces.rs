@@ -1,6 +1,5 @@
 //! From the addresses of a task to its interfaces: link addresses, gateways, routes.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use crdt_state::NetworkId;
@@ -9,7 +8,7 @@ use crdt_state::service::Service;
 use ipnet::{IpNet, Ipv4Net};
 
 use super::{Lease, Leased, is_on_networks};
-use crate::catalog::{Catalog, NetworkCatalog};
+use crate::catalog::NetworkCatalog;
 
 /// All groups of IPv4.
 const GROUPS_4: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 4);
@@ -23,12 +22,10 @@ pub fn gateway_network(service: &Service, networks: &NetworkCatalog) -> Option<N
     open.or_else(|| ids().find(|id| known(id).is_some()))
 }
 
-/// The networks by which ports are published on every node.
-pub fn mesh_networks(catalog: &Catalog) -> BTreeSet<NetworkId> {
-    let services = catalog.services.values().filter(|service| {
-        is_on_networks(service) && service.endpoint.ports.iter().any(|port| !port.host)
-    });
-    services.filter_map(|service| gateway_network(service, &catalog.networks)).collect()
+/// The network by which the ports of a service are published on every node, if any are.
+pub fn mesh_network(service: &Service, networks: &NetworkCatalog) -> Option<NetworkId> {
+    let is_meshed = service.endpoint.ports.iter().any(|port| !port.host);
+    gateway_network(service, networks).filter(|_| is_meshed && is_on_networks(service))
 }
 
 /// The network to which the default route of a service's tasks leads, if one has a way out.

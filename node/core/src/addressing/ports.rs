@@ -6,12 +6,12 @@
 
 use std::collections::BTreeSet;
 
-use crdt_state::TaskId;
 use crdt_state::network::{PICKED_PORTS_MAX, PickedPort, PickedPorts};
 use crdt_state::service::Service;
 use crdt_state::spec::PublishedPort;
+use crdt_state::{ServiceId, TaskId};
 
-use super::{Addressing, is_on_networks};
+use super::{Addressing, Outdated, is_on_networks};
 use crate::catalog::Catalog;
 
 /// Numbers that are chosen for ports of every node: Docker's range.
@@ -44,22 +44,48 @@ impl Addressing {
     }
 
     /// Picks a number for each port that has none, and forgets those of tasks that are gone.
-    pub(super) fn pick_ports(&mut self, catalog: &Catalog) {
+    pub(super) fn pick_ports(&mut self, outdated: &Outdated, ended: &[TaskId], catalog: &Catalog) {
+        if !outdated.everything && !self.has_to_pick(&outdated.services, ended, catalog) {
+            return;
+        }
         let before = std::mem::take(&mut self.picked_ports);
         self.picked_ports = self.picked(&before, catalog);
         let differs = |task: &TaskId| self.picked_ports.get(task) != before.get(task);
-        let changed = self.leases.iter().filter(|(task, _)| differs(task));
-        self.changed.extend(changed.map(|(_, lease)| lease.service));
+        let changed = before.keys().chain(self.picked_ports.keys()).filter(|task| differs(task));
+        let leases = changed.filter_map(|task| self.leases.get(*task));
+        self.changed.extend(leases.map(|lease| lease.service));
+    }
+
+    /// Have these services, or tasks that ended, anything to do with ports that this node picks?
+    fn has_to_pick(
+        &self,
+        services: &BTreeSet<ServiceId>,
+        ended: &[TaskId],
+        catalog: &Catalog,
+    ) -> bool {
+        let leased = services.iter().flat_map(|id| self.leases.of(*id)).map(|(task, _)| task);
+        let mut tasks = leased.chain(ended.iter().copied());
+        let known = services.iter().filter_map(|id| catalog.services.get(id));
+        let mut ports = known.flat_map(|service| &service.endpoint.ports);
+        tasks.any(|task| self.picked_ports.contains_key(&task))
+            || ports.any(|port| is_picked_by_node(port) || self.has_picked(port))
+    }
+
+    /// Was the number that a service asks for picked for another port?
+    fn has_picked(&self, port: &PublishedPort) -> bool {
+        let mut picked = self.picked_ports.values().flatten();
+        picked
+            .any(|picked| (&picked.protocol, picked.published) == (&port.protocol, port.published))
     }
 
     fn picked(&self, before: &PickedPorts, catalog: &Catalog) -> PickedPorts {
         let mut picked_ports = PickedPorts::new();
         let mut open: BTreeSet<(TaskId, &str, u16)> = BTreeSet::new();
-        for (task, lease) in &self.leases {
+        for (task, lease) in self.leases.iter() {
             let service = catalog.services.get(&lease.service).filter(|s| is_on_networks(s));
             let ports = service.into_iter().flat_map(|service| &service.endpoint.ports);
             let ports = ports.filter(|port| is_picked_by_node(port));
-            open.extend(ports.map(|port| (*task, port.protocol.as_str(), port.target)));
+            open.extend(ports.map(|port| (task, port.protocol.as_str(), port.target)));
         }
         if open.is_empty() {
             return picked_ports;

@@ -2,20 +2,19 @@
 
 use std::net::IpAddr;
 
-use crdt_state::NetworkId;
-use overlay::claims::Claims;
+use crdt_state::{NetworkId, NodeId};
 
 use super::{Lease, Leased, LiveTask};
 use crate::catalog::Catalog;
 use crate::event::{Event, Subject};
 use crate::expand::task_name;
 
-/// The events of a task whose addresses were `held` and now are those of its lease.
+/// The events of a task of this node whose addresses were `held` and now are those of its lease.
 pub(super) fn events(
-    live: LiveTask,
+    (me, live): (NodeId, LiveTask),
     held: &[Leased],
     lease: &Lease,
-    (catalog, claims): (&Catalog, &Claims),
+    catalog: &Catalog,
     wall_ms: u64,
 ) -> Vec<Event> {
     let now = |network| lease.interfaces.iter().find(|leased| leased.network == network);
@@ -29,7 +28,7 @@ pub(super) fn events(
     let event = |(before, after): (&Leased, &Leased)| {
         let network = catalog.networks.networks.get(&before.network);
         let gone = before.addresses.iter().find(|ip| !after.addresses.contains(ip));
-        let holder = gone.and_then(|ip| holder(before.network, *ip, (catalog, claims)));
+        let holder = gone.and_then(|ip| holder(me, before.network, *ip, catalog));
         let mut attributes = vec![
             ("attempt", live.attempt.to_string()),
             ("service", live.service.to_string()),
@@ -46,17 +45,10 @@ pub(super) fn events(
 }
 
 /// Who has an address that this node's task had.
-fn holder(
-    network: NetworkId,
-    ip: IpAddr,
-    (catalog, claims): (&Catalog, &Claims),
-) -> Option<String> {
-    let has = |blocks: &Vec<crdt_state::network::Block>| {
-        blocks.iter().any(|block| block.subnet.contains(&ip))
-    };
-    let node = claims.iter().find(|(_, said)| said.blocks.get(&network).is_some_and(has));
-    if let Some((node, _)) = node {
-        return Some(format!("node {}", catalog.hostname(*node)));
+fn holder(me: NodeId, network: NetworkId, ip: IpAddr, catalog: &Catalog) -> Option<String> {
+    let mut others = catalog.networks.blocks_of_others(me, network);
+    if let Some((node, _)) = others.find(|(_, block)| block.subnet.contains(&ip)) {
+        return Some(format!("node {}", catalog.hostname(node)));
     }
     let virtual_addresses = catalog.networks.virtual_addresses(&catalog.services, network);
     let service = virtual_addresses.iter().find(|(_, all)| all.contains(&ip))?.0;

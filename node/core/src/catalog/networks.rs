@@ -3,19 +3,40 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crdt_state::network::{NodeNetworks, NodeTunnel, PickedPorts, SlotAddresses};
+use crdt_state::network::{Block, NodeNetworks, NodeTunnel, PickedPorts, SlotAddresses};
 use crdt_state::read::{self, Network};
 use crdt_state::replica::Replica;
 use crdt_state::service::Service;
 use crdt_state::spec::Life;
+use crdt_state::stamp::Stamp;
 use crdt_state::task::Slot;
 use crdt_state::{Kind, NetworkId, NodeId, RecordKey, ServiceId};
 use ipnet::IpNet;
 use overlay::claims::Claims;
 use overlay::settled::{self, SettledNetwork};
-use overlay::virtual_address::{self, Asked};
+use overlay::virtual_address;
 
 use super::{NodeEntry, Touched};
+
+/// On what the virtual addresses of a service depend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Its age.
+    pub age: (Stamp, ServiceId),
+    /// What is written of each network on which it has one.
+    pub networks: BTreeMap<NetworkId, Vec<IpAddr>>,
+}
+
+impl Asked {
+    /// What a service asks for.
+    pub fn of(service: &Service) -> Asked {
+        let written = |id: &NetworkId| service.balancing.virtual_addresses.get(id).cloned();
+        let networks = service.networks.iter().filter(|_| !service.balancing.by_name);
+        let networks =
+            networks.map(|a| (a.network, written(&a.network).unwrap_or_default())).collect();
+        Asked { age: (service.created, service.id), networks }
+    }
+}
 
 /// All records of networks and addresses, decoded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,8 +79,13 @@ impl NetworkCatalog {
             Kind::NODE_NETWORKS => {
                 touched.nodes = true;
                 let id = NodeId(key.id);
-                self.claims.remove(&id);
+                let before = self.claims.remove(&id);
                 self.claims.extend(read::node_networks_of(replica, id).map(|said| (id, said)));
+                let (before, after) = (before.unwrap_or_default(), self.claims.get(&id));
+                let none = BTreeMap::new();
+                let after = after.map_or(&none, |said| &said.blocks);
+                let both = before.blocks.keys().chain(after.keys());
+                touched.claims.extend(both.filter(|id| before.blocks.get(*id) != after.get(*id)));
             }
             Kind::TUNNEL => {
                 touched.nodes = true;
@@ -85,6 +111,7 @@ impl NetworkCatalog {
     fn update_addresses(&mut self, replica: &Replica, key: RecordKey, touched: &mut Touched) {
         if let Some((service, slot, node)) = self.address_keys.remove(&key) {
             touched.named.insert(service);
+            touched.givers.insert(node);
             if let Some(records) = self.addresses.get_mut(&service) {
                 records.remove(&(slot, node));
                 if records.is_empty() {
@@ -95,6 +122,7 @@ impl NetworkCatalog {
         if let Some(said) = read::slot_addresses(replica, &key) {
             let SlotAddresses { service, slot, node, .. } = said;
             touched.named.insert(service);
+            touched.givers.insert(node);
             self.address_keys.insert(key, (service, slot, node));
             self.addresses.entry(service).or_default().insert((slot, node), said);
         }
@@ -112,6 +140,18 @@ impl NetworkCatalog {
     pub fn held_claims(&self) -> impl Iterator<Item = (NodeId, &NodeNetworks)> {
         let held = self.claims.iter().filter(|(node, _)| !self.evicted.contains(node));
         held.map(|(node, said)| (*node, said))
+    }
+
+    /// The blocks that all nodes but this one hold on a network.
+    pub fn blocks_of_others(
+        &self,
+        me: NodeId,
+        network: NetworkId,
+    ) -> impl Iterator<Item = (NodeId, &Block)> {
+        let others = self.held_claims().filter(move |(node, _)| *node != me);
+        others.flat_map(move |(node, said)| {
+            said.blocks.get(&network).into_iter().flatten().map(move |block| (node, block))
+        })
     }
 
     /// The blocks on a network of nodes that operators removed. They are given last: who has not
@@ -160,7 +200,7 @@ impl NetworkCatalog {
         let on_it = services.values().filter(|service| {
             !service.balancing.by_name && service.networks.iter().any(|a| a.network == network)
         });
-        let asked = on_it.map(|service| Asked {
+        let asked = on_it.map(|service| virtual_address::Asked {
             service: service.id,
             created: service.created,
             written: service.balancing.virtual_addresses.get(&network).cloned().unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! What plans and names of networks are made from.
 
-use crdt_state::{Kind, NodeId, RecordKey, ServiceId};
+use crdt_state::{Kind, NodeId, ServiceId};
 use gossip::MemberEvent;
 
 use super::Node;
@@ -33,7 +33,7 @@ impl Node {
     pub fn drain_network_news(&mut self) -> NetworkNews {
         let mut news = std::mem::take(&mut self.network_news);
         let leases = self.addressing.drain_changed();
-        news.links |= !leases.is_empty();
+        news.links |= self.addressing.take_links_changed();
         news.services.extend(leases);
         news
     }
@@ -51,17 +51,6 @@ impl Node {
     /// The tasks of one service on this node that have not ended.
     pub(crate) fn live_tasks_of(&self, service: ServiceId) -> Vec<LiveTask> {
         self.reconciler.live_tasks_of(service)
-    }
-
-    /// Do the addresses that this node gives depend on this record? On what other nodes gave they
-    /// do not.
-    pub(super) fn is_addressed_by(&self, key: RecordKey) -> bool {
-        match key.kind {
-            Kind::NETWORK | Kind::NODE_NETWORKS | Kind::TUNNEL | Kind::SERVICE => true,
-            Kind::NODE | Kind::EVICTION => key.id == self.me.0,
-            Kind::ADDRESSES => self.catalog().networks.addresses_owner(&key) == Some(self.me),
-            _ => false,
-        }
     }
 
     /// A record was read again: what of networks depends on it?

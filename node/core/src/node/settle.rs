@@ -147,15 +147,17 @@ impl Node {
 
     /// Gives the tasks of this node their addresses. Returns whether a record changed.
     fn give_addresses(&mut self, wall_ms: u64) -> bool {
-        if self.reconciler.take_live_changed() {
-            self.addressing.on_changed();
-        }
+        self.addressing.on_live_changed(self.reconciler.take_live_changed());
         if self.addressing.is_settled() {
             return false;
         }
-        let live: Vec<LiveTask> = self.reconciler.live_tasks().collect();
         let (catalog, mut events) = (self.planner.catalog(), Vec::new());
-        let wrote = self.addressing.settle(&live, catalog, &mut self.replica, wall_ms, &mut events);
+        let outdated = self.addressing.take_outdated(catalog, self.reconciler.services());
+        let services = outdated.services.iter();
+        let live = services.flat_map(|service| self.reconciler.live_tasks_of(*service));
+        let live: Vec<LiveTask> = live.collect();
+        let (addressing, replica) = (&mut self.addressing, &mut self.replica);
+        let wrote = addressing.settle((&outdated, &live), catalog, replica, wall_ms, &mut events);
         events.into_iter().for_each(|event| self.outbox.push(Action::Event(event)));
         wrote
     }

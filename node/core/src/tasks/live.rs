@@ -1,5 +1,7 @@
 //! The tasks that have not ended, for what belongs to a task as long as it may live.
 
+use std::collections::BTreeSet;
+
 use crdt_state::ServiceId;
 
 use super::Tasks;
@@ -16,8 +18,8 @@ impl Tasks {
         self.slots.of(service).flat_map(|(_, local)| local.live_tasks()).collect()
     }
 
-    /// Did the live tasks change since the last call?
-    pub fn take_live_changed(&mut self) -> bool {
+    /// The services of which the live tasks changed since the last call.
+    pub fn take_live_changed(&mut self) -> BTreeSet<ServiceId> {
         self.slots.take_live_changed()
     }
 }

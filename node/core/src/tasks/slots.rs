@@ -22,8 +22,8 @@ pub(super) type SlotKey = (ServiceId, Slot);
 pub(super) struct Slots {
     slots: BTreeMap<SlotKey, Local>,
     notes: Notes,
-    /// Did the live tasks change since somebody asked?
-    has_live_changed: bool,
+    /// The services of which the live tasks changed since somebody asked.
+    live_changed: BTreeSet<ServiceId>,
 }
 
 /// What is noted of the live tasks.
@@ -44,7 +44,7 @@ impl Slots {
 
     pub(super) fn get_mut(&mut self, key: SlotKey) -> Option<SlotMut<'_>> {
         let local = self.slots.get_mut(&key)?;
-        Some(SlotMut::new(key, local, &mut self.notes, &mut self.has_live_changed))
+        Some(SlotMut::new(key, local, &mut self.notes, &mut self.live_changed))
     }
 
     /// Changes a slot, if it is there.
@@ -57,7 +57,7 @@ impl Slots {
     /// The slot, made if there is none.
     pub(super) fn ensure(&mut self, me: NodeId, key: SlotKey) -> SlotMut<'_> {
         let local = self.slots.entry(key).or_insert_with(|| Local::empty(me, key));
-        SlotMut::new(key, local, &mut self.notes, &mut self.has_live_changed)
+        SlotMut::new(key, local, &mut self.notes, &mut self.live_changed)
     }
 
     /// Takes out a slot in which no task lives.
@@ -115,9 +115,9 @@ impl Slots {
         due(&self.notes.stopping, now)
     }
 
-    /// Did the live tasks change since the last call?
-    pub(super) fn take_live_changed(&mut self) -> bool {
-        std::mem::take(&mut self.has_live_changed)
+    /// The services of which the live tasks changed since the last call.
+    pub(super) fn take_live_changed(&mut self) -> BTreeSet<ServiceId> {
+        std::mem::take(&mut self.live_changed)
     }
 
     /// Panics if the notes are not what the slots say.
@@ -174,7 +174,7 @@ pub(super) struct SlotMut<'a> {
     key: SlotKey,
     local: &'a mut Local,
     notes: &'a mut Notes,
-    has_live_changed: &'a mut bool,
+    live_changed: &'a mut BTreeSet<ServiceId>,
     before: Vec<LiveTask>,
 }
 
@@ -183,18 +183,20 @@ impl<'a> SlotMut<'a> {
         key: SlotKey,
         local: &'a mut Local,
         notes: &'a mut Notes,
-        has_live_changed: &'a mut bool,
+        live_changed: &'a mut BTreeSet<ServiceId>,
     ) -> SlotMut<'a> {
         notes.remove(key, local);
         let before = local.live_tasks().collect();
-        SlotMut { key, local, notes, has_live_changed, before }
+        SlotMut { key, local, notes, live_changed, before }
     }
 }
 
 impl Drop for SlotMut<'_> {
     fn drop(&mut self) {
         self.notes.add(self.key, self.local);
-        *self.has_live_changed |= !self.local.live_tasks().eq(self.before.drain(..));
+        if !self.local.live_tasks().eq(self.before.drain(..)) {
+            self.live_changed.insert(self.key.0);
+        }
     }
 }
 
@@ -236,25 +238,25 @@ mod tests {
     fn what_is_noted_follows_every_change_of_a_slot() {
         let mut slots = Slots::default();
         put(&mut slots, 1, TASK, Phase::Waiting { until: Now(5) });
-        assert!(slots.take_live_changed() && slots.has_live());
+        assert!(!slots.take_live_changed().is_empty() && slots.has_live());
         assert_eq!((slots.first_waiting(), slots.slot_of(TASK)), (Now(5), Some(key(1))));
         assert_eq!(slots.due_to_start(Now(4)).count(), 0);
         assert_eq!(slots.due_to_start(Now(5)).collect::<Vec<_>>(), [(key(1), TASK)]);
 
         put(&mut slots, 1, TASK, Phase::Starting { since: Now(5) });
-        assert!(slots.take_live_changed(), "it has begun");
+        assert_eq!(slots.take_live_changed(), BTreeSet::from([key(1).0]), "it has begun");
         assert_eq!((slots.first_waiting(), slots.starting()), (Now::NEVER, 1));
 
         put(&mut slots, 1, TASK, Phase::Running { since: Now(6) });
         let after = After::Failed("unhealthy");
         put(&mut slots, 1, TASK, Phase::Stopping { again_at: Now(9), after });
-        assert!(!slots.take_live_changed(), "whatever belongs to it stays");
+        assert!(slots.take_live_changed().is_empty(), "whatever belongs to it stays");
         assert_eq!((slots.starting(), slots.first_stopping()), (0, Now(9)));
         assert_eq!(slots.due_to_stop(Now(9)).collect::<Vec<_>>(), [(key(1), TASK)]);
 
         slots.change(key(1), |local| local.live.clear());
         slots.check();
-        assert!(slots.take_live_changed() && !slots.has_live());
+        assert!(!slots.take_live_changed().is_empty() && !slots.has_live());
         assert_eq!((slots.first_stopping(), slots.slot_of(TASK)), (Now::NEVER, None));
         assert!(slots.remove(key(1)).is_some() && slots.get(key(1)).is_none());
     }
