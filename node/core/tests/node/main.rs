@@ -17,6 +17,7 @@ mod runs;
 mod site_routes;
 mod timers;
 mod together;
+mod versions;
 mod views;
 mod volumes;
 

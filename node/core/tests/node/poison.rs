@@ -22,14 +22,14 @@ use super::host::{Host, spec};
 
 const POISONED: ServiceId = ServiceId([1; 16]);
 
-fn member(seed: u64) -> Replica {
+pub(crate) fn member(seed: u64) -> Replica {
     let signer = HashSigner::from_seed(seed);
     let writer = Writer { node: NodeId::of(&signer.public_key()), store: StoreId(1) };
     Replica::new(writer, Box::new(signer), Arc::new(HashVerifier))
 }
 
 /// The member sends every record that it holds.
-fn tell(host: &mut Host, member: &Replica) {
+pub(crate) fn tell(host: &mut Host, member: &Replica) {
     let keys = (0..=255).flat_map(|kind| member.keys(crdt_state::Kind(kind)));
     let bytes = gossip::encode_rumour(member.me(), member.delta(keys.collect::<Vec<_>>()));
     host.feed(Input::Message { from: member.me(), bytes });
