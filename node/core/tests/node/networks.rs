@@ -98,6 +98,27 @@ fn a_small_subnet_is_filled_to_the_last_address_and_then_says_so() {
     assert!(told[0].contains("network small (10.9.0.0/28)"), "{told:?}");
 }
 
+/// Both begin at once, before they hear of each other's claims.
+#[test]
+fn two_nodes_fill_a_small_subnet_and_no_address_stays_with_two_tasks() {
+    let mut pair = Pair::joined();
+    let small = network(&mut pair.hosts[0], "small", "10.9.0.0/28");
+    pair.wait(20_000);
+    let mut by_name = on(small, "web", 14);
+    by_name.by_name = true;
+    pair.hosts[0].create(by_name);
+    pair.wait(20_000);
+    let started = pair.hosts.each_mut().map(|host| host.start_all().len());
+    assert!(started.iter().all(|count| *count >= 6), "each has its share: {started:?}");
+    pair.wait(60_000);
+    let plans = pair.hosts.each_ref().map(|host| host.node.overlay_plan());
+    let tasks = plans.iter().flat_map(|plan| plan.tasks.values());
+    let interfaces = tasks.flat_map(|task| &task.interfaces);
+    let held: Vec<IpAddr> = interfaces.flat_map(|interface| interface.addresses.clone()).collect();
+    let distinct: BTreeSet<IpAddr> = held.iter().copied().collect();
+    assert_eq!((held.len(), distinct.len()), (13, 13), "{held:?}");
+}
+
 #[test]
 fn a_virtual_address_is_outside_of_the_blocks_and_stays() {
     let mut host = Host::new();
