@@ -1,20 +1,13 @@
 //! Agents that listen at all addresses of their machines, as is the default, and which of these the
 //! others are told. As root only.
 
-#[path = "lab/busybox_image.rs"]
-mod busybox_image;
 #[path = "lab/test_lab.rs"]
 mod test_lab;
 
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::ops::Deref;
 
-use busybox_image::IMAGE;
 use serde_json::Value;
-use test_lab::TestLab;
-
-/// Enough for a machine that is busy with other tests.
-const DEADLINE: Duration = Duration::from_secs(60);
+use test_lab::{DEADLINE, TestLab, busybox_image::IMAGE, until_or_say};
 
 /// Lower than every address of the lab, and than those of its nodes' sites.
 const SUBNET: &str = "10.4.0.0/16";
@@ -26,32 +19,18 @@ struct Site {
     lab: TestLab,
 }
 
+impl Deref for Site {
+    type Target = TestLab;
+
+    fn deref(&self) -> &TestLab {
+        &self.lab
+    }
+}
+
 impl Site {
-    fn try_edgectl(&self, node: u8, words: &[&str]) -> Result<String, String> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_edgectl"));
-        command.arg("-H").arg(self.lab.dir.join(format!("n{node}/edge.sock"))).args(words);
-        let output = command.output().expect("edgectl was built for this test");
-        match output.status.success() {
-            true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-        }
-    }
-
-    fn edgectl(&self, node: u8, words: &[&str]) -> String {
-        self.try_edgectl(node, words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
-    }
-
     fn until(&self, what: &str, holds: impl Fn() -> bool) {
-        let begun = Instant::now();
-        while !holds() {
-            let peers = (self.peers(1), self.peers(2));
-            assert!(begun.elapsed() < DEADLINE, "waited in vain for: {what}; {peers:?}");
-            std::thread::sleep(Duration::from_millis(200));
-        }
-    }
-
-    fn address(&self, node: usize) -> String {
-        self.lab.state()["nodes"][node - 1]["address"].as_str().expect("text").to_owned()
+        let say = || format!("{what}; {:?}", (self.peers(1), self.peers(2)));
+        until_or_say(DEADLINE, say, holds);
     }
 
     /// The addresses between which a node sends the packets of the network, sorted.
@@ -73,7 +52,7 @@ impl Site {
 
     /// Is every node told the addresses of the lab's links, and do tasks reach each other by them?
     fn is_right(&self) -> bool {
-        let addresses = [self.address(1), self.address(2)];
+        let addresses = [1, 2].map(|node| self.address(node).to_string());
         let invitation = self.edgectl(1, &["swarm", "join-token", "worker"]);
         let invited = format!(" {}\n", addresses[0]);
         let reaches = |from: u8, to: &str| {
@@ -90,16 +69,10 @@ impl Site {
 
 #[test]
 fn a_node_that_listens_anywhere_tells_the_address_that_leads_to_the_others() {
-    let site = Site { lab: TestLab::up_with('q', 2, &["--listen-anywhere"]) };
-    if !site.lab.has_namespaces() {
-        eprintln!("SKIPPED without root: containers, network namespaces");
-        return;
-    }
-    let tar = site.lab.dir.join("root.tar");
-    busybox_image::write(&tar);
-    for node in 1..=2 {
-        site.edgectl(node, &["image", "import", &tar.display().to_string(), IMAGE]);
-    }
+    let lab = TestLab::up_with('q', 2, &["--listen-anywhere"]);
+    let Some(lab) = lab.with_namespaces() else { return };
+    let site = Site { lab };
+    site.import_image();
     // The first network gives each node a link with an address of it.
     site.edgectl(1, &["network", "create", "--subnet", SUBNET, "back"]);
     site.until("n2 knows it", || site.try_edgectl(2, &["network", "inspect", "back"]).is_ok());
@@ -122,9 +95,7 @@ fn a_node_that_listens_anywhere_tells_the_address_that_leads_to_the_others() {
     let expected = format!("told {}:7946, 10.2.0.1:7946", site.address(1));
     site.until("the new link was seen", || site.told(1).contains(&expected));
     assert!(site.is_right(), "{:?}", site.peers(1));
-    let pid = i32::try_from(site.lab.agents()[0]).expect("a process id");
-    let pid = nix::unistd::Pid::from_raw(pid);
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("it runs");
+    site.kill_agent(1);
     site.lab.succeed(&["start", "n1"]);
     site.until("the tasks reach each other again", || site.is_right());
 }

@@ -1,23 +1,17 @@
 //! An encrypted network of two nodes: what passes between them, and what an agent that dies
 //! interrupts. As root only.
 
-#[path = "lab/busybox_image.rs"]
-mod busybox_image;
 #[path = "../../overlay/tunnel/tests/tunnel/capture.rs"]
 mod capture;
 #[path = "lab/test_lab.rs"]
 mod test_lab;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::ops::Deref;
+use std::path::Path;
+use std::process::Command;
 
-use busybox_image::IMAGE;
 use capture::Capture;
-use test_lab::TestLab;
-
-/// Enough for a machine that is busy with other tests.
-const DEADLINE: Duration = Duration::from_secs(60);
+use test_lab::{DEADLINE, TestLab, busybox_image::IMAGE, until_or_say};
 
 const SECRET: &str = "what-only-the-two-may-read";
 
@@ -35,22 +29,22 @@ struct Safe {
     wire: Capture,
 }
 
+impl Deref for Safe {
+    type Target = TestLab;
+
+    fn deref(&self) -> &TestLab {
+        &self.lab
+    }
+}
+
 impl Safe {
     /// `None` without root. A network in clear, and an encrypted one; a server on the second node and
     /// a client on the first are on both.
     fn open() -> Option<Safe> {
-        let lab = TestLab::up('q', 2);
-        if !lab.has_namespaces() {
-            eprintln!("SKIPPED without root: containers, network namespaces");
-            return None;
-        }
-        let wire = Capture::begin(&switch(&lab));
+        let lab = TestLab::up('q', 2).with_namespaces()?;
+        let wire = Capture::begin(&lab.namespace("switch"));
         let safe = Safe { lab, wire };
-        let tar = safe.lab.dir.join("root.tar");
-        busybox_image::write(&tar);
-        for node in 1..=2 {
-            safe.edgectl(node, &["image", "import", &tar.display().to_string(), IMAGE]);
-        }
+        safe.import_image();
         safe.edgectl(1, &["network", "create", "plain"]);
         safe.create_as_docker_does();
         let create = ["service", "create", "-d", "--no-resolve-image", "--init"];
@@ -70,47 +64,32 @@ impl Safe {
     /// Docker's own client makes the network where it is installed.
     fn create_as_docker_does(&self) {
         let words = ["network", "create", "-d", "overlay", "--opt", "encrypted", "safe"];
-        let host = format!("unix://{}", self.socket(1));
+        let host = format!("unix://{}", self.socket(1).display());
         match Command::new("docker").args(["-H", &host]).args(words).output() {
-            Ok(output) => succeeded(output, "docker network create"),
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stderr);
+                assert!(output.status.success(), "docker network create: {said}");
+            }
             Err(_) => {
                 eprintln!("SKIPPED: no program docker; edgectl makes the network");
-                self.edgectl(1, &words)
+                self.edgectl(1, &words);
             }
-        };
+        }
         let inspect = ["network", "inspect", "--format", "{{.Options}}", "safe"];
         self.until("every node knows it is encrypted", || {
             (1..=2).all(|node| self.edgectl(node, &inspect).contains("encrypted"))
         });
     }
 
-    fn socket(&self, node: u8) -> String {
-        self.lab.dir.join(format!("n{node}/edge.sock")).display().to_string()
-    }
-
-    fn edgectl(&self, node: u8, words: &[&str]) -> String {
-        succeeded(self.try_edgectl(node, words), &words.join(" "))
-    }
-
-    fn try_edgectl(&self, node: u8, words: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_edgectl"));
-        let output = command.arg("-H").arg(self.socket(node)).args(words).output();
-        output.expect("edgectl was built for this test")
-    }
-
     /// What the client is answered.
     fn ask(&self, name: &str) -> String {
-        let output = self.try_edgectl(1, &["exec", "cli.1", "/bin/sh", "-c", ASK, name]);
+        let output = self.edgectl_output(1, &["exec", "cli.1", "/bin/sh", "-c", ASK, name]);
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     fn until(&self, what: &str, holds: impl Fn() -> bool) {
-        let begun = Instant::now();
-        while !holds() {
-            let why = || String::from_utf8(self.try_edgectl(1, &["why", "cli.1"]).stdout);
-            assert!(begun.elapsed() < DEADLINE, "waited in vain for: {what}; {:?}", why());
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        let say = || format!("{what}; {:?}", self.try_edgectl(1, &["why", "cli.1"]));
+        until_or_say(DEADLINE, say, holds);
     }
 
     fn vni(&self, network: &str) -> u32 {
@@ -118,17 +97,6 @@ impl Safe {
         let shown = self.edgectl(1, &["network", "inspect", "--format", number, network]);
         shown.trim().parse().expect("a number")
     }
-}
-
-/// Between the nodes.
-fn switch(lab: &TestLab) -> PathBuf {
-    format!("/run/netns/edgelab-{}-switch", lab.name).into()
-}
-
-fn succeeded(output: Output, what: &str) -> String {
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{what}: {said}");
-    String::from_utf8(output.stdout).expect("text")
 }
 
 /// Is it a packet of VXLAN of this network, in clear? Behind Ethernet and IP come the ports, and the
@@ -153,7 +121,7 @@ fn an_encrypted_network_shows_nothing_of_itself_and_outlives_the_agent() {
     let shows_plain = safe.wire.any(|frame| is_vxlan(frame, plain));
     assert!(shows_plain, "this is what a network in clear shows");
 
-    let wire = Capture::begin(&switch(&safe.lab));
+    let wire = Capture::begin(&safe.namespace("switch"));
     assert!(safe.ask("server.safe").contains(SECRET));
     // Who comes last in clear: when this is captured, so is everything before.
     assert!(safe.ask("server.plain").contains(SECRET));
@@ -171,18 +139,11 @@ fn an_encrypted_network_shows_nothing_of_itself_and_outlives_the_agent() {
     let ping = "ping -i 0.02 -w 6 server.safe > /tmp/pings; echo done >> /tmp/pings";
     safe.edgectl(1, &["exec", "-d", "cli.1", "/bin/sh", "-c", ping]);
     let read = || {
-        let output =
-            safe.try_edgectl(1, &["exec", "cli.1", "/bin/sh", "-c", "busybox cat /tmp/pings"]);
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let cat = ["exec", "cli.1", "/bin/sh", "-c", "busybox cat /tmp/pings"];
+        safe.try_edgectl(1, &cat).unwrap_or_default()
     };
     safe.until("the pings are answered", || read().contains("seq=20"));
-    let agent = safe.lab.agents()[0].to_string();
-    assert!(Command::new("kill").args(["-9", &agent]).status().expect("kill").success());
-    // A large process takes a moment to end.
-    safe.until("the agent has ended", || {
-        let line = std::fs::read(format!("/proc/{agent}/cmdline"));
-        !line.is_ok_and(|line| !line.is_empty())
-    });
+    safe.kill_agent(1);
     safe.lab.succeed(&["start", "n1"]);
     safe.until("the pings are over", || read().contains("done"));
     let said = read();
@@ -193,8 +154,7 @@ fn an_encrypted_network_shows_nothing_of_itself_and_outlives_the_agent() {
     assert!(answered.len() > 200, "{}", answered.len());
 
     // The tunnel itself is killed: the agent makes another one, and meanwhile nothing passes.
-    let tunnel = process_named_by(&safe.lab.dir.join("n1/edge.networks")).expect("a tunnel");
-    assert!(Command::new("kill").args(["-9", &tunnel]).status().expect("kill").success());
+    safe.kill_beside(1, "tunnel");
     safe.until("the server answers again", || safe.ask("server.safe").contains(SECRET));
     let is_clear = |frame: &[u8]| is_vxlan(frame, encrypted);
     assert!(!safe.wire.any(is_clear), "from the first packet to the last");

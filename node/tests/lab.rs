@@ -9,7 +9,7 @@ mod test_lab;
 use std::process::Command;
 
 use serde_json::Value;
-use test_lab::TestLab;
+use test_lab::{DEADLINE, TestLab, busybox_image::IMAGE, until_or_say};
 
 fn namespaces(name: &str) -> usize {
     let prefix = format!("edgelab-{name}-");
@@ -123,25 +123,10 @@ fn a_node_that_boots_alone_runs_what_it_has_and_asks_nobody() {
         return;
     }
     let uplink = Uplink::lay(&lab);
-    let tar = lab.dir.join("root.tar");
-    let mut builder = tar::Builder::new(std::fs::File::create(&tar).expect("writable"));
-    let busybox = ["/bin/busybox", "/usr/bin/busybox"]
-        .into_iter()
-        .find(|path| std::path::Path::new(path).exists());
-    builder.append_path_with_name(busybox.expect("installed"), "bin/busybox").expect("added");
-    builder.finish().expect("written");
-    let tar = tar.display().to_string();
-    let image = "registry.invalid/shop/till:1";
-    let edgectl = |words: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_edgectl"));
-        let output = command.arg("-H").arg(lab.dir.join("n1/edge.sock")).args(words).output();
-        let output = output.expect("edgectl was built for this test");
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    edgectl(&["image", "import", &tar, image]);
+    let edgectl = |words: &[&str]| lab.edgectl(1, words);
+    lab.import_image();
     let waits = ["/bin/busybox", "sleep", "1000"];
-    let create = ["service", "create", "--no-resolve-image", "--name", "till", image];
+    let create = ["service", "create", "--no-resolve-image", "--name", "till", IMAGE];
     edgectl(&[&create[..], &waits].concat());
 
     lab.succeed(&["kill", "n1"]);
@@ -160,9 +145,7 @@ fn a_node_that_boots_alone_runs_what_it_has_and_asks_nobody() {
     }
     assert_eq!(uplink.packets(), before, "nobody was asked");
     // Proves that the counter works: with a name that must be resolved.
-    let mut asks = Command::new(env!("CARGO_BIN_EXE_edgectl"));
-    let socket = lab.dir.join("n1/edge.sock");
-    let _ = asks.arg("-H").arg(socket).args(["image", "pull", "registry.invalid/other:1"]).output();
+    let _ = lab.try_edgectl(1, &["image", "pull", "registry.invalid/other:1"]);
     assert!(uplink.packets() > before, "a pull asks a name server");
 }
 
@@ -170,23 +153,12 @@ fn a_node_that_boots_alone_runs_what_it_has_and_asks_nobody() {
 #[test]
 fn a_node_that_has_no_files_left_says_so_and_tasks_go_elsewhere() {
     let lab = TestLab::up('f', 2);
-    let socket = lab.dir.join("n1/edge.sock");
-    let edgectl = |words: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_edgectl"));
-        let output = command.arg("-H").arg(&socket).args(words).output();
-        String::from_utf8_lossy(&output.expect("edgectl was built for this test").stdout)
-            .into_owned()
-    };
+    // A warning is no failure, and has a code of its own.
+    let edgectl =
+        |words: &[&str]| String::from_utf8_lossy(&lab.edgectl_output(1, words).stdout).into_owned();
     let until = |what: &str, words: &[&str], holds: &dyn Fn(&str) -> bool| {
-        let begun = std::time::Instant::now();
-        loop {
-            let shown = edgectl(words);
-            if holds(&shown) {
-                return shown;
-            }
-            assert!(begun.elapsed().as_secs() < 60, "{what}: {shown}");
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
+        let say = || format!("{what}: {}", edgectl(words));
+        until_or_say(DEADLINE, say, || holds(&edgectl(words)));
     };
     let create = ["service", "create", "-d", "--replicas"];
     let nodes = ["service", "ps", "--format", "{{.Node}} {{.CurrentState}}"];

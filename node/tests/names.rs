@@ -1,26 +1,21 @@
 //! The name server of real containers: the servers, search domains and options of a service, on
 //! networks with and without a way out; and while the agent is restarted. As root only.
 
-#[path = "lab/busybox_image.rs"]
-mod busybox_image;
 #[path = "lab/test_lab.rs"]
 mod test_lab;
 
 use std::fs::File;
 use std::io::ErrorKind;
 use std::net::{TcpListener, UdpSocket};
-use std::process::{Command, Output};
+use std::ops::Deref;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use busybox_image::IMAGE;
 use nix::sched::{CloneFlags, setns};
-use test_lab::TestLab;
-
-/// Enough for a machine that is busy with other tests.
-const DEADLINE: Duration = Duration::from_secs(60);
+use test_lab::{TestLab, busybox_image::IMAGE};
 
 /// A resolver waits for five seconds where nobody answers.
 const AT_ONCE: Duration = Duration::from_secs(3);
@@ -133,18 +128,17 @@ struct Office {
     lab: TestLab,
 }
 
-impl Office {
-    fn edgectl(&self, words: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_edgectl"));
-        let output = command.arg("-H").arg(self.lab.dir.join("n1/edge.sock")).args(words).output();
-        output.expect("edgectl was built for this test")
-    }
+impl Deref for Office {
+    type Target = TestLab;
 
+    fn deref(&self) -> &TestLab {
+        &self.lab
+    }
+}
+
+impl Office {
     fn succeed(&self, words: &[&str]) -> String {
-        let output = self.edgectl(words);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{words:?}: {said}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        self.edgectl(1, words)
     }
 
     /// A service of one task that sleeps.
@@ -156,7 +150,7 @@ impl Office {
     /// What a program in the task of a service prints, whether or not it succeeds.
     fn inside(&self, service: &str, words: &[&str]) -> String {
         let task = format!("{service}.1");
-        let output = self.edgectl(&[&["exec", &task], words].concat());
+        let output = self.edgectl_output(1, &[&["exec", &task], words].concat());
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
@@ -171,45 +165,19 @@ impl Office {
         File::open(self.lab.dir.join("n1/edge.networks/task").join(format!("{task}.1")))
     }
 
-    fn kill_agent(&self) {
-        let agent = self.lab.agents()[0].to_string();
-        let killed = Command::new("kill").args(["-9", &agent]).status();
-        assert!(killed.expect("kill is there").success());
-        // Its sockets are closed when the last of its threads has ended.
-        self.until("the agent has ended", || {
-            let threads = std::fs::read_dir(format!("/proc/{agent}/task"));
-            let threads = threads.map_or(0, Iterator::count);
-            let stat = std::fs::read_to_string(format!("/proc/{agent}/stat")).unwrap_or_default();
-            threads == 0 || threads == 1 && stat.contains(") Z ")
-        });
-    }
-
     /// What `nft` says in the namespace of the node.
     fn nft(&self, words: &[&str]) -> String {
-        let space = format!("--net=/run/netns/edgelab-{}-n1", self.lab.name);
+        let space = format!("--net={}", self.host(1).display());
         let output = Command::new("nsenter").args([&space, "nft"]).args(words).output();
         String::from_utf8_lossy(&output.expect("nft is installed").stdout).into_owned()
-    }
-
-    fn until(&self, what: &str, holds: impl Fn() -> bool) {
-        let begun = Instant::now();
-        while !holds() {
-            assert!(begun.elapsed() < DEADLINE, "waited in vain for: {what}");
-            std::thread::sleep(Duration::from_millis(100));
-        }
     }
 }
 
 #[test]
 fn a_container_asks_the_servers_and_domains_of_its_service_and_waits_for_the_next_agent() {
-    let office = Office { lab: TestLab::up('d', 1) };
-    if !office.lab.has_namespaces() {
-        eprintln!("SKIPPED without root: containers, network namespaces");
-        return;
-    }
-    let tar = office.lab.dir.join("root.tar");
-    busybox_image::write(&tar);
-    office.succeed(&["image", "import", &tar.display().to_string(), IMAGE]);
+    let Some(lab) = TestLab::up('d', 1).with_namespaces() else { return };
+    let office = Office { lab };
+    office.import_image();
     office.succeed(&["network", "create", "--internal", "inner"]);
     office.succeed(&["network", "create", "outer"]);
     office.create("dns", &["--network", "inner"]);
@@ -292,7 +260,7 @@ fn check_ipv6_alone(office: &Office) {
 fn check_that_queries_wait(office: &Office) {
     let client = NameClient::begin(office.namespace("both").expect("it runs"));
     office.until("it is answered", || client.answers() > 10);
-    office.kill_agent();
+    office.kill_agent(1);
     office.lab.succeed(&["start", "n1"]);
     let answered = client.answers();
     office.until("it is answered again", || client.answers() > answered + 10);
@@ -303,7 +271,7 @@ fn check_that_queries_wait(office: &Office) {
 fn check_former_identity(office: &Office) {
     let file = office.lab.dir.join("n1/edge.networks/identity");
     let own = std::fs::read_to_string(&file).expect("the agent names itself");
-    office.kill_agent();
+    office.kill_agent(1);
     let (former, foreign) = ("edgectl-deadbeef", "edgectl-0badcafe");
     for table in [former, "edgectl-deadbeef-tunnel", foreign] {
         office.nft(&["add", "table", "inet", table]);

@@ -1,17 +1,15 @@
 //! Nodes behind routers that translate addresses: they dial out, nobody dials in, and their
 //! containers are on the network like all others. As root only.
 
-#[path = "lab/busybox_image.rs"]
-mod busybox_image;
 #[path = "lab/test_lab.rs"]
 mod test_lab;
 
 use std::collections::BTreeSet;
-use std::process::{Command, Output};
+use std::ops::Deref;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use busybox_image::IMAGE;
-use test_lab::TestLab;
+use test_lab::{TestLab, busybox_image::IMAGE, until_or_say};
 
 /// Enough for a machine that is busy with other tests: a path is given up after some 20 s.
 const DEADLINE: Duration = Duration::from_secs(90);
@@ -32,29 +30,29 @@ struct Park {
     lab: TestLab,
 }
 
+impl Deref for Park {
+    type Target = TestLab;
+
+    fn deref(&self) -> &TestLab {
+        &self.lab
+    }
+}
+
 impl Park {
     /// `None` without root.
     fn open() -> Option<Park> {
-        let park = Park { lab: TestLab::up('x', 3) };
-        if !park.lab.has_namespaces() {
-            eprintln!("SKIPPED without root: network namespaces");
-            return None;
-        }
+        let park = Park { lab: TestLab::up('x', 3).with_namespaces()? };
         for node in ["n2", "n3"] {
             park.lab.succeed(&["nat", node]);
         }
-        let tar = park.lab.dir.join("root.tar");
-        busybox_image::write(&tar);
-        for node in 1..=3 {
-            park.edgectl(node, &["image", "import", &tar.display().to_string(), IMAGE]);
-        }
+        park.import_image();
         park.until("all are a fleet again", || {
             (1..=3).all(|node| park.edgectl(node, &["node", "ls"]).matches("Ready").count() == 3)
         });
         park.edgectl(2, &["network", "create", "back"]);
         let inspect = ["network", "inspect", "back"];
         park.until("every node knows the network", || {
-            (1..=3).all(|node| park.try_edgectl(node, &inspect).status.success())
+            (1..=3).all(|node| park.try_edgectl(node, &inspect).is_ok())
         });
         let create = ["service", "create", "-d", "--no-resolve-image", "--network", "back"];
         let web = ["--name", "web", "--init", "--replicas", "3", "--replicas-max-per-node", "1"];
@@ -63,47 +61,29 @@ impl Park {
         Some(park)
     }
 
-    fn try_edgectl(&self, node: u8, words: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_edgectl"));
-        command.arg("-H").arg(self.lab.dir.join(format!("n{node}/edge.sock"))).args(words);
-        command.output().expect("edgectl was built for this test")
-    }
-
-    fn edgectl(&self, node: u8, words: &[&str]) -> String {
-        let output = self.try_edgectl(node, words);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{}: {said}", words.join(" "));
-        String::from_utf8(output.stdout).expect("the output is text")
-    }
-
     fn until(&self, what: &str, holds: impl Fn() -> bool) {
-        let begun = Instant::now();
-        while !holds() {
-            let paths = || String::from_utf8(self.try_edgectl(2, &["net", "check"]).stdout);
-            assert!(begun.elapsed() < DEADLINE, "waited in vain for: {what}; {:?}", paths());
-            std::thread::sleep(Duration::from_millis(200));
-        }
+        let say = || format!("{what}; {:?}", self.try_edgectl(2, &["net", "check"]));
+        until_or_say(DEADLINE, say, holds);
     }
 
     /// What the task on a node is answered, by name.
     fn ask(&self, node: u8, times: usize) -> Vec<String> {
         let list = ["service", "ps", "web", "--format", "{{.Name}} {{.Node}}"];
-        let listed = String::from_utf8(self.try_edgectl(node, &list).stdout).expect("text");
+        let listed = self.try_edgectl(node, &list).unwrap_or_default();
         let here = format!(" n{node}");
         let Some(task) = listed.lines().find_map(|line| line.strip_suffix(&here)) else {
             return Vec::new();
         };
         let times = times.to_string();
-        let output = self.try_edgectl(node, &["exec", task, "/bin/sh", "-c", ASK, &times]);
+        let output = self.edgectl_output(node, &["exec", task, "/bin/sh", "-c", ASK, &times]);
         String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
     }
 
     /// What a client of a node is answered on the published port.
     fn ask_port(&self, node: u8) -> String {
-        let program = format!("/run/netns/edgelab-{}-n{node}", self.lab.name);
         let words = ["curl", "-s", "-m", "3", "http://127.0.0.1:8080/"];
-        let output =
-            Command::new("nsenter").arg(format!("--net={program}")).arg("--").args(words).output();
+        let host = format!("--net={}", self.host(node).display());
+        let output = Command::new("nsenter").arg(host).arg("--").args(words).output();
         String::from_utf8_lossy(&output.expect("nsenter is there").stdout).trim().to_owned()
     }
 
@@ -129,7 +109,6 @@ fn nodes_behind_routers_are_full_members() {
         }
     }
     // A later agent leads packets as before, before it has probed anything.
-    let agents = park.lab.agents();
     let asks = std::thread::scope(|scope| {
         let asks = scope.spawn(|| {
             let (begun, mut answers) = (Instant::now(), Vec::new());
@@ -138,9 +117,7 @@ fn nodes_behind_routers_are_full_members() {
             }
             answers
         });
-        let pid = i32::try_from(agents[1]).expect("a process id");
-        let pid = nix::unistd::Pid::from_raw(pid);
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("it runs");
+        park.kill_agent(2);
         park.lab.succeed(&["start", "n2"]);
         asks.join().expect("it asks")
     });

@@ -1,23 +1,16 @@
 //! Containers of one network on three nodes: names, virtual addresses and published ports, while
 //! agents die and links are cut. As root only.
 
-#[path = "lab/busybox_image.rs"]
-mod busybox_image;
 #[path = "lab/test_lab.rs"]
 mod test_lab;
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::TcpListener;
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::ops::Deref;
 
-use busybox_image::IMAGE;
 use nix::sched::{CloneFlags, setns};
-use test_lab::TestLab;
-
-/// Enough for a machine that is busy with other tests.
-const DEADLINE: Duration = Duration::from_secs(60);
+use test_lab::{TestLab, busybox_image::IMAGE};
 
 /// Each request draws one of three tasks: so many miss one once in 60,000 times.
 const ENOUGH: usize = 30;
@@ -38,19 +31,19 @@ struct Shop {
     lab: TestLab,
 }
 
+impl Deref for Shop {
+    type Target = TestLab;
+
+    fn deref(&self) -> &TestLab {
+        &self.lab
+    }
+}
+
 impl Shop {
     /// `None` without root.
     fn open(letter: char) -> Option<Shop> {
-        let shop = Shop { lab: TestLab::up(letter, 3) };
-        if !shop.lab.has_namespaces() {
-            eprintln!("SKIPPED without root: containers, network namespaces");
-            return None;
-        }
-        let tar = shop.lab.dir.join("root.tar");
-        busybox_image::write(&tar);
-        for node in 1..=3 {
-            shop.edgectl(node, &["image", "import", &tar.display().to_string(), IMAGE]);
-        }
+        let shop = Shop { lab: TestLab::up(letter, 3).with_namespaces()? };
+        shop.import_image();
         shop.edgectl(1, &["network", "create", "back"]);
         for node in 1..=3 {
             let inspect = ["network", "inspect", "back"];
@@ -67,21 +60,6 @@ impl Shop {
         shop.edgectl(3, &[&create[..], &cli, &["/bin/sleep", "100000"]].concat());
         shop.until("all tasks run", || shop.runs("web") == 3 && shop.runs("cli") == 1);
         Some(shop)
-    }
-
-    fn edgectl(&self, node: u8, words: &[&str]) -> String {
-        self.try_edgectl(node, words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
-    }
-
-    fn try_edgectl(&self, node: u8, words: &[&str]) -> Result<String, String> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_edgectl"));
-        let socket = self.lab.dir.join(format!("n{node}/edge.sock"));
-        let output = command.arg("-H").arg(socket).args(words).output();
-        let output = output.expect("edgectl was built for this test");
-        match output.status.success() {
-            true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-        }
     }
 
     fn runs(&self, service: &str) -> usize {
@@ -117,23 +95,10 @@ impl Shop {
         said.lines().map(str::to_owned).collect()
     }
 
-    fn until(&self, what: &str, holds: impl Fn() -> bool) {
-        let begun = Instant::now();
-        while !holds() {
-            assert!(begun.elapsed() < DEADLINE, "waited in vain for: {what}");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
-
     /// The tasks of a service and since when each runs: nothing is restarted while this stays.
     fn attempts(&self, service: &str) -> BTreeSet<String> {
         let shown = self.edgectl(1, &["service", "ps", "-q", "--no-trunc", service]);
         shown.lines().map(str::to_owned).collect()
-    }
-
-    fn address(&self, node: usize) -> String {
-        let state = self.lab.state();
-        state["nodes"][node - 1]["address"].as_str().expect("an address").to_owned()
     }
 }
 
@@ -170,7 +135,7 @@ fn a_network_spans_nodes_by_name_by_virtual_address_and_by_port() {
     // By the port, on every node, from each and from itself.
     for node in 1..=3 {
         assert_eq!(shop.answers(Some(node), "127.0.0.1:8080", ENOUGH).len(), 3, "node {node}");
-        let other = format!("{}:8080", shop.address(usize::from(node)));
+        let other = format!("{}:8080", shop.address(node));
         assert_eq!(shop.answers(Some(1), &other, ENOUGH).len(), 3, "node {node} from the first");
     }
 
@@ -179,9 +144,8 @@ fn a_network_spans_nodes_by_name_by_virtual_address_and_by_port() {
     check_picked_ports(&shop);
 
     // Without agents everything goes on.
-    for agent in shop.lab.agents() {
-        let kill = Command::new("kill").args(["-9", &agent.to_string()]).status();
-        assert!(kill.expect("kill is there").success());
+    for node in 1..=3 {
+        shop.kill_agent(node);
     }
     assert_eq!(shop.answers(Some(2), "127.0.0.1:8080", ENOUGH).len(), 3);
     // A start complains about the agents that are still missing, except the last.
@@ -234,8 +198,7 @@ fn check_taken_port(shop: &Shop) {
     let publish = ["service", "update", "-d", "--no-resolve-image", "--publish-add", "8081:80"];
     shop.edgectl(3, &[&publish[..], &["web"]].concat());
     let why = |node| shop.edgectl(node, &["why", "web"]);
-    let answers =
-        |node: u8| shop.answers(Some(1), &format!("{}:8081", shop.address(node.into())), 6);
+    let answers = |node: u8| shop.answers(Some(1), &format!("{}:8081", shop.address(node)), 6);
     shop.until("others publish it", || answers(3).len() > 1);
     let holder = format!("(process {}) has it; stop it", std::process::id());
     shop.until("the program is named", || why(2).contains(&holder));
@@ -261,8 +224,7 @@ fn check_picked_ports(shop: &Shop) {
     };
     shop.until("all numbers are shown", || shown().len() == 3);
     for (node, number) in shown() {
-        let of =
-            |node: u8| shop.answers(Some(1), &format!("{}:{number}", shop.address(node.into())), 3);
+        let of = |node: u8| shop.answers(Some(1), &format!("{}:{number}", shop.address(node)), 3);
         shop.until("the task answers", || of(node).len() == 1);
         let other = node % 3 + 1;
         assert!(of(other).is_empty(), "{number} is a port of n{node} only, and n{other} answers");

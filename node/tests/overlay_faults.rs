@@ -3,8 +3,6 @@
 
 #[path = "overlay_faults/agents.rs"]
 mod agents;
-#[path = "lab/busybox_image.rs"]
-mod busybox_image;
 #[path = "overlay_faults/dead_node.rs"]
 mod dead_node;
 #[path = "overlay_faults/fleet.rs"]

@@ -3,19 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 use serde_json::Value;
 
-use crate::busybox_image::{self, IMAGE};
-use crate::test_lab::TestLab;
-
-/// Enough for a machine that is busy with other tests.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub use crate::test_lab::until_within;
+use crate::test_lab::{TestLab, busybox_image::IMAGE};
 
 /// Serves its own host name.
 const SERVE: &str = "hostname > /tmp/index.html; exec busybox httpd -f -p 80 -h /tmp";
@@ -26,7 +23,14 @@ const CHECK: &str = "busybox wget -qO /dev/null http://127.0.0.1/";
 /// A lab whose nodes have the image.
 pub struct Fleet {
     pub lab: TestLab,
-    nodes: u8,
+}
+
+impl Deref for Fleet {
+    type Target = TestLab;
+
+    fn deref(&self) -> &TestLab {
+        &self.lab
+    }
 }
 
 /// A task that runs.
@@ -40,36 +44,13 @@ pub struct Task {
 impl Fleet {
     /// `None` without root.
     pub fn open(letter: char, nodes: u8) -> Option<Fleet> {
-        let fleet = Fleet { lab: TestLab::up(letter, nodes), nodes };
-        if !fleet.lab.has_namespaces() {
-            eprintln!("SKIPPED without root: containers, network namespaces");
-            return None;
-        }
-        let tar = fleet.lab.dir.join("root.tar");
-        busybox_image::write(&tar);
-        for node in 1..=nodes {
-            fleet.edgectl(node, &["image", "import", &tar.display().to_string(), IMAGE]);
-        }
-        Some(fleet)
+        let lab = TestLab::up(letter, nodes).with_namespaces()?;
+        lab.import_image();
+        Some(Fleet { lab })
     }
 
     pub fn nodes(&self) -> impl Iterator<Item = u8> + use<> {
-        1..=self.nodes
-    }
-
-    pub fn edgectl(&self, node: u8, words: &[&str]) -> String {
-        self.try_edgectl(node, words).unwrap_or_else(|error| panic!("n{node} {words:?}: {error}"))
-    }
-
-    pub fn try_edgectl(&self, node: u8, words: &[&str]) -> Result<String, String> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_edgectl"));
-        let socket = self.lab.dir.join(format!("n{node}/edge.sock"));
-        let output = command.arg("-H").arg(socket).args(words).output();
-        let output = output.expect("edgectl was built for this test");
-        match output.status.success() {
-            true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-        }
+        1..=self.lab.node_count()
     }
 
     /// A network that all nodes know.
@@ -127,39 +108,6 @@ impl Fleet {
     /// The namespaces of all networks of a node.
     pub fn network_spaces(&self, node: u8) -> Vec<PathBuf> {
         files(&self.networks(node).join("net"))
-    }
-
-    /// Where a node keeps its namespaces.
-    pub fn networks(&self, node: u8) -> PathBuf {
-        self.lab.dir.join(format!("n{node}/edge.networks"))
-    }
-
-    /// The namespace of a node itself.
-    pub fn host(&self, node: u8) -> PathBuf {
-        format!("/run/netns/edgelab-{}-n{node}", self.lab.name).into()
-    }
-
-    pub fn until(&self, what: &str, holds: impl Fn() -> bool) {
-        until_within(DEADLINE, what, holds);
-    }
-
-    pub fn address(&self, node: u8) -> Ipv4Addr {
-        let state = self.lab.state();
-        let address = &state["nodes"][usize::from(node) - 1]["address"];
-        address.as_str().and_then(|text| text.parse().ok()).expect("an address")
-    }
-
-    /// Kills a node's agent, and waits until it has ended.
-    pub fn kill_agent(&self, node: u8) {
-        let agent = self.lab.agents()[usize::from(node) - 1].to_string();
-        succeeded(Command::new("kill").args(["-9", &agent]).output(), "kill");
-        // Its sockets are closed when the last of its threads has ended.
-        self.until("the agent has ended", || {
-            let threads = std::fs::read_dir(format!("/proc/{agent}/task"));
-            let threads = threads.map_or(0, Iterator::count);
-            let stat = std::fs::read_to_string(format!("/proc/{agent}/stat")).unwrap_or_default();
-            threads == 0 || threads == 1 && stat.contains(") Z ")
-        });
     }
 
     /// The events that a node remembers.
@@ -221,15 +169,6 @@ pub fn virtual_address(fleet: &Fleet, service: &str) -> IpAddr {
     let shown = fleet.edgectl(1, &["service", "inspect", "--format", format, service]);
     let first = shown.split_whitespace().next().expect("a virtual address");
     first.split('/').next().and_then(|text| text.parse().ok()).expect("an address")
-}
-
-pub fn until_within(deadline: Duration, what: &str, holds: impl Fn() -> bool) -> Duration {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < deadline, "waited {deadline:?} in vain for: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    begun.elapsed()
 }
 
 fn succeeded(output: std::io::Result<Output>, what: &str) -> String {
