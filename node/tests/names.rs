@@ -6,7 +6,7 @@ mod test_lab;
 
 use std::fs::File;
 use std::io::ErrorKind;
-use std::net::{TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::ops::Deref;
 use std::process::Command;
 use std::sync::Arc;
@@ -15,10 +15,17 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
-use test_lab::{TestLab, busybox_image::IMAGE};
+use test_lab::{TestLab, busybox_image::IMAGE, until_within};
 
 /// A resolver waits for five seconds where nobody answers.
 const AT_ONCE: Duration = Duration::from_secs(3);
+
+/// Once nothing is in the way any more: the agent tries every second, and the machine may be busy.
+const AGAIN_MAX: Duration = Duration::from_secs(4);
+
+/// Where the name server of a container listens, behind the port that is asked.
+const NAME_SERVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
+const NAME_SERVER_PORT: u16 = 253;
 
 /// Serves one name of a domain of its own in a task, until the test ends, at all addresses of the
 /// task, as name servers do. By TCP it only takes what comes.
@@ -237,6 +244,7 @@ fn a_container_asks_the_servers_and_domains_of_its_service_and_waits_for_the_nex
 
     check_ipv6_alone(&office);
     check_that_queries_wait(&office);
+    check_refused_server(&office, &server);
     check_former_identity(&office);
 }
 
@@ -256,8 +264,11 @@ fn check_ipv6_alone(office: &Office) {
     assert!(links.lines().any(|line| line.contains(" inet6 ") && line.contains("eth0")), "{links}");
 }
 
-/// Queries wait while the agent is killed and started.
+/// Queries wait while the agent is killed and started, also if the process that keeps their sockets
+/// is not the first one.
 fn check_that_queries_wait(office: &Office) {
+    office.kill_beside(1, "keeper");
+    office.until("another one keeps the sockets", || office.process_beside(1, "keeper").is_some());
     let client = NameClient::begin(office.namespace("both").expect("it runs"));
     office.until("it is answered", || client.answers() > 10);
     office.kill_agent(1);
@@ -265,6 +276,37 @@ fn check_that_queries_wait(office: &Office) {
     let answered = client.answers();
     office.until("it is answered again", || client.answers() > answered + 10);
     client.end();
+}
+
+/// A name server that cannot be started is told, and started once nothing is in its way any more.
+fn check_refused_server(office: &Office, server: &str) {
+    let namespace = office.namespace("dns").expect("it runs");
+    office.kill_agent(1);
+    office.kill_beside(1, "keeper");
+    let taken = std::thread::spawn(move || {
+        setns(namespace, CloneFlags::CLONE_NEWNET).expect("it is a namespace");
+        let begun = Instant::now();
+        loop {
+            match UdpSocket::bind((NAME_SERVER, NAME_SERVER_PORT)) {
+                Ok(socket) => return socket,
+                // A killed process has its sockets until it has ended.
+                Err(error) => assert!(begun.elapsed() < AT_ONCE, "{error}"),
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
+    let taken = taken.join().expect("it is bound");
+    office.lab.succeed(&["start", "n1"]);
+    let failures = || office.network_failures(1, "inner");
+    office.until("it is told", || failures().contains("task dns.1 has no name server"));
+    // Nothing else makes the agent look at its name servers again.
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(failures().contains("no name server"), "{}", failures());
+    drop(taken);
+    until_within(AGAIN_MAX, "it has a name server", || {
+        office.resolve("dns", "dns").contains(server)
+    });
+    until_within(AGAIN_MAX, "nothing is told any more", || !failures().contains("no name server"));
 }
 
 /// An agent that begins anew removes the tables of the node that was here before it, and no others.

@@ -34,12 +34,18 @@ use shop::Shop;
 fn clients_notice_no_agent_and_only_what_a_dead_node_had() {
     let Some(mut shop) = Shop::open('r') else { return };
     agents::check_agents_killed_under_load(&shop);
-    // Before others make the agent apply its plan again all the time.
-    refused::check_refused(&shop);
     repairs::check_repairs(&shop);
     dead_node::check_dead_node(&mut shop);
     leftovers::check_leave(&shop);
     leftovers::check_down(shop);
+}
+
+/// Nobody else makes the agents apply their plans again.
+#[test]
+fn what_the_kernel_refuses_is_told_and_tried_again_every_second() {
+    let Some(shop) = Shop::open('t') else { return };
+    refused::check_refused_table(&shop);
+    refused::check_refused_links(&shop);
 }
 
 #[test]

@@ -31,14 +31,15 @@ pub fn check_partition(fleet: &Fleet, base: &[Task]) {
     fleet.lab.succeed(&["cut", "n3"]);
     let create = |node: u8, side: &str, name: &str, replicas: &str, subnet: &str| {
         fleet.edgectl(node, &["network", "create", "--subnet", subnet, "twin"]);
-        let place = ["--constraint", side, "--endpoint-mode", "dnsrr"];
-        let more = ["--network", "small", "--replicas", replicas];
+        let place = ["--constraint", side];
+        let more = ["--network", "small", "--replicas", replicas, "--endpoint-mode", "dnsrr"];
         fleet.create_idle(node, name, &[&place[..], &more].concat());
         fleet.create_web(
             node,
             &format!("{name}-twin"),
-            &[&place[..], &["--network", "twin"]].concat(),
+            &[&place[..], &["--network", "twin", "--publish", "8090:80"]].concat(),
         );
+        fleet.create_idle(node, "same", &place);
     };
     create(1, "node.hostname!=n3", "left", LEFT, "10.202.0.0/24");
     create(3, "node.hostname==n3", "right", RIGHT, "10.203.0.0/24");
@@ -67,6 +68,7 @@ pub fn check_partition(fleet: &Fleet, base: &[Task]) {
         }
     }
     assert_eq!(first_processes(&spaces), before, "nothing was restarted");
+    check_conflicts(fleet);
     fleet.until("every container knows its own address", || {
         before.iter().all(|(space, pid)| {
             let hosts = std::fs::read_to_string(format!("/proc/{pid}/root/etc/hosts"));
@@ -81,6 +83,23 @@ pub fn check_partition(fleet: &Fleet, base: &[Task]) {
     };
     let untold: Vec<_> = twice.iter().filter(|ip| !told(ip)).collect();
     assert!(untold.is_empty(), "{untold:?} changed in silence: {events}");
+}
+
+/// What both sides created is listed on every node.
+fn check_conflicts(fleet: &Fleet) {
+    let listed = ["conflicts", "--format", "{{.Name}} {{.Facet}}: {{.Value}}"];
+    let is_told = |listed: &str| {
+        let row =
+            |words: [&str; 2]| listed.lines().any(|row| words.iter().all(|w| row.contains(w)));
+        row(["twin name: ", "the name means "])
+            && row(["-twin ports: ", "port 8090/tcp leads to "])
+            && listed.lines().filter(|row| row.starts_with("same name: ")).count() == 2
+    };
+    for node in fleet.nodes() {
+        fleet.until("a name and a port of both sides are listed", || {
+            is_told(&fleet.edgectl(node, &listed))
+        });
+    }
 }
 
 /// The addresses that several of these tasks have, as the kernel says.
