@@ -3,6 +3,8 @@
 
 #[path = "overlay_faults/agents.rs"]
 mod agents;
+#[path = "overlay_faults/churn.rs"]
+mod churn;
 #[path = "overlay_faults/dead_node.rs"]
 mod dead_node;
 #[path = "overlay_faults/fleet.rs"]
@@ -34,6 +36,7 @@ use shop::Shop;
 fn clients_notice_no_agent_and_only_what_a_dead_node_had() {
     let Some(mut shop) = Shop::open('r') else { return };
     agents::check_agents_killed_under_load(&shop);
+    churn::check_churn(&shop);
     repairs::check_repairs(&shop);
     dead_node::check_dead_node(&mut shop);
     leftovers::check_leave(&shop);

@@ -91,6 +91,7 @@ pub fn check_repairs(shop: &Shop) {
     shop.repairs("the link to the network is removed", links, || remove(&host, own));
     shop.repairs("the interface of a task is removed", links, || remove(&task, "eth0"));
     noise.end();
+    fleet.edgectl(1, &["service", "rm", "noise"]);
 }
 
 /// Keeps the first node's agent busy: tasks come and go all the time, and somebody reads its counters.
