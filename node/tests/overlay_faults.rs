@@ -36,8 +36,8 @@ use shop::Shop;
 fn clients_notice_no_agent_and_only_what_a_dead_node_had() {
     let Some(mut shop) = Shop::open('r') else { return };
     agents::check_agents_killed_under_load(&shop);
-    churn::check_churn(&shop);
     repairs::check_repairs(&shop);
+    churn::check_churn(&shop);
     dead_node::check_dead_node(&mut shop);
     leftovers::check_leave(&shop);
     leftovers::check_down(shop);

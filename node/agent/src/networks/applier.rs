@@ -44,7 +44,6 @@ const COMPARE_INTERVAL: Duration = Duration::from_secs(120);
 pub(super) struct Applier {
     links: Links,
     plan: OverlayPlan,
-    /// Was any plan applied?
     has_plan: bool,
     balancers: Balancers,
     resolvers: Resolvers,
@@ -327,6 +326,8 @@ impl Applier {
         if !is_empty && is_wanted {
             let networks = self.apply_links();
             if is_disturbed && !networks.is_empty() {
+                // A link that is down for a moment loses the routes of clients at ::1.
+                self.apply_balancing();
                 self.tell_repair(Repaired::Links, &networks);
             }
             // A task that was to have other interfaces may have to wait for a network.
