@@ -69,7 +69,7 @@ pub fn busybox_with(name: &str, files: &[(String, Vec<u8>)], archive: &Path) -> 
         let path = root.0.join(path);
         std::fs::create_dir_all(path.parent().context("a file lies in a folder")?)?;
         std::fs::write(&path, text)?;
-        if text.starts_with(b"#!") {
+        if text.starts_with(b"#!") || text.starts_with(b"\x7fELF") {
             executable(&path)?;
         }
     }

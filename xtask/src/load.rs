@@ -7,6 +7,7 @@ pub mod connections;
 mod fetch;
 pub mod names;
 pub mod pull;
+mod serve;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -35,6 +36,11 @@ pub enum LoadCommand {
     Ask(names::AskArgs),
     /// Wait until a name has an address, and a port there answers HTTP
     Await(names::AwaitArgs),
+    /// Answer HTTP requests, until stdin ends
+    Serve {
+        /// At every address
+        port: u16,
+    },
     /// Send HTTP requests, each over a connection of its own, until stdin ends
     Pull(pull::PullArgs),
 }
@@ -48,6 +54,7 @@ pub fn run(command: &LoadCommand) -> Result<()> {
         }
         LoadCommand::Ask(args) => print(&names::ask(args)?),
         LoadCommand::Await(args) => print(&names::wait(args)?),
+        LoadCommand::Serve { port } => serve::serve(*port),
         LoadCommand::Pull(args) => print(&pull::pull(args)),
     }
 }

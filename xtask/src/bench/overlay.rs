@@ -12,6 +12,7 @@ mod drain;
 mod memory;
 mod names;
 mod report;
+mod server;
 mod shop;
 mod start;
 mod swarm;

@@ -4,7 +4,8 @@
 //! ends it: in a container of a node that is drained.
 
 use super::report::{Measured, Report};
-use super::shop::{SERVE, Shop, TIMEOUT, WEB};
+use super::server;
+use super::shop::{Shop, TIMEOUT, WEB};
 use crate::fleet::Node;
 use crate::fleet::place::{Place, Running};
 use crate::load::now_ms;
@@ -41,7 +42,9 @@ struct Seen {
 pub fn measure(shop: &Shop, report: &mut Report) -> Result<()> {
     let published = format!("{PORT}:80");
     let flags = ["--replicas", "5", "--publish", &published, "--update-monitor", "1s"];
-    shop.create("web", &flags, &[&WEB[..], &SERVE].concat())?;
+    let server = server::push(shop)?;
+    let server: Vec<&str> = server.iter().map(String::as_str).collect();
+    shop.create("web", &flags, &[&WEB[..], &server].concat())?;
     shop.running("web", 5)?;
     let clients = start_clients(shop)?;
     let begun = Instant::now();

@@ -17,8 +17,8 @@ pub const TIMEOUT: Duration = Duration::from_secs(60);
 pub const IMAGE: &str = "bench:small";
 /// The network that all services are on, unless they say otherwise.
 pub const NETWORK: &str = "back";
-/// A service that serves HTTP on port 80 for as long as it is told to run, and says when it does.
-pub const WEB: [&str; 8] = [
+/// Flags of a service that serves HTTP on port 80, and says when it does.
+pub const WEB: [&str; 7] = [
     "--init",
     "--health-cmd",
     "wget -qO /dev/null http://127.0.0.1/ && { [ -e /tmp/healthy ] || touch /tmp/healthy; }",
@@ -26,11 +26,11 @@ pub const WEB: [&str; 8] = [
     "200ms",
     "--health-retries",
     "3",
-    IMAGE,
 ];
-/// Its program. Told to end, it takes no more connections and finishes what it has begun: the
-/// children that answer live on for a second.
-pub const SERVE: [&str; 3] = [
+/// Its image and program, for a client or two at a time. Told to end, it takes no more connections and
+/// finishes what it has begun: the children that answer live on for a second.
+pub const SERVE: [&str; 4] = [
+    IMAGE,
     "sh",
     "-c",
     "hostname > /www/index.html; httpd -f -p 80 -h /www & trap \"kill $!; sleep 1\" TERM; wait; wait",
