@@ -24,7 +24,6 @@ mod multicast;
 mod name_server;
 mod network;
 mod ports;
-mod probe;
 mod reservations;
 mod segments;
 mod slots;
@@ -38,7 +37,6 @@ use std::io;
 
 use nix::errno::Errno;
 
-pub use flows::Flows;
 pub use follower::{FlowFollower, NextLook};
 pub use forwarding::{ForwardingObstacle, find_forwarding_obstacles};
 pub use guard::TunnelGuard;

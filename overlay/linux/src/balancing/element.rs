@@ -190,13 +190,6 @@ fn write_element(element: &mut Attributes<'_>, edit: &Edit) {
     }
 }
 
-/// Writes a message that removes all elements of a map.
-pub(super) fn write_clear(transaction: &mut Messages, table: &str, map: &Map) {
-    transaction.push(tables(DELETE_ELEMENT), 0, family::INET, |attributes| {
-        attributes.text(LIST_TABLE, table).text(LIST_MAP, map.name);
-    });
-}
-
 /// The question for all elements of a map.
 pub(super) fn write_question(table: &str, map: &Map) -> Messages {
     let mut question = Messages::default();

@@ -33,8 +33,6 @@ const VERDICT_ACCEPT: i32 = 1;
 /// A property of a packet that is not in it.
 #[derive(Clone, Copy)]
 pub(super) enum Meta {
-    /// Its priority in the queue of the device.
-    Priority = 2,
     /// The index of the device by which it came.
     Input = 4,
     /// The name of the device by which it came.
@@ -249,11 +247,6 @@ impl Rule {
         self.expression("reject", |data| {
             data.number(1, 2).bytes(2, &[code]);
         })
-    }
-
-    /// Keeps the packet out of the list of flows.
-    pub(super) fn untracked(self) -> Self {
-        self.expression("notrack", |_| ())
     }
 
     /// Lowers the largest segment that a packet of TCP asks for to what the routes of both

@@ -2,7 +2,7 @@
 //!
 //! A flow keeps its translation as long as packets come: a UDP client that sends every second would
 //! stay with a task that left for ever. Connections of TCP and SCTP end by themselves, so they are
-//! left alone unless the task is gone. Who deletes which flows after a change, and when, is in
+//! left alone once they are answered. Who deletes which flows after a change, and when, is in
 //! `follower`.
 //!
 //! A listing takes 10 ms on a machine of 8 GiB however few flows there are: the kernel walks one table
@@ -10,7 +10,7 @@
 //! that is busy with them, it takes a second.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
@@ -44,12 +44,6 @@ pub(super) struct End {
     pub(super) address: IpAddr,
     /// Its port; 0 for protocols without ports.
     pub(super) port: u16,
-}
-
-impl From<End> for SocketAddr {
-    fn from(end: End) -> Self {
-        Self::new(end.address, end.port)
-    }
 }
 
 /// A flow.
@@ -101,25 +95,14 @@ fn read_tuple(tuple: &[u8]) -> Option<(u8, End, End)> {
     Some((protocol, from, to))
 }
 
-/// Which flows are looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Among {
-    /// All of them.
-    All,
-    /// Those that can lead elsewhere without harm: no protocol tells their end to both sides, or
-    /// nobody has answered yet. The others are passed over unread: a node that serves 1,000
-    /// connections per second remembers 120,000 of them.
-    Movable,
-}
-
-impl Among {
-    fn has(self, body: &[u8]) -> bool {
-        let protocol = || {
-            let ports = attribute(attribute(body, TUPLE_ORIGINAL)?, 2)?;
-            attribute(ports, 1)?.first().copied()
-        };
-        self == Self::All || !is_answered(body) || !matches!(protocol(), Some(TCP | SCTP))
-    }
+/// Can the flow lead elsewhere without harm? No protocol tells its end to both sides, or nobody has
+/// answered yet.
+fn is_movable(body: &[u8]) -> bool {
+    let protocol = || {
+        let ports = attribute(attribute(body, TUPLE_ORIGINAL)?, 2)?;
+        attribute(ports, 1)?.first().copied()
+    };
+    !is_answered(body) || !matches!(protocol(), Some(TCP | SCTP))
 }
 
 fn is_answered(body: &[u8]) -> bool {
@@ -155,38 +138,15 @@ impl FlowKey {
 }
 
 /// The flows of one namespace.
-pub struct Flows {
+pub(super) struct Flows {
     socket: NetfilterSocket,
 }
 
 impl Flows {
     /// Opens a namespace.
-    pub fn open(namespace: BorrowedFd<'_>) -> Result<Self, BalancingError> {
+    pub(super) fn open(namespace: BorrowedFd<'_>) -> Result<Self, BalancingError> {
         let socket = NetfilterSocket::open(namespace).map_err(BalancingError::Open)?;
         Ok(Self { socket })
-    }
-
-    /// Deletes all flows that lead to `address`, directly or translated, TCP too. Returns how many.
-    pub fn delete_to(&mut self, address: IpAddr) -> Result<usize, BalancingError> {
-        self.delete(Among::All, |flow| flow.answers_from.address == address)
-    }
-
-    /// Deletes the flows that `unwanted` chooses. Returns how many.
-    pub(super) fn delete(
-        &mut self,
-        among: Among,
-        mut unwanted: impl FnMut(&Flow) -> bool,
-    ) -> Result<usize, BalancingError> {
-        let mut chosen = Vec::new();
-        self.each(among, |flow, key| {
-            if unwanted(flow) {
-                chosen.push(key());
-            }
-        })?;
-        for key in &chosen {
-            self.delete_one(key)?;
-        }
-        Ok(chosen.len())
     }
 
     /// Deletes a flow, unless it ended meanwhile.
@@ -210,16 +170,17 @@ impl Flows {
         }
     }
 
-    /// Shows each flow, with a function that makes its key.
-    pub(super) fn each(
+    /// Shows each flow that can lead elsewhere without harm, with a function that makes its key. The
+    /// others are passed over unread: a node that serves 1,000 connections per second remembers
+    /// 120,000 of them.
+    pub(super) fn each_movable(
         &mut self,
-        among: Among,
         mut show: impl FnMut(&Flow, &dyn Fn() -> FlowKey),
     ) -> Result<(), BalancingError> {
         let mut question = Messages::default();
         question.push(GET, DUMP, family::ANY, |_| ());
         let listed = self.socket.ask(question, |body| {
-            if let Some(flow) = Some(body).filter(|body| among.has(body)).and_then(Flow::read) {
+            if let Some(flow) = Some(body).filter(|body| is_movable(body)).and_then(Flow::read) {
                 show(&flow, &|| FlowKey::of(&flow, body));
             }
         });

@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use super::BalancingError;
-use super::flows::{Among, Flow, FlowKey, Flows, SCTP, TCP};
+use super::flows::{Flow, FlowKey, Flows, SCTP, TCP};
 use super::spread::{Applied, Destination, Target};
 
 /// From one look to the next.
@@ -167,7 +167,7 @@ impl<K: Ord + Copy> Follower<K> {
     fn look(&mut self, changes: &Mutex<Changes<K>>) -> Result<(), BalancingError> {
         let looked_at = Instant::now();
         let mut movable = Vec::new();
-        self.flows.each(Among::Movable, |flow, key| {
+        self.flows.each_movable(|flow, key| {
             if !(self.is_misled)(&lock(changes).led, flow) {
                 return;
             }

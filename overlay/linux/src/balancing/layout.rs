@@ -21,8 +21,6 @@ const NEW_SET: u16 = 9;
 pub(super) enum Holds {
     /// Only its keys.
     Keys,
-    /// Only its keys, each for some milliseconds.
-    KeysFor(u64),
     /// The chain to go to.
     Chain,
     /// These fields.
@@ -63,8 +61,6 @@ pub(super) const PREROUTING_RAW: Hook = Hook { kind: "filter", number: 0, priori
 pub(super) const OUTPUT_RAW: Hook = Hook { kind: "filter", number: 3, priority: -300 };
 /// After connections are looked up, before translation.
 pub(super) const PREROUTING_CHANGE: Hook = Hook { kind: "filter", number: 0, priority: -150 };
-/// After translation, before routing.
-pub(super) const PREROUTING_TRANSLATED: Hook = Hook { kind: "filter", number: 0, priority: -90 };
 /// What is for this namespace itself.
 pub(super) const INPUT: Hook = Hook { kind: "filter", number: 1, priority: 0 };
 /// What is forwarded, to be changed before others judge it.
@@ -176,16 +172,12 @@ impl Layout {
 
     fn write_map(&self, set: &mut Attributes<'_>, map: &Map, number: u32) {
         const FLAG_MAP: u32 = 0x8;
-        const FLAG_TIMEOUT: u32 = 0x10;
         const KIND_VERDICT: u32 = 0xffff_ff00;
         set.text(1, &self.table).text(2, map.name).number(10, number);
         set.number(4, kind(map.key)).number(5, length(map.key));
         match map.holds {
             Holds::Keys => {
                 set.number(3, 0).bytes(13, &typeof_data::describe_key(map.key));
-            }
-            Holds::KeysFor(milliseconds) => {
-                set.number(3, FLAG_TIMEOUT).bytes(11, &milliseconds.to_be_bytes());
             }
             Holds::Chain => {
                 set.number(3, FLAG_MAP).number(6, KIND_VERDICT).number(7, 0);

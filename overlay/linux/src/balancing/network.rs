@@ -9,7 +9,6 @@
 //! chain pick4-3     { dnat ip to ip daddr . numgen random mod 3 map @tasks4; goto last4 }
 //! chain last4       { dnat ip to ip daddr . numgen random mod 1 map @tasks4; goto refuse }
 //! chain refuse      { meta l4proto tcp reject with tcp reset; reject }
-//! chain translated  { type filter hook prerouting priority -90; ip daddr @gone4 goto refuse }
 //! chain postrouting { type nat hook postrouting priority srcnat;
 //!                     snat ip to ip saddr . ip daddr map @own4 }
 //! ```
@@ -23,23 +22,17 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
 use overlay::plan::LocalNetwork;
 
 use super::BalancingError;
-use super::chains::{Family, IPV4, IPV6, REFUSE, pick_chain, pick_chains, refuse_chain};
-use super::element::{Action, Edit, Elements, Fields, Place, Value};
+use super::chains::{Family, IPV4, IPV6, pick_chain, pick_chains, refuse_chain};
+use super::element::{Elements, Fields, Place, Value};
 use super::expression::Translate;
 use super::field::Field;
-use super::flows::Flows;
 use super::follower::{FlowFollower, Watched};
-use super::layout::{
-    Chain, Holds, Layout, Map, POSTROUTING_TRANSLATE, PREROUTING_TRANSLATE, PREROUTING_TRANSLATED,
-};
+use super::layout::{Chain, Holds, Layout, Map, POSTROUTING_TRANSLATE, PREROUTING_TRANSLATE};
 use super::message::family;
-use super::probe::{Prober, untracked};
 use super::segments;
 use super::socket::inside;
 use super::sources::{self, STRANGERS_CHAIN};
@@ -49,24 +42,19 @@ use super::table::Intact;
 use Field::{Address4, Address6, Slot};
 
 const TABLE: &str = "edgectl";
-/// A client that is asked for a packet answers at once, unless it is far away or overloaded.
-const GONE_MILLISECONDS: u64 = 10_000;
 
 const SERVICES: usize = 0;
 const TASKS: usize = 1;
 const OWN: usize = 2;
-const GONE: usize = 3;
-const MAPS_PER_FAMILY: usize = 4;
+const MAPS_PER_FAMILY: usize = 3;
 
 static MAPS: [Map; 2 * MAPS_PER_FAMILY] = [
     Map { name: "services4", key: &[Address4], holds: Holds::Chain },
     Map { name: "tasks4", key: &[Address4, Slot], holds: Holds::Fields(&[Address4]) },
     Map { name: "own4", key: &[Address4, Address4], holds: Holds::Fields(&[Address4]) },
-    Map { name: "gone4", key: &[Address4], holds: Holds::KeysFor(GONE_MILLISECONDS) },
     Map { name: "services6", key: &[Address6], holds: Holds::Chain },
     Map { name: "tasks6", key: &[Address6, Slot], holds: Holds::Fields(&[Address6]) },
     Map { name: "own6", key: &[Address6, Address6], holds: Holds::Fields(&[Address6]) },
-    Map { name: "gone6", key: &[Address6], holds: Holds::KeysFor(GONE_MILLISECONDS) },
 ];
 
 fn map(family: Family, map: usize) -> usize {
@@ -81,9 +69,9 @@ fn name(family: Family, number: usize) -> &'static str {
 static CHAINS: LazyLock<Vec<Chain>> = LazyLock::new(chains);
 
 fn chains() -> Vec<Chain> {
-    let mut chains = vec![refuse_chain(), untracked(), segments::chain()];
+    let mut chains = vec![refuse_chain(), segments::chain()];
     chains.extend(sources::chains());
-    let (mut prerouting, mut translated, mut postrouting) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut prerouting, mut postrouting) = (Vec::new(), Vec::new());
     for family in [IPV4, IPV6] {
         let address = family.registers();
         let load = |rule| family.load_destination(rule, 0);
@@ -91,13 +79,11 @@ fn chains() -> Vec<Chain> {
             rule.map(name(family, TASKS), 0).translate(Translate::Destination, family.number, 0)
         }));
         prerouting.push(load(family.rule()).verdict_map(name(family, SERVICES)));
-        translated.push(load(family.rule()).in_set(name(family, GONE)).goto(REFUSE));
         let pair = family.load_destination(family.load_source(family.rule(), 0), address);
         let own = pair.map(name(family, OWN), 0);
         postrouting.push(own.translate(Translate::Source, family.number, 0));
     }
     chains.push(Chain::at(PREROUTING_TRANSLATE, "prerouting", prerouting));
-    chains.push(Chain::at(PREROUTING_TRANSLATED, "translated", translated));
     chains.push(Chain::at(POSTROUTING_TRANSLATE, "postrouting", postrouting));
     chains
 }
@@ -174,12 +160,7 @@ fn set_up(namespace: BorrowedFd<'_>) -> Result<(), BalancingError> {
 /// The virtual addresses of one network on this node.
 pub struct NetworkBalancer {
     spread: Spread<IpAddr>,
-    flows: Flows,
-    prober: Prober,
     namespace: OwnedFd,
-    subnets: Vec<IpNet>,
-    /// Addresses whose packets are refused for a while, and since when.
-    gone: BTreeMap<IpAddr, Instant>,
     watched: Watched<IpAddr>,
 }
 
@@ -188,11 +169,7 @@ impl NetworkBalancer {
     pub fn open(namespace: BorrowedFd<'_>) -> Result<Self, BalancingError> {
         Ok(Self {
             spread: Spread::open(namespace, layout(), service_elements)?,
-            flows: Flows::open(namespace)?,
-            prober: Prober::open(namespace).map_err(BalancingError::Open)?,
             namespace: namespace.try_clone_to_owned().map_err(BalancingError::Open)?,
-            subnets: Vec::new(),
-            gone: BTreeMap::new(),
             watched: Watched::new(),
         })
     }
@@ -209,11 +186,8 @@ impl NetworkBalancer {
     /// table, while an equal one stands in: connections do not notice.
     pub fn apply(&mut self, network: &LocalNetwork) -> Result<Changed, BalancingError> {
         let wanted = wanted(network);
-        self.subnets.clone_from(&network.subnets);
-        self.welcome(wanted.destinations.values().flatten())?;
         let applied = self.spread.apply(wanted)?;
         if matches!(applied.changed, Changed::Everything(_)) {
-            self.gone.clear();
             set_up(self.namespace.as_fd())?;
         }
         self.watched.note(&applied, &[], self.spread.destinations());
@@ -241,7 +215,6 @@ impl NetworkBalancer {
             let source = local.contains(task).then(|| own_source(network, *task));
             (own_place(*task), source.flatten())
         });
-        self.welcome(wanted.values().flatten().flatten())?;
         match self.spread.apply_some(wanted, others.collect())? {
             Some(applied) => {
                 self.watched.note(&applied, &[], self.spread.destinations());
@@ -266,38 +239,6 @@ impl NetworkBalancer {
     /// the link by which they came.
     pub fn dropped_by_source(&mut self) -> Result<u64, BalancingError> {
         self.spread.table().counted(STRANGERS_CHAIN)
-    }
-
-    /// Tells the clients of a task that is gone, on this node or another: for 10 s all packets to
-    /// its address are refused, its flows of UDP are deleted, and clients of TCP on this network get
-    /// a reset, also those that only wait. Not for a task that ended by itself: its own kernel tells.
-    /// Returns the number of flows.
-    pub fn refuse_gone(&mut self, address: IpAddr) -> Result<usize, BalancingError> {
-        if self.spread.destinations().is_none() {
-            return Ok(0);
-        }
-        let place =
-            Place { map: map(Family::of(address), GONE), key: Fields::default().address(address) };
-        let edit = Edit { action: Action::Add, place, value: Value::Nothing };
-        self.spread.table().edit(vec![edit])?;
-        self.gone.insert(address, Instant::now());
-        let subnets = &self.subnets;
-        let is_near = |client| subnets.iter().any(|subnet| subnet.contains(&client));
-        self.prober.tell_clients(&mut self.flows, address, is_near)
-    }
-
-    /// Stops refusing packets to addresses that tasks have again.
-    fn welcome<'a>(
-        &mut self,
-        mut tasks: impl Iterator<Item = &'a Target>,
-    ) -> Result<(), BalancingError> {
-        let refused = Duration::from_millis(GONE_MILLISECONDS);
-        self.gone.retain(|_, since| since.elapsed() < refused);
-        if !self.gone.is_empty() && tasks.any(|(task, _)| self.gone.contains_key(task)) {
-            self.gone.clear();
-            self.spread.table().clear(&[map(IPV4, GONE), map(IPV6, GONE)])?;
-        }
-        Ok(())
     }
 
     /// Removes the table.

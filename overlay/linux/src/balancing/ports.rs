@@ -40,7 +40,6 @@ use super::chains::{Family, IPV4, IPV6, pick_chains, refuse_chain};
 use super::expression::{
     Connection, Meta, Rule, STATE_NEW, STATUS_DESTINATION_TRANSLATED, Translate,
 };
-use super::flows::Flows;
 use super::follower::{FlowFollower, Watched};
 use super::layout::{
     Chain, FORWARD, Layout, OUTPUT_TRANSLATE, POSTROUTING_TRANSLATE, PREROUTING_RAW,
@@ -48,7 +47,6 @@ use super::layout::{
 };
 use super::members::{self, VXLAN_CHAIN};
 use super::message::family;
-use super::probe::{Prober, untracked};
 use super::reservations::{Reservations, TakenPort};
 use super::spread::{Changed, Spread};
 use super::table::{Intact, Table};
@@ -59,7 +57,7 @@ mod elements;
 pub(super) const LINKS: &[u8] = b"ec";
 
 fn layout(tag: &str) -> Layout {
-    let mut chains = vec![refuse_chain(), untracked()];
+    let mut chains = vec![refuse_chain()];
     chains.extend(members::chains());
     let (mut destinations, mut sources) = (Vec::new(), Vec::new());
     for family in [IPV4, IPV6] {
@@ -114,8 +112,6 @@ fn source_rules(family: Family) -> [Rule; 3] {
 /// The published ports of one node.
 pub struct PortBalancer {
     spread: Spread<FamilyPort>,
-    flows: Flows,
-    prober: Prober,
     namespace: OwnedFd,
     watched: Watched<FamilyPort>,
     foreign_vnis: BTreeSet<u32>,
@@ -129,12 +125,11 @@ impl PortBalancer {
     /// one namespace do not meet. Nothing changes before the first [`apply`](Self::apply).
     pub fn open(namespace: BorrowedFd<'_>, tag: &str) -> Result<Self, BalancingError> {
         let spread = Spread::open(namespace, layout(tag), port_elements)?;
-        let prober = Prober::open(namespace).map_err(BalancingError::Open)?;
-        let (flows, foreign_vnis) = (Flows::open(namespace)?, BTreeSet::new());
         let reservations = Reservations::open(namespace).map_err(BalancingError::Open)?;
         let namespace = namespace.try_clone_to_owned().map_err(BalancingError::Open)?;
-        let (watched, led) = (Watched::new(), BTreeMap::new());
-        Ok(Self { spread, flows, prober, namespace, watched, foreign_vnis, reservations, led })
+        let (watched, foreign_vnis) = (Watched::new(), BTreeSet::new());
+        let led = BTreeMap::new();
+        Ok(Self { spread, namespace, watched, foreign_vnis, reservations, led })
     }
 
     /// From the next [`apply`](Self::apply) on, packets of VXLAN with these numbers are left alone,
@@ -249,13 +244,6 @@ impl PortBalancer {
     /// Compares all elements with what was written.
     pub fn compare(&mut self) -> Result<Intact, BalancingError> {
         self.spread.compare()
-    }
-
-    /// Tells the clients of published ports that a task is gone, once
-    /// [`NetworkBalancer::refuse_gone`](super::NetworkBalancer::refuse_gone) refuses what they send:
-    /// UDP flows to it are deleted, and clients of TCP get a reset. Returns the number of flows.
-    pub fn tell_gone(&mut self, address: IpAddr) -> Result<usize, BalancingError> {
-        self.prober.tell_clients(&mut self.flows, address, |_| true)
     }
 
     /// Removes the table.

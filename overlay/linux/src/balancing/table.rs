@@ -11,11 +11,10 @@ use nix::errno::Errno;
 
 use super::BalancingError;
 use super::element::{
-    Edit, Elements, Positions, additions, describe, strike_out, write_clear, write_edits,
-    write_question,
+    Edit, Elements, Positions, additions, describe, strike_out, write_edits, write_question,
 };
 use super::expression::read_counted;
-use super::layout::{Holds, Layout};
+use super::layout::Layout;
 use super::message::{DUMP, Messages, attribute, family, number, tables};
 use super::socket::{NetfilterSocket, Refusal};
 
@@ -102,15 +101,6 @@ impl Table {
         self.commit(Messages::transaction(), &mut edits)
     }
 
-    /// Removes all elements of maps, in one transaction.
-    pub(super) fn clear(&mut self, maps: &[usize]) -> Result<(), BalancingError> {
-        let mut transaction = Messages::transaction();
-        for map in maps {
-            write_clear(&mut transaction, &self.layout.table, &self.layout.maps[*map]);
-        }
-        self.commit(transaction, &mut [])
-    }
-
     fn commit(
         &mut self,
         mut transaction: Messages,
@@ -193,9 +183,6 @@ impl Table {
         }
         let mut same = true;
         for (index, map) in self.layout.maps.iter().enumerate() {
-            if matches!(map.holds, Holds::KeysFor(_)) {
-                continue;
-            }
             let question = write_question(&self.layout.table, map);
             self.socket.ask(question, |body| same &= strike_out(&mut expected, index, body))?;
         }

@@ -281,52 +281,6 @@ fn what_others_change_is_found_and_repaired() {
 }
 
 #[test]
-fn clients_of_a_task_that_is_gone_are_told() {
-    if !is_possible() {
-        return;
-    }
-    let lab = serving(2);
-    let mut balancer = balancer(&lab);
-    let client = lab.tasks.last().unwrap();
-    for (service, direct) in [(service(1), task(1)), (service_6(1), task_6(1))] {
-        balancer.apply(&network(&lab, &[(1, &[1])])).unwrap();
-        client.inside(|| {
-            let mut waiting = [connect(service, PORT).unwrap(), connect(direct, PORT).unwrap()];
-            let socket = udp(service, PORT);
-            assert_eq!(ask(&socket).unwrap(), 1);
-            lab.network.ip("link set t1 down");
-            balancer.apply(&network(&lab, &[(1, &[2])])).unwrap();
-            let start = Instant::now();
-            assert!(
-                balancer.refuse_gone(task(1)).unwrap() + balancer.refuse_gone(task_6(1)).unwrap()
-                    >= 2
-            );
-            for connection in &mut waiting {
-                let error = connection.stream.read(&mut [0]).unwrap_err();
-                assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-            }
-            println!("told after {:?}", start.elapsed());
-            assert!(start.elapsed() < Duration::from_millis(200));
-            assert_eq!(ask(&socket).unwrap(), 2);
-            let start = Instant::now();
-            assert_eq!(connect(direct, PORT).err().unwrap().kind(), ErrorKind::ConnectionRefused);
-            assert!(start.elapsed() < Duration::from_millis(100));
-        });
-        // The address is used again.
-        lab.network.ip("link set t1 up");
-        lab.network.ip("addr replace fe80::1/64 dev t1 nodad");
-        lab.network.ip(&format!("route replace {} dev t1", task(1)));
-        lab.network.ip(&format!("route replace {} dev t1", task_6(1)));
-        balancer.apply(&network(&lab, &[(1, &[1])])).unwrap();
-        assert_eq!(balancer.is_intact().unwrap(), Intact::Yes);
-        client.inside(|| {
-            assert_eq!(connect(service, PORT).unwrap().server, 1);
-            assert_eq!(connect(direct, PORT).unwrap().server, 1);
-        });
-    }
-}
-
-#[test]
 fn connections_outlive_a_flush_that_is_repaired() {
     if !is_possible() {
         return;

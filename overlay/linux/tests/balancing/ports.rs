@@ -205,35 +205,3 @@ fn two_agents_share_a_host() {
     assert_eq!(first.is_intact().unwrap(), Intact::Yes);
     assert!(lab.outside.inside(|| connect(address(HOST), PUBLISHED)).is_ok());
 }
-
-#[test]
-fn clients_outside_are_told_that_a_task_is_gone() {
-    if !is_possible() {
-        return;
-    }
-    let (lab, mut balancer) = serving(1, 0);
-    let mut inner = NetworkBalancer::open(lab.network.file().as_fd()).unwrap();
-    inner.apply(&network(&lab, &[])).unwrap();
-    balancer.apply(&plan(&lab, &[1])).unwrap();
-    let mut waiting = [
-        (&lab.outside, HOST),
-        (&lab.outside, HOST_6),
-        (&lab.host, "127.0.0.1"),
-        (&lab.host, HOST),
-        (&lab.tasks[1], HOST),
-    ]
-    .map(|(client, host)| client.inside(|| connect(address(host), PUBLISHED).unwrap()));
-    lab.network.ip("link set t1 down");
-    balancer.apply(&plan(&lab, &[])).unwrap();
-    let start = Instant::now();
-    for lost in [task(1), task_6(1)] {
-        inner.refuse_gone(lost).unwrap();
-        assert!(balancer.tell_gone(lost).unwrap() > 0);
-    }
-    for connection in &mut waiting {
-        let error = connection.stream.read(&mut [0]).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-    }
-    println!("told after {:?}", start.elapsed());
-    assert!(start.elapsed() < Duration::from_millis(300));
-}
