@@ -159,6 +159,12 @@ impl VirtualAddresses<'_> {
     }
 }
 
+/// Has a subnet of this size blocks of several addresses, so that no task ever has an address of those
+/// for services?
+pub fn is_divided(subnet: &IpNet) -> bool {
+    block_len(subnet) < subnet.max_prefix_len()
+}
+
 fn block_len(part: &IpNet) -> u8 {
     let prefix = part.prefix_len();
     match part {

@@ -23,6 +23,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::LazyLock;
 
+use overlay::blocks::is_divided;
 use overlay::plan::LocalNetwork;
 
 use super::BalancingError;
@@ -186,11 +187,12 @@ impl NetworkBalancer {
     /// table, while an equal one stands in: connections do not notice.
     pub fn apply(&mut self, network: &LocalNetwork) -> Result<Changed, BalancingError> {
         let wanted = wanted(network);
+        let new = self.new_again(network, wanted.destinations.keys());
         let applied = self.spread.apply(wanted)?;
         if matches!(applied.changed, Changed::Everything(_)) {
             set_up(self.namespace.as_fd())?;
         }
-        self.watched.note(&applied, &[], self.spread.destinations());
+        self.watched.note(&applied, &new, self.spread.destinations());
         Ok(applied.changed)
     }
 
@@ -215,13 +217,31 @@ impl NetworkBalancer {
             let source = local.contains(task).then(|| own_source(network, *task));
             (own_place(*task), source.flatten())
         });
+        let is_there = wanted.iter().filter(|(_, targets)| targets.is_some());
+        let new = self.new_again(network, is_there.map(|(address, _)| address));
         match self.spread.apply_some(wanted, others.collect())? {
             Some(applied) => {
-                self.watched.note(&applied, &[], self.spread.destinations());
+                self.watched.note(&applied, &new, self.spread.destinations());
                 Ok(applied.changed)
             }
             None => self.apply(network),
         }
+    }
+
+    /// Those of these virtual addresses that are not there yet and may have been a task's before:
+    /// flows that were begun with it lead past them. What is sent to an address that nobody has had
+    /// is refused before it becomes a flow.
+    fn new_again<'a>(
+        &self,
+        network: &LocalNetwork,
+        wanted: impl Iterator<Item = &'a IpAddr>,
+    ) -> Vec<IpAddr> {
+        let known = self.spread.destinations();
+        let is_new = |ip: &IpAddr| known.is_none_or(|known| !known.contains_key(ip));
+        let shared = network.subnets.iter().filter(|subnet| !is_divided(subnet));
+        let shared: Vec<_> = shared.collect();
+        let is_shared = |ip: &IpAddr| shared.iter().any(|subnet| subnet.contains(ip));
+        wanted.filter(|ip| is_shared(ip) && is_new(ip)).copied().collect()
     }
 
     /// Whether the kernel still holds what was written; to be called each second. Cheap as long as

@@ -11,7 +11,7 @@ use nix::sys::socket::{
 use nix::sys::time::TimeVal;
 use overlay_linux::balancing::{Changed, FlowFollower, NextLook};
 
-use crate::lab::{HOST, HOST_6, Lab, Namespace, is_possible, service, service_6};
+use crate::lab::{HOST, HOST_6, Lab, Namespace, is_possible, service, service_6, task, task_6};
 use crate::network::{balancer, network, serving};
 use crate::ports::{plan, serving as publishing};
 use crate::traffic::{PORT, ask, connect, udp};
@@ -57,6 +57,34 @@ fn a_task_that_leaves_keeps_its_connections_only() {
             }
         });
     }
+}
+
+#[test]
+fn a_flow_to_a_task_whose_address_becomes_a_services_leads_to_the_service() {
+    if !is_possible() {
+        return;
+    }
+    let lab = serving(2);
+    let mut balancer = balancer(&lab);
+    let mut follower = balancer.follower().unwrap();
+    let small = |services: &[(IpAddr, IpAddr)]| {
+        let mut network = network(&lab, &[]);
+        network.subnets = vec!["10.1.0.0/24".parse().unwrap(), "fd01::/120".parse().unwrap()];
+        let services = services.iter().map(|(service, task)| (*service, vec![*task]));
+        network.virtual_addresses = services.collect();
+        network
+    };
+    balancer.apply(&small(&[])).unwrap();
+    follow_to_the_end(&mut follower);
+    lab.tasks[2].inside(|| {
+        for (left, stays) in [(task(2), task(1)), (task_6(2), task_6(1))] {
+            let socket = udp(left, PORT);
+            assert_eq!(ask(&socket).unwrap(), 2);
+            balancer.apply(&small(&[(left, stays)])).unwrap();
+            follow_to_the_end(&mut follower);
+            assert_eq!(ask(&socket).unwrap(), 1);
+        }
+    });
 }
 
 /// What comes to this task is lost from now on, as if its node were dead.
