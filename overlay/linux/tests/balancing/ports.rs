@@ -1,6 +1,6 @@
 //! Published ports.
 
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -162,7 +162,7 @@ fn a_published_port_follows_its_tasks() {
     balancer.apply(&plan(&lab, &[1, 2, 101])).unwrap();
     follow_to_the_end(&mut follower);
     assert!(ask(&early).is_ok());
-    lab.outside.inside(|| {
+    let sockets = lab.outside.inside(|| {
         let host = address(HOST);
         let mut connections: Vec<_> = (0..30).map(|_| connect(host, PUBLISHED).unwrap()).collect();
         let sockets: Vec<_> = (0..30).map(|_| udp(host, PUBLISHED)).collect();
@@ -179,8 +179,17 @@ fn a_published_port_follows_its_tasks() {
         let refused = connect(host, PUBLISHED).err().unwrap().kind();
         assert_eq!(refused, ErrorKind::ConnectionRefused);
         assert!(start.elapsed() < Duration::from_millis(100));
-        assert!(sockets.iter().all(|socket| ask(socket).is_err()));
+        // The host refuses one datagram a second, and the others wait in vain: all at once.
+        sockets.iter().for_each(|socket| _ = socket.send(b"x"));
+        sockets
     });
+    // Who is asked directly afterwards has answered what came before.
+    let near = [&lab.tasks[0], &lab.tasks[1], &lab.other_tasks[0]];
+    for (number, namespace) in [1, 2, 101].into_iter().zip(near) {
+        assert_eq!(namespace.inside(|| ask(&udp(task(number), PORT))).unwrap(), number);
+    }
+    sockets.iter().for_each(|socket| socket.set_nonblocking(true).unwrap());
+    assert!(sockets.iter().all(|socket| socket.recv(&mut [0]).is_err()));
 }
 
 #[test]
