@@ -153,13 +153,23 @@ fn rows(conflicts: &[Conflict]) -> Vec<ValueRow> {
     let mut number = 0;
     let mut rows = Vec::new();
     for conflict in conflicts {
-        rows.push(row(conflict, &conflict.winner, "won", String::new()));
+        rows.push(row(conflict, &conflict.winner, first_outcome(conflict), String::new()));
         for loser in &conflict.losers {
             number += 1;
             rows.push(row(conflict, loser, "lost", number.to_string()));
         }
     }
     rows
+}
+
+/// Without a value that lost there is nothing to pick: the row names what lost itself, or a subnet
+/// that overlaps with a route.
+fn first_outcome(conflict: &Conflict) -> &'static str {
+    match conflict.losers.is_empty() {
+        false => "won",
+        true if conflict.facet == "subnet" => "overlaps",
+        true => "lost",
+    }
 }
 
 fn row(conflict: &Conflict, value: &ConflictValue, outcome: &str, number: String) -> ValueRow {
@@ -213,6 +223,16 @@ mod tests {
         let conflicts = [conflict()];
         assert_eq!(numbered(&conflicts, 2).expect("there").1.stamp, "7.n3");
         assert!(numbered(&conflicts, 0).is_err() && numbered(&conflicts, 3).is_err());
+    }
+
+    #[test]
+    fn what_nobody_can_pick_has_not_won() {
+        let alone = |facet: &str| {
+            let mut conflict = Conflict { losers: Vec::new(), ..conflict() };
+            conflict.facet = facet.to_owned();
+            rows(&[conflict]).swap_remove(0).outcome
+        };
+        assert_eq!((alone("subnet"), alone("ports")), ("overlaps".to_owned(), "lost".to_owned()));
     }
 
     #[test]
