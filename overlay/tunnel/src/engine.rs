@@ -99,7 +99,8 @@ impl Engine {
         self.address = state.address;
         self.carried_ports.clone_from(&state.carried_ports);
         // Whoever hears of the other later begins, and is answered: neither waits for a packet, or
-        // for the repetition of a handshake that was not understood.
+        // for the repetition of a handshake that was not understood. Of whom nothing else reaches it
+        // is known soon whether this does.
         for place in self.peers.replace(&state.peers) {
             self.greet(place, sink);
         }
@@ -305,6 +306,10 @@ impl Engine {
         let way = peer.way;
         let mut scratch = std::mem::take(&mut self.scratch);
         if let TunnResult::WriteToNetwork(datagram) = peer.tunn.update_timers(&mut scratch) {
+            // Its keys are old, or what was sent with them found no answer for a while.
+            if is_handshake(datagram) {
+                peer.waited_ticks.get_or_insert(0);
+            }
             self.transmit(way, datagram, sink);
         }
         if let Some(peer) = self.peers.get(place)

@@ -114,7 +114,8 @@ impl Peers {
     }
 
     /// Makes these the peers. Keys that are shared with a peer that stays are kept. Returns the
-    /// places of new peers.
+    /// places of those to greet: new peers, and those that nothing else reaches from now on, whose
+    /// way may be as closed as the others.
     pub fn replace(&mut self, wanted: &[PeerState]) -> Vec<usize> {
         let wanted = &wanted[..wanted.len().min(PEERS_MAX)];
         let by_key: HashMap<PublicKey, &PeerState> =
@@ -135,7 +136,14 @@ impl Peers {
                     self.update(place, state);
                     new.push(place);
                 }
-                Some(place) => self.update(*place, state),
+                Some(place) => {
+                    let place = *place;
+                    let before = self.get(place).is_some_and(|peer| peer.state.is_only_way);
+                    self.update(place, state);
+                    if state.is_only_way && !before {
+                        new.push(place);
+                    }
+                }
                 None => new.push(self.add(state.clone())),
             }
         }

@@ -369,3 +369,18 @@ fn packets_of_the_device_that_lead_nowhere_are_dropped() {
     }
     assert!(one.taken.sent.is_empty());
 }
+
+#[test]
+fn a_peer_that_nothing_else_reaches_any_more_is_greeted_though_there_are_keys() {
+    let (mut one, mut two) = (node(1, &[2]), node(2, &[1]));
+    settle(&mut one, &mut two);
+    one.taken.sent.clear();
+    one.state.peers[0].is_only_way = true;
+    one.apply();
+    assert!(one.taken.sent.iter().any(|(_, datagram)| is_handshake(datagram)));
+    (0..SILENT_TICKS).for_each(|_| one.engine.tick(&mut one.taken));
+    assert_eq!(one.engine.silent(), [address(2)]);
+    one.taken.sent.clear();
+    one.apply();
+    assert!(one.taken.sent.is_empty(), "it was told before");
+}
