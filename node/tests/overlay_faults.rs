@@ -5,6 +5,8 @@
 mod agents;
 #[path = "overlay_faults/churn.rs"]
 mod churn;
+#[path = "overlay_faults/data_path.rs"]
+mod data_path;
 #[path = "overlay_faults/dead_node.rs"]
 mod dead_node;
 #[path = "overlay_faults/fleet.rs"]
@@ -58,4 +60,10 @@ fn a_healed_fleet_has_one_task_for_every_address_and_finds_a_node_that_moved() {
     moved::check_moved(&fleet, &base);
     silence::check_silence(&fleet, &base);
     multicast::check_multicast(&fleet);
+}
+
+#[test]
+fn a_path_that_carries_nothing_is_told_where_operators_look_until_it_is_healed() {
+    let Some(fleet) = data_path::open('v') else { return };
+    data_path::check_cut(&fleet);
 }

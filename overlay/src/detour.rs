@@ -11,12 +11,12 @@
 //! itself and takes what arrives on either way. An end that goes back leaves the detour open until
 //! the other one has surely gone back too.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 
 use crdt_state::NodeId;
 
-use crate::plan::{LocalNetwork, OverlayPlan, Peer, TunnelEnd};
+use crate::plan::{LocalNetwork, Peer, TunnelEnd};
 use crate::tunnel::{tunnel_address, tunnel_subnet};
 
 /// The detours of one node.
@@ -56,17 +56,6 @@ impl LocalNetwork {
     }
 }
 
-impl OverlayPlan {
-    /// The ends of the detours to these nodes, by where VXLAN would reach them; `None`: the node has
-    /// no tunnel. Encrypted networks are left out.
-    pub fn detours_to(&self, nodes: &BTreeSet<NodeId>) -> BTreeMap<IpAddr, Option<TunnelEnd>> {
-        let plain = self.networks.values().filter(|network| network.tunnel.is_none());
-        let peers = plain.flat_map(|network| &network.peers);
-        let named = peers.filter(|(node, _)| nodes.contains(node));
-        named.map(|(_, peer)| (peer.underlay, peer.detour)).collect()
-    }
-}
-
 impl Peer {
     /// Are packets for it sent through the tunnel?
     pub fn is_in_tunnel(&self) -> bool {
@@ -79,7 +68,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::plan::{PATH_NETWORK, PathPeer, PathPlan, node_mac};
+    use crate::plan::{OverlayPlan, PATH_NETWORK, PathPeer, PathPlan, node_mac};
 
     fn node(number: u8) -> NodeId {
         NodeId([number; 16])
@@ -133,15 +122,6 @@ mod tests {
         assert_eq!(tunnel.peers, [(tunnel_address(node(2)), only)].into());
         assert_eq!((tunnel.address, tunnel.outer), (own, IpAddr::from([192, 0, 2, 1])));
         assert!(tunnel.vnis.is_empty(), "nothing has to stay inside");
-    }
-
-    #[test]
-    fn a_node_without_a_tunnel_has_no_detour_and_is_told() {
-        let plan =
-            OverlayPlan { networks: [(PATH_NETWORK, network())].into(), ..Default::default() };
-        let at = |number: u8| IpAddr::from([192, 0, 2, number]);
-        let found = plan.detours_to(&[node(2), node(4), node(9)].into());
-        assert_eq!(found, [(at(2), Some(end(2))), (at(4), None)].into());
     }
 
     #[test]

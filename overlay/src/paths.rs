@@ -11,6 +11,7 @@
 //! [`size::SizeSearch`].
 
 pub mod ends;
+pub mod fault;
 mod path;
 mod size;
 
@@ -93,6 +94,8 @@ pub struct Verdict {
     pub sent: u32,
     /// Those of them without an answer in time.
     pub lost: u32,
+    /// Are so many lost that tasks notice it?
+    pub is_lossy: bool,
     /// The largest packet that passes in both directions; `None`: not known yet.
     pub bytes: Option<u32>,
     /// The largest packet that both ends could take.
@@ -194,6 +197,12 @@ impl Paths {
     pub fn silent(&self) -> BTreeSet<NodeId> {
         let is_silent = |verdict: &Verdict| verdict.is_used && verdict.reach.is_silent();
         self.verdicts().filter(|(_, verdict)| is_silent(verdict)).map(|(node, _)| node).collect()
+    }
+
+    /// The paths that answer, and lose much.
+    pub fn lossy(&self) -> BTreeSet<NodeId> {
+        let lossy = self.verdicts().filter(|(_, verdict)| verdict.is_lossy);
+        lossy.map(|(node, _)| node).collect()
     }
 
     /// The paths that are silent for so long that their nodes are to be reached in another way,

@@ -19,6 +19,7 @@ use super::command::{Command, Query, Unanswered};
 use super::images::{ImagePuller, Pinned};
 use super::joining::{self, Unresolved};
 use super::logs::LogStream;
+use super::path_failure::PathFailure;
 use super::path_row::PathRow;
 use super::revision::Changes;
 use super::shared::Shared;
@@ -243,7 +244,14 @@ impl Handle {
 
     /// What the kernel does not hold as the networks of the fleet need it, as sentences.
     pub fn network_failures(&self) -> Vec<String> {
-        self.shared.networks.as_ref().map(|networks| networks.failures()).unwrap_or_default()
+        let networks = self.shared.networks.as_ref();
+        networks.map(|networks| networks.failures().own).unwrap_or_default()
+    }
+
+    /// The paths to other nodes of which tasks notice something.
+    pub fn path_failures(&self) -> Vec<PathFailure> {
+        let networks = self.shared.networks.as_ref();
+        networks.map(|networks| networks.failures().paths).unwrap_or_default()
     }
 
     /// The paths to other nodes: all are probed first, which takes seconds.

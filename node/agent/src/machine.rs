@@ -266,8 +266,9 @@ impl NodeLoop {
             Command::Tunnel(found) => self.step(Input::TunnelFound(found)),
             Command::NetworkNews(news) => {
                 let me = self.node.me();
-                let subject = Subject::Node { id: me, name: self.node.hostname(me) };
-                self.on_event(news.event(subject, self.clock.wall_ms()));
+                let name_of = |id| self.node.hostname(id);
+                let subject = Subject::Node { id: me, name: name_of(me) };
+                self.on_event(news.event(subject, name_of, self.clock.wall_ms()));
             }
             Command::Leave { done } => {
                 self.pending.leaving.push(done);

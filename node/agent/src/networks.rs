@@ -40,6 +40,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use crdt_state::interface::TaskInterface;
 use crdt_state::task::{Run, TaskStart};
@@ -61,6 +62,7 @@ use crate::path_row::PathRow;
 use applier::{Applier, Parts};
 use detours::DetourHolder;
 use dropped::DroppedPackets;
+use failed::Failures;
 use identity_file::IdentityFile;
 use machine_facts::Reporter;
 use names::FleetNames;
@@ -92,8 +94,10 @@ enum Order {
     /// The largest packet of the network below, in bytes, on paths that take less than both of their
     /// ends.
     Limits(BTreeMap<NodeId, u32>),
-    /// The nodes that are heard, and that no packet of VXLAN comes back from.
-    Detours(BTreeSet<NodeId>),
+    /// The nodes that are heard, and that no packet of VXLAN comes back from since then.
+    Detours(BTreeMap<NodeId, Instant>),
+    /// The nodes whose path loses much.
+    Lossy(BTreeSet<NodeId>),
     /// This node has left the fleet: everything of its networks is removed.
     Leave { done: Sender<()> },
 }
@@ -103,7 +107,7 @@ enum Order {
 pub(super) struct Networks {
     orders: Arc<Sender<Order>>,
     names: FleetNames,
-    failures: Arc<Mutex<Vec<String>>>,
+    failures: Arc<Mutex<Failures>>,
     reporter: Reporter,
     /// Was the thread told any plan?
     has_told: Arc<AtomicBool>,
@@ -159,7 +163,7 @@ fn try_open(
     let (orders, inbox) = mpsc::channel();
     let orders = Arc::new(orders);
     let names = FleetNames::default();
-    let failures = Arc::new(Mutex::new(Vec::new()));
+    let failures = Arc::<Mutex<Failures>>::default();
     let directory = config.socket.with_extension(EXTENSION);
     let runs = config.data_dir.join("runs");
     let (ready, opened) = mpsc::channel();
@@ -260,8 +264,8 @@ impl Networks {
         counted.await.unwrap_or_default()
     }
 
-    /// What the kernel does not hold as planned, as sentences.
-    pub(super) fn failures(&self) -> Vec<String> {
+    /// What is not as planned now.
+    pub(super) fn failures(&self) -> Failures {
         self.failures.lock().expect("nothing panics while it holds this").clone()
     }
 }

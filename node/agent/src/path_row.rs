@@ -39,6 +39,8 @@ pub struct PathRow {
     pub sent: u32,
     /// Those of them without an answer in time.
     pub lost: u32,
+    /// Are so many lost that tasks notice it?
+    pub is_lossy: bool,
     /// The largest packet of a container that passes; `None`: not known.
     pub bytes: Option<u32>,
     /// The largest packet that the links at both ends could take.

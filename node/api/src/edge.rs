@@ -1,14 +1,15 @@
 //! `/edge/status`, `/edge/plan` and `/edge/counters`: one node's view of the whole fleet.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use crdt_state::ServiceId;
 use crdt_state::service::{self, Service};
 use crdt_state::task::TaskState;
+use crdt_state::{NodeId, ServiceId};
 use gossip::MemberState;
-use node_agent::{PathReach, PathRow};
+use node_agent::{PathFailure, PathFault, PathReach, PathRow};
 use node_core::expand::task_name;
 use node_core::report::{HeldMove, SlotWhy};
 use node_core::{NodeRow, TaskView, UnfitRow};
@@ -76,7 +77,17 @@ fn unfit_record(row: &UnfitRow, snapshot: &Snapshot) -> UnfitRecord {
 pub async fn paths(State(api): State<Api>) -> Result<Json<Vec<EdgePath>>, Failure> {
     let rows = api.handle.check_paths().await;
     let snapshot = Snapshot::latest(&api).await?;
-    Ok(Json(rows.into_iter().map(|row| path(row, &snapshot)).collect()))
+    let failures = api.handle.path_failures();
+    let is_silent = |failure: &PathFailure| {
+        matches!(failure.path.fault, PathFault::Silent | PathFault::SilentTunnel)
+    };
+    let silent: BTreeSet<NodeId> =
+        failures.iter().filter(|failure| is_silent(failure)).map(|f| f.path.node).collect();
+    let shown = |row: PathRow| EdgePath {
+        is_tunnel_silent: silent.contains(&row.node),
+        ..path(row, &snapshot)
+    };
+    Ok(Json(rows.into_iter().map(shown).collect()))
 }
 
 fn path(row: PathRow, snapshot: &Snapshot) -> EdgePath {
@@ -93,10 +104,12 @@ fn path(row: PathRow, snapshot: &Snapshot) -> EdgePath {
         state: state.to_owned(),
         is_heard: row.is_heard,
         is_detoured: row.is_detoured,
+        is_tunnel_silent: false,
         silent_ms,
         round_trip_us: row.rtt_us,
         sent: row.sent,
         lost: row.lost,
+        is_lossy: row.is_lossy,
         packet_bytes: row.bytes,
         packet_bytes_max: row.bytes_max,
     }

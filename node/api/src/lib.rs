@@ -33,6 +33,7 @@ mod names;
 mod network_failures;
 mod networks;
 mod nodes;
+mod path_failures;
 mod pin;
 mod progress_stream;
 mod pulls;

@@ -26,6 +26,7 @@ use super::failure::Failure;
 use super::filters::Filters;
 use super::full_networks;
 use super::network_failures::network_failures;
+use super::path_failures;
 use super::snapshot::Snapshot;
 use super::{Answer, Api, Sent};
 
@@ -133,7 +134,8 @@ pub async fn inspect(
     let (detail, met_routes) = read.await?;
     let mut shown = object::inspected(&snapshot, &row, &detail, detail_shown);
     let full = full_networks::on_network(&row, &detail);
-    let failures = [network_failures(&api, &snapshot), met_routes, full].concat();
+    let paths = path_failures::on_network(&api.handle.path_failures(), &snapshot, id);
+    let failures = [network_failures(&api, &snapshot), met_routes, full, paths].concat();
     shown.edge = object::edge(&snapshot, &row, failures);
     Ok(Json(shown))
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::failure::Failure;
 use super::filters::Filters;
 use super::lookup;
+use super::path_failures;
 use super::snapshot::Snapshot;
 use super::task_object::{TaskContext, TaskObject, task_objects};
 use super::{Answer, Api};
@@ -32,6 +33,7 @@ pub async fn list(
     let snapshot = Snapshot::latest(&api).await?;
     let mut tasks: Vec<Task> = objects(&snapshot).map(|object| object.task).collect();
     tasks.retain(|task| is_wanted(task, &filters, &snapshot));
+    path_failures::mark(&api.handle.path_failures(), &snapshot, tasks.iter_mut());
     Ok(Json(tasks))
 }
 
@@ -41,7 +43,9 @@ pub async fn inspect(
     Path(wanted): Path<String>,
 ) -> Result<Json<Task>, Failure> {
     let snapshot = Snapshot::latest(&api).await?;
-    Ok(Json(find(&snapshot, &wanted)?.task))
+    let mut task = find(&snapshot, &wanted)?.task;
+    path_failures::mark(&api.handle.path_failures(), &snapshot, std::iter::once(&mut task));
+    Ok(Json(task))
 }
 
 /// All task objects.

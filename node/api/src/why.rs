@@ -13,6 +13,7 @@ use super::Api;
 use super::failure::Failure;
 use super::full_networks;
 use super::nodes::state_word;
+use super::path_failures;
 use super::snapshot::Snapshot;
 use super::tasks;
 use node_docker::edge::{ExcludedNode, Why, WhyRow};
@@ -26,12 +27,14 @@ pub async fn service(
     let service = snapshot.service(&wanted)?;
     let slots = why_slots(&api, service.id).await?;
     let (running, desired) = snapshot.running.get(&service.id).copied().unwrap_or_default();
+    let tasks = snapshot.tasks.iter().filter(|task| task.service == service.id);
+    let paths = path_failures::of_tasks(&api.handle.path_failures(), &snapshot, tasks);
     let mut why = Why {
         kind: "service".to_owned(),
         id: service.id.to_string(),
         name: service.name.clone(),
         summary: format!("{running} of {desired} tasks of {} run healthy", service.name),
-        notes: notes(&api, &snapshot, service).await?,
+        notes: [notes(&api, &snapshot, service).await?, paths].concat(),
         rows: slots.iter().map(|slot| slot_row(&snapshot, service.id, slot)).collect(),
         ..Why::default()
     };
@@ -58,6 +61,8 @@ pub async fn task(
     if let Some(service) = snapshot.service_of(view.service) {
         why.notes = notes(&api, &snapshot, service).await?;
     }
+    let failures = api.handle.path_failures();
+    why.notes.extend(path_failures::of_tasks(&failures, &snapshot, std::iter::once(view)));
     match slots.iter().find(|slot| slot.slot == view.slot) {
         Some(slot) => {
             why.summary.clone_from(&slot.summary);

@@ -68,6 +68,8 @@ pub struct EdgePath {
     pub is_heard: bool,
     /// Do packets for it go through the tunnel instead?
     pub is_detoured: bool,
+    /// Do packets wait in vain for an answer through the tunnel?
+    pub is_tunnel_silent: bool,
     /// Nothing came back for this time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub silent_ms: Option<u64>,
@@ -78,6 +80,8 @@ pub struct EdgePath {
     pub sent: u32,
     /// Those of them without an answer.
     pub lost: u32,
+    /// Are so many lost that tasks notice it?
+    pub is_lossy: bool,
     /// The largest packet of a container that passes, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub packet_bytes: Option<u32>,

@@ -300,3 +300,36 @@ fn a_path_that_was_given_up_in_an_earlier_life_stays_so_until_it_answers() {
     world.run_until(60, |paths| paths.given_up().is_empty());
     assert!(world.paths.given_up().is_empty());
 }
+
+#[test]
+fn a_path_that_loses_a_quarter_is_lossy_until_it_loses_nothing_any_more() {
+    let mut world = World::new([PEER]);
+    world.run(600);
+    world.lost_each = 3;
+    let seconds = world.run_until(1_800, |paths| !paths.lossy().is_empty());
+    assert!((60..900).contains(&seconds), "{seconds}");
+    assert!(world.paths.silent().is_empty());
+    world.lost_each = 0;
+    let seconds = world.run_until(1_800, |paths| paths.lossy().is_empty());
+    assert!((300..600).contains(&seconds), "{seconds}");
+    world.run(3_600);
+    assert!(world.paths.lossy().is_empty() && world.verdict().lost == 0);
+}
+
+#[test]
+fn what_was_lost_in_a_silence_or_before_the_other_end_was_there_is_no_loss_of_the_path() {
+    let mut world = World::new([PEER]);
+    world.passes.clear();
+    world.run(10);
+    for _ in 0..2 {
+        world.passes.insert(PEER, 9_000);
+        let is_lossy_or_known = |paths: &Paths| {
+            !paths.lossy().is_empty() || paths.verdicts().all(|(_, path)| path.sent >= 5)
+        };
+        world.run_until(600, is_lossy_or_known);
+        assert!(world.paths.lossy().is_empty());
+        world.passes.clear();
+        world.run(400);
+        assert!(world.paths.lossy().is_empty() && is_silent(&world.paths));
+    }
+}

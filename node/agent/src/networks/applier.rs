@@ -6,9 +6,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crdt_state::NetworkId;
 use crdt_state::interface::TaskInterface;
 use crdt_state::task::Run;
-use crdt_state::{NetworkId, NodeId};
 use overlay::change::PlanChange;
 use overlay::plan::{OverlayPlan, PathPlan};
 use overlay::tunnel::TunnelPlan;
@@ -19,11 +19,11 @@ use super::Order;
 use super::balancers::{Balancers, Looked, foreign_vnis};
 use super::concerned::Concerned;
 use super::dropped::DroppedPackets;
-use super::failed::Failed;
+use super::failed::{Failed, Failures};
 use super::hosts_file;
 use super::identity_file::IdentityFile;
 use super::machine_facts::Reporter;
-use super::news::{NetworkNews, named};
+use super::news::NetworkNews;
 use super::obstacles::obstacles;
 use super::path_links::PathLinks;
 use super::repair::{Repair, Repaired};
@@ -47,7 +47,6 @@ pub(super) struct Applier {
     has_plan: bool,
     balancers: Balancers,
     resolvers: Resolvers,
-    failures: Arc<Mutex<Vec<String>>>,
     failed: Failed,
     reporter: Reporter,
     tunnel: NodeTunnelHolder,
@@ -64,7 +63,7 @@ pub(super) struct Applier {
 /// What the thread shares with the rest of the agent.
 pub(super) struct Parts {
     pub(super) resolvers: Resolvers,
-    pub(super) failures: Arc<Mutex<Vec<String>>>,
+    pub(super) failures: Arc<Mutex<Failures>>,
     pub(super) reporter: Reporter,
     pub(super) tunnel: NodeTunnelHolder,
     pub(super) paths: PathLinks,
@@ -82,8 +81,7 @@ impl Applier {
             has_plan: false,
             balancers: Balancers::new(tag),
             resolvers,
-            failures,
-            failed: Failed::default(),
+            failed: Failed::new(failures),
             reporter,
             tunnel,
             carried: None,
@@ -118,9 +116,12 @@ impl Applier {
                     self.apply_links();
                 }
                 Some(Order::Detours(nodes)) => {
-                    self.tell_detours(&nodes);
-                    self.paths.detours.take(nodes);
+                    self.paths.take_detours(nodes);
                     self.apply_links();
+                }
+                Some(Order::Lossy(nodes)) => {
+                    self.paths.lossy = nodes;
+                    self.tell_failures();
                 }
                 Some(Order::Leave { done }) => {
                     self.remove_all();
@@ -365,35 +366,15 @@ impl Applier {
         self.paths.tell_prober(&self.plan, &self.links, &self.tunnel);
     }
 
-    fn tell_detours(&self, nodes: &BTreeSet<NodeId>) {
-        for node in nodes.difference(self.paths.detours.taken()) {
-            tracing::warn!("networks: packets for node {node} take the detour through the tunnel");
-        }
-        for node in self.paths.detours.taken().difference(nodes) {
-            tracing::info!("networks: packets for node {node} need no detour any more");
-        }
-    }
-
     /// As of now; what cannot be counted now, as it was told last.
     fn dropped(&mut self) -> DroppedPackets {
         self.balancers.dropped().unwrap_or(self.told)
     }
 
     /// Tells failures when they begin, and when they are over.
-    fn tell_failures(&self) {
-        let now = self.failed.all().chain(self.tunnel.silent());
-        let mut now: Vec<String> = now.cloned().collect();
-        now.extend(self.resolvers.failures());
-        now.extend(self.paths.unreached(&self.plan, &self.tunnel));
-        let mut told = self.failures.lock().expect("nothing panics while it holds this");
-        for failure in now.iter().filter(|failure| !told.contains(failure)) {
-            tracing::warn!("networks: {failure}");
-            self.reporter.tell(NetworkNews::FailureBegan(named(failure, &self.plan)));
-        }
-        for failure in told.iter().filter(|failure| !now.contains(failure)) {
-            tracing::info!("networks: not any more: {failure}");
-            self.reporter.tell(NetworkNews::FailureEnded(named(failure, &self.plan)));
-        }
-        *told = now;
+    fn tell_failures(&mut self) {
+        let paths = self.paths.failures(&self.plan, &self.tunnel);
+        let resolvers = self.resolvers.failures().collect();
+        self.failed.tell(resolvers, paths, (&self.plan, &self.reporter));
     }
 }

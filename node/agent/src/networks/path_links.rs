@@ -3,11 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
+use std::time::Instant;
 
 use crdt_state::NodeId;
 use overlay::detour::Detours;
 use overlay::paths::ends::Ends;
-use overlay::plan::{OverlayPlan, PATH_NETWORK};
+use overlay::paths::fault::{Narrow, PathFault, PathFindings};
+use overlay::plan::{OverlayPlan, PATH_NETWORK, vxlan_overhead};
 use overlay::tunnel::tunnel_address;
 use overlay_linux::links::Links;
 use tokio::sync::mpsc::UnboundedSender;
@@ -15,6 +17,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::detours::DetourHolder;
 use super::paths::PathOrder;
 use super::tunnel::NodeTunnelHolder;
+use crate::path_failure::PathFailure;
 
 /// What was told to the prober, and what it found.
 pub(super) struct PathLinks {
@@ -26,6 +29,11 @@ pub(super) struct PathLinks {
     pub(super) limits: BTreeMap<NodeId, u32>,
     /// The nodes that are reached through the tunnel.
     pub(super) detours: DetourHolder,
+    silent_since: BTreeMap<NodeId, Instant>,
+    /// The nodes whose path loses much.
+    pub(super) lossy: BTreeSet<NodeId>,
+    /// What was found last.
+    failed: Vec<PathFailure>,
     /// This node's address in the tunnel.
     address: Ipv6Addr,
 }
@@ -36,8 +44,17 @@ impl PathLinks {
         me: NodeId,
         detours: DetourHolder,
     ) -> PathLinks {
-        let (ends, limits, address) = (Ends::default(), BTreeMap::new(), tunnel_address(me));
-        PathLinks { orders, ends, device: None, limits, detours, address }
+        PathLinks {
+            orders,
+            ends: Ends::default(),
+            device: None,
+            limits: BTreeMap::new(),
+            detours,
+            silent_since: BTreeMap::new(),
+            lossy: BTreeSet::new(),
+            failed: Vec::new(),
+            address: tunnel_address(me),
+        }
     }
 
     /// The networks as their links are. What an encrypted network sends goes through the tunnel,
@@ -79,21 +96,52 @@ impl PathLinks {
         held.map(|(node, _)| *node).collect()
     }
 
-    /// The nodes that no packet reaches: VXLAN does not, and one of both ends has no tunnel.
-    pub(super) fn unreached(&self, plan: &OverlayPlan, tunnel: &NodeTunnelHolder) -> Vec<String> {
-        let found = plan.detours_to(self.detours.taken());
-        let in_vain = found.into_iter().filter_map(|(at, end)| match (tunnel.is_refused(), end) {
-            (true, _) => Some((at, "this node")),
-            (false, None) => Some((at, "it")),
-            (false, Some(_)) => None,
+    /// Sends packets for these nodes through the tunnel, of which nothing came back since then, and
+    /// for no others.
+    pub(super) fn take_detours(&mut self, nodes: BTreeMap<NodeId, Instant>) {
+        let taken: BTreeSet<NodeId> = nodes.keys().copied().collect();
+        for node in taken.difference(self.detours.taken()) {
+            tracing::warn!("networks: packets for node {node} take the detour through the tunnel");
+        }
+        for node in self.detours.taken().difference(&taken) {
+            tracing::info!("networks: packets for node {node} need no detour any more");
+        }
+        self.silent_since = nodes;
+        self.detours.take(taken);
+    }
+
+    /// The paths of which tasks notice something.
+    pub(super) fn failures(
+        &mut self,
+        plan: &OverlayPlan,
+        tunnel: &NodeTunnelHolder,
+    ) -> Vec<PathFailure> {
+        let overhead = self.ends.underlay.map_or(0, vxlan_overhead);
+        let narrow = self.limits.iter().filter_map(|(node, below)| {
+            let target = self.ends.peers.get(node)?.target;
+            let bytes = below.saturating_sub(overhead);
+            let is_narrow = target.is_used && bytes < target.bytes_max;
+            is_narrow.then_some((*node, Narrow { bytes, bytes_max: target.bytes_max }))
         });
-        let told = in_vain.map(|(at, who)| {
-            format!(
-                "no packet of a network comes back from {at}, and {who} has no tunnel for a detour; \
-                 let UDP 4789 through between the two"
-            )
+        let found = PathFindings {
+            given_up: self.detours.taken().clone(),
+            is_tunnel_refused: tunnel.is_refused(),
+            silent: tunnel.silent().clone(),
+            lossy: self.lossy.clone(),
+            narrow: narrow.collect(),
+        };
+        let now = Instant::now();
+        let failures = plan.faulty_paths(&found).into_iter().map(|path| {
+            let is_silent = path.fault.loses_all() && path.fault != PathFault::SilentTunnel;
+            let since = self.silent_since.get(&path.node).filter(|_| is_silent);
+            let mut failure = PathFailure { path, since: since.copied().unwrap_or(now) };
+            if let Some(before) = self.failed.iter().find(|before| before.is_like(&failure)) {
+                failure.since = before.since;
+            }
+            failure
         });
-        told.collect()
+        self.failed = failures.collect();
+        self.failed.clone()
     }
 
     /// Returns whether there is one: if not, it is tried again with the next plan or comparison.

@@ -54,6 +54,7 @@ pub(super) struct PathProber {
     socket: Option<AsyncFd<EchoSocket>>,
     limits: BTreeMap<NodeId, u32>,
     silent: BTreeSet<NodeId>,
+    lossy: BTreeSet<NodeId>,
     /// Was it told who there is?
     is_told: bool,
     /// The nodes that are to be reached in another way.
@@ -78,6 +79,7 @@ impl PathProber {
             socket: None,
             limits: BTreeMap::new(),
             silent: BTreeSet::new(),
+            lossy: BTreeSet::new(),
             is_told: false,
             given_up,
             checks: Vec::new(),
@@ -174,18 +176,18 @@ impl PathProber {
             self.limits.clone_from(&limits);
             let overhead = self.ends.underlay.map_or(0, vxlan_overhead);
             let below = limits.into_iter().map(|(node, bytes)| (node, bytes + overhead));
-            // The thread ends with the agent.
-            if let Some(networks) = self.networks.upgrade() {
-                let _ = networks.send(Order::Limits(below.collect()));
-            }
+            self.order(Order::Limits(below.collect()));
         }
         // Until then those of an earlier agent hold.
         let given_up = if self.is_told { self.given_up() } else { self.given_up.clone() };
         if given_up != self.given_up {
             self.given_up.clone_from(&given_up);
-            if let Some(networks) = self.networks.upgrade() {
-                let _ = networks.send(Order::Detours(given_up));
-            }
+            self.order(Order::Detours(given_up.into_iter().map(|n| (n, self.since(n))).collect()));
+        }
+        let lossy = self.paths.lossy();
+        if lossy != self.lossy {
+            self.lossy.clone_from(&lossy);
+            self.order(Order::Lossy(lossy));
         }
         let silent = self.paths.silent();
         for node in silent.difference(&self.silent) {
@@ -201,6 +203,22 @@ impl PathProber {
         for (_, done) in done {
             // Who asked may be gone.
             let _ = done.send(self.rows());
+        }
+    }
+
+    fn order(&self, order: Order) {
+        // The thread ends with the agent.
+        if let Some(networks) = self.networks.upgrade() {
+            let _ = networks.send(order);
+        }
+    }
+
+    /// Since when nothing comes back from a node.
+    fn since(&self, node: NodeId) -> Instant {
+        let reach = self.paths.verdicts().find(|(other, _)| *other == node).map(|(_, v)| v.reach);
+        match reach {
+            Some(PathState::Silent(since_us)) => self.start + Duration::from_micros(since_us),
+            _ => Instant::now(),
         }
     }
 
@@ -224,6 +242,7 @@ impl PathProber {
                 rtt_us: None,
                 sent: 0,
                 lost: 0,
+                is_lossy: false,
                 bytes: None,
                 bytes_max: end.target.bytes_max,
             };
@@ -237,6 +256,7 @@ impl PathProber {
                 };
                 (row.rtt_us, row.bytes) = (verdict.rtt_us, verdict.bytes);
                 (row.sent, row.lost) = (verdict.sent, verdict.lost);
+                row.is_lossy = verdict.is_lossy;
             }
             row
         };

@@ -5,6 +5,7 @@
 //! other way, and outlives the agent.
 
 use std::collections::BTreeSet;
+use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -35,7 +36,8 @@ pub(super) struct NodeTunnelHolder {
     refusal: String,
     looked_at: Instant,
     life: u64,
-    silent: Vec<String>,
+    /// The addresses of peers that packets wait for in vain.
+    silent: BTreeSet<Ipv6Addr>,
     /// There may be a process, of an earlier agent perhaps.
     may_be_there: bool,
 }
@@ -57,7 +59,7 @@ impl NodeTunnelHolder {
             refusal: overlay_tunnel::is_able().err().unwrap_or_default(),
             looked_at: Instant::now(),
             life,
-            silent: Vec::new(),
+            silent: BTreeSet::new(),
             may_be_there: true,
         }
     }
@@ -157,8 +159,8 @@ impl NodeTunnelHolder {
         }
     }
 
-    /// What is wrong with the way to other nodes.
-    pub(super) fn silent(&self) -> &[String] {
+    /// The addresses in it that packets wait for in vain.
+    pub(super) fn silent(&self) -> &BTreeSet<Ipv6Addr> {
         &self.silent
     }
 
@@ -175,22 +177,9 @@ impl NodeTunnelHolder {
         }
         if self.looked_at.elapsed() >= RETRY_INTERVAL {
             self.looked_at = Instant::now();
-            self.silent = plan.map_or_else(Vec::new, |plan| self.ask_for_silent(plan));
+            self.silent = self.tunnel.silent().into_iter().collect();
         }
         !self.tunnel.is_alive()
-    }
-
-    fn ask_for_silent(&mut self, plan: &TunnelPlan) -> Vec<String> {
-        let silent = self.tunnel.silent();
-        let ends = silent.iter().filter_map(|address| plan.peers.get(address));
-        let told = ends.map(|end| {
-            let (ip, port) = (end.endpoint.ip(), end.endpoint.port());
-            format!(
-                "tunnel: {ip} does not answer, and packets for it that only the tunnel carries are \
-                 lost; see that the node is up, and that UDP {port} is open between the two"
-            )
-        });
-        told.collect()
     }
 
     /// A module may be loaded meanwhile, and another program may have taken the port.

@@ -61,7 +61,8 @@ pub async fn run(args: CheckArgs, mut client: Client) -> Result<Exit, Failure> {
     let paths: Vec<EdgePath> = client.get("/edge/paths").await?;
     let rows: Vec<PathLine> = paths.iter().map(line).collect();
     args.listing.print(&rows)?;
-    let has_way = |path: &&EdgePath| path.state == "answers" || path.is_detoured;
+    let has_way =
+        |path: &&EdgePath| (path.state == "answers" || path.is_detoured) && !path.is_tunnel_silent;
     let silent = paths.iter().filter(|path| !has_way(path)).count();
     if silent == 0 {
         return Ok(Exit::Done);
@@ -95,14 +96,30 @@ fn line(path: &EdgePath) -> PathLine {
 
 fn advice(path: &EdgePath) -> String {
     let is_small = path.packet_bytes.is_some_and(|bytes| bytes < PACKET_BYTES_MIN);
+    let is_narrow = path.packet_bytes.is_some_and(|bytes| bytes < path.packet_bytes_max);
     match path.state.as_str() {
         "unlike" => "set `advertise` of both nodes to addresses of one family".to_owned(),
         "silent" if !path.is_heard => format!("edgectl why {}", path.node),
+        "silent" if path.is_detoured && path.is_tunnel_silent => {
+            format!("let UDP port 4789 or 7947 through to {}, and back", path.address)
+        }
         "silent" if path.is_detoured => {
             "it is slower: let UDP port 4789 through if neither node is behind NAT".to_owned()
         }
         "silent" => format!("let UDP port 4789 through to {}, and back", path.address),
+        _ if path.is_tunnel_silent => {
+            format!(
+                "for encrypted networks: let UDP port 7947 through to {}, and back",
+                path.address
+            )
+        }
+        _ if path.is_lossy => {
+            format!("look for a bad or full link: ping -c 100 {}", path.address)
+        }
         _ if is_small => "raise the MTU of the links between the nodes".to_owned(),
+        _ if is_narrow => {
+            "only for larger packets: raise the MTU of the links between the nodes".to_owned()
+        }
         _ => String::new(),
     }
 }
@@ -123,6 +140,18 @@ mod tests {
         let (client, _) = fake::agent(answers).await;
         let args = parse_for_tests(&["net", "check"]).expect("valid");
         assert_eq!(run(args, client).await, Ok(Exit::Done));
+    }
+
+    #[tokio::test]
+    async fn a_detour_that_does_not_answer_is_no_path() {
+        let answers: Answers = &[(
+            "GET /edge/paths",
+            200,
+            r#"[{"Node":"n2","State":"silent","IsHeard":true,"IsDetoured":true,"IsTunnelSilent":true}]"#,
+        )];
+        let (client, _) = fake::agent(answers).await;
+        let args = parse_for_tests(&["net", "check"]).expect("valid");
+        assert_eq!(run(args, client).await, Ok(Exit::Degraded));
     }
 
     #[tokio::test]
@@ -148,5 +177,11 @@ mod tests {
         assert!(advice(&detoured).contains("NAT"));
         assert!(advice(&path("answers", true, Some(1230))).contains("MTU"));
         assert_eq!(advice(&path("answers", true, Some(1450))), "");
+        let lost = EdgePath { is_tunnel_silent: true, ..detoured };
+        assert!(advice(&lost).contains("4789 or 7947"));
+        let lossy = EdgePath { is_lossy: true, ..path("answers", true, Some(1450)) };
+        assert!(advice(&lossy).contains("192.0.2.2") && advice(&lossy).contains("link"));
+        let narrow = EdgePath { packet_bytes_max: 1450, ..path("answers", true, Some(1400)) };
+        assert!(advice(&narrow).contains("larger"));
     }
 }
