@@ -65,5 +65,6 @@ fn a_healed_fleet_has_one_task_for_every_address_and_finds_a_node_that_moved() {
 #[test]
 fn a_path_that_carries_nothing_is_told_where_operators_look_until_it_is_healed() {
     let Some(fleet) = data_path::open('v') else { return };
+    data_path::check_families(&fleet);
     data_path::check_cut(&fleet);
 }

@@ -136,7 +136,7 @@ pub async fn inspect(
     let full = full_networks::on_network(&row, &detail);
     let paths = path_failures::on_network(&api.handle.path_failures(), &snapshot, id);
     let failures = [network_failures(&api, &snapshot), met_routes, full, paths].concat();
-    shown.edge = object::edge(&snapshot, &row, failures);
+    shown.edge = object::edge(&snapshot, &row, (&detail, detail_shown), failures);
     Ok(Json(shown))
 }
 

@@ -129,6 +129,10 @@ pub struct NetworkEdge {
     /// What the kernel of the answering node does not hold as planned, of any network.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<String>,
+    /// The virtual addresses of services that have one of each family, if services are shown: Docker
+    /// has a place for the first.
+    #[serde(rename = "VirtualIPs", skip_serializing_if = "BTreeMap::is_empty")]
+    pub virtual_ips: BTreeMap<String, Vec<String>>,
 }
 
 /// The body of `POST /networks/create`.

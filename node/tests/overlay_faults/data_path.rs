@@ -93,6 +93,21 @@ pub fn check_cut(fleet: &Fleet) {
     });
 }
 
+/// A network of both families shows both addresses of a service, where Docker has a place and beside.
+pub fn check_families(fleet: &Fleet) {
+    let show = |format: &str| {
+        let words = ["network", "inspect", "-v", "--format", format, "back"];
+        fleet.edgectl(1, &words).trim().to_owned()
+    };
+    let first = show("{{.Services.plain.VIP}}");
+    let both = show("{{range .Edge.VirtualIPs.plain}}{{.}} {{end}}");
+    let both: Vec<&str> = both.split_whitespace().collect();
+    assert!(both.len() == 2 && both[0] == first && both[1].contains(':'), "{first}: {both:?}");
+    let tasks = show("{{range .Services.plain.Tasks}}{{.EndpointIP}} {{.Info.IPv6}} {{end}}");
+    let families = tasks.split_whitespace().map(|ip| ip.contains(':'));
+    assert_eq!(families.collect::<Vec<_>>(), [false, true, false, true], "{tasks}");
+}
+
 fn heal(fleet: &Fleet) {
     run_in(&fleet.host(1), &["nft", "delete", "table", "inet", TABLE]);
 }

@@ -131,11 +131,17 @@ pub(super) fn inspected(
 pub(super) fn edge(
     snapshot: &Snapshot,
     row: &NetworkRow,
+    (detail, shown_parts): (&NetworkDetail, Shown),
     failures: Vec<String>,
 ) -> Option<NetworkEdge> {
     let displaced_by = row.settled.displaced_by.map(|id| id.to_string()).unwrap_or_default();
     let refusal = snapshot.refusal(&row.network.spec).to_owned();
-    let edge = NetworkEdge { displaced_by, refusal, failures };
+    let services = detail.services.iter().filter(|_| shown_parts == Shown::WithServices);
+    let dual = services.filter(|service| service.virtual_addresses.len() > 1).map(|service| {
+        let addresses = service.virtual_addresses.iter().map(ToString::to_string);
+        (service.service.name.clone(), addresses.collect())
+    });
+    let edge = NetworkEdge { displaced_by, refusal, failures, virtual_ips: dual.collect() };
     (edge != NetworkEdge::default()).then_some(edge)
 }
 
