@@ -16,11 +16,15 @@ use node_core::{NodeRow, TaskView, UnfitRow};
 
 use super::Api;
 use super::failure::Failure;
+use super::network_failures::network_failures;
+use super::path_failures;
 use super::services::status as service_status;
 use super::snapshot::Snapshot;
 use super::wall_clock::wall_clock;
 use super::warnings::{disk_warning, unable};
-use node_docker::edge::{Counters, EdgePath, NodeCounts, PlanRow, Status, UnfitRecord, WhyRow};
+use node_docker::edge::{
+    Counters, EdgePath, NetworkHealth, NodeCounts, PlanRow, Status, UnfitRecord, WhyRow,
+};
 
 /// Unread records that are listed; all are counted.
 const UNFIT_MAX: usize = 20;
@@ -59,7 +63,17 @@ pub async fn status(State(api): State<Api>) -> Result<Json<Status>, Failure> {
         unfit: unfit.iter().take(UNFIT_MAX).map(|row| unfit_record(row, &snapshot)).collect(),
         island: nodes.alive + nodes.suspect <= 1 && nodes.unreachable > 0,
         warnings: disk_warning(&api).into_iter().chain(unable(&snapshot)).collect(),
+        networks: network_health(&api, &snapshot),
     }))
+}
+
+fn network_health(api: &Api, snapshot: &Snapshot) -> NetworkHealth {
+    let paths = path_failures::all(&api.handle.path_failures(), snapshot);
+    NetworkHealth {
+        refusal: snapshot.network_refusal.clone(),
+        tunnel_refusal: snapshot.tunnel_refusal.clone(),
+        failures: [network_failures(api, snapshot), paths].concat(),
+    }
 }
 
 fn unfit_record(row: &UnfitRow, snapshot: &Snapshot) -> UnfitRecord {

@@ -10,6 +10,11 @@ use node_docker::task::Task;
 use super::snapshot::Snapshot;
 use super::task_object::spoken;
 
+/// All, as sentences.
+pub fn all(failures: &[PathFailure], snapshot: &Snapshot) -> Vec<String> {
+    failures.iter().map(|failure| sentence(failure, snapshot)).collect()
+}
+
 /// Those of one network, as sentences.
 pub fn on_network(
     failures: &[PathFailure],

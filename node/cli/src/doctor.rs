@@ -1,6 +1,7 @@
 //! `edgectl doctor`: checks of this node and its agent, each with advice.
 
 mod neighbours;
+mod networks;
 
 use std::path::Path;
 
@@ -94,6 +95,7 @@ async fn ask(client: &mut Client) -> Result<Vec<Check>, Failure> {
         ("records", records(&status)),
         ("conflicts", conflicts(&status)),
     ];
+    checks.extend(networks::checks(&status.networks));
     for warning in info.warnings {
         let (what, hint) = warning.split_once("; ").unwrap_or((&warning, ""));
         checks.push(("agent", Outcome::Warning(what.to_owned(), hint.to_owned())));

@@ -49,6 +49,20 @@ pub struct Status {
     /// Problems of this node itself: a disk that refuses writes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// What this node lacks for networks.
+    pub networks: NetworkHealth,
+}
+
+/// What a node lacks for networks, and what it could not do for them, as sentences.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct NetworkHealth {
+    /// Why it takes part in no network; empty: it can.
+    pub refusal: String,
+    /// Why it takes part in no encrypted network; empty: it can.
+    pub tunnel_refusal: String,
+    /// What is not as planned, and faulty paths to other nodes.
+    pub failures: Vec<String>,
 }
 
 /// `GET /edge/paths`: the path of data from the answering node to another one.
