@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use overlay::plan::LocalNetwork;
-use overlay_linux::balancing::{Flows, Intact, NetworkBalancer};
+use overlay_linux::balancing::{Intact, NetworkBalancer};
 
 fn network(services: u32, tasks: u32) -> LocalNetwork {
     let task = |service: u32, task: u32| -> IpAddr {
@@ -56,7 +56,6 @@ fn main() {
         first_load(&namespace, services, tasks);
         changes(&namespace, services, tasks);
     }
-    listing(&namespace);
 }
 
 fn first_load(namespace: &File, services: u32, tasks: u32) {
@@ -92,19 +91,5 @@ fn changes(namespace: &File, services: u32, tasks: u32) {
         [("a task comes", comes), ("a task leaves, with its flows", leaves), ("check", checks)]
     {
         println!("{services} x {tasks}: {what} {:.3} ms", median(times));
-    }
-}
-
-/// Each source port makes a flow.
-fn listing(namespace: &File) {
-    let mut flows = Flows::open(namespace.as_fd()).expect(ANSWERS);
-    let absent = Ipv4Addr::from(0x0a00_0001).into();
-    for count in [0, 20_000] {
-        for port in 30_000..30_000 + count {
-            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).expect("a free port");
-            socket.send_to(b"x", (Ipv4Addr::LOCALHOST, 9)).expect("the loopback is up");
-        }
-        let times = (0..11).map(|_| timed(|| flows.delete_to(absent).expect(ANSWERS)).0);
-        println!("{count} flows: listed in {:.2} ms", median(times.collect()));
     }
 }

@@ -255,7 +255,7 @@ mod tests {
     use super::super::chains::refuse_chain;
     use super::super::element::{Fields, Place, Value};
     use super::super::field::Field;
-    use super::super::layout::Map;
+    use super::super::layout::{Holds, Map};
     use super::*;
 
     static MAPS: [Map; 1] =

@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 
 use crdt_state::NetworkId;
 use overlay::plan::{OverlayPlan, Port, PortTargets, Protocol};
-use overlay_linux::balancing::{
-    Changed, Intact, NetworkBalancer, PortBalancer, accept_loopback_clients,
-};
+use overlay_linux::balancing::{Changed, Intact, PortBalancer, accept_loopback_clients};
 
 use crate::follower::follow_to_the_end;
 use crate::lab::{GATEWAY, HOST, HOST_6, Lab, NODE, NODE_6, is_possible, task, task_6};
