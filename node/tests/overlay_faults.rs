@@ -51,6 +51,7 @@ fn what_the_kernel_refuses_is_told_and_tried_again_every_second() {
     let Some(shop) = Shop::open('t') else { return };
     refused::check_refused_table(&shop);
     refused::check_refused_links(&shop);
+    refused::check_firewall(&shop);
 }
 
 #[test]

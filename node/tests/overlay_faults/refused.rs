@@ -1,4 +1,5 @@
-//! What the kernel refuses is told, and tried again until it takes it.
+//! What the kernel refuses is told, and tried again until it takes it. So is what the host's own rules
+//! would drop.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -12,6 +13,9 @@ use crate::shop::Shop;
 
 /// Once nothing is in the way any more: the agent tries every second, and the machine may be busy.
 const AGAIN_MAX: Duration = Duration::from_millis(4_000);
+
+/// An agent reads the host's rules every ten seconds.
+const SEEN_MAX: Duration = Duration::from_secs(20);
 
 /// A program takes the name of the first node's table, and lets nobody else change it.
 pub fn check_refused_table(shop: &Shop) {
@@ -83,4 +87,21 @@ pub fn check_refused_links(shop: &Shop) {
     fleet.until("its network is removed", || {
         fleet.try_edgectl(1, &["network", "rm", "blocked"]).is_ok()
     });
+}
+
+/// Somebody turns a firewall on that drops what is forwarded, and then types what is told to type.
+pub fn check_firewall(shop: &Shop) {
+    let (fleet, host) = (&shop.fleet, shop.fleet.host(1));
+    let failures = || fleet.network_failures(1, "back");
+    let chain = "add table inet wall; add chain inet wall f \
+                 { type filter hook forward priority 0; policy drop; }";
+    run_in(&host, &["nft", chain]);
+    until_within(SEEN_MAX, "the chain is told", || {
+        failures().contains("chain `inet wall f` drops")
+    });
+    let said = failures();
+    let remedy = said.split('`').nth(3).expect("what to type");
+    run_in(&host, &["sh", "-c", remedy]);
+    until_within(SEEN_MAX, "it is not told any more", || !failures().contains("wall"));
+    run_in(&host, &["nft", "delete table inet wall"]);
 }

@@ -24,7 +24,6 @@ use super::hosts_file;
 use super::identity_file::IdentityFile;
 use super::machine_facts::Reporter;
 use super::news::NetworkNews;
-use super::obstacles::obstacles;
 use super::path_links::PathLinks;
 use super::repair::{Repair, Repaired};
 use super::resolvers::Resolvers;
@@ -215,7 +214,7 @@ impl Applier {
         }
         failures.extend(applied.failures.iter().map(ToString::to_string));
         self.failed.links = failures;
-        self.failed.host = obstacles(&self.plan, &self.links);
+        self.failed.host.look(&self.plan, &self.links);
         self.tell_failures();
         applied.networks
     }
@@ -300,6 +299,7 @@ impl Applier {
             self.resolvers.hold(&self.plan, &self.links);
         }
         self.reporter.report(&mut self.links);
+        self.failed.host.look_again(&self.plan, &self.links);
         let is_tunnel_lost = self.tunnel.is_lost(self.carried.as_ref());
         self.reporter.report_tunnel(&self.tunnel.said());
         self.tell_failures();

@@ -7,6 +7,7 @@ use overlay::plan::OverlayPlan;
 
 use super::machine_facts::Reporter;
 use super::news::{NetworkNews, named};
+use super::obstacles::Obstacles;
 use crate::path_failure::PathFailure;
 
 /// What is not as planned.
@@ -25,7 +26,7 @@ pub(super) struct Failed {
     /// Of tables.
     pub(super) balancing: Vec<String>,
     /// Rules of the host that drop what it should forward.
-    pub(super) host: Vec<String>,
+    pub(super) host: Obstacles,
     /// Published ports that programs of this machine have.
     pub(super) taken: Vec<String>,
     told: Arc<Mutex<Failures>>,
@@ -34,8 +35,8 @@ pub(super) struct Failed {
 impl Failed {
     /// Nothing yet. `told` is what was told last, for those who ask.
     pub(super) fn new(told: Arc<Mutex<Failures>>) -> Failed {
-        let [links, balancing, host, taken] = [const { Vec::new() }; 4];
-        Failed { links, balancing, host, taken, told }
+        let [links, balancing, taken] = [const { Vec::new() }; 3];
+        Failed { links, balancing, host: Obstacles::default(), taken, told }
     }
 
     /// Tells failures, and those of `resolvers`, when they begin, and when they are over.
@@ -45,7 +46,7 @@ impl Failed {
         paths: Vec<PathFailure>,
         (plan, reporter): (&OverlayPlan, &Reporter),
     ) {
-        let own = [&self.links, &self.balancing, &self.host, &self.taken, &resolvers];
+        let own = [&self.links, &self.balancing, self.host.found(), &self.taken, &resolvers];
         let now = Failures { own: own.into_iter().flatten().cloned().collect(), paths };
         let mut told = self.told.lock().expect("nothing panics while it holds this");
         for failure in now.own.iter().filter(|failure| !told.own.contains(failure)) {
