@@ -52,7 +52,7 @@ enum Command {
     Soak(soak::SoakArgs),
     /// Cut and heal a fleet again and again, and see that no slot loses its task: `--heals N` (50)
     Heal(heal::HealArgs),
-    /// Read limits back in a virtual machine with systemd and cgroup v2 alone (needs qemu; 5 minutes)
+    /// Check limits and networks in a virtual machine with Debian (needs qemu; 10 minutes)
     Vm,
     /// Take each listed rule out of a copy, and see that its test turns red: `[NAME…] [--check]`
     Mutants(mutants::MutantsArgs),

@@ -1,7 +1,8 @@
-//! A virtual machine with Debian, systemd and only cgroup v2, in which limits are read back.
+//! A virtual machine with Debian, systemd and only cgroup v2: limits are read back, and networks are
+//! tried on a distribution's kernel, beside its firewall and its network manager.
 //!
 //! debootstrap makes it once below `target/vm`, from the network. qemu boots it without any
-//! acceleration, so that it works wherever the two programs are: some four minutes. It is not part
+//! acceleration, so that it works wherever the two programs are: some ten minutes. It is not part
 //! of `cargo xtask test`. It must leave nothing running: the machine ends by itself, or together
 //! with this program.
 
@@ -15,10 +16,13 @@ use std::time::{Duration, Instant};
 
 /// Debian's name of the release that is booted.
 const SUITE: &str = "bookworm";
-const PACKAGES: &str =
-    "systemd,systemd-sysv,udev,dbus,busybox-static,kmod,initramfs-tools,linux-image-cloud-amd64";
-/// The script that runs in it.
+const PACKAGES: &str = "systemd,systemd-sysv,udev,dbus,busybox-static,kmod,initramfs-tools,procps,\
+                        linux-image-cloud-amd64,iproute2,nftables,iptables,ufw,tcpdump";
+/// What a container of the check runs, all by busybox.
+const PROGRAMS: [&str; 8] = ["sh", "sleep", "dd", "cat", "ping", "nslookup", "wget", "httpd"];
+/// The script that runs in it, and its part about networks.
 const CHECK: &str = include_str!("vm/check.sh");
+const CHECK_OVERLAY: &str = include_str!("vm/overlay.sh");
 const UNIT: &str = "[Unit]\nAfter=multi-user.target\n[Service]\nType=oneshot\n\
                     ExecStart=/usr/local/sbin/check\n[Install]\nWantedBy=graphical.target\n";
 /// No login on the console: it is used by the check.
@@ -26,7 +30,7 @@ const GETTY: &str = "etc/systemd/system/serial-getty@ttyS0.service";
 const CONFIG: &str =
     "fleet = \"vm\"\ndata_dir = \"/var/lib/edgectl\"\nlisten = \"127.0.0.1:7946\"\n";
 /// Three times the duration on two busy cores.
-const DEADLINE: Duration = Duration::from_secs(720);
+const DEADLINE: Duration = Duration::from_secs(1800);
 
 /// Boots it and checks, or says why it cannot.
 pub fn run() -> Result<()> {
@@ -54,10 +58,16 @@ pub fn run() -> Result<()> {
 /// A disk with everything that is needed; the system itself is kept from the last run.
 fn image(work: &Path) -> Result<()> {
     let root = work.join("root");
-    if !root.join("etc/debian_version").is_file() {
+    // Written when everything is there.
+    let (made, of) = (work.join("packages"), format!("{SUITE} {PACKAGES}"));
+    if fs::read_to_string(&made).ok().as_ref() != Some(&of) {
+        if root.exists() {
+            fs::remove_dir_all(&root)?;
+        }
         let include = format!("--include={PACKAGES}");
         let arguments = ["--variant=minbase", &include, SUITE];
         succeed(Command::new("debootstrap").args(arguments).arg(&root))?;
+        fs::write(&made, of)?;
     }
     let put = |name: &str, bytes: &[u8], mode: u32| -> Result<()> {
         use std::os::unix::fs::PermissionsExt;
@@ -70,6 +80,7 @@ fn image(work: &Path) -> Result<()> {
     put("usr/local/bin/edgectl", &fs::read(repo::root().join("target/debug/edgectl"))?, 0o755)?;
     succeed(Command::new("strip").arg(root.join("usr/local/bin/edgectl")))?;
     put("usr/local/sbin/check", CHECK.as_bytes(), 0o755)?;
+    put("usr/local/sbin/check-overlay", CHECK_OVERLAY.as_bytes(), 0o644)?;
     put("etc/systemd/system/edgectl.service", &unit, 0o644)?;
     put("etc/systemd/system/check.service", UNIT.as_bytes(), 0o644)?;
     put("etc/edgectl/edge.toml", CONFIG.as_bytes(), 0o644)?;
@@ -79,7 +90,8 @@ fn image(work: &Path) -> Result<()> {
     link("../check.service", &root.join(wants).join("check.service"))?;
     link("/dev/null", &root.join(GETTY))?;
     put("root/bb/bin/busybox", &fs::read(root.join("bin/busybox"))?, 0o755)?;
-    for name in ["sh", "sleep", "dd"] {
+    fs::create_dir_all(root.join("root/bb/tmp"))?;
+    for name in PROGRAMS {
         link("busybox", &root.join("root/bb/bin").join(name))?;
     }
     let (tar, content) = (root.join("root/root.tar"), root.join("root/bb"));

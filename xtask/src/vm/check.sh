@@ -39,5 +39,7 @@ dd if=/dev/zero of=/swap bs=1M count=300 status=none; chmod 600 /swap; mkswap -q
 create swap --restart-condition none --limit-memory 32m bb:1 dd if=/dev/zero of=/dev/null bs=200M count=1
 until_true 60 told swap "$oom"; say $? 0 "200 MB within 32 MB and 300 MB of swap"
 edgectl service rm free lim prog fork oom swap > /dev/null
+swapoff /swap; rm /swap
+. /usr/local/sbin/check-overlay
 echo "@@end $failed@@"
 systemctl poweroff
