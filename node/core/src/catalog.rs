@@ -64,14 +64,12 @@ pub struct Touched {
     pub nodes: bool,
     /// Services whose handovers changed: reconciled again, but not planned again.
     pub handovers: BTreeSet<ServiceId>,
-    /// Operators removed a node: its addresses are free.
-    pub evictions: bool,
     /// Services whose addresses changed, or the owner of whose name: nothing is planned again for
     /// them.
     pub named: BTreeSet<ServiceId>,
     /// Nodes that gave addresses which changed.
     pub givers: BTreeSet<NodeId>,
-    /// Networks on which blocks of a node changed.
+    /// Networks on which the blocks changed that a node holds.
     pub claims: BTreeSet<NetworkId>,
     /// Networks on which a service asks for another virtual address.
     pub asked: BTreeSet<NetworkId>,
@@ -82,7 +80,6 @@ impl Touched {
     pub fn add(&mut self, other: &Touched) {
         self.services.extend(&other.services);
         self.nodes |= other.nodes;
-        self.evictions |= other.evictions;
         self.handovers.extend(&other.handovers);
         self.named.extend(&other.named);
         self.givers.extend(&other.givers);
@@ -151,7 +148,7 @@ impl Catalog {
                 touched.nodes = true;
                 let id = NodeId(key.id);
                 let entry = read_node(replica, id);
-                touched.evictions |= self.networks.note_evicted(id, &entry);
+                self.networks.note_evicted(id, &entry, touched);
                 self.nodes.insert(id, entry);
             }
             Kind::NETWORK

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crdt_state::ServiceId;
+use crdt_state::{NetworkId, ServiceId};
 
 /// What changed since networks were last brought up to date.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,8 +11,8 @@ pub struct NetworkNews {
     pub everything: bool,
     /// The networks that this node takes part in may have changed, or peers.
     pub links: bool,
-    /// Blocks of nodes may have changed, and peers.
-    pub claims: bool,
+    /// The networks on which blocks of nodes changed.
+    pub claims: BTreeSet<NetworkId>,
     /// The services that may have changed: what they are, their tasks, or the addresses of these.
     pub services: BTreeSet<ServiceId>,
 }

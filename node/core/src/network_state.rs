@@ -84,7 +84,7 @@ impl NetworkState {
             // Tasks of a service that is gone may still have connections.
             outdated.extend(node.addressing().leases().services());
         }
-        if news.everything || news.links || news.claims {
+        if news.everything || news.links || !news.claims.is_empty() {
             outdated.extend(self.update_links(node, &mut change));
             let paths = node.path_plan(&self.links);
             if paths != self.paths {
@@ -92,9 +92,9 @@ impl NetworkState {
                 change.paths = Some(paths);
             }
         }
-        let concerned = match news.everything || news.claims {
+        let concerned = match news.everything {
             true => self.links.keys().copied().collect(),
-            false => BTreeSet::new(),
+            false => news.claims,
         };
         outdated.extend(self.settle_virtual_addresses(node, &outdated, concerned));
         for id in outdated {

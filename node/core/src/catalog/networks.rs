@@ -128,11 +128,14 @@ impl NetworkCatalog {
         }
     }
 
-    /// Notes whether operators removed a node. Returns whether that is news.
-    pub(super) fn note_evicted(&mut self, node: NodeId, entry: &NodeEntry) -> bool {
-        match entry.evicted {
+    /// Notes whether operators removed a node: then it holds nothing any more.
+    pub(super) fn note_evicted(&mut self, node: NodeId, entry: &NodeEntry, touched: &mut Touched) {
+        let is_news = match entry.evicted {
             true => self.evicted.insert(node),
             false => self.evicted.remove(&node),
+        };
+        if let Some(said) = self.claims.get(&node).filter(|_| is_news) {
+            touched.claims.extend(said.blocks.keys());
         }
     }
 

@@ -58,14 +58,11 @@ impl Node {
         let news = &mut self.network_news;
         // Who is a member, and which end of a tunnel it has.
         news.links |= touched.nodes;
-        news.claims |= touched.evictions;
+        news.claims.extend(&touched.claims);
         match kind {
             // Names of nodes are parts of host names.
             Kind::NODE | Kind::NETWORK => news.everything = true,
-            Kind::NODE_NETWORKS => news.claims = true,
             Kind::SERVICE | Kind::TASK | Kind::ADDRESSES => {
-                // A service decides by which networks ports are published.
-                news.links |= kind == Kind::SERVICE;
                 news.services.extend(touched.services.union(&touched.named));
             }
             _ => {}
