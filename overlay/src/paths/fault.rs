@@ -219,7 +219,7 @@ mod tests {
     fn a_detour_is_a_fault_where_it_does_not_answer_or_one_end_has_none() {
         let given_up = PathFindings { given_up: all(&[2, 4, 9]), ..PathFindings::default() };
         let no_tunnel = (node(4), PathFault::NoTunnelThere, vec![PLAIN]);
-        assert_eq!(faults(&given_up), [no_tunnel.clone()]);
+        assert_eq!(faults(&given_up), std::slice::from_ref(&no_tunnel));
         let silent = PathFindings { silent: in_tunnel(2), ..given_up.clone() };
         let lost = (node(2), PathFault::Silent, vec![PLAIN, ENCRYPTED]);
         assert_eq!(faults(&silent), [lost, no_tunnel]);
@@ -265,7 +265,7 @@ mod tests {
             let told = fault.sentence("n2", " (for 3 min)");
             let advice = ["edgectl net check", "UDP 7947 is open"];
             assert!(told.contains("node n2 ") && told.contains(" (for 3 min)"), "{told}");
-            assert!(advice.iter().any(|advice| told.ends_with(advice) || told.contains(advice)));
+            assert!(advice.iter().any(|advice| told.contains(advice)));
             assert!(fault.is_like(fault));
         }
     }
