@@ -123,7 +123,7 @@ fn filter(fleet: &Fleet, rule: &str) {
         |hook: &str| format!("chain {hook} {{ type filter hook {hook} priority 0; {rule}; }}");
     let (input, output) = (chain("input"), chain("output"));
     let rules = format!(
-        "table inet {TABLE} {{}}; delete table inet {TABLE}; table inet {TABLE} {{ {input} {output} }}"
+        "table inet {TABLE} {{}}; delete table inet {TABLE}; table inet {TABLE} {{ {input}; {output}; }}"
     );
     run_in(&fleet.host(1), &["nft", &rules]);
 }
@@ -140,7 +140,7 @@ fn path(fleet: &Fleet) -> String {
 
 fn failures(fleet: &Fleet, network: &str) -> String {
     let format = "{{range .Edge.Failures}}{{.}}\n{{end}}";
-    fleet.edgectl(1, &["network", "inspect", "--format", format, network])
+    fleet.edgectl(1, &["network", "inspect", "--format", format, network]).trim().to_owned()
 }
 
 fn why(fleet: &Fleet, what: &str) -> String {

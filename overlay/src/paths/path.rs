@@ -158,9 +158,10 @@ impl Path {
         (self.lost_in_row, self.is_lossy) = (0, false);
     }
 
+    /// Probes at once. What was lost counts on: who asks again and again must not keep the path from
+    /// being given up.
     pub fn check(&mut self, now_us: u64) {
         self.is_checking = true;
-        self.lost_in_row = 0;
         (self.small, self.search, self.try_us) = (None, None, None);
         (self.small_due_us, self.size_due_us) = (Some(now_us), Some(now_us));
     }

@@ -285,6 +285,18 @@ fn a_silent_path_is_given_up_some_seconds_later_and_taken_back_after_answers_in_
 }
 
 #[test]
+fn a_silent_path_is_given_up_also_while_somebody_checks_it_again_and_again() {
+    let mut world = World::new([PEER]);
+    world.run(100);
+    world.passes.clear();
+    for _ in 0..5 {
+        world.paths.check(world.now_us);
+        world.run_until(60, |paths| !paths.is_checking());
+    }
+    assert_eq!(world.paths.given_up(), [PEER].into());
+}
+
+#[test]
 fn a_path_that_was_given_up_in_an_earlier_life_stays_so_until_it_answers() {
     let mut world = World::new([]);
     world.paths.remember_given_up([PEER, node(1)].into());
