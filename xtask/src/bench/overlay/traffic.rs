@@ -9,7 +9,7 @@ use super::shop::{IDLE, Shop};
 use crate::bench::figures::median;
 use crate::fleet::place::{Place, Running};
 use crate::load::connections::Connections;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::Value;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -190,8 +190,11 @@ fn throughput_once(way: &Way) -> Result<f64> {
         match way.from.run(&words) {
             Ok(said) => {
                 let said: Value = serde_json::from_str(&said).context("iperf3 printed no JSON")?;
-                let bits = said["end"]["sum_received"]["bits_per_second"].as_f64();
-                return Ok(bits.context("iperf3 received nothing")? / 1e9);
+                if let Some(bits) = said["end"]["sum_received"]["bits_per_second"].as_f64() {
+                    return Ok(bits / 1e9);
+                }
+                // With JSON it ends well also when nobody listens yet.
+                last = Some(anyhow!("iperf3: {}", said["error"]));
             }
             Err(error) => last = Some(error),
         }
