@@ -5,6 +5,7 @@
 //! gives the block up. The block of a node that is absent stays its own.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use crdt_state::network::{Block, NodeNetworks};
 use crdt_state::{NetworkId, NodeId};
@@ -43,18 +44,37 @@ pub fn choose(
     let count = division.claimable();
     let start = hash("edgectl network block 1", &[&network.0, &node.0]) % count.max(1);
     let candidates = (0..count).map(|step| division.block((start + step) % count));
-    let is_free = |block: &IpNet| {
-        division.is_usable(block)
-            && !claimed.iter().any(|other| overlap(other, block))
-            && !is_taken(block)
-    };
+    let claimed = Claimed::of(claimed);
+    let is_free =
+        |block: &IpNet| division.is_usable(block) && !claimed.meets(block) && !is_taken(block);
     // At most so many blocks are taken: the search ends long before the last of 2^32 blocks.
     candidates.into_iter().find(is_free)
+}
+
+/// The first and the last address of what is claimed, in order, without overlaps. On a full network
+/// there are thousands of blocks, and each is compared with all.
+struct Claimed(Vec<(IpAddr, IpAddr)>);
+
+impl Claimed {
+    fn of(blocks: &[IpNet]) -> Claimed {
+        let mut ends: Vec<_> = blocks.iter().map(|net| (net.network(), net.broadcast())).collect();
+        ends.sort_unstable();
+        // Of two subnets that meet one contains the other, and it comes first.
+        ends.dedup_by(|later, earlier| later.0 <= earlier.1 && later.1 <= earlier.1);
+        Claimed(ends)
+    }
+
+    fn meets(&self, block: &IpNet) -> bool {
+        let behind = self.0.partition_point(|(first, _)| *first <= block.broadcast());
+        behind > 0 && self.0[behind - 1].1 >= block.network()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use crdt_state::network::AddressRange;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::pool::default_gateway;
@@ -100,5 +120,21 @@ mod tests {
         let claims = [(node(1), claim(9)), (node(2), claim(4))];
         assert_eq!(lost_by(&claims, node(2)), []);
         assert_eq!(lost_by(&claims, node(1)), [claim(9)]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_claimed_meets_what_overlaps_it(
+            nets in vec((0..32_u8, 27..=32_u8), 0..8),
+            other in (0..32_u8, 27..=32_u8),
+        ) {
+            let net = |(last, len): (u8, u8)| {
+                IpNet::new([10, 0, 0, last].into(), len).expect("a length").trunc()
+            };
+            let nets: Vec<IpNet> = nets.into_iter().map(net).chain(["fd00::/8".parse().expect("one")]).collect();
+            let other = net(other);
+            let naive = nets.iter().any(|one| overlap(one, &other));
+            prop_assert_eq!(Claimed::of(&nets).meets(&other), naive);
+        }
     }
 }

@@ -19,11 +19,11 @@ use super::super::{LiveTask, NetworkFacts};
 use super::*;
 use crate::event::Event;
 
-/// Two small networks, each with a subnet that it moves to, and one with blocks.
+/// Two small networks and one with blocks, each with a subnet that it moves to.
 const SUBNETS: [[&str; 2]; 3] = [
     ["10.0.0.0/29", "10.0.1.0/29"],
     ["10.1.0.0/28", "10.1.1.0/30"],
-    ["10.128.0.0/12", "10.144.0.0/12"],
+    ["10.128.0.0/12", "10.144.0.0/20"],
 ];
 
 #[derive(Debug, Clone)]
@@ -246,4 +246,36 @@ proptest! {
         }
         prop_assert_eq!(&some.events, &all.events);
     }
+}
+
+/// A block is not given back when one of its addresses is free again, so no record tells of it.
+#[test]
+fn who_lacks_an_address_gets_that_of_another_services_task() {
+    let (mut side, mut other) = (Side::new(Looks::AtWhatIsOutdated), replica(2));
+    let (network, subnet) = (2, 1);
+    let division = Division::of(&ranges(network, subnet)[0]);
+    let theirs =
+        (1..division.claimable()).map(|at| Block { subnet: division.block(at), claimed: 1 });
+    let blocks = BTreeMap::from([(network_id(network), theirs.collect())]);
+    let said = NodeNetworks { blocks, ..NodeNetworks::default() };
+    other.put_owned(RecordKey::node_networks(other.me()), &said, 0);
+    let claimed = Fact::Claimed { network, at: Vec::new(), claimed: 1 };
+    let of = |number| Fact::Service { number, on: 1 << network, ports: 0, address: 0 };
+    let live = |service, slot| Fact::Live { service, slot, attempt: 1, has_begun: false };
+    let mut facts = vec![Fact::Network { number: network, subnet }, claimed, of(0), of(1)];
+    facts.push(live(1, 200));
+    facts.extend((0..6).map(|slot| live(0, slot)));
+    for fact in &facts {
+        side.hear(fact, &other);
+        side.settle();
+    }
+    let lacking = |side: &Side| {
+        let leases = side.addressing.leases.of(service_id(0));
+        leases.filter(|(_, lease)| lease.interfaces[0].addresses.is_empty()).count()
+    };
+    let before = lacking(&side);
+    assert!(before > 0, "the network is full");
+    side.hear(&Fact::Ended { service: 1, slot: 200 }, &other);
+    side.settle();
+    assert_eq!(lacking(&side), before - 1);
 }
