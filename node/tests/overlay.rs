@@ -1,6 +1,8 @@
 //! Containers of one network on three nodes: names, virtual addresses and published ports, while
 //! agents die and links are cut. As root only.
 
+#[path = "overlay/interfaces.rs"]
+mod interfaces;
 #[path = "lab/test_lab.rs"]
 mod test_lab;
 

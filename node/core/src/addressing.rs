@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crdt_state::interface::TaskInterface;
+use crdt_state::interface::{Setting, TaskInterface};
 use crdt_state::network::{Block, NodeTunnel, PickedPorts};
 use crdt_state::replica::Replica;
 use crdt_state::service::Service;
@@ -101,6 +101,8 @@ pub struct Leased {
     pub addresses: Vec<IpAddr>,
     /// Does the default route lead here?
     pub is_default: bool,
+    /// Settings of the kernel for the interface.
+    pub settings: Vec<Setting>,
 }
 
 /// The addresses that one node has given.
@@ -174,6 +176,7 @@ impl Addressing {
                     .unwrap_or(&interface.addresses)
                     .clone(),
                 is_default: interface.is_default,
+                settings: interface.settings.clone(),
             });
             let interfaces = interfaces.collect();
             let lease =
@@ -314,8 +317,8 @@ impl Addressing {
             let network = attachment.network;
             let Some(settled) = catalog.networks.settled.get(&network) else { continue };
             let before = held.iter().find(|leased| leased.network == network);
-            let names = held.iter().chain(&interfaces).map(|leased| leased.name.as_str());
-            let name = before.map_or_else(|| free_name(names.collect()), |b| b.name.clone());
+            let name = interfaces::name(service, network, &held, &interfaces);
+            let settings = interfaces::options(attachment).settings_of(&name);
             let kept = before.map(|before| before.addresses.as_slice()).unwrap_or_default();
             let addresses = settled.ranges.iter().filter_map(|range| {
                 let division = Division::of(range);
@@ -327,7 +330,7 @@ impl Addressing {
             });
             let addresses = addresses.collect();
             let is_default = way_out == Some(network);
-            interfaces.push(Leased { network, name, addresses, is_default });
+            interfaces.push(Leased { network, name, addresses, is_default, settings });
         }
         let (service, slot) = (live.service, live.slot);
         let lease = Lease { service, slot, interfaces, is_withdrawn };
@@ -388,10 +391,4 @@ impl Addressing {
 /// Does the service have networks, and tasks that can be on them?
 pub fn is_on_networks(service: &Service) -> bool {
     !service.networks.is_empty() && service.template.runtime == Runtime::Container
-}
-
-/// The first name `eth0`, `eth1` … that is not among these.
-fn free_name(taken: Vec<&str>) -> String {
-    let mut names = (0..).map(|number| format!("eth{number}"));
-    names.find(|name| !taken.contains(&name.as_str())).expect("there are enough numbers")
 }

@@ -25,6 +25,9 @@ pub enum BadSpec {
     /// A field that this version does not support.
     #[error("{0} is not supported yet; leave it out")]
     NotYet(String),
+    /// An option of a network that no interface has.
+    #[error(transparent)]
+    Interface(crdt_state::interface::BadOption),
     /// A word that the field does not accept.
     #[error("{field}: `{value}` is none of {allowed}")]
     BadWord {

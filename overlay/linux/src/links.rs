@@ -322,6 +322,11 @@ pub(crate) fn hold_task(
         }
     }
     space.hold(&wanted, &Scope::Links(&links), &[], Subject::Task(run), applied);
+    for interface in interfaces.iter().filter(|interface| !interface.settings.is_empty()) {
+        let own = Subject::Interface(interface.network, run);
+        let written = space.namespace.enter(|| sysctl::apply_to_interface(&interface.settings));
+        applied.note(own, "write its settings", written);
+    }
 }
 
 /// The first thing that failed.

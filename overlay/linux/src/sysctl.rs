@@ -5,6 +5,8 @@
 
 use std::{fs, io};
 
+use crdt_state::interface;
+
 /// A setting: its path below `/proc/sys/net`, and its value.
 pub type Setting = (&'static str, &'static str);
 
@@ -45,20 +47,43 @@ pub fn apply(settings: &[Setting]) -> io::Result<usize> {
     Ok(changes)
 }
 
+/// Writes what differs of an operator's settings, and counts it. The kernel shows some of them in
+/// other words, with tabs between numbers, or not at all before they were written.
+pub fn apply_to_interface(settings: &[interface::Setting]) -> io::Result<usize> {
+    let mut changes = 0;
+    for interface::Setting { path, value } in settings {
+        let held = read(path).unwrap_or_default();
+        if !held.split_whitespace().eq(value.split_whitespace()) {
+            write(path, value)?;
+            changes += 1;
+        }
+    }
+    Ok(changes)
+}
+
 /// Writes one setting if it differs.
 pub fn set(name: &str, value: &str) -> io::Result<bool> {
-    let path = path(name);
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{path}: {error}"));
-    if fs::read_to_string(&path).map_err(named)?.trim() == value {
+    if read(name)? == value {
         return Ok(false);
     }
-    fs::write(&path, value).map_err(named)?;
+    write(name, value)?;
     Ok(true)
+}
+
+fn write(name: &str, value: &str) -> io::Result<()> {
+    let path = path(name);
+    fs::write(&path, value).map_err(|error| named(&path, &error))
 }
 
 /// Reads one setting.
 pub fn read(name: &str) -> io::Result<String> {
-    Ok(fs::read_to_string(path(name))?.trim().into())
+    let path = path(name);
+    let read = fs::read_to_string(&path).map_err(|error| named(&path, &error))?;
+    Ok(read.trim().into())
+}
+
+fn named(path: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{path}: {error}"))
 }
 
 fn path(name: &str) -> String {

@@ -256,6 +256,7 @@ mod tests {
             gateways: vec![ip("10.9.0.1"), ip("fd09::1")],
             subnets: vec!["10.9.0.0/16".parse().unwrap(), "fd09::/48".parse().unwrap()],
             is_default: true,
+            settings: Vec::new(),
         }
     }
 

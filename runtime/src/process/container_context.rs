@@ -168,6 +168,7 @@ mod tests {
             gateways: Vec::new(),
             subnets: Vec::new(),
             is_default: true,
+            settings: Vec::new(),
         };
         TaskStart {
             run: Run { task: TaskId([7; 16]), attempt: 1 },

@@ -75,6 +75,7 @@ mod tests {
             gateways: Vec::new(),
             subnets: vec![subnet.parse().expect("a subnet")],
             is_default,
+            settings: Vec::new(),
         }
     }
 

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crdt_state::NetworkId;
-use crdt_state::interface::TaskInterface;
+use crdt_state::interface::{InterfaceOptions, TaskInterface};
+use crdt_state::network::Attachment;
 use crdt_state::service::Service;
 use ipnet::{IpNet, Ipv4Net};
 
@@ -97,7 +98,36 @@ fn interface(leased: &Leased, networks: &NetworkCatalog) -> Result<TaskInterface
         gateways: settled.ranges.iter().map(|range| range.gateway).collect(),
         subnets,
         is_default: leased.is_default,
+        settings: leased.settings.clone(),
     })
+}
+
+/// The options of a service's interfaces on a network. What is no option was refused when it was
+/// typed.
+pub fn options(attachment: &Attachment) -> InterfaceOptions {
+    InterfaceOptions::read(&attachment.options).unwrap_or_default()
+}
+
+/// The name of a task's interface on a network of its service: the one that the operator asks for;
+/// else the one that it has, or the first `eth0`, `eth1` … that no other interface has or is to
+/// have.
+pub fn name(service: &Service, network: NetworkId, held: &[Leased], given: &[Leased]) -> String {
+    let asked = |attachment: &Attachment| options(attachment).name;
+    let (own, others): (Vec<_>, Vec<_>) =
+        service.networks.iter().partition(|attachment| attachment.network == network);
+    if let Some(name) = own.into_iter().find_map(asked) {
+        return name;
+    }
+    let others: Vec<String> = others.into_iter().filter_map(asked).collect();
+    let has = |leased: &&Leased| leased.network == network && !others.contains(&leased.name);
+    if let Some(has) = held.iter().find(has) {
+        return has.name.clone();
+    }
+    let is_taken = |name: &String| {
+        held.iter().chain(given).any(|leased| leased.name == *name) || others.contains(name)
+    };
+    let mut names = (0..).map(|number| format!("eth{number}"));
+    names.find(|name| !is_taken(name)).expect("there are enough numbers")
 }
 
 /// Docker's rule, on which tools count: `02:42` and the IPv4 address. Without one, `02:43` and the

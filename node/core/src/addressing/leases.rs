@@ -160,6 +160,7 @@ mod tests {
             name: "eth0".to_owned(),
             addresses: vec![ip(*number)],
             is_default: false,
+            settings: Vec::new(),
         });
         let (slot, interfaces) = (Slot::Number(1), interfaces.collect());
         Lease { service: SERVICE, slot, interfaces, is_withdrawn: false }

@@ -180,12 +180,6 @@ fn what_is_not_supported_is_refused_by_name() {
         (r#"{"Mode": {"ReplicatedJob": {}}}"#.to_owned(), "ReplicatedJob"),
         (r#"{"UpdateConfig": {"FailureAction": "rollback"}}"#.to_owned(), "rollback"),
         (
-            r#"{"TaskTemplate": {"Networks": [{"Target": "none", "DriverOpts": {"a": "b"}}],
-                "ContainerSpec": {"Image": "a"}}}"#
-                .to_owned(),
-            "Networks.DriverOpts.a",
-        ),
-        (
             r#"{"TaskTemplate": {"Resources": {"Limits": {"SwapBytes": 1}}}}"#.to_owned(),
             "TaskTemplate.Resources.Limits.SwapBytes",
         ),
@@ -217,6 +211,8 @@ fn ports_and_networks_that_cannot_go_together_are_refused_with_what_to_type() {
         (r#"{"Target": "none"}"#, mesh, "mode=host"),
         (on.as_str(), &format!(r#""Mode": "dnsrr", {mesh}"#), "needs the mode vip"),
         (on.as_str(), r#""Mode": "sticky""#, "vip, dnsrr"),
+        (r#"{"Target": "none", "DriverOpts": {"a": "b"}}"#, "", "no interface of its own"),
+        (&format!(r#"{{"Target": "{network}", "DriverOpts": {{"a": "b"}}}}"#), "", "ifname=lan0"),
         (on.as_str(), r#""Ports": [{"TargetPort": 0}]"#, "1 to 65535"),
         (
             on.as_str(),

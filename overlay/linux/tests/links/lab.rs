@@ -238,6 +238,7 @@ pub fn interface(node: u8, task: u8) -> TaskInterface {
         gateways: gateways(),
         subnets: vec!["10.9.0.0/16".parse().unwrap(), "fd09::/48".parse().unwrap()],
         is_default: true,
+        settings: Vec::new(),
     }
 }
 

@@ -2,7 +2,10 @@
 //!
 //! Networks are named by their ids here: names are looked up before, where the fleet is known.
 
+use std::collections::BTreeSet;
+
 use crdt_state::NetworkId;
+use crdt_state::interface::InterfaceOptions;
 use crdt_state::network::{Attachment, Attachments};
 use crdt_state::spec::{Endpoint, NetworkMode};
 
@@ -29,6 +32,7 @@ pub(super) fn accept(task: &TaskSpec) -> Result<Networks, BadSpec> {
             return Err(bad_value("Networks.Target", &attachment.network.to_string(), hint));
         }
     }
+    check_interfaces(&attachments)?;
     Ok(Networks { attachments, mode })
 }
 
@@ -44,9 +48,13 @@ pub(super) fn accept_mode_of(sent: &[NetworkAttachment]) -> Result<NetworkMode, 
                 format!("the network `{}` has no names; leave the alias out", builtin.target);
             return Err(bad_value("Networks.Aliases", alias, &hint));
         }
-    }
-    if let Some(option) = sent.iter().find_map(|one| one.driver_opts.keys().next()) {
-        return Err(BadSpec::NotYet(format!("Networks.DriverOpts.{option}")));
+        if let Some(option) = builtin.driver_opts.keys().next() {
+            let hint = format!(
+                "on the network `{}` a task has no interface of its own; leave the option out",
+                builtin.target
+            );
+            return Err(bad_value("Networks.DriverOpts", option, &hint));
+        }
     }
     Ok(if first.target == "host" { NetworkMode::Host } else { NetworkMode::None })
 }
@@ -59,6 +67,19 @@ fn accept_attachment(sent: &NetworkAttachment) -> Result<Attachment, BadSpec> {
         return Err(bad_value("Networks.Aliases", alias, hint));
     }
     Ok(Attachment { network, aliases: sent.aliases.clone(), options: sent.driver_opts.clone() })
+}
+
+/// Are the options of all interfaces known ones, and their names different?
+fn check_interfaces(attachments: &Attachments) -> Result<(), BadSpec> {
+    let mut names = BTreeSet::new();
+    for attachment in attachments {
+        let options = InterfaceOptions::read(&attachment.options).map_err(BadSpec::Interface)?;
+        if let Some(name) = options.name.filter(|name| !names.insert(name.clone())) {
+            let hint = "two interfaces of a task cannot have one name; give another one";
+            return Err(bad_value("Networks.DriverOpts", &name, hint));
+        }
+    }
+    Ok(())
 }
 
 /// Reads the mode of the endpoint: do names lead to the tasks?
