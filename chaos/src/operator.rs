@@ -277,7 +277,8 @@ impl Operator {
 
     fn placement(&mut self) -> Placement {
         let zone = *self.dice.pick(&ZONES);
-        let constraints = match self.dice.below(8) {
+        let kind = self.dice.below(8);
+        let constraints = match kind {
             0 => vec![format!("node.labels.zone=={zone}")],
             1 => vec![format!("node.labels.zone!={zone}")],
             2 => vec!["engine.labels.site == even".to_owned()],
@@ -285,6 +286,14 @@ impl Operator {
         };
         Placement {
             constraints,
+            preferences: match kind {
+                3 => vec!["spread=node.labels.zone".to_owned()],
+                4 => vec![
+                    "spread=engine.labels.site".to_owned(),
+                    "spread=node.labels.zone".to_owned(),
+                ],
+                _ => Vec::new(),
+            },
             max_per_node: *self.dice.pick(&[0, 0, 0, 1, 2]),
             priority: 0,
             ..Placement::default()

@@ -7,8 +7,6 @@
 //! records alike. Every value that an edit accepts must fit, so a limit may be raised and never
 //! lowered.
 
-use std::collections::BTreeMap;
-
 use serde::de::DeserializeOwned;
 
 use crate::condition::NodeConditions;
@@ -22,14 +20,17 @@ use crate::node::{Availability, NodeDescription};
 use crate::previous::Previous;
 use crate::record::{OwnedRecord, Record, SharedRecord};
 use crate::spec::{
-    Container, Endpoint, Facet, HealthCheck, Labels, Life, MountSource, Placement, Resources,
-    RestartPolicy, Scale, Template, UpdatePolicy,
+    Container, Endpoint, Facet, HealthCheck, Labels, Life, MountSource, Placement, RestartPolicy,
+    Scale, Template, UpdatePolicy,
 };
 use crate::task::{Slot, TaskRecord};
 use crate::volume::{GivenUp, NodeVolumes};
 use crate::wire;
 
 mod networks;
+mod placement;
+
+pub use placement::PREFERENCES_MAX;
 
 /// The most replicas of one service, and the highest number of a slot: the planner's budget is
 /// 100,000 tasks.
@@ -277,19 +278,6 @@ impl Bounded for RestartPolicy {
     }
 }
 
-impl Bounded for Resources {
-    fn check(&self) -> Result<(), Unfit> {
-        number("the amount of processors", self.nano_cpus, AMOUNT_MAX)?;
-        number("the amount of memory", self.memory_bytes, AMOUNT_MAX)?;
-        number("the number of processes", self.pids, AMOUNT_MAX)?;
-        amounts(&self.generic)
-    }
-}
-
-fn amounts(generic: &BTreeMap<String, u64>) -> Result<(), Unfit> {
-    generic.values().try_for_each(|amount| number("a generic resource", *amount, AMOUNT_MAX))
-}
-
 impl Bounded for Container {
     fn check(&self) -> Result<(), Unfit> {
         if !(-1_000..=1_000).contains(&self.oom_score_adj) {
@@ -316,13 +304,6 @@ impl Bounded for Scale {
             }
             Scale::Global => Ok(()),
         }
-    }
-}
-
-/// The planner checks constraints, and reports a constraint that it cannot parse.
-impl Bounded for Placement {
-    fn check(&self) -> Result<(), Unfit> {
-        Ok(())
     }
 }
 

@@ -5,13 +5,13 @@
 mod world;
 
 use crdt_state::limits::{
-    ATTEMPTS_MAX, DURATION_MS_MAX, MESSAGE_BYTES_MAX, REPLICAS_MAX, TASKS_MAX,
+    ATTEMPTS_MAX, DURATION_MS_MAX, MESSAGE_BYTES_MAX, PREFERENCES_MAX, REPLICAS_MAX, TASKS_MAX,
 };
 use crdt_state::node::NodeDescription;
 use crdt_state::read::{NodeView, volumes_of};
 use crdt_state::spec::{
-    Container, Endpoint, Facet, HealthCheck, Labels, Life, Mount, MountSource, PublishedPort,
-    Resources, RestartPolicy, Scale, Template, UpdatePolicy,
+    Container, Endpoint, Facet, HealthCheck, Labels, Life, Mount, MountSource, Placement,
+    PublishedPort, Resources, RestartPolicy, Scale, Template, UpdatePolicy,
 };
 use crdt_state::task::{Attempt, Slot, TaskRecord, TaskStatus};
 use crdt_state::volume::{NodeVolumes, VolumeFact};
@@ -65,6 +65,9 @@ fn a_service_beyond_a_limit_is_read_by_nobody_and_passed_on() {
         poison_facet("the scale", Facet::SCALE, &Scale::Replicated { replicas });
     }
     poison_facet("a scale of nowhere", Facet::SCALE, &("not", "a scale"));
+    let preferences = vec!["spread=node.labels.zone".to_owned(); PREFERENCES_MAX + 1];
+    let placement = Placement { preferences, ..Placement::default() };
+    poison_facet("the preferences", Facet::PLACEMENT, &placement);
     let beyond = DURATION_MS_MAX + 1;
     poison_template("the grace", |t| t.stop_grace_ms = u64::MAX);
     poison_template("the grace, just", |t| t.stop_grace_ms = beyond);

@@ -73,11 +73,11 @@ impl From<node_core::Refusal> for Failure {
             | Refusal::NoPortLeft { .. }
             | Refusal::OutOfSequence { .. }
             | Refusal::NodeReachable { .. } => Failure::Conflict(message),
-            Refusal::NotYet(_) => Failure::NotYet(message),
             Refusal::Network(bad) => of_network(&bad, message),
             Refusal::HasLeft => Failure::Unavailable(message),
             Refusal::BadName(_)
             | Refusal::BadConstraint(_)
+            | Refusal::BadPreference(_)
             | Refusal::BadPlaceholder(_)
             | Refusal::NothingToRun
             | Refusal::TooManyReplicas(_)

@@ -106,11 +106,6 @@ const FLAGS: &[(&str, &str, &str)] = &[
     ("--config", "configs are not there yet", "--mount type=bind of a file that each node has"),
     ("--secret", "secrets are not there yet", "--mount type=bind of a file that each node has"),
     (
-        "--placement-pref",
-        "preferences are not there yet: tasks are spread evenly over the nodes that fit",
-        "--constraint, or --replicas-max-per-node",
-    ),
-    (
         "--rollback",
         "a rollback is not there yet: an update that fails is held",
         "edgectl service update with what it was before, for example --image NAME:OLD",
@@ -222,7 +217,6 @@ mod tests {
             (&["network", "connect", "back", "web"], "service update --network-add NETWORK"),
             (&["run", "nginx"], "edgectl service create --name"),
             (&["-H", "/s", "node", "promote", "n1"], "every node is equal"),
-            (&["service", "create", "--placement-pref", "spread=x", "nginx"], "are not there yet"),
             (&["service", "create", "--secret=x", "nginx"], "secrets are not there yet"),
             (&["service", "update", "--rollback", "web"], "an update that fails is held"),
             (&["service", "update", "--rollback-monitor", "5s", "web"], "no --rollback-monitor"),

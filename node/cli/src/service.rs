@@ -10,6 +10,7 @@ mod lists;
 mod logs;
 mod ls;
 mod networks;
+mod placement;
 mod ps;
 mod rename;
 mod replace;

@@ -18,7 +18,7 @@ mod port;
 pub use address::{Reserved, address, domain, extra_host, ip, reserved, subnet};
 pub use amount::{bytes, cpus, show_bytes, show_cpus};
 pub use attachment::attachment;
-pub use constraint::constraint;
+pub use constraint::{constraint, preference};
 pub use duration::{duration, show_duration};
 pub use kernel::{
     SecurityOption, capability, device, oom_score_adj, security_option, signal, sysctl, ulimit,

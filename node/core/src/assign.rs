@@ -1,9 +1,11 @@
 //! Assignment of a replicated service: keep what is held within the shares, assign the rest. The
-//! assignment is rendezvous hashing with a bound on the load. A slot's first choice comes from an
-//! assignment in rounds that ignores all holders. If that node has no room, the slot goes to the
+//! assignment is rendezvous hashing with a bound on the load of each node, and with preferences on that
+//! of each group of nodes. A slot's first choice comes from an assignment in rounds that ignores all
+//! holders. If that node has no room, the slot goes to the
 //! node with room that has the highest score.
 
 mod bound;
+mod rounds;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,11 +14,12 @@ use crdt_state::NodeId;
 use crdt_state::task::Slot;
 
 use crate::filter;
+use crate::groups::Groups;
 use crate::ledger::Ledger;
 use crate::plan::{Placed, ServicePlan};
+use crate::quota::Quotas;
 use crate::reason::{Choice, NodeReason, Unplaced};
 use crate::score::{self, Part};
-use crate::share::{Shares, share};
 use crate::view::{Holder, NodeView, ServiceView, Standing, View};
 
 /// Plans slots 1 to `replicas`.
@@ -30,43 +33,29 @@ pub fn replicated(
         return bound::replicated(view, service, replicas, ledger);
     }
     let mut plan = ServicePlan::default();
-    let mut eligible = Vec::new();
-    let mut capacities = Vec::new();
-    let mut keepers = Keepers::default();
-    let last_resort = is_last_resort(view, service, ledger);
-    for node in view.nodes.values() {
-        let excluded = filter::exclusion(node, service);
-        match excluded.filter(|reason| !(last_resort && matches!(reason, NodeReason::Unable(_)))) {
-            Some(reason) => {
-                keepers.note(node.id, &reason);
-                plan.excluded.insert(node.id, reason);
-            }
-            None => {
-                let (capacity, reason) = ledger.capacity(node, service);
-                if let (0, Some(reason)) = (capacity, reason) {
-                    plan.excluded.insert(node.id, reason);
-                } else {
-                    eligible.push(node.id);
-                    capacities.push(capacity);
-                }
-            }
-        }
-    }
+    let Fitting { nodes, capacities, keepers } = Fitting::of(view, service, ledger, &mut plan);
+    let eligible: Vec<NodeId> = nodes.iter().map(|node| node.id).collect();
+    let groups = Groups::new(&service.preferences, &nodes);
     let held = best_first(service, replicas, |holder| {
         keepers.keeps(holder) || eligible.binary_search(&holder.node).is_ok()
     });
     let kept = keepers.kept(&held);
+    let mut loads = vec![0; groups.len()];
     for (slot, node) in &kept {
         plan.slots.insert(*slot, Placed::On(*node, Choice::Held));
+        groups.outwards(groups.nearest(&view.nodes[node])).for_each(|group| loads[group] += 1);
     }
     let slots = replicas - u32::try_from(kept.len()).expect("at most one per slot");
-    let mut assigner = Assigner::new(service, &eligible, share(slots, &capacities));
+    let quotas = Quotas::new(slots, &groups, &capacities, &loads);
+    let mut assigner = Assigner::new(service, &eligible, quotas);
     assigner.keep(&held, &mut plan);
     let best: BTreeMap<Slot, NodeId> = held.iter().rev().map(|h| (h.slot, h.node)).collect();
     let open: Vec<Slot> =
         (1..=replicas).map(Slot::Number).filter(|slot| !plan.slots.contains_key(slot)).collect();
     let first_choices = match open.last() {
-        Some(Slot::Number(last)) => first_choices(service, &eligible, *last, &capacities),
+        Some(Slot::Number(last)) => {
+            rounds::first_choices(service, &eligible, &groups, &capacities, *last)
+        }
         _ => Vec::new(),
     };
     for slot in open {
@@ -84,6 +73,48 @@ pub fn replicated(
         plan.slots.insert(slot, placed);
     }
     plan
+}
+
+/// The nodes that may take slots, in the order of their ids.
+struct Fitting<'a> {
+    nodes: Vec<&'a NodeView>,
+    capacities: Vec<u32>,
+    keepers: Keepers,
+}
+
+impl<'a> Fitting<'a> {
+    /// Writes into the plan why the others may not.
+    fn of(
+        view: &'a View,
+        service: &ServiceView,
+        ledger: &Ledger,
+        plan: &mut ServicePlan,
+    ) -> Fitting<'a> {
+        let mut fitting =
+            Fitting { nodes: Vec::new(), capacities: Vec::new(), keepers: Keepers::default() };
+        let last_resort = is_last_resort(view, service, ledger);
+        for node in view.nodes.values() {
+            let excluded = filter::exclusion(node, service);
+            match excluded
+                .filter(|reason| !(last_resort && matches!(reason, NodeReason::Unable(_))))
+            {
+                Some(reason) => {
+                    fitting.keepers.note(node.id, &reason);
+                    plan.excluded.insert(node.id, reason);
+                }
+                None => {
+                    let (capacity, reason) = ledger.capacity(node, service);
+                    if let (0, Some(reason)) = (capacity, reason) {
+                        plan.excluded.insert(node.id, reason);
+                    } else {
+                        fitting.nodes.push(node);
+                        fitting.capacities.push(capacity);
+                    }
+                }
+            }
+        }
+        fitting
+    }
 }
 
 /// Holders of wanted slots on nodes that may hold them, in the order in which they are kept:
@@ -176,36 +207,17 @@ struct Assigner<'a> {
     service: Part,
     nodes: &'a [NodeId],
     parts: Vec<Part>,
-    counts: Vec<u32>,
-    shares: Shares,
+    quotas: Quotas,
 }
 
 impl<'a> Assigner<'a> {
-    fn new(service: &ServiceView, nodes: &'a [NodeId], shares: Shares) -> Assigner<'a> {
+    fn new(service: &ServiceView, nodes: &'a [NodeId], quotas: Quotas) -> Assigner<'a> {
         Assigner {
             service: score::service_part(service.id),
             nodes,
             parts: nodes.iter().map(|id| score::node_part(*id)).collect(),
-            counts: vec![0; nodes.len()],
-            shares,
+            quotas,
         }
-    }
-
-    fn has_room(&self, node: usize) -> bool {
-        self.counts[node] < self.shares.base[node] || self.takes_extra(node)
-    }
-
-    fn takes_extra(&self, node: usize) -> bool {
-        self.counts[node] == self.shares.base[node]
-            && self.shares.may_take_extra[node]
-            && self.shares.extras > 0
-    }
-
-    fn take(&mut self, node: usize) {
-        if self.takes_extra(node) {
-            self.shares.extras -= 1;
-        }
-        self.counts[node] += 1;
     }
 
     /// Slots that only one node holds come first. So after a partition, a slot that ran on one side
@@ -224,8 +236,8 @@ impl<'a> Assigner<'a> {
         let (alone, shared): (Vec<&Holder>, Vec<&Holder>) = held.iter().partition(is_alone);
         for holder in alone.into_iter().chain(shared) {
             let Ok(node) = self.nodes.binary_search(&holder.node) else { continue };
-            if !plan.slots.contains_key(&holder.slot) && self.has_room(node) {
-                self.take(node);
+            if !plan.slots.contains_key(&holder.slot) && self.quotas.has_room(node) {
+                self.quotas.take(node);
                 plan.slots.insert(holder.slot, Placed::On(holder.node, Choice::Held));
             }
         }
@@ -236,43 +248,14 @@ impl<'a> Assigner<'a> {
     /// still makes the same plan as one that knows all.
     fn next(&mut self, slot: Slot, first: Option<usize>) -> Option<NodeId> {
         let part = score::slot_part(slot);
-        let node = first.filter(|node| self.has_room(*node)).or_else(|| {
+        let node = first.filter(|node| self.quotas.has_room(*node)).or_else(|| {
             (0..self.nodes.len())
-                .filter(|node| self.has_room(*node))
+                .filter(|node| self.quotas.has_room(*node))
                 .max_by_key(|node| score::score(self.service, part, self.parts[*node]))
         })?;
-        self.take(node);
+        self.quotas.take(node);
         Some(self.nodes[node])
     }
-
-    /// Assigns a slot to the node with the highest score among those with the fewest slots.
-    fn next_round(&mut self, slot: Slot, lowest: &mut Vec<usize>) -> Option<usize> {
-        if !lowest.iter().any(|node| self.has_room(*node)) {
-            let room: Vec<usize> = (0..self.nodes.len()).filter(|n| self.has_room(*n)).collect();
-            let least = room.iter().map(|n| self.counts[*n]).min().unwrap_or(0);
-            *lowest = room.into_iter().filter(|n| self.counts[*n] == least).collect();
-        }
-        let part = score::slot_part(slot);
-        let position = (0..lowest.len())
-            .filter(|at| self.has_room(lowest[*at]))
-            .max_by_key(|at| score::score(self.service, part, self.parts[lowest[*at]]))?;
-        let node = lowest.swap_remove(position);
-        self.take(node);
-        Some(node)
-    }
-}
-
-/// Where slots 1 to `last` would go if no node held any. They are assigned in rounds, one to each
-/// node, so that every prefix is balanced, and so is a service that is scaled down.
-fn first_choices(
-    service: &ServiceView,
-    eligible: &[NodeId],
-    last: u32,
-    capacities: &[u32],
-) -> Vec<Option<usize>> {
-    let mut assigner = Assigner::new(service, eligible, share(last, capacities));
-    let mut lowest = Vec::new();
-    (1..=last).map(|n| assigner.next_round(Slot::Number(n), &mut lowest)).collect()
 }
 
 /// The standing, in the plan, of a task that its owner reports.

@@ -19,6 +19,7 @@ use network::{BadNetwork, NetworkRequest};
 
 use crate::constraint::{BadConstraint, Constraint};
 use crate::expand::NoSuchPlaceholder;
+use crate::preference::{BadPreference, Preference};
 
 /// A service as an operator writes it: one value per facet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -267,9 +268,9 @@ pub enum Refusal {
     /// A placeholder that does not exist.
     #[error(transparent)]
     BadPlaceholder(#[from] NoSuchPlaceholder),
-    /// A feature that is not supported yet.
-    #[error("{0} is not supported yet; leave it out")]
-    NotYet(&'static str),
+    /// A placement preference that does not parse.
+    #[error(transparent)]
+    BadPreference(#[from] BadPreference),
     /// There is nothing to run.
     #[error(
         "the service names no image to run; give one: edgectl service create --name web IMAGE [ARGS…]"
@@ -329,8 +330,8 @@ impl ServiceSpec {
         for constraint in &self.placement.constraints {
             Constraint::parse(constraint)?;
         }
-        if !self.placement.preferences.is_empty() {
-            return Err(Refusal::NotYet("a placement preference"));
+        for preference in &self.placement.preferences {
+            Preference::parse(preference)?;
         }
         let template = &self.template;
         if template.command.is_empty() && template.args.is_empty() && template.image.is_empty() {

@@ -11,6 +11,7 @@ use crdt_state::task::Slot;
 use crdt_state::{NodeId, ServiceId};
 
 use crate::constraint::Constraint;
+use crate::preference::Preference;
 
 mod node;
 
@@ -51,6 +52,8 @@ pub struct ServiceView {
     pub scale: Scale,
     /// Parsed constraints, or the text of those that do not parse.
     pub constraints: Vec<Result<Constraint, String>>,
+    /// The labels over whose values its tasks are spread, outermost first.
+    pub preferences: Vec<Preference>,
     /// The platforms that its image is built for; empty: not known, or no image.
     pub platforms: Vec<Platform>,
     /// The most tasks on one node; 0: no limit.

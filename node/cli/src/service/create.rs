@@ -9,6 +9,7 @@ use super::endpoint::NewPorts;
 use super::flags::SharedFlags;
 use super::lists::NewLists;
 use super::networks::is_first_on_default;
+use super::placement::NewPlacement;
 use super::{container, endpoint, spec};
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
@@ -16,7 +17,7 @@ use crate::output::{print, say};
 use crate::progress;
 use crate::value::{self, Pair};
 use node_docker::service::{Empty, ServiceCreated, ServiceMode, ServiceSpec};
-use node_docker::task_spec::{PROCESS_SCHEME, Placement, RUNTIME_PROCESS};
+use node_docker::task_spec::{PROCESS_SCHEME, RUNTIME_PROCESS};
 
 /// Flags and operands.
 #[derive(Debug, Args)]
@@ -44,9 +45,8 @@ pub struct CreateArgs {
     /// Label of its tasks
     #[arg(long, value_name = "NAME=VALUE", value_parser = value::label)]
     container_label: Vec<Pair>,
-    /// Nodes that may run it: node.labels.zone==a, node.hostname!=pi-3
-    #[arg(long, value_name = "CONSTRAINT", value_parser = value::constraint, help_heading = "Placement")]
-    constraint: Vec<String>,
+    #[command(flatten)]
+    placement: NewPlacement,
     #[command(flatten)]
     ports: NewPorts,
     #[command(flatten)]
@@ -98,10 +98,7 @@ pub fn spec_of(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
     let container = spec.task_template.container_spec.get_or_insert_default();
     container.env = by_name(&env);
     container.labels = value::map(&args.container_label);
-    if !args.constraint.is_empty() {
-        let placement = spec.task_template.placement.get_or_insert_with(Placement::default);
-        placement.constraints = args.constraint.clone();
-    }
+    args.placement.apply(&mut spec.task_template);
     args.ports.apply(&mut spec.endpoint_spec);
     endpoint::check(&spec)?;
     Ok(spec)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::networks::KnownNetworks;
+use super::placement;
 use crate::client::Client;
 use crate::each::Each;
 use crate::failure::{Exit, Failure};
@@ -96,6 +97,9 @@ fn pretty(service: &Service, known: &KnownNetworks) -> String {
     if let Some(placement) = &task.placement {
         lines.push("Platforms", pretty::platforms(&placement.platforms));
         lines.push("Constraints", placement.constraints.join(", "));
+        let preferences: Vec<String> =
+            placement.preferences.iter().map(placement::written).collect();
+        lines.push("Preferences", preferences.join(", "));
         if placement.max_replicas > 0 {
             lines.push("Max per node", placement.max_replicas.to_string());
         }

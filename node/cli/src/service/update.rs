@@ -3,11 +3,12 @@
 
 use clap::Args;
 
-use super::change::{change_list, change_map, nothing_to_remove};
+use super::change::{change_list, change_map};
 use super::endpoint::PortChanges;
 use super::flags::SharedFlags;
 use super::lists::ListChanges;
 use super::networks::KnownNetworks;
+use super::placement::PlacementChanges;
 use super::rename::NewName;
 use super::{container, endpoint, replace, spec};
 use crate::client::Client;
@@ -50,12 +51,8 @@ pub struct UpdateArgs {
     /// Remove a label of the tasks
     #[arg(long, value_name = "NAME")]
     container_label_rm: Vec<String>,
-    /// Add a constraint
-    #[arg(long, value_name = "CONSTRAINT", value_parser = value::constraint, help_heading = "Placement")]
-    constraint_add: Vec<String>,
-    /// Remove a constraint
-    #[arg(long, value_name = "CONSTRAINT", help_heading = "Placement")]
-    constraint_rm: Vec<String>,
+    #[command(flatten)]
+    placement: PlacementChanges,
     /// Replace all tasks even if nothing changed
     #[arg(long)]
     force: bool,
@@ -108,7 +105,7 @@ pub fn changed(
     let (add, remove) = (&args.container_label_add, &args.container_label_rm);
     change_map("container label", &mut container.labels, add, remove)?;
     change_env(&mut container.env, args)?;
-    change_constraints(&mut spec, args)?;
+    args.placement.apply(&mut spec.task_template)?;
     args.ports.apply(&mut spec.endpoint_spec)?;
     endpoint::check(&spec)?;
     if args.force {
@@ -147,28 +144,6 @@ fn change_env(env: &mut Vec<String>, args: &UpdateArgs) -> Result<(), Failure> {
     let name = |variable: &String| variable.split('=').next().unwrap_or_default().to_owned();
     let add: Vec<String> = args.env_add.iter().map(ToString::to_string).collect();
     change_list("variable", env, &add, &args.env_rm, name)
-}
-
-fn change_constraints(spec: &mut ServiceSpec, args: &UpdateArgs) -> Result<(), Failure> {
-    if args.constraint_add.is_empty() && args.constraint_rm.is_empty() {
-        return Ok(());
-    }
-    let constraints = &mut spec.task_template.placement.get_or_insert_default().constraints;
-    let blanks_out = |text: &str| text.split_whitespace().collect::<String>();
-    for removed in &args.constraint_rm {
-        let before = constraints.len();
-        constraints.retain(|held| blanks_out(held) != blanks_out(removed));
-        if constraints.len() == before {
-            let known = constraints.iter().map(String::as_str);
-            return Err(nothing_to_remove("constraint", removed, known));
-        }
-    }
-    for added in &args.constraint_add {
-        if !constraints.contains(added) {
-            constraints.push(added.clone());
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

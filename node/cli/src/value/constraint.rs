@@ -1,10 +1,16 @@
-//! Placement constraints, checked by the planner's own parser before they are sent.
+//! Placement constraints and preferences, checked by the planner's own parsers before they are sent.
 
 use node_core::constraint::{BadConstraint, Constraint};
+use node_core::preference::{BadPreference, Preference};
 
 /// Checks `node.labels.zone==a`. The text is sent as it was written.
 pub fn constraint(text: &str) -> Result<String, BadConstraint> {
     Constraint::parse(text).map(|_| text.to_owned())
+}
+
+/// Checks `spread=node.labels.zone`, and writes it in one way.
+pub fn preference(text: &str) -> Result<String, BadPreference> {
+    Preference::parse(text).map(|preference| format!("spread={preference}"))
 }
 
 #[cfg(test)]

@@ -11,8 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crdt_state::NodeId;
 use crdt_state::task::Slot;
 
-use super::{best_first, first_choices};
+use super::best_first;
+use super::rounds::first_choices;
 use crate::filter;
+use crate::groups::Groups;
 use crate::ledger::Ledger;
 use crate::plan::{Placed, ServicePlan};
 use crate::reason::{Choice, NodeReason, Unplaced};
@@ -56,6 +58,8 @@ struct BoundAssigner<'a> {
     counts: BTreeMap<NodeId, u32>,
     held: BTreeMap<Slot, Vec<Holder>>,
     first: Vec<Option<NodeId>>,
+    groups: Groups<'a>,
+    group_counts: Vec<u32>,
 }
 
 impl<'a> BoundAssigner<'a> {
@@ -87,14 +91,17 @@ impl<'a> BoundAssigner<'a> {
             Room::Keeps => None,
         });
         let (nodes, capacities): (Vec<NodeId>, Vec<u32>) = fitting.unzip();
-        let first = first_choices(service, &nodes, replicas, &capacities);
+        let views: Vec<&NodeView> = nodes.iter().map(|id| &view.nodes[id]).collect();
+        let groups = Groups::new(&service.preferences, &views);
+        let first = first_choices(service, &nodes, &groups, &capacities, replicas);
         let first = first.into_iter().map(|at| at.map(|at| nodes[at])).collect();
         let mut held: BTreeMap<Slot, Vec<Holder>> = BTreeMap::new();
         for holder in best_first(service, replicas, |_| true) {
             held.entry(holder.slot).or_default().push(holder);
         }
         let part = score::service_part(service.id);
-        BoundAssigner { view, service, part, plan, room, counts: BTreeMap::new(), held, first }
+        let (counts, group_counts) = (BTreeMap::new(), vec![0; groups.len()]);
+        BoundAssigner { view, service, part, plan, room, counts, held, first, groups, group_counts }
     }
 
     /// Places those slots of one set of volumes that the volumes bind. Returns the other slots.
@@ -177,15 +184,14 @@ impl<'a> BoundAssigner<'a> {
             let names = self.service.volumes_of(slot);
             let fitting: Vec<NodeId> =
                 self.room.keys().copied().filter(|node| self.takes(*node, &names)).collect();
-            let count = |node: &NodeId| self.counts.get(node).copied().unwrap_or(0);
-            let least = fitting.iter().map(count).min();
+            let least = fitting.iter().map(|node| self.load(*node)).min();
             let best = |node: &NodeId| {
                 let score =
                     score::score(self.part, score::slot_part(slot), score::node_part(*node));
                 (self.first_choice(slot) == Some(*node), score)
             };
             let chosen =
-                fitting.iter().filter(|node| Some(count(node)) == least).max_by_key(|n| best(n));
+                fitting.iter().filter(|n| Some(self.load(**n)) == least).max_by_key(|n| best(n));
             match chosen {
                 Some(node) => self.place(slot, *node),
                 None if self.room.is_empty() => self.nowhere(slot, Unplaced::NoNode),
@@ -212,6 +218,16 @@ impl<'a> BoundAssigner<'a> {
         room && !self.view.nodes.get(&node).is_some_and(obstacle)
     }
 
+    /// The slots of the groups around a node, outermost first, and then its own.
+    fn load(&self, node: NodeId) -> Vec<u32> {
+        let innermost = self.groups.nearest(&self.view.nodes[&node]);
+        let groups = self.groups.outwards(innermost).map(|group| self.group_counts[group]);
+        let own = self.counts.get(&node).copied().unwrap_or(0);
+        let mut load: Vec<u32> = std::iter::once(own).chain(groups).collect();
+        load.reverse();
+        load
+    }
+
     fn first_choice(&self, slot: Slot) -> Option<NodeId> {
         let Slot::Number(number) = slot else { return None };
         self.first.get(number as usize - 1).copied().flatten()
@@ -225,6 +241,9 @@ impl<'a> BoundAssigner<'a> {
             [from, ..] => Choice::Moved { from: *from },
         };
         *self.counts.entry(node).or_default() += 1;
+        for group in self.groups.outwards(self.groups.nearest(&self.view.nodes[&node])) {
+            self.group_counts[group] += 1;
+        }
         self.plan.slots.insert(slot, Placed::On(node, choice));
     }
 

@@ -8,6 +8,7 @@ use crate::addressing::is_on_networks;
 use crate::assign;
 use crate::catalog::{Catalog, NetworkCatalog, NodeEntry};
 use crate::constraint::Constraint;
+use crate::preference::Preference;
 use crate::view::{Holder, NodeView, Presence, ServiceView, Standing};
 use crate::volumes;
 
@@ -30,6 +31,8 @@ pub fn service(catalog: &Catalog, id: ServiceId) -> Option<ServiceView> {
     // Ports without a number are picked by each node, so they keep no task from any.
     let ports = service.endpoint.ports.iter();
     let fixed = ports.filter(|port| port.host && port.published != 0);
+    let preferences = service.placement.preferences.iter();
+    let preferences = preferences.filter_map(|text| Preference::parse(text).ok());
     Some(ServiceView {
         id,
         created: service.created,
@@ -40,6 +43,7 @@ pub fn service(catalog: &Catalog, id: ServiceId) -> Option<ServiceView> {
             .iter()
             .map(|text| Constraint::parse(text).map_err(|_| text.clone()))
             .collect(),
+        preferences: preferences.collect(),
         platforms: service.template.container.platforms.clone(),
         max_per_node: service.placement.max_per_node,
         priority: service.placement.priority,

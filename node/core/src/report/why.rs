@@ -110,7 +110,7 @@ impl NodeReport<'_> {
         let is_up = task.and_then(|t| t.status.as_ref()).is_some_and(is_up);
         let summary = match (owner, placed) {
             (Some(node), Placed::On(_, choice)) if running => {
-                let (node, choice) = (self.shown(node), self.choice_text(choice));
+                let (node, choice) = (self.shown(node), self.choice_text(service.id, choice));
                 let without = if reason.is_empty() { reason } else { format!("; {reason}") };
                 format!("{name} runs on {node}: {choice}{note}{without}")
             }
@@ -132,9 +132,14 @@ impl NodeReport<'_> {
         SlotWhy { name, slot, owner, running, summary, nodes, fixes }
     }
 
-    fn choice_text(&self, choice: Choice) -> String {
+    fn choice_text(&self, service: ServiceId, choice: Choice) -> String {
+        let over = self.spread_over(service);
         match choice {
             Choice::Held => "it has it already, and its share allows it to keep it".to_owned(),
+            Choice::Assigned if !over.is_empty() => format!(
+                "in the group with the fewest tasks of this service by {}, among the nodes with the fewest, it has the highest hash",
+                over.join(", then ")
+            ),
             Choice::Assigned => {
                 "among the nodes with the fewest tasks of this service it has the highest hash"
                     .to_owned()
@@ -148,6 +153,28 @@ impl NodeReport<'_> {
         }
     }
 
+    fn spread_over(&self, service: ServiceId) -> Vec<String> {
+        let view = self.view().services.get(&service);
+        let preferences = view.into_iter().flat_map(|view| &view.preferences);
+        preferences.map(ToString::to_string).collect()
+    }
+
+    /// `has its share of this service: 2; by node.labels.zone it is in a`.
+    fn share_text(&self, service: ServiceId, node: NodeId, count: usize) -> String {
+        let mut text = format!("has its share of this service: {count}");
+        let (view, node) = (self.view().services.get(&service), self.view().nodes.get(&node));
+        if let (Some(view), Some(node)) = (view, node) {
+            for preference in &view.preferences {
+                let value = match preference.value(node) {
+                    "" => "without a value",
+                    value => value,
+                };
+                text.push_str(&format!("; by {preference} it is {value}"));
+            }
+        }
+        text
+    }
+
     fn verdicts(&self, service: &Service, placed: Placed) -> Vec<NodeVerdict> {
         let plan = self.plan().services.get(&service.id);
         let count = |node: NodeId| {
@@ -159,9 +186,9 @@ impl NodeReport<'_> {
             let excluded = plan.and_then(|plan| plan.excluded.get(id));
             let (rank, code, detail) = match (placed, excluded) {
                 (Placed::On(owner, choice), _) if owner == *id => {
-                    (0, choice.code(), self.choice_text(choice))
+                    (0, choice.code(), self.choice_text(service.id, choice))
                 }
-                (_, None) => (1, "share", format!("has its share of this service: {}", count(*id))),
+                (_, None) => (1, "share", self.share_text(service.id, *id, count(*id))),
                 (_, Some(reason)) => (distance(reason), reason.code(), reason.to_string()),
             };
             let hostname = self.shown(*id);

@@ -156,15 +156,17 @@ fn accept_port(port: docker::PortConfig) -> Result<spec::PublishedPort, BadSpec>
 }
 
 fn accept_placement(sent: Placement, priority: i32) -> Result<spec::Placement, BadSpec> {
-    let spread = |descriptor: &str| format!("spread={descriptor}");
+    let preferences = sent.preferences.iter().map(|preference| match &preference.spread {
+        Some(over) => Ok(format!("spread={}", over.spread_descriptor)),
+        None => {
+            let hint = "a preference without Spread says nothing; \
+                        write {\"Spread\": {\"SpreadDescriptor\": \"node.labels.zone\"}}";
+            Err(bad_value("Placement.Preferences", "{}", hint))
+        }
+    });
     Ok(spec::Placement {
         constraints: sent.constraints,
-        preferences: sent
-            .preferences
-            .iter()
-            .filter_map(|preference| preference.spread.as_ref())
-            .map(|over| spread(&over.spread_descriptor))
-            .collect(),
+        preferences: preferences.collect::<Result<_, _>>()?,
         max_per_node: sent.max_replicas,
         priority: sent.priority.unwrap_or(priority),
     })

@@ -5,6 +5,7 @@ use crdt_state::spec::{NetworkMode, Runtime, Scale, UpdateOrder};
 use super::{BadSpec, accept, read_spec, show};
 use crate::read;
 use crate::service::ServiceSpec;
+use crate::task_spec::PlacementPreference;
 use crate::tests::CREATE;
 
 fn spec(json: &str) -> ServiceSpec {
@@ -41,6 +42,15 @@ fn what_is_shown_is_accepted_as_the_same() {
     let sent = serde_json::to_vec(&show(&accepted)).expect("JSON");
     let again: ServiceSpec = read(&sent).expect("a spec");
     assert_eq!(accept(again, None), Ok(accepted));
+}
+
+#[test]
+fn a_preference_that_spreads_over_nothing_is_refused() {
+    let mut sent: ServiceSpec = spec(CREATE);
+    let placement = sent.task_template.placement.as_mut().expect("a placement");
+    placement.preferences.push(PlacementPreference::default());
+    let error = accept(sent, None).expect_err("refused").to_string();
+    assert!(error.contains("without Spread") && error.contains("SpreadDescriptor"), "{error}");
 }
 
 #[test]

@@ -1,0 +1,182 @@
+//! Where tasks run: `create` sets the lists, `update` adds to them and removes from them.
+
+use clap::Args;
+
+use super::change::nothing_to_remove;
+use crate::failure::Failure;
+use crate::value;
+use node_docker::task_spec::{Placement, PlacementPreference, SpreadOver, TaskSpec};
+
+/// Where the tasks of a new service run.
+#[derive(Debug, Default, Args)]
+pub struct NewPlacement {
+    /// Nodes that may run it: node.labels.zone==a, node.hostname!=pi-3
+    #[arg(long, value_name = "CONSTRAINT", value_parser = value::constraint, help_heading = "Placement")]
+    constraint: Vec<String>,
+    /// Spread the tasks evenly over the values of a label: spread=node.labels.zone
+    #[arg(long, value_name = "PREFERENCE", value_parser = value::preference, help_heading = "Placement")]
+    placement_pref: Vec<String>,
+}
+
+impl NewPlacement {
+    /// Sets the lists.
+    pub fn apply(&self, task: &mut TaskSpec) {
+        if self.constraint.is_empty() && self.placement_pref.is_empty() {
+            return;
+        }
+        let placement = task.placement.get_or_insert_with(Placement::default);
+        placement.constraints.clone_from(&self.constraint);
+        placement.preferences = self.placement_pref.iter().map(|text| sent(text)).collect();
+    }
+}
+
+/// What changes in where tasks run.
+#[derive(Debug, Default, Args)]
+pub struct PlacementChanges {
+    /// Add a constraint
+    #[arg(long, value_name = "CONSTRAINT", value_parser = value::constraint, help_heading = "Placement")]
+    constraint_add: Vec<String>,
+    /// Remove a constraint
+    #[arg(long, value_name = "CONSTRAINT", help_heading = "Placement")]
+    constraint_rm: Vec<String>,
+    /// Spread the tasks over a further label, within the groups of those before
+    #[arg(long, value_name = "PREFERENCE", value_parser = value::preference, help_heading = "Placement")]
+    placement_pref_add: Vec<String>,
+    /// Spread them no longer over a label
+    #[arg(long, value_name = "PREFERENCE", help_heading = "Placement")]
+    placement_pref_rm: Vec<String>,
+}
+
+impl PlacementChanges {
+    /// Makes the changes; removing what is not there is an error.
+    pub fn apply(&self, task: &mut TaskSpec) -> Result<(), Failure> {
+        let is_given = [
+            &self.constraint_add,
+            &self.constraint_rm,
+            &self.placement_pref_add,
+            &self.placement_pref_rm,
+        ];
+        if is_given.iter().all(|list| list.is_empty()) {
+            return Ok(());
+        }
+        let placement = task.placement.get_or_insert_default();
+        let (add, remove) = (&self.constraint_add, &self.constraint_rm);
+        change("constraint", &mut placement.constraints, add, remove)?;
+        let mut preferences: Vec<String> = placement.preferences.iter().map(written).collect();
+        let (add, remove) = (&self.placement_pref_add, &self.placement_pref_rm);
+        change("placement preference", &mut preferences, add, remove)?;
+        placement.preferences = preferences.iter().map(|text| sent(text)).collect();
+        Ok(())
+    }
+}
+
+/// What is held and what is removed may differ in blanks.
+fn change(
+    what: &str,
+    held: &mut Vec<String>,
+    add: &[String],
+    remove: &[String],
+) -> Result<(), Failure> {
+    let blanks_out = |text: &str| text.split_whitespace().collect::<String>();
+    for removed in remove {
+        let before = held.len();
+        held.retain(|held| blanks_out(held) != blanks_out(removed));
+        if held.len() == before {
+            let known = held.iter().map(String::as_str);
+            return Err(nothing_to_remove(what, removed, known));
+        }
+    }
+    for added in add {
+        if !held.contains(added) {
+            held.push(added.clone());
+        }
+    }
+    Ok(())
+}
+
+fn sent(text: &str) -> PlacementPreference {
+    let spread_descriptor = text.strip_prefix("spread=").unwrap_or(text).to_owned();
+    PlacementPreference { spread: Some(SpreadOver { spread_descriptor }) }
+}
+
+/// A preference in the form of the flag: `spread=node.labels.zone`.
+pub fn written(preference: &PlacementPreference) -> String {
+    let over = preference.spread.as_ref().map(|over| over.spread_descriptor.as_str());
+    format!("spread={}", over.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct New {
+        #[command(flatten)]
+        placement: NewPlacement,
+    }
+
+    #[derive(Parser)]
+    struct Change {
+        #[command(flatten)]
+        placement: PlacementChanges,
+    }
+
+    fn placement(create: &[&str], update: &[&str]) -> Result<Placement, String> {
+        let line = |words: &[&str]| -> Vec<String> {
+            std::iter::once(&"x").chain(words).map(|word| (*word).to_owned()).collect()
+        };
+        let mut task = TaskSpec::default();
+        New::try_parse_from(line(create)).map_err(|e| e.to_string())?.placement.apply(&mut task);
+        let changes = Change::try_parse_from(line(update)).map_err(|e| e.to_string())?;
+        changes.placement.apply(&mut task).map_err(|failure| failure.to_string())?;
+        Ok(task.placement.unwrap_or_default())
+    }
+
+    fn preferences(create: &[&str], update: &[&str]) -> Vec<String> {
+        placement(create, update).expect("valid").preferences.iter().map(written).collect()
+    }
+
+    #[test]
+    fn preferences_keep_their_order_and_are_removed_by_what_they_say() {
+        let create = &[
+            "--placement-pref",
+            "spread=node.labels.zone",
+            "--placement-pref",
+            "spread=engine.labels.rack",
+        ];
+        assert_eq!(
+            preferences(create, &[]),
+            ["spread=node.labels.zone", "spread=engine.labels.rack"]
+        );
+        let update = &[
+            "--placement-pref-rm",
+            "spread=node.labels.zone",
+            "--placement-pref-add",
+            "spread=node.labels.row",
+        ];
+        assert_eq!(
+            preferences(create, update),
+            ["spread=engine.labels.rack", "spread=node.labels.row"]
+        );
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_what_to_write() {
+        for (create, update, words) in [
+            (&["--placement-pref", "zone"][..], &[][..], "write spread=node.labels.zone"),
+            (&["--placement-pref", "spread=node.zone"], &[], "spread=engine.labels.NAME"),
+            (&[], &["--placement-pref-add", "pack=a"], "the only one is to spread"),
+            (
+                &["--placement-pref", "spread=node.labels.a"],
+                &["--placement-pref-rm", "spread=node.labels.b"],
+                "the service has spread=node.labels.a",
+            ),
+            (&["--constraint", "zone=a"], &[], "neither"),
+        ] {
+            let error = placement(create, update).expect_err("refused");
+            assert!(error.contains(words), "{create:?} {update:?}: {error}");
+        }
+    }
+}
