@@ -296,7 +296,6 @@ impl Operator {
             },
             max_per_node: *self.dice.pick(&[0, 0, 0, 1, 2]),
             priority: 0,
-            ..Placement::default()
         }
     }
 

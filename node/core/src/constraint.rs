@@ -1,4 +1,4 @@
-//! Placement constraints: `node.labels.zone==a`, `node.hostname!=pi-3`.
+//! Placement constraints: `node.labels.zone==a`, `node.hostname!=pi-3`, `node.labels.zone in (a, b)`.
 //!
 //! A constraint is parsed before it is stored. So a stored constraint that does not parse can only
 //! come from a newer version: it fits no node, and the reason says so.
@@ -31,13 +31,17 @@ pub enum ConstraintKey {
     EngineLabel(String),
 }
 
-/// Equal or not.
+/// How the property is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Comparison {
     /// `==`
     Equal,
     /// `!=`
     NotEqual,
+    /// `in (…)`: equal to one of them. Docker has no such comparison.
+    In,
+    /// `not in (…)`
+    NotIn,
 }
 
 /// One parsed constraint.
@@ -45,17 +49,21 @@ pub enum Comparison {
 pub struct Constraint {
     key: ConstraintKey,
     comparison: Comparison,
-    value: String,
+    /// One value, or those of the set.
+    values: Vec<String>,
 }
 
 /// Why a text is not a constraint. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadConstraint {
-    /// Neither `==` nor `!=`.
+    /// No comparison.
     #[error(
-        "constraint `{0}` has neither == nor !=; write for example node.labels.zone==a or node.hostname!=pi-3"
+        "constraint `{0}` has neither == nor != nor in (…); write for example node.labels.zone==a, node.hostname!=pi-3 or node.labels.zone in (a, b)"
     )]
     NoOperator(String),
+    /// A set without both brackets.
+    #[error("constraint `{0}`: a set of values is in brackets; write for example in (a, b)")]
+    NoBrackets(String),
     /// An unknown left side.
     #[error(
         "constraint `{text}`: `{key}` is not a property of a node; there are node.id, node.hostname, node.ip, node.role, node.platform.os, node.platform.arch, node.labels.NAME and engine.labels.NAME"
@@ -67,8 +75,15 @@ pub enum BadConstraint {
         key: String,
     },
     /// An empty right side.
-    #[error("constraint `{0}` compares with nothing; write a value after == or !=")]
+    #[error(
+        "constraint `{0}` compares with nothing; write a value after == or !=, or several in brackets: in (a, b)"
+    )]
     NoValue(String),
+    /// A role that there is not.
+    #[error(
+        "constraint `{0}`: a role is manager or worker; every node of a fleet is a manager, so node.role==worker fits none"
+    )]
+    BadRole(String),
     /// `node.ip` needs an address or a prefix.
     #[error(
         "constraint `{0}`: node.ip is compared with an address or a prefix, for example 10.0.0.0/8"
@@ -79,41 +94,40 @@ pub enum BadConstraint {
 impl Constraint {
     /// Parses one constraint.
     pub fn parse(text: &str) -> Result<Constraint, BadConstraint> {
-        let (left, comparison, right) = if let Some((left, right)) = text.split_once("!=") {
-            (left, Comparison::NotEqual, right)
-        } else if let Some((left, right)) = text.split_once("==") {
-            (left, Comparison::Equal, right)
-        } else {
-            return Err(BadConstraint::NoOperator(text.to_owned()));
+        let (left, comparison, values) = match split_set(text) {
+            Some((left, comparison, set)) => (left, comparison, values_of_set(text, set)?),
+            None => {
+                let (left, comparison, right) = split_pair(text)?;
+                (left, comparison, vec![right.trim().to_owned()])
+            }
         };
-        let (left, value) = (left.trim(), right.trim());
+        let left = left.trim();
         let key = ConstraintKey::parse(left)
             .ok_or_else(|| BadConstraint::UnknownKey { text: text.into(), key: left.into() })?;
-        if value.is_empty() {
+        if values.iter().any(String::is_empty) {
             return Err(BadConstraint::NoValue(text.to_owned()));
         }
-        if key == ConstraintKey::Ip && Prefix::parse(value).is_none() {
+        if key == ConstraintKey::Ip && values.iter().any(|value| Prefix::parse(value).is_none()) {
             return Err(BadConstraint::BadAddress(text.to_owned()));
         }
-        Ok(Constraint { key, comparison, value: value.to_owned() })
+        Ok(Constraint { key, comparison, values })
+    }
+
+    /// Parses a constraint that somebody types now: also refuses what can only be a mistake. What
+    /// is stored is never asked for that, because a service may have had it for long.
+    pub fn parse_typed(text: &str) -> Result<Constraint, BadConstraint> {
+        let typed = Constraint::parse(text)?;
+        let is_role = |value: &String| same(value, "manager") || same(value, "worker");
+        if typed.key == ConstraintKey::Role && !typed.values.iter().all(is_role) {
+            return Err(BadConstraint::BadRole(text.to_owned()));
+        }
+        Ok(typed)
     }
 
     /// Does the node satisfy the constraint?
     pub fn fits(&self, node: &NodeView) -> bool {
-        let equal = match &self.key {
-            ConstraintKey::Id => self.value.parse::<NodeId>().is_ok_and(|id| id == node.id),
-            ConstraintKey::Hostname => same(&node.hostname, &self.value),
-            ConstraintKey::Ip => Prefix::parse(&self.value)
-                .is_some_and(|prefix| node.ips.iter().any(|ip| prefix.contains(*ip))),
-            ConstraintKey::Role => same("manager", &self.value),
-            ConstraintKey::Os => same(&node.os, &self.value),
-            ConstraintKey::Arch => {
-                same(arch_name(&node.arch), arch_name(&self.value.to_ascii_lowercase()))
-            }
-            ConstraintKey::Label(name) => label(&node.labels, name, &self.value),
-            ConstraintKey::EngineLabel(name) => label(&node.engine_labels, name, &self.value),
-        };
-        equal == (self.comparison == Comparison::Equal)
+        let is_one_of_them = self.values.iter().any(|value| self.key.is(node, value));
+        is_one_of_them == matches!(self.comparison, Comparison::Equal | Comparison::In)
     }
 }
 
@@ -129,15 +143,34 @@ impl fmt::Display for Constraint {
             ConstraintKey::Label(name) => write!(f, "node.labels.{name}"),
             ConstraintKey::EngineLabel(name) => write!(f, "engine.labels.{name}"),
         }?;
-        f.write_str(match self.comparison {
-            Comparison::Equal => "==",
-            Comparison::NotEqual => "!=",
-        })?;
-        f.write_str(&self.value)
+        let values = self.values.join(", ");
+        match self.comparison {
+            Comparison::Equal => write!(f, "=={values}"),
+            Comparison::NotEqual => write!(f, "!={values}"),
+            Comparison::In => write!(f, " in ({values})"),
+            Comparison::NotIn => write!(f, " not in ({values})"),
+        }
     }
 }
 
 impl ConstraintKey {
+    /// Is this the property's value on the node?
+    fn is(&self, node: &NodeView, value: &str) -> bool {
+        match self {
+            ConstraintKey::Id => value.parse::<NodeId>().is_ok_and(|id| id == node.id),
+            ConstraintKey::Hostname => same(&node.hostname, value),
+            ConstraintKey::Ip => Prefix::parse(value)
+                .is_some_and(|prefix| node.ips.iter().any(|ip| prefix.contains(*ip))),
+            ConstraintKey::Role => same("manager", value),
+            ConstraintKey::Os => same(&node.os, value),
+            ConstraintKey::Arch => {
+                same(arch_name(&node.arch), arch_name(&value.to_ascii_lowercase()))
+            }
+            ConstraintKey::Label(name) => label(&node.labels, name, value),
+            ConstraintKey::EngineLabel(name) => label(&node.engine_labels, name, value),
+        }
+    }
+
     /// Property names are case-insensitive, as in Swarm; label names are case-sensitive.
     fn parse(text: &str) -> Option<ConstraintKey> {
         match text.to_ascii_lowercase().as_str() {
@@ -157,6 +190,42 @@ impl ConstraintKey {
                     .or_else(|| named("engine.labels.").map(ConstraintKey::EngineLabel))
             }
         }
+    }
+}
+
+/// `node.labels.zone in (a, b)`: the property, the comparison, and what follows it. `None` if the
+/// second word is neither `in` nor `not`, as in `node.labels.in == a`.
+fn split_set(text: &str) -> Option<(&str, Comparison, &str)> {
+    let (left, rest) = text.trim_start().split_once(char::is_whitespace)?;
+    let after = |text: &'_ str, word: &str| -> Option<usize> {
+        let (start, rest) = text.split_at_checked(word.len())?;
+        let is_word =
+            same(start, word) && rest.starts_with(|c: char| c.is_whitespace() || c == '(');
+        is_word.then_some(word.len())
+    };
+    let rest = rest.trim_start();
+    match after(rest, "not") {
+        Some(end) => {
+            let rest = rest[end..].trim_start();
+            after(rest, "in").map(|end| (left, Comparison::NotIn, &rest[end..]))
+        }
+        None => after(rest, "in").map(|end| (left, Comparison::In, &rest[end..])),
+    }
+}
+
+fn values_of_set(text: &str, set: &str) -> Result<Vec<String>, BadConstraint> {
+    let inner = set.trim().strip_prefix('(').and_then(|set| set.strip_suffix(')'));
+    let inner = inner.ok_or_else(|| BadConstraint::NoBrackets(text.to_owned()))?;
+    Ok(inner.split(',').map(|value| value.trim().to_owned()).collect())
+}
+
+fn split_pair(text: &str) -> Result<(&str, Comparison, &str), BadConstraint> {
+    if let Some((left, right)) = text.split_once("!=") {
+        Ok((left, Comparison::NotEqual, right))
+    } else if let Some((left, right)) = text.split_once("==") {
+        Ok((left, Comparison::Equal, right))
+    } else {
+        Err(BadConstraint::NoOperator(text.to_owned()))
     }
 }
 
@@ -264,6 +333,40 @@ mod tests {
     }
 
     #[test]
+    fn a_set_fits_whoever_has_one_of_its_values() {
+        assert!(fits("node.labels.zone in (b, A)"));
+        assert!(fits("node.labels.zone IN(a)"));
+        assert!(!fits("node.labels.zone in (b,c)"));
+        assert!(!fits("node.labels.absent in (a)"));
+        assert!(fits("node.labels.zone not in (b, c)"));
+        assert!(!fits("node.labels.zone  not  in  (a, b)"));
+        assert!(fits("node.labels.absent not in (a)"));
+        assert!(fits("node.ip in (fd00::/8, 10.1.0.0/16)"));
+        assert!(fits("node.platform.arch in (amd64, arm64)"));
+        assert!(!fits("node.role in (worker)"));
+        let shown = |text: &str| Constraint::parse(text).expect("a constraint").to_string();
+        assert_eq!(shown("Node.Labels.zone in(a,b)"), "node.labels.zone in (a, b)");
+        assert_eq!(shown("node.hostname NOT IN (x)"), "node.hostname not in (x)");
+    }
+
+    #[test]
+    fn a_role_that_there_is_not_is_refused_when_it_is_typed_and_read_when_it_is_stored() {
+        let error = Constraint::parse_typed("node.role!=boss").expect_err("refused").to_string();
+        assert!(error.contains("manager or worker"), "{error}");
+        assert!(fits("node.role!=boss"));
+    }
+
+    #[test]
+    fn a_label_may_be_called_like_a_comparison() {
+        let mut node = node();
+        node.labels.insert("in".into(), "(a)".into());
+        let fits = |text: &str| Constraint::parse(text).expect("a constraint").fits(&node);
+        assert!(fits("node.labels.in == (a)"));
+        assert!(fits("node.labels.in in ((a))"));
+        assert!(!fits("node.labels.zone==in (a)"));
+    }
+
+    #[test]
     fn nonsense_is_refused_with_what_to_write() {
         for (text, word) in [
             ("zone=a", "neither"),
@@ -272,6 +375,14 @@ mod tests {
             ("node.hostname==", "nothing"),
             ("node.ip==pi", "prefix"),
             ("node.ip==10.0.0.0/33", "prefix"),
+            ("node.ip in (10.0.0.1, pi)", "prefix"),
+            ("node.labels.zone in a, b", "brackets"),
+            ("node.labels.zone in (a, b", "brackets"),
+            ("node.labels.zone in ()", "nothing"),
+            ("node.labels.zone not in (a,)", "nothing"),
+            ("node.labels.zone not (a)", "neither"),
+            ("node.labels.zone within (a)", "neither"),
+            ("node.zone in (a)", "not a property"),
         ] {
             let error = Constraint::parse(text).expect_err("refused").to_string();
             assert!(error.contains(word), "{text}: {error}");

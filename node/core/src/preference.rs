@@ -2,7 +2,7 @@
 //! its values.
 //!
 //! A preference is parsed before it is stored. One that does not parse can only come from a newer
-//! version, and is left out of the plan: it is a wish and keeps no task from running.
+//! version, and is left out of the plan: no task has to wait for it.
 
 use std::fmt;
 

@@ -5,6 +5,7 @@ use clap::Args;
 use super::change::nothing_to_remove;
 use crate::failure::Failure;
 use crate::value;
+use node_core::constraint::Constraint;
 use node_docker::task_spec::{Placement, PlacementPreference, SpreadOver, TaskSpec};
 
 /// Where the tasks of a new service run.
@@ -61,33 +62,38 @@ impl PlacementChanges {
         }
         let placement = task.placement.get_or_insert_default();
         let (add, remove) = (&self.constraint_add, &self.constraint_rm);
-        change("constraint", &mut placement.constraints, add, remove)?;
+        let read = |text: &str| Constraint::parse(text).ok().map(|read| read.to_string());
+        change("constraint", &mut placement.constraints, (add, remove), read)?;
         let mut preferences: Vec<String> = placement.preferences.iter().map(written).collect();
         let (add, remove) = (&self.placement_pref_add, &self.placement_pref_rm);
-        change("placement preference", &mut preferences, add, remove)?;
+        let read = |text: &str| value::preference(text).ok();
+        change("placement preference", &mut preferences, (add, remove), read)?;
         placement.preferences = preferences.iter().map(|text| sent(text)).collect();
         Ok(())
     }
 }
 
-/// What is held and what is removed may differ in blanks.
+/// What is held and what is removed may be written in two ways: both are compared as `read` reads
+/// them.
 fn change(
     what: &str,
     held: &mut Vec<String>,
-    add: &[String],
-    remove: &[String],
+    (add, remove): (&[String], &[String]),
+    read: impl Fn(&str) -> Option<String>,
 ) -> Result<(), Failure> {
-    let blanks_out = |text: &str| text.split_whitespace().collect::<String>();
+    let is_same = |one: &str, other: &str| {
+        one == other || read(one).is_some_and(|one| read(other).is_some_and(|other| one == other))
+    };
     for removed in remove {
         let before = held.len();
-        held.retain(|held| blanks_out(held) != blanks_out(removed));
+        held.retain(|held| !is_same(held, removed));
         if held.len() == before {
             let known = held.iter().map(String::as_str);
             return Err(nothing_to_remove(what, removed, known));
         }
     }
     for added in add {
-        if !held.contains(added) {
+        if !held.iter().any(|held| is_same(held, added)) {
             held.push(added.clone());
         }
     }
@@ -160,6 +166,15 @@ mod tests {
             preferences(create, update),
             ["spread=engine.labels.rack", "spread=node.labels.row"]
         );
+    }
+
+    #[test]
+    fn a_constraint_is_removed_however_it_is_written() {
+        let create = &["--constraint", "node.labels.zone in (a, b)", "--constraint", "node.id!=x"];
+        let update =
+            &["--constraint-rm", "Node.Labels.zone  IN (a,b)", "--constraint-add", "node.id != x"];
+        let constraints = placement(create, update).expect("valid").constraints;
+        assert_eq!(constraints, ["node.id!=x"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use node_core::preference::{BadPreference, Preference};
 
 /// Checks `node.labels.zone==a`. The text is sent as it was written.
 pub fn constraint(text: &str) -> Result<String, BadConstraint> {
-    Constraint::parse(text).map(|_| text.to_owned())
+    Constraint::parse_typed(text).map(|_| text.to_owned())
 }
 
 /// Checks `spread=node.labels.zone`, and writes it in one way.
@@ -21,5 +21,6 @@ mod tests {
     fn a_constraint_is_checked_and_kept_as_written() {
         assert_eq!(constraint("node.labels.zone == a"), Ok("node.labels.zone == a".to_owned()));
         assert!(constraint("zone=a").is_err());
+        assert!(constraint("node.role==boss").is_err());
     }
 }
