@@ -217,7 +217,7 @@ impl Operator {
         let mut spec = spec.clone();
         spec.template.env = vec![format!("N={}", self.names.below(3))];
         spec.scale = match spec.scale {
-            Scale::Global => Scale::Global,
+            Scale::Global | Scale::JobReplicated { .. } | Scale::JobGlobal => spec.scale,
             Scale::Replicated { .. } => {
                 Scale::Replicated { replicas: self.names.between(0, REPLICAS_MAX) as u32 }
             }
@@ -235,7 +235,7 @@ impl Operator {
     /// The mode of a service never changes.
     fn rescale(&mut self, scale: Scale) -> Scale {
         match scale {
-            Scale::Global => Scale::Global,
+            Scale::Global | Scale::JobReplicated { .. } | Scale::JobGlobal => scale,
             Scale::Replicated { .. } => {
                 Scale::Replicated { replicas: self.dice.between(0, REPLICAS_MAX) as u32 }
             }

@@ -49,6 +49,8 @@ impl Kind {
     pub const TUNNEL: Kind = Kind(0x88);
     /// A node's report of the ports that it picked for its tasks. Owned; the id is the node's.
     pub const PICKED_PORTS: Kind = Kind(0x89);
+    /// A node's report of what it completed of one job. Owned.
+    pub const COMPLETIONS: Kind = Kind(0x8b);
 
     /// Does one node alone write records of this kind?
     pub fn is_owned(self) -> bool {

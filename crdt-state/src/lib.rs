@@ -12,6 +12,7 @@ pub mod handover;
 pub mod id;
 pub mod image;
 pub mod interface;
+pub mod job;
 pub mod junk;
 pub mod key;
 pub mod labels;

@@ -27,6 +27,7 @@ use crate::task::{Slot, TaskRecord};
 use crate::volume::{GivenUp, NodeVolumes};
 use crate::wire;
 
+mod jobs;
 mod networks;
 mod placement;
 
@@ -211,6 +212,7 @@ fn check_owned(kind: Kind, record: &OwnedRecord) -> Result<(), Unfit> {
                 && record.subject == task_subject(said.service, said.slot);
             if is_its_own { said.check() } else { Err(Unfit::Misfiled) }
         }
+        Kind::COMPLETIONS => jobs::check(record, value),
         _ => Ok(()),
     }
 }
@@ -293,17 +295,6 @@ impl Bounded for Container {
             }
         }
         Ok(())
-    }
-}
-
-impl Bounded for Scale {
-    fn check(&self) -> Result<(), Unfit> {
-        match self {
-            Scale::Replicated { replicas } => {
-                number("the number of replicas", u64::from(*replicas), u64::from(REPLICAS_MAX))
-            }
-            Scale::Global => Ok(()),
-        }
     }
 }
 

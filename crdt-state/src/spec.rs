@@ -223,6 +223,22 @@ pub enum Scale {
     },
     /// One on every eligible node.
     Global,
+    /// Tasks that run to their end, on any nodes.
+    JobReplicated {
+        /// So many slots, numbered from 1, must end with code 0.
+        completions: u32,
+        /// At most so many of them run at the same time.
+        max_concurrent: u32,
+    },
+    /// A task that runs to its end, once on every eligible node.
+    JobGlobal,
+}
+
+impl Scale {
+    /// Do its tasks run to their end, and never again?
+    pub fn is_job(self) -> bool {
+        matches!(self, Scale::JobReplicated { .. } | Scale::JobGlobal)
+    }
 }
 
 /// Where tasks may run.

@@ -13,6 +13,7 @@ use std::net::IpAddr;
 use crdt_state::condition::NodeConditions;
 use crdt_state::handover::Handovers;
 use crdt_state::image::ImageFact;
+use crdt_state::job::JobReport;
 use crdt_state::network::{
     AddressRange, Attachment, Attachments, Balancing, Block, NetworkSpec, NodeNetworks, NodeTunnel,
     PickedPort, PickedPorts, SlotAddresses, TaskAddresses,
@@ -205,6 +206,16 @@ fn what_is_said_of_tasks_and_nodes_is_read_by_agents_of_other_versions() {
 }
 
 #[test]
+fn what_nodes_completed_of_jobs_is_read_by_agents_of_other_versions() {
+    let mut differing = Differing::default();
+    let mut said = JobReport { begun_s: 6, ..JobReport::none(NODE, SERVICE) };
+    said.complete(TemplateVersion(7), Slot::Number(9));
+    said.complete(TemplateVersion(8), Slot::Node(NODE));
+    differing.check("JobReport", &said, "43 bytes 4b6c44f581765a7dbcdbd026b00a62dc");
+    differing.end();
+}
+
+#[test]
 fn what_operators_wrote_of_services_is_read_by_agents_of_other_versions() {
     let mut differing = Differing::default();
     let life = Life::Present { name: "web".to_owned(), created: stamp(300) };
@@ -214,6 +225,9 @@ fn what_operators_wrote_of_services_is_read_by_agents_of_other_versions() {
     let scale = Scale::Replicated { replicas: 3 };
     differing.check("Scale", &scale, "010003");
     differing.check("Scale, global", &Scale::Global, "0101");
+    let job = Scale::JobReplicated { completions: 5, max_concurrent: 2 };
+    differing.check("Scale, job", &job, "01020502");
+    differing.check("Scale, global job", &Scale::JobGlobal, "0103");
     let placement = Placement {
         constraints: words(&["node.hostname==pi-1"]),
         preferences: words(&["node.labels.site"]),

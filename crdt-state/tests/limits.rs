@@ -4,6 +4,7 @@
 #[path = "support/world.rs"]
 mod world;
 
+use crdt_state::job::{ITERATIONS_MAX, JobReport};
 use crdt_state::limits::{
     ATTEMPTS_MAX, DURATION_MS_MAX, MESSAGE_BYTES_MAX, PREFERENCES_MAX, REPLICAS_MAX, TASKS_MAX,
 };
@@ -11,7 +12,7 @@ use crdt_state::node::NodeDescription;
 use crdt_state::read::{NodeView, volumes_of};
 use crdt_state::spec::{
     Container, Endpoint, Facet, HealthCheck, Labels, Life, Mount, MountSource, Placement,
-    PublishedPort, Resources, RestartPolicy, Scale, Template, UpdatePolicy,
+    PublishedPort, Resources, RestartPolicy, Scale, Template, TemplateVersion, UpdatePolicy,
 };
 use crdt_state::task::{Attempt, Slot, TaskRecord, TaskStatus};
 use crdt_state::volume::{NodeVolumes, VolumeFact};
@@ -63,6 +64,10 @@ fn poison_template(what: &str, change: impl FnOnce(&mut Template)) {
 fn a_service_beyond_a_limit_is_read_by_nobody_and_passed_on() {
     for replicas in [REPLICAS_MAX + 1, u32::MAX] {
         poison_facet("the scale", Facet::SCALE, &Scale::Replicated { replicas });
+    }
+    for (completions, max_concurrent) in [(REPLICAS_MAX + 1, 1), (1, REPLICAS_MAX + 1), (1, 0)] {
+        let job = Scale::JobReplicated { completions, max_concurrent };
+        poison_facet("the scale of a job", Facet::SCALE, &job);
     }
     poison_facet("a scale of nowhere", Facet::SCALE, &("not", "a scale"));
     let preferences = vec!["spread=node.labels.zone".to_owned(); PREFERENCES_MAX + 1];
@@ -244,6 +249,28 @@ fn what_a_node_says_of_its_tasks_is_measured() {
         record.tasks[0].current.message = "x".repeat(MESSAGE_BYTES_MAX + 1);
         record
     });
+}
+
+#[test]
+fn what_a_node_completed_of_a_job_is_measured_and_is_its_own() {
+    let is_read = |what: &str, change: fn(&mut JobReport)| {
+        let mut member = replica(1, 1);
+        let mut said = JobReport::none(member.me(), SOUND);
+        change(&mut said);
+        let key = RecordKey::completions(member.me(), SOUND);
+        member.put_owned(key, &said, 0);
+        let is_read = member.owned::<JobReport>(&key).is_some();
+        assert_eq!(member.is_unfit(&key), !is_read, "{what}");
+        is_read
+    };
+    assert!(is_read("sound", |said| said.complete(TemplateVersion(1), Slot::Number(3))));
+    assert!(!is_read("another node's", |said| said.node = NodeId([7; 16])));
+    let many = |said: &mut JobReport| {
+        said.complete(TemplateVersion(1), Slot::Number(1));
+        let one = said.iterations[0].clone();
+        said.iterations.resize(ITERATIONS_MAX + 1, one);
+    };
+    assert!(!is_read("too many iterations", many));
 }
 
 #[test]

@@ -34,7 +34,9 @@ impl Count {
     fn most(&self) -> u32 {
         match self.scale {
             Scale::Replicated { replicas } => replicas,
-            Scale::Global => self.eligible + self.paused,
+            Scale::Global | Scale::JobGlobal => self.eligible + self.paused,
+            // Copies that a partition left: `crate::check::jobs` judges them.
+            Scale::JobReplicated { .. } => u32::MAX - self.surge,
         }
     }
 
@@ -47,6 +49,8 @@ impl Count {
         match self.scale {
             Scale::Replicated { replicas } => replicas.min(fits),
             Scale::Global => self.eligible,
+            // A job is over at some time.
+            Scale::JobReplicated { .. } | Scale::JobGlobal => 0,
         }
     }
 

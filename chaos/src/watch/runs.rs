@@ -257,7 +257,10 @@ fn keeps_and_share(node: &SimNode, service: &Service) -> (u32, u32) {
 pub(super) fn has_slot(service: &Service, slot: Slot) -> bool {
     match (service.scale, slot) {
         (Scale::Replicated { replicas }, Slot::Number(number)) => (1..=replicas).contains(&number),
-        (Scale::Global, Slot::Node(_)) => true,
+        (Scale::JobReplicated { completions, .. }, Slot::Number(number)) => {
+            (1..=completions).contains(&number)
+        }
+        (Scale::Global | Scale::JobGlobal, Slot::Node(_)) => true,
         _ => false,
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Replica;
 use crate::conflict::NoSuchValue;
+use crate::job::{self, JobReport};
 use crate::key::{Kind, RecordKey, task_subject};
 use crate::limits;
 use crate::network::SlotAddresses;
@@ -152,6 +153,11 @@ fn subject_of(kind: Kind, value: &[u8]) -> Vec<u8> {
             let record = wire::decode::<SlotAddresses>(value);
             let record = record.expect("the value of a slot's addresses is SlotAddresses");
             (record.service, record.slot)
+        }
+        Kind::COMPLETIONS => {
+            let report = wire::decode::<JobReport>(value);
+            let report = report.expect("the value of a job's report is a JobReport");
+            return job::subject(report.service).to_vec();
         }
         _ => return Vec::new(),
     };

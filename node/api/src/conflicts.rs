@@ -175,6 +175,10 @@ fn show_value(facet: Facet, bytes: &[u8]) -> String {
         Facet::SCALE => wire::decode(bytes).ok().map(|scale| match scale {
             Scale::Replicated { replicas } => format!("{replicas} replicas"),
             Scale::Global => "global".to_owned(),
+            Scale::JobReplicated { completions, max_concurrent } => {
+                format!("a job of {completions}, {max_concurrent} at a time")
+            }
+            Scale::JobGlobal => "a global job".to_owned(),
         }),
         Facet::PLACEMENT => wire::decode(bytes).ok().and_then(|v: spec::Placement| json(&v)),
         Facet::UPDATE_POLICY => wire::decode(bytes).ok().and_then(|v: spec::UpdatePolicy| json(&v)),

@@ -164,9 +164,7 @@ pub fn find(snapshot: &Snapshot, wanted: &str) -> Result<Container, Failure> {
         &|container| container.id == wanted,
         &|container| container.task.id == wanted,
         &|container| container.name() == wanted,
-        &|container| {
-            container.task.edge.name == wanted && container.task.desired_state == "running"
-        },
+        &|container| container.task.edge.name == wanted && container.task.is_wanted(),
     ];
     for test in tests {
         if let Some(container) = take(&mut all, test) {

@@ -76,6 +76,7 @@ impl From<node_core::Refusal> for Failure {
             Refusal::Network(bad) => of_network(&bad, message),
             Refusal::HasLeft => Failure::Unavailable(message),
             Refusal::BadName(_)
+            | Refusal::Job(_)
             | Refusal::BadConstraint(_)
             | Refusal::BadPreference(_)
             | Refusal::BadPlaceholder(_)

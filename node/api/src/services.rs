@@ -17,7 +17,7 @@ use super::pin;
 use super::snapshot::Snapshot;
 use super::{Answer, Api, Sent};
 use node_docker::service::{
-    Endpoint, Service, ServiceCreated, ServiceEdge, ServiceMode, ServiceStatus, ServiceUpdated,
+    Endpoint, JobStatus, Service, ServiceCreated, ServiceEdge, ServiceStatus, ServiceUpdated,
     UpdateStatus, VirtualIp,
 };
 use node_docker::state::{accept, read_spec, show};
@@ -199,12 +199,8 @@ fn made_up_name(spec: &ServiceSpec) -> Result<String, Failure> {
 fn is_wanted(service: &Service, filters: &Filters) -> bool {
     filters.holds("id", |id| service.id.starts_with(id))
         && filters.holds("name", |name| service.spec.name.starts_with(name))
-        && filters.holds("mode", |mode| mode == mode_word(&service.spec.mode))
+        && filters.holds("mode", |mode| mode == service.spec.mode.word())
         && filters.labels_hold("label", &service.spec.labels)
-}
-
-fn mode_word(mode: &ServiceMode) -> &'static str {
-    if mode.global.is_some() { "global" } else { "replicated" }
 }
 
 /// A service in Docker's form.
@@ -224,6 +220,10 @@ fn service_object(service: &ServiceState, snapshot: &Snapshot) -> Service {
         previous_spec: ServiceSpec::before(service).as_ref().map(show),
         spec,
         update_status: update_status(service.id, snapshot),
+        job_status: snapshot.jobs.get(&service.id).map(|job| JobStatus {
+            job_iteration: Version { index: job.iteration },
+            last_execution: Timestamp(job.began_wall_ms),
+        }),
         service_status: None,
         edge: ServiceEdge {
             name_owner: snapshot.name_owner(service).map(|id| id.to_string()).unwrap_or_default(),
@@ -258,6 +258,6 @@ pub fn status(service: &ServiceState, snapshot: &Snapshot) -> ServiceStatus {
     ServiceStatus {
         running_tasks: running as u64,
         desired_tasks: wanted as u64,
-        completed_tasks: 0,
+        completed_tasks: snapshot.jobs.get(&service.id).map_or(0, |job| job.completed as u64),
     }
 }

@@ -20,7 +20,7 @@ use crdt_state::read::NodeView;
 use crdt_state::service::{self, Service};
 use crdt_state::{FleetImage, NetworkId, NodeId, RecordKey, ServiceId, TaskId, fleet_images};
 use gossip::Now;
-use node_core::{NetworkRow, Node, NodeRow, Rollout, TaskView};
+use node_core::{JobStatus, NetworkRow, Node, NodeRow, Rollout, TaskView};
 
 use super::Api;
 use super::failure::Failure;
@@ -38,7 +38,9 @@ pub struct Snapshot {
     pub nodes: Vec<NodeRow>,
     /// How many tasks of a service run and are healthy, and how many should.
     pub running: BTreeMap<ServiceId, (usize, usize)>,
-    /// The state of the rollouts of updated templates.
+    /// The iterations of the jobs.
+    pub jobs: BTreeMap<ServiceId, JobStatus>,
+    /// The state of the rollouts of updated templates; a job has none.
     pub rollouts: BTreeMap<ServiceId, Rollout>,
     /// When the records of a node were last written, by the writer's clock.
     pub node_updated_ms: BTreeMap<NodeId, u64>,
@@ -85,8 +87,10 @@ impl Snapshot {
             services: node.services().cloned().collect(),
             tasks: report.tasks(),
             running: node.services().map(|service| (service.id, report.running(service))).collect(),
+            jobs: node.services().filter_map(|s| Some((s.id, report.job(s)?))).collect(),
             rollouts: node
                 .services()
+                .filter(|service| !service.scale.is_job())
                 .filter_map(|service| Some((service.id, report.rollout(service)?)))
                 .collect(),
             node_updated_ms: nodes.iter().map(updated).collect(),

@@ -17,7 +17,7 @@ use node_docker::container_spec::ContainerSpec;
 use node_docker::state::{show_port, show_task};
 use node_docker::task::{self as docker, ContainerStatus, EdgeTask, PortStatus, Task};
 use node_docker::task_spec::{PROCESS_SCHEME, TaskSpec};
-use node_docker::{Timestamp, container_id};
+use node_docker::{Timestamp, Version, container_id};
 
 /// A task object, and its run; no run before the task was first started.
 pub struct TaskObject {
@@ -127,17 +127,28 @@ fn run(view: &TaskView, task: TaskId, attempt: u32) -> Option<(NodeId, Run)> {
 
 fn common(view: &TaskView, of: TaskContext<'_>) -> Task {
     let up_to_date = of.service.is_some_and(|service| service.template_version == view.template);
-    let desired = if view.desired_running { TaskState::Running } else { TaskState::Shutdown };
+    let job = of.service.filter(|service| service.scale.is_job());
+    let desired = match (view.desired_running, job) {
+        (true, Some(_)) => TaskState::Complete,
+        (true, None) => TaskState::Running,
+        (false, _) => TaskState::Shutdown,
+    };
     Task {
         id: view.id.to_string(),
         spec: task_spec(of.service.filter(|_| up_to_date), of.ran),
         service_id: view.service.to_string(),
         slot: match view.slot {
+            // Docker counts the slots of a job from 0, and its client relies on that.
+            Slot::Number(number) if job.is_some() => Some(u64::from(number.saturating_sub(1))),
             Slot::Number(number) => Some(u64::from(number)),
             Slot::Node(_) => None,
         },
         node_id: view.node.map(|node| node.to_string()).unwrap_or_default(),
         desired_state: desired.as_str().to_owned(),
+        job_iteration: job.and_then(|job| {
+            let template = job.template_of(view.template)?;
+            Some(Version { index: template.force_update })
+        }),
         edge: EdgeTask {
             name: task_name(&view.service_name, view.slot),
             task_id: view.id.to_string(),
@@ -264,6 +275,7 @@ mod tests {
             template: TemplateVersion(9),
             reason: Some("no suitable node".to_owned()),
             unreachable_ms: None,
+            waits_for_others: false,
             status,
         }
     }

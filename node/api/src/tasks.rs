@@ -13,6 +13,7 @@ use super::path_failures;
 use super::snapshot::Snapshot;
 use super::task_object::{TaskContext, TaskObject, task_objects};
 use super::{Answer, Api};
+use node_core::TaskView;
 use node_docker::task::Task;
 
 const FILTERS: [&str; 7] =
@@ -31,7 +32,9 @@ pub async fn list(
 ) -> Result<Json<Vec<Task>>, Failure> {
     let filters = Filters::parse(query?.filters.as_deref(), &FILTERS)?;
     let snapshot = Snapshot::latest(&api).await?;
-    let mut tasks: Vec<Task> = objects(&snapshot).map(|object| object.task).collect();
+    // Docker has no task for a slot of a job that waits until others have ended.
+    let shown = objects_of(&snapshot, |view| !view.waits_for_others);
+    let mut tasks: Vec<Task> = shown.map(|object| object.task).collect();
     tasks.retain(|task| is_wanted(task, &filters, &snapshot));
     path_failures::mark(&api.handle.path_failures(), &snapshot, tasks.iter_mut());
     Ok(Json(tasks))
@@ -53,13 +56,20 @@ pub async fn inspect(
 /// Docker's client shows the tasks of a slot by `CreatedAt`, latest first. So a task that should
 /// run is never shown as older than a surplus task of the same slot (after a heal).
 pub fn objects(snapshot: &Snapshot) -> impl Iterator<Item = TaskObject> {
+    objects_of(snapshot, |_| true)
+}
+
+fn objects_of(
+    snapshot: &Snapshot,
+    is_shown: fn(&TaskView) -> bool,
+) -> impl Iterator<Item = TaskObject> {
     let mut unwanted = BTreeMap::new();
     for view in snapshot.tasks.iter().filter(|view| !view.desired_running) {
         let at = view.status.as_ref().map_or(0, |status| status.current.wall_ms);
         let latest = unwanted.entry((view.service, view.slot)).or_insert(at);
         *latest = at.max(*latest);
     }
-    snapshot.tasks.iter().flat_map(move |view| {
+    snapshot.tasks.iter().filter(move |view| is_shown(view)).flat_map(move |view| {
         let slot = (view.service, view.slot);
         let after_ms = unwanted.get(&slot).filter(|_| view.desired_running).copied();
         let of = TaskContext {
@@ -76,7 +86,7 @@ pub fn objects(snapshot: &Snapshot) -> impl Iterator<Item = TaskObject> {
 pub fn find(snapshot: &Snapshot, wanted: &str) -> Result<TaskObject, Failure> {
     let mut all: Vec<TaskObject> = objects(snapshot).collect();
     let named = all.iter().map(|object| &object.task).filter(|task| {
-        let is_wanted = task.edge.name == wanted && task.desired_state == "running";
+        let is_wanted = task.edge.name == wanted && task.is_wanted();
         is_wanted && snapshot.owns_its_name(&task.service_id)
     });
     let best = named.min_by_key(|task| standing(task)).map(|task| task.id.clone());
@@ -120,5 +130,5 @@ fn is_wanted(task: &Task, filters: &Filters, snapshot: &Snapshot) -> bool {
 
 /// `accepted` is Docker's word for every task that was not asked to stop.
 fn has_desired_state(task: &Task, wanted: &str) -> bool {
-    task.desired_state == wanted || (wanted == "accepted" && task.desired_state == "running")
+    task.desired_state == wanted || (wanted == "accepted" && task.is_wanted())
 }

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use crdt_state::service::Service;
+use crdt_state::spec::Scale;
 use crdt_state::task::Slot;
 use crdt_state::{NodeId, ServiceId};
 use node_core::TaskView;
@@ -26,14 +27,13 @@ pub async fn service(
     let snapshot = Snapshot::latest(&api).await?;
     let service = snapshot.service(&wanted)?;
     let slots = why_slots(&api, service.id).await?;
-    let (running, desired) = snapshot.running.get(&service.id).copied().unwrap_or_default();
     let tasks = snapshot.tasks.iter().filter(|task| task.service == service.id);
     let paths = path_failures::of_tasks(&api.handle.path_failures(), &snapshot, tasks);
     let mut why = Why {
         kind: "service".to_owned(),
         id: service.id.to_string(),
         name: service.name.clone(),
-        summary: format!("{running} of {desired} tasks of {} run healthy", service.name),
+        summary: summary(&snapshot, service),
         notes: [notes(&api, &snapshot, service).await?, paths].concat(),
         rows: slots.iter().map(|slot| slot_row(&snapshot, service.id, slot)).collect(),
         ..Why::default()
@@ -44,6 +44,25 @@ pub async fn service(
         why.fixes.clone_from(&slot.fixes);
     }
     Ok(Json(why))
+}
+
+fn summary(snapshot: &Snapshot, service: &Service) -> String {
+    let (running, desired) = snapshot.running.get(&service.id).copied().unwrap_or_default();
+    let name = &service.name;
+    match (snapshot.jobs.get(&service.id), service.scale) {
+        (Some(job), Scale::JobReplicated { completions, .. }) => {
+            let completed = job.completed;
+            format!(
+                "{completed} of {completions} tasks of the job {name} are complete, {running} of \
+                 at most {desired} run"
+            )
+        }
+        (Some(job), _) => {
+            let (completed, all) = (job.completed, job.completed + desired);
+            format!("{completed} of {all} tasks of the job {name} are complete, {running} run")
+        }
+        (None, _) => format!("{running} of {desired} tasks of {name} run healthy"),
+    }
 }
 
 /// `GET /edge/why/task/{id or name}`.
@@ -162,6 +181,8 @@ fn slot_row(snapshot: &Snapshot, service: ServiceId, slot: &SlotWhy) -> WhyRow {
     let nobody = if slot.owner.is_none() { "unplaced" } else { "placed" };
     let view = view_of(snapshot, service, slot.slot, slot.owner);
     let waits = view.and_then(|view| view.reason.clone());
+    // A slot of a job that is over has no owner: who had it last speaks.
+    let view = view.or_else(|| ended(snapshot, service, slot));
     let chosen = owner.map(|verdict| verdict.detail.clone());
     WhyRow {
         name: slot.name.clone(),
@@ -190,6 +211,12 @@ fn view_of(
 ) -> Option<&TaskView> {
     let of_slot = |view: &&TaskView| view.service == service && view.slot == slot;
     snapshot.tasks.iter().filter(of_slot).find(|view| view.desired_running && view.node == owner)
+}
+
+fn ended<'a>(snapshot: &'a Snapshot, service: ServiceId, slot: &SlotWhy) -> Option<&'a TaskView> {
+    let of_slot = |view: &&TaskView| view.service == service && view.slot == slot.slot;
+    let wanted = |view: &&TaskView| view.desired_running && slot.owner.is_none();
+    snapshot.tasks.iter().filter(of_slot).find(wanted)
 }
 
 fn state_of(view: Option<&TaskView>) -> String {

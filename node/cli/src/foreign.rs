@@ -121,7 +121,6 @@ const FLAGS: &[(&str, &str, &str)] = &[
         "leave it out",
     ),
     ("--generic-resource", "they are not there yet", "a label of the node, and --constraint"),
-    ("--max-concurrent", "jobs are not there yet", "--restart-condition on-failure"),
     ("--credential-spec", "it is for Windows", "leave it out"),
     ("--isolation", "it is for Windows", "leave it out"),
     ("--memory-swap", "it is not there yet", "--limit-memory"),
@@ -141,14 +140,6 @@ pub fn explained(error: &Error, root: &Command, words: &[String]) -> Option<Fail
             let flag = text(ContextKind::InvalidArg)?.split('=').next().unwrap_or_default();
             let is_near = error.get(ContextKind::SuggestedArg).is_some();
             flag_of(&path, flag).or_else(|| (!is_near).then(|| unknown(&path, flag)))
-        }
-        ErrorKind::InvalidValue => {
-            let value = text(ContextKind::InvalidValue)?;
-            ["replicated-job", "global-job"].contains(&value).then(|| {
-                Failure::new(format!("--mode {value} is not there yet"))
-                    .why("services have the modes replicated and global")
-                    .hint("--restart-condition on-failure, for tasks that end by themselves")
-            })
         }
         _ => None,
     }
@@ -223,10 +214,6 @@ mod tests {
             (&["service", "update", "--config-add", "x", "web"], "configs are not there yet"),
             (&["swarm", "init", "--data-path-port", "5789"], "UDP 4789"),
             (&["swarm", "init", "--autolock"], "no locked state"),
-            (
-                &["service", "create", "--mode", "global-job", "nginx"],
-                "global-job is not there yet",
-            ),
         ] {
             let said = said(line);
             assert!(said.contains(words) && said.contains("try:"), "{line:?}: {said}");

@@ -67,7 +67,10 @@ pub async fn wait(client: &mut Client, id: &str, flags: &WaitFlags) -> Result<Ex
     };
     let last = watched?;
     if !flags.quiet {
-        say(format!("verify: Service {name} converged"));
+        say(match last.concurrent {
+            Some(_) => "job complete".to_owned(),
+            None => format!("verify: Service {name} converged"),
+        });
     }
     for note in last.notes() {
         say(format!("warning: {note}"));
@@ -91,12 +94,15 @@ async fn watch(
         let baseline = baseline.get_or_insert_with(|| Baseline::of(&tasks));
         let snapshot = Snapshot::of(&service, &tasks, baseline);
         let verdict = snapshot.verdict();
-        view.show(&snapshot, (verdict == Verdict::AllRun).then_some(STABLE));
+        let is_verified = verdict == Verdict::AllRun && snapshot.concurrent.is_none();
+        view.show(&snapshot, is_verified.then_some(STABLE));
         let since = match &last {
             Some((same, since)) if *same == snapshot => *since,
             _ => Instant::now(),
         };
         match verdict {
+            // A job that is complete stays so.
+            Verdict::AllRun if snapshot.concurrent.is_some() => return Ok(snapshot),
             Verdict::AllRun if since.elapsed() >= STABLE => return Ok(snapshot),
             Verdict::Unplaced(number) if since.elapsed() >= UNPLACED_WAIT => {
                 return Err(cannot_place(client, &service, number).await);

@@ -40,7 +40,7 @@ fn choose(typed: &str, tasks: &[Task], services: &[Service]) -> Result<Found, Fa
     if let Some(task) = tasks.iter().find(exact) {
         return Ok(found(task));
     }
-    let wanted: Vec<&Task> = tasks.iter().filter(|task| task.desired_state == "running").collect();
+    let wanted: Vec<&Task> = tasks.iter().filter(|task| task.is_wanted()).collect();
     let called: Vec<&&Task> = wanted.iter().filter(|task| task.edge.name == typed).collect();
     // A surplus task after a heal, or a start-first update: any of them is right.
     let runs = called.iter().find(|task| task.status.state == "running");

@@ -17,41 +17,46 @@ use crate::filter;
 use crate::groups::Groups;
 use crate::ledger::Ledger;
 use crate::plan::{Placed, ServicePlan};
-use crate::quota::Quotas;
+use crate::quota::{Loads, Quotas};
 use crate::reason::{Choice, NodeReason, Unplaced};
 use crate::score::{self, Part};
 use crate::view::{Holder, NodeView, ServiceView, Standing, View};
 
-/// Plans slots 1 to `replicas`.
+/// Plans the slots of these numbers, which ascend.
 pub fn replicated(
     view: &View,
     service: &ServiceView,
-    replicas: u32,
+    numbers: &[u32],
     ledger: &Ledger,
 ) -> ServicePlan {
     if !service.volumes.is_empty() {
-        return bound::replicated(view, service, replicas, ledger);
+        return bound::replicated(view, service, numbers, ledger);
     }
     let mut plan = ServicePlan::default();
     let Fitting { nodes, capacities, keepers } = Fitting::of(view, service, ledger, &mut plan);
     let eligible: Vec<NodeId> = nodes.iter().map(|node| node.id).collect();
     let groups = Groups::new(&service.preferences, &nodes);
-    let held = best_first(service, replicas, |holder| {
-        keepers.keeps(holder) || eligible.binary_search(&holder.node).is_ok()
-    });
-    let kept = keepers.kept(&held);
-    let mut loads = vec![0; groups.len()];
+    let fits = |holder: &Holder| eligible.binary_search(&holder.node).is_ok();
+    // A task of a job that has begun goes to no other node.
+    let is_job = service.scale.is_job();
+    let runs_on =
+        |holder: &Holder| is_job && (fits(holder) || holder.standing == Standing::Running);
+    let keeps = |holder: &Holder| keepers.keeps(holder) || runs_on(holder);
+    let held = best_first(service, numbers, |holder| keeps(holder) || fits(holder));
+    let kept = kept(&held, keeps);
+    let mut loads = Loads::none(&groups, &eligible);
     for (slot, node) in &kept {
         plan.slots.insert(*slot, Placed::On(*node, Choice::Held));
-        groups.outwards(groups.nearest(&view.nodes[node])).for_each(|group| loads[group] += 1);
+        groups.outwards(groups.nearest(&view.nodes[node])).for_each(|at| loads.groups[at] += 1);
+        eligible.binary_search(node).iter().for_each(|at| loads.nodes[*at] += 1);
     }
-    let slots = replicas - u32::try_from(kept.len()).expect("at most one per slot");
+    let slots = u32::try_from(numbers.len() - kept.len()).expect("slots have numbers of 32 bits");
     let quotas = Quotas::new(slots, &groups, &capacities, &loads);
     let mut assigner = Assigner::new(service, &eligible, quotas);
     assigner.keep(&held, &mut plan);
     let best: BTreeMap<Slot, NodeId> = held.iter().rev().map(|h| (h.slot, h.node)).collect();
-    let open: Vec<Slot> =
-        (1..=replicas).map(Slot::Number).filter(|slot| !plan.slots.contains_key(slot)).collect();
+    let slots = numbers.iter().map(|number| Slot::Number(*number));
+    let open: Vec<Slot> = slots.filter(|slot| !plan.slots.contains_key(slot)).collect();
     let first_choices = match open.last() {
         Some(Slot::Number(last)) => {
             rounds::first_choices(service, &eligible, &groups, &capacities, *last)
@@ -121,14 +126,14 @@ impl<'a> Fitting<'a> {
 /// running before coming, and among equals the longest-running.
 pub(crate) fn best_first(
     service: &ServiceView,
-    replicas: u32,
+    numbers: &[u32],
     may_hold: impl Fn(&Holder) -> bool,
 ) -> Vec<Holder> {
     let part = score::service_part(service.id);
     let mut held: Vec<(u64, Holder)> = service
         .holders
         .iter()
-        .filter(|h| matches!(h.slot, Slot::Number(n) if (1..=replicas).contains(&n)))
+        .filter(|h| matches!(h.slot, Slot::Number(n) if numbers.binary_search(&n).is_ok()))
         .filter(|h| may_hold(h))
         .map(|h| (score::score(part, score::slot_part(h.slot), score::node_part(h.node)), *h))
         .collect();
@@ -158,16 +163,16 @@ impl Keepers {
         self.paused.contains(&holder.node)
             || self.unable.contains(&holder.node) && holder.standing != Standing::Coming
     }
+}
 
-    /// The slots that stay: those whose best holder is one of these nodes.
-    fn kept(&self, held: &[Holder]) -> BTreeMap<Slot, NodeId> {
-        let mut best: BTreeMap<Slot, &Holder> = BTreeMap::new();
-        for holder in held {
-            best.entry(holder.slot).or_insert(holder);
-        }
-        let kept = best.into_iter().filter(|(_, holder)| self.keeps(holder));
-        kept.map(|(slot, holder)| (slot, holder.node)).collect()
+/// The slots that stay: those whose best holder keeps its slot.
+fn kept(held: &[Holder], keeps: impl Fn(&Holder) -> bool) -> BTreeMap<Slot, NodeId> {
+    let mut best: BTreeMap<Slot, &Holder> = BTreeMap::new();
+    for holder in held {
+        best.entry(holder.slot).or_insert(holder);
     }
+    let kept = best.into_iter().filter(|(_, holder)| keeps(holder));
+    kept.map(|(slot, holder)| (slot, holder.node)).collect()
 }
 
 /// Is every possible node one that cannot start tasks? Then tasks are tried there: such a condition

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crdt_state::condition::NodeConditions;
 use crdt_state::handover::Handovers;
+use crdt_state::job::JobReport;
 use crdt_state::labels;
 use crdt_state::node::{Availability, NodeDescription};
 use crdt_state::read;
@@ -89,7 +90,7 @@ impl Touched {
 }
 
 /// The kinds that are decoded.
-const READ: [Kind; 13] = [
+const READ: [Kind; 14] = [
     Kind::NODE,
     Kind::NODE_SETTINGS,
     Kind::EVICTION,
@@ -98,6 +99,7 @@ const READ: [Kind; 13] = [
     Kind::SERVICE,
     Kind::TASK,
     Kind::HANDOVERS,
+    Kind::COMPLETIONS,
     Kind::NETWORK,
     Kind::NODE_NETWORKS,
     Kind::TUNNEL,
@@ -114,11 +116,14 @@ pub struct Catalog {
     pub nodes: BTreeMap<NodeId, NodeEntry>,
     /// The task records of the owners, per service.
     pub tasks: BTreeMap<ServiceId, BTreeMap<(Slot, NodeId), TaskRecord>>,
+    /// What each node completed of each job.
+    pub jobs: BTreeMap<ServiceId, BTreeMap<NodeId, JobReport>>,
     /// The handover records of the nodes: their questions and their answers.
     pub handovers: BTreeMap<NodeId, Handovers>,
     /// Networks and addresses.
     pub networks: NetworkCatalog,
     task_keys: BTreeMap<RecordKey, (ServiceId, Slot, NodeId)>,
+    job_keys: BTreeMap<RecordKey, (ServiceId, NodeId)>,
     /// The living services of each name, the oldest first.
     by_name: BTreeMap<String, BTreeSet<(Stamp, ServiceId)>>,
 }
@@ -165,6 +170,7 @@ impl Catalog {
                     touched.services.extend(on_it.map(|service| service.id));
                 }
             }
+            Kind::COMPLETIONS => self.update_job(replica, key, touched),
             Kind::HANDOVERS => self.update_handovers(replica, NodeId(key.id), touched),
             _ => {}
         }
@@ -207,6 +213,18 @@ impl Catalog {
         let both = before.iter().chain(&after);
         touched.handovers.extend(both.flat_map(Handovers::services));
         self.handovers.extend(after.map(|after| (node, after)));
+    }
+
+    fn update_job(&mut self, replica: &Replica, key: RecordKey, touched: &mut Touched) {
+        if let Some((service, node)) = self.job_keys.remove(&key) {
+            touched.services.insert(service);
+            self.jobs.entry(service).or_default().remove(&node);
+        }
+        if let Some((node, report)) = replica.owned::<JobReport>(&key) {
+            touched.services.insert(report.service);
+            self.job_keys.insert(key, (report.service, node));
+            self.jobs.entry(report.service).or_default().insert(node, report);
+        }
     }
 
     fn update_task(&mut self, replica: &Replica, key: RecordKey, touched: &mut Touched) {

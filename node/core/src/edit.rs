@@ -5,7 +5,7 @@
 
 pub use crdt_state::limits::REPLICAS_MAX;
 
-use crdt_state::limits::{self, Bounded, Unfit};
+use crdt_state::limits::{Bounded, Unfit};
 use crdt_state::network::Attachments;
 use crdt_state::node::Availability;
 use crdt_state::service::Service;
@@ -13,8 +13,12 @@ use crdt_state::spec::{Endpoint, Facet, Labels, Placement, Scale, Template, Upda
 use crdt_state::{ImageFact, NetworkId, NodeId, Previous, RecordKey, ServiceId, Stamp, wire};
 use serde::{Deserialize, Serialize};
 
+pub(crate) mod job;
+mod name;
 pub mod network;
 
+pub use job::BadJob;
+use name::is_name;
 use network::{BadNetwork, NetworkRequest};
 
 use crate::constraint::{BadConstraint, Constraint};
@@ -240,6 +244,9 @@ pub enum Refusal {
     /// A network, or what it asks for.
     #[error(transparent)]
     Network(#[from] BadNetwork),
+    /// A job, or a change of one.
+    #[error(transparent)]
+    Job(#[from] BadJob),
     /// Another service publishes the port.
     #[error(
         "port {port}/{protocol} is already published by the service {service}; choose another number, or leave it out to have one chosen"
@@ -337,6 +344,7 @@ impl ServiceSpec {
         if template.command.is_empty() && template.args.is_empty() && template.image.is_empty() {
             return Err(Refusal::NothingToRun);
         }
+        job::check(self)?;
         check_size("the task template", template)?;
         check_size("the placement", &self.placement)?;
         check_size("the endpoint", &self.endpoint)?;
@@ -369,30 +377,4 @@ pub(crate) fn check_size<T: Serialize>(what: &'static str, value: &T) -> Result<
         return Err(Refusal::TooLarge { what, bytes });
     }
     Ok(())
-}
-
-/// Docker's rule for names of services: no dots, so that a name is one label of a DNS name.
-fn is_name(name: &str) -> bool {
-    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    (1..=limits::NAME_CHARS_MAX).contains(&name.len())
-        && name.chars().all(inner)
-        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.ends_with(|c: char| c.is_ascii_alphanumeric())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_one_label_of_a_dns_name() {
-        let longest = "a".repeat(63);
-        for name in ["web", "a", "7", "web-1", "a_b", "WEB--_2", longest.as_str()] {
-            assert!(is_name(name), "{name}");
-        }
-        let too_long = "a".repeat(64);
-        for name in ["", "web.1", "a.b", "-web", "web-", "_a", "a b", "ü", too_long.as_str()] {
-            assert!(!is_name(name), "{name}");
-        }
-    }
 }

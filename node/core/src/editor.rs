@@ -12,7 +12,7 @@ use crdt_state::{FleetImage, ImageFact, NodeId, Previous, RecordKey, ServiceId, 
 use gossip::{Gossip, MemberState};
 
 use crate::catalog::Catalog;
-use crate::edit::{Edit, Edited, Refusal, Removal, ServiceSpec, check_size};
+use crate::edit::{Edit, Edited, Refusal, Removal, ServiceSpec, check_size, job};
 use crate::expand::{self, Names};
 use crate::planner::Planner;
 use crate::tasks::is_healthy;
@@ -114,13 +114,15 @@ impl Editor<'_> {
         let held = self.living(id)?;
         check_version(version, held.version)?;
         spec.check_change(&held.name)?;
+        job::check_mode(held.scale, spec.scale)?;
         self.check_placeholders(id, spec)?;
         let owner = service::name_owner(self.replica, &spec.name);
         if let Some(id) = owner.filter(|_| spec.name != held.name) {
             return Err(Refusal::NameTaken { name: spec.name.clone(), id });
         }
         let endpoint = self.endpoint(id, spec, Some(&held))?;
-        let spec = &ServiceSpec { endpoint, ..on_its_networks(spec, &held) };
+        let spec = ServiceSpec { endpoint, ..on_its_networks(spec, &held) };
+        let spec = &ServiceSpec { template: job::template(&spec, &held), ..spec };
         self.check_aliases(id, spec, Some(&held))?;
         self.check_networks(&spec.networks, &held.networks)?;
         let balancing = self.balancing(id, spec, Some(&held));

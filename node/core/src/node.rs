@@ -307,7 +307,7 @@ impl Node {
                 self.describe(wall_ms);
             }
             match key.kind {
-                Kind::TASK => self.reconciler.refute(&self.replica, *key),
+                Kind::TASK | Kind::COMPLETIONS => self.reconciler.refute(&self.replica, *key),
                 Kind::VOLUMES if key.id == self.me.0 => {
                     self.own_records.write_volumes(&mut self.replica, wall_ms);
                 }

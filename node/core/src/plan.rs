@@ -20,6 +20,7 @@ use crate::reason::{Choice, NodeReason, Unplaced};
 use crate::stay;
 use crate::view::{ServiceView, View};
 
+mod job;
 mod placed;
 
 pub use placed::{Placed, Plan, ServicePlan};
@@ -35,11 +36,16 @@ pub fn plan(view: &View) -> Plan {
 }
 
 /// How many tasks of a service should run: the wanted slots of a replicated service, the planned
-/// slots of a global one.
+/// slots of a global one. Of a job, in Docker's words: as many as may run at a time, or the slots of
+/// a global job that have not completed.
 pub fn desired(scale: Scale, planned: Option<&ServicePlan>) -> usize {
     match scale {
         Scale::Replicated { replicas } => usize::try_from(replicas).unwrap_or(usize::MAX),
         Scale::Global => planned.map_or(0, |plan| plan.slots.len()),
+        Scale::JobReplicated { max_concurrent, .. } => {
+            usize::try_from(max_concurrent).unwrap_or(usize::MAX)
+        }
+        Scale::JobGlobal => planned.map_or(0, job::open),
     }
 }
 
@@ -47,11 +53,16 @@ pub fn desired(scale: Scale, planned: Option<&ServicePlan>) -> usize {
 pub fn plan_service(view: &View, service: &ServiceView, ledger: &mut Ledger) -> ServicePlan {
     let mut plan = match service.scale {
         Scale::Replicated { replicas } => {
-            let mut plan = assign::replicated(view, service, replicas, ledger);
+            let slots: Vec<u32> = (1..=replicas).collect();
+            let mut plan = assign::replicated(view, service, &slots, ledger);
             stay::let_stay(view, service, ledger, &mut plan);
             plan
         }
         Scale::Global => global(view, service, ledger),
+        Scale::JobReplicated { completions, max_concurrent } => {
+            job::replicated(view, service, (completions, max_concurrent), ledger)
+        }
+        Scale::JobGlobal => job::global(service, global(view, service, ledger)),
     };
     let mut counts: BTreeMap<NodeId, u32> = BTreeMap::new();
     for placed in plan.slots.values() {

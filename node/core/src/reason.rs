@@ -162,15 +162,35 @@ pub enum Unplaced {
     Full,
     /// A volume of the slot is on this node, which cannot take the slot.
     Volume(NodeId),
+    /// The slot of a job is complete: its task ended with code 0.
+    Complete,
+    /// The task of a job's slot failed, and the restart policy does not start it again.
+    Failed,
+    /// As many tasks of a job run as may run at the same time.
+    Concurrent(u32),
+    /// A task of a job runs on this node, which is drained: it ends there before it begins elsewhere.
+    Leaving(NodeId),
 }
 
 impl Unplaced {
+    /// Is it a reason that only slots of jobs have?
+    pub fn is_of_job(self) -> bool {
+        matches!(
+            self,
+            Unplaced::Complete | Unplaced::Failed | Unplaced::Concurrent(_) | Unplaced::Leaving(_)
+        )
+    }
+
     /// The stable code.
     pub fn code(&self) -> &'static str {
         match self {
             Unplaced::NoNode => "no-node",
             Unplaced::Full => "full",
             Unplaced::Volume(_) => "volume",
+            Unplaced::Complete => "complete",
+            Unplaced::Failed => "failed",
+            Unplaced::Concurrent(_) => "max-concurrent",
+            Unplaced::Leaving(_) => "leaving",
         }
     }
 }

@@ -19,8 +19,11 @@ use crate::catalog::Catalog;
 use crate::event::Event;
 use crate::handover::Handover;
 use crate::planner::Planner;
+use completions::Completions;
+
 use crate::tasks::{SlotTarget, StepTime, TaskOrder, Tasks, is_healthy};
 
+mod completions;
 mod target;
 mod task_events;
 
@@ -36,6 +39,7 @@ pub struct Reconciler {
     me: NodeId,
     tasks: Tasks,
     handover: Handover,
+    completions: Completions,
     /// Until this time, tasks of services that have no record go on: a node that lost its disk
     /// first receives what its peers know.
     orphans_until: Now,
@@ -57,6 +61,7 @@ impl Reconciler {
             me,
             tasks: Tasks::new(me, hostname, hold_until),
             handover: Handover::restore(me, replica.writer().store, written),
+            completions: Completions::new(me),
             orphans_until: Now::NEVER,
             due_at: BTreeMap::new(),
         }
@@ -150,6 +155,7 @@ impl Reconciler {
     /// A task record in this node's name that differs from the node's own state is overwritten with
     /// that state.
     pub fn refute(&mut self, replica: &Replica, key: RecordKey) {
+        self.completions.refute(replica, key);
         let Some((owner, reported)) = replica.owned::<TaskRecord>(&key) else { return };
         let (service, slot) = (reported.service, reported.slot);
         if owner == self.me && self.tasks.record(service, slot) != Some(&reported) {
@@ -199,7 +205,8 @@ impl Reconciler {
             let turn = self.turn(time.now, planner, id, slot);
             next_turn = next_turn.min(turn.err().unwrap_or(Now::NEVER));
             let owner_runs = owner.is_some_and(|node| runs(catalog, id, slot, node));
-            let keeper = owner.filter(|_| owner_runs);
+            let is_job = service.is_some_and(|service| service.scale.is_job());
+            let keeper = owner.filter(|_| owner_runs && !is_job);
             let is_kept = self.hand_over(time, catalog, (id, slot), keeper);
             let target = match service {
                 Some(service) => self.target(planner, service, slot, turn),
@@ -213,6 +220,7 @@ impl Reconciler {
                 is_kept,
                 target,
                 may_update: turn.is_ok(),
+                ends: completions::ends(planner, id, slot, self.me),
             };
             self.tasks.reconcile(time, id, slot, slot_target);
         }
@@ -273,6 +281,7 @@ impl Reconciler {
                 name: called.as_deref(),
                 service: catalog.services.get(service),
             };
+            self.completions.note(of.service, record.as_ref());
             events.extend(task_events::between(before.as_ref(), record.as_ref(), of, wall_ms));
             match record {
                 Some(record) => replica.put_owned(key, record, wall_ms),
@@ -282,7 +291,8 @@ impl Reconciler {
                 None => {}
             }
         }
-        self.write_handovers(replica, wall_ms) || !touched.is_empty()
+        let has_completed = self.completions.write(replica, wall_ms);
+        self.write_handovers(replica, wall_ms) || has_completed || !touched.is_empty()
     }
 
     fn write_handovers(&self, replica: &mut Replica, wall_ms: u64) -> bool {

@@ -13,6 +13,7 @@ use crate::plan::Plan;
 use crate::planner::Planner;
 use crate::view::View;
 
+mod jobs;
 mod names;
 mod networks;
 mod nodes;
@@ -22,6 +23,7 @@ mod unfit;
 mod volumes;
 mod why;
 
+pub use jobs::JobStatus;
 pub use names::{NameMeaning, NameRow, NameService, NameStanding, NameTask};
 pub use networks::{NetworkConflict, NetworkDetail, NetworkRow, NetworkService, NetworkTask};
 pub use nodes::NodeRow;

@@ -31,7 +31,8 @@ pub fn let_stay(view: &View, service: &ServiceView, ledger: &Ledger, plan: &mut 
     let is_here = |holder: &Holder| {
         view.nodes.get(&holder.node).is_some_and(|node| node.presence == Presence::Here)
     };
-    for holder in assign::best_first(service, replicas, is_here) {
+    let slots: Vec<u32> = (1..=replicas).collect();
+    for holder in assign::best_first(service, &slots, is_here) {
         let placed = plan.slots.get(&holder.slot);
         let is_open = matches!(placed, Some(Placed::Nowhere(_)));
         let count = counts.entry(holder.node).or_default();

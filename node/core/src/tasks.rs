@@ -25,6 +25,7 @@ use crate::expand::{self, Names};
 
 mod adopt;
 mod holds;
+mod job;
 mod live;
 mod local;
 mod report;
@@ -87,6 +88,8 @@ pub struct SlotTarget<'a> {
     pub target: TemplateVersion,
     /// Is it this slot's turn to take a new template?
     pub may_update: bool,
+    /// Why a task of a job ends here, if its slot says so.
+    pub ends: Option<&'static str>,
 }
 
 impl SlotTarget<'_> {
@@ -199,6 +202,9 @@ impl Tasks {
     ) -> Vec<(TaskId, &'static str)> {
         let mine = slot_target.is_for(self.me);
         let Some(local) = self.slots.get(key) else { return Vec::new() };
+        if slot_target.service.is_some_and(|service| service.scale.is_job()) {
+            return job::unwanted(local, target, slot_target, mine);
+        }
         let target_runs = target.is_some_and(|target| local.is_healthy(target));
         let order = slot_target.service.map(|s| s.update_policy.order).unwrap_or_default();
         let reason_for = |task: TaskId, live: &Live| -> Option<&'static str> {

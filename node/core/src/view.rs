@@ -70,8 +70,19 @@ pub struct ServiceView {
     pub has_networks: bool,
     /// Is one of these networks encrypted?
     pub needs_tunnel: bool,
-    /// The nodes that report tasks of it.
+    /// The nodes that report tasks of it; of a job, only tasks of its iteration that have not ended.
     pub holders: Vec<Holder>,
+    /// What a job's tasks have come to.
+    pub job: JobView,
+}
+
+/// What the tasks of one iteration of a job have come to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobView {
+    /// The slots whose task ended with code 0, on whatever node.
+    pub completed: BTreeSet<Slot>,
+    /// The slots of which a node reports that its task failed and is not started again.
+    pub failed: BTreeSet<Slot>,
 }
 
 /// Stands for the slot's number in the name of a volume: every slot has a volume of its own.
@@ -121,8 +132,13 @@ impl View {
     /// The wanted slots of a service.
     pub fn wanted_slots(&self, service: &ServiceView) -> BTreeSet<Slot> {
         match service.scale {
-            Scale::Replicated { replicas } => (1..=replicas).map(Slot::Number).collect(),
-            Scale::Global => self.nodes.keys().map(|id| Slot::Node(*id)).collect(),
+            Scale::Replicated { replicas: last }
+            | Scale::JobReplicated { completions: last, .. } => {
+                (1..=last).map(Slot::Number).collect()
+            }
+            Scale::Global | Scale::JobGlobal => {
+                self.nodes.keys().map(|id| Slot::Node(*id)).collect()
+            }
         }
     }
 }

@@ -23,6 +23,9 @@ pub struct Service {
     pub endpoint: Endpoint,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update_status: Option<UpdateStatus>,
+    /// Only of jobs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_status: Option<JobStatus>,
     /// Only when requested with `?status=true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_status: Option<ServiceStatus>,
@@ -80,6 +83,33 @@ pub struct ServiceMode {
     pub replicated_job: Option<ReplicatedJob>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub global_job: Option<Empty>,
+}
+
+impl ServiceMode {
+    /// Docker's word for it, as in `--mode`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            ServiceMode { global: Some(_), .. } => "global",
+            ServiceMode { replicated_job: Some(_), .. } => "replicated-job",
+            ServiceMode { global_job: Some(_), .. } => "global-job",
+            _ => "replicated",
+        }
+    }
+
+    /// Do its tasks run to their end?
+    pub fn is_job(&self) -> bool {
+        self.replicated_job.is_some() || self.global_job.is_some()
+    }
+}
+
+/// The iteration of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct JobStatus {
+    /// 0 is the first.
+    pub job_iteration: Version,
+    /// When it began.
+    pub last_execution: Timestamp,
 }
 
 /// An object without fields.

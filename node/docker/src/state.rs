@@ -49,8 +49,11 @@ pub enum BadSpec {
         max: u64,
     },
     /// More than one mode.
-    #[error("Mode: give one of Replicated and Global, not both")]
+    #[error("Mode: give one of Replicated, Global, ReplicatedJob and GlobalJob")]
     TwoModes,
+    /// A job has no rollout.
+    #[error(transparent)]
+    Job(#[from] node_core::edit::BadJob),
     /// A body that is no spec.
     #[error("the body of the request cannot be read: {0}")]
     Unreadable(String),

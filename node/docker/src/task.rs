@@ -31,9 +31,19 @@ pub struct Task {
     pub status: TaskStatus,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub networks_attachments: Vec<NetworkAttachment>,
-    /// `running` or `shutdown`.
+    /// `running`, `complete` of a job, or `shutdown`.
     pub desired_state: String,
+    /// The iteration of a job that it belongs to, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_iteration: Option<Version>,
     pub edge: EdgeTask,
+}
+
+impl Task {
+    /// Should it run, or have run to its end?
+    pub fn is_wanted(&self) -> bool {
+        matches!(self.desired_state.as_str(), "running" | "complete")
+    }
 }
 
 /// A network that a task is on.

@@ -70,7 +70,7 @@ impl Scope {
             }
             Scope::Slot { .. } => self.objects(snapshot).next().is_none(),
             Scope::Task(_) => {
-                let is_live = |object: TaskObject| object.task.desired_state == "running";
+                let is_live = |object: TaskObject| object.task.is_wanted();
                 !self.objects(snapshot).any(is_live)
             }
             Scope::Run(_) => true,

@@ -19,7 +19,10 @@ pub enum Place {
 
 impl Place {
     fn of(task: &Task) -> Place {
-        task.slot.map_or_else(|| Place::Node(task.node_id.clone()), Place::Slot)
+        // Docker counts the slots of a job from 0.
+        let first = u64::from(task.job_iteration.is_some() || task.desired_state == "complete");
+        let slot = task.slot.map(|slot| Place::Slot(slot + first));
+        slot.unwrap_or_else(|| Place::Node(task.node_id.clone()))
     }
 }
 
@@ -73,6 +76,8 @@ pub struct Snapshot {
     pub wanted: u64,
     /// Tasks that should have ended but still run.
     pub surplus: usize,
+    /// Of a job: how many tasks run at a time at most.
+    pub concurrent: Option<u64>,
 }
 
 /// The result of a snapshot.
@@ -96,7 +101,10 @@ pub enum Verdict {
 impl Snapshot {
     /// Reads the tasks of a service.
     pub fn of(service: &Service, tasks: &[Task], baseline: &Baseline) -> Snapshot {
-        let replicas = service.spec.mode.replicated.and_then(|replicated| replicated.replicas);
+        let mode = &service.spec.mode;
+        let job = mode.replicated_job;
+        let replicas = mode.replicated.and_then(|replicated| replicated.replicas);
+        let replicas = replicas.or(job.and_then(|job| job.total_completions));
         let mut places = BTreeMap::new();
         for number in 1..=replicas.unwrap_or(0) {
             let name = format!("{}.{number}", service.spec.name);
@@ -105,7 +113,10 @@ impl Snapshot {
         let mut surplus = 0;
         for task in tasks {
             let place = Place::of(task);
-            let is_wanted = task.desired_state == "running"
+            // What a job did in earlier iterations is over.
+            let is_of_now = !mode.is_job() || task.edge.up_to_date;
+            let is_wanted = task.is_wanted()
+                && is_of_now
                 && (replicas.is_none() || places.contains_key(&place));
             if is_wanted {
                 let known = places.entry(place).or_insert_with(|| PlaceState::new(String::new()));
@@ -116,10 +127,18 @@ impl Snapshot {
         }
         let wanted = match (replicas, service.service_status) {
             (Some(replicas), _) => replicas,
-            (None, Some(status)) => status.desired_tasks,
+            (None, Some(status)) => status.desired_tasks + status.completed_tasks,
             (None, None) => places.len() as u64,
         };
-        Snapshot { places, wanted, surplus }
+        let concurrent = mode.is_job().then(|| job.and_then(|job| job.max_concurrent));
+        let concurrent = concurrent.map(|most| most.unwrap_or(wanted));
+        Snapshot { places, wanted, surplus, concurrent }
+    }
+
+    /// How many tasks of a job run or are about to.
+    pub fn active(&self) -> u64 {
+        let is_active = |place: &&PlaceState| !place.is_done && !place.node_id.is_empty();
+        self.places.values().filter(is_active).count() as u64
     }
 
     /// How many places are in their requested state.
@@ -221,9 +240,10 @@ impl PlaceState {
 
 fn is_done(task: &Task) -> bool {
     let is_well = !matches!(task.edge.health.as_str(), "starting" | "unhealthy");
-    let is_running = task.status.state == "running" && is_well;
+    let is_job = task.desired_state == "complete";
+    let is_running = task.status.state == "running" && is_well && !is_job;
     let is_here = task.edge.unreachable_ms.is_none();
-    task.edge.up_to_date && is_here && (is_running || task.status.state == "complete")
+    task.edge.up_to_date && (is_here && is_running || task.status.state == "complete")
 }
 
 fn is_alive(task: &Task) -> bool {

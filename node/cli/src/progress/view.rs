@@ -10,7 +10,8 @@ use crate::output::{count, cut, say};
 /// Nobody can follow more lines than this; Docker's number.
 const LINES_MAX: usize = 20;
 /// The states that a task goes through, for its bar.
-const STEPS: [&str; 6] = ["new", "pending", "assigned", "preparing", "starting", "running"];
+const STEPS: [&str; 7] =
+    ["new", "pending", "assigned", "preparing", "starting", "running", "complete"];
 const BAR_CHARS: usize = 40;
 
 /// Where the progress is shown.
@@ -53,7 +54,17 @@ fn overall(snapshot: &Snapshot) -> String {
         0 => String::new(),
         number => format!(", {number} to stop"),
     };
-    format!("overall progress: {} out of {} tasks{stopping}", snapshot.done(), snapshot.wanted)
+    let (done, wanted) = (snapshot.done(), snapshot.wanted);
+    match snapshot.concurrent {
+        None => format!("overall progress: {done} out of {wanted} tasks{stopping}"),
+        Some(_) => format!("job progress: {done} out of {wanted} complete{stopping}"),
+    }
+}
+
+/// `active tasks: 2 out of 3 tasks`, as Docker's client counts them.
+fn active(snapshot: &Snapshot) -> Option<String> {
+    let most = snapshot.concurrent?.min(snapshot.wanted.saturating_sub(snapshot.done()));
+    Some(format!("active tasks: {} out of {most} tasks", snapshot.active()))
 }
 
 /// A block of lines that is redrawn. Each line is cut to the width of the terminal: a wrapped line
@@ -66,8 +77,9 @@ pub struct Moving {
 impl Moving {
     fn show(&mut self, snapshot: &Snapshot, verifying: Option<Duration>) {
         let mut lines = vec![overall(snapshot)];
+        lines.extend(active(snapshot));
         if snapshot.places.len() <= LINES_MAX {
-            let line = |(place, state)| place_line(place, state, snapshot.wanted, &self.hostnames);
+            let line = |(place, state)| place_line(place, state, snapshot, &self.hostnames);
             lines.extend(snapshot.places.iter().map(line));
         }
         if let Some(time) = verifying {
@@ -94,17 +106,18 @@ impl Moving {
 fn place_line(
     place: &Place,
     state: &PlaceState,
-    wanted: u64,
+    snapshot: &Snapshot,
     hostnames: &BTreeMap<String, String>,
 ) -> String {
     let node = hostnames.get(&state.node_id).map_or("", String::as_str);
     let label = match place {
-        Place::Slot(number) => format!("{number}/{wanted}"),
+        Place::Slot(number) => format!("{number}/{}", snapshot.wanted),
         Place::Node(_) => node.to_owned(),
     };
     let note = state.trouble().unwrap_or(node);
     let step = STEPS.iter().position(|step| *step == state.state).unwrap_or(1);
-    let filled = (BAR_CHARS - 1) * step / (STEPS.len() - 1);
+    let last = if snapshot.concurrent.is_some() { STEPS.len() - 1 } else { STEPS.len() - 2 };
+    let filled = (BAR_CHARS - 1) * step.min(last) / last;
     let bar = format!("{}>", "=".repeat(filled));
     format!("{label}: {:<9} [{bar:<BAR_CHARS$}] {note}", state.state).trim_end().to_owned()
 }
@@ -195,7 +208,7 @@ mod tests {
         let lines: Vec<String> = snapshot
             .places
             .iter()
-            .map(|(place, state)| place_line(place, state, 2, &hostnames()))
+            .map(|(place, state)| place_line(place, state, &snapshot, &hostnames()))
             .collect();
         assert_eq!(lines[0], format!("1/2: running   [{}>] pi-1", "=".repeat(39)));
         assert_eq!(lines[1], format!("2/2: pending   [{}>{}] pi-1", "=".repeat(7), " ".repeat(32)));

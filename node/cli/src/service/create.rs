@@ -16,8 +16,10 @@ use crate::failure::{Exit, Failure};
 use crate::output::{print, say};
 use crate::progress;
 use crate::value::{self, Pair};
-use node_docker::service::{Empty, ServiceCreated, ServiceMode, ServiceSpec};
+use node_docker::service::{Empty, ReplicatedJob, ServiceCreated, ServiceMode, ServiceSpec};
 use node_docker::task_spec::{PROCESS_SCHEME, RUNTIME_PROCESS};
+
+const MODES: [&str; 4] = ["replicated", "global", "replicated-job", "global-job"];
 
 /// Flags and operands.
 #[derive(Debug, Args)]
@@ -29,9 +31,9 @@ pub struct CreateArgs {
     #[arg(long, value_name = "RUNTIME",
         value_parser = PossibleValuesParser::new(["container", "process"]))]
     runtime: Option<String>,
-    /// A number of tasks anywhere, or one on every node
+    /// A number of tasks anywhere, or one on every node; the tasks of a job run to their end
     #[arg(long, value_name = "MODE", default_value = "replicated",
-        value_parser = PossibleValuesParser::new(["replicated", "global"]))]
+        value_parser = PossibleValuesParser::new(MODES))]
     mode: String,
     /// Variable of the tasks; a bare name takes its value from here
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = value::env)]
@@ -86,11 +88,9 @@ pub fn spec_of(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
 
     let mut spec =
         ServiceSpec { name: name_of(args)?, labels: value::map(&args.label), ..Default::default() };
-    if args.mode == "global" {
-        spec.mode = ServiceMode { global: Some(Empty {}), ..ServiceMode::default() };
-    }
+    spec.mode = mode_of(&args.mode);
     spec::apply(&args.shared, &mut spec)?;
-    if args.mode == "replicated" && args.shared.scale.replicas.is_none() {
+    if args.mode.starts_with("replicated") && args.shared.scale.replicas.is_none() {
         spec::set_replicas(&mut spec, 1)?;
     }
     args.lists.apply(&mut spec.task_template)?;
@@ -102,6 +102,17 @@ pub fn spec_of(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
     args.ports.apply(&mut spec.endpoint_spec);
     endpoint::check(&spec)?;
     Ok(spec)
+}
+
+fn mode_of(word: &str) -> ServiceMode {
+    let mut mode = ServiceMode::default();
+    match word {
+        "global" => mode.global = Some(Empty {}),
+        "replicated-job" => mode.replicated_job = Some(ReplicatedJob::default()),
+        "global-job" => mode.global_job = Some(Empty {}),
+        _ => {}
+    }
+    mode
 }
 
 /// Is a note due if the service is the first on the network default? It was on its node's network
@@ -315,6 +326,25 @@ mod tests {
         assert_eq!(spec["Mode"], json!({"Global": {}}));
         let error = sent(&["--mode", "global", "--replicas", "2", "probe"]).expect_err("refused");
         assert!(error.starts_with("a global service has no number of replicas"), "{error}");
+    }
+
+    #[test]
+    fn a_job_has_a_number_of_completions_and_how_many_run_at_a_time() {
+        let mode = |line: &[&str]| sent(line).map(|spec| spec["Mode"].clone());
+        let job =
+            |all, most| json!({"ReplicatedJob": {"TotalCompletions": all, "MaxConcurrent": most}});
+        let line = ["--mode", "replicated-job", "--replicas", "5", "--max-concurrent", "2", "x"];
+        assert_eq!(mode(&line), Ok(job(5, 2)));
+        assert_eq!(mode(&["--mode", "replicated-job", "--replicas", "5", "x"]), Ok(job(5, 5)));
+        assert_eq!(mode(&["--mode", "replicated-job", "x"]), Ok(job(1, 1)));
+        assert_eq!(mode(&["--mode", "global-job", "x"]), Ok(json!({"GlobalJob": {}})));
+        for (line, words) in [
+            (["--mode", "global-job", "--replicas", "2", "x"], "a global job has no number"),
+            (["--mode", "global", "--max-concurrent", "2", "x"], "the mode is global"),
+        ] {
+            let said = mode(&line).expect_err("refused");
+            assert!(said.contains(words), "{said}");
+        }
     }
 
     #[test]

@@ -149,9 +149,12 @@ pub struct UpdateFlags {
 /// How many tasks there are.
 #[derive(Debug, Default, Args)]
 pub struct ScaleFlags {
-    /// Number of tasks [default: 1]
+    /// Number of tasks; of a job, of tasks that must end well [default: 1]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub replicas: Option<u32>,
+    /// Tasks of a job that run at the same time at most [default: all]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub max_concurrent: Option<u32>,
     /// Tasks of this service on one node at most; 0: no limit
     #[arg(long, value_name = "N", help_heading = "Placement")]
     pub replicas_max_per_node: Option<u32>,

@@ -81,9 +81,18 @@ fn pretty(service: &Service, known: &KnownNetworks) -> String {
     lines.push("Name", spec.name.as_str());
     let labels: Vec<String> = spec.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
     lines.push("Labels", labels.join(", "));
-    match spec.mode.replicated.and_then(|replicated| replicated.replicas) {
-        Some(replicas) => lines.push("Mode", format!("replicated, {replicas}")),
-        None => lines.push("Mode", "global"),
+    let replicas = spec.mode.replicated.and_then(|replicated| replicated.replicas);
+    match (replicas, spec.mode.replicated_job) {
+        (Some(replicas), _) => lines.push("Mode", format!("replicated, {replicas}")),
+        (None, Some(job)) => {
+            let (all, most) = (job.total_completions, job.max_concurrent);
+            let (all, most) = (all.unwrap_or_default(), most.unwrap_or_default());
+            lines.push("Mode", format!("replicated-job, {all}, at most {most} at a time"));
+        }
+        (None, None) => lines.push("Mode", spec.mode.word()),
+    }
+    if let Some(job) = &service.job_status {
+        lines.push("Iteration", job.job_iteration.index.to_string());
     }
     if let Some(update) = &service.update_status {
         lines.push("Update", format!("{} {}", update.state, update.message).trim_end());

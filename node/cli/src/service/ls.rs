@@ -72,12 +72,8 @@ fn name_note(service: &Service) -> Option<String> {
 fn fits(filters: &Filters, service: &Service) -> bool {
     filters.any("id", |id| service.id.starts_with(id))
         && filters.any("name", |name| service.spec.name.starts_with(name))
-        && filters.any("mode", |mode| mode == mode_word(service))
+        && filters.any("mode", |mode| mode == service.spec.mode.word())
         && filters.labels("label", &service.spec.labels)
-}
-
-fn mode_word(service: &Service) -> &'static str {
-    if service.spec.mode.global.is_some() { "global" } else { "replicated" }
 }
 
 fn row(service: &Service, shown: Shown) -> ServiceRow {
@@ -86,7 +82,8 @@ fn row(service: &Service, shown: Shown) -> ServiceRow {
     ServiceRow {
         id: output::id(&service.id, shown),
         name: service.spec.name.clone(),
-        mode: mode_word(service).to_owned(),
+        // Docker's list writes the modes of jobs in two words.
+        mode: service.spec.mode.word().replace('-', " "),
         replicas: replicas_text(service),
         image: output::image(output::without_digest(reference), shown),
         ports: output::ports(
@@ -95,13 +92,20 @@ fn row(service: &Service, shown: Shown) -> ServiceRow {
     }
 }
 
-/// `2/3`, with the reason of a limit: `2/3 (max 1 per node)`.
+/// `2/3`, with the reason of a limit: `2/3 (max 1 per node)`; of a job how far it is: `2/3 (1/3
+/// completed)`.
 pub fn replicas_text(service: &Service) -> String {
     let status = service.service_status.unwrap_or(ServiceStatus {
         desired_tasks: service.spec.mode.replicated.and_then(|r| r.replicas).unwrap_or(0),
         ..ServiceStatus::default()
     });
     let counts = format!("{}/{}", status.running_tasks, status.desired_tasks);
+    let mode = &service.spec.mode;
+    if mode.is_job() {
+        let job = mode.replicated_job.and_then(|job| job.total_completions);
+        let all = job.unwrap_or(status.desired_tasks + status.completed_tasks);
+        return format!("{counts} ({}/{all} completed)", status.completed_tasks);
+    }
     match service.spec.task_template.placement.as_ref().map_or(0, |p| p.max_replicas) {
         0 => counts,
         max => format!("{counts} (max {max} per node)"),
@@ -127,6 +131,25 @@ mod tests {
             "ServiceStatus": {"RunningTasks": 2, "DesiredTasks": 3}
         }))
         .expect("a service")
+    }
+
+    #[test]
+    fn a_job_shows_how_far_it_is() {
+        let mut job = service();
+        let status = json!({"RunningTasks": 2, "DesiredTasks": 3, "CompletedTasks": 1});
+        job.service_status = serde_json::from_value(status).expect("a status");
+        for (mode, word, counts) in [
+            (
+                json!({"ReplicatedJob": {"TotalCompletions": 7}}),
+                "replicated job",
+                "2/3 (1/7 completed)",
+            ),
+            (json!({"GlobalJob": {}}), "global job", "2/3 (1/4 completed)"),
+        ] {
+            job.spec.mode = serde_json::from_value(mode).expect("a mode");
+            let row = row(&job, Shown::Short);
+            assert_eq!((row.mode.as_str(), row.replicas.as_str()), (word, counts));
+        }
     }
 
     #[test]

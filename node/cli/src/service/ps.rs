@@ -128,7 +128,7 @@ impl RowView {
     fn rows(&self, mut tasks: Vec<Task>) -> Vec<TaskRow> {
         let place = |task: &Task| (task.service_id.clone(), task.slot, place_node(task));
         tasks.sort_by_key(|task| {
-            let is_past = task.desired_state != "running";
+            let is_past = !task.is_wanted();
             (place(task), is_past, Reverse(task.status.timestamp), Reverse(task.edge.attempt))
         });
         let mut rows = Vec::new();

@@ -35,10 +35,23 @@ pub fn apply(flags: &SharedFlags, spec: &mut ServiceSpec) -> Result<(), Failure>
     }
     apply_update(&flags.update, &mut spec.update_config);
     flags.endpoint.apply(&mut spec.endpoint_spec);
-    match flags.scale.replicas {
-        Some(replicas) => set_replicas(spec, replicas),
+    if let Some(replicas) = flags.scale.replicas {
+        set_replicas(spec, replicas)?;
+    }
+    match flags.scale.max_concurrent {
+        Some(most) => set_max_concurrent(spec, most),
         None => Ok(()),
     }
+}
+
+fn set_max_concurrent(spec: &mut ServiceSpec, most: u32) -> Result<(), Failure> {
+    let Some(job) = &mut spec.mode.replicated_job else {
+        return Err(Failure::new("max-concurrent can only be used with replicated-job mode")
+            .why(format!("the mode is {}", spec.mode.word()))
+            .hint("--mode replicated-job along with it, when the service is created"));
+    };
+    job.max_concurrent = Some(u64::from(most));
+    Ok(())
 }
 
 /// Sets the number of tasks, if the mode has one.
@@ -49,6 +62,16 @@ pub fn set_replicas(spec: &mut ServiceSpec, replicas: u32) -> Result<(), Failure
             .hint("--constraint, to say on which nodes"));
     }
     let replicas = Some(u64::from(replicas));
+    if spec.mode.global_job.is_some() {
+        return Err(Failure::new("a global job has no number of replicas")
+            .why("it runs one task on every node that fits, to its end")
+            .hint("--constraint, to say on which nodes, or --mode replicated-job"));
+    }
+    if let Some(job) = &mut spec.mode.replicated_job {
+        job.total_completions = replicas;
+        job.max_concurrent = job.max_concurrent.or(replicas);
+        return Ok(());
+    }
     spec.mode = ServiceMode { replicated: Some(Replicated { replicas }), ..Default::default() };
     Ok(())
 }

@@ -22,15 +22,15 @@ use crate::score::{self, Part};
 use crate::view::{Holder, NodeView, SLOT, ServiceView, View};
 use crate::volumes::{self, Holders};
 
-/// Plans slots 1 to `replicas`.
+/// Plans the slots of these numbers, which ascend.
 pub fn replicated(
     view: &View,
     service: &ServiceView,
-    replicas: u32,
+    numbers: &[u32],
     ledger: &Ledger,
 ) -> ServicePlan {
-    let mut assigner = BoundAssigner::new(view, service, replicas, ledger);
-    let slots: Vec<Slot> = (1..=replicas).map(Slot::Number).collect();
+    let mut assigner = BoundAssigner::new(view, service, numbers, ledger);
+    let slots: Vec<Slot> = numbers.iter().map(|number| Slot::Number(*number)).collect();
     let of_each_slot = service.volumes.iter().any(|name| name.contains(SLOT));
     let groups = if of_each_slot { slots.chunks(1) } else { slots.chunks(slots.len().max(1)) };
     let mut free = Vec::new();
@@ -66,7 +66,7 @@ impl<'a> BoundAssigner<'a> {
     fn new(
         view: &'a View,
         service: &'a ServiceView,
-        replicas: u32,
+        numbers: &[u32],
         ledger: &Ledger,
     ) -> BoundAssigner<'a> {
         let mut plan = ServicePlan::default();
@@ -93,10 +93,11 @@ impl<'a> BoundAssigner<'a> {
         let (nodes, capacities): (Vec<NodeId>, Vec<u32>) = fitting.unzip();
         let views: Vec<&NodeView> = nodes.iter().map(|id| &view.nodes[id]).collect();
         let groups = Groups::new(&service.preferences, &views);
-        let first = first_choices(service, &nodes, &groups, &capacities, replicas);
+        let last = numbers.last().copied().unwrap_or(0);
+        let first = first_choices(service, &nodes, &groups, &capacities, last);
         let first = first.into_iter().map(|at| at.map(|at| nodes[at])).collect();
         let mut held: BTreeMap<Slot, Vec<Holder>> = BTreeMap::new();
-        for holder in best_first(service, replicas, |_| true) {
+        for holder in best_first(service, numbers, |_| true) {
             held.entry(holder.slot).or_default().push(holder);
         }
         let part = score::service_part(service.id);

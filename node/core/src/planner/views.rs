@@ -1,7 +1,8 @@
 //! The views that the plan depends on, built from the records of one service or one node.
 
 use crdt_state::network::NodeNetworks;
-use crdt_state::task::TaskState;
+use crdt_state::service::Service;
+use crdt_state::task::{TaskState, TaskStatus};
 use crdt_state::{NodeId, ServiceId};
 
 use crate::addressing::is_on_networks;
@@ -9,20 +10,28 @@ use crate::assign;
 use crate::catalog::{Catalog, NetworkCatalog, NodeEntry};
 use crate::constraint::Constraint;
 use crate::preference::Preference;
-use crate::view::{Holder, NodeView, Presence, ServiceView, Standing};
+use crate::view::{Holder, JobView, NodeView, Presence, ServiceView, Standing};
 use crate::volumes;
 
 /// The view of a service; `None` if it does not exist.
 pub fn service(catalog: &Catalog, id: ServiceId) -> Option<ServiceView> {
     let service = catalog.services.get(&id)?;
+    let is_job = service.scale.is_job();
     let mut holders = Vec::new();
     for ((slot, node), record) in catalog.tasks.get(&id).into_iter().flatten() {
         let best = record
             .tasks
             .iter()
             .filter(|s| s.desired_running)
-            .filter(|s| !s.current.state.is_terminal() || s.template == service.template_version)
-            .map(|s| (assign::standing(s), s.running_since))
+            .filter(|s| match s.current.state.is_terminal() {
+                true => s.template == service.template_version && !is_job,
+                false => s.template == service.template_version || !is_job,
+            })
+            .map(|s| match s.current.state {
+                // No health check keeps a task of a job from ending well.
+                TaskState::Running if is_job => (Standing::Running, s.running_since),
+                _ => (assign::standing(s), s.running_since),
+            })
             .min();
         if let Some((standing, running_since)) = best {
             holders.push(Holder { slot: *slot, node: *node, standing, running_since });
@@ -53,7 +62,28 @@ pub fn service(catalog: &Catalog, id: ServiceId) -> Option<ServiceView> {
         has_networks: is_on_networks(service),
         needs_tunnel: is_on_networks(service) && catalog.networks.encrypted_of(service).is_some(),
         holders,
+        job: if is_job { job(catalog, service) } else { JobView::default() },
     })
+}
+
+/// What the tasks of a job have come to in its iteration.
+fn job(catalog: &Catalog, service: &Service) -> JobView {
+    let version = service.template_version;
+    let reports = catalog.jobs.get(&service.id).into_iter().flat_map(|reports| reports.values());
+    let mut view = JobView::default();
+    view.completed.extend(reports.flat_map(|report| report.slots(version)));
+    for ((slot, _), record) in catalog.tasks.get(&service.id).into_iter().flatten() {
+        let is_current = |s: &&TaskStatus| s.desired_running && s.template == version;
+        for status in record.tasks.iter().filter(is_current) {
+            match status.current.state {
+                // The report of the completion may still be on its way.
+                TaskState::Complete => view.completed.insert(*slot),
+                state if state.is_terminal() => view.failed.insert(*slot),
+                _ => false,
+            };
+        }
+    }
+    view
 }
 
 /// The view of a node; `None` while the node has not described itself.

@@ -23,6 +23,9 @@ impl Reconciler {
         let (Some(service), Some(plan)) = (service, planner.plan().services.get(&id)) else {
             return Ok(());
         };
+        if service.scale.is_job() {
+            return Ok(());
+        }
         let current = service.template_version;
         let waits = self.tasks.has_outdated(id, slot, current)
             || (service.last_good.is_some() && !self.tasks.has_version(id, slot, current));
@@ -41,7 +44,10 @@ impl Reconciler {
     ) -> TemplateVersion {
         let current = service.template_version;
         let Some((good, _)) = service.last_good.as_ref() else { return current };
-        if turn.is_ok() || self.tasks.has_version(service.id, slot, current) {
+        if service.scale.is_job()
+            || turn.is_ok()
+            || self.tasks.has_version(service.id, slot, current)
+        {
             return current;
         }
         let records = planner.catalog().tasks.get(&service.id).into_iter().flatten();

@@ -33,6 +33,8 @@ pub struct TaskView {
     pub reason: Option<String>,
     /// For how long its node has not been heard, in milliseconds: the report is that old.
     pub unreachable_ms: Option<u64>,
+    /// It is a slot of a job that waits until others have ended: Docker has no task for it.
+    pub waits_for_others: bool,
 }
 
 impl NodeReport<'_> {
@@ -61,6 +63,7 @@ impl NodeReport<'_> {
                     reason: not_running(status).or_else(|| self.runs_without(service, status)),
                     unreachable_ms,
                     status: Some(status.clone()),
+                    waits_for_others: false,
                 });
             }
         }
@@ -72,6 +75,11 @@ impl NodeReport<'_> {
             };
             let said = owner.and_then(|node| self.catalog().said(service.id, *slot, node));
             if said.is_some_and(|record| record.tasks.iter().any(|s| s.desired_running)) {
+                continue;
+            }
+            // Of a slot of a job that is over its last owner speaks.
+            let is_of_job = matches!(placed, Placed::Nowhere(why) if why.is_of_job());
+            if is_of_job && !self.waits_for_others(service.id, *slot, *placed) {
                 continue;
             }
             views.push(self.unsaid(service, *slot, *placed));
@@ -110,12 +118,15 @@ impl NodeReport<'_> {
             template: service.template_version,
             reason: Some(reason),
             unreachable_ms: None,
+            waits_for_others: self.waits_for_others(service.id, slot, placed),
         }
     }
 
     fn why_nowhere(&self, service: ServiceId, slot: Slot, why: Unplaced) -> String {
-        if let Unplaced::Volume(holder) = why {
-            return self.why_bound(service, slot, holder);
+        match why {
+            Unplaced::Volume(holder) => return self.why_bound(service, slot, holder),
+            Unplaced::Concurrent(most) => return format!("at most {most} run at a time"),
+            _ => {}
         }
         let mut counted = std::collections::BTreeMap::<String, usize>::new();
         for reason in
@@ -131,8 +142,8 @@ impl NodeReport<'_> {
             })
             .collect();
         let what = match why {
-            Unplaced::NoNode => "no suitable node",
             Unplaced::Full | Unplaced::Volume(_) => "the suitable nodes are full",
+            _ => "no suitable node",
         };
         if reasons.is_empty() {
             what.to_owned()
@@ -145,6 +156,9 @@ impl NodeReport<'_> {
     pub fn running(&self, service: &Service) -> (usize, usize) {
         let planned = self.plan().services.get(&service.id);
         let wanted = plan::desired(service.scale, planned);
+        let version = Some(service.template_version).filter(|_| service.scale.is_job());
+        let is_running =
+            |s: &TaskStatus| is_healthy(s) && version.is_none_or(|version| s.template == version);
         let slots: std::collections::BTreeSet<Slot> = self
             .catalog()
             .tasks
@@ -153,7 +167,7 @@ impl NodeReport<'_> {
             .flatten()
             .filter(|((_, node), _)| self.planner.is_here(*node))
             .filter(|((slot, _), _)| planned.is_some_and(|plan| plan.slots.contains_key(slot)))
-            .filter(|(_, record)| record.tasks.iter().any(is_healthy))
+            .filter(|(_, record)| record.tasks.iter().any(is_running))
             .map(|((slot, _), _)| *slot)
             .collect();
         (slots.len(), wanted)

@@ -36,7 +36,7 @@ pub struct SlotWhy {
     pub slot: Slot,
     /// The node that should run it.
     pub owner: Option<NodeId>,
-    /// Does it run healthy?
+    /// Does it run healthy, or is it a slot of a job that is complete or waits for others?
     pub running: bool,
     /// One sentence.
     pub summary: String,
@@ -97,6 +97,11 @@ impl NodeReport<'_> {
         placed: Placed,
         tasks: &[TaskView],
     ) -> SlotWhy {
+        if let Placed::Nowhere(why) = placed
+            && let Some(why) = self.why_job(service, slot, why)
+        {
+            return why;
+        }
         let owner = match placed {
             Placed::On(node, _) => Some(node),
             Placed::Nowhere(_) => None,
@@ -107,12 +112,13 @@ impl NodeReport<'_> {
         let reason = task.and_then(|t| t.reason.clone()).unwrap_or_default();
         let note = task.and_then(|t| t.status.as_ref()?.current.note());
         let note = note.map(|note| format!("; {note}")).unwrap_or_default();
+        let copy = owner.map(|node| self.second_copy(service, slot, node)).unwrap_or_default();
         let is_up = task.and_then(|t| t.status.as_ref()).is_some_and(is_up);
         let summary = match (owner, placed) {
             (Some(node), Placed::On(_, choice)) if running => {
                 let (node, choice) = (self.shown(node), self.choice_text(service.id, choice));
                 let without = if reason.is_empty() { reason } else { format!("; {reason}") };
-                format!("{name} runs on {node}: {choice}{note}{without}")
+                format!("{name} runs on {node}: {choice}{note}{without}{copy}")
             }
             (Some(node), _) if is_up => {
                 format!("{name} runs on {} and is NOT HEALTHY: {reason}", self.shown(node))

@@ -5,6 +5,7 @@ mod conflicts;
 mod departed_networks;
 mod encrypted;
 mod host;
+mod jobs;
 mod names;
 mod names_behind;
 mod network_names;

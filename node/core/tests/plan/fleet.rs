@@ -7,7 +7,7 @@ use crdt_state::stamp::{Stamp, Writer};
 use crdt_state::task::Slot;
 use crdt_state::{NodeId, ServiceId, StoreId};
 use node_core::plan::{Placed, Plan, plan};
-use node_core::view::{Holder, NodeView, ServiceView, Standing, View};
+use node_core::view::{Holder, JobView, NodeView, ServiceView, Standing, View};
 
 pub(crate) fn node_id(n: u8) -> NodeId {
     let mut hasher = blake3::Hasher::new();
@@ -32,6 +32,7 @@ pub(crate) fn service(n: u8, replicas: u32) -> ServiceView {
         has_networks: false,
         needs_tunnel: false,
         holders: Vec::new(),
+        job: JobView::default(),
     }
 }
 

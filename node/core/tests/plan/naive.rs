@@ -26,6 +26,7 @@ pub(crate) fn naive(view: &View) -> BTreeMap<ServiceId, Owners> {
         let owners = match service.scale {
             Scale::Replicated { replicas } => model.replicated(service, replicas),
             Scale::Global => model.global(service),
+            Scale::JobReplicated { .. } | Scale::JobGlobal => unreachable!("no job is drawn"),
         };
         model.placed.extend(owners.values().map(|node| (service, *node)));
         plans.insert(service.id, owners);

@@ -1,6 +1,7 @@
 //! Translates Docker's spec to the facets of a service.
 
 mod container;
+mod mode;
 mod mount;
 mod network;
 mod template;
@@ -21,12 +22,13 @@ pub fn accept(
 ) -> Result<ServiceSpec, BadSpec> {
     refuse_unknown("", &sent.unknown)?;
     refuse_unknown("TaskTemplate.", &sent.task_template.unknown)?;
-    let scale = accept_mode(sent.mode)?;
+    let scale = mode::accept(sent.mode)?;
+    mode::check_update(scale, sent.update_config.as_ref())?;
     let update_policy = sent.update_config.map_or_else(|| Ok(Default::default()), accept_update)?;
     let sent_endpoint = sent.endpoint_spec.unwrap_or_default();
     let endpoint_mode = sent_endpoint.mode.clone();
     let endpoint = accept_endpoint(sent_endpoint)?;
-    let mut task = sent.task_template;
+    let mut task = mode::with_restart(scale, sent.task_template);
     let priority = current.map_or(0, |spec| spec.placement.priority);
     let mut sent_placement = task.placement.take().unwrap_or_default();
     let platforms = std::mem::take(&mut sent_placement.platforms);
@@ -63,21 +65,6 @@ fn bad_word(field: &'static str, value: &str, allowed: &'static str) -> BadSpec 
 
 fn bad_value(field: &'static str, value: &str, hint: &str) -> BadSpec {
     BadSpec::BadValue { field, value: value.to_owned(), hint: hint.to_owned() }
-}
-
-fn accept_mode(mode: docker::ServiceMode) -> Result<spec::Scale, BadSpec> {
-    const FIELD: &str = "Mode.Replicated.Replicas";
-    if mode.replicated_job.is_some() || mode.global_job.is_some() {
-        return Err(BadSpec::NotYet("a job (Mode.ReplicatedJob, Mode.GlobalJob)".to_owned()));
-    }
-    match (mode.replicated, mode.global) {
-        (Some(_), Some(_)) => Err(BadSpec::TwoModes),
-        (None, Some(_)) => Ok(spec::Scale::Global),
-        (replicated, None) => {
-            let replicas = replicated.and_then(|r| r.replicas).unwrap_or(1);
-            Ok(spec::Scale::Replicated { replicas: fit_u32(FIELD, replicas)? })
-        }
-    }
 }
 
 fn fit_u32(field: &'static str, value: u64) -> Result<u32, BadSpec> {

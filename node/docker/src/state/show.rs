@@ -25,7 +25,7 @@ pub fn show(service: &ServiceSpec) -> docker::ServiceSpec {
             ..show_task(&service.template, &service.placement)
         },
         mode: show_mode(service.scale),
-        update_config: Some(show_update(&service.update_policy)),
+        update_config: (!service.scale.is_job()).then(|| show_update(&service.update_policy)),
         endpoint_spec: Some(docker::EndpointSpec {
             mode: if service.by_name { "dnsrr" } else { "vip" }.to_owned(),
             ..show_endpoint(&service.endpoint)
@@ -174,6 +174,17 @@ fn show_mode(scale: spec::Scale) -> docker::ServiceMode {
         spec::Scale::Global => {
             docker::ServiceMode { global: Some(docker::Empty {}), ..docker::ServiceMode::default() }
         }
+        spec::Scale::JobReplicated { completions, max_concurrent } => docker::ServiceMode {
+            replicated_job: Some(docker::ReplicatedJob {
+                max_concurrent: Some(u64::from(max_concurrent)),
+                total_completions: Some(u64::from(completions)),
+            }),
+            ..docker::ServiceMode::default()
+        },
+        spec::Scale::JobGlobal => docker::ServiceMode {
+            global_job: Some(docker::Empty {}),
+            ..docker::ServiceMode::default()
+        },
     }
 }
 

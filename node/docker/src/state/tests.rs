@@ -187,7 +187,6 @@ fn what_is_not_supported_is_refused_by_name() {
         (container(r#""Privileges": {"AppArmor": {"Mode": "disabled"}}"#), "Privileges.AppArmor"),
         (container(r#""Privileges": {"Seccomp": {"Mode": "custom"}}"#), "custom"),
         (r#"{"Networks": [{"Target": "a"}]}"#.to_owned(), "Networks"),
-        (r#"{"Mode": {"ReplicatedJob": {}}}"#.to_owned(), "ReplicatedJob"),
         (r#"{"UpdateConfig": {"FailureAction": "rollback"}}"#.to_owned(), "rollback"),
         (
             r#"{"TaskTemplate": {"Resources": {"Limits": {"SwapBytes": 1}}}}"#.to_owned(),

@@ -1,0 +1,120 @@
+//! Jobs for operators: how far an iteration is, and why a slot does not run.
+
+use crdt_state::service::Service;
+use crdt_state::task::{Slot, TaskState, TaskStatus};
+use crdt_state::{NodeId, ServiceId};
+
+use super::NodeReport;
+use super::why::SlotWhy;
+use crate::expand::task_name;
+use crate::plan::Placed;
+use crate::reason::Unplaced;
+
+/// The iteration of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobStatus {
+    /// 0 is the first; an edit of the template begins the next.
+    pub iteration: u64,
+    /// When it began, by the clock of the node where it was asked for.
+    pub began_wall_ms: u64,
+    /// How many slots are complete.
+    pub completed: usize,
+}
+
+impl NodeReport<'_> {
+    /// The iteration of a job; `None`: the service is no job.
+    pub fn job(&self, service: &Service) -> Option<JobStatus> {
+        if !service.scale.is_job() {
+            return None;
+        }
+        let slots = self.plan().services.get(&service.id).into_iter().flat_map(|p| &p.slots);
+        let is_complete =
+            |(_, placed): &(&Slot, &Placed)| matches!(placed, Placed::Nowhere(Unplaced::Complete));
+        Some(JobStatus {
+            iteration: service.template.force_update,
+            began_wall_ms: service.template_wall_ms,
+            completed: slots.filter(is_complete).count(),
+        })
+    }
+
+    /// Does the slot of a job wait until others have ended, and runs nowhere?
+    pub(super) fn waits_for_others(&self, service: ServiceId, slot: Slot, placed: Placed) -> bool {
+        let runs = self.reported(service, slot).any(|(_, s)| !s.current.state.is_terminal());
+        matches!(placed, Placed::Nowhere(Unplaced::Concurrent(_))) && !runs
+    }
+
+    /// Why a slot of a job has no owner; `None`: for a reason that any service may have.
+    pub(super) fn why_job(&self, service: &Service, slot: Slot, why: Unplaced) -> Option<SlotWhy> {
+        let called = self.called(service);
+        let name = task_name(&called, slot);
+        let current = || {
+            let said = self.reported(service.id, slot);
+            said.filter(|(_, s)| s.template == service.template_version && s.desired_running)
+        };
+        let ended = |state: fn(TaskState) -> bool| {
+            current()
+                .find(|(_, s)| state(s.current.state))
+                .map(|(node, s)| (format!(" on {}", self.shown(node)), s.current.message.clone()))
+        };
+        let again = format!("edgectl service update --force {called}    # runs all of it again");
+        let copy = current().find(|(_, s)| s.current.state == TaskState::Running);
+        let copy = copy.map(|(node, _)| self.shown(node));
+        let (summary, fixes) = match why {
+            Unplaced::Complete => {
+                let (place, _) = ended(|state| state == TaskState::Complete).unwrap_or_default();
+                let what = "it does not run again in this iteration";
+                (format!("{name} is complete: it ended with code 0{place}; {what}"), Vec::new())
+            }
+            Unplaced::Failed => {
+                let (place, message) = ended(TaskState::is_terminal).unwrap_or_default();
+                let why = if message.is_empty() { String::new() } else { format!(": {message}") };
+                let what = "the restart policy does not start it again";
+                let fixes = vec![format!("edgectl service logs {called}"), again];
+                (format!("{name} failed for good{place}{why}; {what}"), fixes)
+            }
+            Unplaced::Concurrent(_) if let Some(node) = copy => {
+                (format!("{name} runs on {node}, and begins nowhere else meanwhile"), Vec::new())
+            }
+            Unplaced::Concurrent(most) => {
+                let what = "at most as many run at a time as --max-concurrent says";
+                (format!("{name} waits until others have ended: {what} ({most})"), Vec::new())
+            }
+            Unplaced::Leaving(node) => {
+                let node = self.shown(node);
+                let what = "it ends there before it begins on another node";
+                (format!("{name} runs on {node}, which is drained: {what}"), Vec::new())
+            }
+            Unplaced::NoNode | Unplaced::Full | Unplaced::Volume(_) => return None,
+        };
+        let is_well = !matches!(why, Unplaced::Failed);
+        let nodes = Vec::new();
+        Some(SlotWhy { name, slot, owner: None, running: is_well, summary, nodes, fixes })
+    }
+
+    /// A second copy of a job's slot that runs: what a partition leaves behind.
+    pub(super) fn second_copy(&self, service: &Service, slot: Slot, owner: NodeId) -> String {
+        let is_copy = |(node, s): &(NodeId, &TaskStatus)| {
+            *node != owner
+                && self.planner.is_here(*node)
+                && s.template == service.template_version
+                && s.current.state == TaskState::Running
+        };
+        let copy = self.reported(service.id, slot).find(is_copy).filter(|_| service.scale.is_job());
+        copy.map_or_else(String::new, |(node, _)| {
+            let node = self.shown(node);
+            let why = "both sides of a partition may run a slot";
+            format!("; {node} runs a copy, which ends when the other has completed: {why}")
+        })
+    }
+
+    /// What nodes report of a slot.
+    fn reported(
+        &self,
+        service: ServiceId,
+        slot: Slot,
+    ) -> impl Iterator<Item = (NodeId, &TaskStatus)> {
+        let records = self.catalog().tasks.get(&service).into_iter().flatten();
+        let of_slot = records.filter(move |((of, _), _)| *of == slot);
+        of_slot.flat_map(|((_, node), record)| record.tasks.iter().map(|task| (*node, task)))
+    }
+}
