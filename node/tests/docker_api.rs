@@ -2,6 +2,8 @@
 
 #[path = "docker_api/containers.rs"]
 mod containers;
+#[path = "docker_api/flags.rs"]
+mod flags;
 #[path = "docker_api/fleet.rs"]
 mod fleet;
 #[path = "docker_api/images.rs"]

@@ -49,6 +49,17 @@ impl Filters {
         }
     }
 
+    /// Refuses values of a filter other than these words.
+    pub fn check(&self, name: &str, words: &[&str]) -> Result<(), Failure> {
+        match self.values(name).find(|value| !words.contains(value)) {
+            Some(value) => Err(Failure::Bad(format!(
+                "invalid filter '{name}={value}'; there are: {}",
+                words.join(", ")
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// The values of a filter.
     pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0.get(name).into_iter().flatten().map(String::as_str)

@@ -19,6 +19,9 @@ use node_docker::task::Task;
 const FILTERS: [&str; 7] =
     ["_up-to-date", "desired-state", "id", "label", "name", "node", "service"];
 
+/// Docker's documented values of the filter `desired-state`; a job's task is meant to complete.
+const DESIRED_STATES: [&str; 4] = ["running", "shutdown", "accepted", "complete"];
+
 /// The parameters of `GET /tasks`.
 #[derive(Debug, Default, Deserialize)]
 pub struct ListQuery {
@@ -31,6 +34,7 @@ pub async fn list(
     query: Answer<Query<ListQuery>>,
 ) -> Result<Json<Vec<Task>>, Failure> {
     let filters = Filters::parse(query?.filters.as_deref(), &FILTERS)?;
+    filters.check("desired-state", &DESIRED_STATES)?;
     let snapshot = Snapshot::latest(&api).await?;
     // Docker has no task for a slot of a job that waits until others have ended.
     let shown = objects_of(&snapshot, |view| !view.waits_for_others);

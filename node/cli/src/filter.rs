@@ -54,6 +54,17 @@ impl Filters {
         self.values.get(key).is_none_or(|values| values.iter().any(|value| fits(value)))
     }
 
+    /// Refuses values of `key` other than these words.
+    pub fn check(&self, key: &str, words: &[&str]) -> Result<(), Failure> {
+        let typed = self.values.get(key).into_iter().flatten();
+        match typed.into_iter().find(|value| !words.contains(&value.as_str())) {
+            Some(value) => Err(Failure::new(format!("--filter: {key} is never {value:?}"))
+                .why(format!("there are {}", words.join(", ")))
+                .hint(format!("--filter {key}={}", words[0]))),
+            None => Ok(()),
+        }
+    }
+
     /// Are all labels that `key` requests present? `name` or `name=value`.
     pub fn labels(&self, key: &str, labels: &BTreeMap<String, String>) -> bool {
         self.values.get(key).is_none_or(|wanted| {

@@ -121,8 +121,8 @@ const FLAGS: &[(&str, &str, &str)] = &[
         "leave it out",
     ),
     ("--generic-resource", "they are not there yet", "a label of the node, and --constraint"),
-    ("--credential-spec", "it is for Windows", "leave it out"),
-    ("--isolation", "it is for Windows", "leave it out"),
+    ("--credential-spec", "it is for Windows containers", "leave it out"),
+    ("--isolation", "it is for Windows containers", "leave it out"),
     ("--memory-swap", "it is not there yet", "--limit-memory"),
 ];
 
@@ -212,6 +212,9 @@ mod tests {
             (&["service", "update", "--rollback", "web"], "an update that fails is held"),
             (&["service", "update", "--rollback-monitor", "5s", "web"], "no --rollback-monitor"),
             (&["service", "update", "--config-add", "x", "web"], "configs are not there yet"),
+            (&["service", "update", "--secret-rm", "x", "web"], "secrets are not there yet"),
+            (&["service", "create", "--credential-spec=x", "nginx"], "for Windows containers"),
+            (&["service", "create", "--isolation", "hyperv", "nginx"], "for Windows containers"),
             (&["swarm", "init", "--data-path-port", "5789"], "UDP 4789"),
             (&["swarm", "init", "--autolock"], "no locked state"),
         ] {

@@ -4,6 +4,7 @@
 
 mod cell;
 mod listing;
+mod natural;
 mod style;
 mod table;
 mod template;
@@ -21,6 +22,7 @@ pub use cell::{
     zone_offset_s,
 };
 pub use listing::{Listing, Row, Shown};
+pub use natural::{Natural, natural};
 pub use style::{Paint, Tone};
 pub use table::{Table, cut};
 pub use template::Template;

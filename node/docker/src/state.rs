@@ -25,6 +25,9 @@ pub enum BadSpec {
     /// A field that this version does not support.
     #[error("{0} is not supported yet; leave it out")]
     NotYet(String),
+    /// A setting of Windows containers.
+    #[error("{0} is a setting of Windows containers, and every node runs Linux; leave it out")]
+    Windows(String),
     /// An option of a network that no interface has.
     #[error(transparent)]
     Interface(crdt_state::interface::BadOption),

@@ -3,7 +3,6 @@
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
-use super::change::nothing_to_remove;
 use super::container;
 use super::networks::is_alone;
 use crate::failure::Failure;
@@ -60,22 +59,14 @@ impl NewPorts {
 }
 
 impl PortChanges {
-    /// Makes the changes; removing a missing port is an error.
-    pub fn apply(&self, endpoint: &mut Option<EndpointSpec>) -> Result<(), Failure> {
+    /// Makes the changes.
+    pub fn apply(&self, endpoint: &mut Option<EndpointSpec>) {
         if self.publish_add.is_empty() && self.publish_rm.is_empty() {
-            return Ok(());
+            return;
         }
         let ports = &mut endpoint.get_or_insert_default().ports;
-        for removed in &self.publish_rm {
-            if !ports.iter().any(|port| removed.fits(port)) {
-                let known: Vec<String> = ports.iter().map(show).collect();
-                let known = known.iter().map(String::as_str);
-                return Err(nothing_to_remove("port", removed.text(), known));
-            }
-            ports.retain(|port| !removed.fits(port));
-        }
+        ports.retain(|port| !self.publish_rm.iter().any(|removed| removed.fits(port)));
         add(ports, &self.publish_add);
-        Ok(())
     }
 }
 
@@ -118,10 +109,6 @@ fn add(ports: &mut Vec<PortConfig>, added: &[Published]) {
     }
 }
 
-fn show(port: &PortConfig) -> String {
-    format!("{}:{}/{}", port.published_port, port.target_port, port.protocol)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +122,10 @@ mod tests {
         endpoint: EndpointFlags,
     }
 
+    fn show(port: &PortConfig) -> String {
+        format!("{}:{}/{}", port.published_port, port.target_port, port.protocol)
+    }
+
     fn after(line: &str) -> Result<Option<EndpointSpec>, String> {
         let words = std::iter::once("x").chain(line.split_whitespace());
         let line = Line::try_parse_from(words).map_err(|error| error.to_string())?;
@@ -142,7 +133,7 @@ mod tests {
         ports.extend(value::published("mode=host,published=53,target=53").expect("valid").0);
         let mut endpoint = Some(EndpointSpec { mode: "vip".to_owned(), ports });
         line.endpoint.apply(&mut endpoint);
-        line.ports.apply(&mut endpoint).map_err(|failure| failure.to_string())?;
+        line.ports.apply(&mut endpoint);
         Ok(endpoint)
     }
 
@@ -170,10 +161,9 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_not_there_cannot_be_removed() {
+    fn removing_a_port_that_is_not_there_changes_nothing() {
         for line in ["--publish-rm 8080", "--publish-rm 80/udp", "--publish-rm 81:80"] {
-            let error = after(line).expect_err(line);
-            assert!(error.contains("the service has 8080:80/tcp, 53:53/tcp"), "{error}");
+            assert_eq!(ports(line), ["8080:80/tcp", "53:53/tcp"], "{line}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::change::{change_list, change_map, nothing_to_remove};
+use super::change::{change_list, change_map};
 use super::networks::{KnownNetworks, NetworkChanges, NewNetworks};
 use crate::failure::Failure;
 use crate::value::{self, Pair};
@@ -129,65 +129,54 @@ pub struct ListChanges {
 }
 
 impl ListChanges {
-    /// Makes the changes; removing a missing item is an error.
+    /// Makes the changes.
     pub fn apply(&self, task: &mut TaskSpec, known: &KnownNetworks) -> Result<(), Failure> {
         self.networks.apply(&mut task.networks, known)?;
         let container = task.container_spec.get_or_insert_default();
         let mount = |mount: &Mount| mount.target.trim_end_matches('/').to_owned();
         let mount_rm: Vec<String> =
             self.mount_rm.iter().map(|target| target.trim_end_matches('/').to_owned()).collect();
-        change_list("mount", &mut container.mounts, &self.mount_add, &mount_rm, mount)?;
+        change_list(&mut container.mounts, &self.mount_add, &mount_rm, mount);
         let limit = |limit: &Ulimit| limit.name.clone();
-        change_list("limit", &mut container.ulimits, &self.ulimit_add, &self.ulimit_rm, limit)?;
-        change_list(
-            "group",
-            &mut container.groups,
-            &self.group_add,
-            &self.group_rm,
-            String::clone,
-        )?;
-        change_map("kernel parameter", &mut container.sysctls, &self.sysctl_add, &self.sysctl_rm)?;
-        self.change_devices(container)?;
-        self.change_hosts(&mut container.hosts)?;
-        self.change_dns(container)
+        change_list(&mut container.ulimits, &self.ulimit_add, &self.ulimit_rm, limit);
+        change_list(&mut container.groups, &self.group_add, &self.group_rm, String::clone);
+        change_map(&mut container.sysctls, &self.sysctl_add, &self.sysctl_rm);
+        self.change_devices(container);
+        self.change_hosts(&mut container.hosts);
+        self.change_dns(container);
+        Ok(())
     }
 
-    fn change_devices(&self, container: &mut ContainerSpec) -> Result<(), Failure> {
+    fn change_devices(&self, container: &mut ContainerSpec) {
         if self.device_add.is_empty() && self.device_rm.is_empty() {
-            return Ok(());
+            return;
         }
         let path = |device: &DeviceMapping| device.path_on_host.clone();
         let devices = &mut container.edge.get_or_insert_default().devices;
-        change_list("device", devices, &self.device_add, &self.device_rm, path)
+        change_list(devices, &self.device_add, &self.device_rm, path);
     }
 
     /// A name may have several addresses; `NAME` removes them all, `NAME:IP` one.
-    fn change_hosts(&self, hosts: &mut Vec<String>) -> Result<(), Failure> {
+    fn change_hosts(&self, hosts: &mut Vec<String>) {
         for removed in &self.host_rm {
             let line = value::extra_host(removed).ok();
-            let is_meant = |held: &String| match &line {
-                Some(line) => held == line,
-                None => held.split_whitespace().skip(1).any(|name| name == removed),
-            };
-            if !hosts.iter().any(is_meant) {
-                let known = hosts.iter().map(String::as_str);
-                return Err(nothing_to_remove("host", removed, known));
-            }
-            hosts.retain(|held| !is_meant(held));
+            hosts.retain(|held| match &line {
+                Some(line) => held != line,
+                None => !held.split_whitespace().skip(1).any(|name| name == removed),
+            });
         }
-        change_list("host", hosts, &self.host_add, &[], String::clone)
+        change_list(hosts, &self.host_add, &[], String::clone);
     }
 
-    fn change_dns(&self, container: &mut ContainerSpec) -> Result<(), Failure> {
+    fn change_dns(&self, container: &mut ContainerSpec) {
         let mut dns = container.dns_config.take().unwrap_or_default();
-        for (what, list, add, remove) in [
-            ("name server", &mut dns.nameservers, &self.dns_add, &self.dns_rm),
-            ("DNS option", &mut dns.options, &self.dns_option_add, &self.dns_option_rm),
-            ("search domain", &mut dns.search, &self.dns_search_add, &self.dns_search_rm),
+        for (list, add, remove) in [
+            (&mut dns.nameservers, &self.dns_add, &self.dns_rm),
+            (&mut dns.options, &self.dns_option_add, &self.dns_option_rm),
+            (&mut dns.search, &self.dns_search_add, &self.dns_search_rm),
         ] {
-            change_list(what, list, add, remove, String::clone)?;
+            change_list(list, add, remove, String::clone);
         }
         container.dns_config = Some(dns).filter(|dns| *dns != Default::default());
-        Ok(())
     }
 }

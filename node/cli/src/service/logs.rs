@@ -1,25 +1,30 @@
 //! `edgectl service logs`: the output of a service's tasks, from all nodes, each line with the name
 //! of its task.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::Write;
 
 use clap::Args;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 
 use crate::client::{Client, Stream, escape};
+use crate::each::Each;
 use crate::failure::{Exit, Failure};
-use crate::output::short_id;
+use crate::output::{natural, short_id};
 use crate::resolve;
 use crate::value::{self, Moment};
 use node_docker::node::Node;
 use node_docker::service::Service;
 use node_docker::task::Task;
 
-/// Flags and operand.
+/// Flags and operands.
 #[derive(Debug, Args)]
 pub struct LogsArgs {
-    /// Service, by name or id, or a task: web, web.2
-    service: String,
+    /// Services, by name or id, or tasks: web, web.2
+    #[arg(required = true, value_name = "SERVICE")]
+    services: Vec<String>,
     /// Go on with what is printed from now on, until the service is removed
     #[arg(short, long)]
     follow: bool,
@@ -38,6 +43,9 @@ pub struct LogsArgs {
     /// The lines alone, without the names of the tasks
     #[arg(long)]
     raw: bool,
+    /// What a log driver adds to its lines; those here add nothing
+    #[arg(long)]
+    details: bool,
     /// Without the ids of the tasks
     #[arg(long)]
     no_task_ids: bool,
@@ -59,16 +67,48 @@ fn tail(text: &str) -> Result<String, String> {
     }
 }
 
-/// Prints them; with `--follow` until the service is gone, or Ctrl-C.
+/// Prints them, one service after the other; with `--follow` all at once, until they are gone, or
+/// Ctrl-C. A failure does not stop the others.
 pub async fn run(args: LogsArgs, mut client: Client) -> Result<Exit, Failure> {
-    let subject = subject(&mut client, &args.service).await?;
-    let names = Names::read(client.again().await?).await?;
-    let stream = client.stream(&path(&subject, &args)).await?;
+    let mut each = Each::new();
+    let mut typed: Vec<&String> = args.services.iter().collect();
+    // `web.1` belongs to `web`, which comes before `web2`.
+    typed.sort_by_cached_key(|name| name.split('.').map(natural).collect::<Vec<_>>());
+    typed.dedup();
+    let mut subjects = Vec::new();
+    for name in typed {
+        subjects.extend(each.take(subject(&mut client, name).await));
+    }
+    let width = Cell::new(0);
+    let all = async {
+        if args.follow {
+            let copies = subjects.iter().map(|subject| copy_of(subject, &client, &args, &width));
+            let mut copies: FuturesUnordered<_> = copies.collect();
+            while let Some(done) = copies.next().await {
+                each.take(done);
+            }
+        } else {
+            for subject in &subjects {
+                each.take(copy_of(subject, &client, &args, &width).await);
+            }
+        }
+    };
     tokio::select! {
-        done = copy(stream, names, &args) => done?,
+        () = all => {}
         _ = tokio::signal::ctrl_c() => {}
     }
-    Ok(Exit::Done)
+    Ok(each.exit())
+}
+
+async fn copy_of(
+    subject: &str,
+    client: &Client,
+    args: &LogsArgs,
+    width: &Cell<usize>,
+) -> Result<(), Failure> {
+    let names = Names::read(client.again().await?).await?;
+    let stream = client.again().await?.stream(&path(subject, args)).await?;
+    copy(stream, names, args, width).await
 }
 
 /// The subject of the request: `/services/ID` or `/tasks/NAME`.
@@ -202,9 +242,13 @@ impl Frames {
     }
 }
 
-async fn copy(mut stream: Stream, mut names: Names, args: &LogsArgs) -> Result<(), Failure> {
+async fn copy(
+    mut stream: Stream,
+    mut names: Names,
+    args: &LogsArgs,
+    width: &Cell<usize>,
+) -> Result<(), Failure> {
     let mut frames = Frames::default();
-    let mut width = 0;
     while let Some(bytes) = stream.next().await? {
         frames.bytes.extend_from_slice(&bytes);
         while let Some((stream, payload)) = frames.next() {
@@ -213,7 +257,7 @@ async fn copy(mut stream: Stream, mut names: Names, args: &LogsArgs) -> Result<(
                 return Err(incomplete(&payload));
             }
             names.learn(&payload, args).await;
-            let line = line(&payload, &names, args, &mut width);
+            let line = line(&payload, &names, args, width);
             let written = match stream {
                 STDERR => std::io::stderr().lock().write_all(&line),
                 _ => std::io::stdout().lock().write_all(&line),
@@ -238,7 +282,7 @@ fn incomplete(payload: &[u8]) -> Failure {
 }
 
 /// `web.1.0123456789ab@pi-1    | hello`; `width` grows with the longest name so far.
-fn line(payload: &[u8], names: &Names, args: &LogsArgs, width: &mut usize) -> Vec<u8> {
+fn line(payload: &[u8], names: &Names, args: &LogsArgs, width: &Cell<usize>) -> Vec<u8> {
     if args.raw {
         return payload.to_vec();
     }
@@ -251,8 +295,8 @@ fn line(payload: &[u8], names: &Names, args: &LogsArgs, width: &mut usize) -> Ve
     };
     let time = if args.timestamps { format!("{} ", word()) } else { String::new() };
     let source = names.source(&word(), args);
-    *width = source.chars().count().max(*width);
-    let mut line = format!("{time}{source:<width$}    | ", width = *width).into_bytes();
+    width.set(source.chars().count().max(width.get()));
+    let mut line = format!("{time}{source:<width$}    | ", width = width.get()).into_bytes();
     line.extend_from_slice(rest);
     line
 }
@@ -270,7 +314,7 @@ mod tests {
     fn shown(flags: &[&str], payload: &str) -> String {
         let line_typed = [&["service", "logs"], flags, &["web"]].concat();
         let args: LogsArgs = parse_for_tests(&line_typed).expect("valid");
-        String::from_utf8(line(payload.as_bytes(), &names(), &args, &mut 0)).expect("text")
+        String::from_utf8(line(payload.as_bytes(), &names(), &args, &Cell::new(0))).expect("text")
     }
 
     #[test]
@@ -318,7 +362,7 @@ mod tests {
         let mut names = names();
         names.learn(payload, &args).await;
         assert!(names.tasks.contains_key("later") && names.nodes.contains_key("n2"));
-        let shown = line(payload, &names, &args, &mut 0);
+        let shown = line(payload, &names, &args, &Cell::new(0));
         assert_eq!(String::from_utf8_lossy(&shown), "later@n2    | hello\n");
     }
 

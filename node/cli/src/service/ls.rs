@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::filter::Filters;
-use crate::output::{self, Listing, Row, Shown, say};
+use crate::output::{self, Listing, Row, Shown, natural, say};
 use node_docker::service::{Service, ServiceStatus};
 
 /// Flags.
@@ -53,7 +53,7 @@ pub async fn run(args: LsArgs, mut client: Client) -> Result<Exit, Failure> {
     let filters = Filters::parse(&args.filter, &["id", "label", "mode", "name"])?;
     let mut services: Vec<Service> = client.get("/services?status=true").await?;
     services.retain(|service| fits(&filters, service));
-    services.sort_by(|a, b| (&a.spec.name, &a.id).cmp(&(&b.spec.name, &b.id)));
+    services.sort_by_cached_key(|service| (natural(&service.spec.name), service.id.clone()));
     let rows: Vec<ServiceRow> =
         services.iter().map(|service| row(service, args.listing.shown())).collect();
     args.listing.print(&rows)?;

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use super::change::nothing_to_remove;
 use crate::client::{CallError, Client, escape};
 use crate::failure::Failure;
 use crate::value;
@@ -78,7 +77,7 @@ impl NetworkChanges {
         Ok(known)
     }
 
-    /// Makes the changes; removing a missing network is an error.
+    /// Makes the changes; removing a network that does not exist is an error, as in Docker.
     pub fn apply(
         &self,
         networks: &mut Vec<NetworkAttachment>,
@@ -88,11 +87,12 @@ impl NetworkChanges {
         for typed in &self.network_rm {
             let id = known.id(typed);
             let is_meant = |held: &NetworkAttachment| held.target == id || held.target == *typed;
-            if !networks.iter().any(is_meant) {
-                let names = networks.iter().map(|held| known.name(&held.target));
-                return Err(nothing_to_remove("network", typed, names));
+            let is_on = networks.iter().any(is_meant);
+            if !is_on && !known.ids.contains_key(typed) {
+                return Err(Failure::new(format!("there is no network {typed:?}"))
+                    .hint("edgectl network ls"));
             }
-            is_off_default |= known.name(id) == DEFAULT;
+            is_off_default |= is_on && known.name(id) == DEFAULT;
             networks.retain(|held| !is_meant(held));
         }
         if self.network_add.iter().any(is_alone) {
@@ -250,11 +250,10 @@ mod tests {
     }
 
     #[test]
-    fn a_network_that_the_service_is_not_on_cannot_be_removed() {
-        let error = after(&["id-0", "id-2"], "--network-rm back").expect_err("not on it");
-        let expected = "there is no network \"back\" to remove\n  why: the service has default, \
-                        front";
-        assert_eq!(error, expected);
+    fn only_a_network_that_exists_can_be_removed() {
+        assert_eq!(ok(&["id-0", "id-2"], "--network-rm back"), "id-0 id-2", "it is not on it");
+        let error = after(&["id-0", "id-2"], "--network-rm bakc").expect_err("no such network");
+        assert_eq!(error, "there is no network \"bakc\"\n  try: edgectl network ls");
         let error = after(&["id-0"], "--network-rm default").expect_err("it would come back");
         assert!(error.contains("try: --network-add NETWORK along with it"), "{error}");
     }

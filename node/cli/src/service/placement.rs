@@ -2,8 +2,6 @@
 
 use clap::Args;
 
-use super::change::nothing_to_remove;
-use crate::failure::Failure;
 use crate::value;
 use node_core::constraint::Constraint;
 use node_docker::task_spec::{Placement, PlacementPreference, SpreadOver, TaskSpec};
@@ -49,8 +47,8 @@ pub struct PlacementChanges {
 }
 
 impl PlacementChanges {
-    /// Makes the changes; removing what is not there is an error.
-    pub fn apply(&self, task: &mut TaskSpec) -> Result<(), Failure> {
+    /// Makes the changes.
+    pub fn apply(&self, task: &mut TaskSpec) {
         let is_given = [
             &self.constraint_add,
             &self.constraint_rm,
@@ -58,46 +56,36 @@ impl PlacementChanges {
             &self.placement_pref_rm,
         ];
         if is_given.iter().all(|list| list.is_empty()) {
-            return Ok(());
+            return;
         }
         let placement = task.placement.get_or_insert_default();
         let (add, remove) = (&self.constraint_add, &self.constraint_rm);
         let read = |text: &str| Constraint::parse(text).ok().map(|read| read.to_string());
-        change("constraint", &mut placement.constraints, (add, remove), read)?;
+        change(&mut placement.constraints, add, remove, read);
         let mut preferences: Vec<String> = placement.preferences.iter().map(written).collect();
         let (add, remove) = (&self.placement_pref_add, &self.placement_pref_rm);
-        let read = |text: &str| value::preference(text).ok();
-        change("placement preference", &mut preferences, (add, remove), read)?;
+        change(&mut preferences, add, remove, |text| value::preference(text).ok());
         placement.preferences = preferences.iter().map(|text| sent(text)).collect();
-        Ok(())
     }
 }
 
 /// What is held and what is removed may be written in two ways: both are compared as `read` reads
 /// them.
 fn change(
-    what: &str,
     held: &mut Vec<String>,
-    (add, remove): (&[String], &[String]),
+    add: &[String],
+    remove: &[String],
     read: impl Fn(&str) -> Option<String>,
-) -> Result<(), Failure> {
+) {
     let is_same = |one: &str, other: &str| {
         one == other || read(one).is_some_and(|one| read(other).is_some_and(|other| one == other))
     };
-    for removed in remove {
-        let before = held.len();
-        held.retain(|held| !is_same(held, removed));
-        if held.len() == before {
-            let known = held.iter().map(String::as_str);
-            return Err(nothing_to_remove(what, removed, known));
-        }
-    }
+    held.retain(|held| !remove.iter().any(|removed| is_same(held, removed)));
     for added in add {
         if !held.iter().any(|held| is_same(held, added)) {
             held.push(added.clone());
         }
     }
-    Ok(())
 }
 
 fn sent(text: &str) -> PlacementPreference {
@@ -136,7 +124,7 @@ mod tests {
         let mut task = TaskSpec::default();
         New::try_parse_from(line(create)).map_err(|e| e.to_string())?.placement.apply(&mut task);
         let changes = Change::try_parse_from(line(update)).map_err(|e| e.to_string())?;
-        changes.placement.apply(&mut task).map_err(|failure| failure.to_string())?;
+        changes.placement.apply(&mut task);
         Ok(task.placement.unwrap_or_default())
     }
 
@@ -166,6 +154,8 @@ mod tests {
             preferences(create, update),
             ["spread=engine.labels.rack", "spread=node.labels.row"]
         );
+        let absent = &["--placement-pref-rm", "spread=node.labels.b"];
+        assert_eq!(preferences(&create[..2], absent), ["spread=node.labels.zone"]);
     }
 
     #[test]
@@ -183,11 +173,6 @@ mod tests {
             (&["--placement-pref", "zone"][..], &[][..], "write spread=node.labels.zone"),
             (&["--placement-pref", "spread=node.zone"], &[], "spread=engine.labels.NAME"),
             (&[], &["--placement-pref-add", "pack=a"], "the only one is to spread"),
-            (
-                &["--placement-pref", "spread=node.labels.a"],
-                &["--placement-pref-rm", "spread=node.labels.b"],
-                "the service has spread=node.labels.a",
-            ),
             (&["--constraint", "zone=a"], &[], "neither"),
         ] {
             let error = placement(create, update).expect_err("refused");

@@ -11,7 +11,7 @@ use crate::client::{Client, filters};
 use crate::each::Each;
 use crate::failure::{Exit, Failure};
 use crate::filter::Filters;
-use crate::output::{self, Listing, Row, Shown, ago, capital, compact_age};
+use crate::output::{self, Listing, Natural, Row, Shown, ago, capital, compact_age, natural};
 use crate::resolve;
 use node_docker::Timestamp;
 use node_docker::node::Node;
@@ -30,7 +30,7 @@ pub struct PsArgs {
 /// Flags of every listing of tasks.
 #[derive(Debug, Args)]
 pub struct TaskFlags {
-    /// Show only what fits: id, name, node, desired-state (running, shutdown)
+    /// Show only what fits: id, name, node, desired-state (running, shutdown, accepted)
     #[arg(short, long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
     /// Show ids instead of names
@@ -99,6 +99,7 @@ pub async fn print(
     client: &mut Client,
 ) -> Result<(), Failure> {
     let filters = Filters::parse(&flags.filter, &["id", "name", "node", "desired-state"])?;
+    filters.check("desired-state", &DESIRED_STATES)?;
     let nodes: Vec<Node> = client.get("/nodes").await?;
     let hostnames: BTreeMap<String, String> = match flags.no_resolve {
         true => BTreeMap::new(),
@@ -108,7 +109,7 @@ pub async fn print(
         let hostname = hostnames.get(&task.node_id);
         filters.any("id", |id| task.id.starts_with(id))
             && filters.any("name", |name| task.edge.name.starts_with(name))
-            && filters.any("desired-state", |state| task.desired_state == state)
+            && filters.any("desired-state", |state| is_desired(task, state))
             && filters.any("node", |node| {
                 hostname.is_some_and(|hostname| hostname == node) || task.node_id.starts_with(node)
             })
@@ -116,6 +117,9 @@ pub async fn print(
     let view = RowView { hostnames, shown: flags.listing.shown(), now: output::now() };
     flags.listing.print(&view.rows(tasks))
 }
+
+/// What tasks are meant to be. A job's task is meant to complete.
+const DESIRED_STATES: [&str; 4] = ["running", "shutdown", "accepted", "complete"];
 
 struct RowView {
     hostnames: BTreeMap<String, String>,
@@ -126,8 +130,7 @@ struct RowView {
 impl RowView {
     /// By place; for each the current task first, then earlier ones, latest first.
     fn rows(&self, mut tasks: Vec<Task>) -> Vec<TaskRow> {
-        let place = |task: &Task| (task.service_id.clone(), task.slot, place_node(task));
-        tasks.sort_by_key(|task| {
+        tasks.sort_by_cached_key(|task| {
             let is_past = !task.is_wanted();
             (place(task), is_past, Reverse(task.status.timestamp), Reverse(task.edge.attempt))
         });
@@ -162,9 +165,16 @@ impl RowView {
     }
 }
 
-/// In a global service the place of a task is its node.
-fn place_node(task: &Task) -> Option<String> {
-    task.slot.is_none().then(|| task.node_id.clone())
+/// Services are in the order of their names. In a global service the place of a task is its node.
+fn place(task: &Task) -> (Natural, String, Option<u64>, Option<String>) {
+    let service = task.edge.name.split('.').next().unwrap_or_default();
+    let node = task.slot.is_none().then(|| task.node_id.clone());
+    (natural(service), task.service_id.clone(), task.slot, node)
+}
+
+/// `accepted` is Docker's word for every task that was not asked to stop.
+fn is_desired(task: &Task, wanted: &str) -> bool {
+    task.desired_state == wanted || (wanted == "accepted" && task.is_wanted())
 }
 
 /// `Running 3 minutes ago`, with further information.

@@ -1,6 +1,8 @@
 //! `edgectl service update`: reads the spec, changes it as the flags say, and sends it back with
 //! the version that was read.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::change::{change_list, change_map};
@@ -36,6 +38,9 @@ pub struct UpdateArgs {
     /// Add or change a variable
     #[arg(long, value_name = "NAME=VALUE", value_parser = value::env)]
     env_add: Vec<Pair>,
+    /// File of variables to add or change, one NAME=VALUE per line
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
     /// Remove a variable
     #[arg(long, value_name = "NAME")]
     env_rm: Vec<String>,
@@ -95,7 +100,7 @@ pub fn changed(
     let mut spec = before.clone();
     spec::apply(&args.shared, &mut spec)?;
     args.name.apply(&mut spec);
-    change_map("label", &mut spec.labels, &args.label_add, &args.label_rm)?;
+    change_map(&mut spec.labels, &args.label_add, &args.label_rm);
     args.lists.apply(&mut spec.task_template, known)?;
     change_image(args, &mut spec)?;
     let container = spec.task_template.container_spec.get_or_insert_default();
@@ -103,10 +108,10 @@ pub fn changed(
         container.args = words.clone();
     }
     let (add, remove) = (&args.container_label_add, &args.container_label_rm);
-    change_map("container label", &mut container.labels, add, remove)?;
+    change_map(&mut container.labels, add, remove);
     change_env(&mut container.env, args)?;
-    args.placement.apply(&mut spec.task_template)?;
-    args.ports.apply(&mut spec.endpoint_spec)?;
+    args.placement.apply(&mut spec.task_template);
+    args.ports.apply(&mut spec.endpoint_spec);
     endpoint::check(&spec)?;
     if args.force {
         spec.task_template.force_update = spec.task_template.force_update.wrapping_add(1);
@@ -140,10 +145,17 @@ fn change_image(args: &UpdateArgs, spec: &mut ServiceSpec) -> Result<(), Failure
     Ok(())
 }
 
+/// A variable that is given wins over one of a file.
 fn change_env(env: &mut Vec<String>, args: &UpdateArgs) -> Result<(), Failure> {
     let name = |variable: &String| variable.split('=').next().unwrap_or_default().to_owned();
-    let add: Vec<String> = args.env_add.iter().map(ToString::to_string).collect();
-    change_list("variable", env, &add, &args.env_rm, name)
+    let mut pairs = Vec::new();
+    for file in &args.env_file {
+        pairs.extend(value::env_file(file)?);
+    }
+    pairs.extend(args.env_add.iter().cloned());
+    let add: Vec<String> = pairs.iter().map(ToString::to_string).collect();
+    change_list(env, &add, &args.env_rm, name);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -248,19 +260,6 @@ mod tests {
 
     #[test]
     fn lists_of_a_container_are_added_to_and_removed_from() {
-        let spec = container_after(&[
-            "--mount-add",
-            "source=pg,target=/data/",
-            "--mount-add",
-            "type=tmpfs,target=/tmp",
-            "--mount-rm",
-            "/old",
-            "--device-add",
-            "/dev/a:r",
-            "--ulimit-add",
-            "nofile=9",
-        ]);
-        assert!(spec.expect_err("no such mount").contains("there is no mount \"/old\" to remove"));
         let line = "--mount-add source=pg,target=/data/ --mount-add source=new,target=/data \
              --device-add /dev/a:r --ulimit-add nofile=9 --group-add dialout --sysctl-rm \
              kernel.shmmax --sysctl-add kernel.msgmax=2 --host-rm printer:10.0.0.7 \
@@ -300,18 +299,36 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_cannot_be_removed() {
+    fn removing_what_is_not_there_changes_nothing() {
+        let line = "--env-rm Z --label-rm z --container-label-rm z --constraint-rm node.id==x \
+                    --publish-rm 80 --mount-rm /old --host-rm z --sysctl-rm z --ulimit-rm core \
+                    --dns-rm 10.0.0.1 --group-rm z";
+        let unchanged = after(&[]).expect("valid");
+        let spec = after(&line.split_whitespace().collect::<Vec<_>>()).expect("no error");
+        assert_eq!(spec.task_template.container_spec, unchanged.task_template.container_spec);
+        assert_eq!((spec.labels, spec.task_template.placement), {
+            (unchanged.labels, unchanged.task_template.placement)
+        });
+    }
+
+    #[test]
+    fn a_variable_that_is_given_wins_over_one_of_a_file() {
+        let file = std::env::temp_dir().join(format!("edgectl-env-{}", std::process::id()));
+        std::fs::write(&file, "A=7\nC=7\n").expect("written");
+        let path = file.display().to_string();
+        let spec = after(&["--env-file", &path, "--env-add", "C=8", "--env-rm", "B"]);
+        std::fs::remove_file(&file).expect("it was there");
+        let container = spec.expect("valid").task_template.container_spec.expect("set");
+        assert_eq!(container.env, ["A=7", "C=8"]);
+    }
+
+    #[test]
+    fn nonsense_is_refused_before_anything_is_sent() {
         for (line, words) in [
-            (
-                ["--env-rm", "Z"],
-                "there is no variable \"Z\" to remove\n  why: the service has A, B",
-            ),
-            (["--label-rm", "z"], "there is no label \"z\" to remove\n  why: the service has tier"),
-            (["--constraint-rm", "node.id==x"], "the service has node.labels.zone == a"),
-            (["--publish-rm", "80"], "why: the service has no port"),
             (["--publish-add", "8080:80"], "mode=host,published=8080,target=80"),
-            (["--network-rm", "back"], "there is no network \"back\" to remove"),
+            (["--network-rm", "back"], "there is no network \"back\""),
             (["--args", "a 'b"], "a quote is not closed"),
+            (["--env-file", "/nowhere"], "cannot read the environment file /nowhere"),
         ] {
             let error = after(&line).expect_err("refused");
             assert!(error.contains(words), "{line:?}: {error}");

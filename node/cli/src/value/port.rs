@@ -20,16 +20,9 @@ pub struct PortPattern {
     pairs: Vec<(Option<u16>, u16)>,
     protocol: Option<String>,
     mode: Option<String>,
-    /// As typed.
-    text: String,
 }
 
 impl PortPattern {
-    /// As it was typed.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
     /// Is it one of these ports?
     pub fn fits(&self, port: &PortConfig) -> bool {
         let fits =
@@ -101,9 +94,7 @@ pub fn published(text: &str) -> Result<Published, BadPort> {
 /// Reads ports to remove: `80`, `80/udp`, `8080:80`, and everything that can be published.
 pub fn port_pattern(text: &str) -> Result<PortPattern, BadPort> {
     let typed = text.trim().to_lowercase();
-    let mut pattern = if typed.contains('=') { long(&typed)? } else { short(&typed)? };
-    text.clone_into(&mut pattern.text);
-    Ok(pattern)
+    if typed.contains('=') { long(&typed) } else { short(&typed) }
 }
 
 fn short(text: &str) -> Result<PortPattern, BadPort> {
@@ -121,7 +112,7 @@ fn short(text: &str) -> Result<PortPattern, BadPort> {
             pairs(Some(range(published)?), range(target)?)?
         }
     };
-    Ok(PortPattern { pairs, protocol, mode: None, text: String::new() })
+    Ok(PortPattern { pairs, protocol, mode: None })
 }
 
 fn long(text: &str) -> Result<PortPattern, BadPort> {
@@ -144,7 +135,7 @@ fn long(text: &str) -> Result<PortPattern, BadPort> {
         }
     }
     let pairs = pairs(published, target.ok_or(BadPort::NoTarget)?)?;
-    Ok(PortPattern { pairs, protocol: spoken, mode, text: String::new() })
+    Ok(PortPattern { pairs, protocol: spoken, mode })
 }
 
 fn protocol(word: &str) -> Result<String, BadPort> {

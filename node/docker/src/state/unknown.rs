@@ -16,7 +16,7 @@ pub fn read_spec(body: &[u8]) -> Result<ServiceSpec, BadSpec> {
     let sent: Value = serde_json::from_slice(body).map_err(unreadable)?;
     let known = serde_json::to_value(&spec).map_err(unreadable)?;
     match lost(&sent, &known) {
-        Some(path) => Err(BadSpec::NotYet(path)),
+        Some(path) => Err(refused(path)),
         None => Ok(spec),
     }
 }
@@ -41,10 +41,17 @@ fn join(name: &str, path: &str) -> String {
     format!("{name}.{path}")
 }
 
+fn refused(path: String) -> BadSpec {
+    match path.ends_with("Isolation") || path.contains("CredentialSpec") {
+        true => BadSpec::Windows(path),
+        false => BadSpec::NotYet(path),
+    }
+}
+
 /// Refuses the fields that were collected as unknown.
 pub(super) fn refuse_unknown(path: &str, unknown: &Unknown) -> Result<(), BadSpec> {
     match unknown.iter().find(|(name, value)| !asks_for_nothing(name, value)) {
-        Some((name, _)) => Err(BadSpec::NotYet(format!("{path}{name}"))),
+        Some((name, _)) => Err(refused(format!("{path}{name}"))),
         None => Ok(()),
     }
 }
