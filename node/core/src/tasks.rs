@@ -203,7 +203,7 @@ impl Tasks {
         let mine = slot_target.is_for(self.me);
         let Some(local) = self.slots.get(key) else { return Vec::new() };
         if slot_target.service.is_some_and(|service| service.scale.is_job()) {
-            return job::unwanted(local, target, slot_target, mine);
+            return job::unwanted(local, target, slot_target, self.me);
         }
         let target_runs = target.is_some_and(|target| local.is_healthy(target));
         let order = slot_target.service.map(|s| s.update_policy.order).unwrap_or_default();

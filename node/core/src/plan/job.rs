@@ -35,7 +35,7 @@ pub(super) fn replicated(
     let mut open: Vec<(bool, Option<Standing>, u32)> = Vec::new();
     for number in 1..=completions {
         let slot = Slot::Number(number);
-        match over(&service.job, slot, live.has(slot)) {
+        match over(&service.job, slot, || live.has(slot)) {
             Some(why) => {
                 rest.insert(slot, Placed::Nowhere(why));
             }
@@ -70,7 +70,7 @@ pub(super) fn replicated(
 /// Takes out of the plan of a global service what is over.
 pub(super) fn global(service: &ServiceView, mut plan: ServicePlan) -> ServicePlan {
     for (slot, placed) in &mut plan.slots {
-        let has_live = service.holders.iter().any(|holder| holder.slot == *slot);
+        let has_live = || service.holders.iter().any(|holder| holder.slot == *slot);
         if let Some(why) = over(&service.job, *slot, has_live) {
             *placed = Placed::Nowhere(why);
         }
@@ -84,11 +84,11 @@ pub(super) fn open(plan: &ServicePlan) -> usize {
     plan.slots.values().filter(is_open).count()
 }
 
-fn over(job: &JobView, slot: Slot, has_live: bool) -> Option<Unplaced> {
+fn over(job: &JobView, slot: Slot, has_live: impl FnOnce() -> bool) -> Option<Unplaced> {
     match () {
         () if job.completed.contains(&slot) => Some(Unplaced::Complete),
         // The other side of a partition may still have a copy that can complete.
-        () if job.failed.contains(&slot) && !has_live => Some(Unplaced::Failed),
+        () if job.failed.contains(&slot) && !has_live() => Some(Unplaced::Failed),
         () => None,
     }
 }

@@ -386,10 +386,9 @@ fn distance(reason: &NodeReason) -> u8 {
     match reason {
         NodeReason::MaxPerNode(_) => 2,
         NodeReason::HostPort(_) | NodeReason::Memory(..) | NodeReason::Cpu(..) => 3,
-        NodeReason::Generic(..) => 4,
+        NodeReason::Generic(..) | NodeReason::VolumeElsewhere(..) => 4,
         NodeReason::Paused | NodeReason::Drained | NodeReason::Unable(_) => 5,
         NodeReason::VolumeMissing(_) | NodeReason::VolumeGivenUp(_) => 1,
-        NodeReason::VolumeElsewhere(..) => 4,
         NodeReason::Constraint(_)
         | NodeReason::UnreadableConstraint(_)
         | NodeReason::NoNetworks(_)

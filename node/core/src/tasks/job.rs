@@ -4,7 +4,7 @@
 //! or when its node is drained. That another node owns the slot is no reason: neither copy is worth
 //! more than the other until one of them has ended well.
 
-use crdt_state::TaskId;
+use crdt_state::{NodeId, TaskId};
 
 use super::SlotTarget;
 use super::local::{Local, Phase};
@@ -14,7 +14,7 @@ pub(super) fn unwanted(
     local: &Local,
     target: Option<TaskId>,
     slot_target: SlotTarget<'_>,
-    mine: bool,
+    me: NodeId,
 ) -> Vec<(TaskId, &'static str)> {
     let reason_for = |task: TaskId, phase: &Phase| match phase {
         Phase::Stopping { .. } => None,
@@ -22,7 +22,7 @@ pub(super) fn unwanted(
         _ if Some(task) != target => Some("superseded by a new iteration"),
         _ if slot_target.ends.is_some() => slot_target.ends,
         Phase::Running { .. } => None,
-        _ if mine => None,
+        _ if slot_target.is_for(me) => None,
         _ if slot_target.owner.is_some() => Some("placed on another node"),
         _ => Some("may not run on this node"),
     };
