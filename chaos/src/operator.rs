@@ -121,6 +121,8 @@ impl Operator {
             scale,
             placement: self.placement(),
             update_policy: self.update_policy(),
+            update_rules: Default::default(),
+            rollback_policy: Default::default(),
             endpoint: Endpoint::default(),
             networks: Vec::new(),
             by_name: false,

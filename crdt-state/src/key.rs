@@ -52,6 +52,9 @@ impl Kind {
     /// A node's report of what it completed of one job. Owned.
     pub const COMPLETIONS: Kind = Kind(0x8b);
 
+    /// A node's report of slots that failed with a new template. Owned; the id is the node's.
+    pub const ROLLOUTS: Kind = Kind(0x8a);
+
     /// Does one node alone write records of this kind?
     pub fn is_owned(self) -> bool {
         self.0 & 0x80 != 0

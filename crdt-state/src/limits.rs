@@ -19,6 +19,7 @@ use crate::network::{
 use crate::node::{Availability, NodeDescription};
 use crate::previous::Previous;
 use crate::record::{OwnedRecord, Record, SharedRecord};
+use crate::rollout::{RollbackPolicy, RolloutReports, Steering, UpdateRules};
 use crate::spec::{
     Container, Endpoint, Facet, HealthCheck, Labels, Life, MountSource, Placement, RestartPolicy,
     Scale, Template, UpdatePolicy,
@@ -30,6 +31,7 @@ use crate::wire;
 mod jobs;
 mod networks;
 mod placement;
+mod rollouts;
 
 pub use placement::PREFERENCES_MAX;
 
@@ -162,6 +164,13 @@ pub fn check_facet(kind: Kind, facet: Facet, value: &[u8]) -> Result<(), Unfit> 
         (Kind::SERVICE, Facet::SCALE) => fit::<Scale>("the scale", value),
         (Kind::SERVICE, Facet::PLACEMENT) => fit::<Placement>("the placement", value),
         (Kind::SERVICE, Facet::UPDATE_POLICY) => fit::<UpdatePolicy>("the update policy", value),
+        (Kind::SERVICE, Facet::UPDATE_RULES) => fit::<UpdateRules>("the update rules", value),
+        (Kind::SERVICE, Facet::ROLLBACK_POLICY) => {
+            fit::<RollbackPolicy>("the rollback policy", value)
+        }
+        (Kind::SERVICE, Facet::STEERING) => {
+            read::<Steering>("what is said of a rollout", value).map(|_| ())
+        }
         (Kind::SERVICE, Facet::ENDPOINT) => fit::<Endpoint>("the endpoint", value),
         (Kind::SERVICE | Kind::NETWORK | Kind::NODE_SETTINGS, Facet::LABELS) => {
             read::<Labels>("the labels", value).map(|_| ())
@@ -187,6 +196,7 @@ fn check_owned(kind: Kind, record: &OwnedRecord) -> Result<(), Unfit> {
         | Kind::NODE_NETWORKS
         | Kind::TUNNEL
         | Kind::PICKED_PORTS
+        | Kind::ROLLOUTS
             if !record.subject.is_empty() =>
         {
             Err(Unfit::Misfiled)
@@ -199,6 +209,7 @@ fn check_owned(kind: Kind, record: &OwnedRecord) -> Result<(), Unfit> {
         Kind::NODE_NETWORKS => fit::<NodeNetworks>("what a node says of networks", value),
         Kind::TUNNEL => fit::<NodeTunnel>("what a node says of its tunnel", value),
         Kind::PICKED_PORTS => fit::<PickedPorts>("the ports that a node picked", value),
+        Kind::ROLLOUTS => fit::<RolloutReports>("what a node says of rollouts", value),
         Kind::ADDRESSES => {
             let said: SlotAddresses = read("the addresses of a slot", value)?;
             let is_its_own = said.node == record.owner()
@@ -298,35 +309,12 @@ impl Bounded for Container {
     }
 }
 
-impl Bounded for UpdatePolicy {
-    fn check(&self) -> Result<(), Unfit> {
-        duration("the update delay", self.delay_ms)?;
-        duration("the update monitor", self.monitor_ms)
-    }
-}
-
 impl Bounded for Endpoint {
     fn check(&self) -> Result<(), Unfit> {
         let protocols = ["tcp", "udp", "sctp"];
         let is_known = |protocol: &str| protocols.contains(&protocol);
         let are_known = self.ports.iter().all(|port| is_known(&port.protocol));
         are_known.then_some(()).ok_or(Unfit::NoSuch("the protocol of a port"))
-    }
-}
-
-impl Bounded for Previous {
-    fn check(&self) -> Result<(), Unfit> {
-        self.template.check()?;
-        self.scale.check()?;
-        self.placement.check()?;
-        self.update_policy.check()?;
-        self.endpoint.check()
-    }
-}
-
-impl Bounded for Option<Previous> {
-    fn check(&self) -> Result<(), Unfit> {
-        self.as_ref().map_or(Ok(()), Previous::check)
     }
 }
 

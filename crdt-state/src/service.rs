@@ -4,6 +4,8 @@
 //! Also the rule for names: two sides of a partition may create the same name, and every node
 //! computes the same owner of it.
 
+mod rollout;
+
 use std::collections::BTreeMap;
 
 use crate::id::ServiceId;
@@ -11,13 +13,19 @@ use crate::key::{Kind, RecordKey};
 use crate::labels::labels;
 use crate::network::{Attachments, Balancing};
 use crate::previous::{Previous, RanImage};
+use crate::read::failures_of;
 use crate::record::Record;
 use crate::replica::Replica;
+use crate::rollout::{RollbackPolicy, Steering, UpdateRules};
 use crate::spec::{
     Endpoint, Facet, Labels, Life, Placement, Scale, Template, TemplateVersion, UpdatePolicy,
 };
 use crate::stamp::Stamp;
 use crate::wire;
+
+use rollout::Begun;
+
+pub use rollout::Rollout;
 
 /// A living service, as operators wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +55,12 @@ pub struct Service {
     pub placement: Placement,
     /// How a new template is rolled out.
     pub update_policy: UpdatePolicy,
+    /// What a rollout tolerates, and what it waits for.
+    pub update_rules: UpdateRules,
+    /// How an earlier template is rolled out.
+    pub rollback_policy: RollbackPolicy,
+    /// What is known of the rollout of `template`.
+    pub rollout: Rollout,
     /// Ports.
     pub endpoint: Endpoint,
     /// Its networks; none: those of its template, the node's own or a loopback.
@@ -57,7 +71,7 @@ pub struct Service {
     pub balancing: Balancing,
     /// Labels.
     pub labels: Labels,
-    /// The highest Lamport counter over all facets: Docker's `Version.Index`.
+    /// The highest Lamport counter over all facets, and over the verdict on its rollout: Docker's `Version.Index`.
     pub version: u64,
     /// The writer's time of day at that write, milliseconds since 1970. Display only.
     pub updated_wall_ms: u64,
@@ -100,6 +114,14 @@ impl Service {
             .map(|(_, good)| (TemplateVersion::of(&good), good))
             .filter(|(version, _)| *version != template_version);
         let one = Scale::Replicated { replicas: 1 };
+        let update_rules: UpdateRules = value_or_default(replica, &key, Facet::UPDATE_RULES);
+        let steering = replica.facet::<Steering>(&key, Facet::STEERING);
+        let steering = steering.map(|(_, said)| said).filter(|said| said.of == template_stamp);
+        let failures = failures_of(replica, id, template_stamp);
+        let begun = Begun { template, template_version, last_good };
+        let (Begun { template, template_version, last_good }, rollout) =
+            begun.counted(steering, update_rules.failure.action, failures);
+        let verdict = rollout.verdicts().map(|verdict| verdict.lamport).max();
         Some(Service {
             id,
             name,
@@ -113,12 +135,15 @@ impl Service {
             scale: replica.facet(&key, Facet::SCALE).map_or(one, |(_, scale)| scale),
             placement: value_or_default(replica, &key, Facet::PLACEMENT),
             update_policy: value_or_default(replica, &key, Facet::UPDATE_POLICY),
+            update_rules,
+            rollback_policy: value_or_default(replica, &key, Facet::ROLLBACK_POLICY),
+            rollout,
             endpoint: value_or_default(replica, &key, Facet::ENDPOINT),
             networks: value_or_default(replica, &key, Facet::NETWORKS),
             previous_networks: value_or_default(replica, &key, Facet::PREVIOUS_NETWORKS),
             balancing: value_or_default(replica, &key, Facet::BALANCING),
             labels: labels(replica, &key),
-            version: last.stamp.lamport,
+            version: last.stamp.lamport.max(verdict.unwrap_or(0)),
             updated_wall_ms: last.wall_ms,
             created_wall_ms: life.wall_ms,
         })
@@ -135,6 +160,10 @@ impl Service {
         if let Some((_, good)) = self.last_good.as_ref().filter(|(good, _)| *good == version) {
             return Some(good);
         }
+        if let Some((_, failed)) = self.rollout.failed_update.as_deref().filter(|f| f.0 == version)
+        {
+            return Some(failed);
+        }
         let before = self.previous.as_ref().map(|previous| &previous.template);
         before.filter(|template| TemplateVersion::of(template) == version)
     }
@@ -145,7 +174,8 @@ impl Service {
         let good = self.last_good.iter().map(|(version, good)| RanImage::of(*version, good));
         let before = self.previous.iter().map(|previous| &previous.template);
         let before = before.map(|before| RanImage::of(TemplateVersion::of(before), before));
-        good.chain(before).collect()
+        let failed = self.rollout.failed_update.iter().map(|f| RanImage::of(f.0, &f.1));
+        good.chain(before).chain(failed).collect()
     }
 
     /// Was the template written again since the service was created? A creation writes the template

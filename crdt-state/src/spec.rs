@@ -57,6 +57,12 @@ impl Facet {
     pub const PREVIOUS_NETWORKS: Facet = Facet(17);
     /// How a service's name is answered: [`crate::network::Balancing`].
     pub const BALANCING: Facet = Facet(16);
+    /// What a rollout tolerates, and what it waits for: [`crate::rollout::UpdateRules`].
+    pub const UPDATE_RULES: Facet = Facet(18);
+    /// How an earlier template is rolled out: [`crate::rollout::RollbackPolicy`].
+    pub const ROLLBACK_POLICY: Facet = Facet(19);
+    /// What operators say of a rollout: [`crate::rollout::Steering`].
+    pub const STEERING: Facet = Facet(20);
 }
 
 /// Names and values that operators set.

@@ -6,7 +6,7 @@
 //!
 //! A byte that differs is never put right here, but there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::net::IpAddr;
 
@@ -19,6 +19,10 @@ use crdt_state::network::{
     PickedPort, PickedPorts, SlotAddresses, TaskAddresses,
 };
 use crdt_state::node::{Availability, NodeDescription};
+use crdt_state::rollout::{
+    Direction, FailureAction, FailurePolicy, Failures, RollbackPolicy, RolloutReport,
+    RolloutReports, Steering, UpdateRules, Verdict,
+};
 use crdt_state::spec::{
     Container, Device, Dns, Endpoint, HealthCheck, Life, Mount, MountSource, NetworkMode,
     Placement, Platform, PublishedPort, Resources, RestartCondition, RestartPolicy, Runtime, Scale,
@@ -336,4 +340,39 @@ fn container() -> Container {
         oom_score_adj: -5,
         network: NetworkMode::None,
     }
+}
+
+#[test]
+fn what_is_said_of_rollouts_is_read_by_agents_of_other_versions() {
+    let mut differing = Differing::default();
+    let failure = FailurePolicy { action: FailureAction::Rollback, max_ratio: 300_000 };
+    differing.check("UpdateRules", &UpdateRules { failure, canary: 2 }, "0102fce093040002");
+    let pace = UpdatePolicy {
+        parallelism: 0,
+        delay_ms: 1,
+        monitor_ms: 300,
+        order: UpdateOrder::StartFirst,
+    };
+    differing.check(
+        "RollbackPolicy",
+        &RollbackPolicy { pace, failure },
+        "010001fb2c010102fce0930400",
+    );
+    let steering =
+        Steering { of: stamp(3), direction: Direction::Back, is_held: true, is_promoted: true };
+    differing.check("Steering", &steering, "01030101010101010101010101010101010105010101");
+    let verdict = Verdict { failed: 4, of: 10, lamport: 300, wall_ms: 1_700_000_000_000 };
+    let forward = Failures {
+        slots: BTreeSet::from([Slot::Number(1), Slot::Node(NODE)]),
+        task: Some(TASK),
+        message: "why".to_owned(),
+        verdict: Some(verdict),
+    };
+    let report = RolloutReport { of: stamp(3), forward, back: Failures::default() };
+    differing.check(
+        "RolloutReports",
+        &RolloutReports::from([(SERVICE, report)]),
+        "96 bytes 4e842f38fe15401d856514b9b6f1feae",
+    );
+    differing.end();
 }

@@ -69,6 +69,8 @@ fn service(name: &str) -> Edit {
         scale: Scale::Replicated { replicas: 0 },
         placement: Placement::default(),
         update_policy: Default::default(),
+        update_rules: Default::default(),
+        rollback_policy: Default::default(),
         endpoint: Default::default(),
         networks: Vec::new(),
         by_name: false,

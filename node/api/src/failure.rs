@@ -72,7 +72,8 @@ impl From<node_core::Refusal> for Failure {
             | Refusal::PortTaken { .. }
             | Refusal::NoPortLeft { .. }
             | Refusal::OutOfSequence { .. }
-            | Refusal::NodeReachable { .. } => Failure::Conflict(message),
+            | Refusal::NodeReachable { .. }
+            | Refusal::NothingToSteer(_) => Failure::Conflict(message),
             Refusal::Network(bad) => of_network(&bad, message),
             Refusal::HasLeft => Failure::Unavailable(message),
             Refusal::BadName(_)
@@ -81,6 +82,7 @@ impl From<node_core::Refusal> for Failure {
             | Refusal::BadPreference(_)
             | Refusal::BadPlaceholder(_)
             | Refusal::NothingToRun
+            | Refusal::NothingToRollBack { .. }
             | Refusal::TooManyReplicas(_)
             | Refusal::BeyondLimit(_)
             | Refusal::TooLarge { .. } => Failure::Bad(message),

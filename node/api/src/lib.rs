@@ -39,6 +39,7 @@ mod progress_stream;
 mod pulls;
 mod pushes;
 mod recent;
+mod rollouts;
 mod server;
 mod services;
 mod snapshot;
@@ -162,6 +163,7 @@ fn router(api: Api) -> Router {
         .route("/swarm/join", post(join::join))
         .route("/swarm/leave", post(swarm::leave))
         .route("/swarm/update", post(swarm::update))
+        .route("/edge/services/{id}/rollout", post(rollouts::steer))
         .route("/edge/pulls", get(pulls::list))
         .route("/edge/pulls/pause", post(pulls::pause))
         .route("/edge/pulls/resume", post(pulls::resume))

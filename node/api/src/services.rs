@@ -114,13 +114,21 @@ pub async fn update(
     body: Sent,
 ) -> Result<Json<ServiceUpdated>, Failure> {
     let query = query?;
-    if query.rollback.as_deref().is_some_and(|rollback| !rollback.is_empty()) {
-        return Err(Failure::NotYet(
-            "a rollback is not supported yet; update the service to what it was".to_owned(),
-        ));
-    }
     let snapshot = Snapshot::latest(&api).await?;
     let service = snapshot.service(&wanted)?;
+    match query.rollback.as_deref() {
+        None | Some("") => {}
+        // The body is the spec that the client has just read.
+        Some("previous") => {
+            let (id, version) = (service.id, query.version);
+            api.edit(Edit::RollBackService { id, version }).await?;
+            return Ok(Json(ServiceUpdated::default()));
+        }
+        Some(other) => {
+            let message = format!("rollback: `{other}` is none of previous; leave it out");
+            return Err(Failure::Bad(message));
+        }
+    }
     let mode = pin::resolve_mode(query.resolve.as_deref(), &headers)?;
     let login = pin::login(&headers)?;
     let before = ServiceSpec::of(service);
@@ -244,7 +252,8 @@ fn virtual_ips(id: ServiceId, snapshot: &Snapshot) -> Vec<VirtualIp> {
 fn update_status(id: ServiceId, snapshot: &Snapshot) -> Option<UpdateStatus> {
     let rollout = snapshot.rollouts.get(&id)?;
     Some(UpdateStatus {
-        state: rollout.state.as_str().to_owned(),
+        state: rollout.state.as_str(rollout.direction).to_owned(),
+        awaits_promotion: rollout.awaits_promotion,
         started_at: Some(Timestamp(rollout.started_wall_ms)),
         completed_at: rollout.completed_wall_ms.map(Timestamp),
         message: rollout.message.clone(),

@@ -9,12 +9,6 @@ use super::failure::Failure;
 
 /// Subcommands: the parent command, their name, why they do not exist, what to type.
 const COMMANDS: &[(&str, &str, &str, &str)] = &[
-    (
-        "service",
-        "rollback",
-        "a rollback is not there yet",
-        "edgectl service update with what it was before, for example --image NAME:OLD",
-    ),
     ("", "stack", "stacks are not there yet", "edgectl service create, once per service"),
     ("", "compose", "stacks are not there yet", "edgectl service create, once per service"),
     ("", "secret", "secrets are not there yet", "--mount type=bind of a file that each node has"),
@@ -105,21 +99,6 @@ const COMMANDS: &[(&str, &str, &str, &str)] = &[
 const FLAGS: &[(&str, &str, &str)] = &[
     ("--config", "configs are not there yet", "--mount type=bind of a file that each node has"),
     ("--secret", "secrets are not there yet", "--mount type=bind of a file that each node has"),
-    (
-        "--rollback",
-        "a rollback is not there yet: an update that fails is held",
-        "edgectl service update with what it was before, for example --image NAME:OLD",
-    ),
-    (
-        "--update-failure-action",
-        "there is one action yet: an update that fails is held",
-        "leave it out",
-    ),
-    (
-        "--update-max-failure-ratio",
-        "it is not there yet: an update is held at the first task that fails",
-        "leave it out",
-    ),
     ("--generic-resource", "they are not there yet", "a label of the node, and --constraint"),
     ("--credential-spec", "it is for Windows containers", "leave it out"),
     ("--isolation", "it is for Windows containers", "leave it out"),
@@ -203,14 +182,11 @@ mod tests {
     #[test]
     fn what_is_not_there_yet_says_so() {
         for (line, words) in [
-            (&["service", "rollback", "web"][..], "a rollback is not there yet"),
-            (&["stack", "ls"], "stacks are not there yet"),
+            (&["stack", "ls"][..], "stacks are not there yet"),
             (&["network", "connect", "back", "web"], "service update --network-add NETWORK"),
             (&["run", "nginx"], "edgectl service create --name"),
             (&["-H", "/s", "node", "promote", "n1"], "every node is equal"),
             (&["service", "create", "--secret=x", "nginx"], "secrets are not there yet"),
-            (&["service", "update", "--rollback", "web"], "an update that fails is held"),
-            (&["service", "update", "--rollback-monitor", "5s", "web"], "no --rollback-monitor"),
             (&["service", "update", "--config-add", "x", "web"], "configs are not there yet"),
             (&["service", "update", "--secret-rm", "x", "web"], "secrets are not there yet"),
             (&["service", "create", "--credential-spec=x", "nginx"], "for Windows containers"),

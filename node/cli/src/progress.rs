@@ -7,6 +7,7 @@
 //! ```
 //! Waiting changes nothing: if it is stopped by Ctrl-C or an error, the fleet continues its work.
 
+mod goal;
 mod snapshot;
 mod view;
 
@@ -18,12 +19,15 @@ use super::client::{CallError, Client, filters};
 use super::failure::{Exit, Failure};
 use super::output::say;
 use super::why;
+use goal::Outcome;
 use node_docker::edge::Why;
 use node_docker::node::Node;
 use node_docker::service::Service;
 use node_docker::task::Task;
 use snapshot::{Baseline, Snapshot, Verdict};
 use view::View;
+
+pub use goal::Goal;
 
 /// For how long all tasks must run, without a replacement, before they count as stable: a program
 /// that cannot work (a port in use, a wrong flag) mostly ends well within a second.
@@ -49,7 +53,12 @@ pub struct WaitFlags {
 }
 
 /// Waits until the service is as its spec says, or reports why it will not be.
-pub async fn wait(client: &mut Client, id: &str, flags: &WaitFlags) -> Result<Exit, Failure> {
+pub async fn wait(
+    client: &mut Client,
+    id: &str,
+    flags: &WaitFlags,
+    goal: Goal,
+) -> Result<Exit, Failure> {
     if flags.detach {
         return Ok(Exit::Done);
     }
@@ -58,7 +67,7 @@ pub async fn wait(client: &mut Client, id: &str, flags: &WaitFlags) -> Result<Ex
     let mut view = if flags.quiet { View::silent() } else { View::for_stderr(hostnames) };
     let mut name = id.to_owned();
     let watched = tokio::select! {
-        result = watch(client, id, &mut view, &mut name) => result,
+        result = watch(client, id, &mut view, &mut name, &goal) => result,
         _ = tokio::signal::ctrl_c() => {
             say("\nOperation continuing in background.");
             say(format!("Use `edgectl service ps {name}` to look at it."));
@@ -83,6 +92,7 @@ async fn watch(
     id: &str,
     view: &mut View,
     name: &mut String,
+    goal: &Goal,
 ) -> Result<Snapshot, Failure> {
     let began = Instant::now();
     let mut baseline: Option<Baseline> = None;
@@ -92,10 +102,21 @@ async fn watch(
             query(client, id).await.map_err(|error| while_waiting(error, name))?;
         name.clone_from(&service.spec.name);
         let baseline = baseline.get_or_insert_with(|| Baseline::of(&tasks));
-        let snapshot = Snapshot::of(&service, &tasks, baseline);
-        let verdict = snapshot.verdict();
+        let counts = goal.counts(&service);
+        let snapshot = Snapshot::of(&service, &tasks, baseline, counts);
+        let rollout = goal.outcome(&service)?;
+        let verdict = match snapshot.verdict() {
+            Verdict::AllRun | Verdict::Failing { .. } if rollout == Outcome::Going => {
+                Verdict::Going
+            }
+            verdict => verdict,
+        };
         let is_verified = verdict == Verdict::AllRun && snapshot.concurrent.is_none();
         view.show(&snapshot, is_verified.then_some(STABLE));
+        if let Outcome::Waits(message) = rollout {
+            say(message);
+            return Ok(snapshot);
+        }
         let since = match &last {
             Some((same, since)) if *same == snapshot => *since,
             _ => Instant::now(),

@@ -15,6 +15,7 @@ mod ps;
 mod rename;
 mod replace;
 mod rm;
+mod rollout;
 #[cfg(test)]
 mod round_trip;
 mod scale;
@@ -79,6 +80,23 @@ pub enum ServiceCommand {
         "edgectl service scale -d web=5 api=2",
     ))]
     Scale(scale::ScaleArgs),
+    /// Go back to what a service was before its last update; twice goes forward again
+    #[command(help_template = examples!(
+        "edgectl service rollback web",
+        "edgectl service update --rollback-parallelism 0 web   # all at once from now on",
+    ))]
+    Rollback(rollout::RollbackArgs),
+    /// Let no further task take the new version
+    Pause(rollout::SteerArgs),
+    /// Go on with a paused update; tasks that failed are tried again
+    Resume(rollout::SteerArgs),
+    /// Let all tasks follow the first ones of an update that waits (--update-canary)
+    #[command(help_template = examples!(
+        "edgectl service update --update-canary 1 --image nginx:1.28 web",
+        "edgectl service ps web        # are they well?",
+        "edgectl service promote web",
+    ))]
+    Promote(rollout::SteerArgs),
     /// Give a service another name; its tasks go on running
     #[command(help_template = examples!(
         "edgectl service rename web shop",
@@ -100,6 +118,10 @@ pub async fn run(command: ServiceCommand, client: Client) -> Result<Exit, Failur
         ServiceCommand::Inspect(args) => inspect::run(args, client).await,
         ServiceCommand::Logs(args) => logs::run(args, client).await,
         ServiceCommand::Scale(args) => scale::run(args, client).await,
+        ServiceCommand::Rollback(args) => rollout::run(args, client).await,
+        ServiceCommand::Pause(args) => rollout::steer(args, "pause", client).await,
+        ServiceCommand::Resume(args) => rollout::steer(args, "resume", client).await,
+        ServiceCommand::Promote(args) => rollout::steer(args, "promote", client).await,
         ServiceCommand::Rename(args) => rename::run(args, client).await,
         ServiceCommand::Rm(args) => rm::run(args, client).await,
     }

@@ -16,7 +16,7 @@ mod pair;
 mod port;
 
 pub use address::{Reserved, address, domain, extra_host, ip, reserved, subnet};
-pub use amount::{bytes, cpus, show_bytes, show_cpus};
+pub use amount::{bytes, cpus, ratio, show_bytes, show_cpus};
 pub use attachment::attachment;
 pub use constraint::{constraint, preference};
 pub use duration::{duration, show_duration};

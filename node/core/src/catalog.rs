@@ -12,6 +12,7 @@ use crdt_state::labels;
 use crdt_state::node::{Availability, NodeDescription};
 use crdt_state::read;
 use crdt_state::replica::Replica;
+use crdt_state::rollout::RolloutReports;
 use crdt_state::service::Service;
 use crdt_state::spec::{Facet, Labels, Life};
 use crdt_state::stamp::Stamp;
@@ -90,7 +91,7 @@ impl Touched {
 }
 
 /// The kinds that are decoded.
-const READ: [Kind; 14] = [
+const READ: [Kind; 15] = [
     Kind::NODE,
     Kind::NODE_SETTINGS,
     Kind::EVICTION,
@@ -100,6 +101,7 @@ const READ: [Kind; 14] = [
     Kind::TASK,
     Kind::HANDOVERS,
     Kind::COMPLETIONS,
+    Kind::ROLLOUTS,
     Kind::NETWORK,
     Kind::NODE_NETWORKS,
     Kind::TUNNEL,
@@ -120,6 +122,8 @@ pub struct Catalog {
     pub jobs: BTreeMap<ServiceId, BTreeMap<NodeId, JobReport>>,
     /// The handover records of the nodes: their questions and their answers.
     pub handovers: BTreeMap<NodeId, Handovers>,
+    /// What nodes report of rollouts.
+    pub rollouts: BTreeMap<NodeId, RolloutReports>,
     /// Networks and addresses.
     pub networks: NetworkCatalog,
     task_keys: BTreeMap<RecordKey, (ServiceId, Slot, NodeId)>,
@@ -172,6 +176,7 @@ impl Catalog {
             }
             Kind::COMPLETIONS => self.update_job(replica, key, touched),
             Kind::HANDOVERS => self.update_handovers(replica, NodeId(key.id), touched),
+            Kind::ROLLOUTS => self.update_rollouts(replica, NodeId(key.id), touched),
             _ => {}
         }
     }
@@ -224,6 +229,19 @@ impl Catalog {
             touched.services.insert(report.service);
             self.job_keys.insert(key, (report.service, node));
             self.jobs.entry(report.service).or_default().insert(node, report);
+        }
+    }
+
+    /// A service is read again when a report of it changes: which template counts may depend on it.
+    fn update_rollouts(&mut self, replica: &Replica, node: NodeId, touched: &mut Touched) {
+        let before = self.rollouts.remove(&node).unwrap_or_default();
+        let after = read::rollouts_of(replica, node);
+        let both: BTreeSet<ServiceId> = before.keys().chain(after.keys()).copied().collect();
+        for id in both.into_iter().filter(|id| before.get(id) != after.get(id)) {
+            self.update_service(replica, id, touched);
+        }
+        if !after.is_empty() {
+            self.rollouts.insert(node, after);
         }
     }
 

@@ -5,9 +5,10 @@
 
 pub use crdt_state::limits::REPLICAS_MAX;
 
-use crdt_state::limits::{Bounded, Unfit};
+use crdt_state::limits::Bounded;
 use crdt_state::network::Attachments;
 use crdt_state::node::Availability;
+use crdt_state::rollout::{RollbackPolicy, UpdateRules};
 use crdt_state::service::Service;
 use crdt_state::spec::{Endpoint, Facet, Labels, Placement, Scale, Template, UpdatePolicy};
 use crdt_state::{ImageFact, NetworkId, NodeId, Previous, RecordKey, ServiceId, Stamp, wire};
@@ -16,14 +17,16 @@ use serde::{Deserialize, Serialize};
 pub(crate) mod job;
 mod name;
 pub mod network;
+mod refusal;
 
 pub use job::BadJob;
-use name::is_name;
-use network::{BadNetwork, NetworkRequest};
+pub use refusal::Refusal;
 
-use crate::constraint::{BadConstraint, Constraint};
-use crate::expand::NoSuchPlaceholder;
-use crate::preference::{BadPreference, Preference};
+use name::is_name;
+use network::NetworkRequest;
+
+use crate::constraint::Constraint;
+use crate::preference::Preference;
 
 /// A service as an operator writes it: one value per facet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +41,10 @@ pub struct ServiceSpec {
     pub placement: Placement,
     /// How an update proceeds.
     pub update_policy: UpdatePolicy,
+    /// What an update tolerates, and what it waits for.
+    pub update_rules: UpdateRules,
+    /// How a rollback proceeds.
+    pub rollback_policy: RollbackPolicy,
     /// Ports.
     pub endpoint: Endpoint,
     /// Networks; none: that of the template.
@@ -57,6 +64,8 @@ impl ServiceSpec {
             scale: service.scale,
             placement: service.placement.clone(),
             update_policy: service.update_policy.clone(),
+            update_rules: service.update_rules,
+            rollback_policy: service.rollback_policy.clone(),
             endpoint: service.endpoint.clone(),
             networks: service.networks.clone(),
             by_name: service.balancing.by_name,
@@ -75,6 +84,8 @@ impl ServiceSpec {
             scale,
             placement,
             update_policy,
+            update_rules: service.update_rules,
+            rollback_policy: service.rollback_policy.clone(),
             endpoint,
             networks,
             by_name,
@@ -88,6 +99,17 @@ impl ServiceSpec {
         let (endpoint, labels) = (self.endpoint, self.labels);
         Previous { name, template, scale, placement, update_policy, endpoint, labels }
     }
+}
+
+/// How a rollout is to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Steer {
+    /// No further slot takes the new template.
+    Pause,
+    /// It goes on; slots that failed take the new template again.
+    Resume,
+    /// The slots after the first ones follow.
+    Promote,
 }
 
 /// When a node may be removed from the fleet.
@@ -112,6 +134,20 @@ pub enum Edit {
         version: Option<u64>,
         /// The new specification.
         spec: Box<ServiceSpec>,
+    },
+    /// Goes back to what a service was before its last update.
+    RollBackService {
+        /// Its id.
+        id: ServiceId,
+        /// Refuse the edit unless this is its version; `None`: accept any version.
+        version: Option<u64>,
+    },
+    /// Says how the rollout of a service is to go on.
+    SteerRollout {
+        /// Of which service.
+        id: ServiceId,
+        /// How.
+        steer: Steer,
     },
     /// Removes a service and stops its tasks.
     RemoveService {
@@ -199,126 +235,6 @@ pub enum Edited {
     Done,
 }
 
-/// Why an edit was refused. Nothing was changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// A living service has the name.
-    #[error(
-        "name conflicts with an existing object: service {name} already exists ({id}); choose another name, or change it with `edgectl service update {name}`"
-    )]
-    NameTaken {
-        /// The name.
-        name: String,
-        /// The service that has the name.
-        id: ServiceId,
-    },
-    /// The text is not a valid name.
-    #[error(
-        "`{0}` is not a service name: 1 to 63 letters, digits, `-` and `_`, beginning and ending with a letter or digit, and no dot: `web.1` is a task of `web`; write it like web-1"
-    )]
-    BadName(String),
-    /// No such service.
-    #[error("service {0} not found; `edgectl service ls` lists them")]
-    NoSuchService(ServiceId),
-    /// No such node.
-    #[error("node {0} not found; `edgectl node ls` lists them")]
-    NoSuchNode(NodeId),
-    /// No such volume.
-    #[error("node {node} holds no volume {name}; `edgectl volume ls` lists them")]
-    NoSuchVolume {
-        /// Its host name.
-        node: String,
-        /// The name.
-        name: String,
-    },
-    /// It was changed since the operator read it.
-    #[error(
-        "update out of sequence: it is at version {has}, not {expected}; read it again and repeat the change"
-    )]
-    OutOfSequence {
-        /// The version that the edit expected.
-        expected: u64,
-        /// The current version.
-        has: u64,
-    },
-    /// A network, or what it asks for.
-    #[error(transparent)]
-    Network(#[from] BadNetwork),
-    /// A job, or a change of one.
-    #[error(transparent)]
-    Job(#[from] BadJob),
-    /// Another service publishes the port.
-    #[error(
-        "port {port}/{protocol} is already published by the service {service}; choose another number, or leave it out to have one chosen"
-    )]
-    PortTaken {
-        /// The number.
-        port: u16,
-        /// `tcp`, `udp` or `sctp`.
-        protocol: String,
-        /// The other service's name.
-        service: String,
-    },
-    /// All numbers that may be chosen are published.
-    #[error(
-        "no number from 30000 to 32767 is left for port {target}/{protocol}; give one: --publish NUMBER:{target}"
-    )]
-    NoPortLeft {
-        /// `tcp`, `udp` or `sctp`.
-        protocol: String,
-        /// The port of the task.
-        target: u16,
-    },
-    /// A constraint that does not parse.
-    #[error(transparent)]
-    BadConstraint(#[from] BadConstraint),
-    /// A placeholder that does not exist.
-    #[error(transparent)]
-    BadPlaceholder(#[from] NoSuchPlaceholder),
-    /// A placement preference that does not parse.
-    #[error(transparent)]
-    BadPreference(#[from] BadPreference),
-    /// There is nothing to run.
-    #[error(
-        "the service names no image to run; give one: edgectl service create --name web IMAGE [ARGS…]"
-    )]
-    NothingToRun,
-    /// A slot number is 32 bits, and a mistyped number should not start a million processes.
-    #[error("{0} replicas are more than {REPLICAS_MAX}, the most for one service")]
-    TooManyReplicas(u32),
-    /// A number is beyond the limit of a record: other nodes would not read such a record.
-    #[error("{0}; give less")]
-    BeyondLimit(#[from] Unfit),
-    /// A facet is larger than what the fleet passes on.
-    #[error(
-        "{what} takes {bytes} bytes, at most {} are possible; keep large files outside and name them",
-        wire::VALUE_BYTES_MAX
-    )]
-    TooLarge {
-        /// Which part of the specification.
-        what: &'static str,
-        /// The size of its encoding.
-        bytes: usize,
-    },
-    /// The node is reachable.
-    #[error(
-        "node {name} is reachable; drain it and let it leave first (on it: edgectl swarm leave), or repeat with --force"
-    )]
-    NodeReachable {
-        /// Its host name.
-        name: String,
-    },
-    /// No such image.
-    #[error("the fleet has no image {0} of its own; `edgectl image ls` lists what is there")]
-    NoSuchImage(String),
-    /// The conflict does not exist, or is resolved already.
-    #[error("there is no such value in conflict; `edgectl conflicts` lists what there is")]
-    NoSuchConflict,
-    /// The node has left the fleet.
-    #[error("this node has left the fleet; join one first: edgectl swarm join ADDRESS")]
-    HasLeft,
-}
-
 impl ServiceSpec {
     /// Checks everything that can be checked without looking at the fleet.
     pub fn check(&self) -> Result<(), Refusal> {
@@ -364,6 +280,8 @@ impl ServiceSpec {
         self.scale.check()?;
         self.placement.check()?;
         self.update_policy.check()?;
+        self.update_rules.check()?;
+        self.rollback_policy.check()?;
         self.endpoint.check()?;
         self.networks.check()?;
         Ok(())

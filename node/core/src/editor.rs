@@ -9,10 +9,10 @@ use crdt_state::replica::Replica;
 use crdt_state::service::{self, Service};
 use crdt_state::spec::{Facet, Labels, Life};
 use crdt_state::{FleetImage, ImageFact, NodeId, Previous, RecordKey, ServiceId, Stamp};
-use gossip::{Gossip, MemberState};
+use gossip::{Gossip, MemberState, Now};
 
 use crate::catalog::Catalog;
-use crate::edit::{Edit, Edited, Refusal, Removal, ServiceSpec, check_size, job};
+use crate::edit::{Edit, Edited, Refusal, Removal, ServiceSpec, Steer, check_size, job};
 use crate::expand::{self, Names};
 use crate::planner::Planner;
 use crate::tasks::is_healthy;
@@ -20,11 +20,14 @@ use crate::tasks::is_healthy;
 mod names;
 mod networks;
 mod ports;
+mod rollouts;
 
 /// One edit of one node's records.
 pub struct Editor<'a> {
     /// This node.
     pub me: NodeId,
+    /// The monotonic time.
+    pub now: Now,
     /// The time of day that the changed records carry, milliseconds since 1970.
     pub wall_ms: u64,
     /// What is edited.
@@ -41,6 +44,8 @@ impl Editor<'_> {
         match edit {
             Edit::CreateService(spec) => self.create_service(&spec),
             Edit::UpdateService { id, version, spec } => self.update_service(id, version, &spec),
+            Edit::RollBackService { id, version } => self.roll_back(id, version),
+            Edit::SteerRollout { id, steer } => self.steer(id, steer),
             Edit::RemoveService { id } => self.remove_service(id),
             Edit::UpdateNode { id, version, availability, labels } => {
                 self.check_node_version(id, version)?;
@@ -90,6 +95,12 @@ impl Editor<'_> {
         if spec.update_policy != Default::default() {
             self.replica.edit(key, Facet::UPDATE_POLICY, &spec.update_policy, self.wall_ms);
         }
+        if spec.update_rules != Default::default() {
+            self.replica.edit(key, Facet::UPDATE_RULES, &spec.update_rules, self.wall_ms);
+        }
+        if spec.rollback_policy != Default::default() {
+            self.replica.edit(key, Facet::ROLLBACK_POLICY, &spec.rollback_policy, self.wall_ms);
+        }
         if spec.endpoint != Default::default() {
             self.replica.edit(key, Facet::ENDPOINT, &spec.endpoint, self.wall_ms);
         }
@@ -113,6 +124,21 @@ impl Editor<'_> {
     ) -> Result<Edited, Refusal> {
         let held = self.living(id)?;
         check_version(version, held.version)?;
+        if *spec == ServiceSpec::of(&held) && held.is_halted() {
+            // Docker has no other word for it.
+            return self.steer(id, Steer::Resume);
+        }
+        self.change_service(&held, spec)?;
+        Ok(Edited::Service(id))
+    }
+
+    /// Writes what differs. Returns the stamp of the template if that is written.
+    fn change_service(
+        &mut self,
+        held: &Service,
+        spec: &ServiceSpec,
+    ) -> Result<Option<Stamp>, Refusal> {
+        let id = held.id;
         spec.check_change(&held.name)?;
         job::check_mode(held.scale, spec.scale)?;
         self.check_placeholders(id, spec)?;
@@ -120,15 +146,15 @@ impl Editor<'_> {
         if let Some(id) = owner.filter(|_| spec.name != held.name) {
             return Err(Refusal::NameTaken { name: spec.name.clone(), id });
         }
-        let endpoint = self.endpoint(id, spec, Some(&held))?;
-        let spec = ServiceSpec { endpoint, ..on_its_networks(spec, &held) };
-        let spec = &ServiceSpec { template: job::template(&spec, &held), ..spec };
-        self.check_aliases(id, spec, Some(&held))?;
+        let endpoint = self.endpoint(id, spec, Some(held))?;
+        let spec = ServiceSpec { endpoint, ..on_its_networks(spec, held) };
+        let spec = &ServiceSpec { template: job::template(&spec, held), ..spec };
+        self.check_aliases(id, spec, Some(held))?;
         self.check_networks(&spec.networks, &held.networks)?;
-        let balancing = self.balancing(id, spec, Some(&held));
+        let balancing = self.balancing(id, spec, Some(held));
         let key = RecordKey::service(id);
-        if *spec != ServiceSpec::of(&held) {
-            let previous: Option<Previous> = ServiceSpec::of(&held).into_previous().fitting();
+        if *spec != ServiceSpec::of(held) {
+            let previous: Option<Previous> = ServiceSpec::of(held).into_previous().fitting();
             self.replica.edit(key, Facet::PREVIOUS, &previous, self.wall_ms);
             if held.networks != held.previous_networks {
                 self.replica.edit(key, Facet::PREVIOUS_NETWORKS, &held.networks, self.wall_ms);
@@ -138,11 +164,13 @@ impl Editor<'_> {
             let life = Life::Present { name: spec.name.clone(), created: held.created };
             self.replica.edit(key, Facet::LIFE, &life, self.wall_ms);
         }
+        let mut template_stamp = None;
         if spec.template != held.template {
-            if self.is_proven(&held) {
+            if self.is_proven(held) {
                 self.replica.edit(key, Facet::LAST_GOOD, &held.template, self.wall_ms);
             }
-            self.replica.edit(key, Facet::TEMPLATE, &spec.template, self.wall_ms);
+            template_stamp =
+                Some(self.replica.edit(key, Facet::TEMPLATE, &spec.template, self.wall_ms));
         }
         if spec.scale != held.scale {
             self.replica.edit(key, Facet::SCALE, &spec.scale, self.wall_ms);
@@ -152,6 +180,12 @@ impl Editor<'_> {
         }
         if spec.update_policy != held.update_policy {
             self.replica.edit(key, Facet::UPDATE_POLICY, &spec.update_policy, self.wall_ms);
+        }
+        if spec.update_rules != held.update_rules {
+            self.replica.edit(key, Facet::UPDATE_RULES, &spec.update_rules, self.wall_ms);
+        }
+        if spec.rollback_policy != held.rollback_policy {
+            self.replica.edit(key, Facet::ROLLBACK_POLICY, &spec.rollback_policy, self.wall_ms);
         }
         if spec.endpoint != held.endpoint {
             self.replica.edit(key, Facet::ENDPOINT, &spec.endpoint, self.wall_ms);
@@ -165,7 +199,7 @@ impl Editor<'_> {
         if spec.labels != held.labels {
             self.replica.edit_labels(key, &spec.labels, self.wall_ms);
         }
-        Ok(Edited::Service(id))
+        Ok(template_stamp)
     }
 
     /// Does the template of a service run healthy, and does no slot run the last good template any

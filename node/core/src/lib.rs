@@ -47,7 +47,7 @@ mod volumes;
 mod withdrawals;
 
 pub use addressing::NetworkFacts;
-pub use edit::{Edit, Edited, Refusal, Removal, ServiceSpec};
+pub use edit::{Edit, Edited, Refusal, Removal, ServiceSpec, Steer};
 pub use event::{Event, Subject};
 pub use input::{Action, Input};
 pub use node::{Node, NodeConfig, NodeTimer};

@@ -158,7 +158,7 @@ impl Node {
                 }
             }
             Input::Edit { ticket, edit } => {
-                let result = self.edit(wall_ms, *edit);
+                let result = self.edit(now, wall_ms, *edit);
                 self.answer_when_written(now, wall_ms, ticket, result);
             }
             Input::Flush { ticket } => {
@@ -213,12 +213,12 @@ impl Node {
         StepTime { now, wall_ms, lamport: self.replica.next_stamp().lamport }
     }
 
-    fn edit(&mut self, wall_ms: u64, edit: Edit) -> Result<Edited, Refusal> {
+    fn edit(&mut self, now: Now, wall_ms: u64, edit: Edit) -> Result<Edited, Refusal> {
         if self.departure.has_begun() {
             return Err(Refusal::HasLeft);
         }
         let (me, planner, gossip) = (self.me, &self.planner, &self.gossip);
-        Editor { me, wall_ms, replica: &mut self.replica, planner, gossip }.apply(edit)
+        Editor { me, now, wall_ms, replica: &mut self.replica, planner, gossip }.apply(edit)
     }
 
     /// Answers once everything that changed so far is on disk.
@@ -312,6 +312,9 @@ impl Node {
                     self.own_records.write_volumes(&mut self.replica, wall_ms);
                 }
                 Kind::CONDITIONS if key.id == self.me.0 => self.report_conditions(wall_ms),
+                Kind::ROLLOUTS if key.id == self.me.0 => {
+                    self.reconciler.on_own_rollouts(self.planner.catalog());
+                }
                 Kind::EVICTION if key.id != self.me.0 => self.gossip.forget(now, NodeId(key.id)),
                 _ => {}
             }

@@ -117,7 +117,8 @@ impl Planner {
         match self.catalog.services.get(&id) {
             Some(service) => {
                 let plan = self.plan.services.get(&id);
-                self.progress.note(now, service, plan, self.catalog.tasks.get(&id));
+                let records = self.catalog.tasks.get(&id);
+                self.progress.note(now, service, plan, records, self.me);
             }
             None => self.progress.forget(id),
         }

@@ -24,8 +24,12 @@ use completions::Completions;
 use crate::tasks::{SlotTarget, StepTime, TaskOrder, Tasks, is_healthy};
 
 mod completions;
+mod failures;
 mod target;
 mod task_events;
+
+use failures::OwnFailures;
+use target::is_returned;
 
 /// From the first member heard to the first start, in milliseconds: the time of one comparison.
 pub const LOOK_AROUND_MS: u64 = 700;
@@ -43,6 +47,7 @@ pub struct Reconciler {
     /// Until this time, tasks of services that have no record go on: a node that lost its disk
     /// first receives what its peers know.
     orphans_until: Now,
+    failures: OwnFailures,
     /// When a service is due by itself: the next turn of a rollout, or the end of `orphans_until`.
     due_at: BTreeMap<ServiceId, Now>,
 }
@@ -62,6 +67,7 @@ impl Reconciler {
             tasks: Tasks::new(me, hostname, hold_until),
             handover: Handover::restore(me, replica.writer().store, written),
             completions: Completions::new(me),
+            failures: OwnFailures::restore(catalog.rollouts.get(&me)),
             orphans_until: Now::NEVER,
             due_at: BTreeMap::new(),
         }
@@ -124,7 +130,7 @@ impl Reconciler {
 
     /// Is there nothing left to write and nothing left to order?
     pub fn is_settled(&self) -> bool {
-        self.tasks.is_settled()
+        self.tasks.is_settled() && self.failures.is_written()
     }
 
     /// When the next task that waits may start.
@@ -175,7 +181,8 @@ impl Reconciler {
             Some(until) => until,
             None => {
                 planner.note_progress(time.now, id);
-                self.reconcile_slots(time, planner, id)
+                let stuck_until = self.judge(time, planner, id);
+                self.reconcile_slots(time, planner, id).min(stuck_until)
             }
         };
         match due_at {
@@ -219,7 +226,7 @@ impl Reconciler {
                 owner_runs,
                 is_kept,
                 target,
-                may_update: turn.is_ok(),
+                may_update: turn.is_ok() || service.is_some_and(|s| is_returned(s, slot)),
                 ends: completions::ends(planner, id, slot, self.me),
             };
             self.tasks.reconcile(time, id, slot, slot_target);
@@ -292,7 +299,9 @@ impl Reconciler {
             }
         }
         let has_completed = self.completions.write(replica, wall_ms);
-        self.write_handovers(replica, wall_ms) || has_completed || !touched.is_empty()
+        let has_failed = self.failures.write(self.me, replica, wall_ms);
+        let wrote = has_completed || has_failed || !touched.is_empty();
+        self.write_handovers(replica, wall_ms) || wrote
     }
 
     fn write_handovers(&self, replica: &mut Replica, wall_ms: u64) -> bool {

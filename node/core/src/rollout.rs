@@ -3,19 +3,25 @@
 //! Slots have an order. A slot may take a new template when all but `parallelism - 1` of the wanted
 //! slots before it run that template healthy. They must have done so for the monitor time and the
 //! delay, as this node saw it. The rule does not depend on the node that began the rollout: that
-//! node can be gone.
+//! node can be gone. A slot that failed is not waited for: the policy says whether the rollout goes
+//! on ([`crate::reconciler`] reports failures).
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crdt_state::rollout::Direction;
 use crdt_state::service::Service;
 use crdt_state::spec::TemplateVersion;
 use crdt_state::task::{Slot, TaskRecord};
-use crdt_state::{NodeId, ServiceId};
+use crdt_state::{NodeId, ServiceId, Stamp};
 use gossip::Now;
 
 use crate::plan::{Placed, ServicePlan, desired};
 use crate::reason::Choice;
 use crate::tasks::is_healthy;
+
+/// From this time on a slot of which no node can take the new task counts as failed, in
+/// milliseconds.
+pub const STUCK_MS: u64 = 60_000;
 
 /// Since when this node has seen slots run a template healthy. These times begin again when the
 /// agent restarts, which only makes a rollout slower.
@@ -24,6 +30,20 @@ pub struct RolloutProgress {
     since: BTreeMap<ServiceId, BTreeMap<Slot, (TemplateVersion, Now)>>,
     /// The version of each service that this node saw last, and whether its rollout was completed.
     reached: BTreeMap<ServiceId, (u64, bool)>,
+    seen: BTreeMap<ServiceId, Seen>,
+}
+
+/// What this node saw of one rollout.
+#[derive(Debug, Clone)]
+struct Seen {
+    /// The write of the template, and the template that counts since.
+    of: (Stamp, TemplateVersion),
+    /// Failures do not count any more.
+    is_over: bool,
+    /// Slots that ran the template healthy for the monitor time.
+    passed: BTreeSet<Slot>,
+    /// Since when no node can take the new task of a slot.
+    stuck: BTreeMap<Slot, Now>,
 }
 
 impl RolloutProgress {
@@ -34,7 +54,9 @@ impl RolloutProgress {
         service: &Service,
         plan: Option<&ServicePlan>,
         records: Option<&BTreeMap<(Slot, NodeId), TaskRecord>>,
+        me: NodeId,
     ) {
+        self.note_passed(now, service, plan, records, me);
         let was_reached = self.is_reached(now, service, plan);
         let mut healthy = BTreeSet::new();
         for ((slot, _), record) in records.into_iter().flatten() {
@@ -54,6 +76,53 @@ impl RolloutProgress {
         let was_known = self.reached.get(&service.id).is_some_and(|(of, _)| *of == service.version);
         let is_all = !was_known && is_full(service, plan, seen.keys());
         self.reached.insert(service.id, (service.version, was_reached || is_all));
+        if let Some(seen) = self.seen.get_mut(&service.id) {
+            seen.is_over |= was_reached || is_all;
+        }
+    }
+
+    /// Notes which slots stayed for the monitor time, and which wait for a node. A rollout that this
+    /// node sees for the first time is over if all others have completed it: a node that was away
+    /// for days, or is new, must not call it failed.
+    fn note_passed(
+        &mut self,
+        now: Now,
+        service: &Service,
+        plan: Option<&ServicePlan>,
+        records: Option<&BTreeMap<(Slot, NodeId), TaskRecord>>,
+        me: NodeId,
+    ) {
+        let of = (service.template_stamp, service.template_version);
+        if self.seen.get(&service.id).is_none_or(|seen| seen.of != of) {
+            let is_over = is_over_elsewhere(service, plan, records, me);
+            let (passed, stuck) = (BTreeSet::new(), BTreeMap::new());
+            self.seen.insert(service.id, Seen { of, is_over, passed, stuck });
+        }
+        let since = self.since.get(&service.id).map(BTreeMap::keys).into_iter().flatten();
+        let passed: Vec<Slot> =
+            since.filter(|slot| self.is_settled(now, service, **slot)).copied().collect();
+        let Some(seen) = self.seen.get_mut(&service.id) else { return };
+        seen.passed.extend(passed);
+        let placed = plan.into_iter().flat_map(|plan| &plan.slots);
+        let stuck = placed.filter(|(_, placed)| is_without_place(placed)).map(|(slot, _)| *slot);
+        let stuck: BTreeSet<Slot> = stuck.collect();
+        seen.stuck.retain(|slot, _| stuck.contains(slot));
+        for slot in stuck {
+            seen.stuck.entry(slot).or_insert(now);
+        }
+    }
+
+    /// Does it count if the slot fails with the current template now?
+    pub fn counts(&self, service: &Service, slot: Slot) -> bool {
+        let seen = self.seen.get(&service.id).filter(|seen| !seen.is_over);
+        let is_rolled_out = service.is_template_updated() && !service.scale.is_job();
+        is_rolled_out && seen.is_some_and(|seen| !seen.passed.contains(&slot))
+    }
+
+    /// When the slot counts as failed because no node can take its new task; `None`: some can.
+    pub fn stuck_until(&self, service: ServiceId, slot: Slot) -> Option<Now> {
+        let since = self.seen.get(&service)?.stuck.get(&slot)?;
+        Some(since.plus(STUCK_MS))
     }
 
     /// Since the last edit of a service, did all its slots run its template healthy for the monitor
@@ -66,24 +135,44 @@ impl RolloutProgress {
         else {
             return false;
         };
-        let seen = self.since.get(&service.id).map(BTreeMap::keys).into_iter().flatten();
-        let settled = seen.filter(|slot| self.is_settled(now, service, **slot));
-        *reached || is_full(service, plan, settled)
+        let since = self.since.get(&service.id).map(BTreeMap::keys).into_iter().flatten();
+        let settled = since.filter(|slot| self.is_settled(now, service, **slot));
+        let mut done: BTreeSet<&Slot> = settled.collect();
+        // Failures that are tolerated.
+        done.extend(service.rollout.failures.slots.iter().filter(|_| !service.is_stopped()));
+        done.extend(self.passed(service));
+        *reached || is_full(service, plan, done.into_iter())
+    }
+
+    /// The slots that ran the current template healthy for the monitor time.
+    fn passed(&self, service: &Service) -> impl Iterator<Item = &Slot> {
+        let of = (service.template_stamp, service.template_version);
+        let seen = self.seen.get(&service.id).filter(|seen| seen.of == of);
+        seen.into_iter().flat_map(|seen| &seen.passed)
     }
 
     /// Has the slot run the current template healthy for the monitor time?
     pub fn is_settled(&self, now: Now, service: &Service, slot: Slot) -> bool {
         let seen = self.since.get(&service.id).and_then(|slots| slots.get(&slot));
         seen.is_some_and(|(version, since)| {
-            *version == service.template_version
-                && since.plus(service.update_policy.monitor_ms) <= now
+            *version == service.template_version && since.plus(service.pace().monitor_ms) <= now
         })
+    }
+
+    /// Did the first slots of a rollout stay, and do the others wait to be promoted?
+    pub fn awaits_promotion(&self, now: Now, service: &Service, plan: &ServicePlan) -> bool {
+        let placed = plan.slots.iter().filter(|(_, placed)| !is_without_place(placed));
+        let slots: Vec<Slot> = placed.map(|(slot, _)| *slot).collect();
+        let waits = slots.last().is_some_and(|slot| is_behind_the_canaries(service, plan, *slot));
+        let first = slots.iter().take(service.update_rules.canary as usize);
+        waits && first.into_iter().all(|slot| self.is_settled(now, service, *slot))
     }
 
     /// Forgets a service.
     pub fn forget(&mut self, service: ServiceId) {
         self.since.remove(&service);
         self.reached.remove(&service);
+        self.seen.remove(&service);
     }
 
     /// May the slot take the current template now? If not, when to ask again, unless something
@@ -98,16 +187,24 @@ impl RolloutProgress {
         if matches!(plan.slots.get(&slot), Some(Placed::On(_, Choice::Stays))) {
             return Err(Now::NEVER);
         }
-        let policy = &service.update_policy;
+        if service.is_halted() || is_behind_the_canaries(service, plan, slot) {
+            return Err(Now::NEVER);
+        }
+        let policy = service.pace();
         if policy.parallelism == 0 {
             return Ok(());
         }
         let settle_ms = policy.monitor_ms.saturating_add(policy.delay_ms);
         let seen = self.since.get(&service.id);
+        let passed: BTreeSet<&Slot> = self.passed(service).collect();
         let mut ripe_at = Vec::new();
         for (before, placed) in plan.slots.range(..slot) {
-            // A slot that has no place, or stays as it is until there is one, is not waited for.
-            if matches!(placed, Placed::Nowhere(_) | Placed::On(_, Choice::Stays)) {
+            let has_failed = service.rollout.failures.slots.contains(before);
+            if is_without_place(placed) || has_failed {
+                continue;
+            }
+            // It stayed long enough, whatever became of it since.
+            if passed.contains(before) && !seen.is_some_and(|seen| seen.contains_key(before)) {
                 continue;
             }
             let since = seen.and_then(|seen| seen.get(before));
@@ -123,6 +220,46 @@ impl RolloutProgress {
         ripe_at.sort_unstable();
         Err(ripe_at[ripe_at.len() - 1 - allowed])
     }
+}
+
+/// A slot that has no place, or stays as it is until there is one, is not waited for.
+fn is_without_place(placed: &Placed) -> bool {
+    matches!(placed, Placed::Nowhere(_) | Placed::On(_, Choice::Stays))
+}
+
+/// Does the slot wait until an operator has seen the first ones?
+fn is_behind_the_canaries(service: &Service, plan: &ServicePlan, slot: Slot) -> bool {
+    let canary = usize::try_from(service.update_rules.canary).unwrap_or(usize::MAX);
+    let waits = service.rollout.direction == Direction::Forward && !service.rollout.is_promoted;
+    let before = || plan.slots.range(..slot).filter(|(_, placed)| !is_without_place(placed));
+    canary > 0 && waits && service.is_template_updated() && before().count() >= canary
+}
+
+/// Do the other nodes that run the service all run its template? Where no other runs it: does this
+/// node, in all its slots?
+fn is_over_elsewhere(
+    service: &Service,
+    plan: Option<&ServicePlan>,
+    records: Option<&BTreeMap<(Slot, NodeId), TaskRecord>>,
+    me: NodeId,
+) -> bool {
+    let owns = |slot: Slot, node: NodeId| {
+        let placed = plan.and_then(|plan| plan.slots.get(&slot));
+        matches!(placed, Some(Placed::On(owner, _)) if *owner == node)
+    };
+    let (mut own, mut others) = (Vec::new(), Vec::new());
+    for ((slot, node), record) in records.into_iter().flatten() {
+        for task in record.tasks.iter().filter(|task| task.desired_running) {
+            let is_current = task.template == service.template_version;
+            match *node == me {
+                true => own.push(is_current),
+                false if owns(*slot, *node) => others.push(is_current),
+                false => {}
+            }
+        }
+    }
+    let seen = if others.is_empty() { own } else { others };
+    !seen.is_empty() && seen.into_iter().all(|is_current| is_current)
 }
 
 /// Do these slots include all slots that the service wants?

@@ -24,6 +24,7 @@ use gossip::Now;
 use crate::expand::{self, Names};
 
 mod adopt;
+mod ended;
 mod holds;
 mod job;
 mod live;
@@ -31,6 +32,7 @@ mod local;
 mod report;
 mod slots;
 
+pub use ended::Ended;
 use local::{After, Live, Local, Phase};
 use slots::{SlotKey, Slots};
 
@@ -107,6 +109,8 @@ pub struct Tasks {
     slots: Slots,
     orders: VecDeque<TaskOrder>,
     touched: BTreeSet<SlotKey>,
+    /// Attempts that ended by themselves since somebody asked.
+    ended: Vec<Ended>,
     /// Nothing starts before this time: a node that just booted first waits for its peers' records.
     hold_until: Now,
 }
@@ -120,6 +124,7 @@ impl Tasks {
             slots: Slots::default(),
             orders: VecDeque::new(),
             touched: BTreeSet::new(),
+            ended: Vec::new(),
             hold_until,
         }
     }
@@ -206,7 +211,7 @@ impl Tasks {
             return job::unwanted(local, target, slot_target, self.me);
         }
         let target_runs = target.is_some_and(|target| local.is_healthy(target));
-        let order = slot_target.service.map(|s| s.update_policy.order).unwrap_or_default();
+        let order = slot_target.service.map(|s| s.pace().order).unwrap_or_default();
         let reason_for = |task: TaskId, live: &Live| -> Option<&'static str> {
             let runs = matches!(live.phase, Phase::Running { .. });
             match () {
@@ -239,7 +244,7 @@ impl Tasks {
         slot_target: SlotTarget<'_>,
     ) {
         if let Some(local) = self.slots.get(key) {
-            let start_first = service.update_policy.order == UpdateOrder::StartFirst;
+            let start_first = service.pace().order == UpdateOrder::StartFirst;
             let others_live = local.live.keys().any(|task| *task != target);
             let ended = local
                 .status(target)

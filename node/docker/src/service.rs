@@ -66,6 +66,8 @@ pub struct ServiceSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update_config: Option<UpdateConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollback_config: Option<UpdateConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint_spec: Option<EndpointSpec>,
     #[serde(flatten)]
     pub unknown: Unknown,
@@ -147,6 +149,9 @@ pub struct UpdateConfig {
     pub max_failure_ratio: f32,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub order: String,
+    /// Docker has no such field, and its clients lose it: absent, it stays as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary: Option<u64>,
 }
 
 /// Ports of a service.
@@ -196,7 +201,8 @@ pub struct VirtualIp {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct UpdateStatus {
-    /// `updating`, `paused` or `completed`.
+    /// `updating`, `paused` or `completed`; of a rollback `rollback_started`, `rollback_paused` or
+    /// `rollback_completed`.
     pub state: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
@@ -204,6 +210,9 @@ pub struct UpdateStatus {
     pub completed_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// Docker has no such field: the first tasks run well, and an operator is to promote the update.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub awaits_promotion: bool,
 }
 
 /// How many tasks there are.

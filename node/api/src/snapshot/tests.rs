@@ -40,6 +40,8 @@ async fn create(api: &Api, name: &str) {
         scale: Scale::Replicated { replicas: 0 },
         placement: Default::default(),
         update_policy: Default::default(),
+        update_rules: Default::default(),
+        rollback_policy: Default::default(),
         endpoint: Default::default(),
         networks: Vec::new(),
         by_name: false,

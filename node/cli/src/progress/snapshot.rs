@@ -49,6 +49,15 @@ impl Baseline {
     }
 }
 
+/// Which tasks count as those that are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counts {
+    /// Those with the current template.
+    CurrentVersion,
+    /// All: a rollout is paused.
+    BothVersions,
+}
+
 /// One place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlaceState {
@@ -100,7 +109,7 @@ pub enum Verdict {
 
 impl Snapshot {
     /// Reads the tasks of a service.
-    pub fn of(service: &Service, tasks: &[Task], baseline: &Baseline) -> Snapshot {
+    pub fn of(service: &Service, tasks: &[Task], baseline: &Baseline, counts: Counts) -> Snapshot {
         let mode = &service.spec.mode;
         let job = mode.replicated_job;
         let replicas = mode.replicated.and_then(|replicated| replicated.replicas);
@@ -120,7 +129,7 @@ impl Snapshot {
                 && (replicas.is_none() || places.contains_key(&place));
             if is_wanted {
                 let known = places.entry(place).or_insert_with(|| PlaceState::new(String::new()));
-                known.take(task, baseline);
+                known.take(task, baseline, counts);
             } else if is_alive(task) {
                 surplus += 1;
             }
@@ -190,20 +199,22 @@ impl PlaceState {
     }
 
     /// Takes a task into account; one with the current template has precedence.
-    fn take(&mut self, task: &Task, baseline: &Baseline) {
-        let is_better = task.edge.up_to_date || self.state == "new";
-        if !is_better || (self.is_done && !is_done(task)) {
+    fn take(&mut self, task: &Task, baseline: &Baseline, counts: Counts) {
+        let is_current = task.edge.up_to_date || counts == Counts::BothVersions;
+        let is_better = is_current || self.state == "new";
+        let is_done = is_current && runs_well(task);
+        if !is_better || (self.is_done && !is_done) {
             return;
         }
         let state = task.status.state.as_str();
         self.name.clone_from(&task.edge.name);
-        self.state = match task.edge.up_to_date {
+        self.state = match is_current {
             true => state.to_owned(),
             false => "waiting".to_owned(),
         };
         self.node_id.clone_from(&task.node_id);
         self.error.clone_from(&task.status.err);
-        self.is_done = is_done(task);
+        self.is_done = is_done;
         self.has_ended = task.edge.up_to_date && matches!(state, "failed" | "rejected");
         self.failures = if task.edge.up_to_date { baseline.failures(task) } else { 0 };
         self.attempt = (task.edge.task_id.clone(), task.edge.attempt);
@@ -238,12 +249,12 @@ impl PlaceState {
     }
 }
 
-fn is_done(task: &Task) -> bool {
+fn runs_well(task: &Task) -> bool {
     let is_well = !matches!(task.edge.health.as_str(), "starting" | "unhealthy");
     let is_job = task.desired_state == "complete";
     let is_running = task.status.state == "running" && is_well && !is_job;
     let is_here = task.edge.unreachable_ms.is_none();
-    task.edge.up_to_date && (is_here && is_running || task.status.state == "complete")
+    is_here && is_running || task.status.state == "complete"
 }
 
 fn is_alive(task: &Task) -> bool {
@@ -279,7 +290,8 @@ mod tests {
     }
 
     fn verdict(replicas: u64, tasks: &[Task]) -> Verdict {
-        Snapshot::of(&service(replicas), tasks, &Baseline::default()).verdict()
+        Snapshot::of(&service(replicas), tasks, &Baseline::default(), Counts::CurrentVersion)
+            .verdict()
     }
 
     #[test]
@@ -288,7 +300,8 @@ mod tests {
         for told in &mut tasks[..2] {
             "no limit of memory".clone_into(&mut told.status.err);
         }
-        let snapshot = Snapshot::of(&service(3), &tasks, &Baseline::default());
+        let snapshot =
+            Snapshot::of(&service(3), &tasks, &Baseline::default(), Counts::CurrentVersion);
         assert_eq!(snapshot.verdict(), Verdict::AllRun);
         assert_eq!(snapshot.notes(), ["web.1, web.2: no limit of memory"]);
     }
@@ -327,7 +340,7 @@ mod tests {
         };
         assert_eq!(verdict(1, &[failing.clone()]), expected);
         let baseline = Baseline::of(&[failing.clone()]);
-        let later = Snapshot::of(&service(1), &[failing], &baseline);
+        let later = Snapshot::of(&service(1), &[failing], &baseline, Counts::CurrentVersion);
         assert_eq!(later.verdict(), Verdict::Going, "those were before the wait");
         let rejected = task(1, "rejected");
         assert!(matches!(verdict(1, &[rejected]), Verdict::Failing { .. }));
@@ -338,7 +351,9 @@ mod tests {
         let before = task(1, "running");
         let mut after = before.clone();
         after.edge.attempt = 2;
-        let of = |task: Task| Snapshot::of(&service(1), &[task], &Baseline::default());
+        let of = |task: Task| {
+            Snapshot::of(&service(1), &[task], &Baseline::default(), Counts::CurrentVersion)
+        };
         assert_ne!(of(before), of(after));
     }
 }

@@ -157,7 +157,7 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::progress::snapshot::Baseline;
+    use crate::progress::snapshot::{Baseline, Counts};
     use node_docker::service::{Replicated, Service};
     use node_docker::task::Task;
 
@@ -177,7 +177,7 @@ mod tests {
                 task
             })
             .collect();
-        Snapshot::of(&service, &tasks, &Baseline::default())
+        Snapshot::of(&service, &tasks, &Baseline::default(), Counts::CurrentVersion)
     }
 
     fn hostnames() -> BTreeMap<String, String> {

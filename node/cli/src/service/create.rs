@@ -14,7 +14,7 @@ use super::{container, endpoint, spec};
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::output::{print, say};
-use crate::progress;
+use crate::progress::{self, Goal};
 use crate::value::{self, Pair};
 use node_docker::service::{Empty, ReplicatedJob, ServiceCreated, ServiceMode, ServiceSpec};
 use node_docker::task_spec::{PROCESS_SCHEME, RUNTIME_PROCESS};
@@ -75,7 +75,7 @@ pub async fn run(args: CreateArgs, mut client: Client) -> Result<Exit, Failure> 
              its own; its node's network is --network host");
     }
     print(&created.id)?;
-    progress::wait(&mut client, &created.id, &args.shared.wait).await
+    progress::wait(&mut client, &created.id, &args.shared.wait, Goal::Create).await
 }
 
 /// The spec that the flags describe.

@@ -32,6 +32,8 @@ pub struct SharedFlags {
     #[command(flatten)]
     pub update: UpdateFlags,
     #[command(flatten)]
+    pub rollback: RollbackFlags,
+    #[command(flatten)]
     pub endpoint: EndpointFlags,
     #[command(flatten)]
     pub wait: WaitFlags,
@@ -144,6 +146,43 @@ pub struct UpdateFlags {
     #[arg(long, value_name = "ORDER", help_heading = "Updates",
         value_parser = PossibleValuesParser::new(["stop-first", "start-first"]))]
     pub update_order: Option<String>,
+    /// What happens when tasks fail: pause, continue or rollback [default: pause]
+    #[arg(long, value_name = "ACTION", help_heading = "Updates",
+        value_parser = PossibleValuesParser::new(["pause", "continue", "rollback"]))]
+    pub update_failure_action: Option<String>,
+    /// So many of all tasks may fail, from 0 to 1 [default: 0]
+    #[arg(long, value_name = "RATIO", value_parser = value::ratio, help_heading = "Updates",
+        allow_negative_numbers = true)]
+    pub update_max_failure_ratio: Option<f32>,
+    /// So many tasks take the new version, then it waits for `service promote`; 0: all [default: 0]
+    #[arg(long, value_name = "N", help_heading = "Updates")]
+    pub update_canary: Option<u64>,
+}
+
+/// How a service goes back to its earlier version.
+#[derive(Debug, Default, Args)]
+pub struct RollbackFlags {
+    /// Tasks rolled back at the same time; 0: all [default: 1]
+    #[arg(long, value_name = "N", help_heading = "Rollbacks")]
+    pub rollback_parallelism: Option<u64>,
+    /// Time between one task and the next [default: 0s]
+    #[arg(long, value_name = "DURATION", value_parser = value::duration, help_heading = "Rollbacks")]
+    pub rollback_delay: Option<Duration>,
+    /// How long a task must run before it counts [default: 5s]
+    #[arg(long, value_name = "DURATION", value_parser = value::duration, help_heading = "Rollbacks")]
+    pub rollback_monitor: Option<Duration>,
+    /// Whether the newer task stops before or after the earlier one runs [default: stop-first]
+    #[arg(long, value_name = "ORDER", help_heading = "Rollbacks",
+        value_parser = PossibleValuesParser::new(["stop-first", "start-first"]))]
+    pub rollback_order: Option<String>,
+    /// What happens when tasks fail again: pause or continue [default: pause]
+    #[arg(long, value_name = "ACTION", help_heading = "Rollbacks",
+        value_parser = PossibleValuesParser::new(["pause", "continue"]))]
+    pub rollback_failure_action: Option<String>,
+    /// So many of all tasks may fail, from 0 to 1 [default: 0]
+    #[arg(long, value_name = "RATIO", value_parser = value::ratio, help_heading = "Rollbacks",
+        allow_negative_numbers = true)]
+    pub rollback_max_failure_ratio: Option<f32>,
 }
 
 /// How many tasks there are.

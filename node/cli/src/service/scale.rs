@@ -7,8 +7,9 @@ use crate::client::Client;
 use crate::each::Each;
 use crate::failure::{Exit, Failure};
 use crate::output::print;
-use crate::progress::{self, WaitFlags};
+use crate::progress::{self, Goal, WaitFlags};
 use crate::resolve;
+use node_docker::service::UpdateStatus;
 
 /// Flags and operands.
 #[derive(Debug, Args)]
@@ -41,27 +42,30 @@ fn target(text: &str) -> Result<Target, String> {
 
 /// Sends all the numbers, then waits for each service.
 pub async fn run(args: ScaleArgs, mut client: Client) -> Result<Exit, Failure> {
-    let mut ids = Vec::new();
+    let mut targets = Vec::new();
     let mut each = Each::new();
     for target in &args.targets {
         if let Some(id) = each.take(scale(&mut client, target).await) {
             print(format!("{} scaled to {}", target.service, target.replicas))?;
-            ids.push(id);
+            targets.push(id);
         }
     }
-    for id in ids {
-        each.take(progress::wait(&mut client, &id, &args.wait).await);
+    for (id, before) in targets {
+        each.take(progress::wait(&mut client, &id, &args.wait, Goal::Change(before)).await);
     }
     Ok(each.exit())
 }
 
-/// Sends one number; returns the id of the service.
-async fn scale(client: &mut Client, target: &Target) -> Result<String, Failure> {
+/// Sends one number; returns the id of the service, and the state of its rollout.
+async fn scale(
+    client: &mut Client,
+    target: &Target,
+) -> Result<(String, Option<UpdateStatus>), Failure> {
     let service = resolve::service(client, &target.service).await?;
     let mut changed = service.spec.clone();
     spec::set_replicas(&mut changed, target.replicas)?;
     replace::send(client, &service, &changed, "changed").await?;
-    Ok(service.id)
+    Ok((service.id, service.update_status))
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::container;
-use super::flags::{HealthFlags, ResourceFlags, RestartFlags, SharedFlags, TaskFlags, UpdateFlags};
+use super::flags::{
+    HealthFlags, ResourceFlags, RestartFlags, RollbackFlags, SharedFlags, TaskFlags, UpdateFlags,
+};
 use crate::failure::Failure;
 use node_docker::Nanos;
 use node_docker::container_spec::{ContainerSpec, HealthConfig};
@@ -34,6 +36,7 @@ pub fn apply(flags: &SharedFlags, spec: &mut ServiceSpec) -> Result<(), Failure>
         task.placement.get_or_insert_with(Placement::default).max_replicas = max;
     }
     apply_update(&flags.update, &mut spec.update_config);
+    apply_rollback(&flags.rollback, &mut spec.rollback_config);
     flags.endpoint.apply(&mut spec.endpoint_spec);
     if let Some(replicas) = flags.scale.replicas {
         set_replicas(spec, replicas)?;
@@ -162,19 +165,37 @@ fn apply_restart(flags: &RestartFlags, policy: &mut Option<RestartPolicy>) {
 }
 
 fn apply_update(flags: &UpdateFlags, config: &mut Option<UpdateConfig>) {
-    let is_given = flags.update_parallelism.is_some()
-        || flags.update_delay.is_some()
-        || flags.update_monitor.is_some()
-        || flags.update_order.is_some();
-    if !is_given {
-        return;
+    let mut changed = or_defaults(config);
+    let before = changed.clone();
+    set(&mut changed.parallelism, flags.update_parallelism);
+    set(&mut changed.delay, flags.update_delay.map(nanos));
+    set(&mut changed.monitor, flags.update_monitor.map(nanos));
+    set(&mut changed.order, flags.update_order.clone());
+    set(&mut changed.failure_action, flags.update_failure_action.clone());
+    set(&mut changed.max_failure_ratio, flags.update_max_failure_ratio);
+    changed.canary = flags.update_canary.or(changed.canary);
+    if changed != before {
+        *config = Some(changed);
     }
-    let config =
-        config.get_or_insert_with(|| UpdateConfig { parallelism: 1, ..UpdateConfig::default() });
-    set(&mut config.parallelism, flags.update_parallelism);
-    set(&mut config.delay, flags.update_delay.map(nanos));
-    set(&mut config.monitor, flags.update_monitor.map(nanos));
-    set(&mut config.order, flags.update_order.clone());
+}
+
+fn apply_rollback(flags: &RollbackFlags, config: &mut Option<UpdateConfig>) {
+    let mut changed = or_defaults(config);
+    let before = changed.clone();
+    set(&mut changed.parallelism, flags.rollback_parallelism);
+    set(&mut changed.delay, flags.rollback_delay.map(nanos));
+    set(&mut changed.monitor, flags.rollback_monitor.map(nanos));
+    set(&mut changed.order, flags.rollback_order.clone());
+    set(&mut changed.failure_action, flags.rollback_failure_action.clone());
+    set(&mut changed.max_failure_ratio, flags.rollback_max_failure_ratio);
+    if changed != before {
+        *config = Some(changed);
+    }
+}
+
+/// Absent fields are 0 for Docker, and 0 tasks at a time would be all of them.
+fn or_defaults(config: &Option<UpdateConfig>) -> UpdateConfig {
+    config.clone().unwrap_or_else(|| UpdateConfig { parallelism: 1, ..UpdateConfig::default() })
 }
 
 fn set<T>(place: &mut T, value: Option<T>) {

@@ -12,11 +12,11 @@ use super::lists::ListChanges;
 use super::networks::KnownNetworks;
 use super::placement::PlacementChanges;
 use super::rename::NewName;
-use super::{container, endpoint, replace, spec};
+use super::{container, endpoint, replace, rollout, spec};
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::output::print;
-use crate::progress;
+use crate::progress::{self, Goal};
 use crate::value::{self, Pair};
 use crate::{resolve, words};
 use node_docker::service::ServiceSpec;
@@ -58,6 +58,9 @@ pub struct UpdateArgs {
     container_label_rm: Vec<String>,
     #[command(flatten)]
     placement: PlacementChanges,
+    /// Go back to what the service was before its last update, as `service rollback`
+    #[arg(long, exclusive = true)]
+    rollback: bool,
     /// Replace all tasks even if nothing changed
     #[arg(long)]
     force: bool,
@@ -73,13 +76,17 @@ pub struct UpdateArgs {
 
 /// Changes it, and waits.
 pub async fn run(args: UpdateArgs, mut client: Client) -> Result<Exit, Failure> {
+    if args.rollback {
+        return rollout::roll_back(&args.service, &args.shared.wait, client).await;
+    }
     let service = resolve::service(&mut client, &args.service).await?;
     let known = args.lists.networks.look_up(&mut client).await?;
     let spec = changed(&args, &service.spec, &known)?;
     container::say_auth(&args.shared.container);
     replace::send(&mut client, &service, &spec, resolve(&args)).await?;
     print(&args.service)?;
-    progress::wait(&mut client, &service.id, &args.shared.wait).await
+    let goal = Goal::Change(service.update_status);
+    progress::wait(&mut client, &service.id, &args.shared.wait, goal).await
 }
 
 /// A name that is given again may have another digest by now.

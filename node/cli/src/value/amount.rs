@@ -12,6 +12,9 @@ pub enum BadAmount {
     /// More precise than a billionth of a core.
     #[error("more exact than a billionth of a core: write it like 0.5")]
     TooExact,
+    /// Not from 0 to 1.
+    #[error("not a part of all tasks: write a number from 0 to 1, like 0.25")]
+    NotRatio,
     /// Does not fit.
     #[error("that is more than any machine has")]
     TooMuch,
@@ -50,6 +53,12 @@ pub fn cpus(text: &str) -> Result<u64, BadAmount> {
         BadDecimal::TooExact => BadAmount::TooExact,
         BadDecimal::TooLong => BadAmount::TooMuch,
     })
+}
+
+/// Reads a part of a whole, from 0 to 1.
+pub fn ratio(text: &str) -> Result<f32, BadAmount> {
+    let ratio: f32 = text.trim().parse().map_err(|_| BadAmount::NotRatio)?;
+    if (0.0..=1.0).contains(&ratio) { Ok(ratio) } else { Err(BadAmount::NotRatio) }
 }
 
 enum BadDecimal {

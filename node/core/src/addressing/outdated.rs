@@ -57,6 +57,8 @@ impl Addressing {
                 };
                 self.outdated.networks.extend(touched.asked.iter().filter(is_undivided));
             }
+            // Which template counts may depend on it.
+            Kind::ROLLOUTS => self.outdated.services.extend(&touched.services),
             Kind::ADDRESSES if touched.givers.contains(&self.me) => {
                 self.outdated.services.extend(&touched.named);
             }

@@ -42,6 +42,7 @@ pub fn service(catalog: &Catalog, id: ServiceId) -> Option<ServiceView> {
     let fixed = ports.filter(|port| port.host && port.published != 0);
     let preferences = service.placement.preferences.iter();
     let preferences = preferences.filter_map(|text| Preference::parse(text).ok());
+    let template = service.placed_template();
     Some(ServiceView {
         id,
         created: service.created,
@@ -53,10 +54,10 @@ pub fn service(catalog: &Catalog, id: ServiceId) -> Option<ServiceView> {
             .map(|text| Constraint::parse(text).map_err(|_| text.clone()))
             .collect(),
         preferences: preferences.collect(),
-        platforms: service.template.container.platforms.clone(),
+        platforms: template.container.platforms.clone(),
         max_per_node: service.placement.max_per_node,
         priority: service.placement.priority,
-        reservations: service.template.reservations.clone(),
+        reservations: template.reservations.clone(),
         host_ports: fixed.cloned().collect(),
         volumes: volumes::named_by(service),
         has_networks: is_on_networks(service),

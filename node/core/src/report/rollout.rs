@@ -1,10 +1,11 @@
 //! The state of the rollout of a service, from the reports of the owners of its slots.
 //!
-//! A rollout has no leader, so no record says that it is completed or paused: every node answers
-//! from the records that it has. A rollout is paused, in Docker's words, when a slot keeps failing
-//! with the new template: the slots after it wait for it.
+//! A rollout has no leader, so no record says that it is completed: every node answers from the
+//! records that it has. That too many slots failed is a fact that their nodes report.
 
 use crdt_state::NodeId;
+use crdt_state::read::AllFailures;
+use crdt_state::rollout::{Direction, FailureAction};
 use crdt_state::service::Service;
 use crdt_state::task::{Slot, TaskState, TaskStatus};
 
@@ -13,28 +14,31 @@ use crate::plan::Placed;
 use crate::reason::Choice;
 use crate::tasks::is_healthy;
 
-/// From this attempt on, a slot counts as failing: a temporary problem may have ended the first
-/// attempt, and also the second, which follows at once.
+/// From this attempt on, a task of a completed rollout counts as failing: a temporary problem may
+/// have ended the first attempt, and also the second, which follows at once.
 const FAILING_FROM_ATTEMPT: u32 = 3;
 
-/// The state of a rollout, in Docker's words.
+/// The state of a rollout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RolloutState {
-    /// Slots take the new template, or wait for their turn.
+    /// Slots take the template, or wait for their turn.
     Updating,
-    /// A slot keeps failing with the new template.
+    /// No further slot takes it: too many failed, an operator paused it, or it is to be promoted.
     Paused,
-    /// All slots ran the new template healthy for the monitor time.
+    /// All slots ran the template healthy for the monitor time, or failed and were tolerated.
     Completed,
 }
 
 impl RolloutState {
     /// Docker's word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            RolloutState::Updating => "updating",
-            RolloutState::Paused => "paused",
-            RolloutState::Completed => "completed",
+    pub fn as_str(self, direction: Direction) -> &'static str {
+        match (direction, self) {
+            (Direction::Forward, RolloutState::Updating) => "updating",
+            (Direction::Forward, RolloutState::Paused) => "paused",
+            (Direction::Forward, RolloutState::Completed) => "completed",
+            (Direction::Back, RolloutState::Updating) => "rollback_started",
+            (Direction::Back, RolloutState::Paused) => "rollback_paused",
+            (Direction::Back, RolloutState::Completed) => "rollback_completed",
         }
     }
 }
@@ -44,9 +48,13 @@ impl RolloutState {
 pub struct Rollout {
     /// Its state.
     pub state: RolloutState,
-    /// When the template was written, by the writer's clock.
+    /// Where it leads.
+    pub direction: Direction,
+    /// Its first slots run well, and an operator is to say whether the others follow.
+    pub awaits_promotion: bool,
+    /// When it began, by the clock of who began it.
     pub started_wall_ms: u64,
-    /// When the last slot began to run it, by its owner's clock, once it is completed.
+    /// When the last slot began to run the template, by its owner's clock, once it is completed.
     pub completed_wall_ms: Option<u64>,
     /// A text for operators.
     pub message: String,
@@ -58,36 +66,113 @@ impl NodeReport<'_> {
         if !service.is_template_updated() {
             return None;
         }
-        let started_wall_ms = service.template_wall_ms;
-        let rollout = |state, message: String| {
-            Some(Rollout { state, started_wall_ms, completed_wall_ms: None, message })
+        let known = &service.rollout;
+        let condemned = known.update_failures.verdict.map(|verdict| verdict.wall_ms);
+        let started_wall_ms = condemned.unwrap_or(service.template_wall_ms);
+        let planned = self.plan().services.get(&service.id);
+        let progress = self.planner.progress();
+        let awaits_promotion =
+            planned.is_some_and(|plan| progress.awaits_promotion(self.now, service, plan));
+        let is_reached = progress.is_reached(self.now, service, planned);
+        let (state, message) = match () {
+            () if service.is_stopped() => (RolloutState::Paused, self.failed(service)),
+            () if is_reached => (RolloutState::Completed, self.completed(service)),
+            () if known.is_held => (RolloutState::Paused, held(service)),
+            () if awaits_promotion => (RolloutState::Paused, to_be_promoted(service)),
+            () => (RolloutState::Updating, self.in_progress(service)),
+        };
+        let is_completed = state == RolloutState::Completed;
+        let completed_wall_ms = is_completed.then(|| self.last_start(service).max(started_wall_ms));
+        let direction = known.direction;
+        let awaits_promotion = awaits_promotion && state == RolloutState::Paused;
+        Some(Rollout {
+            state,
+            direction,
+            awaits_promotion,
+            started_wall_ms,
+            completed_wall_ms,
+            message,
+        })
+    }
+
+    fn in_progress(&self, service: &Service) -> String {
+        let message = match (self.rolled_back(service), service.rollout.direction) {
+            (Some(why), _) => why,
+            (None, Direction::Forward) => "update in progress".to_owned(),
+            (None, Direction::Back) => "rollback in progress".to_owned(),
         };
         let planned = self.plan().services.get(&service.id);
-        if self.planner.progress().is_reached(self.now, service, planned) {
-            return Some(Rollout {
-                completed_wall_ms: Some(self.last_start(service).max(started_wall_ms)),
-                ..rollout(RolloutState::Completed, "update completed".to_owned())?
-            });
-        }
-        if let Some((slot, node, task)) = self.failing(service) {
-            let slot = self.slot_name(service, slot);
-            let (hostname, said) = (self.catalog().hostname(node), last_failure(task));
-            let message = format!(
-                "update paused due to failure or early termination of task {}: {slot} on \
-                 {hostname}: {said}; update it again to go on",
-                task.id
-            );
-            return rollout(RolloutState::Paused, message);
-        }
-        let mut message = "update in progress".to_owned();
         let is_stuck =
             |placed: &&Placed| matches!(placed, Placed::Nowhere(_) | Placed::On(_, Choice::Stays));
-        let stuck = planned.map_or(0, |plan| plan.slots.values().filter(is_stuck).count());
-        if stuck > 0 {
-            let tasks = if stuck == 1 { "task has" } else { "tasks have" };
-            message = format!("{message}: {stuck} {tasks} no suitable node");
+        match planned.map_or(0, |plan| plan.slots.values().filter(is_stuck).count()) {
+            0 => message,
+            1 => format!("{message}: 1 task has no suitable node"),
+            stuck => format!("{message}: {stuck} tasks have no suitable node"),
         }
-        rollout(RolloutState::Updating, message)
+    }
+
+    /// A task that fails after its monitor time changes no state, and is told.
+    fn completed(&self, service: &Service) -> String {
+        let message = match (self.rolled_back(service), service.rollout.direction) {
+            (Some(why), _) => why,
+            (None, Direction::Forward) => "update completed".to_owned(),
+            (None, Direction::Back) => "rollback completed".to_owned(),
+        };
+        let failed = service.rollout.failures.slots.len();
+        let message = match self.first_failure(service, &service.rollout.failures) {
+            Some(first) if failed > 0 => {
+                format!("{message}; {failed} of its tasks failed, which is tolerated: {first}")
+            }
+            _ => message,
+        };
+        match self.failing(service) {
+            Some((slot, node, task)) => {
+                let (slot, said) = (self.slot_name(service, slot), last_failure(task));
+                let hostname = self.catalog().hostname(node);
+                format!("{message}; since then {slot} on {hostname} keeps failing: {said}")
+            }
+            None => message,
+        }
+    }
+
+    /// Why an update was rolled back by itself, if it was.
+    fn rolled_back(&self, service: &Service) -> Option<String> {
+        service.rollout.failed_update.as_ref()?;
+        let first = self.first_failure(service, &service.rollout.update_failures)?;
+        Some(format!("update rolled back due to failure or early termination of {first}"))
+    }
+
+    fn failed(&self, service: &Service) -> String {
+        let what = match service.rollout.direction {
+            Direction::Forward => "update",
+            Direction::Back => "rollback",
+        };
+        let first = self.first_failure(service, &service.rollout.failures).unwrap_or_default();
+        let to_go_back = service.failure_policy().action == FailureAction::Rollback;
+        let name = &service.name;
+        let hint = if to_go_back {
+            "there is nothing to roll back to, no earlier version ran healthy: update it again"
+                .to_owned()
+        } else {
+            format!(
+                "update it again, or: edgectl service rollback {name}, edgectl service resume {name}"
+            )
+        };
+        format!("{what} paused due to failure or early termination of {first}; {hint}")
+    }
+
+    /// The task that failed first: `task ID: web.1 on pi-1: why`.
+    fn first_failure(&self, service: &Service, failures: &AllFailures) -> Option<String> {
+        let (task, why) = failures.first.as_ref()?;
+        let records = self.catalog().tasks.get(&service.id).into_iter().flatten();
+        let at = records.into_iter().find_map(|((slot, node), record)| {
+            let is_it = record.tasks.iter().any(|status| status.id == *task);
+            is_it.then_some((*slot, *node))
+        });
+        let at = at.map(|(slot, node)| {
+            format!("{} on {}: ", self.slot_name(service, slot), self.catalog().hostname(node))
+        });
+        Some(format!("task {task}: {}{why}", at.unwrap_or_default()))
     }
 
     /// The wanted tasks of the current template, with their slots and owners.
@@ -125,6 +210,23 @@ impl NodeReport<'_> {
             Slot::Node(node) => format!("{}.{}", service.name, self.catalog().hostname(node)),
         }
     }
+}
+
+fn held(service: &Service) -> String {
+    let what = match service.rollout.direction {
+        Direction::Forward => "update",
+        Direction::Back => "rollback",
+    };
+    format!("{what} paused by an operator; to go on: edgectl service resume {}", service.name)
+}
+
+fn to_be_promoted(service: &Service) -> String {
+    let (name, canary) = (&service.name, service.update_rules.canary);
+    let tasks = if canary == 1 { "1 task runs".to_owned() } else { format!("{canary} tasks run") };
+    format!(
+        "{tasks} the new version; for all others: edgectl service promote {name}, to go back: \
+         edgectl service rollback {name}"
+    )
 }
 
 /// The message with which a task failed last.

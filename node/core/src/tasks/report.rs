@@ -5,7 +5,7 @@ use crdt_state::spec::Template;
 use crdt_state::task::{Exit, Health, Run, RunEvent, Slot, TaskState, TaskStatus, message_of};
 use crdt_state::{ServiceId, TaskId};
 
-use super::{After, Local, Phase, SlotKey, StepTime, TASKS_MAX, TaskOrder, Tasks};
+use super::{After, Ended, Local, Phase, SlotKey, StepTime, TASKS_MAX, TaskOrder, Tasks};
 use crate::backoff::{Restarts, RunOutcome, Verdict};
 
 impl Tasks {
@@ -98,6 +98,10 @@ impl Tasks {
             local.finish(time, task, &After::Shutdown("superseded by a new version"));
             return;
         };
+        if let Some(version) = local.status(task).map(|status| status.template) {
+            let message = end.message.clone();
+            self.ended.push(Ended { service: key.0, slot: key.1, task, version, message });
+        }
         let restart = &template.restart;
         let verdict = restarts.on_end(time.now, task, restart, end.outcome, lasted_ms);
         let dropped = local.after_end(time, task, end, verdict, restarts);

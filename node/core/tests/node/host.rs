@@ -248,6 +248,8 @@ pub(crate) fn spec(name: &str, replicas: u32) -> ServiceSpec {
         scale: Scale::Replicated { replicas },
         placement: Default::default(),
         update_policy: UpdatePolicy::default(),
+        update_rules: Default::default(),
+        rollback_policy: Default::default(),
         endpoint: Default::default(),
         networks: Vec::new(),
         by_name: false,

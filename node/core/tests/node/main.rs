@@ -13,6 +13,7 @@ mod networks;
 mod pair;
 mod poison;
 mod ports;
+mod rollback;
 mod rollout;
 mod runs;
 mod site_routes;
@@ -184,53 +185,6 @@ fn a_new_template_replaces_slot_after_slot() {
     let running = host.tasks().into_iter().filter(|t| t.desired_running).collect::<Vec<_>>();
     assert_eq!(running.len(), 3);
     assert!(running.iter().all(|t| t.reason.is_none()));
-}
-
-/// Three replicas that run, then an update whose first task keeps failing.
-fn held_rollout() -> (Host, ServiceId, Vec<Run>, Run) {
-    let mut host = Host::new();
-    let id = host.create(spec("web", 3));
-    let old = host.start_all();
-    let mut broken = spec("web", 3);
-    broken.template.env.push("BROKEN=1".into());
-    host.edit(Edit::UpdateService { id, version: None, spec: Box::new(broken) }).expect("updated");
-    host.exit(old[0], 0);
-    let first = host.start_all()[0];
-    host.exit(first, 1);
-    (host, id, old, first)
-}
-
-#[test]
-fn while_a_rollout_is_held_a_replacement_runs_the_last_good_template() {
-    let (mut host, id, old, first) = held_rollout();
-    // The slot whose turn it is keeps trying.
-    let again =
-        host.started.iter().find(|start| start.run.task == first.task).expect("tried again");
-    assert!(again.template.env.contains(&"BROKEN=1".to_owned()));
-    host.started.clear();
-    host.exit(old[1], 137);
-    let again = host.started.iter().find(|start| start.slot == Slot::Number(2)).expect("restarted");
-    assert!(!again.template.env.contains(&"BROKEN=1".to_owned()), "{:?}", again.template.env);
-    assert_eq!(again.run.task, old[1].task, "a further attempt of the same task");
-    // New slots run the last good template as well, also when the service is scaled meanwhile.
-    let mut more = spec("web", 4);
-    more.template.env.push("BROKEN=1".into());
-    host.start_all();
-    host.edit(Edit::UpdateService { id, version: None, spec: Box::new(more) }).unwrap();
-    let new = host.started.iter().find(|start| start.slot == Slot::Number(4)).expect("started");
-    assert!(!new.template.env.contains(&"BROKEN=1".to_owned()));
-}
-
-#[test]
-fn an_update_over_a_held_one_keeps_the_template_that_was_good() {
-    let (mut host, id, old, _) = held_rollout();
-    let mut worse = spec("web", 3);
-    worse.template.env.push("WORSE=1".into());
-    host.edit(Edit::UpdateService { id, version: None, spec: Box::new(worse) }).unwrap();
-    host.started.clear();
-    host.exit(old[2], 137);
-    let again = host.started.iter().find(|start| start.slot == Slot::Number(3)).expect("restarted");
-    assert_eq!(again.template.env, ["SLOT=3"]);
 }
 
 #[test]

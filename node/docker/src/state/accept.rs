@@ -5,6 +5,7 @@ mod mode;
 mod mount;
 mod network;
 mod template;
+mod update;
 
 use crdt_state::node::Availability;
 use crdt_state::spec;
@@ -24,7 +25,10 @@ pub fn accept(
     refuse_unknown("TaskTemplate.", &sent.task_template.unknown)?;
     let scale = mode::accept(sent.mode)?;
     mode::check_update(scale, sent.update_config.as_ref())?;
-    let update_policy = sent.update_config.map_or_else(|| Ok(Default::default()), accept_update)?;
+    mode::check_update(scale, sent.rollback_config.as_ref())?;
+    let current_rules = current.map(|spec| spec.update_rules).unwrap_or_default();
+    let (update_policy, update_rules) = update::accept(sent.update_config, current_rules)?;
+    let rollback_policy = update::accept_rollback(sent.rollback_config)?;
     let sent_endpoint = sent.endpoint_spec.unwrap_or_default();
     let endpoint_mode = sent_endpoint.mode.clone();
     let endpoint = accept_endpoint(sent_endpoint)?;
@@ -42,6 +46,8 @@ pub fn accept(
         scale,
         placement,
         update_policy,
+        update_rules,
+        rollback_policy,
         endpoint,
         networks: networks.attachments,
         by_name,
@@ -70,34 +76,6 @@ fn bad_value(field: &'static str, value: &str, hint: &str) -> BadSpec {
 fn fit_u32(field: &'static str, value: u64) -> Result<u32, BadSpec> {
     let max = u64::from(u32::MAX);
     u32::try_from(value).map_err(|_| BadSpec::TooMuch { field, value, max })
-}
-
-fn accept_update(config: docker::UpdateConfig) -> Result<spec::UpdatePolicy, BadSpec> {
-    match config.failure_action.as_str() {
-        "" | "pause" => {}
-        "continue" | "rollback" => {
-            let what = format!("UpdateConfig.FailureAction `{}`", config.failure_action);
-            return Err(BadSpec::NotYet(what));
-        }
-        other => {
-            return Err(bad_word("UpdateConfig.FailureAction", other, "pause, continue, rollback"));
-        }
-    }
-    if config.max_failure_ratio > 0.0 {
-        return Err(BadSpec::NotYet("UpdateConfig.MaxFailureRatio".to_owned()));
-    }
-    let order = match config.order.as_str() {
-        "" | "stop-first" => spec::UpdateOrder::StopFirst,
-        "start-first" => spec::UpdateOrder::StartFirst,
-        other => return Err(bad_word("UpdateConfig.Order", other, "stop-first, start-first")),
-    };
-    let default = spec::UpdatePolicy::default();
-    Ok(spec::UpdatePolicy {
-        parallelism: fit_u32("UpdateConfig.Parallelism", config.parallelism)?,
-        delay_ms: config.delay.to_ms(),
-        monitor_ms: or_default(config.monitor.to_ms(), default.monitor_ms),
-        order,
-    })
 }
 
 fn or_default(ms: u64, default: u64) -> u64 {

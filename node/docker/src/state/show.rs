@@ -4,6 +4,7 @@ mod container;
 
 use crdt_state::network::Attachments;
 use crdt_state::node::Availability;
+use crdt_state::rollout::{FailureAction, FailurePolicy, RATIO_ONE, RollbackPolicy};
 use crdt_state::spec;
 use node_core::ServiceSpec;
 
@@ -25,7 +26,14 @@ pub fn show(service: &ServiceSpec) -> docker::ServiceSpec {
             ..show_task(&service.template, &service.placement)
         },
         mode: show_mode(service.scale),
-        update_config: (!service.scale.is_job()).then(|| show_update(&service.update_policy)),
+        update_config: (!service.scale.is_job()).then(|| docker::UpdateConfig {
+            canary: Some(u64::from(service.update_rules.canary)).filter(|canary| *canary > 0),
+            ..show_update(&service.update_policy, service.update_rules.failure)
+        }),
+        rollback_config: (!service.scale.is_job()).then(|| {
+            let RollbackPolicy { pace, failure } = &service.rollback_policy;
+            show_update(pace, *failure)
+        }),
         endpoint_spec: Some(docker::EndpointSpec {
             mode: if service.by_name { "dnsrr" } else { "vip" }.to_owned(),
             ..show_endpoint(&service.endpoint)
@@ -188,7 +196,7 @@ fn show_mode(scale: spec::Scale) -> docker::ServiceMode {
     }
 }
 
-fn show_update(policy: &spec::UpdatePolicy) -> docker::UpdateConfig {
+fn show_update(policy: &spec::UpdatePolicy, failure: FailurePolicy) -> docker::UpdateConfig {
     let order = match policy.order {
         spec::UpdateOrder::StopFirst => "stop-first",
         spec::UpdateOrder::StartFirst => "start-first",
@@ -196,10 +204,16 @@ fn show_update(policy: &spec::UpdatePolicy) -> docker::UpdateConfig {
     docker::UpdateConfig {
         parallelism: u64::from(policy.parallelism),
         delay: Nanos::from_ms(policy.delay_ms),
-        failure_action: "pause".to_owned(),
+        failure_action: match failure.action {
+            FailureAction::Pause => "pause",
+            FailureAction::Continue => "continue",
+            FailureAction::Rollback => "rollback",
+        }
+        .to_owned(),
         monitor: Nanos::from_ms(policy.monitor_ms),
-        max_failure_ratio: 0.0,
+        max_failure_ratio: (f64::from(failure.max_ratio) / f64::from(RATIO_ONE)) as f32,
         order: order.to_owned(),
+        canary: None,
     }
 }
 

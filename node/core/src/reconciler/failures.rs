@@ -1,0 +1,178 @@
+//! What this node reports of rollouts: its slots that failed with the template that is rolled out,
+//! and the verdict when that is more than the policy tolerates.
+//!
+//! Only the owner of a slot reports it, and only who reports a slot gives a verdict: all of it is
+//! in this node's own record.
+
+use std::collections::BTreeSet;
+
+use crdt_state::replica::Replica;
+use crdt_state::rollout::{
+    FAILED_SLOTS_MAX, FailureAction, Failures, RATIO_ONE, REASON_BYTES_MAX, REPORTS_MAX,
+    RolloutReport, RolloutReports, Verdict,
+};
+use crdt_state::service::Service;
+use crdt_state::task::Slot;
+use crdt_state::{NodeId, RecordKey, ServiceId, TaskId};
+use gossip::Now;
+
+use super::Reconciler;
+use crate::catalog::Catalog;
+use crate::plan::{ServicePlan, desired};
+use crate::planner::Planner;
+use crate::tasks::StepTime;
+
+/// This node's report of rollouts.
+#[derive(Debug, Default)]
+pub(super) struct OwnFailures {
+    reports: RolloutReports,
+    is_changed: bool,
+}
+
+impl OwnFailures {
+    /// As it was written last.
+    pub(super) fn restore(written: Option<&RolloutReports>) -> OwnFailures {
+        OwnFailures { reports: written.cloned().unwrap_or_default(), is_changed: false }
+    }
+
+    pub(super) fn is_written(&self) -> bool {
+        !self.is_changed
+    }
+
+    /// Writes the report, if it changed. Returns whether it did.
+    pub(super) fn write(&mut self, me: NodeId, replica: &mut Replica, wall_ms: u64) -> bool {
+        let is_changed = std::mem::take(&mut self.is_changed);
+        if is_changed {
+            replica.put_owned(RecordKey::rollouts(me), &self.reports, wall_ms);
+        }
+        is_changed
+    }
+
+    /// A node that lost its store takes back what it had reported before: a verdict stays.
+    fn take_back(&mut self, written: &RolloutReports) {
+        for (id, report) in written {
+            self.reports.entry(*id).or_insert_with(|| report.clone());
+        }
+    }
+
+    fn forget(&mut self, service: ServiceId) {
+        self.is_changed |= self.reports.remove(&service).is_some();
+    }
+
+    fn of(&self, service: &Service) -> Option<&Failures> {
+        let report = self.reports.get(&service.id)?;
+        Some(if service.rollout.failed_update.is_some() { &report.back } else { &report.forward })
+    }
+
+    fn change(&mut self, service: &Service, change: impl FnOnce(&mut Failures)) {
+        let of = service.template_stamp;
+        let report = self.reports.entry(service.id).or_insert_with(|| RolloutReport::of(of));
+        let is_back = service.rollout.failed_update.is_some();
+        change(if is_back { &mut report.back } else { &mut report.forward });
+        self.is_changed = true;
+        while self.reports.len() > REPORTS_MAX {
+            let first = self.reports.iter().min_by_key(|(_, report)| report.of);
+            let Some(id) = first.map(|(id, _)| *id) else { break };
+            self.reports.remove(&id);
+        }
+    }
+
+    fn note(&mut self, service: &Service, slot: Slot, task: TaskId, why: &str) {
+        let known = self.of(service);
+        if known.is_some_and(|f| f.slots.contains(&slot) || f.slots.len() >= FAILED_SLOTS_MAX) {
+            return;
+        }
+        let end = why.floor_char_boundary(REASON_BYTES_MAX);
+        self.change(service, |failures| {
+            failures.slots.insert(slot);
+            if failures.task.is_none() {
+                failures.task = Some(task);
+                failures.message = why[..end].to_owned();
+            }
+        });
+    }
+}
+
+impl Reconciler {
+    /// The record of this node's reports was read again.
+    pub fn on_own_rollouts(&mut self, catalog: &Catalog) {
+        if let Some(written) = catalog.rollouts.get(&self.me) {
+            self.failures.take_back(written);
+        }
+    }
+
+    /// Reports which slots of a service failed here with its template, and whether that is too
+    /// much. Returns when a slot that waits for a node counts as failed.
+    pub(super) fn judge(&mut self, time: StepTime, planner: &Planner, id: ServiceId) -> Now {
+        let ended = self.tasks.take_ended(id);
+        let Some(service) = planner.catalog().services.get(&id) else {
+            self.failures.forget(id);
+            return Now::NEVER;
+        };
+        if self.failures.reports.get(&id).is_some_and(|said| said.of != service.template_stamp) {
+            self.failures.forget(id);
+        }
+        let plan = planner.plan().services.get(&id);
+        let is_wanted = |slot: &Slot| plan.is_some_and(|plan| plan.slots.contains_key(slot));
+        for ended in ended {
+            let counts = ended.version == service.template_version
+                && is_wanted(&ended.slot)
+                && planner.progress().counts(service, ended.slot);
+            if counts {
+                let why = if ended.message.is_empty() { "exited (0)" } else { &ended.message };
+                self.failures.note(service, ended.slot, ended.task, why);
+            }
+        }
+        let stuck_until = self.judge_stuck(time.now, planner, service);
+        if let Some(plan) = plan {
+            self.give_verdict(time, service, plan);
+        }
+        stuck_until
+    }
+
+    /// A slot of this node whose new task no node can take counts as failed after some time. Its
+    /// old task goes on.
+    fn judge_stuck(&mut self, now: Now, planner: &Planner, service: &Service) -> Now {
+        let mut next = Now::NEVER;
+        let (id, version) = (service.id, service.template_version);
+        let slots: Vec<Slot> = self.tasks.slots_of(id).collect();
+        for slot in slots {
+            let is_outdated = self.tasks.has_outdated(id, slot, version);
+            let progress = planner.progress();
+            let until = progress.stuck_until(id, slot);
+            match until.filter(|_| is_outdated && progress.counts(service, slot)) {
+                Some(until) if until > now => next = next.min(until),
+                Some(_) => {
+                    let task = TaskId::of(id, slot, self.me, version);
+                    self.failures.note(service, slot, task, "no node can take the new task");
+                }
+                None => {}
+            }
+        }
+        next
+    }
+
+    fn give_verdict(&mut self, time: StepTime, service: &Service, plan: &ServicePlan) {
+        let policy = service.failure_policy();
+        let is_given = service.rollout.failures.verdict.is_some();
+        let Some(own) = self.failures.of(service) else { return };
+        if is_given
+            || own.verdict.is_some()
+            || own.slots.is_empty()
+            || policy.action == FailureAction::Continue
+        {
+            return;
+        }
+        let all: BTreeSet<&Slot> =
+            own.slots.iter().chain(&service.rollout.failures.slots).collect();
+        let failed = all.into_iter().filter(|slot| plan.slots.contains_key(slot)).count() as u64;
+        let of = desired(service.scale, Some(plan)) as u64;
+        if failed * u64::from(RATIO_ONE) <= of * u64::from(policy.max_ratio) {
+            return;
+        }
+        let as_count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        let (failed, of) = (as_count(failed), as_count(of));
+        let verdict = Verdict { failed, of, lamport: time.lamport, wall_ms: time.wall_ms };
+        self.failures.change(service, |failures| failures.verdict = Some(verdict));
+    }
+}

@@ -1,0 +1,100 @@
+//! How a new template is rolled out, and an earlier one.
+
+use crdt_state::rollout::{FailureAction, FailurePolicy, RATIO_ONE, RollbackPolicy, UpdateRules};
+use crdt_state::spec::{UpdateOrder, UpdatePolicy};
+
+use super::super::BadSpec;
+use super::{bad_value, bad_word, fit_u32, or_default};
+use crate::service::UpdateConfig;
+
+/// The paths of the fields of one of the two configs, for errors.
+struct Paths {
+    action: &'static str,
+    actions: &'static str,
+    ratio: &'static str,
+    order: &'static str,
+    parallelism: &'static str,
+    canary: &'static str,
+}
+
+const UPDATE: Paths = Paths {
+    action: "UpdateConfig.FailureAction",
+    actions: "pause, continue, rollback",
+    ratio: "UpdateConfig.MaxFailureRatio",
+    order: "UpdateConfig.Order",
+    parallelism: "UpdateConfig.Parallelism",
+    canary: "UpdateConfig.Canary",
+};
+
+const ROLLBACK: Paths = Paths {
+    action: "RollbackConfig.FailureAction",
+    actions: "pause, continue",
+    ratio: "RollbackConfig.MaxFailureRatio",
+    order: "RollbackConfig.Order",
+    parallelism: "RollbackConfig.Parallelism",
+    canary: "RollbackConfig.Canary",
+};
+
+/// Reads how an update proceeds. `current` is what Docker's clients lose.
+pub(super) fn accept(
+    sent: Option<UpdateConfig>,
+    current: UpdateRules,
+) -> Result<(UpdatePolicy, UpdateRules), BadSpec> {
+    let Some(sent) = sent else {
+        let rules = UpdateRules { canary: current.canary, ..UpdateRules::default() };
+        return Ok((UpdatePolicy::default(), rules));
+    };
+    let failure = accept_failure(&sent, &UPDATE)?;
+    let canary = match sent.canary {
+        Some(canary) => fit_u32(UPDATE.canary, canary)?,
+        None => current.canary,
+    };
+    Ok((accept_pace(&sent, &UPDATE)?, UpdateRules { failure, canary }))
+}
+
+/// Reads how a rollback proceeds.
+pub(super) fn accept_rollback(sent: Option<UpdateConfig>) -> Result<RollbackPolicy, BadSpec> {
+    let Some(sent) = sent else { return Ok(RollbackPolicy::default()) };
+    if let Some(canary) = sent.canary {
+        let hint = "a rollback waits for nobody; leave it out";
+        return Err(bad_value(ROLLBACK.canary, &canary.to_string(), hint));
+    }
+    let failure = accept_failure(&sent, &ROLLBACK)?;
+    if failure.action == FailureAction::Rollback {
+        return Err(bad_word(ROLLBACK.action, "rollback", ROLLBACK.actions));
+    }
+    Ok(RollbackPolicy { pace: accept_pace(&sent, &ROLLBACK)?, failure })
+}
+
+fn accept_failure(sent: &UpdateConfig, paths: &Paths) -> Result<FailurePolicy, BadSpec> {
+    let action = match sent.failure_action.as_str() {
+        "" | "pause" => FailureAction::Pause,
+        "continue" => FailureAction::Continue,
+        "rollback" => FailureAction::Rollback,
+        other => return Err(bad_word(paths.action, other, paths.actions)),
+    };
+    let ratio = f64::from(sent.max_failure_ratio);
+    if !(0.0..=1.0).contains(&ratio) {
+        let hint = "it is a part of all tasks: write a number from 0 to 1, like 0.25";
+        return Err(bad_value(paths.ratio, &sent.max_failure_ratio.to_string(), hint));
+    }
+    // Inside of 0 to 1, so it fits.
+    let max_ratio = (ratio * f64::from(RATIO_ONE)).round() as u32;
+    Ok(FailurePolicy { action, max_ratio })
+}
+
+fn accept_pace(sent: &UpdateConfig, paths: &Paths) -> Result<UpdatePolicy, BadSpec> {
+    let order = match sent.order.as_str() {
+        "" | "stop-first" => UpdateOrder::StopFirst,
+        "start-first" => UpdateOrder::StartFirst,
+        other => return Err(bad_word(paths.order, other, "stop-first, start-first")),
+    };
+    // Docker takes 0 for "not given".
+    let monitor_ms = or_default(sent.monitor.to_ms(), UpdatePolicy::default().monitor_ms);
+    Ok(UpdatePolicy {
+        parallelism: fit_u32(paths.parallelism, sent.parallelism)?,
+        delay_ms: sent.delay.to_ms(),
+        monitor_ms,
+        order,
+    })
+}
