@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 
 use crdt_state::ServiceId;
 use crdt_state::spec::{HealthCheck, RestartCondition};
-use crdt_state::task::{AdoptedRun, Exit, Health, Run, RunEvent, Slot, TaskState};
+use crdt_state::task::{AdoptedRun, Exit, Health, RunEvent, TaskState};
 use node_core::node::BOOT_HOLD_MS;
 use node_core::{Edit, Input, ServiceSpec};
 
