@@ -15,9 +15,9 @@ use crdt_state::task::Slot;
 
 use crate::filter;
 use crate::groups::Groups;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, UNLIMITED};
 use crate::plan::{Placed, ServicePlan};
-use crate::quota::{Loads, Quotas};
+use crate::quota::Quotas;
 use crate::reason::{Choice, NodeReason, Unplaced};
 use crate::score::{self, Part};
 use crate::view::{Holder, NodeView, ServiceView, Standing, View};
@@ -44,19 +44,26 @@ pub fn replicated(
     let keeps = |holder: &Holder| keepers.keeps(holder) || runs_on(holder);
     let held = best_first(service, numbers, |holder| keeps(holder) || fits(holder));
     let kept = kept(&held, keeps);
-    let mut loads = Loads::none(&groups, &eligible);
+    let mut loads = vec![0; groups.len()];
     for (slot, node) in &kept {
         plan.slots.insert(*slot, Placed::On(*node, Choice::Held));
-        groups.outwards(groups.nearest(&view.nodes[node])).for_each(|at| loads.groups[at] += 1);
-        eligible.binary_search(node).iter().for_each(|at| loads.nodes[*at] += 1);
+        groups.outwards(groups.nearest(&view.nodes[node])).for_each(|group| loads[group] += 1);
     }
-    let slots = u32::try_from(numbers.len() - kept.len()).expect("slots have numbers of 32 bits");
-    let quotas = Quotas::new(slots, &groups, &capacities, &loads);
+    let quotas = match is_job {
+        true => Quotas::without_shares(left_of(&eligible, &capacities, &kept)),
+        false => {
+            let slots = numbers.len() - kept.len();
+            let slots = u32::try_from(slots).expect("slots have numbers of 32 bits");
+            Quotas::new(slots, &groups, &capacities, &loads)
+        }
+    };
     let mut assigner = Assigner::new(service, &eligible, quotas);
     assigner.keep(&held, &mut plan);
     let best: BTreeMap<Slot, NodeId> = held.iter().rev().map(|h| (h.slot, h.node)).collect();
     let slots = numbers.iter().map(|number| Slot::Number(*number));
     let open: Vec<Slot> = slots.filter(|slot| !plan.slots.contains_key(slot)).collect();
+    // See `Assigner::only_choice`.
+    let capacities = if is_job { vec![UNLIMITED; nodes.len()] } else { capacities };
     let first_choices = match open.last() {
         Some(Slot::Number(last)) => {
             rounds::first_choices(service, &eligible, &groups, &capacities, *last)
@@ -66,7 +73,8 @@ pub fn replicated(
     for slot in open {
         let Slot::Number(number) = slot else { continue };
         let first = first_choices.get(number as usize - 1).copied().flatten();
-        let placed = match assigner.next(slot, first) {
+        let node = if is_job { assigner.only_choice(first) } else { assigner.next(slot, first) };
+        let placed = match node {
             Some(node) => match best.get(&slot) {
                 Some(from) if *from == node => Placed::On(node, Choice::Held),
                 Some(from) => Placed::On(node, Choice::Moved { from: *from }),
@@ -165,6 +173,19 @@ impl Keepers {
     }
 }
 
+/// What the nodes can take besides the slots that stay on them.
+fn left_of(
+    nodes: &[NodeId],
+    capacities: &[u32],
+    kept: &BTreeMap<Slot, NodeId>,
+) -> impl Iterator<Item = u32> {
+    let mut left = capacities.to_vec();
+    for at in kept.values().filter_map(|node| nodes.binary_search(node).ok()) {
+        left[at] = left[at].saturating_sub(1);
+    }
+    left.into_iter()
+}
+
 /// The slots that stay: those whose best holder keeps its slot.
 fn kept(held: &[Holder], keeps: impl Fn(&Holder) -> bool) -> BTreeMap<Slot, NodeId> {
     let mut best: BTreeMap<Slot, &Holder> = BTreeMap::new();
@@ -246,6 +267,15 @@ impl<'a> Assigner<'a> {
                 plan.slots.insert(holder.slot, Placed::On(holder.node, Choice::Held));
             }
         }
+    }
+
+    /// The first choice or none. Nodes learn at different times that a slot of a job is complete,
+    /// and the one that knows it first has a slot to begin. If that slot went where the fewest run,
+    /// two nodes would each take it, and its work would be done twice.
+    fn only_choice(&mut self, first: Option<usize>) -> Option<NodeId> {
+        let node = first.filter(|node| self.quotas.has_room(*node))?;
+        self.quotas.take(node);
+        Some(self.nodes[node])
     }
 
     /// The first choice if it has room, else the node with room that has the highest score. Both

@@ -7,8 +7,6 @@
 //! that fit are taken in the end: the sets of slots that fit are a matroid (paths in a tree whose
 //! edges have capacities). So to keep what fits in any order keeps as much as possible.
 
-use crdt_state::NodeId;
-
 use crate::groups::{Groups, Member};
 use crate::share::{Room, share};
 
@@ -36,28 +34,10 @@ struct GroupQuota {
     may_take_extra: bool,
 }
 
-/// The tasks that stay where they are, and are not shared out.
-#[derive(Debug, Clone)]
-pub struct Loads {
-    /// Per group, those of nodes that take no more as well.
-    pub groups: Vec<u32>,
-    /// Per node that takes more.
-    pub nodes: Vec<u32>,
-}
-
-impl Loads {
-    /// Nothing stays.
-    pub fn none(groups: &Groups<'_>, nodes: &[NodeId]) -> Loads {
-        Loads { groups: vec![0; groups.len()], nodes: vec![0; nodes.len()] }
-    }
-}
-
 impl Quotas {
-    /// Shares `slots` out among nodes with these capacities, group by group, besides these loads.
-    pub fn new(slots: u32, groups: &Groups<'_>, capacities: &[u32], loads: &Loads) -> Quotas {
-        let rest = capacities.iter().zip(&loads.nodes);
-        let capacities: Vec<u32> = rest.map(|(most, load)| most.saturating_sub(*load)).collect();
-        let capacities = capacities.as_slice();
+    /// Shares `slots` out among nodes with these capacities, group by group. `loads` are the tasks
+    /// that each group has besides.
+    pub fn new(slots: u32, groups: &Groups<'_>, capacities: &[u32], loads: &[u32]) -> Quotas {
         let capacities_of_groups = groups.sums(capacities);
         let mut bases = vec![0; groups.len()];
         bases[0] = slots;
@@ -69,9 +49,9 @@ impl Quotas {
         for (group, members) in groups.members().iter().enumerate() {
             let room = |member: &Member| match member {
                 Member::Group(inner) => {
-                    Room { most: capacities_of_groups[*inner], load: loads.groups[*inner] }
+                    Room { most: capacities_of_groups[*inner], load: loads[*inner] }
                 }
-                Member::Node(node) => Room { most: capacities[*node], load: loads.nodes[*node] },
+                Member::Node(node) => Room { most: capacities[*node], load: 0 },
             };
             let shares = share(bases[group], &members.iter().map(room).collect::<Vec<_>>());
             quotas.groups[group].around = groups.around(group);
@@ -90,6 +70,12 @@ impl Quotas {
             }
         }
         quotas
+    }
+
+    /// Without shares: each node takes as many as it can.
+    pub fn without_shares(capacities: impl Iterator<Item = u32>) -> Quotas {
+        let quota = |base| NodeQuota { group: 0, base, may_take_extra: false };
+        Quotas { nodes: capacities.map(quota).collect(), groups: vec![GroupQuota::default()] }
     }
 
     /// May the node take one more?

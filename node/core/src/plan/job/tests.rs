@@ -104,13 +104,16 @@ fn a_task_that_runs_is_not_moved_and_keeps_its_place_before_lower_slots() {
 }
 
 #[test]
-fn what_begins_goes_where_the_fewest_run() {
-    for first in 0..3 {
-        let mut view = fleet(3, 9, 3);
-        hold(&mut view, 1, node(first), Standing::Running);
-        hold(&mut view, 2, node((first + 1) % 3), Standing::Running);
-        assert_eq!(owned(&view)[&3], node((first + 2) % 3));
-    }
+fn what_begins_waits_for_its_node_and_never_goes_to_another() {
+    let mut view = fleet(2, 9, 9);
+    job(&mut view).max_per_node = 1;
+    let owners = owned(&view);
+    assert_eq!(owners.len(), 2, "one on each node");
+    let first = *owners.keys().next().expect("one");
+    let waiting = (1..=9).find(|number| !owners.contains_key(number)).expect("some wait");
+    assert_eq!(planned(&view).slots[&Slot::Number(waiting)], Placed::Nowhere(Unplaced::Full));
+    complete(&mut view, first);
+    assert!(owned(&view).values().all(|node| owners[&first] == *node || owners.len() == 2));
 }
 
 #[test]
@@ -161,6 +164,30 @@ fn a_global_job_has_a_slot_on_every_node_until_it_is_complete_there() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Two nodes that know of different completions: what each of them would begin, it would begin
+    /// on the same node.
+    #[test]
+    fn whoever_learns_first_what_is_complete_begins_the_next_slot_on_the_same_node(
+        nodes in 1u8..6, most in 1u32..6, news in prop::collection::vec(0u8..3, 12),
+    ) {
+        let mut before = fleet(nodes, 20, most);
+        for (number, on) in owned(&before) {
+            hold(&mut before, number, on, Standing::Running);
+        }
+        let mut views = [before.clone(), before];
+        for (number, news) in (1..).zip(news) {
+            for (bit, view) in views.iter_mut().enumerate() {
+                if u32::from(news) & (1 << bit) != 0 {
+                    complete(view, number);
+                }
+            }
+        }
+        let [one, other] = views.each_ref().map(owned);
+        for (number, node) in one {
+            prop_assert!(other.get(&number).is_none_or(|there| *there == node), "{number}");
+        }
+    }
 
     #[test]
     fn a_job_that_is_obeyed_completes_every_slot_once_within_its_limit(
