@@ -391,6 +391,7 @@ fn facts(machine: MachineNo, address: SocketAddr) -> NodeFacts {
         os: "linux".to_owned(),
         arch: "x86_64".to_owned(),
         resources: Resources::default(),
+        named_resources: std::collections::BTreeMap::new(),
         engine_labels: Labels::from([("site".to_owned(), site.to_owned())]),
         engine_version: "0.1.0".to_owned(),
         addresses: vec![address.to_string()],

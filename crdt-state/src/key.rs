@@ -51,9 +51,10 @@ impl Kind {
     pub const PICKED_PORTS: Kind = Kind(0x89);
     /// A node's report of what it completed of one job. Owned.
     pub const COMPLETIONS: Kind = Kind(0x8b);
-
     /// A node's report of slots that failed with a new template. Owned; the id is the node's.
     pub const ROLLOUTS: Kind = Kind(0x8a);
+    /// A node's report of the names of its generic resources. Owned; the id is the node's.
+    pub const NAMED_RESOURCES: Kind = Kind(0x8c);
 
     /// Does one node alone write records of this kind?
     pub fn is_owned(self) -> bool {

@@ -25,6 +25,7 @@ pub mod record;
 pub mod register;
 pub mod removal;
 pub mod replica;
+pub mod resource;
 pub mod rollout;
 pub mod service;
 pub mod signature;

@@ -19,6 +19,7 @@ use crate::network::{
 use crate::node::{Availability, NodeDescription};
 use crate::previous::Previous;
 use crate::record::{OwnedRecord, Record, SharedRecord};
+use crate::resource::NamedResources;
 use crate::rollout::{RollbackPolicy, RolloutReports, Steering, UpdateRules};
 use crate::spec::{
     Container, Endpoint, Facet, HealthCheck, Labels, Life, MountSource, Placement, RestartPolicy,
@@ -197,6 +198,7 @@ fn check_owned(kind: Kind, record: &OwnedRecord) -> Result<(), Unfit> {
         | Kind::TUNNEL
         | Kind::PICKED_PORTS
         | Kind::ROLLOUTS
+        | Kind::NAMED_RESOURCES
             if !record.subject.is_empty() =>
         {
             Err(Unfit::Misfiled)
@@ -210,6 +212,7 @@ fn check_owned(kind: Kind, record: &OwnedRecord) -> Result<(), Unfit> {
         Kind::TUNNEL => fit::<NodeTunnel>("what a node says of its tunnel", value),
         Kind::PICKED_PORTS => fit::<PickedPorts>("the ports that a node picked", value),
         Kind::ROLLOUTS => fit::<RolloutReports>("what a node says of rollouts", value),
+        Kind::NAMED_RESOURCES => fit::<NamedResources>("the names of resources", value),
         Kind::ADDRESSES => {
             let said: SlotAddresses = read("the addresses of a slot", value)?;
             let is_its_own = said.node == record.owner()

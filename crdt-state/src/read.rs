@@ -9,6 +9,7 @@ mod handover;
 mod image;
 mod network;
 mod node;
+mod resource;
 mod rollout;
 mod volume;
 
@@ -19,5 +20,6 @@ pub use network::{
     Network, networks, node_networks_of, picked_ports_of, slot_addresses, tunnel_of,
 };
 pub use node::{NodeView, is_evicted, nodes};
+pub use resource::named_resources_of;
 pub use rollout::{AllFailures, failures_of, rollouts_of};
 pub use volume::{given_up, holdings, volumes_of};

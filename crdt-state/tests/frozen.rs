@@ -19,6 +19,7 @@ use crdt_state::network::{
     PickedPort, PickedPorts, SlotAddresses, TaskAddresses,
 };
 use crdt_state::node::{Availability, NodeDescription};
+use crdt_state::resource::NamedResources;
 use crdt_state::rollout::{
     Direction, FailureAction, FailurePolicy, Failures, RollbackPolicy, RolloutReport,
     RolloutReports, Steering, UpdateRules, Verdict,
@@ -195,6 +196,12 @@ fn what_is_said_of_tasks_and_nodes_is_read_by_agents_of_other_versions() {
         "NodeConditions",
         &NodeConditions::from(pairs(&[("disk-full", "why")])),
         "0101096469736b2d66756c6c03776879",
+    );
+    let names = ["back", "front"].map(str::to_owned);
+    differing.check(
+        "NamedResources",
+        &NamedResources::from([("camera".to_owned(), names.into())]),
+        "01010663616d65726102046261636b0566726f6e74",
     );
     let asked = BTreeMap::from([(Slot::Number(1), 5)]);
     let handovers = Handovers {

@@ -56,6 +56,9 @@ pub struct AgentFlags {
     /// Label for placement (engine.labels.NAME); can be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     pub label: Vec<String>,
+    /// What this node has of a kind (gpu=2), or one of them by name (camera=front); can be repeated
+    #[arg(long, value_name = "KIND=VALUE")]
+    pub generic_resource: Vec<String>,
     /// What is logged: error, warn, info, debug, or a filter
     #[arg(long, value_name = "LEVEL")]
     pub log: Option<String>,
@@ -83,6 +86,7 @@ impl AgentFlags {
             (ConfigKey::Profile, self.profile.clone()),
             (ConfigKey::Hostname, self.hostname.clone()),
             (ConfigKey::Labels, list(&self.label)),
+            (ConfigKey::GenericResources, list(&self.generic_resource)),
             (ConfigKey::Log, self.log.clone()),
             (ConfigKey::History, self.history.clone()),
             (ConfigKey::Rumours, self.rumours.clone()),

@@ -1,8 +1,9 @@
 //! Limits of what decides where tasks run: preferences, and what is reserved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{AMOUNT_MAX, Bounded, Unfit, at_most, number};
+use super::{AMOUNT_MAX, Bounded, Unfit, WORD_BYTES_MAX, at_most, number};
+use crate::resource::{NamedResources, RESOURCE_NAMES_MAX};
 use crate::spec::{Placement, Resources};
 
 /// Placement preferences of one service: a plan looks at every node once per preference.
@@ -21,6 +22,17 @@ impl Bounded for Resources {
         number("the amount of memory", self.memory_bytes, AMOUNT_MAX)?;
         number("the number of processes", self.pids, AMOUNT_MAX)?;
         amounts(&self.generic)
+    }
+}
+
+/// Names are letters of a variable's value on the node itself; others only show them.
+impl Bounded for NamedResources {
+    fn check(&self) -> Result<(), Unfit> {
+        at_most("the number of names", self.values().map(BTreeSet::len).sum(), RESOURCE_NAMES_MAX)?;
+        let names = self.values().flatten();
+        self.keys().chain(names).try_for_each(|word| {
+            at_most("the length of the name of a resource", word.len(), WORD_BYTES_MAX)
+        })
     }
 }
 

@@ -9,6 +9,7 @@ mod draft;
 mod error;
 mod file;
 mod fleet_key;
+mod generic;
 mod key;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use runtime::image::mirror::Host as MirrorHost;
 
 pub use error::{ConfigError, SettingSource};
 pub use fleet_key::{BadFleetKey, FleetKey};
+pub use generic::{Amount, GenericResources};
 pub use key::ConfigKey;
 
 use draft::{Draft, Raw};
@@ -54,6 +56,8 @@ pub struct Config {
     pub hostname: Option<String>,
     /// `engine.labels.*`, for placement constraints.
     pub labels: Labels,
+    /// What the node has besides processors and memory, for `--generic-resource`.
+    pub generic_resources: GenericResources,
     /// What is logged, in the form of `tracing` filters.
     pub log: String,
     /// Whether changes are also spread as rumours; off, only anti-entropy carries them.

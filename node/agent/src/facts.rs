@@ -1,13 +1,12 @@
 //! Facts about this machine, as the node publishes them. Read once at the start, but for its
 //! addresses: no other fact changes by itself.
 
-use std::collections::BTreeMap;
-
+use crdt_state::resource::NamedResources;
 use crdt_state::spec::Resources;
 use node_core::NodeFacts;
 
 use super::own_addresses::OwnAddresses;
-use crate::config::Config;
+use crate::config::{Amount, Config};
 
 /// The facts of this machine.
 pub(super) fn read(config: &Config, own: &OwnAddresses) -> NodeFacts {
@@ -15,7 +14,8 @@ pub(super) fn read(config: &Config, own: &OwnAddresses) -> NodeFacts {
         hostname: config.hostname.clone().unwrap_or_else(hostname),
         os: std::env::consts::OS.to_owned(),
         arch: arch().to_owned(),
-        resources: resources(),
+        resources: resources(config),
+        named_resources: named(config),
         engine_labels: config.labels.clone(),
         engine_version: env!("CARGO_PKG_VERSION").to_owned(),
         addresses: own.texts(),
@@ -36,15 +36,27 @@ fn arch() -> &'static str {
     }
 }
 
-fn resources() -> Resources {
+fn resources(config: &Config) -> Resources {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     Resources {
         nano_cpus: cpus * 1_000_000_000,
         memory_bytes: memory_total(&memory),
         pids: 0,
-        generic: BTreeMap::new(),
+        generic: config
+            .generic_resources
+            .iter()
+            .map(|(kind, amount)| (kind.clone(), amount.count()))
+            .collect(),
     }
+}
+
+fn named(config: &Config) -> NamedResources {
+    let named = config.generic_resources.iter().filter_map(|(kind, amount)| match amount {
+        Amount::Named(names) => Some((kind.clone(), names.clone())),
+        Amount::Count(_) => None,
+    });
+    named.collect()
 }
 
 /// 0 if the text has no such line.

@@ -16,7 +16,7 @@ use super::{Answer, Api, Sent};
 use node_docker::node::{
     EdgeNode, Engine, ManagerStatus, Node, NodeDescription, NodeSpec, NodeStatus,
 };
-use node_docker::state::{availability, availability_word, show_resources};
+use node_docker::state::{availability, availability_word, show_node_resources};
 use node_docker::task_spec::Platform;
 use node_docker::{Timestamp, Version, read};
 
@@ -166,7 +166,7 @@ fn description(row: &NodeRow) -> NodeDescription {
             os: said.os.clone(),
             ..Platform::default()
         },
-        resources: show_resources(&said.resources),
+        resources: show_node_resources(&said.resources, &row.named_resources),
         engine: Engine {
             engine_version: said.engine_version.clone(),
             labels: said.engine_labels.clone(),

@@ -99,7 +99,6 @@ const COMMANDS: &[(&str, &str, &str, &str)] = &[
 const FLAGS: &[(&str, &str, &str)] = &[
     ("--config", "configs are not there yet", "--mount type=bind of a file that each node has"),
     ("--secret", "secrets are not there yet", "--mount type=bind of a file that each node has"),
-    ("--generic-resource", "they are not there yet", "a label of the node, and --constraint"),
     ("--credential-spec", "it is for Windows containers", "leave it out"),
     ("--isolation", "it is for Windows containers", "leave it out"),
     ("--memory-swap", "it is not there yet", "--limit-memory"),

@@ -10,7 +10,7 @@ mod lists;
 mod logs;
 mod ls;
 mod networks;
-mod placement;
+pub mod placement;
 mod ps;
 mod rename;
 mod replace;

@@ -9,6 +9,7 @@ mod attachment;
 mod constraint;
 mod csv;
 mod duration;
+mod generic;
 mod kernel;
 mod moment;
 mod mount;
@@ -20,6 +21,7 @@ pub use amount::{bytes, cpus, ratio, show_bytes, show_cpus};
 pub use attachment::attachment;
 pub use constraint::{constraint, preference};
 pub use duration::{duration, show_duration};
+pub use generic::generic_resource;
 pub use kernel::{
     SecurityOption, capability, device, oom_score_adj, security_option, signal, sysctl, ulimit,
 };

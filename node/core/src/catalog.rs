@@ -12,6 +12,7 @@ use crdt_state::labels;
 use crdt_state::node::{Availability, NodeDescription};
 use crdt_state::read;
 use crdt_state::replica::Replica;
+use crdt_state::resource::NamedResources;
 use crdt_state::rollout::RolloutReports;
 use crdt_state::service::Service;
 use crdt_state::spec::{Facet, Labels, Life};
@@ -41,6 +42,8 @@ pub struct NodeEntry {
     pub volumes: BTreeMap<String, Holding>,
     /// Why it cannot start tasks, as the node itself reports.
     pub conditions: NodeConditions,
+    /// The names of its generic resources that have names, by kind.
+    pub named_resources: NamedResources,
     /// The highest counter of what operators set: Docker's `Version.Index`.
     pub version: u64,
 }
@@ -91,12 +94,13 @@ impl Touched {
 }
 
 /// The kinds that are decoded.
-const READ: [Kind; 15] = [
+const READ: [Kind; 16] = [
     Kind::NODE,
     Kind::NODE_SETTINGS,
     Kind::EVICTION,
     Kind::VOLUMES,
     Kind::CONDITIONS,
+    Kind::NAMED_RESOURCES,
     Kind::SERVICE,
     Kind::TASK,
     Kind::HANDOVERS,
@@ -153,7 +157,8 @@ impl Catalog {
             | Kind::NODE_SETTINGS
             | Kind::EVICTION
             | Kind::VOLUMES
-            | Kind::CONDITIONS => {
+            | Kind::CONDITIONS
+            | Kind::NAMED_RESOURCES => {
                 touched.nodes = true;
                 let id = NodeId(key.id);
                 let entry = read_node(replica, id);
@@ -312,6 +317,7 @@ fn read_node(replica: &Replica, id: NodeId) -> NodeEntry {
         labels: labels::labels(replica, &settings),
         volumes: read::holdings(replica, id),
         conditions: read::conditions_of(replica, id),
+        named_resources: read::named_resources_of(replica, id),
         version: settings_version(replica, &settings),
         evicted: matches!(replica.life(&RecordKey::eviction(id)), Some(Life::Present { .. })),
     }

@@ -37,6 +37,7 @@ mod quota;
 pub mod reason;
 pub mod reconciler;
 pub mod report;
+mod resources;
 mod rollout;
 pub mod score;
 mod share;

@@ -32,6 +32,7 @@ use crate::plan::Plan;
 use crate::planner::Planner;
 use crate::reconciler::Reconciler;
 use crate::report::NodeReport;
+use crate::resources::GivenResources;
 use crate::tasks::StepTime;
 use crate::view::View;
 use crate::withdrawals::Withdrawals;
@@ -76,6 +77,7 @@ pub struct Node {
     reconciler: Reconciler,
     own_records: OwnRecords,
     addressing: Addressing,
+    resources: GivenResources,
     withdrawals: Withdrawals,
     departure: Departure,
     outbox: Outbox,
@@ -113,6 +115,7 @@ impl Node {
             me,
             reconciler: Reconciler::new(me, hostname, hold_until, &replica, catalog),
             addressing: Addressing::new(me, config.networks, &catalog.networks),
+            resources: GivenResources::new(config.facts.named_resources.clone()),
             withdrawals: Withdrawals::default(),
             own_records: OwnRecords::new(me, config.facts, config.volumes),
             gossip: Gossip::new(config.gossip, identity, config.seed, now),
@@ -135,6 +138,7 @@ impl Node {
         self.report_conditions(wall_ms);
         let time = self.step_time(now, wall_ms);
         self.addressing.restore(&adopted, &self.planner.catalog().networks);
+        self.resources.restore(&adopted);
         self.reconciler.restore(time, adopted, self.planner.catalog());
         self.settle(now, wall_ms);
     }
@@ -303,7 +307,7 @@ impl Node {
             self.addressing.on_record(*key, &touched, self.planner.catalog());
             self.note_network_news(key.kind, &touched);
             self.tell_service(wall_ms, *key, before);
-            if *key == RecordKey::node(self.me) {
+            if [RecordKey::node(self.me), RecordKey::named_resources(self.me)].contains(key) {
                 self.describe(wall_ms);
             }
             match key.kind {

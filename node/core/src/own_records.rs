@@ -7,6 +7,7 @@ use crdt_state::condition::NodeConditions;
 use crdt_state::node::NodeDescription;
 use crdt_state::read;
 use crdt_state::replica::Replica;
+use crdt_state::resource::NamedResources;
 use crdt_state::spec::{Facet, Labels, Resources};
 use crdt_state::volume::{self, NodeVolumes};
 use crdt_state::{NodeId, RecordKey};
@@ -27,6 +28,9 @@ pub struct NodeFacts {
     pub arch: String,
     /// The resources of the machine.
     pub resources: Resources,
+    /// The names of those generic resources that have names, also counted in `resources`.
+    #[serde(default)]
+    pub named_resources: NamedResources,
     /// Labels from the config file.
     pub engine_labels: Labels,
     /// Version of the agent.
@@ -68,6 +72,10 @@ impl OwnRecords {
             left: departure.has_begun(),
         };
         replica.put_owned(key, &description, wall_ms);
+        let named = &self.facts.named_resources;
+        if *named != read::named_resources_of(replica, self.me) {
+            replica.put_owned(RecordKey::named_resources(self.me), named, wall_ms);
+        }
     }
 
     /// The machine is reached by these addresses now, best first.

@@ -64,6 +64,8 @@ pub fn plan_service(view: &View, service: &ServiceView, ledger: &mut Ledger) -> 
         }
         Scale::JobGlobal => job::global(service, global(view, service, ledger)),
     };
+    let is_full = service.scale != Scale::Global
+        && plan.slots.values().any(|placed| *placed == Placed::Nowhere(Unplaced::Full));
     let mut counts: BTreeMap<NodeId, u32> = BTreeMap::new();
     for placed in plan.slots.values() {
         if let Placed::On(node, _) = placed {
@@ -75,6 +77,10 @@ pub fn plan_service(view: &View, service: &ServiceView, ledger: &mut Ledger) -> 
             plan.excluded.entry(node).or_insert(NodeReason::MaxPerNode(service.max_per_node));
         }
         ledger.enter(node, service, count);
+        // Its own tasks took the last of something: a slot without a place asks for this reason.
+        if is_full && let (0, Some(reason)) = ledger.room(&view.nodes[&node], service) {
+            plan.excluded.entry(node).or_insert(reason);
+        }
     }
     plan
 }

@@ -11,7 +11,7 @@ use crdt_state::handover::Handovers;
 use crdt_state::replica::Replica;
 use crdt_state::spec::{Life, TemplateVersion};
 use crdt_state::task::{AdoptedRun, Run, RunEvent, Slot, TaskRecord};
-use crdt_state::{NodeId, RecordKey, ServiceId};
+use crdt_state::{NodeId, RecordKey, ServiceId, TaskId};
 use gossip::Now;
 
 use crate::addressing::LiveTask;
@@ -116,6 +116,11 @@ impl Reconciler {
     /// The tasks of one service that have not ended.
     pub fn live_tasks_of(&self, service: ServiceId) -> Vec<LiveTask> {
         self.tasks.live_of(service)
+    }
+
+    /// Has the task not ended?
+    pub fn is_live(&self, task: TaskId) -> bool {
+        self.tasks.is_live(task)
     }
 
     /// The services of which the tasks that have not ended changed since the last call.

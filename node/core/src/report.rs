@@ -18,6 +18,7 @@ mod names;
 mod networks;
 mod nodes;
 mod rollout;
+mod spread;
 mod tasks;
 mod unfit;
 mod volumes;

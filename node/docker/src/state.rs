@@ -16,7 +16,9 @@ use runtime::image::BadReference;
 
 pub use accept::{accept, availability};
 pub use network::accept_network;
-pub use show::{availability_word, show, show_port, show_resources, show_task};
+pub use show::{
+    availability_word, show, show_node_resources, show_port, show_resources, show_task,
+};
 pub use unknown::read_spec;
 
 /// Why a spec is refused. Nothing was changed.

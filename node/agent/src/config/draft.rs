@@ -17,7 +17,7 @@ use super::fleet_key::FleetKey;
 use super::key::ConfigKey;
 use runtime::OciRuntime;
 
-use super::{AGENT_PORT, Config, ImageFetch, JoinAddr};
+use super::{AGENT_PORT, Config, GenericResources, ImageFetch, JoinAddr};
 
 /// A value as its source gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,7 @@ pub(super) struct Draft {
     profile: Option<Profile>,
     hostname: Option<String>,
     labels: Labels,
+    generic_resources: GenericResources,
     log: Option<String>,
     rumours: Rumours,
     insecure_registries: Vec<String>,
@@ -171,6 +172,8 @@ impl Draft {
             ConfigKey::Hostname => self.hostname = Some(name(&given)?),
             // A node's own labels are added to those of the fleet.
             ConfigKey::Labels => self.labels.extend(labels(&given)?),
+            // A node's own replace those of the same kind.
+            ConfigKey::GenericResources => self.generic_resources.extend(generic(&given)?),
             ConfigKey::Log => {
                 let text = given.text()?;
                 log_filter(text).map_err(|why| given.bad(text, why))?;
@@ -207,6 +210,7 @@ impl Draft {
             profile: self.profile.unwrap_or(Profile::LAN),
             hostname: self.hostname,
             labels: self.labels,
+            generic_resources: self.generic_resources,
             log: self.log.unwrap_or_else(|| "info".to_owned()),
             rumours: self.rumours,
             insecure_registries: self.insecure_registries,
@@ -305,6 +309,10 @@ fn oci_runtime(given: &Given<'_>) -> Result<OciRuntime, ConfigError> {
     let why =
         "it is embedded, runc, crun, or the full path of a program that takes their arguments";
     text.parse().map_err(|_| given.bad(text, why))
+}
+
+fn generic(given: &Given<'_>) -> Result<GenericResources, ConfigError> {
+    super::generic::read(&given.list()?).map_err(|bad| given.bad(&bad.text, bad.why))
 }
 
 fn labels(given: &Given<'_>) -> Result<Labels, ConfigError> {

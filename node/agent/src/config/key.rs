@@ -25,6 +25,8 @@ pub enum ConfigKey {
     Hostname,
     /// Labels for placement.
     Labels,
+    /// Generic resources of the node.
+    GenericResources,
     /// What is logged.
     Log,
     /// Rumours on or off.
@@ -58,7 +60,7 @@ pub(super) enum Scope {
 
 impl ConfigKey {
     /// All of them, in the order of the documentation.
-    pub const ALL: [ConfigKey; 21] = [
+    pub const ALL: [ConfigKey; 22] = [
         ConfigKey::Fleet,
         ConfigKey::FleetKey,
         ConfigKey::FleetKeyFile,
@@ -70,6 +72,7 @@ impl ConfigKey {
         ConfigKey::Profile,
         ConfigKey::Hostname,
         ConfigKey::Labels,
+        ConfigKey::GenericResources,
         ConfigKey::Log,
         ConfigKey::Rumours,
         ConfigKey::InsecureRegistries,
@@ -96,6 +99,7 @@ impl ConfigKey {
             ConfigKey::Profile => "profile",
             ConfigKey::Hostname => "hostname",
             ConfigKey::Labels => "labels",
+            ConfigKey::GenericResources => "generic_resources",
             ConfigKey::Log => "log",
             ConfigKey::Rumours => "rumours",
             ConfigKey::InsecureRegistries => "insecure_registries",
@@ -123,6 +127,7 @@ impl ConfigKey {
             ConfigKey::Profile => "profile = \"lan\"",
             ConfigKey::Hostname => "hostname = \"till-3\"",
             ConfigKey::Labels => "labels = [\"zone=a\", \"disk=ssd\"]",
+            ConfigKey::GenericResources => "generic_resources = [\"gpu=2\", \"camera=front\"]",
             ConfigKey::Log => "log = \"info\"",
             ConfigKey::Rumours => "rumours = true",
             ConfigKey::InsecureRegistries => "insecure_registries = [\"nas:5000\", \"10.0.0.9\"]",
@@ -154,6 +159,7 @@ impl ConfigKey {
     pub fn flag(self) -> String {
         match self {
             ConfigKey::Labels => "--label".to_owned(),
+            ConfigKey::GenericResources => "--generic-resource".to_owned(),
             key => format!("--{}", key.name().replace('_', "-")),
         }
     }

@@ -8,6 +8,7 @@ use crate::each::Each;
 use crate::failure::{Exit, Failure};
 use crate::output::{Template, print, print_inspected};
 use crate::resolve;
+use crate::service::placement;
 use crate::value::{show_bytes, show_cpus};
 use node_docker::node::Node;
 
@@ -61,6 +62,7 @@ fn pretty(node: &Node) -> String {
         ("Platform", format!("{}/{}", description.platform.os, description.platform.architecture)),
         ("CPUs", show_cpus(resources.nano_cpus)),
         ("Memory", show_bytes(resources.memory_bytes)),
+        ("Resources", placement::in_words(&resources.generic_resources).join(", ")),
         ("Version", description.engine.engine_version.clone()),
     ];
     let lines: Vec<String> = lines

@@ -153,6 +153,7 @@ fn amounts(resources: &Resources) -> String {
     if resources.pids > 0 {
         parts.push(format!("{} processes", resources.pids));
     }
+    parts.extend(placement::in_words(&resources.generic_resources));
     parts.join(", ")
 }
 

@@ -2,9 +2,12 @@
 
 use clap::Args;
 
+use super::change::change_list;
 use crate::value;
 use node_core::constraint::Constraint;
-use node_docker::task_spec::{Placement, PlacementPreference, SpreadOver, TaskSpec};
+use node_docker::task_spec::{
+    DiscreteResource, GenericResource, Placement, PlacementPreference, SpreadOver, TaskSpec,
+};
 
 /// Where the tasks of a new service run.
 #[derive(Debug, Default, Args)]
@@ -15,11 +18,17 @@ pub struct NewPlacement {
     /// Spread the tasks evenly over the values of a label: spread=node.labels.zone
     #[arg(long, value_name = "PREFERENCE", value_parser = value::preference, help_heading = "Placement")]
     placement_pref: Vec<String>,
+    /// Generic resource set aside for a task when it is placed: gpu=2
+    #[arg(long, value_name = "KIND=N", value_parser = value::generic_resource, help_heading = "Resources")]
+    generic_resource: Vec<DiscreteResource>,
 }
 
 impl NewPlacement {
     /// Sets the lists.
     pub fn apply(&self, task: &mut TaskSpec) {
+        if !self.generic_resource.is_empty() {
+            *reserved(task) = self.generic_resource.iter().map(counted).collect();
+        }
         if self.constraint.is_empty() && self.placement_pref.is_empty() {
             return;
         }
@@ -44,11 +53,21 @@ pub struct PlacementChanges {
     /// Spread them no longer over a label
     #[arg(long, value_name = "PREFERENCE", help_heading = "Placement")]
     placement_pref_rm: Vec<String>,
+    /// Set a generic resource aside, or another number of it
+    #[arg(long, value_name = "KIND=N", value_parser = value::generic_resource, help_heading = "Resources")]
+    generic_resource_add: Vec<DiscreteResource>,
+    /// Set a generic resource aside no longer
+    #[arg(long, value_name = "KIND", help_heading = "Resources")]
+    generic_resource_rm: Vec<String>,
 }
 
 impl PlacementChanges {
     /// Makes the changes.
     pub fn apply(&self, task: &mut TaskSpec) {
+        if !self.generic_resource_add.is_empty() || !self.generic_resource_rm.is_empty() {
+            let add: Vec<GenericResource> = self.generic_resource_add.iter().map(counted).collect();
+            change_list(reserved(task), &add, &self.generic_resource_rm, kind);
+        }
         let is_given = [
             &self.constraint_add,
             &self.constraint_rm,
@@ -67,6 +86,31 @@ impl PlacementChanges {
         change(&mut preferences, add, remove, |text| value::preference(text).ok());
         placement.preferences = preferences.iter().map(|text| sent(text)).collect();
     }
+}
+
+fn reserved(task: &mut TaskSpec) -> &mut Vec<GenericResource> {
+    let reservations = &mut task.resources.get_or_insert_default().reservations;
+    &mut reservations.get_or_insert_default().generic_resources
+}
+
+fn counted(amount: &DiscreteResource) -> GenericResource {
+    GenericResource { discrete_resource_spec: Some(amount.clone()), named_resource_spec: None }
+}
+
+fn kind(resource: &GenericResource) -> String {
+    let amount = resource.discrete_resource_spec.as_ref().map(|amount| amount.kind.clone());
+    amount.unwrap_or_default()
+}
+
+/// `2 gpu`, `camera back`, as people read them.
+pub fn in_words(resources: &[GenericResource]) -> Vec<String> {
+    let words = |resource: &GenericResource| {
+        let counted = resource.discrete_resource_spec.as_ref();
+        let counted = counted.map(|amount| format!("{} {}", amount.value, amount.kind));
+        let named = resource.named_resource_spec.as_ref();
+        counted.or_else(|| named.map(|named| format!("{} {}", named.kind, named.value)))
+    };
+    resources.iter().filter_map(words).collect()
 }
 
 /// What is held and what is removed may be written in two ways: both are compared as `read` reads
@@ -159,6 +203,22 @@ mod tests {
     }
 
     #[test]
+    fn generic_resources_are_numbers_of_a_kind() {
+        let line = |words: &str| -> Vec<String> {
+            std::iter::once("x").chain(words.split(' ')).map(str::to_owned).collect()
+        };
+        let mut task = TaskSpec::default();
+        let new = New::try_parse_from(line("--generic-resource gpu=2 --generic-resource cam=1"));
+        new.unwrap_or_else(|error| panic!("{error}")).placement.apply(&mut task);
+        assert_eq!(in_words(reserved(&mut task)), ["2 gpu", "1 cam"]);
+        let change = Change::try_parse_from(line(
+            "--generic-resource-add gpu=1 --generic-resource-rm cam --generic-resource-add bus=1",
+        ));
+        change.unwrap_or_else(|error| panic!("{error}")).placement.apply(&mut task);
+        assert_eq!(in_words(reserved(&mut task)), ["1 gpu", "1 bus"]);
+    }
+
+    #[test]
     fn a_constraint_is_removed_however_it_is_written() {
         let create = &["--constraint", "node.labels.zone in (a, b)", "--constraint", "node.id!=x"];
         let update =
@@ -174,6 +234,9 @@ mod tests {
             (&["--placement-pref", "spread=node.zone"], &[], "spread=engine.labels.NAME"),
             (&[], &["--placement-pref-add", "pack=a"], "the only one is to spread"),
             (&["--constraint", "zone=a"], &[], "neither"),
+            (&["--generic-resource", "gpu"], &[], "write gpu=2"),
+            (&["--generic-resource", "gpu=0"], &[], "at least 1"),
+            (&["--generic-resource", "camera=front"], &[], "DOCKER_RESOURCE_CAMERA"),
         ] {
             let error = placement(create, update).expect_err("refused");
             assert!(error.contains(words), "{create:?} {update:?}: {error}");

@@ -11,7 +11,7 @@ use node_docker::service::ServiceSpec;
 use node_docker::state::{accept, read_spec, show};
 
 /// Flags that can be combined in any number and order.
-const FLAGS: [&[&str]; 43] = [
+const FLAGS: [&[&str]; 45] = [
     &["--hostname", "h-{{.Task.Slot}}"],
     &["--entrypoint", "/bin/sh -c 'a b'"],
     &["-e", "A=1"],
@@ -48,6 +48,8 @@ const FLAGS: [&[&str]; 43] = [
     &["--mount", "type=tmpfs,target=/tmp,tmpfs-size=64m,tmpfs-mode=1777"],
     &["--placement-pref", "spread=node.labels.zone"],
     &["--placement-pref", "spread=Engine.Labels.Rack"],
+    &["--generic-resource", "gpu=2"],
+    &["--generic-resource", "can.bus=1"],
     &["--limit-cpu", "0.5", "--limit-memory", "64m", "--limit-pids", "9"],
     &["--reserve-cpu", "0.1"],
     &["--health-cmd", "true", "--health-start-period", "3s"],

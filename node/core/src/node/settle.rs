@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crdt_state::RecordKey;
-use crdt_state::task::{Exit, Run, RunEvent};
+use crdt_state::task::{Exit, Run, RunEvent, TaskStart};
 use gossip::Now;
 
 use super::Node;
@@ -99,15 +99,13 @@ impl Node {
     fn give_orders(&mut self, now: Now, wall_ms: u64) {
         while let Some(order) = self.reconciler.poll_order() {
             let action = match order {
-                TaskOrder::Start(mut start) => {
-                    match self.addressing.equip(&mut start, self.planner.catalog()) {
-                        Ok(()) => Action::StartRun(start),
-                        Err(reason) => {
-                            self.on_not_equipped(now, wall_ms, start.run, reason);
-                            continue;
-                        }
+                TaskOrder::Start(mut start) => match self.equip(&mut start) {
+                    Ok(()) => Action::StartRun(start),
+                    Err(reason) => {
+                        self.on_not_equipped(now, wall_ms, start.run, reason);
+                        continue;
                     }
-                }
+                },
                 TaskOrder::Stop { run, .. } if self.outbox.take_back_start(run) => {
                     self.on_never_started(now, wall_ms, run);
                     continue;
@@ -130,6 +128,17 @@ impl Node {
         for (run, stop) in self.withdrawals.drain_due(now) {
             self.outbox.push_held(stop.into_action(run));
         }
+    }
+
+    /// Gives a task that is to start its networks and its generic resources.
+    fn equip(&mut self, start: &mut TaskStart) -> Result<(), String> {
+        self.addressing.equip(start, self.planner.catalog())?;
+        if start.template.reservations.generic.is_empty() {
+            return Ok(());
+        }
+        let reconciler = &self.reconciler;
+        self.resources.free_of_ended(|task| reconciler.is_live(task));
+        self.resources.equip(start)
     }
 
     /// Withdraws a task that takes connections before it is stopped. Returns whether its stop is

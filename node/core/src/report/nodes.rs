@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crdt_state::NodeId;
 use crdt_state::condition::NodeConditions;
 use crdt_state::node::{Availability, NodeDescription};
+use crdt_state::resource::NamedResources;
 use crdt_state::spec::Labels;
 use gossip::{Evidence, MemberState, Now};
 
@@ -37,6 +38,8 @@ pub struct NodeRow {
     pub version: u64,
     /// Why it cannot start tasks, as the node itself reports.
     pub conditions: NodeConditions,
+    /// The names of its generic resources that have names, by kind.
+    pub named_resources: NamedResources,
     /// Is it this node?
     pub is_me: bool,
 }
@@ -74,6 +77,7 @@ impl NodeReport<'_> {
                     heard_ms,
                     addr: member.map(|member| member.addr),
                     version: node.version,
+                    named_resources: node.named_resources.clone(),
                     conditions: node.conditions.clone(),
                     is_me,
                 }

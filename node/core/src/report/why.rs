@@ -159,28 +159,6 @@ impl NodeReport<'_> {
         }
     }
 
-    fn spread_over(&self, service: ServiceId) -> Vec<String> {
-        let view = self.view().services.get(&service);
-        let preferences = view.into_iter().flat_map(|view| &view.preferences);
-        preferences.map(ToString::to_string).collect()
-    }
-
-    /// `has its share of this service: 2; by node.labels.zone it is in a`.
-    fn share_text(&self, service: ServiceId, node: NodeId, count: usize) -> String {
-        let mut text = format!("has its share of this service: {count}");
-        let (view, node) = (self.view().services.get(&service), self.view().nodes.get(&node));
-        if let (Some(view), Some(node)) = (view, node) {
-            for preference in &view.preferences {
-                let value = match preference.value(node) {
-                    "" => "without a value",
-                    value => value,
-                };
-                text.push_str(&format!("; by {preference} it is {value}"));
-            }
-        }
-        text
-    }
-
     fn verdicts(&self, service: &Service, placed: Placed) -> Vec<NodeVerdict> {
         let plan = self.plan().services.get(&service.id);
         let count = |node: NodeId| {
@@ -247,7 +225,9 @@ impl NodeReport<'_> {
                 NodeReason::Unreachable | NodeReason::Unable(_) => {
                     format!("edgectl why {}", self.shown(*node))
                 }
-                NodeReason::Generic(..) => format!("edgectl service scale {name}=FEWER"),
+                NodeReason::Generic(kind, ..) => {
+                    format!("edgectl service update --generic-resource-add {kind}=FEWER {name}")
+                }
             };
             if !fixes.contains(&fix) {
                 fixes.push(fix);

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use crdt_state::ServiceId;
+use crdt_state::{ServiceId, TaskId};
 
 use super::Tasks;
 use crate::addressing::LiveTask;
 
 impl Tasks {
+    /// Has this task not ended?
+    pub fn is_live(&self, task: TaskId) -> bool {
+        self.slots.slot_of(task).is_some()
+    }
+
     /// The tasks that have not ended.
     pub fn live(&self) -> impl Iterator<Item = LiveTask> {
         self.slots.iter().flat_map(|(_, local)| local.live_tasks())

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crdt_state::replica::Replica;
+use crdt_state::resource::NamedResources;
 use crdt_state::signature::{HashSigner, HashVerifier, Signer};
 use crdt_state::spec::{Labels, Scale, Template, UpdatePolicy};
 use crdt_state::stamp::Writer;
@@ -85,6 +86,19 @@ impl Host {
             host.disk.entry(key).or_insert(bytes);
         }
         host
+    }
+
+    /// Boots a host with these generic resources that have names.
+    pub(crate) fn equipped(
+        boot: u64,
+        disk: &BTreeMap<RecordKey, Vec<u8>>,
+        adopted: Vec<AdoptedRun>,
+        named: &NamedResources,
+    ) -> Host {
+        let mut facts = NodeFacts { named_resources: named.clone(), ..facts(1) };
+        let counts = named.iter().map(|(kind, names)| (kind.clone(), names.len() as u64));
+        facts.resources.generic = counts.collect();
+        Host::boot_as(facts, replica(boot, disk), boot, adopted, None)
     }
 
     /// The host `pi-NO` as it starts again with what is on its disk, and with no task.
@@ -229,6 +243,7 @@ fn facts(no: u8) -> NodeFacts {
         os: "linux".into(),
         arch: "aarch64".into(),
         resources: Default::default(),
+        named_resources: Default::default(),
         engine_labels: Labels::new(),
         engine_version: "test".into(),
         addresses: vec![addr(no).to_string()],

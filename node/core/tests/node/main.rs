@@ -13,6 +13,7 @@ mod networks;
 mod pair;
 mod poison;
 mod ports;
+mod resources;
 mod rollback;
 mod rollout;
 mod runs;

@@ -4,6 +4,7 @@ mod container;
 
 use crdt_state::network::Attachments;
 use crdt_state::node::Availability;
+use crdt_state::resource::NamedResources;
 use crdt_state::rollout::{FailureAction, FailurePolicy, RATIO_ONE, RollbackPolicy};
 use crdt_state::spec;
 use node_core::ServiceSpec;
@@ -11,8 +12,9 @@ use node_core::ServiceSpec;
 use crate::container_spec::{ContainerSpec, HealthConfig};
 use crate::service as docker;
 use crate::task_spec::{
-    DiscreteResource, GenericResource, LogDriver, NetworkAttachment, PROCESS_SCHEME, Placement,
-    PlacementPreference, ResourceRequirements, Resources, RestartPolicy, SpreadOver, TaskSpec,
+    DiscreteResource, GenericResource, LogDriver, NamedResource, NetworkAttachment, PROCESS_SCHEME,
+    Placement, PlacementPreference, ResourceRequirements, Resources, RestartPolicy, SpreadOver,
+    TaskSpec,
 };
 use crate::{Nanos, Unknown};
 
@@ -142,6 +144,22 @@ pub fn show_resources(resources: &spec::Resources) -> Resources {
         pids: resources.pids,
         generic_resources: resources.generic.iter().map(discrete).collect(),
     }
+}
+
+/// What a node has: resources that have names are listed by them.
+pub fn show_node_resources(resources: &spec::Resources, named: &NamedResources) -> Resources {
+    let mut shown = show_resources(resources);
+    let is_counted = |resource: &GenericResource| {
+        let kind = resource.discrete_resource_spec.as_ref().map(|amount| &amount.kind);
+        kind.is_some_and(|kind| !named.contains_key(kind))
+    };
+    shown.generic_resources.retain(is_counted);
+    let names = named.iter().flat_map(|(kind, names)| names.iter().map(move |name| (kind, name)));
+    shown.generic_resources.extend(names.map(|(kind, name)| GenericResource {
+        discrete_resource_spec: None,
+        named_resource_spec: Some(NamedResource { kind: kind.clone(), value: name.clone() }),
+    }));
+    shown
 }
 
 fn show_restart(policy: &spec::RestartPolicy) -> RestartPolicy {

@@ -1,9 +1,9 @@
 //! Accepted and refused specs, and that nothing is lost in the translation and back.
 
 use crdt_state::rollout::FailureAction;
-use crdt_state::spec::{NetworkMode, Runtime, Scale, UpdateOrder};
+use crdt_state::spec::{NetworkMode, Resources, Runtime, Scale, UpdateOrder};
 
-use super::{BadSpec, accept, read_spec, show};
+use super::{BadSpec, accept, read_spec, show, show_node_resources};
 use crate::read;
 use crate::service::ServiceSpec;
 use crate::task_spec::PlacementPreference;
@@ -52,6 +52,43 @@ fn a_preference_that_spreads_over_nothing_is_refused() {
     placement.preferences.push(PlacementPreference::default());
     let error = accept(sent, None).expect_err("refused").to_string();
     assert!(error.contains("without Spread") && error.contains("SpreadDescriptor"), "{error}");
+}
+
+#[test]
+fn a_service_asks_for_numbers_of_resources_and_a_node_shows_names() {
+    let generic = |json: &str| -> ServiceSpec {
+        let resources = format!(r#"{{"Reservations": {{"GenericResources": [{json}]}}}}"#);
+        let mut sent = spec(CREATE);
+        sent.task_template.resources = Some(read(resources.as_bytes()).expect("resources"));
+        sent
+    };
+    let gpu = r#"{"DiscreteResourceSpec": {"Kind": "gpu", "Value": 2}}"#;
+    let accepted = accept(generic(gpu), None).expect("accepted");
+    assert_eq!(accepted.template.reservations.generic["gpu"], 2);
+    assert_eq!(accept(show(&accepted), None), Ok(accepted));
+    for (json, words) in [
+        (r#"{"NamedResourceSpec": {"Kind": "camera", "Value": "front"}}"#, "asks for a number"),
+        (r#"{"DiscreteResourceSpec": {"Kind": "gpu", "Value": 0}}"#, "write gpu=1"),
+        (r#"{"DiscreteResourceSpec": {"Kind": "g=u", "Value": 1}}"#, "write gpu=1"),
+        ("{}", "write gpu=1"),
+        (&format!("{gpu}, {gpu}"), "there twice"),
+    ] {
+        let error = accept(generic(json), None).expect_err("refused").to_string();
+        assert!(error.contains(words), "{json}: {error}");
+    }
+    let has = [("gpu", 2), ("camera", 2)].map(|(kind, count)| (kind.to_owned(), count));
+    let has = Resources { generic: has.into(), ..Resources::default() };
+    let names = ["front", "back"].map(str::to_owned);
+    let named = [("camera".to_owned(), names.into())].into();
+    let shown = show_node_resources(&has, &named).generic_resources;
+    assert_eq!(
+        serde_json::to_value(shown).expect("JSON"),
+        serde_json::json!([
+            {"DiscreteResourceSpec": {"Kind": "gpu", "Value": 2}},
+            {"NamedResourceSpec": {"Kind": "camera", "Value": "back"}},
+            {"NamedResourceSpec": {"Kind": "camera", "Value": "front"}},
+        ])
+    );
 }
 
 #[test]

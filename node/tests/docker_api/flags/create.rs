@@ -31,6 +31,11 @@ const SETTINGS: &[Row] = &[
     ("--limit-pids 10", "/TaskTemplate/Resources/Limits", r#"{"Pids": 10}"#),
     ("--reserve-cpu 0.1", "/TaskTemplate/Resources/Reservations", r#"{"NanoCPUs": 100000000}"#),
     ("--reserve-memory 8m", "/TaskTemplate/Resources/Reservations", r#"{"MemoryBytes": 8388608}"#),
+    (
+        "--generic-resource gpu=2",
+        "/TaskTemplate/Resources/Reservations/GenericResources",
+        r#"[{"DiscreteResourceSpec": {"Kind": "gpu", "Value": 2}}]"#,
+    ),
     ("--restart-condition none", "/TaskTemplate/RestartPolicy/Condition", r#""none""#),
     ("--restart-delay 1s", "/TaskTemplate/RestartPolicy/Delay", "1000000000"),
     ("--restart-max-attempts 3", "/TaskTemplate/RestartPolicy/MaxAttempts", "3"),

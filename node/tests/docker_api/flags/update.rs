@@ -7,7 +7,7 @@ use super::{Client, Fleet, Row, check, create, text};
 const BEFORE: &str = "--cap-add NET_ADMIN --constraint node.labels.a==b --container-label a=b \
     --dns 192.0.2.1 --dns-option ndots:2 --dns-search lan --env A=1 --group 20 \
     --host printer:192.0.2.7 --label a=b --mount type=volume,src=data,dst=/data --network host \
-    --publish mode=host,target=80,published=80 --ulimit nofile=10:20 --placement-pref spread=node.labels.a --sysctl kernel.shmmax=9";
+    --publish mode=host,target=80,published=80 --ulimit nofile=10:20 --generic-resource cam=1 --placement-pref spread=node.labels.a --sysctl kernel.shmmax=9";
 
 const SETTINGS: &[Row] = &[
     ("--quiet", "", ""),
@@ -26,6 +26,12 @@ const SETTINGS: &[Row] = &[
     ("--limit-pids 7", "/Resources/Limits/Pids", "7"),
     ("--reserve-cpu 1", "/Resources/Reservations/NanoCPUs", "1000000000"),
     ("--reserve-memory 9m", "/Resources/Reservations/MemoryBytes", "9437184"),
+    (
+        "--generic-resource-add cam=2",
+        "/Resources/Reservations/GenericResources",
+        r#"[{"DiscreteResourceSpec": {"Kind": "cam", "Value": 2}}]"#,
+    ),
+    ("--generic-resource-rm cam", "/Resources/Reservations/GenericResources", "null"),
     ("--log-driver local", "", ""),
     ("--log-driver local --log-opt max-size=3m", "/LogDriver/Options/max-size", r#""3m""#),
     ("--network-rm host", "/Networks/0/Target", r#""host""#),

@@ -10,8 +10,8 @@ use super::super::unknown::refuse_unknown;
 use super::{bad_value, bad_word, container, or_default};
 use crate::container_spec::{ContainerSpec, HealthConfig};
 use crate::task_spec::{
-    LogDriver, PROCESS_SCHEME, Platform, RUNTIME_CONTAINER, RUNTIME_PROCESS, Resources,
-    RestartPolicy, TaskSpec,
+    GenericResource, LogDriver, PROCESS_SCHEME, Platform, RUNTIME_CONTAINER, RUNTIME_PROCESS,
+    Resources, RestartPolicy, TaskSpec,
 };
 
 /// Default time between the stop signal and SIGKILL.
@@ -185,11 +185,10 @@ fn accept_resources(sent: Resources) -> Result<spec::Resources, BadSpec> {
 
     let mut generic = BTreeMap::new();
     for resource in sent.generic_resources {
-        if resource.named_resource_spec.is_some() {
-            return Err(BadSpec::NotYet("Resources.GenericResources.NamedResourceSpec".to_owned()));
-        }
-        if let Some(amount) = resource.discrete_resource_spec {
-            generic.insert(amount.kind, amount.value);
+        let (kind, value) = accept_generic(resource)?;
+        if generic.insert(kind.clone(), value).is_some() {
+            let hint = "it is there twice; leave one out";
+            return Err(bad_value(GENERIC, &kind, hint));
         }
     }
     Ok(spec::Resources {
@@ -198,6 +197,24 @@ fn accept_resources(sent: Resources) -> Result<spec::Resources, BadSpec> {
         pids: sent.pids,
         generic,
     })
+}
+
+const GENERIC: &str = "Resources.GenericResources";
+
+/// A service asks for a number, as in Docker: which ones a task gets, its node decides.
+fn accept_generic(sent: GenericResource) -> Result<(String, u64), BadSpec> {
+    if let Some(named) = sent.named_resource_spec {
+        let hint = "a service asks for a number of them, and its tasks find in DOCKER_RESOURCE_… \
+                    which they were given; write DiscreteResourceSpec";
+        return Err(bad_value(GENERIC, &format!("{}={}", named.kind, named.value), hint));
+    }
+    let amount = sent.discrete_resource_spec.unwrap_or_default();
+    let is_kind = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if amount.kind.is_empty() || !amount.kind.chars().all(is_kind) || amount.value == 0 {
+        let hint = "a kind of letters, digits, -, _ and . and at least one of it; write gpu=1";
+        return Err(bad_value(GENERIC, &format!("{}={}", amount.kind, amount.value), hint));
+    }
+    Ok((amount.kind, amount.value))
 }
 
 fn accept_log_driver(sent: LogDriver) -> Result<BTreeMap<String, String>, BadSpec> {
