@@ -117,10 +117,28 @@ pub fn explained(error: &Error, root: &Command, words: &[String]) -> Option<Fail
         ErrorKind::UnknownArgument => {
             let flag = text(ContextKind::InvalidArg)?.split('=').next().unwrap_or_default();
             let is_near = error.get(ContextKind::SuggestedArg).is_some();
+            if let Some(negative) = negative(flag, words) {
+                return Some(negative);
+            }
             flag_of(&path, flag).or_else(|| (!is_near).then(|| unknown(&path, flag)))
         }
         _ => None,
     }
+}
+
+/// A negative value looks like a flag to the parser.
+fn negative(typed: &str, words: &[String]) -> Option<Failure> {
+    if !typed.strip_prefix('-')?.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let at = words.iter().position(|word| word.starts_with(typed))?;
+    let (flag, value) = (words.get(at.checked_sub(1)?)?, &words[at]);
+    let is_flag = flag.starts_with("--");
+    is_flag.then(|| {
+        Failure::new(format!("{flag} {value}: the value is negative"))
+            .why("it is an amount, a number of tasks or a time")
+            .hint(format!("{flag} with 0 or more"))
+    })
 }
 
 /// The commands of a line, as far as they are known: `service create`.
@@ -151,6 +169,13 @@ fn flag_of(path: &str, flag: &str) -> Option<Failure> {
     }
     if !matches!(path, "service create" | "service update") {
         return None;
+    }
+    if (path, flag) == ("service update", "--mode") {
+        return Some(
+            Failure::new("a service keeps its mode")
+                .why("tasks of another mode are other tasks")
+                .hint("edgectl service rm NAME, then edgectl service create --mode MODE"),
+        );
     }
     let (_, why, hint) = FLAGS.iter().find(|(begin, ..)| flag.starts_with(begin))?;
     Some(Failure::new(format!("edgectl {path} has no {flag}")).why(*why).hint(*hint))
@@ -192,6 +217,13 @@ mod tests {
             (&["service", "create", "--isolation", "hyperv", "nginx"], "for Windows containers"),
             (&["swarm", "init", "--data-path-port", "5789"], "UDP 4789"),
             (&["swarm", "init", "--autolock"], "no locked state"),
+            (&["service", "update", "--mode", "global", "web"], "a service keeps its mode"),
+            (
+                &["service", "create", "--restart-delay", "-1s", "nginx"],
+                "--restart-delay -1s: the value is negative",
+            ),
+            (&["service", "create", "--limit-cpu", "-1", "nginx"], "--limit-cpu with 0 or more"),
+            (&["service", "update", "--limit-pids", "-1", "web"], "--limit-pids with 0 or more"),
         ] {
             let said = said(line);
             assert!(said.contains(words) && said.contains("try:"), "{line:?}: {said}");

@@ -1,11 +1,15 @@
 //! Docker's placeholders in `--env`, `--hostname` and `--mount`, such as `{{.Task.Slot}}`.
 //!
 //! Only Docker's documented names exist; anything else in braces is refused when a service is
-//! created, never passed on half expanded.
+//! created, never passed on half expanded. Labels and arguments are never expanded, as in Swarm.
+
+mod placeholder;
 
 use crdt_state::spec::{Labels, MountSource, Template};
 use crdt_state::task::Slot;
 use crdt_state::{NodeId, ServiceId, TaskId};
+
+pub use placeholder::{NoSuchPlaceholder, Piece, Placeholder, pieces};
 
 /// The values that placeholders stand for.
 #[derive(Debug, Clone)]
@@ -26,13 +30,6 @@ pub struct Names<'a> {
     pub slot: Slot,
 }
 
-/// A placeholder that does not exist.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{{{{{0}}}}}` is not a placeholder; there are .Service.ID, .Service.Name, .Service.Labels.NAME, .Node.ID, .Node.Hostname, .Task.ID, .Task.Name and .Task.Slot"
-)]
-pub struct NoSuchPlaceholder(pub String);
-
 /// The name of a task: `web.1`, or `web.<node>` for a global service.
 pub fn task_name(service_name: &str, slot: Slot) -> String {
     match slot {
@@ -41,37 +38,35 @@ pub fn task_name(service_name: &str, slot: Slot) -> String {
     }
 }
 
-/// Expands the placeholders of one text.
+/// Expands the placeholders of one text. What a placeholder stands for is not expanded again: a
+/// label may contain anything.
 pub fn expand(text: &str, names: &Names<'_>) -> Result<String, NoSuchPlaceholder> {
-    let mut expanded = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, tail)) = rest.split_once("{{") {
-        let Some((inside, after)) = tail.split_once("}}") else { break };
-        expanded.push_str(before);
-        expanded.push_str(&value(inside.trim(), names)?);
-        rest = after;
-    }
-    expanded.push_str(rest);
-    Ok(expanded)
+    let piece = |piece: &Piece<'_>| match piece {
+        Piece::Text(text) => (*text).to_owned(),
+        Piece::Filled(placeholder) => value(*placeholder, names),
+    };
+    Ok(pieces(text)?.iter().map(piece).collect())
 }
 
-fn value(placeholder: &str, names: &Names<'_>) -> Result<String, NoSuchPlaceholder> {
-    Ok(match placeholder {
-        ".Service.ID" => names.service.to_string(),
-        ".Service.Name" => names.service_name.to_owned(),
-        ".Node.ID" => names.node.to_string(),
-        ".Node.Hostname" => names.hostname.to_owned(),
-        ".Task.ID" => names.task.to_string(),
-        ".Task.Name" => format!("{}.{}", task_name(names.service_name, names.slot), names.task),
-        ".Task.Slot" => match names.slot {
+fn value(placeholder: Placeholder<'_>, names: &Names<'_>) -> String {
+    match placeholder {
+        Placeholder::ServiceId => names.service.to_string(),
+        Placeholder::ServiceName => names.service_name.to_owned(),
+        Placeholder::ServiceLabel(label) => {
+            names.service_labels.get(label).cloned().unwrap_or_default()
+        }
+        Placeholder::NodeId => names.node.to_string(),
+        Placeholder::NodeHostname => names.hostname.to_owned(),
+        Placeholder::TaskId => names.task.to_string(),
+        Placeholder::TaskName => {
+            format!("{}.{}", task_name(names.service_name, names.slot), names.task)
+        }
+        Placeholder::TaskSlot => match names.slot {
             Slot::Number(n) => n.to_string(),
             Slot::Node(id) => id.to_string(),
         },
-        other => match other.strip_prefix(".Service.Labels.") {
-            Some(label) => names.service_labels.get(label).cloned().unwrap_or_default(),
-            None => return Err(NoSuchPlaceholder(other.to_owned())),
-        },
-    })
+        Placeholder::Literal(text) => text.to_owned(),
+    }
 }
 
 /// Expands what Docker expands: the environment, the host name, and what is mounted.
@@ -99,32 +94,107 @@ pub fn expand_template(
 
 #[cfg(test)]
 mod tests {
+    use crdt_state::spec::Mount;
+
     use super::*;
 
-    fn expanded(text: &str) -> Result<String, NoSuchPlaceholder> {
-        let labels = Labels::from([("tier".to_owned(), "edge".to_owned())]);
-        let names = Names {
+    fn labels() -> Labels {
+        [("tier", "edge"), ("a.b-c", "dotted"), ("tricky", "{{.Node.ID}}")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into()
+    }
+
+    fn names(labels: &Labels) -> Names<'_> {
+        Names {
             service: ServiceId([1; 16]),
             service_name: "web",
-            service_labels: &labels,
+            service_labels: labels,
             node: NodeId([2; 16]),
             hostname: "pi-1",
             task: TaskId([3; 16]),
             slot: Slot::Number(4),
-        };
-        expand(text, &names)
+        }
+    }
+
+    fn expanded(text: &str) -> Result<String, NoSuchPlaceholder> {
+        expand(text, &names(&labels()))
     }
 
     #[test]
     fn placeholders_stand_for_docker_s_values() {
-        assert_eq!(expanded("PORT=80{{.Task.Slot}}"), Ok("PORT=804".into()));
-        assert_eq!(expanded("{{ .Node.Hostname }}-{{.Service.Name}}"), Ok("pi-1-web".into()));
-        assert_eq!(expanded("{{.Service.Labels.tier}}"), Ok("edge".into()));
-        assert_eq!(expanded("a {{ b"), Ok("a {{ b".into()));
+        let name = format!("web.4.{}", TaskId([3; 16]));
+        for (text, value) in [
+            ("PORT=80{{.Task.Slot}}", "PORT=804"),
+            ("{{ .Node.Hostname }}-{{.Service.Name}}", "pi-1-web"),
+            ("{{.Task.Name}}", name.as_str()),
+            ("{{.Service.Labels.tier}}", "edge"),
+            (r#"{{index .Service.Labels "a.b-c"}}"#, "dotted"),
+            ("{{ index  .Service.Labels `tier` }}", "edge"),
+            (r#"{{index .Service.Labels "none"}}"#, ""),
+            (r#"{{"{{"}} .Name {{"}}"}}"#, "{{ .Name }}"),
+            ("a {{ b", "a {{ b"),
+            ("", ""),
+        ] {
+            assert_eq!(expanded(text).as_deref(), Ok(value), "{text}");
+        }
     }
 
     #[test]
-    fn an_unknown_placeholder_is_refused() {
-        assert_eq!(expanded("{{.Task.Port}}"), Err(NoSuchPlaceholder(".Task.Port".into())));
+    fn what_a_placeholder_stands_for_is_not_expanded_again() {
+        assert_eq!(expanded("X={{.Service.Labels.tricky}}").as_deref(), Ok("X={{.Node.ID}}"));
+    }
+
+    #[test]
+    fn an_unknown_placeholder_is_refused_with_those_there_are() {
+        for inside in [
+            ".Task.Port",
+            ".Node.Labels.zone",
+            "split .Task.Name",
+            "env",
+            "index .Service.Labels",
+            "index .Service.Labels tier",
+            ".Service.Labels.",
+            ".Task.Slot | upper",
+            "",
+        ] {
+            let refused = expanded(&format!("A={{{{{inside}}}}}")).expect_err(inside);
+            assert_eq!(refused, NoSuchPlaceholder(inside.to_owned()));
+            assert!(refused.to_string().contains(".Task.Slot; write {{\"{{\"}}"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_swarm_expands_is_expanded_and_nothing_else() {
+        let text = || "x-{{.Task.Slot}}".to_owned();
+        let mount = |source| Mount { source, target: "/{{.Task.Slot}}".into(), read_only: false };
+        let volume = |name| MountSource::Volume {
+            name,
+            no_copy: false,
+            labels: [("l".to_owned(), text())].into(),
+        };
+        let bind = |path| MountSource::Bind {
+            path,
+            propagation: String::new(),
+            non_recursive: false,
+            create: false,
+        };
+        let mut template = Template {
+            args: vec![text()],
+            command: vec![text()],
+            env: vec![text()],
+            hostname: Some(text()),
+            labels: [("l".to_owned(), text())].into(),
+            ..Template::default()
+        };
+        template.container.hosts = vec![text()];
+        template.container.mounts = vec![mount(volume(text())), mount(bind(text()))];
+
+        let mut expected = template.clone();
+        let filled = || "x-4".to_owned();
+        expected.env = vec![filled()];
+        expected.hostname = Some(filled());
+        let mount = |source| Mount { source, target: "/4".into(), read_only: false };
+        expected.container.mounts = vec![mount(volume(filled())), mount(bind(filled()))];
+        assert_eq!(expand_template(&template, &names(&labels())), Ok(expected));
     }
 }

@@ -11,6 +11,7 @@ use crdt_state::service::Service;
 use crdt_state::spec::MountSource;
 use crdt_state::volume::Holding;
 
+use crate::expand::{Piece, Placeholder, pieces};
 use crate::reason::NodeReason;
 use crate::view::{NodeView, SLOT, View};
 
@@ -25,24 +26,22 @@ pub fn named_by(service: &Service) -> BTreeSet<String> {
 }
 
 fn expanded(name: &str, service: &Service) -> Option<String> {
-    let mut text = String::new();
-    let mut rest = name;
-    while let Some((before, tail)) = rest.split_once("{{") {
-        let Some((inside, after)) = tail.split_once("}}") else { break };
-        text.push_str(before);
-        match inside.trim() {
-            ".Task.Slot" => text.push_str(SLOT),
-            ".Service.Name" => text.push_str(&service.name),
-            ".Service.ID" => text.push_str(&service.id.to_string()),
-            other => {
-                let label = other.strip_prefix(".Service.Labels.")?;
-                text.push_str(service.labels.get(label).map_or("", String::as_str));
+    let piece = |piece: &Piece<'_>| {
+        let known = match piece {
+            Piece::Text(text) => (*text).to_owned(),
+            Piece::Filled(Placeholder::TaskSlot) => return Some(SLOT.to_owned()),
+            Piece::Filled(Placeholder::ServiceName) => service.name.clone(),
+            Piece::Filled(Placeholder::ServiceId) => service.id.to_string(),
+            Piece::Filled(Placeholder::ServiceLabel(label)) => {
+                service.labels.get(*label).cloned().unwrap_or_default()
             }
-        }
-        rest = after;
-    }
-    text.push_str(rest);
-    Some(text)
+            Piece::Filled(Placeholder::Literal(text)) => (*text).to_owned(),
+            Piece::Filled(_) => return None,
+        };
+        // No volume has such a name, and it would look like the slot's.
+        (!known.contains("{{")).then_some(known)
+    };
+    pieces(name).ok()?.iter().map(piece).collect()
 }
 
 /// Why a node cannot mount one of these volumes although it reports that it holds it.

@@ -53,6 +53,9 @@ pub enum BadSpec {
         /// The largest value.
         max: u64,
     },
+    /// A number that cannot be below zero.
+    #[error("{0}: {1} is negative; write 0 or more")]
+    Negative(String, String),
     /// More than one mode.
     #[error("Mode: give one of Replicated, Global, ReplicatedJob and GlobalJob")]
     TwoModes,

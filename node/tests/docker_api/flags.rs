@@ -5,6 +5,8 @@
 mod create;
 #[path = "flags/listings.rs"]
 mod listings;
+#[path = "flags/placeholders.rs"]
+mod placeholders;
 #[path = "flags/rows.rs"]
 mod rows;
 #[path = "flags/update.rs"]

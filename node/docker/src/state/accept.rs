@@ -1,5 +1,6 @@
 //! Translates Docker's spec to the facets of a service.
 
+mod check;
 mod container;
 mod mode;
 mod mount;
@@ -40,6 +41,7 @@ pub fn accept(
     let networks = network::accept(&task)?;
     let by_name = network::accept_mode(&endpoint_mode, &networks, &endpoint)?;
     let template = template::accept(task, &platforms, current.map(|spec| &spec.template))?;
+    check::check(scale, &placement, &template)?;
     Ok(ServiceSpec {
         name: sent.name,
         template,

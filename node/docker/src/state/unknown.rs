@@ -12,12 +12,34 @@ use crate::{Unknown, read};
 /// Reads a spec, and refuses fields that would be lost.
 pub fn read_spec(body: &[u8]) -> Result<ServiceSpec, BadSpec> {
     let unreadable = |error: serde_json::Error| BadSpec::Unreadable(error.to_string());
-    let spec: ServiceSpec = read(body).map_err(unreadable)?;
     let sent: Value = serde_json::from_slice(body).map_err(unreadable)?;
+    if let Some((path, number)) = negative("", &sent) {
+        return Err(BadSpec::Negative(path, number));
+    }
+    let spec: ServiceSpec = read(body).map_err(unreadable)?;
     let known = serde_json::to_value(&spec).map_err(unreadable)?;
     match lost(&sent, &known) {
         Some(path) => Err(refused(path)),
         None => Ok(spec),
+    }
+}
+
+/// Numbers that may be negative; their own rules are looked at later.
+const SIGNED: [&str; 5] = ["Hard", "Soft", "OomScoreAdj", "Priority", "SizeBytes"];
+
+/// The path of the first number below zero. Reading would only say that it does not fit.
+fn negative(path: &str, sent: &Value) -> Option<(String, String)> {
+    match sent {
+        Value::Object(fields) => fields.iter().find_map(|(name, value)| {
+            let is_looked_at = !SIGNED.contains(&name.as_str());
+            let path = if path.is_empty() { name.clone() } else { join(path, name) };
+            is_looked_at.then(|| negative(&path, value)).flatten()
+        }),
+        Value::Array(items) => items.iter().find_map(|item| negative(path, item)),
+        Value::Number(number) if number.as_f64().is_some_and(|number| number < 0.0) => {
+            Some((path.to_owned(), number.to_string()))
+        }
+        _ => None,
     }
 }
 

@@ -143,6 +143,23 @@ fn create_refuses_to_both_clients() {
         ("--credential-spec file://x.json", "Windows", "Windows"),
         ("--isolation hyperv", "Windows", "Windows"),
         ("--health-interval 5s", "--health-cmd", "--health-cmd"),
+        ("--restart-delay -1s", "RestartPolicy.Delay: -1", "--restart-delay -1s: the value is"),
+        ("--limit-cpu -1", "Limits.NanoCPUs: -1", "--limit-cpu with 0 or more"),
+        ("--limit-memory 1k", "at least 4m", "at least 4m"),
+        ("--replicas 200000", "the most for one service", "the most for one service"),
+        ("--mode global --replicas 2", "can only be used with replicated", "no number of replicas"),
+        (
+            "--mode global --replicas-max-per-node 2",
+            "can only be used with replicated",
+            "leave it out (--replicas-max-per-node)",
+        ),
+        ("--stop-signal SIGFOO", "like SIGTERM", "like SIGTERM"),
+        ("--user a:b:c", "1000:1000", "1000:1000"),
+        ("--workdir srv", "like /srv", "like /srv"),
+        ("--hostname a_b", "like till-1", "like till-1"),
+        ("--env A={{.Node.Labels.zone}}", ".Node.Hostname", ".Node.Hostname"),
+        ("--hostname {{.Slot}}", ".Task.Slot", ".Task.Slot"),
+        ("--mount source=a-{{.Slot}},target=/a", ".Task.Slot", ".Task.Slot"),
         ("--log-driver syslog", "json-file, local", "json-file, local"),
     ] {
         for (client, words) in [(Client::Docker, docker), (Client::Ours, ours)] {
@@ -153,4 +170,19 @@ fn create_refuses_to_both_clients() {
         }
     }
     assert_eq!(fleet.get(1, "/services").json(), serde_json::json!([]));
+}
+
+#[test]
+fn what_fits_only_in_part_is_stored_and_said_with_another_exit_code() {
+    let fleet = Fleet::start(129, 1);
+    let head = ["service", "create", "-q", "--name", "part", "--stop-grace-period", "1s"];
+    let some = ["--replicas", "3", "--replicas-max-per-node", "1", "process:/bin/sleep", "1000"];
+    let made = Client::Ours.run(&fleet, &[&head[..], &some].concat());
+    let said = text(&made.stderr);
+    assert_eq!(made.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("2 of 3 tasks of part fit on no node") && said.contains("try: "),
+        "{said}"
+    );
+    assert_eq!(fleet.running(1, "part"), 1);
 }

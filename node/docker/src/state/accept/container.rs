@@ -158,7 +158,9 @@ fn check_sysctl(name: &str, network: spec::NetworkMode) -> Result<(), BadSpec> {
 /// Placeholders are expanded on the node that runs the task, which checks the result again.
 fn check_hostname(name: &str) -> Result<(), BadSpec> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
-    if name.contains("{{") || (name.len() <= 63 && name.chars().all(is_plain)) {
+    let is_edged = |c: char| matches!(c, '-' | '.');
+    let is_name = name.len() <= 63 && name.chars().all(is_plain) && !name.starts_with(is_edged);
+    if name.contains("{{") || (is_name && !name.ends_with(is_edged)) {
         return Ok(());
     }
     let hint = "a host name is at most 63 letters, digits, `-` and `.`; write it like till-1";

@@ -1,6 +1,7 @@
 //! The mounts of a container: `Mounts`.
 
 use crdt_state::spec::{Mount, MountSource};
+use node_core::expand::{Piece, Placeholder, pieces};
 
 use super::super::BadSpec;
 use super::bad_value;
@@ -82,9 +83,10 @@ fn accept_volume(sent: &docker::Mount) -> Result<MountSource, BadSpec> {
     let others = sent.bind_options.as_ref().map(|_| "BindOptions");
     refuse_others(sent, others.or(sent.tmpfs_options.as_ref().map(|_| "TmpfsOptions")))?;
     let name = &sent.source;
-    let is_inner = |c: char| c.is_ascii_alphanumeric() || "_.-{} ".contains(c);
-    let is_name = name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '{')
-        && name.chars().all(is_inner)
+    let is_inner = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    let filled = without_placeholders(name);
+    let is_name = filled.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && filled.chars().all(is_inner)
         && name.len() != 1;
     if name.starts_with('/') {
         let hint = "a volume has a name, not a path; for a path of the node use type=bind";
@@ -104,6 +106,17 @@ fn accept_volume(sent: &docker::Mount) -> Result<MountSource, BadSpec> {
         return Err(BadSpec::NotYet(format!("the volume driver `{driver}` (`local` is)")));
     }
     Ok(MountSource::Volume { name: name.clone(), no_copy: options.no_copy, labels: options.labels })
+}
+
+/// A letter stands for each placeholder. One that does not exist is refused later, with those that
+/// there are.
+fn without_placeholders(name: &str) -> String {
+    let Ok(pieces) = pieces(name) else { return "x".to_owned() };
+    let piece = |piece: &Piece<'_>| match piece {
+        Piece::Filled(Placeholder::Literal(text)) | Piece::Text(text) => (*text).to_owned(),
+        Piece::Filled(_) => "x".to_owned(),
+    };
+    pieces.iter().map(piece).collect()
 }
 
 fn accept_tmpfs(sent: &docker::Mount) -> Result<MountSource, BadSpec> {
