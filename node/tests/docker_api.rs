@@ -10,6 +10,8 @@ mod fleet;
 mod images;
 #[path = "docker_api/registry.rs"]
 mod registry;
+#[path = "docker_api/rollouts.rs"]
+mod rollouts;
 #[path = "docker_api/views.rs"]
 mod views;
 #[path = "docker_api/volumes.rs"]

@@ -41,6 +41,12 @@ fn edgectl(fleet: &Fleet, words: &[&str]) -> Output {
 fn spec(fleet: &Fleet, service: &str) -> Value {
     let mut spec = fleet.get(1, &format!("/services/{service}")).json()["Spec"].clone();
     spec["Name"].take();
+    // Docker's client sends added variables in any order.
+    if let Some(env) = spec.pointer_mut("/TaskTemplate/ContainerSpec/Env") {
+        let mut variables = env.as_array().cloned().unwrap_or_default();
+        variables.sort_by_key(ToString::to_string);
+        *env = variables.into();
+    }
     spec
 }
 

@@ -59,6 +59,14 @@ const SERVICE: &[Row] = &[
     ("--update-monitor 3s", "/UpdateConfig/Monitor", "3000000000"),
     ("--update-order start-first", "/UpdateConfig/Order", r#""start-first""#),
     ("--update-parallelism 0", "/UpdateConfig/Parallelism", "0"),
+    ("--update-failure-action continue", "/UpdateConfig/FailureAction", r#""continue""#),
+    ("--update-max-failure-ratio 0.25", "/UpdateConfig/MaxFailureRatio", "0.25"),
+    ("--rollback-delay 1s", "/RollbackConfig/Delay", "1000000000"),
+    ("--rollback-failure-action continue", "/RollbackConfig/FailureAction", r#""continue""#),
+    ("--rollback-max-failure-ratio 0.5", "/RollbackConfig/MaxFailureRatio", "0.5"),
+    ("--rollback-monitor 3s", "/RollbackConfig/Monitor", "3000000000"),
+    ("--rollback-order start-first", "/RollbackConfig/Order", r#""start-first""#),
+    ("--rollback-parallelism 2", "/RollbackConfig/Parallelism", "2"),
 ];
 
 /// In `TaskTemplate.ContainerSpec`.
