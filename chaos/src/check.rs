@@ -8,6 +8,7 @@ pub mod budgets;
 pub mod convergence;
 pub mod durability;
 pub mod function;
+pub mod jobs;
 pub mod kept;
 pub mod labels;
 pub mod listed;

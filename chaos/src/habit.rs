@@ -131,6 +131,67 @@ impl Habits {
     }
 }
 
+/// The most jobs of one world.
+const JOBS_MAX: usize = 3;
+
+/// Creates jobs and runs them again; draws from a stream of its own.
+#[derive(Debug)]
+pub struct JobHabit(Dice);
+
+impl JobHabit {
+    /// The habit of a seed.
+    pub fn new(seed: u64) -> JobHabit {
+        JobHabit(Dice::new(seed, "jobs"))
+    }
+
+    /// What an operator with this habit does, if anything.
+    pub fn edit(&mut self, seen: &Seen) -> Option<Edit> {
+        let jobs: Vec<_> = seen.services.iter().filter(|s| s.scale.is_job()).collect();
+        match self.0.below(4) {
+            0 | 1 if jobs.len() < JOBS_MAX => Some(self.create(jobs.len())),
+            2 if !jobs.is_empty() => {
+                let job = *self.0.pick(&jobs);
+                let mut spec = ServiceSpec::of(job);
+                match spec.scale {
+                    Scale::JobReplicated { .. } if self.0.happens(500) => spec.scale = self.scale(),
+                    _ => spec.template.force_update += 1,
+                }
+                Some(Edit::UpdateService { id: job.id, version: None, spec: Box::new(spec) })
+            }
+            _ => None,
+        }
+    }
+
+    fn create(&mut self, number: usize) -> Edit {
+        let condition = *self.0.pick(&[
+            RestartCondition::OnFailure,
+            RestartCondition::OnFailure,
+            RestartCondition::None,
+        ]);
+        let command = vec!["work".to_owned(), self.0.below(3).to_string()];
+        let restart = RestartPolicy { condition, ..steady(Vec::new()).restart };
+        let scale = if self.0.below(4) == 0 { Scale::JobGlobal } else { self.scale() };
+        Edit::CreateService(Box::new(ServiceSpec {
+            name: format!("job-{number}-{}", self.0.below(100)),
+            template: Template { command, restart, ..steady(Vec::new()) },
+            scale,
+            placement: Placement::default(),
+            update_policy: UpdatePolicy::default(),
+            update_rules: Default::default(),
+            rollback_policy: Default::default(),
+            endpoint: Endpoint::default(),
+            networks: Vec::new(),
+            by_name: false,
+            labels: Labels::new(),
+        }))
+    }
+
+    fn scale(&mut self) -> Scale {
+        let completions = self.0.between(1, 8) as u32;
+        Scale::JobReplicated { completions, max_concurrent: self.0.between(1, 3) as u32 }
+    }
+}
+
 /// Puts services on networks; draws from a stream of its own.
 #[derive(Debug)]
 pub struct NetworkHabit(Dice);

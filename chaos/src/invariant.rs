@@ -33,6 +33,8 @@ pub enum Invariant {
     I13Poison,
     /// Every wanted task that does not run has a reason.
     I14Reasons,
+    /// A completed slot of a job does not run again in its iteration, and every job ends.
+    I19Jobs,
     /// No assertion fails, whatever comes in.
     Panic,
 }
@@ -53,6 +55,7 @@ impl fmt::Display for Invariant {
             Invariant::I12Durability => "I12 durability",
             Invariant::I13Poison => "I13 poison",
             Invariant::I14Reasons => "I14 reasons",
+            Invariant::I19Jobs => "I19 jobs",
             Invariant::Panic => "no panic",
         })
     }

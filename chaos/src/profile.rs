@@ -24,11 +24,14 @@ pub enum Habit {
     Crowd,
     /// They put services on networks.
     Networks,
+    /// They create jobs, and run them again.
+    Jobs,
 }
 
 impl Habit {
     /// All of them.
-    pub const ALL: [Habit; 4] = [Habit::Rename, Habit::ReuseName, Habit::Crowd, Habit::Networks];
+    pub const ALL: [Habit; 5] =
+        [Habit::Rename, Habit::ReuseName, Habit::Crowd, Habit::Networks, Habit::Jobs];
 }
 
 /// When the harm may begin. A fleet that has not formed yet is a separate case, which is covered by

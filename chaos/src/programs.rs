@@ -6,6 +6,7 @@
 //! flaky N      its first N starts on a machine end after up to 2 s, then it is steady
 //! refused N    its first N starts on a machine are refused, then it is steady
 //! impossible   can never be started
+//! work N       its first N starts on a machine end with code 1, then it ends with code 0
 //! oneshot      ends with code 0 after some seconds
 //! broken       always ends after up to a second
 //! ```
@@ -45,7 +46,7 @@ pub enum Reliability {
 pub fn reliability(command: &[String]) -> Reliability {
     match command.first().map(String::as_str) {
         Some("steady" | "stubborn") => Reliability::Steady,
-        Some("flaky" | "refused") => Reliability::Troubled,
+        Some("flaky" | "refused" | "work") => Reliability::Troubled,
         _ => Reliability::Unsound,
     }
 }
@@ -187,6 +188,10 @@ fn behaviour(command: &[String], starts: u64, dice: &mut Dice) -> Behaviour {
             permanent: false,
             reason: "no space left on device".to_owned(),
         },
+        "work" => {
+            let code = i32::from(starts <= count);
+            runs(start_ms, Lives::For { ms: lives_ms * 3, exit: Exit::Code(code) }, on_stop)
+        }
         "impossible" => Behaviour::Refused {
             after_ms: start_ms,
             permanent: true,

@@ -21,8 +21,7 @@ use gossip::{GossipConfig, MemberState, Now};
 use node_core::network_state::NetworkState;
 use node_core::plan::Placed;
 use node_core::view::{NodeView, Presence};
-use node_core::{Action, Input, TaskView};
-use node_core::{NetworkFacts, Node, NodeConfig, NodeFacts};
+use node_core::{Action, Input, NetworkFacts, Node, NodeConfig, NodeFacts, TaskView};
 use overlay::plan::OverlayPlan;
 
 use crate::check::reasons::Shown;
@@ -32,9 +31,11 @@ use crate::network::MachineNo;
 use crate::operator::Seen;
 
 mod conflicts;
+mod jobs;
 mod networks;
 
 pub use conflicts::{Answered, is_removal, removals_on_disk};
+pub use jobs::completed_on_disk;
 
 /// A write that a record holds, with its value.
 pub type Held = (WriteId, Vec<u8>);

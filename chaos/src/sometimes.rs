@@ -75,6 +75,8 @@ pub enum Event {
     StrangersBeyondBound,
     /// A task with an address ran in a settled fleet.
     OnNetwork,
+    /// A slot of a job was completed.
+    JobCompleted,
 }
 
 /// How often each state was reached.
@@ -121,7 +123,7 @@ impl Sometimes {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Event; 34] = [
+    pub const ALL: [Event; 35] = [
         Event::EditDone,
         Event::EditRefused,
         Event::EditUnanswered,
@@ -156,6 +158,7 @@ impl Event {
         Event::StartsAtBound,
         Event::StrangersBeyondBound,
         Event::OnNetwork,
+        Event::JobCompleted,
     ];
 }
 

@@ -27,6 +27,7 @@ use crate::sometimes::{Event, Sometimes};
 
 mod conflicts;
 mod inspect;
+mod jobs;
 mod poison;
 mod runs;
 
@@ -71,6 +72,7 @@ pub struct Watch {
     removals: Removals,
     plans: Plans<Digest>,
     rest: Rest,
+    jobs: jobs::JobFacts,
     traffic: Traffic,
     settled_at: u64,
     unsettled_at: u64,
@@ -115,6 +117,7 @@ impl Watch {
             removals: Removals::default(),
             plans: Plans::default(),
             rest: Rest::default(),
+            jobs: jobs::JobFacts::default(),
             traffic: Traffic::default(),
             settled_at: 0,
             unsettled_at: 0,
@@ -193,6 +196,7 @@ impl Watch {
     pub fn on_persist(&mut self, at: u64, machine: &Machine, write: &Write) {
         self.last[machine.no].wrote_at = at;
         self.report(self.rest.moved(machine.no, "writes"));
+        self.note_completed(at, machine, write);
         let Some(agent) = &machine.agent else { return };
         for (key, bytes) in &write.puts {
             for (held, _) in writes_on_disk(*key, bytes) {

@@ -18,7 +18,7 @@ use node_core::edit::Edit;
 use crate::bounds::{CONVERGE_MS, FROZEN_MS, REST_MS};
 use crate::dice::Dice;
 use crate::fault::{self, Fault, Harm};
-use crate::habit::{Habits, NetworkHabit};
+use crate::habit::{Habits, JobHabit, NetworkHabit};
 use crate::invariant::Violation;
 
 use crate::adversary::Adversary;
@@ -138,6 +138,7 @@ pub struct World {
     operator: Operator,
     habits: Habits,
     networks: NetworkHabit,
+    jobs: JobHabit,
     /// The names of services that were removed.
     removed_names: BTreeSet<String>,
     adversary: Adversary,
@@ -174,6 +175,7 @@ impl World {
             operator: Operator::new(profile.pace, seed),
             habits: Habits::new(seed),
             networks: NetworkHabit::new(seed),
+            jobs: JobHabit::new(seed),
             removed_names: BTreeSet::new(),
             adversary: Adversary::new(seed),
             dice: Dice::new(seed, "world"),

@@ -35,8 +35,7 @@ impl Count {
         match self.scale {
             Scale::Replicated { replicas } => replicas,
             Scale::Global | Scale::JobGlobal => self.eligible + self.paused,
-            // Copies that a partition left: `crate::check::jobs` judges them.
-            Scale::JobReplicated { .. } => u32::MAX - self.surge,
+            Scale::JobReplicated { max_concurrent, .. } => max_concurrent,
         }
     }
 

@@ -9,7 +9,7 @@ use crdt_state::{NodeId, ServiceId};
 use node_core::view::NodeView;
 
 use super::runs::fits;
-use super::{Watch, ids, names};
+use super::{Watch, ids, jobs, names};
 use crate::bounds::{CALM_MS, FAIR_DELAY_MS, FAIR_LOSS_PERMILLE, QUIET_MS, REJOIN_MS};
 use crate::check::addresses::{self, Held, Lookup};
 use crate::check::budgets;
@@ -130,7 +130,8 @@ impl Watch {
         }
         convergence::agree(&standings(&all, machines))?;
         judge_fleet(&all, machines)?;
-        runs_as_planned(machines)
+        runs_as_planned(machines)?;
+        node(&machines[0]).map_or(Ok(()), jobs::all_ended)
     }
 
     fn ask_for_reasons(&mut self, machines: &[Machine]) {

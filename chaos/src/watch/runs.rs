@@ -8,7 +8,7 @@ use crdt_state::task::{Run, Slot, TaskStart};
 use gossip::MemberState;
 use node_core::view::{NodeView, Presence};
 
-use super::Watch;
+use super::{Watch, jobs};
 use crate::bounds::LOSS_UNKNOWN_MS;
 use crate::check::kept::{self, Born, Copy, Justified, Order, Other, Stopped};
 use crate::machine::Machine;
@@ -24,6 +24,7 @@ impl Watch {
         self.starting.push((start.run, start.service));
         self.stopping.remove(&start.run);
         self.unwanted.remove(&(no, start.run));
+        self.judge_job_start(no, start, machines);
         let agent = machines[no].agent.as_ref();
         self.ordered_at.extend(agent.map(|agent| ((no, start.run), agent.node.counter())));
         self.note_apart(no, start, machines);
@@ -41,13 +42,19 @@ impl Watch {
         if !machine.programs.is_running(run) {
             return;
         }
+        let of_job = jobs::justify(no, facts, &agent.node);
+        let is_of_job = of_job.is_some();
         let stopped = self.stopped((no, run), facts, &agent.node, machines);
         // The verdict is kept after the order: an agent that is killed meanwhile will order the
         // stop again.
         let decided = self.unwanted.get(&(machine.no, run)).cloned();
-        let verdict = decided.unwrap_or_else(|| kept::justify(&stopped));
+        let verdict = decided.or(of_job).unwrap_or_else(|| kept::justify(&stopped));
         let is_asked_for = matches!(verdict, Ok(Justified::ByOperator | Justified::NotYetRunning));
-        if !is_asked_for && is_for_another(&stopped, &agent.node) && self.stopping.insert(run) {
+        if !is_asked_for
+            && !is_of_job
+            && is_for_another(&stopped, &agent.node)
+            && self.stopping.insert(run)
+        {
             self.note_running(self.inspected_at, machines);
             self.report(kept::another_goes_on(&stopped, &self.copies(no, facts)));
         }
@@ -93,7 +100,9 @@ impl Watch {
             }
             let facts = machine.programs.facts(run).filter(|_| machine.programs.is_running(run));
             let verdict = facts.map_or(Ok(Justified::NotYetRunning), |facts| {
-                kept::justify(&self.stopped((no, run), facts, node, machines))
+                jobs::justify(no, facts, node).unwrap_or_else(|| {
+                    kept::justify(&self.stopped((no, run), facts, node, machines))
+                })
             });
             self.unwanted.insert(key, verdict);
         }

@@ -45,6 +45,7 @@ impl World {
         self.namesake(seat, &edit);
         self.edit_in_conflict();
         self.on_habits(seat, &seen, &edit);
+        self.on_jobs(seat);
     }
 
     /// Two operators set the same label of a service to different values.

@@ -25,10 +25,22 @@ impl World {
         self.faults.push(Fault { begin, end, harm: Harm::PowerDown(machine) });
     }
 
-    /// What an operator sees, without the crowd.
+    /// What an operator sees, without the crowd and the jobs.
     pub(super) fn without_crowd(mut seen: Seen) -> Seen {
-        seen.services.retain(|service| service.name != CROWD);
+        seen.services.retain(|service| service.name != CROWD && !service.scale.is_job());
         seen
+    }
+
+    /// An operator at this machine may have something to do for jobs.
+    pub(super) fn on_jobs(&mut self, seat: MachineNo) {
+        if !self.has_habit(Habit::Jobs) {
+            return;
+        }
+        let Some(agent) = &self.machines[seat].agent else { return };
+        let seen = agent.node.seen();
+        if let Some(edit) = self.jobs.edit(&seen) {
+            self.put_edit((seat, 0, edit));
+        }
     }
 
     /// Adds the edits of habits to an edit of an operator who sees this.

@@ -1,11 +1,12 @@
 //! Jobs for operators: how far an iteration is, and why a slot does not run.
 
+use crdt_state::job::JobReport;
 use crdt_state::service::Service;
-use crdt_state::task::{Slot, TaskState, TaskStatus};
-use crdt_state::{NodeId, ServiceId};
+use crdt_state::task::{Attempt, Slot, TaskState, TaskStatus};
+use crdt_state::{NodeId, ServiceId, TaskId};
 
-use super::NodeReport;
 use super::why::SlotWhy;
+use super::{NodeReport, TaskView};
 use crate::expand::task_name;
 use crate::plan::Placed;
 use crate::reason::Unplaced;
@@ -41,6 +42,46 @@ impl NodeReport<'_> {
     pub(super) fn waits_for_others(&self, service: ServiceId, slot: Slot, placed: Placed) -> bool {
         let runs = self.reported(service, slot).any(|(_, s)| !s.current.state.is_terminal());
         matches!(placed, Placed::Nowhere(Unplaced::Concurrent(_))) && !runs
+    }
+
+    /// A slot that a node said it completed, though its report of the task is lost: a task for
+    /// display, so that whoever counts the complete ones counts them all.
+    pub(super) fn completed_elsewhere(
+        &self,
+        service: &Service,
+        slot: Slot,
+        placed: Placed,
+    ) -> Option<TaskView> {
+        let is_complete = placed == Placed::Nowhere(Unplaced::Complete);
+        let reports = self.catalog().jobs.get(&service.id).filter(|_| is_complete)?;
+        let version = service.template_version;
+        let has = |report: &&JobReport| report.slots(version).any(|done| done == slot);
+        let node = reports.values().find(has)?.node;
+        let id = TaskId::of(service.id, slot, node, version);
+        let mut current = Attempt::first(service.template_wall_ms);
+        current.enter(TaskState::Complete, service.template_wall_ms);
+        current.exit_code = Some(0);
+        Some(TaskView {
+            id,
+            service: service.id,
+            service_name: self.called(service),
+            slot,
+            node: Some(node),
+            desired_running: true,
+            template: version,
+            reason: Some("complete; its node reports no more of it".to_owned()),
+            unreachable_ms: None,
+            waits_for_others: false,
+            status: Some(TaskStatus {
+                id,
+                template: version,
+                desired_running: true,
+                running_since: u64::MAX,
+                created_wall_ms: service.template_wall_ms,
+                current,
+                history: Vec::new(),
+            }),
+        })
     }
 
     /// Why a slot of a job has no owner; `None`: for a reason that any service may have.

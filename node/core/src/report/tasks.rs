@@ -1,5 +1,7 @@
 //! Tasks for operators: what their owners report, and the slots that no node has yet.
 
+use std::collections::BTreeSet;
+
 use crdt_state::service::Service;
 use crdt_state::spec::TemplateVersion;
 use crdt_state::task::{Health, Slot, TaskState, TaskStatus};
@@ -47,6 +49,9 @@ impl NodeReport<'_> {
     pub fn tasks_of(&self, service: &Service) -> Vec<TaskView> {
         let mut views = Vec::new();
         let called = self.called(service);
+        // What a job did in earlier iterations is over.
+        let version = service.template_version;
+        let is_of_now = |s: &TaskStatus| !service.scale.is_job() || s.template == version;
         for ((slot, node), record) in self.catalog().tasks.get(&service.id).into_iter().flatten() {
             let has_left = self.has_left(*node);
             let unreachable_ms = self.unreachable_ms(*node).filter(|_| !has_left);
@@ -58,7 +63,7 @@ impl NodeReport<'_> {
                     service_name: called.clone(),
                     slot: *slot,
                     node: Some(*node),
-                    desired_running: status.desired_running,
+                    desired_running: status.desired_running && is_of_now(status),
                     template: status.template,
                     reason: not_running(status).or_else(|| self.runs_without(service, status)),
                     unreachable_ms,
@@ -67,6 +72,8 @@ impl NodeReport<'_> {
                 });
             }
         }
+        let listed: BTreeSet<Slot> =
+            views.iter().filter(|view| view.desired_running).map(|view| view.slot).collect();
         let plan = self.plan().services.get(&service.id);
         for (slot, placed) in plan.into_iter().flat_map(|plan| &plan.slots) {
             let owner = match placed {
@@ -74,15 +81,16 @@ impl NodeReport<'_> {
                 Placed::Nowhere(_) => None,
             };
             let said = owner.and_then(|node| self.catalog().said(service.id, *slot, node));
-            if said.is_some_and(|record| record.tasks.iter().any(|s| s.desired_running)) {
+            let is_said = |s: &TaskStatus| s.desired_running && is_of_now(s);
+            if said.is_some_and(|record| record.tasks.iter().any(is_said)) {
                 continue;
             }
-            // Of a slot of a job that is over its last owner speaks.
+            // Of a slot of a job that is over its last owner speaks, if its report is still there.
             let is_of_job = matches!(placed, Placed::Nowhere(why) if why.is_of_job());
-            if is_of_job && !self.waits_for_others(service.id, *slot, *placed) {
-                continue;
+            if !is_of_job || !listed.contains(slot) {
+                let completed = self.completed_elsewhere(service, *slot, *placed);
+                views.push(completed.unwrap_or_else(|| self.unsaid(service, *slot, *placed)));
             }
-            views.push(self.unsaid(service, *slot, *placed));
         }
         views.sort_by_key(|view| (view.slot, !view.desired_running));
         views
@@ -126,7 +134,10 @@ impl NodeReport<'_> {
         match why {
             Unplaced::Volume(holder) => return self.why_bound(service, slot, holder),
             Unplaced::Concurrent(most) => return format!("at most {most} run at a time"),
-            _ => {}
+            Unplaced::Complete => return "complete".to_owned(),
+            Unplaced::Failed => return "failed for good".to_owned(),
+            Unplaced::Leaving(node) => return format!("it ends on {} first", self.shown(node)),
+            Unplaced::NoNode | Unplaced::Full => {}
         }
         let mut counted = std::collections::BTreeMap::<String, usize>::new();
         for reason in

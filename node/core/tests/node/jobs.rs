@@ -6,7 +6,7 @@ use crdt_state::spec::{RestartCondition, Scale};
 use crdt_state::task::{Run, Slot, TaskState};
 use crdt_state::{RecordKey, ServiceId};
 use node_core::edit::BadJob;
-use node_core::{Edit, Refusal, Removal, ServiceSpec};
+use node_core::{Edit, Refusal, Removal, ServiceSpec, TaskView};
 
 use crate::host::{Host, spec};
 use crate::pair::Pair;
@@ -149,6 +149,10 @@ fn what_makes_no_sense_for_a_job_is_refused() {
     }
 }
 
+fn ended_well(task: &TaskView) -> bool {
+    task.status.as_ref().is_some_and(|status| status.current.state == TaskState::Complete)
+}
+
 /// Each of the two runs one of two slots of a job. Returns the run of each.
 fn both_run() -> (Pair, ServiceId, [Run; 2]) {
     let mut pair = Pair::joined();
@@ -171,6 +175,9 @@ fn a_slot_stays_complete_when_its_node_is_gone_for_good() {
     pair.hosts[0].edit(Edit::RemoveNode { id: gone, removal: Removal::IfGone }).expect("removed");
     pair.wait(120_000);
     assert_eq!((completed(&pair.hosts[0], id), pair.hosts[0].started.len()), (1, 0));
+    let shown = pair.hosts[0].tasks();
+    let complete = shown.iter().filter(|task| task.desired_running && ended_well(task));
+    assert_eq!(complete.count(), 1, "whoever waits for the job counts it");
     pair.hosts[0].exit(runs[0], 0);
     pair.wait(20_000);
     assert_eq!((completed(&pair.hosts[0], id), pair.hosts[0].started.len()), (2, 0));
