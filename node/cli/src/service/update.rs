@@ -59,7 +59,7 @@ pub struct UpdateArgs {
     #[command(flatten)]
     placement: PlacementChanges,
     /// Go back to what the service was before its last update, as `service rollback`
-    #[arg(long, exclusive = true)]
+    #[arg(long)]
     rollback: bool,
     /// Replace all tasks even if nothing changed
     #[arg(long)]
@@ -76,17 +76,33 @@ pub struct UpdateArgs {
 
 /// Changes it, and waits.
 pub async fn run(args: UpdateArgs, mut client: Client) -> Result<Exit, Failure> {
-    if args.rollback {
-        return rollout::roll_back(&args.service, &args.shared.wait, client).await;
-    }
     let service = resolve::service(&mut client, &args.service).await?;
     let known = args.lists.networks.look_up(&mut client).await?;
     let spec = changed(&args, &service.spec, &known)?;
+    if args.rollback {
+        check_alone(&service.spec, &spec, &args.service)?;
+        return rollout::roll_back(&args.service, &args.shared.wait, client).await;
+    }
     container::say_auth(&args.shared.container);
     replace::send(&mut client, &service, &spec, resolve(&args)).await?;
     print(&args.service)?;
     let goal = Goal::Change(service.update_status);
     progress::wait(&mut client, &service.id, &args.shared.wait, goal).await
+}
+
+/// Going back and changing at once would be two updates.
+fn check_alone(before: &ServiceSpec, after: &ServiceSpec, typed: &str) -> Result<(), Failure> {
+    let unchanged = {
+        let mut spec = before.clone();
+        spec.task_template.container_spec.get_or_insert_default();
+        spec
+    };
+    if *after == unchanged {
+        return Ok(());
+    }
+    Err(Failure::new("other flags may not be combined with --rollback")
+        .why("it takes the service back as a whole")
+        .hint(format!("edgectl service rollback {typed}, then the change")))
 }
 
 /// A name that is given again may have another digest by now.

@@ -195,6 +195,40 @@ fn what_docker_s_client_loses_is_kept() {
     }
 }
 
+/// What the service's tasks get as A.
+fn variable(fleet: &Fleet) -> serde_json::Value {
+    super::spec(fleet, "web")["TaskTemplate"]["ContainerSpec"]["Env"][0].clone()
+}
+
+#[test]
+fn a_service_goes_back_from_both_clients() {
+    if !has_docker() {
+        return;
+    }
+    let fleet = Fleet::start(130, 1);
+    for client in Client::BOTH {
+        assert!(create(&fleet, client, "web", "--env A=1").status.success());
+        let nothing = client.run(&fleet, &["service", "rollback", "-d", "web"]);
+        assert_eq!(nothing.status.code(), Some(1), "{client:?}: {}", text(&nothing.stdout));
+        for back in [&["rollback", "-d", "-q"][..], &["update", "-d", "--rollback"]] {
+            let update = ["service", "update", "-d", "--no-resolve-image", "--env-add", "A=2"];
+            let updated = client.run(&fleet, &[&update[..], &["web"]].concat());
+            assert!(updated.status.success(), "{client:?}: {}", text(&updated.stderr));
+            assert_eq!(variable(&fleet), "A=2", "{client:?}");
+            let gone_back = client.run(&fleet, &[&["service"], back, &["web"]].concat());
+            assert!(gone_back.status.success(), "{client:?} {back:?}: {}", text(&gone_back.stderr));
+            assert_eq!(variable(&fleet), "A=1", "{client:?} {back:?}");
+        }
+        let both = ["service", "update", "-d", "--rollback", "--env-add", "A=3", "web"];
+        let refused = client.run(&fleet, &both);
+        assert_eq!(refused.status.code(), Some(1), "{client:?}");
+        let said = text(&refused.stderr);
+        assert!(said.contains("may not be combined with --rollback"), "{client:?}: {said}");
+        assert_eq!(variable(&fleet), "A=1", "{client:?}");
+        fleet.ask(1, "DELETE", "/services/web", "");
+    }
+}
+
 #[test]
 fn update_refuses_to_both_clients() {
     if !has_docker() {
