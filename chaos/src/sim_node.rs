@@ -43,7 +43,6 @@ pub type Held = (WriteId, Vec<u8>);
 /// A node and its records.
 pub struct SimNode {
     node: Node,
-    /// Its time at the last step.
     now: Now,
     /// Its networks, kept up to date as an agent does.
     networks: NetworkState,
@@ -386,13 +385,13 @@ fn on_disk(key: RecordKey, bytes: &[u8]) -> Option<Record> {
 }
 
 fn facts(machine: MachineNo, address: SocketAddr) -> NodeFacts {
-    let site = if machine.is_multiple_of(2) { "even" } else { "odd" };
+    let site = ["even", "odd"][machine % 2];
     NodeFacts {
         hostname: format!("n{machine}"),
         os: "linux".to_owned(),
         arch: "x86_64".to_owned(),
         resources: Resources::default(),
-        named_resources: std::collections::BTreeMap::new(),
+        named_resources: BTreeMap::new(),
         engine_labels: Labels::from([("site".to_owned(), site.to_owned())]),
         engine_version: "0.1.0".to_owned(),
         addresses: vec![address.to_string()],

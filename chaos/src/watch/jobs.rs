@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use crdt_state::ServiceId;
 use crdt_state::node::Availability;
-use crdt_state::spec::TemplateVersion;
+use crdt_state::service::Service;
+use crdt_state::spec::{Scale, TemplateVersion};
 use crdt_state::task::{Slot, TaskStart};
 use node_core::view::Presence;
 
 use super::Watch;
-use super::runs::has_slot;
 use crate::bounds::CALM_MS;
 use crate::check::jobs::{self, JobStart};
 use crate::check::kept::Justified;
@@ -115,4 +115,16 @@ pub(super) fn all_ended(node: &SimNode) -> Verdict {
         }
     }
     Ok(())
+}
+
+/// Does the service have this slot?
+pub(super) fn has_slot(service: &Service, slot: Slot) -> bool {
+    match (service.scale, slot) {
+        (Scale::Replicated { replicas }, Slot::Number(number)) => (1..=replicas).contains(&number),
+        (Scale::JobReplicated { completions, .. }, Slot::Number(number)) => {
+            (1..=completions).contains(&number)
+        }
+        (Scale::Global | Scale::JobGlobal, Slot::Node(_)) => true,
+        _ => false,
+    }
 }

@@ -3,7 +3,6 @@
 use crdt_state::NodeId;
 use crdt_state::node::Availability;
 use crdt_state::service::Service;
-use crdt_state::spec::Scale;
 use crdt_state::task::{Run, Slot, TaskStart};
 use gossip::MemberState;
 use node_core::view::{NodeView, Presence};
@@ -119,7 +118,7 @@ impl Watch {
         let RunFacts { service: id, slot, template } = facts;
         let service = node.service(id);
         let view = node.node_view(node_id(machine.seed));
-        let is_wanted = service.as_ref().is_some_and(|service| has_slot(service, slot));
+        let is_wanted = service.as_ref().is_some_and(|service| jobs::has_slot(service, slot));
         let is_current = service.as_ref().is_some_and(|s| s.template_version == template);
         let may_stay = match (&service, &view) {
             (Some(service), Some(view)) => {
@@ -260,18 +259,6 @@ fn keeps_and_share(node: &SimNode, service: &Service) -> (u32, u32) {
     let keeps = owners.iter().filter(|owner| **owner == node.id()).count();
     let share = assigned.checked_div(takers.count()).unwrap_or(0);
     (keeps as u32, share as u32)
-}
-
-/// Does the service have this slot?
-pub(super) fn has_slot(service: &Service, slot: Slot) -> bool {
-    match (service.scale, slot) {
-        (Scale::Replicated { replicas }, Slot::Number(number)) => (1..=replicas).contains(&number),
-        (Scale::JobReplicated { completions, .. }, Slot::Number(number)) => {
-            (1..=completions).contains(&number)
-        }
-        (Scale::Global | Scale::JobGlobal, Slot::Node(_)) => true,
-        _ => false,
-    }
 }
 
 /// Do the constraints allow a task of the service on this node? Parses only the few forms that the
