@@ -18,6 +18,7 @@ pub mod machine;
 pub mod membership_bench;
 pub mod network;
 pub mod operator;
+mod placement_bench;
 pub mod profile;
 pub mod programs;
 pub mod queue;

@@ -1,4 +1,4 @@
-//! The simulator's program: `chaos run`, `chaos replay` and `chaos membership`.
+//! The simulator's program: `chaos run`, `chaos replay`, `chaos membership` and `chaos placement`.
 
 use std::process::ExitCode;
 

@@ -1,6 +1,6 @@
 //! `cargo xtask chaos`: builds the simulator optimised, with every assertion on, and runs it.
 //!
-//! It knows the simulator's commands by name, `run`, `replay` and `membership`, and nothing of
+//! It knows the simulator's commands by name, `run`, `replay`, `membership` and `placement`, and nothing of
 //! their checks.
 
 use crate::{repo, step::succeed};
@@ -57,8 +57,17 @@ pub fn run(args: &ChaosArgs) -> Result<()> {
 
 /// A cargo command that builds the simulator and starts it with the arguments that follow.
 pub fn simulator() -> Command {
+    built_as("sim")
+}
+
+/// The same, built as an agent is: for what the machine's clock measures.
+pub fn release() -> Command {
+    built_as("release")
+}
+
+fn built_as(profile: &str) -> Command {
     let mut command = repo::cargo();
-    command.args(["run", "--quiet", "--profile", "sim", "--package", "chaos", "--bin", "chaos"]);
+    command.args(["run", "--quiet", "--profile", profile, "--package", "chaos", "--bin", "chaos"]);
     command.arg("--");
     command
 }

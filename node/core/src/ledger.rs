@@ -3,21 +3,23 @@
 //! Services are entered in canonical order; the capacity of a node for a service never depends on a
 //! service that comes later in that order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crdt_state::NodeId;
 use crdt_state::spec::{PublishedPort, Resources};
 
 use crate::reason::NodeReason;
-use crate::view::{NodeView, ServiceView};
+use crate::view::{NodeView, ServiceView, View};
 
 /// No limit: more slots than any service has.
 pub const UNLIMITED: u32 = u32::MAX;
 
 /// Reserved amounts, per node.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Ledger {
-    taken: BTreeMap<NodeId, Taken>,
+    /// All nodes, in the order of their ids, so that a node is found by its place.
+    nodes: Vec<NodeId>,
+    taken: Vec<Taken>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -27,6 +29,17 @@ struct Taken {
 }
 
 impl Ledger {
+    /// Nothing is reserved on any node.
+    pub fn new(view: &View) -> Ledger {
+        let nodes: Vec<NodeId> = view.nodes.keys().copied().collect();
+        Ledger { taken: vec![Taken::default(); nodes.len()], nodes }
+    }
+
+    /// The place of a node.
+    pub fn place(&self, node: NodeId) -> usize {
+        self.nodes.binary_search(&node).expect("the ledger has every node of the view")
+    }
+
     /// How many tasks of the service the node may have besides those of earlier services, and the
     /// reason that limits this number.
     pub fn capacity(&self, node: &NodeView, service: &ServiceView) -> (u32, Option<NodeReason>) {
@@ -37,8 +50,10 @@ impl Ledger {
 
     /// The same, without the operator's limit per node.
     pub fn room(&self, node: &NodeView, service: &ServiceView) -> (u32, Option<NodeReason>) {
-        let none = Taken::default();
-        let taken = self.taken.get(&node.id).unwrap_or(&none);
+        if !is_counted(service) {
+            return (UNLIMITED, None);
+        }
+        let taken = &self.taken[self.place(node.id)];
         let mut least = (UNLIMITED, None);
         let mut limit = |count: u64, reason: NodeReason| {
             let count = u32::try_from(count).unwrap_or(UNLIMITED);
@@ -72,12 +87,12 @@ impl Ledger {
         least
     }
 
-    /// Reserves what `count` tasks of the service need.
-    pub fn enter(&mut self, node: NodeId, service: &ServiceView, count: u32) {
+    /// Reserves what `count` tasks of the service need on the node at this place.
+    pub fn enter(&mut self, place: usize, service: &ServiceView, count: u32) {
         if count == 0 || !is_counted(service) {
             return;
         }
-        let taken = self.taken.entry(node).or_default();
+        let taken = &mut self.taken[place];
         let times = |amount: u64| amount.saturating_mul(count.into());
         let add = |to: &mut u64, amount: u64| *to = to.saturating_add(amount);
         add(&mut taken.amounts.memory_bytes, times(service.reservations.memory_bytes));

@@ -9,7 +9,6 @@
 
 use std::collections::BTreeMap;
 
-use crdt_state::NodeId;
 use crdt_state::spec::Scale;
 use crdt_state::task::Slot;
 
@@ -22,12 +21,14 @@ use crate::view::{ServiceView, View};
 
 mod job;
 mod placed;
+mod planning;
 
 pub use placed::{Placed, Plan, ServicePlan};
+pub use planning::Planning;
 
 /// Plans every service, in canonical order.
 pub fn plan(view: &View) -> Plan {
-    let mut ledger = Ledger::default();
+    let mut ledger = Ledger::new(view);
     let mut services = BTreeMap::new();
     for service in view.canonical_order() {
         services.insert(service.id, plan_service(view, service, &mut ledger));
@@ -66,17 +67,11 @@ pub fn plan_service(view: &View, service: &ServiceView, ledger: &mut Ledger) -> 
     };
     let is_full = service.scale != Scale::Global
         && plan.slots.values().any(|placed| *placed == Placed::Nowhere(Unplaced::Full));
-    let mut counts: BTreeMap<NodeId, u32> = BTreeMap::new();
-    for placed in plan.slots.values() {
-        if let Placed::On(node, _) = placed {
-            *counts.entry(*node).or_default() += 1;
-        }
-    }
-    for (node, count) in counts {
+    for (node, count) in plan.counts() {
         if service.max_per_node > 0 && count >= service.max_per_node {
             plan.excluded.entry(node).or_insert(NodeReason::MaxPerNode(service.max_per_node));
         }
-        ledger.enter(node, service, count);
+        ledger.enter(ledger.place(node), service, count);
         // Its own tasks took the last of something: a slot without a place asks for this reason.
         if is_full && let (0, Some(reason)) = ledger.room(&view.nodes[&node], service) {
             plan.excluded.entry(node).or_insert(reason);

@@ -7,13 +7,14 @@
 //! It reads records and members and changes neither. A service is planned again only when something
 //! that its plan depends on changed; [`plan`](mod@crate::plan) itself is a pure function of the view.
 
+use std::collections::BTreeSet;
+
 use crdt_state::replica::Replica;
 use crdt_state::{NodeId, RecordKey, ServiceId};
 use gossip::{Gossip, MemberState, Now, Profile};
 
 use crate::catalog::{Catalog, Touched};
-use crate::ledger::{self, Ledger};
-use crate::plan::{self, Plan};
+use crate::plan::{Plan, Planning};
 use crate::rollout::RolloutProgress;
 use crate::view::{Presence, View};
 
@@ -27,7 +28,7 @@ pub struct Planner {
     booted_until: Now,
     catalog: Catalog,
     view: View,
-    plan: Plan,
+    planning: Planning,
     progress: RolloutProgress,
     /// What changed since the last plan.
     outdated: Touched,
@@ -47,7 +48,7 @@ impl Planner {
             booted_until,
             catalog,
             view: View::default(),
-            plan: Plan::default(),
+            planning: Planning::default(),
             progress: RolloutProgress::default(),
             outdated: Touched { services, nodes: true, ..Touched::default() },
             presence_deadline: Now::START,
@@ -66,7 +67,7 @@ impl Planner {
 
     /// The plan.
     pub fn plan(&self) -> &Plan {
-        &self.plan
+        self.planning.plan()
     }
 
     /// How far the rollout of each service is, as this node saw it.
@@ -116,7 +117,7 @@ impl Planner {
     pub fn note_progress(&mut self, now: Now, id: ServiceId) {
         match self.catalog.services.get(&id) {
             Some(service) => {
-                let plan = self.plan.services.get(&id);
+                let plan = self.planning.plan().services.get(&id);
                 let records = self.catalog.tasks.get(&id);
                 self.progress.note(now, service, plan, records, self.me);
             }
@@ -136,36 +137,20 @@ impl Planner {
             self.outdated.nodes = true;
         }
         let outdated = std::mem::take(&mut self.outdated);
-        let mut is_shared = false;
-        if outdated.nodes {
-            is_shared = self.view_nodes(now, gossip);
-        }
         for id in &outdated.services {
-            is_shared |= self.view_service(*id);
+            self.view_service(*id);
         }
-        if is_shared {
-            let before = std::mem::replace(&mut self.plan, plan::plan(&self.view));
-            let mut concerned: Vec<ServiceId> = outdated.services.iter().copied().collect();
-            concerned.extend(before.services.keys());
-            concerned.extend(self.plan.services.keys());
+        if outdated.nodes && self.view_nodes(now, gossip) {
+            let mut concerned: BTreeSet<ServiceId> = outdated.services.clone();
+            concerned.extend(self.plan().services.keys());
+            self.planning.renew(&self.view);
+            concerned.extend(self.plan().services.keys());
             concerned.extend(local);
             concerned.extend(outdated.handovers);
-            concerned.sort_unstable();
-            concerned.dedup();
-            return concerned;
+            return concerned.into_iter().collect();
         }
-        for id in &outdated.services {
-            match self.view.services.get(id) {
-                Some(service) => {
-                    let planned = plan::plan_service(&self.view, service, &mut Ledger::default());
-                    self.plan.services.insert(*id, planned);
-                }
-                None => {
-                    self.plan.services.remove(id);
-                }
-            }
-        }
-        outdated.services.union(&outdated.handovers).copied().collect()
+        let planned = self.planning.update(&self.view, &outdated.services);
+        planned.union(&outdated.handovers).copied().collect()
     }
 
     /// Builds the views of all members again. Returns whether any changed, which concerns every
@@ -202,15 +187,11 @@ impl Planner {
         }
     }
 
-    /// Builds the view of one service again. Returns whether the service reserves, or reserved,
-    /// what others may lack, which concerns every service.
-    fn view_service(&mut self, id: ServiceId) -> bool {
-        let after = views::service(&self.catalog, id);
-        let is_counted = after.as_ref().is_some_and(ledger::is_counted);
-        let before = match after {
-            Some(view) => self.view.services.insert(id, view),
-            None => self.view.services.remove(&id),
-        };
-        is_counted || before.as_ref().is_some_and(ledger::is_counted)
+    /// Builds the view of one service again.
+    fn view_service(&mut self, id: ServiceId) {
+        match views::service(&self.catalog, id) {
+            Some(view) => _ = self.view.services.insert(id, view),
+            None => _ = self.view.services.remove(&id),
+        }
     }
 }

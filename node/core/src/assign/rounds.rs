@@ -82,23 +82,23 @@ impl Rounds<'_> {
         if self.of_groups[group].left == 0 {
             return None;
         }
-        let has_room = |member: &Member| self.tally(*member).left > 0;
-        if !self.lowest[group].iter().any(has_room) {
+        // Whoever is chosen is taken out, so all that are left have room.
+        if self.lowest[group].is_empty() {
+            let has_room = |member: &Member| self.tally(*member).left > 0;
             let room = || self.members[group].iter().copied().filter(has_room);
             let least = room().map(|member| self.tally(member).count).min();
             let lowest = room().filter(|member| Some(self.tally(*member).count) == least);
             self.lowest[group] = lowest.collect();
         }
-        let mut best = None;
+        let mut best: Option<(u64, usize)> = None;
         for at in 0..self.lowest[group].len() {
             let found = match self.lowest[group][at] {
-                Member::Node(node) if self.of_nodes[node].left == 0 => None,
-                Member::Node(node) => {
-                    Some((score::score(self.service, slot, self.parts[node]), node))
-                }
-                Member::Group(inner) => self.best_in(inner, slot),
+                Member::Node(node) => (score::score(self.service, slot, self.parts[node]), node),
+                Member::Group(inner) => self.best_in(inner, slot).expect("it has room"),
             };
-            best = best.max(found);
+            if best.is_none_or(|best| best < found) {
+                best = Some(found);
+            }
         }
         best
     }

@@ -27,6 +27,19 @@ pub struct ServicePlan {
     pub excluded: BTreeMap<NodeId, NodeReason>,
 }
 
+impl ServicePlan {
+    /// How many slots each node has, of those that have any.
+    pub fn counts(&self) -> BTreeMap<NodeId, u32> {
+        let mut counts = BTreeMap::new();
+        for placed in self.slots.values() {
+            if let Placed::On(node, _) = placed {
+                *counts.entry(*node).or_default() += 1;
+            }
+        }
+        counts
+    }
+}
+
 /// The plan of a fleet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {

@@ -9,7 +9,7 @@ use crdt_state::spec::{PublishedPort, Resources, Scale};
 use crdt_state::task::Slot;
 use crdt_state::{NodeId, ServiceId};
 use node_core::constraint::Constraint;
-use node_core::plan::plan;
+use node_core::plan::{Planning, plan};
 use node_core::preference::Preference;
 use node_core::view::{Holder, NodeView, Presence, ServiceView, Standing, View};
 use proptest::prelude::*;
@@ -116,6 +116,30 @@ fn random_service(n: u8) -> impl Strategy<Value = ServiceView> {
     )
 }
 
+/// A fleet, and its services after some of them changed.
+fn changed_view() -> impl Strategy<Value = (View, View)> {
+    let changes = prop::collection::vec((any::<prop::sample::Index>(), random_service(9)), 1..4);
+    (random_view(), changes, prop::collection::vec(any::<u8>(), 4)).prop_map(
+        |(before, changes, kinds)| {
+            let mut after = before.clone();
+            for ((at, other), kind) in changes.into_iter().zip(kinds) {
+                let id = *at.get(&before.services.keys().copied().collect::<Vec<_>>());
+                let Some(service) = after.services.get_mut(&id) else { continue };
+                match kind % 8 {
+                    0 => _ = after.services.remove(&id),
+                    1 => _ = after.services.insert(other.id, other),
+                    2 => service.priority = other.priority,
+                    3 => service.reservations = other.reservations,
+                    4 => service.host_ports = other.host_ports,
+                    5 => service.scale = other.scale,
+                    _ => service.holders = other.holders,
+                }
+            }
+            (before, after)
+        },
+    )
+}
+
 fn random_view() -> impl Strategy<Value = View> {
     let nodes = (1u8..9).prop_flat_map(|nodes| (0..nodes).map(node).collect::<Vec<_>>());
     let services = (1u8..5).prop_flat_map(|n| (1..=n).map(random_service).collect::<Vec<_>>());
@@ -132,5 +156,23 @@ proptest! {
         let real: BTreeMap<ServiceId, BTreeMap<Slot, NodeId>> =
             view.services.keys().map(|id| (*id, owners(&real, *id))).collect();
         prop_assert_eq!(real, naive(&view));
+    }
+
+    #[test]
+    fn a_plan_that_is_kept_up_to_date_is_the_plan((before, after) in changed_view()) {
+        let mut planning = Planning::default();
+        planning.renew(&before);
+        prop_assert_eq!(planning.plan(), &plan(&before));
+        let all = before.services.keys().chain(after.services.keys());
+        let differs = |id: &&ServiceId| before.services.get(*id) != after.services.get(*id);
+        let changed: BTreeSet<ServiceId> = all.filter(differs).copied().collect();
+        let planned = planning.update(&after, &changed);
+        let expected = plan(&after);
+        prop_assert_eq!(planning.plan(), &expected);
+        let old = plan(&before);
+        for id in before.services.keys().chain(after.services.keys()) {
+            let is_same = old.services.get(id) == expected.services.get(id);
+            prop_assert!(is_same || planned.contains(id), "{} changed unnoticed", id);
+        }
     }
 }
