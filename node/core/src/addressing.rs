@@ -251,6 +251,7 @@ impl Addressing {
         let mut networks = outdated.networks.clone();
         let ended = self.end_leases(outdated, live, &mut networks);
         self.give_up_lost(&outdated.networks, catalog);
+        let needed = self.note_meshed(outdated, catalog, &mut networks);
         for live in live {
             let before = self.lease(*live, catalog, lamport);
             let (held, lease) = (before.unwrap_or_default(), self.leases.get(live.task));
@@ -260,7 +261,7 @@ impl Addressing {
                 events.extend(renumbered::events(whose, &held, lease, catalog, wall_ms));
             }
         }
-        self.note_meshed(outdated, catalog, &mut networks);
+        self.own_needed = needed;
         self.claim_own_addresses(&networks, catalog, lamport);
         self.release_unused(&networks, catalog);
         // The last word of a node that leaves.

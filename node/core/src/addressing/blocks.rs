@@ -147,13 +147,14 @@ impl Addressing {
     }
 
     /// Notes by which networks the outdated services publish ports, and adds the networks by which
-    /// this node begins or ceases to publish some.
+    /// this node begins or ceases to publish some. Returns those by which it does; on others, its
+    /// own address is free for tasks from now on.
     pub(super) fn note_meshed(
         &mut self,
         outdated: &Outdated,
         catalog: &Catalog,
         networks: &mut BTreeSet<NetworkId>,
-    ) {
+    ) -> BTreeSet<NetworkId> {
         let mut is_changed = outdated.everything;
         for id in &outdated.services {
             let service = catalog.services.get(id).filter(|_| self.is_able());
@@ -164,15 +165,17 @@ impl Addressing {
             };
             is_changed |= before != after;
         }
-        if is_changed {
-            let mut needed: BTreeSet<NetworkId> = self.meshed.values().copied().collect();
-            if catalog.networks.no_tunnel(self.me).is_some() {
-                let known = &catalog.networks.networks;
-                needed.retain(|id| known.get(id).is_some_and(|n| !n.spec.encrypted));
-            }
-            networks.extend(self.own_needed.symmetric_difference(&needed));
-            self.own_needed = needed;
+        if !is_changed {
+            return self.own_needed.clone();
         }
+        let mut needed: BTreeSet<NetworkId> = self.meshed.values().copied().collect();
+        if catalog.networks.no_tunnel(self.me).is_some() {
+            let known = &catalog.networks.networks;
+            needed.retain(|id| known.get(id).is_some_and(|n| !n.spec.encrypted));
+        }
+        networks.extend(self.own_needed.symmetric_difference(&needed));
+        self.own_needed.retain(|id| needed.contains(id));
+        needed
     }
 
     /// This node needs an address of its own on each network by which it publishes ports.

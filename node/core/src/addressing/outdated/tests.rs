@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::{LiveTask, NetworkFacts};
+use super::super::{Lease, LiveTask, NetworkFacts};
 use super::*;
 use crate::event::Event;
 
@@ -278,4 +278,22 @@ fn who_lacks_an_address_gets_that_of_another_services_task() {
     side.hear(&Fact::Ended { service: 1, slot: 200 }, &other);
     side.settle();
     assert_eq!(lacking(&side), before - 1);
+}
+
+/// The address that a node needs no more is free for a task in the same settling: nothing is written
+/// that would lead to another one.
+#[test]
+fn who_lacks_an_address_gets_the_nodes_own_when_that_is_not_needed_any_more() {
+    let (mut side, other) = (Side::new(Looks::AtWhatIsOutdated), replica(2));
+    let live = |service, slot| Fact::Live { service, slot, attempt: 1, has_begun: false };
+    let of = |number, on, ports| Fact::Service { number, on, ports, address: 0 };
+    let tasks = [live(1, 0), live(1, 1), live(2, 0)];
+    let services = [of(3, 1, 2), of(0, 0, 0), of(1, 1, 0), of(2, 1, 0)];
+    let network = [Fact::Network { number: 0, subnet: 0 }, Fact::ServiceRemoved { number: 3 }];
+    for fact in services.iter().chain(&tasks).chain(&network) {
+        side.hear(fact, &other);
+        side.settle();
+    }
+    let lacks = |(_, lease): (TaskId, &Lease)| lease.interfaces[0].addresses.is_empty();
+    assert!(!side.addressing.leases.iter().any(lacks));
 }
