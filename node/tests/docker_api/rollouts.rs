@@ -107,7 +107,7 @@ fn who_began_an_update_may_be_destroyed() {
     let update = ["service", "update", "-d", "--args", "-c 'sleep 0.3; exit 5'", "web"];
     run(&fleet, 3, &update);
     // The others know of it a moment later.
-    fleet.until("the others know", || state(&fleet, 1).0 != "");
+    fleet.until("the others know", || !state(&fleet, 1).0.is_empty());
     fleet.kill(3);
     thread::sleep(Duration::from_millis(100));
     for node in 1..=2 {
