@@ -6,6 +6,7 @@ mod departed_networks;
 mod encrypted;
 mod host;
 mod jobs;
+mod missed_rollout;
 mod names;
 mod names_behind;
 mod network_names;
