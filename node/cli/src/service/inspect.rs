@@ -2,6 +2,7 @@
 
 mod pretty;
 mod reach;
+mod rollout;
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::resolve;
 use crate::value::{show_bytes, show_cpus, show_duration};
 use node_docker::Nanos;
 use node_docker::container_spec::ContainerSpec;
-use node_docker::service::{Service, UpdateConfig};
+use node_docker::service::Service;
 use node_docker::task_spec::{Resources, RestartPolicy};
 
 /// Flags and operands.
@@ -95,7 +96,7 @@ fn pretty(service: &Service, known: &KnownNetworks) -> String {
         lines.push("Iteration", job.job_iteration.index.to_string());
     }
     if let Some(update) = &service.update_status {
-        lines.push("Update", format!("{} {}", update.state, update.message).trim_end());
+        lines.push("Update", format!("{}: {}", update.state, update.message));
     }
     let task = &spec.task_template;
     if let Some(container) = &task.container_spec {
@@ -119,7 +120,8 @@ fn pretty(service: &Service, known: &KnownNetworks) -> String {
             .push("Reservations", resources.reservations.as_ref().map(amounts).unwrap_or_default());
     }
     lines.push("Restart", task.restart_policy.as_ref().map(restart).unwrap_or_default());
-    lines.push("Updates", spec.update_config.as_ref().map(updates).unwrap_or_default());
+    lines.push("Updates", spec.update_config.as_ref().map(rollout::policy).unwrap_or_default());
+    lines.push("Rollbacks", spec.rollback_config.as_ref().map(rollout::policy).unwrap_or_default());
     lines.lines.join("\n")
 }
 
@@ -166,14 +168,6 @@ fn restart(policy: &RestartPolicy) -> String {
         text = format!("{text}, at most {max} times");
     }
     text.trim().to_owned()
-}
-
-fn updates(config: &UpdateConfig) -> String {
-    let at_once = match config.parallelism {
-        0 => "all at once".to_owned(),
-        number => format!("{number} at a time"),
-    };
-    format!("{at_once}, {}, watched for {}", config.order, duration(config.monitor))
 }
 
 #[cfg(test)]
