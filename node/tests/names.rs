@@ -225,6 +225,8 @@ fn a_container_asks_the_servers_and_domains_of_its_service_and_waits_for_the_nex
         office.inside("both", &["/bin/busybox", "cat", "/etc/resolv.conf"]).contains("ndots:0")
     );
 
+    check_own_server(&office);
+
     // Nobody waits for a server that cannot be reached.
     let update = ["service", "update", "-d", "--no-resolve-image", "--dns-rm", &server];
     let update = [&update[..], &["--dns-add", "198.51.100.53", "--dns-search-rm", "lan", "cli"]];
@@ -276,6 +278,16 @@ fn check_that_queries_wait(office: &Office) {
     let answered = client.answers();
     office.until("it is answered again", || client.answers() > answered + 10);
     client.end();
+}
+
+/// A server that listens in the container itself, where nobody else reaches it.
+fn check_own_server(office: &Office) {
+    office.create("own", &["--network", "outer", "--dns", "127.0.0.1"]);
+    office.until("it has a namespace", || office.namespace("own").is_ok());
+    let _listener = serve_printer(office.namespace("own").expect("it was just there"));
+    office.until("its own server answers", || {
+        office.resolve("own", "printer.lan").contains("192.0.2.9")
+    });
 }
 
 /// A name server that cannot be started is told, and started once nothing is in its way any more.

@@ -2,7 +2,7 @@
 
 use crdt_state::ServiceId;
 use crdt_state::rollout::FailureAction;
-use crdt_state::spec::Scale;
+use crdt_state::spec::{Facet, Scale};
 use crdt_state::task::RunEvent;
 use node_core::{Edit, ServiceSpec};
 
@@ -89,4 +89,67 @@ fn a_node_that_was_there_all_the_time_does() {
     for host in &pair.hosts {
         assert!(!runs_the_new_one(host, id), "it is rolled back");
     }
+}
+
+/// The release that a host's tasks run, if they run one.
+fn releases(pair: &Pair) -> Vec<String> {
+    let of = |host: &Host| {
+        let status = |task: node_core::TaskView| task.status.filter(|s| s.desired_running);
+        let services: Vec<_> = host.node.services().cloned().collect();
+        let mut found = Vec::new();
+        for status in host.tasks().into_iter().filter_map(status) {
+            let template = services[0].template_of(status.template).expect("a known one");
+            found.extend(template.env.iter().filter(|v| v.starts_with("RELEASE")).cloned());
+        }
+        found
+    };
+    pair.hosts.iter().flat_map(of).collect()
+}
+
+#[test]
+fn of_two_rollouts_on_two_sides_one_counts_as_a_whole_and_the_other_is_listed() {
+    let mut pair = Pair::joined();
+    let id = pair.hosts[0].create(global());
+    pass(&mut pair, 30, New::Works);
+    pair.is_heard = [false, false];
+    pass(&mut pair, 30, New::Works);
+    update(&mut pair.hosts[0], id);
+    let mut other = global();
+    other.template.env.push("RELEASE=3".to_owned());
+    let edit = Edit::UpdateService { id, version: None, spec: Box::new(other) };
+    pair.hosts[1].edit(edit).expect("updated");
+    pass(&mut pair, 60, New::Works);
+    pair.is_heard = [true, true];
+    pass(&mut pair, 120, New::Works);
+    let found = releases(&pair);
+    let counts = pair.hosts[0].node.service(id).expect("known").template.env.clone();
+    assert!(found.len() >= 2 && found.iter().all(|release| counts.contains(release)), "{found:?}");
+    for host in &pair.hosts {
+        let conflicts = host.node.replica().conflicts();
+        let listed = conflicts
+            .iter()
+            .any(|conflict| conflict.winner.facet == Facet::TEMPLATE && conflict.losers.len() == 1);
+        assert!(listed, "{conflicts:?}");
+    }
+}
+
+#[test]
+fn a_rollout_that_failed_on_one_side_is_rolled_back_on_both() {
+    let mut pair = Pair::joined();
+    let id = pair.hosts[0].create(global());
+    pass(&mut pair, 30, New::Works);
+    update(&mut pair.hosts[0], id);
+    // The other one knows of it, and is cut off before its turn.
+    pair.wait(1_000);
+    follow(&mut pair.hosts[0], New::Works);
+    pair.is_heard = [false, false];
+    pass(&mut pair, 60, New::Fails);
+    assert!(runs_the_new_one(&pair.hosts[0], id), "it works there");
+    assert!(!runs_the_new_one(&pair.hosts[1], id), "and not here");
+    pair.is_heard = [true, true];
+    pass(&mut pair, 120, New::Fails);
+    for host in &pair.hosts {
+        assert!(!runs_the_new_one(host, id), "the verdict counts on both sides");
+    }
+    assert_eq!(releases(&pair), [""; 0], "the first release has no number");
 }
