@@ -2,6 +2,7 @@
 
 mod check;
 mod container;
+mod env;
 mod mode;
 mod mount;
 mod network;

@@ -1,6 +1,5 @@
 //! Accepted and refused specs, and that nothing is lost in the translation and back.
 
-use crdt_state::rollout::FailureAction;
 use crdt_state::spec::{NetworkMode, Resources, Runtime, Scale, UpdateOrder};
 
 use super::{BadSpec, accept, read_spec, show, show_node_resources};
@@ -101,39 +100,15 @@ fn the_priority_that_dockers_client_loses_is_kept() {
 }
 
 #[test]
-fn what_a_rollout_tolerates_is_read_and_shown() {
-    let json = r#"{"TaskTemplate": {"ContainerSpec": {"Image": "a"}},
-        "UpdateConfig": {"Parallelism": 2, "FailureAction": "rollback", "MaxFailureRatio": 0.3,
-            "Canary": 1},
-        "RollbackConfig": {"Parallelism": 0, "FailureAction": "continue", "Delay": 1000000000,
-            "Order": "start-first"}}"#;
-    let accepted = accept(spec(json), None).expect("accepted");
-    let rules = accepted.update_rules;
-    assert_eq!((rules.failure.action, rules.failure.max_ratio), (FailureAction::Rollback, 300_000));
-    let back = &accepted.rollback_policy;
-    assert_eq!(
-        (back.pace.parallelism, back.pace.delay_ms, back.pace.monitor_ms),
-        (0, 1_000, 5_000)
-    );
-    assert_eq!(back.pace.order, UpdateOrder::StartFirst);
-    assert_eq!(accept(show(&accepted), None).as_ref(), Ok(&accepted));
-    // Docker's client does not know the canaries.
-    let mut sent = show(&accepted);
-    sent.update_config.as_mut().expect("shown").canary = None;
-    assert_eq!(accept(sent, Some(&accepted)), Ok(accepted));
-    for (config, told) in [
-        (r#""UpdateConfig": {"FailureAction": "stop"}"#, "pause, continue, rollback"),
-        (r#""UpdateConfig": {"MaxFailureRatio": 1.5}"#, "from 0 to 1"),
-        (r#""UpdateConfig": {"MaxFailureRatio": -0.1}"#, "from 0 to 1"),
-        (r#""RollbackConfig": {"FailureAction": "rollback"}"#, "pause, continue"),
-        (r#""RollbackConfig": {"Order": "any"}"#, "stop-first, start-first"),
-        (r#""RollbackConfig": {"Canary": 1}"#, "waits for nobody"),
-    ] {
+fn variables_that_change_places_are_no_other_template() {
+    let env = |env: &str| {
         let json =
-            format!(r#"{{"TaskTemplate": {{"ContainerSpec": {{"Image": "a"}}}}, {config}}}"#);
-        let message = refusal(&json);
-        assert!(message.contains(told), "{config}: {message}");
-    }
+            format!(r#"{{"TaskTemplate": {{"ContainerSpec": {{"Image": "a", "Env": {env}}}}}}}"#);
+        spec(&json)
+    };
+    let held = accept(env(r#"["A=1", "B=2", "C=3"]"#), None).expect("accepted");
+    let shuffled = accept(env(r#"["C=3", "A=1", "B=2"]"#), Some(&held)).expect("accepted");
+    assert_eq!(shuffled, held, "no task is replaced");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use runtime::image::Reference;
 
 use super::super::BadSpec;
 use super::super::unknown::refuse_unknown;
-use super::{bad_value, bad_word, container, or_default};
+use super::{bad_value, bad_word, container, env, or_default};
 use crate::container_spec::{ContainerSpec, HealthConfig};
 use crate::task_spec::{
     GenericResource, LogDriver, PROCESS_SCHEME, Platform, RUNTIME_CONTAINER, RUNTIME_PROCESS,
@@ -50,7 +50,7 @@ pub(super) fn accept(
         image,
         command,
         args: container.args,
-        env: container.env,
+        env: env::in_order(container.env, current.map_or(&[][..], |current| &current.env)),
         dir: given(container.dir),
         user: given(container.user),
         hostname: given(container.hostname),

@@ -98,3 +98,59 @@ fn accept_pace(sent: &UpdateConfig, paths: &Paths) -> Result<UpdatePolicy, BadSp
         order,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::read;
+    use crate::service::ServiceSpec;
+    use crate::state::{accept, read_spec, show};
+
+    fn spec(json: &str) -> ServiceSpec {
+        read(json.as_bytes()).expect("a spec")
+    }
+
+    fn refusal(json: &str) -> String {
+        let accepted = read_spec(json.as_bytes()).and_then(|spec| accept(spec, None));
+        accepted.expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn what_a_rollout_tolerates_is_read_and_shown() {
+        let json = r#"{"TaskTemplate": {"ContainerSpec": {"Image": "a"}},
+            "UpdateConfig": {"Parallelism": 2, "FailureAction": "rollback", "MaxFailureRatio": 0.3,
+                "Canary": 1},
+            "RollbackConfig": {"Parallelism": 0, "FailureAction": "continue", "Delay": 1000000000,
+                "Order": "start-first"}}"#;
+        let accepted = accept(spec(json), None).expect("accepted");
+        let rules = accepted.update_rules;
+        assert_eq!(
+            (rules.failure.action, rules.failure.max_ratio),
+            (FailureAction::Rollback, 300_000)
+        );
+        let back = &accepted.rollback_policy;
+        assert_eq!(
+            (back.pace.parallelism, back.pace.delay_ms, back.pace.monitor_ms),
+            (0, 1_000, 5_000)
+        );
+        assert_eq!(back.pace.order, UpdateOrder::StartFirst);
+        assert_eq!(accept(show(&accepted), None).as_ref(), Ok(&accepted));
+        // Docker's client does not know the canaries.
+        let mut sent = show(&accepted);
+        sent.update_config.as_mut().expect("shown").canary = None;
+        assert_eq!(accept(sent, Some(&accepted)), Ok(accepted));
+        for (config, told) in [
+            (r#""UpdateConfig": {"FailureAction": "stop"}"#, "pause, continue, rollback"),
+            (r#""UpdateConfig": {"MaxFailureRatio": 1.5}"#, "from 0 to 1"),
+            (r#""UpdateConfig": {"MaxFailureRatio": -0.1}"#, "write 0 or more"),
+            (r#""RollbackConfig": {"FailureAction": "rollback"}"#, "pause, continue"),
+            (r#""RollbackConfig": {"Order": "any"}"#, "stop-first, start-first"),
+            (r#""RollbackConfig": {"Canary": 1}"#, "waits for nobody"),
+        ] {
+            let json =
+                format!(r#"{{"TaskTemplate": {{"ContainerSpec": {{"Image": "a"}}}}, {config}}}"#);
+            let message = refusal(&json);
+            assert!(message.contains(told), "{config}: {message}");
+        }
+    }
+}
