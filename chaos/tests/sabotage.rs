@@ -8,7 +8,7 @@ use chaos::sabotage::Sabotage;
 use chaos::trace::Echo;
 
 /// The number of seeds within which a broken promise must be found.
-const SEEDS: u64 = 8;
+const SEEDS: u64 = 12;
 
 fn breaks(sabotage: Sabotage, invariant: Invariant) -> bool {
     let options = RunOptions { sabotage: Some(sabotage), ..RunOptions::default() };
