@@ -175,6 +175,8 @@ impl Node {
     fn on_not_equipped(&mut self, now: Now, wall_ms: u64, run: Run, reason: String) {
         let refused = RunEvent::Refused { permanent: false, reason };
         self.on_run_event(now, wall_ms, run, refused);
+        // A network that has not arrived, or a device that the earlier task still has.
+        self.reconciler.forgive(run.task);
     }
 
     /// A slow disk held back a start until the task was no longer wanted. The run ends without a

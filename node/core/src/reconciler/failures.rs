@@ -94,6 +94,11 @@ impl OwnFailures {
 }
 
 impl Reconciler {
+    /// A task waits for something that is not there yet: that is no failure of its template.
+    pub fn forgive(&mut self, task: TaskId) {
+        self.tasks.forgive(task);
+    }
+
     /// The record of this node's reports was read again.
     pub fn on_own_rollouts(&mut self, catalog: &Catalog) {
         if let Some(written) = catalog.rollouts.get(&self.me) {

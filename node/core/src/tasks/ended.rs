@@ -27,4 +27,9 @@ impl Tasks {
         let of = |ended: &mut Ended| ended.service == service;
         self.ended.extract_if(.., of).collect()
     }
+
+    /// The last end of a task was no fault of its template.
+    pub fn forgive(&mut self, task: TaskId) {
+        self.ended.retain(|ended| ended.task != task);
+    }
 }
