@@ -159,15 +159,15 @@ fn a_read_only_root_is_not_written_to(host: &mut Host) {
 fn it_is_looked_at_from_outside(host: &mut Host) {
     let run = waiting(host);
     let dir = host.dir(run);
-    let Ok(RunReply::Processes(found)) =
-        handle_run_request(&dir, &RunRequest::Processes { args: String::new() })
-    else {
-        panic!("its processes are shown");
-    };
-    assert!(
-        found.rows.iter().any(|row| row.last().is_some_and(|word| word == "sleep 1000")),
-        "{found:?}"
-    );
+    // Its shell has said that it is up, and becomes the sleeping program a moment later.
+    until("its processes are shown", || {
+        let request = RunRequest::Processes { args: String::new() };
+        let Ok(RunReply::Processes(found)) = handle_run_request(&dir, &request) else {
+            panic!("its processes are shown");
+        };
+        let sleeps = |row: &Vec<String>| row.last().is_some_and(|word| word == "sleep 1000");
+        found.rows.iter().any(sleeps).then_some(())
+    });
     let Ok(RunReply::Stats(sample)) = handle_run_request(&dir, &RunRequest::Stats) else {
         panic!("its figures are shown")
     };
