@@ -4,18 +4,17 @@
 //! edit must not be lost.
 
 use crdt_state::node::Availability;
-use crdt_state::rollout::{FailureAction, FailurePolicy, UpdateRules};
 use crdt_state::service::Service;
 use crdt_state::spec::{
     Endpoint, Labels, Placement, RestartCondition, RestartPolicy, Scale, Template, UpdateOrder,
     UpdatePolicy,
 };
 use crdt_state::{Conflict, NameConflict, NodeId, ServiceId};
-use node_core::edit::{Edit, ServiceSpec, Steer};
+use node_core::edit::{Edit, ServiceSpec};
 
 use crate::dice::Dice;
 use crate::profile::OperatorPace;
-use crate::programs::{Reliability, of_service};
+use crate::programs::{Reliability, reliability};
 
 /// The most replicas that an operator asks for: three times the machines of a small world.
 const REPLICAS_MAX: u64 = 9;
@@ -47,8 +46,6 @@ pub struct Operator {
     picks: Dice,
     /// For creating services of the same name, and resolving such conflicts.
     names: Dice,
-    /// For rollouts: what they tolerate, and steering them.
-    rollouts: Dice,
     pace: OperatorPace,
 }
 
@@ -56,13 +53,7 @@ impl Operator {
     /// Operators of this pace.
     pub fn new(pace: OperatorPace, seed: u64) -> Operator {
         let draw = |what| Dice::new(seed, what);
-        Operator {
-            dice: draw("operator"),
-            picks: draw("picks"),
-            names: draw("names"),
-            rollouts: draw("rollouts"),
-            pace,
-        }
+        Operator { dice: draw("operator"), picks: draw("picks"), names: draw("names"), pace }
     }
 
     /// How long until the next edit.
@@ -92,9 +83,6 @@ impl Operator {
             return self.settle_name(seen);
         }
         let Some(service) = self.any_service(seen) else { return self.create() };
-        if self.rollouts.happens(60) {
-            return self.rollouts_edit(&service);
-        }
         match self.dice.below(100) {
             0..25 if seen.services.len() < self.pace.services_max => self.create(),
             0..15 => self.node_edit(seen),
@@ -114,8 +102,10 @@ impl Operator {
 
     /// What the operators do when the harm is over: they remove services that can never run.
     pub fn cleanup(seen: &Seen) -> Vec<Edit> {
-        let unsound =
-            seen.services.iter().filter(|service| of_service(service) == Reliability::Unsound);
+        let unsound = seen
+            .services
+            .iter()
+            .filter(|service| reliability(&service.template.command) == Reliability::Unsound);
         unsound.map(|service| Edit::RemoveService { id: service.id }).collect()
     }
 
@@ -157,39 +147,8 @@ impl Operator {
                 }
             }
         }
-        self.break_rollout(&mut spec);
         let version = self.dice.happens(300).then_some(service.version);
         Edit::UpdateService { id: service.id, version, spec: Box::new(spec) }
-    }
-
-    /// Sometimes the new template fails at once, and sometimes other rules hold.
-    fn break_rollout(&mut self, spec: &mut ServiceSpec) {
-        if self.rollouts.happens(150) {
-            spec.template.command = vec!["bad".to_owned()];
-        }
-        if self.rollouts.happens(200) {
-            let action = *self.rollouts.pick(&[
-                FailureAction::Pause,
-                FailureAction::Rollback,
-                FailureAction::Rollback,
-                FailureAction::Continue,
-            ]);
-            let max_ratio = *self.rollouts.pick(&[0, 0, 300_000]);
-            let canary = *self.rollouts.pick(&[0, 0, 0, 1]);
-            let failure = FailurePolicy { action, max_ratio };
-            spec.update_rules = UpdateRules { failure, canary };
-        }
-    }
-
-    /// Rolls a service back, or steers its rollout.
-    fn rollouts_edit(&mut self, service: &Service) -> Edit {
-        let id = service.id;
-        match self.rollouts.below(5) {
-            0 => Edit::SteerRollout { id, steer: Steer::Pause },
-            1 => Edit::SteerRollout { id, steer: Steer::Resume },
-            2 => Edit::SteerRollout { id, steer: Steer::Promote },
-            _ => Edit::RollBackService { id, version: None },
-        }
     }
 
     fn node_edit(&mut self, seen: &Seen) -> Edit {

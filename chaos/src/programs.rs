@@ -13,7 +13,6 @@
 
 use std::collections::BTreeMap;
 
-use crdt_state::service::Service;
 use crdt_state::spec::TemplateVersion;
 use crdt_state::task::{AdoptedRun, Exit, Run, RunEvent, Slot, TaskStart};
 use crdt_state::{ServiceId, TaskId};
@@ -50,14 +49,6 @@ pub fn reliability(command: &[String]) -> Reliability {
         Some("flaky" | "refused" | "work") => Reliability::Troubled,
         _ => Reliability::Unsound,
     }
-}
-
-/// The reliability of a service. While an update that failed is paused, it is that of the last good
-/// template: a failed update never ends below what there was. `bad` always fails in its monitor time.
-pub fn of_service(service: &Service) -> Reliability {
-    let is_bad = service.template.command.first().is_some_and(|word| word == "bad");
-    let template = if is_bad { service.placed_template() } else { &service.template };
-    reliability(&template.command)
 }
 
 /// The programs of one machine.
@@ -207,7 +198,6 @@ fn behaviour(command: &[String], starts: u64, dice: &mut Dice) -> Behaviour {
             reason: "no such program: impossible".to_owned(),
         },
         "oneshot" => runs(start_ms, Lives::For { ms: lives_ms * 3, exit: Exit::Code(0) }, on_stop),
-        "bad" => runs(1, Lives::For { ms: 1, exit: Exit::Code(71) }, on_stop),
         "broken" => runs(start_ms, Lives::For { ms: lives_ms / 2, exit: Exit::Code(70) }, on_stop),
         _ => steady,
     }
