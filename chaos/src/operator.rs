@@ -14,7 +14,7 @@ use node_core::edit::{Edit, ServiceSpec};
 
 use crate::dice::Dice;
 use crate::profile::OperatorPace;
-use crate::programs::{Reliability, reliability};
+use crate::programs::{Reliability, of_service};
 
 /// The most replicas that an operator asks for: three times the machines of a small world.
 const REPLICAS_MAX: u64 = 9;
@@ -102,10 +102,8 @@ impl Operator {
 
     /// What the operators do when the harm is over: they remove services that can never run.
     pub fn cleanup(seen: &Seen) -> Vec<Edit> {
-        let unsound = seen
-            .services
-            .iter()
-            .filter(|service| reliability(&service.template.command) == Reliability::Unsound);
+        let unsound =
+            seen.services.iter().filter(|service| of_service(service) == Reliability::Unsound);
         unsound.map(|service| Edit::RemoveService { id: service.id }).collect()
     }
 

@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 
+use crdt_state::service::Service;
 use crdt_state::spec::TemplateVersion;
 use crdt_state::task::{AdoptedRun, Exit, Run, RunEvent, Slot, TaskStart};
 use crdt_state::{ServiceId, TaskId};
@@ -49,6 +50,14 @@ pub fn reliability(command: &[String]) -> Reliability {
         Some("flaky" | "refused" | "work") => Reliability::Troubled,
         _ => Reliability::Unsound,
     }
+}
+
+/// The reliability of a service. While an update that failed is paused, slots run its template or
+/// the last good one: then it is that of the worse.
+pub fn of_service(service: &Service) -> Reliability {
+    let templates = [&service.template, service.placed_template()];
+    let worst = templates.into_iter().map(|template| reliability(&template.command)).max();
+    worst.expect("there are two")
 }
 
 /// The programs of one machine.

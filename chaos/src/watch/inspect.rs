@@ -19,7 +19,7 @@ use crate::check::replicas::{self, Count};
 use crate::invariant::{Invariant, Verdict, Violation};
 use crate::machine::{JOIN_AT, Machine};
 use crate::network::{MachineNo, Network};
-use crate::programs::{Reliability, reliability};
+use crate::programs::{Reliability, of_service};
 use crate::sim_node::{SimNode, node_id};
 use crate::sometimes::Event;
 
@@ -300,7 +300,7 @@ fn counts(part: &[MachineNo], machines: &[Machine], node: &SimNode) -> Vec<(Coun
     let views: Vec<NodeView> = part.iter().filter_map(|no| node.node_view(ids[no])).collect();
     let count = |service: Service| {
         let runs = running.remove(&service.id).unwrap_or_default();
-        let reliability = reliability(&service.template.command);
+        let reliability = of_service(&service);
         (count(&service, part, &views, &runs), reliability)
     };
     node.services().into_iter().map(count).collect()
@@ -330,7 +330,7 @@ fn runs_as_planned(machines: &[Machine]) -> Verdict {
     let sound: BTreeSet<ServiceId> = first
         .services()
         .iter()
-        .filter(|service| reliability(&service.template.command) != Reliability::Unsound)
+        .filter(|service| of_service(service) != Reliability::Unsound)
         .map(|service| service.id)
         .collect();
     let mut planned = BTreeSet::new();
