@@ -21,7 +21,7 @@ use crate::tasks::is_healthy;
 
 /// From this time on a slot of which no node can take the new task counts as failed, in
 /// milliseconds.
-pub const STUCK_MS: u64 = 60_000;
+pub const STUCK_MS: u64 = 600_000;
 
 /// Since when this node has seen slots run a template healthy. These times begin again when the
 /// agent restarts, which only makes a rollout slower.

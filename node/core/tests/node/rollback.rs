@@ -312,7 +312,7 @@ fn a_new_task_that_fits_on_no_node_is_a_failure_and_stops_nothing() {
     update(&mut host, id, large);
     follow(&mut host, "nothing");
     assert_eq!(run_with(&host, id, "RELEASE=1"), 2);
-    host.wait(59_000);
+    host.wait(599_000);
     assert_eq!(state(&host, id).0, "updating");
     host.wait(2_000);
     let (state_word, message) = state(&host, id);
