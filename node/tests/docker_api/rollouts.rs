@@ -1,8 +1,6 @@
 //! Updates that fail, and rollbacks, by Docker's own client: what it does, and what it says.
 
 use std::process::Output;
-use std::thread;
-use std::time::Duration;
 
 use super::fleet::Fleet;
 use super::has_docker;
@@ -109,7 +107,6 @@ fn who_began_an_update_may_be_destroyed() {
     // The others know of it a moment later.
     fleet.until("the others know", || !state(&fleet, 1).0.is_empty());
     fleet.kill(3);
-    thread::sleep(Duration::from_millis(100));
     for node in 1..=2 {
         fleet.until("it is rolled back", || state(&fleet, node).0 == "rollback_completed");
     }
