@@ -120,12 +120,9 @@ impl Watch {
         let view = node.node_view(node_id(machine.seed));
         let is_wanted = service.as_ref().is_some_and(|service| jobs::has_slot(service, slot));
         // A slot that failed in a paused update runs the earlier template.
-        let is_returned = |service: &Service| {
-            let returned = service.returned_slots().is_some_and(|slots| slots.contains(&slot));
-            returned && service.last_good.is_some()
-        };
-        let is_current =
-            service.as_ref().is_some_and(|s| s.template_version == template && !is_returned(s));
+        let is_current = service
+            .as_ref()
+            .is_some_and(|s| s.template_version == template && !s.is_returned(slot));
         let may_stay = match (&service, &view) {
             (Some(service), Some(view)) => {
                 let here = machine.programs.running().filter(|(_, run)| run.service == id).count();

@@ -1,7 +1,5 @@
 //! The rollout of a service's template: which template counts, and what is known of it.
 
-use std::collections::BTreeSet;
-
 use super::Service;
 use crate::read::AllFailures;
 use crate::rollout::{Direction, FailureAction, FailurePolicy, Steering, Verdict};
@@ -110,9 +108,9 @@ impl Service {
         self.rollout.is_held || self.is_stopped()
     }
 
-    /// The slots that failed with a template whose rollout is paused by that: they run the last good
-    /// one.
-    pub fn returned_slots(&self) -> Option<&BTreeSet<Slot>> {
-        self.is_stopped().then_some(&self.rollout.failures.slots)
+    /// Does the slot run the last good template again, because it failed in a rollout that is paused
+    /// by that? A failed update never ends below what there was.
+    pub fn is_returned(&self, slot: Slot) -> bool {
+        self.is_stopped() && self.last_good.is_some() && self.rollout.failures.slots.contains(&slot)
     }
 }

@@ -29,7 +29,6 @@ mod target;
 mod task_events;
 
 use failures::OwnFailures;
-use target::is_returned;
 
 /// From the first member heard to the first start, in milliseconds: the time of one comparison.
 pub const LOOK_AROUND_MS: u64 = 700;
@@ -231,7 +230,7 @@ impl Reconciler {
                 owner_runs,
                 is_kept,
                 target,
-                may_update: turn.is_ok() || service.is_some_and(|s| is_returned(s, slot)),
+                may_update: turn.is_ok() || service.is_some_and(|s| s.is_returned(slot)),
                 ends: completions::ends(planner, id, slot, self.me),
             };
             self.tasks.reconcile(time, id, slot, slot_target);

@@ -9,13 +9,6 @@ use gossip::Now;
 use super::Reconciler;
 use crate::planner::Planner;
 
-/// Does the slot run the last good template again, because it failed in a rollout that was paused
-/// by that? A failed update never ends below what there was.
-pub(super) fn is_returned(service: &Service, slot: Slot) -> bool {
-    let returned = service.returned_slots().is_some_and(|slots| slots.contains(&slot));
-    returned && service.last_good.is_some()
-}
-
 impl Reconciler {
     /// May the slot take the current template now? If not, when to ask again. The slots before it
     /// are checked only for a slot that waits for its turn.
@@ -51,7 +44,7 @@ impl Reconciler {
     ) -> TemplateVersion {
         let current = service.template_version;
         let Some((good, _)) = service.last_good.as_ref() else { return current };
-        if is_returned(service, slot) {
+        if service.is_returned(slot) {
             return *good;
         }
         if service.scale.is_job()
