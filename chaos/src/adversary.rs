@@ -9,7 +9,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crdt_state::node::NodeDescription;
-use crdt_state::spec::{Endpoint, Facet, Labels, Life, PublishedPort, Resources, Scale, Template};
+use crdt_state::spec::{
+    Endpoint, Facet, Labels, Life, PublishedPort, Resources, Scale, StoredTemplate, Template,
+};
 use crdt_state::task::{Slot, TaskRecord};
 use crdt_state::{
     Delta, Digest, HashSigner, HashVerifier, NodeId, RecordKey, Replica, ServiceId, Signer,
@@ -107,13 +109,13 @@ impl Adversary {
             }
             1 => {
                 let template = Template { stop_grace_ms: u64::MAX, ..Template::default() };
-                replica.edit(key, Facet::TEMPLATE, &template, wall_ms);
+                replica.edit(key, Facet::TEMPLATE, &StoredTemplate(template), wall_ms);
             }
             2 => {
                 let mut template =
                     Template { command: vec!["steady".into()], ..Default::default() };
                 template.reservations.memory_bytes = u64::MAX;
-                replica.edit(key, Facet::TEMPLATE, &template, wall_ms);
+                replica.edit(key, Facet::TEMPLATE, &StoredTemplate(template), wall_ms);
             }
             3 => {
                 let port =

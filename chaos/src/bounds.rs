@@ -20,6 +20,11 @@ pub const CALM_MS: u64 = 50_000;
 /// How long nothing may change once all agree: two comparisons and a reserve.
 pub const REST_MS: u64 = 25_000;
 
+/// After all agree, an anchor may still grant the lease that the holder of a slot asks it for, because
+/// it promised that slot to another node before: the longest time and grace of a world's services,
+/// with the reserve of the promise, and two questions.
+pub const VOTE_MS: u64 = 12_500;
+
 /// After all agree, members may still reconnect to each other. So the idle traffic of a fleet is
 /// counted from this long after the agreement. The first line of the table above.
 pub const REJOIN_MS: u64 = 5_000;

@@ -12,6 +12,7 @@ pub mod jobs;
 pub mod kept;
 pub mod labels;
 pub mod listed;
+pub mod once;
 pub mod poison;
 pub mod reasons;
 pub mod replicas;

@@ -13,7 +13,7 @@ use node_core::edit::{Edit, ServiceSpec};
 
 use crate::dice::Dice;
 use crate::network::MachineNo;
-use crate::operator::{NAMES, Seen};
+use crate::operator::{NAMES, Seen, as_quick};
 
 /// The most services in one world that are created only to reuse a name.
 const REUSES_MAX: u32 = 6;
@@ -90,8 +90,12 @@ impl Habits {
             scale: Scale::Replicated { replicas },
             placement: Placement::default(),
             update_policy: all_at_once(),
+            relations: Default::default(),
             update_rules: Default::default(),
-            rollback_policy: Default::default(),
+            rollback_policy: as_quick(&all_at_once()),
+            partition: Default::default(),
+            schedule: None,
+            autoscale: None,
             endpoint: Endpoint::default(),
             networks: Vec::new(),
             by_name: false,
@@ -112,8 +116,12 @@ impl Habits {
             scale: Scale::Replicated { replicas },
             placement,
             update_policy: all_at_once(),
+            relations: Default::default(),
             update_rules: Default::default(),
-            rollback_policy: Default::default(),
+            rollback_policy: as_quick(&all_at_once()),
+            partition: Default::default(),
+            schedule: None,
+            autoscale: None,
             endpoint: Endpoint::default(),
             networks: Vec::new(),
             by_name: false,
@@ -177,8 +185,12 @@ impl JobHabit {
             scale,
             placement: Placement::default(),
             update_policy: UpdatePolicy::default(),
+            relations: Default::default(),
             update_rules: Default::default(),
-            rollback_policy: Default::default(),
+            rollback_policy: as_quick(&all_at_once()),
+            partition: Default::default(),
+            schedule: None,
+            autoscale: None,
             endpoint: Endpoint::default(),
             networks: Vec::new(),
             by_name: false,

@@ -17,6 +17,8 @@ pub enum Invariant {
     I4Function,
     /// Not more runs than desired plus surge, not fewer than fit.
     I5Replicas,
+    /// A slot of an at-most-one service never runs twice in the whole world.
+    I6AtMostOne,
     /// A healthy task with an unchanged template keeps its run.
     I7Kept,
     /// No two live tasks share an address.
@@ -47,6 +49,7 @@ impl fmt::Display for Invariant {
             Invariant::I3Resurrection => "I3 no resurrection",
             Invariant::I4Function => "I4 the plan is a function",
             Invariant::I5Replicas => "I5 replica bounds",
+            Invariant::I6AtMostOne => "I6 at most one",
             Invariant::I7Kept => "I7 no needless restart",
             Invariant::I8Addresses => "I8 addresses",
             Invariant::I9Names => "I9 names",

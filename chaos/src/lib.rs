@@ -6,6 +6,7 @@
 //! starts a program, and a node under test cannot tell that it is in a simulation.
 
 pub mod adversary;
+pub mod anchor_habit;
 pub mod bounds;
 pub mod check;
 pub mod cli;

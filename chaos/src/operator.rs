@@ -4,13 +4,15 @@
 //! edit must not be lost.
 
 use crdt_state::node::Availability;
+use crdt_state::relation::{Relations, SlotOrder};
+use crdt_state::rollout::{FailureAction, FailurePolicy, RollbackPolicy, UpdateRules};
 use crdt_state::service::Service;
 use crdt_state::spec::{
     Endpoint, Labels, Placement, RestartCondition, RestartPolicy, Scale, Template, UpdateOrder,
     UpdatePolicy,
 };
 use crdt_state::{Conflict, NameConflict, NodeId, ServiceId};
-use node_core::edit::{Edit, ServiceSpec};
+use node_core::edit::{Edit, ServiceSpec, Steer};
 
 use crate::dice::Dice;
 use crate::profile::OperatorPace;
@@ -46,6 +48,8 @@ pub struct Operator {
     picks: Dice,
     /// For creating services of the same name, and resolving such conflicts.
     names: Dice,
+    /// For rollouts: what they tolerate, and steering them.
+    rollouts: Dice,
     pace: OperatorPace,
 }
 
@@ -53,7 +57,13 @@ impl Operator {
     /// Operators of this pace.
     pub fn new(pace: OperatorPace, seed: u64) -> Operator {
         let draw = |what| Dice::new(seed, what);
-        Operator { dice: draw("operator"), picks: draw("picks"), names: draw("names"), pace }
+        Operator {
+            dice: draw("operator"),
+            picks: draw("picks"),
+            names: draw("names"),
+            rollouts: draw("rollouts"),
+            pace,
+        }
     }
 
     /// How long until the next edit.
@@ -83,6 +93,9 @@ impl Operator {
             return self.settle_name(seen);
         }
         let Some(service) = self.any_service(seen) else { return self.create() };
+        if self.rollouts.happens(60) {
+            return self.rollouts_edit(&service);
+        }
         match self.dice.below(100) {
             0..25 if seen.services.len() < self.pace.services_max => self.create(),
             0..15 => self.node_edit(seen),
@@ -113,19 +126,32 @@ impl Operator {
 
     fn create(&mut self) -> Edit {
         let scale = self.scale();
+        let name = (*self.dice.pick(&NAMES)).to_owned();
+        let (template, placement) = (self.template(), self.placement());
+        let update_policy = self.update_policy();
         Edit::CreateService(Box::new(ServiceSpec {
-            name: (*self.dice.pick(&NAMES)).to_owned(),
-            template: self.template(),
+            name,
+            template,
             scale,
-            placement: self.placement(),
-            update_policy: self.update_policy(),
+            placement,
+            rollback_policy: as_quick(&update_policy),
+            update_policy,
+            relations: self.relations(scale),
             update_rules: Default::default(),
-            rollback_policy: Default::default(),
+            partition: Default::default(),
+            schedule: None,
+            autoscale: None,
             endpoint: Endpoint::default(),
             networks: Vec::new(),
             by_name: false,
             labels: Labels::new(),
         }))
+    }
+
+    fn relations(&mut self, scale: Scale) -> Relations {
+        let is_ordered = matches!(scale, Scale::Replicated { .. }) && self.rollouts.happens(250);
+        let slot_order = if is_ordered { SlotOrder::Ascending } else { SlotOrder::Any };
+        Relations { slot_order, ..Relations::default() }
     }
 
     fn change(&mut self, service: &Service) -> Edit {
@@ -145,8 +171,40 @@ impl Operator {
                 }
             }
         }
+        self.break_rollout(&mut spec);
         let version = self.dice.happens(300).then_some(service.version);
         Edit::UpdateService { id: service.id, version, spec: Box::new(spec) }
+    }
+
+    /// Sometimes the new template fails at once, and sometimes other rules hold.
+    fn break_rollout(&mut self, spec: &mut ServiceSpec) {
+        spec.rollback_policy = as_quick(&spec.update_policy);
+        if self.rollouts.happens(150) {
+            spec.template.command = vec!["bad".to_owned()];
+        }
+        if self.rollouts.happens(200) {
+            let action = *self.rollouts.pick(&[
+                FailureAction::Pause,
+                FailureAction::Rollback,
+                FailureAction::Rollback,
+                FailureAction::Continue,
+            ]);
+            let max_ratio = *self.rollouts.pick(&[0, 0, 300_000]);
+            let canary = *self.rollouts.pick(&[0, 0, 0, 1]);
+            let failure = FailurePolicy { action, max_ratio };
+            spec.update_rules = UpdateRules { failure, canary };
+        }
+    }
+
+    /// Rolls a service back, or steers its rollout.
+    fn rollouts_edit(&mut self, service: &Service) -> Edit {
+        let id = service.id;
+        match self.rollouts.below(5) {
+            0 => Edit::SteerRollout { id, steer: Steer::Pause },
+            1 => Edit::SteerRollout { id, steer: Steer::Resume },
+            2 => Edit::SteerRollout { id, steer: Steer::Promote },
+            _ => Edit::RollBackService { id, version: None },
+        }
     }
 
     fn node_edit(&mut self, seen: &Seen) -> Edit {
@@ -304,9 +362,19 @@ impl Operator {
             parallelism: *self.dice.pick(&[0, 1, 1, 2]),
             delay_ms: *self.dice.pick(&[0, 0, 500]),
             monitor_ms: *self.dice.pick(&[0, 500, 2_000]),
-            order: *self.dice.pick(&[UpdateOrder::StopFirst, UpdateOrder::StartFirst]),
+            order: *self.dice.pick(&[
+                UpdateOrder::StopFirst,
+                UpdateOrder::StartFirst,
+                UpdateOrder::BlueGreen,
+            ]),
         }
     }
+}
+
+/// Rollbacks as quick as updates: with Docker's 5 s for each slot a fleet would change after it has
+/// come to rest.
+pub fn as_quick(pace: &UpdatePolicy) -> RollbackPolicy {
+    RollbackPolicy { pace: pace.clone(), ..RollbackPolicy::default() }
 }
 
 /// An edit in a few words.

@@ -175,6 +175,9 @@ fn service(n: u32, services: u32, replicas: u32) -> ServiceView {
     let writer = Writer { node: NodeId([1; 16]), store: StoreId(1) };
     ServiceView {
         id: ServiceId(id_of("service", n)),
+        name: format!("s{n}"),
+        image: String::new(),
+        affinities: Vec::new(),
         created: Stamp { lamport: u64::from(n) + 1, writer },
         scale: Scale::Replicated { replicas },
         constraints: Vec::new(),
@@ -188,6 +191,8 @@ fn service(n: u32, services: u32, replicas: u32) -> ServiceView {
         has_networks: false,
         needs_tunnel: false,
         holders: Vec::new(),
+        partition: Default::default(),
+        leases: BTreeMap::new(),
         job: JobView::default(),
     }
 }

@@ -26,12 +26,20 @@ pub enum Habit {
     Networks,
     /// They create jobs, and run them again.
     Jobs,
+    /// They create services that stay with their nodes, or run at most once.
+    Anchors,
 }
 
 impl Habit {
     /// All of them.
-    pub const ALL: [Habit; 5] =
-        [Habit::Rename, Habit::ReuseName, Habit::Crowd, Habit::Networks, Habit::Jobs];
+    pub const ALL: [Habit; 6] = [
+        Habit::Rename,
+        Habit::ReuseName,
+        Habit::Crowd,
+        Habit::Networks,
+        Habit::Jobs,
+        Habit::Anchors,
+    ];
 }
 
 /// When the harm may begin. A fleet that has not formed yet is a separate case, which is covered by
@@ -145,6 +153,11 @@ impl Profile {
             services_max: *dice.pick(&[1, 3, 6]),
         };
         let late = if dice.happens(250) { dice.index(machines.div_ceil(2)) } else { 0 };
+        // A witness that is given an older copy of its store does not know what it granted. One that
+        // has a new store adds its vote only after all old leases have ended, which is no rest.
+        if late > 0 || nemeses.contains(&Nemesis::Restore) || nemeses.contains(&Nemesis::DiskLost) {
+            habits.remove(&Habit::Anchors);
+        }
         let harm_until = HARM_FROM_MS + dice.between(60_000, 180_000);
         let rumours = if dice.happens(150) { Rumours::Off } else { Rumours::On };
         let is_frozen = dice.happens(200);

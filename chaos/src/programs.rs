@@ -9,12 +9,13 @@
 //! work N       its first N starts on a machine end with code 1, then it ends with code 0
 //! oneshot      ends with code 0 after some seconds
 //! broken       always ends after up to a second
+//! bad          never starts
 //! ```
 
 use std::collections::BTreeMap;
 
 use crdt_state::service::Service;
-use crdt_state::spec::TemplateVersion;
+use crdt_state::spec::{TemplateVersion, UpdateOrder};
 use crdt_state::task::{AdoptedRun, Exit, Run, RunEvent, Slot, TaskStart};
 use crdt_state::{ServiceId, TaskId};
 use runtime_fake::{Behaviour, FakeRuntime, Lives, OnStop};
@@ -30,6 +31,8 @@ pub struct RunFacts {
     pub slot: Slot,
     /// The version of the template.
     pub template: TemplateVersion,
+    /// The program ends after a while, whatever anybody does.
+    pub ends_by_itself: bool,
 }
 
 /// How reliable a program is.
@@ -53,10 +56,18 @@ pub fn reliability(command: &[String]) -> Reliability {
 }
 
 /// The reliability of a service. While an update that failed is paused, slots run its template or
-/// the last good one: then it is that of the worse.
+/// the last good one: then it is that of the worse. A template that never starts is left by all
+/// slots: as many tasks as before must run.
 pub fn of_service(service: &Service) -> Reliability {
-    let templates = [&service.template, service.placed_template()];
-    let worst = templates.into_iter().map(|template| reliability(&template.command)).max();
+    if service.template.command.first().is_some_and(|word| word == "bad") {
+        return reliability(&service.placed_template().command);
+    }
+    // The last good one goes on beside the current one, or in the slots that are not canaries.
+    let earlier = service.last_good.as_ref().map(|(_, good)| good);
+    let goes_on = service.order() == UpdateOrder::BlueGreen || service.awaits_operator();
+    let earlier = earlier.filter(|_| goes_on);
+    let templates = [&service.template, service.placed_template()].into_iter().chain(earlier);
+    let worst = templates.map(|template| reliability(&template.command)).max();
     worst.expect("there are two")
 }
 
@@ -88,16 +99,28 @@ impl Programs {
         let starts = self.starts.entry((start.service, start.template_version)).or_default();
         *starts += 1;
         let behaviour = behaviour(&start.template.command, *starts, &mut self.dice);
+        let ends_by_itself = matches!(behaviour, Behaviour::Runs { lives: Lives::For { .. }, .. });
         self.runtime.script(&start.service_name, behaviour);
         self.runtime.start(now, start);
         let TaskStart { service, slot, template_version, .. } = start;
-        let facts = RunFacts { service: *service, slot: *slot, template: *template_version };
+        let (service, slot, template) = (*service, *slot, *template_version);
+        let facts = RunFacts { service, slot, template, ends_by_itself };
         self.facts.insert(start.run, facts);
     }
 
     /// The node stops a run.
     pub fn stop(&mut self, now: u64, run: Run, grace_ms: u64) {
         self.runtime.stop(now, run, None, grace_ms);
+    }
+
+    /// A run may live until this time.
+    pub fn expire(&mut self, run: Run, until: Option<u64>) {
+        self.runtime.expire(run, until);
+    }
+
+    /// Everything that runs at this time, also on a machine that stands still.
+    pub fn running_at(&self, now: u64) -> impl Iterator<Item = (Run, RunFacts)> {
+        self.runtime.running_at(now).map(|run| (run, self.facts[&run]))
     }
 
     /// The node deletes everything about a run.
@@ -207,6 +230,11 @@ fn behaviour(command: &[String], starts: u64, dice: &mut Dice) -> Behaviour {
             reason: "no such program: impossible".to_owned(),
         },
         "oneshot" => runs(start_ms, Lives::For { ms: lives_ms * 3, exit: Exit::Code(0) }, on_stop),
+        "bad" => Behaviour::Refused {
+            after_ms: 1,
+            permanent: false,
+            reason: "no such release".to_owned(),
+        },
         "broken" => runs(start_ms, Lives::For { ms: lives_ms / 2, exit: Exit::Code(70) }, on_stop),
         _ => steady,
     }

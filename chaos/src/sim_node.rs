@@ -33,6 +33,7 @@ use crate::operator::Seen;
 mod conflicts;
 mod jobs;
 mod networks;
+mod unwanted;
 
 pub use conflicts::{Answered, is_removal, removals_on_disk};
 pub use jobs::completed_on_disk;
@@ -330,18 +331,6 @@ impl SimNode {
         format!("{}; planned on {owner:?}", words.collect::<Vec<_>>().join("; "))
     }
 
-    /// The runs of this node that it no longer wants.
-    pub fn unwanted_runs(&self) -> Vec<Run> {
-        let me = self.node.me();
-        let tasks = self.node.report(self.now).tasks();
-        let unwanted = tasks.iter().filter(|task| task.node == Some(me) && !task.desired_running);
-        let run = |task: &TaskView| {
-            let attempt = task.status.as_ref()?.current.number;
-            Some(Run { task: task.id, attempt })
-        };
-        unwanted.filter_map(run).collect()
-    }
-
     /// Every wanted slot as it is shown to operators.
     pub fn shown(&self) -> Vec<Shown> {
         let tasks = self.node.report(self.now).tasks();
@@ -385,14 +374,14 @@ fn on_disk(key: RecordKey, bytes: &[u8]) -> Option<Record> {
 }
 
 fn facts(machine: MachineNo, address: SocketAddr) -> NodeFacts {
-    let site = ["even", "odd"][machine % 2];
     NodeFacts {
         hostname: format!("n{machine}"),
         os: "linux".to_owned(),
         arch: "x86_64".to_owned(),
         resources: Resources::default(),
         named_resources: BTreeMap::new(),
-        engine_labels: Labels::from([("site".to_owned(), site.to_owned())]),
+        devices: BTreeMap::new(),
+        engine_labels: Labels::from([("site".to_owned(), ["even", "odd"][machine % 2].to_owned())]),
         engine_version: "0.1.0".to_owned(),
         addresses: vec![address.to_string()],
     }

@@ -77,6 +77,8 @@ pub enum Event {
     OnNetwork,
     /// A slot of a job was completed.
     JobCompleted,
+    /// A slot that runs at most once began on another machine than before.
+    LeaseMoved,
 }
 
 /// How often each state was reached.
@@ -123,7 +125,7 @@ impl Sometimes {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Event; 35] = [
+    pub const ALL: [Event; 36] = [
         Event::EditDone,
         Event::EditRefused,
         Event::EditUnanswered,
@@ -159,6 +161,7 @@ impl Event {
         Event::StrangersBeyondBound,
         Event::OnNetwork,
         Event::JobCompleted,
+        Event::LeaseMoved,
     ];
 }
 

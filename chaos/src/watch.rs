@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crdt_state::task::{Run, RunEvent};
+use crdt_state::task::Run;
 use crdt_state::{Digest, Kind, NodeId, ServiceId, StoreId};
 use node_core::event::Event as NodeEvent;
 
@@ -28,8 +28,11 @@ use crate::sometimes::{Event, Sometimes};
 mod conflicts;
 mod inspect;
 mod jobs;
+mod once;
 mod poison;
 mod runs;
+#[cfg(test)]
+mod tests;
 
 pub use conflicts::Written;
 
@@ -73,6 +76,7 @@ pub struct Watch {
     plans: Plans<Digest>,
     rest: Rest,
     jobs: jobs::JobFacts,
+    once: once::OnceFacts,
     traffic: Traffic,
     settled_at: u64,
     unsettled_at: u64,
@@ -118,6 +122,7 @@ impl Watch {
             plans: Plans::default(),
             rest: Rest::default(),
             jobs: jobs::JobFacts::default(),
+            once: once::OnceFacts::default(),
             traffic: Traffic::default(),
             settled_at: 0,
             unsettled_at: 0,
@@ -195,7 +200,7 @@ impl Watch {
     /// A node requests a write to its disk.
     pub fn on_persist(&mut self, at: u64, machine: &Machine, write: &Write) {
         self.last[machine.no].wrote_at = at;
-        self.report(self.rest.moved(machine.no, "writes"));
+        self.report(self.rest.wrote(at, machine.no, write));
         self.note_completed(at, machine, write);
         let Some(agent) = &machine.agent else { return };
         for (key, bytes) in &write.puts {
@@ -299,6 +304,7 @@ impl Watch {
     /// A step was taken and its actions were performed.
     pub fn after_step(&mut self, at: u64, no: MachineNo, machines: &[Machine]) {
         let machine = &machines[no];
+        self.judge_once(at, machines);
         for (_, service) in std::mem::take(&mut self.starting) {
             self.report(self.removals.started(machine.no, service));
         }
@@ -319,23 +325,13 @@ impl Watch {
         if moved {
             self.report(self.rest.moved(machine.no, "plans otherwise"));
         }
-        self.judge_unwanted(no, &agent.node, machines);
+        self.judge_unwanted(at, no, &agent.node, machines);
     }
 
     /// Bytes are sent on a link.
     pub fn on_sent(&mut self, at: u64, from: MachineNo, to: MachineNo, bytes: u64) {
         let verdict = self.traffic.sent(at, from, to, bytes);
         self.report(verdict);
-    }
-
-    /// A program reports.
-    pub fn on_run_event(&mut self, event: &RunEvent) {
-        match event {
-            RunEvent::Preparing { .. } => {}
-            RunEvent::Exited { .. } => self.sometimes.saw(Event::ProgramEnded),
-            RunEvent::Refused { .. } => self.sometimes.saw(Event::StartRefused),
-            RunEvent::Started { .. } | RunEvent::Noted { .. } | RunEvent::HealthChanged(_) => {}
-        }
     }
 
     /// A node emits an event for operators.

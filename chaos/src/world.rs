@@ -22,6 +22,7 @@ use crate::habit::{Habits, JobHabit, NetworkHabit};
 use crate::invariant::Violation;
 
 use crate::adversary::Adversary;
+use crate::anchor_habit::AnchorHabit;
 use crate::machine::Machine;
 use crate::network::{MachineNo, Network};
 use crate::operator::Operator;
@@ -139,6 +140,7 @@ pub struct World {
     habits: Habits,
     networks: NetworkHabit,
     jobs: JobHabit,
+    anchors: AnchorHabit,
     /// The names of services that were removed.
     removed_names: BTreeSet<String>,
     adversary: Adversary,
@@ -176,6 +178,7 @@ impl World {
             habits: Habits::new(seed),
             networks: NetworkHabit::new(seed),
             jobs: JobHabit::new(seed),
+            anchors: AnchorHabit::new(seed),
             removed_names: BTreeSet::new(),
             adversary: Adversary::new(seed),
             dice: Dice::new(seed, "world"),
@@ -298,7 +301,7 @@ impl World {
                 agent.programs_at = u64::MAX;
                 let at = self.at;
                 while let Some((run, event)) = self.machines[no].programs.poll(at) {
-                    self.watch.on_run_event(&event);
+                    self.watch.on_run_event((at, no), run, &event, &self.machines[no].programs);
                     self.feed(no, Input::Run { run, event });
                 }
                 self.wait_for_programs(no);

@@ -101,7 +101,14 @@ impl Conflict {
 
 /// Facets that are written along with an operator's value have nothing to pick.
 fn is_operators(facet: Facet) -> bool {
-    !matches!(facet, Facet::REMOVAL | Facet::LAST_GOOD | Facet::PREVIOUS | Facet::PREVIOUS_NETWORKS)
+    !matches!(
+        facet,
+        Facet::REMOVAL
+            | Facet::LAST_GOOD
+            | Facet::PREVIOUS
+            | Facet::PREVIOUS_NETWORKS
+            | Facet::EARLIER_EXTENSIONS
+    )
 }
 
 impl Alternative {

@@ -141,6 +141,7 @@ impl TryFrom<(u8, u16)> for TreePath {
 }
 
 /// The digests of all records, and of all groups of them.
+#[derive(Clone)]
 pub struct DigestTree {
     nodes: Box<[Digest]>,
     records: BTreeMap<(u16, RecordKey), Digest>,

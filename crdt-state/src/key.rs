@@ -31,6 +31,8 @@ impl Kind {
     pub const EVICTION: Kind = Kind(0x08);
     /// An image that the fleet has without a registry. Shared; the id is a hash of its name.
     pub const IMAGE: Kind = Kind(0x09);
+    /// The settings of the whole fleet. Shared; there is one record.
+    pub const FLEET_SETTINGS: Kind = Kind(0x0a);
     /// A node's own description. Owned; the id is the node's.
     pub const NODE: Kind = Kind(0x81);
     /// A node's report of its tasks in one slot of one service. Owned.
@@ -55,6 +57,14 @@ impl Kind {
     pub const ROLLOUTS: Kind = Kind(0x8a);
     /// A node's report of the names of its generic resources. Owned; the id is the node's.
     pub const NAMED_RESOURCES: Kind = Kind(0x8c);
+    /// A node's report of the leases that it gave out as a witness. Owned; the id is the node's.
+    pub const GRANTS: Kind = Kind(0x8e);
+
+    /// A node's report of services that are scaled by their load. Owned; the id is the node's.
+    pub const SCALING: Kind = Kind(0x8f);
+
+    /// A node's report of the scheduled runs of one job that it declared. Owned.
+    pub const SCHEDULED_RUNS: Kind = Kind(0x8d);
 
     /// Does one node alone write records of this kind?
     pub fn is_owned(self) -> bool {

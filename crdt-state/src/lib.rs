@@ -4,10 +4,12 @@
 //! facet is a number and bytes; [`spec`], [`node`] and [`task`] give the bytes their types. It must
 //! never refuse a record because another one is missing: merge is total.
 
+pub mod autoscale;
 pub mod condition;
 pub mod conflict;
 pub mod delta;
 pub mod digest;
+pub mod fleet;
 pub mod handover;
 pub mod id;
 pub mod image;
@@ -19,14 +21,17 @@ pub mod labels;
 pub mod limits;
 pub mod network;
 pub mod node;
+pub mod partition;
 pub mod previous;
 pub mod read;
 pub mod record;
 pub mod register;
+pub mod relation;
 pub mod removal;
 pub mod replica;
 pub mod resource;
 pub mod rollout;
+pub mod schedule;
 pub mod service;
 pub mod signature;
 pub mod spec;
@@ -38,6 +43,7 @@ pub mod wire;
 pub use conflict::{Alternative, Conflict, NoSuchValue};
 pub use delta::{Delta, Merged};
 pub use digest::{Digest, TreePath};
+pub use fleet::FleetSettings;
 pub use id::{NetworkId, NodeId, ServiceId, StoreId, TaskId};
 pub use image::ImageFact;
 pub use junk::Junk;

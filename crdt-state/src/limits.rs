@@ -9,7 +9,9 @@
 
 use serde::de::DeserializeOwned;
 
+use crate::autoscale::{Autoscale, ScalingReports};
 use crate::condition::NodeConditions;
+use crate::fleet::TaskHistory;
 use crate::handover::Handovers;
 use crate::image::ImageFact;
 use crate::key::{Kind, RecordKey, task_subject};
@@ -17,23 +19,33 @@ use crate::network::{
     Attachments, Balancing, NetworkSpec, NodeNetworks, NodeTunnel, PickedPorts, SlotAddresses,
 };
 use crate::node::{Availability, NodeDescription};
+use crate::partition::{Grants, Partition};
 use crate::previous::Previous;
 use crate::record::{OwnedRecord, Record, SharedRecord};
+use crate::relation::{Affinities, DependsOn, SlotOrder};
 use crate::resource::NamedResources;
 use crate::rollout::{RollbackPolicy, RolloutReports, Steering, UpdateRules};
+use crate::schedule::Scheduled;
+use crate::spec::extension::{EarlierExtensions, Properties};
 use crate::spec::{
     Container, Endpoint, Facet, HealthCheck, Labels, Life, MountSource, Placement, RestartPolicy,
-    Scale, Template, UpdatePolicy,
+    Scale, StoredTemplate, Template, UpdatePolicy,
 };
 use crate::task::{Slot, TaskRecord};
 use crate::volume::{GivenUp, NodeVolumes};
 use crate::wire;
 
+mod autoscale;
+mod extensions;
+mod fleet;
 mod jobs;
 mod networks;
+mod partition;
 mod placement;
+mod relations;
 mod rollouts;
 
+pub use autoscale::SCALED_SERVICES_MAX;
 pub use placement::PREFERENCES_MAX;
 
 /// The most replicas of one service, and the highest number of a slot: the planner's budget is
@@ -59,11 +71,11 @@ pub const IMAGE_NAME_BYTES_MAX: usize = 1_024;
 /// Addresses of one node: an agent announces eight.
 pub const ADDRESSES_MAX: usize = 64;
 
-/// Tasks in the record of a slot: a node keeps six ended ones, and one for each template whose task
-/// has not ended yet.
+/// Tasks in the record of a slot: at most fifty past ones, and one for each template whose task is not
+/// past yet.
 pub const TASKS_MAX: usize = 64;
 
-/// Past attempts of a task: a node keeps five.
+/// Past attempts of a task: a node keeps at most fifty in a slot.
 pub const ATTEMPTS_MAX: usize = 64;
 
 /// Bytes of the message of an attempt: 512, and the prefix that is put in front.
@@ -159,8 +171,14 @@ pub fn check_facet(kind: Kind, facet: Facet, value: &[u8]) -> Result<(), Unfit> 
         }
         (Kind::SERVICE, Facet::BALANCING) => fit::<Balancing>("the balancing", value),
         (Kind::IMAGE | Kind::EVICTION, Facet::LIFE) => check_life(&read("the life", value)?),
-        (Kind::SERVICE, Facet::TEMPLATE) => fit::<Template>("the template", value),
-        (Kind::SERVICE, Facet::LAST_GOOD) => fit::<Template>("the last good template", value),
+        (Kind::SERVICE, Facet::TEMPLATE) => fit::<StoredTemplate>("the template", value),
+        (Kind::SERVICE, Facet::LAST_GOOD) => fit::<StoredTemplate>("the last good template", value),
+        (Kind::SERVICE, Facet::TEMPLATE_EXTENSION) => {
+            fit::<Properties>("what tasks have beyond the template", value)
+        }
+        (Kind::SERVICE, Facet::EARLIER_EXTENSIONS) => {
+            fit::<EarlierExtensions>("what tasks had beyond earlier templates", value)
+        }
         (Kind::SERVICE, Facet::PREVIOUS) => fit::<Option<Previous>>("the previous spec", value),
         (Kind::SERVICE, Facet::SCALE) => fit::<Scale>("the scale", value),
         (Kind::SERVICE, Facet::PLACEMENT) => fit::<Placement>("the placement", value),
@@ -169,8 +187,16 @@ pub fn check_facet(kind: Kind, facet: Facet, value: &[u8]) -> Result<(), Unfit> 
         (Kind::SERVICE, Facet::ROLLBACK_POLICY) => {
             fit::<RollbackPolicy>("the rollback policy", value)
         }
+        (Kind::SERVICE, Facet::PARTITION) => fit::<Partition>("the partition policy", value),
         (Kind::SERVICE, Facet::STEERING) => {
             read::<Steering>("what is said of a rollout", value).map(|_| ())
+        }
+        (Kind::SERVICE, Facet::SCHEDULE) => fit::<Option<Scheduled>>("the schedule", value),
+        (Kind::SERVICE, Facet::AUTOSCALE) => fit::<Option<Autoscale>>("the autoscaling", value),
+        (Kind::SERVICE, Facet::AFFINITY) => fit::<Affinities>("the affinities", value),
+        (Kind::SERVICE, Facet::DEPENDS_ON) => fit::<DependsOn>("what it depends on", value),
+        (Kind::SERVICE, Facet::SLOT_ORDER) => {
+            read::<SlotOrder>("the order of its slots", value).map(|_| ())
         }
         (Kind::SERVICE, Facet::ENDPOINT) => fit::<Endpoint>("the endpoint", value),
         (Kind::SERVICE | Kind::NETWORK | Kind::NODE_SETTINGS, Facet::LABELS) => {
@@ -182,6 +208,7 @@ pub fn check_facet(kind: Kind, facet: Facet, value: &[u8]) -> Result<(), Unfit> 
         (Kind::NODE_SETTINGS, Facet::VOLUMES_GIVEN_UP) => {
             read::<GivenUp>("the volumes given up", value).map(|_| ())
         }
+        (Kind::FLEET_SETTINGS, Facet::TASK_HISTORY) => fit::<TaskHistory>("the history", value),
         (Kind::IMAGE, Facet::IMAGE) => fit::<ImageFact>("the image", value),
         _ => Ok(()),
     }
@@ -199,6 +226,8 @@ fn check_owned(kind: Kind, record: &OwnedRecord) -> Result<(), Unfit> {
         | Kind::PICKED_PORTS
         | Kind::ROLLOUTS
         | Kind::NAMED_RESOURCES
+        | Kind::GRANTS
+        | Kind::SCALING
             if !record.subject.is_empty() =>
         {
             Err(Unfit::Misfiled)
@@ -213,6 +242,8 @@ fn check_owned(kind: Kind, record: &OwnedRecord) -> Result<(), Unfit> {
         Kind::PICKED_PORTS => fit::<PickedPorts>("the ports that a node picked", value),
         Kind::ROLLOUTS => fit::<RolloutReports>("what a node says of rollouts", value),
         Kind::NAMED_RESOURCES => fit::<NamedResources>("the names of resources", value),
+        Kind::GRANTS => fit::<Grants>("the leases that a node gave out", value),
+        Kind::SCALING => fit::<ScalingReports>("what a node says of its load", value),
         Kind::ADDRESSES => {
             let said: SlotAddresses = read("the addresses of a slot", value)?;
             let is_its_own = said.node == record.owner()
@@ -227,6 +258,7 @@ fn check_owned(kind: Kind, record: &OwnedRecord) -> Result<(), Unfit> {
             if is_its_own { said.check() } else { Err(Unfit::Misfiled) }
         }
         Kind::COMPLETIONS => jobs::check(record, value),
+        Kind::SCHEDULED_RUNS => jobs::check_runs(record, value),
         _ => Ok(()),
     }
 }
@@ -274,7 +306,8 @@ impl Bounded for Template {
         self.restart.check()?;
         self.limits.check()?;
         self.reservations.check()?;
-        self.container.check()
+        self.container.check()?;
+        self.extension.check()
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::spec::{
-    Endpoint, Labels, Placement, Runtime, Scale, Template, TemplateVersion, UpdatePolicy,
+    Endpoint, Frozen, Labels, Placement, Runtime, Scale, Template, TemplateVersion, UpdatePolicy,
 };
 use crate::wire;
 
@@ -12,7 +12,8 @@ use crate::wire;
 pub struct Previous {
     /// Its name.
     pub name: String,
-    /// The template of its tasks.
+    /// The template of its tasks. Its extension is stored apart.
+    #[serde(with = "Frozen")]
     pub template: Template,
     /// Mode and replicas.
     pub scale: Scale,

@@ -4,22 +4,32 @@
 //! [`crate::volume`] and so on), which knows no replica. A record that is missing or unfit reads as
 //! its default. Services have a file of their own, [`crate::service`].
 
+mod autoscale;
 mod condition;
+mod fleet;
 mod handover;
 mod image;
 mod network;
 mod node;
+mod partition;
 mod resource;
 mod rollout;
+mod schedule;
+mod template;
 mod volume;
 
+pub use autoscale::{declared_count, scaling_of};
 pub use condition::conditions_of;
+pub use fleet::fleet_settings;
 pub use handover::handovers_of;
 pub use image::{FleetImage, fleet_images};
 pub use network::{
     Network, networks, node_networks_of, picked_ports_of, slot_addresses, tunnel_of,
 };
 pub use node::{NodeView, is_evicted, nodes};
+pub use partition::grants_of;
 pub use resource::named_resources_of;
 pub use rollout::{AllFailures, failures_of, rollouts_of};
+pub use schedule::runs_of;
+pub use template::{earlier_extensions, last_good, previous, written_extension};
 pub use volume::{given_up, holdings, volumes_of};

@@ -24,6 +24,7 @@ use crate::stamp::{Stamp, Writer};
 use crate::wire;
 
 mod aside;
+mod draft;
 mod edit;
 mod merge;
 #[cfg(test)]

@@ -8,17 +8,22 @@ mod rollout;
 
 use std::collections::BTreeMap;
 
+use crate::autoscale::{Autoscale, DeclaredCount};
 use crate::id::ServiceId;
 use crate::key::{Kind, RecordKey};
 use crate::labels::labels;
 use crate::network::{Attachments, Balancing};
+use crate::partition::Partition;
 use crate::previous::{Previous, RanImage};
-use crate::read::failures_of;
+use crate::read::{self, declared_count, failures_of, runs_of};
 use crate::record::Record;
+use crate::relation::Relations;
 use crate::replica::Replica;
 use crate::rollout::{RollbackPolicy, Steering, UpdateRules};
+use crate::schedule::{Scheduled, ScheduledRun, latest_run};
 use crate::spec::{
-    Endpoint, Facet, Labels, Life, Placement, Scale, Template, TemplateVersion, UpdatePolicy,
+    Endpoint, Facet, Labels, Life, Placement, Scale, StoredTemplate, Template, TemplateVersion,
+    UpdatePolicy,
 };
 use crate::stamp::Stamp;
 use crate::wire;
@@ -38,7 +43,7 @@ pub struct Service {
     pub created: Stamp,
     /// The template of its tasks.
     pub template: Template,
-    /// The version of `template`.
+    /// The version of `template`; of a job with a schedule, of the run of it that counts.
     pub template_version: TemplateVersion,
     /// When `template` was written; if it was never written, when the service was created.
     pub template_stamp: Stamp,
@@ -49,18 +54,35 @@ pub struct Service {
     pub template_wall_ms: u64,
     /// The service before its last edit, if it was edited and that is known.
     pub previous: Option<Box<Previous>>,
-    /// Mode and replicas; one replica unless written.
+    /// Mode and replicas in force: of a service that is scaled by its load, the count that was
+    /// declared.
     pub scale: Scale,
+    /// Mode and replicas as operators wrote them; one replica unless written.
+    pub written_scale: Scale,
+    /// Between which numbers, and by what, it is scaled.
+    pub autoscale: Option<Autoscale>,
+    /// The count of it that was declared last.
+    pub declared: Option<DeclaredCount>,
     /// Where tasks may run.
     pub placement: Placement,
+    /// What it has to do with other services.
+    pub relations: Relations,
     /// How a new template is rolled out.
     pub update_policy: UpdatePolicy,
     /// What a rollout tolerates, and what it waits for.
     pub update_rules: UpdateRules,
     /// How an earlier template is rolled out.
     pub rollback_policy: RollbackPolicy,
+    /// What becomes of its tasks in a partition.
+    pub partition: Partition,
     /// What is known of the rollout of `template`.
     pub rollout: Rollout,
+    /// When it runs, if it is a job with a schedule.
+    pub schedule: Option<Scheduled>,
+    /// The latest run that was declared of it, also of an earlier template.
+    pub run: Option<ScheduledRun>,
+    /// It has a schedule, and no run of its template was declared yet: nothing of it begins.
+    pub awaits_run: bool,
     /// Ports.
     pub endpoint: Endpoint,
     /// Its networks; none: those of its template, the node's own or a loopback.
@@ -82,12 +104,22 @@ pub struct Service {
 impl TemplateVersion {
     /// The version of a template, from its encoding: the same on every node, whoever wrote it.
     pub fn of(template: &Template) -> TemplateVersion {
-        TemplateVersion::of_encoded(&wire::encode(template))
+        let properties = template.extension.properties();
+        // Without an extension it is what it was before there were any: an agent that learns of
+        // them rolls out nothing.
+        let beyond = if properties.is_empty() { Vec::new() } else { wire::encode(&properties) };
+        TemplateVersion::of_encoded(template, &beyond)
     }
 
-    fn of_encoded(bytes: &[u8]) -> TemplateVersion {
+    /// The version that a template has without its extension.
+    pub fn of_stored(template: &Template) -> TemplateVersion {
+        TemplateVersion::of_encoded(template, &[])
+    }
+
+    fn of_encoded(template: &Template, beyond: &[u8]) -> TemplateVersion {
         let mut hasher = blake3::Hasher::new_derive_key("edgectl template version 1");
-        hasher.update(bytes);
+        hasher.update(&wire::encode(&StoredTemplate(template.clone())));
+        hasher.update(beyond);
         let mut first = [0; 8];
         first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
         TemplateVersion(u64::from_be_bytes(first))
@@ -106,12 +138,14 @@ impl Service {
         let life = record.winner(Facet::LIFE)?;
         let Ok(Life::Present { name, created }) = wire::decode(&life.value) else { return None };
         let last = record.writes().map(|(_, write)| write).max_by_key(|write| write.stamp)?;
-        let (template_stamp, template) =
-            replica.facet(&key, Facet::TEMPLATE).unwrap_or((created, Template::default()));
+        let extension = read::written_extension(replica, &key);
+        let (template_stamp, template) = match replica.facet(&key, Facet::TEMPLATE) {
+            Some((stamp, StoredTemplate(stored))) => (stamp, Template { extension, ..stored }),
+            None => (created, Template { extension, ..Template::default() }),
+        };
         let template_version = TemplateVersion::of(&template);
-        let last_good = replica
-            .facet::<Template>(&key, Facet::LAST_GOOD)
-            .map(|(_, good)| (TemplateVersion::of(&good), good))
+        let last_good = read::last_good(replica, &key)
+            .map(|good| (TemplateVersion::of(&good), good))
             .filter(|(version, _)| *version != template_version);
         let one = Scale::Replicated { replicas: 1 };
         let update_rules: UpdateRules = value_or_default(replica, &key, Facet::UPDATE_RULES);
@@ -121,6 +155,14 @@ impl Service {
         let begun = Begun { template, template_version, last_good };
         let (Begun { template, template_version, last_good }, rollout) =
             begun.counted(steering, update_rules.failure.action, failures);
+        let written_scale = replica.facet(&key, Facet::SCALE).map_or(one, |(_, scale)| scale);
+        let autoscale: Option<Autoscale> = value_or_default(replica, &key, Facet::AUTOSCALE);
+        let declared = autoscale.and_then(|_| declared_count(replica, id));
+        let in_force = |autoscale: Autoscale| autoscale.scale(written_scale, declared);
+        let scale = autoscale.map_or(written_scale, in_force);
+        let schedule: Option<Scheduled> = value_or_default(replica, &key, Facet::SCHEDULE);
+        let Iteration { template_version, run, awaits_run } =
+            Iteration::read(replica, id, scale, template_version, schedule.as_ref());
         let verdict = rollout.verdicts().map(|verdict| verdict.lamport).max();
         Some(Service {
             id,
@@ -130,14 +172,22 @@ impl Service {
             template,
             last_good,
             template_wall_ms: record.winner(Facet::TEMPLATE).map_or(life.wall_ms, |w| w.wall_ms),
-            previous: value_or_default(replica, &key, Facet::PREVIOUS),
+            previous: read::previous(replica, &key).map(Box::new),
             template_stamp,
-            scale: replica.facet(&key, Facet::SCALE).map_or(one, |(_, scale)| scale),
+            scale,
+            written_scale,
+            autoscale,
+            declared,
             placement: value_or_default(replica, &key, Facet::PLACEMENT),
+            relations: relations(replica, &key),
             update_policy: value_or_default(replica, &key, Facet::UPDATE_POLICY),
             update_rules,
             rollback_policy: value_or_default(replica, &key, Facet::ROLLBACK_POLICY),
+            partition: value_or_default(replica, &key, Facet::PARTITION),
             rollout,
+            schedule,
+            run,
+            awaits_run,
             endpoint: value_or_default(replica, &key, Facet::ENDPOINT),
             networks: value_or_default(replica, &key, Facet::NETWORKS),
             previous_networks: value_or_default(replica, &key, Facet::PREVIOUS_NETWORKS),
@@ -186,12 +236,50 @@ impl Service {
     }
 }
 
+fn relations(replica: &Replica, key: &RecordKey) -> Relations {
+    Relations {
+        affinities: value_or_default(replica, key, Facet::AFFINITY),
+        depends_on: value_or_default(replica, key, Facet::DEPENDS_ON),
+        slot_order: value_or_default(replica, key, Facet::SLOT_ORDER),
+    }
+}
+
 pub(crate) fn value_or_default<T: serde::de::DeserializeOwned + Default>(
     replica: &Replica,
     key: &RecordKey,
     facet: Facet,
 ) -> T {
     replica.facet(key, facet).map(|(_, value)| value).unwrap_or_default()
+}
+
+/// Which iteration of a job counts.
+struct Iteration {
+    template_version: TemplateVersion,
+    run: Option<ScheduledRun>,
+    awaits_run: bool,
+}
+
+impl Iteration {
+    /// That of the latest run, if it is of the template. Without a schedule, runs that were declared
+    /// before it was taken off still count: to take it off begins nothing.
+    fn read(
+        replica: &Replica,
+        id: ServiceId,
+        scale: Scale,
+        template_version: TemplateVersion,
+        schedule: Option<&Scheduled>,
+    ) -> Iteration {
+        let is_job = scale.is_job();
+        let reports = if is_job { runs_of(replica, id) } else { Default::default() };
+        let run = latest_run(reports.values(), template_version);
+        match run.filter(|run| run.template == template_version) {
+            Some(current) => {
+                let template_version = template_version.of_run(current.due_s);
+                Iteration { template_version, run, awaits_run: false }
+            }
+            None => Iteration { template_version, run, awaits_run: is_job && schedule.is_some() },
+        }
+    }
 }
 
 /// All living services, by id.
@@ -282,7 +370,7 @@ mod tests {
         create(&mut replica);
         let template = Template { image: "busybox".into(), ..Template::default() };
         let key = RecordKey::service(ID);
-        let written = replica.edit(key, Facet::TEMPLATE, &template, 2_000);
+        let written = replica.edit(key, Facet::TEMPLATE, &StoredTemplate(template.clone()), 2_000);
         let service = Service::read(&replica, ID).expect("living");
         assert_eq!((service.template_stamp, service.version), (written, written.lamport));
         assert_eq!((service.created_wall_ms, service.updated_wall_ms), (1_000, 2_000));

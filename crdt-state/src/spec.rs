@@ -5,6 +5,8 @@
 //! memory is bytes, CPU is billionths of a core, as in Docker's API.
 
 mod container;
+pub mod extension;
+mod stored;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::stamp::Stamp;
 
 pub use container::{Container, Device, Dns, Mount, MountSource, NetworkMode, Platform, Ulimit};
+pub use extension::{Extension, Swap};
+pub(crate) use stored::Frozen;
+pub use stored::StoredTemplate;
 
 /// The number of a facet within its record. Unknown numbers are kept and passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -21,7 +26,7 @@ pub struct Facet(pub u16);
 impl Facet {
     /// Whether the record exists, and its name: [`Life`]. The same number in every shared record.
     pub const LIFE: Facet = Facet(0);
-    /// All that defines a task of a service: [`Template`].
+    /// All that defines a task of a service: [`StoredTemplate`].
     pub const TEMPLATE: Facet = Facet(1);
     /// Mode and replicas: [`Scale`].
     pub const SCALE: Facet = Facet(2);
@@ -41,7 +46,7 @@ impl Facet {
     /// Volumes of a node that operators gave up: [`crate::volume::GivenUp`].
     pub const VOLUMES_GIVEN_UP: Facet = Facet(9);
     /// The template of a service that ran before the current one was written, if it ran healthy:
-    /// [`Template`].
+    /// [`StoredTemplate`].
     pub const LAST_GOOD: Facet = Facet(10);
     /// A service before the last edit of it: an optional [`crate::previous::Previous`].
     pub const PREVIOUS: Facet = Facet(11);
@@ -63,6 +68,26 @@ impl Facet {
     pub const ROLLBACK_POLICY: Facet = Facet(19);
     /// What operators say of a rollout: [`crate::rollout::Steering`].
     pub const STEERING: Facet = Facet(20);
+    /// What becomes of its tasks in a partition: [`crate::partition::Partition`].
+    pub const PARTITION: Facet = Facet(24);
+    /// When a job runs: an optional [`crate::schedule::Scheduled`].
+    pub const SCHEDULE: Facet = Facet(21);
+    /// What tasks have beyond the template: [`extension::Properties`].
+    pub const TEMPLATE_EXTENSION: Facet = Facet(23);
+    /// What earlier templates had: [`extension::EarlierExtensions`].
+    pub const EARLIER_EXTENSIONS: Facet = Facet(25);
+    /// Beside whom a service runs: [`crate::relation::Affinities`].
+    pub const AFFINITY: Facet = Facet(22);
+    /// After whom its tasks start: [`crate::relation::DependsOn`].
+    pub const DEPENDS_ON: Facet = Facet(26);
+    /// Between which numbers, and by what, it is scaled: an optional
+    /// [`crate::autoscale::Autoscale`].
+    pub const AUTOSCALE: Facet = Facet(27);
+    /// In which order its slots start: [`crate::relation::SlotOrder`].
+    pub const SLOT_ORDER: Facet = Facet(28);
+    /// How much of a slot's past is kept: [`crate::fleet::TaskHistory`]. Settings of the fleet have
+    /// numbers from 256.
+    pub const TASK_HISTORY: Facet = Facet(256);
 }
 
 /// Names and values that operators set.
@@ -110,7 +135,8 @@ pub enum Runtime {
     Process,
 }
 
-/// All that defines a task of a service.
+/// All that defines a task of a service. Its stored form is [`StoredTemplate`], and the extension
+/// beside it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Template {
     /// What runs it.
@@ -151,6 +177,8 @@ pub struct Template {
     pub force_update: u64,
     /// Settings that only a container has.
     pub container: Container,
+    /// What the stored form has no field for.
+    pub extension: Extension,
 }
 
 /// A command that tells whether a task is healthy, with Docker's meaning of each field.
@@ -268,6 +296,9 @@ pub enum UpdateOrder {
     StopFirst,
     /// Start the new one, and stop the old one when the new one runs.
     StartFirst,
+    /// Start all new ones beside all old ones. When all run healthy, connections go to the new ones
+    /// in one step; the old ones stop when the new ones have stayed for the monitor time.
+    BlueGreen,
 }
 
 /// How a new template is rolled out.
@@ -279,7 +310,7 @@ pub struct UpdatePolicy {
     pub delay_ms: u64,
     /// How long a new task must run before its update counts as successful.
     pub monitor_ms: u64,
-    /// Stop or start first.
+    /// Which of the two tasks of a slot goes first.
     pub order: UpdateOrder,
 }
 

@@ -13,6 +13,8 @@ use crate::id::{NodeId, ServiceId, TaskId, first_16};
 use crate::interface::TaskInterface;
 use crate::spec::{Template, TemplateVersion};
 
+mod past;
+
 /// Which of a service's tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Slot {
@@ -131,8 +133,8 @@ pub struct Attempt {
     pub wall_ms: u64,
 }
 
-/// The longest message of an attempt, in bytes. Six tasks of six attempts with a message each come
-/// to 18 KB, well below the limit of a record. A longer message is cut.
+/// The longest message of an attempt, in bytes. The current attempts and fifty past ones with a message
+/// each come to 30 KB, half of what a record takes. A longer message is cut.
 pub const MESSAGE_BYTES_MAX: usize = 512;
 
 /// The prefix of the message of an attempt that was made because the previous one ended.
@@ -193,14 +195,13 @@ pub struct TaskStatus {
     pub created_wall_ms: u64,
     /// The current attempt.
     pub current: Attempt,
-    /// Past attempts, latest first, at most [`HISTORY_MAX`].
+    /// Past attempts, latest first; see [`TaskRecord::forget_past`].
     pub history: Vec<Attempt>,
 }
 
 impl TaskStatus {
-    /// Moves the current attempt into the history and begins the next one. Returns the runs that
-    /// were dropped from the history.
-    pub fn next_attempt(&mut self, wall_ms: u64, why: &str) -> Vec<Run> {
+    /// Moves the current attempt into the history and begins the next one.
+    pub fn next_attempt(&mut self, wall_ms: u64, why: &str) {
         let mut next = Attempt::first(wall_ms);
         next.number = self.current.number.saturating_add(1);
         if !why.is_empty() {
@@ -209,13 +210,8 @@ impl TaskStatus {
         let past = std::mem::replace(&mut self.current, next);
         self.history.insert(0, past);
         self.running_since = u64::MAX;
-        let dropped = self.history.split_off(self.history.len().min(HISTORY_MAX));
-        dropped.iter().map(|attempt| Run { task: self.id, attempt: attempt.number }).collect()
     }
 }
-
-/// Past attempts and past tasks kept per slot and node, Docker's default. Older ones are dropped.
-pub const HISTORY_MAX: usize = 5;
 
 /// The value of a task record: one node's report of one slot of one service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,15 +4,18 @@
 #[path = "support/world.rs"]
 mod world;
 
+use crdt_state::autoscale::{Autoscale, DeclaredCount, ScalingReport, ScalingReports};
+use crdt_state::fleet::{FleetSettings, TASK_HISTORY_DEFAULT, TASK_HISTORY_MAX, TaskHistory};
 use crdt_state::job::{ITERATIONS_MAX, JobReport};
 use crdt_state::limits::{
     ATTEMPTS_MAX, DURATION_MS_MAX, MESSAGE_BYTES_MAX, PREFERENCES_MAX, REPLICAS_MAX, TASKS_MAX,
 };
 use crdt_state::node::NodeDescription;
-use crdt_state::read::{NodeView, volumes_of};
+use crdt_state::read::{NodeView, fleet_settings, scaling_of, volumes_of};
 use crdt_state::spec::{
     Container, Endpoint, Facet, HealthCheck, Labels, Life, Mount, MountSource, Placement,
-    PublishedPort, Resources, RestartPolicy, Scale, Template, TemplateVersion, UpdatePolicy,
+    PublishedPort, Resources, RestartPolicy, Scale, StoredTemplate, Template, TemplateVersion,
+    UpdatePolicy,
 };
 use crdt_state::task::{Attempt, Slot, TaskRecord, TaskStatus};
 use crdt_state::volume::{NodeVolumes, VolumeFact};
@@ -57,7 +60,7 @@ fn poison_facet<T: Serialize>(what: &str, facet: Facet, value: &T) {
 fn poison_template(what: &str, change: impl FnOnce(&mut Template)) {
     let mut template = Template { command: vec!["sleep".into()], ..Template::default() };
     change(&mut template);
-    poison_facet(what, Facet::TEMPLATE, &template);
+    poison_facet(what, Facet::TEMPLATE, &StoredTemplate(template));
 }
 
 #[test]
@@ -274,6 +277,50 @@ fn what_a_node_completed_of_a_job_is_measured_and_is_its_own() {
 }
 
 #[test]
+fn autoscaling_beyond_a_limit_is_not_read_and_neither_is_a_load() {
+    let sound = Autoscale { min: 1, max: 9, cpu: Some(60), memory: None };
+    for (what, asked) in [
+        ("no task at least", Autoscale { min: 0, ..sound }),
+        ("an empty range", Autoscale { min: 10, ..sound }),
+        ("too many tasks", Autoscale { max: REPLICAS_MAX + 1, ..sound }),
+        ("no target", Autoscale { cpu: None, ..sound }),
+        ("nothing as a target", Autoscale { cpu: Some(0), ..sound }),
+        ("too much as a target", Autoscale { memory: Some(10_001), ..sound }),
+    ] {
+        poison_facet(what, Facet::AUTOSCALE, &Some(asked));
+    }
+    let declared = Some(DeclaredCount { round: u32::MAX, count: REPLICAS_MAX + 1 });
+    for said in [
+        ScalingReport { tasks: REPLICAS_MAX + 1, ..ScalingReport::default() },
+        ScalingReport { cpu: u32::MAX, ..ScalingReport::default() },
+        ScalingReport { memory: u32::MAX, ..ScalingReport::default() },
+        ScalingReport { declared, ..ScalingReport::default() },
+    ] {
+        let mut member = replica(1, 1);
+        let key = RecordKey::scaling(member.me());
+        member.put_owned(key, &ScalingReports::from([(SOUND, said)]), 0);
+        assert_harms_only_itself(&member, key, "a load");
+        assert_eq!(scaling_of(&member, member.me()), ScalingReports::new());
+    }
+}
+
+#[test]
+fn settings_of_a_fleet_beyond_a_limit_are_not_read() {
+    let mut member = replica(1, 1);
+    let key = RecordKey::fleet_settings();
+    assert_eq!(fleet_settings(&member), FleetSettings::default());
+    let most = TaskHistory { limit: TASK_HISTORY_MAX };
+    let at = member.edit(key, Facet::TASK_HISTORY, &most, 7);
+    let read = fleet_settings(&member);
+    assert_eq!((read.task_history_limit, read.version), (TASK_HISTORY_MAX, at.lamport));
+    assert_eq!(read.updated_wall_ms, 7);
+    let more = TaskHistory { limit: TASK_HISTORY_MAX + 1 };
+    member.edit(key, Facet::TASK_HISTORY, &more, 0);
+    assert_harms_only_itself(&member, key, "a task history limit");
+    assert_eq!(fleet_settings(&member).task_history_limit, TASK_HISTORY_DEFAULT);
+}
+
+#[test]
 fn an_image_beyond_a_limit_is_not_read() {
     let mut member = replica(1, 1);
     let key = RecordKey::image("a/b:1");
@@ -295,7 +342,7 @@ fn the_defaults_are_within_their_limits() {
         container: Container { oom_score_adj: 1_000, ..Container::default() },
         ..Template::default()
     };
-    member.edit(key, Facet::TEMPLATE, &template, 0);
+    member.edit(key, Facet::TEMPLATE, &StoredTemplate(template.clone()), 0);
     member.edit(key, Facet::SCALE, &Scale::Global, 0);
     member.put_owned(RecordKey::node(member.me()), &description(&member), 0);
     assert_eq!((member.unfit().count(), services(&member).len()), (0, 1));

@@ -59,6 +59,9 @@ pub struct AgentFlags {
     /// What this node has of a kind (gpu=2), or one of them by name (camera=front); can be repeated
     #[arg(long, value_name = "KIND=VALUE")]
     pub generic_resource: Vec<String>,
+    /// Devices that this node finds and offers: serial,camera,gpu, or true, or false
+    #[arg(long, value_name = "KINDS")]
+    pub discover_devices: Option<String>,
     /// What is logged: error, warn, info, debug, or a filter
     #[arg(long, value_name = "LEVEL")]
     pub log: Option<String>,
@@ -87,6 +90,7 @@ impl AgentFlags {
             (ConfigKey::Hostname, self.hostname.clone()),
             (ConfigKey::Labels, list(&self.label)),
             (ConfigKey::GenericResources, list(&self.generic_resource)),
+            (ConfigKey::DiscoverDevices, self.discover_devices.clone()),
             (ConfigKey::Log, self.log.clone()),
             (ConfigKey::History, self.history.clone()),
             (ConfigKey::Rumours, self.rumours.clone()),

@@ -273,3 +273,37 @@ fn joining_where_nobody_answers_says_so() {
     assert!(joined.err.contains("no answer from 127.94.0.9:7946"), "{}", joined.err);
     assert!(begun.elapsed() < Duration::from_secs(20));
 }
+
+#[test]
+fn a_dry_run_changes_nothing_and_what_was_expected_is_made() {
+    let fleet = Fleet::start(109, 1);
+    let create = ["service", "create", "--replicas", "2", "--runtime", "process", "--detach"];
+    let line = |flags: &[&str]| {
+        let mut words = create.to_vec();
+        words.extend_from_slice(flags);
+        words.extend(["sleep", "1000"]);
+        edgectl(&fleet, 1, &words)
+    };
+    let tried = line(&["--name", "web", "--dry-run"]);
+    assert_eq!(tried.code, 0, "{tried:?}");
+    assert!(tried.out.starts_with("web would be created\n"), "{tried:?}");
+    assert!(edgectl(&fleet, 1, &["service", "ls", "-q"]).out.is_empty());
+    let made = line(&["--name", "web"]);
+    assert_eq!(made.code, 0, "{made:?}");
+    let scale = |flag: &str| edgectl(&fleet, 1, &["service", "scale", "-d", "web=4", flag]);
+    let json = scale("--dry-run=json");
+    let json: serde_json::Value = serde_json::from_str(&json.out).expect("JSON");
+    assert_eq!((&json["Action"], &json["Tasks"][3]["Fate"]), (&"update".into(), &"starts".into()));
+    let unexpected = scale("--expect=0123456789ab");
+    assert_eq!(unexpected.code, 1);
+    assert!(unexpected.err.contains("something else than what --dry-run showed"), "{unexpected:?}");
+    assert!(edgectl(&fleet, 1, &["service", "ls"]).out.contains("/2 "), "nothing was changed");
+    let digest = json["Digest"].as_str().expect("a digest");
+    let expected = scale(&format!("--expect={digest}"));
+    assert_eq!((expected.code, expected.out.as_str()), (0, "web scaled to 4\n"), "{expected:?}");
+    let full = line(&["--name", "db", "--replicas-max-per-node", "1", "--dry-run"]);
+    assert_eq!(full.code, 2, "{full:?}");
+    assert!(full.out.contains("no node can take it: "), "{full:?}");
+    let network = edgectl(&fleet, 1, &["network", "create", "--dry-run", "site"]);
+    assert_eq!(network.code, 1, "only services and nodes are tried: {network:?}");
+}

@@ -1,5 +1,7 @@
 //! The API of real agents: by hand, and by Docker's own client where it is installed.
 
+#[path = "lab/busybox_image.rs"]
+mod busybox_image;
 #[path = "docker_api/containers.rs"]
 mod containers;
 #[path = "docker_api/flags.rs"]
@@ -8,6 +10,8 @@ mod flags;
 mod fleet;
 #[path = "docker_api/images.rs"]
 mod images;
+#[path = "docker_api/recorded.rs"]
+mod recorded;
 #[path = "docker_api/registry.rs"]
 mod registry;
 #[path = "docker_api/rollouts.rs"]

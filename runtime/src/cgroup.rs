@@ -22,12 +22,12 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use crdt_state::spec::Resources;
 use nix::libc;
 use serde::{Deserialize, Serialize};
 
 use crate::proc_table;
 
+pub use limits::{Limit, Limits};
 pub use mounts::{CgroupVersion, Controller, Hierarchy};
 
 /// Where the groups of a run may live on this machine.
@@ -76,12 +76,12 @@ const REMOVE_TRIES: usize = 1_000;
 
 impl Cgroup {
     /// Makes the groups of a run, and sets these limits.
-    pub fn create(plan: &CgroupPlan, limits: &Resources, scope: CgroupScope) -> Cgroup {
+    pub fn create(plan: &CgroupPlan, limits: &Limits, scope: CgroupScope) -> Cgroup {
         let mut cgroup = Cgroup::default();
         let asked = limits::asked(limits);
         let tracker = mounts::tracker(&plan.hierarchies);
         for (index, hierarchy) in plan.hierarchies.iter().enumerate() {
-            let here = asked.iter().filter(|(controller, _)| hierarchy.has(*controller));
+            let here = asked.iter().filter(|(limit, _)| hierarchy.has(limit.controller()));
             let dir = hierarchy.root.join(&plan.path);
             let (needed, there) = (hierarchy.counts() || tracker == Some(index), dir.is_dir());
             let made = match scope {
@@ -92,35 +92,36 @@ impl Cgroup {
             };
             match made {
                 Ok(withheld) => {
-                    for (controller, words) in here {
-                        let set = set(hierarchy.version, &dir, *controller, limits);
-                        let because = withheld.get(controller.name());
+                    for (limit, words) in here {
+                        let set = set(hierarchy.version, &dir, *limit, limits);
+                        let because = withheld.get(limit.controller().name());
                         if let Err(why) = set {
-                            cgroup.warn(*controller, words, because.cloned().unwrap_or(why));
+                            cgroup.warn(*limit, words, because.cloned().unwrap_or(why));
                         }
                     }
                     cgroup.groups.push(Group { dir, version: hierarchy.version });
                 }
                 Err(error) => {
                     let why = format!("no cgroup {}: {error}; is the agent root?", dir.display());
-                    here.for_each(|(controller, words)| {
-                        cgroup.warn(*controller, words, why.clone());
+                    here.for_each(|(limit, words)| {
+                        cgroup.warn(*limit, words, why.clone());
                     });
                 }
             }
         }
-        for (controller, words) in &asked {
-            if !plan.hierarchies.iter().any(|hierarchy| hierarchy.has(*controller)) {
+        for (limit, words) in &asked {
+            let controller = limit.controller();
+            if !plan.hierarchies.iter().any(|hierarchy| hierarchy.has(controller)) {
                 let why = format!("this machine has no {} controller", controller.name());
-                cgroup.warn(*controller, words, why);
+                cgroup.warn(*limit, words, why);
             }
         }
         cgroup
     }
 
-    fn warn(&mut self, controller: Controller, limit: &str, why: String) {
-        self.warnings.push(format!("the limit of {limit} is not enforced: {why}"));
-        self.unenforced.push((controller, why));
+    fn warn(&mut self, limit: Limit, words: &str, why: String) {
+        self.warnings.push(format!("{words} is not enforced: {why}"));
+        self.unenforced.push((limit.controller(), why));
     }
 
     /// The groups of a run that exist now, no matter who made them.
@@ -199,13 +200,11 @@ impl Cgroup {
     }
 }
 
-fn set(
-    version: CgroupVersion,
-    dir: &Path,
-    controller: Controller,
-    limits: &Resources,
-) -> Result<(), String> {
-    for (file, value) in limits::files(version, controller, limits) {
+fn set(version: CgroupVersion, dir: &Path, limit: Limit, limits: &Limits) -> Result<(), String> {
+    let Some(files) = limits::files(version, limit, limits) else {
+        return Err("version 2 of control groups has none; vm.swappiness of the node counts".into());
+    };
+    for (file, value) in files {
         let path = dir.join(file);
         match put(&path, &value) {
             Err(error) if file == limits::swap_file(version) && is_absent(&error) => {

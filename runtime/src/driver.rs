@@ -31,6 +31,11 @@ pub trait Driver: Send {
     /// is over or unknown is left alone.
     fn stop(&mut self, run: Run, signal: Option<&str>, grace_ms: u64);
 
+    /// A run may live until this time of [`crate::boot_clock`] and no longer: then every process of
+    /// it is killed, also if no agent is there any more. `None`: as long as it likes. The last such
+    /// order counts; one that comes before the start counts for the start.
+    fn expire(&mut self, run: Run, at_ms: Option<u64>);
+
     /// Removes all trace of a run that is over, its logs too. One that still runs is killed first;
     /// no further event of it is reported.
     fn forget(&mut self, run: Run);

@@ -4,6 +4,7 @@
 //! whether an ended task is started again or an unhealthy one is stopped. It must never take a task
 //! down because the agent goes: tasks outlive the agent and are adopted.
 
+pub mod boot_clock;
 pub mod cgroup;
 pub mod copy;
 pub mod driver;

@@ -20,6 +20,7 @@ mod fork;
 pub mod health;
 pub(crate) mod inherited;
 pub mod output;
+mod pre_start;
 pub mod program;
 pub(crate) mod spawn;
 mod watch;
@@ -89,7 +90,11 @@ fn monitor(dir: &Path, mut inherited: Inherited) -> i32 {
 }
 
 fn run(order: &Order, inherited: &mut Inherited) -> Result<FinalStatus, StartError> {
-    let mut watch = watch::begin(order, inherited)?;
+    let mut order = order.clone();
+    if let Some(over) = pre_start::run(&mut order, inherited)? {
+        return Ok(over);
+    }
+    let mut watch = watch::begin(&order, inherited)?.tell_status()?;
     inherited.notify();
     // The agent is notified already; after a power cut from here on, the run is found in its
     // folder.

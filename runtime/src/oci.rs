@@ -115,6 +115,13 @@ pub(crate) fn backend_of(runtime: &OciRuntime) -> Box<dyn Backend> {
     }
 }
 
+/// Removes the root file system of a container that has ended, and the state of its runtime. What it
+/// wrote into volumes of its run stays.
+pub fn remove_root(run_dir: &Path) {
+    rootfs::remove_root(run_dir);
+    let _ = fs::remove_dir_all(run_dir.join(backend::STATE));
+}
+
 /// Removes what a container that has ended left in the folder of its run: its files and the state
 /// of its runtime. Its log and its final status stay.
 pub fn remove_files(run_dir: &Path) {

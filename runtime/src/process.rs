@@ -17,7 +17,7 @@ mod reported;
 mod supervise;
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -84,6 +84,7 @@ pub enum OpenError {
 enum DriverOrder {
     Start(Box<TaskStart>),
     Stop { run: Run, signal: Option<i32>, grace_ms: u64 },
+    Expire { run: Run, at_ms: Option<u64> },
     Forget(Run),
     Adopt(std::sync::mpsc::Sender<Vec<AdoptedRun>>),
     Report(oneshot::Sender<ProgressReport>),
@@ -126,6 +127,8 @@ struct DriverContext {
     making_ms_max: u64,
     /// Runs whose containers take too long to make.
     slow: RefCell<BTreeSet<Run>>,
+    /// Until when runs may live that were not launched yet.
+    ends: RefCell<BTreeMap<Run, u64>>,
 }
 
 impl DriverContext {
@@ -166,6 +169,7 @@ impl ProcessDriver {
             containers: config.containers,
             making_ms_max: config.making_ms_max,
             slow: RefCell::default(),
+            ends: RefCell::default(),
         };
         let ability = Ability::detect(&context.hierarchies, &context.cgroup_node);
         let reactor = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -223,6 +227,10 @@ impl Driver for ProcessDriver {
             }
         });
         self.order(DriverOrder::Stop { run, signal, grace_ms });
+    }
+
+    fn expire(&mut self, run: Run, at_ms: Option<u64>) {
+        self.order(DriverOrder::Expire { run, at_ms });
     }
 
     fn forget(&mut self, run: Run) {

@@ -22,6 +22,14 @@ pub enum StartError {
         /// The image that it names.
         image: String,
     },
+    /// A command that comes before the program.
+    #[error("the pre-start command `{command}` {how}: `edgectl service logs` has its output")]
+    PreStart {
+        /// The command.
+        command: String,
+        /// How it ended.
+        how: String,
+    },
     /// Neither command nor arguments.
     #[error("the service has no command: give the program to run after the options")]
     NoCommand,
@@ -212,6 +220,9 @@ pub enum StartError {
     /// The run was stopped before its program started.
     #[error("stopped while its image was being brought here")]
     Unwanted,
+    /// The time for which the run may live had passed before its program started.
+    #[error("the time for which it may run had passed before its program started")]
+    Late,
     /// The agent, or the monitor, died before the program ran.
     #[error("the start was interrupted before the program ran")]
     Interrupted,
@@ -248,7 +259,8 @@ impl StartError {
                     | Errno::E2BIG
                     | Errno::ELIBBAD
             ),
-            StartError::NotRoot { .. }
+            StartError::PreStart { .. }
+            | StartError::NotRoot { .. }
             | StartError::NoMoreProcesses
             | StartError::NoContainer
             | StartError::Image(_)
@@ -263,6 +275,7 @@ impl StartError {
             | StartError::RunDir { .. }
             | StartError::Monitor { .. }
             | StartError::Unwanted
+            | StartError::Late
             | StartError::Interrupted => false,
         }
     }

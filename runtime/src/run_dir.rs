@@ -6,6 +6,7 @@
 //!   bell          fifo, monitor → agent: "read the folder"; end of file when the monitor ends
 //!   control       fifo, agent → monitor: orders to stop
 //!   status.json   the program runs: its process, and its monitor's
+//!   pre-start     commands run that come before the program
 //!   slow          making its container takes too long
 //!   health        the last verdict of the health command
 //!   ending.json   how the run ended, or why it was refused
@@ -37,6 +38,8 @@ pub const CONTROL: &str = "control";
 pub const STATUS: &str = "status.json";
 /// Empty: making the container takes longer than [`Order::making_ms_max`].
 pub const SLOW: &str = "slow";
+/// Empty: commands run that come before the program.
+pub const PRE_START: &str = "pre-start";
 /// One word, the last verdict.
 pub const HEALTH: &str = "health";
 /// [`FinalStatus`].
@@ -59,6 +62,9 @@ pub struct Order {
     /// that time the start is given up.
     #[serde(default = "making_ms_max")]
     pub making_ms_max: u64,
+    /// When all of it is killed unless the agent says otherwise, by [`crate::boot_clock`].
+    #[serde(default)]
+    pub ends_at_ms: Option<u64>,
 }
 
 /// A minute: runc takes seconds on a slow card, dockerd gives it two minutes.
@@ -235,6 +241,7 @@ mod tests {
             cgroup: CgroupPlan::default(),
             container: None,
             making_ms_max: making_ms_max(),
+            ends_at_ms: None,
         }
     }
 

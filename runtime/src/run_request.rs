@@ -16,7 +16,7 @@ use crate::monitor::control::{self, StopOrder};
 use crate::signal;
 
 pub use processes::Processes;
-pub use stats::{Block, Cpu, Memory, Network, Sample};
+pub use stats::{Block, Cpu, Memory, Network, RunTotals, Sample};
 
 /// A request about a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +77,12 @@ pub fn handle_run_request(dir: &Path, request: &RunRequest) -> Result<RunReply, 
             Ok(RunReply::Delivered)
         }
     }
+}
+
+/// Processor time and memory of the run of a folder, and nothing else: it is read every few seconds.
+pub fn totals_of(dir: &Path) -> Result<RunTotals, ExecRefusal> {
+    let target = Target::read(dir).map_err(|why| not_running(&why))?;
+    Ok(stats::totals(&target))
 }
 
 fn parse(text: &str) -> Result<i32, ExecRefusal> {

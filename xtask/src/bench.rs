@@ -1,7 +1,8 @@
 //! `cargo xtask bench`: measures the promised numbers from outside.
 //!
 //! `fleet`, `containers` and `overlay` run real agents of the release build; `membership` runs the simulator
-//! under virtual time, `placement` the planner alone, as optimised as in an agent. Each prints a table for people, or one JSON object. A figure that misses its
+//! under virtual time, `placement` the planner alone, as optimised as in an agent, and then a rolling
+//! update on real ones. Each prints a table for people, or one JSON object. A figure that misses its
 //! limit is marked but is not an error; a figure that cannot be measured is an error.
 
 mod containers;
@@ -10,10 +11,12 @@ mod fleet;
 mod heal;
 mod overlay;
 mod process;
+mod rolling;
 
 use crate::{chaos, step::succeed};
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
+use serde_json::{Map, Value};
 
 /// What to measure.
 #[derive(Subcommand)]
@@ -26,7 +29,7 @@ pub enum BenchCommand {
     Overlay(overlay::OverlayArgs),
     /// The membership protocol in the simulator: joins, verdicts, heals
     Membership(Output),
-    /// Plans of 100,000 tasks on 1,000 nodes: time, balance, moves
+    /// Plans of 100,000 tasks on 1,000 nodes: time, balance, moves; and a rolling update on five agents
     Placement(Output),
 }
 
@@ -58,9 +61,21 @@ pub fn run(command: &BenchCommand) -> Result<()> {
             succeed(&mut simulator)
         }
         BenchCommand::Placement(output) => {
-            let mut simulator = chaos::release();
-            simulator.arg("placement").args(output.json.then_some("--json"));
-            succeed(&mut simulator)
+            let mut planner = chaos::release();
+            planner.arg("placement").args(output.json.then_some("--json"));
+            if output.json {
+                let said = planner.output().context("cannot start cargo")?;
+                ensure!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+                let mut all: Map<String, Value> = serde_json::from_slice(&said.stdout)?;
+                all.extend(serde_json::from_str::<Map<String, Value>>(
+                    &rolling::measure()?.json(),
+                )?);
+                println!("{}", Value::Object(all));
+                return Ok(());
+            }
+            succeed(&mut planner)?;
+            print!("{}", rolling::measure()?.table());
+            Ok(())
         }
     }
 }

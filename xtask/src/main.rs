@@ -7,6 +7,7 @@
 mod bench;
 mod chaos;
 mod demo;
+mod dockerd;
 mod examples;
 mod fleet;
 mod guard;
@@ -15,6 +16,7 @@ mod http;
 mod image;
 mod load;
 mod mutants;
+mod record;
 mod repo;
 mod setup;
 mod soak;
@@ -56,6 +58,8 @@ enum Command {
     Vm,
     /// Take each listed rule out of a copy, and see that its test turns red: `[NAME…] [--check]`
     Mutants(mutants::MutantsArgs),
+    /// Play the recorded sessions against dockerd of Debian's packages, and write what it answers
+    Record,
     /// Servers and clients that the bench starts in network namespaces
     #[command(subcommand, hide = true)]
     Load(load::LoadCommand),
@@ -76,6 +80,7 @@ fn main() -> ExitCode {
         Command::Heal(args) => heal::run(&args),
         Command::Vm => vm::run(),
         Command::Mutants(args) => mutants::run(&args),
+        Command::Record => record::run(),
         Command::Load(command) => load::run(&command),
         Command::Bench(command) => bench::run(&command),
     };

@@ -22,7 +22,7 @@ const SOAK_KILLS: u32 = 3;
 #[derive(Args)]
 pub struct TestArgs {
     /// How many seeds the simulator runs at the end
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = 100)]
     pub seeds: u64,
 }
 

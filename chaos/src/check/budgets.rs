@@ -5,7 +5,9 @@
 //! waiting transactions        2   a node has one write under way, and may ask for the next
 //! state of a machine      8 MiB   some 100 records of at most a few KiB; 256 KiB is one record
 //! bytes of a link         4 MiB   in 10 s: a full exchange both ways and some; idle is 5 KiB
-//! idle bytes                600   a second and machine, on average, with all headers: the design's
+//! idle bytes                600   a second and machine, on average, with all headers: the design's;
+//!                                 without the leases that operators ask for
+//! bytes of a lease          200   a question of 35 and its answer, with headers
 //! ```
 
 use std::collections::BTreeMap;
@@ -25,6 +27,8 @@ pub const LINK_WINDOW_MS: u64 = 10_000;
 pub const LINK_BYTES_MAX: u64 = 4 << 20;
 /// Bytes that a machine at rest sends in a second, on average over the fleet.
 pub const IDLE_BYTES_MAX: u64 = 600;
+/// Bytes of a question for a lease and of its answer.
+pub const LEASE_BYTES: u64 = 200;
 /// The overhead of a datagram besides its bytes: seal 32, UDP 8, IPv4 20.
 pub const DATAGRAM_COSTS: u64 = 60;
 
@@ -58,6 +62,11 @@ pub fn at_most(what: &str, has: u64, budget: u64, machine: MachineNo) -> Verdict
     }
     let detail = format!("n{machine}: {what}: {has}, of {budget} at most");
     Err(Violation::new(Invariant::I11Budgets, detail))
+}
+
+/// The bytes of asking `anchors` for the leases of `slots`, four times in `fence_after_ms`.
+pub fn leases(slots: u64, anchors: u64, fence_after_ms: u64, for_ms: u64) -> u64 {
+    slots * anchors * (4 * for_ms / fence_after_ms.max(1) + 1) * LEASE_BYTES
 }
 
 /// Compares the bytes that a fleet at rest sent in `for_ms` milliseconds with the budget.

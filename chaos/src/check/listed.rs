@@ -74,6 +74,7 @@ fn is_listed_by_itself(write: &WriteId) -> bool {
             | Facet::LAST_GOOD
             | Facet::PREVIOUS
             | Facet::PREVIOUS_NETWORKS
+            | Facet::EARLIER_EXTENSIONS
     );
     write.key.kind == Kind::SERVICE && !other
 }

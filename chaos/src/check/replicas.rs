@@ -31,7 +31,8 @@ pub struct Count {
 }
 
 impl Count {
-    fn most(&self) -> u32 {
+    /// The most runs that are wanted.
+    pub fn most(&self) -> u32 {
         match self.scale {
             Scale::Replicated { replicas } => replicas,
             Scale::Global | Scale::JobGlobal => self.eligible + self.paused,

@@ -1,7 +1,12 @@
-//! I10: with faults frozen every part of the fleet comes to rest: no writes, no moved tasks.
+//! I10: with faults frozen every part of the fleet comes to rest: no writes, no moved tasks. Votes of
+//! anchors may come later than all agree.
 
 use std::collections::BTreeSet;
 
+use crdt_state::Kind;
+
+use crate::bounds::VOTE_MS;
+use crate::disk::Write;
 use crate::invariant::{Invariant, Verdict, Violation};
 use crate::network::MachineNo;
 
@@ -29,6 +34,17 @@ impl Rest {
         self.from
     }
 
+    /// A machine wrote records to its disk.
+    pub fn wrote(&self, at: u64, machine: MachineNo, write: &Write) -> Verdict {
+        let is_early = self.from.is_some_and(|from| at < from + VOTE_MS);
+        let is_vote =
+            write.drops.is_empty() && write.puts.iter().all(|(key, _)| key.kind == Kind::GRANTS);
+        match is_early && is_vote {
+            true => Ok(()),
+            false => self.moved(machine, "writes"),
+        }
+    }
+
     /// A machine wrote to its disk, started or stopped something, or changed its plan.
     pub fn moved(&self, machine: MachineNo, what: &str) -> Verdict {
         match self.from.filter(|_| self.machines.contains(&machine)) {
@@ -43,6 +59,8 @@ impl Rest {
 
 #[cfg(test)]
 mod tests {
+    use crdt_state::RecordKey;
+
     use super::*;
 
     #[test]
@@ -52,6 +70,14 @@ mod tests {
         rest.begin(100, [0].into());
         assert!(rest.moved(0, "writes").is_err());
         assert_eq!(rest.moved(1, "writes"), Ok(()));
+        let wrote = |at, kinds: &[Kind]| {
+            let puts =
+                kinds.iter().map(|kind| (RecordKey { kind: *kind, id: [1; 16] }, Vec::new()));
+            rest.wrote(at, 0, &Write { seq: 1, puts: puts.collect(), drops: Vec::new() })
+        };
+        assert_eq!(wrote(101, &[Kind::GRANTS]), Ok(()), "a late vote");
+        assert!(wrote(101, &[Kind::GRANTS, Kind::TASK]).is_err());
+        assert!(wrote(101 + VOTE_MS, &[Kind::GRANTS]).is_err(), "it never ends");
         rest.end();
         assert_eq!(rest.moved(0, "writes"), Ok(()));
     }

@@ -68,7 +68,9 @@ impl Removals {
             for removal in removals {
                 self.known.entry((*service, *removal)).or_default().insert(machine);
             }
-            if removals.is_empty() {
+            // One that was undone since does not count: the machine may hear of that before it hears
+            // of the removal that came later.
+            if !removals.iter().any(|stamp| self.is_in_force((*service, *stamp), *service)) {
                 self.rolled_back.insert(*service);
             }
         }
@@ -179,5 +181,24 @@ mod tests {
         assert!(removals.saw_living(1, WEB).is_err());
         removals.saw_removed(0, WEB, stamp(5));
         assert!(removals.started(0, WEB).is_err());
+    }
+
+    #[test]
+    fn an_older_store_may_hold_a_removal_that_was_undone_since_and_lack_the_later_one() {
+        let mut removals = fleet();
+        let all_know = |removals: &mut Removals, removal| {
+            (0..2).for_each(|machine| {
+                removals.saw_removed(machine, WEB, removal);
+            });
+        };
+        all_know(&mut removals, stamp(1));
+        removals.taken_back(WEB, &[stamp(1)]);
+        all_know(&mut removals, stamp(5));
+        let mut with_the_later = fleet();
+        all_know(&mut with_the_later, stamp(5));
+        removals.restored(0, &[(WEB, vec![stamp(1)])]);
+        assert_eq!(removals.saw_living(0, WEB), Ok(()), "it hears first that one was undone");
+        with_the_later.restored(0, &[(WEB, vec![stamp(5)])]);
+        assert!(with_the_later.saw_living(0, WEB).is_err());
     }
 }

@@ -4,13 +4,22 @@ use std::net::IpAddr;
 
 use crdt_state::NetworkId;
 use crdt_state::service::Service;
+use crdt_state::spec::UpdateOrder;
 use crdt_state::task::Run;
+use node_core::RolloutState;
 use node_core::names::Reach;
 use node_core::network_state::NetworkState;
 
 use super::SimNode;
 
 impl SimNode {
+    /// May two tasks of each slot run for now, because a blue-green rollout is not over?
+    pub fn is_side_by_side(&self, service: &Service) -> bool {
+        let rollout = self.node.report(self.now).rollout(service);
+        let goes_on = rollout.is_some_and(|rollout| rollout.state != RolloutState::Completed);
+        service.order() == UpdateOrder::BlueGreen && goes_on
+    }
+
     /// The addresses of its live tasks, with their networks.
     ///
     /// # Panics

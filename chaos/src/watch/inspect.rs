@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crdt_state::node::Availability;
+use crdt_state::partition::Partition;
 use crdt_state::service::Service;
+use crdt_state::spec::Scale;
 use crdt_state::task::Slot;
 use crdt_state::{NodeId, ServiceId};
 use node_core::view::NodeView;
 
 use super::runs::fits;
 use super::{Watch, ids, jobs, names};
+use crate::anchor_habit::is_anchored;
 use crate::bounds::{CALM_MS, FAIR_DELAY_MS, FAIR_LOSS_PERMILLE, QUIET_MS, REJOIN_MS};
 use crate::check::addresses::{self, Held, Lookup};
 use crate::check::budgets;
@@ -131,7 +134,9 @@ impl Watch {
         convergence::agree(&standings(&all, machines))?;
         judge_fleet(&all, machines)?;
         runs_as_planned(machines)?;
-        node(&machines[0]).map_or(Ok(()), jobs::all_ended)
+        let Some(first) = node(&machines[0]) else { return Ok(()) };
+        jobs::all_ended(first)?;
+        jobs::unread_ended(first, machines)
     }
 
     fn ask_for_reasons(&mut self, machines: &[Machine]) {
@@ -153,7 +158,8 @@ impl Watch {
             && conditions.delay_ms + conditions.jitter_ms <= FAIR_DELAY_MS;
         match self.idle_from {
             Some((from, before)) if is_fair => {
-                let bytes = self.traffic.total - before;
+                let leases = node(&machines[0]).map_or(0, |node| lease_bytes(node, at - from));
+                let bytes = (self.traffic.total - before).saturating_sub(leases);
                 budgets::idles(bytes, machines.len() as u64, at - from)
             }
             _ => Ok(()),
@@ -257,11 +263,12 @@ fn lookups(node: &SimNode, held: &[Held]) -> Vec<Lookup> {
         networks.filter_map(|network| {
             let name = format!("tasks.{}", service.name);
             let of = |held: &&Held| held.service == service.id && held.network == network;
-            Some(Lookup {
-                answered: node.resolve(network, &name)?,
-                runs: held.iter().filter(of).cloned().collect(),
-                name,
-            })
+            let mut runs: Vec<Held> = held.iter().filter(of).cloned().collect();
+            // The name leads to those of one template.
+            if node.is_side_by_side(service) {
+                runs.iter_mut().for_each(|run| run.is_steady = false);
+            }
+            Some(Lookup { answered: node.resolve(network, &name)?, runs, name })
         })
     });
     lookups.collect()
@@ -273,6 +280,17 @@ fn standings(part: &[MachineNo], machines: &[Machine]) -> Vec<Standing<crdt_stat
         Some(Standing { machine: *no, digest: node.digest(), placement: node.placement_hash() })
     };
     part.iter().filter_map(standing).collect()
+}
+
+/// What operators ask for with services that run at most once.
+fn lease_bytes(node: &SimNode, for_ms: u64) -> u64 {
+    let services = node.services().into_iter().filter(|s| s.partition.is_at_most_one());
+    let bytes = services.map(|service| {
+        let Scale::Replicated { replicas } = service.scale else { return 0 };
+        let Partition { fence_after_ms, anchors, .. } = &service.partition;
+        budgets::leases(u64::from(replicas), anchors.len() as u64, *fence_after_ms, for_ms)
+    });
+    bytes.sum()
 }
 
 /// Every sound service runs as many tasks as it should; the others do not run more.
@@ -301,7 +319,9 @@ fn counts(part: &[MachineNo], machines: &[Machine], node: &SimNode) -> Vec<(Coun
     let count = |service: Service| {
         let runs = running.remove(&service.id).unwrap_or_default();
         let reliability = of_service(&service);
-        (count(&service, part, &views, &runs), reliability)
+        let count = count(&service, part, &views, &runs);
+        let surge = if node.is_side_by_side(&service) { count.most() } else { 0 };
+        (Count { surge, ..count }, reliability)
     };
     node.services().into_iter().map(count).collect()
 }
@@ -313,7 +333,8 @@ fn count(service: &Service, part: &[MachineNo], views: &[NodeView], runs: &[Slot
         service: service.name.clone(),
         part: names(part),
         scale: service.scale,
-        eligible: with(Availability::Active),
+        // Those that do not run everywhere may rightly run nowhere in a part.
+        eligible: if is_anchored(service) { 0 } else { with(Availability::Active) },
         paused: with(Availability::Pause),
         max_per_node: service.placement.max_per_node,
         surge: 0,
@@ -331,6 +352,7 @@ fn runs_as_planned(machines: &[Machine]) -> Verdict {
         .services()
         .iter()
         .filter(|service| of_service(service) != Reliability::Unsound)
+        .filter(|service| !first.is_side_by_side(service))
         .map(|service| service.id)
         .collect();
     let mut planned = BTreeSet::new();

@@ -87,7 +87,7 @@ pub(super) fn justify(
     facts: RunFacts,
     node: &SimNode,
 ) -> Option<Result<Justified, Violation>> {
-    let RunFacts { service: id, slot, template } = facts;
+    let RunFacts { service: id, slot, template, .. } = facts;
     let service = node.service(id).filter(|service| service.scale.is_job())?;
     let is_drained =
         node.node_view(node.id()).is_none_or(|me| me.availability == Availability::Drain);
@@ -112,6 +112,21 @@ pub(super) fn all_ended(node: &SimNode) -> Verdict {
         let policy = job.template.restart.condition;
         for (slot, placed) in slots {
             jobs::ended((job.id, slot), placed, policy, takers)?;
+        }
+    }
+    Ok(())
+}
+
+/// Has every program ended that will end by itself, and of whose service nobody can read the record?
+/// Such a task is left as it is: its node reports the end when it comes, and does not start it again.
+pub(super) fn unread_ended(node: &SimNode, machines: &[Machine]) -> Verdict {
+    for machine in machines {
+        for (run, facts) in machine.programs.running() {
+            let is_unread = node.service(facts.service).is_none();
+            if is_unread && facts.ends_by_itself {
+                let detail = format!("n{} runs {run:?}, which will end by itself", machine.no);
+                return Err(Violation::new(Invariant::I19Jobs, detail));
+            }
         }
     }
     Ok(())

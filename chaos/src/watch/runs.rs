@@ -3,16 +3,16 @@
 use crdt_state::NodeId;
 use crdt_state::node::Availability;
 use crdt_state::service::Service;
-use crdt_state::task::{Run, Slot, TaskStart};
+use crdt_state::task::{Run, RunEvent, Slot, TaskStart};
 use gossip::MemberState;
 use node_core::view::{NodeView, Presence};
 
-use super::{Watch, jobs};
+use super::{Watch, jobs, once};
 use crate::bounds::LOSS_UNKNOWN_MS;
 use crate::check::kept::{self, Born, Copy, Justified, Order, Other, Stopped};
 use crate::machine::Machine;
 use crate::network::MachineNo;
-use crate::programs::RunFacts;
+use crate::programs::{Programs, RunFacts};
 use crate::sim_node::{SimNode, node_id};
 use crate::sometimes::Event;
 
@@ -24,6 +24,7 @@ impl Watch {
         self.stopping.remove(&start.run);
         self.unwanted.remove(&(no, start.run));
         self.judge_job_start(no, start, machines);
+        self.note_once(no, start, machines);
         let agent = machines[no].agent.as_ref();
         self.ordered_at.extend(agent.map(|agent| ((no, start.run), agent.node.counter())));
         self.note_apart(no, start, machines);
@@ -41,7 +42,8 @@ impl Watch {
         if !machine.programs.is_running(run) {
             return;
         }
-        let of_job = jobs::justify(no, facts, &agent.node);
+        let of_job = jobs::justify(no, facts, &agent.node)
+            .or_else(|| once::justify(facts, &agent.node).map(Ok));
         let is_of_job = of_job.is_some();
         let stopped = self.stopped((no, run), facts, &agent.node, machines);
         // The verdict is kept after the order: an agent that is killed meanwhile will order the
@@ -66,7 +68,7 @@ impl Watch {
     }
 
     /// All other copies of the slot that run now or ran a moment ago.
-    fn copies(&self, no: MachineNo, of: RunFacts) -> Vec<Copy> {
+    pub(super) fn copies(&self, no: MachineNo, of: RunFacts) -> Vec<Copy> {
         let same = self.ran_lately.iter().filter(|(_, (machine, facts, _))| {
             *machine != no && (facts.service, facts.slot) == (of.service, of.slot)
         });
@@ -89,17 +91,46 @@ impl Watch {
         self.ran_lately.retain(|_, (_, _, ran_at)| *ran_at + LOSS_UNKNOWN_MS > at);
     }
 
-    /// Judges the runs that a node no longer wants since this step.
-    pub(super) fn judge_unwanted(&mut self, no: MachineNo, node: &SimNode, machines: &[Machine]) {
+    /// A program reports. A run that began is remembered at once: it may end before the next
+    /// inspection.
+    pub fn on_run_event(
+        &mut self,
+        (at, no): (u64, MachineNo),
+        run: Run,
+        event: &RunEvent,
+        programs: &Programs,
+    ) {
+        match event {
+            RunEvent::Started { .. } => {
+                let facts = programs.facts(run);
+                self.ran_lately.extend(facts.map(|facts| (run, (no, facts, at))));
+            }
+            RunEvent::Exited { .. } => self.sometimes.saw(Event::ProgramEnded),
+            RunEvent::Refused { .. } => self.sometimes.saw(Event::StartRefused),
+            RunEvent::Preparing { .. } | RunEvent::Noted { .. } | RunEvent::HealthChanged(_) => {}
+        }
+    }
+
+    /// Judges the runs that a node no longer wants since this step. Their stop is sent later: what
+    /// runs now counts for it, however short it lives.
+    pub(super) fn judge_unwanted(
+        &mut self,
+        at: u64,
+        no: MachineNo,
+        node: &SimNode,
+        machines: &[Machine],
+    ) {
         let machine = &machines[no];
         for run in node.unwanted_runs() {
             let key = (machine.no, run);
             if self.unwanted.contains_key(&key) {
                 continue;
             }
+            self.note_running(at, machines);
             let facts = machine.programs.facts(run).filter(|_| machine.programs.is_running(run));
             let verdict = facts.map_or(Ok(Justified::NotYetRunning), |facts| {
-                jobs::justify(no, facts, node).unwrap_or_else(|| {
+                let of_job = jobs::justify(no, facts, node);
+                of_job.or_else(|| once::justify(facts, node).map(Ok)).unwrap_or_else(|| {
                     kept::justify(&self.stopped((no, run), facts, node, machines))
                 })
             });
@@ -115,7 +146,7 @@ impl Watch {
         machines: &[Machine],
     ) -> Stopped {
         let machine = &machines[no];
-        let RunFacts { service: id, slot, template } = facts;
+        let RunFacts { service: id, slot, template, .. } = facts;
         let service = node.service(id);
         let view = node.node_view(node_id(machine.seed));
         let is_wanted = service.as_ref().is_some_and(|service| jobs::has_slot(service, slot));

@@ -46,6 +46,7 @@ impl World {
         self.edit_in_conflict();
         self.on_habits(seat, &seen, &edit);
         self.on_jobs(seat);
+        self.on_anchors(seat);
     }
 
     /// Two operators set the same label of a service to different values.

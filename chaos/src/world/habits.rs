@@ -3,6 +3,7 @@
 use node_core::edit::Edit;
 
 use super::{World, WorldEvent};
+use crate::anchor_habit::is_anchored;
 use crate::check::writes::WriteId;
 use crate::fault::{Fault, Harm};
 use crate::habit::CROWD;
@@ -25,10 +26,24 @@ impl World {
         self.faults.push(Fault { begin, end, harm: Harm::PowerDown(machine) });
     }
 
-    /// What an operator sees, without the crowd and the jobs.
+    /// What an operator sees, without what belongs to habits: the crowd, jobs, anchored services.
     pub(super) fn without_crowd(mut seen: Seen) -> Seen {
-        seen.services.retain(|service| service.name != CROWD && !service.scale.is_job());
+        seen.services.retain(|service| {
+            service.name != CROWD && !service.scale.is_job() && !is_anchored(service)
+        });
         seen
+    }
+
+    /// An operator at this machine may have something to do for services that stay or run once.
+    pub(super) fn on_anchors(&mut self, seat: MachineNo) {
+        if !self.has_habit(Habit::Anchors) {
+            return;
+        }
+        let Some(agent) = &self.machines[seat].agent else { return };
+        let seen = agent.node.seen();
+        if let Some(edit) = self.anchors.edit(&seen) {
+            self.put_edit((seat, 0, edit));
+        }
     }
 
     /// An operator at this machine may have something to do for jobs.

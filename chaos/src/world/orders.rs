@@ -67,6 +67,13 @@ impl World {
             Action::Persist { seq, puts, drops } => self.persist(no, Write { seq, puts, drops }),
             Action::StartRun(start) => self.start_run(no, &start),
             Action::StopRun { run, grace_ms, .. } => self.stop_run(no, run, grace_ms),
+            Action::ExpireRun { run, at: until } => {
+                let booted_at = self.machines[no].agent.as_ref().map_or(0, |agent| agent.booted_at);
+                let until = (until != gossip::Now::NEVER).then(|| booted_at + until.0);
+                self.trace.note(at, format_args!("n{no} lets {run:?} live until {until:?}"), &[]);
+                self.machines[no].programs.expire(run, until);
+                self.wait_for_programs(no);
+            }
             Action::ForgetRun { run } => {
                 self.trace.note(at, format_args!("n{no} forgets {run:?}"), &[]);
                 self.watch.on_forget(&self.machines[no], run);
@@ -215,7 +222,8 @@ impl World {
 
     fn persist(&mut self, no: MachineNo, write: Write) {
         let at = self.at;
-        self.trace.note(at, format_args!("n{no} writes {} records", write.puts.len()), &[]);
+        let kinds: Vec<u8> = write.puts.iter().map(|(key, _)| key.kind.0).collect();
+        self.trace.note(at, format_args!("n{no} writes records of kinds {kinds:x?}"), &[]);
         self.watch.on_persist(at, &self.machines[no], &write);
         if self.profile.sabotage == Some(Sabotage::StaleStore) {
             let living =

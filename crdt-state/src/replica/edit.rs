@@ -14,6 +14,7 @@ use crate::limits;
 use crate::network::SlotAddresses;
 use crate::record::{OwnedRecord, Record, SharedRecord};
 use crate::register::{Clock, Write};
+use crate::schedule::RunReport;
 use crate::signature::Signature;
 use crate::spec::{Facet, Life};
 use crate::stamp::Stamp;
@@ -157,6 +158,11 @@ fn subject_of(kind: Kind, value: &[u8]) -> Vec<u8> {
         Kind::COMPLETIONS => {
             let report = wire::decode::<JobReport>(value);
             let report = report.expect("the value of a job's report is a JobReport");
+            return job::subject(report.service).to_vec();
+        }
+        Kind::SCHEDULED_RUNS => {
+            let report = wire::decode::<RunReport>(value);
+            let report = report.expect("the value of a report of runs is a RunReport");
             return job::subject(report.service).to_vec();
         }
         _ => return Vec::new(),

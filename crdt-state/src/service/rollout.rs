@@ -2,8 +2,9 @@
 
 use super::Service;
 use crate::read::AllFailures;
+use crate::relation::SlotOrder;
 use crate::rollout::{Direction, FailureAction, FailurePolicy, Steering, Verdict};
-use crate::spec::{Template, TemplateVersion, UpdatePolicy};
+use crate::spec::{Template, TemplateVersion, UpdateOrder, UpdatePolicy};
 use crate::task::Slot;
 
 /// What is known of the rollout of a service's template.
@@ -79,6 +80,25 @@ impl Service {
             Direction::Forward => &self.update_policy,
             Direction::Back => &self.rollback_policy.pace,
         }
+    }
+
+    /// In which order the tasks of a slot are exchanged. Who goes forth side by side goes back so.
+    pub fn order(&self) -> UpdateOrder {
+        match self.update_policy.order {
+            UpdateOrder::BlueGreen => UpdateOrder::BlueGreen,
+            _ => self.pace().order,
+        }
+    }
+
+    /// Do an operator's tests decide when connections go to the new template, and are they not over?
+    pub fn awaits_operator(&self) -> bool {
+        let is_forward = self.rollout.direction == Direction::Forward;
+        is_forward && self.update_rules.canary > 0 && !self.rollout.is_promoted
+    }
+
+    /// Do its slots take a new template from the highest number to the lowest?
+    pub fn is_last_first(&self) -> bool {
+        self.relations.slot_order == SlotOrder::Ascending
     }
 
     /// What the rollout of its template tolerates.

@@ -1,9 +1,14 @@
 //! Commands from other threads to the node's thread, and why one may stay without an answer.
 
+use std::collections::BTreeMap;
+
+use crdt_state::NodeId;
 use crdt_state::condition::NodeConditions;
 use crdt_state::network::NodeTunnel;
+use crdt_state::task::Run;
 use gossip::Now;
-use node_core::{Edit, Edited, NetworkFacts, Node, Refusal};
+use node_core::autoscale::RunUse;
+use node_core::{Edit, Edited, FoundDevices, NetworkFacts, Node, Refusal};
 use runtime::volume::VolumeError;
 use tokio::sync::oneshot;
 
@@ -56,6 +61,12 @@ pub(super) enum Command {
     Networks(NetworkFacts),
     /// The addresses by which other nodes reach it changed.
     Addresses(Vec<String>),
+    /// Other nodes said what their clocks show.
+    Clocks(BTreeMap<NodeId, u64>),
+    /// What runs used lately.
+    Use(BTreeMap<Run, RunUse>),
+    /// Devices of this machine were plugged in or unplugged: all that are there.
+    Devices(FoundDevices),
     /// This node's end of the tunnel changed.
     Tunnel(NodeTunnel),
     /// Something happened to this node's networks that is to be told.

@@ -5,6 +5,7 @@
 //! from the environment or a flag. Nothing here opens a socket or writes a file. Documented key by
 //! key in `examples/edge.toml`, which is read by a test.
 
+mod devices;
 mod draft;
 mod error;
 mod file;
@@ -12,7 +13,7 @@ mod fleet_key;
 mod generic;
 mod key;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -20,8 +21,10 @@ use crdt_state::spec::Labels;
 use gossip::{Profile, Rumours};
 use runtime::image::mirror::Host as MirrorHost;
 
+pub use devices::DeviceKind;
 pub use error::{ConfigError, SettingSource};
 pub use fleet_key::{BadFleetKey, FleetKey};
+pub(crate) use generic::name_fault;
 pub use generic::{Amount, GenericResources};
 pub use key::ConfigKey;
 
@@ -58,6 +61,8 @@ pub struct Config {
     pub labels: Labels,
     /// What the node has besides processors and memory, for `--generic-resource`.
     pub generic_resources: GenericResources,
+    /// The kinds of devices that are looked for; of a kind that is in `generic_resources`, those count.
+    pub discover_devices: BTreeSet<DeviceKind>,
     /// What is logged, in the form of `tracing` filters.
     pub log: String,
     /// Whether changes are also spread as rumours; off, only anti-entropy carries them.

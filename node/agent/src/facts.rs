@@ -1,21 +1,22 @@
 //! Facts about this machine, as the node publishes them. Read once at the start, but for its
-//! addresses: no other fact changes by itself.
+//! addresses and its devices: no other fact changes by itself.
 
 use crdt_state::resource::NamedResources;
 use crdt_state::spec::Resources;
-use node_core::NodeFacts;
+use node_core::{FoundDevices, NodeFacts};
 
 use super::own_addresses::OwnAddresses;
 use crate::config::{Amount, Config};
 
 /// The facts of this machine.
-pub(super) fn read(config: &Config, own: &OwnAddresses) -> NodeFacts {
+pub(super) fn read(config: &Config, own: &OwnAddresses, devices: FoundDevices) -> NodeFacts {
     NodeFacts {
         hostname: config.hostname.clone().unwrap_or_else(hostname),
         os: std::env::consts::OS.to_owned(),
         arch: arch().to_owned(),
         resources: resources(config),
         named_resources: named(config),
+        devices,
         engine_labels: config.labels.clone(),
         engine_version: env!("CARGO_PKG_VERSION").to_owned(),
         addresses: own.texts(),

@@ -152,6 +152,12 @@ impl Handle {
         self.shared.refused.all()
     }
 
+    /// Devices of this machine that cannot be offered to services, each with the reason.
+    pub fn skipped_devices(&self) -> Vec<String> {
+        let skipped = self.shared.skipped_devices.lock();
+        skipped.expect("nothing panics while it holds this").iter().cloned().collect()
+    }
+
     /// Addresses that recently tried to connect with another fleet key.
     pub fn rejected_peers(&self) -> Vec<IpAddr> {
         self.shared.transport.rejected_peers()

@@ -11,10 +11,12 @@
 //! on time. When the agent ends, tasks continue; the next agent finds them.
 
 mod applying;
+mod clock;
 mod collector;
 mod command;
 mod conditions;
 pub mod config;
+mod devices;
 mod facts;
 mod handle;
 mod history;
@@ -34,11 +36,13 @@ mod opening;
 mod own_addresses;
 mod path_failure;
 mod path_row;
+mod peer_clocks;
 mod peer_requests;
 mod refused;
 mod revision;
 mod route;
 mod run_request;
+mod run_use;
 mod sessions;
 mod shared;
 mod start;

@@ -1,13 +1,11 @@
 //! The loop on the node's thread: facts in, actions out.
 //!
 //! It waits for the first fact, passes it to the node, and carries out the node's actions in order.
-//! Nothing here waits for anything else, and nothing here decides. This is the only place where the
-//! wall clock is read.
+//! Nothing here waits for anything else, and nothing here decides.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crdt_state::task::{Run, RunEvent};
 use gossip::{MemberState, Now};
@@ -15,8 +13,8 @@ use node_core::history::Entry;
 use node_core::{Action, Event, Input, Node, Subject};
 use runtime::{Driver, RunEvents};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
 
+use super::clock::NodeClock;
 use super::command::{Command, Written};
 use super::history::History;
 use super::networks::Networks;
@@ -28,40 +26,8 @@ use crate::transport::{Arrival, DialFailure, Transport};
 /// Facts that are taken in one go, at most, before actions are carried out.
 const BATCH_MAX: usize = 64;
 
-/// The longest sleep, also when there is no deadline.
-const SLEEP_MAX: Duration = Duration::from_secs(3_600);
-
 /// Addresses whose failure was reported, at most; above, all are reported once more.
 const REPORTED_MAX: usize = 64;
-
-/// The two clocks.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct NodeClock {
-    start: Instant,
-}
-
-impl NodeClock {
-    pub(super) fn start() -> NodeClock {
-        NodeClock { start: Instant::now() }
-    }
-
-    pub(super) fn now(&self) -> Now {
-        Now(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
-    }
-
-    /// Milliseconds since 1970, 0 before. For display.
-    pub(super) fn wall_ms(&self) -> u64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// The instant of a deadline, rounded up to the end of its millisecond.
-    fn instant(&self, deadline: Now) -> Instant {
-        let furthest = Instant::now() + SLEEP_MAX;
-        let since_start = Duration::from_millis(deadline.0.min(u64::MAX / 2));
-        self.start.checked_add(since_start).map_or(furthest, |instant| instant.min(furthest))
-    }
-}
 
 /// Where facts come from.
 pub(super) struct Sources {
@@ -177,7 +143,7 @@ impl NodeLoop {
     }
 
     pub(super) fn step(&mut self, input: Input) {
-        let (now, wall_ms) = (self.clock.now(), self.clock.wall_ms());
+        let (now, wall_ms) = (self.clock.now(), NodeClock::wall_ms());
         let Some(history) = &self.history else { return self.node.step(now, wall_ms, input) };
         let before = self.node.replica().digest();
         history.note(&Entry::Input { now, wall_ms, input: Box::new(input.clone()) });
@@ -263,12 +229,15 @@ impl NodeLoop {
             Command::Conditions(found) => self.step(Input::ConditionsFound(found)),
             Command::Networks(facts) => self.step(Input::NetworksFound(facts)),
             Command::Addresses(found) => self.step(Input::AddressesFound(found)),
+            Command::Clocks(found) => self.step(Input::ClocksFound(found)),
+            Command::Use(found) => self.step(Input::UseFound(found)),
+            Command::Devices(found) => self.step(Input::DevicesFound(found)),
             Command::Tunnel(found) => self.step(Input::TunnelFound(found)),
             Command::NetworkNews(news) => {
                 let me = self.node.me();
                 let name_of = |id| self.node.hostname(id);
                 let subject = Subject::Node { id: me, name: name_of(me) };
-                self.on_event(news.event(subject, name_of, self.clock.wall_ms()));
+                self.on_event(news.event(subject, name_of, NodeClock::wall_ms()));
             }
             Command::Leave { done } => {
                 self.pending.leaving.push(done);
@@ -324,6 +293,7 @@ impl NodeLoop {
                 Action::StopRun { run, signal, grace_ms } => {
                     self.driver.stop(run, signal.as_deref(), grace_ms);
                 }
+                Action::ExpireRun { run, at } => self.driver.expire(run, self.clock.boot_ms(at)),
                 Action::ForgetRun { run } => self.driver.forget(run),
                 Action::Answer { ticket, result } => {
                     if let Some(answer) = self.pending.tickets.remove(&ticket) {

@@ -14,8 +14,8 @@ use node_core::{Node, NodeConfig};
 use runtime::Driver;
 
 use super::applying::Applying;
+use super::clock::NodeClock;
 use super::history::{History, NotedSigner};
-use super::machine::NodeClock;
 use super::opening::{AgentStartError, OpenedParts};
 use super::{facts, volumes};
 use crate::config::JoinAddr;
@@ -56,7 +56,8 @@ pub(super) fn make(
     opening.own_addresses.listens_at(listens.port());
     opening.own_addresses.remember(published(&replica));
     opening.own_addresses.know_members(members(&replica));
-    let facts = facts::read(&opening.config, &opening.own_addresses);
+    let facts =
+        facts::read(&opening.config, &opening.own_addresses, opening.devices.find().clone());
     let config = NodeConfig {
         gossip: GossipConfig { profile: opening.config.profile, rumours: opening.config.rumours },
         networks: opening.networks.facts(),
@@ -65,7 +66,7 @@ pub(super) fn make(
         seed: opening.seed,
         volumes: Some(volumes::found(&opening.volumes)),
     };
-    let (now, wall_ms) = (clock.now(), clock.wall_ms());
+    let (now, wall_ms) = (clock.now(), NodeClock::wall_ms());
     if let Some(history) = &history {
         let began = Began {
             version: env!("CARGO_PKG_VERSION").to_owned(),

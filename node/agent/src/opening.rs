@@ -10,6 +10,7 @@ use runtime::image::{ImageError, Images, platform};
 use runtime::volume::{VolumeError, Volumes};
 use runtime::{ContainerContext, OpenError, ProcessConfig, ProcessDriver, RunEvents};
 
+use super::devices::Finder;
 use super::images::ImagePuller;
 use super::networks::{self, OpenedNetworks};
 use super::own_addresses::OwnAddresses;
@@ -73,6 +74,7 @@ pub(super) struct OpenedParts {
     pub(super) volumes: Volumes,
     pub(super) networks: OpenedNetworks,
     pub(super) own_addresses: OwnAddresses,
+    pub(super) devices: Finder,
     pub(super) background: tokio::runtime::Handle,
 }
 
@@ -127,6 +129,7 @@ pub(super) fn open(config: Config) -> Result<OpenedParts, AgentStartError> {
         volumes,
         networks,
         own_addresses,
+        devices: Finder::new(config.discover_devices.clone()),
         config,
         background,
     })

@@ -6,6 +6,7 @@ use crdt_state::task::Run;
 use crdt_state::{NodeId, wire};
 use tokio::sync::mpsc;
 
+use super::clock::NodeClock;
 use super::images::{BlobServer, ImagePuller};
 use super::local_runs::LocalRuns;
 use super::names;
@@ -71,6 +72,9 @@ impl PeerService for PeerRequestHandler {
                     let _ = frames.send(wire::encode(&said)).await;
                 });
             }
+            PeerRequest::Clock => self.spawn(frames, |frames| async move {
+                let _ = frames.send(wire::encode(&NodeClock::wall_ms())).await;
+            }),
             PeerRequest::Resolve(name) => self.spawn(frames, move |frames| async move {
                 let _ = frames.send(wire::encode(&puller.resolve_here(&name).await)).await;
             }),

@@ -1,7 +1,8 @@
 //! What all handles to the node share: its identity, and the other parts of the agent.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use crdt_state::NodeId;
 use node_core::Event;
@@ -32,6 +33,8 @@ pub(super) struct Shared {
     pub(super) networks: Option<Networks>,
     /// The addresses by which other nodes reach this machine.
     pub(super) own_addresses: OwnAddresses,
+    /// Devices of this machine that cannot be offered.
+    pub(super) skipped_devices: Arc<Mutex<BTreeSet<String>>>,
     /// The disk's last error, while it refuses writes.
     pub(super) disk: Mutex<Option<String>>,
     /// The key of the fleet.

@@ -6,16 +6,17 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::clock::NodeClock;
 use super::handle::{COMMANDS_MAX, EVENTS_MAX, Handle};
 use super::images::FleetLink;
 use super::local_runs::LocalRuns;
-use super::machine::{NodeClock, NodeLoop, PendingReplies, Sources};
+use super::machine::{NodeLoop, PendingReplies, Sources};
 use super::node::{self, Made};
 use super::opening::{AgentStartError, OpenedParts, open};
 use super::peer_requests::PeerRequestHandler;
 use super::refused::Refused;
 use super::shared::Shared;
-use super::{Agent, ExitReason, collector, conditions, memory};
+use super::{Agent, ExitReason, collector, conditions, devices, memory, peer_clocks, run_use};
 use crate::config::Config;
 use crate::store::{Store, StoreEvent, StoreWriter};
 use crate::transport::{ARRIVALS_MAX, Arrival, Transport, TransportConfig};
@@ -112,12 +113,16 @@ fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), Agen
         volumes: opening.volumes,
         networks: opening.networks.networks,
         own_addresses: opening.own_addresses,
+        skipped_devices: opening.devices.skipped(),
         disk: Mutex::new(None),
         fleet_key: Mutex::new(opening.fleet_key),
         refused: Refused::default(),
     });
     let handle = Handle { shared: Arc::clone(&shared), commands };
     background.spawn(conditions::watch(handle.downgrade(), opening.driver.progress()));
+    background.spawn(devices::watch(handle.downgrade(), opening.devices));
+    background.spawn(peer_clocks::watch(handle.downgrade()));
+    background.spawn(run_use::watch(handle.downgrade()));
     let driver = Box::new(opening.driver);
     let mut machine = NodeLoop {
         node,

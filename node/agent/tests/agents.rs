@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use chaos::replay::{Stopped, replay};
 use chaos::trace::Echo;
 use crdt_state::StoreId;
-use crdt_state::spec::{Placement, Scale, Template};
+use crdt_state::schedule::Schedule;
+use crdt_state::spec::{Placement, RestartCondition, Scale, Template};
 use gossip::MemberState;
 use node_agent::config::{Config, ConfigKey, FleetKey, JoinAddr};
 use node_agent::{Agent, AgentStartError};
@@ -69,8 +70,12 @@ fn service(name: &str) -> Edit {
         scale: Scale::Replicated { replicas: 0 },
         placement: Placement::default(),
         update_policy: Default::default(),
+        relations: Default::default(),
         update_rules: Default::default(),
         rollback_policy: Default::default(),
+        partition: Default::default(),
+        schedule: None,
+        autoscale: None,
         endpoint: Default::default(),
         networks: Vec::new(),
         by_name: false,
@@ -125,6 +130,35 @@ async fn an_older_copy_of_the_store_is_read_and_written_under_a_new_id() {
     let fourth = start(config(dir.path(), "n1", &[])).await;
     assert_eq!(store_id(&fourth).await, restored, "from then on it is the store");
     fourth.stop().await;
+}
+
+#[tokio::test]
+async fn agents_tell_each_other_their_clocks_while_a_job_has_a_schedule() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let first = start(config(dir.path(), "n1", &[])).await;
+    let second = start(config(dir.path(), "n2", &[&first])).await;
+    until(&[&first, &second], "they know each other", |node| alive(node) == 1).await;
+    create(&first, "web").await;
+    let Edit::CreateService(mut job) = service("job") else { unreachable!("it creates") };
+    job.scale = Scale::JobGlobal;
+    job.template.restart.condition = RestartCondition::OnFailure;
+    let [cron, zone] = ["0 0 29 2 *", "UTC"].map(str::to_owned);
+    job.schedule = Some(Schedule { cron, zone, ..Schedule::default() });
+    let made = second.handle().edit(Edit::CreateService(job)).await.expect("the agent lives");
+    assert!(matches!(made, Ok(Edited::Service(_))), "{made:?}");
+    until(&[&first, &second], "each knows the other's clock", |node| node.clocks_known() == 1)
+        .await;
+    let schedule = |node: &Node| {
+        let job = node.services().find(|service| service.schedule.is_some()).expect("it is there");
+        node.report(gossip::Now(0)).schedule(job).expect("it has one")
+    };
+    for agent in [&first, &second] {
+        let said = agent.handle().read(schedule).await.expect("the agent lives");
+        assert_eq!(said.fault, None, "they are of one machine");
+        assert!(said.next.is_some_and(|next| next.ends_with("02-29 00:00 UTC")));
+    }
+    first.stop().await;
+    second.stop().await;
 }
 
 /// Why a replay of an agent's history stopped, if it did; `damage` changes the entries before.

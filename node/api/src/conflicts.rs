@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
+use crdt_state::autoscale::Autoscale;
 use crdt_state::conflict::{Alternative, Conflict};
+use crdt_state::fleet::TaskHistory;
 use crdt_state::node::Availability;
+use crdt_state::relation::{Affinities, DependsOn, SlotOrder};
 use crdt_state::service::{self, NameConflict, Service};
-use crdt_state::spec::{self, Facet, Life, Scale, Template};
+use crdt_state::spec::extension::Properties;
+use crdt_state::spec::{self, Extension, Facet, Life, Scale, StoredTemplate, Template};
 use crdt_state::{ImageFact, Kind, NodeId, RecordKey, ServiceId, Stamp, StoreId, Writer, wire};
 use node_core::{Edit, NetworkConflict};
 
@@ -17,6 +21,7 @@ use super::snapshot::Snapshot;
 use super::{Api, Sent};
 use node_docker::edge::{Conflict as Row, ConflictValue, PickRequest};
 use node_docker::state::{availability_word, show_task};
+use node_docker::task_spec::TaskSpec;
 use node_docker::{Timestamp, read};
 
 /// `GET /edge/conflicts`.
@@ -129,6 +134,7 @@ fn subject(conflict: &Conflict, snapshot: &Snapshot) -> (&'static str, String) {
             ("service", name.or_else(removed).unwrap_or_else(|| id.to_string()))
         }
         Kind::NODE_SETTINGS => ("node", snapshot.hostname(NodeId(key.id))),
+        Kind::FLEET_SETTINGS => ("fleet", "the fleet".to_owned()),
         Kind::IMAGE => match snapshot.image(key).or_else(removed) {
             Some(name) => ("image", name),
             None => ("image", show_key(key)),
@@ -141,6 +147,7 @@ fn facet_word(facet: Facet) -> String {
     let word = match facet {
         Facet::LIFE => "life",
         Facet::TEMPLATE => "template",
+        Facet::TEMPLATE_EXTENSION => "swap and pre-start",
         Facet::SCALE => "scale",
         Facet::PLACEMENT => "placement",
         Facet::UPDATE_POLICY => "update policy",
@@ -152,8 +159,15 @@ fn facet_word(facet: Facet) -> String {
         Facet::NETWORK => "network",
         Facet::NETWORKS => "networks",
         Facet::BALANCING => "balancing",
+        Facet::SCHEDULE => "schedule",
+        Facet::AUTOSCALE => "autoscaling",
+        Facet::PARTITION => "partition policy",
+        Facet::AFFINITY => "affinity",
+        Facet::DEPENDS_ON => "depends on",
+        Facet::SLOT_ORDER => "slot order",
         Facet::REMOVAL => "removal",
         Facet::LABEL_CHANGES => "label",
+        Facet::TASK_HISTORY => "task history limit",
         Facet(number) => return format!("facet {number}"),
     };
     word.to_owned()
@@ -166,8 +180,17 @@ fn show_value(facet: Facet, bytes: &[u8]) -> String {
             Life::Present { name, .. } => format!("named {name}"),
             Life::Removed { .. } => "removed".to_owned(),
         }),
-        Facet::TEMPLATE => wire::decode(bytes).ok().and_then(|template: Template| {
+        Facet::TEMPLATE => wire::decode(bytes).ok().and_then(|StoredTemplate(template)| {
             json(&show_task(&template, &spec::Placement::default()).container_spec)
+        }),
+        Facet::TEMPLATE_EXTENSION => wire::decode(bytes).ok().and_then(|v: Properties| {
+            let template = Template { extension: Extension::of(&v), ..Template::default() };
+            let task = show_task(&template, &spec::Placement::default());
+            json(&TaskSpec {
+                resources: task.resources,
+                pre_start: task.pre_start,
+                ..Default::default()
+            })
         }),
         Facet::VOLUMES_GIVEN_UP => wire::decode(bytes)
             .ok()
@@ -181,6 +204,13 @@ fn show_value(facet: Facet, bytes: &[u8]) -> String {
             Scale::JobGlobal => "a global job".to_owned(),
         }),
         Facet::PLACEMENT => wire::decode(bytes).ok().and_then(|v: spec::Placement| json(&v)),
+        Facet::AUTOSCALE => wire::decode(bytes).ok().and_then(|v: Option<Autoscale>| json(&v)),
+        Facet::AFFINITY => wire::decode(bytes).ok().and_then(|v: Affinities| json(&v.rules)),
+        Facet::DEPENDS_ON => wire::decode(bytes).ok().and_then(|v: DependsOn| json(&v.services)),
+        Facet::SLOT_ORDER => wire::decode(bytes).ok().map(|order| match order {
+            SlotOrder::Any => "any".to_owned(),
+            SlotOrder::Ascending => "ascending".to_owned(),
+        }),
         Facet::UPDATE_POLICY => wire::decode(bytes).ok().and_then(|v: spec::UpdatePolicy| json(&v)),
         Facet::ENDPOINT => wire::decode(bytes).ok().and_then(|v: spec::Endpoint| json(&v)),
         Facet::LABELS => wire::decode(bytes).ok().and_then(|v: BTreeMap<String, String>| json(&v)),
@@ -190,6 +220,7 @@ fn show_value(facet: Facet, bytes: &[u8]) -> String {
         Facet::AVAILABILITY => {
             wire::decode(bytes).ok().map(|v: Availability| availability_word(v).to_owned())
         }
+        Facet::TASK_HISTORY => wire::decode(bytes).ok().map(|v: TaskHistory| v.limit.to_string()),
         Facet::IMAGE => wire::decode(bytes).ok().map(|fact: ImageFact| fact.digest),
         _ => None,
     };

@@ -11,6 +11,7 @@ use super::container::Container;
 use super::wall_clock::wall_clock;
 use node_docker::Timestamp;
 use node_docker::container::{ContainerSummary, SummaryHostConfig, SummaryNetworks};
+use node_docker::state::memory_and_swap;
 use node_docker::task::{NetworkAttachment, Task};
 use node_docker::task_spec::PROCESS_SCHEME;
 use ports::{port_list, port_map};
@@ -106,6 +107,7 @@ fn host_config(template: &Template, network: &str) -> Value {
         "Dns": container.dns.nameservers, "DnsSearch": container.dns.search,
         "DnsOptions": container.dns.options, "OomScoreAdj": container.oom_score_adj,
         "Memory": template.limits.memory_bytes, "NanoCpus": template.limits.nano_cpus,
+        "MemorySwap": memory_and_swap(template), "MemorySwappiness": template.extension.swappiness,
         "PidsLimit": template.limits.pids,
         "RestartPolicy": { "Name": "no", "MaximumRetryCount": 0 },
         "LogConfig": { "Type": "json-file", "Config": template.log_options },

@@ -121,7 +121,13 @@ pub async fn inspect(
     Path(wanted): Path<String>,
 ) -> Result<Json<Value>, Failure> {
     let snapshot = Snapshot::latest(&api).await?;
-    let container = find(&snapshot, &wanted)?.with_order(&api);
+    let found = find(&snapshot, &wanted);
+    let is_container_id = found.as_ref().is_ok_and(|found| found.id.starts_with(&wanted));
+    if !is_container_id && tasks::find(&snapshot, &wanted).is_ok_and(|of| of.task.id == wanted) {
+        // `docker inspect` asks for a container first, and shows the task if there is none.
+        return Err(no_container(&wanted));
+    }
+    let container = found?.with_order(&api);
     let hostname = snapshot.hostname(container.node);
     let container = with_images(&api, vec![container]).await?.swap_remove(0);
     Ok(Json(container_object::inspect(&container, &hostname)))
@@ -187,9 +193,13 @@ pub fn find(snapshot: &Snapshot, wanted: &str) -> Result<Container, Failure> {
     if let Ok(TaskObject { task, run: None }) = waiting {
         return Err(not_running(&task.edge.name, &task.status.state, &task.status.err));
     }
-    Err(Failure::Missing(format!(
+    Err(no_container(wanted))
+}
+
+fn no_container(wanted: &str) -> Failure {
+    Failure::Missing(format!(
         "No such container: {wanted}; `edgectl service ps SERVICE` lists tasks"
-    )))
+    ))
 }
 
 fn all_of(snapshot: &Snapshot) -> impl Iterator<Item = Container> {

@@ -21,7 +21,7 @@ use super::path_failures;
 use super::services::status as service_status;
 use super::snapshot::Snapshot;
 use super::wall_clock::wall_clock;
-use super::warnings::{disk_warning, unable};
+use super::warnings::{clock_warning, disk_warning, unable};
 use node_docker::edge::{
     Counters, EdgePath, NetworkHealth, NodeCounts, PlanRow, Status, UnfitRecord, WhyRow,
 };
@@ -62,7 +62,11 @@ pub async fn status(State(api): State<Api>) -> Result<Json<Status>, Failure> {
         quarantined: (damaged + unfit.len()) as u64,
         unfit: unfit.iter().take(UNFIT_MAX).map(|row| unfit_record(row, &snapshot)).collect(),
         island: nodes.alive + nodes.suspect <= 1 && nodes.unreachable > 0,
-        warnings: disk_warning(&api).into_iter().chain(unable(&snapshot)).collect(),
+        warnings: disk_warning(&api)
+            .into_iter()
+            .chain(unable(&snapshot))
+            .chain(clock_warning(&snapshot))
+            .collect(),
         networks: network_health(&api, &snapshot),
     }))
 }
@@ -147,7 +151,7 @@ fn plan_row(service: ServiceId, slot: &SlotWhy) -> PlanRow {
         name: slot.name.clone(),
         node_id: slot.owner.map(|node| node.to_string()).unwrap_or_default(),
         node: owner.map(|verdict| verdict.hostname.clone()).unwrap_or_default(),
-        code: owner.map_or("unplaced", |verdict| verdict.code).to_owned(),
+        code: slot.code.to_owned(),
         reason: owner.map_or_else(|| slot.summary.clone(), |verdict| verdict.detail.clone()),
     }
 }

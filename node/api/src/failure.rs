@@ -13,6 +13,7 @@ use node_core::edit::network::BadNetwork;
 
 use node_agent::{SessionGone, Unanswered};
 use node_docker::ErrorBody;
+use node_docker::dry_run::DryRun;
 use node_docker::state::BadSpec;
 
 /// Why a request was not carried out.
@@ -36,6 +37,9 @@ pub enum Failure {
     /// The node cannot do it now.
     #[error("{0}")]
     Unavailable(String),
+    /// It was only to be tried: this is what it would do.
+    #[error("nothing was changed: this was a dry run")]
+    DryRun(Box<DryRun>),
 }
 
 impl Failure {
@@ -47,12 +51,16 @@ impl Failure {
             Failure::Forbidden(_) => StatusCode::FORBIDDEN,
             Failure::NotYet(_) => StatusCode::NOT_IMPLEMENTED,
             Failure::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Failure::DryRun(_) => StatusCode::OK,
         }
     }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
+        if let Failure::DryRun(run) = self {
+            return Json(run).into_response();
+        }
         let body = ErrorBody { message: self.to_string() };
         (self.status(), Json(body)).into_response()
     }
@@ -73,15 +81,23 @@ impl From<node_core::Refusal> for Failure {
             | Refusal::NoPortLeft { .. }
             | Refusal::OutOfSequence { .. }
             | Refusal::NodeReachable { .. }
-            | Refusal::NothingToSteer(_) => Failure::Conflict(message),
+            | Refusal::NothingToSteer(_)
+            | Refusal::Unexpected { .. } => Failure::Conflict(message),
             Refusal::Network(bad) => of_network(&bad, message),
             Refusal::HasLeft => Failure::Unavailable(message),
             Refusal::BadName(_)
             | Refusal::Job(_)
+            | Refusal::Partition(_)
+            | Refusal::Schedule(_)
+            | Refusal::Autoscale(_)
+            | Refusal::BadHistoryLimit(_)
             | Refusal::BadConstraint(_)
             | Refusal::BadPreference(_)
+            | Refusal::BadAffinity(_)
+            | Refusal::BadRelation(_)
             | Refusal::BadPlaceholder(_)
             | Refusal::NothingToRun
+            | Refusal::NoDryRun
             | Refusal::NothingToRollBack { .. }
             | Refusal::TooManyReplicas(_)
             | Refusal::BeyondLimit(_)

@@ -8,6 +8,8 @@
 //! front: `/v1.47/services`.
 
 mod archive;
+mod autoscale;
+mod change;
 mod clients;
 mod conflicts;
 mod container;
@@ -71,6 +73,7 @@ use tokio::net::UnixListener;
 use tower::Layer;
 use tower::util::MapRequestLayer;
 
+use change::Change;
 use execs::Execs;
 use failure::Failure;
 use latest::Latest;
@@ -218,17 +221,22 @@ fn drop_version(mut request: Request) -> Request {
     if let Some(uri) = without_version(request.uri()) {
         *request.uri_mut() = uri;
     }
-    request
+    change::take_prefix(request)
 }
 
 fn without_version(uri: &Uri) -> Option<Uri> {
     let (version, _) = uri.path().strip_prefix("/v")?.split_once('/')?;
     let is_version =
         version.contains('.') && version.chars().all(|c| c.is_ascii_digit() || c == '.');
-    let rest = uri.path_and_query()?.as_str().get("/v".len() + version.len()..)?;
+    if is_version { without_front(uri, "/v".len() + version.len()) } else { None }
+}
+
+/// Without the first bytes of its path.
+fn without_front(uri: &Uri, bytes: usize) -> Option<Uri> {
+    let rest = uri.path_and_query()?.as_str().get(bytes..)?;
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(rest.parse::<PathAndQuery>().ok()?);
-    if is_version { Uri::from_parts(parts).ok() } else { None }
+    Uri::from_parts(parts).ok()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::filters::Filters;
 use super::snapshot::{Snapshot, hostname};
 use super::task_object::spoken;
-use super::{Answer, Api, Sent};
+use super::{Answer, Api, Change, Sent};
 use node_docker::node::{
     EdgeNode, Engine, ManagerStatus, Node, NodeDescription, NodeSpec, NodeStatus,
 };
@@ -67,6 +67,7 @@ pub async fn update(
     State(api): State<Api>,
     Path(wanted): Path<String>,
     query: Answer<Query<UpdateQuery>>,
+    change: Change,
     body: Sent,
 ) -> Result<(), Failure> {
     let version = query?.version;
@@ -84,7 +85,7 @@ pub async fn update(
     };
     let id = Snapshot::latest(&api).await?.node(&wanted)?.id;
     let labels = Some(spec.labels);
-    api.edit(Edit::UpdateNode { id, version, availability, labels }).await?;
+    change.edit(&api, Edit::UpdateNode { id, version, availability, labels }).await?;
     Ok(())
 }
 
@@ -93,13 +94,14 @@ pub async fn remove(
     State(api): State<Api>,
     Path(wanted): Path<String>,
     query: Answer<Query<RemoveQuery>>,
+    change: Change,
 ) -> Result<(), Failure> {
     let removal = match query?.force.as_deref() {
         Some("1" | "true" | "True") => Removal::Force,
         _ => Removal::IfGone,
     };
     let id = Snapshot::latest(&api).await?.node(&wanted)?.id;
-    api.edit(Edit::RemoveNode { id, removal }).await?;
+    change.edit(&api, Edit::RemoveNode { id, removal }).await?;
     Ok(())
 }
 

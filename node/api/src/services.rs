@@ -10,15 +10,16 @@ use node_core::{Edit, Edited, ServiceSpec};
 use runtime::image::Reference;
 use serde::Deserialize;
 
+use super::autoscale;
 use super::failure::Failure;
 use super::filters::Filters;
 use super::networks;
 use super::pin;
 use super::snapshot::Snapshot;
-use super::{Answer, Api, Sent};
+use super::{Answer, Api, Change, Sent};
 use node_docker::service::{
-    Endpoint, JobStatus, Service, ServiceCreated, ServiceEdge, ServiceStatus, ServiceUpdated,
-    UpdateStatus, VirtualIp,
+    Endpoint, JobStatus, ScheduleStatus, Service, ServiceCreated, ServiceEdge, ServiceStatus,
+    ServiceUpdated, UpdateStatus, VirtualIp,
 };
 use node_docker::state::{accept, read_spec, show};
 use node_docker::{Timestamp, Version};
@@ -71,13 +72,20 @@ pub async fn inspect(
     Path(wanted): Path<String>,
 ) -> Result<Json<Service>, Failure> {
     let snapshot = Snapshot::latest(&api).await?;
-    Ok(Json(service_object(snapshot.service(&wanted)?, &snapshot)))
+    let service = snapshot.service(&wanted)?;
+    let mut object = service_object(service, &snapshot);
+    if service.autoscale.is_some() {
+        object.edge.autoscale =
+            autoscale::now(&api, service.id).await?.as_ref().map(autoscale::shown);
+    }
+    Ok(Json(object))
 }
 
 /// `POST /services/create`. Answers once the service is on this node's disk.
 pub async fn create(
     State(api): State<Api>,
     query: Answer<Query<CreateQuery>>,
+    change: Change,
     headers: HeaderMap,
     body: Sent,
 ) -> Result<(StatusCode, Json<ServiceCreated>), Failure> {
@@ -94,7 +102,7 @@ pub async fn create(
     let mut warnings = port_warnings(&spec);
     warnings.extend(pin::pin(&api, &mut spec.template, None, mode, login).await);
     warnings.extend(told);
-    match api.edit(Edit::CreateService(Box::new(spec))).await? {
+    match change.edit(&api, Edit::CreateService(Box::new(spec))).await? {
         Edited::Service(id) => {
             let created = ServiceCreated { id: id.to_string(), warnings };
             Ok((StatusCode::CREATED, Json(created)))
@@ -110,7 +118,7 @@ pub async fn update(
     State(api): State<Api>,
     Path(wanted): Path<String>,
     query: Answer<Query<UpdateQuery>>,
-    headers: HeaderMap,
+    (change, headers): (Change, HeaderMap),
     body: Sent,
 ) -> Result<Json<ServiceUpdated>, Failure> {
     let query = query?;
@@ -121,7 +129,7 @@ pub async fn update(
         // The body is the spec that the client has just read.
         Some("previous") => {
             let (id, version) = (service.id, query.version);
-            api.edit(Edit::RollBackService { id, version }).await?;
+            change.edit(&api, Edit::RollBackService { id, version }).await?;
             return Ok(Json(ServiceUpdated::default()));
         }
         Some(other) => {
@@ -146,17 +154,22 @@ pub async fn update(
     let template = &mut spec.template;
     warnings.extend(pin::pin(&api, template, Some(&before.template), mode, login).await);
     let (id, version) = (service.id, query.version);
-    api.edit(Edit::UpdateService { id, version, spec: Box::new(spec) }).await?;
+    let spec = Box::new(spec);
+    change.edit(&api, Edit::UpdateService { id, version, spec }).await?;
     Ok(Json(ServiceUpdated { warnings }))
 }
 
 /// `DELETE /services/{id}`.
-pub async fn remove(State(api): State<Api>, Path(wanted): Path<String>) -> Result<(), Failure> {
+pub async fn remove(
+    State(api): State<Api>,
+    Path(wanted): Path<String>,
+    change: Change,
+) -> Result<(), Failure> {
     let id = match Snapshot::latest(&api).await?.service(&wanted) {
         Ok(service) => service.id,
         Err(failure) => unread(&api, &wanted).await?.ok_or(failure)?,
     };
-    api.edit(Edit::RemoveService { id }).await?;
+    change.edit(&api, Edit::RemoveService { id }).await?;
     Ok(())
 }
 
@@ -235,6 +248,13 @@ fn service_object(service: &ServiceState, snapshot: &Snapshot) -> Service {
         service_status: None,
         edge: ServiceEdge {
             name_owner: snapshot.name_owner(service).map(|id| id.to_string()).unwrap_or_default(),
+            schedule: snapshot.schedules.get(&service.id).map(|status| ScheduleStatus {
+                next_run: status.next_s.map(|next_s| Timestamp(next_s * 1_000)),
+                next: status.next.clone().unwrap_or_default(),
+                last: status.last.clone().unwrap_or_default(),
+                message: status.in_words(),
+            }),
+            autoscale: snapshot.autoscaled.get(&service.id).map(autoscale::shown),
         },
     }
 }

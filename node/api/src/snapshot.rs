@@ -18,8 +18,12 @@ use crdt_state::network::PickedPorts;
 use crdt_state::previous::RanImage;
 use crdt_state::read::NodeView;
 use crdt_state::service::{self, Service};
-use crdt_state::{FleetImage, NetworkId, NodeId, RecordKey, ServiceId, TaskId, fleet_images};
+use crdt_state::{
+    FleetImage, FleetSettings, NetworkId, NodeId, RecordKey, ServiceId, TaskId, fleet_images,
+};
 use gossip::Now;
+use node_core::autoscale::AutoscaleStatus;
+use node_core::schedules::ScheduleStatus;
 use node_core::{JobStatus, NetworkRow, Node, NodeRow, Rollout, TaskView};
 
 use super::Api;
@@ -30,6 +34,8 @@ use super::lookup;
 pub struct Snapshot {
     /// The node that answers.
     pub me: NodeId,
+    /// The settings of the fleet.
+    pub fleet: FleetSettings,
     /// The living services.
     pub services: Vec<Service>,
     /// Their tasks: as their owners report them, and slots without an owner.
@@ -40,6 +46,11 @@ pub struct Snapshot {
     pub running: BTreeMap<ServiceId, (usize, usize)>,
     /// The iterations of the jobs.
     pub jobs: BTreeMap<ServiceId, JobStatus>,
+    /// What this node makes of the schedules of jobs.
+    pub schedules: BTreeMap<ServiceId, ScheduleStatus>,
+    /// What this node makes of the load of services that are scaled by it. When the next number is
+    /// due is not in it: the copy does not change while time passes.
+    pub autoscaled: BTreeMap<ServiceId, AutoscaleStatus>,
     /// The state of the rollouts of updated templates; a job has none.
     pub rollouts: BTreeMap<ServiceId, Rollout>,
     /// When the records of a node were last written, by the writer's clock.
@@ -84,10 +95,19 @@ impl Snapshot {
         let updated = |row: &NodeRow| (row.id, NodeView::read(replica, row.id).updated_wall_ms);
         Snapshot {
             me: node.me(),
+            fleet: report.fleet(),
             services: node.services().cloned().collect(),
             tasks: report.tasks(),
             running: node.services().map(|service| (service.id, report.running(service))).collect(),
             jobs: node.services().filter_map(|s| Some((s.id, report.job(s)?))).collect(),
+            schedules: node
+                .services()
+                .filter_map(|service| Some((service.id, report.schedule(service)?)))
+                .collect(),
+            autoscaled: node
+                .services()
+                .filter_map(|service| Some((service.id, report.autoscale(service)?.undated())))
+                .collect(),
             rollouts: node
                 .services()
                 .filter(|service| !service.scale.is_job())

@@ -9,32 +9,37 @@ use axum::Json;
 use axum::extract::{Query, State};
 use gossip::MemberState;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::snapshot::Snapshot;
-use super::{Answer, Api, Sent};
-use node_docker::swarm_options::without_effect;
+use super::{Answer, Api, Change, Sent};
+use node_core::Edit;
+use node_docker::swarm_options::{task_history_limit, without_effect};
 use node_docker::system::{InitRequest, JoinTokens, Orchestration, Swarm, SwarmSpec};
-use node_docker::{Version, read};
+use node_docker::{Timestamp, Version, read};
 
 /// `GET /swarm`: with the token, which is the fleet's key until there are other tokens. A client
 /// that may use the socket may also read the key's file.
-pub async fn inspect(State(api): State<Api>) -> Json<Swarm> {
+pub async fn inspect(State(api): State<Api>) -> Result<Json<Swarm>, Failure> {
+    let snapshot = Snapshot::latest(&api).await?;
     let token = api.handle.fleet_key().token();
     let join_tokens = Some(JoinTokens { worker: token.clone(), manager: token });
-    Json(Swarm { join_tokens, ..fleet(&api) })
+    Ok(Json(Swarm { join_tokens, ..fleet(&api, &snapshot) }))
 }
 
 /// The fleet in Docker's words, without its secret.
-pub fn fleet(api: &Api) -> Swarm {
+pub fn fleet(api: &Api, snapshot: &Snapshot) -> Swarm {
     let fleet = &api.handle.config().fleet;
-    let history = u64::try_from(crdt_state::task::HISTORY_MAX).expect("a small number");
+    let settings = &snapshot.fleet;
+    let limit = Some(i64::from(settings.task_history_limit));
     Swarm {
         id: fleet.clone(),
-        version: Version::default(),
+        version: Version { index: settings.version },
+        updated_at: Timestamp(settings.updated_wall_ms),
         spec: SwarmSpec {
             name: fleet.clone(),
-            orchestration: Orchestration { task_history_retention_limit: history },
+            orchestration: Orchestration { task_history_retention_limit: limit },
             ..SwarmSpec::default()
         },
         ..Swarm::default()
@@ -67,6 +72,7 @@ pub async fn init(State(api): State<Api>, body: Sent) -> Result<Json<String>, Fa
     check_listening(listen_addr, &api)?;
     check_advertised(advertise_addr, &snapshot)?;
     check_advertised(data_path_addr, &snapshot)?;
+    change_settings(&api, Change::Apply, None, &read(&body)?).await?;
     Ok(Json(snapshot.me.to_string()))
 }
 
@@ -155,9 +161,53 @@ pub async fn leave(
     Ok(api.handle.leave().await?)
 }
 
-/// `POST /swarm/update`.
-pub async fn update() -> Failure {
-    Failure::NotYet(
-        "settings of the fleet are not changed through the API; they are in edge.toml".to_owned(),
-    )
+/// The parameters of `POST /swarm/update`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UpdateQuery {
+    version: Option<u64>,
+    rotate_worker_token: Option<String>,
+    rotate_manager_token: Option<String>,
+    rotate_manager_unlock_key: Option<String>,
+}
+
+/// `POST /swarm/update`: changes the settings of the fleet, and takes what is so anyway. Everything else
+/// is refused by the name of its flag.
+pub async fn update(
+    State(api): State<Api>,
+    query: Answer<Query<UpdateQuery>>,
+    change: Change,
+    body: Sent,
+) -> Result<(), Failure> {
+    let query = query?;
+    let is_set = |asked: &Option<String>| matches!(asked.as_deref(), Some("1" | "true" | "True"));
+    if is_set(&query.rotate_manager_unlock_key) {
+        return Err(Failure::Bad("there is no unlock key: no node is ever locked".to_owned()));
+    }
+    if is_set(&query.rotate_worker_token) || is_set(&query.rotate_manager_token) {
+        return Err(Failure::NotYet(
+            "the token of a fleet is made of its key, and stays as it is; to keep a machine out, give \
+             all others another key: EDGECTL_FLEET_KEY, or fleet_key_file in edge.toml"
+                .to_owned(),
+        ));
+    }
+    let request = json!({ "Spec": read::<Value>(&body?)? });
+    if let Some(refusal) = without_effect(&request) {
+        return Err(Failure::Bad(refusal));
+    }
+    change_settings(&api, change, query.version, &request).await
+}
+
+/// Sets what a request says of the settings of the fleet.
+async fn change_settings(
+    api: &Api,
+    change: Change,
+    version: Option<u64>,
+    request: &Value,
+) -> Result<(), Failure> {
+    let task_history_limit = task_history_limit(request).map_err(Failure::Bad)?;
+    if task_history_limit.is_some() {
+        change.edit(api, Edit::UpdateFleet { version, task_history_limit }).await?;
+    }
+    Ok(())
 }

@@ -11,7 +11,7 @@ use super::nodes::node_object;
 use super::snapshot::Snapshot;
 use super::swarm::fleet;
 use super::wall_clock::wall_clock;
-use super::warnings::{disk_warning, unable};
+use super::warnings::{clock_warning, disk_warning, unable};
 use super::{Api, containers};
 use node_docker::system::{Component, Info, Peer, PlatformName, Plugins, SwarmInfo, VersionInfo};
 use node_docker::{API_VERSION, API_VERSION_MIN};
@@ -155,11 +155,19 @@ fn warnings(api: &Api, snapshot: &Snapshot) -> Vec<String> {
              prints what to type on it"
         )
     });
+    let skipped_devices = api.handle.skipped_devices().into_iter().map(|device| {
+        format!(
+            "a device is not offered to services: {device}; give it another link by a rule of udev, or \
+             declare it in generic_resources"
+        )
+    });
     disk_warning(api)
         .into_iter()
         .chain(unable(snapshot))
+        .chain(clock_warning(snapshot))
         .chain(refused)
         .chain(rejected_peers)
+        .chain(skipped_devices)
         .collect()
 }
 
@@ -182,7 +190,7 @@ fn swarm_info(api: &Api, snapshot: &Snapshot) -> SwarmInfo {
         remote_managers: members.map(peer).collect(),
         nodes: u64::try_from(count).unwrap_or(u64::MAX),
         managers: u64::try_from(count).unwrap_or(u64::MAX),
-        cluster: Some(fleet(api)),
+        cluster: Some(fleet(api, snapshot)),
     }
 }
 

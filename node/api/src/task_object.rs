@@ -93,6 +93,10 @@ fn current(view: &TaskView, status: &TaskStatus, of: TaskContext<'_>, after_ms: 
     }
     task.networks_attachments = of.snapshot.map_or_else(Vec::new, |s| attachments(s, status.id));
     set_attempt(&mut task.edge, attempt);
+    if attempt.state.is_terminal() && task.desired_state == TaskState::Running.as_str() {
+        task.edge.is_last = true;
+        task.desired_state = TaskState::Shutdown.as_str().to_owned();
+    }
     TaskObject { task, run: run(view, status.id, attempt.number) }
 }
 
@@ -147,7 +151,8 @@ fn common(view: &TaskView, of: TaskContext<'_>) -> Task {
         desired_state: desired.as_str().to_owned(),
         job_iteration: job.and_then(|job| {
             let template = job.template_of(view.template)?;
-            Some(Version { index: template.force_update })
+            let run = job.run.filter(|_| up_to_date && !job.awaits_run);
+            Some(Version { index: run.map_or(template.force_update, |run| run.due_s) })
         }),
         edge: EdgeTask {
             name: task_name(&view.service_name, view.slot),
@@ -313,6 +318,18 @@ mod tests {
         assert_eq!(objects[1].task.status.err, "non-zero exit (1)");
         let exit = objects[1].task.status.container_status.as_ref().map(|status| status.exit_code);
         assert_eq!(exit, Some(1));
+    }
+
+    #[test]
+    fn a_task_that_is_over_for_good_is_not_to_run_and_is_the_last_of_its_slot() {
+        let over = |state| TaskStatus { current: attempt(1, state, 400, ""), ..restarted() };
+        for (state, is_over) in [(TaskState::Failed, true), (TaskState::Assigned, false)] {
+            let objects = task_objects(&view(Some(over(state))), TaskContext::default(), 0);
+            let task = &objects[0].task;
+            assert_eq!(task.desired_state == "shutdown", is_over, "{state:?}");
+            assert!(task.is_wanted(), "it is found by its name");
+            assert_eq!(task.has_desired_state("accepted"), !is_over);
+        }
     }
 
     #[test]

@@ -127,12 +127,7 @@ fn is_wanted(task: &Task, filters: &Filters, snapshot: &Snapshot) -> bool {
         && filters.holds("name", |name| task.edge.name.starts_with(name))
         && filters.holds("service", is_service)
         && filters.holds("node", is_node)
-        && filters.holds("desired-state", |state| has_desired_state(task, state))
+        && filters.holds("desired-state", |state| task.has_desired_state(state))
         && filters.holds("_up-to-date", |wanted| (wanted == "true") == task.edge.up_to_date)
         && (!filters.has("label") || has_labels())
-}
-
-/// `accepted` is Docker's word for every task that was not asked to stop.
-fn has_desired_state(task: &Task, wanted: &str) -> bool {
-    task.desired_state == wanted || (wanted == "accepted" && task.is_wanted())
 }

@@ -21,3 +21,9 @@ pub fn unable(snapshot: &Snapshot) -> impl Iterator<Item = String> {
         format!("{name} cannot start tasks now: {}; new ones go elsewhere", texts.join(", "))
     })
 }
+
+/// A line if this node begins no run of a job with a schedule, because its clock is wrong.
+pub fn clock_warning(snapshot: &Snapshot) -> Option<String> {
+    let fault = snapshot.schedules.values().find_map(|schedule| schedule.fault)?;
+    Some(fault.in_words())
+}

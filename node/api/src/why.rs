@@ -11,6 +11,7 @@ use node_core::expand::task_name;
 use node_core::report::{NodeVerdict, SlotWhy};
 
 use super::Api;
+use super::autoscale;
 use super::failure::Failure;
 use super::full_networks;
 use super::nodes::state_word;
@@ -137,7 +138,12 @@ async fn notes(api: &Api, snapshot: &Snapshot, service: &Service) -> Result<Vec<
     let met_routes = api.read(move |node, _| node.met_routes(&networks)).await?;
     let full = full_networks::of_service(api, snapshot, service).await?;
     let (names, ports) = (name_notes(snapshot, service), port_notes(api, snapshot, service));
-    Ok([names, ports, met_routes, full].concat())
+    let schedule = snapshot.schedules.get(&service.id).map(|status| status.in_words());
+    let load = autoscale::now(api, service.id).await?.map(|status| status.in_words());
+    let schedule = schedule.into_iter().chain(load).collect();
+    let id = service.id;
+    let unheeded = api.read(move |node, now| node.report(now).not_waited_for(id)).await?;
+    Ok([schedule, names, ports, met_routes, full, unheeded].concat())
 }
 
 /// Two sides of a partition created the same name: both services run, and the name means the older
@@ -178,7 +184,6 @@ async fn why_slots(api: &Api, id: ServiceId) -> Result<Vec<SlotWhy>, Failure> {
 
 fn slot_row(snapshot: &Snapshot, service: ServiceId, slot: &SlotWhy) -> WhyRow {
     let owner = slot.nodes.iter().find(|verdict| Some(verdict.node) == slot.owner);
-    let nobody = if slot.owner.is_none() { "unplaced" } else { "placed" };
     let view = view_of(snapshot, service, slot.slot, slot.owner);
     let waits = view.and_then(|view| view.reason.clone());
     // A slot of a job that is over has no owner: who had it last speaks.
@@ -188,7 +193,7 @@ fn slot_row(snapshot: &Snapshot, service: ServiceId, slot: &SlotWhy) -> WhyRow {
         name: slot.name.clone(),
         node: slot.owner.map(|node| snapshot.hostname(node)).unwrap_or_default(),
         state: state_of(view),
-        code: owner.map_or(nobody, |verdict| verdict.code).to_owned(),
+        code: slot.code.to_owned(),
         reason: waits.or(chosen).unwrap_or_else(|| slot.summary.clone()),
     }
 }

@@ -3,6 +3,7 @@
 //! Every wait has a deadline, except the wait for the next line of a stream. Errors of the
 //! transport are turned into text here.
 
+mod call_error;
 #[cfg(test)]
 pub mod fake;
 mod streams;
@@ -24,9 +25,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use super::failure::Failure;
+use super::dry_run::DryRunFlags;
 use node_docker::{self, ErrorBody};
 
+pub use call_error::CallError;
 pub use streams::Stream;
 
 /// An agent answers from its own memory, in milliseconds. An edit waits for the agent's disk, and
@@ -36,92 +38,6 @@ const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
 /// All but the unreserved characters of RFC 3986.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// Why a call did not give an answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CallError {
-    /// There is no such file.
-    #[error("there is no agent at {0}")]
-    NoSocket(PathBuf),
-    /// The file exists, but nothing listens on it.
-    #[error("the agent of {0} is gone")]
-    NobodyListens(PathBuf),
-    /// No permission for the file.
-    #[error("no permission to use {0}")]
-    NotAllowed(PathBuf),
-    /// The file is something else.
-    #[error("{0} is not the socket of an agent")]
-    NotASocket(PathBuf),
-    /// Another error of the socket.
-    #[error("cannot reach the agent at {0}")]
-    Unusable(PathBuf, String),
-    /// The connection broke before the answer was complete.
-    #[error("the agent went away in the middle of its answer")]
-    HalfAnswer,
-    /// No answer in time.
-    #[error("the agent took the request and does not answer")]
-    Silent,
-    /// The answer is not from the API.
-    #[error("what answers at {0} does not speak edgectl's API")]
-    NotTheApi(PathBuf, String),
-    /// The agent refused the request.
-    #[error("{message}")]
-    Refused {
-        /// HTTP's number.
-        status: u16,
-        /// The agent's words.
-        message: String,
-    },
-}
-
-impl From<CallError> for Failure {
-    fn from(error: CallError) -> Failure {
-        let failure = Failure::new(error.to_string());
-        match error {
-            CallError::NoSocket(socket) => failure
-                .why("the socket does not exist: the agent does not seem to run, or uses another one")
-                .hint("edgectl agent --config /etc/edgectl/edge.toml")
-                .hint(format!("--socket PATH or EDGECTL_SOCKET, if it is not {}", socket.display())),
-            CallError::NobodyListens(_) => failure
-                .why("its socket is left over, nobody listens on it; its tasks run on without it")
-                .hint("edgectl agent --config /etc/edgectl/edge.toml"),
-            CallError::NotAllowed(socket) => failure
-                .why("the socket belongs to another user")
-                .hint(format!("sudo edgectl --socket {} …", socket.display())),
-            CallError::NotASocket(_) => failure
-                .why("the file is no socket at all")
-                .hint("--socket PATH or EDGECTL_SOCKET, with the path of the agent's socket"),
-            CallError::Unusable(_, detail) => failure.why(detail).hint("edgectl doctor"),
-            CallError::HalfAnswer => failure
-                .why("it was stopped or restarted; what was acknowledged is stored")
-                .hint("the same command again"),
-            CallError::Silent => failure
-                .why(format!("{} s have passed; its disk may be stuck", ANSWER_WAIT_MAX.as_secs()))
-                .hint("edgectl doctor"),
-            CallError::NotTheApi(_, detail) => failure
-                .why(detail)
-                .hint("edgectl version, to compare this command with the agent"),
-            CallError::Refused { message, .. } => refused(&message),
-        }
-    }
-}
-
-/// The agent writes a refusal as `what; what to type`, or in lines.
-fn refused(message: &str) -> Failure {
-    let message = message.trim();
-    if let (Some((what, hint)), false) = (message.split_once("; "), message.contains('\n')) {
-        return Failure::new(what).hint(hint);
-    }
-    let mut lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
-    let mut failure = Failure::new(lines.next().unwrap_or("the agent refused, without a reason"));
-    for line in lines {
-        failure = match line.strip_prefix("try:") {
-            Some(hint) => failure.hint(hint.trim()),
-            None => failure.why(line.strip_prefix("why:").unwrap_or(line).trim()),
-        };
-    }
-    failure
-}
-
 /// The body of a request: complete, or produced while it is sent.
 type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
@@ -129,6 +45,7 @@ type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 pub struct Client {
     socket: PathBuf,
     sender: SendRequest<Body>,
+    changes: DryRunFlags,
 }
 
 impl Client {
@@ -140,7 +57,12 @@ impl Client {
             .await
             .map_err(|_| CallError::HalfAnswer)?;
         tokio::spawn(connection.with_upgrades());
-        Ok(Client { socket: socket.to_owned(), sender })
+        Ok(Client { socket: socket.to_owned(), sender, changes: DryRunFlags::default() })
+    }
+
+    /// From now on changes are only tried, or expected to do what was shown.
+    pub fn change_by(&mut self, flags: &DryRunFlags) {
+        self.changes = flags.clone();
     }
 
     /// The socket that it is connected to.
@@ -160,13 +82,13 @@ impl Client {
         path: &str,
         body: &B,
     ) -> Result<T, CallError> {
-        let answer = self.call(Method::POST, path, json(body)).await?;
+        let answer = self.change(Method::POST, path, json(body)).await?;
         self.parse(&answer)
     }
 
     /// Sends an object; the answer is only that the request succeeded.
     pub async fn send<B: Serialize>(&mut self, path: &str, body: &B) -> Result<(), CallError> {
-        self.call(Method::POST, path, json(body)).await.map(drop)
+        self.change(Method::POST, path, json(body)).await.map(drop)
     }
 
     /// The same without a deadline, for requests that may take any time: the end of tasks, a
@@ -181,7 +103,21 @@ impl Client {
 
     /// Removes the object at a path.
     pub async fn delete(&mut self, path: &str) -> Result<(), CallError> {
-        self.call(Method::DELETE, path, Bytes::new()).await.map(drop)
+        self.change(Method::DELETE, path, Bytes::new()).await.map(drop)
+    }
+
+    async fn change(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Bytes, CallError> {
+        let path = format!("{}{path}", self.changes.prefix());
+        let answer = self.call(method, &path, body).await?;
+        match self.changes.form() {
+            None => Ok(answer),
+            Some(form) => Err(CallError::DryRun(Box::new(self.parse(&answer)?), form)),
+        }
     }
 
     /// Opens a stream, which ends with the connection.
@@ -304,6 +240,7 @@ pub fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Failure;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::UnixListener;
 
@@ -365,10 +302,6 @@ mod tests {
         let error = answered_with(answer).await.expect_err("refused");
         let expected = "name web is taken\n  try: choose another one";
         assert_eq!(Failure::from(error).to_string(), expected);
-        assert_eq!(
-            refused("what\nwhy: that\ntry: this").to_string(),
-            "what\n  why: that\n  try: this"
-        );
     }
 
     #[test]

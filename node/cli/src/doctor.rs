@@ -1,5 +1,6 @@
 //! `edgectl doctor`: checks of this node and its agent, each with advice.
 
+mod devices;
 mod neighbours;
 mod networks;
 
@@ -91,6 +92,7 @@ async fn ask(client: &mut Client) -> Result<Vec<Check>, Failure> {
         ("cgroups", cgroups(&info)),
         ("members", members(&nodes)),
         ("neighbours", neighbours::check(&counted)),
+        ("devices", devices::check(&info, &nodes)),
         ("network", sends(&counted)),
         ("records", records(&status)),
         ("conflicts", conflicts(&status)),
@@ -108,7 +110,7 @@ fn clock(now_ms: u64) -> Outcome {
         return Outcome::Ok("is set".to_owned());
     }
     Outcome::Warning(
-        "was never set: times in logs are wrong, nothing else depends on it".to_owned(),
+        "was never set: times in logs are wrong, jobs with a schedule wait".to_owned(),
         "timedatectl set-ntp true".to_owned(),
     )
 }
@@ -291,7 +293,7 @@ mod tests {
         assert_eq!(
             text(&checks, Paint::off()),
             [
-                "warn   clock     was never set: times in logs are wrong, nothing else depends on it",
+                "warn   clock     was never set: times in logs are wrong, jobs with a schedule wait",
                 "       try: timedatectl set-ntp true",
                 "FAIL   agent     there is no agent",
                 "       try: edgectl agent",

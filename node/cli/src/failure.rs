@@ -58,12 +58,24 @@ pub struct Failure {
     why: Vec<String>,
     hints: Vec<String>,
     exit: Exit,
+    answer: Option<String>,
 }
 
 impl Failure {
     /// A failure with what happened, in one line.
     pub fn new(what: impl Into<String>) -> Failure {
-        Failure { what: what.into(), why: Vec::new(), hints: Vec::new(), exit: Exit::Failed }
+        let (why, hints, answer) = (Vec::new(), Vec::new(), None);
+        Failure { what: what.into(), why, hints, exit: Exit::Failed, answer }
+    }
+
+    /// An early end that is no failure: this is what was asked for, for stdout.
+    pub fn answer(text: String) -> Failure {
+        Failure { answer: Some(text), ..Failure::new(String::new()) }.exit(Exit::Done)
+    }
+
+    /// What was asked for, if the command ended early with it.
+    pub fn answered(&self) -> Option<&str> {
+        self.answer.as_deref()
     }
 
     /// Adds a line that says why.

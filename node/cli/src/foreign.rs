@@ -80,12 +80,6 @@ const COMMANDS: &[(&str, &str, &str, &str)] = &[
     ("swarm", "ca", "there are no certificates: a node is its key", "edgectl swarm join-token"),
     ("swarm", "unlock", "there is no locked state", "edgectl status"),
     ("swarm", "unlock-key", "there is no locked state", "edgectl status"),
-    (
-        "swarm",
-        "update",
-        "settings of the fleet are in edge.toml",
-        "edgectl agent --config FILE --check",
-    ),
     ("node", "promote", "every node is equal, there is nothing to promote", "edgectl node ls"),
     (
         "node",
@@ -101,7 +95,6 @@ const FLAGS: &[(&str, &str, &str)] = &[
     ("--secret", "secrets are not there yet", "--mount type=bind of a file that each node has"),
     ("--credential-spec", "it is for Windows containers", "leave it out"),
     ("--isolation", "it is for Windows containers", "leave it out"),
-    ("--memory-swap", "it is not there yet", "--limit-memory"),
 ];
 
 /// The message instead of clap's, if the line has a word of Docker's or a flag that no known flag
@@ -162,7 +155,7 @@ fn command(path: &str, typed: &str) -> Option<Failure> {
 }
 
 fn flag_of(path: &str, flag: &str) -> Option<Failure> {
-    if matches!(path, "swarm init" | "swarm join") {
+    if matches!(path, "swarm init" | "swarm join" | "swarm update") {
         let option = NO_EFFECT.iter().find(|option| option.flag == flag)?;
         let refused = Failure::new(format!("{flag} would have no effect"));
         return Some(refused.why(option.why).hint(option.hint));
@@ -217,6 +210,7 @@ mod tests {
             (&["service", "create", "--isolation", "hyperv", "nginx"], "for Windows containers"),
             (&["swarm", "init", "--data-path-port", "5789"], "UDP 4789"),
             (&["swarm", "init", "--autolock"], "no locked state"),
+            (&["swarm", "update", "--max-snapshots", "7"], "no Raft log"),
             (&["service", "update", "--mode", "global", "web"], "a service keeps its mode"),
             (
                 &["service", "create", "--restart-delay", "-1s", "nginx"],

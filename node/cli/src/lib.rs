@@ -8,8 +8,10 @@ mod client;
 mod completion;
 mod conflicts;
 mod cp;
+mod cut_off;
 mod dns;
 mod doctor;
+mod dry_run;
 mod each;
 mod events;
 mod exec;
@@ -125,7 +127,7 @@ enum Command<O: LocalCommands> {
     /// Images: what containers are made of
     #[command(subcommand)]
     Image(image::ImageCommand),
-    /// The fleet: joining it and leaving it
+    /// The fleet: joining it, leaving it, its settings
     #[command(subcommand)]
     Swarm(swarm::SwarmCommand),
     /// The fleet on one screen, as this node sees it

@@ -18,8 +18,7 @@ use serde::Serialize;
 use super::failure::Failure;
 
 pub use cell::{
-    age, capital, error, id, image, now, ports, ports_with_mode, short_id, without_digest,
-    zone_offset_s,
+    age, capital, error, id, image, now, ports, short_id, without_digest, zone_offset_s,
 };
 pub use listing::{Listing, Row, Shown};
 pub use natural::{Natural, natural};
@@ -41,8 +40,12 @@ pub fn say(talk: impl fmt::Display) {
     let _ = writeln!(std::io::stderr().lock(), "{talk}");
 }
 
-/// Prints a failure, unless the reader of the output is gone.
+/// Prints a failure, unless the reader of the output is gone; an early answer goes to stdout.
 pub fn complain(failure: &Failure) {
+    if let Some(answer) = failure.answered() {
+        // Nobody is left to be told that the reader is gone.
+        let _ = print(answer);
+    }
     if !failure.is_silent() {
         let label = Paint::stderr().tone(Tone::Bad, "error:");
         say(format!("{label} {failure}"));

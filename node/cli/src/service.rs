@@ -1,5 +1,6 @@
 //! `edgectl service …`
 
+mod autoscale;
 mod change;
 mod container;
 mod create;
@@ -10,8 +11,10 @@ mod lists;
 mod logs;
 mod ls;
 mod networks;
+mod partition;
 pub mod placement;
 mod ps;
+mod relations;
 mod rename;
 mod replace;
 mod rm;
@@ -19,6 +22,7 @@ mod rollout;
 #[cfg(test)]
 mod round_trip;
 mod scale;
+mod schedule;
 mod spec;
 mod update;
 
@@ -44,6 +48,9 @@ pub enum ServiceCommand {
             "    --env-file db.env --limit-memory 512m --stop-grace-period 1m postgres:16",
             "edgectl service create --name modem --mode global --device /dev/ttyUSB0 --read-only \\",
             "    --cap-drop ALL --constraint node.labels.modem==yes team/modem:3 --port /dev/ttyUSB0",
+            "edgectl service create --name backup --mode replicated-job --schedule '0 3 * * *' \\",
+            "    --schedule-timezone Europe/Berlin team/backup:2",
+            "edgectl service create --name shop --autoscale min=2,max=10,cpu=60% --limit-cpu 1 team/shop:5",
             "edgectl service create --name probe --runtime process --mode global /opt/probe --quiet",
         )
     )]

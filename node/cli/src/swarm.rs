@@ -9,13 +9,19 @@ use crate::examples;
 use node_docker::node::Node;
 use node_docker::system::{InitRequest, JoinAnswer, JoinRequest, Swarm};
 
-/// The fleet: joining it and leaving it.
+mod settings;
+
+/// The fleet: joining it, leaving it, and what holds for all of it.
 #[derive(Debug, Subcommand)]
 pub enum SwarmCommand {
     /// Say what other machines type to join this one, the first of its fleet
     Init {
         #[command(flatten)]
         common: CommonArgs,
+        /// Past tasks of a slot that are kept and shown, from 0 to 50 [default: 5]
+        #[arg(long, value_name = "N", value_parser = settings::limit,
+            allow_negative_numbers = true)]
+        task_history_limit: Option<i64>,
         /// Refused: there is no quorum that could be lost
         #[arg(long, hide = true)]
         force_new_cluster: bool,
@@ -29,6 +35,13 @@ pub enum SwarmCommand {
     Join(JoinArgs),
     /// Say what another machine types to join this fleet
     JoinToken(TokenArgs),
+    /// Change what holds for the whole fleet
+    #[command(help_template = examples!(
+        "edgectl swarm update --task-history-limit 1    every slot keeps its last past task",
+    ))]
+    Update(settings::UpdateArgs),
+    /// Show what holds for the whole fleet
+    Inspect(settings::InspectArgs),
     /// Leave the fleet: tasks move away first, then the agent ends
     Leave {
         /// Also as the last node of its fleet, with services that nobody would run any more
@@ -81,7 +94,7 @@ pub struct TokenArgs {
 /// Runs one of them.
 pub async fn run(command: SwarmCommand, mut client: Client) -> Result<Exit, Failure> {
     match command {
-        SwarmCommand::Init { common, force_new_cluster } => {
+        SwarmCommand::Init { common, task_history_limit, force_new_cluster } => {
             let CommonArgs { advertise_addr, data_path_addr, listen_addr, availability } = common;
             let request = InitRequest {
                 listen_addr,
@@ -89,11 +102,14 @@ pub async fn run(command: SwarmCommand, mut client: Client) -> Result<Exit, Fail
                 data_path_addr,
                 force_new_cluster,
                 availability,
+                spec: settings::asked(task_history_limit),
             };
             init(&mut client, &request).await?;
         }
         SwarmCommand::Join(args) => join(&mut client, args).await?,
         SwarmCommand::JoinToken(args) => join_token(&mut client, &args).await?,
+        SwarmCommand::Update(args) => settings::update(&mut client, &args).await?,
+        SwarmCommand::Inspect(args) => settings::inspect(&mut client, &args).await?,
         SwarmCommand::Leave { force: false } => leave(&mut client, "/swarm/leave").await?,
         SwarmCommand::Leave { force: true } => leave(&mut client, "/swarm/leave?force=1").await?,
     }

@@ -10,16 +10,18 @@ mod constraint;
 mod csv;
 mod duration;
 mod generic;
+pub mod go;
 mod kernel;
 mod moment;
 mod mount;
 mod pair;
 mod port;
+mod priority;
 
 pub use address::{Reserved, address, domain, extra_host, ip, reserved, subnet};
-pub use amount::{bytes, cpus, ratio, show_bytes, show_cpus};
+pub use amount::{bytes, cpus, ratio, show_bytes, show_cpus, swap, swappiness};
 pub use attachment::attachment;
-pub use constraint::{constraint, preference};
+pub use constraint::{affinity, constraint, preference};
 pub use duration::{duration, show_duration};
 pub use generic::generic_resource;
 pub use kernel::{
@@ -29,3 +31,4 @@ pub use moment::{Moment, moment, show_moment};
 pub use mount::mount;
 pub use pair::{Pair, env, env_file, label, log_option, map};
 pub use port::{PortPattern, Published, port_pattern, published};
+pub use priority::priority;

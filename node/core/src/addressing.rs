@@ -15,8 +15,7 @@ use std::net::IpAddr;
 use crdt_state::interface::{Setting, TaskInterface};
 use crdt_state::network::{Block, NodeTunnel, PickedPorts};
 use crdt_state::replica::Replica;
-use crdt_state::service::Service;
-use crdt_state::spec::{NetworkMode, Runtime};
+use crdt_state::spec::{NetworkMode, TemplateVersion};
 use crdt_state::task::{AdoptedRun, Slot, TaskStart};
 use crdt_state::{NetworkId, NodeId, ServiceId, TaskId};
 use ipnet::IpNet;
@@ -35,6 +34,7 @@ mod ports;
 mod records;
 mod renumbered;
 
+pub use interfaces::is_on_networks;
 pub use interfaces::{gateway_network, mac};
 pub use leases::Leases;
 pub use outdated::Outdated;
@@ -71,6 +71,8 @@ pub struct LiveTask {
     pub slot: Slot,
     /// The task.
     pub task: TaskId,
+    /// The template that it was made from.
+    pub template: TemplateVersion,
     /// The number of its current attempt.
     pub attempt: u32,
     /// Has its current attempt begun?
@@ -303,7 +305,7 @@ impl Addressing {
     fn lease(&mut self, live: LiveTask, catalog: &Catalog, lamport: u64) -> Option<Vec<Leased>> {
         let service = catalog.services.get(&live.service)?;
         let is_wanted = self.leases.get(live.task).is_some() || !live.has_begun;
-        if !is_wanted || !self.is_able() || !is_on_networks(service) {
+        if !is_wanted || !self.is_able() || !interfaces::has_task_networks(service, live.template) {
             return None;
         }
         let held = self.leases.remove(live.task);
@@ -359,7 +361,8 @@ impl Addressing {
 
     /// What a start gets: its interfaces, or why it cannot have them.
     pub fn equip(&self, start: &mut TaskStart, catalog: &Catalog) -> Result<(), String> {
-        let service = catalog.services.get(&start.service).filter(|s| is_on_networks(s));
+        let service = catalog.services.get(&start.service);
+        let service = service.filter(|s| interfaces::has_networks(s, &start.template));
         let Some(service) = service else { return Ok(()) };
         if !self.is_able() {
             let falls_back = start.template.container.network == NetworkMode::Host;
@@ -387,9 +390,4 @@ impl Addressing {
         // address for it takes no other away.
         interfaces::that_can_be(lease, &catalog.networks)
     }
-}
-
-/// Does the service have networks, and tasks that can be on them?
-pub fn is_on_networks(service: &Service) -> bool {
-    !service.networks.is_empty() && service.template.runtime == Runtime::Container
 }

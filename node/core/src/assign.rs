@@ -4,6 +4,7 @@
 //! holders. If that node has no room, the slot goes to the
 //! node with room that has the highest score.
 
+mod anchored;
 mod bound;
 mod rounds;
 
@@ -11,12 +12,14 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crdt_state::NodeId;
+use crdt_state::partition::PartitionPolicy;
 use crdt_state::task::Slot;
 
 use crate::filter;
 use crate::groups::Groups;
-use crate::ledger::{Ledger, UNLIMITED};
+use crate::ledger::{Ledger, UNLIMITED, is_counted};
 use crate::plan::{Placed, ServicePlan};
+use crate::priority::FreeRoom;
 use crate::quota::Quotas;
 use crate::reason::{Choice, NodeReason, Unplaced};
 use crate::score::{self, Part};
@@ -31,6 +34,9 @@ pub fn replicated(
 ) -> ServicePlan {
     if !service.volumes.is_empty() {
         return bound::replicated(view, service, numbers, ledger);
+    }
+    if service.partition.policy != PartitionPolicy::RunEverywhere && !service.scale.is_job() {
+        return anchored::replicated(view, service, numbers, ledger);
     }
     let mut plan = ServicePlan::default();
     let Fitting { nodes, capacities, keepers } = Fitting::of(view, service, ledger, &mut plan);
@@ -62,6 +68,10 @@ pub fn replicated(
     let best: BTreeMap<Slot, NodeId> = held.iter().rev().map(|h| (h.slot, h.node)).collect();
     let slots = numbers.iter().map(|number| Slot::Number(*number));
     let open: Vec<Slot> = slots.filter(|slot| !plan.slots.contains_key(slot)).collect();
+    if !is_job && !open.is_empty() {
+        assigner.free = FreeRoom::of(view, service, &nodes, (ledger, &plan));
+        plan.looked_below = is_counted(service);
+    }
     // See `Assigner::only_choice`.
     let capacities = if is_job { vec![UNLIMITED; nodes.len()] } else { capacities };
     let first_choices = match open.last() {
@@ -234,6 +244,8 @@ struct Assigner<'a> {
     nodes: &'a [NodeId],
     parts: Vec<Part>,
     quotas: Quotas,
+    /// Where tasks of lower priority are in the way.
+    free: Option<FreeRoom>,
 }
 
 impl<'a> Assigner<'a> {
@@ -243,6 +255,7 @@ impl<'a> Assigner<'a> {
             nodes,
             parts: nodes.iter().map(|id| score::node_part(*id)).collect(),
             quotas,
+            free: None,
         }
     }
 
@@ -280,16 +293,29 @@ impl<'a> Assigner<'a> {
 
     /// The first choice if it has room, else the node with room that has the highest score. Both
     /// are fixed for a slot and do not depend on its holders: a node that knows only some holders
-    /// still makes the same plan as one that knows all.
+    /// still makes the same plan as one that knows all. As long as a node has room that nobody of
+    /// lower priority has to make, the others are left alone.
     fn next(&mut self, slot: Slot, first: Option<usize>) -> Option<NodeId> {
-        let part = score::slot_part(slot);
-        let node = first.filter(|node| self.quotas.has_room(*node)).or_else(|| {
-            (0..self.nodes.len())
-                .filter(|node| self.quotas.has_room(*node))
-                .max_by_key(|node| score::score(self.service, part, self.parts[*node]))
-        })?;
+        let node = match &self.free {
+            Some(free) => self
+                .best(slot, first, |node| free.has(node))
+                .or_else(|| self.best(slot, first, |_| true)),
+            None => self.best(slot, first, |_| true),
+        }?;
         self.quotas.take(node);
+        if let Some(free) = &mut self.free {
+            free.take(node);
+        }
         Some(self.nodes[node])
+    }
+
+    fn best(&self, slot: Slot, first: Option<usize>, may: impl Fn(usize) -> bool) -> Option<usize> {
+        let part = score::slot_part(slot);
+        let fits = |node: &usize| self.quotas.has_room(*node) && may(*node);
+        first.filter(fits).or_else(|| {
+            let score = |node: &usize| score::score(self.service, part, self.parts[*node]);
+            (0..self.nodes.len()).filter(fits).max_by_key(score)
+        })
     }
 }
 

@@ -5,22 +5,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crdt_state::autoscale::ScalingReports;
 use crdt_state::condition::NodeConditions;
 use crdt_state::handover::Handovers;
 use crdt_state::job::JobReport;
 use crdt_state::labels;
 use crdt_state::node::{Availability, NodeDescription};
+use crdt_state::partition::Grants;
 use crdt_state::read;
 use crdt_state::replica::Replica;
 use crdt_state::resource::NamedResources;
 use crdt_state::rollout::RolloutReports;
+use crdt_state::schedule::RunReport;
 use crdt_state::service::Service;
 use crdt_state::spec::{Facet, Labels, Life};
 use crdt_state::stamp::Stamp;
 use crdt_state::task::{Slot, TaskRecord};
 use crdt_state::volume::Holding;
-use crdt_state::{Kind, NetworkId, NodeId, Record, RecordKey, ServiceId};
+use crdt_state::{FleetSettings, Kind, NetworkId, NodeId, Record, RecordKey, ServiceId};
 
+mod autoscale;
+mod grants;
+mod jobs;
 mod networks;
 mod site_routes;
 
@@ -94,7 +100,8 @@ impl Touched {
 }
 
 /// The kinds that are decoded.
-const READ: [Kind; 16] = [
+const READ: [Kind; 20] = [
+    Kind::FLEET_SETTINGS,
     Kind::NODE,
     Kind::NODE_SETTINGS,
     Kind::EVICTION,
@@ -104,7 +111,10 @@ const READ: [Kind; 16] = [
     Kind::SERVICE,
     Kind::TASK,
     Kind::HANDOVERS,
+    Kind::GRANTS,
     Kind::COMPLETIONS,
+    Kind::SCHEDULED_RUNS,
+    Kind::SCALING,
     Kind::ROLLOUTS,
     Kind::NETWORK,
     Kind::NODE_NETWORKS,
@@ -116,6 +126,8 @@ const READ: [Kind; 16] = [
 /// All records, decoded.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
+    /// The settings of the fleet.
+    pub fleet: FleetSettings,
     /// Living services.
     pub services: BTreeMap<ServiceId, Service>,
     /// Nodes, members or not.
@@ -124,14 +136,21 @@ pub struct Catalog {
     pub tasks: BTreeMap<ServiceId, BTreeMap<(Slot, NodeId), TaskRecord>>,
     /// What each node completed of each job.
     pub jobs: BTreeMap<ServiceId, BTreeMap<NodeId, JobReport>>,
+    /// The runs of jobs that each node declared.
+    pub runs: BTreeMap<ServiceId, BTreeMap<NodeId, RunReport>>,
+    /// What nodes report of services that are scaled by their load.
+    pub scaling: BTreeMap<NodeId, ScalingReports>,
     /// The handover records of the nodes: their questions and their answers.
     pub handovers: BTreeMap<NodeId, Handovers>,
+    /// The leases that nodes gave out as witnesses.
+    pub grants: BTreeMap<NodeId, Grants>,
     /// What nodes report of rollouts.
     pub rollouts: BTreeMap<NodeId, RolloutReports>,
     /// Networks and addresses.
     pub networks: NetworkCatalog,
     task_keys: BTreeMap<RecordKey, (ServiceId, Slot, NodeId)>,
     job_keys: BTreeMap<RecordKey, (ServiceId, NodeId)>,
+    run_keys: BTreeMap<RecordKey, (ServiceId, NodeId)>,
     /// The living services of each name, the oldest first.
     by_name: BTreeMap<String, BTreeSet<(Stamp, ServiceId)>>,
 }
@@ -179,7 +198,12 @@ impl Catalog {
                     touched.services.extend(on_it.map(|service| service.id));
                 }
             }
+            // It decides nothing that is planned.
+            Kind::FLEET_SETTINGS => self.fleet = read::fleet_settings(replica),
             Kind::COMPLETIONS => self.update_job(replica, key, touched),
+            Kind::GRANTS => self.update_grants(replica, NodeId(key.id), touched),
+            Kind::SCHEDULED_RUNS => self.update_runs(replica, key, touched),
+            Kind::SCALING => self.update_scaling(replica, NodeId(key.id), touched),
             Kind::HANDOVERS => self.update_handovers(replica, NodeId(key.id), touched),
             Kind::ROLLOUTS => self.update_rollouts(replica, NodeId(key.id), touched),
             _ => {}
@@ -225,18 +249,6 @@ impl Catalog {
         self.handovers.extend(after.map(|after| (node, after)));
     }
 
-    fn update_job(&mut self, replica: &Replica, key: RecordKey, touched: &mut Touched) {
-        if let Some((service, node)) = self.job_keys.remove(&key) {
-            touched.services.insert(service);
-            self.jobs.entry(service).or_default().remove(&node);
-        }
-        if let Some((node, report)) = replica.owned::<JobReport>(&key) {
-            touched.services.insert(report.service);
-            self.job_keys.insert(key, (report.service, node));
-            self.jobs.entry(report.service).or_default().insert(node, report);
-        }
-    }
-
     /// A service is read again when a report of it changes: which template counts may depend on it.
     fn update_rollouts(&mut self, replica: &Replica, node: NodeId, touched: &mut Touched) {
         let before = self.rollouts.remove(&node).unwrap_or_default();
@@ -274,6 +286,12 @@ impl Catalog {
         }
     }
 
+    /// The reports of rollouts that a record holds; none if it holds something else.
+    pub fn rollouts_said_in(&self, key: RecordKey) -> RolloutReports {
+        let said = self.rollouts.get(&NodeId(key.id)).filter(|_| key.kind == Kind::ROLLOUTS);
+        said.cloned().unwrap_or_default()
+    }
+
     /// All task records of one node.
     pub fn tasks_of(&self, node: NodeId) -> impl Iterator<Item = &TaskRecord> {
         self.tasks.values().flat_map(|records| records.values()).filter(move |r| r.node == node)
@@ -293,6 +311,12 @@ impl Catalog {
     pub fn hostname(&self, id: NodeId) -> String {
         let description = self.nodes.get(&id).and_then(|node| node.description.as_ref());
         description.map(|description| description.hostname.clone()).unwrap_or_default()
+    }
+
+    /// The service that owns a name.
+    pub fn named(&self, name: &str) -> Option<&Service> {
+        let (_, id) = self.by_name.get(name)?.first()?;
+        self.services.get(id)
     }
 
     /// Does the service own its name? Of two services that were created with one name on two sides
@@ -331,63 +355,4 @@ fn settings_version(replica: &Replica, settings: &RecordKey) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use crdt_state::network::{Attachment, NetworkSpec};
-    use crdt_state::stamp::Writer;
-    use crdt_state::{HashSigner, HashVerifier, Signer, StoreId};
-
-    use super::*;
-
-    fn fleet() -> Replica {
-        let signer = HashSigner::from_seed(1);
-        let writer = Writer { node: NodeId::of(&signer.public_key()), store: StoreId(1) };
-        Replica::new(writer, Box::new(signer), Arc::new(HashVerifier))
-    }
-
-    #[test]
-    fn the_older_of_two_owns_their_name_until_it_is_gone() {
-        let (older, younger) = (ServiceId([1; 16]), ServiceId([2; 16]));
-        let (mut replica, mut catalog) = (fleet(), Catalog::default());
-        let mut write = |id, life: &Life, catalog: &mut Catalog| {
-            let key = RecordKey::service(id);
-            replica.edit(key, Facet::LIFE, life, 0);
-            catalog.update(&replica, key, &mut Touched::default());
-        };
-        let writer = fleet().writer();
-        let present = |lamport| Life::Present {
-            name: "web".to_owned(),
-            created: crdt_state::Stamp { lamport, writer },
-        };
-        write(younger, &present(2), &mut catalog);
-        for life in [present(1), Life::Removed { name: "web".to_owned() }] {
-            write(older, &life, &mut catalog);
-            let is_removed = matches!(life, Life::Removed { .. });
-            assert_eq!(catalog.owns_name(&catalog.services[&younger]), is_removed);
-        }
-    }
-
-    #[test]
-    fn a_network_that_comes_after_its_service_has_the_service_planned_again() {
-        let (mut replica, mut catalog) = (fleet(), Catalog::default());
-        let (network, service) = (NetworkId([3; 16]), ServiceId([1; 16]));
-        let key = RecordKey::service(service);
-        let created = crdt_state::Stamp { lamport: 1, writer: fleet().writer() };
-        let life = |name: &str| Life::Present { name: name.to_owned(), created };
-        replica.edit(key, Facet::LIFE, &life("web"), 0);
-        let (aliases, options) = (Vec::new(), BTreeMap::new());
-        let attachment = Attachment { network, aliases, options };
-        replica.edit(key, Facet::NETWORKS, &vec![attachment], 0);
-        catalog.update(&replica, key, &mut Touched::default());
-        assert!(catalog.networks.encrypted_of(&catalog.services[&service]).is_none());
-        let key = RecordKey::network(network);
-        replica.edit(key, Facet::LIFE, &life("safe"), 0);
-        let spec = NetworkSpec { encrypted: true, ..NetworkSpec::default() };
-        replica.edit(key, Facet::NETWORK, &spec, 0);
-        let mut touched = Touched::default();
-        catalog.update(&replica, key, &mut touched);
-        assert!(touched.services.contains(&service));
-        assert!(catalog.networks.encrypted_of(&catalog.services[&service]).is_some());
-    }
-}
+mod tests;

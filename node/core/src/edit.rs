@@ -5,26 +5,45 @@
 
 pub use crdt_state::limits::REPLICAS_MAX;
 
+use crdt_state::autoscale::Autoscale;
 use crdt_state::limits::Bounded;
 use crdt_state::network::Attachments;
 use crdt_state::node::Availability;
+use crdt_state::partition::Partition;
+use crdt_state::relation::Relations;
 use crdt_state::rollout::{RollbackPolicy, UpdateRules};
+use crdt_state::schedule::Schedule;
 use crdt_state::service::Service;
-use crdt_state::spec::{Endpoint, Facet, Labels, Placement, Scale, Template, UpdatePolicy};
+use crdt_state::spec::{
+    Endpoint, Facet, Labels, Placement, Scale, StoredTemplate, Template, UpdatePolicy,
+};
 use crdt_state::{ImageFact, NetworkId, NodeId, Previous, RecordKey, ServiceId, Stamp, wire};
 use serde::{Deserialize, Serialize};
 
+pub(crate) mod autoscale;
+mod digest;
+pub(crate) mod fleet;
 pub(crate) mod job;
 mod name;
 pub mod network;
+pub mod partition;
 mod refusal;
+mod relation;
+mod schedule;
 
+pub use autoscale::BadAutoscale;
+pub use digest::{BadDigest, PlanDigest};
+pub use fleet::BadHistoryLimit;
 pub use job::BadJob;
+pub use partition::BadPartition;
 pub use refusal::Refusal;
+pub use relation::BadRelation;
+pub use schedule::BadSchedule;
 
 use name::is_name;
 use network::NetworkRequest;
 
+use crate::affinity::Affinity;
 use crate::constraint::Constraint;
 use crate::preference::Preference;
 
@@ -39,12 +58,20 @@ pub struct ServiceSpec {
     pub scale: Scale,
     /// Where to run them.
     pub placement: Placement,
+    /// What it has to do with other services.
+    pub relations: Relations,
     /// How an update proceeds.
     pub update_policy: UpdatePolicy,
     /// What an update tolerates, and what it waits for.
     pub update_rules: UpdateRules,
     /// How a rollback proceeds.
     pub rollback_policy: RollbackPolicy,
+    /// What becomes of its tasks in a partition.
+    pub partition: Partition,
+    /// When it runs, if it is a job with a schedule.
+    pub schedule: Option<Schedule>,
+    /// Between which numbers, and by what, it is scaled.
+    pub autoscale: Option<Autoscale>,
     /// Ports.
     pub endpoint: Endpoint,
     /// Networks; none: that of the template.
@@ -61,11 +88,15 @@ impl ServiceSpec {
         ServiceSpec {
             name: service.name.clone(),
             template: service.template.clone(),
-            scale: service.scale,
+            scale: service.written_scale,
             placement: service.placement.clone(),
+            relations: service.relations.clone(),
             update_policy: service.update_policy.clone(),
             update_rules: service.update_rules,
             rollback_policy: service.rollback_policy.clone(),
+            partition: service.partition.clone(),
+            schedule: service.schedule.as_ref().map(|written| written.schedule.clone()),
+            autoscale: service.autoscale,
             endpoint: service.endpoint.clone(),
             networks: service.networks.clone(),
             by_name: service.balancing.by_name,
@@ -81,11 +112,16 @@ impl ServiceSpec {
         Some(ServiceSpec {
             name,
             template,
-            scale,
+            // A count that follows the load is not gone back from.
+            scale: if service.autoscale.is_some() { service.written_scale } else { scale },
             placement,
+            relations: service.relations.clone(),
             update_policy,
             update_rules: service.update_rules,
             rollback_policy: service.rollback_policy.clone(),
+            partition: service.partition.clone(),
+            schedule: service.schedule.as_ref().map(|written| written.schedule.clone()),
+            autoscale: service.autoscale,
             endpoint,
             networks,
             by_name,
@@ -222,6 +258,20 @@ pub enum Edit {
         /// The value's stamp.
         stamp: Stamp,
     },
+    /// An edit that is refused unless a dry run of it has this digest.
+    Expected {
+        /// The digest.
+        digest: PlanDigest,
+        /// The edit.
+        edit: Box<Edit>,
+    },
+    /// Changes settings of the whole fleet.
+    UpdateFleet {
+        /// Refuse the edit unless this is their version; `None`: accept any version.
+        version: Option<u64>,
+        /// How much of a slot's past is kept; unchanged if absent.
+        task_history_limit: Option<i64>,
+    },
 }
 
 /// What an edit did.
@@ -256,12 +306,20 @@ impl ServiceSpec {
         for preference in &self.placement.preferences {
             Preference::parse(preference)?;
         }
+        for rule in &self.relations.affinities.rules {
+            Affinity::parse(rule)?;
+        }
         let template = &self.template;
         if template.command.is_empty() && template.args.is_empty() && template.image.is_empty() {
             return Err(Refusal::NothingToRun);
         }
         job::check(self)?;
-        check_size("the task template", template)?;
+        partition::check(self)?;
+        relation::check(self)?;
+        schedule::check(self)?;
+        autoscale::check(self)?;
+        check_size("the task template", &StoredTemplate(template.clone()))?;
+        check_size("what tasks have beyond the template", &template.extension.properties())?;
         check_size("the placement", &self.placement)?;
         check_size("the endpoint", &self.endpoint)?;
         check_size("the networks", &self.networks)?;
@@ -279,9 +337,12 @@ impl ServiceSpec {
         self.template.check()?;
         self.scale.check()?;
         self.placement.check()?;
+        self.relations.affinities.check()?;
+        self.relations.depends_on.check()?;
         self.update_policy.check()?;
         self.update_rules.check()?;
         self.rollback_policy.check()?;
+        self.partition.check()?;
         self.endpoint.check()?;
         self.networks.check()?;
         Ok(())

@@ -5,22 +5,30 @@
 use crdt_state::limits::Bounded;
 use crdt_state::node::Availability;
 use crdt_state::read;
+use crdt_state::relation::Relations;
 use crdt_state::replica::Replica;
 use crdt_state::service::{self, Service};
 use crdt_state::spec::{Facet, Labels, Life};
-use crdt_state::{FleetImage, ImageFact, NodeId, Previous, RecordKey, ServiceId, Stamp};
+use crdt_state::{FleetImage, ImageFact, NodeId, RecordKey, ServiceId, Stamp};
 use gossip::{Gossip, MemberState, Now};
 
 use crate::catalog::Catalog;
+use crate::edit::autoscale::check_replicas;
 use crate::edit::{Edit, Edited, Refusal, Removal, ServiceSpec, Steer, check_size, job};
 use crate::expand::{self, Names};
 use crate::planner::Planner;
 use crate::tasks::is_healthy;
 
+mod autoscale;
+mod fleet;
 mod names;
 mod networks;
+mod partition;
 mod ports;
+mod relations;
 mod rollouts;
+mod schedules;
+mod templates;
 
 /// One edit of one node's records.
 pub struct Editor<'a> {
@@ -54,6 +62,9 @@ impl Editor<'_> {
                 Ok(Edited::Done)
             }
             Edit::RemoveNode { id, removal } => self.remove_node(id, removal),
+            Edit::UpdateFleet { version, task_history_limit } => {
+                self.update_fleet(version, task_history_limit)
+            }
             Edit::PutImage { name, fact } => self.put_image(&name, &fact),
             Edit::RemoveImage { name } => self.remove_image(&name),
             Edit::GiveUpVolume { node, name } => self.give_up_volume(node, &name),
@@ -61,6 +72,8 @@ impl Editor<'_> {
             Edit::RemoveNetwork { id } => self.remove_network(id),
             Edit::TakeName { id } => self.take_name(id),
             Edit::PickConflict { key, facet, stamp } => self.pick_conflict(key, facet, stamp),
+            // What is expected of it was checked by the node.
+            Edit::Expected { edit, .. } => self.apply(*edit),
             Edit::PickLabel { key, label, stamp } => self
                 .replica
                 .pick_label(key, &label, stamp, self.wall_ms)
@@ -81,17 +94,21 @@ impl Editor<'_> {
         let spec = &ServiceSpec { endpoint, ..spec.clone() };
         self.check_aliases(id, spec, None)?;
         self.check_networks(&spec.networks, &[])?;
+        self.check_anchors(&spec.partition, None)?;
+        self.check_relations(spec, None)?;
+        check_replicas(spec, None)?;
         let balancing = self.balancing(id, spec, None);
         let key = RecordKey::service(id);
         let created = self.replica.next_stamp();
         let life = Life::Present { name: spec.name.clone(), created };
         self.replica.edit(key, Facet::LIFE, &life, self.wall_ms);
-        self.replica.edit(key, Facet::TEMPLATE, &spec.template, self.wall_ms);
+        self.write_template(key, &spec.template);
         self.replica.edit(key, Facet::SCALE, &spec.scale, self.wall_ms);
         // Facets with default values are not written: defaults are applied when reading.
         if spec.placement != Default::default() {
             self.replica.edit(key, Facet::PLACEMENT, &spec.placement, self.wall_ms);
         }
+        self.write_relations(key, &spec.relations, &Relations::default());
         if spec.update_policy != Default::default() {
             self.replica.edit(key, Facet::UPDATE_POLICY, &spec.update_policy, self.wall_ms);
         }
@@ -101,6 +118,11 @@ impl Editor<'_> {
         if spec.rollback_policy != Default::default() {
             self.replica.edit(key, Facet::ROLLBACK_POLICY, &spec.rollback_policy, self.wall_ms);
         }
+        if spec.partition != Default::default() {
+            self.replica.edit(key, Facet::PARTITION, &spec.partition, self.wall_ms);
+        }
+        self.write_schedule(id, spec, None);
+        self.write_autoscale(id, spec.autoscale);
         if spec.endpoint != Default::default() {
             self.replica.edit(key, Facet::ENDPOINT, &spec.endpoint, self.wall_ms);
         }
@@ -129,6 +151,7 @@ impl Editor<'_> {
             return self.steer(id, Steer::Resume);
         }
         self.change_service(&held, spec)?;
+        self.declare_forced(spec, &held);
         Ok(Edited::Service(id))
     }
 
@@ -151,11 +174,14 @@ impl Editor<'_> {
         let spec = &ServiceSpec { template: job::template(&spec, held), ..spec };
         self.check_aliases(id, spec, Some(held))?;
         self.check_networks(&spec.networks, &held.networks)?;
+        self.check_anchors(&spec.partition, Some(held))?;
+        self.check_relations(spec, Some(held))?;
+        check_replicas(spec, Some(held))?;
         let balancing = self.balancing(id, spec, Some(held));
         let key = RecordKey::service(id);
-        if *spec != ServiceSpec::of(held) {
-            let previous: Option<Previous> = ServiceSpec::of(held).into_previous().fitting();
-            self.replica.edit(key, Facet::PREVIOUS, &previous, self.wall_ms);
+        let before = ServiceSpec::of(held);
+        if has_another_to_go_back_to(spec, &before) {
+            self.write_previous(key, before.into_previous());
             if held.networks != held.previous_networks {
                 self.replica.edit(key, Facet::PREVIOUS_NETWORKS, &held.networks, self.wall_ms);
             }
@@ -167,17 +193,15 @@ impl Editor<'_> {
         let mut template_stamp = None;
         if spec.template != held.template {
             if self.is_proven(held) {
-                self.replica.edit(key, Facet::LAST_GOOD, &held.template, self.wall_ms);
+                self.write_last_good(key, held);
             }
-            template_stamp =
-                Some(self.replica.edit(key, Facet::TEMPLATE, &spec.template, self.wall_ms));
+            template_stamp = Some(self.write_template(key, &spec.template));
         }
-        if spec.scale != held.scale {
-            self.replica.edit(key, Facet::SCALE, &spec.scale, self.wall_ms);
-        }
+        self.write_scale(spec, held);
         if spec.placement != held.placement {
             self.replica.edit(key, Facet::PLACEMENT, &spec.placement, self.wall_ms);
         }
+        self.write_relations(key, &spec.relations, &held.relations);
         if spec.update_policy != held.update_policy {
             self.replica.edit(key, Facet::UPDATE_POLICY, &spec.update_policy, self.wall_ms);
         }
@@ -187,6 +211,10 @@ impl Editor<'_> {
         if spec.rollback_policy != held.rollback_policy {
             self.replica.edit(key, Facet::ROLLBACK_POLICY, &spec.rollback_policy, self.wall_ms);
         }
+        if spec.partition != held.partition {
+            self.replica.edit(key, Facet::PARTITION, &spec.partition, self.wall_ms);
+        }
+        self.write_schedule(id, spec, Some(held));
         if spec.endpoint != held.endpoint {
             self.replica.edit(key, Facet::ENDPOINT, &spec.endpoint, self.wall_ms);
         }
@@ -323,6 +351,12 @@ impl Editor<'_> {
         self.replica.edit(RecordKey::eviction(id), Facet::LIFE, &fact, self.wall_ms);
         Ok(Edited::Done)
     }
+}
+
+/// Does an update change what a rollback gives back?
+fn has_another_to_go_back_to(spec: &ServiceSpec, before: &ServiceSpec) -> bool {
+    spec.networks != before.networks
+        || spec.clone().into_previous() != before.clone().into_previous()
 }
 
 /// A task is made on the network of its node or on networks of its own, and cannot change from one

@@ -27,6 +27,18 @@ pub fn exclusion(node: &NodeView, service: &ServiceView) -> Option<NodeReason> {
             Err(text) => return Some(NodeReason::UnreadableConstraint(text.clone())),
         }
     }
+    for affinity in &service.affinities {
+        let obstacle = match affinity {
+            Ok(affinity) => affinity.obstacle(node.id),
+            Err(text) => {
+                let why = "this version does not understand it".to_owned();
+                Some(NodeReason::Affinity(text.clone(), why))
+            }
+        };
+        if obstacle.is_some() {
+            return obstacle;
+        }
+    }
     if service.has_networks
         && let Some(refusal) = &node.no_networks
     {
@@ -53,6 +65,7 @@ pub fn is_lack(reason: &NodeReason) -> bool {
         NodeReason::Memory(..)
             | NodeReason::Cpu(..)
             | NodeReason::Generic(..)
+            | NodeReason::NoGeneric(_)
             | NodeReason::HostPort(_)
     )
 }

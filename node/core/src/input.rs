@@ -4,6 +4,7 @@
 //! in which they are given. A `Persist` comes before every action that depends on it. The node
 //! holds those actions back until `Persisted` reports that the records are on disk.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crdt_state::condition::NodeConditions;
@@ -11,9 +12,12 @@ use crdt_state::network::NodeTunnel;
 use crdt_state::task::{Run, RunEvent, TaskStart};
 use crdt_state::volume::NodeVolumes;
 use crdt_state::{NodeId, RecordKey};
+use gossip::Now;
 use serde::{Deserialize, Serialize};
 
 use crate::addressing::NetworkFacts;
+use crate::autoscale::RunUse;
+use crate::devices::FoundDevices;
 use crate::edit::{Edit, Edited, Refusal};
 use crate::event::Event;
 
@@ -94,6 +98,13 @@ pub enum Input {
     TunnelFound(NodeTunnel),
     /// The addresses by which other nodes reach the machine were looked at: best first.
     AddressesFound(Vec<String>),
+    /// Other nodes were asked what their clocks show: milliseconds since 1970, as they are now. Only
+    /// schedules go by it.
+    ClocksFound(BTreeMap<NodeId, u64>),
+    /// What runs of services that are scaled by their load used lately: all that could be measured.
+    UseFound(BTreeMap<Run, RunUse>),
+    /// The machine was looked at: all devices that are there, of the kinds that are looked for.
+    DevicesFound(FoundDevices),
 }
 
 /// An order.
@@ -141,6 +152,15 @@ pub enum Action {
         signal: Option<String>,
         /// The grace period.
         grace_ms: u64,
+    },
+    /// A run may live until this time and no longer, whatever becomes of the agent; the last such
+    /// order counts, and one that comes before the start counts for the start. [`Now::NEVER`]: as
+    /// long as it likes.
+    ExpireRun {
+        /// The run.
+        run: Run,
+        /// Until when.
+        at: Now,
     },
     /// The files of an ended run are no longer wanted.
     ForgetRun {

@@ -212,8 +212,7 @@ impl Node {
         if !self.catalog().owns_name(service) {
             return None;
         }
-        let ready = self.placed_tasks(service.id, id).filter(|placed| placed.is_ready());
-        let tasks = ready.map(|placed| {
+        let tasks = self.ready_tasks(service.id, id).into_iter().map(|placed| {
             let run = Run { task: placed.status.id, attempt: placed.status.current.number };
             let reach = match self.is_reachable(placed.node) {
                 true => Reach::Reachable,

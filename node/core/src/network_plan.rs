@@ -34,6 +34,8 @@ pub struct PlacedTask<'a> {
     pub node: NodeId,
     /// What its node says of it.
     pub status: &'a TaskStatus,
+    /// Is it of the template to which connections go?
+    pub serves: bool,
     /// Its addresses on the network, at most one of each family.
     pub addresses: &'a [IpAddr],
 }
@@ -184,9 +186,24 @@ impl Node {
     /// The addresses of the tasks of a service that take connections: running, healthy, and on a
     /// node that can be reached.
     pub fn ready_addresses(&self, service: ServiceId, network: NetworkId) -> Vec<IpAddr> {
-        let tasks = self.placed_tasks(service, network);
-        let ready = tasks.filter(|task| task.is_ready() && self.is_reachable(task.node));
+        let ready = self.ready_tasks(service, network);
+        let ready = ready.into_iter().filter(|task| self.is_reachable(task.node));
         ready.flat_map(|task| task.addresses.iter().copied()).collect()
+    }
+
+    /// The tasks of a service that take connections, also on nodes that cannot be reached. Those of
+    /// the other template of a blue-green rollout only while there are no others.
+    pub(crate) fn ready_tasks(
+        &self,
+        service: ServiceId,
+        network: NetworkId,
+    ) -> Vec<PlacedTask<'_>> {
+        let ready = self.placed_tasks(service, network).filter(PlacedTask::is_ready);
+        let mut ready: Vec<PlacedTask<'_>> = ready.collect();
+        if ready.iter().any(|task| task.serves && self.is_reachable(task.node)) {
+            ready.retain(|task| task.serves);
+        }
+        ready
     }
 
     /// The tasks of a service with addresses on a network, by slot and node.
@@ -196,10 +213,12 @@ impl Node {
         network: NetworkId,
     ) -> impl Iterator<Item = PlacedTask<'_>> {
         let records = self.catalog().tasks.get(&service).into_iter().flatten();
+        let side_by_side = self.side_by_side(service);
         records.flat_map(move |((slot, node), record)| {
             record.tasks.iter().filter_map(move |status| {
                 let addresses = self.addresses(service, (*slot, *node), status.id, network)?;
-                Some(PlacedTask { slot: *slot, node: *node, status, addresses })
+                let serves = side_by_side.is_none_or(|both| both.serves(status.template));
+                Some(PlacedTask { slot: *slot, node: *node, status, serves, addresses })
             })
         })
     }
@@ -234,9 +253,9 @@ impl Node {
         let mut ports = BTreeMap::new();
         for port in service.endpoint.ports.iter().filter(|port| port.published != 0) {
             let Some(protocol) = Protocol::named(&port.protocol) else { continue };
-            let tasks = self.placed_tasks(service.id, network).filter(|task| {
+            let tasks = self.ready_tasks(service.id, network).into_iter().filter(|task| {
                 let is_here = task.node == self.me() || !port.host;
-                is_here && task.is_ready() && self.is_reachable(task.node)
+                is_here && self.is_reachable(task.node)
             });
             let addresses: Vec<IpAddr> =
                 tasks.flat_map(|task| task.addresses.iter().copied()).collect();

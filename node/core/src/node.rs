@@ -11,34 +11,38 @@
 
 use std::collections::BTreeSet;
 
+use crdt_state::read;
 use crdt_state::replica::Replica;
-use crdt_state::service::Service;
-use crdt_state::spec::{Facet, Life};
 use crdt_state::task::AdoptedRun;
 use crdt_state::volume::NodeVolumes;
-use crdt_state::{Kind, NodeId, RecordKey, ServiceId};
-use gossip::{Gossip, GossipConfig, Identity, MemberEvent, Now, Output};
+use crdt_state::{Kind, NodeId, RecordKey};
+use gossip::{Gossip, GossipConfig, Identity, Now, Output};
 use serde::{Deserialize, Serialize};
 
 use crate::addressing::{Addressing, NetworkFacts};
+use crate::autoscale::Autoscaler;
 use crate::departure::Departure;
+use crate::devices::Devices;
 use crate::edit::{Edit, Edited, Refusal};
 use crate::editor::Editor;
 use crate::input::{Action, Input};
 use crate::network_news::NetworkNews;
 use crate::outbox::Outbox;
 use crate::own_records::{NodeFacts, OwnRecords};
-use crate::plan::Plan;
 use crate::planner::Planner;
 use crate::reconciler::Reconciler;
-use crate::report::NodeReport;
 use crate::resources::GivenResources;
+use crate::schedules::Schedules;
 use crate::tasks::StepTime;
-use crate::view::View;
 use crate::withdrawals::Withdrawals;
 
+mod autoscale;
+mod devices;
 mod events;
+mod leases;
 mod networks;
+mod readers;
+mod schedules;
 mod settle;
 mod timers;
 
@@ -77,8 +81,11 @@ pub struct Node {
     reconciler: Reconciler,
     own_records: OwnRecords,
     addressing: Addressing,
+    devices: Devices,
     resources: GivenResources,
     withdrawals: Withdrawals,
+    schedules: Schedules,
+    autoscaler: Autoscaler,
     departure: Departure,
     outbox: Outbox,
     /// When settling continues, if the last settling left work over.
@@ -110,17 +117,23 @@ impl Node {
             && !catalog.nodes.iter().any(|(id, node)| *id != me && node.is_member());
         let hold_until = if alone { now } else { now.plus(BOOT_HOLD_MS) };
         let hostname = config.facts.hostname.clone();
+        let declared = (&config.facts.resources, &config.facts.named_resources);
+        let found = config.facts.devices.clone();
+        let published = read::named_resources_of(&replica, me);
         let identity = Identity::at_boot(me, config.boot);
         let mut node = Node {
             me,
-            reconciler: Reconciler::new(me, hostname, hold_until, &replica, catalog),
+            reconciler: Reconciler::new(me, hostname, (config.boot, hold_until), &replica, catalog),
             addressing: Addressing::new(me, config.networks, &catalog.networks),
+            devices: Devices::restore(now, declared, found, &published),
             resources: GivenResources::new(config.facts.named_resources.clone()),
             withdrawals: Withdrawals::default(),
             own_records: OwnRecords::new(me, config.facts, config.volumes),
             gossip: Gossip::new(config.gossip, identity, config.seed, now),
             planner,
             replica,
+            schedules: Schedules::new(me),
+            autoscaler: Autoscaler::new(me),
             departure: Departure::none(),
             outbox: Outbox::default(),
             settle_again_at: Now::NEVER,
@@ -132,14 +145,16 @@ impl Node {
     }
 
     fn boot(&mut self, now: Now, wall_ms: u64, adopted: Vec<AdoptedRun>) {
+        self.own_records.on_devices_offered(self.devices.offered());
         self.describe(wall_ms);
         // Before anything is planned: no task may start on an empty volume in place of a lost one.
         self.own_records.write_volumes(&mut self.replica, wall_ms);
         self.report_conditions(wall_ms);
         let time = self.step_time(now, wall_ms);
         self.addressing.restore(&adopted, &self.planner.catalog().networks);
-        self.resources.restore(&adopted);
+        self.resources.restore(&adopted, &self.devices);
         self.reconciler.restore(time, adopted, self.planner.catalog());
+        self.stop_lost(time);
         self.settle(now, wall_ms);
     }
 
@@ -149,9 +164,7 @@ impl Node {
             Input::Datagram { from, bytes } => {
                 self.gossip.handle_datagram(now, from, &bytes, &mut self.replica);
             }
-            Input::Message { from, bytes } => {
-                self.gossip.handle_message(now, from, &bytes, &mut self.replica);
-            }
+            Input::Message { from, bytes } => self.on_message(now, from, &bytes),
             Input::Connected { node, addr } => self.gossip.handle_connected(now, node, addr),
             Input::Undelivered { to } => self.gossip.handle_unreachable(now, to),
             Input::TimerFired => {}
@@ -193,11 +206,15 @@ impl Node {
                 self.own_records.on_conditions_due(now);
                 self.report_conditions(wall_ms);
             }
+            Input::ClocksFound(found) => self.schedules.on_clocks_found(now, &found),
+            Input::DevicesFound(found) => self.on_devices_found(now, wall_ms, found),
+            Input::UseFound(found) => self.autoscaler.on_use(now, &found),
             Input::Persisted { seq } => {
                 let keys = self.outbox.on_persisted(seq);
                 self.gossip.on_changed(now, &keys);
             }
         }
+        self.ask_for_leases(now);
         if self.gossip.deadline() <= now {
             self.gossip.handle_timeout(now, &mut self.replica);
         }
@@ -205,7 +222,12 @@ impl Node {
             self.own_records.on_conditions_due(now);
             self.report_conditions(wall_ms);
         }
+        if self.devices.deadline() <= now {
+            self.on_device_gone(now, wall_ms);
+        }
+        self.schedules.on_step(now, wall_ms);
         self.settle_if_due(now, wall_ms);
+        self.send_leases();
     }
 
     /// The next order.
@@ -221,6 +243,7 @@ impl Node {
         if self.departure.has_begun() {
             return Err(Refusal::HasLeft);
         }
+        self.report(now).check_expected(&edit)?;
         let (me, planner, gossip) = (self.me, &self.planner, &self.gossip);
         Editor { me, now, wall_ms, replica: &mut self.replica, planner, gossip }.apply(edit)
     }
@@ -277,122 +300,36 @@ impl Node {
         }
     }
 
-    fn on_member(&mut self, now: Now, wall_ms: u64, event: MemberEvent) {
-        self.note_member_news(&event);
-        self.planner.on_member();
-        let mut attributes = Vec::new();
-        let (id, action) = match event {
-            MemberEvent::Up(id) => {
-                self.reconciler.on_member_up(now);
-                (id, "up")
-            }
-            MemberEvent::Suspected(id) => (id, "suspect"),
-            MemberEvent::Unreachable(id) => {
-                let evidence = self.gossip.member(id).and_then(|member| member.evidence);
-                attributes.extend(evidence.map(|by| ("evidence", by.as_str().to_owned())));
-                (id, "unreachable")
-            }
-            MemberEvent::Left(id) => (id, "left"),
-            MemberEvent::Moved(id, _) => (id, "moved"),
-            MemberEvent::Renewed(_) => return,
-        };
-        self.tell_node(id, action, attributes, wall_ms);
-    }
-
     /// Records changed, here or elsewhere.
     fn on_records(&mut self, now: Now, wall_ms: u64, keys: BTreeSet<RecordKey>) {
         for key in &keys {
             let before = self.service_version(*key);
+            let reports = self.planner.catalog().rollouts_said_in(*key);
             let touched = self.planner.on_record(&self.replica, *key);
             self.addressing.on_record(*key, &touched, self.planner.catalog());
             self.note_network_news(key.kind, &touched);
+            self.schedules.on_record(key.kind);
+            self.autoscaler.on_record(key.kind);
             self.tell_service(wall_ms, *key, before);
             if [RecordKey::node(self.me), RecordKey::named_resources(self.me)].contains(key) {
                 self.describe(wall_ms);
             }
             match key.kind {
-                Kind::TASK | Kind::COMPLETIONS => self.reconciler.refute(&self.replica, *key),
+                Kind::TASK | Kind::COMPLETIONS | Kind::GRANTS => {
+                    self.reconciler.refute(&self.replica, *key);
+                }
                 Kind::VOLUMES if key.id == self.me.0 => {
                     self.own_records.write_volumes(&mut self.replica, wall_ms);
                 }
                 Kind::CONDITIONS if key.id == self.me.0 => self.report_conditions(wall_ms),
-                Kind::ROLLOUTS if key.id == self.me.0 => {
-                    self.reconciler.on_own_rollouts(self.planner.catalog());
+                Kind::ROLLOUTS => {
+                    let node = NodeId(key.id);
+                    self.reconciler.on_rollouts(node, &reports, self.planner.catalog());
                 }
                 Kind::EVICTION if key.id != self.me.0 => self.gossip.forget(now, NodeId(key.id)),
                 _ => {}
             }
         }
         self.outbox.note_changed(keys);
-    }
-
-    /// This node.
-    pub fn me(&self) -> NodeId {
-        self.me
-    }
-
-    /// The records.
-    pub fn replica(&self) -> &Replica {
-        &self.replica
-    }
-
-    /// The membership and its counters.
-    pub fn gossip(&self) -> &Gossip {
-        &self.gossip
-    }
-
-    /// The plan as this node sees it.
-    pub fn plan(&self) -> &Plan {
-        self.planner.plan()
-    }
-
-    /// The view that the plan was made from.
-    pub fn view(&self) -> &View {
-        self.planner.view()
-    }
-
-    /// How often the node settled since it started. A ping without news does not make it settle.
-    pub fn settlings(&self) -> u64 {
-        self.settlings
-    }
-
-    /// Living services, by id.
-    pub fn services(&self) -> impl Iterator<Item = &Service> {
-        self.planner.catalog().services.values()
-    }
-
-    /// One living service.
-    pub fn service(&self, id: ServiceId) -> Option<&Service> {
-        self.planner.catalog().services.get(&id)
-    }
-
-    /// The host name of a node; empty if the node has not reported it.
-    pub fn hostname(&self, id: NodeId) -> String {
-        self.planner.catalog().hostname(id)
-    }
-
-    /// The node on which operators removed this node from the fleet, by host name or id; `None` if
-    /// this node was not removed.
-    pub fn removed_by(&self) -> Option<String> {
-        let (stamp, life) = self.replica.facet(&RecordKey::eviction(self.me), Facet::LIFE)?;
-        let by = stamp.writer.node;
-        let name = Some(self.hostname(by)).filter(|name| !name.is_empty());
-        matches!(life, Life::Present { .. }).then(|| name.unwrap_or_else(|| by.to_string()))
-    }
-
-    /// The answers to operators, with ages as of `now`.
-    pub fn report(&self, now: Now) -> NodeReport<'_> {
-        NodeReport {
-            me: self.me,
-            now,
-            replica: &self.replica,
-            gossip: &self.gossip,
-            planner: &self.planner,
-        }
-    }
-
-    /// The node has left the fleet and does nothing more.
-    pub fn has_departed(&self) -> bool {
-        self.departure.is_over()
     }
 }

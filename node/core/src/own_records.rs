@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::conditions::Conditions;
 use crate::departure::Departure;
+use crate::devices::FoundDevices;
 
 /// What a node knows of itself when it starts.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -31,6 +32,9 @@ pub struct NodeFacts {
     /// The names of those generic resources that have names, also counted in `resources`.
     #[serde(default)]
     pub named_resources: NamedResources,
+    /// The devices that were found, of the kinds that are looked for.
+    #[serde(default)]
+    pub devices: FoundDevices,
     /// Labels from the config file.
     pub engine_labels: Labels,
     /// Version of the agent.
@@ -43,6 +47,8 @@ pub struct NodeFacts {
 pub struct OwnRecords {
     me: NodeId,
     facts: NodeFacts,
+    /// The names of devices that it offers besides what its configuration declares.
+    offered: NamedResources,
     /// The volumes on this node's disk, once the disk was read.
     volumes: Option<NodeVolumes>,
     conditions: Conditions,
@@ -51,7 +57,13 @@ pub struct OwnRecords {
 impl OwnRecords {
     /// With `volumes: None`, the disk was not read yet: the node reports no volumes.
     pub fn new(me: NodeId, facts: NodeFacts, volumes: Option<NodeVolumes>) -> OwnRecords {
-        OwnRecords { me, facts, volumes, conditions: Conditions::default() }
+        OwnRecords {
+            me,
+            facts,
+            offered: NamedResources::new(),
+            volumes,
+            conditions: Conditions::default(),
+        }
     }
 
     /// Writes what this node is, and whether it leaves the fleet.
@@ -60,11 +72,16 @@ impl OwnRecords {
         let held = replica.owned::<NodeDescription>(&key).map(|(_, description)| description);
         let joined = held.map_or_else(|| replica.next_stamp(), |description| description.joined);
         let facts = self.facts.clone();
+        let (mut resources, mut named) = (facts.resources, facts.named_resources);
+        for (kind, names) in &self.offered {
+            resources.generic.insert(kind.clone(), names.len() as u64);
+            named.insert(kind.clone(), names.clone());
+        }
         let description = NodeDescription {
             hostname: facts.hostname,
             os: facts.os,
             arch: facts.arch,
-            resources: facts.resources,
+            resources,
             engine_labels: facts.engine_labels,
             engine_version: facts.engine_version,
             addresses: facts.addresses,
@@ -72,15 +89,19 @@ impl OwnRecords {
             left: departure.has_begun(),
         };
         replica.put_owned(key, &description, wall_ms);
-        let named = &self.facts.named_resources;
-        if *named != read::named_resources_of(replica, self.me) {
-            replica.put_owned(RecordKey::named_resources(self.me), named, wall_ms);
+        if named != read::named_resources_of(replica, self.me) {
+            replica.put_owned(RecordKey::named_resources(self.me), &named, wall_ms);
         }
     }
 
     /// The machine is reached by these addresses now, best first.
     pub fn on_addresses_found(&mut self, found: Vec<String>) {
         self.facts.addresses = found;
+    }
+
+    /// These devices are offered now.
+    pub fn on_devices_offered(&mut self, offered: NamedResources) {
+        self.offered = offered;
     }
 
     /// The disk was read: it has these volumes.

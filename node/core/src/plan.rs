@@ -9,12 +9,15 @@
 
 use std::collections::BTreeMap;
 
+use crdt_state::ServiceId;
 use crdt_state::spec::Scale;
 use crdt_state::task::Slot;
 
 use crate::assign;
 use crate::filter;
 use crate::ledger::Ledger;
+use crate::neighbours;
+use crate::priority;
 use crate::reason::{Choice, NodeReason, Unplaced};
 use crate::stay;
 use crate::view::{ServiceView, View};
@@ -29,20 +32,23 @@ pub use planning::Planning;
 /// Plans every service, in canonical order.
 pub fn plan(view: &View) -> Plan {
     let mut ledger = Ledger::new(view);
-    let mut services = BTreeMap::new();
-    for service in view.canonical_order() {
-        services.insert(service.id, plan_service(view, service, &mut ledger));
+    let mut services: BTreeMap<ServiceId, ServicePlan> = BTreeMap::new();
+    for service in neighbours::canonical_order(view) {
+        let met = neighbours::meet(view, service, |id| services.get(&id));
+        let plan = plan_service(view, &met, &mut ledger);
+        services.insert(service.id, plan);
     }
     Plan { services }
 }
 
 /// How many tasks of a service should run: the wanted slots of a replicated service, the planned
 /// slots of a global one. Of a job, in Docker's words: as many as may run at a time, or the slots of
-/// a global job that have not completed.
+/// a global job that have not completed; none before the first run of a schedule.
 pub fn desired(scale: Scale, planned: Option<&ServicePlan>) -> usize {
     match scale {
         Scale::Replicated { replicas } => usize::try_from(replicas).unwrap_or(usize::MAX),
         Scale::Global => planned.map_or(0, |plan| plan.slots.len()),
+        Scale::JobReplicated { .. } if planned.is_some_and(job::is_not_due) => 0,
         Scale::JobReplicated { max_concurrent, .. } => {
             usize::try_from(max_concurrent).unwrap_or(usize::MAX)
         }
@@ -50,13 +56,15 @@ pub fn desired(scale: Scale, planned: Option<&ServicePlan>) -> usize {
     }
 }
 
-/// Plans one service and enters what it reserves in the ledger.
+/// Plans one service, whose affinities were met, and enters what it reserves in the ledger.
 pub fn plan_service(view: &View, service: &ServiceView, ledger: &mut Ledger) -> ServicePlan {
     let mut plan = match service.scale {
         Scale::Replicated { replicas } => {
             let slots: Vec<u32> = (1..=replicas).collect();
             let mut plan = assign::replicated(view, service, &slots, ledger);
-            stay::let_stay(view, service, ledger, &mut plan);
+            if !service.partition.is_at_most_one() {
+                stay::let_stay(view, service, ledger, &mut plan);
+            }
             plan
         }
         Scale::Global => global(view, service, ledger),
@@ -65,8 +73,11 @@ pub fn plan_service(view: &View, service: &ServiceView, ledger: &mut Ledger) -> 
         }
         Scale::JobGlobal => job::global(service, global(view, service, ledger)),
     };
-    let is_full = service.scale != Scale::Global
-        && plan.slots.values().any(|placed| *placed == Placed::Nowhere(Unplaced::Full));
+    priority::name_takers(view, service, ledger, &mut plan);
+    let lacks_room = |placed: &Placed| {
+        matches!(placed, Placed::Nowhere(Unplaced::Full | Unplaced::Preempted(_)))
+    };
+    let is_full = service.scale != Scale::Global && plan.slots.values().any(lacks_room);
     for (node, count) in plan.counts() {
         if service.max_per_node > 0 && count >= service.max_per_node {
             plan.excluded.entry(node).or_insert(NodeReason::MaxPerNode(service.max_per_node));

@@ -10,6 +10,9 @@
 use std::collections::BTreeSet;
 
 use crdt_state::replica::Replica;
+use crdt_state::service::Service;
+use crdt_state::spec::TemplateVersion;
+use crdt_state::task::Slot;
 use crdt_state::{NodeId, RecordKey, ServiceId};
 use gossip::{Gossip, MemberState, Now, Profile};
 
@@ -21,6 +24,7 @@ use crate::view::{Presence, View};
 mod views;
 
 /// What one node knows of the fleet, and its plan.
+#[derive(Clone)]
 pub struct Planner {
     me: NodeId,
     failover_delay_ms: u64,
@@ -30,6 +34,8 @@ pub struct Planner {
     view: View,
     planning: Planning,
     progress: RolloutProgress,
+    /// See [`Planner::take_switched`].
+    switched: BTreeSet<ServiceId>,
     /// What changed since the last plan.
     outdated: Touched,
     /// When the presence of a member changes by itself: the end of a failover delay or of
@@ -50,6 +56,7 @@ impl Planner {
             view: View::default(),
             planning: Planning::default(),
             progress: RolloutProgress::default(),
+            switched: BTreeSet::new(),
             outdated: Touched { services, nodes: true, ..Touched::default() },
             presence_deadline: Now::START,
         }
@@ -83,6 +90,19 @@ impl Planner {
     /// Is the node present, by the view of the last plan?
     pub fn is_here(&self, node: NodeId) -> bool {
         self.view.nodes.get(&node).is_some_and(|view| view.presence == Presence::Here)
+    }
+
+    /// Does a service of higher priority take the room of one more task of this service on this node?
+    /// Returns that service.
+    pub fn taker_here(&self, id: ServiceId) -> Option<ServiceId> {
+        let (node, service) = (self.view.nodes.get(&self.me)?, self.view.services.get(&id)?);
+        self.planning.taker_on(&self.view, node, service)
+    }
+
+    /// Has this node the leases of a majority of the anchors for the slot?
+    pub fn has_lease(&self, service: ServiceId, slot: Slot, node: NodeId) -> bool {
+        let leases = self.view.services.get(&service).map(|service| &service.leases);
+        leases.is_some_and(|leases| leases.get(&slot) == Some(&node))
     }
 
     /// When the presence of a member changes by itself.
@@ -119,10 +139,28 @@ impl Planner {
             Some(service) => {
                 let plan = self.planning.plan().services.get(&id);
                 let records = self.catalog.tasks.get(&id);
+                let before = self.progress.side_by_side(id);
                 self.progress.note(now, service, plan, records, self.me);
+                if self.progress.side_by_side(id) != before {
+                    self.switched.insert(id);
+                }
             }
             None => self.progress.forget(id),
         }
+    }
+
+    /// The services of which connections go to the tasks of another template than when this was last
+    /// called.
+    pub fn take_switched(&mut self) -> BTreeSet<ServiceId> {
+        std::mem::take(&mut self.switched)
+    }
+
+    /// The version of a service's template of which tasks go on beside those of the current one,
+    /// and until when.
+    pub fn beside(&self, now: Now, service: &Service) -> Option<(TemplateVersion, Now)> {
+        let plan = self.plan().services.get(&service.id);
+        let version = self.progress.beside(now, service, plan)?;
+        Some((version, self.progress.beside_until(service)))
     }
 
     /// Plans again everything that is outdated. Returns the services to reconcile; `local` are those
@@ -137,6 +175,7 @@ impl Planner {
             self.outdated.nodes = true;
         }
         let outdated = std::mem::take(&mut self.outdated);
+        let dependents = self.dependents_of(&outdated.services);
         for id in &outdated.services {
             self.view_service(*id);
         }
@@ -150,7 +189,21 @@ impl Planner {
             return concerned.into_iter().collect();
         }
         let planned = self.planning.update(&self.view, &outdated.services);
-        planned.union(&outdated.handovers).copied().collect()
+        let others = outdated.handovers.union(&dependents).copied().collect();
+        planned.union(&others).copied().collect()
+    }
+
+    /// The services that depend on one of these, by the name that it has or had.
+    fn dependents_of(&self, ids: &BTreeSet<ServiceId>) -> BTreeSet<ServiceId> {
+        let had = |id: &ServiceId| self.view.services.get(id).map(|view| view.name.as_str());
+        let has = |id: &ServiceId| self.catalog.services.get(id).map(|s| s.name.as_str());
+        let names: BTreeSet<&str> =
+            ids.iter().flat_map(|id| had(id).into_iter().chain(has(id))).collect();
+        let depends = |service: &&Service| {
+            let mut on = service.relations.depends_on.services.iter();
+            on.any(|name| names.contains(name.as_str()))
+        };
+        self.catalog.services.values().filter(depends).map(|service| service.id).collect()
     }
 
     /// Builds the views of all members again. Returns whether any changed, which concerns every

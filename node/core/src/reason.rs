@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crdt_state::NodeId;
+use crdt_state::{NodeId, ServiceId};
 
 /// Why a node cannot take a task.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,12 +34,16 @@ pub enum NodeReason {
     Constraint(String),
     /// A constraint that this version cannot read.
     UnreadableConstraint(String),
+    /// An affinity does not fit, and why.
+    Affinity(String, String),
     /// Not enough memory is free: needs, has free (bytes).
     Memory(u64, u64),
     /// Not enough CPU is free: needs, has free (billionths of a core).
     Cpu(u64, u64),
     /// Not enough of a countable resource is free: name, needs, has free.
     Generic(String, u64, u64),
+    /// It has nothing of a countable resource: name.
+    NoGeneric(String),
     /// A task on the node has the host port.
     HostPort(u16),
     /// It has as many tasks of this service as `replicas-max-per-node` allows.
@@ -62,9 +66,10 @@ impl NodeReason {
             NodeReason::VolumeElsewhere(..) => "volume-elsewhere",
             NodeReason::Constraint(_) => "constraint",
             NodeReason::UnreadableConstraint(_) => "unreadable-constraint",
+            NodeReason::Affinity(..) => "affinity",
             NodeReason::Memory(..) => "memory",
             NodeReason::Cpu(..) => "cpu",
-            NodeReason::Generic(..) => "generic-resource",
+            NodeReason::Generic(..) | NodeReason::NoGeneric(_) => "generic-resource",
             NodeReason::HostPort(_) => "host-port",
             NodeReason::MaxPerNode(_) => "max-per-node",
         }
@@ -100,6 +105,7 @@ impl fmt::Display for NodeReason {
             NodeReason::UnreadableConstraint(text) => {
                 write!(f, "constraint {text} is not understood by this version")
             }
+            NodeReason::Affinity(text, why) => write!(f, "affinity {text}: {why}"),
             NodeReason::Memory(needs, free) => {
                 write!(f, "needs {needs} bytes of memory, {free} are not set aside")
             }
@@ -114,6 +120,7 @@ impl fmt::Display for NodeReason {
             NodeReason::Generic(name, needs, free) => {
                 write!(f, "needs {needs} of {name}, {free} are not set aside")
             }
+            NodeReason::NoGeneric(name) => write!(f, "has no {name}"),
             NodeReason::HostPort(port) => write!(f, "host port {port} is taken"),
             NodeReason::MaxPerNode(max) => {
                 write!(f, "has {max} of this service, its most per node")
@@ -162,12 +169,20 @@ pub enum Unplaced {
     Full,
     /// A volume of the slot is on this node, which cannot take the slot.
     Volume(NodeId),
+    /// There would be a place for it without the tasks of this service, whose priority is higher.
+    Preempted(ServiceId),
+    /// The slot stays with this node, which is unreachable.
+    Holder(NodeId),
+    /// Too few of the service's anchors are in view to say that nobody else runs the slot.
+    NoMajority,
     /// The slot of a job is complete: its task ended with code 0.
     Complete,
     /// The task of a job's slot failed, and the restart policy does not start it again.
     Failed,
     /// As many tasks of a job run as may run at the same time.
     Concurrent(u32),
+    /// No run of the job's schedule is due.
+    NotDue,
     /// A task of a job runs on this node, which is drained: it ends there before it begins elsewhere.
     Leaving(NodeId),
 }
@@ -177,7 +192,11 @@ impl Unplaced {
     pub fn is_of_job(self) -> bool {
         matches!(
             self,
-            Unplaced::Complete | Unplaced::Failed | Unplaced::Concurrent(_) | Unplaced::Leaving(_)
+            Unplaced::Complete
+                | Unplaced::Failed
+                | Unplaced::Concurrent(_)
+                | Unplaced::NotDue
+                | Unplaced::Leaving(_)
         )
     }
 
@@ -187,10 +206,71 @@ impl Unplaced {
             Unplaced::NoNode => "no-node",
             Unplaced::Full => "full",
             Unplaced::Volume(_) => "volume",
+            Unplaced::Preempted(_) => "preempted",
+            Unplaced::Holder(_) => "stays-with",
+            Unplaced::NoMajority => "no-majority",
             Unplaced::Complete => "complete",
             Unplaced::Failed => "failed",
             Unplaced::Concurrent(_) => "max-concurrent",
+            Unplaced::NotDue => "not-due",
             Unplaced::Leaving(_) => "leaving",
         }
+    }
+}
+
+/// Why a service that is scaled by its load has as many tasks as it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScaleReason {
+    /// No task has been measured for long enough.
+    NoFigures,
+    /// The use is near its target.
+    Fits,
+    /// More are wanted, and no more are allowed.
+    AtMax,
+    /// Fewer would do, and no fewer are allowed.
+    AtMin,
+    /// More are wanted, not yet for long enough.
+    Rising,
+    /// Fewer would do, not yet for long enough.
+    Falling,
+    /// Fewer might do, but a node that has tasks is silent.
+    Silent,
+    /// Fewer would do, but tasks are being replaced.
+    Updating,
+}
+
+impl ScaleReason {
+    /// The stable code.
+    pub fn code(self) -> &'static str {
+        match self {
+            ScaleReason::NoFigures => "no-figures",
+            ScaleReason::Fits => "fits",
+            ScaleReason::AtMax => "at-max",
+            ScaleReason::AtMin => "at-min",
+            ScaleReason::Rising => "rising",
+            ScaleReason::Falling => "falling",
+            ScaleReason::Silent => "silent-node",
+            ScaleReason::Updating => "updating",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    /// Codes of `why` that are made where a row is made.
+    const OTHER_CODES: [&str; 1] = ["share"];
+
+    #[test]
+    fn every_code_is_in_the_docs_and_no_other_is() {
+        let source = include_str!("reason.rs").split("#[cfg(test)]").next().expect("the code");
+        let code = |line: &'static str| line.trim().split_once("=> \"")?.1.strip_suffix("\",");
+        let mut codes: BTreeSet<&str> = source.lines().filter_map(code).collect();
+        assert!(codes.contains("unreachable") && codes.contains("no-node"), "{codes:?}");
+        codes.extend(OTHER_CODES);
+        let docs = include_str!("../../../docs/reasons.md");
+        let row = |line: &'static str| line.strip_prefix("| `")?.split_once("` |").map(|row| row.0);
+        assert_eq!(docs.lines().filter_map(row).collect::<BTreeSet<_>>(), codes);
     }
 }

@@ -18,13 +18,18 @@ use crate::addressing::LiveTask;
 use crate::catalog::Catalog;
 use crate::event::Event;
 use crate::handover::Handover;
+use crate::leases::{Lease, Leases};
 use crate::planner::Planner;
 use completions::Completions;
 
 use crate::tasks::{SlotTarget, StepTime, TaskOrder, Tasks, is_healthy};
 
 mod completions;
+pub(crate) mod dependencies;
 mod failures;
+mod leases;
+mod room;
+pub(crate) mod slot_order;
 mod target;
 mod task_events;
 
@@ -47,6 +52,7 @@ pub struct Reconciler {
     /// first receives what its peers know.
     orphans_until: Now,
     failures: OwnFailures,
+    leases: Leases,
     /// When a service is due by itself: the next turn of a rollout, or the end of `orphans_until`.
     due_at: BTreeMap<ServiceId, Now>,
 }
@@ -56,17 +62,19 @@ impl Reconciler {
     pub fn new(
         me: NodeId,
         hostname: String,
-        hold_until: Now,
+        (boot, hold_until): (u64, Now),
         replica: &Replica,
         catalog: &Catalog,
     ) -> Reconciler {
         let written = catalog.handovers.get(&me).cloned();
+        let (store, granted) = (replica.writer().store, catalog.grants.get(&me).cloned());
         Reconciler {
             me,
             tasks: Tasks::new(me, hostname, hold_until),
             handover: Handover::restore(me, replica.writer().store, written),
             completions: Completions::new(me),
             failures: OwnFailures::restore(catalog.rollouts.get(&me)),
+            leases: Leases::restore(me, store, boot, granted),
             orphans_until: Now::NEVER,
             due_at: BTreeMap::new(),
         }
@@ -93,8 +101,17 @@ impl Reconciler {
     }
 
     /// Starts what is due, and orders again the stops that were not answered.
-    pub fn handle_due(&mut self, time: StepTime, catalog: &Catalog) {
-        self.tasks.handle_due(time, |id| catalog.services.get(&id));
+    pub fn handle_due(&mut self, time: StepTime, planner: &Planner) {
+        self.hold_back(time.now, planner);
+        self.tasks.handle_due(time, |id| planner.catalog().services.get(&id));
+    }
+
+    /// Stops a task that lost a device. That of a service which cannot be read goes on.
+    pub fn stop_lost(&mut self, time: StepTime, task: TaskId, why: String, catalog: &Catalog) {
+        let service = self.tasks.service_of(task).and_then(|id| catalog.services.get(&id));
+        if let Some(service) = service {
+            self.tasks.stop_lost(time, task, why, service);
+        }
     }
 
     /// Stops every task.
@@ -134,7 +151,7 @@ impl Reconciler {
 
     /// Is there nothing left to write and nothing left to order?
     pub fn is_settled(&self) -> bool {
-        self.tasks.is_settled() && self.failures.is_written()
+        self.tasks.is_settled() && self.failures.is_written() && self.leases.is_written()
     }
 
     /// When the next task that waits may start.
@@ -166,6 +183,7 @@ impl Reconciler {
     /// that state.
     pub fn refute(&mut self, replica: &Replica, key: RecordKey) {
         self.completions.refute(replica, key);
+        self.refute_leases(replica, key);
         let Some((owner, reported)) = replica.owned::<TaskRecord>(&key) else { return };
         let (service, slot) = (reported.service, reported.slot);
         if owner == self.me && self.tasks.record(service, slot) != Some(&reported) {
@@ -182,11 +200,17 @@ impl Reconciler {
         id: ServiceId,
     ) {
         let due_at = match self.left_alone_until(time.now, replica, id) {
-            Some(until) => until,
+            Some(until) => {
+                self.leases.on_unread(id);
+                until
+            }
             None => {
                 planner.note_progress(time.now, id);
-                let stuck_until = self.judge(time, planner, id);
-                self.reconcile_slots(time, planner, id).min(stuck_until)
+                match self.judge(time, planner, id) {
+                    Some(stuck_until) => self.reconcile_slots(time, planner, id).min(stuck_until),
+                    // The next round of this settling reads the verdict.
+                    None => time.now,
+                }
             }
         };
         match due_at {
@@ -211,26 +235,45 @@ impl Reconciler {
         let (plan, catalog) = (planner.plan(), planner.catalog());
         let service = catalog.services.get(&id);
         let mut next_turn = Now::NEVER;
+        let waits = dependencies::waits_for(planner, id).is_some();
+        let beside = service.and_then(|service| planner.beside(time.now, service));
+        if let Some((_, until)) = beside.filter(|(_, until)| *until > time.now) {
+            next_turn = until;
+        }
         for slot in self.concerned_slots(planner, id) {
             let owner = plan.owner(id, slot);
             let turn = self.turn(time.now, planner, id, slot);
             next_turn = next_turn.min(turn.err().unwrap_or(Now::NEVER));
             let owner_runs = owner.is_some_and(|node| runs(catalog, id, slot, node));
             let is_job = service.is_some_and(|service| service.scale.is_job());
-            let keeper = owner.filter(|_| owner_runs && !is_job);
+            let lease = self.lease(time, (id, slot), service, owner);
+            next_turn = next_turn.min(self.lease_due_at(time.now, (id, slot)));
+            let keeper = owner.filter(|_| owner_runs && !is_job && lease == Lease::NotNeeded);
             let is_kept = self.hand_over(time, catalog, (id, slot), keeper);
             let target = match service {
                 Some(service) => self.target(planner, service, slot, turn),
                 None => TemplateVersion(0),
             };
+            let makes_room = self.tasks.is_busy(id, slot)
+                && !is_job
+                && room::is_taken(planner, id, slot, self.me);
             let slot_target = SlotTarget {
                 service,
+                makes_room,
+                lease,
+                is_leased_here: planner.has_lease(id, slot, self.me),
                 wanted: plan.wants(id, slot),
+                waits_for_lower: self.tasks.record(id, slot).is_none()
+                    && slot_order::lower(planner, id, slot).is_some(),
+                waits_for_higher: slot_order::has_higher(planner, id, slot),
                 owner,
                 owner_runs,
                 is_kept,
                 target,
-                may_update: turn.is_ok() || service.is_some_and(|s| s.is_returned(slot)),
+                may_update: turn.is_ok() && !waits || service.is_some_and(|s| s.is_returned(slot)),
+                beside: beside.map(|(version, _)| version).filter(|version| {
+                    owner == Some(self.me) || !has(catalog, (id, slot), owner, *version)
+                }),
                 ends: completions::ends(planner, id, slot, self.me),
             };
             self.tasks.reconcile(time, id, slot, slot_target);
@@ -238,7 +281,7 @@ impl Reconciler {
         let (tasks, me) = (&self.tasks, self.me);
         let keeps = |slot| plan.owner(id, slot) == Some(me) && tasks.keeps(id, slot);
         self.handover.answer(id, &catalog.handovers, keeps);
-        next_turn
+        next_turn.min(self.leases.collect(time.now, id, service))
     }
 
     /// The slots that this node owns, has a task in, or asks about.
@@ -248,6 +291,7 @@ impl Reconciler {
         let owned = planned.into_iter().flat_map(|plan| plan.slots.keys()).copied();
         slots.extend(owned.filter(|slot| planner.plan().owner(id, *slot) == Some(self.me)));
         slots.extend(self.handover.asked(id));
+        slots.extend(self.leases.slots_of(id));
         slots.sort_unstable();
         slots.dedup();
         slots
@@ -284,18 +328,23 @@ impl Reconciler {
         events: &mut Vec<Event>,
     ) -> bool {
         let touched = self.tasks.drain_touched();
-        for ((service, slot), record) in &touched {
-            let key = RecordKey::task(self.me, *service, *slot);
+        let has_touched = !touched.is_empty();
+        for ((service, slot), record) in touched {
+            let key = RecordKey::task(self.me, service, slot);
             let before = replica.owned::<TaskRecord>(&key).map(|(_, before)| before);
-            let called = replica.life(&RecordKey::service(*service)).map(Life::into_name);
+            let called = replica.life(&RecordKey::service(service)).map(Life::into_name);
             let of = task_events::SlotService {
                 name: called.as_deref(),
-                service: catalog.services.get(service),
+                service: catalog.services.get(&service),
             };
             self.completions.note(of.service, record.as_ref());
             events.extend(task_events::between(before.as_ref(), record.as_ref(), of, wall_ms));
-            match record {
-                Some(record) => replica.put_owned(key, record, wall_ms),
+            let kept = self.tasks.forget_past(service, slot, catalog.fleet.past_max());
+            if kept.is_some() {
+                events.extend(task_events::between(record.as_ref(), kept.as_ref(), of, wall_ms));
+            }
+            match kept.or(record) {
+                Some(record) => replica.put_owned(key, &record, wall_ms),
                 None if replica.record(&key).is_some() => {
                     replica.retire_owned(key, wall_ms);
                 }
@@ -304,7 +353,8 @@ impl Reconciler {
         }
         let has_completed = self.completions.write(replica, wall_ms);
         let has_failed = self.failures.write(self.me, replica, wall_ms);
-        let wrote = has_completed || has_failed || !touched.is_empty();
+        let has_granted = self.write_leases(replica, wall_ms);
+        let wrote = has_completed || has_failed || has_granted || has_touched;
         self.write_handovers(replica, wall_ms) || wrote
     }
 
@@ -317,6 +367,17 @@ impl Reconciler {
         replica.put_owned(key, self.handover.said(), wall_ms);
         true
     }
+}
+
+/// Does the owner of a slot report a task of this version that is to go on?
+fn has(
+    catalog: &Catalog,
+    (id, slot): (ServiceId, Slot),
+    owner: Option<NodeId>,
+    version: TemplateVersion,
+) -> bool {
+    let record = owner.and_then(|owner| catalog.said(id, slot, owner));
+    record.is_some_and(|r| r.tasks.iter().any(|s| s.desired_running && s.template == version))
 }
 
 /// Does the node report that it runs the slot healthy, and that the slot is to go on?

@@ -3,20 +3,25 @@
 //! Every answer comes from this node's own state, at once, and changes nothing. No peer is asked:
 //! what an unreachable node reported last is shown with its age.
 
-use crdt_state::NodeId;
 use crdt_state::replica::Replica;
 use crdt_state::service::Service;
+use crdt_state::{FleetSettings, NodeId};
 use gossip::{Gossip, Now};
 
+use crate::autoscale::{AutoscaleStatus, Autoscaler};
 use crate::catalog::Catalog;
 use crate::plan::Plan;
 use crate::planner::Planner;
+use crate::schedules::{ScheduleStatus, Schedules};
 use crate::view::View;
 
+mod copies;
 mod jobs;
 mod names;
 mod networks;
 mod nodes;
+mod partition;
+mod relations;
 mod rollout;
 mod spread;
 mod tasks;
@@ -42,15 +47,32 @@ pub struct NodeReport<'a> {
     pub(crate) replica: &'a Replica,
     pub(crate) gossip: &'a Gossip,
     pub(crate) planner: &'a Planner,
+    pub(crate) schedules: &'a Schedules,
+    pub(crate) autoscaler: &'a Autoscaler,
 }
 
 impl<'a> NodeReport<'a> {
-    fn catalog(&self) -> &'a Catalog {
+    pub(crate) fn catalog(&self) -> &'a Catalog {
         self.planner.catalog()
     }
 
-    fn plan(&self) -> &'a Plan {
+    pub(crate) fn plan(&self) -> &'a Plan {
         self.planner.plan()
+    }
+
+    /// The settings of the fleet.
+    pub fn fleet(&self) -> FleetSettings {
+        self.catalog().fleet
+    }
+
+    /// What this node makes of the schedule of a job; `None`: it has none.
+    pub fn schedule(&self, service: &Service) -> Option<ScheduleStatus> {
+        self.schedules.status(service, self.planner)
+    }
+
+    /// What this node makes of the load of a service; `None`: it is not scaled by its load.
+    pub fn autoscale(&self, service: &Service) -> Option<AutoscaleStatus> {
+        self.autoscaler.status(self.now, service, self.planner)
     }
 
     fn view(&self) -> &'a View {

@@ -6,11 +6,12 @@
 //! node can be gone. A slot that failed is not waited for: the policy says whether the rollout goes
 //! on ([`crate::reconciler`] reports failures).
 
+use std::collections::btree_map::Range;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
-use crdt_state::rollout::Direction;
 use crdt_state::service::Service;
-use crdt_state::spec::TemplateVersion;
+use crdt_state::spec::{TemplateVersion, UpdateOrder};
 use crdt_state::task::{Slot, TaskRecord};
 use crdt_state::{NodeId, ServiceId, Stamp};
 use gossip::Now;
@@ -18,6 +19,10 @@ use gossip::Now;
 use crate::plan::{Placed, ServicePlan, desired};
 use crate::reason::Choice;
 use crate::tasks::is_healthy;
+
+mod side_by_side;
+
+pub use side_by_side::SideBySide;
 
 /// From this time on a slot of which no node can take the new task counts as failed, in
 /// milliseconds.
@@ -31,6 +36,7 @@ pub struct RolloutProgress {
     /// The version of each service that this node saw last, and whether its rollout was completed.
     reached: BTreeMap<ServiceId, (u64, bool)>,
     seen: BTreeMap<ServiceId, Seen>,
+    side_by_side: BTreeMap<ServiceId, SideBySide>,
 }
 
 /// What this node saw of one rollout.
@@ -73,12 +79,19 @@ impl RolloutProgress {
         for slot in healthy {
             seen.entry(slot).or_insert((version, now));
         }
+        self.note_switch(service, plan);
         let was_known = self.reached.get(&service.id).is_some_and(|(of, _)| *of == service.version);
-        let is_all = !was_known && is_full(service, plan, seen.keys());
+        let is_all = !was_known && self.runs_all(service, plan);
         self.reached.insert(service.id, (service.version, was_reached || is_all));
         if let Some(seen) = self.seen.get_mut(&service.id) {
             seen.is_over |= was_reached || is_all;
         }
+    }
+
+    /// Does every slot run the current template healthy, and go connections there?
+    fn runs_all(&self, service: &Service, plan: Option<&ServicePlan>) -> bool {
+        let slots = self.since.get(&service.id).into_iter().flat_map(BTreeMap::keys);
+        is_full(service, plan, slots) && !self.waits_to_switch(service)
     }
 
     /// Notes which slots stayed for the monitor time, and which wait for a node. A rollout that this
@@ -112,9 +125,11 @@ impl RolloutProgress {
         }
     }
 
-    /// Does it count if the slot fails with the current template now?
+    /// Does it count if the slot fails with the current template now? Where that is known to have
+    /// failed, always: the slot is to go back as well.
     pub fn counts(&self, service: &Service, slot: Slot) -> bool {
-        let seen = self.seen.get(&service.id).filter(|seen| !seen.is_over);
+        let is_open = |seen: &&Seen| !seen.is_over || service.is_stopped();
+        let seen = self.seen.get(&service.id).filter(is_open);
         let is_rolled_out = service.is_template_updated() && !service.scale.is_job();
         is_rolled_out && seen.is_some_and(|seen| !seen.passed.contains(&slot))
     }
@@ -135,6 +150,9 @@ impl RolloutProgress {
         else {
             return false;
         };
+        if self.waits_to_switch(service) {
+            return false;
+        }
         let since = self.since.get(&service.id).map(BTreeMap::keys).into_iter().flatten();
         let settled = since.filter(|slot| self.is_settled(now, service, **slot));
         let mut done: BTreeSet<&Slot> = settled.collect();
@@ -162,8 +180,12 @@ impl RolloutProgress {
     /// Did the first slots of a rollout stay, and do the others wait to be promoted?
     pub fn awaits_promotion(&self, now: Now, service: &Service, plan: &ServicePlan) -> bool {
         let placed = plan.slots.iter().filter(|(_, placed)| !is_without_place(placed));
-        let slots: Vec<Slot> = placed.map(|(slot, _)| *slot).collect();
-        let waits = slots.last().is_some_and(|slot| is_behind_the_canaries(service, plan, *slot));
+        let mut slots: Vec<Slot> = placed.map(|(slot, _)| *slot).collect();
+        if service.is_last_first() {
+            slots.reverse();
+        }
+        let waits = slots.last().is_some_and(|slot| is_behind_the_canaries(service, plan, *slot))
+            || service.awaits_operator() && service.order() == UpdateOrder::BlueGreen;
         let first = slots.iter().take(service.update_rules.canary as usize);
         waits && first.into_iter().all(|slot| self.is_settled(now, service, *slot))
     }
@@ -173,6 +195,7 @@ impl RolloutProgress {
         self.since.remove(&service);
         self.reached.remove(&service);
         self.seen.remove(&service);
+        self.side_by_side.remove(&service);
     }
 
     /// May the slot take the current template now? If not, when to ask again, unless something
@@ -191,14 +214,14 @@ impl RolloutProgress {
             return Err(Now::NEVER);
         }
         let policy = service.pace();
-        if policy.parallelism == 0 {
+        if policy.parallelism == 0 || service.order() == UpdateOrder::BlueGreen {
             return Ok(());
         }
         let settle_ms = policy.monitor_ms.saturating_add(policy.delay_ms);
         let seen = self.since.get(&service.id);
         let passed: BTreeSet<&Slot> = self.passed(service).collect();
         let mut ripe_at = Vec::new();
-        for (before, placed) in plan.slots.range(..slot) {
+        for (before, placed) in before(service, plan, slot) {
             let has_failed = service.rollout.failures.slots.contains(before);
             if is_without_place(placed) || has_failed {
                 continue;
@@ -227,16 +250,23 @@ fn is_without_place(placed: &Placed) -> bool {
     matches!(placed, Placed::Nowhere(_) | Placed::On(_, Choice::Stays))
 }
 
+/// The slots of which the turn comes before that of this one.
+fn before<'a>(service: &Service, plan: &'a ServicePlan, slot: Slot) -> Range<'a, Slot, Placed> {
+    match service.is_last_first() {
+        false => plan.slots.range(..slot),
+        true => plan.slots.range((Bound::Excluded(slot), Bound::Unbounded)),
+    }
+}
+
 /// Does the slot wait until an operator has seen the first ones?
 fn is_behind_the_canaries(service: &Service, plan: &ServicePlan, slot: Slot) -> bool {
     let canary = usize::try_from(service.update_rules.canary).unwrap_or(usize::MAX);
-    let waits = service.rollout.direction == Direction::Forward && !service.rollout.is_promoted;
-    let before = || plan.slots.range(..slot).filter(|(_, placed)| !is_without_place(placed));
-    canary > 0 && waits && service.is_template_updated() && before().count() >= canary
+    let before = || before(service, plan, slot).filter(|(_, placed)| !is_without_place(placed));
+    service.awaits_operator() && service.is_template_updated() && before().count() >= canary
 }
 
-/// Do the other nodes that run the service all run its template? Where no other runs it: does this
-/// node, in all its slots?
+/// Do the other nodes that run the service all run its template healthy? Where no other runs it:
+/// does this node, in all its slots?
 fn is_over_elsewhere(
     service: &Service,
     plan: Option<&ServicePlan>,
@@ -250,7 +280,7 @@ fn is_over_elsewhere(
     let (mut own, mut others) = (Vec::new(), Vec::new());
     for ((slot, node), record) in records.into_iter().flatten() {
         for task in record.tasks.iter().filter(|task| task.desired_running) {
-            let is_current = task.template == service.template_version;
+            let is_current = task.template == service.template_version && is_healthy(task);
             match *node == me {
                 true => own.push(is_current),
                 false if owns(*slot, *node) => others.push(is_current),

@@ -15,22 +15,27 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crdt_state::service::Service;
 use crdt_state::spec::{Runtime, TemplateVersion, UpdateOrder};
-use crdt_state::task::{
-    HISTORY_MAX, Health, Run, Slot, TaskRecord, TaskStart, TaskState, TaskStatus,
-};
+use crdt_state::task::{Health, Run, Slot, TaskRecord, TaskStart, TaskState, TaskStatus};
 use crdt_state::{NodeId, ServiceId, TaskId};
 use gossip::Now;
 
 use crate::expand::{self, Names};
+use crate::leases::Lease;
 
 mod adopt;
+mod anchored;
+mod due;
 mod ended;
 mod holds;
 mod job;
 mod live;
 mod local;
+mod lost;
+mod past;
 mod report;
 mod slots;
+mod unwanted;
+mod waits;
 
 pub use ended::Ended;
 use local::{After, Live, Local, Phase};
@@ -88,10 +93,23 @@ pub struct SlotTarget<'a> {
     pub is_kept: bool,
     /// The version of the template that the slot is to run.
     pub target: TemplateVersion,
+    /// Does it wait for slots of lower numbers before it starts for the first time here?
+    pub waits_for_lower: bool,
+    /// Do slots of higher numbers, which should not run either, end first?
+    pub waits_for_higher: bool,
     /// Is it this slot's turn to take a new template?
     pub may_update: bool,
+    /// The version of which a task goes on beside the one that the slot is to run, also if another
+    /// node should run that.
+    pub beside: Option<TemplateVersion>,
     /// Why a task of a job ends here, if its slot says so.
     pub ends: Option<&'static str>,
+    /// Does a service of higher priority take the room that its task has here?
+    pub makes_room: bool,
+    /// May a task of it run here, if its service needs leases for that?
+    pub lease: Lease,
+    /// Does this node have the leases of a majority, as the plan knows?
+    pub is_leased_here: bool,
 }
 
 impl SlotTarget<'_> {
@@ -164,19 +182,6 @@ impl Tasks {
         self.slots.get((service, slot)).map(|local| &local.record)
     }
 
-    /// When the next task that waits may start.
-    pub fn start_at(&self) -> Now {
-        if self.slots.starting() >= STARTING_MAX {
-            return Now::NEVER;
-        }
-        self.slots.first_waiting().max(self.hold_until)
-    }
-
-    /// When the next stop that was not answered is ordered again.
-    pub fn stop_again_at(&self) -> Now {
-        self.slots.first_stopping()
-    }
-
     /// Brings one slot towards its target.
     pub fn reconcile(
         &mut self,
@@ -190,47 +195,13 @@ impl Tasks {
             slot_target.service.map(|_| TaskId::of(service, slot, self.me, slot_target.target));
         let mine = slot_target.is_for(self.me);
         for (task, reason) in self.unwanted(key, target, slot_target) {
-            self.stop(time, key, task, After::Shutdown(reason));
+            self.stop(time, key, task, After::Shutdown(reason.into()));
         }
-        if let (true, Some(service), Some(target)) = (mine, slot_target.service, target) {
+        let starts = mine && slot_target.lease.lets_start() && !slot_target.waits_for_lower;
+        if let (true, Some(service), Some(target)) = (starts, slot_target.service, target) {
             self.ensure(time, key, service, target, slot_target);
         }
         self.retire_if_over(key, slot_target);
-    }
-
-    /// The live tasks of a slot that should stop now, with the reason.
-    fn unwanted(
-        &self,
-        key: SlotKey,
-        target: Option<TaskId>,
-        slot_target: SlotTarget<'_>,
-    ) -> Vec<(TaskId, &'static str)> {
-        let mine = slot_target.is_for(self.me);
-        let Some(local) = self.slots.get(key) else { return Vec::new() };
-        if slot_target.service.is_some_and(|service| service.scale.is_job()) {
-            return job::unwanted(local, target, slot_target, self.me);
-        }
-        let target_runs = target.is_some_and(|target| local.is_healthy(target));
-        let order = slot_target.service.map(|s| s.pace().order).unwrap_or_default();
-        let reason_for = |task: TaskId, live: &Live| -> Option<&'static str> {
-            let runs = matches!(live.phase, Phase::Running { .. });
-            match () {
-                () if matches!(live.phase, Phase::Stopping { .. }) => None,
-                () if !slot_target.wanted => Some("no longer wanted"),
-                () if mine && Some(task) == target => None,
-                () if mine && target_runs => Some("replaced by a new version"),
-                () if mine && !runs => Some("superseded by a new version"),
-                () if mine && order == UpdateOrder::StartFirst => None,
-                () if mine => slot_target.may_update.then_some("replaced by a new version"),
-                () if slot_target.owner.is_none() => (!runs).then_some("may not run on this node"),
-                () if runs => (slot_target.owner_runs && slot_target.is_kept)
-                    .then_some("runs on another node"),
-                () if slot_target.owner_runs => Some("runs on another node"),
-                () if !runs => Some("placed on another node"),
-                () => None,
-            }
-        };
-        local.live.iter().filter_map(|(t, live)| Some((*t, reason_for(*t, live)?))).collect()
     }
 
     /// Begins the target task, unless it lives, has ended, or must wait for another task of the
@@ -244,12 +215,18 @@ impl Tasks {
         slot_target: SlotTarget<'_>,
     ) {
         if let Some(local) = self.slots.get(key) {
-            let start_first = service.pace().order == UpdateOrder::StartFirst;
+            let start_first =
+                service.order() != UpdateOrder::StopFirst && slot_target.lease == Lease::NotNeeded;
             let others_live = local.live.keys().any(|task| *task != target);
             let ended = local
                 .status(target)
                 .is_some_and(|s| s.desired_running && s.current.state.is_terminal());
             let in_the_way = others_live && !(start_first && slot_target.may_update);
+            if local.live.get(&target).is_some_and(Live::waits_for_its_service) {
+                let mut local = self.slots.ensure(self.me, key);
+                local.wait(target, time.now);
+                return;
+            }
             if local.live.contains_key(&target) || ended || in_the_way {
                 return;
             }
@@ -275,7 +252,7 @@ impl Tasks {
         };
         let signal = live.stop_signal.clone();
         if let Some(status) = local.status_mut(task) {
-            if matches!(after, After::Shutdown(_)) {
+            if !matches!(after, After::Failed(_)) {
                 status.desired_running = false;
                 self.touched.insert(key);
             }
@@ -290,49 +267,14 @@ impl Tasks {
             return;
         }
         if let Some(local) = self.slots.remove(key) {
-            for status in &local.record.tasks {
-                for attempt in std::iter::once(&status.current).chain(&status.history) {
-                    let run = Run { task: status.id, attempt: attempt.number };
-                    self.orders.push_back(TaskOrder::Forget(run));
-                }
-            }
+            let runs = local.record.tasks.iter().flat_map(TaskStatus::runs);
+            self.orders.extend(runs.map(TaskOrder::Forget));
             self.touched.insert(key);
         }
     }
 
-    /// Starts the tasks that are due, and orders again the stops that were not answered.
-    pub fn handle_due<'a>(
-        &mut self,
-        time: StepTime,
-        service_of: impl Fn(ServiceId) -> Option<&'a Service>,
-    ) {
-        if cfg!(debug_assertions) {
-            self.slots.check();
-        }
-        let mut room = STARTING_MAX.saturating_sub(self.slots.starting());
-        for (key, task) in self.due(time.now, room) {
-            match self.slots.phase(key, task).cloned() {
-                Some(Phase::Waiting { .. }) if room > 0 => {
-                    room -= usize::from(self.start(time, key, task, service_of(key.0)));
-                }
-                Some(Phase::Stopping { after, .. }) => self.stop(time, key, task, after),
-                _ => {}
-            }
-        }
-    }
-
-    /// The tasks whose stop is ordered again and, if there is room, those that may start now; in
-    /// the order of their slots.
-    fn due(&self, now: Now, room: usize) -> Vec<(SlotKey, TaskId)> {
-        let mut due: Vec<_> = self.slots.due_to_stop(now).collect();
-        if room > 0 && self.hold_until <= now {
-            due.extend(self.slots.due_to_start(now));
-        }
-        due.sort_unstable();
-        due
-    }
-
-    /// Orders the start of a waiting task. Returns whether it did.
+    /// Orders the start of a waiting task. Returns whether it did. While its service cannot be read
+    /// the task waits; [`Tasks::ensure`] starts it afterwards.
     fn start(
         &mut self,
         time: StepTime,
@@ -342,12 +284,14 @@ impl Tasks {
     ) -> bool {
         let (me, hostname) = (self.me, self.hostname.clone());
         let Some(mut local) = self.slots.get_mut(key) else { return false };
+        let Some(service) = service else {
+            local.wait(task, Now::NEVER);
+            return false;
+        };
         let version = local.status(task).map(|status| status.template);
-        let known = service.zip(version).and_then(|(service, version)| {
-            service.template_of(version).map(|template| (service, version, template))
-        });
-        let Some((service, template_version, template)) = known else {
-            local.finish(time, task, &After::Shutdown("superseded by a new version"));
+        let known = version.and_then(|version| Some((version, service.template_of(version)?)));
+        let Some((template_version, template)) = known else {
+            local.finish(time, task, &After::Shutdown("superseded by a new version".into()));
             self.touched.insert(key);
             return false;
         };
@@ -392,6 +336,3 @@ pub fn is_healthy(status: &TaskStatus) -> bool {
     status.current.state == TaskState::Running
         && matches!(status.current.health, Health::Unchecked | Health::Healthy)
 }
-
-/// The most tasks kept per slot: the current one and `HISTORY_MAX` past ones.
-const TASKS_MAX: usize = HISTORY_MAX + 1;

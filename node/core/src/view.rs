@@ -5,11 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crdt_state::partition::Partition;
 use crdt_state::spec::{Platform, PublishedPort, Resources, Scale};
 use crdt_state::stamp::Stamp;
 use crdt_state::task::Slot;
 use crdt_state::{NodeId, ServiceId};
 
+use crate::affinity::Affinity;
 use crate::constraint::Constraint;
 use crate::preference::Preference;
 
@@ -46,12 +48,18 @@ pub struct Holder {
 pub struct ServiceView {
     /// Its id.
     pub id: ServiceId,
+    /// Its name.
+    pub name: String,
+    /// The image of its tasks; empty: a program of the host.
+    pub image: String,
     /// Its age, which orders services of one priority.
     pub created: Stamp,
     /// Mode and number of tasks.
     pub scale: Scale,
     /// Parsed constraints, or the text of those that do not parse.
     pub constraints: Vec<Result<Constraint, String>>,
+    /// Beside whom it runs, parsed, or the text of those that do not parse.
+    pub affinities: Vec<Result<Affinity, String>>,
     /// The labels over whose values its tasks are spread, outermost first.
     pub preferences: Vec<Preference>,
     /// The platforms that its image is built for; empty: not known, or no image.
@@ -72,6 +80,10 @@ pub struct ServiceView {
     pub needs_tunnel: bool,
     /// The nodes that report tasks of it; of a job, only tasks of its iteration that have not ended.
     pub holders: Vec<Holder>,
+    /// What becomes of its tasks in a partition.
+    pub partition: Partition,
+    /// Of an `at-most-one` service: the node that has the leases of a majority of the anchors.
+    pub leases: BTreeMap<Slot, NodeId>,
     /// What a job's tasks have come to.
     pub job: JobView,
 }
@@ -83,6 +95,8 @@ pub struct JobView {
     pub completed: BTreeSet<Slot>,
     /// The slots of which a node reports that its task failed and is not started again.
     pub failed: BTreeSet<Slot>,
+    /// It has a schedule, and no run of it was declared: nothing begins.
+    pub awaits_run: bool,
 }
 
 /// Stands for the slot's number in the name of a volume: every slot has a volume of its own.
@@ -109,14 +123,6 @@ pub struct View {
 }
 
 impl View {
-    /// Services in the order in which they are placed: priority, then age. A new service comes last
-    /// in its priority and never moves tasks of the services before it.
-    pub fn canonical_order(&self) -> Vec<&ServiceView> {
-        let mut services: Vec<&ServiceView> = self.services.values().collect();
-        services.sort_by_key(|s| (std::cmp::Reverse(s.priority), s.created, s.id));
-        services
-    }
-
     /// The services whose tasks mount a volume of this name, on whatever node.
     pub fn services_naming(&self, volume: &str) -> impl Iterator<Item = ServiceId> {
         let names = move |service: &&ServiceView| {

@@ -11,6 +11,7 @@ pub mod container;
 pub mod container_id;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod container_spec;
+pub mod dry_run;
 pub mod edge;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod event;

@@ -40,18 +40,24 @@ pub struct Service {
 pub struct ServiceEdge {
     /// The id of an older service of the same name, which owns the name. Empty otherwise.
     pub name_owner: String,
+    /// Only of jobs with a schedule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleStatus>,
+    /// Only of services that are scaled by their load.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub autoscale: Option<AutoscaleStatus>,
 }
 
 impl ServiceEdge {
     fn is_empty(&self) -> bool {
-        self.name_owner.is_empty()
+        self.name_owner.is_empty() && self.schedule.is_none() && self.autoscale.is_none()
     }
 }
 
 impl Service {
     /// The name to use for it: its name, or its id while another service owns the name.
     pub fn called(&self) -> &str {
-        if self.edge.is_empty() { &self.spec.name } else { &self.id }
+        if self.edge.name_owner.is_empty() { &self.spec.name } else { &self.id }
     }
 }
 
@@ -69,8 +75,93 @@ pub struct ServiceSpec {
     pub rollback_config: Option<UpdateConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint_spec: Option<EndpointSpec>,
+    /// Docker has no such field, and its clients lose it: absent, it stays as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleSpec>,
+    /// Docker has no such field: absent, it stays as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub autoscale: Option<AutoscaleSpec>,
+    /// Docker has no such field: the names of services after which tasks start. Absent, they stay
+    /// as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub depends_on: Option<Vec<String>>,
+    /// Docker has no such field: `any` or `ascending`. Absent, it stays as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slot_order: Option<String>,
     #[serde(flatten)]
     pub unknown: Unknown,
+}
+
+/// When a job runs. Empty fields: UTC, `skip`, `run-once`; without a pattern there is no schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ScheduleSpec {
+    /// Five fields of a crontab.
+    pub cron: String,
+    /// A name of the tz database.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub time_zone: String,
+    /// A run that is due while the one before has not ended: `skip` or `replace`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub overlap: String,
+    /// Runs that were due while the fleet was down: `run-once` or `skip`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub missed: String,
+}
+
+/// The schedule of a job, as the node that answers sees it by its own clock.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ScheduleStatus {
+    /// The next run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_run: Option<Timestamp>,
+    /// The same as clocks of its zone show it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub next: String,
+    /// The latest run, as clocks of its zone show it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub last: String,
+    /// All of it in words.
+    pub message: String,
+}
+
+/// Between which numbers a service is scaled, and how much its tasks are to use on average. All
+/// fields empty: it is not scaled by its load.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AutoscaleSpec {
+    pub min: u64,
+    pub max: u64,
+    /// In percent of the CPU limit, else of the reservation, else of one core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_percent: Option<u64>,
+    /// In percent of the memory limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_percent: Option<u64>,
+}
+
+/// How a service is scaled at the moment, as the node that answers sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AutoscaleStatus {
+    /// The number of tasks in force.
+    pub replicas: u64,
+    /// Of so many tasks it is known what they use.
+    pub measured: u64,
+    /// The mean of these, in percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_percent: Option<u64>,
+    /// The mean of these, in percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_percent: Option<u64>,
+    /// The next number of tasks, if the load stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+    /// The code of the reason for the present number.
+    pub reason: String,
+    /// All of it in words.
+    pub message: String,
 }
 
 /// At most one of the fields is set; none means one replica.

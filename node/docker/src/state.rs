@@ -14,6 +14,7 @@ mod unknown;
 
 use runtime::image::BadReference;
 
+pub use accept::extension::memory_and_swap;
 pub use accept::{accept, availability};
 pub use network::accept_network;
 pub use show::{

@@ -70,12 +70,6 @@ pub const NO_EFFECT: &[SwarmOption] = &[
         hint: "leave it out, or set link in edge.toml",
     },
     SwarmOption {
-        flag: "--task-history-limit",
-        path: "Spec.Orchestration.TaskHistoryRetentionLimit",
-        why: "a task's last five attempts are kept",
-        hint: "leave it out",
-    },
-    SwarmOption {
         flag: "--snapshot-interval",
         path: "Spec.Raft.SnapshotInterval",
         why: NO_RAFT,
@@ -85,7 +79,7 @@ pub const NO_EFFECT: &[SwarmOption] = &[
 ];
 
 /// Those that have an effect, or are answered where more is known.
-const UNDERSTOOD: [&str; 8] = [
+const UNDERSTOOD: [&str; 9] = [
     "ListenAddr",
     "AdvertiseAddr",
     "DataPathAddr",
@@ -94,7 +88,24 @@ const UNDERSTOOD: [&str; 8] = [
     "JoinToken",
     "Availability",
     "Spec.Name",
+    TASK_HISTORY_LIMIT,
 ];
+
+/// Where a request says how much of a slot's past is to be kept.
+const TASK_HISTORY_LIMIT: &str = "Spec.Orchestration.TaskHistoryRetentionLimit";
+
+/// How much of a slot's past a request asks to be kept; `None`: it does not say.
+pub fn task_history_limit(request: &Value) -> Result<Option<i64>, String> {
+    let mut path = TASK_HISTORY_LIMIT.split('.');
+    match path.try_fold(request, |within, name| within.get(name)) {
+        None | Some(Value::Null) => Ok(None),
+        Some(asked) => asked.as_i64().map(Some).ok_or_else(|| {
+            format!(
+                "--task-history-limit {asked} is no number of tasks\ntry: --task-history-limit 5"
+            )
+        }),
+    }
+}
 
 /// The first thing that a request asks for and would not get, as a sentence with what to do.
 pub fn without_effect(request: &Value) -> Option<String> {
@@ -133,7 +144,6 @@ fn first_asked(path: &str, value: &Value) -> Option<String> {
             // What Docker's clients send, and what there is.
             "DataPathPort" => [0, 4789].map(Some).contains(&number.as_u64()),
             "SubnetSize" => [0, 24].map(Some).contains(&number.as_u64()),
-            "Spec.Orchestration.TaskHistoryRetentionLimit" => number.as_u64() == Some(5),
             _ => number.as_f64() == Some(0.0),
         },
     };
@@ -168,6 +178,20 @@ mod tests {
     }
 
     #[test]
+    fn a_task_history_limit_is_a_number_that_is_taken_as_it_is() {
+        let spec = |limit: Value| json!({ "Spec": { "Orchestration": { "TaskHistoryRetentionLimit": limit } } });
+        for (limit, read) in [(json!(0), Some(0)), (json!(-1), Some(-1)), (Value::Null, None)] {
+            assert_eq!(without_effect(&spec(limit.clone())), None);
+            assert_eq!(task_history_limit(&spec(limit)), Ok(read));
+        }
+        assert_eq!(task_history_limit(&json!({ "Spec": {} })), Ok(None));
+        for limit in [json!("5"), json!(1.5), json!([5]), json!(u64::MAX)] {
+            let said = task_history_limit(&spec(limit)).expect_err("no number of tasks");
+            assert!(said.contains("try: --task-history-limit 5"), "{said}");
+        }
+    }
+
+    #[test]
     fn an_option_without_an_effect_is_refused_by_its_name() {
         for (request, flag) in [
             (json!({ "DataPathPort": 5789 }), "--data-path-port"),
@@ -183,10 +207,6 @@ mod tests {
             (
                 json!({ "Spec": { "Dispatcher": { "HeartbeatPeriod": 9 } } }),
                 "--dispatcher-heartbeat",
-            ),
-            (
-                json!({ "Spec": { "Orchestration": { "TaskHistoryRetentionLimit": 0 } } }),
-                "--task-history-limit",
             ),
             (json!({ "Spec": { "Raft": { "SnapshotInterval": 7 } } }), "--snapshot-interval"),
             (json!({ "Spec": { "Raft": { "KeepOldSnapshots": 7 } } }), "--max-snapshots"),

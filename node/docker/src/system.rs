@@ -146,7 +146,9 @@ pub struct SwarmSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Orchestration {
-    pub task_history_retention_limit: u64,
+    /// Past tasks of a slot that are kept; absent in a request: unchanged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_history_retention_limit: Option<i64>,
 }
 
 /// The tokens for new nodes. Every node is equal, so both are the same.
@@ -166,6 +168,7 @@ pub struct InitRequest {
     pub data_path_addr: String,
     pub force_new_cluster: bool,
     pub availability: String,
+    pub spec: SwarmSpec,
 }
 
 /// The body of `POST /swarm/join`.

@@ -31,7 +31,7 @@ pub struct Task {
     pub status: TaskStatus,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub networks_attachments: Vec<NetworkAttachment>,
-    /// `running`, `complete` of a job, or `shutdown`.
+    /// `running`, `complete` of a job, or `shutdown`: also of a task that is over for good.
     pub desired_state: String,
     /// The iteration of a job that it belongs to, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,9 +40,14 @@ pub struct Task {
 }
 
 impl Task {
-    /// Should it run, or have run to its end?
+    /// Is it the task of its slot, also when that is over for good?
     pub fn is_wanted(&self) -> bool {
-        matches!(self.desired_state.as_str(), "running" | "complete")
+        self.edge.is_last || matches!(self.desired_state.as_str(), "running" | "complete")
+    }
+
+    /// Should it run, or have run to its end? By Docker's word for that, or any other.
+    pub fn has_desired_state(&self, wanted: &str) -> bool {
+        self.desired_state == wanted || (wanted == "accepted" && self.desired_state != "shutdown")
     }
 }
 
@@ -134,6 +139,8 @@ pub struct EdgeTask {
     pub template: String,
     /// Does it run the template that the service has now?
     pub up_to_date: bool,
+    /// Is it over for good, as its restart policy says, and has no task taken its place?
+    pub is_last: bool,
     /// For how long its node has not been heard; all other fields are from its last report.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unreachable_ms: Option<u64>,

@@ -37,6 +37,9 @@ pub struct TaskSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub networks: Vec<NetworkAttachment>,
     pub force_update: u64,
+    /// Commands that run to their end before each start of a task; a field of ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pre_start: Option<Vec<Vec<String>>>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub runtime: String,
     #[serde(flatten)]
@@ -51,6 +54,12 @@ pub struct ResourceRequirements {
     pub limits: Option<Resources>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reservations: Option<Resources>,
+    /// Swap on top of the limit of memory; -1: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swap_bytes: Option<i64>,
+    /// 0 to 100; -1: that of the node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_swappiness: Option<i64>,
 }
 
 /// Amounts; 0 means none.
@@ -126,6 +135,27 @@ pub struct Placement {
     /// Our own field: higher is placed first. If it is absent, the service keeps its value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<i32>,
+    /// Our own field: `service==db`, `image!=redis`. If it is absent, the service keeps them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub affinities: Option<Vec<String>>,
+    /// Our own field: what becomes of the tasks in a partition. If it is absent, the service keeps
+    /// its policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition: Option<Partition>,
+}
+
+/// What becomes of a service's tasks in a partition.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Partition {
+    /// `run-everywhere`, `stay` or `at-most-one`.
+    pub policy: String,
+    /// Only of `at-most-one`; absent: 10 s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fence_after: Option<Nanos>,
+    /// Ids of nodes, only of `at-most-one`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub anchors: Vec<String>,
 }
 
 /// One level of spreading.

@@ -162,7 +162,9 @@ impl LabState {
         let LabPlan { name, profile, log, .. } = plan;
         Ok(format!(
             "# Written by `edgectl lab up`.\nfleet = \"{name}\"\nfleet_key = \"{key}\"\n\
-             join = [{seeds}]\nprofile = \"{profile}\"\nlog = \"{log}\"\n"
+             join = [{seeds}]\nprofile = \"{profile}\"\nlog = \"{log}\"\n\
+             # Its nodes share one machine: each would offer the same devices.\n\
+             discover_devices = false\n"
         ))
     }
 

@@ -5,8 +5,12 @@
 mod create;
 #[path = "flags/listings.rs"]
 mod listings;
+#[path = "flags/newer.rs"]
+mod newer;
 #[path = "flags/placeholders.rs"]
 mod placeholders;
+#[path = "flags/pretty.rs"]
+mod pretty;
 #[path = "flags/rows.rs"]
 mod rows;
 #[path = "flags/update.rs"]

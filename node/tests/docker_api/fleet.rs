@@ -19,6 +19,8 @@ pub struct Fleet {
     agents: Vec<Child>,
     /// Keys of `edge.toml`, as environment variables.
     settings: Vec<(String, String)>,
+    /// A program that begins each agent, with its arguments; none: they begin by themselves.
+    launcher: Vec<String>,
 }
 
 /// What an agent answered.
@@ -52,9 +54,23 @@ impl Fleet {
         count: usize,
         settings: &[(&str, &str)],
     ) -> Fleet {
+        Fleet::start_by(&[], dir, (net, count), settings)
+    }
+
+    /// The same, each agent begun by a program that ends with it.
+    pub fn start_by(
+        launcher: &[&str],
+        dir: tempfile::TempDir,
+        (net, count): (u8, usize),
+        settings: &[(&str, &str)],
+    ) -> Fleet {
         let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
-        let mut fleet =
-            Fleet { dir, agents: Vec::new(), settings: settings.iter().map(owned).collect() };
+        let mut fleet = Fleet {
+            dir,
+            agents: Vec::new(),
+            settings: settings.iter().map(owned).collect(),
+            launcher: launcher.iter().map(|word| (*word).to_owned()).collect(),
+        };
         for number in 1..=count {
             fleet.agents.push(fleet.agent(net, number).spawn().expect("the agent starts"));
         }
@@ -72,8 +88,11 @@ impl Fleet {
 
     fn agent(&self, net: u8, number: usize) -> Command {
         let path = |name: String| self.dir.path().join(name).display().to_string();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_edgectl"));
+        let mut words =
+            self.launcher.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_edgectl")]);
+        let mut command = Command::new(words.next().expect("at least edgectl"));
         command
+            .args(words)
             .args(["agent", "--hostname", &format!("shop-{number}"), "--log", "warn"])
             .args(["--data-dir", &path(format!("data-{number}"))])
             .args(["--socket", &self.socket(number).display().to_string()])

@@ -119,7 +119,7 @@ fn an_option_of_swarm_init_without_an_effect_is_refused_by_its_name() {
         ("--cert-expiry", "24h"),
         ("--external-ca", "protocol=cfssl,url=https://ca.invalid"),
         ("--dispatcher-heartbeat", "9s"),
-        ("--task-history-limit", "3"),
+        ("--task-history-limit", "51"),
         ("--snapshot-interval", "7"),
         ("--max-snapshots", "7"),
         ("--listen-addr", "192.0.2.7:2377"),
@@ -130,6 +130,41 @@ fn an_option_of_swarm_init_without_an_effect_is_refused_by_its_name() {
         let said = text(&refused.stderr);
         let is_named = said.contains(flag) || said.contains("192.0.2.7");
         assert!(!refused.status.success() && is_named, "{flag}: {said}");
-        assert!(said.contains("try: ") || said.contains("edgectl node update"), "{flag}: {said}");
+        let hints = ["try: ", "edgectl node update", "edgectl swarm update"];
+        assert!(hints.iter().any(|hint| said.contains(hint)), "{flag}: {said}");
     }
+    let limit = "{{.Swarm.Cluster.Spec.Orchestration.TaskHistoryRetentionLimit}}";
+    let kept = ["info", "--format", limit];
+    assert_eq!(docker(&fleet, &kept).trim(), "5", "nothing was changed");
+    assert!(init(&["--task-history-limit", "3"]).status.success());
+    assert_eq!(docker(&fleet, &kept).trim(), "3");
+    edgectl(&fleet, &["swarm", "init", "--task-history-limit", "0"]);
+    assert_eq!(docker(&fleet, &kept).trim(), "0");
+}
+
+#[test]
+fn an_option_of_swarm_update_without_an_effect_is_refused_by_its_name() {
+    if !has_docker() {
+        return;
+    }
+    let fleet = Fleet::start(151, 1);
+    let update = |options: &[&str]| fleet.docker(1, &[&["swarm", "update"], options].concat());
+    for (flag, value) in [
+        ("--task-history-limit", "-1"),
+        ("--autolock", "true"),
+        ("--cert-expiry", "24h"),
+        ("--dispatcher-heartbeat", "9s"),
+        ("--snapshot-interval", "7"),
+        ("--max-snapshots", "7"),
+    ] {
+        let refused = update(&[&format!("{flag}={value}")]);
+        let said = text(&refused.stderr);
+        assert!(!refused.status.success(), "{flag} {value}");
+        let hints = ["try: ", "edgectl swarm update"];
+        let is_told = said.contains(flag) && hints.iter().any(|hint| said.contains(hint));
+        assert!(is_told, "{flag} {value}: {said}");
+    }
+    let rotated = fleet.docker(1, &["swarm", "join-token", "--rotate", "worker"]);
+    let said = text(&rotated.stderr);
+    assert!(!rotated.status.success() && said.contains("the token of a fleet"), "{said}");
 }

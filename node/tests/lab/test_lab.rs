@@ -166,11 +166,12 @@ impl TestLab {
         })
     }
 
-    /// Kills it.
+    /// Kills it, and waits until it is gone: who looks for another one must not find this one.
     pub fn kill_beside(&self, node: u8, word: &str) {
-        let pid = self.process_beside(node, word).expect("the agent has it");
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).expect("a process id"));
+        let found = self.process_beside(node, word).expect("the agent has it");
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(found).expect("a process id"));
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("it runs");
+        self.until("it is gone", || self.process_beside(node, word) != Some(found));
     }
 
     /// Where a node keeps its namespaces.

@@ -109,6 +109,8 @@ pub struct FakeRuntime {
     again: BTreeMap<(u64, u64), (Run, RunEvent)>,
     counter: u64,
     pids: u32,
+    /// Until when runs may live.
+    ends: BTreeMap<Run, u64>,
 }
 
 impl FakeRuntime {
@@ -178,8 +180,17 @@ impl FakeRuntime {
         self.plan(kill_at, run, RunEvent::Exited { exit: KILLED, oom: false });
     }
 
+    /// `Driver::expire` of package `runtime`.
+    pub fn expire(&mut self, run: Run, at_ms: Option<u64>) {
+        match at_ms {
+            Some(at) => self.ends.insert(run, at),
+            None => self.ends.remove(&run),
+        };
+    }
+
     /// `Driver::forget` of package `runtime`.
     pub fn forget(&mut self, run: Run) {
+        self.ends.remove(&run);
         self.runs.remove(&run);
         self.due.retain(|_, (of, _)| *of != run);
         self.again.retain(|_, (of, _)| *of != run);
@@ -214,6 +225,7 @@ impl FakeRuntime {
         if let Some(told) = self.again.pop_first() {
             return Some(told.1);
         }
+        self.plan_ends(now);
         loop {
             let entry = self.due.first_entry().filter(|entry| entry.key().0 <= now)?;
             let ((at, _), (run, event)) = entry.remove_entry();
@@ -226,7 +238,8 @@ impl FakeRuntime {
     /// When [`FakeRuntime::poll`] has its next event, unless a new order comes before.
     pub fn deadline(&self) -> Option<u64> {
         let told = self.again.keys().next().map(|key| key.0);
-        told.or_else(|| self.due.keys().next().map(|key| key.0))
+        let due = self.due.keys().next().map(|key| key.0);
+        told.or_else(|| due.into_iter().chain(self.ends.values().copied()).min())
     }
 
     /// The program of a run ends by itself: killed by an operator, or crashed.
@@ -247,6 +260,7 @@ impl FakeRuntime {
         self.catch_up(now);
         self.again.clear();
         self.due.clear();
+        self.ends.clear();
         for run in self.runs.values_mut().filter(|run| !run.is_over()) {
             run.state = Some(RunEvent::Exited { exit: Exit::Unknown, oom: false });
         }
@@ -257,6 +271,22 @@ impl FakeRuntime {
         let runs = self.runs.iter();
         runs.filter(|(_, run)| matches!(run.state, Some(RunEvent::Started { .. })))
             .map(|(id, _)| *id)
+    }
+
+    /// Everything that runs at this time, also where nobody has polled for long.
+    pub fn running_at(&self, now: u64) -> impl Iterator<Item = Run> {
+        let ended = move |run: &Run| {
+            let exits = self.due.range(..=(now, u64::MAX)).map(|(_, due)| due);
+            let mut exits = exits.filter(|(_, event)| matches!(event, RunEvent::Exited { .. }));
+            exits.any(|(of, _)| of == run) || self.ends.get(run).is_some_and(|end| *end <= now)
+        };
+        let begun = move |run: &FakeRun| match (&run.state, &run.behaviour) {
+            (Some(state), _) => matches!(state, RunEvent::Started { .. }),
+            (None, Behaviour::Runs { .. }) => run.begins <= now,
+            (None, Behaviour::Refused { .. }) => false,
+        };
+        let runs = self.runs.iter().filter(move |(_, run)| begun(run)).map(|(id, _)| *id);
+        runs.filter(move |run| !ended(run))
     }
 
     /// The process id of a run: the same as long as its program was not started again.
@@ -272,6 +302,16 @@ impl FakeRuntime {
     /// Runs that have neither started nor been refused, and that nobody asked to end.
     pub fn starting(&self) -> usize {
         self.runs.values().filter(|run| run.state.is_none() && run.kill_at.is_none()).count()
+    }
+
+    /// Runs whose end has come are killed, whoever polls.
+    fn plan_ends(&mut self, now: u64) {
+        let over: Vec<(Run, u64)> =
+            self.ends.iter().filter(|(_, at)| **at <= now).map(|(run, at)| (*run, *at)).collect();
+        for (run, at) in over {
+            self.ends.remove(&run);
+            self.plan(at, run, RunEvent::Exited { exit: KILLED, oom: false });
+        }
     }
 
     fn catch_up(&mut self, now: u64) {
@@ -317,67 +357,4 @@ impl FakeRuntime {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crdt_state::id::{ServiceId, TaskId};
-    use crdt_state::spec::{Template, TemplateVersion};
-    use crdt_state::task::Slot;
-
-    fn order(number: u8) -> TaskStart {
-        TaskStart {
-            run: Run { task: TaskId([number; 16]), attempt: 1 },
-            service: ServiceId([1; 16]),
-            service_name: "web".to_owned(),
-            slot: Slot::Number(1),
-            template_version: TemplateVersion(1),
-            template: Template::default(),
-            interfaces: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn after_a_power_loss_everything_has_ended_and_nobody_knows_how() {
-        let mut runtime = FakeRuntime::new();
-        runtime.start(0, &order(1));
-        assert!(runtime.poll(10).is_some());
-        runtime.start(10, &order(2));
-        runtime.lose_power(11);
-        assert_eq!(runtime.running().count(), 0);
-        let found = runtime.adopt(100);
-        let unknown = RunEvent::Exited { exit: Exit::Unknown, oom: false };
-        assert_eq!(found.len(), 2);
-        assert!(found.iter().all(|found| found.event == unknown));
-        assert_eq!(runtime.poll(1_000_000), None);
-    }
-
-    #[test]
-    fn a_crashed_agent_finds_the_same_processes() {
-        let mut runtime = FakeRuntime::new();
-        runtime.start(0, &order(1));
-        runtime.start(0, &order(2));
-        runtime.crash_agent(3);
-        assert_eq!((runtime.starting(), runtime.started_at(order(1).run)), (2, None));
-        let found = runtime.adopt(4);
-        assert_eq!(found[0].event, RunEvent::Started { pid: 1 });
-        assert_eq!(found[1].event, RunEvent::Started { pid: 2 });
-        assert_eq!((runtime.starting(), runtime.started_at(order(1).run)), (0, Some(5)));
-        assert_eq!(runtime.poll(1_000_000), None);
-    }
-
-    #[test]
-    fn a_crash_loop_ends_as_often_as_it_is_started() {
-        let mut runtime = FakeRuntime::new();
-        let lives = Lives::For { ms: 0, exit: Exit::Code(1) };
-        let on_stop = OnStop::Ignores;
-        let crash = Behaviour::Runs { start_delay_ms: 2, lives, on_stop, health: vec![] };
-        runtime.script("web", crash);
-        for attempt in 1..4 {
-            let mut order = order(1);
-            order.run.attempt = attempt;
-            runtime.start(u64::from(attempt) * 10, &order);
-            let due = runtime.deadline().expect("it starts");
-            assert!(matches!(runtime.poll(due), Some((_, RunEvent::Started { .. }))));
-            assert!(matches!(runtime.poll(due), Some((_, RunEvent::Exited { .. }))));
-        }
-    }
-}
+mod tests;

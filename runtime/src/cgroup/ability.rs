@@ -9,7 +9,7 @@ use crdt_state::spec::Resources;
 
 use super::limits::swap_file;
 use super::{
-    Cgroup, CgroupPlan, CgroupScope, CgroupVersion, Controller, Hierarchy, remove_parents,
+    Cgroup, CgroupPlan, CgroupScope, CgroupVersion, Controller, Hierarchy, Limits, remove_parents,
 };
 
 /// The name of the test group, next to the groups of the runs; no run has this name.
@@ -32,7 +32,8 @@ impl Ability {
         let path = format!("edgectl/{node}/{GROUP}");
         let plan = CgroupPlan { hierarchies: hierarchies.to_vec(), path };
         let (memory_bytes, nano_cpus, pids) = (1 << 30, 1_000_000_000, 1_000);
-        let limits = Resources { memory_bytes, nano_cpus, pids, ..Resources::default() };
+        let resources = Resources { memory_bytes, nano_cpus, pids, ..Resources::default() };
+        let limits = Limits { resources, ..Limits::default() };
         let cgroup = Cgroup::create(&plan, &limits, CgroupScope::Needed);
         let has_swap = |dir: &Path, version| dir.join(swap_file(version)).exists();
         let swap = cgroup.groups.iter().any(|group| has_swap(&group.dir, group.version));

@@ -7,7 +7,7 @@ use super::inherited::Inherited;
 use super::output::Output;
 use super::program::{self, Setting};
 use super::{container, spawn};
-use crate::cgroup::{Cgroup, CgroupScope};
+use crate::cgroup::{Cgroup, CgroupScope, Limits};
 use crate::logs::writer::LogWriter;
 use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
@@ -26,7 +26,7 @@ fn begin_program(order: &Order, log: LogWriter, null: BorrowedFd<'_>) -> Result<
     let found = setting.find(&program::words(template))?;
     let (output, write_ends) = Output::open(log, setting.identity.as_ref())
         .map_err(|errno| StartError::Step { step: "make pipes", errno })?;
-    let cgroup = Cgroup::create(&order.cgroup, &template.limits, CgroupScope::Needed);
+    let cgroup = Cgroup::create(&order.cgroup, &Limits::of(template), CgroupScope::Needed);
     setting.join(&cgroup);
     let stdio = [null, write_ends.stdout.as_fd(), write_ends.stderr.as_fd()];
     let program = spawn::spawn(&setting, &found, stdio).inspect_err(|_| cgroup.remove())?;

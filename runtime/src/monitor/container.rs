@@ -8,7 +8,6 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use crdt_state::spec::Resources;
 use nix::fcntl::OFlag;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -20,7 +19,7 @@ use super::descendants;
 use super::fork::{Forked, fork_into};
 use super::inherited::{self, Inherited};
 use super::output::Output;
-use crate::cgroup::{Cgroup, CgroupScope};
+use crate::cgroup::{Cgroup, CgroupScope, Limits};
 use crate::logs::writer::LogWriter;
 use crate::oci::console::Console;
 use crate::oci::launcher::{self, Io, LaunchReport};
@@ -53,7 +52,8 @@ pub fn begin(
     let console = template.container.tty.then(console).transpose()?;
     // Making a container takes processes: the limit of processes is set just before its program
     // runs.
-    let to_begin_with = Resources { pids: 0, ..template.limits.clone() };
+    let mut to_begin_with = Limits::of(template);
+    to_begin_with.resources.pids = 0;
     let cgroup = Cgroup::create(&order.cgroup, &to_begin_with, CgroupScope::All);
     let null = inherited.null();
     let stdin = stdin.as_ref().map_or(null, OwnedFd::as_fd);
@@ -181,9 +181,11 @@ fn await_report(
         }
         let _ = poll(&mut fds, left.unwrap_or(PollTimeout::NONE));
         let ready = |at: usize| fds.get(at).and_then(PollFd::any).unwrap_or_default();
-        let (reads, stops) = (ready(0), ready(1));
-        if stops {
-            unwanted = Some(Instant::now());
+        let (reads, is_told) = (ready(0), ready(1));
+        if is_told {
+            // Until when the run may live is told again and again, and is no reason to stop.
+            inherited.control.receive();
+            unwanted = inherited.control.has_stop().then(Instant::now);
         }
         if reads {
             match report.read(&mut bytes) {

@@ -12,14 +12,16 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 
+use super::control::Control;
+
 /// The descriptors of a monitor.
 #[derive(Debug)]
 pub struct Inherited {
     /// The monitor holds the lock of the order through this descriptor, which shows that it lives.
     order: File,
     notify: File,
-    /// Read and write end in one, so that there is never an end of file.
-    pub control: File,
+    /// The orders from the agent.
+    pub control: Control,
     /// `/dev/null`, for a program's standard input.
     null: File,
 }
@@ -36,7 +38,7 @@ impl Inherited {
         dup2_stderr(&null)?;
         let ours = [&order, &notify, &control, &null].map(AsRawFd::as_raw_fd);
         close_from(ours.into_iter().max().expect("four descriptors") + 1);
-        Ok(Inherited { order, notify, control, null })
+        Ok(Inherited { order, notify, control: Control::new(control), null })
     }
 
     /// The bytes of the order.

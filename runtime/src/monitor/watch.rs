@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use crdt_state::spec::HealthCheck;
 use crdt_state::task::{Exit, Health};
+use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
@@ -18,11 +19,12 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
 use super::body::{self, Begun, Body};
-use super::control::{self, StopOrder};
+use super::control::{ControlOrder, StopOrder};
 use super::health::{CheckResult, Due, HealthChecker};
 use super::inherited::Inherited;
 use super::output::Output;
 use super::{descendants, descendants::Reaped};
+use crate::boot_clock::Alarm;
 use crate::cgroup::Cgroup;
 use crate::logs::{LogOptions, writer::LogWriter};
 use crate::proc_table::{self, Process};
@@ -41,13 +43,16 @@ pub struct Watch {
     stop_default: StopOrder,
     /// When SIGKILL comes, milliseconds after `began`.
     kill_at: Option<u64>,
+    /// When all of it is killed unless the agent says otherwise: the agent may be dead by then.
+    end: Alarm,
+    ends_at_ms: Option<u64>,
     asked: bool,
     body: Body,
     health: Option<(HealthChecker, Vec<String>)>,
     check: Option<Process>,
 }
 
-/// Starts what an order asks for in the current directory.
+/// Starts what an order asks for in the current directory. Nobody is told yet.
 pub fn begin(order: &Order, inherited: &Inherited) -> Result<Watch, StartError> {
     let template = &order.start.template;
     let health = health_of(body::health_of(order))?;
@@ -56,6 +61,14 @@ pub fn begin(order: &Order, inherited: &Inherited) -> Result<Watch, StartError> 
     let log = LogWriter::new(PathBuf::from(run_dir::LOG), log_options);
     let signals =
         wait_for_signals().map_err(|errno| StartError::Step { step: "wait for signals", errno })?;
+    let mut end = Alarm::new().map_err(|error| StartError::Step {
+        step: "set an alarm",
+        errno: Errno::from_raw(error.raw_os_error()),
+    })?;
+    end.set(order.ends_at_ms);
+    if end.is_due() {
+        return Err(StartError::Late);
+    }
     let Begun { program, mut cgroup, output, body } = super::begin::begin(order, log, inherited)?;
     cgroup
         .warnings
@@ -74,12 +87,14 @@ pub fn begin(order: &Order, inherited: &Inherited) -> Result<Watch, StartError> 
         signals,
         stop_default,
         kill_at: None,
+        end,
+        ends_at_ms: order.ends_at_ms,
         asked: false,
         body,
         health,
         check: None,
     };
-    watch.tell_status()
+    Ok(watch)
 }
 
 /// The health command. A health program that does not exist makes the task unhealthy, as in Docker;
@@ -111,7 +126,7 @@ fn wait_for_signals() -> nix::Result<SignalFd> {
 
 impl Watch {
     /// Writes which processes run. A run that cannot be found again must not run.
-    fn tell_status(self) -> Result<Watch, StartError> {
+    pub fn tell_status(self) -> Result<Watch, StartError> {
         let process = |pid: u32| Process::of(pid).unwrap_or(Process { pid, started: 0 });
         let status = Status {
             boot: proc_table::boot_id(),
@@ -130,16 +145,40 @@ impl Watch {
 
     /// Returns when the program itself has ended.
     pub fn until_exit(&mut self, inherited: &mut Inherited) {
+        // What arrived while the program was started.
+        self.carry_out_orders(inherited);
+        self.on_time(inherited);
         while self.exit.is_none() {
             self.wait(inherited);
             self.take_signals();
             self.reap(inherited);
-            for order in control::receive(&mut inherited.control) {
-                self.stop(order);
-            }
+            self.carry_out_orders(inherited);
             self.output.pump();
             self.on_time(inherited);
         }
+    }
+
+    fn carry_out_orders(&mut self, inherited: &Inherited) {
+        inherited.control.receive();
+        for order in inherited.control.drain() {
+            match order {
+                ControlOrder::Stop(stop) => self.stop(stop),
+                ControlOrder::End(at_ms) => {
+                    self.ends_at_ms = at_ms;
+                    self.end.set(at_ms);
+                }
+            }
+        }
+    }
+
+    /// Was it asked to end?
+    pub fn is_stopped(&self) -> bool {
+        self.asked
+    }
+
+    /// When all of it is killed, as the agent said last.
+    pub fn ends_at_ms(&self) -> Option<u64> {
+        self.ends_at_ms
     }
 
     /// Ends what the program left behind and returns the final status.
@@ -171,7 +210,8 @@ impl Watch {
                 PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
             }
         };
-        let always = [self.signals.as_fd(), inherited.control.as_fd()].into_iter();
+        let always =
+            [self.signals.as_fd(), inherited.control.as_fd(), self.end.as_fd()].into_iter();
         let mut fds: Vec<PollFd<'_>> = always
             .chain(self.output.pipes())
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
@@ -217,8 +257,9 @@ impl Watch {
     }
 
     fn on_time(&mut self, inherited: &mut Inherited) {
-        if self.kill_at.is_some_and(|at| at <= self.now()) {
+        if self.end.is_due() || self.kill_at.is_some_and(|at| at <= self.now()) {
             self.kill_at = None;
+            self.end.set(None);
             descendants::kill(&self.cgroup, self.program);
         }
         let now = self.now();

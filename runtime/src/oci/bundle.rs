@@ -33,6 +33,7 @@ use oci_spec::runtime::{
 pub use machine::HostFeatures;
 pub use refusal::BundleError;
 
+use crate::cgroup::Limits;
 use crate::refusal::StartError;
 use crate::tree::Root;
 use mounts::Mounted;
@@ -144,7 +145,7 @@ fn linux(
     let mut linux = LinuxBuilder::default()
         .namespaces(namespaces(container.network, input))
         .devices(devices)
-        .resources(resources::resources(&template.limits, rules, input.machine))
+        .resources(resources::resources(&Limits::of(template), rules, input.machine))
         .cgroups_path(input.cgroups_path)
         .sysctl(sysctls.into_iter().collect::<HashMap<_, _>>())
         .masked_paths(paths(&MASKED))

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::backend::{self, Bundle, Stdio};
 use super::bundle::{BundleInput, HostFeatures, bundle, is_bind};
 use super::{ContainerOrder, OciRuntime, backend_of, console, devices, explain, init, rootfs};
-use crate::cgroup::{Cgroup, CgroupScope, entry};
+use crate::cgroup::{Cgroup, CgroupScope, Limits, entry};
 use crate::refusal::StartError;
 use crate::run_dir::{self, Order};
 use crate::volume::{self, Filling};
@@ -105,7 +105,8 @@ fn attempt(
         keep_from_devices(order, &spec)?;
     }
     // crun starts with groups of its own, without limits.
-    let limited = Cgroup::create(&order.cgroup, &order.start.template.limits, CgroupScope::There);
+    let limits = Limits::of(&order.start.template);
+    let limited = Cgroup::create(&order.cgroup, &limits, CgroupScope::There);
     warnings.extend(limited.warnings);
     backend.start(&bundle).map_err(reworded)?;
     Ok((pid.as_raw(), warnings))

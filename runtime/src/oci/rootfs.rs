@@ -130,7 +130,13 @@ fn broken(name: &str, source: io::Error) -> StartError {
 /// Removes the files that a container wrote, its volumes without a name, and its mount point. The
 /// container must have ended. What cannot be removed here is removed with the folder of the run.
 pub fn remove(run_dir: &Path) {
-    for name in [ROOTFS, UPPER, WORK, EMPTY, COPIES, OF_RUN] {
+    remove_root(run_dir);
+    let _ = fs::remove_dir_all(run_dir.join(OF_RUN));
+}
+
+/// The same without the volumes of the run.
+pub fn remove_root(run_dir: &Path) {
+    for name in [ROOTFS, UPPER, WORK, EMPTY, COPIES] {
         let _ = fs::remove_dir_all(run_dir.join(name));
     }
 }

@@ -108,7 +108,9 @@ fn await_start(dir: &Path, order: &Order, begun: Instant) -> io::Result<Option<R
         if !monitor_lives(dir)? {
             return Ok(None);
         }
-        if begun.elapsed() >= timeout || dir.join(run_dir::SLOW).exists() {
+        let is_later =
+            [run_dir::SLOW, run_dir::PRE_START].iter().any(|name| dir.join(name).exists());
+        if begun.elapsed() >= timeout || is_later {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "its monitor does not start it"));
         }
         thread::sleep(START_PAUSE);

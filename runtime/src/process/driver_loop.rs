@@ -39,7 +39,9 @@ impl DriverLoop {
                 DriverOrder::Stop { run, signal, grace_ms } => {
                     self.tell(run, RunOrder::Stop(StopOrder { signal, grace_ms }));
                 }
+                DriverOrder::Expire { run, at_ms } => self.expire(run, at_ms),
                 DriverOrder::Forget(run) => {
+                    self.context.ends.borrow_mut().remove(&run);
                     self.tell(run, RunOrder::Forget);
                 }
                 // The caller may have given up.
@@ -78,6 +80,17 @@ impl DriverLoop {
             let supervisor = RunSupervisor::new(self.context.clone(), run, self.events.clone());
             self.supervise(run, supervisor, start);
         }
+    }
+
+    /// A run that is not launched yet is launched with the end that it was told last.
+    fn expire(&mut self, run: Run, at_ms: Option<u64>) {
+        let mut ends = self.context.ends.borrow_mut();
+        match at_ms {
+            Some(at) => ends.insert(run, at),
+            None => ends.remove(&run),
+        };
+        drop(ends);
+        self.tell(run, RunOrder::Expire(at_ms));
     }
 
     /// Returns the order if the run is not known, or was forgotten.

@@ -61,7 +61,8 @@ pub fn launch(
     fs::DirBuilder::new().mode(0o700).create(&dir).map_err(broken)?;
     let cgroup = context.cgroup(start.run);
     let making_ms_max = context.making_ms_max;
-    let order = Order { start: start.clone(), cgroup, container, making_ms_max };
+    let ends_at_ms = context.ends.borrow_mut().remove(&start.run);
+    let order = Order { start: start.clone(), cgroup, container, making_ms_max, ends_at_ms };
     let prepared = prepare(&order, &dir).map_err(broken);
     let launched = prepared.and_then(|prepared| spawn(context, &dir, prepared));
     launched.inspect_err(|_| drop(fs::remove_dir_all(&dir)))

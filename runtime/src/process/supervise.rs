@@ -33,6 +33,8 @@ pub enum RunOrder {
     Report,
     /// End it.
     Stop(StopOrder),
+    /// It may live until this time of the boot clock; `None`: as long as it likes.
+    Expire(Option<u64>),
     /// Remove all trace of it.
     Forget,
 }
@@ -101,6 +103,7 @@ impl RunSupervisor {
                 }
                 Some(RunOrder::Report) => self.report_changes().await,
                 Some(RunOrder::Stop(stop)) => self.stop(stop).await,
+                Some(RunOrder::Expire(at_ms)) => self.expire(at_ms),
                 Some(RunOrder::Forget) => {
                     self.forget().await;
                     // The run may have been started again meanwhile.
@@ -167,6 +170,8 @@ impl RunSupervisor {
                     }
                 }
                 Some(Some(RunOrder::Stop(_))) => return Some(Err(StartError::Unwanted)),
+                // It is launched with the end that was told last.
+                Some(Some(RunOrder::Expire(_))) => {}
                 Some(Some(RunOrder::Forget)) => {
                     self.is_known = false;
                     return None;
@@ -269,6 +274,16 @@ impl RunSupervisor {
             // The monitor is gone, or somebody deleted the folder and it cannot be reached.
             tracing::warn!(run = run_dir::name(self.run), "killed, not stopped: {error}");
             self.end_orphans().await;
+        }
+    }
+
+    /// Without a monitor there is nothing left to end.
+    fn expire(&self, at_ms: Option<u64>) {
+        if self.reported.over.is_none()
+            && self.is_known
+            && let Err(error) = control::send_end(&self.context.dir(self.run), at_ms)
+        {
+            tracing::debug!(run = run_dir::name(self.run), "its end is not told: {error}");
         }
     }
 

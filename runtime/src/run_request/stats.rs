@@ -88,6 +88,26 @@ pub struct Sample {
     pub networks: BTreeMap<String, Network>,
 }
 
+/// What a run has used of processors, and uses of memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RunTotals {
+    /// Nanoseconds of all processors.
+    pub cpu_ns: u64,
+    /// Bytes, without files that can be dropped at any time.
+    pub memory_bytes: u64,
+}
+
+/// Takes a sample of processors and memory.
+pub fn totals(target: &Target) -> RunTotals {
+    let groups = Groups::of(target);
+    let members = processes::members(target, &groups);
+    let memory = memory(&groups, &members);
+    RunTotals {
+        cpu_ns: cpu(&groups, &members).total_ns,
+        memory_bytes: memory.used.saturating_sub(memory.inactive_file),
+    }
+}
+
 /// Takes a sample of everything.
 pub fn sample(target: &Target) -> Sample {
     let groups = Groups::of(target);

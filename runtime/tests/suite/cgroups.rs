@@ -1,9 +1,10 @@
 //! Limits, where the machine can enforce them.
 
 use std::fs;
+use std::path::PathBuf;
 
-use crdt_state::spec::Resources;
-use crdt_state::task::{Exit, RunEvent};
+use crdt_state::spec::{Extension, Resources, Swap};
+use crdt_state::task::{Exit, Run, RunEvent};
 use runtime::Driver;
 use runtime::cgroup::mounts::{self, Controller};
 use runtime::run_request::{RunReply, RunRequest, handle_run_request};
@@ -87,14 +88,59 @@ fn all_limits_are_in_force_and_gone_with_the_run() {
         if dirs.iter().any(|d| d.join("cpu.max").exists()) { "50000 100000" } else { "50000" },
     );
     says(&["pids.max"], "10");
-    says_swap(&dirs, "33554432");
+    says_swap(&dirs, "33554432", "0");
     host.stop(order.run, None, 0);
     assert!(dirs.iter().all(|dir| !dir.exists()), "{dirs:?}");
 }
 
+/// Swap on top of the limit of memory, as far as the kernel accounts for it, and the swappiness,
+/// which only version 1 has: version 2 says so.
+#[test]
+fn swap_on_top_of_memory_and_swappiness_are_in_force() {
+    if !can(Controller::Memory) {
+        return;
+    }
+    for (swap, together, alone) in [
+        (Swap::Bytes(1 << 20), "34603008", "1048576"),
+        // No limit is shown as the largest number of pages.
+        (Swap::Unlimited, "9223372036854771712", "max"),
+    ] {
+        let mut host = Host::new();
+        let mut order = program(&["sleep", "1000"]);
+        order.template.limits = Resources { memory_bytes: 32 << 20, ..Resources::default() };
+        order.template.extension =
+            Extension { swap: Some(swap), swappiness: Some(7), ..Default::default() };
+        host.run(&order);
+        let dirs = groups_of(&host, order.run);
+        says_swap(&dirs, together, alone);
+        says_swappiness(&mut host, order.run, &dirs, "7");
+        host.stop(order.run, None, 0);
+    }
+}
+
+/// The groups of a run that exist.
+pub fn groups_of(host: &Host, run: Run) -> Vec<PathBuf> {
+    let node = host.cgroup_node.clone().expect("it has cgroups");
+    let path = format!("edgectl/{node}/{}", runtime::run_dir::name(run));
+    mounts::detect().iter().map(|found| found.root.join(&path)).filter(|dir| dir.exists()).collect()
+}
+
+/// Checks that the swappiness is in force, or that it is said not to be.
+pub fn says_swappiness(host: &mut Host, run: Run, dirs: &[PathBuf], value: &str) {
+    let texts =
+        dirs.iter().filter_map(|dir| fs::read_to_string(dir.join("memory.swappiness")).ok());
+    let texts: Vec<_> = texts.collect();
+    if texts.is_empty() {
+        let (noted, event) = host.next_of_all();
+        let RunEvent::Noted { message } = event else { panic!("{event:?}") };
+        assert!(noted == run && message.contains("the swappiness of"), "{message}");
+    }
+    assert!(texts.iter().all(|text| text.trim() == value), "{texts:?}");
+}
+
 /// Checks that a limit of memory covers swap, where the kernel accounts for swap.
-pub fn says_swap(dirs: &[std::path::PathBuf], bytes: &str) {
-    let files = [("memory.memsw.limit_in_bytes", bytes), ("memory.swap.max", "0")];
+pub fn says_swap(dirs: &[PathBuf], together: &str, alone: &str) {
+    let files = [("memory.memsw.limit_in_bytes", together), ("memory.swap.max", alone)];
     for (file, value) in files {
         for text in dirs.iter().filter_map(|dir| fs::read_to_string(dir.join(file)).ok()) {
             assert_eq!(text.trim(), value, "{file}");
@@ -142,8 +188,9 @@ fn what_a_program_without_limits_uses_is_counted() {
         return;
     }
     let mut host = Host::new();
-    let order =
-        shell("dd if=/dev/zero of=/dev/null bs=1M count=2000 2>/dev/null; echo ready; sleep 1000");
+    let order = shell(
+        "sleep 1000 & dd if=/dev/zero of=/dev/null bs=1M count=2000 2>/dev/null; echo ready; wait",
+    );
     host.run(&order);
     host.hear(order.run, "ready");
     let RunReply::Stats(sample) =

@@ -131,6 +131,10 @@ impl Driver for Simulated {
         self.runtime.stop(self.now, run, signal, grace_ms);
     }
 
+    fn expire(&mut self, run: Run, at_ms: Option<u64>) {
+        self.runtime.expire(run, at_ms);
+    }
+
     fn forget(&mut self, run: Run) {
         self.runtime.forget(run);
     }

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crdt_state::spec::Resources;
+use crdt_state::spec::{Extension, Resources, Swap};
 use crdt_state::task::{Exit, RunEvent};
 use runtime::cgroup::{self, CgroupPlan, mounts};
 use runtime::run_dir;
 
-use crate::cgroups::says_swap;
+use crate::cgroups::{groups_of, says_swap, says_swappiness};
 use crate::host::{Host, lives, until};
 use crate::test_images::{container, shell};
 
@@ -70,7 +70,7 @@ fn limits_are_in_force_and_nothing_stays(host: &mut Host) {
     assert_eq!(either(["memory.limit_in_bytes", "memory.max"]).trim(), "67108864");
     assert_eq!(either(["pids.max", "pids.max"]).trim(), "20");
     assert!(either(["cpu.cfs_quota_us", "cpu.max"]).starts_with("50000"));
-    says_swap(&groups(), "67108864");
+    says_swap(&groups(), "67108864", "0");
     let members = read("cgroup.procs").unwrap_or_default();
     assert!(members.lines().any(|member| member == pid.to_string()), "{members}");
     host.stop(order.run, None, 0);
@@ -83,6 +83,19 @@ fn limits_are_in_force_and_nothing_stays(host: &mut Host) {
     }
     let mounted = fs::read_to_string("/proc/self/mountinfo").expect("readable");
     assert!(!mounted.contains(&name), "no mount is seen outside");
+}
+
+fn swap_and_swappiness_are_in_force(host: &mut Host) {
+    let mut order = shell("echo ready; sleep 1000");
+    order.template.limits = Resources { memory_bytes: 64 << 20, ..Resources::default() };
+    order.template.extension =
+        Extension { swap: Some(Swap::Bytes(1 << 20)), swappiness: Some(7), ..Default::default() };
+    host.run(&order);
+    host.hear(order.run, "ready");
+    let groups = groups_of(host, order.run);
+    says_swap(&groups, "68157440", "1048576");
+    says_swappiness(host, order.run, &groups, "7");
+    host.stop(order.run, None, 0);
 }
 
 /// The run that ends last removes the parent groups, while another run begins.
@@ -120,5 +133,6 @@ every_runtime!(
     a_container_cannot_lift_its_limits,
     a_container_of_one_process_can_be_made,
     limits_are_in_force_and_nothing_stays,
+    swap_and_swappiness_are_in_force,
     a_container_begins_while_others_end,
 );

@@ -2,7 +2,7 @@
 //! earlier one. Every value is checked where it is set, so that a message can say where it came
 //! from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ use super::fleet_key::FleetKey;
 use super::key::ConfigKey;
 use runtime::OciRuntime;
 
-use super::{AGENT_PORT, Config, GenericResources, ImageFetch, JoinAddr};
+use super::{AGENT_PORT, Config, DeviceKind, GenericResources, ImageFetch, JoinAddr};
 
 /// A value as its source gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,7 @@ pub(super) struct Draft {
     hostname: Option<String>,
     labels: Labels,
     generic_resources: GenericResources,
+    discover_devices: Option<BTreeSet<DeviceKind>>,
     log: Option<String>,
     rumours: Rumours,
     insecure_registries: Vec<String>,
@@ -174,6 +175,7 @@ impl Draft {
             ConfigKey::Labels => self.labels.extend(labels(&given)?),
             // A node's own replace those of the same kind.
             ConfigKey::GenericResources => self.generic_resources.extend(generic(&given)?),
+            ConfigKey::DiscoverDevices => self.discover_devices = Some(devices(&given)?),
             ConfigKey::Log => {
                 let text = given.text()?;
                 log_filter(text).map_err(|why| given.bad(text, why))?;
@@ -211,6 +213,7 @@ impl Draft {
             hostname: self.hostname,
             labels: self.labels,
             generic_resources: self.generic_resources,
+            discover_devices: self.discover_devices.unwrap_or_else(|| DeviceKind::ALL.into()),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
             rumours: self.rumours,
             insecure_registries: self.insecure_registries,
@@ -313,6 +316,21 @@ fn oci_runtime(given: &Given<'_>) -> Result<OciRuntime, ConfigError> {
 
 fn generic(given: &Given<'_>) -> Result<GenericResources, ConfigError> {
     super::generic::read(&given.list()?).map_err(|bad| given.bad(&bad.text, bad.why))
+}
+
+/// A list of kinds, or all or none of them.
+fn devices(given: &Given<'_>) -> Result<BTreeSet<DeviceKind>, ConfigError> {
+    let words = match &given.value {
+        Raw::Switch(_) => None,
+        Raw::Typed(_) if given.switch().is_ok() => None,
+        _ => Some(given.list()?),
+    };
+    match words {
+        Some(words) => super::devices::read(&words)
+            .map_err(|word| given.bad(word, "it is one of serial, camera, gpu; or true, or false")),
+        None if given.switch()? => Ok(DeviceKind::ALL.into()),
+        None => Ok(BTreeSet::new()),
+    }
 }
 
 fn labels(given: &Given<'_>) -> Result<Labels, ConfigError> {

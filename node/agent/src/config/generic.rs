@@ -35,6 +35,18 @@ pub(super) struct BadResource {
     pub(super) why: &'static str,
 }
 
+const TOO_LONG: &str = "at most 255 letters are possible";
+
+/// Why a text cannot be the name of a resource.
+pub(crate) fn name_fault(name: &str) -> Option<&'static str> {
+    let illegal = |c: char| c == ',' || c == '=' || c.is_whitespace() || c.is_control();
+    match name.len() {
+        0 => Some("it is empty"),
+        length if length > WORD_BYTES_MAX => Some(TOO_LONG),
+        _ => name.contains(illegal).then_some("a name has no blank, no comma and no equals sign"),
+    }
+}
+
 /// Reads a whole list.
 pub(super) fn read(texts: &[String]) -> Result<GenericResources, BadResource> {
     let mut resources = GenericResources::new();
@@ -47,11 +59,11 @@ pub(super) fn read(texts: &[String]) -> Result<GenericResources, BadResource> {
         if kind.is_empty() || !kind.chars().all(is_kind) || value.is_empty() {
             return Err(bad("a resource is written gpu=2, or camera=front where each has a name"));
         }
-        if kind.len() > WORD_BYTES_MAX || value.len() > WORD_BYTES_MAX {
-            return Err(bad("at most 255 letters are possible"));
+        if kind.len() > WORD_BYTES_MAX {
+            return Err(bad(TOO_LONG));
         }
-        if value.contains(|c: char| c == ',' || c == '=' || c.is_whitespace() || c.is_control()) {
-            return Err(bad("a name has no blank, no comma and no equals sign"));
+        if let Some(why) = name_fault(value) {
+            return Err(bad(why));
         }
         let is_number = value.chars().all(|c| c.is_ascii_digit());
         // One that does not fit is no number of things that anybody has.

@@ -27,6 +27,8 @@ pub enum ConfigKey {
     Labels,
     /// Generic resources of the node.
     GenericResources,
+    /// Devices that the node finds and offers by itself.
+    DiscoverDevices,
     /// What is logged.
     Log,
     /// Rumours on or off.
@@ -60,7 +62,7 @@ pub(super) enum Scope {
 
 impl ConfigKey {
     /// All of them, in the order of the documentation.
-    pub const ALL: [ConfigKey; 22] = [
+    pub const ALL: [ConfigKey; 23] = [
         ConfigKey::Fleet,
         ConfigKey::FleetKey,
         ConfigKey::FleetKeyFile,
@@ -73,6 +75,7 @@ impl ConfigKey {
         ConfigKey::Hostname,
         ConfigKey::Labels,
         ConfigKey::GenericResources,
+        ConfigKey::DiscoverDevices,
         ConfigKey::Log,
         ConfigKey::Rumours,
         ConfigKey::InsecureRegistries,
@@ -100,6 +103,7 @@ impl ConfigKey {
             ConfigKey::Hostname => "hostname",
             ConfigKey::Labels => "labels",
             ConfigKey::GenericResources => "generic_resources",
+            ConfigKey::DiscoverDevices => "discover_devices",
             ConfigKey::Log => "log",
             ConfigKey::Rumours => "rumours",
             ConfigKey::InsecureRegistries => "insecure_registries",
@@ -128,6 +132,7 @@ impl ConfigKey {
             ConfigKey::Hostname => "hostname = \"till-3\"",
             ConfigKey::Labels => "labels = [\"zone=a\", \"disk=ssd\"]",
             ConfigKey::GenericResources => "generic_resources = [\"gpu=2\", \"camera=front\"]",
+            ConfigKey::DiscoverDevices => "discover_devices = [\"serial\", \"camera\"]",
             ConfigKey::Log => "log = \"info\"",
             ConfigKey::Rumours => "rumours = true",
             ConfigKey::InsecureRegistries => "insecure_registries = [\"nas:5000\", \"10.0.0.9\"]",

@@ -136,7 +136,7 @@ fn a_wrong_key_is_told_its_line_and_the_nearest_right_key() {
     assert_eq!(
         refusal("quorum = 3"),
         "edge.toml, line 1: unknown key `quorum`\n  known keys: fleet, fleet_key, fleet_key_file, \
-         data_dir, socket, listen, advertise, join, profile, hostname, labels, generic_resources, log, rumours, \
+         data_dir, socket, listen, advertise, join, profile, hostname, labels, generic_resources, discover_devices, log, rumours, \
          insecure_registries, registry_mirrors, registry_certificates, docker_config, \
          blob_rate_limit, image_fetch, history, oci_runtime"
     );
@@ -154,6 +154,34 @@ fn a_wrong_type_is_told_what_to_type() {
         "edge.toml, line 1: `listen` is a number and must be a text\n  type: listen = \
          \"0.0.0.0:7946\""
     );
+}
+
+#[test]
+fn devices_are_discovered_unless_a_key_says_less() {
+    let read = |text: &str, variable: Option<&str>| {
+        let environment =
+            |name: &str| variable.filter(|_| name == "EDGECTL_DISCOVER_DEVICES").map(str::to_owned);
+        let file = Some((Path::new("edge.toml"), text));
+        let config = Config::from_sources(file, environment, &[])?;
+        let kinds = config.discover_devices.into_iter().map(DeviceKind::as_str);
+        Ok::<_, ConfigError>(kinds.collect::<Vec<_>>().join(" "))
+    };
+    for (text, variable, kinds) in [
+        ("", None, "serial camera gpu"),
+        ("discover_devices = true", None, "serial camera gpu"),
+        ("discover_devices = false", None, ""),
+        ("discover_devices = []", None, ""),
+        ("discover_devices = [\"gpu\", \"serial\"]", None, "serial gpu"),
+        ("discover_devices = false", Some("camera"), "camera"),
+        ("", Some("camera, gpu"), "camera gpu"),
+        ("", Some("off"), ""),
+        ("discover_devices = []", Some("true"), "serial camera gpu"),
+    ] {
+        assert_eq!(read(text, variable).as_deref(), Ok(kinds), "{text} {variable:?}");
+    }
+    let refused = read("discover_devices = [\"usb\"]", None).expect_err("no kind").to_string();
+    assert!(refused.contains("one of serial, camera, gpu"), "{refused}");
+    assert!(refused.contains("type: discover_devices = [\"serial\", \"camera\"]"), "{refused}");
 }
 
 #[test]

@@ -54,6 +54,9 @@ pub enum PeerRequest {
         /// The network.
         network: NetworkId,
     },
+    /// What its clock shows, in milliseconds since 1970, in one frame. Agents before schedules end the
+    /// stream without an answer.
+    Clock,
 }
 
 impl PeerRequest {

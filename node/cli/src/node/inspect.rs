@@ -1,5 +1,7 @@
 //! `edgectl node inspect`
 
+mod docker_form;
+
 use clap::Args;
 
 use super::status_text;
@@ -9,7 +11,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::{Template, print, print_inspected};
 use crate::resolve;
 use crate::service::placement;
-use crate::value::{show_bytes, show_cpus};
+use crate::value::show_cpus;
 use node_docker::node::Node;
 
 /// Flags and operands.
@@ -37,38 +39,25 @@ pub async fn run(args: InspectArgs, mut client: Client) -> Result<Exit, Failure>
     }
     if args.pretty && !nodes.is_empty() {
         let texts: Vec<String> = nodes.iter().map(pretty).collect();
-        print(texts.join("\n\n"))?;
+        print(texts.join("\n"))?;
     } else {
         print_inspected(&nodes, template.as_ref())?;
     }
     Ok(each.exit())
 }
 
+/// What Docker's client prints, and below it what that leaves out.
 fn pretty(node: &Node) -> String {
-    let labels = |labels: &std::collections::BTreeMap<String, String>| {
-        let texts: Vec<String> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
-        texts.join(", ")
-    };
-    let description = &node.description;
-    let resources = &description.resources;
-    let lines = [
-        ("ID", node.id.clone()),
-        ("Hostname", description.hostname.clone()),
-        ("Status", status_text(node)),
-        ("Availability", node.spec.availability.clone()),
-        ("Address", node.status.addr.clone()),
-        ("Labels", labels(&node.spec.labels)),
-        ("Engine labels", labels(&description.engine.labels)),
-        ("Platform", format!("{}/{}", description.platform.os, description.platform.architecture)),
-        ("CPUs", show_cpus(resources.nano_cpus)),
-        ("Memory", show_bytes(resources.memory_bytes)),
-        ("Resources", placement::in_words(&resources.generic_resources).join(", ")),
-        ("Version", description.engine.engine_version.clone()),
+    let generic = placement::in_words(&node.description.resources.generic_resources);
+    let more = [
+        ("Seen", status_text(node)),
+        ("Cores", show_cpus(node.description.resources.nano_cpus)),
+        ("Resources", generic.join(", ")),
     ];
-    let lines: Vec<String> = lines
-        .into_iter()
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| format!("{:<16}{value}", format!("{name}:")))
-        .collect();
-    lines.join("\n")
+    let mut text = docker_form::text(node);
+    text.push_str("\nMore:");
+    for (name, value) in more.into_iter().filter(|(_, value)| !value.is_empty()) {
+        text.push_str(&format!("\n {:<16}{value}", format!("{name}:")));
+    }
+    text
 }

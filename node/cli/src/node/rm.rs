@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::client::Client;
+use crate::dry_run::DryRunFlags;
 use crate::each::Each;
 use crate::failure::{Exit, Failure};
 use crate::output::print;
@@ -17,10 +18,13 @@ pub struct RmArgs {
     /// Also one that answers
     #[arg(short, long)]
     force: bool,
+    #[command(flatten)]
+    dry_run: DryRunFlags,
 }
 
 /// Forgets each node; a failure does not stop the others.
 pub async fn run(args: RmArgs, mut client: Client) -> Result<Exit, Failure> {
+    client.change_by(&args.dry_run);
     let mut each = Each::new();
     let force = if args.force { "?force=true" } else { "" };
     for typed in &args.nodes {

@@ -4,6 +4,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use crate::client::Client;
+use crate::dry_run::DryRunFlags;
 use crate::failure::{Exit, Failure};
 use crate::output::print;
 use crate::resolve;
@@ -29,10 +30,13 @@ pub struct UpdateArgs {
     /// Remove a label
     #[arg(long, value_name = "NAME")]
     label_rm: Vec<String>,
+    #[command(flatten)]
+    dry_run: DryRunFlags,
 }
 
 /// Reads the spec, changes it, and sends it back with the version that was read.
 pub async fn run(args: UpdateArgs, mut client: Client) -> Result<Exit, Failure> {
+    client.change_by(&args.dry_run);
     let node = resolve::node(&mut client, &args.node).await?;
     let spec = changed(&args, node.spec)?;
     client

@@ -53,15 +53,6 @@ pub fn ports<'a>(ports: impl IntoIterator<Item = &'a PortConfig>) -> String {
     texts.collect::<Vec<_>>().join(", ")
 }
 
-/// The same with the mode, in Docker's word: `*:8080->80/tcp (ingress)` is a port of every node.
-pub fn ports_with_mode<'a>(ports: impl IntoIterator<Item = &'a PortConfig>) -> String {
-    let text = |run: PortRun| match run.first.publish_mode.as_str() {
-        "" => run.text(),
-        mode => format!("{} ({mode})", run.text()),
-    };
-    port_runs(ports).into_iter().map(text).collect::<Vec<_>>().join(", ")
-}
-
 /// Ports whose numbers follow one another, on both sides.
 struct PortRun<'a> {
     first: &'a PortConfig,
@@ -196,7 +187,6 @@ mod tests {
         let expected = "*:8000-8001->80-81/tcp, *:8002->82/tcp, *:65535->65535/tcp, *:90->80/tcp, \
                         *:any->80/tcp";
         assert_eq!(ports(&held), expected);
-        assert_eq!(ports_with_mode(&held[..2]), "*:8000-8001->80-81/tcp (ingress)");
     }
 
     #[test]

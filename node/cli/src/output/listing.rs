@@ -64,7 +64,8 @@ impl Listing {
         if self.quiet || self.no_trunc || !is_table { Shown::Whole } else { Shown::Short }
     }
 
-    fn is_for_people(&self) -> bool {
+    /// Is it the table, for people?
+    pub fn is_for_people(&self) -> bool {
         !self.quiet && self.format.as_deref().is_none_or(|format| format == "table")
     }
 

@@ -112,7 +112,9 @@ impl Snapshot {
     pub fn of(service: &Service, tasks: &[Task], baseline: &Baseline, counts: Counts) -> Snapshot {
         let mode = &service.spec.mode;
         let job = mode.replicated_job;
-        let replicas = mode.replicated.and_then(|replicated| replicated.replicas);
+        let scaled = service.edge.autoscale.as_ref().map(|scaled| scaled.replicas);
+        let written = mode.replicated.and_then(|replicated| replicated.replicas);
+        let replicas = scaled.or(written);
         let replicas = replicas.or(job.and_then(|job| job.total_completions));
         let mut places = BTreeMap::new();
         for number in 1..=replicas.unwrap_or(0) {

@@ -26,3 +26,22 @@ pub fn change_map(map: &mut BTreeMap<String, String>, add: &[Pair], remove: &[St
     map.retain(|name, _| !remove.contains(name));
     map.extend(add.iter().map(|pair| (pair.name.clone(), pair.value.clone())));
 }
+
+/// What is held and what is removed may be written in two ways: both are compared as `read` reads
+/// them.
+pub fn change_words(
+    held: &mut Vec<String>,
+    add: &[String],
+    remove: &[String],
+    read: impl Fn(&str) -> Option<String>,
+) {
+    let is_same = |one: &str, other: &str| {
+        one == other || read(one).is_some_and(|one| read(other).is_some_and(|other| one == other))
+    };
+    held.retain(|held| !remove.iter().any(|removed| is_same(held, removed)));
+    for added in add {
+        if !held.iter().any(|held| is_same(held, added)) {
+            held.push(added.clone());
+        }
+    }
+}

@@ -10,11 +10,10 @@ use super::flags::SharedFlags;
 use super::lists::NewLists;
 use super::networks::is_first_on_default;
 use super::placement::NewPlacement;
-use super::{container, endpoint, spec};
+use super::{autoscale, container, endpoint, schedule, spec};
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::output::{print, say};
-use crate::progress::{self, Goal};
 use crate::value::{self, Pair};
 use node_docker::service::{Empty, ReplicatedJob, ServiceCreated, ServiceMode, ServiceSpec};
 use node_docker::task_spec::{PROCESS_SCHEME, RUNTIME_PROCESS};
@@ -62,7 +61,9 @@ pub struct CreateArgs {
 
 /// Creates it, and waits.
 pub async fn run(args: CreateArgs, mut client: Client) -> Result<Exit, Failure> {
-    let spec = spec_of(&args)?;
+    client.change_by(&args.shared.dry_run);
+    let mut spec = spec_of(&args)?;
+    args.shared.partition.look_up(&mut client, &mut spec).await?;
     let resolve = if args.shared.container.no_resolve_image { "never" } else { "changed" };
     let path = format!("/services/create?resolve={resolve}");
     let created: ServiceCreated = client.post(&path, &spec).await?;
@@ -75,7 +76,7 @@ pub async fn run(args: CreateArgs, mut client: Client) -> Result<Exit, Failure> 
              its own; its node's network is --network host");
     }
     print(&created.id)?;
-    progress::wait(&mut client, &created.id, &args.shared.wait, Goal::Create).await
+    schedule::wait_for_new(&mut client, (&created.id, &spec), &args.shared.wait).await
 }
 
 /// The spec that the flags describe.
@@ -91,7 +92,8 @@ pub fn spec_of(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
     spec.mode = mode_of(&args.mode);
     spec::apply(&args.shared, &mut spec)?;
     if args.mode.starts_with("replicated") && args.shared.scale.replicas.is_none() {
-        spec::set_replicas(&mut spec, 1)?;
+        let first = autoscale::first(&spec);
+        spec::set_replicas(&mut spec, first)?;
     }
     args.lists.apply(&mut spec.task_template)?;
     set_image(args, &mut spec)?;
@@ -99,6 +101,7 @@ pub fn spec_of(args: &CreateArgs) -> Result<ServiceSpec, Failure> {
     container.env = by_name(&env);
     container.labels = value::map(&args.container_label);
     args.placement.apply(&mut spec.task_template);
+    args.placement.relations.apply_to_service(&mut spec);
     args.ports.apply(&mut spec.endpoint_spec);
     endpoint::check(&spec)?;
     Ok(spec)

@@ -2,17 +2,25 @@
 //! absent leaves its setting unchanged.
 
 mod container;
+mod pre_start;
+mod swap;
 
 use std::time::Duration;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
+use super::autoscale::AutoscaleFlags;
 use super::endpoint::EndpointFlags;
+use super::partition::PartitionFlags;
+use super::schedule::ScheduleFlags;
+use crate::dry_run::DryRunFlags;
 use crate::progress::WaitFlags;
 use crate::value::{self, Pair};
 
 pub use container::ContainerFlags;
+pub use pre_start::PreStartFlags;
+pub use swap::SwapFlags;
 
 /// Everything but lists, which are set by one command and added to and removed from by the other.
 #[derive(Debug, Default, Args)]
@@ -24,6 +32,8 @@ pub struct SharedFlags {
     #[command(flatten)]
     pub container: ContainerFlags,
     #[command(flatten)]
+    pub pre_start: PreStartFlags,
+    #[command(flatten)]
     pub health: HealthFlags,
     #[command(flatten)]
     pub resources: ResourceFlags,
@@ -34,9 +44,17 @@ pub struct SharedFlags {
     #[command(flatten)]
     pub rollback: RollbackFlags,
     #[command(flatten)]
+    pub partition: PartitionFlags,
+    #[command(flatten)]
+    pub schedule: ScheduleFlags,
+    #[command(flatten)]
+    pub autoscale: AutoscaleFlags,
+    #[command(flatten)]
     pub endpoint: EndpointFlags,
     #[command(flatten)]
     pub wait: WaitFlags,
+    #[command(flatten)]
+    pub dry_run: DryRunFlags,
 }
 
 /// What a task is.
@@ -110,6 +128,8 @@ pub struct ResourceFlags {
     /// Memory set aside for a task when it is placed
     #[arg(long, value_name = "BYTES", value_parser = value::bytes, help_heading = "Resources")]
     pub reserve_memory: Option<u64>,
+    #[command(flatten)]
+    pub swap: SwapFlags,
 }
 
 /// What happens when a task ends.
@@ -142,9 +162,10 @@ pub struct UpdateFlags {
     /// How long a changed task must run before it counts [default: 5s]
     #[arg(long, value_name = "DURATION", value_parser = value::duration, help_heading = "Updates")]
     pub update_monitor: Option<Duration>,
-    /// Whether the old task stops before or after the new one runs [default: stop-first]
+    /// Whether the old task stops before or after the new one runs, or all new ones run beside all
+    /// old ones and take the traffic in one step [default: stop-first]
     #[arg(long, value_name = "ORDER", help_heading = "Updates",
-        value_parser = PossibleValuesParser::new(["stop-first", "start-first"]))]
+        value_parser = PossibleValuesParser::new(["stop-first", "start-first", "blue-green"]))]
     pub update_order: Option<String>,
     /// What happens when tasks fail: pause, continue or rollback [default: pause]
     #[arg(long, value_name = "ACTION", help_heading = "Updates",

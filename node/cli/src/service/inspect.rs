@@ -1,25 +1,26 @@
 //! `edgectl service inspect`
 
+mod docker_form;
 mod pretty;
 mod reach;
-mod rollout;
 
 use std::time::Duration;
 
 use clap::Args;
 
 use super::networks::KnownNetworks;
-use super::placement;
+use super::{autoscale, partition, placement, schedule};
 use crate::client::Client;
 use crate::each::Each;
 use crate::failure::{Exit, Failure};
 use crate::output::{Template, print, print_inspected};
 use crate::resolve;
-use crate::value::{show_bytes, show_cpus, show_duration};
+use crate::value::{go, show_duration};
 use node_docker::Nanos;
 use node_docker::container_spec::ContainerSpec;
+use node_docker::node::Node;
 use node_docker::service::Service;
-use node_docker::task_spec::{Resources, RestartPolicy};
+use node_docker::task_spec::{ResourceRequirements, RestartPolicy};
 
 /// Flags and operands.
 #[derive(Debug, Args)]
@@ -47,8 +48,9 @@ pub async fn run(args: InspectArgs, mut client: Client) -> Result<Exit, Failure>
     if args.pretty && !services.is_empty() {
         // An id is better than no answer.
         let known = KnownNetworks::all(&mut client).await.unwrap_or_default();
-        let texts: Vec<String> = services.iter().map(|one| pretty(one, &known)).collect();
-        print(texts.join("\n\n"))?;
+        let nodes: Vec<Node> = client.get("/nodes").await.unwrap_or_default();
+        let texts: Vec<String> = services.iter().map(|one| pretty(one, &known, &nodes)).collect();
+        print(texts.join("\n"))?;
     } else {
         print_inspected(&services, template.as_ref())?;
     }
@@ -75,30 +77,43 @@ impl Lines {
     }
 }
 
-fn pretty(service: &Service, known: &KnownNetworks) -> String {
+/// The host name of a node; its id if the node is not known.
+fn named(nodes: &[Node], id: &str) -> String {
+    let node = nodes.iter().find(|node| node.id == id);
+    node.map_or(id, |node| &node.description.hostname).to_owned()
+}
+
+/// What Docker's client prints, and below it what that leaves out.
+fn pretty(service: &Service, known: &KnownNetworks, nodes: &[Node]) -> String {
+    let mut text = docker_form::text(service, known);
+    let more = more(service, known, nodes);
+    if !more.lines.is_empty() {
+        text.push_str("More:\n");
+    }
+    more.lines.iter().for_each(|line| text.push_str(&format!(" {line}\n")));
+    text
+}
+
+fn more(service: &Service, known: &KnownNetworks, nodes: &[Node]) -> Lines {
     let mut lines = Lines::default();
     let spec = &service.spec;
-    lines.push("ID", service.id.as_str());
-    lines.push("Name", spec.name.as_str());
-    let labels: Vec<String> = spec.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
-    lines.push("Labels", labels.join(", "));
-    let replicas = spec.mode.replicated.and_then(|replicated| replicated.replicas);
-    match (replicas, spec.mode.replicated_job) {
-        (Some(replicas), _) => lines.push("Mode", format!("replicated, {replicas}")),
-        (None, Some(job)) => {
-            let (all, most) = (job.total_completions, job.max_concurrent);
-            let (all, most) = (all.unwrap_or_default(), most.unwrap_or_default());
-            lines.push("Mode", format!("replicated-job, {all}, at most {most} at a time"));
-        }
-        (None, None) => lines.push("Mode", spec.mode.word()),
+    if let Some(job) = spec.mode.replicated_job {
+        let (all, most) = (job.total_completions, job.max_concurrent);
+        let (all, most) = (all.unwrap_or_default(), most.unwrap_or_default());
+        lines.push("Mode", format!("replicated-job, {all}, at most {most} at a time"));
+    } else if spec.mode.global_job.is_some() {
+        lines.push("Mode", spec.mode.word());
     }
+    lines.push("Schedule", spec.schedule.as_ref().map(schedule::written).unwrap_or_default());
+    lines.push("Runs", service.edge.schedule.as_ref().map_or("", |said| said.message.as_str()));
+    lines.push("Autoscale", spec.autoscale.as_ref().map(autoscale::written).unwrap_or_default());
+    lines.push("Load", service.edge.autoscale.as_ref().map_or("", |said| said.message.as_str()));
     if let Some(job) = &service.job_status {
         lines.push("Iteration", job.job_iteration.index.to_string());
     }
-    if let Some(update) = &service.update_status {
-        lines.push("Update", format!("{}: {}", update.state, update.message));
-    }
     let task = &spec.task_template;
+    let commands = task.pre_start.iter().flatten().map(|words| words.join(" "));
+    commands.for_each(|command| lines.push("Pre-start", command));
     if let Some(container) = &task.container_spec {
         push_container(&mut lines, container);
         pretty::push(&mut lines, container);
@@ -106,57 +121,52 @@ fn pretty(service: &Service, known: &KnownNetworks) -> String {
     reach::push(&mut lines, service, known);
     if let Some(placement) = &task.placement {
         lines.push("Platforms", pretty::platforms(&placement.platforms));
-        lines.push("Constraints", placement.constraints.join(", "));
-        let preferences: Vec<String> =
-            placement.preferences.iter().map(placement::written).collect();
-        lines.push("Preferences", preferences.join(", "));
-        if placement.max_replicas > 0 {
-            lines.push("Max per node", placement.max_replicas.to_string());
+        lines.push("Affinities", placement.affinities.clone().unwrap_or_default().join(", "));
+        lines.push("Depends on", spec.depends_on.clone().unwrap_or_default().join(", "));
+        lines.push("Slot order", spec.slot_order.clone().unwrap_or_default());
+        if let Some(priority) = placement.priority {
+            lines.push("Priority", priority.to_string());
+        }
+        if let Some(policy) = &placement.partition {
+            lines.push("Partition", partition::text(policy, |id| named(nodes, id)));
         }
     }
     if let Some(resources) = &task.resources {
-        lines.push("Limits", resources.limits.as_ref().map(amounts).unwrap_or_default());
-        lines
-            .push("Reservations", resources.reservations.as_ref().map(amounts).unwrap_or_default());
+        push_resources(&mut lines, resources);
     }
     lines.push("Restart", task.restart_policy.as_ref().map(restart).unwrap_or_default());
-    lines.push("Updates", spec.update_config.as_ref().map(rollout::policy).unwrap_or_default());
-    lines.push("Rollbacks", spec.rollback_config.as_ref().map(rollout::policy).unwrap_or_default());
-    lines.lines.join("\n")
+    let canary = spec.update_config.as_ref().and_then(|config| config.canary);
+    if let Some(canary) = canary.filter(|canary| *canary > 0) {
+        lines.push("Updates", format!("wait to be promoted after {canary}"));
+    }
+    lines
+}
+
+fn push_resources(lines: &mut Lines, resources: &ResourceRequirements) {
+    lines.push(
+        "Swap",
+        match resources.swap_bytes {
+            Some(-1) => "unlimited".to_owned(),
+            Some(bytes) => go::bytes(bytes.unsigned_abs()),
+            None => String::new(),
+        },
+    );
+    let swappiness = resources.memory_swappiness.map(|swappiness| swappiness.to_string());
+    lines.push("Swappiness", swappiness.unwrap_or_default());
+    let reserved = resources.reservations.as_ref();
+    let generic = reserved.map(|reserved| placement::in_words(&reserved.generic_resources));
+    lines.push("Resources", generic.unwrap_or_default().join(", "));
 }
 
 fn push_container(lines: &mut Lines, container: &ContainerSpec) {
-    lines.push("Image", container.image.as_str());
     lines.push("Command", container.command.join(" "));
-    lines.push("Args", container.args.join(" "));
     lines.push("Hostname", container.hostname.as_str());
-    lines.push("Env", container.env.join(" "));
-    lines.push("Dir", container.dir.as_str());
-    lines.push("User", container.user.as_str());
-    if let Some(health) = &container.healthcheck {
-        lines.push("Health", health.test.join(" "));
-    }
     let grace = container.stop_grace_period.map(duration).unwrap_or_default();
     lines.push("Stop", format!("{} {grace}", container.stop_signal).trim());
 }
 
 fn duration(nanos: Nanos) -> String {
     show_duration(Duration::from_millis(nanos.to_ms()))
-}
-
-fn amounts(resources: &Resources) -> String {
-    let mut parts = Vec::new();
-    if resources.nano_cpus > 0 {
-        parts.push(format!("{} cores", show_cpus(resources.nano_cpus)));
-    }
-    if resources.memory_bytes > 0 {
-        parts.push(show_bytes(resources.memory_bytes));
-    }
-    if resources.pids > 0 {
-        parts.push(format!("{} processes", resources.pids));
-    }
-    parts.extend(placement::in_words(&resources.generic_resources));
-    parts.join(", ")
 }
 
 fn restart(policy: &RestartPolicy) -> String {
@@ -176,7 +186,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn pretty_shows_what_is_set_and_nothing_else() {
+    fn what_docker_leaves_out_stands_below_its_lines() {
         let service: Service = serde_json::from_value(json!({
             "ID": "x1",
             "Spec": {
@@ -191,16 +201,24 @@ mod tests {
         }))
         .expect("a service");
         assert_eq!(
-            pretty(&service, &KnownNetworks::default()).lines().collect::<Vec<_>>(),
+            pretty(&service, &KnownNetworks::default(), &[]).lines().collect::<Vec<_>>(),
             [
-                "ID:             x1",
-                "Name:           web",
-                "Mode:           replicated, 3",
-                "Image:          process:busybox",
-                "Args:           httpd -f",
-                "Stop:           SIGTERM 10s",
-                "Limits:         64MiB",
-                "Restart:        any after 5s",
+                "",
+                "ID:\t\tx1",
+                "Name:\t\tweb",
+                "Service Mode:\tReplicated",
+                " Replicas:\t3",
+                "Placement:",
+                "ContainerSpec:",
+                " Image:\t\tprocess:busybox",
+                " Args:\t\thttpd -f ",
+                "Resources:",
+                " Limits:",
+                "  Memory:\t64MiB",
+                "Endpoint Mode:\t",
+                "More:",
+                " Stop:           SIGTERM 10s",
+                " Restart:        any after 5s",
             ]
         );
     }

@@ -104,7 +104,10 @@ pub fn replicas_text(service: &Service) -> String {
     if mode.is_job() {
         let job = mode.replicated_job.and_then(|job| job.total_completions);
         let all = job.unwrap_or(status.desired_tasks + status.completed_tasks);
-        return format!("{counts} ({}/{all} completed)", status.completed_tasks);
+        let next = service.edge.schedule.as_ref().map(|schedule| &schedule.next);
+        let next = next.filter(|next| !next.is_empty());
+        let next = next.map(|next| format!(", next run {next}")).unwrap_or_default();
+        return format!("{counts} ({}/{all} completed{next})", status.completed_tasks);
     }
     match service.spec.task_template.placement.as_ref().map_or(0, |p| p.max_replicas) {
         0 => counts,

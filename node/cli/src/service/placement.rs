@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::change::change_list;
+use super::change::{change_list, change_words};
+use super::relations::{NewRelations, RelationChanges};
 use crate::value;
 use node_core::constraint::Constraint;
 use node_docker::task_spec::{
@@ -21,11 +22,14 @@ pub struct NewPlacement {
     /// Generic resource set aside for a task when it is placed: gpu=2
     #[arg(long, value_name = "KIND=N", value_parser = value::generic_resource, help_heading = "Resources")]
     generic_resource: Vec<DiscreteResource>,
+    #[command(flatten)]
+    pub relations: NewRelations,
 }
 
 impl NewPlacement {
     /// Sets the lists.
     pub fn apply(&self, task: &mut TaskSpec) {
+        self.relations.apply(task);
         if !self.generic_resource.is_empty() {
             *reserved(task) = self.generic_resource.iter().map(counted).collect();
         }
@@ -59,11 +63,14 @@ pub struct PlacementChanges {
     /// Set a generic resource aside no longer
     #[arg(long, value_name = "KIND", help_heading = "Resources")]
     generic_resource_rm: Vec<String>,
+    #[command(flatten)]
+    pub relations: RelationChanges,
 }
 
 impl PlacementChanges {
     /// Makes the changes.
     pub fn apply(&self, task: &mut TaskSpec) {
+        self.relations.apply(task);
         if !self.generic_resource_add.is_empty() || !self.generic_resource_rm.is_empty() {
             let add: Vec<GenericResource> = self.generic_resource_add.iter().map(counted).collect();
             change_list(reserved(task), &add, &self.generic_resource_rm, kind);
@@ -80,10 +87,10 @@ impl PlacementChanges {
         let placement = task.placement.get_or_insert_default();
         let (add, remove) = (&self.constraint_add, &self.constraint_rm);
         let read = |text: &str| Constraint::parse(text).ok().map(|read| read.to_string());
-        change(&mut placement.constraints, add, remove, read);
+        change_words(&mut placement.constraints, add, remove, read);
         let mut preferences: Vec<String> = placement.preferences.iter().map(written).collect();
         let (add, remove) = (&self.placement_pref_add, &self.placement_pref_rm);
-        change(&mut preferences, add, remove, |text| value::preference(text).ok());
+        change_words(&mut preferences, add, remove, |text| value::preference(text).ok());
         placement.preferences = preferences.iter().map(|text| sent(text)).collect();
     }
 }
@@ -111,25 +118,6 @@ pub fn in_words(resources: &[GenericResource]) -> Vec<String> {
         counted.or_else(|| named.map(|named| format!("{} {}", named.kind, named.value)))
     };
     resources.iter().filter_map(words).collect()
-}
-
-/// What is held and what is removed may be written in two ways: both are compared as `read` reads
-/// them.
-fn change(
-    held: &mut Vec<String>,
-    add: &[String],
-    remove: &[String],
-    read: impl Fn(&str) -> Option<String>,
-) {
-    let is_same = |one: &str, other: &str| {
-        one == other || read(one).is_some_and(|one| read(other).is_some_and(|other| one == other))
-    };
-    held.retain(|held| !remove.iter().any(|removed| is_same(held, removed)));
-    for added in add {
-        if !held.iter().any(|held| is_same(held, added)) {
-            held.push(added.clone());
-        }
-    }
 }
 
 fn sent(text: &str) -> PlacementPreference {
@@ -228,12 +216,38 @@ mod tests {
     }
 
     #[test]
+    fn affinities_are_added_and_removed_however_they_are_written() {
+        let create = &["--affinity", "service==db", "--affinity", "image!=redis"];
+        let update = &["--affinity-rm", "Service == db", "--affinity-add", "service!=web"];
+        let affinities = |update: &[&str]| placement(create, update).expect("valid").affinities;
+        let texts = |texts: &[&str]| Some(texts.iter().map(|text| (*text).to_owned()).collect());
+        assert_eq!(affinities(&[]), texts(&["service==db", "image!=redis"]));
+        assert_eq!(affinities(update), texts(&["image!=redis", "service!=web"]));
+        let all = &["--affinity-rm", "service==db", "--affinity-rm", "image!=redis"];
+        assert_eq!(affinities(all), texts(&[]), "none is sent as none, absent would keep them");
+    }
+
+    #[test]
+    fn a_priority_is_set_and_changed_and_stays_if_it_is_not_given() {
+        let priority =
+            |create: &[&str], update: &[&str]| placement(create, update).expect("valid").priority;
+        assert_eq!(priority(&["--priority", "10"], &[]), Some(10));
+        assert_eq!(priority(&["--priority", "10"], &["--priority", "-1"]), Some(-1));
+        assert_eq!(priority(&["--priority=-5"], &["--priority", "0"]), Some(0));
+        assert_eq!(priority(&[], &[]), None);
+    }
+
+    #[test]
     fn nonsense_is_refused_with_what_to_write() {
         for (create, update, words) in [
             (&["--placement-pref", "zone"][..], &[][..], "write spread=node.labels.zone"),
             (&["--placement-pref", "spread=node.zone"], &[], "spread=engine.labels.NAME"),
             (&[], &["--placement-pref-add", "pack=a"], "the only one is to spread"),
             (&["--constraint", "zone=a"], &[], "neither"),
+            (&["--affinity", "db"], &[], "write service==db"),
+            (&[], &["--affinity-add", "node.labels.zone==a"], "as --constraint"),
+            (&["--priority", "high"], &[], "write it like 10"),
+            (&[], &["--priority", "3000000000"], "write it like 10"),
             (&["--generic-resource", "gpu"], &[], "write gpu=2"),
             (&["--generic-resource", "gpu=0"], &[], "at least 1"),
             (&["--generic-resource", "camera=front"], &[], "DOCKER_RESOURCE_CAMERA"),

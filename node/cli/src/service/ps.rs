@@ -109,7 +109,7 @@ pub async fn print(
         let hostname = hostnames.get(&task.node_id);
         filters.any("id", |id| task.id.starts_with(id))
             && filters.any("name", |name| task.edge.name.starts_with(name))
-            && filters.any("desired-state", |state| is_desired(task, state))
+            && filters.any("desired-state", |state| task.has_desired_state(state))
             && filters.any("node", |node| {
                 hostname.is_some_and(|hostname| hostname == node) || task.node_id.starts_with(node)
             })
@@ -170,11 +170,6 @@ fn place(task: &Task) -> (Natural, String, Option<u64>, Option<String>) {
     let service = task.edge.name.split('.').next().unwrap_or_default();
     let node = task.slot.is_none().then(|| task.node_id.clone());
     (natural(service), task.service_id.clone(), task.slot, node)
-}
-
-/// `accepted` is Docker's word for every task that was not asked to stop.
-fn is_desired(task: &Task, wanted: &str) -> bool {
-    task.desired_state == wanted || (wanted == "accepted" && task.is_wanted())
 }
 
 /// `Running 3 minutes ago`, with further information.

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::client::Client;
+use crate::dry_run::DryRunFlags;
 use crate::each::Each;
 use crate::failure::{Exit, Failure};
 use crate::output::print;
@@ -14,10 +15,13 @@ pub struct RmArgs {
     /// Services, by name or id
     #[arg(required = true, value_name = "SERVICE")]
     services: Vec<String>,
+    #[command(flatten)]
+    dry_run: DryRunFlags,
 }
 
 /// Removes each service; a failure does not stop the others.
 pub async fn run(args: RmArgs, mut client: Client) -> Result<Exit, Failure> {
+    client.change_by(&args.dry_run);
     let mut each = Each::new();
     for typed in &args.services {
         if each.take(remove(&mut client, typed).await).is_some() {

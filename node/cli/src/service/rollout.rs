@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::client::Client;
+use crate::dry_run::DryRunFlags;
 use crate::failure::{Exit, Failure};
 use crate::output::print;
 use crate::progress::{self, Goal, WaitFlags};
@@ -16,6 +17,8 @@ pub struct RollbackArgs {
     service: String,
     #[command(flatten)]
     wait: WaitFlags,
+    #[command(flatten)]
+    dry_run: DryRunFlags,
 }
 
 /// Flags and operand of the others.
@@ -28,7 +31,8 @@ pub struct SteerArgs {
 }
 
 /// Goes back, and waits.
-pub async fn run(args: RollbackArgs, client: Client) -> Result<Exit, Failure> {
+pub async fn run(args: RollbackArgs, mut client: Client) -> Result<Exit, Failure> {
+    client.change_by(&args.dry_run);
     roll_back(&args.service, &args.wait, client).await
 }
 

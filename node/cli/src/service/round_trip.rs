@@ -11,7 +11,10 @@ use node_docker::service::ServiceSpec;
 use node_docker::state::{accept, read_spec, show};
 
 /// Flags that can be combined in any number and order.
-const FLAGS: [&[&str]; 45] = [
+const FLAGS: [&[&str]; 55] = [
+    &["--pre-start", "./migrate --to 'a b'", "--pre-start", "warm"],
+    &["--autoscale", "min=2,max=10,cpu=60%,memory=80%"],
+    &["--schedule", "0 3 * * *", "--schedule-missed", "skip"],
     &["--hostname", "h-{{.Task.Slot}}"],
     &["--entrypoint", "/bin/sh -c 'a b'"],
     &["-e", "A=1"],
@@ -49,8 +52,15 @@ const FLAGS: [&[&str]; 45] = [
     &["--placement-pref", "spread=node.labels.zone"],
     &["--placement-pref", "spread=Engine.Labels.Rack"],
     &["--generic-resource", "gpu=2"],
+    &["--priority", "-7"],
+    &["--depends-on", "db"],
+    &["--slot-order", "ascending"],
+    &["--affinity", "service==db"],
+    &["--affinity", "Image != redis:7"],
     &["--generic-resource", "can.bus=1"],
     &["--limit-cpu", "0.5", "--limit-memory", "64m", "--limit-pids", "9"],
+    &["--limit-memory", "64m", "--memory-swap", "1g", "--memory-swappiness", "0"],
+    &["--limit-memory", "64m", "--memory-swap", "-1"],
     &["--reserve-cpu", "0.1"],
     &["--health-cmd", "true", "--health-start-period", "3s"],
     &["--log-opt", "max-size=1m"],
@@ -89,6 +99,9 @@ fn through_docker(spec: &ServiceSpec) -> ServiceSpec {
     task.container_spec.get_or_insert_default().edge = None;
     let placement = task.placement.get_or_insert_default();
     placement.priority = None;
+    placement.partition = None;
+    spec.schedule = None;
+    spec.autoscale = None;
     placement.platforms.iter_mut().for_each(|platform| platform.variant.clear());
     spec
 }

@@ -2,8 +2,9 @@
 
 use clap::Args;
 
-use super::{replace, spec};
+use super::{autoscale, replace, spec};
 use crate::client::Client;
+use crate::dry_run::DryRunFlags;
 use crate::each::Each;
 use crate::failure::{Exit, Failure};
 use crate::output::print;
@@ -19,6 +20,8 @@ pub struct ScaleArgs {
     targets: Vec<Target>,
     #[command(flatten)]
     wait: WaitFlags,
+    #[command(flatten)]
+    dry_run: DryRunFlags,
 }
 
 /// How many tasks a service shall have.
@@ -42,6 +45,7 @@ fn target(text: &str) -> Result<Target, String> {
 
 /// Sends all the numbers, then waits for each service.
 pub async fn run(args: ScaleArgs, mut client: Client) -> Result<Exit, Failure> {
+    client.change_by(&args.dry_run);
     let mut targets = Vec::new();
     let mut each = Each::new();
     for target in &args.targets {
@@ -63,6 +67,7 @@ async fn scale(
 ) -> Result<(String, Option<UpdateStatus>), Failure> {
     let service = resolve::service(client, &target.service).await?;
     let mut changed = service.spec.clone();
+    autoscale::check_by_hand(&service, &changed)?;
     spec::set_replicas(&mut changed, target.replicas)?;
     replace::send(client, &service, &changed, "changed").await?;
     Ok((service.id, service.update_status))

@@ -20,6 +20,7 @@ pub fn apply(flags: &SharedFlags, spec: &mut ServiceSpec) -> Result<(), Failure>
     let inner = task.container_spec.get_or_insert_default();
     apply_task(&flags.task, inner);
     container::apply(&flags.container, inner);
+    flags.pre_start.apply(&mut task.pre_start);
     apply_health(&flags.health, inner)?;
     if let Some(driver) = &flags.task.log_driver {
         task.log_driver.get_or_insert_with(LogDriver::default).name.clone_from(driver);
@@ -37,6 +38,9 @@ pub fn apply(flags: &SharedFlags, spec: &mut ServiceSpec) -> Result<(), Failure>
     }
     apply_update(&flags.update, &mut spec.update_config);
     apply_rollback(&flags.rollback, &mut spec.rollback_config);
+    flags.partition.apply(spec);
+    flags.schedule.apply(spec);
+    flags.autoscale.apply(spec);
     flags.endpoint.apply(&mut spec.endpoint_spec);
     if let Some(replicas) = flags.scale.replicas {
         set_replicas(spec, replicas)?;
@@ -147,6 +151,7 @@ fn apply_resources(flags: &ResourceFlags, resources: &mut Option<ResourceRequire
         set(&mut reserved.nano_cpus, flags.reserve_cpu);
         set(&mut reserved.memory_bytes, flags.reserve_memory);
     }
+    flags.swap.apply(resources);
 }
 
 fn apply_restart(flags: &RestartFlags, policy: &mut Option<RestartPolicy>) {

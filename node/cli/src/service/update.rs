@@ -12,7 +12,7 @@ use super::lists::ListChanges;
 use super::networks::KnownNetworks;
 use super::placement::PlacementChanges;
 use super::rename::NewName;
-use super::{container, endpoint, replace, rollout, spec};
+use super::{autoscale, container, endpoint, replace, rollout, schedule, spec};
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::output::print;
@@ -76,9 +76,14 @@ pub struct UpdateArgs {
 
 /// Changes it, and waits.
 pub async fn run(args: UpdateArgs, mut client: Client) -> Result<Exit, Failure> {
+    client.change_by(&args.shared.dry_run);
     let service = resolve::service(&mut client, &args.service).await?;
     let known = args.lists.networks.look_up(&mut client).await?;
-    let spec = changed(&args, &service.spec, &known)?;
+    let mut spec = changed(&args, &service.spec, &known)?;
+    if args.shared.scale.replicas.is_some() {
+        autoscale::check_by_hand(&service, &spec)?;
+    }
+    args.shared.partition.look_up(&mut client, &mut spec).await?;
     if args.rollback {
         check_alone(&service.spec, &spec, &args.service)?;
         return rollout::roll_back(&args.service, &args.shared.wait, client).await;
@@ -86,6 +91,10 @@ pub async fn run(args: UpdateArgs, mut client: Client) -> Result<Exit, Failure> 
     container::say_auth(&args.shared.container);
     replace::send(&mut client, &service, &spec, resolve(&args)).await?;
     print(&args.service)?;
+    let is_later = schedule::is_scheduled(&spec) && !args.force;
+    if is_later && !args.shared.wait.detach {
+        return schedule::tell(&mut client, &service.id).await;
+    }
     let goal = Goal::Change(service.update_status);
     progress::wait(&mut client, &service.id, &args.shared.wait, goal).await
 }
@@ -134,6 +143,7 @@ pub fn changed(
     change_map(&mut container.labels, add, remove);
     change_env(&mut container.env, args)?;
     args.placement.apply(&mut spec.task_template);
+    args.placement.relations.apply_to_service(&mut spec);
     args.ports.apply(&mut spec.endpoint_spec);
     endpoint::check(&spec)?;
     if args.force {

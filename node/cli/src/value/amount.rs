@@ -15,6 +15,14 @@ pub enum BadAmount {
     /// Not from 0 to 1.
     #[error("not a part of all tasks: write a number from 0 to 1, like 0.25")]
     NotRatio,
+    /// Negative, and not -1.
+    #[error(
+        "not an amount of swap: write it like 64m, 0 for none, or -1 for all of the node's swap"
+    )]
+    NotSwap,
+    /// Not from -1 to 100.
+    #[error("not a swappiness: write a number from 0 to 100, or -1 for that of the node")]
+    NotSwappiness,
     /// Does not fit.
     #[error("that is more than any machine has")]
     TooMuch,
@@ -44,6 +52,21 @@ pub fn bytes(text: &str) -> Result<u64, BadAmount> {
         .ok()
         .filter(|bytes| i64::try_from(*bytes).is_ok())
         .ok_or(BadAmount::TooMuch)
+}
+
+/// Reads an amount of swap; -1: no limit.
+pub fn swap(text: &str) -> Result<i64, BadAmount> {
+    match text.trim() {
+        "-1" => Ok(-1),
+        negative if negative.starts_with('-') => Err(BadAmount::NotSwap),
+        amount => i64::try_from(bytes(amount)?).map_err(|_| BadAmount::TooMuch),
+    }
+}
+
+/// Reads a swappiness; -1: that of the node.
+pub fn swappiness(text: &str) -> Result<i64, BadAmount> {
+    let value = text.trim().parse().map_err(|_| BadAmount::NotSwappiness)?;
+    if (-1..=100).contains(&value) { Ok(value) } else { Err(BadAmount::NotSwappiness) }
 }
 
 /// Reads a number of cores, as billionths of one.

@@ -6,13 +6,32 @@ use crdt_state::NetworkId;
 use crdt_state::interface::{InterfaceOptions, TaskInterface};
 use crdt_state::network::Attachment;
 use crdt_state::service::Service;
+use crdt_state::spec::{Runtime, Template, TemplateVersion};
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{Lease, Leased, is_on_networks};
+use super::{Lease, Leased};
 use crate::catalog::NetworkCatalog;
 
 /// All groups of IPv4.
 const GROUPS_4: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 4);
+
+/// Does the service have networks, and can tasks of its present template be on them?
+pub fn is_on_networks(service: &Service) -> bool {
+    has_networks(service, &service.template)
+}
+
+/// Is a task of this template on the networks of its service? Its own template counts, and not the
+/// present one: a slot that goes back from a failed update runs in a container also while the
+/// service asks for a process.
+pub fn has_networks(service: &Service, template: &Template) -> bool {
+    !service.networks.is_empty() && template.runtime == Runtime::Container
+}
+
+/// As [`has_networks`], by the version of the template. If the service no longer knows it, the
+/// present one counts.
+pub fn has_task_networks(service: &Service, version: TemplateVersion) -> bool {
+    has_networks(service, service.template_of(version).unwrap_or(&service.template))
+}
 
 /// The network by which a service reaches the outside, and the outside its published ports: the
 /// first that is not internal; if all are, the first.

@@ -11,7 +11,7 @@ use crdt_state::service::Service;
 use crdt_state::spec::PublishedPort;
 use crdt_state::{ServiceId, TaskId};
 
-use super::{Addressing, Outdated, is_on_networks};
+use super::{Addressing, Outdated};
 use crate::catalog::Catalog;
 
 /// Numbers that are chosen for ports of every node: Docker's range.
@@ -82,7 +82,7 @@ impl Addressing {
         let mut picked_ports = PickedPorts::new();
         let mut open: BTreeSet<(TaskId, &str, u16)> = BTreeSet::new();
         for (task, lease) in self.leases.iter() {
-            let service = catalog.services.get(&lease.service).filter(|s| is_on_networks(s));
+            let service = catalog.services.get(&lease.service).filter(|s| !s.networks.is_empty());
             let ports = service.into_iter().flat_map(|service| &service.endpoint.ports);
             let ports = ports.filter(|port| is_picked_by_node(port));
             open.extend(ports.map(|port| (task, port.protocol.as_str(), port.target)));

@@ -3,8 +3,15 @@
 use crdt_state::limits::{REPLICAS_MAX, Unfit};
 use crdt_state::{NodeId, ServiceId, wire};
 
+use super::autoscale::BadAutoscale;
+use super::digest::PlanDigest;
+use super::fleet::BadHistoryLimit;
 use super::job::BadJob;
 use super::network::BadNetwork;
+use super::partition::BadPartition;
+use super::relation::BadRelation;
+use super::schedule::BadSchedule;
+use crate::affinity::BadAffinity;
 use crate::constraint::BadConstraint;
 use crate::expand::NoSuchPlaceholder;
 use crate::preference::BadPreference;
@@ -68,6 +75,18 @@ pub enum Refusal {
     /// A job, or a change of one.
     #[error(transparent)]
     Job(#[from] BadJob),
+    /// A partition policy, or a change of one.
+    #[error(transparent)]
+    Partition(#[from] BadPartition),
+    /// A schedule.
+    #[error(transparent)]
+    Schedule(#[from] BadSchedule),
+    /// Autoscaling.
+    #[error(transparent)]
+    Autoscale(#[from] BadAutoscale),
+    /// A setting of the fleet.
+    #[error(transparent)]
+    BadHistoryLimit(#[from] BadHistoryLimit),
     /// Another service publishes the port.
     #[error(
         "port {port}/{protocol} is already published by the service {service}; choose another number, or leave it out to have one chosen"
@@ -93,6 +112,12 @@ pub enum Refusal {
     /// A constraint that does not parse.
     #[error(transparent)]
     BadConstraint(#[from] BadConstraint),
+    /// An affinity that does not parse.
+    #[error(transparent)]
+    BadAffinity(#[from] BadAffinity),
+    /// What a service cannot have to do with another one.
+    #[error(transparent)]
+    BadRelation(#[from] BadRelation),
     /// A placeholder that does not exist.
     #[error(transparent)]
     BadPlaceholder(#[from] NoSuchPlaceholder),
@@ -135,6 +160,17 @@ pub enum Refusal {
     /// The conflict does not exist, or is resolved already.
     #[error("there is no such value in conflict; `edgectl conflicts` lists what there is")]
     NoSuchConflict,
+    /// Another edit than of a service or node.
+    #[error("only changes of services and nodes have a dry run; leave out --dry-run and --expect")]
+    NoDryRun,
+    /// The edit would do something else than what the operator saw.
+    #[error(
+        "it would do something else than what --dry-run showed: the digest is {has} now; look again with --dry-run"
+    )]
+    Unexpected {
+        /// The digest of what it would do.
+        has: PlanDigest,
+    },
     /// The node has left the fleet.
     #[error("this node has left the fleet; join one first: edgectl swarm join ADDRESS")]
     HasLeft,

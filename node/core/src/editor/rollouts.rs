@@ -20,7 +20,7 @@ impl Editor<'_> {
         let Some(earlier) = earlier(&held) else {
             let name = held.name.clone();
             let hint = match held.rollout.failed_update {
-                None => "; it was never updated",
+                None => "; it was never updated; `edgectl service update` changes it",
                 Some(_) => "; its last update failed and was rolled back already",
             };
             return Err(Refusal::NothingToRollBack { name, hint });
@@ -88,8 +88,7 @@ impl Editor<'_> {
 
     /// Writes the template again: what failed before does not count for this write.
     fn begin_anew(&mut self, held: &Service) -> Stamp {
-        let key = RecordKey::service(held.id);
-        self.replica.edit(key, Facet::TEMPLATE, &held.template, self.wall_ms)
+        self.write_template(RecordKey::service(held.id), &held.template)
     }
 
     fn say(&mut self, id: ServiceId, said: Steering) {

@@ -1,12 +1,37 @@
 //! Events of nodes and services, as changes of records and of membership make them.
 
 use crdt_state::{Kind, NodeId, RecordKey, ServiceId};
+use gossip::{MemberEvent, Now};
 
 use super::Node;
 use crate::event::{Event, Subject};
 use crate::input::Action;
 
 impl Node {
+    /// What happened to the membership, in this node's view.
+    pub(super) fn on_member(&mut self, now: Now, wall_ms: u64, event: MemberEvent) {
+        self.note_member_news(&event);
+        self.planner.on_member();
+        self.autoscaler.on_member();
+        let mut attributes = Vec::new();
+        let (id, action) = match event {
+            MemberEvent::Up(id) => {
+                self.reconciler.on_member_up(now);
+                (id, "up")
+            }
+            MemberEvent::Suspected(id) => (id, "suspect"),
+            MemberEvent::Unreachable(id) => {
+                let evidence = self.gossip.member(id).and_then(|member| member.evidence);
+                attributes.extend(evidence.map(|by| ("evidence", by.as_str().to_owned())));
+                (id, "unreachable")
+            }
+            MemberEvent::Left(id) => (id, "left"),
+            MemberEvent::Moved(id, _) => (id, "moved"),
+            MemberEvent::Renewed(_) => return,
+        };
+        self.tell_node(id, action, attributes, wall_ms);
+    }
+
     pub(super) fn tell_node(
         &mut self,
         id: NodeId,

@@ -7,6 +7,7 @@ use super::Node;
 use crate::addressing::{Addressing, LiveTask};
 use crate::catalog::{Catalog, Touched};
 use crate::network_news::NetworkNews;
+use crate::rollout::SideBySide;
 
 impl Node {
     /// Why this node takes part in no encrypted network; empty: it can.
@@ -22,6 +23,11 @@ impl Node {
     /// Is the node there, as far as placement knows?
     pub(crate) fn is_here(&self, node: NodeId) -> bool {
         self.planner.is_here(node)
+    }
+
+    /// To whom connections to a service go; `None`: to all its tasks.
+    pub(crate) fn side_by_side(&self, service: ServiceId) -> Option<SideBySide> {
+        self.planner.progress().side_by_side(service)
     }
 
     /// Did anything change on which the plan for networks, or a name, may depend?

@@ -60,14 +60,16 @@ impl Node {
                 let time = self.step_time(now, wall_ms);
                 self.reconciler.reconcile(time, &mut self.planner, &self.replica, service);
             }
+            self.network_news.services.extend(self.planner.take_switched());
+            let declared = self.declare_runs(time) | self.scale_services(time);
             let gave = self.give_addresses(wall_ms);
             // No task starts while a part of the records is held back: see `Replica::let_in`.
             if !self.replica.is_holding_back() {
-                self.reconciler.handle_due(time, self.planner.catalog());
+                self.reconciler.handle_due(time, &self.planner);
             }
             self.go_on_departing(time);
             let wrote = self.write_own_tasks(wall_ms);
-            if !wrote && !gave && !self.planner.is_outdated() {
+            if !wrote && !gave && !declared && !self.planner.is_outdated() {
                 break;
             }
         }
@@ -81,7 +83,7 @@ impl Node {
     }
 
     /// Did the last settling leave work over?
-    fn is_unfinished(&self) -> bool {
+    pub(super) fn is_unfinished(&self) -> bool {
         self.planner.is_outdated() || self.replica.is_holding_back()
     }
 
@@ -100,7 +102,13 @@ impl Node {
         while let Some(order) = self.reconciler.poll_order() {
             let action = match order {
                 TaskOrder::Start(mut start) => match self.equip(&mut start) {
-                    Ok(()) => Action::StartRun(start),
+                    Ok(()) => {
+                        if let Some(at) = self.reconciler.ends_at(start.service, start.slot) {
+                            let run = start.run;
+                            self.outbox.push_held(Action::ExpireRun { run, at });
+                        }
+                        Action::StartRun(start)
+                    }
                     Err(reason) => {
                         self.on_not_equipped(now, wall_ms, start.run, reason);
                         continue;
@@ -138,7 +146,7 @@ impl Node {
         }
         let reconciler = &self.reconciler;
         self.resources.free_of_ended(|task| reconciler.is_live(task));
-        self.resources.equip(start)
+        self.resources.equip(start, &self.devices)
     }
 
     /// Withdraws a task that takes connections before it is stopped. Returns whether its stop is

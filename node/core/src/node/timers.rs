@@ -27,8 +27,17 @@ pub enum NodeTimer {
     /// A service is due without any change: the next slot of a rollout, or the end of the time for
     /// which tasks of a service without a record are kept.
     ServiceDue,
+    /// A run of a job's schedule is due, or this node's turn to declare one; or the clock is looked at,
+    /// which may have been set.
+    ScheduleDue,
+    /// The load of a service is to be published, or asks for another count for long enough.
+    AutoscaleDue,
+    /// The leases of a slot are to be asked for again.
+    LeaseDue,
     /// A condition was present, or absent, for long enough to change what this node reports.
     ConditionDue,
+    /// A device is missing for too long.
+    DeviceGone,
     /// A node that leaves no longer waits for other nodes to take its tasks over.
     DepartureDue,
 }
@@ -44,7 +53,11 @@ impl NodeTimer {
             NodeTimer::StopUnanswered => "order a stop again",
             NodeTimer::WithdrawalDue => "stop a task that is withdrawn",
             NodeTimer::ServiceDue => "go on with a service",
+            NodeTimer::ScheduleDue => "look at schedules",
+            NodeTimer::AutoscaleDue => "look at the load of services",
+            NodeTimer::LeaseDue => "ask for leases",
             NodeTimer::ConditionDue => "tell a condition of this node",
+            NodeTimer::DeviceGone => "offer a device no longer",
             NodeTimer::DepartureDue => "leave without waiting any longer",
         }
     }
@@ -70,7 +83,7 @@ impl Node {
     }
 
     /// All timers but those of gossip. A timer that does not run is never due.
-    pub(super) fn own_timers(&self) -> [(NodeTimer, Now); 8] {
+    pub(super) fn own_timers(&self) -> [(NodeTimer, Now); 12] {
         [
             (NodeTimer::SettlingUnfinished, self.settle_again_at),
             (NodeTimer::PresenceDue, self.planner.presence_deadline()),
@@ -78,7 +91,11 @@ impl Node {
             (NodeTimer::StopUnanswered, self.reconciler.stop_again_at()),
             (NodeTimer::WithdrawalDue, self.withdrawals.deadline()),
             (NodeTimer::ServiceDue, self.reconciler.service_due_at()),
+            (NodeTimer::ScheduleDue, self.schedules.deadline()),
+            (NodeTimer::AutoscaleDue, self.autoscaler.deadline()),
+            (NodeTimer::LeaseDue, self.reconciler.leases_due_at()),
             (NodeTimer::ConditionDue, self.own_records.conditions_deadline()),
+            (NodeTimer::DeviceGone, self.devices.deadline()),
             (NodeTimer::DepartureDue, self.departure.deadline()),
         ]
     }

@@ -1,6 +1,9 @@
 //! The plan of a job: which of its slots run now.
 //!
 //! ```text
+//! not due: the job has a schedule, and nothing of it begins before a run is declared
+//!   │
+//!   ▼
 //! waits ──▶ has an owner ──▶ complete            (never again in this iteration)
 //!   ▲            │  └──────▶ failed              (the restart policy gives up)
 //!   └────────────┘ its node is gone, or drained and the task has ended there
@@ -80,15 +83,24 @@ pub(super) fn global(service: &ServiceView, mut plan: ServicePlan) -> ServicePla
 
 /// How many slots of a job have not completed.
 pub(super) fn open(plan: &ServicePlan) -> usize {
-    let is_open = |placed: &&Placed| !matches!(placed, Placed::Nowhere(Unplaced::Complete));
+    let is_over = |why| matches!(why, Unplaced::Complete | Unplaced::NotDue);
+    let is_open = |placed: &&Placed| !matches!(placed, Placed::Nowhere(why) if is_over(*why));
     plan.slots.values().filter(is_open).count()
+}
+
+/// Does a slot wait for a run of the schedule?
+pub(super) fn is_not_due(plan: &ServicePlan) -> bool {
+    plan.slots.values().any(|placed| *placed == Placed::Nowhere(Unplaced::NotDue))
 }
 
 fn over(job: &JobView, slot: Slot, has_live: impl FnOnce() -> bool) -> Option<Unplaced> {
     match () {
         () if job.completed.contains(&slot) => Some(Unplaced::Complete),
         // The other side of a partition may still have a copy that can complete.
-        () if job.failed.contains(&slot) && !has_live() => Some(Unplaced::Failed),
+        () if (job.failed.contains(&slot) || job.awaits_run) && !has_live() => {
+            let has_failed = job.failed.contains(&slot);
+            Some(if has_failed { Unplaced::Failed } else { Unplaced::NotDue })
+        }
         () => None,
     }
 }

@@ -25,6 +25,8 @@ pub struct ServicePlan {
     pub slots: BTreeMap<Slot, Placed>,
     /// The nodes that cannot take tasks of it, or no more, and why.
     pub excluded: BTreeMap<NodeId, NodeReason>,
+    /// Did it depend on where tasks of lower priority are?
+    pub looked_below: bool,
 }
 
 impl ServicePlan {

@@ -1,11 +1,14 @@
 //! The views that the plan depends on, built from the records of one service or one node.
 
+use std::collections::BTreeMap;
+
 use crdt_state::network::NodeNetworks;
 use crdt_state::service::Service;
-use crdt_state::task::{TaskState, TaskStatus};
+use crdt_state::task::{Slot, TaskState, TaskStatus};
 use crdt_state::{NodeId, ServiceId};
 
 use crate::addressing::is_on_networks;
+use crate::affinity::Affinity;
 use crate::assign;
 use crate::catalog::{Catalog, NetworkCatalog, NodeEntry};
 use crate::constraint::Constraint;
@@ -45,6 +48,8 @@ pub fn service(catalog: &Catalog, id: ServiceId) -> Option<ServiceView> {
     let template = service.placed_template();
     Some(ServiceView {
         id,
+        name: service.name.clone(),
+        image: template.image.clone(),
         created: service.created,
         scale: service.scale,
         constraints: service
@@ -52,6 +57,13 @@ pub fn service(catalog: &Catalog, id: ServiceId) -> Option<ServiceView> {
             .constraints
             .iter()
             .map(|text| Constraint::parse(text).map_err(|_| text.clone()))
+            .collect(),
+        affinities: service
+            .relations
+            .affinities
+            .rules
+            .iter()
+            .map(|text| Affinity::parse(text).map_err(|_| text.clone()))
             .collect(),
         preferences: preferences.collect(),
         platforms: template.container.platforms.clone(),
@@ -63,15 +75,31 @@ pub fn service(catalog: &Catalog, id: ServiceId) -> Option<ServiceView> {
         has_networks: is_on_networks(service),
         needs_tunnel: is_on_networks(service) && catalog.networks.encrypted_of(service).is_some(),
         holders,
+        leases: leases(catalog, service),
+        partition: service.partition.clone(),
         job: if is_job { job(catalog, service) } else { JobView::default() },
     })
+}
+
+/// The node that has the leases of a majority of the anchors, by slot.
+fn leases(catalog: &Catalog, service: &Service) -> BTreeMap<Slot, NodeId> {
+    let (partition, mut votes) = (&service.partition, BTreeMap::<(Slot, NodeId), usize>::new());
+    for grants in partition.anchors.iter().filter_map(|anchor| catalog.grants.get(anchor)) {
+        for ((of, slot), grant) in &grants.given {
+            if *of == service.id {
+                *votes.entry((*slot, grant.node)).or_default() += 1;
+            }
+        }
+    }
+    votes.retain(|_, votes| *votes >= partition.majority());
+    votes.into_keys().collect()
 }
 
 /// What the tasks of a job have come to in its iteration.
 fn job(catalog: &Catalog, service: &Service) -> JobView {
     let version = service.template_version;
     let reports = catalog.jobs.get(&service.id).into_iter().flat_map(|reports| reports.values());
-    let mut view = JobView::default();
+    let mut view = JobView { awaits_run: service.awaits_run, ..JobView::default() };
     view.completed.extend(reports.flat_map(|report| report.slots(version)));
     for ((slot, _), record) in catalog.tasks.get(&service.id).into_iter().flatten() {
         let is_current = |s: &&TaskStatus| s.desired_running && s.template == version;

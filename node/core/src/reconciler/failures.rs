@@ -2,7 +2,9 @@
 //! and the verdict when that is more than the policy tolerates.
 //!
 //! Only the owner of a slot reports it, and only who reports a slot gives a verdict: all of it is
-//! in this node's own record.
+//! in this node's own record. A verdict is a fact that stays, so a node that sees one vanish says it
+//! from then on: a node that lost its disk begins its record anew, and does not know what it said
+//! before. Without that, a release that had been rolled back would be rolled out once more.
 
 use std::collections::BTreeSet;
 
@@ -48,10 +50,30 @@ impl OwnFailures {
         is_changed
     }
 
-    /// A node that lost its store takes back what it had reported before: a verdict stays.
+    /// A node that lost its store takes back what it had reported before, and says it together with
+    /// what it reported since.
     fn take_back(&mut self, written: &RolloutReports) {
         for (id, report) in written {
-            self.reports.entry(*id).or_insert_with(|| report.clone());
+            self.adopt(*id, report);
+        }
+        self.is_changed |= self.reports != *written;
+    }
+
+    /// From now on this node says what is in the report, besides what it says already.
+    fn adopt(&mut self, service: ServiceId, report: &RolloutReport) {
+        let own = self.reports.entry(service).or_insert_with(|| report.clone());
+        if own.of == report.of {
+            add(&mut own.forward, &report.forward);
+            add(&mut own.back, &report.back);
+        }
+        self.drop_first_beyond_max();
+    }
+
+    fn drop_first_beyond_max(&mut self) {
+        while self.reports.len() > REPORTS_MAX {
+            let first = self.reports.iter().min_by_key(|(_, report)| report.of);
+            let Some(id) = first.map(|(id, _)| *id) else { break };
+            self.reports.remove(&id);
         }
     }
 
@@ -70,11 +92,7 @@ impl OwnFailures {
         let is_back = service.rollout.failed_update.is_some();
         change(if is_back { &mut report.back } else { &mut report.forward });
         self.is_changed = true;
-        while self.reports.len() > REPORTS_MAX {
-            let first = self.reports.iter().min_by_key(|(_, report)| report.of);
-            let Some(id) = first.map(|(id, _)| *id) else { break };
-            self.reports.remove(&id);
-        }
+        self.drop_first_beyond_max();
     }
 
     fn note(&mut self, service: &Service, slot: Slot, task: TaskId, why: &str) {
@@ -93,26 +111,71 @@ impl OwnFailures {
     }
 }
 
+/// Adds what was said elsewhere, or earlier, of the same rollout.
+fn add(own: &mut Failures, said: &Failures) {
+    let room = FAILED_SLOTS_MAX.saturating_sub(own.slots.len());
+    let new: Vec<Slot> = said.slots.difference(&own.slots).take(room).copied().collect();
+    own.slots.extend(new);
+    if own.task.is_none() {
+        own.task = said.task;
+        own.message.clone_from(&said.message);
+    }
+    let verdicts = own.verdict.into_iter().chain(said.verdict);
+    own.verdict = verdicts.min_by_key(|verdict| (verdict.lamport, verdict.failed));
+}
+
+/// Does a verdict of the first report miss in what the node says of the same rollout now?
+fn has_lost_verdict(before: &RolloutReport, now: Option<&RolloutReport>) -> bool {
+    let now = now.filter(|now| now.of >= before.of);
+    let is_lost = |before: &Failures, now: Option<&Failures>| {
+        before.verdict.is_some() && now.is_none_or(|now| now.verdict.is_none())
+    };
+    match now {
+        // It says something of a later update.
+        Some(now) if now.of > before.of => false,
+        now => {
+            is_lost(&before.forward, now.map(|now| &now.forward))
+                || is_lost(&before.back, now.map(|now| &now.back))
+        }
+    }
+}
+
 impl Reconciler {
     /// A task waits for something that is not there yet: that is no failure of its template.
     pub fn forgive(&mut self, task: TaskId) {
         self.tasks.forgive(task);
     }
 
-    /// The record of this node's reports was read again.
-    pub fn on_own_rollouts(&mut self, catalog: &Catalog) {
-        if let Some(written) = catalog.rollouts.get(&self.me) {
-            self.failures.take_back(written);
+    /// A node's record of its reports was read again; before, it said this.
+    pub fn on_rollouts(&mut self, node: NodeId, before: &RolloutReports, catalog: &Catalog) {
+        let now = catalog.rollouts.get(&node);
+        if node == self.me {
+            now.into_iter().for_each(|written| self.failures.take_back(written));
+            return;
+        }
+        for (id, report) in before {
+            let service = catalog.services.get(id);
+            let is_current = service.is_some_and(|service| service.template_stamp == report.of);
+            if is_current && has_lost_verdict(report, now.and_then(|now| now.get(id))) {
+                self.failures.adopt(*id, report);
+                self.failures.is_changed = true;
+            }
         }
     }
 
     /// Reports which slots of a service failed here with its template, and whether that is too
-    /// much. Returns when a slot that waits for a node counts as failed.
-    pub(super) fn judge(&mut self, time: StepTime, planner: &Planner, id: ServiceId) -> Now {
+    /// much. Returns when a slot that waits for a node counts as failed; `None`: it was too much
+    /// just now, and what the service is has to be read again before anything is done for it.
+    pub(super) fn judge(
+        &mut self,
+        time: StepTime,
+        planner: &Planner,
+        id: ServiceId,
+    ) -> Option<Now> {
         let ended = self.tasks.take_ended(id);
         let Some(service) = planner.catalog().services.get(&id) else {
             self.failures.forget(id);
-            return Now::NEVER;
+            return Some(Now::NEVER);
         };
         if self.failures.reports.get(&id).is_some_and(|said| said.of != service.template_stamp) {
             self.failures.forget(id);
@@ -129,10 +192,12 @@ impl Reconciler {
             }
         }
         let stuck_until = self.judge_stuck(time.now, planner, service);
-        if let Some(plan) = plan {
-            self.give_verdict(time, service, plan);
+        let verdict = plan.and_then(|plan| self.verdict(time, service, plan));
+        if let Some(verdict) = verdict {
+            self.failures.change(service, |failures| failures.verdict = Some(verdict));
+            return None;
         }
-        stuck_until
+        Some(stuck_until)
     }
 
     /// A slot of this node whose new task no node can take counts as failed after some time. Its
@@ -157,27 +222,27 @@ impl Reconciler {
         next
     }
 
-    fn give_verdict(&mut self, time: StepTime, service: &Service, plan: &ServicePlan) {
+    /// The verdict that is due now, if one is.
+    fn verdict(&self, time: StepTime, service: &Service, plan: &ServicePlan) -> Option<Verdict> {
         let policy = service.failure_policy();
         let is_given = service.rollout.failures.verdict.is_some();
-        let Some(own) = self.failures.of(service) else { return };
+        let own = self.failures.of(service)?;
         if is_given
             || own.verdict.is_some()
             || own.slots.is_empty()
             || policy.action == FailureAction::Continue
         {
-            return;
+            return None;
         }
         let all: BTreeSet<&Slot> =
             own.slots.iter().chain(&service.rollout.failures.slots).collect();
         let failed = all.into_iter().filter(|slot| plan.slots.contains_key(slot)).count() as u64;
         let of = desired(service.scale, Some(plan)) as u64;
         if failed * u64::from(RATIO_ONE) <= of * u64::from(policy.max_ratio) {
-            return;
+            return None;
         }
         let as_count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
         let (failed, of) = (as_count(failed), as_count(of));
-        let verdict = Verdict { failed, of, lamport: time.lamport, wall_ms: time.wall_ms };
-        self.failures.change(service, |failures| failures.verdict = Some(verdict));
+        Some(Verdict { failed, of, lamport: time.lamport, wall_ms: time.wall_ms })
     }
 }

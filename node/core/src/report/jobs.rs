@@ -14,9 +14,11 @@ use crate::reason::Unplaced;
 /// The iteration of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobStatus {
-    /// 0 is the first; an edit of the template begins the next.
+    /// 0 is the first; an edit of the template begins the next. Of a schedule, the number of the
+    /// run: its time, in seconds since 1970.
     pub iteration: u64,
-    /// When it began, by the clock of the node where it was asked for.
+    /// When it began, by the clock of the node where it was asked for; a run of a schedule, when it
+    /// was due.
     pub began_wall_ms: u64,
     /// How many slots are complete.
     pub completed: usize,
@@ -31,17 +33,18 @@ impl NodeReport<'_> {
         let slots = self.plan().services.get(&service.id).into_iter().flat_map(|p| &p.slots);
         let is_complete =
             |(_, placed): &(&Slot, &Placed)| matches!(placed, Placed::Nowhere(Unplaced::Complete));
+        let run_s = service.run.map(|run| run.due_s);
         Some(JobStatus {
-            iteration: service.template.force_update,
-            began_wall_ms: service.template_wall_ms,
+            iteration: run_s.unwrap_or(service.template.force_update),
+            began_wall_ms: run_s.map_or(service.template_wall_ms, |run_s| run_s * 1_000),
             completed: slots.filter(is_complete).count(),
         })
     }
 
-    /// Does the slot of a job wait until others have ended, and runs nowhere?
+    /// Does the slot of a job wait until others have ended, or for its schedule, and runs nowhere?
     pub(super) fn waits_for_others(&self, service: ServiceId, slot: Slot, placed: Placed) -> bool {
         let runs = self.reported(service, slot).any(|(_, s)| !s.current.state.is_terminal());
-        matches!(placed, Placed::Nowhere(Unplaced::Concurrent(_))) && !runs
+        matches!(placed, Placed::Nowhere(Unplaced::Concurrent(_) | Unplaced::NotDue)) && !runs
     }
 
     /// A slot that a node said it completed, though its report of the task is lost: a task for
@@ -120,36 +123,31 @@ impl NodeReport<'_> {
                 let what = "at most as many run at a time as --max-concurrent says";
                 (format!("{name} waits until others have ended: {what} ({most})"), Vec::new())
             }
+            Unplaced::NotDue => {
+                let when = self.schedule(service).map(|status| status.in_words());
+                let when = when.unwrap_or_else(|| "a schedule".to_owned());
+                let now = format!("edgectl service update --force {called}    # runs it now");
+                (format!("{name} waits for {when}"), vec![now])
+            }
             Unplaced::Leaving(node) => {
                 let node = self.shown(node);
                 let what = "it ends there before it begins on another node";
                 (format!("{name} runs on {node}, which is drained: {what}"), Vec::new())
             }
-            Unplaced::NoNode | Unplaced::Full | Unplaced::Volume(_) => return None,
+            Unplaced::NoNode
+            | Unplaced::Full
+            | Unplaced::Volume(_)
+            | Unplaced::Preempted(_)
+            | Unplaced::Holder(_)
+            | Unplaced::NoMajority => return None,
         };
         let is_well = !matches!(why, Unplaced::Failed);
-        let nodes = Vec::new();
-        Some(SlotWhy { name, slot, owner: None, running: is_well, summary, nodes, fixes })
-    }
-
-    /// A second copy of a job's slot that runs: what a partition leaves behind.
-    pub(super) fn second_copy(&self, service: &Service, slot: Slot, owner: NodeId) -> String {
-        let is_copy = |(node, s): &(NodeId, &TaskStatus)| {
-            *node != owner
-                && self.planner.is_here(*node)
-                && s.template == service.template_version
-                && s.current.state == TaskState::Running
-        };
-        let copy = self.reported(service.id, slot).find(is_copy).filter(|_| service.scale.is_job());
-        copy.map_or_else(String::new, |(node, _)| {
-            let node = self.shown(node);
-            let why = "both sides of a partition may run a slot";
-            format!("; {node} runs a copy, which ends when the other has completed: {why}")
-        })
+        let (owner, code, nodes) = (None, why.code(), Vec::new());
+        Some(SlotWhy { name, slot, owner, code, running: is_well, summary, nodes, fixes })
     }
 
     /// What nodes report of a slot.
-    fn reported(
+    pub(super) fn reported(
         &self,
         service: ServiceId,
         slot: Slot,

@@ -197,13 +197,15 @@ impl Node {
         let tasks = self
             .placed_tasks(service, id)
             .filter(|placed| !placed.status.current.state.is_terminal());
+        let ready = self.ready_tasks(service, id);
+        let is_ready = |task| ready.iter().any(|placed| placed.status.id == task);
         let tasks = tasks.map(|placed| NetworkTask {
             slot: placed.slot,
             node: placed.node,
             task: placed.status.id,
             attempt: placed.status.current.number,
             addresses: placed.addresses.to_vec(),
-            is_ready: placed.is_ready() && self.is_reachable(placed.node),
+            is_ready: is_ready(placed.status.id) && self.is_reachable(placed.node),
         });
         tasks.collect()
     }

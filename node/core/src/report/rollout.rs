@@ -3,11 +3,12 @@
 //! A rollout has no leader, so no record says that it is completed: every node answers from the
 //! records that it has. That too many slots failed is a fact that their nodes report.
 
-use crdt_state::NodeId;
 use crdt_state::read::AllFailures;
 use crdt_state::rollout::{Direction, FailureAction};
 use crdt_state::service::Service;
-use crdt_state::task::{Slot, TaskState, TaskStatus};
+use crdt_state::spec::UpdateOrder;
+use crdt_state::task::{AFTER, Slot, TaskState, TaskStatus};
+use crdt_state::{NodeId, TaskId};
 
 use super::NodeReport;
 use crate::plan::Placed;
@@ -98,8 +99,10 @@ impl NodeReport<'_> {
     fn in_progress(&self, service: &Service) -> String {
         let message = match (self.rolled_back(service), service.rollout.direction) {
             (Some(why), _) => why,
-            (None, Direction::Forward) => "update in progress".to_owned(),
-            (None, Direction::Back) => "rollback in progress".to_owned(),
+            (None, Direction::Forward) => format!("update in progress{}", self.beside(service)),
+            (None, Direction::Back) => {
+                format!("manually requested rollback{}", self.beside(service))
+            }
         };
         let planned = self.plan().services.get(&service.id);
         let is_stuck =
@@ -108,6 +111,26 @@ impl NodeReport<'_> {
             0 => message,
             1 => format!("{message}: 1 task has no suitable node"),
             stuck => format!("{message}: {stuck} tasks have no suitable node"),
+        }
+    }
+
+    /// How far a blue-green rollout is.
+    fn beside(&self, service: &Service) -> String {
+        let Some(both) = self.planner.progress().side_by_side(service.id) else {
+            return String::new();
+        };
+        let new = self.current_tasks(service).filter(|(_, _, task)| is_healthy(task)).count();
+        let planned = self.plan().services.get(&service.id);
+        match both.is_switched() {
+            true => {
+                ": all connections go to the new tasks, the old ones end when these stayed for \
+                     the monitor time"
+                    .to_owned()
+            }
+            false => format!(
+                ": {new} of {} new tasks run healthy, connections go to the old ones until all do",
+                planned.map_or(0, |plan| plan.slots.len())
+            ),
         }
     }
 
@@ -164,15 +187,25 @@ impl NodeReport<'_> {
     /// The task that failed first: `task ID: web.1 on pi-1: why`.
     fn first_failure(&self, service: &Service, failures: &AllFailures) -> Option<String> {
         let (task, why) = failures.first.as_ref()?;
-        let records = self.catalog().tasks.get(&service.id).into_iter().flatten();
-        let at = records.into_iter().find_map(|((slot, node), record)| {
-            let is_it = record.tasks.iter().any(|status| status.id == *task);
-            is_it.then_some((*slot, *node))
-        });
-        let at = at.map(|(slot, node)| {
+        let at = self.failed_at(service, *task).map(|(slot, node)| {
             format!("{} on {}: ", self.slot_name(service, slot), self.catalog().hostname(node))
         });
         Some(format!("task {task}: {}{why}", at.unwrap_or_default()))
+    }
+
+    /// Where a task failed, from the report of its node: its slot may have forgotten it.
+    fn failed_at(&self, service: &Service, task: TaskId) -> Option<(Slot, NodeId)> {
+        let failed = service.rollout.failed_update.as_deref().map(|(version, _)| *version);
+        let versions = || failed.into_iter().chain([service.template_version]);
+        self.catalog().rollouts.iter().find_map(|(node, reports)| {
+            let report = reports.get(&service.id)?;
+            let mut both = [&report.forward, &report.back].into_iter();
+            let said = both.find(|failures| failures.task == Some(task))?;
+            let is_it = |slot: &&Slot| {
+                versions().any(|version| TaskId::of(service.id, **slot, *node, version) == task)
+            };
+            said.slots.iter().find(is_it).map(|slot| (*slot, *node))
+        })
     }
 
     /// The wanted tasks of the current template, with their slots and owners.
@@ -223,17 +256,26 @@ fn held(service: &Service) -> String {
 fn to_be_promoted(service: &Service) -> String {
     let (name, canary) = (&service.name, service.update_rules.canary);
     let tasks = if canary == 1 { "1 task runs".to_owned() } else { format!("{canary} tasks run") };
+    let rest = match service.order() {
+        UpdateOrder::BlueGreen => {
+            "the new version beside the old one; for connections to all of it"
+        }
+        _ => "the new version; for all others",
+    };
     format!(
-        "{tasks} the new version; for all others: edgectl service promote {name}, to go back: \
-         edgectl service rollback {name}"
+        "{tasks} {rest}: edgectl service promote {name}, to go back: edgectl service rollback {name}"
     )
 }
 
-/// The message with which a task failed last.
+/// The message with which a task failed last. A task that waits for its next attempt says why the one
+/// before has ended, also when that is forgotten.
 fn last_failure(task: &TaskStatus) -> String {
     let attempts = std::iter::once(&task.current).chain(&task.history);
     let mut over = attempts.filter(|attempt| attempt.state.is_terminal());
-    let Some(last) = over.next() else { return "it keeps failing".to_owned() };
+    let Some(last) = over.next() else {
+        let why = task.current.message.strip_prefix(AFTER).map(|why| format!("failed: {why}"));
+        return why.unwrap_or_else(|| "it keeps failing".to_owned());
+    };
     match last.message.as_str() {
         "" => last.state.as_str().to_owned(),
         message => format!("{}: {message}", last.state.as_str()),

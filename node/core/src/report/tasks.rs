@@ -12,6 +12,8 @@ use crate::plan::{self, Placed};
 use crate::reason::Unplaced;
 use crate::tasks::is_healthy;
 
+mod past;
+
 /// A task as operators see it: what its owner reports, or a slot that no node has yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskView {
@@ -92,6 +94,7 @@ impl NodeReport<'_> {
                 views.push(completed.unwrap_or_else(|| self.unsaid(service, *slot, *placed)));
             }
         }
+        past::cut(&mut views, self.catalog().fleet.past_max());
         views.sort_by_key(|view| (view.slot, !view.desired_running));
         views
     }
@@ -110,9 +113,12 @@ impl NodeReport<'_> {
         };
         let nobody = NodeId([0; 16]);
         let reason = match placed {
-            Placed::On(node, _) => {
-                format!("its owner {} has not reported it yet", self.catalog().hostname(node))
-            }
+            Placed::On(node, _) => self
+                .why_unleased(service, slot, node)
+                .or_else(|| self.why_in_order(service, slot))
+                .unwrap_or_else(|| {
+                    format!("its owner {} has not reported it yet", self.catalog().hostname(node))
+                }),
             Placed::Nowhere(why) => self.why_nowhere(service.id, slot, why),
         };
         TaskView {
@@ -130,13 +136,24 @@ impl NodeReport<'_> {
         }
     }
 
-    fn why_nowhere(&self, service: ServiceId, slot: Slot, why: Unplaced) -> String {
+    fn why_preempted(&self, by: ServiceId) -> String {
+        let taker = self.catalog().services.get(&by);
+        let priority = taker.map_or(0, |service| service.placement.priority);
+        let name = taker.map_or_else(|| by.to_string(), |service| self.called(service));
+        format!("its room was taken by service {name} of priority {priority}")
+    }
+
+    pub(crate) fn why_nowhere(&self, service: ServiceId, slot: Slot, why: Unplaced) -> String {
         match why {
             Unplaced::Volume(holder) => return self.why_bound(service, slot, holder),
             Unplaced::Concurrent(most) => return format!("at most {most} run at a time"),
+            Unplaced::NotDue => return "no run of its schedule is due".to_owned(),
             Unplaced::Complete => return "complete".to_owned(),
             Unplaced::Failed => return "failed for good".to_owned(),
             Unplaced::Leaving(node) => return format!("it ends on {} first", self.shown(node)),
+            Unplaced::Preempted(by) => return self.why_preempted(by),
+            Unplaced::Holder(node) => return self.why_stays(node),
+            Unplaced::NoMajority => return self.why_no_majority(service),
             Unplaced::NoNode | Unplaced::Full => {}
         }
         let mut counted = std::collections::BTreeMap::<String, usize>::new();

@@ -11,7 +11,7 @@ use gossip::{Evidence, MemberState};
 use super::{NodeReport, TaskView};
 use crate::expand::task_name;
 use crate::plan::Placed;
-use crate::reason::{Choice, NodeReason};
+use crate::reason::{Choice, NodeReason, Unplaced};
 use crate::tasks::is_healthy;
 
 /// Why one node has one slot, or does not have it.
@@ -36,6 +36,8 @@ pub struct SlotWhy {
     pub slot: Slot,
     /// The node that should run it.
     pub owner: Option<NodeId>,
+    /// A code of [`Choice`], or of [`Unplaced`] if it has no owner.
+    pub code: &'static str,
     /// Does it run healthy, or is it a slot of a job that is complete or waits for others?
     pub running: bool,
     /// One sentence.
@@ -102,9 +104,9 @@ impl NodeReport<'_> {
         {
             return why;
         }
-        let owner = match placed {
-            Placed::On(node, _) => Some(node),
-            Placed::Nowhere(_) => None,
+        let (owner, code) = match placed {
+            Placed::On(node, choice) => (Some(node), choice.code()),
+            Placed::Nowhere(why) => (None, why.code()),
         };
         let task = tasks.iter().find(|t| t.slot == slot && t.desired_running && t.node == owner);
         let running = task.and_then(|t| t.status.as_ref()).is_some_and(is_healthy);
@@ -135,7 +137,7 @@ impl NodeReport<'_> {
         };
         let nodes = self.verdicts(service, placed);
         let fixes = if running { Vec::new() } else { self.fixes(service, owner) };
-        SlotWhy { name, slot, owner, running, summary, nodes, fixes }
+        SlotWhy { name, slot, owner, code, running, summary, nodes, fixes }
     }
 
     fn choice_text(&self, service: ServiceId, choice: Choice) -> String {
@@ -187,8 +189,19 @@ impl NodeReport<'_> {
         if owner.is_some() {
             return vec![format!("edgectl service logs {name}")];
         }
-        let mut fixes = Vec::new();
-        let excluded = self.plan().services.get(&service.id).into_iter().flat_map(|p| &p.excluded);
+        let plan = self.plan().services.get(&service.id);
+        let taker = plan.into_iter().flat_map(|plan| plan.slots.values()).find_map(|placed| {
+            let Placed::Nowhere(Unplaced::Preempted(by)) = placed else { return None };
+            self.catalog().services.get(by)
+        });
+        let above = |taker: &Service| {
+            let priority = taker.placement.priority.saturating_add(1);
+            format!(
+                "edgectl service update --priority {priority} {name}    # to take the room instead"
+            )
+        };
+        let mut fixes: Vec<String> = taker.map(above).into_iter().collect();
+        let excluded = plan.into_iter().flat_map(|plan| &plan.excluded);
         for (node, reason) in excluded {
             let fix = match reason {
                 NodeReason::Drained | NodeReason::Paused => {
@@ -196,6 +209,9 @@ impl NodeReport<'_> {
                 }
                 NodeReason::Constraint(text) | NodeReason::UnreadableConstraint(text) => {
                     format!("edgectl service update --constraint-rm '{text}' {name}")
+                }
+                NodeReason::Affinity(text, _) => {
+                    format!("edgectl service update --affinity-rm '{text}' {name}")
                 }
                 NodeReason::VolumeMissing(volume) | NodeReason::VolumeGivenUp(volume) => {
                     format!("edgectl volume rm --node {} {volume}", self.shown(*node))
@@ -225,6 +241,9 @@ impl NodeReport<'_> {
                 NodeReason::Unreachable | NodeReason::Unable(_) => {
                     format!("edgectl why {}", self.shown(*node))
                 }
+                NodeReason::NoGeneric(kind) => format!(
+                    "edgectl service update --generic-resource-rm {kind} {name}    # or plug one in"
+                ),
                 NodeReason::Generic(kind, ..) => {
                     format!("edgectl service update --generic-resource-add {kind}=FEWER {name}")
                 }
@@ -317,7 +336,7 @@ impl NodeReport<'_> {
     }
 
     /// A node's host name, or its id if it has not reported a host name.
-    pub(super) fn shown(&self, id: NodeId) -> String {
+    pub(crate) fn shown(&self, id: NodeId) -> String {
         let hostname = self.catalog().hostname(id);
         if hostname.is_empty() { id.to_string() } else { hostname }
     }
@@ -349,7 +368,7 @@ fn drained(tasks: usize, held: &[HeldMove]) -> String {
 
 /// Did the task end without being asked to, now or in an attempt before?
 fn has_failed(status: &TaskStatus) -> bool {
-    status.current.state.is_terminal() || !status.history.is_empty()
+    status.current.state.is_terminal() || status.current.number > 1
 }
 
 /// Does its process run, healthy or not?
@@ -366,11 +385,12 @@ fn distance(reason: &NodeReason) -> u8 {
     match reason {
         NodeReason::MaxPerNode(_) => 2,
         NodeReason::HostPort(_) | NodeReason::Memory(..) | NodeReason::Cpu(..) => 3,
-        NodeReason::Generic(..) | NodeReason::VolumeElsewhere(..) => 4,
+        NodeReason::Generic(..) | NodeReason::NoGeneric(_) | NodeReason::VolumeElsewhere(..) => 4,
         NodeReason::Paused | NodeReason::Drained | NodeReason::Unable(_) => 5,
         NodeReason::VolumeMissing(_) | NodeReason::VolumeGivenUp(_) => 1,
         NodeReason::Constraint(_)
         | NodeReason::UnreadableConstraint(_)
+        | NodeReason::Affinity(..)
         | NodeReason::NoNetworks(_)
         | NodeReason::NoTunnel(_)
         | NodeReason::Platform(..) => 6,

@@ -44,12 +44,7 @@ impl Tasks {
 
     fn known_runs(&self) -> BTreeSet<Run> {
         let statuses = self.slots.iter().flat_map(|(_, local)| &local.record.tasks);
-        statuses
-            .flat_map(|s| {
-                let attempts = std::iter::once(&s.current).chain(&s.history);
-                attempts.map(|a| Run { task: s.id, attempt: a.number })
-            })
-            .collect()
+        statuses.flat_map(TaskStatus::runs).collect()
     }
 
     fn restore_record(
@@ -103,8 +98,7 @@ impl Tasks {
             status.current.enter(TaskState::Failed, time.wall_ms);
             status.current.pid = None;
             "the machine went down".clone_into(&mut status.current.message);
-            let dropped = status.next_attempt(time.wall_ms, "the machine went down");
-            self.orders.extend(dropped.into_iter().map(TaskOrder::Forget));
+            status.next_attempt(time.wall_ms, "the machine went down");
             self.touched.insert(key);
         }
         *self.slots.ensure(self.me, key) = local;
@@ -122,7 +116,7 @@ impl Tasks {
             .map(|s| s.id)
             .collect();
         for task in unwanted {
-            self.stop(time, key, task, After::Shutdown("no longer wanted"));
+            self.stop(time, key, task, After::Shutdown("no longer wanted".into()));
         }
     }
 
@@ -172,7 +166,7 @@ impl Tasks {
             tasks.map(|(task, _)| (*key, *task))
         });
         for (key, task) in live.collect::<Vec<_>>() {
-            self.stop(time, key, task, After::Shutdown("the node leaves the fleet"));
+            self.stop(time, key, task, After::Shutdown("the node leaves the fleet".into()));
         }
     }
 }

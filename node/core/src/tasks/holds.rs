@@ -1,7 +1,7 @@
 //! What this node has in a slot, for the code that decides about the slot.
 
 use crdt_state::spec::TemplateVersion;
-use crdt_state::task::Slot;
+use crdt_state::task::{Run, Slot};
 use crdt_state::{ServiceId, TaskId};
 
 use super::Tasks;
@@ -41,6 +41,27 @@ impl Tasks {
             let of = |task: &TaskId| local.status(*task).map(|status| status.template);
             local.live.keys().any(|task| of(task) != Some(version))
         })
+    }
+
+    /// How long the live tasks of this slot may take to end.
+    pub fn stop_grace_ms(&self, service: ServiceId, slot: Slot) -> u64 {
+        let local = self.slots.get((service, slot)).into_iter();
+        local
+            .flat_map(|local| local.live.values())
+            .map(|live| live.stop_grace_ms)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// The runs of this slot that were ordered to start, and have not ended.
+    pub fn begun_runs(&self, service: ServiceId, slot: Slot) -> Vec<Run> {
+        let Some(local) = self.slots.get((service, slot)) else { return Vec::new() };
+        let begun =
+            local.live.iter().filter(|(_, live)| !matches!(live.phase, Phase::Waiting { .. }));
+        let run = |task: TaskId| {
+            local.status(task).map(|status| Run { task, attempt: status.current.number })
+        };
+        begun.filter_map(|(task, _)| run(*task)).collect()
     }
 
     /// Is there nothing to write and nothing to order?

@@ -1,5 +1,6 @@
 //! One slot of one service on this node: its record, and its live tasks.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crdt_state::service::Service;
@@ -37,8 +38,17 @@ pub(super) enum Phase {
 /// What a stopped task becomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum After {
-    Shutdown(&'static str),
-    Failed(&'static str),
+    Shutdown(Cow<'static, str>),
+    Failed(Cow<'static, str>),
+    /// It failed without a fault of its own: its slot is placed again, as if it was new.
+    Lost(String),
+}
+
+impl Live {
+    /// Was it due to start when its service could not be read?
+    pub(super) fn waits_for_its_service(&self) -> bool {
+        self.phase == Phase::Waiting { until: Now::NEVER }
+    }
 }
 
 impl Local {
@@ -65,6 +75,7 @@ impl Local {
             service: self.record.service,
             slot: self.record.slot,
             task: *task,
+            template: self.status(*task).map_or(TemplateVersion(0), |status| status.template),
             attempt: self.status(*task).map_or(1, |status| status.current.number),
             has_begun: !matches!(live.phase, Phase::Waiting { .. }),
         })
@@ -78,6 +89,11 @@ impl Local {
         time: StepTime,
     ) {
         let attempt = Attempt::first(time.wall_ms);
+        // What ended for good was the slot's task until now. It is none that is to run any more:
+        // nobody goes by it, so that it does not matter when it is forgotten.
+        for ended in self.record.tasks.iter_mut().filter(|s| s.current.state.is_terminal()) {
+            ended.desired_running = false;
+        }
         if let Some(at) = self.record.tasks.iter().position(|status| status.id == task) {
             let mut status = self.record.tasks.remove(at);
             status.next_attempt(time.wall_ms, "");
@@ -105,17 +121,25 @@ impl Local {
         self.live.insert(task, live);
     }
 
+    /// Has a task that was not started wait for longer.
+    pub(super) fn wait(&mut self, task: TaskId, until: Now) {
+        if let Some(live) = self.live.get_mut(&task) {
+            live.phase = Phase::Waiting { until };
+        }
+    }
+
     /// Ends a task.
     pub(super) fn finish(&mut self, time: StepTime, task: TaskId, after: &After) {
         self.live.remove(&task);
         if let Some(status) = self.status_mut(task) {
             let (state, message) = match after {
-                After::Shutdown(why) => (TaskState::Shutdown, why),
-                After::Failed(why) => (TaskState::Failed, why),
+                After::Shutdown(why) => (TaskState::Shutdown, why.as_ref()),
+                After::Failed(why) => (TaskState::Failed, why.as_ref()),
+                After::Lost(why) => (TaskState::Failed, why.as_str()),
             };
             status.desired_running = matches!(after, After::Failed(_));
             status.current.enter(state, time.wall_ms);
-            status.current.message = (*message).to_owned();
+            message.clone_into(&mut status.current.message);
         }
     }
 }

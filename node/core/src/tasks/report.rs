@@ -5,7 +5,7 @@ use crdt_state::spec::Template;
 use crdt_state::task::{Exit, Health, Run, RunEvent, Slot, TaskState, TaskStatus, message_of};
 use crdt_state::{ServiceId, TaskId};
 
-use super::{After, Ended, Local, Phase, SlotKey, StepTime, TASKS_MAX, TaskOrder, Tasks};
+use super::{After, Ended, Local, Phase, SlotKey, StepTime, Tasks};
 use crate::backoff::{Restarts, RunOutcome, Verdict};
 
 impl Tasks {
@@ -63,7 +63,7 @@ impl Tasks {
         if health == Health::Unhealthy
             && matches!(self.slots.phase(key, task), Some(Phase::Running { .. }))
         {
-            self.stop(time, key, task, After::Failed("unhealthy"));
+            self.stop(time, key, task, After::Failed("unhealthy".into()));
         }
     }
 
@@ -84,18 +84,22 @@ impl Tasks {
         }
         let mut lasted_ms = 0;
         match phase {
-            Phase::Stopping { after: After::Shutdown(why), .. } => {
-                local.finish(time, task, &After::Shutdown(why));
-                return;
-            }
             Phase::Stopping { after: After::Failed(why), .. } => {
-                (end.outcome, end.message) = (RunOutcome::Failure, why.to_owned());
+                (end.outcome, end.message) = (RunOutcome::Failure, why.into_owned());
+            }
+            Phase::Stopping { after, .. } => {
+                local.finish(time, task, &after);
+                return;
             }
             Phase::Running { since } => lasted_ms = time.now.since(since),
             Phase::Starting { .. } | Phase::Waiting { .. } => {}
         }
         let Some(template) = service.and_then(|s| local.template(task, s)) else {
-            local.finish(time, task, &After::Shutdown("superseded by a new version"));
+            let why = match service {
+                Some(_) => "superseded by a new version",
+                None => "ended while its service could not be read",
+            };
+            local.finish(time, task, &After::Shutdown(why.into()));
             return;
         };
         if let Some(version) = local.status(task).map(|status| status.template) {
@@ -104,8 +108,7 @@ impl Tasks {
         }
         let restart = &template.restart;
         let verdict = restarts.on_end(time.now, task, restart, end.outcome, lasted_ms);
-        let dropped = local.after_end(time, task, end, verdict, restarts);
-        self.orders.extend(dropped.into_iter().map(TaskOrder::Forget));
+        local.after_end(time, task, end, verdict, restarts);
     }
 }
 
@@ -182,8 +185,7 @@ impl Local {
         }
     }
 
-    /// Ends the attempt and, if the policy says so, begins the next one. Returns the runs whose
-    /// files are no longer wanted.
+    /// Ends the attempt and, if the policy says so, begins the next one.
     fn after_end(
         &mut self,
         time: StepTime,
@@ -191,8 +193,8 @@ impl Local {
         end: End,
         verdict: Verdict,
         restarts: Restarts,
-    ) -> Vec<Run> {
-        let Some(status) = self.status_mut(task) else { return Vec::new() };
+    ) {
+        let Some(status) = self.status_mut(task) else { return };
         let state = match end.outcome {
             RunOutcome::Success => TaskState::Complete,
             RunOutcome::Failure => TaskState::Failed,
@@ -200,33 +202,17 @@ impl Local {
         };
         status.current.enter(state, time.wall_ms);
         status.current.message.clone_from(&end.message);
-        let mut dropped = Vec::new();
         match verdict {
             Verdict::Leave => {
                 self.live.remove(&task);
             }
             Verdict::RestartAt(until) => {
-                dropped = status.next_attempt(time.wall_ms, &end.message);
+                status.next_attempt(time.wall_ms, &end.message);
                 if let Some(live) = self.live.get_mut(&task) {
                     live.phase = Phase::Waiting { until };
                     live.restarts = restarts;
                 }
             }
         }
-        dropped.extend(self.drop_old_tasks());
-        dropped
-    }
-
-    /// Forgets the oldest ended tasks beyond `TASKS_MAX`. Returns their runs.
-    pub(super) fn drop_old_tasks(&mut self) -> Vec<Run> {
-        let mut dropped = Vec::new();
-        while self.record.tasks.len() > TASKS_MAX {
-            let over = |s: &TaskStatus| !self.live.contains_key(&s.id);
-            let Some(at) = self.record.tasks.iter().rposition(over) else { break };
-            let status = self.record.tasks.remove(at);
-            let attempts = std::iter::once(&status.current).chain(&status.history);
-            dropped.extend(attempts.map(|a| Run { task: status.id, attempt: a.number }));
-        }
-        dropped
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Slots {
     notes: Notes,
     /// The services of which the live tasks changed since somebody asked.
     live_changed: BTreeSet<ServiceId>,
+    /// The services of which no task starts now, and why.
+    pub(super) held: BTreeMap<ServiceId, String>,
 }
 
 /// What is noted of the live tasks.
@@ -97,7 +99,23 @@ impl Slots {
 
     /// From when the first of the waiting tasks may start.
     pub(super) fn first_waiting(&self) -> Now {
-        self.notes.waiting.first().map_or(Now::NEVER, |(at, ..)| *at)
+        let mut free = self.notes.waiting.iter().filter(|(_, key, _)| self.is_free(*key));
+        free.next().map_or(Now::NEVER, |(at, ..)| *at)
+    }
+
+    /// Is the service of a slot none of those of which no task starts?
+    fn is_free(&self, (service, _): SlotKey) -> bool {
+        !self.held.contains_key(&service)
+    }
+
+    /// The services with a task that would start now if nothing held it.
+    pub(super) fn wanting(&self, now: Now) -> BTreeSet<ServiceId> {
+        due(&self.notes.waiting, now).map(|((service, _), _)| service).collect()
+    }
+
+    /// The tasks that were told to stop.
+    pub(super) fn stopping(&self) -> impl Iterator<Item = (SlotKey, TaskId)> {
+        due(&self.notes.stopping, Now::NEVER)
     }
 
     /// When the first of the stopping tasks is told again.
@@ -107,7 +125,7 @@ impl Slots {
 
     /// The waiting tasks that may start now.
     pub(super) fn due_to_start(&self, now: Now) -> impl Iterator<Item = (SlotKey, TaskId)> {
-        due(&self.notes.waiting, now)
+        due(&self.notes.waiting, now).filter(|(key, _)| self.is_free(*key))
     }
 
     /// The stopping tasks that are to be told again now.
@@ -248,7 +266,7 @@ mod tests {
         assert_eq!((slots.first_waiting(), slots.starting()), (Now::NEVER, 1));
 
         put(&mut slots, 1, TASK, Phase::Running { since: Now(6) });
-        let after = After::Failed("unhealthy");
+        let after = After::Failed("unhealthy".into());
         put(&mut slots, 1, TASK, Phase::Stopping { again_at: Now(9), after });
         assert!(slots.take_live_changed().is_empty(), "whatever belongs to it stays");
         assert_eq!((slots.starting(), slots.first_stopping()), (0, Now(9)));

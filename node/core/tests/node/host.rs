@@ -7,15 +7,15 @@ use std::sync::Arc;
 use crdt_state::replica::Replica;
 use crdt_state::resource::NamedResources;
 use crdt_state::signature::{HashSigner, HashVerifier, Signer};
-use crdt_state::spec::{Labels, Scale, Template, UpdatePolicy};
+use crdt_state::spec::{HealthCheck, Labels, Scale, Template, UpdatePolicy};
 use crdt_state::stamp::Writer;
 use crdt_state::task::{AdoptedRun, Exit, Run, RunEvent, TaskStart, TaskState};
 use crdt_state::volume::NodeVolumes;
 use crdt_state::{NodeId, RecordKey, ServiceId, StoreId};
 use gossip::{GossipConfig, Now};
 use node_core::{
-    Action, Edit, Edited, Event, Input, NetworkFacts, Node, NodeConfig, NodeFacts, Refusal,
-    ServiceSpec, TaskView,
+    Action, Edit, Edited, Event, FoundDevices, Input, NetworkFacts, Node, NodeConfig, NodeFacts,
+    Refusal, ServiceSpec, TaskView,
 };
 
 pub(crate) struct Host {
@@ -27,9 +27,15 @@ pub(crate) struct Host {
     pub(crate) unanswered: Vec<u64>,
     pub(crate) started: Vec<TaskStart>,
     pub(crate) stopped: Vec<Run>,
+    /// Runs whose files are no longer wanted.
+    pub(crate) forgotten: Vec<Run>,
+    /// Until when runs may live, as they were told last.
+    pub(crate) expiries: BTreeMap<Run, Now>,
     pub(crate) answers: Vec<Result<Edited, Refusal>>,
     pub(crate) log: Vec<&'static str>,
     pub(crate) events: Vec<Event>,
+    /// Its time of day, less its monotonic time.
+    pub(crate) clock_ms: u64,
     /// The node's actions for the network: what it sent, and connections.
     pub(crate) sent: Vec<Action>,
 }
@@ -101,6 +107,26 @@ impl Host {
         Host::boot_as(facts, replica(boot, disk), boot, adopted, None)
     }
 
+    /// Boots a host on which these devices are found, with this many of kinds that it declares.
+    pub(crate) fn with_devices(
+        boot: u64,
+        disk: &BTreeMap<RecordKey, Vec<u8>>,
+        adopted: Vec<AdoptedRun>,
+        (devices, declared): (FoundDevices, &[(&str, u64)]),
+    ) -> Host {
+        let mut facts = NodeFacts { devices, ..facts(1) };
+        let declared = declared.iter().map(|(kind, count)| ((*kind).to_owned(), *count));
+        facts.resources.generic = declared.collect();
+        Host::boot_as(facts, replica(boot, disk), boot, adopted, None)
+    }
+
+    /// The host `pi-NO` with that many of a resource that is counted.
+    pub(crate) fn with_resource(no: u8, kind: &str, count: u64) -> Host {
+        let mut facts = facts(no);
+        facts.resources.generic = [(kind.to_owned(), count)].into();
+        Host::boot_as(facts, replica_of(no, 1, &BTreeMap::new()), 1, Vec::new(), None)
+    }
+
     /// The host `pi-NO` as it starts again with what is on its disk, and with no task.
     pub(crate) fn booted_again(no: u8, boot: u64, disk: BTreeMap<RecordKey, Vec<u8>>) -> Host {
         let mut host =
@@ -129,9 +155,12 @@ impl Host {
             unanswered: Vec::new(),
             started: Vec::new(),
             stopped: Vec::new(),
+            forgotten: Vec::new(),
+            expiries: BTreeMap::new(),
             answers: Vec::new(),
             log: Vec::new(),
             events: Vec::new(),
+            clock_ms: 0,
             sent: Vec::new(),
         };
         host.drain();
@@ -139,7 +168,7 @@ impl Host {
     }
 
     pub(crate) fn feed(&mut self, input: Input) {
-        self.node.step(self.now, self.now.0, input);
+        self.node.step(self.now, self.wall_ms(), input);
         self.drain();
     }
 
@@ -153,7 +182,7 @@ impl Host {
                         self.disk.remove(&key);
                     }
                     if self.disk_answers {
-                        self.node.step(self.now, self.now.0, Input::Persisted { seq });
+                        self.node.step(self.now, self.wall_ms(), Input::Persisted { seq });
                     } else {
                         self.unanswered.push(seq);
                     }
@@ -166,6 +195,7 @@ impl Host {
                     self.log.push("stop");
                     self.stopped.push(run);
                 }
+                Action::ExpireRun { run, at } => _ = self.expiries.insert(run, at),
                 Action::Answer { result, .. } => {
                     self.log.push("answer");
                     self.answers.push(result);
@@ -174,9 +204,15 @@ impl Host {
                 | Action::SendMessage { .. }
                 | Action::Connect { .. } => self.sent.push(action),
                 Action::Event(event) => self.events.push(event),
-                Action::ForgetRun { .. } | Action::Departed => {}
+                Action::ForgetRun { run } => self.forgotten.push(run),
+                Action::Departed => {}
             }
         }
+    }
+
+    /// Its time of day.
+    pub(crate) fn wall_ms(&self) -> u64 {
+        self.now.0 + self.clock_ms
     }
 
     pub(crate) fn wait(&mut self, ms: u64) {
@@ -244,9 +280,22 @@ fn facts(no: u8) -> NodeFacts {
         arch: "aarch64".into(),
         resources: Default::default(),
         named_resources: Default::default(),
+        devices: Default::default(),
         engine_labels: Labels::new(),
         engine_version: "test".into(),
         addresses: vec![addr(no).to_string()],
+    }
+}
+
+/// A health command; the tests say what it finds.
+pub(crate) fn health() -> HealthCheck {
+    HealthCheck {
+        test: vec!["CMD".into(), "true".into()],
+        interval_ms: 1_000,
+        timeout_ms: 1_000,
+        retries: 1,
+        start_period_ms: 0,
+        start_interval_ms: 1_000,
     }
 }
 
@@ -263,8 +312,12 @@ pub(crate) fn spec(name: &str, replicas: u32) -> ServiceSpec {
         scale: Scale::Replicated { replicas },
         placement: Default::default(),
         update_policy: UpdatePolicy::default(),
+        relations: Default::default(),
         update_rules: Default::default(),
         rollback_policy: Default::default(),
+        partition: Default::default(),
+        schedule: None,
+        autoscale: None,
         endpoint: Default::default(),
         networks: Vec::new(),
         by_name: false,

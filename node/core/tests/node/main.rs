@@ -1,26 +1,43 @@
 //! One node, given inputs by hand: what it orders, in which order, and what it reports.
 
+mod autoscale;
+mod autoscale_edits;
+mod bad_schedules;
+mod blue_green;
 mod conditions;
 mod conflicts;
 mod departed_networks;
+mod devices;
+mod dry_run;
 mod encrypted;
+mod extensions;
 mod host;
 mod jobs;
+mod leases;
+mod lost_verdict;
 mod missed_rollout;
 mod names;
 mod names_behind;
 mod network_names;
 mod networks;
 mod pair;
+mod past;
 mod poison;
 mod ports;
+mod priority;
+mod relations;
 mod resources;
+mod returned_networks;
 mod rollback;
 mod rollout;
 mod runs;
+mod schedule_clocks;
+mod schedules;
 mod site_routes;
+mod slot_order;
 mod timers;
 mod together;
+mod unread_leases;
 mod versions;
 mod views;
 mod volumes;
@@ -28,12 +45,12 @@ mod volumes;
 use std::collections::BTreeMap;
 
 use crdt_state::ServiceId;
-use crdt_state::spec::{HealthCheck, RestartCondition};
+use crdt_state::spec::RestartCondition;
 use crdt_state::task::{AdoptedRun, Exit, Health, RunEvent, TaskState};
 use node_core::node::BOOT_HOLD_MS;
 use node_core::{Edit, Input, ServiceSpec};
 
-use host::{Host, spec};
+use host::{Host, health, spec};
 
 #[test]
 fn a_service_is_written_before_it_is_acknowledged_and_before_it_starts() {
@@ -114,14 +131,7 @@ fn a_task_that_completed_stays_so_if_the_policy_says_on_failure() {
 fn an_unhealthy_task_is_stopped_and_started_again() {
     let mut host = Host::new();
     let mut checked = spec("web", 1);
-    checked.template.health = Some(HealthCheck {
-        test: vec!["CMD".into(), "true".into()],
-        interval_ms: 1_000,
-        timeout_ms: 1_000,
-        retries: 1,
-        start_period_ms: 0,
-        start_interval_ms: 1_000,
-    });
+    checked.template.health = Some(health());
     host.create(checked);
     let run = host.start_all()[0];
     assert!(host.tasks()[0].reason.is_some(), "running and not yet healthy");

@@ -1,6 +1,6 @@
 //! Names of services: which are refused, and how a name works that an older version allowed.
 
-use crdt_state::spec::{Facet, Life, Scale};
+use crdt_state::spec::{Facet, Life, Scale, StoredTemplate};
 use crdt_state::{RecordKey, ServiceId};
 use node_core::{Edit, Edited, Refusal};
 
@@ -24,7 +24,7 @@ fn a_stored_name_with_a_dot_is_read_and_changed_and_can_be_given_up() {
     let key = RecordKey::service(id);
     let created = old.next_stamp();
     old.edit(key, Facet::LIFE, &Life::Present { name: "web.1".into(), created }, 0);
-    old.edit(key, Facet::TEMPLATE, &spec("web.1", 1).template, 0);
+    old.edit(key, Facet::TEMPLATE, &StoredTemplate(spec("web.1", 1).template), 0);
     let disk = BTreeMap::from([(key, old.encode_record(&key).expect("just written"))]);
     let mut host = Host::boot(1, disk, Vec::new());
     let update = |name: &str, replicas| Edit::UpdateService {

@@ -1,12 +1,11 @@
 //! Why a task is in the answer about a name, or not.
 
 use crdt_state::NetworkId;
-use crdt_state::spec::HealthCheck;
 use crdt_state::task::{Health, RunEvent};
 use node_core::Edit;
 use node_core::report::{NameMeaning, NameRow, NameStanding};
 
-use crate::host::Host;
+use crate::host::{Host, health};
 use crate::networks::{network, on};
 use crate::pair::Pair;
 
@@ -28,14 +27,7 @@ fn each_task_of_a_name_says_why_it_is_in_the_answer_or_not() {
     let back = network(&mut host, "back", "");
     let mut web = on(back, "web", 3);
     web.networks[0].aliases = vec!["store".into()];
-    web.template.health = Some(HealthCheck {
-        test: vec!["CMD".into(), "true".into()],
-        interval_ms: 1_000,
-        timeout_ms: 1_000,
-        retries: 1,
-        start_period_ms: 0,
-        start_interval_ms: 1_000,
-    });
+    web.template.health = Some(health());
     let id = host.create(web.clone());
     let runs = host.start_all();
     let row = |host: &Host, name: &str| asked(host, name, None).remove(0);

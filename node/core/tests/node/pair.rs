@@ -10,6 +10,8 @@ pub(crate) struct Pair {
     pub(crate) hosts: [Host; 2],
     /// Does what this host sends arrive?
     pub(crate) is_heard: [bool; 2],
+    /// The lengths of the messages that `pi-1` sent.
+    pub(crate) lengths: Vec<usize>,
 }
 
 fn number(host: usize) -> u8 {
@@ -19,8 +21,12 @@ fn number(host: usize) -> u8 {
 impl Pair {
     /// Two members of one fleet that have compared their records.
     pub(crate) fn joined() -> Pair {
-        let mut pair =
-            Pair { hosts: [Host::numbered(1), Host::numbered(2)], is_heard: [true, true] };
+        Pair::of([Host::numbered(1), Host::numbered(2)])
+    }
+
+    /// These two, which are `pi-1` and `pi-2`.
+    pub(crate) fn of(hosts: [Host; 2]) -> Pair {
+        let mut pair = Pair { hosts, is_heard: [true, true], lengths: Vec::new() };
         pair.hosts[0].feed(Input::Join { addr: addr(2) });
         pair.wait(20_000);
         pair
@@ -79,6 +85,9 @@ impl Pair {
     fn deliver(&mut self, from: usize, action: Action) {
         let to = 1 - from;
         let ids = [self.hosts[0].node.me(), self.hosts[1].node.me()];
+        if let (0, Action::SendMessage { bytes, .. }) = (from, &action) {
+            self.lengths.push(bytes.len());
+        }
         match action {
             Action::SendDatagram { bytes, .. } if self.is_heard[from] => {
                 self.hosts[to].feed(Input::Datagram { from: addr(number(from)), bytes });

@@ -7,8 +7,8 @@ use crdt_state::node::NodeDescription;
 use crdt_state::replica::Replica;
 use crdt_state::spec::{
     Endpoint, Facet, HealthCheck, Labels, Life, Mount, MountSource, Placement, PublishedPort,
-    Resources, RestartCondition, RestartPolicy, Scale, Template, TemplateVersion, UpdateOrder,
-    UpdatePolicy,
+    Resources, RestartCondition, RestartPolicy, Scale, StoredTemplate, Template, TemplateVersion,
+    UpdateOrder, UpdatePolicy,
 };
 use crdt_state::task::{Attempt, Health, Slot, TaskRecord, TaskState, TaskStatus};
 use crdt_state::volume::{NodeVolumes, VolumeFact};
@@ -75,17 +75,45 @@ fn the_tasks_of_a_service_that_cannot_be_read_go_on_until_it_can() {
     adversary.merge(&host.node.replica().delta([key]));
     for stop_grace_ms in [u64::MAX, u64::MAX - 1] {
         let template = Template { stop_grace_ms, ..Template::default() };
-        adversary.edit(key, Facet::TEMPLATE, &template, 0);
+        adversary.edit(key, Facet::TEMPLATE, &StoredTemplate(template.clone()), 0);
     }
     tell(&mut host, &adversary);
     host.wait(60_000);
     assert!(host.node.service(id).is_none());
     assert_eq!((host.stopped.len(), host.started.len()), (0, 0), "nothing is ended or begun");
-    adversary.edit(key, Facet::TEMPLATE, &spec("web", 2).template, 0);
+    adversary.edit(key, Facet::TEMPLATE, &StoredTemplate(spec("web", 2).template), 0);
     tell(&mut host, &adversary);
     host.wait(60_000);
     assert_eq!(host.states(), [TaskState::Running; 2]);
     assert_eq!((host.stopped.len(), host.started.len()), (0, 0));
+}
+
+#[test]
+fn a_task_that_was_to_start_again_does_so_when_its_service_can_be_read() {
+    let mut host = Host::new();
+    let id = host.create(spec("web", 1));
+    while let Some(start) = host.started.pop() {
+        host.exit(start.run, 1);
+    }
+    let said = |host: &Host| {
+        let tasks = host.disk.iter().filter(|(key, _)| key.kind == crdt_state::Kind::TASK);
+        tasks.map(|(_, bytes)| bytes.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(host.states(), [TaskState::Assigned]);
+    let before = said(&host);
+    let mut adversary = member(9);
+    let key = RecordKey::service(id);
+    adversary.merge(&host.node.replica().delta([key]));
+    let template = Template { stop_grace_ms: u64::MAX, ..Template::default() };
+    adversary.edit(key, Facet::TEMPLATE, &StoredTemplate(template.clone()), 0);
+    tell(&mut host, &adversary);
+    host.wait(600_000);
+    assert_eq!((host.started.len(), said(&host)), (0, before), "it waits");
+    adversary.edit(key, Facet::TEMPLATE, &StoredTemplate(spec("web", 1).template), 0);
+    tell(&mut host, &adversary);
+    host.wait(1);
+    host.start_all();
+    assert_eq!(host.states(), [TaskState::Running]);
 }
 
 #[test]
@@ -202,7 +230,9 @@ fn say(member: &mut Replica, of: ServiceId, said: Said) {
     let key = RecordKey::service(of);
     let stamp = member.next_stamp();
     match said {
-        Said::Template(template) => member.edit(key, Facet::TEMPLATE, &*template, 0),
+        Said::Template(template) => {
+            member.edit(key, Facet::TEMPLATE, &StoredTemplate(*template), 0)
+        }
         Said::Scale(replicas) => member.edit(key, Facet::SCALE, &Scale::Replicated { replicas }, 0),
         Said::Global => member.edit(key, Facet::SCALE, &Scale::Global, 0),
         Said::Placement(constraints, max_per_node, priority) => {

@@ -9,7 +9,7 @@ use crate::host::{Host, spec};
 
 const RELEASE_2: &str = "RELEASE=2";
 
-fn rules(action: FailureAction, max_ratio: u32) -> UpdateRules {
+pub(crate) fn rules(action: FailureAction, max_ratio: u32) -> UpdateRules {
     UpdateRules { failure: FailurePolicy { action, max_ratio }, canary: 0 }
 }
 
@@ -61,7 +61,7 @@ fn follow(host: &mut Host, broken: &str) {
 }
 
 /// As [`follow`], until monitor times of that many slots are over.
-fn follow_for(host: &mut Host, broken: &str, slots: u32) {
+pub(crate) fn follow_for(host: &mut Host, broken: &str, slots: u32) {
     for _ in 0..=slots {
         follow(host, broken);
         host.wait(5_001);
@@ -319,4 +319,43 @@ fn a_new_task_that_fits_on_no_node_is_a_failure_and_stops_nothing() {
     assert!(state_word.starts_with("rollback_"), "{state_word}: {message}");
     assert!(message.contains("no node can take the new task"), "{message}");
     assert_eq!(run_with(&host, id, "RELEASE=1"), 2);
+}
+
+#[test]
+fn what_is_said_of_other_services_is_no_update_to_go_back_from() {
+    let (mut host, id) = running(2, rules(FailureAction::Pause, 0));
+    update(&mut host, id, release(2, RELEASE_2, rules(FailureAction::Pause, 0)));
+    follow_for(&mut host, "nothing", 3);
+    let mut apart = release(2, RELEASE_2, rules(FailureAction::Pause, 0));
+    host.create(spec("db", 1));
+    apart.relations.affinities.rules = vec!["service!=db".to_owned()];
+    update(&mut host, id, apart);
+    roll_back(&mut host, id).expect("to the first release");
+    let service = host.node.service(id).expect("there");
+    assert!(service.template.env.contains(&"RELEASE=1".to_owned()), "{:?}", service.template.env);
+    assert_eq!(service.relations.affinities.rules.len(), 1, "these stay");
+}
+
+#[test]
+fn what_is_said_of_failures_does_not_depend_on_how_much_of_the_past_is_kept() {
+    let said = |limit: i64| {
+        let (mut host, id) = running(1, rules(FailureAction::Rollback, 0));
+        let keep = Edit::UpdateFleet { version: None, task_history_limit: Some(limit) };
+        host.edit(keep).expect("possible");
+        update(&mut host, id, release(1, RELEASE_2, rules(FailureAction::Rollback, 0)));
+        follow_for(&mut host, RELEASE_2, 2);
+        let rolled_back = state(&host, id).1;
+        // What it went back to fails as well, later.
+        for _ in 0..4 {
+            host.wait(300_000);
+            follow(&mut host, "nothing");
+            let run = only_run(&host);
+            host.exit(run, 9);
+        }
+        (rolled_back, state(&host, id).1)
+    };
+    let (none, all) = (said(0), said(50));
+    assert!(none.0.contains(": web.1 on pi-1: "), "{}", none.0);
+    assert!(none.1.contains("keeps failing: failed: task: non-zero exit (9)"), "{}", none.1);
+    assert_eq!(none, all);
 }

@@ -3,7 +3,7 @@
 
 use crdt_state::network::Attachment;
 use crdt_state::replica::Replica;
-use crdt_state::spec::{Facet, Life, Runtime, Template};
+use crdt_state::spec::{Facet, Life, Runtime, StoredTemplate, Template};
 use crdt_state::{Kind, NetworkId, RecordKey, ServiceId};
 use node_core::{Edit, ServiceSpec};
 
@@ -98,7 +98,7 @@ fn what_cannot_be_read_of_one_network_leaves_the_others_alone() {
         options: std::collections::BTreeMap::new(),
     };
     later.edit(RecordKey::service(api), Facet::LIFE, &life("api"), 0);
-    later.edit(RecordKey::service(api), Facet::TEMPLATE, &template, 0);
+    later.edit(RecordKey::service(api), Facet::TEMPLATE, &StoredTemplate(template), 0);
     let attachments = vec![attached(back), attached(next)];
     later.edit(RecordKey::service(api), Facet::NETWORKS, &attachments, 0);
     // What it says of itself.

@@ -3,13 +3,12 @@
 use crdt_state::node::{Availability, NodeDescription};
 use crdt_state::replica::Replica;
 use crdt_state::signature::{HashSigner, HashVerifier, Signer};
-use crdt_state::spec::HealthCheck;
 use crdt_state::stamp::Writer;
 use crdt_state::task::{Attempt, Health, RunEvent, Slot, TaskRecord, TaskState, TaskStatus};
 use crdt_state::{NodeId, RecordKey, ServiceId, StoreId, TaskId};
 use node_core::Edit;
 
-use crate::host::{Host, replica, spec};
+use crate::host::{Host, health, replica, spec};
 
 /// The records of another node, as they come from the store.
 struct Other {
@@ -80,14 +79,7 @@ fn host_id() -> NodeId {
 fn an_unhealthy_task_is_not_said_to_run_and_not_to_run() {
     let mut host = Host::new();
     let mut checked = spec("web", 1);
-    checked.template.health = Some(HealthCheck {
-        test: vec!["CMD".into(), "true".into()],
-        interval_ms: 1_000,
-        timeout_ms: 1_000,
-        retries: 1,
-        start_period_ms: 0,
-        start_interval_ms: 1_000,
-    });
+    checked.template.health = Some(health());
     let id = host.create(checked);
     let run = host.start_all()[0];
     host.report(run, RunEvent::HealthChanged(Health::Unhealthy));
@@ -187,4 +179,39 @@ fn what_a_dead_node_said_last_does_not_keep_an_older_template_for_good() {
     host.edit(Edit::UpdateService { id, version: None, spec: with("A=3") }).expect("updated");
     let good = host.node.service(id).and_then(|service| service.last_good.clone());
     assert_eq!(good.map(|(version, _)| version), Some(second));
+}
+
+#[test]
+fn why_tells_of_a_second_copy_in_a_partition_and_until_it_ends() {
+    let (mut pair, id) = crate::pair::Pair::with_a_task_on_the_first();
+    let why = |pair: &crate::pair::Pair, host: usize| {
+        let host = &pair.hosts[host];
+        host.node.report(host.now).why_service(id).remove(0).summary
+    };
+    assert!(!why(&pair, 0).contains("copy"), "{}", why(&pair, 0));
+    pair.is_heard = [false, false];
+    // The second host, which may run it from now on, sees the first one no more.
+    pair.wait(1_000);
+    let edit = Edit::UpdateService { id, version: None, spec: Box::new(spec("web", 1)) };
+    pair.hosts[1].edit(edit).expect("changed");
+    pair.wait(60_000);
+    pair.hosts[1].start_all();
+    let said = why(&pair, 1);
+    assert!(said.contains("; pi-1 is not heard and may run a copy: "), "{said}");
+    pair.is_heard = [true, true];
+    let mut has_told = false;
+    for _ in 0..120 {
+        pair.wait(250);
+        let said = [why(&pair, 0), why(&pair, 1)];
+        has_told |= said.iter().any(|said| said.contains(" runs a copy, which ends when pi-"));
+        for host in &mut pair.hosts {
+            for run in std::mem::take(&mut host.stopped) {
+                host.exit(run, 0);
+            }
+        }
+    }
+    assert!(has_told, "it was told while both ran and saw each other");
+    for host in 0..2 {
+        assert!(!why(&pair, host).contains("copy"), "{}", why(&pair, host));
+    }
 }

@@ -19,6 +19,9 @@ pub(crate) fn service(n: u8, replicas: u32) -> ServiceView {
     let writer = Writer { node: node_id(0), store: StoreId(1) };
     ServiceView {
         id: ServiceId([n; 16]),
+        name: format!("s{n}"),
+        image: String::new(),
+        affinities: Vec::new(),
         created: Stamp { lamport: n.into(), writer },
         scale: Scale::Replicated { replicas },
         constraints: Vec::new(),
@@ -32,6 +35,8 @@ pub(crate) fn service(n: u8, replicas: u32) -> ServiceView {
         has_networks: false,
         needs_tunnel: false,
         holders: Vec::new(),
+        partition: Default::default(),
+        leases: BTreeMap::new(),
         job: JobView::default(),
     }
 }

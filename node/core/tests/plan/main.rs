@@ -1,8 +1,11 @@
 //! Laws of the plan, over random fleets, and a naive second planner that must agree (`model.rs`).
 
+mod affinity;
 mod fleet;
 mod model;
 mod naive;
+mod partition;
+mod priority;
 mod spread;
 mod stays;
 mod unable;

@@ -8,6 +8,7 @@ use crdt_state::node::Availability;
 use crdt_state::spec::{PublishedPort, Resources, Scale};
 use crdt_state::task::Slot;
 use crdt_state::{NodeId, ServiceId};
+use node_core::affinity::Affinity;
 use node_core::constraint::Constraint;
 use node_core::plan::{Planning, plan};
 use node_core::preference::Preference;
@@ -91,8 +92,17 @@ fn random_service(n: u8) -> impl Strategy<Value = ServiceView> {
     let ports =
         prop_oneof![4 => Just(BTreeSet::new()), 1 => prop::collection::btree_set(80u16..83, 1..3)];
     let limits = (prop_oneof![3 => Just(0u32), 1 => 1u32..4], prop::bool::weighted(0.2), -1i32..2);
+    // Only services of lower numbers, whatever their age and priority: no circle.
+    let named = prop::collection::vec((1..n.max(2), prop::bool::ANY), 0..3);
+    let named = prop_oneof![2 => Just(Vec::new()), 1 => named];
+    let limits = (limits, named);
     (scale, preferences(), reservations(), holders(), ports, limits).prop_map(
-        move |(scale, preferences, reservations, holders, ports, limits)| {
+        move |(scale, preferences, reservations, holders, ports, (limits, named))| {
+            let affinities =
+                named.into_iter().filter(|(other, _)| *other < n).map(|(other, is)| {
+                    let text = format!("service{}s{other}", if is { "==" } else { "!=" });
+                    Affinity::parse(&text).map_err(|error| error.to_string())
+                });
             let host_ports = ports.into_iter().map(|published| PublishedPort {
                 published,
                 target: published,
@@ -107,6 +117,7 @@ fn random_service(n: u8) -> impl Strategy<Value = ServiceView> {
                 reservations,
                 holders,
                 constraints: constraints.collect(),
+                affinities: affinities.collect(),
                 host_ports: host_ports.collect(),
                 max_per_node: limits.0,
                 priority: limits.2,
@@ -125,13 +136,15 @@ fn changed_view() -> impl Strategy<Value = (View, View)> {
             for ((at, other), kind) in changes.into_iter().zip(kinds) {
                 let id = *at.get(&before.services.keys().copied().collect::<Vec<_>>());
                 let Some(service) = after.services.get_mut(&id) else { continue };
-                match kind % 8 {
+                match kind % 10 {
                     0 => _ = after.services.remove(&id),
                     1 => _ = after.services.insert(other.id, other),
                     2 => service.priority = other.priority,
                     3 => service.reservations = other.reservations,
                     4 => service.host_ports = other.host_ports,
                     5 => service.scale = other.scale,
+                    6 => service.affinities = other.affinities,
+                    7 => service.name = other.name,
                     _ => service.holders = other.holders,
                 }
             }

@@ -10,6 +10,7 @@ use crdt_state::node::Availability;
 use crdt_state::spec::Scale;
 use crdt_state::task::Slot;
 use crdt_state::{NodeId, ServiceId};
+use node_core::affinity::Side;
 use node_core::preference::Preference;
 use node_core::score;
 use node_core::view::{Holder, NodeView, Presence, ServiceView, Standing, View};
@@ -22,7 +23,15 @@ pub(crate) fn naive(view: &View) -> BTreeMap<ServiceId, Owners> {
     services.sort_by_key(|s| (Reverse(s.priority), s.created, s.id));
     let mut model = Model { view, placed: Vec::new() };
     let mut plans = BTreeMap::new();
-    for service in services {
+    // The first that names nobody who is still to come; no circle is drawn.
+    let names = |one: &ServiceView, other: &ServiceView| {
+        let mut affinities = one.affinities.iter().flatten();
+        affinities.any(|affinity| affinity.other().is(&other.name, &other.image))
+    };
+    while let Some(at) =
+        (0..services.len()).find(|at| !services.iter().any(|other| names(services[*at], other)))
+    {
+        let service = services.remove(at);
         let owners = match service.scale {
             Scale::Replicated { replicas } => model.replicated(service, replicas),
             Scale::Global => model.global(service),
@@ -58,7 +67,12 @@ impl<'a> Model<'a> {
         };
         let may = node.presence == Presence::Here
             && node.availability != Availability::Drain
-            && service.constraints.iter().all(fits);
+            && service.constraints.iter().all(fits)
+            && service.affinities.iter().flatten().all(|affinity| {
+                let is_other = |other: &ServiceView| affinity.other().is(&other.name, "");
+                let met = self.placed.iter().any(|(s, on)| *on == node.id && is_other(s));
+                met == (affinity.side() == Side::Beside)
+            });
         match (may, node.availability, &node.unable) {
             (false, ..) => Attitude::Refuses,
             (true, Availability::Pause, _) => Attitude::Paused,
@@ -69,8 +83,20 @@ impl<'a> Model<'a> {
 
     /// Could the node have `own` tasks of the service besides those of earlier services?
     fn has_resources(&self, node: &NodeView, service: &ServiceView, own: u64) -> bool {
-        let earlier: Vec<&ServiceView> =
-            self.placed.iter().filter(|(_, on)| *on == node.id).map(|(s, _)| *s).collect();
+        self.fits_beside(node, service, own, &[])
+    }
+
+    /// The same, besides tasks of these services as well.
+    fn fits_beside(
+        &self,
+        node: &NodeView,
+        service: &ServiceView,
+        own: u64,
+        others: &[&ServiceView],
+    ) -> bool {
+        let of_node = self.placed.iter().filter(|(_, on)| *on == node.id);
+        let mut earlier: Vec<&ServiceView> = of_node.map(|(s, _)| *s).collect();
+        earlier.extend(others);
         let fits = |has: u64, need: &dyn Fn(&ServiceView) -> u64| {
             let taken: u64 = earlier.iter().map(|service| need(service)).sum();
             need(service) == 0 || taken + own * need(service) <= has
@@ -92,6 +118,17 @@ impl<'a> Model<'a> {
             && is_known_to_fit(cpus, &|s| s.reservations.nano_cpus)
             && generic
             && is_free
+    }
+
+    /// Could the node have so many without that a task of lower priority makes room?
+    fn is_free(&self, node: &NodeView, service: &ServiceView, own: u64) -> bool {
+        let is_lower = |other: &&ServiceView| other.priority < service.priority;
+        let lower = self.view.services.values().filter(is_lower);
+        let there = lower.flat_map(|other| {
+            let holds = |h: &&Holder| h.node == node.id && h.standing != Standing::Ended;
+            other.holders.iter().filter(holds).map(move |_| other)
+        });
+        self.fits_beside(node, service, own, &there.collect::<Vec<_>>())
     }
 
     fn capacity(&self, node: &NodeView, service: &ServiceView, most: u32) -> u32 {
@@ -173,14 +210,24 @@ impl<'a> Model<'a> {
             if owners.contains_key(&slot) {
                 continue;
             }
-            let room: Vec<NodeId> =
-                all.into_iter().filter(|node| shape.has_room(free, &owners, *node)).collect();
+            let room = all.into_iter().filter(|node| shape.has_room(free, &owners, *node));
+            let room = self.free_first(service, &owners, room.collect());
             let best = first.filter(|first| room.contains(first));
             let best = best.or_else(|| room.into_iter().max_by_key(|node| score(slot, *node)));
             owners.extend(best.map(|node| (slot, node)));
         }
         self.let_stay(service, replicas, &mut owners);
         owners
+    }
+
+    /// Of these nodes those where nobody has to make room; if there are none, all.
+    fn free_first(&self, service: &ServiceView, owners: &Owners, room: Vec<NodeId>) -> Vec<NodeId> {
+        let is_free = |id: &NodeId| {
+            let own = owners.values().filter(|owner| *owner == id).count() as u64 + 1;
+            self.is_free(&self.view.nodes[id], service, own)
+        };
+        let free: Vec<NodeId> = room.iter().copied().filter(is_free).collect();
+        if free.is_empty() { room } else { free }
     }
 
     fn let_stay(&self, service: &ServiceView, replicas: u32, owners: &mut Owners) {

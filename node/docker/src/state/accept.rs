@@ -1,15 +1,20 @@
 //! Translates Docker's spec to the facets of a service.
 
+pub(super) mod autoscale;
 mod check;
 mod container;
 mod env;
+pub(super) mod extension;
 mod mode;
 mod mount;
 mod network;
+mod partition;
+pub(super) mod schedule;
 mod template;
 mod update;
 
 use crdt_state::node::Availability;
+use crdt_state::relation::{Affinities, DependsOn, Relations, SlotOrder};
 use crdt_state::spec;
 use node_core::ServiceSpec;
 
@@ -25,12 +30,17 @@ pub fn accept(
 ) -> Result<ServiceSpec, BadSpec> {
     refuse_unknown("", &sent.unknown)?;
     refuse_unknown("TaskTemplate.", &sent.task_template.unknown)?;
-    let scale = mode::accept(sent.mode)?;
+    let autoscale =
+        autoscale::accept(sent.autoscale, current.and_then(|current| current.autoscale))?;
+    let first = autoscale.map_or(1, |asked| asked.min);
+    let scale = mode::accept(sent.mode, first)?;
     mode::check_update(scale, sent.update_config.as_ref())?;
     mode::check_update(scale, sent.rollback_config.as_ref())?;
     let current_rules = current.map(|spec| spec.update_rules).unwrap_or_default();
     let (update_policy, update_rules) = update::accept(sent.update_config, current_rules)?;
     let rollback_policy = update::accept_rollback(sent.rollback_config)?;
+    let current_schedule = current.and_then(|spec| spec.schedule.clone());
+    let schedule = schedule::accept(sent.schedule, current_schedule)?;
     let sent_endpoint = sent.endpoint_spec.unwrap_or_default();
     let endpoint_mode = sent_endpoint.mode.clone();
     let endpoint = accept_endpoint(sent_endpoint)?;
@@ -38,6 +48,16 @@ pub fn accept(
     let priority = current.map_or(0, |spec| spec.placement.priority);
     let mut sent_placement = task.placement.take().unwrap_or_default();
     let platforms = std::mem::take(&mut sent_placement.platforms);
+    let partition = partition::accept(
+        sent_placement.partition.take(),
+        current.map(|spec| spec.partition.clone()).unwrap_or_default(),
+    )?;
+    let held = current.map(|spec| spec.relations.clone()).unwrap_or_default();
+    let slot_order = slot_order(sent.slot_order.as_deref(), held.slot_order)?;
+    let relations = Relations {
+        slot_order,
+        ..relations(sent_placement.affinities.take(), sent.depends_on, held)
+    };
     let placement = accept_placement(sent_placement, priority)?;
     let networks = network::accept(&task)?;
     let by_name = network::accept_mode(&endpoint_mode, &networks, &endpoint)?;
@@ -48,9 +68,13 @@ pub fn accept(
         template,
         scale,
         placement,
+        relations,
         update_policy,
         update_rules,
         rollback_policy,
+        partition,
+        schedule,
+        autoscale,
         endpoint,
         networks: networks.attachments,
         by_name,
@@ -121,6 +145,28 @@ fn accept_port(port: docker::PortConfig) -> Result<spec::PublishedPort, BadSpec>
         protocol,
         host,
     })
+}
+
+/// What is absent stays as it is: Docker's clients lose it.
+fn relations(
+    affinities: Option<Vec<String>>,
+    depends_on: Option<Vec<String>>,
+    held: Relations,
+) -> Relations {
+    Relations {
+        affinities: affinities.map_or(held.affinities, |rules| Affinities { rules }),
+        depends_on: depends_on.map_or(held.depends_on, |services| DependsOn { services }),
+        slot_order: held.slot_order,
+    }
+}
+
+fn slot_order(sent: Option<&str>, held: SlotOrder) -> Result<SlotOrder, BadSpec> {
+    match sent {
+        None => Ok(held),
+        Some("any") => Ok(SlotOrder::Any),
+        Some("ascending") => Ok(SlotOrder::Ascending),
+        Some(other) => Err(bad_word("SlotOrder", other, "any, ascending")),
+    }
 }
 
 fn accept_placement(sent: Placement, priority: i32) -> Result<spec::Placement, BadSpec> {

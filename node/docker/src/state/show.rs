@@ -1,14 +1,17 @@
 //! Translates the facets of a service to Docker's spec.
 
 mod container;
+mod partition;
 
 use crdt_state::network::Attachments;
 use crdt_state::node::Availability;
+use crdt_state::relation::SlotOrder;
 use crdt_state::resource::NamedResources;
 use crdt_state::rollout::{FailureAction, FailurePolicy, RATIO_ONE, RollbackPolicy};
 use crdt_state::spec;
 use node_core::ServiceSpec;
 
+use super::accept::extension;
 use crate::container_spec::{ContainerSpec, HealthConfig};
 use crate::service as docker;
 use crate::task_spec::{
@@ -23,10 +26,17 @@ pub fn show(service: &ServiceSpec) -> docker::ServiceSpec {
     docker::ServiceSpec {
         name: service.name.clone(),
         labels: service.labels.clone(),
-        task_template: TaskSpec {
-            networks: show_networks(&service.template, &service.networks),
-            ..show_task(&service.template, &service.placement)
-        },
+        task_template: partition::shown(
+            TaskSpec {
+                placement: Some(Placement {
+                    affinities: some(&service.relations.affinities.rules),
+                    ..show_placement(&service.template, &service.placement)
+                }),
+                networks: show_networks(&service.template, &service.networks),
+                ..show_task(&service.template, &service.placement)
+            },
+            &service.partition,
+        ),
         mode: show_mode(service.scale),
         update_config: (!service.scale.is_job()).then(|| docker::UpdateConfig {
             canary: Some(u64::from(service.update_rules.canary)).filter(|canary| *canary > 0),
@@ -40,6 +50,13 @@ pub fn show(service: &ServiceSpec) -> docker::ServiceSpec {
             mode: if service.by_name { "dnsrr" } else { "vip" }.to_owned(),
             ..show_endpoint(&service.endpoint)
         }),
+        schedule: service.schedule.as_ref().map(super::accept::schedule::show),
+        autoscale: service.autoscale.map(super::accept::autoscale::show),
+        depends_on: some(&service.relations.depends_on.services),
+        slot_order: match service.relations.slot_order {
+            SlotOrder::Any => None,
+            SlotOrder::Ascending => Some("ascending".to_owned()),
+        },
         unknown: Unknown::new(),
     }
 }
@@ -51,12 +68,11 @@ pub fn show_task(template: &spec::Template, placement: &spec::Placement) -> Task
         resources: Some(ResourceRequirements {
             limits: Some(show_resources(&template.limits)),
             reservations: Some(show_resources(&template.reservations)),
+            swap_bytes: extension::swap_bytes(&template.extension),
+            memory_swappiness: template.extension.swappiness.map(i64::from),
         }),
         restart_policy: Some(show_restart(&template.restart)),
-        placement: Some(Placement {
-            platforms: template.container.platforms.iter().map(container::show_platform).collect(),
-            ..show_placement(placement)
-        }),
+        placement: Some(show_placement(template, placement)),
         log_driver: Some(LogDriver {
             name: "json-file".to_owned(),
             options: template.log_options.clone(),
@@ -64,6 +80,9 @@ pub fn show_task(template: &spec::Template, placement: &spec::Placement) -> Task
         .filter(|driver| !driver.options.is_empty()),
         networks: show_networks(template, &Vec::new()),
         force_update: template.force_update,
+        pre_start: Some(&template.extension.pre_start)
+            .filter(|commands| !commands.is_empty())
+            .cloned(),
         // Docker's client sends back no other runtime than that of containers: so the reference of
         // the image shows what it is.
         runtime: String::new(),
@@ -176,7 +195,11 @@ fn show_restart(policy: &spec::RestartPolicy) -> RestartPolicy {
     }
 }
 
-fn show_placement(placement: &spec::Placement) -> Placement {
+fn some(list: &[String]) -> Option<Vec<String>> {
+    (!list.is_empty()).then(|| list.to_vec())
+}
+
+fn show_placement(template: &spec::Template, placement: &spec::Placement) -> Placement {
     let preference = |text: &String| PlacementPreference {
         spread: Some(SpreadOver {
             spread_descriptor: text.strip_prefix("spread=").unwrap_or(text).to_owned(),
@@ -186,8 +209,10 @@ fn show_placement(placement: &spec::Placement) -> Placement {
         constraints: placement.constraints.clone(),
         preferences: placement.preferences.iter().map(preference).collect(),
         max_replicas: placement.max_per_node,
-        platforms: Vec::new(),
+        platforms: template.container.platforms.iter().map(container::show_platform).collect(),
         priority: Some(placement.priority).filter(|priority| *priority != 0),
+        affinities: None,
+        partition: None,
     }
 }
 
@@ -218,6 +243,7 @@ fn show_update(policy: &spec::UpdatePolicy, failure: FailurePolicy) -> docker::U
     let order = match policy.order {
         spec::UpdateOrder::StopFirst => "stop-first",
         spec::UpdateOrder::StartFirst => "start-first",
+        spec::UpdateOrder::BlueGreen => "blue-green",
     };
     docker::UpdateConfig {
         parallelism: u64::from(policy.parallelism),

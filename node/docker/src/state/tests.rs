@@ -366,3 +366,27 @@ fn more_replicas_than_a_slot_number_holds_are_refused() {
     let json = r#"{"Mode": {"Replicated": {"Replicas": 5000000000}}}"#;
     assert!(refusal(json).contains("5000000000 is more than"));
 }
+
+#[test]
+fn the_relations_that_dockers_client_loses_are_kept() {
+    let mut current = accept(
+        spec(
+            r#"{"Name": "web", "TaskTemplate": {"ContainerSpec": {"Image": "a"},
+        "Placement": {"Affinities": ["service==db"]}}, "DependsOn": ["db"], "SlotOrder": "ascending"}"#,
+        ),
+        None,
+    )
+    .expect("valid");
+    assert_eq!(current.relations.affinities.rules, ["service==db"]);
+    assert_eq!(current.relations.depends_on.services, ["db"]);
+    let mut sent = show(&current);
+    (sent.task_template.placement.as_mut().expect("shown").affinities, sent.depends_on) =
+        (None, None);
+    assert_eq!(sent.slot_order.take().as_deref(), Some("ascending"));
+    assert_eq!(accept(sent.clone(), Some(&current)), Ok(current.clone()));
+    (sent.task_template.placement.as_mut().expect("shown").affinities, sent.depends_on) =
+        (Some(Vec::new()), Some(Vec::new()));
+    sent.slot_order = Some("any".to_owned());
+    current.relations = Default::default();
+    assert_eq!(accept(sent, Some(&current)), Ok(current));
+}

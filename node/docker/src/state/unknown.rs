@@ -25,7 +25,8 @@ pub fn read_spec(body: &[u8]) -> Result<ServiceSpec, BadSpec> {
 }
 
 /// Numbers that may be negative; their own rules are looked at later.
-const SIGNED: [&str; 5] = ["Hard", "Soft", "OomScoreAdj", "Priority", "SizeBytes"];
+const SIGNED: [&str; 7] =
+    ["Hard", "Soft", "OomScoreAdj", "Priority", "SizeBytes", "SwapBytes", "MemorySwappiness"];
 
 /// The path of the first number below zero. Reading would only say that it does not fit.
 fn negative(path: &str, sent: &Value) -> Option<(String, String)> {

@@ -1,9 +1,7 @@
 //! Placeholders end to end: containers that keep a volume for each slot. Needs root.
 
-#[path = "../../lab/busybox_image.rs"]
-mod busybox_image;
-
 use super::{Client, Fleet, text};
+use crate::busybox_image;
 
 fn ours(fleet: &Fleet, words: &[&str]) -> String {
     let output = Client::Ours.run(fleet, words);

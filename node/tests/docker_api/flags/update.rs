@@ -58,6 +58,7 @@ const SERVICE: &[Row] = &[
     ("--update-delay 1s", "/UpdateConfig/Delay", "1000000000"),
     ("--update-monitor 3s", "/UpdateConfig/Monitor", "3000000000"),
     ("--update-order start-first", "/UpdateConfig/Order", r#""start-first""#),
+    ("--update-order blue-green", "/UpdateConfig/Order", r#""blue-green""#),
     ("--update-parallelism 0", "/UpdateConfig/Parallelism", "0"),
     ("--update-failure-action continue", "/UpdateConfig/FailureAction", r#""continue""#),
     ("--update-max-failure-ratio 0.25", "/UpdateConfig/MaxFailureRatio", "0.25"),

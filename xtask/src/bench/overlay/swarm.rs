@@ -6,7 +6,6 @@
 //! this kernel lacks what it needs, the figures say so and nothing fails.
 
 mod daemon;
-mod program;
 
 use super::report::{Measured, Report};
 use super::shop::{IDLE, IMAGE, Shop};

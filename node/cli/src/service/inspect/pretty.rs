@@ -1,10 +1,11 @@
-//! Settings of containers only, in lines for people. Defaults of `docker run` are left out.
+//! Settings of containers only, in lines for people, that Docker's lines leave out or have in part.
+//! Defaults of `docker run` are left out.
 
 use std::collections::BTreeMap;
 
 use super::Lines;
 use crate::value::show_bytes;
-use node_docker::container_spec::{ContainerSpec, DeviceMapping, Mount, Ulimit};
+use node_docker::container_spec::{ContainerSpec, DeviceMapping, Mount};
 use node_docker::task_spec::Platform;
 
 pub(super) fn push(lines: &mut Lines, container: &ContainerSpec) {
@@ -18,10 +19,6 @@ pub(super) fn push(lines: &mut Lines, container: &ContainerSpec) {
     for device in &edge.devices {
         lines.push("Device", show_device(device));
     }
-    lines.push("Capabilities", capabilities(container));
-    let limits: Vec<String> = container.ulimits.iter().map(show_ulimit).collect();
-    lines.push("Ulimits", limits.join(", "));
-    lines.push("Sysctls", pairs(&container.sysctls));
     lines.push("Hosts", container.hosts.join(", "));
     if let Some(dns) = &container.dns_config {
         let all = [&dns.nameservers[..], &dns.search, &dns.options].concat();
@@ -64,16 +61,6 @@ fn options(container: &ContainerSpec) -> String {
     ];
     let set: Vec<&str> = all.iter().filter(|(_, is_set)| *is_set).map(|(word, _)| *word).collect();
     set.join(", ")
-}
-
-fn capabilities(container: &ContainerSpec) -> String {
-    let added = container.capability_add.iter().map(|name| format!("+{name}"));
-    let dropped = container.capability_drop.iter().map(|name| format!("-{name}"));
-    added.chain(dropped).collect::<Vec<_>>().join(" ")
-}
-
-fn show_ulimit(limit: &Ulimit) -> String {
-    format!("{}={}:{}", limit.name, limit.soft, limit.hard)
 }
 
 fn show_device(device: &DeviceMapping) -> String {
@@ -120,8 +107,6 @@ mod tests {
                 {"Source": "pg", "Target": "/data", "VolumeOptions": {"NoCopy": true}},
                 {"Target": "/scratch"},
                 {"Type": "tmpfs", "Target": "/tmp", "TmpfsOptions": {"SizeBytes": 67_108_864}}],
-            "CapabilityAdd": ["CAP_NET_ADMIN"], "CapabilityDrop": ["ALL"],
-            "Ulimits": [{"Name": "nofile", "Soft": 1, "Hard": 2}],
             "Edge": {"Privileged": true, "Devices": [{"PathOnHost": "/dev/a",
                 "PathInContainer": "/dev/b", "CgroupPermissions": "rw"}]}
         }))
@@ -138,8 +123,6 @@ mod tests {
                 "Mount:          volume -> /scratch",
                 "Mount:          tmpfs 64MiB -> /tmp",
                 "Device:         /dev/a -> /dev/b rw",
-                "Capabilities:   +CAP_NET_ADMIN -ALL",
-                "Ulimits:        nofile=1:2",
             ]
         );
     }

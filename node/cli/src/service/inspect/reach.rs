@@ -1,35 +1,25 @@
-//! How a service is reached, in lines for people: networks by name, addresses, ports.
+//! How a service is reached, as far as Docker's lines do not say it: aliases and addresses.
 
 use super::Lines;
-use crate::output::ports_with_mode;
 use crate::service::networks::KnownNetworks;
 use node_docker::service::Service;
 use node_docker::task_spec::NetworkAttachment;
 
 pub(super) fn push(lines: &mut Lines, service: &Service, known: &KnownNetworks) {
-    let networks = &service.spec.task_template.networks;
-    let shown: Vec<String> = networks.iter().map(|network| show(network, known)).collect();
-    lines.push("Networks", shown.join(", "));
-    let endpoint = service.spec.endpoint_spec.clone().unwrap_or_default();
-    // The node's own network has no names.
-    if networks.iter().any(|network| !matches!(network.target.as_str(), "host" | "none")) {
-        lines.push("Endpoint mode", endpoint.mode.as_str());
-    }
+    let networks = service.spec.task_template.networks.iter();
+    let shown = networks.filter_map(|network| aliases(network, known));
+    lines.push("Aliases", shown.collect::<Vec<_>>().join(", "));
     let addresses = service.endpoint.virtual_ips.iter();
     let addresses: Vec<String> = addresses
         .map(|address| format!("{} {}", known.name(&address.network_id), address.addr))
         .collect();
     lines.push("Virtual IPs", addresses.join(", "));
-    lines.push("Ports", ports_with_mode(&endpoint.ports));
 }
 
-/// `back (db, store)`.
-fn show(network: &NetworkAttachment, known: &KnownNetworks) -> String {
-    let name = known.name(&network.target);
-    match network.aliases.as_slice() {
-        [] => name.to_owned(),
-        aliases => format!("{name} ({})", aliases.join(", ")),
-    }
+/// `db and store on back`.
+fn aliases(network: &NetworkAttachment, known: &KnownNetworks) -> Option<String> {
+    let names = network.aliases.join(" and ");
+    (!names.is_empty()).then(|| format!("{names} on {}", known.name(&network.target)))
 }
 
 #[cfg(test)]
@@ -45,7 +35,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_are_shown_by_name_and_ports_with_their_mode() {
+    fn aliases_and_addresses_are_shown_with_the_names_of_their_networks() {
         let service = json!({
             "Spec": {
                 "TaskTemplate": {"Networks": [
@@ -63,18 +53,9 @@ mod tests {
         assert_eq!(
             lines(service),
             [
-                "Networks:       default, back (db, store), id-gone",
-                "Endpoint mode:  vip",
+                "Aliases:        db and store on back",
                 "Virtual IPs:    default 10.0.0.2/24, back 10.0.1.2/24",
-                "Ports:          *:8080->80/tcp (ingress), *:53->53/udp (host)",
             ]
         );
-    }
-
-    #[test]
-    fn the_node_s_own_network_has_no_mode() {
-        let service = json!({"Spec": {"TaskTemplate": {"Networks": [{"Target": "host"}]},
-            "EndpointSpec": {"Mode": "vip"}}});
-        assert_eq!(lines(service), ["Networks:       host"]);
     }
 }

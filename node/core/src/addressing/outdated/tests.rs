@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use crdt_state::network::{AddressRange, Attachment, Balancing, Block, NetworkSpec, NodeNetworks};
 use crdt_state::replica::Replica;
-use crdt_state::spec::{Endpoint, Facet, Life, PublishedPort, Runtime, Template};
+use crdt_state::spec::{
+    Endpoint, Facet, Life, PublishedPort, Runtime, StoredTemplate, Template, TemplateVersion,
+};
 use crdt_state::stamp::Writer;
 use crdt_state::task::Slot;
 use crdt_state::{HashSigner, HashVerifier, NodeId, Signer, Stamp, StoreId, TaskId};
@@ -110,7 +112,7 @@ impl Side {
                 self.write_life(key, number);
                 let (runtime, image) = (Runtime::Container, "app:1".to_owned());
                 let template = Template { runtime, image, ..Template::default() };
-                self.replica.edit(key, Facet::TEMPLATE, &template, 0);
+                self.replica.edit(key, Facet::TEMPLATE, &StoredTemplate(template), 0);
                 let (mut networks, mut balancing) = (Vec::new(), Balancing::default());
                 for network in (0..3).filter(|network| on & (1 << network) != 0) {
                     let (aliases, options) = (Vec::new(), BTreeMap::new());
@@ -131,7 +133,8 @@ impl Side {
             Fact::Live { service, slot, attempt, has_begun } => {
                 let (of, at) = (service_id(service), Slot::Number(slot.into()));
                 let task = TaskId([16 * service + slot; 16]);
-                let live = LiveTask { service: of, slot: at, task, attempt, has_begun };
+                let template = TemplateVersion(0);
+                let live = LiveTask { service: of, slot: at, task, template, attempt, has_begun };
                 self.live.insert((of, at), live);
                 self.addressing.on_live_changed(BTreeSet::from([of]));
             }

@@ -24,6 +24,9 @@ fn fleet(nodes: u8, completions: u32, max_concurrent: u32) -> View {
     let writer = Writer { node: node(0), store: StoreId(1) };
     let service = ServiceView {
         id: JOB,
+        name: "job".to_owned(),
+        image: String::new(),
+        affinities: Vec::new(),
         created: Stamp { lamport: 1, writer },
         scale: Scale::JobReplicated { completions, max_concurrent },
         constraints: Vec::new(),
@@ -37,6 +40,8 @@ fn fleet(nodes: u8, completions: u32, max_concurrent: u32) -> View {
         has_networks: false,
         needs_tunnel: false,
         holders: Vec::new(),
+        partition: Default::default(),
+        leases: BTreeMap::new(),
         job: JobView::default(),
     };
     let nodes = (0..nodes).map(|n| (node(n), NodeView::new(node(n)))).collect();

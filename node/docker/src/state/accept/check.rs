@@ -95,7 +95,7 @@ mod tests {
             ("UpdateConfig/Delay", json!(-second), "UpdateConfig.Delay: -1"),
             ("UpdateConfig/Monitor", json!(-second), "is negative"),
             ("UpdateConfig/Parallelism", json!(-1), "UpdateConfig.Parallelism: -1"),
-            ("UpdateConfig/Order", json!("both"), "stop-first, start-first"),
+            ("UpdateConfig/Order", json!("both"), "stop-first, start-first, blue-green"),
             ("TaskTemplate/ContainerSpec/StopGracePeriod", json!(-second), "is negative"),
             ("TaskTemplate/ContainerSpec/Healthcheck", json!({"Retries": -1}), "Retries: -1"),
             ("TaskTemplate/Resources/Limits/NanoCPUs", json!(-second), "Limits.NanoCPUs: -1"),

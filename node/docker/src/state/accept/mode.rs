@@ -8,8 +8,8 @@ use super::fit_u32;
 use crate::service as docker;
 use crate::task_spec::TaskSpec;
 
-/// Reads the mode; none means one replica.
-pub(super) fn accept(mode: docker::ServiceMode) -> Result<Scale, BadSpec> {
+/// Reads the mode; none means that it is replicated, without a number with `first` replicas.
+pub(super) fn accept(mode: docker::ServiceMode, first: u32) -> Result<Scale, BadSpec> {
     let docker::ServiceMode { replicated, global, replicated_job, global_job } = mode;
     let given = [replicated.is_some(), global.is_some()];
     let given = given.into_iter().chain([replicated_job.is_some(), global_job.is_some()]);
@@ -25,7 +25,7 @@ pub(super) fn accept(mode: docker::ServiceMode) -> Result<Scale, BadSpec> {
     if global_job.is_some() {
         return Ok(Scale::JobGlobal);
     }
-    let replicas = replicated.and_then(|r| r.replicas).unwrap_or(1);
+    let replicas = replicated.and_then(|r| r.replicas).unwrap_or(u64::from(first));
     Ok(Scale::Replicated { replicas: fit_u32("Mode.Replicated.Replicas", replicas)? })
 }
 

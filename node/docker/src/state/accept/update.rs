@@ -13,6 +13,7 @@ struct Paths {
     actions: &'static str,
     ratio: &'static str,
     order: &'static str,
+    orders: &'static str,
     parallelism: &'static str,
     canary: &'static str,
 }
@@ -22,6 +23,7 @@ const UPDATE: Paths = Paths {
     actions: "pause, continue, rollback",
     ratio: "UpdateConfig.MaxFailureRatio",
     order: "UpdateConfig.Order",
+    orders: "stop-first, start-first, blue-green",
     parallelism: "UpdateConfig.Parallelism",
     canary: "UpdateConfig.Canary",
 };
@@ -31,6 +33,7 @@ const ROLLBACK: Paths = Paths {
     actions: "pause, continue",
     ratio: "RollbackConfig.MaxFailureRatio",
     order: "RollbackConfig.Order",
+    orders: "stop-first, start-first",
     parallelism: "RollbackConfig.Parallelism",
     canary: "RollbackConfig.Canary",
 };
@@ -87,7 +90,8 @@ fn accept_pace(sent: &UpdateConfig, paths: &Paths) -> Result<UpdatePolicy, BadSp
     let order = match sent.order.as_str() {
         "" | "stop-first" => UpdateOrder::StopFirst,
         "start-first" => UpdateOrder::StartFirst,
-        other => return Err(bad_word(paths.order, other, "stop-first, start-first")),
+        "blue-green" if paths.orders.contains("blue-green") => UpdateOrder::BlueGreen,
+        other => return Err(bad_word(paths.order, other, paths.orders)),
     };
     // Docker takes 0 for "not given".
     let monitor_ms = or_default(sent.monitor.to_ms(), UpdatePolicy::default().monitor_ms);
@@ -145,6 +149,7 @@ mod tests {
             (r#""UpdateConfig": {"MaxFailureRatio": -0.1}"#, "write 0 or more"),
             (r#""RollbackConfig": {"FailureAction": "rollback"}"#, "pause, continue"),
             (r#""RollbackConfig": {"Order": "any"}"#, "stop-first, start-first"),
+            (r#""RollbackConfig": {"Order": "blue-green"}"#, "stop-first, start-first"),
             (r#""RollbackConfig": {"Canary": 1}"#, "waits for nobody"),
         ] {
             let json =

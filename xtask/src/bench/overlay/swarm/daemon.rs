@@ -1,48 +1,19 @@
-//! Two dockerd that are a Docker Swarm, each in namespaces of its own.
+//! Two dockerd that are a Docker Swarm, each in namespaces of its own, on links of their own.
 //!
-//! The processes of each are a process namespace, whose end is the end of all of them: when its
-//! handle is dropped, and when the bench ends in whatever way. Links and folders have names of the
-//! lab's, and go with the lab; a guard removes the cgroups. dockerd must never see the machine's own
-//! network, `/run` or configuration.
+//! Links and folders have names of the lab's, and go with the lab; a guard removes the cgroups.
 
-use super::program;
 use crate::bench::overlay::by_hand::{Namespaces, ip};
+use crate::dockerd::{Daemon, POLL, SWEEP, TIMEOUT, program};
 use crate::fleet::Fleet;
-use crate::fleet::place::{Place, Running};
+use crate::fleet::place::Place;
 use crate::guard::Guard;
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const NODES: usize = 2;
-/// dockerd starts within a second or two.
-const TIMEOUT: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(20);
 const NETWORK: &str = "back";
-
-/// Sees nothing of the machine but its files: `/run` is its own, and its configuration is empty.
-const SCRIPT: &str = r#"
-mount --bind "$1/run" /run && exec dockerd --config-file "$1/none.json" \
-    --data-root "$1/data" --exec-root /run/docker --pidfile /run/docker.pid \
-    --host "unix://$1/docker.sock" --exec-opt native.cgroupdriver=cgroupfs \
-    --cgroup-parent "/$2" > "$1/log" 2>&1
-"#;
-
-/// Removes the cgroups of a name when the processes in them have ended.
-const SWEEP: &str = r#"
-trap "" INT TERM HUP
-read -r word
-for attempt in $(seq 100); do
-    left=$(find /sys/fs/cgroup -depth -type d -path "*/$1*")
-    [ -z "$left" ] && exit 0
-    rmdir $left 2> /dev/null
-    sleep 0.1
-done
-echo "not removed: $left" >&2
-exit 1
-"#;
 
 /// The swarm. Fields are dropped in this order: processes first, then what they were in.
 pub struct Swarm {
@@ -61,12 +32,6 @@ pub struct Container {
     pub place: Place,
     /// Its files, as seen from here.
     pub root: PathBuf,
-}
-
-struct Daemon {
-    process: Running,
-    folder: PathBuf,
-    path: String,
 }
 
 impl Swarm {
@@ -160,53 +125,6 @@ impl Swarm {
             }
         }
         Ok(())
-    }
-}
-
-impl Daemon {
-    fn start(name: &str, folder: PathBuf, path: &str) -> Result<Daemon> {
-        std::fs::create_dir_all(folder.join("run"))?;
-        std::fs::write(folder.join("none.json"), "{}\n")?;
-        let own = ["unshare", "--mount", "--propagation", "private", "--pid", "--mount-proc"];
-        let whole = ["--fork", "--kill-child", "env", &format!("PATH={path}")];
-        let shell = ["sh", "-c", SCRIPT, "sh", text(&folder)?, name];
-        let process = Place::named(name).start(&[&own[..], &whole, &shell].concat())?;
-        Ok(Daemon { process, folder, path: path.to_owned() })
-    }
-
-    /// Waits until it answers.
-    fn wait(&mut self) -> Result<()> {
-        let begun = Instant::now();
-        while self.docker(&["info"]).is_err() {
-            if self.process.has_ended()? || begun.elapsed() > TIMEOUT {
-                let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-                bail!("dockerd does not start: {}", log.lines().last().unwrap_or("it is silent"));
-            }
-            sleep(POLL);
-        }
-        Ok(())
-    }
-
-    /// Docker's client against this daemon; returns its stdout.
-    fn docker(&self, words: &[&str]) -> Result<String> {
-        let socket = format!("unix://{}/docker.sock", self.folder.display());
-        let mut command = Command::new("env");
-        // The client of a person may have other settings.
-        command
-            .arg(format!("PATH={}", self.path))
-            .arg(format!("DOCKER_CONFIG={}", text(&self.folder)?));
-        let output = command.args(["docker", "--host", &socket]).args(words).output()?;
-        let error = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "docker {}: {}", words.join(" "), error.trim());
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    }
-
-    /// A path of the daemon's as it is seen from here.
-    fn inside(&self, path: &str) -> PathBuf {
-        // `/var/run` is a link to the `/run` that only the daemon has.
-        let path =
-            path.strip_prefix("/var").filter(|rest| rest.starts_with("/run/")).unwrap_or(path);
-        PathBuf::from(format!("/proc/{}/root{path}", self.process.id()))
     }
 }
 

@@ -1,0 +1,169 @@
+//! What a task has beyond the frozen encoding of its [`Template`].
+//!
+//! The extension is a facet of its own, a list of properties: a further property is a further
+//! variant of [`Property`], at the end, and no further facet. An agent that does not know a
+//! property cannot read the list, and leaves the service alone: it must not run a task without
+//! what its operator asked for. A template without an extension has the version that it always had.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Template, TemplateVersion};
+
+/// How much a task may swap out, on top of its limit of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Swap {
+    /// This many bytes, more than 0.
+    Bytes(u64),
+    /// As much as the node has.
+    Unlimited,
+}
+
+/// What a template has beyond its frozen fields. The default: nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Extension {
+    /// `None`: none, the limit of memory covers memory and swap.
+    pub swap: Option<Swap>,
+    /// How readily the kernel swaps its memory out, 0 to 100. `None`: as on the rest of the node.
+    pub swappiness: Option<u8>,
+    /// Commands that run to their end before each start of a task, in this order.
+    pub pre_start: Vec<Vec<String>>,
+}
+
+/// One property, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Property {
+    /// [`Extension::swap`].
+    Swap(Swap),
+    /// [`Extension::swappiness`].
+    Swappiness(u8),
+    /// [`Extension::pre_start`], at least one.
+    PreStart(Vec<Vec<String>>),
+}
+
+/// The value of [`super::Facet::TEMPLATE_EXTENSION`]: each property at most once, in the order of the
+/// enum, so that equal extensions have equal bytes.
+pub type Properties = Vec<Property>;
+
+impl Extension {
+    /// Has the template nothing but its frozen fields?
+    pub fn is_empty(&self) -> bool {
+        *self == Extension::default()
+    }
+
+    /// The stored form.
+    pub fn properties(&self) -> Properties {
+        let Extension { swap, swappiness, pre_start } = self;
+        let swap = swap.map(Property::Swap);
+        let swappiness = swappiness.map(Property::Swappiness);
+        let pre_start = Some(pre_start).filter(|commands| !commands.is_empty());
+        let pre_start = pre_start.map(|commands| Property::PreStart(commands.clone()));
+        swap.into_iter().chain(swappiness).chain(pre_start).collect()
+    }
+
+    /// The inverse of [`Extension::properties`].
+    pub fn of(properties: &[Property]) -> Extension {
+        let mut extension = Extension::default();
+        for property in properties {
+            match property {
+                Property::Swap(swap) => extension.swap = Some(*swap),
+                Property::Swappiness(swappiness) => extension.swappiness = Some(*swappiness),
+                Property::PreStart(commands) => extension.pre_start.clone_from(commands),
+            }
+        }
+        extension
+    }
+}
+
+/// The extension that an earlier template had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlierExtension {
+    /// The version of that template without its extension.
+    pub of: TemplateVersion,
+    /// The extension.
+    pub properties: Properties,
+}
+
+/// The value of [`super::Facet::EARLIER_EXTENSIONS`]. An extension that is missing here, or is that of
+/// another template, was not changed since: an agent that knows no extensions wrote the template
+/// anew, and left the extension as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct EarlierExtensions {
+    /// That of [`super::Facet::LAST_GOOD`].
+    pub last_good: Option<EarlierExtension>,
+    /// That of the template in [`super::Facet::PREVIOUS`].
+    pub previous: Option<EarlierExtension>,
+}
+
+impl EarlierExtension {
+    /// That of a template.
+    pub fn of(template: &Template) -> EarlierExtension {
+        EarlierExtension {
+            of: TemplateVersion::of_stored(template),
+            properties: template.extension.properties(),
+        }
+    }
+}
+
+impl EarlierExtensions {
+    /// Has none of them a property?
+    pub fn are_empty(&self) -> bool {
+        [&self.last_good, &self.previous].into_iter().flatten().all(|one| one.properties.is_empty())
+    }
+}
+
+/// An earlier template as it was read, with the extension that it had.
+pub(crate) fn extended(
+    mut template: Template,
+    had: Option<&EarlierExtension>,
+    now: &Extension,
+) -> Template {
+    let had = had.filter(|had| had.of == TemplateVersion::of_stored(&template));
+    template.extension = had.map_or_else(|| now.clone(), |had| Extension::of(&had.properties));
+    template
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn extension() -> Extension {
+        let pre_start = vec![vec!["migrate".to_owned()]];
+        Extension { swap: Some(Swap::Bytes(1 << 20)), swappiness: Some(10), pre_start }
+    }
+
+    #[test]
+    fn a_template_without_an_extension_has_the_version_of_its_frozen_fields() {
+        let template = Template { image: "app:1".into(), ..Template::default() };
+        assert_eq!(TemplateVersion::of(&template), TemplateVersion::of_stored(&template));
+        let mut versions = vec![TemplateVersion::of(&template)];
+        for extension in [
+            extension(),
+            Extension { swap: None, ..extension() },
+            Extension { swappiness: None, ..extension() },
+            Extension { pre_start: Vec::new(), ..extension() },
+        ] {
+            versions.push(TemplateVersion::of(&Template { extension, ..template.clone() }));
+        }
+        versions.sort();
+        versions.dedup();
+        assert_eq!(versions.len(), 5, "each is a version of its own");
+    }
+
+    #[test]
+    fn an_extension_is_read_as_it_is_stored() {
+        for extension in [Extension::default(), extension()] {
+            assert_eq!(Extension::of(&extension.properties()), extension);
+        }
+    }
+
+    #[test]
+    fn an_earlier_extension_belongs_to_its_template_only() {
+        let template = Template { image: "app:1".into(), ..Template::default() };
+        let had = EarlierExtension::of(&Template { extension: extension(), ..template.clone() });
+        let now = Extension { swappiness: Some(99), ..Extension::default() };
+        assert_eq!(extended(template.clone(), Some(&had), &now).extension, extension());
+        let other = Template { image: "app:2".into(), ..Template::default() };
+        assert_eq!(extended(other, Some(&had), &now).extension, now);
+        assert_eq!(extended(template, None, &now).extension, now);
+    }
+}
