@@ -25,7 +25,13 @@ fn a_run_without_an_agent_is_killed_at_its_end() {
     until("the kill", || (!lives(pid)).then_some(()));
     assert!(end.is_some_and(|end| boot_clock::now_ms() >= end), "not before its end");
     let found = host.adopt();
-    assert_eq!(found[0].event, RunEvent::Exited { exit: Exit::Signal(9), oom: false });
+    let killed = RunEvent::Exited { exit: Exit::Signal(9), oom: false };
+    // The program is gone a moment before its monitor has written how it ended.
+    let told = match &found[0].event {
+        RunEvent::Started { .. } => host.next().1,
+        event => event.clone(),
+    };
+    assert_eq!(told, killed);
 }
 
 #[test]
