@@ -39,6 +39,10 @@ pub const LOSS_UNKNOWN_MS: u64 = 10_000;
 /// After no write for this long, everything under way has arrived.
 pub const QUIET_MS: u64 = 3_000;
 
+/// The same where links lose packets: what was pushed to a node may be lost, and a comparison brings
+/// it. The line of the table above that says how it spreads.
+pub const QUIET_WITH_LOSS_MS: u64 = 30_000;
+
 /// The loss of a link that is still judged, in thousandths; worse links are not judged.
 pub const FAIR_LOSS_PERMILLE: u32 = 20;
 

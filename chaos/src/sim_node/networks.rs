@@ -1,14 +1,15 @@
 //! What a node says of addresses and names, for the checkers.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crdt_state::NetworkId;
 use crdt_state::service::Service;
 use crdt_state::spec::UpdateOrder;
-use crdt_state::task::Run;
-use node_core::RolloutState;
+use crdt_state::task::{Run, TaskState};
+use crdt_state::{NetworkId, ServiceId};
 use node_core::names::Reach;
 use node_core::network_state::NetworkState;
+use node_core::{RolloutState, TaskView};
 
 use super::SimNode;
 
@@ -18,6 +19,22 @@ impl SimNode {
         let rollout = self.node.report(self.now).rollout(service);
         let goes_on = rollout.is_some_and(|rollout| rollout.state != RolloutState::Completed);
         service.order() == UpdateOrder::BlueGreen && goes_on
+    }
+
+    /// A task of this node that is to run and does not, of a service whose templates run beside each
+    /// other.
+    pub fn starts_beside(&self) -> Option<String> {
+        let services = self.services();
+        let both: BTreeSet<ServiceId> =
+            services.iter().filter(|one| self.is_side_by_side(one)).map(|one| one.id).collect();
+        let is_to_start = |task: &TaskView| {
+            let state = task.status.as_ref().map(|status| status.current.state);
+            let is_own = task.node == Some(self.id()) && both.contains(&task.service);
+            is_own && task.desired_running && state != Some(TaskState::Running)
+        };
+        let tasks = self.node.report(self.now).tasks();
+        let found = tasks.into_iter().find(is_to_start);
+        found.map(|task| format!("{} {:?}", task.service_name, task.slot))
     }
 
     /// The addresses of its live tasks, with their networks.

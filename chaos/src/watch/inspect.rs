@@ -10,10 +10,11 @@ use crdt_state::task::Slot;
 use crdt_state::{NodeId, ServiceId};
 use node_core::view::NodeView;
 
-use super::runs::fits;
+use super::runs::{fits, starts_nothing_beside};
 use super::{Watch, ids, jobs, names};
 use crate::anchor_habit::is_anchored;
-use crate::bounds::{CALM_MS, FAIR_DELAY_MS, FAIR_LOSS_PERMILLE, QUIET_MS, REJOIN_MS};
+use crate::bounds::{CALM_MS, FAIR_DELAY_MS, FAIR_LOSS_PERMILLE};
+use crate::bounds::{QUIET_MS, QUIET_WITH_LOSS_MS, REJOIN_MS};
 use crate::check::addresses::{self, Held, Lookup};
 use crate::check::budgets;
 use crate::check::convergence::{self, Standing};
@@ -37,7 +38,10 @@ impl Watch {
             self.note_part(at, part);
             if self.is_in_peace(at, part, machines, network) {
                 self.sometimes.saw(Event::PartJudged);
-                let verdict = self.judge_part(at, part, machines);
+                let is_lossless = network.worst_conditions(part).loss_permille == 0;
+                let quiet_ms = if is_lossless { QUIET_MS } else { QUIET_WITH_LOSS_MS };
+                let since_ms = at.saturating_sub(quiet_ms);
+                let verdict = self.judge_part(since_ms, part, machines);
                 self.report(verdict.map_err(|violation| with_sights(violation, part, machines)));
             }
         }
@@ -99,8 +103,9 @@ impl Watch {
             && part.iter().all(calm)
     }
 
-    fn judge_part(&self, at: u64, part: &[MachineNo], machines: &[Machine]) -> Verdict {
-        let is_quiet = part.iter().all(|no| at >= self.last[*no].wrote_at + QUIET_MS);
+    /// Judges a part; what it wrote until `since` has arrived everywhere in it.
+    fn judge_part(&self, since: u64, part: &[MachineNo], machines: &[Machine]) -> Verdict {
+        let is_quiet = part.iter().all(|no| self.last[*no].wrote_at <= since);
         if is_quiet {
             convergence::agree(&standings(part, machines))?;
         }
@@ -134,6 +139,7 @@ impl Watch {
         convergence::agree(&standings(&all, machines))?;
         judge_fleet(&all, machines)?;
         runs_as_planned(machines)?;
+        starts_nothing_beside(machines)?;
         let Some(first) = node(&machines[0]) else { return Ok(()) };
         jobs::all_ended(first)?;
         jobs::unread_ended(first, machines)

@@ -10,6 +10,7 @@ use node_core::view::{NodeView, Presence};
 use super::{Watch, jobs, once};
 use crate::bounds::LOSS_UNKNOWN_MS;
 use crate::check::kept::{self, Born, Copy, Justified, Order, Other, Stopped};
+use crate::invariant::{Invariant, Verdict, Violation};
 use crate::machine::Machine;
 use crate::network::MachineNo;
 use crate::programs::{Programs, RunFacts};
@@ -311,4 +312,16 @@ pub(super) fn fits(service: &Service, node: &NodeView) -> bool {
         };
         (has.map(String::as_str) == Some(value.trim())) == wanted
     })
+}
+
+/// A paused blue-green update keeps its failed tasks beside the old ones: is none about to start
+/// again?
+pub fn starts_nothing_beside(machines: &[Machine]) -> Verdict {
+    for machine in machines {
+        if let Some(name) = machine.agent.as_ref().and_then(|agent| agent.node.starts_beside()) {
+            let detail = format!("{name} starts on n{} beside an older task", machine.no);
+            return Err(Violation::new(Invariant::I5Replicas, detail));
+        }
+    }
+    Ok(())
 }

@@ -29,6 +29,9 @@ impl World {
         }
         let most = STEP_ACTIONS_MAX as u64;
         self.watch.report(budgets::at_most("actions of one step", orders, most, no));
+        if orders > 0 {
+            self.count_starting(no);
+        }
         self.set_timer(no);
         self.watch.after_step(self.at, no, &self.machines);
         if self.machines[no].has_left && self.machines[no].is_up() {
@@ -101,10 +104,14 @@ impl World {
         self.trace.deed(at, format_args!("n{no} starts {service_name} {slot:?} {run:?}"));
         self.watch.on_start(no, start, &self.machines);
         self.machines[no].programs.start(at, start);
+        self.wait_for_programs(no);
+    }
+
+    /// Counts them when a step is carried out: it may stop one that starts, and start another.
+    fn count_starting(&mut self, no: MachineNo) {
         let (starting, most) = (self.machines[no].programs.starting(), STARTING_MAX);
         self.watch.sometimes.saw_times(Event::StartsAtBound, u64::from(starting == most));
         self.watch.report(budgets::at_most("runs that start", starting as u64, most as u64, no));
-        self.wait_for_programs(no);
     }
 
     fn stop_run(&mut self, no: MachineNo, run: Run, grace_ms: u64) {

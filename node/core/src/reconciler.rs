@@ -139,6 +139,11 @@ impl Reconciler {
         self.tasks.is_live(task)
     }
 
+    /// Did the run begin, whatever it was told since?
+    pub fn has_begun(&self, run: Run) -> bool {
+        self.tasks.has_begun(run)
+    }
+
     /// The services of which the tasks that have not ended changed since the last call.
     pub fn take_live_changed(&mut self) -> BTreeSet<ServiceId> {
         self.tasks.take_live_changed()

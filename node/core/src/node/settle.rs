@@ -150,16 +150,17 @@ impl Node {
     }
 
     /// Withdraws a task that takes connections before it is stopped. Returns whether its stop is
-    /// held for that.
+    /// held for that: a run that did not begin has none.
     fn withdraw(&mut self, now: Now, run: Run, stop: &HeldStop) -> bool {
         if self.withdrawals.is_held(run) {
             return true;
         }
         let is_withdrawn = self.addressing.withdraw(run.task);
-        if is_withdrawn {
+        let is_held = is_withdrawn && self.reconciler.has_begun(run);
+        if is_held {
             self.withdrawals.hold(now, run, stop.clone());
         }
-        is_withdrawn
+        is_held
     }
 
     /// Gives the tasks of this node their addresses. Returns whether a record changed.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crdt_state::task::{Run, TaskState};
 use crdt_state::{ServiceId, TaskId};
 
 use super::Tasks;
@@ -11,6 +12,15 @@ impl Tasks {
     /// Has this task not ended?
     pub fn is_live(&self, task: TaskId) -> bool {
         self.slots.slot_of(task).is_some()
+    }
+
+    /// Did the run begin, whatever it was told since?
+    pub fn has_begun(&self, run: Run) -> bool {
+        let local = self.slots.slot_of(run.task).and_then(|key| self.slots.get(key));
+        let current = local.and_then(|local| local.status(run.task)).map(|status| &status.current);
+        current.is_some_and(|current| {
+            current.number == run.attempt && current.state == TaskState::Running
+        })
     }
 
     /// The tasks that have not ended.

@@ -74,6 +74,16 @@ fn a_task_takes_no_new_connections_before_it_is_stopped() {
 }
 
 #[test]
+fn a_task_that_has_not_begun_is_stopped_at_once() {
+    let mut host = Host::new();
+    let back = network(&mut host, "back", "");
+    let id = host.create(on(back, "web", 2));
+    let update = Edit::UpdateService { id, version: None, spec: Box::new(on(back, "web", 1)) };
+    host.edit(update).expect("it is scaled");
+    assert_eq!(host.stopped.len(), 1, "nobody is connected to it");
+}
+
+#[test]
 fn what_an_unreachable_node_runs_stays_in_its_names_at_the_end() {
     let mut pair = Pair::joined();
     let back = network(&mut pair.hosts[0], "back", "");
