@@ -24,7 +24,7 @@ enum Lints {
     Own,
 }
 
-const TABLE: [Entry; 18] = [
+const TABLE: [Entry; 19] = [
     Entry { name: "crdt-state", imports: &[], lints: Lints::Workspace },
     Entry { name: "gossip", imports: &["crdt-state"], lints: Lints::Workspace },
     Entry { name: "overlay", imports: &["crdt-state"], lints: Lints::Workspace },
@@ -66,10 +66,12 @@ const TABLE: [Entry; 18] = [
         imports: &["crdt-state", "gossip", "node-core", "runtime", "node-docker", "node-agent"],
         lints: Lints::Own,
     },
+    // Compose files as Docker's types.
+    Entry { name: "node-stack", imports: &["node-docker"], lints: Lints::Workspace },
     // A client: it knows only what the API tells it. `node-core` is for constraints.
     Entry {
         name: "node-cli",
-        imports: &["node-core", "runtime", "node-docker"],
+        imports: &["node-core", "runtime", "node-docker", "node-stack"],
         lints: Lints::Own,
     },
     Entry {
