@@ -1,3 +1,5 @@
+//! Scalars, anchors, merge keys, tags, limits and faults.
+
 use super::*;
 
 fn read(text: &str) -> Node {
