@@ -22,10 +22,11 @@ pub use cell::{
 };
 pub use listing::{Listing, Row, Shown};
 pub use natural::{Natural, natural};
+pub use node_values::{count, nearest};
 pub use style::{Paint, Tone};
 pub use table::{Table, cut};
 pub use template::Template;
-pub use words::{ago, compact_age, count, nearest};
+pub use words::{ago, compact_age};
 
 /// Prints data: one line, or several with the last one ended.
 pub fn print(data: impl fmt::Display) -> Result<(), Failure> {

@@ -24,7 +24,7 @@ enum Lints {
     Own,
 }
 
-const TABLE: [Entry; 19] = [
+const TABLE: [Entry; 20] = [
     Entry { name: "crdt-state", imports: &[], lints: Lints::Workspace },
     Entry { name: "gossip", imports: &["crdt-state"], lints: Lints::Workspace },
     Entry { name: "overlay", imports: &["crdt-state"], lints: Lints::Workspace },
@@ -66,12 +66,18 @@ const TABLE: [Entry; 19] = [
         imports: &["crdt-state", "gossip", "node-core", "runtime", "node-docker", "node-agent"],
         lints: Lints::Own,
     },
+    // Values of flags and of Compose files; `node-core` is for constraints, `runtime` for signals.
+    Entry {
+        name: "node-values",
+        imports: &["node-core", "runtime", "node-docker"],
+        lints: Lints::Workspace,
+    },
     // Compose files as Docker's types.
-    Entry { name: "node-stack", imports: &["node-docker"], lints: Lints::Workspace },
-    // A client: it knows only what the API tells it. `node-core` is for constraints.
+    Entry { name: "node-stack", imports: &["node-docker", "node-values"], lints: Lints::Workspace },
+    // A client: it knows only what the API tells it.
     Entry {
         name: "node-cli",
-        imports: &["node-core", "runtime", "node-docker", "node-stack"],
+        imports: &["node-core", "runtime", "node-docker", "node-stack", "node-values"],
         lints: Lints::Own,
     },
     Entry {

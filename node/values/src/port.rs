@@ -4,7 +4,7 @@
 //! Without a published port the agent chooses one: for a port of every node when the service is
 //! written, else each node for each of its tasks.
 
-use crate::output::{count, nearest};
+use super::{count, nearest};
 use node_docker::service::PortConfig;
 
 const KEYS: [&str; 4] = ["target", "published", "protocol", "mode"];

@@ -2,9 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
-
-use crate::failure::Failure;
 
 /// A name and a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +46,8 @@ pub enum BadPair {
     NotInEnvironment(String),
 }
 
-fn split(text: &str) -> Result<(String, Option<String>), BadPair> {
+/// The name and, if there is a `=`, the value.
+pub fn name_and_value(text: &str) -> Result<(String, Option<String>), BadPair> {
     let (name, value) = match text.split_once('=') {
         Some((name, value)) => (name, Some(value.to_owned())),
         None => (text, None),
@@ -65,23 +63,13 @@ fn split(text: &str) -> Result<(String, Option<String>), BadPair> {
 
 /// Reads a label. A bare name has the empty value, as in Docker.
 pub fn label(text: &str) -> Result<Pair, BadPair> {
-    let (name, value) = split(text)?;
+    let (name, value) = name_and_value(text)?;
     Ok(Pair { name, value: value.unwrap_or_default() })
-}
-
-/// Reads a variable. A bare name takes its value from the environment of this command, as in
-/// Docker.
-pub fn env(text: &str) -> Result<Pair, BadPair> {
-    let (name, value) = split(text)?;
-    match value.or_else(|| std::env::var(&name).ok()) {
-        Some(value) => Ok(Pair { name, value }),
-        None => Err(BadPair::NotInEnvironment(name)),
-    }
 }
 
 /// Reads a log option that the runtime knows.
 pub fn log_option(text: &str) -> Result<Pair, BadPair> {
-    let (name, value) = split(text)?;
+    let (name, value) = name_and_value(text)?;
     let is_valid = match (name.as_str(), &value) {
         (_, None) => return Err(BadPair::NoValue(name)),
         ("max-size", Some(value)) => super::bytes(value).is_ok_and(|bytes| bytes > 0),
@@ -93,32 +81,6 @@ pub fn log_option(text: &str) -> Result<Pair, BadPair> {
     } else {
         Err(BadPair::BadLogOption(text.to_owned()))
     }
-}
-
-/// Reads a file of variables: one per line, `#` starts a comment line. A bare name that is not set
-/// here is left out, as in Docker.
-pub fn env_file(path: &Path) -> Result<Vec<Pair>, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Failure::new(format!("cannot read the environment file {}", path.display()))
-            .why(error.to_string())
-            .hint("--env-file FILE with lines like NAME=value")
-    })?;
-    let mut pairs = Vec::new();
-    for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
-        let line = line.trim_start();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        match env(line) {
-            Ok(pair) => pairs.push(pair),
-            Err(BadPair::NotInEnvironment(_)) => {}
-            Err(bad) => {
-                return Err(Failure::new(format!("{}, line {}", path.display(), index + 1))
-                    .why(bad.to_string()));
-            }
-        }
-    }
-    Ok(pairs)
 }
 
 #[cfg(test)]
@@ -139,15 +101,6 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_variable_is_taken_from_this_environment() {
-        let path = std::env::var("PATH").expect("a test has a PATH");
-        assert_eq!(env("PATH"), Ok(pair("PATH", &path)));
-        assert_eq!(env("A="), Ok(pair("A", "")));
-        let unset = "SURELY_NOT_SET_HERE";
-        assert_eq!(env(unset), Err(BadPair::NotInEnvironment(unset.to_owned())));
-    }
-
-    #[test]
     fn log_options_are_those_that_the_runtime_knows() {
         assert_eq!(log_option("max-size=10m"), Ok(pair("max-size", "10m")));
         assert_eq!(log_option("max-file=3"), Ok(pair("max-file", "3")));
@@ -156,16 +109,5 @@ mod tests {
         for bad in ["max-file=none", "max-file=0", "max-size=big", "max-size=0"] {
             assert_eq!(log_option(bad), Err(BadPair::BadLogOption(bad.to_owned())));
         }
-    }
-
-    #[test]
-    fn an_environment_file_has_comments_and_blank_lines() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let path = dir.path().join("env");
-        std::fs::write(&path, "# one\nA=1\n\n  B=x y\nSURELY_NOT_SET_HERE\n").expect("writable");
-        assert_eq!(env_file(&path), Ok(vec![pair("A", "1"), pair("B", "x y")]));
-        std::fs::write(&path, "A=1\n=2\n").expect("writable");
-        let failure = env_file(&path).expect_err("line 2 has no name");
-        assert!(failure.to_string().contains("env, line 2"), "{failure}");
     }
 }

@@ -4,7 +4,7 @@
 //! client gets the same answer.
 
 use super::csv::{self, BadQuote};
-use crate::output::nearest;
+use super::nearest;
 use node_docker::container_spec::{BindOptions, Mount, TmpfsOptions, VolumeDriver, VolumeOptions};
 
 const TYPES: [&str; 3] = ["bind", "volume", "tmpfs"];

@@ -1,7 +1,7 @@
 //! `--network`: a network by name or id, or in the long form `name=back,alias=db,driver-opt=a=b`.
 
 use super::csv::{self, BadQuote};
-use crate::output::nearest;
+use super::nearest;
 use node_docker::task_spec::NetworkAttachment;
 
 const KEYS: [&str; 3] = ["name", "alias", "driver-opt"];

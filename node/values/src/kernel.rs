@@ -1,6 +1,6 @@
 //! Rights and limits of a container: capabilities, limits, kernel parameters, devices.
 
-use crate::output::nearest;
+use super::nearest;
 use node_docker::container_spec::{DeviceMapping, Ulimit};
 use node_docker::state::names::{self, CAPABILITIES, SysctlOwner, ULIMITS};
 
