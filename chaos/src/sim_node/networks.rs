@@ -21,8 +21,8 @@ impl SimNode {
         service.order() == UpdateOrder::BlueGreen && goes_on
     }
 
-    /// A task of this node that is to run and does not, of a service whose templates run beside each
-    /// other.
+    /// A task of this node that ended and is to start again, of a service whose templates run beside
+    /// each other.
     pub fn starts_beside(&self) -> Option<String> {
         let services = self.services();
         let both: BTreeSet<ServiceId> =
@@ -30,7 +30,7 @@ impl SimNode {
         let is_to_start = |task: &TaskView| {
             let state = task.status.as_ref().map(|status| status.current.state);
             let is_own = task.node == Some(self.id()) && both.contains(&task.service);
-            is_own && task.desired_running && state != Some(TaskState::Running)
+            is_own && task.desired_running && state.is_some_and(|state| state != TaskState::Running)
         };
         let tasks = self.node.report(self.now).tasks();
         let found = tasks.into_iter().find(is_to_start);
