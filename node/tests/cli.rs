@@ -307,3 +307,33 @@ fn a_dry_run_changes_nothing_and_what_was_expected_is_made() {
     let network = edgectl(&fleet, 1, &["network", "create", "--dry-run", "site"]);
     assert_eq!(network.code, 1, "only services and nodes are tried: {network:?}");
 }
+
+#[test]
+fn a_template_that_is_not_whole_prints_nothing_and_says_where() {
+    let fleet = Fleet::start(160, 1);
+    let made = edgectl(&fleet, 1, &["network", "create", "--label", "a=b", "site"]);
+    assert_eq!(made.code, 0, "{made:?}");
+    for (format, says) in [
+        ("{{.Name}}{{end}}{{.ID}}", "why: {{end}} at character 10 closes nothing"),
+        ("{{.Name}}{{if .ID}}x", "why: {{if}} at character 10 is never closed: {{end}} is missing"),
+        ("{{.Name}}{{else}}x", "why: {{else}} at character 10 belongs to no {{if}}"),
+    ] {
+        for words in [
+            &["network", "ls", "--format", format][..],
+            &["network", "inspect", "--format", format, "site"],
+            &["node", "ls", "--format", &format!("table {format}")],
+            &["service", "ls", "--format", format],
+            &["events", "--since", "1h", "--until", "0s", "--format", format],
+            &["version", "--format", format],
+        ] {
+            let said = edgectl(&fleet, 1, words);
+            assert_eq!((said.code, said.out.as_str()), (1, ""), "{words:?}: {said:?}");
+            assert!(said.err.contains("is no Go template") && said.err.contains(says), "{said:?}");
+        }
+    }
+    let inspected =
+        |format: &str| edgectl(&fleet, 1, &["network", "inspect", "--format", format, "site"]).out;
+    assert_eq!(inspected(r#"{{printf "%q" .Labels}}"#), "map[\"a\":\"b\"]\n");
+    assert_eq!(inspected(r#"{{printf "%v|%s" .Labels .Name}}"#), "map[a:b]|site\n");
+    assert_eq!(inspected("{{/* {{if */}}{{range $k, $v := .Labels}}{{$k}}{{end}}"), "a\n");
+}

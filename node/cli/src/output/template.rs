@@ -1,6 +1,9 @@
 //! `--format` with a Go template, with Docker's functions: json, join, split, lower, upper, title,
 //! pad, truncate, println and Go's own.
 
+mod blocks;
+mod printf;
+
 use gotmpl::{MissingKey, TemplateError, ToSerdeValue, Value};
 use serde::Serialize;
 
@@ -23,6 +26,8 @@ impl Template {
     }
 
     fn parse(text: &str, missing: MissingKey) -> Result<Template, Failure> {
+        let source = unescape(text);
+        blocks::check(&source).map_err(|why| bad_template(text, why))?;
         let parsed = gotmpl::Template::new("format")
             .missing_key(missing)
             .func("json", json)
@@ -33,8 +38,9 @@ impl Template {
             .func("title", |args| text_function(args, title))
             .func("pad", pad)
             .func("truncate", truncate)
-            .parse(&unescape(text))
-            .map_err(|error| bad_template(text, &error))?;
+            .func("printf", printf::printf)
+            .parse(&source)
+            .map_err(|error| bad_template(text, error.to_string()))?;
         Ok(Template { parsed })
     }
 
@@ -55,9 +61,9 @@ impl Template {
     }
 }
 
-fn bad_template(text: &str, error: &TemplateError) -> Failure {
+fn bad_template(text: &str, why: String) -> Failure {
     Failure::new(format!("--format: {text:?} is no Go template"))
-        .why(error.to_string())
+        .why(why)
         .hint("--format '{{.ID}}\\t{{.Name}}', --format 'table {{.Name}}' or --format json")
 }
 
@@ -179,6 +185,36 @@ mod tests {
         }
     }
 
+    /// What Go's own `printf` prints of the same values.
+    #[test]
+    fn printf_of_a_list_or_a_map_formats_each_value() {
+        let value = json!({
+            "Tags": ["t1", "a\"b"], "Numbers": [1, 20], "Labels": {"a": "b", "c": "d%s"},
+            "Deep": [["x"], {"k": "v"}, null], "Empty": [], "Name": "web", "Width": 4
+        });
+        for (template, expected) in [
+            (r#"{{printf "%q" .Tags}}"#, r#"["t1" "a\"b"]"#),
+            (r#"{{printf "%s" .Tags}}"#, r#"[t1 a"b]"#),
+            (r#"{{printf "%v" .Tags}}"#, r#"[t1 a"b]"#),
+            (r#"{{printf "%d" .Numbers}}"#, "[1 20]"),
+            (r#"{{printf "%04d|%x" .Numbers .Numbers}}"#, "[0001 0020]|[1 14]"),
+            (r#"{{printf "%d" .Tags}}"#, r#"[%!d(string=t1) %!d(string=a"b)]"#),
+            (r#"{{printf "%v" .Labels}}"#, "map[a:b c:d%s]"),
+            (r#"{{printf "%s" .Labels}}"#, "map[a:b c:d%s]"),
+            (r#"{{printf "%q" .Labels}}"#, r#"map["a":"b" "c":"d%s"]"#),
+            (r#"{{printf "%s" .Deep}}"#, "[[x] map[k:v] <nil>]"),
+            (r#"{{printf "%q %s" .Empty .Empty}}"#, "[] []"),
+            (r#"{{printf "%4s|%-4s|%.1s" .Tags .Tags .Tags}}"#, r#"[  t1  a"b]|[t1   a"b ]|[t a]"#),
+            (r#"{{printf "%*d" .Width .Numbers}}"#, "[   1   20]"),
+            (r#"{{printf "%[2]s %[1]q" .Name .Tags}}"#, r#"[t1 a"b] "web""#),
+            (r#"{{printf "%s is %q, 100%%" .Name .Tags}}"#, r#"web is ["t1" "a\"b"], 100%"#),
+            (r#"{{printf "%s %s" .Tags}}"#, r#"[t1 a"b] %!s(MISSING)"#),
+            (r#"{{.Tags | printf "%q"}}"#, r#"["t1" "a\"b"]"#),
+        ] {
+            assert_eq!(render(template, &value), expected, "{template}");
+        }
+    }
+
     #[test]
     fn a_field_that_rows_do_not_have_is_an_error() {
         let template = Template::strict("{{.Nmae}}").expect("parses");
@@ -188,7 +224,7 @@ mod tests {
 
     #[test]
     fn what_is_no_template_is_refused_with_an_example() {
-        for text in ["{{.ID", "{{ ( }}", "{{.ID}"] {
+        for text in ["{{.ID", "{{ ( }}", "{{.ID}", "{{.ID}}{{end}}", "{{if .ID}}", "{{else}}"] {
             let failure = Template::strict(text).err().unwrap_or_else(|| panic!("{text} is none"));
             assert!(failure.to_string().contains("is no Go template"), "{failure}");
         }
