@@ -1,14 +1,28 @@
 //! Compose files as the services, networks and volumes of a stack.
 //!
 //! ```text
-//! text ──parse──▶ tree ──interpolate──▶ tree ─┐
-//! text ──parse──▶ tree ──interpolate──▶ tree ─┴merge──▶ tree ──read──▶ specs, notes
+//! text ──parse──▶ tree ──interpolate, include, extends──▶ tree ─┐
+//! text ──parse──▶ tree ──interpolate, include, extends──▶ tree ─┴merge──▶ tree ──read──▶ specs, notes
 //! ```
 //! Pure: files and variables are handed in. Nothing in a file is dropped in silence: a key has an
 //! effect, or a note that says that it has none, or it is refused with its place.
 
+mod context;
+pub mod env_file;
+mod fields;
 pub mod interpolate;
-pub mod merge;
-pub mod parse;
-pub mod problem;
-pub mod tree;
+mod load;
+mod log;
+mod merge;
+mod parse;
+mod problem;
+mod service;
+mod stack;
+mod tree;
+
+pub use context::Files;
+pub use load::File;
+pub use problem::{Note, Problem};
+pub use service::STACK_LABEL;
+pub use stack::{Input, Stack, merged, read};
+pub use tree::{Entry, Map, Node, Value};

@@ -1,0 +1,58 @@
+//! What the parts of a reading share: the stack's name, what its files name, and the findings.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::interpolate::Variables;
+use crate::log::Log;
+
+/// The files beside a Compose file, as whoever reads it can open them.
+pub trait Files {
+    /// The text of a file; an error is one sentence.
+    fn read(&self, path: &Path) -> Result<String, String>;
+}
+
+/// A volume or a network of the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// Its name in the fleet.
+    pub name: String,
+    /// Its labels; none of an external one, which others made.
+    pub labels: BTreeMap<String, String>,
+    /// Was it there before, and stays it?
+    pub is_external: bool,
+    /// The driver, if one is named.
+    pub driver: Option<String>,
+}
+
+/// What the parts of a reading share.
+pub struct Context<'a> {
+    /// The stack's name.
+    pub stack: String,
+    /// The folder to which paths in the file are relative.
+    pub folder: PathBuf,
+    /// The variables of whoever deploys.
+    pub variables: &'a Variables,
+    /// The files beside it.
+    pub files: &'a dyn Files,
+    /// The names of all services that are deployed.
+    pub services: BTreeSet<String>,
+    /// The services that are left out because of their profile.
+    pub left_out: BTreeSet<String>,
+    /// The networks by their name in the file.
+    pub networks: BTreeMap<String, Declared>,
+    /// The volumes by their name in the file.
+    pub volumes: BTreeMap<String, Declared>,
+    /// The networks that a service is on.
+    pub used: RefCell<BTreeSet<String>>,
+    /// The findings.
+    pub log: &'a Log,
+}
+
+impl Context<'_> {
+    /// A name of the file as a name in the fleet.
+    pub fn full_name(&self, name: &str) -> String {
+        format!("{}_{name}", self.stack)
+    }
+}

@@ -1,0 +1,284 @@
+//! A whole stack: what its files say, as what the API is asked for.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use node_docker::network::{Ipam, IpamConfig, NetworkCreate};
+use node_docker::service::ServiceSpec;
+
+use crate::context::{Context, Declared, Files};
+use crate::fields::Fields;
+use crate::interpolate::Variables;
+use crate::load::{File, Loading};
+use crate::log::Log;
+use crate::problem::{Note, Problem};
+use crate::service::{self, STACK_LABEL};
+use crate::tree::{Entry, Node, Place, Value};
+
+/// What is read.
+pub struct Input<'a> {
+    /// The stack's name, where it is given beside the files.
+    pub name: Option<String>,
+    /// The files, each on top of those before it.
+    pub files: Vec<File>,
+    /// The variables of whoever deploys.
+    pub variables: &'a Variables,
+    /// The profiles that are asked for; `*` is all.
+    pub profiles: Vec<String>,
+    /// The files beside them.
+    pub beside: &'a dyn Files,
+}
+
+/// What is to be there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stack {
+    /// Its name.
+    pub name: String,
+    /// The networks that its services are on and that belong to it.
+    pub networks: Vec<NetworkCreate>,
+    /// The names of the networks that have to be there before.
+    pub external_networks: Vec<String>,
+    /// Its services, each after those that it depends on.
+    pub services: Vec<ServiceSpec>,
+    /// What in the files has no effect.
+    pub notes: Vec<Note>,
+}
+
+/// Reads a stack, or says all that is wrong with its files.
+pub fn read(input: &Input<'_>) -> Result<Stack, Vec<Problem>> {
+    let log = Log::default();
+    let stack = of_files(input, &log);
+    let notes = log.finish()?;
+    stack.map(|stack| Stack { notes, ..stack }).ok_or_else(Vec::new)
+}
+
+/// The files as one tree, with everything but their meaning resolved; for `stack config`.
+pub fn merged(input: &Input<'_>) -> Result<(Node, Vec<Note>), Vec<Problem>> {
+    let log = Log::default();
+    let loading = Loading { variables: input.variables, files: input.beside, log: &log };
+    let node = loading.all(&input.files);
+    let notes = log.finish()?;
+    node.map(|node| (node, notes)).ok_or_else(Vec::new)
+}
+
+fn of_files(input: &Input<'_>, log: &Log) -> Option<Stack> {
+    let loading = Loading { variables: input.variables, files: input.beside, log };
+    let tree = loading.all(&input.files)?;
+    let place = tree.place.clone();
+    let mut top = Fields::of(tree, String::new(), log)?;
+    top.string("version");
+    let name = name(input, &mut top, &place)?;
+    let all = top.entries("services");
+    if all.is_empty() {
+        log.refuse(&place, "there are no services: write them under `services`");
+    }
+    let (services, left_out): (Vec<Entry>, Vec<Entry>) =
+        all.into_iter().partition(|entry| is_asked_for(&entry.node, &input.profiles));
+    let mut networks = top.entries("networks");
+    if !networks.iter().any(|entry| entry.key == service::DEFAULT_NETWORK) {
+        let key = service::DEFAULT_NETWORK.to_owned();
+        networks.push(Entry { place: place.clone(), key, node: Node::null(&place) });
+    }
+    let (declared, creates) = self::networks(networks, &name, log);
+    let context = Context {
+        folder: PathBuf::new(),
+        variables: input.variables,
+        files: input.beside,
+        services: services.iter().map(|entry| entry.key.clone()).collect(),
+        left_out: left_out.iter().map(|entry| entry.key.clone()).collect(),
+        volumes: volumes(top.entries("volumes"), &name, log),
+        networks: declared,
+        used: RefCell::default(),
+        stack: name,
+        log,
+    };
+    top.refuse(&[
+        ("secrets", "secrets come later; mount a file of the node (`volumes`)"),
+        ("configs", "configs of a stack come later; mount a file of the node (`volumes`)"),
+        ("models", "a fleet has no such thing"),
+    ]);
+    top.finish();
+    let specs = services.iter().filter_map(|entry| service::read(entry, &context)).collect();
+    let used = context.used.into_inner();
+    let is_used = |name: &String| used.contains(name);
+    let external = context.networks.iter().filter(|(name, one)| one.is_external && is_used(name));
+    Some(Stack {
+        external_networks: external.map(|(_, one)| one.name.clone()).collect(),
+        networks: creates
+            .into_iter()
+            .filter(|(name, _)| is_used(name))
+            .map(|(_, create)| create)
+            .collect(),
+        services: in_order(specs, &place, log),
+        name: context.stack,
+        notes: Vec::new(),
+    })
+}
+
+fn name(input: &Input<'_>, top: &mut Fields<'_>, place: &Place) -> Option<String> {
+    let written = top.string("name");
+    let Some(name) = input.name.clone().or(written) else {
+        top.log().refuse(place, "the stack has no name: write it behind the files, or as `name`");
+        return None;
+    };
+    let is_sign = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
+    let is_name = name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && name.chars().all(is_sign);
+    if !is_name {
+        let what = format!(
+            "{name:?} is no name of a stack: small letters, digits, `-` and `_`, a letter or digit first"
+        );
+        top.log().refuse(place, what);
+        return None;
+    }
+    Some(name)
+}
+
+fn is_asked_for(service: &Node, asked: &[String]) -> bool {
+    let Value::Map(map) = &service.value else { return true };
+    let Some(Value::List(profiles)) = map.get("profiles").map(|node| &node.value) else {
+        return true;
+    };
+    let mut names = profiles.iter().filter_map(|node| match &node.value {
+        Value::Text(text) => Some(text),
+        _ => None,
+    });
+    profiles.is_empty() || names.any(|name| asked.iter().any(|asked| asked == "*" || asked == name))
+}
+
+/// `external: true`, or the older `external: {name: x}`; the name in the fleet.
+fn declared(fields: &mut Fields<'_>, key: &str, stack: &str) -> Declared {
+    let mut name = fields.string("name");
+    let mut is_external = false;
+    if let Some(node) = fields.take("external") {
+        match node.value {
+            Value::Map(map) => {
+                is_external = true;
+                if let Some(Value::Text(text)) = map.get("name").map(|node| &node.value) {
+                    name = Some(text.clone());
+                }
+            }
+            Value::Text(text) => {
+                let read = crate::fields::truth(&text);
+                is_external = fields.log().ok(&node.place, read).unwrap_or_default();
+            }
+            _ => fields.log().refuse(&node.place, "`external` is true or false"),
+        }
+    }
+    let own = || if is_external { key.to_owned() } else { format!("{stack}_{key}") };
+    Declared { name: name.unwrap_or_else(own), is_external, ..Declared::default() }
+}
+
+type Networks = BTreeMap<String, Declared>;
+
+fn networks(
+    entries: Vec<Entry>,
+    stack: &str,
+    log: &Log,
+) -> (Networks, Vec<(String, NetworkCreate)>) {
+    let (mut all, mut creates) = (Networks::new(), Vec::new());
+    for Entry { key, node, .. } in entries {
+        let Some(mut fields) = Fields::of(node, format!("networks.{key}"), log) else { continue };
+        let declared = declared(&mut fields, &key, stack);
+        let mut create = NetworkCreate {
+            name: declared.name.clone(),
+            check_duplicate: true,
+            driver: "overlay".to_owned(),
+            enable_ipv6: fields.flag("enable_ipv6").filter(|wanted| *wanted),
+            enable_ipv4: fields.flag("enable_ipv4").filter(|wanted| !*wanted),
+            internal: fields.flag("internal").unwrap_or_default(),
+            attachable: fields.flag("attachable").unwrap_or_default(),
+            options: service::labels(&mut fields, "driver_opts"),
+            labels: service::labels(&mut fields, "labels"),
+            ipam: ipam(&mut fields),
+            ..NetworkCreate::default()
+        };
+        create.labels.insert(STACK_LABEL.to_owned(), stack.to_owned());
+        if let Some(driver) = fields.text("driver") {
+            match driver.text.as_str() {
+                "overlay" | "" => {}
+                "bridge" => log.note(
+                    &driver.place,
+                    format!("`networks.{key}.driver`: the network spans all nodes (overlay)"),
+                ),
+                other => log.refuse(
+                    &driver.place,
+                    format!("`networks.{key}.driver`: there is overlay, not {other:?}"),
+                ),
+            }
+        }
+        fields.finish();
+        if !declared.is_external {
+            creates.push((key.clone(), create));
+        }
+        all.insert(key, declared);
+    }
+    (all, creates)
+}
+
+fn ipam(fields: &mut Fields<'_>) -> Option<Ipam> {
+    let mut found = fields.fields("ipam")?;
+    let path = found.path("config");
+    let mut config = Vec::new();
+    for item in found.items("config").unwrap_or_default() {
+        let Some(mut one) = Fields::of(item, path.clone(), fields.log()) else { continue };
+        config.push(IpamConfig {
+            subnet: one.string("subnet").unwrap_or_default(),
+            ip_range: one.string("ip_range").unwrap_or_default(),
+            gateway: one.string("gateway").unwrap_or_default(),
+            auxiliary_addresses: service::labels(&mut one, "aux_addresses"),
+        });
+        one.finish();
+    }
+    let driver = found.string("driver").unwrap_or_default();
+    let options = found.entries("options");
+    if !options.is_empty() {
+        fields.log().refuse(&options[0].place, "`ipam.options`: addresses are given by the fleet");
+    }
+    found.finish();
+    Some(Ipam { driver, options: None, config })
+}
+
+fn volumes(entries: Vec<Entry>, stack: &str, log: &Log) -> BTreeMap<String, Declared> {
+    let mut all = BTreeMap::new();
+    for Entry { key, node, .. } in entries {
+        let Some(mut fields) = Fields::of(node, format!("volumes.{key}"), log) else { continue };
+        let declared = declared(&mut fields, &key, stack);
+        let labels = service::labels(&mut fields, "labels");
+        let driver = fields.string("driver").filter(|driver| !driver.is_empty());
+        fields.refuse(&[(
+            "driver_opts",
+            "a volume is a folder of its node; mount what has options on the nodes, and bind it",
+        )]);
+        fields.finish();
+        all.insert(key, Declared { labels, driver, ..declared });
+    }
+    all
+}
+
+/// Each service after those that it depends on; a circle is a fault.
+fn in_order(mut specs: Vec<ServiceSpec>, place: &Place, log: &Log) -> Vec<ServiceSpec> {
+    let mut ordered: Vec<ServiceSpec> = Vec::new();
+    let mut done: BTreeSet<String> = BTreeSet::new();
+    while !specs.is_empty() {
+        let names: BTreeSet<String> = specs.iter().map(|spec| spec.name.clone()).collect();
+        let is_ready = |spec: &ServiceSpec| {
+            let needed = spec.depends_on.iter().flatten();
+            needed.into_iter().all(|name| done.contains(name) || !names.contains(name))
+        };
+        let (ready, waiting): (Vec<_>, Vec<_>) = specs.into_iter().partition(is_ready);
+        if ready.is_empty() {
+            let names: Vec<&str> = waiting.iter().map(|spec| spec.name.as_str()).collect();
+            log.refuse(
+                place,
+                format!("these depend on each other in a circle: {}", names.join(", ")),
+            );
+            return ordered;
+        }
+        done.extend(ready.iter().map(|spec| spec.name.clone()));
+        ordered.extend(ready);
+        specs = waiting;
+    }
+    ordered
+}

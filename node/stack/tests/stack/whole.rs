@@ -1,0 +1,94 @@
+//! Whole files: mounts, networks, and files on top of each other.
+
+use serde_json::json;
+
+use super::at;
+use super::given::Given;
+
+#[test]
+fn mounts_in_all_forms() {
+    let file = "services:\n  web:\n    image: busybox\n    tmpfs: ['/run:size=1m,mode=0700']\n    volumes:\n      \
+                - data:/data:ro\n      - /etc/x:/x:rslave\n      - /anonymous\n      \
+                - {type: volume, source: shared, target: /shared, volume: {nocopy: true}}\n      \
+                - {type: bind, source: /srv, target: /srv, read_only: true}\n      \
+                - {type: tmpfs, target: /cache, tmpfs: {size: 2m, mode: 1777}}\n\
+                volumes:\n  data: {labels: {a: b}}\n  shared: {external: true}\n";
+    let stack = Given::file(file).read();
+    let spec = serde_json::to_value(&stack.services[0]).expect("it is JSON");
+    let stack_label = json!("st");
+    let wanted = json!([
+        {"Type": "volume", "Source": "st_data", "Target": "/data", "ReadOnly": true,
+         "VolumeOptions": {"Labels": {"a": "b", "com.docker.stack.namespace": stack_label}}},
+        {"Type": "bind", "Source": "/etc/x", "Target": "/x",
+         "BindOptions": {"CreateMountpoint": true, "Propagation": "rslave"}},
+        {"Type": "volume", "Target": "/anonymous"},
+        {"Type": "volume", "Source": "shared", "Target": "/shared", "VolumeOptions": {"NoCopy": true}},
+        {"Type": "bind", "Source": "/srv", "Target": "/srv", "ReadOnly": true},
+        {"Type": "tmpfs", "Target": "/cache", "TmpfsOptions": {"SizeBytes": 2_097_152, "Mode": 0o1777}},
+        {"Type": "tmpfs", "Target": "/run", "TmpfsOptions": {"SizeBytes": 1_048_576, "Mode": 0o700}},
+    ]);
+    assert_eq!(spec["TaskTemplate"]["ContainerSpec"]["Mounts"], wanted);
+}
+
+#[test]
+fn networks_and_names() {
+    let file = "services:\n  web:\n    image: a\n    networks: {front: {aliases: [www]}, back: }\n  \
+                db: {image: b, networks: [back]}\n  job: {image: c, depends_on: {db: {condition: service_healthy}}}\n\
+                networks:\n  front: {internal: true, driver: overlay, ipam: {config: [{subnet: 10.9.0.0/24}]}}\n  \
+                back: {external: true, name: shared}\n  unused: {}\n";
+    let stack = Given::file(file).read();
+    let names: Vec<&str> = stack.networks.iter().map(|network| network.name.as_str()).collect();
+    assert_eq!(names, ["st_front", "st_default"]);
+    assert!(stack.networks[0].internal);
+    assert_eq!(stack.networks[0].labels["com.docker.stack.namespace"], "st");
+    assert_eq!(stack.external_networks, ["shared"]);
+    let services: Vec<&str> = stack.services.iter().map(|spec| spec.name.as_str()).collect();
+    assert_eq!(services, ["st_web", "st_db", "st_job"]);
+    let attached = |service: usize| {
+        let networks = &stack.services[service].task_template.networks;
+        networks.iter().map(|n| format!("{} {}", n.target, n.aliases.join(","))).collect::<Vec<_>>()
+    };
+    assert_eq!(attached(0), ["st_front web,www", "shared web"]);
+    assert_eq!(attached(1), ["shared db"]);
+    assert_eq!(attached(2), ["st_default job"]);
+    assert_eq!(stack.services[2].depends_on, Some(vec!["st_db".to_owned()]));
+    assert_eq!(stack.services[0].labels["com.docker.stack.image"], "a");
+}
+
+#[test]
+fn files_include_and_extend_each_other() {
+    let given = Given::file(
+        "include: [sub/other.yaml]\nservices:\n  web:\n    extends: {file: sub/base.yaml, service: base}\n    \
+         environment: {B: mine}\n  more:\n    extends: web\n    command: [x]\n",
+    )
+    .beside("sub/other.yaml", "services: {side: {image: side, env_file: side.env}}")
+    .beside("sub/side.env", "S=1")
+    .beside("sub/base.yaml", "services: {base: {image: '${IMAGE:-base}', environment: {A: 1, B: 2}}}");
+    let stack = given.read();
+    let env = |name: &str| {
+        let spec = stack.services.iter().find(|spec| spec.name == name).expect("it is there");
+        let container = spec.task_template.container_spec.as_ref().expect("a container");
+        (container.image.as_str(), container.env.clone())
+    };
+    assert_eq!(env("st_side"), ("side", vec!["S=1".to_owned()]));
+    assert_eq!(env("st_web"), ("base", vec!["A=1".to_owned(), "B=mine".to_owned()]));
+    assert_eq!(env("st_more").0, "base");
+}
+
+#[test]
+fn files_on_top_of_each_other_profiles_and_version_1() {
+    let stack = Given::file(
+        "services: {web: {image: a, ports: ['80:80']}, dev: {image: d, profiles: [dev]}}",
+    )
+    .and("services: {web: {image: b, ports: !override ['81:80']}}")
+    .read();
+    assert_eq!(stack.services.len(), 1);
+    let spec = serde_json::to_value(&stack.services[0]).expect("it is JSON");
+    assert_eq!(at(&spec, "EndpointSpec.Ports.0.PublishedPort"), &json!(81));
+    assert_eq!(at(&spec, "TaskTemplate.ContainerSpec.Image"), &json!("b"));
+    let mut given = Given::file("services: {web: {image: a}, dev: {image: d, profiles: [dev]}}");
+    given.profiles = vec!["dev".to_owned()];
+    assert_eq!(given.read().services.len(), 2);
+    let old = Given::file("web:\n  image: a\n  mem_limit: 5m\ndb:\n  image: b\n").read();
+    assert_eq!(old.services.len(), 2);
+}
