@@ -42,6 +42,7 @@ mod pulls;
 mod pushes;
 mod recent;
 mod rollouts;
+mod secrets;
 mod server;
 mod services;
 mod snapshot;
@@ -147,7 +148,9 @@ fn router(api: Api) -> Router {
         .route("/networks/create", post(networks::create))
         .route("/networks/prune", post(networks::prune))
         .route("/build/prune", post(system::prune_build))
-        .route("/secrets", get(system::none))
+        .route("/secrets", get(secrets::list))
+        .route("/secrets/create", post(secrets::create))
+        .route("/secrets/{id}", get(secrets::missing).delete(secrets::missing))
         .route("/configs", get(system::none))
         .route("/networks/{id}", get(networks::inspect).delete(networks::remove))
         .route("/volumes", get(volumes::list))

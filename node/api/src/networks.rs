@@ -4,6 +4,7 @@
 //! Every node answers for the whole fleet.
 
 mod object;
+mod removal;
 
 use std::collections::BTreeMap;
 
@@ -140,7 +141,7 @@ pub async fn inspect(
     Ok(Json(shown))
 }
 
-/// `DELETE /networks/{id or name}`.
+/// `DELETE /networks/{id or name}`. Answers when the tasks of removed services have left it.
 pub async fn remove(
     State(api): State<Api>,
     Path(wanted): Path<String>,
@@ -149,7 +150,7 @@ pub async fn remove(
         return Err(BadNetwork::Predefined(wanted).into());
     }
     let id = Snapshot::latest(&api).await?.network(&wanted)?.network.id;
-    api.edit(Edit::RemoveNetwork { id }).await?;
+    removal::remove(&api, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -47,7 +47,7 @@ pub async fn unknown(request: Request) -> Failure {
     ))
 }
 
-/// `GET /secrets` and `/configs`: there are none. Docker's client asks for them before it removes a
+/// `GET /configs`: there are none. Docker's client asks for them before it removes a
 /// stack.
 pub async fn none() -> Json<[(); 0]> {
     Json([])

@@ -106,6 +106,11 @@ impl Client {
         self.change(Method::DELETE, path, Bytes::new()).await.map(drop)
     }
 
+    /// The same without a deadline: a network is removed when the last task has left it.
+    pub async fn delete_without_timeout(&mut self, path: &str) -> Result<(), CallError> {
+        self.ask(Method::DELETE, path, Bytes::new()).await.map(drop)
+    }
+
     async fn change(
         &mut self,
         method: Method,

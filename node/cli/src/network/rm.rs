@@ -22,7 +22,7 @@ pub struct RmArgs {
 pub async fn run(args: RmArgs, mut client: Client) -> Result<Exit, Failure> {
     let mut each = Each::new();
     for name in &args.networks {
-        match client.delete(&format!("/networks/{}", escape(name))).await {
+        match client.delete_without_timeout(&format!("/networks/{}", escape(name))).await {
             Err(CallError::Refused { status: 404, .. }) if args.force => {}
             removed => {
                 if each.take(removed).is_some() {
