@@ -4,6 +4,8 @@
 #[allow(dead_code, reason = "the API's tests use the rest of it")]
 #[path = "docker_api/fleet.rs"]
 mod fleet;
+#[path = "cli/stack.rs"]
+mod stack;
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

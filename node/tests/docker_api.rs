@@ -1,7 +1,5 @@
 //! The API of real agents: by hand, and by Docker's own client where it is installed.
 
-#[path = "lab/busybox_image.rs"]
-mod busybox_image;
 #[path = "docker_api/containers.rs"]
 mod containers;
 #[path = "docker_api/flags.rs"]
@@ -16,6 +14,10 @@ mod recorded;
 mod registry;
 #[path = "docker_api/rollouts.rs"]
 mod rollouts;
+#[path = "docker_api/stacks.rs"]
+mod stacks;
+#[path = "lab/test_lab.rs"]
+mod test_lab;
 #[path = "docker_api/views.rs"]
 mod views;
 #[path = "docker_api/volumes.rs"]
@@ -24,6 +26,7 @@ mod volumes;
 use std::process::Command;
 
 use fleet::Fleet;
+use test_lab::busybox_image;
 
 /// Prints a line on each stream, then waits in short sleeps, so that a stop is quick.
 const TALKER: &str = r#"{

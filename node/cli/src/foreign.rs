@@ -9,8 +9,25 @@ use super::failure::Failure;
 
 /// Subcommands: the parent command, their name, why they do not exist, what to type.
 const COMMANDS: &[(&str, &str, &str, &str)] = &[
-    ("", "stack", "stacks are not there yet", "edgectl service create, once per service"),
-    ("", "compose", "stacks are not there yet", "edgectl service create, once per service"),
+    (
+        "",
+        "compose",
+        "a Compose file is deployed as a stack",
+        "docker -H unix:///run/edgectl/edgectl.sock stack deploy -c FILE NAME",
+    ),
+    (
+        "stack",
+        "deploy",
+        "Compose files are read by Docker's client",
+        "docker -H unix:///run/edgectl/edgectl.sock stack deploy -c FILE NAME",
+    ),
+    (
+        "stack",
+        "up",
+        "Compose files are read by Docker's client",
+        "docker -H unix:///run/edgectl/edgectl.sock stack deploy -c FILE NAME",
+    ),
+    ("stack", "config", "Compose files are read by Docker's client", "docker stack config -c FILE"),
     ("", "secret", "secrets are not there yet", "--mount type=bind of a file that each node has"),
     ("", "config", "configs are not there yet", "--mount type=bind of a file that each node has"),
     (
@@ -199,7 +216,8 @@ mod tests {
     #[test]
     fn what_is_not_there_yet_says_so() {
         for (line, words) in [
-            (&["stack", "ls"][..], "stacks are not there yet"),
+            (&["stack", "deploy", "-c", "x"][..], "stack deploy -c FILE NAME"),
+            (&["compose", "up"], "a Compose file is deployed as a stack"),
             (&["network", "connect", "back", "web"], "service update --network-add NETWORK"),
             (&["run", "nginx"], "edgectl service create --name"),
             (&["-H", "/s", "node", "promote", "n1"], "every node is equal"),

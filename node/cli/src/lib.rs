@@ -27,6 +27,7 @@ mod plan;
 mod progress;
 mod resolve;
 mod service;
+mod stack;
 mod stats;
 mod status;
 mod swarm;
@@ -86,6 +87,9 @@ enum Command<O: LocalCommands> {
     /// Services: what shall run
     #[command(subcommand)]
     Service(service::ServiceCommand),
+    /// Stacks: services that are deployed together
+    #[command(subcommand)]
+    Stack(stack::StackCommand),
     /// Nodes: what can run it
     #[command(subcommand)]
     Node(node::NodeCommand),
@@ -227,6 +231,7 @@ async fn ask_agent<O: LocalCommands>(command: Command<O>, socket: &Path) -> Resu
     let client = Client::connect(socket).await.map_err(Failure::from);
     match command {
         Command::Service(command) => service::run(command, client?).await,
+        Command::Stack(command) => stack::run(command, client?).await,
         Command::Node(command) => node::run(command, client?).await,
         Command::Exec(args) => exec::run(args, client?).await,
         Command::Cp(args) => cp::run(args, client?).await,

@@ -33,7 +33,7 @@ use super::failure::{Exit, Failure};
 use crate::examples;
 
 pub use logs::{LogsArgs, run as run_logs};
-pub use ls::replicas_text;
+pub use ls::{LsArgs as ServiceListFlags, print as print_services, replicas_text};
 pub use ps::{TaskFlags, print as print_tasks};
 
 /// Services: what shall run.

@@ -9,7 +9,7 @@ use crate::filter::Filters;
 use crate::output::{self, Listing, Row, Shown, natural, say};
 use node_docker::service::{Service, ServiceStatus};
 
-/// Flags.
+/// Flags of every listing of services.
 #[derive(Debug, Args)]
 pub struct LsArgs {
     /// Show only what fits: id, label, mode, name
@@ -48,17 +48,23 @@ impl Row for ServiceRow {
     }
 }
 
-/// Lists them, by name.
+/// Lists all services.
 pub async fn run(args: LsArgs, mut client: Client) -> Result<Exit, Failure> {
-    let filters = Filters::parse(&args.filter, &["id", "label", "mode", "name"])?;
-    let mut services: Vec<Service> = client.get("/services?status=true").await?;
+    let services: Vec<Service> = client.get("/services?status=true").await?;
+    print(services, &args)?;
+    Ok(Exit::Done)
+}
+
+/// Prints services as the flags say, by name.
+pub fn print(mut services: Vec<Service>, flags: &LsArgs) -> Result<(), Failure> {
+    let filters = Filters::parse(&flags.filter, &["id", "label", "mode", "name"])?;
     services.retain(|service| fits(&filters, service));
     services.sort_by_cached_key(|service| (natural(&service.spec.name), service.id.clone()));
     let rows: Vec<ServiceRow> =
-        services.iter().map(|service| row(service, args.listing.shown())).collect();
-    args.listing.print(&rows)?;
+        services.iter().map(|service| row(service, flags.listing.shown())).collect();
+    flags.listing.print(&rows)?;
     services.iter().filter_map(name_note).for_each(say);
-    Ok(Exit::Done)
+    Ok(())
 }
 
 /// A note for the younger of two services that were created with one name on two sides of a

@@ -7,17 +7,23 @@ use std::process::Command;
 use super::text;
 
 const DOCUMENT: &str = include_str!("../../../../docs/docker-compatibility.md");
-/// What `docker service COMMAND --help` of 28.2 lists: a line for each command.
+/// What `docker service COMMAND --help` and `docker stack COMMAND --help` of 28.2 list: a line for each
+/// command.
 const NAMES: &str = include_str!("names.txt");
 const CLIENT: &str = "28.2.";
 const STATES: [&str; 4] = ["works", "differs", "refused", "not yet"];
 
+/// Two words, such as `service ls`, and what stands behind them.
+fn command_of(line: &'static str) -> (&'static str, &'static str) {
+    let ends = line.match_indices(' ').map(|(at, _)| at).chain([line.len()]);
+    line.split_at(ends.take(2).last().unwrap_or_default())
+}
+
 /// The flags of each command.
 fn known() -> BTreeMap<&'static str, BTreeSet<String>> {
     let line = |line: &'static str| {
-        let mut words = line.split_whitespace();
-        let command = words.next().expect("a command");
-        (command, words.map(str::to_owned).collect())
+        let (command, flags) = command_of(line);
+        (command, flags.split_whitespace().map(str::to_owned).collect())
     };
     NAMES.lines().map(line).collect()
 }
@@ -33,13 +39,15 @@ fn quoted(cell: &'static str) -> Vec<&'static str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
-/// The rows below each `## docker service COMMAND`.
+/// The rows below each `## docker service COMMAND` and `## docker stack COMMAND`.
 fn rows() -> Vec<Row> {
     let mut command = "";
     let mut rows = Vec::new();
     for line in DOCUMENT.lines() {
         if let Some(title) = line.strip_prefix("## ") {
-            command = title.strip_prefix("docker service ").unwrap_or_default();
+            let title = title.strip_prefix("docker ").unwrap_or_default();
+            let has_rows = title.starts_with("service ") || title.starts_with("stack ");
+            command = if has_rows { title } else { "" };
         }
         let Some(cells) = line.strip_prefix("| `--").filter(|_| !command.is_empty()) else {
             continue;
@@ -54,15 +62,15 @@ fn rows() -> Vec<Row> {
 }
 
 #[test]
-fn every_flag_of_docker_service_has_a_row() {
+fn every_flag_of_docker_service_and_stack_has_a_row() {
     let rows = rows();
     for (command, flags) in known() {
         let of = rows.iter().filter(|row| row.command == command);
         let mut left = flags;
         for Row { flag, .. } in of {
-            assert!(left.remove(flag), "docker service {command} has no --{flag}, or two rows");
+            assert!(left.remove(flag), "docker {command} has no --{flag}, or two rows");
         }
-        assert!(left.is_empty(), "docker service {command}: no row for {left:?}");
+        assert!(left.is_empty(), "docker {command}: no row for {left:?}");
     }
 }
 
@@ -74,7 +82,7 @@ fn every_row_has_a_state_and_tests_that_exist() {
         collect(&root.join(folder), &mut tests);
     }
     for Row { command, flag, state, tests: named } in rows() {
-        let row = format!("docker service {command} --{flag}");
+        let row = format!("docker {command} --{flag}");
         assert!(STATES.contains(&state), "{row}: {state}");
         assert!(state == "not yet" || !named.is_empty(), "{row}: no test");
         for test in named {
@@ -107,7 +115,8 @@ fn the_names_are_those_of_docker_s_help() {
         return;
     }
     for (command, flags) in known() {
-        let help = docker(&["service", command, "--help"]).expect("its help");
+        let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        let help = docker(&words).expect("its help");
         let help = text(&help.stdout);
         let options = help.split_once("Options:").map_or("", |(_, options)| options);
         let listed: BTreeSet<String> = options
@@ -116,6 +125,6 @@ fn the_names_are_those_of_docker_s_help() {
             .filter_map(|(_, rest)| rest.split_whitespace().next())
             .map(str::to_owned)
             .collect();
-        assert_eq!(listed, flags, "docker service {command}");
+        assert_eq!(listed, flags, "docker {command}");
     }
 }
