@@ -34,6 +34,7 @@ mod conflicts;
 mod jobs;
 mod networks;
 mod unwanted;
+mod waiting;
 
 pub use conflicts::{Answered, is_removal, removals_on_disk};
 pub use jobs::completed_on_disk;

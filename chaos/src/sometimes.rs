@@ -79,6 +79,8 @@ pub enum Event {
     JobCompleted,
     /// A slot that runs at most once began on another machine than before.
     LeaseMoved,
+    /// A machine named what the last attempt of a task that waits ended by.
+    CauseTold,
 }
 
 /// How often each state was reached.
@@ -125,7 +127,7 @@ impl Sometimes {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Event; 36] = [
+    pub const ALL: [Event; 37] = [
         Event::EditDone,
         Event::EditRefused,
         Event::EditUnanswered,
@@ -162,6 +164,7 @@ impl Event {
         Event::OnNetwork,
         Event::JobCompleted,
         Event::LeaseMoved,
+        Event::CauseTold,
     ];
 }
 

@@ -25,6 +25,7 @@ use crate::programs::RunFacts;
 use crate::sim_node::{Answered, SimNode, removals_on_disk, writes_on_disk};
 use crate::sometimes::{Event, Sometimes};
 
+mod causes;
 mod conflicts;
 mod inspect;
 mod jobs;
@@ -77,6 +78,7 @@ pub struct Watch {
     rest: Rest,
     jobs: jobs::JobFacts,
     once: once::OnceFacts,
+    causes: causes::Causes,
     traffic: Traffic,
     settled_at: u64,
     unsettled_at: u64,
@@ -123,6 +125,7 @@ impl Watch {
             rest: Rest::default(),
             jobs: jobs::JobFacts::default(),
             once: once::OnceFacts::default(),
+            causes: causes::Causes::default(),
             traffic: Traffic::default(),
             settled_at: 0,
             unsettled_at: 0,

@@ -1,4 +1,6 @@
-//! I14: every wanted task that does not run has a reason.
+//! I14: every wanted task that does not run has a reason, and it is the true one.
+
+use crdt_state::TaskId;
 
 use crate::invariant::{Invariant, Verdict, Violation};
 use crate::network::MachineNo;
@@ -12,6 +14,31 @@ pub struct Shown {
     pub runs: bool,
     /// The reason that the machine gives.
     pub reason: Option<String>,
+}
+
+/// A task that waits to start again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Which.
+    pub task: TaskId,
+    /// `web.1`.
+    pub name: String,
+    /// The attempt that ended.
+    pub attempt: u32,
+    /// The reason that the machine gives; empty if it gives none.
+    pub reason: String,
+}
+
+/// Does the reason name what the last attempt really ended by?
+pub fn names_the_cause(machine: MachineNo, waiting: &Waiting, cause: &str) -> Verdict {
+    if waiting.reason.contains(cause) {
+        return Ok(());
+    }
+    let Waiting { name, attempt, reason, .. } = waiting;
+    let detail = format!(
+        "n{machine} says of {name}, whose attempt {attempt} ended by {cause:?}: {reason:?}"
+    );
+    Err(Violation::new(Invariant::I14Reasons, detail))
 }
 
 /// Does every task that does not run have a reason?
@@ -42,6 +69,20 @@ mod tests {
         assert_eq!(explained(0, &[shown(true, None), shown(false, Some("no node"))]), Ok(()));
         for reason in [None, Some(" "), Some("unknown")] {
             assert!(explained(0, &[shown(false, reason)]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_reason_that_names_another_cause_is_found() {
+        let waiting = |reason: &str| Waiting {
+            task: TaskId([1; 16]),
+            name: "web.1".to_owned(),
+            attempt: 2,
+            reason: reason.to_owned(),
+        };
+        assert_eq!(names_the_cause(0, &waiting("failed: non-zero exit (70)"), "(70)"), Ok(()));
+        for reason in ["", "failed: non-zero exit (1)"] {
+            assert!(names_the_cause(0, &waiting(reason), "(70)").is_err());
         }
     }
 }

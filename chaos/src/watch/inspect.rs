@@ -154,6 +154,7 @@ impl Watch {
         self.note_conflicts(node);
         self.report(reasons::explained(self.next_shown, &shown));
         self.ask_since_when(self.next_shown, node);
+        self.ask_for_causes(self.next_shown, node);
     }
 
     /// Judges what the fleet sent at rest, if its links are so good that nothing is sent twice.

@@ -101,6 +101,7 @@ impl Watch {
         event: &RunEvent,
         programs: &Programs,
     ) {
+        self.note_cause(no, run, event);
         match event {
             RunEvent::Started { .. } => {
                 let facts = programs.facts(run);
