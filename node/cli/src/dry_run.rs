@@ -37,6 +37,11 @@ pub enum Form {
 }
 
 impl DryRunFlags {
+    /// Those of a command that makes several changes, which no single digest stands for.
+    pub fn tried(form: Option<String>) -> DryRunFlags {
+        DryRunFlags { dry_run: form, expect: None }
+    }
+
     /// What comes before the paths of changes.
     pub fn prefix(&self) -> String {
         match (&self.dry_run, &self.expect) {
@@ -76,10 +81,13 @@ fn text(run: &DryRun) -> String {
     if matches!(run.action.as_str(), "create" | "update") {
         lines.extend(run.cuts.iter().map(cut));
     }
-    lines.push(format!(
-        "nothing was changed; to do exactly this, type the same with --expect {} in place of --dry-run",
-        run.digest
-    ));
+    lines.push(match run.digest.as_str() {
+        "" => "nothing was changed".to_owned(),
+        digest => format!(
+            "nothing was changed; to do exactly this, type the same with --expect {digest} in place \
+             of --dry-run"
+        ),
+    });
     lines.join("\n")
 }
 

@@ -231,7 +231,7 @@ async fn ask_agent<O: LocalCommands>(command: Command<O>, socket: &Path) -> Resu
     let client = Client::connect(socket).await.map_err(Failure::from);
     match command {
         Command::Service(command) => service::run(command, client?).await,
-        Command::Stack(command) => stack::run(command, client?).await,
+        Command::Stack(command) => stack::run(command, client).await,
         Command::Node(command) => node::run(command, client?).await,
         Command::Exec(args) => exec::run(args, client?).await,
         Command::Cp(args) => cp::run(args, client?).await,

@@ -34,7 +34,10 @@ use crate::examples;
 
 pub use logs::{LogsArgs, run as run_logs};
 pub use ls::{LsArgs as ServiceListFlags, print as print_services, replicas_text};
+pub use partition::resolve_anchors;
 pub use ps::{TaskFlags, print as print_tasks};
+pub use replace::send as replace;
+pub use schedule::wait_for;
 
 /// Services: what shall run.
 #[derive(Debug, Subcommand)]

@@ -2,6 +2,9 @@
 //! the label that Docker's client gives them. Nothing else says that there is a stack: whoever
 //! deployed it, from whichever node, sees it here.
 
+mod config;
+mod deploy;
+mod files;
 mod ls;
 mod ps;
 mod rm;
@@ -21,6 +24,15 @@ const NAMESPACE: &str = "com.docker.stack.namespace";
 /// Stacks: services that are deployed together.
 #[derive(Debug, Subcommand)]
 pub enum StackCommand {
+    /// Show the files of a stack as one, with variables and includes resolved
+    Config(config::ConfigArgs),
+    /// Create or change a stack as Compose files say
+    #[command(visible_alias = "up", help_template = examples!(
+        "edgectl stack deploy -c compose.yaml vote",
+        "edgectl stack deploy -c compose.yaml -c site.yaml --prune vote",
+        "edgectl stack deploy --dry-run -c compose.yaml vote",
+    ))]
+    Deploy(deploy::DeployArgs),
     /// List stacks
     #[command(visible_alias = "list")]
     Ls(ls::LsArgs),
@@ -44,13 +56,15 @@ pub enum StackCommand {
     Services(services::ServicesArgs),
 }
 
-/// Runs one of them.
-pub async fn run(command: StackCommand, client: Client) -> Result<Exit, Failure> {
+/// Runs one of them. Only `config` does without an agent.
+pub async fn run(command: StackCommand, client: Result<Client, Failure>) -> Result<Exit, Failure> {
     match command {
-        StackCommand::Ls(args) => ls::run(args, client).await,
-        StackCommand::Ps(args) => ps::run(args, client).await,
-        StackCommand::Rm(args) => rm::run(args, client).await,
-        StackCommand::Services(args) => services::run(args, client).await,
+        StackCommand::Config(args) => config::run(&args),
+        StackCommand::Deploy(args) => deploy::run(args, client?).await,
+        StackCommand::Ls(args) => ls::run(args, client?).await,
+        StackCommand::Ps(args) => ps::run(args, client?).await,
+        StackCommand::Rm(args) => rm::run(args, client?).await,
+        StackCommand::Services(args) => services::run(args, client?).await,
     }
 }
 

@@ -62,25 +62,31 @@ impl PartitionFlags {
         client: &mut Client,
         spec: &mut ServiceSpec,
     ) -> Result<(), Failure> {
-        let placement = spec.task_template.placement.as_mut();
-        let Some(partition) = placement.and_then(|placement| placement.partition.as_mut()) else {
-            return Ok(());
-        };
-        if self.anchor.is_empty() {
-            return Ok(());
+        match self.anchor.is_empty() {
+            true => Ok(()),
+            false => resolve_anchors(client, spec).await,
         }
-        let nodes: Vec<Node> = client.get("/nodes").await?;
-        for anchor in &mut partition.anchors {
-            let is_me = |node: &&Node| *anchor == "self" && node.edge.is_me;
-            let found = match nodes.iter().find(is_me) {
-                Some(me) => me.clone(),
-                None => resolve::one(anchor, nodes.clone())
-                    .map_err(|failure| failure.hint("--anchor NODE; edgectl node ls"))?,
-            };
-            anchor.clone_from(&found.id);
-        }
-        Ok(())
     }
+}
+
+/// Turns the names of a spec's anchors into ids. Asks nothing if there are none.
+pub async fn resolve_anchors(client: &mut Client, spec: &mut ServiceSpec) -> Result<(), Failure> {
+    let placement = spec.task_template.placement.as_mut();
+    let partition = placement.and_then(|placement| placement.partition.as_mut());
+    let Some(partition) = partition.filter(|partition| !partition.anchors.is_empty()) else {
+        return Ok(());
+    };
+    let nodes: Vec<Node> = client.get("/nodes").await?;
+    for anchor in &mut partition.anchors {
+        let is_me = |node: &&Node| *anchor == "self" && node.edge.is_me;
+        let found = match nodes.iter().find(is_me) {
+            Some(me) => me.clone(),
+            None => resolve::one(anchor, nodes.clone())
+                .map_err(|failure| failure.hint("--anchor NODE; edgectl node ls"))?,
+        };
+        anchor.clone_from(&found.id);
+    }
+    Ok(())
 }
 
 /// `at-most-one, anchors n1, stopped after 10s without them`. `shown` turns an id into a name.

@@ -1,7 +1,6 @@
 //! Replaces a service's spec: the request behind update, scale and rename.
 
-use crate::client::Client;
-use crate::failure::Failure;
+use crate::client::{CallError, Client};
 use crate::output::say;
 use node_docker::service::{Service, ServiceSpec, ServiceUpdated};
 
@@ -12,7 +11,7 @@ pub async fn send(
     read: &Service,
     spec: &ServiceSpec,
     resolve: &str,
-) -> Result<(), Failure> {
+) -> Result<(), CallError> {
     let (id, version) = (&read.id, read.version.index);
     let path = format!("/services/{id}/update?version={version}&resolve={resolve}");
     let updated: ServiceUpdated = client.post(&path, spec).await?;

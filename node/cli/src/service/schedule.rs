@@ -61,9 +61,19 @@ pub async fn wait_for_new(
     (id, spec): (&str, &ServiceSpec),
     flags: &WaitFlags,
 ) -> Result<Exit, Failure> {
+    wait_for(client, (id, spec), flags, Goal::Create).await
+}
+
+/// Waits for a service, or tells when a job with a schedule runs next.
+pub async fn wait_for(
+    client: &mut Client,
+    (id, spec): (&str, &ServiceSpec),
+    flags: &WaitFlags,
+    goal: Goal,
+) -> Result<Exit, Failure> {
     match is_scheduled(spec) && !flags.detach {
         true => tell(client, id).await,
-        false => progress::wait(client, id, flags, Goal::Create).await,
+        false => progress::wait(client, id, flags, goal).await,
     }
 }
 

@@ -1,7 +1,7 @@
 //! `networks` and `network_mode`: on which networks a service is, and under which further names.
 
 use node_docker::service::ServiceSpec;
-use node_docker::task_spec::NetworkAttachment;
+use node_docker::task_spec::{NetworkAttachment, PROCESS_SCHEME};
 
 use super::container::labels;
 use crate::context::Context;
@@ -19,7 +19,18 @@ pub fn read(fields: &mut Fields<'_>, service: &str, spec: &mut ServiceSpec, cont
     )]);
     let mode = fields.text("network_mode");
     let entries = entries(fields);
+    let container = spec.task_template.container_spec.as_ref();
+    let is_program = container.is_some_and(|inner| inner.image.starts_with(PROCESS_SCHEME));
     let attachments = match (mode, entries) {
+        (None, None) if is_program => Vec::new(),
+        (None, Some(entries)) if is_program && !entries.is_empty() => {
+            let what = format!(
+                "`{}`: a program of the host is on no network of the fleet: it sees its node's own",
+                fields.path("networks")
+            );
+            context.log.refuse(&entries[0].place, what);
+            Vec::new()
+        }
         (Some(mode), Some(_)) => {
             let what = "`network_mode` and `networks` exclude each other";
             context.log.refuse(&mode.place, what);

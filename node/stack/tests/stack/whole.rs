@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::at;
-use super::given::Given;
+use super::given::{Given, refused};
 
 #[test]
 fn mounts_in_all_forms() {
@@ -91,4 +91,13 @@ fn files_on_top_of_each_other_profiles_and_version_1() {
     assert_eq!(given.read().services.len(), 2);
     let old = Given::file("web:\n  image: a\n  mem_limit: 5m\ndb:\n  image: b\n").read();
     assert_eq!(old.services.len(), 2);
+}
+
+#[test]
+fn a_program_of_the_host_is_on_no_network() {
+    let stack = Given::file("services: {web: {image: 'process:sh'}}").read();
+    assert!(stack.networks.is_empty() && stack.services[0].task_template.networks.is_empty());
+    let file = "services: {web: {image: 'process:sh', networks: [default]}}";
+    let problems = refused(&Given::file(file));
+    assert!(problems[0].contains("a program of the host is on no network"), "{problems:?}");
 }
