@@ -21,20 +21,21 @@ impl SimNode {
         service.order() == UpdateOrder::BlueGreen && goes_on
     }
 
-    /// A task of this node that ended and is to start again, of a service whose templates run beside
-    /// each other.
+    /// A task of this node that is about to start, of a service whose templates run beside each
+    /// other.
     pub fn starts_beside(&self) -> Option<String> {
         let services = self.services();
         let both: BTreeSet<ServiceId> =
             services.iter().filter(|one| self.is_side_by_side(one)).map(|one| one.id).collect();
         let is_to_start = |task: &TaskView| {
             let state = task.status.as_ref().map(|status| status.current.state);
+            let starts = [TaskState::Assigned, TaskState::Preparing, TaskState::Starting];
             let is_own = task.node == Some(self.id()) && both.contains(&task.service);
-            is_own && task.desired_running && state.is_some_and(|state| state != TaskState::Running)
+            is_own && task.desired_running && state.is_some_and(|state| starts.contains(&state))
         };
         let tasks = self.node.report(self.now).tasks();
         let found = tasks.into_iter().find(is_to_start);
-        found.map(|task| format!("{} {:?}", task.service_name, task.slot))
+        found.map(|task| format!("{} {:?} ({:?})", task.service_name, task.slot, task.reason))
     }
 
     /// The addresses of its live tasks, with their networks.
