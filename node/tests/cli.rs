@@ -318,6 +318,7 @@ fn a_template_that_is_not_whole_prints_nothing_and_says_where() {
     for (format, says) in [
         ("{{.Name}}{{end}}{{.ID}}", "why: {{end}} at character 10 closes nothing"),
         ("{{.Name}}{{if .ID}}x", "why: {{if}} at character 10 is never closed: {{end}} is missing"),
+        ("{{.Name}}{{uper .ID}}", "why: there is no function uper; did you mean upper?"),
         ("{{.Name}}{{else}}x", "why: {{else}} at character 10 belongs to no {{if}}"),
     ] {
         for words in [

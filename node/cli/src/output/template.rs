@@ -1,10 +1,12 @@
-//! `--format` with a Go template, with Docker's functions: json, join, split, lower, upper, title,
-//! pad, truncate, println and Go's own.
+//! `--format` with a Go template. It is checked as a whole before anything is rendered: its blocks,
+//! and the functions that it names, also where there are no rows to render.
 
 mod blocks;
+mod calls;
+mod functions;
 mod printf;
 
-use gotmpl::{MissingKey, TemplateError, ToSerdeValue, Value};
+use gotmpl::{MissingKey, TemplateError, ToSerdeValue};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -28,17 +30,11 @@ impl Template {
     fn parse(text: &str, missing: MissingKey) -> Result<Template, Failure> {
         let source = unescape(text);
         blocks::check(&source).map_err(|why| bad_template(text, why))?;
-        let parsed = gotmpl::Template::new("format")
-            .missing_key(missing)
-            .func("json", json)
-            .func("join", join)
-            .func("split", split)
-            .func("lower", |args| text_function(args, str::to_lowercase))
-            .func("upper", |args| text_function(args, str::to_uppercase))
-            .func("title", |args| text_function(args, title))
-            .func("pad", pad)
-            .func("truncate", truncate)
-            .func("printf", printf::printf)
+        calls::check(&source).map_err(|why| bad_template(text, why))?;
+        let named = gotmpl::Template::new("format").missing_key(missing);
+        let parsed = functions::OWN
+            .iter()
+            .fold(named, |template, (name, function)| template.func(name, *function))
             .parse(&source)
             .map_err(|error| bad_template(text, error.to_string()))?;
         Ok(Template { parsed })
@@ -70,90 +66,6 @@ fn bad_template(text: &str, why: String) -> Failure {
 /// A shell passes `\t` as two characters; as in Docker they mean a tab, and `\n` a new line.
 fn unescape(text: &str) -> String {
     text.replace("\\t", "\t").replace("\\n", "\n")
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-fn argument<'a>(
-    args: &'a [Value],
-    index: usize,
-    function: &str,
-) -> Result<&'a Value, TemplateError> {
-    args.get(index).ok_or_else(|| TemplateError::Exec(format!("{function} needs more arguments")))
-}
-
-fn number(args: &[Value], index: usize, function: &str) -> Result<usize, TemplateError> {
-    argument(args, index, function)?
-        .as_int()
-        .and_then(|number| usize::try_from(number).ok())
-        .ok_or_else(|| TemplateError::Exec(format!("{function} needs a number")))
-}
-
-fn text_function(args: &[Value], change: fn(&str) -> String) -> Result<Value, TemplateError> {
-    Ok(Value::String(change(&text(argument(args, 0, "this function")?)).into()))
-}
-
-fn title(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
-fn join(args: &[Value]) -> Result<Value, TemplateError> {
-    let separator = text(argument(args, 1, "join")?);
-    match argument(args, 0, "join")? {
-        Value::List(items) => {
-            let items: Vec<String> = items.iter().map(text).collect();
-            Ok(Value::String(items.join(&separator).into()))
-        }
-        other => Ok(Value::String(text(other).into())),
-    }
-}
-
-fn split(args: &[Value]) -> Result<Value, TemplateError> {
-    let (whole, separator) = (text(argument(args, 0, "split")?), text(argument(args, 1, "split")?));
-    Ok(Value::List(whole.split(&separator).map(|part| Value::String(part.into())).collect()))
-}
-
-fn pad(args: &[Value]) -> Result<Value, TemplateError> {
-    let (before, after) = (number(args, 1, "pad")?, number(args, 2, "pad")?);
-    let padded =
-        format!("{}{}{}", " ".repeat(before), text(argument(args, 0, "pad")?), " ".repeat(after));
-    Ok(Value::String(padded.into()))
-}
-
-fn truncate(args: &[Value]) -> Result<Value, TemplateError> {
-    let length = number(args, 1, "truncate")?;
-    let kept: String = text(argument(args, 0, "truncate")?).chars().take(length).collect();
-    Ok(Value::String(kept.into()))
-}
-
-fn json(args: &[Value]) -> Result<Value, TemplateError> {
-    let json = to_json(argument(args, 0, "json")?)?;
-    Ok(Value::String(json.to_string().into()))
-}
-
-fn to_json(value: &Value) -> Result<serde_json::Value, TemplateError> {
-    Ok(match value {
-        Value::Nil => serde_json::Value::Null,
-        Value::Bool(value) => (*value).into(),
-        Value::Int(value) => (*value).into(),
-        Value::Uint(value) => (*value).into(),
-        Value::Float(value) => (*value).into(),
-        Value::String(value) => value.as_ref().into(),
-        Value::List(items) => {
-            serde_json::Value::Array(items.iter().map(to_json).collect::<Result<_, _>>()?)
-        }
-        Value::Map(entries) => {
-            let mut object = serde_json::Map::new();
-            for (name, value) in entries.iter() {
-                object.insert(name.to_string(), to_json(value)?);
-            }
-            object.into()
-        }
-        _ => return Err(TemplateError::Exec("json of a function".to_owned())),
-    })
 }
 
 #[cfg(test)]
@@ -224,7 +136,15 @@ mod tests {
 
     #[test]
     fn what_is_no_template_is_refused_with_an_example() {
-        for text in ["{{.ID", "{{ ( }}", "{{.ID}", "{{.ID}}{{end}}", "{{if .ID}}", "{{else}}"] {
+        for text in [
+            "{{uper .ID}}",
+            "{{.ID",
+            "{{ ( }}",
+            "{{.ID}",
+            "{{.ID}}{{end}}",
+            "{{if .ID}}",
+            "{{else}}",
+        ] {
             let failure = Template::strict(text).err().unwrap_or_else(|| panic!("{text} is none"));
             assert!(failure.to_string().contains("is no Go template"), "{failure}");
         }
