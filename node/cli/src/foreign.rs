@@ -9,25 +9,7 @@ use super::failure::Failure;
 
 /// Subcommands: the parent command, their name, why they do not exist, what to type.
 const COMMANDS: &[(&str, &str, &str, &str)] = &[
-    (
-        "",
-        "compose",
-        "a Compose file is deployed as a stack",
-        "docker -H unix:///run/edgectl/edgectl.sock stack deploy -c FILE NAME",
-    ),
-    (
-        "stack",
-        "deploy",
-        "Compose files are read by Docker's client",
-        "docker -H unix:///run/edgectl/edgectl.sock stack deploy -c FILE NAME",
-    ),
-    (
-        "stack",
-        "up",
-        "Compose files are read by Docker's client",
-        "docker -H unix:///run/edgectl/edgectl.sock stack deploy -c FILE NAME",
-    ),
-    ("stack", "config", "Compose files are read by Docker's client", "docker stack config -c FILE"),
+    ("", "compose", "a Compose file is deployed as a stack", "edgectl stack deploy -c FILE NAME"),
     ("", "secret", "secrets are not there yet", "--mount type=bind of a file that each node has"),
     ("", "config", "configs are not there yet", "--mount type=bind of a file that each node has"),
     (
@@ -216,8 +198,7 @@ mod tests {
     #[test]
     fn what_is_not_there_yet_says_so() {
         for (line, words) in [
-            (&["stack", "deploy", "-c", "x"][..], "stack deploy -c FILE NAME"),
-            (&["compose", "up"], "a Compose file is deployed as a stack"),
+            (&["compose", "up"][..], "edgectl stack deploy -c FILE NAME"),
             (&["network", "connect", "back", "web"], "service update --network-add NETWORK"),
             (&["run", "nginx"], "edgectl service create --name"),
             (&["-H", "/s", "node", "promote", "n1"], "every node is equal"),

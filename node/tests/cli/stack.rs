@@ -12,7 +12,10 @@ fn stacks_are_listed_and_removed_by_their_label() {
         said
     };
     let none = run(1, &["ls"]);
-    assert_eq!((none.out.as_str(), none.err.as_str()), ("", "no stacks yet\n"));
+    assert_eq!(
+        (none.out.as_str(), none.err.as_str()),
+        ("", "no stacks yet: edgectl stack deploy -c FILE NAME\n")
+    );
 
     for (stack, name, replicas) in [
         ("vote", "vote_web", "2"),

@@ -29,7 +29,7 @@ impl Row for StackRow {
     const FIELDS: &'static [(&'static str, &'static str)] =
         &[("Name", "NAME"), ("Services", "SERVICES")];
     const TABLE: &'static str = "{{.Name}}\t{{.Services}}";
-    const NONE: &'static str = "no stacks yet";
+    const NONE: &'static str = "no stacks yet: edgectl stack deploy -c FILE NAME";
     fn quiet(&self) -> &str {
         &self.name
     }
