@@ -44,6 +44,8 @@ pub fn read(entry: &Entry, context: &Context<'_>) -> Option<ServiceSpec> {
     resources::read(&mut fields, &mut spec);
     relations::read(&mut fields, &mut spec, context);
     edge::read(&mut fields, &mut spec);
+    // It has been applied.
+    fields.take("profiles");
     without_effect(&mut fields);
     refused(&mut fields);
     fields.finish();
@@ -62,7 +64,7 @@ fn without_effect(fields: &mut Fields<'_>) {
         ("annotations", "no runtime here reads them"),
         ("attach", "it is for `compose up`"),
         ("pull_policy", "an image is pulled where it is not there, by its digest"),
-        ("profiles", "it has been applied"),
+        ("pull_refresh_after", "an image is pulled where it is not there, by its digest"),
         ("runtime", "the runtime is a setting of the node"),
     ]);
 }
@@ -70,6 +72,7 @@ fn without_effect(fields: &mut Fields<'_>) {
 fn refused(fields: &mut Fields<'_>) {
     const NOT_HERE: &str = "services have no such setting";
     fields.refuse(&[
+        ("configs", "configs of a stack come later; mount a file of the node (`volumes`)"),
         ("secrets", "secrets come later; use a config, or mount a file of the node (`volumes`)"),
         ("domainname", "write the whole name as `hostname`"),
         ("external_links", "attach both to one external network"),

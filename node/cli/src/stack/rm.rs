@@ -84,11 +84,16 @@ pub async fn run(args: RmArgs, mut client: Client) -> Result<Exit, Failure> {
     Ok(each.exit())
 }
 
-/// A network goes when the last task has left it.
+/// A network goes when the last task has left it. What somebody else has removed meanwhile is gone as
+/// well.
 async fn remove(client: &mut Client, part: &Part) -> Result<(), CallError> {
-    match part.kind {
+    let removed = match part.kind {
         "network" => client.delete_without_timeout(&part.path).await,
         _ => client.delete(&part.path).await,
+    };
+    match removed {
+        Err(CallError::Refused { status: 404, .. }) => Ok(()),
+        other => other,
     }
 }
 

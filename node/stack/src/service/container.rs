@@ -10,7 +10,7 @@ use node_values::{self as values, SecurityOption};
 
 use crate::context::Context;
 use crate::fields::{Fields, Text, as_text};
-use crate::tree::{Node, Value};
+use crate::tree::{Entry, Node, Place, Value};
 
 pub fn read(fields: &mut Fields<'_>, spec: &mut ServiceSpec, context: &Context<'_>) {
     let container = spec.task_template.container_spec.get_or_insert_default();
@@ -118,10 +118,7 @@ fn words(fields: &mut Fields<'_>, container: &mut ContainerSpec) {
     }
 }
 
-fn command(
-    fields: &mut Fields<'_>,
-    key: &'static str,
-) -> Option<(crate::tree::Place, Vec<String>)> {
+fn command(fields: &mut Fields<'_>, key: &'static str) -> Option<(Place, Vec<String>)> {
     let node = fields.take(key)?;
     let place = node.place.clone();
     let path = fields.path(key);
@@ -160,8 +157,16 @@ fn hosts(fields: &mut Fields<'_>) -> Vec<String> {
                 let Text { place, text } = as_text(node, &path, fields.log())?;
                 Some(Text { place, text: format!("{name}={text}") })
             };
+            // A name may have several addresses.
+            let of_name = |entry: &Entry| match &entry.node.value {
+                Value::List(items) => items.clone(),
+                _ => vec![entry.node.clone()],
+            };
             let entries = map.entries().iter();
-            entries.filter_map(|entry| text(&entry.key, entry.node.clone())).collect()
+            entries
+                .flat_map(|entry| of_name(entry).into_iter().map(|node| (&entry.key, node)))
+                .filter_map(|(name, node)| text(name, node))
+                .collect()
         }
         Value::List(items) => {
             items.into_iter().filter_map(|item| as_text(item, &path, fields.log())).collect()
@@ -255,7 +260,7 @@ fn ulimits(fields: &mut Fields<'_>) -> Vec<Ulimit> {
     let path = fields.path("ulimits");
     let entries = fields.entries("ulimits");
     let log = fields.log();
-    let read = |entry: crate::tree::Entry| {
+    let read = |entry: Entry| {
         let text = match entry.node.value {
             Value::Map(_) => {
                 let mut both = Fields::of(entry.node, format!("{path}.{}", entry.key), log)?;

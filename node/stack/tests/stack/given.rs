@@ -37,7 +37,7 @@ impl Given {
         self
     }
 
-    fn try_read(&self) -> Result<Stack, Vec<String>> {
+    pub fn try_read(&self) -> Result<Stack, Vec<String>> {
         let file = |text: &String| File { path: PathBuf::from("c.yaml"), text: text.clone() };
         let input = Input {
             name: self.name.clone(),

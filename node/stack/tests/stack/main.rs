@@ -3,6 +3,7 @@
 mod container;
 mod given;
 mod refusals;
+mod schema;
 mod service;
 mod whole;
 

@@ -1,0 +1,163 @@
+//! `edgectl stack deploy` on three nodes: a voting app with five services and two networks, again
+//! while one of the nodes is cut off, and taken down by Docker's own client.
+
+#[path = "lab/test_lab.rs"]
+mod test_lab;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use test_lab::TestLab;
+
+const VOTE: &str = r#"
+x-tools: &tools
+  image: registry.invalid/tools:1
+  command: sleep 1000
+  stop_grace_period: 1s
+services:
+  vote:
+    <<: *tools
+    command: [sh, -c, "echo option $$OPTION release $$RELEASE; exec sleep 1000"]
+    environment: {OPTION: 0440, RELEASE: "${RELEASE:-1.10}"}
+    ports: ["5000:80"]
+    networks: [front]
+    deploy: {replicas: 2, update_config: {order: start-first, monitor: 500ms}}
+  result:
+    <<: *tools
+    ports: [{target: 80, published: 5001}]
+    networks: [front, back]
+  redis:
+    <<: *tools
+    healthcheck: {test: "true", interval: 1s}
+    networks: [back]
+  db:
+    <<: *tools
+    volumes: ["data:/data"]
+    networks: {back: {aliases: [postgres]}}
+    x-edge: {partition: {policy: stay}}
+  worker:
+    <<: *tools
+    networks: [back]
+    depends_on: {db: {condition: service_started}, redis: {condition: service_healthy}}
+networks: {front: , back: {internal: true}}
+volumes: {data: }
+"#;
+
+struct Fleet {
+    lab: TestLab,
+    file: PathBuf,
+}
+
+impl Fleet {
+    fn up() -> Option<Fleet> {
+        let lab = TestLab::up('n', 3).with_namespaces()?;
+        lab.import_image();
+        let file = lab.dir.join("vote.yaml");
+        let fleet = Fleet { lab, file };
+        fleet.write(VOTE);
+        Some(fleet)
+    }
+
+    fn write(&self, text: &str) {
+        std::fs::write(&self.file, text).expect("writable");
+    }
+
+    /// What a deployment says, on both streams.
+    fn deploy(&self, node: u8, flags: &[&str]) -> String {
+        let file = self.file.display().to_string();
+        let deploy = ["stack", "deploy", "-c", &file];
+        let words = [&deploy[..], flags, &["vote"]].concat();
+        let output = self.lab.edgectl_output(node, &words);
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(output.status.success(), "{said}");
+        said
+    }
+
+    /// The ids of the tasks that run, with their names.
+    fn running(&self, node: u8) -> BTreeSet<String> {
+        let format = "{{.ID}} {{.Name}} {{.DesiredState}} {{.CurrentState}}";
+        let ps = ["stack", "ps", "--format", format, "vote"];
+        let listed = self.lab.try_edgectl(node, &ps).unwrap_or_default();
+        let is_running = |line: &&str| line.contains(" Running Running ");
+        let of_task = |line: &str| line.split(" Running ").next().unwrap_or(line).to_owned();
+        listed.lines().filter(is_running).map(of_task).collect()
+    }
+
+    /// What the tasks wrote; those of nodes that are not reached are left out, and that is an error.
+    fn logs(&self, node: u8) -> String {
+        let output = self.lab.edgectl_output(node, &["service", "logs", "vote_vote"]);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
+
+#[test]
+fn a_stack_is_deployed_from_any_node_also_while_one_is_cut_off() {
+    let Some(fleet) = Fleet::up() else { return };
+    let tried = fleet.deploy(1, &["--dry-run"]);
+    assert_eq!(tried.matches("would be created").count(), 7, "{tried}");
+    assert!(fleet.running(1).is_empty(), "a dry run changes nothing");
+
+    let created = fleet.deploy(1, &["--detach=false"]);
+    assert_eq!(created.matches("Creating service vote_").count(), 5, "{created}");
+    assert_eq!(fleet.running(1).len(), 6, "it waits until all run: {created}");
+    fleet.lab.until("it says what is written", || {
+        fleet.logs(2).matches("option 0440 release 1.10").count() == 2
+    });
+    let tasks = fleet.running(1);
+    fleet.lab.until("another node sees them all", || fleet.running(3) == tasks);
+    let again = fleet.deploy(3, &[]);
+    assert_eq!(again.matches("is as the file says").count(), 5, "{again}");
+    assert_eq!(fleet.running(3), tasks, "nothing restarts");
+
+    fleet.lab.succeed(&["cut", "n3"]);
+    fleet.write(&VOTE.replace("RELEASE:-1.10", "RELEASE:-2.0"));
+    let cut = fleet.deploy(3, &[]);
+    assert_eq!(cut.matches("Updating service vote_").count(), 1, "{cut}");
+    fleet.lab.until("the node that is alone runs the new release", || {
+        fleet.logs(3).contains("release 2.0")
+    });
+    fleet.lab.succeed(&["heal"]);
+    fleet.lab.until("all run the new release", || {
+        let all = fleet.running(1);
+        let is_new = |task: &String| task.contains(" vote_vote.") && !tasks.contains(task);
+        all.iter().filter(|task| is_new(task)).count() == 2
+            && all.len() == 6
+            && [2, 3].into_iter().all(|node| fleet.running(node) == all)
+    });
+
+    let (file, _) = VOTE.split_once("  worker:").expect("it is there");
+    fleet.write(&format!(
+        "{file}networks: {{front: , back: {{internal: true}}}}\nvolumes: {{data: }}\n"
+    ));
+    let pruned = fleet.deploy(2, &["--prune"]);
+    assert!(pruned.contains("Removing service vote_worker"), "{pruned}");
+    fleet.lab.edgectl(1, &["stack", "rm", "--detach=false", "vote"]);
+    fleet.lab.until("nothing is left", || {
+        let networks = fleet.lab.edgectl(2, &["network", "ls"]);
+        fleet.running(2).is_empty() && !networks.contains("vote_")
+    });
+}
+
+#[test]
+fn a_file_with_faults_changes_nothing_and_all_of_them_are_told() {
+    let lab = TestLab::up('y', 1);
+    let file = lab.dir.join("bad.yaml");
+    std::fs::write(
+        &file,
+        "services:\n  web: {image: process:sh, tty: maybe}\n  db: {image: a, ports: ['127.0.0.1:1:1']}\n",
+    )
+    .expect("writable");
+    let path = file.display().to_string();
+    let output = lab.edgectl_output(1, &["stack", "deploy", "-c", &path, "bad"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("2 faults in the files"), "{said}");
+    assert!(said.contains(&format!("{path}:2:33: `services.web.tty`")), "{said}");
+    assert!(said.contains(&format!("{path}:3:26: `services.db.ports`")), "{said}");
+    assert_eq!(lab.edgectl(1, &["service", "ls", "-q"]), "");
+    let missing = lab.edgectl_output(1, &["stack", "deploy", "-c", "/nowhere.yaml", "bad"]);
+    assert_eq!(missing.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&missing.stderr).into_owned();
+    assert!(said.contains("cannot read /nowhere.yaml"), "{said}");
+}
