@@ -116,6 +116,7 @@ mod tests {
             (vote!("GET /configs?"), 200, r#"[{"ID": "c1", "Spec": {"Name": "vote_conf"}}]"#),
             (vote!("GET /networks?"), 200, r#"[{"Id": "n1", "Name": "vote_back"}]"#),
             ("DELETE /services/s1", 200, ""),
+            ("DELETE /services/s2", 500, r#"{"message": "its disk is full"}"#),
             ("DELETE /secrets/k1", 204, ""),
             ("DELETE /configs/c1", 204, ""),
             ("DELETE /networks/n1", 204, ""),
