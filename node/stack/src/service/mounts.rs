@@ -107,7 +107,10 @@ fn volume(mount: &mut Mount, source: &str, place: &Place, context: &Context<'_>)
     if source.is_empty() {
         return Some(());
     }
-    let Some(declared) = context.volumes.get(source) else {
+    // A name for each task (`data-{{.Task.Slot}}`) is no key of a map: the volume is the stack's.
+    let of_task = || Declared { name: context.full_name(source), ..Declared::default() };
+    let of_task = source.contains("{{").then(of_task);
+    let Some(declared) = context.volumes.get(source).or(of_task.as_ref()) else {
         let what =
             format!("the volume `{source}` is not in `volumes` of this file; write it there");
         context.log.refuse(place, what);

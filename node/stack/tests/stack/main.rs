@@ -1,6 +1,7 @@
 //! Stacks as people write them: what each key becomes, and what is said of what cannot be obeyed.
 
 mod container;
+mod examples;
 mod given;
 mod refusals;
 mod schema;

@@ -101,3 +101,10 @@ fn a_program_of_the_host_is_on_no_network() {
     let problems = refused(&Given::file(file));
     assert!(problems[0].contains("a program of the host is on no network"), "{problems:?}");
 }
+
+#[test]
+fn a_volume_of_each_task_needs_no_declaration() {
+    let stack = Given::file("services: {db: {image: a, volumes: ['d-{{.Task.Slot}}:/d']}}").read();
+    let spec = serde_json::to_value(&stack.services[0]).expect("it is JSON");
+    assert_eq!(at(&spec, "TaskTemplate.ContainerSpec.Mounts.0.Source"), "st_d-{{.Task.Slot}}");
+}
