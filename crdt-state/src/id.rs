@@ -84,6 +84,10 @@ id_type!(
     NetworkId
 );
 id_type!(
+    /// A config. Creating the same name again makes a new id.
+    ConfigId
+);
+id_type!(
     /// A task: the hash of service, slot, node and version of the template, see [`TaskId::of`].
     TaskId
 );

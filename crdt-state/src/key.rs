@@ -33,6 +33,8 @@ impl Kind {
     pub const IMAGE: Kind = Kind(0x09);
     /// The settings of the whole fleet. Shared; there is one record.
     pub const FLEET_SETTINGS: Kind = Kind(0x0a);
+    /// A part of a config's data. Shared; the id is a hash of the config and the number of the part.
+    pub const CONFIG_PART: Kind = Kind(0x0b);
     /// A node's own description. Owned; the id is the node's.
     pub const NODE: Kind = Kind(0x81);
     /// A node's report of its tasks in one slot of one service. Owned.

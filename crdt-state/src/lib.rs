@@ -6,6 +6,7 @@
 
 pub mod autoscale;
 pub mod condition;
+pub mod config;
 pub mod conflict;
 pub mod delta;
 pub mod digest;
@@ -44,7 +45,7 @@ pub use conflict::{Alternative, Conflict, NoSuchValue};
 pub use delta::{Delta, Merged};
 pub use digest::{Digest, TreePath};
 pub use fleet::FleetSettings;
-pub use id::{NetworkId, NodeId, ServiceId, StoreId, TaskId};
+pub use id::{ConfigId, NetworkId, NodeId, ServiceId, StoreId, TaskId};
 pub use image::ImageFact;
 pub use junk::Junk;
 pub use key::{Kind, RecordKey};

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::autoscale::{Autoscale, ScalingReports};
 use crate::condition::NodeConditions;
+use crate::config::{ConfigPart, ConfigSpec};
 use crate::fleet::TaskHistory;
 use crate::handover::Handovers;
 use crate::image::ImageFact;
@@ -36,6 +37,7 @@ use crate::volume::{GivenUp, NodeVolumes};
 use crate::wire;
 
 mod autoscale;
+mod configs;
 mod extensions;
 mod fleet;
 mod jobs;
@@ -46,6 +48,7 @@ mod relations;
 mod rollouts;
 
 pub use autoscale::SCALED_SERVICES_MAX;
+pub use configs::{CONFIG_FILES_MAX, CONFIG_NAME_CHARS_MAX};
 pub use placement::PREFERENCES_MAX;
 
 /// The most replicas of one service, and the highest number of a slot: the planner's budget is
@@ -165,6 +168,9 @@ pub fn check_facet(kind: Kind, facet: Facet, value: &[u8]) -> Result<(), Unfit> 
     match (kind, facet) {
         (Kind::SERVICE, Facet::LIFE) => check_service_name(&read("the life", value)?),
         (Kind::NETWORK, Facet::LIFE) => check_service_name(&read("the life", value)?),
+        (Kind::CONFIG, Facet::LIFE) => configs::check_name(&read("the life", value)?),
+        (Kind::CONFIG, Facet::CONFIG) => fit::<ConfigSpec>("the config", value),
+        (Kind::CONFIG_PART, Facet::CONFIG_PART) => fit::<ConfigPart>("a part of the data", value),
         (Kind::NETWORK, Facet::NETWORK) => fit::<NetworkSpec>("the network", value),
         (Kind::SERVICE, Facet::NETWORKS | Facet::PREVIOUS_NETWORKS) => {
             fit::<Attachments>("the networks", value)
@@ -199,7 +205,7 @@ pub fn check_facet(kind: Kind, facet: Facet, value: &[u8]) -> Result<(), Unfit> 
             read::<SlotOrder>("the order of its slots", value).map(|_| ())
         }
         (Kind::SERVICE, Facet::ENDPOINT) => fit::<Endpoint>("the endpoint", value),
-        (Kind::SERVICE | Kind::NETWORK | Kind::NODE_SETTINGS, Facet::LABELS) => {
+        (Kind::SERVICE | Kind::NETWORK | Kind::CONFIG | Kind::NODE_SETTINGS, Facet::LABELS) => {
             read::<Labels>("the labels", value).map(|_| ())
         }
         (Kind::NODE_SETTINGS, Facet::AVAILABILITY) => {

@@ -6,6 +6,7 @@
 
 mod autoscale;
 mod condition;
+mod config;
 mod fleet;
 mod handover;
 mod image;
@@ -20,6 +21,7 @@ mod volume;
 
 pub use autoscale::{declared_count, scaling_of};
 pub use condition::conditions_of;
+pub use config::{Config, config_data, config_part};
 pub use fleet::fleet_settings;
 pub use handover::handovers_of;
 pub use image::{FleetImage, fleet_images};

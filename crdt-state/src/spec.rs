@@ -85,6 +85,10 @@ impl Facet {
     pub const AUTOSCALE: Facet = Facet(27);
     /// In which order its slots start: [`crate::relation::SlotOrder`].
     pub const SLOT_ORDER: Facet = Facet(28);
+    /// What the data of a config is: [`crate::config::ConfigSpec`].
+    pub const CONFIG: Facet = Facet(29);
+    /// A part of a config's data: [`crate::config::ConfigPart`].
+    pub const CONFIG_PART: Facet = Facet(30);
     /// How much of a slot's past is kept: [`crate::fleet::TaskHistory`]. Settings of the fleet have
     /// numbers from 256.
     pub const TASK_HISTORY: Facet = Facet(256);

@@ -34,7 +34,12 @@ fn replica() -> Replica {
 #[test]
 fn what_tasks_have_beyond_the_template_is_read_by_agents_of_other_versions() {
     let pre_start = vec![vec!["a".to_owned(), "b".to_owned()]];
-    let all = Extension { swap: Some(Swap::Bytes(7)), swappiness: Some(10), pre_start };
+    let all = Extension {
+        swap: Some(Swap::Bytes(7)),
+        swappiness: Some(10),
+        pre_start,
+        ..Extension::default()
+    };
     let properties = all.properties();
     assert_eq!(hex(&wire::encode(&properties)), "0103000007010a02010201610162");
     assert_eq!(wire::decode(&wire::encode(&properties)), Ok(properties.clone()));

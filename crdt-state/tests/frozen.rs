@@ -36,6 +36,8 @@ use serde::de::DeserializeOwned;
 
 #[path = "frozen/autoscale.rs"]
 mod autoscale;
+#[path = "frozen/configs.rs"]
+mod configs;
 #[path = "frozen/fleet.rs"]
 mod fleet;
 #[path = "frozen/jobs.rs"]

@@ -30,5 +30,8 @@ pub use exec::enter_main;
 pub use monitor::monitor_main;
 pub use oci::{ContainerOrder, OciRuntime};
 pub use process::prepare::{Prepare, Prepared};
-pub use process::{AttachNetworks, ContainerContext, OpenError, ProcessConfig, ProcessDriver};
+pub use process::{
+    AttachNetworks, ConfigData, ContainerContext, OpenError, ProcessConfig, ProcessDriver,
+    ReadConfigs,
+};
 pub use refusal::StartError;

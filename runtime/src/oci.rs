@@ -27,6 +27,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crdt_state::ConfigId;
 use crdt_state::spec::HealthCheck;
 use oci_spec::image::ImageConfiguration;
 use serde::{Deserialize, Serialize};
@@ -100,6 +101,9 @@ pub struct ContainerOrder {
     /// The network namespace that it joins, if it has networks of the fleet.
     #[serde(default)]
     pub network: Option<PathBuf>,
+    /// The data of its configs: it is written into files of its own.
+    #[serde(skip)]
+    pub configs: BTreeMap<ConfigId, Vec<u8>>,
 }
 
 /// The backend for a runtime. Changes this process' view of the machine where that runtime needs

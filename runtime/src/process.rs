@@ -8,6 +8,7 @@
 //! An agent under systemd needs `KillMode=process`, or its tasks end with it.
 
 mod adopt;
+mod config_files;
 mod container_context;
 mod driver_loop;
 mod launch;
@@ -34,6 +35,7 @@ use crate::run_dir;
 use driver_loop::DriverLoop;
 use prepare::Prepare;
 
+pub use config_files::{ConfigData, ReadConfigs};
 pub use container_context::{AttachNetworks, ContainerContext};
 
 /// The configuration of the driver.

@@ -44,6 +44,8 @@ pub const PRE_START: &str = "pre-start";
 pub const HEALTH: &str = "health";
 /// [`FinalStatus`].
 pub const FINAL_STATUS: &str = "ending.json";
+/// The files that a container gets of configs, by their number in the template.
+pub const CONFIGS: &str = "configs";
 /// The newest log file.
 pub const LOG: &str = "log";
 
@@ -65,6 +67,11 @@ pub struct Order {
     /// When all of it is killed unless the agent says otherwise, by [`crate::boot_clock`].
     #[serde(default)]
     pub ends_at_ms: Option<u64>,
+}
+
+/// Where the file of a run is that the template has at this place of its configs.
+pub fn config(dir: &Path, at: usize) -> PathBuf {
+    dir.join(CONFIGS).join(at.to_string())
 }
 
 /// A minute: runc takes seconds on a slow card, dockerd gives it two minutes.

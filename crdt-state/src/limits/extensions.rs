@@ -31,7 +31,8 @@ impl Bounded for Extension {
         }
         at_most("the number of pre-start commands", self.pre_start.len(), PRE_STARTS_MAX)?;
         let bytes = self.pre_start.iter().flatten().map(String::len).sum();
-        at_most("the length of the pre-start commands", bytes, PRE_START_BYTES_MAX)
+        at_most("the length of the pre-start commands", bytes, PRE_START_BYTES_MAX)?;
+        self.configs.as_slice().check()
     }
 }
 

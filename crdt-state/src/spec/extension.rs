@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Template, TemplateVersion};
+use crate::config::ConfigFile;
 
 /// How much a task may swap out, on top of its limit of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,8 @@ pub struct Extension {
     pub swappiness: Option<u8>,
     /// Commands that run to their end before each start of a task, in this order.
     pub pre_start: Vec<Vec<String>>,
+    /// The files that it gets from the fleet.
+    pub configs: Vec<ConfigFile>,
 }
 
 /// One property, as it is stored.
@@ -38,6 +41,8 @@ pub enum Property {
     Swappiness(u8),
     /// [`Extension::pre_start`], at least one.
     PreStart(Vec<Vec<String>>),
+    /// [`Extension::configs`], at least one.
+    Configs(Vec<ConfigFile>),
 }
 
 /// The value of [`super::Facet::TEMPLATE_EXTENSION`]: each property at most once, in the order of the
@@ -52,12 +57,14 @@ impl Extension {
 
     /// The stored form.
     pub fn properties(&self) -> Properties {
-        let Extension { swap, swappiness, pre_start } = self;
+        let Extension { swap, swappiness, pre_start, configs } = self;
         let swap = swap.map(Property::Swap);
         let swappiness = swappiness.map(Property::Swappiness);
         let pre_start = Some(pre_start).filter(|commands| !commands.is_empty());
         let pre_start = pre_start.map(|commands| Property::PreStart(commands.clone()));
-        swap.into_iter().chain(swappiness).chain(pre_start).collect()
+        let configs = Some(configs).filter(|files| !files.is_empty());
+        let configs = configs.map(|files| Property::Configs(files.clone()));
+        swap.into_iter().chain(swappiness).chain(pre_start).chain(configs).collect()
     }
 
     /// The inverse of [`Extension::properties`].
@@ -68,6 +75,7 @@ impl Extension {
                 Property::Swap(swap) => extension.swap = Some(*swap),
                 Property::Swappiness(swappiness) => extension.swappiness = Some(*swappiness),
                 Property::PreStart(commands) => extension.pre_start.clone_from(commands),
+                Property::Configs(files) => extension.configs.clone_from(files),
             }
         }
         extension
@@ -128,7 +136,15 @@ mod tests {
 
     fn extension() -> Extension {
         let pre_start = vec![vec!["migrate".to_owned()]];
-        Extension { swap: Some(Swap::Bytes(1 << 20)), swappiness: Some(10), pre_start }
+        let configs = vec![ConfigFile {
+            config: crate::id::ConfigId([7; 16]),
+            name: "app.conf".to_owned(),
+            target: "/etc/app.conf".to_owned(),
+            uid: 1_000,
+            gid: 0,
+            mode: 0o440,
+        }];
+        Extension { swap: Some(Swap::Bytes(1 << 20)), swappiness: Some(10), pre_start, configs }
     }
 
     #[test]
@@ -141,12 +157,13 @@ mod tests {
             Extension { swap: None, ..extension() },
             Extension { swappiness: None, ..extension() },
             Extension { pre_start: Vec::new(), ..extension() },
+            Extension { configs: Vec::new(), ..extension() },
         ] {
             versions.push(TemplateVersion::of(&Template { extension, ..template.clone() }));
         }
         versions.sort();
         versions.dedup();
-        assert_eq!(versions.len(), 5, "each is a version of its own");
+        assert_eq!(versions.len(), 6, "each is a version of its own");
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod collector;
 mod command;
 mod conditions;
 pub mod config;
+mod config_data;
 mod devices;
 mod facts;
 mod handle;

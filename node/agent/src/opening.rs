@@ -10,6 +10,7 @@ use runtime::image::{ImageError, Images, platform};
 use runtime::volume::{VolumeError, Volumes};
 use runtime::{ContainerContext, OpenError, ProcessConfig, ProcessDriver, RunEvents};
 
+use super::config_data::ConfigReader;
 use super::devices::Finder;
 use super::images::ImagePuller;
 use super::networks::{self, OpenedNetworks};
@@ -73,6 +74,7 @@ pub(super) struct OpenedParts {
     pub(super) run_events: RunEvents,
     pub(super) volumes: Volumes,
     pub(super) networks: OpenedNetworks,
+    pub(super) configs: ConfigReader,
     pub(super) own_addresses: OwnAddresses,
     pub(super) devices: Finder,
     pub(super) background: tokio::runtime::Handle,
@@ -103,6 +105,7 @@ pub(super) fn open(config: Config) -> Result<OpenedParts, AgentStartError> {
     let puller = ImagePuller::new(store.clone(), &config, background.clone());
     let own_addresses = OwnAddresses::new(&config);
     let networks = networks::open(&config, &key, &own_addresses, &background);
+    let configs = ConfigReader::default();
     let runs = config.data_dir.join("runs");
     let mut process = ProcessConfig::new(runs, &key.node().to_string());
     let volumes = Volumes::open(&config.data_dir.join("volumes"))?;
@@ -112,6 +115,7 @@ pub(super) fn open(config: Config) -> Result<OpenedParts, AgentStartError> {
         volumes: volumes.clone(),
         runtime: config.oci_runtime.clone(),
         networks: networks.networks.clone().map(|networks| Arc::new(networks) as _),
+        configs: Some(Arc::new(configs.clone())),
         hostname: |run| container_id(run)[..HOSTNAME_CHARS].to_owned(),
     }));
     let (driver, run_events) = ProcessDriver::open(process)?;
@@ -128,6 +132,7 @@ pub(super) fn open(config: Config) -> Result<OpenedParts, AgentStartError> {
         run_events,
         volumes,
         networks,
+        configs,
         own_addresses,
         devices: Finder::new(config.discover_devices.clone()),
         config,

@@ -96,6 +96,7 @@ fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), Agen
         transport: transport.downgrade(),
         commands: commands.downgrade(),
     });
+    opening.configs.connect(commands.downgrade());
     if let Some(networks) = &opening.networks.networks {
         networks.connect(commands.downgrade());
     }

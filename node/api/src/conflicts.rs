@@ -13,7 +13,9 @@ use crdt_state::relation::{Affinities, DependsOn, SlotOrder};
 use crdt_state::service::{self, NameConflict, Service};
 use crdt_state::spec::extension::Properties;
 use crdt_state::spec::{self, Extension, Facet, Life, Scale, StoredTemplate, Template};
-use crdt_state::{ImageFact, Kind, NodeId, RecordKey, ServiceId, Stamp, StoreId, Writer, wire};
+use crdt_state::{
+    ConfigId, ImageFact, Kind, NodeId, RecordKey, ServiceId, Stamp, StoreId, Writer, wire,
+};
 use node_core::{Edit, NetworkConflict};
 
 use super::failure::Failure;
@@ -139,6 +141,10 @@ fn subject(conflict: &Conflict, snapshot: &Snapshot) -> (&'static str, String) {
             Some(name) => ("image", name),
             None => ("image", show_key(key)),
         },
+        Kind::CONFIG => {
+            let name = snapshot.config_name(ConfigId(key.id));
+            ("config", removed().unwrap_or(name))
+        }
         _ => ("record", show_key(key)),
     }
 }
@@ -147,7 +153,7 @@ fn facet_word(facet: Facet) -> String {
     let word = match facet {
         Facet::LIFE => "life",
         Facet::TEMPLATE => "template",
-        Facet::TEMPLATE_EXTENSION => "swap and pre-start",
+        Facet::TEMPLATE_EXTENSION => "swap, pre-start and configs",
         Facet::SCALE => "scale",
         Facet::PLACEMENT => "placement",
         Facet::UPDATE_POLICY => "update policy",
@@ -187,6 +193,7 @@ fn show_value(facet: Facet, bytes: &[u8]) -> String {
             let template = Template { extension: Extension::of(&v), ..Template::default() };
             let task = show_task(&template, &spec::Placement::default());
             json(&TaskSpec {
+                container_spec: task.container_spec.filter(|shown| !shown.configs.is_empty()),
                 resources: task.resources,
                 pre_start: task.pre_start,
                 ..Default::default()

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use runtime::exec::{ExecRefusal, Fault};
 use runtime::image::ImageError;
 
+use node_core::edit::config::BadConfig;
 use node_core::edit::network::BadNetwork;
 
 use node_agent::{SessionGone, Unanswered};
@@ -84,8 +85,12 @@ impl From<node_core::Refusal> for Failure {
             | Refusal::NothingToSteer(_)
             | Refusal::Unexpected { .. } => Failure::Conflict(message),
             Refusal::Network(bad) => of_network(&bad, message),
+            Refusal::Config(BadConfig::Missing(_)) => Failure::Missing(message),
+            Refusal::Config(BadConfig::NameTaken { .. }) => Failure::Conflict(message),
             Refusal::HasLeft => Failure::Unavailable(message),
+            // A config that is in use is a bad request in Docker.
             Refusal::BadName(_)
+            | Refusal::Config(_)
             | Refusal::Job(_)
             | Refusal::Partition(_)
             | Refusal::Schedule(_)

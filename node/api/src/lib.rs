@@ -11,6 +11,7 @@ mod archive;
 mod autoscale;
 mod change;
 mod clients;
+mod configs;
 mod conflicts;
 mod container;
 mod container_object;
@@ -151,7 +152,7 @@ fn router(api: Api) -> Router {
         .route("/secrets", get(secrets::list))
         .route("/secrets/create", post(secrets::create))
         .route("/secrets/{id}", get(secrets::missing).delete(secrets::missing))
-        .route("/configs", get(system::none))
+        .merge(configs::routes())
         .route("/networks/{id}", get(networks::inspect).delete(networks::remove))
         .route("/volumes", get(volumes::list))
         .route("/volumes/create", post(volumes::create))

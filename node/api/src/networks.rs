@@ -102,7 +102,7 @@ pub async fn create(
             let created = NetworkCreated { id: id.to_string(), warning };
             Ok((StatusCode::CREATED, Json(created)))
         }
-        Edited::Service(_) | Edited::Done => {
+        Edited::Service(_) | Edited::Config(_) | Edited::Done => {
             unreachable!("a creation answers with the network that it made")
         }
     }

@@ -24,7 +24,7 @@ use crdt_state::{
 use gossip::Now;
 use node_core::autoscale::AutoscaleStatus;
 use node_core::schedules::ScheduleStatus;
-use node_core::{JobStatus, NetworkRow, Node, NodeRow, Rollout, TaskView};
+use node_core::{ConfigRow, JobStatus, NetworkRow, Node, NodeRow, Rollout, TaskView};
 
 use super::Api;
 use super::failure::Failure;
@@ -61,6 +61,8 @@ pub struct Snapshot {
     pub images: Vec<FleetImage>,
     /// The networks of the fleet.
     pub networks: Vec<NetworkRow>,
+    /// The configs of the fleet, without their data.
+    pub configs: Vec<ConfigRow>,
     /// The addresses of tasks, by network.
     pub task_addresses: BTreeMap<TaskId, BTreeMap<NetworkId, Vec<IpAddr>>>,
     /// The ports that nodes picked for their tasks.
@@ -118,6 +120,7 @@ impl Snapshot {
             owners: shared.into_iter().map(|shared| (shared.name, shared.owner)).collect(),
             images: fleet_images(replica),
             networks: node.network_rows(),
+            configs: node.config_rows(),
             task_addresses: node.task_addresses(),
             picked_ports: node.picked_ports_of_all(),
             service_addresses: node.service_addresses(),

@@ -47,12 +47,6 @@ pub async fn unknown(request: Request) -> Failure {
     ))
 }
 
-/// `GET /configs`: there are none. Docker's client asks for them before it removes a
-/// stack.
-pub async fn none() -> Json<[(); 0]> {
-    Json([])
-}
-
 /// `POST /build/prune`: nothing is built here, so there is nothing to remove.
 pub async fn prune_build() -> Json<serde_json::Value> {
     Json(serde_json::json!({ "CachesDeleted": null, "SpaceReclaimed": 0 }))

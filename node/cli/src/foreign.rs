@@ -11,7 +11,6 @@ use super::failure::Failure;
 const COMMANDS: &[(&str, &str, &str, &str)] = &[
     ("", "compose", "a Compose file is deployed as a stack", "edgectl stack deploy -c FILE NAME"),
     ("", "secret", "secrets are not there yet", "--mount type=bind of a file that each node has"),
-    ("", "config", "configs are not there yet", "--mount type=bind of a file that each node has"),
     (
         "network",
         "connect",
@@ -68,7 +67,7 @@ const COMMANDS: &[(&str, &str, &str, &str)] = &[
         "",
         "inspect",
         "it is a command of each kind",
-        "edgectl service inspect NAME, or of node, image, network, volume",
+        "edgectl service inspect NAME, or of node, image, network, config, volume",
     ),
     (
         "",
@@ -90,7 +89,6 @@ const COMMANDS: &[(&str, &str, &str, &str)] = &[
 
 /// Flags of services by their beginning: why they do not exist, what to type.
 const FLAGS: &[(&str, &str, &str)] = &[
-    ("--config", "configs are not there yet", "--mount type=bind of a file that each node has"),
     ("--secret", "secrets are not there yet", "--mount type=bind of a file that each node has"),
     ("--credential-spec", "it is for Windows containers", "leave it out"),
     ("--isolation", "it is for Windows containers", "leave it out"),
@@ -203,7 +201,6 @@ mod tests {
             (&["run", "nginx"], "edgectl service create --name"),
             (&["-H", "/s", "node", "promote", "n1"], "every node is equal"),
             (&["service", "create", "--secret=x", "nginx"], "secrets are not there yet"),
-            (&["service", "update", "--config-add", "x", "web"], "configs are not there yet"),
             (&["service", "update", "--secret-rm", "x", "web"], "secrets are not there yet"),
             (&["service", "create", "--credential-spec=x", "nginx"], "for Windows containers"),
             (&["service", "create", "--isolation", "hyperv", "nginx"], "for Windows containers"),

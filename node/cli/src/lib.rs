@@ -6,6 +6,7 @@
 
 mod client;
 mod completion;
+mod config;
 mod conflicts;
 mod cp;
 mod cut_off;
@@ -115,6 +116,9 @@ enum Command<O: LocalCommands> {
     /// Networks: what services reach one another by
     #[command(subcommand, visible_alias = "net")]
     Network(network::NetworkCommand),
+    /// Configs: files that services get
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Copy files into a running task, or out of it
     #[command(help_template = examples!(
         "edgectl cp web.2:/etc/nginx ./nginx       out of a task",
@@ -240,6 +244,7 @@ async fn ask_agent<O: LocalCommands>(command: Command<O>, socket: &Path) -> Resu
         Command::Logs(args) => service::run_logs(args, client?).await,
         Command::Volume(command) => volume::run(command, client?).await,
         Command::Network(command) => network::run(command, client?).await,
+        Command::Config(command) => config::run(command, client?).await,
         Command::Image(command) => image::run(command, client?).await,
         Command::Swarm(command) => swarm::run(command, client?).await,
         Command::Status(args) => status::run(args, client?).await,

@@ -2,6 +2,7 @@
 
 mod autoscale;
 mod change;
+mod configs;
 mod container;
 mod create;
 mod endpoint;

@@ -25,11 +25,13 @@ use crdt_state::volume::Holding;
 use crdt_state::{FleetSettings, Kind, NetworkId, NodeId, Record, RecordKey, ServiceId};
 
 mod autoscale;
+mod configs;
 mod grants;
 mod jobs;
 mod networks;
 mod site_routes;
 
+pub use configs::ConfigCatalog;
 pub use networks::{Asked, NetworkCatalog};
 pub use site_routes::MetRoute;
 
@@ -100,7 +102,7 @@ impl Touched {
 }
 
 /// The kinds that are decoded.
-const READ: [Kind; 20] = [
+const READ: [Kind; 22] = [
     Kind::FLEET_SETTINGS,
     Kind::NODE,
     Kind::NODE_SETTINGS,
@@ -121,6 +123,8 @@ const READ: [Kind; 20] = [
     Kind::TUNNEL,
     Kind::PICKED_PORTS,
     Kind::ADDRESSES,
+    Kind::CONFIG,
+    Kind::CONFIG_PART,
 ];
 
 /// All records, decoded.
@@ -148,6 +152,8 @@ pub struct Catalog {
     pub rollouts: BTreeMap<NodeId, RolloutReports>,
     /// Networks and addresses.
     pub networks: NetworkCatalog,
+    /// Configs.
+    pub configs: ConfigCatalog,
     task_keys: BTreeMap<RecordKey, (ServiceId, Slot, NodeId)>,
     job_keys: BTreeMap<RecordKey, (ServiceId, NodeId)>,
     run_keys: BTreeMap<RecordKey, (ServiceId, NodeId)>,
@@ -198,6 +204,7 @@ impl Catalog {
                     touched.services.extend(on_it.map(|service| service.id));
                 }
             }
+            Kind::CONFIG | Kind::CONFIG_PART => self.update_config(replica, key, touched),
             // It decides nothing that is planned.
             Kind::FLEET_SETTINGS => self.fleet = read::fleet_settings(replica),
             Kind::COMPLETIONS => self.update_job(replica, key, touched),

@@ -17,10 +17,13 @@ use crdt_state::service::Service;
 use crdt_state::spec::{
     Endpoint, Facet, Labels, Placement, Scale, StoredTemplate, Template, UpdatePolicy,
 };
-use crdt_state::{ImageFact, NetworkId, NodeId, Previous, RecordKey, ServiceId, Stamp, wire};
+use crdt_state::{
+    ConfigId, ImageFact, NetworkId, NodeId, Previous, RecordKey, ServiceId, Stamp, wire,
+};
 use serde::{Deserialize, Serialize};
 
 pub(crate) mod autoscale;
+pub mod config;
 mod digest;
 pub(crate) mod fleet;
 pub(crate) mod job;
@@ -40,6 +43,7 @@ pub use refusal::Refusal;
 pub use relation::BadRelation;
 pub use schedule::BadSchedule;
 
+use config::ConfigRequest;
 use name::is_name;
 use network::NetworkRequest;
 
@@ -272,6 +276,22 @@ pub enum Edit {
         /// How much of a slot's past is kept; unchanged if absent.
         task_history_limit: Option<i64>,
     },
+    /// A new config.
+    CreateConfig(Box<ConfigRequest>),
+    /// Changes the labels of a config; its data never changes.
+    UpdateConfig {
+        /// Its id.
+        id: ConfigId,
+        /// Refuse the edit unless this is its version; `None`: accept any version.
+        version: Option<u64>,
+        /// All labels.
+        labels: Labels,
+    },
+    /// Removes a config that no service uses.
+    RemoveConfig {
+        /// Its id.
+        id: ConfigId,
+    },
 }
 
 /// What an edit did.
@@ -281,6 +301,8 @@ pub enum Edited {
     Service(ServiceId),
     /// It created this network.
     Network(NetworkId),
+    /// It created or changed this config.
+    Config(ConfigId),
     /// It changed something else.
     Done,
 }
@@ -313,6 +335,7 @@ impl ServiceSpec {
         if template.command.is_empty() && template.args.is_empty() && template.image.is_empty() {
             return Err(Refusal::NothingToRun);
         }
+        config::check_files(template)?;
         job::check(self)?;
         partition::check(self)?;
         relation::check(self)?;

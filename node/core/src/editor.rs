@@ -20,6 +20,7 @@ use crate::planner::Planner;
 use crate::tasks::is_healthy;
 
 mod autoscale;
+mod configs;
 mod fleet;
 mod names;
 mod networks;
@@ -70,6 +71,9 @@ impl Editor<'_> {
             Edit::GiveUpVolume { node, name } => self.give_up_volume(node, &name),
             Edit::CreateNetwork(request) => self.create_network(&request),
             Edit::RemoveNetwork { id } => self.remove_network(id),
+            Edit::CreateConfig(request) => self.create_config(&request),
+            Edit::UpdateConfig { id, version, labels } => self.update_config(id, version, &labels),
+            Edit::RemoveConfig { id } => self.remove_config(id),
             Edit::TakeName { id } => self.take_name(id),
             Edit::PickConflict { key, facet, stamp } => self.pick_conflict(key, facet, stamp),
             // What is expected of it was checked by the node.
@@ -93,6 +97,7 @@ impl Editor<'_> {
         let endpoint = self.endpoint(id, spec, None)?;
         let spec = &ServiceSpec { endpoint, ..spec.clone() };
         self.check_aliases(id, spec, None)?;
+        self.check_configs(&spec.template, None)?;
         self.check_networks(&spec.networks, &[])?;
         self.check_anchors(&spec.partition, None)?;
         self.check_relations(spec, None)?;
@@ -173,6 +178,7 @@ impl Editor<'_> {
         let spec = ServiceSpec { endpoint, ..on_its_networks(spec, held) };
         let spec = &ServiceSpec { template: job::template(&spec, held), ..spec };
         self.check_aliases(id, spec, Some(held))?;
+        self.check_configs(&spec.template, Some(held))?;
         self.check_networks(&spec.networks, &held.networks)?;
         self.check_anchors(&spec.partition, Some(held))?;
         self.check_relations(spec, Some(held))?;

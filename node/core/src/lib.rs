@@ -65,6 +65,6 @@ pub use input::{Action, Input};
 pub use node::{Node, NodeConfig, NodeTimer};
 pub use own_records::NodeFacts;
 pub use report::{
-    JobStatus, NetworkConflict, NetworkDetail, NetworkRow, NetworkService, NetworkTask, NodeReport,
-    NodeRow, Rollout, RolloutState, TaskView, UnfitRow, VolumeRow,
+    ConfigRow, JobStatus, NetworkConflict, NetworkDetail, NetworkRow, NetworkService, NetworkTask,
+    NodeReport, NodeRow, Rollout, RolloutState, TaskView, UnfitRow, VolumeRow,
 };

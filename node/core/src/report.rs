@@ -15,6 +15,7 @@ use crate::planner::Planner;
 use crate::schedules::{ScheduleStatus, Schedules};
 use crate::view::View;
 
+mod configs;
 mod copies;
 mod jobs;
 mod names;
@@ -29,6 +30,7 @@ mod unfit;
 mod volumes;
 mod why;
 
+pub use configs::ConfigRow;
 pub use jobs::JobStatus;
 pub use names::{NameMeaning, NameRow, NameService, NameStanding, NameTask};
 pub use networks::{NetworkConflict, NetworkDetail, NetworkRow, NetworkService, NetworkTask};

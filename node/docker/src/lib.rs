@@ -7,6 +7,8 @@
 //! of dropping it.
 
 #[allow(missing_docs, reason = "the fields are Docker's own")]
+pub mod config;
+#[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod container;
 pub mod container_id;
 #[allow(missing_docs, reason = "the fields are Docker's own")]

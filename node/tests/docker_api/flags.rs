@@ -67,6 +67,12 @@ fn create(fleet: &Fleet, client: Client, name: &str, flags: &str) -> Output {
     client.run(fleet, &[&head[..], resolve, count, &flags, &[IMAGE]].concat())
 }
 
+/// Makes a config whose data is its name.
+fn create_config(fleet: &Fleet, name: &str) {
+    let body = format!(r#"{{"Name": "{name}", "Data": "c2l0ZQ=="}}"#);
+    assert_eq!(fleet.ask(1, "POST", "/configs/create", &body).status, 201);
+}
+
 /// Whose command line is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Client {

@@ -22,6 +22,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{chdir, fchdir};
 
 use crate::refusal::StartError;
+use crate::run_dir;
 use crate::tree::copy;
 use crate::volume::OF_RUN;
 
@@ -127,11 +128,13 @@ fn broken(name: &str, source: io::Error) -> StartError {
     StartError::RunDir { path: name.to_owned(), source }
 }
 
-/// Removes the files that a container wrote, its volumes without a name, and its mount point. The
+/// Removes the files that a container wrote, its volumes without a name, the files that it had of
+/// configs, and its mount point. The
 /// container must have ended. What cannot be removed here is removed with the folder of the run.
 pub fn remove(run_dir: &Path) {
     remove_root(run_dir);
     let _ = fs::remove_dir_all(run_dir.join(OF_RUN));
+    let _ = fs::remove_dir_all(run_dir.join(run_dir::CONFIGS));
 }
 
 /// The same without the volumes of the run.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crdt_state::task::{Run, TaskStart};
 
+use super::config_files::{ConfigData, ReadConfigs};
 use super::prepare::{Prepare, Prepared};
 use crate::image::{Image, ImageError, Images, PullImage, Reference, Rootfs};
 use crate::oci::{ContainerOrder, OciRuntime};
@@ -37,6 +38,8 @@ pub struct ContainerContext {
     pub runtime: OciRuntime,
     /// Makes the network namespaces of runs; `None`: there are no networks here.
     pub networks: Option<Arc<dyn AttachNetworks>>,
+    /// Gives the data of configs; `None`: there are none here.
+    pub configs: Option<Arc<dyn ReadConfigs>>,
     /// The name of a container that is given none.
     pub hostname: fn(Run) -> String,
 }
@@ -85,6 +88,23 @@ impl ContainerContext {
         attached.map(Some).map_err(told)
     }
 
+    /// The data of the run's configs.
+    async fn configs(&self, start: &TaskStart) -> Result<ConfigData, StartError> {
+        let files = &start.template.extension.configs;
+        let ids = files.iter().map(|file| file.config).collect();
+        let data = match &self.configs {
+            Some(configs) if !files.is_empty() => configs.read(ids).await,
+            _ => ConfigData::new(),
+        };
+        match files.iter().find(|file| !data.contains_key(&file.config)) {
+            None => Ok(data),
+            Some(file) => Err(StartError::Told {
+                permanent: false,
+                reason: format!("the data of the config {} is not on this node", file.name),
+            }),
+        }
+    }
+
     async fn blocking<T: Send + 'static, E: Into<StartError> + Send + 'static>(
         &self,
         work: impl FnOnce(Images) -> Result<T, E> + Send + 'static,
@@ -104,6 +124,7 @@ impl Prepare for ContainerContext {
         Box::pin(async move {
             let template = &start.template;
             let reference: Reference = template.image.parse().map_err(malformed)?;
+            let configs = self.configs(start).await?;
             let image = self.image(reference, say).await?;
             let (config, health) = (image.config.clone(), image.health.clone());
             let (named, template_of) = (self.volumes.clone(), template.clone());
@@ -124,6 +145,7 @@ impl Prepare for ContainerContext {
                 runtime: self.runtime.clone(),
                 hostname: template.hostname.clone().unwrap_or_else(own),
                 network,
+                configs,
             })
         })
     }
@@ -191,6 +213,7 @@ mod tests {
             volumes: Volumes::open(&dir.path().join("volumes")).unwrap(),
             runtime: OciRuntime::default(),
             networks: Some(networks.clone()),
+            configs: None,
             hostname: |_| "web".to_owned(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -18,8 +18,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::{geteuid, mkfifo};
 use tokio::net::unix::pipe;
 
-use super::DriverContext;
 use super::prepare::Prepare;
+use super::{DriverContext, config_files};
 use crate::files;
 use crate::oci::ContainerOrder;
 use crate::refusal::StartError;
@@ -62,8 +62,11 @@ pub fn launch(
     let cgroup = context.cgroup(start.run);
     let making_ms_max = context.making_ms_max;
     let ends_at_ms = context.ends.borrow_mut().remove(&start.run);
+    let data = container.as_ref().map(|container| container.configs.clone());
+    let files = &start.template.extension.configs;
     let order = Order { start: start.clone(), cgroup, container, making_ms_max, ends_at_ms };
-    let prepared = prepare(&order, &dir).map_err(broken);
+    let written = config_files::write(&dir, files, &data.unwrap_or_default());
+    let prepared = written.and_then(|()| prepare(&order, &dir)).map_err(broken);
     let launched = prepared.and_then(|prepared| spawn(context, &dir, prepared));
     launched.inspect_err(|_| drop(fs::remove_dir_all(&dir)))
 }

@@ -23,6 +23,7 @@ macro_rules! every_runtime {
 
 mod adoption;
 mod cgroups;
+mod configs;
 mod conformance;
 mod container_groups;
 mod containers;

@@ -4,6 +4,7 @@ use crdt_state::limits::{REPLICAS_MAX, Unfit};
 use crdt_state::{NodeId, ServiceId, wire};
 
 use super::autoscale::BadAutoscale;
+use super::config::BadConfig;
 use super::digest::PlanDigest;
 use super::fleet::BadHistoryLimit;
 use super::job::BadJob;
@@ -72,6 +73,9 @@ pub enum Refusal {
     /// A network, or what it asks for.
     #[error(transparent)]
     Network(#[from] BadNetwork),
+    /// A config, or what a service does with one.
+    #[error(transparent)]
+    Config(#[from] BadConfig),
     /// A job, or a change of one.
     #[error(transparent)]
     Job(#[from] BadJob),

@@ -140,7 +140,12 @@ impl Node {
 
     /// Gives a task that is to start its networks and its generic resources.
     fn equip(&mut self, start: &mut TaskStart) -> Result<(), String> {
-        self.addressing.equip(start, self.planner.catalog())?;
+        let catalog = self.planner.catalog();
+        self.addressing.equip(start, catalog)?;
+        // Another template than the one that counts may start as well.
+        if let Some(missing) = catalog.configs.missing_of(&start.template) {
+            return Err(missing);
+        }
         if start.template.reservations.generic.is_empty() {
             return Ok(());
         }

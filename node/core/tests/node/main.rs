@@ -5,6 +5,7 @@ mod autoscale_edits;
 mod bad_schedules;
 mod blue_green;
 mod conditions;
+mod configs;
 mod conflicts;
 mod departed_networks;
 mod devices;

@@ -2,6 +2,7 @@
 
 pub(super) mod autoscale;
 mod check;
+pub(super) mod configs;
 mod container;
 mod env;
 pub(super) mod extension;

@@ -88,6 +88,8 @@ const CONTAINER: &[Row] = &[
     ("--health-cmd true --health-start-period 4s", "/Healthcheck/StartPeriod", "4000000000"),
     ("--health-cmd true --health-timeout 6s", "/Healthcheck/Timeout", "6000000000"),
     ("--no-healthcheck", "/Healthcheck/Test", r#"["NONE"]"#),
+    ("--config source=site,target=/etc/site,uid=7,mode=0440", "/Configs/0/File/Mode", "288"),
+    ("--config site", "/Configs/0/ConfigName", r#""site""#),
     ("--host printer:192.0.2.7", "/Hosts", r#"["192.0.2.7 printer"]"#),
     ("--hostname till", "/Hostname", r#""till""#),
     ("--init", "/Init", "true"),
@@ -127,6 +129,7 @@ fn flags_of_create_mean_the_same_to_both_clients() {
         return;
     }
     let fleet = Fleet::start(120, 1);
+    super::create_config(&fleet, "site");
     each(&fleet, SETTINGS, "");
     each(&fleet, CONTAINER, "/TaskTemplate/ContainerSpec");
     let file = tempfile::NamedTempFile::new().expect("a file");
@@ -147,7 +150,7 @@ fn create_refuses_to_both_clients() {
     }
     let fleet = Fleet::start(121, 1);
     for (flags, docker, ours) in [
-        ("--config site", "config not found: site", "--config"),
+        ("--config site", "config not found: site", "config site not found"),
         ("--secret key", "secret not found: key", "--secret"),
         ("--credential-spec file://x.json", "Windows", "Windows"),
         ("--isolation hyperv", "Windows", "Windows"),

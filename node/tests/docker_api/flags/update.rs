@@ -4,7 +4,7 @@ use super::super::has_docker;
 use super::{Client, Fleet, Row, check, create, text};
 
 /// What each service has before the update.
-const BEFORE: &str = "--cap-add NET_ADMIN --constraint node.labels.a==b --container-label a=b \
+const BEFORE: &str = "--cap-add NET_ADMIN --config site --constraint node.labels.a==b --container-label a=b \
     --dns 192.0.2.1 --dns-option ndots:2 --dns-search lan --env A=1 --group 20 \
     --host printer:192.0.2.7 --label a=b --mount type=volume,src=data,dst=/data --network host \
     --publish mode=host,target=80,published=80 --ulimit nofile=10:20 --generic-resource cam=1 --placement-pref spread=node.labels.a --sysctl kernel.shmmax=9";
@@ -77,6 +77,10 @@ const CONTAINER: &[Row] = &[
     ("--cap-drop NET_ADMIN", "/CapabilityAdd", "null"),
     ("--container-label-add c=d", "/Labels", r#"{"a": "b", "c": "d"}"#),
     ("--container-label-rm a", "/Labels", "null"),
+    ("--config-add new", "/Configs/1/File/Name", r#""new""#),
+    ("--config-rm site", "/Configs", "null"),
+    ("--config-rm nope", "/Configs/0/ConfigName", r#""site""#),
+    ("--config-rm site --config-add source=site,target=/s", "/Configs/0/File/Name", r#""/s""#),
     ("--dns-add 192.0.2.2", "/DNSConfig/Nameservers", r#"["192.0.2.1", "192.0.2.2"]"#),
     ("--dns-rm 192.0.2.1", "/DNSConfig/Nameservers", "null"),
     ("--dns-option-add rotate", "/DNSConfig/Options", r#"["ndots:2", "rotate"]"#),
@@ -178,6 +182,7 @@ fn flags_of_update_mean_the_same_to_both_clients() {
         return;
     }
     let fleet = Fleet::start(122, 1);
+    ["site", "new"].iter().for_each(|name| super::create_config(&fleet, name));
     each(&fleet, SETTINGS, "/TaskTemplate");
     each(&fleet, SERVICE, "");
     each(&fleet, CONTAINER, "/TaskTemplate/ContainerSpec");
@@ -236,10 +241,11 @@ fn update_refuses_to_both_clients() {
         return;
     }
     let fleet = Fleet::start(127, 1);
+    super::create_config(&fleet, "site");
     assert!(create(&fleet, Client::Ours, "web", BEFORE).status.success());
     let before = super::spec(&fleet, "web");
     for (flags, docker, ours) in [
-        ("--config-add site", "config not found: site", "--config-add"),
+        ("--config-add nope", "config not found: nope", "config nope not found"),
         ("--secret-add key", "secret not found: key", "--secret-add"),
         ("--credential-spec file://x.json", "Windows", "Windows"),
         ("--isolation hyperv", "Windows", "Windows"),

@@ -1,5 +1,5 @@
 //! What is mounted into a container: the file systems of every Docker container, the run's own
-//! files, the volumes that the image declares, and the mounts of the service.
+//! files, the volumes that the image declares, the mounts of the service, and its configs.
 //!
 //! The service's mounts replace the others: a mount at `/dev/shm` replaces the default one, a mount
 //! at `/dev` everything below it. Folders come before their contents.
@@ -13,7 +13,7 @@ use oci_spec::runtime::{Mount, MountBuilder};
 
 use super::files::RunFile;
 use super::{BundleError, BundleInput};
-use crate::tree;
+use crate::{run_dir, tree};
 
 /// Where the node's own first process is mounted.
 pub const INIT: &str = "/sbin/docker-init";
@@ -51,9 +51,22 @@ pub fn mounts(
         !asked.iter().any(covered)
     });
     mounts.extend(asked);
+    mounts.extend(configs(input)?);
     // The sort is stable: of equally deep mounts the defaults stay first.
     mounts.sort_by_key(|mount| mount.destination().components().count());
     Ok(Mounted { mounts, propagation })
+}
+
+/// The files of configs. They come after the other mounts of their depth: whatever is at their
+/// place, the file is seen.
+fn configs(input: &BundleInput<'_>) -> Result<Vec<Mount>, BundleError> {
+    let files = input.template().extension.configs.iter().enumerate();
+    let mounts = files.map(|(at, file)| {
+        let place = target(&file.path())?;
+        let options = ["bind", "ro", "rprivate"];
+        Ok(mount("bind", &run_dir::config(input.run_dir, at), &place.to_string_lossy(), &options))
+    });
+    mounts.collect()
 }
 
 fn bind(source: &Path, target: &str, options: &[&str]) -> Mount {

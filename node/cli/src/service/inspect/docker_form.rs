@@ -167,6 +167,14 @@ fn container(text: &mut Text, container: &ContainerSpec) {
         text.line(format_args!("  ReadOnly:\t{}", mount.read_only));
         text.line(format_args!("  Type:\t\t{}", mount.kind));
     }
+    if !container.configs.is_empty() {
+        text.line("Configs:");
+    }
+    for config in &container.configs {
+        let target = config.file.as_ref().map_or("", |file| file.name.as_str());
+        text.line(format_args!(" Target:\t{target}"));
+        text.line(format_args!("  Source:\t{}", config.config_name));
+    }
 }
 
 fn log_driver(text: &mut Text, driver: &LogDriver) {

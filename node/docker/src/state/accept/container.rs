@@ -79,6 +79,7 @@ pub(super) fn refuse(sent: &ContainerSpec, networks: &[NetworkAttachment]) -> Re
         ("Ulimits", !sent.ulimits.is_empty()),
         ("Sysctls", !sent.sysctls.is_empty()),
         ("Mounts", !sent.mounts.is_empty()),
+        ("Configs", !sent.configs.is_empty()),
         ("Privileges", privileges != Privileges::default()),
         ("OomScoreAdj", sent.oom_score_adj != 0),
         ("Edge.Devices", !edge.devices.is_empty()),

@@ -7,7 +7,7 @@ use runtime::image::Reference;
 
 use super::super::BadSpec;
 use super::super::unknown::refuse_unknown;
-use super::{bad_value, bad_word, container, env, extension, or_default};
+use super::{bad_value, bad_word, configs, container, env, extension, or_default};
 use crate::container_spec::{ContainerSpec, HealthConfig};
 use crate::task_spec::{
     GenericResource, LogDriver, PROCESS_SCHEME, Platform, RUNTIME_CONTAINER, RUNTIME_PROCESS,
@@ -45,7 +45,8 @@ pub(super) fn accept(
     };
     let resources = task.resources.unwrap_or_default();
     let kept = current.map(|current| &current.extension);
-    let extension = extension::accept(&resources, task.pre_start, kept)?;
+    let configs = configs::accept(std::mem::take(&mut container.configs))?;
+    let extension = extension::accept(&resources, task.pre_start, configs, kept)?;
     let given = |text: String| if text.is_empty() { None } else { Some(text) };
     Ok(spec::Template {
         runtime,

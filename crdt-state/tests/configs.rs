@@ -1,0 +1,72 @@
+//! The data of a config: written in parts, read as it was written or not at all.
+
+use std::sync::Arc;
+
+use crdt_state::config::{CONFIG_BYTES_MAX, ConfigPart, ConfigSpec, PART_BYTES};
+use crdt_state::read::{Config, config_data};
+use crdt_state::signature::{HashSigner, HashVerifier, Signer};
+use crdt_state::spec::{Facet, Life};
+use crdt_state::{ConfigId, NodeId, RecordKey, Replica, StoreId, Writer};
+
+const ID: ConfigId = ConfigId([1; 16]);
+
+fn replica(seed: u64) -> Replica {
+    let signer = HashSigner::from_seed(seed);
+    let writer = Writer { node: NodeId::of(&signer.public_key()), store: StoreId(1) };
+    Replica::new(writer, Box::new(signer), Arc::new(HashVerifier))
+}
+
+fn write(replica: &mut Replica, data: &[u8]) {
+    let key = RecordKey::config(ID);
+    let life = Life::Present { name: "app.conf".into(), created: replica.next_stamp() };
+    replica.edit(key, Facet::LIFE, &life, 0);
+    replica.edit(key, Facet::CONFIG, &ConfigSpec::of(data), 0);
+    for (number, data) in (0..).zip(data.chunks(PART_BYTES)) {
+        write_part(replica, number, data);
+    }
+}
+
+fn write_part(replica: &mut Replica, number: u16, data: &[u8]) {
+    let part = ConfigPart { config: ID, number, data: data.to_vec() };
+    replica.edit(RecordKey::config_part(ID, number), Facet::CONFIG_PART, &part, 0);
+}
+
+#[test]
+fn data_is_read_when_all_of_it_is_here() {
+    let data: Vec<u8> = (0..CONFIG_BYTES_MAX).map(|at| (at % 251) as u8).collect();
+    let mut writer = replica(1);
+    write(&mut writer, &data);
+    assert_eq!(config_data(&writer, ID).as_ref(), Some(&data));
+
+    let mut reader = replica(2);
+    let keys: Vec<RecordKey> = writer.drain_changed().into_iter().collect();
+    assert_eq!(keys.len(), 17);
+    for key in keys {
+        assert_eq!(config_data(&reader, ID), None, "something is missing");
+        reader.merge(&writer.delta([key]));
+    }
+    assert_eq!(config_data(&reader, ID), Some(data));
+    assert_eq!(Config::read(&reader, ID), Config::read(&writer, ID));
+    assert_eq!(Config::read(&reader, ID).map(|config| config.name), Some("app.conf".to_owned()));
+}
+
+#[test]
+fn other_data_than_what_was_written_is_not_read() {
+    let mut replica = replica(1);
+    write(&mut replica, b"level=7");
+    write_part(&mut replica, 0, b"level=8");
+    assert_eq!(config_data(&replica, ID), None);
+    write_part(&mut replica, 0, b"level=7");
+    assert_eq!(config_data(&replica, ID), Some(b"level=7".to_vec()));
+}
+
+#[test]
+fn data_is_read_after_the_removal_until_its_parts_are_emptied() {
+    let mut replica = replica(1);
+    write(&mut replica, b"level=7");
+    replica.remove(RecordKey::config(ID), 0).expect("it is there");
+    assert_eq!(Config::read(&replica, ID), None);
+    assert_eq!(config_data(&replica, ID), Some(b"level=7".to_vec()));
+    write_part(&mut replica, 0, b"");
+    assert_eq!(config_data(&replica, ID), None);
+}

@@ -1,0 +1,28 @@
+//! `edgectl config rm`
+
+use clap::Args;
+
+use crate::client::{Client, escape};
+use crate::each::Each;
+use crate::failure::{Exit, Failure};
+use crate::output::print;
+
+/// Operands.
+#[derive(Debug, Args)]
+pub struct RmArgs {
+    /// Configs, by name or id
+    #[arg(required = true, value_name = "CONFIG")]
+    configs: Vec<String>,
+}
+
+/// Removes each config; a failure does not stop the others.
+pub async fn run(args: RmArgs, mut client: Client) -> Result<Exit, Failure> {
+    let mut each = Each::new();
+    for name in &args.configs {
+        let removed = client.delete(&format!("/configs/{}", escape(name))).await;
+        if each.take(removed).is_some() {
+            print(name)?;
+        }
+    }
+    Ok(each.exit())
+}
