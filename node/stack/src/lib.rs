@@ -18,6 +18,7 @@ mod parse;
 mod problem;
 mod service;
 mod stack;
+pub mod template;
 mod tree;
 
 pub use context::Files;
