@@ -32,7 +32,7 @@ use crate::spec::{
     Container, Endpoint, Facet, HealthCheck, Labels, Life, MountSource, Placement, RestartPolicy,
     Scale, StoredTemplate, Template, UpdatePolicy,
 };
-use crate::task::{Slot, TaskRecord};
+use crate::task::TaskRecord;
 use crate::volume::{GivenUp, NodeVolumes};
 use crate::wire;
 
@@ -46,6 +46,7 @@ mod partition;
 mod placement;
 mod relations;
 mod rollouts;
+mod tasks;
 
 pub use autoscale::SCALED_SERVICES_MAX;
 pub use configs::{CONFIG_FILES_MAX, CONFIG_NAME_CHARS_MAX};
@@ -377,24 +378,5 @@ impl Bounded for NodeDescription {
             at_most("the length of an address", address.len(), WORD_BYTES_MAX)?;
         }
         self.resources.check()
-    }
-}
-
-impl Bounded for TaskRecord {
-    fn check(&self) -> Result<(), Unfit> {
-        if let Slot::Number(slot) = self.slot {
-            number("the number of the slot", u64::from(slot), u64::from(REPLICAS_MAX))?;
-            if slot == 0 {
-                return Err(Unfit::NoSuch("slot 0"));
-            }
-        }
-        at_most("the number of tasks", self.tasks.len(), TASKS_MAX)?;
-        for task in &self.tasks {
-            at_most("the number of attempts", task.history.len(), ATTEMPTS_MAX)?;
-            for attempt in std::iter::once(&task.current).chain(&task.history) {
-                at_most("the length of a message", attempt.message.len(), MESSAGE_BYTES_MAX)?;
-            }
-        }
-        Ok(())
     }
 }

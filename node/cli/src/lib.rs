@@ -4,6 +4,7 @@
 //! Data goes to stdout, messages to stderr. Exit codes: 0 done, 1 failed, 2 tasks cannot be placed,
 //! 3 degraded, 4 island (these two from `status`), 5 removed from the fleet (from `agent`).
 
+mod apply;
 mod client;
 mod completion;
 mod config;
@@ -91,6 +92,13 @@ enum Command<O: LocalCommands> {
     /// Stacks: services that are deployed together
     #[command(subcommand)]
     Stack(stack::StackCommand),
+    /// Deploy a folder of templates of Compose files, with the values of a site
+    #[command(help_template = examples!(
+        "edgectl apply --values north.yaml fleet/",
+        "edgectl apply --values all.yaml --values north.yaml --dry-run fleet/",
+        "edgectl apply --values north.yaml --render fleet/",
+    ))]
+    Apply(apply::ApplyArgs),
     /// Nodes: what can run it
     #[command(subcommand)]
     Node(node::NodeCommand),
@@ -236,6 +244,7 @@ async fn ask_agent<O: LocalCommands>(command: Command<O>, socket: &Path) -> Resu
     match command {
         Command::Service(command) => service::run(command, client?).await,
         Command::Stack(command) => stack::run(command, client).await,
+        Command::Apply(args) => apply::run(args, client).await,
         Command::Node(command) => node::run(command, client?).await,
         Command::Exec(args) => exec::run(args, client?).await,
         Command::Cp(args) => cp::run(args, client?).await,

@@ -10,6 +10,9 @@ mod ps;
 mod rm;
 mod services;
 
+pub use deploy::{DeployFlags, deploy};
+pub use files::{Disk, failure, shell_variables};
+
 use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
 

@@ -27,3 +27,13 @@ pub use problem::{Note, Problem};
 pub use service::STACK_LABEL;
 pub use stack::{Input, Stack, merged, read};
 pub use tree::{Entry, Map, Node, Value};
+
+/// Reads a file of values for [`template`]s.
+pub fn parse_values(file: &str, text: &str) -> Result<Node, Problem> {
+    parse::parse(file, text)
+}
+
+/// One file of values on top of another: maps are joined, everything else is replaced.
+pub fn merge_values(earlier: Node, later: Node) -> Node {
+    merge::values(earlier, later)
+}

@@ -122,6 +122,21 @@ fn unique(
     Ok(Node { place: later.place, joining: later.joining, value: Value::List(items) })
 }
 
+/// Values of templates: maps are joined, everything else is replaced.
+pub fn values(earlier: Node, later: Node) -> Node {
+    let (Value::Map(mut before), Value::Map(after)) = (earlier.value, later.value.clone()) else {
+        return later;
+    };
+    for entry in after.entries().to_vec() {
+        let node = match before.take(&entry.key) {
+            Some(inner) => values(inner, entry.node),
+            None => entry.node,
+        };
+        before.put(Entry { node, ..entry });
+    }
+    Node { value: Value::Map(before), ..later }
+}
+
 /// A list of `name=value` as a map. Without one of the signs an item is a name with nothing.
 fn as_map(node: Node, signs: &[char]) -> Node {
     let Value::List(items) = node.value else { return node };

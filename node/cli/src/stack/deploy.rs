@@ -22,11 +22,9 @@ use crate::service::{replace, resolve_anchors, wait_for};
 /// The label with the image as it is written in the file.
 const IMAGE: &str = "com.docker.stack.image";
 
-/// Flags and operands.
+/// How stacks are deployed.
 #[derive(Debug, Args)]
-pub struct DeployArgs {
-    #[command(flatten)]
-    files: FileFlags,
+pub struct DeployFlags {
     /// Remove services of the stack that are not in the files
     #[arg(long)]
     prune: bool,
@@ -48,30 +46,49 @@ pub struct DeployArgs {
     #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true,
         default_missing_value = "text", value_parser = ["text", "json"])]
     dry_run: Option<String>,
+}
+
+/// Flags and operands.
+#[derive(Debug, Args)]
+pub struct DeployArgs {
+    #[command(flatten)]
+    files: FileFlags,
+    #[command(flatten)]
+    flags: DeployFlags,
     /// Name of the stack [default: `name` in the file]
     #[arg(value_name = "STACK", value_parser = name())]
     stack: Option<String>,
 }
 
-/// Makes the fleet as the files say. A failure does not stop what does not depend on it.
+/// Makes the fleet as the files say.
 pub async fn run(args: DeployArgs, mut client: Client) -> Result<Exit, Failure> {
     let read = Read::from(&args.files)?;
-    let stack = node_stack::read(&read.input(args.stack.clone())).map_err(files::failure)?;
+    let stack = node_stack::read(&read.input(args.stack)).map_err(files::failure)?;
+    deploy(&mut client, &stack, &args.flags).await
+}
+
+/// Makes the fleet as a stack says. A failure does not stop what does not depend on it.
+pub async fn deploy(
+    client: &mut Client,
+    stack: &Stack,
+    flags: &DeployFlags,
+) -> Result<Exit, Failure> {
     for note in &stack.notes {
         say(format!("note: {note}"));
     }
-    let mut deploy = Deploy { args: &args, each: Each::new(), changed: Vec::new() };
-    let missing = deploy.networks(&mut client, &stack).await?;
-    client.change_by(&DryRunFlags::tried(args.dry_run.clone()));
-    deploy.services(&mut client, &stack, &missing).await?;
-    if !args.detach && args.dry_run.is_none() {
-        deploy.wait(&mut client).await;
+    let mut deploy = Deploy { args: flags, each: Each::new(), changed: Vec::new() };
+    client.change_by(&DryRunFlags::default());
+    let missing = deploy.networks(client, stack).await?;
+    client.change_by(&DryRunFlags::tried(flags.dry_run.clone()));
+    deploy.services(client, stack, &missing).await?;
+    if !flags.detach && flags.dry_run.is_none() {
+        deploy.wait(client).await;
     }
     Ok(deploy.each.exit())
 }
 
 struct Deploy<'a> {
-    args: &'a DeployArgs,
+    args: &'a DeployFlags,
     each: Each,
     /// The services that were changed, with what is waited for.
     changed: Vec<(String, ServiceSpec, Goal)>,

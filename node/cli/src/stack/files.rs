@@ -31,7 +31,7 @@ pub struct FileFlags {
 }
 
 /// The files beside a Compose file, on the disk of whoever deploys.
-struct Disk;
+pub struct Disk;
 
 impl Files for Disk {
     fn read(&self, path: &Path) -> Result<String, String> {
@@ -102,10 +102,15 @@ fn file(path: &Path) -> Result<File, Failure> {
     Ok(File { path: path.to_owned(), text })
 }
 
-fn variables(flags: &FileFlags, files: &[File]) -> Result<Variables, Failure> {
-    let shell: Variables = std::env::vars_os()
+/// The variables of the shell; what is no text is none.
+pub fn shell_variables() -> Variables {
+    std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
+        .collect()
+}
+
+fn variables(flags: &FileFlags, files: &[File]) -> Result<Variables, Failure> {
+    let shell = shell_variables();
     let folder = files.first().and_then(|file| file.path.parent()).unwrap_or(Path::new(""));
     let beside = folder.join(".env");
     let paths = match flags.env_file.as_slice() {

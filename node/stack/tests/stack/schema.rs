@@ -169,8 +169,7 @@ fn fate(file: &str, key: &str) -> Fate {
 
 /// The rows of a table of the document: key and fate.
 fn rows(heading: &str) -> BTreeMap<String, Fate> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/stacks.md");
-    let document = std::fs::read_to_string(path).expect("the document is there");
+    let document = include_str!("../../../../docs/stacks.md");
     let section = document.split("\n## ").find(|section| section.starts_with(heading));
     let section = section.unwrap_or_else(|| panic!("no section {heading}"));
     let row = |line: &str| {
