@@ -16,7 +16,7 @@ use crdt_state::spec::{self, Extension, Facet, Life, Scale, StoredTemplate, Temp
 use crdt_state::{
     ConfigId, ImageFact, Kind, NodeId, RecordKey, ServiceId, Stamp, StoreId, Writer, wire,
 };
-use node_core::{Edit, NetworkConflict};
+use node_core::{ConfigConflict, Edit, NetworkConflict};
 
 use super::failure::Failure;
 use super::snapshot::Snapshot;
@@ -31,12 +31,14 @@ pub async fn list(State(api): State<Api>) -> Result<Json<Vec<Row>>, Failure> {
     let snapshot = Snapshot::latest(&api).await?;
     let found = api.read(|node, _| {
         let replica = node.replica();
-        (replica.conflicts(), service::name_conflicts(replica), node.network_conflicts())
+        let names = service::name_conflicts(replica);
+        (replica.conflicts(), names, node.network_conflicts(), node.config_conflicts())
     });
-    let (facets, names, networks) = found.await?;
+    let (facets, names, networks, configs) = found.await?;
     let mut rows: Vec<Row> = facets.iter().map(|found| facet_row(found, &snapshot)).collect();
     rows.extend(names.iter().map(|found| name_row(found, &snapshot)));
     rows.extend(networks.into_iter().map(network_row));
+    rows.extend(configs.into_iter().map(config_row));
     Ok(Json(rows))
 }
 
@@ -117,7 +119,20 @@ fn name_row(conflict: &NameConflict, snapshot: &Snapshot) -> Row {
 /// There is nothing to pick: the sentence says what to do.
 fn network_row(found: NetworkConflict) -> Row {
     let NetworkConflict { key, name, what, detail } = found;
-    let kind = if key.kind == Kind::NETWORK { "network" } else { "service" };
+    told_row(key, name, what, detail)
+}
+
+fn config_row(found: ConfigConflict) -> Row {
+    let ConfigConflict { key, name, what, detail } = found;
+    told_row(key, name, what, detail)
+}
+
+fn told_row(key: RecordKey, name: String, what: &str, detail: String) -> Row {
+    let kind = match key.kind {
+        Kind::NETWORK => "network",
+        Kind::CONFIG => "config",
+        _ => "service",
+    };
     let winner = ConflictValue { value: detail, ..ConflictValue::default() };
     let (key, kind, facet) = (show_key(key), kind.to_owned(), what.to_owned());
     Row { key, kind, name, facet, winner, ..Row::default() }

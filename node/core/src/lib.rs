@@ -65,6 +65,7 @@ pub use input::{Action, Input};
 pub use node::{Node, NodeConfig, NodeTimer};
 pub use own_records::NodeFacts;
 pub use report::{
-    ConfigRow, JobStatus, NetworkConflict, NetworkDetail, NetworkRow, NetworkService, NetworkTask,
-    NodeReport, NodeRow, Rollout, RolloutState, TaskView, UnfitRow, VolumeRow,
+    ConfigConflict, ConfigRow, JobStatus, NetworkConflict, NetworkDetail, NetworkRow,
+    NetworkService, NetworkTask, NodeReport, NodeRow, Rollout, RolloutState, TaskView, UnfitRow,
+    VolumeRow,
 };

@@ -30,7 +30,7 @@ mod unfit;
 mod volumes;
 mod why;
 
-pub use configs::ConfigRow;
+pub use configs::{ConfigConflict, ConfigRow};
 pub use jobs::JobStatus;
 pub use names::{NameMeaning, NameRow, NameService, NameStanding, NameTask};
 pub use networks::{NetworkConflict, NetworkDetail, NetworkRow, NetworkService, NetworkTask};

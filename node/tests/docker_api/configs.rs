@@ -218,3 +218,45 @@ fn what_is_no_use_of_a_config_is_refused_to_both_clients() {
     assert!(said.contains("Configs: only a container has it"), "{said}");
     assert_eq!(fleet.get(1, "/services").json(), json!([]));
 }
+
+/// A stack with a config of a file.
+const STACK: &str = r#"
+version: "3.8"
+services:
+  web:
+    image: registry.invalid/tools:1
+    command: ["sh", "-c", "busybox stat -c '%g %a' /etc/app; busybox cat /etc/app; exec sleep 1000"]
+    stop_grace_period: 1s
+    networks: [site]
+    configs: [{source: app, target: /etc/app, gid: "7", mode: 0440}]
+configs:
+  app: {file: ./FILE, name: FILE}
+networks:
+  site: {external: true, name: host}
+"#;
+
+#[test]
+fn dockers_own_client_deploys_a_stack_with_a_config_and_another_one() {
+    if !has_docker() {
+        return;
+    }
+    let (fleet, dir) = prepared(155);
+    let deploy = |file: &str| {
+        let path = dir.path().join("stack.yaml");
+        std::fs::write(&path, STACK.replace("FILE", file)).expect("written");
+        let path = path.display().to_string();
+        let resolve = ["--resolve-image", "never", "--detach=true"];
+        docker(&fleet, &[&["stack", "deploy", "-c", &path], &resolve[..], &["shop"]].concat());
+    };
+    let said = || text(&fleet.get(1, "/services/shop_web/logs?stdout=1&stderr=1").body);
+    deploy("first");
+    fleet.until("the config is read", || said().contains("level=1"));
+    assert!(said().contains("7 440\n"), "{}", said());
+    let tasks = || fleet.get(1, "/tasks").json().as_array().map(Vec::len);
+    deploy("first");
+    assert_eq!(tasks(), Some(1), "the same file restarts nothing");
+    deploy("second");
+    fleet.until("the other one is read", || said().contains("level=2"));
+    docker(&fleet, &["stack", "rm", "shop"]);
+    fleet.until("its configs are gone", || fleet.get(1, "/configs").json() == json!([]));
+}

@@ -70,6 +70,11 @@ impl ConfigCatalog {
         self.here.contains(&id)
     }
 
+    /// Was the config removed?
+    pub fn is_removed(&self, id: ConfigId) -> bool {
+        self.removed.contains(&id)
+    }
+
     /// The parts of removed configs that are not empty yet.
     pub fn removed_data(&self) -> impl Iterator<Item = (ConfigId, u16)> {
         self.parts.values().copied().filter(|(id, _)| self.removed.contains(id))

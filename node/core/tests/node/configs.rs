@@ -2,6 +2,7 @@
 
 use crdt_state::config::{ConfigFile, ConfigPart, PART_BYTES};
 use crdt_state::spec::{Facet, Labels, Runtime};
+use crdt_state::task::{AdoptedRun, RunEvent};
 use crdt_state::{ConfigId, RecordKey};
 use node_core::edit::config::{BadConfig, ConfigRequest};
 use node_core::{Edit, Edited, Refusal, ServiceSpec};
@@ -158,6 +159,7 @@ fn the_data_of_a_removed_config_stays_while_a_member_is_silent() {
     pair.hosts[1].create(web);
     assert_eq!(remove(&mut pair.hosts[0], id), Ok(Edited::Done));
     config(&mut pair.hosts[0], "b");
+    config(&mut pair.hosts[1], "b");
     assert!(has_data(&pair.hosts[0], id));
     pair.is_heard = [true, true];
     pair.wait(120_000);
@@ -165,6 +167,11 @@ fn the_data_of_a_removed_config_stays_while_a_member_is_silent() {
     pair.wait(20_000);
     assert!(has_data(&pair.hosts[0], id) && has_data(&pair.hosts[1], id), "a service has it");
     assert_eq!(pair.hosts[1].started.len(), 1);
+    for host in &pair.hosts {
+        let found = host.node.config_conflicts();
+        let found: Vec<_> = found.iter().map(|one| (one.name.as_str(), one.what)).collect();
+        assert_eq!(found, [("web", "configs"), ("b", "name")]);
+    }
 }
 
 #[test]
@@ -190,4 +197,38 @@ fn a_task_waits_for_the_data_of_its_configs() {
     let mut pair = Pair::of([first, second]);
     pair.wait(20_000);
     assert_eq!(pair.hosts[1].started.len(), 1);
+}
+
+#[test]
+fn a_task_goes_on_until_the_config_of_the_new_template_is_here() {
+    let mut pair = Pair::joined();
+    let old = config(&mut pair.hosts[0], "old");
+    let with_one = |id, name: &str| {
+        let mut web = with("web", vec![file(id, name, "/a")]);
+        web.placement.constraints = vec!["node.hostname==pi-1".into()];
+        web
+    };
+    let web = pair.hosts[0].create(with_one(old, "old"));
+    let start = pair.hosts[0].started[0].clone();
+    pair.hosts[0].start_all();
+    pair.wait(20_000);
+    pair.is_heard = [false, false];
+    let new = config(&mut pair.hosts[1], "new");
+    let spec = Box::new(with_one(new, "new"));
+    pair.hosts[1].edit(Edit::UpdateService { id: web, version: None, spec }).expect("updated");
+
+    // The first node has received everything but the data.
+    let [first, second] = pair.hosts;
+    let mut disk = second.disk.clone();
+    disk.extend(first.disk.into_iter().filter(|(key, _)| key.kind.is_owned()));
+    disk.remove(&RecordKey::config_part(new, 0)).expect("it was written");
+    let running = AdoptedRun { start, event: RunEvent::Started { pid: 7 } };
+    let mut first = Host::boot(2, disk, vec![running]);
+    first.wait(20_000);
+    assert_eq!(first.node.config_rows().len(), 2);
+    assert_eq!((first.stopped.len(), first.started.len()), (0, 0));
+
+    let mut pair = Pair::of([first, second]);
+    pair.wait(20_000);
+    assert!(!pair.hosts[0].stopped.is_empty(), "the rollout goes on");
 }
