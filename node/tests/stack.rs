@@ -17,7 +17,8 @@ x-tools: &tools
 services:
   vote:
     <<: *tools
-    command: [sh, -c, "echo option $$OPTION release $$RELEASE; exec sleep 1000"]
+    command: [sh, -c, "read line < /etc/greeting; echo option $$OPTION release $$RELEASE $$line; exec sleep 1000"]
+    configs: [{source: greeting, target: /etc/greeting, mode: 0440}]
     environment: {OPTION: 0440, RELEASE: "${RELEASE:-1.10}"}
     ports: ["5000:80"]
     networks: [front]
@@ -41,6 +42,7 @@ services:
     depends_on: {db: {condition: service_started}, redis: {condition: service_healthy}}
 networks: {front: , back: {internal: true}}
 volumes: {data: }
+configs: {greeting: {content: "hello ${RELEASE:-1.10}\n"}}
 "#;
 
 struct Fleet {
@@ -95,14 +97,14 @@ impl Fleet {
 fn a_stack_is_deployed_from_any_node_also_while_one_is_cut_off() {
     let Some(fleet) = Fleet::up() else { return };
     let tried = fleet.deploy(1, &["--dry-run"]);
-    assert_eq!(tried.matches("would be created").count(), 7, "{tried}");
+    assert_eq!(tried.matches("would be created").count(), 8, "{tried}");
     assert!(fleet.running(1).is_empty(), "a dry run changes nothing");
 
     let created = fleet.deploy(1, &["--detach=false"]);
     assert_eq!(created.matches("Creating service vote_").count(), 5, "{created}");
     assert_eq!(fleet.running(1).len(), 6, "it waits until all run: {created}");
     fleet.lab.until("it says what is written", || {
-        fleet.logs(2).matches("option 0440 release 1.10").count() == 2
+        fleet.logs(2).matches("option 0440 release 1.10 hello 1.10").count() == 2
     });
     let tasks = fleet.running(1);
     fleet.lab.until("another node sees them all", || fleet.running(3) == tasks);
@@ -115,7 +117,7 @@ fn a_stack_is_deployed_from_any_node_also_while_one_is_cut_off() {
     let cut = fleet.deploy(3, &[]);
     assert_eq!(cut.matches("Updating service vote_").count(), 1, "{cut}");
     fleet.lab.until("the node that is alone runs the new release", || {
-        fleet.logs(3).contains("release 2.0")
+        fleet.logs(3).contains("release 2.0 hello 2.0")
     });
     fleet.lab.succeed(&["heal"]);
     fleet.lab.until("all run the new release", || {
@@ -126,10 +128,9 @@ fn a_stack_is_deployed_from_any_node_also_while_one_is_cut_off() {
             && [2, 3].into_iter().all(|node| fleet.running(node) == all)
     });
 
-    let (file, _) = VOTE.split_once("  worker:").expect("it is there");
-    fleet.write(&format!(
-        "{file}networks: {{front: , back: {{internal: true}}}}\nvolumes: {{data: }}\n"
-    ));
+    let (services, rest) = VOTE.split_once("  worker:").expect("it is there");
+    let (_, others) = rest.split_once("networks: {front").expect("they follow");
+    fleet.write(&format!("{services}networks: {{front{others}"));
     let pruned = fleet.deploy(2, &["--prune"]);
     assert!(pruned.contains("Removing service vote_worker"), "{pruned}");
     fleet.lab.edgectl(1, &["stack", "rm", "--detach=false", "vote"]);

@@ -7,6 +7,7 @@
 //! Pure: files and variables are handed in. Nothing in a file is dropped in silence: a key has an
 //! effect, or a note that says that it has none, or it is refused with its place.
 
+mod configs;
 mod context;
 pub mod env_file;
 mod fields;

@@ -1,5 +1,6 @@
 //! One service of a Compose file as the spec of a service.
 
+mod configs;
 mod container;
 mod deploy;
 mod edge;
@@ -38,6 +39,7 @@ pub fn read(entry: &Entry, context: &Context<'_>) -> Option<ServiceSpec> {
     environment::read(&mut fields, &mut spec, context);
     health::read(&mut fields, &mut spec);
     mounts::read(&mut fields, &mut spec, context);
+    configs::read(&mut fields, &mut spec, context);
     networks::read(&mut fields, &entry.key, &mut spec, context);
     ports::read(&mut fields, &mut spec);
     deploy::read(&mut fields, &mut spec);
@@ -72,7 +74,6 @@ fn without_effect(fields: &mut Fields<'_>) {
 fn refused(fields: &mut Fields<'_>) {
     const NOT_HERE: &str = "services have no such setting";
     fields.refuse(&[
-        ("configs", "configs of a stack come later; mount a file of the node (`volumes`)"),
         ("secrets", "secrets come later; use a config, or mount a file of the node (`volumes`)"),
         ("domainname", "write the whole name as `hostname`"),
         ("external_links", "attach both to one external network"),

@@ -4,9 +4,11 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use node_docker::config::ConfigSpec;
 use node_docker::network::{Ipam, IpamConfig, NetworkCreate};
 use node_docker::service::ServiceSpec;
 
+use crate::configs::Reading;
 use crate::context::{Context, Declared, Files};
 use crate::fields::Fields;
 use crate::interpolate::Variables;
@@ -39,6 +41,10 @@ pub struct Stack {
     pub networks: Vec<NetworkCreate>,
     /// The names of the networks that have to be there before.
     pub external_networks: Vec<String>,
+    /// The configs that its services use and that belong to it.
+    pub configs: Vec<ConfigSpec>,
+    /// The names of the configs that have to be there before.
+    pub external_configs: Vec<String>,
     /// Its services, each after those that it depends on.
     pub services: Vec<ServiceSpec>,
     /// What in the files has no effect.
@@ -81,6 +87,8 @@ fn of_files(input: &Input<'_>, log: &Log) -> Option<Stack> {
         networks.push(Entry { place: place.clone(), key, node: Node::null(&place) });
     }
     let (declared, creates) = self::networks(networks, &name, log);
+    let reading = Reading { stack: &name, variables: input.variables, files: input.beside, log };
+    let (configs, made) = reading.read(top.entries("configs"));
     let context = Context {
         folder: PathBuf::new(),
         variables: input.variables,
@@ -89,31 +97,39 @@ fn of_files(input: &Input<'_>, log: &Log) -> Option<Stack> {
         left_out: left_out.iter().map(|entry| entry.key.clone()).collect(),
         volumes: volumes(top.entries("volumes"), &name, log),
         networks: declared,
+        configs,
         used: RefCell::default(),
+        used_configs: RefCell::default(),
         stack: name,
         log,
     };
     top.refuse(&[
         ("secrets", "secrets come later; mount a file of the node (`volumes`)"),
-        ("configs", "configs of a stack come later; mount a file of the node (`volumes`)"),
         ("models", "a fleet has no such thing"),
     ]);
     top.finish();
     let specs = services.iter().filter_map(|entry| service::read(entry, &context)).collect();
-    let used = context.used.into_inner();
-    let is_used = |name: &String| used.contains(name);
-    let external = context.networks.iter().filter(|(name, one)| one.is_external && is_used(name));
+    let (used, used_configs) = (context.used.into_inner(), context.used_configs.into_inner());
     Some(Stack {
-        external_networks: external.map(|(_, one)| one.name.clone()).collect(),
-        networks: creates
-            .into_iter()
-            .filter(|(name, _)| is_used(name))
-            .map(|(_, create)| create)
-            .collect(),
+        external_networks: external(&context.networks, &used),
+        networks: only(creates, &used),
+        external_configs: external(&context.configs, &used_configs),
+        configs: only(made, &used_configs),
         services: in_order(specs, &place, log),
         name: context.stack,
         notes: Vec::new(),
     })
+}
+
+/// The names of those that others made, of those that are used.
+fn external(all: &BTreeMap<String, Declared>, used: &BTreeSet<String>) -> Vec<String> {
+    let external = all.iter().filter(|(key, one)| one.is_external && used.contains(*key));
+    external.map(|(_, one)| one.name.clone()).collect()
+}
+
+/// Those that are used.
+fn only<T>(all: Vec<(String, T)>, used: &BTreeSet<String>) -> Vec<T> {
+    all.into_iter().filter(|(key, _)| used.contains(key)).map(|(_, one)| one).collect()
 }
 
 fn name(input: &Input<'_>, top: &mut Fields<'_>, place: &Place) -> Option<String> {
@@ -147,27 +163,14 @@ fn is_asked_for(service: &Node, asked: &[String]) -> bool {
     profiles.is_empty() || names.any(|name| asked.iter().any(|asked| asked == "*" || asked == name))
 }
 
-/// `external: true`, or the older `external: {name: x}`; the name in the fleet.
+/// What a network or a volume is called in the fleet.
 fn declared(fields: &mut Fields<'_>, key: &str, stack: &str) -> Declared {
-    let mut name = fields.string("name");
-    let mut is_external = false;
-    if let Some(node) = fields.take("external") {
-        match node.value {
-            Value::Map(map) => {
-                is_external = true;
-                if let Some(Value::Text(text)) = map.get("name").map(|node| &node.value) {
-                    name = Some(text.clone());
-                }
-            }
-            Value::Text(text) => {
-                let read = crate::fields::truth(&text);
-                is_external = fields.log().ok(&node.place, read).unwrap_or_default();
-            }
-            _ => fields.log().refuse(&node.place, "`external` is true or false"),
-        }
-    }
+    let written = fields.string("name");
+    let external = Declared::external(fields);
+    let is_external = external.is_some();
     let own = || if is_external { key.to_owned() } else { format!("{stack}_{key}") };
-    Declared { name: name.unwrap_or_else(own), is_external, ..Declared::default() }
+    let name = external.flatten().or(written).unwrap_or_else(own);
+    Declared { name, is_external, ..Declared::default() }
 }
 
 type Networks = BTreeMap<String, Declared>;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use clap::{ArgAction, Args};
+use node_docker::config::{Config, ConfigCreated};
 use node_docker::dry_run::DryRun;
 use node_docker::network::{Network, NetworkCreated};
 use node_docker::service::{Service, ServiceCreated, ServiceSpec};
@@ -76,11 +77,16 @@ pub async fn deploy(
     for note in &stack.notes {
         say(format!("note: {note}"));
     }
-    let mut deploy = Deploy { args: flags, each: Each::new(), changed: Vec::new() };
+    let mut deploy =
+        Deploy { args: flags, each: Each::new(), changed: Vec::new(), missing: BTreeSet::new() };
     client.change_by(&DryRunFlags::default());
-    let missing = deploy.networks(client, stack).await?;
+    deploy.networks(client, stack).await?;
+    deploy.configs(client, stack).await?;
     client.change_by(&DryRunFlags::tried(flags.dry_run.clone()));
-    deploy.services(client, stack, &missing).await?;
+    deploy.services(client, stack).await?;
+    if flags.dry_run.is_none() && flags.prune {
+        deploy.prune_configs(client, stack).await?;
+    }
     if !flags.detach && flags.dry_run.is_none() {
         deploy.wait(client).await;
     }
@@ -92,15 +98,13 @@ struct Deploy<'a> {
     each: Each,
     /// The services that were changed, with what is waited for.
     changed: Vec<(String, ServiceSpec, Goal)>,
+    /// The networks and configs that a dry run does without, because it makes none.
+    missing: BTreeSet<String>,
 }
 
 impl Deploy<'_> {
-    /// Makes the networks that are not there. Returns those that a dry run has to do without.
-    async fn networks(
-        &mut self,
-        client: &mut Client,
-        stack: &Stack,
-    ) -> Result<BTreeSet<String>, Failure> {
+    /// Makes the networks that are not there.
+    async fn networks(&mut self, client: &mut Client, stack: &Stack) -> Result<(), Failure> {
         let known: Vec<Network> = client.get("/networks").await?;
         let is_known = |name: &String| known.iter().any(|network| network.name == *name);
         if let Some(missing) = stack.external_networks.iter().find(|name| !is_known(name)) {
@@ -108,11 +112,10 @@ impl Deploy<'_> {
                 .why("the file says that it is external: made before, and by others")
                 .hint(format!("edgectl network create {missing}")));
         }
-        let mut missing = BTreeSet::new();
         for network in stack.networks.iter().filter(|network| !is_known(&network.name)) {
             if self.args.dry_run.is_some() {
                 say(format!("{} would be created", network.name));
-                missing.insert(network.name.clone());
+                self.missing.insert(network.name.clone());
                 continue;
             }
             say(format!("Creating network {}", network.name));
@@ -121,15 +124,60 @@ impl Deploy<'_> {
                 say(format!("warning: {}", created.warning));
             }
         }
-        Ok(missing)
+        Ok(())
     }
 
-    async fn services(
-        &mut self,
-        client: &mut Client,
-        stack: &Stack,
-        missing: &BTreeSet<String>,
-    ) -> Result<(), Failure> {
+    /// Makes the configs that are not there.
+    async fn configs(&mut self, client: &mut Client, stack: &Stack) -> Result<(), Failure> {
+        if stack.configs.is_empty() && stack.external_configs.is_empty() {
+            return Ok(());
+        }
+        let known: Vec<Config> = client.get("/configs").await?;
+        let find = |name: &str| known.iter().find(|config| config.spec.name == name);
+        if let Some(missing) = stack.external_configs.iter().find(|name| find(name).is_none()) {
+            return Err(Failure::new(format!("there is no config {missing}"))
+                .why("the file says that it is external: made before, and by others")
+                .hint(format!("edgectl config create {missing} FILE")));
+        }
+        for config in &stack.configs {
+            match find(&config.name) {
+                Some(held) if held.spec.data == config.data => {}
+                Some(_) => {
+                    return Err(Failure::new(format!(
+                        "the config {} holds something else than the file says",
+                        config.name
+                    ))
+                    .why("what a config holds never changes")
+                    .hint("another `name`, or none: then it is named after what it holds"));
+                }
+                None if self.args.dry_run.is_some() => {
+                    say(format!("{} would be created", config.name));
+                    self.missing.insert(config.name.clone());
+                }
+                None => {
+                    say(format!("Creating config {}", config.name));
+                    client.post::<_, ConfigCreated>("/configs/create", config).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the configs of the stack that are not in the files, unless a service uses one.
+    async fn prune_configs(&mut self, client: &mut Client, stack: &Stack) -> Result<(), Failure> {
+        let known: Vec<Config> = client.get(&format!("/configs?{}", of_stack(&stack.name))).await?;
+        let is_kept = |name: &str| stack.configs.iter().any(|config| config.name == name);
+        for config in known.iter().filter(|config| !is_kept(&config.spec.name)) {
+            match client.delete(&format!("/configs/{}", escape(&config.id))).await {
+                Ok(()) => say(format!("Removing config {}", config.spec.name)),
+                Err(CallError::Refused { .. }) => {}
+                Err(other) => return Err(other.into()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn services(&mut self, client: &mut Client, stack: &Stack) -> Result<(), Failure> {
         let known: Vec<Service> =
             client.get(&format!("/services?{}", of_stack(&stack.name))).await?;
         let mut known: BTreeMap<String, Service> =
@@ -138,7 +186,7 @@ impl Deploy<'_> {
         let mut done = BTreeSet::new();
         for wanted in &stack.services {
             let mut spec = wanted.clone();
-            spec.task_template.networks.retain(|network| !missing.contains(&network.target));
+            self.leave_out_missing(&mut spec);
             if self.each.take(resolve_anchors(client, &mut spec).await).is_none() {
                 continue;
             }
@@ -162,6 +210,14 @@ impl Deploy<'_> {
             self.take(removed);
         }
         Ok(())
+    }
+
+    fn leave_out_missing(&self, spec: &mut ServiceSpec) {
+        let task = &mut spec.task_template;
+        task.networks.retain(|network| !self.missing.contains(&network.target));
+        if let Some(container) = &mut task.container_spec {
+            container.configs.retain(|config| !self.missing.contains(&config.config_name));
+        }
     }
 
     /// A dry run ends each change with its answer, which is no failure. Its digest is of that change

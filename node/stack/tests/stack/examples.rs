@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use node_docker::service::ServiceSpec;
 use node_docker::state::accept;
 use node_stack::interpolate::Variables;
-use node_stack::{File, Files, Input, Stack, read};
+use node_stack::template::Templates;
+use node_stack::{File, Files, Input, Stack, merge_values, parse_values, read};
 
 macro_rules! example {
     ($name:literal) => {
@@ -37,6 +38,10 @@ impl Files for Beside {
         let found = BESIDE.iter().find(|(name, _)| path == Path::new(name));
         let missing = || format!("{}: no such file", path.display());
         found.map(|(_, text)| (*text).to_owned()).ok_or_else(missing)
+    }
+
+    fn read_bytes(&self, path: &Path) -> Result<Vec<u8>, String> {
+        self.read(path).map(String::into_bytes)
     }
 }
 
@@ -109,4 +114,43 @@ fn what_they_say_reaches_the_services() {
     assert_eq!(shop["Mode"]["Replicated"]["Replicas"], 3);
     assert_eq!(shop["EndpointSpec"]["Mode"], "dnsrr");
     assert_eq!(of("blog.yaml", "database")["Mode"]["Replicated"]["Replicas"], 1);
+}
+
+macro_rules! fleet {
+    ($name:literal) => {
+        ($name.to_owned(), include_str!(concat!("../../../../examples/fleet/", $name)).to_owned())
+    };
+}
+
+/// The stack of a site, by its values.
+fn site(values: (String, String)) -> Stack {
+    let sources = [fleet!("cameras.yaml"), fleet!("_camera.yaml")].into();
+    let templates = Templates::new(sources).expect("they are templates");
+    let tree = |(name, text): (String, String)| parse_values(&name, &text).expect("YAML");
+    let values = merge_values(tree(fleet!("all.values")), tree(values));
+    let text = templates.render("cameras.yaml", &values).expect("all is defined");
+    let (variables, path) = (Variables::new(), PathBuf::from("cameras.yaml"));
+    let input = Input {
+        name: Some("cameras".to_owned()),
+        files: vec![File { path, text }],
+        variables: &variables,
+        profiles: Vec::new(),
+        beside: &Beside,
+    };
+    read(&input).expect("a stack")
+}
+
+#[test]
+fn one_folder_serves_two_sites() {
+    let names = |stack: &Stack| {
+        stack.services.iter().map(|spec| spec.name.clone()).collect::<Vec<_>>().join(" ")
+    };
+    let north = site(fleet!("north.values"));
+    assert_eq!(names(&north), "cameras_camera-door cameras_camera-yard cameras_archive");
+    assert_eq!(north.services[2].mode.replicated.and_then(|mode| mode.replicas), Some(2));
+    let south = site(fleet!("south.values"));
+    assert_eq!(names(&south), "cameras_camera-gate");
+    let container = south.services[0].task_template.container_spec.as_ref().expect("a container");
+    assert_eq!(container.image, "ghcr.io/example/recorder:5.1");
+    assert_eq!(container.hostname, "{{.Node.Hostname}}");
 }

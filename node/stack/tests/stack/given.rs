@@ -58,6 +58,10 @@ impl Files for Given {
     fn read(&self, path: &Path) -> Result<String, String> {
         self.beside.get(path).cloned().ok_or_else(|| format!("{}: no such file", path.display()))
     }
+
+    fn read_bytes(&self, path: &Path) -> Result<Vec<u8>, String> {
+        Files::read(self, path).map(String::into_bytes)
+    }
 }
 
 /// Why a reading fails.

@@ -8,6 +8,16 @@ use super::given::Given;
 /// A key of the schema with a value that is right for it.
 type Sample = (&'static str, &'static str);
 
+const CONFIG: [Sample; 7] = [
+    ("content", "x"),
+    ("environment", "FROM_OUTSIDE"),
+    ("external", "true"),
+    ("file", "web.env"),
+    ("labels", "{a: b}"),
+    ("name", "a"),
+    ("template_driver", "golang"),
+];
+
 const TOP: [Sample; 9] = [
     ("configs", "{a: {content: x}}"),
     ("include", "[other.yaml]"),
@@ -211,7 +221,10 @@ fn every_key_of_a_service_does_what_the_table_says() {
                 None => format!("image: a, {key}: {value}"),
             },
         };
-        format!("services: {{web: {{{inner}}}, db: {{image: b}}}}\nvolumes: {{data: }}\n")
+        format!(
+            "services: {{web: {{{inner}}}, db: {{image: b}}}}\nvolumes: {{data: }}\n\
+             configs: {{a: {{content: x}}}}\n"
+        )
     });
 }
 
@@ -227,6 +240,15 @@ fn every_other_key_does_what_the_tables_say() {
     });
     check("Volumes", &VOLUME, |key, value| {
         format!("{used}\nnetworks: {{back: }}\nvolumes: {{data: {{{}}}}}\n", inner(key, value))
+    });
+    check("Configs", &CONFIG, |key, value| {
+        let content = match key {
+            "labels" | "name" | "template_driver" => "content: x, ",
+            _ => "",
+        };
+        format!(
+            "services: {{web: {{image: a, configs: [a]}}}}\nconfigs: {{a: {{{content}{key}: {value}}}}}\n"
+        )
     });
     check("The whole file", &TOP, |key, value| match key {
         "services" => format!("services: {value}\n"),

@@ -108,3 +108,55 @@ fn a_volume_of_each_task_needs_no_declaration() {
     let spec = serde_json::to_value(&stack.services[0]).expect("it is JSON");
     assert_eq!(at(&spec, "TaskTemplate.ContainerSpec.Mounts.0.Source"), "st_d-{{.Task.Slot}}");
 }
+
+#[test]
+fn configs_are_called_after_what_they_hold() {
+    let file = "services:\n  web:\n    image: a\n    configs: [app, {source: site, target: /etc/site, uid: '10', mode: 0440}, old]\n\
+                configs:\n  app: {content: 'a: ${FROM_OUTSIDE}'}\n  site: {file: web.env, name: site-1}\n  \
+                old: {external: true}\n  unused: {content: x}\n";
+    let stack = Given::file(file).read();
+    let configs = stack
+        .configs
+        .iter()
+        .map(|config| (config.name.as_str(), String::from_utf8_lossy(&config.data.0).into_owned()));
+    let configs: Vec<_> = configs.collect();
+    assert_eq!(configs[0].1, "a: here");
+    assert!(configs[0].0.starts_with("st_app-") && configs[0].0.len() == "st_app-".len() + 8);
+    assert_eq!(configs[1], ("site-1", "A=file\nB=file\n".to_owned()));
+    assert_eq!((configs.len(), stack.external_configs), (2, vec!["old".to_owned()]));
+    let spec = serde_json::to_value(&stack.services[0]).expect("it is JSON");
+    let files = at(&spec, "TaskTemplate.ContainerSpec.Configs");
+    assert_eq!(files[0]["ConfigName"], configs[0].0);
+    assert_eq!(files[0]["File"], json!({"Name": "app", "UID": "0", "GID": "0", "Mode": 0o444}));
+    assert_eq!(
+        files[1]["File"],
+        json!({"Name": "/etc/site", "UID": "10", "GID": "0", "Mode": 0o440})
+    );
+    let other = Given::file(&file.replace("a: ${", "b: ${")).read();
+    assert_ne!(other.configs[0].name, configs[0].0, "other data, another config");
+}
+
+#[test]
+fn configs_that_say_nothing_or_too_much_are_refused() {
+    let file = |config: &str, used: &str| {
+        format!("services: {{web: {{image: a, configs: [{used}]}}}}\nconfigs: {{a: {config}}}\n")
+    };
+    for (config, used, wanted) in [
+        (
+            "{}",
+            "a",
+            "`configs.a` has one of `file`, `content` and `environment`, or `external: true`",
+        ),
+        ("{content: x, file: y}", "a", "has one of `file`"),
+        ("{file: gone}", "a", "gone: no such file"),
+        ("{environment: GONE}", "a", "the variable `GONE` has to be set"),
+        ("{content: x}", "b", "the config `b` is not in `configs` of this file"),
+        ("{content: x}", "a, a", "two files at a"),
+        ("{content: x}", "{target: y}", "`source` is missing"),
+        ("{content: x}", "{source: a, mode: 999}", "is no mode"),
+        ("{content: x}", "{source: a, uid: root}", "\"root\" is no number"),
+    ] {
+        let problems = refused(&Given::file(&file(config, used)));
+        assert!(problems[0].contains(wanted), "{config} {used}: {problems:?}");
+    }
+}
