@@ -299,3 +299,33 @@ fn keep(before: &Service, spec: &mut ServiceSpec, resolve: &str) {
         new.placement.get_or_insert_with(Placement::default).platforms = platforms;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(image: &str, written: &str) -> ServiceSpec {
+        let mut spec = ServiceSpec::default();
+        spec.labels.insert(IMAGE.to_owned(), written.to_owned());
+        spec.task_template.container_spec.get_or_insert_default().image = image.to_owned();
+        spec
+    }
+
+    /// The image and the forced updates that a service gets which is deployed again.
+    fn kept(written: &str, resolve: &str) -> (String, u64) {
+        let mut before = Service { spec: spec("app:1@sha256:aa", "app:1"), ..Service::default() };
+        before.spec.task_template.force_update = 3;
+        let mut spec = spec(written, written);
+        keep(&before, &mut spec, resolve);
+        let container = spec.task_template.container_spec.expect("a container");
+        (container.image, spec.task_template.force_update)
+    }
+
+    #[test]
+    fn an_image_whose_name_stays_keeps_its_digest() {
+        assert_eq!(kept("app:1", "changed"), ("app:1@sha256:aa".to_owned(), 3));
+        assert_eq!(kept("app:1", "never"), ("app:1@sha256:aa".to_owned(), 3));
+        assert_eq!(kept("app:1", "always"), ("app:1".to_owned(), 3), "the registry is asked again");
+        assert_eq!(kept("app:2", "changed"), ("app:2".to_owned(), 3));
+    }
+}
