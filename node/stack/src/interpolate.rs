@@ -58,6 +58,16 @@ pub fn interpolate(node: &mut Node, variables: &Variables, findings: &mut Findin
     }
 }
 
+/// Writes the sign `$` in all values as `$$`, so that interpolation gives what was there.
+pub fn protect(node: &mut Node) {
+    match &mut node.value {
+        Value::Null => {}
+        Value::Text(text) => *text = text.replace('$', "$$"),
+        Value::List(items) => items.iter_mut().for_each(protect),
+        Value::Map(map) => map.entries_mut().iter_mut().for_each(|entry| protect(&mut entry.node)),
+    }
+}
+
 impl Findings {
     fn unset(&mut self, place: &Place, name: String) {
         let what = format!("the variable `{name}` is not set: nothing stands for it");

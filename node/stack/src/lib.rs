@@ -3,6 +3,7 @@
 //! ```text
 //! text ──parse──▶ tree ──interpolate, include, extends──▶ tree ─┐
 //! text ──parse──▶ tree ──interpolate, include, extends──▶ tree ─┴merge──▶ tree ──read──▶ specs, notes
+//! specs ──write──▶ tree ──yaml──▶ text
 //! ```
 //! Pure: files and variables are handed in. Nothing in a file is dropped in silence: a key has an
 //! effect, or a note that says that it has none, or it is refused with its place.
@@ -21,11 +22,13 @@ mod service;
 mod stack;
 pub mod template;
 mod tree;
+pub mod write;
+pub mod yaml;
 
 pub use context::Files;
 pub use load::File;
 pub use problem::{Note, Problem};
-pub use service::STACK_LABEL;
+pub use service::{IMAGE_LABEL, STACK_LABEL};
 pub use stack::{Input, Stack, merged, read};
 pub use tree::{Entry, Map, Node, Value};
 

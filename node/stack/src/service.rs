@@ -27,7 +27,7 @@ use crate::tree::Entry;
 pub const STACK_LABEL: &str = "com.docker.stack.namespace";
 
 /// The label with the image as it is written in the file.
-const IMAGE_LABEL: &str = "com.docker.stack.image";
+pub const IMAGE_LABEL: &str = "com.docker.stack.image";
 
 /// Reads one service; faults are in the context's log.
 pub fn read(entry: &Entry, context: &Context<'_>) -> Option<ServiceSpec> {

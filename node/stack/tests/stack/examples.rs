@@ -15,7 +15,7 @@ macro_rules! example {
     };
 }
 
-const STACKS: [(&str, &str); 10] = [
+pub const STACKS: [(&str, &str); 10] = [
     example!("blog.yaml"),
     example!("bridges.yaml"),
     example!("cameras.yaml"),
@@ -45,7 +45,7 @@ impl Files for Beside {
     }
 }
 
-fn stack(file: &str) -> Stack {
+pub fn stack(file: &str) -> Stack {
     let (name, text) = STACKS.iter().find(|(name, _)| *name == file).expect("an example");
     let variables: Variables =
         [("CENTRE".to_owned(), "mqtts://mqtt.example.org".to_owned())].into();

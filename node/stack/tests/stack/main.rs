@@ -7,6 +7,7 @@ mod refusals;
 mod schema;
 mod service;
 mod whole;
+mod written;
 
 use given::Given;
 use serde_json::Value;
