@@ -22,6 +22,7 @@ mod filter;
 mod foreign;
 mod help;
 mod image;
+mod migrate;
 mod network;
 mod node;
 mod output;
@@ -99,6 +100,9 @@ enum Command<O: LocalCommands> {
         "edgectl apply --values north.yaml --render fleet/",
     ))]
     Apply(apply::ApplyArgs),
+    /// What runs elsewhere, as Compose files for this fleet
+    #[command(subcommand)]
+    Migrate(migrate::MigrateCommand),
     /// Nodes: what can run it
     #[command(subcommand)]
     Node(node::NodeCommand),
@@ -227,6 +231,7 @@ fn dispatch<O: LocalCommands>(cli: Cli<O>) -> Result<Exit, Failure> {
     match cli.command {
         Command::Completion(args) => completion::run(&args, &mut Cli::<O>::command()),
         Command::Own(command) => command.run(),
+        Command::Migrate(command) => runtime()?.block_on(migrate::run(command)),
         command => runtime()?.block_on(ask_agent(command, &socket)),
     }
 }
@@ -264,7 +269,7 @@ async fn ask_agent<O: LocalCommands>(command: Command<O>, socket: &Path) -> Resu
         Command::Events(args) => events::run(args, client?).await,
         Command::Version(args) => version::run(args, client).await,
         Command::Doctor(args) => doctor::run(args, socket, client).await,
-        Command::Completion(_) | Command::Own(_) => {
+        Command::Completion(_) | Command::Own(_) | Command::Migrate(_) => {
             unreachable!("these need no agent, and were run before")
         }
     }

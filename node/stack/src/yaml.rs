@@ -98,8 +98,30 @@ mod tests {
     #[test]
     fn every_text_is_read_as_the_text_that_was_written() {
         let texts = [
-            "", "~", "null", "No", "1e3", "0440", "a: b", "- a", "#", "a #b", "{{.Task.Slot}}", "\"", "\\",
-            "a\nb\n", "\t", "\u{1}\u{85}\u{2028}\u{feff}", "ü€𝄞", "<<", "*a", "&a", "!x", "%", "@", "a/b.c-d_e",
+            "",
+            "~",
+            "null",
+            "No",
+            "1e3",
+            "0440",
+            "a: b",
+            "- a",
+            "#",
+            "a #b",
+            "{{.Task.Slot}}",
+            "\"",
+            "\\",
+            "a\nb\n",
+            "\t",
+            "\u{1}\u{85}\u{2028}\u{feff}",
+            "ü€𝄞",
+            "<<",
+            "*a",
+            "&a",
+            "!x",
+            "%",
+            "@",
+            "a/b.c-d_e",
         ];
         for text in texts {
             let place = crate::write::place();
@@ -112,7 +134,9 @@ mod tests {
             let Value::Map(map) = read.value else { panic!("{written}") };
             let value = &map.get(text).unwrap_or_else(|| panic!("{written}")).value;
             assert_eq!(*value, Value::Text(text.to_owned()), "{written} {place}");
-            let Some(Value::List(items)) = map.get("list").map(|node| &node.value) else { panic!() };
+            let Some(Value::List(items)) = map.get("list").map(|node| &node.value) else {
+                panic!()
+            };
             assert_eq!(items[0].value, Value::Text(text.to_owned()));
         }
     }

@@ -116,7 +116,8 @@ fn amounts(amounts: &Resources) -> Keys {
         keys.text("memory", size(amounts.memory_bytes));
     }
     keys.unless_zero("pids", &amounts.pids);
-    let kinds = amounts.generic_resources.iter().filter_map(|one| one.discrete_resource_spec.as_ref());
+    let kinds =
+        amounts.generic_resources.iter().filter_map(|one| one.discrete_resource_spec.as_ref());
     let kinds: Vec<Node> = kinds
         .map(|discrete| {
             let (mut outer, mut inner) = (Keys::default(), Keys::default());
@@ -199,8 +200,7 @@ fn of_load_and_time(spec: &ServiceSpec, keys: &mut Keys) {
         let mut inner = Keys::default();
         inner.text("min", autoscale.min.to_string());
         inner.text("max", autoscale.max.to_string());
-        for (key, percent) in
-            [("cpu", autoscale.cpu_percent), ("memory", autoscale.memory_percent)]
+        for (key, percent) in [("cpu", autoscale.cpu_percent), ("memory", autoscale.memory_percent)]
         {
             if let Some(percent) = percent {
                 inner.text(key, format!("{percent}%"));

@@ -40,8 +40,13 @@ pub fn fitted(mut tree: Node, beside: &dyn Files) -> Result<Fitted, Vec<Problem>
     loop {
         let file = File { path: "compose.yaml".into(), text: text.clone() };
         let variables = Variables::new();
-        let input =
-            Input { name: None, files: vec![file], variables: &variables, profiles: vec![], beside };
+        let input = Input {
+            name: None,
+            files: vec![file],
+            variables: &variables,
+            profiles: vec![],
+            beside,
+        };
         let problems = match read(&input) {
             Ok(stack) => return Ok(Fitted { text, stack, cuts }),
             Err(problems) => problems,

@@ -67,8 +67,7 @@ impl Keys {
 
     /// Adds a list of texts, unless it is empty.
     pub fn texts(&mut self, key: &str, texts: impl IntoIterator<Item = String>) {
-        let items: Vec<Node> =
-            texts.into_iter().map(|text| node(Value::Text(text))).collect();
+        let items: Vec<Node> = texts.into_iter().map(|text| node(Value::Text(text))).collect();
         if !items.is_empty() {
             self.list(key, items);
         }
@@ -101,7 +100,8 @@ impl Keys {
 
 /// The largest unit in which it is a whole number: `90s`, `1500ms`.
 pub fn duration(nanos: Nanos) -> String {
-    let units = [("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000)];
+    let units =
+        [("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000)];
     let is_whole = |(_, unit): &&(&str, i64)| nanos.0 != 0 && nanos.0 % unit == 0;
     match units.iter().find(is_whole) {
         Some((name, unit)) => format!("{}{name}", nanos.0 / unit),

@@ -84,10 +84,30 @@ fn text() -> impl Strategy<Value = String> {
         "[a-z]{1,8}",
         "[ -~]{0,12}",
         "\\PC{0,6}",
-        vec(prop_oneof![Just('\n'), Just('\t'), Just('\u{85}'), Just('$'), Just('{'), any::<char>()], 0..6)
-            .prop_map(|chars| chars.into_iter().filter(|c| *c != '\0').collect()),
-        prop::sample::select(vec!["no", "0440", "1.10", "$HOME", "$$", "${A:-b}", "{{.Task.Slot}}", "~", "#"])
-            .prop_map(str::to_owned),
+        vec(
+            prop_oneof![
+                Just('\n'),
+                Just('\t'),
+                Just('\u{85}'),
+                Just('$'),
+                Just('{'),
+                any::<char>()
+            ],
+            0..6
+        )
+        .prop_map(|chars| chars.into_iter().filter(|c| *c != '\0').collect()),
+        prop::sample::select(vec![
+            "no",
+            "0440",
+            "1.10",
+            "$HOME",
+            "$$",
+            "${A:-b}",
+            "{{.Task.Slot}}",
+            "~",
+            "#"
+        ])
+        .prop_map(str::to_owned),
     ]
 }
 
@@ -144,14 +164,23 @@ const KEYS: &[(&str, &str)] = &[
     ("pids_limit", "100"),
     ("platform", r#""linux/arm64""#),
     ("ports", r#"["8080:80", "53:53/udp", {"name": "m", "mode": "host", "target": "9"}]"#),
-    ("volumes", r#"["data:/data:ro", "tagged:/t", "other:/o:nocopy", "/etc/x:/x:rslave", "/anonymous",
+    (
+        "volumes",
+        r#"["data:/data:ro", "tagged:/t", "other:/o:nocopy", "/etc/x:/x:rslave", "/anonymous",
         {"type": "tmpfs", "target": "/run", "tmpfs": {"size": "64m", "mode": "1777"}}, "far:/far",
-        {"type": "bind", "source": "/b", "target": "/b", "bind": {"recursive": "disabled"}}]"#),
+        {"type": "bind", "source": "/b", "target": "/b", "bind": {"recursive": "disabled"}}]"#,
+    ),
     ("depends_on", r#"["first"]"#),
-    ("networks", r#"{"front": null, "default": {"aliases": ["x", "y"]}, "far": {"driver_opts": {"a": "b"}}}"#),
-    ("x-edge", r#"{"priority": 3, "affinity": ["service==db"], "slot_order": "ascending", "canary": 1,
+    (
+        "networks",
+        r#"{"front": null, "default": {"aliases": ["x", "y"]}, "far": {"driver_opts": {"a": "b"}}}"#,
+    ),
+    (
+        "x-edge",
+        r#"{"priority": 3, "affinity": ["service==db"], "slot_order": "ascending", "canary": 1,
         "partition": {"policy": "at-most-one", "anchors": ["a", "b", "c"], "fence_after": "10s"},
-        "autoscale": {"min": 1, "max": 3, "cpu": "60%", "memory": "70%"}}"#),
+        "autoscale": {"min": 1, "max": 3, "cpu": "60%", "memory": "70%"}}"#,
+    ),
 ];
 
 /// Ways to write `deploy`; a service has one of them, or none.
@@ -226,7 +255,8 @@ fn most_files_of_the_property_are_read() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut problems = Vec::new();
     for _ in 0..64 {
-        let file = proptest::strategy::ValueTree::current(&file().new_tree(&mut runner).expect("a file"));
+        let file =
+            proptest::strategy::ValueTree::current(&file().new_tree(&mut runner).expect("a file"));
         problems.extend(Given::file(&file).try_read().err().map(|problems| problems.join("; ")));
     }
     assert!(problems.len() < 16, "{}: {problems:#?}", problems.len());
