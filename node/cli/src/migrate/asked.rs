@@ -56,9 +56,13 @@ fn drop_empty(value: &mut Value, names: &[&str]) {
 }
 
 fn of_container(container: &mut Map<String, Value>, stack: &str, digests: Digests) {
-    // They have sections of their own in the report.
-    container.remove("Configs");
+    // Secrets have a section of their own in the report, and configs other names here.
     container.remove("Secrets");
+    for config in container.get_mut("Configs").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Value::Object(config) = config {
+            config.retain(|name, _| name != "ConfigID" && name != "ConfigName");
+        }
+    }
     in_stack(container.get_mut("Labels"), stack);
     if container.get("Isolation").is_some_and(|isolation| isolation == "default") {
         container.remove("Isolation");

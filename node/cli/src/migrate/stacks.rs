@@ -104,9 +104,13 @@ struct Beside<'a>(&'a BTreeMap<PathBuf, Vec<u8>>);
 
 impl Files for Beside<'_> {
     fn read(&self, path: &Path) -> Result<String, String> {
+        Ok(String::from_utf8_lossy(&self.read_bytes(path)?).into_owned())
+    }
+
+    fn read_bytes(&self, path: &Path) -> Result<Vec<u8>, String> {
         let path = path.strip_prefix(".").unwrap_or(path);
-        let data = self.0.get(path).ok_or_else(|| format!("{}: no such file", path.display()))?;
-        Ok(String::from_utf8_lossy(data).into_owned())
+        let data = self.0.get(path).cloned();
+        data.ok_or_else(|| format!("{}: no such file", path.display()))
     }
 }
 
@@ -177,7 +181,8 @@ fn one(
         asked["Name"] = Value::String(here.clone());
         networks::place(&mut asked, &entry, (name, origin.as_deref()), swarm);
         keyed.push((entry, *service));
-        let read: Result<ServiceSpec, _> = node_docker::read(asked.to_string().as_bytes());
+        let read: Result<ServiceSpec, _> =
+            node_docker::read(without_configs(&asked).to_string().as_bytes());
         let refusal = read.as_ref().err().map(|bad| format!("it cannot be read: {bad}"));
         specs.extend(read.ok());
         moved.push(Moved {
@@ -197,6 +202,8 @@ fn one(
         name: name.to_owned(),
         networks,
         external_networks,
+        configs: Vec::new(),
+        external_configs: Vec::new(),
         services: specs,
         notes: Vec::new(),
     };
@@ -223,6 +230,15 @@ fn one(
     })
 }
 
+/// Configs are added where the files with their data are known.
+fn without_configs(asked: &Value) -> Value {
+    let mut asked = asked.clone();
+    if let Some(Value::Object(container)) = asked.pointer_mut("/TaskTemplate/ContainerSpec") {
+        container.remove("Configs");
+    }
+    asked
+}
+
 /// The spec with ids in place of the names of its networks, as an agent looks at it.
 fn resolved(spec: &ServiceSpec) -> ServiceSpec {
     let mut spec = spec.clone();
@@ -230,6 +246,9 @@ fn resolved(spec: &ServiceSpec) -> ServiceSpec {
         if network.target != "host" && network.target != "none" {
             network.target = format!("{}{number}", "a".repeat(23));
         }
+    }
+    if let Some(container) = &mut spec.task_template.container_spec {
+        container.configs.iter_mut().for_each(|config| config.config_id = "a".repeat(25));
     }
     spec
 }

@@ -52,6 +52,11 @@ fn every_stack_is_a_file_that_says_what_the_swarm_runs() {
     assert_eq!(container["Image"], "nginx:1.27");
     assert_eq!(container["Args"], json!(["nginx", "-g", "daemon off; # $HOME"]));
     assert_eq!(container["Env"], json!(["COST=5$", "EMPTY=", "RELEASE=1.10"]));
+    assert_eq!(container["Configs"][0]["File"]["Name"], "/etc/nginx/conf.d/site.conf");
+    assert_eq!(container["Configs"][0]["File"]["Mode"], 0o440);
+    let (path, data) = written[0].configs.first_key_value().expect("a config");
+    assert_eq!(path, std::path::Path::new("configs/shop_site"));
+    assert_eq!(written[0].fitted.stack.configs[0].data.0, *data);
     assert_eq!(web["TaskTemplate"]["Networks"][0]["Target"], "shop_back");
     assert_eq!(web["TaskTemplate"]["Networks"][1]["Aliases"], json!(["web", "www"]));
     assert_eq!(web["Mode"]["Replicated"]["Replicas"], 3);

@@ -18,6 +18,10 @@ impl Files for Nothing {
     fn read(&self, path: &Path) -> Result<String, String> {
         Err(format!("{} is not needed", path.display()))
     }
+
+    fn read_bytes(&self, path: &Path) -> Result<Vec<u8>, String> {
+        self.read(path).map(String::into_bytes)
+    }
 }
 
 fn written(stack: &Stack) -> Fitted {
