@@ -271,8 +271,11 @@ impl Gossip {
                 true => self.membership.heard_directly(now),
                 false => active.clone(),
             };
-            for to in self.membership.choose(peers, batch.fan_out) {
-                for message in &messages {
+            for (place, to) in self.membership.choose(peers, batch.fan_out).into_iter().enumerate()
+            {
+                let is_for =
+                    |message: &&Message| place < batch.bulk_fan_out || !rumour::is_bulk(message);
+                for message in messages.iter().filter(is_for) {
                     self.send(to, message);
                 }
             }

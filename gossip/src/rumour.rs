@@ -35,6 +35,14 @@ const FAN_OUT_SMALL: usize = 2;
 /// each change.
 const FAN_OUT_BRIDGE: usize = 16;
 
+/// Peers to which a large record is passed on. With more, each
+/// uplink would carry megabytes several times over for what a comparison of digests fetches once: the
+/// data of one config is up to 16 records of 64 KB.
+const FAN_OUT_BULK: usize = 1;
+
+/// A record of more bytes is large: above every template that people write by hand.
+const BULK_BYTES: usize = 16 * 1024;
+
 /// The bytes of a rumour's envelope: version, kind, sender, count.
 const ENVELOPE_BYTES: usize = 21;
 
@@ -66,6 +74,8 @@ pub(crate) enum Vantage {
 pub(crate) struct Batch {
     pub(crate) keys: Vec<RecordKey>,
     pub(crate) fan_out: usize,
+    /// The same for large records.
+    pub(crate) bulk_fan_out: usize,
 }
 
 impl RumourMill {
@@ -125,10 +135,16 @@ impl RumourMill {
             Vantage::Among if small => FAN_OUT_SMALL,
             Vantage::Among => FAN_OUT,
         };
-        [(own, own_fan_out), (passed_on, passed_fan_out)]
+        // In a small fleet the writer has sent them to all members.
+        let passed_bulk = if small { 0 } else { FAN_OUT_BULK };
+        [(own, own_fan_out, own_fan_out), (passed_on, passed_fan_out, passed_bulk)]
             .into_iter()
-            .filter(|(keys, _)| !keys.is_empty())
-            .map(|(keys, fan_out)| Batch { keys: keys.into_iter().collect(), fan_out })
+            .filter(|(keys, ..)| !keys.is_empty())
+            .map(|(keys, fan_out, bulk_fan_out)| Batch {
+                keys: keys.into_iter().collect(),
+                fan_out,
+                bulk_fan_out,
+            })
             .collect()
     }
 }
@@ -141,17 +157,26 @@ pub(crate) fn fan_out(peers: usize) -> usize {
 /// The records as messages: small ones packed into datagrams, larger ones into reliable messages.
 /// The caller tells them apart by [`DATAGRAM_RECORDS_MAX`].
 pub(crate) fn pack(me: NodeId, replica: &Replica, keys: &[RecordKey]) -> Vec<Message> {
-    let (mut small, mut large) = (Vec::new(), Vec::new());
+    let (mut small, mut large, mut bulk) = (Vec::new(), Vec::new(), Vec::new());
     for part in replica.delta(keys.iter().copied()).records {
         if ENVELOPE_BYTES + 20 + part.1.len() <= DATAGRAM_RECORDS_MAX {
             small.push(part);
+        } else if part.1.len() > BULK_BYTES {
+            bulk.push(part);
         } else {
             large.push(part);
         }
     }
     let mut deltas = gather(small, DATAGRAM_RECORDS_MAX - ENVELOPE_BYTES);
     deltas.extend(gather(large, RECORDS_BYTES_MAX));
+    deltas.extend(gather(bulk, RECORDS_BYTES_MAX));
     deltas.into_iter().map(|delta| Message::Rumour { from: me, delta }).collect()
+}
+
+/// Does the message carry large records? It carries no others then.
+pub(crate) fn is_bulk(message: &Message) -> bool {
+    let Message::Rumour { delta, .. } = message else { return false };
+    delta.records.iter().any(|(_, bytes)| bytes.len() > BULK_BYTES)
 }
 
 /// Packs the parts into deltas, in order and as many as fit. A part that is larger than `bytes_max`

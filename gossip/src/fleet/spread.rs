@@ -119,3 +119,22 @@ fn a_change_that_waits_is_told_once_with_its_last_value() {
     }
     assert_eq!(told, 1);
 }
+
+/// The data of the largest config. Passed on like small records it crossed each uplink four times.
+#[test]
+fn large_records_cross_each_uplink_about_once() {
+    for (count, seed) in [(5, 39), (12, 40)] {
+        let mut fleet = Fleet::settled(count, seed);
+        let records =
+            |fleet: &Fleet| sent(fleet, Traffic::Rumour).1 + sent(fleet, Traffic::Records).1;
+        let before = records(&fleet);
+        for number in 0..16 {
+            fleet.write(0, number, 60_000);
+        }
+        assert!(fleet.runs_until(20_000, Fleet::all_equal), "{count} nodes");
+        fleet.run_ms(20_000);
+        let sent = records(&fleet) - before;
+        let needed = 16 * 60_000 * (count as u64 - 1);
+        assert!(sent < 2 * needed, "{sent} bytes for {needed}");
+    }
+}

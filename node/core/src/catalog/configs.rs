@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crdt_state::config::ConfigSpec;
 use crdt_state::read::{self, Config};
 use crdt_state::replica::Replica;
 use crdt_state::service::Service;
-use crdt_state::spec::{Life, Template};
+use crdt_state::spec::{Facet, Life, Template};
 use crdt_state::{ConfigId, Kind, RecordKey};
 
 use super::{Catalog, Touched};
@@ -50,13 +51,21 @@ impl ConfigCatalog {
         // The data is never another one: it is read only when it was not all here.
         let is_here = match (key.kind, was_here) {
             (Kind::CONFIG, true) => true,
-            _ => read::config_data(replica, id).is_some(),
+            // Whole data only: reading it takes longer than looking for its parts.
+            _ => self.has_parts(replica, id) && read::config_data(replica, id).is_some(),
         };
         match is_here {
             true => self.here.insert(id),
             false => self.here.remove(&id),
         };
         (is_here != was_here).then_some(id)
+    }
+
+    fn has_parts(&self, replica: &Replica, id: ConfigId) -> bool {
+        let spec = replica.facet::<ConfigSpec>(&RecordKey::config(id), Facet::CONFIG);
+        let parts = spec.map_or(0, |(_, spec)| spec.parts());
+        let is_here = |number| self.parts.contains_key(&RecordKey::config_part(id, number));
+        parts > 0 && (0..parts).all(is_here)
     }
 
     /// The living config that owns a name: the one created first, by stamp, then by id.
