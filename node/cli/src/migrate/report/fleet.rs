@@ -2,7 +2,7 @@
 
 use super::Report;
 use crate::migrate::stacks::Written;
-use crate::migrate::stacks::networks::is_given;
+use crate::migrate::stacks::networks::{BUILTIN, is_given};
 use crate::migrate::swarm::Swarm;
 
 /// The labels and the availability of nodes, as commands.
@@ -115,7 +115,8 @@ pub fn networks(report: &mut Report, swarm: &Swarm, stacks: &[Written]) {
     for network in &swarm.networks {
         let subnets: Vec<&str> =
             network.ipam.config.iter().map(|config| config.subnet.as_str()).collect();
-        let is_used = network.scope == "swarm" && !network.ingress;
+        let is_builtin = BUILTIN.contains(&network.name.as_str());
+        let is_used = network.scope == "swarm" && !network.ingress && !is_builtin;
         if is_used && subnets.iter().any(|subnet| is_given(subnet, swarm)) {
             items.push(format!(
                 "`{}` had the subnet {} of the swarm's pool: here it gets one of the fleet's",

@@ -2,16 +2,17 @@
 
 use node_docker::network::{Ipam, Network, NetworkCreate};
 use node_docker::service::ServiceSpec;
+use node_docker::task_spec::PROCESS_SCHEME;
 use node_stack::STACK_LABEL;
 use serde_json::{Value, json};
 
-use crate::migrate::swarm::Swarm;
+use crate::migrate::swarm::{Swarm, text};
 
 /// What Docker keeps there by itself.
 const OWN_OPTION: &str = "com.docker.network.driver.overlay.vxlanid_list";
 
 /// Of one machine, and named by what they do.
-const BUILTIN: [&str; 2] = ["host", "none"];
+pub const BUILTIN: [&str; 2] = ["host", "none"];
 
 /// The network of the services that name none.
 const DEFAULT: &str = "default";
@@ -35,9 +36,10 @@ fn is_own(network: &Network, origin: Option<&str>) -> bool {
 /// default network of its stack: in a swarm it reaches others and is not reached, while here it would be
 /// on the network of its node.
 pub fn place(asked: &mut Value, service: &str, (name, origin): Stack<'_>, swarm: &Swarm) {
+    let is_program = text(asked, "/TaskTemplate/ContainerSpec/Image").starts_with(PROCESS_SCHEME);
     let Some(Value::Object(task)) = asked.get_mut("TaskTemplate") else { return };
     let networks = task.entry("Networks").or_insert(Value::Null);
-    if networks.as_array().is_none_or(Vec::is_empty) {
+    if !is_program && networks.as_array().is_none_or(Vec::is_empty) {
         *networks = json!([{"Target": format!("{name}_{DEFAULT}")}]);
     }
     for attachment in networks.as_array_mut().into_iter().flatten() {
