@@ -3,6 +3,7 @@
 //! What `read` makes of the file that is written is the same stack again. What Compose has no words for
 //! is left out, so whoever writes what did not come from a file compares afterwards.
 
+mod configs;
 mod container;
 mod deploy;
 mod fit;
@@ -37,6 +38,7 @@ pub fn write(stack: &Stack) -> Node {
     top.map("services", services);
     top.map_unless_empty("networks", networks.declared(stack));
     top.map_unless_empty("volumes", volumes.declared());
+    top.map_unless_empty("configs", configs::declared(stack));
     node(top.into_value())
 }
 
@@ -56,6 +58,7 @@ fn service(spec: &ServiceSpec, stack: &Stack, networks: &Networks, volumes: &mut
     if !mounts.is_empty() {
         keys.list("volumes", mounts);
     }
+    configs::write(&container.configs, &stack.name, &mut keys);
     networks.write(spec, key(&stack.name, &spec.name), &mut keys);
     deploy::write_ports(spec, &mut keys);
     deploy::write(spec, &stack.name, &mut keys);

@@ -227,3 +227,29 @@ fn files_that_are_there_are_written_over_only_by_force() {
     let text = std::fs::read_to_string(dir.path().join("out/configs/b")).expect("it is there");
     assert_eq!(text, "2");
 }
+
+#[test]
+fn configs_that_would_have_one_key_keep_their_whole_names() {
+    let mut swarm = swarm();
+    let mut other = swarm.configs[0].clone();
+    other.spec.name = "site".to_owned();
+    other.spec.labels.clear();
+    other.spec.data.0 = b"other".to_vec();
+    other.spec.templating =
+        Some(node_docker::config::Driver { name: "golang".to_owned(), ..Default::default() });
+    swarm.configs.push(other);
+    let web = swarm.services.iter_mut().find(|one| one["Spec"]["Name"] == "shop_web").expect("it");
+    let configs = &mut web["Spec"]["TaskTemplate"]["ContainerSpec"]["Configs"];
+    let mut second = configs[0].clone();
+    second["ConfigName"] = json!("site");
+    second["File"]["Name"] = json!("/other");
+    configs.as_array_mut().expect("a list").push(second);
+    let written = written(&swarm);
+    let made = &written[0].fitted.stack.configs;
+    let data: Vec<_> = made.iter().map(|config| config.data.0.as_slice()).collect();
+    assert_eq!(data, [&b"server { listen 80; root $document_root; }\n"[..], b"other"]);
+    let text = report::text_of(&swarm, &written);
+    assert!(text.contains("`configs.site.template_driver` is not in the file: "), "{text}");
+    let secrets = "`services.web.secrets` is not in the file: secrets come later";
+    assert!(text.contains(secrets), "{text}");
+}

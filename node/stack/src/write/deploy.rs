@@ -1,6 +1,6 @@
 //! `deploy`, `ports` and `x-edge`: how many tasks, where, how they are replaced and reached.
 
-use node_docker::service::{ServiceSpec, UpdateConfig};
+use node_docker::service::{PortConfig, ServiceSpec, UpdateConfig};
 use node_docker::task_spec::{Placement, ResourceRequirements, Resources, RestartPolicy};
 use node_values::show_cpus;
 
@@ -16,10 +16,11 @@ pub fn write(spec: &ServiceSpec, stack: &str, keys: &mut Keys) {
     let mut labels = without_own(&spec.labels, stack);
     labels.remove(IMAGE_LABEL);
     deploy.pairs("labels", &labels);
-    if let Some(endpoint) = &spec.endpoint_spec {
-        if !endpoint.mode.is_empty() || endpoint.ports.is_empty() {
-            deploy.text("endpoint_mode", &endpoint.mode);
-        }
+    // An empty mode says that there is an endpoint, where no port does.
+    let is_said = |mode: &str, ports: &[PortConfig]| !mode.is_empty() || ports.is_empty();
+    let endpoint = spec.endpoint_spec.as_ref();
+    if let Some(endpoint) = endpoint.filter(|one| is_said(&one.mode, &one.ports)) {
+        deploy.text("endpoint_mode", &endpoint.mode);
     }
     if let Some(placement) = &task.placement {
         deploy.map("placement", self::placement(placement));

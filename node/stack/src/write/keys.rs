@@ -112,8 +112,8 @@ pub fn duration(nanos: Nanos) -> String {
 
 /// A size in the largest unit in which it is a whole number: `64m`.
 pub fn size(bytes: u64) -> String {
-    let units = [("g", 1 << 30), ("m", 1 << 20), ("k", 1 << 10)];
-    match units.iter().find(|(_, unit)| bytes != 0 && bytes % unit == 0) {
+    let units: [(&str, u64); 3] = [("g", 1 << 30), ("m", 1 << 20), ("k", 1 << 10)];
+    match units.iter().find(|(_, unit)| bytes != 0 && bytes.is_multiple_of(*unit)) {
         Some((name, unit)) => format!("{}{name}", bytes / unit),
         None => bytes.to_string(),
     }

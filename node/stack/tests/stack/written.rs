@@ -180,6 +180,11 @@ const KEYS: &[(&str, &str)] = &[
         r#"{"front": null, "default": {"aliases": ["x", "y"]}, "far": {"driver_opts": {"a": "b"}}}"#,
     ),
     (
+        "configs",
+        r#"["app", {"source": "site", "target": "/etc/site", "uid": 33, "mode": "0440"},
+            {"source": "far", "target": "/far"}]"#,
+    ),
+    (
         "x-edge",
         r#"{"priority": 3, "affinity": ["service==db"], "slot_order": "ascending", "canary": 1,
         "partition": {"policy": "at-most-one", "anchors": ["a", "b", "c"], "fence_after": "10s"},
@@ -221,7 +226,8 @@ fn service() -> impl Strategy<Value = Value> {
 }
 
 fn file() -> impl Strategy<Value = String> {
-    (vec(service(), 1..4), pairs()).prop_map(|(services, labels)| {
+    (vec(service(), 1..4), pairs(), text()).prop_map(|(services, labels, content)| {
+        let content = meant(&content);
         let mut all: Map<String, Value> =
             services.into_iter().zip(["web", "st_x", "c"]).map(|(one, key)| (key.to_owned(), one)).collect();
         all.insert("first".to_owned(), json!({"image": "process:/bin/true"}));
@@ -234,6 +240,10 @@ fn file() -> impl Strategy<Value = String> {
                     "driver_opts": {"encrypted": ""},
                     "ipam": {"config": [{"subnet": "10.7.0.0/24", "gateway": "10.7.0.1"}]}},
                 "far": {"external": true, "name": "front"},
+            },
+            "configs": {
+                "app": {"content": content, "labels": labels}, "site": {"name": "s", "content": ""},
+                "far": {"external": true, "name": "st_far"},
             },
             "volumes": {
                 "data": null, "far": {"external": true}, "other": {"name": "data", "driver": "local"},

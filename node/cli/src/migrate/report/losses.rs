@@ -1,5 +1,7 @@
 //! What of a service is not in its file, and why.
 
+use node_stack::write::Cut;
+
 use super::Report;
 use crate::migrate::compare::Lost;
 use crate::migrate::stacks::configs::references;
@@ -99,10 +101,11 @@ pub fn files(report: &mut Report, swarm: &Swarm, stacks: &[Written]) {
         rows.sort();
         rows
     };
-    let cuts = |kind: &str| {
+    let cuts = |kind: &str| -> Vec<String> {
         let cuts = stacks.iter().flat_map(|stack| &stack.fitted.cuts).filter(|cut| is_file(cut));
-        let mut cuts = cuts.filter(|cut| cut.path.split('.').any(|word| word == kind));
-        cuts.next().map(|cut| sentence(&cut.why))
+        let cuts = cuts.filter(|cut| cut.path.split('.').any(|word| word == kind));
+        let told = |cut: &Cut| format!("`{}` is not in the file: {}", cut.path, sentence(&cut.why));
+        cuts.map(told).collect()
     };
     let head = ["name", "service", "file in the task", "owner", "mode"].map(str::to_owned).to_vec();
     for (kind, name, what) in [
@@ -130,9 +133,7 @@ pub fn files(report: &mut Report, swarm: &Swarm, stacks: &[Written]) {
         }
         report.heading(kind);
         report.line(what);
-        if let Some(why) = cuts(&kind.to_lowercase()) {
-            report.line(&format!("They are not in the stack's file: {why}"));
-        }
+        cuts(&kind.to_lowercase()).iter().for_each(|cut| report.item(cut));
         if !rows.is_empty() {
             report.table(&[vec![head.clone()], rows].concat());
         }

@@ -28,8 +28,8 @@ pub fn add(
             let found = swarm.configs.iter().find(|config| config.spec.name == name);
             let Some(path) = found.and_then(path) else { continue };
             files.extend(found.map(|config| (path.clone(), config.spec.data.0.clone())));
-            configs.map(&local(found, name), declared(found, name, &path));
-            of_configs.push(used(reference, &local(found, name)));
+            configs.map(&local(found, name, swarm), declared(found, name, &path));
+            of_configs.push(used(reference, &local(found, name, swarm)));
         }
         for reference in references(service, "Secrets") {
             let name = text(reference, "/SecretName");
@@ -67,10 +67,12 @@ fn path(config: &Config) -> Option<PathBuf> {
     is_name.then(|| PathBuf::from(FOLDER).join(name))
 }
 
-/// The name of a config in the file.
-fn local(config: Option<&Config>, name: &str) -> String {
+/// The name of a config in the file: without the stack's in front, unless that is another config.
+fn local(config: Option<&Config>, name: &str, swarm: &Swarm) -> String {
     let origin = config.and_then(|config| config.spec.labels.get(STACK_LABEL));
-    origin.map_or(name, |origin| key(origin, name)).to_owned()
+    let short = origin.map_or(name, |origin| key(origin, name));
+    let is_other = swarm.configs.iter().any(|other| other.spec.name == short);
+    if is_other { name.to_owned() } else { short.to_owned() }
 }
 
 fn declared(config: Option<&Config>, name: &str, path: &std::path::Path) -> Keys {
