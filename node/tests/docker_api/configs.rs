@@ -120,7 +120,7 @@ fn a_container_on_another_node_reads_its_configs_with_owner_and_mode() {
     fleet.until("the new ones are read", || logs(&fleet).matches("level=2").count() == 2);
     fleet.until("one task runs", || fleet.running(1, "web") == 1);
     let shown = edgectl(&fleet, &["service", "inspect", "--pretty", "web"]);
-    assert!(shown.contains("Configs:\n Target:\tone\n  Source:\tapp-2\n"), "{shown}");
+    assert!(shown.contains("Configs:\n Target:\t/etc/app/two\n  Source:\tapp-2\n"), "{shown}");
 
     // What is removed is still there for who goes back to it; the name is another config.
     docker(&fleet, &["config", "rm", "app-1"]);

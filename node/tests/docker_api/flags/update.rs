@@ -77,7 +77,7 @@ const CONTAINER: &[Row] = &[
     ("--cap-drop NET_ADMIN", "/CapabilityAdd", "null"),
     ("--container-label-add c=d", "/Labels", r#"{"a": "b", "c": "d"}"#),
     ("--container-label-rm a", "/Labels", "null"),
-    ("--config-add new", "/Configs/1/File/Name", r#""new""#),
+    ("--config-add new", "/Configs/0/File/Name", r#""new""#),
     ("--config-rm site", "/Configs", "null"),
     ("--config-rm nope", "/Configs/0/ConfigName", r#""site""#),
     ("--config-rm site --config-add source=site,target=/s", "/Configs/0/File/Name", r#""/s""#),
@@ -191,6 +191,7 @@ fn flags_of_update_mean_the_same_to_both_clients() {
 #[test]
 fn what_docker_s_client_loses_is_kept() {
     let fleet = Fleet::start(123, 1);
+    super::create_config(&fleet, "site");
     for (number, (flags, field, value)) in KEPT_BY_OURS.iter().enumerate() {
         let name = Client::Ours.name(number);
         update(&fleet, Client::Ours, &name, flags);

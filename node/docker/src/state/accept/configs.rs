@@ -10,9 +10,12 @@ use crate::config::{ConfigReference, FileTarget};
 
 const FIELD: &str = "ContainerSpec.Configs";
 
-/// Reads them.
+/// Reads them, in the order of their places: Docker's client sends them in any order, and that must
+/// be no other template.
 pub(super) fn accept(sent: Vec<ConfigReference>) -> Result<Vec<ConfigFile>, BadSpec> {
-    sent.into_iter().map(accept_one).collect()
+    let mut files = sent.into_iter().map(accept_one).collect::<Result<Vec<_>, _>>()?;
+    files.sort_by_key(ConfigFile::path);
+    Ok(files)
 }
 
 fn accept_one(sent: ConfigReference) -> Result<ConfigFile, BadSpec> {
@@ -83,6 +86,16 @@ mod tests {
         let accepted = accept(sent.clone()).expect("accepted");
         assert_eq!((accepted[0].uid, accepted[0].gid, accepted[0].mode), (1_000, 7, 0o440));
         assert_eq!(show(&accepted), sent);
+    }
+
+    #[test]
+    fn configs_that_change_places_are_no_other_template() {
+        let named = |name: &str| {
+            let file = target("0", 0o444).map(|file| FileTarget { name: name.into(), ..file });
+            shown(file)
+        };
+        let ordered = accept(vec![named("/a"), named("b"), named("/c")]).expect("accepted");
+        assert_eq!(accept(vec![named("/c"), named("b"), named("/a")]), Ok(ordered));
     }
 
     #[test]
