@@ -141,13 +141,12 @@ pub fn written(swarm: &Swarm, rest: &str, digests: Digests) -> Result<Vec<Writte
         let stack = labels(service, "/Spec/Labels").remove(STACK_LABEL).unwrap_or_default();
         groups.entry(stack).or_default().push(service);
     }
-    let mut taken = BTreeSet::from([rest.to_owned()]);
-    let mut all = Vec::new();
-    for (origin, services) in groups {
-        let name = match origin.is_empty() {
-            true => rest.to_owned(),
-            false => free(fleet_name(&origin), &mut taken),
-        };
+    let (mut taken, mut all) = (BTreeSet::new(), Vec::new());
+    // Stacks keep their names before the services that are in none are given one.
+    let single = groups.remove("").map(|services| (String::new(), services));
+    for (origin, services) in groups.into_iter().chain(single) {
+        let wanted = if origin.is_empty() { rest.to_owned() } else { fleet_name(&origin) };
+        let name = free(wanted, &mut taken);
         let origin = Some(origin).filter(|origin| !origin.is_empty());
         all.push(one(swarm, (&name, origin), &services, digests)?);
     }

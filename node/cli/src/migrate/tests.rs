@@ -160,6 +160,10 @@ fn names_that_a_stack_cannot_have_here_become_others() {
     }
     let written = written(&swarm);
     assert_eq!(written[0].file(), "shop-two.yaml");
+    let clash = stacks::written(&swarm, "shop-two", Digests::Left).expect("it is written");
+    let files: Vec<String> = clash.iter().map(Written::file).collect();
+    assert_eq!(files, ["shop-two.yaml", "shop-two-2.yaml"]);
+    assert!(clash[1].origin.is_none(), "the services of no stack");
     assert_eq!(written[0].services[0].here, "shop-two_agent");
     assert!(stacks::name_of("Shop").expect_err("no name").to_string().contains("--name shop"));
 }
