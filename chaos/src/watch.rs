@@ -293,6 +293,7 @@ impl Watch {
 
     /// An agent was started.
     pub fn on_boot(&mut self, machine: &Machine) {
+        self.causes.forget(machine.no);
         let agent = machine.agent.as_ref().expect("it was just started");
         self.last[machine.no].digest = agent.node.digest();
         self.last[machine.no].renewals = 0;

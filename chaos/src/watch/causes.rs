@@ -17,6 +17,13 @@ pub struct Causes {
     ended: BTreeMap<(MachineNo, TaskId), (u32, String)>,
 }
 
+impl Causes {
+    /// The agent of a machine begins anew: what it says of its tasks from now on is about this life.
+    pub(super) fn forget(&mut self, no: MachineNo) {
+        self.ended.retain(|(machine, _), _| *machine != no);
+    }
+}
+
 impl Watch {
     /// An agent is told how an attempt ended.
     pub(super) fn note_cause(&mut self, no: MachineNo, run: Run, event: &RunEvent) {
