@@ -293,6 +293,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "it is about the folder of whoever types it")]
     fn a_path_with_a_dot_is_one_from_here() {
         let bound = mount("type=bind,source=./data,target=/d").expect("valid");
         let here = std::env::current_dir().expect("a directory");
