@@ -22,8 +22,9 @@ pub const REST_MS: u64 = 25_000;
 
 /// After all agree, an anchor may still grant the lease that the holder of a slot asks it for, because
 /// it promised that slot to another node before: the longest time and grace of a world's services,
-/// with the reserve of the promise, and two questions.
-pub const VOTE_MS: u64 = 12_500;
+/// with the reserve of the promise (10.3 s), and two questions (2 s each): the last one of the node that
+/// had the slot, and the first one of that which gets it.
+pub const VOTE_MS: u64 = 14_500;
 
 /// After all agree, members may still reconnect to each other. So the idle traffic of a fleet is
 /// counted from this long after the agreement. The first line of the table above.
