@@ -63,7 +63,7 @@ pub enum StackCommand {
 pub async fn run(command: StackCommand, client: Result<Client, Failure>) -> Result<Exit, Failure> {
     match command {
         StackCommand::Config(args) => config::run(&args),
-        StackCommand::Deploy(args) => deploy::run(args, client?).await,
+        StackCommand::Deploy(args) => deploy::run(args, client).await,
         StackCommand::Ls(args) => ls::run(args, client?).await,
         StackCommand::Ps(args) => ps::run(args, client?).await,
         StackCommand::Rm(args) => rm::run(args, client?).await,

@@ -61,11 +61,11 @@ pub struct DeployArgs {
     stack: Option<String>,
 }
 
-/// Makes the fleet as the files say.
-pub async fn run(args: DeployArgs, mut client: Client) -> Result<Exit, Failure> {
+/// Makes the fleet as the files say. Their faults are told whether or not there is an agent.
+pub async fn run(args: DeployArgs, client: Result<Client, Failure>) -> Result<Exit, Failure> {
     let read = Read::from(&args.files)?;
     let stack = node_stack::read(&read.input(args.stack)).map_err(files::failure)?;
-    deploy(&mut client, &stack, &args.flags).await
+    deploy(&mut client?, &stack, &args.flags).await
 }
 
 /// Makes the fleet as a stack says. A failure does not stop what does not depend on it.
