@@ -1,5 +1,5 @@
 //! `edgectl stack deploy` on three nodes: a voting app with five services and two networks, again
-//! while one of the nodes is cut off, and taken down by Docker's own client.
+//! while one of the nodes is cut off, and taken down from another node.
 
 #[path = "lab/test_lab.rs"]
 mod test_lab;

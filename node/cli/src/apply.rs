@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use node_stack::interpolate::Variables;
 use node_stack::template::Templates;
-use node_stack::{File, Input, Node, Stack, merge_values, parse_values};
+use node_stack::{File, Input, Node, Stack, Value, merge_values, parse_values};
 
 use crate::client::Client;
 use crate::each::Each;
@@ -78,8 +78,9 @@ fn read(file: &File, variables: &Variables) -> Result<Stack, Failure> {
         profiles: Vec::new(),
         beside: &Disk,
     };
-    if let Ok(stack) = node_stack::read(&named) {
-        return Ok(stack);
+    let (tree, _) = node_stack::merged(&named).map_err(failure)?;
+    if matches!(&tree.value, Value::Map(map) if map.get("name").is_some()) {
+        return node_stack::read(&named).map_err(failure);
     }
     let stem = file.path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     node_stack::read(&Input { name: stem, ..named }).map_err(failure)
@@ -133,4 +134,23 @@ fn one(problem: node_stack::Problem) -> Failure {
 
 fn in_folder(folder: &Path, told: &str) -> Failure {
     Failure::new(format!("{}", folder.join(told).display())).hint("--values FILE, with every value")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(text: &str) -> Result<String, Failure> {
+        let file = File { path: PathBuf::from("fleet/site.yaml"), text: text.to_owned() };
+        read(&file, &Variables::new()).map(|stack| stack.name)
+    }
+
+    #[test]
+    fn a_stack_is_named_by_its_file_only_where_it_says_no_name() {
+        let services = "services: {a: {image: b}}";
+        assert_eq!(named(services), Ok("site".to_owned()));
+        assert_eq!(named(&format!("name: shop\n{services}")), Ok("shop".to_owned()));
+        let refused = named(&format!("name: A Shop\n{services}")).expect_err("it is no name");
+        assert!(refused.to_string().contains("is no name of a stack"), "{refused}");
+    }
 }

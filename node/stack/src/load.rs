@@ -117,6 +117,9 @@ impl Loading<'_> {
                 None => Vec::new(),
             }
         };
+        if let Value::Map(map) = &item.value {
+            self.only(map, &["path", "env_file"], "include")?;
+        }
         let (paths, variable_files) = match &item.value {
             Value::Text(path) => (vec![path.clone()], Vec::new()),
             Value::Map(map) => (texts(map.get("path")), texts(map.get("env_file"))),
@@ -179,6 +182,16 @@ impl Loading<'_> {
                 }
             }
         }
+    }
+
+    /// Refuses every key but these: none is dropped in silence.
+    pub fn only(&self, map: &Map, known: &[&str], of: &str) -> Option<()> {
+        let unknown = map.entries().iter().find(|entry| !known.contains(&entry.key.as_str()));
+        let Some(entry) = unknown else { return Some(()) };
+        let what =
+            format!("`{of}` has no key `{}` here: there are {}", entry.key, known.join(", "));
+        self.log.refuse(&entry.place, what);
+        None
     }
 
     /// Reads a file that another one names.

@@ -84,6 +84,9 @@ fn take_base(loading: &Loading<'_>, node: &mut Node) -> Option<Option<Base>> {
         Some(Value::Text(text)) => Some(text.clone()),
         _ => None,
     };
+    if let Value::Map(map) = &extends.value {
+        loading.only(map, &["service", "file"], "extends")?;
+    }
     match extends.value {
         Value::Text(service) => Some(Some(Base { place, service, file: None })),
         Value::Map(map) if text(map.get("service")).is_some() => {

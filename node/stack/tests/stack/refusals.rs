@@ -135,6 +135,14 @@ fn whole_files_that_make_no_stack_are_refused() {
         ("services: {}", "there are no services"),
         ("[a]", "a Compose file is a map, not a list"),
         (
+            "include: [{path: other.yaml, project_directory: x}]\nservices: {a: {image: x}}",
+            "c.yaml:1:30: `include` has no key `project_directory` here: there are path, env_file",
+        ),
+        (
+            "services: {a: {image: x}, b: {extends: {service: a, fil: y}}}",
+            "c.yaml:1:53: `extends` has no key `fil` here: there are service, file",
+        ),
+        (
             "services: {a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [a]}}",
             "in a circle: st_a, st_b",
         ),
