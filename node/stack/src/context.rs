@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::fields::{Fields, truth};
 use crate::interpolate::Variables;
@@ -56,8 +56,6 @@ impl Declared {
 pub struct Context<'a> {
     /// The stack's name.
     pub stack: String,
-    /// The folder to which paths in the file are relative.
-    pub folder: PathBuf,
     /// The variables of whoever deploys.
     pub variables: &'a Variables,
     /// The files beside it.

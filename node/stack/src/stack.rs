@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use node_docker::config::ConfigSpec;
 use node_docker::network::{Ipam, IpamConfig, NetworkCreate};
@@ -90,7 +89,6 @@ fn of_files(input: &Input<'_>, log: &Log) -> Option<Stack> {
     let reading = Reading { stack: &name, variables: input.variables, files: input.beside, log };
     let (configs, made) = reading.read(top.entries("configs"));
     let context = Context {
-        folder: PathBuf::new(),
         variables: input.variables,
         files: input.beside,
         services: services.iter().map(|entry| entry.key.clone()).collect(),

@@ -1,6 +1,7 @@
 //! Variables: those of files, and on top of them those that are written.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use node_docker::service::ServiceSpec;
 
@@ -51,7 +52,7 @@ fn of_file(item: Node, path: &str, context: &Context<'_>) -> Option<BTreeMap<Str
         }
         _ => as_text(item, path, context.log)?.text,
     };
-    let text = match context.files.read(&context.folder.join(&file)) {
+    let text = match context.files.read(Path::new(&file)) {
         Ok(text) => text,
         Err(_) if !is_required => return None,
         Err(why) => return refuse(&place, format!("`{path}`: {why}"), context),

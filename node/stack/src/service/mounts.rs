@@ -169,10 +169,14 @@ fn volume_options(long: &mut Fields<'_>) -> Option<VolumeOptions> {
 
 fn bind_options(long: &mut Fields<'_>) -> Option<BindOptions> {
     let mut bind = long.fields("bind")?;
-    let recursion = bind.string("recursive");
+    let is_flat = bind.read("recursive", |word| match word {
+        "enabled" => Ok(false),
+        "disabled" => Ok(true),
+        other => Err(format!("there are enabled and disabled, not {other:?}")),
+    });
     let options = BindOptions {
         propagation: bind.string("propagation").unwrap_or_default(),
-        non_recursive: recursion.as_deref() == Some("disabled"),
+        non_recursive: is_flat.unwrap_or_default(),
         create_mountpoint: bind.flag("create_host_path").unwrap_or_default(),
     };
     bind.ignore(&[("selinux", "SELinux labels are not set")]);

@@ -135,6 +135,11 @@ fn whole_files_that_make_no_stack_are_refused() {
         ("services: {}", "there are no services"),
         ("[a]", "a Compose file is a map, not a list"),
         (
+            "services: {a: {image: x, volumes: [{type: bind, source: /a, target: /a, \
+             bind: {recursive: readonly}}]}}",
+            "there are enabled and disabled, not \"readonly\"",
+        ),
+        (
             "include: [{path: other.yaml, project_directory: x}]\nservices: {a: {image: x}}",
             "c.yaml:1:30: `include` has no key `project_directory` here: there are path, env_file",
         ),
