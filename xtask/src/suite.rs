@@ -18,6 +18,11 @@ use std::process::Stdio;
 /// Kills of the agent on every push; `cargo xtask soak` does more.
 const SOAK_KILLS: u32 = 3;
 
+/// The properties are tried on the same cases every time, so that what this prints depends on the
+/// change at hand alone. Without this variable, `PROPTEST_CASES=20000 cargo nextest run -p PACKAGE`
+/// tries other cases each time.
+const SAME_CASES: (&str, &str) = ("PROPTEST_RNG_SEED", "1");
+
 /// How much of the simulator to run.
 #[derive(Args)]
 pub struct TestArgs {
@@ -59,7 +64,11 @@ fn all(steps: &mut Steps, args: &TestArgs) -> Result<()> {
 /// Uses nextest if it is installed: it runs all test files at once and ends with one summary.
 fn run_tests() -> Result<()> {
     match repo::program("cargo-nextest") {
-        Some(_) => succeed(repo::cargo().args(["nextest", "run", "--workspace"])),
+        Some(_) => {
+            let mut nextest = repo::cargo();
+            nextest.args(["nextest", "run", "--workspace"]).env(SAME_CASES.0, SAME_CASES.1);
+            succeed(&mut nextest)
+        }
         None => cargo_test(),
     }
 }
@@ -67,7 +76,8 @@ fn run_tests() -> Result<()> {
 /// `cargo test` prints a summary per file; here they are added up.
 fn cargo_test() -> Result<()> {
     let all = ["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"];
-    let mut child = repo::cargo().args(all).stdout(Stdio::piped()).spawn()?;
+    let mut child =
+        repo::cargo().args(all).env(SAME_CASES.0, SAME_CASES.1).stdout(Stdio::piped()).spawn()?;
     let output = child.stdout.take().expect("stdout is piped");
     let (mut passed, mut failed) = (0, 0);
     for line in BufReader::new(output).lines() {

@@ -2,7 +2,8 @@
 //!
 //! A service depends on the nodes, on itself, on what the services before it reserve, and on where
 //! those are that its affinities name. So when one changes, those after it are planned again only if
-//! it now takes other amounts, or takes them elsewhere, or if they name it and it has other nodes. The result is always that of [`plan`](super::plan()).
+//! it now takes other amounts, or takes them elsewhere, or if they name it and it has other nodes.
+//! The result is always that of [`plan`](super::plan()).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,7 +77,8 @@ impl Planning {
             let before = self.taken.get(id).map(|taken| taken.priority);
             let priorities = before.into_iter().chain(counted.map(|service| service.priority));
             lowest = lowest.into_iter().chain(priorities).min();
-            if counted.is_none() {
+            // One that still has its turn gives back there what it had.
+            if !now.is_some_and(is_ordered) {
                 self.taken.remove(id);
             }
             if now.is_none_or(|service| service.affinities.is_empty()) {
@@ -175,6 +177,8 @@ impl Planning {
         }
         if is_counted(service) {
             self.taken.insert(service.id, taken(service, &planned, ledger));
+        } else {
+            self.taken.remove(&service.id);
         }
         self.plan.services.insert(service.id, planned);
     }

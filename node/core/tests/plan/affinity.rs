@@ -110,6 +110,23 @@ fn it_follows_the_other_when_that_moves_and_is_planned_again_for_nothing_else() 
 }
 
 #[test]
+fn who_reserves_nothing_any_more_gives_its_room_to_those_after_it() {
+    let mut first = with(2, 1, &["service!=s1"]);
+    (first.priority, first.reservations.nano_cpus) = (1, 1);
+    let mut second = service(3, 1);
+    second.reservations.nano_cpus = 1;
+    let mut view = view(1, vec![first, second]);
+    view.nodes.values_mut().for_each(|node| node.resources.nano_cpus = 1);
+    let mut planning = Planning::default();
+    planning.renew(&view);
+    assert_eq!(nodes_of(&view, 3).len(), 0);
+    view.services.get_mut(&id(2)).unwrap().reservations.nano_cpus = 0;
+    assert_eq!(planning.update(&view, &[id(2)].into()), [id(2), id(3)].into());
+    assert_eq!(planning.plan(), &plan(&view));
+    assert_eq!(nodes_of(&view, 3).len(), 1);
+}
+
+#[test]
 fn who_cannot_be_placed_says_why_and_what_runs_goes_on() {
     let mut view = view(2, vec![with(2, 1, &["service==s1"]), with(3, 1, &["service!=s1"])]);
     assert_eq!(

@@ -122,7 +122,11 @@ impl<'a> Model<'a> {
 
     /// Could the node have so many without that a task of lower priority makes room?
     fn is_free(&self, node: &NodeView, service: &ServiceView, own: u64) -> bool {
-        let is_lower = |other: &&ServiceView| other.priority < service.priority;
+        // Whom this service names was placed before it, and its tasks there are counted already.
+        let is_lower = |other: &&ServiceView| {
+            let is_placed = self.placed.iter().any(|(s, on)| s.id == other.id && *on == node.id);
+            other.priority < service.priority && !is_placed
+        };
         let lower = self.view.services.values().filter(is_lower);
         let there = lower.flat_map(|other| {
             let holds = |h: &&Holder| h.node == node.id && h.standing != Standing::Ended;
