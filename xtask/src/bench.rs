@@ -1,17 +1,19 @@
 //! `cargo xtask bench`: measures the promised numbers from outside.
 //!
-//! `fleet`, `containers` and `overlay` run real agents of the release build; `membership` runs the simulator
+//! `fleet`, `containers`, `docker` and `overlay` run real agents of the release build; `membership` runs the simulator
 //! under virtual time, `placement` the planner alone, as optimised as in an agent, and then a rolling
 //! update on real ones. Each prints a table for people, or one JSON object. A figure that misses its
 //! limit is marked but is not an error; a figure that cannot be measured is an error.
 
 mod containers;
+mod docker;
 mod figures;
 mod fleet;
 mod heal;
 mod overlay;
 mod process;
 mod rolling;
+mod swarm;
 
 use crate::{chaos, step::succeed};
 use anyhow::{Context, Result, ensure};
@@ -25,6 +27,8 @@ pub enum BenchCommand {
     Fleet(Output),
     /// Containers on five agents: start, images between peers, memory; needs root (about 2 minutes)
     Containers(Output),
+    /// Docker's client against two agents and a Docker Swarm of two: stacks, lists; needs root (about 4 minutes)
+    Docker(Output),
     /// Networks of five nodes: throughput, names, what clients notice; needs root (about 7 minutes)
     Overlay(overlay::OverlayArgs),
     /// The membership protocol in the simulator: joins, verdicts, heals
@@ -51,6 +55,11 @@ pub fn run(command: &BenchCommand) -> Result<()> {
         }
         BenchCommand::Containers(output) => {
             let figures = containers::measure()?;
+            print!("{}", if output.json { figures.json() } else { figures.table() });
+            Ok(())
+        }
+        BenchCommand::Docker(output) => {
+            let figures = docker::measure()?;
             print!("{}", if output.json { figures.json() } else { figures.table() });
             Ok(())
         }

@@ -3,6 +3,7 @@
 //! It sees only what an operator sees: commands, sockets, `/proc`. It must never read an agent's
 //! data directory.
 
+pub mod namespaces;
 pub mod place;
 pub mod program;
 pub mod service;

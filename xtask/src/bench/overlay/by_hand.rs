@@ -1,33 +1,11 @@
 //! What the overlay is measured against: two containers on two nodes, joined by a bridge and a VXLAN
 //! device on each, set up with `ip` and static entries.
 
+use crate::fleet::namespaces::{Namespaces, ip};
 use crate::fleet::place::Place;
 use crate::fleet::{Fleet, Node};
-use crate::step::succeed;
 use anyhow::Result;
 use std::net::IpAddr;
-use std::process::Command;
-
-/// Network namespaces with names, which are removed when this value is dropped.
-#[derive(Default)]
-pub struct Namespaces(Vec<String>);
-
-impl Namespaces {
-    /// Makes one.
-    pub fn add(&mut self, name: String) -> Result<String> {
-        ip(&format!("netns add {name}"))?;
-        self.0.push(name.clone());
-        Ok(name)
-    }
-}
-
-impl Drop for Namespaces {
-    fn drop(&mut self) {
-        for name in &self.0 {
-            let _ = ip(&format!("netns delete {name}"));
-        }
-    }
-}
 
 /// The two ends; nothing of them is left when this value is dropped.
 pub struct ByHand {
@@ -83,9 +61,4 @@ impl ByHand {
         }
         Ok(joined)
     }
-}
-
-/// `ip` with these words.
-pub fn ip(words: &str) -> Result<()> {
-    succeed(Command::new("ip").args(words.split_whitespace()))
 }

@@ -5,16 +5,14 @@
 //! is not needed: both sides are measured by the addresses of tasks. Where there is no dockerd, or
 //! this kernel lacks what it needs, the figures say so and nothing fails.
 
-mod daemon;
-
 use super::report::{Measured, Report};
 use super::shop::{IDLE, IMAGE, Shop};
 use super::traffic::{Ratio, Way, iperf3_server, throughputs};
 use crate::bench::figures::median;
+use crate::bench::swarm::{Container, Swarm};
 use crate::fleet::place::{Place, Running};
 use crate::load::names::Awaited;
 use anyhow::{Context, Result};
-use daemon::{Container, Swarm};
 use std::path::Path;
 use std::time::SystemTime;
 

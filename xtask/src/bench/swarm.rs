@@ -2,9 +2,9 @@
 //!
 //! Links and folders have names of the lab's, and go with the lab; a guard removes the cgroups.
 
-use crate::bench::overlay::by_hand::{Namespaces, ip};
 use crate::dockerd::{Daemon, POLL, SWEEP, TIMEOUT, program};
 use crate::fleet::Fleet;
+use crate::fleet::namespaces::{Namespaces, ip};
 use crate::fleet::place::Place;
 use crate::guard::Guard;
 use anyhow::{Context, Result, bail, ensure};
@@ -76,6 +76,11 @@ impl Swarm {
         let flags = ["--dns-option", "ndots:1"];
         self.create_with("cli", 0, &flags, &[image, "sleep", "100000"])?;
         Ok(self.running("cli", 0)?.place)
+    }
+
+    /// What a client of the first node is to talk to.
+    pub fn host(&self) -> String {
+        self.nodes[0].host()
     }
 
     /// Creates a service of one task on a node.
