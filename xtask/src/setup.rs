@@ -56,7 +56,7 @@ impl Need {
     }
 }
 
-const TOOLS: [Tool; 21] = [
+const TOOLS: [Tool; 22] = [
     needed(Program("cc"), "build-essential", "links every program and compiles ring"),
     needed(
         Header("seccomp.h"),
@@ -103,6 +103,7 @@ const TOOLS: [Tool; 21] = [
     tested(Program("musl-gcc"), "musl-tools", "builds a program that resolves names by musl"),
     tested(Header("ares.h"), "libc-ares-dev", "builds a program that resolves names by c-ares"),
     tested(Program("iperf3"), "iperf3", "measures what networks carry"),
+    tested(Program("prometheus"), "prometheus", "finds tasks and nodes through the API"),
     tested(Program("tcpdump"), "tcpdump", "sees what nodes send to each other"),
 ];
 

@@ -14,7 +14,7 @@ use node_core::expand::task_name;
 use super::networks::attachments;
 use super::snapshot::Snapshot;
 use node_docker::container_spec::ContainerSpec;
-use node_docker::state::{show_port, show_task};
+use node_docker::state::{show_attached_task, show_port};
 use node_docker::task::{self as docker, ContainerStatus, EdgeTask, PortStatus, Task};
 use node_docker::task_spec::{PROCESS_SCHEME, TaskSpec};
 use node_docker::{Timestamp, Version, container_id};
@@ -170,7 +170,9 @@ fn common(view: &TaskView, of: TaskContext<'_>) -> Task {
 /// even so, because Docker's client reads its fields without a check.
 fn task_spec(service: Option<&Service>, ran: Option<&RanImage>) -> TaskSpec {
     match service {
-        Some(service) => show_task(&service.template, &service.placement),
+        Some(service) => {
+            show_attached_task(&service.template, &service.placement, &service.networks)
+        }
         None => {
             let image = ran.map(image_text).unwrap_or_default();
             let container_spec = Some(ContainerSpec { image, ..ContainerSpec::default() });

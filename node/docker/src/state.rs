@@ -18,7 +18,8 @@ pub use accept::extension::memory_and_swap;
 pub use accept::{accept, availability};
 pub use network::accept_network;
 pub use show::{
-    availability_word, show, show_node_resources, show_port, show_resources, show_task,
+    availability_word, show, show_attached_task, show_node_resources, show_port, show_resources,
+    show_task,
 };
 pub use unknown::read_spec;
 

@@ -32,8 +32,7 @@ pub fn show(service: &ServiceSpec) -> docker::ServiceSpec {
                     affinities: some(&service.relations.affinities.rules),
                     ..show_placement(&service.template, &service.placement)
                 }),
-                networks: show_networks(&service.template, &service.networks),
-                ..show_task(&service.template, &service.placement)
+                ..show_attached_task(&service.template, &service.placement, &service.networks)
             },
             &service.partition,
         ),
@@ -88,6 +87,15 @@ pub fn show_task(template: &spec::Template, placement: &spec::Placement) -> Task
         runtime: String::new(),
         unknown: Unknown::new(),
     }
+}
+
+/// The spec of a task with the networks that its service is on.
+pub fn show_attached_task(
+    template: &spec::Template,
+    placement: &spec::Placement,
+    networks: &Attachments,
+) -> TaskSpec {
+    TaskSpec { networks: show_networks(template, networks), ..show_task(template, placement) }
 }
 
 /// The networks of a task: those of the fleet, or else that of its template.
