@@ -108,6 +108,8 @@ fn is_operators(facet: Facet) -> bool {
             | Facet::PREVIOUS
             | Facet::PREVIOUS_NETWORKS
             | Facet::EARLIER_EXTENSIONS
+            // Whoever has the file that counts makes everything as it says.
+            | Facet::STACK
     )
 }
 

@@ -35,6 +35,8 @@ impl Kind {
     pub const FLEET_SETTINGS: Kind = Kind(0x0a);
     /// A part of a config's data. Shared; the id is a hash of the config and the number of the part.
     pub const CONFIG_PART: Kind = Kind(0x0b);
+    /// Which version of a stack's file the fleet has. Shared; the id is a hash of the stack's name.
+    pub const STACK: Kind = Kind(0x0c);
     /// A node's own description. Owned; the id is the node's.
     pub const NODE: Kind = Kind(0x81);
     /// A node's report of its tasks in one slot of one service. Owned.

@@ -36,6 +36,7 @@ pub mod schedule;
 pub mod service;
 pub mod signature;
 pub mod spec;
+pub mod stack;
 pub mod stamp;
 pub mod task;
 pub mod volume;

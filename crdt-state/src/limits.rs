@@ -32,6 +32,7 @@ use crate::spec::{
     Container, Endpoint, Facet, HealthCheck, Labels, Life, MountSource, Placement, RestartPolicy,
     Scale, StoredTemplate, Template, UpdatePolicy,
 };
+use crate::stack::StackFile;
 use crate::task::TaskRecord;
 use crate::volume::{GivenUp, NodeVolumes};
 use crate::wire;
@@ -46,6 +47,7 @@ mod partition;
 mod placement;
 mod relations;
 mod rollouts;
+mod stacks;
 mod tasks;
 
 pub use autoscale::SCALED_SERVICES_MAX;
@@ -216,6 +218,7 @@ pub fn check_facet(kind: Kind, facet: Facet, value: &[u8]) -> Result<(), Unfit> 
             read::<GivenUp>("the volumes given up", value).map(|_| ())
         }
         (Kind::FLEET_SETTINGS, Facet::TASK_HISTORY) => fit::<TaskHistory>("the history", value),
+        (Kind::STACK, Facet::STACK) => fit::<StackFile>("the version of a stack", value),
         (Kind::IMAGE, Facet::IMAGE) => fit::<ImageFact>("the image", value),
         _ => Ok(()),
     }

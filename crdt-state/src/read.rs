@@ -16,6 +16,7 @@ mod partition;
 mod resource;
 mod rollout;
 mod schedule;
+mod stack;
 mod template;
 mod volume;
 
@@ -33,5 +34,6 @@ pub use partition::grants_of;
 pub use resource::named_resources_of;
 pub use rollout::{AllFailures, failures_of, rollouts_of};
 pub use schedule::runs_of;
+pub use stack::{StackState, stack_file};
 pub use template::{earlier_extensions, last_good, previous, written_extension};
 pub use volume::{given_up, holdings, volumes_of};

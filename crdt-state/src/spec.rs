@@ -89,6 +89,8 @@ impl Facet {
     pub const CONFIG: Facet = Facet(29);
     /// A part of a config's data: [`crate::config::ConfigPart`].
     pub const CONFIG_PART: Facet = Facet(30);
+    /// The version of a stack's file that counts: [`crate::stack::StackFile`].
+    pub const STACK: Facet = Facet(31);
     /// How much of a slot's past is kept: [`crate::fleet::TaskHistory`]. Settings of the fleet have
     /// numbers from 256.
     pub const TASK_HISTORY: Facet = Facet(256);

@@ -44,6 +44,8 @@ mod fleet;
 mod jobs;
 #[path = "frozen/relations.rs"]
 mod relations;
+#[path = "frozen/stacks.rs"]
+mod stacks;
 
 const NODE: NodeId = NodeId([1; 16]);
 const SERVICE: ServiceId = ServiceId([2; 16]);
