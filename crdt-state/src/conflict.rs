@@ -62,7 +62,10 @@ impl Conflict {
         });
         let conflicts = facets.filter_map(|(facet, register)| {
             let winner = record.winner(facet)?;
-            let losers = register.writes().iter().filter(|write| write.value != winner.value);
+            let losers = register
+                .writes()
+                .iter()
+                .filter(|write| !is_same(facet, &write.value, &winner.value));
             Conflict::between(key, (facet, winner), (facet, losers))
         });
         conflicts.chain(record.label_conflicts(key)).collect()
@@ -97,6 +100,16 @@ impl Conflict {
         let winner = Alternative::of(of, winner);
         (!losers.is_empty()).then_some(Conflict { key, facet, label: None, winner, losers })
     }
+}
+
+/// Do two values say the same? What every node makes of the same file has one id, and on each side of
+/// a partition an age of its own.
+fn is_same(facet: Facet, one: &[u8], other: &[u8]) -> bool {
+    let name = |value: &[u8]| match wire::decode(value) {
+        Ok(Life::Present { name, .. }) if facet == Facet::LIFE => Some(name),
+        _ => None,
+    };
+    one == other || name(one).is_some_and(|one| name(other) == Some(one))
 }
 
 /// Facets that are written along with an operator's value have nothing to pick.

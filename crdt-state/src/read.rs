@@ -34,6 +34,6 @@ pub use partition::grants_of;
 pub use resource::named_resources_of;
 pub use rollout::{AllFailures, failures_of, rollouts_of};
 pub use schedule::runs_of;
-pub use stack::{StackState, stack_file};
+pub use stack::{StackState, stack_file, stack_files};
 pub use template::{earlier_extensions, last_good, previous, written_extension};
 pub use volume::{given_up, holdings, volumes_of};

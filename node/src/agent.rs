@@ -14,6 +14,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::stacks;
+
 /// How long the last answers of the API may take to be sent.
 const LINGER_TIME: Duration = Duration::from_millis(300);
 
@@ -172,8 +174,13 @@ async fn live(
     listener: UnixListener,
     told: impl Future<Output = ()>,
 ) -> Result<ExitReason, AgentStartError> {
+    let folder = config.stacks.clone();
+    let (data_dir, socket) = (config.data_dir.clone(), config.socket.clone());
     let mut agent = Agent::start(config).await?;
     let mut serving = tokio::spawn(node_api::serve(listener, agent.handle().clone()));
+    let handle = agent.handle().clone();
+    let watching =
+        folder.map(|folder| tokio::spawn(stacks::watch(folder, data_dir, socket, handle)));
     let exit_reason = tokio::select! {
         reason = agent.ended() => reason,
         failed = &mut serving => {
@@ -193,5 +200,8 @@ async fn live(
     }
     agent.stop().await;
     serving.abort();
+    if let Some(watching) = watching {
+        watching.abort();
+    }
     Ok(exit_reason)
 }

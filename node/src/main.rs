@@ -6,6 +6,7 @@
 //! else has touched the memory of this process.
 
 mod agent;
+mod stacks;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -1,6 +1,6 @@
 //! Stacks from files, read from their records.
 
-use crate::key::RecordKey;
+use crate::key::{Kind, RecordKey};
 use crate::record::Record;
 use crate::replica::Replica;
 use crate::spec::Facet;
@@ -26,14 +26,22 @@ impl StackState {
 
 /// The stack of this name, if it was ever made from a file.
 pub fn stack_file(replica: &Replica, name: &str) -> Option<StackState> {
-    let key = RecordKey::stack(name);
-    let (_, file) = replica.facet::<StackFile>(&key, Facet::STACK)?;
-    let writes = replica.record(&key).and_then(Record::as_shared)?.writes_of(Facet::STACK);
+    read(replica, &RecordKey::stack(name)).filter(|state| state.file.stack == name)
+}
+
+/// All stacks that were ever made from files.
+pub fn stack_files(replica: &Replica) -> Vec<StackState> {
+    replica.keys(Kind::STACK).filter_map(|key| read(replica, &key)).collect()
+}
+
+fn read(replica: &Replica, key: &RecordKey) -> Option<StackState> {
+    let (_, file) = replica.facet::<StackFile>(key, Facet::STACK)?;
+    let writes = replica.record(key).and_then(Record::as_shared)?.writes_of(Facet::STACK);
     let version = |value: &[u8]| -> Option<FileVersion> {
         wire::decode::<StackFile>(value).ok().map(|file| file.version)
     };
     let is_mixed = writes.iter().any(|write| version(&write.value) != Some(file.version));
-    (file.stack == name).then_some(StackState { file, is_mixed })
+    Some(StackState { file, is_mixed })
 }
 
 #[cfg(test)]

@@ -80,6 +80,8 @@ pub struct Config {
     pub blob_rate_limit: Option<u64>,
     /// Whether images are fetched at the start; an operator can change it while the agent runs.
     pub image_fetch: ImageFetch,
+    /// The folder of Compose files that every node has, and that the fleet is made to be like.
+    pub stacks: Option<PathBuf>,
     /// Where the history of the node is written, if anywhere.
     pub history: Option<PathBuf>,
     /// The OCI runtime that makes containers.

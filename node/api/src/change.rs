@@ -23,6 +23,8 @@ pub enum Change {
     Expect(PlanDigest),
     /// Only tried.
     DryRun,
+    /// The creation of an object of a file that every node has, with this origin of its id.
+    FromFile([u8; 16]),
 }
 
 impl Change {
@@ -33,6 +35,9 @@ impl Change {
             Change::Apply => api.edit(edit).await,
             Change::Expect(digest) => {
                 api.edit(Edit::Expected { digest, edit: Box::new(edit) }).await
+            }
+            Change::FromFile(origin) => {
+                api.edit(Edit::FromFile { origin, edit: Box::new(edit) }).await
             }
             Change::DryRun => {
                 let tried = api.read(move |node, now| node.report(now).dry_run(&edit));
@@ -51,6 +56,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Change {
         match parts.extensions.get::<Asked>() {
             None => Ok(Change::Apply),
             Some(Asked::DryRun) => Ok(Change::DryRun),
+            Some(Asked::FromFile(origin)) => {
+                let number = u128::from_str_radix(origin, 16);
+                let number = number.map_err(|bad| Failure::Bad(format!("{origin}: {bad}")))?;
+                Ok(Change::FromFile(number.to_be_bytes()))
+            }
             Some(Asked::Expect(digest)) => {
                 let digest = digest.parse::<PlanDigest>();
                 Ok(Change::Expect(digest.map_err(|bad| Failure::Bad(bad.to_string()))?))
@@ -64,25 +74,39 @@ impl<S: Send + Sync> FromRequestParts<S> for Change {
 enum Asked {
     DryRun,
     Expect(String),
+    FromFile(String),
 }
 
-/// Takes `/edge/dry-run` or `/edge/expect/DIGEST` from the front of a path that has a dry run. An
-/// agent of an older version does not know such a path, and does nothing.
+/// Takes `/edge/dry-run` or `/edge/expect/DIGEST` from the front of a path that has a dry run, and
+/// `/edge/from-file/ORIGIN` from that of a creation. An agent of an older version does not know such a
+/// path, and does nothing.
 pub fn take_prefix(mut request: Request) -> Request {
     let path = request.uri().path();
-    let (asked, front) = match path.strip_prefix("/edge/expect/").and_then(|p| p.split_once('/')) {
-        Some((digest, _)) => {
-            (Asked::Expect(digest.to_owned()), "/edge/expect/".len() + digest.len())
-        }
-        None => (Asked::DryRun, "/edge/dry-run".len()),
+    let word = |front: &str| {
+        let (word, _) = path.strip_prefix(front)?.split_once('/')?;
+        Some((word.to_owned(), front.len() + word.len()))
     };
-    let is_asked = path.starts_with("/edge/dry-run/") || matches!(asked, Asked::Expect(_));
-    let Some(uri) = super::without_front(request.uri(), front).filter(|_| is_asked) else {
+    let (asked, front) = if let Some((digest, front)) = word("/edge/expect/") {
+        (Asked::Expect(digest), front)
+    } else if let Some((origin, front)) = word("/edge/from-file/") {
+        (Asked::FromFile(origin), front)
+    } else if path.starts_with("/edge/dry-run/") {
+        (Asked::DryRun, "/edge/dry-run".len())
+    } else {
         return request;
     };
-    let is_change = [Method::POST, Method::DELETE].contains(request.method());
-    let objects = ["/services/", "/nodes/"];
-    if is_change && objects.iter().any(|object| uri.path().starts_with(object)) {
+    let Some(uri) = super::without_front(request.uri(), front) else { return request };
+    let is_for = match &asked {
+        Asked::FromFile(_) => {
+            let made = ["/services/create", "/networks/create", "/configs/create"];
+            *request.method() == Method::POST && made.contains(&uri.path())
+        }
+        Asked::DryRun | Asked::Expect(_) => {
+            [Method::POST, Method::DELETE].contains(request.method())
+                && ["/services/", "/nodes/"].iter().any(|object| uri.path().starts_with(object))
+        }
+    };
+    if is_for {
         *request.uri_mut() = uri;
         request.extensions_mut().insert(asked);
     }
@@ -188,8 +212,11 @@ mod tests {
             "DryRun",
         );
         tried("/edge/expect/a7a7/nodes/n1/update", "/nodes/n1/update", "Expect(\"a7a7\")");
+        tried("/edge/from-file/0a/networks/create", "/networks/create", "FromFile(\"0a\")");
         for path in [
             "/services/create",
+            "/edge/from-file/0a/services/web/update",
+            "/edge/from-file/services/create",
             "/edge/dry-run",
             "/edge/dry-run/",
             "/edge/dry-run/networks/create",

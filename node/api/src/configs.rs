@@ -15,6 +15,7 @@ use node_docker::service::ServiceSpec;
 use node_docker::{Timestamp, Version};
 use serde::Deserialize;
 
+use super::change::Change;
 use super::failure::Failure;
 use super::filters::Filters;
 use super::lookup;
@@ -71,6 +72,7 @@ async fn list(
 /// `POST /configs/create`. Answers once the config is on this node's disk.
 async fn create(
     State(api): State<Api>,
+    change: Change,
     body: Sent,
 ) -> Result<(StatusCode, Json<ConfigCreated>), Failure> {
     let ConfigSpec { name, labels, data: Data(data), templating } = node_docker::read(&body?)?;
@@ -83,7 +85,7 @@ async fn create(
     }
     let request = ConfigRequest { name, labels, data };
     request.check().map_err(node_core::Refusal::from)?;
-    match api.edit(Edit::CreateConfig(Box::new(request))).await? {
+    match change.edit(&api, Edit::CreateConfig(Box::new(request))).await? {
         Edited::Config(id) => Ok((StatusCode::CREATED, Json(ConfigCreated { id: id.to_string() }))),
         _ => unreachable!("a creation answers with the config that it made"),
     }

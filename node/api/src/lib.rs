@@ -48,6 +48,7 @@ mod server;
 mod services;
 mod snapshot;
 pub mod socket;
+mod stacks;
 mod swarm;
 mod system;
 mod task_object;
@@ -176,6 +177,8 @@ fn router(api: Api) -> Router {
         .route("/edge/pulls/resume", post(pulls::resume))
         .route("/edge/images", get(pushes::of_fleet))
         .route("/edge/images/publish", post(pushes::publish))
+        .route("/edge/stacks/{name}/take", post(stacks::take))
+        .route("/edge/stacks/{name}/made", post(stacks::made))
         .route("/edge/status", get(edge::status))
         .route("/edge/plan", get(edge::plan))
         .route("/edge/paths", get(edge::paths))

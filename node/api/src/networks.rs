@@ -23,6 +23,7 @@ use object::Shown;
 pub use object::attachments;
 use serde::Deserialize;
 
+use super::change::Change;
 use super::failure::Failure;
 use super::filters::Filters;
 use super::full_networks;
@@ -90,19 +91,20 @@ fn check_words(filters: &Filters) -> Result<(), Failure> {
 /// `POST /networks/create`. Answers once the network is on this node's disk.
 pub async fn create(
     State(api): State<Api>,
+    change: Change,
     body: Sent,
 ) -> Result<(StatusCode, Json<NetworkCreated>), Failure> {
     let sent: NetworkCreate = node_docker::read(&body?)?;
     let request = accept_network(sent)?;
     request.check()?;
-    match api.edit(Edit::CreateNetwork(Box::new(request))).await? {
+    match change.edit(&api, Edit::CreateNetwork(Box::new(request))).await? {
         Edited::Network(id) => {
             let snapshot = Snapshot::latest(&api).await?;
             let warning = snapshot.network_warning(id);
             let created = NetworkCreated { id: id.to_string(), warning };
             Ok((StatusCode::CREATED, Json(created)))
         }
-        Edited::Service(_) | Edited::Config(_) | Edited::Done => {
+        Edited::Service(_) | Edited::Config(_) | Edited::Stack(_) | Edited::Done => {
             unreachable!("a creation answers with the network that it made")
         }
     }

@@ -109,7 +109,7 @@ pub async fn create(
             let created = ServiceCreated { id: id.to_string(), warnings };
             Ok((StatusCode::CREATED, Json(created)))
         }
-        Edited::Network(_) | Edited::Config(_) | Edited::Done => {
+        Edited::Network(_) | Edited::Config(_) | Edited::Stack(_) | Edited::Done => {
             unreachable!("a creation answers with the service that it made")
         }
     }

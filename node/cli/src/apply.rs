@@ -60,7 +60,8 @@ pub async fn run(args: ApplyArgs, client: Result<Client, Failure>) -> Result<Exi
     Ok(each.exit())
 }
 
-fn different_names(stacks: &[Stack]) -> Result<(), Failure> {
+/// No two of them are one stack.
+pub fn different_names(stacks: &[Stack]) -> Result<(), Failure> {
     for (at, stack) in stacks.iter().enumerate() {
         if stacks[..at].iter().any(|other| other.name == stack.name) {
             return Err(Failure::new(format!("two files are the stack {}", stack.name))
@@ -70,7 +71,8 @@ fn different_names(stacks: &[Stack]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn read(file: &File, variables: &Variables) -> Result<Stack, Failure> {
+/// A stack, named by its `name` or by its file.
+pub fn read(file: &File, variables: &Variables) -> Result<Stack, Failure> {
     let named = Input {
         name: None,
         files: vec![file.clone()],

@@ -46,6 +46,8 @@ pub struct Client {
     socket: PathBuf,
     sender: SendRequest<Body>,
     changes: DryRunFlags,
+    /// What the ids of objects of a file follow from.
+    origin: Option<String>,
 }
 
 impl Client {
@@ -57,12 +59,22 @@ impl Client {
             .await
             .map_err(|_| CallError::HalfAnswer)?;
         tokio::spawn(connection.with_upgrades());
-        Ok(Client { socket: socket.to_owned(), sender, changes: DryRunFlags::default() })
+        Ok(Client {
+            socket: socket.to_owned(),
+            sender,
+            changes: DryRunFlags::default(),
+            origin: None,
+        })
     }
 
     /// From now on changes are only tried, or expected to do what was shown.
     pub fn change_by(&mut self, flags: &DryRunFlags) {
         self.changes = flags.clone();
+    }
+
+    /// From now on what is created is of a file that every node has, with ids of this origin.
+    pub fn create_from(&mut self, origin: Option<String>) {
+        self.origin = origin;
     }
 
     /// The socket that it is connected to.
@@ -117,7 +129,11 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<Bytes, CallError> {
-        let path = format!("{}{path}", self.changes.prefix());
+        let is_creation = path.split('?').next().is_some_and(|path| path.ends_with("/create"));
+        let path = match &self.origin {
+            Some(origin) if is_creation => format!("/edge/from-file/{origin}{path}"),
+            _ => format!("{}{path}", self.changes.prefix()),
+        };
         let answer = self.call(method, &path, body).await?;
         match self.changes.form() {
             None => Ok(answer),

@@ -9,6 +9,7 @@ mod ls;
 mod ps;
 mod rm;
 mod services;
+mod sync;
 
 pub use deploy::{DeployFlags, deploy};
 pub use files::{Disk, failure, shell_variables};
@@ -51,6 +52,11 @@ pub enum StackCommand {
         "edgectl stack rm --detach=false vote      wait until its tasks have ended",
     ))]
     Rm(rm::RmArgs),
+    /// Make the fleet as a folder of Compose files says that every node has
+    #[command(help_template = examples!(
+        "edgectl stack sync /etc/edgectl/stacks",
+    ))]
+    Sync(sync::SyncArgs),
     /// List the services of a stack
     #[command(help_template = examples!(
         "edgectl stack services vote",
@@ -67,6 +73,7 @@ pub async fn run(command: StackCommand, client: Result<Client, Failure>) -> Resu
         StackCommand::Ls(args) => ls::run(args, client?).await,
         StackCommand::Ps(args) => ps::run(args, client?).await,
         StackCommand::Rm(args) => rm::run(args, client?).await,
+        StackCommand::Sync(args) => sync::run(args, client?).await,
         StackCommand::Services(args) => services::run(args, client?).await,
     }
 }

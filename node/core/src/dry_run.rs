@@ -130,6 +130,7 @@ impl NodeReport<'_> {
             replica: &mut replica,
             planner: self.planner,
             gossip: self.gossip,
+            origin: None,
         };
         if !is_of_placement(edit) {
             return Err(Refusal::NoDryRun);

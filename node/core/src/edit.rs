@@ -17,6 +17,7 @@ use crdt_state::service::Service;
 use crdt_state::spec::{
     Endpoint, Facet, Labels, Placement, Scale, StoredTemplate, Template, UpdatePolicy,
 };
+use crdt_state::stack::FileVersion;
 use crdt_state::{
     ConfigId, ImageFact, NetworkId, NodeId, Previous, RecordKey, ServiceId, Stamp, wire,
 };
@@ -33,6 +34,7 @@ pub mod partition;
 mod refusal;
 mod relation;
 mod schedule;
+pub mod stack;
 
 pub use autoscale::BadAutoscale;
 pub use digest::{BadDigest, PlanDigest};
@@ -44,8 +46,9 @@ pub use relation::BadRelation;
 pub use schedule::BadSchedule;
 
 use config::ConfigRequest;
-use name::is_name;
+pub(crate) use name::is_name;
 use network::NetworkRequest;
+use stack::StackTurn;
 
 use crate::affinity::Affinity;
 use crate::constraint::Constraint;
@@ -292,6 +295,29 @@ pub enum Edit {
         /// Its id.
         id: ConfigId,
     },
+    /// A node has this version of a stack's file, and asks what to do.
+    TakeStack {
+        /// The name of the stack.
+        stack: String,
+        /// The version.
+        version: FileVersion,
+        /// The version that it had when it asked last.
+        before: Option<FileVersion>,
+    },
+    /// Everything is as this version of a stack's file says.
+    StackMade {
+        /// The name of the stack.
+        stack: String,
+        /// The version.
+        version: FileVersion,
+    },
+    /// Creates an object of a file that every node has: with the same id wherever that is done.
+    FromFile {
+        /// [`StackTurn::origin`].
+        origin: [u8; 16],
+        /// The edit that creates it.
+        edit: Box<Edit>,
+    },
 }
 
 /// What an edit did.
@@ -303,6 +329,8 @@ pub enum Edited {
     Network(NetworkId),
     /// It created or changed this config.
     Config(ConfigId),
+    /// What a node is to do that has a version of a stack's file.
+    Stack(StackTurn),
     /// It changed something else.
     Done,
 }

@@ -29,6 +29,7 @@ mod ports;
 mod relations;
 mod rollouts;
 mod schedules;
+mod stacks;
 mod templates;
 
 /// One edit of one node's records.
@@ -45,6 +46,8 @@ pub struct Editor<'a> {
     pub planner: &'a Planner,
     /// The members, and which of them are reachable.
     pub gossip: &'a Gossip,
+    /// What the ids of new objects follow from, if they are of a file that every node has.
+    pub origin: Option<[u8; 16]>,
 }
 
 impl Editor<'_> {
@@ -78,6 +81,12 @@ impl Editor<'_> {
             Edit::PickConflict { key, facet, stamp } => self.pick_conflict(key, facet, stamp),
             // What is expected of it was checked by the node.
             Edit::Expected { edit, .. } => self.apply(*edit),
+            Edit::TakeStack { stack, version, before } => self.take_stack(&stack, version, before),
+            Edit::StackMade { stack, version } => self.stack_made(&stack, version),
+            Edit::FromFile { origin, edit } => {
+                self.origin = Some(origin);
+                self.apply(*edit)
+            }
             Edit::PickLabel { key, label, stamp } => self
                 .replica
                 .pick_label(key, &label, stamp, self.wall_ms)
@@ -92,7 +101,8 @@ impl Editor<'_> {
             return Err(Refusal::NameTaken { name: spec.name.clone(), id });
         }
         let created = self.replica.next_stamp();
-        let id = new_service_id(created, &spec.name);
+        let id = self.id_from_file(&spec.name, |id| RecordKey::service(ServiceId(id)));
+        let id = id.map_or_else(|| new_service_id(created, &spec.name), ServiceId);
         self.check_placeholders(id, spec)?;
         let endpoint = self.endpoint(id, spec, None)?;
         let spec = &ServiceSpec { endpoint, ..spec.clone() };

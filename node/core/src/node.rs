@@ -245,7 +245,8 @@ impl Node {
         }
         self.report(now).check_expected(&edit)?;
         let (me, planner, gossip) = (self.me, &self.planner, &self.gossip);
-        Editor { me, now, wall_ms, replica: &mut self.replica, planner, gossip }.apply(edit)
+        let replica = &mut self.replica;
+        Editor { me, now, wall_ms, replica, planner, gossip, origin: None }.apply(edit)
     }
 
     /// Answers once everything that changed so far is on disk.

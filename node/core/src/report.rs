@@ -25,6 +25,7 @@ mod partition;
 mod relations;
 mod rollout;
 mod spread;
+mod stacks;
 mod tasks;
 mod unfit;
 mod volumes;

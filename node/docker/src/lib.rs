@@ -27,6 +27,7 @@ pub mod node;
 pub mod path_stat;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod service;
+pub mod stack;
 pub mod state;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod stats;

@@ -50,6 +50,16 @@ pub struct Stack {
     pub notes: Vec<Note>,
 }
 
+impl Stack {
+    /// The hash of all that the files ask for, which is the same for every writing of the same thing.
+    pub fn version(&self) -> [u8; 32] {
+        let own = (&self.networks, &self.configs, &self.services);
+        let all = (&self.name, own, &self.external_networks, &self.external_configs);
+        let text = serde_json::to_vec(&all).expect("values of the API are plain JSON");
+        *blake3::hash(&text).as_bytes()
+    }
+}
+
 /// Reads a stack, or says all that is wrong with its files.
 pub fn read(input: &Input<'_>) -> Result<Stack, Vec<Problem>> {
     let log = Log::default();

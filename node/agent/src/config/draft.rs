@@ -58,6 +58,7 @@ pub(super) struct Draft {
     docker_config: Option<PathBuf>,
     blob_rate_limit: Option<u64>,
     image_fetch: ImageFetch,
+    stacks: Option<PathBuf>,
     history: Option<PathBuf>,
     oci_runtime: OciRuntime,
 }
@@ -187,6 +188,7 @@ impl Draft {
             ConfigKey::DockerConfig => self.docker_config = Some(given.path()?),
             ConfigKey::BlobRateLimit => self.blob_rate_limit = Some(bytes_per_second(&given)?),
             ConfigKey::ImageFetch => self.image_fetch = image_fetch(&given)?,
+            ConfigKey::Stacks => self.stacks = Some(given.path()?),
             ConfigKey::History => self.history = Some(given.path()?),
             ConfigKey::OciRuntime => self.oci_runtime = oci_runtime(&given)?,
             ConfigKey::Rumours => {
@@ -224,6 +226,7 @@ impl Draft {
             docker_config: self.docker_config,
             blob_rate_limit: self.blob_rate_limit,
             image_fetch: self.image_fetch,
+            stacks: self.stacks,
             history: self.history,
             oci_runtime: self.oci_runtime,
         })

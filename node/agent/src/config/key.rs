@@ -45,6 +45,8 @@ pub enum ConfigKey {
     BlobRateLimit,
     /// Whether images are fetched.
     ImageFetch,
+    /// A folder of Compose files.
+    Stacks,
     /// A file for the history of the node.
     History,
     /// The OCI runtime that makes containers.
@@ -62,7 +64,7 @@ pub(super) enum Scope {
 
 impl ConfigKey {
     /// All of them, in the order of the documentation.
-    pub const ALL: [ConfigKey; 23] = [
+    pub const ALL: [ConfigKey; 24] = [
         ConfigKey::Fleet,
         ConfigKey::FleetKey,
         ConfigKey::FleetKeyFile,
@@ -84,6 +86,7 @@ impl ConfigKey {
         ConfigKey::DockerConfig,
         ConfigKey::BlobRateLimit,
         ConfigKey::ImageFetch,
+        ConfigKey::Stacks,
         ConfigKey::History,
         ConfigKey::OciRuntime,
     ];
@@ -112,6 +115,7 @@ impl ConfigKey {
             ConfigKey::DockerConfig => "docker_config",
             ConfigKey::BlobRateLimit => "blob_rate_limit",
             ConfigKey::ImageFetch => "image_fetch",
+            ConfigKey::Stacks => "stacks",
             ConfigKey::History => "history",
             ConfigKey::OciRuntime => "oci_runtime",
         }
@@ -143,6 +147,7 @@ impl ConfigKey {
             ConfigKey::DockerConfig => "docker_config = \"/root/.docker/config.json\"",
             ConfigKey::BlobRateLimit => "blob_rate_limit = \"2m\"",
             ConfigKey::ImageFetch => "image_fetch = \"on\"",
+            ConfigKey::Stacks => "stacks = \"/etc/edgectl/stacks\"",
             ConfigKey::History => "history = \"/var/lib/edgectl/node.history\"",
             ConfigKey::OciRuntime => "oci_runtime = \"embedded\"",
         }

@@ -138,7 +138,7 @@ fn a_wrong_key_is_told_its_line_and_the_nearest_right_key() {
         "edge.toml, line 1: unknown key `quorum`\n  known keys: fleet, fleet_key, fleet_key_file, \
          data_dir, socket, listen, advertise, join, profile, hostname, labels, generic_resources, discover_devices, log, rumours, \
          insecure_registries, registry_mirrors, registry_certificates, docker_config, \
-         blob_rate_limit, image_fetch, history, oci_runtime"
+         blob_rate_limit, image_fetch, stacks, history, oci_runtime"
     );
 }
 

@@ -49,6 +49,20 @@ pub struct DeployFlags {
     dry_run: Option<String>,
 }
 
+impl DeployFlags {
+    /// Those with which a folder of files is applied: it says all of a stack.
+    pub fn of_folder() -> DeployFlags {
+        DeployFlags {
+            prune: true,
+            detach: true,
+            quiet: true,
+            resolve_image: "changed".to_owned(),
+            with_registry_auth: false,
+            dry_run: None,
+        }
+    }
+}
+
 /// Flags and operands.
 #[derive(Debug, Args)]
 pub struct DeployArgs {

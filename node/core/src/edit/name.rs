@@ -3,7 +3,7 @@
 use crdt_state::limits;
 
 /// Docker's rule for names of services: no dots, so that a name is one label of a DNS name.
-pub(super) fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     (1..=limits::NAME_CHARS_MAX).contains(&name.len())
         && name.chars().all(inner)

@@ -25,7 +25,8 @@ impl Editor<'_> {
             return Err(BadConfig::NameTaken { name, id }.into());
         }
         let created = self.replica.next_stamp();
-        let id = new_config_id(created, &request.name);
+        let id = self.id_from_file(&request.name, |id| RecordKey::config(ConfigId(id)));
+        let id = id.map_or_else(|| new_config_id(created, &request.name), ConfigId);
         // The parts come first: who has the record can soon read the data.
         for (number, data) in (0..).zip(request.data.chunks(PART_BYTES)) {
             self.write_part(ConfigPart { config: id, number, data: data.to_vec() });

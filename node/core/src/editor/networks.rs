@@ -31,7 +31,8 @@ impl Editor<'_> {
             return Err(BadNetwork::NameTaken(request.name.clone()).into());
         }
         let created = self.replica.next_stamp();
-        let id = new_network_id(created, &request.name);
+        let id = self.id_from_file(&request.name, |id| RecordKey::network(NetworkId(id)));
+        let id = id.map_or_else(|| new_network_id(created, &request.name), NetworkId);
         let spec = self.network_spec(id, request)?;
         check_size("the network", &spec)?;
         self.write_network(id, &request.name, created, &spec);

@@ -31,6 +31,7 @@ impl UnfitRow {
             Kind::VOLUMES => "volumes",
             Kind::IMAGE => "image",
             Kind::EVICTION => "eviction",
+            Kind::STACK => "stack",
             Kind::FLEET_SETTINGS => "fleet settings",
             _ => "record",
         }
