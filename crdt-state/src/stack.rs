@@ -41,21 +41,39 @@ impl StackFile {
 
     /// The next turn, with this version.
     pub fn next(&self, version: FileVersion) -> StackFile {
-        let mut earlier = self.earlier.clone();
-        earlier.retain(|known| *known != short(&self.version));
-        earlier.push(short(&self.version));
-        let surplus = earlier.len().saturating_sub(EARLIER_MAX);
-        earlier.drain(..surplus);
-        let stack = self.stack.clone();
-        StackFile { stack, turn: self.turn.saturating_add(1), version, earlier, is_applied: false }
+        let mut next = StackFile {
+            turn: self.turn.saturating_add(1),
+            version,
+            is_applied: false,
+            ..self.clone()
+        };
+        next.remember([short(&self.version)]);
+        next
     }
 
-    /// What the ids of all that is made in this turn follow from: the same on every node.
-    pub fn origin(&self) -> [u8; 16] {
+    /// The same, and the other side of a partition took this one meanwhile: its versions are earlier
+    /// ones too.
+    pub fn after(mut self, other: &StackFile) -> StackFile {
+        let own = short(&self.version);
+        let theirs = other.earlier.iter().copied().chain([short(&other.version)]);
+        self.remember(theirs.filter(|version| *version != own));
+        self
+    }
+
+    fn remember(&mut self, versions: impl IntoIterator<Item = ShortVersion>) {
+        for version in versions {
+            self.earlier.retain(|known| *known != version);
+            self.earlier.push(version);
+        }
+        let surplus = self.earlier.len().saturating_sub(EARLIER_MAX);
+        self.earlier.drain(..surplus);
+    }
+
+    /// What the ids of all that is made for the stack follow from: the same on every node, and on
+    /// both sides of a partition.
+    pub fn origin(stack: &str) -> [u8; 16] {
         let mut hasher = blake3::Hasher::new_derive_key("edgectl origin of a stack 1");
-        hasher.update(&self.turn.to_be_bytes());
-        hasher.update(&self.version);
-        hasher.update(self.stack.as_bytes());
+        hasher.update(stack.as_bytes());
         first_16(&hasher.finalize())
     }
 }
@@ -95,10 +113,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_in_two_turns_has_different_origins() {
-        let (second, third) = (first().next([2; 32]), first().next([2; 32]).next([2; 32]));
-        assert_ne!(second.origin(), third.origin());
-        assert_eq!(second.origin(), first().next([2; 32]).origin());
-        assert_ne!(second.origin(), first().next([3; 32]).origin());
+    fn what_the_other_side_of_a_partition_took_is_known_too() {
+        let other = first().next([2; 32]).next([3; 32]);
+        let both = first().next([4; 32]).after(&other);
+        assert_eq!((both.turn, both.version), (2, [4; 32]));
+        assert!(both.had(&[1; 32]) && both.had(&[2; 32]) && both.had(&[3; 32]));
+        assert!(!both.clone().after(&both).had(&[4; 32]), "the one that counts is no earlier one");
     }
 }

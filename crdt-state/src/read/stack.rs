@@ -4,7 +4,7 @@ use crate::key::{Kind, RecordKey};
 use crate::record::Record;
 use crate::replica::Replica;
 use crate::spec::Facet;
-use crate::stack::{FileVersion, StackFile};
+use crate::stack::StackFile;
 use crate::wire;
 
 /// What the record of a stack from files says.
@@ -37,11 +37,10 @@ pub fn stack_files(replica: &Replica) -> Vec<StackState> {
 fn read(replica: &Replica, key: &RecordKey) -> Option<StackState> {
     let (_, file) = replica.facet::<StackFile>(key, Facet::STACK)?;
     let writes = replica.record(key).and_then(Record::as_shared)?.writes_of(Facet::STACK);
-    let version = |value: &[u8]| -> Option<FileVersion> {
-        wire::decode::<StackFile>(value).ok().map(|file| file.version)
-    };
-    let is_mixed = writes.iter().any(|write| version(&write.value) != Some(file.version));
-    Some(StackState { file, is_mixed })
+    let others = writes.iter().filter_map(|write| wire::decode::<StackFile>(&write.value).ok());
+    let others: Vec<StackFile> = others.filter(|other| other.version != file.version).collect();
+    let is_mixed = !others.is_empty();
+    Some(StackState { file: others.iter().fold(file, StackFile::after), is_mixed })
 }
 
 #[cfg(test)]
@@ -102,6 +101,8 @@ mod tests {
         assert_eq!(stack_file(&other, "shop").as_ref(), Some(&mixed));
         assert!(mixed.is_mixed && !mixed.is_settled());
         assert!(one.conflicts().is_empty(), "it is mended by itself");
+        let of_both = [[1; 32], [2; 32]].map(|version| mixed.file.had(&version));
+        assert_eq!(of_both.iter().filter(|had| **had).count(), 1, "the one that does not count");
         let file = StackFile { is_applied: true, ..mixed.file };
         one.edit(RecordKey::stack("shop"), Facet::STACK, &file, 1);
         assert!(stack_file(&one, "shop").is_some_and(|state| state.is_settled()));

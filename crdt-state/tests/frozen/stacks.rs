@@ -22,7 +22,7 @@ fn which_version_of_a_stack_counts_is_read_by_agents_of_other_versions() {
     assert_eq!((key.kind, Facet::STACK), (Kind(0x0c), Facet(31)));
     assert_eq!(hex(key.id), "427206bca89ef2815e35fcc48bbf78d4");
     // What two nodes make of one version has one id.
-    assert_eq!(hex(file.origin()), "89483b8451dc8762000cfb812d8a1db5");
+    assert_eq!(hex(StackFile::origin("shop")), "e77f9b727783baf69703dafcc0da9a07");
 }
 
 fn hex(bytes: [u8; 16]) -> String {

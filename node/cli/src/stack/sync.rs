@@ -21,9 +21,8 @@ use crate::client::{Client, escape};
 use crate::each::Each;
 use crate::failure::{Exit, Failure};
 use crate::output::say;
+use crate::value;
 
-/// How long another node has for what it began.
-const OTHERS_WAIT: Duration = Duration::from_secs(30);
 /// How often the fleet is asked meanwhile.
 const ASK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -33,6 +32,9 @@ pub struct SyncArgs {
     /// Where the versions are kept that this node had
     #[arg(long, value_name = "FILE", default_value = "/var/lib/edgectl/stacks.json")]
     state: PathBuf,
+    /// How long another node has for what it began, before this one does it
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = value::duration)]
+    wait: Duration,
     /// The folder: each `.yaml` or `.yml` is a stack, named by its `name` or its file; those whose name
     /// begins with `_` or `.` are left out
     #[arg(value_name = "DIR")]
@@ -60,7 +62,7 @@ pub async fn run(args: SyncArgs, mut client: Client) -> Result<Exit, Failure> {
     let stacks: Vec<Stack> = read.collect();
     apply::different_names(&stacks)?;
     for stack in &stacks {
-        let synced = sync(&mut client, stack, &mut had).await;
+        let synced = sync(&mut client, stack, &mut had, args.wait).await;
         client.create_from(None);
         each.take(synced);
     }
@@ -82,7 +84,12 @@ pub async fn run(args: SyncArgs, mut client: Client) -> Result<Exit, Failure> {
     Ok(each.exit())
 }
 
-async fn sync(client: &mut Client, stack: &Stack, had: &mut Had) -> Result<(), Failure> {
+async fn sync(
+    client: &mut Client,
+    stack: &Stack,
+    had: &mut Had,
+    wait: Duration,
+) -> Result<(), Failure> {
     let name = &stack.name;
     let version: String = stack.version().iter().map(|byte| format!("{byte:02x}")).collect();
     let before = had.get(name).map(|seen| seen.version.clone());
@@ -94,7 +101,7 @@ async fn sync(client: &mut Client, stack: &Stack, had: &mut Had) -> Result<(), F
     had.insert(name.clone(), Seen { version: version.clone() });
     ask.before = version;
     let since = Instant::now();
-    while answer.task == "finish" && since.elapsed() < OTHERS_WAIT {
+    while answer.task == "finish" && since.elapsed() < wait {
         tokio::time::sleep(ASK_INTERVAL).await;
         answer = client.post(&take, &ask).await?;
     }

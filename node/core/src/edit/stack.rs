@@ -38,9 +38,9 @@ impl StackTurn {
         (stack, version): (&str, FileVersion),
         before: Option<FileVersion>,
     ) -> (StackTurn, Option<StackFile>) {
+        let origin = StackFile::origin(stack);
         let taken = |file: StackFile| {
-            let turn = StackTurn { task: StackTask::Make, turn: file.turn, origin: file.origin() };
-            (turn, Some(file))
+            (StackTurn { task: StackTask::Make, turn: file.turn, origin }, Some(file))
         };
         let Some(held) = held else {
             let stack = stack.to_owned();
@@ -48,7 +48,7 @@ impl StackTurn {
             return taken(StackFile { stack, turn: 1, version, earlier, is_applied: false });
         };
         let file = &held.file;
-        let left = |task| (StackTurn { task, turn: file.turn, origin: file.origin() }, None);
+        let left = |task| (StackTurn { task, turn: file.turn, origin }, None);
         if version == file.version {
             return left(if held.is_settled() { StackTask::Nothing } else { StackTask::Finish });
         }

@@ -35,16 +35,14 @@ impl Editor<'_> {
         stack: &str,
         version: FileVersion,
     ) -> Result<Edited, Refusal> {
-        let held = stack_file(self.replica, stack);
+        let (held, origin) = (stack_file(self.replica, stack), StackFile::origin(stack));
         let Some(held) = held.filter(|held| held.file.version == version) else {
-            let (turn, origin) = (0, [0; 16]);
-            return Ok(Edited::Stack(StackTurn { task: StackTask::Late, turn, origin }));
+            return Ok(Edited::Stack(StackTurn { task: StackTask::Late, turn: 0, origin }));
         };
         if !held.is_settled() {
             self.write_stack(&StackFile { is_applied: true, ..held.file.clone() })?;
         }
-        let (turn, origin) = (held.file.turn, held.file.origin());
-        Ok(Edited::Stack(StackTurn { task: StackTask::Nothing, turn, origin }))
+        Ok(Edited::Stack(StackTurn { task: StackTask::Nothing, turn: held.file.turn, origin }))
     }
 
     fn write_stack(&mut self, file: &StackFile) -> Result<(), Refusal> {
@@ -53,17 +51,21 @@ impl Editor<'_> {
         Ok(())
     }
 
-    /// The id of an object that is made from a file: the same wherever it is made. `None` if it is
-    /// not from a file, or if there is, or was, another object of this id.
+    /// The id of an object that is made from a file: the same wherever it is made, and another one
+    /// after each removal. `None` if it is not from a file.
     pub(super) fn id_from_file(
         &self,
         name: &str,
         key: impl Fn([u8; 16]) -> RecordKey,
     ) -> Option<[u8; 16]> {
-        let mut hasher = blake3::Hasher::new_derive_key("edgectl id of a file's object 1");
-        hasher.update(&self.origin?);
-        hasher.update(name.as_bytes());
-        let id = first_16(&hasher.finalize());
-        self.replica.record(&key(id)).is_none().then_some(id)
+        let origin = self.origin?;
+        let numbered = (0u64..).map(|number| {
+            let mut hasher = blake3::Hasher::new_derive_key("edgectl id of a file's object 1");
+            hasher.update(&origin);
+            hasher.update(&number.to_be_bytes());
+            hasher.update(name.as_bytes());
+            first_16(&hasher.finalize())
+        });
+        numbered.into_iter().find(|id| self.replica.record(&key(*id)).is_none())
     }
 }
