@@ -154,3 +154,43 @@ fn one_folder_serves_two_sites() {
     assert_eq!(container.image, "ghcr.io/example/recorder:5.1");
     assert_eq!(container.hostname, "{{.Node.Hostname}}");
 }
+
+macro_rules! site_file {
+    ($name:literal) => {
+        ($name, include_str!(concat!("../../../../examples/sites/stacks/", $name)))
+    };
+}
+
+#[test]
+fn the_files_of_twenty_sites_are_stacks_without_a_note() {
+    let files = [
+        site_file!("office.yaml"),
+        site_file!("site.yaml"),
+        site_file!("telemetry.yaml"),
+        site_file!("till.yaml"),
+    ];
+    let mut versions = Vec::new();
+    for (name, text) in files {
+        let read_as = |text: &str| {
+            let variables = Variables::new();
+            let input = Input {
+                name: Some(name.trim_end_matches(".yaml").to_owned()),
+                files: vec![File { path: PathBuf::from(name), text: text.to_owned() }],
+                variables: &variables,
+                profiles: Vec::new(),
+                beside: &Beside,
+            };
+            read(&input).expect("a stack")
+        };
+        let stack = read_as(text);
+        assert!(stack.notes.is_empty(), "{name}: {:?}", stack.notes);
+        assert_eq!(stack.version(), read_as(&format!("# a word\n{text}")).version(), "{name}");
+        assert_ne!(stack.version(), read_as(&text.replace("image: ", "image: x/")).version());
+        versions.push(stack.version());
+        for spec in stack.services {
+            assert!(accept(resolved(spec), None).is_ok(), "{name}");
+        }
+    }
+    versions.dedup();
+    assert_eq!(versions.len(), 4);
+}
