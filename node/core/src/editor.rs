@@ -22,6 +22,7 @@ use crate::tasks::is_healthy;
 mod autoscale;
 mod configs;
 mod fleet;
+mod ids;
 mod names;
 mod networks;
 mod partition;
@@ -100,9 +101,8 @@ impl Editor<'_> {
         if let Some(id) = service::name_owner(self.replica, &spec.name) {
             return Err(Refusal::NameTaken { name: spec.name.clone(), id });
         }
-        let created = self.replica.next_stamp();
-        let id = self.id_from_file(&spec.name, |id| RecordKey::service(ServiceId(id)));
-        let id = id.map_or_else(|| new_service_id(created, &spec.name), ServiceId);
+        let key = |id| RecordKey::service(ServiceId(id));
+        let id = ServiceId(self.new_id("edgectl service id 1", &spec.name, key));
         self.check_placeholders(id, spec)?;
         let endpoint = self.endpoint(id, spec, None)?;
         let spec = &ServiceSpec { endpoint, ..spec.clone() };
@@ -391,14 +391,4 @@ fn check_version(expected: Option<u64>, has: u64) -> Result<(), Refusal> {
         Some(expected) if expected != has => Err(Refusal::OutOfSequence { expected, has }),
         _ => Ok(()),
     }
-}
-
-/// The id is new for every creation: no writer uses the same counter twice.
-fn new_service_id(created: Stamp, name: &str) -> ServiceId {
-    let mut hasher = blake3::Hasher::new_derive_key("edgectl service id 1");
-    hasher.update(&created.lamport.to_be_bytes());
-    hasher.update(&created.writer.node.0);
-    hasher.update(&created.writer.store.0.to_be_bytes());
-    hasher.update(name.as_bytes());
-    ServiceId(crdt_state::id::first_16(&hasher.finalize()))
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use crdt_state::config::{ConfigFile, ConfigPart, ConfigSpec, PART_BYTES};
 use crdt_state::service::Service;
 use crdt_state::spec::{Facet, Labels, Life, Template};
-use crdt_state::{ConfigId, Kind, RecordKey, Stamp};
+use crdt_state::{ConfigId, Kind, RecordKey};
 use gossip::MemberState;
 
 use super::{Editor, check_version};
@@ -24,9 +24,8 @@ impl Editor<'_> {
             let (name, id) = (request.name.clone(), held.id);
             return Err(BadConfig::NameTaken { name, id }.into());
         }
-        let created = self.replica.next_stamp();
-        let id = self.id_from_file(&request.name, |id| RecordKey::config(ConfigId(id)));
-        let id = id.map_or_else(|| new_config_id(created, &request.name), ConfigId);
+        let key = |id| RecordKey::config(ConfigId(id));
+        let id = ConfigId(self.new_id("edgectl config id 1", &request.name, key));
         // The parts come first: who has the record can soon read the data.
         for (number, data) in (0..).zip(request.data.chunks(PART_BYTES)) {
             self.write_part(ConfigPart { config: id, number, data: data.to_vec() });
@@ -137,14 +136,4 @@ fn named_by(service: &Service) -> BTreeSet<ConfigId> {
     let before = service.previous.as_ref().map(|previous| &previous.template);
     let templates = [Some(&service.template), good, before].into_iter().flatten();
     templates.flat_map(files).map(|file| file.config).collect()
-}
-
-/// The id is new for every creation: no writer uses the same counter twice.
-fn new_config_id(created: Stamp, name: &str) -> ConfigId {
-    let mut hasher = blake3::Hasher::new_derive_key("edgectl config id 1");
-    hasher.update(&created.lamport.to_be_bytes());
-    hasher.update(&created.writer.node.0);
-    hasher.update(&created.writer.store.0.to_be_bytes());
-    hasher.update(name.as_bytes());
-    ConfigId(crdt_state::id::first_16(&hasher.finalize()))
 }

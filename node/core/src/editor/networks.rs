@@ -31,8 +31,8 @@ impl Editor<'_> {
             return Err(BadNetwork::NameTaken(request.name.clone()).into());
         }
         let created = self.replica.next_stamp();
-        let id = self.id_from_file(&request.name, |id| RecordKey::network(NetworkId(id)));
-        let id = id.map_or_else(|| new_network_id(created, &request.name), NetworkId);
+        let key = |id| RecordKey::network(NetworkId(id));
+        let id = NetworkId(self.new_id("edgectl network id 1", &request.name, key));
         let spec = self.network_spec(id, request)?;
         check_size("the network", &spec)?;
         self.write_network(id, &request.name, created, &spec);
@@ -280,14 +280,4 @@ fn address_range(range: &RangeRequest) -> AddressRange {
         range: range.range,
         reserved: range.reserved.clone(),
     }
-}
-
-/// The id is new for every creation: no writer uses the same counter twice.
-fn new_network_id(created: Stamp, name: &str) -> NetworkId {
-    let mut hasher = blake3::Hasher::new_derive_key("edgectl network id 1");
-    hasher.update(&created.lamport.to_be_bytes());
-    hasher.update(&created.writer.node.0);
-    hasher.update(&created.writer.store.0.to_be_bytes());
-    hasher.update(name.as_bytes());
-    NetworkId(crdt_state::id::first_16(&hasher.finalize()))
 }

@@ -1,7 +1,6 @@
-//! Edits by nodes that have a stack's file, and ids that are the same whoever makes an object.
+//! Edits by nodes that have a stack's file.
 
 use crdt_state::RecordKey;
-use crdt_state::id::first_16;
 use crdt_state::read::stack_file;
 use crdt_state::spec::Facet;
 use crdt_state::stack::{FileVersion, StackFile};
@@ -49,23 +48,5 @@ impl Editor<'_> {
         check_size("the version of the stack", file)?;
         self.replica.edit(RecordKey::stack(&file.stack), Facet::STACK, file, self.wall_ms);
         Ok(())
-    }
-
-    /// The id of an object that is made from a file: the same wherever it is made, and another one
-    /// after each removal. `None` if it is not from a file.
-    pub(super) fn id_from_file(
-        &self,
-        name: &str,
-        key: impl Fn([u8; 16]) -> RecordKey,
-    ) -> Option<[u8; 16]> {
-        let origin = self.origin?;
-        let numbered = (0u64..).map(|number| {
-            let mut hasher = blake3::Hasher::new_derive_key("edgectl id of a file's object 1");
-            hasher.update(&origin);
-            hasher.update(&number.to_be_bytes());
-            hasher.update(name.as_bytes());
-            first_16(&hasher.finalize())
-        });
-        numbered.into_iter().find(|id| self.replica.record(&key(*id)).is_none())
     }
 }

@@ -76,6 +76,8 @@ fn resolved(mut spec: ServiceSpec) -> ServiceSpec {
             network.target = format!("{}{end}", &id[1..]);
         }
     }
+    let configs = spec.task_template.container_spec.iter_mut().flat_map(|it| &mut it.configs);
+    configs.for_each(|config| config.config_id.clone_from(&id));
     spec
 }
 
