@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use crdt_state::signature::{HashSigner, HashVerifier, Signer};
 use crdt_state::spec::extension::{EarlierExtension, EarlierExtensions, Property};
-use crdt_state::spec::{Extension, Facet, Life, StoredTemplate, Swap, Template, TemplateVersion};
+use crdt_state::spec::{
+    Extension, Facet, Life, Standalone, StoredTemplate, Swap, Template, TemplateVersion,
+};
 use crdt_state::{NodeId, RecordKey, Replica, Service, ServiceId, StoreId, Writer, wire};
 
 const ID: ServiceId = ServiceId([1; 16]);
@@ -43,6 +45,14 @@ fn what_tasks_have_beyond_the_template_is_read_by_agents_of_other_versions() {
     let properties = all.properties();
     assert_eq!(hex(&wire::encode(&properties)), "0103000007010a02010201610162");
     assert_eq!(wire::decode(&wire::encode(&properties)), Ok(properties.clone()));
+    let standalone = Some(Standalone {
+        node: NodeId([5; 16]),
+        auto_remove: true,
+        stdin_once: false,
+        unless_stopped: true,
+    });
+    let by_hand = Extension { standalone, ..Extension::default() }.properties();
+    assert_eq!(hex(&wire::encode(&by_hand)), format!("010104{}010001", "05".repeat(16)));
     let unlimited = Extension { swap: Some(Swap::Unlimited), ..Extension::default() }.properties();
     assert_eq!(hex(&wire::encode(&unlimited)), "01010001");
     let had = EarlierExtension { of: TemplateVersion(9), properties };

@@ -10,6 +10,8 @@ mod flags;
 mod fleet;
 #[path = "docker_api/images.rs"]
 mod images;
+#[path = "docker_api/local.rs"]
+mod local;
 #[path = "docker_api/recorded.rs"]
 mod recorded;
 #[path = "docker_api/registry.rs"]
@@ -105,7 +107,7 @@ fn every_refusal_has_its_status_and_says_what_to_type() {
         (fleet.get(1, "/secrets/key"), 404, "secret key not found"),
         (fleet.get(1, "/secrets?filters=%7B%22x%22:%5B%5D%7D"), 400, "invalid filter 'x'"),
         (fleet.get(1, "/containers/nothing/json"), 404, "No such container: nothing"),
-        (fleet.ask(1, "POST", "/containers/create", "{}"), 501, "edgectl service create"),
+        (fleet.ask(1, "POST", "/containers/create", "{}"), 400, "no image is named"),
         (fleet.ask(1, "POST", "/exec/nothing/start", "{}"), 404, "No such exec instance"),
         (fleet.ask(1, "POST", "/services/talk/update?version=1", &quiet), 409, "out of sequence"),
         (fleet.ask(1, "DELETE", "/nodes/self", ""), 409, "--force"),

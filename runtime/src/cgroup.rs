@@ -55,6 +55,18 @@ struct Group {
     version: CgroupVersion,
 }
 
+/// Do the processes of a group stand still?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Frozen {
+    /// Yes.
+    Yes,
+    /// No.
+    No,
+}
+
+/// The file of version 2 that freezes a group.
+const FREEZE: &str = "cgroup.freeze";
+
 /// In which hierarchies a run has a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CgroupScope {
@@ -165,6 +177,19 @@ impl Cgroup {
                     .for_each(|pid| proc_table::signal(pid, libc::SIGKILL));
             }
         }
+    }
+
+    /// Stops all of its processes where they are, or lets them go on. Returns whether there is a
+    /// group that can.
+    pub fn freeze(&self, frozen: Frozen) -> bool {
+        let (old, new) = match frozen {
+            Frozen::Yes => ("FROZEN", "1"),
+            Frozen::No => ("THAWED", "0"),
+        };
+        // One of both is enough, and a group of version 2 can be ended while it is frozen.
+        let unified = self.of(CgroupVersion::V2).any(|dir| put(&dir.join(FREEZE), new).is_ok());
+        unified
+            || self.of(CgroupVersion::V1).any(|dir| put(&dir.join("freezer.state"), old).is_ok())
     }
 
     /// The processes in it, in any hierarchy.

@@ -13,6 +13,7 @@
 pub(crate) mod channel;
 mod command;
 pub mod frame;
+mod input;
 mod launch;
 pub(crate) mod refusal;
 mod relay;
@@ -36,6 +37,7 @@ pub use launch::open;
 pub use refusal::{CODE_CANNOT_RUN, CODE_NOT_FOUND, ExecRefusal, Fault};
 pub use request::{ExecOrder, ExecRequest, Size};
 pub use target::{NotRunning, Target};
+pub(crate) use terminal::resize;
 
 /// As `ps` shows it; the kernel keeps 15 characters.
 const TITLE: &std::ffi::CStr = c"edgectl-enter";
@@ -86,6 +88,7 @@ fn serve(target: &Target, order: ExecRequest, channel: &mut Channel) -> Result<(
         ExecRequest::Exec(order) => {
             relay::run(target, &order, channel).map_err(|error| error.refusal())
         }
+        ExecRequest::Input => input::copy(target, channel),
         ExecRequest::Stat { path } => copy::stat(target, &path, channel).map_err(ExecRefusal::from),
         ExecRequest::Get { path } => copy::get(target, &path, channel).map_err(ExecRefusal::from),
         ExecRequest::Put(order) => copy::put(target, &order, channel).map_err(ExecRefusal::from),

@@ -23,6 +23,7 @@ pub mod output;
 mod pre_start;
 pub mod program;
 pub(crate) mod spawn;
+pub(crate) mod stdin;
 mod watch;
 
 use std::path::Path;

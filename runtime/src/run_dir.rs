@@ -5,6 +5,8 @@
 //!   order.json    what to run; its lock is held by the run's monitor as long as that lives
 //!   bell          fifo, monitor → agent: "read the folder"; end of file when the monitor ends
 //!   control       fifo, agent → monitor: orders to stop
+//!   stdin         fifo, attached clients → container
+//!   paused        the container is paused
 //!   status.json   the program runs: its process, and its monitor's
 //!   pre-start     commands run that come before the program
 //!   slow          making its container takes too long
@@ -12,6 +14,7 @@
 //!   ending.json   how the run ended, or why it was refused
 //!   log, log.1 …  its output, see `logs`
 //!   config.json, rootfs, upper, work, oci    of a container only, see `oci`
+//! <runs>/<task>.0/   what the attempts of a container made by hand share: upper, work, volumes
 //! ```
 //! `order.json`, `status.json` and `ending.json` reach the disk (fsync) once each; nothing is
 //! written while a run is idle. A file that is there is whole, unless the power was cut.
@@ -20,6 +23,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crdt_state::TaskId;
 use crdt_state::task::{Exit, Health, Run, RunEvent, TaskStart};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -34,6 +38,10 @@ pub const ORDER: &str = "order.json";
 pub const NOTIFY: &str = "bell";
 /// A fifo that takes orders to stop.
 pub const CONTROL: &str = "control";
+/// A fifo that takes what attached clients send to a container.
+pub const STDIN: &str = "stdin";
+/// Empty: the container is paused.
+pub const PAUSED: &str = "paused";
 /// [`Status`].
 pub const STATUS: &str = "status.json";
 /// Empty: making the container takes longer than [`Order::making_ms_max`].
@@ -138,6 +146,12 @@ pub fn parse_name(name: &str) -> Option<Run> {
     let (task, attempt) = name.split_once('.')?;
     let run = Run { task: task.parse().ok()?, attempt: attempt.parse().ok()? };
     (self::name(run) == name).then_some(run)
+}
+
+/// What all attempts of a task share has the name of an attempt that there never is: the files that a
+/// container made by hand wrote, until it is removed.
+pub fn shared(task: TaskId) -> Run {
+    Run { task, attempt: 0 }
 }
 
 /// The folder of a run within the folder of all runs.

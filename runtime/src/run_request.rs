@@ -11,9 +11,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::exec::{CODE_CANNOT_RUN, ExecRefusal, Fault, NotRunning, Target};
+use crate::cgroup::{Cgroup, Frozen};
+use crate::exec::{CODE_CANNOT_RUN, ExecRefusal, Fault, NotRunning, Size, Target};
 use crate::monitor::control::{self, StopOrder};
-use crate::signal;
+use crate::{run_dir, signal};
 
 pub use processes::Processes;
 pub use stats::{Block, Cpu, Memory, Network, RunTotals, Sample};
@@ -33,6 +34,17 @@ pub enum RunRequest {
         /// By name or number; empty: SIGKILL.
         signal: String,
     },
+    /// To set the size of its terminal.
+    Resize {
+        /// Lines.
+        rows: u16,
+        /// Characters per line.
+        columns: u16,
+    },
+    /// To stop its processes where they are.
+    Pause,
+    /// To let them go on.
+    Unpause,
     /// To end it: a signal, and SIGKILL after the grace period.
     Stop {
         /// That of its template if there is none.
@@ -66,17 +78,51 @@ pub fn handle_run_request(dir: &Path, request: &RunRequest) -> Result<RunReply, 
             target.signal(number).map_err(|why| not_running(&why))?;
             Ok(RunReply::Delivered)
         }
+        RunRequest::Resize { rows, columns } => {
+            let size = Size { rows: *rows, columns: *columns };
+            control::send_size(dir, size).map_err(unheard)?;
+            Ok(RunReply::Delivered)
+        }
+        RunRequest::Pause => pause(dir, &target, Frozen::Yes),
+        RunRequest::Unpause => pause(dir, &target, Frozen::No),
         RunRequest::Stop { signal, grace_ms } => {
             let signal = signal.as_deref().map(parse).transpose()?;
             let grace_ms = grace_ms.unwrap_or(target.order.start.template.stop_grace_ms);
-            control::send(dir, StopOrder { signal, grace_ms }).map_err(|error| ExecRefusal {
-                fault: Fault::Failed,
-                code: CODE_CANNOT_RUN,
-                message: format!("the task's monitor cannot be told: {error}"),
-            })?;
+            control::send(dir, StopOrder { signal, grace_ms }).map_err(unheard)?;
             Ok(RunReply::Delivered)
         }
     }
+}
+
+fn unheard(error: std::io::Error) -> ExecRefusal {
+    ExecRefusal {
+        fault: Fault::Failed,
+        code: CODE_CANNOT_RUN,
+        message: format!("the task's monitor cannot be told: {error}"),
+    }
+}
+
+/// A file says that it is paused: a listing of many containers asks for nothing else.
+fn pause(dir: &Path, target: &Target, frozen: Frozen) -> Result<RunReply, ExecRefusal> {
+    let marker = dir.join(run_dir::PAUSED);
+    let refused = |message: &str| ExecRefusal {
+        fault: Fault::NotRunning,
+        code: CODE_CANNOT_RUN,
+        message: message.to_owned(),
+    };
+    match (frozen, marker.exists()) {
+        (Frozen::Yes, true) => return Err(refused("it is paused already")),
+        (Frozen::No, false) => return Err(refused("it is not paused")),
+        _ => {}
+    }
+    if !Cgroup::existing(&target.order.cgroup).freeze(frozen) {
+        return Err(refused("this machine has no control group that can be frozen"));
+    }
+    let noted = match frozen {
+        Frozen::Yes => std::fs::write(&marker, ""),
+        Frozen::No => std::fs::remove_file(&marker),
+    };
+    noted.map(|()| RunReply::Delivered).map_err(unheard)
 }
 
 /// Processor time and memory of the run of a folder, and nothing else: it is read every few seconds.

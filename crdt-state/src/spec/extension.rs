@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Template, TemplateVersion};
 use crate::config::ConfigFile;
+use crate::id::NodeId;
 
 /// How much a task may swap out, on top of its limit of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +18,20 @@ pub enum Swap {
     Bytes(u64),
     /// As much as the node has.
     Unlimited,
+}
+
+/// A container that was made by hand on one node, with Docker's container API. Its service has one
+/// slot, is bound to this node, and is shown as a container only. Decision 28.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standalone {
+    /// The node that it was made on, and never leaves.
+    pub node: NodeId,
+    /// It is removed when it has ended (`--rm`).
+    pub auto_remove: bool,
+    /// Its standard input ends with the first client that was attached to it.
+    pub stdin_once: bool,
+    /// Its restart policy is called `unless-stopped`, not `always`.
+    pub unless_stopped: bool,
 }
 
 /// What a template has beyond its frozen fields. The default: nothing.
@@ -30,6 +45,8 @@ pub struct Extension {
     pub pre_start: Vec<Vec<String>>,
     /// The files that it gets from the fleet.
     pub configs: Vec<ConfigFile>,
+    /// It is a container that was made by hand; `None`: it is a task of a service.
+    pub standalone: Option<Standalone>,
 }
 
 /// One property, as it is stored.
@@ -43,6 +60,8 @@ pub enum Property {
     PreStart(Vec<Vec<String>>),
     /// [`Extension::configs`], at least one.
     Configs(Vec<ConfigFile>),
+    /// [`Extension::standalone`].
+    Standalone(Standalone),
 }
 
 /// The value of [`super::Facet::TEMPLATE_EXTENSION`]: each property at most once, in the order of the
@@ -57,14 +76,16 @@ impl Extension {
 
     /// The stored form.
     pub fn properties(&self) -> Properties {
-        let Extension { swap, swappiness, pre_start, configs } = self;
+        let Extension { swap, swappiness, pre_start, configs, standalone } = self;
         let swap = swap.map(Property::Swap);
         let swappiness = swappiness.map(Property::Swappiness);
         let pre_start = Some(pre_start).filter(|commands| !commands.is_empty());
         let pre_start = pre_start.map(|commands| Property::PreStart(commands.clone()));
         let configs = Some(configs).filter(|files| !files.is_empty());
         let configs = configs.map(|files| Property::Configs(files.clone()));
-        swap.into_iter().chain(swappiness).chain(pre_start).chain(configs).collect()
+        let standalone = standalone.map(Property::Standalone);
+        let known = swap.into_iter().chain(swappiness).chain(pre_start).chain(configs);
+        known.chain(standalone).collect()
     }
 
     /// The inverse of [`Extension::properties`].
@@ -76,9 +97,17 @@ impl Extension {
                 Property::Swappiness(swappiness) => extension.swappiness = Some(*swappiness),
                 Property::PreStart(commands) => extension.pre_start.clone_from(commands),
                 Property::Configs(files) => extension.configs.clone_from(files),
+                Property::Standalone(standalone) => extension.standalone = Some(*standalone),
             }
         }
         extension
+    }
+}
+
+impl Template {
+    /// Is it of a container that was made by hand?
+    pub fn is_standalone(&self) -> bool {
+        self.extension.standalone.is_some()
     }
 }
 
@@ -144,7 +173,14 @@ mod tests {
             gid: 0,
             mode: 0o440,
         }];
-        Extension { swap: Some(Swap::Bytes(1 << 20)), swappiness: Some(10), pre_start, configs }
+        let standalone = Some(Standalone {
+            node: NodeId([3; 16]),
+            auto_remove: true,
+            stdin_once: false,
+            unless_stopped: true,
+        });
+        let swap = Some(Swap::Bytes(1 << 20));
+        Extension { swap, swappiness: Some(10), pre_start, configs, standalone }
     }
 
     #[test]
@@ -158,12 +194,13 @@ mod tests {
             Extension { swappiness: None, ..extension() },
             Extension { pre_start: Vec::new(), ..extension() },
             Extension { configs: Vec::new(), ..extension() },
+            Extension { standalone: None, ..extension() },
         ] {
             versions.push(TemplateVersion::of(&Template { extension, ..template.clone() }));
         }
         versions.sort();
         versions.dedup();
-        assert_eq!(versions.len(), 6, "each is a version of its own");
+        assert_eq!(versions.len(), 7, "each is a version of its own");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Logs of runs for readers: those of this node from its disk, others from the node that has them.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crdt_state::NodeId;
 use runtime::logs::{LogEntry, LogReader, ReadFrom, Stream};
@@ -79,6 +80,14 @@ impl LogStream {
 
     pub(super) fn unknown(node: NodeId) -> LogStream {
         LogStream { source: Source::None(Some(LogsGone::Unknown(node))) }
+    }
+
+    /// New output of this node is looked for this often.
+    pub fn checked_every(mut self, interval: Duration) -> LogStream {
+        if let Source::Here { reader, .. } = &mut self.source {
+            reader.check_every(interval);
+        }
+        self
     }
 
     /// The next item; `None` at the end. An error is the last item.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crdt_state::StoreId;
-use node_docker::container_id;
+use crdt_state::task::TaskStart;
+use node_docker::{container_id, standalone_id};
 use runtime::image::{ImageError, Images, platform};
 use runtime::volume::{VolumeError, Volumes};
 use runtime::{ContainerContext, OpenError, ProcessConfig, ProcessDriver, RunEvents};
@@ -22,6 +23,15 @@ use crate::transport::ListenError;
 
 /// Digits of a container's id that are its default host name, as in Docker.
 const HOSTNAME_CHARS: usize = 12;
+
+/// The host name of a container that is given none: the beginning of its id.
+fn own_hostname(start: &TaskStart) -> String {
+    let id = match start.template.is_standalone() {
+        true => standalone_id(start.run.task),
+        false => container_id(start.run),
+    };
+    id[..HOSTNAME_CHARS].to_owned()
+}
 
 /// Why the agent did not start. Tasks of an earlier agent continue.
 #[derive(Debug, thiserror::Error)]
@@ -116,7 +126,7 @@ pub(super) fn open(config: Config) -> Result<OpenedParts, AgentStartError> {
         runtime: config.oci_runtime.clone(),
         networks: networks.networks.clone().map(|networks| Arc::new(networks) as _),
         configs: Some(Arc::new(configs.clone())),
-        hostname: |run| container_id(run)[..HOSTNAME_CHARS].to_owned(),
+        hostname: own_hostname,
     }));
     let (driver, run_events) = ProcessDriver::open(process)?;
     driver.ability().words().iter().for_each(|words| tracing::warn!("{words}"));

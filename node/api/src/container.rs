@@ -1,6 +1,6 @@
-//! An attempt of a task as a container, for requests.
+//! An attempt of a task, or a container that was made by hand, for requests.
 
-use crdt_state::spec::Template;
+use crdt_state::spec::{Standalone, Template};
 use crdt_state::task::Run;
 use crdt_state::{NodeId, ServiceId};
 use node_docker::task::Task;
@@ -12,7 +12,7 @@ pub struct Container {
     pub id: String,
     /// The node that has it.
     pub node: NodeId,
-    /// Which attempt of which task.
+    /// Which attempt of which task; attempt 0 of a container that was never started.
     pub run: Run,
     /// The task object of the attempt.
     pub task: Task,
@@ -24,6 +24,12 @@ pub struct Container {
     pub service: String,
     /// The image's command for parts that the template leaves out, if the image is on this node.
     pub image_words: ImageWords,
+    /// How its last attempt ended, if it waits for the next one.
+    pub last_code: i32,
+    /// Its processes stand still.
+    pub paused: bool,
+    /// What it is, if it was made by hand.
+    pub standalone: Option<Standalone>,
 }
 
 /// The default command of an image.
@@ -36,8 +42,12 @@ pub struct ImageWords {
 }
 
 impl Container {
-    /// The name in Swarm's form: `web.1.<task id>`.
+    /// The name in Swarm's form: `web.1.<task id>`; the name that it was given, if it was made by
+    /// hand.
     pub fn name(&self) -> String {
+        if self.standalone.is_some() {
+            return self.service.clone();
+        }
         format!("{}.{}", self.task.edge.name, self.task.id)
     }
 }

@@ -1,40 +1,29 @@
 //! A container in Docker's terms: the line of a listing, and the full description.
 
 mod ports;
+mod status;
 
 use std::collections::BTreeMap;
 
-use crdt_state::spec::{Labels, MountSource, NetworkMode, Runtime, Template};
+use crdt_state::spec::{Labels, MountSource, NetworkMode, RestartCondition, Runtime, Template};
 use serde_json::{Value, json};
 
 use super::container::Container;
 use super::wall_clock::wall_clock;
-use node_docker::Timestamp;
 use node_docker::container::{ContainerSummary, SummaryHostConfig, SummaryNetworks};
 use node_docker::state::memory_and_swap;
-use node_docker::task::{NetworkAttachment, Task};
+use node_docker::task::NetworkAttachment;
 use node_docker::task_spec::PROCESS_SCHEME;
 use ports::{port_list, port_map};
+use status::status_text;
+
+pub use status::{is_running, state, state_word};
 
 /// Docker's value for "never".
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
 /// Characters of a command in a listing.
 const COMMAND_CHARS_MAX: usize = 200;
-
-/// Does its program run?
-pub fn is_running(task: &Task) -> bool {
-    task.status.state == "running"
-}
-
-/// `created`, `running` or `exited`.
-pub fn state_word(task: &Task) -> &'static str {
-    match task.status.state.as_str() {
-        "running" => "running",
-        "complete" | "failed" | "shutdown" | "rejected" | "orphaned" => "exited",
-        _ => "created",
-    }
-}
 
 /// The line of a listing.
 pub fn summary(container: &Container) -> ContainerSummary {
@@ -48,8 +37,8 @@ pub fn summary(container: &Container) -> ContainerSummary {
         created: i64::try_from(container.task.created_at.0 / 1_000).unwrap_or(0),
         ports: port_list(container),
         labels: labels(container),
-        state: state_word(&container.task).to_owned(),
-        status: status_text(&container.task, wall_clock()),
+        state: state(container).to_owned(),
+        status: status_text(container, wall_clock()),
         host_config: SummaryHostConfig { network_mode: network.to_owned() },
         network_settings: SummaryNetworks { networks: networks(container) },
         mounts: mounts(&container.template),
@@ -70,7 +59,8 @@ pub fn inspect(container: &Container, hostname: &str) -> Value {
         _ => (never(), never()),
     };
     let mut state = json!({
-        "Status": state_word(task), "Running": running, "Paused": false, "Restarting": false,
+        "Status": state(container), "Running": running, "Paused": container.paused,
+        "Restarting": state(container) == "restarting",
         "OOMKilled": task.status.err.contains("memory") && status.exit_code == 137, "Dead": false,
         "Pid": if running { status.pid } else { 0 }, "ExitCode": status.exit_code,
         "Error": task.status.err, "StartedAt": started, "FinishedAt": finished,
@@ -86,7 +76,7 @@ pub fn inspect(container: &Container, hostname: &str) -> Value {
         "HostsPath": "", "LogPath": "", "Name": format!("/{}", container.name()),
         "RestartCount": task.edge.attempt.saturating_sub(1), "Driver": "overlay2", "Platform": "linux",
         "MountLabel": "", "ProcessLabel": "", "AppArmorProfile": "", "ExecIDs": null,
-        "HostConfig": host_config(template, network),
+        "HostConfig": host_config(container, network),
         "GraphDriver": { "Data": null, "Name": "overlay2" },
         "Mounts": mounts(template), "Config": config(container, &words),
         "NetworkSettings": { "Ports": port_map(container), "Networks": networks(container) },
@@ -97,8 +87,10 @@ pub fn inspect(container: &Container, hostname: &str) -> Value {
     })
 }
 
-fn host_config(template: &Template, network: &str) -> Value {
+fn host_config(shown: &Container, network: &str) -> Value {
+    let template = &shown.template;
     let container = &template.container;
+    let auto_remove = shown.standalone.is_some_and(|standalone| standalone.auto_remove);
     json!({
         "NetworkMode": network, "Privileged": container.privileged,
         "ReadonlyRootfs": container.read_only, "Init": container.init,
@@ -109,10 +101,33 @@ fn host_config(template: &Template, network: &str) -> Value {
         "Memory": template.limits.memory_bytes, "NanoCpus": template.limits.nano_cpus,
         "MemorySwap": memory_and_swap(template), "MemorySwappiness": template.extension.swappiness,
         "PidsLimit": template.limits.pids,
-        "RestartPolicy": { "Name": "no", "MaximumRetryCount": 0 },
+        "RestartPolicy": restart_policy(shown), "PortBindings": port_map(shown),
+        "Devices": devices(template),
         "LogConfig": { "Type": "json-file", "Config": template.log_options },
-        "Isolation": "default", "AutoRemove": false, "IpcMode": "private", "CgroupnsMode": "private",
+        "Isolation": "default", "AutoRemove": auto_remove, "IpcMode": "private", "CgroupnsMode": "private",
     })
+}
+
+fn restart_policy(container: &Container) -> Value {
+    let restart = &container.template.restart;
+    let name = match (container.standalone, restart.condition) {
+        (None, _) | (_, RestartCondition::None) => "no",
+        (_, RestartCondition::OnFailure) => "on-failure",
+        (Some(standalone), _) if standalone.unless_stopped => "unless-stopped",
+        (Some(_), _) => "always",
+    };
+    let times = restart.max_attempts.filter(|_| name == "on-failure").unwrap_or(0);
+    json!({ "Name": name, "MaximumRetryCount": times })
+}
+
+fn devices(template: &Template) -> Vec<Value> {
+    let device = |device: &crdt_state::spec::Device| {
+        json!({
+            "PathOnHost": device.host, "PathInContainer": device.container,
+            "CgroupPermissions": device.permissions,
+        })
+    };
+    template.container.devices.iter().map(device).collect()
 }
 
 fn config(container: &Container, words: &[String]) -> Value {
@@ -127,7 +142,9 @@ fn config(container: &Container, words: &[String]) -> Value {
         "Hostname": template.hostname.clone().unwrap_or_else(|| short.to_owned()), "Domainname": "",
         "User": template.user.clone().unwrap_or_default(), "AttachStdin": false,
         "AttachStdout": false, "AttachStderr": false, "Tty": is_terminal(template),
-        "OpenStdin": template.container.open_stdin, "StdinOnce": false, "Env": template.env,
+        "OpenStdin": template.container.open_stdin,
+        "StdinOnce": container.standalone.is_some_and(|standalone| standalone.stdin_once),
+        "Env": template.env,
         "Cmd": cmd, "Image": image(container), "Volumes": null,
         "WorkingDir": template.dir.clone().unwrap_or_default(), "Entrypoint": entrypoint,
         "OnBuild": null, "Labels": labels(container),
@@ -151,6 +168,10 @@ pub fn is_terminal(template: &Template) -> bool {
 pub fn image(container: &Container) -> String {
     let template = &container.template;
     match template.runtime {
+        // Of a container that was made by hand, what was typed: it says itself which image it has.
+        Runtime::Container if container.standalone.is_some() => {
+            template.image.split('@').next().unwrap_or_default().to_owned()
+        }
         Runtime::Container => template.image.clone(),
         Runtime::Process => {
             format!("{PROCESS_SCHEME}{}", words(container).first().map_or("", String::as_str))
@@ -230,6 +251,9 @@ pub fn network(container: &Container) -> &str {
 pub fn labels(container: &Container) -> Labels {
     let task = &container.task;
     let mut labels = container.template.labels.clone();
+    if container.standalone.is_some() {
+        return labels;
+    }
     let swarm = [
         ("com.docker.swarm.node.id", task.node_id.clone()),
         ("com.docker.swarm.service.id", task.service_id.clone()),
@@ -266,46 +290,9 @@ fn mounts(template: &Template) -> Vec<Value> {
     template.container.mounts.iter().map(mount).collect()
 }
 
-/// `Up 5 minutes (healthy)`.
-fn status_text(task: &Task, now: Timestamp) -> String {
-    let since = duration(now.0.saturating_sub(task.status.timestamp.0) / 1_000);
-    match state_word(task) {
-        "running" => match task.edge.health.as_str() {
-            "starting" => format!("Up {since} (health: starting)"),
-            health @ ("healthy" | "unhealthy") => format!("Up {since} ({health})"),
-            _ => format!("Up {since}"),
-        },
-        "exited" => {
-            let code = task.status.container_status.as_ref().map_or(0, |status| status.exit_code);
-            format!("Exited ({code}) {since} ago")
-        }
-        _ => "Created".to_owned(),
-    }
-}
-
-/// A duration in Docker's words.
-fn duration(seconds: u64) -> String {
-    const HOUR: u64 = 3_600;
-    const DAY: u64 = 24 * HOUR;
-    match seconds {
-        0 => "Less than a second".to_owned(),
-        1 => "1 second".to_owned(),
-        2..60 => format!("{seconds} seconds"),
-        60..120 => "About a minute".to_owned(),
-        120..HOUR => format!("{} minutes", seconds / 60),
-        _ if seconds < 2 * HOUR => "About an hour".to_owned(),
-        _ if seconds < 2 * DAY => format!("{} hours", seconds / HOUR),
-        _ if seconds < 14 * DAY => format!("{} days", seconds / DAY),
-        _ if seconds < 60 * DAY => format!("{} weeks", seconds / DAY / 7),
-        _ if seconds < 730 * DAY => format!("{} months", seconds / DAY / 30),
-        _ => format!("{} years", seconds / DAY / 365),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use node_docker::task::{ContainerStatus, TaskStatus};
 
     #[test]
     fn an_image_says_what_runs_where_the_template_does_not() {
@@ -320,6 +307,9 @@ mod tests {
                 service_id: crdt_state::ServiceId([0; 16]),
                 service: String::new(),
                 image_words: Default::default(),
+                paused: false,
+                last_code: 0,
+                standalone: None,
             };
             container.template.runtime = Runtime::Container;
             (container.template.command, container.template.args) = (list(command), list(args));
@@ -330,39 +320,5 @@ mod tests {
         assert_eq!(words_of(&[], &[]), "/entry serve");
         assert_eq!(words_of(&[], &["check"]), "/entry check");
         assert_eq!(words_of(&["sh"], &[]), "sh");
-    }
-
-    #[test]
-    fn durations_are_told_as_docker_tells_them() {
-        for (seconds, text) in [
-            (0, "Less than a second"),
-            (59, "59 seconds"),
-            (60, "About a minute"),
-            (3_599, "59 minutes"),
-            (3_600, "About an hour"),
-            (100_000, "27 hours"),
-            (1_000_000, "11 days"),
-            (86_400 * 20, "2 weeks"),
-        ] {
-            assert_eq!(duration(seconds), text);
-        }
-    }
-
-    #[test]
-    fn a_status_tells_health_and_exit_code() {
-        let task = |state: &str, health: &str| Task {
-            status: TaskStatus {
-                state: state.to_owned(),
-                container_status: Some(ContainerStatus { exit_code: 3, ..Default::default() }),
-                ..TaskStatus::default()
-            },
-            edge: node_docker::task::EdgeTask { health: health.to_owned(), ..Default::default() },
-            ..Task::default()
-        };
-        let now = Timestamp(5_000);
-        assert_eq!(status_text(&task("running", "healthy"), now), "Up 5 seconds (healthy)");
-        assert_eq!(status_text(&task("running", "unchecked"), now), "Up 5 seconds");
-        assert_eq!(status_text(&task("failed", "unchecked"), now), "Exited (3) 5 seconds ago");
-        assert_eq!(status_text(&task("preparing", "unchecked"), now), "Created");
     }
 }

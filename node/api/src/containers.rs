@@ -14,10 +14,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::container::{Container, ImageWords};
-use super::container_object::{self, is_running, state_word};
+use super::container_object::{self, is_running, state};
 use super::failure::Failure;
 use super::filters::Filters;
 use super::snapshot::Snapshot;
+use super::standalone::{listing, removal};
 use super::task_object::TaskObject;
 use super::{Answer, Api, tasks};
 use node_docker::container::ContainerSummary;
@@ -39,10 +40,25 @@ pub fn count(snapshot: &Snapshot) -> (u64, u64) {
     })
 }
 
-/// `POST /containers/prune`: containers belong to their services. Past attempts do too, and are
-/// removed with the history of their task. So there is never a container to prune.
-pub async fn prune() -> Json<Value> {
-    Json(json!({ "ContainersDeleted": null, "SpaceReclaimed": 0 }))
+/// The parameters of `POST /containers/prune`.
+#[derive(Debug, Default, Deserialize)]
+pub struct PruneQuery {
+    filters: Option<String>,
+}
+
+/// `POST /containers/prune`: removes the containers of this node that were made by hand and do not
+/// run. Those of tasks belong to their services, and go with the history of their task.
+pub async fn prune(
+    State(api): State<Api>,
+    query: Answer<Query<PruneQuery>>,
+) -> Result<Json<Value>, Failure> {
+    let filters = Filters::parse(query?.filters.as_deref(), &["label", "label!"])?;
+    let removed = removal::prune(&api, |container| {
+        let labels = container_object::labels(container);
+        filters.labels_hold("label", &labels) && filters.labels_are_absent("label!", &labels)
+    });
+    let removed = Some(removed.await?).filter(|removed| !removed.is_empty());
+    Ok(Json(json!({ "ContainersDeleted": removed, "SpaceReclaimed": 0 })))
 }
 
 /// Adds the default commands of the images of containers on this node.
@@ -90,6 +106,8 @@ pub struct ListQuery {
     all: Option<String>,
     limit: Option<i64>,
     filters: Option<String>,
+    /// Our own: the containers of this node, by host name or id.
+    node: Option<String>,
 }
 
 /// `GET /containers/json`.
@@ -101,10 +119,14 @@ pub async fn list(
     let filters = Filters::parse(query.filters.as_deref(), &FILTERS)?;
     let snapshot = Snapshot::latest(&api).await?;
     let limit = query.limit.and_then(|limit| usize::try_from(limit).ok()).filter(|n| *n > 0);
+    let node = match query.node.as_deref() {
+        Some(wanted) => snapshot.node(wanted)?.id,
+        None => snapshot.me,
+    };
     let is_set = matches!(query.all.as_deref(), Some("1" | "true" | "True"));
     let all = is_set || limit.is_some() || filters.has("status") || filters.has("exited");
     let mut found: Vec<Container> = all_of(&snapshot)
-        .filter(|container| container.node == snapshot.me)
+        .filter(|container| container.node == node)
         .filter(|container| all || is_running(&container.task))
         .map(|container| container.with_order(&api))
         .filter(|container| is_wanted(container, &filters))
@@ -170,7 +192,10 @@ pub fn find(snapshot: &Snapshot, wanted: &str) -> Result<Container, Failure> {
         &|container| container.id == wanted,
         &|container| container.task.id == wanted,
         &|container| container.name() == wanted,
-        &|container| container.task.edge.name == wanted && container.task.is_wanted(),
+        &|container| {
+            let task = &container.task;
+            container.standalone.is_none() && task.edge.name == wanted && task.is_wanted()
+        },
     ];
     for test in tests {
         if let Some(container) = take(&mut all, test) {
@@ -203,7 +228,11 @@ fn no_container(wanted: &str) -> Failure {
 }
 
 fn all_of(snapshot: &Snapshot) -> impl Iterator<Item = Container> {
-    tasks::objects(snapshot).filter_map(|TaskObject { task, run }| {
+    listing::all(snapshot).chain(of_tasks(snapshot))
+}
+
+fn of_tasks(snapshot: &Snapshot) -> impl Iterator<Item = Container> {
+    tasks::objects_of_services(snapshot).filter_map(|TaskObject { task, run }| {
         let (node, run) = run?;
         let service_id = task.service_id.parse().ok()?;
         let service = snapshot.service_of(service_id);
@@ -218,15 +247,24 @@ fn all_of(snapshot: &Snapshot) -> impl Iterator<Item = Container> {
             service: service.map(|service| service.name.clone()).unwrap_or_default(),
             task,
             image_words: ImageWords::default(),
+            last_code: 0,
+            paused: false,
+            standalone: None,
         })
     })
 }
 
 impl Container {
-    /// Adds the template that it was started with, if it is on this node.
-    fn with_order(mut self, api: &Api) -> Container {
-        if self.node == api.handle.me() {
-            let bytes = std::fs::read(api.handle.log_dir(self.run).join(runtime::run_dir::ORDER));
+    /// Adds what is read from its files, if it is on this node: whether it is paused, and the template
+    /// that it was started with.
+    pub fn with_order(mut self, api: &Api) -> Container {
+        if self.node != api.handle.me() {
+            return self;
+        }
+        let folder = api.handle.log_dir(self.run);
+        self.paused = is_running(&self.task) && folder.join(runtime::run_dir::PAUSED).exists();
+        if self.standalone.is_none() {
+            let bytes = std::fs::read(folder.join(runtime::run_dir::ORDER));
             let order = bytes.ok().and_then(|bytes| runtime::run_dir::parse_order(&bytes).ok());
             if let Some(order) = order {
                 self.template = order.start.template;
@@ -246,13 +284,14 @@ fn is_wanted(container: &Container, filters: &Filters) -> bool {
         container.task.status.container_status.as_ref().map_or(0, |status| status.exit_code);
     filters.holds("id", |id| container.id.starts_with(id))
         && filters.holds("name", |name| container.name().contains(name.trim_start_matches('/')))
-        && filters.holds("status", |status| state_word(&container.task) == status)
+        && filters.holds("status", |status| state(container) == status)
         && filters.holds("health", |wanted| health == wanted)
-        && filters.holds("exited", |code| {
-            state_word(&container.task) == "exited" && code.parse() == Ok(exit_code)
-        })
+        && filters
+            .holds("exited", |code| state(container) == "exited" && code.parse() == Ok(exit_code))
         && filters.holds("ancestor", |image| container_object::image(container).starts_with(image))
-        && filters.holds("is-task", |wanted| matches!(wanted, "true" | "1"))
+        && filters.holds("is-task", |wanted| {
+            matches!(wanted, "true" | "1") == container.standalone.is_none()
+        })
         && filters.holds("network", |name| container_object::network(container) == name)
         && filters.holds("volume", |name| container_object::has_volume(container, name))
         && filters.labels_hold("label", &labels)

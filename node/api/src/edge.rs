@@ -42,7 +42,7 @@ pub async fn status(State(api): State<Api>) -> Result<Json<Status>, Failure> {
     });
     let (digest, conflicts, damaged, unfit, held) = state.await?;
     let nodes = count_nodes(&snapshot.nodes);
-    let counts = snapshot.services.iter().map(|service| service_status(service, &snapshot));
+    let counts = snapshot.shown_services().map(|service| service_status(service, &snapshot));
     let (running, desired) = counts.fold((0, 0), |(running, desired), service| {
         (running + service.running_tasks, desired + service.desired_tasks)
     });
@@ -53,10 +53,10 @@ pub async fn status(State(api): State<Api>) -> Result<Json<Status>, Failure> {
         view_age_ms: view_age_ms(&snapshot.nodes),
         digest: digest.to_string(),
         nodes,
-        services: snapshot.services.len() as u64,
+        services: snapshot.shown_services().count() as u64,
         tasks_running: running,
         tasks_desired: desired,
-        waiting: snapshot.tasks.iter().filter_map(|task| waiting(task, &snapshot)).collect(),
+        waiting: of_services(&snapshot).filter_map(|task| waiting(task, &snapshot)).collect(),
         held: held.into_iter().map(|held| held_row(held, &snapshot)).collect(),
         conflicts: conflicts as u64,
         quarantined: (damaged + unfit.len()) as u64,
@@ -69,6 +69,11 @@ pub async fn status(State(api): State<Api>) -> Result<Json<Status>, Failure> {
             .collect(),
         networks: network_health(&api, &snapshot),
     }))
+}
+
+/// A container that was made by hand and has ended waits for nothing.
+fn of_services(snapshot: &Snapshot) -> impl Iterator<Item = &TaskView> {
+    snapshot.tasks.iter().filter(|task| !snapshot.is_standalone(task.service))
 }
 
 fn network_health(api: &Api, snapshot: &Snapshot) -> NetworkHealth {

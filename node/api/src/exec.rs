@@ -30,7 +30,12 @@ pub async fn create(
     if asked.cmd.first().is_none_or(String::is_empty) {
         return Err(Failure::Bad("No exec command specified; name the program to run".to_owned()));
     }
-    let container = containers::running(&api, &wanted).await?;
+    let container = containers::running(&api, &wanted).await?.with_order(&api);
+    if container.paused {
+        return Err(Failure::Conflict(format!(
+            "Container {wanted} is paused, unpause the container before exec: docker unpause {wanted}"
+        )));
+    }
     let not_empty = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
     let order = ExecOrder {
         words: asked.cmd.clone(),
@@ -90,16 +95,23 @@ pub struct ResizeQuery {
     w: Option<u16>,
 }
 
+impl ResizeQuery {
+    /// Rows and columns.
+    pub fn size(&self) -> Result<(u16, u16), Failure> {
+        match (self.h, self.w) {
+            (Some(rows), Some(columns)) => Ok((rows, columns)),
+            _ => Err(Failure::Bad("give the height h and the width w of the terminal".to_owned())),
+        }
+    }
+}
+
 /// `POST /exec/{id}/resize`.
 pub async fn resize(
     State(api): State<Api>,
     Path(id): Path<String>,
     query: Answer<Query<ResizeQuery>>,
 ) -> Result<StatusCode, Failure> {
-    let query = query?;
-    let (Some(rows), Some(columns)) = (query.h, query.w) else {
-        return Err(Failure::Bad("give the height h and the width w of the terminal".to_owned()));
-    };
+    let (rows, columns) = query?.0.size()?;
     let ExecState::Running { writer: Some(writer), .. } = api.execs.find(&id)?.state else {
         return Err(Failure::Conflict(format!("exec {id} does not run; start it first")));
     };

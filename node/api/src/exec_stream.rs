@@ -43,20 +43,26 @@ const CHUNKS_MAX: usize = 4;
 
 /// A client's connection.
 pub struct Client {
-    input: Option<Input>,
-    output: Output,
+    /// What it sends; `None`: it only listens.
+    pub input: Option<Input>,
+    /// What it is sent.
+    pub output: Output,
     /// Counts the connection until everything is sent.
-    place: Option<ConnectionGuard>,
+    pub place: Option<ConnectionGuard>,
 }
 
-struct Input {
+/// What a client sends.
+pub struct Input {
     first: Bytes,
     half: OwnedReadHalf,
     socket: OwnedFd,
 }
 
-enum Output {
+/// What a client is sent.
+pub enum Output {
+    /// An upgraded connection.
     Socket(OwnedWriteHalf),
+    /// The body of an answer.
     Body(mpsc::Sender<Bytes>),
 }
 
@@ -84,10 +90,18 @@ impl Client {
 
 impl Output {
     /// False when the client is gone.
-    async fn send(&mut self, bytes: Vec<u8>) -> bool {
+    pub async fn send(&mut self, bytes: Vec<u8>) -> bool {
         match self {
             Output::Socket(half) => half.write_all(&bytes).await.is_ok(),
             Output::Body(sender) => sender.send(bytes.into()).await.is_ok(),
+        }
+    }
+
+    /// Nothing more will be sent.
+    pub async fn close(self) {
+        if let Output::Socket(mut half) = self {
+            // An error means that the client is gone.
+            let _ = half.shutdown().await;
         }
     }
 
@@ -101,7 +115,7 @@ impl Output {
 
 impl Input {
     /// Passes on the client's input; returns when the client is gone.
-    async fn pass_on(mut self, to: SessionWriter) {
+    pub async fn pass_on(mut self, to: SessionWriter) {
         let mut chunk = self.first.to_vec();
         loop {
             for part in chunk.chunks(CHUNK_BYTES) {
@@ -118,6 +132,11 @@ impl Input {
             }
         }
         to.send(&Frame::new(Kind::End, [])).await;
+        self.until_hung_up().await;
+    }
+
+    /// Returns when the client is gone; what it sends is not read.
+    pub async fn until_hung_up(&self) {
         while !self.is_hung_up() {
             sleep(CHECK_INTERVAL).await;
         }
@@ -152,10 +171,7 @@ pub async fn serve(api: Api, id: String, exec: Exec, client: Client) {
         }
     };
     api.execs.set(&id, ExecState::Ended { code });
-    if let Output::Socket(mut half) = output {
-        // An error means that the client is gone.
-        let _ = half.shutdown().await;
-    }
+    output.close().await;
     drop(place);
 }
 

@@ -49,6 +49,7 @@ mod services;
 mod snapshot;
 pub mod socket;
 mod stacks;
+mod standalone;
 mod swarm;
 mod system;
 mod task_object;
@@ -83,6 +84,7 @@ use latest::Latest;
 use node_agent::Handle;
 use recent::Recent;
 use snapshot::Snapshot;
+use standalone::Standalones;
 
 /// An extractor whose failure is answered like every other failure.
 type Answer<T> = Result<T, QueryRejection>;
@@ -96,6 +98,7 @@ struct Api {
     handle: Handle,
     recent: Recent,
     execs: Execs,
+    standalones: Standalones,
     snapshots: Latest<Snapshot>,
     started: Instant,
 }
@@ -103,7 +106,8 @@ struct Api {
 impl Api {
     fn new(handle: Handle, recent: Recent) -> Api {
         let (execs, snapshots) = (Execs::default(), Latest::new());
-        Api { handle, recent, execs, snapshots, started: Instant::now() }
+        let standalones = Standalones::default();
+        Api { handle, recent, execs, standalones, snapshots, started: Instant::now() }
     }
 
     /// Reads the node, on its own thread: `read` should only copy.
@@ -126,6 +130,7 @@ pub async fn serve(listener: UnixListener, handle: Handle) -> std::io::Result<()
     let recent = Recent::new();
     tokio::spawn(recent.clone().collect(handle.clone()));
     let api = Api::new(handle, recent);
+    tokio::spawn(standalone::removal::watch(api.clone()));
     let unversioned = MapRequestLayer::new(drop_version).layer(router(api));
     server::serve(listener, unversioned, allowance).await
 }
@@ -210,17 +215,18 @@ fn container_routes() -> Router<Api> {
         .route("/containers/{id}/stats", get(usage::stats))
         .route("/containers/{id}/top", get(usage::top))
         .route("/containers/{id}/stop", post(lifecycle::stop))
-        .route("/containers/{id}/restart", post(lifecycle::stop))
+        .route("/containers/{id}/restart", post(lifecycle::restart))
         .route("/containers/{id}/kill", post(lifecycle::kill))
         .route("/containers/{id}/wait", post(lifecycle::wait))
-        .route("/containers/{id}/start", post(lifecycle::owned))
-        .route("/containers/{id}/pause", post(lifecycle::owned))
-        .route("/containers/{id}/unpause", post(lifecycle::owned))
-        .route("/containers/{id}/rename", post(lifecycle::owned))
+        .route("/containers/{id}/start", post(lifecycle::start))
+        .route("/containers/{id}/pause", post(lifecycle::pause))
+        .route("/containers/{id}/unpause", post(lifecycle::unpause))
+        .route("/containers/{id}/rename", post(lifecycle::rename))
         .route("/containers/{id}/attach", post(lifecycle::attach))
+        .route("/containers/{id}/resize", post(lifecycle::resize))
         .route("/containers/{id}/update", post(lifecycle::owned))
         .route("/containers/{id}", delete(lifecycle::remove))
-        .route("/containers/create", post(lifecycle::create))
+        .route("/containers/create", post(standalone::create::create))
 }
 
 /// `/v1.47/services` is `/services`: fields that are newer than a client are additions only.

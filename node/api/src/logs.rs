@@ -104,7 +104,7 @@ pub async fn of_container(
     let query = query?.0;
     let mut what = Wanted::read(&query)?;
     // Docker's details of a container are labels of its log driver, which do not exist here.
-    what.prefix.details = false;
+    what.prefix.details &= is_set(&query.framed);
     let snapshot = Snapshot::latest(&api).await?;
     let (scope, is_terminal) = match Scope::of_name(&snapshot, wanted.trim_start_matches('/')) {
         Some(scope) => {
@@ -114,7 +114,12 @@ pub async fn of_container(
         None => {
             let container = containers::find(&snapshot, &wanted)?;
             let is_terminal = container_object::is_terminal(&container.template);
-            (Scope::Run(container.run), is_terminal)
+            let scope = match container.standalone {
+                // All its runs: it is one container to its clients.
+                Some(_) => Scope::Task(container.task.id),
+                None => Scope::Run(container.run),
+            };
+            (scope, is_terminal)
         }
     };
     let what = if is_terminal { what.on_terminal(&query) } else { what };

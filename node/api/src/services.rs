@@ -58,7 +58,7 @@ pub async fn list(
     let with_status = matches!(query.status.as_deref(), Some("1" | "true" | "True"));
     let snapshot = Snapshot::latest(&api).await?;
     let mut services = Vec::new();
-    for state in &snapshot.services {
+    for state in snapshot.shown_services() {
         let mut service = service_object(state, &snapshot);
         service.service_status = with_status.then(|| status(state, &snapshot));
         services.push(service);

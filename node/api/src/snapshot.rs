@@ -141,12 +141,23 @@ impl Snapshot {
         self.services.iter().filter(is_other)
     }
 
+    /// The services, without those that are containers made by hand: Docker's clients know these as
+    /// containers only.
+    pub fn shown_services(&self) -> impl Iterator<Item = &Service> + Clone {
+        self.services.iter().filter(|service| !service.template.is_standalone())
+    }
+
+    /// Is it a container that was made by hand?
+    pub fn is_standalone(&self, service: ServiceId) -> bool {
+        self.service_of(service).is_some_and(|service| service.template.is_standalone())
+    }
+
     /// Finds a service. A name that two sides of a partition created means its owner.
     pub fn service(&self, wanted: &str) -> Result<&Service, Failure> {
         let is_called = |service: &Service, name: &str| {
             service.name == name && self.name_owner(service).is_none()
         };
-        lookup::find("service", wanted, self.services.iter(), |s| s.id.to_string(), is_called)
+        lookup::find("service", wanted, self.shown_services(), |s| s.id.to_string(), is_called)
     }
 
     /// Does this service own its name?

@@ -13,6 +13,7 @@ use super::path_failures;
 use super::snapshot::Snapshot;
 use super::task_object::{TaskContext, TaskObject, task_objects};
 use super::{Answer, Api};
+use crdt_state::ServiceId;
 use node_core::TaskView;
 use node_docker::task::Task;
 
@@ -37,7 +38,7 @@ pub async fn list(
     filters.check("desired-state", &DESIRED_STATES)?;
     let snapshot = Snapshot::latest(&api).await?;
     // Docker has no task for a slot of a job that waits until others have ended.
-    let shown = objects_of(&snapshot, |view| !view.waits_for_others);
+    let shown = of_services(&snapshot, |view| !view.waits_for_others);
     let mut tasks: Vec<Task> = shown.map(|object| object.task).collect();
     tasks.retain(|task| is_wanted(task, &filters, &snapshot));
     path_failures::mark(&api.handle.path_failures(), &snapshot, tasks.iter_mut());
@@ -63,10 +64,32 @@ pub fn objects(snapshot: &Snapshot) -> impl Iterator<Item = TaskObject> {
     objects_of(snapshot, |_| true)
 }
 
-fn objects_of(
+/// The task objects of services, without containers that were made by hand.
+pub fn objects_of_services(snapshot: &Snapshot) -> impl Iterator<Item = TaskObject> {
+    of_services(snapshot, |_| true)
+}
+
+/// The task objects of one service.
+pub fn objects_of_service(
+    snapshot: &Snapshot,
+    id: ServiceId,
+) -> impl Iterator<Item = TaskObject> + '_ {
+    objects_of(snapshot, move |view| view.service == id)
+}
+
+/// Those of services: a container that was made by hand is no task to Docker's clients.
+fn of_services(
     snapshot: &Snapshot,
     is_shown: fn(&TaskView) -> bool,
 ) -> impl Iterator<Item = TaskObject> {
+    let is_task = |view: &TaskView| !snapshot.is_standalone(view.service);
+    objects_of(snapshot, move |view| is_task(view) && is_shown(view))
+}
+
+fn objects_of<'a>(
+    snapshot: &'a Snapshot,
+    is_shown: impl Fn(&TaskView) -> bool + 'a,
+) -> impl Iterator<Item = TaskObject> + 'a {
     let mut unwanted = BTreeMap::new();
     for view in snapshot.tasks.iter().filter(|view| !view.desired_running) {
         let at = view.status.as_ref().map_or(0, |status| status.current.wall_ms);
@@ -88,7 +111,7 @@ fn objects_of(
 /// Finds a task: by its id, or by its name the one that should run. While a task moves there are
 /// two: then the running one.
 pub fn find(snapshot: &Snapshot, wanted: &str) -> Result<TaskObject, Failure> {
-    let mut all: Vec<TaskObject> = objects(snapshot).collect();
+    let mut all: Vec<TaskObject> = of_services(snapshot, |_| true).collect();
     let named = all.iter().map(|object| &object.task).filter(|task| {
         let is_wanted = task.edge.name == wanted && task.is_wanted();
         is_wanted && snapshot.owns_its_name(&task.service_id)

@@ -4,7 +4,7 @@ mod history;
 mod import;
 mod inspect;
 mod load;
-mod ls;
+pub(crate) mod ls;
 mod meter;
 mod progress;
 mod prune;

@@ -28,6 +28,7 @@ mod node;
 mod output;
 mod plan;
 mod progress;
+mod ps;
 mod resolve;
 mod service;
 mod stack;
@@ -141,6 +142,13 @@ enum Command<O: LocalCommands> {
     /// Show the processes of a running task
     #[command(help_template = examples!("edgectl top web.2", "edgectl top web.2 -o pid,user,args"))]
     Top(top::TopArgs),
+    /// List the containers of a node
+    #[command(help_template = examples!(
+        "edgectl ps                   those that run on the node that is asked",
+        "edgectl ps -a --node pi-3    all of pi-3",
+        "edgectl ps -q -f is-task=false  those that were made by hand: docker run",
+    ))]
+    Ps(ps::PsArgs),
     /// Show what running tasks use
     #[command(help_template = examples!("edgectl stats", "edgectl stats --no-stream web.1 web.2"))]
     Stats(stats::StatsArgs),
@@ -254,6 +262,7 @@ async fn ask_agent<O: LocalCommands>(command: Command<O>, socket: &Path) -> Resu
         Command::Exec(args) => exec::run(args, client?).await,
         Command::Cp(args) => cp::run(args, client?).await,
         Command::Top(args) => top::run(args, client?).await,
+        Command::Ps(args) => ps::run(args, client?).await,
         Command::Stats(args) => stats::run(args, client?).await,
         Command::Logs(args) => service::run_logs(args, client?).await,
         Command::Volume(command) => volume::run(command, client?).await,

@@ -1,7 +1,9 @@
 //! Finds the container of a task for what a person types: `web.2`, the id of a task or container,
 //! or a service that has one task.
 
-use super::client::Client;
+use serde_json::Value;
+
+use super::client::{Client, escape};
 use super::failure::Failure;
 use super::output::{count, nearest};
 use node_docker::service::Service;
@@ -20,7 +22,19 @@ pub struct Found {
 pub async fn find(client: &mut Client, typed: &str) -> Result<Found, Failure> {
     let tasks: Vec<Task> = client.get("/tasks").await?;
     let services: Vec<Service> = client.get("/services").await?;
-    choose(typed, &tasks, &services)
+    match choose(typed, &tasks, &services) {
+        Ok(found) => Ok(found),
+        // Not of a task, then one that was made by hand.
+        Err(failure) => made_by_hand(client, typed).await.ok_or(failure),
+    }
+}
+
+/// A container that was made by hand, by its name or id.
+pub async fn made_by_hand(client: &mut Client, typed: &str) -> Option<Found> {
+    let found: Value = client.get(&format!("/containers/{}/json", escape(typed))).await.ok()?;
+    let (id, name) = (found["Id"].as_str()?, found["Name"].as_str()?);
+    let name = name.trim_start_matches('/').to_owned();
+    Some(Found { id: id.to_owned(), name })
 }
 
 /// The running tasks of the whole fleet.

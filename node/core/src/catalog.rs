@@ -162,6 +162,14 @@ pub struct Catalog {
 }
 
 impl Catalog {
+    /// How much of the past of a service's slots is kept. Of a container that was made by hand at
+    /// least the last attempt: it may be started again, with the files of that.
+    pub fn past_max(&self, service: ServiceId) -> usize {
+        let service = self.services.get(&service);
+        let is_standalone = service.is_some_and(|service| service.template.is_standalone());
+        self.fleet.past_max().max(usize::from(is_standalone))
+    }
+
     /// Reads everything.
     pub fn read(replica: &Replica) -> Catalog {
         let mut catalog = Catalog::default();

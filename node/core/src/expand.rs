@@ -69,12 +69,16 @@ fn value(placeholder: Placeholder<'_>, names: &Names<'_>) -> String {
     }
 }
 
-/// Expands what Docker expands: the environment, the host name, and what is mounted.
+/// Expands what Docker expands: the environment, the host name, and what is mounted; of a container
+/// that was made by hand nothing.
 pub fn expand_template(
     template: &Template,
     names: &Names<'_>,
 ) -> Result<Template, NoSuchPlaceholder> {
     let mut expanded = template.clone();
+    if template.is_standalone() {
+        return Ok(expanded);
+    }
     for entry in &mut expanded.env {
         *entry = expand(entry, names)?;
     }

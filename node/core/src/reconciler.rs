@@ -344,7 +344,7 @@ impl Reconciler {
             };
             self.completions.note(of.service, record.as_ref());
             events.extend(task_events::between(before.as_ref(), record.as_ref(), of, wall_ms));
-            let kept = self.tasks.forget_past(service, slot, catalog.fleet.past_max());
+            let kept = self.tasks.forget_past(service, slot, catalog.past_max(service));
             if kept.is_some() {
                 events.extend(task_events::between(record.as_ref(), kept.as_ref(), of, wall_ms));
             }

@@ -34,6 +34,7 @@ mod lost;
 mod past;
 mod report;
 mod slots;
+mod standalone;
 mod unwanted;
 mod waits;
 
@@ -261,10 +262,14 @@ impl Tasks {
         }
     }
 
-    /// Removes the record of a slot that is not wanted and in which no task lives.
+    /// Removes the record of a slot that is not wanted and in which no task lives. A container that
+    /// was made by hand has its record as long as it exists.
     fn retire_if_over(&mut self, key: SlotKey, slot_target: SlotTarget<'_>) {
         if slot_target.wanted || self.slots.get(key).is_none_or(|local| !local.live.is_empty()) {
             return;
+        }
+        if slot_target.service.is_some_and(|service| service.template.is_standalone()) {
+            return self.set_down(key);
         }
         if let Some(local) = self.slots.remove(key) {
             let runs = local.record.tasks.iter().flat_map(TaskStatus::runs);

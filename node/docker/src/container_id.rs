@@ -2,6 +2,7 @@
 //!
 //! It is stored nowhere: every node can compute it from a task's id and the attempt.
 
+use crdt_state::TaskId;
 use crdt_state::task::Run;
 
 /// Digits of a whole id.
@@ -16,11 +17,15 @@ pub fn container_id(run: Run) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
+/// The id of a container that was made by hand: the same from its creation to its removal, however
+/// often it is started. It belongs to the attempt that there never is.
+pub fn standalone_id(task: TaskId) -> String {
+    container_id(Run { task, attempt: 0 })
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-
-    use crdt_state::TaskId;
 
     use super::*;
 

@@ -28,6 +28,7 @@ pub mod path_stat;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod service;
 pub mod stack;
+pub mod standalone;
 pub mod state;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod stats;
@@ -48,7 +49,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use container_id::{CONTAINER_ID_CHARS, container_id};
+pub use container_id::{CONTAINER_ID_CHARS, container_id, standalone_id};
 pub use time::{Nanos, Timestamp};
 
 /// The version of Docker's API that is implemented.

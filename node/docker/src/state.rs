@@ -29,6 +29,14 @@ pub enum BadSpec {
     /// A field that this version does not support.
     #[error("{0} is not supported yet; leave it out")]
     NotYet(String),
+    /// A setting of a container that has no effect here.
+    #[error("{flag} ({field}) has no effect here, and is never ignored; leave it out")]
+    NoEffect {
+        /// Path of the field.
+        field: String,
+        /// The flag of `docker run`.
+        flag: String,
+    },
     /// A setting of Windows containers.
     #[error("{0} is a setting of Windows containers, and every node runs Linux; leave it out")]
     Windows(String),

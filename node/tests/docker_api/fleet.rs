@@ -120,6 +120,11 @@ impl Fleet {
         self.until("it answers", || self.try_get(number, "/_ping").is_some());
     }
 
+    /// Where its files are.
+    pub fn dir(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
     pub fn socket(&self, number: usize) -> PathBuf {
         self.dir.path().join(format!("{number}.sock"))
     }
@@ -184,7 +189,22 @@ impl Fleet {
             .expect("Docker's client runs")
     }
 
+    /// Those that were made by hand, whatever they do.
+    fn remove_containers(&self) {
+        for number in 1..=self.agents.len() {
+            let path = "/containers/json?all=1&filters=%7B%22is-task%22:%5B%22false%22%5D%7D";
+            let Some(found) = self.try_get(number, path).map(|reply| reply.json()) else {
+                continue;
+            };
+            for container in found.as_array().into_iter().flatten() {
+                let id = container["Id"].as_str().unwrap_or_default();
+                let _ = self.try_ask(number, "DELETE", &format!("/containers/{id}?force=1"), "");
+            }
+        }
+    }
+
     fn end_all_tasks(&self) {
+        self.remove_containers();
         let Some(services) = self.try_get(1, "/services").map(|reply| reply.json()) else { return };
         for service in services.as_array().into_iter().flatten() {
             let path = format!("/services/{}", service["ID"].as_str().unwrap_or_default());

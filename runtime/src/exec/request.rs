@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 pub enum ExecRequest {
     /// To run a command.
     Exec(ExecOrder),
+    /// To send input to the container itself.
+    Input,
     /// To report what is at a path.
     Stat {
         /// Within the task's root.

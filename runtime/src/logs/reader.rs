@@ -40,6 +40,7 @@ pub struct LogReader {
     line: Vec<u8>,
     /// Per stream: set while its line is incomplete, and whether that line is shown.
     under_way: [Option<Shown>; 2],
+    follow_interval: Duration,
 }
 
 /// Is a line within the requested range? All its pieces are treated like its first.
@@ -61,6 +62,7 @@ impl LogReader {
             inode: 0,
             line: Vec::new(),
             under_way: [None; 2],
+            follow_interval: FOLLOW_INTERVAL,
         };
         match from.tail {
             None => {
@@ -101,6 +103,11 @@ impl LogReader {
         }
     }
 
+    /// A follower checks this often.
+    pub fn check_every(&mut self, interval: Duration) {
+        self.follow_interval = interval;
+    }
+
     /// Waits for the next entry; `None` when the run is over and everything is read.
     pub async fn follow(&mut self) -> io::Result<Option<LogEntry>> {
         loop {
@@ -111,7 +118,7 @@ impl LogReader {
             if over {
                 return Ok(None);
             }
-            tokio::time::sleep(FOLLOW_INTERVAL).await;
+            tokio::time::sleep(self.follow_interval).await;
         }
     }
 

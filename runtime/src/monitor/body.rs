@@ -1,7 +1,7 @@
 //! What a monitor supervises: a program of the host, or a container. The two differ in how they
 //! begin and how their health is checked; everything else is the same.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
 use crdt_state::spec::HealthCheck;
 use nix::libc;
@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 use super::descendants::ProcessSession;
 use super::output::Output;
 use super::program::Setting;
+use super::stdin::Stdin;
 use super::{container_check, descendants, spawn};
 use crate::cgroup::Cgroup;
 use crate::proc_table::{self, Process};
@@ -36,12 +37,36 @@ pub enum Body {
     Container {
         /// The whole order: it describes the programs that are run in the container later.
         order: Box<Order>,
-        /// The other end of a standard input that stays open.
-        _stdin: Option<OwnedFd>,
+        /// What clients send it.
+        stdin: Stdin,
     },
 }
 
 impl Body {
+    /// The standard input of a container.
+    pub fn stdin(&self) -> Option<&Stdin> {
+        match self {
+            Body::Program(_) => None,
+            Body::Container { stdin, .. } => Some(stdin),
+        }
+    }
+
+    /// The same, to pass something on.
+    pub fn stdin_mut(&mut self) -> Option<&mut Stdin> {
+        match self {
+            Body::Program(_) => None,
+            Body::Container { stdin, .. } => Some(stdin),
+        }
+    }
+
+    /// Does it outlive its attempts?
+    pub fn is_standalone(&self) -> bool {
+        match self {
+            Body::Program(_) => false,
+            Body::Container { order, .. } => order.start.template.is_standalone(),
+        }
+    }
+
     /// Runs a health command; returns the process to wait for.
     pub fn check(&self, words: &[String], null: BorrowedFd<'_>) -> Result<Pid, StartError> {
         match self {

@@ -8,6 +8,8 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use crdt_state::spec::Template;
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -19,6 +21,7 @@ use super::descendants;
 use super::fork::{Forked, fork_into};
 use super::inherited::{self, Inherited};
 use super::output::Output;
+use super::stdin::{self, Stdin, TakesInput};
 use crate::cgroup::{Cgroup, CgroupScope, Limits};
 use crate::logs::writer::LogWriter;
 use crate::oci::console::Console;
@@ -44,11 +47,7 @@ pub fn begin(
     let step = |step| move |errno| StartError::Step { step, errno };
     let template = &order.start.template;
     let (output, write_ends) = Output::open(log, None).map_err(step("make pipes"))?;
-    let (stdin, kept_open) = match template.container.open_stdin && !template.container.tty {
-        true => pipe2(OFlag::O_CLOEXEC).map(|(read, write)| (Some(read), Some(write))),
-        false => Ok((None, None)),
-    }
-    .map_err(step("make pipes"))?;
+    let (stdin, kept_open) = stdin_of(template).map_err(step("make pipes"))?;
     let console = template.container.tty.then(console).transpose()?;
     // Making a container takes processes: the limit of processes is set just before its program
     // runs.
@@ -71,15 +70,17 @@ pub fn begin(
         let new = warnings.into_iter().filter(|warning| !cgroup.warnings.contains(warning));
         let new: Vec<String> = new.collect();
         cgroup.warnings.extend(new);
-        let output = match console {
-            Some(console) => Output::of_terminal(output.into_log(), console.take()?),
-            None => output,
+        let (output, stdin) = match console {
+            Some(console) => of_terminal(template, output, console.take()?)?,
+            None => (output, Stdin::of_pipe(kept_open)),
         };
-        Ok((program, output))
+        let is_standalone = template.is_standalone();
+        let output = if is_standalone { output.write_partial_lines() } else { output };
+        Ok((program, output, stdin))
     });
     match begun {
-        Ok((program, output)) => {
-            let body = Body::Container { order: Box::new(order.clone()), _stdin: kept_open };
+        Ok((program, output, stdin)) => {
+            let body = Body::Container { order: Box::new(order.clone()), stdin };
             Ok(Begun { program, cgroup, output, body })
         }
         Err(error) => {
@@ -88,6 +89,41 @@ pub fn begin(
             Err(error)
         }
     }
+}
+
+/// Both ends of the standard input of a container without a terminal, if it has one. Clients attach
+/// only to a container that was made by hand.
+fn stdin_of(template: &Template) -> nix::Result<(Option<OwnedFd>, Option<OwnedFd>)> {
+    if !template.container.open_stdin || template.container.tty {
+        return Ok((None, None));
+    }
+    let (read, write) = match template.is_standalone() {
+        true => stdin::pipe().map_err(errno_of)?,
+        false => pipe2(OFlag::O_CLOEXEC)?,
+    };
+    Ok((Some(read), Some(write)))
+}
+
+/// A terminal carries all output, and what clients send.
+fn of_terminal(
+    template: &Template,
+    output: Output,
+    master: OwnedFd,
+) -> Result<(Output, Stdin), StartError> {
+    let takes_input = match template.container.open_stdin && template.is_standalone() {
+        true => TakesInput::Yes,
+        false => TakesInput::No,
+    };
+    let stdin = master.try_clone().and_then(|master| Stdin::of_terminal(master, takes_input));
+    let stdin = stdin.map_err(|error| StartError::Step {
+        step: "make a pipe for the terminal",
+        errno: errno_of(error),
+    })?;
+    Ok((Output::of_terminal(output.into_log(), master), stdin))
+}
+
+fn errno_of(error: io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
 fn console() -> Result<Console, StartError> {

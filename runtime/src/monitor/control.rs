@@ -1,5 +1,6 @@
 //! Orders from the agent to a monitor, one per line of the fifo `control`: `stop <signal> <grace>`,
 //! and `end <time>`, which tells until when the run may live; without a time, as long as it likes.
+//! `resize <rows> <columns>` is for the terminal of a container, `end-of-input` for its standard input.
 //!
 //! Only the monitor holds the fifo open, so an order reaches this run's monitor or nobody.
 
@@ -12,6 +13,7 @@ use std::path::Path;
 
 use nix::libc;
 
+use crate::exec::Size;
 use crate::run_dir;
 
 /// An order to end.
@@ -28,6 +30,10 @@ pub struct StopOrder {
 pub enum ControlOrder {
     /// End it.
     Stop(StopOrder),
+    /// Its terminal has another size.
+    Resize(Size),
+    /// No more input will come.
+    EndOfInput,
     /// It may live until this time of the boot clock; `None`: as long as it likes.
     End(Option<u64>),
 }
@@ -41,6 +47,16 @@ pub fn send(dir: &Path, order: StopOrder) -> io::Result<()> {
 /// Tells the monitor of a run until when the run may live.
 pub fn send_end(dir: &Path, at_ms: Option<u64>) -> io::Result<()> {
     send_line(dir, &at_ms.map_or("end\n".to_owned(), |at| format!("end {at}\n")))
+}
+
+/// Tells the monitor of a container the size of its terminal.
+pub fn send_size(dir: &Path, size: Size) -> io::Result<()> {
+    send_line(dir, &format!("resize {} {}\n", size.rows, size.columns))
+}
+
+/// Tells the monitor of a container that it gets no more input.
+pub fn send_end_of_input(dir: &Path) -> io::Result<()> {
+    send_line(dir, "end-of-input\n")
 }
 
 fn send_line(dir: &Path, line: &str) -> io::Result<()> {
@@ -125,6 +141,14 @@ impl Arrived {
 const LINE_BYTES_MAX: usize = 64;
 
 fn parse(line: &str) -> Option<ControlOrder> {
+    if line == "end-of-input" {
+        return Some(ControlOrder::EndOfInput);
+    }
+    if let Some(size) = line.strip_prefix("resize ") {
+        let (rows, columns) = size.split_once(' ')?;
+        let (rows, columns) = (rows.parse().ok()?, columns.parse().ok()?);
+        return Some(ControlOrder::Resize(Size { rows, columns }));
+    }
     if let Some(time) = line.strip_prefix("end") {
         return match time.strip_prefix(' ') {
             None => time.is_empty().then_some(ControlOrder::End(None)),

@@ -26,6 +26,16 @@ pub struct Output {
     streams: [Source; 2],
     log: LogWriter,
     buffer: Vec<u8>,
+    partial_lines: PartialLines,
+}
+
+/// What becomes of a line whose end has not arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PartialLines {
+    /// It is kept until its end comes.
+    Kept,
+    /// It is written as a piece: somebody may be attached and wait for a prompt.
+    Written,
 }
 
 struct Source {
@@ -62,7 +72,7 @@ impl Output {
             line: Vec::new(),
         };
         let streams = [source(Stream::Stdout, out), source(Stream::Stderr, err)];
-        Ok((Output { streams, log, buffer: Vec::new() }, WriteEnds { stdout, stderr }))
+        Ok((Output::new(streams, log), WriteEnds { stdout, stderr }))
     }
 
     /// Reads from a terminal, which carries all output.
@@ -70,7 +80,16 @@ impl Output {
         let source = |stream, pipe| Source { stream, pipe, line: Vec::new() };
         let terminal = Some(File::from(terminal));
         let streams = [source(Stream::Stdout, terminal), source(Stream::Stderr, None)];
-        Output { streams, log, buffer: Vec::new() }
+        Output::new(streams, log)
+    }
+
+    fn new(streams: [Source; 2], log: LogWriter) -> Output {
+        Output { streams, log, buffer: Vec::new(), partial_lines: PartialLines::Kept }
+    }
+
+    /// From now on the beginning of a line does not wait for its end.
+    pub fn write_partial_lines(self) -> Output {
+        Output { partial_lines: PartialLines::Written, ..self }
     }
 
     /// Returns the log, for another output.
@@ -104,6 +123,9 @@ impl Output {
             }
         }
         if latest > 0 {
+            if self.partial_lines == PartialLines::Written {
+                self.streams.iter_mut().for_each(|source| source.cut(latest, &mut self.log));
+            }
             self.log.flush(latest);
         }
     }
@@ -113,16 +135,20 @@ impl Output {
         // A pipe holds 64 KiB, less than one call of `pump` reads.
         self.pump();
         let now = wall_ns();
-        for source in &mut self.streams {
-            if !source.line.is_empty() {
-                self.log.append(now, source.stream, Ends::Piece, &source.line);
-            }
-        }
+        self.streams.iter_mut().for_each(|source| source.cut(now, &mut self.log));
         self.log.flush(now);
     }
 }
 
 impl Source {
+    /// Writes the beginning of a line.
+    fn cut(&mut self, now: u64, log: &mut LogWriter) {
+        if !self.line.is_empty() {
+            log.append(now, self.stream, Ends::Piece, &self.line);
+            self.line.clear();
+        }
+    }
+
     fn take(&mut self, mut bytes: &[u8], now: u64, log: &mut LogWriter) {
         while !bytes.is_empty() {
             let room = LINE_BYTES_MAX - self.line.len();

@@ -23,9 +23,10 @@ use super::control::{ControlOrder, StopOrder};
 use super::health::{CheckResult, Due, HealthChecker};
 use super::inherited::Inherited;
 use super::output::Output;
+use super::stdin::Stdin;
 use super::{descendants, descendants::Reaped};
 use crate::boot_clock::Alarm;
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, Frozen};
 use crate::logs::{LogOptions, writer::LogWriter};
 use crate::proc_table::{self, Process};
 use crate::refusal::StartError;
@@ -153,6 +154,9 @@ impl Watch {
             self.take_signals();
             self.reap(inherited);
             self.carry_out_orders(inherited);
+            if let Some(stdin) = self.body.stdin_mut() {
+                stdin.pump();
+            }
             self.output.pump();
             self.on_time(inherited);
         }
@@ -163,6 +167,12 @@ impl Watch {
         for order in inherited.control.drain() {
             match order {
                 ControlOrder::Stop(stop) => self.stop(stop),
+                ControlOrder::Resize(size) => {
+                    self.body.stdin().inspect(|stdin| stdin.resize(size));
+                }
+                ControlOrder::EndOfInput => {
+                    self.body.stdin_mut().map(Stdin::close);
+                }
                 ControlOrder::End(at_ms) => {
                     self.ends_at_ms = at_ms;
                     self.end.set(at_ms);
@@ -215,6 +225,7 @@ impl Watch {
         let mut fds: Vec<PollFd<'_>> = always
             .chain(self.output.pipes())
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+            .chain(self.body.stdin().and_then(Stdin::poll_fd))
             .collect();
         // An error is a signal, or there was nothing to wait for: everything is checked anyway.
         let _ = poll(&mut fds, timeout);
@@ -244,7 +255,15 @@ impl Watch {
         }
     }
 
+    /// The grace that a container made by hand has of itself does not shorten one that was asked for
+    /// by hand before (`docker stop -t`).
     fn stop(&mut self, order: StopOrder) {
+        let is_default = order.signal.is_none() && order.grace_ms == self.stop_default.grace_ms;
+        if self.asked && is_default && self.body.is_standalone() {
+            return;
+        }
+        // What is frozen takes no signal.
+        self.cgroup.freeze(Frozen::No);
         let kill_at = self.now().saturating_add(order.grace_ms);
         self.kill_at = Some(self.kill_at.map_or(kill_at, |earlier| earlier.min(kill_at)));
         let first = !std::mem::replace(&mut self.asked, true);

@@ -79,7 +79,7 @@ fn attempt(
     let id = run_dir::name(order.start.run);
     rootfs::isolate()?;
     let mut backend = backend_of(&container.runtime);
-    let mut warnings: Vec<String> = rootfs::build(&container.layers)?.into_iter().collect();
+    let mut warnings: Vec<String> = build(order, container)?.into_iter().collect();
     let (spec, missing) = specify(order, container, &dir)?;
     warnings.extend(missing);
     own_streams(&spec, io)?;
@@ -110,6 +110,15 @@ fn attempt(
     warnings.extend(limited.warnings);
     backend.start(&bundle).map_err(reworded)?;
     Ok((pid.as_raw(), warnings))
+}
+
+fn build(order: &Order, container: &ContainerOrder) -> Result<Option<String>, StartError> {
+    let shared = order
+        .start
+        .template
+        .is_standalone()
+        .then(|| Path::new("..").join(run_dir::name(run_dir::shared(order.start.run.task))));
+    rootfs::build(&container.layers, shared.as_deref())
 }
 
 /// The folders of the node that a container sees.

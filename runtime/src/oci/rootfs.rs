@@ -6,13 +6,15 @@
 //! <run>/upper    what the container writes
 //! <run>/work     overlayfs' own
 //! ```
+//! Those of a container that was made by hand lead into the folder that its attempts share, so that a
+//! further start finds what it wrote.
 //! Nothing is ever mounted where other processes of the machine see it, so that a killed monitor
 //! leaves no mount behind. The layers are never written to.
 
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{OFlag, open};
@@ -34,6 +36,8 @@ pub const UPPER: &str = "upper";
 pub const COPIES: &str = "binds";
 const WORK: &str = "work";
 const EMPTY: &str = "empty";
+/// The image's copy, where overlayfs cannot be mounted, in the folder that attempts share.
+const COPY: &str = "copy";
 
 /// Where version 2 of cgroups is mounted on a machine that also has version 1.
 const UNIFIED: &str = "/sys/fs/cgroup/unified";
@@ -54,8 +58,12 @@ pub fn hide_unified_cgroup() {
 }
 
 /// Mounts the layers, lowest first, on `rootfs` in the current folder. Where overlayfs cannot be
-/// mounted they are copied, and a warning says so.
-pub fn build(layers: &[PathBuf]) -> Result<Option<String>, StartError> {
+/// mounted they are copied, and a warning says so. What the container writes goes into `shared`, if
+/// its attempts share a folder.
+pub fn build(layers: &[PathBuf], shared: Option<&Path>) -> Result<Option<String>, StartError> {
+    if let Some(shared) = shared {
+        share(shared).map_err(|source| broken("the folder that attempts share", source))?;
+    }
     let opened = layers.iter().map(|layer| Ok((layer, folder(layer)?)));
     let mut opened: Vec<(&PathBuf, OwnedFd)> = opened.collect::<Result<_, StartError>>()?;
     for name in [ROOTFS, UPPER, WORK] {
@@ -70,13 +78,46 @@ pub fn build(layers: &[PathBuf]) -> Result<Option<String>, StartError> {
     let lower: Vec<&OwnedFd> = opened.iter().map(|(_, fd)| fd).collect();
     let Err(errno) = overlay(&lower) else { return Ok(None) };
     drop(opened);
-    for layer in layers {
-        copy::over(layer, Path::new(ROOTFS)).map_err(|source| broken(ROOTFS, source))?;
+    match shared {
+        None => copy_all(layers, Path::new(ROOTFS)).map_err(|source| broken(ROOTFS, source))?,
+        Some(shared) => copy_once(layers, &shared.join(COPY))?,
     }
     Ok(Some(format!(
         "overlayfs cannot be mounted in the data directory ({errno}): the image was copied for \
          this task, which takes time and space; use ext4, xfs or btrfs"
     )))
+}
+
+/// Leads the names of what the container writes into the folder that its attempts share.
+fn share(shared: &Path) -> io::Result<()> {
+    let made = fs::DirBuilder::new().mode(0o700).create(shared);
+    made.or_else(ignore_existing)?;
+    for name in [UPPER, WORK, OF_RUN] {
+        fs::create_dir(shared.join(name)).or_else(ignore_existing)?;
+        symlink(shared.join(name), name).or_else(ignore_existing)?;
+    }
+    Ok(())
+}
+
+fn copy_all(layers: &[PathBuf], into: &Path) -> io::Result<()> {
+    layers.iter().try_for_each(|layer| copy::over(layer, into))
+}
+
+/// A further attempt finds the copy, with what the container changed in it.
+fn copy_once(layers: &[PathBuf], copy: &Path) -> Result<(), StartError> {
+    let made = || {
+        if copy.exists() {
+            return Ok(());
+        }
+        let draft = copy.with_extension("new");
+        let _ = fs::remove_dir_all(&draft);
+        fs::create_dir(&draft)?;
+        copy_all(layers, &draft)?;
+        fs::rename(&draft, copy)
+    };
+    made().map_err(|source| broken(COPY, source))?;
+    mount(Some(copy), ROOTFS, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        .map_err(|errno| StartError::Step { step: "mount the copy of the image", errno })
 }
 
 /// Sets owner and mode of the upper folder, which the root of an overlay takes over.

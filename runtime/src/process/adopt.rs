@@ -48,6 +48,10 @@ pub fn scan(context: &DriverContext) -> Vec<(AdoptedRun, Adopted)> {
     let begun = Instant::now();
     for entry in fs::read_dir(&context.runs).into_iter().flatten().flatten() {
         let Some(run) = entry.file_name().to_str().and_then(run_dir::parse_name) else { continue };
+        if run == run_dir::shared(run.task) {
+            orphans::remove_shared(&context.runs, run.task);
+            continue;
+        }
         match read(context, run, &entry.path(), begun) {
             Ok(run) => found.push(run),
             Err(error) => put_aside(context, run, &entry.path(), &error),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crdt_state::task::{Run, TaskStart};
+use crdt_state::task::TaskStart;
 
 use super::config_files::{ConfigData, ReadConfigs};
 use super::prepare::{Prepare, Prepared};
@@ -41,7 +41,7 @@ pub struct ContainerContext {
     /// Gives the data of configs; `None`: there are none here.
     pub configs: Option<Arc<dyn ReadConfigs>>,
     /// The name of a container that is given none.
-    pub hostname: fn(Run) -> String,
+    pub hostname: fn(&TaskStart) -> String,
 }
 
 impl ContainerContext {
@@ -136,7 +136,7 @@ impl Prepare for ContainerContext {
             // The kernel's work on links takes some milliseconds: the disk need not wait for it. Not
             // before the image is here: that may take minutes, or fail each time.
             let ((rootfs, volumes), network) = tokio::try_join!(files, self.network(start))?;
-            let own = || (self.hostname)(start.run);
+            let own = || (self.hostname)(start);
             Ok(ContainerOrder {
                 layers: rootfs.layers,
                 config,
@@ -162,7 +162,7 @@ mod tests {
     use crdt_state::id::{NetworkId, ServiceId, TaskId};
     use crdt_state::interface::TaskInterface;
     use crdt_state::spec::{Template, TemplateVersion};
-    use crdt_state::task::Slot;
+    use crdt_state::task::{Run, Slot};
 
     use super::*;
     use crate::image::platform;

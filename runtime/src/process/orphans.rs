@@ -9,6 +9,8 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use crdt_state::TaskId;
+use crdt_state::task::Run;
 use nix::libc;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
@@ -16,7 +18,7 @@ use nix::unistd::Pid;
 use crate::cgroup::{self, Cgroup, CgroupPlan};
 use crate::monitor::program::RUN_VARIABLE;
 use crate::proc_table::{self, Process};
-use crate::run_dir::Status;
+use crate::run_dir::{self, Status};
 
 /// Rounds of SIGKILL, 5 ms apart: a second in all; a process that still lives hangs in the kernel.
 const ROUNDS: u32 = 200;
@@ -54,6 +56,23 @@ pub fn remove_traces(plan: &CgroupPlan, dir: &Path) {
     {
         tracing::warn!("the folder {} stays: {error}", dir.display());
     }
+}
+
+/// Removes what the attempts of a task share, when none of them is left.
+pub fn remove_shared(runs: &Path, task: TaskId) {
+    let shared = run_dir::path(runs, run_dir::shared(task));
+    if !shared.exists() || attempts(runs).any(|run| run.task == task && run.attempt > 0) {
+        return;
+    }
+    if let Err(error) = fs::remove_dir_all(&shared) {
+        tracing::warn!("the folder {} stays: {error}", shared.display());
+    }
+}
+
+/// The attempts that have folders.
+pub fn attempts(runs: &Path) -> impl Iterator<Item = Run> {
+    let entries = fs::read_dir(runs).into_iter().flatten().flatten();
+    entries.filter_map(|entry| run_dir::parse_name(entry.file_name().to_str()?))
 }
 
 fn remove_groups(plan: &CgroupPlan) {

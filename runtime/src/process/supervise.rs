@@ -309,6 +309,7 @@ impl RunSupervisor {
             self.end_orphans().await;
         }
         orphans::remove_traces(&self.context.cgroup(self.run), &self.context.dir(self.run));
+        orphans::remove_shared(&self.context.runs, self.run.task);
         self.notify = None;
         self.context.slow.borrow_mut().remove(&self.run);
         self.reported = Reported::default();

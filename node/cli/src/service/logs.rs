@@ -126,7 +126,11 @@ async fn subject(client: &mut Client, typed: &str) -> Result<String, Failure> {
         Ok(service) => Ok(format!("/services/{}", service.id)),
         Err(unknown) => match client.get::<Task>(&task).await {
             Ok(_) => Ok(task),
-            Err(_) => Err(unknown),
+            // A container that was made by hand.
+            Err(_) => match crate::task::made_by_hand(client, typed).await {
+                Some(found) => Ok(format!("/containers/{}", found.id)),
+                None => Err(unknown),
+            },
         },
     }
 }

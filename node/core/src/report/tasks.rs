@@ -94,7 +94,7 @@ impl NodeReport<'_> {
                 views.push(completed.unwrap_or_else(|| self.unsaid(service, *slot, *placed)));
             }
         }
-        past::cut(&mut views, self.catalog().fleet.past_max());
+        past::cut(&mut views, self.catalog().past_max(service.id));
         views.sort_by_key(|view| (view.slot, !view.desired_running));
         views
     }

@@ -36,6 +36,7 @@ mod schedule_clocks;
 mod schedules;
 mod site_routes;
 mod slot_order;
+mod standalone;
 mod timers;
 mod together;
 mod unread_leases;

@@ -7,7 +7,7 @@ use std::process::Command;
 use super::text;
 
 const DOCUMENT: &str = include_str!("../../../../docs/docker-compatibility.md");
-/// What `docker service COMMAND --help` and `docker stack COMMAND --help` of 28.2 list: a line for each
+/// What `docker service COMMAND --help`, `docker stack COMMAND --help` and so on of 28.2 list: a line for each
 /// command.
 const NAMES: &str = include_str!("names.txt");
 const CLIENT: &str = "28.2.";
@@ -39,14 +39,16 @@ fn quoted(cell: &'static str) -> Vec<&'static str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
-/// The rows below each `## docker service COMMAND` and `## docker stack COMMAND`.
+/// The rows below each `## docker service COMMAND`, `## docker stack COMMAND` and
+/// `## docker container run`.
 fn rows() -> Vec<Row> {
     let mut command = "";
     let mut rows = Vec::new();
     for line in DOCUMENT.lines() {
         if let Some(title) = line.strip_prefix("## ") {
             let title = title.strip_prefix("docker ").unwrap_or_default();
-            let has_rows = title.starts_with("service ") || title.starts_with("stack ");
+            let commands = ["service ", "stack ", "container run"];
+            let has_rows = commands.iter().any(|command| title.starts_with(command));
             command = if has_rows { title } else { "" };
         }
         let Some(cells) = line.strip_prefix("| `--").filter(|_| !command.is_empty()) else {

@@ -26,6 +26,7 @@ pub(super) fn accept(
         swappiness: sent.memory_swappiness.map_or(Ok(kept.swappiness), accept_swappiness)?,
         pre_start: pre_start.unwrap_or(kept.pre_start),
         configs,
+        standalone: kept.standalone,
     };
     if extension.pre_start.iter().any(|words| words.first().is_none_or(String::is_empty)) {
         let hint = "a command has a program; write [[\"./migrate\", \"--all\"]], or [] for none";
