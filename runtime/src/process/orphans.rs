@@ -143,3 +143,27 @@ impl OrphanCleanup {
         tracing::warn!(run = self.name, "something of it does not die; the kernel holds it");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_attempts_share_goes_with_the_last_of_them() {
+        let runs = tempfile::tempdir().expect("a folder");
+        let task = TaskId([7; 16]);
+        let make = |attempt| {
+            let dir = run_dir::path(runs.path(), Run { task, attempt });
+            fs::create_dir_all(dir.join("upper")).expect("made");
+            dir
+        };
+        let (shared, first, second) = (make(0), make(1), make(2));
+        for left in [&first, &second] {
+            remove_shared(runs.path(), task);
+            assert!(shared.exists());
+            fs::remove_dir_all(left).expect("removed");
+        }
+        remove_shared(runs.path(), task);
+        assert!(!shared.exists());
+    }
+}
