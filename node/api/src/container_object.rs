@@ -302,7 +302,7 @@ mod tests {
                 id: String::new(),
                 node: crdt_state::NodeId([0; 16]),
                 run: crdt_state::task::Run { task: crdt_state::TaskId([0; 16]), attempt: 1 },
-                task: Task::default(),
+                task: node_docker::task::Task::default(),
                 template: Template::default(),
                 service_id: crdt_state::ServiceId([0; 16]),
                 service: String::new(),

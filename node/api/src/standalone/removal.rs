@@ -95,7 +95,7 @@ pub async fn watch(api: Api) {
     let mut changes = api.handle.changes();
     let mut under_way: BTreeSet<ServiceId> = BTreeSet::new();
     loop {
-        let Ok(over) = api.read(|node, now| ended(node, now)).await else { return };
+        let Ok(over) = api.read(ended).await else { return };
         under_way.retain(|id| over.iter().any(|(found, _)| found == id));
         for (id, code) in over {
             if under_way.insert(id) {
