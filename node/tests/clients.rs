@@ -1,5 +1,9 @@
-//! Other programs that speak Docker's API, against real agents.
+//! Other programs and libraries that speak Docker's API, against real agents.
 
+#[path = "clients/bollard.rs"]
+mod bollard;
+#[path = "docker_api/fleet.rs"]
+mod fleet;
 #[path = "clients/prometheus.rs"]
 mod prometheus;
 #[path = "lab/test_lab.rs"]

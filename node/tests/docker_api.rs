@@ -4,6 +4,8 @@
 mod configs;
 #[path = "docker_api/containers.rs"]
 mod containers;
+#[path = "docker_api/events.rs"]
+mod events;
 #[path = "docker_api/flags.rs"]
 mod flags;
 #[path = "docker_api/fleet.rs"]

@@ -323,6 +323,8 @@ impl NodeLoop {
         let facts = facts.join(" ");
         match subject {
             Subject::Service { name, .. } => tracing::info!("service {name}: {action} {facts}"),
+            Subject::Network { name, .. } => tracing::info!("network {name}: {action}"),
+            Subject::Config { name, .. } => tracing::info!("config {name}: {action}"),
             Subject::Node { id, name } if name.is_empty() => {
                 tracing::info!("node {id}: {action} {facts}");
             }

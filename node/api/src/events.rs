@@ -3,32 +3,41 @@
 //! Past events are available only from the window of [`super::recent`]. A client that reads too
 //! slowly is told how many events it missed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use crdt_state::TaskId;
-use crdt_state::task::Run;
 use futures_util::stream;
-use node_core::{Event as Fact, Subject};
 use serde::Deserialize;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until};
 
+use super::event_object::missed_events;
 use super::failure::Failure;
 use super::filters::Filters;
 use super::wall_clock::{wall_clock, wall_ns};
 use super::{Answer, Api};
-use node_docker::container_id;
-use node_docker::event::{Actor, Event};
+use node_docker::event::Event;
 
-const FILTERS: [&str; 9] =
-    ["container", "event", "image", "label", "node", "scope", "service", "task", "type"];
+const FILTERS: [&str; 12] = [
+    "config",
+    "container",
+    "event",
+    "image",
+    "label",
+    "network",
+    "node",
+    "scope",
+    "service",
+    "task",
+    "type",
+    "volume",
+];
 
 /// The parameters of `GET /events`.
 #[derive(Debug, Default, Deserialize)]
@@ -44,34 +53,80 @@ pub struct EventsQuery {
 pub async fn stream(
     State(api): State<Api>,
     query: Answer<Query<EventsQuery>>,
+    headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let query = query?;
     let filters = Filters::parse(query.filters.as_deref(), &FILTERS)?;
     let since_ms = query.since.as_deref().map(|text| wall_ms("since", text)).transpose()?;
     let until_ms = query.until.as_deref().map(|text| wall_ms("until", text)).transpose()?;
     let (past, live) = api.recent.listen(since_ms);
+    let framing = Framing::wanted(&headers);
     let listener = Listener { past, live, filters, until: until_ms.map(instant) };
-    let lines = stream::unfold(listener, |mut listener| async move {
-        let line = listener.next().await?;
-        Some((Ok::<_, Infallible>(line), listener))
+    let lines = stream::unfold(listener, move |mut listener| async move {
+        let event = listener.next().await?;
+        Some((Ok::<_, Infallible>(framing.line(&event)), listener))
     });
-    let json = [(header::CONTENT_TYPE, "application/json")];
-    Ok((json, Body::from_stream(lines)).into_response())
+    let content = [(header::CONTENT_TYPE, framing.media_type())];
+    Ok((content, Body::from_stream(lines)).into_response())
+}
+
+/// How events are divided in the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    /// Lines, under the name that Docker always used.
+    Json,
+    /// Lines, by their newer names.
+    NdJson,
+    JsonLines,
+    /// Each event begins with the character RS.
+    JsonSequence,
+}
+
+impl Framing {
+    const ALL: [Framing; 4] =
+        [Framing::Json, Framing::JsonLines, Framing::NdJson, Framing::JsonSequence];
+
+    /// What the client names first in `Accept` and there is.
+    fn wanted(headers: &HeaderMap) -> Framing {
+        let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|it| it.to_str().ok());
+        let names = accepted.flat_map(|text| text.split(','));
+        let mut names = names.filter_map(|text| Some(text.split(';').next()?.trim()));
+        names
+            .find_map(|name| Framing::ALL.into_iter().find(|framing| framing.media_type() == name))
+            .unwrap_or(Framing::Json)
+    }
+
+    fn media_type(self) -> &'static str {
+        match self {
+            Framing::Json => "application/json",
+            Framing::NdJson => "application/x-ndjson",
+            Framing::JsonLines => "application/jsonl",
+            Framing::JsonSequence => "application/json-seq",
+        }
+    }
+
+    fn line(self, event: &Event) -> Bytes {
+        let begin: &[u8] = if self == Framing::JsonSequence { b"\x1e" } else { b"" };
+        let mut line = begin.to_vec();
+        serde_json::to_writer(&mut line, event).expect("an event of texts and numbers is JSON");
+        line.push(b'\n');
+        line.into()
+    }
 }
 
 struct Listener {
-    past: VecDeque<Fact>,
-    live: Receiver<Fact>,
+    past: VecDeque<Event>,
+    live: Receiver<Event>,
     filters: Filters,
     until: Option<Instant>,
 }
 
 impl Listener {
-    /// The next line; `None` when the agent ends or the time is up.
-    async fn next(&mut self) -> Option<Bytes> {
+    /// The next event; `None` when the agent ends or the time is up.
+    async fn next(&mut self) -> Option<Event> {
         loop {
             let received = match (self.past.pop_front(), self.until) {
-                (Some(fact), _) => Ok(fact),
+                (Some(event), _) => Ok(event),
                 (None, None) => self.live.recv().await,
                 (None, Some(until)) => tokio::select! {
                     received = self.live.recv() => received,
@@ -79,21 +134,15 @@ impl Listener {
                 },
             };
             let event = match received {
-                Ok(fact) => event(fact),
+                Ok(event) => event,
                 Err(RecvError::Lagged(missed)) => missed_events(missed),
                 Err(RecvError::Closed) => return None,
             };
             if is_wanted(&event, &self.filters) {
-                return Some(line(&event));
+                return Some(event);
             }
         }
     }
-}
-
-fn line(event: &Event) -> Bytes {
-    let mut line = serde_json::to_vec(event).expect("an event of texts and numbers is JSON");
-    line.push(b'\n');
-    line.into()
 }
 
 fn wall_ms(parameter: &str, text: &str) -> Result<u64, Failure> {
@@ -103,63 +152,6 @@ fn wall_ms(parameter: &str, text: &str) -> Result<u64, Failure> {
 fn instant(wall_ms: u64) -> Instant {
     let wait_ms = wall_ms.saturating_sub(wall_clock().0).min(u64::from(u32::MAX));
     Instant::now() + Duration::from_millis(wait_ms)
-}
-
-/// An event in Docker's form.
-fn event(fact: Fact) -> Event {
-    let (kind, id, name) = match fact.subject {
-        Subject::Service { id, name } => ("service", id.to_string(), name),
-        Subject::Node { id, name } => ("node", id.to_string(), name),
-        Subject::Task { id, ref name } => return container_event(id, name.clone(), fact),
-    };
-    let mut attributes: BTreeMap<_, _> =
-        fact.attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-    attributes.insert("name".to_owned(), name);
-    at(fact.wall_ms, kind, fact.action, Actor { id, attributes })
-}
-
-/// An event of an attempt of a task is shown as an event of a container of this node, in Docker's
-/// words.
-fn container_event(task: TaskId, name: String, fact: Fact) -> Event {
-    let mut attempt = 0;
-    let mut attributes = BTreeMap::new();
-    for (key, value) in fact.attributes {
-        match key {
-            "attempt" => attempt = value.parse().unwrap_or(0),
-            "service" => {
-                attributes.insert("com.docker.swarm.service.id".to_owned(), value);
-            }
-            "service_name" => {
-                attributes.insert("com.docker.swarm.service.name".to_owned(), value);
-            }
-            key => {
-                attributes.insert(key.to_owned(), value);
-            }
-        }
-    }
-    attributes.insert("name".to_owned(), format!("{name}.{task}"));
-    attributes.insert("com.docker.swarm.task.id".to_owned(), task.to_string());
-    attributes.insert("com.docker.swarm.task.name".to_owned(), format!("{name}.{task}"));
-    let id = container_id(Run { task, attempt });
-    let scope = "local".to_owned();
-    Event { scope, ..at(fact.wall_ms, "container", fact.action, Actor { id, attributes }) }
-}
-
-fn missed_events(missed: u64) -> Event {
-    let attributes = [("missed".to_owned(), missed.to_string())].into();
-    at(wall_clock().0, "daemon", "missed", Actor { id: String::new(), attributes })
-}
-
-fn at(wall_ms: u64, kind: &str, action: &str, actor: Actor) -> Event {
-    let wall_ms = i64::try_from(wall_ms).unwrap_or(i64::MAX);
-    Event {
-        kind: kind.to_owned(),
-        action: action.to_owned(),
-        actor,
-        scope: "swarm".to_owned(),
-        time: wall_ms / 1_000,
-        time_nano: wall_ms.saturating_mul(1_000_000),
-    }
 }
 
 fn is_wanted(event: &Event, filters: &Filters) -> bool {
@@ -184,7 +176,10 @@ fn is_wanted(event: &Event, filters: &Filters) -> bool {
         && filters.holds("service", is_service)
         && filters.holds("node", |wanted| is("node", wanted))
         && filters.holds("container", |wanted| is("container", wanted))
-        && filters.holds("image", |wanted| said("image") == wanted)
+        && filters.holds("config", |wanted| is("config", wanted))
+        && filters.holds("network", |wanted| is("network", wanted))
+        && filters.holds("volume", |wanted| is("volume", wanted))
+        && filters.holds("image", |wanted| said("image") == wanted || is("image", wanted))
         && filters.holds("task", |wanted| {
             is_of("com.docker.swarm.task.id", "com.docker.swarm.task.name", wanted)
                 || name.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('.'))
@@ -194,6 +189,13 @@ fn is_wanted(event: &Event, filters: &Filters) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+    use crdt_state::TaskId;
+    use crdt_state::task::Run;
+    use node_core::{Event as Fact, Subject};
+    use node_docker::container_id;
+
+    use super::super::event_object::event;
     use super::*;
 
     #[test]
@@ -207,6 +209,8 @@ mod tests {
         assert_eq!(event.actor.id, container_id(Run { task, attempt: 2 }));
         assert_eq!(event.actor.attributes["name"], format!("web.1.{task}"));
         assert_eq!(event.actor.attributes["exitCode"], "3");
+        let shown = serde_json::to_value(&event).expect("JSON");
+        assert_eq!((&shown["status"], &shown["from"]), (&"die".into(), &"".into()));
         for (key, value, is_there) in [
             ("service", "web", true),
             ("service", "db", false),
@@ -219,6 +223,22 @@ mod tests {
             let filters = Filters::parse(Some(&filters), &FILTERS).expect("filters");
             assert_eq!(is_wanted(&event, &filters), is_there, "{key}={value}");
         }
+    }
+
+    #[test]
+    fn the_first_form_that_the_client_accepts_and_there_is_is_taken() {
+        for (accepted, framing) in [
+            ("application/jsonl", Framing::JsonLines),
+            ("text/html, application/x-ndjson;q=0.9", Framing::NdJson),
+            ("application/json-seq, application/json", Framing::JsonSequence),
+            ("*/*", Framing::Json),
+        ] {
+            let accepted = HeaderValue::from_static(accepted);
+            let headers = HeaderMap::from_iter([(header::ACCEPT, accepted)]);
+            assert_eq!(Framing::wanted(&headers), framing);
+        }
+        assert_eq!(Framing::wanted(&HeaderMap::new()), Framing::Json);
+        assert!(Framing::JsonSequence.line(&Event::default()).starts_with(b"\x1e{"));
     }
 
     #[test]

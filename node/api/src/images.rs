@@ -167,9 +167,11 @@ async fn change(
     let tagged = api.images(move |images| {
         let reference = new.parse::<Reference>()?.with_default_tag();
         let digest = images.resolve(&name)?;
-        images.set_name(&reference, &digest, Origin::Loaded)
+        images.set_name(&reference, &digest, Origin::Loaded)?;
+        Ok((digest, reference.to_string()))
     });
-    tagged.await?;
+    let (digest, name) = tagged.await?;
+    api.recent.tell("image", "tag", digest.as_str(), &[("name", &name)]);
     Ok(StatusCode::CREATED.into_response())
 }
 
@@ -189,9 +191,18 @@ async fn remove(
     let force = matches!(query?.force.as_deref(), Some("1" | "true"));
     let removal = if force { Removal::Forced } else { Removal::Careful };
     let named = name.clone();
-    let freed = api.images_in_use(move |images, users| images.remove(&named, users, removal));
+    let freed = api.images_in_use(move |images, users| {
+        let digest = images.resolve(&named);
+        let freed = images.remove(&named, users, removal)?;
+        let whole = digest.ok().filter(|digest| freed.deleted.contains(digest));
+        Ok((freed, whole.map(|digest| digest.to_string())))
+    });
     match (freed.await, &name) {
-        (Ok(freed), name) => {
+        (Ok((freed, whole)), name) => {
+            tell_untagged(&api, &freed);
+            if let Some(id) = whole {
+                api.recent.tell("image", "delete", &id, &[("name", &id)]);
+            }
             pushes::withdraw(&api, name).await?;
             Ok(Json(gone(&freed)))
         }
@@ -212,7 +223,15 @@ async fn prune(
     let nameless = filters.holds("dangling", |wanted| wanted == "true" || wanted == "1");
     let prune = if nameless { Prune::Nameless } else { Prune::Unused };
     let freed = api.images_in_use(move |images, users| images.prune(prune, users)).await?;
+    tell_untagged(&api, &freed);
+    api.recent.tell("image", "prune", "", &[("reclaimed", &freed.bytes.to_string())]);
     Ok(Json(json!({"ImagesDeleted": gone(&freed), "SpaceReclaimed": freed.bytes})))
+}
+
+fn tell_untagged(api: &Api, freed: &Freed) {
+    for name in &freed.untagged {
+        api.recent.tell("image", "untag", name, &[("name", name)]);
+    }
 }
 
 fn gone(freed: &Freed) -> Vec<Value> {

@@ -19,6 +19,7 @@ mod containers;
 mod deadline;
 mod distribution;
 mod edge;
+mod event_object;
 mod events;
 mod exec;
 mod exec_stream;

@@ -180,6 +180,7 @@ pub async fn prune(
             removed.push(row.network.name.clone());
         }
     }
+    api.recent.tell("network", "prune", "", &[("reclaimed", "0")]);
     Ok(Json(NetworksPruned { networks_deleted: (!removed.is_empty()).then_some(removed) }))
 }
 

@@ -17,6 +17,7 @@ use super::Api;
 use super::failure::Failure;
 use super::pin;
 use super::progress_stream::{self, Lines};
+use super::recent::Recent;
 use node_agent::images::{ImagePuller, PullEvent, PullRequest};
 
 /// Between two checks of the progress of layers.
@@ -54,7 +55,8 @@ pub async fn pull(
         Some(event) = said.recv() => Some(event),
     };
     let (lines, response) = progress_stream::lines();
-    let show = Show { puller, reference, before, lines, layers: BTreeMap::new() };
+    let recent = api.recent.clone();
+    let show = Show { puller, recent, reference, before, lines, layers: BTreeMap::new() };
     tokio::spawn(show.run(layers, said, fetching));
     Ok(response)
 }
@@ -93,6 +95,7 @@ fn flat(
 /// The progress of one pull for a client.
 struct Show {
     puller: ImagePuller,
+    recent: Recent,
     reference: Reference,
     before: Option<Digest>,
     lines: Lines,
@@ -174,7 +177,9 @@ impl Show {
             true => "Image is up to date for",
             false => "Downloaded newer image for",
         };
-        self.lines.status("", &format!("Status: {what} {}", self.reference)).await;
+        let name = self.reference.to_string();
+        self.recent.tell("image", "pull", &name, &[("name", &name)]);
+        self.lines.status("", &format!("Status: {what} {name}")).await;
     }
 }
 

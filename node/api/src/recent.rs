@@ -6,13 +6,15 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use node_core::Event;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Receiver, Sender};
 
 use node_agent::Handle;
+use node_docker::event::Event;
 
-/// Events kept: at 200 bytes each, 50 KB.
+use super::event_object::{event, happened_here};
+
+/// Events kept: at 700 bytes each, 180 KB.
 const EVENTS_MAX: usize = 256;
 
 /// Events that a slow listener may be behind before it misses some.
@@ -37,11 +39,16 @@ impl Recent {
         let mut events = handle.events();
         loop {
             match events.recv().await {
-                Ok(event) => self.add(event),
+                Ok(fact) => self.add(event(fact)),
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return,
             }
         }
+    }
+
+    /// What a client did to this node alone, in Docker's words.
+    pub fn tell(&self, kind: &str, action: &str, id: &str, attributes: &[(&str, &str)]) {
+        self.add(happened_here(kind, action, id, attributes));
     }
 
     fn add(&self, event: Event) {
@@ -58,21 +65,18 @@ impl Recent {
     /// Past events since a time of day (none without it), and all later events.
     pub fn listen(&self, since_ms: Option<u64>) -> (VecDeque<Event>, Receiver<Event>) {
         let window = self.window.lock().expect("nothing panics while it holds the window");
-        let is_wanted = |event: &&Event| since_ms.is_some_and(|since| event.wall_ms >= since);
+        let at_ms = |event: &Event| u64::try_from(event.time_nano / 1_000_000).unwrap_or(0);
+        let is_wanted = |event: &&Event| since_ms.is_some_and(|since| at_ms(event) >= since);
         (window.iter().filter(is_wanted).cloned().collect(), self.live.subscribe())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crdt_state::NodeId;
-    use node_core::Subject;
-
     use super::*;
 
-    fn event(wall_ms: u64) -> Event {
-        let subject = Subject::Node { id: NodeId([0; 16]), name: "a".to_owned() };
-        Event { subject, action: "up", attributes: Vec::new(), wall_ms }
+    fn event(wall_ms: i64) -> Event {
+        Event { time_nano: wall_ms * 1_000_000, ..Event::default() }
     }
 
     #[test]
@@ -83,7 +87,7 @@ mod tests {
         }
         let (past, _) = recent.listen(Some(0));
         assert_eq!(past.len(), EVENTS_MAX);
-        assert_eq!(past[0].wall_ms, 300 - EVENTS_MAX as u64);
+        assert_eq!(past[0], event(300 - EVENTS_MAX as i64));
         assert_eq!(recent.listen(Some(298)).0.len(), 2);
         assert!(recent.listen(None).0.is_empty());
     }
@@ -95,7 +99,7 @@ mod tests {
         let (past, mut live) = recent.listen(Some(0));
         recent.add(event(2));
         assert_eq!(past.len(), 1);
-        assert_eq!(live.try_recv().map(|event| event.wall_ms), Ok(2));
+        assert_eq!(live.try_recv(), Ok(event(2)));
         assert!(live.try_recv().is_err());
     }
 }

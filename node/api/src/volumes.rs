@@ -85,6 +85,7 @@ pub async fn create(
     }
     let made = blocking(&api, move |volumes| volumes.create(&name, &labels)).await??;
     api.handle.report_volumes().await?;
+    api.recent.tell("volume", "create", &made.name, &[("driver", DRIVER)]);
     Ok((StatusCode::CREATED, Json(object(made))))
 }
 
@@ -109,7 +110,10 @@ pub async fn remove(
     match api.handle.remove_volume(&name, removal).await {
         // As in Docker, removing a missing volume with force succeeds.
         Err(NotRemoved::Volume(VolumeError::Unknown(_))) if force => {}
-        other => other?,
+        other => {
+            other?;
+            api.recent.tell("volume", "destroy", &name, &[("driver", DRIVER)]);
+        }
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -132,10 +136,13 @@ pub async fn prune(
         let data = volume.data.clone();
         let bytes = blocking(&api, move |_| usage(&data)).await?;
         if api.handle.remove_volume(&volume.name, VolumeRemoval::IfUnused).await.is_ok() {
+            api.recent.tell("volume", "destroy", &volume.name, &[("driver", DRIVER)]);
             pruned.volumes_deleted.push(volume.name);
             pruned.space_reclaimed += bytes;
         }
     }
+    let bytes = pruned.space_reclaimed.to_string();
+    api.recent.tell("volume", "prune", "", &[("reclaimed", &bytes)]);
     Ok(Json(pruned))
 }
 

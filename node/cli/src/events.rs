@@ -12,7 +12,7 @@ use node_docker::event::Event;
 /// Flags.
 #[derive(Debug, Args)]
 pub struct EventsArgs {
-    /// Show only what fits: type, event, service, node, task, container
+    /// Show only what fits: type, event, service, network, config, node, task, container, image, volume
     #[arg(short, long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
     /// Also what happened since then, as far as the agent remembers: 10m, 2026-05-01T12:00:00Z

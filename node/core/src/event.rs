@@ -3,7 +3,7 @@
 //! Events are derived from state that every node has: no fact is known from an event alone. The
 //! exception is what a node repaired on its own machine, which is over when it is told.
 
-use crdt_state::{NodeId, ServiceId, TaskId};
+use crdt_state::{ConfigId, NetworkId, NodeId, ServiceId, TaskId};
 
 /// What an event is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +12,20 @@ pub enum Subject {
     Service {
         /// Its id.
         id: ServiceId,
+        /// Its name.
+        name: String,
+    },
+    /// A network of the fleet.
+    Network {
+        /// Its id.
+        id: NetworkId,
+        /// Its name.
+        name: String,
+    },
+    /// A config.
+    Config {
+        /// Its id.
+        id: ConfigId,
         /// Its name.
         name: String,
     },

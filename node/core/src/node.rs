@@ -304,14 +304,14 @@ impl Node {
     /// Records changed, here or elsewhere.
     fn on_records(&mut self, now: Now, wall_ms: u64, keys: BTreeSet<RecordKey>) {
         for key in &keys {
-            let before = self.service_version(*key);
+            let before = self.told(*key);
             let reports = self.planner.catalog().rollouts_said_in(*key);
             let touched = self.planner.on_record(&self.replica, *key);
             self.addressing.on_record(*key, &touched, self.planner.catalog());
             self.note_network_news(key.kind, &touched);
             self.schedules.on_record(key.kind);
             self.autoscaler.on_record(key.kind);
-            self.tell_service(wall_ms, *key, before);
+            self.tell(wall_ms, *key, before);
             if [RecordKey::node(self.me), RecordKey::named_resources(self.me)].contains(key) {
                 self.describe(wall_ms);
             }

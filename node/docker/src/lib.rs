@@ -80,7 +80,11 @@ pub type Unknown = BTreeMap<String, Value>;
 /// Reads a body from Docker's clients: Go writes `null` for an empty list or map, so every `null`
 /// counts as an absent field.
 pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
-    let mut value: Value = serde_json::from_slice(body)?;
+    from_value(serde_json::from_slice(body)?)
+}
+
+/// The same for a body that is already taken apart.
+fn from_value<T: DeserializeOwned>(mut value: Value) -> Result<T, serde_json::Error> {
     drop_nulls(&mut value);
     serde_json::from_value(value)
 }

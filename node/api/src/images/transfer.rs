@@ -42,6 +42,11 @@ pub struct CreateQuery {
 pub async fn load(State(api): State<Api>, body: Body) -> Result<Response, Failure> {
     let stream = incoming(body);
     let loaded = api.images(move |images| images.load(stream)).await?;
+    for image in &loaded {
+        let id = image.digest.to_string();
+        let name = image.names.first().map_or_else(|| id.clone(), ToString::to_string);
+        api.recent.tell("image", "load", &id, &[("name", &name)]);
+    }
     let lines = loaded.iter().flat_map(loaded_lines);
     Ok(said(lines.map(|line| json!({"stream": line}))))
 }
@@ -74,6 +79,7 @@ pub async fn create(
     let stream = incoming(body);
     let name = name(query.repo.as_deref(), query.tag.as_deref())?;
     let platform = query.platform.as_deref().filter(|text| !text.is_empty()).map(platform::parse);
+    let called = name.as_ref().map(ToString::to_string).unwrap_or_default();
     let import = Import {
         platform: platform.transpose().map_err(|bad| Failure::Bad(bad.to_string()))?,
         changes: repeated(raw.as_deref(), "changes"),
@@ -85,7 +91,9 @@ pub async fn create(
         let digest = images.import(stream, &import)?;
         Ok(images.inspect(digest.as_str())?.image.config_digest)
     });
-    Ok(said([json!({"status": id.await?.as_str()})]))
+    let id = id.await?;
+    api.recent.tell("image", "import", id.as_str(), &[("name", &called)]);
+    Ok(said([json!({"status": id.as_str()})]))
 }
 
 fn name(repo: Option<&str>, tag: Option<&str>) -> Result<Option<Reference>, Failure> {

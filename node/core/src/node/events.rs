@@ -1,6 +1,9 @@
-//! Events of nodes and services, as changes of records and of membership make them.
+//! Events of nodes, services, networks and configs, as changes of records and of membership make
+//! them.
 
-use crdt_state::{Kind, NodeId, RecordKey, ServiceId};
+use crdt_state::service::Service;
+use crdt_state::spec::Scale;
+use crdt_state::{ConfigId, Kind, NetworkId, NodeId, RecordKey, ServiceId};
 use gossip::{MemberEvent, Now};
 
 use super::Node;
@@ -43,27 +46,71 @@ impl Node {
         self.outbox.push(Action::Event(Event { subject, action, attributes, wall_ms }));
     }
 
-    /// Name and version of the service, if the key is that of a service.
-    pub(super) fn service_version(&self, key: RecordKey) -> Option<(String, u64)> {
-        let id = ServiceId(key.id);
-        let service = (key.kind == Kind::SERVICE).then(|| self.service(id)).flatten()?;
-        Some((service.name.clone(), service.version))
+    /// What an event would say of the service, network or config of a key, if there is one.
+    pub(super) fn told(&self, key: RecordKey) -> Option<Told> {
+        let catalog = self.planner.catalog();
+        match key.kind {
+            Kind::SERVICE => catalog.services.get(&ServiceId(key.id)).map(Told::service),
+            Kind::NETWORK => catalog.networks.networks.get(&NetworkId(key.id)).map(|network| {
+                let subject = Subject::Network { id: network.id, name: network.name.clone() };
+                Told { subject, version: network.version, facts: Vec::new() }
+            }),
+            Kind::CONFIG => catalog.configs.configs.get(&ConfigId(key.id)).map(|config| {
+                let subject = Subject::Config { id: config.id, name: config.name.clone() };
+                Told { subject, version: config.version, facts: Vec::new() }
+            }),
+            _ => None,
+        }
     }
 
-    pub(super) fn tell_service(
-        &mut self,
-        wall_ms: u64,
-        key: RecordKey,
-        before: Option<(String, u64)>,
-    ) {
-        let after = self.service_version(key);
-        let (name, action) = match (before, after) {
-            (None, Some((name, _))) => (name, "create"),
-            (Some((name, _)), None) => (name, "remove"),
-            (Some((_, old)), Some((name, new))) if old != new => (name, "update"),
+    /// What became of it.
+    pub(super) fn tell(&mut self, wall_ms: u64, key: RecordKey, before: Option<Told>) {
+        let (subject, action, attributes) = match (before, self.told(key)) {
+            (None, Some(new)) => (new.subject, "create", Vec::new()),
+            (Some(old), None) => (old.subject, "remove", Vec::new()),
+            (Some(old), Some(new)) if old.version != new.version => {
+                let changed = changed(&old.facts, &new.facts);
+                (new.subject, "update", changed)
+            }
             _ => return,
         };
-        let subject = Subject::Service { id: ServiceId(key.id), name };
-        self.outbox.push(Action::Event(Event { subject, action, attributes: Vec::new(), wall_ms }));
+        self.outbox.push(Action::Event(Event { subject, action, attributes, wall_ms }));
     }
+}
+
+/// What events say of an object that operators made.
+pub(super) struct Told {
+    subject: Subject,
+    version: u64,
+    facts: Vec<Fact>,
+}
+
+/// A value that an update tells before and after, under Docker's names.
+struct Fact {
+    old: &'static str,
+    new: &'static str,
+    value: String,
+}
+
+impl Told {
+    fn service(service: &Service) -> Told {
+        let mut facts = Vec::new();
+        if let Scale::Replicated { replicas } = service.scale {
+            let value = replicas.to_string();
+            facts.push(Fact { old: "replicas.old", new: "replicas.new", value });
+        }
+        let value = service.template.image.clone();
+        facts.push(Fact { old: "image.old", new: "image.new", value });
+        let subject = Subject::Service { id: service.id, name: service.name.clone() };
+        Told { subject, version: service.version, facts }
+    }
+}
+
+/// The facts that are there before and after with different values.
+fn changed(before: &[Fact], after: &[Fact]) -> Vec<(&'static str, String)> {
+    let both = after.iter().filter_map(|new| {
+        let old = before.iter().find(|old| old.old == new.old && old.value != new.value)?;
+        Some([(old.old, old.value.clone()), (new.new, new.value.clone())])
+    });
+    both.flatten().collect()
 }
