@@ -6,5 +6,9 @@ mod bollard;
 mod fleet;
 #[path = "clients/prometheus.rs"]
 mod prometheus;
+#[path = "clients/python_sdk.rs"]
+mod python_sdk;
 #[path = "lab/test_lab.rs"]
 mod test_lab;
+#[path = "clients/traefik.rs"]
+mod traefik;

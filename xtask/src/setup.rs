@@ -26,6 +26,8 @@ enum Mark {
     Program(&'static str),
     /// A file in `/usr/include`.
     Header(&'static str),
+    /// A module of the system's own Python.
+    Python(&'static str),
 }
 
 /// Who needs a package.
@@ -39,13 +41,14 @@ enum Need {
     Tests,
 }
 
-use Mark::{Header, Program};
+use Mark::{Header, Program, Python};
 
 impl Mark {
     fn is_there(self) -> bool {
         match self {
             Program(name) => repo::program(name).is_some(),
             Header(name) => Path::new("/usr/include").join(name).is_file(),
+            Python(name) => Path::new("/usr/lib/python3/dist-packages").join(name).is_dir(),
         }
     }
 }
@@ -56,7 +59,7 @@ impl Need {
     }
 }
 
-const TOOLS: [Tool; 22] = [
+const TOOLS: [Tool; 23] = [
     needed(Program("cc"), "build-essential", "links every program and compiles ring"),
     needed(
         Header("seccomp.h"),
@@ -104,6 +107,11 @@ const TOOLS: [Tool; 22] = [
     tested(Header("ares.h"), "libc-ares-dev", "builds a program that resolves names by c-ares"),
     tested(Program("iperf3"), "iperf3", "measures what networks carry"),
     tested(Program("prometheus"), "prometheus", "finds tasks and nodes through the API"),
+    tested(
+        Python("docker"),
+        "python3-docker",
+        "is Docker's library for Python, a client of the API",
+    ),
     tested(Program("tcpdump"), "tcpdump", "sees what nodes send to each other"),
 ];
 
@@ -170,7 +178,7 @@ fn install(missing: &[&Tool], account: Account) -> Result<()> {
         apt_get().args(["--quiet", "install", "--yes", "--no-install-recommends"]).args(&packages),
     )?;
     match missing.iter().find(|tool| !tool.mark.is_there()) {
-        Some(Tool { package, mark: Program(file) | Header(file), .. }) => {
+        Some(Tool { package, mark: Program(file) | Header(file) | Python(file), .. }) => {
             bail!("{package} was installed but {file} is not there")
         }
         None => Ok(()),

@@ -23,6 +23,9 @@ pub enum Failure {
     /// The request makes no sense.
     #[error("{0}")]
     Bad(String),
+    /// The login is not taken.
+    #[error("{0}")]
+    Unauthorized(String),
     /// There is no such thing.
     #[error("{0}")]
     Missing(String),
@@ -47,6 +50,7 @@ impl Failure {
     fn status(&self) -> StatusCode {
         match self {
             Failure::Bad(_) => StatusCode::BAD_REQUEST,
+            Failure::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Failure::Missing(_) => StatusCode::NOT_FOUND,
             Failure::Conflict(_) => StatusCode::CONFLICT,
             Failure::Forbidden(_) => StatusCode::FORBIDDEN,

@@ -22,8 +22,7 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::filters::Filters;
-use super::pushes;
-use super::{Answer, Api};
+use super::{Answer, Api, containers, pushes, volumes};
 use node_agent::users;
 
 /// The routes below `/images/`, and other routes about images.
@@ -239,7 +238,7 @@ fn gone(freed: &Freed) -> Vec<Value> {
     untagged.chain(freed.deleted.iter().map(|digest| json!({"Deleted": digest}))).collect()
 }
 
-/// `GET /system/df`: the disk usage of images only.
+/// `GET /system/df`. Of containers those that run are listed, without what they wrote.
 async fn disk_usage(State(api): State<Api>) -> Result<Json<Value>, Failure> {
     let (rows, usage, used) = api
         .images_in_use(|images, users| {
@@ -252,10 +251,14 @@ async fn disk_usage(State(api): State<Api>) -> Result<Json<Value>, Failure> {
         object["Containers"] = json!(i32::from(used.contains(&row.digest)));
         object
     };
+    let running = Ok(Query(containers::ListQuery::default()));
+    let Json(running) = containers::list(State(api.clone()), running).await?;
     Ok(Json(json!({
         "LayersSize": usage.blob_bytes + usage.layer_bytes,
         "Images": rows.iter().map(image).collect::<Vec<_>>(),
-        "Containers": [], "Volumes": [], "BuildCache": [],
+        "Containers": running,
+        "Volumes": volumes::with_usage(&api).await?,
+        "BuildCache": [],
         "Edge": {
             "Blobs": usage.blobs, "BlobBytes": usage.blob_bytes,
             "Layers": usage.layers, "LayerBytes": usage.layer_bytes,

@@ -31,6 +31,7 @@ mod images;
 mod join;
 mod latest;
 mod lifecycle;
+mod login;
 mod logs;
 mod lookup;
 mod names;
@@ -43,6 +44,7 @@ mod progress_stream;
 mod pulls;
 mod pushes;
 mod recent;
+mod refused;
 mod rollouts;
 mod secrets;
 mod server;
@@ -160,6 +162,8 @@ fn router(api: Api) -> Router {
         .route("/secrets/create", post(secrets::create))
         .route("/secrets/{id}", get(secrets::missing).delete(secrets::missing))
         .merge(configs::routes())
+        .merge(refused::routes())
+        .route("/auth", post(login::check))
         .route("/networks/{id}", get(networks::inspect).delete(networks::remove))
         .route("/volumes", get(volumes::list))
         .route("/volumes/create", post(volumes::create))

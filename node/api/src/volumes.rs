@@ -18,7 +18,9 @@ use super::filters::Filters;
 use super::snapshot::Snapshot;
 use super::{Answer, Api, Sent};
 use node_agent::{NotRemoved, VolumeRemoval};
-use node_docker::volume::{EdgeVolume, Volume, VolumeCreate, VolumeList, VolumesPruned};
+use node_docker::volume::{
+    EdgeVolume, Volume, VolumeCreate, VolumeList, VolumeUsage, VolumesPruned,
+};
 use node_docker::{Timestamp, read};
 
 const FILTERS: [&str; 4] = ["dangling", "driver", "label", "name"];
@@ -55,6 +57,20 @@ pub async fn list(
     });
     let volumes = volumes.into_iter().map(object).collect();
     Ok(Json(VolumeList { volumes, warnings: None }))
+}
+
+/// All volumes of this node, with what they take on its disk.
+pub async fn with_usage(api: &Api) -> Result<Vec<Volume>, Failure> {
+    let used = api.handle.volumes_in_use().await;
+    let measured = blocking(api, |volumes| {
+        let listed = volumes.list().into_iter();
+        listed.map(|volume| (usage(&volume.data), volume)).collect::<Vec<_>>()
+    });
+    let shown = measured.await?.into_iter().map(|(size, volume)| {
+        let ref_count = u64::from(used.contains(&volume.name));
+        Volume { usage_data: Some(VolumeUsage { size, ref_count }), ..object(volume) }
+    });
+    Ok(shown.collect())
 }
 
 /// `POST /volumes/create`.
@@ -196,6 +212,7 @@ fn object(volume: Here) -> Volume {
         name: volume.name,
         options: None,
         scope: DRIVER.to_owned(),
+        usage_data: None,
     }
 }
 

@@ -8,6 +8,7 @@ mod accept;
 pub mod names;
 pub mod network;
 mod show;
+mod spelling;
 #[cfg(test)]
 mod tests;
 mod unknown;

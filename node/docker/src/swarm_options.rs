@@ -17,6 +17,10 @@ pub struct SwarmOption {
     pub hint: &'static str,
 }
 
+/// Docker's own values, nanoseconds: who sends them asks for nothing. 90 days and 5 s.
+const CERT_EXPIRY_NS: u64 = 7_776_000_000_000_000;
+const HEARTBEAT_NS: u64 = 5_000_000_000;
+
 const NO_RAFT: &str = "there is no Raft log: every node has the fleet's records";
 
 /// All of them. Of two that fit, the first counts.
@@ -144,6 +148,13 @@ fn first_asked(path: &str, value: &Value) -> Option<String> {
             // What Docker's clients send, and what there is.
             "DataPathPort" => [0, 4789].map(Some).contains(&number.as_u64()),
             "SubnetSize" => [0, 24].map(Some).contains(&number.as_u64()),
+            // Docker's library for Python sends the first with every change.
+            "Spec.CAConfig.NodeCertExpiry" => {
+                [0, CERT_EXPIRY_NS].map(Some).contains(&number.as_u64())
+            }
+            "Spec.Dispatcher.HeartbeatPeriod" => {
+                [0, HEARTBEAT_NS].map(Some).contains(&number.as_u64())
+            }
             _ => number.as_f64() == Some(0.0),
         },
     };

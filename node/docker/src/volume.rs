@@ -19,6 +19,19 @@ pub struct Volume {
     pub options: Option<BTreeMap<String, String>>,
     /// Always `local`.
     pub scope: String,
+    /// In `GET /system/df` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage_data: Option<VolumeUsage>,
+}
+
+/// What a volume takes on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct VolumeUsage {
+    /// Bytes.
+    pub size: u64,
+    /// 1 if a task of this node mounts it, otherwise 0.
+    pub ref_count: u64,
 }
 
 /// `GET /volumes`.

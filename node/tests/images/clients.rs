@@ -74,11 +74,14 @@ async fn dockers_own_client_pushes_and_pulls_with_a_login() {
     assert!(!refused.status.success(), "{}", text(&refused));
     assert!(text(&refused).contains("wants a login"), "{}", text(&refused));
 
-    // The file that `docker login` writes, without a daemon.
     let config_dir = api.socket.with_extension("docker");
-    std::fs::create_dir_all(&config_dir).expect("a folder");
-    let logins = format!(r#"{{"auths":{{"{}":{{"auth":"YW5uOnMzY3JldA=="}}}}}}"#, registry.host);
-    std::fs::write(config_dir.join("config.json"), logins).expect("written");
+    let login =
+        |password: &'static str| ["login", "-u", "ann", "-p", password, registry.host.as_str()];
+    let refused = api.run("docker", &login("wrong")).await;
+    assert!(!refused.status.success() && text(&refused).contains("incorrect username or password"));
+    assert!(!config_dir.join("config.json").exists(), "a wrong login is not kept");
+    let said = done(&api.run("docker", &login("s3cret")).await);
+    assert!(said.contains("Login Succeeded"), "{said}");
     let said = done(&api.run("docker", &["push", &name]).await);
     assert!(said.contains(&format!("digest: {digest}")), "{said}");
     let said = done(&api.run("docker", &["pull", &name]).await);

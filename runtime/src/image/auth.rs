@@ -75,6 +75,9 @@ pub enum LoginError {
     /// The header is not what Docker sends.
     #[error("X-Registry-Auth is not what Docker sends: {0}")]
     Header(&'static str),
+    /// The body is not what `docker login` sends.
+    #[error("a login is an object with serveraddress, username and password")]
+    Request,
 }
 
 /// What `Authorization: Basic` carries.
@@ -129,6 +132,25 @@ pub fn from_header(header: &str) -> Result<Option<Login>, LoginError> {
     let entry: Entry =
         serde_json::from_slice(&bytes).map_err(|_| LoginError::Header("it is not JSON"))?;
     Ok(Some(entry.login()).filter(|login| *login != Login::Anonymous))
+}
+
+/// Reads what `docker login` sends: the registry, as people write it, and the login for it.
+pub fn from_request(body: &[u8]) -> Result<(String, Login), LoginError> {
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Request {
+        serveraddress: String,
+        #[serde(flatten)]
+        entry: Entry,
+    }
+    let sent: Request = serde_json::from_slice(body).map_err(|_| LoginError::Request)?;
+    let address = sent.serveraddress.trim();
+    let address = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let registry = match address.split('/').next().unwrap_or_default() {
+        "" | "index.docker.io" | "registry-1.docker.io" => "docker.io",
+        other => other,
+    };
+    Ok((registry.to_owned(), sent.entry.login()))
 }
 
 #[derive(Deserialize, Default)]

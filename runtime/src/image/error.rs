@@ -16,7 +16,9 @@ pub enum ImageError {
     #[error(transparent)]
     Reference(#[from] BadReference),
     /// No such image is here.
-    #[error("no image {0} on this node: edgectl image pull {0}, or edgectl image load")]
+    #[error(
+        "No such image: {0}: it is not on this node; edgectl image pull {0}, or edgectl image load"
+    )]
     Unknown(String),
     /// The id's beginning fits several images.
     #[error("{0} is the beginning of more than one image's id: type more of it")]

@@ -154,6 +154,12 @@ impl RegistryClient {
         Err(last.expect("the registry itself is always among the endpoints"))
     }
 
+    /// Does the registry take the login of this session? Its repository has no name: so nothing is
+    /// asked of one.
+    pub async fn check_login(&self) -> Result<(), RegistryError> {
+        self.origin().check_login().await
+    }
+
     /// The registry itself, which comes after its mirrors.
     fn origin(&self) -> &Arc<Endpoint> {
         self.endpoints.last().expect("the registry itself is always among the endpoints")

@@ -53,6 +53,13 @@ impl ImagePuller {
         let size = images.has_blob(&digest).unwrap_or(0);
         Ok(Pushed { digest, size })
     }
+
+    /// Does a registry take this login? Nothing is kept of it.
+    pub async fn check_login(&self, registry: &str, login: Login) -> Result<(), PullError> {
+        let repository = Repository { registry: registry.to_owned(), name: String::new() };
+        let session = self.0.registries.session(&repository, Some(login), Purpose::Pull).await?;
+        Ok(session.check_login().await?)
+    }
 }
 
 /// One push under way.

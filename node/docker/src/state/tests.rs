@@ -128,7 +128,7 @@ fn a_program_may_come_as_command_or_as_first_argument() {
 }
 
 /// A container with every field that a spec can have.
-const CONTAINER: &str = r#"{
+pub(super) const CONTAINER: &str = r#"{
   "Name": "db", "Labels": {},
   "TaskTemplate": {
     "ContainerSpec": {

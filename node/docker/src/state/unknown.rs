@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::BadSpec;
+use super::{BadSpec, spelling};
 use crate::service::ServiceSpec;
 use crate::{Unknown, from_value};
 
@@ -13,7 +13,7 @@ use crate::{Unknown, from_value};
 pub fn read_spec(body: &[u8]) -> Result<ServiceSpec, BadSpec> {
     let unreadable = |error: serde_json::Error| BadSpec::Unreadable(error.to_string());
     let mut sent: Value = serde_json::from_slice(body).map_err(unreadable)?;
-    respell(&mut sent);
+    spelling::correct(&mut sent);
     if let Some((path, number)) = negative("", &sent) {
         return Err(BadSpec::Negative(path, number));
     }
@@ -22,16 +22,6 @@ pub fn read_spec(body: &[u8]) -> Result<ServiceSpec, BadSpec> {
     match lost(&sent, &known) {
         Some(path) => Err(refused(path)),
         None => Ok(spec),
-    }
-}
-
-/// Docker reads the names of fields in any case. In one place its description of the API and its own
-/// client write different ones, so clients that are made from the description send this one.
-fn respell(sent: &mut Value) {
-    let container = sent.pointer_mut("/TaskTemplate/ContainerSpec").and_then(Value::as_object_mut);
-    let Some(container) = container else { return };
-    if let Some(check) = container.remove("HealthCheck") {
-        container.entry("Healthcheck").or_insert(check);
     }
 }
 

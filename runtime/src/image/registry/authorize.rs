@@ -64,8 +64,10 @@ impl Endpoint {
         if self.origin().starts_with("https") && url.scheme() != "https" {
             return Err(nonsense("its token service speaks without TLS".to_owned()));
         }
-        let scope = format!("repository:{}:{actions}", self.access.repository);
-        url.query_pairs_mut().append_pair("scope", &scope);
+        if !self.access.repository.is_empty() {
+            let scope = format!("repository:{}:{actions}", self.access.repository);
+            url.query_pairs_mut().append_pair("scope", &scope);
+        }
         if let Some(service) = service {
             url.query_pairs_mut().append_pair("service", service);
         }

@@ -153,9 +153,20 @@ impl Endpoint {
 
     /// The address of something in the repository.
     pub(super) async fn url(&self, path: &str) -> Result<String, RegistryError> {
+        Ok(format!("{}{}/{path}", self.base().await?, self.access.repository))
+    }
+
+    /// Where a registry says whether it is one, and who may use it.
+    async fn base(&self) -> Result<String, RegistryError> {
         let scheme = self.scheme.get_or_try_init(|| self.find_scheme()).await?;
-        let (host, repository) = (&self.host.authority, &self.access.repository);
-        Ok(format!("{scheme}://{host}/v2/{repository}/{path}"))
+        Ok(format!("{scheme}://{}/v2/", self.host.authority))
+    }
+
+    /// Does the registry take the login of this session?
+    pub(super) async fn check_login(&self) -> Result<(), RegistryError> {
+        let url = self.base().await?;
+        let response = self.ask(Method::GET, &url, HeaderMap::new()).await?;
+        self.expect(response, || "/v2/".to_owned()).map(drop)
     }
 
     pub(super) fn origin(&self) -> String {
