@@ -29,6 +29,7 @@ mod filters;
 mod full_networks;
 mod images;
 mod join;
+mod json_list;
 mod latest;
 mod lifecycle;
 mod login;

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use crdt_state::service::Service as ServiceState;
 use crdt_state::spec::{NetworkMode, Runtime};
 use crdt_state::{Kind, ServiceId};
@@ -14,6 +15,7 @@ use super::autoscale;
 use super::configs;
 use super::failure::Failure;
 use super::filters::Filters;
+use super::json_list::json_list;
 use super::networks;
 use super::pin;
 use super::snapshot::Snapshot;
@@ -52,19 +54,17 @@ pub struct UpdateQuery {
 pub async fn list(
     State(api): State<Api>,
     query: Answer<Query<ListQuery>>,
-) -> Result<Json<Vec<Service>>, Failure> {
+) -> Result<Response, Failure> {
     let query = query?;
     let filters = Filters::parse(query.filters.as_deref(), &FILTERS)?;
     let with_status = matches!(query.status.as_deref(), Some("1" | "true" | "True"));
     let snapshot = Snapshot::latest(&api).await?;
-    let mut services = Vec::new();
-    for state in snapshot.shown_services() {
+    let services = snapshot.shown_services().into_iter().map(|state| {
         let mut service = service_object(state, &snapshot);
         service.service_status = with_status.then(|| status(state, &snapshot));
-        services.push(service);
-    }
-    services.retain(|service| is_wanted(service, &filters));
-    Ok(Json(services))
+        service
+    });
+    Ok(json_list(services.filter(|service| is_wanted(service, &filters))))
 }
 
 /// `GET /services/{id}`.

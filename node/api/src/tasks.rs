@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
+use axum::response::Response;
 use serde::Deserialize;
 
 use super::failure::Failure;
 use super::filters::Filters;
+use super::json_list::json_list;
 use super::lookup;
 use super::path_failures;
 use super::snapshot::Snapshot;
@@ -33,16 +35,19 @@ pub struct ListQuery {
 pub async fn list(
     State(api): State<Api>,
     query: Answer<Query<ListQuery>>,
-) -> Result<Json<Vec<Task>>, Failure> {
+) -> Result<Response, Failure> {
     let filters = Filters::parse(query?.filters.as_deref(), &FILTERS)?;
     filters.check("desired-state", &DESIRED_STATES)?;
     let snapshot = Snapshot::latest(&api).await?;
     // Docker has no task for a slot of a job that waits until others have ended.
     let shown = of_services(&snapshot, |view| !view.waits_for_others);
-    let mut tasks: Vec<Task> = shown.map(|object| object.task).collect();
-    tasks.retain(|task| is_wanted(task, &filters, &snapshot));
-    path_failures::mark(&api.handle.path_failures(), &snapshot, tasks.iter_mut());
-    Ok(Json(tasks))
+    let tasks = shown.map(|object| object.task);
+    let wanted = tasks.filter(|task| is_wanted(task, &filters, &snapshot));
+    let failures = api.handle.path_failures();
+    Ok(json_list(wanted.map(|mut task| {
+        path_failures::mark(&failures, &snapshot, std::iter::once(&mut task));
+        task
+    })))
 }
 
 /// `GET /tasks/{id}`.
