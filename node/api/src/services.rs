@@ -59,7 +59,7 @@ pub async fn list(
     let filters = Filters::parse(query.filters.as_deref(), &FILTERS)?;
     let with_status = matches!(query.status.as_deref(), Some("1" | "true" | "True"));
     let snapshot = Snapshot::latest(&api).await?;
-    let services = snapshot.shown_services().into_iter().map(|state| {
+    let services = snapshot.shown_services().map(|state| {
         let mut service = service_object(state, &snapshot);
         service.service_status = with_status.then(|| status(state, &snapshot));
         service
