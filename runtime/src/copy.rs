@@ -4,6 +4,7 @@
 //! read or written, whatever links and names somebody inside made.
 
 mod folder_entry;
+mod kept;
 mod pack;
 mod unpack;
 
@@ -21,10 +22,13 @@ use crate::exec::frame::{CHUNK_BYTES, Kind};
 use crate::exec::refusal::{CODE_CANNOT_RUN, ExecRefusal, Fault};
 use crate::exec::target::Target;
 use crate::oci::backend::CONFIG;
+use crate::tree::Root;
 use crate::user;
 use folder_entry::shown;
 
 pub use crate::exec::request::PutOrder;
+pub use kept::Change;
+pub(crate) use kept::serve as serve_kept;
 pub use unpack::Naming;
 
 /// What is at a path.
@@ -145,8 +149,11 @@ pub fn unpack_here(dir: &Path, naming: Naming, source: impl Read) -> Result<(), 
 
 /// Sends the description of what is at a path.
 pub(crate) fn stat(target: &Target, path: &str, channel: &mut Channel) -> Result<(), CopyError> {
-    let root = folder_entry::root_of(target.program())?;
-    let found = folder_entry::find(&root, path)?.stat(path)?;
+    stat_in(&folder_entry::root_of(target.program())?, path, channel)
+}
+
+fn stat_in(root: &Root, path: &str, channel: &mut Channel) -> Result<(), CopyError> {
+    let found = folder_entry::find(root, path)?.stat(path)?;
     channel.send(Kind::Stat, &serde_json::to_vec(&found).expect("it is plain text"));
     channel.send(Kind::Exited, &0_i32.to_be_bytes());
     Ok(())
@@ -154,8 +161,11 @@ pub(crate) fn stat(target: &Target, path: &str, channel: &mut Channel) -> Result
 
 /// Packs what is at a path: first sends its description, then the archive.
 pub(crate) fn get(target: &Target, path: &str, channel: &mut Channel) -> Result<(), CopyError> {
-    let root = folder_entry::root_of(target.program())?;
-    let place = folder_entry::find(&root, path)?;
+    get_in(&folder_entry::root_of(target.program())?, path, channel)
+}
+
+fn get_in(root: &Root, path: &str, channel: &mut Channel) -> Result<(), CopyError> {
+    let place = folder_entry::find(root, path)?;
     let found = place.stat(path)?;
     channel.send(Kind::Stat, &serde_json::to_vec(&found).expect("it is plain text"));
     let mut buffered = BufWriter::with_capacity(CHUNK_BYTES, &mut *channel);

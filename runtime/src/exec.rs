@@ -63,10 +63,10 @@ fn enter(dir: &Path, mut channel: Channel) -> i32 {
     let _ = prctl::set_child_subreaper(true);
     umask(Mode::from_bits_truncate(0o022));
     let Some(order) = channel.read_order() else { return 1 };
-    let served =
-        chdir(dir).map_err(|_| NotRunning::Gone).and_then(|()| Target::read(Path::new(".")));
-    let served = match served {
-        Ok(target) => serve(&target, order, &mut channel),
+    let target = chdir(dir).map_err(|_| NotRunning::Gone).and_then(|()| target_of(&order));
+    let served = match target {
+        Ok(Some(target)) => serve(&target, order, &mut channel),
+        Ok(None) => copy::serve_kept(&order, &mut channel),
         Err(why) => Err(ExecRefusal {
             fault: Fault::NotRunning,
             code: CODE_CANNOT_RUN,
@@ -83,6 +83,19 @@ fn enter(dir: &Path, mut channel: Channel) -> i32 {
     }
 }
 
+/// The run that a request enters. `None`: it needs no program, only the files that a container made
+/// by hand keeps.
+fn target_of(order: &ExecRequest) -> Result<Option<Target>, NotRunning> {
+    if matches!(order, ExecRequest::Export | ExecRequest::Layer | ExecRequest::Changes) {
+        return Ok(None);
+    }
+    let reads = matches!(order, ExecRequest::Stat { .. } | ExecRequest::Get { .. });
+    match Target::read(Path::new(".")) {
+        Err(NotRunning::Ended) if reads => Ok(None),
+        target => target.map(Some),
+    }
+}
+
 fn serve(target: &Target, order: ExecRequest, channel: &mut Channel) -> Result<(), ExecRefusal> {
     match order {
         ExecRequest::Exec(order) => {
@@ -91,6 +104,9 @@ fn serve(target: &Target, order: ExecRequest, channel: &mut Channel) -> Result<(
         ExecRequest::Input => input::copy(target, channel),
         ExecRequest::Stat { path } => copy::stat(target, &path, channel).map_err(ExecRefusal::from),
         ExecRequest::Get { path } => copy::get(target, &path, channel).map_err(ExecRefusal::from),
+        ExecRequest::Export | ExecRequest::Layer | ExecRequest::Changes => {
+            copy::serve_kept(&order, channel)
+        }
         ExecRequest::Put(order) => copy::put(target, &order, channel).map_err(ExecRefusal::from),
     }
 }

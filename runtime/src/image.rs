@@ -47,7 +47,7 @@ pub use archive::{Loaded, Selection};
 pub use collect::{DiskUsage, Freed, Prune, Removal, Users};
 pub use digest::Digest;
 pub use error::ImageError;
-pub use import::Import;
+pub use import::{Commit, Import};
 pub use layer_error::LayerError;
 pub use list::{HistoryRow, ImageRow};
 pub use names::{Named, Origin};

@@ -15,7 +15,9 @@ use runtime::exec::frame::{CHUNK_BYTES, Frame, Kind};
 use runtime::exec::{ExecRefusal, ExecRequest};
 use serde::Deserialize;
 
+use super::container::Container;
 use super::failure::Failure;
+use super::snapshot::Snapshot;
 use super::{Answer, Api, containers};
 use node_agent::{RunSession, SessionGone};
 use node_docker::path_stat::{ContainerPathStat, PATH_STAT_HEADER};
@@ -120,7 +122,16 @@ pub async fn put(
 }
 
 async fn begin(api: &Api, wanted: &str, order: ExecRequest) -> Result<RunSession, Failure> {
-    let container = containers::running(api, wanted).await?;
+    let container = match containers::running(api, wanted).await {
+        Ok(container) => container,
+        // Files are read from a container made by hand also while it is stopped.
+        Err(failure) => {
+            let found = containers::find(&*Snapshot::latest(api).await?, wanted);
+            let reads = matches!(order, ExecRequest::Stat { .. } | ExecRequest::Get { .. });
+            let is_kept = |found: &Container| found.standalone.is_some() && found.run.attempt > 0;
+            found.ok().filter(|found| reads && is_kept(found)).ok_or(failure)?
+        }
+    };
     Ok(api.handle.session(container.node, container.run, &order).await?)
 }
 

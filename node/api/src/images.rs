@@ -5,7 +5,7 @@
 //! node: an image that is not here is missing.
 
 mod object;
-mod transfer;
+pub mod transfer;
 
 use std::collections::BTreeSet;
 

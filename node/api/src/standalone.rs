@@ -6,6 +6,7 @@
 
 pub mod attach;
 pub mod create;
+pub mod files;
 pub mod listing;
 pub mod removal;
 pub mod run;

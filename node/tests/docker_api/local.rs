@@ -1,5 +1,7 @@
 //! `docker run` and its relatives, through Docker's own client: containers of one node.
 
+#[path = "local/files.rs"]
+mod files;
 #[path = "local/foreground.rs"]
 mod foreground;
 #[path = "local/lifetime.rs"]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -19,7 +19,7 @@ use tar::{Builder, EntryType, Header};
 
 use super::CopyError;
 use super::folder_entry::{FolderEntry, shown};
-use crate::tree::name;
+use crate::tree::{name, whiteout};
 
 /// Depth of nested folders at most: each is an open descriptor, and 1,024 is a usual limit.
 const DEPTH_MAX: usize = 512;
@@ -38,17 +38,51 @@ struct Packer<W: Write> {
     archive: Builder<W>,
     /// The first name of a file that has several.
     links: BTreeMap<(u64, u64), PathBuf>,
+    form: Form,
 }
 
+/// What the archive is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// Files as they are.
+    Files,
+    /// A layer of an image: what overlayfs marks as removed is named as OCI has it.
+    Layer,
+}
+
+/// In front of the name of what a layer removes.
+const WHITEOUT: &str = ".wh.";
+/// A layer with this in a folder removes all that the layers below have in it.
+const OPAQUE: &str = ".wh..wh..opq";
 /// Packs an entry, under this name.
 pub fn pack(place: &FolderEntry, name: &str, out: impl Write) -> Result<(), CopyError> {
-    let mut packer = Packer { archive: Builder::new(out), links: BTreeMap::new() };
+    let (archive, links) = (Builder::new(out), BTreeMap::new());
+    let mut packer = Packer { archive, links, form: Form::Files };
     let name = if name == "/" { Path::new(".") } else { Path::new(name) };
     packer.entry(place.dir.as_fd(), &place.name, name, 0)?;
     packer.archive.finish().map_err(|error| CopyError::of(shown(name), error))
 }
 
+/// Packs the upper folder of an overlay as a layer of an image.
+pub fn pack_layer(place: &FolderEntry, out: impl Write) -> Result<(), CopyError> {
+    let (archive, links) = (Builder::new(out), BTreeMap::new());
+    let mut packer = Packer { archive, links, form: Form::Layer };
+    let top = Path::new(".");
+    packer.entry(place.dir.as_fd(), &place.name, top, 0)?;
+    packer.archive.finish().map_err(|error| CopyError::of(shown(top), error))
+}
+
 impl<W: Write> Packer<W> {
+    /// An empty file whose name says something.
+    fn mark(&mut self, path: &Path) -> Result<(), CopyError> {
+        let mut header = Header::new_gnu();
+        header.set_mode(0o600);
+        header.set_size(0);
+        header.set_entry_type(EntryType::Regular);
+        let added = self.archive.append_data(&mut header, path, io::empty());
+        added.map_err(|error| CopyError::of(shown(path), error))
+    }
+
     fn entry(
         &mut self,
         dir: BorrowedFd<'_>,
@@ -63,6 +97,11 @@ impl<W: Write> Packer<W> {
             Err(Errno::ENOENT) if depth > 0 => return Ok(()),
             Err(errno) => return Err(failed(errno.into())),
         };
+        if self.form == Form::Layer && whiteout::is_whiteout(&found) {
+            let mut removed = OsStr::new(WHITEOUT).to_owned();
+            removed.push(name);
+            return self.mark(&path.with_file_name(removed));
+        }
         let mut header = header(&found);
         match found.st_mode & libc::S_IFMT {
             libc::S_IFREG => self.file(dir, name, path, &found, header).map_err(failed),
@@ -144,6 +183,10 @@ impl<W: Write> Packer<W> {
         let named = path.join("");
         self.archive.append_data(&mut header, &named, io::empty()).map_err(failed)?;
         let folder = name::open_folder(dir, name).map_err(|errno| failed(errno.into()))?;
+        let own = format!("/proc/self/fd/{}", folder.as_raw_fd());
+        if self.form == Form::Layer && whiteout::is_opaque(Path::new(&own)) {
+            self.mark(&path.join(OPAQUE))?;
+        }
         for entry in name::list(&folder).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
             self.entry(folder.as_fd(), &name, &path.join(&name), depth + 1)?;

@@ -19,6 +19,12 @@ pub enum ExecRequest {
         /// Within the task's root.
         path: String,
     },
+    /// To pack all files of a container, without what is mounted into it.
+    Export,
+    /// To pack what a container wrote as a layer of an image.
+    Layer,
+    /// To tell what a container changed in its image.
+    Changes,
     /// To unpack a tar archive.
     Put(PutOrder),
 }

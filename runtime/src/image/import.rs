@@ -4,6 +4,8 @@
 //! layers may not have (xz, bzip2) is removed. Changes are lines of a Dockerfile, of the
 //! instructions that change the configuration alone.
 
+mod commit;
+
 use std::io::Read;
 
 use crdt_state::spec::Platform;
@@ -19,6 +21,8 @@ use super::names::Origin;
 use super::reference::Reference;
 use super::{Images, unpack};
 use crate::tar_entries::Entries;
+
+pub use commit::Commit;
 
 const KNOWN: &str = "use CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, STOPSIGNAL, USER, \
                      VOLUME or WORKDIR, and what follows it in a Dockerfile";

@@ -88,6 +88,38 @@ pub fn build(layers: &[PathBuf], shared: Option<&Path>) -> Result<Option<String>
     )))
 }
 
+/// The root file system of a container as it would be mounted, to read: whether it runs or not, without
+/// what is mounted into it. It covers the current folder, where only this process sees it.
+pub fn view(layers: &[PathBuf], shared: &Path) -> Result<OwnedFd, StartError> {
+    let copy = shared.join(COPY);
+    if copy.exists() {
+        return folder(&copy);
+    }
+    // The folders must be those of the namespace in which they are mounted.
+    isolate()?;
+    let top = shared.join(UPPER);
+    let opened = std::iter::once(&top).chain(layers.iter().rev()).map(|layer| folder(layer));
+    let opened: Vec<OwnedFd> = opened.collect::<Result<_, StartError>>()?;
+    if opened.len() < 2 {
+        return folder(&top);
+    }
+    let here = std::env::current_dir().map_err(|source| broken(".", source))?;
+    let step = |errno| StartError::Step { step: "mount the container's files", errno };
+    let mounted = || {
+        let (target, back) = (place(".")?, place(".")?);
+        let lower: Vec<String> = opened.iter().map(|fd| fd.as_raw_fd().to_string()).collect();
+        let options = format!("lowerdir={}", lower.join(":"));
+        chdir("/proc/self/fd")?;
+        let target = target.as_raw_fd().to_string();
+        let flags = MsFlags::MS_RDONLY;
+        let done = mount(Some("overlay"), target.as_str(), Some("overlay"), flags, Some(&*options));
+        fchdir(&back)?;
+        done
+    };
+    mounted().map_err(step)?;
+    folder(&here)
+}
+
 /// Leads the names of what the container writes into the folder that its attempts share.
 fn share(shared: &Path) -> io::Result<()> {
     let made = fs::DirBuilder::new().mode(0o700).create(shared);

@@ -96,7 +96,8 @@ pub async fn create(
     Ok(said([json!({"status": id.as_str()})]))
 }
 
-fn name(repo: Option<&str>, tag: Option<&str>) -> Result<Option<Reference>, Failure> {
+/// The name of an image, as a repository and a tag.
+pub fn name(repo: Option<&str>, tag: Option<&str>) -> Result<Option<Reference>, Failure> {
     let Some(repo) = repo.filter(|repo| !repo.is_empty()) else { return Ok(None) };
     let whole = match tag.filter(|tag| !tag.is_empty()) {
         Some(tag) => format!("{repo}:{tag}"),
@@ -144,7 +145,7 @@ fn said(lines: impl IntoIterator<Item = serde_json::Value>) -> Response {
 }
 
 /// All values of one parameter.
-fn repeated(raw: Option<&str>, key: &str) -> Vec<String> {
+pub fn repeated(raw: Option<&str>, key: &str) -> Vec<String> {
     let pairs = form_urlencoded::parse(raw.unwrap_or_default().as_bytes());
     pairs.filter(|(name, _)| name == key).map(|(_, value)| value.into_owned()).collect()
 }
