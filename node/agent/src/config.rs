@@ -47,6 +47,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The unix socket of the API.
     pub socket: PathBuf,
+    /// Where the API is served over TLS, TCP; `None`: nowhere.
+    pub api: Option<SocketAddr>,
     /// Where the agent listens, UDP.
     pub listen: SocketAddr,
     /// The address that is told to others, if it differs from the detected one.

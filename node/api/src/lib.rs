@@ -9,6 +9,7 @@
 
 mod archive;
 mod autoscale;
+mod certificates;
 mod change;
 mod clients;
 mod configs;
@@ -58,6 +59,7 @@ mod swarm;
 mod system;
 mod task_object;
 mod tasks;
+mod tls;
 mod top;
 mod unread;
 mod usage;
@@ -89,6 +91,7 @@ use node_agent::Handle;
 use recent::Recent;
 use snapshot::Snapshot;
 use standalone::Standalones;
+pub use tls::serve_tls;
 
 /// An extractor whose failure is answered like every other failure.
 type Answer<T> = Result<T, QueryRejection>;
@@ -190,6 +193,7 @@ fn router(api: Api) -> Router {
         .route("/edge/images/publish", post(pushes::publish))
         .route("/edge/stacks/{name}/take", post(stacks::take))
         .route("/edge/stacks/{name}/made", post(stacks::made))
+        .route("/edge/client-certificates", post(certificates::create))
         .route("/edge/status", get(edge::status))
         .route("/edge/plan", get(edge::plan))
         .route("/edge/paths", get(edge::paths))

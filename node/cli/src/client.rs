@@ -1,4 +1,5 @@
-//! The API of an agent, over its unix socket: one connection per command.
+//! The API of an agent, over its unix socket, or over TLS from another machine: one connection per
+//! command.
 //!
 //! Every wait has a deadline, except the wait for the next line of a stream. Errors of the
 //! transport are turned into text here.
@@ -7,6 +8,7 @@ mod call_error;
 #[cfg(test)]
 pub mod fake;
 mod streams;
+mod tls;
 
 use std::io::ErrorKind;
 use std::os::unix::fs::FileTypeExt;
@@ -23,7 +25,9 @@ use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
+use tokio::time::timeout;
 
 use super::dry_run::DryRunFlags;
 use node_docker::{self, ErrorBody};
@@ -53,12 +57,19 @@ pub struct Client {
 impl Client {
     /// Connects.
     pub async fn connect(socket: &Path) -> Result<Client, CallError> {
-        let stream =
-            UnixStream::connect(socket).await.map_err(|error| unreachable(socket, &error))?;
-        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|_| CallError::HalfAnswer)?;
-        tokio::spawn(connection.with_upgrades());
+        let sender = match tls::host(socket) {
+            Some(host) => {
+                let connected = timeout(ANSWER_WAIT_MAX, tls::connect(host)).await;
+                let connected = connected.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
+                let no_node =
+                    |error: std::io::Error| CallError::NoNode(host.to_owned(), error.to_string());
+                speak(connected.map_err(no_node)?).await?
+            }
+            None => {
+                let connected = UnixStream::connect(socket).await;
+                speak(connected.map_err(|error| unreachable(socket, &error))?).await?
+            }
+        };
         Ok(Client {
             socket: socket.to_owned(),
             sender,
@@ -163,7 +174,7 @@ impl Client {
 
     async fn call(&mut self, method: Method, path: &str, body: Bytes) -> Result<Bytes, CallError> {
         let whole = self.ask(method, path, body);
-        tokio::time::timeout(ANSWER_WAIT_MAX, whole).await.map_err(|_| CallError::Silent)?
+        timeout(ANSWER_WAIT_MAX, whole).await.map_err(|_| CallError::Silent)?
     }
 
     async fn ask(&mut self, method: Method, path: &str, body: Bytes) -> Result<Bytes, CallError> {
@@ -220,6 +231,15 @@ impl Client {
             Err(_) => CallError::NotTheApi(self.socket.clone(), format!("it answers {status}")),
         }
     }
+}
+
+async fn speak<T: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    stream: T,
+) -> Result<SendRequest<Body>, CallError> {
+    let spoken = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+    let (sender, connection) = spoken.map_err(|_| CallError::HalfAnswer)?;
+    tokio::spawn(connection.with_upgrades());
+    Ok(sender)
 }
 
 fn unreachable(socket: &Path, error: &std::io::Error) -> CallError {

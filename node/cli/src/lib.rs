@@ -72,7 +72,7 @@ const SOCKET_DEFAULT: &str = "/run/edgectl/edgectl.sock";
     after_help = "Exit codes: 0 done, 1 failed, 2 tasks cannot be placed, 3 degraded, 4 island, 5 removed from the fleet.",
 )]
 struct Cli<O: LocalCommands> {
-    /// Socket of the agent [default: /run/edgectl/edgectl.sock]
+    /// Socket of the agent, or tcp://HOST[:PORT] of a node [default: /run/edgectl/edgectl.sock]
     #[arg(
         short = 'H',
         long,
@@ -287,9 +287,9 @@ async fn ask_agent<O: LocalCommands>(command: Command<O>, socket: &Path) -> Resu
 fn socket_path(typed: Option<&str>) -> Result<PathBuf, Failure> {
     let typed = typed.filter(|typed| !typed.is_empty()).unwrap_or(SOCKET_DEFAULT);
     let path = typed.strip_prefix("unix://").unwrap_or(typed);
-    if path.contains("://") {
-        return Err(Failure::new(format!("{typed} is no unix socket"))
-            .why("the agent is spoken to on its own machine only")
+    if path.contains("://") && !path.starts_with("tcp://") {
+        return Err(Failure::new(format!("{typed} is neither a unix socket nor a node"))
+            .hint("--socket PATH, or --socket tcp://HOST[:PORT]")
             .hint("ssh NODE edgectl …"));
     }
     Ok(PathBuf::from(path))

@@ -9,6 +9,7 @@ use crate::examples;
 use node_docker::node::Node;
 use node_docker::system::{InitRequest, JoinAnswer, JoinRequest, Swarm};
 
+mod certificate;
 mod settings;
 
 /// The fleet: joining it, leaving it, and what holds for all of it.
@@ -35,6 +36,11 @@ pub enum SwarmCommand {
     Join(JoinArgs),
     /// Say what another machine types to join this fleet
     JoinToken(TokenArgs),
+    /// Make the files with which a client on another machine uses the API over TLS
+    #[command(help_template = examples!(
+        "edgectl swarm client-cert --output laptop laptop    ca.pem, cert.pem and key.pem in a folder",
+    ))]
+    ClientCert(certificate::CertificateArgs),
     /// Change what holds for the whole fleet
     #[command(help_template = examples!(
         "edgectl swarm update --task-history-limit 1    every slot keeps its last past task",
@@ -108,6 +114,7 @@ pub async fn run(command: SwarmCommand, mut client: Client) -> Result<Exit, Fail
         }
         SwarmCommand::Join(args) => join(&mut client, args).await?,
         SwarmCommand::JoinToken(args) => join_token(&mut client, &args).await?,
+        SwarmCommand::ClientCert(args) => certificate::create(&mut client, &args).await?,
         SwarmCommand::Update(args) => settings::update(&mut client, &args).await?,
         SwarmCommand::Inspect(args) => settings::inspect(&mut client, &args).await?,
         SwarmCommand::Leave { force: false } => leave(&mut client, "/swarm/leave").await?,

@@ -41,6 +41,7 @@ pub(super) struct Draft {
     fleet_key: Option<FleetKey>,
     data_dir: Option<PathBuf>,
     socket: Option<PathBuf>,
+    api: Option<SocketAddr>,
     listen: Option<SocketAddr>,
     /// Its port is filled in when `listen` is known.
     advertise: Option<(IpAddr, Option<u16>)>,
@@ -164,6 +165,7 @@ impl Draft {
             }
             ConfigKey::DataDir => self.data_dir = Some(given.path()?),
             ConfigKey::Socket => self.socket = Some(given.path()?),
+            ConfigKey::Api => self.api = Some(api(&given)?),
             ConfigKey::Listen => {
                 let (ip, port) = address(&given)?;
                 self.listen = Some(SocketAddr::new(ip, port.unwrap_or(AGENT_PORT)));
@@ -206,6 +208,7 @@ impl Draft {
             fleet_key: self.fleet_key,
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("/var/lib/edgectl")),
             socket: self.socket.unwrap_or_else(|| PathBuf::from("/run/edgectl/edgectl.sock")),
+            api: self.api,
             listen,
             advertise: self
                 .advertise
@@ -253,6 +256,11 @@ fn name(given: &Given<'_>) -> Result<String, ConfigError> {
         return Err(given.bad(text, "at most 63 of a-z, A-Z, 0-9, `-`, `_` and `.`"));
     }
     Ok(text.to_owned())
+}
+
+fn api(given: &Given<'_>) -> Result<SocketAddr, ConfigError> {
+    let text = given.text()?;
+    text.parse().map_err(|_| given.bad(text, "it is an address and a port"))
 }
 
 fn address(given: &Given<'_>) -> Result<(IpAddr, Option<u16>), ConfigError> {

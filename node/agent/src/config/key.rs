@@ -13,6 +13,8 @@ pub enum ConfigKey {
     DataDir,
     /// The API's unix socket.
     Socket,
+    /// Where the API is served over TLS.
+    Api,
     /// UDP address to listen on.
     Listen,
     /// Address that is told to other nodes.
@@ -64,12 +66,13 @@ pub(super) enum Scope {
 
 impl ConfigKey {
     /// All of them, in the order of the documentation.
-    pub const ALL: [ConfigKey; 24] = [
+    pub const ALL: [ConfigKey; 25] = [
         ConfigKey::Fleet,
         ConfigKey::FleetKey,
         ConfigKey::FleetKeyFile,
         ConfigKey::DataDir,
         ConfigKey::Socket,
+        ConfigKey::Api,
         ConfigKey::Listen,
         ConfigKey::Advertise,
         ConfigKey::Join,
@@ -99,6 +102,7 @@ impl ConfigKey {
             ConfigKey::FleetKeyFile => "fleet_key_file",
             ConfigKey::DataDir => "data_dir",
             ConfigKey::Socket => "socket",
+            ConfigKey::Api => "api",
             ConfigKey::Listen => "listen",
             ConfigKey::Advertise => "advertise",
             ConfigKey::Join => "join",
@@ -129,6 +133,7 @@ impl ConfigKey {
             ConfigKey::FleetKeyFile => "fleet_key_file = \"/etc/edgectl/fleet.key\"",
             ConfigKey::DataDir => "data_dir = \"/var/lib/edgectl\"",
             ConfigKey::Socket => "socket = \"/run/edgectl/edgectl.sock\"",
+            ConfigKey::Api => "api = \"0.0.0.0:2376\"",
             ConfigKey::Listen => "listen = \"0.0.0.0:7946\"",
             ConfigKey::Advertise => "advertise = \"192.168.1.12:7946\"",
             ConfigKey::Join => "join = [\"192.168.1.11\", \"192.168.1.12:7946\"]",

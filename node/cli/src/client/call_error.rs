@@ -26,6 +26,9 @@ pub enum CallError {
     /// Another error of the socket.
     #[error("cannot reach the agent at {0}")]
     Unusable(PathBuf, String),
+    /// A node on another machine, and what went wrong on the way to it.
+    #[error("cannot reach the node at tcp://{0}")]
+    NoNode(String, String),
     /// The connection broke before the answer was complete.
     #[error("the agent went away in the middle of its answer")]
     HalfAnswer,
@@ -66,6 +69,9 @@ impl From<CallError> for Failure {
                 .why("the file is no socket at all")
                 .hint("--socket PATH or EDGECTL_SOCKET, with the path of the agent's socket"),
             CallError::Unusable(_, detail) => failure.why(detail).hint("edgectl doctor"),
+            CallError::NoNode(_, detail) => failure
+                .why(detail)
+                .hint("edgectl swarm client-cert --output DIR, on a node with `api` in edge.toml"),
             CallError::HalfAnswer => failure
                 .why("it was stopped or restarted; what was acknowledged is stored")
                 .hint("the same command again"),
