@@ -1,0 +1,135 @@
+//! The API over TLS: Docker's own client and `edgectl` from another machine, and who is not heard.
+
+#[path = "lab/test_lab.rs"]
+mod test_lab;
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use test_lab::{IMAGE, TestLab};
+
+struct Fleet {
+    lab: TestLab,
+    /// What the first node's clients show.
+    certificates: PathBuf,
+}
+
+impl Fleet {
+    fn up() -> Option<Fleet> {
+        let lab = TestLab::up('w', 2).with_namespaces()?;
+        let config = lab.dir.join("edge.toml");
+        let text = std::fs::read_to_string(&config).expect("the lab's configuration");
+        std::fs::write(&config, format!("{text}api = \"0.0.0.0:2376\"\n")).expect("writable");
+        for node in ["n1", "n2"] {
+            lab.succeed(&["kill", node]);
+            lab.succeed(&["start", node]);
+        }
+        let certificates = lab.dir.join("laptop");
+        let fleet = Fleet { lab, certificates };
+        let said = fleet.create_certificate().expect("files");
+        let host = format!("DOCKER_HOST=tcp://{}:2376", fleet.lab.address(1));
+        assert!(said.contains(&host) && said.contains("DOCKER_CERT_PATH="), "{said}");
+        Some(fleet)
+    }
+
+    fn create_certificate(&self) -> Result<String, String> {
+        let folder = self.certificates.display().to_string();
+        let create = ["swarm", "client-cert", "--output", &folder, "laptop"];
+        self.lab.try_edgectl(1, &create)
+    }
+
+    /// A program on the first node that talks to the second.
+    fn remote(&self, certificates: &Path, words: &[&str], input: &str) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_edgectl"));
+        command.args(["lab", "exec", "n1", "--name", &self.lab.name, "--"]).args(words);
+        command
+            .env("DOCKER_CERT_PATH", certificates)
+            .env("DOCKER_TLS_VERIFY", "1")
+            .env("DOCKER_HOST", self.host())
+            .env("DOCKER_CONFIG", &self.lab.dir);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        std::io::Write::write_all(&mut stdin, input.as_bytes()).expect("it reads");
+        drop(stdin);
+        child.wait_with_output().expect("it ends")
+    }
+
+    fn host(&self) -> String {
+        format!("tcp://{}:2376", self.lab.address(2))
+    }
+
+    fn edgectl(&self, certificates: &Path, words: &[&str]) -> Output {
+        let program = env!("CARGO_BIN_EXE_edgectl");
+        self.remote(certificates, &[&[program, "-H", &self.host()], words].concat(), "")
+    }
+
+    fn docker(&self, words: &[&str]) -> Output {
+        self.remote(&self.certificates, &[&["docker"], words].concat(), "")
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
+}
+
+fn succeeded(output: Output) -> String {
+    assert!(output.status.success(), "{}", said(&output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn clients_with_a_certificate_of_the_fleet_have_the_whole_api_and_nobody_else_has_any() {
+    let Some(fleet) = Fleet::up() else { return };
+    fleet.lab.import_image();
+    fleet.lab.until("the second node serves it", || fleet.docker(&["version"]).status.success());
+    assert_eq!(succeeded(fleet.docker(&["node", "ls", "--quiet"])).lines().count(), 2);
+    let create = ["service", "create", "--detach", "--no-resolve-image", "--name", "web"];
+    let on_second = ["--constraint", "node.hostname==n2", IMAGE, "sleep", "1000"];
+    succeeded(fleet.docker(&[&create[..], &on_second].concat()));
+    fleet.lab.until("it runs", || {
+        let ps = ["service", "ps", "--format", "{{.CurrentState}}", "web"];
+        said(&fleet.docker(&ps)).starts_with("Running")
+    });
+    // A connection that is taken over, in both directions, one of which ends before the other.
+    let cat = ["docker", "exec", "--interactive", "web.1", "cat"];
+    let long = "a line\n".repeat(20_000);
+    assert_eq!(succeeded(fleet.remote(&fleet.certificates, &cat, &long)), long);
+    let ls = fleet.edgectl(&fleet.certificates, &["service", "ls", "--format", "{{.Name}}"]);
+    assert_eq!(succeeded(ls), "web\n");
+
+    // Files are for their owner alone, and are not written over.
+    let key = fleet.certificates.join("key.pem");
+    let mode = std::fs::metadata(&key).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let before = std::fs::read(&key).expect("readable");
+    assert!(fleet.create_certificate().is_err_and(|told| told.contains("cannot write")));
+    assert_eq!(std::fs::read(&key).expect("readable"), before);
+
+    refuses_all_others(&fleet);
+}
+
+/// Clients without a certificate, with one of another fleet, and without TLS.
+fn refuses_all_others(fleet: &Fleet) {
+    let other = TestLab::up('x', 1);
+    let folder = other.dir.join("laptop");
+    let path = folder.display().to_string();
+    // That fleet does not serve it: the files are there all the same.
+    let told = other.try_edgectl(1, &["swarm", "client-cert", "--output", &path, "laptop"]);
+    assert!(told.is_err_and(|told| told.contains("does not serve the API over TLS")));
+    let foreign = fleet.edgectl(&folder, &["node", "ls"]);
+    assert!(said(&foreign).contains("invalid peer certificate"), "{}", said(&foreign));
+    // It trusts this fleet, which does not trust it.
+    std::fs::copy(fleet.certificates.join("ca.pem"), folder.join("ca.pem")).expect("writable");
+    let foreign = fleet.edgectl(&folder, &["node", "ls"]);
+    assert_eq!(foreign.status.code(), Some(1), "{}", said(&foreign));
+    let none = fleet.edgectl(Path::new("/nowhere"), &["node", "ls"]);
+    assert!(said(&none).contains("/nowhere/ca.pem"), "{}", said(&none));
+    let address = format!("{}:2376", fleet.lab.address(2));
+    for url in [format!("https://{address}/_ping"), format!("http://{address}/_ping")] {
+        let curl = ["curl", "--insecure", "--silent", "--max-time", "5", &url];
+        let output = fleet.remote(Path::new("/nowhere"), &curl, "");
+        assert!(!output.status.success() && output.stdout.is_empty(), "{}", said(&output));
+    }
+}
