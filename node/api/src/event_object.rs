@@ -7,8 +7,8 @@ use crdt_state::task::Run;
 use node_core::{Event as Fact, Subject};
 
 use super::wall_clock::wall_clock;
-use node_docker::container_id;
 use node_docker::event::{Actor, Event, LegacyEvent};
+use node_docker::{container_id, standalone_id};
 
 /// An event in Docker's form.
 pub fn event(fact: Fact) -> Event {
@@ -30,9 +30,15 @@ pub fn event(fact: Fact) -> Event {
 fn container_event(task: TaskId, name: String, fact: Fact) -> Event {
     let mut attempt = 0;
     let mut attributes = BTreeMap::new();
+    let mut is_standalone = false;
     for (key, value) in fact.attributes {
         match key {
             "attempt" => attempt = value.parse().unwrap_or(0),
+            "standalone" => is_standalone = true,
+            "label" => {
+                let (label, value) = value.split_once('=').unwrap_or((&value, ""));
+                attributes.insert(label.to_owned(), value.to_owned());
+            }
             "service" => {
                 attributes.insert("com.docker.swarm.service.id".to_owned(), value);
             }
@@ -43,6 +49,13 @@ fn container_event(task: TaskId, name: String, fact: Fact) -> Event {
                 attributes.insert(key.to_owned(), value);
             }
         }
+    }
+    if is_standalone {
+        attributes.remove("com.docker.swarm.service.id");
+        let name = attributes.remove("com.docker.swarm.service.name");
+        attributes.insert("name".to_owned(), name.unwrap_or_default());
+        let id = standalone_id(task);
+        return local(fact.wall_ms, "container", fact.action, Actor { id, attributes });
     }
     attributes.insert("name".to_owned(), format!("{name}.{task}"));
     attributes.insert("com.docker.swarm.task.id".to_owned(), task.to_string());

@@ -16,7 +16,6 @@ pub fn routes() -> Router<Api> {
         .route("/build/cancel", post(build))
         .route("/session", post(build))
         .route("/grpc", post(build))
-        .route("/commit", post(commit))
         .route("/images/search", get(search))
         .route("/plugins", get(plugins))
         .route("/plugins/privileges", get(no_plugins))
@@ -34,14 +33,6 @@ async fn build() -> Failure {
         "nodes build no images: build with buildah bud -t NAME . and bring the image here with \
          buildah push NAME docker-archive:app.tar and edgectl image load -i app.tar, or build with \
          BuildKit and push to a registry"
-            .to_owned(),
-    )
-}
-
-async fn commit() -> Failure {
-    Failure::NotYet(
-        "no image is made of a container here: write a Dockerfile, and build it elsewhere with \
-         buildah bud"
             .to_owned(),
     )
 }

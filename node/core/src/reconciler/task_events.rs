@@ -33,6 +33,11 @@ pub fn between(
         let template = of.service.and_then(|service| service.template_of(status.template));
         let image = template.filter(|template| template.runtime == Runtime::Container);
         attributes.extend(image.map(|template| ("image", template.image.clone())));
+        if let Some(template) = template.filter(|template| template.is_standalone()) {
+            attributes.push(("standalone", String::new()));
+            let labels = template.labels.iter();
+            attributes.extend(labels.map(|(key, value)| ("label", format!("{key}={value}"))));
+        }
         attributes.extend(more);
         let subject = Subject::Task { id: status.id, name: name.clone() };
         events.push(Event { subject, action, attributes, wall_ms });
