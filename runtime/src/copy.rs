@@ -161,10 +161,10 @@ fn stat_in(root: &Root, path: &str, channel: &mut Channel) -> Result<(), CopyErr
 
 /// Packs what is at a path: first sends its description, then the archive.
 pub(crate) fn get(target: &Target, path: &str, channel: &mut Channel) -> Result<(), CopyError> {
-    get_in(&folder_entry::root_of(target.program())?, path, channel)
+    pack_in(&folder_entry::root_of(target.program())?, path, channel)
 }
 
-fn get_in(root: &Root, path: &str, channel: &mut Channel) -> Result<(), CopyError> {
+fn pack_in(root: &Root, path: &str, channel: &mut Channel) -> Result<(), CopyError> {
     let place = folder_entry::find(root, path)?;
     let found = place.stat(path)?;
     channel.send(Kind::Stat, &serde_json::to_vec(&found).expect("it is plain text"));

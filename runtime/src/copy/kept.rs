@@ -50,7 +50,7 @@ pub(crate) fn serve(request: &ExecRequest, channel: &mut Channel) -> Result<(), 
         ExecRequest::Changes => changes(&order, channel),
         ExecRequest::Layer => layer(&order, channel),
         ExecRequest::Stat { path } => super::stat_in(&view(&order)?, path, channel),
-        ExecRequest::Get { path } => super::get_in(&view(&order)?, path, channel),
+        ExecRequest::Get { path } => super::pack_in(&view(&order)?, path, channel),
         _ => export(&view(&order)?, channel),
     };
     served.map_err(ExecRefusal::from)
