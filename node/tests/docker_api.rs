@@ -1,5 +1,7 @@
 //! The API of real agents: by hand, and by Docker's own client where it is installed.
 
+#[path = "docker_api/commands.rs"]
+mod commands;
 #[path = "docker_api/configs.rs"]
 mod configs;
 #[path = "docker_api/containers.rs"]

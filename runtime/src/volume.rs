@@ -67,7 +67,7 @@ pub enum VolumeError {
     )]
     Name(String),
     /// No volume of this name was made.
-    #[error("no volume {0:?} on this node: see edgectl volume ls")]
+    #[error("{0}: no such volume on this node: see edgectl volume ls")]
     Unknown(String),
     /// The volume was here earlier.
     #[error(

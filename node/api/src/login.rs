@@ -24,6 +24,10 @@ pub async fn check(State(api): State<Api>, body: Sent) -> Result<Json<Value>, Fa
         )) => Err(Failure::Unauthorized(format!(
             "{registry} refuses the login: unauthorized: incorrect username or password"
         ))),
-        Err(error) => Err(Failure::Unavailable(error.to_string())),
+        // Its other lines say when an image is asked for again.
+        Err(error) => {
+            let said = error.to_string();
+            Err(Failure::Unavailable(said.lines().next().unwrap_or_default().to_owned()))
+        }
     }
 }

@@ -26,6 +26,7 @@ use tower::{Layer, Service};
 
 use super::clients::{Bounds, Clients, Connection, Full, Peer};
 use super::deadline::{Deadlines, Timed};
+use node_docker::API_VERSION;
 
 /// Pause after the system had no file for a connection.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
@@ -118,6 +119,7 @@ async fn refuse(mut stream: UnixStream, full: Full) {
     let message = serde_json::json!({ "message": full.to_string() }).to_string();
     let answer = format!(
         "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\
+         Api-Version: {API_VERSION}\r\nOstype: linux\r\nServer: edgectl (linux)\r\n\
          Content-Length: {}\r\nConnection: close\r\n\r\n{message}",
         message.len()
     );

@@ -22,7 +22,9 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// `GET` and `HEAD /_ping`: its headers tell Docker's clients about the server.
 pub async fn ping() -> Response {
     let mut headers = HeaderMap::new();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
+    let uncached = HeaderValue::from_static("no-cache, no-store, must-revalidate");
+    headers.insert(header::CACHE_CONTROL, uncached);
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     headers.insert("Builder-Version", HeaderValue::from_static("1"));
     headers.insert("Swarm", HeaderValue::from_static("active/manager"));
     (headers, "OK").into_response()

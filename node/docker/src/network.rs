@@ -34,6 +34,9 @@ pub struct Network {
     pub peers: Vec<PeerInfo>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub services: BTreeMap<String, ServiceInfo>,
+    /// Of one network only, not in a listing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<NetworkStatus>,
     /// What Docker has no word for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub edge: Option<NetworkEdge>,
@@ -60,6 +63,33 @@ pub struct IpamConfig {
     pub gateway: String,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub auxiliary_addresses: BTreeMap<String, String>,
+}
+
+/// How many addresses are left.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct NetworkStatus {
+    #[serde(rename = "IPAM")]
+    pub ipam: IpamStatus,
+}
+
+/// The same, by subnet.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct IpamStatus {
+    pub subnets: BTreeMap<String, SubnetStatus>,
+}
+
+/// The addresses of one subnet. What is more than fits is the largest number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SubnetStatus {
+    /// Given to tasks and services, reserved, or never given.
+    #[serde(rename = "IPsInUse")]
+    pub in_use: u64,
+    /// Left for tasks and services, on all nodes together.
+    #[serde(rename = "DynamicIPsAvailable")]
+    pub available: u64,
 }
 
 /// The network that a configuration is taken from.

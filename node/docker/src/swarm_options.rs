@@ -62,6 +62,12 @@ pub const NO_EFFECT: &[SwarmOption] = &[
         hint: "leave it out; edgectl node rm NODE takes a node out of the fleet",
     },
     SwarmOption {
+        flag: "--rotate",
+        path: "Spec.CAConfig.ForceRotate",
+        why: "there are no certificates: a node is its key, and who has the fleet's key belongs to it",
+        hint: "to keep a machine out, give all others another key: fleet_key_file in edge.toml",
+    },
+    SwarmOption {
         flag: "--external-ca",
         path: "Spec.CAConfig",
         why: "there are no certificates: a node is its key",

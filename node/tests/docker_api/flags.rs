@@ -12,7 +12,7 @@ mod placeholders;
 #[path = "flags/pretty.rs"]
 mod pretty;
 #[path = "flags/rows.rs"]
-mod rows;
+pub mod rows;
 #[path = "flags/update.rs"]
 mod update;
 

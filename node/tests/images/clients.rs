@@ -86,6 +86,8 @@ async fn dockers_own_client_pushes_and_pulls_with_a_login() {
     assert!(said.contains(&format!("digest: {digest}")), "{said}");
     let said = done(&api.run("docker", &["pull", &name]).await);
     assert!(said.contains("Image is up to date"), "{said}");
+    let said = done(&api.run("docker", &["manifest", "inspect", "--insecure", &name]).await);
+    assert!(said.contains("schemaVersion"), "{said}");
 
     // Another agent has nothing yet.
     let other = Agent::start(config(dir.path(), "other", &[])).await;

@@ -4,10 +4,12 @@ use std::net::IpAddr;
 
 use crdt_state::network::AddressRange;
 use crdt_state::{NetworkId, TaskId};
+use ipnet::IpNet;
 use node_core::expand::task_name;
 use node_core::{NetworkDetail, NetworkRow, NetworkService, NetworkTask};
 use node_docker::network::{
-    EndpointResource, Ipam, IpamConfig, Network, NetworkEdge, PeerInfo, ServiceInfo, port_words,
+    EndpointResource, Ipam, IpamConfig, IpamStatus, Network, NetworkEdge, NetworkStatus, PeerInfo,
+    ServiceInfo, SubnetStatus, port_words,
 };
 use node_docker::state::network::{OVERLAY, VNI};
 use node_docker::state::show_port;
@@ -124,7 +126,34 @@ pub(super) fn inspected(
         ip: address.map(|ip| ip.to_string()).unwrap_or_default(),
     });
     shown.peers = peers.collect();
+    shown.status = Some(status(row, detail));
     shown
+}
+
+/// How many addresses are in use, and left.
+fn status(row: &NetworkRow, detail: &NetworkDetail) -> NetworkStatus {
+    let given = |service: &NetworkService| {
+        let tasks = service.tasks.iter().flat_map(|task| task.addresses.clone());
+        tasks.chain(service.virtual_addresses.clone()).collect::<Vec<_>>()
+    };
+    let given: Vec<IpAddr> = detail.services.iter().flat_map(given).collect();
+    let of = |range: &AddressRange| {
+        // The subnet's own address, the gateway, and with IPv4 that of all.
+        let never = if range.gateway.is_ipv4() { 3 } else { 2 };
+        let from = range.range.unwrap_or(range.subnet);
+        let taken = given.iter().filter(|ip| range.subnet.contains(*ip)).count();
+        let taken = (taken + range.reserved.len()) as u64;
+        let left = size(from).saturating_sub(taken + if from == range.subnet { never } else { 0 });
+        let status = SubnetStatus { in_use: taken + never, available: left };
+        (range.subnet.to_string(), status)
+    };
+    NetworkStatus { ipam: IpamStatus { subnets: row.settled.ranges.iter().map(of).collect() } }
+}
+
+/// How many addresses a subnet has; what is more than fits is the largest number.
+fn size(subnet: IpNet) -> u64 {
+    let bits = subnet.max_prefix_len() - subnet.prefix_len();
+    1_u64.checked_shl(u32::from(bits)).unwrap_or(u64::MAX)
 }
 
 /// What Docker has no word for; `failures` are those of the answering node, and what the fleet knows.

@@ -11,7 +11,7 @@ const DOCUMENT: &str = include_str!("../../../../docs/docker-compatibility.md");
 /// command.
 const NAMES: &str = include_str!("names.txt");
 const CLIENT: &str = "28.2.";
-const STATES: [&str; 4] = ["works", "differs", "refused", "not yet"];
+pub const STATES: [&str; 4] = ["works", "differs", "refused", "not yet"];
 
 /// Two words, such as `service ls`, and what stands behind them.
 fn command_of(line: &'static str) -> (&'static str, &'static str) {
@@ -35,7 +35,7 @@ struct Row {
     tests: Vec<&'static str>,
 }
 
-fn quoted(cell: &'static str) -> Vec<&'static str> {
+pub fn quoted(cell: &'static str) -> Vec<&'static str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
@@ -78,11 +78,7 @@ fn every_flag_of_docker_service_and_stack_has_a_row() {
 
 #[test]
 fn every_row_has_a_state_and_tests_that_exist() {
-    let mut tests = BTreeSet::new();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    for folder in ["node", "runtime", "crdt-state", "overlay", "chaos"] {
-        collect(&root.join(folder), &mut tests);
-    }
+    let tests = all_tests();
     for Row { command, flag, state, tests: named } in rows() {
         let row = format!("docker {command} --{flag}");
         assert!(STATES.contains(&state), "{row}: {state}");
@@ -91,6 +87,16 @@ fn every_row_has_a_state_and_tests_that_exist() {
             assert!(tests.contains(test), "{row}: there is no test {test}");
         }
     }
+}
+
+/// The names of all tests, and of other functions.
+pub fn all_tests() -> BTreeSet<String> {
+    let mut tests = BTreeSet::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for folder in ["node", "runtime", "crdt-state", "overlay", "chaos"] {
+        collect(&root.join(folder), &mut tests);
+    }
+    tests
 }
 
 /// The names of all functions below a folder.
