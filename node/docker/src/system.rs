@@ -140,6 +140,8 @@ pub struct SwarmSpec {
     pub name: String,
     pub labels: BTreeMap<String, String>,
     pub orchestration: Orchestration,
+    /// Always empty; Ansible's module for a swarm does not do without.
+    pub task_defaults: BTreeMap<String, serde_json::Value>,
 }
 
 /// Settings of task history.

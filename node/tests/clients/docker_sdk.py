@@ -47,6 +47,8 @@ def fleet():
     assert first.swarm.update(task_history_retention_limit=3)
     first.swarm.reload()
     assert first.swarm.attrs["Spec"]["Orchestration"]["TaskHistoryRetentionLimit"] == 3
+    # Ansible's module for a swarm reads it without a question.
+    assert first.swarm.attrs["Spec"]["TaskDefaults"] == {}
     assert first.swarm.get_unlock_key() == {"UnlockKey": ""}
     refused(docker.errors.APIError, "is not locked", lambda: first.swarm.unlock("x"))
     nodes = first.nodes.list(filters={"role": "manager"})
