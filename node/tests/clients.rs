@@ -3,6 +3,7 @@
 #[path = "clients/bollard.rs"]
 mod bollard;
 #[path = "docker_api/fleet.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
 mod fleet;
 #[path = "clients/prometheus.rs"]
 mod prometheus;
