@@ -68,7 +68,11 @@ pub async fn create(
         asked.publish(&found.exposed)?;
     }
     check_platform(query.platform.as_deref(), &found)?;
-    let told = networks::resolve(&snapshot, asked.spec_mut())?;
+    // Docker's client takes 404 for an image that is not here, and would pull it.
+    let told = networks::resolve(&snapshot, asked.spec_mut()).map_err(|failure| match failure {
+        Failure::Missing(why) => Failure::Bad(why),
+        failure => failure,
+    })?;
     let spec = asked.accept(found.pinned)?;
     spec.check()?;
     let edited = api.edit(Edit::CreateService(Box::new(spec))).await?;

@@ -117,7 +117,11 @@ impl Editor<'_> {
             let is_new = |alias: &&String| !had.is_some_and(|had| had.aliases.contains(alias));
             let has_name = had.is_some() && held.is_some_and(|service| service.name == spec.name);
             let services = self.catalog().services.values();
-            for other in services.filter(|other| other.id != id) {
+            // Containers that were made by hand may share names, as in Docker: Compose's client makes
+            // the next container with the name of the last one as an alias.
+            let is_standalone = spec.template.is_standalone();
+            let shares = |other: &Service| is_standalone && other.template.is_standalone();
+            for other in services.filter(|other| other.id != id && !shares(other)) {
                 let Some(theirs) = on_network(other, network) else { continue };
                 let hides = |alias: &&String| is_name_of(alias, &other.name);
                 let service = other.name.clone();
