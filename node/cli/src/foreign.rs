@@ -25,12 +25,6 @@ const COMMANDS: &[(&str, &str, &str, &str)] = &[
     ),
     ("", "run", "containers are made by services", "edgectl service create --name NAME IMAGE"),
     ("", "create", "containers are made by services", "edgectl service create --name NAME IMAGE"),
-    (
-        "",
-        "ps",
-        "containers are the tasks of services",
-        "edgectl node ps, or edgectl service ps NAME",
-    ),
     ("", "container", "containers are the tasks of services", "edgectl service ps NAME"),
     ("", "rm", "a task goes with its service", "edgectl service rm NAME"),
     ("", "stop", "a task goes with its service", "edgectl service scale NAME=0"),

@@ -338,7 +338,8 @@ mod tests {
         assert_eq!(socket_path(None), Ok(PathBuf::from(SOCKET_DEFAULT)));
         assert_eq!(socket_path(Some("unix:///run/x")), Ok(PathBuf::from("/run/x")));
         assert_eq!(socket_path(Some("/run/x")), Ok(PathBuf::from("/run/x")));
-        assert!(socket_path(Some("tcp://pi-1:2375")).is_err());
+        assert_eq!(socket_path(Some("tcp://pi-1:2376")), Ok(PathBuf::from("tcp://pi-1:2376")));
+        assert!(socket_path(Some("ssh://pi-1")).is_err());
     }
 
     #[test]
