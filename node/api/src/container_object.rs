@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::container::Container;
 use super::wall_clock::wall_clock;
-use node_docker::container::{ContainerSummary, SummaryHostConfig, SummaryNetworks};
+use node_docker::container::{ContainerSummary, SummaryHealth, SummaryHostConfig, SummaryNetworks};
 use node_docker::state::memory_and_swap;
 use node_docker::task::NetworkAttachment;
 use node_docker::task_spec::PROCESS_SCHEME;
@@ -39,10 +39,17 @@ pub fn summary(container: &Container) -> ContainerSummary {
         labels: labels(container),
         state: state(container).to_owned(),
         status: status_text(container, wall_clock()),
+        health: health(container),
         host_config: SummaryHostConfig { network_mode: network.to_owned() },
         network_settings: SummaryNetworks { networks: networks(container) },
         mounts: mounts(&container.template),
     }
+}
+
+fn health(container: &Container) -> Option<SummaryHealth> {
+    let status = &container.task.edge.health;
+    let is_checked = is_running(&container.task) && status != "unchecked";
+    is_checked.then(|| SummaryHealth { status: status.clone(), failing_streak: 0 })
 }
 
 /// The full description.

@@ -24,9 +24,22 @@ pub struct ContainerSummary {
     pub state: String,
     /// `Up 5 minutes (healthy)`, `Exited (1) 2 hours ago`.
     pub status: String,
+    /// Of one that runs and has a check.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<SummaryHealth>,
     pub host_config: SummaryHostConfig,
     pub network_settings: SummaryNetworks,
     pub mounts: Vec<Value>,
+}
+
+/// What the check of a container found.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct SummaryHealth {
+    /// `starting`, `healthy` or `unhealthy`.
+    pub status: String,
+    /// Always 0: failures in a row are not counted here.
+    pub failing_streak: u32,
 }
 
 /// The network of a container in a listing.

@@ -79,6 +79,7 @@ fn a_node_s_own_things_are_counted_and_cleared() {
     type_all(
         &fleet,
         &[
+            ("service create -d --name w --health-cmd true process:/bin/sleep 1000", 0, ""),
             ("version --format {{.Server.APIVersion}}", 0, "1.47"),
             ("context ls --format {{.Name}}", 0, "default"),
             ("volume create data", 0, "data"),
@@ -95,6 +96,9 @@ fn a_node_s_own_things_are_counted_and_cleared() {
             ("system events --since 1 --until 2 --filter type=volume", 0, "volume create data"),
         ],
     );
+    fleet.until("a listing says that it is healthy", || {
+        fleet.get(1, "/containers/json").json()[0]["Health"]["Status"] == "healthy"
+    });
     let ping = std::process::Command::new("curl")
         .args(["-sSI", "--unix-socket", &fleet.socket(1).display().to_string()])
         .arg("http://docker/_ping")
