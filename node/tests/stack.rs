@@ -162,3 +162,92 @@ fn a_file_with_faults_changes_nothing_and_all_of_them_are_told() {
     let said = String::from_utf8_lossy(&missing.stderr).into_owned();
     assert!(said.contains("cannot read /nowhere.yaml"), "{said}");
 }
+
+/// As Docker's client takes it.
+const DOCKER_VOTE: &str = r#"
+version: "3.8"
+x-tools: &tools
+  image: registry.invalid/tools:1
+  command: sleep 1000
+  stop_grace_period: 1s
+services:
+  vote:
+    <<: *tools
+    environment: {RELEASE: "${RELEASE:-1}"}
+    ports: ["5000:80"]
+    networks: [front]
+    deploy: {replicas: 2, update_config: {order: start-first, monitor: 500ms}}
+  result:
+    <<: *tools
+    ports: [{target: 80, published: 5001}]
+    networks: [front, back]
+  redis:
+    <<: *tools
+    networks: [back]
+  db:
+    <<: *tools
+    volumes: ["data:/data"]
+    networks: {back: {aliases: [postgres]}}
+  worker:
+    <<: *tools
+    networks: [back]
+    depends_on: [db, redis]
+networks: {front: , back: }
+volumes: {data: }
+"#;
+
+#[test]
+fn docker_s_own_client_deploys_a_stack_also_while_a_node_is_cut_off() {
+    let Some(fleet) = Fleet::up() else { return };
+    fleet.write(DOCKER_VOTE);
+    let docker = |node: u8, release: &str, words: &[&str]| {
+        let mut command = std::process::Command::new("docker");
+        command.arg("--host").arg(format!("unix://{}", fleet.lab.socket(node).display()));
+        command.env("DOCKER_CONFIG", &fleet.lab.dir).env("RELEASE", release).args(words);
+        let output = command.output().expect("Docker's client is installed");
+        let said = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into();
+        assert!(output.status.success(), "{words:?}: {said}");
+        said
+    };
+    let file = fleet.file.display().to_string();
+    let deploy = ["stack", "deploy", "--detach", "--resolve-image", "never", "-c", &file, "vote"];
+    let counts = ["stack", "services", "--format", "{{.Name}} {{.Replicas}}", "vote"];
+    let whole = "vote_db 1/1\nvote_redis 1/1\nvote_result 1/1\nvote_vote 2/2\nvote_worker 1/1\n";
+    let all_run = |node: u8| {
+        let listed: String = docker(node, "1", &counts);
+        let mut lines: Vec<&str> = listed.lines().collect();
+        lines.sort_unstable();
+        lines.join("\n") + "\n" == whole
+    };
+    let created: String = docker(1, "1", &deploy);
+    assert_eq!(created.matches("Creating service vote_").count(), 5, "{created}");
+    fleet.lab.until("all nodes say that it runs", || (1..=3).all(all_run));
+    let tasks = fleet.running(2);
+    docker(3, "1", &deploy);
+    assert_eq!(fleet.running(2), tasks, "nothing restarts");
+
+    fleet.lab.succeed(&["cut", "n3"]);
+    docker(1, "2", &deploy);
+    let is_new = |node: u8| {
+        let running = fleet.running(node);
+        let vote = running.iter().filter(|task| task.contains(" vote_vote."));
+        vote.clone().count() == 2 && vote.clone().all(|task| !tasks.contains(task))
+    };
+    fleet.lab.until("the others go on without it", || is_new(1) && all_run(1));
+    let alone: String = docker(3, "1", &["stack", "ls"]);
+    assert!(alone.contains("vote"), "{alone}");
+    fleet.lab.succeed(&["heal"]);
+    fleet
+        .lab
+        .until("all have the new release", || (1..=3).all(|node| is_new(node) && all_run(node)));
+    docker(2, "2", &["stack", "rm", "vote"]);
+    fleet.lab.until("nothing is left", || {
+        fleet.running(1).is_empty()
+            && docker(
+                1,
+                "2",
+                &["network", "ls", "-q", "--filter", "label=com.docker.stack.namespace=vote"],
+            )
+            .is_empty()
+    });
+}

@@ -196,3 +196,18 @@ fn the_files_of_twenty_sites_are_stacks_without_a_note() {
     versions.dedup();
     assert_eq!(versions.len(), 4);
 }
+
+#[test]
+fn the_example_for_docker_s_client_is_a_stack_without_a_note() {
+    let text = include_str!("../../../../examples/visits.yaml").to_owned();
+    let variables = Variables::new();
+    let input = Input {
+        name: Some("visits".to_owned()),
+        files: vec![File { path: PathBuf::from("visits.yaml"), text }],
+        variables: &variables,
+        profiles: Vec::new(),
+        beside: &Beside,
+    };
+    let stack = read(&input).expect("a stack");
+    assert_eq!((stack.services.len(), stack.networks.len(), stack.notes.len()), (5, 2, 0));
+}
