@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Template, TemplateVersion};
 use crate::config::ConfigFile;
 use crate::id::NodeId;
+use crate::task::Run;
 
 /// How much a task may swap out, on top of its limit of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +109,12 @@ impl Template {
     /// Is it of a container that was made by hand?
     pub fn is_standalone(&self) -> bool {
         self.extension.standalone.is_some()
+    }
+
+    /// The attempt by which the container of a run is known: a container that was made by hand has one
+    /// id for all of its attempts, that of an attempt that there never is.
+    pub fn known_as(&self, run: Run) -> Run {
+        if self.is_standalone() { Run { attempt: 0, ..run } } else { run }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crdt_state::StoreId;
 use crdt_state::task::TaskStart;
-use node_docker::{container_id, standalone_id};
+use node_docker::container_id;
 use runtime::image::{ImageError, Images, platform};
 use runtime::volume::{VolumeError, Volumes};
 use runtime::{ContainerContext, OpenError, ProcessConfig, ProcessDriver, RunEvents};
@@ -26,11 +26,7 @@ const HOSTNAME_CHARS: usize = 12;
 
 /// The host name of a container that is given none: the beginning of its id.
 fn own_hostname(start: &TaskStart) -> String {
-    let id = match start.template.is_standalone() {
-        true => standalone_id(start.run.task),
-        false => container_id(start.run),
-    };
-    id[..HOSTNAME_CHARS].to_owned()
+    container_id(start.template.known_as(start.run))[..HOSTNAME_CHARS].to_owned()
 }
 
 /// Why the agent did not start. Tasks of an earlier agent continue.

@@ -220,7 +220,7 @@ impl Node {
             };
             let slot = slot_word(placed.slot);
             let mut hosts = self.host_names(service, placed.slot, placed.node, run);
-            hosts.push(container_name(run));
+            hosts.push(container_name(service.template.known_as(run)));
             let addresses = placed.addresses.iter();
             let addresses = addresses.map(|address| NamedAddress { reach, address: *address });
             NamedTask { slot, task: run.task, hosts, addresses: addresses.collect() }

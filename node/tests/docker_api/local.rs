@@ -6,6 +6,8 @@ mod files;
 mod foreground;
 #[path = "local/lifetime.rs"]
 mod lifetime;
+#[path = "local/networked.rs"]
+mod networked;
 #[path = "local/refused.rs"]
 mod refused;
 

@@ -214,7 +214,7 @@ impl Named<'_> {
         };
         let run = Run { task: view.id, attempt: status.current.number };
         let names = self.node.host_names(self.service, view.slot, node, run);
-        let container = (self.container_name)(run);
+        let container = (self.container_name)(self.service.template.known_as(run));
         names.iter().chain([&container]).any(|name| name.to_ascii_lowercase() == asked)
     }
 
