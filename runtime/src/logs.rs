@@ -10,12 +10,14 @@
 //! in the next entry of that stream (a line beyond [`LINE_BYTES_MAX`], or one that never ended).
 //! Reading never writes, and junk (a line cut by a power cut) is skipped.
 
+mod attached;
 pub mod entry;
 pub mod options;
 pub mod reader;
 mod tail;
 pub mod writer;
 
+pub use attached::{HeldLog, hold};
 pub use entry::{LINE_BYTES_MAX, LogEntry, Stream};
 pub use options::LogOptions;
 pub use reader::{LogReader, ReadFrom};

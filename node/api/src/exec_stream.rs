@@ -25,6 +25,7 @@ use tokio::time::sleep;
 
 use super::Api;
 use super::clients::{Connection, ConnectionGuard};
+use super::detach_keys::DetachKeys;
 use super::execs::{Exec, ExecState};
 use node_agent::{RunSession, SessionWriter};
 
@@ -115,14 +116,23 @@ impl Output {
 
 impl Input {
     /// Passes on the client's input; returns when the client is gone.
-    pub async fn pass_on(mut self, to: SessionWriter) {
+    pub async fn pass_on(self, to: SessionWriter) {
+        self.pass_on_until(DetachKeys::none(), to).await;
+    }
+
+    /// The same; returns also when the client types these keys.
+    pub async fn pass_on_until(mut self, mut keys: DetachKeys, to: SessionWriter) {
         let mut chunk = self.first.to_vec();
         loop {
+            let is_detached = keys.filter(&mut chunk);
             for part in chunk.chunks(CHUNK_BYTES) {
                 if !to.send(&Frame::new(Kind::Stdin, part)).await {
                     // The command has ended; its last output is still on the way.
                     return std::future::pending().await;
                 }
+            }
+            if is_detached {
+                return;
             }
             chunk.resize(CHUNK_BYTES, 0);
             match self.half.read(&mut chunk).await {

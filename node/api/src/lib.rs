@@ -18,6 +18,7 @@ mod container;
 mod container_object;
 mod containers;
 mod deadline;
+mod detach_keys;
 mod distribution;
 mod edge;
 mod event_object;

@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::attached;
 use super::entry::{self, Ends, OVERHEAD_BYTES_MAX, Stream};
 use super::options::LogOptions;
 
@@ -24,12 +25,31 @@ pub struct LogWriter {
     size: u64,
     batch: Vec<u8>,
     lost_bytes: u64,
+    /// A client may attach until then, and is to miss nothing.
+    client_until_ns: u64,
 }
+
+/// How long a client that attached before the start may take to read the log: its agent looks for the
+/// run as soon as it is there.
+const CLIENT_WAIT_NS: u64 = 5_000_000_000;
 
 impl LogWriter {
     /// A log whose file is made with its first entry.
     pub fn new(path: PathBuf, options: LogOptions) -> LogWriter {
-        LogWriter { path, options, file: None, size: 0, batch: Vec::new(), lost_bytes: 0 }
+        LogWriter {
+            path,
+            options,
+            file: None,
+            size: 0,
+            batch: Vec::new(),
+            lost_bytes: 0,
+            client_until_ns: 0,
+        }
+    }
+
+    /// A client may be about to attach: for some seconds from now on nothing is removed.
+    pub fn await_client(&mut self, wall_ns: u64) {
+        self.client_until_ns = wall_ns.saturating_add(CLIENT_WAIT_NS);
     }
 
     /// Adds an entry; [`LogWriter::flush`] brings it to the file.
@@ -38,7 +58,7 @@ impl LogWriter {
         let grown = self.size + (self.batch.len() + bytes) as u64;
         if grown > self.options.file_bytes_max && self.size + self.batch.len() as u64 > 0 {
             self.flush(wall_ns);
-            self.rotate();
+            self.rotate(wall_ns);
         } else if self.batch.len() + bytes > BATCH_BYTES {
             self.flush(wall_ns);
         }
@@ -88,10 +108,18 @@ impl LogWriter {
         Ok(())
     }
 
-    fn rotate(&mut self) {
+    fn rotate(&mut self, wall_ns: u64) {
         self.file = None;
         self.size = 0;
-        let oldest = self.options.files_max - 1;
+        let mut oldest = self.options.files_max - 1;
+        let exists = |number: &u32| numbered(&self.path, *number).exists();
+        if wall_ns < self.client_until_ns || attached::is_held(&self.path) {
+            // Nothing is removed that an attached client has yet to read.
+            oldest = oldest.max((1..).find(|number| !exists(number)).unwrap_or(oldest));
+        } else {
+            let surplus = (oldest.saturating_add(1)..).take_while(exists);
+            surplus.for_each(|number| drop(fs::remove_file(numbered(&self.path, number))));
+        }
         if oldest == 0 {
             let _ = fs::remove_file(&self.path);
             return;
@@ -145,6 +173,32 @@ mod tests {
         assert!(sizes.iter().all(|size| *size <= 1000 && *size > 0), "{sizes:?}");
         let (_dir, sizes) = fill(LogOptions { file_bytes_max: 1000, files_max: 1 }, 500);
         assert_eq!(sizes.len(), 1);
+    }
+
+    #[test]
+    fn what_an_attached_client_has_not_read_is_kept_until_it_is_gone() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let options = LogOptions { file_bytes_max: 100, files_max: 2 };
+        let mut writer = LogWriter::new(dir.path().join("log"), options);
+        let mut write = |count: u64| {
+            for number in 0..count {
+                writer.append(number, Stream::Stdout, Ends::Line, b"0123456789");
+                writer.flush(number);
+            }
+        };
+        let logs = || {
+            fs::read_dir(dir.path())
+                .expect("readable")
+                .flatten()
+                .filter(|entry| entry.file_name().to_string_lossy().starts_with("log"))
+        };
+        let held = attached::hold(dir.path()).expect("held");
+        write(100);
+        let size: u64 = logs().map(|entry| entry.metadata().expect("readable").len()).sum();
+        assert!(size > 1_000 && logs().count() > 10, "all of it is there: {size}");
+        drop(held);
+        write(20);
+        assert_eq!(logs().count(), 2);
     }
 
     #[test]

@@ -87,8 +87,10 @@ impl Output {
         Output { streams, log, buffer: Vec::new(), partial_lines: PartialLines::Kept }
     }
 
-    /// From now on the beginning of a line does not wait for its end.
-    pub fn write_partial_lines(self) -> Output {
+    /// Clients attach to it: the beginning of a line does not wait for its end, and nothing is removed
+    /// before the first client could read it.
+    pub fn write_partial_lines(mut self) -> Output {
+        self.log.await_client(wall_ns());
         Output { partial_lines: PartialLines::Written, ..self }
     }
 

@@ -24,6 +24,7 @@ use super::{AttachedGuard, Moment};
 use crate::Api;
 use crate::container::Container;
 use crate::container_object::is_terminal;
+use crate::detach_keys::DetachKeys;
 use crate::exec_stream::{Client, Input, Output};
 use crate::failure::Failure;
 
@@ -38,6 +39,8 @@ pub struct AttachQuery {
     stdin: Option<String>,
     stdout: Option<String>,
     stderr: Option<String>,
+    #[serde(rename = "detachKeys")]
+    detach_keys: Option<String>,
 }
 
 /// What a client is attached to.
@@ -53,6 +56,8 @@ struct Attachment {
     stdout: bool,
     stderr: bool,
     terminal: bool,
+    /// Only of a terminal: in a pipe any byte may be meant.
+    keys: DetachKeys,
     _guard: AttachedGuard,
 }
 
@@ -67,14 +72,17 @@ pub async fn attach(
     let before = api.moment(id).await?.ok_or_else(|| gone(&container))?;
     let is_set = |value: &Option<String>| matches!(value.as_deref(), Some("1" | "true" | "True"));
     let with_logs = is_set(&query.logs) || !before.is_live();
+    let terminal = is_terminal(&container.template);
+    let keys = DetachKeys::read(query.detach_keys.as_deref())?;
     let attachment = Attachment {
+        keys: if terminal { keys } else { DetachKeys::none() },
         from: before.number() + u32::from(!before.is_live() && is_set(&query.stream)),
         tail: (!with_logs).then_some(0),
         follow: is_set(&query.stream),
         stdin: is_set(&query.stdin) && container.template.container.open_stdin,
         stdout: is_set(&query.stdout),
         stderr: is_set(&query.stderr),
-        terminal: is_terminal(&container.template),
+        terminal,
         _guard: api.standalones.attach(id),
         api,
         container,
@@ -144,8 +152,16 @@ impl Attachment {
         let request = LogRequest { run, tail: self.tail, since_wall_ms: None, follow: self.follow };
         let Ok(log) = self.api.handle.logs(self.container.node, request).await else { return };
         let mut log: LogStream = log.checked_every(FOLLOW_INTERVAL);
+        // Nothing is removed from the log that a slow client has yet to read. Who has read all of it
+        // keeps nothing.
+        let hold = || runtime::logs::hold(&self.api.handle.log_dir(run)).ok();
+        let mut held = hold();
         while let Some(Ok(news)) = log.next().await {
-            let LogNews::Entry(entry) = news else { continue };
+            let LogNews::Entry(entry) = news else {
+                held = None;
+                continue;
+            };
+            held = held.or_else(hold);
             if self.wants(&entry) && !output.send(self.shown(entry)).await {
                 return;
             }
@@ -175,7 +191,9 @@ impl Attachment {
         let Some(moment) = self.until_begun().await else { return };
         let order = ExecRequest::Input;
         match self.api.handle.session(self.container.node, moment.run(), &order).await {
-            Ok(session) => input.pass_on(session.writer()).await,
+            Ok(session) => {
+                input.pass_on_until(self.keys.clone(), session.writer()).await;
+            }
             // It has ended; its output is still on the way.
             Err(_) => input.until_hung_up().await,
         }

@@ -35,6 +35,28 @@ fn output_and_exit_code_are_the_container_s_and_nothing_is_left() {
 }
 
 #[test]
+fn a_slow_client_misses_nothing_however_little_the_log_may_keep() {
+    let Some(local) = Local::start(173, 1) else { return };
+    let socket = format!("unix://{}", local.fleet.socket(1).display());
+    let small = ["--log-opt", "max-size=50k", "--log-opt", "max-file=1"];
+    let client = Command::new("docker")
+        .args(["-H", &socket, "run", "--rm"])
+        .args(small)
+        .args([IMAGE, "busybox", "seq", "1", "1000000"])
+        .env("DOCKER_CONFIG", local.fleet.dir())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("Docker's client runs");
+    std::thread::sleep(std::time::Duration::from_secs(12));
+    let done = client.wait_with_output().expect("it ends");
+    let expected: String = (1..=1_000_000).map(|number| format!("{number}\n")).collect();
+    assert!(text(&done.stdout) == expected, "{} bytes of {}", done.stdout.len(), expected.len());
+    assert_eq!(done.status.code(), Some(0));
+    assert_eq!(local.runs(), [""; 0]);
+}
+
+#[test]
 fn input_reaches_the_container_and_ends_with_the_client_s() {
     let Some(local) = Local::start(167, 1) else { return };
     let sent: Vec<u8> = (0..1_000_000_u32).map(|n| (n * 7 % 251) as u8).collect();
@@ -70,25 +92,35 @@ fn read_until(stream: &mut UnixStream, words: &str) -> String {
     text(&read)
 }
 
+fn attach(local: &Local, container: &str) -> UnixStream {
+    let mut stream = UnixStream::connect(local.fleet.socket(1)).expect("the agent listens");
+    stream.set_read_timeout(Some(DEADLINE)).expect("set");
+    let path = format!("/v1.47/containers/{container}/attach?stream=1&stdin=1&stdout=1&stderr=1");
+    let head = "Host: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n";
+    write!(stream, "POST {path} HTTP/1.1\r\n{head}").expect("sent");
+    let answer = read_until(&mut stream, "\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    stream
+}
+
 #[test]
 fn a_terminal_shows_prompts_takes_input_and_has_the_client_s_size() {
     let Some(local) = Local::start(168, 1) else { return };
     let line = "printf 'name? '; read name; echo hello $name; read x; stty size; exit 4";
     let words = ["create", "-i", "-t", "--name", "one", IMAGE, "sh", "-c"];
     local.docker(&[&words[..], &[&line.replace("stty", "busybox stty")]].concat());
-    let mut stream = UnixStream::connect(local.fleet.socket(1)).expect("the agent listens");
-    stream.set_read_timeout(Some(DEADLINE)).expect("set");
-    let path = "/v1.47/containers/one/attach?stream=1&stdin=1&stdout=1&stderr=1";
-    let head = "Host: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n";
-    write!(stream, "POST {path} HTTP/1.1\r\n{head}").expect("sent");
-    let answer = read_until(&mut stream, "\r\n\r\n");
-    assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    let mut stream = attach(&local, "one");
     local.docker(&["start", "one"]);
     assert!(read_until(&mut stream, "name? ").ends_with("name? "), "it does not wait for a line");
     stream.write_all(b"fleet\n").expect("sent");
     read_until(&mut stream, "hello fleet\r\n");
     let resized = local.fleet.ask(1, "POST", "/containers/one/resize?h=33&w=99", "");
     assert_eq!(resized.status, 200);
+    // Who detaches ends nothing, and may attach again.
+    let mut second = attach(&local, "one");
+    second.write_all(b"\x10\x11").expect("sent");
+    second.read_to_string(&mut String::new()).expect("it ends");
+    assert_eq!(local.status("one"), "running");
     stream.write_all(b"\n").expect("sent");
     read_until(&mut stream, "33 99\r\n");
     let mut rest = String::new();
