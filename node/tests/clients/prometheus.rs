@@ -1,8 +1,6 @@
 //! Prometheus, as it is packaged by Debian, with the configuration of `docs/prometheus.md`.
 
-use std::fs::File;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -14,9 +12,6 @@ const SERVE: &str = "busybox mkdir /tmp/w; echo 'answers 1' > /tmp/w/metrics; \
 
 /// The document whose configuration is tried.
 const DOCUMENT: &str = include_str!("../../../docs/prometheus.md");
-
-/// Where the server listens, in the namespace of the first node.
-const LISTEN: &str = "127.0.0.1:9090";
 
 /// Two nodes with a service `web` on a network, one with ports of the nodes, and a program of every
 /// node.
@@ -47,40 +42,44 @@ fn fleet() -> Option<TestLab> {
     Some(lab)
 }
 
-/// A server that ends with its test.
+/// The server, as a task of the first node: the folder of the agent's socket is mounted, and the
+/// program with its libraries is the node's own.
 struct Prometheus<'a> {
     lab: &'a TestLab,
-    server: Child,
 }
 
 impl Prometheus<'_> {
-    /// Starts it on the first node.
     fn start(lab: &TestLab) -> Prometheus<'_> {
         let block = DOCUMENT.split("```").nth(1).and_then(|block| block.strip_prefix("yaml\n"));
-        let socket = lab.socket(1).display().to_string();
-        let config = block
-            .expect("the document has one block of YAML")
-            .replace("/run/edgectl/edgectl.sock", &socket)
-            .replace("15s", "1s");
-        let path = lab.dir.join("prometheus.yml");
-        std::fs::write(&path, config).expect("written");
-        let log = File::create(lab.dir.join("prometheus.log")).expect("made");
-        // Without the program between, so that the server itself is the child.
-        let namespace = format!("--net={}", lab.host(1).display());
-        let server = Command::new("nsenter")
-            .args([&namespace, "prometheus", &format!("--config.file={}", path.display())])
-            .arg(format!("--storage.tsdb.path={}", lab.dir.join("tsdb").display()))
-            .arg(format!("--web.listen-address={LISTEN}"))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("another handle"))
-            .stderr(log)
-            .spawn()
-            .expect("nsenter is there");
-        Prometheus { lab, server }
+        let config = block.expect("the document has one block of YAML");
+        let config = config.replace("edgectl.sock", "edge.sock").replace("15s", "1s");
+        let folder = lab.dir.join("prometheus");
+        std::fs::create_dir(&folder).expect("made");
+        std::fs::write(folder.join("prometheus.yml"), config).expect("written");
+        let socket = lab.socket(1);
+        let mount = |source: &Path, target: &str| {
+            format!("type=bind,source={},target={target}", source.display())
+        };
+        let mounts = [
+            mount(socket.parent().expect("a folder"), "/run/edgectl"),
+            mount(&folder, "/etc/prometheus"),
+            mount(&program().expect("it is there"), "/bin/prometheus"),
+            mount(Path::new("/lib"), "/lib"),
+            mount(Path::new("/lib64"), "/lib64"),
+        ];
+        let create = ["service", "create", "-d", "--no-resolve-image", "--name", "prometheus"];
+        let place = ["--network", "back", "--constraint", "node.hostname==n1"];
+        let publish = ["--publish", "9090:9090", "--stop-grace-period", "1s"];
+        let mounts: Vec<&str> =
+            mounts.iter().flat_map(|mount| ["--mount", mount.as_str()]).collect();
+        let serve = [IMAGE, "/bin/prometheus", "--config.file=/etc/prometheus/prometheus.yml"];
+        let data = ["--storage.tsdb.path=/tmp/data"];
+        lab.edgectl(1, &[&create[..], &place, &publish, &mounts, &serve, &data].concat());
+        Prometheus { lab }
     }
 
     fn ask(&self, path: &str) -> Option<Value> {
-        let url = format!("http://{LISTEN}{path}");
+        let url = format!("http://{}:9090{path}", self.lab.address(1));
         let output = self.lab.run(&["exec", "n1", "--", "curl", "-gsS", "-m", "5", &url]);
         serde_json::from_slice(&output.stdout).ok()
     }
@@ -124,26 +123,20 @@ impl Prometheus<'_> {
     }
 }
 
-impl Drop for Prometheus<'_> {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
-}
-
-fn prometheus_is_there() -> bool {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    let is_there =
-        std::env::split_paths(&folders).any(|dir: PathBuf| dir.join("prometheus").exists());
-    if !is_there {
+/// Where Debian's package puts it.
+fn program() -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    let program = std::env::split_paths(&folders).map(|folder| folder.join("prometheus"));
+    let program = { program }.find(|path| path.exists());
+    if program.is_none() {
         eprintln!("SKIPPED without prometheus: type `cargo xtask setup`");
     }
-    is_there
+    program
 }
 
 #[test]
 fn prometheus_finds_and_scrapes_tasks_ports_and_nodes() {
-    if !prometheus_is_there() {
+    if program().is_none() {
         return;
     }
     let Some(lab) = fleet() else { return };
@@ -183,9 +176,14 @@ fn prometheus_finds_and_scrapes_tasks_ports_and_nodes() {
     server.until("tasks", "task", &[("up", "web.1")]);
     server.until("host-ports", "node", &[("up", "n1"), ("up", "n2")]);
 
+    // An agent that starts again makes its socket anew.
+    lab.kill_agent(1);
+    lab.succeed(&["start", "n1"]);
+    lab.edgectl(2, &["service", "scale", "-d", "web=2"]);
+    server.until("tasks", "task", &[("up", "web.1"), ("up", "web.2")]);
+
     // What is not heard is a target, and down.
     lab.kill_agent(2);
     lab.succeed(&["cut", "n2"]);
     server.until("nodes", "node", &[("down", "n2"), ("up", "n1")]);
-    server.until("host-ports", "node", &[("down", "n2"), ("up", "n1")]);
 }
