@@ -2,71 +2,22 @@
 
 use super::*;
 
+/// Flags of `docker run`; BIND is a folder that the test makes.
+const FLAGS: &str = "run -d --name one --network none --hostname box -e A=1 -w /tmp -u 5:6 -v BIND -v data:/data \
+    --tmpfs /run:size=1m -m 64m --memory-swap -1 --cpus 0.5 --pids-limit 50 --cap-drop ALL \
+    --init --read-only --add-host db:10.0.0.7 --dns 10.0.0.1 --ulimit nofile=100:200 --sysctl \
+    net.ipv4.ip_forward=1 --security-opt no-new-privileges --label k=v --stop-signal INT \
+    --stop-timeout 3 --health-cmd true --log-opt max-size=1m --shm-size 1m";
+
 #[test]
 fn flags_of_docker_run_reach_the_container() {
     let Some(local) = Local::start(170, 1) else { return };
     let dir = tempfile::tempdir().expect("a folder");
     let bind = format!("{}:/in:ro", dir.path().display());
     std::fs::write(dir.path().join("f"), "bound").expect("written");
-    let flags = [
-        "run",
-        "-d",
-        "--name",
-        "one",
-        "--network",
-        "none",
-        "--hostname",
-        "box",
-        "-e",
-        "A=1",
-        "-w",
-        "/tmp",
-        "-u",
-        "5:6",
-        "-v",
-        &bind,
-        "-v",
-        "data:/data",
-        "--tmpfs",
-        "/run:size=1m",
-        "-m",
-        "64m",
-        "--memory-swap",
-        "-1",
-        "--cpus",
-        "0.5",
-        "--pids-limit",
-        "50",
-        "--cap-drop",
-        "ALL",
-        "--init",
-        "--read-only",
-        "--add-host",
-        "db:10.0.0.7",
-        "--dns",
-        "10.0.0.1",
-        "--ulimit",
-        "nofile=100:200",
-        "--sysctl",
-        "net.ipv4.ip_forward=1",
-        "--security-opt",
-        "no-new-privileges",
-        "--label",
-        "k=v",
-        "--stop-signal",
-        "INT",
-        "--stop-timeout",
-        "3",
-        "--health-cmd",
-        "true",
-        "--log-opt",
-        "max-size=1m",
-        "--shm-size",
-        "1m",
-        IMAGE,
-        "sleep",
-        "1000",
-    ];
+    let flags: Vec<&str> =
+        FLAGS.split_whitespace().map(|word| if word == "BIND" { &bind } else { word }).collect();
+    let flags = [&flags[..], &[IMAGE, "sleep", "1000"]].concat();
     let done = local.try_docker(&flags);
     assert!(done.status.success(), "{}", text(&done.stderr));
     let sh = |line: &str| local.docker(&["exec", "one", "sh", "-c", line]);
