@@ -284,6 +284,11 @@ fn dockers_own_client_enters_tasks() {
         assert_eq!(fs::read_to_string(&target).expect("copied"), *task);
         assert!(docker(&["inspect", task]).status.success());
     }
+    let events = ["events", "--since", "1", "--until", "2", "--format", "{{.Action}}"];
+    let told = text(&waiters.fleet.docker(1, &events).stdout);
+    for event in ["exec_create: sh -c echo out; exit 3", "exec_start: sh -c", "exec_die"] {
+        assert!(told.contains(event), "{told}");
+    }
     let listed = text(
         &waiters
             .fleet

@@ -10,11 +10,15 @@ use crdt_state::task::Run;
 use runtime::exec::ExecOrder;
 
 use super::failure::Failure;
+use super::recent::Recent;
 use node_agent::SessionWriter;
 use node_docker::exec::ExecCreate;
 
 /// Commands that are known at most; each takes a kilobyte.
 const EXECS_MAX: usize = 256;
+
+/// Characters of a command that an event tells: 256 events are kept in memory.
+const TOLD_CHARS_MAX: usize = 200;
 
 /// How long a command is known that was never started, or whose exit code nobody asked for.
 const KEPT: Duration = Duration::from_secs(300);
@@ -59,8 +63,12 @@ pub enum ExecState {
 }
 
 /// All commands; clones are the same.
-#[derive(Clone, Default)]
-pub struct Execs(Arc<Mutex<BTreeMap<String, Exec>>>);
+#[derive(Clone)]
+pub struct Execs {
+    all: Arc<Mutex<BTreeMap<String, Exec>>>,
+    /// Told of what becomes of each, as of an event of its container.
+    recent: Recent,
+}
 
 impl Exec {
     /// A command that was requested.
@@ -83,8 +91,19 @@ impl Exec {
 }
 
 impl Execs {
+    /// None yet.
+    pub fn new(recent: Recent) -> Execs {
+        Execs { all: Arc::default(), recent }
+    }
+
     fn all(&self) -> MutexGuard<'_, BTreeMap<String, Exec>> {
-        self.0.lock().expect("nothing panics while it holds this")
+        self.all.lock().expect("nothing panics while it holds this")
+    }
+
+    fn tell(&self, action: &str, id: &str, exec: &Exec, more: Option<(&str, &str)>) {
+        let told = [("execID", id), ("name", exec.task.as_str())];
+        let told: Vec<_> = told.into_iter().chain(more).collect();
+        self.recent.tell("container", action, &exec.container, &told);
     }
 
     /// Stores a command, and returns its new id.
@@ -105,6 +124,7 @@ impl Execs {
             };
             all.remove(&oldest.ok_or_else(full)?);
         }
+        self.tell(&format!("exec_create: {}", exec.words()), &id, &exec, None);
         all.insert(id.clone(), exec);
         Ok(id)
     }
@@ -129,19 +149,28 @@ impl Execs {
             )));
         }
         self.set(id, ExecState::Running { pid: 0, writer: None });
+        self.tell(&format!("exec_start: {}", exec.words()), id, &exec, None);
         Ok(exec)
     }
 
     /// Notes the state of a command.
     pub fn set(&self, id: &str, state: ExecState) {
-        if let Some(exec) = self.all().get_mut(id) {
-            exec.state = state;
-            exec.since = Instant::now();
+        let mut all = self.all();
+        let Some(exec) = all.get_mut(id) else { return };
+        if let (ExecState::Ended { code }, true) = (&state, exec.is_running()) {
+            self.tell("exec_die", id, exec, Some(("exitCode", &code.to_string())));
         }
+        exec.state = state;
+        exec.since = Instant::now();
     }
 }
 
 impl Exec {
+    /// What is run, as far as an event tells it.
+    fn words(&self) -> String {
+        self.asked.cmd.join(" ").chars().take(TOLD_CHARS_MAX).collect()
+    }
+
     fn is_running(&self) -> bool {
         matches!(self.state, ExecState::Running { .. })
     }

@@ -113,7 +113,7 @@ struct Api {
 
 impl Api {
     fn new(handle: Handle, recent: Recent) -> Api {
-        let (execs, snapshots) = (Execs::default(), Latest::new());
+        let (execs, snapshots) = (Execs::new(recent.clone()), Latest::new());
         let standalones = Standalones::default();
         Api { handle, recent, execs, standalones, snapshots, started: Instant::now() }
     }
