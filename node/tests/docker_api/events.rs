@@ -49,7 +49,7 @@ fn networks_configs_and_services_are_told_on_every_node() {
                 && told(&fleet, number, "type=service").len() == 4
         });
     }
-    let services = told(&fleet, 2, "service=web");
+    let services = told(&fleet, 2, "type=service");
     assert_eq!(actions(&services), ["create", "update", "update", "remove"]);
     let scaled = &services[1]["Actor"]["Attributes"];
     assert_eq!((&scaled["replicas.old"], &scaled["replicas.new"]), (&"0".into(), &"1".into()));
