@@ -79,7 +79,11 @@ fn a_node_s_own_things_are_counted_and_cleared() {
     type_all(
         &fleet,
         &[
-            ("service create -d --name w --health-cmd true process:/bin/sleep 1000", 0, ""),
+            (
+                "service create -d --name w --health-cmd true --health-interval 200ms process:/bin/sleep 1000",
+                0,
+                "",
+            ),
             ("version --format {{.Server.APIVersion}}", 0, "1.47"),
             ("context ls --format {{.Name}}", 0, "default"),
             ("volume create data", 0, "data"),
