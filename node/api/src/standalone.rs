@@ -31,8 +31,8 @@ pub const SLOT: Slot = Slot::Number(1);
 /// Exit codes that are kept of removed containers, for those that wait for them.
 const CODES_MAX: usize = 1_000;
 
-/// The exit code of a container whose end is unknown: Docker's own failures have it.
-const CODE_UNKNOWN: i32 = 125;
+/// The exit code of a container whose end is unknown, because its machine went down: Docker's.
+const CODE_UNKNOWN: i32 = 255;
 
 /// The exit code of a container that was removed while it ran: 128 + SIGKILL.
 const CODE_KILLED: i32 = 137;

@@ -25,13 +25,7 @@ pub fn state(container: &Container) -> &'static str {
     match (word, container.standalone) {
         ("running", _) if container.paused => "paused",
         // Its program never ran.
-        ("exited", Some(_)) if matches!(task.status.state.as_str(), "rejected" | "failed") => {
-            if task.status.container_status.is_some() {
-                "exited"
-            } else {
-                "created"
-            }
-        }
+        ("exited", Some(_)) if task.status.state == "rejected" => "created",
         ("created", Some(_)) if task.edge.attempt > 1 && task.is_wanted() => "restarting",
         _ => word,
     }

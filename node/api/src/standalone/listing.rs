@@ -6,7 +6,7 @@ use crdt_state::task::Run;
 use node_docker::task::Task;
 use node_docker::{Timestamp, standalone_id};
 
-use super::task_of;
+use super::{CODE_UNKNOWN, task_of};
 use crate::container::{Container, ImageWords};
 use crate::snapshot::Snapshot;
 use crate::tasks;
@@ -29,6 +29,7 @@ fn container(snapshot: &Snapshot, service: &Service, standalone: Standalone) -> 
         None => (never_started(service, standalone, &wanted), None),
     };
     task.created_at = Timestamp(service.created_wall_ms);
+    tell_end(snapshot, service, &mut task);
     Container {
         id: standalone_id(id),
         node: standalone.node,
@@ -41,6 +42,23 @@ fn container(snapshot: &Snapshot, service: &Service, standalone: Standalone) -> 
         last_code: last_code(snapshot, service),
         paused: false,
         standalone: Some(standalone),
+    }
+}
+
+/// An attempt that ended without an exit code was refused before its program ran, or nobody saw how it
+/// ended.
+fn tell_end(snapshot: &Snapshot, service: &Service, task: &mut Task) {
+    let views = snapshot.tasks.iter().filter(|view| view.service == service.id);
+    let mut of_it = views.filter(|view| view.id.to_string() == task.id);
+    let Some(status) = of_it.find_map(|view| view.status.as_ref()) else { return };
+    if !status.current.state.is_terminal() || status.current.exit_code.is_some() {
+        return;
+    }
+    if status.running_since == u64::MAX {
+        "rejected".clone_into(&mut task.status.state);
+    } else {
+        let end = task.status.container_status.get_or_insert_default();
+        end.exit_code = CODE_UNKNOWN;
     }
 }
 

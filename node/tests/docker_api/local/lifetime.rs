@@ -109,6 +109,28 @@ fn restart_policies_decide_what_follows_an_end() {
         assert_eq!(local.status(name), "exited", "{name}");
     }
     assert_eq!(logged(&local, "always"), before);
+    // As after a power cut: nobody saw how it ended.
+    local.fleet.kill(1);
+    for run in local.runs() {
+        let status = local.fleet.dir().join("data-1/runs").join(run).join("status.json");
+        let status = std::fs::read(status).ok();
+        let status = status.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+        let monitor = status.and_then(|status| status["monitor"]["pid"].as_i64());
+        let pid = monitor.and_then(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 1);
+        let pid = pid.filter(|pid| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            text(&line).contains("monitor")
+        });
+        if let Some(pid) = pid {
+            let pid = nix::unistd::Pid::from_raw(pid);
+            nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("it is there");
+        }
+    }
+    local.fleet.restart(164, 1);
+    local.fleet.until("it is known to have ended", || local.status("plain") == "exited");
+    assert_eq!(local.of("plain", "{{.State.ExitCode}}"), "255");
+    local.docker(&["start", "plain"]);
+    assert_eq!(local.status("plain"), "running");
 }
 
 #[test]
