@@ -119,23 +119,31 @@ fn digest_of(images: &Images, text: &str) -> Option<Digest> {
 }
 
 /// The images that the runs of this node use, read from their folders: also runs of an earlier
-/// agent.
+/// agent, and those of containers made by hand that have ended, which may be started again.
 pub fn users(images: &Images, runs: &Path) -> Users {
     let mut users = Users::new();
     for entry in std::fs::read_dir(runs).into_iter().flatten().flatten() {
         let dir = entry.path();
-        if dir.join(run_dir::FINAL_STATUS).exists() {
-            continue;
-        }
+        let is_over = dir.join(run_dir::FINAL_STATUS).exists();
         let Ok(bytes) = std::fs::read(dir.join(run_dir::ORDER)) else { continue };
         let Ok(order) = run_dir::parse_order(&bytes) else { continue };
         let start = order.start;
+        let is_standalone = start.template.is_standalone();
+        if is_over && !is_standalone {
+            continue;
+        }
         if let Some(digest) = digest_of(images, &start.template.image) {
             let name = match start.slot {
+                _ if is_standalone => start.service_name,
                 Slot::Number(number) => format!("{}.{number}", start.service_name),
                 Slot::Node(_) => start.service_name,
             };
-            users.entry(digest).and_modify(|all| *all = format!("{all}, {name}")).or_insert(name);
+            let all: &mut String = users.entry(digest).or_default();
+            if all.is_empty() {
+                *all = name;
+            } else if !all.split(", ").any(|known| known == name) {
+                *all = format!("{all}, {name}");
+            }
         }
     }
     users

@@ -26,6 +26,8 @@ fn a_container_keeps_its_id_and_its_files_from_create_to_rm() {
     local.docker(&["stop", "one"]);
     let status = local.docker(&["ps", "-a", "--format", "{{.Status}}"]);
     assert!(status.starts_with("Exited (3) ") && status.ends_with(" ago"), "{status}");
+    let (said, _) = local.refusal(&["rmi", IMAGE]);
+    assert!(said.contains("in use by one"), "it may be started again: {said}");
     local.docker(&["start", &id[..7]]);
     assert_eq!(lines(&local, &id), 2, "a further start finds what it wrote");
     local.docker(&["restart", "one"]);
