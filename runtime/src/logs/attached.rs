@@ -1,8 +1,7 @@
 //! A client that is attached to a run reads its log, and must miss nothing of it, however slow it is.
 //!
 //! The reader holds a lock on a file beside the log as long as it reads. The writer, which is another
-//! process, removes no file meanwhile: a log of an attached container may take more room than its
-//! options say.
+//! process, keeps some megabytes more meanwhile than the options of the log say.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -11,7 +10,7 @@ use std::path::Path;
 /// In the folder of the run; its lock is what counts.
 const ATTACHED: &str = "attached";
 
-/// A log of which nothing is removed as long as this is there.
+/// A log of which more is kept as long as this is there.
 #[derive(Debug)]
 pub struct HeldLog {
     _lock: File,

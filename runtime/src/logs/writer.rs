@@ -33,6 +33,13 @@ pub struct LogWriter {
 /// run as soon as it is there.
 const CLIENT_WAIT_NS: u64 = 5_000_000_000;
 
+/// What is kept for an attached client beyond the options: never a full disk because somebody is
+/// attached for months.
+const HELD_BYTES_MAX: u64 = 16 << 20;
+
+/// The same in files, each of which gets another name with each new one.
+const HELD_FILES_MAX: u32 = 256;
+
 impl LogWriter {
     /// A log whose file is made with its first entry.
     pub fn new(path: PathBuf, options: LogOptions) -> LogWriter {
@@ -114,12 +121,15 @@ impl LogWriter {
         let mut oldest = self.options.files_max - 1;
         let exists = |number: &u32| numbered(&self.path, *number).exists();
         if wall_ns < self.client_until_ns || attached::is_held(&self.path) {
-            // Nothing is removed that an attached client has yet to read.
-            oldest = oldest.max((1..).find(|number| !exists(number)).unwrap_or(oldest));
-        } else {
-            let surplus = (oldest.saturating_add(1)..).take_while(exists);
-            surplus.for_each(|number| drop(fs::remove_file(numbered(&self.path, number))));
+            // An attached client may have yet to read it.
+            let more = HELD_BYTES_MAX / self.options.file_bytes_max.max(1);
+            let most = oldest.saturating_add(
+                u32::try_from(more).map_or(HELD_FILES_MAX, |more| more.min(HELD_FILES_MAX)),
+            );
+            oldest = oldest.max((1..most).find(|number| !exists(number)).unwrap_or(most));
         }
+        let surplus = (oldest.saturating_add(1)..).take_while(exists);
+        surplus.for_each(|number| drop(fs::remove_file(numbered(&self.path, number))));
         if oldest == 0 {
             let _ = fs::remove_file(&self.path);
             return;
@@ -196,6 +206,8 @@ mod tests {
         write(100);
         let size: u64 = logs().map(|entry| entry.metadata().expect("readable").len()).sum();
         assert!(size > 1_000 && logs().count() > 10, "all of it is there: {size}");
+        write(1_500);
+        assert_eq!(logs().count(), 258, "it has an end");
         drop(held);
         write(20);
         assert_eq!(logs().count(), 2);

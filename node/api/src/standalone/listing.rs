@@ -45,8 +45,8 @@ fn container(snapshot: &Snapshot, service: &Service, standalone: Standalone) -> 
     }
 }
 
-/// An attempt that ended without an exit code was refused before its program ran, or nobody saw how it
-/// ended.
+/// An attempt that ended without an exit code was refused or called off before its program ran, or nobody
+/// saw how it ended. What was to follow an end, and was called off, leaves that end.
 fn tell_end(snapshot: &Snapshot, service: &Service, task: &mut Task) {
     let views = snapshot.tasks.iter().filter(|view| view.service == service.id);
     let mut of_it = views.filter(|view| view.id.to_string() == task.id);
@@ -54,12 +54,15 @@ fn tell_end(snapshot: &Snapshot, service: &Service, task: &mut Task) {
     if !status.current.state.is_terminal() || status.current.exit_code.is_some() {
         return;
     }
-    if status.running_since == u64::MAX {
-        "rejected".clone_into(&mut task.status.state);
-    } else {
-        let end = task.status.container_status.get_or_insert_default();
-        end.exit_code = CODE_UNKNOWN;
-    }
+    let ran = status.running_since != u64::MAX;
+    let code = match status.history.first() {
+        Some(past) if !ran => past.exit_code,
+        None if !ran => return "rejected".clone_into(&mut task.status.state),
+        _ => None,
+    };
+    "shutdown".clone_into(&mut task.status.state);
+    let end = task.status.container_status.get_or_insert_default();
+    end.exit_code = code.unwrap_or(CODE_UNKNOWN);
 }
 
 fn last_code(snapshot: &Snapshot, service: &Service) -> i32 {
