@@ -27,7 +27,7 @@ const SAME_CASES: (&str, &str) = ("PROPTEST_RNG_SEED", "1");
 #[derive(Args)]
 pub struct TestArgs {
     /// How many seeds the simulator runs at the end
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 50)]
     pub seeds: u64,
 }
 
