@@ -7,7 +7,7 @@ mod test_lab;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use test_lab::TestLab;
+use test_lab::{DEADLINE, TestLab, until_or_say};
 
 const VOTE: &str = r#"
 x-tools: &tools
@@ -87,6 +87,14 @@ impl Fleet {
         listed.lines().filter(is_running).map(of_task).collect()
     }
 
+    /// What a node says of the stack, to be told with a failure.
+    fn state(&self, node: u8) -> String {
+        let asked =
+            [&["stack", "ps", "--no-trunc", "vote"][..], &["why", "vote_vote"], &["node", "ls"]];
+        let say = |words: &&[&str]| self.lab.try_edgectl(node, words).unwrap_or_default();
+        asked.iter().map(say).collect::<Vec<_>>().join("\n")
+    }
+
     /// What the tasks wrote; those of nodes that are not reached are left out, and that is an error.
     fn logs(&self, node: u8) -> String {
         let output = self.lab.edgectl_output(node, &["service", "logs", "vote_vote"]);
@@ -117,9 +125,8 @@ fn a_stack_is_deployed_from_any_node_also_while_one_is_cut_off() {
     fleet.write(&VOTE.replace("RELEASE:-1.10", "RELEASE:-2.0"));
     let cut = fleet.deploy(3, &[]);
     assert_eq!(cut.matches("Updating service vote_").count(), 1, "{cut}");
-    fleet.lab.until("the node that is alone runs the new release", || {
-        fleet.logs(3).contains("release 2.0 hello 2.0")
-    });
+    let say = || format!("the new release on the node that is alone: {}", fleet.state(3));
+    until_or_say(DEADLINE, say, || fleet.logs(3).contains("release 2.0 hello 2.0"));
     fleet.lab.succeed(&["heal"]);
     fleet.lab.until("all run the new release", || {
         let all = fleet.running(1);
