@@ -12,6 +12,7 @@ use std::process::Command;
 use super::busybox_image::{self, IMAGE};
 use super::fleet::Fleet;
 use super::has_docker;
+use super::test_lab::TestLab;
 
 /// The variable with which `cargo xtask record` names the dockerd to record.
 const RECORD: &str = "EDGECTL_RECORD_HOST";
@@ -113,25 +114,50 @@ impl Stage<'_> {
     }
 }
 
-/// Plays a session against an agent, or records it.
+/// Plays a session against an agent on loopback, or records it.
 fn session(name: &str, net: u8) {
+    play_or_record(name, |dir| {
+        let fleet = Fleet::start(net, 1);
+        compare(name, &Stage { host: format!("unix://{}", fleet.socket(1).display()), dir });
+    });
+}
+
+/// The same with an agent that makes networks.
+fn session_with_networks(name: &str, letter: char) {
+    play_or_record(name, |dir| {
+        let Some(lab) = TestLab::up(letter, 1).with_namespaces() else { return };
+        compare(name, &Stage { host: format!("unix://{}", lab.socket(1).display()), dir });
+    });
+}
+
+fn file_of(name: &str) -> PathBuf {
+    folder().join(format!("{name}.txt"))
+}
+
+fn play_or_record(name: &str, play: impl FnOnce(&Path)) {
     if !has_docker() || !nix::unistd::geteuid().is_root() {
         return;
     }
-    let file = folder().join(format!("{name}.txt"));
-    let (mut steps, after) = read(&std::fs::read_to_string(&file).expect("a session"));
     let dir = tempfile::tempdir().expect("a folder");
-    if let Ok(host) = std::env::var(RECORD) {
-        let stage = Stage { host, dir: dir.path() };
-        stage.import_image();
-        for step in &mut steps {
-            step.swarm = stage.play(&step.command);
-        }
-        stage.play("docker service rm $(docker service ls --quiet)");
-        return std::fs::write(&file, written(&steps, &after)).expect("the session is written");
+    match std::env::var(RECORD) {
+        Ok(host) => record(name, &Stage { host, dir: dir.path() }),
+        Err(_) => play(dir.path()),
     }
-    let fleet = Fleet::start(net, 1);
-    let stage = Stage { host: format!("unix://{}", fleet.socket(1).display()), dir: dir.path() };
+}
+
+fn record(name: &str, stage: &Stage<'_>) {
+    let (mut steps, after) = read(&std::fs::read_to_string(file_of(name)).expect("a session"));
+    stage.import_image();
+    for step in &mut steps {
+        step.swarm = stage.play(&step.command);
+    }
+    stage.play("docker service rm $(docker service ls --quiet)");
+    stage.play("docker network rm $(docker network ls --quiet --filter label=session)");
+    std::fs::write(file_of(name), written(&steps, &after)).expect("the session is written");
+}
+
+fn compare(name: &str, stage: &Stage<'_>) {
+    let (steps, _) = read(&std::fs::read_to_string(file_of(name)).expect("a session"));
     stage.import_image();
     let mut others = Vec::new();
     for Step { command, swarm, otherwise, .. } in &steps {
@@ -181,4 +207,19 @@ fn a_paused_update_is_as_in_swarm() {
 #[test]
 fn jobs_are_listed_as_in_swarm() {
     session("jobs", 157);
+}
+
+#[test]
+fn configs_are_as_in_swarm() {
+    session("configs", 174);
+}
+
+#[test]
+fn networks_are_as_in_swarm() {
+    session_with_networks("networks", 'r');
+}
+
+#[test]
+fn a_stack_is_as_in_swarm() {
+    session_with_networks("stacks", 'r');
 }

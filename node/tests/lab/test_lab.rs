@@ -92,12 +92,16 @@ impl TestLab {
         self.dir.join(format!("n{node}/edge.sock"))
     }
 
-    /// Gives every node the image [`IMAGE`].
+    /// Gives every node the image [`IMAGE`]. One and the same: an import on each would make as many, and a
+    /// service that is pinned to one of them could start nowhere else without its node.
     pub fn import_image(&self) {
-        let tar = self.dir.join("root.tar");
-        busybox_image::write(&tar);
-        for node in 1..=self.node_count() {
-            self.edgectl(node, &["image", "import", &tar.display().to_string(), IMAGE]);
+        let (root, image) = (self.dir.join("root.tar"), self.dir.join("image.tar"));
+        busybox_image::write(&root);
+        self.edgectl(1, &["image", "import", &root.display().to_string(), IMAGE]);
+        let image = image.display().to_string();
+        self.edgectl(1, &["image", "save", "--output", &image, IMAGE]);
+        for node in 2..=self.node_count() {
+            self.edgectl(node, &["image", "load", "--input", &image]);
         }
     }
 

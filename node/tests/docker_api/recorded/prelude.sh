@@ -2,6 +2,8 @@
 # output goes through before it is compared.
 
 IMAGE=registry.invalid/tools:1
+# The folder of the sessions.
+HERE=$(dirname "${BASH_SOURCE[0]}")
 
 # Creates a service whose updates are quick to judge.
 create() {
