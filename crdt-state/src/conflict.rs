@@ -123,6 +123,9 @@ fn is_operators(facet: Facet) -> bool {
             | Facet::EARLIER_EXTENSIONS
             // Whoever has the file that counts makes everything as it says.
             | Facet::STACK
+            // A token is written once, and never taken again once it has ended anywhere.
+            | Facet::TOKEN
+            | Facet::TOKEN_END
     )
 }
 

@@ -70,6 +70,9 @@ impl Kind {
     /// A node's report of the scheduled runs of one job that it declared. Owned.
     pub const SCHEDULED_RUNS: Kind = Kind(0x8d);
 
+    /// A node's report of the join tokens that it took from joiners. Owned; the id is the node's.
+    pub const TOKEN_USES: Kind = Kind(0x91);
+
     /// Does one node alone write records of this kind?
     pub fn is_owned(self) -> bool {
         self.0 & 0x80 != 0

@@ -39,6 +39,7 @@ pub mod spec;
 pub mod stack;
 pub mod stamp;
 pub mod task;
+pub mod token;
 pub mod volume;
 pub mod wire;
 

@@ -34,6 +34,7 @@ use crate::spec::{
 };
 use crate::stack::StackFile;
 use crate::task::TaskRecord;
+use crate::token::{JoinToken, TokenEnd, TokenUses};
 use crate::volume::{GivenUp, NodeVolumes};
 use crate::wire;
 
@@ -49,6 +50,7 @@ mod relations;
 mod rollouts;
 mod stacks;
 mod tasks;
+mod tokens;
 
 pub use autoscale::SCALED_SERVICES_MAX;
 pub use configs::{CONFIG_FILES_MAX, CONFIG_NAME_CHARS_MAX};
@@ -219,6 +221,10 @@ pub fn check_facet(kind: Kind, facet: Facet, value: &[u8]) -> Result<(), Unfit> 
         }
         (Kind::FLEET_SETTINGS, Facet::TASK_HISTORY) => fit::<TaskHistory>("the history", value),
         (Kind::STACK, Facet::STACK) => fit::<StackFile>("the version of a stack", value),
+        (Kind::TOKEN, Facet::TOKEN) => fit::<JoinToken>("the join token", value),
+        (Kind::TOKEN, Facet::TOKEN_END) => {
+            read::<TokenEnd>("the end of a token", value).map(|_| ())
+        }
         (Kind::IMAGE, Facet::IMAGE) => fit::<ImageFact>("the image", value),
         _ => Ok(()),
     }
@@ -238,6 +244,7 @@ fn check_owned(kind: Kind, record: &OwnedRecord) -> Result<(), Unfit> {
         | Kind::NAMED_RESOURCES
         | Kind::GRANTS
         | Kind::SCALING
+        | Kind::TOKEN_USES
             if !record.subject.is_empty() =>
         {
             Err(Unfit::Misfiled)
@@ -254,6 +261,7 @@ fn check_owned(kind: Kind, record: &OwnedRecord) -> Result<(), Unfit> {
         Kind::NAMED_RESOURCES => fit::<NamedResources>("the names of resources", value),
         Kind::GRANTS => fit::<Grants>("the leases that a node gave out", value),
         Kind::SCALING => fit::<ScalingReports>("what a node says of its load", value),
+        Kind::TOKEN_USES => fit::<TokenUses>("the tokens that a node took", value),
         Kind::ADDRESSES => {
             let said: SlotAddresses = read("the addresses of a slot", value)?;
             let is_its_own = said.node == record.owner()

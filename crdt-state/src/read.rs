@@ -18,6 +18,7 @@ mod rollout;
 mod schedule;
 mod stack;
 mod template;
+mod token;
 mod volume;
 
 pub use autoscale::{declared_count, scaling_of};
@@ -36,4 +37,5 @@ pub use rollout::{AllFailures, failures_of, rollouts_of};
 pub use schedule::runs_of;
 pub use stack::{StackState, stack_file, stack_files};
 pub use template::{earlier_extensions, last_good, previous, written_extension};
+pub use token::{TokenState, token, token_uses, tokens};
 pub use volume::{given_up, holdings, volumes_of};

@@ -91,6 +91,10 @@ impl Facet {
     pub const CONFIG_PART: Facet = Facet(30);
     /// The version of a stack's file that counts: [`crate::stack::StackFile`].
     pub const STACK: Facet = Facet(31);
+    /// A join token: [`crate::token::JoinToken`].
+    pub const TOKEN: Facet = Facet(40);
+    /// That a join token is not taken any more: [`crate::token::TokenEnd`].
+    pub const TOKEN_END: Facet = Facet(41);
     /// How much of a slot's past is kept: [`crate::fleet::TaskHistory`]. Settings of the fleet have
     /// numbers from 256.
     pub const TASK_HISTORY: Facet = Facet(256);

@@ -46,6 +46,8 @@ mod jobs;
 mod relations;
 #[path = "frozen/stacks.rs"]
 mod stacks;
+#[path = "frozen/tokens.rs"]
+mod tokens;
 
 const NODE: NodeId = NodeId([1; 16]);
 const SERVICE: ServiceId = ServiceId([2; 16]);

@@ -1,6 +1,9 @@
 //! The first day of a fleet: agents without a key join with the command that `swarm init` prints, a
 //! failed `join` reports the reason, and a removed node reports why it ends.
 
+#[path = "joining/tokens.rs"]
+mod tokens;
+
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};

@@ -25,7 +25,8 @@ use super::revision::Changes;
 use super::shared::Shared;
 use crate::config::{Config, FleetKey, JoinAddr};
 use crate::identity::{self, IdentityError};
-use crate::transport::{DialFailure, LogRequest};
+use crate::join_token::TokenText;
+use crate::transport::{DialFailure, JoinGrant, LogRequest};
 
 /// Commands that wait for the node at most; above, callers wait.
 pub(super) const COMMANDS_MAX: usize = 64;
@@ -131,6 +132,15 @@ impl Handle {
     /// Returns which node listens at an address, if that node is of the fleet with this key.
     pub async fn probe(&self, addr: SocketAddr, key: &FleetKey) -> Result<NodeId, DialFailure> {
         self.shared.transport.probe(addr, key.clone()).await
+    }
+
+    /// Gets the key of the fleet of the node at an address, by a token of that fleet.
+    pub async fn join_by_token(
+        &self,
+        addr: SocketAddr,
+        token: &TokenText,
+    ) -> Result<(NodeId, JoinGrant), DialFailure> {
+        self.shared.transport.join_by_token(addr, (token.id(), token.verifier())).await
     }
 
     /// The key of the fleet.

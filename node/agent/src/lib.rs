@@ -23,6 +23,7 @@ mod handle;
 mod history;
 pub mod identity;
 pub mod images;
+pub mod join_token;
 mod joining;
 mod local_runs;
 mod logs;
@@ -48,6 +49,7 @@ mod sessions;
 mod shared;
 mod start;
 pub mod store;
+mod token_desk;
 pub mod transport;
 mod volumes;
 

@@ -16,6 +16,7 @@ use super::opening::{AgentStartError, OpenedParts, open};
 use super::peer_requests::PeerRequestHandler;
 use super::refused::Refused;
 use super::shared::Shared;
+use super::token_desk::Desk;
 use super::{Agent, ExitReason, collector, conditions, devices, memory, peer_clocks, run_use};
 use crate::config::Config;
 use crate::store::{Store, StoreEvent, StoreWriter};
@@ -122,8 +123,7 @@ fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), Agen
     let handle = Handle { shared: Arc::clone(&shared), commands };
     background.spawn(conditions::watch(handle.downgrade(), opening.driver.progress()));
     background.spawn(devices::watch(handle.downgrade(), opening.devices));
-    background.spawn(peer_clocks::watch(handle.downgrade()));
-    background.spawn(run_use::watch(handle.downgrade()));
+    serve_members(&handle, &background);
     let driver = Box::new(opening.driver);
     let mut machine = NodeLoop {
         node,
@@ -146,6 +146,14 @@ fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), Agen
         volumes: handle.volumes().changes(),
     };
     Ok((handle, machine, sources))
+}
+
+/// Begins what concerns other machines: those that want to join, and what members are asked.
+fn serve_members(handle: &Handle, background: &tokio::runtime::Handle) {
+    let desk = Desk { handle: handle.downgrade(), background: background.clone() };
+    handle.shared.transport.admit_joiners(Arc::new(desk));
+    background.spawn(peer_clocks::watch(handle.downgrade()));
+    background.spawn(run_use::watch(handle.downgrade()));
 }
 
 /// The socket between agents.

@@ -11,6 +11,7 @@ mod accept;
 mod admission;
 mod answer;
 mod ask;
+mod attempts;
 mod counters;
 mod deliver;
 mod dial;
@@ -25,6 +26,7 @@ mod session;
 mod socket;
 mod socket_errors;
 mod tls;
+mod token_exchange;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -32,6 +34,7 @@ use std::time::{Duration, Instant};
 
 use crdt_state::NodeId;
 use crdt_state::task::Run;
+use crdt_state::token::TokenId;
 use tokio::sync::{Semaphore, mpsc};
 
 pub use answer::PeerService;
@@ -42,10 +45,12 @@ pub use keep_alive::KeepAlive;
 pub use opening::PeerStream;
 pub use relay::Route;
 pub use request::{BlobOrigin, BlobRequest, FRAME_BYTES_MAX, LogRequest, PeerRequest};
+pub use token_exchange::{JoinGrant, TokenDesk};
 
 use crate::config::FleetKey;
 use crate::identity::NodeKey;
 use admission::Admission;
+use attempts::Attempts;
 use peers::Peers;
 use rejected_peers::RejectedPeers;
 use sealed::Seals;
@@ -175,7 +180,9 @@ struct Shared {
     peers: Mutex<Peers>,
     inbox: mpsc::Sender<Arrival>,
     service: OnceLock<Arc<dyn PeerService>>,
+    tokens: OnceLock<Arc<dyn TokenDesk>>,
     counters: Arc<TransportCounters>,
+    attempts: Attempts,
     rejected_peers: RejectedPeers,
     handshakes: Arc<Semaphore>,
     relayed: Arc<Semaphore>,
@@ -222,7 +229,9 @@ impl Transport {
             peers: Mutex::new(Peers::default()),
             inbox,
             service: OnceLock::new(),
+            tokens: OnceLock::new(),
             counters,
+            attempts: Attempts::default(),
             rejected_peers: RejectedPeers::default(),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
             relayed: Arc::new(Semaphore::new(relay::RELAYED_MAX)),
@@ -264,6 +273,23 @@ impl Transport {
         let shared = Arc::clone(&self.shared);
         let probing = self.shared.runtime.spawn(dial::probe(shared, addr, key));
         probing.await.unwrap_or_else(|error| Err(DialFailure::Impossible(error.to_string())))
+    }
+
+    /// Gets the key of the fleet of the node at `addr` by a token of that fleet, given as its number
+    /// and its verifier.
+    pub async fn join_by_token(
+        &self,
+        addr: SocketAddr,
+        token: (TokenId, [u8; 32]),
+    ) -> Result<(NodeId, JoinGrant), DialFailure> {
+        let shared = Arc::clone(&self.shared);
+        let joining = self.shared.runtime.spawn(dial::join_by_token(shared, addr, token));
+        joining.await.unwrap_or_else(|error| Err(DialFailure::Impossible(error.to_string())))
+    }
+
+    /// Sets who lets machines in that show a token; only the first call has an effect.
+    pub fn admit_joiners(&self, desk: Arc<dyn TokenDesk>) {
+        let _ = self.shared.tokens.set(desk);
     }
 
     /// From now on this node belongs to the fleet with this key. Connections with members of the

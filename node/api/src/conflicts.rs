@@ -20,7 +20,7 @@ use node_core::{ConfigConflict, Edit, NetworkConflict};
 
 use super::failure::Failure;
 use super::snapshot::Snapshot;
-use super::{Api, Sent};
+use super::{Api, Sent, tokens};
 use node_docker::edge::{Conflict as Row, ConflictValue, PickRequest};
 use node_docker::state::{availability_word, show_task};
 use node_docker::task_spec::TaskSpec;
@@ -39,6 +39,12 @@ pub async fn list(State(api): State<Api>) -> Result<Json<Vec<Row>>, Failure> {
     rows.extend(names.iter().map(|found| name_row(found, &snapshot)));
     rows.extend(networks.into_iter().map(network_row));
     rows.extend(configs.into_iter().map(config_row));
+    let overused = tokens::overused(&api, &snapshot).await?;
+    rows.extend(
+        overused
+            .into_iter()
+            .map(|(id, detail)| told_row(RecordKey::token(id), id.to_string(), "uses", detail)),
+    );
     Ok(Json(rows))
 }
 
@@ -131,6 +137,7 @@ fn told_row(key: RecordKey, name: String, what: &str, detail: String) -> Row {
     let kind = match key.kind {
         Kind::NETWORK => "network",
         Kind::CONFIG => "config",
+        Kind::TOKEN => "join token",
         _ => "service",
     };
     let winner = ConflictValue { value: detail, ..ConflictValue::default() };

@@ -14,7 +14,6 @@ use node_core::expand::task_name;
 use node_core::report::{HeldMove, SlotWhy};
 use node_core::{NodeRow, TaskView, UnfitRow};
 
-use super::Api;
 use super::failure::Failure;
 use super::network_failures::network_failures;
 use super::path_failures;
@@ -22,6 +21,7 @@ use super::services::status as service_status;
 use super::snapshot::Snapshot;
 use super::wall_clock::wall_clock;
 use super::warnings::{clock_warning, disk_warning, unable};
+use super::{Api, tokens};
 use node_docker::edge::{
     Counters, EdgePath, NetworkHealth, NodeCounts, PlanRow, Status, UnfitRecord, WhyRow,
 };
@@ -41,6 +41,7 @@ pub async fn status(State(api): State<Api>) -> Result<Json<Status>, Failure> {
         (replica.digest(), conflicts, replica.quarantined().count(), report.unfit(), held)
     });
     let (digest, conflicts, damaged, unfit, held) = state.await?;
+    let overused = tokens::overused(&api, &snapshot).await?;
     let nodes = count_nodes(&snapshot.nodes);
     let counts = snapshot.shown_services().map(|service| service_status(service, &snapshot));
     let (running, desired) = counts.fold((0, 0), |(running, desired), service| {
@@ -66,6 +67,7 @@ pub async fn status(State(api): State<Api>) -> Result<Json<Status>, Failure> {
             .into_iter()
             .chain(unable(&snapshot))
             .chain(clock_warning(&snapshot))
+            .chain(overused.into_iter().map(|(_, words)| words))
             .collect(),
         networks: network_health(&api, &snapshot),
     }))

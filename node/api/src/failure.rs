@@ -11,6 +11,7 @@ use runtime::image::ImageError;
 
 use node_core::edit::config::BadConfig;
 use node_core::edit::network::BadNetwork;
+use node_core::edit::token::BadToken;
 
 use node_agent::{SessionGone, Unanswered};
 use node_docker::ErrorBody;
@@ -89,12 +90,15 @@ impl From<node_core::Refusal> for Failure {
             | Refusal::NothingToSteer(_)
             | Refusal::Unexpected { .. } => Failure::Conflict(message),
             Refusal::Network(bad) => of_network(&bad, message),
-            Refusal::Config(BadConfig::Missing(_)) => Failure::Missing(message),
+            Refusal::Config(BadConfig::Missing(_)) | Refusal::Token(BadToken::NoSuch(_)) => {
+                Failure::Missing(message)
+            }
             Refusal::Config(BadConfig::NameTaken { .. }) => Failure::Conflict(message),
             Refusal::HasLeft => Failure::Unavailable(message),
             // A config that is in use is a bad request in Docker.
             Refusal::BadName(_)
             | Refusal::Config(_)
+            | Refusal::Token(_)
             | Refusal::Job(_)
             | Refusal::Partition(_)
             | Refusal::Schedule(_)

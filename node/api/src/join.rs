@@ -5,8 +5,8 @@
 //!        400                           each failure is told: 503
 //! ```
 //! An address where nobody answers yet is retried in the background, with the key that this node
-//! has; an address that refuses is not. A node that is alone takes over the key of the fleet it
-//! joins; a node with members keeps its own key.
+//! has; an address that refuses is not. A node that is alone gets the key of the fleet from the member
+//! to which it shows a token, and takes it over; a node with members keeps its own key.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -15,17 +15,20 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use crdt_state::NodeId;
+use crdt_state::read::TokenState;
+use crdt_state::{NodeId, read};
 use futures_util::future::join_all;
 use gossip::MemberState;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::failure::Failure;
 use super::snapshot::Snapshot;
-use super::{Api, Sent, swarm};
+use super::{Api, Sent, swarm, tokens};
 use node_agent::config::{AGENT_PORT, FleetKey, JoinAddr};
+use node_agent::identity::IdentityError;
+use node_agent::join_token::{self, TokenText};
 use node_agent::transport::DialFailure;
-use node_docker::read;
+use node_docker::read as read_body;
 use node_docker::system::{JoinAnswer, JoinRequest};
 
 /// A name server must answer within this time; otherwise the name is resolved in the background.
@@ -49,10 +52,18 @@ enum Later {
     Forgotten,
 }
 
+/// What a node shows to become a member.
+enum Pass {
+    /// The key of a fleet: of this node's own, or an old token.
+    Key(FleetKey),
+    /// A token.
+    Token(TokenText),
+}
+
 /// The result for one address.
 enum Outcome {
-    /// A node of the fleet listens there.
-    Met(NodeId),
+    /// A node of the fleet listens there; with the key that it gave, if it was asked for one.
+    Met(NodeId, Option<FleetKey>),
     /// The reason, and what to do.
     Refused(String),
     /// Nobody answers there yet.
@@ -62,7 +73,7 @@ enum Outcome {
 /// `POST /swarm/join`.
 pub async fn join(State(api): State<Api>, body: Sent) -> Result<Json<JoinAnswer>, Failure> {
     let body = body?;
-    let request: JoinRequest = read(&body)?;
+    let request: JoinRequest = read_body(&body)?;
     let addrs = addresses(&request)?;
     let snapshot = Snapshot::latest(&api).await?;
     swarm::check_options(&body, &request.availability, "joins")?;
@@ -70,20 +81,28 @@ pub async fn join(State(api): State<Api>, body: Sent) -> Result<Json<JoinAnswer>
     swarm::check_advertised(&request.advertise_addr, &snapshot)?;
     swarm::check_advertised(&request.data_path_addr, &snapshot)?;
     let ours = api.handle.fleet_key();
-    let key = if request.join_token.is_empty() { None } else { Some(token(&request.join_token)?) };
-    let other = key.filter(|key| *key != ours);
+    let pass = pass(&api, &request.join_token).await?;
+    let other = match &pass {
+        Pass::Key(key) if *key == ours => None,
+        pass => Some(pass),
+    };
     if other.is_some() {
         check_may_change(&api, &snapshot)?;
     }
-    let key = other.as_ref().unwrap_or(&ours);
-    let outcomes = join_all(addrs.iter().map(|addr| ask(&api, addr, key))).await;
+    let (other, outcomes) = match &pass {
+        Pass::Key(key) => {
+            let outcomes = join_all(addrs.iter().map(|addr| ask(&api, addr, &pass))).await;
+            (other.map(|_| key.clone()), outcomes)
+        }
+        Pass::Token(_) => show_token(&api, &addrs, &pass).await,
+    };
     let met: BTreeSet<NodeId> = outcomes.iter().filter_map(Outcome::node).collect();
     // Later tries use the key that this node has.
-    let later = if met.is_empty() && other.is_some() { Later::Forgotten } else { Later::Asked };
+    let is_token = matches!(pass, Pass::Token(_));
+    let is_other = other.is_some() || is_token;
+    let later = if met.is_empty() && is_other { Later::Forgotten } else { Later::Asked };
     if let (false, Some(key)) = (met.is_empty(), other) {
-        let failed =
-            |error: node_agent::identity::IdentityError| Failure::Unavailable(error.to_string());
-        api.handle.set_fleet_key(key).map_err(failed)?;
+        take_over(&api, key).await?;
     }
     for (addr, outcome) in addrs.iter().zip(&outcomes) {
         if later == Later::Asked && !matches!(outcome, Outcome::Refused(_)) {
@@ -105,14 +124,14 @@ pub async fn join(State(api): State<Api>, body: Sent) -> Result<Json<JoinAnswer>
 impl Outcome {
     fn node(&self) -> Option<NodeId> {
         match self {
-            Outcome::Met(node) => Some(*node),
+            Outcome::Met(node, _) => Some(*node),
             Outcome::Refused(_) | Outcome::Silent(_) => None,
         }
     }
 
     fn told(&self, addr: &JoinAddr, later: Later) -> Option<String> {
         match self {
-            Outcome::Met(_) => None,
+            Outcome::Met(..) => None,
             Outcome::Refused(why) => Some(format!("cannot join through {addr}: {why}")),
             Outcome::Silent(why) => Some(match later {
                 Later::Asked => format!(
@@ -145,14 +164,57 @@ fn addresses(request: &JoinRequest) -> Result<Vec<JoinAddr>, Failure> {
     texts.iter().map(parse).collect()
 }
 
-fn token(text: &str) -> Result<FleetKey, Failure> {
-    FleetKey::from_token(text).map_err(|_| {
-        Failure::Bad(
-            "the token is not one\nwhy: a token is EDGE-1- and 64 hex digits\n\
+/// What a request shows. A token of this node's own fleet asks for nothing that it does not have.
+async fn pass(api: &Api, text: &str) -> Result<Pass, Failure> {
+    let ours = api.handle.fleet_key();
+    if text.is_empty() {
+        return Ok(Pass::Key(ours));
+    }
+    // A token that was cut short must not pass for a key in base64.
+    if let (false, Ok(key)) = (TokenText::is_meant(text), FleetKey::from_token(text)) {
+        return Ok(Pass::Key(key));
+    }
+    let token: TokenText = text.parse().map_err(|bad| {
+        Failure::Bad(format!(
+            "the token is not one\nwhy: {bad}\n\
              try: edgectl swarm join-token, on a node of the fleet: it prints what to type here"
-                .to_owned(),
-        )
-    })
+        ))
+    })?;
+    let id = token.id();
+    let held = api.read(move |node, _| read::token(node.replica(), id)).await?;
+    let is_ours = |state: &TokenState| {
+        join_token::is_of(state, &ours) && state.token.verifier == token.verifier()
+    };
+    Ok(if held.is_some_and(|state| is_ours(&state)) { Pass::Key(ours) } else { Pass::Token(token) })
+}
+
+/// Shows a token to one address after the other: whoever takes it answers for the fleet.
+async fn show_token(
+    api: &Api,
+    addrs: &[JoinAddr],
+    pass: &Pass,
+) -> (Option<FleetKey>, Vec<Outcome>) {
+    let mut outcomes = Vec::new();
+    let mut granted: Option<FleetKey> = None;
+    for addr in addrs {
+        let outcome = match &granted {
+            None => ask(api, addr, pass).await,
+            Some(key) => ask(api, addr, &Pass::Key(key.clone())).await,
+        };
+        if let Outcome::Met(_, Some(key)) = &outcome {
+            granted = Some(key.clone());
+        }
+        outcomes.push(outcome);
+    }
+    (granted, outcomes)
+}
+
+/// Belongs to the fleet with this key from now on. The tokens of the fleet of one that it was end: a
+/// copy of one would lead into the other fleet.
+async fn take_over(api: &Api, key: FleetKey) -> Result<(), Failure> {
+    tokens::end_all(api).await?;
+    let failed = |error: IdentityError| Failure::Unavailable(error.to_string());
+    api.handle.set_fleet_key(key).map_err(failed)
 }
 
 /// May this node join another fleet?
@@ -176,7 +238,7 @@ fn check_may_change(api: &Api, snapshot: &Snapshot) -> Result<(), Failure> {
 }
 
 /// Tries every address of a name; one that answers is enough.
-async fn ask(api: &Api, name: &JoinAddr, key: &FleetKey) -> Outcome {
+async fn ask(api: &Api, name: &JoinAddr, pass: &Pass) -> Outcome {
     let addrs = match timeout(LOOK_UP_MAX, api.handle.look_up(name)).await {
         Ok(Ok(addrs)) => addrs,
         Ok(Err(why)) => {
@@ -189,24 +251,31 @@ async fn ask(api: &Api, name: &JoinAddr, key: &FleetKey) -> Outcome {
     };
     let mut last = None;
     for addr in addrs {
-        match probe(api, addr, key).await {
-            Outcome::Met(node) => return Outcome::Met(node),
+        match probe(api, addr, pass).await {
+            Outcome::Met(node, key) => return Outcome::Met(node, key),
             other => last = Some(other),
         }
     }
     last.unwrap_or_else(|| Outcome::Refused("it has no address".to_owned()))
 }
 
-async fn probe(api: &Api, addr: SocketAddr, key: &FleetKey) -> Outcome {
-    match api.handle.probe(addr, key).await {
-        Ok(node) => Outcome::Met(node),
+async fn probe(api: &Api, addr: SocketAddr, pass: &Pass) -> Outcome {
+    let met = match pass {
+        Pass::Key(key) => api.handle.probe(addr, key).await.map(|node| Outcome::Met(node, None)),
+        Pass::Token(token) => {
+            let granted = api.handle.join_by_token(addr, token).await;
+            granted.map(|(node, grant)| Outcome::Met(node, Some(grant.fleet_key)))
+        }
+    };
+    match met {
+        Ok(met) => met,
         Err(DialFailure::NoAnswer) => Outcome::Silent("nobody is there".to_owned()),
         Err(DialFailure::OtherFleet) => Outcome::Refused(
             "it has another fleet key\n\
              try: edgectl swarm join-token, on that machine: it prints what to type here"
                 .to_owned(),
         ),
-        Err(why) => Outcome::Refused(why.to_string()),
+        Err(why) => Outcome::Refused(why.to_string().replace("\n  ", "\ntry: ")),
     }
 }
 

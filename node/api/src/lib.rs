@@ -61,6 +61,7 @@ mod system;
 mod task_object;
 mod tasks;
 mod tls;
+mod tokens;
 mod top;
 mod unread;
 mod usage;
@@ -187,6 +188,8 @@ fn router(api: Api) -> Router {
         .route("/swarm/leave", post(swarm::leave))
         .route("/swarm/update", post(swarm::update))
         .route("/edge/services/{id}/rollout", post(rollouts::steer))
+        .route("/edge/tokens", get(tokens::list).post(tokens::create))
+        .route("/edge/tokens/{id}", delete(tokens::remove))
         .route("/edge/pulls", get(pulls::list))
         .route("/edge/pulls/pause", post(pulls::pause))
         .route("/edge/pulls/resume", post(pulls::resume))

@@ -7,24 +7,26 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::Json;
 use axum::extract::{Query, State};
+use crdt_state::token::TokenRole;
 use gossip::MemberState;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::snapshot::Snapshot;
-use super::{Answer, Api, Change, Sent};
+use super::{Answer, Api, Change, Sent, tokens};
 use node_core::Edit;
 use node_docker::swarm_options::{task_history_limit, without_effect};
 use node_docker::system::{InitRequest, JoinTokens, Orchestration, Swarm, SwarmSpec};
 use node_docker::{Timestamp, Version, read};
 
-/// `GET /swarm`: with the token, which is the fleet's key until there are other tokens. A client
-/// that may use the socket may also read the key's file.
+/// `GET /swarm`: with the standing tokens. A client that may use the socket may also read the key's
+/// file.
 pub async fn inspect(State(api): State<Api>) -> Result<Json<Swarm>, Failure> {
     let snapshot = Snapshot::latest(&api).await?;
-    let token = api.handle.fleet_key().token();
-    let join_tokens = Some(JoinTokens { worker: token.clone(), manager: token });
+    let worker = tokens::standing(&api, TokenRole::Worker).await?;
+    let manager = tokens::standing(&api, TokenRole::Manager).await?;
+    let join_tokens = Some(JoinTokens { worker, manager });
     Ok(Json(Swarm { join_tokens, ..fleet(&api, &snapshot) }))
 }
 
@@ -184,18 +186,20 @@ pub async fn update(
     if is_set(&query.rotate_manager_unlock_key) {
         return Err(Failure::Bad("there is no unlock key: no node is ever locked".to_owned()));
     }
-    if is_set(&query.rotate_worker_token) || is_set(&query.rotate_manager_token) {
-        return Err(Failure::NotYet(
-            "the token of a fleet is made of its key, and stays as it is; to keep a machine out, give \
-             all others another key: EDGECTL_FLEET_KEY, or fleet_key_file in edge.toml"
-                .to_owned(),
-        ));
-    }
     let request = json!({ "Spec": read::<Value>(&body?)? });
     if let Some(refusal) = without_effect(&request) {
         return Err(Failure::Bad(refusal));
     }
-    change_settings(&api, change, query.version, &request).await
+    change_settings(&api, change, query.version, &request).await?;
+    for (asked, role) in [
+        (&query.rotate_worker_token, TokenRole::Worker),
+        (&query.rotate_manager_token, TokenRole::Manager),
+    ] {
+        if is_set(asked) {
+            tokens::rotate(&api, role).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Sets what a request says of the settings of the fleet.

@@ -12,7 +12,7 @@ use super::snapshot::Snapshot;
 use super::swarm::fleet;
 use super::wall_clock::wall_clock;
 use super::warnings::{clock_warning, disk_warning, unable};
-use super::{Api, containers};
+use super::{Api, containers, tokens};
 use node_docker::system::{Component, Info, Peer, PlatformName, Plugins, SwarmInfo, VersionInfo};
 use node_docker::{API_VERSION, API_VERSION_MIN};
 
@@ -101,6 +101,8 @@ pub async fn info(State(api): State<Api>) -> Result<Json<Info>, Failure> {
     let label = |(key, value): (&String, &String)| format!("{key}={value}");
     let (containers, running) = containers::count(&snapshot);
     let images = api.images(|images| Ok(images.list()?.len())).await?;
+    let overused = tokens::overused(&api, &snapshot).await?;
+    let overused = overused.into_iter().map(|(_, words)| words);
     Ok(Json(Info {
         id: snapshot.me.to_string(),
         name: snapshot.hostname(snapshot.me),
@@ -129,7 +131,11 @@ pub async fn info(State(api): State<Api>) -> Result<Json<Info>, Failure> {
         system_time: wall_clock(),
         labels: said.map(|s| s.engine_labels.iter().map(label).collect()).unwrap_or_default(),
         swarm: swarm_info(&api, &snapshot),
-        warnings: warnings(&api, &snapshot).into_iter().chain(ability.words()).collect(),
+        warnings: warnings(&api, &snapshot)
+            .into_iter()
+            .chain(ability.words())
+            .chain(overused)
+            .collect(),
         ..Info::default()
     }))
 }

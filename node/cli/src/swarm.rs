@@ -7,10 +7,11 @@ use super::failure::{Exit, Failure};
 use super::output::{count, print, say};
 use crate::examples;
 use node_docker::node::Node;
-use node_docker::system::{InitRequest, JoinAnswer, JoinRequest, Swarm};
+use node_docker::system::{InitRequest, JoinAnswer, JoinRequest};
 
 mod certificate;
 mod settings;
+mod token;
 
 /// The fleet: joining it, leaving it, and what holds for all of it.
 #[derive(Debug, Subcommand)]
@@ -29,13 +30,20 @@ pub enum SwarmCommand {
     },
     /// Join the fleet of another node
     #[command(help_template = examples!(
-        "edgectl swarm join --token EDGE-1-5f… 10.0.0.1      as swarm init on 10.0.0.1 prints it",
+        "edgectl swarm join --token EDGE-2-5f… 10.0.0.1      as swarm init on 10.0.0.1 prints it",
         "edgectl swarm join pi-1.local:7946                  with the same fleet key in edge.toml",
         "ssh pi-1 edgectl swarm join-token -q | edgectl swarm join --token - pi-1",
     ))]
     Join(JoinArgs),
-    /// Say what another machine types to join this fleet
-    JoinToken(TokenArgs),
+    /// Say what another machine types to join this fleet, and manage tokens
+    #[command(help_template = examples!(
+        "edgectl swarm join-token                            what another machine types",
+        "edgectl swarm join-token --uses 1 --expires-after 15m --site shop-12",
+        "edgectl swarm join-token --rotate                   the token before is refused from now on",
+        "edgectl swarm join-token ls",
+        "edgectl swarm join-token rm 5f3a",
+    ))]
+    JoinToken(token::TokenArgs),
     /// Make the files with which a client on another machine uses the API over TLS
     #[command(help_template = examples!(
         "edgectl swarm client-cert --output laptop laptop    ca.pem, cert.pem and key.pem in a folder",
@@ -86,17 +94,6 @@ pub struct JoinArgs {
     addresses: Vec<String>,
 }
 
-/// Flags and operand.
-#[derive(Debug, Args)]
-pub struct TokenArgs {
-    /// As Docker has it: every node is equal, both have the same
-    #[arg(value_parser = ["worker", "manager"], hide = true)]
-    role: Option<String>,
-    /// Only the token
-    #[arg(short, long)]
-    quiet: bool,
-}
-
 /// Runs one of them.
 pub async fn run(command: SwarmCommand, mut client: Client) -> Result<Exit, Failure> {
     match command {
@@ -113,7 +110,7 @@ pub async fn run(command: SwarmCommand, mut client: Client) -> Result<Exit, Fail
             init(&mut client, &request).await?;
         }
         SwarmCommand::Join(args) => join(&mut client, args).await?,
-        SwarmCommand::JoinToken(args) => join_token(&mut client, &args).await?,
+        SwarmCommand::JoinToken(args) => token::run(args, &mut client).await?,
         SwarmCommand::ClientCert(args) => certificate::create(&mut client, &args).await?,
         SwarmCommand::Update(args) => settings::update(&mut client, &args).await?,
         SwarmCommand::Inspect(args) => settings::inspect(&mut client, &args).await?,
@@ -127,15 +124,8 @@ async fn init(client: &mut Client, request: &InitRequest) -> Result<(), Failure>
     let id: String = client.post("/swarm/init", request).await?;
     let me = me(client).await?;
     print(format!("Fleet initialized: {} ({id}) is its first node.\n", me.description.hostname))?;
-    invite(client, &me).await
-}
-
-async fn join_token(client: &mut Client, args: &TokenArgs) -> Result<(), Failure> {
-    if args.quiet {
-        return print(token(client).await?);
-    }
-    let me = me(client).await?;
-    invite(client, &me).await
+    let token = token::standing(client, token::Role::Worker).await?;
+    token::invite(&me, &token)
 }
 
 async fn me(client: &mut Client) -> Result<Node, Failure> {
@@ -144,32 +134,6 @@ async fn me(client: &mut Client) -> Result<Node, Failure> {
         .into_iter()
         .find(|node| node.edge.is_me)
         .ok_or_else(|| Failure::new("the agent does not know itself").hint("edgectl doctor"))
-}
-
-async fn token(client: &mut Client) -> Result<String, Failure> {
-    let fleet: Swarm = client.get("/swarm").await?;
-    let tokens = fleet.join_tokens.unwrap_or_default();
-    Ok(tokens.worker)
-}
-
-/// Prints the command for another machine.
-async fn invite(client: &mut Client, me: &Node) -> Result<(), Failure> {
-    let token = token(client).await?;
-    let told = me.manager_status.as_ref().map(|status| status.addr.as_str()).unwrap_or_default();
-    let address = without_usual_port(told);
-    print(format!(
-        "To add a machine, start an agent on it, and there run:\n\n    \
-         edgectl swarm join --token {token} {address}\n\n\
-         Whoever has the token can become a member. The machines must reach each other by UDP, port {}.",
-        told.rsplit_once(':').map_or("7946", |(_, port)| port)
-    ))?;
-    if told.starts_with("127.") || told.starts_with("[::1]") {
-        say(format!("warning: {address} is an address that only this machine reaches"));
-        say(
-            "  try: start the agent with --listen 0.0.0.0, or --advertise and an address of the network",
-        );
-    }
-    Ok(())
 }
 
 /// The form to type: with a port only if it is not the default.

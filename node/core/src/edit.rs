@@ -9,6 +9,7 @@ use crdt_state::limits::Bounded;
 use crdt_state::node::Availability;
 use crdt_state::spec::{Facet, Labels, Scale, StoredTemplate};
 use crdt_state::stack::FileVersion;
+use crdt_state::token::{JoinToken, TokenEnd, TokenId};
 use crdt_state::{ConfigId, ImageFact, NetworkId, NodeId, RecordKey, ServiceId, Stamp, wire};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,7 @@ mod relation;
 mod schedule;
 mod service;
 pub mod stack;
+pub mod token;
 
 pub use autoscale::BadAutoscale;
 pub use digest::{BadDigest, PlanDigest};
@@ -211,6 +213,22 @@ pub enum Edit {
         stack: String,
         /// The version.
         version: FileVersion,
+    },
+    /// A new join token.
+    CreateToken(Box<JoinToken>),
+    /// A join token is not taken any more.
+    EndToken {
+        /// Its number.
+        id: TokenId,
+        /// Why.
+        end: TokenEnd,
+    },
+    /// A machine has shown a join token to this node, and proved to know its secret.
+    UseToken {
+        /// Its number.
+        id: TokenId,
+        /// Who.
+        joiner: NodeId,
     },
     /// Creates an object of a file that every node has: with the same id wherever that is done.
     FromFile {

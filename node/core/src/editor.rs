@@ -3,18 +3,17 @@
 //! Every check looks at the state of this node only; no peer is ever asked.
 
 use crdt_state::limits::Bounded;
-use crdt_state::node::Availability;
 use crdt_state::read;
 use crdt_state::relation::Relations;
 use crdt_state::replica::Replica;
 use crdt_state::service::{self, Service};
-use crdt_state::spec::{Facet, Labels, Life};
+use crdt_state::spec::{Facet, Life};
 use crdt_state::{FleetImage, ImageFact, NodeId, RecordKey, ServiceId, Stamp};
-use gossip::{Gossip, MemberState, Now};
+use gossip::{Gossip, Now};
 
 use crate::catalog::Catalog;
 use crate::edit::autoscale::check_replicas;
-use crate::edit::{Edit, Edited, Refusal, Removal, ServiceSpec, Steer, check_size, job};
+use crate::edit::{Edit, Edited, Refusal, ServiceSpec, Steer, check_size, job};
 use crate::expand::{self, Names};
 use crate::planner::Planner;
 use crate::tasks::is_healthy;
@@ -25,6 +24,7 @@ mod fleet;
 mod ids;
 mod names;
 mod networks;
+mod nodes;
 mod partition;
 mod ports;
 mod relations;
@@ -32,6 +32,7 @@ mod rollouts;
 mod schedules;
 mod stacks;
 mod templates;
+mod tokens;
 
 /// One edit of one node's records.
 pub struct Editor<'a> {
@@ -84,6 +85,9 @@ impl Editor<'_> {
             Edit::Expected { edit, .. } => self.apply(*edit),
             Edit::TakeStack { stack, version, before } => self.take_stack(&stack, version, before),
             Edit::StackMade { stack, version } => self.stack_made(&stack, version),
+            Edit::CreateToken(token) => self.create_token(&token),
+            Edit::EndToken { id, end } => self.end_token(id, end),
+            Edit::UseToken { id, joiner } => self.use_token(id, joiner),
             Edit::FromFile { origin, edit } => {
                 self.origin = Some(origin);
                 self.apply(*edit)
@@ -328,44 +332,6 @@ impl Editor<'_> {
         };
         expand::expand_template(&spec.template, &names)?;
         Ok(())
-    }
-
-    fn check_node_version(&self, id: NodeId, version: Option<u64>) -> Result<(), Refusal> {
-        let node = self.planner.catalog().nodes.get(&id).filter(|node| !node.evicted);
-        check_version(version, node.ok_or(Refusal::NoSuchNode(id))?.version)
-    }
-
-    fn update_node(
-        &mut self,
-        id: NodeId,
-        availability: Option<Availability>,
-        labels: Option<Labels>,
-    ) {
-        let key = RecordKey::node_settings(id);
-        let held = self.planner.catalog().nodes.get(&id).cloned().unwrap_or_default();
-        if let Some(availability) = availability.filter(|wanted| *wanted != held.availability) {
-            self.replica.edit(key, Facet::AVAILABILITY, &availability, self.wall_ms);
-        }
-        if let Some(labels) = labels.filter(|wanted| *wanted != held.labels) {
-            self.replica.edit_labels(key, &labels, self.wall_ms);
-        }
-    }
-
-    fn remove_node(&mut self, id: NodeId, removal: Removal) -> Result<Edited, Refusal> {
-        self.check_node_version(id, None)?;
-        let gone = match self.gossip.member(id) {
-            Some(member) => {
-                matches!(member.state, MemberState::Unreachable | MemberState::Left)
-            }
-            None => id != self.me,
-        };
-        if !gone && removal == Removal::IfGone {
-            return Err(Refusal::NodeReachable { name: self.planner.catalog().hostname(id) });
-        }
-        let created = self.replica.next_stamp();
-        let fact = Life::Present { name: self.planner.catalog().hostname(id), created };
-        self.replica.edit(RecordKey::eviction(id), Facet::LIFE, &fact, self.wall_ms);
-        Ok(Edited::Done)
     }
 }
 

@@ -52,6 +52,7 @@ mod share;
 mod stay;
 pub mod tasks;
 pub mod timetable;
+mod token_expiry;
 pub mod view;
 mod volumes;
 mod withdrawals;

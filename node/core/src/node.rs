@@ -34,6 +34,7 @@ use crate::reconciler::Reconciler;
 use crate::resources::GivenResources;
 use crate::schedules::Schedules;
 use crate::tasks::StepTime;
+use crate::token_expiry::TokenExpiry;
 use crate::withdrawals::Withdrawals;
 
 mod autoscale;
@@ -87,6 +88,7 @@ pub struct Node {
     schedules: Schedules,
     autoscaler: Autoscaler,
     departure: Departure,
+    token_expiry: TokenExpiry,
     outbox: Outbox,
     /// When settling continues, if the last settling left work over.
     settle_again_at: Now,
@@ -130,6 +132,7 @@ impl Node {
             withdrawals: Withdrawals::default(),
             own_records: OwnRecords::new(me, config.facts, config.volumes),
             gossip: Gossip::new(config.gossip, identity, config.seed, now),
+            token_expiry: TokenExpiry::at_boot(&replica, now),
             planner,
             replica,
             schedules: Schedules::new(me),
@@ -225,6 +228,7 @@ impl Node {
         if self.devices.deadline() <= now {
             self.on_device_gone(now, wall_ms);
         }
+        self.token_expiry.on_due(&mut self.replica, now, wall_ms);
         self.schedules.on_step(now, wall_ms);
         self.settle_if_due(now, wall_ms);
         self.send_leases();
@@ -311,6 +315,7 @@ impl Node {
             self.note_network_news(key.kind, &touched);
             self.schedules.on_record(key.kind);
             self.autoscaler.on_record(key.kind);
+            self.token_expiry.on_record(&self.replica, key.kind, now);
             self.tell(wall_ms, *key, before);
             if [RecordKey::node(self.me), RecordKey::named_resources(self.me)].contains(key) {
                 self.describe(wall_ms);

@@ -313,3 +313,52 @@ pub struct Top {
     /// Their encoded size.
     pub state_bytes: u64,
 }
+
+/// A join token, without its secret: an element of `GET /edge/tokens`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct JoinTokenRow {
+    /// Its number: the first 16 digits of the token.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// `worker` or `manager`.
+    pub role: String,
+    /// `open`, `used up`, `revoked`, `rotated`, `expired`, or `overused`.
+    pub state: String,
+    /// How many may join with it; 0: any number.
+    pub uses_max: u32,
+    /// The host names, or ids, of those who joined with it.
+    pub joiners: Vec<String>,
+    /// The site of nodes that join with it.
+    pub site: String,
+    /// After how many milliseconds it expires; 0: never.
+    pub expires_after_ms: u64,
+    /// Every member can show it.
+    pub is_standing: bool,
+    /// Where it was made.
+    pub made_on: String,
+    /// When, by that node's clock.
+    pub made_at: Timestamp,
+}
+
+/// The body of `POST /edge/tokens`: a token of its own, shown once.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct TokenRequest {
+    /// `worker` or `manager`.
+    pub role: String,
+    /// How many may join with it; 0: any number.
+    pub uses_max: u32,
+    /// The site of nodes that join with it; empty: none is set.
+    pub site: String,
+    /// After how many milliseconds it expires; 0: never.
+    pub expires_after_ms: u64,
+}
+
+/// The answer to `POST /edge/tokens`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct TokenAnswer {
+    /// The token, with its secret.
+    pub token: String,
+}

@@ -164,7 +164,13 @@ fn an_option_of_swarm_update_without_an_effect_is_refused_by_its_name() {
         let is_told = said.contains(flag) && hints.iter().any(|hint| said.contains(hint));
         assert!(is_told, "{flag} {value}: {said}");
     }
-    let rotated = fleet.docker(1, &["swarm", "join-token", "--rotate", "worker"]);
-    let said = text(&rotated.stderr);
-    assert!(!rotated.status.success() && said.contains("the token of a fleet"), "{said}");
+    let token = |options: &[&str]| {
+        let said = fleet.docker(1, &[&["swarm", "join-token", "-q"], options].concat());
+        assert!(said.status.success(), "{}", text(&said.stderr));
+        text(&said.stdout)
+    };
+    let (worker, manager) = (token(&["worker"]), token(&["manager"]));
+    let rotated = token(&["--rotate", "worker"]);
+    assert_ne!(rotated, worker);
+    assert_eq!((token(&["worker"]), token(&["manager"])), (rotated, manager));
 }

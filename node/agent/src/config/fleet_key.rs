@@ -8,7 +8,7 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-/// The prefix of a token: a later kind, which can be revoked, will have another prefix.
+/// The prefix of a token of earlier versions, which was the key itself.
 const TOKEN_HEAD: &str = "EDGE-1-";
 
 /// 32 secret bytes, given as 64 hex digits or in base64.
@@ -44,18 +44,13 @@ impl FleetKey {
         text.lines().next().unwrap_or_default().parse()
     }
 
-    /// The token that another machine needs to join the fleet. Everybody who has it is a member.
-    pub fn token(&self) -> String {
-        format!("{TOKEN_HEAD}{}", self.reveal())
-    }
-
-    /// Reads a token, or a bare key.
+    /// Reads a token of earlier versions, or a bare key. Everybody who has it is a member.
     pub fn from_token(text: &str) -> Result<FleetKey, BadFleetKey> {
         let text = text.trim();
         text.strip_prefix(TOKEN_HEAD).unwrap_or(text).parse()
     }
 
-    /// 64 hex digits: only for writing the key file and showing a join token.
+    /// 64 hex digits: only for writing the key file.
     pub fn reveal(&self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }

@@ -9,11 +9,11 @@ use crdt_state::NodeId;
 use quinn::{Connection, Incoming, RecvStream};
 use tokio::time::timeout;
 
-use super::admission::{ConnectionPurpose, NotAdmitted};
+use super::admission::{self, ConnectionPurpose, NotAdmitted};
 use super::counters::Dropped;
 use super::peers::Dialler;
 use super::tls::{self, Close};
-use super::{Arrival, MESSAGE_BYTES_MAX, Shared, answer};
+use super::{Arrival, MESSAGE_BYTES_MAX, Shared, answer, token_exchange};
 
 /// A message that has begun must arrive within the idle timeout of its connection and the time that
 /// the slowest link takes for the largest: 1 MiB at 16 KiB/s.
@@ -22,6 +22,11 @@ const MESSAGE_DEADLINE: Duration = Duration::from_secs(30 + 64);
 /// Accepts until the endpoint is closed.
 pub(super) async fn accept(shared: Arc<Shared>) {
     while let Some(incoming) = shared.endpoint.accept().await {
+        if !shared.attempts.may_shake_hands(incoming.remote_address().ip(), Instant::now()) {
+            shared.counters.on_dropped(Dropped::HandshakeFlood);
+            incoming.ignore();
+            continue;
+        }
         let Ok(place) = Arc::clone(&shared.handshakes).try_acquire_owned() else {
             shared.counters.on_dropped(Dropped::HandshakeFlood);
             incoming.ignore();
@@ -51,10 +56,16 @@ async fn handshake(shared: &Shared, incoming: Incoming) -> Option<(NodeId, Conne
         return None;
     }
     let purpose = match shared.admission.admit(&connection).await {
-        Ok(purpose) => purpose,
+        Ok(admission::Dialler::Member(purpose)) => purpose,
+        Ok(admission::Dialler::Joiner(send, receive)) => {
+            token_exchange::answer(shared, &connection, (send, receive), node).await;
+            return None;
+        }
         Err(NotAdmitted::OtherFleet) => {
             shared.counters.on_dropped(Dropped::OtherFleet);
-            shared.rejected_peers.on_refused(connection.remote_address().ip(), Instant::now());
+            let ip = connection.remote_address().ip();
+            shared.rejected_peers.on_refused(ip, Instant::now());
+            shared.attempts.on_failed(ip, Instant::now());
             connection.close(Close::OtherFleet.code(), b"another fleet key");
             return None;
         }

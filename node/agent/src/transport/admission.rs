@@ -15,7 +15,10 @@ use quinn::{Connection, RecvStream, SendStream};
 use crate::config::FleetKey;
 
 /// Version of this exchange.
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
+
+/// The purpose of a machine that has a join token and not yet the fleet's key.
+pub(super) const TOKEN_PURPOSE: u8 = 2;
 
 const PROOF_BYTES: usize = blake3::OUT_LEN;
 
@@ -26,6 +29,14 @@ pub(super) enum ConnectionPurpose {
     Talk,
     /// To make two nodes known to each other.
     Meet,
+}
+
+/// Who opened the first stream of a connection.
+pub(super) enum Dialler {
+    /// A member, which has proved that.
+    Member(ConnectionPurpose),
+    /// A machine that wants to join by a token; nothing is proved yet.
+    Joiner(SendStream, RecvStream),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -78,17 +89,14 @@ impl Admission {
     }
 
     /// The acceptor's side.
-    pub(super) async fn admit(
-        &self,
-        connection: &Connection,
-    ) -> Result<ConnectionPurpose, NotAdmitted> {
-        let (mut send, mut receive): (SendStream, RecvStream) =
-            connection.accept_bi().await.map_err(closed)?;
+    pub(super) async fn admit(&self, connection: &Connection) -> Result<Dialler, NotAdmitted> {
+        let (mut send, mut receive) = connection.accept_bi().await.map_err(closed)?;
         let mut head = [0; 2];
         receive.read_exact(&mut head).await.map_err(|_| NotAdmitted::Broken)?;
         let purpose = match head {
             [VERSION, 0] => ConnectionPurpose::Talk,
             [VERSION, 1] => ConnectionPurpose::Meet,
+            [VERSION, TOKEN_PURPOSE] => return Ok(Dialler::Joiner(send, receive)),
             _ => return Err(NotAdmitted::Broken),
         };
         let found = read_proof(&mut receive).await?;
@@ -98,7 +106,7 @@ impl Admission {
         let proof = self.proof(connection, Role::Acceptor, purpose)?;
         send.write_all(proof.as_bytes()).await.map_err(|_| NotAdmitted::Broken)?;
         let _ = send.finish();
-        Ok(purpose)
+        Ok(Dialler::Member(purpose))
     }
 
     fn proof(

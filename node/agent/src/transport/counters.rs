@@ -21,6 +21,10 @@ pub enum Dropped {
     Handshake,
     /// A peer that does not know the fleet's key.
     OtherFleet,
+    /// A machine whose join token this fleet does not have.
+    UnknownToken,
+    /// A machine from whose address too many wrong tokens came.
+    TokenFlood,
     /// Another node than expected answered.
     OtherNode,
     /// A message larger than any may be, or one that stopped half way.
@@ -45,6 +49,8 @@ impl Dropped {
             Dropped::HandshakeFlood => "handshake_flood",
             Dropped::Handshake => "handshake",
             Dropped::OtherFleet => "other_fleet",
+            Dropped::UnknownToken => "unknown_token",
+            Dropped::TokenFlood => "token_flood",
             Dropped::OtherNode => "other_node",
             Dropped::Message => "message",
             Dropped::Request => "request",

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crdt_state::NodeId;
+use crdt_state::token::TokenId;
 use quinn::Connection;
 use tokio::time::timeout;
 
@@ -11,6 +12,7 @@ use super::admission::{Admission, ConnectionPurpose, NotAdmitted};
 use super::counters::Dropped;
 use super::peers::Dialler;
 use super::tls::{self, Close};
+use super::token_exchange::{self, JoinGrant};
 use super::{Arrival, Shared, accept};
 use crate::config::FleetKey;
 
@@ -29,6 +31,18 @@ pub enum DialFailure {
     /// A node answered that is no member of this fleet.
     #[error("it has another fleet key\n  give both nodes the same fleet_key")]
     OtherFleet,
+    /// The fleet does not have the token.
+    #[error(
+        "this token is not known there: it is of another fleet, or was made on nodes that this member \
+         does not hear\n  edgectl swarm join-token, on that machine, prints one that it knows"
+    )]
+    UnknownToken,
+    /// Many machines at this one's address showed wrong tokens.
+    #[error("too many wrong tokens came from this address\n  wait ten seconds, and type it again")]
+    TooManyTokens,
+    /// A member of the token's fleet does not let this node in.
+    #[error("{0}")]
+    TokenRefused(String),
     /// Whatever answered is not an agent of this version.
     #[error("what answered is not an agent that this one understands: {0}")]
     NotAnAgent(String),
@@ -107,24 +121,50 @@ pub(super) async fn probe(
     Ok(node)
 }
 
+/// Asks the node at an address for the key of its fleet, by a token. Keeps no connection.
+pub(super) async fn join_by_token(
+    shared: Arc<Shared>,
+    addr: SocketAddr,
+    token: (TokenId, [u8; 32]),
+) -> Result<(NodeId, JoinGrant), DialFailure> {
+    let asking = async {
+        let (node, connection) = meet(&shared, addr).await?;
+        let granted = token_exchange::ask(&connection, (token.0, &token.1)).await;
+        let granted = granted.map_err(|why| {
+            why.unwrap_or_else(|| connection.close_reason().map_or(DialFailure::NoAnswer, sort))
+        });
+        connection.close(Close::Going.code(), b"asked");
+        Ok((node, granted?))
+    };
+    // The member writes down whom it lets in, perhaps on a slow disk.
+    timeout(3 * shared.dial_deadline, asking).await.unwrap_or(Err(DialFailure::NoAnswer))
+}
+
+/// Connects to the node at an address, and learns who it is.
+async fn meet(shared: &Shared, addr: SocketAddr) -> Result<(NodeId, Connection), DialFailure> {
+    let connecting = shared
+        .endpoint
+        .connect_with(shared.client.clone(), addr, SERVER_NAME)
+        .map_err(|error| DialFailure::Impossible(error.to_string()))?;
+    let connection = timeout(shared.dial_deadline, connecting).await;
+    let connection = connection.map_err(|_| DialFailure::NoAnswer)?.map_err(sort)?;
+    let node = tls::peer(&connection)
+        .ok_or_else(|| DialFailure::NotAnAgent("it shows no key".to_owned()))?;
+    if node == shared.me {
+        connection.close(Close::Myself.code(), b"myself");
+        return Err(DialFailure::Myself);
+    }
+    Ok((node, connection))
+}
+
 async fn shake_hands(
     shared: &Shared,
     addr: SocketAddr,
     purpose: ConnectionPurpose,
     admission: &Admission,
 ) -> Result<(NodeId, Connection), DialFailure> {
-    let connecting = shared
-        .endpoint
-        .connect_with(shared.client.clone(), addr, SERVER_NAME)
-        .map_err(|error| DialFailure::Impossible(error.to_string()))?;
     let handshake = async {
-        let connection = connecting.await.map_err(sort)?;
-        let node = tls::peer(&connection)
-            .ok_or_else(|| DialFailure::NotAnAgent("it shows no key".to_owned()))?;
-        if node == shared.me {
-            connection.close(Close::Myself.code(), b"myself");
-            return Err(DialFailure::Myself);
-        }
+        let (node, connection) = meet(shared, addr).await?;
         match admission.ask(&connection, purpose).await {
             Ok(()) => Ok((node, connection)),
             Err(NotAdmitted::OtherFleet) => {
@@ -146,6 +186,12 @@ fn sort(error: quinn::ConnectionError) -> DialFailure {
         E::TimedOut | E::Reset | E::LocallyClosed => DialFailure::NoAnswer,
         E::ApplicationClosed(close) if close.error_code == Close::Myself.code() => {
             DialFailure::Myself
+        }
+        E::ApplicationClosed(close) if close.error_code == Close::UnknownToken.code() => {
+            DialFailure::UnknownToken
+        }
+        E::ApplicationClosed(close) if close.error_code == Close::TooManyTokens.code() => {
+            DialFailure::TooManyTokens
         }
         E::ApplicationClosed(close) if close.error_code == Close::Going.code() => {
             DialFailure::NoAnswer

@@ -72,6 +72,10 @@ pub(super) enum Close {
     Stale,
     /// It is this node itself.
     Myself,
+    /// This fleet does not have the token that the peer shows.
+    UnknownToken,
+    /// Too many wrong tokens came from the address of the peer.
+    TooManyTokens,
 }
 
 impl Close {
@@ -81,6 +85,8 @@ impl Close {
             Close::OtherFleet => 1,
             Close::Stale => 2,
             Close::Myself => 3,
+            Close::UnknownToken => 4,
+            Close::TooManyTokens => 5,
         })
     }
 }

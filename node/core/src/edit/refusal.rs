@@ -12,6 +12,7 @@ use super::network::BadNetwork;
 use super::partition::BadPartition;
 use super::relation::BadRelation;
 use super::schedule::BadSchedule;
+use super::token::BadToken;
 use crate::affinity::BadAffinity;
 use crate::constraint::BadConstraint;
 use crate::expand::NoSuchPlaceholder;
@@ -73,6 +74,9 @@ pub enum Refusal {
     /// A network, or what it asks for.
     #[error(transparent)]
     Network(#[from] BadNetwork),
+    /// A join token.
+    #[error(transparent)]
+    Token(#[from] BadToken),
     /// A config, or what a service does with one.
     #[error(transparent)]
     Config(#[from] BadConfig),

@@ -38,6 +38,8 @@ pub enum NodeTimer {
     ConditionDue,
     /// A device is missing for too long.
     DeviceGone,
+    /// The time of a join token is over.
+    TokenDue,
     /// A node that leaves no longer waits for other nodes to take its tasks over.
     DepartureDue,
 }
@@ -58,6 +60,7 @@ impl NodeTimer {
             NodeTimer::LeaseDue => "ask for leases",
             NodeTimer::ConditionDue => "tell a condition of this node",
             NodeTimer::DeviceGone => "offer a device no longer",
+            NodeTimer::TokenDue => "end a join token",
             NodeTimer::DepartureDue => "leave without waiting any longer",
         }
     }
@@ -83,7 +86,7 @@ impl Node {
     }
 
     /// All timers but those of gossip. A timer that does not run is never due.
-    pub(super) fn own_timers(&self) -> [(NodeTimer, Now); 12] {
+    pub(super) fn own_timers(&self) -> [(NodeTimer, Now); 13] {
         [
             (NodeTimer::SettlingUnfinished, self.settle_again_at),
             (NodeTimer::PresenceDue, self.planner.presence_deadline()),
@@ -96,6 +99,7 @@ impl Node {
             (NodeTimer::LeaseDue, self.reconciler.leases_due_at()),
             (NodeTimer::ConditionDue, self.own_records.conditions_deadline()),
             (NodeTimer::DeviceGone, self.devices.deadline()),
+            (NodeTimer::TokenDue, self.token_expiry.deadline()),
             (NodeTimer::DepartureDue, self.departure.deadline()),
         ]
     }

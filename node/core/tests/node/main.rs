@@ -39,6 +39,7 @@ mod slot_order;
 mod standalone;
 mod timers;
 mod together;
+mod tokens;
 mod unread_leases;
 mod versions;
 mod views;
