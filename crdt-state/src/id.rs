@@ -88,6 +88,10 @@ id_type!(
     ConfigId
 );
 id_type!(
+    /// A certificate of a client of the API: a hash of it, see [`ClientId::of`].
+    ClientId
+);
+id_type!(
     /// A task: the hash of service, slot, node and version of the template, see [`TaskId::of`].
     TaskId
 );

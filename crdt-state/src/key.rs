@@ -37,6 +37,8 @@ impl Kind {
     pub const CONFIG_PART: Kind = Kind(0x0b);
     /// Which version of a stack's file the fleet has. Shared; the id is a hash of the stack's name.
     pub const STACK: Kind = Kind(0x0c);
+    /// A certificate that a client of the API was given. Shared; the id is a hash of it.
+    pub const CLIENT: Kind = Kind(0x10);
     /// A node's own description. Owned; the id is the node's.
     pub const NODE: Kind = Kind(0x81);
     /// A node's report of its tasks in one slot of one service. Owned.

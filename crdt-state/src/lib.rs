@@ -5,6 +5,7 @@
 //! never refuse a record because another one is missing: merge is total.
 
 pub mod autoscale;
+pub mod client;
 pub mod condition;
 pub mod config;
 pub mod conflict;
@@ -47,7 +48,7 @@ pub use conflict::{Alternative, Conflict, NoSuchValue};
 pub use delta::{Delta, Merged};
 pub use digest::{Digest, TreePath};
 pub use fleet::FleetSettings;
-pub use id::{ConfigId, NetworkId, NodeId, ServiceId, StoreId, TaskId};
+pub use id::{ClientId, ConfigId, NetworkId, NodeId, ServiceId, StoreId, TaskId};
 pub use image::ImageFact;
 pub use junk::Junk;
 pub use key::{Kind, RecordKey};

@@ -10,6 +10,7 @@
 use serde::de::DeserializeOwned;
 
 use crate::autoscale::{Autoscale, ScalingReports};
+use crate::client::ClientRole;
 use crate::condition::NodeConditions;
 use crate::config::{ConfigPart, ConfigSpec};
 use crate::fleet::TaskHistory;
@@ -39,6 +40,7 @@ use crate::volume::{GivenUp, NodeVolumes};
 use crate::wire;
 
 mod autoscale;
+mod clients;
 mod configs;
 mod extensions;
 mod fleet;
@@ -53,6 +55,7 @@ mod tasks;
 mod tokens;
 
 pub use autoscale::SCALED_SERVICES_MAX;
+pub use clients::CLIENT_NAME_CHARS_MAX;
 pub use configs::{CONFIG_FILES_MAX, CONFIG_NAME_CHARS_MAX};
 pub use placement::PREFERENCES_MAX;
 
@@ -225,6 +228,8 @@ pub fn check_facet(kind: Kind, facet: Facet, value: &[u8]) -> Result<(), Unfit> 
         (Kind::TOKEN, Facet::TOKEN_END) => {
             read::<TokenEnd>("the end of a token", value).map(|_| ())
         }
+        (Kind::CLIENT, Facet::LIFE) => clients::check_name(&read("the life", value)?),
+        (Kind::CLIENT, Facet::CLIENT_ROLE) => read::<ClientRole>("the role", value).map(|_| ()),
         (Kind::IMAGE, Facet::IMAGE) => fit::<ImageFact>("the image", value),
         _ => Ok(()),
     }

@@ -5,6 +5,7 @@
 //! its default. Services have a file of their own, [`crate::service`].
 
 mod autoscale;
+mod client;
 mod condition;
 mod config;
 mod fleet;
@@ -22,6 +23,7 @@ mod token;
 mod volume;
 
 pub use autoscale::{declared_count, scaling_of};
+pub use client::{Client, clients, revoked_clients};
 pub use condition::conditions_of;
 pub use config::{Config, config_data, config_part};
 pub use fleet::fleet_settings;

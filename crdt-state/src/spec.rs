@@ -95,6 +95,8 @@ impl Facet {
     pub const TOKEN: Facet = Facet(40);
     /// That a join token is not taken any more: [`crate::token::TokenEnd`].
     pub const TOKEN_END: Facet = Facet(41);
+    /// What a client of the API may do: [`crate::client::ClientRole`].
+    pub const CLIENT_ROLE: Facet = Facet(48);
     /// How much of a slot's past is kept: [`crate::fleet::TaskHistory`]. Settings of the fleet have
     /// numbers from 256.
     pub const TASK_HISTORY: Facet = Facet(256);

@@ -36,6 +36,8 @@ use serde::de::DeserializeOwned;
 
 #[path = "frozen/autoscale.rs"]
 mod autoscale;
+#[path = "frozen/clients.rs"]
+mod clients;
 #[path = "frozen/configs.rs"]
 mod configs;
 #[path = "frozen/fleet.rs"]

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use runtime::exec::{ExecRefusal, Fault};
 use runtime::image::ImageError;
 
+use node_core::edit::client::BadClient;
 use node_core::edit::config::BadConfig;
 use node_core::edit::network::BadNetwork;
 use node_core::edit::token::BadToken;
@@ -94,10 +95,13 @@ impl From<node_core::Refusal> for Failure {
                 Failure::Missing(message)
             }
             Refusal::Config(BadConfig::NameTaken { .. }) => Failure::Conflict(message),
+            Refusal::Client(BadClient::Missing(_)) => Failure::Missing(message),
+            Refusal::Client(BadClient::NameTaken(_)) => Failure::Conflict(message),
             Refusal::HasLeft => Failure::Unavailable(message),
             // A config that is in use is a bad request in Docker.
             Refusal::BadName(_)
             | Refusal::Config(_)
+            | Refusal::Client(_)
             | Refusal::Token(_)
             | Refusal::Job(_)
             | Refusal::Partition(_)

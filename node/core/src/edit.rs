@@ -5,15 +5,17 @@
 
 pub use crdt_state::limits::REPLICAS_MAX;
 
+use crdt_state::client::ClientRole;
 use crdt_state::limits::Bounded;
 use crdt_state::node::Availability;
 use crdt_state::spec::{Facet, Labels, Scale, StoredTemplate};
 use crdt_state::stack::FileVersion;
 use crdt_state::token::{JoinToken, TokenEnd, TokenId};
-use crdt_state::{ConfigId, ImageFact, NetworkId, NodeId, RecordKey, ServiceId, Stamp, wire};
+use crdt_state::{ClientId, ConfigId, ImageFact, NetworkId, NodeId, RecordKey, ServiceId, Stamp, wire};
 use serde::{Deserialize, Serialize};
 
 pub(crate) mod autoscale;
+pub mod client;
 pub mod config;
 mod digest;
 pub(crate) mod fleet;
@@ -197,6 +199,20 @@ pub enum Edit {
     RemoveConfig {
         /// Its id.
         id: ConfigId,
+    },
+    /// Makes a client's certificate known to the fleet.
+    AddClient {
+        /// A hash of the certificate.
+        id: ClientId,
+        /// Whose it is.
+        name: String,
+        /// What it allows.
+        role: ClientRole,
+    },
+    /// Takes a client's certificate back.
+    RevokeClient {
+        /// A hash of the certificate.
+        id: ClientId,
     },
     /// A node has this version of a stack's file, and asks what to do.
     TakeStack {

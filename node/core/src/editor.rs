@@ -19,6 +19,7 @@ use crate::planner::Planner;
 use crate::tasks::is_healthy;
 
 mod autoscale;
+mod clients;
 mod configs;
 mod fleet;
 mod ids;
@@ -79,6 +80,8 @@ impl Editor<'_> {
             Edit::CreateConfig(request) => self.create_config(&request),
             Edit::UpdateConfig { id, version, labels } => self.update_config(id, version, &labels),
             Edit::RemoveConfig { id } => self.remove_config(id),
+            Edit::AddClient { id, name, role } => self.add_client(id, name, role),
+            Edit::RevokeClient { id } => self.revoke_client(id),
             Edit::TakeName { id } => self.take_name(id),
             Edit::PickConflict { key, facet, stamp } => self.pick_conflict(key, facet, stamp),
             // What is expected of it was checked by the node.

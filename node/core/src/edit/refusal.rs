@@ -4,6 +4,7 @@ use crdt_state::limits::{REPLICAS_MAX, Unfit};
 use crdt_state::{NodeId, ServiceId, wire};
 
 use super::autoscale::BadAutoscale;
+use super::client::BadClient;
 use super::config::BadConfig;
 use super::digest::PlanDigest;
 use super::fleet::BadHistoryLimit;
@@ -80,6 +81,9 @@ pub enum Refusal {
     /// A config, or what a service does with one.
     #[error(transparent)]
     Config(#[from] BadConfig),
+    /// Something about a client's certificate.
+    #[error(transparent)]
+    Client(#[from] BadClient),
     /// A job, or a change of one.
     #[error(transparent)]
     Job(#[from] BadJob),

@@ -32,6 +32,7 @@ impl UnfitRow {
             Kind::IMAGE => "image",
             Kind::EVICTION => "eviction",
             Kind::STACK => "stack",
+            Kind::CLIENT => "client",
             Kind::FLEET_SETTINGS => "fleet settings",
             _ => "record",
         }
