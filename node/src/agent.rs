@@ -175,12 +175,10 @@ async fn live(
     told: impl Future<Output = ()>,
 ) -> Result<ExitReason, AgentStartError> {
     let folder = config.stacks.clone();
-    let (data_dir, socket, remote) = (config.data_dir.clone(), config.socket.clone(), config.api);
+    let (data_dir, socket) = (config.data_dir.clone(), config.socket.clone());
     let mut agent = Agent::start(config).await?;
     let mut serving = tokio::spawn(node_api::serve(listener, agent.handle().clone()));
     let handle = agent.handle().clone();
-    let remote = remote
-        .map(|address| tokio::spawn(node_api::serve_tls(address, handle.clone(), socket.clone())));
     let watching =
         folder.map(|folder| tokio::spawn(stacks::watch(folder, data_dir, socket, handle)));
     let exit_reason = tokio::select! {
@@ -202,8 +200,8 @@ async fn live(
     }
     agent.stop().await;
     serving.abort();
-    for task in remote.into_iter().chain(watching) {
-        task.abort();
+    if let Some(watching) = watching {
+        watching.abort();
     }
     Ok(exit_reason)
 }

@@ -41,8 +41,7 @@ impl Fleet {
 
     fn create_certificate(&self) -> Result<String, String> {
         let folder = self.certificates.display().to_string();
-        let create = ["swarm", "client-cert", "--output", &folder, "laptop"];
-        self.lab.try_edgectl(1, &create)
+        self.lab.try_edgectl(1, &["ca", "client", "--output", &folder, "laptop"])
     }
 
     /// A program on the first node that talks to the second.
@@ -114,6 +113,47 @@ fn clients_with_a_certificate_of_the_fleet_have_the_whole_api_and_nobody_else_ha
     assert_eq!(std::fs::read(&key).expect("readable"), before);
 
     refuses_all_others(&fleet);
+    a_reader_looks_and_changes_nothing(&fleet);
+    a_certificate_that_was_taken_back_opens_nothing(&fleet);
+}
+
+fn a_reader_looks_and_changes_nothing(fleet: &Fleet) {
+    let folder = fleet.lab.dir.join("grafana");
+    let path = folder.display().to_string();
+    fleet.lab.edgectl(1, &["ca", "client", "--role", "reader", "--output", &path, "grafana"]);
+    let docker = |words: &[&str]| fleet.remote(&folder, &[&["docker"], words].concat(), "");
+    assert!(succeeded(docker(&["service", "ls"])).contains("web"));
+    assert!(succeeded(docker(&["service", "ps", "--quiet", "web"])).lines().count() == 1);
+    succeeded(docker(&["info", "--format", "{{.Swarm.NodeID}}"]));
+    let copied = folder.join("hosts").display().to_string();
+    for words in [
+        &["service", "scale", "--detach", "web=3"][..],
+        &["service", "rm", "web"],
+        &["exec", "web.1", "true"],
+        &["cp", "web.1:/etc/hosts", &copied],
+        &["node", "update", "--availability", "drain", "n1"],
+    ] {
+        let refused = docker(words);
+        let told = said(&refused);
+        assert!(!refused.status.success() && told.contains("a reader's"), "{words:?}: {told}");
+    }
+    let token = docker(&["swarm", "join-token", "--quiet", "worker"]);
+    assert!(!said(&token).contains("EDGE-"), "{}", said(&token));
+    let listed = succeeded(docker(&["service", "ls", "--format", "{{.Replicas}}"]));
+    assert_eq!(listed, "1/1\n", "nothing was changed");
+}
+
+fn a_certificate_that_was_taken_back_opens_nothing(fleet: &Fleet) {
+    let ls = ["ca", "ls", "--format", "{{.Name}} {{.Role}} {{.Issuer}}"];
+    fleet.lab.until("the other node knows both", || {
+        fleet.lab.edgectl(2, &ls) == "grafana reader n1\nlaptop operator n1\n"
+    });
+    fleet.lab.edgectl(2, &["ca", "revoke", "laptop"]);
+    let refused = fleet.docker(&["node", "ls"]);
+    assert!(said(&refused).contains("was taken back"), "{}", said(&refused));
+    assert_eq!(fleet.lab.edgectl(2, &ls), "grafana reader n1\n");
+    let told = fleet.lab.try_edgectl(2, &["ca", "revoke", "laptop"]);
+    assert!(told.is_err_and(|told| told.contains("client laptop not found")));
 }
 
 /// Clients without a certificate, with one of another fleet, and without TLS.
@@ -122,7 +162,7 @@ fn refuses_all_others(fleet: &Fleet) {
     let folder = other.dir.join("laptop");
     let path = folder.display().to_string();
     // That fleet does not serve it: the files are there all the same.
-    let told = other.try_edgectl(1, &["swarm", "client-cert", "--output", &path, "laptop"]);
+    let told = other.try_edgectl(1, &["ca", "client", "--output", &path, "laptop"]);
     assert!(told.is_err_and(|told| told.contains("does not serve the API over TLS")));
     let foreign = fleet.edgectl(&folder, &["node", "ls"]);
     assert!(said(&foreign).contains("invalid peer certificate"), "{}", said(&foreign));

@@ -9,8 +9,9 @@ use std::process::Command;
 
 /// The root of the checkout.
 pub fn root() -> PathBuf {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    own.parent().expect("xtask lies in the workspace's root").to_path_buf()
+    // Cargo says where it runs this from; without it, where it was built.
+    let own = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&own).parent().expect("xtask lies in the workspace's root").to_path_buf()
 }
 
 /// A cargo command that runs in the root: the same cargo that started this program.

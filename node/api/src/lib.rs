@@ -9,6 +9,7 @@
 
 mod archive;
 mod autoscale;
+mod caller;
 mod certificates;
 mod change;
 mod clients;
@@ -82,6 +83,7 @@ use axum::{Router, middleware};
 use gossip::Now;
 use node_core::{Edit, Edited, Node};
 use tokio::net::UnixListener;
+use tokio::sync::mpsc;
 use tower::Layer;
 use tower::util::MapRequestLayer;
 
@@ -93,7 +95,6 @@ use node_agent::Handle;
 use recent::Recent;
 use snapshot::Snapshot;
 use standalone::Standalones;
-pub use tls::serve_tls;
 
 /// An extractor whose failure is answered like every other failure.
 type Answer<T> = Result<T, QueryRejection>;
@@ -133,15 +134,25 @@ impl Api {
     }
 }
 
-/// Serves the API until the listener fails.
+/// Serves the API until the listener fails, and over TLS if the configuration has an address for it.
 pub async fn serve(listener: UnixListener, handle: Handle) -> std::io::Result<()> {
     let allowance = server::Allowance::of(runtime::files::limit());
     let recent = Recent::new();
     tokio::spawn(recent.clone().collect(handle.clone()));
-    let api = Api::new(handle, recent);
+    let (over_tls, remote) = mpsc::channel(1);
+    let api = Api::new(handle.clone(), recent);
+    let tls = async {
+        if let Some(address) = handle.config().api {
+            tls::serve(address, handle.clone(), over_tls).await;
+        }
+        std::future::pending::<std::convert::Infallible>().await
+    };
     tokio::spawn(standalone::removal::watch(api.clone()));
     let unversioned = MapRequestLayer::new(drop_version).layer(router(api));
-    server::serve(listener, unversioned, allowance).await
+    tokio::select! {
+        ended = server::serve(listener, remote, unversioned, allowance) => ended,
+        never = tls => match never {},
+    }
 }
 
 fn router(api: Api) -> Router {
@@ -187,6 +198,18 @@ fn router(api: Api) -> Router {
         .route("/swarm/join", post(join::join))
         .route("/swarm/leave", post(swarm::leave))
         .route("/swarm/update", post(swarm::update))
+        .merge(edge_routes())
+        .fallback(system::unknown)
+        .method_not_allowed_fallback(system::unknown)
+        .layer(middleware::from_fn_with_state(api.clone(), caller::admit))
+        .layer(middleware::map_response(system::add_headers))
+        .layer(middleware::from_fn(unread::read_before_the_answer))
+        .with_state(api)
+}
+
+/// What Docker has no word for.
+fn edge_routes() -> Router<Api> {
+    Router::new()
         .route("/edge/services/{id}/rollout", post(rollouts::steer))
         .route("/edge/tokens", get(tokens::list).post(tokens::create))
         .route("/edge/tokens/{id}", delete(tokens::remove))
@@ -197,7 +220,8 @@ fn router(api: Api) -> Router {
         .route("/edge/images/publish", post(pushes::publish))
         .route("/edge/stacks/{name}/take", post(stacks::take))
         .route("/edge/stacks/{name}/made", post(stacks::made))
-        .route("/edge/client-certificates", post(certificates::create))
+        .route("/edge/clients", get(certificates::list).post(certificates::create))
+        .route("/edge/clients/{name}", delete(certificates::revoke))
         .route("/edge/status", get(edge::status))
         .route("/edge/plan", get(edge::plan))
         .route("/edge/paths", get(edge::paths))
@@ -210,11 +234,6 @@ fn router(api: Api) -> Router {
         .route("/edge/why/service/{id}", get(why::service))
         .route("/edge/why/task/{id}", get(why::task))
         .route("/edge/why/node/{id}", get(why::node))
-        .fallback(system::unknown)
-        .method_not_allowed_fallback(system::unknown)
-        .layer(middleware::map_response(system::add_headers))
-        .layer(middleware::from_fn(unread::read_before_the_answer))
-        .with_state(api)
 }
 
 /// The containers of tasks.

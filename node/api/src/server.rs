@@ -20,12 +20,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tower::util::MapRequestLayer;
 use tower::{Layer, Service};
 
+use super::caller::Caller;
 use super::clients::{Bounds, Clients, Connection, Full, Peer};
 use super::deadline::{Deadlines, Timed};
+use super::tls::Remote;
 use node_docker::API_VERSION;
 
 /// Pause after the system had no file for a connection.
@@ -55,8 +57,13 @@ impl Allowance {
     }
 }
 
-/// Serves until the listener fails.
-pub async fn serve<S>(listener: UnixListener, service: S, allowance: Allowance) -> io::Result<()>
+/// Serves until the listener fails: processes of this machine, and clients of `remote`.
+pub async fn serve<S>(
+    listener: UnixListener,
+    mut remote: mpsc::Receiver<Remote>,
+    service: S,
+    allowance: Allowance,
+) -> io::Result<()>
 where
     S: Service<Request, Response = Response, Error = std::convert::Infallible>,
     S: Clone + Send + 'static,
@@ -68,12 +75,18 @@ where
     let timed = move |request: hyper::Request<Incoming>| {
         request.map(|body| Body::new(Timed::new(body, deadlines)))
     };
-    let service = TowerToHyperService::new(MapRequestLayer::new(timed).layer(service));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(deadlines.head);
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted.map(|(stream, _)| {
+                let user = peer(&stream).user;
+                (stream, Caller::Socket { user })
+            }),
+            Some(accepted) = remote.recv() => Ok(accepted),
+        };
+        let (stream, caller) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) if is_lasting(&error) => return Err(error),
             Err(error) => {
                 tracing::warn!("the API cannot take a connection: {error}");
@@ -84,7 +97,14 @@ where
         match clients.admit(peer(&stream)) {
             Ok(place) => {
                 let io = TokioIo::new(Connection::new(stream, place));
-                let connection = http.serve_connection(io, service.clone()).with_upgrades();
+                let by = move |request: hyper::Request<Incoming>| {
+                    let mut request = timed(request);
+                    request.extensions_mut().insert(caller.clone());
+                    request
+                };
+                let service = MapRequestLayer::new(by).layer(service.clone());
+                let service = TowerToHyperService::new(service);
+                let connection = http.serve_connection(io, service).with_upgrades();
                 // A client that hangs up in the middle is no error.
                 tokio::spawn(async move { drop(connection.await) });
             }

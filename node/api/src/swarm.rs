@@ -30,6 +30,12 @@ pub async fn inspect(State(api): State<Api>) -> Result<Json<Swarm>, Failure> {
     Ok(Json(Swarm { join_tokens, ..fleet(&api, &snapshot) }))
 }
 
+/// The same without tokens.
+pub async fn without_tokens(api: Api) -> Result<Swarm, Failure> {
+    let snapshot = Snapshot::latest(&api).await?;
+    Ok(fleet(&api, &snapshot))
+}
+
 /// The fleet in Docker's words, without its secret.
 pub fn fleet(api: &Api, snapshot: &Snapshot) -> Swarm {
     let fleet = &api.handle.config().fleet;

@@ -1,12 +1,11 @@
 //! The API over TLS, for clients on other machines: only who shows a certificate of the fleet's authority
 //! is heard, and gets what the socket gives.
 //!
-//! What comes out of TLS is passed on to the agent's own socket, with its bounds and deadlines, so that
-//! the API is one thing whichever way a client comes.
+//! What comes out of TLS is passed on to the server of the agent's own socket, with its bounds and deadlines
+//! and with who it comes from, so that the API is one thing whichever way a client comes.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,12 +15,13 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::certificates::Authority;
+use super::caller::Caller;
+use super::certificates::{Authority, caller_of};
 
 /// Connections at the same time: each takes two files, and two more on the other side of the socket.
 const CONNECTIONS_MAX: usize = 128;
@@ -32,9 +32,12 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 /// Pause after the system did not let us listen: an address may come later, a port be given up.
 const BIND_AGAIN: Duration = Duration::from_secs(5);
 
+/// A connection of a client on another machine, out of TLS.
+pub type Remote = (UnixStream, Caller);
+
 /// Serves as long as it is polled. A client without a certificate of this fleet learns that, and no more.
 /// Tasks run whether or not this can be served.
-pub async fn serve_tls(address: SocketAddr, handle: Handle, socket: PathBuf) {
+pub async fn serve(address: SocketAddr, handle: Handle, server: mpsc::Sender<Remote>) {
     let mut said = None;
     let listener = loop {
         match TcpListener::bind(address).await {
@@ -58,9 +61,9 @@ pub async fn serve_tls(address: SocketAddr, handle: Handle, socket: PathBuf) {
                 continue;
             }
         };
-        let (key, socket) = (*handle.fleet_key().bytes(), socket.clone());
+        let (key, server) = (*handle.fleet_key().bytes(), server.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection(stream, &key, &socket).await {
+            if let Err(error) = connection(stream, &key, server).await {
                 tracing::debug!("the API over TLS, {from}: {error}");
             }
             drop(permit);
@@ -68,11 +71,18 @@ pub async fn serve_tls(address: SocketAddr, handle: Handle, socket: PathBuf) {
     }
 }
 
-async fn connection(stream: TcpStream, fleet_key: &[u8; 32], socket: &Path) -> io::Result<()> {
+async fn connection(
+    stream: TcpStream,
+    fleet_key: &[u8; 32],
+    server: mpsc::Sender<Remote>,
+) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = timeout(HANDSHAKE_MAX, handshake(stream, fleet_key)).await??;
-    let mut own = UnixStream::connect(socket).await?;
-    copy_bidirectional(&mut stream, &mut own).await.map(drop)
+    let shown = stream.get_ref().1.peer_certificates().and_then(|shown| shown.first());
+    let caller = shown.and_then(caller_of).ok_or_else(|| io::Error::other("no role"))?;
+    let (mut outside, inside) = UnixStream::pair()?;
+    server.send((inside, caller)).await.map_err(io::Error::other)?;
+    copy_bidirectional(&mut stream, &mut outside).await.map(drop)
 }
 
 /// The node's certificate is made for the address and the name by which it was called.

@@ -5,6 +5,7 @@
 //! 3 degraded, 4 island (these two from `status`), 5 removed from the fleet (from `agent`).
 
 mod apply;
+mod ca;
 mod client;
 mod completion;
 mod config;
@@ -158,6 +159,9 @@ enum Command<O: LocalCommands> {
     /// The fleet: joining it, leaving it, its settings
     #[command(subcommand)]
     Swarm(swarm::SwarmCommand),
+    /// Certificates for clients on other machines
+    #[command(subcommand)]
+    Ca(ca::CaCommand),
     /// The fleet on one screen, as this node sees it
     #[command(after_help = "Exit codes: 0 healthy, 3 degraded, 4 this node hears no other.")]
     Status(status::StatusArgs),
@@ -270,6 +274,7 @@ async fn ask_agent<O: LocalCommands>(command: Command<O>, socket: &Path) -> Resu
         Command::Config(command) => config::run(command, client?).await,
         Command::Image(command) => image::run(command, client?).await,
         Command::Swarm(command) => swarm::run(command, client?).await,
+        Command::Ca(command) => ca::run(command, client?).await,
         Command::Status(args) => status::run(args, client?).await,
         Command::Why(args) => why::run(args, client?).await,
         Command::Dns(args) => dns::run(args, client?).await,

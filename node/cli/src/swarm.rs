@@ -9,7 +9,6 @@ use crate::examples;
 use node_docker::node::Node;
 use node_docker::system::{InitRequest, JoinAnswer, JoinRequest};
 
-mod certificate;
 mod settings;
 mod token;
 
@@ -44,11 +43,6 @@ pub enum SwarmCommand {
         "edgectl swarm join-token rm 5f3a",
     ))]
     JoinToken(token::TokenArgs),
-    /// Make the files with which a client on another machine uses the API over TLS
-    #[command(help_template = examples!(
-        "edgectl swarm client-cert --output laptop laptop    ca.pem, cert.pem and key.pem in a folder",
-    ))]
-    ClientCert(certificate::CertificateArgs),
     /// Change what holds for the whole fleet
     #[command(help_template = examples!(
         "edgectl swarm update --task-history-limit 1    every slot keeps its last past task",
@@ -111,7 +105,6 @@ pub async fn run(command: SwarmCommand, mut client: Client) -> Result<Exit, Fail
         }
         SwarmCommand::Join(args) => join(&mut client, args).await?,
         SwarmCommand::JoinToken(args) => token::run(args, &mut client).await?,
-        SwarmCommand::ClientCert(args) => certificate::create(&mut client, &args).await?,
         SwarmCommand::Update(args) => settings::update(&mut client, &args).await?,
         SwarmCommand::Inspect(args) => settings::inspect(&mut client, &args).await?,
         SwarmCommand::Leave { force: false } => leave(&mut client, "/swarm/leave").await?,
@@ -128,7 +121,7 @@ async fn init(client: &mut Client, request: &InitRequest) -> Result<(), Failure>
     token::invite(&me, &token)
 }
 
-async fn me(client: &mut Client) -> Result<Node, Failure> {
+pub(crate) async fn me(client: &mut Client) -> Result<Node, Failure> {
     let nodes: Vec<Node> = client.get("/nodes").await?;
     nodes
         .into_iter()

@@ -11,7 +11,9 @@ use crdt_state::node::Availability;
 use crdt_state::spec::{Facet, Labels, Scale, StoredTemplate};
 use crdt_state::stack::FileVersion;
 use crdt_state::token::{JoinToken, TokenEnd, TokenId};
-use crdt_state::{ClientId, ConfigId, ImageFact, NetworkId, NodeId, RecordKey, ServiceId, Stamp, wire};
+use crdt_state::{
+    ClientId, ConfigId, ImageFact, NetworkId, NodeId, RecordKey, ServiceId, Stamp, wire,
+};
 use serde::{Deserialize, Serialize};
 
 pub(crate) mod autoscale;

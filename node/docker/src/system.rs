@@ -195,25 +195,3 @@ pub struct JoinAnswer {
     /// Address and reason.
     pub refused: Vec<String>,
 }
-
-/// A request for a client's certificate.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct CertificateAsk {
-    /// The client's name, for people.
-    pub name: String,
-}
-
-/// What a client of the API over TLS needs, each in PEM.
-#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct ClientCertificate {
-    /// The certificate of the fleet's authority: `ca.pem`.
-    pub authority: String,
-    /// The client's certificate: `cert.pem`.
-    pub certificate: String,
-    /// The client's key: `key.pem`. Nobody else has it.
-    pub key: String,
-    /// Where this node serves the API over TLS; empty: nowhere.
-    pub api: String,
-}

@@ -31,7 +31,8 @@ impl Served {
             body.map(|_| "read").map_err(super::super::Failure::from)
         };
         let router = Router::new().route("/_ping", get(|| async { "OK" })).route("/", post(read));
-        tokio::spawn(serve(listener, router, Allowance { bounds, deadlines }));
+        let (_, nobody) = mpsc::channel(1);
+        tokio::spawn(serve(listener, nobody, router, Allowance { bounds, deadlines }));
         Served { _dir: dir, path }
     }
 

@@ -71,7 +71,7 @@ impl From<CallError> for Failure {
             CallError::Unusable(_, detail) => failure.why(detail).hint("edgectl doctor"),
             CallError::NoNode(_, detail) => failure
                 .why(detail)
-                .hint("edgectl swarm client-cert --output DIR, on a node with `api` in edge.toml"),
+                .hint("edgectl ca client --output DIR NAME, on a node with `api` in edge.toml"),
             CallError::HalfAnswer => failure
                 .why("it was stopped or restarted; what was acknowledged is stored")
                 .hint("the same command again"),
