@@ -115,6 +115,39 @@ fn clients_with_a_certificate_of_the_fleet_have_the_whole_api_and_nobody_else_ha
     refuses_all_others(&fleet);
     a_reader_looks_and_changes_nothing(&fleet);
     a_certificate_that_was_taken_back_opens_nothing(&fleet);
+    what_was_changed_is_told_on_every_node(&fleet);
+}
+
+/// Of all that the test did before.
+fn what_was_changed_is_told_on_every_node(fleet: &Fleet) {
+    let format = "{{.Node}} {{.Client}}: {{.Action}} {{.Status}}";
+    let told = fleet.lab.edgectl(1, &["events", "--audit", "--format", format]);
+    let lines: Vec<&str> = told.lines().collect();
+    let has = |line: &str| assert!(lines.contains(&line), "{line} is not in:\n{told}");
+    has("n1 root: ca client --role operator laptop 200");
+    has("n2 laptop (operator): service create web 201");
+    has("n2 root: ca revoke laptop 204");
+    let refused =
+        |what: &str| lines.iter().any(|line| line.contains(what) && line.ends_with("403"));
+    assert!(refused("n2 grafana (reader): POST /services/"), "{told}");
+    assert!(
+        lines.iter().any(|line| line.contains("laptop (operator): POST /containers/")),
+        "{told}"
+    );
+    assert!(!told.contains("GET "), "who only looks changes nothing: {told}");
+    assert!(!told.contains("dry-run"), "{told}");
+    let other = fleet.lab.edgectl(2, &["events", "--audit", "--format", format]);
+    assert_eq!(other, told, "every node tells the same");
+    // A node that cannot be asked is named, and the others tell theirs.
+    fleet.lab.succeed(&["kill", "n2"]);
+    let output = fleet.lab.edgectl_output(1, &["events", "--audit"]);
+    let (told, missing) = (&output.stdout, String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && missing.contains("through n2: it"), "{missing}");
+    assert!(String::from_utf8_lossy(told).contains("n1 root: ca client"), "{}", said(&output));
+    fleet.lab.succeed(&["start", "n2"]);
+    fleet.lab.until("its log outlives the agent", || {
+        fleet.lab.edgectl(1, &["events", "--audit"]).contains("n2 root: ca revoke laptop")
+    });
 }
 
 fn a_reader_looks_and_changes_nothing(fleet: &Fleet) {

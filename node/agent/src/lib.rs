@@ -11,6 +11,8 @@
 //! on time. When the agent ends, tasks continue; the next agent finds them.
 
 mod applying;
+mod audit;
+mod audit_log;
 mod clock;
 mod collector;
 mod command;
@@ -56,6 +58,8 @@ mod volumes;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+pub use audit::AuditUnsaid;
+pub use audit_log::{AuditEntry, AuditLog};
 pub use collector::users;
 pub use command::Unanswered;
 pub use handle::{Handle, Traffic};

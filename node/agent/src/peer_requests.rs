@@ -6,6 +6,7 @@ use crdt_state::task::Run;
 use crdt_state::{NodeId, wire};
 use tokio::sync::mpsc;
 
+use super::audit_log::AuditLog;
 use super::clock::NodeClock;
 use super::images::{BlobServer, ImagePuller};
 use super::local_runs::LocalRuns;
@@ -22,6 +23,7 @@ pub(super) struct PeerRequestHandler {
     puller: ImagePuller,
     networks: Option<Networks>,
     blobs: Arc<BlobServer>,
+    audit: Arc<AuditLog>,
 }
 
 impl PeerRequestHandler {
@@ -29,9 +31,10 @@ impl PeerRequestHandler {
         local_runs: LocalRuns,
         puller: ImagePuller,
         networks: Option<Networks>,
+        audit: Arc<AuditLog>,
     ) -> PeerRequestHandler {
         let blobs = BlobServer::new(puller.clone());
-        PeerRequestHandler { local_runs, puller, networks, blobs: Arc::new(blobs) }
+        PeerRequestHandler { local_runs, puller, networks, blobs: Arc::new(blobs), audit }
     }
 
     /// Answers on the background runtime, and stops when the peer is gone.
@@ -75,6 +78,16 @@ impl PeerService for PeerRequestHandler {
             PeerRequest::Clock => self.spawn(frames, |frames| async move {
                 let _ = frames.send(wire::encode(&NodeClock::wall_ms())).await;
             }),
+            PeerRequest::Audit { since_wall_ms } => {
+                let audit = Arc::clone(&self.audit);
+                self.spawn(frames, move |frames| async move {
+                    let read = move || audit.frames_since(since_wall_ms);
+                    let read = tokio::task::spawn_blocking(read).await;
+                    for frame in read.unwrap_or_default() {
+                        let _ = frames.send(frame).await;
+                    }
+                });
+            }
             PeerRequest::Resolve(name) => self.spawn(frames, move |frames| async move {
                 let _ = frames.send(wire::encode(&puller.resolve_here(&name).await)).await;
             }),

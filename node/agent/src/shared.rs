@@ -10,6 +10,7 @@ use runtime::cgroup::ability::Ability;
 use runtime::volume::Volumes;
 use tokio::sync::{broadcast, watch};
 
+use super::audit_log::AuditLog;
 use super::images::ImagePuller;
 use super::networks::Networks;
 use super::own_addresses::OwnAddresses;
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     pub(super) disk: Mutex<Option<String>>,
     /// The key of the fleet.
     pub(super) fleet_key: Mutex<FleetKey>,
+    /// What was changed through this node.
+    pub(super) audit: Arc<AuditLog>,
     /// The nodes that were to be asked but do not answer, with the reason.
     pub(super) refused: Refused,
 }

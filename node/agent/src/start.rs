@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::audit_log::AuditLog;
 use super::clock::NodeClock;
 use super::handle::{COMMANDS_MAX, EVENTS_MAX, Handle};
 use super::images::FleetLink;
@@ -90,7 +91,9 @@ fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), Agen
     let background = opening.background;
     let local_runs = LocalRuns { runs: opening.runs.clone(), background: background.clone() };
     let networks = opening.networks.networks.clone();
-    let service = PeerRequestHandler::new(local_runs, opening.puller.clone(), networks);
+    let audit = Arc::new(AuditLog::new(&opening.config.data_dir));
+    let puller = opening.puller.clone();
+    let service = PeerRequestHandler::new(local_runs, puller, networks, Arc::clone(&audit));
     transport.serve(Arc::new(service));
     opening.puller.connect(FleetLink {
         me,
@@ -118,6 +121,7 @@ fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), Agen
         skipped_devices: opening.devices.skipped(),
         disk: Mutex::new(None),
         fleet_key: Mutex::new(opening.fleet_key),
+        audit,
         refused: Refused::default(),
     });
     let handle = Handle { shared: Arc::clone(&shared), commands };

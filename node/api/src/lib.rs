@@ -8,6 +8,7 @@
 //! front: `/v1.47/services`.
 
 mod archive;
+mod audit;
 mod autoscale;
 mod caller;
 mod certificates;
@@ -130,7 +131,10 @@ impl Api {
 
     /// Makes a change; returns once it is on this node's disk.
     async fn edit(&self, edit: Edit) -> Result<Edited, Failure> {
-        Ok(self.handle.edit(edit).await??)
+        let words = audit::words(self, &edit).await;
+        let edited = self.handle.edit(edit).await??;
+        audit::note(words);
+        Ok(edited)
     }
 }
 
@@ -202,6 +206,7 @@ fn router(api: Api) -> Router {
         .fallback(system::unknown)
         .method_not_allowed_fallback(system::unknown)
         .layer(middleware::from_fn_with_state(api.clone(), caller::admit))
+        .layer(middleware::from_fn_with_state(api.clone(), audit::record))
         .layer(middleware::map_response(system::add_headers))
         .layer(middleware::from_fn(unread::read_before_the_answer))
         .with_state(api)
@@ -222,6 +227,7 @@ fn edge_routes() -> Router<Api> {
         .route("/edge/stacks/{name}/made", post(stacks::made))
         .route("/edge/clients", get(certificates::list).post(certificates::create))
         .route("/edge/clients/{name}", delete(certificates::revoke))
+        .route("/edge/audit", get(audit::list))
         .route("/edge/status", get(edge::status))
         .route("/edge/plan", get(edge::plan))
         .route("/edge/paths", get(edge::paths))

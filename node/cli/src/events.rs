@@ -1,4 +1,6 @@
-//! `edgectl events`: events, as the answering node learns of them.
+//! `edgectl events`: events, as the answering node learns of them; `--audit`: who changed what.
+
+mod audit;
 
 use clap::Args;
 
@@ -21,6 +23,9 @@ pub struct EventsArgs {
     /// Nothing that happens after this
     #[arg(long, value_name = "TIME", value_parser = value::moment)]
     until: Option<Moment>,
+    /// What was changed through which node, and by whom: each node keeps its last thousands of changes
+    #[arg(long, conflicts_with = "filter")]
+    audit: bool,
     /// `json` with one object per line, or a Go template: '{{.Type}} {{.Action}}'
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
@@ -30,6 +35,9 @@ pub struct EventsArgs {
 pub async fn run(args: EventsArgs, client: Client) -> Result<Exit, Failure> {
     let format = args.format.as_deref().filter(|format| *format != "json");
     let template = format.map(Template::strict).transpose()?;
+    if args.audit {
+        return audit::run(&args, template.as_ref(), client).await;
+    }
     let mut stream = client.stream(&path(&args)?).await?;
     let mut bytes = Vec::new();
     loop {

@@ -17,6 +17,7 @@ use crate::view::View;
 
 mod configs;
 mod copies;
+mod edits;
 mod jobs;
 mod names;
 mod networks;

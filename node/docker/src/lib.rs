@@ -6,6 +6,7 @@
 //! [`state`] turns specs into state types and back, and refuses what this version cannot do instead
 //! of dropping it.
 
+pub mod audit;
 pub mod client;
 #[allow(missing_docs, reason = "the fields are Docker's own")]
 pub mod config;

@@ -57,6 +57,12 @@ pub enum PeerRequest {
     /// What its clock shows, in milliseconds since 1970, in one frame. Agents before schedules end the
     /// stream without an answer.
     Clock,
+    /// What its audit log has since this time of day of its own, milliseconds since 1970: JSON lines, some
+    /// in a frame. Agents before there was one end the stream without an answer.
+    Audit {
+        /// From when on.
+        since_wall_ms: u64,
+    },
 }
 
 impl PeerRequest {
