@@ -14,6 +14,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 mod dispatch;
+mod evicted;
 
 use crate::join::Seeds;
 use crate::membership::{Effect, Membership};
@@ -24,6 +25,7 @@ use crate::{
     Counters, GossipConfig, GossipTimer, Identity, JunkReason, Member, MemberState, Now, Output,
     Profile,
 };
+use evicted::Evicted;
 
 /// One node's side of the fleet's gossip.
 pub struct Gossip {
@@ -42,6 +44,7 @@ pub struct Gossip {
     /// When each peer was last sent the member list; kept as long as the peer must wait for the
     /// next list.
     listed_at: BTreeMap<NodeId, Now>,
+    evicted: Evicted,
     counters: Counters,
     outputs: VecDeque<Output>,
 }
@@ -64,6 +67,7 @@ impl Gossip {
             appeared: None,
             greeted_at: None,
             listed_at: BTreeMap::new(),
+            evicted: Evicted::default(),
             counters: Counters::default(),
             outputs: VecDeque::new(),
         }
@@ -82,6 +86,7 @@ impl Gossip {
         }
         match Message::decode_datagram(bytes) {
             Err(reason) => self.drop_junk(reason),
+            Ok(message) if self.is_of_evicted(&message) => self.refuse(now, from, &message),
             Ok(message) => {
                 self.counters.on_received(message.traffic(), bytes.len());
                 self.on_message(now, Some(from), message, replica);
@@ -97,6 +102,7 @@ impl Gossip {
         }
         match Message::decode_message(bytes) {
             Err(reason) => self.drop_junk(reason),
+            Ok(message) if self.is_of_evicted(&message) => self.drop_junk(JunkReason::Evicted),
             Ok(message) if message.from() != Some(from) => {
                 self.drop_junk(JunkReason::WrongSender);
             }
@@ -116,6 +122,9 @@ impl Gossip {
         }
         if node == self.membership.me().node {
             self.seeds.drop_own(addr);
+            return;
+        }
+        if self.tell_evicted(now, node, addr) {
             return;
         }
         self.seeds.on_answered(addr, node);

@@ -229,6 +229,27 @@ impl Membership {
         }
     }
 
+    /// Drops a member at once, in whatever state it is, and for ever.
+    pub(crate) fn expel(&mut self, now: Now, node: NodeId) {
+        let known = self.view.get(node).filter(|known| known.member.state.is_active());
+        if let Some(identity) = known.map(|known| known.identity()) {
+            let output = self.swim.give_up(now, vec![identity]);
+            self.carry_out(now, Evidence::Others, output);
+        }
+        self.forget(now, node);
+        self.view.bar(node);
+    }
+
+    /// A node that was expelled may come back.
+    pub(crate) fn readmit(&mut self, node: NodeId) {
+        self.view.readmit(node);
+    }
+
+    /// The sender of a packet of the failure detector, as the packet names it.
+    pub(crate) fn sender(packet: &[u8]) -> Option<NodeId> {
+        packet::Packet::decode(packet).map(|packet| packet.header.src.node)
+    }
+
     /// Sends an announcement to one member, at most once per probe interval.
     pub(crate) fn call(&mut self, now: Now, node: NodeId) {
         let Some(known) = self.view.get_mut(node) else { return };

@@ -73,6 +73,8 @@ pub enum JunkReason {
     Swim,
     /// The sender was removed from the fleet's view and has not come back with a new generation.
     Forgotten,
+    /// The sender was removed from the fleet, for ever.
+    Evicted,
     /// A record that could not be merged: undecodable or not signed by its writer.
     Record,
 }
@@ -87,6 +89,7 @@ impl JunkReason {
             JunkReason::WrongSender => "wrong_sender",
             JunkReason::Swim => "swim",
             JunkReason::Forgotten => "forgotten",
+            JunkReason::Evicted => "evicted",
             JunkReason::Record => "record",
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use node_agent::config::{Config, ConfigKey};
-use node_agent::identity::NODE_KEY_FILE;
+use node_agent::rekey::{self, Rekeyed, RunningTasks};
 use node_agent::{Agent, AgentStartError, ExitReason};
 use tokio::net::UnixListener;
 use tracing_subscriber::Layer;
@@ -109,13 +109,31 @@ impl AgentFlags {
     "this node was removed from its fleet (edgectl node rm, on {by}); its tasks have ended\n  \
      why: a removed node stays removed, whatever it still says of itself; its volumes and images are \
      still in {path}\n  \
-     try: mv {path}/{NODE_KEY_FILE} {path}/{NODE_KEY_FILE}.removed, and start the agent again: the \
-     machine joins as a new node\n  \
+     try: edgectl node rekey --data-dir {path}, start the agent again, and join with a token: the \
+     machine is a new node then\n  \
      try: rm -r {path}, if nothing of it is needed any more", path = .data_dir.display()
 )]
 pub struct Removed {
     by: String,
     data_dir: PathBuf,
+}
+
+/// `edgectl node rekey`: this machine is a new node afterwards.
+pub fn rekey(args: &node_cli::RekeyArgs) -> anyhow::Result<()> {
+    let flags = args.data_dir.iter().map(|dir| (ConfigKey::DataDir, dir.clone()));
+    let config = Config::load(args.config.as_deref(), &flags.collect::<Vec<_>>())?;
+    let running = if args.force { RunningTasks::Ignore } else { RunningTasks::Refuse };
+    let Rekeyed { before, after, aside } = rekey::rekey(&config.data_dir, running)?;
+    let aside: Vec<String> = aside.iter().map(|path| path.display().to_string()).collect();
+    println!("This machine was the node {before}, and is {after}, which belongs to no fleet.");
+    println!("Moved aside: {}", aside.join(", "));
+    println!("Start the agent, and join: edgectl swarm join --token EDGE-2-… ADDRESS");
+    if config.fleet_key.is_some() {
+        eprintln!(
+            "warning: the configuration has a fleet_key, by which the node joins without a token"
+        );
+    }
+    Ok(())
 }
 
 /// Runs `edgectl agent` until a signal ends it or it has left the fleet.

@@ -35,6 +35,10 @@ impl node_cli::LocalCommands for LocalCommand {
             LocalCommand::Lab(command) => finished(node_lab::run(command)),
         }
     }
+
+    fn rekey(args: &node_cli::RekeyArgs) -> Result<Exit, Failure> {
+        finished(agent::rekey(args))
+    }
 }
 
 /// The agent and the lab write complete error messages themselves.

@@ -234,12 +234,18 @@ fn a_removed_node_says_why_it_ends_and_what_to_type() {
         let log = machines.log(2);
         assert!(log.contains("error: this node was removed from its fleet"), "{log}");
         assert!(log.contains("edgectl node rm, on m1"), "{log}");
-        let typed = format!("try: mv {0}/node.key {0}/node.key.removed", data.display());
+        let typed = format!("try: edgectl node rekey --data-dir {}", data.display());
         assert!(log.contains(&typed), "{log}");
     }
-    std::fs::rename(data.join("node.key"), data.join("node.key.removed")).expect("moved");
+    let data = data.display().to_string();
+    let rekey = machines.edgectl(2, &["node", "rekey", "--data-dir", &data]);
+    assert!(rekey.code == Some(0) && rekey.out.contains("belongs to no fleet"), "{rekey:?}");
     machines.restart(2);
     machines.until_it_answers(2);
+    let running = machines.edgectl(2, &["node", "rekey", "--data-dir", &data]);
+    assert!(running.err.contains("the agent of this machine runs"), "{running:?}");
+    assert_eq!(machines.nodes(2), 1, "it belongs to no fleet");
+    assert_eq!(machines.edgectl(2, &typed(&words)).code, Some(0));
     machines.until("it is a member again, as a new one", || {
         machines.nodes(1) == 2 && machines.nodes(2) == 2
     });

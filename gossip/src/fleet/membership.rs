@@ -1,5 +1,8 @@
 //! A fleet's view of its members. Each test fails when the rule that it names is removed.
 
+use crdt_state::RecordKey;
+use crdt_state::spec::{Facet, Life};
+
 use super::*;
 use crate::Profile;
 
@@ -172,6 +175,52 @@ fn an_active_member_is_forgotten_when_it_goes() {
     fleet.run_ms(2_000);
     assert_eq!(fleet.state(0, 3), None);
     assert_eq!(fleet.state(1, 3), Some(MemberState::Left));
+}
+
+/// All but the last node hear that the last one is evicted.
+fn evict_the_last(fleet: &mut Fleet) -> NodeId {
+    let last = fleet.nodes.len() - 1;
+    let gone = fleet.id(last);
+    let key = RecordKey::eviction(gone);
+    let name = "gone".to_owned();
+    let replica = &mut fleet.nodes[0].replica;
+    let life = Life::Present { name, created: replica.next_stamp() };
+    replica.edit(key, Facet::LIFE, &life, 1);
+    let notice = replica.delta([key]);
+    for node in &mut fleet.nodes[..last] {
+        node.gossip.evict(fleet.now, gone, notice.clone());
+    }
+    gone
+}
+
+#[test]
+fn an_evicted_node_is_refused_at_once_and_for_ever_and_told_so() {
+    let mut fleet = Fleet::settled(5, 14);
+    let gone = evict_the_last(&mut fleet);
+    fleet.run_ms(1_000);
+    assert!((0..4).all(|at| fleet.state(at, 4).is_none()), "it is gone at once");
+    assert!(fleet.nodes[4].replica.record(&RecordKey::eviction(gone)).is_some(), "it was told");
+    fleet.run_ms(60_000);
+    fleet.restart(4, 0);
+    fleet.run_ms(60_000);
+    assert!((0..4).all(|at| fleet.state(at, 4).is_none()), "in no generation");
+    let others = |at: usize| (0..4).all(|other| other == at || fleet.state(at, other).is_some());
+    assert!((0..4).all(others), "the others have each other");
+}
+
+#[test]
+fn nothing_that_an_evicted_node_writes_is_taken_and_one_that_may_come_back_does() {
+    let mut fleet = Fleet::settled(4, 15);
+    let gone = evict_the_last(&mut fleet);
+    let key = RecordKey::node(gone);
+    fleet.nodes[3].replica.put_owned(key, &7_u8, 1);
+    let now = fleet.now;
+    fleet.nodes[3].gossip.on_changed(now, &[key].into());
+    fleet.run_ms(60_000);
+    assert!((0..3).all(|at| fleet.nodes[at].replica.record(&key).is_none()));
+    (0..3).for_each(|at| fleet.nodes[at].gossip.readmit(gone));
+    fleet.restart(3, 0);
+    assert!(fleet.runs_until(20_000, |fleet| (0..3).all(|at| fleet.state(at, 3).is_some())));
 }
 
 #[test]

@@ -167,6 +167,19 @@ impl View {
         Some(identity)
     }
 
+    /// A node that is not in the view never comes back, in any generation.
+    pub(crate) fn bar(&mut self, node: NodeId) {
+        self.book.remove(node);
+        self.forgotten.insert(node, u64::MAX);
+    }
+
+    /// A node that was barred may come back.
+    pub(crate) fn readmit(&mut self, node: NodeId) {
+        if self.forgotten.get(&node) == Some(&u64::MAX) {
+            self.forgotten.remove(&node);
+        }
+    }
+
     /// Takes over foca's state of one member. `evidence`: why it counts as unreachable, if it does.
     pub(crate) fn on_state(
         &mut self,

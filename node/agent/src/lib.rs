@@ -43,6 +43,7 @@ mod path_row;
 mod peer_clocks;
 mod peer_requests;
 mod refused;
+pub mod rekey;
 mod revision;
 mod route;
 mod run_request;

@@ -163,6 +163,7 @@ impl NodeLoop {
             .revision
             .send_if_modified(|revision| std::mem::replace(revision, settlings) != settlings);
         if is_changed {
+            self.transport.set_evicted(self.node.evicted());
             let members = self.node.gossip().members();
             let there = members.filter(|member| member.state != MemberState::Left);
             self.shared.own_addresses.know_members(there.map(|member| member.addr));

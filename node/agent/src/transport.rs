@@ -15,6 +15,7 @@ mod attempts;
 mod counters;
 mod deliver;
 mod dial;
+mod evicted;
 mod keep_alive;
 mod opening;
 mod peers;
@@ -28,6 +29,7 @@ mod socket_errors;
 mod tls;
 mod token_exchange;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -51,6 +53,7 @@ use crate::config::FleetKey;
 use crate::identity::NodeKey;
 use admission::Admission;
 use attempts::Attempts;
+use evicted::Evicted;
 use peers::Peers;
 use rejected_peers::RejectedPeers;
 use sealed::Seals;
@@ -183,6 +186,7 @@ struct Shared {
     tokens: OnceLock<Arc<dyn TokenDesk>>,
     counters: Arc<TransportCounters>,
     attempts: Attempts,
+    evicted: Evicted,
     rejected_peers: RejectedPeers,
     handshakes: Arc<Semaphore>,
     relayed: Arc<Semaphore>,
@@ -232,6 +236,7 @@ impl Transport {
             tokens: OnceLock::new(),
             counters,
             attempts: Attempts::default(),
+            evicted: Evicted::default(),
             rejected_peers: RejectedPeers::default(),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
             relayed: Arc::new(Semaphore::new(relay::RELAYED_MAX)),
@@ -290,6 +295,13 @@ impl Transport {
     /// Sets who lets machines in that show a token; only the first call has an effect.
     pub fn admit_joiners(&self, desk: Arc<dyn TokenDesk>) {
         let _ = self.shared.tokens.set(desk);
+    }
+
+    /// The nodes that were removed from the fleet: their connections end, and they get no others.
+    pub fn set_evicted(&self, nodes: BTreeSet<NodeId>) {
+        for node in self.shared.evicted.set(nodes) {
+            self.shared.peers().close(node, tls::Close::Evicted);
+        }
     }
 
     /// From now on this node belongs to the fleet with this key. Connections with members of the

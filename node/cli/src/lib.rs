@@ -53,6 +53,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use client::Client;
 
 pub use failure::{Exit, Failure};
+pub use node::RekeyArgs;
 
 /// The default socket of an agent.
 const SOCKET_DEFAULT: &str = "/run/edgectl/edgectl.sock";
@@ -211,6 +212,9 @@ enum Command<O: LocalCommands> {
 pub trait LocalCommands: Subcommand {
     /// Runs the command.
     fn run(self) -> Result<Exit, Failure>;
+
+    /// Runs `edgectl node rekey`.
+    fn rekey(args: &RekeyArgs) -> Result<Exit, Failure>;
 }
 
 /// Runs the command that was typed, and renders its failure.
@@ -243,6 +247,7 @@ fn dispatch<O: LocalCommands>(cli: Cli<O>) -> Result<Exit, Failure> {
     match cli.command {
         Command::Completion(args) => completion::run(&args, &mut Cli::<O>::command()),
         Command::Own(command) => command.run(),
+        Command::Node(node::NodeCommand::Rekey(args)) => O::rekey(&args),
         Command::Migrate(command) => runtime()?.block_on(migrate::run(command)),
         command => runtime()?.block_on(ask_agent(command, &socket)),
     }
@@ -313,6 +318,10 @@ enum Nothing {}
 impl LocalCommands for Nothing {
     fn run(self) -> Result<Exit, Failure> {
         match self {}
+    }
+
+    fn rekey(_: &RekeyArgs) -> Result<Exit, Failure> {
+        Ok(Exit::Failed)
     }
 }
 

@@ -3,12 +3,15 @@
 mod inspect;
 mod ls;
 mod ps;
+mod rekey;
 mod rm;
 mod update;
 
 use std::time::Duration;
 
 use clap::Subcommand;
+
+pub use rekey::RekeyArgs;
 
 use super::client::Client;
 use super::failure::{Exit, Failure};
@@ -35,6 +38,13 @@ pub enum NodeCommand {
     /// Forget nodes that will not come back
     #[command(visible_alias = "remove")]
     Rm(rm::RmArgs),
+    /// Refuse a stolen node for ever: it is removed, and tokens that it knows are replaced
+    Revoke(rekey::RevokeArgs),
+    /// Make this machine a new node, while its agent does not run; volumes and images stay
+    #[command(help_template = examples!(
+        "systemctl stop edgectl && edgectl node rekey && systemctl start edgectl",
+    ))]
+    Rekey(rekey::RekeyArgs),
 }
 
 /// Runs one of them.
@@ -45,6 +55,8 @@ pub async fn run(command: NodeCommand, client: Client) -> Result<Exit, Failure> 
         NodeCommand::Ps(args) => ps::run(args, client).await,
         NodeCommand::Update(args) => update::run(args, client).await,
         NodeCommand::Rm(args) => rm::run(args, client).await,
+        NodeCommand::Revoke(args) => rekey::revoke(args, client).await,
+        NodeCommand::Rekey(_) => unreachable!("it needs no agent, and was run before"),
     }
 }
 

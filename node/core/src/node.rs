@@ -40,6 +40,7 @@ use crate::withdrawals::Withdrawals;
 mod autoscale;
 mod devices;
 mod events;
+mod evictions;
 mod leases;
 mod networks;
 mod readers;
@@ -148,6 +149,7 @@ impl Node {
     }
 
     fn boot(&mut self, now: Now, wall_ms: u64, adopted: Vec<AdoptedRun>) {
+        self.evicted().into_iter().for_each(|node| self.on_eviction(now, node));
         self.own_records.on_devices_offered(self.devices.offered());
         self.describe(wall_ms);
         // Before anything is planned: no task may start on an empty volume in place of a lost one.
@@ -332,7 +334,7 @@ impl Node {
                     let node = NodeId(key.id);
                     self.reconciler.on_rollouts(node, &reports, self.planner.catalog());
                 }
-                Kind::EVICTION if key.id != self.me.0 => self.gossip.forget(now, NodeId(key.id)),
+                Kind::EVICTION => self.on_eviction(now, NodeId(key.id)),
                 _ => {}
             }
         }

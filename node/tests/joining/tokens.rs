@@ -135,3 +135,35 @@ fn a_token_that_both_sides_of_a_partition_took_is_told_with_what_to_type() {
         !machines.edgectl(2, &["status"]).out.contains("two sides of a partition")
     });
 }
+
+#[test]
+fn a_stolen_box_is_refused_by_all_and_comes_back_as_a_new_node_only() {
+    let mut machines = Machines::start(138, 3);
+    let first = machines.token(1, &["worker"]);
+    joined(&machines.join(2, &first, 1));
+    joined(&machines.join(3, &first, 2));
+    machines.until("they are one fleet", || (1..=3).all(|number| machines.nodes(number) == 3));
+    let held = ["service", "create", "-d", "--name", "w", "--runtime", "process", "--mode"];
+    joined(&machines.edgectl(1, &[&held[..], &["global", "sleep", "600"]].concat()));
+    let said = machines.edgectl(1, &["node", "revoke", "m3"]);
+    assert!(said.code == Some(0) && said.err.contains("refused from now on"), "{said:?}");
+    assert_eq!(machines.ended(3), 5, "it runs, and hears that it was removed");
+    for number in 1..=2 {
+        machines.until("it is gone", || machines.nodes(number) == 2);
+    }
+    let log = machines.log(3);
+    assert!(log.contains("edgectl node rekey"), "{log}");
+
+    // With its old key it is told so wherever it comes; the tokens that it knew are none any more.
+    let data = machines.path("data-3").display().to_string();
+    machines.restart(3);
+    assert_eq!(machines.ended(3), 5);
+    let rekey = machines.edgectl(3, &["node", "rekey", "--data-dir", &data]);
+    assert_eq!(rekey.code, Some(0), "{rekey:?}");
+    machines.restart(3);
+    machines.until_it_answers(3);
+    machines.until("the other member heard of it", || machines.token(2, &["worker"]) != first);
+    refused(&machines.join(3, &first, 2), "was replaced by another");
+    joined(&machines.join(3, &machines.token(2, &["worker"]), 2));
+    machines.until("it is a new node", || (1..=3).all(|number| machines.nodes(number) == 3));
+}

@@ -55,6 +55,10 @@ async fn handshake(shared: &Shared, incoming: Incoming) -> Option<(NodeId, Conne
         connection.close(Close::Myself.code(), b"myself");
         return None;
     }
+    if shared.evicted.contains(node) {
+        refuse_evicted(shared, &connection, node).await;
+        return None;
+    }
     let purpose = match shared.admission.admit(&connection).await {
         Ok(admission::Dialler::Member(purpose)) => purpose,
         Ok(admission::Dialler::Joiner(send, receive)) => {
@@ -81,6 +85,15 @@ async fn handshake(shared: &Shared, incoming: Incoming) -> Option<(NodeId, Conne
         let _ = shared.inbox.send(Arrival::Connected { node, addr }).await;
     }
     Some((node, connection))
+}
+
+/// A node that was removed from the fleet: it may not know that, and the node tells it.
+async fn refuse_evicted(shared: &Shared, connection: &Connection, node: NodeId) {
+    let addr = connection.remote_address();
+    shared.counters.on_dropped(Dropped::Evicted);
+    shared.attempts.on_failed(addr.ip(), Instant::now());
+    connection.close(Close::Evicted.code(), b"removed from the fleet");
+    let _ = shared.inbox.send(Arrival::Connected { node, addr }).await;
 }
 
 /// Takes messages and requests from an admitted connection until it ends.

@@ -21,6 +21,8 @@ pub enum Dropped {
     Handshake,
     /// A peer that does not know the fleet's key.
     OtherFleet,
+    /// A node that was removed from the fleet.
+    Evicted,
     /// A machine whose join token this fleet does not have.
     UnknownToken,
     /// A machine from whose address too many wrong tokens came.
@@ -49,6 +51,7 @@ impl Dropped {
             Dropped::HandshakeFlood => "handshake_flood",
             Dropped::Handshake => "handshake",
             Dropped::OtherFleet => "other_fleet",
+            Dropped::Evicted => "evicted",
             Dropped::UnknownToken => "unknown_token",
             Dropped::TokenFlood => "token_flood",
             Dropped::OtherNode => "other_node",

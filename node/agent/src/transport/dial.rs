@@ -31,6 +31,15 @@ pub enum DialFailure {
     /// A node answered that is no member of this fleet.
     #[error("it has another fleet key\n  give both nodes the same fleet_key")]
     OtherFleet,
+    /// Operators removed this node from the fleet.
+    #[error(
+        "this node was removed from the fleet there, and its key is refused for ever\n  \
+         to join as a new node: edgectl node rekey, then edgectl swarm join --token …"
+    )]
+    Evicted,
+    /// Operators removed the node that answered from the fleet.
+    #[error("the node there was removed from this fleet\n  edgectl swarm join another member")]
+    EvictedPeer,
     /// The fleet does not have the token.
     #[error(
         "this token is not known there: it is of another fleet, or was made on nodes that this member \
@@ -154,6 +163,10 @@ async fn meet(shared: &Shared, addr: SocketAddr) -> Result<(NodeId, Connection),
         connection.close(Close::Myself.code(), b"myself");
         return Err(DialFailure::Myself);
     }
+    if shared.evicted.contains(node) {
+        connection.close(Close::Evicted.code(), b"removed from the fleet");
+        return Err(DialFailure::EvictedPeer);
+    }
     Ok((node, connection))
 }
 
@@ -189,6 +202,9 @@ fn sort(error: quinn::ConnectionError) -> DialFailure {
         }
         E::ApplicationClosed(close) if close.error_code == Close::UnknownToken.code() => {
             DialFailure::UnknownToken
+        }
+        E::ApplicationClosed(close) if close.error_code == Close::Evicted.code() => {
+            DialFailure::Evicted
         }
         E::ApplicationClosed(close) if close.error_code == Close::TooManyTokens.code() => {
             DialFailure::TooManyTokens

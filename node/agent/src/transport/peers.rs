@@ -102,6 +102,13 @@ impl Peers {
         self.forget_if_idle(node);
     }
 
+    /// Closes all connections with a peer.
+    pub(super) fn close(&mut self, node: NodeId, why: Close) {
+        for link in self.peers.get(&node).into_iter().flat_map(Peer::links) {
+            link.connection.close(why.code(), b"");
+        }
+    }
+
     /// The connection to use with a peer.
     pub(super) fn best(&mut self, me: NodeId, node: NodeId) -> Option<Connection> {
         self.uses += 1;

@@ -47,7 +47,7 @@ impl Peer {
         self.transport.local_addr()
     }
 
-    async fn next(&mut self) -> Arrival {
+    pub(super) async fn next(&mut self) -> Arrival {
         tokio::time::timeout(DEADLINE, self.arrivals.recv())
             .await
             .expect("something arrives in time")

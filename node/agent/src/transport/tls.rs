@@ -72,6 +72,8 @@ pub(super) enum Close {
     Stale,
     /// It is this node itself.
     Myself,
+    /// Operators removed the peer from the fleet.
+    Evicted,
     /// This fleet does not have the token that the peer shows.
     UnknownToken,
     /// Too many wrong tokens came from the address of the peer.
@@ -87,6 +89,7 @@ impl Close {
             Close::Myself => 3,
             Close::UnknownToken => 4,
             Close::TooManyTokens => 5,
+            Close::Evicted => 6,
         })
     }
 }
