@@ -52,7 +52,7 @@ mod sessions;
 mod shared;
 mod start;
 pub mod store;
-mod token_desk;
+mod token_service;
 pub mod transport;
 mod volumes;
 

@@ -17,7 +17,7 @@ use super::opening::{AgentStartError, OpenedParts, open};
 use super::peer_requests::PeerRequestHandler;
 use super::refused::Refused;
 use super::shared::Shared;
-use super::token_desk::Desk;
+use super::token_service::Tokens;
 use super::{Agent, ExitReason, collector, conditions, devices, memory, peer_clocks, run_use};
 use crate::config::Config;
 use crate::store::{Store, StoreEvent, StoreWriter};
@@ -154,8 +154,8 @@ fn prepare(mut opening: OpenedParts) -> Result<(Handle, NodeLoop, Sources), Agen
 
 /// Begins what concerns other machines: those that want to join, and what members are asked.
 fn serve_members(handle: &Handle, background: &tokio::runtime::Handle) {
-    let desk = Desk { handle: handle.downgrade(), background: background.clone() };
-    handle.shared.transport.admit_joiners(Arc::new(desk));
+    let service = Tokens { handle: handle.downgrade(), background: background.clone() };
+    handle.shared.transport.admit_joiners(Arc::new(service));
     background.spawn(peer_clocks::watch(handle.downgrade()));
     background.spawn(run_use::watch(handle.downgrade()));
 }

@@ -47,7 +47,7 @@ pub use keep_alive::KeepAlive;
 pub use opening::PeerStream;
 pub use relay::Route;
 pub use request::{BlobOrigin, BlobRequest, FRAME_BYTES_MAX, LogRequest, PeerRequest};
-pub use token_exchange::{JoinGrant, TokenDesk};
+pub use token_exchange::{JoinGrant, TokenService};
 
 use crate::config::FleetKey;
 use crate::identity::NodeKey;
@@ -183,7 +183,7 @@ struct Shared {
     peers: Mutex<Peers>,
     inbox: mpsc::Sender<Arrival>,
     service: OnceLock<Arc<dyn PeerService>>,
-    tokens: OnceLock<Arc<dyn TokenDesk>>,
+    tokens: OnceLock<Arc<dyn TokenService>>,
     counters: Arc<TransportCounters>,
     attempts: Attempts,
     evicted: Evicted,
@@ -293,8 +293,8 @@ impl Transport {
     }
 
     /// Sets who lets machines in that show a token; only the first call has an effect.
-    pub fn admit_joiners(&self, desk: Arc<dyn TokenDesk>) {
-        let _ = self.shared.tokens.set(desk);
+    pub fn admit_joiners(&self, service: Arc<dyn TokenService>) {
+        let _ = self.shared.tokens.set(service);
     }
 
     /// The nodes that were removed from the fleet: their connections end, and they get no others.

@@ -12,7 +12,7 @@ use super::admission::{Admission, ConnectionPurpose, NotAdmitted};
 use super::counters::Dropped;
 use super::peers::Dialler;
 use super::tls::{self, Close};
-use super::token_exchange::{self, JoinGrant};
+use super::token_exchange::{self, JoinGrant, NotGranted};
 use super::{Arrival, Shared, accept};
 use crate::config::FleetKey;
 
@@ -139,8 +139,10 @@ pub(super) async fn join_by_token(
     let asking = async {
         let (node, connection) = meet(&shared, addr).await?;
         let granted = token_exchange::ask(&connection, (token.0, &token.1)).await;
-        let granted = granted.map_err(|why| {
-            why.unwrap_or_else(|| connection.close_reason().map_or(DialFailure::NoAnswer, sort))
+        let granted = granted.map_err(|why| match why {
+            NotGranted::Unknown => DialFailure::UnknownToken,
+            NotGranted::Refused(sentence) => DialFailure::TokenRefused(sentence),
+            NotGranted::Broken => connection.close_reason().map_or(DialFailure::NoAnswer, sort),
         });
         connection.close(Close::Going.code(), b"asked");
         Ok((node, granted?))

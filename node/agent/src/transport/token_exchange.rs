@@ -19,7 +19,6 @@ use tokio::sync::oneshot;
 use super::Shared;
 use super::admission::{TOKEN_PURPOSE, VERSION};
 use super::counters::Dropped;
-use super::dial::DialFailure;
 use super::tls::Close;
 use crate::config::FleetKey;
 
@@ -41,7 +40,7 @@ pub struct JoinGrant {
 }
 
 /// Who knows the fleet's tokens. Must not block.
-pub trait TokenDesk: Send + Sync {
+pub trait TokenService: Send + Sync {
     /// The verifier of a token, if the fleet has it.
     fn verifier(&self, token: TokenId) -> oneshot::Receiver<Option<[u8; 32]>>;
 
@@ -89,19 +88,20 @@ pub(super) async fn answer(
         shared.counters.on_dropped(Dropped::Handshake);
         return;
     };
-    let desk = shared.tokens.get();
-    let verifier = match desk {
-        Some(desk) => desk.verifier(token).await.ok().flatten(),
+    let service = shared.tokens.get();
+    let verifier = match service {
+        Some(service) => service.verifier(token).await.ok().flatten(),
         None => None,
     };
     let wanted = verifier.and_then(|verifier| proof(connection, &verifier, Side::Joiner));
-    let (Some(desk), Some(verifier)) = (desk, verifier.filter(|_| wanted == Some(found))) else {
+    let (Some(service), Some(verifier)) = (service, verifier.filter(|_| wanted == Some(found)))
+    else {
         shared.counters.on_dropped(Dropped::UnknownToken);
         shared.attempts.on_failed(ip, Instant::now());
         connection.close(Close::UnknownToken.code(), b"unknown token");
         return;
     };
-    let Ok(answer) = desk.redeem(token, joiner).await else { return };
+    let Ok(answer) = service.redeem(token, joiner).await else { return };
     let (word, content) = match answer {
         Ok(grant) => (GRANTED, [grant.fleet_key.bytes(), grant.fleet.as_bytes()].concat()),
         Err(sentence) => (REFUSED, sentence.into_bytes()),
@@ -123,26 +123,36 @@ async fn read_hello(receive: &mut RecvStream) -> Option<(TokenId, blake3::Hash)>
     Some((TokenId(id), blake3::Hash::from_bytes(proof)))
 }
 
-/// The joiner's side. `Err(None)`: the connection broke.
+/// Why a joiner got no key.
+pub(super) enum NotGranted {
+    /// Who answered does not know the token.
+    Unknown,
+    /// A member of the token's fleet says why.
+    Refused(String),
+    /// The connection broke.
+    Broken,
+}
+
+/// The joiner's side.
 pub(super) async fn ask(
     connection: &Connection,
     (token, verifier): (TokenId, &[u8; 32]),
-) -> Result<JoinGrant, Option<DialFailure>> {
-    let (mut send, mut receive) = connection.open_bi().await.map_err(|_| None)?;
-    let own = proof(connection, verifier, Side::Joiner).ok_or(None)?;
+) -> Result<JoinGrant, NotGranted> {
+    let (mut send, mut receive) = connection.open_bi().await.map_err(|_| NotGranted::Broken)?;
+    let own = proof(connection, verifier, Side::Joiner).ok_or(NotGranted::Broken)?;
     let hello = [&[VERSION, TOKEN_PURPOSE], token.0.as_slice(), own.as_bytes()].concat();
-    send.write_all(&hello).await.map_err(|_| None)?;
+    send.write_all(&hello).await.map_err(|_| NotGranted::Broken)?;
     let _ = send.finish();
     let answer = receive.read_to_end(1 + PROOF_BYTES + 2 + ANSWER_BYTES_MAX).await;
-    let answer = answer.map_err(|_| None)?;
-    let (word, rest) = answer.split_first().ok_or(None)?;
-    let (found, rest) = rest.split_first_chunk::<PROOF_BYTES>().ok_or(None)?;
-    let wanted = proof(connection, verifier, Side::Member).ok_or(None)?;
+    let answer = answer.map_err(|_| NotGranted::Broken)?;
+    let (word, rest) = answer.split_first().ok_or(NotGranted::Broken)?;
+    let (found, rest) = rest.split_first_chunk::<PROOF_BYTES>().ok_or(NotGranted::Broken)?;
+    let wanted = proof(connection, verifier, Side::Member).ok_or(NotGranted::Broken)?;
     if wanted != blake3::Hash::from_bytes(*found) {
         // Nothing that it says is believed.
-        return Err(Some(DialFailure::UnknownToken));
+        return Err(NotGranted::Unknown);
     }
-    let (_, content) = rest.split_first_chunk::<2>().ok_or(None)?;
+    let (_, content) = rest.split_first_chunk::<2>().ok_or(NotGranted::Broken)?;
     let text = |bytes: &[u8]| -> String {
         String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).collect()
     };
@@ -150,8 +160,8 @@ pub(super) async fn ask(
         (GRANTED, Some((key, fleet))) => {
             Ok(JoinGrant { fleet_key: FleetKey::from_bytes(*key), fleet: text(fleet) })
         }
-        (REFUSED, _) => Err(Some(DialFailure::TokenRefused(text(content)))),
-        _ => Err(None),
+        (REFUSED, _) => Err(NotGranted::Refused(text(content))),
+        _ => Err(NotGranted::Broken),
     }
 }
 

@@ -8,7 +8,7 @@ use crdt_state::NodeId;
 use crdt_state::token::TokenId;
 use tokio::sync::oneshot;
 
-use super::{JoinGrant, TokenDesk};
+use super::{JoinGrant, TokenService};
 use crate::config::FleetKey;
 use crate::identity::NodeKey;
 use crate::transport::tests::{Peer, peer_with_timeout};
@@ -22,7 +22,7 @@ struct OneToken {
     answer: Result<JoinGrant, String>,
 }
 
-impl TokenDesk for OneToken {
+impl TokenService for OneToken {
     fn verifier(&self, token: TokenId) -> oneshot::Receiver<Option<[u8; 32]>> {
         let (send, receive) = oneshot::channel();
         let _ = send.send((token == ID).then_some(self.verifier));

@@ -8,15 +8,15 @@ use tokio::sync::oneshot;
 
 use super::handle::WeakHandle;
 use crate::join_token;
-use crate::transport::{JoinGrant, TokenDesk};
+use crate::transport::{JoinGrant, TokenService};
 
-/// The desk of one agent.
-pub(super) struct Desk {
+/// The service of one agent.
+pub(super) struct Tokens {
     pub(super) handle: WeakHandle,
     pub(super) background: tokio::runtime::Handle,
 }
 
-impl TokenDesk for Desk {
+impl TokenService for Tokens {
     fn verifier(&self, token: TokenId) -> oneshot::Receiver<Option<[u8; 32]>> {
         let (answer, answered) = oneshot::channel();
         if let Some(handle) = self.handle.upgrade() {
